@@ -1,0 +1,2 @@
+export { type ProposeResult, Raft, type RaftConfig, type Role } from './raft.js';
+export * from './types.js';

@@ -1,0 +1,179 @@
+/** Identifies a node in its cluster: a positive integer, the same in every group. */
+export type NodeId = number;
+
+/** No node: an unknown leader, or no vote given. */
+export const NO_NODE: NodeId = 0;
+
+export enum EntryType {
+  /** Appended by a new leader to commit the entries of earlier terms (§5.4.2, §8). Carries no data. */
+  Empty = 0,
+  /** Application data. */
+  Normal = 1,
+}
+
+export interface Entry {
+  readonly index: number;
+  readonly term: number;
+  readonly type: EntryType;
+  /** Opaque to Raft. Never changed after the entry was made. */
+  readonly data: Buffer;
+}
+
+/** What must be durable before any message that depends on it leaves the node (§5.2, D1). `commit` is a hint. */
+export interface HardState {
+  readonly term: number;
+  readonly vote: NodeId;
+  readonly commit: number;
+}
+
+/** The members of a group. Lists are sorted ascending and disjoint. */
+export interface Membership {
+  readonly voters: readonly NodeId[];
+  readonly learners: readonly NodeId[];
+}
+
+/** Stands for the log up to and including `index` (§7). */
+export interface SnapshotMetadata {
+  readonly index: number;
+  readonly term: number;
+  readonly membership: Membership;
+}
+
+/**
+ * Names a ReadIndex round. The host makes it unique over restarts (P2: it holds the boot nonce), so that an
+ * answer to a question of an earlier life is never taken for one of this life.
+ */
+export type ReadContext = string;
+
+interface Addressed {
+  readonly from: NodeId;
+  readonly to: NodeId;
+  /** The sender's term; for pre-votes the term that the sender would campaign in (thesis 9.6). */
+  readonly term: number;
+}
+
+export interface PreVoteRequest extends Addressed {
+  readonly type: 'preVote';
+  readonly lastIndex: number;
+  readonly lastTerm: number;
+}
+export interface PreVoteResponse extends Addressed {
+  readonly type: 'preVoteResponse';
+  readonly granted: boolean;
+}
+export interface VoteRequest extends Addressed {
+  readonly type: 'vote';
+  readonly lastIndex: number;
+  readonly lastTerm: number;
+}
+export interface VoteResponse extends Addressed {
+  readonly type: 'voteResponse';
+  readonly granted: boolean;
+}
+export interface AppendRequest extends Addressed {
+  readonly type: 'append';
+  readonly prevIndex: number;
+  readonly prevTerm: number;
+  readonly entries: readonly Entry[];
+  readonly commit: number;
+}
+export interface AppendResponse extends Addressed {
+  readonly type: 'appendResponse';
+  /** Accepted: the last index known to match. Rejected: the `prevIndex` that did not match. */
+  readonly index: number;
+  readonly rejected: boolean;
+  /** When rejected, where the leader may probe next (§5.3, the conflict optimisation); else 0. */
+  readonly hintIndex: number;
+  readonly hintTerm: number;
+}
+export interface Heartbeat extends Addressed {
+  readonly type: 'heartbeat';
+  readonly commit: number;
+  /** The newest ReadIndex round to confirm, or '' for none. */
+  readonly context: ReadContext;
+}
+export interface HeartbeatResponse extends Addressed {
+  readonly type: 'heartbeatResponse';
+  readonly context: ReadContext;
+}
+/**
+ * From the leader's core: the host is to stream its state machine to `to` and to report the outcome with
+ * `reportSnapshot`. To a follower's core: the state has arrived whole and may be installed (D7).
+ */
+export interface InstallSnapshot extends Addressed {
+  readonly type: 'installSnapshot';
+  readonly snapshot: SnapshotMetadata;
+}
+export interface ReadIndexRequest extends Addressed {
+  readonly type: 'readIndex';
+  readonly context: ReadContext;
+}
+export interface ReadIndexResponse extends Addressed {
+  readonly type: 'readIndexResponse';
+  readonly context: ReadContext;
+  readonly index: number;
+}
+
+export type Message =
+  | PreVoteRequest
+  | PreVoteResponse
+  | VoteRequest
+  | VoteResponse
+  | AppendRequest
+  | AppendResponse
+  | Heartbeat
+  | HeartbeatResponse
+  | InstallSnapshot
+  | ReadIndexRequest
+  | ReadIndexResponse;
+
+/**
+ * The durable log as the core reads it. Synchronous: an implementation answers from memory or from pages
+ * that the operating system most likely holds. It contains what the host was told to append (`StorageAppend`),
+ * from the moment the host submitted it; the core itself keeps what is not acknowledged yet.
+ */
+export interface LogReader {
+  /** The first index that `entries` can give: one past the snapshot or truncation point. */
+  firstIndex(): number;
+  /** The last index, or `firstIndex() - 1` when empty. */
+  lastIndex(): number;
+  /** The term at `index`, for `firstIndex() - 1 <= index <= lastIndex()`; undefined elsewhere. */
+  term(index: number): number | undefined;
+  /** Entries in `[from, to)`, at least one, as many as fit in `maxBytes` of data. */
+  entries(from: number, to: number, maxBytes: number): Entry[];
+  /** What the host could send to a follower that needs a snapshot now; undefined: not now, ask again. */
+  snapshot(): SnapshotMetadata | undefined;
+}
+
+/**
+ * To be written durably, in the order in which the core hands these out, and then given back to
+ * `Raft.appended`. When `snapshot` is set the log restarts behind it. `entries[0].index` may be at or
+ * below the log's last index: it then replaces the suffix from there.
+ */
+export interface StorageAppend {
+  readonly hardState: HardState | undefined;
+  readonly entries: readonly Entry[];
+  readonly snapshot: SnapshotMetadata | undefined;
+  /** To be sent only when all of this is durable (D1). */
+  readonly responses: readonly Message[];
+  /** Identify the acknowledgement (the ABA race of asynchronous storage): the core's term when made, and the last entry. */
+  readonly term: number;
+  readonly lastIndex: number;
+  readonly lastTerm: number;
+}
+
+/** A leader may serve reads of this round once it has applied `index` (thesis 6.4). */
+export interface ReadState {
+  readonly context: ReadContext;
+  readonly index: number;
+}
+
+/** What the host must do now. Taken with `Raft.ready()`; every field may be empty. */
+export interface Ready {
+  /** May leave at once, before `append` is durable (thesis 10.2.1). */
+  readonly messages: readonly Message[];
+  readonly append: StorageAppend | undefined;
+  /** Committed, and durable here (D2): to be applied in order, then acknowledged with `Raft.applied`. */
+  readonly committed: readonly Entry[];
+  readonly reads: readonly ReadState[];
+}

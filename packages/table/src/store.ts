@@ -1,0 +1,63 @@
+/** A half-open key range in byte order. Absent bounds are open ends. */
+export interface KeyRange {
+  readonly gte?: Buffer;
+  readonly lt?: Buffer;
+}
+
+export interface ScanOptions extends KeyRange {
+  /** Absent: the store as it is when the scan begins. */
+  readonly snapshot?: StoreSnapshot;
+  readonly reverse?: boolean;
+  /** Values come as empty buffers. */
+  readonly keysOnly?: boolean;
+  /** The most entries this scan will be asked for; lets the store read no further. */
+  readonly limit?: number;
+}
+
+/** Reads on in order. Must be closed; closing twice is harmless. */
+export interface StoreScan {
+  /** The next entries, at most `maxEntries` and about `maxBytes`; empty at the end. */
+  next(maxEntries: number, maxBytes: number): Promise<Array<[key: Buffer, value: Buffer]>>;
+  close(): Promise<void>;
+}
+
+export interface StoreSnapshot {
+  close(): void;
+}
+
+/** Collects writes that are to happen together. */
+export interface StoreBatch {
+  put(key: Buffer, value: Buffer): void;
+  del(key: Buffer): void;
+  readonly length: number;
+  /** Bytes of keys and values so far. */
+  readonly sizeBytes: number;
+}
+
+/**
+ * An ordered byte store. One writer: a write is not started before the one before it has resolved.
+ * What it may lose in a crash is D4: unsynced batches, silently, even in the middle.
+ */
+export interface OrderedStore {
+  getSync(key: Buffer, snapshot?: StoreSnapshot): Buffer | undefined;
+  scan(options: ScanOptions): StoreScan;
+  snapshot(): StoreSnapshot;
+  batch(): StoreBatch;
+  /** Atomic. With `sync` this batch, and all before it in the same log file, survive a crash. */
+  write(batch: StoreBatch, options: { sync: boolean }): Promise<void>;
+  /** Forces what is in memory into durable, immutable files (LevelDB: compactRange). No write may be under way. */
+  flush(): Promise<void>;
+  /** About how many bytes of disk the range takes. */
+  approximateSizeBytes(range: KeyRange): Promise<number>;
+  close(): Promise<void>;
+}
+
+/** A directory of stores by name. Names are made by us from shard ids, never from table names (T5). */
+export interface StoreDirectory {
+  list(): Promise<string[]>;
+  /** Opens, or makes when missing and `create` is set. */
+  open(name: string, options: { create: boolean }): Promise<OrderedStore>;
+  /** Replaces `to` when it exists. Durable when it resolves: the parent directory is synced (D7). */
+  rename(from: string, to: string): Promise<void>;
+  remove(name: string): Promise<void>;
+}

@@ -1,0 +1,54 @@
+import type { Entry, HardState, LogReader, Membership, SnapshotMetadata } from '@coxswain/raft';
+
+/** A Raft group's id; on the wire `shard_id`. */
+export type GroupId = number;
+
+/** One group's share of a write. Order within: reset, then hard state, entries, compaction. */
+export interface GroupWrite {
+  readonly group: GroupId;
+  readonly hardState?: HardState;
+  /** Contiguous. Replaces the group's suffix from `entries[0].index`. */
+  readonly entries?: readonly Entry[];
+  /** The log restarts behind this point: a new group, or an installed snapshot (D7). */
+  readonly reset?: SnapshotMetadata;
+  /** Entries up to and including `index` are no longer needed; term and membership are those at `index`. */
+  readonly compact?: SnapshotMetadata;
+  /** The group is gone for good; nothing else may be set. */
+  readonly remove?: true;
+}
+
+/** A group as found on disk at start, and its log from then on. */
+export interface GroupLog extends LogReader {
+  readonly group: GroupId;
+  readonly hardState: HardState;
+  /** The truncation point; membership as of that point. */
+  readonly truncated: SnapshotMetadata;
+  readonly membership: Membership;
+}
+
+/**
+ * Where segments live: a directory of files. Production uses node:fs; tests and the simulator one that loses,
+ * tears and refuses writes. Offsets and sizes are bytes. A rejected promise is an error of the disk.
+ */
+export interface WalDisk {
+  list(): Promise<string[]>;
+  /** Makes a file of `sizeBytes` whose space is allocated, durable together with its name before it resolves. ENOSPC rejects. */
+  create(name: string, sizeBytes: number): Promise<WalFile>;
+  open(name: string): Promise<WalFile>;
+  /** Durable when it resolves. */
+  rename(from: string, to: string): Promise<void>;
+  /** Durable when it resolves. */
+  remove(name: string): Promise<void>;
+}
+
+export interface WalFile {
+  readonly name: string;
+  readonly sizeBytes: number;
+  /** Reaches the operating system, not yet the disk. */
+  write(buffers: readonly Buffer[], offset: number): Promise<void>;
+  /** fdatasync: everything written before is durable when it resolves. Never retried after an error (D6). */
+  sync(): Promise<void>;
+  /** May give fewer bytes at the end of the file. */
+  readSync(offset: number, lengthBytes: number): Buffer;
+  close(): Promise<void>;
+}
