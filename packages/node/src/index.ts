@@ -1,1 +1,4 @@
-export {};
+export * from './api.js';
+export * from './environment.js';
+export * from './errors.js';
+export * from './options.js';

@@ -1,0 +1,114 @@
+import type { mvcc } from '@coxswain/protocol';
+import type { NodeId, Role } from '@coxswain/raft';
+import type { ApplyResult, Table } from '@coxswain/table';
+
+/** The limits of one request. */
+export interface Call {
+  /** On `Clock.monotonicMs`. When it passes, the request ends with `timeout`, or `outcomeUnknown` for a write that may have happened (P1). */
+  readonly deadlineMs: number;
+}
+
+/** What a response's header says (regatta.v1.ResponseHeader). */
+export interface Header {
+  readonly shardId: number;
+  readonly replicaId: number;
+  readonly revision: number;
+  readonly raftTerm: number;
+  readonly raftLeaderId: number;
+}
+
+export interface Proposed {
+  readonly result: ApplyResult;
+  readonly header: Header;
+}
+
+/** A table that may be read now: what was asked for (linearizable or not) holds. Use it at once, without waiting. */
+export interface ReadableTable {
+  readonly table: Table;
+  header(revision: number): Header;
+}
+
+export interface TableInfo {
+  readonly name: string;
+  readonly shardId: number;
+  /** As given to Tables.Create; JSON. */
+  readonly config: Record<string, unknown> | undefined;
+}
+
+export interface TableStatus {
+  readonly name: string;
+  readonly shardId: number;
+  readonly logSizeBytes: number;
+  readonly dbSizeBytes: number;
+  readonly leader: NodeId;
+  readonly role: Role;
+  readonly lastIndex: number;
+  readonly term: number;
+  readonly commitIndex: number;
+  readonly appliedIndex: number;
+  readonly revision: number;
+  /** Hex. Equal on replicas with equal `appliedIndex` (A6). */
+  readonly contentHash: string;
+  /** Why this replica does not serve, or undefined. */
+  readonly error: string | undefined;
+}
+
+export interface MemberInfo {
+  readonly id: NodeId;
+  readonly name: string;
+  readonly raftAddress: string;
+  readonly clientUrls: readonly string[];
+}
+
+export interface NodeStatus {
+  readonly nodeId: NodeId;
+  /** Hex; undefined until the cluster has formed (T4). */
+  readonly clusterId: string | undefined;
+  readonly incarnation: string;
+  readonly members: readonly MemberInfo[];
+  readonly tables: readonly TableStatus[];
+  /** The meta group, in the form of a table. */
+  readonly meta: TableStatus | undefined;
+  readonly isDiskFull: boolean;
+  readonly peers: readonly { id: NodeId; isConnected: boolean }[];
+}
+
+export interface Readiness {
+  readonly isReady: boolean;
+  /** In the form `name=bool`, true is bad: hasNoLeader, isDiskFull, … */
+  readonly conditions: Readonly<Record<string, boolean>>;
+}
+
+/** Counters and gauges for /metrics, read when scraped. */
+export interface NodeMetrics {
+  readonly proposals: { appended: number; applied: number; refused: number; outcomeUnknown: number; pending: number };
+  readonly reads: { linearizable: number; serializable: number; readIndexRounds: number };
+  readonly leaderChanges: number;
+  readonly walSyncs: number;
+  /** Upper bounds in seconds and cumulative counts, as Prometheus has them. */
+  readonly walSyncSeconds: { bounds: readonly number[]; counts: readonly number[]; sum: number };
+  readonly walBytes: number;
+  readonly snapshotsSent: number;
+  readonly snapshotsReceived: number;
+  readonly peerBytesSent: number;
+  readonly peerBytesReceived: number;
+}
+
+/** The replica host, as the API services use it. `Node` implements it. */
+export interface NodeApi {
+  /**
+   * Proposes a command for a table (its bytes are marshalled once, here) and resolves when it is applied on
+   * this node. Any node takes it. Errors: tableNotFound, notReady, tooBusy, diskFull, timeout, outcomeUnknown, shuttingDown.
+   */
+  propose(table: string, command: mvcc.Command, call: Call): Promise<Proposed>;
+  /** Resolves when the table may be read as asked. Errors: tableNotFound, notReady, timeout, shuttingDown. */
+  read(table: string, options: { linearizable: boolean }, call: Call): Promise<ReadableTable>;
+  /** Resolves when a quorum hosts the table's group and it has a leader. Errors: nameInvalid, tableExists, tooManyTables, and those of propose. */
+  createTable(name: string, config: Record<string, unknown> | undefined, call: Call): Promise<TableInfo>;
+  deleteTable(name: string, call: Call): Promise<void>;
+  /** Linearizable, sorted by name. */
+  listTables(call: Call): Promise<TableInfo[]>;
+  status(): NodeStatus;
+  readiness(): Readiness;
+  metrics(): NodeMetrics;
+}

@@ -1,0 +1,81 @@
+import type { NodeId } from '@coxswain/raft';
+import type { StoreDirectory } from '@coxswain/table';
+import type { WalDisk } from '@coxswain/wal';
+
+export interface Timer {
+  cancel(): void;
+}
+
+export interface Clock {
+  /** Wall time, milliseconds since 1970. May jump. */
+  nowMs(): number;
+  /** Never goes back; only differences mean anything. */
+  monotonicMs(): number;
+  /** Calls back once, after `delayMs`. */
+  startTimer(delayMs: number, callback: () => void): Timer;
+  /** Calls back soon, after the input that already waits was handled. */
+  defer(callback: () => void): void;
+}
+
+export interface Random {
+  /** Uniform in [0, 1). */
+  next(): number;
+  bytes(lengthBytes: number): Buffer;
+}
+
+/** A file of a few kilobytes that is replaced as a whole: node.json. */
+export interface SmallFiles {
+  /** Undefined when there is no such file. */
+  read(name: string): Promise<Buffer | undefined>;
+  /** Written aside, synced, renamed, parent synced: durable when it resolves. */
+  replace(name: string, content: Buffer): Promise<void>;
+}
+
+/** One stream of bulk data to or from a peer, in order, with back-pressure. */
+export interface BulkSink {
+  /** Resolves when the stream takes more. Rejects when it broke. */
+  write(chunk: Buffer): Promise<void>;
+  /** Ends the stream and waits for the receiver's verdict. */
+  finish(): Promise<{ accepted: boolean; reason: string }>;
+  abort(): void;
+}
+export interface BulkSource extends AsyncIterable<Buffer> {
+  /** The first message: says who sends what. */
+  readonly header: Buffer;
+}
+
+export interface PeerHandler {
+  /** A frame of the small lane. Frames of one connection arrive in order, whole, at most once. */
+  onFrame(frame: Buffer): void;
+  /** The outgoing connection to `peer` is up, or was lost. */
+  onConnected(peer: NodeId): void;
+  onDisconnected(peer: NodeId): void;
+  /** Resolves with the verdict that the sender's `finish` gets. */
+  onBulk(source: BulkSource): Promise<{ accepted: boolean; reason: string }>;
+}
+
+/** Carries frames between nodes. Knows nothing of what is in them. */
+export interface PeerTransport {
+  /** Listens, and from then on keeps a connection to each peer, redialling with backoff. */
+  start(peers: ReadonlyMap<NodeId, string>, handler: PeerHandler): Promise<void>;
+  /** False when the peer is not connected or its backlog is full: the frame is dropped, as Raft allows. */
+  send(peer: NodeId, frame: Buffer): boolean;
+  openBulk(peer: NodeId, header: Buffer): BulkSink;
+  close(): Promise<void>;
+}
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+
+/** Structured log lines. Fields never hold a key or a value of a table. */
+export type Log = (level: LogLevel, message: string, fields?: Record<string, unknown>) => void;
+
+/** All that a node touches of the world (architecture.md §5). The simulator brings another one. */
+export interface Environment {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly transport: PeerTransport;
+  readonly walDisk: WalDisk;
+  readonly stores: StoreDirectory;
+  readonly files: SmallFiles;
+  readonly log: Log;
+}

@@ -1,0 +1,76 @@
+/** gRPC status codes, by their numbers on the wire. */
+export enum Status {
+  InvalidArgument = 3,
+  DeadlineExceeded = 4,
+  NotFound = 5,
+  Unknown = 2,
+  ResourceExhausted = 8,
+  FailedPrecondition = 9,
+  OutOfRange = 11,
+  Unimplemented = 12,
+  Internal = 13,
+  Unavailable = 14,
+  Unauthenticated = 16,
+}
+
+/**
+ * An error that a caller is meant to see: its status and text are part of the API (regatta-protocol.md §2).
+ * UNAVAILABLE is given only where nothing was or can have been done, because clients retry it.
+ */
+export class ApiError extends Error {
+  override readonly name = 'ApiError';
+  constructor(
+    readonly status: Status,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+const declare = (status: Status, message: string) => () => new ApiError(status, message);
+
+/** Every error of the API, once. The order in which requests are checked is regatta-protocol.md §2's. */
+export const errors = {
+  limitNegative: declare(Status.InvalidArgument, 'limit must be a positive number'),
+  keysOnlyAndCountOnly: declare(
+    Status.InvalidArgument,
+    'keys_only and count_only must not be set at the same time',
+  ),
+  revisionNegative: (field: string) => new ApiError(Status.InvalidArgument, `${field} must not be negative`),
+  tableNotSet: declare(Status.InvalidArgument, 'table must be set'),
+  keyNotSet: declare(Status.InvalidArgument, 'key must be set'),
+  operationNotSet: declare(Status.InvalidArgument, 'every operation of a transaction must be a range, put or delete'),
+  tableNotFound: declare(Status.NotFound, 'table not found'),
+  keyTooLong: declare(Status.FailedPrecondition, 'key length exceeded max allowed value'),
+  valueTooLong: declare(Status.FailedPrecondition, 'value length exceeded max allowed value'),
+  notReady: declare(Status.Unavailable, 'request dropped as the shard is not ready'),
+  tooBusy: declare(Status.Unavailable, 'system is too busy try again later'),
+  diskFull: declare(Status.Unavailable, 'the disk of the node is full: writes are refused until there is room'),
+  timeout: declare(Status.Unavailable, 'timeout'),
+  deadlineExceeded: declare(Status.DeadlineExceeded, 'deadline exceeded'),
+  outcomeUnknown: declare(
+    Status.Unknown,
+    'outcome unknown: the write may have been applied; read before retrying',
+  ),
+  shuttingDown: declare(Status.Unavailable, 'request aborted'),
+  nameNotSet: declare(Status.InvalidArgument, 'name must be set'),
+  nameInvalid: declare(
+    Status.InvalidArgument,
+    'name must be 1 to 255 bytes of UTF-8 without "/", NUL or control characters',
+  ),
+  tableExists: declare(Status.InvalidArgument, 'table already exists'),
+  tableToDeleteNotFound: declare(Status.InvalidArgument, 'table not found'),
+  tooManyTables: (max: number) =>
+    new ApiError(Status.ResourceExhausted, `a cluster holds at most ${max} tables: delete one first`),
+  revisionCompacted: (floor: number) =>
+    new ApiError(Status.OutOfRange, `revision is below the oldest one kept, which is ${floor}`),
+  revisionInFuture: (applied: number) =>
+    new ApiError(Status.OutOfRange, `revision is above the newest one applied, which is ${applied}`),
+  responseTooLarge: declare(
+    Status.ResourceExhausted,
+    'the answer would exceed 4 MiB: ask for fewer keys at a time',
+  ),
+  invalidToken: declare(Status.Unauthenticated, 'Invalid token'),
+  noToken: declare(Status.Unauthenticated, 'Request unauthenticated with bearer'),
+  badAuthorization: declare(Status.Unauthenticated, 'Bad authorization string'),
+} as const;

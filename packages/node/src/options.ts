@@ -1,0 +1,54 @@
+import type { NodeId } from '@coxswain/raft';
+
+export interface NodeOptions {
+  readonly nodeId: NodeId;
+  readonly nodeName: string;
+  /** Raft addresses, `host:port`, of every member including this one. */
+  readonly initialMembers: ReadonlyMap<NodeId, string>;
+  /** Told to the other members, for Cluster.MemberList. */
+  readonly clientUrls: readonly string[];
+  readonly version: string;
+  /** Raft's unit of time. Default 50. */
+  readonly tickMs: number;
+  /** Default 1 tick. */
+  readonly heartbeatTicks: number;
+  /** Default 20 ticks. */
+  readonly electionTicks: number;
+  /** Applied entries between log compactions. Default 10000. */
+  readonly snapshotEntries: number;
+  /** Entries kept in the log behind the compaction point for followers that lag. Default 5000. */
+  readonly compactionOverheadEntries: number;
+  /** How long superseded versions stay readable, by entry time. Default 300000. */
+  readonly historyRetentionMs: number;
+  readonly walSegmentSizeBytes: number;
+  readonly walEntryCacheBytesMax: number;
+  readonly storeWriteBufferBytes: number;
+  /** One block cache per node is divided among its tables. Default 16 MiB. */
+  readonly storeCacheBytes: number;
+  /** Proposals of this node that are not answered yet. Above: UNAVAILABLE, not a queue without end. */
+  readonly proposalsPendingMax: number;
+  readonly proposalsPendingBytesMax: number;
+  /** Linearizable reads that wait. */
+  readonly readsPendingMax: number;
+  readonly tablesMax: number;
+  /** Tables that exist from the start; made by the first leader of the meta group. */
+  readonly initialTables: readonly string[];
+}
+
+/** The defaults of everything that is not identity or address. */
+export const defaultNodeOptions = {
+  tickMs: 50,
+  heartbeatTicks: 1,
+  electionTicks: 20,
+  snapshotEntries: 10_000,
+  compactionOverheadEntries: 5_000,
+  historyRetentionMs: 300_000,
+  walSegmentSizeBytes: 64 * 1024 * 1024,
+  walEntryCacheBytesMax: 32 * 1024 * 1024,
+  storeWriteBufferBytes: 16 * 1024 * 1024,
+  storeCacheBytes: 16 * 1024 * 1024,
+  proposalsPendingMax: 16_384,
+  proposalsPendingBytesMax: 64 * 1024 * 1024,
+  readsPendingMax: 65_536,
+  tablesMax: 10_000,
+} as const;
