@@ -2,4 +2,4 @@
 // The thread pool serves fdatasync, LevelDB batches and iterators at once; its size is read when the
 // pool starts, which loading ES modules does. So it is set here, in a file that needs no pool.
 process.env.UV_THREADPOOL_SIZE ??= '8';
-import('../dist/src/main.js');
+void import('../dist/src/main.js');

@@ -81,7 +81,13 @@ export interface Readiness {
 
 /** Counters and gauges for /metrics, read when scraped. */
 export interface NodeMetrics {
-  readonly proposals: { appended: number; applied: number; refused: number; outcomeUnknown: number; pending: number };
+  readonly proposals: {
+    appended: number;
+    applied: number;
+    refused: number;
+    outcomeUnknown: number;
+    pending: number;
+  };
   readonly reads: { linearizable: number; serializable: number; readIndexRounds: number };
   readonly leaderChanges: number;
   readonly walSyncs: number;

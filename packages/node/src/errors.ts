@@ -39,13 +39,19 @@ export const errors = {
   revisionNegative: (field: string) => new ApiError(Status.InvalidArgument, `${field} must not be negative`),
   tableNotSet: declare(Status.InvalidArgument, 'table must be set'),
   keyNotSet: declare(Status.InvalidArgument, 'key must be set'),
-  operationNotSet: declare(Status.InvalidArgument, 'every operation of a transaction must be a range, put or delete'),
+  operationNotSet: declare(
+    Status.InvalidArgument,
+    'every operation of a transaction must be a range, put or delete',
+  ),
   tableNotFound: declare(Status.NotFound, 'table not found'),
   keyTooLong: declare(Status.FailedPrecondition, 'key length exceeded max allowed value'),
   valueTooLong: declare(Status.FailedPrecondition, 'value length exceeded max allowed value'),
   notReady: declare(Status.Unavailable, 'request dropped as the shard is not ready'),
   tooBusy: declare(Status.Unavailable, 'system is too busy try again later'),
-  diskFull: declare(Status.Unavailable, 'the disk of the node is full: writes are refused until there is room'),
+  diskFull: declare(
+    Status.Unavailable,
+    'the disk of the node is full: writes are refused until there is room',
+  ),
   timeout: declare(Status.Unavailable, 'timeout'),
   deadlineExceeded: declare(Status.DeadlineExceeded, 'deadline exceeded'),
   outcomeUnknown: declare(

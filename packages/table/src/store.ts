@@ -17,7 +17,7 @@ export interface ScanOptions extends KeyRange {
 /** Reads on in order. Must be closed; closing twice is harmless. */
 export interface StoreScan {
   /** The next entries, at most `maxEntries` and about `maxBytes`; empty at the end. */
-  next(maxEntries: number, maxBytes: number): Promise<Array<[key: Buffer, value: Buffer]>>;
+  next(maxEntries: number, maxBytes: number): Promise<[key: Buffer, value: Buffer][]>;
   close(): Promise<void>;
 }
 
