@@ -1,5 +1,5 @@
 // Makes a fresh clone runnable with Node and npm alone: installs the locked dependencies with the
-// pinned pnpm when they changed, then builds. Uses only Node built-ins, since it runs before any install.
+// pinned pnpm when they changed, then builds (not with --install-only). Uses only Node built-ins, since it runs before any install.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -27,4 +27,6 @@ if (!existsSync(stampFile) || readFileSync(stampFile, 'utf8') !== stamp) {
   run('npx', ['-y', packageManager, 'install', '--frozen-lockfile', '--prefer-offline']);
   writeFileSync(stampFile, stamp);
 }
-run(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-b']);
+if (!process.argv.includes('--install-only')) {
+  run(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-b']);
+}

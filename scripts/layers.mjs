@@ -1,0 +1,26 @@
+// Which workspace may use which: the folder list is the architecture (architecture.md section 1). Imports
+// point downward only, so every list names workspaces that stand below its owner.
+
+/** What the code that ships may import. */
+export const layers = {
+  protocol: [],
+  raft: [],
+  wal: ['raft'],
+  table: ['protocol'],
+  node: ['protocol', 'raft', 'wal', 'table'],
+  server: ['protocol', 'raft', 'wal', 'table', 'node'],
+  client: ['protocol'],
+  cli: ['protocol', 'client', 'server'],
+  simulator: ['protocol', 'raft', 'wal', 'table', 'node'],
+  bench: ['protocol', 'table', 'client'],
+};
+
+/** What tests may import in addition: a service is tested through the client that applications use. */
+export const testLayers = {
+  server: ['client'],
+};
+
+/** The folder of a workspace, relative to the root. */
+export function folderOf(workspace) {
+  return workspace === 'bench' ? 'bench' : `packages/${workspace}`;
+}
