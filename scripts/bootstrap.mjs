@@ -1,5 +1,6 @@
-// Makes a fresh clone runnable with Node and npm alone: installs the locked dependencies with the
-// pinned pnpm when they changed, then builds (not with --install-only). Uses only Node built-ins, since it runs before any install.
+// Makes a fresh clone runnable with Node and npm alone: installs the locked dependencies with the pinned pnpm
+// when they changed, then builds (not with --install-only). Uses only Node built-ins, since it runs before any
+// install.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
