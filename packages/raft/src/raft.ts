@@ -1,78 +1,639 @@
-import type {
-  HardState,
-  LogReader,
-  Membership,
-  Message,
-  NodeId,
-  ReadContext,
-  Ready,
-  StorageAppend,
+import { assert } from './assert.js';
+import { type RaftConfig, validateConfig } from './config.js';
+import { Leadership, type LeadershipHost, type PeerStatus, type ProposeResult } from './leadership.js';
+import { Log } from './log.js';
+import { voteResult } from './quorum.js';
+import {
+  type AppendRequest,
+  type HardState,
+  type Heartbeat,
+  type InstallSnapshot,
+  type Membership,
+  type Message,
+  type NodeId,
+  NO_NODE,
+  type PreVoteRequest,
+  type PreVoteResponse,
+  type ReadContext,
+  type ReadState,
+  type Ready,
+  type StorageAppend,
+  type VoteRequest,
+  type VoteResponse,
 } from './types.js';
-
-export interface RaftConfig {
-  readonly id: NodeId;
-  /** Ticks without contact before a follower campaigns; each timeout is drawn from [n, 2n). */
-  readonly electionTicks: number;
-  readonly heartbeatTicks: number;
-  readonly log: LogReader;
-  readonly hardState: HardState;
-  readonly membership: Membership;
-  /** The state machine's applied index at start. */
-  readonly applied: number;
-  readonly preVote: boolean;
-  readonly checkQuorum: boolean;
-  /** The most bytes of entry data in one append. One entry always fits. */
-  readonly maxMessageBytes: number;
-  /** Appends in flight to one follower, by count and by bytes of entry data. */
-  readonly maxInflightMessages: number;
-  readonly maxInflightBytes: number;
-  /** Proposals are refused while uncommitted data is above this; one proposal is always let in. 0: no limit. */
-  readonly maxUncommittedBytes: number;
-  /** The most bytes handed out in one `Ready.committed`. One entry always fits. */
-  readonly maxCommittedBytesPerReady: number;
-  /** Uniform in [0, 1). The only source of chance. */
-  readonly random: () => number;
-}
-
-export type ProposeResult = 'appended' | 'notLeader' | 'tooManyUncommitted';
 
 export type Role = 'follower' | 'preCandidate' | 'candidate' | 'leader';
 
-/** SIGNATURES ONLY, to be implemented. */
-export declare class Raft {
-  constructor(config: RaftConfig);
+/**
+ * One replica of one Raft group: a step machine without I/O, clock or randomness of its own. The host feeds it
+ * ticks, messages and proposals, takes what follows from them with `ready`, and reports what became durable and
+ * what was applied. See DESIGN.md for the contract, and for why the order of things is safe.
+ *
+ * This class holds what every role shares (terms, votes, the follower's side of the log); `Leadership` holds
+ * what only a leader knows.
+ */
+export class Raft {
   readonly id: NodeId;
-  readonly role: Role;
-  readonly term: number;
-  /** The known leader, or NO_NODE. */
-  readonly leader: NodeId;
-  readonly commitIndex: number;
-  readonly appliedIndex: number;
-  readonly lastIndex: number;
-  readonly membership: Membership;
-  /** True for a leader that has committed an entry of its own term (P2). */
-  readonly hasCommittedInTerm: boolean;
-  /** A leader whose followers all have everything, with nothing pending: its host may let the group go quiet. */
-  readonly isIdle: boolean;
   /** While false this replica never campaigns (its state machine is being rebuilt), but votes and appends. */
-  canCampaign: boolean;
-  tick(): void;
-  /** Starts an election now, with a pre-vote when configured. */
-  campaign(): void;
-  step(message: Message): void;
-  /** Appends one entry per element, all or none. */
-  propose(data: readonly Buffer[]): ProposeResult;
-  /** Starts a ReadIndex round; answered in `Ready.reads`, on a follower through its leader. False when no leader is known. */
-  readIndex(context: ReadContext): boolean;
-  /** A follower forgets its leader, so that it grants pre-votes before its timeout (etcd's forget_leader). */
-  forgetLeader(): void;
-  reportUnreachable(peer: NodeId): void;
-  reportSnapshot(peer: NodeId, succeeded: boolean): void;
-  hasReady(): boolean;
-  ready(): Ready;
-  /** The append is durable. */
-  appended(append: StorageAppend): void;
+  canCampaign = true;
+
+  private readonly log: Log;
+  private currentRole: Role = 'follower';
+  private currentTerm: number;
+  private vote: NodeId;
+  private knownLeader: NodeId = NO_NODE;
+  private currentMembership: Membership;
+  /** Present while this replica leads. */
+  private leadership: Leadership | undefined;
+  /** The answers to this replica's campaign, its own among them. */
+  private readonly votes = new Map<NodeId, boolean>();
+  private ticksSinceContact = 0;
+  private electionTimeoutTicks = 0;
+
+  private messages: Message[] = [];
+  /** What may leave only when everything up to the next `StorageAppend` is durable (D1). */
+  private responses: Message[] = [];
+  private reads: ReadState[] = [];
+  /** Handed out for storing and not acknowledged, oldest first. */
+  private readonly appendsInFlight: StorageAppend[] = [];
+  private submitted: HardState;
+  private durable: HardState;
+  private readonly leadershipHost: LeadershipHost;
+
+  /** @throws RaftInvariantError when the log, the hard state and the applied index contradict each other. */
+  constructor(private readonly config: RaftConfig) {
+    validateConfig(config);
+    this.id = config.id;
+    this.log = new Log(config.log, config.hardState.commit, config.applied);
+    this.currentTerm = config.hardState.term;
+    this.vote = config.hardState.vote;
+    this.submitted = config.hardState;
+    this.durable = config.hardState;
+    this.currentMembership = config.membership;
+    this.leadershipHost = {
+      send: (message) => this.messages.push(message),
+      answerRead: ({ context, from, index }) => {
+        if (from === this.id) this.reads.push({ context, index });
+        else
+          this.messages.push({
+            type: 'readIndexResponse',
+            from: this.id,
+            to: from,
+            term: this.currentTerm,
+            context,
+            index,
+          });
+      },
+    };
+    assert(this.currentTerm >= this.log.lastTerm, 'the log holds entries of a term later than the hard state');
+    this.restartElectionTimer();
+  }
+
+  get role(): Role {
+    return this.currentRole;
+  }
+
+  get term(): number {
+    return this.currentTerm;
+  }
+
+  /** The known leader, or NO_NODE. */
+  get leader(): NodeId {
+    return this.knownLeader;
+  }
+
+  get commitIndex(): number {
+    return this.log.commit;
+  }
+
+  get appliedIndex(): number {
+    return this.log.applied;
+  }
+
+  get lastIndex(): number {
+    return this.log.lastIndex;
+  }
+
+  get membership(): Membership {
+    return this.currentMembership;
+  }
+
+  /** True for a leader that has committed an entry of its own term (P2). */
+  get hasCommittedInTerm(): boolean {
+    return this.leadership?.hasCommittedInTerm ?? false;
+  }
+
+  /**
+   * A leader whose followers all have everything and know it committed, with nothing pending: its host may let
+   * the group go quiet.
+   */
+  get isIdle(): boolean {
+    return (
+      this.leadership !== undefined &&
+      this.leadership.isIdle &&
+      this.log.applied === this.log.commit &&
+      this.appendsInFlight.length === 0 &&
+      !this.hasReady()
+    );
+  }
+
+  /** What a leader knows of its peers; empty elsewhere. */
+  peerStatuses(): readonly PeerStatus[] {
+    return this.leadership?.peerStatuses ?? [];
+  }
+
+  hardState(): HardState {
+    return { term: this.currentTerm, vote: this.vote, commit: this.log.commit };
+  }
+
+  // Time and commands.
+
+  /** One tick of the host's clock. */
+  tick(): void {
+    this.ticksSinceContact++;
+    if (this.leadership === undefined) {
+      if (this.ticksSinceContact >= this.electionTimeoutTicks) this.campaign();
+      return;
+    }
+    if (this.ticksSinceContact >= this.config.electionTicks) {
+      this.ticksSinceContact = 0;
+      if (this.config.checkQuorum && !this.leadership.checkQuorum()) {
+        this.becomeFollower(this.currentTerm, NO_NODE);
+        return;
+      }
+    }
+    this.leadership.tick();
+  }
+
+  /** Starts an election now, with a pre-vote when configured. Nothing happens where `canCampaign` or the role forbids it. */
+  campaign(): void {
+    if (this.leadership !== undefined || !this.isPromotable()) return;
+    if (this.config.preVote) this.becomePreCandidate();
+    else this.becomeCandidate();
+  }
+
+  /** Appends one entry per element, all or none. They leave for the followers with the next `ready`. */
+  propose(data: readonly Buffer[]): ProposeResult {
+    return this.leadership?.propose(data) ?? 'notLeader';
+  }
+
+  /**
+   * Asks for a read index; answered in `Ready.reads`, on a follower through its leader. No answer ever comes when
+   * a message is lost or the leader changes: the host asks again. False when no leader is known.
+   */
+  readIndex(context: ReadContext): boolean {
+    assert(context !== '', 'a read context must not be empty');
+    if (this.leadership !== undefined) {
+      this.leadership.readIndex(context, this.id);
+      return true;
+    }
+    if (this.knownLeader === NO_NODE) return false;
+    this.messages.push({
+      type: 'readIndex',
+      from: this.id,
+      to: this.knownLeader,
+      term: this.currentTerm,
+      context,
+    });
+    return true;
+  }
+
+  /** A follower forgets its leader, so that it grants votes before its timeout (etcd's forget_leader). */
+  forgetLeader(): void {
+    if (this.currentRole === 'follower') this.knownLeader = NO_NODE;
+  }
+
+  /** Messages to `peer` are being lost: its appends are sent one at a time until it answers. */
+  reportUnreachable(peer: NodeId): void {
+    this.leadership?.reportUnreachable(peer);
+  }
+
+  /** The outcome of the transfer that an InstallSnapshot message asked for. Every such message needs one. */
+  reportSnapshot(peer: NodeId, succeeded: boolean): void {
+    this.leadership?.reportSnapshot(peer, succeeded);
+  }
+
+  // Input and output.
+
+  /** Takes a message in. */
+  step(message: Message): void {
+    assert(message.to === this.id, () => `a message for node ${message.to} came to node ${this.id}`);
+    if (message.term > this.currentTerm) {
+      if (!this.acceptsHigherTerm(message)) return;
+    } else if (message.term < this.currentTerm && !this.acceptsLowerTerm(message)) {
+      return;
+    }
+    switch (message.type) {
+      case 'preVote':
+        return this.answerPreVote(message);
+      case 'vote':
+        return this.answerVote(message);
+      case 'preVoteResponse':
+      case 'voteResponse':
+        return this.countVote(message);
+      case 'append':
+        this.followLeader(message.from);
+        return this.append(message);
+      case 'heartbeat':
+        this.followLeader(message.from);
+        return this.answerHeartbeat(message);
+      case 'installSnapshot':
+        if (message.term === this.currentTerm) this.followLeader(message.from);
+        return this.installSnapshot(message);
+      case 'appendResponse':
+        this.leadership?.appendResponse(message);
+        return;
+      case 'heartbeatResponse':
+        this.leadership?.heartbeatResponse(message);
+        return;
+      case 'readIndex':
+        this.leadership?.readIndex(message.context, message.from);
+        return;
+      case 'readIndexResponse':
+        this.reads.push({ context: message.context, index: message.index });
+        return;
+    }
+  }
+
+  /** Whether `ready` may have something. It may still turn out empty. */
+  hasReady(): boolean {
+    return (
+      this.messages.length > 0 ||
+      this.responses.length > 0 ||
+      this.reads.length > 0 ||
+      this.log.hasUnsubmitted ||
+      this.log.hasCommitted ||
+      this.hasNewTermOrVote() ||
+      (this.leadership?.needsFlush ?? false)
+    );
+  }
+
+  /** Takes everything that follows from the input so far. Each item is handed out once. */
+  ready(): Ready {
+    this.leadership?.flush();
+    const append = this.takeAppend();
+    const committed = this.log.takeCommitted(this.config.maxCommittedBytesPerReady);
+    this.leadership?.handedOut(committed);
+    const { messages, reads } = this;
+    this.messages = [];
+    this.reads = [];
+    return { messages, append, committed, reads };
+  }
+
+  /** The append is durable. Acknowledged in the order in which `ready` handed them out. */
+  appended(append: StorageAppend): void {
+    assert(append === this.appendsInFlight.shift(), 'storage was acknowledged out of order');
+    if (append.hardState !== undefined) this.durable = append.hardState;
+    // The ABA race: within the append's term an entry, once replaced, is never put back, so an entry that is still
+    // here was never replaced. After a term change that is not known, and the write of the new hard state, which
+    // names the last entry again, decides instead (DESIGN.md).
+    if (append.term === this.currentTerm) this.log.acknowledge(append.lastIndex, append.lastTerm);
+    if (append.snapshot !== undefined) this.log.acknowledgeSnapshot(append.snapshot);
+    if (this.currentRole === 'candidate') this.countOwnVote();
+    this.leadership?.localLogDurable();
+  }
+
   /** Every committed entry up to `index` is applied. */
-  applied(index: number): void;
-  hardState(): HardState;
+  applied(index: number): void {
+    this.log.acknowledgeApplied(index);
+  }
+
+  private hasNewTermOrVote(): boolean {
+    return this.currentTerm !== this.submitted.term || this.vote !== this.submitted.vote;
+  }
+
+  private takeAppend(): StorageAppend | undefined {
+    const { log, responses } = this;
+    const hasUnsubmitted = log.hasUnsubmitted;
+    if (!hasUnsubmitted && !this.hasNewTermOrVote()) {
+      if (responses.length === 0) return undefined;
+      if (this.appendsInFlight.length === 0) {
+        // Nothing to wait for: everything that the responses speak of is durable.
+        assert(log.durableIndex === log.lastIndex, 'storage is quiet and the log is not durable');
+        for (const response of responses) this.messages.push(response);
+        this.responses = [];
+        return undefined;
+      }
+    }
+    this.responses = [];
+    const { entries, snapshot } = log.submit();
+    // The commit index alone is not worth a write: it is a hint, which goes along when something else is written.
+    const isHardStateWorthIt =
+      this.hasNewTermOrVote() || (hasUnsubmitted && this.log.commit !== this.submitted.commit);
+    const hardState = isHardStateWorthIt ? this.hardState() : undefined;
+    if (hardState !== undefined) this.submitted = hardState;
+    const append: StorageAppend = {
+      hardState,
+      entries,
+      snapshot,
+      responses,
+      term: this.currentTerm,
+      lastIndex: log.lastIndex,
+      lastTerm: log.lastTerm,
+    };
+    this.appendsInFlight.push(append);
+    return append;
+  }
+
+  // Terms (§5.1).
+
+  /** A message of a later term usually ends this one. False when it is to be ignored. */
+  private acceptsHigherTerm(message: Message): boolean {
+    switch (message.type) {
+      case 'preVote':
+      case 'vote':
+        // Whoever hears a leader does not help to depose it (thesis 4.2.3), or a node that was cut off would.
+        if (this.isInContactWithLeader()) return false;
+        // A pre-vote asks about a term in which nobody is yet.
+        if (message.type === 'vote') this.becomeFollower(message.term, NO_NODE);
+        return true;
+      case 'preVoteResponse':
+        // A granted one carries the term that was asked about.
+        if (!message.granted) this.becomeFollower(message.term, NO_NODE);
+        return true;
+      case 'append':
+      case 'heartbeat':
+      case 'installSnapshot':
+        this.becomeFollower(message.term, message.from);
+        return true;
+      default:
+        this.becomeFollower(message.term, NO_NODE);
+        return true;
+    }
+  }
+
+  /** A message of an earlier term is stale. True when it is to be taken in all the same. */
+  private acceptsLowerTerm(message: Message): boolean {
+    switch (message.type) {
+      case 'append':
+      case 'heartbeat':
+        // With PreVote and CheckQuorum a node that is ahead in terms cannot depose the leader by campaigning: nobody
+        // listens. It tells the leader instead, which then makes a new term that this node can follow.
+        if (this.config.checkQuorum || this.config.preVote) this.sendAppendResponse(message.from, 0, this.messages);
+        return false;
+      case 'preVote':
+        // The asker must learn the term, or nodes with short logs and high terms, and the reverse, wait for ever.
+        this.messages.push(this.preVoteResponse(message.from, this.currentTerm, false));
+        return false;
+      case 'installSnapshot':
+        // What it holds was committed and stays so; a transfer may well outlive the term that began it.
+        return this.currentRole === 'follower';
+      case 'readIndex':
+      case 'readIndexResponse':
+        // Neither claims authority from its term: the answer depends on the answering leader's alone.
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  private isInContactWithLeader(): boolean {
+    return (
+      this.config.checkQuorum &&
+      this.knownLeader !== NO_NODE &&
+      this.ticksSinceContact < this.config.electionTicks
+    );
+  }
+
+  // Roles (§5.2).
+
+  private becomeFollower(term: number, leader: NodeId): void {
+    this.enterTerm(term);
+    this.currentRole = 'follower';
+    this.leadership = undefined;
+    this.knownLeader = leader;
+    this.restartElectionTimer();
+  }
+
+  private becomePreCandidate(): void {
+    // Neither the term nor the vote changes: the question costs nobody anything.
+    this.currentRole = 'preCandidate';
+    this.knownLeader = NO_NODE;
+    this.restartElectionTimer();
+    this.votes.clear();
+    this.votes.set(this.id, true);
+    if (this.hasElectionEnded()) return;
+    this.requestVotes('preVote', this.currentTerm + 1, this.messages);
+  }
+
+  private becomeCandidate(): void {
+    this.enterTerm(this.currentTerm + 1);
+    this.currentRole = 'candidate';
+    this.knownLeader = NO_NODE;
+    this.vote = this.id;
+    this.restartElectionTimer();
+    this.votes.clear();
+    // The requests wait for the term, the vote and the log that they speak of to be durable, as the candidate's own
+    // vote does: a candidate that forgets a term could win it twice, with two logs (D1, DESIGN.md).
+    this.requestVotes('vote', this.currentTerm, this.responses);
+  }
+
+  private becomeLeader(): void {
+    assert(this.durable.term === this.currentTerm, 'a leader must not forget its term');
+    this.currentRole = 'leader';
+    this.knownLeader = this.id;
+    this.restartElectionTimer();
+    this.leadership = new Leadership(
+      this.config,
+      this.currentTerm,
+      this.log,
+      this.currentMembership,
+      this.leadershipHost,
+    );
+  }
+
+  private enterTerm(term: number): void {
+    assert(term >= this.currentTerm, 'the term must not go back');
+    if (term === this.currentTerm) return;
+    this.currentTerm = term;
+    this.vote = NO_NODE;
+  }
+
+  /** An append, heartbeat or snapshot of this term: its sender won the election. */
+  private followLeader(leader: NodeId): void {
+    assert(this.currentRole !== 'leader', () => `two leaders in term ${this.currentTerm}`);
+    if (this.currentRole === 'follower') {
+      this.knownLeader = leader;
+      this.ticksSinceContact = 0;
+    } else {
+      this.becomeFollower(this.currentTerm, leader);
+    }
+  }
+
+  private restartElectionTimer(): void {
+    const { electionTicks, random } = this.config;
+    this.ticksSinceContact = 0;
+    this.electionTimeoutTicks = electionTicks + Math.floor(random() * electionTicks);
+  }
+
+  /** Learners, strangers and replicas without a whole state machine do not stand for election. */
+  private isPromotable(): boolean {
+    return (
+      this.canCampaign &&
+      this.log.pendingSnapshot === undefined &&
+      this.currentMembership.voters.includes(this.id)
+    );
+  }
+
+  // Elections (§5.2, §5.4.1, thesis 9.6).
+
+  private requestVotes(type: 'preVote' | 'vote', term: number, outbox: Message[]): void {
+    const { lastIndex, lastTerm } = this.log;
+    for (const to of this.currentMembership.voters) {
+      if (to !== this.id) outbox.push({ type, from: this.id, to, term, lastIndex, lastTerm });
+    }
+  }
+
+  private answerPreVote(message: PreVoteRequest): void {
+    // A leader in this term does not matter when the question is about a later one.
+    const isFree = message.term > this.currentTerm || this.isFreeToVoteFor(message.from);
+    const granted = isFree && this.isUpToDate(message);
+    // Nothing is promised, so nothing has to be durable. A refusal tells the term that this node is in.
+    const term = granted ? message.term : this.currentTerm;
+    this.messages.push(this.preVoteResponse(message.from, term, granted));
+  }
+
+  private preVoteResponse(to: NodeId, term: number, granted: boolean): PreVoteResponse {
+    return { type: 'preVoteResponse', from: this.id, to, term, granted };
+  }
+
+  /** Any node answers, also one that does not know itself to be a voter: it may have missed its promotion. */
+  private answerVote(message: VoteRequest): void {
+    const granted = this.isFreeToVoteFor(message.from) && this.isUpToDate(message);
+    const response: VoteResponse = {
+      type: 'voteResponse',
+      from: this.id,
+      to: message.from,
+      term: this.currentTerm,
+      granted,
+    };
+    if (!granted) {
+      this.messages.push(response);
+      return;
+    }
+    this.vote = message.from;
+    this.ticksSinceContact = 0;
+    // D1: the vote leaves when it is durable.
+    this.responses.push(response);
+  }
+
+  /** One vote per term, and none in a term that has a leader. */
+  private isFreeToVoteFor(candidate: NodeId): boolean {
+    return this.vote === candidate || (this.vote === NO_NODE && this.knownLeader === NO_NODE);
+  }
+
+  private isUpToDate(message: PreVoteRequest | VoteRequest): boolean {
+    return this.log.isCoveredBy({ index: message.lastIndex, term: message.lastTerm });
+  }
+
+  private countVote(message: PreVoteResponse | VoteResponse): void {
+    const isExpected =
+      message.type === 'voteResponse'
+        ? this.currentRole === 'candidate'
+        : this.currentRole === 'preCandidate' &&
+          // A grant for an earlier question is not one for this.
+          message.term === this.currentTerm + (message.granted ? 1 : 0);
+    // The first answer stands: a node has no second one.
+    if (!isExpected || this.votes.has(message.from)) return;
+    this.votes.set(message.from, message.granted);
+    this.hasElectionEnded();
+  }
+
+  /** A candidate counts itself when its own vote is durable (D1). */
+  private countOwnVote(): void {
+    if (this.durable.term !== this.currentTerm || this.durable.vote !== this.id || this.votes.has(this.id)) return;
+    this.votes.set(this.id, true);
+    this.hasElectionEnded();
+  }
+
+  private hasElectionEnded(): boolean {
+    // Others may have answered before the host reported the write that let the requests leave.
+    if (!this.votes.has(this.id)) return false;
+    switch (voteResult(this.currentMembership.voters, this.votes)) {
+      case 'won':
+        if (this.currentRole === 'preCandidate') this.becomeCandidate();
+        else this.becomeLeader();
+        return true;
+      case 'lost':
+        this.becomeFollower(this.currentTerm, NO_NODE);
+        return true;
+      case 'pending':
+        return false;
+    }
+  }
+
+  // The follower's side of the log (§5.3, §7).
+
+  private append(message: AppendRequest): void {
+    const { log } = this;
+    if (message.prevIndex < log.commit) {
+      // An old message. What is committed matches the leader's log, so that is the answer.
+      this.sendAppendResponse(message.from, log.commit, this.responses);
+      return;
+    }
+    if (log.term(message.prevIndex) !== message.prevTerm) {
+      const hint = log.lastIndexWithin(message.prevIndex, message.prevTerm);
+      // Nothing is promised by a refusal.
+      this.messages.push({
+        type: 'appendResponse',
+        from: this.id,
+        to: message.from,
+        term: this.currentTerm,
+        index: message.prevIndex,
+        rejected: true,
+        hintIndex: hint.index,
+        hintTerm: hint.term,
+      });
+      return;
+    }
+    log.merge(message.prevIndex, message.entries);
+    const last = message.prevIndex + message.entries.length;
+    log.commitTo(Math.min(message.commit, last));
+    this.sendAppendResponse(message.from, last, this.responses);
+  }
+
+  private sendAppendResponse(to: NodeId, index: number, outbox: Message[]): void {
+    outbox.push({
+      type: 'appendResponse',
+      from: this.id,
+      to,
+      term: this.currentTerm,
+      index,
+      rejected: false,
+      hintIndex: 0,
+      hintTerm: 0,
+    });
+  }
+
+  private answerHeartbeat(message: Heartbeat): void {
+    this.log.commitTo(message.commit);
+    // At once: the answer says that this node is in the leader's term now, and promises nothing for after a crash.
+    this.messages.push({
+      type: 'heartbeatResponse',
+      from: this.id,
+      to: message.from,
+      term: this.currentTerm,
+      context: message.context,
+      commit: this.log.commit,
+    });
+  }
+
+  /** The state has arrived. `Ready.append.snapshot` says whether it is to be installed; else it is of no use. */
+  private installSnapshot(message: InstallSnapshot): void {
+    const { log } = this;
+    const { snapshot } = message;
+    const { voters, learners } = snapshot.membership;
+    const isMember = voters.includes(this.id) || learners.includes(this.id);
+    if (snapshot.index > log.commit && isMember) {
+      if (log.term(snapshot.index) === snapshot.term) {
+        // The log has all of it, and now it is known to be committed.
+        log.commitTo(snapshot.index);
+      } else {
+        log.restore(snapshot);
+        this.currentMembership = snapshot.membership;
+      }
+    }
+    this.sendAppendResponse(message.from, log.commit, this.responses);
+  }
 }
+

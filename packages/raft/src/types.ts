@@ -94,7 +94,10 @@ export interface Heartbeat extends Addressed {
 }
 export interface HeartbeatResponse extends Addressed {
   readonly type: 'heartbeatResponse';
+  /** The heartbeat's. */
   readonly context: ReadContext;
+  /** The sender's commit index: a leader lets its group go quiet only when everyone has learnt the last one. */
+  readonly commit: number;
 }
 /**
  * From the leader's core: the host is to stream its state machine to `to` and to report the outcome with
@@ -154,7 +157,7 @@ export interface StorageAppend {
   readonly hardState: HardState | undefined;
   readonly entries: readonly Entry[];
   readonly snapshot: SnapshotMetadata | undefined;
-  /** To be sent only when all of this is durable (D1). */
+  /** To be sent only when all of this is durable (D1): acknowledgements, granted votes, and requests for votes. */
   readonly responses: readonly Message[];
   /** Identify the acknowledgement (the ABA race of asynchronous storage): the core's term when made, and the last entry. */
   readonly term: number;
@@ -170,7 +173,7 @@ export interface ReadState {
 
 /** What the host must do now. Taken with `Raft.ready()`; every field may be empty. */
 export interface Ready {
-  /** May leave at once, before `append` is durable (thesis 10.2.1). */
+  /** May leave at once, before `append` is durable (thesis 10.2.1, DESIGN.md). */
   readonly messages: readonly Message[];
   readonly append: StorageAppend | undefined;
   /** Committed, and durable here (D2): to be applied in order, then acknowledged with `Raft.applied`. */

@@ -1,0 +1,368 @@
+import { assert } from './assert.js';
+import type { RaftConfig } from './config.js';
+import type { Log } from './log.js';
+import { Progress, type ProgressState } from './progress.js';
+import { majorityIndex } from './quorum.js';
+import { ReadIndexQueue, type ReadRound } from './read-index.js';
+import {
+  type AppendResponse,
+  type Entry,
+  EntryType,
+  type HeartbeatResponse,
+  type Membership,
+  type Message,
+  type NodeId,
+  type ReadContext,
+} from './types.js';
+
+export type ProposeResult = 'appended' | 'notLeader' | 'tooManyUncommitted';
+
+/** What a leader knows of one of its peers, for status pages and tests. */
+export interface PeerStatus {
+  readonly id: NodeId;
+  readonly isLearner: boolean;
+  readonly state: ProgressState;
+  readonly match: number;
+  readonly next: number;
+  readonly inflight: number;
+  /** Sending waits for an answer. */
+  readonly isPaused: boolean;
+  readonly isRecentlyActive: boolean;
+  /** The index of the snapshot on its way to the peer, or 0. */
+  readonly pendingSnapshot: number;
+}
+
+/** What a leadership needs from the core around it. */
+export interface LeadershipHost {
+  send(message: Message): void;
+  /** A ReadIndex round of this node, or of `round.from`, is confirmed. */
+  answerRead(round: ReadRound): void;
+}
+
+const NOTHING: { readonly entries: readonly Entry[]; readonly bytes: number } = { entries: [], bytes: 0 };
+
+/**
+ * One term of leading: replication (§5.3), commit by counting (§5.4.2), ReadIndex (thesis 6.4). It is made when
+ * the election is won and dropped when the term ends, so nothing of it can outlive the term.
+ *
+ * Appends and ReadIndex heartbeats are not sent by the call that makes them necessary but by `flush`, once per
+ * turn of the host: a thousand proposals in a turn are one append per follower.
+ */
+export class Leadership {
+  private readonly peers = new Map<NodeId, Progress>();
+  private readonly reads = new ReadIndexQueue();
+  /** Questions from before the first commit in this term: the commit index is not known to be current (P2). */
+  private heldReads: Omit<ReadRound, 'index'>[] = [];
+  /** The first entry of this term. */
+  private readonly firstIndexInTerm: number;
+  private uncommittedBytes = 0;
+  private ticksSinceHeartbeat = 0;
+  private isAppendDue = true;
+  private isReadHeartbeatDue = false;
+  /** The last read of the log for an append, which the next follower most likely needs too. */
+  private lastRead = { from: 0, lastIndex: 0, ...NOTHING };
+
+  constructor(
+    private readonly config: RaftConfig,
+    private readonly term: number,
+    private readonly log: Log,
+    private readonly membership: Membership,
+    private readonly host: LeadershipHost,
+  ) {
+    this.firstIndexInTerm = log.lastIndex + 1;
+    for (const id of [...membership.voters, ...membership.learners]) {
+      if (id === config.id) continue;
+      this.peers.set(
+        id,
+        new Progress(this.firstIndexInTerm, config.maxInflightMessages, config.maxInflightBytes),
+      );
+    }
+    log.push({ index: this.firstIndexInTerm, term, type: EntryType.Empty, data: Buffer.alloc(0) });
+  }
+
+  /** True once an entry of this term is committed: from then on the commit index is current (P2, §8). */
+  get hasCommittedInTerm(): boolean {
+    return this.log.commit >= this.firstIndexInTerm;
+  }
+
+  /** Whether `flush` may have something to send. */
+  get needsFlush(): boolean {
+    return this.isAppendDue || this.isReadHeartbeatDue;
+  }
+
+  /** Every peer has every entry and says that it knows them committed, and no question waits. */
+  get isIdle(): boolean {
+    const { lastIndex, commit, durableIndex } = this.log;
+    if (commit !== lastIndex || durableIndex !== lastIndex || this.needsFlush) return false;
+    if (!this.reads.isEmpty || this.heldReads.length > 0) return false;
+    for (const peer of this.peers.values()) {
+      if (peer.state !== 'replicate' || peer.match !== lastIndex || peer.knownCommit !== commit) return false;
+    }
+    return true;
+  }
+
+  get peerStatuses(): PeerStatus[] {
+    return [...this.peers].map(([id, peer]) => ({
+      id,
+      isLearner: this.membership.learners.includes(id),
+      state: peer.state,
+      match: peer.match,
+      next: peer.next,
+      inflight: peer.inflights.count,
+      isPaused:
+        peer.state === 'probe' ? peer.isProbeSent : peer.state === 'snapshot' || peer.inflights.isFull,
+      isRecentlyActive: peer.isRecentlyActive,
+      pendingSnapshot: peer.pendingSnapshot,
+    }));
+  }
+
+  /** One tick of the clock: a heartbeat to everyone when it is due. */
+  tick(): void {
+    this.ticksSinceHeartbeat++;
+    if (this.ticksSinceHeartbeat < this.config.heartbeatTicks) return;
+    this.ticksSinceHeartbeat = 0;
+    for (const peer of this.peers.values()) peer.awaitsHeartbeatResponse = true;
+    this.sendHeartbeats();
+  }
+
+  /** Whether a quorum was heard from since the last call (CheckQuorum). Begins a new period. */
+  checkQuorum(): boolean {
+    // A voter counts 1 when active: a majority reaches 1 when a majority is active.
+    const isActive = majorityIndex(this.membership.voters, (id) =>
+      id === this.config.id || this.peers.get(id)!.isRecentlyActive ? 1 : 0,
+    );
+    for (const peer of this.peers.values()) peer.isRecentlyActive = false;
+    return isActive === 1;
+  }
+
+  propose(data: readonly Buffer[]): ProposeResult {
+    let bytes = 0;
+    for (const item of data) bytes += item.length;
+    const limit = this.config.maxUncommittedBytes;
+    if (limit > 0 && bytes > 0 && this.uncommittedBytes > 0 && this.uncommittedBytes + bytes > limit) {
+      return 'tooManyUncommitted';
+    }
+    this.uncommittedBytes += bytes;
+    const { log, term } = this;
+    let index = log.lastIndex;
+    for (const item of data) log.push({ index: ++index, term, type: EntryType.Normal, data: item });
+    this.isAppendDue = true;
+    return 'appended';
+  }
+
+  /** `entries` were handed out for applying, which ends their time as uncommitted data. */
+  handedOut(entries: readonly Entry[]): void {
+    for (const entry of entries) {
+      // Entries of earlier terms were never counted.
+      if (entry.term === this.term) this.uncommittedBytes -= entry.data.length;
+    }
+  }
+
+  /** The local log became durable up to a new index, which counts like a follower's acknowledgement (D1). */
+  localLogDurable(): void {
+    this.advanceCommit();
+  }
+
+  appendResponse(message: AppendResponse): void {
+    const peer = this.peers.get(message.from);
+    if (peer === undefined) return;
+    peer.isRecentlyActive = true;
+    if (message.rejected) {
+      // The follower skipped the terms that it cannot share with us; skip ours that it cannot share (§5.3).
+      const hint =
+        message.hintTerm > 0
+          ? this.log.lastIndexWithin(message.hintIndex, message.hintTerm).index
+          : message.hintIndex;
+      if (peer.reject(message.index, hint)) this.isAppendDue = true;
+      return;
+    }
+    assert(message.index <= this.log.lastIndex, 'a follower acknowledges entries that its leader does not have');
+    const isNews = peer.acknowledge(message.index);
+    switch (peer.state) {
+      case 'probe':
+        // Also without news: an empty append was accepted, so the match point is known again.
+        if (message.index === peer.match) peer.becomeReplicate();
+        break;
+      case 'snapshot':
+        // Whatever snapshot brought it here, the log can take it from here, so the wait is over.
+        if (isNews && peer.match + 1 >= this.log.firstIndex) peer.becomeReplicate();
+        break;
+      case 'replicate':
+        if (isNews) peer.inflights.freeTo(message.index);
+        break;
+    }
+    if (isNews) this.advanceCommit();
+    // The window may have opened, or a probe may have ended with more to send.
+    this.isAppendDue = true;
+  }
+
+  heartbeatResponse(message: HeartbeatResponse): void {
+    const peer = this.peers.get(message.from);
+    if (peer === undefined) return;
+    peer.isRecentlyActive = true;
+    peer.knownCommit = Math.max(peer.knownCommit, message.commit);
+    if (peer.awaitsHeartbeatResponse) {
+      // Appends that were lost show in no other way than a follower that answers and still lacks something. Once
+      // per heartbeat of the clock: ReadIndex rounds come every turn, and would double the append traffic.
+      peer.awaitsHeartbeatResponse = false;
+      peer.isProbeSent = false;
+      if (peer.match < this.log.lastIndex || peer.state === 'probe') {
+        peer.isEmptyAppendDue = true;
+        this.isAppendDue = true;
+      }
+    }
+    if (message.context !== '' && this.reads.acknowledge(message.from, message.context)) this.confirmReads();
+  }
+
+  /** P2: the question joins a round that no heartbeat has carried yet. */
+  readIndex(context: ReadContext, from: NodeId): void {
+    if (!this.hasCommittedInTerm) {
+      this.heldReads.push({ context, from });
+      return;
+    }
+    const round: ReadRound = { context, from, index: this.log.commit };
+    if (!this.reads.add(round)) return;
+    this.isReadHeartbeatDue = true;
+    // A leader that is a quorum by itself needs nobody's word.
+    this.confirmReads();
+  }
+
+  reportUnreachable(id: NodeId): void {
+    const peer = this.peers.get(id);
+    // What is on its way in the pipeline is most likely lost.
+    if (peer?.state === 'replicate') peer.becomeProbe();
+  }
+
+  reportSnapshot(id: NodeId, succeeded: boolean): void {
+    const peer = this.peers.get(id);
+    if (peer?.state !== 'snapshot') return;
+    if (!succeeded) peer.pendingSnapshot = 0;
+    peer.becomeProbe();
+    // The follower speaks next, when it has installed the snapshot; after a failure a heartbeat goes by first.
+    peer.isProbeSent = true;
+  }
+
+  /** Sends what this turn made necessary. */
+  flush(): void {
+    if (this.isReadHeartbeatDue) {
+      this.isReadHeartbeatDue = false;
+      // Nothing waits when the turn that asked also answered.
+      if (!this.reads.isEmpty) this.sendHeartbeats();
+    }
+    if (!this.isAppendDue) return;
+    this.isAppendDue = false;
+    for (const [id, peer] of this.peers) this.sendAppends(id, peer);
+  }
+
+  private sendHeartbeats(): void {
+    const context = this.reads.newestContext;
+    this.isReadHeartbeatDue = false;
+    for (const [to, peer] of this.peers) {
+      this.host.send({
+        type: 'heartbeat',
+        from: this.config.id,
+        to,
+        term: this.term,
+        // What the follower does not have it must not take for committed: its own tail there may conflict.
+        commit: Math.min(peer.match, this.log.commit),
+        context,
+      });
+    }
+  }
+
+  private sendAppends(to: NodeId, peer: Progress): void {
+    switch (peer.state) {
+      case 'probe':
+        // Also without entries: the answer finds the match point.
+        if (!peer.isProbeSent) this.sendAppend(to, peer, true);
+        return;
+      case 'replicate':
+        while (peer.next <= this.log.lastIndex && !peer.inflights.isFull) {
+          if (!this.sendAppend(to, peer, true)) return;
+        }
+        if (peer.isEmptyAppendDue || peer.hasNewsOfCommit(this.log.commit)) this.sendAppend(to, peer, false);
+        return;
+      case 'snapshot':
+        return;
+    }
+  }
+
+  /** False when the follower needs a snapshot instead. */
+  private sendAppend(to: NodeId, peer: Progress, withEntries: boolean): boolean {
+    const prevIndex = peer.next - 1;
+    const prevTerm = this.log.term(prevIndex);
+    if (prevTerm === undefined || peer.next < this.log.firstIndex) {
+      this.sendSnapshot(to, peer);
+      return false;
+    }
+    const { entries, bytes } = withEntries ? this.read(peer.next) : NOTHING;
+    const commit = this.log.commit;
+    peer.sent(entries.length, bytes, commit);
+    this.host.send({
+      type: 'append',
+      from: this.config.id,
+      to,
+      term: this.term,
+      prevIndex,
+      prevTerm,
+      entries,
+      commit,
+    });
+    return true;
+  }
+
+  private sendSnapshot(to: NodeId, peer: Progress): void {
+    // A transfer is expensive, and a peer that is away would only waste it.
+    const snapshot = peer.isRecentlyActive ? this.log.snapshot() : undefined;
+    if (snapshot === undefined) {
+      if (peer.state === 'replicate') peer.becomeProbe();
+      // The next heartbeat's answer asks again.
+      peer.isProbeSent = true;
+      return;
+    }
+    assert(snapshot.index + 1 >= this.log.firstIndex, 'the snapshot does not reach the log');
+    peer.becomeSnapshot(snapshot.index);
+    this.host.send({ type: 'installSnapshot', from: this.config.id, to, term: this.term, snapshot });
+  }
+
+  /** The entries for one append. Followers in step share one array. A leader never changes its log but at the end. */
+  private read(from: number): { readonly entries: readonly Entry[]; readonly bytes: number } {
+    const lastIndex = this.log.lastIndex;
+    if (from > lastIndex) return NOTHING;
+    if (this.lastRead.from !== from || this.lastRead.lastIndex !== lastIndex) {
+      const entries = this.log.entries(from, lastIndex, this.config.maxMessageBytes);
+      let bytes = 0;
+      for (const entry of entries) bytes += entry.data.length;
+      this.lastRead = { from, lastIndex, entries, bytes };
+    }
+    return this.lastRead;
+  }
+
+  /** §5.4.2: counting commits entries of this term only; those of earlier terms are committed with them. */
+  private advanceCommit(): void {
+    const index = majorityIndex(this.membership.voters, this.matchOf);
+    if (index < this.firstIndexInTerm) return;
+    const hadCommittedInTerm = this.hasCommittedInTerm;
+    if (!this.log.commitTo(index)) return;
+    this.isAppendDue = true;
+    if (!hadCommittedInTerm) this.releaseHeldReads();
+  }
+
+  /** The leader counts its own entries only when they are durable (D1). */
+  private readonly matchOf = (id: NodeId): number =>
+    id === this.config.id ? this.log.durableIndex : this.peers.get(id)!.match;
+
+  private releaseHeldReads(): void {
+    const held = this.heldReads;
+    this.heldReads = [];
+    for (const { context, from } of held) this.readIndex(context, from);
+  }
+
+  private confirmReads(): void {
+    const sequence = majorityIndex(this.membership.voters, this.acknowledgedBy);
+    for (const round of this.reads.confirm(sequence)) this.host.answerRead(round);
+  }
+
+  private readonly acknowledgedBy = (id: NodeId): number =>
+    id === this.config.id ? this.reads.newestSequence : this.reads.acknowledgedBy(id);
+}

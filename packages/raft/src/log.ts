@@ -1,0 +1,254 @@
+import { assert } from './assert.js';
+import type { Entry, LogReader, SnapshotMetadata } from './types.js';
+
+/** Names the last entry of a log: what elections compare (§5.4.1). */
+export interface LogPosition {
+  readonly index: number;
+  readonly term: number;
+}
+
+/**
+ * The log as the core sees it: what the host stores, and in memory the tail that is not durable yet or not
+ * handed out for applying yet. An entry normally lives from its proposal to its apply in the tail, so that
+ * the hot path reads nothing back from the host.
+ *
+ * applied <= handedOut <= min(commit, durable), and durable <= submitted <= last, always. A snapshot on its
+ * way to the disk stands for everything up to it, and nothing is handed out meanwhile.
+ */
+export class Log {
+  /** Known to be committed. Never goes back. */
+  private committedIndex: number;
+  /** Handed out for applying. */
+  private handedOutIndex: number;
+  private appliedTo: number;
+  /** Handed out for storing. */
+  private submittedIndex: number;
+  private durableTo: number;
+  private tail: Entry[] = [];
+  /** The index of `tail[0]`. What is below is read from the host. */
+  private tailFirst: number;
+  /** Restored, and not durable yet. */
+  private restoring: SnapshotMetadata | undefined;
+  private isSnapshotSubmitted = true;
+
+  /** `commit` is a hint from the disk: it may be behind what is applied. */
+  constructor(
+    private readonly reader: LogReader,
+    commit: number,
+    applied: number,
+  ) {
+    const last = reader.lastIndex();
+    assert(applied <= last, () => `applied ${applied} is past the log's last index ${last}`);
+    assert(applied >= reader.firstIndex() - 1, () => `the log lacks entries after applied ${applied}`);
+    this.tailFirst = last + 1;
+    this.submittedIndex = last;
+    this.durableTo = last;
+    this.appliedTo = applied;
+    this.handedOutIndex = applied;
+    this.committedIndex = Math.max(applied, Math.min(commit, last));
+  }
+
+  get firstIndex(): number {
+    return this.restoring === undefined ? this.reader.firstIndex() : this.restoring.index + 1;
+  }
+
+  get lastIndex(): number {
+    return this.tailFirst + this.tail.length - 1;
+  }
+
+  get lastTerm(): number {
+    return this.termOf(this.lastIndex);
+  }
+
+  get commit(): number {
+    return this.committedIndex;
+  }
+
+  get applied(): number {
+    return this.appliedTo;
+  }
+
+  /** Everything up to here survives a crash. */
+  get durableIndex(): number {
+    return this.durableTo;
+  }
+
+  /** The snapshot that is being installed. */
+  get pendingSnapshot(): SnapshotMetadata | undefined {
+    return this.restoring;
+  }
+
+  /** What the host could send in place of entries that it no longer has. */
+  snapshot(): SnapshotMetadata | undefined {
+    return this.reader.snapshot();
+  }
+
+  /** Undefined when the index is compacted away or past the end. */
+  term(index: number): number | undefined {
+    if (index >= this.tailFirst) return this.tail[index - this.tailFirst]?.term;
+    if (this.restoring !== undefined) return index === this.restoring.index ? this.restoring.term : undefined;
+    return this.reader.term(index);
+  }
+
+  /** For an index that the log must have. */
+  private termOf(index: number): number {
+    const term = this.term(index);
+    assert(term !== undefined, () => `the log has no term for index ${index}`);
+    return term;
+  }
+
+  /** Whether a log that ends at `other` is at least as up to date as this one (§5.4.1). */
+  isCoveredBy(other: LogPosition): boolean {
+    const lastTerm = this.lastTerm;
+    return other.term > lastTerm || (other.term === lastTerm && other.index >= this.lastIndex);
+  }
+
+  /**
+   * Entries from `from` up to `to`, inclusive: at least one, as many as fit in `maxBytes` of data, perhaps
+   * fewer where the tail begins.
+   */
+  entries(from: number, to: number, maxBytes: number): readonly Entry[] {
+    if (from > to) return [];
+    assert(to <= this.lastIndex, 'entries past the end were asked for');
+    if (from < this.tailFirst) return this.reader.entries(from, Math.min(to + 1, this.tailFirst), maxBytes);
+    const start = from - this.tailFirst;
+    const end = to + 1 - this.tailFirst;
+    let bytes = this.tail[start]!.data.length;
+    let stop = start + 1;
+    while (stop < end) {
+      bytes += this.tail[stop]!.data.length;
+      if (bytes > maxBytes) break;
+      stop++;
+    }
+    return this.tail.slice(start, stop);
+  }
+
+  /** Appends a leader's own entry. */
+  push(entry: Entry): void {
+    this.tail.push(entry);
+  }
+
+  /**
+   * Appends what a leader sent after `prevIndex`, where the logs are known to match (§5.3): entries that are
+   * here already stay, a conflicting suffix is replaced.
+   */
+  merge(prevIndex: number, entries: readonly Entry[]): void {
+    let position = 0;
+    if (prevIndex < this.lastIndex) {
+      while (position < entries.length) {
+        const entry = entries[position]!;
+        if (this.term(entry.index) !== entry.term) break;
+        position++;
+      }
+    }
+    if (position === entries.length) return;
+    const from = entries[position]!.index;
+    if (from <= this.lastIndex) this.truncate(from);
+    assert(from === this.lastIndex + 1, () => `a hole in the log before index ${from}`);
+    if (position === 0 && this.tail.length === 0) this.tail = entries.slice();
+    else for (let i = position; i < entries.length; i++) this.tail.push(entries[i]!);
+  }
+
+  private truncate(from: number): void {
+    assert(from > this.committedIndex, () => `index ${from} is committed and cannot be replaced`);
+    if (from >= this.tailFirst) {
+      this.tail.length = from - this.tailFirst;
+    } else {
+      this.tail = [];
+      this.tailFirst = from;
+    }
+    this.submittedIndex = Math.min(this.submittedIndex, from - 1);
+    this.durableTo = Math.min(this.durableTo, from - 1);
+  }
+
+  /**
+   * The highest index up to `index` whose term is at most `term`: where a log that has `term` at `index` can
+   * match this one at best. With both sides skipping whole terms, probing takes a round trip per divergent
+   * term at most (§5.3). Ends below the log when that is where the search leads.
+   */
+  lastIndexWithin(index: number, term: number): LogPosition {
+    let candidate = Math.min(index, this.lastIndex);
+    for (; candidate > 0; candidate--) {
+      const here = this.term(candidate);
+      // What is compacted away is committed, but whether it matches is not known.
+      if (here === undefined) return { index: candidate, term: 0 };
+      if (here <= term) return { index: candidate, term: here };
+    }
+    return { index: 0, term: 0 };
+  }
+
+  /** False when that is old news. */
+  commitTo(index: number): boolean {
+    if (index <= this.committedIndex) return false;
+    assert(index <= this.lastIndex, () => `commit ${index} is past the last index ${this.lastIndex}`);
+    this.committedIndex = index;
+    return true;
+  }
+
+  /** The log restarts behind a snapshot whose state has arrived (§7). */
+  restore(snapshot: SnapshotMetadata): void {
+    assert(snapshot.index > this.committedIndex, 'a snapshot must not take back what is committed');
+    this.restoring = snapshot;
+    this.isSnapshotSubmitted = false;
+    this.tail = [];
+    this.tailFirst = snapshot.index + 1;
+    this.committedIndex = snapshot.index;
+    this.submittedIndex = snapshot.index;
+    this.durableTo = Math.min(this.durableTo, snapshot.index);
+  }
+
+  get hasUnsubmitted(): boolean {
+    return this.submittedIndex < this.lastIndex || !this.isSnapshotSubmitted;
+  }
+
+  /** Takes what the host has not been told to store yet. */
+  submit(): { readonly entries: readonly Entry[]; readonly snapshot: SnapshotMetadata | undefined } {
+    const entries =
+      this.submittedIndex === this.lastIndex ? [] : this.tail.slice(this.submittedIndex + 1 - this.tailFirst);
+    const snapshot = this.isSnapshotSubmitted ? undefined : this.restoring;
+    this.submittedIndex = this.lastIndex;
+    this.isSnapshotSubmitted = true;
+    return { entries, snapshot };
+  }
+
+  /**
+   * Everything that was submitted up to (`index`, `term`) is durable, unless that entry was replaced since. The
+   * caller makes sure that it was not replaced and put back (see DESIGN.md, the ABA race).
+   */
+  acknowledge(index: number, term: number): void {
+    if (index > this.durableTo && this.term(index) === term) this.durableTo = index;
+  }
+
+  /** The snapshot is installed, unless a newer one has taken its place. */
+  acknowledgeSnapshot(snapshot: SnapshotMetadata): void {
+    if (snapshot !== this.restoring) return;
+    this.restoring = undefined;
+    this.durableTo = Math.max(this.durableTo, snapshot.index);
+    this.handedOutIndex = snapshot.index;
+    this.appliedTo = snapshot.index;
+  }
+
+  get hasCommitted(): boolean {
+    return this.restoring === undefined && this.handedOutIndex < Math.min(this.committedIndex, this.durableTo);
+  }
+
+  /** Takes the next committed entries, only durable ones (D2), and lets go of those that nobody needs again. */
+  takeCommitted(maxBytes: number): readonly Entry[] {
+    if (!this.hasCommitted) return [];
+    const to = Math.min(this.committedIndex, this.durableTo);
+    const entries = this.entries(this.handedOutIndex + 1, to, maxBytes);
+    this.handedOutIndex = entries.at(-1)!.index;
+    const surplus = this.handedOutIndex + 1 - this.tailFirst;
+    if (surplus > 0) {
+      this.tail = surplus === this.tail.length ? [] : this.tail.slice(surplus);
+      this.tailFirst = this.handedOutIndex + 1;
+    }
+    return entries;
+  }
+
+  acknowledgeApplied(index: number): void {
+    assert(index <= this.handedOutIndex, () => `index ${index} was applied before it was handed out`);
+    // Entries that were handed out before a snapshot was installed may be reported after it.
+    this.appliedTo = Math.max(this.appliedTo, index);
+  }
+}

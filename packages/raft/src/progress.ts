@@ -1,0 +1,125 @@
+import { assert } from './assert.js';
+import { Inflights } from './inflights.js';
+
+/**
+ * How a leader sends to one follower.
+ *
+ * - probe: the match point is unknown. One append at a time; its answer moves `next`.
+ * - replicate: the match point is known. Appends are pipelined: `next` moves when they are sent.
+ * - snapshot: the follower needs entries that the log no longer has. Nothing is sent until the snapshot's fate
+ *   is known.
+ */
+export type ProgressState = 'probe' | 'replicate' | 'snapshot';
+
+/** What a leader knows of one follower or learner. */
+export class Progress {
+  state: ProgressState = 'probe';
+  /** The follower's log is durable and equal to the leader's up to here. */
+  match = 0;
+  /** The next entry to send. Always above `match`. */
+  next: number;
+  /** The snapshot on its way, in the snapshot state. */
+  pendingSnapshot = 0;
+  /** Heard from since the last quorum check (CheckQuorum). */
+  isRecentlyActive = false;
+  /** In the probe state: an append is out, and the next waits for its answer or for a heartbeat's. */
+  isProbeSent = false;
+  /** A heartbeat of the clock is unanswered; its answer is the moment to look for lost appends. */
+  awaitsHeartbeatResponse = false;
+  /** An append must leave even when it carries nothing: its rejection shows what was lost on the way. */
+  isEmptyAppendDue = false;
+  /** The highest commit index that the follower can have learnt from the appends sent to it. */
+  sentCommit = 0;
+  /** The commit index that the follower said it has. */
+  knownCommit = 0;
+  readonly inflights: Inflights;
+
+  constructor(next: number, maxInflightMessages: number, maxInflightBytes: number) {
+    this.next = next;
+    this.inflights = new Inflights(maxInflightMessages, maxInflightBytes);
+  }
+
+  becomeProbe(): void {
+    // After a snapshot that arrived the follower needs what follows it, even when it has not said so yet.
+    this.next = Math.max(this.match, this.state === 'snapshot' ? this.pendingSnapshot : 0) + 1;
+    this.enter('probe');
+    // What was sent beyond `next` may be lost, and the commit index with it.
+    this.sentCommit = Math.min(this.sentCommit, this.next - 1);
+  }
+
+  becomeReplicate(): void {
+    this.enter('replicate');
+    this.next = this.match + 1;
+  }
+
+  becomeSnapshot(index: number): void {
+    this.enter('snapshot');
+    this.pendingSnapshot = index;
+    this.next = index + 1;
+    this.sentCommit = index;
+  }
+
+  /** The follower has everything up to `index`. False when that is old news. */
+  acknowledge(index: number): boolean {
+    if (index <= this.match) return false;
+    this.match = index;
+    this.next = Math.max(this.next, index + 1);
+    this.isProbeSent = false;
+    return true;
+  }
+
+  /**
+   * The follower refused an append whose `prevIndex` was `rejected` and may match at `hint`. False when the
+   * answer is stale: messages are reordered and repeated.
+   */
+  reject(rejected: number, hint: number): boolean {
+    switch (this.state) {
+      case 'replicate':
+        if (rejected <= this.match) return false;
+        this.becomeProbe();
+        return true;
+      case 'probe':
+        // A probe is alone on its way, so the answer to it names the entry before `next`.
+        if (rejected !== this.next - 1) return false;
+        this.next = Math.max(Math.min(rejected, hint + 1), this.match + 1);
+        this.sentCommit = Math.min(this.sentCommit, this.next - 1);
+        this.isProbeSent = false;
+        return true;
+      case 'snapshot':
+        return false;
+    }
+  }
+
+  /** An append with `entryCount` entries after `prevIndex` = `next - 1` leaves, with the leader's commit index. */
+  sent(entryCount: number, bytes: number, commit: number): void {
+    const last = this.next + entryCount - 1;
+    switch (this.state) {
+      case 'replicate':
+        if (entryCount > 0) {
+          this.next += entryCount;
+          this.inflights.add(last, bytes);
+        }
+        break;
+      case 'probe':
+        this.isProbeSent = true;
+        break;
+      case 'snapshot':
+        assert(false, 'an append was sent to a follower that waits for a snapshot');
+    }
+    this.isEmptyAppendDue = false;
+    this.sentCommit = Math.max(this.sentCommit, Math.min(commit, last));
+  }
+
+  /** Whether an append without entries would tell the follower of a higher commit index. */
+  hasNewsOfCommit(commit: number): boolean {
+    return Math.min(commit, this.next - 1) > this.sentCommit;
+  }
+
+  private enter(state: ProgressState): void {
+    this.state = state;
+    this.isProbeSent = false;
+    this.isEmptyAppendDue = false;
+    this.pendingSnapshot = 0;
+    this.inflights.clear();
+  }
+}

@@ -1,0 +1,67 @@
+import type { NodeId, ReadContext } from './types.js';
+
+/** One question for the read index: who asks, and the commit index when it arrived. */
+export interface ReadRound {
+  readonly context: ReadContext;
+  readonly from: NodeId;
+  readonly index: number;
+}
+
+/**
+ * The ReadIndex rounds of a leader that wait for confirmation (thesis 6.4, P2), oldest first. Rounds have
+ * consecutive sequence numbers, and a follower that answers for one answers for every earlier one: it was
+ * still in the leader's term after all of them had arrived. So the confirmed rounds are a prefix, found with
+ * the same majority arithmetic as the commit index.
+ */
+export class ReadIndexQueue {
+  private rounds: ReadRound[] = [];
+  private firstSequence = 1;
+  private readonly sequences = new Map<ReadContext, number>();
+  private readonly acknowledged = new Map<NodeId, number>();
+
+  get isEmpty(): boolean {
+    return this.rounds.length === 0;
+  }
+
+  /** The context for the next heartbeat, or '' when no round waits. */
+  get newestContext(): ReadContext {
+    return this.rounds.at(-1)?.context ?? '';
+  }
+
+  /** The sequence number of the newest round that waits. */
+  get newestSequence(): number {
+    return this.firstSequence + this.rounds.length - 1;
+  }
+
+  /** False for a repeat of a round that waits already: its first arrival answers both. */
+  add(round: ReadRound): boolean {
+    if (this.sequences.has(round.context)) return false;
+    this.rounds.push(round);
+    this.sequences.set(round.context, this.newestSequence);
+    return true;
+  }
+
+  /** False when `context` is not waiting: confirmed meanwhile, of an earlier term, or none. */
+  acknowledge(from: NodeId, context: ReadContext): boolean {
+    const sequence = this.sequences.get(context);
+    if (sequence === undefined || sequence <= this.acknowledgedBy(from)) return false;
+    this.acknowledged.set(from, sequence);
+    return true;
+  }
+
+  /** The newest round that `node` has answered for; 0 for none. */
+  acknowledgedBy(node: NodeId): number {
+    return this.acknowledged.get(node) ?? 0;
+  }
+
+  /** Takes out the rounds up to `sequence`. */
+  confirm(sequence: number): readonly ReadRound[] {
+    const count = sequence - this.firstSequence + 1;
+    if (count <= 0) return [];
+    const confirmed = this.rounds.slice(0, count);
+    this.rounds = this.rounds.slice(count);
+    this.firstSequence += confirmed.length;
+    for (const round of confirmed) this.sequences.delete(round.context);
+    return confirmed;
+  }
+}
