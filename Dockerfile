@@ -10,7 +10,8 @@ RUN node scripts/bootstrap.mjs \
  && rm -rf packages/simulator packages/*/src packages/*/test packages/*/dist/test packages/*/dist/*.tsbuildinfo
 
 FROM node:22-slim
-ENV NODE_ENV=production
+ENV NODE_ENV=production \
+    COXSWAIN_DATA_DIR=/var/lib/coxswain
 WORKDIR /coxswain
 COPY --from=build /coxswain/package.json /coxswain/LICENSE ./
 COPY --from=build /coxswain/node_modules node_modules
