@@ -9,7 +9,15 @@
 // It also lets a nested message read past its own end. Each adaptation fails loudly when it no longer
 // finds what it replaces, so that a new ts-proto cannot slip through.
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -42,9 +50,16 @@ const decoder = new RegExp(
 function generate() {
   const scratch = mkdtempSync(join(tmpdir(), 'coxswain-generate-'));
   try {
-    const buf = (...args) => execFileSync(join(root, 'node_modules/.bin/buf'), args, { cwd: root, stdio: 'inherit' });
+    const buf = (...args) =>
+      execFileSync(join(root, 'node_modules/.bin/buf'), args, { cwd: root, stdio: 'inherit' });
     buf('generate', '--output', scratch);
-    buf('build', '--as-file-descriptor-set', '--exclude-source-info', '--output', join(scratch, descriptorFile));
+    buf(
+      'build',
+      '--as-file-descriptor-set',
+      '--exclude-source-info',
+      '--output',
+      join(scratch, descriptorFile),
+    );
     return new Map(
       filesBelow(scratch).map((path) => {
         const name = relative(scratch, path).split(sep).join('/');
@@ -90,7 +105,11 @@ function adapt(name, generated) {
       `import { beginMessage, WireWriter } from "${wireFolder}/wire-writer.js";`,
   );
   // All encoders share one writer.
-  replace('writer per message', 'writer: BinaryWriter = new BinaryWriter()', 'writer: WireWriter = beginMessage()');
+  replace(
+    'writer per message',
+    'writer: BinaryWriter = new BinaryWriter()',
+    'writer: WireWriter = beginMessage()',
+  );
   replace('BinaryWriter', /\bBinaryWriter\b/g, 'WireWriter');
   replace('BinaryReader', /\bBinaryReader\b/g, 'WireReader');
 
@@ -106,12 +125,22 @@ function adapt(name, generated) {
       '    reader.leave(outerEnd);\n    return message;\n'
     );
   });
-  replaceIf('decode(reader, reader.uint32())', 'nested decoder', 'decode(reader, reader.uint32())', 'decode(reader, reader.length())');
+  replaceIf(
+    'decode(reader, reader.uint32())',
+    'nested decoder',
+    'decode(reader, reader.uint32())',
+    'decode(reader, reader.length())',
+  );
 
   // Bytes are views on the way in, and nothing is copied on the way out.
   replaceIf('reader.bytes()', 'copy of a bytes field', 'Buffer.from(reader.bytes())', 'reader.bytes()');
   replaceIf('Buffer.alloc(0)', 'empty bytes', 'Buffer.alloc(0)', 'emptyBytes');
-  replaceIf('.finish()', 'copy of an encoded message', /Buffer\.from\((\w+\.encode\(value\)\.finish\(\))\)/g, '$1');
+  replaceIf(
+    '.finish()',
+    'copy of an encoded message',
+    /Buffer\.from\((\w+\.encode\(value\)\.finish\(\))\)/g,
+    '$1',
+  );
 
   // The writer checks the range of 64-bit fields itself, once it has them as words.
   replaceIf('BigInt.as', 'range check', / *if \(BigInt\.as[^\n]*\n *throw [^\n]*\n *\}\n/g, '');
@@ -126,18 +155,31 @@ function adapt(name, generated) {
 
   // RequestOp.DeleteRange has prev_kv at 3 and at 4 (see mvcc.proto): one property stands for both.
   if (name.endsWith('/mvcc.ts')) {
-    replace('declaration of prevKvSeed', / {2}\/\*\*(?:(?!\*\/)[^])*\*\/\n {2}prevKvSeed: boolean;\n/g, '');
+    replace(
+      'declaration of prevKvSeed',
+      / {2}\/\*\*(?:(?!\*\/)[\s\S])*\*\/\n {2}prevKvSeed: boolean;\n/g,
+      '',
+    );
     replace('default of prevKvSeed', ' prevKvSeed: false,', '');
     replace('copy of prevKvSeed', / *message\.prevKvSeed = object\.prevKvSeed [^\n]*\n/g, '');
     replace(
       'decoder of both',
-      /message\.prevKvSeed = reader\.bool\(\);([^]*?)message\.prevKv = reader\.bool\(\);/g,
+      /message\.prevKvSeed = reader\.bool\(\);([\s\S]*?)message\.prevKv = reader\.bool\(\);/g,
       'message.prevKv = reader.bool() || message.prevKv;$1message.prevKv = reader.bool() || message.prevKv;',
     );
     replace('encoder of both', 'message.prevKvSeed', 'message.prevKv');
   }
 
-  for (const remnant of ['bufbuild', 'Binary', '__tsProto', 'Buffer.from', 'Buffer.alloc', 'asUintN', 'asIntN', 'prevKvSeed']) {
+  for (const remnant of [
+    'bufbuild',
+    'Binary',
+    '__tsProto',
+    'Buffer.from',
+    'Buffer.alloc',
+    'asUintN',
+    'asIntN',
+    'prevKvSeed',
+  ]) {
     if (text.includes(remnant)) {
       throw new Error(`${name}: ${remnant} is left; has ts-proto changed?`);
     }
@@ -147,12 +189,16 @@ function adapt(name, generated) {
 
 /** Removes imports of the wire runtime that a file without such fields does not use. */
 function dropUnusedImports(text) {
-  return text.includes('emptyBytes', text.indexOf('emptyBytes') + 1) ? text : text.replace('emptyBytes, ', '');
+  return text.includes('emptyBytes', text.indexOf('emptyBytes') + 1)
+    ? text
+    : text.replace('emptyBytes, ', '');
 }
 
 /** The committed files, in the same form as generate() returns. */
 function committed() {
-  const paths = [...filesBelow(join(root, genFolder)), join(root, descriptorFile)].filter((path) => existsSync(path));
+  const paths = [...filesBelow(join(root, genFolder)), join(root, descriptorFile)].filter((path) =>
+    existsSync(path),
+  );
   return new Map(paths.map((path) => [relative(root, path).split(sep).join('/'), readFileSync(path)]));
 }
 
