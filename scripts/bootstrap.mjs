@@ -3,7 +3,7 @@
 // install.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -24,10 +24,22 @@ function run(command, args) {
   if (status !== 0) process.exit(status ?? 1);
 }
 
+/** What was emitted for a source that is gone would still be run, tests above all; tsc leaves it there. */
+function removeOrphans(workspace) {
+  const emitted = join(root, workspace, 'dist');
+  if (!existsSync(emitted)) return;
+  for (const file of readdirSync(emitted, { recursive: true })) {
+    const [, stem] = /^(.*?)(?:[.]d[.]ts|[.]js)(?:[.]map)?$/.exec(file) ?? [];
+    if (stem && !existsSync(join(root, workspace, `${stem}.ts`))) rmSync(join(emitted, file));
+  }
+}
+
 if (!existsSync(stampFile) || readFileSync(stampFile, 'utf8') !== stamp) {
   run('npx', ['-y', packageManager, 'install', '--frozen-lockfile', '--prefer-offline']);
   writeFileSync(stampFile, stamp);
 }
 if (!process.argv.includes('--install-only')) {
+  for (const name of readdirSync(join(root, 'packages'))) removeOrphans(join('packages', name));
+  removeOrphans('bench');
   run(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-b']);
 }
