@@ -1,0 +1,64 @@
+/** The frame types that a gRPC exchange needs (RFC 9113, 6). */
+export const FrameType = {
+  data: 0x0,
+  headers: 0x1,
+  resetStream: 0x3,
+  settings: 0x4,
+  pushPromise: 0x5,
+  ping: 0x6,
+  goAway: 0x7,
+  windowUpdate: 0x8,
+  continuation: 0x9,
+} as const;
+
+/** Flag bits; ACK shares its bit with END_STREAM (RFC 9113, 6). */
+export const FrameFlag = {
+  acknowledge: 0x1,
+  endStream: 0x1,
+  endHeaders: 0x4,
+  padded: 0x8,
+  priority: 0x20,
+} as const;
+
+/** Setting identifiers (RFC 9113, 6.5.2). */
+export const Setting = {
+  enablePush: 0x2,
+  maxConcurrentStreams: 0x3,
+  initialWindowSize: 0x4,
+} as const;
+
+export const FRAME_HEADER_SIZE_BYTES = 9;
+/** The largest payload that may be sent to a peer that has set no other limit. */
+export const FRAME_PAYLOAD_SIZE_BYTES_MAX = 16_384;
+/** The size of every flow-control window before any SETTINGS or WINDOW_UPDATE. */
+export const INITIAL_WINDOW_SIZE_BYTES = 65_535;
+export const WINDOW_SIZE_BYTES_MAX = 2 ** 31 - 1;
+export const CLIENT_PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
+
+/** One frame as bytes. */
+export function encodeFrame(type: number, flags: number, streamId: number, payload: Uint8Array): Buffer {
+  const frame = Buffer.allocUnsafe(FRAME_HEADER_SIZE_BYTES + payload.length);
+  frame.writeUIntBE(payload.length, 0, 3);
+  frame[3] = type;
+  frame[4] = flags;
+  frame.writeUInt32BE(streamId, 5);
+  frame.set(payload, FRAME_HEADER_SIZE_BYTES);
+  return frame;
+}
+
+/** A SETTINGS frame of (identifier, value) pairs. */
+export function encodeSettings(settings: readonly (readonly [number, number])[]): Buffer {
+  const payload = Buffer.allocUnsafe(settings.length * 6);
+  settings.forEach(([identifier, value], index) => {
+    payload.writeUInt16BE(identifier, index * 6);
+    payload.writeUInt32BE(value, index * 6 + 2);
+  });
+  return encodeFrame(FrameType.settings, 0, 0, payload);
+}
+
+/** A WINDOW_UPDATE frame; stream 0 is the connection. */
+export function encodeWindowUpdate(streamId: number, incrementBytes: number): Buffer {
+  const payload = Buffer.allocUnsafe(4);
+  payload.writeUInt32BE(incrementBytes, 0);
+  return encodeFrame(FrameType.windowUpdate, 0, streamId, payload);
+}

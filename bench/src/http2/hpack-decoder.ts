@@ -1,0 +1,192 @@
+import { decodeHuffman } from './huffman.js';
+
+interface Field {
+  readonly name: string;
+  readonly value: string;
+}
+
+/** RFC 7541, Appendix A; index 1 is the first. */
+const STATIC_TABLE: readonly Field[] = [
+  ':authority',
+  ':method=GET',
+  ':method=POST',
+  ':path=/',
+  ':path=/index.html',
+  ':scheme=http',
+  ':scheme=https',
+  ':status=200',
+  ':status=204',
+  ':status=206',
+  ':status=304',
+  ':status=400',
+  ':status=404',
+  ':status=500',
+  'accept-charset',
+  'accept-encoding=gzip, deflate',
+  'accept-language',
+  'accept-ranges',
+  'accept',
+  'access-control-allow-origin',
+  'age',
+  'allow',
+  'authorization',
+  'cache-control',
+  'content-disposition',
+  'content-encoding',
+  'content-language',
+  'content-length',
+  'content-location',
+  'content-range',
+  'content-type',
+  'cookie',
+  'date',
+  'etag',
+  'expect',
+  'expires',
+  'from',
+  'host',
+  'if-match',
+  'if-modified-since',
+  'if-none-match',
+  'if-range',
+  'if-unmodified-since',
+  'last-modified',
+  'link',
+  'location',
+  'max-forwards',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'range',
+  'referer',
+  'refresh',
+  'retry-after',
+  'server',
+  'set-cookie',
+  'strict-transport-security',
+  'transfer-encoding',
+  'user-agent',
+  'vary',
+  'via',
+  'www-authenticate',
+].map((entry) => {
+  const [name = '', value = ''] = entry.split('=');
+  return { name, value };
+});
+
+/** What an entry costs beyond its strings (RFC 7541, 4.1). */
+const ENTRY_OVERHEAD_BYTES = 32;
+
+/**
+ * Decodes header blocks of one direction of one connection (RFC 7541). Blocks must be given in the order they
+ * arrived, since each may change the dynamic table.
+ */
+export class HpackDecoder {
+  readonly #tableSizeBytesLimit: number;
+  /** The dynamic table, oldest first: index 62 is the last element. */
+  readonly #dynamic: Field[] = [];
+  #tableSizeBytes = 0;
+  #tableSizeBytesMax: number;
+  #bytes: Buffer = Buffer.alloc(0);
+  #position = 0;
+  #end = 0;
+
+  /** @param tableSizeBytesLimit what our SETTINGS_HEADER_TABLE_SIZE allows; 4096 where none was sent. */
+  constructor(tableSizeBytesLimit = 4096) {
+    this.#tableSizeBytesLimit = tableSizeBytesLimit;
+    this.#tableSizeBytesMax = tableSizeBytesLimit;
+  }
+
+  /**
+   * Calls `visit` for each field of the block `bytes[start, end)`.
+   *
+   * @throws Error on anything malformed; the connection is then unusable (RFC 7541, 2.2).
+   */
+  decode(bytes: Buffer, start: number, end: number, visit: (name: string, value: string) => void): void {
+    this.#bytes = bytes;
+    this.#position = start;
+    this.#end = end;
+    while (this.#position < this.#end) {
+      const first = bytes[this.#position]!;
+      if (first >= 0x80) {
+        const field = this.#field(this.#integer(7));
+        visit(field.name, field.value);
+      } else if (first >= 0x40) {
+        const field = this.#literal(6);
+        this.#insert(field);
+        visit(field.name, field.value);
+      } else if (first >= 0x20) {
+        this.#resize(this.#integer(5));
+      } else {
+        const field = this.#literal(4);
+        visit(field.name, field.value);
+      }
+    }
+  }
+
+  #byte(): number {
+    if (this.#position >= this.#end) throw new Error('HPACK: truncated header block');
+    return this.#bytes[this.#position++]!;
+  }
+
+  /** An integer whose first byte has `prefixBits` bits left for it (RFC 7541, 5.1). */
+  #integer(prefixBits: number): number {
+    const prefixMax = 2 ** prefixBits - 1;
+    let value = this.#byte() & prefixMax;
+    if (value < prefixMax) return value;
+    for (let shift = 0; shift <= 21; shift += 7) {
+      const byte = this.#byte();
+      value += (byte & 0x7f) << shift;
+      if (byte < 0x80) return value;
+    }
+    throw new Error('HPACK: integer too large');
+  }
+
+  #string(): string {
+    if (this.#position >= this.#end) throw new Error('HPACK: truncated header block');
+    const isHuffman = this.#bytes[this.#position]! >= 0x80;
+    const length = this.#integer(7);
+    const start = this.#position;
+    if (start + length > this.#end) throw new Error('HPACK: truncated string');
+    this.#position = start + length;
+    return isHuffman
+      ? decodeHuffman(this.#bytes, start, start + length)
+      : this.#bytes.toString('latin1', start, start + length);
+  }
+
+  #literal(prefixBits: number): Field {
+    const nameIndex = this.#integer(prefixBits);
+    const name = nameIndex === 0 ? this.#string() : this.#field(nameIndex).name;
+    return { name, value: this.#string() };
+  }
+
+  #field(index: number): Field {
+    const field =
+      index <= STATIC_TABLE.length
+        ? STATIC_TABLE[index - 1]
+        : this.#dynamic[this.#dynamic.length - (index - STATIC_TABLE.length)];
+    if (field === undefined) throw new Error(`HPACK: no table entry ${index}`);
+    return field;
+  }
+
+  #insert(field: Field): void {
+    this.#dynamic.push(field);
+    this.#tableSizeBytes += sizeBytes(field);
+    this.#evict();
+  }
+
+  #resize(sizeBytesMax: number): void {
+    if (sizeBytesMax > this.#tableSizeBytesLimit) throw new Error('HPACK: table size above the limit');
+    this.#tableSizeBytesMax = sizeBytesMax;
+    this.#evict();
+  }
+
+  #evict(): void {
+    while (this.#tableSizeBytes > this.#tableSizeBytesMax) {
+      this.#tableSizeBytes -= sizeBytes(this.#dynamic.shift()!);
+    }
+  }
+}
+
+function sizeBytes(field: Field): number {
+  return field.name.length + field.value.length + ENTRY_OVERHEAD_BYTES;
+}
