@@ -1,0 +1,115 @@
+import type { LoadDuration, LoadResult, LoadSpecification } from './load/closed-loop.js';
+import type { WorkloadName } from './load/workload.js';
+import type { GeneratorRequest } from './process/generator-process.js';
+import type { IteratorRequest } from './process/iterator-process.js';
+import type { WorkerProcess } from './process/worker-process.js';
+import { processorTimeMs } from './system/processor-time.js';
+import type { System } from './system/system.js';
+
+/** What all contestants are given alike. */
+export interface LoadSettings {
+  readonly keyCount: number;
+  readonly valueSizeBytes: number;
+  readonly connectionCount: number;
+  readonly extent: LoadDuration;
+}
+
+/** A run's result, with what it cost the contestant. */
+export interface Run extends LoadResult {
+  /** CPU time of all the contestant's processes per call; undefined where that is not known. */
+  readonly cpuMicrosecondsPerCall: number | undefined;
+}
+
+/** One that takes part in a comparison. */
+export interface Contestant {
+  readonly name: string;
+  run(workload: WorkloadName, inFlight: number): Promise<Run>;
+}
+
+/** The one load generator, for every contestant that speaks gRPC. */
+export type Generator = WorkerProcess<GeneratorRequest, LoadResult>;
+
+/** A system under load from the generator. */
+export class SystemContestant implements Contestant {
+  readonly name: string;
+  readonly #system: System;
+  readonly #generator: Generator;
+  readonly #settings: LoadSettings;
+
+  constructor(system: System, generator: Generator, settings: LoadSettings) {
+    this.name = system.name;
+    this.#system = system;
+    this.#generator = generator;
+    this.#settings = settings;
+  }
+
+  /** Puts every key once, so that each read finds something. @throws Error when a put fails. */
+  async fill(): Promise<void> {
+    const { errors } = await this.#load('fill', 256, { callCount: this.#settings.keyCount });
+    const failures = Object.keys(errors);
+    if (failures.length > 0) throw new Error(`${this.name} could not be filled: ${failures.join(', ')}`);
+  }
+
+  async run(workload: WorkloadName, inFlight: number): Promise<Run> {
+    const { processGroupIds } = this.#system;
+    const { extent } = this.#settings;
+    const startedCpuMs = processorTimeMs(processGroupIds);
+    const result = await this.#load(workload, inFlight, extent);
+    const endedCpuMs = processorTimeMs(processGroupIds);
+    this.#system.assertRunning();
+    if (startedCpuMs === undefined || endedCpuMs === undefined)
+      return { ...result, cpuMicrosecondsPerCall: undefined };
+    // The warm-up's calls cost CPU time too, but are not counted; they came at about the same rate.
+    const countedShare = extent.durationMs / (extent.warmUpMs + extent.durationMs);
+    const cpuMs = (endedCpuMs - startedCpuMs) * countedShare;
+    return { ...result, cpuMicrosecondsPerCall: (cpuMs / result.callCount) * 1000 };
+  }
+
+  #load(
+    workload: LoadSpecification['workload'],
+    inFlight: number,
+    extent: LoadSpecification['extent'],
+  ): Promise<LoadResult> {
+    const { dialect, endpoints, answersHoldData } = this.#system;
+    const { keyCount, valueSizeBytes, connectionCount } = this.#settings;
+    return this.#generator.request({
+      dialect,
+      load: {
+        workload,
+        keyCount,
+        valueSizeBytes,
+        answersHoldData,
+        endpoints,
+        connectionCount,
+        inFlight,
+        extent,
+      },
+    });
+  }
+}
+
+/** A bare loop of LevelDB iterators: the ceiling of range reads, without any network. */
+export class IteratorContestant implements Contestant {
+  readonly name = 'bare LevelDB iterator';
+  readonly #worker: WorkerProcess<IteratorRequest, LoadResult>;
+  readonly #directory: string;
+  readonly #settings: LoadSettings;
+
+  constructor(worker: WorkerProcess<IteratorRequest, LoadResult>, directory: string, settings: LoadSettings) {
+    this.#worker = worker;
+    this.#directory = directory;
+    this.#settings = settings;
+  }
+
+  async run(_workload: WorkloadName, inFlight: number): Promise<Run> {
+    const { keyCount, valueSizeBytes, extent } = this.#settings;
+    const result = await this.#worker.request({
+      directory: this.#directory,
+      keyCount,
+      valueSizeBytes,
+      inFlight,
+      extent,
+    });
+    return { ...result, cpuMicrosecondsPerCall: (result.generatorCpuCores / result.callsPerSecond) * 1e6 };
+  }
+}

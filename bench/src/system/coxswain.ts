@@ -1,0 +1,82 @@
+import { spawnSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { regattaDialect } from '../load/regatta-dialect.js';
+import type { Cleanup } from '../process/cleanup.js';
+import { ManagedProcess } from '../process/managed-process.js';
+import { isPortFree } from './loopback-ports.js';
+import { waitUntilReady } from './readiness.js';
+import type { System } from './system.js';
+
+const NODE_COUNT = 3;
+const NODE_PORT_DISTANCE = 100;
+const API_PORT = 8443;
+/** The ports of the first node: API, replication, REST and Raft. */
+const FIRST_NODE_PORTS = [API_PORT, 8444, 8079, 5012];
+const PORT_OFFSET_STEP = 1_000;
+const PORT_OFFSET_MAX = 50_000;
+const READY_TIMEOUT_MS = 60_000;
+const POLL_INTERVAL_MS = 100;
+
+const command = fileURLToPath(new URL('../../../../packages/cli/bin/coxswain.cjs', import.meta.url));
+
+/**
+ * Starts three Coxswain nodes as `coxswain playground` does, with its defaults, on ports that are free.
+ *
+ * @param directory for their data and output.
+ */
+export async function startCoxswain(directory: string, cleanup: Cleanup): Promise<System> {
+  mkdirSync(directory, { recursive: true });
+  const portOffset = await findPortOffset();
+  const args = ['playground', '--data-dir', join(directory, 'data'), '--port-offset', String(portOffset)];
+  const playground = new ManagedProcess(
+    'coxswain playground',
+    process.execPath,
+    [command, ...args],
+    join(directory, 'playground.log'),
+  );
+  await cleanup.defer(() => playground.stop());
+  const assertRunning = (): void => playground.assertRunning();
+  await waitForReadyLine(playground);
+  const endpoints = nodeIndices().map(
+    (node) => `127.0.0.1:${API_PORT + node * NODE_PORT_DISTANCE + portOffset}`,
+  );
+  await waitUntilReady('coxswain', endpoints, regattaDialect, assertRunning);
+  return {
+    name: 'coxswain',
+    version: spawnSync(process.execPath, [command, 'version'], { encoding: 'utf8' }).stdout.trim(),
+    dialect: 'regatta',
+    endpoints,
+    answersHoldData: true,
+    processGroupIds: [playground.processId],
+    assertRunning,
+  };
+}
+
+async function waitForReadyLine(playground: ManagedProcess): Promise<void> {
+  const deadlineMs = performance.now() + READY_TIMEOUT_MS;
+  while (!/^ready/m.test(playground.output())) {
+    playground.assertRunning();
+    if (performance.now() > deadlineMs) {
+      throw new Error(`coxswain playground is not ready after a minute:\n${playground.output()}`);
+    }
+    await sleep(POLL_INTERVAL_MS);
+  }
+}
+
+async function findPortOffset(): Promise<number> {
+  for (let offset = PORT_OFFSET_STEP; offset <= PORT_OFFSET_MAX; offset += PORT_OFFSET_STEP) {
+    const ports = nodeIndices().flatMap((node) =>
+      FIRST_NODE_PORTS.map((port) => port + node * NODE_PORT_DISTANCE + offset),
+    );
+    const areFree = await Promise.all(ports.map(isPortFree));
+    if (areFree.every(Boolean)) return offset;
+  }
+  throw new Error('no port offset is free for three nodes on 127.0.0.1');
+}
+
+function nodeIndices(): number[] {
+  return Array.from({ length: NODE_COUNT }, (_, index) => index);
+}
