@@ -12,7 +12,7 @@ export const layers = {
   client: ['protocol'],
   cli: ['protocol', 'client', 'server'],
   simulator: ['protocol', 'raft', 'wal', 'table', 'node'],
-  bench: ['protocol', 'table', 'client'],
+  bench: ['protocol'],
 };
 
 /** What tests may import in addition: a service is tested through the client that applications use. */

@@ -1,0 +1,94 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { History } from './history.js';
+import { UnexpectedAnswer } from './node-client.js';
+import type { ClusterNode } from './process-cluster.js';
+import { until } from './until.js';
+
+const CALL_TIMEOUT_MS = 2_000;
+/** Between a call that failed and the next one, so that a dead node is not asked in a busy loop. */
+const PAUSE_AFTER_FAILURE_MS = 20;
+const PROGRESS_TIMEOUT_MS = 30_000;
+const PUT_SHARE = 0.5;
+const SERIALIZABLE_SHARE = 0.1;
+
+/**
+ * Clients that write and read a few keys through all nodes, each one call at a time, and report every answer
+ * to a history. A client whose call failed goes on with the next node.
+ */
+export class FaultLoad {
+  readonly #nodes: readonly ClusterNode[];
+  readonly #history: History;
+  readonly #clients: Promise<void>[];
+  #writeCount = 0;
+  #isStopped = false;
+
+  constructor(
+    nodes: readonly ClusterNode[],
+    history: History,
+    options: { clientCount: number; keyCount: number },
+  ) {
+    this.#nodes = nodes;
+    this.#history = history;
+    this.#clients = Array.from({ length: options.clientCount }, (_, index) =>
+      this.#runClient(index, options.keyCount),
+    );
+  }
+
+  /** Resolves when that many more writes were acknowledged. */
+  async untilWritten(count: number): Promise<void> {
+    const target = this.#history.acknowledgedCount + count;
+    await until(`${count} more writes are acknowledged`, PROGRESS_TIMEOUT_MS, () => {
+      this.#throwOnViolation();
+      return this.#history.acknowledgedCount >= target;
+    });
+  }
+
+  /** Lets the calls under way end. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    await Promise.all(this.#clients);
+  }
+
+  #throwOnViolation(): void {
+    const { violations } = this.#history;
+    if (violations.length > 0) throw new Error(`the history is wrong: ${violations.slice(0, 5).join('; ')}`);
+  }
+
+  async #runClient(index: number, keyCount: number): Promise<void> {
+    let turn = index;
+    while (!this.#isStopped) {
+      const node = this.#nodes[turn % this.#nodes.length]!;
+      const key = `key-${Math.floor(Math.random() * keyCount)}`;
+      let isAnswered = false;
+      try {
+        if (Math.random() < PUT_SHARE) isAnswered = await this.#put(node, key);
+        else isAnswered = await this.#get(node, key, Math.random() >= SERIALIZABLE_SHARE);
+      } catch (error) {
+        if (!(error instanceof UnexpectedAnswer)) throw error;
+        this.#history.unexpected(error);
+      }
+      if (!isAnswered) {
+        turn++;
+        await sleep(PAUSE_AFTER_FAILURE_MS);
+      }
+    }
+  }
+
+  async #put(node: ClusterNode, key: string): Promise<boolean> {
+    const value = `${key}=${++this.#writeCount}`;
+    const operation = this.#history.startWrite(key);
+    const outcome = await node.client.put(key, value, CALL_TIMEOUT_MS);
+    if (outcome.kind === 'acknowledged') this.#history.writeAcknowledged(operation, value, outcome.revision);
+    if (outcome.kind === 'refused') this.#history.writeRefused(operation);
+    return outcome.kind === 'acknowledged';
+  }
+
+  async #get(node: ClusterNode, key: string, linearizable: boolean): Promise<boolean> {
+    const operation = this.#history.startRead(key);
+    const outcome = await node.client.get(key, { linearizable, timeoutMs: CALL_TIMEOUT_MS });
+    if (outcome.kind === 'failed') return false;
+    if (linearizable) this.#history.readAnswered(operation, outcome.pair);
+    else this.#history.serializableReadAnswered(key, outcome.pair);
+    return true;
+  }
+}

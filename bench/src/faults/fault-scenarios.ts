@@ -1,0 +1,179 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { FaultLoad } from './fault-load.js';
+import { History } from './history.js';
+import type { ClusterNode } from './process-cluster.js';
+import { ProcessCluster } from './process-cluster.js';
+import { checkHealed, measureTimeToFirstWriteMs } from './recovery.js';
+
+const CLIENT_COUNT = 8;
+const KEY_COUNT = 16;
+const CALL_TIMEOUT_MS = 5_000;
+
+/** What happens to a cluster under load, and when it is over. */
+export interface FaultScenario {
+  readonly name: string;
+  /** Options of every node beside those that a cluster needs. */
+  readonly flags?: Readonly<Record<string, string>>;
+  /** Does harm and heals it: when it resolves every node runs. */
+  inflict(context: FaultContext): Promise<void>;
+}
+
+export interface FaultContext {
+  readonly cluster: ProcessCluster;
+  readonly history: History;
+  readonly load: FaultLoad;
+  /** How many writes are acknowledged before, between and after the steps. */
+  readonly writesPerStep: number;
+  /** The least time that a paused node stays paused. */
+  readonly pauseMs: number;
+}
+
+async function killAndRestart(node: ClusterNode, { load, writesPerStep }: FaultContext): Promise<void> {
+  await node.process.kill();
+  await load.untilWritten(writesPerStep);
+  node.process.start();
+  await node.process.untilReady();
+}
+
+/** Kills the leader; resolves with how long nobody could write. */
+export async function killLeader(
+  cluster: ProcessCluster,
+): Promise<{ leader: ClusterNode; outageMs: number }> {
+  const leader = await cluster.leader();
+  const killed = leader.process.kill();
+  const outageMs = await measureTimeToFirstWriteMs(cluster.others(leader));
+  await killed;
+  return { leader, outageMs };
+}
+
+export const leaderIsKilled: FaultScenario = {
+  name: 'the leader is killed and comes back',
+  inflict: async (context) => killAndRestart(await context.cluster.leader(), context),
+};
+
+export const followerIsKilled: FaultScenario = {
+  name: 'a follower is killed and comes back',
+  inflict: async (context) => {
+    const { cluster } = context;
+    await killAndRestart(cluster.others(await cluster.leader())[0]!, context);
+  },
+};
+
+export const allAreKilled: FaultScenario = {
+  name: 'all nodes are killed at once and come back',
+  inflict: async ({ cluster }) => {
+    await Promise.all(cluster.nodes.map(({ process }) => process.kill()));
+    for (const { process } of cluster.nodes) process.start();
+    await cluster.untilReady();
+  },
+};
+
+export const allAreStopped: FaultScenario = {
+  name: 'all nodes are stopped cleanly, one after the other, and come back',
+  inflict: async (context) => {
+    for (const node of context.cluster.nodes) {
+      await node.process.stop();
+      await context.load.untilWritten(context.writesPerStep);
+      node.process.start();
+      await node.process.untilReady();
+    }
+  },
+};
+
+/**
+ * A leader that was paused does not know that another one was elected. Reads that reach it while it is paused,
+ * and began after writes of the new leader were acknowledged, are the first thing it handles when it goes on:
+ * it must not answer them from its old state (P2).
+ */
+export const leaderIsPaused: FaultScenario = {
+  name: 'the leader is paused, deposed, and goes on',
+  inflict: async ({ cluster, history, load, writesPerStep, pauseMs }) => {
+    const leader = await cluster.leader();
+    const pausedFor = sleep(pauseMs);
+    leader.process.pause();
+    let reads: Promise<void>[];
+    try {
+      await load.untilWritten(writesPerStep);
+      await pausedFor;
+      reads = [...history.keys].map(async (key) => {
+        const operation = history.startRead(key);
+        const outcome = await leader.client.get(key, { linearizable: true, timeoutMs: CALL_TIMEOUT_MS });
+        if (outcome.kind === 'answered') history.readAnswered(operation, outcome.pair);
+      });
+    } finally {
+      leader.process.resume();
+    }
+    await Promise.all(reads);
+  },
+};
+
+export const followerIsPaused: FaultScenario = {
+  name: 'a follower is paused and goes on',
+  inflict: async ({ cluster, load, writesPerStep, pauseMs }) => {
+    const [follower] = cluster.others(await cluster.leader());
+    const pausedFor = sleep(pauseMs);
+    follower!.process.pause();
+    try {
+      await load.untilWritten(writesPerStep);
+      await pausedFor;
+    } finally {
+      follower!.process.resume();
+    }
+  },
+};
+
+/** The log behind the follower is compacted away while it is gone, so only a snapshot can bring it back (D7). */
+export const followerNeedsSnapshot: FaultScenario = {
+  name: 'a node that was away for longer than the log reaches back catches up by a snapshot',
+  flags: { 'raft.snapshot-entries': '50', 'raft.compaction-overhead': '10' },
+  inflict: async (context) => {
+    const { cluster, load } = context;
+    const [follower] = cluster.others(await cluster.leader());
+    await follower!.process.kill();
+    await load.untilWritten(Math.max(context.writesPerStep, 500));
+    follower!.process.start();
+    await follower!.process.untilReady();
+    await load.untilWritten(context.writesPerStep);
+    if ((await follower!.process.metric('coxswain_snapshots_received_total')) === 0) {
+      throw new Error('the follower caught up without a snapshot');
+    }
+  },
+};
+
+export const faultScenarios: readonly FaultScenario[] = [
+  leaderIsKilled,
+  followerIsKilled,
+  allAreKilled,
+  allAreStopped,
+  leaderIsPaused,
+  followerIsPaused,
+  followerNeedsSnapshot,
+];
+
+/**
+ * Runs a scenario, `rounds` times on the same cluster, under load. Throws when an acknowledged write is lost or
+ * done twice, a read is stale, writes do not resume, or a node does not catch up. Gives what was checked.
+ */
+export async function runFaultScenario(
+  scenario: FaultScenario,
+  options: { rounds: number; writesPerStep: number; pauseMs: number },
+): Promise<{ writeCount: number; readCount: number }> {
+  const cluster = await ProcessCluster.start(3, scenario.flags);
+  try {
+    const history = new History();
+    const load = new FaultLoad(cluster.nodes, history, { clientCount: CLIENT_COUNT, keyCount: KEY_COUNT });
+    try {
+      for (let round = 0; round < options.rounds; round++) {
+        await load.untilWritten(options.writesPerStep);
+        await scenario.inflict({ cluster, history, load, ...options });
+        await load.untilWritten(options.writesPerStep);
+      }
+    } finally {
+      await load.stop();
+    }
+    await checkHealed(cluster, history);
+    return { writeCount: history.acknowledgedCount, readCount: history.readCount };
+  } finally {
+    await cluster.dispose();
+  }
+}

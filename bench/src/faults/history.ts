@@ -1,0 +1,147 @@
+import type { StoredPair } from './node-client.js';
+
+/** One operation that has begun, and what was known of its key by then. */
+export interface Operation {
+  readonly key: string;
+  /** The latest revision that an operation which had ended by then was told. */
+  readonly revisionFloor: number;
+  /** Writes acknowledged by then. */
+  readonly acknowledgedFloor: number;
+}
+
+class KeyHistory {
+  revisionFloor = 0;
+  startedCount = 0;
+  refusedCount = 0;
+  acknowledgedCount = 0;
+  readonly valueByRevision = new Map<number, string>();
+}
+
+/**
+ * Checks the answers to many clients' puts and gets of a few keys. Nothing else may write those keys, and
+ * nothing deletes them. It needs no search through interleavings, because answers carry their place in the
+ * order of the log: an operation that begins after another one has ended must come behind it (linearizability),
+ * a revision has one value, and a version counts the puts, so that a write that was lost or done twice shows
+ * even where a later one has covered it.
+ */
+export class History {
+  readonly #keys = new Map<string, KeyHistory>();
+  readonly #violations: string[] = [];
+  #acknowledgedCount = 0;
+  #readCount = 0;
+
+  /** What was found to be wrong, in words. Empty for a correct system. */
+  get violations(): readonly string[] {
+    return this.#violations;
+  }
+
+  get acknowledgedCount(): number {
+    return this.#acknowledgedCount;
+  }
+
+  /** Linearizable reads that were answered. */
+  get readCount(): number {
+    return this.#readCount;
+  }
+
+  get keys(): Iterable<string> {
+    return this.#keys.keys();
+  }
+
+  startWrite(key: string): Operation {
+    this.#of(key).startedCount++;
+    return this.#start(key);
+  }
+
+  startRead(key: string): Operation {
+    return this.#start(key);
+  }
+
+  writeAcknowledged(operation: Operation, value: string, revision: number): void {
+    const history = this.#of(operation.key);
+    history.acknowledgedCount++;
+    this.#acknowledgedCount++;
+    if (revision <= operation.revisionFloor) {
+      this.#violate(
+        operation.key,
+        `a write at revision ${revision} began after revision ${operation.revisionFloor} was known`,
+      );
+    }
+    this.#learn(operation.key, history, value, revision);
+  }
+
+  /** Nothing is known of a write whose outcome is unknown; a refused one must never be seen (P1). */
+  writeRefused(operation: Operation): void {
+    this.#of(operation.key).refusedCount++;
+  }
+
+  /** Checks the answer of a linearizable read. */
+  readAnswered(operation: Operation, pair: StoredPair | undefined): void {
+    const history = this.#of(operation.key);
+    this.#readCount++;
+    const { revision, version } = pair ?? { revision: 0, version: 0 };
+    if (revision < operation.revisionFloor) {
+      this.#violate(
+        operation.key,
+        `a linearizable read saw revision ${revision} after ${operation.revisionFloor} was known`,
+      );
+    }
+    this.#checkVersion(operation.key, history, version, operation.acknowledgedFloor);
+    if (pair) this.#learn(operation.key, history, pair.value, revision);
+  }
+
+  /** Checks the answer of a read on whichever node: it may be old, but it must have been true once. */
+  serializableReadAnswered(key: string, pair: StoredPair | undefined): void {
+    const history = this.#of(key);
+    if (!pair) return;
+    this.#checkValue(key, history, pair.value, pair.revision);
+    this.#checkVersion(key, history, pair.version, 0);
+  }
+
+  /** An answer that no fault explains. */
+  unexpected(error: Error): void {
+    this.#violations.push(error.message);
+  }
+
+  #start(key: string): Operation {
+    const { revisionFloor, acknowledgedCount } = this.#of(key);
+    return { key, revisionFloor, acknowledgedFloor: acknowledgedCount };
+  }
+
+  #learn(key: string, history: KeyHistory, value: string, revision: number): void {
+    this.#checkValue(key, history, value, revision);
+    history.revisionFloor = Math.max(history.revisionFloor, revision);
+  }
+
+  #checkValue(key: string, history: KeyHistory, value: string, revision: number): void {
+    const known = history.valueByRevision.get(revision);
+    if (known === undefined) history.valueByRevision.set(revision, value);
+    else if (known !== value) this.#violate(key, `revision ${revision} has two values`);
+  }
+
+  #checkVersion(key: string, history: KeyHistory, version: number, acknowledgedFloor: number): void {
+    if (version < acknowledgedFloor) {
+      this.#violate(
+        key,
+        `${acknowledgedFloor} writes were acknowledged, ${version} are there: some are lost`,
+      );
+    }
+    const possibleCount = history.startedCount - history.refusedCount;
+    if (version > possibleCount) {
+      this.#violate(key, `at most ${possibleCount} writes were not refused, ${version} were done`);
+    }
+  }
+
+  #violate(key: string, what: string): void {
+    this.#violations.push(`${key}: ${what}`);
+  }
+
+  #of(key: string): KeyHistory {
+    let history = this.#keys.get(key);
+    if (!history) {
+      history = new KeyHistory();
+      this.#keys.set(key, history);
+    }
+    return history;
+  }
+}

@@ -1,0 +1,130 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type ProcessUsage, readProcessUsage } from './process-usage.js';
+import { until } from './until.js';
+
+const command = fileURLToPath(new URL('../../../../packages/cli/bin/coxswain.cjs', import.meta.url));
+const LOG_TAIL_LENGTH = 2_000;
+const READY_TIMEOUT_MS = 60_000;
+const STOP_TIMEOUT_MS = 30_000;
+
+export interface NodeProcessOptions {
+  readonly nodeId: number;
+  /** Where the node keeps its data; what it prints goes to `output.log` there. */
+  readonly directory: string;
+  /** Serves /readyz and /metrics. */
+  readonly restPort: number;
+  /** By option name, without dashes. */
+  readonly flags: Readonly<Record<string, string>>;
+}
+
+/** Processes that would outlive this one if it ended without stopping them. */
+const running = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
+/** One real `coxswain leader` process. It may be killed, paused and started again on the same data. */
+export class NodeProcess {
+  readonly nodeId: number;
+  readonly #options: NodeProcessOptions;
+  readonly #outputFile: string;
+  #child: ChildProcess | undefined;
+
+  constructor(options: NodeProcessOptions) {
+    this.nodeId = options.nodeId;
+    this.#options = options;
+    mkdirSync(options.directory, { recursive: true });
+    this.#outputFile = join(options.directory, 'output.log');
+  }
+
+  get isRunning(): boolean {
+    return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  start(): void {
+    if (this.isRunning) throw new Error(`node ${this.nodeId} runs already`);
+    const output = openSync(this.#outputFile, 'a');
+    const { directory, flags } = this.#options;
+    const child = spawn(
+      process.execPath,
+      [command, 'leader', ...Object.entries(flags).map(([name, value]) => `--${name}=${value}`)],
+      // Its own directory, so that no configuration file that lies about is found.
+      { cwd: directory, env: { PATH: process.env['PATH'] }, stdio: ['ignore', output, output] },
+    );
+    closeSync(output);
+    running.add(child);
+    child.once('exit', () => running.delete(child));
+    this.#child = child;
+  }
+
+  /** Resolves when the node says that it serves. Rejects as soon as it has ended instead. */
+  async untilReady(): Promise<void> {
+    const child = this.#child!;
+    await until(`node ${this.nodeId} is ready`, READY_TIMEOUT_MS, async () => {
+      if (!this.isRunning) return true;
+      const response = await fetch(`http://127.0.0.1:${this.#options.restPort}/readyz`);
+      await response.arrayBuffer();
+      return response.ok;
+    }).catch((cause: unknown) => {
+      throw new Error(`node ${this.nodeId} did not become ready:\n${this.#outputTail()}`, { cause });
+    });
+    if (!this.isRunning) {
+      const how = child.exitCode ?? child.signalCode;
+      throw new Error(`node ${this.nodeId} ended with ${how} before it was ready:\n${this.#outputTail()}`);
+    }
+  }
+
+  /** SIGKILL: nothing is flushed, nobody is told. */
+  async kill(): Promise<void> {
+    await this.#end('SIGKILL');
+  }
+
+  /** SIGTERM: the node drains and leaves. Rejects when it does not exit with 0. */
+  async stop(): Promise<void> {
+    const child = this.#child!;
+    await this.#end('SIGTERM');
+    if (child.exitCode !== 0) {
+      const how = child.exitCode ?? child.signalCode;
+      throw new Error(`node ${this.nodeId} ended with ${how} on SIGTERM:\n${this.#outputTail()}`);
+    }
+  }
+
+  /** SIGSTOP: the node neither runs nor closes its connections. */
+  pause(): void {
+    this.#child!.kill('SIGSTOP');
+  }
+
+  /** SIGCONT. */
+  resume(): void {
+    this.#child!.kill('SIGCONT');
+  }
+
+  usage(): ProcessUsage {
+    return readProcessUsage(this.#child!.pid!);
+  }
+
+  /** The value of a metric without labels, or of all its labels together. */
+  async metric(name: string): Promise<number> {
+    const response = await fetch(`http://127.0.0.1:${this.#options.restPort}/metrics`);
+    const lines = (await response.text()).split('\n').filter((line) => new RegExp(`^${name}[ {]`).test(line));
+    if (lines.length === 0) throw new Error(`there is no metric ${name}`);
+    return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
+  }
+
+  async #end(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
+    const child = this.#child;
+    if (!child || !this.isRunning) return;
+    const exited = once(child, 'exit');
+    child.kill(signal);
+    await until(`node ${this.nodeId} ends on ${signal}`, STOP_TIMEOUT_MS, () => !this.isRunning);
+    await exited;
+  }
+
+  #outputTail(): string {
+    return readFileSync(this.#outputFile, 'utf8').slice(-LOG_TAIL_LENGTH);
+  }
+}

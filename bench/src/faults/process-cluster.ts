@@ -1,0 +1,106 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { findFreePorts } from '../system/loopback-ports.js';
+import { NodeClient } from './node-client.js';
+import { NodeProcess } from './node-process.js';
+import { until } from './until.js';
+
+const TABLE = 'default';
+const PROBE_TIMEOUT_MS = 1_000;
+const LEADER_TIMEOUT_MS = 30_000;
+
+/** A node's process and the one client that talks to it. */
+export interface ClusterNode {
+  readonly process: NodeProcess;
+  readonly client: NodeClient;
+  /** `host:port` of its API. */
+  readonly address: string;
+}
+
+/** Real node processes on free ports of the loopback address, with their data in a temporary directory. */
+export class ProcessCluster {
+  readonly nodes: readonly ClusterNode[];
+  readonly #directory: string;
+
+  private constructor(nodes: readonly ClusterNode[], directory: string) {
+    this.nodes = nodes;
+    this.#directory = directory;
+  }
+
+  /** Starts a cluster and resolves when every node is ready. `flags` come on top of what a cluster needs. */
+  static async start(
+    nodeCount: number,
+    flags: Readonly<Record<string, string>> = {},
+  ): Promise<ProcessCluster> {
+    const directory = mkdtempSync(join(tmpdir(), 'coxswain-cluster-'));
+    const ports = await findFreePorts(nodeCount * 4);
+    const portsOf = (index: number) =>
+      ports.slice(index * 4, index * 4 + 4) as [number, number, number, number];
+    const indices = Array.from({ length: nodeCount }, (_, index) => index);
+    const members = indices.map((index) => `${index + 1}=127.0.0.1:${portsOf(index)[0]}`).join(',');
+    const nodes = indices.map((index): ClusterNode => {
+      const [raftPort, apiPort, restPort, replicationPort] = portsOf(index);
+      const nodeDirectory = join(directory, `leader-${index + 1}`);
+      return {
+        process: new NodeProcess({
+          nodeId: index + 1,
+          directory: nodeDirectory,
+          restPort,
+          flags: {
+            'data-dir': nodeDirectory,
+            'raft.node-id': String(index + 1),
+            'raft.address': `127.0.0.1:${raftPort}`,
+            'raft.initial-members': members,
+            'api.address': `http://127.0.0.1:${apiPort}`,
+            'rest.address': `http://127.0.0.1:${restPort}`,
+            'replication.address': `http://127.0.0.1:${replicationPort}`,
+            'tables.names': TABLE,
+            ...flags,
+          },
+        }),
+        client: new NodeClient(`127.0.0.1:${apiPort}`, TABLE),
+        address: `127.0.0.1:${apiPort}`,
+      };
+    });
+    const cluster = new ProcessCluster(nodes, directory);
+    try {
+      for (const node of nodes) node.process.start();
+      await cluster.untilReady();
+    } catch (error) {
+      await cluster.dispose();
+      throw error;
+    }
+    return cluster;
+  }
+
+  async untilReady(): Promise<void> {
+    await Promise.all(this.nodes.map((node) => node.process.untilReady()));
+  }
+
+  /** The node that leads the table, as a majority sees it, once there is one among those that run. */
+  async leader(): Promise<ClusterNode> {
+    return until('the table has a leader', LEADER_TIMEOUT_MS, async () => {
+      for (const node of this.nodes) {
+        if (!node.process.isRunning) continue;
+        const answer = await node.client.get('leader', { linearizable: true, timeoutMs: PROBE_TIMEOUT_MS });
+        if (answer.kind !== 'answered') continue;
+        const leader = this.nodes.find(({ process }) => process.nodeId === answer.leaderId);
+        if (leader?.process.isRunning) return leader;
+      }
+      return undefined;
+    });
+  }
+
+  /** Every node but that one. */
+  others(node: ClusterNode): ClusterNode[] {
+    return this.nodes.filter((other) => other !== node);
+  }
+
+  /** Kills what still runs and removes the data. */
+  async dispose(): Promise<void> {
+    for (const { client } of this.nodes) client.close();
+    await Promise.all(this.nodes.map(({ process }) => process.kill()));
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+}
