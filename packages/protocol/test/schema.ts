@@ -1,0 +1,40 @@
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import protobuf from 'protobufjs';
+import { maintenance, mvcc, regatta, replication, wolfRaft } from '../src/index.js';
+import type { WireReader } from '../src/wire/wire-reader.js';
+import type { WireWriter } from '../src/wire/wire-writer.js';
+
+/** What every generated message type offers. */
+export interface Codec<T> {
+  encode(message: T, writer?: WireWriter): WireWriter;
+  decode(input: WireReader | Uint8Array, length?: number): T;
+}
+
+const protoFolder = fileURLToPath(new URL('../../../../proto', import.meta.url));
+
+/** The .proto files as protobufjs understands them: a reading of the schema that shares no code with ours. */
+export function loadSchema(): protobuf.Root {
+  const root = new protobuf.Root();
+  root.resolvePath = (_origin, target) => join(protoFolder, target);
+  root.loadSync([
+    'maintenance/v1/maintenance.proto',
+    'mvcc/v1/mvcc.proto',
+    'regatta/v1/regatta.proto',
+    'replication/v1/replication.proto',
+    'wolf/raft/raft.proto',
+  ]);
+  root.resolveAll();
+  return root;
+}
+
+/** Every generated message type by its full protobuf name. */
+export const codecs: ReadonlyMap<string, Codec<unknown>> = new Map(
+  [maintenance, mvcc, regatta, replication, wolfRaft].flatMap((namespace) =>
+    Object.entries(namespace).flatMap(([name, value]) =>
+      typeof value === 'object' && 'decode' in value && !name.endsWith('Entry')
+        ? [[`${namespace.protobufPackage}.${name.replaceAll('_', '.')}`, value as Codec<unknown>] as const]
+        : [],
+    ),
+  ),
+);
