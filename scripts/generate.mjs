@@ -29,10 +29,10 @@ const descriptorFile = 'packages/protocol/descriptors.binpb';
 /** What ts-proto puts around the fields of a decoder ($1): a bound and a depth that nothing enforces. */
 const decoder = new RegExp(
   [
-    ' {4}const previousRecursionDepth = [^]*?',
+    ' {4}const previousRecursionDepth = [\\s\\S]*?',
     ' {4}try \\{\n',
     ' {6}const end = [^\n]*\n',
-    '([^]*?)',
+    '([\\s\\S]*?)',
     ' {8}if \\(\\(tag & 7\\) === 4 \\|\\| tag === 0\\) \\{\n',
     ' {10}break;\n',
     ' {8}\\}\n',
@@ -131,6 +131,9 @@ function adapt(name, generated) {
     'decode(reader, reader.uint32())',
     'decode(reader, reader.length())',
   );
+
+  // Tags need no range check, other uint32 values do.
+  replaceIf('.uint32(', 'tag', /\bwriter\.uint32\((\d+)\)/g, 'writer.tag($1)');
 
   // Bytes are views on the way in, and nothing is copied on the way out.
   replaceIf('reader.bytes()', 'copy of a bytes field', 'Buffer.from(reader.bytes())', 'reader.bytes()');

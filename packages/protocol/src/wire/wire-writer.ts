@@ -91,14 +91,31 @@ export class WireWriter {
     return this;
   }
 
+  /** Writes a field's number and wire type. */
+  tag(tag: number): this {
+    this.#reserve(5);
+    this.#varint32(tag);
+    return this;
+  }
+
+  /** @throws RangeError when the value is not an unsigned integer of 32 bits. */
   uint32(value: number): this {
+    if (value >>> 0 !== value) {
+      throw new RangeError('value does not fit into a uint32 field');
+    }
     this.#reserve(5);
     this.#varint32(value);
     return this;
   }
 
-  /** Writes an int32 or an enum. A negative one takes ten bytes, as if it were an int64. */
+  /**
+   * Writes an int32 or an enum. A negative one takes ten bytes, as if it were an int64.
+   * @throws RangeError when the value is not a signed integer of 32 bits.
+   */
   int32(value: number): this {
+    if ((value | 0) !== value) {
+      throw new RangeError('value does not fit into an int32 field');
+    }
     this.#reserve(10);
     if (value >= 0) {
       this.#varint32(value);
@@ -142,7 +159,11 @@ export class WireWriter {
     return this;
   }
 
+  /** @throws TypeError when the value is no Uint8Array: a string would silently become zeros. */
   bytes(value: Uint8Array): this {
+    if (!(value instanceof Uint8Array)) {
+      throw new TypeError('a bytes field takes a Uint8Array');
+    }
     const lengthBytes = value.length;
     this.#reserve(5 + lengthBytes);
     this.#varint32(lengthBytes);

@@ -105,7 +105,7 @@ export const Struct: MessageFns<Struct> & StructWrapperFns = {
   encode(message: Struct, writer: WireWriter = beginMessage()): WireWriter {
     message.fields.forEach((value, key) => {
       if (value !== undefined) {
-        Struct_FieldsEntry.encode({ key: key as any, value }, writer.uint32(10).fork()).join();
+        Struct_FieldsEntry.encode({ key: key as any, value }, writer.tag(10).fork()).join();
       }
     });
     return writer;
@@ -182,10 +182,10 @@ function createBaseStruct_FieldsEntry(): Struct_FieldsEntry {
 export const Struct_FieldsEntry: MessageFns<Struct_FieldsEntry> = {
   encode(message: Struct_FieldsEntry, writer: WireWriter = beginMessage()): WireWriter {
     if (message.key !== "") {
-      writer.uint32(10).string(message.key);
+      writer.tag(10).string(message.key);
     }
     if (message.value !== undefined) {
-      Value.encode(Value.wrap(message.value), writer.uint32(18).fork()).join();
+      Value.encode(Value.wrap(message.value), writer.tag(18).fork()).join();
     }
     return writer;
   },
@@ -239,22 +239,22 @@ export const Value: MessageFns<Value> & AnyValueWrapperFns = {
   encode(message: Value, writer: WireWriter = beginMessage()): WireWriter {
     switch (message.kind?.$case) {
       case "nullValue":
-        writer.uint32(8).int32(message.kind.value);
+        writer.tag(8).int32(message.kind.value);
         break;
       case "numberValue":
-        writer.uint32(17).double(message.kind.value);
+        writer.tag(17).double(message.kind.value);
         break;
       case "stringValue":
-        writer.uint32(26).string(message.kind.value);
+        writer.tag(26).string(message.kind.value);
         break;
       case "boolValue":
-        writer.uint32(32).bool(message.kind.value);
+        writer.tag(32).bool(message.kind.value);
         break;
       case "structValue":
-        Struct.encode(Struct.wrap(message.kind.value), writer.uint32(42).fork()).join();
+        Struct.encode(Struct.wrap(message.kind.value), writer.tag(42).fork()).join();
         break;
       case "listValue":
-        ListValue.encode(ListValue.wrap(message.kind.value), writer.uint32(50).fork()).join();
+        ListValue.encode(ListValue.wrap(message.kind.value), writer.tag(50).fork()).join();
         break;
     }
     return writer;
@@ -400,7 +400,7 @@ function createBaseListValue(): ListValue {
 export const ListValue: MessageFns<ListValue> & ListValueWrapperFns = {
   encode(message: ListValue, writer: WireWriter = beginMessage()): WireWriter {
     for (const v of message.values) {
-      Value.encode(Value.wrap(v!), writer.uint32(10).fork()).join();
+      Value.encode(Value.wrap(v!), writer.tag(10).fork()).join();
     }
     return writer;
   },

@@ -67,7 +67,7 @@ function createBaseBackupRequest(): BackupRequest {
 export const BackupRequest: MessageFns<BackupRequest> = {
   encode(message: BackupRequest, writer: WireWriter = beginMessage()): WireWriter {
     if (message.table.length !== 0) {
-      writer.uint32(10).bytes(message.table);
+      writer.tag(10).bytes(message.table);
     }
     return writer;
   },
@@ -111,10 +111,10 @@ function createBaseRestoreInfo(): RestoreInfo {
 export const RestoreInfo: MessageFns<RestoreInfo> = {
   encode(message: RestoreInfo, writer: WireWriter = beginMessage()): WireWriter {
     if (message.table.length !== 0) {
-      writer.uint32(10).bytes(message.table);
+      writer.tag(10).bytes(message.table);
     }
     if (message.baseRevision !== 0n) {
-      writer.uint32(800).uint64(message.baseRevision);
+      writer.tag(800).uint64(message.baseRevision);
     }
     return writer;
   },
@@ -170,10 +170,10 @@ export const RestoreMessage: MessageFns<RestoreMessage> = {
   encode(message: RestoreMessage, writer: WireWriter = beginMessage()): WireWriter {
     switch (message.data?.$case) {
       case "info":
-        RestoreInfo.encode(message.data.value, writer.uint32(10).fork()).join();
+        RestoreInfo.encode(message.data.value, writer.tag(10).fork()).join();
         break;
       case "chunk":
-        SnapshotChunk.encode(message.data.value, writer.uint32(18).fork()).join();
+        SnapshotChunk.encode(message.data.value, writer.tag(18).fork()).join();
         break;
     }
     return writer;
@@ -271,10 +271,10 @@ function createBaseResetRequest(): ResetRequest {
 export const ResetRequest: MessageFns<ResetRequest> = {
   encode(message: ResetRequest, writer: WireWriter = beginMessage()): WireWriter {
     if (message.table.length !== 0) {
-      writer.uint32(10).bytes(message.table);
+      writer.tag(10).bytes(message.table);
     }
     if (message.resetAll !== false) {
-      writer.uint32(16).bool(message.resetAll);
+      writer.tag(16).bool(message.resetAll);
     }
     return writer;
   },

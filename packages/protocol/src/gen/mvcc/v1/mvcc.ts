@@ -280,34 +280,34 @@ function createBaseCommand(): Command {
 export const Command: MessageFns<Command> = {
   encode(message: Command, writer: WireWriter = beginMessage()): WireWriter {
     if (message.table.length !== 0) {
-      writer.uint32(10).bytes(message.table);
+      writer.tag(10).bytes(message.table);
     }
     if (message.type !== 0) {
-      writer.uint32(16).int32(message.type);
+      writer.tag(16).int32(message.type);
     }
     if (message.kv !== undefined) {
-      KeyValue.encode(message.kv, writer.uint32(26).fork()).join();
+      KeyValue.encode(message.kv, writer.tag(26).fork()).join();
     }
     if (message.leaderIndex !== undefined) {
-      writer.uint32(40).uint64(message.leaderIndex);
+      writer.tag(40).uint64(message.leaderIndex);
     }
     for (const v of message.batch) {
-      KeyValue.encode(v!, writer.uint32(50).fork()).join();
+      KeyValue.encode(v!, writer.tag(50).fork()).join();
     }
     if (message.txn !== undefined) {
-      Txn.encode(message.txn, writer.uint32(58).fork()).join();
+      Txn.encode(message.txn, writer.tag(58).fork()).join();
     }
     if (message.rangeEnd !== undefined) {
-      writer.uint32(66).bytes(message.rangeEnd);
+      writer.tag(66).bytes(message.rangeEnd);
     }
     if (message.prevKvs !== false) {
-      writer.uint32(72).bool(message.prevKvs);
+      writer.tag(72).bool(message.prevKvs);
     }
     for (const v of message.sequence) {
-      Command.encode(v!, writer.uint32(82).fork()).join();
+      Command.encode(v!, writer.tag(82).fork()).join();
     }
     if (message.count !== false) {
-      writer.uint32(88).bool(message.count);
+      writer.tag(88).bool(message.count);
     }
     return writer;
   },
@@ -434,10 +434,10 @@ function createBaseCommandResult(): CommandResult {
 export const CommandResult: MessageFns<CommandResult> = {
   encode(message: CommandResult, writer: WireWriter = beginMessage()): WireWriter {
     for (const v of message.responses) {
-      ResponseOp.encode(v!, writer.uint32(10).fork()).join();
+      ResponseOp.encode(v!, writer.tag(10).fork()).join();
     }
     if (message.revision !== 0n) {
-      writer.uint32(16).uint64(message.revision);
+      writer.tag(16).uint64(message.revision);
     }
     return writer;
   },
@@ -490,13 +490,13 @@ function createBaseTxn(): Txn {
 export const Txn: MessageFns<Txn> = {
   encode(message: Txn, writer: WireWriter = beginMessage()): WireWriter {
     for (const v of message.compare) {
-      Compare.encode(v!, writer.uint32(10).fork()).join();
+      Compare.encode(v!, writer.tag(10).fork()).join();
     }
     for (const v of message.success) {
-      RequestOp.encode(v!, writer.uint32(18).fork()).join();
+      RequestOp.encode(v!, writer.tag(18).fork()).join();
     }
     for (const v of message.failure) {
-      RequestOp.encode(v!, writer.uint32(26).fork()).join();
+      RequestOp.encode(v!, writer.tag(26).fork()).join();
     }
     return writer;
   },
@@ -559,13 +559,13 @@ export const RequestOp: MessageFns<RequestOp> = {
   encode(message: RequestOp, writer: WireWriter = beginMessage()): WireWriter {
     switch (message.request?.$case) {
       case "requestRange":
-        RequestOp_Range.encode(message.request.value, writer.uint32(10).fork()).join();
+        RequestOp_Range.encode(message.request.value, writer.tag(10).fork()).join();
         break;
       case "requestPut":
-        RequestOp_Put.encode(message.request.value, writer.uint32(18).fork()).join();
+        RequestOp_Put.encode(message.request.value, writer.tag(18).fork()).join();
         break;
       case "requestDeleteRange":
-        RequestOp_DeleteRange.encode(message.request.value, writer.uint32(26).fork()).join();
+        RequestOp_DeleteRange.encode(message.request.value, writer.tag(26).fork()).join();
         break;
     }
     return writer;
@@ -651,19 +651,19 @@ function createBaseRequestOp_Range(): RequestOp_Range {
 export const RequestOp_Range: MessageFns<RequestOp_Range> = {
   encode(message: RequestOp_Range, writer: WireWriter = beginMessage()): WireWriter {
     if (message.key.length !== 0) {
-      writer.uint32(10).bytes(message.key);
+      writer.tag(10).bytes(message.key);
     }
     if (message.rangeEnd.length !== 0) {
-      writer.uint32(18).bytes(message.rangeEnd);
+      writer.tag(18).bytes(message.rangeEnd);
     }
     if (message.limit !== 0n) {
-      writer.uint32(24).int64(message.limit);
+      writer.tag(24).int64(message.limit);
     }
     if (message.keysOnly !== false) {
-      writer.uint32(32).bool(message.keysOnly);
+      writer.tag(32).bool(message.keysOnly);
     }
     if (message.countOnly !== false) {
-      writer.uint32(40).bool(message.countOnly);
+      writer.tag(40).bool(message.countOnly);
     }
     return writer;
   },
@@ -743,13 +743,13 @@ function createBaseRequestOp_Put(): RequestOp_Put {
 export const RequestOp_Put: MessageFns<RequestOp_Put> = {
   encode(message: RequestOp_Put, writer: WireWriter = beginMessage()): WireWriter {
     if (message.key.length !== 0) {
-      writer.uint32(10).bytes(message.key);
+      writer.tag(10).bytes(message.key);
     }
     if (message.value.length !== 0) {
-      writer.uint32(18).bytes(message.value);
+      writer.tag(18).bytes(message.value);
     }
     if (message.prevKv !== false) {
-      writer.uint32(24).bool(message.prevKv);
+      writer.tag(24).bool(message.prevKv);
     }
     return writer;
   },
@@ -811,19 +811,19 @@ function createBaseRequestOp_DeleteRange(): RequestOp_DeleteRange {
 export const RequestOp_DeleteRange: MessageFns<RequestOp_DeleteRange> = {
   encode(message: RequestOp_DeleteRange, writer: WireWriter = beginMessage()): WireWriter {
     if (message.key.length !== 0) {
-      writer.uint32(10).bytes(message.key);
+      writer.tag(10).bytes(message.key);
     }
     if (message.rangeEnd.length !== 0) {
-      writer.uint32(18).bytes(message.rangeEnd);
+      writer.tag(18).bytes(message.rangeEnd);
     }
     if (message.prevKv !== false) {
-      writer.uint32(24).bool(message.prevKv);
+      writer.tag(24).bool(message.prevKv);
     }
     if (message.prevKv !== false) {
-      writer.uint32(32).bool(message.prevKv);
+      writer.tag(32).bool(message.prevKv);
     }
     if (message.count !== false) {
-      writer.uint32(40).bool(message.count);
+      writer.tag(40).bool(message.count);
     }
     return writer;
   },
@@ -903,13 +903,13 @@ export const ResponseOp: MessageFns<ResponseOp> = {
   encode(message: ResponseOp, writer: WireWriter = beginMessage()): WireWriter {
     switch (message.response?.$case) {
       case "responseRange":
-        ResponseOp_Range.encode(message.response.value, writer.uint32(10).fork()).join();
+        ResponseOp_Range.encode(message.response.value, writer.tag(10).fork()).join();
         break;
       case "responsePut":
-        ResponseOp_Put.encode(message.response.value, writer.uint32(18).fork()).join();
+        ResponseOp_Put.encode(message.response.value, writer.tag(18).fork()).join();
         break;
       case "responseDeleteRange":
-        ResponseOp_DeleteRange.encode(message.response.value, writer.uint32(26).fork()).join();
+        ResponseOp_DeleteRange.encode(message.response.value, writer.tag(26).fork()).join();
         break;
     }
     return writer;
@@ -995,13 +995,13 @@ function createBaseResponseOp_Range(): ResponseOp_Range {
 export const ResponseOp_Range: MessageFns<ResponseOp_Range> = {
   encode(message: ResponseOp_Range, writer: WireWriter = beginMessage()): WireWriter {
     for (const v of message.kvs) {
-      KeyValue.encode(v!, writer.uint32(10).fork()).join();
+      KeyValue.encode(v!, writer.tag(10).fork()).join();
     }
     if (message.more !== false) {
-      writer.uint32(16).bool(message.more);
+      writer.tag(16).bool(message.more);
     }
     if (message.count !== 0n) {
-      writer.uint32(24).int64(message.count);
+      writer.tag(24).int64(message.count);
     }
     return writer;
   },
@@ -1063,7 +1063,7 @@ function createBaseResponseOp_Put(): ResponseOp_Put {
 export const ResponseOp_Put: MessageFns<ResponseOp_Put> = {
   encode(message: ResponseOp_Put, writer: WireWriter = beginMessage()): WireWriter {
     if (message.prevKv !== undefined) {
-      KeyValue.encode(message.prevKv, writer.uint32(10).fork()).join();
+      KeyValue.encode(message.prevKv, writer.tag(10).fork()).join();
     }
     return writer;
   },
@@ -1109,13 +1109,13 @@ function createBaseResponseOp_DeleteRange(): ResponseOp_DeleteRange {
 export const ResponseOp_DeleteRange: MessageFns<ResponseOp_DeleteRange> = {
   encode(message: ResponseOp_DeleteRange, writer: WireWriter = beginMessage()): WireWriter {
     if (message.deleted !== 0n) {
-      writer.uint32(8).int64(message.deleted);
+      writer.tag(8).int64(message.deleted);
     }
     for (const v of message.prevKvs) {
-      KeyValue.encode(v!, writer.uint32(18).fork()).join();
+      KeyValue.encode(v!, writer.tag(18).fork()).join();
     }
     if (message.more !== false) {
-      writer.uint32(800).bool(message.more);
+      writer.tag(800).bool(message.more);
     }
     return writer;
   },
@@ -1177,30 +1177,30 @@ function createBaseCompare(): Compare {
 export const Compare: MessageFns<Compare> = {
   encode(message: Compare, writer: WireWriter = beginMessage()): WireWriter {
     if (message.result !== 0) {
-      writer.uint32(8).int32(message.result);
+      writer.tag(8).int32(message.result);
     }
     if (message.target !== 0) {
-      writer.uint32(16).int32(message.target);
+      writer.tag(16).int32(message.target);
     }
     if (message.key.length !== 0) {
-      writer.uint32(26).bytes(message.key);
+      writer.tag(26).bytes(message.key);
     }
     switch (message.targetUnion?.$case) {
       case "value":
-        writer.uint32(34).bytes(message.targetUnion.value);
+        writer.tag(34).bytes(message.targetUnion.value);
         break;
       case "createRevision":
-        writer.uint32(40).int64(message.targetUnion.value);
+        writer.tag(40).int64(message.targetUnion.value);
         break;
       case "modRevision":
-        writer.uint32(48).int64(message.targetUnion.value);
+        writer.tag(48).int64(message.targetUnion.value);
         break;
       case "version":
-        writer.uint32(56).int64(message.targetUnion.value);
+        writer.tag(56).int64(message.targetUnion.value);
         break;
     }
     if (message.rangeEnd.length !== 0) {
-      writer.uint32(514).bytes(message.rangeEnd);
+      writer.tag(514).bytes(message.rangeEnd);
     }
     return writer;
   },
@@ -1329,19 +1329,19 @@ function createBaseKeyValue(): KeyValue {
 export const KeyValue: MessageFns<KeyValue> = {
   encode(message: KeyValue, writer: WireWriter = beginMessage()): WireWriter {
     if (message.key.length !== 0) {
-      writer.uint32(10).bytes(message.key);
+      writer.tag(10).bytes(message.key);
     }
     if (message.createRevision !== 0n) {
-      writer.uint32(16).int64(message.createRevision);
+      writer.tag(16).int64(message.createRevision);
     }
     if (message.modRevision !== 0n) {
-      writer.uint32(24).int64(message.modRevision);
+      writer.tag(24).int64(message.modRevision);
     }
     if (message.value.length !== 0) {
-      writer.uint32(34).bytes(message.value);
+      writer.tag(34).bytes(message.value);
     }
     if (message.version !== 0n) {
-      writer.uint32(800).int64(message.version);
+      writer.tag(800).int64(message.version);
     }
     return writer;
   },

@@ -281,19 +281,19 @@ function createBaseResponseHeader(): ResponseHeader {
 export const ResponseHeader: MessageFns<ResponseHeader> = {
   encode(message: ResponseHeader, writer: WireWriter = beginMessage()): WireWriter {
     if (message.shardId !== 0n) {
-      writer.uint32(8).uint64(message.shardId);
+      writer.tag(8).uint64(message.shardId);
     }
     if (message.replicaId !== 0n) {
-      writer.uint32(16).uint64(message.replicaId);
+      writer.tag(16).uint64(message.replicaId);
     }
     if (message.revision !== 0n) {
-      writer.uint32(24).uint64(message.revision);
+      writer.tag(24).uint64(message.revision);
     }
     if (message.raftTerm !== 0n) {
-      writer.uint32(32).uint64(message.raftTerm);
+      writer.tag(32).uint64(message.raftTerm);
     }
     if (message.raftLeaderId !== 0n) {
-      writer.uint32(40).uint64(message.raftLeaderId);
+      writer.tag(40).uint64(message.raftLeaderId);
     }
     return writer;
   },
@@ -388,40 +388,40 @@ function createBaseRangeRequest(): RangeRequest {
 export const RangeRequest: MessageFns<RangeRequest> = {
   encode(message: RangeRequest, writer: WireWriter = beginMessage()): WireWriter {
     if (message.table.length !== 0) {
-      writer.uint32(10).bytes(message.table);
+      writer.tag(10).bytes(message.table);
     }
     if (message.key.length !== 0) {
-      writer.uint32(18).bytes(message.key);
+      writer.tag(18).bytes(message.key);
     }
     if (message.rangeEnd.length !== 0) {
-      writer.uint32(26).bytes(message.rangeEnd);
+      writer.tag(26).bytes(message.rangeEnd);
     }
     if (message.limit !== 0n) {
-      writer.uint32(32).int64(message.limit);
+      writer.tag(32).int64(message.limit);
     }
     if (message.linearizable !== false) {
-      writer.uint32(40).bool(message.linearizable);
+      writer.tag(40).bool(message.linearizable);
     }
     if (message.keysOnly !== false) {
-      writer.uint32(48).bool(message.keysOnly);
+      writer.tag(48).bool(message.keysOnly);
     }
     if (message.countOnly !== false) {
-      writer.uint32(56).bool(message.countOnly);
+      writer.tag(56).bool(message.countOnly);
     }
     if (message.minModRevision !== 0n) {
-      writer.uint32(64).int64(message.minModRevision);
+      writer.tag(64).int64(message.minModRevision);
     }
     if (message.maxModRevision !== 0n) {
-      writer.uint32(72).int64(message.maxModRevision);
+      writer.tag(72).int64(message.maxModRevision);
     }
     if (message.minCreateRevision !== 0n) {
-      writer.uint32(80).int64(message.minCreateRevision);
+      writer.tag(80).int64(message.minCreateRevision);
     }
     if (message.maxCreateRevision !== 0n) {
-      writer.uint32(88).int64(message.maxCreateRevision);
+      writer.tag(88).int64(message.maxCreateRevision);
     }
     if (message.revision !== 0n) {
-      writer.uint32(800).int64(message.revision);
+      writer.tag(800).int64(message.revision);
     }
     return writer;
   },
@@ -572,16 +572,16 @@ function createBaseRangeResponse(): RangeResponse {
 export const RangeResponse: MessageFns<RangeResponse> = {
   encode(message: RangeResponse, writer: WireWriter = beginMessage()): WireWriter {
     if (message.header !== undefined) {
-      ResponseHeader.encode(message.header, writer.uint32(10).fork()).join();
+      ResponseHeader.encode(message.header, writer.tag(10).fork()).join();
     }
     for (const v of message.kvs) {
-      KeyValue.encode(v!, writer.uint32(26).fork()).join();
+      KeyValue.encode(v!, writer.tag(26).fork()).join();
     }
     if (message.more !== false) {
-      writer.uint32(32).bool(message.more);
+      writer.tag(32).bool(message.more);
     }
     if (message.count !== 0n) {
-      writer.uint32(40).int64(message.count);
+      writer.tag(40).int64(message.count);
     }
     return writer;
   },
@@ -654,16 +654,16 @@ function createBasePutRequest(): PutRequest {
 export const PutRequest: MessageFns<PutRequest> = {
   encode(message: PutRequest, writer: WireWriter = beginMessage()): WireWriter {
     if (message.table.length !== 0) {
-      writer.uint32(10).bytes(message.table);
+      writer.tag(10).bytes(message.table);
     }
     if (message.key.length !== 0) {
-      writer.uint32(18).bytes(message.key);
+      writer.tag(18).bytes(message.key);
     }
     if (message.value.length !== 0) {
-      writer.uint32(26).bytes(message.value);
+      writer.tag(26).bytes(message.value);
     }
     if (message.prevKv !== false) {
-      writer.uint32(32).bool(message.prevKv);
+      writer.tag(32).bool(message.prevKv);
     }
     return writer;
   },
@@ -734,10 +734,10 @@ function createBasePutResponse(): PutResponse {
 export const PutResponse: MessageFns<PutResponse> = {
   encode(message: PutResponse, writer: WireWriter = beginMessage()): WireWriter {
     if (message.header !== undefined) {
-      ResponseHeader.encode(message.header, writer.uint32(10).fork()).join();
+      ResponseHeader.encode(message.header, writer.tag(10).fork()).join();
     }
     if (message.prevKv !== undefined) {
-      KeyValue.encode(message.prevKv, writer.uint32(18).fork()).join();
+      KeyValue.encode(message.prevKv, writer.tag(18).fork()).join();
     }
     return writer;
   },
@@ -794,19 +794,19 @@ function createBaseDeleteRangeRequest(): DeleteRangeRequest {
 export const DeleteRangeRequest: MessageFns<DeleteRangeRequest> = {
   encode(message: DeleteRangeRequest, writer: WireWriter = beginMessage()): WireWriter {
     if (message.table.length !== 0) {
-      writer.uint32(10).bytes(message.table);
+      writer.tag(10).bytes(message.table);
     }
     if (message.key.length !== 0) {
-      writer.uint32(18).bytes(message.key);
+      writer.tag(18).bytes(message.key);
     }
     if (message.rangeEnd.length !== 0) {
-      writer.uint32(26).bytes(message.rangeEnd);
+      writer.tag(26).bytes(message.rangeEnd);
     }
     if (message.prevKv !== false) {
-      writer.uint32(32).bool(message.prevKv);
+      writer.tag(32).bool(message.prevKv);
     }
     if (message.count !== false) {
-      writer.uint32(40).bool(message.count);
+      writer.tag(40).bool(message.count);
     }
     return writer;
   },
@@ -886,16 +886,16 @@ function createBaseDeleteRangeResponse(): DeleteRangeResponse {
 export const DeleteRangeResponse: MessageFns<DeleteRangeResponse> = {
   encode(message: DeleteRangeResponse, writer: WireWriter = beginMessage()): WireWriter {
     if (message.header !== undefined) {
-      ResponseHeader.encode(message.header, writer.uint32(10).fork()).join();
+      ResponseHeader.encode(message.header, writer.tag(10).fork()).join();
     }
     if (message.deleted !== 0n) {
-      writer.uint32(16).int64(message.deleted);
+      writer.tag(16).int64(message.deleted);
     }
     for (const v of message.prevKvs) {
-      KeyValue.encode(v!, writer.uint32(26).fork()).join();
+      KeyValue.encode(v!, writer.tag(26).fork()).join();
     }
     if (message.more !== false) {
-      writer.uint32(800).bool(message.more);
+      writer.tag(800).bool(message.more);
     }
     return writer;
   },
@@ -968,16 +968,16 @@ function createBaseTxnRequest(): TxnRequest {
 export const TxnRequest: MessageFns<TxnRequest> = {
   encode(message: TxnRequest, writer: WireWriter = beginMessage()): WireWriter {
     if (message.table.length !== 0) {
-      writer.uint32(10).bytes(message.table);
+      writer.tag(10).bytes(message.table);
     }
     for (const v of message.compare) {
-      Compare.encode(v!, writer.uint32(18).fork()).join();
+      Compare.encode(v!, writer.tag(18).fork()).join();
     }
     for (const v of message.success) {
-      RequestOp.encode(v!, writer.uint32(26).fork()).join();
+      RequestOp.encode(v!, writer.tag(26).fork()).join();
     }
     for (const v of message.failure) {
-      RequestOp.encode(v!, writer.uint32(34).fork()).join();
+      RequestOp.encode(v!, writer.tag(34).fork()).join();
     }
     return writer;
   },
@@ -1048,13 +1048,13 @@ function createBaseTxnResponse(): TxnResponse {
 export const TxnResponse: MessageFns<TxnResponse> = {
   encode(message: TxnResponse, writer: WireWriter = beginMessage()): WireWriter {
     if (message.header !== undefined) {
-      ResponseHeader.encode(message.header, writer.uint32(10).fork()).join();
+      ResponseHeader.encode(message.header, writer.tag(10).fork()).join();
     }
     if (message.succeeded !== false) {
-      writer.uint32(16).bool(message.succeeded);
+      writer.tag(16).bool(message.succeeded);
     }
     for (const v of message.responses) {
-      ResponseOp.encode(v!, writer.uint32(26).fork()).join();
+      ResponseOp.encode(v!, writer.tag(26).fork()).join();
     }
     return writer;
   },
@@ -1150,10 +1150,10 @@ function createBaseMemberListResponse(): MemberListResponse {
 export const MemberListResponse: MessageFns<MemberListResponse> = {
   encode(message: MemberListResponse, writer: WireWriter = beginMessage()): WireWriter {
     if (message.cluster !== "") {
-      writer.uint32(10).string(message.cluster);
+      writer.tag(10).string(message.cluster);
     }
     for (const v of message.members) {
-      Member.encode(v!, writer.uint32(18).fork()).join();
+      Member.encode(v!, writer.tag(18).fork()).join();
     }
     return writer;
   },
@@ -1206,16 +1206,16 @@ function createBaseMember(): Member {
 export const Member: MessageFns<Member> = {
   encode(message: Member, writer: WireWriter = beginMessage()): WireWriter {
     if (message.id !== "") {
-      writer.uint32(10).string(message.id);
+      writer.tag(10).string(message.id);
     }
     if (message.name !== "") {
-      writer.uint32(18).string(message.name);
+      writer.tag(18).string(message.name);
     }
     for (const v of message.peerURLs) {
-      writer.uint32(26).string(v!);
+      writer.tag(26).string(v!);
     }
     for (const v of message.clientURLs) {
-      writer.uint32(34).string(v!);
+      writer.tag(34).string(v!);
     }
     return writer;
   },
@@ -1286,7 +1286,7 @@ function createBaseStatusRequest(): StatusRequest {
 export const StatusRequest: MessageFns<StatusRequest> = {
   encode(message: StatusRequest, writer: WireWriter = beginMessage()): WireWriter {
     if (message.config !== false) {
-      writer.uint32(32).bool(message.config);
+      writer.tag(32).bool(message.config);
     }
     return writer;
   },
@@ -1330,22 +1330,22 @@ function createBaseStatusResponse(): StatusResponse {
 export const StatusResponse: MessageFns<StatusResponse> = {
   encode(message: StatusResponse, writer: WireWriter = beginMessage()): WireWriter {
     if (message.id !== "") {
-      writer.uint32(10).string(message.id);
+      writer.tag(10).string(message.id);
     }
     if (message.version !== "") {
-      writer.uint32(18).string(message.version);
+      writer.tag(18).string(message.version);
     }
     if (message.info !== "") {
-      writer.uint32(26).string(message.info);
+      writer.tag(26).string(message.info);
     }
     message.tables.forEach((value, key) => {
-      StatusResponse_TablesEntry.encode({ key: key as any, value }, writer.uint32(34).fork()).join();
+      StatusResponse_TablesEntry.encode({ key: key as any, value }, writer.tag(34).fork()).join();
     });
     if (message.config !== undefined) {
-      Struct.encode(Struct.wrap(message.config), writer.uint32(42).fork()).join();
+      Struct.encode(Struct.wrap(message.config), writer.tag(42).fork()).join();
     }
     for (const v of message.errors) {
-      writer.uint32(66).string(v!);
+      writer.tag(66).string(v!);
     }
     return writer;
   },
@@ -1445,10 +1445,10 @@ function createBaseStatusResponse_TablesEntry(): StatusResponse_TablesEntry {
 export const StatusResponse_TablesEntry: MessageFns<StatusResponse_TablesEntry> = {
   encode(message: StatusResponse_TablesEntry, writer: WireWriter = beginMessage()): WireWriter {
     if (message.key !== "") {
-      writer.uint32(10).string(message.key);
+      writer.tag(10).string(message.key);
     }
     if (message.value !== undefined) {
-      TableStatus.encode(message.value, writer.uint32(18).fork()).join();
+      TableStatus.encode(message.value, writer.tag(18).fork()).join();
     }
     return writer;
   },
@@ -1503,22 +1503,22 @@ function createBaseTableStatus(): TableStatus {
 export const TableStatus: MessageFns<TableStatus> = {
   encode(message: TableStatus, writer: WireWriter = beginMessage()): WireWriter {
     if (message.logSize !== 0n) {
-      writer.uint32(16).int64(message.logSize);
+      writer.tag(16).int64(message.logSize);
     }
     if (message.dbSize !== 0n) {
-      writer.uint32(24).int64(message.dbSize);
+      writer.tag(24).int64(message.dbSize);
     }
     if (message.leader !== "") {
-      writer.uint32(34).string(message.leader);
+      writer.tag(34).string(message.leader);
     }
     if (message.raftIndex !== 0n) {
-      writer.uint32(40).uint64(message.raftIndex);
+      writer.tag(40).uint64(message.raftIndex);
     }
     if (message.raftTerm !== 0n) {
-      writer.uint32(48).uint64(message.raftTerm);
+      writer.tag(48).uint64(message.raftTerm);
     }
     if (message.raftAppliedIndex !== 0n) {
-      writer.uint32(56).uint64(message.raftAppliedIndex);
+      writer.tag(56).uint64(message.raftAppliedIndex);
     }
     return writer;
   },
@@ -1609,10 +1609,10 @@ function createBaseCreateTableRequest(): CreateTableRequest {
 export const CreateTableRequest: MessageFns<CreateTableRequest> = {
   encode(message: CreateTableRequest, writer: WireWriter = beginMessage()): WireWriter {
     if (message.name !== "") {
-      writer.uint32(10).string(message.name);
+      writer.tag(10).string(message.name);
     }
     if (message.config !== undefined) {
-      Struct.encode(Struct.wrap(message.config), writer.uint32(42).fork()).join();
+      Struct.encode(Struct.wrap(message.config), writer.tag(42).fork()).join();
     }
     return writer;
   },
@@ -1665,7 +1665,7 @@ function createBaseCreateTableResponse(): CreateTableResponse {
 export const CreateTableResponse: MessageFns<CreateTableResponse> = {
   encode(message: CreateTableResponse, writer: WireWriter = beginMessage()): WireWriter {
     if (message.id !== "") {
-      writer.uint32(10).string(message.id);
+      writer.tag(10).string(message.id);
     }
     return writer;
   },
@@ -1709,7 +1709,7 @@ function createBaseDeleteTableRequest(): DeleteTableRequest {
 export const DeleteTableRequest: MessageFns<DeleteTableRequest> = {
   encode(message: DeleteTableRequest, writer: WireWriter = beginMessage()): WireWriter {
     if (message.name !== "") {
-      writer.uint32(10).string(message.name);
+      writer.tag(10).string(message.name);
     }
     return writer;
   },
@@ -1817,7 +1817,7 @@ function createBaseListTablesResponse(): ListTablesResponse {
 export const ListTablesResponse: MessageFns<ListTablesResponse> = {
   encode(message: ListTablesResponse, writer: WireWriter = beginMessage()): WireWriter {
     for (const v of message.tables) {
-      TableInfo.encode(v!, writer.uint32(10).fork()).join();
+      TableInfo.encode(v!, writer.tag(10).fork()).join();
     }
     return writer;
   },
@@ -1861,13 +1861,13 @@ function createBaseTableInfo(): TableInfo {
 export const TableInfo: MessageFns<TableInfo> = {
   encode(message: TableInfo, writer: WireWriter = beginMessage()): WireWriter {
     if (message.name !== "") {
-      writer.uint32(10).string(message.name);
+      writer.tag(10).string(message.name);
     }
     if (message.id !== "") {
-      writer.uint32(18).string(message.id);
+      writer.tag(18).string(message.id);
     }
     if (message.config !== undefined) {
-      Struct.encode(Struct.wrap(message.config), writer.uint32(42).fork()).join();
+      Struct.encode(Struct.wrap(message.config), writer.tag(42).fork()).join();
     }
     return writer;
   },

@@ -172,10 +172,10 @@ function createBaseMetadataResponse(): MetadataResponse {
 export const MetadataResponse: MessageFns<MetadataResponse> = {
   encode(message: MetadataResponse, writer: WireWriter = beginMessage()): WireWriter {
     for (const v of message.tables) {
-      Table.encode(v!, writer.uint32(10).fork()).join();
+      Table.encode(v!, writer.tag(10).fork()).join();
     }
     if (message.clusterId !== "") {
-      writer.uint32(802).string(message.clusterId);
+      writer.tag(802).string(message.clusterId);
     }
     return writer;
   },
@@ -228,13 +228,13 @@ function createBaseTable(): Table {
 export const Table: MessageFns<Table> = {
   encode(message: Table, writer: WireWriter = beginMessage()): WireWriter {
     if (message.name !== "") {
-      writer.uint32(10).string(message.name);
+      writer.tag(10).string(message.name);
     }
     if (message.type !== 0) {
-      writer.uint32(16).int32(message.type);
+      writer.tag(16).int32(message.type);
     }
     if (message.shardId !== 0n) {
-      writer.uint32(800).uint64(message.shardId);
+      writer.tag(800).uint64(message.shardId);
     }
     return writer;
   },
@@ -296,7 +296,7 @@ function createBaseSnapshotRequest(): SnapshotRequest {
 export const SnapshotRequest: MessageFns<SnapshotRequest> = {
   encode(message: SnapshotRequest, writer: WireWriter = beginMessage()): WireWriter {
     if (message.table.length !== 0) {
-      writer.uint32(10).bytes(message.table);
+      writer.tag(10).bytes(message.table);
     }
     return writer;
   },
@@ -340,13 +340,13 @@ function createBaseSnapshotChunk(): SnapshotChunk {
 export const SnapshotChunk: MessageFns<SnapshotChunk> = {
   encode(message: SnapshotChunk, writer: WireWriter = beginMessage()): WireWriter {
     if (message.data.length !== 0) {
-      writer.uint32(10).bytes(message.data);
+      writer.tag(10).bytes(message.data);
     }
     if (message.len !== 0n) {
-      writer.uint32(16).uint64(message.len);
+      writer.tag(16).uint64(message.len);
     }
     if (message.index !== 0n) {
-      writer.uint32(24).uint64(message.index);
+      writer.tag(24).uint64(message.index);
     }
     return writer;
   },
@@ -408,22 +408,22 @@ function createBaseReplicateRequest(): ReplicateRequest {
 export const ReplicateRequest: MessageFns<ReplicateRequest> = {
   encode(message: ReplicateRequest, writer: WireWriter = beginMessage()): WireWriter {
     if (message.table.length !== 0) {
-      writer.uint32(10).bytes(message.table);
+      writer.tag(10).bytes(message.table);
     }
     if (message.leaderIndex !== 0n) {
-      writer.uint32(16).uint64(message.leaderIndex);
+      writer.tag(16).uint64(message.leaderIndex);
     }
     if (message.waitMs !== 0) {
-      writer.uint32(800).uint32(message.waitMs);
+      writer.tag(800).uint32(message.waitMs);
     }
     if (message.clusterId !== "") {
-      writer.uint32(810).string(message.clusterId);
+      writer.tag(810).string(message.clusterId);
     }
     if (message.shardId !== 0n) {
-      writer.uint32(816).uint64(message.shardId);
+      writer.tag(816).uint64(message.shardId);
     }
     if (message.capabilities !== 0n) {
-      writer.uint32(824).uint64(message.capabilities);
+      writer.tag(824).uint64(message.capabilities);
     }
     return writer;
   },
@@ -517,14 +517,14 @@ export const ReplicateResponse: MessageFns<ReplicateResponse> = {
   encode(message: ReplicateResponse, writer: WireWriter = beginMessage()): WireWriter {
     switch (message.response?.$case) {
       case "commandsResponse":
-        ReplicateCommandsResponse.encode(message.response.value, writer.uint32(10).fork()).join();
+        ReplicateCommandsResponse.encode(message.response.value, writer.tag(10).fork()).join();
         break;
       case "errorResponse":
-        ReplicateErrResponse.encode(message.response.value, writer.uint32(18).fork()).join();
+        ReplicateErrResponse.encode(message.response.value, writer.tag(18).fork()).join();
         break;
     }
     if (message.leaderIndex !== 0n) {
-      writer.uint32(64).uint64(message.leaderIndex);
+      writer.tag(64).uint64(message.leaderIndex);
     }
     return writer;
   },
@@ -606,7 +606,7 @@ function createBaseReplicateCommandsResponse(): ReplicateCommandsResponse {
 export const ReplicateCommandsResponse: MessageFns<ReplicateCommandsResponse> = {
   encode(message: ReplicateCommandsResponse, writer: WireWriter = beginMessage()): WireWriter {
     for (const v of message.commands) {
-      ReplicateCommand.encode(v!, writer.uint32(10).fork()).join();
+      ReplicateCommand.encode(v!, writer.tag(10).fork()).join();
     }
     return writer;
   },
@@ -650,13 +650,13 @@ function createBaseReplicateCommand(): ReplicateCommand {
 export const ReplicateCommand: MessageFns<ReplicateCommand> = {
   encode(message: ReplicateCommand, writer: WireWriter = beginMessage()): WireWriter {
     if (message.leaderIndex !== 0n) {
-      writer.uint32(8).uint64(message.leaderIndex);
+      writer.tag(8).uint64(message.leaderIndex);
     }
     if (message.command !== undefined) {
-      Command.encode(message.command, writer.uint32(18).fork()).join();
+      Command.encode(message.command, writer.tag(18).fork()).join();
     }
     if (message.timeMs !== 0n) {
-      writer.uint32(800).int64(message.timeMs);
+      writer.tag(800).int64(message.timeMs);
     }
     return writer;
   },
@@ -722,7 +722,7 @@ function createBaseReplicateErrResponse(): ReplicateErrResponse {
 export const ReplicateErrResponse: MessageFns<ReplicateErrResponse> = {
   encode(message: ReplicateErrResponse, writer: WireWriter = beginMessage()): WireWriter {
     if (message.error !== 0) {
-      writer.uint32(8).int32(message.error);
+      writer.tag(8).int32(message.error);
     }
     return writer;
   },

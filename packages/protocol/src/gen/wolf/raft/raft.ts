@@ -208,13 +208,13 @@ function createBaseRaftErrorRes(): RaftErrorRes {
 export const RaftErrorRes: MessageFns<RaftErrorRes> = {
   encode(message: RaftErrorRes, writer: WireWriter = beginMessage()): WireWriter {
     if (message.msgId !== "") {
-      writer.uint32(10).string(message.msgId);
+      writer.tag(10).string(message.msgId);
     }
     if (message.code !== 0) {
-      writer.uint32(16).int32(message.code);
+      writer.tag(16).int32(message.code);
     }
     if (message.msg !== "") {
-      writer.uint32(26).string(message.msg);
+      writer.tag(26).string(message.msg);
     }
     return writer;
   },
@@ -276,13 +276,13 @@ function createBaseRaftBootstrapReq(): RaftBootstrapReq {
 export const RaftBootstrapReq: MessageFns<RaftBootstrapReq> = {
   encode(message: RaftBootstrapReq, writer: WireWriter = beginMessage()): WireWriter {
     if (message.msgId !== "") {
-      writer.uint32(10).string(message.msgId);
+      writer.tag(10).string(message.msgId);
     }
     if (message.numberOfNodes !== 0n) {
-      writer.uint32(24).uint64(message.numberOfNodes);
+      writer.tag(24).uint64(message.numberOfNodes);
     }
     if (message.group !== 0n) {
-      writer.uint32(800).uint64(message.group);
+      writer.tag(800).uint64(message.group);
     }
     return writer;
   },
@@ -346,7 +346,7 @@ function createBaseRaftBootstrapOkRes(): RaftBootstrapOkRes {
 export const RaftBootstrapOkRes: MessageFns<RaftBootstrapOkRes> = {
   encode(message: RaftBootstrapOkRes, writer: WireWriter = beginMessage()): WireWriter {
     if (message.msgId !== "") {
-      writer.uint32(10).string(message.msgId);
+      writer.tag(10).string(message.msgId);
     }
     return writer;
   },
@@ -391,10 +391,10 @@ export const RaftBootstrapRes: MessageFns<RaftBootstrapRes> = {
   encode(message: RaftBootstrapRes, writer: WireWriter = beginMessage()): WireWriter {
     switch (message.response?.$case) {
       case "okRes":
-        RaftBootstrapOkRes.encode(message.response.value, writer.uint32(10).fork()).join();
+        RaftBootstrapOkRes.encode(message.response.value, writer.tag(10).fork()).join();
         break;
       case "errorRes":
-        RaftErrorRes.encode(message.response.value, writer.uint32(18).fork()).join();
+        RaftErrorRes.encode(message.response.value, writer.tag(18).fork()).join();
         break;
     }
     return writer;
@@ -460,13 +460,13 @@ function createBaseRaftAppendEntriesReq(): RaftAppendEntriesReq {
 export const RaftAppendEntriesReq: MessageFns<RaftAppendEntriesReq> = {
   encode(message: RaftAppendEntriesReq, writer: WireWriter = beginMessage()): WireWriter {
     if (message.msgId !== "") {
-      writer.uint32(10).string(message.msgId);
+      writer.tag(10).string(message.msgId);
     }
     if (message.req !== "") {
-      writer.uint32(18).string(message.req);
+      writer.tag(18).string(message.req);
     }
     if (message.group !== 0n) {
-      writer.uint32(800).uint64(message.group);
+      writer.tag(800).uint64(message.group);
     }
     return writer;
   },
@@ -528,10 +528,10 @@ function createBaseConflictOpt(): ConflictOpt {
 export const ConflictOpt: MessageFns<ConflictOpt> = {
   encode(message: ConflictOpt, writer: WireWriter = beginMessage()): WireWriter {
     if (message.term !== 0n) {
-      writer.uint32(8).uint64(message.term);
+      writer.tag(8).uint64(message.term);
     }
     if (message.index !== 0n) {
-      writer.uint32(16).uint64(message.index);
+      writer.tag(16).uint64(message.index);
     }
     return writer;
   },
@@ -584,16 +584,16 @@ function createBaseRaftAppendEntriesOkRes(): RaftAppendEntriesOkRes {
 export const RaftAppendEntriesOkRes: MessageFns<RaftAppendEntriesOkRes> = {
   encode(message: RaftAppendEntriesOkRes, writer: WireWriter = beginMessage()): WireWriter {
     if (message.msgId !== "") {
-      writer.uint32(10).string(message.msgId);
+      writer.tag(10).string(message.msgId);
     }
     if (message.term !== 0n) {
-      writer.uint32(16).uint64(message.term);
+      writer.tag(16).uint64(message.term);
     }
     if (message.success !== false) {
-      writer.uint32(24).bool(message.success);
+      writer.tag(24).bool(message.success);
     }
     if (message.conflictOpt !== undefined) {
-      ConflictOpt.encode(message.conflictOpt, writer.uint32(34).fork()).join();
+      ConflictOpt.encode(message.conflictOpt, writer.tag(34).fork()).join();
     }
     return writer;
   },
@@ -667,10 +667,10 @@ export const RaftAppendEntriesRes: MessageFns<RaftAppendEntriesRes> = {
   encode(message: RaftAppendEntriesRes, writer: WireWriter = beginMessage()): WireWriter {
     switch (message.response?.$case) {
       case "okRes":
-        RaftAppendEntriesOkRes.encode(message.response.value, writer.uint32(10).fork()).join();
+        RaftAppendEntriesOkRes.encode(message.response.value, writer.tag(10).fork()).join();
         break;
       case "errorRes":
-        RaftErrorRes.encode(message.response.value, writer.uint32(18).fork()).join();
+        RaftErrorRes.encode(message.response.value, writer.tag(18).fork()).join();
         break;
     }
     return writer;
@@ -746,31 +746,31 @@ function createBaseRaftInstallSnapshotReq(): RaftInstallSnapshotReq {
 export const RaftInstallSnapshotReq: MessageFns<RaftInstallSnapshotReq> = {
   encode(message: RaftInstallSnapshotReq, writer: WireWriter = beginMessage()): WireWriter {
     if (message.msgId !== "") {
-      writer.uint32(10).string(message.msgId);
+      writer.tag(10).string(message.msgId);
     }
     if (message.term !== 0n) {
-      writer.uint32(16).uint64(message.term);
+      writer.tag(16).uint64(message.term);
     }
     if (message.leaderId !== 0n) {
-      writer.uint32(24).uint64(message.leaderId);
+      writer.tag(24).uint64(message.leaderId);
     }
     if (message.lastIncludedIndex !== 0n) {
-      writer.uint32(32).uint64(message.lastIncludedIndex);
+      writer.tag(32).uint64(message.lastIncludedIndex);
     }
     if (message.lastIncludedTerm !== 0n) {
-      writer.uint32(40).uint64(message.lastIncludedTerm);
+      writer.tag(40).uint64(message.lastIncludedTerm);
     }
     if (message.offset !== 0n) {
-      writer.uint32(48).uint64(message.offset);
+      writer.tag(48).uint64(message.offset);
     }
     if (message.done !== false) {
-      writer.uint32(56).bool(message.done);
+      writer.tag(56).bool(message.done);
     }
     if (message.data.length !== 0) {
-      writer.uint32(66).bytes(message.data);
+      writer.tag(66).bytes(message.data);
     }
     if (message.group !== 0n) {
-      writer.uint32(800).uint64(message.group);
+      writer.tag(800).uint64(message.group);
     }
     return writer;
   },
@@ -890,10 +890,10 @@ function createBaseRaftInstallSnapshotOkRes(): RaftInstallSnapshotOkRes {
 export const RaftInstallSnapshotOkRes: MessageFns<RaftInstallSnapshotOkRes> = {
   encode(message: RaftInstallSnapshotOkRes, writer: WireWriter = beginMessage()): WireWriter {
     if (message.msgId !== "") {
-      writer.uint32(10).string(message.msgId);
+      writer.tag(10).string(message.msgId);
     }
     if (message.term !== 0n) {
-      writer.uint32(16).uint64(message.term);
+      writer.tag(16).uint64(message.term);
     }
     return writer;
   },
@@ -947,10 +947,10 @@ export const RaftInstallSnapshotRes: MessageFns<RaftInstallSnapshotRes> = {
   encode(message: RaftInstallSnapshotRes, writer: WireWriter = beginMessage()): WireWriter {
     switch (message.response?.$case) {
       case "okRes":
-        RaftInstallSnapshotOkRes.encode(message.response.value, writer.uint32(10).fork()).join();
+        RaftInstallSnapshotOkRes.encode(message.response.value, writer.tag(10).fork()).join();
         break;
       case "errorRes":
-        RaftErrorRes.encode(message.response.value, writer.uint32(18).fork()).join();
+        RaftErrorRes.encode(message.response.value, writer.tag(18).fork()).join();
         break;
     }
     return writer;
@@ -1016,25 +1016,25 @@ function createBaseRaftVoteReq(): RaftVoteReq {
 export const RaftVoteReq: MessageFns<RaftVoteReq> = {
   encode(message: RaftVoteReq, writer: WireWriter = beginMessage()): WireWriter {
     if (message.msgId !== "") {
-      writer.uint32(10).string(message.msgId);
+      writer.tag(10).string(message.msgId);
     }
     if (message.term !== 0n) {
-      writer.uint32(16).uint64(message.term);
+      writer.tag(16).uint64(message.term);
     }
     if (message.candidateId !== 0n) {
-      writer.uint32(24).uint64(message.candidateId);
+      writer.tag(24).uint64(message.candidateId);
     }
     if (message.lastLogIndex !== 0n) {
-      writer.uint32(32).uint64(message.lastLogIndex);
+      writer.tag(32).uint64(message.lastLogIndex);
     }
     if (message.lastLogTerm !== 0n) {
-      writer.uint32(40).uint64(message.lastLogTerm);
+      writer.tag(40).uint64(message.lastLogTerm);
     }
     if (message.group !== 0n) {
-      writer.uint32(800).uint64(message.group);
+      writer.tag(800).uint64(message.group);
     }
     if (message.preVote !== false) {
-      writer.uint32(808).bool(message.preVote);
+      writer.tag(808).bool(message.preVote);
     }
     return writer;
   },
@@ -1138,13 +1138,13 @@ function createBaseRaftVoteOkRes(): RaftVoteOkRes {
 export const RaftVoteOkRes: MessageFns<RaftVoteOkRes> = {
   encode(message: RaftVoteOkRes, writer: WireWriter = beginMessage()): WireWriter {
     if (message.msgId !== "") {
-      writer.uint32(10).string(message.msgId);
+      writer.tag(10).string(message.msgId);
     }
     if (message.term !== 0n) {
-      writer.uint32(16).uint64(message.term);
+      writer.tag(16).uint64(message.term);
     }
     if (message.voteGranted !== false) {
-      writer.uint32(24).bool(message.voteGranted);
+      writer.tag(24).bool(message.voteGranted);
     }
     return writer;
   },
@@ -1207,10 +1207,10 @@ export const RaftVoteRes: MessageFns<RaftVoteRes> = {
   encode(message: RaftVoteRes, writer: WireWriter = beginMessage()): WireWriter {
     switch (message.response?.$case) {
       case "okRes":
-        RaftVoteOkRes.encode(message.response.value, writer.uint32(10).fork()).join();
+        RaftVoteOkRes.encode(message.response.value, writer.tag(10).fork()).join();
         break;
       case "errorRes":
-        RaftErrorRes.encode(message.response.value, writer.uint32(18).fork()).join();
+        RaftErrorRes.encode(message.response.value, writer.tag(18).fork()).join();
         break;
     }
     return writer;
@@ -1276,10 +1276,10 @@ function createBaseRaftGetMetricsReq(): RaftGetMetricsReq {
 export const RaftGetMetricsReq: MessageFns<RaftGetMetricsReq> = {
   encode(message: RaftGetMetricsReq, writer: WireWriter = beginMessage()): WireWriter {
     if (message.msgId !== "") {
-      writer.uint32(10).string(message.msgId);
+      writer.tag(10).string(message.msgId);
     }
     if (message.group !== 0n) {
-      writer.uint32(800).uint64(message.group);
+      writer.tag(800).uint64(message.group);
     }
     return writer;
   },
@@ -1332,10 +1332,10 @@ function createBaseRaftGetMetricsOkRes(): RaftGetMetricsOkRes {
 export const RaftGetMetricsOkRes: MessageFns<RaftGetMetricsOkRes> = {
   encode(message: RaftGetMetricsOkRes, writer: WireWriter = beginMessage()): WireWriter {
     if (message.msgId !== "") {
-      writer.uint32(10).string(message.msgId);
+      writer.tag(10).string(message.msgId);
     }
     if (message.metrics !== "") {
-      writer.uint32(18).string(message.metrics);
+      writer.tag(18).string(message.metrics);
     }
     return writer;
   },
@@ -1389,10 +1389,10 @@ export const RaftGetMetricsRes: MessageFns<RaftGetMetricsRes> = {
   encode(message: RaftGetMetricsRes, writer: WireWriter = beginMessage()): WireWriter {
     switch (message.response?.$case) {
       case "okRes":
-        RaftGetMetricsOkRes.encode(message.response.value, writer.uint32(10).fork()).join();
+        RaftGetMetricsOkRes.encode(message.response.value, writer.tag(10).fork()).join();
         break;
       case "errorRes":
-        RaftErrorRes.encode(message.response.value, writer.uint32(18).fork()).join();
+        RaftErrorRes.encode(message.response.value, writer.tag(18).fork()).join();
         break;
     }
     return writer;
