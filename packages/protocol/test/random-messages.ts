@@ -143,20 +143,20 @@ export function toReflected(type: protobuf.Type, message: Message): Message {
     if (field.map) {
       const entries = [...(value as Map<string, unknown>)].map(([name, item]) => [
         name,
-        valueOf(field, item),
+        reflectedValue(field, item),
       ]);
       if (entries.length > 0) plain[field.name] = Object.fromEntries(entries);
     } else if (field.repeated) {
-      const items = (value as unknown[]).map((item) => valueOf(field, item));
+      const items = (value as unknown[]).map((item) => reflectedValue(field, item));
       if (items.length > 0) plain[field.name] = items;
     } else if (value !== undefined && (isMessage(field) || field.hasPresence || !isDefault(value))) {
-      plain[field.name] = valueOf(field, value);
+      plain[field.name] = reflectedValue(field, value);
     }
   }
   for (const oneof of declaredOneofs(type)) {
     const chosen = message[oneof.name] as Case | undefined;
     if (chosen !== undefined) {
-      plain[chosen.$case] = valueOf(type.fields[chosen.$case]!, chosen.value);
+      plain[chosen.$case] = reflectedValue(type.fields[chosen.$case]!, chosen.value);
     }
   }
   // RequestOp.DeleteRange has prev_kv in two places, and one property for both.
@@ -170,7 +170,7 @@ function isDefault(value: unknown): boolean {
   return value === 0 || value === 0n || value === false || (value as { length?: number }).length === 0;
 }
 
-function valueOf(field: protobuf.Field, value: unknown): unknown {
+function reflectedValue(field: protobuf.Field, value: unknown): unknown {
   if (isStruct(field)) return structOf(value as object);
   if (isMessage(field)) return toReflected(field.resolvedType as protobuf.Type, value as Message);
   return typeof value === 'bigint' ? value.toString() : value;
