@@ -78,4 +78,6 @@ export interface Environment {
   readonly stores: StoreDirectory;
   readonly files: SmallFiles;
   readonly log: Log;
+  /** A broken invariant, or a disk that cannot be trusted (D6): the process must end, loudly. */
+  readonly fatal: (error: unknown) => void;
 }

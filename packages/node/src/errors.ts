@@ -25,6 +25,11 @@ export class ApiError extends Error {
   ) {
     super(message);
   }
+
+  /** The one error after which a write may have happened (P1). */
+  get isOutcomeUnknown(): boolean {
+    return this.status === Status.Unknown;
+  }
 }
 
 const declare = (status: Status, message: string) => () => new ApiError(status, message);

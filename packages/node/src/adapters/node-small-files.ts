@@ -1,0 +1,42 @@
+import { type FileHandle, mkdir, open, readFile, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { SmallFiles } from '../environment.js';
+
+/** Small files in one directory, each replaced as a whole and durably. */
+export class NodeSmallFiles implements SmallFiles {
+  readonly #directory: string;
+
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  async read(name: string): Promise<Buffer | undefined> {
+    try {
+      return await readFile(join(this.#directory, name));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      throw error;
+    }
+  }
+
+  async replace(name: string, content: Buffer): Promise<void> {
+    await mkdir(this.#directory, { recursive: true });
+    const path = join(this.#directory, name);
+    const aside = `${path}.new`;
+    // The file itself, before its name; then the directory that holds the name.
+    await withFile(await open(aside, 'w', 0o600), async (file) => {
+      await file.writeFile(content);
+      await file.sync();
+    });
+    await rename(aside, path);
+    await withFile(await open(this.#directory, 'r'), (directory) => directory.sync());
+  }
+}
+
+async function withFile(file: FileHandle, use: (file: FileHandle) => Promise<void>): Promise<void> {
+  try {
+    await use(file);
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,60 @@
+import type { CommandKind } from '@coxswain/table';
+
+/**
+ * What travels in a log entry beside the command (architecture.md §2.2). The command's bytes follow the
+ * envelope untouched: they are what the client's node marshalled, and what follower clusters get.
+ *
+ * | offset | bytes | what |
+ * | --- | --- | --- |
+ * | 0 | 1 | kind of the command |
+ * | 1 | 1 | flags, none defined: must be 0 (A8) |
+ * | 2 | 6 | the leader's time stamp, ms since 1970 (A7) |
+ * | 8 | 4 | origin node |
+ * | 12 | 8 | boot nonce of the origin node |
+ * | 20 | 6 | sequence within that boot (P1) |
+ * | 26 | | the command |
+ */
+const HEADER_BYTES = 26;
+
+/** Who proposed an entry (P1): unique over nodes, restarts and proposals. */
+export interface ProposalId {
+  readonly node: number;
+  /** 8 bytes as hex. */
+  readonly boot: string;
+  readonly sequence: number;
+}
+
+export function sealEnvelope(kind: CommandKind, timeMs: number, id: ProposalId, command: Buffer): Buffer {
+  const entry = Buffer.allocUnsafe(HEADER_BYTES + command.length);
+  entry[0] = kind;
+  entry[1] = 0;
+  entry.writeUIntLE(timeMs, 2, 6);
+  entry.writeUInt32LE(id.node, 8);
+  entry.write(id.boot, 12, 8, 'hex');
+  entry.writeUIntLE(id.sequence, 20, 6);
+  command.copy(entry, HEADER_BYTES);
+  return entry;
+}
+
+export interface Envelope {
+  readonly kind: CommandKind;
+  readonly timeMs: number;
+  readonly command: Buffer;
+}
+
+/** Throws for an entry that a newer version wrote: it is never skipped (A8). */
+export function openEnvelope(entry: Buffer): Envelope {
+  if (entry.length < HEADER_BYTES) throw new Error(`log entry of ${entry.length} bytes has no envelope`);
+  if (entry[1] !== 0) throw new Error(`log entry has flags ${entry[1]} that this version does not know`);
+  return { kind: entry[0]!, timeMs: entry.readUIntLE(2, 6), command: entry.subarray(HEADER_BYTES) };
+}
+
+export function envelopeTimeMs(entry: Buffer): number {
+  return entry.length < HEADER_BYTES ? 0 : entry.readUIntLE(2, 6);
+}
+
+/** The sequence when the entry was proposed by this boot of this node, else undefined. */
+export function ownSequence(entry: Buffer, node: number, boot: Buffer): number | undefined {
+  if (entry.readUInt32LE(8) !== node || boot.compare(entry, 12, 20) !== 0) return undefined;
+  return entry.readUIntLE(20, 6);
+}

@@ -1,0 +1,447 @@
+import { EntryType, type Entry, type Message, type NodeId } from '@coxswain/raft';
+import { type CommandKind } from '@coxswain/table';
+import type { GroupId } from '@coxswain/wal';
+import { Packr } from 'msgpackr';
+
+/**
+ * The unit that nodes exchange: everything that one turn of one node has to say to one peer, for all groups
+ * (architecture.md §2.5). A fixed header that proves who speaks (T4), then messages until the end.
+ *
+ * Integers that may exceed 32 bits (terms, indices, group ids) are written as IEEE doubles: exact up to
+ * 2^53, and the cheapest 8-byte number that JavaScript can read.
+ */
+export const FRAME_VERSION = 1;
+const HEADER_BYTES = 45;
+
+/** Frames pass this only when a single message does (P4: an entry may be as large as a request). */
+export const FRAME_BYTES_SOFT_MAX = 1024 * 1024;
+
+export interface FrameHeader {
+  /** 32 hex digits; zeros for a node whose cluster has not formed. */
+  readonly clusterId: string;
+  readonly from: NodeId;
+  /** 16 hex digits. */
+  readonly incarnation: string;
+  /** 16 hex digits: which boot of the sender speaks. */
+  readonly boot: string;
+  /** The sender's applied index in the meta group: tells when a deleted shard may be dropped (T2). */
+  readonly metaApplied: number;
+}
+
+export const NO_CLUSTER = '0'.repeat(32);
+
+/** Proposals on their way to the group's leader, valid only while it leads in exactly `term` (P1). */
+export interface Forward {
+  readonly type: 'forward';
+  readonly group: GroupId;
+  readonly term: number;
+  /** Every earlier sequence of this boot is settled: the leader may forget it. */
+  readonly settledBelow: number;
+  readonly proposals: readonly ForwardedProposal[];
+}
+export interface ForwardedProposal {
+  readonly sequence: number;
+  readonly kind: CommandKind;
+  readonly command: Buffer;
+}
+/** These transmissions were not appended. */
+export interface Refused {
+  readonly type: 'refused';
+  readonly group: GroupId;
+  readonly term: number;
+  readonly isBusy: boolean;
+  readonly sequences: readonly number[];
+}
+/** The leader of an idle group lets its followers stop counting ticks. */
+export interface Quiesce {
+  readonly type: 'quiesce';
+  readonly group: GroupId;
+  readonly term: number;
+  readonly commit: number;
+}
+/** A replica whose state is damaged asks its leader for a snapshot (D4). */
+export interface SnapshotWanted {
+  readonly type: 'snapshotWanted';
+  readonly group: GroupId;
+}
+/** How a cluster forms (T4). */
+export interface Hello {
+  readonly type: 'hello';
+  readonly genesis: string | undefined;
+  readonly members: readonly NodeId[];
+}
+export interface GroupMessage {
+  readonly type: 'raft';
+  readonly group: GroupId;
+  readonly message: Message;
+}
+
+export type PeerMessage = GroupMessage | Forward | Refused | Quiesce | SnapshotWanted | Hello;
+
+enum Code {
+  PreVote = 1,
+  PreVoteResponse = 2,
+  Vote = 3,
+  VoteResponse = 4,
+  Append = 5,
+  AppendResponse = 6,
+  Heartbeat = 7,
+  HeartbeatResponse = 8,
+  ReadIndex = 9,
+  ReadIndexResponse = 10,
+  Forward = 32,
+  Refused = 33,
+  Quiesce = 34,
+  SnapshotWanted = 35,
+  Hello = 36,
+}
+
+const packr = new Packr({ useRecords: false });
+
+/** Builds frames. One per peer, reused: `take` gives the finished bytes and starts anew. */
+export class FrameWriter {
+  #buffer = Buffer.allocUnsafe(4096);
+  #length = HEADER_BYTES;
+  #to: NodeId;
+
+  constructor(to: NodeId) {
+    this.#to = to;
+  }
+
+  get isEmpty(): boolean {
+    return this.#length === HEADER_BYTES;
+  }
+
+  get lengthBytes(): number {
+    return this.#length;
+  }
+
+  /** The frame so far. Without messages it is a sign of life. */
+  take(header: FrameHeader): Buffer {
+    const frame = Buffer.allocUnsafe(this.#length);
+    this.#buffer.copy(frame, 0, 0, this.#length);
+    frame[0] = FRAME_VERSION;
+    frame.write(header.clusterId, 1, 16, 'hex');
+    frame.writeUInt32LE(header.from, 17);
+    frame.write(header.incarnation, 21, 8, 'hex');
+    frame.write(header.boot, 29, 8, 'hex');
+    frame.writeDoubleLE(header.metaApplied, 37);
+    this.#length = HEADER_BYTES;
+    // A burst must not hold its memory for ever.
+    if (this.#buffer.length > 4 * FRAME_BYTES_SOFT_MAX) this.#buffer = Buffer.allocUnsafe(4096);
+    return frame;
+  }
+
+  /** `installSnapshot` is not among them: snapshots travel as bulk streams. */
+  raft(group: GroupId, message: Message): void {
+    if (message.to !== this.#to) throw new Error(`message for node ${message.to} in a frame for ${this.#to}`);
+    switch (message.type) {
+      case 'append': {
+        this.#head(Code.Append, group);
+        this.#number(message.term);
+        this.#number(message.prevIndex);
+        this.#number(message.prevTerm);
+        this.#number(message.commit);
+        this.#count(message.entries.length);
+        for (const entry of message.entries) {
+          this.#byte(entry.type);
+          this.#number(entry.term);
+          this.#bytes(entry.data);
+        }
+        return;
+      }
+      case 'appendResponse':
+        this.#head(Code.AppendResponse, group);
+        this.#number(message.term);
+        this.#number(message.index);
+        this.#byte(message.rejected ? 1 : 0);
+        this.#number(message.hintIndex);
+        this.#number(message.hintTerm);
+        return;
+      case 'heartbeat':
+        this.#head(Code.Heartbeat, group);
+        this.#number(message.term);
+        this.#number(message.commit);
+        this.#text(message.context);
+        return;
+      case 'heartbeatResponse':
+        this.#head(Code.HeartbeatResponse, group);
+        this.#number(message.term);
+        this.#number(message.commit);
+        this.#text(message.context);
+        return;
+      case 'preVote':
+      case 'vote':
+        this.#head(message.type === 'vote' ? Code.Vote : Code.PreVote, group);
+        this.#number(message.term);
+        this.#number(message.lastIndex);
+        this.#number(message.lastTerm);
+        return;
+      case 'preVoteResponse':
+      case 'voteResponse':
+        this.#head(message.type === 'voteResponse' ? Code.VoteResponse : Code.PreVoteResponse, group);
+        this.#number(message.term);
+        this.#byte(message.granted ? 1 : 0);
+        return;
+      case 'readIndex':
+        this.#head(Code.ReadIndex, group);
+        this.#number(message.term);
+        this.#text(message.context);
+        return;
+      case 'readIndexResponse':
+        this.#head(Code.ReadIndexResponse, group);
+        this.#number(message.term);
+        this.#text(message.context);
+        this.#number(message.index);
+        return;
+      case 'installSnapshot':
+        throw new Error('snapshots travel as bulk streams, not in frames');
+    }
+  }
+
+  forward(message: Omit<Forward, 'type'>): void {
+    this.#head(Code.Forward, message.group);
+    this.#number(message.term);
+    this.#number(message.settledBelow);
+    this.#count(message.proposals.length);
+    for (const proposal of message.proposals) {
+      this.#number(proposal.sequence);
+      this.#byte(proposal.kind);
+      this.#bytes(proposal.command);
+    }
+  }
+
+  refused(message: Omit<Refused, 'type'>): void {
+    this.#head(Code.Refused, message.group);
+    this.#number(message.term);
+    this.#byte(message.isBusy ? 1 : 0);
+    this.#count(message.sequences.length);
+    for (const sequence of message.sequences) this.#number(sequence);
+  }
+
+  quiesce(group: GroupId, term: number, commit: number): void {
+    this.#head(Code.Quiesce, group);
+    this.#number(term);
+    this.#number(commit);
+  }
+
+  snapshotWanted(group: GroupId): void {
+    this.#head(Code.SnapshotWanted, group);
+  }
+
+  hello(hello: Omit<Hello, 'type'>): void {
+    this.#head(Code.Hello, 0);
+    this.#bytes(packr.pack(hello));
+  }
+
+  #reserve(lengthBytes: number): number {
+    const at = this.#length;
+    const needed = at + lengthBytes;
+    if (needed > this.#buffer.length) {
+      const grown = Buffer.allocUnsafe(Math.max(needed, this.#buffer.length * 2));
+      this.#buffer.copy(grown, 0, 0, at);
+      this.#buffer = grown;
+    }
+    this.#length = needed;
+    return at;
+  }
+
+  #head(code: Code, group: GroupId): void {
+    const at = this.#reserve(9);
+    this.#buffer[at] = code;
+    this.#buffer.writeDoubleLE(group, at + 1);
+  }
+
+  #byte(value: number): void {
+    const at = this.#reserve(1);
+    this.#buffer[at] = value;
+  }
+
+  #number(value: number): void {
+    const at = this.#reserve(8);
+    this.#buffer.writeDoubleLE(value, at);
+  }
+
+  #count(value: number): void {
+    const at = this.#reserve(4);
+    this.#buffer.writeUInt32LE(value, at);
+  }
+
+  #bytes(value: Buffer): void {
+    this.#count(value.length);
+    const at = this.#reserve(value.length);
+    value.copy(this.#buffer, at);
+  }
+
+  #text(value: string): void {
+    this.#bytes(Buffer.from(value, 'latin1'));
+  }
+}
+
+/** Reads a frame whose sender was checked by its header. Entries share the frame's memory. */
+export class FrameReader {
+  readonly header: FrameHeader;
+  readonly #frame: Buffer;
+  readonly #to: NodeId;
+  #at = HEADER_BYTES;
+
+  /** Throws for bytes that are not a frame of this version. */
+  constructor(frame: Buffer, to: NodeId) {
+    if (frame.length < HEADER_BYTES || frame[0] !== FRAME_VERSION) {
+      throw new Error(`peer frame of ${frame.length} bytes has version ${frame[0]}, expected ${FRAME_VERSION}`);
+    }
+    this.#frame = frame;
+    this.#to = to;
+    this.header = {
+      clusterId: frame.toString('hex', 1, 17),
+      from: frame.readUInt32LE(17),
+      incarnation: frame.toString('hex', 21, 29),
+      boot: frame.toString('hex', 29, 37),
+      metaApplied: frame.readDoubleLE(37),
+    };
+  }
+
+  get isAtEnd(): boolean {
+    return this.#at >= this.#frame.length;
+  }
+
+  /** Throws a RangeError when the frame is cut short. */
+  next(): PeerMessage {
+    const code = this.#byte() as Code;
+    const group = this.#number();
+    const raft = (message: Message): GroupMessage => ({ type: 'raft', group, message });
+    const from = this.header.from;
+    const to = this.#to;
+    switch (code) {
+      case Code.Append: {
+        const term = this.#number();
+        const prevIndex = this.#number();
+        const prevTerm = this.#number();
+        const commit = this.#number();
+        const count = this.#count();
+        const entries: Entry[] = [];
+        for (let i = 1; i <= count; i++) {
+          const type = this.#byte() === EntryType.Empty ? EntryType.Empty : EntryType.Normal;
+          entries.push({ index: prevIndex + i, type, term: this.#number(), data: this.#bytes() });
+        }
+        return raft({ type: 'append', from, to, term, prevIndex, prevTerm, commit, entries });
+      }
+      case Code.AppendResponse:
+        return raft({
+          type: 'appendResponse',
+          from,
+          to,
+          term: this.#number(),
+          index: this.#number(),
+          rejected: this.#byte() === 1,
+          hintIndex: this.#number(),
+          hintTerm: this.#number(),
+        });
+      case Code.Heartbeat:
+        return raft({
+          type: 'heartbeat',
+          from,
+          to,
+          term: this.#number(),
+          commit: this.#number(),
+          context: this.#text(),
+        });
+      case Code.HeartbeatResponse:
+        return raft({
+          type: 'heartbeatResponse',
+          from,
+          to,
+          term: this.#number(),
+          commit: this.#number(),
+          context: this.#text(),
+        });
+      case Code.PreVote:
+      case Code.Vote:
+        return raft({
+          type: code === Code.Vote ? 'vote' : 'preVote',
+          from,
+          to,
+          term: this.#number(),
+          lastIndex: this.#number(),
+          lastTerm: this.#number(),
+        });
+      case Code.PreVoteResponse:
+      case Code.VoteResponse:
+        return raft({
+          type: code === Code.VoteResponse ? 'voteResponse' : 'preVoteResponse',
+          from,
+          to,
+          term: this.#number(),
+          granted: this.#byte() === 1,
+        });
+      case Code.ReadIndex:
+        return raft({ type: 'readIndex', from, to, term: this.#number(), context: this.#text() });
+      case Code.ReadIndexResponse:
+        return raft({
+          type: 'readIndexResponse',
+          from,
+          to,
+          term: this.#number(),
+          context: this.#text(),
+          index: this.#number(),
+        });
+      case Code.Forward: {
+        const term = this.#number();
+        const settledBelow = this.#number();
+        const count = this.#count();
+        const proposals: ForwardedProposal[] = [];
+        for (let i = 0; i < count; i++) {
+          proposals.push({ sequence: this.#number(), kind: this.#byte(), command: this.#bytes() });
+        }
+        return { type: 'forward', group, term, settledBelow, proposals };
+      }
+      case Code.Refused: {
+        const term = this.#number();
+        const isBusy = this.#byte() === 1;
+        const sequences = Array.from({ length: this.#count() }, () => this.#number());
+        return { type: 'refused', group, term, isBusy, sequences };
+      }
+      case Code.Quiesce:
+        return { type: 'quiesce', group, term: this.#number(), commit: this.#number() };
+      case Code.SnapshotWanted:
+        return { type: 'snapshotWanted', group };
+      case Code.Hello: {
+        const hello = packr.unpack(this.#bytes()) as Omit<Hello, 'type'>;
+        return { type: 'hello', genesis: hello.genesis ?? undefined, members: hello.members };
+      }
+      default:
+        throw new Error(`peer message of unknown type ${code as number}`);
+    }
+  }
+
+  #byte(): number {
+    const value = this.#frame[this.#at++];
+    if (value === undefined) throw new RangeError('peer frame is cut short');
+    return value;
+  }
+
+  #number(): number {
+    const value = this.#frame.readDoubleLE(this.#at);
+    this.#at += 8;
+    return value;
+  }
+
+  #count(): number {
+    const value = this.#frame.readUInt32LE(this.#at);
+    this.#at += 4;
+    return value;
+  }
+
+  #bytes(): Buffer {
+    const length = this.#count();
+    const end = this.#at + length;
+    if (end > this.#frame.length) throw new RangeError('peer frame is cut short');
+    const value = this.#frame.subarray(this.#at, end);
+    this.#at = end;
+    return value;
+  }
+
+  #text(): string {
+    return this.#bytes().toString('latin1');
+  }
+}

@@ -1,0 +1,144 @@
+import { createHash } from 'node:crypto';
+import type { NodeId } from '@coxswain/raft';
+import type { Random, SmallFiles } from './environment.js';
+
+/** The version of the data directory's layout. A newer one is refused, older ones are read. */
+export const DATA_FORMAT = 1;
+
+const FILE_NAME = 'node.json';
+
+/**
+ * Who formed the cluster. Its hash is the cluster's id, so that two nodes with the same id agree on every
+ * member's incarnation, and a wiped disk that comes back under an old node id is told apart (T4).
+ */
+export interface Genesis {
+  readonly members: readonly { readonly id: NodeId; readonly incarnation: string }[];
+}
+
+/** The canonical text of a genesis: what is hashed, stored and told to peers. */
+export function genesisText(genesis: Genesis): string {
+  const members = [...genesis.members]
+    .sort((a, b) => a.id - b.id)
+    .map(({ id, incarnation }) => ({ id, incarnation }));
+  return JSON.stringify({ members });
+}
+
+/** 32 hex digits. */
+export function clusterIdOf(genesis: Genesis): string {
+  return createHash('sha256').update(genesisText(genesis)).digest('hex').slice(0, 32);
+}
+
+/** A data directory that this node must not use as it is. The text says what to do. */
+export class DataDirectoryError extends Error {
+  override readonly name = 'DataDirectoryError';
+}
+
+/** `new`: no cluster yet. `joining`: the genesis is known, the first groups may be missing. `member`: complete. */
+type Phase = 'new' | 'joining' | 'member';
+
+interface NodeFile {
+  readonly format: number;
+  readonly nodeId: NodeId;
+  readonly incarnation: string;
+  readonly phase: Phase;
+  readonly clusterId: string | null;
+  readonly genesis: Genesis | null;
+}
+
+/** node.json: what makes this data directory this node's and no other's. */
+export class Identity {
+  readonly #files: SmallFiles;
+  #file: NodeFile;
+
+  private constructor(files: SmallFiles, file: NodeFile) {
+    this.#files = files;
+    this.#file = file;
+  }
+
+  /** Reads node.json, or makes the first one. Throws DataDirectoryError when the directory is another node's, newer or damaged. */
+  static async load(files: SmallFiles, nodeId: NodeId, random: Random): Promise<Identity> {
+    const content = await files.read(FILE_NAME);
+    if (content === undefined) {
+      const file: NodeFile = {
+        format: DATA_FORMAT,
+        nodeId,
+        incarnation: random.bytes(8).toString('hex'),
+        phase: 'new',
+        clusterId: null,
+        genesis: null,
+      };
+      const identity = new Identity(files, file);
+      // Durable before anyone hears of the incarnation: a crash must not make the same disk look wiped.
+      await identity.#store(file);
+      return identity;
+    }
+    const file = parse(content);
+    if (file.format > DATA_FORMAT) {
+      throw new DataDirectoryError(
+        `the data directory has format ${file.format}, this version reads up to ${DATA_FORMAT}: start it with the version that wrote it, or a newer one`,
+      );
+    }
+    if (file.nodeId !== nodeId) {
+      throw new DataDirectoryError(
+        `the data directory belongs to node ${file.nodeId}, not to node ${nodeId}: check the node id and the data directory`,
+      );
+    }
+    return new Identity(files, file);
+  }
+
+  get nodeId(): NodeId {
+    return this.#file.nodeId;
+  }
+
+  get incarnation(): string {
+    return this.#file.incarnation;
+  }
+
+  get phase(): Phase {
+    return this.#file.phase;
+  }
+
+  get genesis(): Genesis | undefined {
+    return this.#file.genesis ?? undefined;
+  }
+
+  get clusterId(): string | undefined {
+    return this.#file.clusterId ?? undefined;
+  }
+
+  incarnationOf(member: NodeId): string | undefined {
+    return this.#file.genesis?.members.find(({ id }) => id === member)?.incarnation;
+  }
+
+  /** Binds this node to a cluster, for good. The genesis must hold this node's incarnation. */
+  async join(genesis: Genesis): Promise<void> {
+    if (this.#file.phase !== 'new') throw new Error('this node already belongs to a cluster');
+    const self = genesis.members.find(({ id }) => id === this.nodeId);
+    if (self?.incarnation !== this.incarnation) {
+      throw new Error('a node joins only a cluster whose genesis holds its incarnation');
+    }
+    await this.#store({ ...this.#file, phase: 'joining', clusterId: clusterIdOf(genesis), genesis });
+  }
+
+  /** The meta group exists on this disk: from now on a missing one means a damaged directory. */
+  async complete(): Promise<void> {
+    await this.#store({ ...this.#file, phase: 'member' });
+  }
+
+  async #store(file: NodeFile): Promise<void> {
+    await this.#files.replace(FILE_NAME, Buffer.from(`${JSON.stringify(file, null, 2)}\n`));
+    this.#file = file;
+  }
+}
+
+function parse(content: Buffer): NodeFile {
+  try {
+    const file = JSON.parse(content.toString('utf8')) as NodeFile;
+    if (Number.isInteger(file.format) && Number.isInteger(file.nodeId)) return file;
+  } catch {
+    // Falls through to the one answer for every kind of damage.
+  }
+  throw new DataDirectoryError(
+    'node.json is damaged: restore it from a copy, or wipe the data directory and replace this member',
+  );
+}

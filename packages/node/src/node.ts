@@ -1,0 +1,729 @@
+import { mvcc } from '@coxswain/protocol';
+import { type Membership, NO_NODE, type NodeId } from '@coxswain/raft';
+import { CommandKind } from '@coxswain/table';
+import { type GroupId, Wal } from '@coxswain/wal';
+import type {
+  Call,
+  MemberInfo,
+  NodeApi,
+  NodeMetrics,
+  NodeStatus,
+  Proposed,
+  Readiness,
+  ReadableTable,
+  TableInfo,
+} from './api.js';
+import { Budget } from './budget.js';
+import type { Environment, PeerHandler, Timer } from './environment.js';
+import { ApiError, errors } from './errors.js';
+import { Formation } from './formation.js';
+import type { FrameHeader, PeerMessage } from './frame.js';
+import { DataDirectoryError, Identity } from './identity.js';
+import type { NodeOptions } from './options.js';
+import { Peers } from './peers.js';
+import { META_SHARD, type RegisteredTable, Registry } from './registry.js';
+import type { Replica } from './replica.js';
+import type { ReplicaHost } from './replica-host.js';
+import { Replicas } from './replicas.js';
+import { Snapshots } from './snapshots.js';
+import { Turns } from './turns.js';
+
+/** How often lost requests are repeated, in ticks. */
+const HOUSEKEEPING_TICKS = 10;
+const DISK_RETRY_MS = 1000;
+/** Entries are removed from the log in portions of this part of `snapshotEntries`. */
+const COMPACTION_PORTION = 0.25;
+const HISTORY_CHECK_MS_MAX = 5000;
+/** What the node proposes for itself is tried for this long, and again later. */
+const OWN_PROPOSAL_MS = 5000;
+
+/**
+ * The replica host: many Raft groups over one log and one peer transport, and the tables that they hold.
+ * `open` reads the disk, `start` joins the world, `stop` leaves it in order.
+ */
+export class Node implements NodeApi {
+  readonly #options: NodeOptions;
+  readonly #environment: Environment;
+  readonly #identity: Identity;
+  readonly #wal: Wal;
+  readonly #bootHex: string;
+  readonly #peers: Peers;
+  readonly #turns: Turns;
+  readonly #replicas: Replicas;
+  readonly #snapshots: Snapshots;
+  readonly #formation: Formation;
+  readonly #registry = new Registry();
+  readonly #budget: Budget;
+  /** By name: the replicas of tables that exist, as of the meta group's applied index here. */
+  #tables = new Map<string, Replica>();
+  /** Deleted shards, and the index of the meta group at which this node learned of it (T2). */
+  readonly #retired = new Map<GroupId, number>();
+  /** Since it started, this node has caught up with the meta group. */
+  #isMetaFresh = false;
+  #isDiskFull = false;
+  #isStopping = false;
+  #tickTimer: Timer | undefined;
+  #ticks = 0;
+  #historyCheckedMs = 0;
+  #silent = new Set<NodeId>();
+  #counters = {
+    appended: 0,
+    applied: 0,
+    refused: 0,
+    outcomeUnknown: 0,
+    linearizable: 0,
+    serializable: 0,
+    readIndexRounds: 0,
+    leaderChanges: 0,
+  };
+
+  private constructor(options: NodeOptions, environment: Environment, identity: Identity, wal: Wal) {
+    this.#options = options;
+    this.#environment = environment;
+    this.#identity = identity;
+    this.#wal = wal;
+    const { clock, random, transport, stores, log } = environment;
+    const boot = random.bytes(8);
+    this.#bootHex = boot.toString('hex');
+    this.#budget = new Budget({
+      countMax: options.proposalsPendingMax,
+      bytesMax: options.proposalsPendingBytesMax,
+    });
+    const memberIds = [...options.initialMembers.keys()];
+    this.#peers = new Peers({
+      identity,
+      bootHex: this.#bootHex,
+      transport,
+      ids: memberIds.filter((id) => id !== options.nodeId),
+      log,
+      metaApplied: () => this.#metaApplied,
+      nowMs: () => clock.monotonicMs(),
+    });
+    this.#turns = new Turns({
+      clock,
+      wal,
+      peers: this.#peers,
+      onDiskFull: () => this.#enterDiskFull(),
+      onFatal: (error) => this.#fail(error),
+    });
+    this.#replicas = new Replicas({ host: this.#host(boot), options, environment, wal, turns: this.#turns });
+    this.#snapshots = new Snapshots({
+      transport,
+      stores,
+      random,
+      log,
+      header: () => this.#peers.header(),
+      checkMember: (sender) => this.#peers.checkMember(sender),
+      replica: (group) => this.#replicas.get(group),
+      received: (replica, snapshot) => this.#replicas.receive(replica, snapshot),
+    });
+    this.#formation = new Formation({
+      identity,
+      peers: this.#peers,
+      memberIds,
+      log,
+      onJoined: () => this.#run(this.#enterCluster()),
+      onRefused: (error) => this.#fail(error),
+    });
+  }
+
+  /** Reads what is on disk. Throws DataDirectoryError, or the log's errors, for what must not be guessed; nothing was changed then. */
+  static async open(options: NodeOptions, environment: Environment): Promise<Node> {
+    const identity = await Identity.load(environment.files, options.nodeId, environment.random);
+    const { genesis } = identity;
+    if (genesis !== undefined) {
+      const known = genesis.members.map(({ id }) => id).join();
+      const given = [...options.initialMembers.keys()].sort((a, b) => a - b).join();
+      if (known !== given) {
+        throw new DataDirectoryError(
+          `the data directory belongs to a cluster of nodes ${known}, but was started with nodes ${given}: give the same members, or another data directory`,
+        );
+      }
+    }
+    const wal = await Wal.open({
+      disk: environment.walDisk,
+      segmentSizeBytes: options.walSegmentSizeBytes,
+      entryCacheBytesMax: options.walEntryCacheBytesMax,
+      onFatal: environment.fatal,
+    });
+    if (identity.phase === 'member' && wal.group(META_SHARD) === undefined) {
+      throw new DataDirectoryError(
+        'the data directory lacks its write-ahead log: bring wal/ back, or wipe the data directory and replace this member',
+      );
+    }
+    if (identity.phase === 'new' && wal.group(META_SHARD) !== undefined) {
+      throw new DataDirectoryError(
+        'the data directory has a write-ahead log but no cluster id: bring node.json back, or wipe the data directory and replace this member',
+      );
+    }
+    return new Node(options, environment, identity, wal);
+  }
+
+  /** Listens, and joins its cluster or waits for one to form. Resolves when peers can reach it. */
+  async start(): Promise<void> {
+    const { initialMembers, nodeId } = this.#options;
+    await this.#replicas.openAll();
+    const peers = new Map([...initialMembers].filter(([id]) => id !== nodeId));
+    await this.#environment.transport.start(peers, this.#peerHandler);
+    if (this.#identity.phase === 'new') this.#formation.tick();
+    else await this.#enterCluster();
+    this.#peers.flush();
+    this.#scheduleTick();
+  }
+
+  /** Ends what is under way, leaves the disk so that nothing has to be replayed, and disconnects. */
+  async stop(): Promise<void> {
+    if (this.#isStopping) return;
+    this.#isStopping = true;
+    this.#tickTimer?.cancel();
+    await this.#turns.settled();
+    await this.#replicas.close();
+    await this.#environment.transport.close();
+    await this.#turns.settled();
+    await this.#wal.close();
+  }
+
+  // ---- NodeApi
+
+  async propose(table: string, command: mvcc.Command, call: Call): Promise<Proposed> {
+    const replica = this.#tables.get(table) ?? (await this.#findTable(table, call));
+    this.#admitWrite();
+    const bytes = mvcc.Command.encode(command).finish() as Buffer;
+    const result = await this.#proposeTo(replica, CommandKind.Command, bytes, call.deadlineMs);
+    // T2: after the seal nothing has an effect any more.
+    if (result.sealedBy !== undefined) throw errors.tableNotFound();
+    return { result, header: replica.header(result.revision) };
+  }
+
+  read(
+    table: string,
+    { linearizable }: { linearizable: boolean },
+    call: Call,
+  ): ReadableTable | Promise<ReadableTable> {
+    const replica = this.#tables.get(table);
+    if (replica === undefined || linearizable || this.#isStopping) {
+      return this.#readLater(table, linearizable, call);
+    }
+    this.#counters.serializable++;
+    if (replica.table.sealedBy !== undefined) throw errors.tableNotFound();
+    return replica;
+  }
+
+  async #readLater(name: string, linearizable: boolean, call: Call): Promise<ReadableTable> {
+    if (this.#isStopping) throw errors.shuttingDown();
+    const replica = this.#tables.get(name) ?? (await this.#findTable(name, call));
+    if (linearizable) {
+      this.#counters.linearizable++;
+      await replica.confirmRead(call.deadlineMs);
+    }
+    if (replica.table.sealedBy !== undefined) throw errors.tableNotFound();
+    return replica;
+  }
+
+  async createTable(
+    name: string,
+    config: Record<string, unknown> | undefined,
+    call: Call,
+  ): Promise<TableInfo> {
+    checkTableName(name);
+    this.#admitWrite();
+    const meta = this.#meta();
+    for (;;) {
+      await meta.confirmRead(call.deadlineMs);
+      if (this.#registry.table(name) !== undefined) throw errors.tableExists();
+      if (this.#registry.tableCount >= this.#options.tablesMax) throw errors.tooManyTables(this.#options.tablesMax);
+      const command = this.#registry.createTable(name, config);
+      // Another creation may have taken the name or the shard id meanwhile: then this one had no effect.
+      if (await this.#proposeMeta(command, call.deadlineMs)) break;
+    }
+    const table = this.#registry.table(name);
+    const replica = this.#tables.get(name);
+    if (table === undefined || replica === undefined) throw errors.tableNotFound();
+    if (replica.raft.leader === NO_NODE) replica.campaign(0);
+    // Only a quorum that hosts the group and has a leader confirms a read (T5).
+    await replica.confirmRead(call.deadlineMs);
+    return { name, shardId: table.shardId, config: table.config };
+  }
+
+  async deleteTable(name: string, call: Call): Promise<void> {
+    if (name === '') throw errors.nameNotSet();
+    this.#admitWrite();
+    await this.#meta().confirmRead(call.deadlineMs);
+    const table = this.#registry.table(name);
+    const replica = this.#tables.get(name);
+    if (table === undefined || replica === undefined) throw errors.tableToDeleteNotFound();
+    await this.#deleteSealed(table, replica, call.deadlineMs);
+  }
+
+  /** T2: sealed first, so that no node acknowledges a write that vanishes; then taken out of the registry. */
+  async #deleteSealed(table: RegisteredTable, replica: Replica, deadlineMs: number): Promise<void> {
+    const seal = Buffer.alloc(8);
+    const { index } = await this.#proposeTo(replica, CommandKind.Seal, seal, deadlineMs);
+    await this.#proposeMeta(this.#registry.deleteTable(table, index), deadlineMs);
+  }
+
+  async listTables(call: Call): Promise<TableInfo[]> {
+    await this.#meta().confirmRead(call.deadlineMs);
+    return this.#registry.tables().map(({ name, shardId, config }) => ({ name, shardId, config }));
+  }
+
+  status(): NodeStatus {
+    const meta = this.#replicas.get(META_SHARD);
+    return {
+      nodeId: this.#options.nodeId,
+      clusterId: this.#identity.clusterId,
+      incarnation: this.#identity.incarnation,
+      members: this.#members(),
+      tables: this.#registry.tables().flatMap(({ name }) => this.#tables.get(name)?.status() ?? []),
+      meta: meta?.status(),
+      isDiskFull: this.#isDiskFull,
+      peers: [...this.#peers.ids].map((id) => ({ id, isConnected: this.#peers.isConnected(id) })),
+    };
+  }
+
+  readiness(): Readiness {
+    const replicas = [...this.#tables.values()];
+    const conditions = {
+      hasNoCluster: this.#identity.phase !== 'member',
+      hasNoLeader: !this.#isMetaFresh || replicas.some(({ raft }) => raft.leader === NO_NODE),
+      isRebuilding: replicas.some(({ hasTable }) => !hasTable),
+      isDiskFull: this.#isDiskFull,
+      isShuttingDown: this.#isStopping,
+    };
+    return { isReady: !Object.values(conditions).includes(true), conditions };
+  }
+
+  metrics(): NodeMetrics {
+    const { appended, applied, refused, outcomeUnknown } = this.#counters;
+    const { linearizable, serializable, readIndexRounds, leaderChanges } = this.#counters;
+    const wal = this.#wal.statistics();
+    return {
+      proposals: { appended, applied, refused, outcomeUnknown, pending: this.#budget.count },
+      reads: { linearizable, serializable, readIndexRounds },
+      leaderChanges,
+      walSyncs: wal.syncs,
+      walSyncSeconds: wal.syncSeconds,
+      walBytes: wal.sizeBytes,
+      snapshotsSent: this.#snapshots.sentCount,
+      snapshotsReceived: this.#snapshots.receivedCount,
+      peerBytesSent: this.#peers.bytesSent,
+      peerBytesReceived: this.#peers.bytesReceived,
+    };
+  }
+
+  /** For checks of invariants from outside; nothing is copied, nothing may be changed. */
+  inspect(): { readonly groups: Iterable<Replica>; readonly isMetaFresh: boolean } {
+    return { groups: this.#replicas.values(), isMetaFresh: this.#isMetaFresh };
+  }
+
+  #members(): MemberInfo[] {
+    return [...this.#options.initialMembers].map(([id, raftAddress]) => {
+      const told = this.#registry.member(id);
+      // Addresses come from the flags at each start; what a member told before may be of an earlier one.
+      return { id, name: told?.name ?? `node-${id}`, raftAddress, clientUrls: told?.clientUrls ?? [] };
+    });
+  }
+
+  #admitWrite(): void {
+    if (this.#isStopping) throw errors.shuttingDown();
+    if (this.#isDiskFull) throw errors.diskFull();
+  }
+
+  #meta(): Replica {
+    const meta = this.#replicas.get(META_SHARD);
+    if (meta === undefined) throw errors.notReady();
+    return meta;
+  }
+
+  get #metaApplied(): number {
+    const meta = this.#replicas.get(META_SHARD);
+    return meta?.hasTable ? meta.table.appliedIndex : 0;
+  }
+
+  /** T5: only the meta group, asked now, can tell that a table does not exist. Requests share its rounds. */
+  async #findTable(name: string, call: Call): Promise<Replica> {
+    if (this.#isStopping) throw errors.shuttingDown();
+    await this.#meta().confirmRead(call.deadlineMs);
+    const replica = this.#tables.get(name);
+    if (replica === undefined) throw errors.tableNotFound();
+    return replica;
+  }
+
+  async #proposeTo(replica: Replica, kind: CommandKind, command: Buffer, deadlineMs: number) {
+    try {
+      return await replica.propose(kind, command, deadlineMs);
+    } catch (error) {
+      if (error instanceof ApiError) {
+        if (error.isOutcomeUnknown) this.#counters.outcomeUnknown++;
+        else this.#counters.refused++;
+      }
+      throw error;
+    }
+  }
+
+  /** Whether the transaction's compares held. */
+  async #proposeMeta(command: mvcc.Command, deadlineMs: number): Promise<boolean> {
+    const bytes = mvcc.Command.encode(command).finish() as Buffer;
+    const result = await this.#proposeTo(this.#meta(), CommandKind.Command, bytes, deadlineMs);
+    return result.succeeded;
+  }
+
+  // ---- the cluster and its tables
+
+  /** The genesis is known: makes the meta group where it is missing, and takes part. */
+  async #enterCluster(): Promise<void> {
+    let meta = this.#replicas.get(META_SHARD);
+    if (meta === undefined) {
+      meta = await this.#replicas.create(META_SHARD, { name: 'meta', base: 0, membership: this.#membership() });
+      await this.#identity.complete();
+      this.#environment.log('info', 'the cluster has formed', { clusterId: this.#identity.clusterId });
+      // Somebody must be first, and the founder knows that it is.
+      if (this.#options.nodeId === meta.membership.voters[0]) meta.campaign(0);
+    } else if (this.#identity.phase === 'joining') {
+      await this.#identity.complete();
+    }
+    meta.afterApply = () => this.#reconcile();
+    if (meta.hasTable) await this.#reconcile();
+    meta.wake();
+    this.#run(this.#catchUp());
+  }
+
+  #membership(): Membership {
+    const voters = [...this.#options.initialMembers.keys()].sort((a, b) => a - b);
+    return { voters, learners: [] };
+  }
+
+  /** Makes the tables here what the meta group says they are. Runs after each of its applies. */
+  async #reconcile(): Promise<void> {
+    const meta = this.#meta();
+    await this.#registry.reload(meta.table);
+    const tables = new Map<string, Replica>();
+    const opened = this.#registry.tables().map(async (table) => {
+      const { name, shardId, base } = table;
+      let replica = this.#replicas.get(shardId);
+      if (replica === undefined) {
+        replica = await this.#replicas.create(shardId, { name, base, membership: this.#membership() });
+        if (meta.isLeader) replica.campaign(0);
+      }
+      replica.name = name;
+      this.#retired.delete(shardId);
+      tables.set(name, replica);
+    });
+    await Promise.all(opened);
+    this.#tables = tables;
+    const existing = new Set(tables.values());
+    for (const replica of this.#replicas.values()) {
+      if (replica === meta || existing.has(replica) || this.#retired.has(replica.group)) continue;
+      this.#retired.set(replica.group, meta.table.appliedIndex);
+    }
+  }
+
+  /** T2: a deleted shard goes when every member has applied its deletion: until then it can still be asked to seal. */
+  async #dropRetired(): Promise<void> {
+    if (!this.#isMetaFresh) return;
+    const lowest = this.#peers.lowestMetaApplied;
+    for (const [group, index] of this.#retired) {
+      if (index > lowest) continue;
+      this.#retired.delete(group);
+      const replica = this.#replicas.get(group);
+      if (replica !== undefined) await this.#replicas.drop(replica);
+    }
+  }
+
+  /** After a start: what the disk says of the tables may be old, until the meta group has confirmed it. */
+  async #catchUp(): Promise<void> {
+    await this.#persist(async (deadlineMs) => {
+      await this.#meta().confirmRead(deadlineMs);
+      this.#isMetaFresh = true;
+    });
+    await this.#persist((deadlineMs) => this.#tellMember(deadlineMs));
+  }
+
+  /** Tells the others how clients reach this node. */
+  async #tellMember(deadlineMs: number): Promise<void> {
+    const { nodeId, nodeName, clientUrls, initialMembers, version } = this.#options;
+    const raftAddress = initialMembers.get(nodeId) ?? '';
+    const member = { id: nodeId, name: nodeName, raftAddress, clientUrls, version };
+    if (JSON.stringify(this.#registry.member(nodeId)) === JSON.stringify(member)) return;
+    await this.#proposeMeta(this.#registry.writeMember(member), deadlineMs);
+  }
+
+  /** The leader of the meta group writes the genesis, and the tables that were asked for at the start. */
+  async #leadMeta(): Promise<void> {
+    await this.#persist(async (deadlineMs) => {
+      const meta = this.#meta();
+      await meta.confirmRead(deadlineMs);
+      const { genesis } = this.#identity;
+      const names = this.#options.initialTables;
+      if (!this.#registry.hasGenesis && genesis !== undefined) {
+        await this.#proposeMeta(this.#registry.writeGenesis(genesis, names), deadlineMs);
+      }
+      for (const name of names) {
+        if (this.#registry.table(name) !== undefined) continue;
+        await this.#proposeMeta(this.#registry.createTable(name, undefined), deadlineMs);
+      }
+    }, () => this.#meta().isLeader);
+  }
+
+  /** Tries what the node wants for itself until it works, is not wanted any more, or the node stops. */
+  async #persist(attempt: (deadlineMs: number) => Promise<void>, isWanted = () => true): Promise<void> {
+    const { clock } = this.#environment;
+    while (!this.#isStopping && isWanted()) {
+      try {
+        await attempt(clock.monotonicMs() + OWN_PROPOSAL_MS);
+        return;
+      } catch (error) {
+        if (!(error instanceof ApiError)) throw error;
+        await new Promise<void>((resolve) => clock.startTimer(this.#options.tickMs * 10, resolve));
+      }
+    }
+  }
+
+  // ---- time
+
+  #scheduleTick(): void {
+    if (this.#isStopping) return;
+    this.#tickTimer = this.#environment.clock.startTimer(this.#options.tickMs, () => {
+      this.#scheduleTick();
+      this.#tick();
+    });
+  }
+
+  #tick(): void {
+    this.#ticks++;
+    this.#formation.tick();
+    this.#watchPeers();
+    const nowMs = this.#environment.clock.monotonicMs();
+    const isHousekeeping = this.#ticks % HOUSEKEEPING_TICKS === 0;
+    for (const replica of this.#replicas.values()) {
+      replica.tick();
+      replica.expire(nowMs);
+      if (isHousekeeping) replica.housekeep(nowMs);
+    }
+    if (this.#ticks % this.#options.heartbeatTicks === 0) this.#peers.keepAlive();
+    this.#turns.run();
+    if (isHousekeeping && this.#retired.size > 0) this.#run(this.#dropRetired());
+    this.#checkHistory(nowMs);
+  }
+
+  /** Quiet groups count no ticks: a peer that fell silent wakes those that it leads. */
+  #watchPeers(): void {
+    const { electionTicks, tickMs } = this.#options;
+    for (const id of this.#peers.ids) {
+      if (!this.#peers.isConnected(id) || this.#peers.silenceMs(id) < electionTicks * tickMs) {
+        this.#silent.delete(id);
+        continue;
+      }
+      if (this.#silent.has(id)) continue;
+      this.#silent.add(id);
+      for (const replica of this.#replicas.values()) {
+        if (replica.isQuiet && (replica.isLeader || replica.raft.leader === id)) replica.wake();
+      }
+    }
+  }
+
+  /** A5: the leader of a table proposes that history goes, from entry times, when there is something to remove. */
+  #checkHistory(nowMs: number): void {
+    const { historyRetentionMs } = this.#options;
+    const intervalMs = Math.min(HISTORY_CHECK_MS_MAX, Math.max(historyRetentionMs / 4, this.#options.tickMs));
+    if (nowMs - this.#historyCheckedMs < intervalMs) return;
+    this.#historyCheckedMs = nowMs;
+    for (const replica of this.#replicas.values()) {
+      if (replica.isClosed || replica.isSuspended || !replica.hasTable) continue;
+      this.#run(this.#compactHistory(replica));
+    }
+  }
+
+  async #compactHistory(replica: Replica): Promise<void> {
+    const { table } = replica;
+    if (replica.isLeader && !this.#isDiskFull && table.sealedBy === undefined) {
+      const cutoffMs = this.#environment.clock.nowMs() - this.#options.historyRetentionMs;
+      const revision = await table.compactableRevision(cutoffMs);
+      if (revision !== undefined && replica.isLeader && !this.#isStopping) {
+        const command = Buffer.alloc(8);
+        command.writeBigUInt64LE(BigInt(revision));
+        const deadlineMs = this.#environment.clock.monotonicMs() + OWN_PROPOSAL_MS;
+        // A compaction that does not come through is proposed again at the next check.
+        await replica.propose(CommandKind.Compact, command, deadlineMs).catch(ignoreApiError);
+      }
+    }
+    if (!replica.isClosed && replica.hasTable) await replica.table.removeHistory();
+  }
+
+  // ---- peers
+
+  readonly #peerHandler: PeerHandler = {
+    onFrame: (frame) => this.#onFrame(frame),
+    onConnected: (peer) => {
+      this.#peers.setConnected(peer, true);
+      for (const replica of this.#replicas.values()) replica.peerConnected(peer);
+      this.#formation.tick();
+      this.#turns.run();
+    },
+    onDisconnected: (peer) => {
+      this.#peers.setConnected(peer, false);
+      this.#formation.peerLost(peer);
+      for (const replica of this.#replicas.values()) replica.peerLost(peer);
+    },
+    onBulk: async (source) => {
+      if (this.#isStopping) return { accepted: false, reason: 'the node is stopping' };
+      return await this.#snapshots.receive(source);
+    },
+  };
+
+  #onFrame(frame: Buffer): void {
+    if (this.#isStopping) return;
+    const received = this.#peers.receive(frame);
+    if (received === undefined) return;
+    const { reader, isMember } = received;
+    while (!reader.isAtEnd) {
+      const message = reader.next();
+      if (message.type === 'hello') this.#formation.onHello(reader.header, message);
+      else if (isMember) this.#onMessage(message, reader.header);
+    }
+    // Greetings are answered outside the turns of any group.
+    if (!isMember) this.#peers.flush();
+  }
+
+  #onMessage(message: Exclude<PeerMessage, { type: 'hello' }>, { from, boot }: FrameHeader): void {
+    const replica = this.#replicas.get(message.group);
+    // Not made here yet, or dropped: Raft repeats what matters.
+    if (replica === undefined) return;
+    switch (message.type) {
+      case 'raft':
+        replica.step(message.message);
+        return;
+      case 'forward':
+        replica.acceptForward(message, { node: from, boot });
+        return;
+      case 'refused':
+        replica.refused(message.term, message.sequences, message.isBusy);
+        return;
+      case 'quiesce':
+        replica.acceptQuiesce(message, from);
+        return;
+      case 'snapshotWanted':
+        if (replica.isLeader) this.#run(this.#snapshots.send(replica, from));
+        return;
+    }
+  }
+
+  // ---- what replicas ask for
+
+  #host(boot: Buffer): ReplicaHost {
+    const node = this;
+    const { clock, random } = this.#environment;
+    return {
+      nodeId: this.#options.nodeId,
+      boot,
+      bootHex: this.#bootHex,
+      options: this.#options,
+      clock,
+      random,
+      proposalBudget: this.#budget,
+      get isDiskFull() {
+        return node.#isDiskFull;
+      },
+      schedule: (replica) => this.#turns.schedule(replica),
+      frameTo: (peer) => this.#peers.frameTo(peer),
+      readsPendingMax: this.#options.readsPendingMax,
+      countReadIndexRound: () => {
+        this.#counters.readIndexRounds++;
+      },
+      leaderChanged: (replica) => this.#leaderChanged(replica),
+      applied: (replica, entries) => this.#applied(replica, entries),
+      tableFailed: (replica, error) => this.#replicas.tableFailed(replica, error),
+      sendSnapshot: (replica, to) => this.#run(this.#sendSnapshot(replica, to)),
+      installSnapshot: (replica, snapshot, write, append) =>
+        this.#replicas.install(replica, snapshot, write, append),
+      fail: (error) => this.#fail(error),
+    };
+  }
+
+  async #sendSnapshot(replica: Replica, to: NodeId): Promise<void> {
+    const { raft } = replica;
+    const isTaken = await this.#snapshots.send(replica, to);
+    if (replica.raft === raft && !replica.isClosed) raft.reportSnapshot(to, isTaken);
+    this.#turns.schedule(replica);
+  }
+
+  #leaderChanged(replica: Replica): void {
+    this.#counters.leaderChanges++;
+    if (replica.group === META_SHARD && replica.isLeader) this.#run(this.#leadMeta());
+  }
+
+  #applied(replica: Replica, entries: number): void {
+    this.#counters.applied += entries;
+    const { log, table } = replica;
+    const { snapshotEntries, compactionOverheadEntries } = this.#options;
+    const removable = table.appliedIndex - log.truncated.index - compactionOverheadEntries;
+    if (removable < snapshotEntries) return;
+    // D4: only what a checkpoint holds may leave the log.
+    const index = Math.min(table.checkpointIndex, table.appliedIndex - compactionOverheadEntries);
+    if (index - log.truncated.index >= snapshotEntries * COMPACTION_PORTION) {
+      const term = log.term(index);
+      if (term === undefined) throw new Error(`the log of group ${replica.group} has no term at ${index}`);
+      const compact = { index, term, membership: replica.membership };
+      this.#run(this.#turns.write([{ group: replica.group, compact }]));
+    } else if (!table.isCheckpointing) {
+      this.#run(table.checkpoint());
+    }
+  }
+
+  // ---- trouble
+
+  /** D6: no room for the log. Writes are refused and leadership is given up; reads go on; it is tried again. */
+  #enterDiskFull(): void {
+    if (this.#isDiskFull) return;
+    this.#isDiskFull = true;
+    this.#environment.log('error', 'the disk is full: writes are refused until there is room');
+    for (const replica of this.#replicas.values()) {
+      replica.isSuspended = true;
+      replica.proposals.failUnsent(errors.diskFull);
+      replica.reads.failAll();
+    }
+    this.#retryDisk();
+  }
+
+  #retryDisk(): void {
+    this.#environment.clock.startTimer(DISK_RETRY_MS, () => {
+      if (this.#isStopping) return;
+      this.#run(
+        this.#wal.reopen().then(async (isOpen) => {
+          if (!isOpen) return this.#retryDisk();
+          this.#isDiskFull = false;
+          await this.#replicas.restartAll();
+          this.#environment.log('info', 'there is room on the disk again: writes are accepted');
+        }),
+      );
+    });
+  }
+
+  /** For work that nobody waits for: an error that it does not handle is a broken invariant. */
+  #run(work: Promise<unknown>): void {
+    work.catch((error: unknown) => {
+      // An ApiError has an addressee, and here it is the node itself, which tries again.
+      if (!(error instanceof ApiError)) this.#fail(error);
+    });
+  }
+
+  #fail(error: unknown): void {
+    if (this.#isStopping) return;
+    this.#isStopping = true;
+    this.#tickTimer?.cancel();
+    this.#environment.fatal(error);
+  }
+}
+
+function ignoreApiError(error: unknown): void {
+  if (!(error instanceof ApiError)) throw error;
+}
+
+/** T5. Throws `nameNotSet` or `nameInvalid`. */
+function checkTableName(name: string): void {
+  if (name === '') throw errors.nameNotSet();
+  const isBad = [...name].some((char) => char === '/' || char < ' ' || char === '\u007f');
+  const bytes = Buffer.from(name);
+  // A lone surrogate has no UTF-8: it would come back as another name.
+  if (isBad || bytes.length > 255 || bytes.toString() !== name) throw errors.nameInvalid();
+}

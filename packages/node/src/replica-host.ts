@@ -1,0 +1,35 @@
+import type { NodeId, SnapshotMetadata, StorageAppend } from '@coxswain/raft';
+import type { GroupWrite } from '@coxswain/wal';
+import type { Budget } from './budget.js';
+import type { Clock, Random } from './environment.js';
+import type { FrameWriter } from './frame.js';
+import type { NodeOptions } from './options.js';
+import type { Replica } from './replica.js';
+
+/** What a replica asks of the node that hosts it. */
+export interface ReplicaHost {
+  readonly nodeId: NodeId;
+  /** 8 bytes that no other boot of any node has (P1, P2). */
+  readonly boot: Buffer;
+  readonly bootHex: string;
+  readonly options: NodeOptions;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly proposalBudget: Budget;
+  /** Proposals are refused until there is room (D6). */
+  readonly isDiskFull: boolean;
+  /** The replica has work for the next turn. */
+  schedule(replica: Replica): void;
+  /** What goes to `peer` at the end of this turn. */
+  frameTo(peer: NodeId): FrameWriter;
+  /** Linearizable reads of one group that may wait. */
+  readonly readsPendingMax: number;
+  countReadIndexRound(): void;
+  leaderChanged(replica: Replica): void;
+  applied(replica: Replica, entries: number): void;
+  tableFailed(replica: Replica, error: unknown): void;
+  sendSnapshot(replica: Replica, to: NodeId): void;
+  installSnapshot(replica: Replica, snapshot: SnapshotMetadata, write: GroupWrite, append: StorageAppend): void;
+  /** A broken invariant or a disk that lies: the node stops, loudly. */
+  fail(error: unknown): void;
+}

@@ -1,0 +1,567 @@
+import {
+  type Entry,
+  EntryType,
+  type Membership,
+  type Message,
+  NO_NODE,
+  type NodeId,
+  Raft,
+  type SnapshotMetadata,
+  type StorageAppend,
+} from '@coxswain/raft';
+import { type ApplyResult, CommandKind, type Table, type TableEntry } from '@coxswain/table';
+import type { GroupId, GroupLog, GroupWrite } from '@coxswain/wal';
+import type { Header, ReadableTable, TableStatus } from './api.js';
+import { envelopeTimeMs, openEnvelope, ownSequence, sealEnvelope } from './envelope.js';
+import { type ApiError, errors } from './errors.js';
+import { ForwardedSequences } from './forwarded.js';
+import type { Forward, Quiesce } from './frame.js';
+import { Proposals } from './proposals.js';
+import { LinearizableReads } from './reads.js';
+import type { ReplicaHost } from './replica-host.js';
+
+/** Proposals handed to the core, or forwarded, at a time. */
+const PROPOSAL_BATCH_BYTES = 1024 * 1024;
+/** What the core may hand out for apply at a time. */
+const APPLY_BATCH_BYTES = 2 * 1024 * 1024;
+const ENTRY_BYTES_IN_MESSAGE_MAX = 512 * 1024;
+
+export interface ReplicaOptions {
+  readonly group: GroupId;
+  /** For status and metrics; undefined while only the shard id is known. */
+  readonly name: string | undefined;
+  readonly log: GroupLog;
+  /** Undefined when the state is damaged: the replica is rebuilt from its peers (D4). */
+  readonly table: Table | undefined;
+}
+
+/**
+ * This node's replica of one Raft group: the core, the group's log and its state machine, and the proposals
+ * and reads that wait for them. The node steps it in turns (architecture.md §2.4).
+ */
+export class Replica implements ReadableTable {
+  readonly group: GroupId;
+  name: string | undefined;
+  readonly proposals: Proposals;
+  readonly reads: LinearizableReads;
+  /** Set by the node: runs after each apply, before anybody hears of it. */
+  afterApply: (() => Promise<void>) | undefined;
+  /** The core must not be stepped: a snapshot is being installed, or the disk is full. */
+  isSuspended = false;
+
+  readonly #host: ReplicaHost;
+  readonly #log: GroupLog;
+  readonly #forwarded = new ForwardedSequences();
+  #raft: Raft;
+  #table: Table | undefined;
+  /** Committed and durable here (D2), in order, not yet given to the table. */
+  #committed: Entry[] = [];
+  #isApplying = false;
+  #applying: Promise<void> = Promise.resolve();
+  #isClosed = false;
+  /** The newest time stamp in this group's log (A7). */
+  #lastTimeMs = 0;
+  #appliedTerm: number;
+  #leaderSeen: NodeId = NO_NODE;
+  #idleTicks = 0;
+  #isQuiet = false;
+  #ticksUntilCampaign = 0;
+  #error: string | undefined;
+
+  constructor(host: ReplicaHost, options: ReplicaOptions) {
+    this.#host = host;
+    this.group = options.group;
+    this.name = options.name;
+    this.#log = options.log;
+    this.#table = options.table;
+    this.proposals = new Proposals(host.proposalBudget);
+    this.reads = new LinearizableReads({ node: host.nodeId, boot: host.bootHex });
+    this.#raft = this.#makeRaft();
+    this.#appliedTerm = this.#table?.appliedTerm ?? 0;
+    this.#error = this.#table === undefined ? 'its state is damaged and is being rebuilt' : undefined;
+    if (this.#log.lastIndex() >= this.#log.firstIndex()) {
+      const [last] = this.#log.entries(this.#log.lastIndex(), this.#log.lastIndex() + 1, 1);
+      this.#lastTimeMs = last === undefined ? 0 : envelopeTimeMs(last.data);
+    }
+    this.#lastTimeMs = Math.max(this.#lastTimeMs, this.#table?.lastTimeMs ?? 0);
+  }
+
+  #makeRaft(): Raft {
+    const { options } = this.#host;
+    const raft = new Raft({
+      id: this.#host.nodeId,
+      electionTicks: options.electionTicks,
+      heartbeatTicks: options.heartbeatTicks,
+      log: {
+        firstIndex: () => this.#log.firstIndex(),
+        lastIndex: () => this.#log.lastIndex(),
+        term: (index) => this.#log.term(index),
+        entries: (from, to, maxBytes) => this.#log.entries(from, to, maxBytes),
+        snapshot: () => this.#sendableSnapshot(),
+      },
+      hardState: this.#log.hardState,
+      membership: this.#log.membership,
+      applied: this.#table?.appliedIndex ?? this.#log.truncated.index,
+      preVote: true,
+      checkQuorum: true,
+      maxMessageBytes: ENTRY_BYTES_IN_MESSAGE_MAX,
+      maxInflightMessages: 256,
+      maxInflightBytes: 16 * 1024 * 1024,
+      maxUncommittedBytes: 64 * 1024 * 1024,
+      maxCommittedBytesPerReady: APPLY_BATCH_BYTES,
+      random: () => this.#host.random.next(),
+    });
+    // A replica without its state could lead, but could not answer: it leaves that to the others.
+    raft.canCampaign = this.#table !== undefined;
+    return raft;
+  }
+
+  #sendableSnapshot(): SnapshotMetadata | undefined {
+    const table = this.#table;
+    if (table === undefined || table.appliedIndex === 0) return undefined;
+    return { index: table.appliedIndex, term: table.appliedTerm, membership: this.#raft.membership };
+  }
+
+  get raft(): Raft {
+    return this.#raft;
+  }
+
+  get log(): GroupLog {
+    return this.#log;
+  }
+
+  /** The state machine. Throws `notReady` while it is being rebuilt. */
+  get table(): Table {
+    if (this.#table === undefined) throw errors.notReady();
+    return this.#table;
+  }
+
+  get hasTable(): boolean {
+    return this.#table !== undefined;
+  }
+
+  get membership(): Membership {
+    return this.#raft.membership;
+  }
+
+  get isLeader(): boolean {
+    return this.#raft.role === 'leader';
+  }
+
+  get isQuiet(): boolean {
+    return this.#isQuiet;
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  header(revision: number): Header {
+    return {
+      shardId: this.group,
+      replicaId: this.#host.nodeId,
+      revision,
+      raftTerm: this.#raft.term,
+      raftLeaderId: this.#raft.leader,
+    };
+  }
+
+  /** Resolves when the command is applied here. Errors: tooBusy, notReady, timeout, outcomeUnknown, shuttingDown. */
+  propose(kind: CommandKind, command: Buffer, deadlineMs: number): Promise<ApplyResult> {
+    return new Promise((resolve, reject) => {
+      if (this.#isClosed) throw errors.notReady();
+      this.proposals.add({ kind, command, deadlineMs, resolve, reject });
+      this.wake();
+    });
+  }
+
+  /** Resolves when a read of the table, made at once, is linearizable. Errors: notReady, timeout, shuttingDown, tooBusy. */
+  confirmRead(deadlineMs: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.#isClosed || this.#table === undefined) throw errors.notReady();
+      if (this.reads.count >= this.#host.readsPendingMax) throw errors.tooBusy();
+      this.reads.add({ deadlineMs, resolve, reject });
+      this.wake();
+    });
+  }
+
+  // ---- input: each of these changes the core and asks for a turn
+
+  /** Something happens in the group: ticks count again. */
+  wake(): void {
+    this.#isQuiet = false;
+    this.#idleTicks = 0;
+    this.#host.schedule(this);
+  }
+
+  step(message: Message): void {
+    if (this.#isClosed || this.isSuspended) return;
+    this.#raft.step(message);
+    if (message.type === 'append' || message.type === 'appendResponse' || message.type === 'readIndex') {
+      this.#idleTicks = 0;
+    }
+    this.#isQuiet = false;
+    this.#host.schedule(this);
+  }
+
+  tick(): void {
+    if (this.#isClosed || this.isSuspended || this.#isQuiet) return;
+    this.#raft.tick();
+    if (this.#ticksUntilCampaign > 0 && --this.#ticksUntilCampaign === 0) this.#campaignAgain();
+    this.#considerQuiet();
+    this.#host.schedule(this);
+  }
+
+  /**
+   * Campaigns at once, and again until the group has a leader: for a new group, whose other replicas may not
+   * exist yet, and when the leader's node is gone. The pre-vote makes it harmless when a leader lives.
+   */
+  campaign(delayTicks: number): void {
+    this.wake();
+    this.#ticksUntilCampaign = delayTicks + 1;
+  }
+
+  #campaignAgain(): void {
+    if (this.#raft.leader !== NO_NODE || !this.#raft.canCampaign) return;
+    this.#raft.campaign();
+    this.#ticksUntilCampaign = 3 + Math.floor(this.#host.random.next() * 4);
+  }
+
+  peerLost(peer: NodeId): void {
+    if (this.#isClosed || this.isSuspended) return;
+    if (this.isLeader) {
+      this.#raft.reportUnreachable(peer);
+      this.wake();
+    } else if (this.#raft.leader === peer) {
+      // Whoever notices forgets the leader, so that pre-votes are granted without waiting out the timeout;
+      // a leader that still reaches a quorum keeps it, since that quorum has not forgotten.
+      this.#raft.forgetLeader();
+      this.campaign(Math.floor((this.#host.random.next() * this.#host.options.electionTicks) / 4));
+    }
+  }
+
+  /** The outgoing connection to `peer` is up: proposals that were lost with the old one are given again (P1). */
+  peerConnected(peer: NodeId): void {
+    if (this.#raft.leader === peer) this.#resend();
+  }
+
+  /** Appends for another node while this one leads in exactly the term that it was asked in (P1). */
+  acceptForward(message: Forward, from: { node: NodeId; boot: string }): void {
+    const reply = (isBusy: boolean, sequences: number[]) => {
+      if (sequences.length === 0) return;
+      const { group, term } = message;
+      this.#host.frameTo(from.node).refused({ group, term, isBusy, sequences });
+    };
+    const all = () => message.proposals.map(({ sequence }) => sequence);
+    if (this.#isClosed || this.isSuspended || !this.isLeader || this.#raft.term !== message.term) {
+      return reply(false, all());
+    }
+    if (this.#host.isDiskFull) return reply(true, all());
+    const origin = `${from.node}/${from.boot}`;
+    const appended = this.#forwarded.begin(message.term, origin, message.settledBelow);
+    const fresh = message.proposals.filter(({ sequence }) => !appended.has(sequence));
+    if (fresh.length === 0) return;
+    const entries = fresh.map(({ kind, sequence, command }) =>
+      sealEnvelope(kind, this.#stampMs(), { node: from.node, boot: from.boot, sequence }, command),
+    );
+    const sequences = fresh.map(({ sequence }) => sequence);
+    const outcome = this.#raft.propose(entries);
+    if (outcome !== 'appended') return reply(outcome === 'tooManyUncommitted', sequences);
+    for (const sequence of sequences) appended.add(sequence);
+    this.wake();
+  }
+
+  refused(term: number, sequences: readonly number[], isBusy: boolean): void {
+    this.proposals.refused(term, sequences, isBusy);
+    this.#host.schedule(this);
+  }
+
+  /** The leader says that nothing happens here: ticks stop until something does. */
+  acceptQuiesce(message: Quiesce, from: NodeId): void {
+    if (this.#isClosed || this.isSuspended) return;
+    const raft = this.#raft;
+    const isCurrent = raft.leader === from && raft.term === message.term;
+    const hasAll = raft.commitIndex === message.commit && raft.lastIndex === message.commit;
+    if (isCurrent && hasAll && this.proposals.isEmpty && this.reads.count === 0) this.#isQuiet = true;
+  }
+
+  #considerQuiet(): void {
+    if (!this.isLeader || !this.#raft.isIdle || !this.proposals.isEmpty || this.reads.count > 0) {
+      if (this.isLeader) this.#idleTicks = 0;
+      return;
+    }
+    if (++this.#idleTicks < this.#host.options.electionTicks * 2) return;
+    for (const peer of this.#peers()) {
+      this.#host.frameTo(peer).quiesce(this.group, this.#raft.term, this.#raft.commitIndex);
+    }
+    this.#isQuiet = true;
+  }
+
+  *#peers(): Iterable<NodeId> {
+    const { voters, learners } = this.#raft.membership;
+    for (const peer of [...voters, ...learners]) if (peer !== this.#host.nodeId) yield peer;
+  }
+
+  /** Ends what is too late. */
+  expire(nowMs: number): void {
+    const error = () => (this.#raft.leader === NO_NODE ? errors.notReady() : errors.timeout());
+    this.reads.expire(nowMs, error);
+    this.proposals.expire(nowMs, error);
+  }
+
+  /** Called a few times a second: repeats what may be lost. */
+  housekeep(nowMs: number): void {
+    const electionMs = this.#host.options.electionTicks * this.#host.options.tickMs;
+    this.reads.retry(nowMs - electionMs / 2);
+    if (!this.hasTable && this.#raft.leader !== NO_NODE && !this.isLeader && !this.isSuspended) {
+      this.#host.frameTo(this.#raft.leader).snapshotWanted(this.group);
+    }
+    if (!this.proposals.isEmpty && !this.isLeader) this.#resend();
+    if (this.reads.hasUnsent || this.proposals.hasUnsent) this.#host.schedule(this);
+  }
+
+  #resend(): void {
+    const leader = this.#raft.leader;
+    if (leader === NO_NODE || leader === this.#host.nodeId) return;
+    const proposals = this.proposals.resend(this.#raft.term);
+    if (proposals.length > 0) this.#forward(leader, proposals);
+  }
+
+  #forward(leader: NodeId, proposals: Forward['proposals']): void {
+    const { group } = this;
+    const { settledBelow } = this.proposals;
+    this.#host.frameTo(leader).forward({ group, term: this.#raft.term, settledBelow, proposals });
+  }
+
+  // ---- the turn
+
+  /** One step of a turn: feeds the core and collects what it wants done. */
+  collect(turn: Turn): void {
+    if (this.#isClosed || this.isSuspended) return;
+    if (this.proposals.hasUnsent) this.#sendProposals();
+    if (this.reads.beginRound(this.#raft, this.#host.clock.monotonicMs())) this.#host.countReadIndexRound();
+    // Nothing of this group may be written behind a snapshot that is not in place yet.
+    while (!this.isSuspended && this.#raft.hasReady()) {
+      const ready = this.#raft.ready();
+      for (const message of ready.messages) this.#send(message);
+      if (ready.append !== undefined) this.#collectAppend(turn, ready.append);
+      if (ready.committed.length > 0) this.#enqueue(ready.committed);
+      for (const read of ready.reads) this.reads.confirmed(read, this.#table?.appliedIndex ?? 0);
+    }
+    if (this.#raft.leader !== this.#leaderSeen) this.#leaderChanged();
+    this.#apply();
+  }
+
+  #sendProposals(): void {
+    const leader = this.#raft.leader;
+    if (leader === NO_NODE || this.#host.isDiskFull) return;
+    if (!this.isLeader) {
+      while (this.proposals.hasUnsent) {
+        this.#forward(leader, this.proposals.send(this.#raft.term, PROPOSAL_BATCH_BYTES));
+      }
+      return;
+    }
+    while (this.proposals.hasUnsent) {
+      const sent = this.proposals.send(this.#raft.term, PROPOSAL_BATCH_BYTES);
+      const id = { node: this.#host.nodeId, boot: this.#host.bootHex, sequence: 0 };
+      const entries = sent.map(({ kind, command, sequence }) => {
+        id.sequence = sequence;
+        return sealEnvelope(kind, this.#stampMs(), id, command);
+      });
+      if (this.#raft.propose(entries) === 'appended') continue;
+      // Uncommitted data is at its limit: the budget pushes back on clients until there is room again.
+      this.proposals.takeBack(sent);
+      return;
+    }
+  }
+
+  /** A7: never back, whatever the clock does. */
+  #stampMs(): number {
+    this.#lastTimeMs = Math.max(this.#lastTimeMs, this.#host.clock.nowMs());
+    return this.#lastTimeMs;
+  }
+
+  #send(message: Message): void {
+    if (message.type === 'installSnapshot') this.#host.sendSnapshot(this, message.to);
+    else this.#host.frameTo(message.to).raft(this.group, message);
+  }
+
+  #collectAppend(turn: Turn, append: StorageAppend): void {
+    const last = append.entries.at(-1);
+    if (last !== undefined) this.#lastTimeMs = Math.max(this.#lastTimeMs, envelopeTimeMs(last.data));
+    const write: GroupWrite = {
+      group: this.group,
+      ...(append.hardState === undefined ? {} : { hardState: append.hardState }),
+      ...(append.entries.length === 0 ? {} : { entries: append.entries }),
+      ...(append.snapshot === undefined ? {} : { reset: append.snapshot }),
+    };
+    if (append.snapshot === undefined) {
+      turn.writes.push(write);
+      turn.appends.push({ replica: this, raft: this.#raft, append });
+    } else {
+      // D7: the state machine is in place, durably, before the log says that it is.
+      this.isSuspended = true;
+      this.#host.installSnapshot(this, append.snapshot, write, append);
+    }
+  }
+
+  /** The append is durable: only now its responses may leave (D1). */
+  appended(append: StorageAppend): void {
+    this.#raft.appended(append);
+    for (const response of append.responses) this.#send(response);
+    this.#host.schedule(this);
+  }
+
+  #leaderChanged(): void {
+    this.#leaderSeen = this.#raft.leader;
+    // A round that was given to the old leader is lost; one that this node led is void in the new term.
+    this.reads.retry(Number.POSITIVE_INFINITY);
+    this.#host.leaderChanged(this);
+    if (this.reads.hasUnsent || this.proposals.hasUnsent) this.#host.schedule(this);
+  }
+
+  // ---- apply
+
+  #enqueue(entries: readonly Entry[]): void {
+    if (this.#committed.length === 0) this.#committed = entries as Entry[];
+    else this.#committed = this.#committed.concat(entries);
+  }
+
+  /** One store write is under way at a time: what commits meanwhile makes the next batch. */
+  #apply(): void {
+    if (this.#isApplying || this.#committed.length === 0 || this.#table === undefined) return;
+    const entries = this.#committed;
+    this.#committed = [];
+    this.#isApplying = true;
+    this.#applying = this.#applyBatch(this.#table, entries).catch((error: unknown) => this.#host.fail(error));
+  }
+
+  async #applyBatch(table: Table, entries: Entry[]): Promise<void> {
+    const sequences: (number | undefined)[] = [];
+    const commands = entries.map((entry) => this.#tableEntry(entry, sequences));
+    let results: ApplyResult[];
+    try {
+      results = await table.apply(commands);
+    } catch (error) {
+      this.#isApplying = false;
+      this.#host.tableFailed(this, error);
+      return;
+    }
+    if (this.afterApply !== undefined) await this.afterApply();
+    this.#isApplying = false;
+    if (this.#isClosed) return;
+    const last = entries.at(-1)!;
+    this.#raft.applied(last.index);
+    for (let i = 0; i < entries.length; i++) {
+      const sequence = sequences[i];
+      if (sequence !== undefined) this.proposals.applied(sequence, results[i]!);
+    }
+    if (last.term !== this.#appliedTerm) {
+      this.#appliedTerm = last.term;
+      this.proposals.termApplied(last.term);
+    }
+    this.reads.applied(table.appliedIndex);
+    this.#host.applied(this, entries.length);
+    this.#host.schedule(this);
+  }
+
+  #tableEntry(entry: Entry, sequences: (number | undefined)[]): TableEntry {
+    const { index, term, data } = entry;
+    if (entry.type === EntryType.Empty) {
+      sequences.push(undefined);
+      return { index, term, timeMs: 0, kind: CommandKind.None, payload: data, wantsResult: false };
+    }
+    const { kind, timeMs, command } = openEnvelope(data);
+    const sequence = ownSequence(data, this.#host.nodeId, this.#host.boot);
+    const wantsResult = sequence !== undefined && this.proposals.awaits(sequence);
+    sequences.push(wantsResult ? sequence : undefined);
+    return { index, term, timeMs, kind, payload: command, wantsResult };
+  }
+
+  // ---- life cycle
+
+  /**
+   * Starts the core anew from what is on disk, as after a restart: Raft needs nothing else. Whoever calls it
+   * has made sure that no write of this group is under way.
+   */
+  restart(table: Table | undefined): void {
+    this.#table = table;
+    this.#committed = [];
+    this.#isApplying = false;
+    this.#isQuiet = false;
+    this.#error = table === undefined ? 'its state is damaged and is being rebuilt' : undefined;
+    this.#raft = this.#makeRaft();
+    this.isSuspended = false;
+    this.reads.retry(Number.POSITIVE_INFINITY);
+    this.#host.schedule(this);
+  }
+
+  /** Resolves when no apply is under way. */
+  whenApplied(): Promise<void> {
+    return this.#applying;
+  }
+
+  /** The state machine cannot go on (A8): reads and writes of this group are refused here, the log is kept. */
+  stop(reason: string): void {
+    this.isSuspended = true;
+    this.#error = reason;
+    this.proposals.failAll(errors.notReady);
+    this.reads.failAll();
+  }
+
+  /** The table is taken away, to be replaced or reopened. Reads are refused until then. */
+  detachTable(reason: string): Table | undefined {
+    const table = this.#table;
+    this.#table = undefined;
+    this.#committed = [];
+    this.#error = reason;
+    return table;
+  }
+
+  /** The installed snapshot is in place and its reset is durable. */
+  snapshotInstalled(table: Table, append: StorageAppend, snapshot: SnapshotMetadata): void {
+    this.#table = table;
+    this.#error = undefined;
+    this.#committed = [];
+    this.#raft.canCampaign = true;
+    this.#appliedTerm = snapshot.term;
+    this.#lastTimeMs = Math.max(this.#lastTimeMs, table.lastTimeMs);
+    this.isSuspended = false;
+    this.appended(append);
+    this.proposals.coveredBySnapshot(snapshot.term);
+    this.reads.applied(table.appliedIndex);
+  }
+
+  async close(unsentError: () => ApiError): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.proposals.failAll(unsentError);
+    this.reads.failAll(unsentError);
+    await this.#table?.close();
+  }
+
+  status(): TableStatus {
+    const table = this.#table;
+    return {
+      name: this.name ?? String(this.group),
+      shardId: this.group,
+      logSizeBytes: this.#log.sizeBytes,
+      dbSizeBytes: table?.approximateSizeBytes ?? 0,
+      leader: this.#raft.leader,
+      role: this.#raft.role,
+      lastIndex: this.#raft.lastIndex,
+      term: this.#raft.term,
+      commitIndex: this.#raft.commitIndex,
+      appliedIndex: table?.appliedIndex ?? 0,
+      revision: table?.revision ?? 0,
+      contentHash: table?.contentHash ?? '',
+      error: this.#error,
+    };
+  }
+}
+
+/** What one turn writes: all groups together, in one disk write (architecture.md §2.4). */
+export interface Turn {
+  readonly writes: GroupWrite[];
+  readonly appends: { readonly replica: Replica; readonly raft: Raft; readonly append: StorageAppend }[];
+}

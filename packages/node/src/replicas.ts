@@ -1,0 +1,253 @@
+import type { Membership, SnapshotMetadata, StorageAppend } from '@coxswain/raft';
+import { Table, TableGapError, UnknownCommandError } from '@coxswain/table';
+import type { GroupId, GroupLog, GroupWrite, Wal } from '@coxswain/wal';
+import type { Environment } from './environment.js';
+import { errors } from './errors.js';
+import { DataDirectoryError } from './identity.js';
+import type { NodeOptions } from './options.js';
+import { META_SHARD } from './registry.js';
+import { Replica } from './replica.js';
+import type { ReplicaHost } from './replica-host.js';
+import { incomingStoreName, type ReceivedSnapshot } from './snapshots.js';
+import type { Turns } from './turns.js';
+
+const REOPEN_DELAY_MS = 1000;
+
+const storeName = (group: GroupId) => `shard-${group}`;
+
+/** The replicas of this node, and how their state machines come, go and are replaced. */
+export class Replicas {
+  readonly #host: ReplicaHost;
+  readonly #options: NodeOptions;
+  readonly #environment: Environment;
+  readonly #wal: Wal;
+  readonly #turns: Turns;
+  readonly #replicas = new Map<GroupId, Replica>();
+  /** Snapshots on their way into place, by group. */
+  readonly #installing = new Map<GroupId, Promise<void>>();
+  #isClosed = false;
+
+  constructor(options: {
+    host: ReplicaHost;
+    options: NodeOptions;
+    environment: Environment;
+    wal: Wal;
+    turns: Turns;
+  }) {
+    this.#host = options.host;
+    this.#options = options.options;
+    this.#environment = options.environment;
+    this.#wal = options.wal;
+    this.#turns = options.turns;
+  }
+
+  get(group: GroupId): Replica | undefined {
+    return this.#replicas.get(group);
+  }
+
+  values(): IterableIterator<Replica> {
+    return this.#replicas.values();
+  }
+
+  get size(): number {
+    return this.#replicas.size;
+  }
+
+  /** Opens every group that the log knows. Throws DataDirectoryError for what must not be guessed. */
+  async openAll(): Promise<void> {
+    const names = new Set(await this.#environment.stores.list());
+    for (const log of [...this.#wal.groups()]) {
+      const name = storeName(log.group);
+      // T4: a directory that is gone took acknowledged data with it; the log behind it may be compacted.
+      if (!names.delete(name)) {
+        throw new DataDirectoryError(
+          `the data directory lacks tables/${name}, which the log knows: bring it back, or wipe the data directory and replace this member`,
+        );
+      }
+      names.delete(incomingStoreName(log.group));
+      await this.#open(log);
+    }
+    // What the log does not know was being made or dropped when the node ended.
+    for (const name of names) await this.#environment.stores.remove(name);
+  }
+
+  /** A new group on this node. Every member makes it the same way, so their logs agree from the start. */
+  async create(group: GroupId, options: { name: string; base: number; membership: Membership }): Promise<Replica> {
+    const { base, membership } = options;
+    // The directory first: a group that the log knows always has one.
+    const table = await this.#openTable(group, { base, create: true });
+    await this.#turns.write([{ group, reset: { index: base, term: 0, membership } }]);
+    return this.#add(this.#log(group), table, options.name);
+  }
+
+  /** The group is gone for good, and so is its data. */
+  async drop(replica: Replica): Promise<void> {
+    this.#replicas.delete(replica.group);
+    await replica.close(errors.tableNotFound);
+    await this.#turns.write([{ group: replica.group, remove: true }]);
+    await this.#environment.stores.remove(storeName(replica.group));
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    for (const replica of this.#replicas.values()) {
+      await replica.whenApplied();
+      // A clean stop leaves nothing to replay.
+      if (replica.hasTable && !replica.isSuspended) await replica.table.checkpoint().catch(() => undefined);
+      await replica.close(errors.shuttingDown);
+    }
+  }
+
+  /** Gives a snapshot that has arrived to its group. False when it is not needed any more. */
+  async receive(replica: Replica, snapshot: ReceivedSnapshot): Promise<boolean> {
+    if (!replica.hasTable) return await this.#rebuild(replica, snapshot);
+    const { from, term, metadata } = snapshot;
+    const to = this.#options.nodeId;
+    replica.step({ type: 'installSnapshot', from, to, term, snapshot: metadata });
+    // The core decides in this turn: it asks for the installation, or it is past that index already.
+    this.#turns.run();
+    const installing = this.#installing.get(replica.group);
+    if (installing === undefined) return false;
+    await installing;
+    return true;
+  }
+
+  /** The core has taken a snapshot (D7): the state in place, then the log's reset, then the acknowledgement. */
+  install(replica: Replica, snapshot: SnapshotMetadata, write: GroupWrite, append: StorageAppend): void {
+    const run = async () => {
+      const table = await this.#replaceTable(replica);
+      if (table.appliedIndex !== snapshot.index) {
+        throw new Error(`snapshot of group ${replica.group} is at ${table.appliedIndex}, not ${snapshot.index}`);
+      }
+      await this.#turns.write([write]);
+      replica.snapshotInstalled(table, append, snapshot);
+    };
+    const installing = run().finally(() => this.#installing.delete(replica.group));
+    installing.catch((error: unknown) => this.#host.fail(error));
+    this.#installing.set(replica.group, installing);
+  }
+
+  /**
+   * A damaged state machine is replaced by a peer's (D4). The log is whole, and what it acknowledged stays:
+   * it is reset only where the snapshot proves that it is behind or holds a deposed leader's entries.
+   */
+  async #rebuild(replica: Replica, snapshot: ReceivedSnapshot): Promise<boolean> {
+    const { log } = replica;
+    const { metadata } = snapshot;
+    if (metadata.index < log.truncated.index) return false;
+    replica.isSuspended = true;
+    await this.#turns.settled();
+    const table = await this.#replaceTable(replica);
+    if (log.term(metadata.index) !== metadata.term) {
+      await this.#turns.write([{ group: replica.group, reset: metadata }]);
+    }
+    replica.proposals.coveredBySnapshot(metadata.term);
+    replica.restart(table);
+    return true;
+  }
+
+  async #replaceTable(replica: Replica): Promise<Table> {
+    await replica.whenApplied();
+    await replica.detachTable('a snapshot is being installed')?.close();
+    const { stores } = this.#environment;
+    await stores.rename(incomingStoreName(replica.group), storeName(replica.group));
+    const table = await this.#openTable(replica.group, { base: 0, create: false });
+    if (table === undefined) throw new Error(`the snapshot of group ${replica.group} cannot be opened`);
+    return table;
+  }
+
+  /** A write to the table failed, and it closed itself: it is opened again and replays the log (D4). */
+  tableFailed(replica: Replica, error: unknown): void {
+    const { log } = this.#environment;
+    if (error instanceof UnknownCommandError) {
+      // A8: waiting for an upgrade; the rest of the node goes on.
+      log('error', 'a table stopped', { group: replica.group, reason: error.message });
+      replica.stop(error.message);
+      return;
+    }
+    log('error', 'a table failed and is opened again', { group: replica.group, reason: describe(error) });
+    void this.#reopen(replica);
+  }
+
+  async #reopen(replica: Replica): Promise<void> {
+    replica.isSuspended = true;
+    await replica.detachTable('a write to its store failed')?.close();
+    await this.#turns.settled();
+    if (this.#isClosed || replica.isClosed) return;
+    try {
+      replica.restart(await this.#openTable(replica.group, { base: 0, create: false }));
+    } catch (error) {
+      const { log, clock } = this.#environment;
+      log('error', 'a table cannot be opened', { group: replica.group, reason: describe(error) });
+      clock.startTimer(REOPEN_DELAY_MS, () => void this.#reopen(replica));
+    }
+  }
+
+  /** There is room on the disk again: every core starts anew from what the log holds (D6). */
+  async restartAll(): Promise<void> {
+    for (const replica of this.#replicas.values()) {
+      if (this.#installing.has(replica.group)) continue;
+      await replica.whenApplied();
+      replica.restart(replica.hasTable ? replica.table : undefined);
+    }
+  }
+
+  async #open(log: GroupLog): Promise<void> {
+    const table = await this.#openTable(log.group, { base: log.truncated.index, create: false });
+    if (table === undefined && log.membership.voters.length === 1) {
+      throw new DataDirectoryError(
+        `tables/${storeName(log.group)} has lost writes and this cluster has no other copy: restore it with "coxswain restore" from a backup`,
+      );
+    }
+    if (table !== undefined) await this.#agree(log, table);
+    this.#add(this.#log(log.group), table, log.group === META_SHARD ? 'meta' : undefined);
+  }
+
+  /** D7: after a crash between the two steps of an installation, the table's place wins over an older log. */
+  async #agree(log: GroupLog, table: Table): Promise<void> {
+    const { appliedIndex: index, appliedTerm: term } = table;
+    if (index < log.truncated.index) {
+      throw new DataDirectoryError(
+        `tables/${storeName(log.group)} is at ${index}, but its log begins behind ${log.truncated.index}: bring the directory back, or wipe the data directory and replace this member`,
+      );
+    }
+    if (log.term(index) === term) return;
+    await this.#turns.write([{ group: log.group, reset: { index, term, membership: log.membership } }]);
+  }
+
+  /** Undefined when the store lost writes (D4). */
+  async #openTable(group: GroupId, { base, create }: { base: number; create: boolean }): Promise<Table | undefined> {
+    const { stores, log } = this.#environment;
+    try {
+      return await Table.open({
+        directory: stores,
+        name: storeName(group),
+        create,
+        baseIndex: base,
+        writeBufferSizeBytes: this.#options.storeWriteBufferBytes,
+      });
+    } catch (error) {
+      if (!(error instanceof TableGapError)) throw error;
+      log('error', 'a table has lost writes and is rebuilt from its peers', { group, reason: error.message });
+      return undefined;
+    }
+  }
+
+  #log(group: GroupId): GroupLog {
+    const log = this.#wal.group(group);
+    if (log === undefined) throw new Error(`the log does not know group ${group}`);
+    return log;
+  }
+
+  #add(log: GroupLog, table: Table | undefined, name: string | undefined): Replica {
+    const replica = new Replica(this.#host, { group: log.group, name, log, table });
+    this.#replicas.set(log.group, replica);
+    return replica;
+  }
+}
+
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause === undefined ? error.message : `${error.message}: ${describe(error.cause)}`;
+}
+

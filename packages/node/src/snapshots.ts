@@ -1,0 +1,139 @@
+import type { Membership, NodeId, SnapshotMetadata } from '@coxswain/raft';
+import { loadSnapshot, type StoreDirectory, writeSnapshot } from '@coxswain/table';
+import type { GroupId } from '@coxswain/wal';
+import { Packr } from 'msgpackr';
+import type { BulkSource, Log, PeerTransport, Random } from './environment.js';
+import type { FrameHeader } from './frame.js';
+import type { Replica } from './replica.js';
+
+/** Bulk frames are at most this large (architecture.md §3). */
+const CHUNK_BYTES_MAX = 512 * 1024;
+/** A node streams to this many peers and groups at a time; more would only share its disk and its link. */
+const SENDING_MAX = 2;
+
+const packr = new Packr({ useRecords: false });
+
+/** What opens a bulk stream: who sends which group's state (T4), in which transfer (D7). */
+interface TransferHeader {
+  readonly clusterId: string;
+  readonly from: NodeId;
+  readonly incarnation: string;
+  readonly group: GroupId;
+  readonly term: number;
+  readonly transferId: string;
+  readonly membership: Membership;
+}
+
+/** A snapshot that has arrived whole and was checked, in a store of its own beside the live one. */
+export interface ReceivedSnapshot {
+  readonly metadata: SnapshotMetadata;
+  readonly storeName: string;
+  readonly from: NodeId;
+  /** The sender's term. */
+  readonly term: number;
+}
+
+export const incomingStoreName = (group: GroupId) => `shard-${group}.incoming`;
+
+export interface SnapshotsOptions {
+  readonly transport: PeerTransport;
+  readonly stores: StoreDirectory;
+  readonly random: Random;
+  readonly log: Log;
+  readonly header: () => FrameHeader;
+  /** Why a sender is not believed, or undefined (T4). */
+  readonly checkMember: (sender: { clusterId: string; from: NodeId; incarnation: string }) => string | undefined;
+  readonly replica: (group: GroupId) => Replica | undefined;
+  readonly received: (replica: Replica, snapshot: ReceivedSnapshot) => Promise<boolean>;
+}
+
+/** Sends and receives the state of groups, one stream each (D7): a broken stream starts over from nothing. */
+export class Snapshots {
+  readonly #options: SnapshotsOptions;
+  readonly #sending = new Set<string>();
+  readonly #receiving = new Set<GroupId>();
+  sentCount = 0;
+  receivedCount = 0;
+
+  constructor(options: SnapshotsOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves to whether the peer has taken it. False at once when there is no room for one more. */
+  async send(replica: Replica, to: NodeId): Promise<boolean> {
+    const key = `${replica.group} ${to}`;
+    if (!replica.hasTable || this.#sending.has(key) || this.#sending.size >= SENDING_MAX) return false;
+    this.#sending.add(key);
+    const { transport, random, log, header } = this.#options;
+    const { clusterId, from, incarnation } = header();
+    const transfer: TransferHeader = {
+      clusterId,
+      from,
+      incarnation,
+      group: replica.group,
+      term: replica.raft.term,
+      transferId: random.bytes(8).toString('hex'),
+      membership: replica.membership,
+    };
+    const sink = transport.openBulk(to, Buffer.from(packr.pack(transfer)));
+    const view = replica.table.view();
+    try {
+      for await (const data of writeSnapshot(view, { preamble: replica.group })) {
+        for (let at = 0; at < data.length; at += CHUNK_BYTES_MAX) {
+          await sink.write(data.subarray(at, at + CHUNK_BYTES_MAX));
+        }
+      }
+      const { accepted, reason } = await sink.finish();
+      log(accepted ? 'info' : 'warn', accepted ? 'sent a snapshot' : 'a peer did not take a snapshot', {
+        group: replica.group,
+        peer: to,
+        transferId: transfer.transferId,
+        ...(accepted ? {} : { reason }),
+      });
+      if (accepted) this.sentCount++;
+      return accepted;
+    } catch (error) {
+      sink.abort();
+      log('warn', 'sending a snapshot broke off', { group: replica.group, peer: to, reason: String(error) });
+      return false;
+    } finally {
+      view.close();
+      this.#sending.delete(key);
+    }
+  }
+
+  /** Takes a stream, and answers it. */
+  async receive(source: BulkSource): Promise<{ accepted: boolean; reason: string }> {
+    const { checkMember, log, stores } = this.#options;
+    const refuse = (reason: string) => ({ accepted: false, reason });
+    const transfer = packr.unpack(source.header) as TransferHeader;
+    const check = checkMember(transfer);
+    if (check !== undefined) return refuse(check);
+    const { group, from, term, membership } = transfer;
+    const replica = this.#options.replica(group);
+    if (replica === undefined) return refuse('the group is not known here');
+    if (this.#receiving.has(group)) return refuse('another snapshot of the group is on its way');
+    this.#receiving.add(group);
+    const storeName = incomingStoreName(group);
+    try {
+      const loaded = await loadSnapshot(stores, storeName, source);
+      const metadata = { index: loaded.index, term: loaded.term, membership };
+      const isWanted = await this.#options.received(replica, { metadata, storeName, from, term });
+      if (!isWanted) await stores.remove(storeName);
+      else this.receivedCount++;
+      log('info', isWanted ? 'received a snapshot' : 'a received snapshot was not needed any more', {
+        group,
+        peer: from,
+        index: loaded.index,
+        transferId: transfer.transferId,
+      });
+      return { accepted: true, reason: '' };
+    } catch (error) {
+      await stores.remove(storeName);
+      log('warn', 'receiving a snapshot broke off', { group, peer: from, reason: String(error) });
+      return refuse('it did not arrive whole');
+    } finally {
+      this.#receiving.delete(group);
+    }
+  }
+}

@@ -1,0 +1,153 @@
+import { describe, expect, test } from '@jest/globals';
+import { EntryType, type Message } from '@coxswain/raft';
+import fc from 'fast-check';
+import { type FrameHeader, FrameReader, FrameWriter, NO_CLUSTER, type PeerMessage } from '../src/frame.js';
+
+const header: FrameHeader = {
+  clusterId: 'ab'.repeat(16),
+  from: 7,
+  incarnation: '0123456789abcdef',
+  boot: 'fedcba9876543210',
+  metaApplied: 42,
+};
+
+const from = header.from;
+const to = 3;
+const number = fc.oneof(fc.nat(), fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER }));
+const bytes = fc.uint8Array({ maxLength: 64 }).map((array) => Buffer.from(array));
+const context = fc.string({ unit: 'binary-ascii', maxLength: 40 });
+const addressed = { from: fc.constant(from), to: fc.constant(to), term: number };
+
+const raftMessage: fc.Arbitrary<Message> = fc.oneof(
+  fc
+    .record({
+      ...addressed,
+      type: fc.constant('append' as const),
+      prevIndex: fc.nat(),
+      prevTerm: number,
+      commit: number,
+      entries: fc.array(
+        fc.record({ term: number, type: fc.constantFrom(EntryType.Empty, EntryType.Normal), data: bytes }),
+        { maxLength: 5 },
+      ),
+    })
+    .map(({ entries, ...rest }) => ({
+      ...rest,
+      entries: entries.map((entry, i) => ({ index: rest.prevIndex + 1 + i, ...entry })),
+    })),
+  fc.record({
+    ...addressed,
+    type: fc.constant('appendResponse' as const),
+    index: number,
+    rejected: fc.boolean(),
+    hintIndex: number,
+    hintTerm: number,
+  }),
+  fc.record({ ...addressed, type: fc.constant('heartbeat' as const), commit: number, context }),
+  fc.record({ ...addressed, type: fc.constant('heartbeatResponse' as const), commit: number, context }),
+  fc.record({
+    ...addressed,
+    type: fc.constantFrom('vote' as const, 'preVote' as const),
+    lastIndex: number,
+    lastTerm: number,
+  }),
+  fc.record({
+    ...addressed,
+    type: fc.constantFrom('voteResponse' as const, 'preVoteResponse' as const),
+    granted: fc.boolean(),
+  }),
+  fc.record({ ...addressed, type: fc.constant('readIndex' as const), context }),
+  fc.record({ ...addressed, type: fc.constant('readIndexResponse' as const), context, index: number }),
+);
+
+const peerMessage: fc.Arbitrary<PeerMessage> = fc.oneof(
+  fc.record({ type: fc.constant('raft' as const), group: number, message: raftMessage }),
+  fc.record({
+    type: fc.constant('forward' as const),
+    group: number,
+    term: number,
+    settledBelow: number,
+    proposals: fc.array(fc.record({ sequence: number, kind: fc.nat(3), command: bytes }), { maxLength: 4 }),
+  }),
+  fc.record({
+    type: fc.constant('refused' as const),
+    group: number,
+    term: number,
+    isBusy: fc.boolean(),
+    sequences: fc.array(number, { maxLength: 4 }),
+  }),
+  fc.record({ type: fc.constant('quiesce' as const), group: number, term: number, commit: number }),
+  fc.record({ type: fc.constant('snapshotWanted' as const), group: number }),
+  fc.record({
+    type: fc.constant('hello' as const),
+    genesis: fc.option(fc.string(), { nil: undefined }),
+    members: fc.array(fc.nat(), { maxLength: 4 }),
+  }),
+);
+
+function write(writer: FrameWriter, message: PeerMessage): void {
+  switch (message.type) {
+    case 'raft':
+      return writer.raft(message.group, message.message);
+    case 'forward':
+      return writer.forward(message);
+    case 'refused':
+      return writer.refused(message);
+    case 'quiesce':
+      return writer.quiesce(message.group, message.term, message.commit);
+    case 'snapshotWanted':
+      return writer.snapshotWanted(message.group);
+    case 'hello':
+      return writer.hello({ genesis: message.genesis, members: message.members });
+  }
+}
+
+function readAll(frame: Buffer): PeerMessage[] {
+  const reader = new FrameReader(frame, to);
+  const messages: PeerMessage[] = [];
+  while (!reader.isAtEnd) messages.push(reader.next());
+  return messages;
+}
+
+describe('a peer frame', () => {
+  test('carries every kind of message, in order, and says who speaks (T4)', () => {
+    fc.assert(
+      fc.property(fc.array(peerMessage, { maxLength: 8 }), (messages) => {
+        const writer = new FrameWriter(to);
+        for (const message of messages) write(writer, message);
+        const frame = writer.take(header);
+        expect(new FrameReader(frame, to).header).toEqual(header);
+        expect(readAll(frame)).toEqual(messages);
+        expect(writer.isEmpty).toBe(true);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  test('without messages is a sign of life', () => {
+    const frame = new FrameWriter(to).take({ ...header, clusterId: NO_CLUSTER });
+    expect(readAll(frame)).toEqual([]);
+    expect(new FrameReader(frame, to).header.clusterId).toBe(NO_CLUSTER);
+  });
+
+  test('that is cut short is refused and never read beyond its end', () => {
+    fc.assert(
+      fc.property(peerMessage, fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true }), (message, part) => {
+        const writer = new FrameWriter(to);
+        write(writer, message);
+        const frame = writer.take(header);
+        const cut = frame.subarray(0, Math.floor(frame.length * part));
+        // At the end of the header there is a shorter but whole frame.
+        if (cut.length === 45) return;
+        expect(() => readAll(cut)).toThrow();
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  test('of another version is refused', () => {
+    const frame = new FrameWriter(to).take(header);
+    frame[0] = 9;
+    expect(() => new FrameReader(frame, to)).toThrow(/version 9/);
+  });
+});

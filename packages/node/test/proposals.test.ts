@@ -1,0 +1,163 @@
+import { describe, expect, test } from '@jest/globals';
+import { type ApplyResult, CommandKind } from '@coxswain/table';
+import { Budget } from '../src/budget.js';
+import { type ApiError, errors } from '../src/errors.js';
+import { ForwardedSequences } from '../src/forwarded.js';
+import { Proposals } from '../src/proposals.js';
+
+const MANY = { countMax: 100, bytesMax: 1000 };
+
+function harness(limits = MANY) {
+  const budget = new Budget(limits);
+  const proposals = new Proposals(budget);
+  const outcomes: string[] = [];
+  const add = (name: string, deadlineMs = 1000) =>
+    proposals.add({
+      kind: CommandKind.Command,
+      command: Buffer.from(name),
+      deadlineMs,
+      resolve: (result) => outcomes.push(`${name} at ${result.index}`),
+      reject: (error: ApiError) => outcomes.push(`${name}: ${error.message}`),
+    });
+  return { budget, proposals, outcomes, add };
+}
+
+const result = (index: number): ApplyResult => ({
+  index,
+  revision: index,
+  succeeded: true,
+  responses: [],
+  sealedBy: undefined,
+});
+
+const UNKNOWN = errors.outcomeUnknown().message;
+const names = (sent: readonly { command: Buffer }[]) => sent.map(({ command }) => command.toString());
+
+describe('a proposal', () => {
+  test('is answered when its own sequence is applied', () => {
+    const { proposals, outcomes, add, budget } = harness();
+    add('a');
+    add('b');
+    const [a, b] = proposals.send(1, 1000);
+    proposals.applied(b!.sequence, result(8));
+    proposals.applied(a!.sequence, result(7));
+    expect(outcomes).toEqual(['b at 8', 'a at 7']);
+    expect(budget.count).toBe(0);
+    expect(proposals.isEmpty).toBe(true);
+  });
+
+  test('that an earlier leader got, and that was not applied when a later term is, is proposed anew under a new sequence (P1)', () => {
+    const { proposals, outcomes, add } = harness();
+    add('a');
+    const [first] = proposals.send(1, 1000);
+    proposals.termApplied(2);
+    const [second] = proposals.send(2, 1000);
+    expect(second!.sequence).not.toBe(first!.sequence);
+    proposals.applied(second!.sequence, result(9));
+    expect(outcomes).toEqual(['a at 9']);
+  });
+
+  test('stays in doubt while only its own term is applied (P1)', () => {
+    const { proposals, add } = harness();
+    add('a');
+    proposals.send(2, 1000);
+    proposals.termApplied(2);
+    expect(proposals.hasUnsent).toBe(false);
+  });
+
+  test('whose deadline passes ends as unknown when a leader got it, and as not done when none did (P1)', () => {
+    const { proposals, outcomes, add } = harness();
+    add('sent', 10);
+    proposals.send(1, 1000);
+    add('unsent', 10);
+    add('later', 20);
+    proposals.expire(9, errors.notReady);
+    expect(outcomes).toEqual([]);
+    proposals.expire(10, errors.notReady);
+    expect(outcomes).toEqual([`sent: ${UNKNOWN}`, `unsent: ${errors.notReady().message}`]);
+  });
+
+  test('that a snapshot may cover ends as unknown (P1)', () => {
+    const { proposals, outcomes, add } = harness();
+    add('a');
+    proposals.send(3, 1000);
+    add('b');
+    proposals.send(5, 1000);
+    proposals.coveredBySnapshot(4);
+    expect(outcomes).toEqual([`a: ${UNKNOWN}`]);
+  });
+
+  test('that the only leader asked refused is proposed anew', () => {
+    const { proposals, outcomes, add } = harness();
+    add('a');
+    const [sent] = proposals.send(1, 1000);
+    proposals.refused(1, [sent!.sequence], false);
+    expect(proposals.hasUnsent).toBe(true);
+    expect(outcomes).toEqual([]);
+  });
+
+  test('that was given twice is not believed refused: the first may have been appended (P1)', () => {
+    const { proposals, add } = harness();
+    add('a');
+    const [sent] = proposals.send(1, 1000);
+    expect(names(proposals.resend(1))).toEqual(['a']);
+    proposals.refused(1, [sent!.sequence], false);
+    expect(proposals.hasUnsent).toBe(false);
+    expect(proposals.awaits(sent!.sequence)).toBe(true);
+  });
+
+  test('is given again only to the leader of the term that it was meant for', () => {
+    const { proposals, add } = harness();
+    add('a');
+    proposals.send(1, 1000);
+    expect(proposals.resend(2)).toEqual([]);
+  });
+
+  test('that does not fit is refused at once and counts for nothing (P4)', () => {
+    const { add, proposals, budget } = harness({ countMax: 2, bytesMax: 4 });
+    add('aaa');
+    expect(() => add('bb')).toThrow(errors.tooBusy().message);
+    add('b');
+    expect(() => add('')).toThrow(errors.tooBusy().message);
+    proposals.failAll(errors.shuttingDown);
+    expect(budget.count).toBe(0);
+  });
+
+  test('goes out in batches of bounded size', () => {
+    const { proposals, add } = harness();
+    for (const name of ['aa', 'bb', 'cc']) add(name);
+    expect(names(proposals.send(1, 4))).toEqual(['aa', 'bb']);
+    expect(names(proposals.send(1, 1))).toEqual(['cc']);
+    expect(proposals.hasUnsent).toBe(false);
+  });
+
+  test('of a stopping node is unknown when it was sent, and aborted when not (P1)', () => {
+    const { proposals, outcomes, add } = harness();
+    add('sent');
+    proposals.send(1, 1000);
+    add('unsent');
+    proposals.failAll(errors.shuttingDown);
+    expect(outcomes).toEqual([`sent: ${UNKNOWN}`, `unsent: ${errors.shuttingDown().message}`]);
+  });
+});
+
+describe('what a leader appended for others (P1)', () => {
+  test('is remembered within the term and forgotten when settled', () => {
+    const forwarded = new ForwardedSequences();
+    const appended = forwarded.begin(1, '2/a', 1);
+    appended.add(1).add(2).add(3);
+    expect([...forwarded.begin(1, '2/a', 3)]).toEqual([3]);
+  });
+
+  test('is told apart by boot, since sequences begin anew with each', () => {
+    const forwarded = new ForwardedSequences();
+    forwarded.begin(1, '2/a', 1).add(1);
+    expect(forwarded.begin(1, '2/b', 1).has(1)).toBe(false);
+  });
+
+  test('is void in a new term: what an old one appended is not accepted any more', () => {
+    const forwarded = new ForwardedSequences();
+    forwarded.begin(1, '2/a', 1).add(1);
+    expect(forwarded.begin(2, '2/a', 1).has(1)).toBe(false);
+  });
+});
