@@ -1,7 +1,7 @@
 import type { MethodDefinition } from '@grpc/grpc-js';
 import { describe, expect, test } from '@jest/globals';
 import protobuf from 'protobufjs';
-import descriptor from 'protobufjs/ext/descriptor/index.js';
+import descriptor from 'protobufjs/ext/descriptor.js';
 import { descriptorSet, maintenance, mvcc, regatta, replication, wolfRaft } from '../src/index.js';
 import { codecs, loadSchema } from './schema.js';
 
