@@ -112,11 +112,7 @@ export interface NodeApi {
    * A read that is not linearizable, of a table that this node knows and serves, is answered at once and
    * without a promise, since a point read costs no more than a promise does; errors may then be thrown.
    */
-  read(
-    table: string,
-    options: { linearizable: boolean },
-    call: Call,
-  ): ReadableTable | Promise<ReadableTable>;
+  read(table: string, options: { linearizable: boolean }, call: Call): ReadableTable | Promise<ReadableTable>;
   /** Resolves when a quorum hosts the table's group and it has a leader. Errors: nameInvalid, tableExists, tooManyTables, and those of propose. */
   createTable(name: string, config: Record<string, unknown> | undefined, call: Call): Promise<TableInfo>;
   deleteTable(name: string, call: Call): Promise<void>;

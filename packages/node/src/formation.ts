@@ -57,11 +57,15 @@ export class Formation {
     }
     const theirs = [...hello.members].sort((a, b) => a - b).join();
     if (theirs !== this.#memberIds.join()) {
-      this.#log('error', 'another node was started with other initial members: give all nodes the same list', {
-        peer: header.from,
-        theirs,
-        ours: this.#memberIds.join(),
-      });
+      this.#log(
+        'error',
+        'another node was started with other initial members: give all nodes the same list',
+        {
+          peer: header.from,
+          theirs,
+          ours: this.#memberIds.join(),
+        },
+      );
       return;
     }
     this.#empty.set(header.from, header.incarnation);

@@ -1,5 +1,5 @@
-import { EntryType, type Entry, type Message, type NodeId } from '@coxswain/raft';
-import { type CommandKind } from '@coxswain/table';
+import { type Entry, EntryType, type Message, type NodeId } from '@coxswain/raft';
+import type { CommandKind } from '@coxswain/table';
 import type { GroupId } from '@coxswain/wal';
 import { Packr } from 'msgpackr';
 
@@ -288,7 +288,9 @@ export class FrameReader {
   /** Throws for bytes that are not a frame of this version. */
   constructor(frame: Buffer, to: NodeId) {
     if (frame.length < HEADER_BYTES || frame[0] !== FRAME_VERSION) {
-      throw new Error(`peer frame of ${frame.length} bytes has version ${frame[0]}, expected ${FRAME_VERSION}`);
+      throw new Error(
+        `peer frame of ${frame.length} bytes has version ${frame[0]}, expected ${FRAME_VERSION}`,
+      );
     }
     this.#frame = frame;
     this.#to = to;

@@ -1,12 +1,16 @@
-export * from './api.js';
-export * from './environment.js';
-export * from './errors.js';
-export * from './options.js';
-export { type GrpcPeerTransportOptions, GrpcPeerTransport, type PeerTls } from './adapters/grpc-peer-transport.js';
+export {
+  GrpcPeerTransport,
+  type GrpcPeerTransportOptions,
+  type PeerTls,
+} from './adapters/grpc-peer-transport.js';
 export { NodeSmallFiles } from './adapters/node-small-files.js';
 export { systemClock } from './adapters/system-clock.js';
 export { systemRandom } from './adapters/system-random.js';
+export * from './api.js';
+export * from './environment.js';
+export * from './errors.js';
 export { DATA_FORMAT, DataDirectoryError } from './identity.js';
 export { Node } from './node.js';
+export * from './options.js';
 export { META_SHARD } from './registry.js';
 export type { Replica } from './replica.js';

@@ -1,7 +1,7 @@
 import { mvcc } from '@coxswain/protocol';
 import { type Membership, NO_NODE, type NodeId } from '@coxswain/raft';
 import { CommandKind } from '@coxswain/table';
-import { type GroupId, Wal } from '@coxswain/wal';
+import { type GroupId, Wal, WalFullError } from '@coxswain/wal';
 import type {
   Call,
   MemberInfo,
@@ -9,8 +9,8 @@ import type {
   NodeMetrics,
   NodeStatus,
   Proposed,
-  Readiness,
   ReadableTable,
+  Readiness,
   TableInfo,
 } from './api.js';
 import { Budget } from './budget.js';
@@ -18,6 +18,7 @@ import type { Environment, PeerHandler, Timer } from './environment.js';
 import { ApiError, errors } from './errors.js';
 import { Formation } from './formation.js';
 import type { FrameHeader, PeerMessage } from './frame.js';
+import { Histogram } from './histogram.js';
 import { DataDirectoryError, Identity } from './identity.js';
 import type { NodeOptions } from './options.js';
 import { Peers } from './peers.js';
@@ -34,6 +35,9 @@ const DISK_RETRY_MS = 1000;
 /** Entries are removed from the log in portions of this part of `snapshotEntries`. */
 const COMPACTION_PORTION = 0.25;
 const HISTORY_CHECK_MS_MAX = 5000;
+const SYNC_SECONDS_BOUNDS = [
+  0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5,
+];
 /** What the node proposes for itself is tried for this long, and again later. */
 const OWN_PROPOSAL_MS = 5000;
 
@@ -46,6 +50,7 @@ export class Node implements NodeApi {
   readonly #environment: Environment;
   readonly #identity: Identity;
   readonly #wal: Wal;
+  readonly #syncSeconds: Histogram;
   readonly #bootHex: string;
   readonly #peers: Peers;
   readonly #turns: Turns;
@@ -77,8 +82,15 @@ export class Node implements NodeApi {
     leaderChanges: 0,
   };
 
-  private constructor(options: NodeOptions, environment: Environment, identity: Identity, wal: Wal) {
+  private constructor(
+    options: NodeOptions,
+    environment: Environment,
+    identity: Identity,
+    wal: Wal,
+    syncSeconds: Histogram,
+  ) {
     this.#options = options;
+    this.#syncSeconds = syncSeconds;
     this.#environment = environment;
     this.#identity = identity;
     this.#wal = wal;
@@ -140,10 +152,13 @@ export class Node implements NodeApi {
         );
       }
     }
+    const syncSeconds = new Histogram(SYNC_SECONDS_BOUNDS);
     const wal = await Wal.open({
       disk: environment.walDisk,
       segmentSizeBytes: options.walSegmentSizeBytes,
       entryCacheBytesMax: options.walEntryCacheBytesMax,
+      now: () => environment.clock.monotonicMs(),
+      onSync: (durationMs) => syncSeconds.observe(durationMs / 1000),
       onFatal: environment.fatal,
     });
     if (identity.phase === 'member' && wal.group(META_SHARD) === undefined) {
@@ -156,7 +171,7 @@ export class Node implements NodeApi {
         'the data directory has a write-ahead log but no cluster id: bring node.json back, or wipe the data directory and replace this member',
       );
     }
-    return new Node(options, environment, identity, wal);
+    return new Node(options, environment, identity, wal, syncSeconds);
   }
 
   /** Listens, and joins its cluster or waits for one to form. Resolves when peers can reach it. */
@@ -231,7 +246,8 @@ export class Node implements NodeApi {
     for (;;) {
       await meta.confirmRead(call.deadlineMs);
       if (this.#registry.table(name) !== undefined) throw errors.tableExists();
-      if (this.#registry.tableCount >= this.#options.tablesMax) throw errors.tooManyTables(this.#options.tablesMax);
+      if (this.#registry.tableCount >= this.#options.tablesMax)
+        throw errors.tooManyTables(this.#options.tablesMax);
       const command = this.#registry.createTable(name, config);
       // Another creation may have taken the name or the shard id meanwhile: then this one had no effect.
       if (await this.#proposeMeta(command, call.deadlineMs)) break;
@@ -302,8 +318,8 @@ export class Node implements NodeApi {
       reads: { linearizable, serializable, readIndexRounds },
       leaderChanges,
       walSyncs: wal.syncs,
-      walSyncSeconds: wal.syncSeconds,
-      walBytes: wal.sizeBytes,
+      walSyncSeconds: this.#syncSeconds,
+      walBytes: wal.segmentBytes,
       snapshotsSent: this.#snapshots.sentCount,
       snapshotsReceived: this.#snapshots.receivedCount,
       peerBytesSent: this.#peers.bytesSent,
@@ -374,7 +390,11 @@ export class Node implements NodeApi {
   async #enterCluster(): Promise<void> {
     let meta = this.#replicas.get(META_SHARD);
     if (meta === undefined) {
-      meta = await this.#replicas.create(META_SHARD, { name: 'meta', base: 0, membership: this.#membership() });
+      meta = await this.#replicas.create(META_SHARD, {
+        name: 'meta',
+        base: 0,
+        membership: this.#membership(),
+      });
       await this.#identity.complete();
       this.#environment.log('info', 'the cluster has formed', { clusterId: this.#identity.clusterId });
       // Somebody must be first, and the founder knows that it is.
@@ -450,19 +470,22 @@ export class Node implements NodeApi {
 
   /** The leader of the meta group writes the genesis, and the tables that were asked for at the start. */
   async #leadMeta(): Promise<void> {
-    await this.#persist(async (deadlineMs) => {
-      const meta = this.#meta();
-      await meta.confirmRead(deadlineMs);
-      const { genesis } = this.#identity;
-      const names = this.#options.initialTables;
-      if (!this.#registry.hasGenesis && genesis !== undefined) {
-        await this.#proposeMeta(this.#registry.writeGenesis(genesis, names), deadlineMs);
-      }
-      for (const name of names) {
-        if (this.#registry.table(name) !== undefined) continue;
-        await this.#proposeMeta(this.#registry.createTable(name, undefined), deadlineMs);
-      }
-    }, () => this.#meta().isLeader);
+    await this.#persist(
+      async (deadlineMs) => {
+        const meta = this.#meta();
+        await meta.confirmRead(deadlineMs);
+        const { genesis } = this.#identity;
+        const names = this.#options.initialTables;
+        if (!this.#registry.hasGenesis && genesis !== undefined) {
+          await this.#proposeMeta(this.#registry.writeGenesis(genesis, names), deadlineMs);
+        }
+        for (const name of names) {
+          if (this.#registry.table(name) !== undefined) continue;
+          await this.#proposeMeta(this.#registry.createTable(name, undefined), deadlineMs);
+        }
+      },
+      () => this.#meta().isLeader,
+    );
   }
 
   /** Tries what the node wants for itself until it works, is not wanted any more, or the node stops. */
@@ -688,15 +711,22 @@ export class Node implements NodeApi {
   #retryDisk(): void {
     this.#environment.clock.startTimer(DISK_RETRY_MS, () => {
       if (this.#isStopping) return;
-      this.#run(
-        this.#wal.reopen().then(async (isOpen) => {
-          if (!isOpen) return this.#retryDisk();
-          this.#isDiskFull = false;
-          await this.#replicas.restartAll();
-          this.#environment.log('info', 'there is room on the disk again: writes are accepted');
-        }),
-      );
+      this.#run(this.#leaveDiskFull());
     });
+  }
+
+  async #leaveDiskFull(): Promise<void> {
+    try {
+      await this.#wal.reopen();
+    } catch (error) {
+      if (!(error instanceof WalFullError)) throw error;
+      this.#retryDisk();
+      return;
+    }
+    await this.#turns.settled();
+    this.#isDiskFull = false;
+    await this.#replicas.restartAll();
+    this.#environment.log('info', 'there is room on the disk again: writes are accepted');
   }
 
   /** For work that nobody waits for: an error that it does not handle is a broken invariant. */

@@ -121,7 +121,8 @@ export class Peers {
       this.#refuse(`${header.from}`, { peer: header.from, reason: 'not a member' });
       return undefined;
     }
-    if (header.clusterId === NO_CLUSTER || identity.clusterId === undefined) return { reader, isMember: false };
+    if (header.clusterId === NO_CLUSTER || identity.clusterId === undefined)
+      return { reader, isMember: false };
     const check = this.checkMember(header);
     if (check !== undefined) {
       this.#refuse(`${header.from} ${check}`, { peer: header.from, reason: check });

@@ -81,7 +81,10 @@ export class Registry {
               modRevision: record.modRevision,
             });
           } else if (key.startsWith(NAMES_PREFIX)) {
-            retired.set(key.slice(NAMES_PREFIX.length), (packr.unpack(record.value) as RetiredName).lastIndex);
+            retired.set(
+              key.slice(NAMES_PREFIX.length),
+              (packr.unpack(record.value) as RetiredName).lastIndex,
+            );
           } else if (key.startsWith(MEMBERS_PREFIX)) {
             const member = packr.unpack(record.value) as MemberInfo;
             members.set(member.id, member);
@@ -111,7 +114,9 @@ export class Registry {
 
   /** Sorted by name in byte order, as the wire wants it. */
   tables(): RegisteredTable[] {
-    return [...this.#tables.values()].sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)));
+    return [...this.#tables.values()].sort((a, b) =>
+      Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)),
+    );
   }
 
   get tableCount(): number {

@@ -29,7 +29,12 @@ export interface ReplicaHost {
   applied(replica: Replica, entries: number): void;
   tableFailed(replica: Replica, error: unknown): void;
   sendSnapshot(replica: Replica, to: NodeId): void;
-  installSnapshot(replica: Replica, snapshot: SnapshotMetadata, write: GroupWrite, append: StorageAppend): void;
+  installSnapshot(
+    replica: Replica,
+    snapshot: SnapshotMetadata,
+    write: GroupWrite,
+    append: StorageAppend,
+  ): void;
   /** A broken invariant or a disk that lies: the node stops, loudly. */
   fail(error: unknown): void;
 }

@@ -73,6 +73,7 @@ export class Replica implements ReadableTable {
     this.group = options.group;
     this.name = options.name;
     this.#log = options.log;
+    this.#log.snapshotSource = () => this.#sendableSnapshot();
     this.#table = options.table;
     this.proposals = new Proposals(host.proposalBudget);
     this.reads = new LinearizableReads({ node: host.nodeId, boot: host.bootHex });
@@ -92,13 +93,7 @@ export class Replica implements ReadableTable {
       id: this.#host.nodeId,
       electionTicks: options.electionTicks,
       heartbeatTicks: options.heartbeatTicks,
-      log: {
-        firstIndex: () => this.#log.firstIndex(),
-        lastIndex: () => this.#log.lastIndex(),
-        term: (index) => this.#log.term(index),
-        entries: (from, to, maxBytes) => this.#log.entries(from, to, maxBytes),
-        snapshot: () => this.#sendableSnapshot(),
-      },
+      log: this.#log,
       hardState: this.#log.hardState,
       membership: this.#log.membership,
       applied: this.#table?.appliedIndex ?? this.#log.truncated.index,
@@ -254,9 +249,13 @@ export class Replica implements ReadableTable {
     };
     const all = () => message.proposals.map(({ sequence }) => sequence);
     if (this.#isClosed || this.isSuspended || !this.isLeader || this.#raft.term !== message.term) {
-      return reply(false, all());
+      reply(false, all());
+      return;
     }
-    if (this.#host.isDiskFull) return reply(true, all());
+    if (this.#host.isDiskFull) {
+      reply(true, all());
+      return;
+    }
     const origin = `${from.node}/${from.boot}`;
     const appended = this.#forwarded.begin(message.term, origin, message.settledBelow);
     const fresh = message.proposals.filter(({ sequence }) => !appended.has(sequence));
@@ -266,7 +265,10 @@ export class Replica implements ReadableTable {
     );
     const sequences = fresh.map(({ sequence }) => sequence);
     const outcome = this.#raft.propose(entries);
-    if (outcome !== 'appended') return reply(outcome === 'tooManyUncommitted', sequences);
+    if (outcome !== 'appended') {
+      reply(outcome === 'tooManyUncommitted', sequences);
+      return;
+    }
     for (const sequence of sequences) appended.add(sequence);
     this.wake();
   }

@@ -72,7 +72,10 @@ export class Replicas {
   }
 
   /** A new group on this node. Every member makes it the same way, so their logs agree from the start. */
-  async create(group: GroupId, options: { name: string; base: number; membership: Membership }): Promise<Replica> {
+  async create(
+    group: GroupId,
+    options: { name: string; base: number; membership: Membership },
+  ): Promise<Replica> {
     const { base, membership } = options;
     // The directory first: a group that the log knows always has one.
     const table = await this.#openTable(group, { base, create: true });
@@ -117,7 +120,9 @@ export class Replicas {
     const run = async () => {
       const table = await this.#replaceTable(replica);
       if (table.appliedIndex !== snapshot.index) {
-        throw new Error(`snapshot of group ${replica.group} is at ${table.appliedIndex}, not ${snapshot.index}`);
+        throw new Error(
+          `snapshot of group ${replica.group} is at ${table.appliedIndex}, not ${snapshot.index}`,
+        );
       }
       await this.#turns.write([write]);
       replica.snapshotInstalled(table, append, snapshot);
@@ -216,14 +221,17 @@ export class Replicas {
   }
 
   /** Undefined when the store lost writes (D4). */
-  async #openTable(group: GroupId, { base, create }: { base: number; create: boolean }): Promise<Table | undefined> {
+  async #openTable(
+    group: GroupId,
+    { base, create }: { base: number; create: boolean },
+  ): Promise<Table | undefined> {
     const { stores, log } = this.#environment;
     try {
       return await Table.open({
         directory: stores,
         name: storeName(group),
         create,
-        baseIndex: base,
+        initialIndex: base,
         writeBufferSizeBytes: this.#options.storeWriteBufferBytes,
       });
     } catch (error) {
@@ -250,4 +258,3 @@ function describe(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   return error.cause === undefined ? error.message : `${error.message}: ${describe(error.cause)}`;
 }
-

@@ -42,7 +42,11 @@ export interface SnapshotsOptions {
   readonly log: Log;
   readonly header: () => FrameHeader;
   /** Why a sender is not believed, or undefined (T4). */
-  readonly checkMember: (sender: { clusterId: string; from: NodeId; incarnation: string }) => string | undefined;
+  readonly checkMember: (sender: {
+    clusterId: string;
+    from: NodeId;
+    incarnation: string;
+  }) => string | undefined;
   readonly replica: (group: GroupId) => Replica | undefined;
   readonly received: (replica: Replica, snapshot: ReceivedSnapshot) => Promise<boolean>;
 }

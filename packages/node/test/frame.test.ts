@@ -1,5 +1,5 @@
-import { describe, expect, test } from '@jest/globals';
 import { EntryType, type Message } from '@coxswain/raft';
+import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { type FrameHeader, FrameReader, FrameWriter, NO_CLUSTER, type PeerMessage } from '../src/frame.js';
 
@@ -88,17 +88,23 @@ const peerMessage: fc.Arbitrary<PeerMessage> = fc.oneof(
 function write(writer: FrameWriter, message: PeerMessage): void {
   switch (message.type) {
     case 'raft':
-      return writer.raft(message.group, message.message);
+      writer.raft(message.group, message.message);
+      return;
     case 'forward':
-      return writer.forward(message);
+      writer.forward(message);
+      return;
     case 'refused':
-      return writer.refused(message);
+      writer.refused(message);
+      return;
     case 'quiesce':
-      return writer.quiesce(message.group, message.term, message.commit);
+      writer.quiesce(message.group, message.term, message.commit);
+      return;
     case 'snapshotWanted':
-      return writer.snapshotWanted(message.group);
+      writer.snapshotWanted(message.group);
+      return;
     case 'hello':
-      return writer.hello({ genesis: message.genesis, members: message.members });
+      writer.hello({ genesis: message.genesis, members: message.members });
+      return;
   }
 }
 
@@ -132,15 +138,19 @@ describe('a peer frame', () => {
 
   test('that is cut short is refused and never read beyond its end', () => {
     fc.assert(
-      fc.property(peerMessage, fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true }), (message, part) => {
-        const writer = new FrameWriter(to);
-        write(writer, message);
-        const frame = writer.take(header);
-        const cut = frame.subarray(0, Math.floor(frame.length * part));
-        // At the end of the header there is a shorter but whole frame.
-        if (cut.length === 45) return;
-        expect(() => readAll(cut)).toThrow();
-      }),
+      fc.property(
+        peerMessage,
+        fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true }),
+        (message, part) => {
+          const writer = new FrameWriter(to);
+          write(writer, message);
+          const frame = writer.take(header);
+          const cut = frame.subarray(0, Math.floor(frame.length * part));
+          // At the end of the header there is a shorter but whole frame.
+          if (cut.length === 45) return;
+          expect(() => readAll(cut)).toThrow();
+        },
+      ),
       { numRuns: 300 },
     );
   });

@@ -1,5 +1,5 @@
-import { describe, expect, test } from '@jest/globals';
 import { type ApplyResult, CommandKind } from '@coxswain/table';
+import { describe, expect, test } from '@jest/globals';
 import { Budget } from '../src/budget.js';
 import { type ApiError, errors } from '../src/errors.js';
 import { ForwardedSequences } from '../src/forwarded.js';

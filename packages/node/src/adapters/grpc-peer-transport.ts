@@ -1,17 +1,17 @@
+import type { NodeId } from '@coxswain/raft';
 import {
   type ChannelCredentials,
-  type ClientDuplexStream,
   Client,
+  type ClientDuplexStream,
   credentials,
   Metadata,
   type MethodDefinition,
   Server,
+  ServerCredentials,
   type ServerDuplexStream,
   type ServerReadableStream,
-  ServerCredentials,
   type sendUnaryData,
 } from '@grpc/grpc-js';
-import type { NodeId } from '@coxswain/raft';
 import type { BulkSink, PeerHandler, PeerTransport } from '../environment.js';
 
 /** An entry may be as large as a client's message, and a frame as an entry and its neighbours (P4). */
@@ -187,13 +187,17 @@ export class GrpcPeerTransport implements PeerTransport {
         ? ServerCredentials.createInsecure()
         : ServerCredentials.createSsl(tls.ca, [{ private_key: tls.key, cert_chain: tls.cert }], true);
     await new Promise<void>((resolve, reject) => {
-      this.#server.bindAsync(listenAddress, serverCredentials, (error) => (error ? reject(error) : resolve()));
+      this.#server.bindAsync(listenAddress, serverCredentials, (error) =>
+        error ? reject(error) : resolve(),
+      );
     });
   }
 
   #channelCredentials(): ChannelCredentials {
     const { tls } = this.#options;
-    return tls === undefined ? credentials.createInsecure() : credentials.createSsl(tls.ca, tls.key, tls.cert);
+    return tls === undefined
+      ? credentials.createInsecure()
+      : credentials.createSsl(tls.ca, tls.key, tls.cert);
   }
 
   #serveFrames(call: ServerDuplexStream<Buffer, Buffer>, handler: PeerHandler): void {
