@@ -17,25 +17,37 @@ export interface GroupWrite {
   readonly remove?: true;
 }
 
-/** A group as found on disk at start, and its log from then on. */
+/**
+ * A group as found on disk at start, and its log from then on. Reads are synchronous and answer with all that was
+ * submitted, durable or not; what they give stays valid whatever happens to the log. `entries` throws
+ * `WalCorruptError` when what it reads from a segment is not what was written there.
+ */
 export interface GroupLog extends LogReader {
   readonly group: GroupId;
   readonly hardState: HardState;
   /** The truncation point; membership as of that point. */
   readonly truncated: SnapshotMetadata;
   readonly membership: Membership;
+  /** What the group's entries take on disk. */
+  readonly sizeBytes: number;
+  /** Answers `snapshot()`. Set by the host, which owns the state machine; until then there is no snapshot. */
+  snapshotSource: () => SnapshotMetadata | undefined;
 }
 
 /**
  * Where segments live: a directory of files. Production uses node:fs; tests and the simulator one that loses,
- * tears and refuses writes. Offsets and sizes are bytes. A rejected promise is an error of the disk.
+ * tears and refuses writes. Offsets and sizes are bytes. A rejected promise is an error of the disk; one whose
+ * `code` is ENOSPC or EDQUOT means that there is no room (D6).
  */
 export interface WalDisk {
   list(): Promise<string[]>;
-  /** Makes a file of `sizeBytes` whose space is allocated, durable together with its name before it resolves. ENOSPC rejects. */
+  /**
+   * Makes a file of `sizeBytes` whose space is allocated, durable together with its name before it resolves.
+   * Its content is zeros. ENOSPC rejects, and leaves no file. A file of that name must not exist.
+   */
   create(name: string, sizeBytes: number): Promise<WalFile>;
   open(name: string): Promise<WalFile>;
-  /** Durable when it resolves. */
+  /** Durable when it resolves. A file that is already named `to` is replaced. */
   rename(from: string, to: string): Promise<void>;
   /** Durable when it resolves. */
   remove(name: string): Promise<void>;
@@ -44,11 +56,11 @@ export interface WalDisk {
 export interface WalFile {
   readonly name: string;
   readonly sizeBytes: number;
-  /** Reaches the operating system, not yet the disk. */
+  /** Reaches the operating system, not yet the disk. The buffers are used again once it settles. Never past the end. */
   write(buffers: readonly Buffer[], offset: number): Promise<void>;
   /** fdatasync: everything written before is durable when it resolves. Never retried after an error (D6). */
   sync(): Promise<void>;
-  /** May give fewer bytes at the end of the file. */
+  /** A copy of the content; fewer bytes at the end of the file. */
   readSync(offset: number, lengthBytes: number): Buffer;
   close(): Promise<void>;
 }

@@ -1,0 +1,164 @@
+import { invariant } from './errors.js';
+import { entrySizeBytes } from './record.js';
+import type { SegmentTable } from './segment.js';
+
+const BLOCK_ENTRIES = 512;
+const BLOCK_ENTRIES_MIN = 8;
+const BLOCK_SHIFT = 9;
+const BLOCK_MASK = BLOCK_ENTRIES - 1;
+const STRIDE = 3;
+
+/** Segment, offset and data length of each entry, and its term: 20 bytes an entry. */
+interface Block {
+  places: Uint32Array;
+  terms: Float64Array;
+}
+
+/**
+ * Where each entry of one group's log is. An entry without a place is not durable yet, or, during recovery, was
+ * in a segment that is gone: then a copy of it must follow.
+ */
+export class EntryIndex {
+  readonly #segments: SegmentTable;
+  #blocks: Block[] = [];
+  /** Entries of the first block that were dropped. */
+  #skipped = 0;
+  #first: number;
+  #count = 0;
+  #sizeBytes = 0;
+
+  constructor(segments: SegmentTable, firstIndex: number) {
+    this.#segments = segments;
+    this.#first = firstIndex;
+  }
+
+  get firstIndex(): number {
+    return this.#first;
+  }
+
+  get lastIndex(): number {
+    return this.#first + this.#count - 1;
+  }
+
+  /** What the entries take, or will take, in the segments. */
+  get sizeBytes(): number {
+    return this.#sizeBytes;
+  }
+
+  /** Adds an entry without a place. */
+  push(term: number, dataBytes: number): void {
+    const position = this.#skipped + this.#count;
+    const slot = position & BLOCK_MASK;
+    let block = this.#blocks[position >> BLOCK_SHIFT];
+    if (block === undefined) {
+      // Idle groups are many and hold a few entries each; large blocks are only for those that have one already.
+      block = makeBlock(this.#blocks.length === 0 ? BLOCK_ENTRIES_MIN : BLOCK_ENTRIES);
+      this.#blocks.push(block);
+    } else if (slot >= block.terms.length) {
+      grow(block);
+    }
+    block.places[slot * STRIDE] = 0;
+    block.places[slot * STRIDE + 1] = 0;
+    block.places[slot * STRIDE + 2] = dataBytes;
+    block.terms[slot] = term;
+    this.#count++;
+    this.#sizeBytes += entrySizeBytes(dataBytes);
+  }
+
+  /** Sets an entry's term, length and place, wherever it was before. */
+  place(index: number, term: number, dataBytes: number, segment: number, offset: number): void {
+    const position = this.#position(index);
+    const block = this.#blocks[position >> BLOCK_SHIFT]!;
+    const slot = position & BLOCK_MASK;
+    this.#forget(block, slot);
+    block.places[slot * STRIDE] = segment;
+    block.places[slot * STRIDE + 1] = offset;
+    block.places[slot * STRIDE + 2] = dataBytes;
+    block.terms[slot] = term;
+    const bytes = entrySizeBytes(dataBytes);
+    this.#sizeBytes += bytes;
+    this.#segments.get(segment)!.liveBytes += bytes;
+  }
+
+  termAt(index: number): number {
+    const position = this.#position(index);
+    return this.#blocks[position >> BLOCK_SHIFT]!.terms[position & BLOCK_MASK]!;
+  }
+
+  /** The segment that holds the entry, or 0 when none does. */
+  segmentAt(index: number): number {
+    return this.#place(index, 0);
+  }
+
+  offsetAt(index: number): number {
+    return this.#place(index, 1);
+  }
+
+  dataBytesAt(index: number): number {
+    return this.#place(index, 2);
+  }
+
+  /** Drops the entries from `index` on. */
+  dropSuffix(index: number): void {
+    while (this.#count > 0 && this.lastIndex >= index) {
+      const position = this.#skipped + this.#count - 1;
+      this.#forget(this.#blocks[position >> BLOCK_SHIFT]!, position & BLOCK_MASK);
+      this.#count--;
+    }
+    this.#blocks.length = Math.ceil((this.#skipped + this.#count) / BLOCK_ENTRIES);
+  }
+
+  /** Drops the entries up to and including `index`. */
+  dropPrefix(index: number): void {
+    while (this.#count > 0 && this.#first <= index) {
+      this.#forget(this.#blocks[this.#skipped >> BLOCK_SHIFT]!, this.#skipped & BLOCK_MASK);
+      this.#skipped++;
+      this.#first++;
+      this.#count--;
+    }
+    if (this.#count === 0) {
+      this.#blocks = [];
+      this.#skipped = 0;
+      return;
+    }
+    this.#blocks.splice(0, this.#skipped >> BLOCK_SHIFT);
+    this.#skipped &= BLOCK_MASK;
+  }
+
+  /** Drops every entry; the next one is `firstIndex`. */
+  reset(firstIndex: number): void {
+    this.dropSuffix(this.#first);
+    this.#blocks = [];
+    this.#skipped = 0;
+    this.#first = firstIndex;
+  }
+
+  #position(index: number): number {
+    invariant(index >= this.#first && index <= this.lastIndex, 'an entry outside of the log was looked up');
+    return this.#skipped + index - this.#first;
+  }
+
+  #place(index: number, field: number): number {
+    const position = this.#position(index);
+    return this.#blocks[position >> BLOCK_SHIFT]!.places[(position & BLOCK_MASK) * STRIDE + field]!;
+  }
+
+  #forget(block: Block, slot: number): void {
+    const bytes = entrySizeBytes(block.places[slot * STRIDE + 2]!);
+    this.#sizeBytes -= bytes;
+    const segment = block.places[slot * STRIDE]!;
+    if (segment !== 0) this.#segments.get(segment)!.liveBytes -= bytes;
+  }
+}
+
+function makeBlock(entries: number): Block {
+  return { places: new Uint32Array(STRIDE * entries), terms: new Float64Array(entries) };
+}
+
+function grow(block: Block): void {
+  const larger = makeBlock(2 * block.terms.length);
+  larger.places.set(block.places);
+  larger.terms.set(block.terms);
+  block.places = larger.places;
+  block.terms = larger.terms;
+}

@@ -1,0 +1,58 @@
+/** Why the log cannot do what it was asked; hosts tell errors apart by this, never by their text. */
+export type WalErrorCode = 'WAL_FULL' | 'WAL_CORRUPT' | 'WAL_FORMAT' | 'WAL_FAILED' | 'WAL_CLOSED';
+
+/** The base of every error of the log. */
+export abstract class WalError extends Error {
+  abstract readonly code: WalErrorCode;
+
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+  }
+}
+
+/** There is no room on the disk (D6). The append had no effect; it may be made again after `Wal.reopen`. */
+export class WalFullError extends WalError {
+  readonly code = 'WAL_FULL';
+}
+
+/** What is on disk is not what was written (D5). Nothing has been changed. */
+export class WalCorruptError extends WalError {
+  readonly code = 'WAL_CORRUPT';
+
+  constructor(
+    readonly file: string,
+    /** Where in the file the first thing that is wrong begins, in bytes. */
+    readonly offset: number,
+    reason: string,
+    options?: ErrorOptions,
+  ) {
+    super(`the write-ahead log is corrupt: ${file} at offset ${offset}: ${reason}`, options);
+  }
+}
+
+/** The log was written by a newer program. Nothing has been changed. */
+export class WalFormatError extends WalError {
+  readonly code = 'WAL_FORMAT';
+}
+
+/** A write or a sync failed for another reason than a full disk; the log is unusable until the node restarts (D6). */
+export class WalFailedError extends WalError {
+  readonly code = 'WAL_FAILED';
+}
+
+/** The log was closed before the append was durable. */
+export class WalClosedError extends WalError {
+  readonly code = 'WAL_CLOSED';
+}
+
+/** True for the errors of a disk, or of a quota, that has no room left: the only ones that are survived (D6). */
+export function isNoSpaceError(error: unknown): boolean {
+  const code = (error as { code?: unknown } | undefined)?.code;
+  return code === 'ENOSPC' || code === 'EDQUOT';
+}
+
+/** Stops the node when an invariant of the log does not hold. */
+export function invariant(holds: boolean, message: string): asserts holds {
+  if (!holds) throw new Error(`write-ahead log invariant broken: ${message}`);
+}

@@ -1,0 +1,356 @@
+import type { EntryCache } from './entry-cache.js';
+import { invariant, WalCorruptError, WalFormatError } from './errors.js';
+import { WalGroupLog } from './group-log.js';
+import {
+  decodeCheckpoint,
+  decodeHardState,
+  decodeSegmentHeader,
+  decodeSnapshotMetadata,
+  ENTRY_PREFIX_BYTES,
+  FLAG_LAST_OF_BATCH,
+  FORMAT_VERSION,
+  isRecordAt,
+  RECORD_ALIGNMENT_BYTES,
+  RECORD_HEADER_BYTES,
+  RecordField,
+  RecordKind,
+  readUint53,
+  recordSizeBytes,
+  SECTOR_BYTES,
+  SEGMENT_HEADER_BYTES,
+  type SegmentHeader,
+} from './record.js';
+import type { Segment, SegmentTable } from './segment.js';
+import type { GroupId } from './types.js';
+
+/** What the segments say. */
+export interface Recovered {
+  readonly groups: Map<GroupId, WalGroupLog>;
+  /** The last segment, when nothing was ever acknowledged in it. It is not in the table any more. */
+  readonly unused: Segment | undefined;
+  /** Whether `unused` holds parts of a batch that was lost: they must never be mixed with a new one. */
+  readonly unusedIsDirty: boolean;
+}
+
+/**
+ * Rebuilds every group from the segments in `segments`, in order. Changes nothing on disk.
+ *
+ * The log is a sequence of batches. A batch is written only when the one before is durable, so only the last one
+ * can be torn: whatever is wrong before it is corruption and throws `WalCorruptError` (D5).
+ */
+export async function recover(segments: SegmentTable, cache: EntryCache): Promise<Recovered> {
+  const groups = new Map<GroupId, WalGroupLog>();
+  const list = [...segments.values()];
+  let unused: Segment | undefined;
+  let unusedIsDirty = false;
+  const newest = list.at(-1);
+  if (newest !== undefined) {
+    const scan = new SegmentScan(newest, newest.file.sizeBytes);
+    scan.checkVersion();
+    if (scan.findTail() === 0) {
+      // Prepared ahead, and not begun; or begun with a batch that was lost in a crash.
+      unused = list.pop();
+      unusedIsDirty = scan.hasRecords();
+      segments.delete(newest.number);
+    }
+  }
+  for (const [i, segment] of list.entries()) {
+    const next = list[i + 1];
+    const limit = next === undefined ? segment.file.sizeBytes : readHeader(next).previousEnd;
+    const scan = new SegmentScan(segment, limit);
+    scan.checkVersion();
+    const header = scan.header();
+    if (header === undefined) throw new WalCorruptError(segment.name, 0, 'the segment header is damaged');
+    segment.endBytes = next === undefined ? scan.findTail() : scan.checkWhole();
+    new Replay(groups, segments, cache, scan, i === 0).run(header);
+  }
+  for (const log of groups.values()) checkComplete(log, list);
+  // What was read may only be in the page cache, when the process died between a write and its sync. It counts
+  // as durable from now on, so it has to be (D1).
+  await list.at(-1)?.file.sync();
+  return { groups, unused, unusedIsDirty };
+}
+
+function readHeader(segment: Segment): SegmentHeader {
+  const header = decodeSegmentHeader(segment.file.readSync(0, SEGMENT_HEADER_BYTES));
+  if (header?.segment !== segment.number)
+    throw new WalCorruptError(segment.name, 0, 'the segment header is damaged');
+  return header;
+}
+
+/** Every entry must have a place, else a segment that held some was lost. */
+function checkComplete(log: WalGroupLog, segments: readonly Segment[]): void {
+  const missing = log.nextInSegment(0, log.firstIndex());
+  if (missing === undefined) return;
+  const reason = `entry ${missing} of group ${log.group} is missing; a segment before this one is lost`;
+  throw new WalCorruptError(segments[0]!.name, 0, reason);
+}
+
+/** Reads the batches of one segment. */
+class SegmentScan {
+  readonly #segment: Segment;
+  readonly #bytes: Buffer;
+
+  constructor(segment: Segment, limitBytes: number) {
+    this.#segment = segment;
+    this.#bytes = segment.file.readSync(0, Math.min(limitBytes, segment.file.sizeBytes));
+    if (this.#bytes.length < limitBytes) {
+      throw new WalCorruptError(segment.name, this.#bytes.length, 'the file ends too early');
+    }
+  }
+
+  get segment(): Segment {
+    return this.#segment;
+  }
+
+  get bytes(): Buffer {
+    return this.#bytes;
+  }
+
+  checkVersion(): void {
+    const version = decodeSegmentHeader(this.#bytes)?.version ?? FORMAT_VERSION;
+    if (version === FORMAT_VERSION) return;
+    throw new WalFormatError(
+      `${this.#segment.name} has format version ${version}; this program knows version ${FORMAT_VERSION}`,
+    );
+  }
+
+  /** The header, when it is this segment's: recycled space holds that of an earlier one. */
+  header(): SegmentHeader | undefined {
+    const header = decodeSegmentHeader(this.#bytes);
+    return header?.segment === this.#segment.number ? header : undefined;
+  }
+
+  /** Whether any record was ever written here under this segment's number. */
+  hasRecords(): boolean {
+    return this.#nextRecord(SEGMENT_HEADER_BYTES) !== undefined;
+  }
+
+  /** For a segment that a later one follows: it must be whole, up to the end that the later one names. */
+  checkWhole(): number {
+    let offset = SEGMENT_HEADER_BYTES;
+    while (offset < this.#bytes.length) {
+      const end = this.#batchEnd(offset);
+      if (end.badOffset !== undefined) throw this.#damaged(end.badOffset, 'a later segment follows');
+      offset = end.offset;
+    }
+    if (offset !== this.#bytes.length) throw this.#damaged(offset, 'it passes the end of the segment');
+    return offset;
+  }
+
+  /**
+   * For the last segment: where the last whole batch ends; 0 when there is none. What follows must be explained
+   * by one lost batch, else it is corruption.
+   */
+  findTail(): number {
+    let offset = SEGMENT_HEADER_BYTES;
+    for (;;) {
+      const end = this.#batchEnd(offset);
+      if (end.badOffset !== undefined) {
+        this.#checkTorn(offset, end.badOffset);
+        break;
+      }
+      offset = end.offset;
+    }
+    if (offset === SEGMENT_HEADER_BYTES) return 0;
+    if (this.header() === undefined)
+      throw new WalCorruptError(this.#segment.name, 0, 'the segment header is damaged');
+    return offset;
+  }
+
+  /** The offsets of the records in `[from, to)`, which must be whole batches. */
+  *records(from: number, to: number): Generator<number> {
+    for (let offset = from; offset < to; offset = this.#recordEnd(offset)) yield offset;
+  }
+
+  #recordEnd(offset: number): number {
+    return offset + recordSizeBytes(this.#bytes.readUInt32LE(offset + RecordField.length));
+  }
+
+  #isRecord(offset: number): boolean {
+    return isRecordAt(this.#bytes, offset, this.#segment.number, offset);
+  }
+
+  #batchOf(offset: number): number {
+    return this.#bytes.readUInt32LE(offset + RecordField.batch);
+  }
+
+  /** The end of the batch that begins at `start`, or its first record that is not intact. */
+  #batchEnd(start: number): { offset: number; badOffset?: number } {
+    for (let offset = start; ; ) {
+      if (!this.#isRecord(offset) || this.#batchOf(offset) !== start) return { offset, badOffset: offset };
+      const isLast = (this.#bytes[offset + RecordField.flags]! & FLAG_LAST_OF_BATCH) !== 0;
+      offset = this.#recordEnd(offset);
+      if (isLast) return { offset };
+    }
+  }
+
+  /** The first intact record at or after `from`, whichever batch it belongs to. */
+  #nextRecord(from: number): number | undefined {
+    const { number } = this.#segment;
+    const last = this.#bytes.length - RECORD_HEADER_BYTES;
+    for (let offset = from; offset <= last; offset += RECORD_ALIGNMENT_BYTES) {
+      if (this.#bytes.readUInt32LE(offset + RecordField.segment) === number && this.#isRecord(offset))
+        return offset;
+    }
+    return undefined;
+  }
+
+  /**
+   * The batch at `start` is not whole: its record at `bad` is not intact. It was lost in a crash only if
+   *  - no later batch was written: the disk had acknowledged this one before that; and
+   *  - the damage can be that of sectors that never reached the disk. Such a sector is lost as a whole, so no part
+   *    of an intact record of the same batch can be in it.
+   */
+  #checkTorn(start: number, bad: number): void {
+    let isFirst = true;
+    for (
+      let next = this.#nextRecord(bad);
+      next !== undefined;
+      next = this.#nextRecord(this.#recordEnd(next))
+    ) {
+      if (this.#batchOf(next) > start) throw this.#damaged(bad, `an intact record follows at offset ${next}`);
+      if (isFirst && this.#batchOf(next) === start && !this.#canBeTorn(start, bad, next)) {
+        throw this.#damaged(bad, `intact records around it share its sectors, up to offset ${next}`);
+      }
+      isFirst = false;
+    }
+  }
+
+  /** Whether some sector lies in `[bad, next)` and holds nothing that is known to have been written. */
+  #canBeTorn(start: number, bad: number, next: number): boolean {
+    const firstSector = Math.floor(bad / SECTOR_BYTES);
+    const lastSector = Math.floor((next - 1) / SECTOR_BYTES);
+    const isFirstKnown = bad > start && bad % SECTOR_BYTES !== 0;
+    const isLastKnown = next % SECTOR_BYTES !== 0;
+    const from = isFirstKnown ? firstSector + 1 : firstSector;
+    const to = isLastKnown ? lastSector - 1 : lastSector;
+    return from <= to;
+  }
+
+  #damaged(offset: number, reason: string): WalCorruptError {
+    return new WalCorruptError(this.#segment.name, offset, `the record there is damaged, but ${reason}`);
+  }
+}
+
+/** Carries the records of one segment over to the groups. */
+class Replay {
+  readonly #groups: Map<GroupId, WalGroupLog>;
+  readonly #segments: SegmentTable;
+  readonly #cache: EntryCache;
+  readonly #scan: SegmentScan;
+  /** The first segment's checkpoints are where the groups come from; those of others only repeat what is known. */
+  readonly #isFirst: boolean;
+
+  constructor(
+    groups: Map<GroupId, WalGroupLog>,
+    segments: SegmentTable,
+    cache: EntryCache,
+    scan: SegmentScan,
+    isFirst: boolean,
+  ) {
+    this.#groups = groups;
+    this.#segments = segments;
+    this.#cache = cache;
+    this.#scan = scan;
+    this.#isFirst = isFirst;
+  }
+
+  run(header: SegmentHeader): void {
+    let checkpoints = 0;
+    for (const offset of this.#scan.records(SEGMENT_HEADER_BYTES, this.#scan.segment.endBytes)) {
+      if (this.#scan.bytes[offset + RecordField.kind] === RecordKind.Checkpoint) checkpoints++;
+      try {
+        this.#replay(offset);
+      } catch (error) {
+        if (error instanceof WalCorruptError) throw error;
+        throw this.#contradiction(offset, error);
+      }
+    }
+    if (checkpoints !== header.groupCount) {
+      throw new WalCorruptError(
+        this.#scan.segment.name,
+        0,
+        'the segment does not begin with the state of every group',
+      );
+    }
+  }
+
+  /** A record that is intact, but cannot come after what was before it. */
+  #contradiction(offset: number, cause: unknown): WalCorruptError {
+    return new WalCorruptError(this.#scan.segment.name, offset, (cause as Error).message, { cause });
+  }
+
+  #replay(offset: number): void {
+    const { bytes, segment } = this.#scan;
+    const group = readUint53(bytes, offset + RecordField.group);
+    const payload = offset + RECORD_HEADER_BYTES;
+    const kind: RecordKind = bytes[offset + RecordField.kind]!;
+    switch (kind) {
+      case RecordKind.Checkpoint:
+        this.#checkpoint(group, payload);
+        break;
+      case RecordKind.HardState:
+        this.#log(group).setHardState(decodeHardState(bytes, payload));
+        break;
+      case RecordKind.Entry:
+      case RecordKind.Copy: {
+        const length = bytes.readUInt32LE(offset + RecordField.length) - ENTRY_PREFIX_BYTES;
+        const index = readUint53(bytes, payload);
+        const entry = { index, term: readUint53(bytes, payload + 8), data: { length } };
+        const log = this.#log(group);
+        if (kind === RecordKind.Copy) {
+          log.relocate(entry, segment.number, offset);
+          break;
+        }
+        invariant(
+          index >= log.firstIndex() && index <= log.lastIndex() + 1,
+          'an entry does not follow the log of its group',
+        );
+        log.restore(entry, segment.number, offset);
+        break;
+      }
+      case RecordKind.Reset: {
+        const to = decodeSnapshotMetadata(bytes, payload);
+        const log = this.#groups.get(group);
+        if (log === undefined)
+          this.#groups.set(group, new WalGroupLog(group, this.#segments, this.#cache, to));
+        else log.reset(to);
+        break;
+      }
+      case RecordKind.Compact:
+        this.#log(group).compact(decodeSnapshotMetadata(bytes, payload));
+        break;
+      case RecordKind.Remove:
+        this.#log(group).dropSuffix(0);
+        this.#groups.delete(group);
+        break;
+      default:
+        throw new Error(`unknown record kind ${kind satisfies never}`);
+    }
+  }
+
+  #checkpoint(group: GroupId, payload: number): void {
+    const checkpoint = decodeCheckpoint(this.#scan.bytes, payload);
+    if (this.#isFirst) {
+      const log = new WalGroupLog(group, this.#segments, this.#cache, checkpoint.truncated);
+      log.restoreCheckpoint(checkpoint);
+      this.#groups.set(group, log);
+      return;
+    }
+    const log = this.#log(group);
+    invariant(
+      log.lastIndex() === checkpoint.lastIndex &&
+        log.truncated.index === checkpoint.truncated.index &&
+        log.hardState.term === checkpoint.hardState.term &&
+        log.hardState.vote === checkpoint.hardState.vote,
+      `the state of group ${group} is not what the segments before add up to`,
+    );
+  }
+
+  #log(group: GroupId): WalGroupLog {
+    const log = this.#groups.get(group);
+    invariant(log !== undefined, 'a record of a group that does not exist');
+    return log;
+  }
+}

@@ -1,0 +1,194 @@
+import { invariant, isNoSpaceError, WalCorruptError } from './errors.js';
+import {
+  isSpareName,
+  PREPARING_NAME,
+  RESERVE_NAME,
+  Segment,
+  type SegmentTable,
+  segmentName,
+  segmentNumber,
+  spareName,
+} from './segment.js';
+import type { WalDisk } from './types.js';
+
+/** Released segments kept for reuse beyond the next segment and the reserve. */
+const SPARES_MAX = 2;
+
+/**
+ * The files of the log. It keeps two ahead of need, so that rolling over to a new segment never waits for the disk
+ * to allocate: the next segment, under its name already, and the reserve, which is only used when the disk is full.
+ */
+export class SegmentStore {
+  /** The segments that hold the log, the one being written included. */
+  readonly segments: SegmentTable = new Map();
+  readonly #disk: WalDisk;
+  readonly #segmentSizeBytes: number;
+  #next: Segment | undefined;
+  #hasReserve = false;
+  /** A crash left a file that was being made; the log did not know of it yet. */
+  #hasRemains = false;
+  #spares: string[] = [];
+  #isFull = false;
+  #lastNumber = 0;
+  /** Changes of the directory run one after another. */
+  #work: Promise<unknown> = Promise.resolve();
+
+  constructor(disk: WalDisk, segmentSizeBytes: number) {
+    this.#disk = disk;
+    this.#segmentSizeBytes = segmentSizeBytes;
+  }
+
+  /** True from when space could not be had until it can (D6). */
+  get isFull(): boolean {
+    return this.#isFull;
+  }
+
+  /** Opens what is there. Throws `WalCorruptError` when a segment is missing in the middle. */
+  async load(): Promise<void> {
+    const names = await this.#disk.list();
+    this.#hasRemains = names.includes(PREPARING_NAME);
+    this.#hasReserve = names.includes(RESERVE_NAME);
+    this.#spares = names.filter(isSpareName);
+    const numbers = names.map(segmentNumber).filter((number) => number !== undefined);
+    numbers.sort((a, b) => a - b);
+    // The reserve and the spares come after the first segment and never outlive the last one.
+    if (numbers.length === 0 && (this.#hasReserve || this.#spares.length > 0)) {
+      throw new WalCorruptError('*.wal', 0, 'every segment is missing');
+    }
+    for (const [i, number] of numbers.entries()) {
+      const expected = numbers[0]! + i;
+      if (number !== expected) throw new WalCorruptError(segmentName(expected), 0, 'the segment is missing');
+    }
+    this.#lastNumber = numbers.at(-1) ?? 0;
+    for (const number of numbers) {
+      this.segments.set(number, new Segment(number, await this.#disk.open(segmentName(number))));
+    }
+  }
+
+  /** The last segment turned out to hold nothing: it is the next one to be written. */
+  async putBack(segment: Segment, isDirty: boolean): Promise<void> {
+    this.#lastNumber = segment.number - 1;
+    if (!isDirty) {
+      this.#next = segment;
+      return;
+    }
+    await segment.file.close();
+    await this.#disk.remove(segment.name);
+  }
+
+  /** The last segment of the log, if there is any. */
+  get last(): Segment | undefined {
+    return this.segments.get(this.#lastNumber);
+  }
+
+  /** Makes the next segment and the reserve, where they are missing. A full disk shows in `isFull`. */
+  prepare(): Promise<void> {
+    return this.#exclusively(() => this.#prepare());
+  }
+
+  /** The segment to write next, now the last of the log; undefined when there is no space for one. */
+  take(): Promise<Segment | undefined> {
+    return this.#exclusively(async () => {
+      if (this.#next === undefined) await this.#prepare();
+      if (this.#next === undefined && this.#hasReserve) {
+        const number = this.#lastNumber + 1;
+        await this.#disk.rename(RESERVE_NAME, segmentName(number));
+        this.#hasReserve = false;
+        this.#isFull = true;
+        this.#next = new Segment(number, await this.#disk.open(segmentName(number)));
+      }
+      const segment = this.#next;
+      this.#next = undefined;
+      if (segment !== undefined) {
+        this.segments.set(segment.number, segment);
+        this.#lastNumber = segment.number;
+      }
+      return segment;
+    });
+  }
+
+  /**
+   * Gives up the last segment, whose first write failed for lack of space. Its file goes: parts of the failed
+   * batch may be in it, and must not be mixed with the batch that will take its place.
+   */
+  discard(segment: Segment): Promise<void> {
+    return this.#exclusively(async () => {
+      invariant(segment === this.last, 'only the last segment can be discarded');
+      this.segments.delete(segment.number);
+      this.#lastNumber--;
+      await segment.file.close();
+      await this.#disk.remove(segment.name);
+    });
+  }
+
+  /** Notes that space was refused. */
+  markFull(): void {
+    this.#isFull = true;
+  }
+
+  /**
+   * Gives the space of the first segment back: no group needs it, and no reader can hold it, since reads copy
+   * before they return.
+   */
+  release(segment: Segment): Promise<void> {
+    this.segments.delete(segment.number);
+    return this.#exclusively(async () => {
+      await segment.file.close();
+      const isReusable =
+        segment.file.sizeBytes === this.#segmentSizeBytes && this.#spares.length < SPARES_MAX;
+      if (!isReusable) {
+        await this.#disk.remove(segment.name);
+        return;
+      }
+      await this.#disk.rename(segment.name, spareName(segment.number));
+      this.#spares.push(spareName(segment.number));
+    });
+  }
+
+  close(): Promise<void> {
+    return this.#exclusively(async () => {
+      for (const segment of this.segments.values()) await segment.file.close();
+      await this.#next?.file.close();
+    });
+  }
+
+  async #prepare(): Promise<void> {
+    try {
+      if (this.#next === undefined) {
+        const number = this.#lastNumber + 1;
+        await this.#allocate(segmentName(number));
+        this.#next = new Segment(number, await this.#disk.open(segmentName(number)));
+      }
+      if (!this.#hasReserve) {
+        await this.#allocate(RESERVE_NAME);
+        this.#hasReserve = true;
+      }
+      this.#isFull = false;
+    } catch (error) {
+      if (!isNoSpaceError(error)) throw error;
+      this.#isFull = true;
+    }
+  }
+
+  async #allocate(name: string): Promise<void> {
+    const spare = this.#spares.pop();
+    if (spare !== undefined) {
+      await this.#disk.rename(spare, name);
+      return;
+    }
+    if (this.#hasRemains) {
+      await this.#disk.remove(PREPARING_NAME);
+      this.#hasRemains = false;
+    }
+    const file = await this.#disk.create(PREPARING_NAME, this.#segmentSizeBytes);
+    await file.close();
+    await this.#disk.rename(PREPARING_NAME, name);
+  }
+
+  #exclusively<T>(change: () => Promise<T>): Promise<T> {
+    const done = this.#work.then(change);
+    // Whoever asked for the change learns of its error; the changes after it do not.
+    this.#work = done.catch(() => undefined);
+    return done;
+  }
+}
