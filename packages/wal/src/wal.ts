@@ -106,6 +106,8 @@ export class Wal {
   readonly #written = new Map<GroupId, WrittenGroup>();
   readonly #encoder = new BatchEncoder();
   readonly #queue = new Deque<Item>();
+  /** Appends without items that wait for those before them. */
+  readonly #barriers: Append[] = [];
   /** The segment being written; undefined until the first append after a start, and after a refused write. */
   #active: Segment | undefined;
   #isWriting = false;
@@ -236,9 +238,21 @@ export class Wal {
         reject(this.#fail(error));
         return;
       }
-      if (append.itemsLeft === 0) resolve();
-      else this.#startWriting();
+      if (append.itemsLeft > 0) {
+        this.#startWriting();
+      } else {
+        this.#barriers.push(append);
+        this.#passBarriers();
+      }
     });
+  }
+
+  /** Resolves appends that write nothing, each when all before it are durable: even they keep the order of the calls. */
+  #passBarriers(): void {
+    while (this.#barriers[0]?.sequence === this.#durableSequence + 1) {
+      this.#durableSequence++;
+      this.#barriers.shift()!.resolve();
+    }
   }
 
   /** Applies one group's write to what readers see, and puts its parts into the queue. */
@@ -464,6 +478,7 @@ export class Wal {
     if (--append.itemsLeft > 0) return;
     this.#durableSequence = append.sequence;
     append.resolve();
+    this.#passBarriers();
   }
 
   /** Gives back the oldest segments that nothing needs: neither what readers see, nor what a crash would bring back. */
@@ -558,6 +573,7 @@ export class Wal {
   #rejectQueued(error: WalError): void {
     for (let item = this.#queue.shift(); item !== undefined; item = this.#queue.shift())
       item.append.reject(error);
+    for (const append of this.#barriers.splice(0)) append.reject(error);
   }
 }
 

@@ -54,6 +54,26 @@ describe('the log', () => {
     expect(again.group(1)!.entries(3, 5, 1e9)).toEqual([entry(3, 1, 'a'), entry(4, 3, 'c')]);
   });
 
+  test('D1: an append that writes nothing resolves after those before it and before those after it', async () => {
+    const wal = await openWal(new FaultyDisk());
+    await wal.append([newGroup(1)]);
+    const order: number[] = [];
+    const append = (number: number, entries = entriesOf(1, number, number)) =>
+      wal.append([{ group: 1, entries }]).then(() => order.push(number));
+    await Promise.all([
+      append(1),
+      append(0, []),
+      append(2),
+      append(3),
+      append(0, []),
+      append(0, []),
+      append(4),
+    ]);
+    expect(order).toEqual([1, 0, 2, 3, 0, 0, 4]);
+    await append(0, []);
+    expect(order.length).toBe(8);
+  });
+
   test('drops a compacted prefix, a removed group and what a reset replaces', async () => {
     const disk = new FaultyDisk();
     const wal = await openWal(disk);
