@@ -10,8 +10,8 @@ import {
   type InstallSnapshot,
   type Membership,
   type Message,
-  type NodeId,
   NO_NODE,
+  type NodeId,
   type PreVoteRequest,
   type PreVoteResponse,
   type ReadContext,
@@ -85,7 +85,10 @@ export class Raft {
           });
       },
     };
-    assert(this.currentTerm >= this.log.lastTerm, 'the log holds entries of a term later than the hard state');
+    assert(
+      this.currentTerm >= this.log.lastTerm,
+      'the log holds entries of a term later than the hard state',
+    );
     this.restartElectionTimer();
   }
 
@@ -112,6 +115,11 @@ export class Raft {
 
   get lastIndex(): number {
     return this.log.lastIndex;
+  }
+
+  /** Everything up to here is known to survive a crash of this node (D1, D2). */
+  get durableIndex(): number {
+    return this.log.durableIndex;
   }
 
   get membership(): Membership {
@@ -369,7 +377,8 @@ export class Raft {
       case 'heartbeat':
         // With PreVote and CheckQuorum a node that is ahead in terms cannot depose the leader by campaigning: nobody
         // listens. It tells the leader instead, which then makes a new term that this node can follow.
-        if (this.config.checkQuorum || this.config.preVote) this.sendAppendResponse(message.from, 0, this.messages);
+        if (this.config.checkQuorum || this.config.preVote)
+          this.sendAppendResponse(message.from, 0, this.messages);
         return false;
       case 'preVote':
         // The asker must learn the term, or nodes with short logs and high terms, and the reverse, wait for ever.
@@ -541,7 +550,8 @@ export class Raft {
 
   /** A candidate counts itself when its own vote is durable (D1). */
   private countOwnVote(): void {
-    if (this.durable.term !== this.currentTerm || this.durable.vote !== this.id || this.votes.has(this.id)) return;
+    if (this.durable.term !== this.currentTerm || this.durable.vote !== this.id || this.votes.has(this.id))
+      return;
     this.votes.set(this.id, true);
     this.hasElectionEnded();
   }
@@ -636,4 +646,3 @@ export class Raft {
     this.sendAppendResponse(message.from, log.commit, this.responses);
   }
 }
-
