@@ -1,1 +1,13 @@
-export {};
+export { SimulatedClock } from './clock.js';
+export * from './event-loop.js';
+export * from './history.js';
+export type { GroupInspection } from './inspection.js';
+export * from './invariants.js';
+export * from './linearizability.js';
+export * from './network.js';
+export * from './process.js';
+export * from './random.js';
+export * from './simulation.js';
+export * from './trace.js';
+export * from './violation.js';
+export * from './wal-disk.js';

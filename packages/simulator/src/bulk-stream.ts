@@ -1,0 +1,159 @@
+import type { BulkSink, BulkSource } from '@coxswain/node';
+import type { NodeId } from '@coxswain/raft';
+import { EventKind, type EventLoop } from './event-loop.js';
+import type { SimulatedProcess } from './process.js';
+
+/** Chunks that the stream holds before `write` makes its caller wait. */
+const windowChunks = 4;
+
+type Verdict = { accepted: boolean; reason: string };
+type Receive = (source: BulkSource) => Promise<Verdict>;
+
+interface Path {
+  delayUs(): number;
+  /** Asked once per chunk: does the stream break here? */
+  breaksNow(): boolean;
+  /** The stream is over, well or not. */
+  onEnd(): void;
+}
+
+/** A promise's two ends, kept until someone settles it. */
+interface Waiter<T> {
+  resolve(value: T): void;
+  reject(error: Error): void;
+}
+
+/** One bulk stream between two processes: chunks in order, bounded, until it ends or breaks midway. */
+export class BulkStream implements BulkSink {
+  #failure: Error | undefined;
+  #verdict: Verdict | undefined;
+  #isFinished = false;
+  #hasEnded = false;
+  /** Sent and not yet taken by the receiver. */
+  #chunksUnderWay = 0;
+  #lastDueUs = 0;
+  readonly #arrived: Buffer[] = [];
+  #reader: Waiter<IteratorResult<Buffer>> | undefined;
+  readonly #writers: Waiter<void>[] = [];
+  #finisher: Waiter<Verdict> | undefined;
+
+  constructor(
+    private readonly loop: EventLoop,
+    readonly from: NodeId,
+    readonly to: NodeId,
+    private readonly sender: SimulatedProcess,
+    private readonly receiver: SimulatedProcess | undefined,
+    private readonly path: Path,
+  ) {}
+
+  /** Carries the header to the other side, which then begins to receive. */
+  open(header: Buffer, receive: Receive): void {
+    this.#carry(() => {
+      const source: BulkSource = { header, [Symbol.asyncIterator]: () => this.#iterator() };
+      receive(source).then(
+        (verdict) => this.#answer(() => this.#conclude(verdict)),
+        (error: unknown) => this.#answer(() => this.fail(String(error))),
+      );
+    });
+  }
+
+  write(chunk: Buffer): Promise<void> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    if (this.#verdict !== undefined) return Promise.resolve();
+    const copy = Buffer.from(chunk);
+    this.#chunksUnderWay += 1;
+    this.#carry(() => {
+      this.#arrived.push(copy);
+      this.#wakeReader();
+    });
+    if (this.#chunksUnderWay < windowChunks) return Promise.resolve();
+    return new Promise((resolve, reject) => this.#writers.push({ resolve, reject }));
+  }
+
+  finish(): Promise<Verdict> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    if (this.#verdict !== undefined) return Promise.resolve(this.#verdict);
+    this.#carry(() => {
+      this.#isFinished = true;
+      this.#wakeReader();
+    });
+    return new Promise((resolve, reject) => {
+      this.#finisher = { resolve, reject };
+    });
+  }
+
+  abort(): void {
+    this.fail('aborted by the sender');
+  }
+
+  /** The connection under the stream is gone: both sides see an error, each in its own time. */
+  fail(reason: string): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
+    this.#failure = new Error(reason);
+    this.path.onEnd();
+    this.loop.schedule(0, EventKind.Network, this.sender, () => {
+      for (const writer of this.#writers.splice(0)) writer.reject(this.#failure!);
+      this.#finisher?.reject(this.#failure!);
+    });
+    this.loop.schedule(0, EventKind.Network, this.receiver, () => {
+      this.#reader?.reject(this.#failure!);
+      this.#reader = undefined;
+    });
+  }
+
+  #conclude(verdict: Verdict): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
+    this.#verdict = verdict;
+    this.path.onEnd();
+    for (const writer of this.#writers.splice(0)) writer.resolve();
+    this.#finisher?.resolve(verdict);
+  }
+
+  /** To the receiver, behind everything that was sent before. */
+  #carry(arrive: () => void): void {
+    this.#lastDueUs = Math.max(this.#lastDueUs, this.loop.nowUs + this.path.delayUs());
+    this.loop.schedule(this.#lastDueUs - this.loop.nowUs, EventKind.Network, this.receiver, () => {
+      if (this.#hasEnded) return;
+      if (this.path.breaksNow()) this.fail('connection lost');
+      else arrive();
+    });
+  }
+
+  /** Back to the sender. */
+  #answer(arrive: () => void): void {
+    this.loop.schedule(this.path.delayUs(), EventKind.Network, this.sender, arrive);
+  }
+
+  #wakeReader(): void {
+    const reader = this.#reader;
+    if (reader === undefined) return;
+    if (this.#arrived.length === 0 && !this.#isFinished) return;
+    this.#reader = undefined;
+    reader.resolve(this.#take());
+  }
+
+  #take(): IteratorResult<Buffer> {
+    const chunk = this.#arrived.shift();
+    if (chunk === undefined) return { done: true, value: undefined };
+    this.#chunksUnderWay -= 1;
+    this.#answer(() => {
+      if (this.#chunksUnderWay < windowChunks) this.#writers.shift()?.resolve();
+    });
+    return { done: false, value: chunk };
+  }
+
+  #iterator(): AsyncIterator<Buffer> {
+    return {
+      next: () => {
+        if (this.#failure !== undefined) return Promise.reject(this.#failure);
+        if (this.#arrived.length > 0 || this.#isFinished) return Promise.resolve(this.#take());
+        return new Promise((resolve, reject) => {
+          this.#reader = { resolve, reject };
+        });
+      },
+      return: () => Promise.resolve({ done: true, value: undefined }),
+    };
+  }
+}

@@ -1,0 +1,46 @@
+import type { Clock, Timer } from '@coxswain/node';
+import { EventKind, type EventLoop } from './event-loop.js';
+import type { SimulatedProcess } from './process.js';
+
+/** When every run begins, on the clocks of its nodes: 2026-01-01T00:00:00Z. */
+const epochMs = Date.UTC(2026, 0, 1);
+
+/**
+ * The clock chip of one machine. It outlives the processes: its rate is off by a little, and its wall time
+ * can be set.
+ */
+export class SimulatedClock {
+  #wallOffsetMs: number;
+
+  constructor(
+    private readonly loop: EventLoop,
+    /** Seconds of this clock in a true second. */
+    private readonly rate: number,
+    wallOffsetMs: number,
+  ) {
+    this.#wallOffsetMs = wallOffsetMs;
+  }
+
+  get monotonicMs(): number {
+    return (this.loop.nowUs / 1000) * this.rate;
+  }
+
+  /** Someone sets the wall time forwards or backwards. */
+  jump(byMs: number): void {
+    this.#wallOffsetMs += byMs;
+  }
+
+  /** The clock as a process sees it. */
+  attach(process: SimulatedProcess): Clock {
+    const { loop, rate } = this;
+    return {
+      nowMs: () => Math.floor(epochMs + this.monotonicMs + this.#wallOffsetMs),
+      monotonicMs: () => this.monotonicMs,
+      startTimer: (delayMs: number, callback: () => void): Timer =>
+        loop.schedule((Math.max(0, delayMs) * 1000) / rate, EventKind.Timer, process, callback),
+      defer: (callback: () => void) => {
+        loop.schedule(0, EventKind.Defer, process, callback);
+      },
+    };
+  }
+}

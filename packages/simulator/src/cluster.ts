@@ -1,0 +1,204 @@
+import { Node, type NodeOptions, type Replica } from '@coxswain/node';
+import type { NodeId } from '@coxswain/raft';
+import { EventKind, type EventLoop } from './event-loop.js';
+import { type GroupInspection, ReplicaInspection } from './inspection.js';
+import type { Invariants } from './invariants.js';
+import type { Machine } from './machine.js';
+import { SimulatedProcess } from './process.js';
+import type { StoreLoss } from './stores.js';
+import { Violation } from './violation.js';
+import type { Server } from './workload.js';
+
+const restartDelayUs = 1_000_000;
+
+/** How a process ends. */
+export type Death = 'killed' | 'powerLost' | 'stopped';
+
+/** One machine and the life that runs on it now, if any. */
+class Host {
+  process: SimulatedProcess | undefined;
+  node: Node | undefined;
+  isServing = false;
+  /** Set while the node is told to end in order. */
+  isStopping = false;
+  constructor(readonly machine: Machine) {}
+}
+
+export interface ClusterOptions {
+  readonly nodeOptions: (node: NodeId) => NodeOptions;
+  /** The state of a store may be damaged by a loss of power only on this machine, so that good copies survive. */
+  readonly fragileMachine: NodeId | undefined;
+  readonly fragileLoss: StoreLoss;
+}
+
+/** The machines, and the nodes that live and die on them. */
+export class Cluster {
+  readonly #hosts = new Map<NodeId, Host>();
+  readonly #inspections = new WeakMap<Replica, GroupInspection>();
+  #lives = 0;
+
+  constructor(
+    private readonly loop: EventLoop,
+    machines: readonly Machine[],
+    private readonly invariants: Invariants,
+    private readonly options: ClusterOptions,
+    private readonly onDeath: (process: SimulatedProcess) => void,
+  ) {
+    for (const machine of machines) this.#hosts.set(machine.node, new Host(machine));
+  }
+
+  get ids(): NodeId[] {
+    return [...this.#hosts.keys()];
+  }
+
+  machine(id: NodeId): Machine {
+    return this.#host(id).machine;
+  }
+
+  isUp(id: NodeId): boolean {
+    return this.#host(id).process !== undefined;
+  }
+
+  isPaused(id: NodeId): boolean {
+    return this.#host(id).process?.isPaused ?? false;
+  }
+
+  /** Nodes that have opened. */
+  nodes(): Array<{ id: NodeId; node: Node; server: Server }> {
+    const result = [];
+    for (const [id, { process, node, machine, isServing }] of this.#hosts) {
+      if (process === undefined || node === undefined || !isServing) continue;
+      const server: Server = { process, api: node, monotonicMs: () => machine.clock.monotonicMs };
+      result.push({ id, node, server });
+    }
+    return result;
+  }
+
+  servers(): Server[] {
+    return this.nodes().map(({ server }) => server);
+  }
+
+  /** Checks the invariants on the node that has just run. */
+  observe(): void {
+    const owner = this.loop.lastOwner;
+    if (owner === undefined) return;
+    for (const [id, { process, node }] of this.#hosts) {
+      if (process === owner && node !== undefined) this.invariants.observe(id, this.inspect(node));
+    }
+  }
+
+  /** The groups of a node, as the checkers see them. */
+  *inspect(node: Node): Iterable<GroupInspection> {
+    for (const replica of node.inspect().groups) {
+      if (replica.isClosed) continue;
+      let inspection = this.#inspections.get(replica);
+      if (inspection === undefined) {
+        inspection = new ReplicaInspection(replica);
+        this.#inspections.set(replica, inspection);
+      }
+      yield inspection;
+    }
+  }
+
+  start(id: NodeId): void {
+    const host = this.#host(id);
+    if (host.process !== undefined) return;
+    const process = new SimulatedProcess(this.loop, ++this.#lives);
+    host.process = process;
+    host.isStopping = false;
+    this.#say(`start node ${id} as process ${process.id}`);
+    const environment = host.machine.environment(process, (error) => this.#nodeEnded(id, process, error));
+    const run = async () => {
+      const node = await Node.open(this.options.nodeOptions(id), environment);
+      host.node = node;
+      await node.start();
+      host.isServing = true;
+    };
+    // The first thing that a process does comes after its creation, in an event of its own.
+    this.loop.schedule(0, EventKind.Fault, process, () => {
+      run().catch((error: unknown) => this.#nodeEnded(id, process, error));
+    });
+  }
+
+  /** Ends the process at once. */
+  kill(id: NodeId, death: Death): void {
+    const host = this.#host(id);
+    const { process, machine } = host;
+    if (process === undefined) return;
+    this.#say(`${death} node ${id}`);
+    process.kill();
+    host.process = undefined;
+    host.node = undefined;
+    host.isServing = false;
+    this.invariants.nodeDied(id);
+    if (death === 'powerLost') {
+      machine.losePower(id === this.options.fragileMachine ? this.options.fragileLoss : 'suffix');
+    } else {
+      machine.processDied();
+    }
+    this.onDeath(process);
+  }
+
+  /** SIGTERM: the node leaves in order. */
+  stop(id: NodeId): void {
+    const host = this.#host(id);
+    const { node, process } = host;
+    if (node === undefined || process === undefined || !host.isServing || host.isStopping) return;
+    host.isStopping = true;
+    this.#say(`stop node ${id}`);
+    this.loop.schedule(0, EventKind.Fault, process, () => {
+      node.stop().then(
+        () => this.loop.schedule(0, EventKind.Fault, process, () => this.kill(id, 'stopped')),
+        (error: unknown) => this.#nodeEnded(id, process, error),
+      );
+    });
+  }
+
+  pause(id: NodeId): void {
+    this.#say(`pause node ${id}`);
+    this.#host(id).process?.pause();
+  }
+
+  resume(id: NodeId): void {
+    this.#say(`resume node ${id}`);
+    this.#host(id).process?.resume();
+  }
+
+  /** A line in the trace, with the time. */
+  #say(line: string): void {
+    this.loop.trace.line(`${(this.loop.nowUs / 1e6).toFixed(6)} ${line}`);
+  }
+
+  /**
+   * A node gave up by itself. That is right after a failed fsync (D6), and at its start when there is no room
+   * to begin; wrong otherwise. Someone starts it again a little later.
+   */
+  #nodeEnded(id: NodeId, process: SimulatedProcess, error: unknown): void {
+    if (!process.isAlive) return;
+    this.loop.schedule(0, EventKind.Fault, process, () => {
+      if (error === undefined) return;
+      if (!hasCode(error, 'EIO') && (this.#host(id).isServing || !hasCode(error, 'ENOSPC'))) {
+        const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+        throw new Violation('a node runs until it is stopped', `node ${id} ended: ${text}`);
+      }
+      this.#say(`node ${id} ended: ${String(error)}`);
+      // After a failed fsync the page cache lies; only a reboot makes it and the disk agree.
+      this.kill(id, 'powerLost');
+      this.loop.schedule(restartDelayUs, EventKind.Fault, undefined, () => this.start(id));
+    });
+  }
+
+  #host(id: NodeId): Host {
+    const host = this.#hosts.get(id);
+    if (host === undefined) throw new RangeError(`no machine ${id}`);
+    return host;
+  }
+}
+
+/** Is this the error of a system call with that code, or caused by one? */
+function hasCode(error: unknown, code: string): boolean {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    if ((cause as { code?: unknown }).code === code) return true;
+  }
+  return false;
+}

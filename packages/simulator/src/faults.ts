@@ -1,0 +1,180 @@
+import type { NodeId } from '@coxswain/raft';
+import type { Cluster } from './cluster.js';
+import { EventKind, type EventLoop } from './event-loop.js';
+import type { SimulatedNetwork } from './network.js';
+import type { SeededRandom } from './random.js';
+
+export type FaultKind =
+  | 'kill'
+  | 'losePower'
+  | 'stop'
+  | 'killAll'
+  | 'losePowerOfAll'
+  | 'pause'
+  | 'isolate'
+  | 'split'
+  | 'oneWay'
+  | 'bridge'
+  | 'links'
+  | 'clog'
+  | 'reset'
+  | 'clockJump'
+  | 'diskFull'
+  | 'syncError';
+
+export interface FaultOptions {
+  /** Relative frequencies. */
+  readonly weights: Readonly<Record<FaultKind, number>>;
+  /** Mean time between the beginnings of two faults. */
+  readonly intervalMeanUs: number;
+  /** Mean time that a fault lasts. */
+  readonly durationMeanUs: number;
+}
+
+/** Does damage until it is told to stop, and then makes good what can be made good. */
+export class Faults {
+  #isOver = false;
+  /** Faults so far. */
+  count = 0;
+
+  constructor(
+    private readonly loop: EventLoop,
+    private readonly random: SeededRandom,
+    private readonly options: FaultOptions,
+    private readonly cluster: Cluster,
+    private readonly network: SimulatedNetwork,
+  ) {}
+
+  start(): void {
+    if (Object.values(this.options.weights).some((weight) => weight > 0)) this.#wait();
+  }
+
+  /** No fault begins or goes on: the network works, disks have room, and every node runs or starts. */
+  heal(): void {
+    this.#isOver = true;
+    this.network.heal();
+    this.network.becomeReliable();
+    for (const id of this.cluster.ids) {
+      this.cluster.machine(id).walDisk.heal();
+      if (this.cluster.isPaused(id)) this.cluster.resume(id);
+      this.cluster.start(id);
+    }
+  }
+
+  #wait(): void {
+    this.#after(this.random.exponential(this.options.intervalMeanUs), () => {
+      this.#inject(this.random.weighted(this.options.weights));
+      this.#wait();
+    });
+  }
+
+  #inject(kind: FaultKind): void {
+    const { cluster, network, random } = this;
+    const { ids } = cluster;
+    const victim = random.pick(ids);
+    const durationUs = random.exponential(this.options.durationMeanUs);
+    this.count += 1;
+    this.loop.trace.line(
+      `${(this.loop.nowUs / 1e6).toFixed(6)} fault ${kind}, node ${victim}, ${Math.round(durationUs / 1000)} ms`,
+    );
+    switch (kind) {
+      case 'kill':
+      case 'losePower':
+        this.#kill(victim, kind === 'kill' ? 'killed' : 'powerLost', durationUs);
+        return;
+      case 'killAll':
+      case 'losePowerOfAll':
+        for (const id of random.shuffled(ids)) {
+          this.#kill(id, kind === 'killAll' ? 'killed' : 'powerLost', durationUs * random.next());
+        }
+        return;
+      case 'stop':
+        cluster.stop(victim);
+        this.#after(durationUs, () => cluster.start(victim));
+        return;
+      case 'pause':
+        if (!cluster.isUp(victim) || cluster.isPaused(victim)) return;
+        cluster.pause(victim);
+        this.#after(durationUs, () => {
+          if (cluster.isPaused(victim)) cluster.resume(victim);
+        });
+        return;
+      case 'isolate':
+        this.#block(durationUs, (from, to) => from === victim || to === victim);
+        return;
+      case 'oneWay': {
+        const hearsNothing = random.chance(0.5);
+        this.#block(durationUs, (from, to) => (hearsNothing ? to : from) === victim);
+        return;
+      }
+      case 'split': {
+        const side = new Set(ids.filter(() => random.chance(0.5)));
+        this.#block(durationUs, (from, to) => side.has(from) !== side.has(to));
+        return;
+      }
+      case 'bridge': {
+        // Two sides that both see the victim and not each other.
+        const side = new Set(ids.filter(() => random.chance(0.5)));
+        this.#block(
+          durationUs,
+          (from, to) => from !== victim && to !== victim && side.has(from) !== side.has(to),
+        );
+        return;
+      }
+      case 'links':
+        this.#block(durationUs, () => random.chance(0.3));
+        return;
+      case 'clog':
+        // Swizzle (FoundationDB): links of some nodes clog one after the other and clear in another order.
+        for (const id of ids.filter(() => random.chance(0.5))) {
+          this.#after(random.next() * durationUs, () => {
+            for (const other of ids) {
+              if (other === id) continue;
+              network.clog(id, other, random.next() * durationUs);
+              network.clog(other, id, random.next() * durationUs);
+            }
+          });
+        }
+        return;
+      case 'reset':
+        for (const other of ids) if (other !== victim) network.reset(victim, other);
+        return;
+      case 'clockJump':
+        cluster.machine(victim).clock.jump(random.between(-1, 1) * random.pick([10, 1_000, 1_000_000]));
+        return;
+      case 'diskFull':
+        cluster.machine(victim).walDisk.isFull = true;
+        this.#after(durationUs, () => {
+          cluster.machine(victim).walDisk.isFull = false;
+        });
+        return;
+      case 'syncError':
+        if (!cluster.isUp(victim)) return;
+        cluster.machine(victim).walDisk.failNextSync();
+        return;
+    }
+  }
+
+  #kill(id: NodeId, death: 'killed' | 'powerLost', downUs: number): void {
+    this.cluster.kill(id, death);
+    this.#after(downUs, () => this.cluster.start(id));
+  }
+
+  #block(durationUs: number, isBlocked: (from: NodeId, to: NodeId) => boolean): void {
+    const { network } = this;
+    const blocked: [NodeId, NodeId][] = [];
+    for (const from of this.cluster.ids) {
+      for (const to of this.cluster.ids) if (from !== to && isBlocked(from, to)) blocked.push([from, to]);
+    }
+    for (const [from, to] of blocked) network.block(from, to);
+    this.#after(durationUs, () => {
+      for (const [from, to] of blocked) network.unblock(from, to);
+    });
+  }
+
+  #after(delayUs: number, act: () => void): void {
+    this.loop.schedule(delayUs, EventKind.Fault, undefined, () => {
+      if (!this.#isOver) act();
+    });
+  }
+}

@@ -1,0 +1,255 @@
+import type { RegisterEffect, RegisterOperation } from './linearizability.js';
+import { checkLinearizable } from './linearizability.js';
+import { check, Violation } from './violation.js';
+
+/** What one operation did to one key, or saw of it. */
+export interface KeyEffect {
+  readonly key: string;
+  readonly effect: RegisterEffect;
+}
+
+/** A key as a read saw it. */
+export interface KeyState {
+  readonly key: string;
+  /** Undefined: the key did not exist. */
+  readonly record:
+    | { value: string; createRevision: number; modRevision: number; version: number }
+    | undefined;
+}
+
+interface Write {
+  readonly revision: number;
+  readonly value: string | undefined;
+}
+
+interface View {
+  readonly revision: number;
+  readonly states: readonly KeyState[];
+  readonly what: string;
+}
+
+/** The operations of clients on one shard, as they saw them. */
+class ShardHistory {
+  readonly operations = new Map<string, RegisterOperation[]>();
+  /** Acknowledged writes of a key. */
+  readonly writes = new Map<string, Write[]>();
+  readonly views: View[] = [];
+  readonly revisions = new Set<number>();
+  /** The highest revision that a client has been told by a write or a linearizable read. */
+  highestKnown = 0;
+  /** By node life: serializable reads of one process never go back. */
+  readonly lastRevisionByReader = new Map<number, number>();
+}
+
+/** When an operation began, for what must hold when it ends. */
+export interface Invocation {
+  readonly at: number;
+  /** The highest revision known to any client then, by shard. */
+  readonly highestKnown: ReadonlyMap<string, number>;
+}
+
+/**
+ * Everything that clients did and were told, and what must hold of it:
+ *
+ * - the history of each key is linearizable;
+ * - revisions give the same order: a write has a revision of its own, and what begins after it was
+ *   acknowledged sees that revision or a later one;
+ * - a read at revision r shows every key exactly as the writes up to r left it, serializable reads too.
+ *
+ * A write whose outcome is unknown belongs to every shard that its table ever had, and may never have happened.
+ */
+export class History {
+  readonly #shards = new Map<string, ShardHistory>();
+  /** Writes without an answer, by table. */
+  readonly #unanswered = new Map<string, Array<KeyEffect & { invokedAt: number }>>();
+  #now = 0;
+  /** Operations that were answered. */
+  answered = 0;
+
+  /** Logical time: one more for each thing that a client does or hears, so that no two are at once. */
+  begin(): Invocation {
+    const highestKnown = new Map<string, number>();
+    for (const [name, shard] of this.#shards) highestKnown.set(name, shard.highestKnown);
+    return { at: ++this.#now, highestKnown };
+  }
+
+  /** A write, or a transaction that was proposed, was answered at `revision`. */
+  wrote(
+    invocation: Invocation,
+    table: string,
+    shardId: number,
+    revision: number,
+    effects: readonly KeyEffect[],
+  ): void {
+    const shard = this.#shard(table, shardId);
+    check(
+      !shard.revisions.has(revision),
+      'one write per revision',
+      () => `shard ${shardId}: two writes were acknowledged at revision ${revision}`,
+    );
+    shard.revisions.add(revision);
+    this.#mustNotGoBack(shard, invocation, table, shardId, revision);
+    for (const { key, effect } of effects) {
+      this.#record(shard, invocation, key, effect);
+      const writes = shard.writes.get(key) ?? [];
+      shard.writes.set(key, writes);
+      if (effect.kind === 'write') writes.push({ revision, value: effect.value });
+      if (effect.kind === 'compareAndSet' && effect.succeeded === true) {
+        writes.push({ revision, value: effect.value });
+      }
+    }
+    this.answered += 1;
+  }
+
+  /** A linearizable read was answered as of `revision`. */
+  read(
+    invocation: Invocation,
+    table: string,
+    shardId: number,
+    revision: number,
+    states: readonly KeyState[],
+  ): void {
+    const shard = this.#shard(table, shardId);
+    this.#mustNotGoBack(shard, invocation, table, shardId, revision);
+    shard.views.push({ revision, states, what: 'linearizable read' });
+    for (const { key, record } of states) {
+      this.#record(shard, invocation, key, { kind: 'read', observed: record?.value });
+    }
+    this.answered += 1;
+  }
+
+  /** A serializable read was answered by process `reader`: a prefix of the writes, never a shorter one than before. */
+  readSerializable(
+    reader: number,
+    table: string,
+    shardId: number,
+    revision: number,
+    states: readonly KeyState[],
+  ): void {
+    const shard = this.#shard(table, shardId);
+    const last = shard.lastRevisionByReader.get(reader) ?? 0;
+    check(
+      revision >= last,
+      'serializable reads are prefixes',
+      () => `shard ${shardId}: process ${reader} answered at revision ${last} and then at ${revision}`,
+    );
+    shard.lastRevisionByReader.set(reader, revision);
+    shard.views.push({ revision, states, what: 'serializable read' });
+    this.answered += 1;
+  }
+
+  /** A table was made or deleted, or its name was looked at. Names have no revisions. */
+  changedName(invocation: Invocation, names: string, change: KeyEffect): void {
+    this.#record(this.#shard(names, 0), invocation, change.key, change.effect);
+    this.answered += 1;
+  }
+
+  /** A write was never answered, or with *outcome unknown*. */
+  unknown(invocation: Invocation, table: string, effects: readonly KeyEffect[]): void {
+    const unanswered = this.#unanswered.get(table) ?? [];
+    this.#unanswered.set(table, unanswered);
+    for (const effect of effects) unanswered.push({ ...effect, invokedAt: invocation.at });
+  }
+
+  /** Checks everything that needs the whole history. Call it once, at the end. */
+  check(): void {
+    for (const [name, shard] of this.#shards) {
+      const unanswered = this.#unanswered.get(name.slice(0, name.lastIndexOf('/'))) ?? [];
+      this.#checkViews(name, shard, unanswered);
+      for (const [key, operations] of shard.operations) {
+        const all = [
+          ...operations,
+          ...unanswered
+            .filter((effect) => effect.key === key)
+            .map(({ effect, invokedAt }) => ({
+              effect,
+              invokedAt,
+              returnedAt: Number.POSITIVE_INFINITY,
+            })),
+        ];
+        const verdict = checkLinearizable(all);
+        if (verdict === 'linearizable') continue;
+        throw new Violation(
+          'linearizability',
+          `${name}: the history of ${key} (${operations.length} answered operations) is ${verdict}`,
+        );
+      }
+    }
+  }
+
+  #mustNotGoBack(
+    shard: ShardHistory,
+    invocation: Invocation,
+    table: string,
+    shardId: number,
+    revision: number,
+  ): void {
+    const known = invocation.highestKnown.get(`${table}/${shardId}`) ?? 0;
+    check(
+      revision >= known,
+      'no stale answer',
+      () => `shard ${shardId}: an operation that began after revision ${known} was known saw ${revision}`,
+    );
+    shard.highestKnown = Math.max(shard.highestKnown, revision);
+  }
+
+  #record(shard: ShardHistory, invocation: Invocation, key: string, effect: RegisterEffect): void {
+    const operations = shard.operations.get(key) ?? [];
+    shard.operations.set(key, operations);
+    operations.push({ effect, invokedAt: invocation.at, returnedAt: ++this.#now });
+  }
+
+  /** Each view shows, for each key, the last acknowledged write up to its revision, or an unanswered one after it. */
+  #checkViews(name: string, shard: ShardHistory, unanswered: readonly KeyEffect[]): void {
+    for (const writes of shard.writes.values()) writes.sort((a, b) => a.revision - b.revision);
+    const valueByWrite = new Map<string, string>();
+    for (const { revision, states, what } of shard.views) {
+      for (const { key, record } of states) {
+        const where = () => `${name}, ${what} at revision ${revision}, ${key}`;
+        const last = shard.writes.get(key)?.findLast((write) => write.revision <= revision);
+        const mayHaveChanged = () => unanswered.some((effect) => effect.key === key);
+        if (record === undefined) {
+          check(
+            last === undefined || last.value === undefined || mayHaveChanged(),
+            'reads show every write',
+            () => `${where()}: missing, but it was written at ${last?.revision}`,
+          );
+          continue;
+        }
+        check(
+          record.modRevision <= revision &&
+            record.createRevision <= record.modRevision &&
+            record.version >= 1,
+          'revisions of a record',
+          () =>
+            `${where()}: create ${record.createRevision}, mod ${record.modRevision}, version ${record.version}`,
+        );
+        check(
+          last === undefined || record.modRevision >= last.revision,
+          'reads show every write',
+          () =>
+            `${where()}: written at ${last?.revision}, but shows what was written at ${record.modRevision}`,
+        );
+        if (record.modRevision === last?.revision) {
+          check(record.value === last.value, 'reads show what was written', where);
+        } else {
+          check(mayHaveChanged(), 'reads show what was written', () => `${where()}: nobody wrote it`);
+        }
+        const id = `${key}/${record.modRevision}`;
+        const known = valueByWrite.get(id);
+        check(known === undefined || known === record.value, 'one value per revision', where);
+        valueByWrite.set(id, record.value);
+      }
+    }
+  }
+
+  #shard(table: string, shardId: number): ShardHistory {
+    const name = `${table}/${shardId}`;
+    let shard = this.#shards.get(name);
+    if (shard === undefined) {
+      shard = new ShardHistory();
+      this.#shards.set(name, shard);
+    }
+    return shard;
+  }
+}

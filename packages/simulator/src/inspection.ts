@@ -1,0 +1,81 @@
+import type { Replica } from '@coxswain/node';
+import type { Entry, NodeId, Role } from '@coxswain/raft';
+
+/** One group of a node as it is now. A live view: its getters read the group, so that looking costs little. */
+export interface GroupInspection {
+  readonly group: number;
+  /** Another object after the core was started anew: what was only in memory may have gone back then. */
+  readonly life: object;
+  readonly term: number;
+  readonly role: Role;
+  readonly voters: readonly NodeId[];
+  /** One past the truncation point of the log. */
+  readonly firstIndex: number;
+  /** Of what was given to the wal, whether it is durable or not. */
+  readonly lastIndex: number;
+  /** The last index that the local wal holds durably (D1, D2). */
+  readonly durableIndex: number;
+  /** May be ahead of `lastIndex`, when what a leader sent was not given to the wal yet. */
+  readonly commitIndex: number;
+  /** The last index that the core knows, in memory or on disk. */
+  readonly coreLastIndex: number;
+  readonly appliedIndex: number;
+  /** Undefined outside [firstIndex, lastIndex]. */
+  entry(index: number): Entry | undefined;
+  /** Defined for `firstIndex - 1 <= index <= lastIndex`. */
+  termAt(index: number): number | undefined;
+  /** Hex, of exactly what `appliedIndex` covers (A6); undefined while the state is ahead of it, or being rebuilt. */
+  readonly contentHash: string | undefined;
+}
+
+/** Looks into a replica of a real node. */
+export class ReplicaInspection implements GroupInspection {
+  constructor(private readonly replica: Replica) {}
+
+  get group(): number {
+    return this.replica.group;
+  }
+  get life(): object {
+    return this.replica.raft;
+  }
+  get term(): number {
+    return this.replica.raft.term;
+  }
+  get role(): Role {
+    return this.replica.raft.role;
+  }
+  get voters(): readonly NodeId[] {
+    return this.replica.raft.membership.voters;
+  }
+  get firstIndex(): number {
+    return this.replica.log.firstIndex();
+  }
+  get lastIndex(): number {
+    return this.replica.log.lastIndex();
+  }
+  get durableIndex(): number {
+    return this.replica.raft.durableIndex;
+  }
+  get commitIndex(): number {
+    return this.replica.raft.commitIndex;
+  }
+  get coreLastIndex(): number {
+    return this.replica.raft.lastIndex;
+  }
+  get appliedIndex(): number {
+    return this.replica.raft.appliedIndex;
+  }
+  entry(index: number): Entry | undefined {
+    const { log } = this.replica;
+    if (index < log.firstIndex() || index > log.lastIndex()) return undefined;
+    return log.entries(index, index + 1, 1)[0];
+  }
+  termAt(index: number): number | undefined {
+    return this.replica.log.term(index);
+  }
+  get contentHash(): string | undefined {
+    if (!this.replica.hasTable) return undefined;
+    const { table } = this.replica;
+    return table.appliedIndex === this.appliedIndex ? table.contentHash : undefined;
+  }
+}

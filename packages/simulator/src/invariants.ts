@@ -1,0 +1,277 @@
+import { crc32 } from 'node:zlib';
+import type { NodeId } from '@coxswain/raft';
+import type { GroupInspection } from './inspection.js';
+import { check } from './violation.js';
+
+type GroupId = number;
+
+/** A log entry by what identifies it: equal terms at an index mean equal content (§5.3). */
+interface KnownEntry {
+  readonly previousTerm: number | undefined;
+  readonly digest: number;
+}
+
+interface CommittedEntry {
+  readonly term: number;
+  readonly digest: number;
+}
+
+/** What one replica showed when it was last looked at. */
+class Replica {
+  life: object | undefined;
+  term = 0;
+  commitIndex = 0;
+  appliedIndex = 0;
+  durableIndex = 0;
+  lastIndex = 0;
+  firstIndex = 1;
+  isLeader = false;
+  /** Terms of the log by index, from `firstIndex - 1` on; what the replica would have if it died now. */
+  readonly terms = new Map<number, number>();
+}
+
+/** What the whole cluster did in one group so far. */
+class Group {
+  readonly leaderByTerm = new Map<number, NodeId>();
+  /** By index and term. */
+  readonly entries = new Map<string, KnownEntry>();
+  readonly committed = new Map<number, CommittedEntry>();
+  committedUpTo = 0;
+  readonly hashByAppliedIndex = new Map<number, string>();
+  readonly replicas = new Map<NodeId, Replica>();
+  voters: readonly NodeId[] = [];
+}
+
+/**
+ * The safety properties of Raft (figure 3 of the paper) and ours, checked on every node after each of its
+ * events. It looks only at what changed since the last time, so that an event that changes nothing costs a
+ * few comparisons.
+ */
+export class Invariants {
+  readonly #groups = new Map<GroupId, Group>();
+
+  /** After an event of `node`. */
+  observe(node: NodeId, groups: Iterable<GroupInspection>): void {
+    for (const now of groups) this.#observeGroup(node, now);
+  }
+
+  /**
+   * The process of `node` has died: what it held in memory alone is gone, and may be less when it comes back.
+   * What its wal held durably stays.
+   */
+  nodeDied(node: NodeId): void {
+    for (const group of this.#groups.values()) {
+      const replica = group.replicas.get(node);
+      if (replica === undefined) continue;
+      for (let index = replica.durableIndex + 1; index <= replica.lastIndex; index++)
+        replica.terms.delete(index);
+      replica.lastIndex = Math.min(replica.lastIndex, replica.durableIndex);
+      forgetMemory(replica);
+    }
+  }
+
+  #observeGroup(node: NodeId, now: GroupInspection): void {
+    let group = this.#groups.get(now.group);
+    if (group === undefined) {
+      group = new Group();
+      this.#groups.set(now.group, group);
+    }
+    let seen = group.replicas.get(node);
+    if (seen === undefined) {
+      seen = new Replica();
+      group.replicas.set(node, seen);
+    }
+    const name = () => `node ${node}, group ${now.group}`;
+    const { term, appliedIndex, lastIndex, firstIndex, durableIndex } = now;
+    const commitIndex = Math.min(now.commitIndex, lastIndex);
+
+    if (seen.life !== now.life) {
+      seen.life = now.life;
+      forgetMemory(seen);
+    }
+    const isSame =
+      seen.term === term &&
+      seen.commitIndex === commitIndex &&
+      seen.appliedIndex === appliedIndex &&
+      seen.lastIndex === lastIndex &&
+      seen.firstIndex === firstIndex &&
+      seen.durableIndex === durableIndex &&
+      seen.isLeader === (now.role === 'leader') &&
+      seen.terms.get(lastIndex) === now.termAt(lastIndex);
+    if (isSame) return;
+
+    check(term >= seen.term, 'monotonic term', () => `${name()}: ${seen.term} -> ${term}`);
+    check(
+      commitIndex >= seen.commitIndex,
+      'monotonic commit',
+      () => `${name()}: ${seen.commitIndex} -> ${commitIndex}`,
+    );
+    check(
+      appliedIndex >= seen.appliedIndex,
+      'monotonic applied',
+      () => `${name()}: ${seen.appliedIndex} -> ${appliedIndex}`,
+    );
+    check(
+      firstIndex - 1 <= appliedIndex || now.contentHash === undefined,
+      'purged <= applied',
+      () => `${name()}: the log begins at ${firstIndex}, applied is ${appliedIndex}`,
+    );
+    check(
+      appliedIndex <= now.commitIndex && now.commitIndex <= now.coreLastIndex,
+      'applied <= committed <= last',
+      () => `${name()}: ${appliedIndex}, ${now.commitIndex}, ${now.coreLastIndex}`,
+    );
+    check(
+      appliedIndex <= Math.max(durableIndex, firstIndex - 1),
+      'applied only what is durable (D2)',
+      () => `${name()}: applied ${appliedIndex}, durable ${durableIndex}`,
+    );
+    if (now.voters.length > 0) group.voters = now.voters;
+
+    this.#observeLog(group, node, seen, now);
+    if (now.role === 'leader' && (!seen.isLeader || seen.term !== term))
+      this.#observeLeader(group, node, now);
+    this.#observeCommitted(group, node, seen, now, commitIndex);
+    if (appliedIndex !== seen.appliedIndex) this.#observeApplied(group, node, now);
+
+    seen.term = term;
+    seen.commitIndex = commitIndex;
+    seen.appliedIndex = appliedIndex;
+    seen.isLeader = now.role === 'leader';
+  }
+
+  /** Log matching: equal index and term mean equal entries, and equal logs before them. */
+  #observeLog(group: Group, node: NodeId, seen: Replica, now: GroupInspection): void {
+    const { firstIndex, lastIndex } = now;
+    // Everything up to the last index at which the terms still agree was checked before.
+    let agreed = Math.min(seen.lastIndex, lastIndex);
+    while (agreed >= firstIndex && seen.terms.get(agreed) !== now.termAt(agreed)) agreed -= 1;
+    const lost: number[] = [];
+    for (let index = Math.max(agreed + 1, firstIndex); index <= seen.lastIndex; index++) {
+      if (seen.terms.get(index) !== now.termAt(index)) lost.push(index);
+      seen.terms.delete(index);
+    }
+    for (let index = seen.firstIndex - 1; index < firstIndex - 1; index++) seen.terms.delete(index);
+    const baseTerm = now.termAt(firstIndex - 1);
+    if (baseTerm !== undefined) seen.terms.set(firstIndex - 1, baseTerm);
+    for (let index = Math.max(agreed + 1, firstIndex); index <= lastIndex; index++) {
+      const entry = now.entry(index);
+      const previousTerm = now.termAt(index - 1);
+      check(entry !== undefined, 'log matching', () => `node ${node}, group ${now.group}: no entry ${index}`);
+      const digest = crc32(entry.data);
+      const key = `${index}/${entry.term}`;
+      const known = group.entries.get(key);
+      if (known === undefined) {
+        group.entries.set(key, { previousTerm, digest });
+      } else {
+        check(
+          known.digest === digest &&
+            (known.previousTerm === undefined ||
+              previousTerm === undefined ||
+              known.previousTerm === previousTerm),
+          'log matching',
+          () => `node ${node}, group ${now.group}: entry ${key} differs from the one that others have`,
+        );
+      }
+      seen.terms.set(index, entry.term);
+    }
+    seen.firstIndex = firstIndex;
+    seen.lastIndex = lastIndex;
+    seen.durableIndex = now.durableIndex;
+    for (const index of lost) {
+      if (index <= group.committedUpTo) this.#checkOnQuorum(group, now, index);
+    }
+  }
+
+  /** One leader per term, and it has every entry that was committed before. */
+  #observeLeader(group: Group, node: NodeId, now: GroupInspection): void {
+    const elected = group.leaderByTerm.get(now.term);
+    check(
+      elected === undefined || elected === node,
+      'election safety',
+      () => `group ${now.group}: nodes ${elected} and ${node} both lead term ${now.term}`,
+    );
+    group.leaderByTerm.set(now.term, node);
+    for (let index = now.firstIndex; index <= group.committedUpTo; index++) {
+      const committed = group.committed.get(index);
+      if (committed === undefined) continue;
+      check(
+        now.termAt(index) === committed.term,
+        'leader completeness',
+        () =>
+          `group ${now.group}: node ${node} leads term ${now.term} without the committed entry ` +
+          `${index}/${committed.term}; it has ${now.termAt(index) ?? 'nothing'} there`,
+      );
+    }
+  }
+
+  /** What is committed never changes, is the same for everyone, and is on a quorum. */
+  #observeCommitted(
+    group: Group,
+    node: NodeId,
+    seen: Replica,
+    now: GroupInspection,
+    commitIndex: number,
+  ): void {
+    const from = Math.max(seen.commitIndex + 1, now.firstIndex);
+    for (let index = from; index <= commitIndex; index++) {
+      const entry = now.entry(index);
+      check(entry !== undefined, 'committed <= last', () => `node ${node}, group ${now.group}: no ${index}`);
+      const digest = crc32(entry.data);
+      const known = group.committed.get(index);
+      if (known !== undefined) {
+        check(
+          known.term === entry.term && known.digest === digest,
+          'state machine safety',
+          () =>
+            `group ${now.group}: node ${node} commits ${index}/${entry.term}, ` +
+            `but ${index}/${known.term} was committed before`,
+        );
+        continue;
+      }
+      group.committed.set(index, { term: entry.term, digest });
+      group.committedUpTo = Math.max(group.committedUpTo, index);
+      this.#checkOnQuorum(group, now, index);
+    }
+  }
+
+  /** Counts the replicas, dead ones included, that hold the committed entry durably or have compacted it. */
+  #checkOnQuorum(group: Group, now: GroupInspection, index: number): void {
+    const committed = group.committed.get(index);
+    if (committed === undefined || group.voters.length === 0) return;
+    let holders = 0;
+    for (const voter of group.voters) {
+      const replica = group.replicas.get(voter);
+      if (replica === undefined) continue;
+      const isCompacted = index < replica.firstIndex;
+      const isDurable = index <= replica.durableIndex && replica.terms.get(index) === committed.term;
+      if (isCompacted || isDurable) holders += 1;
+    }
+    check(
+      holders > group.voters.length / 2,
+      'committed on a quorum',
+      () => `group ${now.group}: entry ${index}/${committed.term} is on ${holders} of ${group.voters.length}`,
+    );
+  }
+
+  /** Replicas that applied the same entries hold the same content (A1, A6). */
+  #observeApplied(group: Group, node: NodeId, now: GroupInspection): void {
+    const hash = now.contentHash;
+    if (hash === undefined) return;
+    const known = group.hashByAppliedIndex.get(now.appliedIndex);
+    if (known === undefined) group.hashByAppliedIndex.set(now.appliedIndex, hash);
+    check(
+      known === undefined || known === hash,
+      'equal hashes',
+      () => `group ${now.group}: node ${node} at ${now.appliedIndex} has ${hash}, others ${known}`,
+    );
+  }
+}
+
+/** What is not on the disk may go back when the core starts anew. */
+function forgetMemory(replica: Replica): void {
+  replica.term = 0;
+  replica.commitIndex = 0;
+  replica.appliedIndex = 0;
+  replica.isLeader = false;
+}

@@ -1,0 +1,136 @@
+/** A register's content; undefined: the key does not exist. */
+export type RegisterValue = string | undefined;
+
+/** What one operation did to one register, as its client saw it. */
+export type RegisterEffect =
+  | { readonly kind: 'read'; readonly observed: RegisterValue }
+  /** `previous` only where the client was told what the write replaced. */
+  | { readonly kind: 'write'; readonly value: RegisterValue; readonly previous?: { value: RegisterValue } }
+  | {
+      readonly kind: 'compareAndSet';
+      readonly expected: RegisterValue;
+      readonly value: RegisterValue;
+      /** Undefined: the client does not know. */
+      readonly succeeded: boolean | undefined;
+    };
+
+export interface RegisterOperation {
+  readonly effect: RegisterEffect;
+  /** When the client asked and was answered. Only their order matters. */
+  readonly invokedAt: number;
+  /** Infinity: never answered; the operation may take effect at any later time, or never. */
+  readonly returnedAt: number;
+}
+
+export type LinearizabilityVerdict = 'linearizable' | 'violated' | 'undecided';
+
+/** What the register holds afterwards, or `impossible` when the client cannot have seen what it saw. */
+function apply(state: RegisterValue, effect: RegisterEffect): { state: RegisterValue } | 'impossible' {
+  switch (effect.kind) {
+    case 'read':
+      return effect.observed === state ? { state } : 'impossible';
+    case 'write':
+      if (effect.previous !== undefined && effect.previous.value !== state) return 'impossible';
+      return { state: effect.value };
+    case 'compareAndSet': {
+      const succeeds = state === effect.expected;
+      if (effect.succeeded !== undefined && effect.succeeded !== succeeds) return 'impossible';
+      return { state: succeeds ? effect.value : state };
+    }
+  }
+}
+
+/** A state of the search: which operations have taken effect, and what the register holds then. */
+interface Frame {
+  /** Every answered operation below this has taken effect. */
+  readonly low: number;
+  /** Those above `low` that have too, ascending. */
+  readonly ahead: readonly number[];
+  /** Unanswered operations that have taken effect, ascending. */
+  readonly used: readonly number[];
+  readonly value: RegisterValue;
+  /** Successors that were not tried yet, last one first. */
+  readonly untried: Frame[];
+}
+
+/**
+ * Is there an order of the operations that a register would have allowed, in which no operation comes before
+ * one that had returned when it was invoked (Herlihy and Wing 1990)? A depth-first search over such orders
+ * (Wing and Gong 1993) that never visits the same set of finished operations with the same value twice
+ * (Lowe 2017). Linearizability is local, so histories are checked one key at a time.
+ *
+ * Answered operations are tried before unanswered ones: most of the latter never happened, and each one that
+ * is tried early doubles the search. Gives `undecided` after `statesMax` states.
+ */
+export function checkLinearizable(
+  operations: readonly RegisterOperation[],
+  statesMax = 500_000,
+): LinearizabilityVerdict {
+  const byInvocation = [...operations].sort((a, b) => a.invokedAt - b.invokedAt);
+  const answered = byInvocation.filter((operation) => operation.returnedAt !== Number.POSITIVE_INFINITY);
+  // A read without an answer says nothing.
+  const unanswered = byInvocation.filter(
+    (operation) => operation.returnedAt === Number.POSITIVE_INFINITY && operation.effect.kind !== 'read',
+  );
+
+  const expand = (
+    low: number,
+    ahead: readonly number[],
+    used: readonly number[],
+    value: RegisterValue,
+  ): Frame => {
+    const frame: Frame = { low, ahead, used, value, untried: [] };
+    // The next operation is one that was invoked before any other one returned.
+    let firstReturn = Number.POSITIVE_INFINITY;
+    const candidates: number[] = [];
+    for (let i = low; i < answered.length && answered[i]!.invokedAt <= firstReturn; i++) {
+      if (ahead.includes(i)) continue;
+      candidates.push(i);
+      firstReturn = Math.min(firstReturn, answered[i]!.returnedAt);
+    }
+    for (let i = 0; i < unanswered.length && unanswered[i]!.invokedAt <= firstReturn; i++) {
+      if (used.includes(i)) continue;
+      const next = apply(value, unanswered[i]!.effect);
+      // One that changes nothing need not have happened.
+      if (next === 'impossible' || next.state === value) continue;
+      frame.untried.push({
+        low,
+        ahead,
+        used: [...used, i].sort((a, b) => a - b),
+        value: next.state,
+        untried: [],
+      });
+    }
+    for (const i of candidates.reverse()) {
+      if (answered[i]!.invokedAt > firstReturn) continue;
+      const next = apply(value, answered[i]!.effect);
+      if (next === 'impossible') continue;
+      const finished = [...ahead, i].sort((a, b) => a - b);
+      let newLow = low;
+      while (finished[0] === newLow) {
+        finished.shift();
+        newLow += 1;
+      }
+      frame.untried.push({ low: newLow, ahead: finished, used, value: next.state, untried: [] });
+    }
+    return frame;
+  };
+
+  const visited = new Set<string>();
+  const stack = [expand(0, [], [], undefined)];
+  for (;;) {
+    const top = stack.at(-1);
+    if (top === undefined) return 'violated';
+    if (top.low === answered.length) return 'linearizable';
+    const next = top.untried.pop();
+    if (next === undefined) {
+      stack.pop();
+      continue;
+    }
+    const key = `${next.low}|${next.ahead.join()}|${next.used.join()}|${next.value ?? '\0'}`;
+    if (visited.has(key)) continue;
+    visited.add(key);
+    if (visited.size > statesMax) return 'undecided';
+    stack.push(expand(next.low, next.ahead, next.used, next.value));
+  }
+}

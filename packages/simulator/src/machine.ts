@@ -1,0 +1,75 @@
+import type { Environment, Log } from '@coxswain/node';
+import type { NodeId } from '@coxswain/raft';
+import { SimulatedClock } from './clock.js';
+import type { EventLoop } from './event-loop.js';
+import type { SimulatedNetwork } from './network.js';
+import type { SimulatedProcess } from './process.js';
+import type { SeededRandom } from './random.js';
+import { SimulatedFiles } from './small-files.js';
+import { SimulatedStores, type StoreLoss, type StoreOptions } from './stores.js';
+import { type DiskOptions, SimulatedWalDisk } from './wal-disk.js';
+
+export interface MachineOptions {
+  readonly disk: DiskOptions;
+  readonly stores: StoreOptions;
+  /** Clocks run fast or slow by up to this share. */
+  readonly clockDriftMax: number;
+  /** Wall clocks are wrong by up to this much. */
+  readonly clockOffsetMsMax: number;
+}
+
+/** What a node runs on, and what is left of it when the process dies: the disks and the clock. */
+export class Machine {
+  readonly clock: SimulatedClock;
+  readonly walDisk: SimulatedWalDisk;
+  readonly stores: SimulatedStores;
+  readonly #files: SimulatedFiles;
+
+  constructor(
+    readonly node: NodeId,
+    private readonly loop: EventLoop,
+    private readonly network: SimulatedNetwork,
+    private readonly random: SeededRandom,
+    options: MachineOptions,
+  ) {
+    const drift = random.between(-options.clockDriftMax, options.clockDriftMax);
+    this.clock = new SimulatedClock(
+      loop,
+      1 + drift,
+      random.between(-options.clockOffsetMsMax, options.clockOffsetMsMax),
+    );
+    this.walDisk = new SimulatedWalDisk(loop, random.fork('wal'), options.disk);
+    this.stores = new SimulatedStores(loop, random.fork('stores'), options.stores);
+    this.#files = new SimulatedFiles(loop, random.fork('files'));
+  }
+
+  /** Everything that a node started in `process` touches of the world. */
+  environment(process: SimulatedProcess, fatal: Environment['fatal']): Environment {
+    const log: Log = (level, message, fields) => {
+      const details = fields === undefined ? '' : ` ${JSON.stringify(fields)}`;
+      const seconds = (this.loop.nowUs / 1e6).toFixed(6);
+      this.loop.trace.line(`${seconds} node ${this.node} ${level}: ${message}${details}`);
+    };
+    return {
+      clock: this.clock.attach(process),
+      random: this.random.fork(`process ${process.id}`),
+      transport: this.network.transport(this.node, process),
+      walDisk: this.walDisk.attach(process),
+      stores: this.stores.attach(process),
+      files: this.#files.attach(process),
+      log,
+      fatal,
+    };
+  }
+
+  /** The process was killed: what it had written stays. */
+  processDied(): void {
+    this.stores.processDied();
+  }
+
+  /** The machine lost power: what was not synced may be gone. */
+  losePower(loss: StoreLoss): void {
+    this.walDisk.losePower();
+    this.stores.losePower(loss);
+  }
+}

@@ -1,0 +1,321 @@
+import { crc32 } from 'node:zlib';
+import type { BulkSink, PeerHandler, PeerTransport } from '@coxswain/node';
+import type { NodeId } from '@coxswain/raft';
+import { BulkStream } from './bulk-stream.js';
+import { EventKind, type EventLoop } from './event-loop.js';
+import type { SimulatedProcess } from './process.js';
+import type { SeededRandom } from './random.js';
+
+export interface NetworkOptions {
+  readonly delayMinUs: number;
+  /** Mean of what is added to the least delay. */
+  readonly delayMeanUs: number;
+  /** Mean time until the end of a broken connection is noticed. */
+  readonly detectMeanUs: number;
+  readonly redialMeanUs: number;
+  /** When a link is blocked: the probability that its connections break instead of only stalling. */
+  readonly breakWhenBlockedProbability: number;
+  /** What one connection may hold that was not delivered yet. */
+  readonly backlogBytesMax: number;
+  /**
+   * Per frame. TCP does none of this, but Raft must bear all of it, and a redialled connection overtakes what
+   * the old one still holds.
+   */
+  readonly dropProbability: number;
+  readonly duplicateProbability: number;
+  readonly reorderProbability: number;
+  /** Per chunk of a bulk stream: the probability that the stream breaks there. */
+  readonly bulkBreakProbability: number;
+}
+
+/** One direction between two machines. */
+class Link {
+  isBlocked = false;
+  /** Nothing is delivered before this time. */
+  cloggedUntilUs = 0;
+}
+
+/** One node on the network, from `start` until its process dies. */
+class Endpoint {
+  readonly outgoing = new Map<NodeId, Connection>();
+  isClosed = false;
+  constructor(
+    readonly node: NodeId,
+    readonly process: SimulatedProcess,
+    readonly handler: PeerHandler,
+  ) {}
+}
+
+interface Flight {
+  readonly frame: Buffer;
+  readonly dueUs: number;
+}
+
+/** A stream of frames from one process to another, in order while it holds. */
+class Connection {
+  readonly flights: Flight[] = [];
+  backlogBytes = 0;
+  isBroken = false;
+  isPumping = false;
+  lastDueUs = 0;
+  constructor(
+    readonly from: Endpoint,
+    readonly to: Endpoint,
+    readonly link: Link,
+  ) {}
+}
+
+/**
+ * The network between the machines. A connection is like TCP's: frames in order, whole, at most once, until
+ * it breaks; then what was in flight is lost from some frame on. A blocked link holds frames back (TCP would
+ * send them again) until it is unblocked or the connection breaks.
+ */
+export class SimulatedNetwork {
+  readonly #endpoints = new Map<NodeId, Endpoint>();
+  readonly #links = new Map<number, Link>();
+  readonly #connections = new Set<Connection>();
+  readonly #bulkStreams = new Set<BulkStream>();
+  /** Frames delivered so far. */
+  framesDelivered = 0;
+
+  constructor(
+    private readonly loop: EventLoop,
+    private readonly random: SeededRandom,
+    private options: NetworkOptions,
+  ) {}
+
+  /** From now on frames of a connection arrive in order, and once. */
+  becomeReliable(): void {
+    this.options = {
+      ...this.options,
+      dropProbability: 0,
+      duplicateProbability: 0,
+      reorderProbability: 0,
+      bulkBreakProbability: 0,
+    };
+  }
+
+  /** The transport of one life of `node`. */
+  transport(node: NodeId, process: SimulatedProcess): PeerTransport {
+    let endpoint: Endpoint | undefined;
+    return {
+      start: async (peers, handler) => {
+        const started = new Endpoint(node, process, handler);
+        endpoint = started;
+        this.#endpoints.set(node, started);
+        process.onDeath(() => this.#leave(started));
+        for (const peer of [...peers.keys()].sort((a, b) => a - b)) {
+          if (peer !== node) this.#dial(started, peer, 0);
+        }
+      },
+      send: (peer, frame) => {
+        const connection = endpoint?.outgoing.get(peer);
+        return connection !== undefined && this.#send(connection, frame);
+      },
+      openBulk: (peer, header) => {
+        if (endpoint === undefined) throw new Error('openBulk before start');
+        return this.#openBulk(endpoint, peer, header);
+      },
+      close: async () => {
+        if (endpoint !== undefined) this.#leave(endpoint);
+      },
+    };
+  }
+
+  /** Nothing gets from one machine to the other any more; the way back is not touched. */
+  block(from: NodeId, to: NodeId): void {
+    const link = this.#link(from, to);
+    if (link.isBlocked) return;
+    link.isBlocked = true;
+    for (const connection of this.#connections) {
+      // The acknowledgements of the opposite direction travel on this link, so that one may break as well.
+      if (connection.link !== link && connection.link !== this.#link(to, from)) continue;
+      if (!this.random.chance(this.options.breakWhenBlockedProbability)) continue;
+      this.loop.schedule(this.#detectUs(), EventKind.Network, undefined, () => {
+        if (link.isBlocked) this.#break(connection);
+      });
+    }
+    for (const stream of this.#bulkStreams) {
+      if ((stream.from !== from || stream.to !== to) && (stream.from !== to || stream.to !== from)) continue;
+      this.loop.schedule(this.#detectUs(), EventKind.Network, undefined, () => {
+        if (link.isBlocked) stream.fail('connection lost');
+      });
+    }
+  }
+
+  unblock(from: NodeId, to: NodeId): void {
+    const link = this.#link(from, to);
+    link.isBlocked = false;
+    this.#pumpAll(link);
+  }
+
+  /** Holds everything on the link for a while, then delivers it at once. */
+  clog(from: NodeId, to: NodeId, durationUs: number): void {
+    const link = this.#link(from, to);
+    link.cloggedUntilUs = Math.max(link.cloggedUntilUs, this.loop.nowUs + durationUs);
+  }
+
+  /** Every link works again. */
+  heal(): void {
+    for (const link of this.#links.values()) {
+      link.isBlocked = false;
+      link.cloggedUntilUs = 0;
+      this.#pumpAll(link);
+    }
+  }
+
+  /** Breaks every connection between two machines, as a middlebox does that forgets them. */
+  reset(a: NodeId, b: NodeId): void {
+    for (const connection of this.#connections) {
+      const { from, to } = connection;
+      if ((from.node === a && to.node === b) || (from.node === b && to.node === a)) this.#break(connection);
+    }
+    for (const stream of this.#bulkStreams) {
+      if ((stream.from === a && stream.to === b) || (stream.from === b && stream.to === a)) {
+        stream.fail('connection reset');
+      }
+    }
+  }
+
+  #dial(from: Endpoint, peer: NodeId, delayUs: number): void {
+    this.loop.schedule(delayUs + this.#delayUs(), EventKind.Network, from.process, () => {
+      if (from.isClosed) return;
+      const to = this.#endpoints.get(peer);
+      if (
+        to === undefined ||
+        this.#link(from.node, peer).isBlocked ||
+        this.#link(peer, from.node).isBlocked
+      ) {
+        this.#dial(from, peer, this.random.exponential(this.options.redialMeanUs));
+        return;
+      }
+      const connection = new Connection(from, to, this.#link(from.node, peer));
+      this.#connections.add(connection);
+      from.outgoing.set(peer, connection);
+      from.handler.onConnected(peer);
+    });
+  }
+
+  #send(connection: Connection, frame: Buffer): boolean {
+    const { options, random } = this;
+    if (connection.backlogBytes + frame.length > options.backlogBytesMax) return false;
+    const copy = Buffer.from(frame);
+    if (random.chance(options.dropProbability)) return true;
+    if (random.chance(options.duplicateProbability)) this.#sendAlone(connection, copy);
+    if (random.chance(options.reorderProbability)) {
+      this.#sendAlone(connection, copy);
+      return true;
+    }
+    connection.lastDueUs = Math.max(connection.lastDueUs, this.loop.nowUs + this.#delayUs());
+    connection.flights.push({ frame: copy, dueUs: connection.lastDueUs });
+    connection.backlogBytes += copy.length;
+    this.#pump(connection);
+    return true;
+  }
+
+  /** Outside the order of its connection. */
+  #sendAlone(connection: Connection, frame: Buffer): void {
+    const delayUs = this.#delayUs() + this.random.exponential(this.options.delayMeanUs * 10);
+    this.loop.schedule(delayUs, EventKind.Network, connection.to.process, () => {
+      if (!connection.link.isBlocked) this.#deliver(connection.to, frame);
+    });
+  }
+
+  /** Keeps one event under way for the first frame of the connection. */
+  #pump(connection: Connection): void {
+    const first = connection.flights[0];
+    const { link } = connection;
+    if (first === undefined || connection.isPumping || connection.isBroken || link.isBlocked) return;
+    connection.isPumping = true;
+    const delayUs = Math.max(first.dueUs, link.cloggedUntilUs) - this.loop.nowUs;
+    this.loop.schedule(delayUs, EventKind.Network, connection.to.process, () => {
+      connection.isPumping = false;
+      if (connection.isBroken) return;
+      if (!link.isBlocked && link.cloggedUntilUs <= this.loop.nowUs) {
+        connection.flights.shift();
+        connection.backlogBytes -= first.frame.length;
+        this.#deliver(connection.to, first.frame);
+      }
+      this.#pump(connection);
+    });
+  }
+
+  #pumpAll(link: Link): void {
+    for (const connection of this.#connections) if (connection.link === link) this.#pump(connection);
+  }
+
+  #deliver(to: Endpoint, frame: Buffer): void {
+    if (to.isClosed) return;
+    this.loop.trace.number(crc32(frame));
+    this.framesDelivered += 1;
+    to.handler.onFrame(frame);
+  }
+
+  #openBulk(from: Endpoint, peer: NodeId, header: Buffer): BulkSink {
+    const to = this.#endpoints.get(peer);
+    const stream: BulkStream = new BulkStream(this.loop, from.node, peer, from.process, to?.process, {
+      delayUs: () => this.#bulkDelayUs(from.node, peer),
+      breaksNow: () =>
+        to === undefined ||
+        this.#link(from.node, peer).isBlocked ||
+        this.random.chance(this.options.bulkBreakProbability),
+      onEnd: () => this.#bulkStreams.delete(stream),
+    });
+    this.#bulkStreams.add(stream);
+    stream.open(Buffer.from(header), (source) =>
+      to === undefined || to.isClosed
+        ? Promise.reject(new Error('connection refused'))
+        : to.handler.onBulk(source),
+    );
+    return stream;
+  }
+
+  #bulkDelayUs(from: NodeId, to: NodeId): number {
+    return this.#delayUs() + Math.max(0, this.#link(from, to).cloggedUntilUs - this.loop.nowUs);
+  }
+
+  #break(connection: Connection): void {
+    if (connection.isBroken) return;
+    connection.isBroken = true;
+    this.#connections.delete(connection);
+    const { from, to } = connection;
+    this.loop.schedule(this.#detectUs(), EventKind.Network, from.process, () => {
+      if (from.isClosed) return;
+      from.outgoing.delete(to.node);
+      from.handler.onDisconnected(to.node);
+      this.#dial(from, to.node, this.random.exponential(this.options.redialMeanUs));
+    });
+  }
+
+  /** The process is gone, or listens no more. */
+  #leave(endpoint: Endpoint): void {
+    endpoint.isClosed = true;
+    if (this.#endpoints.get(endpoint.node) === endpoint) this.#endpoints.delete(endpoint.node);
+    for (const connection of this.#connections) {
+      if (connection.to === endpoint) this.#break(connection);
+      // What a dead process had sent may still arrive, even after its next life has connected.
+      else if (connection.from === endpoint && this.random.chance(0.5)) this.#break(connection);
+    }
+    for (const stream of this.#bulkStreams) {
+      if (stream.from === endpoint.node || stream.to === endpoint.node) stream.fail('connection reset');
+    }
+  }
+
+  #link(from: NodeId, to: NodeId): Link {
+    const key = from * 1024 + to;
+    let link = this.#links.get(key);
+    if (link === undefined) {
+      link = new Link();
+      this.#links.set(key, link);
+    }
+    return link;
+  }
+
+  #delayUs(): number {
+    return this.options.delayMinUs + this.random.exponential(this.options.delayMeanUs);
+  }
+
+  #detectUs(): number {
+    return this.random.exponential(this.options.detectMeanUs);
+  }
+}

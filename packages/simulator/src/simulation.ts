@@ -1,0 +1,210 @@
+import type { NodeId } from '@coxswain/raft';
+import { Cluster } from './cluster.js';
+import { EventKind, EventLoop } from './event-loop.js';
+import { Faults } from './faults.js';
+import { History } from './history.js';
+import { Invariants } from './invariants.js';
+import { Machine } from './machine.js';
+import { SimulatedNetwork } from './network.js';
+import { SeededRandom } from './random.js';
+import { drawScenario, type Scenario } from './swarm.js';
+import { Trace } from './trace.js';
+import { Violation } from './violation.js';
+import { mainTable, readAll, Workload, wholeRange } from './workload.js';
+
+/** Virtual time in which a healed cluster must answer on every node. */
+const progressBoundUs = 120_000_000;
+/** Virtual time in which replicas must be equal once nobody writes any more. */
+const convergenceBoundUs = 120_000_000;
+
+export interface SimulationOptions {
+  readonly seed: number;
+  /** Events with faults; healing and the last checks come on top. */
+  readonly steps: number;
+  /** Sees each line of the trace as it comes. */
+  readonly onLine?: (line: string) => void;
+  /** Changes what was drawn: a test aims at something. */
+  readonly adjust?: (scenario: Scenario) => Scenario;
+}
+
+export interface SimulationResult {
+  readonly seed: number;
+  readonly steps: number;
+  readonly faults: number;
+  /** Operations that clients were answered. */
+  readonly operations: number;
+  readonly virtualSeconds: number;
+  /** Equal for equal runs. */
+  readonly traceHash: string;
+  /** What went wrong; undefined when nothing did. */
+  readonly violation: Error | undefined;
+  /** The last lines of the trace. */
+  readonly lines: readonly string[];
+}
+
+/** Runs one seed: first faults while clients work, then healing, progress and equality. */
+export async function simulate(options: SimulationOptions): Promise<SimulationResult> {
+  const simulation = new Simulation(options);
+  let violation: Error | undefined;
+  try {
+    await simulation.run();
+  } catch (error) {
+    violation = error instanceof Error ? error : new Error(String(error));
+  }
+  return simulation.result(violation);
+}
+
+class Simulation {
+  readonly #loop: EventLoop;
+  readonly #history = new History();
+  readonly #cluster: Cluster;
+  readonly #workload: Workload;
+  readonly #faults: Faults;
+  readonly #random: SeededRandom;
+
+  constructor(private readonly options: SimulationOptions) {
+    const random = new SeededRandom(options.seed);
+    this.#random = random.fork('simulation');
+    const drawn = drawScenario(random.fork('scenario'));
+    const scenario = options.adjust?.(drawn) ?? drawn;
+    const loop = new EventLoop(new Trace(options.onLine));
+    this.#loop = loop;
+    const network = new SimulatedNetwork(loop, random.fork('network'), scenario.network);
+    const machines = scenario.nodes.map(
+      (id) => new Machine(id, loop, network, random.fork(`machine ${id}`), scenario.machine),
+    );
+    this.#cluster = new Cluster(loop, machines, new Invariants(), scenario, (process) =>
+      this.#workload.processDied(process),
+    );
+    this.#workload = new Workload(loop, random.fork('workload'), scenario.workload, this.#history, () =>
+      this.#cluster.servers(),
+    );
+    this.#faults = new Faults(loop, random.fork('faults'), scenario.faults, this.#cluster, network);
+  }
+
+  async run(): Promise<void> {
+    for (const id of this.#random.shuffled(this.#cluster.ids)) this.#cluster.start(id);
+    this.#workload.start();
+    // Most clusters are in order before the first fault; some do not even get together in peace (T4).
+    if (!this.#random.chance(0.2)) {
+      const isFormed = () => this.#cluster.nodes().some(({ node }) => node.readiness().isReady);
+      await this.#reach('a new cluster becomes ready', progressBoundUs, isFormed);
+    }
+    this.#faults.start();
+    await this.#loop.run(() => {
+      this.#cluster.observe();
+      return this.#loop.steps >= this.options.steps;
+    });
+
+    this.#workload.stop();
+    this.#faults.heal();
+    for (const id of this.#cluster.ids) await this.#makeProgress(id);
+    const isIdle = () => this.#workload.pendingCount === 0;
+    await this.#reach('every request ends', convergenceBoundUs, isIdle);
+    await this.#reach('replicas become equal', convergenceBoundUs, () => this.#isEqual());
+    await this.#compareContents();
+    this.#history.check();
+  }
+
+  result(violation: Error | undefined): SimulationResult {
+    const { trace } = this.#loop;
+    return {
+      seed: this.options.seed,
+      steps: this.#loop.steps,
+      faults: this.#faults.count,
+      operations: this.#history.answered,
+      virtualSeconds: this.#loop.nowUs / 1e6,
+      traceHash: trace.hash(),
+      violation,
+      lines: trace.lines(),
+    };
+  }
+
+  /** The healed node takes a write and a linearizable read. */
+  async #makeProgress(id: NodeId): Promise<void> {
+    let hasAnswered = false;
+    let failure: { error: unknown } | undefined;
+    const probe = async () => {
+      while (!hasAnswered) {
+        const server = this.#cluster.nodes().find((node) => node.id === id)?.server;
+        hasAnswered = server !== undefined && (await this.#workload.probe(server));
+        if (!hasAnswered) await this.#sleep(50_000);
+      }
+    };
+    probe().catch((error: unknown) => {
+      failure = { error };
+    });
+    await this.#reach(`node ${id} answers`, progressBoundUs, () => {
+      if (failure !== undefined) throw failure.error;
+      return hasAnswered;
+    });
+  }
+
+  /** All replicas of all groups have applied everything, and hash to the same. */
+  #isEqual(): boolean {
+    const states = this.#cluster.nodes().map(({ node }) =>
+      [...this.#cluster.inspect(node)].map((group) => {
+        const isWhole = group.appliedIndex === group.lastIndex && group.contentHash !== undefined;
+        return isWhole ? `${group.group}:${group.appliedIndex}:${group.contentHash}` : undefined;
+      }),
+    );
+    const first = states[0];
+    if (first === undefined || states.length !== this.#cluster.ids.length) return false;
+    return states.every(
+      (state) =>
+        state.length === first.length && state.every((text, i) => text !== undefined && text === first[i]),
+    );
+  }
+
+  /** What the hashes say is true of the records themselves. */
+  async #compareContents(): Promise<void> {
+    const contents: string[] = [];
+    const read = async () => {
+      for (const { node, server } of this.#cluster.nodes()) {
+        const deadlineMs = server.monotonicMs() + 10_000;
+        const readable = await node.read(mainTable, { linearizable: false }, { deadlineMs });
+        const { records } = await readAll(readable.table, wholeRange, (revision) =>
+          readable.header(revision),
+        );
+        contents.push(
+          records
+            .map((r) => `${r.key}=${r.createRevision}/${r.modRevision}/${r.version}:${r.value}`)
+            .join('\n'),
+        );
+      }
+    };
+    let isDone = false;
+    let failure: { error: unknown } | undefined;
+    read().then(
+      () => {
+        isDone = true;
+      },
+      (error: unknown) => {
+        failure = { error };
+      },
+    );
+    await this.#reach('serializable reads end', convergenceBoundUs, () => {
+      if (failure !== undefined) throw failure.error;
+      return isDone;
+    });
+    if (contents.some((content) => content !== contents[0])) {
+      throw new Violation('equal contents', 'replicas with equal hashes hold different records');
+    }
+  }
+
+  async #reach(what: string, boundUs: number, isReached: () => boolean): Promise<void> {
+    const endUs = this.#loop.nowUs + boundUs;
+    await this.#loop.run(() => {
+      this.#cluster.observe();
+      if (isReached()) return true;
+      if (this.#loop.nowUs <= endUs) return false;
+      throw new Violation('liveness', `not within ${boundUs / 1e6} s: ${what}`);
+    });
+  }
+
+  #sleep(delayUs: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#loop.schedule(delayUs, EventKind.Client, undefined, resolve);
+    });
+  }
+}

@@ -1,0 +1,32 @@
+import type { SmallFiles } from '@coxswain/node';
+import { EventKind, type EventLoop } from './event-loop.js';
+import type { SimulatedProcess } from './process.js';
+import type { SeededRandom } from './random.js';
+
+/** The small files of one machine. A replacement that was under way when the process died has happened or not. */
+export class SimulatedFiles {
+  readonly #files = new Map<string, Buffer>();
+
+  constructor(
+    private readonly loop: EventLoop,
+    private readonly random: SeededRandom,
+  ) {}
+
+  /** The files as one process sees them. */
+  attach(process: SimulatedProcess): SmallFiles {
+    const later = <T>(act: () => T) =>
+      new Promise<T>((resolve) => {
+        this.loop.schedule(this.random.exponential(500), EventKind.File, process, () => resolve(act()));
+      });
+    return {
+      read: (name) => later(() => this.#files.get(name)),
+      replace: async (name, content) => {
+        const copy = Buffer.from(content);
+        // Half of the time the rename is in force long before its sync is over and the caller hears of it.
+        const isEarly = this.random.chance(0.5);
+        if (isEarly) this.#files.set(name, copy);
+        await later(() => this.#files.set(name, copy));
+      },
+    };
+  }
+}

@@ -1,0 +1,153 @@
+import { defaultNodeOptions, type NodeOptions } from '@coxswain/node';
+import type { NodeId } from '@coxswain/raft';
+import type { FaultKind, FaultOptions } from './faults.js';
+import type { MachineOptions } from './machine.js';
+import type { NetworkOptions } from './network.js';
+import type { SeededRandom } from './random.js';
+import type { StoreLoss } from './stores.js';
+import { mainTable, type OperationKind, type WorkloadOptions } from './workload.js';
+
+/** Everything about one run but its length. */
+export interface Scenario {
+  readonly nodes: readonly NodeId[];
+  readonly network: NetworkOptions;
+  readonly machine: MachineOptions;
+  readonly workload: WorkloadOptions;
+  readonly faults: FaultOptions;
+  readonly fragileMachine: NodeId | undefined;
+  readonly fragileLoss: StoreLoss;
+  readonly nodeOptions: (node: NodeId) => NodeOptions;
+}
+
+/**
+ * Draws a scenario (swarm testing, Groce et al. 2012): every fault and every operation is left out of half of
+ * the runs, and how often the others come is drawn too. Runs that lack something get into states that runs
+ * with a bit of everything hardly ever reach.
+ */
+export function drawScenario(random: SeededRandom): Scenario {
+  const nodeCount = random.weighted({ '1': 1, '2': 1, '3': 10, '4': 1, '5': 4 });
+  const nodes = Array.from({ length: Number(nodeCount) }, (_, i) => i + 1);
+  const tickMs = random.pick([10, 20, 50]);
+  const electionTicks = random.integer(10, 20);
+  const isLossy = random.chance(0.4);
+  const often = (max: number) => (random.chance(0.5) ? random.between(0, max) : 0);
+  const delayMeanUs = logUniform(random, 50, 5_000);
+
+  const faultKinds: FaultKind[] = [
+    'kill',
+    'losePower',
+    'stop',
+    'killAll',
+    'losePowerOfAll',
+    'pause',
+    'isolate',
+    'split',
+    'oneWay',
+    'bridge',
+    'links',
+    'clog',
+    'reset',
+    'clockJump',
+    'diskFull',
+    'syncError',
+  ];
+  const weights = {} as Record<FaultKind, number>;
+  for (const kind of faultKinds) weights[kind] = random.chance(0.5) ? random.between(0.1, 1) : 0;
+
+  const operationKinds: OperationKind[] = [
+    'put',
+    'putPrevious',
+    'delete',
+    'deleteRange',
+    'compareAndSet',
+    'transfer',
+    'get',
+    'getSerializable',
+    'range',
+    'rangeSerializable',
+  ];
+  const operations = {} as Record<OperationKind, number>;
+  for (const kind of operationKinds) operations[kind] = random.chance(0.7) ? random.between(0.1, 1) : 0;
+  // Without these a run could show nothing.
+  operations.putPrevious += 0.2;
+  operations.get += 0.2;
+  operations.deleteRange *= 0.3;
+  const changesTables = random.chance(0.4);
+  operations.createTable = changesTables ? 0.06 : 0;
+  operations.deleteTable = changesTables ? 0.04 : 0;
+  operations.listTables = changesTables ? 0.1 : 0;
+
+  const snapshotEntries = Math.round(logUniform(random, 20, 2_000));
+  const members = new Map(nodes.map((id) => [id, `node-${id}:5012`]));
+  const valueSizeMeanBytes = Math.round(logUniform(random, 4, 2_000));
+  const options = {
+    ...defaultNodeOptions,
+    initialMembers: members,
+    clientUrls: [],
+    version: '0.0.0',
+    tickMs,
+    electionTicks,
+    snapshotEntries,
+    compactionOverheadEntries: random.integer(1, snapshotEntries),
+    historyRetentionMs: random.pick([1_000, 10_000, 300_000]),
+    walSegmentSizeBytes: random.pick([64, 256, 1024]) * 1024,
+    walEntryCacheBytesMax: random.pick([16, 256, 4096]) * 1024,
+    storeWriteBufferBytes: random.pick([32, 256, 4096]) * 1024,
+    storeCacheBytes: 1024 * 1024,
+    proposalsPendingMax: random.pick([4, 64, 16_384]),
+    tablesMax: 10,
+    initialTables: [mainTable],
+  };
+
+  return {
+    nodes,
+    network: {
+      delayMinUs: random.integer(10, 500),
+      delayMeanUs,
+      detectMeanUs: logUniform(random, 1_000, 500_000),
+      redialMeanUs: logUniform(random, 10_000, 500_000),
+      breakWhenBlockedProbability: random.pick([0, 0.5, 1]),
+      backlogBytesMax: random.pick([64, 1024, 8192]) * 1024,
+      dropProbability: isLossy ? often(0.1) : 0,
+      duplicateProbability: isLossy ? often(0.1) : 0,
+      reorderProbability: isLossy ? often(0.1) : 0,
+      bulkBreakProbability: often(0.05),
+    },
+    machine: {
+      disk: {
+        writeMeanUs: logUniform(random, 5, 200),
+        syncMeanUs: logUniform(random, 50, 5_000),
+        slowSyncProbability: often(0.02),
+        slowSyncUs: logUniform(random, 10_000, electionTicks * tickMs * 2_000),
+      },
+      stores: {
+        writeMeanUs: logUniform(random, 5, 500),
+        flushMeanUs: logUniform(random, 500, 50_000),
+        scanMeanUs: logUniform(random, 5, 500),
+      },
+      clockDriftMax: random.pick([0, 0.001, 0.05]),
+      clockOffsetMsMax: random.pick([0, 1_000, 3_600_000]),
+    },
+    workload: {
+      clients: random.integer(1, 12),
+      keys: random.integer(2, 12),
+      thinkMeanUs: logUniform(random, 1_000, 100_000),
+      valueSizeMeanBytes,
+      deadlineMs: random.pick([1_000, 5_000]),
+      operations,
+    },
+    faults: {
+      weights,
+      intervalMeanUs: logUniform(random, 200_000, 5_000_000),
+      durationMeanUs: logUniform(random, 50_000, 5_000_000),
+    },
+    fragileMachine: nodes.length >= 3 && random.chance(0.5) ? random.pick(nodes) : undefined,
+    fragileLoss: random.pick(['hole', 'damaged'] as const),
+    nodeOptions: (node) => ({ ...options, nodeId: node, nodeName: `node-${node}` }),
+  };
+}
+
+/** Every order of magnitude is as likely as the others. */
+function logUniform(random: SeededRandom, from: number, to: number): number {
+  return Math.exp(random.between(Math.log(from), Math.log(to)));
+}

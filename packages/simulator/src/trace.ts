@@ -1,0 +1,49 @@
+/** How many of the last lines a report of a violation shows. */
+const linesKept = 400;
+
+/**
+ * What happened, as one running hash and the last few lines in words. Two runs with equal hashes saw the same
+ * events with the same contents at the same times: that is how "same seed, same run" is checked.
+ */
+export class Trace {
+  #low = 0x811c9dc5 | 0;
+  #high = 0x9e3779b9 | 0;
+  readonly #lines: string[] = [];
+  #next = 0;
+
+  /** `listener` sees every line as it comes. */
+  constructor(private readonly listener?: (line: string) => void) {}
+
+  number(value: number): void {
+    const low = value | 0;
+    const high = Math.floor(value / 2 ** 32) | 0;
+    this.#low = Math.imul(this.#low ^ low, 0x01000193) ^ (this.#high >>> 15);
+    this.#high = (Math.imul(this.#high ^ high ^ this.#low, 0x85ebca6b) + 0x27d4eb2f) | 0;
+  }
+
+  text(text: string): void {
+    for (let i = 0; i < text.length; i++) {
+      this.#low = Math.imul(this.#low ^ text.charCodeAt(i), 0x01000193);
+    }
+    this.number(text.length);
+  }
+
+  /** A line for people. It is part of the hash too. */
+  line(line: string): void {
+    this.text(line);
+    this.#lines[this.#next++ % linesKept] = line;
+    this.listener?.(line);
+  }
+
+  /** The last lines, oldest first. */
+  lines(): string[] {
+    const at = this.#next % linesKept;
+    return [...this.#lines.slice(at), ...this.#lines.slice(0, at)];
+  }
+
+  /** 16 hexadecimal digits. */
+  hash(): string {
+    const part = (value: number) => (value >>> 0).toString(16).padStart(8, '0');
+    return part(this.#high) + part(this.#low);
+  }
+}

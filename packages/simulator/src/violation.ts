@@ -1,0 +1,16 @@
+/** Something that must never happen has happened: the run ends, and its seed is worth keeping. */
+export class Violation extends Error {
+  override readonly name = 'Violation';
+  constructor(
+    /** The property that does not hold, in a word or two: `election safety`, `linearizability`, … */
+    readonly property: string,
+    detail: string,
+  ) {
+    super(`${property}: ${detail}`);
+  }
+}
+
+/** Throws a violation of `property` unless `condition` holds. */
+export function check(condition: boolean, property: string, detail: () => string): asserts condition {
+  if (!condition) throw new Violation(property, detail());
+}

@@ -1,0 +1,266 @@
+import type { WalDisk, WalFile } from '@coxswain/wal';
+import { EventKind, type EventLoop } from './event-loop.js';
+import type { SimulatedProcess } from './process.js';
+import type { SeededRandom } from './random.js';
+
+/** What a disk writes as a whole or not at all. */
+const sectorSizeBytes = 512;
+
+export interface DiskOptions {
+  /** Means of exponential distributions. */
+  readonly writeMeanUs: number;
+  readonly syncMeanUs: number;
+  /** Probability that a sync takes `slowSyncUs`. */
+  readonly slowSyncProbability: number;
+  readonly slowSyncUs: number;
+}
+
+/** What the kernel says when there is no room, with the code by which Node reports it. */
+class NoSpace extends Error {
+  readonly code = 'ENOSPC';
+  constructor() {
+    super('ENOSPC: no space left on device');
+  }
+}
+
+class InputOutputError extends Error {
+  readonly code = 'EIO';
+  constructor() {
+    super('EIO: i/o error, fdatasync');
+  }
+}
+
+interface PendingWrite {
+  readonly offset: number;
+  readonly data: Buffer;
+}
+
+/** A file's content: what the disk has, and what was written since and is only in the page cache. */
+class Content {
+  /** In the order of the calls. */
+  #pending: PendingWrite[] = [];
+  /** Writes since the file was made, and how many of them are durable or given up. */
+  writtenCount = 0;
+  #settledCount = 0;
+  /** What readers see. */
+  readonly cached: Buffer;
+
+  constructor(public durable: Buffer) {
+    this.cached = Buffer.from(durable);
+  }
+
+  write(offset: number, data: Buffer): void {
+    data.copy(this.cached, offset);
+    this.#pending.push({ offset, data });
+    this.writtenCount += 1;
+  }
+
+  /** Makes the first `count` writes durable. */
+  settle(count: number): void {
+    for (const write of this.#take(count)) write.data.copy(this.durable, write.offset);
+  }
+
+  /** After a failed sync the kernel takes the first `count` writes for clean: no later sync writes them (D6). */
+  giveUp(count: number): void {
+    this.#take(count);
+  }
+
+  #take(count: number): PendingWrite[] {
+    const taken = this.#pending.splice(0, Math.max(0, count - this.#settledCount));
+    this.#settledCount += taken.length;
+    return taken;
+  }
+
+  /**
+   * Power is lost. The kernel may have written back any dirty page at any time, so each sector holds what it
+   * held after any number of the writes that touched it, independently of all others.
+   */
+  loseUnsynced(random: SeededRandom, style: 'none' | 'all' | 'torn'): void {
+    if (style === 'none') this.settle(this.writtenCount);
+    if (style === 'torn') {
+      const writesBySector = new Map<number, PendingWrite[]>();
+      for (const write of this.#pending) {
+        const last = Math.floor((write.offset + write.data.length - 1) / sectorSizeBytes);
+        for (let sector = Math.floor(write.offset / sectorSizeBytes); sector <= last; sector++) {
+          const writes = writesBySector.get(sector);
+          if (writes === undefined) writesBySector.set(sector, [write]);
+          else writes.push(write);
+        }
+      }
+      for (const [sector, writes] of writesBySector) {
+        const kept = random.integer(0, writes.length);
+        for (const write of writes.slice(0, kept)) {
+          const from = Math.max(write.offset, sector * sectorSizeBytes);
+          const to = Math.min(write.offset + write.data.length, (sector + 1) * sectorSizeBytes);
+          write.data.copy(this.durable, from, from - write.offset, to - write.offset);
+        }
+      }
+    }
+    this.#take(this.writtenCount);
+    this.durable.copy(this.cached);
+  }
+}
+
+/** A change of the directory that is in force but would not survive a loss of power yet. */
+interface PendingChange {
+  undo(): void;
+}
+
+/**
+ * The directory of segments on one machine. It outlives processes, and loses what was not synced when the
+ * power goes: any subset of sectors of unsynced writes, and changes of the directory that had not resolved.
+ * A killed process loses nothing that it wrote: that is in the page cache.
+ */
+export class SimulatedWalDisk {
+  readonly #files = new Map<string, Content>();
+  readonly #changes: PendingChange[] = [];
+  #isFull = false;
+  #failsNextSync = false;
+
+  constructor(
+    private readonly loop: EventLoop,
+    private readonly random: SeededRandom,
+    private readonly options: DiskOptions,
+  ) {}
+
+  /** While full, whatever would take more space is refused with ENOSPC. */
+  set isFull(value: boolean) {
+    this.#isFull = value;
+  }
+
+  /** The next fdatasync reports EIO. What it should have made durable is as lost as without it (D6). */
+  failNextSync(): void {
+    this.#failsNextSync = true;
+  }
+
+  /** No fault waits to strike any more. */
+  heal(): void {
+    this.#isFull = false;
+    this.#failsNextSync = false;
+  }
+
+  /** The machine loses power. No process of it may be alive. */
+  losePower(): void {
+    // The file system's journal is ordered: a change survives only if all earlier ones do.
+    const survive = this.random.integer(0, this.#changes.length);
+    for (const change of this.#changes.splice(0).slice(survive).reverse()) change.undo();
+    const style = this.random.pick(['none', 'all', 'torn', 'torn'] as const);
+    for (const content of this.#files.values()) content.loseUnsynced(this.random, style);
+    this.#failsNextSync = false;
+  }
+
+  /** Flips one bit of what is durable, for tests of corruption. */
+  flipBit(name: string, offset: number): void {
+    const content = this.#content(name);
+    content.durable[offset]! ^= 1 << (offset & 7);
+    content.durable.copy(content.cached);
+  }
+
+  /** The disk as one process sees it. */
+  attach(process: SimulatedProcess): WalDisk {
+    return {
+      list: () => this.#later(process, this.options.writeMeanUs, () => [...this.#files.keys()].sort()),
+      create: async (name, sizeBytes) => {
+        if (this.#isFull) {
+          await this.#later(process, this.options.writeMeanUs, () => undefined);
+          throw new NoSpace();
+        }
+        if (this.#files.has(name)) throw new Error(`EEXIST: ${name}`);
+        // Until it resolves, the file may be missing after a crash; its zeros may be short too.
+        const content = new Content(Buffer.alloc(sizeBytes));
+        this.#files.set(name, content);
+        await this.#durably(process, () => {
+          this.#files.delete(name);
+          if (this.random.chance(0.5)) {
+            const shorter = this.random.chance(0.5) ? 0 : this.random.integer(0, sizeBytes);
+            this.#files.set(name, new Content(Buffer.alloc(shorter)));
+          }
+        });
+        return this.#file(process, name, content);
+      },
+      open: (name) =>
+        this.#later(process, this.options.writeMeanUs, () => this.#file(process, name, this.#content(name))),
+      rename: async (from, to) => {
+        const content = this.#content(from);
+        const replaced = this.#files.get(to);
+        this.#files.delete(from);
+        this.#files.set(to, content);
+        await this.#durably(process, () => {
+          this.#files.set(from, content);
+          if (replaced === undefined) this.#files.delete(to);
+          else this.#files.set(to, replaced);
+        });
+      },
+      remove: async (name) => {
+        const content = this.#content(name);
+        this.#files.delete(name);
+        await this.#durably(process, () => this.#files.set(name, content));
+      },
+    };
+  }
+
+  #file(process: SimulatedProcess, name: string, content: Content): WalFile {
+    return {
+      name,
+      sizeBytes: content.cached.length,
+      write: async (buffers, offset) => {
+        const data = Buffer.concat(buffers);
+        if (offset < 0 || offset + data.length > content.cached.length) {
+          throw new Error(`write of ${data.length} bytes at ${offset} passes the end of ${name}`);
+        }
+        if (this.#isFull && this.random.chance(0.5)) {
+          // As with copy-on-write file systems, where preallocation promises nothing. A part may be written.
+          content.write(offset, data.subarray(0, this.random.integer(0, data.length)));
+          await this.#later(process, this.options.writeMeanUs, () => undefined);
+          throw new NoSpace();
+        }
+        content.write(offset, data);
+        await this.#later(process, this.options.writeMeanUs, () => undefined);
+      },
+      sync: async () => {
+        const covered = content.writtenCount;
+        const isSlow = this.random.chance(this.options.slowSyncProbability);
+        const fails = this.#failsNextSync;
+        this.#failsNextSync = false;
+        await this.#later(process, isSlow ? this.options.slowSyncUs : this.options.syncMeanUs, () => {
+          if (fails) {
+            content.giveUp(covered);
+            throw new InputOutputError();
+          }
+          content.settle(covered);
+        });
+      },
+      readSync: (offset, lengthBytes) => Buffer.from(content.cached.subarray(offset, offset + lengthBytes)),
+      close: () => this.#later(process, 0, () => undefined),
+    };
+  }
+
+  /** Resolves when the change that was just made can no longer be lost; `undo` takes it back. */
+  #durably(process: SimulatedProcess, undo: () => void): Promise<void> {
+    const change = { undo };
+    this.#changes.push(change);
+    return this.#later(process, this.options.syncMeanUs, () => {
+      // One fsync of the directory covers every change before it.
+      this.#changes.splice(0, this.#changes.indexOf(change) + 1);
+    });
+  }
+
+  /** Settles with what `act` gives, after a while. A process that dies meanwhile never hears of it. */
+  #later<T>(process: SimulatedProcess, meanUs: number, act: () => T): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.loop.schedule(this.random.exponential(meanUs), EventKind.Disk, process, () => {
+        try {
+          resolve(act());
+        } catch (error) {
+          reject(error);
+        }
+      });
+    });
+  }
+
+  #content(name: string): Content {
+    const content = this.#files.get(name);
+    if (content === undefined) throw Object.assign(new Error(`ENOENT: ${name}`), { code: 'ENOENT' });
+    return content;
+  }
+}

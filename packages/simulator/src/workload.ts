@@ -1,0 +1,540 @@
+import { ApiError, type Header, type NodeApi, Status } from '@coxswain/node';
+import { mvcc } from '@coxswain/protocol';
+import type { KeyRecord, RangeQuery, Table } from '@coxswain/table';
+import { EventKind, type EventLoop, type Scheduled } from './event-loop.js';
+import type { History, Invocation, KeyEffect, KeyState } from './history.js';
+import type { SimulatedProcess } from './process.js';
+import type { SeededRandom } from './random.js';
+import { Violation } from './violation.js';
+
+export interface WorkloadOptions {
+  readonly clients: number;
+  readonly keys: number;
+  readonly thinkMeanUs: number;
+  readonly valueSizeMeanBytes: number;
+  readonly deadlineMs: number;
+  /** Relative frequencies. */
+  readonly operations: Readonly<Record<OperationKind, number>>;
+}
+
+export type OperationKind =
+  | 'put'
+  | 'putPrevious'
+  | 'delete'
+  | 'deleteRange'
+  | 'compareAndSet'
+  | 'transfer'
+  | 'get'
+  | 'getSerializable'
+  | 'range'
+  | 'rangeSerializable'
+  | 'createTable'
+  | 'deleteTable'
+  | 'listTables';
+
+/** A node that takes requests now. */
+export interface Server {
+  readonly process: SimulatedProcess;
+  readonly api: NodeApi;
+  monotonicMs(): number;
+}
+
+/** The table to which most operations go; it lives as long as the cluster. */
+export const mainTable = 'main';
+/** Tables that clients create and delete. */
+const passingTables = ['passing-a', 'passing-b'];
+/** The history of a table's name: does a table of that name exist? */
+const namesHistory = '(names)';
+
+const nothing = Buffer.alloc(0);
+const toTheEnd = Buffer.from([0]);
+
+/** What a client last saw of a key. */
+interface Seen {
+  readonly value: string | undefined;
+  readonly modRevision: number;
+}
+
+/** An operation that was sent: what to record when its answer comes, or when it never does. */
+interface Pending {
+  readonly process: SimulatedProcess;
+  readonly timeout: Scheduled;
+  isOver: boolean;
+  /** Ends it without an answer. */
+  giveUp(): void;
+}
+
+/** Clients that work on the cluster, each one operation at a time, and write down what they asked and heard. */
+export class Workload {
+  readonly #pending = new Set<Pending>();
+  readonly #seen = new Map<string, Seen>();
+  #sequence = 0;
+  #isStopped = false;
+  /** Operations that were sent. */
+  started = 0;
+
+  constructor(
+    private readonly loop: EventLoop,
+    private readonly random: SeededRandom,
+    private readonly options: WorkloadOptions,
+    private readonly history: History,
+    /** Nodes that are up, paused ones included. */
+    private readonly servers: () => readonly Server[],
+  ) {}
+
+  start(): void {
+    for (let client = 0; client < this.options.clients; client++) this.#think();
+  }
+
+  /** No operation begins any more. */
+  stop(): void {
+    this.#isStopped = true;
+  }
+
+  /** The process was killed: its clients' connections break. */
+  processDied(process: SimulatedProcess): void {
+    for (const pending of [...this.#pending]) if (pending.process === process) pending.giveUp();
+  }
+
+  get pendingCount(): number {
+    return this.#pending.size;
+  }
+
+  /** One write and one linearizable read of every key, which any node of a healthy cluster answers. False: refused. */
+  async probe(server: Server): Promise<boolean> {
+    return (await this.#put(server, mainTable, true)) && (await this.#range(server, mainTable, true));
+  }
+
+  #think(): void {
+    const delayUs = this.random.exponential(this.options.thinkMeanUs);
+    this.loop.schedule(delayUs, EventKind.Client, undefined, () => {
+      if (this.#isStopped) return;
+      const servers = this.servers();
+      if (servers.length === 0) return this.#think();
+      const server = this.random.pick(servers);
+      // Sent to a paused process, the request waits in its socket.
+      const sent = this.loop.schedule(0, EventKind.Client, server.process, () => {
+        givenUp.cancel();
+        this.#operate(server).then(
+          () => this.#think(),
+          (error: unknown) => {
+            // Thrown again outside the promise, so that it ends the run.
+            this.loop.schedule(0, EventKind.Client, undefined, () => {
+              throw error;
+            });
+          },
+        );
+      });
+      const givenUp = this.loop.schedule(1_000_000, EventKind.Client, undefined, () => {
+        sent.cancel();
+        this.#think();
+      });
+    });
+  }
+
+  async #operate(server: Server): Promise<boolean> {
+    const kind = this.random.weighted(this.options.operations);
+    const table = this.random.chance(0.9) ? mainTable : this.random.pick(passingTables);
+    this.loop.trace.text(kind);
+    switch (kind) {
+      case 'put':
+        return this.#put(server, table, false);
+      case 'putPrevious':
+        return this.#put(server, table, true);
+      case 'delete':
+        return this.#delete(server, table, false);
+      case 'deleteRange':
+        return this.#delete(server, table, true);
+      case 'compareAndSet':
+        return this.#compareAndSet(server, table, false);
+      case 'transfer':
+        return this.#compareAndSet(server, table, true);
+      case 'get':
+        return this.#get(server, table, true);
+      case 'getSerializable':
+        return this.#get(server, table, false);
+      case 'range':
+        return this.#range(server, table, true);
+      case 'rangeSerializable':
+        return this.#range(server, table, false);
+      case 'createTable':
+        return this.#createTable(server, this.random.pick(passingTables));
+      case 'deleteTable':
+        return this.#deleteTable(server, this.random.pick(passingTables));
+      case 'listTables':
+        return this.#listTables(server);
+    }
+  }
+
+  // ---- writes
+
+  async #put(server: Server, table: string, wantsPrevious: boolean): Promise<boolean> {
+    const key = this.#key();
+    const value = this.#value();
+    const command = mvcc.Command.fromPartial({
+      table: Buffer.from(table),
+      type: mvcc.Command_CommandType.PUT,
+      kv: { key: Buffer.from(key), value: Buffer.from(value) },
+      prevKvs: wantsPrevious,
+    });
+    const effects: KeyEffect[] = [{ key, effect: { kind: 'write', value } }];
+    return this.#propose(server, table, command, effects, (responses) => {
+      if (!wantsPrevious) return effects;
+      const previous = responseOf(responses[0], 'responsePut').prevKv?.value.toString();
+      return [{ key, effect: { kind: 'write', value, previous: { value: previous } } }];
+    });
+  }
+
+  async #delete(server: Server, table: string, isRange: boolean): Promise<boolean> {
+    const first = this.random.integer(0, this.options.keys - 1);
+    const end = isRange ? this.random.integer(first + 1, this.options.keys) : first + 1;
+    const keys = this.#keys().slice(first, end);
+    const wantsPrevious = this.random.chance(0.7);
+    const command = mvcc.Command.fromPartial({
+      table: Buffer.from(table),
+      type: mvcc.Command_CommandType.DELETE,
+      kv: { key: Buffer.from(keys[0]!) },
+      ...(isRange && { rangeEnd: Buffer.from(keyName(end)) }),
+      prevKvs: wantsPrevious,
+      count: true,
+    });
+    const effects: KeyEffect[] = keys.map((key) => ({ key, effect: { kind: 'write', value: undefined } }));
+    return this.#propose(server, table, command, effects, (responses) => {
+      const { deleted, prevKvs, more } = responseOf(responses[0], 'responseDeleteRange');
+      if (!wantsPrevious || more) return effects;
+      if (Number(deleted) !== prevKvs.length) {
+        throw new Violation('answers', `${deleted} keys were deleted, and ${prevKvs.length} are shown`);
+      }
+      const previous = new Map(prevKvs.map((kv) => [kv.key.toString(), kv.value.toString()]));
+      return keys.map((key) => ({
+        key,
+        effect: { kind: 'write', value: undefined, previous: { value: previous.get(key) } },
+      }));
+    });
+  }
+
+  /** Writes a key if it still is what this client last saw; a transfer writes a second key with it. */
+  async #compareAndSet(server: Server, table: string, isTransfer: boolean): Promise<boolean> {
+    const key = this.#key();
+    const other = isTransfer ? this.random.pick(this.#keys().filter((name) => name !== key)) : undefined;
+    const seen = this.#seen.get(`${table}/${key}`) ?? { value: undefined, modRevision: 0 };
+    const value = this.#value();
+    const otherValue = this.#value();
+    const command = mvcc.Command.fromPartial({
+      table: Buffer.from(table),
+      type: mvcc.Command_CommandType.TXN,
+      txn: {
+        compare: [this.#isAsSeen(key, seen)],
+        success: [putOf(key, value), ...(other === undefined ? [] : [putOf(other, otherValue)])],
+        failure: [{ request: { $case: 'requestRange', value: { key: Buffer.from(key) } } }],
+      },
+    });
+    const compareAndSet = (succeeded: boolean | undefined): KeyEffect => ({
+      key,
+      effect: { kind: 'compareAndSet', expected: seen.value, value, succeeded },
+    });
+    const otherWrite: KeyEffect[] =
+      other === undefined ? [] : [{ key: other, effect: { kind: 'write', value: otherValue } }];
+    return this.#propose(
+      server,
+      table,
+      command,
+      [compareAndSet(undefined), ...otherWrite],
+      (responses, succeeded) => {
+        if (succeeded) return [compareAndSet(true), ...otherWrite];
+        const observed = responseOf(responses[0], 'responseRange').kvs[0];
+        const now = observed?.value.toString();
+        if (now === seen.value)
+          throw new Violation('answers', `a compare with the present value of ${key} failed`);
+        this.#seen.set(`${table}/${key}`, { value: now, modRevision: Number(observed?.modRevision ?? 0) });
+        return [{ key, effect: { kind: 'read', observed: now } }];
+      },
+    );
+  }
+
+  /** Values are written once only, so all these compares ask the same question. */
+  #isAsSeen(key: string, seen: Seen): mvcc.Compare {
+    const { value, modRevision } = seen;
+    const EQUAL = mvcc.Compare_CompareResult.EQUAL;
+    const base = { result: EQUAL, key: Buffer.from(key), rangeEnd: nothing };
+    if (value === undefined) {
+      return {
+        ...base,
+        target: mvcc.Compare_CompareTarget.VERSION,
+        targetUnion: { $case: 'version', value: 0n },
+      };
+    }
+    if (this.random.chance(0.5)) {
+      return {
+        ...base,
+        target: mvcc.Compare_CompareTarget.MOD,
+        targetUnion: { $case: 'modRevision', value: BigInt(modRevision) },
+      };
+    }
+    return {
+      ...base,
+      target: mvcc.Compare_CompareTarget.VALUE,
+      targetUnion: { $case: 'value', value: Buffer.from(value) },
+    };
+  }
+
+  async #propose(
+    server: Server,
+    table: string,
+    command: mvcc.Command,
+    effects: readonly KeyEffect[],
+    interpret: (responses: mvcc.ResponseOp[], succeeded: boolean) => readonly KeyEffect[],
+  ): Promise<boolean> {
+    return this.#call(
+      server,
+      table,
+      effects,
+      () => server.api.propose(table, command, this.#deadline(server)),
+      (invocation, { result, header }) => {
+        if (result.revision !== header.revision) {
+          throw new Violation('answers', `revision ${result.revision} has the header ${header.revision}`);
+        }
+        const known = interpret(result.responses, result.succeeded);
+        this.history.wrote(invocation, table, header.shardId, result.revision, known);
+      },
+    );
+  }
+
+  // ---- reads
+
+  async #get(server: Server, table: string, linearizable: boolean): Promise<boolean> {
+    const key = this.#key();
+    return this.#read(server, table, linearizable, [key], {
+      ...wholeRange,
+      key: Buffer.from(key),
+      rangeEnd: nothing,
+    });
+  }
+
+  async #range(server: Server, table: string, linearizable: boolean): Promise<boolean> {
+    return this.#read(server, table, linearizable, this.#keys(), wholeRange);
+  }
+
+  async #read(
+    server: Server,
+    table: string,
+    linearizable: boolean,
+    keys: readonly string[],
+    query: RangeQuery,
+  ): Promise<boolean> {
+    return this.#call(
+      server,
+      table,
+      [],
+      async () => {
+        const readable = await server.api.read(table, { linearizable }, this.#deadline(server));
+        return readAll(readable.table, query, (revision) => readable.header(revision));
+      },
+      (invocation, { header, records }) => {
+        const byKey = new Map(records.map((record) => [record.key.toString(), record]));
+        const states = keys.map((key): KeyState => {
+          const record = byKey.get(key);
+          if (record === undefined) return { key, record: undefined };
+          const { createRevision, modRevision, version } = record;
+          return {
+            key,
+            record: { value: record.value.toString(), createRevision, modRevision, version },
+          };
+        });
+        for (const { key, record } of states) {
+          this.#seen.set(`${table}/${key}`, {
+            value: record?.value,
+            modRevision: record?.modRevision ?? 0,
+          });
+        }
+        if (linearizable) this.history.read(invocation, table, header.shardId, header.revision, states);
+        else {
+          this.history.readSerializable(server.process.id, table, header.shardId, header.revision, states);
+        }
+      },
+    );
+  }
+
+  // ---- tables
+
+  async #createTable(server: Server, name: string): Promise<boolean> {
+    const effect = (succeeded: boolean | undefined): KeyEffect => ({
+      key: name,
+      effect: { kind: 'compareAndSet', expected: undefined, value: 'exists', succeeded },
+    });
+    return this.#call(
+      server,
+      namesHistory,
+      [effect(undefined)],
+      () => server.api.createTable(name, undefined, this.#deadline(server)),
+      (invocation) => this.history.changedName(invocation, namesHistory, effect(true)),
+      (invocation, error) => {
+        if (error.message !== 'table already exists') return false;
+        this.history.changedName(invocation, namesHistory, effect(false));
+        return true;
+      },
+    );
+  }
+
+  /** Two deletions at once may both be told that they did it, as long as it is done. */
+  async #deleteTable(server: Server, name: string): Promise<boolean> {
+    const deleted: KeyEffect = { key: name, effect: { kind: 'write', value: undefined } };
+    return this.#call(
+      server,
+      namesHistory,
+      [deleted],
+      () => server.api.deleteTable(name, this.#deadline(server)),
+      (invocation) => this.history.changedName(invocation, namesHistory, deleted),
+      (invocation, error) => {
+        if (error.message !== 'table not found') return false;
+        const missing: KeyEffect = { key: name, effect: { kind: 'read', observed: undefined } };
+        this.history.changedName(invocation, namesHistory, missing);
+        return true;
+      },
+    );
+  }
+
+  async #listTables(server: Server): Promise<boolean> {
+    return this.#call(
+      server,
+      namesHistory,
+      [],
+      () => server.api.listTables(this.#deadline(server)),
+      (invocation, tables) => {
+        const names = new Set(tables.map(({ name }) => name));
+        for (const key of passingTables) {
+          const observed = names.has(key) ? 'exists' : undefined;
+          this.history.changedName(invocation, namesHistory, { key, effect: { kind: 'read', observed } });
+        }
+      },
+    );
+  }
+
+  // ---- what all have in common
+
+  /**
+   * Sends a request and records how it ended; true when it was answered. UNAVAILABLE promises that nothing was
+   * done (P1), except for changes of the list of tables, which take several steps.
+   */
+  #call<T>(
+    { process }: Server,
+    table: string,
+    effects: readonly KeyEffect[],
+    send: () => Promise<T>,
+    answered: (invocation: Invocation, answer: T) => void,
+    refused: (invocation: Invocation, error: ApiError) => boolean = () => false,
+  ): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      this.started += 1;
+      const invocation = this.history.begin();
+      const end = (record: () => boolean) => {
+        if (pending.isOver) return;
+        pending.isOver = true;
+        pending.timeout.cancel();
+        this.#pending.delete(pending);
+        try {
+          resolve(record());
+        } catch (error) {
+          reject(error);
+        }
+      };
+      const unknown = () => {
+        this.history.unknown(invocation, table, effects);
+        return false;
+      };
+      const giveUp = () => end(unknown);
+      // A paused process does not answer before its clients lose patience.
+      const patienceUs = (this.options.deadlineMs + 1000) * 1000;
+      const timeout = this.loop.schedule(patienceUs, EventKind.Client, undefined, giveUp);
+      const pending: Pending = { process, timeout, isOver: false, giveUp };
+      this.#pending.add(pending);
+      send().then(
+        (answer) =>
+          end(() => {
+            answered(invocation, answer);
+            return true;
+          }),
+        (error: unknown) =>
+          end(() => {
+            if (!(error instanceof ApiError)) throw error;
+            if (refused(invocation, error)) return true;
+            const mayBeDone = error.status === Status.Unknown || table === namesHistory;
+            if (mayBeDone) return unknown();
+            if (error.status !== Status.Unavailable && error.status !== Status.NotFound) throw error;
+            return false;
+          }),
+      );
+    });
+  }
+
+  #deadline(server: Server): { deadlineMs: number } {
+    return { deadlineMs: server.monotonicMs() + this.options.deadlineMs };
+  }
+
+  #key(): string {
+    return keyName(this.random.integer(0, this.options.keys - 1));
+  }
+
+  #keys(): string[] {
+    return Array.from({ length: this.options.keys }, (_, i) => keyName(i));
+  }
+
+  /** Never the same twice, so that a value tells which write it is from. */
+  #value(): string {
+    const id = `${++this.#sequence}.`;
+    return id + 'x'.repeat(Math.floor(this.random.exponential(this.options.valueSizeMeanBytes)));
+  }
+}
+
+export const wholeRange: RangeQuery = {
+  key: toTheEnd,
+  rangeEnd: toTheEnd,
+  limit: 0,
+  keysOnly: false,
+  countOnly: false,
+  minModRevision: 0,
+  maxModRevision: 0,
+  minCreateRevision: 0,
+  maxCreateRevision: 0,
+  maxBytes: 4 * 1024 * 1024,
+};
+
+/** Every record of the range from one view, and the header that says which. */
+export async function readAll(
+  table: Table,
+  query: RangeQuery,
+  headerOf: (revision: number) => Header,
+): Promise<{ header: Header; records: KeyRecord[] }> {
+  const view = table.view();
+  try {
+    const header = headerOf(view.revision);
+    const records: KeyRecord[] = [];
+    for await (const page of view.pages(query)) records.push(...page.records);
+    return { header, records };
+  } finally {
+    view.close();
+  }
+}
+
+const keyName = (number: number) => `key-${String(number).padStart(3, '0')}`;
+
+function putOf(key: string, value: string): mvcc.RequestOp {
+  return {
+    request: {
+      $case: 'requestPut',
+      value: { key: Buffer.from(key), value: Buffer.from(value), prevKv: false },
+    },
+  };
+}
+
+type Response = NonNullable<mvcc.ResponseOp['response']>;
+type ResponseOf<C extends Response['$case']> = Extract<Response, { $case: C }>['value'];
+
+function responseOf<C extends Response['$case']>(
+  operation: mvcc.ResponseOp | undefined,
+  wanted: C,
+): ResponseOf<C> {
+  const response = operation?.response;
+  if (response?.$case !== wanted) throw new Violation('answers', `${response?.$case} in place of ${wanted}`);
+  return response.value as ResponseOf<C>;
+}
