@@ -1,0 +1,233 @@
+import { strict as assert } from 'node:assert/strict';
+import { access, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ClassicLevel, type Iterator as LevelIterator } from 'classic-level';
+import type {
+  KeyRange,
+  OrderedStore,
+  ScanOptions,
+  StoreBatch,
+  StoreDirectory,
+  StoreScan,
+  StoreSnapshot,
+} from '../store.js';
+
+type Database = ClassicLevel<Buffer, Buffer>;
+type DatabaseIterator = LevelIterator<Database, Buffer, Buffer>;
+
+const EMPTY = Buffer.alloc(0);
+/** Below every key that a table uses. */
+const UNUSED_KEY = Buffer.from([0]);
+/** Follows the name of a store while `rename` replaces it. */
+const REPLACED_SUFFIX = '.replaced';
+/** How much native code reads ahead at most before it hands entries over: LevelDB's default of 16 KiB costs a thread-pool trip for every 50 pairs. */
+const SCAN_BYTES_MAX = 1 << 20;
+
+/** How every LevelDB of a directory is opened. */
+export interface LevelStoreOptions {
+  /** One memtable; up to two are in memory. LevelDB's default of 4 MiB is small for a server. */
+  readonly writeBufferSizeBytes: number;
+  /** The block cache of one store. */
+  readonly cacheSizeBytes: number;
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Stores as LevelDB directories, side by side in one parent directory. */
+export class LevelStoreDirectory implements StoreDirectory {
+  readonly #path: string;
+  readonly #options: LevelStoreOptions;
+
+  private constructor(path: string, options: LevelStoreOptions) {
+    this.#path = path;
+    this.#options = options;
+  }
+
+  /** Makes the directory when missing, and finishes or undoes a `rename` that a crash cut short (D7). */
+  static async open(path: string, options: LevelStoreOptions): Promise<LevelStoreDirectory> {
+    await mkdir(path, { recursive: true });
+    const names = new Set(await readdir(path));
+    for (const name of names) {
+      if (!name.endsWith(REPLACED_SUFFIX)) continue;
+      const target = name.slice(0, -REPLACED_SUFFIX.length);
+      if (names.has(target)) await rm(join(path, name), { recursive: true });
+      else await rename(join(path, name), join(path, target));
+    }
+    await syncDirectory(path);
+    return new LevelStoreDirectory(path, options);
+  }
+
+  async list(): Promise<string[]> {
+    return (await readdir(this.#path)).sort();
+  }
+
+  async open(name: string, options: { create: boolean }): Promise<LevelStore> {
+    const path = this.#pathOf(name);
+    // LevelDB leaves a directory behind even where it refuses to make a database.
+    if (!options.create) await access(path);
+    const database: Database = new ClassicLevel<Buffer, Buffer>(path, {
+      keyEncoding: 'buffer',
+      valueEncoding: 'buffer',
+      createIfMissing: options.create,
+      errorIfExists: false,
+      writeBufferSize: this.#options.writeBufferSizeBytes,
+      cacheSize: this.#options.cacheSizeBytes,
+    });
+    await database.open();
+    if (options.create) await syncDirectory(this.#path);
+    return new LevelStore(database);
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    const source = this.#pathOf(from);
+    const target = this.#pathOf(to);
+    await syncDirectory(source);
+    const replaced = target + REPLACED_SUFFIX;
+    const replaces = (await readdir(this.#path)).includes(to);
+    // Directories cannot be exchanged in one step: the old one stays aside until the new one is in place,
+    // and `open` puts it back when a crash comes between.
+    if (replaces) await rename(target, replaced);
+    await rename(source, target);
+    await syncDirectory(this.#path);
+    if (replaces) await rm(replaced, { recursive: true });
+  }
+
+  async remove(name: string): Promise<void> {
+    await rm(this.#pathOf(name), { recursive: true, force: true });
+    await syncDirectory(this.#path);
+  }
+
+  #pathOf(name: string): string {
+    assert(/^\w[\w.-]*$/.test(name), 'a store name has letters, digits, _, - and dots only');
+    assert(!name.endsWith(REPLACED_SUFFIX), `a store name does not end in ${REPLACED_SUFFIX}`);
+    return join(this.#path, name);
+  }
+}
+
+type ChainedBatch = ReturnType<Database['batch']>;
+
+class LevelBatch implements StoreBatch {
+  readonly chained: ChainedBatch;
+  sizeBytes = 0;
+
+  constructor(chained: ChainedBatch) {
+    this.chained = chained;
+  }
+
+  get length(): number {
+    return this.chained.length;
+  }
+
+  put(key: Buffer, value: Buffer): void {
+    this.chained.put(key, value);
+    this.sizeBytes += key.length + value.length;
+  }
+
+  del(key: Buffer): void {
+    this.chained.del(key);
+    this.sizeBytes += key.length;
+  }
+}
+
+class LevelSnapshot implements StoreSnapshot {
+  readonly native: ReturnType<Database['snapshot']>;
+
+  constructor(native: ReturnType<Database['snapshot']>) {
+    this.native = native;
+  }
+
+  close(): void {
+    // Released before the first await inside; what it resolves is of no interest, and it never rejects.
+    void this.native.close();
+  }
+}
+
+class LevelScan implements StoreScan {
+  readonly #iterator: DatabaseIterator;
+  readonly #keysOnly: boolean;
+
+  constructor(iterator: DatabaseIterator, keysOnly: boolean) {
+    this.#iterator = iterator;
+    this.#keysOnly = keysOnly;
+  }
+
+  async next(maxEntries: number, _maxBytes: number): Promise<[key: Buffer, value: Buffer][]> {
+    const entries = await this.#iterator.nextv(maxEntries);
+    if (this.#keysOnly) for (const entry of entries) entry[1] = EMPTY;
+    return entries;
+  }
+
+  close(): Promise<void> {
+    return this.#iterator.close();
+  }
+}
+
+/** A LevelDB. What bites is in dependencies.md: every scan is a thread-pool trip, only getSync is not. */
+export class LevelStore implements OrderedStore {
+  readonly #database: Database;
+
+  /** Made by LevelStoreDirectory.open. */
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  getSync(key: Buffer, snapshot?: StoreSnapshot): Buffer | undefined {
+    // Without options abstract-level takes a shorter path: 1.6 instead of 2.9 microseconds.
+    if (snapshot === undefined) return this.#database.getSync(key);
+    return this.#database.getSync(key, { snapshot: nativeOf(snapshot) });
+  }
+
+  scan(options: ScanOptions): StoreScan {
+    const keysOnly = options.keysOnly === true;
+    const iterator = this.#database.iterator<Buffer, Buffer>({
+      ...(options.gte !== undefined && { gte: options.gte }),
+      ...(options.lt !== undefined && { lt: options.lt }),
+      ...(options.snapshot !== undefined && { snapshot: nativeOf(options.snapshot) }),
+      reverse: options.reverse === true,
+      values: !keysOnly,
+      limit: options.limit ?? -1,
+      highWaterMarkBytes: SCAN_BYTES_MAX,
+    });
+    return new LevelScan(iterator, keysOnly);
+  }
+
+  snapshot(): LevelSnapshot {
+    return new LevelSnapshot(this.#database.snapshot());
+  }
+
+  batch(): LevelBatch {
+    return new LevelBatch(this.#database.batch());
+  }
+
+  async write(batch: StoreBatch, options: { sync: boolean }): Promise<void> {
+    assert(batch instanceof LevelBatch, 'a batch belongs to the store that made it');
+    await batch.chained.write(options);
+  }
+
+  async flush(): Promise<void> {
+    // compactRange forces the memtable to disk whatever the range; an unused one spares the rest of the data.
+    await this.#database.compactRange(UNUSED_KEY, UNUSED_KEY);
+    // It reports no error. A failed one shows in the next write, so there is one.
+    await this.#database.del(UNUSED_KEY);
+  }
+
+  approximateSizeBytes(range: KeyRange): Promise<number> {
+    return this.#database.approximateSize(range.gte ?? EMPTY, range.lt ?? Buffer.from([0xff]));
+  }
+
+  close(): Promise<void> {
+    return this.#database.close();
+  }
+}
+
+function nativeOf(snapshot: StoreSnapshot): ReturnType<Database['snapshot']> {
+  assert(snapshot instanceof LevelSnapshot, 'a snapshot belongs to the store that made it');
+  return snapshot.native;
+}

@@ -1,0 +1,296 @@
+import { strict as assert } from 'node:assert/strict';
+import { compareIds, keyId, newSortedTree, type SortedTree } from './sorted-tree.js';
+import type {
+  KeyRange,
+  OrderedStore,
+  ScanOptions,
+  StoreBatch,
+  StoreDirectory,
+  StoreScan,
+  StoreSnapshot,
+} from './store.js';
+
+const EMPTY = Buffer.alloc(0);
+
+type Tree = SortedTree<Buffer>;
+
+/** A write that no flush has made durable yet. */
+export interface UnflushedWrite {
+  /** The store's name. */
+  readonly store: string;
+  /** Counts the writes of the store from 1. */
+  readonly number: number;
+  /** A synced write that came with or after it covers it: losing it takes damage to the file, not just a crash. */
+  readonly synced: boolean;
+}
+
+/** Where a simulator takes part. Every hook may delay (by its promise) or fail (by rejecting) what it precedes. */
+export interface MemoryStoreHooks {
+  /** Before a write takes effect. A rejection fails the write, which then has no effect. */
+  beforeWrite?(store: string, options: { sync: boolean }): Promise<void>;
+  /** After a write is visible to readers, before its promise resolves. */
+  afterWrite?(store: string, options: { sync: boolean }): Promise<void>;
+  /** Before a flush makes the writes so far durable. */
+  beforeFlush?(store: string): Promise<void>;
+  /** Before each answer of a scan. */
+  beforeScan?(store: string): Promise<void>;
+}
+
+type Operation = readonly [key: string, value: Buffer | undefined];
+
+interface LoggedWrite {
+  readonly number: number;
+  synced: boolean;
+  readonly operations: readonly Operation[];
+}
+
+/** What survives a crash: what a flush made immutable, and whatever of the log is readable afterwards. */
+class Medium {
+  durable: Tree = newSortedTree<Buffer>();
+  current: Tree = newSortedTree<Buffer>();
+  log: LoggedWrite[] = [];
+  writeCount = 0;
+  opened: MemoryStore | undefined;
+}
+
+function play(tree: Tree, operations: readonly Operation[]): void {
+  for (const [key, value] of operations) {
+    if (value === undefined) tree.delete(key);
+    else tree.set(key, value);
+  }
+}
+
+/** The stores of one simulated node. Deterministic: no clock, no randomness, and promises in a fixed order. */
+export class MemoryStoreDirectory implements StoreDirectory {
+  readonly #media = new Map<string, Medium>();
+  readonly #hooks: MemoryStoreHooks;
+
+  constructor(hooks: MemoryStoreHooks = {}) {
+    this.#hooks = hooks;
+  }
+
+  async list(): Promise<string[]> {
+    return [...this.#media.keys()].sort(compareIds);
+  }
+
+  async open(name: string, options: { create: boolean }): Promise<MemoryStore> {
+    let medium = this.#media.get(name);
+    if (medium === undefined) {
+      if (!options.create) throw new Error(`store ${name} does not exist`);
+      medium = new Medium();
+      this.#media.set(name, medium);
+    }
+    if (medium.opened !== undefined) throw new Error(`store ${name} is already open`);
+    medium.opened = new MemoryStore(name, medium, this.#hooks);
+    return medium.opened;
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    const medium = this.#media.get(from);
+    if (medium === undefined) throw new Error(`store ${from} does not exist`);
+    assert(medium.opened === undefined, `store ${from} must be closed before it is renamed`);
+    assert(this.#media.get(to)?.opened === undefined, `store ${to} must be closed before it is replaced`);
+    this.#media.delete(from);
+    this.#media.set(to, medium);
+  }
+
+  async remove(name: string): Promise<void> {
+    assert(this.#media.get(name)?.opened === undefined, `store ${name} must be closed before it is removed`);
+    this.#media.delete(name);
+  }
+
+  /**
+   * The node loses power: open stores die, and of the writes since the last flush only those remain that
+   * `survives` says. LevelDB may lose any of them without a word, even in the middle (D4): unsynced ones in
+   * any crash, synced ones when a bit of its log flips as well.
+   */
+  crash(survives: (write: UnflushedWrite) => boolean): void {
+    for (const [name, medium] of this.#media) {
+      medium.opened?.die();
+      medium.opened = undefined;
+      medium.log = medium.log.filter(({ number, synced }) => survives({ store: name, number, synced }));
+      medium.current = medium.durable.clone();
+      for (const write of medium.log) play(medium.current, write.operations);
+      // Recovery writes what it could read of the log into immutable files, as LevelDB does.
+      medium.durable = medium.current.clone();
+      medium.log = [];
+    }
+  }
+}
+
+class MemoryBatch implements StoreBatch {
+  readonly operations: Operation[] = [];
+  sizeBytes = 0;
+
+  get length(): number {
+    return this.operations.length;
+  }
+
+  put(key: Buffer, value: Buffer): void {
+    // Copies, as a real store does: the caller may reuse its buffers.
+    this.operations.push([keyId(key), Buffer.from(value)]);
+    this.sizeBytes += key.length + value.length;
+  }
+
+  del(key: Buffer): void {
+    this.operations.push([keyId(key), undefined]);
+    this.sizeBytes += key.length;
+  }
+}
+
+class MemorySnapshot implements StoreSnapshot {
+  constructor(readonly tree: Tree) {}
+
+  close(): void {
+    // Nothing is held but memory.
+  }
+}
+
+class MemoryScan implements StoreScan {
+  readonly #entries: IterableIterator<[string, Buffer]>;
+  readonly #stopsAt: (key: string) => boolean;
+  readonly #keysOnly: boolean;
+  readonly #beforeScan: () => Promise<void> | undefined;
+  #left: number;
+
+  constructor(tree: Tree, options: ScanOptions, beforeScan: () => Promise<void> | undefined) {
+    const first = options.gte && keyId(options.gte);
+    const end = options.lt && keyId(options.lt);
+    this.#keysOnly = options.keysOnly === true;
+    this.#left = options.limit ?? Number.POSITIVE_INFINITY;
+    this.#beforeScan = beforeScan;
+    if (options.reverse === true) {
+      this.#entries = tree.entriesReversed(end, undefined, true);
+      this.#stopsAt = (key) => first !== undefined && key < first;
+    } else {
+      this.#entries = tree.entries(first);
+      this.#stopsAt = (key) => end !== undefined && key >= end;
+    }
+  }
+
+  async next(maxEntries: number, maxBytes: number): Promise<[key: Buffer, value: Buffer][]> {
+    await this.#beforeScan();
+    const page: [Buffer, Buffer][] = [];
+    let bytes = 0;
+    while (page.length < maxEntries && bytes < maxBytes && this.#left > 0) {
+      const { done, value: entry } = this.#entries.next();
+      if (done === true || this.#stopsAt(entry[0])) {
+        this.#left = 0;
+        break;
+      }
+      const key = Buffer.from(entry[0], 'latin1');
+      const value = this.#keysOnly ? EMPTY : entry[1];
+      page.push([key, value]);
+      bytes += key.length + value.length;
+      this.#left -= 1;
+    }
+    return page;
+  }
+
+  async close(): Promise<void> {
+    this.#left = 0;
+  }
+}
+
+/** An ordered store in memory, for the simulator and for tests. Values handed out must not be changed. */
+export class MemoryStore implements OrderedStore {
+  readonly #name: string;
+  readonly #medium: Medium;
+  readonly #hooks: MemoryStoreHooks;
+  #open = true;
+  #writing = false;
+
+  /** Made by MemoryStoreDirectory.open. */
+  constructor(name: string, medium: Medium, hooks: MemoryStoreHooks) {
+    this.#name = name;
+    this.#medium = medium;
+    this.#hooks = hooks;
+  }
+
+  getSync(key: Buffer, snapshot?: StoreSnapshot): Buffer | undefined {
+    return this.#tree(snapshot).get(keyId(key));
+  }
+
+  scan(options: ScanOptions): StoreScan {
+    // Iterating over a clone keeps the scan at one point in time while writes go on.
+    const tree = this.#tree(options.snapshot).clone();
+    return new MemoryScan(tree, options, () => {
+      this.#assertOpen();
+      return this.#hooks.beforeScan?.(this.#name);
+    });
+  }
+
+  snapshot(): MemorySnapshot {
+    return new MemorySnapshot(this.#tree().clone());
+  }
+
+  batch(): MemoryBatch {
+    return new MemoryBatch();
+  }
+
+  async write(batch: StoreBatch, options: { sync: boolean }): Promise<void> {
+    assert(batch instanceof MemoryBatch, 'a batch belongs to the store that made it');
+    this.#assertOpen();
+    assert(!this.#writing, 'a write may not start before the one before it has resolved');
+    this.#writing = true;
+    try {
+      await this.#hooks.beforeWrite?.(this.#name, options);
+      this.#assertOpen();
+      const medium = this.#medium;
+      medium.writeCount += 1;
+      medium.log.push({ number: medium.writeCount, synced: options.sync, operations: batch.operations });
+      if (options.sync) for (const write of medium.log) write.synced = true;
+      play(medium.current, batch.operations);
+      await this.#hooks.afterWrite?.(this.#name, options);
+      this.#assertOpen();
+    } finally {
+      this.#writing = false;
+    }
+  }
+
+  async flush(): Promise<void> {
+    this.#assertOpen();
+    assert(!this.#writing, 'no write may be under way during a flush');
+    this.#writing = true;
+    try {
+      await this.#hooks.beforeFlush?.(this.#name);
+      this.#assertOpen();
+      this.#medium.durable = this.#medium.current.clone();
+      this.#medium.log = [];
+    } finally {
+      this.#writing = false;
+    }
+  }
+
+  async approximateSizeBytes(range: KeyRange): Promise<number> {
+    this.#assertOpen();
+    let bytes = 0;
+    const end = range.lt && keyId(range.lt);
+    for (const [key, value] of this.#medium.durable.entries(range.gte && keyId(range.gte))) {
+      if (end !== undefined && key >= end) break;
+      bytes += key.length + value.length;
+    }
+    return bytes;
+  }
+
+  async close(): Promise<void> {
+    this.#open = false;
+    if (this.#medium.opened === this) this.#medium.opened = undefined;
+  }
+
+  /** The node crashed: nothing may come of this store any more. */
+  die(): void {
+    this.#open = false;
+  }
+
+  #tree(snapshot?: StoreSnapshot): Tree {
+    this.#assertOpen();
+    if (snapshot === undefined) return this.#medium.current;
+    assert(snapshot instanceof MemorySnapshot, 'a snapshot belongs to the store that made it');
+    return snapshot.tree;
+  }
+
+  #assertOpen(): void {
+    if (!this.#open) throw new Error(`store ${this.#name} is closed`);
+  }
+}

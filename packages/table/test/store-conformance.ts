@@ -1,0 +1,187 @@
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import type { OrderedStore, ScanOptions, StoreDirectory } from '../src/index.js';
+
+const bytes = (text: string): Buffer => Buffer.from(text, 'latin1');
+
+async function put(store: OrderedStore, pairs: Record<string, string>, sync = false): Promise<void> {
+  const batch = store.batch();
+  for (const [key, value] of Object.entries(pairs)) batch.put(bytes(key), bytes(value));
+  await store.write(batch, { sync });
+}
+
+async function collect(store: OrderedStore, options: ScanOptions, pageEntries = 2): Promise<string[]> {
+  const scan = store.scan(options);
+  const found: string[] = [];
+  for (;;) {
+    const page = await scan.next(pageEntries, 1 << 20);
+    if (page.length === 0) break;
+    for (const [key, value] of page) found.push(`${key.toString('latin1')}=${value.toString('latin1')}`);
+  }
+  await scan.close();
+  await scan.close();
+  return found;
+}
+
+/** What every ordered store must do; run on each implementation, so that the simulator's stands for the real one. */
+export function describeStoreConformance(
+  name: string,
+  makeDirectory: () => Promise<{ directory: StoreDirectory; dispose: () => Promise<void> }>,
+): void {
+  describe(`${name} as an ordered store`, () => {
+    let directory: StoreDirectory;
+    let dispose: () => Promise<void>;
+    let store: OrderedStore;
+
+    beforeEach(async () => {
+      ({ directory, dispose } = await makeDirectory());
+      store = await directory.open('10001', { create: true });
+    });
+
+    afterEach(async () => {
+      await store.close();
+      await dispose();
+    });
+
+    test('a batch is applied as a whole, in its order', async () => {
+      await put(store, { a: '1', b: '2' });
+      const batch = store.batch();
+      batch.put(bytes('c'), bytes('3'));
+      batch.del(bytes('a'));
+      batch.put(bytes('b'), bytes('old'));
+      batch.put(bytes('b'), bytes('new'));
+      batch.del(bytes('absent'));
+      expect(batch.length).toBe(5);
+      expect(batch.sizeBytes).toBe(2 + 1 + 4 + 4 + 6);
+      await store.write(batch, { sync: true });
+      expect(await collect(store, {})).toEqual(['b=new', 'c=3']);
+      expect(store.getSync(bytes('a'))).toBeUndefined();
+      expect(store.getSync(bytes('b'))).toEqual(bytes('new'));
+    });
+
+    test('a batch keeps what it was given when the buffers change afterwards', async () => {
+      const key = bytes('key');
+      const value = bytes('value');
+      const batch = store.batch();
+      batch.put(key, value);
+      key.fill(0);
+      value.fill(0);
+      await store.write(batch, { sync: false });
+      expect(await collect(store, {})).toEqual(['key=value']);
+    });
+
+    test('keys are in byte order, and empty values are values', async () => {
+      await put(store, { '\xff': 'last', '\x00': 'first', a: '', '\x7f': '1', '\x80': '2', 'a\x00': 'b' });
+      expect(await collect(store, {})).toEqual([
+        '\x00=first',
+        'a=',
+        'a\x00=b',
+        '\x7f=1',
+        '\x80=2',
+        '\xff=last',
+      ]);
+      expect(store.getSync(bytes('a'))).toEqual(Buffer.alloc(0));
+    });
+
+    test('a scan keeps to its bounds, in both directions, with a limit and without values', async () => {
+      await put(store, { a: '1', b: '2', c: '3', d: '4', e: '5' });
+      const bounds = { gte: bytes('b'), lt: bytes('e') };
+      expect(await collect(store, bounds)).toEqual(['b=2', 'c=3', 'd=4']);
+      expect(await collect(store, { ...bounds, reverse: true })).toEqual(['d=4', 'c=3', 'b=2']);
+      expect(await collect(store, { ...bounds, reverse: true, limit: 1 })).toEqual(['d=4']);
+      expect(await collect(store, { ...bounds, limit: 2 })).toEqual(['b=2', 'c=3']);
+      expect(await collect(store, { ...bounds, keysOnly: true })).toEqual(['b=', 'c=', 'd=']);
+      expect(await collect(store, { gte: bytes('c1') })).toEqual(['d=4', 'e=5']);
+      expect(await collect(store, { lt: bytes('b') })).toEqual(['a=1']);
+      expect(await collect(store, { gte: bytes('x'), lt: bytes('y') })).toEqual([]);
+    });
+
+    test('a scan gives no more entries than it is asked for', async () => {
+      await put(store, { a: '1', b: '2', c: '3' });
+      const scan = store.scan({});
+      expect(await scan.next(2, 1 << 20)).toHaveLength(2);
+      expect(await scan.next(2, 1 << 20)).toHaveLength(1);
+      expect(await scan.next(2, 1 << 20)).toHaveLength(0);
+      await scan.close();
+    });
+
+    test('a scan sees the store as it was when it began', async () => {
+      await put(store, { a: '1', b: '2' });
+      const scan = store.scan({});
+      await put(store, { a: 'changed', c: '3' });
+      const page = await scan.next(10, 1 << 20);
+      expect(page.map(([key, value]) => `${key}=${value}`)).toEqual(['a=1', 'b=2']);
+      await scan.close();
+    });
+
+    test('a snapshot keeps points and ranges while writes and flushes go on', async () => {
+      await put(store, { a: '1', b: '2' });
+      const snapshot = store.snapshot();
+      await put(store, { a: 'changed', c: '3' });
+      await store.flush();
+      expect(store.getSync(bytes('a'), snapshot)).toEqual(bytes('1'));
+      expect(store.getSync(bytes('c'), snapshot)).toBeUndefined();
+      expect(await collect(store, { snapshot })).toEqual(['a=1', 'b=2']);
+      expect(await collect(store, {})).toEqual(['a=changed', 'b=2', 'c=3']);
+      snapshot.close();
+    });
+
+    test('what was written is there after closing and opening', async () => {
+      await put(store, { a: '1' });
+      await store.flush();
+      await put(store, { b: '2' });
+      await store.close();
+      store = await directory.open('10001', { create: false });
+      expect(await collect(store, {})).toEqual(['a=1', 'b=2']);
+    });
+
+    test('a missing store is only made when asked', async () => {
+      await expect(directory.open('10002', { create: false })).rejects.toThrow();
+      expect(await directory.list()).toEqual(['10001']);
+    });
+
+    test('a store that is open is not opened again', async () => {
+      await expect(directory.open('10001', { create: true })).rejects.toThrow();
+    });
+
+    test('a closed store refuses reads and writes', async () => {
+      const batch = store.batch();
+      batch.put(bytes('a'), bytes('1'));
+      await store.close();
+      expect(() => store.getSync(bytes('a'))).toThrow();
+      await expect(store.write(batch, { sync: false })).rejects.toThrow();
+    });
+
+    test('renaming replaces the target (D7)', async () => {
+      await put(store, { a: 'old' });
+      await store.close();
+      const loaded = await directory.open('10001-load', { create: true });
+      await put(loaded, { a: 'new' });
+      await loaded.flush();
+      await loaded.close();
+      await directory.rename('10001-load', '10001');
+      expect(await directory.list()).toEqual(['10001']);
+      store = await directory.open('10001', { create: false });
+      expect(await collect(store, {})).toEqual(['a=new']);
+    });
+
+    test('removing a store leaves the others', async () => {
+      const other = await directory.open('10002', { create: true });
+      await other.close();
+      await directory.remove('10002');
+      await directory.remove('10003');
+      expect(await directory.list()).toEqual(['10001']);
+    });
+
+    test('the size of a range grows with what is flushed', async () => {
+      const before = await store.approximateSizeBytes({});
+      const batch = store.batch();
+      for (let at = 0; at < 2000; at++) {
+        // Digits of an irrational number keep compression from hiding the size.
+        batch.put(bytes(`k${at}`), bytes(`${Math.sin(at)}${Math.cos(at)}`.repeat(5)));
+      }
+      await store.write(batch, { sync: false });
+      await store.flush();
+      expect(await store.approximateSizeBytes({})).toBeGreaterThan(before + 50_000);
+    });
+  });
+}
