@@ -1,1 +1,24 @@
-export {};
+export { LevelStoreDirectory, type LevelStoreOptions } from './adapters/level-store.js';
+export * from './errors.js';
+export { MemoryStoreDirectory, type MemoryStoreHooks, type UnflushedWrite } from './memory-store.js';
+export { RESPONSE_SIZE_BYTES_MAX } from './responses.js';
+export type {
+  KeyRange,
+  OrderedStore,
+  ScanOptions,
+  StoreBatch,
+  StoreDirectory,
+  StoreScan,
+  StoreSnapshot,
+} from './store.js';
+export { type PointRead, Table, type TableOptions } from './table.js';
+export type { TableState } from './table-state.js';
+export type { TableView } from './table-view.js';
+export {
+  type ApplyResult,
+  CommandKind,
+  type KeyRecord,
+  type RangePage,
+  type RangeQuery,
+  type TableEntry,
+} from './types.js';

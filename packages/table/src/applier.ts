@@ -1,0 +1,545 @@
+import { strict as assert } from 'node:assert/strict';
+import { mvcc } from '@coxswain/protocol';
+import { comparesHold, hasRevisionCompares, unknownInCompares } from './compare.js';
+import { ContentHash } from './content-hash.js';
+import type { Effects, Operation } from './effects.js';
+import { UnknownCommandError } from './errors.js';
+import { readSafeInteger } from './integers.js';
+import type { Change } from './journal.js';
+import {
+  createRevisionOf,
+  historyKey,
+  keyInLatestKey,
+  LATEST,
+  latestKey,
+  modRevisionOf,
+  outcomeKey,
+  RECORD_HEADER_SIZE_BYTES,
+  versionOf,
+  writeRecordHeader,
+} from './layout.js';
+import { Overlay } from './overlay.js';
+import {
+  boundsOf,
+  type KeyBounds,
+  OverlaidScan,
+  type RecordScan,
+  type RecordSource,
+  scanLatest,
+} from './record-source.js';
+import { ResponseBudget } from './response-budget.js';
+import { deleteRangeResponse, putResponse, rangeResponse } from './responses.js';
+import { keyId } from './sorted-tree.js';
+import type { OrderedStore } from './store.js';
+import type { Progress, TableState } from './table-state.js';
+import { type ApplyResult, CommandKind, type TableEntry } from './types.js';
+
+/** Keys that a range deletion handles between two turns of the event loop. */
+const DELETE_CHUNK_ENTRIES_MAX = 500;
+/** A store key and what comes before it in the hash of a record: u32 key length, then the latest key. */
+const HASH_PREFIX_SIZE_BYTES = 4;
+const NO_RESPONSES: mvcc.ResponseOp[] = [];
+const EMPTY = Buffer.alloc(0);
+const ZERO_BYTE = Buffer.from([0]);
+const OUTCOME_FAILED = Buffer.from([0]);
+const OUTCOME_SUCCEEDED = Buffer.from([1]);
+
+/** Where in an entry an operation is: what a crash must know to go on with it (A4). */
+interface Place {
+  readonly index: number;
+  readonly command: number;
+  readonly succeeded: boolean;
+  readonly operation: number;
+}
+
+/** Where the effects of the entry that is being applied begin. */
+interface Mark {
+  readonly operationCount: number;
+  readonly changeCount: number;
+  readonly sizeBytes: number;
+  readonly state: TableState;
+  /** What came before the entry is in the store already. */
+  readonly hasSpilled: boolean;
+}
+
+type Mutable<T> = { -readonly [Property in keyof T]: T[Property] };
+
+export interface ApplierOptions {
+  /** A range deletion that has more effects than this hands them over and goes on (A4). */
+  readonly effectsSizeBytesMax: number;
+  /**
+   * Writes what is before the entry that grew too large (when there is something), then a part of its
+   * effects. Resolves when both are in the store.
+   */
+  readonly spill: (before: Effects | undefined, part: Effects) => Promise<void>;
+}
+
+/**
+ * Computes what entries do to a table (A1): it reads the store through the overlay of what is not written
+ * yet, and collects effects until `takeEffects`. Strictly serial: no entry may be applied before the one
+ * before it has been.
+ */
+export class Applier implements RecordSource {
+  readonly overlay = new Overlay();
+  readonly #store: OrderedStore;
+  readonly #options: ApplierOptions;
+  readonly #contentHash: ContentHash;
+  /** Its content hash is out of date until `#captureState`. */
+  readonly #state: Mutable<TableState>;
+  #progress: Progress | undefined;
+  #operations: Operation[] = [];
+  #changes: Change[] = [];
+  #sizeBytes = 0;
+  #mark: Mark | undefined;
+  #hashInput = Buffer.alloc(4096);
+
+  constructor(
+    store: OrderedStore,
+    state: TableState,
+    progress: Progress | undefined,
+    options: ApplierOptions,
+  ) {
+    this.#store = store;
+    this.#state = { ...state };
+    this.#contentHash = ContentHash.fromBuffer(state.contentHash);
+    this.#progress = progress;
+    this.#options = options;
+  }
+
+  /** A promise only for an entry that reads a range or runs a Txn or SEQUENCE. Throws or rejects: the table is lost. */
+  apply(entry: TableEntry): ApplyResult | Promise<ApplyResult> {
+    assert(entry.index > this.#state.appliedIndex, `entry ${entry.index} is applied already`);
+    assert(
+      this.#progress === undefined || this.#progress.index === entry.index,
+      `entry ${this.#progress?.index} is half applied and must come first (A4)`,
+    );
+    const { sealedBy } = this.#state;
+    // Unknown kinds stop the table even when it is sealed: every replica must agree on what the log says.
+    switch (entry.kind) {
+      case CommandKind.None:
+        this.#advance(entry, undefined);
+        break;
+      case CommandKind.Command: {
+        const command = mvcc.Command.decode(entry.payload);
+        if (sealedBy === undefined) return this.#applyCommand(entry, command);
+        this.#advance(entry, undefined);
+        break;
+      }
+      case CommandKind.Compact: {
+        const floor = readSafeInteger(entry.payload, 0);
+        this.#advance(entry, undefined);
+        if (sealedBy === undefined) this.#raiseFloor(floor);
+        break;
+      }
+      case CommandKind.Seal: {
+        const shard = readSafeInteger(entry.payload, 0);
+        this.#advance(entry, undefined);
+        if (sealedBy === undefined) this.#state.sealedBy = shard;
+        break;
+      }
+      default:
+        throw new UnknownCommandError(`kind ${entry.kind satisfies never}`, entry.index);
+    }
+    return {
+      index: entry.index,
+      revision: this.#state.revision,
+      succeeded: sealedBy === undefined,
+      responses: NO_RESPONSES,
+      sealedBy,
+    };
+  }
+
+  /** What was collected since the last call. */
+  takeEffects(): Effects {
+    const effects: Effects = {
+      operations: this.#operations,
+      changes: this.#changes,
+      state: this.#captureState(),
+      progress: undefined,
+      generation: this.overlay.endGeneration(),
+    };
+    this.#operations = [];
+    this.#changes = [];
+    this.#sizeBytes = 0;
+    return effects;
+  }
+
+  get(key: Buffer): Buffer | undefined {
+    return this.#read(keyId(key), latestKey(key));
+  }
+
+  scan(bounds: KeyBounds, options: { limit?: number; keysOnly?: boolean }): RecordScan {
+    const unwritten = this.overlay.range(keyId(bounds.first), bounds.end && keyId(bounds.end));
+    if (unwritten.length === 0) return scanLatest(this.#store, undefined, bounds, options);
+    // The overlay may hide pairs of the store, so nobody knows how many must be read to find `limit`.
+    return new OverlaidScan(scanLatest(this.#store, undefined, bounds, { keysOnly: false }), unwritten);
+  }
+
+  #read(id: string, storeKey: Buffer): Buffer | undefined {
+    const unwritten = this.overlay.get(id);
+    return unwritten === undefined ? this.#store.getSync(storeKey) : unwritten.record;
+  }
+
+  #applyCommand(entry: TableEntry, command: mvcc.Command): ApplyResult | Promise<ApplyResult> {
+    const revision = this.#revisionOf(entry, command);
+    const budget = entry.wantsResult ? new ResponseBudget() : undefined;
+    const responses = this.#applyPoints(entry.index, command, revision, budget);
+    if (responses === undefined) return this.#applyLarge(entry, command, revision, budget);
+    this.#advance(entry, command);
+    return { index: entry.index, revision, succeeded: true, responses, sealedBy: undefined };
+  }
+
+  /** Commands that touch only keys that they name; undefined: it is another one, and nothing was done. */
+  #applyPoints(
+    index: number,
+    command: mvcc.Command,
+    revision: number,
+    budget: ResponseBudget | undefined,
+  ): mvcc.ResponseOp[] | undefined {
+    switch (command.type) {
+      case mvcc.Command_CommandType.PUT: {
+        const { key, value } = pairOf(command, index);
+        const previous = this.#put(key, value, revision);
+        return budget === undefined ? NO_RESPONSES : [previousOfPut(budget, key, previous, command.prevKvs)];
+      }
+      case mvcc.Command_CommandType.DELETE: {
+        const { key } = pairOf(command, index);
+        if (boundsOf(key, command.rangeEnd) !== undefined) return undefined;
+        const previous = this.#delete(key, revision);
+        return budget === undefined
+          ? NO_RESPONSES
+          : [previousOfDelete(budget, key, previous, command.prevKvs)];
+      }
+      case mvcc.Command_CommandType.DUMMY:
+        return NO_RESPONSES;
+      case mvcc.Command_CommandType.PUT_BATCH: {
+        const responses: mvcc.ResponseOp[] = [];
+        for (const { key, value } of command.batch) {
+          this.#put(key, value, revision);
+          if (budget !== undefined) responses.push(putResponse(undefined));
+        }
+        return responses;
+      }
+      case mvcc.Command_CommandType.DELETE_BATCH: {
+        const responses: mvcc.ResponseOp[] = [];
+        for (const { key } of command.batch) {
+          const previous = this.#delete(key, revision);
+          if (budget !== undefined) responses.push(previousOfDelete(budget, key, previous, false));
+        }
+        return responses;
+      }
+      default:
+        return undefined;
+    }
+  }
+
+  /** Commands that may read or delete a range, so that they must wait for the store and may grow large. */
+  async #applyLarge(
+    entry: TableEntry,
+    command: mvcc.Command,
+    revision: number,
+    budget: ResponseBudget | undefined,
+  ): Promise<ApplyResult> {
+    this.#mark = {
+      operationCount: this.#operations.length,
+      changeCount: this.#changes.length,
+      sizeBytes: this.#sizeBytes,
+      state: this.#captureState(),
+      hasSpilled: false,
+    };
+    const { index } = entry;
+    let succeeded = true;
+    let responses = NO_RESPONSES;
+    if (command.type === mvcc.Command_CommandType.SEQUENCE) {
+      let lastRevision = this.#state.revision;
+      const resumedAt = this.#progress?.command ?? 0;
+      for (const [at, inner] of command.sequence.entries()) {
+        lastRevision = Math.max(lastRevision, this.#revisionOf(entry, inner));
+        if (at < resumedAt) continue;
+        // Nobody asks for the answers of a replicated command.
+        if (this.#applyPoints(index, inner, lastRevision, undefined) === undefined) {
+          await this.#applyRanges(inner, { index, command: at }, lastRevision, undefined);
+        }
+      }
+    } else {
+      ({ succeeded, responses } = await this.#applyRanges(command, { index, command: 0 }, revision, budget));
+    }
+    this.#mark = undefined;
+    this.#advance(entry, command);
+    return { index, revision, succeeded, responses, sealedBy: undefined };
+  }
+
+  async #applyRanges(
+    command: mvcc.Command,
+    place: { index: number; command: number },
+    revision: number,
+    budget: ResponseBudget | undefined,
+  ): Promise<{ succeeded: boolean; responses: mvcc.ResponseOp[] }> {
+    switch (command.type) {
+      case mvcc.Command_CommandType.DELETE: {
+        const { key } = pairOf(command, place.index);
+        const bounds = boundsOf(key, command.rangeEnd)!;
+        const at: Place = { ...place, succeeded: true, operation: 0 };
+        const response = await this.#deleteRange(bounds, at, revision, command.prevKvs, budget);
+        return { succeeded: true, responses: budget === undefined ? NO_RESPONSES : [response] };
+      }
+      case mvcc.Command_CommandType.TXN:
+        return this.#applyTxn(
+          command.txn ?? { compare: [], success: [], failure: [] },
+          place,
+          revision,
+          budget,
+        );
+      default:
+        throw new UnknownCommandError(`command type ${command.type}`, place.index);
+    }
+  }
+
+  async #applyTxn(
+    txn: mvcc.Txn,
+    place: { index: number; command: number },
+    revision: number,
+    budget: ResponseBudget | undefined,
+  ): Promise<{ succeeded: boolean; responses: mvcc.ResponseOp[] }> {
+    const unknown = unknownInCompares(txn.compare);
+    if (unknown !== undefined) throw new UnknownCommandError(unknown, place.index);
+    const progress = this.#progress;
+    const succeeded = progress?.succeeded ?? (await comparesHold(this, txn.compare));
+    if (hasRevisionCompares(txn.compare)) {
+      const outcome = succeeded ? OUTCOME_SUCCEEDED : OUTCOME_FAILED;
+      this.#write(outcomeKey(place.index, place.command), outcome);
+    }
+    const operations = succeeded ? txn.success : txn.failure;
+    const responses: mvcc.ResponseOp[] = [];
+    for (let at = progress?.operation ?? 0; at < operations.length; at++) {
+      const response = await this.#applyOperation(
+        operations[at]!,
+        { ...place, succeeded, operation: at },
+        revision,
+        budget,
+      );
+      if (budget !== undefined && response !== undefined) responses.push(response);
+    }
+    return { succeeded, responses };
+  }
+
+  /** Gives no response for an operation with nothing set: the API refuses it, but stock applies it (A3). */
+  async #applyOperation(
+    { request }: mvcc.RequestOp,
+    place: Place,
+    revision: number,
+    budget: ResponseBudget | undefined,
+  ): Promise<mvcc.ResponseOp | undefined> {
+    switch (request?.$case) {
+      case 'requestPut': {
+        const { key, value, prevKv } = request.value;
+        const previous = this.#put(key, value, revision);
+        return budget && previousOfPut(budget, key, previous, prevKv);
+      }
+      case 'requestDeleteRange': {
+        const { key, rangeEnd, prevKv } = request.value;
+        const bounds = boundsOf(key, rangeEnd);
+        if (bounds !== undefined) return this.#deleteRange(bounds, place, revision, prevKv, budget);
+        const previous = this.#delete(key, revision);
+        return budget && previousOfDelete(budget, key, previous, prevKv);
+      }
+      case 'requestRange':
+        return budget && rangeResponse(await budget.range(this, request.value));
+      case undefined:
+        return undefined;
+    }
+  }
+
+  /** Deletes in chunks, and hands effects over when they grow large (A4). Exact about how many it deletes. */
+  async #deleteRange(
+    bounds: KeyBounds,
+    place: Place,
+    revision: number,
+    wantsPrevious: boolean,
+    budget: ResponseBudget | undefined,
+  ): Promise<mvcc.ResponseOp> {
+    const resumed = this.#progress;
+    this.#progress = undefined;
+    let deletedCount = resumed?.deletedCount ?? 0;
+    const previous: mvcc.KeyValue[] = [];
+    let isCut = false;
+    const scan = this.scan(resumed === undefined ? bounds : { ...bounds, first: resumed.nextKey }, {});
+    try {
+      for (;;) {
+        const pairs = await scan.next(DELETE_CHUNK_ENTRIES_MAX);
+        if (pairs.length === 0) break;
+        for (const [storeKey, record] of pairs) {
+          const key = keyInLatestKey(storeKey);
+          this.#deleteRecord(keyId(key), key, storeKey, record, revision);
+          if (wantsPrevious && budget !== undefined && !isCut) {
+            const pair = budget.pairWithin(key, record);
+            if (pair === undefined) isCut = true;
+            else previous.push(pair);
+          }
+        }
+        deletedCount += pairs.length;
+        if (this.#sizeBytes - this.#mark!.sizeBytes > this.#options.effectsSizeBytesMax) {
+          const lastKey = keyInLatestKey(pairs[pairs.length - 1]![0]);
+          await this.#spill({ ...place, nextKey: Buffer.concat([lastKey, ZERO_BYTE]), deletedCount });
+        }
+      }
+    } finally {
+      await scan.close();
+    }
+    return deleteRangeResponse(deletedCount, previous, isCut);
+  }
+
+  async #spill(progress: Progress): Promise<void> {
+    const mark = this.#mark!;
+    const operations = this.#operations;
+    const changes = this.#changes;
+    const before: Effects | undefined = mark.hasSpilled
+      ? undefined
+      : {
+          operations: operations.slice(0, mark.operationCount),
+          changes: changes.slice(0, mark.changeCount),
+          state: mark.state,
+          progress: undefined,
+          // What the overlay holds of it shares a generation with the part, and goes with that.
+          generation: 0,
+        };
+    const part: Effects = {
+      operations: operations.slice(mark.operationCount),
+      changes: changes.slice(mark.changeCount),
+      state: this.#captureState(),
+      progress,
+      generation: this.overlay.endGeneration(),
+    };
+    this.#operations = [];
+    this.#changes = [];
+    this.#sizeBytes = 0;
+    this.#mark = { operationCount: 0, changeCount: 0, sizeBytes: 0, state: mark.state, hasSpilled: true };
+    await this.#options.spill(before, part);
+  }
+
+  /** The record that was there before. */
+  #put(key: Buffer, value: Buffer, revision: number): Buffer | undefined {
+    const id = keyId(key);
+    // One allocation holds the store key, the record, and what the hash of the record is made of.
+    const recordAt = HASH_PREFIX_SIZE_BYTES + 1 + key.length;
+    const block = Buffer.allocUnsafe(recordAt + RECORD_HEADER_SIZE_BYTES + value.length);
+    block.writeUInt32LE(key.length, 0);
+    block[HASH_PREFIX_SIZE_BYTES] = LATEST;
+    block.set(key, HASH_PREFIX_SIZE_BYTES + 1);
+    block.set(value, recordAt + RECORD_HEADER_SIZE_BYTES);
+    const storeKey = block.subarray(HASH_PREFIX_SIZE_BYTES, recordAt);
+    const record = block.subarray(recordAt);
+    const previous = this.#read(id, storeKey);
+    let supersedes = false;
+    if (previous === undefined) {
+      writeRecordHeader(block, recordAt, revision, revision, 1);
+      this.#state.keyCount += 1;
+    } else {
+      writeRecordHeader(block, recordAt, createRevisionOf(previous), revision, versionOf(previous) + 1);
+      supersedes = this.#supersede(key, storeKey, previous, revision);
+    }
+    this.#contentHash.add(block);
+    this.#change(revision, storeKey, supersedes);
+    this.overlay.set(id, key, record);
+    this.#write(storeKey, record);
+    return previous;
+  }
+
+  /** The record that was there before. */
+  #delete(key: Buffer, revision: number): Buffer | undefined {
+    const id = keyId(key);
+    const storeKey = latestKey(key);
+    const previous = this.#read(id, storeKey);
+    if (previous !== undefined) this.#deleteRecord(id, key, storeKey, previous, revision);
+    return previous;
+  }
+
+  #deleteRecord(id: string, key: Buffer, storeKey: Buffer, previous: Buffer, revision: number): void {
+    const supersedes = this.#supersede(key, storeKey, previous, revision);
+    this.#state.keyCount -= 1;
+    this.#change(revision, storeKey, supersedes);
+    this.overlay.set(id, key, undefined);
+    this.#write(storeKey, undefined);
+  }
+
+  /**
+   * Moves a version into the history. One that was written at the same revision was never visible, so it
+   * leaves no trace.
+   */
+  #supersede(key: Buffer, storeKey: Buffer, previous: Buffer, revision: number): boolean {
+    this.#contentHash.remove(this.#identityOf(key, storeKey, previous));
+    if (modRevisionOf(previous) >= revision) return false;
+    this.#write(historyKey(key, revision), previous);
+    return true;
+  }
+
+  #identityOf(key: Buffer, storeKey: Buffer, record: Buffer): Uint8Array {
+    const recordAt = HASH_PREFIX_SIZE_BYTES + storeKey.length;
+    const length = recordAt + record.length;
+    if (this.#hashInput.length < length) this.#hashInput = Buffer.allocUnsafe(length * 2);
+    this.#hashInput.writeUInt32LE(key.length, 0);
+    this.#hashInput.set(storeKey, HASH_PREFIX_SIZE_BYTES);
+    this.#hashInput.set(record, recordAt);
+    return this.#hashInput.subarray(0, length);
+  }
+
+  #change(revision: number, storeKey: Buffer, supersedes: boolean): void {
+    this.#changes.push({ revision, key: keyInLatestKey(storeKey), supersedes });
+    this.#state.changeCount += 1;
+  }
+
+  #write(storeKey: Buffer, record: Buffer | undefined): void {
+    this.#operations.push({ storeKey, record });
+    this.#sizeBytes += storeKey.length + (record ?? EMPTY).length;
+  }
+
+  /** Revisions never go back, whatever a command says. */
+  #revisionOf(entry: TableEntry, command: mvcc.Command): number {
+    const own = command.leaderIndex === undefined ? entry.index : Number(command.leaderIndex);
+    return Math.max(own, this.#state.revision);
+  }
+
+  #advance(entry: TableEntry, command: mvcc.Command | undefined): void {
+    const state = this.#state;
+    if (command?.leaderIndex !== undefined) state.leaderIndex = Number(command.leaderIndex);
+    state.appliedIndex = entry.index;
+    state.appliedTerm = entry.term;
+    state.revision = Math.max(state.revision, state.leaderIndex ?? entry.index);
+    state.lastTimeMs = Math.max(state.lastTimeMs, entry.timeMs);
+    this.#progress = undefined;
+  }
+
+  #raiseFloor(revision: number): void {
+    const state = this.#state;
+    state.historyFloor = Math.max(state.historyFloor, Math.min(revision, state.revision));
+  }
+
+  #captureState(): TableState {
+    return { ...this.#state, contentHash: this.#contentHash.toBuffer() };
+  }
+}
+
+function pairOf(command: mvcc.Command, index: number): mvcc.KeyValue {
+  if (command.kv === undefined)
+    throw new UnknownCommandError(`command type ${command.type} without a pair`, index);
+  return command.kv;
+}
+
+function previousOfPut(
+  budget: ResponseBudget,
+  key: Buffer,
+  previous: Buffer | undefined,
+  isWanted: boolean,
+): mvcc.ResponseOp {
+  return putResponse(isWanted && previous !== undefined ? budget.pair(key, previous) : undefined);
+}
+
+function previousOfDelete(
+  budget: ResponseBudget,
+  key: Buffer,
+  previous: Buffer | undefined,
+  isWanted: boolean,
+): mvcc.ResponseOp {
+  if (previous === undefined) return deleteRangeResponse(0, [], false);
+  return deleteRangeResponse(1, isWanted ? [budget.pair(key, previous)] : [], false);
+}

@@ -1,0 +1,98 @@
+import { strict as assert } from 'node:assert/strict';
+import { ByteReader } from './byte-reader.js';
+import { ByteWriter } from './byte-writer.js';
+import { CONTENT_HASH_SIZE_BYTES } from './content-hash.js';
+import { type Change, writeJournal } from './journal.js';
+import type { Progress, TableState } from './table-state.js';
+
+const FORMAT = 1;
+const HAS_LEADER_INDEX = 1;
+const HAS_SEAL = 2;
+const HAS_PROGRESS = 4;
+const SUCCEEDED = 8;
+
+/** The last batch that a flush has made durable, and what it holds (D4). */
+export interface Checkpoint {
+  readonly batchNumber: number;
+  readonly appliedIndex: number;
+}
+
+/**
+ * What every store batch holds besides data: the marker of D4 and the applied index of D3. A journal of what
+ * the batch changed comes with it, for removing history later.
+ */
+export interface BatchRecord {
+  readonly state: TableState;
+  /** The last checkpoint that was complete when the batch was written. */
+  readonly checkpoint: Checkpoint;
+  /** Set while an entry is half applied (A4). */
+  readonly progress: Progress | undefined;
+}
+
+const writer = new ByteWriter(1024);
+
+/** The record, and behind it the journal of the batch's changes. */
+export function encodeBatchRecord(record: BatchRecord, changes: readonly Change[]): Buffer {
+  const { state, checkpoint, progress } = record;
+  writer.varint(FORMAT);
+  writer.varint(
+    (state.leaderIndex === undefined ? 0 : HAS_LEADER_INDEX) |
+      (state.sealedBy === undefined ? 0 : HAS_SEAL) |
+      (progress === undefined ? 0 : HAS_PROGRESS) |
+      (progress?.succeeded === true ? SUCCEEDED : 0),
+  );
+  writer.varint(checkpoint.batchNumber);
+  writer.varint(checkpoint.appliedIndex);
+  writer.varint(state.appliedIndex);
+  writer.varint(state.appliedTerm);
+  writer.varint(state.revision);
+  writer.varint(state.lastTimeMs);
+  writer.varint(state.historyFloor);
+  writer.varint(state.keyCount);
+  writer.varint(state.changeCount);
+  writer.bytes(state.contentHash);
+  if (state.leaderIndex !== undefined) writer.varint(state.leaderIndex);
+  if (state.sealedBy !== undefined) writer.varint(state.sealedBy);
+  if (progress !== undefined) {
+    writer.varint(progress.index);
+    writer.varint(progress.command);
+    writer.varint(progress.operation);
+    writer.varint(progress.deletedCount);
+    writer.varint(progress.nextKey.length);
+    writer.bytes(progress.nextKey);
+  }
+  writeJournal(writer, changes);
+  return writer.take();
+}
+
+/** The record, and the encoded journal: decoding that is left to `readJournal`. */
+export function decodeBatchRecord(bytes: Buffer): BatchRecord & { readonly journal: Buffer } {
+  const reader = new ByteReader(bytes);
+  assert.equal(reader.varint(), FORMAT, 'the table was written by a newer version');
+  const flags = reader.varint();
+  const checkpoint = { batchNumber: reader.varint(), appliedIndex: reader.varint() };
+  const state = {
+    appliedIndex: reader.varint(),
+    appliedTerm: reader.varint(),
+    revision: reader.varint(),
+    lastTimeMs: reader.varint(),
+    historyFloor: reader.varint(),
+    keyCount: reader.varint(),
+    changeCount: reader.varint(),
+    contentHash: Buffer.from(reader.bytes(CONTENT_HASH_SIZE_BYTES)),
+    leaderIndex: flags & HAS_LEADER_INDEX ? reader.varint() : undefined,
+    sealedBy: flags & HAS_SEAL ? reader.varint() : undefined,
+  };
+  let progress: Progress | undefined;
+  if (flags & HAS_PROGRESS) {
+    progress = {
+      succeeded: (flags & SUCCEEDED) !== 0,
+      index: reader.varint(),
+      command: reader.varint(),
+      operation: reader.varint(),
+      deletedCount: reader.varint(),
+      nextKey: Buffer.from(reader.bytes(reader.varint())),
+    };
+  }
+  return { state, checkpoint, progress, journal: bytes.subarray(reader.offset) };
+}

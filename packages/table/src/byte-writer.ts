@@ -1,0 +1,45 @@
+/** Appends to a buffer that grows. */
+export class ByteWriter {
+  #buffer: Buffer;
+  #length = 0;
+
+  constructor(capacityBytes: number) {
+    this.#buffer = Buffer.allocUnsafe(capacityBytes);
+  }
+
+  get length(): number {
+    return this.#length;
+  }
+
+  bytes(source: Uint8Array): void {
+    this.#reserve(source.length);
+    this.#buffer.set(source, this.#length);
+    this.#length += source.length;
+  }
+
+  /** An integer from 0 to 2^53-1 in as few bytes as it needs, seven bits each, the lowest first. */
+  varint(value: number): void {
+    this.#reserve(8);
+    let rest = value;
+    while (rest >= 0x80) {
+      this.#buffer[this.#length++] = (rest % 0x80) | 0x80;
+      rest = Math.floor(rest / 0x80);
+    }
+    this.#buffer[this.#length++] = rest;
+  }
+
+  /** A copy of what was written; the writer is empty afterwards. */
+  take(): Buffer {
+    const bytes = Buffer.from(this.#buffer.subarray(0, this.#length));
+    this.#length = 0;
+    return bytes;
+  }
+
+  #reserve(sizeBytes: number): void {
+    const needed = this.#length + sizeBytes;
+    if (needed <= this.#buffer.length) return;
+    const larger = Buffer.allocUnsafe(Math.max(needed, this.#buffer.length * 2));
+    this.#buffer.copy(larger, 0, 0, this.#length);
+    this.#buffer = larger;
+  }
+}

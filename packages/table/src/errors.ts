@@ -1,0 +1,115 @@
+/** What went wrong in a table, for code that decides by it. Texts may change, codes may not. */
+export type TableErrorCode =
+  | 'gap'
+  | 'closed'
+  | 'halfApplied'
+  | 'unknownCommand'
+  | 'revisionCompacted'
+  | 'revisionInFuture'
+  | 'responseTooLarge'
+  | 'snapshotDamaged';
+
+/** Base of this package's errors. */
+export abstract class TableError extends Error {
+  abstract readonly code: TableErrorCode;
+
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+  }
+}
+
+/**
+ * The store lost a batch that was written before one that it still has, or the whole of what it held (D4).
+ * The replica must be fenced and rebuilt from its peers: nothing that it says can be believed.
+ */
+export class TableGapError extends TableError {
+  readonly code = 'gap';
+
+  constructor(
+    readonly table: string,
+    detail: string,
+  ) {
+    super(`table ${table} has lost writes: ${detail}`);
+  }
+}
+
+/** The table was closed, or closed itself when a write failed or an entry could not be applied; see `cause`. */
+export class TableClosedError extends TableError {
+  readonly code = 'closed';
+
+  constructor(
+    readonly table: string,
+    cause?: unknown,
+  ) {
+    super(cause === undefined ? `table ${table} is closed` : `table ${table} closed itself after an error`, {
+      cause,
+    });
+  }
+}
+
+/**
+ * The table was opened in the middle of an entry with a large effect (A4): it cannot be read until that entry
+ * has been applied to its end. UNAVAILABLE for the API.
+ */
+export class TableHalfAppliedError extends TableError {
+  readonly code = 'halfApplied';
+
+  constructor(
+    readonly table: string,
+    index: number,
+  ) {
+    super(`table ${table} must first apply entry ${index} to its end`);
+  }
+}
+
+/** An entry holds something that this version does not know. It is never skipped (A8): upgrade the node. */
+export class UnknownCommandError extends TableError {
+  readonly code = 'unknownCommand';
+
+  constructor(what: string, index: number) {
+    super(`entry ${index} holds ${what}, which this version does not know: upgrade this node`);
+  }
+}
+
+/** A read below the history floor (A5). OUT_OF_RANGE for the API. */
+export class RevisionCompactedError extends TableError {
+  readonly code = 'revisionCompacted';
+
+  constructor(
+    revision: number,
+    readonly historyFloor: number,
+  ) {
+    super(`revision ${revision} has been compacted: the oldest readable revision is ${historyFloor}`);
+  }
+}
+
+/** A read above what is applied. OUT_OF_RANGE for the API. */
+export class RevisionInFutureError extends TableError {
+  readonly code = 'revisionInFuture';
+
+  constructor(
+    revision: number,
+    readonly appliedRevision: number,
+  ) {
+    super(`revision ${revision} is in the future: the latest revision is ${appliedRevision}`);
+  }
+}
+
+/** The ranges of a read-only Txn pass the response cap. RESOURCE_EXHAUSTED for the API. */
+export class ResponseTooLargeError extends TableError {
+  readonly code = 'responseTooLarge';
+
+  constructor(sizeBytesMax: number) {
+    super(`the ranges of the transaction hold more than ${sizeBytesMax} bytes`);
+  }
+}
+
+/** A snapshot or backup stream is cut short, malformed, or not what its own hash says. Nothing was installed. */
+export class SnapshotDamagedError extends TableError {
+  readonly code = 'snapshotDamaged';
+
+  constructor(detail: string, options?: ErrorOptions) {
+    super(`the snapshot is damaged: ${detail}`, options);
+  }
+}

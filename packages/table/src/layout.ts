@@ -1,0 +1,148 @@
+import { readSafeInteger, writeSafeInteger } from './integers.js';
+
+/**
+ * The first byte of a store key says what the record is. DESIGN.md has the whole layout. Byte 0 is left
+ * free for the store itself. These numbers are on disk.
+ */
+export const LATEST = 0x4c;
+const HISTORY = 0x48;
+const BATCH = 0x4e;
+const OUTCOME = 0x4f;
+
+/** u64 create revision, u64 mod revision, u64 version, all little-endian; the value follows. */
+export const RECORD_HEADER_SIZE_BYTES = 24;
+
+export function createRevisionOf(record: Buffer): number {
+  return readSafeInteger(record, 0);
+}
+
+export function modRevisionOf(record: Buffer): number {
+  return readSafeInteger(record, 8);
+}
+
+export function versionOf(record: Buffer): number {
+  return readSafeInteger(record, 16);
+}
+
+/** Shares the record's memory. */
+export function valueIn(record: Buffer): Buffer {
+  return record.subarray(RECORD_HEADER_SIZE_BYTES);
+}
+
+export function writeRecordHeader(
+  target: Buffer,
+  offset: number,
+  createRevision: number,
+  modRevision: number,
+  version: number,
+): void {
+  writeSafeInteger(target, offset, createRevision);
+  writeSafeInteger(target, offset + 8, modRevision);
+  writeSafeInteger(target, offset + 16, version);
+}
+
+/** Where the latest version of a key is: one point read. */
+export function latestKey(key: Buffer): Buffer {
+  const storeKey = Buffer.allocUnsafe(key.length + 1);
+  storeKey[0] = LATEST;
+  storeKey.set(key, 1);
+  return storeKey;
+}
+
+/** The user's key in a latest key. Shares its memory. */
+export function keyInLatestKey(storeKey: Buffer): Buffer {
+  return storeKey.subarray(1);
+}
+
+/** Follows every latest key. */
+export const LATEST_END = Buffer.from([LATEST + 1]);
+
+const ESCAPE_END = 1;
+const ESCAPED_ZERO = 0xff;
+
+/**
+ * The key so escaped that what follows it in a store key cannot change the order of keys: a zero byte
+ * becomes 00 FF, and 00 01 ends it.
+ */
+function historyPrefix(key: Buffer, tailSizeBytes: number): Buffer {
+  let zeros = 0;
+  for (let at = key.indexOf(0); at !== -1; at = key.indexOf(0, at + 1)) zeros += 1;
+  const storeKey = Buffer.allocUnsafe(1 + key.length + zeros + tailSizeBytes);
+  storeKey[0] = HISTORY;
+  if (zeros === 0) {
+    storeKey.set(key, 1);
+    return storeKey;
+  }
+  let at = 1;
+  for (const byte of key) {
+    storeKey[at++] = byte;
+    if (byte === 0) storeKey[at++] = ESCAPED_ZERO;
+  }
+  return storeKey;
+}
+
+/**
+ * Where the version of a key is that the given revision replaced or deleted. Big-endian, so that the
+ * versions of a key are in order.
+ */
+export function historyKey(key: Buffer, supersededAt: number): Buffer {
+  const storeKey = historyPrefix(key, 10);
+  const at = storeKey.length - 10;
+  storeKey[at] = 0;
+  storeKey[at + 1] = ESCAPE_END;
+  writeRevisionBigEndian(storeKey, at + 2, supersededAt);
+  return storeKey;
+}
+
+/** At or before every superseded version of the key and of all keys after it. */
+export function historyLowerBound(key: Buffer): Buffer {
+  return historyPrefix(key, 0);
+}
+
+/** Follows every history key. */
+export const HISTORY_END = Buffer.from([HISTORY + 1]);
+
+/** The user's key and the superseding revision in a history key. */
+export function parseHistoryKey(storeKey: Buffer): { key: Buffer; supersededAt: number } {
+  const end = storeKey.length - 10;
+  const supersededAt = storeKey.readUInt32BE(end + 2) * 0x1_0000_0000 + storeKey.readUInt32BE(end + 6);
+  const escaped = storeKey.subarray(1, end);
+  if (!escaped.includes(0)) return { key: escaped, supersededAt };
+  const key = Buffer.allocUnsafe(escaped.length);
+  let length = 0;
+  for (let at = 0; at < escaped.length; at++) {
+    key[length++] = escaped[at]!;
+    if (escaped[at] === 0) at++;
+  }
+  return { key: key.subarray(0, length), supersededAt };
+}
+
+function writeRevisionBigEndian(target: Buffer, offset: number, revision: number): void {
+  target.writeUInt32BE(Math.floor(revision / 0x1_0000_0000), offset);
+  target.writeUInt32BE(revision >>> 0, offset + 4);
+}
+
+/** Where the batch record of a batch number is. */
+export function batchKey(batchNumber: number): Buffer {
+  const storeKey = Buffer.allocUnsafe(9);
+  storeKey[0] = BATCH;
+  writeRevisionBigEndian(storeKey, 1, batchNumber);
+  return storeKey;
+}
+
+/** The number in a batch key. */
+export function batchNumberOf(storeKey: Buffer): number {
+  return storeKey.readUInt32BE(1) * 0x1_0000_0000 + storeKey.readUInt32BE(5);
+}
+
+/** Follows every batch key. */
+export const BATCH_END = Buffer.from([BATCH + 1]);
+
+/** Where the outcome of a Txn is: by entry, and by the command's place in a SEQUENCE (R3). */
+export function outcomeKey(index: number, command: number): Buffer {
+  const storeKey = Buffer.allocUnsafe(13);
+  storeKey[0] = OUTCOME;
+  writeRevisionBigEndian(storeKey, 1, index);
+  storeKey.writeUInt32BE(command, 9);
+  return storeKey;
+}

@@ -1,0 +1,158 @@
+import { createRevisionOf, keyInLatestKey, latestKey, modRevisionOf, valueIn, versionOf } from './layout.js';
+import { encodedPairSizeBytes } from './pair-size.js';
+import { boundsOf, type RecordScan, type RecordSource, type StoredPair } from './record-source.js';
+import type { KeyRecord, RangePage, RangeQuery } from './types.js';
+
+/** The pairs that are decoded between two turns of the event loop. */
+const CHUNK_ENTRIES_MAX = 1000;
+const EMPTY = Buffer.alloc(0);
+
+/** The record as readers get it. Shares memory. */
+export function toKeyRecord(key: Buffer, record: Buffer, keysOnly: boolean): KeyRecord {
+  return {
+    key,
+    value: keysOnly ? EMPTY : valueIn(record),
+    createRevision: createRevisionOf(record),
+    modRevision: modRevisionOf(record),
+    version: versionOf(record),
+  };
+}
+
+/** A range that holds at most one pair, of one key. */
+class PointScan implements RecordScan {
+  #pair: StoredPair | undefined;
+
+  constructor(pair: StoredPair | undefined) {
+    this.#pair = pair;
+  }
+
+  async next(): Promise<StoredPair[]> {
+    if (this.#pair === undefined) return [];
+    const pair = this.#pair;
+    this.#pair = undefined;
+    return [pair];
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+/** Reads a range page by page from one view. Must be closed. */
+export class RangeReader {
+  readonly #query: RangeQuery;
+  readonly #scan: RecordScan;
+  readonly #hasFilters: boolean;
+  /** Matching pairs that the limit still allows. */
+  #left: number;
+  #pairs: StoredPair[] = [];
+  #at = 0;
+  #sentBytes = 0;
+
+  private constructor(query: RangeQuery, scan: RecordScan) {
+    this.#query = query;
+    this.#scan = scan;
+    this.#hasFilters = filters(query);
+    this.#left = query.limit > 0 ? query.limit : Number.POSITIVE_INFINITY;
+  }
+
+  static async open(source: RecordSource, query: RangeQuery): Promise<RangeReader> {
+    const bounds = boundsOf(query.key, query.rangeEnd);
+    if (bounds === undefined) {
+      const found = source.get(query.key);
+      const record = found instanceof Promise ? await found : found;
+      return new RangeReader(
+        query,
+        new PointScan(record === undefined ? undefined : [latestKey(query.key), record]),
+      );
+    }
+    const keysOnly = query.countOnly && !filters(query);
+    const scan = source.scan(bounds, {
+      keysOnly,
+      // One more tells whether there is more; with filters nobody knows how many must be looked at.
+      ...(query.limit > 0 &&
+        query.limit < CHUNK_ENTRIES_MAX &&
+        !filters(query) && { limit: query.limit + 1 }),
+    });
+    return new RangeReader(query, scan);
+  }
+
+  /** What the pages so far take encoded. */
+  get sentBytes(): number {
+    return this.#sentBytes;
+  }
+
+  /**
+   * The next page. It holds at least one pair when one is left, however large, if `alwaysOne` is set: a reader
+   * that has nothing else to send must get on.
+   */
+  async nextPage(maxBytes: number, alwaysOne: boolean): Promise<RangePage> {
+    const { keysOnly, countOnly } = this.#query;
+    const records: KeyRecord[] = [];
+    let count = 0;
+    let sizeBytes = 0;
+    for (;;) {
+      // Awaiting what is there already would cost a microtask per pair.
+      const found = this.#peek();
+      const pair = found instanceof Promise ? await found : found;
+      if (pair === undefined) return { records, count, more: false, nextKey: undefined };
+      if (this.#left === 0) return { records, count, more: true, nextKey: undefined };
+      const key = keyInLatestKey(pair[0]);
+      if (!countOnly) {
+        const pairSizeBytes = encodedPairSizeBytes(key.length, pair[1], keysOnly);
+        if (sizeBytes + pairSizeBytes > maxBytes && !(alwaysOne && count === 0)) {
+          return { records, count, more: true, nextKey: key };
+        }
+        sizeBytes += pairSizeBytes;
+        this.#sentBytes += pairSizeBytes;
+        records.push(toKeyRecord(key, pair[1], keysOnly));
+      }
+      count += 1;
+      this.#left -= 1;
+      this.#at += 1;
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#scan.close();
+  }
+
+  /** The next pair that matches, which stays where it is. */
+  #peek(): StoredPair | undefined | Promise<StoredPair | undefined> {
+    if (!this.#hasFilters && this.#at < this.#pairs.length) return this.#pairs[this.#at];
+    return this.#find();
+  }
+
+  async #find(): Promise<StoredPair | undefined> {
+    for (;;) {
+      for (; this.#at < this.#pairs.length; this.#at++) {
+        const pair = this.#pairs[this.#at]!;
+        if (!this.#hasFilters || matches(this.#query, pair[1])) return pair;
+      }
+      this.#pairs = await this.#scan.next(Math.min(this.#left + 1, CHUNK_ENTRIES_MAX));
+      this.#at = 0;
+      if (this.#pairs.length === 0) return undefined;
+    }
+  }
+}
+
+function filters(query: RangeQuery): boolean {
+  return (
+    query.minModRevision !== 0 ||
+    query.maxModRevision !== 0 ||
+    query.minCreateRevision !== 0 ||
+    query.maxCreateRevision !== 0
+  );
+}
+
+function matches(query: RangeQuery, record: Buffer): boolean {
+  return (
+    isWithin(modRevisionOf(record), query.minModRevision, query.maxModRevision) &&
+    isWithin(createRevisionOf(record), query.minCreateRevision, query.maxCreateRevision)
+  );
+}
+
+/** Inclusive; 0: no bound. */
+function isWithin(revision: number, min: number, max: number): boolean {
+  return revision >= min && (max === 0 || revision <= max);
+}

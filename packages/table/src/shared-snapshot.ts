@@ -1,0 +1,19 @@
+import type { StoreSnapshot } from './store.js';
+
+/** A store snapshot that several readers hold; the last one to leave closes it. */
+export class SharedSnapshot {
+  readonly native: StoreSnapshot;
+  readonly #holders = new Set<object>();
+
+  constructor(native: StoreSnapshot) {
+    this.native = native;
+  }
+
+  hold(holder: object): void {
+    this.#holders.add(holder);
+  }
+
+  release(holder: object): void {
+    if (this.#holders.delete(holder) && this.#holders.size === 0) this.native.close();
+  }
+}

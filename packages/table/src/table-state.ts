@@ -1,0 +1,37 @@
+/** Where a table is after some batch. Immutable; everything here is in the same store batch as the data (D3). */
+export interface TableState {
+  /** The last entry that is applied in whole. */
+  readonly appliedIndex: number;
+  readonly appliedTerm: number;
+  /** What reads report: `leaderIndex` where there is one, else `appliedIndex`. */
+  readonly revision: number;
+  /** The leader cluster's index of the last replicated command (R1); undefined on a leader cluster. */
+  readonly leaderIndex: number | undefined;
+  /** The largest time stamp of an entry (A7), milliseconds since 1970. */
+  readonly lastTimeMs: number;
+  /** Reads below it are refused (A5). */
+  readonly historyFloor: number;
+  /** Live keys. */
+  readonly keyCount: number;
+  /** 16 bytes (A6). */
+  readonly contentHash: Buffer;
+  /** The shard that took over, 0 when the table is deleted, undefined while it serves (T2). */
+  readonly sealedBy: number | undefined;
+  /** Changes of keys since the table was made: tells whether there is history between two states. */
+  readonly changeCount: number;
+}
+
+/** How far an entry with a large effect has come (A4). */
+export interface Progress {
+  readonly index: number;
+  /** The place of the command in a SEQUENCE; 0 for any other. */
+  readonly command: number;
+  /** Which branch of a Txn runs: its compares must not be made again, on half of its effects. */
+  readonly succeeded: boolean;
+  /** The place of the operation in the branch of a Txn; 0 for any other. */
+  readonly operation: number;
+  /** Where the range deletion goes on. */
+  readonly nextKey: Buffer;
+  /** Keys that this range deletion has deleted. */
+  readonly deletedCount: number;
+}

@@ -1,0 +1,97 @@
+import type { mvcc } from '@coxswain/protocol';
+import { comparesHold } from './compare.js';
+import { ResponseTooLargeError } from './errors.js';
+import { getHistory, scanHistory } from './history.js';
+import { latestKey } from './layout.js';
+import { RangeReader } from './range-reader.js';
+import { type KeyBounds, type RecordScan, type RecordSource, scanLatest } from './record-source.js';
+import { ResponseBudget } from './response-budget.js';
+import { RESPONSE_SIZE_BYTES_MAX, rangeResponse } from './responses.js';
+import type { SharedSnapshot } from './shared-snapshot.js';
+import type { OrderedStore } from './store.js';
+import type { TableState } from './table-state.js';
+import type { RangePage, RangeQuery } from './types.js';
+
+/**
+ * The table at one revision, whatever is written meanwhile (P3). Must be closed: it keeps the store from
+ * dropping what it sees.
+ */
+export class TableView implements RecordSource {
+  /** The revision that reads see: the state's, or the earlier one that was asked for. */
+  readonly revision: number;
+  /** The state of the table as the view was opened. */
+  readonly state: TableState;
+  readonly #store: OrderedStore;
+  readonly #snapshot: SharedSnapshot;
+  readonly #isEarlier: boolean;
+
+  /** Made by Table.view. */
+  constructor(store: OrderedStore, snapshot: SharedSnapshot, state: TableState, revision: number) {
+    this.#store = store;
+    this.#snapshot = snapshot;
+    this.state = state;
+    this.revision = revision;
+    this.#isEarlier = revision < state.revision;
+    snapshot.hold(this);
+  }
+
+  /** The first page of a range. At least one pair comes when one matches, also when it passes `maxBytes`. */
+  async range(query: RangeQuery): Promise<RangePage> {
+    const reader = await RangeReader.open(this, query);
+    try {
+      return await reader.nextPage(query.maxBytes, true);
+    } finally {
+      await reader.close();
+    }
+  }
+
+  /** All pages of a range, at least one. The limit counts across pages. */
+  async *pages(query: RangeQuery): AsyncGenerator<RangePage, void, undefined> {
+    const reader = await RangeReader.open(this, query);
+    try {
+      for (;;) {
+        const page = await reader.nextPage(query.maxBytes, true);
+        yield page;
+        if (page.nextKey === undefined) return;
+      }
+    } finally {
+      await reader.close();
+    }
+  }
+
+  /** True when every compare holds. */
+  compare(compares: readonly mvcc.Compare[]): Promise<boolean> {
+    return comparesHold(this, compares);
+  }
+
+  /** Runs a Txn that only reads. Rejects with ResponseTooLargeError when its answers pass the response cap. */
+  async readOnlyTxn(txn: mvcc.Txn): Promise<{ succeeded: boolean; responses: mvcc.ResponseOp[] }> {
+    const succeeded = await this.compare(txn.compare);
+    const budget = new ResponseBudget();
+    const responses: mvcc.ResponseOp[] = [];
+    for (const { request } of succeeded ? txn.success : txn.failure) {
+      if (request?.$case !== 'requestRange') continue;
+      const page = await budget.range(this, request.value);
+      if (page.nextKey !== undefined) throw new ResponseTooLargeError(RESPONSE_SIZE_BYTES_MAX);
+      responses.push(rangeResponse(page));
+    }
+    return { succeeded, responses };
+  }
+
+  /** A record as it is stored; see layout.ts. */
+  get(key: Buffer): Buffer | undefined | Promise<Buffer | undefined> {
+    if (this.#isEarlier) return getHistory(this.#store, this.#snapshot.native, key, this.revision);
+    return this.#store.getSync(latestKey(key), this.#snapshot.native);
+  }
+
+  /** Records as they are stored, in key order. */
+  scan(bounds: KeyBounds, options: { limit?: number; keysOnly?: boolean }): RecordScan {
+    if (this.#isEarlier) return scanHistory(this.#store, this.#snapshot.native, bounds, this.revision);
+    return scanLatest(this.#store, this.#snapshot.native, bounds, options);
+  }
+
+  /** Closing twice is harmless. */
+  close(): void {
+    this.#snapshot.release(this);
+  }
+}

@@ -1,0 +1,565 @@
+import { Applier } from './applier.js';
+import { type BatchRecord, type Checkpoint, decodeBatchRecord, encodeBatchRecord } from './batch-record.js';
+import { ContentHash } from './content-hash.js';
+import type { Effects, Operation } from './effects.js';
+import {
+  RevisionCompactedError,
+  RevisionInFutureError,
+  TableGapError,
+  TableHalfAppliedError,
+} from './errors.js';
+import { readJournal } from './journal.js';
+import { BATCH_END, batchKey, batchNumberOf, historyKey, latestKey, outcomeKey } from './layout.js';
+import { toKeyRecord } from './range-reader.js';
+import { SharedSnapshot } from './shared-snapshot.js';
+import type { OrderedStore, StoreDirectory } from './store.js';
+import { StoreWriter } from './store-writer.js';
+import type { Progress, TableState } from './table-state.js';
+import { TableView } from './table-view.js';
+import type { ApplyResult, KeyRecord, RangePage, RangeQuery, TableEntry } from './types.js';
+
+/** Effects of one entry in one store batch, at most; see A4. */
+const EFFECTS_SIZE_BYTES_MAX = 4 * 1024 * 1024;
+/** Store keys that one step of housekeeping removes: a fraction of a millisecond's work. */
+const HOUSEKEEPING_STEP_KEYS_MAX = 500;
+const BYTES_MAX = Number.MAX_SAFE_INTEGER;
+
+export interface TableOptions {
+  readonly directory: StoreDirectory;
+  /** The name of the table's store, made from its shard id (T5). */
+  readonly name: string;
+  /** Make the store when it is missing. Without, a missing or empty one is an error: the wal knows better (T4). */
+  readonly create: boolean;
+  /** What a new table starts from: the base of its shard's log (T1), 0 for a name that was never used. */
+  readonly initialIndex: number;
+  /** What the directory's stores were opened with: checkpoints are made when half of it is used (D4). */
+  readonly writeBufferSizeBytes: number;
+}
+
+/** A latest key, and the revision that the read saw. */
+export interface PointRead {
+  readonly record: KeyRecord | undefined;
+  readonly revision: number;
+}
+
+/**
+ * The state machine of one shard: applies the entries of its log to a store, and reads it at any revision
+ * that history reaches back to. DESIGN.md has the layout and the reasons.
+ */
+export class Table {
+  readonly #name: string;
+  readonly #store: OrderedStore;
+  readonly #applier: Applier;
+  readonly #writer: StoreWriter;
+  /** What readers see: the state as of the last batch that ends with an entry. */
+  #state: TableState;
+  /** The entry that opening found half applied, until it is applied to its end (A4). */
+  #halfApplied: Progress | undefined;
+  /** From before the entry that is being applied in parts, while it is (A4). */
+  #before: { readonly snapshot: SharedSnapshot; readonly state: TableState } | undefined;
+  /** Ends when the entries handed over so far are evaluated; undefined: there is nothing to wait for. */
+  #evaluation: Promise<void> | undefined;
+  /** The oldest batch record, and how many of its journal's changes are out of the history already. */
+  #oldestBatch: { readonly number: number; readonly handledCount: number };
+  #historyRemoval: Promise<void> | undefined;
+  /** What `changeCount` was at the history floor. */
+  #atFloor: { readonly historyFloor: number; readonly changeCount: number } | undefined;
+  /** No outcome is kept of entries below it. */
+  #outcomesFrom = 0;
+
+  private constructor(
+    options: TableOptions,
+    store: OrderedStore,
+    opened: {
+      readonly state: TableState;
+      readonly progress: Progress | undefined;
+      readonly checkpoint: Checkpoint;
+      readonly sizeBytes: number;
+      readonly oldestBatchNumber: number;
+      readonly lastBatchNumber: number;
+    },
+  ) {
+    this.#name = options.name;
+    this.#store = store;
+    this.#state = opened.state;
+    this.#halfApplied = opened.progress;
+    this.#oldestBatch = { number: opened.oldestBatchNumber, handledCount: 0 };
+    this.#writer = new StoreWriter(store, options.name, {
+      ...opened,
+      writeBufferSizeBytes: options.writeBufferSizeBytes,
+      onWritten: (effects) => this.#publish(effects),
+    });
+    this.#applier = new Applier(store, opened.state, opened.progress, {
+      effectsSizeBytesMax: Math.min(EFFECTS_SIZE_BYTES_MAX, options.writeBufferSizeBytes / 4),
+      spill: (before, part) => this.#spill(before, part),
+    });
+  }
+
+  /**
+   * Opens the table, and checks that its store lost no batch (D4).
+   * Rejects with TableGapError: the replica must be fenced. Other errors are the store's.
+   */
+  static async open(options: TableOptions): Promise<Table> {
+    const { directory, name, create } = options;
+    const store = await directory.open(name, { create });
+    try {
+      const last = await readLastBatch(store);
+      if (last === undefined) {
+        if (!create) throw new TableGapError(name, 'it holds no batch at all');
+        const state = await initializeStore(store, initialState(options.initialIndex));
+        const checkpoint = { batchNumber: 1, appliedIndex: state.appliedIndex };
+        return new Table(options, store, {
+          state,
+          progress: undefined,
+          checkpoint,
+          sizeBytes: 0,
+          oldestBatchNumber: 1,
+          lastBatchNumber: 1,
+        });
+      }
+      await assertNoGap(store, name, last.checkpoint.batchNumber, last.batchNumber);
+      return new Table(options, store, {
+        ...last,
+        lastBatchNumber: last.batchNumber,
+        sizeBytes: await store.approximateSizeBytes({}),
+        oldestBatchNumber: (await readFirstBatchNumber(store)) ?? last.batchNumber,
+      });
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
+  }
+
+  /** The state as of the last entry whose write has completed; it is what reads see. */
+  get state(): TableState {
+    return this.#state;
+  }
+
+  get appliedIndex(): number {
+    return this.#state.appliedIndex;
+  }
+
+  get appliedTerm(): number {
+    return this.#state.appliedTerm;
+  }
+
+  get revision(): number {
+    return this.#state.revision;
+  }
+
+  get leaderIndex(): number | undefined {
+    return this.#state.leaderIndex;
+  }
+
+  get lastTimeMs(): number {
+    return this.#state.lastTimeMs;
+  }
+
+  /** The oldest revision that can be read. */
+  get historyFloor(): number {
+    return this.#state.historyFloor;
+  }
+
+  /** Live keys. */
+  get keyCount(): number {
+    return this.#state.keyCount;
+  }
+
+  /** In hex. Comparable between replicas at the same applied index (A6). */
+  get contentHash(): string {
+    return this.#state.contentHash.toString('hex');
+  }
+
+  /** The shard that took over, 0 when the table is deleted, undefined while it serves (T2). */
+  get sealedBy(): number | undefined {
+    return this.#state.sealedBy;
+  }
+
+  /** What a crash cannot take away any more: the log may be truncated up to it (D4). */
+  get checkpointIndex(): number {
+    return this.#writer.checkpoint.appliedIndex;
+  }
+
+  /** About what the table takes on disk; as old as its last checkpoint. */
+  get approximateSizeBytes(): number {
+    return this.#writer.sizeBytes;
+  }
+
+  /** A checkpoint is being made, or is queued. */
+  get isCheckpointing(): boolean {
+    return this.#writer.isCheckpointing;
+  }
+
+  /**
+   * Applies entries in one store batch, unless an effect is too large for that (A4). May be called again
+   * before it resolves: entries are evaluated in the order of calls, on the effects of those before (A2), and
+   * results come in that order when the writes are done. Entries must stay unchanged until then.
+   * Rejects with TableClosedError when a write failed, or the cause when an entry cannot be applied; both
+   * close the table: open it again and replay.
+   */
+  apply(entries: readonly TableEntry[]): Promise<ApplyResult[]> {
+    const evaluated =
+      this.#evaluation === undefined
+        ? this.#evaluate(entries)
+        : this.#evaluation.then(() => this.#evaluate(entries));
+    if (!(evaluated instanceof Promise)) return resultsOf(evaluated);
+    // Only what reads ranges makes others wait, and only until it is evaluated.
+    const evaluation: Promise<void> = evaluated.then(
+      () => this.#endEvaluation(evaluation),
+      () => this.#endEvaluation(evaluation),
+    );
+    this.#evaluation = evaluation;
+    return evaluated.then(resultsOf);
+  }
+
+  /** Makes all that was applied durable, so that `checkpointIndex` moves up. Writes wait meanwhile, reads do not. */
+  async checkpoint(): Promise<void> {
+    this.#assertOpen();
+    if (this.#writer.checkpoint.batchNumber === this.#writer.lastBatchNumber && !this.#writer.isBusy) return;
+    await this.#writer.makeCheckpoint();
+  }
+
+  /** The latest record of a key: one point read, no promise. Throws TableClosedError, TableHalfAppliedError. */
+  get(key: Buffer): PointRead {
+    this.#assertReadable();
+    const storeKey = latestKey(key);
+    if (this.#before !== undefined) {
+      const { snapshot, state } = this.#before;
+      return pointRead(key, this.#store.getSync(storeKey, snapshot.native), state);
+    }
+    const inFlight = this.#writer.inFlight;
+    if (inFlight === undefined) return pointRead(key, this.#store.getSync(storeKey), this.#state);
+    // The batch under way becomes visible at some moment, and its batch record with it. Once that is seen, so
+    // is all of the batch; while it is not seen after the read either, the read saw nothing of it.
+    const marker = batchKey(inFlight.batchNumber);
+    if (this.#store.getSync(marker) === undefined) {
+      const record = this.#store.getSync(storeKey);
+      if (this.#store.getSync(marker) === undefined) return pointRead(key, record, this.#state);
+    }
+    return pointRead(key, this.#store.getSync(storeKey), inFlight.effects.state);
+  }
+
+  /** The first page of a range at the latest revision; see TableView.range. */
+  async range(query: RangeQuery): Promise<RangePage & { readonly revision: number }> {
+    const view = this.view();
+    try {
+      return { ...(await view.range(query)), revision: view.revision };
+    } finally {
+      view.close();
+    }
+  }
+
+  /**
+   * The table as it is now, or as it was at an earlier revision. Throws TableClosedError,
+   * TableHalfAppliedError, RevisionCompactedError, RevisionInFutureError.
+   */
+  view(revision?: number): TableView {
+    this.#assertReadable();
+    const { snapshot, state } = this.#before ?? this.#takeSnapshot();
+    const view = new TableView(this.#store, snapshot, state, revision ?? state.revision);
+    if (view.revision <= state.revision && view.revision >= state.historyFloor) return view;
+    view.close();
+    if (view.revision > state.revision) throw new RevisionInFutureError(view.revision, state.revision);
+    throw new RevisionCompactedError(view.revision, state.historyFloor);
+  }
+
+  /** Which way a Txn with compares on revisions or versions went; undefined: not recorded, or pruned (R3). */
+  txnOutcome(index: number, command = 0): boolean | undefined {
+    this.#assertOpen();
+    const outcome = this.#store.getSync(outcomeKey(index, command));
+    return outcome === undefined ? undefined : outcome[0] === 1;
+  }
+
+  /** Forgets the outcomes of entries below: the log does not have them any more. */
+  async pruneOutcomes(belowIndex: number): Promise<void> {
+    while (this.#outcomesFrom < belowIndex) {
+      this.#assertOpen();
+      const scan = this.#store.scan({
+        gte: outcomeKey(this.#outcomesFrom, 0),
+        lt: outcomeKey(belowIndex, 0),
+        keysOnly: true,
+        limit: HOUSEKEEPING_STEP_KEYS_MAX,
+      });
+      try {
+        const found = await scan.next(HOUSEKEEPING_STEP_KEYS_MAX, BYTES_MAX);
+        if (found.length === 0) {
+          this.#outcomesFrom = belowIndex;
+          return;
+        }
+        await this.#writer.writeHousekeeping(found.map(([storeKey]) => ({ storeKey, record: undefined })));
+      } finally {
+        await scan.close();
+      }
+    }
+  }
+
+  /**
+   * The greatest revision that was current at `cutoffTimeMs`, by the entries' own times, for the leader to
+   * propose a Compact of (A5). Undefined: there is no history below it that is not compacted yet. Costs some
+   * point reads, none when nothing was written since the last Compact.
+   */
+  compactableRevision(cutoffTimeMs: number): number | undefined {
+    this.#assertOpen();
+    const { historyFloor, changeCount } = this.#state;
+    if (this.#atFloor?.historyFloor !== historyFloor) {
+      const atFloor = this.#lastBatchWhere(({ state, progress }) =>
+        // A part of an entry has changes of the revision that its state does not show yet (A4).
+        progress === undefined ? state.revision <= historyFloor : state.revision < historyFloor,
+      );
+      this.#atFloor = { historyFloor, changeCount: atFloor?.state.changeCount ?? -1 };
+    }
+    if (this.#atFloor.changeCount === changeCount) return undefined;
+    const atCutoff = this.#lastBatchWhere(({ state }) => state.lastTimeMs <= cutoffTimeMs)?.state;
+    if (atCutoff === undefined || atCutoff.revision <= historyFloor) return undefined;
+    return atCutoff.changeCount > this.#atFloor.changeCount ? atCutoff.revision : undefined;
+  }
+
+  /**
+   * Removes the versions that lie below the history floor, in small batches that queue up behind whatever is
+   * to be written. Calls at the same time are one.
+   */
+  removeHistory(): Promise<void> {
+    this.#historyRemoval ??= this.#removeHistory().finally(() => {
+      this.#historyRemoval = undefined;
+    });
+    return this.#historyRemoval;
+  }
+
+  /** Waits for what is under way, then closes the store. Everything fails with TableClosedError afterwards. */
+  async close(): Promise<void> {
+    await this.#evaluation;
+    await this.#writer.idle();
+    this.#writer.fail(undefined);
+    await this.#store.close();
+  }
+
+  #evaluate(entries: readonly TableEntry[]): Evaluated | Promise<Evaluated> {
+    const results: ApplyResult[] = [];
+    try {
+      this.#assertOpen();
+      for (let at = 0; at < entries.length; at++) {
+        const result = this.#applier.apply(entries[at]!);
+        if (result instanceof Promise) return this.#evaluateSlowly(entries, at, results, result);
+        results.push(result);
+      }
+    } catch (error) {
+      this.#writer.fail(error);
+      return Promise.reject(error);
+    }
+    return { results, written: this.#writer.write(this.#applier.takeEffects()) };
+  }
+
+  /** Goes on from an entry that must wait for the store. */
+  async #evaluateSlowly(
+    entries: readonly TableEntry[],
+    first: number,
+    results: ApplyResult[],
+    firstResult: Promise<ApplyResult>,
+  ): Promise<Evaluated> {
+    try {
+      results.push(await firstResult);
+      for (let at = first + 1; at < entries.length; at++)
+        results.push(await this.#applier.apply(entries[at]!));
+    } catch (error) {
+      this.#writer.fail(error);
+      throw error;
+    }
+    return { results, written: this.#writer.write(this.#applier.takeEffects()) };
+  }
+
+  #endEvaluation(evaluation: Promise<void>): void {
+    if (this.#evaluation === evaluation) this.#evaluation = undefined;
+  }
+
+  /** Writes a part of a large entry (A4), and keeps readers on a snapshot from before it. */
+  async #spill(before: Effects | undefined, part: Effects): Promise<void> {
+    if (before !== undefined) {
+      await this.#writer.write(before);
+      const held = this.#takeSnapshot();
+      held.snapshot.hold(this);
+      this.#before = held;
+    }
+    await this.#writer.write(part);
+  }
+
+  #publish({ state, progress, generation }: Effects): void {
+    this.#applier.overlay.release(generation);
+    if (progress !== undefined) return;
+    this.#state = state;
+    this.#halfApplied = undefined;
+    this.#before?.snapshot.release(this);
+    this.#before = undefined;
+  }
+
+  async #removeHistory(): Promise<void> {
+    let hasMore = true;
+    while (hasMore) hasMore = await this.#removeHistoryStep();
+  }
+
+  /** Removes a few versions. Returns whether there are more. */
+  async #removeHistoryStep(): Promise<boolean> {
+    this.#assertOpen();
+    const { historyFloor } = this.#state;
+    const operations: Operation[] = [];
+    let { number, handledCount } = this.#oldestBatch;
+    let isDone = false;
+    // Markers from the checkpoint on must stay, so that a gap can be found (D4); their history waits for the next.
+    while (operations.length < HOUSEKEEPING_STEP_KEYS_MAX && !isDone) {
+      if (number >= this.#writer.checkpoint.batchNumber) {
+        isDone = true;
+        break;
+      }
+      let at = 0;
+      let isWhole = true;
+      for (const { key, revision, supersedes } of readJournal(this.#readBatch(number).journal)) {
+        if (at++ < handledCount) continue;
+        isDone = revision > historyFloor;
+        isWhole = !isDone && operations.length < HOUSEKEEPING_STEP_KEYS_MAX;
+        if (!isWhole) break;
+        if (supersedes) operations.push({ storeKey: historyKey(key, revision), record: undefined });
+        handledCount += 1;
+      }
+      if (!isWhole) break;
+      operations.push({ storeKey: batchKey(number), record: undefined });
+      number += 1;
+      handledCount = 0;
+    }
+    if (operations.length > 0) await this.#writer.writeHousekeeping(operations);
+    this.#oldestBatch = { number, handledCount };
+    return !isDone;
+  }
+
+  /** A snapshot, and the state that belongs to just what it holds. */
+  #takeSnapshot(): { snapshot: SharedSnapshot; state: TableState } {
+    const native = this.#store.snapshot();
+    const inFlight = this.#writer.inFlight;
+    const seesInFlight =
+      inFlight !== undefined && this.#store.getSync(batchKey(inFlight.batchNumber), native) !== undefined;
+    return {
+      snapshot: new SharedSnapshot(native),
+      state: seesInFlight ? inFlight.effects.state : this.#state,
+    };
+  }
+
+  #readBatch(batchNumber: number): ReturnType<typeof decodeBatchRecord> {
+    const record = this.#store.getSync(batchKey(batchNumber));
+    if (record === undefined) throw new TableGapError(this.#name, `batch ${batchNumber} is missing`);
+    return decodeBatchRecord(record);
+  }
+
+  /** The last written batch of which something holds that, once false, stays false. */
+  #lastBatchWhere(holds: (batch: ReturnType<typeof decodeBatchRecord>) => boolean): BatchRecord | undefined {
+    const inFlight = this.#writer.inFlight;
+    let found: BatchRecord | undefined;
+    let low = this.#oldestBatch.number;
+    let high = inFlight === undefined ? this.#writer.lastBatchNumber : inFlight.batchNumber - 1;
+    while (low <= high) {
+      const middle = Math.floor((low + high) / 2);
+      const batch = this.#readBatch(middle);
+      if (holds(batch)) {
+        found = batch;
+        low = middle + 1;
+      } else {
+        high = middle - 1;
+      }
+    }
+    return found;
+  }
+
+  #assertOpen(): void {
+    if (this.#writer.failure !== undefined) throw this.#writer.failure;
+  }
+
+  #assertReadable(): void {
+    this.#assertOpen();
+    if (this.#halfApplied !== undefined && this.#before === undefined) {
+      throw new TableHalfAppliedError(this.#name, this.#halfApplied.index);
+    }
+  }
+}
+
+/** Entries whose effects are computed, and queued to be written. */
+interface Evaluated {
+  readonly results: ApplyResult[];
+  readonly written: Promise<void>;
+}
+
+async function resultsOf({ results, written }: Evaluated): Promise<ApplyResult[]> {
+  await written;
+  return results;
+}
+
+function pointRead(key: Buffer, record: Buffer | undefined, state: TableState): PointRead {
+  return {
+    record: record === undefined ? undefined : toKeyRecord(key, record, false),
+    revision: state.revision,
+  };
+}
+
+function initialState(index: number): TableState {
+  return {
+    appliedIndex: index,
+    appliedTerm: 0,
+    revision: index,
+    leaderIndex: undefined,
+    lastTimeMs: 0,
+    historyFloor: index,
+    keyCount: 0,
+    contentHash: new ContentHash().toBuffer(),
+    sealedBy: undefined,
+    changeCount: 0,
+  };
+}
+
+async function readLastBatch(
+  store: OrderedStore,
+): Promise<(ReturnType<typeof decodeBatchRecord> & { batchNumber: number }) | undefined> {
+  const scan = store.scan({ gte: batchKey(0), lt: BATCH_END, reverse: true, limit: 1 });
+  try {
+    const [last] = await scan.next(1, BYTES_MAX);
+    return last && { ...decodeBatchRecord(last[1]), batchNumber: batchNumberOf(last[0]) };
+  } finally {
+    await scan.close();
+  }
+}
+
+async function readFirstBatchNumber(store: OrderedStore): Promise<number | undefined> {
+  const scan = store.scan({ gte: batchKey(0), lt: BATCH_END, keysOnly: true, limit: 1 });
+  try {
+    const [first] = await scan.next(1, BYTES_MAX);
+    return first && batchNumberOf(first[0]);
+  } finally {
+    await scan.close();
+  }
+}
+
+/** Every batch from the last checkpoint on must be there (D4). */
+async function assertNoGap(store: OrderedStore, name: string, first: number, last: number): Promise<void> {
+  const scan = store.scan({ gte: batchKey(first), lt: BATCH_END, keysOnly: true });
+  try {
+    let expected = first;
+    for (;;) {
+      const page = await scan.next(1000, BYTES_MAX);
+      for (const [storeKey] of page) {
+        const found = batchNumberOf(storeKey);
+        if (found !== expected)
+          throw new TableGapError(name, `batch ${expected} is missing, ${found} is there`);
+        expected += 1;
+      }
+      if (page.length === 0) break;
+    }
+    if (expected <= last) throw new TableGapError(name, `batch ${expected} is missing`);
+  } finally {
+    await scan.close();
+  }
+}
+
+/** Writes the first batch record of a new store, durably. */
+export async function initializeStore(store: OrderedStore, state: TableState): Promise<TableState> {
+  const batch = store.batch();
+  const checkpoint = { batchNumber: 1, appliedIndex: state.appliedIndex };
+  batch.put(batchKey(1), encodeBatchRecord({ state, checkpoint, progress: undefined }, []));
+  await store.write(batch, { sync: true });
+  await store.flush();
+  return state;
+}

@@ -1,0 +1,225 @@
+import type { mvcc } from '@coxswain/protocol';
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import {
+  type ApplyResult,
+  MemoryStoreDirectory,
+  type RangePage,
+  type RangeQuery,
+  Table,
+} from '../src/index.js';
+import * as commands from './commands.js';
+import { text } from './commands.js';
+import { Model } from './model.js';
+import { hashOfRecords, logicalRecords } from './records.js';
+
+/** Few keys, so that they meet; among them ones that test escaping and bounds. */
+const key = fc.constantFrom('a', 'a\0', 'a\0\0', 'a\x01', 'a\xff', 'b', 'bb', 'c', '\xff', '\0');
+const end = fc.oneof(fc.constant(''), fc.constant('\0'), key);
+const value = fc.string({ maxLength: 6 });
+const flag = fc.boolean();
+
+const operation: fc.Arbitrary<mvcc.RequestOp> = fc.oneof(
+  fc.tuple(key, value, flag).map((of) => commands.opPut(...of)),
+  fc.tuple(key, end, flag).map((of) => commands.opDelete(...of)),
+  fc
+    .tuple(key, end, fc.nat(3), fc.constantFrom({}, { keysOnly: true }, { countOnly: true }))
+    .map(([from, to, limit, how]) => commands.opRange(from, to, { limit, ...how })),
+);
+
+const compare: fc.Arbitrary<mvcc.Compare> = fc
+  .record({
+    target: fc.constantFrom('VALUE', 'VERSION', 'CREATE', 'MOD'),
+    key,
+    result: fc.constantFrom('EQUAL', 'GREATER', 'LESS', 'NOT_EQUAL'),
+    right: fc.option(fc.nat(5), { nil: undefined }),
+    end,
+  })
+  .map((of) => commands.compare(of.target, of.key, of.result, of.right, of.end));
+
+const simpleCommand: fc.Arbitrary<mvcc.Command> = fc.oneof(
+  { weight: 4, arbitrary: fc.tuple(key, value, flag).map((of) => commands.put(...of)) },
+  { weight: 2, arbitrary: fc.tuple(key, end, flag).map((of) => commands.del(...of)) },
+  fc.array(fc.tuple(key, value), { maxLength: 4 }).map((pairs) => commands.putBatch(pairs)),
+  fc.array(key, { maxLength: 3 }).map((keys) => commands.deleteBatch(keys)),
+  fc.constant(commands.dummy()),
+  {
+    weight: 4,
+    arbitrary: fc
+      .record({
+        compare: fc.array(compare, { maxLength: 2 }),
+        success: fc.array(operation, { maxLength: 4 }),
+        failure: fc.array(operation, { maxLength: 3 }),
+      })
+      .map((of) => commands.txn(of)),
+  },
+);
+
+const query: fc.Arbitrary<RangeQuery> = fc
+  .record({
+    key,
+    end,
+    limit: fc.nat(4),
+    how: fc.constantFrom({}, { keysOnly: true }, { countOnly: true }),
+    filters: fc.oneof(
+      fc.constant({}),
+      fc.record(
+        {
+          minModRevision: fc.nat(12),
+          maxModRevision: fc.nat(12),
+          minCreateRevision: fc.nat(12),
+          maxCreateRevision: fc.nat(12),
+        },
+        { requiredKeys: [] },
+      ),
+    ),
+  })
+  .map((of) => commands.query(of.key, of.end, { limit: of.limit, ...of.how, ...of.filters }));
+
+/** Answers without their wire form: strings for bytes, numbers for integers. */
+function plain(of: unknown): unknown {
+  if (typeof of === 'bigint') return Number(of);
+  if (Buffer.isBuffer(of)) return text(of);
+  if (Array.isArray(of)) return of.map(plain);
+  if (typeof of !== 'object' || of === null) return of;
+  return Object.fromEntries(Object.entries(of).map(([name, member]) => [name, plain(member)]));
+}
+
+function plainPage({ records, count, more }: RangePage): unknown {
+  return plain({ records, count, more });
+}
+
+async function openTable(
+  directory = new MemoryStoreDirectory(),
+  writeBufferSizeBytes = 1 << 20,
+): Promise<Table> {
+  return Table.open({ directory, name: '10001', create: true, initialIndex: 0, writeBufferSizeBytes });
+}
+
+/** Applies in batches of the given sizes, without waiting for one before handing over the next. */
+async function applyInBatches(
+  table: Table,
+  entries: ReturnType<typeof commands.entry>[],
+  sizes: number[],
+): Promise<ApplyResult[]> {
+  const results: Promise<ApplyResult[]>[] = [];
+  for (let at = 0, turn = 0; at < entries.length; turn++) {
+    const size = sizes[turn % sizes.length]!;
+    results.push(table.apply(entries.slice(at, at + size)));
+    at += size;
+  }
+  return (await Promise.all(results)).flat();
+}
+
+describe('the table against a model that keeps every state', () => {
+  test('answers, latest state, history and filters are as the model has them (A1, A2)', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(simpleCommand, { minLength: 1, maxLength: 15 }),
+        fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 1, maxLength: 4 }),
+        fc.array(fc.tuple(query, fc.nat(15)), { maxLength: 6 }),
+        async (list, sizes, queries) => {
+          const model = new Model();
+          const table = await openTable();
+          const results = await applyInBatches(
+            table,
+            list.map((command, at) => commands.entry(at + 1, command)),
+            sizes,
+          );
+          for (const [at, command] of list.entries()) {
+            const expected = model.apply(at + 1, command);
+            expect(results[at]).toMatchObject({
+              index: at + 1,
+              revision: at + 1,
+              succeeded: expected.succeeded,
+            });
+            if (command.batch.length > 0) continue;
+            expect(results[at]!.responses.map((of) => plain(of.response!.value))).toEqual(expected.responses);
+          }
+          expect(table.keyCount).toBe(model.at(model.revision).size);
+          for (const [range, revision] of queries) {
+            const at = Math.min(revision, list.length);
+            const view = table.view(at);
+            expect(plainPage(await view.range(range))).toEqual(model.range(at, range));
+            view.close();
+            const point = table.get(range.key);
+            expect(plain(point.record)).toEqual(
+              model.range(list.length, commands.query(text(range.key))).records[0],
+            );
+          }
+          await table.close();
+        },
+      ),
+      { numRuns: 400 },
+    );
+  });
+
+  test('replicas that apply in other batches have the same records, byte for byte (A1)', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(simpleCommand, { minLength: 1, maxLength: 12 }),
+        fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 1, maxLength: 3 }),
+        async (list, sizes) => {
+          const entries = list.map((command, at) => commands.entry(at + 1, command));
+          const replicas = [];
+          for (const how of [[1], sizes, [list.length]]) {
+            const directory = new MemoryStoreDirectory();
+            const table = await openTable(directory);
+            await applyInBatches(table, entries, how);
+            const { state } = table;
+            await table.close();
+            replicas.push({ state, records: await logicalRecords(directory, '10001') });
+          }
+          expect(replicas[1]).toEqual(replicas[0]);
+          expect(replicas[2]).toEqual(replicas[0]);
+        },
+      ),
+      { numRuns: 150 },
+    );
+  });
+
+  test('the hash depends on what the table holds, not on how it came about (A6)', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(simpleCommand, { maxLength: 12 }), async (list) => {
+        const directory = new MemoryStoreDirectory();
+        const table = await openTable(directory);
+        await applyInBatches(
+          table,
+          list.map((command, at) => commands.entry(at + 1, command)),
+          [3],
+        );
+        const kept = table.contentHash;
+        const { keyCount } = table;
+        await table.close();
+        expect(await hashOfRecords(directory, '10001')).toEqual({ kept, keyCount });
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  test('a SEQUENCE gives each command its own revision (R1)', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(simpleCommand, { minLength: 1, maxLength: 6 }),
+        fc.array(fc.tuple(query, fc.nat(20)), { maxLength: 4 }),
+        async (list, queries) => {
+          const model = new Model();
+          const table = await openTable();
+          const inner = list.map((command, at) => commands.replicated(100 + 3 * at, command));
+          const last = 100 + 3 * (list.length - 1);
+          await table.apply([commands.entry(1, commands.replicated(last, commands.sequence(inner)))]);
+          model.apply(last, commands.sequence(inner));
+          expect(table.state).toMatchObject({ appliedIndex: 1, revision: last, leaderIndex: last });
+          for (const [range, back] of queries) {
+            const at = Math.max(last - back, 0);
+            const view = table.view(at);
+            expect(plainPage(await view.range(range))).toEqual(model.range(at, range));
+            view.close();
+          }
+          await table.close();
+        },
+      ),
+      { numRuns: 150 },
+    );
+  });
+});
