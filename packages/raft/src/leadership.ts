@@ -176,7 +176,10 @@ export class Leadership {
       if (peer.reject(message.index, hint)) this.isAppendDue = true;
       return;
     }
-    assert(message.index <= this.log.lastIndex, 'a follower acknowledges entries that its leader does not have');
+    assert(
+      message.index <= this.log.lastIndex,
+      'a follower acknowledges entries that its leader does not have',
+    );
     const isNews = peer.acknowledge(message.index);
     switch (peer.state) {
       case 'probe':

@@ -229,7 +229,9 @@ export class Log {
   }
 
   get hasCommitted(): boolean {
-    return this.restoring === undefined && this.handedOutIndex < Math.min(this.committedIndex, this.durableTo);
+    return (
+      this.restoring === undefined && this.handedOutIndex < Math.min(this.committedIndex, this.durableTo)
+    );
   }
 
   /** Takes the next committed entries, only durable ones (D2), and lets go of those that nobody needs again. */

@@ -137,8 +137,7 @@ export class Raft {
    */
   get isIdle(): boolean {
     return (
-      this.leadership !== undefined &&
-      this.leadership.isIdle &&
+      this.leadership?.isIdle === true &&
       this.log.applied === this.log.commit &&
       this.appendsInFlight.length === 0 &&
       !this.hasReady()
@@ -233,21 +232,27 @@ export class Raft {
     }
     switch (message.type) {
       case 'preVote':
-        return this.answerPreVote(message);
+        this.answerPreVote(message);
+        return;
       case 'vote':
-        return this.answerVote(message);
+        this.answerVote(message);
+        return;
       case 'preVoteResponse':
       case 'voteResponse':
-        return this.countVote(message);
+        this.countVote(message);
+        return;
       case 'append':
         this.followLeader(message.from);
-        return this.append(message);
+        this.append(message);
+        return;
       case 'heartbeat':
         this.followLeader(message.from);
-        return this.answerHeartbeat(message);
+        this.answerHeartbeat(message);
+        return;
       case 'installSnapshot':
         if (message.term === this.currentTerm) this.followLeader(message.from);
-        return this.installSnapshot(message);
+        this.installSnapshot(message);
+        return;
       case 'appendResponse':
         this.leadership?.appendResponse(message);
         return;

@@ -1,4 +1,11 @@
-import type { Entry, HardState, LogReader, Membership, SnapshotMetadata, StorageAppend } from '../../src/index.js';
+import type {
+  Entry,
+  HardState,
+  LogReader,
+  Membership,
+  SnapshotMetadata,
+  StorageAppend,
+} from '../../src/index.js';
 
 /** One version of what a replica's disk holds. */
 class DiskImage {
@@ -47,6 +54,11 @@ export class MemoryDisk implements LogReader {
 
   get hardState(): HardState {
     return this.visible.hardState;
+  }
+
+  /** The last index that would survive a crash. */
+  get durableLastIndex(): number {
+    return this.durable.start.index + this.durable.entries.length;
   }
 
   /** For setting a scene: the state as if everything had been written long ago. */

@@ -200,7 +200,9 @@ export class Scenario {
     },
     'raft-state': () => {
       for (const node of this.nodes.values()) {
-        this.output.push(`${this.describeState(node)} commit=${node.raft.commitIndex} last=${node.raft.lastIndex}`);
+        this.output.push(
+          `${this.describeState(node)} commit=${node.raft.commitIndex} last=${node.raft.lastIndex}`,
+        );
       }
     },
     // status 1            what a leader knows of its peers
@@ -213,7 +215,9 @@ export class Scenario {
           peer.pendingSnapshot > 0 ? `snapshot=${peer.pendingSnapshot}` : '',
           peer.inflight > 0 ? `inflight=${peer.inflight}` : '',
         ].filter((mark) => mark !== '');
-        this.output.push([`${peer.id}: ${peer.state} match=${peer.match} next=${peer.next}`, ...marks].join(' '));
+        this.output.push(
+          [`${peer.id}: ${peer.state} match=${peer.match} next=${peer.next}`, ...marks].join(' '),
+        );
       }
     },
     // idle 1
@@ -266,7 +270,14 @@ export class Scenario {
         }),
       );
       disk.preset({ term, vote: 0, commit: index }, log);
-      const node = { id, disk, settings, hasAsyncStorage, nextTimeoutTicks: ELECTION_TICKS, membership } as Node;
+      const node = {
+        id,
+        disk,
+        settings,
+        hasAsyncStorage,
+        nextTimeoutTicks: ELECTION_TICKS,
+        membership,
+      } as Node;
       node.applied = start;
       this.start(node);
       this.nodes.set(id, node);
@@ -296,7 +307,9 @@ export class Scenario {
     node.disk.crash();
     node.applied = node.disk.snapshot();
     this.start(node);
-    this.output.push(`${node.id} restarts with ${text.hardState(node.disk.hardState)} last=${node.disk.lastIndex()}`);
+    this.output.push(
+      `${node.id} restarts with ${text.hardState(node.disk.hardState)} last=${node.disk.lastIndex()}`,
+    );
   }
 
   private tick(id: NodeId, count: number): void {
