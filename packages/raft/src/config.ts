@@ -29,7 +29,7 @@ export interface RaftConfig {
   readonly maxInflightMessages: number;
   readonly maxInflightBytes: number;
   /**
-   * Proposals are refused while uncommitted data is above this; one proposal is always let in. 0: no limit.
+   * A proposal that would take the uncommitted data above this is refused, but one is always let in. 0: no limit.
    * Data counts from its proposal until it is handed out in `Ready.committed`.
    */
   readonly maxUncommittedBytes: number;

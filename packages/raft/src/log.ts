@@ -103,21 +103,31 @@ export class Log {
     return other.term > lastTerm || (other.term === lastTerm && other.index >= this.lastIndex);
   }
 
-  /**
-   * Entries from `from` up to `to`, inclusive: at least one, as many as fit in `maxBytes` of data, perhaps
-   * fewer where the tail begins.
-   */
+  /** Entries from `from` up to `to`, inclusive: at least one, as many as fit in `maxBytes` of data. */
   entries(from: number, to: number, maxBytes: number): readonly Entry[] {
     if (from > to) return [];
     assert(to <= this.lastIndex, 'entries past the end were asked for');
-    if (from < this.tailFirst) return this.reader.entries(from, Math.min(to + 1, this.tailFirst), maxBytes);
+    if (from >= this.tailFirst) {
+      const first = this.tail[from - this.tailFirst]!;
+      return this.tailSlice(from, to, maxBytes, first.data.length);
+    }
+    const stored = this.reader.entries(from, Math.min(to + 1, this.tailFirst), maxBytes);
+    const next = from + stored.length;
+    if (next < this.tailFirst || next > to) return stored;
+    let bytes = this.tail[0]!.data.length;
+    for (const entry of stored) bytes += entry.data.length;
+    return bytes > maxBytes ? stored : stored.concat(this.tailSlice(next, to, maxBytes, bytes));
+  }
+
+  /** The entry at `from`, with which the slice holds `bytes` of data, and what fits behind it. */
+  private tailSlice(from: number, to: number, maxBytes: number, bytes: number): Entry[] {
     const start = from - this.tailFirst;
     const end = to + 1 - this.tailFirst;
-    let bytes = this.tail[start]!.data.length;
     let stop = start + 1;
+    let total = bytes;
     while (stop < end) {
-      bytes += this.tail[stop]!.data.length;
-      if (bytes > maxBytes) break;
+      total += this.tail[stop]!.data.length;
+      if (total > maxBytes) break;
       stop++;
     }
     return this.tail.slice(start, stop);

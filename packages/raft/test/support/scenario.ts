@@ -84,7 +84,7 @@ const ELECTION_TICKS = 3;
 const UNLIMITED = Number.MAX_SAFE_INTEGER;
 
 /**
- * Runs a scenario: a text of commands, each with the output that it must have. Messages wait until a command
+ * Runs a scenario: a text of blocks, each of commands and the output that they must have. Messages wait until a command
  * delivers them, and a node does nothing until a command tells it to, so every interleaving can be written down.
  */
 export class Scenario {
@@ -93,8 +93,13 @@ export class Scenario {
   private output: string[] = [];
   private isQuiet = false;
 
-  /** Runs one command line and returns what it printed. */
-  run(line: string): string {
+  /** Runs the commands of one block and returns what they printed. */
+  run(lines: readonly string[]): string {
+    const printed = lines.flatMap((line) => this.runCommand(line));
+    return printed.length === 0 ? 'ok' : printed.join('\n');
+  }
+
+  private runCommand(line: string): readonly string[] {
     this.output = [];
     const space = line.indexOf(' ');
     const name = space < 0 ? line : line.slice(0, space);
@@ -106,10 +111,10 @@ export class Scenario {
       args.finish();
       this.reportStates();
     } catch (error) {
-      this.output.push(`error: ${(error as Error).message}`);
+      // A mistake in a scenario must show, also in a block that prints nothing.
+      return [`error: ${(error as Error).message}`];
     }
-    const isHidden = this.isQuiet && !QUERIES.has(name);
-    return isHidden || this.output.length === 0 ? 'ok' : this.output.join('\n');
+    return this.isQuiet && !QUERIES.has(name) ? [] : this.output;
   }
 
   private readonly commands: Record<string, (args: Arguments) => void> = {
@@ -169,10 +174,13 @@ export class Scenario {
     // report-snapshot 1 2 failed
     'report-snapshot': (args) =>
       this.node(args.at(0)).raft.reportSnapshot(args.at(1), args.positional[2] === 'succeeded'),
-    // send-snapshot 1 3      node 1's snapshot to node 3, whoever leads
+    // send-snapshot 1 3               node 1's newest snapshot to node 3, without its core's doing
+    // send-snapshot 1 3 index=12      an older one
     'send-snapshot': (args) => {
       const from = this.node(args.at(0));
-      const snapshot = from.disk.snapshot();
+      const newest = from.disk.snapshot();
+      const index = args.number('index') ?? newest.index;
+      const snapshot = { ...newest, index, term: from.disk.term(index)! };
       const message: Message = {
         type: 'installSnapshot',
         from: from.id,
@@ -462,20 +470,19 @@ export function rerun(source: string): string {
   const scenario = new Scenario();
   const result: string[] = [];
   let isExpectation = false;
-  let command: string | undefined;
+  let block: string[] = [];
   for (const line of source.split('\n')) {
     if (isExpectation) {
       if (line !== '') continue;
       isExpectation = false;
     }
     if (line === '----') {
-      if (command === undefined) throw new Error('---- without a command above it');
-      result.push('----', scenario.run(command));
-      command = undefined;
+      result.push('----', scenario.run(block));
+      block = [];
       isExpectation = true;
       continue;
     }
-    if (line !== '' && !line.startsWith('#')) command = line;
+    if (line !== '' && !line.startsWith('#')) block.push(line);
     result.push(line);
   }
   return result.join('\n');
