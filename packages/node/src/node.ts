@@ -203,6 +203,8 @@ export class Node implements NodeApi {
   async propose(table: string, command: mvcc.Command, call: Call): Promise<Proposed> {
     const replica = this.#tables.get(table) ?? (await this.#findTable(table, call));
     this.#admitWrite();
+    // Nobody could tell here what the write did.
+    if (!replica.hasTable) throw errors.notReady();
     const bytes = mvcc.Command.encode(command).finish() as Buffer;
     const result = await this.#proposeTo(replica, CommandKind.Command, bytes, call.deadlineMs);
     // T2: after the seal nothing has an effect any more.
@@ -300,7 +302,7 @@ export class Node implements NodeApi {
   readiness(): Readiness {
     const replicas = [...this.#tables.values()];
     const conditions = {
-      hasNoCluster: this.#identity.phase !== 'member',
+      hasNoCluster: !this.#registry.hasGenesis,
       hasNoLeader: !this.#isMetaFresh || replicas.some(({ raft }) => raft.leader === NO_NODE),
       isRebuilding: replicas.some(({ hasTable }) => !hasTable),
       isDiskFull: this.#isDiskFull,
@@ -650,6 +652,10 @@ export class Node implements NodeApi {
       schedule: (replica) => this.#turns.schedule(replica),
       frameTo: (peer) => this.#peers.frameTo(peer),
       readsPendingMax: this.#options.readsPendingMax,
+      isConnected: (peer) => this.#peers.isConnected(peer),
+      countAppended: (proposals) => {
+        this.#counters.appended += proposals;
+      },
       countReadIndexRound: () => {
         this.#counters.readIndexRounds++;
       },

@@ -24,7 +24,9 @@ export interface ReplicaHost {
   frameTo(peer: NodeId): FrameWriter;
   /** Linearizable reads of one group that may wait. */
   readonly readsPendingMax: number;
+  isConnected(peer: NodeId): boolean;
   countReadIndexRound(): void;
+  countAppended(proposals: number): void;
   leaderChanged(replica: Replica): void;
   applied(replica: Replica, entries: number): void;
   tableFailed(replica: Replica, error: unknown): void;

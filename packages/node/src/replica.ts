@@ -217,7 +217,10 @@ export class Replica implements ReadableTable {
   }
 
   #campaignAgain(): void {
-    if (this.#raft.leader !== NO_NODE || !this.#raft.canCampaign) return;
+    const { leader } = this.#raft;
+    if (leader === this.#host.nodeId || (leader !== NO_NODE && this.#host.isConnected(leader))) return;
+    // What the lost connection still delivered may have made it known again.
+    this.#raft.forgetLeader();
     this.#raft.campaign();
     this.#ticksUntilCampaign = 3 + Math.floor(this.#host.random.next() * 4);
   }
@@ -270,6 +273,7 @@ export class Replica implements ReadableTable {
       return;
     }
     for (const sequence of sequences) appended.add(sequence);
+    this.#host.countAppended(sequences.length);
     this.wake();
   }
 
@@ -348,7 +352,7 @@ export class Replica implements ReadableTable {
       for (const message of ready.messages) this.#send(message);
       if (ready.append !== undefined) this.#collectAppend(turn, ready.append);
       if (ready.committed.length > 0) this.#enqueue(ready.committed);
-      for (const read of ready.reads) this.reads.confirmed(read, this.#table?.appliedIndex ?? 0);
+      for (const read of ready.reads) this.reads.confirmed(read, this.#raft.appliedIndex);
     }
     if (this.#raft.leader !== this.#leaderSeen) this.#leaderChanged();
     this.#apply();
@@ -370,7 +374,10 @@ export class Replica implements ReadableTable {
         id.sequence = sequence;
         return sealEnvelope(kind, this.#stampMs(), id, command);
       });
-      if (this.#raft.propose(entries) === 'appended') continue;
+      if (this.#raft.propose(entries) === 'appended') {
+        this.#host.countAppended(entries.length);
+        continue;
+      }
       // Uncommitted data is at its limit: the budget pushes back on clients until there is room again.
       this.proposals.takeBack(sent);
       return;
@@ -462,7 +469,7 @@ export class Replica implements ReadableTable {
       this.#appliedTerm = last.term;
       this.proposals.termApplied(last.term);
     }
-    this.reads.applied(table.appliedIndex);
+    this.reads.applied(last.index);
     this.#host.applied(this, entries.length);
     this.#host.schedule(this);
   }
@@ -521,8 +528,9 @@ export class Replica implements ReadableTable {
   }
 
   /** The installed snapshot is in place and its reset is durable. */
-  snapshotInstalled(table: Table, append: StorageAppend, snapshot: SnapshotMetadata): void {
+  async snapshotInstalled(table: Table, append: StorageAppend, snapshot: SnapshotMetadata): Promise<void> {
     this.#table = table;
+    if (this.afterApply !== undefined) await this.afterApply();
     this.#error = undefined;
     this.#committed = [];
     this.#raft.canCampaign = true;
@@ -531,7 +539,7 @@ export class Replica implements ReadableTable {
     this.isSuspended = false;
     this.appended(append);
     this.proposals.coveredBySnapshot(snapshot.term);
-    this.reads.applied(table.appliedIndex);
+    this.reads.applied(snapshot.index);
   }
 
   async close(unsentError: () => ApiError): Promise<void> {

@@ -125,7 +125,7 @@ export class Replicas {
         );
       }
       await this.#turns.write([write]);
-      replica.snapshotInstalled(table, append, snapshot);
+      await replica.snapshotInstalled(table, append, snapshot);
     };
     const installing = run().finally(() => this.#installing.delete(replica.group));
     installing.catch((error: unknown) => this.#host.fail(error));
