@@ -10,15 +10,14 @@ import {
   createRevisionOf,
   historyKey,
   keyInLatestKey,
-  LATEST,
   latestKey,
   modRevisionOf,
   outcomeKey,
-  RECORD_HEADER_SIZE_BYTES,
   versionOf,
   writeRecordHeader,
 } from './layout.js';
 import { Overlay } from './overlay.js';
+import { identityOf, newRecordBlock } from './record-block.js';
 import {
   boundsOf,
   type KeyBounds,
@@ -36,8 +35,6 @@ import { type ApplyResult, CommandKind, type TableEntry } from './types.js';
 
 /** Keys that a range deletion handles between two turns of the event loop. */
 const DELETE_CHUNK_ENTRIES_MAX = 500;
-/** A store key and what comes before it in the hash of a record: u32 key length, then the latest key. */
-const HASH_PREFIX_SIZE_BYTES = 4;
 const NO_RESPONSES: mvcc.ResponseOp[] = [];
 const EMPTY = Buffer.alloc(0);
 const ZERO_BYTE = Buffer.from([0]);
@@ -91,7 +88,6 @@ export class Applier implements RecordSource {
   #changes: Change[] = [];
   #sizeBytes = 0;
   #mark: Mark | undefined;
-  #hashInput = Buffer.alloc(4096);
 
   constructor(
     store: OrderedStore,
@@ -420,25 +416,17 @@ export class Applier implements RecordSource {
   /** The record that was there before. */
   #put(key: Buffer, value: Buffer, revision: number): Buffer | undefined {
     const id = keyId(key);
-    // One allocation holds the store key, the record, and what the hash of the record is made of.
-    const recordAt = HASH_PREFIX_SIZE_BYTES + 1 + key.length;
-    const block = Buffer.allocUnsafe(recordAt + RECORD_HEADER_SIZE_BYTES + value.length);
-    block.writeUInt32LE(key.length, 0);
-    block[HASH_PREFIX_SIZE_BYTES] = LATEST;
-    block.set(key, HASH_PREFIX_SIZE_BYTES + 1);
-    block.set(value, recordAt + RECORD_HEADER_SIZE_BYTES);
-    const storeKey = block.subarray(HASH_PREFIX_SIZE_BYTES, recordAt);
-    const record = block.subarray(recordAt);
+    const { identity, storeKey, record } = newRecordBlock(key, value);
     const previous = this.#read(id, storeKey);
     let supersedes = false;
     if (previous === undefined) {
-      writeRecordHeader(block, recordAt, revision, revision, 1);
+      writeRecordHeader(record, revision, revision, 1);
       this.#state.keyCount += 1;
     } else {
-      writeRecordHeader(block, recordAt, createRevisionOf(previous), revision, versionOf(previous) + 1);
+      writeRecordHeader(record, createRevisionOf(previous), revision, versionOf(previous) + 1);
       supersedes = this.#supersede(key, storeKey, previous, revision);
     }
-    this.#contentHash.add(block);
+    this.#contentHash.add(identity);
     this.#change(revision, storeKey, supersedes);
     this.overlay.set(id, key, record);
     this.#write(storeKey, record);
@@ -467,20 +455,10 @@ export class Applier implements RecordSource {
    * leaves no trace.
    */
   #supersede(key: Buffer, storeKey: Buffer, previous: Buffer, revision: number): boolean {
-    this.#contentHash.remove(this.#identityOf(key, storeKey, previous));
+    this.#contentHash.remove(identityOf(storeKey, previous));
     if (modRevisionOf(previous) >= revision) return false;
     this.#write(historyKey(key, revision), previous);
     return true;
-  }
-
-  #identityOf(key: Buffer, storeKey: Buffer, record: Buffer): Uint8Array {
-    const recordAt = HASH_PREFIX_SIZE_BYTES + storeKey.length;
-    const length = recordAt + record.length;
-    if (this.#hashInput.length < length) this.#hashInput = Buffer.allocUnsafe(length * 2);
-    this.#hashInput.writeUInt32LE(key.length, 0);
-    this.#hashInput.set(storeKey, HASH_PREFIX_SIZE_BYTES);
-    this.#hashInput.set(record, recordAt);
-    return this.#hashInput.subarray(0, length);
   }
 
   #change(revision: number, storeKey: Buffer, supersedes: boolean): void {

@@ -30,15 +30,14 @@ export function valueIn(record: Buffer): Buffer {
 }
 
 export function writeRecordHeader(
-  target: Buffer,
-  offset: number,
+  record: Buffer,
   createRevision: number,
   modRevision: number,
   version: number,
 ): void {
-  writeSafeInteger(target, offset, createRevision);
-  writeSafeInteger(target, offset + 8, modRevision);
-  writeSafeInteger(target, offset + 16, version);
+  writeSafeInteger(record, 0, createRevision);
+  writeSafeInteger(record, 8, modRevision);
+  writeSafeInteger(record, 16, version);
 }
 
 /** Where the latest version of a key is: one point read. */
