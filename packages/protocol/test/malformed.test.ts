@@ -176,6 +176,13 @@ describe('a message is accepted when', () => {
     expect(codec.decode(hex(bytes))).toEqual(message);
   });
 
+  test('it has more than 100 messages and groups side by side', () => {
+    const batch = Array.from({ length: 300 }, () => KeyValue.create({ key: Buffer.from('k') }));
+    const groups = Buffer.alloc(600, '\x7b\x7c');
+    const bytes = Buffer.concat([groups, Command.encode(Command.create({ batch })).finish(), groups]);
+    expect(Command.decode(bytes)).toEqual(Command.create({ batch }));
+  });
+
   test('it is a plain Uint8Array, somewhere within its memory', () => {
     const memory = new Uint8Array([1, 2, ...hex('0a 01 6b'), 9]);
     const { key } = mvcc.KeyValue.decode(memory.subarray(2, 5));

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { mvcc, replication } from '../src/index.js';
+import { mvcc, regatta, replication } from '../src/index.js';
 import { WireWriter } from '../src/wire/wire-writer.js';
 
 const { Command, KeyValue } = mvcc;
@@ -50,6 +50,10 @@ describe('the writer that all encoders share', () => {
     const writer = KeyValue.encode(pair);
     writer.finish();
     expect(() => writer.finish()).toThrow('encoders must not overlap');
+  });
+
+  test('does not finish a message with a nested one still open', () => {
+    expect(() => new WireWriter().begin().tag(26).fork().finish()).toThrow('encoders must not overlap');
   });
 
   test('is not needed: a writer of one’s own is independent of it', () => {
@@ -112,6 +116,22 @@ test('the length of a nested message takes the fewest bytes, whatever its siblin
       expect(bytes.toString('hex', secondAt, secondAt + secondBytes.length / 2)).toBe(secondBytes);
       expect(bytes.length).toBe(secondAt + secondBytes.length / 2 + secondSize);
     }
+  }
+});
+
+test('the length of a nested message may take its last byte from beyond the slab', () => {
+  const slabSizeBytes = 64 * 1024;
+  // Only a double reserves no more than it takes, so that it can end exactly where the slab does.
+  const message = regatta.CreateTableRequest.create({
+    config: { a: 'x'.repeat(60), b: 'x'.repeat(60), c: 1.5 },
+  });
+  const expected = regatta.CreateTableRequest.encode(message).finish();
+  for (let freeBytes = 0; freeBytes <= expected.length; freeBytes++) {
+    const writer = new WireWriter().begin();
+    // A field of n bytes takes n + 4: its tag and a length of three bytes.
+    const first = KeyValue.encode(keyValue(slabSizeBytes - freeBytes - 4), writer).finish();
+    expect(first.length).toBe(slabSizeBytes - freeBytes);
+    expect(regatta.CreateTableRequest.encode(message, writer.begin()).finish().equals(expected)).toBe(true);
   }
 });
 
