@@ -1,1 +1,14 @@
-export {};
+export { type Bytes, type Integer, prefixEnd, toEnd } from './bytes.js';
+export type { CallOptions, ConnectOptions, Health } from './connection.js';
+export {
+  type Cluster,
+  Coxswain,
+  type DeleteOptions,
+  type KeyRangeOptions,
+  type PutOptions,
+  type RangeOptions,
+  type Tables,
+} from './coxswain.js';
+export type { TlsOptions } from './endpoint.js';
+export { CoxswainError, OutcomeUnknownError, StatusCode } from './errors.js';
+export { type CompareOptions, compare, type Operator, operation, type TxnBuilder } from './txn.js';

@@ -1,0 +1,30 @@
+/** A key or a value: text is encoded in UTF-8. */
+export type Bytes = string | Uint8Array;
+
+/** A 64-bit integer of the protocol, on the way in. On the way out it is always a bigint, which is exact. */
+export type Integer = number | bigint;
+
+const empty = Buffer.alloc(0);
+const noUpperBound = Buffer.from([0]);
+
+export function toBuffer(bytes: Bytes | undefined): Buffer {
+  if (bytes === undefined) return empty;
+  if (typeof bytes === 'string') return Buffer.from(bytes);
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** The `rangeEnd` that makes a range all keys that begin with `prefix`. */
+export function prefixEnd(prefix: Bytes): Buffer {
+  const end = Buffer.from(toBuffer(prefix));
+  for (let i = end.length - 1; i >= 0; i--) {
+    if (end[i]! < 0xff) {
+      end[i]!++;
+      return end.subarray(0, i + 1);
+    }
+  }
+  // Nothing but 0xff: no key is above all that begin with it.
+  return noUpperBound;
+}
+
+/** The `rangeEnd` of a range without an upper bound. */
+export const toEnd: Buffer = noUpperBound;

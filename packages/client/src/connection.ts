@@ -1,0 +1,214 @@
+import { type ClientReadableStream, Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import { Endpoint, type TlsOptions } from './endpoint.js';
+import { CoxswainError, judge } from './errors.js';
+
+/** How to reach a cluster. */
+export interface ConnectOptions {
+  /** The API addresses of some or all nodes: `host:port`, or a URL with http, https, unix or unixs. */
+  readonly endpoints: readonly string[];
+  /** For endpoints without a scheme: true or options for TLS. An https endpoint uses TLS in any case. */
+  readonly tls?: TlsOptions | boolean;
+  /** Sent as `authorization: Bearer TOKEN`. */
+  readonly token?: string;
+  /** How long a call may take, all attempts together. Default 5000. */
+  readonly timeoutMs?: number;
+}
+
+/** Limits of one call. */
+export interface CallOptions {
+  /** Default: that of the connection. */
+  readonly timeoutMs?: number;
+}
+
+/** A method of a generated service definition. */
+export interface MethodDefinition<Request, Response> {
+  readonly path: string;
+  readonly requestSerialize: (value: Request) => Buffer;
+  readonly responseDeserialize: (value: Buffer) => Response;
+}
+
+/** What a node says of its health. */
+export interface Health {
+  readonly isServing: boolean;
+  /** Conditions as `name=bool`, where true is bad; empty when it serves. */
+  readonly reason: string;
+}
+
+const healthCheckPath = '/grpc.health.v1.Health/Check';
+/** HealthCheckResponse.status: field 1, a varint; 1 is SERVING. */
+const servingResponse = Buffer.from([0x08, 0x01]);
+
+const defaultTimeoutMs = 5_000;
+/** Between rounds over all endpoints; doubles up to the greatest. */
+const backoffLeastMs = 25;
+const backoffGreatestMs = 500;
+/** A read leaves a node that says nothing for so long, when there is another one to ask. */
+const silenceMs = 1_000;
+
+/** Sends calls to one node at a time, and goes on to the next when that one fails. */
+export class Connection {
+  readonly #endpoints: readonly Endpoint[];
+  readonly #metadata = new Metadata();
+  readonly #timeoutMs: number;
+  #current = 0;
+
+  constructor(options: ConnectOptions) {
+    if (options.endpoints.length === 0) throw new TypeError('at least one endpoint is needed');
+    this.#endpoints = options.endpoints.map((address) => new Endpoint(address, options.tls));
+    this.#timeoutMs = options.timeoutMs ?? defaultTimeoutMs;
+    if (options.token) this.#metadata.set('authorization', `Bearer ${options.token}`);
+  }
+
+  /** The endpoint that calls go to now. */
+  get endpoint(): string {
+    return this.#endpoints[this.#current]!.address;
+  }
+
+  /** Resolves when some node has been reached. Errors: UNAVAILABLE. */
+  async ready(): Promise<void> {
+    const deadline = Date.now() + this.#timeoutMs;
+    let last: unknown;
+    for (const endpoint of this.#endpoints) {
+      const remainingMs = Math.max(deadline - Date.now(), 1);
+      try {
+        await endpoint.ready(this.#endpoints.length > 1 ? Math.min(silenceMs, remainingMs) : remainingMs);
+        return;
+      } catch (error) {
+        last = error;
+        this.#leave(endpoint);
+      }
+    }
+    const addresses = this.#endpoints.map(({ address }) => address).join(', ');
+    throw new CoxswainError(status.UNAVAILABLE, `no node answers at ${addresses}`, addresses, {
+      cause: last,
+    });
+  }
+
+  /** One request, one response, as many attempts as are safe and the time allows. */
+  async unary<Request, Response>(
+    method: MethodDefinition<Request, Response>,
+    request: Request,
+    isRead: boolean,
+    options: CallOptions | undefined,
+  ): Promise<Response> {
+    const deadline = Date.now() + (options?.timeoutMs ?? this.#timeoutMs);
+    for (let attempt = 1; ; attempt++) {
+      const endpoint = this.#endpoints[this.#current]!;
+      const isImpatient = isRead && this.#endpoints.length > 1;
+      const attemptDeadline = isImpatient ? Math.min(deadline, Date.now() + silenceMs) : deadline;
+      try {
+        return await this.#attempt(endpoint, method, request, attemptDeadline);
+      } catch (cause) {
+        const failure = judge(cause as ServiceError, isRead, endpoint.address);
+        if (failure.isEndpointAtFault) this.#leave(endpoint);
+        if (!failure.isRepeatable || !(await this.#pause(attempt, deadline))) throw failure.error;
+      }
+    }
+  }
+
+  /**
+   * One request, many responses, each read when it is asked for; leaving the loop cancels the call. Another node
+   * is tried only before the first response: what follows belongs to one view.
+   */
+  async *stream<Request, Response>(
+    method: MethodDefinition<Request, Response>,
+    request: Request,
+    options: CallOptions | undefined,
+  ): AsyncGenerator<Response> {
+    const deadline = Date.now() + (options?.timeoutMs ?? this.#timeoutMs);
+    for (let attempt = 1; ; attempt++) {
+      const endpoint = this.#endpoints[this.#current]!;
+      const call: ClientReadableStream<Response> = endpoint.client.makeServerStreamRequest(
+        method.path,
+        method.requestSerialize,
+        method.responseDeserialize,
+        request,
+        this.#metadata,
+        options?.timeoutMs === undefined ? {} : { deadline },
+      );
+      let hasBegun = false;
+      try {
+        for await (const response of call) {
+          hasBegun = true;
+          yield response as Response;
+        }
+        return;
+      } catch (cause) {
+        const failure = judge(cause as ServiceError, true, endpoint.address);
+        if (failure.isEndpointAtFault) this.#leave(endpoint);
+        if (hasBegun || !failure.isRepeatable || !(await this.#pause(attempt, deadline))) throw failure.error;
+      } finally {
+        call.cancel();
+      }
+    }
+  }
+
+  /** Asks the current endpoint, and no other. */
+  health(service: string, options: CallOptions | undefined): Promise<Health> {
+    const endpoint = this.#endpoints[this.#current]!;
+    const deadline = Date.now() + (options?.timeoutMs ?? this.#timeoutMs);
+    const name = Buffer.from(service);
+    // HealthCheckRequest.service: field 1, a string. Names are shorter than 128 bytes.
+    const request = name.length === 0 ? name : Buffer.concat([Buffer.from([0x0a, name.length]), name]);
+    return new Promise((resolve, reject) => {
+      let isServing = false;
+      const call = endpoint.client.makeUnaryRequest(
+        healthCheckPath,
+        (bytes: Buffer) => bytes,
+        (bytes: Buffer) => bytes,
+        request,
+        this.#metadata,
+        { deadline },
+        (error, response) => {
+          if (error) reject(judge(error, true, endpoint.address).error);
+          else isServing = servingResponse.equals(response!);
+        },
+      );
+      // The reason is in the trailing metadata, which comes last.
+      call.on('status', ({ code, metadata }) => {
+        if (code === status.OK)
+          resolve({ isServing, reason: String(metadata.get('health-reason')[0] ?? '') });
+      });
+    });
+  }
+
+  close(): void {
+    for (const endpoint of this.#endpoints) endpoint.close();
+  }
+
+  #attempt<Request, Response>(
+    { client }: Endpoint,
+    method: MethodDefinition<Request, Response>,
+    request: Request,
+    deadline: number,
+  ): Promise<Response> {
+    return new Promise((resolve, reject) => {
+      client.makeUnaryRequest(
+        method.path,
+        method.requestSerialize,
+        method.responseDeserialize,
+        request,
+        this.#metadata,
+        { deadline },
+        (error, response) => (error ? reject(error) : resolve(response!)),
+      );
+    });
+  }
+
+  /** Goes on to the next endpoint, unless another call already did. */
+  #leave(endpoint: Endpoint): void {
+    if (this.#endpoints[this.#current] === endpoint) {
+      this.#current = (this.#current + 1) % this.#endpoints.length;
+    }
+  }
+
+  /** Waits after each round over the endpoints. False when there is no time for another attempt. */
+  async #pause(attempt: number, deadline: number): Promise<boolean> {
+    const round = Math.floor(attempt / this.#endpoints.length);
+    const isRoundComplete = attempt % this.#endpoints.length === 0;
+    const pauseMs = isRoundComplete ? Math.min(backoffLeastMs * 2 ** (round - 1), backoffGreatestMs) : 0;
+    if (Date.now() + pauseMs >= deadline) return false;
+    if (pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs));
+    return true;
+  }
+}

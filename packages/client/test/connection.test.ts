@@ -1,0 +1,122 @@
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { Coxswain, CoxswainError, OutcomeUnknownError, StatusCode } from '../src/index.js';
+import { FakeNode } from './support/fake-node.js';
+
+const notReady = { code: StatusCode.UNAVAILABLE, details: 'request dropped as the shard is not ready' };
+
+/** Waits for a condition, never for a time. */
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
+}
+
+describe('the client finds a live node and repeats only what is safe (P1)', () => {
+  let first: FakeNode;
+  let second: FakeNode;
+  let client: Coxswain;
+
+  beforeEach(async () => {
+    first = await FakeNode.start();
+    second = await FakeNode.start();
+    client = await Coxswain.connect({ endpoints: [first.endpoint, second.endpoint], timeoutMs: 5_000 });
+  });
+
+  afterEach(() => {
+    client.close();
+    first.stop();
+    second.stop();
+  });
+
+  test('a node that does not listen is passed over when connecting', async () => {
+    first.stop();
+    const other = await Coxswain.connect({ endpoints: [first.endpoint, second.endpoint] });
+    expect(other.endpoint).toBe(second.endpoint);
+    await other.put('t', 'k', 'v');
+    expect(second.putCount).toBe(1);
+    other.close();
+  });
+
+  test('connecting fails with UNAVAILABLE when no node answers', async () => {
+    first.stop();
+    const refused = Coxswain.connect({ endpoints: [first.endpoint], timeoutMs: 300 });
+    await expect(refused).rejects.toMatchObject({ code: StatusCode.UNAVAILABLE });
+  });
+
+  test('a write that a node refused goes to the next one', async () => {
+    first.answers.push(notReady);
+    await client.put('t', 'k', 'v');
+    expect([first.putCount, second.putCount]).toEqual([1, 1]);
+    expect(client.endpoint).toBe(second.endpoint);
+  });
+
+  test('a write whose answer was lost with the connection is never repeated', async () => {
+    first.answers.push('break');
+    await expect(client.put('t', 'k', 'v')).rejects.toBeInstanceOf(OutcomeUnknownError);
+    expect([first.putCount, second.putCount]).toEqual([1, 0]);
+    await client.put('t', 'k', 'v');
+    expect(second.putCount).toBe(1);
+  });
+
+  test('a write with an unknown outcome is never repeated', async () => {
+    first.answers.push({ code: StatusCode.UNKNOWN, details: 'outcome unknown' });
+    await expect(client.put('t', 'k', 'v')).rejects.toBeInstanceOf(OutcomeUnknownError);
+    expect([first.putCount, second.putCount]).toEqual([1, 0]);
+  });
+
+  test('a write that nobody answers in time may have been applied', async () => {
+    first.answers.push('silence');
+    const put = client.put('t', 'k', 'v', { timeoutMs: 200 });
+    await expect(put).rejects.toBeInstanceOf(OutcomeUnknownError);
+    expect(second.putCount).toBe(0);
+  });
+
+  test('a read whose answer was lost is asked of the next node', async () => {
+    first.answers.push('break');
+    expect((await client.range('t', 'k')).count).toBe(7n);
+    expect([first.rangeCount, second.rangeCount]).toEqual([1, 1]);
+  });
+
+  test('a read leaves a node that says nothing', async () => {
+    first.answers.push('silence');
+    expect((await client.range('t', 'k')).count).toBe(7n);
+    expect(second.rangeCount).toBe(1);
+  });
+
+  test('other errors are not repeated and keep code and text', async () => {
+    first.answers.push({ code: StatusCode.NOT_FOUND, details: 'table not found' });
+    const error = await client.range('t', 'k').catch((cause: unknown) => cause);
+    expect(error).toBeInstanceOf(CoxswainError);
+    expect(error).toMatchObject({
+      code: StatusCode.NOT_FOUND,
+      message: 'table not found',
+      endpoint: first.endpoint,
+    });
+    expect(second.rangeCount).toBe(0);
+  });
+
+  test('refusals end when the time is up, with the last one', async () => {
+    for (let i = 0; i < 1_000; i++) {
+      first.answers.push(notReady);
+      second.answers.push(notReady);
+    }
+    await expect(client.put('t', 'k', 'v', { timeoutMs: 300 })).rejects.toMatchObject(notReadyError);
+  });
+});
+
+const notReadyError = { code: notReady.code, message: notReady.details };
+
+describe('iterateRange', () => {
+  test('takes pages no faster than they are read, and cancels the rest', async () => {
+    const node = await FakeNode.start();
+    const client = await Coxswain.connect({ endpoints: [node.endpoint] });
+    let count = 0;
+    for await (const pair of client.iterateRange('t', '\0', { rangeEnd: '\0' })) {
+      expect(pair.value).toHaveLength(1024 * 1024);
+      if (++count === 3) break;
+    }
+    await until(() => node.isStreamCancelled);
+    // Without back-pressure the fake node would have sent hundreds while three were read.
+    expect(node.pagesSent).toBeLessThan(100);
+    client.close();
+    node.stop();
+  });
+});

@@ -1,0 +1,91 @@
+import { regatta } from '@coxswain/protocol';
+import {
+  Server,
+  ServerCredentials,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+  type sendUnaryData,
+  type status,
+} from '@grpc/grpc-js';
+
+/** What a fake node answers: a response, a status with a text, or nothing at all while its connection breaks. */
+export type Answer = { readonly code: status; readonly details: string } | 'break' | 'silence' | undefined;
+
+/** A node that answers as it is told and counts what it was asked. */
+export class FakeNode {
+  readonly #server = new Server();
+  readonly endpoint: string;
+  /** Taken one by one; then every request succeeds. */
+  readonly answers: Answer[] = [];
+  putCount = 0;
+  rangeCount = 0;
+  /** Pages of IterateRange that were handed to the connection. */
+  pagesSent = 0;
+  isStreamCancelled = false;
+
+  private constructor(port: number, server: Server) {
+    this.#server = server;
+    this.endpoint = `127.0.0.1:${port}`;
+  }
+
+  static async start(): Promise<FakeNode> {
+    const server = new Server();
+    const port = await new Promise<number>((resolve, reject) => {
+      server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
+        error ? reject(error) : resolve(bound),
+      );
+    });
+    const node = new FakeNode(port, server);
+    const { put, range, iterateRange } = regatta.KVService;
+    server.addService(
+      { put, range, iterateRange },
+      {
+        put: (_call: ServerUnaryCall<unknown, unknown>, respond: sendUnaryData<unknown>) => {
+          node.putCount++;
+          node.#answer(regatta.PutResponse.create({}), respond);
+        },
+        range: (_call: ServerUnaryCall<unknown, unknown>, respond: sendUnaryData<unknown>) => {
+          node.rangeCount++;
+          node.#answer(regatta.RangeResponse.create({ count: 7n }), respond);
+        },
+        iterateRange: (call: ServerWritableStream<unknown, regatta.RangeResponse>) => {
+          call.on('cancelled', () => {
+            node.isStreamCancelled = true;
+          });
+          node.#stream(call);
+        },
+      },
+    );
+    return node;
+  }
+
+  /** Breaks every connection and listens no more. */
+  stop(): void {
+    this.#server.forceShutdown();
+  }
+
+  #answer(response: unknown, respond: sendUnaryData<unknown>): void {
+    const answer = this.answers.shift();
+    if (answer === undefined) respond(null, response);
+    else if (answer === 'break') this.stop();
+    else if (answer !== 'silence') respond(answer);
+  }
+
+  /** Pages of 1 MiB without end, as fast as they are taken. */
+  #stream(call: ServerWritableStream<unknown, regatta.RangeResponse>): void {
+    const page = regatta.RangeResponse.create({
+      kvs: [{ key: Buffer.from('k'), value: Buffer.alloc(1024 * 1024) }],
+      more: true,
+      count: 1n,
+    });
+    const push = (): void => {
+      let takesMore = true;
+      while (takesMore && !call.cancelled) {
+        takesMore = call.write(page);
+        this.pagesSent++;
+      }
+      if (!call.cancelled) call.once('drain', push);
+    };
+    push();
+  }
+}
