@@ -48,6 +48,7 @@ export const errors = {
     Status.InvalidArgument,
     'every operation of a transaction must be a range, put or delete',
   ),
+  compareUnknown: declare(Status.InvalidArgument, 'the operator or the target of a compare is not known'),
   tableNotFound: declare(Status.NotFound, 'table not found'),
   keyTooLong: declare(Status.FailedPrecondition, 'key length exceeded max allowed value'),
   valueTooLong: declare(Status.FailedPrecondition, 'value length exceeded max allowed value'),

@@ -1,1 +1,12 @@
-export {};
+export {
+  ConfigError,
+  type ConfigSources,
+  environmentNames,
+  type LoadedConfig,
+  loadConfig,
+} from './config.js';
+export { type Config, type ConfigOption, configOptions } from './config-schema.js';
+export { createLog } from './logger.js';
+export { Server } from './server.js';
+export { StartError } from './start-error.js';
+export { version } from './version.js';

@@ -1,0 +1,72 @@
+import type { Log, Readiness } from '@coxswain/node';
+import fastify, { type FastifyInstance } from 'fastify';
+import { collectDefaultMetrics, type Metric, Registry } from 'prom-client';
+import { formatListenAddress, type ListenAddress } from './address.js';
+import type { MetricJson } from './grpc-metrics.js';
+import { formatConditions } from './health-service.js';
+
+export interface AdminApiOptions {
+  readonly address: ListenAddress;
+  readonly readTimeoutMs: number;
+  readonly version: string;
+  readonly readiness: () => Readiness;
+  /** Read at every scrape. */
+  readonly metrics: () => MetricJson[];
+  readonly log: Log;
+}
+
+/**
+ * The HTTP admin API: /metrics for Prometheus, /healthz and /livez (the process answers), /readyz (the node
+ * serves; else 503 and why), /version.
+ */
+export class AdminApi {
+  readonly #options: AdminApiOptions;
+  readonly #http: FastifyInstance;
+
+  constructor(options: AdminApiOptions) {
+    this.#options = options;
+    this.#http = fastify({ requestTimeout: options.readTimeoutMs, forceCloseConnections: true });
+    const defaults = new Registry();
+    collectDefaultMetrics({ register: defaults });
+
+    this.#http.get('/healthz', () => 'ok\n');
+    this.#http.get('/livez', () => 'ok\n');
+    this.#http.get('/version', () => ({ version: options.version, node: process.version }));
+    this.#http.get('/readyz', (_request, reply) => {
+      const readiness = options.readiness();
+      return reply
+        .status(readiness.isReady ? 200 : 503)
+        .type('text/plain; charset=utf-8')
+        .send(readiness.isReady ? 'ok\n' : `${formatConditions(readiness)}\n`);
+    });
+    this.#http.get('/metrics', async (_request, reply) => {
+      const own = new Registry();
+      for (const metric of options.metrics()) own.registerMetric(asMetric(metric));
+      return reply.type(own.contentType).send((await defaults.metrics()) + (await own.metrics()));
+    });
+  }
+
+  /** Where it listens, with the port that the system chose where 0 was asked for. */
+  get address(): ListenAddress {
+    const bound = this.#http.server.address();
+    return bound && typeof bound === 'object'
+      ? { ...this.#options.address, port: bound.port }
+      : this.#options.address;
+  }
+
+  /** Begins to listen. Rejects with the system's error when the address cannot be bound. */
+  async listen(): Promise<void> {
+    const { host, port, path } = this.#options.address;
+    await this.#http.listen(path === undefined ? { host: host!, port: port! } : { path });
+    this.#options.log('info', 'rest listener is open', { address: formatListenAddress(this.address) });
+  }
+
+  async close(): Promise<void> {
+    await this.#http.close();
+  }
+}
+
+/** Registries print whatever gives its values by `get`. */
+function asMetric(metric: MetricJson): Metric {
+  return { ...metric, aggregator: 'sum', get: async () => metric } as unknown as Metric;
+}

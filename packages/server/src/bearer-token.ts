@@ -1,0 +1,43 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { errors } from '@coxswain/node';
+import type { CallContext, Method } from './call.js';
+
+/**
+ * Guards methods with a token: `authorization: Bearer TOKEN`, the scheme in any case. An empty token leaves
+ * them open. Errors: badAuthorization, noToken, invalidToken.
+ */
+export function guardWithToken(token: string, methods: readonly Method[]): readonly Method[] {
+  if (token === '') return methods;
+  const expected = digest(token);
+  const check = (call: CallContext): void => {
+    const header = call.metadata('authorization');
+    if (header === undefined || header === '') throw errors.noToken();
+    const space = header.indexOf(' ');
+    if (space < 0) throw errors.badAuthorization();
+    if (header.slice(0, space).toLowerCase() !== 'bearer') throw errors.noToken();
+    // Digests have equal lengths, so the comparison takes the same time whatever was presented.
+    if (!timingSafeEqual(digest(header.slice(space + 1)), expected)) throw errors.invalidToken();
+  };
+  return methods.map((method): Method => {
+    if (method.kind === 'stream') {
+      return {
+        ...method,
+        handle: (request, call) => {
+          check(call);
+          return method.handle(request, call);
+        },
+      };
+    }
+    return {
+      ...method,
+      handle: (request, call) => {
+        check(call);
+        return method.handle(request, call);
+      },
+    };
+  });
+}
+
+function digest(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
+}

@@ -1,0 +1,66 @@
+import type { Call } from '@coxswain/node';
+
+/** What a handler knows of the call that carries its request. Nothing in it belongs to a gRPC library. */
+export interface CallContext extends Call {
+  /** The first value of a metadata key of the request, in lower case. */
+  metadata(key: string): string | undefined;
+  /** Adds a pair to the metadata that follows the response. */
+  setTrailer(key: string, value: string): void;
+  /** Aborted when nobody waits for the rest of a stream any more. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Answers one request. Throws or rejects with an `ApiError` for what the caller is meant to see. A handler that
+ * has the answer at hand gives it without a promise.
+ */
+export type UnaryHandler<Request, Response> = (
+  request: Request,
+  call: CallContext,
+) => Response | Promise<Response>;
+
+/** Answers one request with many messages, each asked for when the one before it has been taken. */
+export type StreamHandler<Request, Response> = (
+  request: Request,
+  call: CallContext,
+) => AsyncIterable<Response>;
+
+/** What a transport needs of a method: ts-proto's and proto-loader's service definitions have this form. */
+export interface MethodDefinition<Request, Response> {
+  readonly path: string;
+  readonly requestStream: boolean;
+  readonly responseStream: boolean;
+  readonly requestSerialize: (value: Request) => Buffer;
+  readonly requestDeserialize: (value: Buffer) => Request;
+  readonly responseSerialize: (value: Response) => Buffer;
+  readonly responseDeserialize: (value: Buffer) => Response;
+}
+
+/** A method with what answers it. */
+export type Method =
+  | {
+      readonly kind: 'unary';
+      readonly definition: MethodDefinition<unknown, unknown>;
+      readonly handle: UnaryHandler<unknown, unknown>;
+    }
+  | {
+      readonly kind: 'stream';
+      readonly definition: MethodDefinition<unknown, unknown>;
+      readonly handle: StreamHandler<unknown, unknown>;
+    };
+
+/** Pairs a method with its handler; the definition ties the types of both. */
+export function unary<Request, Response>(
+  definition: MethodDefinition<Request, Response>,
+  handle: UnaryHandler<Request, Response>,
+): Method {
+  return { kind: 'unary', definition, handle } as unknown as Method;
+}
+
+/** Pairs a streaming method with its handler. */
+export function stream<Request, Response>(
+  definition: MethodDefinition<Request, Response>,
+  handle: StreamHandler<Request, Response>,
+): Method {
+  return { kind: 'stream', definition, handle } as unknown as Method;
+}

@@ -1,0 +1,189 @@
+import { defaultNodeOptions } from '@coxswain/node';
+import { type Static, Type } from 'typebox';
+
+/** How an option's text becomes its value. */
+export type OptionKind =
+  | 'text'
+  | 'secret'
+  | 'boolean'
+  | 'number'
+  | 'durationMs'
+  | 'sizeBytes'
+  | 'list'
+  | 'members'
+  | 'address';
+
+/** What the schema says of an option beside its type. */
+export interface OptionNotes {
+  readonly kind: OptionKind;
+  readonly description: string;
+  /** True for names of Regatta's that mean nothing here: they are accepted, and the log says so once. */
+  readonly isMeaningless?: true;
+}
+
+const text = (value: string, description: string) =>
+  Type.String({ default: value, kind: 'text', description } satisfies OptionNotes & { default: string });
+
+/** A secret is shown as `**********`, and can be read from a file (see `loadConfig`). */
+const secret = (description: string) => Type.String({ default: '', kind: 'secret', description });
+
+const boolean = (value: boolean, description: string) =>
+  Type.Boolean({ default: value, kind: 'boolean', description });
+
+const number = (value: number, description: string, minimum = 0) =>
+  Type.Integer({ default: value, minimum, kind: 'number', description });
+
+const durationMs = (value: number, description: string) =>
+  Type.Number({ default: value, minimum: 0, kind: 'durationMs', description });
+
+const sizeBytes = (value: number, description: string, minimum = 0) =>
+  Type.Integer({ default: value, minimum, kind: 'sizeBytes', description });
+
+const list = (description: string) => Type.Array(Type.String(), { default: [], kind: 'list', description });
+
+const members = (description: string) =>
+  Type.Record(Type.String(), Type.String(), { default: {}, kind: 'members', description });
+
+const address = (value: string, description: string) =>
+  Type.String({ default: value, kind: 'address', description });
+
+const meaningless = (description: string) =>
+  Type.String({ default: '', kind: 'text', description, isMeaningless: true });
+
+/**
+ * Every option of a node, once: flags, environment variables and the configuration file carry the same names
+ * (regatta-protocol.md §5). Defaults are Regatta's, but that every listener binds the loopback address.
+ */
+export const configSchema = Type.Object({
+  'data-dir': text('', 'where the node keeps its data; default: raft.node-host-dir, else ./coxswain-data'),
+
+  'api.address': address('http://127.0.0.1:8443', 'the API listener: http, https, unix or unixs'),
+  'api.advertise-address': text('', 'the URL that clients are told to use; default: api.address'),
+  'api.cert-filename': text('', 'the server certificate, PEM; for https and unixs'),
+  'api.key-filename': text('', 'the private key of the server certificate, PEM'),
+  'api.ca-filename': text('', 'the authorities that client certificates are checked against, PEM'),
+  'api.client-cert-auth': boolean(false, 'refuse clients without a certificate of api.ca-filename'),
+  'api.allowed-cn': text('', 'the only common name of client certificates that is let in'),
+  'api.allowed-hostname': text('', 'the only host name of client certificates that is let in'),
+  'api.max-concurrent-connections': number(0, 'connections to the API listener; 0: no limit'),
+  'api.max-concurrent-streams': number(0, 'calls under way per connection; 0: no limit'),
+
+  'rest.address': address('http://127.0.0.1:8079', 'the HTTP listener: /metrics, /healthz, /readyz'),
+  'rest.read-timeout': durationMs(5_000, 'how long a client of the HTTP listener may take to send a request'),
+
+  'raft.address': text('127.0.0.1:5012', 'host:port at which the other nodes reach this one'),
+  'raft.listen-address': text('', 'host:port that the Raft listener binds; default: raft.address'),
+  'raft.node-id': number(1, 'the id of this node, unique in the cluster, never reused', 1),
+  'raft.initial-members': members('every first member, 1=host:port,2=host:port; default: this node alone'),
+  'raft.rtt': durationMs(defaultNodeOptions.tickMs, "Raft's unit of time"),
+  'raft.heartbeat-rtt': number(
+    defaultNodeOptions.heartbeatTicks,
+    'heartbeat interval in units of raft.rtt',
+    1,
+  ),
+  'raft.election-rtt': number(defaultNodeOptions.electionTicks, 'election timeout in units of raft.rtt', 2),
+  'raft.snapshot-entries': number(defaultNodeOptions.snapshotEntries, 'entries between log compactions', 1),
+  'raft.compaction-overhead': number(
+    defaultNodeOptions.compactionOverheadEntries,
+    'entries kept in a compacted log for nodes that lag',
+  ),
+  'raft.cert-filename': text('', 'the certificate of this node for mutual TLS between nodes, PEM'),
+  'raft.key-filename': text('', 'the private key of raft.cert-filename, PEM'),
+  'raft.ca-filename': text('', "the authorities of the nodes' certificates, PEM"),
+  'raft.wal-dir': text('', 'where the log is kept; default: wal/ in the data directory'),
+  'raft.wal-segment-size': sizeBytes(
+    defaultNodeOptions.walSegmentSizeBytes,
+    'the size of one log segment',
+    1024 * 1024,
+  ),
+  'raft.node-host-dir': text('', "Regatta's name for the data directory"),
+  'raft.state-machine-dir': text('', 'where the tables are kept; default: tables/ in the data directory'),
+
+  'storage.block-cache-size': sizeBytes(
+    defaultNodeOptions.storeCacheBytes,
+    'memory for cached blocks, all tables together',
+  ),
+  'storage.write-buffer-size': sizeBytes(
+    defaultNodeOptions.storeWriteBufferBytes,
+    'memory for unsorted writes per table',
+    64 * 1024,
+  ),
+  'storage.history-retention': durationMs(
+    defaultNodeOptions.historyRetentionMs,
+    'how long superseded versions stay readable',
+  ),
+
+  'memberlist.node-name': text('', 'the name of this node; default: node-<id>'),
+  'memberlist.cluster-name': text('', "the name of the cluster; default: the cluster's id"),
+
+  'tables.enabled': boolean(true, 'serve regatta.v1.Tables'),
+  'tables.token': secret('what callers of regatta.v1.Tables must present; empty: anyone may call'),
+  'tables.names': list('tables that exist from the start'),
+
+  'replication.enabled': boolean(true, 'serve the replication listener'),
+  'replication.address': address('http://127.0.0.1:8444', 'the listener for follower clusters'),
+  'replication.cert-filename': text('', 'the certificate of the replication listener, PEM'),
+  'replication.key-filename': text('', 'the private key of replication.cert-filename, PEM'),
+  'replication.ca-filename': text('', 'the authorities that follower certificates are checked against, PEM'),
+  'replication.client-cert-auth': boolean(false, 'refuse followers without a certificate of that authority'),
+
+  'log-level': Type.Enum(['debug', 'info', 'warn', 'error'], {
+    default: 'info',
+    kind: 'text',
+    description: 'debug, info, warn or error',
+  }),
+  'dev-mode': boolean(false, 'logs for people instead of JSON'),
+
+  'raft.logdb': meaningless('the log has one format'),
+  'raft.snapshot-recovery-type': meaningless('snapshots have one format'),
+  'raft.max-in-mem-log-size': meaningless('memory for the log has its own limit'),
+  'raft.max-recv-queue-size': meaningless('queues between nodes are bounded'),
+  'raft.max-send-queue-size': meaningless('queues between nodes are bounded'),
+  'raft.seed-protocol': meaningless('wolf.raft is not served'),
+  'memberlist.address': meaningless('members know each other by raft.initial-members'),
+  'memberlist.advertise-address': meaningless('members know each other by raft.initial-members'),
+  'memberlist.members': meaningless('members know each other by raft.initial-members'),
+  'api.stream-workers': meaningless('streams need no workers'),
+  'storage.table-cache-size': meaningless('LevelDB holds its tables open by itself'),
+  'replication.log-cache-size': meaningless('the log is cached by size'),
+  'replication.lease-interval': meaningless('replication follows the Raft leader'),
+  'replication.keepalive-time': meaningless('connections are watched by gRPC'),
+  'replication.keepalive-timeout': meaningless('connections are watched by gRPC'),
+  'replication.server-name': meaningless('this node is no follower cluster'),
+  'replication.insecure-skip-verify': meaningless('this node is no follower cluster'),
+  'replication.leader-address': meaningless('this node is no follower cluster'),
+  'replication.poll-interval': meaningless('this node is no follower cluster'),
+  'replication.reconcile-interval': meaningless('this node is no follower cluster'),
+  'replication.log-rpc-timeout': meaningless('this node is no follower cluster'),
+  'replication.snapshot-rpc-timeout': meaningless('this node is no follower cluster'),
+  'replication.max-send-message-size-bytes': meaningless('this node does not replicate'),
+  'replication.max-recv-message-size-bytes': meaningless('this node is no follower cluster'),
+  'replication.max-recovery-in-flight': meaningless('this node is no follower cluster'),
+  'replication.max-snapshot-recv-bytes-per-second': meaningless('this node is no follower cluster'),
+  'maintenance.enabled': meaningless('maintenance.v1 is not served'),
+  'maintenance.token': Type.String({
+    default: '',
+    kind: 'secret',
+    description: 'maintenance.v1 is not served',
+    isMeaningless: true,
+  }),
+});
+
+/** The effective configuration, by option name. Durations are milliseconds, sizes bytes. */
+export type Config = Readonly<Static<typeof configSchema>>;
+
+export type OptionName = keyof Config;
+
+/** An option as flags, documentation and `loadConfig` see it. */
+export interface ConfigOption extends OptionNotes {
+  readonly name: OptionName;
+  readonly default: unknown;
+}
+
+/** Every option, in the order of the documentation. */
+export const configOptions: readonly ConfigOption[] = Object.entries(configSchema.properties).map(
+  ([name, property]) => ({
+    ...(property as unknown as OptionNotes & { default: unknown }),
+    name: name as OptionName,
+  }),
+);

@@ -1,0 +1,246 @@
+import { Value } from 'typebox/value';
+import { isMap, isScalar, parseDocument } from 'yaml';
+import { isPeerAddress, parseListenAddress } from './address.js';
+import {
+  type Config,
+  type ConfigOption,
+  configOptions,
+  configSchema,
+  type OptionName,
+} from './config-schema.js';
+import { formatDuration, parseDurationMs, parseSizeBytes } from './units.js';
+
+/** A configuration that cannot be used. The message is one line that names where and says what to do. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  constructor(
+    message: string,
+    /** True when the command line is at fault, false when a file or the environment is. */
+    readonly isUsage: boolean,
+  ) {
+    super(message);
+  }
+}
+
+/** Where a configuration comes from. */
+export interface ConfigSources {
+  /** By option name, as given on the command line. */
+  readonly flags: Readonly<Record<string, string | boolean>>;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** The value of --config. Undefined: the search path; empty: no file. */
+  readonly configFile: string | undefined;
+  /** Gives a file's text, or undefined when there is no such file. */
+  readonly readFile: (path: string) => string | undefined;
+}
+
+/** A configuration, and what the log should say of it. */
+export interface LoadedConfig {
+  readonly config: Config;
+  readonly file: string | undefined;
+  /** One line for each name that was given and means nothing here. */
+  readonly notices: readonly string[];
+}
+
+const optionsByName = new Map<string, ConfigOption>(configOptions.map((option) => [option.name, option]));
+
+/** Where Regatta looks for its configuration file, and our own directories before it. */
+function searchPath(environment: ConfigSources['environment']): string[] {
+  const home = environment['HOME'];
+  const directories = ['/etc/coxswain', '/etc/regatta', '/config'];
+  if (home) directories.push(`${home}/.coxswain`, `${home}/.regatta`);
+  directories.push('.');
+  return directories.flatMap((directory) => [`${directory}/config.yaml`, `${directory}/config.yml`]);
+}
+
+/** The names that an option has in the environment: ours first, then Regatta's. */
+export function environmentNames(name: OptionName): readonly [own: string, regatta: string] {
+  const regatta = name.replace(/[.-]/g, '_').toUpperCase();
+  return [`COXSWAIN_${regatta}`, regatta];
+}
+
+/**
+ * Puts the configuration together: flags before environment before file before defaults. A secret may also
+ * come from the file that `<NAME>_FILE` in the environment names. Throws `ConfigError`.
+ */
+export function loadConfig(sources: ConfigSources): LoadedConfig {
+  const values: Record<string, unknown> = {};
+  for (const option of configOptions) values[option.name] = option.default;
+  const given = new Set<string>();
+  const set = (option: ConfigOption, raw: unknown, where: string, isUsage: boolean): void => {
+    values[option.name] = parseOption(option, raw, where, isUsage);
+    given.add(option.name);
+  };
+
+  const file = readConfigFile(sources);
+  for (const [name, raw] of file?.entries ?? []) {
+    const option = optionsByName.get(name);
+    if (!option) {
+      throw new ConfigError(`${file!.path}: unknown key "${name}": remove it or correct its name`, false);
+    }
+    set(option, raw, `${file!.path}: ${name}`, false);
+  }
+
+  for (const option of configOptions) {
+    const found = findInEnvironment(option, sources);
+    if (found) set(option, found.raw, found.where, false);
+  }
+
+  for (const [name, raw] of Object.entries(sources.flags)) {
+    const option = optionsByName.get(name);
+    if (!option) throw new ConfigError(`unknown option '--${name}'`, true);
+    set(option, raw, `--${name}`, true);
+  }
+
+  const notices = [...given]
+    .map((name) => optionsByName.get(name)!)
+    .filter((option) => option.isMeaningless)
+    .map((option) => `${option.name} is accepted and has no effect: ${option.description}`);
+  return { config: values as Config, file: file?.path, notices };
+}
+
+function readConfigFile(
+  sources: ConfigSources,
+): { path: string; entries: [name: string, raw: unknown][] } | undefined {
+  if (sources.configFile === '') return undefined;
+  const paths = sources.configFile === undefined ? searchPath(sources.environment) : [sources.configFile];
+  for (const path of paths) {
+    const text = sources.readFile(path);
+    if (text !== undefined) return { path, entries: parseConfigFile(path, text) };
+  }
+  if (sources.configFile !== undefined) {
+    throw new ConfigError(`${sources.configFile}: no such configuration file`, false);
+  }
+  return undefined;
+}
+
+/** Nested and dotted keys mean the same: `api: { address: … }` and `api.address: …`. */
+function parseConfigFile(path: string, text: string): [name: string, raw: unknown][] {
+  const document = parseDocument(text, { prettyErrors: false });
+  const error = document.errors[0];
+  if (error) {
+    const line = text.slice(0, error.pos[0]).split('\n').length;
+    throw new ConfigError(`${path}:${line}: not valid YAML: ${firstLine(error.message)}`, false);
+  }
+  if (document.contents === null) return [];
+  if (!isMap(document.contents)) throw new ConfigError(`${path}: must hold a map of options`, false);
+  const entries: [string, unknown][] = [];
+  const visit = (map: unknown, prefix: string): void => {
+    if (!isMap(map)) return;
+    for (const { key, value } of map.items) {
+      const name = prefix + String(isScalar(key) ? key.value : key);
+      if (isMap(value) && optionsByName.get(name)?.kind !== 'members') visit(value, `${name}.`);
+      else entries.push([name, toPlain(value)]);
+    }
+  };
+  visit(document.contents, '');
+  return entries;
+}
+
+function toPlain(node: unknown): unknown {
+  return node !== null && typeof node === 'object' && 'toJSON' in node
+    ? (node as { toJSON(): unknown }).toJSON()
+    : node;
+}
+
+function findInEnvironment(
+  option: ConfigOption,
+  sources: ConfigSources,
+): { raw: string; where: string } | undefined {
+  for (const name of environmentNames(option.name)) {
+    const raw = sources.environment[name];
+    if (raw !== undefined) return { raw, where: name };
+    const path = option.kind === 'secret' ? sources.environment[`${name}_FILE`] : undefined;
+    if (path !== undefined) {
+      const content = sources.readFile(path);
+      if (content === undefined) throw new ConfigError(`${name}_FILE: no such file: ${path}`, false);
+      return { raw: content.trim(), where: `${name}_FILE` };
+    }
+  }
+  return undefined;
+}
+
+function parseOption(option: ConfigOption, raw: unknown, where: string, isUsage: boolean): unknown {
+  const refuse = (expected: string): never => {
+    // A secret's text never reaches a terminal or a log.
+    const got = option.kind === 'secret' ? '' : `, not ${JSON.stringify(raw)}`;
+    throw new ConfigError(`${where}: must be ${expected}${got}`, isUsage);
+  };
+  const value = parseKind(option, raw, refuse);
+  const property = configSchema.properties[option.name];
+  if (!Value.Check(property, value)) {
+    if ('enum' in property) refuse(`one of ${(property.enum as readonly string[]).join(', ')}`);
+    const [problem] = Value.Errors(property, value);
+    throw new ConfigError(`${where}: ${problem!.message}`, isUsage);
+  }
+  return value;
+}
+
+function parseKind(option: ConfigOption, raw: unknown, refuse: (expected: string) => never): unknown {
+  switch (option.kind) {
+    case 'boolean':
+      if (typeof raw === 'boolean') return raw;
+      if (raw === 'true' || raw === '1') return true;
+      if (raw === 'false' || raw === '0') return false;
+      return refuse('true or false');
+    case 'number': {
+      const value = typeof raw === 'string' && raw.trim() !== '' ? Number(raw) : raw;
+      return Number.isSafeInteger(value) ? value : refuse('a whole number');
+    }
+    case 'durationMs':
+      return parseDurationMs(String(raw)) ?? refuse('a duration such as 50ms, 1s or 5m');
+    case 'sizeBytes':
+      return parseSizeBytes(String(raw)) ?? refuse('a size such as 16777216 or 16MiB');
+    case 'list':
+      if (Array.isArray(raw)) return raw.map(String);
+      return String(raw)
+        .split(',')
+        .map((item) => item.trim())
+        .filter((item) => item !== '');
+    case 'members':
+      return parseMembers(raw) ?? refuse('members such as 1=host:5012,2=host:5012');
+    case 'address':
+      if (typeof raw === 'string' && parseListenAddress(raw)) return raw;
+      return refuse('an address such as http://127.0.0.1:8443 or unix:///run/coxswain.sock');
+    case 'text':
+    case 'secret':
+      if (raw === null || typeof raw === 'object') {
+        // Lists and maps are only given to names that mean nothing here.
+        return option.isMeaningless ? JSON.stringify(raw) : refuse('text');
+      }
+      return option.name === 'log-level' ? String(raw).toLowerCase() : String(raw);
+  }
+}
+
+function parseMembers(raw: unknown): Record<string, string> | undefined {
+  const pairs =
+    raw !== null && typeof raw === 'object' && !Array.isArray(raw)
+      ? Object.entries(raw)
+      : (Array.isArray(raw) ? raw.map(String) : String(raw).split(','))
+          .filter((item) => item.trim() !== '')
+          .map((item) => item.trim().split('='));
+  const members: Record<string, string> = {};
+  for (const [id, address] of pairs) {
+    if (!/^[1-9]\d{0,14}$/.test(id ?? '') || !isPeerAddress(String(address)) || members[id!])
+      return undefined;
+    members[id!] = String(address);
+  }
+  return members;
+}
+
+const maskedSecret = '**********';
+
+/** The configuration as Cluster.Status shows it: dotted names, secrets masked (regatta-protocol.md §1). */
+export function describeConfig(config: Config): Record<string, unknown> {
+  const described: Record<string, unknown> = {};
+  for (const { name, kind } of configOptions) {
+    const value = config[name];
+    if (kind === 'secret') described[name] = value === '' ? '' : maskedSecret;
+    else if (kind === 'durationMs') described[name] = formatDuration(value as number);
+    else described[name] = value;
+  }
+  return described;
+}
+
+function firstLine(message: string): string {
+  return message.split('\n')[0]!.trim();
+}

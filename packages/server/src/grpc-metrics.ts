@@ -1,0 +1,137 @@
+/** The names of gRPC's status codes as Go's gRPC metrics have them, by number: dashboards match on them. */
+const codeNames = [
+  'OK',
+  'Canceled',
+  'Unknown',
+  'InvalidArgument',
+  'DeadlineExceeded',
+  'NotFound',
+  'AlreadyExists',
+  'PermissionDenied',
+  'ResourceExhausted',
+  'FailedPrecondition',
+  'Aborted',
+  'OutOfRange',
+  'Unimplemented',
+  'Internal',
+  'Unavailable',
+  'DataLoss',
+  'Unauthenticated',
+] as const;
+
+/** Upper bounds of the histogram's buckets in seconds: those of Prometheus by default, and finer ones below. */
+const boundsSeconds = [
+  0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
+] as const;
+
+/**
+ * Counts the calls of one method. Plain numbers: a labelled counter of a metrics library costs about as much as
+ * answering a point read.
+ */
+export class MethodMetrics {
+  readonly service: string;
+  readonly method: string;
+  started = 0;
+  messagesReceived = 0;
+  messagesSent = 0;
+  readonly handled = new Float64Array(codeNames.length);
+  readonly buckets = new Float64Array(boundsSeconds.length);
+  secondsSum = 0;
+
+  constructor(
+    path: string,
+    readonly type: 'unary' | 'server_stream',
+  ) {
+    const [, service = '', method = ''] = path.split('/');
+    this.service = service;
+    this.method = method;
+  }
+
+  /** A call begins at `nowMs`, which it gives back. */
+  begin(nowMs: number): number {
+    this.started++;
+    this.messagesReceived++;
+    return nowMs;
+  }
+
+  /** A call that began at `beganAtMs` has ended with a gRPC status code. */
+  end(beganAtMs: number, nowMs: number, code: number): void {
+    this.handled[code]!++;
+    const seconds = (nowMs - beganAtMs) / 1000;
+    this.secondsSum += seconds;
+    for (let i = 0; i < boundsSeconds.length; i++) {
+      if (seconds <= boundsSeconds[i]!) {
+        this.buckets[i]!++;
+        return;
+      }
+    }
+  }
+}
+
+/** The counters of all methods; a method that several listeners serve is counted once. */
+export class GrpcMetrics {
+  readonly #methods = new Map<string, MethodMetrics>();
+
+  method(path: string, type: MethodMetrics['type']): MethodMetrics {
+    let metrics = this.#methods.get(path);
+    if (!metrics) {
+      metrics = new MethodMetrics(path, type);
+      this.#methods.set(path, metrics);
+    }
+    return metrics;
+  }
+
+  /** grpc_server_* of go-grpc-prometheus, which Regatta's dashboards and alerts read. */
+  describe(): MetricJson[] {
+    return describeMethods([...this.#methods.values()]);
+  }
+}
+
+/** A metric in the form that prom-client's registry prints. */
+export interface MetricJson {
+  readonly name: string;
+  readonly help: string;
+  readonly type: 'counter' | 'gauge' | 'histogram';
+  readonly values: { labels: Record<string, string | number>; value: number; metricName?: string }[];
+}
+
+function describeMethods(methods: readonly MethodMetrics[]): MetricJson[] {
+  const started: MetricJson['values'] = [];
+  const handled: MetricJson['values'] = [];
+  const received: MetricJson['values'] = [];
+  const sent: MetricJson['values'] = [];
+  const seconds: MetricJson['values'] = [];
+  for (const metrics of methods) {
+    const labels = { grpc_type: metrics.type, grpc_service: metrics.service, grpc_method: metrics.method };
+    started.push({ labels, value: metrics.started });
+    received.push({ labels, value: metrics.messagesReceived });
+    sent.push({ labels, value: metrics.messagesSent });
+    let total = 0;
+    metrics.handled.forEach((value, code) => {
+      total += value;
+      if (value > 0 || code === 0)
+        handled.push({ labels: { ...labels, grpc_code: codeNames[code]! }, value });
+    });
+    let cumulative = 0;
+    const metricName = 'grpc_server_handling_seconds';
+    boundsSeconds.forEach((le, index) => {
+      cumulative += metrics.buckets[index]!;
+      seconds.push({ metricName: `${metricName}_bucket`, labels: { ...labels, le }, value: cumulative });
+    });
+    seconds.push({ metricName: `${metricName}_bucket`, labels: { ...labels, le: '+Inf' }, value: total });
+    seconds.push({ metricName: `${metricName}_sum`, labels, value: metrics.secondsSum });
+    seconds.push({ metricName: `${metricName}_count`, labels, value: total });
+  }
+  return [
+    { name: 'grpc_server_started_total', help: 'Calls begun.', type: 'counter', values: started },
+    { name: 'grpc_server_handled_total', help: 'Calls ended, by code.', type: 'counter', values: handled },
+    { name: 'grpc_server_msg_received_total', help: 'Messages received.', type: 'counter', values: received },
+    { name: 'grpc_server_msg_sent_total', help: 'Messages sent.', type: 'counter', values: sent },
+    {
+      name: 'grpc_server_handling_seconds',
+      help: 'How long calls took to answer.',
+      type: 'histogram',
+      values: seconds,
+    },
+  ];
+}

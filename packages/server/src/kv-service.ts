@@ -1,0 +1,300 @@
+import {
+  ApiError,
+  errors,
+  type Header,
+  type NodeApi,
+  type Proposed,
+  type ReadableTable,
+} from '@coxswain/node';
+import { mvcc, regatta } from '@coxswain/protocol';
+import {
+  type KeyRecord,
+  type RangePage,
+  type RangeQuery,
+  type RevisionCompactedError,
+  type RevisionInFutureError,
+  TableError,
+} from '@coxswain/table';
+import { type CallContext, type Method, stream, unary } from './call.js';
+import {
+  areKeysShort,
+  checkRangeRequest,
+  checkTableAndKey,
+  checkTxnRequest,
+  isValueShort,
+  toNumber,
+} from './requests.js';
+
+/** A page of a response ends before this: what Regatta leaves of a 4 MiB message for everything else. */
+const pageSizeBytesMax = 4 * 1024 * 1024 - 1024;
+
+const linearizable = { linearizable: true } as const;
+const serializable = { linearizable: false } as const;
+const noBytes = Buffer.alloc(0);
+
+/**
+ * regatta.v1.KV. Requests are checked in the order of regatta-protocol.md §2, all of it before anything is proposed
+ * (A3). A serializable read of one key is answered without a promise.
+ */
+export class KvService {
+  readonly #node: NodeApi;
+
+  constructor(node: NodeApi) {
+    this.#node = node;
+  }
+
+  /** One key, or a page of a range. */
+  range(
+    request: regatta.RangeRequest,
+    call: CallContext,
+  ): regatta.RangeResponse | Promise<regatta.RangeResponse> {
+    checkRangeRequest(request);
+    const name = request.table.toString();
+    if (!areKeysShort(request.key, request.rangeEnd)) {
+      return this.#refuseExistingTable(name, errors.keyTooLong(), call);
+    }
+    const readable = this.#node.read(name, request.linearizable ? linearizable : serializable, call);
+    if (readable instanceof Promise) return readable.then((table) => readRange(table, request));
+    return readRange(readable, request);
+  }
+
+  /** A range of any size from one view, each page when the one before it has been taken. */
+  async *iterateRange(
+    request: regatta.RangeRequest,
+    call: CallContext,
+  ): AsyncGenerator<regatta.RangeResponse> {
+    checkRangeRequest(request);
+    const name = request.table.toString();
+    if (!areKeysShort(request.key, request.rangeEnd)) {
+      await this.#refuseExistingTable(name, errors.keyTooLong(), call);
+    }
+    const readable = await this.#node.read(name, request.linearizable ? linearizable : serializable, call);
+    const view = openView(readable, request);
+    try {
+      const header = toWireHeader(readable.header(view.revision));
+      for await (const page of view.pages(toQuery(request))) yield toRangeResponse(header, page);
+    } catch (error) {
+      throw toApiError(error);
+    } finally {
+      view.close();
+    }
+  }
+
+  put(request: regatta.PutRequest, call: CallContext): Promise<regatta.PutResponse> {
+    const { table, key, value } = request;
+    checkTableAndKey(table, key);
+    const name = table.toString();
+    if (!areKeysShort(key, noBytes)) return this.#refuseExistingTable(name, errors.keyTooLong(), call);
+    if (!isValueShort(value)) return this.#refuseExistingTable(name, errors.valueTooLong(), call);
+    const command = commandOf(mvcc.Command_CommandType.PUT, table);
+    command.kv = { key, value, createRevision: 0n, modRevision: 0n, version: 0n };
+    command.prevKvs = request.prevKv;
+    return this.#node.propose(name, command, call).then(toPutResponse);
+  }
+
+  /** `deleted` is always exact; `more` says that the pairs that were asked for did not all fit. */
+  deleteRange(request: regatta.DeleteRangeRequest, call: CallContext): Promise<regatta.DeleteRangeResponse> {
+    const { table, key, rangeEnd } = request;
+    checkTableAndKey(table, key);
+    const name = table.toString();
+    if (!areKeysShort(key, rangeEnd)) return this.#refuseExistingTable(name, errors.keyTooLong(), call);
+    const command = commandOf(mvcc.Command_CommandType.DELETE, table);
+    command.kv = { key, value: noBytes, createRevision: 0n, modRevision: 0n, version: 0n };
+    if (rangeEnd.length > 0) command.rangeEnd = rangeEnd;
+    command.prevKvs = request.prevKv;
+    command.count = request.count;
+    return this.#node.propose(name, command, call).then(toDeleteRangeResponse);
+  }
+
+  /** A transaction that only reads is never proposed, and always linearizable (P3). */
+  async txn(request: regatta.TxnRequest, call: CallContext): Promise<regatta.TxnResponse> {
+    const shape = checkTxnRequest(request);
+    const name = request.table.toString();
+    if (!shape.areKeysShort) return this.#refuseExistingTable(name, errors.keyTooLong(), call);
+    if (!shape.areValuesShort) return this.#refuseExistingTable(name, errors.valueTooLong(), call);
+    const { compare, success, failure } = request;
+    if (shape.isReadOnly) {
+      const readable = await this.#node.read(name, linearizable, call);
+      return readTxn(readable, { compare, success, failure });
+    }
+    const command = commandOf(mvcc.Command_CommandType.TXN, request.table);
+    command.txn = { compare, success, failure };
+    const { result, header } = await this.#node.propose(name, command, call);
+    return { header: toWireHeader(header), succeeded: result.succeeded, responses: result.responses };
+  }
+
+  methods(): readonly Method[] {
+    return [
+      unary(regatta.KVService.range, (request, call) => this.range(request, call)),
+      stream(regatta.KVService.iterateRange, (request, call) => this.iterateRange(request, call)),
+      unary(regatta.KVService.put, (request, call) => this.put(request, call)),
+      unary(regatta.KVService.deleteRange, (request, call) => this.deleteRange(request, call)),
+      unary(regatta.KVService.txn, (request, call) => this.txn(request, call)),
+    ];
+  }
+
+  /** Refuses a request whose only fault comes after the table's existence in the order of checks. */
+  async #refuseExistingTable(name: string, refusal: ApiError, call: CallContext): Promise<never> {
+    const notFound = errors.tableNotFound();
+    try {
+      await this.#node.read(name, serializable, call);
+    } catch (error) {
+      if (error instanceof ApiError && error.status === notFound.status) throw error;
+    }
+    throw refusal;
+  }
+}
+
+function readRange(
+  readable: ReadableTable,
+  request: regatta.RangeRequest,
+): regatta.RangeResponse | Promise<regatta.RangeResponse> {
+  if (isLatestPoint(request)) {
+    let found: ReturnType<ReadableTable['table']['get']>;
+    try {
+      found = readable.table.get(request.key);
+    } catch (error) {
+      throw toApiError(error);
+    }
+    const { record, revision } = found;
+    const isShown = record !== undefined && !request.countOnly;
+    return {
+      header: toWireHeader(readable.header(revision)),
+      kvs: isShown ? [toKeyValue(record, request.keysOnly)] : [],
+      more: false,
+      count: record === undefined ? 0n : 1n,
+    };
+  }
+  return readPage(readable, request);
+}
+
+async function readPage(
+  readable: ReadableTable,
+  request: regatta.RangeRequest,
+): Promise<regatta.RangeResponse> {
+  const view = openView(readable, request);
+  try {
+    const page = await view.range(toQuery(request));
+    return toRangeResponse(toWireHeader(readable.header(view.revision)), page);
+  } catch (error) {
+    throw toApiError(error);
+  } finally {
+    view.close();
+  }
+}
+
+async function readTxn(readable: ReadableTable, txn: mvcc.Txn): Promise<regatta.TxnResponse> {
+  const view = openView(readable, { revision: 0n });
+  try {
+    const { succeeded, responses } = await view.readOnlyTxn(txn);
+    return { header: toWireHeader(readable.header(view.revision)), succeeded, responses };
+  } catch (error) {
+    throw toApiError(error);
+  } finally {
+    view.close();
+  }
+}
+
+function openView(
+  readable: ReadableTable,
+  { revision }: { revision: bigint },
+): ReturnType<ReadableTable['table']['view']> {
+  try {
+    return readable.table.view(revision === 0n ? undefined : toNumber(revision));
+  } catch (error) {
+    throw toApiError(error);
+  }
+}
+
+/** One key as it is now: a point read serves it. */
+function isLatestPoint(request: regatta.RangeRequest): boolean {
+  return (
+    request.rangeEnd.length === 0 &&
+    request.revision === 0n &&
+    request.minModRevision === 0n &&
+    request.maxModRevision === 0n &&
+    request.minCreateRevision === 0n &&
+    request.maxCreateRevision === 0n
+  );
+}
+
+function toQuery(request: regatta.RangeRequest): RangeQuery {
+  return {
+    key: request.key,
+    rangeEnd: request.rangeEnd,
+    limit: toNumber(request.limit),
+    keysOnly: request.keysOnly,
+    countOnly: request.countOnly,
+    minModRevision: toNumber(request.minModRevision),
+    maxModRevision: toNumber(request.maxModRevision),
+    minCreateRevision: toNumber(request.minCreateRevision),
+    maxCreateRevision: toNumber(request.maxCreateRevision),
+    maxBytes: pageSizeBytesMax,
+  };
+}
+
+function toRangeResponse(header: regatta.ResponseHeader, page: RangePage): regatta.RangeResponse {
+  return {
+    header,
+    kvs: page.records.map((record) => toKeyValue(record, false)),
+    more: page.more,
+    count: BigInt(page.count),
+  };
+}
+
+function toKeyValue(record: KeyRecord, keysOnly: boolean): mvcc.KeyValue {
+  return {
+    key: record.key,
+    createRevision: BigInt(record.createRevision),
+    modRevision: BigInt(record.modRevision),
+    value: keysOnly ? noBytes : record.value,
+    version: BigInt(record.version),
+  };
+}
+
+function toPutResponse({ result, header }: Proposed): regatta.PutResponse {
+  const response = result.responses[0]?.response;
+  return {
+    header: toWireHeader(header),
+    prevKv: response?.$case === 'responsePut' ? response.value.prevKv : undefined,
+  };
+}
+
+function toDeleteRangeResponse({ result, header }: Proposed): regatta.DeleteRangeResponse {
+  const response = result.responses[0]?.response;
+  const { deleted, prevKvs, more } =
+    response?.$case === 'responseDeleteRange' ? response.value : { deleted: 0n, prevKvs: [], more: false };
+  return { header: toWireHeader(header), deleted, prevKvs, more };
+}
+
+function commandOf(type: mvcc.Command_CommandType, table: Buffer): mvcc.Command {
+  return { type, table, kv: undefined, batch: [], prevKvs: false, sequence: [], count: false };
+}
+
+function toWireHeader(header: Header): regatta.ResponseHeader {
+  return {
+    shardId: BigInt(header.shardId),
+    replicaId: BigInt(header.replicaId),
+    revision: BigInt(header.revision),
+    raftTerm: BigInt(header.raftTerm),
+    raftLeaderId: BigInt(header.raftLeaderId),
+  };
+}
+
+/** What the API says of a table's error; a table that closed itself cannot be read before it is opened again. */
+function toApiError(error: unknown): unknown {
+  if (!(error instanceof TableError)) return error;
+  switch (error.code) {
+    case 'revisionCompacted':
+      return errors.revisionCompacted((error as RevisionCompactedError).historyFloor);
+    case 'revisionInFuture':
+      return errors.revisionInFuture((error as RevisionInFutureError).appliedRevision);
+    case 'responseTooLarge':
+      return errors.responseTooLarge();
+    case 'closed':
+    case 'halfApplied':
+      return errors.notReady();
+    default:
+      return error;
+  }
+}

@@ -1,0 +1,147 @@
+import type { NodeApi } from '@coxswain/node';
+import type { MetricJson } from './grpc-metrics.js';
+
+type Values = MetricJson['values'];
+type Labels = Record<string, string | number>;
+
+/** What a node tells Prometheus: `coxswain_*`, and Regatta's own names that dashboards read. */
+export function describeNodeMetrics(node: NodeApi, version: string): MetricJson[] {
+  const { proposals, reads, walSyncSeconds, ...metrics } = node.metrics();
+  const { nodeId, tables, meta, isDiskFull, peers } = node.status();
+  const groups = meta ? [meta, ...tables] : tables;
+  const perGroup = (value: (group: (typeof groups)[number]) => number): Values =>
+    groups.map((group) => ({
+      labels: { shard_id: group.shardId, table: group.name },
+      value: value(group),
+    }));
+  const one = (value: number, labels: Labels = {}): Values => [{ labels, value }];
+  const counter = (name: string, help: string, values: Values): MetricJson => ({
+    name,
+    help,
+    type: 'counter',
+    values,
+  });
+  const gauge = (name: string, help: string, values: Values): MetricJson => ({
+    name,
+    help,
+    type: 'gauge',
+    values,
+  });
+
+  return [
+    gauge('coxswain_build_info', 'What runs here; always 1.', one(1, { version })),
+    gauge('coxswain_ready', 'Whether the node is ready.', one(Number(node.readiness().isReady))),
+    gauge('coxswain_disk_full', 'Whether writes are refused for want of room.', one(Number(isDiskFull))),
+    gauge(
+      'coxswain_peer_connected',
+      'Whether the connection to a member is up.',
+      peers.map(({ id, isConnected }) => ({ labels: { peer: id }, value: Number(isConnected) })),
+    ),
+    gauge(
+      'coxswain_has_leader',
+      'Whether the group knows its leader.',
+      perGroup((group) => Number(group.leader !== 0)),
+    ),
+    gauge(
+      'coxswain_is_leader',
+      'Whether this node leads the group.',
+      perGroup((group) => Number(group.leader === nodeId)),
+    ),
+    gauge(
+      'coxswain_raft_term',
+      "The group's term.",
+      perGroup((group) => group.term),
+    ),
+    gauge(
+      'coxswain_last_index',
+      "The last index of the group's log.",
+      perGroup((group) => group.lastIndex),
+    ),
+    gauge(
+      'coxswain_commit_index',
+      'The last index that is committed.',
+      perGroup((group) => group.commitIndex),
+    ),
+    gauge(
+      'regatta_applied_index',
+      'The last index that is applied.',
+      perGroup((group) => group.appliedIndex),
+    ),
+    gauge(
+      'coxswain_revision',
+      'The revision of the last write.',
+      perGroup((group) => group.revision),
+    ),
+    gauge(
+      'coxswain_log_size_bytes',
+      "Bytes of the group's log.",
+      perGroup((group) => group.logSizeBytes),
+    ),
+    gauge(
+      'coxswain_table_size_bytes',
+      'Bytes of the table on disk, about.',
+      perGroup((group) => group.dbSizeBytes),
+    ),
+    gauge(
+      'coxswain_group_failed',
+      'Whether this replica has stopped serving.',
+      perGroup((group) => Number(group.error !== undefined)),
+    ),
+    counter('coxswain_leader_changes_total', 'Changes of leader seen.', one(metrics.leaderChanges)),
+    counter('coxswain_proposals_appended_total', 'Proposals appended to a log.', one(proposals.appended)),
+    counter('coxswain_proposals_applied_total', 'Proposals applied.', one(proposals.applied)),
+    counter(
+      'coxswain_proposals_refused_total',
+      'Proposals that were certainly not appended.',
+      one(proposals.refused),
+    ),
+    counter(
+      'coxswain_proposals_outcome_unknown_total',
+      'Proposals that may have been applied.',
+      one(proposals.outcomeUnknown),
+    ),
+    gauge('coxswain_proposals_pending', 'Proposals that wait for an answer.', one(proposals.pending)),
+    counter('coxswain_reads_total', 'Reads, by kind.', [
+      { labels: { kind: 'linearizable' }, value: reads.linearizable },
+      { labels: { kind: 'serializable' }, value: reads.serializable },
+    ]),
+    counter(
+      'coxswain_read_index_rounds_total',
+      'Rounds with a quorum for linearizable reads.',
+      one(reads.readIndexRounds),
+    ),
+    counter('coxswain_wal_syncs_total', 'Syncs of the write-ahead log.', one(metrics.walSyncs)),
+    counter(
+      'coxswain_wal_written_bytes_total',
+      'Bytes written to the write-ahead log.',
+      one(metrics.walBytes),
+    ),
+    {
+      name: 'coxswain_wal_sync_seconds',
+      help: 'How long syncs of the write-ahead log took.',
+      type: 'histogram',
+      values: [
+        ...walSyncSeconds.bounds.map((le, index) => ({
+          metricName: 'coxswain_wal_sync_seconds_bucket',
+          labels: { le },
+          value: walSyncSeconds.counts[index] ?? 0,
+        })),
+        { metricName: 'coxswain_wal_sync_seconds_bucket', labels: { le: '+Inf' }, value: metrics.walSyncs },
+        { metricName: 'coxswain_wal_sync_seconds_sum', labels: {}, value: walSyncSeconds.sum },
+        { metricName: 'coxswain_wal_sync_seconds_count', labels: {}, value: metrics.walSyncs },
+      ],
+    },
+    counter('coxswain_snapshots_sent_total', 'Snapshots sent to members.', one(metrics.snapshotsSent)),
+    counter(
+      'coxswain_snapshots_received_total',
+      'Snapshots received from members.',
+      one(metrics.snapshotsReceived),
+    ),
+    counter('coxswain_peer_sent_bytes_total', 'Bytes sent to members.', one(metrics.peerBytesSent)),
+    counter(
+      'coxswain_peer_received_bytes_total',
+      'Bytes received from members.',
+      one(metrics.peerBytesReceived),
+    ),
+  ];
+}

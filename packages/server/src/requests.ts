@@ -1,0 +1,105 @@
+import { errors } from '@coxswain/node';
+import type { mvcc, regatta } from '@coxswain/protocol';
+
+/** Keys, and ends of ranges, are at most so long. */
+const keySizeBytesMax = 1024;
+/** Values are at most so long. */
+const valueSizeBytesMax = 2 * 1024 * 1024;
+
+const greatestSafe = BigInt(Number.MAX_SAFE_INTEGER);
+
+/**
+ * The number that stands for an int64 of a request. Past 2^53-1 it is 2^53-1: as a limit or an upper bound
+ * that excludes nothing, and as a lower bound it matches nothing, since revisions are below it.
+ */
+export function toNumber(value: bigint): number {
+  return value > greatestSafe ? Number.MAX_SAFE_INTEGER : Number(value);
+}
+
+/** The shape of a Range or IterateRange, in the order of regatta-protocol.md §2, up to the table's existence. */
+export function checkRangeRequest(request: regatta.RangeRequest): void {
+  checkRangeShape(request);
+  checkNotNegative('min_mod_revision', request.minModRevision);
+  checkNotNegative('max_mod_revision', request.maxModRevision);
+  checkNotNegative('min_create_revision', request.minCreateRevision);
+  checkNotNegative('max_create_revision', request.maxCreateRevision);
+  checkNotNegative('revision', request.revision);
+  checkTableAndKey(request.table, request.key);
+}
+
+function checkRangeShape(request: { limit: bigint; keysOnly: boolean; countOnly: boolean }): void {
+  if (request.limit < 0n) throw errors.limitNegative();
+  if (request.keysOnly && request.countOnly) throw errors.keysOnlyAndCountOnly();
+}
+
+function checkNotNegative(field: string, value: bigint): void {
+  if (value < 0n) throw errors.revisionNegative(field);
+}
+
+/** The part of a Put or DeleteRange that is checked before the table's existence. */
+export function checkTableAndKey(table: Buffer, key: Buffer): void {
+  if (table.length === 0) throw errors.tableNotSet();
+  if (key.length === 0) throw errors.keyNotSet();
+}
+
+/** Whether key and range_end are short enough; checked after the table's existence. */
+export function areKeysShort(key: Buffer, rangeEnd: Buffer): boolean {
+  return key.length <= keySizeBytesMax && rangeEnd.length <= keySizeBytesMax;
+}
+
+/** Whether the value is short enough; checked last. */
+export function isValueShort(value: Buffer): boolean {
+  return value.length <= valueSizeBytesMax;
+}
+
+/** What a look through a transaction's operations found. */
+export interface TxnShape {
+  /** Every operation in both branches is a Range, or there is none: it is never proposed (P3). */
+  readonly isReadOnly: boolean;
+  readonly areKeysShort: boolean;
+  readonly areValuesShort: boolean;
+}
+
+/**
+ * Checks a transaction up to the table's existence, and tells what must be checked after it. Its keys and
+ * values are held to the limits of Put. All of it is before proposing: apply refuses nothing (A3).
+ */
+export function checkTxnRequest(request: regatta.TxnRequest): TxnShape {
+  const shape = { isReadOnly: true, areKeysShort: true, areValuesShort: true };
+  let isKeyMissing = false;
+  const lookAtKeys = (key: Buffer, rangeEnd: Buffer): void => {
+    if (key.length === 0) isKeyMissing = true;
+    if (!areKeysShort(key, rangeEnd)) shape.areKeysShort = false;
+  };
+  const lookAt = ({ request: operation }: mvcc.RequestOp): void => {
+    switch (operation?.$case) {
+      case 'requestRange':
+        checkRangeShape(operation.value);
+        lookAtKeys(operation.value.key, operation.value.rangeEnd);
+        break;
+      case 'requestPut':
+        shape.isReadOnly = false;
+        lookAtKeys(operation.value.key, noBytes);
+        if (!isValueShort(operation.value.value)) shape.areValuesShort = false;
+        break;
+      case 'requestDeleteRange':
+        shape.isReadOnly = false;
+        lookAtKeys(operation.value.key, operation.value.rangeEnd);
+        break;
+      case undefined:
+        throw errors.operationNotSet();
+    }
+  };
+  for (const { result, target, key, rangeEnd, targetUnion } of request.compare) {
+    if (result < 0 || result > 3 || target < 0 || target > 3) throw errors.compareUnknown();
+    lookAtKeys(key, rangeEnd);
+    if (targetUnion?.$case === 'value' && !isValueShort(targetUnion.value)) shape.areValuesShort = false;
+  }
+  for (const operation of request.success) lookAt(operation);
+  for (const operation of request.failure) lookAt(operation);
+  if (request.table.length === 0) throw errors.tableNotSet();
+  if (isKeyMissing) throw errors.keyNotSet();
+  return shape;
+}
+
+const noBytes = Buffer.alloc(0);

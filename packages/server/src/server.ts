@@ -1,0 +1,268 @@
+import { readFileSync } from 'node:fs';
+import {
+  defaultNodeOptions,
+  type Environment,
+  GrpcPeerTransport,
+  type Log,
+  Node,
+  type NodeOptions,
+  NodeSmallFiles,
+  systemClock,
+  systemRandom,
+} from '@coxswain/node';
+import { LevelStoreDirectory } from '@coxswain/table';
+import { NodeWalDisk } from '@coxswain/wal';
+import { formatListenAddress, localUrl, parseListenAddress } from './address.js';
+import { AdminApi } from './admin-api.js';
+import { guardWithToken } from './bearer-token.js';
+import type { Method } from './call.js';
+import { ClusterService } from './cluster-service.js';
+import { describeConfig } from './config.js';
+import type { Config } from './config-schema.js';
+import { DataDirectory, type DataPaths, dataPaths } from './data-directory.js';
+import { GrpcListener } from './grpc-listener.js';
+import { GrpcMetrics } from './grpc-metrics.js';
+import { HealthService } from './health-service.js';
+import { KvService } from './kv-service.js';
+import { describeNodeMetrics } from './node-metrics.js';
+import { reflect } from './reflection.js';
+import { StartError, toStartError } from './start-error.js';
+import { TablesService } from './tables-service.js';
+import type { ListenerTls } from './tls.js';
+import { version } from './version.js';
+
+/** How long calls under way may take to end when the node stops: as long as the default deadline. */
+const drainMs = 5_000;
+
+/**
+ * One node of a leader cluster, wired: data directory, replica host, listeners (architecture.md §1). What is
+ * chosen here is chosen nowhere else.
+ */
+export class Server {
+  readonly #config: Config;
+  readonly #log: Log;
+  #directory: DataDirectory | undefined;
+  #node: Node | undefined;
+  #health: HealthService | undefined;
+  #admin: AdminApi | undefined;
+  readonly #metrics = new GrpcMetrics();
+  readonly #listeners: GrpcListener[] = [];
+  #stopped: Promise<void> | undefined;
+
+  readonly #fatal: (error: unknown) => void;
+
+  /** `fatal` is called for a broken invariant or a disk that cannot be trusted: the process must end (D6). */
+  constructor(config: Config, log: Log, fatal: (error: unknown) => void) {
+    this.#config = config;
+    this.#log = log;
+    this.#fatal = fatal;
+  }
+
+  /** The URL at which clients on this machine reach the API, once started. */
+  get apiUrl(): string {
+    return localUrl(this.#listeners[0]!.address);
+  }
+
+  /** The URL of the HTTP admin API on this machine, once started. */
+  get restUrl(): string {
+    return localUrl(this.#admin!.address);
+  }
+
+  /**
+   * Opens the data and the listeners. Resolves when the node listens; whether it is ready is another question,
+   * which health answers. Rejects with a `StartError`, and leaves nothing open.
+   */
+  async start(): Promise<void> {
+    try {
+      await this.#open();
+    } catch (error) {
+      await this.#close();
+      throw toStartError('start', error);
+    }
+  }
+
+  /** Drains and stops: health turns NOT_SERVING, nothing new is taken, calls under way end, the node leaves. */
+  stop(): Promise<void> {
+    this.#stopped ??= this.#close();
+    return this.#stopped;
+  }
+
+  async #open(): Promise<void> {
+    const config = this.#config;
+    const nodeOptions = toNodeOptions(config);
+    const paths = dataPaths(
+      config['data-dir'] || config['raft.node-host-dir'] || 'coxswain-data',
+      config['raft.wal-dir'],
+      config['raft.state-machine-dir'],
+    );
+    this.#directory = await during(`use the data directory ${paths.root}`, () => DataDirectory.take(paths));
+
+    const environment = await this.#openEnvironment(nodeOptions, paths);
+    const node = await during(`open the data in ${paths.root}`, () => Node.open(nodeOptions, environment));
+    this.#node = node;
+    await this.#listen(node);
+    await during('open the raft listener', () => node.start());
+    this.#log('info', 'the node has started', { version, dataDirectory: paths.root });
+  }
+
+  async #openEnvironment(options: NodeOptions, paths: DataPaths): Promise<Environment> {
+    const config = this.#config;
+    return {
+      clock: systemClock,
+      random: systemRandom,
+      transport: new GrpcPeerTransport({
+        listenAddress: config['raft.listen-address'] || config['raft.address'],
+        tls: await during('read the certificates of raft', () => readPeerTls(config)),
+      }),
+      walDisk: await during(`open the log in ${paths.wal}`, () => NodeWalDisk.open(paths.wal)),
+      stores: await during(`open the tables in ${paths.tables}`, () =>
+        LevelStoreDirectory.open(paths.tables, {
+          writeBufferSizeBytes: options.storeWriteBufferBytes,
+          cacheSizeBytes: options.storeCacheBytes,
+        }),
+      ),
+      files: new NodeSmallFiles(paths.root),
+      log: this.#log,
+      fatal: this.#fatal,
+    };
+  }
+
+  async #listen(node: Node): Promise<void> {
+    const config = this.#config;
+    const kv = new KvService(node).methods();
+    const tables = config['tables.enabled']
+      ? guardWithToken(config['tables.token'], new TablesService(node).methods())
+      : [];
+    const cluster = new ClusterService(node, {
+      version,
+      clusterName: config['memberlist.cluster-name'],
+      config: describeConfig(config),
+    }).methods();
+    this.#health = new HealthService(node, servicesOf([...kv, ...tables], cluster));
+    const health = this.#health.methods();
+
+    await this.#listenGrpc('api', [...kv, ...tables, ...cluster, ...health]);
+    // Follower clusters forward their writes over the connection that they replicate with.
+    if (config['replication.enabled']) await this.#listenGrpc('replication', [...kv, ...health]);
+
+    this.#admin = new AdminApi({
+      address: parseListenAddress(config['rest.address'])!,
+      readTimeoutMs: config['rest.read-timeout'],
+      version,
+      readiness: () => this.#health!.readiness(),
+      metrics: () => [...this.#metrics.describe(), ...describeNodeMetrics(node, version)],
+      log: this.#log,
+    });
+    await during(`open the rest listener at ${config['rest.address']}`, () => this.#admin!.listen());
+  }
+
+  async #listenGrpc(name: 'api' | 'replication', methods: readonly Method[]): Promise<void> {
+    const config = this.#config;
+    const address = parseListenAddress(config[`${name}.address`])!;
+    const listener = new GrpcListener(
+      {
+        name,
+        address,
+        tls: listenerTls(config, name),
+        connectionsMax: name === 'api' ? config['api.max-concurrent-connections'] : 0,
+        streamsMax: name === 'api' ? config['api.max-concurrent-streams'] : 0,
+        clock: systemClock,
+        metrics: this.#metrics,
+        log: this.#log,
+      },
+      methods,
+      reflect(methods),
+    );
+    await during(`open the ${name} listener at ${formatListenAddress(address)}`, () => listener.listen());
+    this.#listeners.push(listener);
+  }
+
+  async #close(): Promise<void> {
+    this.#health?.drain();
+    // The node goes on while calls under way wait for it.
+    await Promise.all(this.#listeners.map((listener) => listener.close(drainMs)));
+    await this.#node?.stop();
+    await this.#admin?.close();
+    this.#directory?.release();
+    if (this.#node) this.#log('info', 'the node has stopped');
+  }
+}
+
+async function during<T>(action: string, act: () => T | Promise<T>): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    throw toStartError(action, error);
+  }
+}
+
+function servicesOf(
+  needReadiness: readonly Method[],
+  always: readonly Method[],
+): Map<string, { needsReadiness: boolean }> {
+  const services = new Map<string, { needsReadiness: boolean }>();
+  const add = (methods: readonly Method[], needsReadiness: boolean): void => {
+    for (const { definition } of methods) services.set(definition.path.split('/')[1]!, { needsReadiness });
+  };
+  add(needReadiness, true);
+  add(always, false);
+  return services;
+}
+
+function listenerTls(config: Config, name: 'api' | 'replication'): ListenerTls {
+  return {
+    certFile: config[`${name}.cert-filename`],
+    keyFile: config[`${name}.key-filename`],
+    caFile: config[`${name}.ca-filename`],
+    isClientCertRequired: config[`${name}.client-cert-auth`],
+    allowedCommonName: name === 'api' ? config['api.allowed-cn'] : '',
+    allowedHostname: name === 'api' ? config['api.allowed-hostname'] : '',
+  };
+}
+
+function readPeerTls(config: Config): { cert: Buffer; key: Buffer; ca: Buffer } | undefined {
+  const names = ['raft.cert-filename', 'raft.key-filename', 'raft.ca-filename'] as const;
+  const missing = names.find((name) => config[name] === '');
+  if (missing && names.every((name) => config[name] === '')) return undefined;
+  if (missing)
+    throw new StartError(`${missing} must be set: TLS between nodes needs all of ${names.join(', ')}`);
+  const [cert, key, ca] = names.map((name) => readFileSync(config[name]));
+  return { cert: cert!, key: key!, ca: ca! };
+}
+
+function toNodeOptions(config: Config): NodeOptions {
+  const nodeId = config['raft.node-id'];
+  const members = new Map(
+    Object.entries(config['raft.initial-members']).map(([id, address]) => [Number(id), address]),
+  );
+  if (members.size === 0) members.set(nodeId, config['raft.address']);
+  if (!members.has(nodeId)) {
+    throw new StartError(
+      `raft.initial-members does not list this node: add ${nodeId}=${config['raft.address']}`,
+    );
+  }
+  if (config['raft.election-rtt'] <= config['raft.heartbeat-rtt']) {
+    throw new StartError(
+      'raft.election-rtt must be greater than raft.heartbeat-rtt, best ten times and more',
+    );
+  }
+  const advertised = config['api.advertise-address'] || localUrl(parseListenAddress(config['api.address'])!);
+  return {
+    ...defaultNodeOptions,
+    nodeId,
+    nodeName: config['memberlist.node-name'] || `node-${nodeId}`,
+    initialMembers: members,
+    clientUrls: [advertised],
+    version,
+    tickMs: config['raft.rtt'],
+    heartbeatTicks: config['raft.heartbeat-rtt'],
+    electionTicks: config['raft.election-rtt'],
+    snapshotEntries: config['raft.snapshot-entries'],
+    compactionOverheadEntries: config['raft.compaction-overhead'],
+    historyRetentionMs: config['storage.history-retention'],
+    walSegmentSizeBytes: config['raft.wal-segment-size'],
+    storeWriteBufferBytes: config['storage.write-buffer-size'],
+    storeCacheBytes: config['storage.block-cache-size'],
+    initialTables: config['tables.names'],
+  };
+}
