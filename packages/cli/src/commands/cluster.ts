@@ -1,0 +1,184 @@
+import { Coxswain } from '@coxswain/client';
+import type { regatta } from '@coxswain/protocol';
+import { Command } from 'commander';
+import {
+  type ConnectionFlags,
+  connectionFlags,
+  connectOptions,
+  withClient,
+  withConnectionFlags,
+} from '../connection-flags.js';
+import { failure } from '../exit.js';
+import { renderJson, renderTable } from '../output.js';
+
+/** `tables`, `members`, `status` and `health`. */
+export function clusterCommands(): Command[] {
+  return [tablesCommand(), membersCommand(), statusCommand(), healthCommand()];
+}
+
+function tablesCommand(): Command {
+  const list = withConnectionFlags(new Command('list').description('list the tables'));
+  list.action(async () => {
+    const flags = connectionFlags(list);
+    const response = await withClient(flags, (client) => client.tables.list());
+    print(flags, response, {
+      simple: response.tables.map(({ name }) => name),
+      head: ['ID', 'NAME', 'CONFIG'],
+      rows: response.tables.map(({ id, name, config }) => [id, name, config ? JSON.stringify(config) : '']),
+    });
+  });
+  const create = withConnectionFlags(new Command('create').description('make a table').argument('<name>'));
+  create.action(async (name: string) => {
+    const flags = connectionFlags(create);
+    const id = await withClient(flags, (client) => client.tables.create(name));
+    print(flags, { id }, { simple: [id], head: ['ID', 'NAME'], rows: [[id, name]] });
+  });
+  const remove = withConnectionFlags(
+    new Command('delete').description('remove a table with all of its keys').argument('<name>'),
+  );
+  remove.action(async (name: string) => {
+    const flags = connectionFlags(remove);
+    await withClient(flags, (client) => client.tables.delete(name));
+    print(flags, {}, { simple: ['OK'], head: ['DELETED'], rows: [[name]] });
+  });
+  return group('tables', 'list, make and remove tables', [list, create, remove]);
+}
+
+function membersCommand(): Command {
+  const list = withConnectionFlags(new Command('list').description('list the members of the cluster'));
+  list.action(async () => {
+    const flags = connectionFlags(list);
+    const response = await withClient(flags, (client) => client.cluster.memberList());
+    const rows = response.members.map(({ id, name, peerURLs, clientURLs }) => [
+      id,
+      name,
+      peerURLs.join(','),
+      clientURLs.join(','),
+    ]);
+    print(flags, response, {
+      simple: rows.map((row) => row.join(', ')),
+      head: ['ID', 'NAME', 'PEER ADDRESSES', 'CLIENT ADDRESSES'],
+      rows,
+    });
+  });
+  return group('members', 'list the members of the cluster', [list]);
+}
+
+/** What one endpoint said, or why it said nothing. */
+interface Answer<T> {
+  readonly endpoint: string;
+  readonly response?: T;
+  readonly error?: string;
+}
+
+function statusCommand(): Command {
+  const command = withConnectionFlags(
+    new Command('status').description('show the state of each endpoint, table by table'),
+  );
+  return command.action(async () => {
+    const flags = connectionFlags(command);
+    const answers = await askEach(flags, (client) => client.cluster.status());
+    const rows = answers.flatMap(({ endpoint, response, error }) =>
+      response ? statusRows(endpoint, response) : [[endpoint, '', '', '', '', '', '', '', error ?? '']],
+    );
+    printEach(flags, answers, {
+      simple: rows.map((row) => row.join(', ')),
+      head: ['ENDPOINT', 'ID', 'VERSION', 'TABLE', 'LEADER', 'TERM', 'APPLIED', 'SIZE', 'ERRORS'],
+      rows,
+    });
+    failWhenNobodyAnswered(answers);
+  });
+}
+
+function statusRows(endpoint: string, { id, version, tables, errors }: regatta.StatusResponse): string[][] {
+  const lines = [...tables].map(([name, table]) => [
+    endpoint,
+    id,
+    version,
+    name,
+    table.leader === '0' ? 'none' : table.leader,
+    String(table.raftTerm),
+    String(table.raftAppliedIndex),
+    formatSize(Number(table.dbSize)),
+    errors.join('; '),
+  ]);
+  return lines.length > 0 ? lines : [[endpoint, id, version, '', '', '', '', '', errors.join('; ')]];
+}
+
+function healthCommand(): Command {
+  const command = withConnectionFlags(
+    new Command('health').description('ask each endpoint whether it serves; exits 1 when one does not'),
+  );
+  return command.action(async () => {
+    const flags = connectionFlags(command);
+    const answers = await askEach(flags, (client) => client.cluster.health());
+    const rows = answers.map(({ endpoint, response, error }) => [
+      endpoint,
+      response?.isServing ? 'healthy' : 'unhealthy',
+      response?.reason ?? error ?? '',
+    ]);
+    printEach(flags, answers, {
+      simple: rows.map((row) => row.filter((cell) => cell !== '').join(', ')),
+      head: ['ENDPOINT', 'HEALTH', 'REASON'],
+      rows,
+    });
+    const unhealthy = rows.filter(([, health]) => health !== 'healthy').map(([endpoint]) => endpoint);
+    if (unhealthy.length > 0) throw failure(`not healthy: ${unhealthy.join(', ')}: see the log of that node`);
+  });
+}
+
+/** Asks every endpoint by itself, at the same time. */
+function askEach<T>(flags: ConnectionFlags, ask: (client: Coxswain) => Promise<T>): Promise<Answer<T>[]> {
+  const options = connectOptions(flags);
+  return Promise.all(
+    options.endpoints.map(async (endpoint): Promise<Answer<T>> => {
+      try {
+        const client = await Coxswain.connect({ ...options, endpoints: [endpoint] });
+        try {
+          return { endpoint, response: await ask(client) };
+        } finally {
+          client.close();
+        }
+      } catch (error) {
+        return { endpoint, error: (error as Error).message };
+      }
+    }),
+  );
+}
+
+function failWhenNobodyAnswered(answers: readonly Answer<unknown>[]): void {
+  if (answers.every(({ response }) => response === undefined)) {
+    throw failure('no endpoint answered: start the nodes, or give --endpoints');
+  }
+}
+
+interface Shown {
+  readonly simple: readonly string[];
+  readonly head: readonly string[];
+  readonly rows: readonly (readonly string[])[];
+}
+
+function print(flags: ConnectionFlags, message: object, shown: Shown): void {
+  if (flags.output === 'json') process.stdout.write(renderJson(message));
+  else if (flags.output === 'table') process.stdout.write(renderTable(shown.head, shown.rows));
+  else process.stdout.write(shown.simple.map((line) => `${line}\n`).join(''));
+}
+
+/** As JSON one object per endpoint and line. */
+function printEach(flags: ConnectionFlags, answers: readonly Answer<object>[], shown: Shown): void {
+  if (flags.output === 'json') process.stdout.write(answers.map((answer) => renderJson(answer)).join(''));
+  else print(flags, {}, shown);
+}
+
+function formatSize(sizeBytes: number): string {
+  if (sizeBytes < 1024) return `${sizeBytes} B`;
+  const units = ['KiB', 'MiB', 'GiB', 'TiB'];
+  const power = Math.min(Math.floor(Math.log2(sizeBytes) / 10), units.length);
+  return `${(sizeBytes / 1024 ** power).toFixed(1)} ${units[power - 1]}`;
+}
+
+function group(name: string, description: string, commands: readonly Command[]): Command {
+  const parent = new Command(name).description(description);
+  for (const command of commands) parent.addCommand(command);
+  return parent;
+}

@@ -1,0 +1,91 @@
+import { readFileSync } from 'node:fs';
+import {
+  ConfigError,
+  configOptions,
+  createLog,
+  type LoadedConfig,
+  loadConfig,
+  Server,
+} from '@coxswain/server';
+import { Command, Option } from 'commander';
+import { prepare } from '../command-line.js';
+import { ExitCode, failure, usageError } from '../exit.js';
+
+/** Runs `coxswain leader` with the arguments that follow the name. */
+export async function leader(argv: readonly string[]): Promise<void> {
+  await prepare(leaderCommand()).parseAsync([...argv], { from: 'user' });
+}
+
+function leaderCommand(): Command {
+  const command = new Command('coxswain leader').description(
+    'run one node of a leader cluster, until SIGTERM or SIGINT',
+  );
+  command.option('--config <file>', 'a YAML file with any of these options; empty: none');
+  for (const option of configOptions) {
+    // Switches may stand alone, and so may names that mean nothing here, whatever they meant to Regatta.
+    const takesValue = option.kind === 'boolean' || option.isMeaningless ? '[value]' : '<value>';
+    const flag = new Option(`--${option.name} ${takesValue}`, option.description);
+    command.addOption(option.isMeaningless ? flag.hideHelp() : flag);
+  }
+  return command.action(() => runLeader(command));
+}
+
+async function runLeader(command: Command): Promise<void> {
+  const flags: Record<string, string | boolean> = {};
+  for (const option of command.options) {
+    const value = command.getOptionValue(option.attributeName()) as string | boolean | undefined;
+    if (option.name() !== 'config' && value !== undefined) flags[option.name()] = value;
+  }
+  const { config, file, notices } = load(flags, command.getOptionValue('config') as string | undefined);
+  const { log, flush } = createLog({
+    level: config['log-level'],
+    isPretty: config['dev-mode'],
+    nodeId: config['raft.node-id'],
+  });
+  const fatal = (error: unknown): void => {
+    log('error', 'the node stops', { error: error instanceof Error ? error.stack : String(error) });
+    flush();
+    const reason = error instanceof Error ? error.message : String(error);
+    process.stderr.write(`coxswain: the node stops: ${reason.split('\n')[0]}\n`);
+    process.exit(ExitCode.Failed);
+  };
+  // A broken invariant is no state to go on from.
+  process.once('uncaughtException', fatal);
+  process.once('unhandledRejection', fatal);
+  if (file !== undefined) log('info', 'configuration file read', { file });
+  for (const notice of notices) log('warn', notice);
+
+  const server = new Server(config, log, fatal);
+  const stop = new Promise<void>((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => resolve());
+    // A node that another process watches over does not outlive it.
+    if (process.connected) {
+      process.once('disconnect', () => resolve());
+      process.channel?.unref();
+    }
+  });
+  await server.start();
+  await stop;
+  await server.stop();
+  flush();
+  process.exit(ExitCode.Done);
+}
+
+function load(flags: Record<string, string | boolean>, configFile: string | undefined): LoadedConfig {
+  try {
+    return loadConfig({ flags, environment: process.env, configFile, readFile: readFileIfAny });
+  } catch (error) {
+    if (error instanceof ConfigError)
+      throw error.isUsage ? usageError(error.message) : failure(error.message);
+    throw error;
+  }
+}
+
+function readFileIfAny(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}

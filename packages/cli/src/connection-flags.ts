@@ -1,0 +1,131 @@
+import { readFileSync } from 'node:fs';
+import { type ConnectOptions, Coxswain } from '@coxswain/client';
+import { type Command, Option } from 'commander';
+import { parse } from 'yaml';
+import { failure, usageError } from './exit.js';
+import type { OutputFormat } from './output.js';
+import { leaderPorts } from './playground-ports.js';
+
+/** How to reach the cluster, and how to show what it says; shared by the commands that talk to one. */
+export interface ConnectionFlags {
+  readonly endpoints: string;
+  readonly cacert?: string;
+  readonly cert?: string;
+  readonly key?: string;
+  readonly token?: string;
+  readonly timeout: number;
+  readonly config?: string;
+  readonly output: OutputFormat;
+  readonly hex: boolean;
+}
+
+/** The playground's first three API addresses. */
+const defaultEndpoints = [1, 2, 3].map((node) => `127.0.0.1:${leaderPorts(node, 0).api}`).join(',');
+
+/** Adds the common flags. Each can also come from the environment, or from the file that --config names. */
+export function withConnectionFlags(command: Command): Command {
+  const options = [
+    new Option('--endpoints <addresses>', 'API addresses of some or all nodes, separated by commas').default(
+      defaultEndpoints,
+    ),
+    new Option('--cacert <file>', 'trust servers that these authorities vouch for (PEM); turns on TLS'),
+    new Option('--cert <file>', 'the certificate to show to servers that ask for one (PEM); turns on TLS'),
+    new Option('--key <file>', 'the private key of --cert (PEM)'),
+    new Option('--token <token>', 'the token of guarded services'),
+    new Option('--timeout <duration>', 'how long an operation may take')
+      .default(5_000, '5s')
+      .argParser(parseTimeoutMs),
+  ];
+  for (const option of options) command.addOption(option.env(`COXSWAIN_${option.name().toUpperCase()}`));
+  command.option('--config <file>', 'a YAML file with any of these flags');
+  command.addOption(
+    new Option('-o, --output <format>', 'how results are shown')
+      .choices(['simple', 'table', 'json'])
+      .default('simple'),
+  );
+  command.option('--hex', 'show keys and values in hexadecimal', false);
+  return command;
+}
+
+function parseTimeoutMs(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m)?$/.exec(text);
+  if (!match) throw usageError(`--timeout: must be a duration such as 500ms, 5s or 1m, not ${text}`);
+  return Number(match[1]) * { ms: 1, s: 1_000, m: 60_000 }[match[2] ?? 's']!;
+}
+
+/** The flags of a command as given, with what the configuration file adds. Flags and environment win. */
+export function connectionFlags(command: Command): ConnectionFlags {
+  const file = command.getOptionValue('config') as string | undefined;
+  if (file !== undefined) readClientConfig(file, command);
+  return command.opts<ConnectionFlags>();
+}
+
+const fileKeys = ['endpoints', 'cacert', 'cert', 'key', 'token', 'timeout', 'table'];
+
+function readClientConfig(file: string, command: Command): void {
+  let content: unknown;
+  try {
+    content = parse(readFileSync(file, 'utf8'), { prettyErrors: false });
+  } catch (error) {
+    throw failure(`${file}: ${(error as Error).message.split('\n')[0]}`);
+  }
+  if (content === null) return;
+  if (typeof content !== 'object' || Array.isArray(content))
+    throw failure(`${file}: must hold a map of flags`);
+  for (const [key, value] of Object.entries(content)) {
+    if (!fileKeys.includes(key)) throw failure(`${file}: unknown key "${key}": use ${fileKeys.join(', ')}`);
+    const source = command.getOptionValueSource(key);
+    if (source !== undefined && source !== 'default') continue;
+    const text = Array.isArray(value) ? value.join(',') : String(value);
+    command.setOptionValue(key, key === 'timeout' ? parseTimeoutMs(text) : text);
+  }
+}
+
+/** What the client library wants of the flags. */
+export function connectOptions(flags: ConnectionFlags): ConnectOptions {
+  const endpoints = flags.endpoints
+    .split(',')
+    .map((address) => address.trim())
+    .filter((address) => address !== '');
+  if (endpoints.length === 0) throw usageError('--endpoints: name at least one, such as 127.0.0.1:8443');
+  if ((flags.cert === undefined) !== (flags.key === undefined)) {
+    throw usageError('--cert and --key must be given together');
+  }
+  const usesTls = flags.cacert !== undefined || flags.cert !== undefined;
+  return {
+    endpoints,
+    timeoutMs: flags.timeout,
+    ...(flags.token === undefined ? {} : { token: flags.token }),
+    ...(usesTls
+      ? {
+          tls: {
+            ...readPem('ca', flags.cacert),
+            ...readPem('cert', flags.cert),
+            ...readPem('key', flags.key),
+          },
+        }
+      : {}),
+  };
+}
+
+function readPem<Name extends string>(name: Name, file: string | undefined): { [name in Name]?: Buffer } {
+  if (file === undefined) return {};
+  try {
+    return { [name]: readFileSync(file) } as { [name in Name]?: Buffer };
+  } catch (error) {
+    throw failure(`cannot read ${file}: ${(error as Error).message}`);
+  }
+}
+
+/** Connects, runs, and disconnects whatever happens. */
+export async function withClient<T>(
+  flags: ConnectionFlags,
+  run: (client: Coxswain) => Promise<T>,
+): Promise<T> {
+  const client = await Coxswain.connect(connectOptions(flags));
+  try {
+    return await run(client);
+  } finally {
+    client.close();
+  }
+}

@@ -1,0 +1,27 @@
+/** What scripts can rely on (interfaces.md): done, the operation failed, wrong usage. */
+export enum ExitCode {
+  Done = 0,
+  Failed = 1,
+  Usage = 2,
+}
+
+/** Ends the command with one line on stderr, which says what to do. */
+export class CommandError extends Error {
+  override readonly name = 'CommandError';
+  constructor(
+    message: string,
+    readonly exitCode: ExitCode,
+  ) {
+    super(message);
+  }
+}
+
+/** The command was called wrongly. */
+export function usageError(message: string): CommandError {
+  return new CommandError(message, ExitCode.Usage);
+}
+
+/** What was asked for could not be done. */
+export function failure(message: string): CommandError {
+  return new CommandError(message, ExitCode.Failed);
+}

@@ -1,0 +1,168 @@
+import type { mvcc, regatta } from '@coxswain/protocol';
+import Table from 'cli-table3';
+import { toProtobufJson } from './protobuf-json.js';
+import { Writer } from './writer.js';
+
+/** How results are shown. */
+export type OutputFormat = 'simple' | 'table' | 'json';
+
+/** Shows bytes: as they are, or as `\x66\x6f\x6f` in etcdctl's manner. */
+export function showBytes(bytes: Buffer, isHex: boolean): Buffer | string {
+  return isHex ? bytes.toString('hex').replace(/../g, '\\x$&') : bytes;
+}
+
+/** A table without colours, so that it reads the same in a file. */
+export function renderTable(
+  head: readonly string[],
+  rows: readonly (readonly (string | number)[])[],
+): string {
+  const table = new Table({ head: [...head], style: { head: [], border: [] } });
+  for (const row of rows) table.push([...row]);
+  return `${table.toString()}\n`;
+}
+
+/** One message as one line of protobuf JSON. */
+export function renderJson(message: object): string {
+  return `${JSON.stringify(toProtobufJson(message))}\n`;
+}
+
+const pairColumns = ['KEY', 'VALUE', 'CREATE REVISION', 'MOD REVISION', 'VERSION'] as const;
+
+function pairRow(pair: mvcc.KeyValue, isHex: boolean): string[] {
+  return [
+    showBytes(pair.key, isHex).toString(),
+    showBytes(pair.value, isHex).toString(),
+    String(pair.createRevision),
+    String(pair.modRevision),
+    String(pair.version),
+  ];
+}
+
+export interface RangeOutputOptions {
+  readonly format: OutputFormat;
+  readonly isHex: boolean;
+  readonly keysOnly: boolean;
+  readonly countOnly: boolean;
+}
+
+/** Below this many bytes output is gathered. */
+const flushSizeBytes = 64 * 1024;
+
+/** Prints a range as its pages come in. As JSON the pages make one RangeResponse. */
+export async function printRange(
+  pages: AsyncIterable<regatta.RangeResponse>,
+  options: RangeOutputOptions,
+): Promise<void> {
+  const writer = new Writer();
+  switch (options.format) {
+    case 'simple':
+      await printRangeSimple(pages, options, writer);
+      break;
+    case 'json':
+      await printRangeJson(pages, writer);
+      break;
+    case 'table': {
+      const rows: string[][] = [];
+      let count = 0n;
+      for await (const page of pages) {
+        count += page.count;
+        rows.push(...page.kvs.map((pair) => pairRow(pair, options.isHex)));
+      }
+      writer.write(
+        options.countOnly ? renderTable(['COUNT'], [[String(count)]]) : renderTable(pairColumns, rows),
+      );
+      break;
+    }
+  }
+  await writer.flush();
+}
+
+async function printRangeSimple(
+  pages: AsyncIterable<regatta.RangeResponse>,
+  { isHex, keysOnly, countOnly }: RangeOutputOptions,
+  writer: Writer,
+): Promise<void> {
+  let count = 0n;
+  for await (const page of pages) {
+    count += page.count;
+    for (const pair of page.kvs) {
+      writePair(writer, pair, isHex, keysOnly);
+      await writer.flush(flushSizeBytes);
+    }
+  }
+  if (countOnly) writer.write(`${count}\n`);
+}
+
+async function printRangeJson(pages: AsyncIterable<regatta.RangeResponse>, writer: Writer): Promise<void> {
+  let last: regatta.RangeResponse | undefined;
+  let count = 0n;
+  let hasPairs = false;
+  for await (const page of pages) {
+    if (!last) writer.write(`{"header":${JSON.stringify(toProtobufJson(page.header ?? {}))}`);
+    last = page;
+    count += page.count;
+    for (const pair of page.kvs) {
+      writer.write(`${hasPairs ? ',' : ',"kvs":['}${JSON.stringify(toProtobufJson(pair))}`);
+      hasPairs = true;
+      await writer.flush(flushSizeBytes);
+    }
+  }
+  if (hasPairs) writer.write(']');
+  if (last?.more) writer.write(',"more":true');
+  if (count > 0n) writer.write(`,"count":"${count}"`);
+  writer.write('}\n');
+}
+
+function writePair(writer: Writer, pair: mvcc.KeyValue, isHex: boolean, keysOnly: boolean): void {
+  writer.write(showBytes(pair.key, isHex));
+  writer.write('\n');
+  if (keysOnly) return;
+  writer.write(showBytes(pair.value, isHex));
+  writer.write('\n');
+}
+
+/** What `put`, `del` and `txn` print. */
+export async function printResponse(
+  response: regatta.PutResponse | regatta.DeleteRangeResponse | regatta.TxnResponse,
+  format: OutputFormat,
+  isHex: boolean,
+): Promise<void> {
+  const writer = new Writer();
+  if (format === 'json') {
+    writer.write(renderJson(response));
+  } else if ('succeeded' in response) {
+    writer.write(response.succeeded ? 'SUCCESS\n' : 'FAILURE\n');
+    for (const { response: operation } of response.responses) {
+      writer.write('\n');
+      if (operation) writeOperation(writer, operation, isHex);
+    }
+  } else if ('deleted' in response) {
+    writeOperation(writer, { $case: 'responseDeleteRange', value: response }, isHex);
+  } else {
+    writeOperation(writer, { $case: 'responsePut', value: response }, isHex);
+  }
+  await writer.flush();
+}
+
+function writeOperation(
+  writer: Writer,
+  operation: NonNullable<mvcc.ResponseOp['response']>,
+  isHex: boolean,
+): void {
+  switch (operation.$case) {
+    case 'responsePut':
+      writer.write('OK\n');
+      if (operation.value.prevKv) writePair(writer, operation.value.prevKv, isHex, false);
+      break;
+    case 'responseDeleteRange':
+      writer.write(`${operation.value.deleted}\n`);
+      for (const pair of operation.value.prevKvs) writePair(writer, pair, isHex, false);
+      break;
+    case 'responseRange':
+      if (operation.value.kvs.length === 0 && operation.value.count > 0n) {
+        writer.write(`${operation.value.count}\n`);
+      }
+      for (const pair of operation.value.kvs) writePair(writer, pair, isHex, false);
+      break;
+  }
+}

@@ -1,0 +1,16 @@
+/** The ports of one node of the playground (interfaces.md). */
+export interface NodePorts {
+  readonly api: number;
+  readonly replication: number;
+  readonly rest: number;
+  readonly raft: number;
+}
+
+/** At most so many nodes, so that their ports do not meet. */
+export const nodesMax = 9;
+
+/** The ports of node `node` (1, 2, …) of the leader cluster. */
+export function leaderPorts(node: number, offset: number): NodePorts {
+  const step = 100 * (node - 1) + offset;
+  return { api: 8443 + step, replication: 8444 + step, rest: 8079 + step, raft: 5012 + step };
+}
