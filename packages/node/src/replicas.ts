@@ -1,5 +1,5 @@
 import type { Membership, SnapshotMetadata, StorageAppend } from '@coxswain/raft';
-import { Table, TableGapError, UnknownCommandError } from '@coxswain/table';
+import { StoreDamagedError, Table, TableGapError, UnknownCommandError } from '@coxswain/table';
 import type { GroupId, GroupLog, GroupWrite, Wal } from '@coxswain/wal';
 import type { Environment } from './environment.js';
 import { errors } from './errors.js';
@@ -235,7 +235,7 @@ export class Replicas {
         writeBufferSizeBytes: this.#options.storeWriteBufferBytes,
       });
     } catch (error) {
-      if (!(error instanceof TableGapError)) throw error;
+      if (!(error instanceof TableGapError || error instanceof StoreDamagedError)) throw error;
       log('error', 'a table has lost writes and is rebuilt from its peers', { group, reason: error.message });
       return undefined;
     }

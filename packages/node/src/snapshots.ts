@@ -121,6 +121,7 @@ export class Snapshots {
     const storeName = incomingStoreName(group);
     try {
       const loaded = await loadSnapshot(stores, storeName, source);
+      if (loaded.group !== group) throw new Error(`it is of group ${loaded.group}`);
       const metadata = { index: loaded.index, term: loaded.term, membership };
       const isWanted = await this.#options.received(replica, { metadata, storeName, from, term });
       if (!isWanted) await stores.remove(storeName);

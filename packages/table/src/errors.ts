@@ -1,6 +1,7 @@
 /** What went wrong in a table, for code that decides by it. Texts may change, codes may not. */
 export type TableErrorCode =
   | 'gap'
+  | 'storeDamaged'
   | 'closed'
   | 'halfApplied'
   | 'unknownCommand'
@@ -31,6 +32,15 @@ export class TableGapError extends TableError {
     detail: string,
   ) {
     super(`table ${table} has lost writes: ${detail}`);
+  }
+}
+
+/** What lies in a store's place is no whole store (D4): files are missing, or hold what was not written there. */
+export class StoreDamagedError extends TableError {
+  readonly code = 'storeDamaged';
+
+  constructor(store: string, detail: string, options?: ErrorOptions) {
+    super(`store ${store} is damaged: ${detail}`, options);
   }
 }
 

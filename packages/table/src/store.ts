@@ -55,7 +55,7 @@ export interface OrderedStore {
 /** A directory of stores by name. Names are made by us from shard ids, never from table names (T5). */
 export interface StoreDirectory {
   list(): Promise<string[]>;
-  /** Opens, or makes when missing and `create` is set. */
+  /** Opens, or makes when missing and `create` is set. Rejects with StoreDamagedError for what is no whole store. */
   open(name: string, options: { create: boolean }): Promise<OrderedStore>;
   /** Replaces `to` when it exists. Durable when it resolves: the parent directory is synced (D7). */
   rename(from: string, to: string): Promise<void>;

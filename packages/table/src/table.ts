@@ -97,7 +97,7 @@ export class Table {
 
   /**
    * Opens the table, and checks that its store lost no batch (D4).
-   * Rejects with TableGapError: the replica must be fenced. Other errors are the store's.
+   * Rejects with TableGapError or StoreDamagedError: the replica must be fenced. Other errors are the store's.
    */
   static async open(options: TableOptions): Promise<Table> {
     const { directory, name, create } = options;

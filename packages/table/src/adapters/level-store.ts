@@ -2,6 +2,7 @@ import { strict as assert } from 'node:assert/strict';
 import { access, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ClassicLevel, type Iterator as LevelIterator } from 'classic-level';
+import { StoreDamagedError } from '../errors.js';
 import type {
   KeyRange,
   OrderedStore,
@@ -29,6 +30,15 @@ export interface LevelStoreOptions {
   readonly writeBufferSizeBytes: number;
   /** The block cache of one store. */
   readonly cacheSizeBytes: number;
+}
+
+/** Tells a store that is damaged, and can be replaced by a peer's, from a disk that cannot be read. */
+function toStoreError(name: string, error: unknown): unknown {
+  const { cause } = error as { cause?: { code?: string; message: string } };
+  const isDamaged = cause?.code === 'LEVEL_CORRUPTION' || cause?.message.includes('does not exist');
+  return cause !== undefined && isDamaged
+    ? new StoreDamagedError(name, cause.message, { cause: error })
+    : error;
 }
 
 async function syncDirectory(path: string): Promise<void> {
@@ -80,7 +90,11 @@ export class LevelStoreDirectory implements StoreDirectory {
       writeBufferSize: this.#options.writeBufferSizeBytes,
       cacheSize: this.#options.cacheSizeBytes,
     });
-    await database.open();
+    try {
+      await database.open();
+    } catch (error) {
+      throw toStoreError(name, error);
+    }
     if (options.create) await syncDirectory(this.#path);
     return new LevelStore(database);
   }
