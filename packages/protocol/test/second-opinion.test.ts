@@ -17,7 +17,7 @@ describe('protobufjs, which reads the .proto files at run time, agrees on random
         expect(codec.decode(theirs)).toEqual(message);
         expect(theirs.toString('hex')).toBe(bytes.toString('hex'));
       }),
-      { numRuns: 60 },
+      { numRuns: 40 },
     );
   });
 });
