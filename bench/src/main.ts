@@ -4,11 +4,15 @@ import { parseOptions, USAGE, UsageError } from './options.js';
 import { Cleanup } from './process/cleanup.js';
 import { formatReport } from './report.js';
 
-/** Resolves when somebody wants it to end, with the exit code that shells expect. */
+/**
+ * Resolves when somebody wants it to end, with the exit code that shells expect, and rejects with an error that
+ * nothing else has caught: either way what was started is stopped before the process ends.
+ */
 function interrupted(): Promise<number> {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     process.once('SIGINT', () => resolve(130));
     process.once('SIGTERM', () => resolve(143));
+    process.once('uncaughtException', reject);
   });
 }
 

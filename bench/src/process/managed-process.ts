@@ -69,6 +69,6 @@ function killGroup(processGroupId: number): void {
   try {
     process.kill(-processGroupId, 'SIGKILL');
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }
 }
