@@ -54,7 +54,7 @@ describe('a summary', () => {
 
   test('takes ratios within each round, so that a slow round counts for both alike', () => {
     const load = { workload: 'put', inFlight: 1, contestant: 'etcd' };
-    const coxswain = [run(200), run(20), run(300)];
+    const coxswain = [run(200), run(20), run(90)];
     const etcd = [run(100), run(10), run(100, { 'grpc-status 14': 2 })];
     const summary = summarize(load, etcd, coxswain);
     expect(summary.coxswainRatio).toBe(2);
