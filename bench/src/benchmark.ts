@@ -51,6 +51,7 @@ export async function runBenchmark(
   mkdirSync('.coxswain', { recursive: true });
   const directory = mkdtempSync(join('.coxswain', 'bench-'));
   await cleanup.defer(() => rm(directory, { recursive: true, force: true }));
+  const machine = describeMachine(directory);
 
   const generator: Generator = await startWorker('generator-process', cleanup);
   const settings: LoadSettings = {
@@ -104,7 +105,7 @@ export async function runBenchmark(
   }
   const { endpoints: _, ...reported } = options;
   return {
-    machine: describeMachine(directory),
+    machine,
     options: reported,
     systems: systems.map(({ name, version }) => ({ name, version })),
     leftOut,

@@ -33,9 +33,10 @@ export function formatReport({ machine, options, systems, leftOut, summaries }: 
       summary.coxswainRatio?.toFixed(2) ?? '',
     ]);
   }
-  const { processor, cores, memoryGiB, kernel, node, fileSystem, date } = machine;
+  const { processor, cores, memoryGiB, kernel, node, fileSystem, date, loadAverage } = machine;
   return [
-    `${processor}, ${cores} cores, ${memoryGiB} GiB, ${fileSystem}, ${kernel}, Node ${node}, ${date}`,
+    `${processor}, ${cores} cores, ${memoryGiB} GiB, ${fileSystem}, ${kernel}, Node ${node}`,
+    `${date}, load average before: ${loadAverage.toFixed(2)}`,
     `Measured: ${systems.map(({ name, version }) => `${name} ${version}`.trim()).join(', ') || 'ceilings only'}`,
     ...leftOut,
     `${options.keyCount} keys, values of ${options.valueSizeBytes} bytes, ${options.connectionCount} connections; ` +

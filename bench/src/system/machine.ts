@@ -1,5 +1,5 @@
 import { statfsSync } from 'node:fs';
-import { cpus, release, totalmem } from 'node:os';
+import { cpus, loadavg, release, totalmem } from 'node:os';
 
 /** Where figures were measured: without it they mean nothing. */
 export interface Machine {
@@ -11,6 +11,8 @@ export interface Machine {
   /** The file system that holds the data. */
   readonly fileSystem: string;
   readonly date: string;
+  /** The load average of the last minute: how busy others kept the machine when the benchmark began. */
+  readonly loadAverage: number;
 }
 
 /** The numbers that statfs(2) gives for the kinds of file system worth telling apart. */
@@ -22,7 +24,7 @@ const FILE_SYSTEMS: Readonly<Record<number, string>> = {
   2035054128: 'overlayfs',
 };
 
-/** @param directory where data is kept. */
+/** @param directory where data is kept. To be called before anything is started. */
 export function describeMachine(directory: string): Machine {
   const processors = cpus();
   const { type } = statfsSync(directory);
@@ -34,5 +36,6 @@ export function describeMachine(directory: string): Machine {
     node: process.version,
     fileSystem: FILE_SYSTEMS[type] ?? `type 0x${type.toString(16)}`,
     date: new Date().toISOString(),
+    loadAverage: loadavg()[0]!,
   };
 }
