@@ -140,12 +140,14 @@ describe('5.2 Leader election', () => {
     },
   );
 
-  test('a repeated or changed answer of one server counts once', () => {
+  test('the first answer of a server stands, however often it is repeated or contradicted', () => {
     const node = new LoneReplica({ voters: [1, 2, 3, 4, 5] });
     node.tick(ELECTION_TICKS);
     const grant: Message = { type: 'voteResponse', from: 2, to: 1, term: 1, granted: true };
-    node.receive(grant, grant, { ...grant, granted: false }, grant);
+    node.receive(grant, grant, { ...grant, granted: false });
     expect(node.raft.role).toBe('candidate');
+    node.receive({ ...grant, from: 3 });
+    expect(node.raft.role).toBe('leader');
   });
 
   test('a server votes for at most one candidate in a term, first come first served', () => {
