@@ -86,6 +86,23 @@ function checkComplete(log: WalGroupLog, segments: readonly Segment[]): void {
   throw new WalCorruptError(segments[0]!.name, 0, reason);
 }
 
+/** Where a batch ends, or, when it is not whole, its first record that is not intact. */
+interface BatchEnd {
+  readonly isWhole: boolean;
+  readonly offset: number;
+  /** The intact record of the batch before `offset`. */
+  readonly previous: number | undefined;
+}
+
+/** Whether a sector between the intact records before and at `next` may have been lost: neither begins in it. */
+function canBeTorn({ offset, previous }: BatchEnd, next: number): boolean {
+  const firstSector = Math.floor(offset / SECTOR_BYTES);
+  const lastSector = Math.floor((next - 1) / SECTOR_BYTES);
+  const isFirstWritten = previous !== undefined && Math.floor(previous / SECTOR_BYTES) === firstSector;
+  const isLastWritten = Math.floor(next / SECTOR_BYTES) === lastSector;
+  return (isFirstWritten ? firstSector + 1 : firstSector) <= (isLastWritten ? lastSector - 1 : lastSector);
+}
+
 /** Reads the batches of one segment. */
 class SegmentScan {
   readonly #segment: Segment;
@@ -131,7 +148,7 @@ class SegmentScan {
     let offset = SEGMENT_HEADER_BYTES;
     while (offset < this.#bytes.length) {
       const end = this.#batchEnd(offset);
-      if (end.badOffset !== undefined) throw this.#damaged(end.badOffset, 'a later segment follows');
+      if (!end.isWhole) throw this.#damaged(end.offset, 'a later segment follows');
       offset = end.offset;
     }
     if (offset !== this.#bytes.length) throw this.#damaged(offset, 'it passes the end of the segment');
@@ -146,8 +163,8 @@ class SegmentScan {
     let offset = SEGMENT_HEADER_BYTES;
     for (;;) {
       const end = this.#batchEnd(offset);
-      if (end.badOffset !== undefined) {
-        this.#checkTorn(offset, end.badOffset);
+      if (!end.isWhole) {
+        this.#checkTorn(offset, end);
         break;
       }
       offset = end.offset;
@@ -176,12 +193,15 @@ class SegmentScan {
   }
 
   /** The end of the batch that begins at `start`, or its first record that is not intact. */
-  #batchEnd(start: number): { offset: number; badOffset?: number } {
+  #batchEnd(start: number): BatchEnd {
+    let previous: number | undefined;
     for (let offset = start; ; ) {
-      if (!this.#isRecord(offset) || this.#batchOf(offset) !== start) return { offset, badOffset: offset };
+      if (!this.#isRecord(offset) || this.#batchOf(offset) !== start)
+        return { isWhole: false, offset, previous };
       const isLast = (this.#bytes[offset + RecordField.flags]! & FLAG_LAST_OF_BATCH) !== 0;
+      previous = offset;
       offset = this.#recordEnd(offset);
-      if (isLast) return { offset };
+      if (isLast) return { isWhole: true, offset, previous };
     }
   }
 
@@ -197,12 +217,13 @@ class SegmentScan {
   }
 
   /**
-   * The batch at `start` is not whole: its record at `bad` is not intact. It was lost in a crash only if
+   * The batch at `start` is not whole. It was lost in a crash only if
    *  - no later batch was written: the disk had acknowledged this one before that; and
-   *  - the damage can be that of sectors that never reached the disk. Such a sector is lost as a whole, so no part
-   *    of an intact record of the same batch can be in it.
+   *  - the damage can be that of sectors that never reached the disk. Such a sector is lost as a whole, so no
+   *    intact record of the same batch can begin in it. (One may end in it, in bytes that were there before.)
    */
-  #checkTorn(start: number, bad: number): void {
+  #checkTorn(start: number, end: BatchEnd): void {
+    const bad = end.offset;
     let isFirst = true;
     for (
       let next = this.#nextRecord(bad);
@@ -210,22 +231,11 @@ class SegmentScan {
       next = this.#nextRecord(this.#recordEnd(next))
     ) {
       if (this.#batchOf(next) > start) throw this.#damaged(bad, `an intact record follows at offset ${next}`);
-      if (isFirst && this.#batchOf(next) === start && !this.#canBeTorn(start, bad, next)) {
-        throw this.#damaged(bad, `intact records around it share its sectors, up to offset ${next}`);
+      if (isFirst && this.#batchOf(next) === start && !canBeTorn(end, next)) {
+        throw this.#damaged(bad, `intact records begin in its sectors, before it and at offset ${next}`);
       }
       isFirst = false;
     }
-  }
-
-  /** Whether some sector lies in `[bad, next)` and holds nothing that is known to have been written. */
-  #canBeTorn(start: number, bad: number, next: number): boolean {
-    const firstSector = Math.floor(bad / SECTOR_BYTES);
-    const lastSector = Math.floor((next - 1) / SECTOR_BYTES);
-    const isFirstKnown = bad > start && bad % SECTOR_BYTES !== 0;
-    const isLastKnown = next % SECTOR_BYTES !== 0;
-    const from = isFirstKnown ? firstSector + 1 : firstSector;
-    const to = isLastKnown ? lastSector - 1 : lastSector;
-    return from <= to;
   }
 
   #damaged(offset: number, reason: string): WalCorruptError {

@@ -72,8 +72,7 @@ export class SegmentStore {
       this.#next = segment;
       return;
     }
-    await segment.file.close();
-    await this.#disk.remove(segment.name);
+    await this.#abandon(segment);
   }
 
   /** The last segment of the log, if there is any. */
@@ -116,8 +115,7 @@ export class SegmentStore {
       invariant(segment === this.last, 'only the last segment can be discarded');
       this.segments.delete(segment.number);
       this.#lastNumber--;
-      await segment.file.close();
-      await this.#disk.remove(segment.name);
+      await this.#abandon(segment);
     });
   }
 
@@ -154,7 +152,8 @@ export class SegmentStore {
 
   async #prepare(): Promise<void> {
     try {
-      if (this.#next === undefined) {
+      // While nothing is durable in the last segment it may still be given up, and only one may be empty at start.
+      if (this.#next === undefined && this.last?.endBytes !== 0) {
         const number = this.#lastNumber + 1;
         await this.#allocate(segmentName(number));
         this.#next = new Segment(number, await this.#disk.open(segmentName(number)));
@@ -168,6 +167,17 @@ export class SegmentStore {
       if (!isNoSpaceError(error)) throw error;
       this.#isFull = true;
     }
+  }
+
+  /** Removes a segment that never held anything. */
+  async #abandon(segment: Segment): Promise<void> {
+    await segment.file.close();
+    if (this.segments.size === 0 && this.#hasReserve) {
+      // A reserve without any segment would look like a log that was lost.
+      await this.#disk.remove(RESERVE_NAME);
+      this.#hasReserve = false;
+    }
+    await this.#disk.remove(segment.name);
   }
 
   async #allocate(name: string): Promise<void> {

@@ -305,7 +305,8 @@ export class Wal {
   async #drain(): Promise<void> {
     try {
       while (this.#queue.length > 0 && this.#failure === undefined) {
-        if (!(await this.#writeBatch())) break;
+        // The disk may have been found to have room again by the time that the refusal arrives here.
+        if (!(await this.#writeBatch()) && this.isFull) break;
       }
     } catch (error) {
       this.#fail(error);

@@ -27,31 +27,36 @@ export class FaultyDisk implements WalDisk {
   /** Awaited before each sync; lets a test hold one back. */
   beforeSync: () => Promise<void> = async () => undefined;
   syncs = 0;
-  readonly #files = new Map<string, StoredFile>();
-  /** A file of the life before a crash cannot be used any more. */
-  #life = 0;
+  #files = new Map<string, StoredFile>();
+  #isDead = false;
 
-  /** The machine stops. `keeps` decides for each unsynced sector whether it reached the disk. */
-  crash(keeps: () => boolean): void {
-    this.#life++;
+  /**
+   * The machine stops; gives the disk as the next start finds it. `keeps` decides for each unsynced sector whether
+   * it was written. The process that used this one cannot do anything to it any more.
+   */
+  crash(keeps: () => boolean): FaultyDisk {
     for (const file of this.#files.values()) {
       for (const [sector, before] of file.unsynced) {
         if (!keeps()) before.copy(file.content, sector * SECTOR_BYTES);
       }
       file.unsynced.clear();
     }
+    return this.kill();
   }
 
-  /** The process stops, but not the machine: the page cache survives. */
-  kill(): void {
-    this.#life++;
+  /** The process stops, but not the machine: the page cache survives, and is as unsynced as before. */
+  kill(): FaultyDisk {
+    this.#isDead = true;
+    const next = new FaultyDisk();
+    next.#files = this.#files;
+    return next;
   }
 
-  /** A disk with the same content. */
+  /** Another disk with the same content, all of it durable. */
   copy(): FaultyDisk {
     const copy = new FaultyDisk();
     for (const [name, file] of this.#files) {
-      copy.#files.set(name, { content: Buffer.from(file.content), unsynced: new Map(file.unsynced) });
+      copy.#files.set(name, { content: Buffer.from(file.content), unsynced: new Map() });
     }
     return copy;
   }
@@ -93,10 +98,9 @@ export class FaultyDisk implements WalDisk {
   }
 
   #handle(name: string, file: StoredFile): WalFile {
-    const life = this.#life;
     let isOpen = true;
     const checkUsable = (): void => {
-      if (life !== this.#life) throw new Error(`${name} belongs to a process that is gone`);
+      this.#checkAlive();
       if (!isOpen) throw diskError('EBADF');
     };
     return {
@@ -140,12 +144,18 @@ export class FaultyDisk implements WalDisk {
     bytes.copy(file.content, offset);
   }
 
+  #checkAlive(): void {
+    if (this.#isDead) throw new Error('the process that used the disk is gone');
+  }
+
   #check(operation: Operation, name: string, sizeBytes: number): void {
+    this.#checkAlive();
     const error = this.fault(operation, name, sizeBytes);
     if (error !== undefined) throw error;
   }
 
   #file(name: string): StoredFile {
+    this.#checkAlive();
     const file = this.#files.get(name);
     if (file === undefined) throw diskError('ENOENT');
     return file;

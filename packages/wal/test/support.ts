@@ -58,6 +58,11 @@ export function contentOf(wal: Wal): unknown {
     }));
 }
 
+/** An append of a process that will not live to see its end. */
+export function appendInVain(wal: Wal, writes: readonly GroupWrite[]): void {
+  wal.append(writes).catch(() => undefined);
+}
+
 /** Lets promises that wait for nothing but each other settle. */
 export async function settle(): Promise<void> {
   for (let i = 0; i < 50; i++) await Promise.resolve();

@@ -48,8 +48,7 @@ describe('the log', () => {
     expect(wal.group(1)!.lastIndex()).toBe(4);
     expect(wal.group(1)!.term(5)).toBeUndefined();
     const before = contentOf(wal);
-    disk.crash(() => false);
-    const again = await openWal(disk);
+    const again = await openWal(disk.crash(() => false));
     expect(contentOf(again)).toEqual(before);
     expect(again.group(1)!.entries(3, 5, 1e9)).toEqual([entry(3, 1, 'a'), entry(4, 3, 'c')]);
   });
