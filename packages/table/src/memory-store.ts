@@ -40,6 +40,8 @@ type Operation = readonly [key: string, value: Buffer | undefined];
 
 interface LoggedWrite {
   readonly number: number;
+  /** Which log file it is in: a sync covers no other. */
+  readonly logFile: number;
   synced: boolean;
   readonly operations: readonly Operation[];
 }
@@ -49,6 +51,7 @@ class Medium {
   durable: Tree = newSortedTree<Buffer>();
   current: Tree = newSortedTree<Buffer>();
   log: LoggedWrite[] = [];
+  logFile = 1;
   writeCount = 0;
   opened: MemoryStore | undefined;
 }
@@ -238,8 +241,14 @@ export class MemoryStore implements OrderedStore {
       this.#assertOpen();
       const medium = this.#medium;
       medium.writeCount += 1;
-      medium.log.push({ number: medium.writeCount, synced: options.sync, operations: batch.operations });
-      if (options.sync) for (const write of medium.log) write.synced = true;
+      const { logFile } = medium;
+      medium.log.push({
+        number: medium.writeCount,
+        logFile,
+        synced: options.sync,
+        operations: batch.operations,
+      });
+      if (options.sync) for (const write of medium.log) write.synced ||= write.logFile === logFile;
       play(medium.current, batch.operations);
       await this.#hooks.afterWrite?.(this.#name, options);
       this.#assertOpen();
@@ -250,16 +259,15 @@ export class MemoryStore implements OrderedStore {
 
   async flush(): Promise<void> {
     this.#assertOpen();
-    assert(!this.#writing, 'no write may be under way during a flush');
-    this.#writing = true;
-    try {
-      await this.#hooks.beforeFlush?.(this.#name);
-      this.#assertOpen();
-      this.#medium.durable = this.#medium.current.clone();
-      this.#medium.log = [];
-    } finally {
-      this.#writing = false;
-    }
+    const medium = this.#medium;
+    const durable = medium.current.clone();
+    // The old log file is left as it is: what is not synced in it now never will be (D4).
+    medium.logFile += 1;
+    const { logFile } = medium;
+    await this.#hooks.beforeFlush?.(this.#name);
+    this.#assertOpen();
+    medium.durable = durable;
+    medium.log = medium.log.filter((write) => write.logFile >= logFile);
   }
 
   async approximateSizeBytes(range: KeyRange): Promise<number> {

@@ -45,7 +45,10 @@ export interface OrderedStore {
   batch(): StoreBatch;
   /** Atomic. With `sync` this batch, and all before it in the same log file, survive a crash. */
   write(batch: StoreBatch, options: { sync: boolean }): Promise<void>;
-  /** Forces what is in memory into durable, immutable files (LevelDB: compactRange). No write may be under way. */
+  /**
+   * Forces what was written before into durable, immutable files (LevelDB: compactRange). Writes may go on, but
+   * until it resolves only synced ones are sure to be lost in order, should there be a crash (D4).
+   */
   flush(): Promise<void>;
   /** About how many bytes of disk the range takes. */
   approximateSizeBytes(range: KeyRange): Promise<number>;

@@ -1,0 +1,436 @@
+import { cp, open, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import {
+  LevelStoreDirectory,
+  MemoryStoreDirectory,
+  type StoreDirectory,
+  Table,
+  TableClosedError,
+  type TableEntry,
+  TableGapError,
+  TableHalfAppliedError,
+} from '../src/index.js';
+import {
+  bytes,
+  compare,
+  del,
+  entry,
+  opDelete,
+  opPut,
+  put,
+  putBatch,
+  query,
+  replicated,
+  sequence,
+  text,
+  txn,
+} from './commands.js';
+import { logicalRecords } from './records.js';
+import { makeTemporaryDirectory } from './temporary-directory.js';
+
+const NAME = '10001';
+
+function openTable(
+  directory: StoreDirectory,
+  { create = false, writeBufferSizeBytes = 1 << 20 } = {},
+): Promise<Table> {
+  return Table.open({ directory, name: NAME, create, initialIndex: 0, writeBufferSizeBytes });
+}
+
+/** Overwrites and deletes among few keys, so that every state differs from the one before. */
+function someEntries(count: number, valueSizeBytes = 20): TableEntry[] {
+  return Array.from({ length: count }, (_, at) => {
+    const index = at + 1;
+    const key = `key-${(at * 7) % 13}`;
+    const value = `${index}-`.padEnd(valueSizeBytes, String(index));
+    return entry(index, at % 5 === 4 ? del(key, `${key}\xff`) : put(key, value));
+  });
+}
+
+/** The content hash after each entry, by index. */
+async function hashesOf(entries: readonly TableEntry[]): Promise<string[]> {
+  const table = await openTable(new MemoryStoreDirectory(), { create: true, writeBufferSizeBytes: 1 << 26 });
+  const hashes = [table.contentHash];
+  for (const one of entries) {
+    await table.apply([one]);
+    hashes.push(table.contentHash);
+  }
+  await table.close();
+  return hashes;
+}
+
+describe('what a crash leaves', () => {
+  test('is the data of the applied index, whatever end of the batches is lost (D3)', async () => {
+    const entries = someEntries(30);
+    const hashes = await hashesOf(entries);
+    for (let lost = 0; lost <= 30; lost++) {
+      const directory = new MemoryStoreDirectory();
+      const table = await openTable(directory, { create: true });
+      for (const one of entries) await table.apply([one]);
+      // The first write made the store.
+      directory.crash(({ number }) => number <= 31 - lost);
+      const reopened = await openTable(directory);
+      expect(reopened.appliedIndex).toBe(30 - lost);
+      expect(reopened.contentHash).toBe(hashes[30 - lost]);
+      await reopened.close();
+    }
+  });
+
+  test('is refused when a batch in the middle is gone (D4)', async () => {
+    const entries = someEntries(10);
+    for (let lost = 2; lost <= 10; lost++) {
+      const directory = new MemoryStoreDirectory();
+      const table = await openTable(directory, { create: true });
+      for (const one of entries) await table.apply([one]);
+      directory.crash(({ number }) => number !== lost);
+      await expect(openTable(directory)).rejects.toThrow(TableGapError);
+    }
+  });
+
+  test('is refused when all of it is gone, and the table is known to exist (D4, T4)', async () => {
+    const directory = new MemoryStoreDirectory();
+    await (await directory.open(NAME, { create: true })).close();
+    await expect(openTable(directory)).rejects.toThrow(TableGapError);
+  });
+
+  test('is right or refused, never wrong, whatever is lost, with checkpoints under way (D3, D4)', async () => {
+    const entries = someEntries(60, 60);
+    const hashes = await hashesOf(entries);
+    await fc.assert(
+      fc.asyncProperty(
+        fc.infiniteStream(fc.integer({ min: 0, max: 9 })),
+        fc.integer({ min: 1, max: 60 }),
+        fc.integer({ min: 1, max: 5 }),
+        async (luck, count, batchSize) => {
+          // A flush that takes its time: batches are written meanwhile.
+          const directory = new MemoryStoreDirectory({
+            beforeFlush: async () => {
+              for (let wait = 0; wait < luck.next().value * 5; wait++) await Promise.resolve();
+            },
+          });
+          const table = await openTable(directory, { create: true, writeBufferSizeBytes: 6000 });
+          for (let at = 0; at < count; at += batchSize) {
+            await table.apply(entries.slice(at, Math.min(at + batchSize, count)));
+          }
+          const { checkpointIndex } = table;
+          directory.crash(({ synced }) => synced || luck.next().value < 9);
+          let reopened: Table;
+          try {
+            reopened = await openTable(directory, { writeBufferSizeBytes: 6000 });
+          } catch (error) {
+            expect(error).toBeInstanceOf(TableGapError);
+            return;
+          }
+          expect(reopened.appliedIndex).toBeGreaterThanOrEqual(checkpointIndex);
+          expect(reopened.contentHash).toBe(hashes[reopened.appliedIndex]);
+          await reopened.apply(entries.slice(reopened.appliedIndex));
+          expect(reopened.contentHash).toBe(hashes[60]);
+          await reopened.close();
+        },
+      ),
+      { numRuns: 200 },
+    );
+  });
+
+  test('never has a gap when only what is not synced is lost, all of it (D4)', async () => {
+    const entries = someEntries(200, 60);
+    for (let at = 1; at < 200; at += 13) {
+      let flushes = 0;
+      const crashes: (() => void)[] = [];
+      let begin = (): void => undefined;
+      const lastFlushBegan = new Promise<void>((resolve) => {
+        begin = resolve;
+      });
+      const directory = new MemoryStoreDirectory({
+        beforeFlush: () => {
+          flushes += 1;
+          if (flushes < 4) return Promise.resolve();
+          // This flush never ends, so that the crash comes in the middle of it.
+          begin();
+          return new Promise((resolve) => crashes.push(resolve));
+        },
+      });
+      const table = await openTable(directory, { create: true, writeBufferSizeBytes: 6000 });
+      const applied = entries.slice(0, at).map((one) => table.apply([one]).catch(() => undefined));
+      await Promise.race([Promise.all(applied), lastFlushBegan]);
+      for (let turn = 0; turn < 100; turn++) await Promise.resolve();
+      const { checkpointIndex } = table;
+      directory.crash(({ synced }) => synced);
+      for (const resolve of crashes) resolve();
+      const reopened = await openTable(directory, { writeBufferSizeBytes: 6000 });
+      expect(reopened.appliedIndex).toBeGreaterThanOrEqual(checkpointIndex);
+      await reopened.close();
+    }
+  });
+});
+
+describe('a checkpoint', () => {
+  test('is made when half of the write buffer is used, and survives the loss of all else (D4)', async () => {
+    const directory = new MemoryStoreDirectory();
+    const table = await openTable(directory, { create: true, writeBufferSizeBytes: 8000 });
+    expect(table.checkpointIndex).toBe(0);
+    const entries = someEntries(100);
+    for (const one of entries) await table.apply([one]);
+    const { checkpointIndex } = table;
+    expect(checkpointIndex).toBeGreaterThan(50);
+    directory.crash(() => false);
+    const reopened = await openTable(directory);
+    expect(reopened.appliedIndex).toBeGreaterThanOrEqual(checkpointIndex);
+    expect(reopened.contentHash).toBe((await hashesOf(entries))[reopened.appliedIndex]);
+    await reopened.close();
+  });
+
+  test('can be asked for, and costs nothing when there is nothing new', async () => {
+    let flushCount = 0;
+    const directory = new MemoryStoreDirectory({
+      beforeFlush: async () => {
+        flushCount += 1;
+      },
+    });
+    const table = await openTable(directory, { create: true });
+    await table.apply(someEntries(3));
+    await table.checkpoint();
+    expect(table.checkpointIndex).toBe(3);
+    expect(flushCount).toBe(2);
+    await table.checkpoint();
+    expect(flushCount).toBe(2);
+    await table.close();
+  });
+
+  test('does not keep writes or reads waiting', async () => {
+    let endFlush = (): void => undefined;
+    let flushCount = 0;
+    const directory = new MemoryStoreDirectory({
+      beforeFlush: () => {
+        flushCount += 1;
+        if (flushCount === 1) return Promise.resolve();
+        return new Promise((resolve) => {
+          endFlush = resolve;
+        });
+      },
+    });
+    const table = await openTable(directory, { create: true });
+    await table.apply(someEntries(3));
+    const checkpoint = table.checkpoint();
+    await table.apply([entry(4, put('during', 'flush'))]);
+    expect(table.isCheckpointing).toBe(true);
+    expect(table.checkpointIndex).toBe(0);
+    expect(table.get(bytes('during'))).toMatchObject({ revision: 4 });
+    endFlush();
+    await checkpoint;
+    expect(table.checkpointIndex).toBe(3);
+    await table.close();
+  });
+});
+
+describe('a failed write', () => {
+  test('closes the table; opening and replaying repairs it (D4)', async () => {
+    let failing = false;
+    const directory = new MemoryStoreDirectory({
+      beforeWrite: async () => {
+        if (failing) throw new Error('no space left');
+      },
+    });
+    const table = await openTable(directory, { create: true });
+    await table.apply([entry(1, put('a', '1'))]);
+    failing = true;
+    const first = table.apply([entry(2, put('a', '2'))]);
+    const second = table.apply([entry(3, put('a', '3'))]);
+    await expect(first).rejects.toThrow(TableClosedError);
+    await expect(second).rejects.toThrow(TableClosedError);
+    await expect(table.apply([entry(4, put('a', '4'))])).rejects.toThrow(TableClosedError);
+    expect(() => table.get(bytes('a'))).toThrow(TableClosedError);
+    expect(() => table.view()).toThrow(TableClosedError);
+    await table.close();
+    failing = false;
+    const reopened = await openTable(directory);
+    expect(reopened.appliedIndex).toBe(1);
+    await reopened.apply([entry(2, put('a', '2')), entry(3, put('a', '3'))]);
+    expect(text(reopened.get(bytes('a')).record!.value)).toBe('3');
+    await reopened.close();
+  });
+
+  test('of a flush closes the table as well (D4)', async () => {
+    let failing = false;
+    const directory = new MemoryStoreDirectory({
+      beforeFlush: async () => {
+        if (failing) throw new Error('no space left');
+      },
+    });
+    const table = await openTable(directory, { create: true });
+    await table.apply([entry(1, put('a', '1'))]);
+    failing = true;
+    await expect(table.checkpoint()).rejects.toThrow(TableClosedError);
+    expect(table.checkpointIndex).toBe(0);
+    await table.close();
+  });
+});
+
+describe('an entry with a large effect', () => {
+  const WRITE_BUFFER_SIZE_BYTES = 64 * 1024;
+  const KEY_COUNT = 2600;
+
+  const keyAt = (at: number): string => `key-${String(at).padStart(6, '0')}`;
+
+  function load(): TableEntry {
+    return entry(
+      1,
+      putBatch(Array.from({ length: KEY_COUNT }, (_, at) => [keyAt(at), `value of ${at}`.padEnd(40, '.')])),
+    );
+  }
+
+  const large = {
+    DELETE: entry(3, del(keyAt(10), keyAt(KEY_COUNT - 10))),
+    TXN: entry(
+      3,
+      txn({
+        compare: [compare('VERSION', keyAt(5), 'EQUAL', 1)],
+        success: [
+          // Were the compare made again after a crash, it would not hold.
+          opPut(keyAt(5), 'changed'),
+          opDelete(keyAt(20), keyAt(KEY_COUNT - 20)),
+          opPut(keyAt(30), 'back'),
+          opDelete(keyAt(0), '\0'),
+          opPut(keyAt(40), 'last'),
+        ],
+        failure: [opPut('wrong', 'branch')],
+      }),
+    ),
+    SEQUENCE: entry(
+      3,
+      replicated(
+        12,
+        sequence([
+          replicated(10, put(keyAt(7), 'first')),
+          replicated(11, del(keyAt(0), '\0')),
+          replicated(12, put(keyAt(9), 'last')),
+        ]),
+      ),
+    ),
+  };
+
+  async function expected(one: TableEntry): Promise<string[]> {
+    const directory = new MemoryStoreDirectory();
+    const table = await openTable(directory, { create: true, writeBufferSizeBytes: 1 << 26 });
+    await table.apply([
+      load(),
+      entry(2, put('other', '1')),
+      one,
+      entry(4, replicated(20, put('after', '1'))),
+    ]);
+    await table.close();
+    return logicalRecords(directory, NAME);
+  }
+
+  for (const [type, one] of Object.entries(large)) {
+    test(`${type}: is read as it was before until its last batch is written (A4)`, async () => {
+      let writes = 0;
+      let table: Table | undefined;
+      const seen: unknown[] = [];
+      const directory = new MemoryStoreDirectory({
+        afterWrite: async () => {
+          writes += 1;
+          if (table?.appliedIndex !== 2) return;
+          const view = table.view();
+          const page = await view.range(query('\0', '\0', { countOnly: true }));
+          seen.push([view.revision, page.count, table.get(bytes(keyAt(50))).record?.modRevision]);
+          view.close();
+        },
+      });
+      table = await openTable(directory, { create: true, writeBufferSizeBytes: WRITE_BUFFER_SIZE_BYTES });
+      await table.apply([load(), entry(2, put('other', '1'))]);
+      const writesBefore = writes;
+      const [[result]] = await Promise.all([
+        table.apply([one]),
+        table.apply([entry(4, replicated(20, put('after', '1')))]),
+      ]);
+      expect(writes - writesBefore).toBeGreaterThan(3);
+      // All but the last batch of the entry, and maybe that one, which was just about to be announced.
+      expect(
+        seen.slice(0, -1).every((of) => JSON.stringify(of) === JSON.stringify([2, KEY_COUNT + 1, 1])),
+      ).toBe(true);
+      expect(seen.length).toBeGreaterThan(3);
+      if (type === 'DELETE') {
+        expect(result!.responses[0]!.response!.value).toMatchObject({ deleted: BigInt(KEY_COUNT - 20) });
+      }
+      await table.close();
+      expect(await logicalRecords(directory, NAME)).toEqual(await expected(one));
+    });
+
+    test(`${type}: a crash in the middle resumes where it was (A4)`, async () => {
+      const wanted = await expected(one);
+      for (let survivors = 1; survivors < 6; survivors++) {
+        const directory = new MemoryStoreDirectory();
+        const table = await openTable(directory, {
+          create: true,
+          writeBufferSizeBytes: WRITE_BUFFER_SIZE_BYTES,
+        });
+        await table.apply([load(), entry(2, put('other', '1'))]);
+        await table.checkpoint();
+        let first: number | undefined;
+        await table.apply([one]);
+        directory.crash(({ number }) => {
+          first ??= number;
+          return number < first + survivors;
+        });
+        const reopened = await openTable(directory, { writeBufferSizeBytes: WRITE_BUFFER_SIZE_BYTES });
+        if (reopened.appliedIndex === 2) {
+          expect(() => reopened.get(bytes('other'))).toThrow(TableHalfAppliedError);
+          expect(() => reopened.view()).toThrow(TableHalfAppliedError);
+          await expect(reopened.range(query('a'))).rejects.toThrow(TableHalfAppliedError);
+          await reopened.apply([one]);
+        }
+        await reopened.apply([entry(4, replicated(20, put('after', '1')))]);
+        if (type === 'TXN') expect(reopened.txnOutcome(3)).toBe(true);
+        await reopened.close();
+        expect(await logicalRecords(directory, NAME)).toEqual(wanted);
+      }
+    });
+  }
+});
+
+describe('a bit that flips in the log of a real LevelDB', () => {
+  test('is found as a gap, or costs only the end of the log, which is applied again (D4)', async () => {
+    const { path, dispose } = await makeTemporaryDirectory();
+    const options = { writeBufferSizeBytes: 1 << 20, cacheSizeBytes: 1 << 20 };
+    // Larger than one 32 KiB block of LevelDB's log: damage costs the rest of a block.
+    const entries = someEntries(300, 400);
+    const hashes = await hashesOf(entries);
+    const live = await LevelStoreDirectory.open(join(path, 'live'), options);
+    const table = await openTable(live, { create: true });
+    for (const one of entries) await table.apply([one]);
+    const outcomes = { gaps: 0, ends: 0 };
+    for (let at = 0; at < 24; at++) {
+      // What SIGKILL leaves: the files as they are, with the table still open.
+      const copy = join(path, `copy-${at}`);
+      await cp(join(path, 'live'), copy, { recursive: true });
+      const store = join(copy, NAME);
+      const [log] = (await readdir(store)).filter((name) => name.endsWith('.log'));
+      const file = await open(join(store, log!), 'r+');
+      const { size } = await file.stat();
+      const byte = Buffer.alloc(1);
+      const offset = Math.floor((size * at) / 24) + 11;
+      await file.read(byte, 0, 1, offset);
+      byte[0]! ^= 4;
+      await file.write(byte, 0, 1, offset);
+      await file.close();
+      const directory = await LevelStoreDirectory.open(copy, options);
+      try {
+        const reopened = await openTable(directory);
+        expect(reopened.contentHash).toBe(hashes[reopened.appliedIndex]);
+        await reopened.apply(entries.slice(reopened.appliedIndex));
+        expect(reopened.contentHash).toBe(hashes[300]);
+        await reopened.close();
+        outcomes.ends += 1;
+      } catch (error) {
+        expect(error).toBeInstanceOf(TableGapError);
+        outcomes.gaps += 1;
+      }
+    }
+    expect(outcomes.gaps).toBeGreaterThan(10);
+    await table.close();
+    await dispose();
+  });
+});
