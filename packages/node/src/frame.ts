@@ -10,7 +10,7 @@ import { Packr } from 'msgpackr';
  * Integers that may exceed 32 bits (terms, indices, group ids) are written as IEEE doubles: exact up to
  * 2^53, and the cheapest 8-byte number that JavaScript can read.
  */
-export const FRAME_VERSION = 1;
+const FRAME_VERSION = 1;
 const HEADER_BYTES = 45;
 
 /** Frames pass this only when a single message does (P4: an entry may be as large as a request). */
@@ -39,7 +39,7 @@ export interface Forward {
   readonly settledBelow: number;
   readonly proposals: readonly ForwardedProposal[];
 }
-export interface ForwardedProposal {
+interface ForwardedProposal {
   readonly sequence: number;
   readonly kind: CommandKind;
   readonly command: Buffer;
@@ -60,7 +60,7 @@ export interface Quiesce {
   readonly commit: number;
 }
 /** A replica whose state is damaged asks its leader for a snapshot (D4). */
-export interface SnapshotWanted {
+interface SnapshotWanted {
   readonly type: 'snapshotWanted';
   readonly group: GroupId;
 }
@@ -70,7 +70,7 @@ export interface Hello {
   readonly genesis: string | undefined;
   readonly members: readonly NodeId[];
 }
-export interface GroupMessage {
+interface GroupMessage {
   readonly type: 'raft';
   readonly group: GroupId;
   readonly message: Message;

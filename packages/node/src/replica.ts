@@ -260,20 +260,21 @@ export class Replica implements ReadableTable {
       return;
     }
     const origin = `${from.node}/${from.boot}`;
-    const appended = this.#forwarded.begin(message.term, origin, message.settledBelow);
-    const fresh = message.proposals.filter(({ sequence }) => !appended.has(sequence));
+    const fresh = this.#forwarded.fresh(message.term, origin, message.settledBelow, message.proposals);
     if (fresh.length === 0) return;
     const entries = fresh.map(({ kind, sequence, command }) =>
       sealEnvelope(kind, this.#stampMs(), { node: from.node, boot: from.boot, sequence }, command),
     );
-    const sequences = fresh.map(({ sequence }) => sequence);
     const outcome = this.#raft.propose(entries);
     if (outcome !== 'appended') {
-      reply(outcome === 'tooManyUncommitted', sequences);
+      reply(
+        outcome === 'tooManyUncommitted',
+        fresh.map(({ sequence }) => sequence),
+      );
       return;
     }
-    for (const sequence of sequences) appended.add(sequence);
-    this.#host.countAppended(sequences.length);
+    this.#forwarded.appended(origin, fresh);
+    this.#host.countAppended(fresh.length);
     this.wake();
   }
 

@@ -142,22 +142,41 @@ describe('a proposal', () => {
 });
 
 describe('what a leader appended for others (P1)', () => {
-  test('is remembered within the term and forgotten when settled', () => {
+  const proposals = (...sequences: number[]) => sequences.map((sequence) => ({ sequence }));
+  const append = (
+    forwarded: ForwardedSequences,
+    term: number,
+    from: string,
+    settledBelow: number,
+    ...sequences: number[]
+  ) => {
+    const fresh = forwarded.fresh(term, from, settledBelow, proposals(...sequences));
+    forwarded.appended(from, fresh);
+    return fresh.map(({ sequence }) => sequence);
+  };
+
+  test('is not appended again when it is repeated', () => {
     const forwarded = new ForwardedSequences();
-    const appended = forwarded.begin(1, '2/a', 1);
-    appended.add(1).add(2).add(3);
-    expect([...forwarded.begin(1, '2/a', 3)]).toEqual([3]);
+    expect(append(forwarded, 1, '2/a', 1, 1, 2, 3)).toEqual([1, 2, 3]);
+    expect(append(forwarded, 1, '2/a', 2, 2, 3, 4)).toEqual([4]);
+  });
+
+  test('is not appended again when a frame of an old connection arrives after it was settled', () => {
+    const forwarded = new ForwardedSequences();
+    append(forwarded, 1, '2/a', 1, 1, 2);
+    append(forwarded, 1, '2/a', 3, 3);
+    expect(append(forwarded, 1, '2/a', 1, 1, 2)).toEqual([]);
   });
 
   test('is told apart by boot, since sequences begin anew with each', () => {
     const forwarded = new ForwardedSequences();
-    forwarded.begin(1, '2/a', 1).add(1);
-    expect(forwarded.begin(1, '2/b', 1).has(1)).toBe(false);
+    append(forwarded, 1, '2/a', 1, 1);
+    expect(append(forwarded, 1, '2/b', 1, 1)).toEqual([1]);
   });
 
   test('is void in a new term: what an old one appended is not accepted any more', () => {
     const forwarded = new ForwardedSequences();
-    forwarded.begin(1, '2/a', 1).add(1);
-    expect(forwarded.begin(2, '2/a', 1).has(1)).toBe(false);
+    append(forwarded, 1, '2/a', 1, 1);
+    expect(append(forwarded, 2, '2/a', 1, 1)).toEqual([1]);
   });
 });
