@@ -210,6 +210,14 @@ export class Raft {
     if (this.currentRole === 'follower') this.knownLeader = NO_NODE;
   }
 
+  /**
+   * A leader gives its leadership up and follows nobody (D6: there is no room to write). The others elect a leader
+   * when they time out; this replica stays out of it when `canCampaign` is false.
+   */
+  stepDown(): void {
+    if (this.leadership !== undefined) this.becomeFollower(this.currentTerm, NO_NODE);
+  }
+
   /** Messages to `peer` are being lost: its appends are sent one at a time until it answers. */
   reportUnreachable(peer: NodeId): void {
     this.leadership?.reportUnreachable(peer);

@@ -172,6 +172,21 @@ describe('snapshots (§7)', () => {
   });
 });
 
+describe('a leader that steps down (D6)', () => {
+  test('leads no more in its term, takes no proposals, and votes in the next term', () => {
+    const node = new LoneReplica({ checkQuorum: true });
+    node.win();
+    node.raft.stepDown();
+    node.raft.canCampaign = false;
+    expect([node.raft.role, node.raft.leader]).toEqual(['follower', 0]);
+    expect(node.raft.propose([Buffer.from('x')])).toBe('notLeader');
+    node.receive(matched(2, 1, 1));
+    expect(node.raft.commitIndex).toBe(0);
+    const sent = node.receive({ type: 'vote', from: 2, to: 1, term: 2, lastIndex: 1, lastTerm: 1 });
+    expect(lines(sent)).toEqual(['1->2 voteResponse term=2 granted']);
+  });
+});
+
 describe('the host', () => {
   test('may not acknowledge writes out of order', () => {
     const node = new LoneReplica({ voters: [1] });

@@ -1,7 +1,7 @@
 import type { Entry, HardState, Membership, Message, SnapshotMetadata } from '../../src/index.js';
 
 /** Index and term, as `11/2`. */
-export function position(index: number, term: number): string {
+function position(index: number, term: number): string {
   return `${index}/${term}`;
 }
 
@@ -13,7 +13,7 @@ export function entries(list: readonly Entry[]): string {
   return `[${list.map(entry).join(', ')}]`;
 }
 
-export function membership({ voters, learners }: Membership): string {
+function membership({ voters, learners }: Membership): string {
   return `voters=(${voters.join(',')})${learners.length > 0 ? ` learners=(${learners.join(',')})` : ''}`;
 }
 

@@ -87,7 +87,7 @@ const UNLIMITED = Number.MAX_SAFE_INTEGER;
  * Runs a scenario: a text of blocks, each of commands and the output that they must have. Messages wait until a command
  * delivers them, and a node does nothing until a command tells it to, so every interleaving can be written down.
  */
-export class Scenario {
+class Scenario {
   private readonly nodes = new Map<NodeId, Node>();
   private network: Message[] = [];
   private output: string[] = [];
