@@ -87,6 +87,7 @@ export class Simulation {
     readonly seed: number,
     voters: number,
     learners: number,
+    weather: Partial<Weather> = {},
   ) {
     const random = new Random(seed);
     this.random = random;
@@ -101,6 +102,7 @@ export class Simulation {
       compact: random.next() * 0.02,
       propose: random.next() * 0.4,
       read: random.next() * 0.1,
+      ...weather,
     };
     this.membership = {
       voters: Array.from({ length: voters }, (_, i) => i + 1),
