@@ -506,6 +506,11 @@ export class Node implements NodeApi {
 
   // ---- time
 
+  /** Five signs of life per election timeout: a lost one must not make a peer look dead. */
+  get #keepAliveTicks(): number {
+    return Math.max(1, Math.floor(this.#options.electionTicks / 5));
+  }
+
   #scheduleTick(): void {
     if (this.#isStopping) return;
     this.#tickTimer = this.#environment.clock.startTimer(this.#options.tickMs, () => {
@@ -525,7 +530,7 @@ export class Node implements NodeApi {
       replica.expire(nowMs);
       if (isHousekeeping) replica.housekeep(nowMs);
     }
-    if (this.#ticks % this.#options.heartbeatTicks === 0) this.#peers.keepAlive();
+    if (this.#ticks % this.#keepAliveTicks === 0) this.#peers.keepAlive();
     this.#turns.run();
     if (isHousekeeping && this.#retired.size > 0) this.#run(this.#dropRetired());
     this.#checkHistory(nowMs);

@@ -82,7 +82,7 @@ export class Peers {
     for (const [id, peer] of this.#peers) if (!peer.writer.isEmpty) this.#send(id, peer);
   }
 
-  /** Once per heartbeat interval: a sign of life to those who heard nothing in it. */
+  /** Called at a steady interval: a sign of life to those who heard nothing since the last call. */
   keepAlive(): void {
     for (const [id, peer] of this.#peers) {
       if (!peer.wasSpokenTo && peer.isConnected) this.#send(id, peer);
