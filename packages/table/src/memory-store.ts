@@ -20,6 +20,8 @@ export interface UnflushedWrite {
   readonly store: string;
   /** Counts the writes of the store from 1. */
   readonly number: number;
+  /** It came after the last flush began: a crash that takes earlier writes may leave it. */
+  readonly inLastLogFile: boolean;
   /** A synced write that came with or after it covers it: losing it takes damage to the file, not just a crash. */
   readonly synced: boolean;
 }
@@ -30,8 +32,10 @@ export interface MemoryStoreHooks {
   beforeWrite?(store: string, options: { sync: boolean }): Promise<void>;
   /** After a write is visible to readers, before its promise resolves. */
   afterWrite?(store: string, options: { sync: boolean }): Promise<void>;
-  /** Before a flush makes the writes so far durable. */
+  /** Before a flush begins a new log file. What is written until then is in the old one. */
   beforeFlush?(store: string): Promise<void>;
+  /** Before the old log file's writes are durable otherwise. */
+  beforeFlushEnds?(store: string): Promise<void>;
   /** Before each answer of a scan. */
   beforeScan?(store: string): Promise<void>;
 }
@@ -40,7 +44,6 @@ type Operation = readonly [key: string, value: Buffer | undefined];
 
 interface LoggedWrite {
   readonly number: number;
-  /** Which log file it is in: a sync covers no other. */
   readonly logFile: number;
   synced: boolean;
   readonly operations: readonly Operation[];
@@ -111,7 +114,9 @@ export class MemoryStoreDirectory implements StoreDirectory {
     for (const [name, medium] of this.#media) {
       medium.opened?.die();
       medium.opened = undefined;
-      medium.log = medium.log.filter(({ number, synced }) => survives({ store: name, number, synced }));
+      medium.log = medium.log.filter(({ number, logFile, synced }) =>
+        survives({ store: name, number, inLastLogFile: logFile === medium.logFile, synced }),
+      );
       medium.current = medium.durable.clone();
       for (const write of medium.log) play(medium.current, write.operations);
       // Recovery writes what it could read of the log into immutable files, as LevelDB does.
@@ -259,12 +264,14 @@ export class MemoryStore implements OrderedStore {
 
   async flush(): Promise<void> {
     this.#assertOpen();
+    await this.#hooks.beforeFlush?.(this.#name);
+    this.#assertOpen();
     const medium = this.#medium;
     const durable = medium.current.clone();
     // The old log file is left as it is: what is not synced in it now never will be (D4).
     medium.logFile += 1;
     const { logFile } = medium;
-    await this.#hooks.beforeFlush?.(this.#name);
+    await this.#hooks.beforeFlushEnds?.(this.#name);
     this.#assertOpen();
     medium.durable = durable;
     medium.log = medium.log.filter((write) => write.logFile >= logFile);

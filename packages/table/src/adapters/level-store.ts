@@ -54,6 +54,7 @@ async function syncDirectory(path: string): Promise<void> {
 export class LevelStoreDirectory implements StoreDirectory {
   readonly #path: string;
   readonly #options: LevelStoreOptions;
+  readonly #flushTurns = new FlushTurns();
 
   private constructor(path: string, options: LevelStoreOptions) {
     this.#path = path;
@@ -96,7 +97,7 @@ export class LevelStoreDirectory implements StoreDirectory {
       throw toStoreError(name, error);
     }
     if (options.create) await syncDirectory(this.#path);
-    return new LevelStore(database);
+    return new LevelStore(database, this.#flushTurns);
   }
 
   async rename(from: string, to: string): Promise<void> {
@@ -122,6 +123,21 @@ export class LevelStoreDirectory implements StoreDirectory {
     assert(/^\w[\w.-]*$/.test(name), 'a store name has letters, digits, _, - and dots only');
     assert(!name.endsWith(REPLACED_SUFFIX), `a store name does not end in ${REPLACED_SUFFIX}`);
     return join(this.#path, name);
+  }
+}
+
+/**
+ * Lets one flush go on at a time. All LevelDBs of a process share one background thread, so more would not be
+ * faster, but each would hold a thread of libuv's small pool, which the log needs for its fdatasync.
+ */
+class FlushTurns {
+  #last: Promise<void> = Promise.resolve();
+
+  take(flush: () => Promise<void>): Promise<void> {
+    const turn = this.#last.then(flush);
+    // Who failed is told; the next one comes on in any case.
+    this.#last = turn.catch(() => undefined);
+    return turn;
   }
 }
 
@@ -186,10 +202,12 @@ class LevelScan implements StoreScan {
 /** A LevelDB. What bites is in dependencies.md: every scan is a thread-pool trip, only getSync is not. */
 export class LevelStore implements OrderedStore {
   readonly #database: Database;
+  readonly #flushTurns: FlushTurns;
 
   /** Made by LevelStoreDirectory.open. */
-  constructor(database: Database) {
+  constructor(database: Database, flushTurns: FlushTurns) {
     this.#database = database;
+    this.#flushTurns = flushTurns;
   }
 
   getSync(key: Buffer, snapshot?: StoreSnapshot): Buffer | undefined {
@@ -225,11 +243,13 @@ export class LevelStore implements OrderedStore {
     await batch.chained.write(options);
   }
 
-  async flush(): Promise<void> {
-    // compactRange forces the memtable to disk whatever the range; an unused one spares the rest of the data.
-    await this.#database.compactRange(UNUSED_KEY, UNUSED_KEY);
-    // It reports no error. A failed one shows in the next write, so there is one.
-    await this.#database.del(UNUSED_KEY);
+  flush(): Promise<void> {
+    return this.#flushTurns.take(async () => {
+      // compactRange forces the memtable to disk whatever the range; an unused one spares the rest of the data.
+      await this.#database.compactRange(UNUSED_KEY, UNUSED_KEY);
+      // It reports no error. A failed one shows in the next write, so there is one.
+      await this.#database.del(UNUSED_KEY);
+    });
   }
 
   approximateSizeBytes(range: KeyRange): Promise<number> {
