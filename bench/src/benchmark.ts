@@ -146,7 +146,7 @@ function runningSystem(name: string, dialect: System['dialect'], options: Option
     dialect,
     endpoints,
     answersHoldData: true,
-    processGroupIds: [],
+    processIds: [],
     assertRunning: () => undefined,
   };
 }
@@ -207,7 +207,7 @@ async function startWorkerServer(name: string, script: string, cleanup: Cleanup)
     dialect: 'regatta',
     endpoints: [endpoint],
     answersHoldData: false,
-    processGroupIds: [worker.processId],
+    processIds: [worker.processId],
     assertRunning: () => undefined,
   };
 }

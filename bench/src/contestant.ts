@@ -2,8 +2,8 @@ import type { LoadDuration, LoadResult, LoadSpecification } from './load/closed-
 import type { WorkloadName } from './load/workload.js';
 import type { GeneratorRequest } from './process/generator-process.js';
 import type { IteratorRequest } from './process/iterator-process.js';
+import { listProcessTree } from './process/process-tree.js';
 import type { WorkerProcess } from './process/worker-process.js';
-import { processorTimeMs } from './system/processor-time.js';
 import type { System } from './system/system.js';
 
 /** What all contestants are given alike. */
@@ -51,11 +51,10 @@ export class SystemContestant implements Contestant {
   }
 
   async run(workload: WorkloadName, inFlight: number): Promise<Run> {
-    const { processGroupIds } = this.#system;
     const { extent } = this.#settings;
-    const startedCpuMs = processorTimeMs(processGroupIds);
+    const startedCpuMs = this.#processorTimeMs();
     const result = await this.#load(workload, inFlight, extent);
-    const endedCpuMs = processorTimeMs(processGroupIds);
+    const endedCpuMs = this.#processorTimeMs();
     this.#system.assertRunning();
     if (startedCpuMs === undefined || endedCpuMs === undefined)
       return { ...result, cpuMicrosecondsPerCall: undefined };
@@ -63,6 +62,13 @@ export class SystemContestant implements Contestant {
     const countedShare = extent.durationMs / (extent.warmUpMs + extent.durationMs);
     const cpuMs = (endedCpuMs - startedCpuMs) * countedShare;
     return { ...result, cpuMicrosecondsPerCall: (cpuMs / result.callCount) * 1000 };
+  }
+
+  /** CPU time used so far by all its processes, or undefined where that is not known. */
+  #processorTimeMs(): number | undefined {
+    const processes = listProcessTree(this.#system.processIds);
+    if (processes.length === 0) return undefined;
+    return processes.reduce((sum, { processorTimeMs }) => sum + processorTimeMs, 0);
   }
 
   #load(

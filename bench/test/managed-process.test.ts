@@ -34,18 +34,25 @@ function isAlive(processId: number): boolean {
 }
 
 describe('a managed process', () => {
-  test('takes its children with it, even those that it leaves behind', async () => {
-    const program = start(`
-      const child = require('node:child_process').spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)']);
+  test.each([false, true])(
+    'takes the children with it that it leaves behind (detached: %s)',
+    async (detached) => {
+      const program = start(`
+      const child = require('node:child_process').spawn(
+        process.execPath,
+        ['-e', 'setTimeout(() => {}, 20_000)'],
+        { detached: ${detached} },
+      );
       console.log('child ' + child.pid + '.');
       process.on('SIGTERM', () => process.exit());
     `);
-    const childId = Number(/\d+/.exec(await untilOutput(program, /child \d+\./))![0]);
-    expect(isAlive(childId)).toBe(true);
-    await program.stop();
-    expect(isAlive(program.processId)).toBe(false);
-    while (isAlive(childId)) await sleep(5);
-  });
+      const childId = Number(/\d+/.exec(await untilOutput(program, /child \d+\./))![0]);
+      expect(isAlive(childId)).toBe(true);
+      await program.stop();
+      expect(isAlive(program.processId)).toBe(false);
+      while (isAlive(childId)) await sleep(5);
+    },
+  );
 
   test('that ends by itself is reported with its last words', async () => {
     const program = start(`console.error('no more disk'); process.exit(7)`);

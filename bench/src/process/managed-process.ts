@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { listProcessTree, readEntry } from './process-tree.js';
 
 const STOP_TIMEOUT_MS = 10_000;
 const LOG_TAIL_LINES = 15;
@@ -18,7 +19,7 @@ export class ManagedProcess {
     this.#name = name;
     this.#logFile = logFile;
     const log = openSync(logFile, 'a');
-    // A process group of its own: a terminal's SIGINT does not reach it, and its children end with it.
+    // A process group of its own: a terminal's SIGINT does not reach it, and what it leaves behind can be ended.
     this.#child = spawn(command, args, { stdio: ['ignore', log, log], detached: true });
     closeSync(log);
     this.#exited = new Promise((resolve) => {
@@ -49,25 +50,29 @@ export class ManagedProcess {
     return readFileSync(this.#logFile, 'utf8');
   }
 
-  /** Ends the process and all its children: SIGTERM, and after 10 s SIGKILL. */
+  /** Ends the process and all its descendants: with SIGTERM, and what is still there after 10 s with SIGKILL. */
   async stop(): Promise<void> {
     this.#isStopping = true;
     if (this.#child.pid === undefined) return;
+    const descendants = listProcessTree([this.#child.pid]);
     if (this.#end === undefined) {
       this.#child.kill('SIGTERM');
       const timeout = new AbortController();
       await Promise.race([this.#exited, sleep(STOP_TIMEOUT_MS, undefined, { signal: timeout.signal })]);
       timeout.abort();
     }
-    killGroup(this.#child.pid);
+    killIfAlive(-this.#child.pid);
+    for (const { processId, startTicks } of descendants) {
+      if (readEntry(processId)?.startTicks === startTicks) killIfAlive(processId);
+    }
     await this.#exited;
   }
 }
 
-/** Ends what is left of a process group; there may be nothing left. */
-function killGroup(processGroupId: number): void {
+/** Ends a process, or what is left of a process group when the id is negative; there may be nothing left. */
+function killIfAlive(processId: number): void {
   try {
-    process.kill(-processGroupId, 'SIGKILL');
+    process.kill(processId, 'SIGKILL');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }

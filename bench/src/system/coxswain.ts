@@ -46,13 +46,18 @@ export async function startCoxswain(directory: string, cleanup: Cleanup): Promis
   await waitUntilReady('coxswain', endpoints, regattaDialect, assertRunning);
   return {
     name: 'coxswain',
-    version: spawnSync(process.execPath, [command, 'version'], { encoding: 'utf8' }).stdout.trim(),
+    version: findVersion(),
     dialect: 'regatta',
     endpoints,
     answersHoldData: true,
-    processGroupIds: [playground.processId],
+    processIds: [playground.processId],
     assertRunning,
   };
+}
+
+function findVersion(): string {
+  const { stdout } = spawnSync(process.execPath, [command, 'version'], { encoding: 'utf8' });
+  return /\d+\.\d+\.\d+\S*/.exec(stdout)?.[0] ?? 'unknown';
 }
 
 async function waitForReadyLine(playground: ManagedProcess): Promise<void> {

@@ -57,7 +57,7 @@ export async function startEtcd(directory: string, version: string, cleanup: Cle
     dialect: 'etcd',
     endpoints,
     answersHoldData: true,
-    processGroupIds: processes.map(({ processId }) => processId),
+    processIds: processes.map(({ processId }) => processId),
     assertRunning,
   };
 }

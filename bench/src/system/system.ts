@@ -9,8 +9,8 @@ export interface System {
   readonly endpoints: readonly string[];
   /** False for the ceilings, which answer something else than data. */
   readonly answersHoldData: boolean;
-  /** Whose CPU time is its; empty where it was not started here. */
-  readonly processGroupIds: readonly number[];
+  /** Its processes, whose children are its too; empty where it was not started here. */
+  readonly processIds: readonly number[];
   /** @throws Error when one of its processes is no longer there. */
   assertRunning(): void;
 }
