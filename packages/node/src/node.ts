@@ -65,6 +65,7 @@ export class Node implements NodeApi {
   readonly #retired = new Map<GroupId, number>();
   /** Since it started, this node has caught up with the meta group. */
   #isMetaFresh = false;
+  #reconciled: Promise<void> = Promise.resolve();
   #isDiskFull = false;
   #isStopping = false;
   #tickTimer: Timer | undefined;
@@ -118,7 +119,14 @@ export class Node implements NodeApi {
       onDiskFull: () => this.#enterDiskFull(),
       onFatal: (error) => this.#fail(error),
     });
-    this.#replicas = new Replicas({ host: this.#host(boot), options, environment, wal, turns: this.#turns });
+    this.#replicas = new Replicas({
+      host: this.#host(boot),
+      options,
+      environment,
+      wal,
+      turns: this.#turns,
+      afterMetaApply: () => this.#reconcile(),
+    });
     this.#snapshots = new Snapshots({
       transport,
       stores,
@@ -404,7 +412,6 @@ export class Node implements NodeApi {
     } else if (this.#identity.phase === 'joining') {
       await this.#identity.complete();
     }
-    meta.afterApply = () => this.#reconcile();
     if (meta.hasTable) await this.#reconcile();
     meta.wake();
     this.#run(this.#catchUp());
@@ -415,8 +422,13 @@ export class Node implements NodeApi {
     return { voters, learners: [] };
   }
 
-  /** Makes the tables here what the meta group says they are. Runs after each of its applies. */
-  async #reconcile(): Promise<void> {
+  /** Makes the tables here what the meta group says they are. One run at a time: it makes and opens stores. */
+  #reconcile(): Promise<void> {
+    this.#reconciled = this.#reconciled.then(() => this.#followRegistry());
+    return this.#reconciled;
+  }
+
+  async #followRegistry(): Promise<void> {
     const meta = this.#meta();
     await this.#registry.reload(meta.table);
     const tables = new Map<string, Replica>();

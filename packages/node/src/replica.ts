@@ -33,6 +33,8 @@ export interface ReplicaOptions {
   readonly log: GroupLog;
   /** Undefined when the state is damaged: the replica is rebuilt from its peers (D4). */
   readonly table: Table | undefined;
+  /** Runs after each apply, before anybody hears of it. */
+  readonly afterApply: (() => Promise<void>) | undefined;
 }
 
 /**
@@ -44,13 +46,12 @@ export class Replica implements ReadableTable {
   name: string | undefined;
   readonly proposals: Proposals;
   readonly reads: LinearizableReads;
-  /** Set by the node: runs after each apply, before anybody hears of it. */
-  afterApply: (() => Promise<void>) | undefined;
   /** The core must not be stepped: a snapshot is being installed, or the disk is full. */
   isSuspended = false;
 
   readonly #host: ReplicaHost;
   readonly #log: GroupLog;
+  readonly #afterApply: (() => Promise<void>) | undefined;
   readonly #forwarded = new ForwardedSequences();
   #raft: Raft;
   #table: Table | undefined;
@@ -73,6 +74,7 @@ export class Replica implements ReadableTable {
     this.group = options.group;
     this.name = options.name;
     this.#log = options.log;
+    this.#afterApply = options.afterApply;
     this.#log.snapshotSource = () => this.#sendableSnapshot();
     this.#table = options.table;
     this.proposals = new Proposals(host.proposalBudget);
@@ -457,7 +459,7 @@ export class Replica implements ReadableTable {
       this.#host.tableFailed(this, error);
       return;
     }
-    if (this.afterApply !== undefined) await this.afterApply();
+    if (this.#afterApply !== undefined) await this.#afterApply();
     this.#isApplying = false;
     if (this.#isClosed) return;
     const last = entries.at(-1)!;
@@ -531,7 +533,7 @@ export class Replica implements ReadableTable {
   /** The installed snapshot is in place and its reset is durable. */
   async snapshotInstalled(table: Table, append: StorageAppend, snapshot: SnapshotMetadata): Promise<void> {
     this.#table = table;
-    if (this.afterApply !== undefined) await this.afterApply();
+    if (this.#afterApply !== undefined) await this.#afterApply();
     this.#error = undefined;
     this.#committed = [];
     this.#raft.canCampaign = true;

@@ -22,6 +22,7 @@ export class Replicas {
   readonly #environment: Environment;
   readonly #wal: Wal;
   readonly #turns: Turns;
+  readonly #afterMetaApply: () => Promise<void>;
   readonly #replicas = new Map<GroupId, Replica>();
   /** Snapshots on their way into place, by group. */
   readonly #installing = new Map<GroupId, Promise<void>>();
@@ -33,12 +34,15 @@ export class Replicas {
     environment: Environment;
     wal: Wal;
     turns: Turns;
+    /** Runs after each apply of the meta group, before anybody hears of it. */
+    afterMetaApply: () => Promise<void>;
   }) {
     this.#host = options.host;
     this.#options = options.options;
     this.#environment = options.environment;
     this.#wal = options.wal;
     this.#turns = options.turns;
+    this.#afterMetaApply = options.afterMetaApply;
   }
 
   get(group: GroupId): Replica | undefined {
@@ -248,7 +252,8 @@ export class Replicas {
   }
 
   #add(log: GroupLog, table: Table | undefined, name: string | undefined): Replica {
-    const replica = new Replica(this.#host, { group: log.group, name, log, table });
+    const afterApply = log.group === META_SHARD ? this.#afterMetaApply : undefined;
+    const replica = new Replica(this.#host, { group: log.group, name, log, table, afterApply });
     this.#replicas.set(log.group, replica);
     return replica;
   }
