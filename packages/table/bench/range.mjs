@@ -60,13 +60,31 @@ const query = (at) => ({
   maxBytes: 4 << 20,
   ...filters,
 });
+function measurePoints(name, get) {
+  const count = 200_000;
+  const cpu = process.cpuUsage();
+  const began = performance.now();
+  for (let at = 0; at < count; at++) get(start(at));
+  const elapsedMs = performance.now() - began;
+  const { user, system } = process.cpuUsage(cpu);
+  return {
+    reader: name,
+    'reads/s': Math.round((count / elapsedMs) * 1000),
+    'CPU us/read': Number(((user + system) / count).toFixed(2)),
+  };
+}
+
 const rows = [];
 for (const inFlight of [1, 16]) {
   rows.push(await measure('table.range', inFlight, (at) => table.range(query(at))));
 }
 await table.close();
 
-const bare = new ClassicLevel(join(path, 't'), { keyEncoding: 'buffer', valueEncoding: 'buffer' });
+const bare = new ClassicLevel(join(path, 't'), {
+  keyEncoding: 'buffer',
+  valueEncoding: 'buffer',
+  cacheSize: options.cacheSizeBytes,
+});
 await bare.open();
 const prefix = Buffer.from('L');
 for (const inFlight of [1, 16]) {
@@ -79,12 +97,11 @@ for (const inFlight of [1, 16]) {
     }),
   );
 }
+const points = [measurePoints('bare getSync', (at) => bare.getSync(Buffer.concat([prefix, keyAt(at)])))];
 await bare.close();
 table = await Table.open({ directory, name: 't', create: false, initialIndex: 0, ...options });
-let points = 0;
-const began = performance.now();
-for (; points < 300_000; points++) table.get(keyAt(start(points)));
-console.table(rows);
-console.log(`table.get: ${Math.round((points / (performance.now() - began)) * 1000)} reads/s`);
+points.push(measurePoints('table.get', (at) => table.get(keyAt(at))));
 await table.close();
+console.table(rows);
+console.table(points);
 rmSync(path, { recursive: true, force: true });

@@ -294,7 +294,7 @@ describe('an entry with a large effect', () => {
           opPut(keyAt(5), 'changed'),
           opDelete(keyAt(20), keyAt(KEY_COUNT - 20)),
           opPut(keyAt(30), 'back'),
-          opDelete(keyAt(0), '\0'),
+          opDelete(keyAt(6), '\0'),
           opPut(keyAt(40), 'last'),
         ],
         failure: [opPut('wrong', 'branch')],

@@ -2,7 +2,7 @@ import type { mvcc } from '@coxswain/protocol';
 import type { RangeQuery } from '../src/index.js';
 import { text } from './commands.js';
 
-export interface ModelRecord {
+interface ModelRecord {
   value: string;
   createRevision: number;
   modRevision: number;
