@@ -94,7 +94,8 @@ export const configSchema = Type.Object({
   'raft.wal-segment-size': sizeBytes(
     defaultNodeOptions.walSegmentSizeBytes,
     'the size of one log segment',
-    1024 * 1024,
+    // A segment must hold the largest entry, which a request of 4 MiB makes, with room to spare (P4).
+    16 * 1024 * 1024,
   ),
   'raft.node-host-dir': text('', "Regatta's name for the data directory"),
   'raft.state-machine-dir': text('', 'where the tables are kept; default: tables/ in the data directory'),

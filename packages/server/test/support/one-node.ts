@@ -1,0 +1,79 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { regatta } from '@coxswain/protocol';
+import { loadConfig } from '../../src/config.js';
+import { Server } from '../../src/server.js';
+import { Rpc } from './rpc.js';
+
+/** Options of a node that shares its machine with other tests: free ports, little disk, short elections. */
+export const testFlags = {
+  'api.address': 'http://127.0.0.1:0',
+  'rest.address': 'http://127.0.0.1:0',
+  'replication.enabled': 'false',
+  'raft.address': '127.0.0.1:0',
+  'raft.wal-segment-size': '16MiB',
+  'raft.rtt': '5ms',
+} as const;
+
+/** A real node with real disk and real sockets, alone in its cluster. */
+export class OneNode {
+  private constructor(
+    readonly server: Server,
+    readonly directory: string,
+  ) {}
+
+  /** Starts a node and waits until it is ready. */
+  static async start(flags: Record<string, string> = {}): Promise<OneNode> {
+    const directory = mkdtempSync(join(tmpdir(), 'coxswain-server-'));
+    const { config } = loadConfig({
+      flags: { ...testFlags, 'data-dir': directory, ...flags },
+      environment: {},
+      configFile: '',
+      readFile: () => undefined,
+    });
+    const server = new Server(
+      config,
+      () => undefined,
+      (error) => {
+        throw error;
+      },
+    );
+    await server.start();
+    const node = new OneNode(server, directory);
+    await node.untilReady();
+    return node;
+  }
+
+  /** The API listener's `host:port`. */
+  get target(): string {
+    return this.server.apiUrl.replace(/^https?:\/\//, '').replace(/^unixs?:\/\//, 'unix:');
+  }
+
+  /** Asks the admin API. */
+  async get(path: string): Promise<{ status: number; text: string }> {
+    const response = await fetch(this.server.restUrl + path);
+    return { status: response.status, text: await response.text() };
+  }
+
+  async untilReady(): Promise<void> {
+    while ((await this.get('/readyz')).status !== 200) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  }
+
+  rpc(): Rpc {
+    return new Rpc(this.target);
+  }
+
+  /** Makes a table and gives its id. */
+  async createTable(rpc: Rpc, name: string): Promise<bigint> {
+    const { id } = await rpc.call(regatta.TablesService.create, { name });
+    return BigInt(id);
+  }
+
+  async stop(): Promise<void> {
+    await this.server.stop();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
