@@ -37,21 +37,18 @@ export class FaultLoad {
   /** Resolves when that many more writes were acknowledged. */
   async untilWritten(count: number): Promise<void> {
     const target = this.#history.acknowledgedCount + count;
-    await until(`${count} more writes are acknowledged`, PROGRESS_TIMEOUT_MS, () => {
-      this.#throwOnViolation();
-      return this.#history.acknowledgedCount >= target;
-    });
+    await until(
+      `${count} more writes are acknowledged`,
+      PROGRESS_TIMEOUT_MS,
+      () => this.#history.violations.length > 0 || this.#history.acknowledgedCount >= target,
+    );
+    this.#history.assertHolds();
   }
 
   /** Lets the calls under way end. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     await Promise.all(this.#clients);
-  }
-
-  #throwOnViolation(): void {
-    const { violations } = this.#history;
-    if (violations.length > 0) throw new Error(`the history is wrong: ${violations.slice(0, 5).join('; ')}`);
   }
 
   async #runClient(index: number, keyCount: number): Promise<void> {

@@ -1,5 +1,7 @@
 import type { StoredPair } from './node-client.js';
 
+const VIOLATIONS_SHOWN = 5;
+
 /** One operation that has begun, and what was known of its key by then. */
 export interface Operation {
   readonly key: string;
@@ -46,6 +48,15 @@ export class History {
 
   get keys(): Iterable<string> {
     return this.#keys.keys();
+  }
+
+  /** @throws Error with the first of the violations. */
+  assertHolds(): void {
+    const count = this.#violations.length;
+    if (count === 0) return;
+    throw new Error(
+      `${count} violations, the first: ${this.#violations.slice(0, VIOLATIONS_SHOWN).join('; ')}`,
+    );
   }
 
   startWrite(key: string): Operation {
