@@ -18,7 +18,7 @@ export interface FaultScenario {
   inflict(context: FaultContext): Promise<void>;
 }
 
-export interface FaultContext {
+interface FaultContext {
   readonly cluster: ProcessCluster;
   readonly history: History;
   readonly load: FaultLoad;
@@ -46,12 +46,12 @@ export async function killLeader(
   return { leader, outageMs };
 }
 
-export const leaderIsKilled: FaultScenario = {
+const leaderIsKilled: FaultScenario = {
   name: 'the leader is killed and comes back',
   inflict: async (context) => killAndRestart(await context.cluster.leader(), context),
 };
 
-export const followerIsKilled: FaultScenario = {
+const followerIsKilled: FaultScenario = {
   name: 'a follower is killed and comes back',
   inflict: async (context) => {
     const { cluster } = context;
@@ -59,7 +59,7 @@ export const followerIsKilled: FaultScenario = {
   },
 };
 
-export const allAreKilled: FaultScenario = {
+const allAreKilled: FaultScenario = {
   name: 'all nodes are killed at once and come back',
   inflict: async ({ cluster }) => {
     await Promise.all(cluster.nodes.map(({ process }) => process.kill()));
@@ -68,7 +68,7 @@ export const allAreKilled: FaultScenario = {
   },
 };
 
-export const allAreStopped: FaultScenario = {
+const allAreStopped: FaultScenario = {
   name: 'all nodes are stopped cleanly, one after the other, and come back',
   inflict: async (context) => {
     for (const node of context.cluster.nodes) {
@@ -85,7 +85,7 @@ export const allAreStopped: FaultScenario = {
  * and began after writes of the new leader were acknowledged, are the first thing it handles when it goes on:
  * it must not answer them from its old state (P2).
  */
-export const leaderIsPaused: FaultScenario = {
+const leaderIsPaused: FaultScenario = {
   name: 'the leader is paused, deposed, and goes on',
   inflict: async ({ cluster, history, load, writesPerStep, pauseMs }) => {
     const leader = await cluster.leader();
@@ -107,7 +107,7 @@ export const leaderIsPaused: FaultScenario = {
   },
 };
 
-export const followerIsPaused: FaultScenario = {
+const followerIsPaused: FaultScenario = {
   name: 'a follower is paused and goes on',
   inflict: async ({ cluster, load, writesPerStep, pauseMs }) => {
     const [follower] = cluster.others(await cluster.leader());
@@ -123,7 +123,7 @@ export const followerIsPaused: FaultScenario = {
 };
 
 /** The log behind the follower is compacted away while it is gone, so only a snapshot can bring it back (D7). */
-export const followerNeedsSnapshot: FaultScenario = {
+const followerNeedsSnapshot: FaultScenario = {
   name: 'a node that was away for longer than the log reaches back catches up by a snapshot',
   flags: { 'raft.snapshot-entries': '50', 'raft.compaction-overhead': '10' },
   inflict: async (context) => {
