@@ -1,4 +1,4 @@
-import type { CommandKind } from '@coxswain/table';
+import { type CommandKind, UnknownCommandError } from '@coxswain/table';
 
 /**
  * What travels in a log entry beside the command (architecture.md §2.2). The command's bytes follow the
@@ -42,10 +42,12 @@ export interface Envelope {
   readonly command: Buffer;
 }
 
-/** Throws for an entry that a newer version wrote: it is never skipped (A8). */
-export function openEnvelope(entry: Buffer): Envelope {
-  if (entry.length < HEADER_BYTES) throw new Error(`log entry of ${entry.length} bytes has no envelope`);
-  if (entry[1] !== 0) throw new Error(`log entry has flags ${entry[1]} that this version does not know`);
+/** Throws UnknownCommandError for an entry that a newer version wrote: it is never skipped (A8). */
+export function openEnvelope(entry: Buffer, index: number): Envelope {
+  if (entry.length < HEADER_BYTES) {
+    throw new UnknownCommandError(`an envelope of ${entry.length} bytes`, index);
+  }
+  if (entry[1] !== 0) throw new UnknownCommandError(`an envelope with flags ${entry[1]}`, index);
   return { kind: entry[0]!, timeMs: entry.readUIntLE(2, 6), command: entry.subarray(HEADER_BYTES) };
 }
 

@@ -1,6 +1,6 @@
 import { mvcc } from '@coxswain/protocol';
 import { type Membership, NO_NODE, type NodeId } from '@coxswain/raft';
-import { CommandKind } from '@coxswain/table';
+import { CommandKind, type Table, TableClosedError } from '@coxswain/table';
 import { type GroupId, Wal, WalFullError } from '@coxswain/wal';
 import type {
   Call,
@@ -571,13 +571,12 @@ export class Node implements NodeApi {
     if (nowMs - this.#historyCheckedMs < intervalMs) return;
     this.#historyCheckedMs = nowMs;
     for (const replica of this.#replicas.values()) {
-      if (replica.isClosed || replica.isSuspended || !replica.hasTable) continue;
-      this.#run(this.#compactHistory(replica));
+      if (replica.isSuspended) continue;
+      this.#run(this.#tend(replica, (table) => this.#compactHistory(replica, table)));
     }
   }
 
-  async #compactHistory(replica: Replica): Promise<void> {
-    const { table } = replica;
+  async #compactHistory(replica: Replica, table: Table): Promise<void> {
     if (replica.isLeader && !this.#isDiskFull && table.sealedBy === undefined) {
       const cutoffMs = this.#environment.clock.nowMs() - this.#options.historyRetentionMs;
       const revision = await table.compactableRevision(cutoffMs);
@@ -589,7 +588,7 @@ export class Node implements NodeApi {
         await replica.propose(CommandKind.Compact, command, deadlineMs).catch(ignoreApiError);
       }
     }
-    if (!replica.isClosed && replica.hasTable) await replica.table.removeHistory();
+    await table.removeHistory();
   }
 
   // ---- peers
@@ -678,7 +677,7 @@ export class Node implements NodeApi {
       },
       leaderChanged: (replica) => this.#leaderChanged(replica),
       applied: (replica, entries) => this.#applied(replica, entries),
-      tableFailed: (replica, error) => this.#replicas.tableFailed(replica, error),
+      tableFailed: (replica, table, error) => this.#replicas.tableFailed(replica, table, error),
       sendSnapshot: (replica, to) => this.#run(this.#sendSnapshot(replica, to)),
       installSnapshot: (replica, snapshot, write, append) =>
         this.#replicas.install(replica, snapshot, write, append),
@@ -712,7 +711,19 @@ export class Node implements NodeApi {
       const compact = { index, term, membership: replica.membership };
       this.#run(this.#turns.write([{ group: replica.group, compact }]));
     } else if (!table.isCheckpointing) {
-      this.#run(table.checkpoint());
+      this.#run(this.#tend(replica, (tended) => tended.checkpoint()));
+    }
+  }
+
+  /** Work on a table for which nobody waits. When the table fails meanwhile it is opened again, as after an apply. */
+  async #tend(replica: Replica, work: (table: Table) => Promise<void>): Promise<void> {
+    if (replica.isClosed || !replica.hasTable) return;
+    const { table } = replica;
+    try {
+      await work(table);
+    } catch (error) {
+      if (!(error instanceof TableClosedError)) throw error;
+      this.#replicas.tableFailed(replica, table, error);
     }
   }
 

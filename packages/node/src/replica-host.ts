@@ -1,4 +1,5 @@
 import type { NodeId, SnapshotMetadata, StorageAppend } from '@coxswain/raft';
+import type { Table } from '@coxswain/table';
 import type { GroupWrite } from '@coxswain/wal';
 import type { Budget } from './budget.js';
 import type { Clock, Random } from './environment.js';
@@ -29,7 +30,7 @@ export interface ReplicaHost {
   countAppended(proposals: number): void;
   leaderChanged(replica: Replica): void;
   applied(replica: Replica, entries: number): void;
-  tableFailed(replica: Replica, error: unknown): void;
+  tableFailed(replica: Replica, table: Table, error: unknown): void;
   sendSnapshot(replica: Replica, to: NodeId): void;
   installSnapshot(
     replica: Replica,

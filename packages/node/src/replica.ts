@@ -60,6 +60,7 @@ export class Replica implements ReadableTable {
   #isApplying = false;
   #applying: Promise<void> = Promise.resolve();
   #isClosed = false;
+  #isStopped = false;
   /** The newest time stamp in this group's log (A7). */
   #lastTimeMs = 0;
   #appliedTerm: number;
@@ -151,6 +152,11 @@ export class Replica implements ReadableTable {
 
   get isClosed(): boolean {
     return this.#isClosed;
+  }
+
+  /** Its log holds what this version does not know (A8). */
+  get isStopped(): boolean {
+    return this.#isStopped;
   }
 
   header(revision: number): Header {
@@ -450,13 +456,12 @@ export class Replica implements ReadableTable {
 
   async #applyBatch(table: Table, entries: Entry[]): Promise<void> {
     const sequences: (number | undefined)[] = [];
-    const commands = entries.map((entry) => this.#tableEntry(entry, sequences));
     let results: ApplyResult[];
     try {
-      results = await table.apply(commands);
+      results = await table.apply(entries.map((entry) => this.#tableEntry(entry, sequences)));
     } catch (error) {
       this.#isApplying = false;
-      this.#host.tableFailed(this, error);
+      this.#host.tableFailed(this, table, error);
       return;
     }
     if (this.#afterApply !== undefined) await this.#afterApply();
@@ -483,7 +488,7 @@ export class Replica implements ReadableTable {
       sequences.push(undefined);
       return { index, term, timeMs: 0, kind: CommandKind.None, payload: data, wantsResult: false };
     }
-    const { kind, timeMs, command } = openEnvelope(data);
+    const { kind, timeMs, command } = openEnvelope(data, index);
     const sequence = ownSequence(data, this.#host.nodeId, this.#host.boot);
     const wantsResult = sequence !== undefined && this.proposals.awaits(sequence);
     sequences.push(wantsResult ? sequence : undefined);
@@ -515,8 +520,9 @@ export class Replica implements ReadableTable {
 
   /** The state machine cannot go on (A8): reads and writes of this group are refused here, the log is kept. */
   stop(reason: string): void {
+    this.#isStopped = true;
     this.isSuspended = true;
-    this.#error = reason;
+    this.detachTable(reason);
     this.proposals.failAll(errors.notReady);
     this.reads.failAll();
   }

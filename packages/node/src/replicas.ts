@@ -1,5 +1,11 @@
 import type { Membership, SnapshotMetadata, StorageAppend } from '@coxswain/raft';
-import { StoreDamagedError, Table, TableGapError, UnknownCommandError } from '@coxswain/table';
+import {
+  StoreDamagedError,
+  Table,
+  TableClosedError,
+  TableGapError,
+  UnknownCommandError,
+} from '@coxswain/table';
 import type { GroupId, GroupLog, GroupWrite, Wal } from '@coxswain/wal';
 import type { Environment } from './environment.js';
 import { errors } from './errors.js';
@@ -107,6 +113,7 @@ export class Replicas {
 
   /** Gives a snapshot that has arrived to its group. False when it is not needed any more. */
   async receive(replica: Replica, snapshot: ReceivedSnapshot): Promise<boolean> {
+    if (replica.isStopped) return false;
     if (!replica.hasTable) return await this.#rebuild(replica, snapshot);
     const { from, term, metadata } = snapshot;
     const to = this.#options.nodeId;
@@ -165,13 +172,17 @@ export class Replicas {
     return table;
   }
 
-  /** A write to the table failed, and it closed itself: it is opened again and replays the log (D4). */
-  tableFailed(replica: Replica, error: unknown): void {
+  /** The table closed itself: a write failed, and it is opened again and replays the log (D4). */
+  tableFailed(replica: Replica, table: Table, error: unknown): void {
+    // Whoever used it meanwhile tells the same once more, or it was taken away in order.
+    if (this.#isClosed || replica.isClosed || !replica.hasTable || replica.table !== table) return;
     const { log } = this.#environment;
-    if (error instanceof UnknownCommandError) {
+    const cause = error instanceof TableClosedError && error.cause !== undefined ? error.cause : error;
+    if (cause instanceof UnknownCommandError) {
       // A8: waiting for an upgrade; the rest of the node goes on.
-      log('error', 'a table stopped', { group: replica.group, reason: error.message });
-      replica.stop(error.message);
+      log('error', 'a table stopped', { group: replica.group, reason: cause.message });
+      replica.stop(cause.message);
+      table.close().catch((closing: unknown) => this.#host.fail(closing));
       return;
     }
     log('error', 'a table failed and is opened again', { group: replica.group, reason: describe(error) });
@@ -195,7 +206,7 @@ export class Replicas {
   /** There is room on the disk again: every core starts anew from what the log holds (D6). */
   async restartAll(): Promise<void> {
     for (const replica of this.#replicas.values()) {
-      if (this.#installing.has(replica.group)) continue;
+      if (this.#installing.has(replica.group) || replica.isStopped) continue;
       await replica.whenApplied();
       replica.restart(replica.hasTable ? replica.table : undefined);
     }
