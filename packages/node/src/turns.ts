@@ -68,11 +68,14 @@ export class Turns {
   /** Rejects when the write failed, after the node was told: a full disk is survived, anything else is fatal (D6). */
   write(writes: readonly GroupWrite[]): Promise<void> {
     const written = this.#wal.append(writes);
+    const earlier = this.#lastWrite;
     this.#lastWrite = written.then(
-      () => undefined,
+      () => earlier,
       (error: unknown) => {
         if (error instanceof WalFullError) this.#onDiskFull();
         else this.#onFatal(error);
+        // A refused write ends at once; those that the log had taken before may still wait for room.
+        return earlier;
       },
     );
     return written;
