@@ -499,10 +499,12 @@ export class Replica implements ReadableTable {
 
   /**
    * Starts the core anew from what is on disk, as after a restart: Raft needs nothing else. Whoever calls it
-   * has made sure that no write of this group is under way.
+   * has suspended the replica and made sure that no write of this group is under way.
    */
-  restart(table: Table | undefined): void {
+  async restart(table: Table | undefined): Promise<void> {
     this.#table = table;
+    // Those who follow the table see it before a read does (T5).
+    if (table !== undefined && this.#afterApply !== undefined) await this.#afterApply();
     this.#committed = [];
     this.#isApplying = false;
     this.#isQuiet = false;

@@ -158,7 +158,7 @@ export class Replicas {
       await this.#turns.write([{ group: replica.group, reset: metadata }]);
     }
     replica.proposals.coveredBySnapshot(metadata.term);
-    replica.restart(table);
+    await replica.restart(table);
     return true;
   }
 
@@ -195,7 +195,7 @@ export class Replicas {
     await this.#turns.settled();
     if (this.#isClosed || replica.isClosed) return;
     try {
-      replica.restart(await this.#openTable(replica.group, { base: 0, create: false }));
+      await replica.restart(await this.#openTable(replica.group, { base: 0, create: false }));
     } catch (error) {
       const { log, clock } = this.#environment;
       log('error', 'a table cannot be opened', { group: replica.group, reason: describe(error) });
@@ -208,7 +208,7 @@ export class Replicas {
     for (const replica of this.#replicas.values()) {
       if (this.#installing.has(replica.group) || replica.isStopped) continue;
       await replica.whenApplied();
-      replica.restart(replica.hasTable ? replica.table : undefined);
+      await replica.restart(replica.hasTable ? replica.table : undefined);
     }
   }
 
