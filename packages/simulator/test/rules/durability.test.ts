@@ -1,0 +1,371 @@
+import { StoreDamagedError } from '@coxswain/table';
+import { describe, expect, test } from '@jest/globals';
+import { type Step, TABLE, World } from './world.js';
+
+const isWal = (step: Step) => step.startsWith('wal');
+const isSync = (step: Step) => step === 'wal sync';
+/** Small enough that a few dozen writes compact the log. */
+const compacting = { snapshotEntries: 20, compactionOverheadEntries: 5 };
+
+async function writeMany(world: World, id: number, count: number): Promise<void> {
+  for (let i = 0; i < count; i++) await world.write(id, `key-${i % 10}`, `value-${i}`);
+}
+
+function noSpace(step: Step): undefined {
+  if (step !== 'wal write' && !step.startsWith('wal create')) return undefined;
+  throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
+}
+
+describe('D1: what leaves a node is durable there', () => {
+  test('a write is not acknowledged while no follower has synced it', async () => {
+    const world = await World.formed();
+    const [leader, follower, other] = await world.roles();
+    const gates = [world.gate(follower, isSync), world.gate(other, isSync)];
+    const put = world.put(leader, 'a', '1');
+    await world.until('both wait for their disks', () => gates.every(({ waiting }) => waiting > 0));
+    await world.sleep(500);
+    expect(put.fate).toBe('pending');
+    gates[0]!.open();
+    expect(await world.fate(put)).toBe('ok');
+  });
+
+  test('a leader counts itself only when it has synced', async () => {
+    const world = await World.formed();
+    const [leader, follower, other] = await world.roles();
+    world.kill(other);
+    const gate = world.gate(leader, isSync);
+    const put = world.put(follower, 'a', '1');
+    await world.until('the leader waits for its disk', () => gate.waiting > 0);
+    await world.sleep(500);
+    expect(put.fate).toBe('pending');
+    gate.open();
+    expect(await world.fate(put)).toBe('ok');
+  });
+
+  test('a vote does not leave before it is durable', async () => {
+    const world = await World.formed();
+    const [leader, follower, other] = await world.roles();
+    const gate = world.gate(follower, isSync);
+    const gateOfOther = world.gate(other, isSync);
+    world.kill(leader);
+    await world.until('a vote waits', () => gate.waiting > 0 || gateOfOther.waiting > 0);
+    await world.sleep(3_000);
+    expect(world.leader()).toBeUndefined();
+    gate.open();
+    gateOfOther.open();
+    expect(await world.fate(world.put(follower, 'a', '1'))).toBe('ok');
+  });
+});
+
+describe('D2: nothing is applied that is not durable here', () => {
+  test('a leader dies after two followers have committed what its own disk lacks', async () => {
+    const world = await World.formed();
+    const [leader, follower] = await world.roles();
+    const gate = world.gate(leader, isWal);
+    const revision = await world.write(follower, 'a', '1');
+    expect(gate.waiting).toBeGreaterThan(0);
+    await world.until(
+      'the leader knows of the commit',
+      () => world.replica(leader).raft.commitIndex >= revision,
+    );
+    await world.sleep(200);
+    expect(world.replica(leader).table.appliedIndex).toBeLessThan(revision);
+    world.losePower(leader);
+    expect(await world.value(follower, 'a')).toBe('1');
+    world.start(leader);
+    await world.equal();
+    expect(await world.contents(leader)).toEqual(['a=1/1']);
+  });
+});
+
+describe('D4: a store that lost a batch is never believed', () => {
+  /** One follower's table has lost a batch in the middle, and has started again with that. */
+  async function withGap() {
+    const world = await World.formed();
+    const roles = await world.roles();
+    const [leader, follower] = roles;
+    let isLost = false;
+    world.beforeSteps(follower, (step) => {
+      if (isLost || step !== `store write shard-${world.shard()}`) return undefined;
+      isLost = true;
+      return 'lost';
+    });
+    await writeMany(world, leader, 5);
+    await world.until('the follower has applied all', () => {
+      const { table } = world.replica(follower);
+      return isLost && table.appliedIndex === world.replica(leader).table.appliedIndex;
+    });
+    world.kill(follower);
+    world.start(follower);
+    const gate = world.gate(follower, (step) => step === `store open shard-${world.shard()}.incoming`);
+    await world.until('the rebuilding begins', () => gate.waiting > 0);
+    return { world, roles, gate };
+  }
+
+  test('it is fenced while the others serve, and rebuilt from them', async () => {
+    const { world, roles, gate } = await withGap();
+    const [leader, follower] = roles;
+    expect(world.log(follower).join()).toContain('has lost writes');
+    expect(world.isReady(follower)).toBe(false);
+    expect(world.node(follower).status().tables[0]?.error).toContain('damaged');
+    expect(await world.fate(world.get(follower, 'key-1', { linearizable: false }))).toBe('Unavailable');
+    expect(await world.fate(world.put(follower, 'key-1', 'x'))).toBe('Unavailable');
+    await world.write(leader, 'key-1', 'y');
+    gate.open();
+    await world.until('it serves again', () => world.isReady(follower));
+    expect(await world.value(follower, 'key-1')).toBe('y');
+    await world.equal();
+    expect(await world.contents(follower)).toEqual(await world.contents(leader));
+  });
+
+  test('meanwhile it appends, so that a quorum stands without the third', async () => {
+    const { world, roles, gate } = await withGap();
+    const [leader, , other] = roles;
+    world.kill(other);
+    expect(await world.fate(world.put(leader, 'a', '1'))).toBe('ok');
+    gate.open();
+    world.start(other);
+    await world.equal();
+  });
+
+  test('meanwhile it votes, and does not campaign', async () => {
+    const { world, roles, gate } = await withGap();
+    const [leader, follower, other] = roles;
+    world.kill(leader);
+    await world.until('the other leads', () => world.leader() === other);
+    expect(await world.fate(world.put(other, 'a', '1'))).toBe('ok');
+    world.kill(other);
+    await world.sleep(10_000);
+    expect(world.replica(follower).raft.role).toBe('follower');
+    world.start(other);
+    await world.until('the other leads again', () => world.leader() === other);
+    gate.open();
+    world.start(leader);
+    await world.equal();
+  });
+
+  test('a directory that is no store is rebuilt likewise', async () => {
+    const world = await World.formed();
+    const [leader, follower] = await world.roles();
+    await writeMany(world, leader, 5);
+    world.kill(follower);
+    world.start(follower);
+    const name = `shard-${world.shard()}`;
+    let isDamaged = true;
+    world.beforeSteps(follower, (step) => {
+      if (step === `store rename ${name}.incoming`) isDamaged = false;
+      if (isDamaged && step === `store open ${name}`) throw new StoreDamagedError(name, 'CURRENT is missing');
+      return undefined;
+    });
+    await world.until('it serves again', () => !isDamaged && world.isReady(follower));
+    await world.equal();
+    expect(await world.contents(follower)).toEqual(await world.contents(leader));
+  });
+
+  test('the meta group is rebuilt likewise, and no table is denied meanwhile (T5)', async () => {
+    const world = await World.formed();
+    const [, follower] = await world.roles();
+    await world.write(follower, 'a', '1');
+    world.kill(follower);
+    world.start(follower);
+    let isDamaged = true;
+    world.beforeSteps(follower, (step) => {
+      if (step === 'store rename shard-1000.incoming') isDamaged = false;
+      if (isDamaged && step === 'store open shard-1000')
+        throw new StoreDamagedError('shard-1000', 'CURRENT is missing');
+      return undefined;
+    });
+    const fates = new Set<string>();
+    while (!world.isReady(follower)) {
+      await world.sleep(1);
+      if (!world.isServing(follower)) continue;
+      fates.add(await world.fate(world.get(follower, 'a', { timeoutMs: 100 })));
+    }
+    expect(isDamaged).toBe(false);
+    fates.delete('ok');
+    expect([...fates]).toEqual(['Unavailable']);
+    expect(await world.value(follower, 'a')).toBe('1');
+  });
+
+  test('a cluster of one refuses to start, and names the directory and the command', async () => {
+    const world = await World.formed({ nodes: 1 });
+    let isLost = false;
+    world.beforeSteps(1, (step) => {
+      if (isLost || step !== `store write shard-${world.shard()}`) return undefined;
+      isLost = true;
+      return 'lost';
+    });
+    await writeMany(world, 1, 5);
+    world.kill(1);
+    world.start(1);
+    const { message } = await world.endOf(1);
+    expect(message).toContain(`tables/shard-${world.shard()}`);
+    expect(message).toContain('coxswain restore');
+  });
+
+  test('the log is truncated only up to a checkpoint', async () => {
+    const world = await World.formed({ options: compacting });
+    const [leader, follower] = await world.roles();
+    const gate = world.gate(follower, (step) => step === `store flush shard-${world.shard()}`);
+    await writeMany(world, leader, 80);
+    await world.until('the others have truncated', () => world.replica(leader).log.truncated.index > 0);
+    expect(gate.waiting).toBeGreaterThan(0);
+    expect(world.replica(follower).table.checkpointIndex).toBe(0);
+    expect(world.replica(follower).log.truncated.index).toBe(0);
+    gate.open();
+    await writeMany(world, leader, 40);
+    await world.until('it has truncated too', () => world.replica(follower).log.truncated.index > 0);
+    const { log, table } = world.replica(follower);
+    expect(log.truncated.index).toBeLessThanOrEqual(table.checkpointIndex);
+  });
+
+  test.each(['apply', 'checkpoint'])(
+    'a store that refuses a write on %s is opened again, and replayed',
+    async (when) => {
+      const world = await World.formed({ options: when === 'checkpoint' ? compacting : {} });
+      const [leader, follower] = await world.roles();
+      const name = `shard-${world.shard()}`;
+      const fails = when === 'apply' ? `store write ${name}` : `store flush ${name}`;
+      let refused = 0;
+      world.beforeSteps(follower, (step) => {
+        if (step !== fails || refused === 3) return undefined;
+        refused++;
+        throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
+      });
+      await writeMany(world, leader, 100);
+      await world.until('it has refused enough', () => refused === 3);
+      await writeMany(world, leader, 40);
+      await world.equal();
+      expect(await world.contents(follower)).toEqual(await world.contents(leader));
+    },
+  );
+});
+
+describe('D6: a full disk is survived, a disk that lies is not', () => {
+  test('a leader without room refuses writes clearly, gives up its office, and reads on', async () => {
+    const world = await World.formed();
+    const [leader, follower] = await world.roles();
+    await world.write(leader, 'a', '1');
+    world.beforeSteps(leader, noSpace);
+    const doubtful = [world.put(leader, 'b', '1'), world.put(leader, 'c', '1')];
+    await world.until('it knows', () => {
+      if (world.node(leader).status().isDiskFull) return true;
+      if (doubtful.every(({ isSettled }) => isSettled)) doubtful.push(world.put(leader, 'd', '1'));
+      return false;
+    });
+    const refused = world.put(leader, 'e', '1');
+    expect(await world.fate(refused)).toBe('Unavailable');
+    expect(String(refused.error)).toContain('the disk of the node is full');
+    expect((await world.answer(world.get(leader, 'a', { linearizable: false })))?.value).toBe('1');
+    const led = () => world.replica(follower).raft.leader;
+    await world.until('another leads', () => led() !== 0 && led() !== leader);
+    await world.write(follower, 'f', '1');
+
+    world.beforeSteps(leader, () => undefined);
+    await world.until('it is ready again', () => world.isReady(leader));
+    await world.write(leader, 'g', '1');
+    await world.equal();
+    const contents = await world.contents(leader);
+    expect(contents).toEqual(expect.arrayContaining(['a=1/1', 'f=1/1', 'g=1/1']));
+    expect(contents).not.toContain('e=1/1');
+    for (const [i, put] of doubtful.entries()) {
+      const isThere = contents.includes(`${'bcd'[i]}=1/1`);
+      expect([isThere, await world.fate(put)]).not.toEqual([false, 'ok']);
+      expect([isThere, await world.fate(put)]).not.toEqual([true, 'Unavailable']);
+    }
+  });
+
+  test('what waits for room is not acknowledged before it is written (D1)', async () => {
+    const world = await World.formed({ options: { initialTables: [TABLE, 'other'] } });
+    const [leader, follower, third] = await world.roles();
+    world.kill(third);
+    world.beforeSteps(follower, noSpace);
+    // The first is taken by the log and waits there; the second finds the disk full.
+    const waits = world.put(leader, 'a', '1', { timeoutMs: 30_000 });
+    await world.sleep(50);
+    const refused = world.put(leader, 'a', '1', { table: 'other', timeoutMs: 30_000 });
+    await world.until('it knows', () => world.node(follower).status().isDiskFull);
+    const gate = world.gate(follower, isSync);
+    await world.until('there is room', () => gate.waiting > 0);
+    await world.sleep(3_000);
+    expect([waits.fate, refused.fate]).toEqual(['pending', 'pending']);
+    gate.open();
+    expect([await world.fate(waits), await world.fate(refused)]).toEqual(['ok', 'ok']);
+  });
+
+  test('an error of a sync ends the node, and its next life is whole', async () => {
+    const world = await World.formed();
+    const [leader, follower] = await world.roles();
+    world.beforeSteps(follower, (step) => {
+      if (isSync(step)) throw Object.assign(new Error('EIO: i/o error, fdatasync'), { code: 'EIO' });
+      return undefined;
+    });
+    world.expectEnd(follower);
+    await world.write(leader, 'a', '1');
+    expect((await world.endOf(follower)).message).toContain('fdatasync');
+    world.start(follower);
+    await world.equal();
+    expect(await world.contents(follower)).toEqual(['a=1/1']);
+  });
+});
+
+describe('D7: an installed snapshot is in place, or not at all', () => {
+  /** A follower that was away for so long that it needs a snapshot comes back. */
+  async function behind() {
+    const world = await World.formed({ options: compacting });
+    const [leader, follower] = await world.roles();
+    await writeMany(world, leader, 5);
+    world.kill(follower);
+    await writeMany(world, leader, 60);
+    await world.until('the log is gone', () => world.replica(leader).log.truncated.index > 40);
+    world.start(follower);
+    return { world, leader, follower };
+  }
+
+  test('after a crash between any two steps the replica is whole', async () => {
+    for (let step = 1; ; step++) {
+      const { world, leader, follower } = await behind();
+      const hasCrashed = world.crashBefore(follower, step);
+      await world.until('it crashes or is equal', () => hasCrashed() || world.isEqual());
+      if (!hasCrashed()) {
+        expect(step).toBeGreaterThan(10);
+        expect(world.node(follower).metrics().snapshotsReceived).toBe(1);
+        return;
+      }
+      world.start(follower);
+      await world.equal();
+      await world.write(follower, 'after', String(step));
+      await world.equal();
+      expect(await world.contents(follower)).toEqual(await world.contents(leader));
+    }
+  });
+
+  test('a snapshot that arrives while entries are being applied does not disturb them', async () => {
+    const world = await World.formed({ options: compacting });
+    const [leader, follower] = await world.roles();
+    world.network.block(leader, follower);
+    await writeMany(world, leader, 60);
+    await world.until('the log is gone', () => world.replica(leader).log.truncated.index > 40);
+    const gate = world.gate(follower, (step) => step === `store write shard-${world.shard()}`);
+    world.network.unblock(leader, follower);
+    await world.sleep(2_000);
+    gate.open();
+    await world.equal();
+    expect(await world.contents(follower)).toEqual(await world.contents(leader));
+  });
+
+  test('a snapshot that breaks off leaves the replica as it was', async () => {
+    const { world, leader, follower } = await behind();
+    await world.until('it begins', () => world.log(follower).length > 0 || world.isUp(follower));
+    let broken = 0;
+    world.beforeSteps(follower, (step) => {
+      if (step !== `store write shard-${world.shard()}.incoming` || broken === 2) return undefined;
+      broken++;
+      world.network.reset(leader, follower);
+      return undefined;
+    });
+    await world.equal();
+    expect(broken).toBe(2);
+    expect(await world.contents(follower)).toEqual(await world.contents(leader));
+  });
+});
