@@ -100,6 +100,27 @@ export class Cluster {
     }
   }
 
+  /** One line per group and node: where they stand. */
+  describe(): string {
+    const lines: string[] = [];
+    for (const [id, { process, node }] of this.#hosts) {
+      if (process === undefined || node === undefined) {
+        lines.push(`node ${id} is down`);
+        continue;
+      }
+      const { isReady, conditions } = node.readiness();
+      lines.push(`node ${id}: ready ${isReady} ${JSON.stringify(conditions)}`);
+      for (const { group, raft, log, hasTable, isSuspended, isQuiet } of node.inspect().groups) {
+        lines.push(
+          `  ${group}: ${raft.role} of term ${raft.term}, leader ${raft.leader}, log ${log.firstIndex()} to ` +
+            `${raft.lastIndex}, committed ${raft.commitIndex}, applied ${raft.appliedIndex}` +
+            `${hasTable ? '' : ', no table'}${isSuspended ? ', suspended' : ''}${isQuiet ? ', quiet' : ''}`,
+        );
+      }
+    }
+    return lines.join('\n');
+  }
+
   start(id: NodeId): void {
     const host = this.#host(id);
     if (host.process !== undefined) return;

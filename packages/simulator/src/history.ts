@@ -37,15 +37,18 @@ class ShardHistory {
   readonly revisions = new Set<number>();
   /** The highest revision that a client has been told by a write or a linearizable read. */
   highestKnown = 0;
-  /** By node life: serializable reads of one process never go back. */
+  /** What serializable reads of a process were answered last, by process. */
   readonly lastRevisionByReader = new Map<number, number>();
 }
 
 /** When an operation began, for what must hold when it ends. */
 export interface Invocation {
   readonly at: number;
+  readonly process: number;
   /** The highest revision known to any client then, by shard. */
   readonly highestKnown: ReadonlyMap<string, number>;
+  /** What the process that is asked had answered to serializable reads by then, by shard. */
+  readonly highestOfReader: ReadonlyMap<string, number>;
 }
 
 /**
@@ -66,11 +69,18 @@ export class History {
   /** Operations that were answered. */
   answered = 0;
 
-  /** Logical time: one more for each thing that a client does or hears, so that no two are at once. */
-  begin(): Invocation {
+  /**
+   * A client asks `process`. Logical time goes on by one for each thing that a client does or hears, so that no
+   * two are at once.
+   */
+  begin(process: number): Invocation {
     const highestKnown = new Map<string, number>();
-    for (const [name, shard] of this.#shards) highestKnown.set(name, shard.highestKnown);
-    return { at: ++this.#now, highestKnown };
+    const highestOfReader = new Map<string, number>();
+    for (const [name, shard] of this.#shards) {
+      highestKnown.set(name, shard.highestKnown);
+      highestOfReader.set(name, shard.lastRevisionByReader.get(process) ?? 0);
+    }
+    return { at: ++this.#now, process, highestKnown, highestOfReader };
   }
 
   /** A write, or a transaction that was proposed, was answered at `revision`. */
@@ -118,22 +128,23 @@ export class History {
     this.answered += 1;
   }
 
-  /** A serializable read was answered by process `reader`: a prefix of the writes, never a shorter one than before. */
+  /** A serializable read was answered: a prefix of the writes, never a shorter one than the process gave before. */
   readSerializable(
-    reader: number,
+    invocation: Invocation,
     table: string,
     shardId: number,
     revision: number,
     states: readonly KeyState[],
   ): void {
     const shard = this.#shard(table, shardId);
-    const last = shard.lastRevisionByReader.get(reader) ?? 0;
+    const { process, highestOfReader } = invocation;
+    const before = highestOfReader.get(`${table}/${shardId}`) ?? 0;
     check(
-      revision >= last,
+      revision >= before,
       'serializable reads are prefixes',
-      () => `shard ${shardId}: process ${reader} answered at revision ${last} and then at ${revision}`,
+      () => `shard ${shardId}: process ${process} answered at revision ${before} and then at ${revision}`,
     );
-    shard.lastRevisionByReader.set(reader, revision);
+    shard.lastRevisionByReader.set(process, Math.max(revision, shard.lastRevisionByReader.get(process) ?? 0));
     shard.views.push({ revision, states, what: 'serializable read' });
     this.answered += 1;
   }

@@ -6,6 +6,11 @@ export interface GroupInspection {
   readonly group: number;
   /** Another object after the core was started anew: what was only in memory may have gone back then. */
   readonly life: object;
+  /**
+   * The core has taken in more than the wal was given, because the turn has not come yet or the disk is full.
+   * Nobody can have heard of that yet.
+   */
+  readonly isBetweenTurns: boolean;
   readonly term: number;
   readonly role: Role;
   readonly voters: readonly NodeId[];
@@ -15,10 +20,7 @@ export interface GroupInspection {
   readonly lastIndex: number;
   /** The last index that the local wal holds durably (D1, D2). */
   readonly durableIndex: number;
-  /** May be ahead of `lastIndex`, when what a leader sent was not given to the wal yet. */
   readonly commitIndex: number;
-  /** The last index that the core knows, in memory or on disk. */
-  readonly coreLastIndex: number;
   readonly appliedIndex: number;
   /** Undefined outside [firstIndex, lastIndex]. */
   entry(index: number): Entry | undefined;
@@ -37,6 +39,10 @@ export class ReplicaInspection implements GroupInspection {
   }
   get life(): object {
     return this.replica.raft;
+  }
+  get isBetweenTurns(): boolean {
+    const { raft, log } = this.replica;
+    return raft.hasReady() || raft.lastIndex !== log.lastIndex();
   }
   get term(): number {
     return this.replica.raft.term;
@@ -58,9 +64,6 @@ export class ReplicaInspection implements GroupInspection {
   }
   get commitIndex(): number {
     return this.replica.raft.commitIndex;
-  }
-  get coreLastIndex(): number {
-    return this.replica.raft.lastIndex;
   }
   get appliedIndex(): number {
     return this.replica.raft.appliedIndex;

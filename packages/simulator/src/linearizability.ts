@@ -40,6 +40,18 @@ function apply(state: RegisterValue, effect: RegisterEffect): { state: RegisterV
   }
 }
 
+/** Whether the outcome of an operation shows, or depends on it, that the register held `value`. */
+function sees(effect: RegisterEffect, value: RegisterValue): boolean {
+  switch (effect.kind) {
+    case 'read':
+      return effect.observed === value;
+    case 'write':
+      return effect.previous !== undefined && effect.previous.value === value;
+    case 'compareAndSet':
+      return (effect.expected === value) === (effect.succeeded ?? true);
+  }
+}
+
 /** A state of the search: which operations have taken effect, and what the register holds then. */
 interface Frame {
   /** Every answered operation below this has taken effect. */
@@ -88,11 +100,23 @@ export function checkLinearizable(
       candidates.push(i);
       firstReturn = Math.min(firstReturn, answered[i]!.returnedAt);
     }
+    const possible = candidates.filter((i) => answered[i]!.invokedAt <= firstReturn);
+    const tried = new Set<string>();
     for (let i = 0; i < unanswered.length && unanswered[i]!.invokedAt <= firstReturn; i++) {
       if (used.includes(i)) continue;
-      const next = apply(value, unanswered[i]!.effect);
+      const { effect } = unanswered[i]!;
+      const next = apply(value, effect);
       // One that changes nothing need not have happened.
       if (next === 'impossible' || next.state === value) continue;
+      // Of those with the same effect the oldest stands for all: from now on they are interchangeable.
+      const description = JSON.stringify(effect);
+      if (tried.has(description)) continue;
+      tried.add(description);
+      // What nobody sees before it is overwritten need not have happened either.
+      const isSeen =
+        possible.some((j) => sees(answered[j]!.effect, next.state)) ||
+        unanswered.some((other, j) => j !== i && !used.includes(j) && sees(other.effect, next.state));
+      if (!isSeen) continue;
       frame.untried.push({
         low,
         ahead,
@@ -101,8 +125,7 @@ export function checkLinearizable(
         untried: [],
       });
     }
-    for (const i of candidates.reverse()) {
-      if (answered[i]!.invokedAt > firstReturn) continue;
+    for (const i of possible.reverse()) {
       const next = apply(value, answered[i]!.effect);
       if (next === 'impossible') continue;
       const finished = [...ahead, i].sort((a, b) => a - b);

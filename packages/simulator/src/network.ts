@@ -15,7 +15,7 @@ export interface NetworkOptions {
   readonly redialMeanUs: number;
   /** When a link is blocked: the probability that its connections break instead of only stalling. */
   readonly breakWhenBlockedProbability: number;
-  /** What one connection may hold that was not delivered yet. */
+  /** When a connection holds this much that was not delivered yet, it takes no more. */
   readonly backlogBytesMax: number;
   /**
    * Per frame. TCP does none of this, but Raft must bear all of it, and a redialled connection overtakes what
@@ -198,7 +198,7 @@ export class SimulatedNetwork {
 
   #send(connection: Connection, frame: Buffer): boolean {
     const { options, random } = this;
-    if (connection.backlogBytes + frame.length > options.backlogBytesMax) return false;
+    if (connection.backlogBytes >= options.backlogBytesMax) return false;
     const copy = Buffer.from(frame);
     if (random.chance(options.dropProbability)) return true;
     if (random.chance(options.duplicateProbability)) this.#sendAlone(connection, copy);

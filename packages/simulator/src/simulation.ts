@@ -142,12 +142,15 @@ class Simulation {
 
   /** All replicas of all groups have applied everything, and hash to the same. */
   #isEqual(): boolean {
-    const states = this.#cluster.nodes().map(({ node }) =>
-      [...this.#cluster.inspect(node)].map((group) => {
-        const isWhole = group.appliedIndex === group.lastIndex && group.contentHash !== undefined;
-        return isWhole ? `${group.group}:${group.appliedIndex}:${group.contentHash}` : undefined;
-      }),
-    );
+    const states = this.#cluster
+      .nodes()
+      .map(({ node }) =>
+        [...this.#cluster.inspect(node)].map((group) => {
+          const isWhole = group.appliedIndex === group.lastIndex && group.contentHash !== undefined;
+          return isWhole ? `${group.group}:${group.appliedIndex}:${group.contentHash}` : undefined;
+        }),
+      )
+      .map((groups) => groups.sort());
     const first = states[0];
     if (first === undefined || states.length !== this.#cluster.ids.length) return false;
     return states.every(
@@ -198,7 +201,7 @@ class Simulation {
       this.#cluster.observe();
       if (isReached()) return true;
       if (this.#loop.nowUs <= endUs) return false;
-      throw new Violation('liveness', `not within ${boundUs / 1e6} s: ${what}`);
+      throw new Violation('liveness', `not within ${boundUs / 1e6} s: ${what}\n${this.#cluster.describe()}`);
     });
   }
 

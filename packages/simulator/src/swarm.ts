@@ -138,8 +138,8 @@ export function drawScenario(random: SeededRandom): Scenario {
     },
     faults: {
       weights,
-      intervalMeanUs: logUniform(random, 200_000, 5_000_000),
-      durationMeanUs: logUniform(random, 50_000, 5_000_000),
+      intervalMeanUs: logUniform(random, 30_000, 2_000_000),
+      durationMeanUs: logUniform(random, 20_000, 3_000_000),
     },
     fragileMachine: nodes.length >= 3 && random.chance(0.5) ? random.pick(nodes) : undefined,
     fragileLoss: random.pick(['hole', 'damaged'] as const),

@@ -347,10 +347,9 @@ export class Workload {
             modRevision: record?.modRevision ?? 0,
           });
         }
-        if (linearizable) this.history.read(invocation, table, header.shardId, header.revision, states);
-        else {
-          this.history.readSerializable(server.process.id, table, header.shardId, header.revision, states);
-        }
+        const { shardId, revision } = header;
+        if (linearizable) this.history.read(invocation, table, shardId, revision, states);
+        else this.history.readSerializable(invocation, table, shardId, revision, states);
       },
     );
   }
@@ -426,7 +425,7 @@ export class Workload {
   ): Promise<boolean> {
     return new Promise((resolve, reject) => {
       this.started += 1;
-      const invocation = this.history.begin();
+      const invocation = this.history.begin(process.id);
       const end = (record: () => boolean) => {
         if (pending.isOver) return;
         pending.isOver = true;

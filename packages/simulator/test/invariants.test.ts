@@ -14,12 +14,12 @@ function replica(given: Partial<GroupInspection> & { log?: number[] }): GroupIns
     {
       group: 10_001,
       life,
+      isBetweenTurns: false,
       term: log.at(-1) ?? 0,
       role: 'follower',
       voters: [1, 2, 3],
       firstIndex: 1,
       lastIndex: log.length,
-      coreLastIndex: log.length,
       durableIndex: log.length,
       commitIndex: 0,
       appliedIndex: 0,

@@ -83,7 +83,7 @@ describe('a connection', () => {
     boot(2);
     expect(one.transport.send(2, Buffer.from('early'))).toBe(false);
     await untilUs(10_000);
-    expect(one.transport.send(2, Buffer.alloc(1000))).toBe(true);
+    expect(one.transport.send(2, Buffer.alloc(2000))).toBe(true);
     expect(one.transport.send(2, Buffer.alloc(100))).toBe(false);
     await untilUs(20_000);
     expect(one.transport.send(2, Buffer.alloc(100))).toBe(true);
