@@ -255,6 +255,8 @@ export class Node implements NodeApi {
     const meta = this.#meta();
     for (;;) {
       await meta.confirmRead(call.deadlineMs);
+      // The genesis takes the first shard ids for the tables that exist from the start.
+      if (!this.#registry.hasGenesis) throw errors.notReady();
       if (this.#registry.table(name) !== undefined) throw errors.tableExists();
       if (this.#registry.tableCount >= this.#options.tablesMax)
         throw errors.tooManyTables(this.#options.tablesMax);
