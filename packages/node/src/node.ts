@@ -456,10 +456,17 @@ export class Node implements NodeApi {
 
   /** T2: a deleted shard goes when every member has applied its deletion: until then it can still be asked to seal. */
   async #dropRetired(): Promise<void> {
-    if (!this.#isMetaFresh) return;
+    const meta = this.#meta();
+    if (!this.#isMetaFresh || !meta.hasTable) return;
     const lowest = this.#peers.lowestMetaApplied;
     for (const [group, index] of this.#retired) {
       if (index > lowest) continue;
+      if (index > meta.table.checkpointIndex) {
+        // A crash may take the registry back to before the deletion (D4): the group, gone from the log for good,
+        // would be made anew, empty, and serve until the deletion is applied again.
+        if (!meta.table.isCheckpointing) await meta.table.checkpoint();
+        continue;
+      }
       this.#retired.delete(group);
       const replica = this.#replicas.get(group);
       if (replica !== undefined) await this.#replicas.drop(replica);
