@@ -38,6 +38,8 @@ const HISTORY_CHECK_MS_MAX = 5000;
 const SYNC_SECONDS_BOUNDS = [
   0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5,
 ];
+/** How long a node that stops waits for writes to its log. */
+const STOP_PATIENCE_MS = 2000;
 /** What the node proposes for itself is tried for this long, and again later. */
 const OWN_PROPOSAL_MS = 5000;
 
@@ -199,10 +201,16 @@ export class Node implements NodeApi {
     if (this.#isStopping) return;
     this.#isStopping = true;
     this.#tickTimer?.cancel();
-    await this.#turns.settled();
+    // On a full disk a write may wait for ever (D6); closing the log ends it.
+    await new Promise<void>((resolve) => {
+      const patience = this.#environment.clock.startTimer(STOP_PATIENCE_MS, resolve);
+      void this.#turns.settled().then(() => {
+        patience.cancel();
+        resolve();
+      });
+    });
     await this.#replicas.close();
     await this.#environment.transport.close();
-    await this.#turns.settled();
     await this.#wal.close();
   }
 
