@@ -23,6 +23,9 @@ import {
 import type { Segment, SegmentTable } from './segment.js';
 import type { GroupId } from './types.js';
 
+/** How much of a segment is in memory at once, unless one record is larger. */
+const WINDOW_BYTES = 1024 * 1024;
+
 /** What the segments say. */
 export interface Recovered {
   readonly groups: Map<GroupId, WalGroupLog>;
@@ -41,11 +44,12 @@ export interface Recovered {
 export async function recover(segments: SegmentTable, cache: EntryCache): Promise<Recovered> {
   const groups = new Map<GroupId, WalGroupLog>();
   const list = [...segments.values()];
+  const newest = list.at(-1);
+  const memory = Buffer.allocUnsafeSlow(Math.min(WINDOW_BYTES, newest?.file.sizeBytes ?? 0));
   let unused: Segment | undefined;
   let unusedIsDirty = false;
-  const newest = list.at(-1);
   if (newest !== undefined) {
-    const scan = new SegmentScan(newest, newest.file.sizeBytes);
+    const scan = new SegmentScan(newest, newest.file.sizeBytes, memory);
     scan.checkVersion();
     if (scan.findTail() === 0) {
       // Prepared ahead, and not begun; or begun with a batch that was lost in a crash.
@@ -57,7 +61,7 @@ export async function recover(segments: SegmentTable, cache: EntryCache): Promis
   for (const [i, segment] of list.entries()) {
     const next = list[i + 1];
     const limit = next === undefined ? segment.file.sizeBytes : readHeader(next).previousEnd;
-    const scan = new SegmentScan(segment, limit);
+    const scan = new SegmentScan(segment, limit, memory);
     scan.checkVersion();
     const header = scan.header();
     if (header === undefined) throw new WalCorruptError(segment.name, 0, 'the segment header is damaged');
@@ -103,16 +107,52 @@ function canBeTorn({ offset, previous }: BatchEnd, next: number): boolean {
   return (isFirstWritten ? firstSector + 1 : firstSector) <= (isLastWritten ? lastSector - 1 : lastSector);
 }
 
+/**
+ * The part of a segment that is in memory. Segments are read piece by piece into the same memory: garbage of their
+ * size would stay with a node that has nothing to do, since nothing makes its collector run.
+ */
+class SegmentWindow {
+  readonly #segment: Segment;
+  readonly #limitBytes: number;
+  readonly #memory: Buffer;
+  #bytes: Buffer = Buffer.alloc(0);
+  #begin = 0;
+
+  constructor(segment: Segment, limitBytes: number, memory: Buffer) {
+    this.#segment = segment;
+    this.#limitBytes = limitBytes;
+    this.#memory = memory;
+  }
+
+  /** What is in memory, until the next `load`. */
+  get bytes(): Buffer {
+    return this.#bytes;
+  }
+
+  /** Brings `lengthBytes` from `offset` on into memory, fewer at the limit. Gives their position in `bytes`. */
+  load(offset: number, lengthBytes: number): number {
+    const end = Math.min(offset + lengthBytes, this.#limitBytes);
+    if (offset < this.#begin || end > this.#begin + this.#bytes.length) {
+      const size = Math.min(Math.max(lengthBytes, this.#memory.length), this.#limitBytes - offset);
+      this.#bytes = this.#segment.file.readSync(offset, size, this.#memory);
+      this.#begin = offset;
+    }
+    return offset - this.#begin;
+  }
+}
+
 /** Reads the batches of one segment. */
 class SegmentScan {
   readonly #segment: Segment;
-  readonly #bytes: Buffer;
+  readonly #limitBytes: number;
+  readonly #window: SegmentWindow;
 
-  constructor(segment: Segment, limitBytes: number) {
+  constructor(segment: Segment, limitBytes: number, memory: Buffer) {
     this.#segment = segment;
-    this.#bytes = segment.file.readSync(0, Math.min(limitBytes, segment.file.sizeBytes));
-    if (this.#bytes.length < limitBytes) {
-      throw new WalCorruptError(segment.name, this.#bytes.length, 'the file ends too early');
+    this.#limitBytes = limitBytes;
+    this.#window = new SegmentWindow(segment, limitBytes, memory);
+    if (segment.file.sizeBytes < limitBytes) {
+      throw new WalCorruptError(segment.name, segment.file.sizeBytes, 'the file ends too early');
     }
   }
 
@@ -120,12 +160,20 @@ class SegmentScan {
     return this.#segment;
   }
 
+  /** What `load` brought into memory. */
   get bytes(): Buffer {
-    return this.#bytes;
+    return this.#window.bytes;
+  }
+
+  /** Brings the intact record at `offset` into memory. Gives its position in `bytes`. */
+  load(offset: number): number {
+    const position = this.#window.load(offset, RECORD_HEADER_BYTES);
+    const payloadBytes = this.bytes.readUInt32LE(position + RecordField.length);
+    return this.#window.load(offset, RECORD_HEADER_BYTES + payloadBytes);
   }
 
   checkVersion(): void {
-    const version = decodeSegmentHeader(this.#bytes)?.version ?? FORMAT_VERSION;
+    const version = this.#decodeHeader()?.version ?? FORMAT_VERSION;
     if (version === FORMAT_VERSION) return;
     throw new WalFormatError(
       `${this.#segment.name} has format version ${version}; this program knows version ${FORMAT_VERSION}`,
@@ -134,8 +182,13 @@ class SegmentScan {
 
   /** The header, when it is this segment's: recycled space holds that of an earlier one. */
   header(): SegmentHeader | undefined {
-    const header = decodeSegmentHeader(this.#bytes);
+    const header = this.#decodeHeader();
     return header?.segment === this.#segment.number ? header : undefined;
+  }
+
+  #decodeHeader(): SegmentHeader | undefined {
+    const position = this.#window.load(0, SEGMENT_HEADER_BYTES);
+    return decodeSegmentHeader(this.bytes.subarray(position));
   }
 
   /** Whether any record was ever written here under this segment's number. */
@@ -146,12 +199,12 @@ class SegmentScan {
   /** For a segment that a later one follows: it must be whole, up to the end that the later one names. */
   checkWhole(): number {
     let offset = SEGMENT_HEADER_BYTES;
-    while (offset < this.#bytes.length) {
+    while (offset < this.#limitBytes) {
       const end = this.#batchEnd(offset);
       if (!end.isWhole) throw this.#damaged(end.offset, 'a later segment follows');
       offset = end.offset;
     }
-    if (offset !== this.#bytes.length) throw this.#damaged(offset, 'it passes the end of the segment');
+    if (offset !== this.#limitBytes) throw this.#damaged(offset, 'it passes the end of the segment');
     return offset;
   }
 
@@ -181,15 +234,26 @@ class SegmentScan {
   }
 
   #recordEnd(offset: number): number {
-    return offset + recordSizeBytes(this.#bytes.readUInt32LE(offset + RecordField.length));
+    return offset + recordSizeBytes(this.#field(offset, RecordField.length));
   }
 
+  /** Only what claims to be a record of this segment is brought into memory as a whole. */
   #isRecord(offset: number): boolean {
-    return isRecordAt(this.#bytes, offset, this.#segment.number, offset);
+    const { number } = this.#segment;
+    if (offset + RECORD_HEADER_BYTES > this.#limitBytes) return false;
+    if (this.#field(offset, RecordField.segment) !== number) return false;
+    const position = this.load(offset);
+    return isRecordAt(this.bytes, position, number, offset);
   }
 
   #batchOf(offset: number): number {
-    return this.#bytes.readUInt32LE(offset + RecordField.batch);
+    return this.#field(offset, RecordField.batch);
+  }
+
+  /** A 32-bit field of the header at `offset`. */
+  #field(offset: number, field: number): number {
+    const position = this.#window.load(offset, RECORD_HEADER_BYTES);
+    return this.bytes.readUInt32LE(position + field);
   }
 
   /** The end of the batch that begins at `start`, or its first record that is not intact. */
@@ -198,7 +262,7 @@ class SegmentScan {
     for (let offset = start; ; ) {
       if (!this.#isRecord(offset) || this.#batchOf(offset) !== start)
         return { isWhole: false, offset, previous };
-      const isLast = (this.#bytes[offset + RecordField.flags]! & FLAG_LAST_OF_BATCH) !== 0;
+      const isLast = (this.bytes[this.load(offset) + RecordField.flags]! & FLAG_LAST_OF_BATCH) !== 0;
       previous = offset;
       offset = this.#recordEnd(offset);
       if (isLast) return { isWhole: true, offset, previous };
@@ -207,11 +271,9 @@ class SegmentScan {
 
   /** The first intact record at or after `from`, whichever batch it belongs to. */
   #nextRecord(from: number): number | undefined {
-    const { number } = this.#segment;
-    const last = this.#bytes.length - RECORD_HEADER_BYTES;
+    const last = this.#limitBytes - RECORD_HEADER_BYTES;
     for (let offset = from; offset <= last; offset += RECORD_ALIGNMENT_BYTES) {
-      if (this.#bytes.readUInt32LE(offset + RecordField.segment) === number && this.#isRecord(offset))
-        return offset;
+      if (this.#isRecord(offset)) return offset;
     }
     return undefined;
   }
@@ -269,9 +331,8 @@ class Replay {
   run(header: SegmentHeader): void {
     let checkpoints = 0;
     for (const offset of this.#scan.records(SEGMENT_HEADER_BYTES, this.#scan.segment.endBytes)) {
-      if (this.#scan.bytes[offset + RecordField.kind] === RecordKind.Checkpoint) checkpoints++;
       try {
-        this.#replay(offset);
+        if (this.#replay(offset) === RecordKind.Checkpoint) checkpoints++;
       } catch (error) {
         if (error instanceof WalCorruptError) throw error;
         throw this.#contradiction(offset, error);
@@ -291,11 +352,12 @@ class Replay {
     return new WalCorruptError(this.#scan.segment.name, offset, (cause as Error).message, { cause });
   }
 
-  #replay(offset: number): void {
+  #replay(offset: number): RecordKind {
+    const position = this.#scan.load(offset);
     const { bytes, segment } = this.#scan;
-    const group = readUint53(bytes, offset + RecordField.group);
-    const payload = offset + RECORD_HEADER_BYTES;
-    const kind: RecordKind = bytes[offset + RecordField.kind]!;
+    const group = readUint53(bytes, position + RecordField.group);
+    const payload = position + RECORD_HEADER_BYTES;
+    const kind: RecordKind = bytes[position + RecordField.kind]!;
     switch (kind) {
       case RecordKind.Checkpoint:
         this.#checkpoint(group, payload);
@@ -305,7 +367,7 @@ class Replay {
         break;
       case RecordKind.Entry:
       case RecordKind.Copy: {
-        const length = bytes.readUInt32LE(offset + RecordField.length) - ENTRY_PREFIX_BYTES;
+        const length = bytes.readUInt32LE(position + RecordField.length) - ENTRY_PREFIX_BYTES;
         const index = readUint53(bytes, payload);
         const entry = { index, term: readUint53(bytes, payload + 8), data: { length } };
         const log = this.#log(group);
@@ -338,6 +400,7 @@ class Replay {
       default:
         throw new Error(`unknown record kind ${kind satisfies never}`);
     }
+    return kind;
   }
 
   #checkpoint(group: GroupId, payload: number): void {

@@ -60,7 +60,7 @@ export interface WalFile {
   write(buffers: readonly Buffer[], offset: number): Promise<void>;
   /** fdatasync: everything written before is durable when it resolves. Never retried after an error (D6). */
   sync(): Promise<void>;
-  /** A copy of the content; fewer bytes at the end of the file. */
-  readSync(offset: number, lengthBytes: number): Buffer;
+  /** A copy of the content; fewer bytes at the end of the file. It may be put into `memory` when it fits. */
+  readSync(offset: number, lengthBytes: number, memory?: Buffer): Buffer;
   close(): Promise<void>;
 }

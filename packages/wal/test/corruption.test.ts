@@ -86,6 +86,20 @@ describe('damage to the log (D5)', () => {
     expect(outcome).toMatchObject({ code: 'WAL_CORRUPT', file: '00000001.wal', offset: at - 48 });
   });
 
+  test('also when the later record lies megabytes behind', async () => {
+    const disk = new FaultyDisk();
+    const options = { segmentSizeBytes: 8 * 2 ** 20 };
+    const wal = await openWal(disk, options);
+    await wal.append([newGroup(1)]);
+    await wal.append([{ group: 1, entries: [entry(1, 1, `a needle${'x'.repeat(1_900_000)}`)] }]);
+    await wal.append([{ group: 1, entries: [entry(2, 1)] }]);
+    await wal.close();
+    const content = disk.content('00000001.wal');
+    const at = content.indexOf('a needle');
+    content[at]! ^= 1;
+    await expect(openWal(disk, options)).rejects.toMatchObject({ code: 'WAL_CORRUPT', offset: at - 48 });
+  });
+
   test('a damaged record between intact ones of one sector is refused, even in the last batch', async () => {
     const disk = new FaultyDisk();
     const wal = await openWal(disk);

@@ -75,6 +75,15 @@ export function describeWalDisk(
       await file.close();
     });
 
+    test('reads with memory that is given, large enough or not', async () => {
+      const file = await disk.create('a', 100);
+      await file.write([Buffer.from('some text')], 10);
+      for (const memory of [Buffer.alloc(0), Buffer.alloc(8), Buffer.alloc(9), Buffer.alloc(200, 7)]) {
+        expect(file.readSync(10, 9, memory).toString()).toBe('some text');
+      }
+      await file.close();
+    });
+
     test('renames over another file, and removes', async () => {
       for (const [name, text] of [['a', 'A'] as const, ['b', 'B'] as const]) {
         const file = await disk.create(name, 10);

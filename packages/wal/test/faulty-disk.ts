@@ -123,9 +123,14 @@ export class FaultyDisk implements WalDisk {
         for (const sector of covered) file.unsynced.delete(sector);
         this.syncs++;
       },
-      readSync: (offset, lengthBytes) => {
+      readSync: (offset, lengthBytes, memory) => {
         checkUsable();
-        return Buffer.from(file.content.subarray(offset, offset + lengthBytes));
+        const content = file.content.subarray(offset, offset + lengthBytes);
+        if (memory === undefined || memory.length < content.length) return Buffer.from(content);
+        // What a reader still holds of an earlier read must not be what it relies on.
+        memory.fill(0xa5);
+        content.copy(memory);
+        return memory.subarray(0, content.length);
       },
       close: async () => {
         checkUsable();

@@ -20,6 +20,23 @@ describe('the log', () => {
     expect(again.group(9)).toBeUndefined();
   });
 
+  test('gives after a restart what is larger than the memory that recovery reads with', async () => {
+    const disk = new FaultyDisk();
+    const options = { segmentSizeBytes: 8 * 2 ** 20 };
+    const wal = await openWal(disk, options);
+    await wal.append([newGroup(1)]);
+    // Records that lie across the ends of the pieces that are read, and some that do not fit into one.
+    const sizesBytes = [10, 400_000, 900_000, 1_500_000, 100, 2 ** 20 + 1, 30_000, 2 ** 20 - 100, 700_000];
+    for (const [i, size] of sizesBytes.entries()) {
+      await wal.append([{ group: 1, entries: entriesOf(1, i + 1, i + 1, size) }]);
+    }
+    const content = contentOf(wal);
+    await wal.close();
+    const again = await openWal(disk, options);
+    expect(contentOf(again)).toEqual(content);
+    await again.close();
+  });
+
   test('goes on over many segments and restarts, with groups that stay idle', async () => {
     const disk = new FaultyDisk();
     let wal = await openWal(disk);

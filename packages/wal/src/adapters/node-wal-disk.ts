@@ -109,8 +109,10 @@ class NodeWalFile implements WalFile {
     });
   }
 
-  readSync(offset: number, lengthBytes: number): Buffer {
-    const buffer = Buffer.allocUnsafeSlow(Math.max(0, Math.min(lengthBytes, this.sizeBytes - offset)));
+  readSync(offset: number, lengthBytes: number, memory?: Buffer): Buffer {
+    const size = Math.max(0, Math.min(lengthBytes, this.sizeBytes - offset));
+    const fits = memory !== undefined && memory.length >= size;
+    const buffer = fits ? memory.subarray(0, size) : Buffer.allocUnsafeSlow(size);
     let filled = 0;
     while (filled < buffer.length) {
       const read = readSync(this.#descriptor, buffer, filled, buffer.length - filled, offset + filled);
