@@ -1,5 +1,5 @@
-import { Decompressor } from 'snappy';
 import { SnapshotDamagedError } from './errors.js';
+import { FrameDecompressor } from './snappy-frames.js';
 
 const LENGTH_SIZE_BYTES = 8;
 /** No accepted request makes a larger pair (P4). */
@@ -34,28 +34,20 @@ export async function* readSnapshotRecords(
 
 /** An empty stream is as good as a bare header: stock leaves either of an empty table. */
 async function* decompress(stream: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, undefined> {
-  const decompressor = new Decompressor();
-  let isEmpty = true;
+  const decompressor = new FrameDecompressor();
   for await (const chunk of stream) {
     for (let at = 0; at < chunk.length; at += PIECE_SIZE_BYTES) {
-      isEmpty = false;
-      const plain = update(decompressor, chunk.subarray(at, at + PIECE_SIZE_BYTES));
+      const plain = refusingDamage(() => decompressor.update(chunk.subarray(at, at + PIECE_SIZE_BYTES)));
       if (plain.length > 0) yield plain;
     }
   }
-  if (isEmpty) return;
-  const tail = await decompressor.finish().catch(failDecompression);
-  if (tail.length > 0) yield tail;
+  refusingDamage(() => decompressor.end());
 }
 
-function update(decompressor: Decompressor, piece: Buffer): Buffer {
+function refusingDamage<T>(act: () => T): T {
   try {
-    return decompressor.update(piece);
+    return act();
   } catch (error) {
-    return failDecompression(error);
+    throw new SnapshotDamagedError('it cannot be decompressed', { cause: error });
   }
-}
-
-function failDecompression(error: unknown): never {
-  throw new SnapshotDamagedError('it cannot be decompressed', { cause: error });
 }

@@ -1,8 +1,8 @@
 import { mvcc } from '@coxswain/protocol';
-import { Compressor } from 'snappy';
 import { writeSafeInteger } from './integers.js';
 import { createRevisionOf, keyInLatestKey, modRevisionOf, valueIn, versionOf } from './layout.js';
 import { ALL_KEYS } from './record-source.js';
+import { compressToFrames, STREAM_IDENTIFIER } from './snappy-frames.js';
 import { encodePreamble } from './snapshot-preamble.js';
 import type { TableView } from './table-view.js';
 
@@ -37,13 +37,8 @@ export async function* writeSnapshot(
   view: TableView,
   options: SnapshotOptions,
 ): AsyncGenerator<Buffer, void, undefined> {
-  const compressor = new Compressor();
-  for await (const slab of slabs(view, options)) {
-    const chunk = compressor.update(slab);
-    if (chunk.length > 0) yield chunk;
-  }
-  const tail = await compressor.finish();
-  if (tail.length > 0) yield tail;
+  yield STREAM_IDENTIFIER;
+  for await (const slab of slabs(view, options)) yield compressToFrames(slab);
 }
 
 /** The plain stream in pieces of about the slab's size. */

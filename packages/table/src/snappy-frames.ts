@@ -1,0 +1,110 @@
+import { crc32c } from '@node-rs/crc32';
+import { compressSync, uncompressSync } from 'snappy';
+
+/*
+ * Framed snappy (google/snappy, framing_format.txt). The streams that the snappy package brings work on threads
+ * of their own, whose timing no simulation can repeat (architecture.md section 5); blocks of at most 64 KiB are
+ * done here in a fraction of a millisecond each.
+ */
+
+/** A compressed stream begins with it, and may repeat it. */
+export const STREAM_IDENTIFIER = Buffer.from('\xff\x06\x00\x00sNaPpY', 'latin1');
+const BLOCK_SIZE_BYTES_MAX = 65_536;
+const HEADER_BYTES = 4;
+const CHECKSUM_BYTES = 4;
+/** Every chunk type below it that is not known must be refused, every one from it on is padding. */
+const FIRST_SKIPPABLE = 0x80;
+const EMPTY = Buffer.alloc(0);
+
+enum ChunkType {
+  Compressed = 0x00,
+  Plain = 0x01,
+  StreamIdentifier = 0xff,
+}
+
+/** The chunks of a stream that hold `plain`. */
+export function compressToFrames(plain: Buffer): Buffer {
+  const parts: Buffer[] = [];
+  for (let at = 0; at < plain.length; at += BLOCK_SIZE_BYTES_MAX) {
+    const block = plain.subarray(at, at + BLOCK_SIZE_BYTES_MAX);
+    const compressed = compressSync(block);
+    // As the format advises: what shrinks by less than an eighth is not worth the reader's while.
+    const isWorthIt = compressed.length < block.length - block.length / 8;
+    const body = isWorthIt ? compressed : block;
+    const header = Buffer.allocUnsafe(HEADER_BYTES + CHECKSUM_BYTES);
+    header[0] = isWorthIt ? ChunkType.Compressed : ChunkType.Plain;
+    header.writeUIntLE(CHECKSUM_BYTES + body.length, 1, 3);
+    header.writeUInt32LE(maskedChecksum(block), HEADER_BYTES);
+    parts.push(header, body);
+  }
+  return Buffer.concat(parts);
+}
+
+/** Takes a framed stream in pieces of any size. Throws an Error for what is no such stream. */
+export class FrameDecompressor {
+  #rest: Buffer = EMPTY;
+  #hasBegun = false;
+
+  /** The plain bytes of the chunks that `piece` completes. */
+  update(piece: Buffer): Buffer {
+    const buffer = this.#rest.length === 0 ? piece : Buffer.concat([this.#rest, piece]);
+    const plain: Buffer[] = [];
+    let at = 0;
+    while (buffer.length - at >= HEADER_BYTES) {
+      const end = at + HEADER_BYTES + buffer.readUIntLE(at + 1, 3);
+      if (end > buffer.length) break;
+      const block = this.#chunk(buffer[at]!, buffer.subarray(at + HEADER_BYTES, end));
+      if (block.length > 0) plain.push(block);
+      at = end;
+    }
+    this.#rest = buffer.subarray(at);
+    return plain.length === 1 ? plain[0]! : Buffer.concat(plain);
+  }
+
+  /** The stream is over: it must not be in the middle of a chunk. */
+  end(): void {
+    if (this.#rest.length > 0) throw new Error('the stream ends within a chunk');
+  }
+
+  #chunk(type: number, body: Buffer): Buffer {
+    if (type === ChunkType.StreamIdentifier) {
+      if (!body.equals(STREAM_IDENTIFIER.subarray(HEADER_BYTES)))
+        throw new Error('the stream is of another kind');
+      this.#hasBegun = true;
+      return EMPTY;
+    }
+    if (!this.#hasBegun) throw new Error('the stream has no beginning');
+    if (type >= FIRST_SKIPPABLE) return EMPTY;
+    if (type > ChunkType.Plain) throw new Error(`a chunk has the unknown type ${type}`);
+    if (body.length < CHECKSUM_BYTES) throw new Error('a chunk has no checksum');
+    const data = body.subarray(CHECKSUM_BYTES);
+    const block = type === ChunkType.Plain ? data : uncompress(data);
+    if (block.length > BLOCK_SIZE_BYTES_MAX) throw new Error('a block is too large');
+    if (maskedChecksum(block) !== body.readUInt32LE(0)) throw new Error('the checksum of a block is wrong');
+    return block;
+  }
+}
+
+function uncompress(data: Buffer): Buffer {
+  // A block says first how large it becomes; one that lies must not get the memory for it.
+  if (claimedLength(data) > BLOCK_SIZE_BYTES_MAX) throw new Error('a block is too large');
+  return uncompressSync(data, { asBuffer: true }) as Buffer;
+}
+
+/** A little-endian varint. */
+function claimedLength(data: Buffer): number {
+  let length = 0;
+  for (let i = 0; i < 5; i++) {
+    const byte = data[i];
+    if (byte === undefined) break;
+    length += (byte & 0x7f) * 2 ** (7 * i);
+    if (byte < 0x80) return length;
+  }
+  throw new Error('a block has no length');
+}
+
+/** A checksum over data that holds checksums is weak unless they are disguised. */
+function maskedChecksum(block: Buffer): number {
+  const checksum = crc32c(block);
+  return (((checksum >>> 15) | (checksum << 17)) + 0xa282ead8) >>> 0;
+}
