@@ -35,19 +35,27 @@ import { type ApplyResult, CommandKind, type TableEntry } from './types.js';
 
 /** Keys that a range deletion handles between two turns of the event loop. */
 const DELETE_CHUNK_ENTRIES_MAX = 500;
+/** A batch of more pairs is applied like a large entry. */
+const SMALL_BATCH_PAIRS_MAX = 500;
+/** Store writes of an entry that go into one store batch: preparing them takes some milliseconds. */
+const EFFECTS_OPERATIONS_MAX = 4000;
 const NO_RESPONSES: mvcc.ResponseOp[] = [];
 const EMPTY = Buffer.alloc(0);
 const ZERO_BYTE = Buffer.from([0]);
 const OUTCOME_FAILED = Buffer.from([0]);
 const OUTCOME_SUCCEEDED = Buffer.from([1]);
 
+/** A command: an entry, or one of a SEQUENCE. */
+type CommandPlace = Pick<Progress, 'index' | 'command'>;
+
 /** Where in an entry an operation is: what a crash must know to go on with it (A4). */
-interface Place {
-  readonly index: number;
-  readonly command: number;
-  readonly succeeded: boolean;
-  readonly operation: number;
-}
+type Place = Pick<Progress, 'index' | 'command' | 'succeeded' | 'operation'>;
+
+/** A command of which nothing has been done. */
+const BEGINNING = { succeeded: undefined, operation: 0, nextKey: undefined, deletedCount: 0 };
+
+/** What a command answers. */
+type Outcome = Pick<ApplyResult, 'succeeded' | 'responses'>;
 
 /** Where the effects of the entry that is being applied begin. */
 interface Mark {
@@ -62,7 +70,7 @@ interface Mark {
 type Mutable<T> = { -readonly [Property in keyof T]: T[Property] };
 
 export interface ApplierOptions {
-  /** A range deletion that has more effects than this hands them over and goes on (A4). */
+  /** An entry that has more effects than this hands them over and goes on (A4). */
   readonly effectsSizeBytesMax: number;
   /**
    * Writes what is before the entry that grew too large (when there is something), then a part of its
@@ -185,7 +193,7 @@ export class Applier implements RecordSource {
     return { index: entry.index, revision, succeeded: true, responses, sealedBy: undefined };
   }
 
-  /** Commands that touch only keys that they name; undefined: it is another one, and nothing was done. */
+  /** Small commands that touch only keys that they name; undefined: it is another one, and nothing was done. */
   #applyPoints(
     index: number,
     command: mvcc.Command,
@@ -208,19 +216,13 @@ export class Applier implements RecordSource {
       }
       case mvcc.Command_CommandType.DUMMY:
         return NO_RESPONSES;
-      case mvcc.Command_CommandType.PUT_BATCH: {
-        const responses: mvcc.ResponseOp[] = [];
-        for (const { key, value } of command.batch) {
-          this.#put(key, value, revision);
-          if (budget !== undefined) responses.push(putResponse(undefined));
-        }
-        return responses;
-      }
+      case mvcc.Command_CommandType.PUT_BATCH:
       case mvcc.Command_CommandType.DELETE_BATCH: {
+        if (command.batch.length > SMALL_BATCH_PAIRS_MAX) return undefined;
         const responses: mvcc.ResponseOp[] = [];
-        for (const { key } of command.batch) {
-          const previous = this.#delete(key, revision);
-          if (budget !== undefined) responses.push(previousOfDelete(budget, key, previous, false));
+        for (const pair of command.batch) {
+          const response = this.#applyPair(command.type, pair, revision, budget);
+          if (response !== undefined) responses.push(response);
         }
         return responses;
       }
@@ -229,7 +231,7 @@ export class Applier implements RecordSource {
     }
   }
 
-  /** Commands that may read or delete a range, so that they must wait for the store and may grow large. */
+  /** Commands that may have to wait for the store, or may grow large (A4). */
   async #applyLarge(
     entry: TableEntry,
     command: mvcc.Command,
@@ -243,78 +245,122 @@ export class Applier implements RecordSource {
       state: this.#captureState(),
       hasSpilled: false,
     };
-    const { index } = entry;
-    let succeeded = true;
-    let responses = NO_RESPONSES;
-    if (command.type === mvcc.Command_CommandType.SEQUENCE) {
-      let lastRevision = this.#state.revision;
-      const resumedAt = this.#progress?.command ?? 0;
-      for (const [at, inner] of command.sequence.entries()) {
-        lastRevision = Math.max(lastRevision, this.#revisionOf(entry, inner));
-        if (at < resumedAt) continue;
-        // Nobody asks for the answers of a replicated command.
-        if (this.#applyPoints(index, inner, lastRevision, undefined) === undefined) {
-          await this.#applyRanges(inner, { index, command: at }, lastRevision, undefined);
-        }
-      }
-    } else {
-      ({ succeeded, responses } = await this.#applyRanges(command, { index, command: 0 }, revision, budget));
-    }
+    const resumed = this.#progress;
+    const { succeeded, responses } =
+      command.type === mvcc.Command_CommandType.SEQUENCE
+        ? await this.#applySequence(entry, command.sequence, resumed)
+        : await this.#applyOne(command, { index: entry.index, command: 0 }, revision, budget, resumed);
     this.#mark = undefined;
     this.#advance(entry, command);
-    return { index, revision, succeeded, responses, sealedBy: undefined };
+    return { index: entry.index, revision, succeeded, responses, sealedBy: undefined };
   }
 
-  async #applyRanges(
+  async #applySequence(
+    entry: TableEntry,
+    commands: readonly mvcc.Command[],
+    resumed: Progress | undefined,
+  ): Promise<Outcome> {
+    const { index } = entry;
+    const first = resumed?.command ?? 0;
+    let revision = this.#state.revision;
+    for (const [at, command] of commands.entries()) {
+      revision = Math.max(revision, this.#revisionOf(entry, command));
+      if (at < first) continue;
+      // Nobody asks for the answers of a replicated command.
+      if (this.#applyPoints(index, command, revision, undefined) === undefined) {
+        const place = { index, command: at };
+        await this.#applyOne(command, place, revision, undefined, at === first ? resumed : undefined);
+      }
+      if (this.#isLarge()) await this.#spill({ ...BEGINNING, index, command: at + 1 });
+    }
+    return { succeeded: true, responses: NO_RESPONSES };
+  }
+
+  /** One command, from its beginning or from where a crash left it. */
+  async #applyOne(
     command: mvcc.Command,
-    place: { index: number; command: number },
+    place: CommandPlace,
     revision: number,
     budget: ResponseBudget | undefined,
-  ): Promise<{ succeeded: boolean; responses: mvcc.ResponseOp[] }> {
+    resumed: Progress | undefined,
+  ): Promise<Outcome> {
     switch (command.type) {
       case mvcc.Command_CommandType.DELETE: {
         const { key } = pairOf(command, place.index);
         const bounds = boundsOf(key, command.rangeEnd)!;
-        const at: Place = { ...place, succeeded: true, operation: 0 };
-        const response = await this.#deleteRange(bounds, at, revision, command.prevKvs, budget);
+        const at: Place = { ...place, succeeded: undefined, operation: 0 };
+        const response = await this.#deleteRange(bounds, at, revision, command.prevKvs, budget, resumed);
         return { succeeded: true, responses: budget === undefined ? NO_RESPONSES : [response] };
       }
-      case mvcc.Command_CommandType.TXN:
-        return this.#applyTxn(
-          command.txn ?? { compare: [], success: [], failure: [] },
-          place,
-          revision,
-          budget,
-        );
+      case mvcc.Command_CommandType.PUT_BATCH:
+      case mvcc.Command_CommandType.DELETE_BATCH:
+        return this.#applyLargeBatch(command, place, revision, budget, resumed);
+      case mvcc.Command_CommandType.TXN: {
+        const txn = command.txn ?? { compare: [], success: [], failure: [] };
+        return this.#applyTxn(txn, place, revision, budget, resumed);
+      }
       default:
         throw new UnknownCommandError(`command type ${command.type}`, place.index);
     }
   }
 
-  async #applyTxn(
-    txn: mvcc.Txn,
-    place: { index: number; command: number },
+  async #applyLargeBatch(
+    command: mvcc.Command,
+    place: CommandPlace,
     revision: number,
     budget: ResponseBudget | undefined,
-  ): Promise<{ succeeded: boolean; responses: mvcc.ResponseOp[] }> {
+    resumed: Progress | undefined,
+  ): Promise<Outcome> {
+    const responses: mvcc.ResponseOp[] = [];
+    for (let at = resumed?.operation ?? 0; at < command.batch.length; at++) {
+      const response = this.#applyPair(command.type, command.batch[at]!, revision, budget);
+      if (response !== undefined) responses.push(response);
+      if (this.#isLarge()) await this.#spill({ ...BEGINNING, ...place, operation: at + 1 });
+    }
+    return { succeeded: true, responses };
+  }
+
+  #applyPair(
+    type: mvcc.Command_CommandType,
+    { key, value }: mvcc.KeyValue,
+    revision: number,
+    budget: ResponseBudget | undefined,
+  ): mvcc.ResponseOp | undefined {
+    if (type === mvcc.Command_CommandType.PUT_BATCH) {
+      this.#put(key, value, revision);
+      return budget && putResponse(undefined);
+    }
+    const previous = this.#delete(key, revision);
+    return budget && previousOfDelete(budget, key, previous, false);
+  }
+
+  async #applyTxn(
+    txn: mvcc.Txn,
+    place: CommandPlace,
+    revision: number,
+    budget: ResponseBudget | undefined,
+    resumed: Progress | undefined,
+  ): Promise<Outcome> {
     const unknown = unknownInCompares(txn.compare);
     if (unknown !== undefined) throw new UnknownCommandError(unknown, place.index);
-    const progress = this.#progress;
-    const succeeded = progress?.succeeded ?? (await comparesHold(this, txn.compare));
+    const succeeded = resumed?.succeeded ?? (await comparesHold(this, txn.compare));
     if (hasRevisionCompares(txn.compare)) {
       const outcome = succeeded ? OUTCOME_SUCCEEDED : OUTCOME_FAILED;
       this.#write(outcomeKey(place.index, place.command), outcome);
     }
     const operations = succeeded ? txn.success : txn.failure;
     const responses: mvcc.ResponseOp[] = [];
-    for (let at = progress?.operation ?? 0; at < operations.length; at++) {
+    const first = resumed?.operation ?? 0;
+    for (let at = first; at < operations.length; at++) {
       const response = await this.#applyOperation(
         operations[at]!,
         { ...place, succeeded, operation: at },
         revision,
         budget,
+        at === first ? resumed : undefined,
       );
       if (budget !== undefined && response !== undefined) responses.push(response);
+      if (this.#isLarge()) await this.#spill({ ...BEGINNING, ...place, succeeded, operation: at + 1 });
     }
     return { succeeded, responses };
   }
@@ -325,6 +371,7 @@ export class Applier implements RecordSource {
     place: Place,
     revision: number,
     budget: ResponseBudget | undefined,
+    resumed: Progress | undefined,
   ): Promise<mvcc.ResponseOp | undefined> {
     switch (request?.$case) {
       case 'requestPut': {
@@ -335,7 +382,9 @@ export class Applier implements RecordSource {
       case 'requestDeleteRange': {
         const { key, rangeEnd, prevKv } = request.value;
         const bounds = boundsOf(key, rangeEnd);
-        if (bounds !== undefined) return this.#deleteRange(bounds, place, revision, prevKv, budget);
+        if (bounds !== undefined) {
+          return this.#deleteRange(bounds, place, revision, prevKv, budget, resumed);
+        }
         const previous = this.#delete(key, revision);
         return budget && previousOfDelete(budget, key, previous, prevKv);
       }
@@ -353,13 +402,12 @@ export class Applier implements RecordSource {
     revision: number,
     wantsPrevious: boolean,
     budget: ResponseBudget | undefined,
+    resumed: Progress | undefined,
   ): Promise<mvcc.ResponseOp> {
-    const resumed = this.#progress;
-    this.#progress = undefined;
     let deletedCount = resumed?.deletedCount ?? 0;
     const previous: mvcc.KeyValue[] = [];
     let isCut = false;
-    const scan = this.scan(resumed === undefined ? bounds : { ...bounds, first: resumed.nextKey }, {});
+    const scan = this.scan({ first: resumed?.nextKey ?? bounds.first, end: bounds.end }, {});
     try {
       for (;;) {
         const pairs = await scan.next(DELETE_CHUNK_ENTRIES_MAX);
@@ -374,7 +422,7 @@ export class Applier implements RecordSource {
           }
         }
         deletedCount += pairs.length;
-        if (this.#sizeBytes - this.#mark!.sizeBytes > this.#options.effectsSizeBytesMax) {
+        if (this.#isLarge()) {
           const lastKey = keyInLatestKey(pairs[pairs.length - 1]![0]);
           await this.#spill({ ...place, nextKey: Buffer.concat([lastKey, ZERO_BYTE]), deletedCount });
         }
@@ -383,6 +431,15 @@ export class Applier implements RecordSource {
       await scan.close();
     }
     return deleteRangeResponse(deletedCount, previous, isCut);
+  }
+
+  /** The entry's effects fill a store batch. */
+  #isLarge(): boolean {
+    const mark = this.#mark!;
+    return (
+      this.#operations.length - mark.operationCount >= EFFECTS_OPERATIONS_MAX ||
+      this.#sizeBytes - mark.sizeBytes > this.#options.effectsSizeBytesMax
+    );
   }
 
   async #spill(progress: Progress): Promise<void> {

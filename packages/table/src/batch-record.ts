@@ -10,6 +10,8 @@ const HAS_LEADER_INDEX = 1;
 const HAS_SEAL = 2;
 const HAS_PROGRESS = 4;
 const SUCCEEDED = 8;
+const FAILED = 16;
+const HAS_NEXT_KEY = 32;
 
 /** The last batch that a flush has made durable, and what it holds (D4). */
 export interface Checkpoint {
@@ -39,7 +41,9 @@ export function encodeBatchRecord(record: BatchRecord, changes: readonly Change[
     (state.leaderIndex === undefined ? 0 : HAS_LEADER_INDEX) |
       (state.sealedBy === undefined ? 0 : HAS_SEAL) |
       (progress === undefined ? 0 : HAS_PROGRESS) |
-      (progress?.succeeded === true ? SUCCEEDED : 0),
+      (progress?.succeeded === true ? SUCCEEDED : 0) |
+      (progress?.succeeded === false ? FAILED : 0) |
+      (progress?.nextKey === undefined ? 0 : HAS_NEXT_KEY),
   );
   writer.varint(checkpoint.batchNumber);
   writer.varint(checkpoint.appliedIndex);
@@ -58,8 +62,10 @@ export function encodeBatchRecord(record: BatchRecord, changes: readonly Change[
     writer.varint(progress.command);
     writer.varint(progress.operation);
     writer.varint(progress.deletedCount);
-    writer.varint(progress.nextKey.length);
-    writer.bytes(progress.nextKey);
+    if (progress.nextKey !== undefined) {
+      writer.varint(progress.nextKey.length);
+      writer.bytes(progress.nextKey);
+    }
   }
   writeJournal(writer, changes);
   return writer.take();
@@ -86,12 +92,12 @@ export function decodeBatchRecord(bytes: Buffer): BatchRecord & { readonly journ
   let progress: Progress | undefined;
   if (flags & HAS_PROGRESS) {
     progress = {
-      succeeded: (flags & SUCCEEDED) !== 0,
+      succeeded: flags & SUCCEEDED ? true : flags & FAILED ? false : undefined,
       index: reader.varint(),
       command: reader.varint(),
       operation: reader.varint(),
       deletedCount: reader.varint(),
-      nextKey: Buffer.from(reader.bytes(reader.varint())),
+      nextKey: flags & HAS_NEXT_KEY ? Buffer.from(reader.bytes(reader.varint())) : undefined,
     };
   }
   return { state, checkpoint, progress, journal: bytes.subarray(reader.offset) };

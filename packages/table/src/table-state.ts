@@ -26,12 +26,15 @@ export interface Progress {
   readonly index: number;
   /** The place of the command in a SEQUENCE; 0 for any other. */
   readonly command: number;
-  /** Which branch of a Txn runs: its compares must not be made again, on half of its effects. */
-  readonly succeeded: boolean;
-  /** The place of the operation in the branch of a Txn; 0 for any other. */
+  /**
+   * Which branch of a Txn runs: its compares must not be made again, on half of its effects. Undefined: they
+   * have not been made yet.
+   */
+  readonly succeeded: boolean | undefined;
+  /** The place of the operation in the branch of a Txn, or of the pair in a batch; 0 for any other command. */
   readonly operation: number;
-  /** Where the range deletion goes on. */
-  readonly nextKey: Buffer;
+  /** Where a range deletion goes on; undefined: the operation has not begun. */
+  readonly nextKey: Buffer | undefined;
   /** Keys that this range deletion has deleted. */
   readonly deletedCount: number;
 }

@@ -8,8 +8,8 @@ import {
   TableGapError,
   TableHalfAppliedError,
 } from './errors.js';
-import { readJournal } from './journal.js';
-import { BATCH_END, batchKey, batchNumberOf, historyKey, latestKey, outcomeKey } from './layout.js';
+import { HistoryRemoval } from './history-removal.js';
+import { BATCH_END, batchKey, batchNumberOf, latestKey, outcomeKey } from './layout.js';
 import { toKeyRecord } from './range-reader.js';
 import { SharedSnapshot } from './shared-snapshot.js';
 import type { OrderedStore, StoreDirectory } from './store.js';
@@ -20,8 +20,8 @@ import type { ApplyResult, KeyRecord, RangePage, RangeQuery, TableEntry } from '
 
 /** Effects of one entry in one store batch, at most; see A4. */
 const EFFECTS_SIZE_BYTES_MAX = 4 * 1024 * 1024;
-/** Store keys that one step of housekeeping removes: a fraction of a millisecond's work. */
-const HOUSEKEEPING_STEP_KEYS_MAX = 500;
+/** Outcomes that are forgotten in one batch. */
+const PRUNE_STEP_KEYS_MAX = 500;
 const BYTES_MAX = Number.MAX_SAFE_INTEGER;
 
 export interface TableOptions {
@@ -59,9 +59,9 @@ export class Table {
   #before: { readonly snapshot: SharedSnapshot; readonly state: TableState } | undefined;
   /** Ends when the entries handed over so far are evaluated; undefined: there is nothing to wait for. */
   #evaluation: Promise<void> | undefined;
-  /** The oldest batch record, and how many of its journal's changes are out of the history already. */
-  #oldestBatch: { readonly number: number; readonly handledCount: number };
-  #historyRemoval: Promise<void> | undefined;
+  readonly #historyRemoval: HistoryRemoval;
+  /** Set while history is being removed. */
+  #removing: Promise<void> | undefined;
   /** What `changeCount` was at the history floor. */
   #atFloor: { readonly historyFloor: number; readonly changeCount: number } | undefined;
   /** No outcome is kept of entries below it. */
@@ -83,7 +83,10 @@ export class Table {
     this.#store = store;
     this.#state = opened.state;
     this.#halfApplied = opened.progress;
-    this.#oldestBatch = { number: opened.oldestBatchNumber, handledCount: 0 };
+    this.#historyRemoval = new HistoryRemoval(
+      opened.oldestBatchNumber,
+      (batchNumber) => this.#readBatch(batchNumber).journal,
+    );
     this.#writer = new StoreWriter(store, options.name, {
       ...opened,
       writeBufferSizeBytes: options.writeBufferSizeBytes,
@@ -278,15 +281,15 @@ export class Table {
         gte: outcomeKey(this.#outcomesFrom, 0),
         lt: outcomeKey(belowIndex, 0),
         keysOnly: true,
-        limit: HOUSEKEEPING_STEP_KEYS_MAX,
+        limit: PRUNE_STEP_KEYS_MAX,
       });
       try {
-        const found = await scan.next(HOUSEKEEPING_STEP_KEYS_MAX, BYTES_MAX);
+        const found = await scan.next(PRUNE_STEP_KEYS_MAX, BYTES_MAX);
         if (found.length === 0) {
           this.#outcomesFrom = belowIndex;
           return;
         }
-        await this.#writer.writeHousekeeping(found.map(([storeKey]) => ({ storeKey, record: undefined })));
+        await this.#writer.writeHousekeeping(deletions(found.map(([storeKey]) => storeKey)));
       } finally {
         await scan.close();
       }
@@ -319,10 +322,10 @@ export class Table {
    * to be written. Calls at the same time are one.
    */
   removeHistory(): Promise<void> {
-    this.#historyRemoval ??= this.#removeHistory().finally(() => {
-      this.#historyRemoval = undefined;
+    this.#removing ??= this.#removeHistory().finally(() => {
+      this.#removing = undefined;
     });
-    return this.#historyRemoval;
+    return this.#removing;
   }
 
   /** Waits for what is under way, then closes the store. Everything fails with TableClosedError afterwards. */
@@ -392,41 +395,16 @@ export class Table {
   }
 
   async #removeHistory(): Promise<void> {
-    let hasMore = true;
-    while (hasMore) hasMore = await this.#removeHistoryStep();
-  }
-
-  /** Removes a few versions. Returns whether there are more. */
-  async #removeHistoryStep(): Promise<boolean> {
-    this.#assertOpen();
-    const { historyFloor } = this.#state;
-    const operations: Operation[] = [];
-    let { number, handledCount } = this.#oldestBatch;
-    let isDone = false;
-    // Markers from the checkpoint on must stay, so that a gap can be found (D4); their history waits for the next.
-    while (operations.length < HOUSEKEEPING_STEP_KEYS_MAX && !isDone) {
-      if (number >= this.#writer.checkpoint.batchNumber) {
-        isDone = true;
-        break;
-      }
-      let at = 0;
-      let isWhole = true;
-      for (const { key, revision, supersedes } of readJournal(this.#readBatch(number).journal)) {
-        if (at++ < handledCount) continue;
-        isDone = revision > historyFloor;
-        isWhole = !isDone && operations.length < HOUSEKEEPING_STEP_KEYS_MAX;
-        if (!isWhole) break;
-        if (supersedes) operations.push({ storeKey: historyKey(key, revision), record: undefined });
-        handledCount += 1;
-      }
-      if (!isWhole) break;
-      operations.push({ storeKey: batchKey(number), record: undefined });
-      number += 1;
-      handledCount = 0;
+    for (;;) {
+      this.#assertOpen();
+      const { storeKeys, isDone } = this.#historyRemoval.step(
+        this.#state.historyFloor,
+        this.#writer.checkpoint.batchNumber,
+      );
+      // Also an empty write makes room for others, where a step had nothing to remove but much to look at.
+      if (storeKeys.length > 0 || !isDone) await this.#writer.writeHousekeeping(deletions(storeKeys));
+      if (isDone) return;
     }
-    if (operations.length > 0) await this.#writer.writeHousekeeping(operations);
-    this.#oldestBatch = { number, handledCount };
-    return !isDone;
   }
 
   /** A snapshot, and the state that belongs to just what it holds. */
@@ -451,7 +429,7 @@ export class Table {
   #lastBatchWhere(holds: (batch: ReturnType<typeof decodeBatchRecord>) => boolean): BatchRecord | undefined {
     const inFlight = this.#writer.inFlight;
     let found: BatchRecord | undefined;
-    let low = this.#oldestBatch.number;
+    let low = this.#historyRemoval.oldestBatchNumber;
     let high = inFlight === undefined ? this.#writer.lastBatchNumber : inFlight.batchNumber - 1;
     while (low <= high) {
       const middle = Math.floor((low + high) / 2);
@@ -487,6 +465,10 @@ interface Evaluated {
 async function resultsOf({ results, written }: Evaluated): Promise<ApplyResult[]> {
   await written;
   return results;
+}
+
+function deletions(storeKeys: readonly Buffer[]): Operation[] {
+  return storeKeys.map((storeKey) => ({ storeKey, record: undefined }));
 }
 
 function pointRead(key: Buffer, record: Buffer | undefined, state: TableState): PointRead {
