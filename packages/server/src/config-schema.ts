@@ -1,9 +1,9 @@
 import { defaultNodeOptions } from '@coxswain/node';
-import { type Static, Type } from 'typebox';
 
 /** How an option's text becomes its value. */
-export type OptionKind =
+type OptionKind =
   | 'text'
+  | 'choice'
   | 'secret'
   | 'boolean'
   | 'number'
@@ -13,48 +13,91 @@ export type OptionKind =
   | 'members'
   | 'address';
 
-/** What the schema says of an option beside its type. */
-export interface OptionNotes {
+/** What there is to know of an option whose value is a `Value`. */
+interface Definition<Value> {
   readonly kind: OptionKind;
+  readonly default: Value;
   readonly description: string;
+  /** The least value that is accepted, of an option that is a number. */
+  readonly minimum?: number;
+  /** All values that are accepted, of a choice. */
+  readonly choices?: readonly string[];
   /** True for names of Regatta's that mean nothing here: they are accepted, and the log says so once. */
   readonly isMeaningless?: true;
 }
 
-const text = (value: string, description: string) =>
-  Type.String({ default: value, kind: 'text', description } satisfies OptionNotes & { default: string });
+const text = (value: string, description: string): Definition<string> => ({
+  kind: 'text',
+  default: value,
+  description,
+});
+
+const choice = <const Choice extends string>(
+  choices: readonly Choice[],
+  value: NoInfer<Choice>,
+  description: string,
+): Definition<Choice> => ({ kind: 'choice', default: value, choices, description });
 
 /** A secret is shown as `**********`, and can be read from a file (see `loadConfig`). */
-const secret = (description: string) => Type.String({ default: '', kind: 'secret', description });
+const secret = (description: string): Definition<string> => ({ kind: 'secret', default: '', description });
 
-const boolean = (value: boolean, description: string) =>
-  Type.Boolean({ default: value, kind: 'boolean', description });
+const boolean = (value: boolean, description: string): Definition<boolean> => ({
+  kind: 'boolean',
+  default: value,
+  description,
+});
 
-const number = (value: number, description: string, minimum = 0) =>
-  Type.Integer({ default: value, minimum, kind: 'number', description });
+const number = (value: number, description: string, minimum = 0): Definition<number> => ({
+  kind: 'number',
+  default: value,
+  minimum,
+  description,
+});
 
-const durationMs = (value: number, description: string) =>
-  Type.Number({ default: value, minimum: 0, kind: 'durationMs', description });
+const durationMs = (value: number, description: string): Definition<number> => ({
+  kind: 'durationMs',
+  default: value,
+  minimum: 0,
+  description,
+});
 
-const sizeBytes = (value: number, description: string, minimum = 0) =>
-  Type.Integer({ default: value, minimum, kind: 'sizeBytes', description });
+const sizeBytes = (value: number, description: string, minimum = 0): Definition<number> => ({
+  kind: 'sizeBytes',
+  default: value,
+  minimum,
+  description,
+});
 
-const list = (description: string) => Type.Array(Type.String(), { default: [], kind: 'list', description });
+const list = (description: string): Definition<readonly string[]> => ({
+  kind: 'list',
+  default: [],
+  description,
+});
 
-const members = (description: string) =>
-  Type.Record(Type.String(), Type.String(), { default: {}, kind: 'members', description });
+const members = (description: string): Definition<Readonly<Record<string, string>>> => ({
+  kind: 'members',
+  default: {},
+  description,
+});
 
-const address = (value: string, description: string) =>
-  Type.String({ default: value, kind: 'address', description });
+const address = (value: string, description: string): Definition<string> => ({
+  kind: 'address',
+  default: value,
+  description,
+});
 
-const meaningless = (description: string) =>
-  Type.String({ default: '', kind: 'text', description, isMeaningless: true });
+const meaningless = (description: string): Definition<string> => ({
+  kind: 'text',
+  default: '',
+  description,
+  isMeaningless: true,
+});
 
 /**
  * Every option of a node, once: flags, environment variables and the configuration file carry the same names
  * (regatta-protocol.md §5). Defaults are Regatta's, but that every listener binds the loopback address.
  */
-export const configSchema = Type.Object({
+const definitions = {
   'data-dir': text('', 'where the node keeps its data; default: raft.node-host-dir, else ./coxswain-data'),
 
   'api.address': address('http://127.0.0.1:8443', 'the API listener: http, https, unix or unixs'),
@@ -128,11 +171,7 @@ export const configSchema = Type.Object({
   'replication.ca-filename': text('', 'the authorities that follower certificates are checked against, PEM'),
   'replication.client-cert-auth': boolean(false, 'refuse followers without a certificate of that authority'),
 
-  'log-level': Type.Enum(['debug', 'info', 'warn', 'error'], {
-    default: 'info',
-    kind: 'text',
-    description: 'debug, info, warn or error',
-  }),
+  'log-level': choice(['debug', 'info', 'warn', 'error'], 'info', 'debug, info, warn or error'),
   'dev-mode': boolean(false, 'logs for people instead of JSON'),
 
   'raft.logdb': meaningless('the log has one format'),
@@ -162,29 +201,22 @@ export const configSchema = Type.Object({
   'replication.max-recovery-in-flight': meaningless('this node is no follower cluster'),
   'replication.max-snapshot-recv-bytes-per-second': meaningless('this node is no follower cluster'),
   'maintenance.enabled': meaningless('maintenance.v1 is not served'),
-  'maintenance.token': Type.String({
-    default: '',
-    kind: 'secret',
-    description: 'maintenance.v1 is not served',
-    isMeaningless: true,
-  }),
-});
+  'maintenance.token': { ...secret('maintenance.v1 is not served'), isMeaningless: true },
+} satisfies Readonly<Record<string, Definition<unknown>>>;
 
 /** The effective configuration, by option name. Durations are milliseconds, sizes bytes. */
-export type Config = Readonly<Static<typeof configSchema>>;
+export type Config = {
+  readonly [Name in keyof typeof definitions]: (typeof definitions)[Name]['default'];
+};
 
 export type OptionName = keyof Config;
 
 /** An option as flags, documentation and `loadConfig` see it. */
-export interface ConfigOption extends OptionNotes {
+export interface ConfigOption extends Definition<unknown> {
   readonly name: OptionName;
-  readonly default: unknown;
 }
 
 /** Every option, in the order of the documentation. */
-export const configOptions: readonly ConfigOption[] = Object.entries(configSchema.properties).map(
-  ([name, property]) => ({
-    ...(property as unknown as OptionNotes & { default: unknown }),
-    name: name as OptionName,
-  }),
+export const configOptions: readonly ConfigOption[] = Object.entries(definitions).map(
+  ([name, definition]) => ({ ...definition, name: name as OptionName }),
 );

@@ -27,14 +27,15 @@ export function parseDurationMs(text: string): number | undefined {
   for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)) {
     totalMs += Number(amount) * durationUnitsMs[unit!]!;
   }
-  return totalMs;
+  return Number.isFinite(totalMs) ? totalMs : undefined;
 }
 
 /** Reads a size such as `16MiB`, `64kb` or `16777216`. Gives bytes, or undefined where the text is none. */
 export function parseSizeBytes(text: string): number | undefined {
   const match = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text);
   const unit = match && sizeUnitsBytes.get(match[2]!.toLowerCase());
-  return unit ? Math.round(Number(match[1]) * unit) : undefined;
+  const sizeBytes = unit ? Math.round(Number(match[1]) * unit) : undefined;
+  return Number.isSafeInteger(sizeBytes) ? sizeBytes : undefined;
 }
 
 /** Writes a duration in the form that `parseDurationMs` reads: `50ms`, `5s`, `1m`. */

@@ -185,12 +185,17 @@ describe('units', () => {
     expect(parseDurationMs(text)).toBe(expected);
   });
 
+  test('a duration beyond all numbers is none', () => {
+    expect(parseDurationMs(`${'9'.repeat(400)}s`)).toBeUndefined();
+  });
+
   test.each([
     ['16777216', 16_777_216],
     ['16MiB', 16_777_216],
     ['1 GB', 1e9],
     ['1.5KiB', 1_536],
     ['lots', undefined],
+    ['99999999 gib', undefined],
     ['1constructor', undefined],
   ])('the size %j is %j bytes', (text, expected) => {
     expect(parseSizeBytes(text)).toBe(expected);
