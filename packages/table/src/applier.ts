@@ -243,7 +243,8 @@ export class Applier implements RecordSource {
       changeCount: this.#changes.length,
       sizeBytes: this.#sizeBytes,
       state: this.#captureState(),
-      hasSpilled: false,
+      // A resumed entry is the first one, and was half in the store before it was opened.
+      hasSpilled: this.#progress !== undefined,
     };
     const resumed = this.#progress;
     const { succeeded, responses } =

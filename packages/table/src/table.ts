@@ -215,7 +215,7 @@ export class Table {
     return evaluated.then(resultsOf);
   }
 
-  /** Makes all that was applied durable, so that `checkpointIndex` moves up. Writes wait meanwhile, reads do not. */
+  /** Makes all that was applied durable, so that `checkpointIndex` moves up. Reads and writes go on meanwhile. */
   async checkpoint(): Promise<void> {
     this.#assertOpen();
     if (this.#writer.checkpoint.batchNumber === this.#writer.lastBatchNumber && !this.#writer.isBusy) return;

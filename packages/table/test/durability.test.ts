@@ -396,7 +396,7 @@ describe('an entry with a large effect', () => {
       expect(await logicalRecords(directory, NAME)).toEqual(await expected(one));
     });
 
-    test(`${type}: a crash in the middle resumes where it was (A4)`, async () => {
+    test(`${type}: crashes in the middle resume where they were (A4)`, async () => {
       const wanted = await expected(one);
       for (let partCount = 1; partCount < 5; partCount++) {
         let writesLeft = Number.POSITIVE_INFINITY;
@@ -407,24 +407,30 @@ describe('an entry with a large effect', () => {
           },
         });
         const options = { create: true, writeBufferSizeBytes: WRITE_BUFFER_SIZE_BYTES };
-        const table = await openTable(directory, options);
+        let table = await openTable(directory, options);
         await table.apply([load(), entry(2, put('other', '1'))]);
         // The batch before the large entry, which is empty, comes first.
-        writesLeft = 1 + partCount;
-        void table.apply([one]);
-        while (writesLeft >= 0) await Promise.resolve();
-        directory.crash(() => true);
-        writesLeft = Number.POSITIVE_INFINITY;
-        const reopened = await openTable(directory, options);
-        expect(reopened.appliedIndex).toBe(2);
-        expect(() => reopened.get(bytes('other'))).toThrow(TableHalfAppliedError);
-        expect(() => reopened.view()).toThrow(TableHalfAppliedError);
-        await expect(reopened.range(query('a'))).rejects.toThrow(TableHalfAppliedError);
-        await reopened.apply([one]);
-        expect(reopened.appliedIndex).toBe(3);
-        await reopened.apply([entry(4, replicated(20, put('after', '1')))]);
-        if (type === 'TXN') expect(reopened.txnOutcome(3)).toBe(true);
-        await reopened.close();
+        for (const writesUntilCrash of [1 + partCount, 1]) {
+          writesLeft = writesUntilCrash;
+          let isDone = false;
+          void table.apply([one]).then(() => {
+            isDone = true;
+          });
+          while (writesLeft >= 0 && !isDone) await Promise.resolve();
+          directory.crash(() => true);
+          writesLeft = Number.POSITIVE_INFINITY;
+          table = await openTable(directory, options);
+          if (isDone) break;
+          expect(table.appliedIndex).toBe(2);
+          expect(() => table.get(bytes('other'))).toThrow(TableHalfAppliedError);
+          expect(() => table.view()).toThrow(TableHalfAppliedError);
+          await expect(table.range(query('a'))).rejects.toThrow(TableHalfAppliedError);
+        }
+        if (table.appliedIndex === 2) await table.apply([one]);
+        expect(table.appliedIndex).toBe(3);
+        await table.apply([entry(4, replicated(20, put('after', '1')))]);
+        if (type === 'TXN') expect(table.txnOutcome(3)).toBe(true);
+        await table.close();
         expect(await logicalRecords(directory, NAME)).toEqual(wanted);
       }
     });
