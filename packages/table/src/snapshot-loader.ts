@@ -104,7 +104,7 @@ class SnapshotLoader {
     if (this.#leaderIndex !== undefined) throw new SnapshotDamagedError('records follow its end');
     const { type, kv, leaderIndex } = decodeCommand(record);
     if (type === mvcc.Command_CommandType.PUT && kv !== undefined) this.#takePair(kv);
-    else if (type === mvcc.Command_CommandType.DUMMY) this.#leaderIndex = Number(leaderIndex ?? 0n);
+    else if (type === mvcc.Command_CommandType.DUMMY) this.#leaderIndex = toNumber(leaderIndex ?? 0n);
     else throw new SnapshotDamagedError(`it holds a command of type ${type}`);
   }
 
@@ -115,7 +115,8 @@ class SnapshotLoader {
     if (order < 0) throw new SnapshotDamagedError('its keys are not in order');
     const { identity, storeKey, record } = newRecordBlock(kv.key, kv.value);
     if (this.#how.kind === 'restore') writeRecordHeader(record, this.#how.index, this.#how.index, 1);
-    else writeRecordHeader(record, Number(kv.createRevision), Number(kv.modRevision), Number(kv.version));
+    else
+      writeRecordHeader(record, toNumber(kv.createRevision), toNumber(kv.modRevision), toNumber(kv.version));
     if (modRevisionOf(record) === 0) this.#hasUnstamped = true;
     else this.#contentHash.add(identity);
     this.#batch.put(storeKey, record);
@@ -191,4 +192,11 @@ function decodeCommand(record: Buffer): mvcc.Command {
   } catch (error) {
     throw new SnapshotDamagedError('a record is not a Command', { cause: error });
   }
+}
+
+function toNumber(value: bigint): number {
+  if (value < 0n || value > BigInt(Number.MAX_SAFE_INTEGER)) {
+    throw new SnapshotDamagedError('a revision is out of range');
+  }
+  return Number(value);
 }

@@ -327,14 +327,19 @@ describe('an entry with a large effect', () => {
         ),
       }),
     ),
-    'SEQUENCE of Txns': entry(
+    'SEQUENCE of batches and Txns': entry(
       3,
       replicated(
-        15,
+        21,
         sequence(
-          [10, 11, 12, 13, 14, 15].map((leaderIndex) =>
+          [10, 12, 14, 16, 18, 20].flatMap((leaderIndex) => [
+            // Small enough to be applied at once, large enough to be written before the next command.
             replicated(
               leaderIndex,
+              putBatch(Array.from({ length: 200 }, (_, at) => [keyAt(leaderIndex * 90 + at), filler])),
+            ),
+            replicated(
+              leaderIndex + 1,
               txn({
                 // True for every other one, by what the one before it did.
                 compare: [compare('VALUE', keyAt(0), 'EQUAL', 'odd')],
@@ -342,7 +347,7 @@ describe('an entry with a large effect', () => {
                 failure: [opPut(keyAt(0), 'odd'), ...manyPuts(leaderIndex), opDelete(keyAt(leaderIndex))],
               }),
             ),
-          ),
+          ]),
         ),
       ),
     ),
@@ -355,7 +360,7 @@ describe('an entry with a large effect', () => {
       load(),
       entry(2, put('other', '1')),
       one,
-      entry(4, replicated(20, put('after', '1'))),
+      entry(4, replicated(30, put('after', '1'))),
     ]);
     await table.close();
     return logicalRecords(directory, NAME);
@@ -381,7 +386,7 @@ describe('an entry with a large effect', () => {
       const writesBefore = writes;
       const [[result]] = await Promise.all([
         table.apply([one]),
-        table.apply([entry(4, replicated(20, put('after', '1')))]),
+        table.apply([entry(4, replicated(30, put('after', '1')))]),
       ]);
       expect(writes - writesBefore).toBeGreaterThan(3);
       // All but the last batch of the entry, and maybe that one, which was just about to be announced.
@@ -428,7 +433,7 @@ describe('an entry with a large effect', () => {
         }
         if (table.appliedIndex === 2) await table.apply([one]);
         expect(table.appliedIndex).toBe(3);
-        await table.apply([entry(4, replicated(20, put('after', '1')))]);
+        await table.apply([entry(4, replicated(30, put('after', '1')))]);
         if (type === 'TXN') expect(table.txnOutcome(3)).toBe(true);
         await table.close();
         expect(await logicalRecords(directory, NAME)).toEqual(wanted);

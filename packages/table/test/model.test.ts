@@ -150,7 +150,7 @@ describe('the table against a model that keeps every state', () => {
           await table.close();
         },
       ),
-      { numRuns: 400 },
+      { numRuns: 250 },
     );
   });
 

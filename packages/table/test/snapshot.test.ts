@@ -202,6 +202,13 @@ describe('a snapshot stream', () => {
     await table.close();
   });
 
+  test('with a revision that cannot be is refused', async () => {
+    const { kv, ...rest } = put('a', '1');
+    const negative = encoded({ ...rest, kv: { ...kv!, modRevision: -1n } });
+    const stream = await stockStream([negative]);
+    await expect(load(stream, { kind: 'replication', index: 7 })).rejects.toThrow(SnapshotDamagedError);
+  });
+
   test('of an empty table may be an empty file or a bare header', async () => {
     for (const stream of [Buffer.alloc(0), await stockStream([])]) {
       const table = await load(stream, { kind: 'restore', index: 7 });
