@@ -70,7 +70,7 @@ export class EntryIndex {
     const position = this.#position(index);
     const block = this.#blocks[position >> BLOCK_SHIFT]!;
     const slot = position & BLOCK_MASK;
-    this.#forget(block, slot);
+    this.#forget(position, position + 1);
     block.places[slot * STRIDE] = segment;
     block.places[slot * STRIDE + 1] = offset;
     block.places[slot * STRIDE + 2] = dataBytes;
@@ -100,22 +100,19 @@ export class EntryIndex {
 
   /** Drops the entries from `index` on. */
   dropSuffix(index: number): void {
-    while (this.#count > 0 && this.lastIndex >= index) {
-      const position = this.#skipped + this.#count - 1;
-      this.#forget(this.#blocks[position >> BLOCK_SHIFT]!, position & BLOCK_MASK);
-      this.#count--;
-    }
-    this.#blocks.length = Math.ceil((this.#skipped + this.#count) / BLOCK_ENTRIES);
+    const kept = Math.max(0, Math.min(index - this.#first, this.#count));
+    this.#forget(this.#skipped + kept, this.#skipped + this.#count);
+    this.#count = kept;
+    this.#blocks.length = Math.ceil((this.#skipped + kept) / BLOCK_ENTRIES);
   }
 
   /** Drops the entries up to and including `index`. */
   dropPrefix(index: number): void {
-    while (this.#count > 0 && this.#first <= index) {
-      this.#forget(this.#blocks[this.#skipped >> BLOCK_SHIFT]!, this.#skipped & BLOCK_MASK);
-      this.#skipped++;
-      this.#first++;
-      this.#count--;
-    }
+    const dropped = Math.max(0, Math.min(index + 1 - this.#first, this.#count));
+    this.#forget(this.#skipped, this.#skipped + dropped);
+    this.#first += dropped;
+    this.#count -= dropped;
+    this.#skipped += dropped;
     if (this.#count === 0) {
       this.#blocks = [];
       this.#skipped = 0;
@@ -143,10 +140,25 @@ export class EntryIndex {
     return this.#blocks[position >> BLOCK_SHIFT]!.places[(position & BLOCK_MASK) * STRIDE + field]!;
   }
 
-  #forget(block: Block, slot: number): void {
-    const bytes = entrySizeBytes(block.places[slot * STRIDE + 2]!);
+  /** Takes the entries at positions `[from, to)` off the accounts. Neighbours are mostly in the same segment. */
+  #forget(from: number, to: number): void {
+    let segment = 0;
+    let segmentBytes = 0;
+    for (let position = from; position < to; position++) {
+      const { places } = this.#blocks[position >> BLOCK_SHIFT]!;
+      const place = (position & BLOCK_MASK) * STRIDE;
+      if (places[place] !== segment) {
+        this.#unaccount(segment, segmentBytes);
+        segment = places[place]!;
+        segmentBytes = 0;
+      }
+      segmentBytes += entrySizeBytes(places[place + 2]!);
+    }
+    this.#unaccount(segment, segmentBytes);
+  }
+
+  #unaccount(segment: number, bytes: number): void {
     this.#sizeBytes -= bytes;
-    const segment = block.places[slot * STRIDE]!;
     if (segment !== 0) this.#segments.get(segment)!.liveBytes -= bytes;
   }
 }

@@ -80,6 +80,11 @@ export class SegmentStore {
     return this.segments.get(this.#lastNumber);
   }
 
+  /** Makes the next segment, where it is missing. A full disk shows in `isFull`. */
+  prepareNext(): Promise<void> {
+    return this.#exclusively(() => this.#unlessFull(() => this.#makeNext()));
+  }
+
   /** Makes the next segment and the reserve, where they are missing. A full disk shows in `isFull`. */
   prepare(): Promise<void> {
     return this.#exclusively(() => this.#prepare());
@@ -150,19 +155,26 @@ export class SegmentStore {
     });
   }
 
-  async #prepare(): Promise<void> {
-    try {
-      // While nothing is durable in the last segment it may still be given up, and only one may be empty at start.
-      if (this.#next === undefined && this.last?.endBytes !== 0) {
-        const number = this.#lastNumber + 1;
-        await this.#allocate(segmentName(number));
-        this.#next = new Segment(number, await this.#disk.open(segmentName(number)));
-      }
-      if (!this.#hasReserve) {
-        await this.#allocate(RESERVE_NAME);
-        this.#hasReserve = true;
-      }
+  #prepare(): Promise<void> {
+    return this.#unlessFull(async () => {
+      await this.#makeNext();
+      if (!this.#hasReserve) await this.#allocate(RESERVE_NAME);
+      this.#hasReserve = true;
       this.#isFull = false;
+    });
+  }
+
+  async #makeNext(): Promise<void> {
+    // While nothing is durable in the last segment it may still be given up, and only one may be empty at start.
+    if (this.#next !== undefined || this.last?.endBytes === 0) return;
+    const number = this.#lastNumber + 1;
+    await this.#allocate(segmentName(number));
+    this.#next = new Segment(number, await this.#disk.open(segmentName(number)));
+  }
+
+  async #unlessFull(make: () => Promise<void>): Promise<void> {
+    try {
+      await make();
     } catch (error) {
       if (!isNoSpaceError(error)) throw error;
       this.#isFull = true;

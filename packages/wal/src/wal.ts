@@ -36,7 +36,7 @@ const SPACE_FACTOR = 2;
 
 export interface WalOptions {
   readonly disk: WalDisk;
-  /** The size of each file. An entry's data may take a quarter of it, and so may the state of all groups. */
+  /** The size of each file. An entry's data may take half of it, the state of all groups a quarter. */
   readonly segmentSizeBytes: number;
   /** Recent entries kept in memory, over all groups. */
   readonly entryCacheBytesMax: number;
@@ -146,8 +146,9 @@ export class Wal {
     await store.load();
     const { groups, unused, unusedIsDirty } = await recover(store.segments, cache);
     if (unused !== undefined) await store.putBack(unused, unusedIsDirty);
+    await store.prepareNext();
     const wal = new Wal(options, store, cache, groups);
-    await store.prepare();
+    wal.#inBackground(wal.#prepare());
     return wal;
   }
 
@@ -169,7 +170,7 @@ export class Wal {
 
   /** The most data that one entry may have. */
   get entryBytesMax(): number {
-    return this.#options.segmentSizeBytes / 4;
+    return this.#options.segmentSizeBytes / 2;
   }
 
   /**

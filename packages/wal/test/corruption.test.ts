@@ -251,6 +251,27 @@ describe('space that is used again (D5)', () => {
     }
   });
 
+  test('parts of a lost first batch of a segment are gone before the segment is begun again', async () => {
+    let disk = new FaultyDisk();
+    let wal = await openWal(disk);
+    await wal.append([newGroup(1)]);
+    await wal.close();
+    wal = await openWal(disk);
+    await settle();
+    disk.beforeSync = () => new Promise(() => undefined);
+    appendInVain(wal, [{ group: 1, entries: [1, 2, 3, 4].map((i) => entry(i, 1, 'needle '.padEnd(600))) }]);
+    await settle();
+    expect(disk.content('00000002.wal').includes('needle')).toBe(true);
+    let sector = 0;
+    disk = disk.crash(() => sector++ !== 0);
+    expect(disk.content('00000002.wal').includes('needle')).toBe(true);
+    wal = await openWal(disk);
+    expect(wal.group(1)!.lastIndex()).toBe(0);
+    expect(disk.content('00000002.wal').includes('needle')).toBe(false);
+    await wal.append([{ group: 1, entries: [entry(1, 2)] }]);
+    expect(disk.names()).toContain('00000002.wal');
+  });
+
   test('an idle group outlives the segment that its vote was written to', async () => {
     const disk = new FaultyDisk();
     const wal = await recycled(disk);

@@ -22,6 +22,7 @@ function fill(disk: FaultyDisk): void {
 /** Appends until space is refused, and returns the last index that was taken. */
 async function appendUntilFull(wal: Wal): Promise<number> {
   for (let index = wal.group(1)!.lastIndex() + 1; ; index++) {
+    expect(index).toBeLessThan(1000);
     try {
       await wal.append([{ group: 1, entries: entriesOf(1, index, index, 200) }]);
     } catch (error) {
@@ -127,6 +128,44 @@ describe('a full disk (D6)', () => {
     expect(contentOf(again)).toEqual(contentOf(wal));
   });
 
+  test('takes up again what waits, whenever room comes back', async () => {
+    for (let moment = 0; moment < 40; moment++) {
+      const disk = new FaultyDisk();
+      const wal = await openWal(disk);
+      await wal.append([newGroup(1)]);
+      await settle();
+      disk.fault = (operation) =>
+        operation === 'write' || operation === 'create' ? diskError('ENOSPC') : undefined;
+      let isDurable = false;
+      const taken = wal.append([{ group: 1, hardState: hardState(3) }]).then(() => {
+        isDurable = true;
+      });
+      for (let i = 0; i < moment; i++) await Promise.resolve();
+      disk.fault = () => undefined;
+      await wal.reopen();
+      await settle();
+      expect(isDurable).toBe(true);
+      await taken;
+    }
+  });
+
+  test('makes a segment anew whose first write was refused', async () => {
+    const disk = new FaultyDisk();
+    const wal = await openWal(disk);
+    await settle();
+    const removed: string[] = [];
+    disk.fault = (operation, name) => {
+      if (operation === 'remove') removed.push(name);
+      return operation === 'write' ? diskError('ENOSPC') : undefined;
+    };
+    const begun = wal.append([newGroup(1)]);
+    await settle();
+    expect(removed).toContain('00000001.wal');
+    disk.fault = () => undefined;
+    await wal.reopen();
+    await begun;
+  });
+
   test('at any write or allocation loses nothing that was acknowledged, and invents nothing', async () => {
     for (let site = 1; site <= 40; site++) {
       for (const duration of [1, 4]) {
@@ -147,9 +186,10 @@ describe('a full disk (D6)', () => {
           if (index % 6 === 0) await settle();
         }
         let isDone = false;
-        const done = Promise.all(appended).then(() => {
+        const done = Promise.all(appended).finally(() => {
           isDone = true;
         });
+        done.catch(() => undefined);
         while (!isDone) {
           await settle();
           await wal.reopen().catch(() => undefined);

@@ -3,8 +3,11 @@ import { mkdir, open, readdir, rename, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { WalDisk, WalFile } from '../types.js';
 
-/** Allocation goes in steps of this. */
-const FILL_BYTES = 1024 * 1024;
+/**
+ * Space is allocated in steps of this, each made durable: the log's own fdatasync goes on meanwhile, and waits for
+ * whatever is queued at the disk.
+ */
+const FILL_BYTES = 256 * 1024;
 /**
  * Writes up to this are made on the calling thread: into the page cache they take microseconds, much less than a
  * trip to the thread pool, which the sync has to make anyway.
@@ -50,6 +53,7 @@ export class NodeWalDisk implements WalDisk {
         const length = Math.min(zeros.length, sizeBytes - offset);
         const { bytesWritten } = await handle.write(zeros, 0, length, offset);
         offset += bytesWritten;
+        await handle.datasync();
       }
       await handle.sync();
       await handle.close();
