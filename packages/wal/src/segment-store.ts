@@ -91,24 +91,15 @@ export class SegmentStore {
   }
 
   /** The segment to write next, now the last of the log; undefined when there is no space for one. */
-  take(): Promise<Segment | undefined> {
-    return this.#exclusively(async () => {
-      if (this.#next === undefined) await this.#prepare();
-      if (this.#next === undefined && this.#hasReserve) {
-        const number = this.#lastNumber + 1;
-        await this.#disk.rename(RESERVE_NAME, segmentName(number));
-        this.#hasReserve = false;
-        this.#isFull = true;
-        this.#next = new Segment(number, await this.#disk.open(segmentName(number)));
-      }
-      const segment = this.#next;
-      this.#next = undefined;
-      if (segment !== undefined) {
-        this.segments.set(segment.number, segment);
-        this.#lastNumber = segment.number;
-      }
-      return segment;
-    });
+  async take(): Promise<Segment | undefined> {
+    // Whatever else is being prepared, the reserve for one, is not waited for.
+    if (this.#next === undefined) await this.#exclusively(() => this.#findNext());
+    const segment = this.#next;
+    if (segment === undefined) return undefined;
+    this.#next = undefined;
+    this.#lastNumber = segment.number;
+    this.segments.set(segment.number, segment);
+    return segment;
   }
 
   /**
@@ -162,6 +153,16 @@ export class SegmentStore {
       this.#hasReserve = true;
       this.#isFull = false;
     });
+  }
+
+  /** Makes the next segment in any way: at the end out of the reserve. */
+  async #findNext(): Promise<void> {
+    await this.#unlessFull(() => this.#makeNext());
+    if (this.#next !== undefined || !this.#hasReserve) return;
+    const number = this.#lastNumber + 1;
+    await this.#disk.rename(RESERVE_NAME, segmentName(number));
+    this.#hasReserve = false;
+    this.#next = new Segment(number, await this.#disk.open(segmentName(number)));
   }
 
   async #makeNext(): Promise<void> {

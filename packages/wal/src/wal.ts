@@ -182,9 +182,9 @@ export class Wal {
    * disk was found to be full is never rejected for that: it stays in order, and resolves when there is room.
    */
   append(writes: readonly GroupWrite[]): Promise<void> {
-    if (this.#failure !== undefined) return Promise.reject(this.#failure);
     if (this.#isClosed) return Promise.reject(closedError());
-    if (this.isFull && writes.some(hasEntries)) return Promise.reject(fullError());
+    if (this.isFull && this.#failure === undefined && writes.some(hasEntries))
+      return Promise.reject(fullError());
     return this.#enqueue((append) => {
       for (const write of writes) this.#submit(append, write);
     });
@@ -204,9 +204,9 @@ export class Wal {
   /** Writes what was appended, and closes the files. What cannot be written for lack of space is rejected. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    await this.#copier;
     await this.#writer;
     this.#rejectQueued(closedError());
+    await this.#copier;
     await this.#store.close();
   }
 
@@ -230,6 +230,7 @@ export class Wal {
 
   /** Makes an append of what `submit` puts into the queue. */
   #enqueue(submit: (append: Append) => void): Promise<void> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
     return new Promise((resolve, reject) => {
       const append: Append = { sequence: ++this.#submittedSequence, itemsLeft: 0, resolve, reject };
       try {
@@ -507,7 +508,7 @@ export class Wal {
     this.#isCopying = true;
     this.#copier = this.#copyForward()
       .catch((error: unknown) => {
-        this.#fail(error);
+        if (!this.#isClosed) this.#fail(error);
       })
       .finally(() => {
         this.#isCopying = false;

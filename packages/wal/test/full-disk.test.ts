@@ -299,6 +299,20 @@ describe('durability (D1, D2)', () => {
     expect(third.group(1)!.hardState).toEqual(hardState(5, 2));
   });
 
+  test('closing does not wait for room on a full disk', async () => {
+    const disk = new FaultyDisk();
+    const wal = await openWal(disk);
+    await wal.append([newGroup(1)]);
+    await settle();
+    disk.fault = (operation) =>
+      operation === 'write' || operation === 'create' ? diskError('ENOSPC') : undefined;
+    const waiting = wal.append([{ group: 1, entries: [entry(1, 1)] }]);
+    const rejected = expect(waiting).rejects.toMatchObject({ code: 'WAL_CLOSED' });
+    await settle();
+    await wal.close();
+    await rejected;
+  });
+
   test('closing writes what was appended', async () => {
     const disk = new FaultyDisk();
     const wal = await openWal(disk);
