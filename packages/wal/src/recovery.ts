@@ -271,9 +271,21 @@ class SegmentScan {
 
   /** The first intact record at or after `from`, whichever batch it belongs to. */
   #nextRecord(from: number): number | undefined {
-    const last = this.#limitBytes - RECORD_HEADER_BYTES;
-    for (let offset = from; offset <= last; offset += RECORD_ALIGNMENT_BYTES) {
-      if (this.#isRecord(offset)) return offset;
+    // Most of the space is zeros or older records: the search for the segment's number is native, and skips them.
+    const number = Buffer.alloc(4);
+    number.writeUInt32LE(this.#segment.number);
+    let field = from + RecordField.segment;
+    while (field + number.length <= this.#limitBytes) {
+      const position = this.#window.load(field, number.length);
+      const at = this.bytes.indexOf(number, position);
+      if (at === -1) {
+        // It may still lie across the end of what is in memory.
+        field += this.bytes.length - position - (number.length - 1);
+        continue;
+      }
+      const offset = field + at - position - RecordField.segment;
+      if (offset % RECORD_ALIGNMENT_BYTES === 0 && this.#isRecord(offset)) return offset;
+      field = offset + RecordField.segment + 1;
     }
     return undefined;
   }
