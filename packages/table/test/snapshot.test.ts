@@ -137,7 +137,7 @@ describe('a snapshot stream', () => {
   test('that is cut short is refused, and one that is damaged is refused or harmless', async () => {
     const stream = await snapshotOf(source, { preamble: 10001 });
     let refusedCount = 0;
-    for (let at = 0; at < stream.length; at++) {
+    for (let at = 0; at < stream.length; at += 3) {
       await expect(load(stream.subarray(0, at))).rejects.toThrow(SnapshotDamagedError);
       const flipped = Buffer.from(stream);
       flipped[at]! ^= 0x10;
@@ -152,7 +152,7 @@ describe('a snapshot stream', () => {
         refusedCount += 1;
       }
     }
-    expect(refusedCount).toBeGreaterThan(stream.length * 0.9);
+    expect(refusedCount).toBeGreaterThan((stream.length / 3) * 0.9);
     expect(await directory.list()).toEqual(['source']);
   });
 
