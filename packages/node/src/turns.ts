@@ -1,3 +1,4 @@
+import type { Raft } from '@coxswain/raft';
 import { type GroupWrite, type Wal, WalFullError } from '@coxswain/wal';
 import type { Clock } from './environment.js';
 import type { Peers } from './peers.js';
@@ -16,6 +17,7 @@ export class Turns {
   readonly #onFatal: (error: unknown) => void;
   #waiting = new Set<Replica>();
   #isScheduled = false;
+  readonly #refusedCores = new WeakSet<Raft>();
   #lastWrite: Promise<void> = Promise.resolve();
 
   constructor(options: {
@@ -61,7 +63,7 @@ export class Turns {
     if (turn.writes.length === 0) return;
     this.write(turn.writes).then(
       () => this.#durable(turn),
-      () => undefined, // `write` has told whom it concerns; what was not written is not acknowledged.
+      () => this.#refused(turn),
     );
   }
 
@@ -86,11 +88,19 @@ export class Turns {
     return this.#lastWrite;
   }
 
+  /**
+   * `write` has told whom it concerns. What these cores hand out from now on builds on what was not written, so
+   * none of it may be acknowledged (D1), also where the log still takes it; they are started anew.
+   */
+  #refused(turn: Turn): void {
+    for (const { raft } of turn.appends) this.#refusedCores.add(raft);
+  }
+
   #durable(turn: Turn): void {
     try {
       for (const { replica, raft, append } of turn.appends) {
         // The core was started anew meanwhile: it has read this from the log.
-        if (replica.raft !== raft || replica.isClosed) continue;
+        if (replica.raft !== raft || replica.isClosed || this.#refusedCores.has(raft)) continue;
         replica.appended(append);
       }
     } catch (error) {
