@@ -43,7 +43,7 @@ export const defaultNodeOptions = {
   snapshotEntries: 10_000,
   compactionOverheadEntries: 5_000,
   historyRetentionMs: 300_000,
-  walSegmentSizeBytes: 64 * 1024 * 1024,
+  walSegmentSizeBytes: 16 * 1024 * 1024,
   walEntryCacheBytesMax: 32 * 1024 * 1024,
   storeWriteBufferBytes: 16 * 1024 * 1024,
   storeCacheBytes: 16 * 1024 * 1024,
