@@ -726,7 +726,12 @@ export class Node implements NodeApi {
       const term = log.term(index);
       if (term === undefined) throw new Error(`the log of group ${replica.group} has no term at ${index}`);
       const compact = { index, term, membership: replica.membership };
-      this.#run(this.#turns.write([{ group: replica.group, compact }]));
+      this.#run(
+        this.#turns
+          .write([{ group: replica.group, compact }])
+          // R3: outcomes are kept as long as the log has their entries.
+          .then(() => this.#tend(replica, (tended) => tended.pruneOutcomes(index + 1))),
+      );
     } else if (!table.isCheckpointing) {
       this.#run(this.#tend(replica, (tended) => tended.checkpoint()));
     }
