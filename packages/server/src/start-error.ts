@@ -9,10 +9,9 @@ export class StartError extends Error {
 /** Turns whatever stopped a start into one line. `action` is what was being done: `open the api listener`. */
 export function toStartError(action: string, cause: unknown): StartError {
   if (cause instanceof StartError) return cause;
-  const error = cause as NodeJS.ErrnoException & { address?: string; port?: number };
-  const where = error.path ?? (error.port === undefined ? error.address : `${error.address}:${error.port}`);
+  const { code, where } = systemError(cause);
   const at = where === undefined ? '' : ` ${where}`;
-  switch (error.code) {
+  switch (code) {
     case 'EADDRINUSE':
       return new StartError(
         `cannot ${action}:${at} is in use: stop the process that listens there or choose another address`,
@@ -31,6 +30,25 @@ export function toStartError(action: string, cause: unknown): StartError {
     default:
       return new StartError(`cannot ${action}: ${oneLine(cause)}`, { cause });
   }
+}
+
+/** The system's error code, and the path or address that it is about. */
+function systemError(cause: unknown): { code: string | undefined; where: string | undefined } {
+  const {
+    code,
+    path,
+    address,
+    port,
+    message = '',
+  } = cause as Partial<NodeJS.ErrnoException> & {
+    address?: string;
+    port?: number;
+  };
+  if (path !== undefined) return { code, where: path };
+  if (address !== undefined) return { code, where: port === undefined ? address : `${address}:${port}` };
+  // grpc-js tells of the system's errors in words only.
+  const words = /\b(E[A-Z]{4,}): [^:\]]*?(\S+:\d+)?\]?$/.exec(message);
+  return { code: code ?? words?.[1], where: words?.[2] };
 }
 
 function oneLine(cause: unknown): string {

@@ -65,6 +65,8 @@ async function runLeader(command: Command): Promise<void> {
     }
   });
   await server.start();
+  // The playground waits for this word.
+  process.send?.('started');
   await stop;
   await server.stop();
   flush();

@@ -169,6 +169,8 @@ class Playground {
 
   /** Resolves when every node is healthy and every table takes writes on each of them. */
   async #ready(): Promise<'ready'> {
+    // Whoever else answers at these addresses is not meant.
+    await Promise.all([...this.#nodes.values()].map(({ started }) => started));
     const options = { timeoutMs: 2_000 };
     for (const endpoint of this.#endpoints()) {
       const client = await this.#untilDone(() => Coxswain.connect({ endpoints: [endpoint], ...options }));
@@ -214,6 +216,8 @@ class Playground {
 /** One node in a process of its own, with a log file of its own. */
 class NodeProcess {
   readonly #child: ChildProcess;
+  /** Resolves when the node listens. */
+  readonly started: Promise<void>;
   /** Resolves with a sentence when the process has ended, whatever ended it. */
   readonly died: Promise<string>;
 
@@ -223,6 +227,9 @@ class NodeProcess {
     this.#child = spawn(process.execPath, [coxswainFile, 'leader', ...flags], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       detached: true,
+    });
+    this.started = new Promise((resolveStart) => {
+      this.#child.once('message', () => resolveStart());
     });
     const log = createWriteStream(logFile, { flags: 'a' });
     this.#child.stdout!.pipe(log, { end: false });
