@@ -23,8 +23,11 @@ export class OneNode {
     readonly directory: string,
   ) {}
 
-  /** Starts a node and waits until it is ready. */
-  static async start(flags: Record<string, string> = {}): Promise<OneNode> {
+  /** Starts a node and, unless told otherwise, waits until it is ready. */
+  static async start(
+    flags: Record<string, string> = {},
+    { waitsUntilReady } = { waitsUntilReady: true },
+  ): Promise<OneNode> {
     const directory = mkdtempSync(join(tmpdir(), 'coxswain-server-'));
     const { config } = loadConfig({
       flags: { ...testFlags, 'data-dir': directory, ...flags },
@@ -41,7 +44,7 @@ export class OneNode {
     );
     await server.start();
     const node = new OneNode(server, directory);
-    await node.untilReady();
+    if (waitsUntilReady) await node.untilReady();
     return node;
   }
 

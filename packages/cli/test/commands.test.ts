@@ -1,0 +1,236 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { NodeCommand, type Outcome, run, TemporaryDirectory } from './support/command.js';
+
+let node: NodeCommand;
+
+beforeAll(async () => {
+  node = await NodeCommand.start();
+});
+
+afterAll(async () => {
+  expect((await node.stop()).exitCode).toBe(0);
+});
+
+/** The output of a command that must succeed and say nothing on stderr. */
+async function output(args: readonly string[], stdin?: string): Promise<string> {
+  const outcome = await node.run(args, stdin === undefined ? {} : { stdin });
+  expect(outcome).toMatchObject({ exitCode: 0, stderr: '' });
+  return outcome.stdout;
+}
+
+function expectFailure(outcome: Outcome, exitCode: number, line: string | RegExp): void {
+  expect(outcome.exitCode).toBe(exitCode);
+  expect(outcome.stderr).toMatch(/^coxswain: [^\n]+\n$/);
+  expect(outcome.stderr.slice('coxswain: '.length, -1)).toMatch(line);
+}
+
+describe('data (interfaces.md)', () => {
+  test('put, get and del', async () => {
+    expect(await output(['put', 'fruit', 'apple'])).toBe('OK\n');
+    expect(await output(['get', 'fruit'])).toBe('fruit\napple\n');
+    expect(await output(['put', 'fruit', 'pear', '--prev-kv'])).toBe('OK\nfruit\napple\n');
+    expect(await output(['get', 'fruit', '--hex'])).toBe('\\x66\\x72\\x75\\x69\\x74\n\\x70\\x65\\x61\\x72\n');
+    expect(await output(['del', 'fruit', '--prev-kv'])).toBe('1\nfruit\npear\n');
+    expect(await output(['del', 'fruit'])).toBe('0\n');
+  });
+
+  test('get of a missing key prints nothing and exits 0', async () => {
+    expect(await output(['get', 'missing'])).toBe('');
+  });
+
+  test('ranges: bounds, --prefix, --from-key, --limit, --keys-only, --count-only', async () => {
+    await output(['put', '--stdin'], 'r1\ta\nr2\tb\nr3\tc\ns1\td\n');
+    expect(await output(['get', 'r', '--prefix', '--keys-only'])).toBe('r1\nr2\nr3\n');
+    expect(await output(['get', 'r2', 's', '--keys-only'])).toBe('r2\nr3\n');
+    expect(await output(['range', 'r2', 'r3'])).toBe('r2\nb\n');
+    expect(await output(['range', 'r3', '--keys-only'])).toBe('r3\ns1\n');
+    expect(await output(['get', 'r3', '--from-key', '--keys-only'])).toBe('r3\ns1\n');
+    expect(await output(['get', 'r', '--prefix', '--limit', '2', '--keys-only'])).toBe('r1\nr2\n');
+    expect(await output(['get', '', '--prefix', '--count-only'])).toBe('4\n');
+    expect(await output(['range', '--count-only', '--no-linearizable'])).toBe('4\n');
+    expect(await output(['del', 'r', '--prefix'])).toBe('3\n');
+    expect(await output(['del', '--stdin'], 's1\nmissing\n')).toBe('1\n');
+  });
+
+  test('--revision reads the past', async () => {
+    const { header } = JSON.parse(await output(['put', 'past', '1', '-o', 'json'])) as {
+      header: { revision: string };
+    };
+    await output(['put', 'past', '2']);
+    expect(await output(['get', 'past', '--revision', header.revision])).toBe('past\n1\n');
+    await output(['del', 'past']);
+  });
+
+  test('values may come from stdin, and need not be text', async () => {
+    await output(['put', 'binary'], '\n\0 trailing \n');
+    expect(await output(['get', 'binary'])).toBe('binary\n\n\0 trailing \n\n');
+    await output(['del', 'binary']);
+  });
+
+  test('-o json is protobuf JSON: bytes in base64, 64-bit integers as strings', async () => {
+    await output(['put', 'j1', 'one']);
+    await output(['put', 'j2', 'two']);
+    const { header, kvs, ...rest } = JSON.parse(await output(['get', 'j', '--prefix', '-o', 'json']));
+    expect(header).toEqual({
+      shardId: '10001',
+      replicaId: '1',
+      revision: expect.stringMatching(/^\d+$/),
+      raftTerm: '1',
+      raftLeaderId: '1',
+    });
+    expect(kvs).toEqual([
+      {
+        key: Buffer.from('j1').toString('base64'),
+        value: Buffer.from('one').toString('base64'),
+        createRevision: expect.stringMatching(/^\d+$/),
+        modRevision: expect.stringMatching(/^\d+$/),
+        version: '1',
+      },
+      expect.objectContaining({ key: Buffer.from('j2').toString('base64') }),
+    ]);
+    expect(rest).toEqual({ count: '2' });
+    expect(JSON.parse(await output(['get', 'missing', '-o', 'json']))).toEqual({ header: expect.anything() });
+    await output(['del', 'j', '--prefix']);
+  });
+
+  test('-o table', async () => {
+    await output(['put', 'key', 'value']);
+    expect(await output(['get', 'key', '-o', 'table'])).toMatch(
+      /│ KEY +│ VALUE +│ CREATE REVISION +│ MOD REVISION +│ VERSION +│\n.*\n│ key +│ value +│ \d+ +│ \d+ +│ 1 +│/,
+    );
+    await output(['del', 'key']);
+  });
+
+  test('txn reads etcdctl’s text form', async () => {
+    const text =
+      'version("flip") = "0"\n\nput flip "on \\"air\\""\nget flip\n\ndel flip\nget flip --count-only\n';
+    expect(await output(['txn'], text)).toBe('SUCCESS\n\nOK\n\nflip\non "air"\n');
+    expect(await output(['txn'], text)).toBe('FAILURE\n\n1\n\n');
+    const json = JSON.parse(await output(['txn', '-o', 'json'], text)) as {
+      succeeded: boolean;
+      responses: object[];
+    };
+    expect(json.succeeded).toBe(true);
+    expect(json.responses).toEqual([
+      { responsePut: {} },
+      { responseRange: expect.objectContaining({ count: '1' }) },
+    ]);
+    await output(['del', 'flip']);
+  });
+
+  test('many lines from stdin: the last line of a key wins', async () => {
+    const lines = Array.from({ length: 3_000 }, (_, index) => `bulk-${index % 1_000}\t${index}\n`).join('');
+    expect(await output(['put', '--stdin'], lines)).toBe('OK 3000\n');
+    expect(await output(['get', 'bulk-', '--prefix', '--count-only'])).toBe('1000\n');
+    expect(await output(['get', 'bulk-7'])).toBe('bulk-7\n2007\n');
+    expect(await output(['del', 'bulk-', '--prefix'])).toBe('1000\n');
+  });
+
+  test('a line that is no pair is named', async () => {
+    const outcome = await node.run(['put', '--stdin'], { stdin: 'a\t1\nnonsense\n' });
+    expectFailure(outcome, 1, 'put: line 2 is not key<TAB>value');
+  });
+});
+
+describe('the cluster', () => {
+  test('tables create, list and delete', async () => {
+    const id = (await output(['tables', 'create', 'extra'])).trim();
+    expect(await output(['tables', 'list'])).toBe('default\nextra\n');
+    expect(JSON.parse(await output(['tables', 'list', '-o', 'json']))).toEqual({
+      tables: [
+        { name: 'default', id: '10001' },
+        { name: 'extra', id },
+      ],
+    });
+    expect(await output(['put', 'k', 'v', '--table', 'extra'])).toBe('OK\n');
+    expect(await output(['tables', 'delete', 'extra'])).toBe('OK\n');
+    expectFailure(
+      await node.run(['get', 'k', '--table', 'extra']),
+      1,
+      /^table not found \(.*\): see coxswain tables list$/,
+    );
+  });
+
+  test('members list, status and health', async () => {
+    expect(await output(['members', 'list'])).toMatch(
+      /^1, node-1, 127\.0\.0\.1:\d+, http:\/\/127\.0\.0\.1:\d+\n$/,
+    );
+    expect(await output(['status'])).toMatch(/^127\.0\.0\.1:\d+, 1, 0\.1\.0, default, 1, 1, \d+, /);
+    expect(await output(['status', '-o', 'table'])).toMatch(/│ ENDPOINT +│ ID/);
+    expect(await output(['health'])).toBe(`${node.endpoint}, healthy\n`);
+    const down = await run(['health', '--endpoints', `${node.endpoint},127.0.0.1:1`]);
+    expect(down.stdout).toMatch(/^127.*, healthy\n127\.0\.0\.1:1, unhealthy, /);
+    expectFailure(down, 1, 'not healthy: 127.0.0.1:1: see the log of that node');
+  });
+
+  test('bench tells rate, latency percentiles and errors', async () => {
+    for (const workload of ['put', 'range', 'txn', 'mixed']) {
+      const result = JSON.parse(
+        await output(['bench', workload, '--seconds', '1', '--clients', '4', '--keys', '10', '-o', 'json']),
+      ) as { workload: string; requests: number; latencyMs: { p50: number; p99: number }; errors: object };
+      expect(result).toMatchObject({ workload, errors: {} });
+      expect(result.requests).toBeGreaterThan(0);
+      expect(result.latencyMs.p99).toBeGreaterThanOrEqual(result.latencyMs.p50);
+    }
+    await output(['del', 'bench-', '--prefix']);
+  });
+
+  test('version', async () => {
+    expect(await run(['version'])).toMatchObject({
+      exitCode: 0,
+      stdout: expect.stringMatching(/^coxswain 0\.1\.0 /),
+    });
+  });
+});
+
+describe('usage', () => {
+  test.each([
+    [['get'], "missing required argument 'key': see coxswain --help"],
+    [['get', 'k', '--colour'], "unknown option '--colour': see coxswain --help"],
+    [['frobnicate'], "unknown command 'frobnicate': see coxswain --help"],
+    [['get', 'a', 'b', '--prefix'], 'give one of a range end, --prefix and --from-key'],
+    [['get', 'a', '--keys-only', '--count-only'], '--keys-only and --count-only cannot be combined'],
+    [
+      ['get', 'a', '--limit', 'few'],
+      /^option '--limit <number>' argument 'few' is invalid\. it must be a whole number\./,
+    ],
+    [['get', 'a', '--timeout', 'soon'], '--timeout: must be a duration such as 500ms, 5s or 1m, not soon'],
+    [['get', 'a', '-o', 'xml'], /argument 'xml' is invalid\. Allowed choices are simple, table, json\./],
+    [['put'], 'put: give a key and a value, or --stdin'],
+    [['get', 'a', '--cert', 'x'], '--cert and --key must be given together'],
+    [['playground', '--nodes', '10'], '--nodes: must be from 1 to 9, not 10'],
+    [
+      ['playground', '--port-offset', '60000'],
+      '--port-offset: 60000 leads past port 65535: give a smaller one',
+    ],
+    [['leader', '--nope'], "unknown option '--nope': see coxswain --help"],
+  ])('%j exits 2 with one line', async (args, line) => {
+    expectFailure(await run(args), 2, line);
+  });
+
+  test('a cluster that does not answer is one line that says what to do', async () => {
+    const outcome = await run(['get', 'k', '--endpoints', '127.0.0.1:1']);
+    expectFailure(outcome, 1, 'no node answers at 127.0.0.1:1: start the nodes, or give --endpoints');
+  });
+
+  test('flags come from the environment and from a file, and a wrong key of the file is named', async () => {
+    const directory = new TemporaryDirectory();
+    const file = join(directory.path, 'client.yaml');
+    writeFileSync(file, `endpoints: [${node.endpoint}]\ntimeout: 3s\n`);
+    expect(await run(['tables', 'list', '--config', file])).toMatchObject({
+      exitCode: 0,
+      stdout: 'default\n',
+    });
+    const env = { COXSWAIN_ENDPOINTS: node.endpoint };
+    expect(await run(['tables', 'list'], { env })).toMatchObject({ exitCode: 0, stdout: 'default\n' });
+    writeFileSync(file, 'endpoint: x\n');
+    expectFailure(
+      await run(['tables', 'list', '--config', file]),
+      1,
+      /unknown key "endpoint": use endpoints, /,
+    );
+    directory.remove();
+  });
+});

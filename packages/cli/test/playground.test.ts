@@ -1,0 +1,100 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { leaderPorts } from '../src/playground-ports.js';
+import { Command, run, TemporaryDirectory } from './support/command.js';
+
+let directory: TemporaryDirectory;
+let playground: Command | undefined;
+let offset: number;
+
+beforeEach(() => {
+  directory = new TemporaryDirectory();
+  // Playgrounds of other test runs on the machine use other ports.
+  offset = 10_000 + Math.floor(Math.random() * 400) * 100 + (process.pid % 50);
+});
+
+afterEach(async () => {
+  await playground?.stop();
+  directory.remove();
+});
+
+function start(...args: readonly string[]): Command {
+  playground = new Command([
+    'playground',
+    '--data-dir',
+    directory.path,
+    '--port-offset',
+    String(offset),
+    ...args,
+  ]);
+  return playground;
+}
+
+function endpoint(node: number): string[] {
+  return ['--endpoints', `127.0.0.1:${leaderPorts(node, offset).api}`];
+}
+
+function pidOf(node: number): number {
+  return Number(readFileSync(join(directory.path, `leader-${node}`, 'coxswain.pid'), 'utf8').split(' ')[0]);
+}
+
+describe('the playground (interfaces.md)', () => {
+  test('the ports are those of the table', () => {
+    expect(leaderPorts(1, 0)).toEqual({ api: 8443, replication: 8444, rest: 8079, raft: 5012 });
+    expect(leaderPorts(3, 20_000)).toEqual({ api: 28_643, replication: 28_644, rest: 28_279, raft: 25_212 });
+  });
+
+  test('serves a replicated database, survives a killed node, and stops cleanly', async () => {
+    start('--nodes', '3', '--tables', 'default,second');
+    await playground!.prints('\nready');
+    expect(playground!.stdout).toMatch(/│ leader-3 +│ 127\.0\.0\.1:\d+ +│/);
+    expect(await run(['put', 'hello', 'world', ...endpoint(1)])).toMatchObject({
+      exitCode: 0,
+      stdout: 'OK\n',
+    });
+    expect(await run(['get', 'hello', ...endpoint(3)])).toMatchObject({ stdout: 'hello\nworld\n' });
+    expect(await run(['put', 'k', 'v', '--table', 'second', ...endpoint(2)])).toMatchObject({
+      stdout: 'OK\n',
+    });
+
+    process.kill(pidOf(2), 'SIGKILL');
+    await playground!.prints('leader-2 ended by SIGKILL');
+    expect(await run(['put', 'still', 'here', '--timeout', '20s', ...endpoint(1)])).toMatchObject({
+      stdout: 'OK\n',
+    });
+
+    const stopped = await playground!.stop('SIGINT');
+    expect(stopped).toMatchObject({ exitCode: 0, stderr: '' });
+
+    start('--nodes', '2');
+    expect(await playground!.ended).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringMatching(
+        /holds the data of 3 nodes: run with --nodes 3, or choose another --data-dir\n$/,
+      ),
+    });
+    offset += 1;
+    start('--nodes', '3');
+    await playground!.prints('\nready');
+    expect(await run(['get', 'still', ...endpoint(2)])).toMatchObject({ stdout: 'still\nhere\n' });
+  });
+
+  test('a node that cannot start ends the playground with its reason', async () => {
+    start('--nodes', '1');
+    await playground!.prints('\nready');
+    const other = new TemporaryDirectory();
+    const second = await run([
+      'playground',
+      '--nodes',
+      '1',
+      '--data-dir',
+      other.path,
+      '--port-offset',
+      String(offset),
+    ]);
+    expect(second.exitCode).toBe(1);
+    expect(second.stderr).toMatch(/^coxswain: leader-1 ended with exit code 1: .* is in use: [^\n]+\n$/);
+    other.remove();
+  });
+});

@@ -1,0 +1,135 @@
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { Command, freePorts, type Outcome, run, TemporaryDirectory } from './support/command.js';
+
+let directory: TemporaryDirectory;
+let flags: string[];
+let ports: number[];
+
+beforeEach(async () => {
+  directory = new TemporaryDirectory();
+  ports = await freePorts(3);
+  flags = [
+    'leader',
+    '--config=',
+    `--data-dir=${directory.path}/data`,
+    `--api.address=http://127.0.0.1:${ports[0]}`,
+    `--rest.address=http://127.0.0.1:${ports[1]}`,
+    `--raft.address=127.0.0.1:${ports[2]}`,
+    '--replication.enabled=false',
+    '--raft.wal-segment-size=16MiB',
+  ];
+});
+
+afterEach(() => directory.remove());
+
+/** One clear line on stderr, no stack trace. */
+function expectOneLine(outcome: Outcome, exitCode: number, line: RegExp): void {
+  expect(outcome.stderr).toMatch(/^coxswain: [^\n]+\n$/);
+  expect(outcome.stderr).toMatch(line);
+  expect(outcome.stderr).not.toMatch(/ at .*:\d+:\d+/);
+  expect(outcome.exitCode).toBe(exitCode);
+}
+
+/** Starts a node, waits until its cluster has formed, and stops it in order. */
+async function liveOnce(args: readonly string[]): Promise<void> {
+  const node = new Command(args);
+  await node.prints('the cluster has formed');
+  expect((await node.stop()).exitCode).toBe(0);
+}
+
+describe('a node that cannot start says why in one line, and loses nothing', () => {
+  test('a port in use', async () => {
+    const blocker = createServer();
+    await new Promise<void>((resolve) => blocker.listen(ports[0], '127.0.0.1', resolve));
+    const outcome = await run(flags);
+    expectOneLine(
+      outcome,
+      1,
+      new RegExp(`cannot open the api listener .*127\\.0\\.0\\.1:${ports[0]} is in use`),
+    );
+    await new Promise((resolve) => blocker.close(resolve));
+    await liveOnce(flags);
+  });
+
+  test('a Raft port in use', async () => {
+    const blocker = createServer();
+    await new Promise<void>((resolve) => blocker.listen(ports[2], '127.0.0.1', resolve));
+    expectOneLine(await run(flags), 1, /cannot open the raft listener.*in use/);
+    await new Promise((resolve) => blocker.close(resolve));
+  });
+
+  test('a data directory that another process uses', async () => {
+    const first = new Command(flags);
+    await first.prints('the cluster has formed');
+    const [api, rest, raft] = await freePorts(3);
+    const second = await run([
+      ...flags,
+      `--api.address=http://127.0.0.1:${api}`,
+      `--rest.address=http://127.0.0.1:${rest}`,
+      `--raft.address=127.0.0.1:${raft}`,
+    ]);
+    expectOneLine(
+      second,
+      1,
+      new RegExp(`the data directory .*/data is in use by process ${first.child.pid}: `),
+    );
+    expect((await first.stop()).exitCode).toBe(0);
+  });
+
+  test('a data directory of a node that was killed is taken over', async () => {
+    const first = new Command(flags);
+    await first.prints('the cluster has formed');
+    await first.stop('SIGKILL');
+    const second = new Command(flags);
+    await second.prints('the node has started');
+    expect((await second.stop()).exitCode).toBe(0);
+  });
+
+  test('a data directory of another node id', async () => {
+    await liveOnce(flags);
+    const other = [...flags, '--raft.node-id=2', `--raft.initial-members=2=127.0.0.1:${ports[2]}`];
+    expectOneLine(await run(other), 1, /data directory.*node 1/);
+  });
+
+  test('a data directory of a newer format', async () => {
+    await liveOnce(flags);
+    const file = join(directory.path, 'data', 'node.json');
+    const content = JSON.parse(readFileSync(file, 'utf8')) as { format: number };
+    writeFileSync(file, JSON.stringify({ ...content, format: content.format + 1 }));
+    expectOneLine(await run(flags), 1, /format/);
+  });
+
+  test('a data directory that cannot be written', async () => {
+    const file = join(directory.path, 'file');
+    writeFileSync(file, '');
+    expectOneLine(await run([...flags, `--data-dir=${file}`]), 1, /cannot use the data directory .*file/);
+    // Root may write anywhere but where the kernel itself says no.
+    const readOnly = process.getuid!() === 0 ? '/sys/coxswain' : join(directory.path, 'read-only');
+    if (process.getuid!() !== 0) {
+      mkdirSync(readOnly);
+      chmodSync(readOnly, 0o500);
+    }
+    expectOneLine(await run([...flags, `--data-dir=${readOnly}/data`]), 1, /cannot use the data directory/);
+  });
+
+  test('a broken configuration file, and an unknown key in it', async () => {
+    const file = join(directory.path, 'config.yaml');
+    writeFileSync(file, 'api:\n  address: [\n');
+    expectOneLine(await run([...flags, `--config=${file}`]), 1, /config\.yaml:\d: not valid YAML/);
+    writeFileSync(file, 'api:\n  adress: x\n');
+    expectOneLine(await run([...flags, `--config=${file}`]), 1, /unknown key "api\.adress"/);
+  });
+
+  test('an unknown flag, and a flag with a bad value, are wrong usage', async () => {
+    expectOneLine(await run([...flags, '--api.adress=x']), 2, /unknown option '--api\.adress=x'/);
+    expectOneLine(await run([...flags, '--raft.rtt=soon']), 2, /--raft\.rtt: must be a duration/);
+  });
+
+  test('members that do not list the node', async () => {
+    const members = '--raft.initial-members=2=127.0.0.1:1';
+    expectOneLine(await run([...flags, members]), 1, /raft\.initial-members does not list this node: add 1=/);
+  });
+});

@@ -1,0 +1,145 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const coxswainFile = fileURLToPath(new URL('../../../bin/coxswain.cjs', import.meta.url));
+
+/** What a command did. */
+export interface Outcome {
+  readonly exitCode: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A `coxswain` process. */
+export class Command {
+  readonly child: ChildProcess;
+  stdout = '';
+  stderr = '';
+  readonly ended: Promise<Outcome>;
+
+  constructor(
+    args: readonly string[],
+    options: { stdin?: string | Buffer; cwd?: string; env?: NodeJS.ProcessEnv } = {},
+  ) {
+    this.child = spawn(process.execPath, [coxswainFile, ...args], {
+      cwd: options.cwd,
+      env: { ...process.env, ...options.env },
+      stdio: 'pipe',
+    });
+    this.child.stdout!.setEncoding('utf8').on('data', (text: string) => {
+      this.stdout += text;
+    });
+    this.child.stderr!.setEncoding('utf8').on('data', (text: string) => {
+      this.stderr += text;
+    });
+    this.child.stdin!.end(options.stdin ?? '');
+    this.ended = new Promise((resolve) => {
+      this.child.once('close', (exitCode) => resolve({ exitCode, stdout: this.stdout, stderr: this.stderr }));
+    });
+  }
+
+  /** Waits until the output holds the text. Rejects when the process ends before. */
+  async prints(text: string): Promise<void> {
+    let hasEnded = false;
+    void this.ended.then(() => {
+      hasEnded = true;
+    });
+    while (!this.stdout.includes(text)) {
+      if (hasEnded) throw new Error(`ended without printing ${text}: ${this.stdout}${this.stderr}`);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
+
+  /** Ends it in order. */
+  stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<Outcome> {
+    this.child.kill(signal);
+    return this.ended;
+  }
+}
+
+/** Runs a command to its end. */
+export function run(
+  args: readonly string[],
+  options?: ConstructorParameters<typeof Command>[1],
+): Promise<Outcome> {
+  return new Command(args, options).ended;
+}
+
+/** A directory that goes away with the test. */
+export class TemporaryDirectory {
+  readonly path = mkdtempSync(join(tmpdir(), 'coxswain-cli-'));
+
+  remove(): void {
+    rmSync(this.path, { recursive: true, force: true });
+  }
+}
+
+/** Ports that were free a moment ago. */
+export async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, () => {
+      const server = createServer();
+      return new Promise<typeof server>((resolve) => {
+        server.listen(0, '127.0.0.1', () => resolve(server));
+      });
+    }),
+  );
+  const ports = servers.map((server) => (server.address() as { port: number }).port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
+
+/** A node alone in its cluster, in a process of its own. */
+export class NodeCommand {
+  readonly directory = new TemporaryDirectory();
+  #command: Command | undefined;
+
+  private constructor(
+    readonly endpoint: string,
+    readonly restUrl: string,
+    readonly flags: readonly string[],
+  ) {}
+
+  static async start(): Promise<NodeCommand> {
+    const [api, rest, raft] = await freePorts(3);
+    const node = new NodeCommand(`127.0.0.1:${api}`, `http://127.0.0.1:${rest}`, [
+      `--api.address=http://127.0.0.1:${api}`,
+      `--rest.address=http://127.0.0.1:${rest}`,
+      `--raft.address=127.0.0.1:${raft}`,
+      '--replication.enabled=false',
+      '--raft.wal-segment-size=16MiB',
+      '--config=',
+      '--tables.names=default',
+    ]);
+    node.#command = new Command(['leader', ...node.flags, `--data-dir=${node.directory.path}/data`]);
+    await node.#untilReady();
+    return node;
+  }
+
+  async #untilReady(): Promise<void> {
+    await this.#command!.prints('the cluster has formed');
+    for (;;) {
+      const isReady = await fetch(`${this.restUrl}/readyz`).then(
+        ({ ok }) => ok,
+        () => false,
+      );
+      if (isReady) return;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  /** Runs a command against this node. */
+  run(args: readonly string[], options?: ConstructorParameters<typeof Command>[1]): Promise<Outcome> {
+    return run([...args, '--endpoints', this.endpoint], options);
+  }
+
+  async stop(): Promise<Outcome> {
+    const outcome = await this.#command!.stop();
+    this.directory.remove();
+    return outcome;
+  }
+}

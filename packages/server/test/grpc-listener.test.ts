@@ -1,0 +1,246 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ApiError, errors, Status } from '@coxswain/node';
+import { regatta } from '@coxswain/protocol';
+import { type StatusObject, status } from '@grpc/grpc-js';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { Rpc } from './support/rpc.js';
+import { ScriptedListener } from './support/scripted-listener.js';
+
+const { range, put } = regatta.KVService;
+const table = Buffer.from('t');
+const key = Buffer.from('k');
+
+let scripted: ScriptedListener;
+let rpc: Rpc;
+let logged: string[];
+
+beforeEach(async () => {
+  logged = [];
+  scripted = await ScriptedListener.start({
+    log: (level, message, fields) => logged.push(`${level} ${message} ${JSON.stringify(fields)}`),
+  });
+  rpc = new Rpc(scripted.target);
+});
+
+afterEach(async () => {
+  rpc.close();
+  await scripted.close();
+});
+
+describe('errors of the node reach the caller with their code and text (regatta-protocol.md §2)', () => {
+  test.each([
+    ['notReady', status.UNAVAILABLE, 'request dropped as the shard is not ready'],
+    ['tooBusy', status.UNAVAILABLE, 'system is too busy try again later'],
+    ['timeout', status.UNAVAILABLE, 'timeout'],
+    [
+      'outcomeUnknown',
+      status.UNKNOWN,
+      'outcome unknown: the write may have been applied; read before retrying',
+    ],
+    ['shuttingDown', status.UNAVAILABLE, 'request aborted'],
+    ['tableNotFound', status.NOT_FOUND, 'table not found'],
+    ['diskFull', status.UNAVAILABLE, 'the disk of the node is full: writes are refused until there is room'],
+  ] as const)('%s', async (name, code, details) => {
+    scripted.node.act = () => Promise.reject(errors[name]());
+    expect(await rpc.failure(put, { table, key })).toEqual({ code, details });
+    expect(await rpc.failure(range, { table, key, linearizable: true })).toEqual({ code, details });
+  });
+
+  test('an error that is thrown instead of given is the same to the caller', async () => {
+    scripted.node.act = () => {
+      throw errors.notReady();
+    };
+    expect((await rpc.failure(range, { table, key })).code).toBe(status.UNAVAILABLE);
+  });
+
+  test('any other error is INTERNAL, says nothing of its cause, and is logged', async () => {
+    scripted.node.act = () => Promise.reject(new Error('secret detail'));
+    const failure = await rpc.failure(put, { table, key });
+    expect(failure).toEqual({
+      code: status.INTERNAL,
+      details: 'internal error: the log of the node says more',
+    });
+    expect(logged.some((line) => line.includes('secret detail') && line.startsWith('error'))).toBe(true);
+  });
+});
+
+describe('deadlines', () => {
+  test('a call without one has 5 s', async () => {
+    let remainingMs = 0;
+    scripted.node.act = ({ deadlineMs }) => {
+      remainingMs = deadlineMs - performance.now();
+      return Promise.reject(errors.timeout());
+    };
+    expect(await rpc.failure(range, { table, key })).toEqual({
+      code: status.UNAVAILABLE,
+      details: 'timeout',
+    });
+    expect(remainingMs).toBeGreaterThan(4_000);
+    expect(remainingMs).toBeLessThanOrEqual(5_000);
+  });
+
+  test('the caller’s own is kept, and passing it is DEADLINE_EXCEEDED', async () => {
+    let remainingMs = 0;
+    scripted.node.act = ({ deadlineMs }) => {
+      remainingMs = deadlineMs - performance.now();
+      return Promise.reject(errors.timeout());
+    };
+    const failure = await rpc.failure(range, { table, key }, { timeoutMs: 60_000 });
+    expect(failure.code).toBe(status.DEADLINE_EXCEEDED);
+    expect(remainingMs).toBeGreaterThan(50_000);
+    expect(remainingMs).toBeLessThanOrEqual(60_000);
+  });
+});
+
+describe('bad input leaves the connection alive', () => {
+  const answered = new ApiError(Status.NotFound, 'answered');
+
+  beforeEach(() => {
+    scripted.node.act = () => Promise.reject(answered);
+  });
+
+  test.each([
+    ['a length past the end', Buffer.from([0x0a, 0x7f])],
+    ['a field of the wrong wire type', Buffer.from([0x08, 0x01])],
+    ['an unfinished varint', Buffer.from([0x20, 0xff])],
+    ['field number 0', Buffer.from([0x02, 0x00])],
+  ])(
+    '%s is INTERNAL or INVALID_ARGUMENT, and the next call on the connection is served',
+    async (_name, bytes) => {
+      const outcome = await rpc.send(range, bytes).then(
+        () => 0,
+        (error: { code: number }) => error.code,
+      );
+      expect([status.INTERNAL, status.INVALID_ARGUMENT]).toContain(outcome);
+      expect(await rpc.failure(range, { table, key })).toEqual({
+        code: status.NOT_FOUND,
+        details: 'answered',
+      });
+    },
+  );
+
+  test('a message over 4 MiB is RESOURCE_EXHAUSTED, one just below is taken', async () => {
+    const failure = await rpc.failure(put, { table, key, value: Buffer.alloc(4 * 1024 * 1024) });
+    expect(failure.code).toBe(status.RESOURCE_EXHAUSTED);
+    const taken = await rpc.failure(put, { table, key, value: Buffer.alloc(4 * 1024 * 1024 - 1024) });
+    expect(taken).toEqual({ code: status.NOT_FOUND, details: 'answered' });
+  });
+
+  test('an unknown method is UNIMPLEMENTED', async () => {
+    const unknown = { ...range, path: '/regatta.v1.KV/Watch' };
+    expect((await rpc.failure(unknown, { table, key })).code).toBe(status.UNIMPLEMENTED);
+  });
+
+  test('bytes that are no HTTP/2 do not disturb others', async () => {
+    const { port } = scripted.listener.address;
+    await new Promise<void>((resolve) => {
+      const socket = connect(port!, '127.0.0.1', () => socket.write('GET / HTTP/1.1\r\n\r\n'));
+      socket.on('error', () => undefined);
+      socket.on('close', () => resolve());
+      socket.on('data', () => socket.destroy());
+    });
+    expect((await rpc.failure(range, { table, key })).details).toBe('answered');
+  });
+});
+
+describe('listening', () => {
+  test('on a Unix socket, also where a process that is gone left its file', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'coxswain-socket-'));
+    const path = join(directory, 'api.sock');
+    for (let i = 0; i < 2; i++) {
+      const onSocket = await ScriptedListener.start({ address: { isTls: false, path } });
+      onSocket.node.act = () => Promise.reject(new ApiError(Status.NotFound, 'over a socket'));
+      const client = new Rpc(onSocket.target);
+      expect((await client.failure(range, { table, key })).details).toBe('over a socket');
+      client.close();
+      await onSocket.close();
+    }
+    rmSync(directory, { recursive: true });
+  });
+
+  test('no more connections than allowed are let in', async () => {
+    const limited = await ScriptedListener.start({ connectionsMax: 1 });
+    limited.node.act = () => Promise.reject(new ApiError(Status.NotFound, 'answered'));
+    const first = new Rpc(limited.target);
+    expect((await first.failure(range, { table, key })).details).toBe('answered');
+    const second = new Rpc(limited.target);
+    const refused = await second.failure(range, { table, key }, { timeoutMs: 500 });
+    expect([status.UNAVAILABLE, status.DEADLINE_EXCEEDED]).toContain(refused.code);
+    first.close();
+    second.close();
+    await limited.close();
+  });
+
+  test('closing lets calls under way end, and takes no new ones', async () => {
+    let finish: (() => void) | undefined;
+    const begun = new Promise<void>((resolveBegun) => {
+      scripted.node.act = () => {
+        resolveBegun();
+        return new Promise((_resolve, reject) => {
+          finish = () => reject(new ApiError(Status.NotFound, 'finished'));
+        });
+      };
+    });
+    const underWay = rpc.failure(put, { table, key });
+    await begun;
+    const closed = scripted.listener.close(10_000);
+    const late = new Rpc(scripted.target);
+    expect((await late.failure(put, { table, key })).code).toBe(status.UNAVAILABLE);
+    late.close();
+    finish!();
+    expect((await underWay).details).toBe('finished');
+    await closed;
+  });
+});
+
+describe('health (operations-protocols.md §2)', () => {
+  const check = {
+    path: '/grpc.health.v1.Health/Check',
+    responseDeserialize: (bytes: Buffer) => [...bytes],
+  };
+  const serviceNamed = (name: string): Buffer =>
+    Buffer.concat([Buffer.from([0x0a, name.length]), Buffer.from(name)]);
+  const serving = [0x08, 1];
+  const notServing = [0x08, 2];
+
+  test('SERVING when ready; else NOT_SERVING with the reason in the trailing metadata', async () => {
+    expect(await rpc.send(check, Buffer.alloc(0))).toEqual(serving);
+    expect(await rpc.send(check, serviceNamed('regatta.v1.KV'))).toEqual(serving);
+    scripted.node.isReady = false;
+    let trailer: StatusObject | undefined;
+    const answer = await rpc.send(check, Buffer.alloc(0), {}, (received) => {
+      trailer = received;
+    });
+    expect(answer).toEqual(notServing);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(trailer?.metadata.get('health-reason')).toEqual(['hasNoLeader=true, isDiskFull=false']);
+  });
+
+  test('an unknown service is NOT_FOUND, and a draining node serves nothing', async () => {
+    await expect(rpc.send(check, serviceNamed('nobody'))).rejects.toMatchObject({ code: status.NOT_FOUND });
+    scripted.health.drain();
+    expect(await rpc.send(check, serviceNamed('regatta.v1.KV'))).toEqual(notServing);
+  });
+
+  test('Watch tells the state now and every change', async () => {
+    const watch = {
+      ...check,
+      path: '/grpc.health.v1.Health/Watch',
+      requestStream: false,
+      responseStream: true,
+      requestSerialize: () => Buffer.alloc(0),
+      requestDeserialize: () => ({}),
+      responseSerialize: () => Buffer.alloc(0),
+    };
+    const stream = rpc.stream(watch, {});
+    stream.on('error', () => undefined);
+    const iterator = stream[Symbol.asyncIterator]();
+    expect((await iterator.next()).value).toEqual(serving);
+    scripted.node.isReady = false;
+    expect((await iterator.next()).value).toEqual(notServing);
+    stream.cancel();
+  });
+});

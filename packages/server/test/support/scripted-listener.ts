@@ -1,0 +1,71 @@
+import { type Log, systemClock } from '@coxswain/node';
+import { type ListenAddress, localUrl } from '../../src/address.js';
+import { GrpcListener } from '../../src/grpc-listener.js';
+import { GrpcMetrics } from '../../src/grpc-metrics.js';
+import { HealthService } from '../../src/health-service.js';
+import { KvService } from '../../src/kv-service.js';
+import { reflect } from '../../src/reflection.js';
+import { TablesService } from '../../src/tables-service.js';
+import type { ListenerTls } from '../../src/tls.js';
+import { ScriptedNode } from './scripted-node.js';
+
+export interface ScriptedListenerOptions {
+  readonly address?: ListenAddress;
+  readonly tls?: Partial<ListenerTls>;
+  readonly connectionsMax?: number;
+  readonly log?: Log;
+}
+
+/** A real listener with the real services, before a node that does as it is told. */
+export class ScriptedListener {
+  private constructor(
+    readonly node: ScriptedNode,
+    readonly listener: GrpcListener,
+    readonly health: HealthService,
+  ) {}
+
+  static async start(options: ScriptedListenerOptions = {}): Promise<ScriptedListener> {
+    const node = new ScriptedNode();
+    const health = new HealthService(node, new Map([['regatta.v1.KV', { needsReadiness: true }]]));
+    const methods = [
+      ...new KvService(node).methods(),
+      ...new TablesService(node).methods(),
+      ...health.methods(),
+    ];
+    const listener = new GrpcListener(
+      {
+        name: 'api',
+        address: options.address ?? { isTls: false, host: '127.0.0.1', port: 0 },
+        tls: {
+          certFile: '',
+          keyFile: '',
+          caFile: '',
+          isClientCertRequired: false,
+          allowedCommonName: '',
+          allowedHostname: '',
+          ...options.tls,
+        },
+        connectionsMax: options.connectionsMax ?? 0,
+        streamsMax: 0,
+        clock: systemClock,
+        metrics: new GrpcMetrics(),
+        log: options.log ?? (() => undefined),
+      },
+      methods,
+      reflect(methods),
+    );
+    await listener.listen();
+    return new ScriptedListener(node, listener, health);
+  }
+
+  /** What gRPC clients dial. */
+  get target(): string {
+    return localUrl(this.listener.address)
+      .replace(/^https?:\/\//, '')
+      .replace(/^unixs?:\/\//, 'unix:');
+  }
+
+  close(): Promise<void> {
+    return this.listener.close(0);
+  }
+}
