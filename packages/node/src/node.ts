@@ -1,10 +1,9 @@
 import { mvcc } from '@coxswain/protocol';
-import { type Membership, NO_NODE, type NodeId } from '@coxswain/raft';
+import { NO_NODE, type NodeId } from '@coxswain/raft';
 import { CommandKind, type Table, TableClosedError } from '@coxswain/table';
-import { type GroupId, Wal, WalFullError } from '@coxswain/wal';
+import { Wal, WalFullError } from '@coxswain/wal';
 import type {
   Call,
-  MemberInfo,
   NodeApi,
   NodeMetrics,
   NodeStatus,
@@ -22,11 +21,12 @@ import { Histogram } from './histogram.js';
 import { DataDirectoryError, Identity } from './identity.js';
 import type { NodeOptions } from './options.js';
 import { Peers } from './peers.js';
-import { META_SHARD, type RegisteredTable, Registry } from './registry.js';
+import { META_SHARD } from './registry.js';
 import type { Replica } from './replica.js';
 import type { ReplicaHost } from './replica-host.js';
 import { Replicas } from './replicas.js';
 import { Snapshots } from './snapshots.js';
+import { Tables } from './tables.js';
 import { Turns } from './turns.js';
 
 /** How often lost requests are repeated, in ticks. */
@@ -40,8 +40,8 @@ const SYNC_SECONDS_BOUNDS = [
 ];
 /** How long a node that stops waits for writes to its log. */
 const STOP_PATIENCE_MS = 2000;
-/** What the node proposes for itself is tried for this long, and again later. */
-const OWN_PROPOSAL_MS = 5000;
+/** A compaction of history that does not come through in this time is proposed again at the next check. */
+const COMPACTION_MS = 5000;
 
 /**
  * The replica host: many Raft groups over one log and one peer transport, and the tables that they hold.
@@ -57,17 +57,10 @@ export class Node implements NodeApi {
   readonly #peers: Peers;
   readonly #turns: Turns;
   readonly #replicas: Replicas;
+  readonly #tables: Tables;
   readonly #snapshots: Snapshots;
   readonly #formation: Formation;
-  readonly #registry = new Registry();
   readonly #budget: Budget;
-  /** By name: the replicas of tables that exist, as of the meta group's applied index here. */
-  #tables = new Map<string, Replica>();
-  /** Deleted shards, and the index of the meta group at which this node learned of it (T2). */
-  readonly #retired = new Map<GroupId, number>();
-  /** Since it started, this node has caught up with the meta group. */
-  #isMetaFresh = false;
-  #reconciled: Promise<void> = Promise.resolve();
   #isDiskFull = false;
   #isStopping = false;
   #tickTimer: Timer | undefined;
@@ -111,7 +104,7 @@ export class Node implements NodeApi {
       transport,
       ids: memberIds.filter((id) => id !== options.nodeId),
       log,
-      metaApplied: () => this.#metaApplied,
+      metaApplied: () => this.#tables.metaApplied,
       nowMs: () => clock.monotonicMs(),
     });
     this.#turns = new Turns({
@@ -127,7 +120,18 @@ export class Node implements NodeApi {
       environment,
       wal,
       turns: this.#turns,
-      afterMetaApply: () => this.#reconcile(),
+      afterMetaApply: () => this.#tables.follow(),
+    });
+    this.#tables = new Tables({
+      options,
+      environment,
+      identity,
+      replicas: this.#replicas,
+      propose: (replica, kind, command, deadlineMs) => this.#proposeTo(replica, kind, command, deadlineMs),
+      checkpoint: (replica) => this.#tend(replica, (table) => table.checkpoint()),
+      lowestMetaApplied: () => this.#peers.lowestMetaApplied,
+      isStopping: () => this.#isStopping,
+      run: (work) => this.#run(work),
     });
     this.#snapshots = new Snapshots({
       transport,
@@ -144,7 +148,7 @@ export class Node implements NodeApi {
       peers: this.#peers,
       memberIds,
       log,
-      onJoined: () => this.#run(this.#enterCluster()),
+      onJoined: () => this.#run(this.#tables.enterCluster()),
       onRefused: (error) => this.#fail(error),
     });
   }
@@ -191,7 +195,7 @@ export class Node implements NodeApi {
     const peers = new Map([...initialMembers].filter(([id]) => id !== nodeId));
     await this.#environment.transport.start(peers, this.#peerHandler);
     if (this.#identity.phase === 'new') this.#formation.tick();
-    else await this.#enterCluster();
+    else await this.#tables.enterCluster();
     this.#peers.flush();
     this.#scheduleTick();
   }
@@ -217,8 +221,8 @@ export class Node implements NodeApi {
   // ---- NodeApi
 
   async propose(table: string, command: mvcc.Command, call: Call): Promise<Proposed> {
-    const replica = this.#tables.get(table) ?? (await this.#findTable(table, call));
     this.#admitWrite();
+    const replica = this.#tables.get(table) ?? (await this.#tables.find(table, call));
     // Nobody could tell here what the write did.
     if (!replica.hasTable) throw errors.notReady();
     const bytes = mvcc.Command.encode(command).finish() as Buffer;
@@ -244,7 +248,7 @@ export class Node implements NodeApi {
 
   async #readLater(name: string, linearizable: boolean, call: Call): Promise<ReadableTable> {
     if (this.#isStopping) throw errors.shuttingDown();
-    const replica = this.#tables.get(name) ?? (await this.#findTable(name, call));
+    const replica = await this.#tables.find(name, call);
     if (linearizable) {
       this.#counters.linearizable++;
       await replica.confirmRead(call.deadlineMs);
@@ -258,49 +262,17 @@ export class Node implements NodeApi {
     config: Record<string, unknown> | undefined,
     call: Call,
   ): Promise<TableInfo> {
-    checkTableName(name);
     this.#admitWrite();
-    const meta = this.#meta();
-    for (;;) {
-      await meta.confirmRead(call.deadlineMs);
-      // The genesis takes the first shard ids for the tables that exist from the start.
-      if (!this.#registry.hasGenesis) throw errors.notReady();
-      if (this.#registry.table(name) !== undefined) throw errors.tableExists();
-      if (this.#registry.tableCount >= this.#options.tablesMax)
-        throw errors.tooManyTables(this.#options.tablesMax);
-      const command = this.#registry.createTable(name, config);
-      // Another creation may have taken the name or the shard id meanwhile: then this one had no effect.
-      if (await this.#proposeMeta(command, call.deadlineMs)) break;
-    }
-    const table = this.#registry.table(name);
-    const replica = this.#tables.get(name);
-    if (table === undefined || replica === undefined) throw errors.tableNotFound();
-    if (replica.raft.leader === NO_NODE) replica.campaign(0);
-    // Only a quorum that hosts the group and has a leader confirms a read (T5).
-    await replica.confirmRead(call.deadlineMs);
-    return { name, shardId: table.shardId, config: table.config };
+    return await this.#tables.create(name, config, call);
   }
 
   async deleteTable(name: string, call: Call): Promise<void> {
-    if (name === '') throw errors.nameNotSet();
     this.#admitWrite();
-    await this.#meta().confirmRead(call.deadlineMs);
-    const table = this.#registry.table(name);
-    const replica = this.#tables.get(name);
-    if (table === undefined || replica === undefined) throw errors.tableToDeleteNotFound();
-    await this.#deleteSealed(table, replica, call.deadlineMs);
-  }
-
-  /** T2: sealed first, so that no node acknowledges a write that vanishes; then taken out of the registry. */
-  async #deleteSealed(table: RegisteredTable, replica: Replica, deadlineMs: number): Promise<void> {
-    const seal = Buffer.alloc(8);
-    const { index } = await this.#proposeTo(replica, CommandKind.Seal, seal, deadlineMs);
-    await this.#proposeMeta(this.#registry.deleteTable(table, index), deadlineMs);
+    await this.#tables.delete(name, call);
   }
 
   async listTables(call: Call): Promise<TableInfo[]> {
-    await this.#meta().confirmRead(call.deadlineMs);
-    return this.#registry.tables().map(({ name, shardId, config }) => ({ name, shardId, config }));
+    return await this.#tables.list(call);
   }
 
   status(): NodeStatus {
@@ -309,8 +281,8 @@ export class Node implements NodeApi {
       nodeId: this.#options.nodeId,
       clusterId: this.#identity.clusterId,
       incarnation: this.#identity.incarnation,
-      members: this.#members(),
-      tables: this.#registry.tables().flatMap(({ name }) => this.#tables.get(name)?.status() ?? []),
+      members: this.#tables.members(),
+      tables: this.#tables.replicas().map((replica) => replica.status()),
       meta: meta?.status(),
       isDiskFull: this.#isDiskFull,
       peers: [...this.#peers.ids].map((id) => ({ id, isConnected: this.#peers.isConnected(id) })),
@@ -318,10 +290,10 @@ export class Node implements NodeApi {
   }
 
   readiness(): Readiness {
-    const replicas = [...this.#tables.values()];
+    const replicas = this.#tables.replicas();
     const conditions = {
-      hasNoCluster: !this.#registry.hasGenesis,
-      hasNoLeader: !this.#isMetaFresh || replicas.some(({ raft }) => raft.leader === NO_NODE),
+      hasNoCluster: !this.#tables.hasGenesis,
+      hasNoLeader: !this.#tables.isFresh || replicas.some(({ raft }) => raft.leader === NO_NODE),
       isRebuilding: replicas.some(({ hasTable }) => !hasTable),
       isDiskFull: this.#isDiskFull,
       isShuttingDown: this.#isStopping,
@@ -349,40 +321,12 @@ export class Node implements NodeApi {
 
   /** For checks of invariants from outside; nothing is copied, nothing may be changed. */
   inspect(): { readonly groups: Iterable<Replica>; readonly isMetaFresh: boolean } {
-    return { groups: this.#replicas.values(), isMetaFresh: this.#isMetaFresh };
-  }
-
-  #members(): MemberInfo[] {
-    return [...this.#options.initialMembers].map(([id, raftAddress]) => {
-      const told = this.#registry.member(id);
-      // Addresses come from the flags at each start; what a member told before may be of an earlier one.
-      return { id, name: told?.name ?? `node-${id}`, raftAddress, clientUrls: told?.clientUrls ?? [] };
-    });
+    return { groups: this.#replicas.values(), isMetaFresh: this.#tables.isFresh };
   }
 
   #admitWrite(): void {
     if (this.#isStopping) throw errors.shuttingDown();
     if (this.#isDiskFull) throw errors.diskFull();
-  }
-
-  #meta(): Replica {
-    const meta = this.#replicas.get(META_SHARD);
-    if (meta === undefined) throw errors.notReady();
-    return meta;
-  }
-
-  get #metaApplied(): number {
-    const meta = this.#replicas.get(META_SHARD);
-    return meta?.hasTable ? meta.table.appliedIndex : 0;
-  }
-
-  /** T5: only the meta group, asked now, can tell that a table does not exist. Requests share its rounds. */
-  async #findTable(name: string, call: Call): Promise<Replica> {
-    if (this.#isStopping) throw errors.shuttingDown();
-    await this.#meta().confirmRead(call.deadlineMs);
-    const replica = this.#tables.get(name);
-    if (replica === undefined) throw errors.tableNotFound();
-    return replica;
   }
 
   async #proposeTo(replica: Replica, kind: CommandKind, command: Buffer, deadlineMs: number) {
@@ -394,142 +338,6 @@ export class Node implements NodeApi {
         else this.#counters.refused++;
       }
       throw error;
-    }
-  }
-
-  /** Whether the transaction's compares held. */
-  async #proposeMeta(command: mvcc.Command, deadlineMs: number): Promise<boolean> {
-    const bytes = mvcc.Command.encode(command).finish() as Buffer;
-    const result = await this.#proposeTo(this.#meta(), CommandKind.Command, bytes, deadlineMs);
-    return result.succeeded;
-  }
-
-  // ---- the cluster and its tables
-
-  /** The genesis is known: makes the meta group where it is missing, and takes part. */
-  async #enterCluster(): Promise<void> {
-    let meta = this.#replicas.get(META_SHARD);
-    if (meta === undefined) {
-      meta = await this.#replicas.create(META_SHARD, {
-        name: 'meta',
-        base: 0,
-        membership: this.#membership(),
-      });
-      await this.#identity.complete();
-      this.#environment.log('info', 'the cluster has formed', { clusterId: this.#identity.clusterId });
-      // Somebody must be first, and the founder knows that it is.
-      if (this.#options.nodeId === meta.membership.voters[0]) meta.campaign(0);
-    } else if (this.#identity.phase === 'joining') {
-      await this.#identity.complete();
-    }
-    if (meta.hasTable) await this.#reconcile();
-    meta.wake();
-    this.#run(this.#catchUp());
-  }
-
-  #membership(): Membership {
-    const voters = [...this.#options.initialMembers.keys()].sort((a, b) => a - b);
-    return { voters, learners: [] };
-  }
-
-  /** Makes the tables here what the meta group says they are. One run at a time: it makes and opens stores. */
-  #reconcile(): Promise<void> {
-    this.#reconciled = this.#reconciled.then(() => this.#followRegistry());
-    return this.#reconciled;
-  }
-
-  async #followRegistry(): Promise<void> {
-    const meta = this.#meta();
-    await this.#registry.reload(meta.table);
-    const tables = new Map<string, Replica>();
-    const opened = this.#registry.tables().map(async (table) => {
-      const { name, shardId, base } = table;
-      let replica = this.#replicas.get(shardId);
-      if (replica === undefined) {
-        replica = await this.#replicas.create(shardId, { name, base, membership: this.#membership() });
-        if (meta.isLeader) replica.campaign(0);
-      }
-      replica.name = name;
-      this.#retired.delete(shardId);
-      tables.set(name, replica);
-    });
-    await Promise.all(opened);
-    this.#tables = tables;
-    const existing = new Set(tables.values());
-    for (const replica of this.#replicas.values()) {
-      if (replica === meta || existing.has(replica) || this.#retired.has(replica.group)) continue;
-      this.#retired.set(replica.group, meta.table.appliedIndex);
-    }
-  }
-
-  /** T2: a deleted shard goes when every member has applied its deletion: until then it can still be asked to seal. */
-  async #dropRetired(): Promise<void> {
-    const meta = this.#meta();
-    if (!this.#isMetaFresh || !meta.hasTable) return;
-    const lowest = this.#peers.lowestMetaApplied;
-    for (const [group, index] of this.#retired) {
-      if (index > lowest) continue;
-      if (index > meta.table.checkpointIndex) {
-        // A crash may take the registry back to before the deletion (D4): the group, gone from the log for good,
-        // would be made anew, empty, and serve until the deletion is applied again.
-        if (!meta.table.isCheckpointing) await meta.table.checkpoint();
-        continue;
-      }
-      this.#retired.delete(group);
-      const replica = this.#replicas.get(group);
-      if (replica !== undefined) await this.#replicas.drop(replica);
-    }
-  }
-
-  /** After a start: what the disk says of the tables may be old, until the meta group has confirmed it. */
-  async #catchUp(): Promise<void> {
-    await this.#persist(async (deadlineMs) => {
-      await this.#meta().confirmRead(deadlineMs);
-      this.#isMetaFresh = true;
-    });
-    await this.#persist((deadlineMs) => this.#tellMember(deadlineMs));
-  }
-
-  /** Tells the others how clients reach this node. */
-  async #tellMember(deadlineMs: number): Promise<void> {
-    const { nodeId, nodeName, clientUrls, initialMembers, version } = this.#options;
-    const raftAddress = initialMembers.get(nodeId) ?? '';
-    const member = { id: nodeId, name: nodeName, raftAddress, clientUrls, version };
-    if (JSON.stringify(this.#registry.member(nodeId)) === JSON.stringify(member)) return;
-    await this.#proposeMeta(this.#registry.writeMember(member), deadlineMs);
-  }
-
-  /** The leader of the meta group writes the genesis, and the tables that were asked for at the start. */
-  async #leadMeta(): Promise<void> {
-    await this.#persist(
-      async (deadlineMs) => {
-        const meta = this.#meta();
-        await meta.confirmRead(deadlineMs);
-        const { genesis } = this.#identity;
-        const names = this.#options.initialTables;
-        if (!this.#registry.hasGenesis && genesis !== undefined) {
-          await this.#proposeMeta(this.#registry.writeGenesis(genesis, names), deadlineMs);
-        }
-        for (const name of names) {
-          if (this.#registry.table(name) !== undefined) continue;
-          await this.#proposeMeta(this.#registry.createTable(name, undefined), deadlineMs);
-        }
-      },
-      () => this.#meta().isLeader,
-    );
-  }
-
-  /** Tries what the node wants for itself until it works, is not wanted any more, or the node stops. */
-  async #persist(attempt: (deadlineMs: number) => Promise<void>, isWanted = () => true): Promise<void> {
-    const { clock } = this.#environment;
-    while (!this.#isStopping && isWanted()) {
-      try {
-        await attempt(clock.monotonicMs() + OWN_PROPOSAL_MS);
-        return;
-      } catch (error) {
-        if (!(error instanceof ApiError)) throw error;
-        await new Promise<void>((resolve) => clock.startTimer(this.#options.tickMs * 10, resolve));
-      }
     }
   }
 
@@ -561,7 +369,7 @@ export class Node implements NodeApi {
     }
     if (this.#ticks % this.#keepAliveTicks === 0) this.#peers.keepAlive();
     this.#turns.run();
-    if (isHousekeeping && this.#retired.size > 0) this.#run(this.#dropRetired());
+    if (isHousekeeping) this.#run(this.#tables.tend());
     this.#checkHistory(nowMs);
   }
 
@@ -600,8 +408,7 @@ export class Node implements NodeApi {
       if (revision !== undefined && replica.isLeader && !this.#isStopping) {
         const command = Buffer.alloc(8);
         command.writeBigUInt64LE(BigInt(revision));
-        const deadlineMs = this.#environment.clock.monotonicMs() + OWN_PROPOSAL_MS;
-        // A compaction that does not come through is proposed again at the next check.
+        const deadlineMs = this.#environment.clock.monotonicMs() + COMPACTION_MS;
         await replica.propose(CommandKind.Compact, command, deadlineMs).catch(ignoreApiError);
       }
     }
@@ -711,7 +518,7 @@ export class Node implements NodeApi {
 
   #leaderChanged(replica: Replica): void {
     this.#counters.leaderChanges++;
-    if (replica.group === META_SHARD && replica.isLeader) this.#run(this.#leadMeta());
+    if (replica.group === META_SHARD && replica.isLeader) this.#run(this.#tables.lead());
   }
 
   #applied(replica: Replica, entries: number): void {
@@ -803,13 +610,4 @@ export class Node implements NodeApi {
 
 function ignoreApiError(error: unknown): void {
   if (!(error instanceof ApiError)) throw error;
-}
-
-/** T5. Throws `nameNotSet` or `nameInvalid`. */
-function checkTableName(name: string): void {
-  if (name === '') throw errors.nameNotSet();
-  const isBad = [...name].some((char) => char === '/' || char < ' ' || char === '\u007f');
-  const bytes = Buffer.from(name);
-  // A lone surrogate has no UTF-8: it would come back as another name.
-  if (isBad || bytes.length > 255 || bytes.toString() !== name) throw errors.nameInvalid();
 }

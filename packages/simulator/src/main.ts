@@ -4,7 +4,7 @@ import { simulate } from './simulation.js';
 /** 100 seeds of this length fit into a CI run on one core. */
 const stepsDefault = 30_000;
 
-const usage = 'usage: npm run simulate -- --seed N [--steps N] [--seeds N] [--log]';
+const usage = 'usage: npm run simulate -- [--seed N] [--steps N] [--seeds N] [--log]';
 
 /** Runs seeds one after the other; the exit code is 1 as soon as one shows a violation. */
 async function main(): Promise<number> {
@@ -37,7 +37,7 @@ async function main(): Promise<number> {
 function readArguments(): { seed: number; steps: number; seeds: number; log: boolean } {
   const { values } = parseArgs({
     options: {
-      seed: { type: 'string' },
+      seed: { type: 'string', default: '1' },
       steps: { type: 'string', default: String(stepsDefault) },
       seeds: { type: 'string', default: '1' },
       log: { type: 'boolean', default: false },
