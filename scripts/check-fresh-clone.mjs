@@ -27,6 +27,19 @@ function installNode(version, directory) {
   return join(directory, 'node_modules', 'node', 'bin');
 }
 
+/** What still runs when a check fails must not outlive it. */
+const children = new Set();
+process.on('exit', () => {
+  for (const child of children) {
+    try {
+      process.kill(-child.pid, 'SIGTERM');
+    } catch (error) {
+      // It has ended by itself.
+      if (error.code !== 'ESRCH') throw error;
+    }
+  }
+});
+
 async function startUntilReady(clone, env) {
   const child = spawn('npm', ['start', '--', '--port-offset', String(portOffset)], {
     cwd: clone,
@@ -35,6 +48,7 @@ async function startUntilReady(clone, env) {
     detached: true,
     stdio: ['ignore', 'pipe', 'inherit'],
   });
+  children.add(child);
   const exited = new Promise((resolve) => child.once('exit', (code, signal) => resolve(code ?? signal)));
   const ready = (async () => {
     for await (const line of createInterface({ input: child.stdout })) {
@@ -47,6 +61,7 @@ async function startUntilReady(clone, env) {
   })();
   await ready;
   return async () => {
+    children.delete(child);
     process.kill(-child.pid, 'SIGINT');
     const outcome = await exited;
     if (outcome !== 0) throw new Error(`npm start ended with ${outcome} on SIGINT`);
