@@ -4,7 +4,7 @@ import { type ApplyResult, CommandKind } from '@coxswain/table';
 import type { GroupId } from '@coxswain/wal';
 import type { Call, MemberInfo, TableInfo } from './api.js';
 import type { Environment } from './environment.js';
-import { ApiError, errors } from './errors.js';
+import { ApiError, errors, Status } from './errors.js';
 import type { Identity } from './identity.js';
 import type { NodeOptions } from './options.js';
 import { META_SHARD, type RegisteredTable, Registry } from './registry.js';
@@ -129,7 +129,7 @@ export class Tables {
     if (table === undefined || replica === undefined) throw errors.tableNotFound();
     if (replica.raft.leader === NO_NODE) replica.campaign(0);
     // Only a quorum that hosts the group and has a leader confirms a read (T5).
-    await replica.confirmRead(call.deadlineMs);
+    await afterEffect(replica.confirmRead(call.deadlineMs));
     return { name, shardId: table.shardId, config: table.config };
   }
 
@@ -151,7 +151,7 @@ export class Tables {
   async #seal(table: RegisteredTable, replica: Replica, deadlineMs: number): Promise<void> {
     const byNoShard = Buffer.alloc(8);
     const { index } = await this.#context.propose(replica, CommandKind.Seal, byNoShard, deadlineMs);
-    await this.#propose(this.#registry.deleteTable(table, index), deadlineMs);
+    await afterEffect(this.#propose(this.#registry.deleteTable(table, index), deadlineMs));
   }
 
   /** Whether the transaction's compares held. */
@@ -308,6 +308,16 @@ export class Tables {
         await new Promise<void>((resolve) => clock.startTimer(this.#options.tickMs * RETRY_TICKS, resolve));
       }
     }
+  }
+}
+
+/** P1: once a part of the work is done, UNAVAILABLE would tell that nothing was. */
+async function afterEffect(work: Promise<unknown>): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    if (error instanceof ApiError && error.status === Status.Unavailable) throw errors.outcomeUnknown();
+    throw error;
   }
 }
 
