@@ -4,6 +4,7 @@ import {
   type Environment,
   Node,
   type NodeOptions,
+  type PeerHandler,
   type Replica,
   Status,
 } from '@coxswain/node';
@@ -75,6 +76,7 @@ class Host {
   before = justDoIt;
   /** False: the frame is lost. */
   carries: (to: NodeId, frame: Buffer) => boolean = () => true;
+  handler: PeerHandler | undefined;
   readonly log: string[] = [];
   constructor(readonly machine: Machine) {}
 }
@@ -322,6 +324,24 @@ export class World {
     this.#host(id).carries = (to, frame) => !isLost(to, frame);
   }
 
+  /** A frame arrives at the node from nowhere: one that was delayed, repeated, or is a stranger's. */
+  deliver(id: NodeId, frame: Buffer): void {
+    this.#host(id).handler!.onFrame(frame);
+  }
+
+  /** Someone tampers with the files of a machine that does not run. */
+  async tamper(
+    id: NodeId,
+    act: (files: { stores: StoreDirectory; walDisk: WalDisk }) => Promise<void>,
+  ): Promise<void> {
+    const { machine } = this.#host(id);
+    const process = new SimulatedProcess(this.loop, ++this.#lives);
+    await this.settled(
+      act({ stores: machine.stores.attach(process), walDisk: machine.walDisk.attach(process) }),
+    );
+    process.kill();
+  }
+
   isolate(id: NodeId): void {
     for (const other of this.ids) {
       if (other === id) continue;
@@ -343,7 +363,6 @@ export class World {
     return this.propose(id, command, more);
   }
 
-  /** Appends `text` to what the key holds, if it holds `expected`: applied twice it would fail the second time. */
   propose(id: NodeId, command: mvcc.Command, { table = TABLE, timeoutMs = 5_000 } = {}) {
     return new Outcome(this.node(id).propose(table, command, this.deadlineMs(id, timeoutMs)));
   }
@@ -379,6 +398,14 @@ export class World {
       return records.map(({ key, value, version }) => `${key}=${value}/${version}`);
     };
     return await this.settled(read());
+  }
+
+  create(id: NodeId, name: string, timeoutMs = 5_000) {
+    return new Outcome(this.node(id).createTable(name, undefined, this.deadlineMs(id, timeoutMs)));
+  }
+
+  delete(id: NodeId, name: string, timeoutMs = 5_000) {
+    return new Outcome(this.node(id).deleteTable(name, this.deadlineMs(id, timeoutMs)));
   }
 
   // ---- waiting
@@ -458,7 +485,10 @@ export class World {
         replace: (name, content) => take(`file replace ${name}`, () => files.replace(name, content)),
       },
       transport: {
-        start: (peers, handler) => transport.start(peers, handler),
+        start: (peers, handler) => {
+          host.handler = handler;
+          return transport.start(peers, handler);
+        },
         send: (peer, frame) => (host.carries(peer, frame) ? transport.send(peer, frame) : false),
         openBulk: (peer, header) => transport.openBulk(peer, header),
         close: () => transport.close(),
