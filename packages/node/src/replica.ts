@@ -83,11 +83,7 @@ export class Replica implements ReadableTable {
     this.#raft = this.#makeRaft();
     this.#appliedTerm = this.#table?.appliedTerm ?? 0;
     this.#error = this.#table === undefined ? 'its state is damaged and is being rebuilt' : undefined;
-    if (this.#log.lastIndex() >= this.#log.firstIndex()) {
-      const [last] = this.#log.entries(this.#log.lastIndex(), this.#log.lastIndex() + 1, 1);
-      this.#lastTimeMs = last === undefined ? 0 : envelopeTimeMs(last.data);
-    }
-    this.#lastTimeMs = Math.max(this.#lastTimeMs, this.#table?.lastTimeMs ?? 0);
+    this.#lastTimeMs = this.#newestTimeMs();
   }
 
   #makeRaft(): Raft {
@@ -112,6 +108,17 @@ export class Replica implements ReadableTable {
     // A replica without its state could lead, but could not answer: it leaves that to the others.
     raft.canCampaign = this.#table !== undefined;
     return raft;
+  }
+
+  /** The newest time stamp in the log and the table (A7). */
+  #newestTimeMs(): number {
+    const log = this.#log;
+    const applied = this.#table?.appliedIndex ?? 0;
+    for (let index = log.lastIndex(); index > applied && index >= log.firstIndex(); index--) {
+      const timeMs = newestTimeMs(log.entries(index, index + 1, 1));
+      if (timeMs !== undefined) return timeMs;
+    }
+    return this.#table?.lastTimeMs ?? 0;
   }
 
   #sendableSnapshot(): SnapshotMetadata | undefined {
@@ -405,8 +412,7 @@ export class Replica implements ReadableTable {
   }
 
   #collectAppend(turn: Turn, append: StorageAppend): void {
-    const last = append.entries.at(-1);
-    if (last !== undefined) this.#lastTimeMs = Math.max(this.#lastTimeMs, envelopeTimeMs(last.data));
+    this.#lastTimeMs = Math.max(this.#lastTimeMs, newestTimeMs(append.entries) ?? 0);
     const write: GroupWrite = {
       group: this.group,
       ...(append.hardState === undefined ? {} : { hardState: append.hardState }),
@@ -510,6 +516,7 @@ export class Replica implements ReadableTable {
     this.#isQuiet = false;
     this.#error = table === undefined ? 'its state is damaged and is being rebuilt' : undefined;
     this.#raft = this.#makeRaft();
+    this.#lastTimeMs = Math.max(this.#lastTimeMs, this.#newestTimeMs());
     this.isSuspended = false;
     this.reads.retry(Number.POSITIVE_INFINITY);
     this.#host.schedule(this);
@@ -579,6 +586,15 @@ export class Replica implements ReadableTable {
       error: this.#error,
     };
   }
+}
+
+/** Of the last entry that has a time stamp: a new leader's empty one has none. */
+function newestTimeMs(entries: readonly Entry[]): number | undefined {
+  for (let i = entries.length - 1; i >= 0; i--) {
+    const { type, data } = entries[i]!;
+    if (type !== EntryType.Empty) return envelopeTimeMs(data);
+  }
+  return undefined;
 }
 
 /** What one turn writes: all groups together, in one disk write (architecture.md §2.4). */
