@@ -375,9 +375,8 @@ export class Node implements NodeApi {
 
   /** Quiet groups count no ticks: a peer that fell silent wakes those that it leads. */
   #watchPeers(): void {
-    const { electionTicks, tickMs } = this.#options;
     for (const id of this.#peers.ids) {
-      if (!this.#peers.isConnected(id) || this.#peers.silenceMs(id) < electionTicks * tickMs) {
+      if (!this.#peers.isConnected(id) || !this.#isSilent(id)) {
         this.#silent.delete(id);
         continue;
       }
@@ -387,6 +386,11 @@ export class Node implements NodeApi {
         if (replica.isQuiet && (replica.isLeader || replica.raft.leader === id)) replica.wake();
       }
     }
+  }
+
+  #isSilent(peer: NodeId): boolean {
+    const { electionTicks, tickMs } = this.#options;
+    return this.#peers.silenceMs(peer) >= electionTicks * tickMs;
   }
 
   /** A5: the leader of a table proposes that history goes, from entry times, when there is something to remove. */
@@ -493,6 +497,7 @@ export class Node implements NodeApi {
       frameTo: (peer) => this.#peers.frameTo(peer),
       readsPendingMax: this.#options.readsPendingMax,
       isConnected: (peer) => this.#peers.isConnected(peer),
+      isAlive: (peer) => this.#peers.isConnected(peer) && !this.#isSilent(peer),
       countAppended: (proposals) => {
         this.#counters.appended += proposals;
       },

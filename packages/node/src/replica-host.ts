@@ -26,6 +26,8 @@ export interface ReplicaHost {
   /** Linearizable reads of one group that may wait. */
   readonly readsPendingMax: number;
   isConnected(peer: NodeId): boolean;
+  /** Connected, and heard within an election timeout. Says nothing about any group (P2). */
+  isAlive(peer: NodeId): boolean;
   countReadIndexRound(): void;
   countAppended(proposals: number): void;
   leaderChanged(replica: Replica): void;

@@ -216,9 +216,10 @@ export class Replica implements ReadableTable {
 
   tick(): void {
     if (this.#isClosed || this.isSuspended || this.#isQuiet) return;
-    this.#raft.tick();
-    if (this.#ticksUntilCampaign > 0 && --this.#ticksUntilCampaign === 0) this.#campaignAgain();
+    // Before the tick: the heartbeat that it makes is something to send, so the core would not be idle.
     this.#considerQuiet();
+    if (!this.#isQuiet) this.#raft.tick();
+    if (this.#ticksUntilCampaign > 0 && --this.#ticksUntilCampaign === 0) this.#campaignAgain();
     this.#host.schedule(this);
   }
 
@@ -308,8 +309,11 @@ export class Replica implements ReadableTable {
   }
 
   #considerQuiet(): void {
-    if (!this.isLeader || !this.#raft.isIdle || !this.proposals.isEmpty || this.reads.count > 0) {
-      if (this.isLeader) this.#idleTicks = 0;
+    if (!this.isLeader) return;
+    const isIdle = this.#raft.isIdle && this.proposals.isEmpty && this.reads.count === 0;
+    // A leader that is cut off must go on counting, to find that it has no quorum any more.
+    if (!isIdle || !this.#isQuorumAlive()) {
+      this.#idleTicks = 0;
       return;
     }
     if (++this.#idleTicks < this.#host.options.electionTicks * 2) return;
@@ -317,6 +321,13 @@ export class Replica implements ReadableTable {
       this.#host.frameTo(peer).quiesce(this.group, this.#raft.term, this.#raft.commitIndex);
     }
     this.#isQuiet = true;
+  }
+
+  #isQuorumAlive(): boolean {
+    const { nodeId } = this.#host;
+    const { voters } = this.#raft.membership;
+    const alive = voters.filter((voter) => voter === nodeId || this.#host.isAlive(voter));
+    return alive.length > voters.length / 2;
   }
 
   *#peers(): Iterable<NodeId> {
