@@ -1,0 +1,199 @@
+import { EntryType } from '@coxswain/raft';
+import { type CommandKind, RevisionCompactedError } from '@coxswain/table';
+import { describe, expect, test } from '@jest/globals';
+import { TABLE, World } from './world.js';
+
+/** The time stamps of the table's log on a node: 6 bytes at offset 2 of each entry that is not empty. */
+function stampsMs(world: World, id: number): number[] {
+  const { log } = world.replica(id);
+  const entries = log.entries(log.firstIndex(), log.lastIndex() + 1, Number.MAX_SAFE_INTEGER);
+  return entries.filter(({ type }) => type === EntryType.Normal).map(({ data }) => data.readUIntLE(2, 6));
+}
+
+const ascending = (numbers: readonly number[]) => [...numbers].sort((a, b) => a - b);
+
+describe('A5: history goes by an entry, at the same place everywhere', () => {
+  const options = { historyRetentionMs: 2_000, initialTables: [TABLE, 'idle'] };
+
+  test('what is older than the window is out of range on every replica', async () => {
+    const world = await World.formed({ options });
+    const [leader, follower] = await world.roles();
+    const first = await world.write(leader, 'a', '1');
+    const second = await world.write(follower, 'a', '2');
+    await world.sleep(1_000);
+    expect(world.replica(follower).table.view(first).revision).toBe(first);
+    await world.until('history goes', () =>
+      world.ids.every((id) => world.replica(id).table.historyFloor >= second),
+    );
+    await world.equal();
+    const floors = world.ids.map((id) => world.replica(id).table.historyFloor);
+    expect(new Set(floors).size).toBe(1);
+    for (const id of world.ids) {
+      const { table } = world.replica(id);
+      expect(() => table.view(first)).toThrow(RevisionCompactedError);
+      table.view(floors[0]).close();
+    }
+  });
+
+  test('only the leader asks for it, by its clock and the times of entries', async () => {
+    const world = await World.formed({ options });
+    const [leader, follower, other] = await world.roles();
+    world.machine(follower).clock.jump(3_600_000);
+    world.machine(other).clock.jump(3_600_000);
+    const first = await world.write(leader, 'a', '1');
+    await world.write(leader, 'a', '2');
+    await world.sleep(1_500);
+    expect(world.replica(follower).table.historyFloor).toBeLessThan(first);
+  });
+
+  test('nothing is proposed when there is nothing to remove', async () => {
+    const world = await World.formed({ options });
+    const [leader] = await world.roles();
+    const revision = await world.write(leader, 'a', '1');
+    await world.write(leader, 'a', '2');
+    await world.until('history goes', () => world.replica(leader).table.historyFloor > revision);
+    await world.sleep(10_000);
+    const { lastIndex } = world.replica(leader).raft;
+    const idle = world.replica(leader, 10_002).raft.lastIndex;
+    await world.sleep(60_000);
+    expect(world.replica(leader).raft.lastIndex).toBe(lastIndex);
+    expect(world.replica(leader, 10_002).raft.lastIndex).toBe(idle);
+  });
+});
+
+describe('A7: time never goes back within a table', () => {
+  test('the clock of a new leader is behind', async () => {
+    const world = await World.formed();
+    const [leader, follower, other] = await world.roles();
+    await world.write(leader, 'a', '1');
+    await world.equal();
+    for (const id of [follower, other]) world.machine(id).clock.jump(-3_600_000);
+    world.kill(leader);
+    await world.write(follower, 'a', '2');
+    await world.write(other, 'a', '3');
+    const stamps = stampsMs(world, follower);
+    expect(stamps).toEqual(ascending(stamps));
+  });
+
+  test('the clock of a leader is set back', async () => {
+    const world = await World.formed();
+    const [leader, follower] = await world.roles();
+    await world.write(follower, 'a', '1');
+    world.machine(leader).clock.jump(-3_600_000);
+    await world.write(leader, 'a', '2');
+    await world.write(follower, 'a', '3');
+    const stamps = stampsMs(world, leader);
+    expect(stamps).toEqual(ascending(stamps));
+  });
+
+  test('the newest stamp came together with the empty entry of a later leader', async () => {
+    const world = await World.formed();
+    const [leader, follower, other] = await world.roles();
+    world.loseFrames(leader, (to) => to === follower);
+    await world.write(leader, 'a', '1');
+    await world.until('the other has it', () => world.replica(other).table.keyCount === 1);
+    const isDeafTo = (id: number) =>
+      world.loseFrames(id, (to) => to === follower && !world.replica(id).isLeader);
+    isDeafTo(leader);
+    world.kill(leader);
+    await world.until(
+      'the other leads',
+      () => world.replica(other).isLeader && world.replica(follower).table.keyCount === 1,
+    );
+    for (const id of [leader, follower]) world.machine(id).clock.jump(-3_600_000);
+    world.kill(other);
+    world.start(leader);
+    await world.until('the follower leads', () => world.replica(follower).isLeader);
+    await world.write(follower, 'a', '2');
+    const stamps = stampsMs(world, follower);
+    expect(stamps).toEqual(ascending(stamps));
+  });
+
+  test('a leader starts anew, and its table lacks the newest entries of its log', async () => {
+    const world = await World.formed({ nodes: 1 });
+    await world.write(1, 'a', '1');
+    const holdTable = () => world.gate(1, (step) => step === `store write shard-${world.shard()}`);
+    const leads = () => world.isServing(1) && world.replica(1).isLeader;
+    holdTable();
+    world.put(1, 'a', '2');
+    const isCommitted = () => world.replica(1).raft.commitIndex > world.replica(1).table.appliedIndex;
+    await world.until('it is in the log', isCommitted);
+    // A life that leaves nothing but an empty entry.
+    world.restart(1);
+    holdTable();
+    await world.until('it leads', leads);
+    await world.sleep(100);
+    world.machine(1).clock.jump(-3_600_000);
+    world.restart(1);
+    const gate = holdTable();
+    await world.until('it leads', leads);
+    const put = world.put(1, 'a', '3');
+    await world.sleep(100);
+    gate.open();
+    await world.fate(put);
+    const stamps = stampsMs(world, 1);
+    expect(stamps).toEqual(ascending(stamps));
+  });
+});
+
+describe('A8: what is unknown stops its table, and nothing else', () => {
+  const unknownKind = (world: World, leader: number) => {
+    const { deadlineMs } = world.deadlineMs(leader);
+    return world.replica(leader).propose(99 as CommandKind, Buffer.from('from the future'), deadlineMs);
+  };
+  const unknownEnvelope = (world: World, leader: number) => {
+    const data = Buffer.alloc(30);
+    data[0] = 1;
+    data[1] = 0x40;
+    world.replica(leader).raft.propose([data]);
+    world.replica(leader).wake();
+    return Promise.reject(new Error('nobody waits for it'));
+  };
+
+  test.each([
+    ['a kind of entry', unknownKind],
+    ['a flag of an envelope', unknownEnvelope],
+  ])('%s', async (_, propose) => {
+    const world = await World.formed({
+      options: { initialTables: [TABLE, 'other'], historyRetentionMs: 1_000, snapshotEntries: 10 },
+    });
+    const [leader, follower] = await world.roles();
+    await world.write(leader, 'a', '1');
+    await world.write(leader, 'a', '2');
+    propose(world, leader).catch(() => undefined);
+    const errorOf = (id: number) =>
+      world
+        .node(id)
+        .status()
+        .tables.find(({ name }) => name === TABLE)?.error ?? '';
+    await world.until('it stops', () => world.ids.every((id) => errorOf(id) !== ''));
+    for (const id of world.ids) expect(errorOf(id)).toContain('upgrade this node');
+    for (const id of world.ids) {
+      expect(await world.fate(world.get(id, 'a', { linearizable: false }))).toBe('Unavailable');
+      expect(await world.fate(world.get(id, 'a'))).toBe('Unavailable');
+      expect(await world.fate(world.put(id, 'a', '3'))).toBe('Unavailable');
+    }
+    for (let i = 0; i < 50; i++) await world.write(follower, 'b', String(i), 'other');
+    await world.sleep(20_000);
+    // Neither a new start nor a full disk that has room again makes it go on. Two learn again that the entry is
+    // committed, and stop; without them the third has no leader.
+    for (const id of world.ids) world.restart(id);
+    const stopped = () => world.ids.filter((id) => world.isServing(id) && errorOf(id) !== '');
+    await world.until('it stops again', () => stopped().length >= 2);
+    const [full] = stopped();
+    await world.write(full!, 'b', 'again', 'other');
+    for (const id of world.ids) expect(await world.fate(world.put(id, 'a', '3'))).not.toBe('ok');
+    world.beforeSteps(full!, (step) => {
+      if (step !== 'wal write') return undefined;
+      throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
+    });
+    await world.until('it is full', () => {
+      world.put(full!, 'b', 'x', { table: 'other' });
+      return world.node(full!).status().isDiskFull;
+    });
+    world.beforeSteps(full!, () => undefined);
+    await world.until('there is room', () => !world.node(full!).status().isDiskFull);
+    await world.write(full!, 'b', 'last', 'other');
+    expect(errorOf(full!)).toContain('upgrade this node');
+  });
+});
