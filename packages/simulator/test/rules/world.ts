@@ -109,7 +109,9 @@ export class World {
     const world = new World(options);
     for (const id of world.ids) world.start(id);
     await world.until('every node is ready', () => world.ids.every((id) => world.isReady(id)));
-    await world.until('the table has a leader that all know', () => world.leader() !== undefined);
+    await world.until('every group has a leader that all know', () =>
+      [...world.node(1).inspect().groups].every(({ group }) => world.leader(group) !== undefined),
+    );
     return world;
   }
 
@@ -272,10 +274,10 @@ export class World {
     return this.replica(leader, group).isLeader ? leader : undefined;
   }
 
-  /** The leader of the first table, and the other nodes. */
-  async roles(): Promise<[leader: NodeId, follower: NodeId, other: NodeId]> {
-    await this.until('a leader that all know', () => this.leader() !== undefined);
-    const leader = this.leader()!;
+  /** The leader of a group, of the first table's by default, and the other nodes. */
+  async roles(group = this.shard()): Promise<[leader: NodeId, follower: NodeId, other: NodeId]> {
+    await this.until('a leader that all know', () => this.leader(group) !== undefined);
+    const leader = this.leader(group)!;
     const [follower, other] = this.ids.filter((id) => id !== leader);
     return [leader, follower!, other!];
   }
