@@ -324,7 +324,7 @@ async function afterEffect(work: Promise<unknown>): Promise<void> {
 /** T5. Throws `nameNotSet` or `nameInvalid`. */
 function checkTableName(name: string): void {
   if (name === '') throw errors.nameNotSet();
-  const isBad = [...name].some((char) => char === '/' || char < ' ' || char === '\u007f');
+  const isBad = /[/\p{Cc}]/u.test(name);
   const bytes = Buffer.from(name);
   // A lone surrogate has no UTF-8: it would come back as another name.
   if (isBad || bytes.length > 255 || bytes.toString() !== name) throw errors.nameInvalid();
