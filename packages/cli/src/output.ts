@@ -7,7 +7,7 @@ import { Writer } from './writer.js';
 export type OutputFormat = 'simple' | 'table' | 'json';
 
 /** Shows bytes: as they are, or as `\x66\x6f\x6f` in etcdctl's manner. */
-export function showBytes(bytes: Buffer, isHex: boolean): Buffer | string {
+function showBytes(bytes: Buffer, isHex: boolean): Buffer | string {
   return isHex ? bytes.toString('hex').replace(/../g, '\\x$&') : bytes;
 }
 

@@ -7,7 +7,7 @@ import { Server } from '../../src/server.js';
 import { Rpc } from './rpc.js';
 
 /** Options of a node that shares its machine with other tests: free ports, little disk, short elections. */
-export const testFlags = {
+const testFlags = {
   'api.address': 'http://127.0.0.1:0',
   'rest.address': 'http://127.0.0.1:0',
   'replication.enabled': 'false',

@@ -100,7 +100,7 @@ export class Rpc {
 }
 
 /** How a promise of a call fails. */
-export async function failureOf(call: Promise<unknown>): Promise<Failure> {
+async function failureOf(call: Promise<unknown>): Promise<Failure> {
   try {
     await call;
   } catch (error) {
