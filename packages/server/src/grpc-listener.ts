@@ -18,10 +18,10 @@ import {
   type sendUnaryData,
   status as statusCodes,
 } from '@grpc/grpc-js';
-import type { ReflectionService } from '@grpc/reflection';
 import { formatListenAddress, type ListenAddress } from './address.js';
 import type { CallContext, Method } from './call.js';
 import type { GrpcMetrics, MethodMetrics } from './grpc-metrics.js';
+import type { Reflection } from './reflection.js';
 import { isClientAllowed, type ListenerTls, loadTls } from './tls.js';
 
 /** How long a call may take where the client said nothing (regatta-protocol.md §2). */
@@ -58,7 +58,7 @@ export class GrpcListener {
   readonly #sockets = new Set<Socket>();
   #listener: TcpServer | undefined;
 
-  constructor(options: GrpcListenerOptions, methods: readonly Method[], reflection: ReflectionService) {
+  constructor(options: GrpcListenerOptions, methods: readonly Method[], reflection: Reflection) {
     this.#options = options;
     this.#grpc = new Server({
       'grpc.max_receive_message_length': messageSizeBytesMax,

@@ -19,9 +19,6 @@ interface PlaygroundFlags {
 /** The file that starts this command line, for the nodes as for people. */
 const coxswainFile = fileURLToPath(new URL('../../../bin/coxswain.cjs', import.meta.url));
 
-/** Segments of the log are preallocated; the playground holds less data than a server. */
-const walSegmentSize = '16MiB';
-
 /** How long the nodes may take to stop, after which they are killed. Longer than a node drains. */
 const stopMsMax = 15_000;
 
@@ -132,7 +129,6 @@ class Playground {
       'raft.address': `127.0.0.1:${ports.raft}`,
       'raft.node-id': String(node),
       'raft.initial-members': members.join(','),
-      'raft.wal-segment-size': walSegmentSize,
       'tables.names': this.#tables.join(','),
     };
     const process = new NodeProcess(
