@@ -55,6 +55,7 @@ export class Replica implements ReadableTable {
   readonly #forwarded = new ForwardedSequences();
   #raft: Raft;
   #table: Table | undefined;
+  #durableIndex = 0;
   /** Committed and durable here (D2), in order, not yet given to the table. */
   #committed: Entry[] = [];
   #isApplying = false;
@@ -105,6 +106,7 @@ export class Replica implements ReadableTable {
       maxCommittedBytesPerReady: APPLY_BATCH_BYTES,
       random: () => this.#host.random.next(),
     });
+    this.#durableIndex = raft.lastIndex;
     // A replica without its state could lead, but could not answer: it leaves that to the others.
     raft.canCampaign = this.#table !== undefined;
     return raft;
@@ -440,8 +442,14 @@ export class Replica implements ReadableTable {
     }
   }
 
+  /** Up to here the log survives a crash (D1). */
+  get durableIndex(): number {
+    return this.#durableIndex;
+  }
+
   /** The append is durable: only now its responses may leave (D1). */
   appended(append: StorageAppend): void {
+    this.#durableIndex = append.lastIndex;
     this.#raft.appended(append);
     for (const response of append.responses) this.#send(response);
     this.#host.schedule(this);

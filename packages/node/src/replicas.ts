@@ -1,4 +1,4 @@
-import type { Membership, SnapshotMetadata, StorageAppend } from '@coxswain/raft';
+import { type Membership, NO_NODE, type SnapshotMetadata, type StorageAppend } from '@coxswain/raft';
 import {
   StoreDamagedError,
   Table,
@@ -155,7 +155,7 @@ export class Replicas {
     await this.#turns.settled();
     const table = await this.#replaceTable(replica);
     if (log.term(metadata.index) !== metadata.term) {
-      await this.#turns.write([{ group: replica.group, reset: metadata }]);
+      await this.#resetLog(log, metadata);
     }
     replica.proposals.coveredBySnapshot(metadata.term);
     await replica.restart(table);
@@ -232,7 +232,23 @@ export class Replicas {
       );
     }
     if (log.term(index) === term) return;
-    await this.#turns.write([{ group: log.group, reset: { index, term, membership: log.membership } }]);
+    await this.#resetLog(log, { index, term, membership: log.membership });
+  }
+
+  /**
+   * Starts the log behind a state that came from elsewhere, perhaps of a later term than this node knows. It has
+   * not voted in that term: a vote counts only when the term is durable (D1).
+   */
+  #resetLog(log: GroupLog, to: SnapshotMetadata): Promise<void> {
+    const { group, hardState } = log;
+    const isBehind = hardState.term < to.term;
+    return this.#turns.write([
+      {
+        group,
+        reset: to,
+        ...(isBehind && { hardState: { term: to.term, vote: NO_NODE, commit: to.index } }),
+      },
+    ]);
   }
 
   /** Undefined when the store lost writes (D4). */

@@ -117,11 +117,6 @@ export class Raft {
     return this.log.lastIndex;
   }
 
-  /** Everything up to here is known to survive a crash of this node (D1, D2). */
-  get durableIndex(): number {
-    return this.log.durableIndex;
-  }
-
   get membership(): Membership {
     return this.currentMembership;
   }

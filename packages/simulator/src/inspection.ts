@@ -60,7 +60,7 @@ export class ReplicaInspection implements GroupInspection {
     return this.replica.log.lastIndex();
   }
   get durableIndex(): number {
-    return this.replica.raft.durableIndex;
+    return this.replica.durableIndex;
   }
   get commitIndex(): number {
     return this.replica.raft.commitIndex;
