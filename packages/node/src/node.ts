@@ -446,7 +446,8 @@ export class Node implements NodeApi {
     if (received === undefined) return;
     const { reader, isMember } = received;
     while (!reader.isAtEnd) {
-      const message = reader.next();
+      const message = this.#peers.next(reader);
+      if (message === undefined) return;
       if (message.type === 'hello') this.#formation.onHello(reader.header, message);
       else if (isMember) this.#onMessage(message, reader.header);
     }

@@ -1,6 +1,13 @@
 import type { NodeId } from '@coxswain/raft';
 import type { Log, PeerTransport } from './environment.js';
-import { FRAME_BYTES_SOFT_MAX, type FrameHeader, FrameReader, FrameWriter, NO_CLUSTER } from './frame.js';
+import {
+  FRAME_BYTES_SOFT_MAX,
+  type FrameHeader,
+  FrameReader,
+  FrameWriter,
+  NO_CLUSTER,
+  type PeerMessage,
+} from './frame.js';
 import type { Identity } from './identity.js';
 
 interface Peer {
@@ -141,6 +148,16 @@ export class Peers {
       return 'its data directory is not the one that joined the cluster';
     }
     return undefined;
+  }
+
+  /** The next message of a frame; undefined for bytes that are none, and then nothing of the rest is believed. */
+  next(reader: FrameReader): PeerMessage | undefined {
+    try {
+      return reader.next();
+    } catch (error) {
+      this.#refuse('unreadable', { peer: reader.header.from, reason: String(error) });
+      return undefined;
+    }
   }
 
   #refuse(key: string, fields: Record<string, unknown>): void {
