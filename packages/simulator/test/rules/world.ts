@@ -311,14 +311,22 @@ export class World {
     return gate;
   }
 
-  /** Power fails just before the `at`-th step; tells whether there were so many. */
-  crashBefore(id: NodeId, at: number, counts: (step: Step) => boolean = () => true): () => boolean {
+  /** Power fails instead of the `at`-th step; tells whether there were so many. */
+  crashBefore(id: NodeId, at: number): () => boolean {
     let count = 0;
-    this.beforeSteps(id, (step) => {
-      if (counts(step) && ++count === at) this.losePower(id);
-      return undefined;
+    let hasCrashed = false;
+    this.beforeSteps(id, () => {
+      if (++count < at) return undefined;
+      // In an event of its own, so that what this one has done until now is seen and checked.
+      if (count === at) {
+        this.loop.schedule(0, EventKind.Fault, undefined, () => {
+          this.losePower(id);
+          hasCrashed = true;
+        });
+      }
+      return new Promise(() => undefined);
     });
-    return () => count >= at;
+    return () => hasCrashed;
   }
 
   /** Loses the frames to a peer that `isLost` says, until the node dies. */

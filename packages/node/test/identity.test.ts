@@ -1,0 +1,87 @@
+import { describe, expect, test } from '@jest/globals';
+import type { Random, SmallFiles } from '../src/environment.js';
+import { clusterIdOf, DATA_FORMAT, DataDirectoryError, Identity } from '../src/identity.js';
+
+/** Makes other bytes each time. */
+function counting(): Random {
+  let count = 0;
+  return { next: () => 0, bytes: (lengthBytes) => Buffer.alloc(lengthBytes, ++count) };
+}
+
+function inMemory(content?: string) {
+  const written = new Map<string, Buffer>();
+  if (content !== undefined) written.set('node.json', Buffer.from(content));
+  const files: SmallFiles = {
+    read: async (name) => written.get(name),
+    replace: async (name, replacement) => {
+      written.set(name, replacement);
+    },
+  };
+  return { files, text: () => written.get('node.json')!.toString() };
+}
+
+const genesisOf = (identity: Identity) => ({
+  members: [
+    { id: 1, incarnation: identity.incarnation },
+    { id: 2, incarnation: 'ff'.repeat(8) },
+  ],
+});
+
+describe('the identity of a data directory (T4)', () => {
+  test('is durable before anyone hears of it, and stays', async () => {
+    const { files } = inMemory();
+    const random = counting();
+    const { incarnation } = await Identity.load(files, 1, random);
+    expect((await Identity.load(files, 1, random)).incarnation).toBe(incarnation);
+    const other = await Identity.load(inMemory().files, 1, random);
+    expect(other.incarnation).not.toBe(incarnation);
+  });
+
+  test('binds to one cluster, for good', async () => {
+    const { files } = inMemory();
+    const identity = await Identity.load(files, 1, counting());
+    const genesis = genesisOf(identity);
+    await identity.join(genesis);
+    await identity.complete();
+    await expect(identity.join(genesis)).rejects.toThrow('already belongs to a cluster');
+    const again = await Identity.load(files, 1, counting());
+    expect([again.phase, again.clusterId]).toEqual(['member', clusterIdOf(genesis)]);
+    expect(again.incarnationOf(2)).toBe('ff'.repeat(8));
+  });
+
+  test('joins no cluster that knows the node with another disk', async () => {
+    const identity = await Identity.load(inMemory().files, 2, counting());
+    const stranger = await Identity.load(inMemory().files, 1, counting());
+    await expect(identity.join(genesisOf(stranger))).rejects.toThrow('holds its incarnation');
+    expect(identity.phase).toBe('new');
+  });
+
+  test('gives a cluster the id that follows from its members, in any order', async () => {
+    const genesis = genesisOf(await Identity.load(inMemory().files, 1, counting()));
+    const reversed = { members: [...genesis.members].reverse() };
+    expect(clusterIdOf(reversed)).toBe(clusterIdOf(genesis));
+    const [first, second] = genesis.members;
+    const changed = { members: [first!, { ...second!, incarnation: '00'.repeat(8) }] };
+    expect(clusterIdOf(changed)).not.toBe(clusterIdOf(genesis));
+  });
+
+  test.each([
+    ['of another node', 2, {}, 'belongs to node 1, not to node 2'],
+    ['of a newer version', 1, { format: DATA_FORMAT + 1 }, 'start it with the version that wrote it'],
+    ['without a format', 1, { format: undefined }, 'node.json is damaged'],
+  ])('is refused when it is %s, and left as it is', async (_, nodeId, change, message) => {
+    const { files: first, text } = inMemory();
+    await Identity.load(first, 1, counting());
+    const { files, text: left } = inMemory(JSON.stringify({ ...JSON.parse(text()), ...change }));
+    const before = left();
+    const loading = Identity.load(files, nodeId, counting());
+    await expect(loading).rejects.toThrow(DataDirectoryError);
+    await expect(loading).rejects.toThrow(message);
+    expect(left()).toBe(before);
+  });
+
+  test.each(['', '{', 'null', '[]', '"x"'])('is refused when node.json holds %j', async (content) => {
+    const { files } = inMemory(content);
+    await expect(Identity.load(files, 1, counting())).rejects.toThrow(DataDirectoryError);
+  });
+});
