@@ -36,7 +36,7 @@ function endpoint(node: number): string[] {
 }
 
 function pidOf(node: number): number {
-  return Number(readFileSync(join(directory.path, `leader-${node}`, 'coxswain.pid'), 'utf8').split(' ')[0]);
+  return Number(readFileSync(join(directory.path, `leader-${node}`, 'coxswain.pid'), 'utf8'));
 }
 
 describe('the playground (interfaces.md)', () => {

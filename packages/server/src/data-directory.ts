@@ -1,6 +1,9 @@
-import { closeSync, mkdirSync, openSync, readFileSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, statSync, unlinkSync, writeSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { StartError } from './start-error.js';
+
+/** The kernel counts a process's start from a boot time in whole seconds. */
+const CLOCK_SLACK_MS = 2000;
 
 /** Where the parts of a node's data are. */
 export interface DataPaths {
@@ -75,7 +78,8 @@ function tryWritePidFile(path: string): boolean {
     throw error;
   }
   try {
-    writeSync(file, `${process.pid} ${startTime(process.pid) ?? ''}\n`);
+    // Nothing but the id: scripts say `kill $(cat coxswain.pid)`.
+    writeSync(file, `${process.pid}\n`);
   } finally {
     closeSync(file);
   }
@@ -84,11 +88,12 @@ function tryWritePidFile(path: string): boolean {
 
 /** The process that holds the directory, or undefined when it is gone. */
 function readHolder(pidFile: string): number | undefined {
-  const [pidText, startedAt] = readFileSync(pidFile, 'utf8').trim().split(' ');
-  const pid = Number(pidText);
+  const pid = Number(readFileSync(pidFile, 'utf8'));
   if (!Number.isInteger(pid) || pid <= 0 || !isAlive(pid)) return undefined;
-  // Process ids come again, after a reboot or in a new container even the same one. The start time tells.
-  if (startedAt && startTime(pid) !== undefined && startTime(pid) !== startedAt) return undefined;
+  // Process ids come again, after a reboot or in a new container even the same one: a process that began
+  // after the file was written is not its author.
+  const startedMs = startTimeMs(pid);
+  if (startedMs !== undefined && startedMs > statSync(pidFile).mtimeMs + CLOCK_SLACK_MS) return undefined;
   return pid;
 }
 
@@ -101,14 +106,15 @@ function isAlive(pid: number): boolean {
   }
 }
 
-/** When a process started, in a form that only equality means anything of; undefined where /proc is missing. */
-function startTime(pid: number): string | undefined {
+/** When a process started, milliseconds since 1970; undefined where /proc is missing. */
+function startTimeMs(pid: number): number | undefined {
   try {
-    const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+    const bootSeconds = /^btime (\d+)$/m.exec(readFileSync('/proc/stat', 'utf8'))?.[1];
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
     // The command's name may hold spaces and parentheses; fields are counted from the last one.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return `${bootId}:${fields[19]}`;
+    const startedTicks = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+    // A tick is 10 ms in every Linux that shows its processes' times.
+    return Number(bootSeconds) * 1000 + Number(startedTicks) * 10;
   } catch {
     return undefined;
   }
