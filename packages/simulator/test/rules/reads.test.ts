@@ -25,14 +25,11 @@ describe('P2: a linearizable read sees every write that ended before it began', 
     await world.equal();
     // Both followers get the write, and neither learns that it is committed.
     const { commitIndex } = world.replica(leader).raft;
-    for (const id of [follower, other]) {
-      world.loseFrames(leader, () => world.replica(id).raft.lastIndex > commitIndex);
-    }
-    await world.until('both have it', () => {
-      if (world.replica(leader).raft.lastIndex === commitIndex) world.put(leader, 'a', 'new');
-      return [follower, other].every((id) => world.replica(id).raft.durableIndex > commitIndex);
-    });
-    await world.until('it is acknowledged', () => world.replica(leader).raft.appliedIndex > commitIndex);
+    const hasIt = (id: number) => world.replica(id).raft.lastIndex > commitIndex;
+    world.loseFrames(leader, hasIt);
+    const put = world.put(leader, 'a', 'new');
+    await world.until('both have it', () => hasIt(follower) && hasIt(other));
+    expect(await world.fate(put)).toBe('ok');
     world.kill(leader);
     const leads = (id: number) => world.replica(id).isLeader;
     await world.until('another leads', () => leads(follower) || leads(other));
