@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 
+export * as health from './gen/grpc/health/v1/health.js';
 export * as maintenance from './gen/maintenance/v1/maintenance.js';
 export * as mvcc from './gen/mvcc/v1/mvcc.js';
 export * as regatta from './gen/regatta/v1/regatta.js';

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import type protobuf from 'protobufjs';
-import { maintenance, mvcc, regatta, replication, wolfRaft } from '../src/index.js';
+import { health, maintenance, mvcc, regatta, replication, wolfRaft } from '../src/index.js';
 import { type Codec, codecs, loadSchema } from './schema.js';
 
 const { Command_CommandType: CommandType } = mvcc;
@@ -38,6 +38,26 @@ function golden<T, P>(
 // The bytes were written down by hand from the field numbers, never taken from an encoder. In a tag, the
 // low three bits are the wire type; tags from a0 06 on are the fields from 100 up.
 const goldens: readonly Golden[] = [
+  golden('HealthCheckRequest', health.HealthCheckRequest, { service: 'k' }, '0a 01 6b'),
+  golden(
+    'HealthCheckResponse',
+    health.HealthCheckResponse,
+    { status: health.HealthCheckResponse_ServingStatus.NOT_SERVING },
+    '08 02',
+  ),
+  golden('HealthListRequest', health.HealthListRequest, {}, ''),
+  golden(
+    'HealthListResponse',
+    health.HealthListResponse,
+    {
+      statuses: new Map([
+        ['k', { status: health.HealthCheckResponse_ServingStatus.SERVING }],
+        ['', { status: health.HealthCheckResponse_ServingStatus.UNKNOWN }],
+      ]),
+    },
+    '0a 07 0a 01 6b 12 02 08 01 0a 02 12 00',
+  ),
+
   golden('BackupRequest', maintenance.BackupRequest, { table: t }, '0a 01 74'),
   golden('RestoreInfo', maintenance.RestoreInfo, { table: t, baseRevision: 300n }, '0a 01 74 a0 06 ac 02'),
   golden(

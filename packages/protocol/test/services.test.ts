@@ -2,12 +2,13 @@ import type { MethodDefinition } from '@grpc/grpc-js';
 import { describe, expect, test } from '@jest/globals';
 import protobuf from 'protobufjs';
 import descriptor from 'protobufjs/ext/descriptor.js';
-import { descriptorSet, maintenance, mvcc, regatta, replication, wolfRaft } from '../src/index.js';
+import { descriptorSet, health, maintenance, mvcc, regatta, replication, wolfRaft } from '../src/index.js';
 import { codecs, loadSchema } from './schema.js';
 
 type Methods = Record<string, MethodDefinition<unknown, unknown>>;
 
 const services: [string, Methods][] = [
+  ['grpc.health.v1.Health', health.HealthService],
   ['maintenance.v1.Maintenance', maintenance.MaintenanceService],
   ['regatta.v1.Cluster', regatta.ClusterService],
   ['regatta.v1.KV', regatta.KVService],
@@ -58,6 +59,7 @@ test('the descriptor set holds every message and service, and what they import',
   };
   expect(files.file.map((file) => file.name).sort()).toEqual([
     'google/protobuf/struct.proto',
+    'grpc/health/v1/health.proto',
     'maintenance/v1/maintenance.proto',
     'mvcc/v1/mvcc.proto',
     'regatta/v1/regatta.proto',

@@ -25,7 +25,7 @@ export type StreamHandler<Request, Response> = (
   call: CallContext,
 ) => AsyncIterable<Response>;
 
-/** What a transport needs of a method: ts-proto's and proto-loader's service definitions have this form. */
+/** What a transport needs of a method: ts-proto's service definitions have this form. */
 export interface MethodDefinition<Request, Response> {
   readonly path: string;
   readonly requestStream: boolean;

@@ -1,14 +1,8 @@
 import { ApiError, type NodeApi, type Readiness, Status } from '@coxswain/node';
-import { service as definition } from 'grpc-health-check';
-import { type CallContext, type Method, type MethodDefinition, stream, unary } from './call.js';
+import { health } from '@coxswain/protocol';
+import { type CallContext, type Method, stream, unary } from './call.js';
 
-type ServingStatus = 'SERVING' | 'NOT_SERVING' | 'SERVICE_UNKNOWN';
-interface HealthRequest {
-  readonly service: string;
-}
-interface HealthResponse {
-  readonly status: ServingStatus;
-}
+const { HealthCheckResponse_ServingStatus: ServingStatus, HealthService: definition } = health;
 
 /** How often a Watch looks whether the state has changed. */
 const watchIntervalMs = 250;
@@ -45,16 +39,20 @@ export class HealthService {
     return { isReady: false, conditions: { ...readiness.conditions, isShuttingDown: true } };
   }
 
-  check(request: HealthRequest, call: CallContext): HealthResponse {
+  check(request: health.HealthCheckRequest, call: CallContext): health.HealthCheckResponse {
     const status = this.#statusOf(request.service);
-    if (status === 'SERVICE_UNKNOWN') throw new ApiError(Status.NotFound, 'unknown service');
-    if (status === 'NOT_SERVING') call.setTrailer('health-reason', formatConditions(this.readiness()));
+    if (status === ServingStatus.SERVICE_UNKNOWN) throw new ApiError(Status.NotFound, 'unknown service');
+    if (status === ServingStatus.NOT_SERVING)
+      call.setTrailer('health-reason', formatConditions(this.readiness()));
     return { status };
   }
 
   /** The state now, and again whenever it has changed, until the caller leaves. */
-  async *watch(request: HealthRequest, call: CallContext): AsyncGenerator<HealthResponse> {
-    let last: ServingStatus | undefined;
+  async *watch(
+    request: health.HealthCheckRequest,
+    call: CallContext,
+  ): AsyncGenerator<health.HealthCheckResponse> {
+    let last: health.HealthCheckResponse_ServingStatus | undefined;
     while (!call.signal.aborted) {
       const status = this.#statusOf(request.service);
       if (status !== last) yield { status };
@@ -64,32 +62,24 @@ export class HealthService {
     }
   }
 
-  list(): { statuses: Record<string, HealthResponse> } {
-    const statuses: Record<string, HealthResponse> = {};
-    for (const name of ['', ...this.#services.keys()]) {
-      statuses[name] = { status: this.#statusOf(name) };
-    }
-    return { statuses };
+  list(): health.HealthListResponse {
+    const names = ['', ...this.#services.keys()];
+    return { statuses: new Map(names.map((name) => [name, { status: this.#statusOf(name) }])) };
   }
 
   methods(): readonly Method[] {
-    const methods = definition as unknown as {
-      Check: MethodDefinition<HealthRequest, HealthResponse>;
-      Watch: MethodDefinition<HealthRequest, HealthResponse>;
-      List: MethodDefinition<unknown, { statuses: Record<string, HealthResponse> }>;
-    };
     return [
-      unary(methods.Check, (request, call) => this.check(request, call)),
-      stream(methods.Watch, (request, call) => this.watch(request, call)),
-      unary(methods.List, () => this.list()),
+      unary(definition.check, (request, call) => this.check(request, call)),
+      stream(definition.watch, (request, call) => this.watch(request, call)),
+      unary(definition.list, () => this.list()),
     ];
   }
 
-  #statusOf(name: string): ServingStatus {
+  #statusOf(name: string): health.HealthCheckResponse_ServingStatus {
     const service = name === '' ? { needsReadiness: true } : this.#services.get(name);
-    if (!service) return 'SERVICE_UNKNOWN';
+    if (!service) return ServingStatus.SERVICE_UNKNOWN;
     const isServing = !this.#isDraining && (!service.needsReadiness || this.#node.readiness().isReady);
-    return isServing ? 'SERVING' : 'NOT_SERVING';
+    return isServing ? ServingStatus.SERVING : ServingStatus.NOT_SERVING;
   }
 }
 

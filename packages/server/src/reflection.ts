@@ -1,21 +1,6 @@
-import { descriptorSet } from '@coxswain/protocol';
-import type {
-  handleBidiStreamingCall,
-  MethodDefinition,
-  Server,
-  ServiceDefinition,
-  UntypedServiceImplementation,
-} from '@grpc/grpc-js';
-import { loadSync, type PackageDefinition } from '@grpc/proto-loader';
-import { ReflectionService } from '@grpc/reflection';
-import { protoPath as healthProtoPath } from 'grpc-health-check';
+import { type Server, type ServerDuplexStream, status as statusCodes } from '@grpc/grpc-js';
 import type { Method } from './call.js';
-
-/** A version of the reflection protocol, ready to serve. */
-interface Loaded {
-  readonly definition: MethodDefinition<unknown, unknown>;
-  readonly handle: handleBidiStreamingCall<unknown, unknown>;
-}
+import type { ReflectionAnswers } from './reflection-answers.js';
 
 const paths = ['v1', 'v1alpha'].map(
   (version) => `/grpc.reflection.${version}.ServerReflection/ServerReflectionInfo`,
@@ -23,74 +8,47 @@ const paths = ['v1', 'v1alpha'].map(
 
 /**
  * Server reflection, v1 and v1alpha, for what a listener serves: tools such as grpcurl need no .proto files. All
- * messages of the protocol can be looked up; only the services that are served are listed. Descriptors are read
+ * messages of the protocol can be looked up; only the services that are served are listed. What answers is loaded
  * when somebody asks, which on most nodes nobody does.
  */
 export class Reflection {
-  readonly #services: string[];
-  #loaded: ReadonlyMap<string, Loaded> | undefined;
+  readonly #services: readonly string[];
+  #answers: Promise<ReflectionAnswers> | undefined;
 
   constructor(methods: readonly Method[]) {
     this.#services = [...new Set(methods.map(({ definition }) => definition.path.split('/')[1]!))];
   }
 
   addToServer(server: Server): void {
+    const asBytes = (bytes: Buffer): Buffer => bytes;
     for (const path of paths) {
-      server.register(
-        path,
-        (call: Parameters<Loaded['handle']>[0]) => this.#load(path).handle(call),
-        (response: unknown) => this.#load(path).definition.responseSerialize(response),
-        (bytes: Buffer) => this.#load(path).definition.requestDeserialize(bytes),
-        'bidi',
-      );
+      const handle = (call: ServerDuplexStream<Buffer, Buffer>): void => {
+        this.#serve(path, call).catch((error: unknown) => fail(call, error));
+      };
+      server.register(path, handle, asBytes, asBytes, 'bidi');
     }
   }
 
-  #load(path: string): Loaded {
-    this.#loaded ??= load(this.#services);
-    return this.#loaded.get(path)!;
-  }
-}
-
-function load(services: string[]): Map<string, Loaded> {
-  // The service reads every file once for each definition that lists it: one definition that lists all is enough.
-  const definitions = {
-    api: { fileDescriptorProtos: filesOf(descriptorSet()) },
-    health: Object.values(loadSync(healthProtoPath)).find(
-      (definition) => 'fileDescriptorProtos' in definition,
-    )!,
-  };
-  const loaded = new Map<string, Loaded>();
-  // The service knows no other way to give its handlers than to add them to a server.
-  const collector = {
-    addService: (definition: ServiceDefinition, implementation: UntypedServiceImplementation) => {
-      for (const [name, method] of Object.entries(definition)) {
-        const handle = (implementation[name] ??
-          implementation[method.originalName!]) as unknown as Loaded['handle'];
-        loaded.set(method.path, { definition: method, handle });
+  async #serve(path: string, call: ServerDuplexStream<Buffer, Buffer>): Promise<void> {
+    this.#answers ??= this.#load();
+    const answer = (await this.#answers).get(path)!;
+    call.on('data', (request: Buffer) => {
+      try {
+        call.write(answer(request));
+      } catch (error) {
+        fail(call, error);
       }
-    },
-  };
-  new ReflectionService(definitions as unknown as PackageDefinition, { services }).addToServer(
-    collector as unknown as Server,
-  );
-  return loaded;
+    });
+    call.on('end', () => call.end());
+  }
+
+  async #load(): Promise<ReflectionAnswers> {
+    const { reflectionAnswers } = await import('./reflection-answers.js');
+    return reflectionAnswers(this.#services);
+  }
 }
 
-/** The encoded files of a google.protobuf.FileDescriptorSet, whose only field is `file`, with number 1. */
-function filesOf(set: Buffer): Buffer[] {
-  const files: Buffer[] = [];
-  let at = 0;
-  while (at < set.length) {
-    at += 1;
-    let sizeBytes = 0;
-    for (let shift = 0; ; shift += 7) {
-      const byte = set[at++]!;
-      sizeBytes += (byte & 0x7f) * 2 ** shift;
-      if (byte < 0x80) break;
-    }
-    files.push(set.subarray(at, at + sizeBytes));
-    at += sizeBytes;
-  }
-  return files;
+function fail(call: ServerDuplexStream<Buffer, Buffer>, error: unknown): void {
+  const details = `reflection: ${(error as Error).message}`;
+  call.emit('error', { code: statusCodes.INTERNAL, details });
 }
