@@ -206,13 +206,7 @@ export class Node implements NodeApi {
     this.#isStopping = true;
     this.#tickTimer?.cancel();
     // On a full disk a write may wait for ever (D6); closing the log ends it.
-    await new Promise<void>((resolve) => {
-      const patience = this.#environment.clock.startTimer(STOP_PATIENCE_MS, resolve);
-      void this.#turns.settled().then(() => {
-        patience.cancel();
-        resolve();
-      });
-    });
+    await this.#settledWithin(STOP_PATIENCE_MS);
     await this.#replicas.close();
     await this.#environment.transport.close();
     await this.#wal.close();
@@ -592,10 +586,25 @@ export class Node implements NodeApi {
       this.#retryDisk();
       return;
     }
-    await this.#turns.settled();
+    // It may fill up again before the log has written what waits in it.
+    if (!(await this.#settledWithin(DISK_RETRY_MS))) {
+      this.#retryDisk();
+      return;
+    }
     this.#isDiskFull = false;
     await this.#replicas.restartAll();
     this.#environment.log('info', 'there is room on the disk again: writes are accepted');
+  }
+
+  /** Whether every write so far has ended by then. On a full disk one may wait for ever (D6). */
+  #settledWithin(patienceMs: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      const patience = this.#environment.clock.startTimer(patienceMs, () => resolve(false));
+      void this.#turns.settled().then(() => {
+        patience.cancel();
+        resolve(true);
+      });
+    });
   }
 
   /** For work that nobody waits for: an error that it does not handle is a broken invariant. */
