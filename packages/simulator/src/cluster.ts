@@ -29,6 +29,7 @@ export interface ClusterOptions {
   /** The state of a store may be damaged by a loss of power only on this machine, so that good copies survive. */
   readonly fragileMachine: NodeId | undefined;
   readonly fragileLoss: StoreLoss;
+  readonly onDeath: (process: SimulatedProcess) => void;
 }
 
 /** The machines, and the nodes that live and die on them. */
@@ -42,7 +43,6 @@ export class Cluster {
     machines: readonly Machine[],
     private readonly invariants: Invariants,
     private readonly options: ClusterOptions,
-    private readonly onDeath: (process: SimulatedProcess) => void,
   ) {
     for (const machine of machines) this.#hosts.set(machine.node, new Host(machine));
   }
@@ -157,7 +157,7 @@ export class Cluster {
     } else {
       machine.processDied();
     }
-    this.onDeath(process);
+    this.options.onDeath(process);
   }
 
   /** SIGTERM: the node leaves in order. */

@@ -73,9 +73,10 @@ class Simulation {
     const machines = scenario.nodes.map(
       (id) => new Machine(id, loop, network, random.fork(`machine ${id}`), scenario.machine),
     );
-    this.#cluster = new Cluster(loop, machines, new Invariants(), scenario, (process) =>
-      this.#workload.processDied(process),
-    );
+    this.#cluster = new Cluster(loop, machines, new Invariants(), {
+      ...scenario,
+      onDeath: (process) => this.#workload.processDied(process),
+    });
     this.#workload = new Workload(loop, random.fork('workload'), scenario.workload, this.#history, () =>
       this.#cluster.servers(),
     );
@@ -126,6 +127,8 @@ class Simulation {
     let failure: { error: unknown } | undefined;
     const probe = async () => {
       while (!hasAnswered) {
+        // It may have been leaving when everything was healed.
+        if (!this.#cluster.isUp(id)) this.#cluster.start(id);
         const server = this.#cluster.nodes().find((node) => node.id === id)?.server;
         hasAnswered = server !== undefined && (await this.#workload.probe(server));
         if (!hasAnswered) await this.#sleep(50_000);

@@ -1,4 +1,4 @@
-import { ApiError, type Header, type NodeApi, Status } from '@coxswain/node';
+import { ApiError, errors, type Header, type NodeApi, Status } from '@coxswain/node';
 import { mvcc } from '@coxswain/protocol';
 import type { KeyRecord, RangeQuery, Table } from '@coxswain/table';
 import { EventKind, type EventLoop, type Scheduled } from './event-loop.js';
@@ -328,7 +328,13 @@ export class Workload {
       [],
       async () => {
         const readable = await server.api.read(table, { linearizable }, this.#deadline(server));
-        return readAll(readable.table, query, (revision) => readable.header(revision));
+        try {
+          return await readAll(readable.table, query, (revision) => readable.header(revision));
+        } catch (error) {
+          // A snapshot, a deletion or a stop took the table away while it was read: its service asks to try again.
+          if (error instanceof Error && error.message.endsWith('is closed')) throw errors.notReady();
+          throw error;
+        }
       },
       (invocation, { header, records }) => {
         const byKey = new Map(records.map((record) => [record.key.toString(), record]));
