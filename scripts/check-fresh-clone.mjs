@@ -44,7 +44,6 @@ async function startUntilReady(clone, env) {
   const child = spawn('npm', ['start', '--', '--port-offset', String(portOffset)], {
     cwd: clone,
     env,
-    // A process group of its own takes SIGINT as a terminal's Ctrl-C would send it: to all of them.
     detached: true,
     stdio: ['ignore', 'pipe', 'inherit'],
   });
@@ -60,11 +59,12 @@ async function startUntilReady(clone, env) {
     throw new Error(`npm start ended before it was ready: ${await exited}`);
   })();
   await ready;
-  return async () => {
+  return async (signal) => {
     children.delete(child);
-    process.kill(-child.pid, 'SIGINT');
+    // A terminal's Ctrl-C reaches every process of the group; a supervisor's SIGTERM only npm.
+    process.kill(signal === 'SIGINT' ? -child.pid : child.pid, signal);
     const outcome = await exited;
-    if (outcome !== 0) throw new Error(`npm start ended with ${outcome} on SIGINT`);
+    if (outcome !== 0) throw new Error(`npm start ended with ${outcome} on ${signal}`);
   };
 }
 
@@ -102,10 +102,10 @@ async function check(version) {
       if (!coxswain('range', 'greet', '--prefix').includes('greeting')) throw new Error('range missed a key');
       coxswain('status');
     });
-    await timed('stop', stop);
+    await timed('SIGINT', () => stop('SIGINT'));
     const stopAgain = await timed('npm start again on the same data', () => startUntilReady(clone, env));
     if (!coxswain('get', 'greeting').includes('hello')) throw new Error('the data did not survive a restart');
-    await timed('stop', stopAgain);
+    await timed('SIGTERM', () => stopAgain('SIGTERM'));
     await timed('npm test', () => run('npm', ['test'], { cwd: clone, env }));
   } finally {
     rmSync(scratch, { recursive: true, force: true });
