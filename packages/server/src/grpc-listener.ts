@@ -114,7 +114,14 @@ export class GrpcListener {
     const timer = setTimeout(() => {
       for (const socket of this.#sockets) socket.destroy();
     }, graceMs);
+    const closed = Array.from(
+      this.#sockets,
+      (socket) => new Promise((resolve) => socket.once('close', resolve)),
+    );
     await new Promise<void>((resolve) => this.#grpc.tryShutdown(() => resolve()));
+    // From Node 24 on the library reports that at once where connections were injected. A connection closes when its
+    // last call has ended.
+    await Promise.all(closed);
     clearTimeout(timer);
     for (const socket of this.#sockets) socket.destroy();
   }
