@@ -23,7 +23,8 @@ describe('a workload', () => {
     expect(puts.map((put) => put.key.toString())).toEqual(
       Array.from({ length: 200 }, (_, index) => encodeKey(index).toString()),
     );
-    expect(new Set(puts.map((put) => put.value.toString('hex'))).size).toBe(200);
+    // Values are random cuts out of 1 MiB: once in a while two are the same.
+    expect(new Set(puts.map((put) => put.value.toString('hex'))).size).toBeGreaterThan(190);
     expect(puts.every((put) => put.value.length === 252 && put.table.toString() === 'default')).toBe(true);
   });
 
