@@ -1,6 +1,6 @@
 import { type ClientReadableStream, Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { Endpoint, type TlsOptions } from './endpoint.js';
-import { CoxswainError, judge } from './errors.js';
+import { CoxswainError, judge, late } from './errors.js';
 
 /** How to reach a cluster. */
 export interface ConnectOptions {
@@ -42,7 +42,7 @@ const defaultTimeoutMs = 5_000;
 /** Between rounds over all endpoints; doubles up to the greatest. */
 const backoffLeastMs = 25;
 const backoffGreatestMs = 500;
-/** A read leaves a node that says nothing for so long, when there is another one to ask. */
+/** A read that a node has not answered for so long is asked of another node as well. */
 const silenceMs = 1_000;
 
 /** Sends calls to one node at a time, and goes on to the next when that one fails. */
@@ -94,10 +94,9 @@ export class Connection {
     const deadline = Date.now() + (options?.timeoutMs ?? this.#timeoutMs);
     for (let attempt = 1; ; attempt++) {
       const endpoint = this.#endpoints[this.#current]!;
-      const isImpatient = isRead && this.#endpoints.length > 1;
-      const attemptDeadline = isImpatient ? Math.min(deadline, Date.now() + silenceMs) : deadline;
       try {
-        return await this.#attempt(endpoint, method, request, attemptDeadline);
+        if (isRead && this.#endpoints.length > 1) return await this.#askAround(method, request, deadline);
+        return await this.#attempt(endpoint, method, request, deadline);
       } catch (cause) {
         const failure = judge(cause as ServiceError, isRead, endpoint.address);
         if (failure.isEndpointAtFault) this.#leave(endpoint);
@@ -108,7 +107,8 @@ export class Connection {
 
   /**
    * One request, many responses, each read when it is asked for; leaving the loop cancels the call. Another node
-   * is tried only before the first response: what follows belongs to one view.
+   * is tried only before the first response: what follows belongs to one view. The timeout is for the first
+   * response alone; the rest may take as long as the reader takes.
    */
   async *stream<Request, Response>(
     method: MethodDefinition<Request, Response>,
@@ -124,9 +124,13 @@ export class Connection {
         method.responseDeserialize,
         request,
         this.#metadata,
-        options?.timeoutMs === undefined ? {} : { deadline },
       );
       let hasBegun = false;
+      let isLate = false;
+      const timer = setTimeout(() => {
+        isLate = !hasBegun;
+        if (isLate) call.cancel();
+      }, deadline - Date.now());
       try {
         for await (const response of call) {
           hasBegun = true;
@@ -136,8 +140,10 @@ export class Connection {
       } catch (cause) {
         const failure = judge(cause as ServiceError, true, endpoint.address);
         if (failure.isEndpointAtFault) this.#leave(endpoint);
+        if (isLate) throw late(cause, endpoint.address);
         if (hasBegun || !failure.isRepeatable || !(await this.#pause(attempt, deadline))) throw failure.error;
       } finally {
+        clearTimeout(timer);
         call.cancel();
       }
     }
@@ -192,6 +198,47 @@ export class Connection {
         { deadline },
         (error, response) => (error ? reject(error) : resolve(response!)),
       );
+    });
+  }
+
+  /**
+   * Asks the current node, and after a silence the next one as well, and so on: the first answer counts. A node
+   * that hangs costs a read a second, and one that needs longer than that is not cut short.
+   */
+  #askAround<Request, Response>(
+    method: MethodDefinition<Request, Response>,
+    request: Request,
+    deadline: number,
+  ): Promise<Response> {
+    return new Promise((resolve, reject) => {
+      const timers: NodeJS.Timeout[] = [];
+      let askedCount = 0;
+      let underWayCount = 0;
+      const end = (): void => timers.forEach(clearTimeout);
+      const ask = (): void => {
+        const endpoint = this.#endpoints[this.#current]!;
+        askedCount++;
+        underWayCount++;
+        timers.push(
+          setTimeout(() => {
+            this.#leave(endpoint);
+            if (askedCount < this.#endpoints.length) ask();
+          }, silenceMs),
+        );
+        this.#attempt(endpoint, method, request, deadline).then(
+          (response) => {
+            end();
+            resolve(response);
+          },
+          (error: ServiceError) => {
+            underWayCount--;
+            if (underWayCount > 0 && judge(error, true, endpoint.address).isRepeatable) return;
+            end();
+            reject(error);
+          },
+        );
+      };
+      ask();
     });
   }
 

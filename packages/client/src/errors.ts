@@ -70,6 +70,11 @@ export function judge(error: ServiceError, isRead: boolean, endpoint: string): F
   return { error: new kind(code, text, endpoint, { cause: error }), isRepeatable, isEndpointAtFault: true };
 }
 
+/** What a read that was given up for its deadline ends with. */
+export function late(cause: unknown, endpoint: string): CoxswainError {
+  return new CoxswainError(status.DEADLINE_EXCEEDED, 'no answer in time', endpoint, { cause });
+}
+
 /** Whether grpc-js says that it had no connection to send the request on. */
 function wasNeverSent(text: string): boolean {
   return text.startsWith('No connection established') || text.startsWith('Name resolution failed');

@@ -81,6 +81,16 @@ describe('the client finds a live node and repeats only what is safe (P1)', () =
     expect(second.rangeCount).toBe(1);
   });
 
+  test('a node that needs long is not cut short when another one has been asked as well', async () => {
+    first.answers.push('silence');
+    second.answers.push('silence');
+    const read = client.range('t', 'k');
+    await until(() => second.rangeCount === 1);
+    first.answerNow();
+    expect((await read).count).toBe(7n);
+    expect([first.rangeCount, second.rangeCount]).toEqual([1, 1]);
+  });
+
   test('other errors are not repeated and keep code and text', async () => {
     first.answers.push({ code: StatusCode.NOT_FOUND, details: 'table not found' });
     const error = await client.range('t', 'k').catch((cause: unknown) => cause);
@@ -116,6 +126,19 @@ describe('iterateRange', () => {
     await until(() => node.isStreamCancelled);
     // Without back-pressure the fake node would have sent hundreds while three were read.
     expect(node.pagesSent).toBeLessThan(100);
+    client.close();
+    node.stop();
+  });
+});
+
+describe('a stream that does not begin', () => {
+  test('ends with DEADLINE_EXCEEDED when the time is up', async () => {
+    const node = await FakeNode.start();
+    node.isStreamSilent = true;
+    const client = await Coxswain.connect({ endpoints: [node.endpoint], timeoutMs: 200 });
+    const pages = client.iteratePages('t', 'k');
+    await expect(pages.next()).rejects.toMatchObject({ code: StatusCode.DEADLINE_EXCEEDED });
+    await until(() => node.isStreamCancelled);
     client.close();
     node.stop();
   });

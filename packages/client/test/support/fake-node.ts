@@ -8,8 +8,8 @@ import {
   type status,
 } from '@grpc/grpc-js';
 
-/** What a fake node answers: a response, a status with a text, or nothing at all while its connection breaks. */
-export type Answer = { readonly code: status; readonly details: string } | 'break' | 'silence' | undefined;
+/** What a fake node answers: a status with a text, nothing while its connection breaks, or nothing until told to. */
+type Answer = { readonly code: status; readonly details: string } | 'break' | 'silence' | undefined;
 
 /** A node that answers as it is told and counts what it was asked. */
 export class FakeNode {
@@ -21,7 +21,9 @@ export class FakeNode {
   rangeCount = 0;
   /** Pages of IterateRange that were handed to the connection. */
   pagesSent = 0;
+  isStreamSilent = false;
   isStreamCancelled = false;
+  #answerNow: () => void = () => undefined;
 
   private constructor(port: number, server: Server) {
     this.#server = server;
@@ -52,7 +54,7 @@ export class FakeNode {
           call.on('cancelled', () => {
             node.isStreamCancelled = true;
           });
-          node.#stream(call);
+          if (!node.isStreamSilent) node.#stream(call);
         },
       },
     );
@@ -68,7 +70,13 @@ export class FakeNode {
     const answer = this.answers.shift();
     if (answer === undefined) respond(null, response);
     else if (answer === 'break') this.stop();
-    else if (answer !== 'silence') respond(answer);
+    else if (answer === 'silence') this.#answerNow = () => respond(null, response);
+    else respond(answer);
+  }
+
+  /** Answers the request that it was silent about. */
+  answerNow(): void {
+    this.#answerNow();
   }
 
   /** Pages of 1 MiB without end, as fast as they are taken. */
