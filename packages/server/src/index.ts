@@ -1,7 +1,6 @@
 export {
   ConfigError,
-  type ConfigSources,
-  environmentNames,
+  describeConfig,
   type LoadedConfig,
   loadConfig,
 } from './config.js';

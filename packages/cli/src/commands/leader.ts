@@ -3,6 +3,7 @@ import {
   ConfigError,
   configOptions,
   createLog,
+  describeConfig,
   type LoadedConfig,
   loadConfig,
   Server,
@@ -21,10 +22,14 @@ function leaderCommand(): Command {
     'run one node of a leader cluster, until SIGTERM or SIGINT',
   );
   command.option('--config <file>', 'a YAML file with any of these options; empty: none');
+  const defaults = describeConfig(load({}, '', {}).config);
   for (const option of configOptions) {
     // Switches may stand alone, and so may names that mean nothing here, whatever they meant to Regatta.
     const takesValue = option.kind === 'boolean' || option.isMeaningless ? '[value]' : '<value>';
-    const flag = new Option(`--${option.name} ${takesValue}`, option.description);
+    const flag = new Option(
+      `--${option.name} ${takesValue}`,
+      option.description + showDefault(defaults[option.name]),
+    );
     command.addOption(option.isMeaningless ? flag.hideHelp() : flag);
   }
   return command.action(() => runLeader(command));
@@ -36,7 +41,11 @@ async function runLeader(command: Command): Promise<void> {
     const value = command.getOptionValue(option.attributeName()) as string | boolean | undefined;
     if (option.name() !== 'config' && value !== undefined) flags[option.name()] = value;
   }
-  const { config, file, notices } = load(flags, command.getOptionValue('config') as string | undefined);
+  const { config, file, notices } = load(
+    flags,
+    command.getOptionValue('config') as string | undefined,
+    process.env,
+  );
   const { log, flush } = createLog({
     level: config['log-level'],
     isPretty: config['dev-mode'],
@@ -73,9 +82,20 @@ async function runLeader(command: Command): Promise<void> {
   process.exit(ExitCode.Done);
 }
 
-function load(flags: Record<string, string | boolean>, configFile: string | undefined): LoadedConfig {
+/** Not given to commander as a default: what was given must be told from what was not. */
+function showDefault(value: unknown): string {
+  const isShown =
+    typeof value === 'number' || typeof value === 'boolean' || (typeof value === 'string' && value);
+  return isShown ? ` (default: ${value})` : '';
+}
+
+function load(
+  flags: Record<string, string | boolean>,
+  configFile: string | undefined,
+  environment: NodeJS.ProcessEnv,
+): LoadedConfig {
   try {
-    return loadConfig({ flags, environment: process.env, configFile, readFile: readFileIfAny });
+    return loadConfig({ flags, environment, configFile, readFile: readFileIfAny });
   } catch (error) {
     if (error instanceof ConfigError)
       throw error.isUsage ? usageError(error.message) : failure(error.message);
