@@ -528,3 +528,25 @@ describe('integers past 2^53-1', () => {
     }
   });
 });
+
+describe('history', () => {
+  test('a revision below the floor is OUT_OF_RANGE, with the oldest one kept in the text (A5)', async () => {
+    const brief = await OneNode.start({ 'tables.names': 'brief', 'storage.history-retention': '1ms' });
+    const client = brief.rpc();
+    const pair = { table: bytes('brief'), key: bytes('k') };
+    const { header } = await client.call(put, { ...pair, value: bytes('0') });
+    let failure: { code: number; details: string } | undefined;
+    while (failure === undefined) {
+      // Only what was superseded is worth removing.
+      await client.call(put, { ...pair, value: bytes('again') });
+      await client.call(range, { ...pair, revision: header!.revision }).catch((error: typeof failure) => {
+        failure = error;
+      });
+    }
+    expect(failure.code).toBe(status.OUT_OF_RANGE);
+    const floor = /^revision is below the oldest one kept, which is (\d+)$/.exec(failure.details)?.[1];
+    expect(BigInt(floor!)).toBeGreaterThan(header!.revision);
+    client.close();
+    await brief.stop();
+  });
+});
