@@ -25,7 +25,7 @@ export interface Random {
 
 /** A file of a few kilobytes that is replaced as a whole: node.json. */
 export interface SmallFiles {
-  /** Undefined when there is no such file. */
+  /** Undefined when there is no such file. What it gives is durable, also where a replacement was cut short by a kill. */
   read(name: string): Promise<Buffer | undefined>;
   /** Written aside, synced, renamed, parent synced: durable when it resolves. */
   replace(name: string, content: Buffer): Promise<void>;

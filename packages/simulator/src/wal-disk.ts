@@ -159,7 +159,11 @@ export class SimulatedWalDisk {
   /** The disk as one process sees it. */
   attach(process: SimulatedProcess): WalDisk {
     return {
-      list: () => this.#later(process, this.options.writeMeanUs, () => [...this.#files.keys()].sort()),
+      list: () =>
+        this.#later(process, this.options.syncMeanUs, () => {
+          this.#changes.splice(0);
+          return [...this.#files.keys()].sort();
+        }),
       create: async (name, sizeBytes) => {
         if (this.#isFull) {
           await this.#later(process, this.options.writeMeanUs, () => undefined);

@@ -73,6 +73,21 @@ describe('a loss of power', () => {
     expect([...names].sort()).toEqual(['new', 'old']);
   });
 
+  test('leaves alone what a process left behind, once the next one has listed it', async () => {
+    for (let seed = 0; seed < 20; seed++) {
+      const { disk, boot, finish } = make(seed);
+      const first = boot();
+      await finish(first.disk.create('old', 512));
+      void first.disk.rename('old', 'new');
+      first.process.kill();
+      const second = boot();
+      expect(await finish(second.disk.list())).toEqual(['new']);
+      second.process.kill();
+      disk.losePower();
+      expect(await finish(boot().disk.list())).toEqual(['new']);
+    }
+  });
+
   test('leaves a resolved change of the directory alone', async () => {
     for (let seed = 0; seed < 20; seed++) {
       const { disk, boot, finish } = make(seed);

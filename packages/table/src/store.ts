@@ -57,6 +57,7 @@ export interface OrderedStore {
 
 /** A directory of stores by name. Names are made by us from shard ids, never from table names (T5). */
 export interface StoreDirectory {
+  /** The names are durable when it resolves, also those that a process left which died before it had made them so. */
   list(): Promise<string[]>;
   /** Opens, or makes when missing and `create` is set. Rejects with StoreDamagedError for what is no whole store. */
   open(name: string, options: { create: boolean }): Promise<OrderedStore>;

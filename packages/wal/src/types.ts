@@ -40,6 +40,7 @@ export interface GroupLog extends LogReader {
  * `code` is ENOSPC or EDQUOT means that there is no room (D6).
  */
 export interface WalDisk {
+  /** The names are durable when it resolves, also those that a process left which died before it had made them so. */
   list(): Promise<string[]>;
   /**
    * Makes a file of `sizeBytes` whose space is allocated, durable together with its name before it resolves.

@@ -12,7 +12,10 @@ export class NodeSmallFiles implements SmallFiles {
 
   async read(name: string): Promise<Buffer | undefined> {
     try {
-      return await readFile(join(this.#directory, name));
+      const content = await readFile(join(this.#directory, name));
+      // A process that was killed may have named the file and not have synced the name.
+      await this.#syncNames();
+      return content;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
       throw error;
@@ -29,6 +32,10 @@ export class NodeSmallFiles implements SmallFiles {
       await file.sync();
     });
     await rename(aside, path);
+    await this.#syncNames();
+  }
+
+  async #syncNames(): Promise<void> {
     await withFile(await open(this.#directory, 'r'), (directory) => directory.sync());
   }
 }

@@ -76,6 +76,7 @@ export class LevelStoreDirectory implements StoreDirectory {
   }
 
   async list(): Promise<string[]> {
+    await syncDirectory(this.#path);
     return (await readdir(this.#path)).sort();
   }
 

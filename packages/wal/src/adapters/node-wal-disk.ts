@@ -36,8 +36,9 @@ export class NodeWalDisk implements WalDisk {
     return new NodeWalDisk(directory);
   }
 
-  list(): Promise<string[]> {
-    return readdir(this.#directory);
+  async list(): Promise<string[]> {
+    await syncDirectory(this.#directory);
+    return await readdir(this.#directory);
   }
 
   /**
