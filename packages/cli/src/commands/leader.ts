@@ -46,7 +46,7 @@ async function runLeader(command: Command): Promise<void> {
     command.getOptionValue('config') as string | undefined,
     process.env,
   );
-  const { log, flush } = createLog({
+  const { log, flush } = await createLog({
     level: config['log-level'],
     isPretty: config['dev-mode'],
     nodeId: config['raft.node-id'],
