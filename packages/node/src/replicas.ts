@@ -18,6 +18,8 @@ import { incomingStoreName, type ReceivedSnapshot } from './snapshots.js';
 import type { Turns } from './turns.js';
 
 const REOPEN_DELAY_MS = 1000;
+/** Tables that are being opened at once at start; more would only wait for the same threads. */
+const OPENED_AT_ONCE_MAX = 4;
 
 const storeName = (group: GroupId) => `shard-${group}`;
 
@@ -66,7 +68,8 @@ export class Replicas {
   /** Opens every group that the log knows. Throws DataDirectoryError for what must not be guessed. */
   async openAll(): Promise<void> {
     const names = new Set(await this.#environment.stores.list());
-    for (const log of [...this.#wal.groups()]) {
+    const logs = [...this.#wal.groups()];
+    for (const log of logs) {
       const name = storeName(log.group);
       // T4: a directory that is gone took acknowledged data with it; the log behind it may be compacted.
       if (!names.delete(name)) {
@@ -75,8 +78,15 @@ export class Replicas {
         );
       }
       names.delete(incomingStoreName(log.group));
-      await this.#open(log);
     }
+    // Opening a table mostly waits for the disk: several wait at once. None is left half open when one fails.
+    const rest = logs.values();
+    const openRest = async (): Promise<void> => {
+      for (const log of rest) await this.#open(log);
+    };
+    const outcomes = await Promise.allSettled(Array.from({ length: OPENED_AT_ONCE_MAX }, openRest));
+    const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
     // What the log does not know was being made or dropped when the node ended.
     for (const name of names) await this.#environment.stores.remove(name);
   }
