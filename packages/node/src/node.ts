@@ -352,6 +352,8 @@ export class Node implements NodeApi {
 
   #tick(): void {
     this.#ticks++;
+    // A write without entries is not refused: it waits in the log for room, which nobody else would look for (D6).
+    if (this.#wal.isFull) this.#enterDiskFull();
     this.#formation.tick();
     this.#watchPeers();
     const nowMs = this.#environment.clock.monotonicMs();
