@@ -8,11 +8,12 @@ export const layers = {
   wal: ['raft'],
   table: ['protocol'],
   node: ['protocol', 'raft', 'wal', 'table'],
-  server: ['protocol', 'raft', 'wal', 'table', 'node'],
+  http2: [],
+  server: ['protocol', 'raft', 'wal', 'table', 'node', 'http2'],
   client: ['protocol'],
   cli: ['protocol', 'client', 'server'],
   simulator: ['protocol', 'raft', 'wal', 'table', 'node'],
-  bench: ['protocol'],
+  bench: ['protocol', 'http2'],
 };
 
 /** What tests may import in addition: a service is tested through the client that applications use. */

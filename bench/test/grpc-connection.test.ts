@@ -1,16 +1,17 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, describe, expect, test } from '@jest/globals';
 import {
   CLIENT_PREFACE,
   encodeFrame,
   encodeSettings,
   encodeWindowUpdate,
   FrameFlag,
+  FrameReader,
   FrameType,
+  type FrameVisitor,
   INITIAL_WINDOW_SIZE_BYTES,
-} from '../src/http2/frame.js';
-import { FrameReader, type FrameVisitor } from '../src/http2/frame-reader.js';
+} from '@coxswain/http2';
+import { afterEach, describe, expect, test } from '@jest/globals';
 import { GrpcConnection } from '../src/http2/grpc-connection.js';
 import { GrpcRequest } from '../src/http2/grpc-request.js';
 import { portOf } from '../src/system/loopback-ports.js';

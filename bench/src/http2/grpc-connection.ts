@@ -5,14 +5,14 @@ import {
   encodeSettings,
   encodeWindowUpdate,
   FrameFlag,
+  FrameReader,
   FrameType,
+  HpackDecoder,
   INITIAL_WINDOW_SIZE_BYTES,
   Setting,
   WINDOW_SIZE_BYTES_MAX,
-} from './frame.js';
-import { FrameReader } from './frame-reader.js';
+} from '@coxswain/http2';
 import type { GrpcRequest } from './grpc-request.js';
-import { HpackDecoder } from './hpack-decoder.js';
 
 /** Takes the end of one call. */
 export interface CallListener {

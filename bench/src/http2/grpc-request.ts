@@ -4,7 +4,7 @@ import {
   FRAME_PAYLOAD_SIZE_BYTES_MAX,
   FrameFlag,
   FrameType,
-} from './frame.js';
+} from '@coxswain/http2';
 
 /** The compressed flag and the length before each message (gRPC over HTTP/2, Length-Prefixed-Message). */
 const MESSAGE_PREFIX_SIZE_BYTES = 5;

@@ -5,11 +5,11 @@ import {
   encodeSettings,
   encodeWindowUpdate,
   FrameFlag,
+  FrameReader,
   FrameType,
   INITIAL_WINDOW_SIZE_BYTES,
   WINDOW_SIZE_BYTES_MAX,
-} from '../http2/frame.js';
-import { FrameReader } from '../http2/frame-reader.js';
+} from '@coxswain/http2';
 import { portOf } from '../system/loopback-ports.js';
 import type { Listening } from './listening.js';
 import { serveRequests } from './worker-process.js';

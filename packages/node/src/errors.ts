@@ -22,8 +22,9 @@ export class ApiError extends Error {
   constructor(
     readonly status: Status,
     message: string,
+    options?: ErrorOptions,
   ) {
-    super(message);
+    super(message, options);
   }
 
   /** The one error after which a write may have happened (P1). */

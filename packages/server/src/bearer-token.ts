@@ -22,15 +22,24 @@ export function guardWithToken(token: string, methods: readonly Method[]): reado
     if (method.kind === 'stream') {
       return {
         ...method,
-        handle: (request, call) => {
+        handle: (request: unknown, call: CallContext) => {
           check(call);
           return method.handle(request, call);
         },
       };
     }
+    if (method.kind === 'duplex') {
+      return {
+        ...method,
+        handle: (requests: AsyncIterable<unknown>, call: CallContext) => {
+          check(call);
+          return method.handle(requests, call);
+        },
+      };
+    }
     return {
       ...method,
-      handle: (request, call) => {
+      handle: (request: unknown, call: CallContext) => {
         check(call);
         return method.handle(request, call);
       },

@@ -25,6 +25,12 @@ export type StreamHandler<Request, Response> = (
   call: CallContext,
 ) => AsyncIterable<Response>;
 
+/** Answers messages that go on coming with messages. */
+type DuplexHandler<Request, Response> = (
+  requests: AsyncIterable<Request>,
+  call: CallContext,
+) => AsyncIterable<Response>;
+
 /** What a transport needs of a method: ts-proto's service definitions have this form. */
 export interface MethodDefinition<Request, Response> {
   readonly path: string;
@@ -47,6 +53,11 @@ export type Method =
       readonly kind: 'stream';
       readonly definition: MethodDefinition<unknown, unknown>;
       readonly handle: StreamHandler<unknown, unknown>;
+    }
+  | {
+      readonly kind: 'duplex';
+      readonly definition: MethodDefinition<unknown, unknown>;
+      readonly handle: DuplexHandler<unknown, unknown>;
     };
 
 /** Pairs a method with its handler; the definition ties the types of both. */

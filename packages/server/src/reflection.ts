@@ -1,4 +1,4 @@
-import { type Server, type ServerDuplexStream, status as statusCodes } from '@grpc/grpc-js';
+import { ApiError, Status } from '@coxswain/node';
 import type { Method } from './call.js';
 import type { ReflectionAnswers } from './reflection-answers.js';
 
@@ -11,44 +11,39 @@ const paths = ['v1', 'v1alpha'].map(
  * messages of the protocol can be looked up; only the services that are served are listed. What answers is loaded
  * when somebody asks, which on most nodes nobody does.
  */
-export class Reflection {
-  readonly #services: readonly string[];
-  #answers: Promise<ReflectionAnswers> | undefined;
-
-  constructor(methods: readonly Method[]) {
-    this.#services = [...new Set(methods.map(({ definition }) => definition.path.split('/')[1]!))];
-  }
-
-  addToServer(server: Server): void {
-    const asBytes = (bytes: Buffer): Buffer => bytes;
-    for (const path of paths) {
-      const handle = (call: ServerDuplexStream<Buffer, Buffer>): void => {
-        this.#serve(path, call).catch((error: unknown) => fail(call, error));
-      };
-      server.register(path, handle, asBytes, asBytes, 'bidi');
-    }
-  }
-
-  async #serve(path: string, call: ServerDuplexStream<Buffer, Buffer>): Promise<void> {
-    this.#answers ??= this.#load();
-    const answer = (await this.#answers).get(path)!;
-    call.on('data', (request: Buffer) => {
-      try {
-        call.write(answer(request));
-      } catch (error) {
-        fail(call, error);
-      }
-    });
-    call.on('end', () => call.end());
-  }
-
-  async #load(): Promise<ReflectionAnswers> {
+export function reflect(methods: readonly Method[]): readonly Method[] {
+  const services = [...new Set(methods.map(({ definition }) => definition.path.split('/')[1]!))];
+  let answers: Promise<ReflectionAnswers> | undefined;
+  const load = async (): Promise<ReflectionAnswers> => {
     const { reflectionAnswers } = await import('./reflection-answers.js');
-    return reflectionAnswers(this.#services);
-  }
+    return reflectionAnswers(services);
+  };
+  const asBytes = (bytes: unknown): Buffer => bytes as Buffer;
+  return paths.map((path): Method => {
+    const definition = {
+      path,
+      requestStream: true,
+      responseStream: true,
+      requestSerialize: asBytes,
+      requestDeserialize: asBytes,
+      responseSerialize: asBytes,
+      responseDeserialize: asBytes,
+    };
+    async function* handle(requests: AsyncIterable<unknown>): AsyncGenerator<Buffer> {
+      answers ??= load();
+      const answer = (await answers).get(path)!;
+      for await (const request of requests) {
+        try {
+          yield answer(request as Buffer);
+        } catch (error) {
+          throw badReflection(error as Error);
+        }
+      }
+    }
+    return { kind: 'duplex', definition, handle };
+  });
 }
 
-function fail(call: ServerDuplexStream<Buffer, Buffer>, error: unknown): void {
-  const details = `reflection: ${(error as Error).message}`;
-  call.emit('error', { code: statusCodes.INTERNAL, details });
+function badReflection(cause: Error): ApiError {
+  return new ApiError(Status.Internal, `reflection: ${cause.message}`, { cause });
 }

@@ -25,7 +25,7 @@ import { GrpcMetrics } from './grpc-metrics.js';
 import { HealthService } from './health-service.js';
 import { KvService } from './kv-service.js';
 import { describeNodeMetrics } from './node-metrics.js';
-import { Reflection } from './reflection.js';
+import { reflect } from './reflection.js';
 import { StartError, toStartError } from './start-error.js';
 import { TablesService } from './tables-service.js';
 import type { ListenerTls } from './tls.js';
@@ -170,8 +170,7 @@ export class Server {
         metrics: this.#metrics,
         log: this.#log,
       },
-      methods,
-      new Reflection(methods),
+      [...methods, ...reflect(methods)],
     );
     await during(`open the ${name} listener at ${formatListenAddress(address)}`, () => listener.listen());
     this.#listeners.push(listener);

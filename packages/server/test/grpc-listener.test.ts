@@ -1,7 +1,9 @@
 import { mkdtempSync, rmSync } from 'node:fs';
+import { connect as connectHttp2, type IncomingHttpHeaders } from 'node:http2';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { deflateSync, gzipSync } from 'node:zlib';
 import { ApiError, errors, Status } from '@coxswain/node';
 import { regatta } from '@coxswain/protocol';
 import { type StatusObject, status } from '@grpc/grpc-js';
@@ -82,6 +84,12 @@ describe('deadlines', () => {
     expect(remainingMs).toBeLessThanOrEqual(5_000);
   });
 
+  test('the caller’s own ends the call, also when the handler does not (the client is told by the server)', async () => {
+    scripted.node.act = () => new Promise(() => undefined);
+    const failure = await rawCall('/regatta.v1.KV/Put', [frameOf(putRequest)], { 'grpc-timeout': '20m' });
+    expect(failure).toMatchObject({ status: '4', message: 'deadline exceeded' });
+  });
+
   test('the caller’s own is kept, and passing it is DEADLINE_EXCEEDED', async () => {
     let remainingMs = 0;
     scripted.node.act = ({ deadlineMs }) => {
@@ -145,6 +153,90 @@ describe('bad input leaves the connection alive', () => {
     expect((await rpc.failure(range, { table, key })).details).toBe('answered');
   });
 });
+
+describe('the gRPC protocol over HTTP/2', () => {
+  beforeEach(() => {
+    scripted.node.act = () => Promise.reject(new ApiError(Status.NotFound, 'answered: 100 % “so”'));
+  });
+
+  test('the text of an error may be any', async () => {
+    expect((await rpc.failure(put, { table, key })).details).toBe('answered: 100 % “so”');
+  });
+
+  test.each([
+    ['gzip', gzipSync],
+    ['deflate', deflateSync],
+  ])('requests may be compressed with %s, up to the same size', async (encoding, compress) => {
+    const headers = { 'grpc-encoding': encoding };
+    const small = frameOf(compress(putRequest), 1);
+    expect(await rawCall('/regatta.v1.KV/Put', [small], headers)).toMatchObject({ status: '5' });
+    const bomb = frameOf(compress(Buffer.alloc(5 * 1024 * 1024)), 1);
+    expect(await rawCall('/regatta.v1.KV/Put', [bomb], headers)).toMatchObject({ status: '8' });
+    const garbage = frameOf(Buffer.from('nonsense'), 1);
+    expect(await rawCall('/regatta.v1.KV/Put', [garbage], headers)).toMatchObject({ status: '13' });
+  });
+
+  test('another compression is UNIMPLEMENTED, and the answer says what is known', async () => {
+    const answer = await rawCall('/regatta.v1.KV/Put', [frameOf(putRequest, 1)], { 'grpc-encoding': 'br' });
+    expect(answer).toMatchObject({ status: '12', acceptEncoding: 'identity,deflate,gzip' });
+  });
+
+  test.each<[string, Buffer[], string]>([
+    ['no message', [], '12'],
+    ['two messages', [frameOf(putRequestOf()), frameOf(putRequestOf())], '12'],
+    ['half a message', [frameOf(putRequestOf()).subarray(0, 8)], '13'],
+  ])('a unary request with %s is refused', async (_name, frames, code) => {
+    expect(await rawCall('/regatta.v1.KV/Put', frames)).toMatchObject({ status: code });
+  });
+
+  test('a message may come in any pieces', async () => {
+    const pieces = [...frameOf(putRequest)].map((byte) => Buffer.from([byte]));
+    expect(await rawCall('/regatta.v1.KV/Put', pieces)).toMatchObject({ status: '5' });
+  });
+
+  test('what is no gRPC is told so in HTTP', async () => {
+    const answer = await rawCall('/regatta.v1.KV/Put', [], { 'content-type': 'text/plain' });
+    expect(answer.httpStatus).toBe(415);
+  });
+});
+
+const putRequest = putRequestOf();
+
+function putRequestOf(): Buffer {
+  return put.requestSerialize(regatta.PutRequest.fromPartial({ table, key }));
+}
+
+function frameOf(message: Buffer, compressedFlag = 0): Buffer {
+  const prefix = Buffer.from([compressedFlag, 0, 0, 0, 0]);
+  prefix.writeUInt32BE(message.length, 1);
+  return Buffer.concat([prefix, message]);
+}
+
+/** A call as bytes, over Node's own HTTP/2. */
+async function rawCall(path: string, frames: readonly Buffer[], headers: Record<string, string> = {}) {
+  const session = connectHttp2(`http://${scripted.target}`);
+  const stream = session.request({
+    ':method': 'POST',
+    ':path': path,
+    'content-type': 'application/grpc',
+    ...headers,
+  });
+  const fields: IncomingHttpHeaders = {};
+  stream.on('response', (received) => Object.assign(fields, received));
+  stream.on('trailers', (received) => Object.assign(fields, received));
+  stream.on('error', () => undefined);
+  stream.resume();
+  for (const frame of frames) stream.write(frame);
+  stream.end();
+  await new Promise((resolve) => stream.once('close', resolve));
+  session.close();
+  return {
+    httpStatus: fields[':status'],
+    status: fields['grpc-status'],
+    message: fields['grpc-message'],
+    acceptEncoding: fields['grpc-accept-encoding'],
+  };
+}
 
 describe('listening', () => {
   test('on a Unix socket, also where a process that is gone left its file', async () => {

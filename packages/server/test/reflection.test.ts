@@ -1,18 +1,9 @@
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { health, regatta } from '@coxswain/protocol';
-import {
-  Client,
-  credentials,
-  type MethodDefinition,
-  Server,
-  ServerCredentials,
-  status as statusCodes,
-} from '@grpc/grpc-js';
+import { Client, credentials, type MethodDefinition, status as statusCodes } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { unary } from '../src/call.js';
-import { Reflection } from '../src/reflection.js';
+import { ScriptedListener } from './support/scripted-listener.js';
 
 type ReflectionMethod = MethodDefinition<object, Record<string, unknown>>;
 
@@ -26,31 +17,17 @@ function reflectionMethod(version: string): ReflectionMethod {
 
 describe.each(['v1', 'v1alpha'])('reflection %s', (version) => {
   const method = reflectionMethod(version);
-  let server: Server;
+  let scripted: ScriptedListener;
   let client: Client;
 
   beforeEach(async () => {
-    server = new Server();
-    const unanswered = (): never => {
-      throw new Error('nobody calls this');
-    };
-    const methods = [
-      unary(regatta.KVService.range, unanswered),
-      unary(regatta.KVService.put, unanswered),
-      unary(health.HealthService.check, unanswered),
-    ];
-    new Reflection(methods).addToServer(server);
-    const port = await new Promise<number>((resolve, reject) => {
-      server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
-        error ? reject(error) : resolve(bound),
-      );
-    });
-    client = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
+    scripted = await ScriptedListener.start();
+    client = new Client(scripted.target, credentials.createInsecure());
   });
 
-  afterEach(() => {
+  afterEach(async () => {
     client.close();
-    server.forceShutdown();
+    await scripted.close();
   });
 
   const open = (serialize: (request: object) => Buffer = method.requestSerialize) =>
@@ -73,7 +50,11 @@ describe.each(['v1', 'v1alpha'])('reflection %s', (version) => {
       { fileContainingSymbol: 'no.such.Message' },
     );
     const { service } = listed!['listServicesResponse'] as { service: { name: string }[] };
-    expect(service.map(({ name }) => name).sort()).toEqual(['grpc.health.v1.Health', 'regatta.v1.KV']);
+    expect(service.map(({ name }) => name).sort()).toEqual([
+      'grpc.health.v1.Health',
+      'regatta.v1.KV',
+      'regatta.v1.Tables',
+    ]);
     const { fileDescriptorProto } = described!['fileDescriptorResponse'] as { fileDescriptorProto: Buffer[] };
     expect(fileDescriptorProto[0]!.includes('HealthListResponse')).toBe(true);
     expect(unknown!['errorResponse']).toMatchObject({ errorCode: statusCodes.NOT_FOUND });

@@ -4,7 +4,7 @@ import { GrpcListener } from '../../src/grpc-listener.js';
 import { GrpcMetrics } from '../../src/grpc-metrics.js';
 import { HealthService } from '../../src/health-service.js';
 import { KvService } from '../../src/kv-service.js';
-import { Reflection } from '../../src/reflection.js';
+import { reflect } from '../../src/reflection.js';
 import { TablesService } from '../../src/tables-service.js';
 import type { ListenerTls } from '../../src/tls.js';
 import { ScriptedNode } from './scripted-node.js';
@@ -51,8 +51,7 @@ export class ScriptedListener {
         metrics: new GrpcMetrics(),
         log: options.log ?? (() => undefined),
       },
-      methods,
-      new Reflection(methods),
+      [...methods, ...reflect(methods)],
     );
     await listener.listen();
     return new ScriptedListener(node, listener, health);

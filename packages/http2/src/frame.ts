@@ -1,7 +1,8 @@
-/** The frame types that a gRPC exchange needs (RFC 9113, 6). */
+/** The frame types (RFC 9113, 6). */
 export const FrameType = {
   data: 0x0,
   headers: 0x1,
+  priority: 0x2,
   resetStream: 0x3,
   settings: 0x4,
   pushPromise: 0x5,
@@ -25,6 +26,7 @@ export const Setting = {
   enablePush: 0x2,
   maxConcurrentStreams: 0x3,
   initialWindowSize: 0x4,
+  maxHeaderListSize: 0x6,
 } as const;
 
 export const FRAME_HEADER_SIZE_BYTES = 9;
@@ -38,12 +40,35 @@ export const CLIENT_PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'l
 /** One frame as bytes. */
 export function encodeFrame(type: number, flags: number, streamId: number, payload: Uint8Array): Buffer {
   const frame = Buffer.allocUnsafe(FRAME_HEADER_SIZE_BYTES + payload.length);
-  frame.writeUIntBE(payload.length, 0, 3);
-  frame[3] = type;
-  frame[4] = flags;
-  frame.writeUInt32BE(streamId, 5);
+  writeFrameHeader(frame, type, flags, streamId, payload.length);
   frame.set(payload, FRAME_HEADER_SIZE_BYTES);
   return frame;
+}
+
+/** What precedes a frame's payload. */
+export function encodeFrameHeader(
+  type: number,
+  flags: number,
+  streamId: number,
+  payloadSizeBytes: number,
+): Buffer {
+  const header = Buffer.allocUnsafe(FRAME_HEADER_SIZE_BYTES);
+  writeFrameHeader(header, type, flags, streamId, payloadSizeBytes);
+  return header;
+}
+
+function writeFrameHeader(
+  target: Buffer,
+  type: number,
+  flags: number,
+  streamId: number,
+  payloadSizeBytes: number,
+): void {
+  target.writeUInt16BE(payloadSizeBytes >>> 8, 0);
+  target[2] = payloadSizeBytes & 0xff;
+  target[3] = type;
+  target[4] = flags;
+  target.writeUInt32BE(streamId, 5);
 }
 
 /** A SETTINGS frame of (identifier, value) pairs. */

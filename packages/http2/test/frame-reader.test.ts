@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
-import { encodeFrame, encodeSettings, FrameType, Setting } from '../src/http2/frame.js';
-import { FrameReader } from '../src/http2/frame-reader.js';
+import { encodeFrame, encodeSettings, FrameType, Setting } from '../src/frame.js';
+import { FrameReader } from '../src/frame-reader.js';
 
 describe('the frame reader', () => {
   test('gives the same frames wherever the stream is cut', () => {

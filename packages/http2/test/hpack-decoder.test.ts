@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { HpackDecoder } from '../src/http2/hpack-decoder.js';
+import { HpackDecoder } from '../src/hpack-decoder.js';
 
 function decode(decoder: HpackDecoder, hex: string): string[] {
   const block = Buffer.from(hex.replaceAll(' ', ''), 'hex');

@@ -1,3 +1,4 @@
+import { ConnectionError, ErrorCode } from './errors.js';
 import { FRAME_HEADER_SIZE_BYTES, FRAME_PAYLOAD_SIZE_BYTES_MAX } from './frame.js';
 
 /** Takes one frame, whose payload is `bytes[start, end)`; the bytes are valid only during the call. */
@@ -23,7 +24,7 @@ export class FrameReader {
     this.#visit = visit;
   }
 
-  /** @throws Error when a frame is longer than we allow, or whatever the visitor throws. */
+  /** @throws ConnectionError when a frame is longer than we allow, or whatever the visitor throws. */
   push(chunk: Buffer): void {
     let position = 0;
     while (this.#partialSizeBytes > 0 && position < chunk.length) {
@@ -66,6 +67,8 @@ export class FrameReader {
 
 function payloadSizeBytes(bytes: Buffer, position: number): number {
   const sizeBytes = (bytes[position]! << 16) | (bytes[position + 1]! << 8) | bytes[position + 2]!;
-  if (sizeBytes > FRAME_PAYLOAD_SIZE_BYTES_MAX) throw new Error(`HTTP/2: a frame of ${sizeBytes} bytes`);
+  if (sizeBytes > FRAME_PAYLOAD_SIZE_BYTES_MAX) {
+    throw new ConnectionError(ErrorCode.frameSizeError, `a frame of ${sizeBytes} bytes`);
+  }
   return sizeBytes;
 }

@@ -1,0 +1,515 @@
+import type { Socket } from 'node:net';
+import { ConnectionError, ErrorCode } from './errors.js';
+import {
+  CLIENT_PREFACE,
+  encodeFrame,
+  encodeFrameHeader,
+  encodeSettings,
+  encodeWindowUpdate,
+  FrameFlag,
+  FrameType,
+  INITIAL_WINDOW_SIZE_BYTES,
+  Setting,
+  WINDOW_SIZE_BYTES_MAX,
+} from './frame.js';
+import { FrameReader } from './frame-reader.js';
+import { encodeHeaders } from './header-block.js';
+import { HpackDecoder } from './hpack-decoder.js';
+import { ServerStream, type StreamHost, type StreamListener } from './server-stream.js';
+
+/** What all streams together may send before the next WINDOW_UPDATE. It is given back at once: see `heldBytesMax`. */
+const CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024;
+/** What the fields of a request's headers may take, as SETTINGS_MAX_HEADER_LIST_SIZE counts them. */
+const HEADER_LIST_BYTES_MAX = 64 * 1024;
+/** What it may take encoded, in HEADERS and CONTINUATION frames: past that nobody means well (CVE-2024-27316). */
+const HEADER_BLOCK_BYTES_MAX = 64 * 1024;
+const FIELD_OVERHEAD_BYTES = 32;
+/** No more is read while so much waits to be sent: a client that does not read gets no more answers. */
+const BACKLOG_BYTES_MAX = 4 * 1024 * 1024;
+/** Frames up to this together leave in one buffer; copying more costs more than it spares. */
+const COALESCED_BYTES_MAX = 256 * 1024;
+/** How many streams may be reset at once, and how many more a second (rapid reset, CVE-2023-44487): nghttp2's. */
+const RESETS_MAX = 1000;
+const RESETS_PER_SECOND = 33;
+/** Frames that carry nothing and change nothing, in a row. */
+const IDLE_FRAMES_MAX = 1000;
+const TICK_MS = 20_000;
+/** A silent client is pinged after so many ticks, and given up after so many. */
+const PING_TICKS = 3;
+const SILENCE_TICKS = 5;
+
+/** A payload up to this is copied behind its frame's header: one piece less to send is worth more. */
+const COPIED_BYTES_MAX = 4 * 1024;
+
+const EMPTY = Buffer.alloc(0);
+const HEADERS_TOO_LARGE = encodeHeaders([[':status', '431']]);
+
+export interface ServerConnectionOptions {
+  /** Requests under way at a time; 0: no limit. */
+  readonly streamsMax: number;
+  /** What one stream may send that is not consumed, see `ServerStream.consume`. */
+  readonly streamWindowBytes: number;
+  /** What incomplete requests may hold in memory: a stream that passes it is reset. */
+  readonly heldBytesMax: number;
+  /** A request's headers have come. Gives what takes the rest of it. */
+  readonly onRequest: (stream: ServerStream) => StreamListener;
+}
+
+/**
+ * The server side of one HTTP/2 connection (RFC 9113), without what gRPC has no use for: pushing, priorities,
+ * compression of response headers. Frames are read in place, and all that one turn of the event loop answers
+ * leaves in one write: a small exchange costs a few microseconds, where Node's own stream-based module takes
+ * twenty.
+ */
+export class ServerConnection implements StreamHost {
+  readonly #socket: Socket;
+  readonly #options: ServerConnectionOptions;
+  readonly #reader: FrameReader;
+  readonly #decoder = new HpackDecoder();
+  readonly #streams = new Map<number, ServerStream>();
+  /** Those that have something to send, or want to. */
+  readonly #waiting = new Set<ServerStream>();
+  #prefaceBytes = 0;
+  #hasSettings = false;
+  #lastStreamId = 0;
+  /** The header block that CONTINUATION frames must complete before anything else may come. */
+  #openBlock: { readonly streamId: number; readonly isLast: boolean; readonly parts: Buffer[] } | undefined;
+  sendWindowBytes = INITIAL_WINDOW_SIZE_BYTES;
+  #streamSendWindowBytes = INITIAL_WINDOW_SIZE_BYTES;
+  #receiveWindowBytes = CONNECTION_WINDOW_BYTES;
+  #heldBytes = 0;
+  #resetsLeft = RESETS_MAX;
+  #idleFrames = 0;
+  #silentTicks = 0;
+  #outgoing: Uint8Array[] = [];
+  #outgoingBytes = 0;
+  #isLeaving = false;
+  /** The client broke the protocol; what it still sends is not looked at. */
+  #isFailed = false;
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(socket: Socket, options: ServerConnectionOptions) {
+    this.#socket = socket;
+    this.#options = options;
+    this.#reader = new FrameReader((type, flags, streamId, bytes, start, end) =>
+      this.#onFrame(type, flags, streamId, bytes, start, end),
+    );
+    this.#timer = setInterval(() => this.#tick(), TICK_MS);
+    socket.on('data', (chunk: Buffer) => this.#onChunk(chunk));
+    socket.on('drain', () => this.#onDrain());
+    // A client that goes away ends its own connection and nothing else.
+    socket.on('error', () => socket.destroy());
+    socket.on('close', () => this.#onClose());
+    this.#write(
+      encodeSettings([
+        [Setting.initialWindowSize, options.streamWindowBytes],
+        [Setting.maxHeaderListSize, HEADER_LIST_BYTES_MAX],
+        ...(options.streamsMax > 0 ? ([[Setting.maxConcurrentStreams, options.streamsMax]] as const) : []),
+      ]),
+    );
+    this.#write(encodeWindowUpdate(0, CONNECTION_WINDOW_BYTES - INITIAL_WINDOW_SIZE_BYTES));
+  }
+
+  /** Takes no new request, and ends the connection when those under way are answered. */
+  leave(): void {
+    if (this.#isLeaving) return;
+    this.#isLeaving = true;
+    this.#goAway(ErrorCode.noError);
+    this.#endWhenIdle();
+  }
+
+  // ---- what comes
+
+  #onChunk(chunk: Buffer): void {
+    if (this.#isFailed) return;
+    this.#silentTicks = 0;
+    try {
+      let start = 0;
+      if (this.#prefaceBytes < CLIENT_PREFACE.length) {
+        start = Math.min(CLIENT_PREFACE.length - this.#prefaceBytes, chunk.length);
+        const expected = CLIENT_PREFACE.subarray(this.#prefaceBytes, this.#prefaceBytes + start);
+        if (!expected.equals(chunk.subarray(0, start))) {
+          throw new ConnectionError(ErrorCode.protocolError, 'the client does not speak HTTP/2');
+        }
+        this.#prefaceBytes += start;
+      }
+      this.#reader.push(start === 0 ? chunk : chunk.subarray(start));
+    } catch (error) {
+      // Anything else is a broken invariant of ours.
+      if (!(error instanceof ConnectionError)) throw error;
+      this.#isFailed = true;
+      this.#goAway(error.code);
+      this.#flush();
+      this.#socket.destroySoon();
+    }
+  }
+
+  #onFrame(
+    type: number,
+    flags: number,
+    streamId: number,
+    bytes: Buffer,
+    frameStart: number,
+    frameEnd: number,
+  ): void {
+    if (this.#openBlock !== undefined && type !== FrameType.continuation) {
+      throw protocolError('a header block is not complete');
+    }
+    if (!this.#hasSettings) {
+      if (type !== FrameType.settings) throw protocolError('the first frame is not SETTINGS');
+      this.#hasSettings = true;
+    }
+    let start = frameStart;
+    let end = frameEnd;
+    if ((flags & FrameFlag.padded) !== 0 && (type === FrameType.data || type === FrameType.headers)) {
+      if (start === end || bytes[start]! >= end - start) throw protocolError('more padding than payload');
+      end -= bytes[start]!;
+      start += 1;
+    }
+    switch (type) {
+      case FrameType.data:
+        this.#onData(flags, streamId, bytes, start, end, frameEnd - frameStart);
+        return;
+      case FrameType.headers: {
+        if ((flags & FrameFlag.priority) !== 0) start += 5;
+        if (start > end) throw new ConnectionError(ErrorCode.frameSizeError, 'HEADERS is too short');
+        if (streamId % 2 === 0) throw protocolError('a client opened a stream of the server');
+        const isLast = (flags & FrameFlag.endStream) !== 0;
+        if ((flags & FrameFlag.endHeaders) !== 0) {
+          this.#onHeaders(streamId, isLast, bytes, start, end);
+        } else {
+          this.#openBlock = { streamId, isLast, parts: [Buffer.from(bytes.subarray(start, end))] };
+        }
+        return;
+      }
+      case FrameType.continuation:
+        this.#onContinuation(flags, streamId, bytes.subarray(start, end));
+        return;
+      case FrameType.resetStream: {
+        expectSize(end - start, 4);
+        this.#expectOpened(streamId);
+        const stream = this.#streams.get(streamId);
+        this.#spendReset();
+        if (stream !== undefined) this.#cancel(stream);
+        return;
+      }
+      case FrameType.settings:
+        if (streamId !== 0) throw protocolError('SETTINGS of a stream');
+        if ((flags & FrameFlag.acknowledge) === 0) this.#onSettings(bytes, start, end);
+        return;
+      case FrameType.ping:
+        expectSize(end - start, 8);
+        if (streamId !== 0) throw protocolError('PING of a stream');
+        if ((flags & FrameFlag.acknowledge) === 0) {
+          this.#write(encodeFrame(FrameType.ping, FrameFlag.acknowledge, 0, bytes.subarray(start, end)));
+        }
+        return;
+      case FrameType.windowUpdate:
+        expectSize(end - start, 4);
+        this.#onWindowUpdate(streamId, bytes.readUInt32BE(start) & 0x7fffffff);
+        return;
+      case FrameType.pushPromise:
+        throw protocolError('a client does not push');
+      // PRIORITY and GOAWAY ask for nothing, and what is unknown is ignored (RFC 9113, 5.5).
+      default:
+        this.#countIdleFrame();
+        return;
+    }
+  }
+
+  #onContinuation(flags: number, streamId: number, part: Buffer): void {
+    const block = this.#openBlock;
+    if (block === undefined || block.streamId !== streamId) throw protocolError('CONTINUATION of nothing');
+    if (part.length === 0) this.#countIdleFrame();
+    block.parts.push(Buffer.from(part));
+    const sizeBytes = block.parts.reduce((sum, { length }) => sum + length, 0);
+    if (sizeBytes > HEADER_BLOCK_BYTES_MAX) {
+      throw new ConnectionError(ErrorCode.enhanceYourCalm, 'a header block without end');
+    }
+    if ((flags & FrameFlag.endHeaders) === 0) return;
+    this.#openBlock = undefined;
+    this.#onHeaders(streamId, block.isLast, Buffer.concat(block.parts), 0, sizeBytes);
+  }
+
+  #onHeaders(streamId: number, isLast: boolean, bytes: Buffer, start: number, end: number): void {
+    const headers: string[] = [];
+    let sizeBytes = 0;
+    // Every block must be decoded, wanted or not: it may change the table for those after it.
+    try {
+      this.#decoder.decode(bytes, start, end, (name, value) => {
+        sizeBytes += name.length + value.length + FIELD_OVERHEAD_BYTES;
+        if (sizeBytes <= HEADER_LIST_BYTES_MAX) headers.push(name, value);
+      });
+    } catch (cause) {
+      throw badHeaderBlock(cause as Error);
+    }
+    if (streamId <= this.#lastStreamId) {
+      this.#onTrailers(streamId, isLast);
+      return;
+    }
+    this.#lastStreamId = streamId;
+    const stream = new ServerStream(this, streamId, headers, this.#streamSendWindowBytes);
+    const { streamsMax, onRequest } = this.#options;
+    if (this.#isLeaving || (streamsMax > 0 && this.#streams.size >= streamsMax)) {
+      this.#spendReset();
+      this.#writeReset(streamId, ErrorCode.refusedStream);
+      return;
+    }
+    this.#streams.set(streamId, stream);
+    if (sizeBytes > HEADER_LIST_BYTES_MAX) {
+      stream.isEndReceived = isLast;
+      stream.sendTrailers(HEADERS_TOO_LARGE);
+      return;
+    }
+    stream.listener = onRequest(stream);
+    if (isLast) this.#endReceived(stream);
+  }
+
+  /** Trailers of a request mean nothing to gRPC, but that it is complete. */
+  #onTrailers(streamId: number, isLast: boolean): void {
+    const stream = this.#streams.get(streamId);
+    // It may have been answered before it was complete.
+    if (stream === undefined) return;
+    if (stream.isEndReceived) throw new ConnectionError(ErrorCode.streamClosed, 'HEADERS after the end');
+    if (!isLast) throw protocolError('HEADERS in the middle of a request');
+    this.#endReceived(stream);
+  }
+
+  #onData(flags: number, streamId: number, bytes: Buffer, start: number, end: number, frameBytes: number) {
+    this.#expectOpened(streamId);
+    this.#receiveWindowBytes -= frameBytes;
+    if (this.#receiveWindowBytes < 0) {
+      throw new ConnectionError(ErrorCode.flowControlError, 'DATA beyond the window');
+    }
+    if (this.#receiveWindowBytes < CONNECTION_WINDOW_BYTES / 2) {
+      this.#write(encodeWindowUpdate(0, CONNECTION_WINDOW_BYTES - this.#receiveWindowBytes));
+      this.#receiveWindowBytes = CONNECTION_WINDOW_BYTES;
+    }
+    const stream = this.#streams.get(streamId);
+    // It was answered or reset while this was on its way.
+    if (stream === undefined) return;
+    if (stream.isEndReceived) throw new ConnectionError(ErrorCode.streamClosed, 'DATA after the end');
+    const isLast = (flags & FrameFlag.endStream) !== 0;
+    if (start === end && !isLast) this.#countIdleFrame();
+    else this.#idleFrames = 0;
+    stream.heldBytes += frameBytes;
+    this.#heldBytes += frameBytes;
+    if (stream.heldBytes > this.#options.streamWindowBytes) {
+      this.#fail(stream, ErrorCode.flowControlError);
+      return;
+    }
+    if (this.#heldBytes > this.#options.heldBytesMax) {
+      this.#fail(stream, ErrorCode.enhanceYourCalm);
+      return;
+    }
+    stream.listener?.onData(bytes, start, end);
+    if (isLast && !stream.isClosed) this.#endReceived(stream);
+  }
+
+  #onSettings(bytes: Buffer, start: number, end: number): void {
+    if ((end - start) % 6 !== 0) throw new ConnectionError(ErrorCode.frameSizeError, 'SETTINGS is cut off');
+    for (let at = start; at < end; at += 6) {
+      if (bytes.readUInt16BE(at) !== Setting.initialWindowSize) continue;
+      const value = bytes.readUInt32BE(at + 2);
+      if (value > WINDOW_SIZE_BYTES_MAX) throw windowOverflow();
+      const difference = value - this.#streamSendWindowBytes;
+      this.#streamSendWindowBytes = value;
+      for (const stream of this.#streams.values()) {
+        stream.sendWindowBytes += difference;
+        if (stream.sendWindowBytes > WINDOW_SIZE_BYTES_MAX) throw windowOverflow();
+      }
+    }
+    this.#write(encodeFrame(FrameType.settings, FrameFlag.acknowledge, 0, EMPTY));
+    this.#serveWaiting();
+  }
+
+  #onWindowUpdate(streamId: number, incrementBytes: number): void {
+    if (streamId === 0) {
+      if (incrementBytes === 0) throw protocolError('a window update of nothing');
+      this.sendWindowBytes += incrementBytes;
+      if (this.sendWindowBytes > WINDOW_SIZE_BYTES_MAX) throw windowOverflow();
+      this.#serveWaiting();
+      return;
+    }
+    this.#expectOpened(streamId);
+    const stream = this.#streams.get(streamId);
+    if (stream === undefined) return;
+    stream.sendWindowBytes += incrementBytes;
+    if (incrementBytes === 0) this.#fail(stream, ErrorCode.protocolError);
+    else if (stream.sendWindowBytes > WINDOW_SIZE_BYTES_MAX) this.#fail(stream, ErrorCode.flowControlError);
+    else if (this.#waiting.delete(stream)) stream.flush();
+  }
+
+  #endReceived(stream: ServerStream): void {
+    stream.isEndReceived = true;
+    this.#heldBytes -= stream.heldBytes;
+    stream.heldBytes = 0;
+    stream.listener?.onEnd();
+  }
+
+  /** RFC 9113, 5.1: only HEADERS may come on a stream that was never opened. */
+  #expectOpened(streamId: number): void {
+    if (streamId === 0 || streamId > this.#lastStreamId) throw protocolError('a frame of an idle stream');
+  }
+
+  #countIdleFrame(): void {
+    if (++this.#idleFrames > IDLE_FRAMES_MAX) {
+      throw new ConnectionError(ErrorCode.enhanceYourCalm, 'too many frames that carry nothing');
+    }
+  }
+
+  /** Whoever makes this server throw away work again and again does not mean well. */
+  #spendReset(): void {
+    if (--this.#resetsLeft < 0) throw new ConnectionError(ErrorCode.enhanceYourCalm, 'too many resets');
+  }
+
+  /** The client broke the rules of one stream (RFC 9113, 5.4.2). */
+  #fail(stream: ServerStream, errorCode: number): void {
+    this.#spendReset();
+    this.#writeReset(stream.id, errorCode);
+    this.#cancel(stream);
+  }
+
+  #cancel(stream: ServerStream): void {
+    stream.isClosed = true;
+    this.#forget(stream);
+    stream.listener?.onCancel();
+    stream.drained();
+    this.#endWhenIdle();
+  }
+
+  // ---- what goes: StreamHost
+
+  get isCongested(): boolean {
+    return this.#socket.writableNeedDrain;
+  }
+
+  writeFrame(type: number, flags: number, streamId: number, payload: Uint8Array): void {
+    if (type === FrameType.data) this.sendWindowBytes -= payload.length;
+    if (payload.length <= COPIED_BYTES_MAX) {
+      this.#write(encodeFrame(type, flags, streamId, payload));
+    } else {
+      this.#write(encodeFrameHeader(type, flags, streamId, payload.length));
+      this.#write(payload);
+    }
+  }
+
+  wait(stream: ServerStream): void {
+    this.#waiting.add(stream);
+  }
+
+  ended(stream: ServerStream): void {
+    // An answer that does not wait for the whole request: the client need not send the rest.
+    if (!stream.isEndReceived) this.#writeReset(stream.id, ErrorCode.noError);
+    this.#forget(stream);
+    this.#endWhenIdle();
+  }
+
+  reset(stream: ServerStream, errorCode: number): void {
+    this.#writeReset(stream.id, errorCode);
+    stream.isClosed = true;
+    this.#forget(stream);
+    stream.drained();
+    this.#endWhenIdle();
+  }
+
+  replenish(stream: ServerStream, sizeBytes: number): void {
+    stream.heldBytes -= sizeBytes;
+    this.#heldBytes -= sizeBytes;
+    this.#write(encodeWindowUpdate(stream.id, sizeBytes));
+  }
+
+  #forget(stream: ServerStream): void {
+    this.#streams.delete(stream.id);
+    this.#waiting.delete(stream);
+    this.#heldBytes -= stream.heldBytes;
+    stream.heldBytes = 0;
+  }
+
+  /** Each in its turn, as far as the windows reach. */
+  #serveWaiting(): void {
+    const waiting = [...this.#waiting];
+    this.#waiting.clear();
+    for (const stream of waiting) stream.flush();
+  }
+
+  #writeReset(streamId: number, errorCode: number): void {
+    const payload = Buffer.allocUnsafe(4);
+    payload.writeUInt32BE(errorCode, 0);
+    this.#write(encodeFrame(FrameType.resetStream, 0, streamId, payload));
+  }
+
+  #goAway(errorCode: number): void {
+    const payload = Buffer.allocUnsafe(8);
+    payload.writeUInt32BE(this.#lastStreamId, 0);
+    payload.writeUInt32BE(errorCode, 4);
+    this.#write(encodeFrame(FrameType.goAway, 0, 0, payload));
+  }
+
+  #write(bytes: Uint8Array): void {
+    // All that is answered before the event loop goes on shares one write.
+    if (this.#outgoing.length === 0) process.nextTick(this.#flush);
+    this.#outgoing.push(bytes);
+    this.#outgoingBytes += bytes.length;
+  }
+
+  readonly #flush = (): void => {
+    const outgoing = this.#outgoing;
+    if (outgoing.length === 0 || !this.#socket.writable) return;
+    this.#outgoing = [];
+    if (this.#outgoingBytes <= COALESCED_BYTES_MAX) {
+      this.#socket.write(Buffer.concat(outgoing, this.#outgoingBytes));
+    } else {
+      this.#socket.cork();
+      for (const bytes of outgoing) this.#socket.write(bytes);
+      this.#socket.uncork();
+    }
+    this.#outgoingBytes = 0;
+    if (this.#socket.writableLength > BACKLOG_BYTES_MAX) this.#socket.pause();
+  };
+
+  #onDrain(): void {
+    this.#socket.resume();
+    this.#serveWaiting();
+  }
+
+  #endWhenIdle(): void {
+    if (!this.#isLeaving || this.#streams.size > 0) return;
+    this.#flush();
+    this.#socket.end();
+  }
+
+  #onClose(): void {
+    clearInterval(this.#timer);
+    for (const stream of [...this.#streams.values()]) this.#cancel(stream);
+  }
+
+  /** A client that vanished must not keep its streams, and what they hold. */
+  #tick(): void {
+    this.#resetsLeft = Math.min(RESETS_MAX, this.#resetsLeft + (RESETS_PER_SECOND * TICK_MS) / 1000);
+    this.#silentTicks++;
+    if (this.#silentTicks === PING_TICKS) this.#write(encodeFrame(FrameType.ping, 0, 0, Buffer.alloc(8)));
+    else if (this.#silentTicks >= SILENCE_TICKS) this.#socket.destroy();
+  }
+}
+
+function protocolError(message: string): ConnectionError {
+  return new ConnectionError(ErrorCode.protocolError, message);
+}
+
+function badHeaderBlock(cause: Error): ConnectionError {
+  return new ConnectionError(ErrorCode.compressionError, cause.message, { cause });
+}
+
+function windowOverflow(): ConnectionError {
+  return new ConnectionError(ErrorCode.flowControlError, 'a window grew beyond 2^31-1 bytes');
+}
+
+function expectSize(sizeBytes: number, expectedBytes: number): void {
+  if (sizeBytes !== expectedBytes) {
+    throw new ConnectionError(
+      ErrorCode.frameSizeError,
+      `a frame of ${sizeBytes} bytes, not ${expectedBytes}`,
+    );
+  }
+}

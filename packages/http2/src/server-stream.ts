@@ -1,0 +1,138 @@
+import { FRAME_PAYLOAD_SIZE_BYTES_MAX, FrameFlag, FrameType } from './frame.js';
+
+/** Takes what a client sends on one stream. */
+export interface StreamListener {
+  /** A part of the body: `bytes[start, end)`, which are valid only during the call. */
+  onData(bytes: Buffer, start: number, end: number): void;
+  /** The body is complete. */
+  onEnd(): void;
+  /** The client, or the connection, is gone: nobody waits for an answer. Not called after the answer's end. */
+  onCancel(): void;
+}
+
+/** What a stream needs of its connection. */
+export interface StreamHost {
+  /** How much the connection's flow control lets through. */
+  readonly sendWindowBytes: number;
+  /** The peer takes what is written more slowly than it comes. */
+  readonly isCongested: boolean;
+  /** Sends a frame. The payload must stay as it is; that of DATA counts in flow control. */
+  writeFrame(type: number, flags: number, streamId: number, payload: Uint8Array): void;
+  /** The stream waits for the connection's window, or for the peer to read. */
+  wait(stream: ServerStream): void;
+  ended(stream: ServerStream): void;
+  reset(stream: ServerStream, errorCode: number): void;
+  /** What was received on the stream is consumed, and `sizeBytes` more may come. */
+  replenish(stream: ServerStream, sizeBytes: number): void;
+}
+
+/** One request, and its answer (RFC 9113, 5). */
+export class ServerStream {
+  readonly id: number;
+  /** Names and values in turn, as received; names are in lower case. */
+  readonly headers: readonly string[];
+  listener: StreamListener | undefined;
+  /** The client has sent everything. */
+  isEndReceived = false;
+  /** The answer is complete, or nobody waits for it any more: what is still sent is dropped. */
+  isClosed = false;
+  sendWindowBytes: number;
+  /** Received, and not given back to the client's window. */
+  heldBytes = 0;
+  /** See `whenDrained`. */
+  onDrain: (() => void) | undefined;
+
+  readonly #host: StreamHost;
+  /** DATA that waits for a window, and what follows it. */
+  #waiting: Buffer[] = [];
+  #trailers: Buffer | undefined;
+
+  constructor(host: StreamHost, id: number, headers: readonly string[], sendWindowBytes: number) {
+    this.#host = host;
+    this.id = id;
+    this.headers = headers;
+    this.sendWindowBytes = sendWindowBytes;
+  }
+
+  /** The first value of a header, or undefined. */
+  header(name: string): string | undefined {
+    const { headers } = this;
+    for (let at = 0; at < headers.length; at += 2) if (headers[at] === name) return headers[at + 1];
+    return undefined;
+  }
+
+  /** More would only pile up. */
+  get isCongested(): boolean {
+    return this.#waiting.length > 0 || this.#host.isCongested;
+  }
+
+  /** Begins the answer. @param block see `encodeHeaders`. */
+  sendHeaders(block: Buffer): void {
+    if (!this.isClosed) this.#host.writeFrame(FrameType.headers, FrameFlag.endHeaders, this.id, block);
+  }
+
+  /** Sends as much as flow control allows, and keeps the rest. The bytes must stay as they are. */
+  sendData(data: Buffer): void {
+    if (this.isClosed) return;
+    this.#waiting.push(data);
+    this.flush();
+  }
+
+  /** Ends the answer with a header block, behind all data. */
+  sendTrailers(block: Buffer): void {
+    if (this.isClosed) return;
+    this.#trailers = block;
+    this.flush();
+  }
+
+  /** Gives the stream up: the client sees a reset. */
+  reset(errorCode: number): void {
+    if (!this.isClosed) this.#host.reset(this, errorCode);
+  }
+
+  /** Lets the client send as much again as it has sent. */
+  consume(): void {
+    if (this.heldBytes > 0 && !this.isEndReceived) this.#host.replenish(this, this.heldBytes);
+  }
+
+  /** Sends what the windows let through. */
+  flush(): void {
+    const host = this.#host;
+    while (this.#waiting.length > 0) {
+      const data = this.#waiting[0]!;
+      const allowedBytes = Math.min(this.sendWindowBytes, host.sendWindowBytes, FRAME_PAYLOAD_SIZE_BYTES_MAX);
+      if (allowedBytes <= 0 && data.length > 0) {
+        host.wait(this);
+        return;
+      }
+      const isWhole = data.length <= allowedBytes;
+      host.writeFrame(FrameType.data, 0, this.id, isWhole ? data : data.subarray(0, allowedBytes));
+      this.sendWindowBytes -= isWhole ? data.length : allowedBytes;
+      if (isWhole) this.#waiting.shift();
+      else this.#waiting[0] = data.subarray(allowedBytes);
+    }
+    if (this.#trailers !== undefined) {
+      const flags = FrameFlag.endHeaders | FrameFlag.endStream;
+      host.writeFrame(FrameType.headers, flags, this.id, this.#trailers);
+      this.isClosed = true;
+      host.ended(this);
+      this.drained();
+    } else if (this.onDrain !== undefined) {
+      if (host.isCongested) host.wait(this);
+      else this.drained();
+    }
+  }
+
+  /** Calls back as soon as more is welcome, at once when it is, and when nobody waits for more. */
+  whenDrained(callback: () => void): void {
+    this.onDrain = callback;
+    if (this.isClosed) this.drained();
+    else this.flush();
+  }
+
+  drained(): void {
+    const callback = this.onDrain;
+    this.onDrain = undefined;
+    callback?.();
+  }
+}

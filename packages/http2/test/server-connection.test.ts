@@ -1,0 +1,488 @@
+import { type ClientHttp2Session, connect as connectHttp2, type IncomingHttpHeaders } from 'node:http2';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import {
+  CLIENT_PREFACE,
+  ErrorCode,
+  encodeFrame,
+  encodeHeaders,
+  encodeSettings,
+  encodeWindowUpdate,
+  FrameFlag,
+  FrameReader,
+  FrameType,
+  ServerConnection,
+  type ServerStream,
+} from '../src/index.js';
+
+const okBlock = encodeHeaders([[':status', '200']]);
+const endBlock = encodeHeaders([['grpc-status', '0']]);
+const requestBlock = encodeHeaders([
+  [':method', 'POST'],
+  [':path', '/a/b'],
+]);
+const streamWindowBytes = 100_000;
+
+/** One request as the server saw it. */
+interface Seen {
+  readonly stream: ServerStream;
+  readonly body: Buffer[];
+  isEnded: boolean;
+  isCancelled: boolean;
+}
+
+let server: Server;
+let port: number;
+let connections: ServerConnection[];
+let seen: Seen[];
+/** What is done with a complete request. */
+let answer: (request: Seen) => void;
+let streamsMax: number;
+let heldBytesMax: number;
+
+beforeEach(async () => {
+  connections = [];
+  seen = [];
+  streamsMax = 0;
+  heldBytesMax = 100_000_000;
+  answer = echo;
+  server = createServer((socket) => {
+    const onRequest = (stream: ServerStream) => {
+      const request: Seen = { stream, body: [], isEnded: false, isCancelled: false };
+      seen.push(request);
+      return {
+        onData: (bytes: Buffer, start: number, end: number) => {
+          request.body.push(Buffer.from(bytes.subarray(start, end)));
+        },
+        onEnd: () => {
+          request.isEnded = true;
+          answer(request);
+        },
+        onCancel: () => {
+          request.isCancelled = true;
+        },
+      };
+    };
+    connections.push(
+      new ServerConnection(socket, { streamsMax, streamWindowBytes, heldBytesMax, onRequest }),
+    );
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  port = (server.address() as AddressInfo).port;
+});
+
+const open: (() => void)[] = [];
+afterEach(async () => {
+  for (const close of open.splice(0)) close();
+  await new Promise((resolve) => server.close(resolve));
+});
+
+function echo({ stream, body }: Seen): void {
+  stream.sendHeaders(okBlock);
+  for (const part of body) stream.sendData(part);
+  stream.sendTrailers(endBlock);
+}
+
+function openSession(): ClientHttp2Session {
+  const session = connectHttp2(`http://127.0.0.1:${port}`);
+  session.on('error', () => undefined);
+  open.push(() => session.destroy());
+  return session;
+}
+
+interface Answered {
+  readonly headers: IncomingHttpHeaders;
+  readonly trailers: IncomingHttpHeaders;
+  readonly body: Buffer;
+  readonly errorCode: number;
+}
+
+/** One request of Node's own client, which codes headers with tables and Huffman. */
+function post(
+  session: ClientHttp2Session,
+  body: Buffer,
+  headers: Record<string, string> = {},
+): Promise<Answered> {
+  const stream = session.request({ ':method': 'POST', ':path': '/a/b', ...headers });
+  return new Promise((resolve) => {
+    const parts: Buffer[] = [];
+    let received: IncomingHttpHeaders = {};
+    let trailers: IncomingHttpHeaders = {};
+    stream.on('response', (fields) => {
+      received = fields;
+    });
+    stream.on('trailers', (fields) => {
+      trailers = fields;
+    });
+    stream.on('data', (part: Buffer) => parts.push(part));
+    stream.on('error', () => undefined);
+    stream.on('close', () => {
+      resolve({ headers: received, trailers, body: Buffer.concat(parts), errorCode: stream.rstCode ?? 0 });
+    });
+    stream.end(body);
+  });
+}
+
+/** A client of which every frame is written by the test. */
+class RawClient {
+  readonly frames: { type: number; flags: number; streamId: number; payload: Buffer }[] = [];
+  readonly #socket: Socket;
+  #wake: () => void = () => undefined;
+  isClosed = false;
+
+  constructor() {
+    const reader = new FrameReader((type, flags, streamId, bytes, start, end) => {
+      this.frames.push({ type, flags, streamId, payload: Buffer.from(bytes.subarray(start, end)) });
+    });
+    this.#socket = connect(port, '127.0.0.1');
+    this.#socket.on('data', (chunk) => {
+      reader.push(chunk);
+      this.#wake();
+    });
+    this.#socket.on('error', () => undefined);
+    this.#socket.on('close', () => {
+      this.isClosed = true;
+      this.#wake();
+    });
+    open.push(() => this.#socket.destroy());
+  }
+
+  greet(): this {
+    return this.send(CLIENT_PREFACE, encodeSettings([]));
+  }
+
+  send(...parts: Buffer[]): this {
+    this.#socket.write(Buffer.concat(parts));
+    return this;
+  }
+
+  async until(isDone: () => boolean): Promise<void> {
+    while (!isDone()) {
+      if (this.isClosed) throw new Error('the connection was closed');
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+
+  /** The error code of the GOAWAY with which the server ends the connection. */
+  async goAway(): Promise<number> {
+    while (!this.isClosed) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    return this.frames.find(({ type }) => type === FrameType.goAway)?.payload.readUInt32BE(4) ?? -1;
+  }
+
+  /** The error code of the reset of a stream. */
+  async resetOf(streamId: number): Promise<number> {
+    const find = () =>
+      this.frames.find((frame) => frame.type === FrameType.resetStream && frame.streamId === streamId);
+    await this.until(() => find() !== undefined);
+    return find()!.payload.readUInt32BE(0);
+  }
+
+  dataBytes(streamId: number): number {
+    return this.frames
+      .filter((frame) => frame.type === FrameType.data && frame.streamId === streamId)
+      .reduce((sum, { payload }) => sum + payload.length, 0);
+  }
+
+  ended(streamId: number): boolean {
+    return this.frames.some(
+      (frame) => frame.streamId === streamId && frame.type === FrameType.headers && (frame.flags & 1) === 1,
+    );
+  }
+}
+
+const headersFrame = (streamId: number, flags: number = FrameFlag.endHeaders): Buffer =>
+  encodeFrame(FrameType.headers, flags, streamId, requestBlock);
+const wholeRequest = (streamId: number): Buffer =>
+  headersFrame(streamId, FrameFlag.endHeaders | FrameFlag.endStream);
+const dataFrame = (streamId: number, sizeBytes: number, flags = 0): Buffer =>
+  encodeFrame(FrameType.data, flags, streamId, Buffer.alloc(sizeBytes));
+const resetFrame = (streamId: number): Buffer =>
+  encodeFrame(FrameType.resetStream, 0, streamId, Buffer.from([0, 0, 0, ErrorCode.cancel]));
+
+describe('with Node’s own client', () => {
+  test('a request is answered with headers, data and trailers', async () => {
+    const session = openSession();
+    const { headers, trailers, body } = await post(session, Buffer.from('hello'), { some: 'thing' });
+    expect(headers[':status']).toBe(200);
+    expect(trailers['grpc-status']).toBe('0');
+    expect(body.toString()).toBe('hello');
+    expect(seen[0]!.stream.header(':path')).toBe('/a/b');
+    expect(seen[0]!.stream.header('some')).toBe('thing');
+    expect(seen[0]!.stream.header('other')).toBeUndefined();
+  });
+
+  test('headers come whole however often they change, and in several frames (RFC 7541, RFC 9113 6.10)', async () => {
+    const session = openSession();
+    for (let i = 0; i < 300; i++) {
+      const value = `${i} ${'x'.repeat((i * 197) % 30_000)}`;
+      await post(session, Buffer.alloc(0), { [`name-${i % 7}`]: value });
+      expect(seen[i]!.stream.header(`name-${i % 7}`)).toBe(value);
+    }
+  });
+
+  test('many requests at a time on one connection, each with its own answer', async () => {
+    const session = openSession();
+    const bodies = Array.from({ length: 200 }, (_, i) => Buffer.alloc((i * 331) % 50_000, i));
+    const answers = await Promise.all(bodies.map((body) => post(session, body)));
+    answers.forEach(({ body, trailers }, i) => {
+      expect(body.equals(bodies[i]!)).toBe(true);
+      expect(trailers['grpc-status']).toBe('0');
+    });
+  });
+
+  test('an answer larger than every window arrives whole', async () => {
+    const session = openSession();
+    const large = Buffer.alloc(5_000_000, 'abcdefg');
+    answer = ({ stream }) => {
+      stream.sendHeaders(okBlock);
+      stream.sendData(large);
+      stream.sendTrailers(endBlock);
+    };
+    const answers = await Promise.all([1, 2, 3].map(() => post(session, Buffer.alloc(0))));
+    for (const { body } of answers) expect(body.equals(large)).toBe(true);
+  });
+
+  test('a client that cancels, or leaves, is told to the handler', async () => {
+    const session = openSession();
+    const begun = new Promise<void>((resolve) => {
+      answer = () => seen.length === 2 && resolve();
+    });
+    const cancelled = session.request({ ':method': 'POST' }, { endStream: true });
+    cancelled.on('error', () => undefined);
+    void post(session, Buffer.alloc(0));
+    await begun;
+    cancelled.close(ErrorCode.cancel);
+    await new Promise((resolve) => session.ping(resolve));
+    expect(seen.map(({ isCancelled }) => isCancelled)).toEqual([true, false]);
+    session.destroy();
+    while (!seen[1]!.isCancelled) await new Promise((resolve) => setImmediate(resolve));
+  });
+
+  test('leaving lets requests under way end and takes no more', async () => {
+    const session = openSession();
+    let finish: () => void = () => undefined;
+    const begun = new Promise<void>((resolve) => {
+      answer = (request) => {
+        finish = () => echo(request);
+        resolve();
+      };
+    });
+    const underWay = post(session, Buffer.from('late'));
+    await begun;
+    const closed = new Promise((resolve) => session.on('close', resolve));
+    connections[0]!.leave();
+    finish();
+    expect((await underWay).body.toString()).toBe('late');
+    await closed;
+  });
+});
+
+describe('flow control', () => {
+  test('nothing is sent beyond the client’s windows, and streams share the connection’s', async () => {
+    const client = new RawClient().greet();
+    answer = ({ stream }) => {
+      stream.sendHeaders(okBlock);
+      stream.sendData(Buffer.alloc(60_000));
+      stream.sendTrailers(endBlock);
+    };
+    client.send(wholeRequest(1), wholeRequest(3));
+    await client.until(() => client.dataBytes(1) + client.dataBytes(3) === 65_535);
+    expect([client.ended(1), client.ended(3)]).toEqual([true, false]);
+    client.send(encodeWindowUpdate(0, 100_000));
+    await client.until(() => client.ended(3));
+    expect(client.dataBytes(3)).toBe(60_000);
+  });
+
+  test('a changed initial window counts for streams that are open (RFC 9113, 6.9.2)', async () => {
+    const client = new RawClient().send(CLIENT_PREFACE, encodeSettings([[4, 10]]));
+    answer = ({ stream }) => {
+      stream.sendData(Buffer.alloc(25));
+      stream.sendTrailers(endBlock);
+    };
+    client.send(wholeRequest(1));
+    await client.until(() => client.dataBytes(1) === 10);
+    client.send(encodeSettings([[4, 0]]), encodeSettings([[4, 25]]));
+    await client.until(() => client.ended(1));
+    expect(client.dataBytes(1)).toBe(25);
+  });
+
+  test('whoever sends is told when more is welcome', async () => {
+    const client = new RawClient().greet();
+    let drained = false;
+    answer = ({ stream }) => {
+      stream.sendData(Buffer.alloc(70_000));
+      expect(stream.isCongested).toBe(true);
+      stream.whenDrained(() => {
+        drained = true;
+        stream.sendTrailers(endBlock);
+      });
+    };
+    client.send(wholeRequest(1));
+    await client.until(() => client.dataBytes(1) === 65_535);
+    expect(drained).toBe(false);
+    client.send(encodeWindowUpdate(0, 70_000), encodeWindowUpdate(1, 70_000));
+    await client.until(() => client.ended(1));
+    expect(drained).toBe(true);
+  });
+
+  test('whoever waits to send is not left waiting when the stream ends meanwhile', async () => {
+    const ends: ((stream: ServerStream) => void)[] = [
+      (stream) => stream.sendTrailers(endBlock),
+      (stream) => stream.reset(ErrorCode.cancel),
+    ];
+    for (const end of ends) {
+      const client = new RawClient().greet();
+      let drained = 0;
+      answer = ({ stream }) => {
+        stream.sendData(Buffer.alloc(70_000));
+        stream.whenDrained(() => drained++);
+        end(stream);
+        stream.whenDrained(() => drained++);
+      };
+      client.send(wholeRequest(1), encodeWindowUpdate(0, 70_000), encodeWindowUpdate(1, 70_000));
+      await client.until(
+        () => client.ended(1) || client.frames.some(({ type }) => type === FrameType.resetStream),
+      );
+      expect(drained).toBeGreaterThan(0);
+    }
+  });
+
+  test('a stream that sends more than its window is reset, and so is one for which there is no memory', async () => {
+    heldBytesMax = 250_000;
+    const client = new RawClient().greet();
+    client.send(headersFrame(1), ...Array.from({ length: 7 }, () => dataFrame(1, 16_000)));
+    expect(await client.resetOf(1)).toBe(ErrorCode.flowControlError);
+    for (const streamId of [3, 5, 7]) {
+      client.send(headersFrame(streamId), ...Array.from({ length: 6 }, () => dataFrame(streamId, 16_000)));
+    }
+    expect(await client.resetOf(7)).toBe(ErrorCode.enhanceYourCalm);
+    expect(seen.map(({ isCancelled }) => isCancelled)).toEqual([true, false, false, true]);
+    client.send(dataFrame(3, 0, FrameFlag.endStream));
+    await client.until(() => client.dataBytes(3) > 0);
+  });
+
+  test('the connection’s window is given back while requests come', async () => {
+    const session = openSession();
+    for (let i = 0; i < 30; i++) {
+      const bodies = Array.from({ length: 10 }, () => Buffer.alloc(90_000));
+      await Promise.all(bodies.map((body) => post(session, body)));
+    }
+    expect(seen).toHaveLength(300);
+  });
+});
+
+describe('a client that breaks the protocol loses its connection, and nobody else does', () => {
+  const settings = encodeSettings([]);
+  const ping = (sizeBytes: number) => encodeFrame(FrameType.ping, 0, 0, Buffer.alloc(sizeBytes));
+  const many = (frame: Buffer, count: number) => Buffer.concat(Array.from({ length: count }, () => frame));
+  const notLast = headersFrame(1, 0);
+
+  test.each<[string, number, Buffer[]]>([
+    ['another protocol', ErrorCode.protocolError, [Buffer.from('GET / HTTP/1.1\r\n\r\n')]],
+    ['no SETTINGS first', ErrorCode.protocolError, [CLIENT_PREFACE, ping(8)]],
+    ['a short PING', ErrorCode.frameSizeError, [CLIENT_PREFACE, settings, ping(7)]],
+    ['a frame that is too long', ErrorCode.frameSizeError, [CLIENT_PREFACE, settings, dataFrame(1, 16_385)]],
+    ['DATA of an idle stream', ErrorCode.protocolError, [CLIENT_PREFACE, settings, dataFrame(1, 1)]],
+    ['an even stream', ErrorCode.protocolError, [CLIENT_PREFACE, settings, headersFrame(2)]],
+    [
+      'CONTINUATION of nothing',
+      ErrorCode.protocolError,
+      [CLIENT_PREFACE, settings, encodeFrame(9, 4, 1, Buffer.alloc(1))],
+    ],
+    ['a frame inside a header block', ErrorCode.protocolError, [CLIENT_PREFACE, settings, notLast, ping(8)]],
+    [
+      'headers that cannot be decoded',
+      ErrorCode.compressionError,
+      [CLIENT_PREFACE, settings, encodeFrame(1, 4, 1, Buffer.from([0xff]))],
+    ],
+    [
+      'DATA after the end',
+      ErrorCode.streamClosed,
+      [CLIENT_PREFACE, settings, wholeRequest(1), dataFrame(1, 1)],
+    ],
+    [
+      'padding without payload',
+      ErrorCode.protocolError,
+      [CLIENT_PREFACE, settings, headersFrame(1), encodeFrame(0, 8, 1, Buffer.from([9, 0]))],
+    ],
+    [
+      'a window of 2^31',
+      ErrorCode.flowControlError,
+      [CLIENT_PREFACE, settings, encodeWindowUpdate(0, 2 ** 31 - 1)],
+    ],
+    [
+      'a header block without end',
+      ErrorCode.enhanceYourCalm,
+      [CLIENT_PREFACE, settings, notLast, many(encodeFrame(9, 0, 1, Buffer.alloc(16_000)), 5)],
+    ],
+    [
+      'empty frames without end',
+      ErrorCode.enhanceYourCalm,
+      [CLIENT_PREFACE, settings, headersFrame(1), many(dataFrame(1, 0), 1100)],
+    ],
+    [
+      'rapid resets',
+      ErrorCode.enhanceYourCalm,
+      [
+        CLIENT_PREFACE,
+        settings,
+        ...Array.from({ length: 1001 }, (_, i) =>
+          Buffer.concat([wholeRequest(2 * i + 1), resetFrame(2 * i + 1)]),
+        ),
+      ],
+    ],
+  ])('%s', async (_name, code, bytes) => {
+    const session = openSession();
+    expect((await post(session, Buffer.from('before'))).body.toString()).toBe('before');
+    answer = () => undefined;
+    expect(await new RawClient().send(...bytes).goAway()).toBe(code);
+    answer = echo;
+    expect((await post(session, Buffer.from('after'))).body.toString()).toBe('after');
+  });
+
+  test('more streams than allowed are refused one by one', async () => {
+    streamsMax = 2;
+    answer = () => undefined;
+    const client = new RawClient().greet().send(wholeRequest(1), wholeRequest(3), wholeRequest(5));
+    expect(await client.resetOf(5)).toBe(ErrorCode.refusedStream);
+    expect(seen).toHaveLength(2);
+    expect(client.isClosed).toBe(false);
+  });
+
+  test('headers that are too large are refused with 431, and the next request is served', async () => {
+    const block = encodeHeaders(Array.from({ length: 2_500 }, () => ['a', 'b'] as const));
+    const flags = FrameFlag.endHeaders | FrameFlag.endStream;
+    const client = new RawClient().greet().send(encodeFrame(FrameType.headers, flags, 1, block));
+    await client.until(() => client.ended(1));
+    expect(client.frames.find(({ streamId }) => streamId === 1)!.payload).toEqual(
+      encodeHeaders([[':status', '431']]),
+    );
+    client.send(wholeRequest(3));
+    await client.until(() => client.ended(3));
+    expect(seen.map(({ stream }) => stream.id)).toEqual([3]);
+  });
+
+  test('frames that wanted a stream which is gone are ignored', async () => {
+    const client = new RawClient().greet().send(wholeRequest(1));
+    await client.until(() => client.ended(1));
+    client.send(encodeWindowUpdate(1, 100), resetFrame(1), encodeFrame(0xfe, 0, 0, Buffer.alloc(3)));
+    client.send(wholeRequest(3));
+    await client.until(() => client.ended(3));
+  });
+
+  test('an answer before the end of the request ends the request too', async () => {
+    const client = new RawClient().greet().send(headersFrame(1));
+    await client.until(() => client.frames.some(({ type }) => type === FrameType.settings));
+    while (seen.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    seen[0]!.stream.sendTrailers(endBlock);
+    expect(await client.resetOf(1)).toBe(ErrorCode.noError);
+    client.send(dataFrame(1, 100, FrameFlag.endStream), wholeRequest(3));
+    await client.until(() => client.ended(3));
+  });
+});

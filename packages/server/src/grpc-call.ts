@@ -1,0 +1,350 @@
+import { gunzip, type InputType, inflate, type ZlibOptions } from 'node:zlib';
+import { encodeHeaders, type ServerStream, type StreamListener } from '@coxswain/http2';
+import { ApiError, type Clock, errors, type Log, Status } from '@coxswain/node';
+import type { CallContext, Method } from './call.js';
+import type { MethodMetrics } from './grpc-metrics.js';
+import { MESSAGE_PREFIX_BYTES, MessageReader, MessageTooLargeError } from './message-reader.js';
+import { RequestQueue } from './request-queue.js';
+
+/** How long a call may take where the client said nothing (regatta-protocol.md §2). */
+const defaultDeadlineMs = 5_000;
+/** Requests above are RESOURCE_EXHAUSTED (P4). */
+export const messageSizeBytesMax = 4 * 1024 * 1024;
+/** A message up to this is copied behind its prefix, so that it leaves in one frame. */
+const copiedMessageBytesMax = 16 * 1024 - MESSAGE_PREFIX_BYTES;
+/** Node's timers take no more. */
+const timerMsMax = 2 ** 31 - 1;
+
+const statusOk = 0;
+const statusCancelled = 1;
+const responseHeaders = [
+  [':status', '200'],
+  ['content-type', 'application/grpc'],
+] as const;
+const headerBlock = encodeHeaders(responseHeaders);
+const okTrailerBlock = encodeHeaders([['grpc-status', '0']]);
+const notGrpcBlock = encodeHeaders([[':status', '415']]);
+const timeoutText = errors.timeout().message;
+
+const timeoutUnitMs: Readonly<Record<string, number>> = {
+  H: 3_600_000,
+  M: 60_000,
+  S: 1_000,
+  m: 1,
+  u: 1e-3,
+  n: 1e-6,
+};
+
+/** A method as a listener serves it. */
+export interface Route {
+  readonly method: Method;
+  readonly metrics: MethodMetrics;
+}
+
+/** What calls share. */
+export interface CallEnvironment {
+  readonly routes: ReadonlyMap<string, Route>;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** What takes the request that has begun on `stream`; what is no call of a known method is answered at once. */
+export function acceptCall(stream: ServerStream, environment: CallEnvironment): StreamListener {
+  if (!stream.header('content-type')?.startsWith('application/grpc')) {
+    stream.sendTrailers(notGrpcBlock);
+    return nobody;
+  }
+  const path = stream.header(':path') ?? '';
+  const route = environment.routes.get(path);
+  if (route === undefined) {
+    const text = `The server does not implement the method ${path}`;
+    stream.sendTrailers(failureBlock(Status.Unimplemented, text, [], false));
+    return nobody;
+  }
+  return new GrpcCall(stream, route, environment);
+}
+
+const nobody: StreamListener = {
+  onData: () => undefined,
+  onEnd: () => undefined,
+  onCancel: () => undefined,
+};
+
+/** One call: its request as it comes, its handler, its answer, and what the handler sees of it. */
+class GrpcCall implements CallContext, StreamListener {
+  /** On `Clock.monotonicMs`. */
+  readonly deadlineMs: number;
+
+  readonly #stream: ServerStream;
+  readonly #method: Method;
+  readonly #metrics: MethodMetrics;
+  readonly #environment: CallEnvironment;
+  readonly #beganAtMs: number;
+  readonly #reader = new MessageReader(messageSizeBytesMax);
+  /** The caller set a deadline; when it has passed the call is ended. */
+  readonly #deadlineTimer: NodeJS.Timeout | undefined;
+  #request: Buffer | Promise<Buffer> | undefined;
+  #requests: RequestQueue<unknown> | undefined;
+  #abortController: AbortController | undefined;
+  #trailer: [name: string, value: string][] = [];
+  #hasSentHeaders = false;
+  #isEnded = false;
+
+  constructor(stream: ServerStream, { method, metrics }: Route, environment: CallEnvironment) {
+    this.#stream = stream;
+    this.#method = method;
+    this.#metrics = metrics;
+    this.#environment = environment;
+    this.#beganAtMs = metrics.begin(environment.clock.monotonicMs());
+    const timeoutMs = parseTimeoutMs(stream.header('grpc-timeout'));
+    this.deadlineMs = this.#beganAtMs + (timeoutMs ?? defaultDeadlineMs);
+    if (timeoutMs !== undefined) {
+      const expire = (): void => this.#fail(errors.deadlineExceeded());
+      this.#deadlineTimer = setTimeout(expire, Math.min(timeoutMs, timerMsMax));
+    }
+    if (method.kind === 'duplex') this.#serveDuplex(method);
+  }
+
+  // ---- CallContext
+
+  metadata(key: string): string | undefined {
+    return this.#stream.header(key);
+  }
+
+  setTrailer(key: string, value: string): void {
+    this.#trailer.push([key, value]);
+  }
+
+  get signal(): AbortSignal {
+    if (this.#abortController === undefined) {
+      this.#abortController = new AbortController();
+      if (this.#isEnded) this.#abortController.abort();
+    }
+    return this.#abortController.signal;
+  }
+
+  // ---- StreamListener
+
+  onData(bytes: Buffer, start: number, end: number): void {
+    if (this.#isEnded) return;
+    this.#reader.push(bytes, start, end);
+    try {
+      for (let message = this.#reader.next(); message !== undefined; message = this.#reader.next()) {
+        this.#onMessage(message.isCompressed ? this.#decompress(message.bytes) : message.bytes);
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  onEnd(): void {
+    if (this.#isEnded) return;
+    if (!this.#reader.isEmpty) {
+      this.#fail(new ApiError(Status.Internal, 'the request ends in the middle of a message'));
+    } else if (this.#requests !== undefined) {
+      this.#requests.end();
+    } else if (this.#request === undefined) {
+      this.#fail(new ApiError(Status.Unimplemented, 'the request has no message'));
+    } else if (this.#request instanceof Promise) {
+      this.#request.then(this.#serve, this.#fail);
+    } else {
+      this.#serve(this.#request);
+    }
+  }
+
+  onCancel(): void {
+    this.#end(statusCancelled);
+  }
+
+  #onMessage(message: Buffer | Promise<Buffer>): void {
+    if (this.#requests !== undefined) {
+      this.#requests.push(
+        message instanceof Promise ? message.then(this.#deserialize) : this.#deserialize(message),
+      );
+    } else if (this.#request === undefined) {
+      this.#request = message;
+    } else {
+      throw new ApiError(Status.Unimplemented, 'the request has more than one message');
+    }
+  }
+
+  #decompress(bytes: Buffer): Promise<Buffer> {
+    const encoding = this.#stream.header('grpc-encoding');
+    const decompress = encoding === 'gzip' ? gunzip : encoding === 'deflate' ? inflate : undefined;
+    if (decompress === undefined) {
+      this.setTrailer('grpc-accept-encoding', 'identity,deflate,gzip');
+      throw new ApiError(
+        Status.Unimplemented,
+        `messages are compressed with ${encoding}, which is not known`,
+      );
+    }
+    const decompressed = decompressWith(decompress, bytes);
+    // Whoever waits for the message is told; the call may end before anybody does.
+    decompressed.catch(() => undefined);
+    return decompressed;
+  }
+
+  readonly #deserialize = (bytes: Buffer): unknown => {
+    try {
+      return this.#method.definition.requestDeserialize(bytes);
+    } catch (cause) {
+      throw undecodable(cause);
+    }
+  };
+
+  // ---- handlers
+
+  readonly #serve = (bytes: Buffer): void => {
+    const method = this.#method;
+    // What is known at once is answered at once: no promise stands between a local read and its answer.
+    try {
+      const request = this.#deserialize(bytes);
+      if (method.kind === 'stream') {
+        void this.#sendAll(method.handle(request, this));
+      } else if (method.kind === 'unary') {
+        const answer = method.handle(request, this);
+        if (answer instanceof Promise) answer.then(this.#succeed, this.#fail);
+        else this.#succeed(answer);
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
+  };
+
+  #serveDuplex(method: Method & { kind: 'duplex' }): void {
+    this.#requests = new RequestQueue(() => this.#stream.consume());
+    void this.#sendAll(method.handle(this.#requests, this));
+  }
+
+  readonly #succeed = (response: unknown): void => {
+    if (this.#isEnded) return;
+    this.#send(response);
+    this.#complete();
+  };
+
+  async #sendAll(messages: AsyncIterable<unknown>): Promise<void> {
+    try {
+      for await (const message of messages) {
+        if (this.#isEnded) return;
+        this.#send(message);
+        if (this.#stream.isCongested) {
+          await new Promise<void>((resolve) => this.#stream.whenDrained(resolve));
+        }
+      }
+      this.#complete();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  // ---- the answer
+
+  #send(message: unknown): void {
+    this.#metrics.messagesSent++;
+    const stream = this.#stream;
+    const bytes = this.#method.definition.responseSerialize(message);
+    if (!this.#hasSentHeaders) {
+      this.#hasSentHeaders = true;
+      stream.sendHeaders(headerBlock);
+    }
+    const isCopied = bytes.length <= copiedMessageBytesMax;
+    const prefix = Buffer.allocUnsafe(MESSAGE_PREFIX_BYTES + (isCopied ? bytes.length : 0));
+    prefix[0] = 0;
+    prefix.writeUInt32BE(bytes.length, 1);
+    if (isCopied) bytes.copy(prefix, MESSAGE_PREFIX_BYTES);
+    stream.sendData(prefix);
+    if (!isCopied) stream.sendData(bytes);
+  }
+
+  #complete(): void {
+    if (this.#isEnded) return;
+    this.#stream.sendTrailers(
+      this.#trailer.length === 0
+        ? okTrailerBlock
+        : encodeHeaders([['grpc-status', String(statusOk)], ...this.#trailer]),
+    );
+    this.#end(statusOk);
+  }
+
+  readonly #fail = (cause: unknown): void => {
+    if (this.#isEnded) return;
+    const { status, message } = this.#toApiError(cause);
+    this.#stream.sendTrailers(failureBlock(status, message, this.#trailer, this.#hasSentHeaders));
+    this.#end(status);
+  };
+
+  #end(code: number): void {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    clearTimeout(this.#deadlineTimer);
+    this.#metrics.end(this.#beganAtMs, this.#environment.clock.monotonicMs(), code);
+    if (code !== statusOk) this.#abortController?.abort();
+    this.#requests?.end();
+  }
+
+  /** What the caller sees of an error: the API's own in full, of any other only that there was one. */
+  #toApiError(cause: unknown): ApiError {
+    if (cause instanceof MessageTooLargeError) return new ApiError(Status.ResourceExhausted, cause.message);
+    if (!(cause instanceof ApiError)) {
+      const { path } = this.#method.definition;
+      this.#environment.log('error', 'a call failed with an internal error', {
+        path,
+        error: cause instanceof Error ? (cause.stack ?? cause.message) : String(cause),
+      });
+      return new ApiError(Status.Internal, 'internal error: the log of the node says more');
+    }
+    // The caller's own deadline is the caller's own matter; only the default one is a timeout of ours.
+    const isOwnDeadline = this.#deadlineTimer !== undefined && cause.message === timeoutText;
+    return isOwnDeadline ? errors.deadlineExceeded() : cause;
+  }
+}
+
+function undecodable(cause: unknown): ApiError {
+  return new ApiError(Status.Internal, 'Error deserializing request', { cause });
+}
+
+/** Up to eight digits and a unit, as in `250m`; anything else counts as no deadline. */
+function parseTimeoutMs(header: string | undefined): number | undefined {
+  if (header === undefined) return undefined;
+  const unitMs = timeoutUnitMs[header.at(-1) ?? ''];
+  const value = Number(header.slice(0, -1));
+  return unitMs === undefined || !(value >= 0) ? undefined : value * unitMs;
+}
+
+/** The trailers of a call that failed; when nothing was sent before them they are headers too. */
+function failureBlock(
+  status: Status,
+  message: string,
+  trailer: readonly (readonly [name: string, value: string])[],
+  hasSentHeaders: boolean,
+): Buffer {
+  return encodeHeaders([
+    ...(hasSentHeaders ? [] : responseHeaders),
+    ['grpc-status', String(status)],
+    ['grpc-message', percentEncode(message)],
+    ...trailer,
+  ]);
+}
+
+/** Everything but printable ASCII without `%` (gRPC over HTTP/2, Status-Message). */
+function percentEncode(text: string): string {
+  return text.replace(/[^ -$&-~]/gu, encodeURIComponent);
+}
+
+function decompressWith(
+  decompress: (
+    bytes: InputType,
+    options: ZlibOptions,
+    done: (error: Error | null, result: Buffer) => void,
+  ) => void,
+  bytes: Buffer,
+): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    decompress(bytes, { maxOutputLength: messageSizeBytesMax }, (error, result) => {
+      if (error === null) resolve(result);
+      else if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') {
+        reject(new MessageTooLargeError(`Received message decompresses to more than ${messageSizeBytesMax}`));
+      } else reject(new ApiError(Status.Internal, 'Failed to decompress message'));
+    });
+  });
+}
