@@ -125,6 +125,14 @@ export class Invariants {
       'applied only what is durable (D2)',
       () => `${name()}: applied ${appliedIndex}, durable ${durableIndex}`,
     );
+    check(
+      now.role !== 'leader' ||
+        !seen.isLeader ||
+        commitIndex === seen.commitIndex ||
+        now.termAt(commitIndex) === term,
+      'a leader commits by counting only in its own term (§5.4.2)',
+      () => `${name()}: leads term ${term} and commits ${commitIndex}/${now.termAt(commitIndex)}`,
+    );
     if (now.voters.length > 0) group.voters = now.voters;
 
     this.#observeLog(group, node, seen, now);

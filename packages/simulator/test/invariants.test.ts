@@ -91,6 +91,15 @@ describe('each invariant', () => {
     expect(() => invariants.observe(1, replica({ log: [1] }))).toThrow('committed on a quorum');
   });
 
+  test('§5.4.2: a leader commits an entry of an earlier term because a quorum has it', () => {
+    const invariants = new Invariants();
+    const log = [1, 1, 2];
+    invariants.observe(2, replica({ log }));
+    invariants.observe(1, replica({ log, role: 'leader', commitIndex: 1 }));
+    expect(() => invariants.observe(1, replica({ log, role: 'leader', commitIndex: 2 }))).toThrow('§5.4.2');
+    expect(() => invariants.observe(1, replica({ log, role: 'leader', commitIndex: 3 }))).not.toThrow();
+  });
+
   test('D2: applied before it is durable here', () => {
     const invariants = new Invariants();
     const given = { log: [1, 1], durableIndex: 1, commitIndex: 2, appliedIndex: 2 };

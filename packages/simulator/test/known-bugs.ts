@@ -1,0 +1,252 @@
+import { type Message, Raft, type ReadContext, type ReadState } from '@coxswain/raft';
+import { type OrderedStore, type StoreBatch, Table } from '@coxswain/table';
+import { type GroupWrite, Wal } from '@coxswain/wal';
+import type { Scenario } from '../src/swarm.js';
+
+/** A bug that real systems had, put into the real code while a test runs. */
+export interface KnownBug {
+  readonly name: string;
+  /** The properties whose checks must find it. */
+  readonly properties: readonly string[];
+  /** It is found by one of the seeds from 1 up to this. Which one changes with every change of the real code. */
+  readonly seedsMax: number;
+  readonly steps: number;
+  readonly adjust: (scenario: Scenario) => Scenario;
+  /** Puts the bug in; what it gives takes it out again. */
+  readonly plant: () => Planted;
+}
+
+interface Planted {
+  remove(): void;
+}
+
+/** What the core does not show. */
+interface Inside {
+  readonly reads: ReadState[];
+  readonly leadership: Leadership | undefined;
+}
+
+interface Leadership {
+  firstIndexInTerm: number;
+  readonly hasCommittedInTerm: boolean;
+  advanceCommit(): void;
+  releaseHeldReads(): void;
+}
+
+const inside = (raft: Raft) => raft as unknown as Inside;
+
+/** `advanceCommit` without the rule of §5.4.2. */
+function commitByCounting(this: Leadership): void {
+  const { firstIndexInTerm, hasCommittedInTerm } = this;
+  this.firstIndexInTerm = 0;
+  Object.getPrototypeOf(this).advanceCommit.call(this);
+  this.firstIndexInTerm = firstIndexInTerm;
+  if (!hasCommittedInTerm && this.hasCommittedInTerm) this.releaseHeldReads();
+}
+
+const noFaults = (scenario: Scenario): Scenario['faults']['weights'] => {
+  const weights = { ...scenario.faults.weights };
+  for (const kind of Object.keys(weights) as (keyof typeof weights)[]) weights[kind] = 0;
+  return weights;
+};
+
+/** Three nodes that die and come back often, on an orderly network. */
+function restless(scenario: Scenario, faults: Partial<Scenario['faults']['weights']>): Scenario {
+  return {
+    ...scenario,
+    nodes: [1, 2, 3],
+    fragileMachine: undefined,
+    network: { ...scenario.network, dropProbability: 0, duplicateProbability: 0, reorderProbability: 0 },
+    workload: { ...scenario.workload, clients: 8, thinkMeanUs: 2_000, valueSizeMeanBytes: 20 },
+    faults: {
+      weights: { ...noFaults(scenario), ...faults },
+      intervalMeanUs: 50_000,
+      durationMeanUs: 30_000,
+    },
+    nodeOptions: (node) => ({
+      ...scenario.nodeOptions(node),
+      initialMembers: new Map([1, 2, 3].map((id) => [id, `node-${id}:5012`])),
+      tickMs: 10,
+      electionTicks: 4,
+      snapshotEntries: 20,
+      compactionOverheadEntries: 5,
+    }),
+  };
+}
+
+/** Replaces a method, and gives what puts it back. */
+function replace<T extends object, K extends keyof T>(
+  target: T,
+  name: K,
+  make: (original: T[K]) => T[K],
+): Planted {
+  const original = target[name];
+  target[name] = make(original);
+  return {
+    remove: () => {
+      target[name] = original;
+    },
+  };
+}
+
+/** A store that writes the record of a batch, which holds the applied index, before the rest of the batch. */
+function tearBatches(store: OrderedStore): OrderedStore {
+  const recordsOfBatches = 0x4e;
+  return {
+    getSync: (key, snapshot) => store.getSync(key, snapshot),
+    scan: (options) => store.scan(options),
+    snapshot: () => store.snapshot(),
+    batch: () => {
+      const parts = [store.batch(), store.batch()] as const;
+      const partOf = (key: Buffer) => (key[0] === recordsOfBatches ? parts[0] : parts[1]);
+      return {
+        parts,
+        put: (key: Buffer, value: Buffer) => partOf(key).put(key, value),
+        del: (key: Buffer) => partOf(key).del(key),
+        get length() {
+          return parts[0].length + parts[1].length;
+        },
+        get sizeBytes() {
+          return parts[0].sizeBytes + parts[1].sizeBytes;
+        },
+      };
+    },
+    write: async (batch, options) => {
+      const { parts } = batch as unknown as { parts: readonly [StoreBatch, StoreBatch] };
+      await store.write(parts[0], options);
+      await store.write(parts[1], options);
+    },
+    flush: () => store.flush(),
+    approximateSizeBytes: (range) => store.approximateSizeBytes(range),
+    close: () => store.close(),
+  };
+}
+
+export const knownBugs: readonly KnownBug[] = [
+  {
+    name: 'a vote is not persisted',
+    properties: ['election safety', 'log matching', 'state machine safety'],
+    seedsMax: 150,
+    steps: 8_000,
+    adjust: (scenario) => restless(scenario, { kill: 1 }),
+    plant: () =>
+      replace(
+        Wal.prototype,
+        'append',
+        (append) =>
+          function (this: Wal, writes: readonly GroupWrite[]) {
+            const forgetful = writes.map((write) =>
+              write.hardState === undefined
+                ? write
+                : { ...write, hardState: { ...write.hardState, vote: 0 } },
+            );
+            return append.call(this, forgetful);
+          },
+      ),
+  },
+  {
+    name: 'an append is acknowledged before fsync',
+    properties: ['committed on a quorum'],
+    seedsMax: 60,
+    steps: 8_000,
+    adjust: (scenario) => restless(scenario, { losePower: 1 }),
+    plant: () =>
+      replace(
+        Wal.prototype,
+        'append',
+        (append) =>
+          function (this: Wal, writes: readonly GroupWrite[]) {
+            append.call(this, writes).catch(() => undefined);
+            return Promise.resolve();
+          },
+      ),
+  },
+  {
+    name: 'the applied index is written apart from the data',
+    properties: ['equal hashes'],
+    seedsMax: 60,
+    steps: 8_000,
+    adjust: (scenario) => restless(scenario, { kill: 1 }),
+    plant: () =>
+      replace(
+        Table,
+        'open',
+        (open) => (options) =>
+          open.call(Table, {
+            ...options,
+            directory: {
+              list: () => options.directory.list(),
+              open: async (name, how) => tearBatches(await options.directory.open(name, how)),
+              rename: (from, to) => options.directory.rename(from, to),
+              remove: (name) => options.directory.remove(name),
+            },
+          }),
+      ),
+  },
+  {
+    name: 'a leader answers reads without asking a quorum',
+    properties: ['no stale answer'],
+    seedsMax: 60,
+    steps: 8_000,
+    adjust: (scenario) => restless(scenario, { pause: 1, isolate: 1 }),
+    plant: () =>
+      replace(
+        Raft.prototype,
+        'readIndex',
+        (readIndex) =>
+          function (this: Raft, context: ReadContext) {
+            if (this.role !== 'leader') return readIndex.call(this, context);
+            inside(this).reads.push({ context, index: this.commitIndex });
+            return true;
+          },
+      ),
+  },
+  {
+    name: 'a leader commits an entry of an old term by counting',
+    properties: ['a leader commits by counting only in its own term'],
+    seedsMax: 60,
+    steps: 8_000,
+    // Long syncs: what a new leader appends is on its peers well before it is on its own disk, and is lost there.
+    adjust: (scenario) => {
+      const { disk } = scenario.machine;
+      const machine = { ...scenario.machine, disk: { ...disk, syncMeanUs: 30_000, slowSyncProbability: 0 } };
+      const network = { ...scenario.network, delayMinUs: 50, delayMeanUs: 300 };
+      const given = restless({ ...scenario, machine, network }, { losePower: 1, isolate: 1, kill: 0.5 });
+      return {
+        ...given,
+        workload: { ...given.workload, clients: 4, thinkMeanUs: 10_000 },
+        faults: { ...given.faults, intervalMeanUs: 40_000, durationMeanUs: 80_000 },
+      };
+    },
+    plant: () =>
+      replace(
+        Raft.prototype,
+        'step',
+        (step) =>
+          function (this: Raft, message: Message) {
+            step.call(this, message);
+            const { leadership } = inside(this);
+            if (leadership !== undefined && !Object.hasOwn(leadership, 'advanceCommit')) {
+              leadership.advanceCommit = commitByCounting;
+            }
+          },
+      ),
+  },
+  {
+    name: 'the log is truncated past what the store has synced',
+    properties: ['a node runs until it is stopped'],
+    seedsMax: 60,
+    steps: 8_000,
+    adjust: (scenario) => restless(scenario, { losePower: 1 }),
+    plant: () => {
+      const original = Object.getOwnPropertyDescriptor(Table.prototype, 'checkpointIndex')!;
+      Object.defineProperty(Table.prototype, 'checkpointIndex', {
+        configurable: true,
+        get(this: Table) {
+          return this.appliedIndex;
+        },
+      });
+      return { remove: () => Object.defineProperty(Table.prototype, 'checkpointIndex', original) };
+    },
+  },
+];
