@@ -46,7 +46,7 @@ function searchPath(environment: ConfigSources['environment']): string[] {
 }
 
 /** The names that an option has in the environment: ours first, then Regatta's. */
-export function environmentNames(name: OptionName): readonly [own: string, regatta: string] {
+function environmentNames(name: OptionName): readonly [own: string, regatta: string] {
   const regatta = name.replace(/[.-]/g, '_').toUpperCase();
   return [`COXSWAIN_${regatta}`, regatta];
 }
