@@ -550,6 +550,8 @@ export class Wal {
       await this.#enqueue((append) => {
         for (const copy of copies) this.#push(append, log, copy);
       });
+      // Meanwhile the group may have compacted, replaced or dropped what comes next.
+      if (index !== undefined) index = log.nextInSegment(segment.number, index);
     }
   }
 

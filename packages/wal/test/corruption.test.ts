@@ -311,6 +311,31 @@ describe('space that is used again (D5)', () => {
     }
   });
 
+  test('a group may compact what is just being moved forward', async () => {
+    const disk = new FaultyDisk();
+    const failures: Error[] = [];
+    const wal = await openWal(disk, {
+      segmentSizeBytes: 256 * 1024,
+      onFatal: (error) => failures.push(error),
+    });
+    await wal.append([newGroup(1), newGroup(2)]);
+    await wal.append([{ group: 2, entries: entriesOf(5, 1, 100, 1800) }]);
+    let isCompacted = false;
+    disk.beforeSync = async () => {
+      // The first portion was moved, and the next one is on its way to the disk.
+      if (isCompacted || wal.statistics().copiedBytes === 0) return;
+      isCompacted = true;
+      appendInVain(wal, [{ group: 2, compact: point(90, 5) }]);
+    };
+    for (let index = 1; index <= 2000 && failures.length === 0; index += 20) {
+      const entries = entriesOf(1, index, index + 19, 2000);
+      await wal.append([{ group: 1, entries, compact: point(index + 19, 1) }]);
+    }
+    expect(failures).toEqual([]);
+    expect(isCompacted).toBe(true);
+    expect(wal.group(2)!.entries(91, 101, 1e9)).toEqual(entriesOf(5, 91, 100, 1800));
+  });
+
   test('the space of entries is not given back before what replaces them is durable', async () => {
     const disk = new FaultyDisk();
     const wal = await openWal(disk);
