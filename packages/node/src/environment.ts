@@ -29,6 +29,8 @@ export interface SmallFiles {
   read(name: string): Promise<Buffer | undefined>;
   /** Written aside, synced, renamed, parent synced: durable when it resolves. */
   replace(name: string, content: Buffer): Promise<void>;
+  /** Room on the disk that holds them, and the tables, in bytes. */
+  freeBytes(): Promise<number>;
 }
 
 /** One stream of bulk data to or from a peer, in order, with back-pressure. */

@@ -32,6 +32,8 @@ import { Turns } from './turns.js';
 /** How often lost requests are repeated, in ticks. */
 const HOUSEKEEPING_TICKS = 10;
 const DISK_RETRY_MS = 1000;
+/** Writes are taken again when there is this many times the room below which they are refused. */
+const ROOM_HYSTERESIS = 1.5;
 /** Entries are removed from the log in portions of this part of `snapshotEntries`. */
 const COMPACTION_PORTION = 0.25;
 const HISTORY_CHECK_MS_MAX = 5000;
@@ -365,7 +367,10 @@ export class Node implements NodeApi {
     }
     if (this.#ticks % this.#keepAliveTicks === 0) this.#peers.keepAlive();
     this.#turns.run();
-    if (isHousekeeping) this.#run(this.#tables.tend());
+    if (isHousekeeping) {
+      this.#run(this.#tables.tend());
+      if (!this.#isDiskFull) this.#run(this.#checkRoom());
+    }
     this.#checkHistory(nowMs);
   }
 
@@ -507,6 +512,7 @@ export class Node implements NodeApi {
       sendSnapshot: (replica, to) => this.#run(this.#sendSnapshot(replica, to)),
       installSnapshot: (replica, snapshot, write, append) =>
         this.#replicas.install(replica, snapshot, write, append),
+      diskFull: () => this.#enterDiskFull(),
       fail: (error) => this.#fail(error),
     };
   }
@@ -562,15 +568,24 @@ export class Node implements NodeApi {
 
   /** D6: no room for the log. Writes are refused and leadership is given up; reads go on; it is tried again. */
   #enterDiskFull(): void {
-    if (this.#isDiskFull) return;
+    if (this.#isDiskFull || this.#isStopping) return;
     this.#isDiskFull = true;
-    this.#environment.log('error', 'the disk is full: writes are refused until there is room');
+    this.#environment.log('error', 'the disk is full, or nearly: writes are refused until there is room');
     for (const replica of this.#replicas.values()) {
       replica.isSuspended = true;
       replica.proposals.failUnsent(errors.diskFull);
       replica.reads.failAll();
     }
     this.#retryDisk();
+  }
+
+  /** Below this a node takes no writes: what is under way, a checkpoint and a compaction must still fit (D6). */
+  get #roomBytesMin(): number {
+    return this.#options.storeWriteBufferBytes * 2;
+  }
+
+  async #checkRoom(): Promise<void> {
+    if ((await this.#environment.files.freeBytes()) < this.#roomBytesMin) this.#enterDiskFull();
   }
 
   #retryDisk(): void {
@@ -585,6 +600,10 @@ export class Node implements NodeApi {
       await this.#wal.reopen();
     } catch (error) {
       if (!(error instanceof WalFullError)) throw error;
+      this.#retryDisk();
+      return;
+    }
+    if ((await this.#environment.files.freeBytes()) < this.#roomBytesMin * ROOM_HYSTERESIS) {
       this.#retryDisk();
       return;
     }

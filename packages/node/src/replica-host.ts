@@ -40,6 +40,8 @@ export interface ReplicaHost {
     write: GroupWrite,
     append: StorageAppend,
   ): void;
+  /** There is no room to write (D6). */
+  diskFull(): void;
   /** A broken invariant or a disk that lies: the node stops, loudly. */
   fail(error: unknown): void;
 }

@@ -1,5 +1,6 @@
 import { type Membership, NO_NODE, type SnapshotMetadata, type StorageAppend } from '@coxswain/raft';
 import {
+  isStoreFull,
   StoreDamagedError,
   Table,
   TableClosedError,
@@ -195,6 +196,12 @@ export class Replicas {
       table.close().catch((closing: unknown) => this.#host.fail(closing));
       return;
     }
+    if (isStoreFull(cause)) {
+      // D6: it stays as it is, for reads, until there is room to open it again.
+      replica.isSuspended = true;
+      this.#host.diskFull();
+      return;
+    }
     log('error', 'a table failed and is opened again', { group: replica.group, reason: describe(error) });
     void this.#reopen(replica);
   }
@@ -218,7 +225,9 @@ export class Replicas {
     for (const replica of this.#replicas.values()) {
       if (this.#installing.has(replica.group) || replica.isStopped) continue;
       await replica.whenApplied();
-      await replica.restart(replica.hasTable ? replica.table : undefined);
+      const table = replica.hasTable ? replica.table : undefined;
+      if (table?.hasFailed) await this.#reopen(replica);
+      else await replica.restart(table);
     }
   }
 

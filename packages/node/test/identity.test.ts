@@ -12,6 +12,7 @@ function inMemory(content?: string) {
   const written = new Map<string, Buffer>();
   if (content !== undefined) written.set('node.json', Buffer.from(content));
   const files: SmallFiles = {
+    freeBytes: async () => Number.MAX_SAFE_INTEGER,
     read: async (name) => written.get(name),
     replace: async (name, replacement) => {
       written.set(name, replacement);

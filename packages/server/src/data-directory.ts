@@ -1,5 +1,14 @@
-import { closeSync, mkdirSync, openSync, readFileSync, statSync, unlinkSync, writeSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  statSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { StartError } from './start-error.js';
 
 /** The kernel counts a process's start from a boot time in whole seconds. */
@@ -30,7 +39,7 @@ export class DataDirectory {
   static take(paths: DataPaths): DataDirectory {
     for (const path of [paths.root, paths.wal, paths.tables]) {
       // The parent is synced by those who need it: the wal and the store directory.
-      mkdirSync(path, { recursive: true });
+      makeDirectory(path);
     }
     const pidFile = join(paths.root, 'coxswain.pid');
     if (!tryWritePidFile(pidFile)) {
@@ -66,6 +75,24 @@ export function dataPaths(root: string, walDirectory: string, tablesDirectory: s
     wal: walDirectory === '' ? join(absolute, 'wal') : resolve(walDirectory),
     tables: tablesDirectory === '' ? join(absolute, 'tables') : resolve(tablesDirectory),
   };
+}
+
+/**
+ * Makes a directory and those above it that are missing. `mkdirSync` with `recursive` says ENOENT of a read-only
+ * file system, and never comes back from /proc (Node 20).
+ */
+function makeDirectory(path: string): void {
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' && dirname(path) !== path && !existsSync(dirname(path))) {
+      makeDirectory(dirname(path));
+      mkdirSync(path);
+    } else if (code !== 'EEXIST' || !statSync(path).isDirectory()) {
+      throw error;
+    }
+  }
 }
 
 /** False when the file exists. */

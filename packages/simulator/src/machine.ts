@@ -23,7 +23,7 @@ export class Machine {
   readonly clock: SimulatedClock;
   readonly walDisk: SimulatedWalDisk;
   readonly stores: SimulatedStores;
-  readonly #files: SimulatedFiles;
+  readonly files: SimulatedFiles;
 
   constructor(
     readonly node: NodeId,
@@ -40,7 +40,7 @@ export class Machine {
     );
     this.walDisk = new SimulatedWalDisk(loop, random.fork('wal'), options.disk);
     this.stores = new SimulatedStores(loop, random.fork('stores'), options.stores);
-    this.#files = new SimulatedFiles(loop, random.fork('files'));
+    this.files = new SimulatedFiles(loop, random.fork('files'));
   }
 
   /** Everything that a node started in `process` touches of the world. */
@@ -56,7 +56,7 @@ export class Machine {
       transport: this.network.transport(this.node, process),
       walDisk: this.walDisk.attach(process),
       stores: this.stores.attach(process),
-      files: this.#files.attach(process),
+      files: this.files.attach(process),
       log,
       fatal,
     };

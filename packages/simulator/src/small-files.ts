@@ -5,6 +5,8 @@ import type { SeededRandom } from './random.js';
 
 /** The small files of one machine. A replacement that was under way when the process died has happened or not. */
 export class SimulatedFiles {
+  /** What is left of the disk. */
+  freeBytes = Number.MAX_SAFE_INTEGER;
   readonly #files = new Map<string, Buffer>();
 
   constructor(
@@ -19,6 +21,7 @@ export class SimulatedFiles {
         this.loop.schedule(this.random.exponential(500), EventKind.File, process, () => resolve(act()));
       });
     return {
+      freeBytes: () => later(() => this.freeBytes),
       read: (name) => later(() => this.#files.get(name)),
       replace: async (name, content) => {
         const copy = Buffer.from(content);

@@ -123,3 +123,11 @@ export class SnapshotDamagedError extends TableError {
     super(`the snapshot is damaged: ${detail}`, options);
   }
 }
+
+/** Whether it was for lack of room on the disk, or of quota, that a store failed (D6). LevelDB tells it in words only. */
+export function isStoreFull(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const { code } = error as { code?: unknown };
+  if (code === 'ENOSPC' || code === 'EDQUOT') return true;
+  return /No space left on device|Disk quota exceeded/.test(error.message) || isStoreFull(error.cause);
+}

@@ -57,6 +57,7 @@ export class Table {
   #halfApplied: Progress | undefined;
   /** From before the entry that is being applied in parts, while it is (A4). */
   #before: { readonly snapshot: SharedSnapshot; readonly state: TableState } | undefined;
+  #isClosed = false;
   /** Ends when the entries handed over so far are evaluated; undefined: there is nothing to wait for. */
   #evaluation: Promise<void> | undefined;
   readonly #historyRemoval: HistoryRemoval;
@@ -176,6 +177,11 @@ export class Table {
   /** The shard that took over, 0 when the table is deleted, undefined while it serves (T2). */
   get sealedBy(): number | undefined {
     return this.#state.sealedBy;
+  }
+
+  /** A write failed: nothing is applied any more until the table is opened again. Reads go on. */
+  get hasFailed(): boolean {
+    return this.#writer.failure !== undefined;
   }
 
   /** What a crash cannot take away any more: the log may be truncated up to it (D4). */
@@ -333,6 +339,7 @@ export class Table {
     await this.#evaluation;
     await this.#writer.idle();
     this.#writer.fail(undefined);
+    this.#isClosed = true;
     await this.#store.close();
   }
 
@@ -448,8 +455,9 @@ export class Table {
     if (this.#writer.failure !== undefined) throw this.#writer.failure;
   }
 
+  /** A failed write changed nothing that can be seen, so what was there stays readable until the table is closed. */
   #assertReadable(): void {
-    this.#assertOpen();
+    if (this.#isClosed) this.#assertOpen();
     if (this.#halfApplied !== undefined && this.#before === undefined) {
       throw new TableHalfAppliedError(this.#name, this.#halfApplied.index);
     }

@@ -229,7 +229,7 @@ describe('a checkpoint', () => {
 });
 
 describe('a failed write', () => {
-  test('closes the table; opening and replaying repairs it (D4)', async () => {
+  test('ends writing, not reading; opening and replaying repairs it (D4, D6)', async () => {
     let failing = false;
     const directory = new MemoryStoreDirectory({
       beforeWrite: async () => {
@@ -244,9 +244,12 @@ describe('a failed write', () => {
     await expect(first).rejects.toThrow(TableClosedError);
     await expect(second).rejects.toThrow(TableClosedError);
     await expect(table.apply([entry(4, put('a', '4'))])).rejects.toThrow(TableClosedError);
+    // D6: what was there before can still be read, and nothing of what failed.
+    expect(text(table.get(bytes('a')).record!.value)).toBe('1');
+    expect(table.hasFailed).toBe(true);
+    await table.close();
     expect(() => table.get(bytes('a'))).toThrow(TableClosedError);
     expect(() => table.view()).toThrow(TableClosedError);
-    await table.close();
     failing = false;
     const reopened = await openTable(directory);
     expect(reopened.appliedIndex).toBe(1);

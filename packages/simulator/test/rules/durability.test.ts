@@ -230,7 +230,7 @@ describe('D4: a store that lost a batch is never believed', () => {
       world.beforeSteps(follower, (step) => {
         if (step !== fails || refused === 3) return undefined;
         refused++;
-        throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
+        throw Object.assign(new Error('EIO: i/o error, write'), { code: 'EIO' });
       });
       await writeMany(world, leader, 100);
       await world.until('it has refused enough', () => refused === 3);
@@ -291,6 +291,48 @@ describe('D6: a full disk is survived, a disk that lies is not', () => {
     expect([waits.fate, refused.fate]).toEqual(['pending', 'pending']);
     gate.open();
     expect([await world.fate(waits), await world.fate(refused)]).toEqual(['ok', 'ok']);
+  });
+
+  test('a table whose store has no room is read as it was, and goes on when there is room', async () => {
+    const world = await World.formed();
+    const [leader, follower] = await world.roles();
+    await world.write(leader, 'a', '1');
+    world.beforeSteps(leader, (step) => {
+      if (!step.startsWith('store write')) return undefined;
+      throw new Error('IO error: 000018.log: No space left on device');
+    });
+    const doubtful = world.put(leader, 'b', '1');
+    await world.until('it knows', () => world.node(leader).status().isDiskFull);
+    const refused = world.put(leader, 'c', '1');
+    expect(await world.fate(refused)).toBe('Unavailable');
+    expect(String(refused.error)).toContain('the disk of the node is full');
+    expect((await world.answer(world.get(leader, 'a', { linearizable: false })))?.value).toBe('1');
+    const led = () => world.replica(follower).raft.leader;
+    await world.until('another leads', () => led() !== 0 && led() !== leader);
+    await world.write(follower, 'd', '1');
+
+    world.beforeSteps(leader, () => undefined);
+    await world.until('it is ready again', () => world.isReady(leader));
+    await world.equal();
+    expect(await world.contents(leader)).toEqual(expect.arrayContaining(['a=1/1', 'd=1/1']));
+    expect(['ok', 'Unknown']).toContain(await world.fate(doubtful));
+  });
+
+  test('writes are refused before the disk is full, and taken again with room to spare', async () => {
+    const world = await World.formed({ nodes: 1 });
+    await world.write(1, 'a', '1');
+    world.machine(1).files.freeBytes = 20 * 1024 * 1024;
+    await world.until('it knows', () => world.node(1).status().isDiskFull);
+    const refused = world.put(1, 'b', '1');
+    expect(await world.fate(refused)).toBe('Unavailable');
+    expect(String(refused.error)).toContain('the disk of the node is full');
+    expect((await world.answer(world.get(1, 'a', { linearizable: false })))?.value).toBe('1');
+    world.machine(1).files.freeBytes = 40 * 1024 * 1024;
+    await world.sleep(3_000);
+    expect(world.node(1).status().isDiskFull).toBe(true);
+    world.machine(1).files.freeBytes = 60 * 1024 * 1024;
+    await world.until('it is ready again', () => world.isReady(1));
+    await world.write(1, 'b', '2');
   });
 
   test('an error of a sync ends the node, and its next life is whole', async () => {
