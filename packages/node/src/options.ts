@@ -45,7 +45,8 @@ export const defaultNodeOptions = {
   historyRetentionMs: 300_000,
   walSegmentSizeBytes: 16 * 1024 * 1024,
   walEntryCacheBytesMax: 32 * 1024 * 1024,
-  storeWriteBufferBytes: 16 * 1024 * 1024,
+  // Half of it is a checkpoint's worth: smaller ones would compact, and sync what is written meanwhile, more often.
+  storeWriteBufferBytes: 32 * 1024 * 1024,
   storeCacheBytes: 16 * 1024 * 1024,
   proposalsPendingMax: 16_384,
   proposalsPendingBytesMax: 64 * 1024 * 1024,
