@@ -15,8 +15,9 @@ export interface SentProposal extends Proposal {
   readonly sequence: number;
   /** The term of the leader that it was given to. Only that leader, in that term, may append it. */
   readonly term: number;
-  /** How often it was given to that leader. */
+  /** How often it was given to that leader, and when last. */
   transmissions: number;
+  sentAtMs: number;
 }
 
 /**
@@ -62,7 +63,7 @@ export class Proposals {
   }
 
   /** Hands out the unsent proposals, up to `bytesMax` but at least one, as given to the leader of `term`. */
-  send(term: number, bytesMax: number): SentProposal[] {
+  send(term: number, bytesMax: number, nowMs: number): SentProposal[] {
     const sent: SentProposal[] = [];
     let bytes = 0;
     for (const proposal of this.#unsent) {
@@ -77,6 +78,7 @@ export class Proposals {
         sequence: this.#nextSequence++,
         term,
         transmissions: 1,
+        sentAtMs: nowMs,
       };
       this.#sent.set(next.sequence, next);
       sent.push(next);
@@ -85,12 +87,16 @@ export class Proposals {
     return sent;
   }
 
-  /** What the leader of `term` has not settled yet, to be given to it again: it drops what it has (P1). */
-  resend(term: number): SentProposal[] {
+  /**
+   * What the leader of `term` was given last before `sentBeforeMs` and has not settled, to be given to it again: it
+   * drops what it has (P1).
+   */
+  resend(term: number, sentBeforeMs: number, nowMs: number): SentProposal[] {
     const again: SentProposal[] = [];
     for (const proposal of this.#sent.values()) {
-      if (proposal.term !== term) continue;
+      if (proposal.term !== term || proposal.sentAtMs >= sentBeforeMs) continue;
       proposal.transmissions++;
+      proposal.sentAtMs = nowMs;
       again.push(proposal);
     }
     return again;

@@ -258,7 +258,7 @@ export class Replica implements ReadableTable {
 
   /** The outgoing connection to `peer` is up: proposals that were lost with the old one are given again (P1). */
   peerConnected(peer: NodeId): void {
-    if (this.#raft.leader === peer) this.#resend();
+    if (this.#raft.leader === peer) this.#resend(Number.POSITIVE_INFINITY);
   }
 
   /** Appends for another node while this one leads in exactly the term that it was asked in (P1). */
@@ -347,18 +347,19 @@ export class Replica implements ReadableTable {
   /** Called a few times a second: repeats what may be lost. */
   housekeep(nowMs: number): void {
     const electionMs = this.#host.options.electionTicks * this.#host.options.tickMs;
-    this.reads.retry(nowMs - electionMs / 2);
+    const lostBeforeMs = nowMs - electionMs / 2;
+    this.reads.retry(lostBeforeMs);
     if (!this.hasTable && this.#raft.leader !== NO_NODE && !this.isLeader && !this.isSuspended) {
       this.#host.frameTo(this.#raft.leader).snapshotWanted(this.group);
     }
-    if (!this.proposals.isEmpty && !this.isLeader) this.#resend();
+    if (!this.proposals.isEmpty && !this.isLeader) this.#resend(lostBeforeMs);
     if (this.reads.hasUnsent || this.proposals.hasUnsent) this.#host.schedule(this);
   }
 
-  #resend(): void {
+  #resend(sentBeforeMs: number): void {
     const leader = this.#raft.leader;
     if (leader === NO_NODE || leader === this.#host.nodeId) return;
-    const proposals = this.proposals.resend(this.#raft.term);
+    const proposals = this.proposals.resend(this.#raft.term, sentBeforeMs, this.#host.clock.monotonicMs());
     if (proposals.length > 0) this.#forward(leader, proposals);
   }
 
@@ -390,14 +391,15 @@ export class Replica implements ReadableTable {
   #sendProposals(): void {
     const leader = this.#raft.leader;
     if (leader === NO_NODE || this.#host.isDiskFull) return;
+    const nowMs = this.#host.clock.monotonicMs();
     if (!this.isLeader) {
       while (this.proposals.hasUnsent) {
-        this.#forward(leader, this.proposals.send(this.#raft.term, PROPOSAL_BATCH_BYTES));
+        this.#forward(leader, this.proposals.send(this.#raft.term, PROPOSAL_BATCH_BYTES, nowMs));
       }
       return;
     }
     while (this.proposals.hasUnsent) {
-      const sent = this.proposals.send(this.#raft.term, PROPOSAL_BATCH_BYTES);
+      const sent = this.proposals.send(this.#raft.term, PROPOSAL_BATCH_BYTES, nowMs);
       const id = { node: this.#host.nodeId, boot: this.#host.bootHex, sequence: 0 };
       const entries = sent.map(({ kind, command, sequence }) => {
         id.sequence = sequence;

@@ -38,7 +38,7 @@ describe('a proposal', () => {
     const { proposals, outcomes, add, budget } = harness();
     add('a');
     add('b');
-    const [a, b] = proposals.send(1, 1000);
+    const [a, b] = proposals.send(1, 1000, 0);
     proposals.applied(b!.sequence, result(8));
     proposals.applied(a!.sequence, result(7));
     expect(outcomes).toEqual(['b at 8', 'a at 7']);
@@ -49,9 +49,9 @@ describe('a proposal', () => {
   test('that an earlier leader got, and that was not applied when a later term is, is proposed anew under a new sequence (P1)', () => {
     const { proposals, outcomes, add } = harness();
     add('a');
-    const [first] = proposals.send(1, 1000);
+    const [first] = proposals.send(1, 1000, 0);
     proposals.termApplied(2);
-    const [second] = proposals.send(2, 1000);
+    const [second] = proposals.send(2, 1000, 0);
     expect(second!.sequence).not.toBe(first!.sequence);
     proposals.applied(second!.sequence, result(9));
     expect(outcomes).toEqual(['a at 9']);
@@ -60,7 +60,7 @@ describe('a proposal', () => {
   test('stays in doubt while only its own term is applied (P1)', () => {
     const { proposals, add } = harness();
     add('a');
-    proposals.send(2, 1000);
+    proposals.send(2, 1000, 0);
     proposals.termApplied(2);
     expect(proposals.hasUnsent).toBe(false);
   });
@@ -68,7 +68,7 @@ describe('a proposal', () => {
   test('whose deadline passes ends as unknown when a leader got it, and as not done when none did (P1)', () => {
     const { proposals, outcomes, add } = harness();
     add('sent', 10);
-    proposals.send(1, 1000);
+    proposals.send(1, 1000, 0);
     add('unsent', 10);
     add('later', 20);
     proposals.expire(9, errors.notReady);
@@ -80,9 +80,9 @@ describe('a proposal', () => {
   test('that a snapshot may cover ends as unknown (P1)', () => {
     const { proposals, outcomes, add } = harness();
     add('a');
-    proposals.send(3, 1000);
+    proposals.send(3, 1000, 0);
     add('b');
-    proposals.send(5, 1000);
+    proposals.send(5, 1000, 0);
     proposals.coveredBySnapshot(4);
     expect(outcomes).toEqual([`a: ${UNKNOWN}`]);
   });
@@ -90,7 +90,7 @@ describe('a proposal', () => {
   test('that the only leader asked refused is proposed anew', () => {
     const { proposals, outcomes, add } = harness();
     add('a');
-    const [sent] = proposals.send(1, 1000);
+    const [sent] = proposals.send(1, 1000, 0);
     proposals.refused(1, [sent!.sequence], false);
     expect(proposals.hasUnsent).toBe(true);
     expect(outcomes).toEqual([]);
@@ -99,18 +99,27 @@ describe('a proposal', () => {
   test('that was given twice is not believed refused: the first may have been appended (P1)', () => {
     const { proposals, add } = harness();
     add('a');
-    const [sent] = proposals.send(1, 1000);
-    expect(names(proposals.resend(1))).toEqual(['a']);
+    const [sent] = proposals.send(1, 1000, 0);
+    expect(names(proposals.resend(1, 1, 1))).toEqual(['a']);
     proposals.refused(1, [sent!.sequence], false);
     expect(proposals.hasUnsent).toBe(false);
     expect(proposals.awaits(sent!.sequence)).toBe(true);
   });
 
+  test('is not given again while it may still be on its way', () => {
+    const { proposals, add } = harness();
+    add('a');
+    proposals.send(1, 1000, 10);
+    expect(proposals.resend(1, 10, 20)).toEqual([]);
+    expect(names(proposals.resend(1, 11, 20))).toEqual(['a']);
+    expect(proposals.resend(1, 20, 30)).toEqual([]);
+  });
+
   test('is given again only to the leader of the term that it was meant for', () => {
     const { proposals, add } = harness();
     add('a');
-    proposals.send(1, 1000);
-    expect(proposals.resend(2)).toEqual([]);
+    proposals.send(1, 1000, 0);
+    expect(proposals.resend(2, 1, 1)).toEqual([]);
   });
 
   test('that does not fit is refused at once and counts for nothing (P4)', () => {
@@ -126,15 +135,15 @@ describe('a proposal', () => {
   test('goes out in batches of bounded size', () => {
     const { proposals, add } = harness();
     for (const name of ['aa', 'bb', 'cc']) add(name);
-    expect(names(proposals.send(1, 4))).toEqual(['aa', 'bb']);
-    expect(names(proposals.send(1, 1))).toEqual(['cc']);
+    expect(names(proposals.send(1, 4, 0))).toEqual(['aa', 'bb']);
+    expect(names(proposals.send(1, 1, 0))).toEqual(['cc']);
     expect(proposals.hasUnsent).toBe(false);
   });
 
   test('of a stopping node is unknown when it was sent, and aborted when not (P1)', () => {
     const { proposals, outcomes, add } = harness();
     add('sent');
-    proposals.send(1, 1000);
+    proposals.send(1, 1000, 0);
     add('unsent');
     proposals.failAll(errors.shuttingDown);
     expect(outcomes).toEqual([`sent: ${UNKNOWN}`, `unsent: ${errors.shuttingDown().message}`]);
