@@ -319,18 +319,19 @@ describe('D6: a full disk is survived, a disk that lies is not', () => {
   });
 
   test('writes are refused before the disk is full, and taken again with room to spare', async () => {
-    const world = await World.formed({ nodes: 1 });
+    const mebibyte = 1024 * 1024;
+    const world = await World.formed({ nodes: 1, options: { storeWriteBufferBytes: 16 * mebibyte } });
     await world.write(1, 'a', '1');
-    world.machine(1).files.freeBytes = 20 * 1024 * 1024;
+    world.machine(1).files.freeBytes = 31 * mebibyte;
     await world.until('it knows', () => world.node(1).status().isDiskFull);
     const refused = world.put(1, 'b', '1');
     expect(await world.fate(refused)).toBe('Unavailable');
     expect(String(refused.error)).toContain('the disk of the node is full');
     expect((await world.answer(world.get(1, 'a', { linearizable: false })))?.value).toBe('1');
-    world.machine(1).files.freeBytes = 40 * 1024 * 1024;
+    world.machine(1).files.freeBytes = 47 * mebibyte;
     await world.sleep(3_000);
     expect(world.node(1).status().isDiskFull).toBe(true);
-    world.machine(1).files.freeBytes = 60 * 1024 * 1024;
+    world.machine(1).files.freeBytes = 48 * mebibyte;
     await world.until('it is ready again', () => world.isReady(1));
     await world.write(1, 'b', '2');
   });
