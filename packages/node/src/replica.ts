@@ -209,9 +209,8 @@ export class Replica implements ReadableTable {
   step(message: Message): void {
     if (this.#isClosed || this.isSuspended) return;
     this.#raft.step(message);
-    if (message.type === 'append' || message.type === 'appendResponse' || message.type === 'readIndex') {
-      this.#idleTicks = 0;
-    }
+    // Heartbeats and their answers are what idle groups exchange. All else needs ticks, and a candidate a heartbeat.
+    if (message.type !== 'heartbeat' && message.type !== 'heartbeatResponse') this.#idleTicks = 0;
     this.#isQuiet = false;
     this.#host.schedule(this);
   }
