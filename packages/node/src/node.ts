@@ -1,6 +1,6 @@
 import { mvcc } from '@coxswain/protocol';
 import { NO_NODE, type NodeId } from '@coxswain/raft';
-import { CommandKind, type Table, TableClosedError } from '@coxswain/table';
+import { CommandKind, type Table, TableClosedError, TableHalfAppliedError } from '@coxswain/table';
 import { Wal, WalFullError } from '@coxswain/wal';
 import type {
   Call,
@@ -474,7 +474,7 @@ export class Node implements NodeApi {
         replica.acceptQuiesce(message, from);
         return;
       case 'snapshotWanted':
-        if (replica.isLeader) this.#run(this.#snapshots.send(replica, from));
+        if (replica.isLeader) this.#run(this.#trySnapshot(replica, from));
         return;
     }
   }
@@ -519,9 +519,17 @@ export class Node implements NodeApi {
 
   async #sendSnapshot(replica: Replica, to: NodeId): Promise<void> {
     const { raft } = replica;
-    const isTaken = await this.#snapshots.send(replica, to);
+    const isTaken = await this.#trySnapshot(replica, to);
     if (replica.raft === raft && !replica.isClosed) raft.reportSnapshot(to, isTaken);
     this.#turns.schedule(replica);
+  }
+
+  async #trySnapshot(replica: Replica, to: NodeId): Promise<boolean> {
+    let isTaken = false;
+    await this.#tend(replica, async () => {
+      isTaken = await this.#snapshots.send(replica, to);
+    });
+    return isTaken;
   }
 
   #leaderChanged(replica: Replica): void {
@@ -559,6 +567,8 @@ export class Node implements NodeApi {
     try {
       await work(table);
     } catch (error) {
+      // A table that was opened in the middle of an entry cannot be read before the log has ended it (A4).
+      if (error instanceof TableHalfAppliedError) return;
       if (!(error instanceof TableClosedError)) throw error;
       this.#replicas.tableFailed(replica, table, error);
     }

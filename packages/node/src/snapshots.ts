@@ -63,10 +63,11 @@ export class Snapshots {
     this.#options = options;
   }
 
-  /** Resolves to whether the peer has taken it. False at once when there is no room for one more. */
+  /** Resolves to whether the peer has taken it. False at once when there is no room for one more. Rejects when the table cannot be read. */
   async send(replica: Replica, to: NodeId): Promise<boolean> {
     const key = `${replica.group} ${to}`;
     if (!replica.hasTable || this.#sending.has(key) || this.#sending.size >= SENDING_MAX) return false;
+    const view = replica.table.view();
     this.#sending.add(key);
     const { transport, random, log, header } = this.#options;
     const { clusterId, from, incarnation } = header();
@@ -80,7 +81,6 @@ export class Snapshots {
       membership: replica.membership,
     };
     const sink = transport.openBulk(to, Buffer.from(packr.pack(transfer)));
-    const view = replica.table.view();
     try {
       for await (const data of writeSnapshot(view, { preamble: replica.group })) {
         for (let at = 0; at < data.length; at += CHUNK_BYTES_MAX) {

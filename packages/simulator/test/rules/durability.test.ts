@@ -176,7 +176,7 @@ describe('D4: a store that lost a batch is never believed', () => {
       return undefined;
     });
     const fates = new Set<string>();
-    while (!world.isReady(follower)) {
+    for (let i = 0; i < 10_000 && !world.isReady(follower); i++) {
       await world.sleep(1);
       if (!world.isServing(follower)) continue;
       fates.add(await world.fate(world.get(follower, 'a', { timeoutMs: 100 })));
@@ -239,6 +239,28 @@ describe('D4: a store that lost a batch is never believed', () => {
       expect(await world.contents(follower)).toEqual(await world.contents(leader));
     },
   );
+});
+
+describe('D4: a store that closed itself unnoticed', () => {
+  test('is opened again when a snapshot of it is asked for', async () => {
+    const world = await World.formed({ options: { ...compacting, storeWriteBufferBytes: 64 * 1024 } });
+    const [leader, follower] = await world.roles();
+    world.kill(follower);
+    await writeMany(world, leader, 60);
+    await world.until('the log is gone', () => world.replica(leader).log.truncated.index > 40);
+    let hasFailed = false;
+    world.beforeSteps(leader, (step) => {
+      if (hasFailed || step !== `store flush shard-${world.shard()}`) return undefined;
+      hasFailed = true;
+      throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
+    });
+    // One large write fills the write buffer; nobody waits for the flush that follows it.
+    await world.write(leader, 'large', Buffer.alloc(40_000, 'x'));
+    await world.until('the flush has failed', () => hasFailed);
+    world.start(follower);
+    await world.equal();
+    expect(await world.contents(follower)).toEqual(await world.contents(leader));
+  });
 });
 
 describe('D6: a full disk is survived, a disk that lies is not', () => {
