@@ -93,6 +93,27 @@ describe('P1: a proposal is applied at most once, and its fate is told truly', (
     },
   );
 
+  test('a proposal that was delayed on its way arrives at the leader of a later term', async () => {
+    const world = await World.formed();
+    const [leader, follower, other] = await world.roles();
+    const delayed = new Map<number, Buffer[]>([
+      [follower, []],
+      [other, []],
+    ]);
+    for (const [id, frames] of delayed) {
+      world.loseFrames(id, (to, frame) => to === leader && frames.push(frame) > 0);
+    }
+    const puts = [world.put(follower, 'a', '1'), world.put(other, 'b', '1')];
+    await world.sleep(20);
+    world.kill(leader);
+    for (const put of puts) expect(await world.fate(put)).toBe('ok');
+    const successor = world.leader()!;
+    const third = successor === follower ? other : follower;
+    for (const frame of delayed.get(third)!) world.deliver(successor, frame);
+    await world.write(third, 'c', '1');
+    expect(await world.contents(third)).toEqual(['a=1/1', 'b=1/1', 'c=1/1']);
+  });
+
   test('without a leader a write is unavailable, and never happens', async () => {
     const world = await World.formed();
     const [leader, follower, other] = await world.roles();

@@ -55,6 +55,8 @@ describe('T2: a deleted table acknowledges nothing', () => {
     expect(world.node(follower).status().tables).toHaveLength(1);
     expect(await world.fate(world.put(follower, 'a', '2'))).toBe('NotFound');
     expect(await world.fate(world.get(follower, 'a'))).toBe('NotFound');
+    await world.until('it is sealed here', () => world.replica(follower).table.sealedBy === 0);
+    expect(await world.fate(world.get(follower, 'a', { linearizable: false }))).toBe('NotFound');
     gate.open();
     await dropped(world, SHARD);
     expect(await world.fate(world.put(follower, 'a', '3'))).toBe('NotFound');
@@ -122,6 +124,10 @@ describe('T2: a deleted table acknowledges nothing', () => {
       expect(await world.value(follower, 'a')).toBeUndefined();
       await world.write(follower, 'a', '2');
       await world.equal(shard);
+      world.kill(follower);
+      await world.tamper(follower, async ({ stores }) => {
+        expect(await stores.list()).toEqual([`shard-${META_SHARD}`, `shard-${shard}`]);
+      });
     }
   });
 });

@@ -29,7 +29,7 @@ import { readAll, wholeRange } from '../../src/workload.js';
 /** The table that every world has. */
 export const TABLE = 'main';
 /** A wait ends in an error after this much virtual time. */
-const PATIENCE_US = 120_000_000;
+const PATIENCE_US = 60_000_000;
 
 /** Quick and steady: a scenario brings its own faults. */
 const network = {
