@@ -187,12 +187,10 @@ describe('A8: what is unknown stops its table, and nothing else', () => {
       if (step !== 'wal write') return undefined;
       throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
     });
-    await world.until('it is full', () => {
-      world.put(full!, 'b', 'x', { table: 'other' });
-      return world.node(full!).status().isDiskFull;
-    });
+    const isFull = () => world.node(full!).status().isDiskFull;
+    while (!isFull()) await world.fate(world.put(follower, 'b', 'x', { table: 'other', timeoutMs: 200 }));
     world.beforeSteps(full!, () => undefined);
-    await world.until('there is room', () => !world.node(full!).status().isDiskFull);
+    await world.until('there is room', () => !isFull());
     await world.write(full!, 'b', 'last', 'other');
     expect(errorOf(full!)).toContain('upgrade this node');
   });
