@@ -70,9 +70,7 @@ describe('quiet groups (architecture.md section 3)', () => {
     const { world, roles } = await quiet();
     const [leader, follower] = roles;
     const { term } = world.replica(leader).raft;
-    world.kill(follower);
-    await world.until('the others are quiet again', () => world.replica(leader).isQuiet);
-    world.start(follower);
+    world.restart(follower);
     await world.until('it knows', () => world.isServing(follower) && world.leader() === leader);
     await world.until('it is ready', () => world.isReady(follower));
     expect(await world.value(follower, 'a')).toBeUndefined();
