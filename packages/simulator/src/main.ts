@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util';
 import { simulate } from './simulation.js';
 
 /** 100 seeds of this length fit into a CI run on one core. */
-const stepsDefault = 30_000;
+const stepsDefault = 60_000;
 
 const usage = 'usage: npm run simulate -- [--seed N] [--steps N] [--seeds N] [--log]';
 

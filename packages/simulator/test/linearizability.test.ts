@@ -126,6 +126,9 @@ const operation = fc
     const isKnown = isAnswered || duration > 2;
     const effect = ((): RegisterEffect => {
       if (kind === 'read') return { kind, observed: first };
+      if (!isKnown && kind === 'compareAndSet') {
+        return { kind, expected: first, value: second, succeeded: undefined };
+      }
       if (kind === 'write' || !isKnown) return { kind: 'write', value: first };
       if (kind === 'replace') return { kind: 'write', value: first, previous: { value: second } };
       return { kind: 'compareAndSet', expected: first, value: second, succeeded: isSucceeded };
