@@ -1,6 +1,7 @@
 import { gunzip, type InputType, inflate, type ZlibOptions } from 'node:zlib';
 import { encodeHeaders, type ServerStream, type StreamListener } from '@coxswain/http2';
 import { ApiError, type Clock, errors, type Log, Status } from '@coxswain/node';
+import { FrameDecompressor, FramesTooLargeError } from '@coxswain/table';
 import type { CallContext, Method } from './call.js';
 import type { MethodMetrics } from './grpc-metrics.js';
 import { MESSAGE_PREFIX_BYTES, MessageReader, MessageTooLargeError } from './message-reader.js';
@@ -168,11 +169,12 @@ class GrpcCall implements CallContext, StreamListener {
     }
   }
 
-  #decompress(bytes: Buffer): Promise<Buffer> {
+  #decompress(bytes: Buffer): Buffer | Promise<Buffer> {
     const encoding = this.#stream.header('grpc-encoding');
+    if (encoding === 'snappy') return unsnap(bytes);
     const decompress = encoding === 'gzip' ? gunzip : encoding === 'deflate' ? inflate : undefined;
     if (decompress === undefined) {
-      this.setTrailer('grpc-accept-encoding', 'identity,deflate,gzip');
+      this.setTrailer('grpc-accept-encoding', 'identity,deflate,gzip,snappy');
       throw new ApiError(
         Status.Unimplemented,
         `messages are compressed with ${encoding}, which is not known`,
@@ -331,6 +333,24 @@ function percentEncode(text: string): string {
   return text.replace(/[^ -$&-~]/gu, encodeURIComponent);
 }
 
+/** Snappy's framed format, in which Regatta's own clients send by default. Answers may always go uncompressed. */
+function unsnap(bytes: Buffer): Buffer {
+  try {
+    const decompressor = new FrameDecompressor(messageSizeBytesMax);
+    const plain = decompressor.update(bytes);
+    decompressor.end();
+    return plain;
+  } catch (error) {
+    throw notDecompressed(error instanceof FramesTooLargeError);
+  }
+}
+
+function notDecompressed(isTooLarge: boolean): Error {
+  return isTooLarge
+    ? new MessageTooLargeError(`Received message decompresses to more than ${messageSizeBytesMax}`)
+    : new ApiError(Status.Internal, 'Failed to decompress message');
+}
+
 function decompressWith(
   decompress: (
     bytes: InputType,
@@ -342,9 +362,7 @@ function decompressWith(
   return new Promise((resolve, reject) => {
     decompress(bytes, { maxOutputLength: messageSizeBytesMax }, (error, result) => {
       if (error === null) resolve(result);
-      else if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') {
-        reject(new MessageTooLargeError(`Received message decompresses to more than ${messageSizeBytesMax}`));
-      } else reject(new ApiError(Status.Internal, 'Failed to decompress message'));
+      else reject(notDecompressed((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE'));
     });
   });
 }

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { deflateSync, gzipSync } from 'node:zlib';
 import { ApiError, errors, Status } from '@coxswain/node';
 import { regatta } from '@coxswain/protocol';
+import { compressToFrames, STREAM_IDENTIFIER } from '@coxswain/table';
 import { type StatusObject, status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { Rpc } from './support/rpc.js';
@@ -166,6 +167,7 @@ describe('the gRPC protocol over HTTP/2', () => {
   test.each([
     ['gzip', gzipSync],
     ['deflate', deflateSync],
+    ['snappy', (bytes: Buffer) => Buffer.concat([STREAM_IDENTIFIER, compressToFrames(bytes)])],
   ])('requests may be compressed with %s, up to the same size', async (encoding, compress) => {
     const headers = { 'grpc-encoding': encoding };
     const small = frameOf(compress(putRequest), 1);
@@ -178,7 +180,7 @@ describe('the gRPC protocol over HTTP/2', () => {
 
   test('another compression is UNIMPLEMENTED, and the answer says what is known', async () => {
     const answer = await rawCall('/regatta.v1.KV/Put', [frameOf(putRequest, 1)], { 'grpc-encoding': 'br' });
-    expect(answer).toMatchObject({ status: '12', acceptEncoding: 'identity,deflate,gzip' });
+    expect(answer).toMatchObject({ status: '12', acceptEncoding: 'identity,deflate,gzip,snappy' });
   });
 
   test.each<[string, Buffer[], string]>([

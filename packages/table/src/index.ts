@@ -2,6 +2,12 @@ export { LevelStoreDirectory, type LevelStoreOptions } from './adapters/level-st
 export * from './errors.js';
 export { MemoryStoreDirectory, type MemoryStoreHooks, type UnflushedWrite } from './memory-store.js';
 export { RESPONSE_SIZE_BYTES_MAX } from './responses.js';
+export {
+  compressToFrames,
+  FrameDecompressor,
+  FramesTooLargeError,
+  STREAM_IDENTIFIER,
+} from './snappy-frames.js';
 export { type LoadedSnapshot, loadSnapshot, type SnapshotKind } from './snapshot-loader.js';
 export { type SnapshotOptions, writeSnapshot } from './snapshot-writer.js';
 export type {

@@ -40,10 +40,22 @@ export function compressToFrames(plain: Buffer): Buffer {
   return Buffer.concat(parts);
 }
 
+/** A stream holds more than its reader takes. */
+export class FramesTooLargeError extends Error {
+  override readonly name = 'FramesTooLargeError';
+}
+
 /** Takes a framed stream in pieces of any size. Throws an Error for what is no such stream. */
 export class FrameDecompressor {
+  readonly #plainBytesMax: number;
+  #plainBytes = 0;
   #rest: Buffer = EMPTY;
   #hasBegun = false;
+
+  /** More than `plainBytesMax` in all is a FramesTooLargeError, thrown before there is memory for it. */
+  constructor(plainBytesMax = Number.POSITIVE_INFINITY) {
+    this.#plainBytesMax = plainBytesMax;
+  }
 
   /** The plain bytes of the chunks that `piece` completes. */
   update(piece: Buffer): Buffer {
@@ -78,6 +90,10 @@ export class FrameDecompressor {
     if (type > ChunkType.Plain) throw new Error(`a chunk has the unknown type ${type}`);
     if (body.length < CHECKSUM_BYTES) throw new Error('a chunk has no checksum');
     const data = body.subarray(CHECKSUM_BYTES);
+    this.#plainBytes += type === ChunkType.Plain ? data.length : claimedLength(data);
+    if (this.#plainBytes > this.#plainBytesMax) {
+      throw new FramesTooLargeError(`the stream holds more than ${this.#plainBytesMax} bytes`);
+    }
     const block = type === ChunkType.Plain ? data : uncompress(data);
     if (block.length > BLOCK_SIZE_BYTES_MAX) throw new Error('a block is too large');
     if (maskedChecksum(block) !== body.readUInt32LE(0)) throw new Error('the checksum of a block is wrong');
