@@ -58,6 +58,15 @@ export class TableClosedError extends TableError {
   }
 }
 
+/** The store was closed under a read that was on its way: its table was replaced, deleted or opened again. */
+export class StoreClosedError extends TableError {
+  readonly code = 'closed';
+
+  constructor(cause: unknown) {
+    super('the store was closed during a read', { cause });
+  }
+}
+
 /**
  * The table was opened in the middle of an entry with a large effect (A4): it cannot be read until that entry
  * has been applied to its end. UNAVAILABLE for the API.

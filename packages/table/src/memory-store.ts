@@ -1,4 +1,5 @@
 import { strict as assert } from 'node:assert/strict';
+import { StoreClosedError } from './errors.js';
 import { compareIds, keyId, newSortedTree, type SortedTree } from './sorted-tree.js';
 import type {
   KeyRange,
@@ -306,6 +307,6 @@ export class MemoryStore implements OrderedStore {
   }
 
   #assertOpen(): void {
-    if (!this.#open) throw new Error(`store ${this.#name} is closed`);
+    if (!this.#open) throw new StoreClosedError(new Error(`store ${this.#name} is closed`));
   }
 }

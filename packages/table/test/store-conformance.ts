@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { StoreClosedError } from '../src/errors.js';
 import type { OrderedStore, ScanOptions, StoreDirectory } from '../src/index.js';
 
 const bytes = (text: string): Buffer => Buffer.from(text, 'latin1');
@@ -146,8 +147,11 @@ export function describeStoreConformance(
     test('a closed store refuses reads and writes', async () => {
       const batch = store.batch();
       batch.put(bytes('a'), bytes('1'));
+      await put(store, { b: '1' });
+      const scan = store.scan({});
       await store.close();
-      expect(() => store.getSync(bytes('a'))).toThrow();
+      expect(() => store.getSync(bytes('a'))).toThrow(StoreClosedError);
+      await expect(scan.next(1, 1)).rejects.toThrow(StoreClosedError);
       await expect(store.write(batch, { sync: false })).rejects.toThrow();
     });
 
