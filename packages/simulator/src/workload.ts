@@ -1,6 +1,6 @@
 import { ApiError, errors, type Header, type NodeApi, Status } from '@coxswain/node';
 import { mvcc } from '@coxswain/protocol';
-import type { KeyRecord, RangeQuery, Table } from '@coxswain/table';
+import { type KeyRecord, type RangeQuery, type Table, TableError } from '@coxswain/table';
 import { EventKind, type EventLoop, type Scheduled } from './event-loop.js';
 import type { History, Invocation, KeyEffect, KeyState } from './history.js';
 import type { SimulatedProcess } from './process.js';
@@ -332,7 +332,7 @@ export class Workload {
           return await readAll(readable.table, query, (revision) => readable.header(revision));
         } catch (error) {
           // A snapshot, a deletion or a stop took the table away while it was read: its service asks to try again.
-          if (error instanceof Error && error.message.endsWith('is closed')) throw errors.notReady();
+          if (error instanceof TableError && error.code === 'closed') throw errors.notReady();
           throw error;
         }
       },
