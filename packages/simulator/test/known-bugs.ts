@@ -116,7 +116,7 @@ function tearBatches(store: OrderedStore): OrderedStore {
       await store.write(parts[0], options);
       await store.write(parts[1], options);
     },
-    flush: () => store.flush(),
+    flush: (onNewLog) => store.flush(onNewLog),
     approximateSizeBytes: (range) => store.approximateSizeBytes(range),
     close: () => store.close(),
   };

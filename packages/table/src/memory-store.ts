@@ -263,7 +263,7 @@ export class MemoryStore implements OrderedStore {
     }
   }
 
-  async flush(): Promise<void> {
+  async flush(onNewLog: () => void): Promise<void> {
     this.#assertOpen();
     await this.#hooks.beforeFlush?.(this.#name);
     this.#assertOpen();
@@ -272,6 +272,7 @@ export class MemoryStore implements OrderedStore {
     // The old log file is left as it is: what is not synced in it now never will be (D4).
     medium.logFile += 1;
     const { logFile } = medium;
+    onNewLog();
     await this.#hooks.beforeFlushEnds?.(this.#name);
     this.#assertOpen();
     medium.durable = durable;

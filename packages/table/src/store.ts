@@ -46,10 +46,12 @@ export interface OrderedStore {
   /** Atomic. With `sync` this batch, and all before it in the same log file, survive a crash. */
   write(batch: StoreBatch, options: { sync: boolean }): Promise<void>;
   /**
-   * Forces what was written before into durable, immutable files (LevelDB: compactRange). Writes may go on, but
-   * until it resolves only synced ones are sure to be lost in order, should there be a crash (D4).
+   * Forces what was written before into durable, immutable files (LevelDB: compactRange). Writes may go on. At some
+   * moment the store begins a new log file, and leaves the old one as it is: what is not synced in it now never will
+   * be (D4). `onNewLog` is called once every write that begins from then on goes to the new one; where nobody saw that
+   * moment, the end of the flush tells the same.
    */
-  flush(): Promise<void>;
+  flush(onNewLog: () => void): Promise<void>;
   /** About how many bytes of disk the range takes. */
   approximateSizeBytes(range: KeyRange): Promise<number>;
   close(): Promise<void>;

@@ -550,6 +550,6 @@ export async function initializeStore(store: OrderedStore, state: TableState): P
   const checkpoint = { batchNumber: 1, appliedIndex: state.appliedIndex };
   batch.put(batchKey(1), encodeBatchRecord({ state, checkpoint, progress: undefined }, []));
   await store.write(batch, { sync: true });
-  await store.flush();
+  await store.flush(() => undefined);
   return state;
 }

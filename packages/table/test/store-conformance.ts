@@ -118,7 +118,7 @@ export function describeStoreConformance(
       await put(store, { a: '1', b: '2' });
       const snapshot = store.snapshot();
       await put(store, { a: 'changed', c: '3' });
-      await store.flush();
+      await store.flush(() => undefined);
       expect(store.getSync(bytes('a'), snapshot)).toEqual(bytes('1'));
       expect(store.getSync(bytes('c'), snapshot)).toBeUndefined();
       expect(await collect(store, { snapshot })).toEqual(['a=1', 'b=2']);
@@ -128,7 +128,7 @@ export function describeStoreConformance(
 
     test('what was written is there after closing and opening', async () => {
       await put(store, { a: '1' });
-      await store.flush();
+      await store.flush(() => undefined);
       await put(store, { b: '2' });
       await store.close();
       store = await directory.open('10001', { create: false });
@@ -160,7 +160,7 @@ export function describeStoreConformance(
       await store.close();
       const loaded = await directory.open('10001-load', { create: true });
       await put(loaded, { a: 'new' });
-      await loaded.flush();
+      await loaded.flush(() => undefined);
       await loaded.close();
       await directory.rename('10001-load', '10001');
       expect(await directory.list()).toEqual(['10001']);
@@ -184,7 +184,7 @@ export function describeStoreConformance(
         batch.put(bytes(`k${at}`), bytes(`${Math.sin(at)}${Math.cos(at)}`.repeat(5)));
       }
       await store.write(batch, { sync: false });
-      await store.flush();
+      await store.flush(() => undefined);
       expect(await store.approximateSizeBytes({})).toBeGreaterThan(before + 50_000);
     });
   });

@@ -611,7 +611,7 @@ function hookedStores(stores: StoreDirectory, take: Take): StoreDirectory {
     snapshot: () => store.snapshot(),
     batch: () => store.batch(),
     write: (batch, options) => take(`store write ${name}`, () => store.write(batch, options)),
-    flush: () => take(`store flush ${name}`, () => store.flush()),
+    flush: (onNewLog) => take(`store flush ${name}`, () => store.flush(onNewLog)),
     approximateSizeBytes: (range) => store.approximateSizeBytes(range),
     close: () => store.close(),
   });

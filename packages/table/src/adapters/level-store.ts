@@ -1,6 +1,7 @@
 import { strict as assert } from 'node:assert/strict';
 import { access, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ClassicLevel, type Iterator as LevelIterator } from 'classic-level';
 import { StoreClosedError, StoreDamagedError } from '../errors.js';
 import type {
@@ -23,6 +24,9 @@ const UNUSED_KEY = Buffer.from([0]);
 const REPLACED_SUFFIX = '.replaced';
 /** How much native code reads ahead at most before it hands entries over: LevelDB's default of 16 KiB costs a thread-pool trip for every 50 pairs. */
 const SCAN_BYTES_MAX = 1 << 20;
+
+/** A flush begins a new log within a millisecond or so; only one that waits for a compaction takes longer. */
+const NEW_LOG_POLL_MS = 2;
 
 /** How every LevelDB of a directory is opened. */
 export interface LevelStoreOptions {
@@ -255,13 +259,38 @@ export class LevelStore implements OrderedStore {
     await batch.chained.write(options);
   }
 
-  flush(): Promise<void> {
+  flush(onNewLog: () => void): Promise<void> {
     return this.#flushTurns.take(async () => {
+      const lastLog = await this.#lastLogNumber();
       // compactRange forces the memtable to disk whatever the range; an unused one spares the rest of the data.
-      await this.#database.compactRange(UNUSED_KEY, UNUSED_KEY);
+      const compacted = this.#database.compactRange(UNUSED_KEY, UNUSED_KEY);
+      let isCompacted = false;
+      const ended = compacted
+        .catch(() => undefined)
+        .then(() => {
+          isCompacted = true;
+        });
+      // LevelDB makes the new log's file and goes over to it under the one lock that every write needs: whoever has
+      // seen the file writes to it.
+      while (!isCompacted) {
+        if ((await this.#lastLogNumber()) > lastLog) {
+          onNewLog();
+          break;
+        }
+        await Promise.race([ended, sleep(NEW_LOG_POLL_MS)]);
+      }
+      await compacted;
       // It reports no error. A failed one shows in the next write, so there is one.
       await this.#database.del(UNUSED_KEY);
     });
+  }
+
+  async #lastLogNumber(): Promise<number> {
+    const names = await readdir(this.#database.location);
+    return Math.max(
+      0,
+      ...names.filter((name) => name.endsWith('.log')).map((name) => Number.parseInt(name, 10)),
+    );
   }
 
   approximateSizeBytes(range: KeyRange): Promise<number> {
