@@ -105,8 +105,15 @@ export class HpackDecoder {
     this.#bytes = bytes;
     this.#position = start;
     this.#end = end;
+    let hasFields = false;
     while (this.#position < this.#end) {
       const first = bytes[this.#position]!;
+      if (first >= 0x20 && first < 0x40) {
+        if (hasFields) throw new Error('HPACK: the table is resized inside a header block');
+        this.#resize(this.#integer(5));
+        continue;
+      }
+      hasFields = true;
       if (first >= 0x80) {
         const field = this.#field(this.#integer(7));
         visit(field.name, field.value);
@@ -114,8 +121,6 @@ export class HpackDecoder {
         const field = this.#literal(6);
         this.#insert(field);
         visit(field.name, field.value);
-      } else if (first >= 0x20) {
-        this.#resize(this.#integer(5));
       } else {
         const field = this.#literal(4);
         visit(field.name, field.value);

@@ -23,6 +23,7 @@ const CODE_LENGTHS_BITS = [
   'u',
 ].join('');
 
+const LENGTH_BITS_MIN = 5;
 const LENGTH_BITS_MAX = 30;
 const END_OF_STRING = 256;
 
@@ -51,7 +52,9 @@ for (let length = 0, code = 0; length <= LENGTH_BITS_MAX; length++) {
  * @throws Error when the string holds EOS or its padding is not up to seven 1 bits.
  */
 export function decodeHuffman(bytes: Uint8Array, start: number, end: number): string {
-  let decoded = '';
+  // One flat string: a large one that is put together symbol by symbol takes 30 times its length in memory.
+  const decoded = Buffer.allocUnsafe(Math.ceil(((end - start) * 8) / LENGTH_BITS_MIN));
+  let size = 0;
   let code = 0;
   let length = 0;
   for (let position = start; position < end; position++) {
@@ -64,11 +67,11 @@ export function decodeHuffman(bytes: Uint8Array, start: number, end: number): st
       if (rank >= codeCount[length]!) continue;
       const symbol = symbols[firstSymbol[length]! + rank]!;
       if (symbol === END_OF_STRING) throw new Error('HPACK: EOS inside a string');
-      decoded += String.fromCharCode(symbol);
+      decoded[size++] = symbol;
       code = 0;
       length = 0;
     }
   }
   if (length > 7 || code !== 2 ** length - 1) throw new Error('HPACK: bad Huffman padding');
-  return decoded;
+  return decoded.toString('latin1', 0, size);
 }

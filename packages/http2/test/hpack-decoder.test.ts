@@ -89,6 +89,7 @@ describe('the HPACK decoder', () => {
     ['a truncated integer', '7f', 'truncated'],
     ['an endless integer', `00 7f ${'ff'.repeat(9)}`, 'too large'],
     ['an index of nothing', '80', 'no table entry 0'],
+    ['a table resized after a field (RFC 7541, 4.2)', '82 20', 'inside'],
     ['a table larger than allowed', '3fe2 1f', 'above the limit'],
     ['Huffman padding of 0 bits', '0001 61 81 18', 'padding'],
     ['Huffman padding of 8 bits', '0001 61 82 1f ff', 'padding'],
