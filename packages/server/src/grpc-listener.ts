@@ -17,7 +17,7 @@ import { isClientAllowed, type ListenerTls, loadTls } from './tls.js';
 
 /** A whole message and what it is framed in: no unary request has to wait for a window. */
 const streamWindowBytes = messageSizeBytesMax + 64 * 1024;
-/** What the unfinished requests of one connection may hold in memory. */
+/** What the calls of one connection may hold in memory. */
 const heldBytesMax = 256 * 1024 * 1024;
 
 export interface GrpcListenerOptions {
@@ -40,6 +40,7 @@ export class GrpcListener {
   readonly #routes: ReadonlyMap<string, Route>;
   readonly #connections = new Map<Socket, ServerConnection>();
   #listener: TcpServer | undefined;
+  #isClosing = false;
 
   constructor(options: GrpcListenerOptions, methods: readonly Method[]) {
     this.#options = options;
@@ -61,10 +62,10 @@ export class GrpcListener {
 
   /** Begins to listen. Rejects with the system's error when the address cannot be bound. */
   async listen(): Promise<void> {
-    const { address, tls, name, connectionsMax } = this.#options;
+    const { address, tls, name, connectionsMax, log } = this.#options;
     if (address.isTls) {
       this.#listener = createTlsServer(loadTls(tls, name), (socket: TLSSocket) => {
-        if (isClientAllowed(socket, tls)) this.#accept(socket);
+        if (!this.#isClosing && isClientAllowed(socket, tls)) this.#accept(socket);
         else socket.destroy();
       });
     } else {
@@ -73,11 +74,16 @@ export class GrpcListener {
     if (connectionsMax > 0) this.#listener.maxConnections = connectionsMax;
     if (address.path !== undefined) await removeStaleSocket(address.path);
     await bind(this.#listener, address);
-    this.#options.log('info', `${name} listener is open`, { address: formatListenAddress(this.address) });
+    // One connection that cannot be accepted, for want of memory or descriptors, must not end the process.
+    this.#listener.on('error', ({ message }) => {
+      log('error', `${name} listener could not accept a connection`, { error: message });
+    });
+    log('info', `${name} listener is open`, { address: formatListenAddress(this.address) });
   }
 
   /** Accepts nothing new, lets calls under way end, and breaks those that still run after `graceMs`. */
   async close(graceMs: number): Promise<void> {
+    this.#isClosing = true;
     this.#listener?.close();
     const timer = setTimeout(() => {
       for (const socket of this.#connections.keys()) socket.destroy();
