@@ -23,9 +23,11 @@ export const FrameFlag = {
 
 /** Setting identifiers (RFC 9113, 6.5.2). */
 export const Setting = {
+  headerTableSize: 0x1,
   enablePush: 0x2,
   maxConcurrentStreams: 0x3,
   initialWindowSize: 0x4,
+  maxFrameSize: 0x5,
   maxHeaderListSize: 0x6,
 } as const;
 

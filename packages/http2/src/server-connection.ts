@@ -6,6 +6,8 @@ import {
   encodeFrameHeader,
   encodeSettings,
   encodeWindowUpdate,
+  FRAME_HEADER_SIZE_BYTES,
+  FRAME_PAYLOAD_SIZE_BYTES_MAX,
   FrameFlag,
   FrameType,
   INITIAL_WINDOW_SIZE_BYTES,
@@ -26,11 +28,16 @@ const HEADER_BLOCK_BYTES_MAX = 64 * 1024;
 const FIELD_OVERHEAD_BYTES = 32;
 /** No more is read while so much waits to be sent: a client that does not read gets no more answers. */
 const BACKLOG_BYTES_MAX = 4 * 1024 * 1024;
-/** Frames up to this together leave in one buffer; copying more costs more than it spares. */
+/** Frames up to this together leave in one buffer, and when there are as many they leave. */
 const COALESCED_BYTES_MAX = 256 * 1024;
-/** How many streams may be reset at once, and how many more a second (rapid reset, CVE-2023-44487): nghttp2's. */
-const RESETS_MAX = 1000;
-const RESETS_PER_SECOND = 33;
+/**
+ * How often a client may make this side work for nothing (rapid reset, CVE-2023-44487), and how often more each
+ * second: nghttp2's numbers. A request that is answered makes good for one.
+ */
+const PATIENCE_MAX = 1000;
+const PATIENCE_PER_SECOND = 33;
+/** What an open stream takes in memory beside its headers and its body: its objects here and in the listener. */
+const STREAM_BYTES = 2 * 1024;
 /** Frames that carry nothing and change nothing, in a row. */
 const IDLE_FRAMES_MAX = 1000;
 const TICK_MS = 20_000;
@@ -42,6 +49,10 @@ const SILENCE_TICKS = 5;
 const COPIED_BYTES_MAX = 4 * 1024;
 
 const EMPTY = Buffer.alloc(0);
+/** HPACK's table is as large as this until a peer says otherwise. */
+const HPACK_TABLE_BYTES = 4096;
+/** A header block that begins with this empties the table, and leaves it so (RFC 7541, 6.3). */
+const NO_TABLE = Buffer.from([0x20]);
 const HEADERS_TOO_LARGE = encodeHeaders([[':status', '431']]);
 
 export interface ServerConnectionOptions {
@@ -49,7 +60,10 @@ export interface ServerConnectionOptions {
   readonly streamsMax: number;
   /** What one stream may send that is not consumed, see `ServerStream.consume`. */
   readonly streamWindowBytes: number;
-  /** What incomplete requests may hold in memory: a stream that passes it is reset. */
+  /**
+   * What streams may hold in memory, requests until they are answered and answers until they are sent: a stream
+   * that passes it is reset, a new one refused.
+   */
   readonly heldBytesMax: number;
   /** A request's headers have come. Gives what takes the rest of it. */
   readonly onRequest: (stream: ServerStream) => StreamListener;
@@ -72,17 +86,23 @@ export class ServerConnection implements StreamHost {
   #prefaceBytes = 0;
   #hasSettings = false;
   #lastStreamId = 0;
+  /** The last that was not refused: what GOAWAY tells, so that clients try the later ones elsewhere. */
+  #lastTakenId = 0;
   /** The header block that CONTINUATION frames must complete before anything else may come. */
-  #openBlock: { readonly streamId: number; readonly isLast: boolean; readonly parts: Buffer[] } | undefined;
-  sendWindowBytes = INITIAL_WINDOW_SIZE_BYTES;
+  #openBlock:
+    | { readonly streamId: number; readonly isLast: boolean; readonly parts: Buffer[]; costBytes: number }
+    | undefined;
+  #sendWindowBytes = INITIAL_WINDOW_SIZE_BYTES;
   #streamSendWindowBytes = INITIAL_WINDOW_SIZE_BYTES;
   #receiveWindowBytes = CONNECTION_WINDOW_BYTES;
   #heldBytes = 0;
-  #resetsLeft = RESETS_MAX;
+  #patience = PATIENCE_MAX;
   #idleFrames = 0;
   #silentTicks = 0;
   #outgoing: Uint8Array[] = [];
   #outgoingBytes = 0;
+  /** The client's decoder has shrunk its table: the next header block must say so (RFC 9113, 4.3.1). */
+  #isTableShrunk = false;
   #isLeaving = false;
   /** The client broke the protocol; what it still sends is not looked at. */
   #isFailed = false;
@@ -141,6 +161,7 @@ export class ServerConnection implements StreamHost {
       this.#goAway(error.code);
       this.#flush();
       this.#socket.destroySoon();
+      this.#cancelAll();
     }
   }
 
@@ -156,7 +177,9 @@ export class ServerConnection implements StreamHost {
       throw protocolError('a header block is not complete');
     }
     if (!this.#hasSettings) {
-      if (type !== FrameType.settings) throw protocolError('the first frame is not SETTINGS');
+      if (type !== FrameType.settings || (flags & FrameFlag.acknowledge) !== 0) {
+        throw protocolError('the first frame is not SETTINGS');
+      }
       this.#hasSettings = true;
     }
     let start = frameStart;
@@ -178,7 +201,8 @@ export class ServerConnection implements StreamHost {
         if ((flags & FrameFlag.endHeaders) !== 0) {
           this.#onHeaders(streamId, isLast, bytes, start, end);
         } else {
-          this.#openBlock = { streamId, isLast, parts: [Buffer.from(bytes.subarray(start, end))] };
+          const parts = [Buffer.from(bytes.subarray(start, end))];
+          this.#openBlock = { streamId, isLast, parts, costBytes: end - start };
         }
         return;
       }
@@ -189,13 +213,22 @@ export class ServerConnection implements StreamHost {
         expectSize(end - start, 4);
         this.#expectOpened(streamId);
         const stream = this.#streams.get(streamId);
-        this.#spendReset();
-        if (stream !== undefined) this.#cancel(stream);
+        if (stream === undefined) {
+          this.#countIdleFrame();
+        } else {
+          this.#spendPatience();
+          this.#cancel(stream);
+        }
         return;
       }
       case FrameType.settings:
         if (streamId !== 0) throw protocolError('SETTINGS of a stream');
-        if ((flags & FrameFlag.acknowledge) === 0) this.#onSettings(bytes, start, end);
+        if ((flags & FrameFlag.acknowledge) === 0) {
+          this.#onSettings(bytes, start, end);
+        } else {
+          expectSize(end - start, 0);
+          this.#countIdleFrame();
+        }
         return;
       case FrameType.ping:
         expectSize(end - start, 8);
@@ -210,7 +243,16 @@ export class ServerConnection implements StreamHost {
         return;
       case FrameType.pushPromise:
         throw protocolError('a client does not push');
-      // PRIORITY and GOAWAY ask for nothing, and what is unknown is ignored (RFC 9113, 5.5).
+      case FrameType.goAway:
+        if (streamId !== 0) throw protocolError('GOAWAY of a stream');
+        this.#countIdleFrame();
+        return;
+      case FrameType.priority:
+        expectSize(end - start, 5);
+        if (streamId === 0) throw protocolError('PRIORITY of no stream');
+        this.#countIdleFrame();
+        return;
+      // What is unknown is ignored (RFC 9113, 5.5).
       default:
         this.#countIdleFrame();
         return;
@@ -220,15 +262,16 @@ export class ServerConnection implements StreamHost {
   #onContinuation(flags: number, streamId: number, part: Buffer): void {
     const block = this.#openBlock;
     if (block === undefined || block.streamId !== streamId) throw protocolError('CONTINUATION of nothing');
-    if (part.length === 0) this.#countIdleFrame();
     block.parts.push(Buffer.from(part));
-    const sizeBytes = block.parts.reduce((sum, { length }) => sum + length, 0);
-    if (sizeBytes > HEADER_BLOCK_BYTES_MAX) {
+    // The frames count too, so that a block of many small ones, or empty ones, ends as well.
+    block.costBytes += FRAME_HEADER_SIZE_BYTES + part.length;
+    if (block.costBytes > HEADER_BLOCK_BYTES_MAX) {
       throw new ConnectionError(ErrorCode.enhanceYourCalm, 'a header block without end');
     }
     if ((flags & FrameFlag.endHeaders) === 0) return;
     this.#openBlock = undefined;
-    this.#onHeaders(streamId, block.isLast, Buffer.concat(block.parts), 0, sizeBytes);
+    const whole = Buffer.concat(block.parts);
+    this.#onHeaders(streamId, block.isLast, whole, 0, whole.length);
   }
 
   #onHeaders(streamId: number, isLast: boolean, bytes: Buffer, start: number, end: number): void {
@@ -248,14 +291,18 @@ export class ServerConnection implements StreamHost {
       return;
     }
     this.#lastStreamId = streamId;
-    const stream = new ServerStream(this, streamId, headers, this.#streamSendWindowBytes);
-    const { streamsMax, onRequest } = this.#options;
-    if (this.#isLeaving || (streamsMax > 0 && this.#streams.size >= streamsMax)) {
-      this.#spendReset();
+    const { streamsMax, heldBytesMax, onRequest } = this.#options;
+    const costBytes = STREAM_BYTES + Math.min(sizeBytes, HEADER_LIST_BYTES_MAX);
+    const isFull =
+      (streamsMax > 0 && this.#streams.size >= streamsMax) || this.#heldBytes + costBytes > heldBytesMax;
+    if (this.#isLeaving || isFull) {
       this.#writeReset(streamId, ErrorCode.refusedStream);
       return;
     }
+    this.#lastTakenId = streamId;
+    const stream = new ServerStream(this, streamId, headers, this.#streamSendWindowBytes);
     this.#streams.set(streamId, stream);
+    this.hold(stream, costBytes);
     if (sizeBytes > HEADER_LIST_BYTES_MAX) {
       stream.isEndReceived = isLast;
       stream.sendTrailers(HEADERS_TOO_LARGE);
@@ -292,42 +339,67 @@ export class ServerConnection implements StreamHost {
     const isLast = (flags & FrameFlag.endStream) !== 0;
     if (start === end && !isLast) this.#countIdleFrame();
     else this.#idleFrames = 0;
-    stream.heldBytes += frameBytes;
-    this.#heldBytes += frameBytes;
-    if (stream.heldBytes > this.#options.streamWindowBytes) {
+    const sizeBytes = end - start;
+    if (stream.unconsumedBytes + frameBytes > this.#options.streamWindowBytes) {
       this.#fail(stream, ErrorCode.flowControlError);
       return;
     }
-    if (this.#heldBytes > this.#options.heldBytesMax) {
-      this.#fail(stream, ErrorCode.enhanceYourCalm);
-      return;
-    }
-    stream.listener?.onData(bytes, start, end);
+    stream.unconsumedBytes += sizeBytes;
+    // Padding is consumed as it comes.
+    if (frameBytes > sizeBytes) this.#write(encodeWindowUpdate(streamId, frameBytes - sizeBytes));
+    this.hold(stream, sizeBytes);
+    if (!stream.isClosed) stream.listener?.onData(bytes, start, end);
     if (isLast && !stream.isClosed) this.#endReceived(stream);
   }
 
   #onSettings(bytes: Buffer, start: number, end: number): void {
     if ((end - start) % 6 !== 0) throw new ConnectionError(ErrorCode.frameSizeError, 'SETTINGS is cut off');
+    let initialWindowBytes = this.#streamSendWindowBytes;
     for (let at = start; at < end; at += 6) {
-      if (bytes.readUInt16BE(at) !== Setting.initialWindowSize) continue;
       const value = bytes.readUInt32BE(at + 2);
-      if (value > WINDOW_SIZE_BYTES_MAX) throw windowOverflow();
-      const difference = value - this.#streamSendWindowBytes;
-      this.#streamSendWindowBytes = value;
-      for (const stream of this.#streams.values()) {
-        stream.sendWindowBytes += difference;
-        if (stream.sendWindowBytes > WINDOW_SIZE_BYTES_MAX) throw windowOverflow();
+      switch (bytes.readUInt16BE(at)) {
+        case Setting.headerTableSize:
+          if (value < HPACK_TABLE_BYTES) this.#isTableShrunk = true;
+          break;
+        case Setting.enablePush:
+          if (value > 1) throw protocolError('ENABLE_PUSH is neither 0 nor 1');
+          break;
+        case Setting.initialWindowSize:
+          if (value > WINDOW_SIZE_BYTES_MAX) throw windowOverflow();
+          initialWindowBytes = value;
+          break;
+        case Setting.maxFrameSize:
+          if (value < FRAME_PAYLOAD_SIZE_BYTES_MAX || value > 0xffffff)
+            throw protocolError('MAX_FRAME_SIZE is out of range');
+          break;
+        default:
+          break;
       }
     }
     this.#write(encodeFrame(FrameType.settings, FrameFlag.acknowledge, 0, EMPTY));
-    this.#serveWaiting();
+    if (initialWindowBytes === this.#streamSendWindowBytes) this.#countIdleFrame();
+    else this.#changeWindows(initialWindowBytes);
+  }
+
+  /** The new size counts for streams that are open too, whose windows may become negative (RFC 9113, 6.9.2). */
+  #changeWindows(initialWindowBytes: number): void {
+    // It takes a step for each open stream, so a client must not ask for it too often.
+    this.#spendPatience();
+    const difference = initialWindowBytes - this.#streamSendWindowBytes;
+    this.#streamSendWindowBytes = initialWindowBytes;
+    const streams = [...this.#streams.values()];
+    for (const stream of streams) {
+      stream.sendWindowBytes += difference;
+      if (stream.sendWindowBytes > WINDOW_SIZE_BYTES_MAX) throw windowOverflow();
+    }
+    if (difference > 0) for (const stream of streams) stream.resume();
   }
 
   #onWindowUpdate(streamId: number, incrementBytes: number): void {
     if (streamId === 0) {
       if (incrementBytes === 0) throw protocolError('a window update of nothing');
-      this.sendWindowBytes += incrementBytes;
-      if (this.sendWindowBytes > WINDOW_SIZE_BYTES_MAX) throw windowOverflow();
+      this.#sendWindowBytes += incrementBytes;
+      if (this.#sendWindowBytes > WINDOW_SIZE_BYTES_MAX) throw windowOverflow();
       this.#serveWaiting();
       return;
     }
@@ -337,19 +409,17 @@ export class ServerConnection implements StreamHost {
     stream.sendWindowBytes += incrementBytes;
     if (incrementBytes === 0) this.#fail(stream, ErrorCode.protocolError);
     else if (stream.sendWindowBytes > WINDOW_SIZE_BYTES_MAX) this.#fail(stream, ErrorCode.flowControlError);
-    else if (this.#waiting.delete(stream)) stream.flush();
+    else stream.resume();
   }
 
   #endReceived(stream: ServerStream): void {
     stream.isEndReceived = true;
-    this.#heldBytes -= stream.heldBytes;
-    stream.heldBytes = 0;
     stream.listener?.onEnd();
   }
 
   /** RFC 9113, 5.1: only HEADERS may come on a stream that was never opened. */
   #expectOpened(streamId: number): void {
-    if (streamId === 0 || streamId > this.#lastStreamId) throw protocolError('a frame of an idle stream');
+    if (streamId % 2 === 0 || streamId > this.#lastStreamId) throw protocolError('a frame of an idle stream');
   }
 
   #countIdleFrame(): void {
@@ -358,24 +428,28 @@ export class ServerConnection implements StreamHost {
     }
   }
 
-  /** Whoever makes this server throw away work again and again does not mean well. */
-  #spendReset(): void {
-    if (--this.#resetsLeft < 0) throw new ConnectionError(ErrorCode.enhanceYourCalm, 'too many resets');
+  /** Whoever makes this side work for nothing again and again does not mean well. */
+  #spendPatience(): void {
+    if (--this.#patience < 0)
+      throw new ConnectionError(ErrorCode.enhanceYourCalm, 'too much work for nothing');
   }
 
   /** The client broke the rules of one stream (RFC 9113, 5.4.2). */
   #fail(stream: ServerStream, errorCode: number): void {
-    this.#spendReset();
+    this.#spendPatience();
     this.#writeReset(stream.id, errorCode);
     this.#cancel(stream);
   }
 
   #cancel(stream: ServerStream): void {
-    stream.isClosed = true;
     this.#forget(stream);
+    stream.abandon();
     stream.listener?.onCancel();
-    stream.drained();
     this.#endWhenIdle();
+  }
+
+  #cancelAll(): void {
+    for (const stream of [...this.#streams.values()]) this.#cancel(stream);
   }
 
   // ---- what goes: StreamHost
@@ -384,9 +458,16 @@ export class ServerConnection implements StreamHost {
     return this.#socket.writableNeedDrain;
   }
 
+  get allowedBytes(): number {
+    return this.#socket.writableNeedDrain ? 0 : this.#sendWindowBytes;
+  }
+
   writeFrame(type: number, flags: number, streamId: number, payload: Uint8Array): void {
-    if (type === FrameType.data) this.sendWindowBytes -= payload.length;
-    if (payload.length <= COPIED_BYTES_MAX) {
+    if (type === FrameType.data) this.#sendWindowBytes -= payload.length;
+    if (type === FrameType.headers && this.#isTableShrunk) {
+      this.#isTableShrunk = false;
+      this.#write(encodeFrame(type, flags, streamId, Buffer.concat([NO_TABLE, payload])));
+    } else if (payload.length <= COPIED_BYTES_MAX) {
       this.#write(encodeFrame(type, flags, streamId, payload));
     } else {
       this.#write(encodeFrameHeader(type, flags, streamId, payload.length));
@@ -401,22 +482,23 @@ export class ServerConnection implements StreamHost {
   ended(stream: ServerStream): void {
     // An answer that does not wait for the whole request: the client need not send the rest.
     if (!stream.isEndReceived) this.#writeReset(stream.id, ErrorCode.noError);
+    if (this.#patience < PATIENCE_MAX) this.#patience++;
     this.#forget(stream);
-    this.#endWhenIdle();
-  }
-
-  reset(stream: ServerStream, errorCode: number): void {
-    this.#writeReset(stream.id, errorCode);
-    stream.isClosed = true;
-    this.#forget(stream);
-    stream.drained();
     this.#endWhenIdle();
   }
 
   replenish(stream: ServerStream, sizeBytes: number): void {
-    stream.heldBytes -= sizeBytes;
-    this.#heldBytes -= sizeBytes;
+    stream.unconsumedBytes -= sizeBytes;
+    this.hold(stream, -sizeBytes);
     this.#write(encodeWindowUpdate(stream.id, sizeBytes));
+  }
+
+  hold(stream: ServerStream, sizeBytes: number): void {
+    stream.heldBytes += sizeBytes;
+    this.#heldBytes += sizeBytes;
+    if (sizeBytes <= 0 || this.#heldBytes <= this.#options.heldBytesMax) return;
+    this.#writeReset(stream.id, ErrorCode.enhanceYourCalm);
+    this.#cancel(stream);
   }
 
   #forget(stream: ServerStream): void {
@@ -426,11 +508,13 @@ export class ServerConnection implements StreamHost {
     stream.heldBytes = 0;
   }
 
-  /** Each in its turn, as far as the windows reach. */
+  /** Each in its turn, as far as the window reaches; who is not done is the last again. */
   #serveWaiting(): void {
-    const waiting = [...this.#waiting];
-    this.#waiting.clear();
-    for (const stream of waiting) stream.flush();
+    for (const stream of this.#waiting) {
+      if (this.allowedBytes <= 0) return;
+      this.#waiting.delete(stream);
+      stream.flush();
+    }
   }
 
   #writeReset(streamId: number, errorCode: number): void {
@@ -441,7 +525,7 @@ export class ServerConnection implements StreamHost {
 
   #goAway(errorCode: number): void {
     const payload = Buffer.allocUnsafe(8);
-    payload.writeUInt32BE(this.#lastStreamId, 0);
+    payload.writeUInt32BE(this.#lastTakenId, 0);
     payload.writeUInt32BE(errorCode, 4);
     this.#write(encodeFrame(FrameType.goAway, 0, 0, payload));
   }
@@ -451,24 +535,25 @@ export class ServerConnection implements StreamHost {
     if (this.#outgoing.length === 0) process.nextTick(this.#flush);
     this.#outgoing.push(bytes);
     this.#outgoingBytes += bytes.length;
+    // Whoever produces without end must see soon that the peer is slower, even if it never lets the loop go on.
+    if (this.#outgoingBytes >= COALESCED_BYTES_MAX) this.#flush();
   }
 
   readonly #flush = (): void => {
     const outgoing = this.#outgoing;
-    if (outgoing.length === 0 || !this.#socket.writable) return;
+    if (outgoing.length === 0) return;
+    const sizeBytes = this.#outgoingBytes;
     this.#outgoing = [];
-    if (this.#outgoingBytes <= COALESCED_BYTES_MAX) {
-      this.#socket.write(Buffer.concat(outgoing, this.#outgoingBytes));
-    } else {
-      this.#socket.cork();
-      for (const bytes of outgoing) this.#socket.write(bytes);
-      this.#socket.uncork();
-    }
     this.#outgoingBytes = 0;
+    // After the end nobody hears it.
+    if (!this.#socket.writable) return;
+    this.#socket.write(Buffer.concat(outgoing, sizeBytes));
     if (this.#socket.writableLength > BACKLOG_BYTES_MAX) this.#socket.pause();
   };
 
   #onDrain(): void {
+    // A slow client is not a silent one, though nothing of it was read meanwhile.
+    this.#silentTicks = 0;
     this.#socket.resume();
     this.#serveWaiting();
   }
@@ -481,12 +566,12 @@ export class ServerConnection implements StreamHost {
 
   #onClose(): void {
     clearInterval(this.#timer);
-    for (const stream of [...this.#streams.values()]) this.#cancel(stream);
+    this.#cancelAll();
   }
 
   /** A client that vanished must not keep its streams, and what they hold. */
   #tick(): void {
-    this.#resetsLeft = Math.min(RESETS_MAX, this.#resetsLeft + (RESETS_PER_SECOND * TICK_MS) / 1000);
+    this.#patience = Math.min(PATIENCE_MAX, this.#patience + (PATIENCE_PER_SECOND * TICK_MS) / 1000);
     this.#silentTicks++;
     if (this.#silentTicks === PING_TICKS) this.#write(encodeFrame(FrameType.ping, 0, 0, Buffer.alloc(8)));
     else if (this.#silentTicks >= SILENCE_TICKS) this.#socket.destroy();

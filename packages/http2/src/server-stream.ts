@@ -12,8 +12,8 @@ export interface StreamListener {
 
 /** What a stream needs of its connection. */
 export interface StreamHost {
-  /** How much the connection's flow control lets through. */
-  readonly sendWindowBytes: number;
+  /** How much DATA may leave now: what the connection's window lets through, nothing while it is congested. */
+  readonly allowedBytes: number;
   /** The peer takes what is written more slowly than it comes. */
   readonly isCongested: boolean;
   /** Sends a frame. The payload must stay as it is; that of DATA counts in flow control. */
@@ -21,7 +21,8 @@ export interface StreamHost {
   /** The stream waits for the connection's window, or for the peer to read. */
   wait(stream: ServerStream): void;
   ended(stream: ServerStream): void;
-  reset(stream: ServerStream, errorCode: number): void;
+  /** What the stream keeps in memory has grown by so much, or shrunk; where that is too much it is cancelled. */
+  hold(stream: ServerStream, sizeBytes: number): void;
   /** What was received on the stream is consumed, and `sizeBytes` more may come. */
   replenish(stream: ServerStream, sizeBytes: number): void;
 }
@@ -38,6 +39,8 @@ export class ServerStream {
   isClosed = false;
   sendWindowBytes: number;
   /** Received, and not given back to the client's window. */
+  unconsumedBytes = 0;
+  /** What its request and its answer take in memory. */
   heldBytes = 0;
   /** See `whenDrained`. */
   onDrain: (() => void) | undefined;
@@ -45,6 +48,9 @@ export class ServerStream {
   readonly #host: StreamHost;
   /** DATA that waits for a window, and what follows it. */
   #waiting: Buffer[] = [];
+  #waitingBytes = 0;
+  /** How much of that the host has been told of. */
+  #heldWaitingBytes = 0;
   #trailers: Buffer | undefined;
 
   constructor(host: StreamHost, id: number, headers: readonly string[], sendWindowBytes: number) {
@@ -75,6 +81,7 @@ export class ServerStream {
   sendData(data: Buffer): void {
     if (this.isClosed) return;
     this.#waiting.push(data);
+    this.#waitingBytes += data.length;
     this.flush();
   }
 
@@ -83,16 +90,33 @@ export class ServerStream {
     if (this.isClosed) return;
     this.#trailers = block;
     this.flush();
+    // Whoever waits to send more need not: that was the end.
+    this.drained();
   }
 
-  /** Gives the stream up: the client sees a reset. */
-  reset(errorCode: number): void {
-    if (!this.isClosed) this.#host.reset(this, errorCode);
+  /** Lets the client send `sizeBytes` more: so much of what it has sent is done with. */
+  consume(sizeBytes: number): void {
+    if (sizeBytes > 0 && !this.isEndReceived && !this.isClosed) this.#host.replenish(this, sizeBytes);
   }
 
-  /** Lets the client send as much again as it has sent. */
-  consume(): void {
-    if (this.heldBytes > 0 && !this.isEndReceived) this.#host.replenish(this, this.heldBytes);
+  /**
+   * Counts what the request takes in memory beside its own bytes, until the stream ends. Where the connection
+   * holds too much the stream is cancelled at once.
+   */
+  hold(sizeBytes: number): void {
+    if (!this.isClosed) this.#host.hold(this, sizeBytes);
+  }
+
+  /** Nobody waits for the answer any more. */
+  abandon(): void {
+    this.isClosed = true;
+    this.#waiting = [];
+    this.drained();
+  }
+
+  /** The stream's own window has grown. */
+  resume(): void {
+    if (this.#waiting.length > 0) this.flush();
   }
 
   /** Sends what the windows let through. */
@@ -100,17 +124,23 @@ export class ServerStream {
     const host = this.#host;
     while (this.#waiting.length > 0) {
       const data = this.#waiting[0]!;
-      const allowedBytes = Math.min(this.sendWindowBytes, host.sendWindowBytes, FRAME_PAYLOAD_SIZE_BYTES_MAX);
+      const connectionBytes = host.allowedBytes;
+      const allowedBytes = Math.min(this.sendWindowBytes, connectionBytes, FRAME_PAYLOAD_SIZE_BYTES_MAX);
       if (allowedBytes <= 0 && data.length > 0) {
-        host.wait(this);
+        // For its own window a stream does not stand in line: what opens that comes to itself, see `resume`.
+        if (connectionBytes <= 0) host.wait(this);
+        this.#tellHeld();
         return;
       }
       const isWhole = data.length <= allowedBytes;
-      host.writeFrame(FrameType.data, 0, this.id, isWhole ? data : data.subarray(0, allowedBytes));
-      this.sendWindowBytes -= isWhole ? data.length : allowedBytes;
+      const sentBytes = isWhole ? data.length : allowedBytes;
+      this.sendWindowBytes -= sentBytes;
+      this.#waitingBytes -= sentBytes;
       if (isWhole) this.#waiting.shift();
       else this.#waiting[0] = data.subarray(allowedBytes);
+      host.writeFrame(FrameType.data, 0, this.id, isWhole ? data : data.subarray(0, allowedBytes));
     }
+    this.#tellHeld();
     if (this.#trailers !== undefined) {
       const flags = FrameFlag.endHeaders | FrameFlag.endStream;
       host.writeFrame(FrameType.headers, flags, this.id, this.#trailers);
@@ -128,6 +158,13 @@ export class ServerStream {
     this.onDrain = callback;
     if (this.isClosed) this.drained();
     else this.flush();
+  }
+
+  #tellHeld(): void {
+    const grownBytes = this.#waitingBytes - this.#heldWaitingBytes;
+    if (grownBytes === 0) return;
+    this.#heldWaitingBytes = this.#waitingBytes;
+    this.#host.hold(this, grownBytes);
   }
 
   drained(): void {

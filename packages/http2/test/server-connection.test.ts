@@ -13,6 +13,7 @@ import {
   FrameType,
   ServerConnection,
   type ServerStream,
+  Setting,
 } from '../src/index.js';
 
 const okBlock = encodeHeaders([[':status', '200']]);
@@ -156,6 +157,11 @@ class RawClient {
     return this;
   }
 
+  stopReading(): this {
+    this.#socket.pause();
+    return this;
+  }
+
   async until(isDone: () => boolean): Promise<void> {
     while (!isDone()) {
       if (this.isClosed) throw new Error('the connection was closed');
@@ -264,6 +270,16 @@ describe('with Node’s own client', () => {
     while (!seen[1]!.isCancelled) await new Promise((resolve) => setImmediate(resolve));
   });
 
+  test('a client that keeps a smaller table, or none, understands the answers (RFC 9113, 4.3.1)', async () => {
+    const session = connectHttp2(`http://127.0.0.1:${port}`, { settings: { headerTableSize: 0 } });
+    session.on('error', () => undefined);
+    open.push(() => session.destroy());
+    for (const text of ['one', 'two']) {
+      const { trailers, body } = await post(session, Buffer.from(text));
+      expect([trailers['grpc-status'], body.toString()]).toEqual(['0', text]);
+    }
+  });
+
   test('leaving lets requests under way end and takes no more', async () => {
     const session = openSession();
     let finish: () => void = () => undefined;
@@ -332,25 +348,18 @@ describe('flow control', () => {
   });
 
   test('whoever waits to send is not left waiting when the stream ends meanwhile', async () => {
-    const ends: ((stream: ServerStream) => void)[] = [
-      (stream) => stream.sendTrailers(endBlock),
-      (stream) => stream.reset(ErrorCode.cancel),
-    ];
-    for (const end of ends) {
-      const client = new RawClient().greet();
-      let drained = 0;
-      answer = ({ stream }) => {
-        stream.sendData(Buffer.alloc(70_000));
-        stream.whenDrained(() => drained++);
-        end(stream);
-        stream.whenDrained(() => drained++);
-      };
-      client.send(wholeRequest(1), encodeWindowUpdate(0, 70_000), encodeWindowUpdate(1, 70_000));
-      await client.until(
-        () => client.ended(1) || client.frames.some(({ type }) => type === FrameType.resetStream),
-      );
-      expect(drained).toBeGreaterThan(0);
-    }
+    const client = new RawClient().greet();
+    const drained: string[] = [];
+    answer = ({ stream }) => {
+      stream.sendData(Buffer.alloc(70_000));
+      stream.whenDrained(() => drained.push(`ended ${stream.id}`));
+      if (stream.id === 1) stream.sendTrailers(endBlock);
+    };
+    client.send(wholeRequest(1), wholeRequest(3), resetFrame(3), wholeRequest(5));
+    await client.until(() => client.dataBytes(1) === 65_535);
+    expect(drained).toEqual(['ended 1', 'ended 3']);
+    seen[1]!.stream.whenDrained(() => drained.push('at once'));
+    expect(drained).toHaveLength(3);
   });
 
   test('a stream that sends more than its window is reset, and so is one for which there is no memory', async () => {
@@ -365,6 +374,86 @@ describe('flow control', () => {
     expect(seen.map(({ isCancelled }) => isCancelled)).toEqual([true, false, false, true]);
     client.send(dataFrame(3, 0, FrameFlag.endStream));
     await client.until(() => client.dataBytes(3) > 0);
+  });
+
+  test('a producer that never lets the event loop go on sees that nobody reads', async () => {
+    const client = new RawClient().send(
+      CLIENT_PREFACE,
+      encodeSettings([[Setting.initialWindowSize, 2 ** 30]]),
+    );
+    client.send(encodeWindowUpdate(0, 2 ** 30)).stopReading();
+    let producedBytes = 0;
+    answer = ({ stream }) => {
+      const page = Buffer.alloc(100_000);
+      while (!stream.isCongested && producedBytes < 100_000_000) {
+        stream.sendData(page);
+        producedBytes += page.length;
+      }
+    };
+    client.send(wholeRequest(1));
+    while (producedBytes === 0) await new Promise((resolve) => setImmediate(resolve));
+    // The system's own buffers take some megabytes.
+    expect(producedBytes).toBeLessThan(50_000_000);
+  });
+
+  test('answers that the client does not let through are held up to a limit, then given up', async () => {
+    heldBytesMax = 1_000_000;
+    const client = new RawClient().greet();
+    answer = ({ stream }) => {
+      stream.sendData(Buffer.alloc(400_000));
+      stream.sendTrailers(endBlock);
+    };
+    client.send(wholeRequest(1), wholeRequest(3), wholeRequest(5));
+    expect(await client.resetOf(5)).toBe(ErrorCode.enhanceYourCalm);
+    expect(seen.map(({ isCancelled }) => isCancelled)).toEqual([false, false, true]);
+    client.send(
+      encodeWindowUpdate(0, 2_000_000),
+      encodeWindowUpdate(1, 400_000),
+      encodeWindowUpdate(3, 400_000),
+    );
+    await client.until(() => client.ended(1) && client.ended(3));
+    expect([client.dataBytes(1), client.dataBytes(3)]).toEqual([400_000, 400_000]);
+  });
+
+  test('requests that never end are refused when too many are open, headers and all', async () => {
+    heldBytesMax = 100_000;
+    const client = new RawClient().greet();
+    const block = encodeHeaders([['name', 'x'.repeat(10_000)]]);
+    const large = (streamId: number) => encodeFrame(FrameType.headers, FrameFlag.endHeaders, streamId, block);
+    for (let streamId = 1; streamId <= 19; streamId += 2) client.send(large(streamId));
+    expect(await client.resetOf(17)).toBe(ErrorCode.refusedStream);
+    expect(seen).toHaveLength(8);
+    client.send(resetFrame(1), large(21), dataFrame(21, 0, FrameFlag.endStream));
+    await client.until(() => client.ended(21));
+  });
+
+  test('what a request holds elsewhere counts until it is answered', async () => {
+    heldBytesMax = 100_000;
+    answer = ({ stream }) => {
+      stream.hold(60_000);
+      if (stream.id === 5) stream.sendTrailers(endBlock);
+    };
+    const client = new RawClient().greet().send(wholeRequest(1), wholeRequest(3));
+    expect(await client.resetOf(3)).toBe(ErrorCode.enhanceYourCalm);
+    seen[0]!.stream.sendTrailers(endBlock);
+    client.send(wholeRequest(5));
+    await client.until(() => client.ended(1) && client.ended(5));
+    expect(seen.map(({ isCancelled }) => isCancelled)).toEqual([false, true, false]);
+  });
+
+  test('padding is given back to the stream at once', async () => {
+    const client = new RawClient().greet().send(headersFrame(1));
+    // 255 bytes of padding and its length, for one byte of payload.
+    const padded = encodeFrame(
+      FrameType.data,
+      FrameFlag.padded,
+      1,
+      Buffer.concat([Buffer.from([255]), Buffer.alloc(256)]),
+    );
+    for (let i = 0; i < 1_000; i++) client.send(padded);
+    client.send(dataFrame(1, 0, FrameFlag.endStream));
+    await client.until(() => client.ended(1));
+    expect(client.dataBytes(1)).toBe(1_000);
   });
 
   test('the connection’s window is given back while requests come', async () => {
@@ -422,6 +511,62 @@ describe('a client that breaks the protocol loses its connection, and nobody els
       [CLIENT_PREFACE, settings, notLast, many(encodeFrame(9, 0, 1, Buffer.alloc(16_000)), 5)],
     ],
     [
+      'a header block of very many frames',
+      ErrorCode.enhanceYourCalm,
+      [CLIENT_PREFACE, settings, notLast, many(encodeFrame(9, 0, 1, Buffer.alloc(1)), 10_000)],
+    ],
+    [
+      'windows that change all the time',
+      ErrorCode.enhanceYourCalm,
+      [
+        CLIENT_PREFACE,
+        many(
+          Buffer.concat([
+            encodeSettings([[4, 1]]),
+            encodeSettings([[4, 2]]),
+            headersFrame(1),
+            dataFrame(1, 1),
+          ]),
+          1,
+        ),
+        headersFrame(3),
+        many(Buffer.concat([encodeSettings([[4, 1]]), encodeSettings([[4, 2]]), dataFrame(3, 1)]), 600),
+      ],
+    ],
+    ['a MAX_FRAME_SIZE that is none', ErrorCode.protocolError, [CLIENT_PREFACE, encodeSettings([[5, 100]])]],
+    ['an ENABLE_PUSH that is none', ErrorCode.protocolError, [CLIENT_PREFACE, encodeSettings([[2, 2]])]],
+    [
+      'SETTINGS that are cut off',
+      ErrorCode.frameSizeError,
+      [CLIENT_PREFACE, encodeFrame(4, 0, 0, Buffer.alloc(5))],
+    ],
+    [
+      'an acknowledgement that says something',
+      ErrorCode.frameSizeError,
+      [CLIENT_PREFACE, settings, encodeFrame(4, 1, 0, Buffer.alloc(6))],
+    ],
+    [
+      'an acknowledgement first',
+      ErrorCode.protocolError,
+      [CLIENT_PREFACE, encodeFrame(4, 1, 0, Buffer.alloc(0))],
+    ],
+    [
+      'DATA of a stream that only a server may open',
+      ErrorCode.protocolError,
+      [CLIENT_PREFACE, settings, headersFrame(3), dataFrame(2, 1)],
+    ],
+    [
+      'a window update of nothing',
+      ErrorCode.protocolError,
+      [CLIENT_PREFACE, settings, encodeWindowUpdate(0, 0)],
+    ],
+    [
+      'a short PRIORITY',
+      ErrorCode.frameSizeError,
+      [CLIENT_PREFACE, settings, encodeFrame(2, 0, 1, Buffer.alloc(4))],
+    ],
+    ['a push', ErrorCode.protocolError, [CLIENT_PREFACE, settings, encodeFrame(5, 4, 1, Buffer.alloc(4))]],
+    [
       'empty frames without end',
       ErrorCode.enhanceYourCalm,
       [CLIENT_PREFACE, settings, headersFrame(1), many(dataFrame(1, 0), 1100)],
@@ -444,6 +589,44 @@ describe('a client that breaks the protocol loses its connection, and nobody els
     expect(await new RawClient().send(...bytes).goAway()).toBe(code);
     answer = echo;
     expect((await post(session, Buffer.from('after'))).body.toString()).toBe('after');
+  });
+
+  test('streams whose windows are broken are reset one by one (RFC 9113, 6.9)', async () => {
+    answer = () => undefined;
+    const client = new RawClient().greet().send(wholeRequest(1), wholeRequest(3), wholeRequest(5));
+    client.send(encodeWindowUpdate(1, 0), encodeWindowUpdate(3, 2 ** 31 - 1));
+    expect(await client.resetOf(1)).toBe(ErrorCode.protocolError);
+    expect(await client.resetOf(3)).toBe(ErrorCode.flowControlError);
+    expect(seen.map(({ isCancelled }) => isCancelled)).toEqual([true, true, false]);
+  });
+
+  test('making this side reset streams again and again ends the connection (MadeYouReset)', async () => {
+    answer = () => undefined;
+    const client = new RawClient().greet();
+    for (let streamId = 1; streamId < 2_100; streamId += 2) {
+      client.send(wholeRequest(streamId), encodeWindowUpdate(streamId, 0));
+    }
+    expect(await client.goAway()).toBe(ErrorCode.enhanceYourCalm);
+    expect(seen.every(({ isCancelled }) => isCancelled)).toBe(true);
+  });
+
+  test('resets of requests that were answered are harmless, and answers make good for others', async () => {
+    const client = new RawClient().greet();
+    for (let streamId = 1; streamId < 6_000; streamId += 4) {
+      client.send(headersFrame(streamId), resetFrame(streamId), headersFrame(streamId + 2));
+      client.send(dataFrame(streamId + 2, 1, FrameFlag.endStream), resetFrame(streamId + 2));
+    }
+    client.send(wholeRequest(6_001));
+    await client.until(() => client.ended(6_001));
+  });
+
+  test('a connection that ends tells which requests were taken, and cancels them', async () => {
+    answer = () => undefined;
+    streamsMax = 1;
+    const client = new RawClient().greet().send(wholeRequest(1), wholeRequest(3), dataFrame(99, 1));
+    expect(await client.goAway()).toBe(ErrorCode.protocolError);
+    expect(client.frames.find(({ type }) => type === FrameType.goAway)!.payload.readUInt32BE(0)).toBe(1);
+    expect(seen.map(({ isCancelled }) => isCancelled)).toEqual([true]);
   });
 
   test('more streams than allowed are refused one by one', async () => {

@@ -15,6 +15,10 @@ export const messageSizeBytesMax = 4 * 1024 * 1024;
 const copiedMessageBytesMax = 16 * 1024 - MESSAGE_PREFIX_BYTES;
 /** Node's timers take no more. */
 const timerMsMax = 2 ** 31 - 1;
+/** What zlib takes to decompress a message, beside the message. */
+const decompressorBytes = 64 * 1024;
+/** No text of an error is longer: what comes in one frame every client takes. */
+const errorTextLengthMax = 1024;
 
 const statusOk = 0;
 const statusCancelled = 1;
@@ -25,6 +29,9 @@ const responseHeaders = [
 const headerBlock = encodeHeaders(responseHeaders);
 const okTrailerBlock = encodeHeaders([['grpc-status', '0']]);
 const notGrpcBlock = encodeHeaders([[':status', '415']]);
+const notPostBlock = encodeHeaders([[':status', '405']]);
+/** With a message format or parameters, of which protobuf is what is spoken; not grpc-web. */
+const grpcContentType = /^application\/grpc(?:$|[+; ])/u;
 const timeoutText = errors.timeout().message;
 
 const timeoutUnitMs: Readonly<Record<string, number>> = {
@@ -51,7 +58,11 @@ export interface CallEnvironment {
 
 /** What takes the request that has begun on `stream`; what is no call of a known method is answered at once. */
 export function acceptCall(stream: ServerStream, environment: CallEnvironment): StreamListener {
-  if (!stream.header('content-type')?.startsWith('application/grpc')) {
+  if (stream.header(':method') !== 'POST') {
+    stream.sendTrailers(notPostBlock);
+    return nobody;
+  }
+  if (!grpcContentType.test(stream.header('content-type') ?? '')) {
     stream.sendTrailers(notGrpcBlock);
     return nobody;
   }
@@ -129,9 +140,16 @@ class GrpcCall implements CallContext, StreamListener {
   onData(bytes: Buffer, start: number, end: number): void {
     if (this.#isEnded) return;
     this.#reader.push(bytes, start, end);
+    if (this.#requests !== undefined) {
+      this.#requests.wake();
+      return;
+    }
     try {
-      for (let message = this.#reader.next(); message !== undefined; message = this.#reader.next()) {
-        this.#onMessage(message.isCompressed ? this.#decompress(message.bytes) : message.bytes);
+      for (let message = this.#nextMessage(); message !== undefined; message = this.#nextMessage()) {
+        if (this.#request !== undefined) {
+          throw new ApiError(Status.Unimplemented, 'the request has more than one message');
+        }
+        this.#request = message;
       }
     } catch (error) {
       this.#fail(error);
@@ -140,10 +158,10 @@ class GrpcCall implements CallContext, StreamListener {
 
   onEnd(): void {
     if (this.#isEnded) return;
-    if (!this.#reader.isEmpty) {
-      this.#fail(new ApiError(Status.Internal, 'the request ends in the middle of a message'));
-    } else if (this.#requests !== undefined) {
+    if (this.#requests !== undefined) {
       this.#requests.end();
+    } else if (!this.#reader.isEmpty) {
+      this.#fail(cutOff());
     } else if (this.#request === undefined) {
       this.#fail(new ApiError(Status.Unimplemented, 'the request has no message'));
     } else if (this.#request instanceof Promise) {
@@ -157,21 +175,37 @@ class GrpcCall implements CallContext, StreamListener {
     this.#end(statusCancelled);
   }
 
-  #onMessage(message: Buffer | Promise<Buffer>): void {
-    if (this.#requests !== undefined) {
-      this.#requests.push(
-        message instanceof Promise ? message.then(this.#deserialize) : this.#deserialize(message),
-      );
-    } else if (this.#request === undefined) {
-      this.#request = message;
-    } else {
-      throw new ApiError(Status.Unimplemented, 'the request has more than one message');
-    }
+  /** The next message that is whole, and in plain. */
+  #nextMessage(): Buffer | Promise<Buffer> | undefined {
+    const message = this.#reader.next();
+    if (message === undefined) return undefined;
+    this.#metrics.messagesReceived++;
+    return message.isCompressed ? this.#decompress(message.bytes) : message.bytes;
   }
 
+  /** The next request of a call that has many. The client may send as much again when it is asked for. */
+  readonly #takeRequest = (): unknown => {
+    if (this.#isEnded) return undefined;
+    const message = this.#nextMessage();
+    if (message === undefined) {
+      if (this.#stream.isEndReceived && !this.#reader.isEmpty) throw cutOff();
+      return undefined;
+    }
+    this.#stream.consume(this.#reader.takenBytes);
+    return message instanceof Promise ? message.then(this.#deserialize) : this.#deserialize(message);
+  };
+
   #decompress(bytes: Buffer): Buffer | Promise<Buffer> {
-    const encoding = this.#stream.header('grpc-encoding');
-    if (encoding === 'snappy') return unsnap(bytes);
+    const encoding = this.#stream.header('grpc-encoding') ?? 'identity';
+    if (encoding === 'identity') {
+      throw new ApiError(Status.Internal, 'a message is compressed, but grpc-encoding does not say how');
+    }
+    const stream = this.#stream;
+    if (encoding === 'snappy') {
+      const plain = unsnap(bytes);
+      stream.hold(plain.length);
+      return plain;
+    }
     const decompress = encoding === 'gzip' ? gunzip : encoding === 'deflate' ? inflate : undefined;
     if (decompress === undefined) {
       this.setTrailer('grpc-accept-encoding', 'identity,deflate,gzip,snappy');
@@ -180,7 +214,11 @@ class GrpcCall implements CallContext, StreamListener {
         `messages are compressed with ${encoding}, which is not known`,
       );
     }
-    const decompressed = decompressWith(decompress, bytes);
+    stream.hold(decompressorBytes);
+    const decompressed = decompressWith(decompress, bytes).then((result) => {
+      stream.hold(result.length);
+      return result;
+    });
     // Whoever waits for the message is told; the call may end before anybody does.
     decompressed.catch(() => undefined);
     return decompressed;
@@ -197,6 +235,7 @@ class GrpcCall implements CallContext, StreamListener {
   // ---- handlers
 
   readonly #serve = (bytes: Buffer): void => {
+    if (this.#isEnded) return;
     const method = this.#method;
     // What is known at once is answered at once: no promise stands between a local read and its answer.
     try {
@@ -214,14 +253,18 @@ class GrpcCall implements CallContext, StreamListener {
   };
 
   #serveDuplex(method: Method & { kind: 'duplex' }): void {
-    this.#requests = new RequestQueue(() => this.#stream.consume());
+    this.#requests = new RequestQueue(this.#takeRequest);
     void this.#sendAll(method.handle(this.#requests, this));
   }
 
   readonly #succeed = (response: unknown): void => {
     if (this.#isEnded) return;
-    this.#send(response);
-    this.#complete();
+    try {
+      this.#send(response);
+      this.#complete();
+    } catch (error) {
+      this.#fail(error);
+    }
   };
 
   async #sendAll(messages: AsyncIterable<unknown>): Promise<void> {
@@ -242,9 +285,9 @@ class GrpcCall implements CallContext, StreamListener {
   // ---- the answer
 
   #send(message: unknown): void {
-    this.#metrics.messagesSent++;
     const stream = this.#stream;
     const bytes = this.#method.definition.responseSerialize(message);
+    this.#metrics.messagesSent++;
     if (!this.#hasSentHeaders) {
       this.#hasSentHeaders = true;
       stream.sendHeaders(headerBlock);
@@ -301,16 +344,18 @@ class GrpcCall implements CallContext, StreamListener {
   }
 }
 
+function cutOff(): ApiError {
+  return new ApiError(Status.Internal, 'the request ends in the middle of a message');
+}
+
 function undecodable(cause: unknown): ApiError {
   return new ApiError(Status.Internal, 'Error deserializing request', { cause });
 }
 
 /** Up to eight digits and a unit, as in `250m`; anything else counts as no deadline. */
 function parseTimeoutMs(header: string | undefined): number | undefined {
-  if (header === undefined) return undefined;
-  const unitMs = timeoutUnitMs[header.at(-1) ?? ''];
-  const value = Number(header.slice(0, -1));
-  return unitMs === undefined || !(value >= 0) ? undefined : value * unitMs;
+  if (header === undefined || !/^\d{1,8}[HMSmun]$/u.test(header)) return undefined;
+  return Number(header.slice(0, -1)) * timeoutUnitMs[header.at(-1)!]!;
 }
 
 /** The trailers of a call that failed; when nothing was sent before them they are headers too. */
@@ -330,7 +375,9 @@ function failureBlock(
 
 /** Everything but printable ASCII without `%` (gRPC over HTTP/2, Status-Message). */
 function percentEncode(text: string): string {
-  return text.replace(/[^ -$&-~]/gu, encodeURIComponent);
+  const short = text.length <= errorTextLengthMax ? text : `${text.slice(0, errorTextLengthMax)}…`;
+  // What is half a character cannot be encoded, and becomes the replacement character.
+  return short.replace(/\p{Surrogate}/gu, '\ufffd').replace(/[^ -$&-~]/gu, encodeURIComponent);
 }
 
 /** Snappy's framed format, in which Regatta's own clients send by default. Answers may always go uncompressed. */

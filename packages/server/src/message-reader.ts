@@ -1,3 +1,5 @@
+import { ApiError, Status } from '@coxswain/node';
+
 /** The compressed flag and the length before each message (gRPC over HTTP/2, Length-Prefixed-Message). */
 export const MESSAGE_PREFIX_BYTES = 5;
 
@@ -17,6 +19,7 @@ export class MessageReader {
   readonly #messageBytesMax: number;
   #buffer = Buffer.alloc(0);
   #length = 0;
+  #takenBytes = 0;
 
   constructor(messageBytesMax: number) {
     this.#messageBytesMax = messageBytesMax;
@@ -25,6 +28,11 @@ export class MessageReader {
   /** Nothing is left of a message that has begun. */
   get isEmpty(): boolean {
     return this.#length === 0;
+  }
+
+  /** How much of what came the last message took, with its prefix. */
+  get takenBytes(): number {
+    return this.#takenBytes;
   }
 
   /** Takes `bytes[start, end)`. */
@@ -41,9 +49,14 @@ export class MessageReader {
     this.#length = needed;
   }
 
-  /** The next message that is complete. Throws MessageTooLargeError as soon as one is announced. */
+  /**
+   * The next message that is complete. Throws MessageTooLargeError as soon as one is announced, and an INTERNAL
+   * ApiError where the flag before a message is none.
+   */
   next(): ReceivedMessage | undefined {
     if (this.#length < MESSAGE_PREFIX_BYTES) return undefined;
+    if (this.#buffer[0]! > 1)
+      throw new ApiError(Status.Internal, 'the flag before a message is neither 0 nor 1');
     const end = this.#messageEnd();
     if (end - MESSAGE_PREFIX_BYTES > this.#messageBytesMax) {
       throw new MessageTooLargeError(
@@ -55,6 +68,7 @@ export class MessageReader {
     // What follows goes behind the message, so its bytes stay as they are.
     this.#buffer = buffer.subarray(end);
     this.#length -= end;
+    this.#takenBytes = end;
     return { isCompressed: buffer[0] === 1, bytes: buffer.subarray(MESSAGE_PREFIX_BYTES, end) };
   }
 

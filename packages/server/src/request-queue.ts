@@ -1,17 +1,16 @@
-/** The messages of a call that go on coming, for one reader. */
+/** The messages of a call that go on coming, for one reader, which takes each when it asks for it. */
 export class RequestQueue<Message> implements AsyncIterable<Message> {
-  readonly #onTaken: () => void;
-  readonly #messages: (Message | Promise<Message>)[] = [];
+  readonly #take: () => Message | Promise<Message> | undefined;
   #isEnded = false;
   #wake: (() => void) | undefined;
 
-  /** `onTaken` is called when the reader is done with a message and asks for more. */
-  constructor(onTaken: () => void) {
-    this.#onTaken = onTaken;
+  /** `take` gives the next message, undefined where none is whole yet; what it throws the reader is told. */
+  constructor(take: () => Message | Promise<Message> | undefined) {
+    this.#take = take;
   }
 
-  push(message: Message | Promise<Message>): void {
-    this.#messages.push(message);
+  /** There may be one more. */
+  wake(): void {
     this.#wake?.();
   }
 
@@ -23,10 +22,7 @@ export class RequestQueue<Message> implements AsyncIterable<Message> {
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Message> {
     for (;;) {
-      while (this.#messages.length > 0) {
-        yield this.#messages.shift()!;
-        this.#onTaken();
-      }
+      for (let message = this.#take(); message !== undefined; message = this.#take()) yield message;
       if (this.#isEnded) return;
       await new Promise<void>((resolve) => {
         this.#wake = resolve;

@@ -196,9 +196,65 @@ describe('the gRPC protocol over HTTP/2', () => {
     expect(await rawCall('/regatta.v1.KV/Put', pieces)).toMatchObject({ status: '5' });
   });
 
-  test('what is no gRPC is told so in HTTP', async () => {
-    const answer = await rawCall('/regatta.v1.KV/Put', [], { 'content-type': 'text/plain' });
-    expect(answer.httpStatus).toBe(415);
+  test.each([
+    ['another type', { 'content-type': 'text/plain' }, 415],
+    ['grpc-web', { 'content-type': 'application/grpc-web' }, 415],
+    ['another method', { ':method': 'GET' }, 405],
+  ])('what is no gRPC is told so in HTTP: %s', async (_name, headers, httpStatus) => {
+    expect((await rawCall('/regatta.v1.KV/Put', [], headers)).httpStatus).toBe(httpStatus);
+  });
+
+  test.each(['application/grpc+proto', 'application/grpc;charset=utf-8'])(
+    '%s is gRPC',
+    async (contentType) => {
+      const answer = await rawCall('/regatta.v1.KV/Put', [frameOf(putRequest)], {
+        'content-type': contentType,
+      });
+      expect(answer.status).toBe('5');
+    },
+  );
+
+  test.each<[string, number, Record<string, string>]>([
+    ['compressed, but nothing says how', 1, {}],
+    ['compressed with nothing', 1, { 'grpc-encoding': 'identity' }],
+    ['marked with a flag that there is not', 2, { 'grpc-encoding': 'gzip' }],
+  ])('a message that is %s is INTERNAL', async (_name, flag, headers) => {
+    expect(await rawCall('/regatta.v1.KV/Put', [frameOf(putRequest, flag)], headers)).toMatchObject({
+      status: '13',
+    });
+  });
+
+  test('the text of an error stays short, whatever the client sent', async () => {
+    const answer = await rawCall(`/${'é'.repeat(20_000)}`, []);
+    expect(answer.status).toBe('12');
+    expect(answer.message!.length).toBeLessThan(10_000);
+  });
+
+  test('an error whose text is no Unicode reaches the caller too', async () => {
+    scripted.node.act = () => Promise.reject(new ApiError(Status.NotFound, 'half \ud83d of one'));
+    expect((await rpc.failure(put, { table, key })).details).toBe('half \ufffd of one');
+  });
+
+  test.each<[string, number]>([
+    ['99999999H', 99_999_999 * 3_600_000],
+    ['1M', 60_000],
+    ['5000000u', 5_000],
+    ['99999999n', 99.999999],
+    ['-1S', 5_000],
+    ['1e3S', 5_000],
+    ['InfinityS', 5_000],
+    ['100000000S', 5_000],
+    ['S', 5_000],
+    ['1x', 5_000],
+  ])('grpc-timeout %s', async (timeout, expectedMs) => {
+    let remainingMs = 0;
+    scripted.node.act = ({ deadlineMs }) => {
+      remainingMs = deadlineMs - performance.now();
+      return Promise.reject(new ApiError(Status.NotFound, 'answered'));
+    };
+    await rawCall('/regatta.v1.KV/Put', [frameOf(putRequest)], { 'grpc-timeout': timeout });
+    expect(remainingMs).toBeLessThanOrEqual(expectedMs);
+    expect(remainingMs).toBeGreaterThan(expectedMs / 2);
   });
 });
 
