@@ -201,11 +201,7 @@ class GrpcCall implements CallContext, StreamListener {
       throw new ApiError(Status.Internal, 'a message is compressed, but grpc-encoding does not say how');
     }
     const stream = this.#stream;
-    if (encoding === 'snappy') {
-      const plain = unsnap(bytes);
-      stream.hold(plain.length);
-      return plain;
-    }
+    if (encoding === 'snappy') return this.#keep(unsnap(bytes));
     const decompress = encoding === 'gzip' ? gunzip : encoding === 'deflate' ? inflate : undefined;
     if (decompress === undefined) {
       this.setTrailer('grpc-accept-encoding', 'identity,deflate,gzip,snappy');
@@ -215,13 +211,19 @@ class GrpcCall implements CallContext, StreamListener {
       );
     }
     stream.hold(decompressorBytes);
-    const decompressed = decompressWith(decompress, bytes).then((result) => {
-      stream.hold(result.length);
-      return result;
+    const decompressed = decompressWith(decompress, bytes).then((plain) => {
+      stream.hold(-decompressorBytes);
+      return this.#keep(plain);
     });
     // Whoever waits for the message is told; the call may end before anybody does.
     decompressed.catch(() => undefined);
     return decompressed;
+  }
+
+  /** A unary request is kept until it is answered; of those that go on coming only one is taken at a time. */
+  #keep(plain: Buffer): Buffer {
+    if (this.#requests === undefined) this.#stream.hold(plain.length);
+    return plain;
   }
 
   readonly #deserialize = (bytes: Buffer): unknown => {
