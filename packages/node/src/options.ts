@@ -23,7 +23,7 @@ export interface NodeOptions {
   readonly walSegmentSizeBytes: number;
   readonly walEntryCacheBytesMax: number;
   readonly storeWriteBufferBytes: number;
-  /** One block cache per node is divided among its tables. Default 16 MiB. */
+  /** Block caches: the first table gets all of it, and each later one a smaller part. Default 16 MiB. */
   readonly storeCacheBytes: number;
   /** Proposals of this node that are not answered yet. Above: UNAVAILABLE, not a queue without end. */
   readonly proposalsPendingMax: number;

@@ -145,7 +145,7 @@ const definitions = {
 
   'storage.block-cache-size': sizeBytes(
     defaultNodeOptions.storeCacheBytes,
-    'memory for cached blocks, all tables together',
+    'memory for cached blocks of the first table; each later one gets a smaller part',
   ),
   'storage.write-buffer-size': sizeBytes(
     defaultNodeOptions.storeWriteBufferBytes,

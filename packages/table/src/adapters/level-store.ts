@@ -28,11 +28,13 @@ const SCAN_BYTES_MAX = 1 << 20;
 /** A flush begins a new log within a millisecond or so; only one that waits for a compaction takes longer. */
 const NEW_LOG_POLL_MS = 2;
 
+const CACHE_BYTES_MIN = 64 * 1024;
+
 /** How every LevelDB of a directory is opened. */
 export interface LevelStoreOptions {
   /** One memtable; up to two are in memory. LevelDB's default of 4 MiB is small for a server. */
   readonly writeBufferSizeBytes: number;
-  /** The block cache of one store. */
+  /** Block caches: the first two stores get all of it, the n-th a part. */
   readonly cacheSizeBytes: number;
 }
 
@@ -58,6 +60,7 @@ async function syncDirectory(path: string): Promise<void> {
 export class LevelStoreDirectory implements StoreDirectory {
   readonly #path: string;
   readonly #options: LevelStoreOptions;
+  #openCount = 0;
   readonly #flushTurns = new FlushTurns();
 
   private constructor(path: string, options: LevelStoreOptions) {
@@ -94,7 +97,7 @@ export class LevelStoreDirectory implements StoreDirectory {
       createIfMissing: options.create,
       errorIfExists: false,
       writeBufferSize: this.#options.writeBufferSizeBytes,
-      cacheSize: this.#options.cacheSizeBytes,
+      cacheSize: this.#cacheShareBytes(),
     });
     try {
       await database.open();
@@ -102,7 +105,18 @@ export class LevelStoreDirectory implements StoreDirectory {
       throw toStoreError(name, error);
     }
     if (options.create) await syncDirectory(this.#path);
-    return new LevelStore(database, this.#flushTurns);
+    this.#openCount++;
+    return new LevelStore(database, this.#flushTurns, () => {
+      this.#openCount--;
+    });
+  }
+
+  /**
+   * LevelDB has a cache per database, whose size is fixed when it is opened. The n-th gets the n-th part: a node
+   * with one large table gives it most, and a thousand take a few times the whole together.
+   */
+  #cacheShareBytes(): number {
+    return Math.max(CACHE_BYTES_MIN, Math.floor(this.#options.cacheSizeBytes / Math.max(1, this.#openCount)));
   }
 
   async rename(from: string, to: string): Promise<void> {
@@ -216,10 +230,13 @@ export class LevelStore implements OrderedStore {
   readonly #database: Database;
   readonly #flushTurns: FlushTurns;
 
+  readonly #onClosed: () => void;
+
   /** Made by LevelStoreDirectory.open. */
-  constructor(database: Database, flushTurns: FlushTurns) {
+  constructor(database: Database, flushTurns: FlushTurns, onClosed: () => void) {
     this.#database = database;
     this.#flushTurns = flushTurns;
+    this.#onClosed = onClosed;
   }
 
   getSync(key: Buffer, snapshot?: StoreSnapshot): Buffer | undefined {
@@ -297,8 +314,9 @@ export class LevelStore implements OrderedStore {
     return this.#database.approximateSize(range.gte ?? EMPTY, range.lt ?? Buffer.from([0xff]));
   }
 
-  close(): Promise<void> {
-    return this.#database.close();
+  async close(): Promise<void> {
+    await this.#database.close();
+    this.#onClosed();
   }
 }
 
