@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { leaderPorts } from '../src/playground-ports.js';
@@ -8,11 +9,28 @@ let directory: TemporaryDirectory;
 let playground: Command | undefined;
 let offset: number;
 
-beforeEach(() => {
+beforeEach(async () => {
   directory = new TemporaryDirectory();
-  // Playgrounds of other test runs on the machine use other ports.
-  offset = 10_000 + Math.floor(Math.random() * 400) * 100 + (process.pid % 50);
+  offset = await freeOffset();
 });
+
+/** An offset at which every port of three nodes is free, below those that connections are given. */
+async function freeOffset(): Promise<number> {
+  for (;;) {
+    const candidate = 10_000 + Math.floor(Math.random() * 13_000);
+    const ports = [1, 2, 3].flatMap((node) => Object.values(leaderPorts(node, candidate)));
+    const areFree = await Promise.all(ports.map(isFree));
+    if (areFree.every(Boolean)) return candidate;
+  }
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  });
+}
 
 afterEach(async () => {
   await playground?.stop();
