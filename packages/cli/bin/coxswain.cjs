@@ -4,4 +4,6 @@
 process.env.UV_THREADPOOL_SIZE ??= '8';
 // Errors are told by us, in one line; gRPC's own log of them would come beside it.
 process.env.GRPC_VERBOSITY ??= 'NONE';
+// What libraries call deprecated is for those who develop them, not for those who read this command's output.
+process.noDeprecation = true;
 void import('../dist/src/main.js');
