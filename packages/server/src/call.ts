@@ -6,6 +6,8 @@ export interface CallContext extends Call {
   metadata(key: string): string | undefined;
   /** Adds a pair to the metadata that follows the response. */
   setTrailer(key: string, value: string): void;
+  /** Nobody waits for the answer any more: the caller has left, or its deadline has passed. */
+  readonly isEnded: boolean;
   /** Aborted when nobody waits for the rest of a stream any more. */
   readonly signal: AbortSignal;
 }

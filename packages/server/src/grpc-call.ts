@@ -127,6 +127,10 @@ class GrpcCall implements CallContext, StreamListener {
     this.#trailer.push([key, value]);
   }
 
+  get isEnded(): boolean {
+    return this.#isEnded;
+  }
+
   get signal(): AbortSignal {
     if (this.#abortController === undefined) {
       this.#abortController = new AbortController();

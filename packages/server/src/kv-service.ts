@@ -24,9 +24,16 @@ import {
   isValueShort,
   toNumber,
 } from './requests.js';
+import { Turns } from './turns.js';
 
 /** A page of a response ends before this: what Regatta leaves of a 4 MiB message for everything else. */
 const pageSizeBytesMax = 4 * 1024 * 1024 - 1024;
+
+/**
+ * How many pages are read at a time, a turn each. A page takes some megabytes while it is read, and the threads
+ * that read are few, so more would only take memory: a client may ask for thousands at once.
+ */
+const pagesReadMax = 16;
 
 const linearizable = { linearizable: true } as const;
 const serializable = { linearizable: false } as const;
@@ -38,6 +45,7 @@ const noBytes = Buffer.alloc(0);
  */
 export class KvService {
   readonly #node: NodeApi;
+  readonly #turns = new Turns(pagesReadMax);
 
   constructor(node: NodeApi) {
     this.#node = node;
@@ -54,8 +62,8 @@ export class KvService {
       return this.#refuseExistingTable(name, errors.keyTooLong(), call);
     }
     const readable = this.#node.read(name, request.linearizable ? linearizable : serializable, call);
-    if (readable instanceof Promise) return readable.then((table) => readRange(table, request));
-    return readRange(readable, request);
+    if (readable instanceof Promise) return readable.then((table) => this.#readRange(table, request, call));
+    return this.#readRange(readable, request, call);
   }
 
   /** A range of any size from one view, each page when the one before it has been taken. */
@@ -70,12 +78,18 @@ export class KvService {
     }
     const readable = await this.#node.read(name, request.linearizable ? linearizable : serializable, call);
     const view = openView(readable, request);
+    const pages = view.pages(toQuery(request));
     try {
       const header = toWireHeader(readable.header(view.revision));
-      for await (const page of view.pages(toQuery(request))) yield toRangeResponse(header, page);
+      for (;;) {
+        const next = await this.#turns.take(() => pages.next());
+        if (next.done) return;
+        yield toRangeResponse(header, next.value);
+      }
     } catch (error) {
       throw toApiError(error);
     } finally {
+      await pages.return();
       view.close();
     }
   }
@@ -115,7 +129,7 @@ export class KvService {
     const { compare, success, failure } = request;
     if (shape.isReadOnly) {
       const readable = await this.#node.read(name, linearizable, call);
-      return readTxn(readable, { compare, success, failure });
+      return this.#inTurn(call, () => readTxn(readable, { compare, success, failure }));
     }
     const command = commandOf(mvcc.Command_CommandType.TXN, request.table);
     command.txn = { compare, success, failure };
@@ -133,6 +147,23 @@ export class KvService {
     ];
   }
 
+  #readRange(
+    readable: ReadableTable,
+    request: regatta.RangeRequest,
+    call: CallContext,
+  ): regatta.RangeResponse | Promise<regatta.RangeResponse> {
+    if (isLatestPoint(request)) return readLatest(readable, request);
+    return this.#inTurn(call, () => readPage(readable, request));
+  }
+
+  /** Reads in its turn what somebody still waits for then. */
+  #inTurn<Response>(call: CallContext, read: () => Promise<Response>): Promise<Response> {
+    return this.#turns.take(() => {
+      if (call.isEnded) throw errors.timeout();
+      return read();
+    });
+  }
+
   /** Refuses a request whose only fault comes after the table's existence in the order of checks. */
   async #refuseExistingTable(name: string, refusal: ApiError, call: CallContext): Promise<never> {
     const notFound = errors.tableNotFound();
@@ -145,27 +176,22 @@ export class KvService {
   }
 }
 
-function readRange(
-  readable: ReadableTable,
-  request: regatta.RangeRequest,
-): regatta.RangeResponse | Promise<regatta.RangeResponse> {
-  if (isLatestPoint(request)) {
-    let found: ReturnType<ReadableTable['table']['get']>;
-    try {
-      found = readable.table.get(request.key);
-    } catch (error) {
-      throw toApiError(error);
-    }
-    const { record, revision } = found;
-    const isShown = record !== undefined && !request.countOnly;
-    return {
-      header: toWireHeader(readable.header(revision)),
-      kvs: isShown ? [toKeyValue(record, request.keysOnly)] : [],
-      more: false,
-      count: record === undefined ? 0n : 1n,
-    };
+/** The latest value of one key, without a promise. */
+function readLatest(readable: ReadableTable, request: regatta.RangeRequest): regatta.RangeResponse {
+  let found: ReturnType<ReadableTable['table']['get']>;
+  try {
+    found = readable.table.get(request.key);
+  } catch (error) {
+    throw toApiError(error);
   }
-  return readPage(readable, request);
+  const { record, revision } = found;
+  const isShown = record !== undefined && !request.countOnly;
+  return {
+    header: toWireHeader(readable.header(revision)),
+    kvs: isShown ? [toKeyValue(record, request.keysOnly)] : [],
+    more: false,
+    count: record === undefined ? 0n : 1n,
+  };
 }
 
 async function readPage(
