@@ -454,6 +454,10 @@ describe('flow control', () => {
     client.send(dataFrame(1, 0, FrameFlag.endStream));
     await client.until(() => client.ended(1));
     expect(client.dataBytes(1)).toBe(1_000);
+    const givenBackBytes = client.frames
+      .filter(({ type, streamId }) => type === FrameType.windowUpdate && streamId === 1)
+      .reduce((sum, { payload }) => sum + payload.readUInt32BE(0), 0);
+    expect(givenBackBytes).toBe(256_000);
   });
 
   test('the connection’s window is given back while requests come', async () => {

@@ -296,6 +296,37 @@ async function rawCall(path: string, frames: readonly Buffer[], headers: Record<
   };
 }
 
+describe('metrics (operations-protocols.md: grpc_server_*)', () => {
+  const path = '/regatta.v1.KV/Put';
+  const metrics = () => scripted.metrics.method(path, 'unary');
+  const handled = () =>
+    Object.fromEntries([...metrics().handled].map((count, code) => [code, count]).filter(([, n]) => n));
+
+  test('each call is counted once as begun and once as ended, however it ends', async () => {
+    scripted.node.act = () => Promise.reject(new ApiError(Status.NotFound, 'answered'));
+    await rawCall(path, [frameOf(putRequest)]);
+    await rawCall(path, []);
+    await rawCall(path, [frameOf(putRequest, 1)]);
+    await rawCall(path, [frameOf(Buffer.alloc(4 * 1024 * 1024 + 1))]);
+    scripted.node.act = () => new Promise(() => undefined);
+    await rawCall(path, [frameOf(putRequest)], { 'grpc-timeout': '1m' });
+    expect(handled()).toEqual({ 4: 1, 5: 1, 8: 1, 12: 1, 13: 1 });
+    const cancelled = rpc.failure(put, { table, key });
+    while (metrics().messagesReceived < 4) await new Promise((resolve) => setImmediate(resolve));
+    rpc.close();
+    const stranger = connectHttp2(`http://${scripted.target}`);
+    stranger
+      .request({ ':method': 'POST', ':path': path, 'content-type': 'application/grpc' })
+      .on('error', () => undefined);
+    while (metrics().started < 7) await new Promise((resolve) => setImmediate(resolve));
+    stranger.destroy();
+    await scripted.close();
+    await cancelled;
+    expect(handled()).toEqual({ 1: 2, 4: 1, 5: 1, 8: 1, 12: 1, 13: 1 });
+    expect(metrics().messagesReceived).toBe(4);
+  });
+});
+
 describe('listening', () => {
   test('on a Unix socket, also where a process that is gone left its file', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'coxswain-socket-'));

@@ -22,6 +22,7 @@ export class ScriptedListener {
     readonly node: ScriptedNode,
     readonly listener: GrpcListener,
     readonly health: HealthService,
+    readonly metrics: GrpcMetrics,
   ) {}
 
   static async start(options: ScriptedListenerOptions = {}): Promise<ScriptedListener> {
@@ -32,6 +33,7 @@ export class ScriptedListener {
       ...new TablesService(node).methods(),
       ...health.methods(),
     ];
+    const metrics = new GrpcMetrics();
     const listener = new GrpcListener(
       {
         name: 'api',
@@ -48,13 +50,13 @@ export class ScriptedListener {
         connectionsMax: options.connectionsMax ?? 0,
         streamsMax: 0,
         clock: systemClock,
-        metrics: new GrpcMetrics(),
+        metrics,
         log: options.log ?? (() => undefined),
       },
       [...methods, ...reflect(methods)],
     );
     await listener.listen();
-    return new ScriptedListener(node, listener, health);
+    return new ScriptedListener(node, listener, health, metrics);
   }
 
   /** What gRPC clients dial. */
