@@ -29,7 +29,7 @@ export class OutcomeUnknownError extends CoxswainError {
 const refusals: ReadonlySet<string> = new Set([
   'request dropped as the shard is not ready',
   'system is too busy try again later',
-  'the disk of the node is full: writes are refused until there is room',
+  'the disk of the node is full, or nearly: writes are refused until there is room',
   'timeout',
   'request aborted',
 ]);

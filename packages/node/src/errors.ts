@@ -57,7 +57,7 @@ export const errors = {
   tooBusy: declare(Status.Unavailable, 'system is too busy try again later'),
   diskFull: declare(
     Status.Unavailable,
-    'the disk of the node is full: writes are refused until there is room',
+    'the disk of the node is full, or nearly: writes are refused until there is room',
   ),
   timeout: declare(Status.Unavailable, 'timeout'),
   deadlineExceeded: declare(Status.DeadlineExceeded, 'deadline exceeded'),

@@ -24,7 +24,7 @@ import {
   isValueShort,
   toNumber,
 } from './requests.js';
-import { Turns } from './turns.js';
+import { Semaphore } from './semaphore.js';
 
 /** A page of a response ends before this: what Regatta leaves of a 4 MiB message for everything else. */
 const pageSizeBytesMax = 4 * 1024 * 1024 - 1024;
@@ -45,7 +45,7 @@ const noBytes = Buffer.alloc(0);
  */
 export class KvService {
   readonly #node: NodeApi;
-  readonly #turns = new Turns(pagesReadMax);
+  readonly #reading = new Semaphore(pagesReadMax);
 
   constructor(node: NodeApi) {
     this.#node = node;
@@ -82,7 +82,7 @@ export class KvService {
     try {
       const header = toWireHeader(readable.header(view.revision));
       for (;;) {
-        const next = await this.#turns.take(() => pages.next());
+        const next = await this.#reading.take(() => pages.next());
         if (next.done) return;
         yield toRangeResponse(header, next.value);
       }
@@ -158,7 +158,7 @@ export class KvService {
 
   /** Reads in its turn what somebody still waits for then. */
   #inTurn<Response>(call: CallContext, read: () => Promise<Response>): Promise<Response> {
-    return this.#turns.take(() => {
+    return this.#reading.take(() => {
       if (call.isEnded) throw errors.timeout();
       return read();
     });

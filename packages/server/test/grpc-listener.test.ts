@@ -45,7 +45,11 @@ describe('errors of the node reach the caller with their code and text (regatta-
     ],
     ['shuttingDown', status.UNAVAILABLE, 'request aborted'],
     ['tableNotFound', status.NOT_FOUND, 'table not found'],
-    ['diskFull', status.UNAVAILABLE, 'the disk of the node is full: writes are refused until there is room'],
+    [
+      'diskFull',
+      status.UNAVAILABLE,
+      'the disk of the node is full, or nearly: writes are refused until there is room',
+    ],
   ] as const)('%s', async (name, code, details) => {
     scripted.node.act = () => Promise.reject(errors[name]());
     expect(await rpc.failure(put, { table, key })).toEqual({ code, details });

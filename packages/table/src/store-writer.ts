@@ -91,9 +91,9 @@ export class StoreWriter {
     return this.#flushing !== undefined || this.#queue.some(({ isCheckpoint }) => isCheckpoint);
   }
 
-  /** About what the store took on disk at the last checkpoint. */
+  /** About what the store took on disk at the last checkpoint, and what its memory has taken since. */
   get sizeBytes(): number {
-    return this.#sizeBytes;
+    return this.#sizeBytes + this.#usedBytes;
   }
 
   /** The last complete checkpoint. */

@@ -189,7 +189,7 @@ export class Table {
     return this.#writer.checkpoint.appliedIndex;
   }
 
-  /** About what the table takes on disk; as old as its last checkpoint. */
+  /** About what the table takes: on disk as of its last checkpoint, and in memory since. */
   get approximateSizeBytes(): number {
     return this.#writer.sizeBytes;
   }

@@ -228,6 +228,13 @@ describe('a checkpoint', () => {
   });
 });
 
+test('a table tells its size before anything of it is on disk', async () => {
+  const table = await openTable(new MemoryStoreDirectory(), { create: true });
+  await table.apply([entry(1, put('a', 'x'.repeat(10_000)))]);
+  expect(table.approximateSizeBytes).toBeGreaterThan(10_000);
+  await table.close();
+});
+
 describe('a failed write', () => {
   test('ends writing, not reading; opening and replaying repairs it (D4, D6)', async () => {
     let failing = false;

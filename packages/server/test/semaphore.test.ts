@@ -1,13 +1,13 @@
 import { describe, expect, test } from '@jest/globals';
-import { Turns } from '../src/turns.js';
+import { Semaphore } from '../src/semaphore.js';
 
-describe('turns', () => {
+describe('a semaphore', () => {
   test('so many act at a time, the others in the order in which they came, also after failures', async () => {
-    const turns = new Turns(2);
+    const semaphore = new Semaphore(2);
     const ends: (() => void)[] = [];
     const begun: number[] = [];
     const results = [0, 1, 2, 3, 4].map((i) =>
-      turns.take(async () => {
+      semaphore.take(async () => {
         begun.push(i);
         await new Promise<void>((resolve) => ends.push(resolve));
         if (i % 2 === 1) throw new Error(`${i}`);
@@ -24,6 +24,6 @@ describe('turns', () => {
     }
     expect(begun).toEqual([0, 1, 2, 3, 4]);
     expect((await settled).map(({ status }) => status[0])).toEqual(['f', 'r', 'f', 'r', 'f']);
-    await expect(turns.take(() => Promise.resolve('free'))).resolves.toBe('free');
+    await expect(semaphore.take(() => Promise.resolve('free'))).resolves.toBe('free');
   });
 });

@@ -1,5 +1,5 @@
 /** Lets so many at a time do what takes much memory; others wait for their turn, in the order in which they came. */
-export class Turns {
+export class Semaphore {
   #free: number;
   readonly #waiting = new Set<() => void>();
 
