@@ -8,11 +8,12 @@ export const layers = {
   wal: ['raft'],
   table: ['protocol'],
   node: ['protocol', 'raft', 'wal', 'table'],
+  replication: ['protocol', 'table', 'node'],
   http2: [],
-  server: ['protocol', 'raft', 'wal', 'table', 'node', 'http2'],
+  server: ['protocol', 'raft', 'wal', 'table', 'node', 'replication', 'http2'],
   client: ['protocol'],
   cli: ['protocol', 'client', 'server'],
-  simulator: ['protocol', 'raft', 'wal', 'table', 'node'],
+  simulator: ['protocol', 'raft', 'wal', 'table', 'node', 'replication'],
   bench: ['protocol', 'http2'],
 };
 

@@ -27,6 +27,8 @@ export interface RangeOptions extends KeyRangeOptions, CallOptions {
   readonly maxCreateRevision?: Integer;
   /** Read the table as it was at this revision. OUT_OF_RANGE when its history is gone or it has not come yet. */
   readonly revision?: Integer;
+  /** On a follower cluster: ask the leader cluster, which may be far away, instead of the nearby replica. */
+  readonly fromLeaderCluster?: boolean;
 }
 
 export interface PutOptions extends CallOptions {
@@ -212,6 +214,7 @@ function rangeRequest(table: string, key: Bytes, options: RangeOptions | undefin
     minCreateRevision: BigInt(options?.minCreateRevision ?? 0),
     maxCreateRevision: BigInt(options?.maxCreateRevision ?? 0),
     revision: BigInt(options?.revision ?? 0),
+    fromLeaderCluster: options?.fromLeaderCluster ?? false,
   };
 }
 

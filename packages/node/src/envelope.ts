@@ -7,14 +7,17 @@ import { type CommandKind, UnknownCommandError } from '@coxswain/table';
  * | offset | bytes | what |
  * | --- | --- | --- |
  * | 0 | 1 | kind of the command |
- * | 1 | 1 | flags, none defined: must be 0 (A8) |
+ * | 1 | 1 | flags: 1, a cursor follows the header; others must be 0 (A8) |
  * | 2 | 6 | the leader's time stamp, ms since 1970 (A7) |
  * | 8 | 4 | origin node |
  * | 12 | 8 | boot nonce of the origin node |
  * | 20 | 6 | sequence within that boot (P1) |
- * | 26 | | the command |
+ * | 26 | 8 | only with its flag: the leader cluster's index that the command was built on (R1), little-endian |
+ * | then | | the command |
  */
 const HEADER_BYTES = 26;
+const CURSOR_BYTES = 8;
+const HAS_CURSOR = 1;
 
 /** Who proposed an entry (P1): unique over nodes, restarts and proposals. */
 export interface ProposalId {
@@ -24,21 +27,30 @@ export interface ProposalId {
   readonly sequence: number;
 }
 
-export function sealEnvelope(kind: CommandKind, timeMs: number, id: ProposalId, command: Buffer): Buffer {
-  const entry = Buffer.allocUnsafe(HEADER_BYTES + command.length);
+export function sealEnvelope(
+  kind: CommandKind,
+  timeMs: number,
+  id: ProposalId,
+  command: Buffer,
+  cursor: number | undefined,
+): Buffer {
+  const commandAt = cursor === undefined ? HEADER_BYTES : HEADER_BYTES + CURSOR_BYTES;
+  const entry = Buffer.allocUnsafe(commandAt + command.length);
   entry[0] = kind;
-  entry[1] = 0;
+  entry[1] = cursor === undefined ? 0 : HAS_CURSOR;
   entry.writeUIntLE(timeMs, 2, 6);
   entry.writeUInt32LE(id.node, 8);
   entry.write(id.boot, 12, 8, 'hex');
   entry.writeUIntLE(id.sequence, 20, 6);
-  command.copy(entry, HEADER_BYTES);
+  if (cursor !== undefined) entry.writeBigUInt64LE(BigInt(cursor), HEADER_BYTES);
+  command.copy(entry, commandAt);
   return entry;
 }
 
 export interface Envelope {
   readonly kind: CommandKind;
   readonly timeMs: number;
+  readonly cursor: number | undefined;
   readonly command: Buffer;
 }
 
@@ -47,8 +59,17 @@ export function openEnvelope(entry: Buffer, index: number): Envelope {
   if (entry.length < HEADER_BYTES) {
     throw new UnknownCommandError(`an envelope of ${entry.length} bytes`, index);
   }
-  if (entry[1] !== 0) throw new UnknownCommandError(`an envelope with flags ${entry[1]}`, index);
-  return { kind: entry[0]!, timeMs: entry.readUIntLE(2, 6), command: entry.subarray(HEADER_BYTES) };
+  const flags = entry[1]!;
+  const commandAt = flags === HAS_CURSOR ? HEADER_BYTES + CURSOR_BYTES : HEADER_BYTES;
+  if ((flags & ~HAS_CURSOR) !== 0 || entry.length < commandAt) {
+    throw new UnknownCommandError(`an envelope with flags ${flags}`, index);
+  }
+  return {
+    kind: entry[0]!,
+    timeMs: entry.readUIntLE(2, 6),
+    cursor: flags === HAS_CURSOR ? Number(entry.readBigUInt64LE(HEADER_BYTES)) : undefined,
+    command: entry.subarray(commandAt),
+  };
 }
 
 export function envelopeTimeMs(entry: Buffer): number {

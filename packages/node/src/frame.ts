@@ -10,7 +10,7 @@ import { Packr } from 'msgpackr';
  * Integers that may exceed 32 bits (terms, indices, group ids) are written as IEEE doubles: exact up to
  * 2^53, and the cheapest 8-byte number that JavaScript can read.
  */
-const FRAME_VERSION = 1;
+const FRAME_VERSION = 2;
 const HEADER_BYTES = 45;
 
 /** Frames pass this only when a single message does (P4: an entry may be as large as a request). */
@@ -28,6 +28,9 @@ export interface FrameHeader {
   readonly metaApplied: number;
 }
 
+/** In place of a cursor (R1). */
+const NO_CURSOR = -1;
+
 export const NO_CLUSTER = '0'.repeat(32);
 
 /** Proposals on their way to the group's leader, valid only while it leads in exactly `term` (P1). */
@@ -42,6 +45,7 @@ export interface Forward {
 interface ForwardedProposal {
   readonly sequence: number;
   readonly kind: CommandKind;
+  readonly cursor: number | undefined;
   readonly command: Buffer;
 }
 /** These transmissions were not appended. */
@@ -207,6 +211,7 @@ export class FrameWriter {
     for (const proposal of message.proposals) {
       this.#number(proposal.sequence);
       this.#byte(proposal.kind);
+      this.#number(proposal.cursor ?? NO_CURSOR);
       this.#bytes(proposal.command);
     }
   }
@@ -393,7 +398,15 @@ export class FrameReader {
         const count = this.#count();
         const proposals: ForwardedProposal[] = [];
         for (let i = 0; i < count; i++) {
-          proposals.push({ sequence: this.#number(), kind: this.#byte(), command: this.#bytes() });
+          const sequence = this.#number();
+          const kind = this.#byte();
+          const cursor = this.#number();
+          proposals.push({
+            sequence,
+            kind,
+            cursor: cursor === NO_CURSOR ? undefined : cursor,
+            command: this.#bytes(),
+          });
         }
         return { type: 'forward', group, term, settledBelow, proposals };
       }

@@ -14,3 +14,4 @@ export { Node } from './node.js';
 export * from './options.js';
 export { META_SHARD } from './registry.js';
 export type { Replica } from './replica.js';
+export * from './replication-api.js';

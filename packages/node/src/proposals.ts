@@ -5,6 +5,8 @@ import { type ApiError, errors } from './errors.js';
 export interface Proposal {
   readonly kind: CommandKind;
   readonly command: Buffer;
+  /** See `TableEntry.cursor` (R1). */
+  readonly cursor: number | undefined;
   /** On the monotonic clock. */
   readonly deadlineMs: number;
   readonly resolve: (result: ApplyResult) => void;
@@ -72,6 +74,7 @@ export class Proposals {
       const next: SentProposal = {
         kind: proposal.kind,
         command: proposal.command,
+        cursor: proposal.cursor,
         deadlineMs: proposal.deadlineMs,
         resolve: proposal.resolve,
         reject: proposal.reject,

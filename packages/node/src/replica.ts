@@ -179,10 +179,10 @@ export class Replica implements ReadableTable {
   }
 
   /** Resolves when the command is applied here. Errors: tooBusy, notReady, timeout, outcomeUnknown, shuttingDown. */
-  propose(kind: CommandKind, command: Buffer, deadlineMs: number): Promise<ApplyResult> {
+  propose(kind: CommandKind, command: Buffer, deadlineMs: number, cursor?: number): Promise<ApplyResult> {
     return new Promise((resolve, reject) => {
       if (this.#isClosed) throw errors.notReady();
-      this.proposals.add({ kind, command, deadlineMs, resolve, reject });
+      this.proposals.add({ kind, command, cursor, deadlineMs, resolve, reject });
       this.wake();
     });
   }
@@ -279,8 +279,8 @@ export class Replica implements ReadableTable {
     const origin = `${from.node}/${from.boot}`;
     const fresh = this.#forwarded.fresh(message.term, origin, message.settledBelow, message.proposals);
     if (fresh.length === 0) return;
-    const entries = fresh.map(({ kind, sequence, command }) =>
-      sealEnvelope(kind, this.#stampMs(), { node: from.node, boot: from.boot, sequence }, command),
+    const entries = fresh.map(({ kind, sequence, command, cursor }) =>
+      sealEnvelope(kind, this.#stampMs(), { node: from.node, boot: from.boot, sequence }, command, cursor),
     );
     const outcome = this.#raft.propose(entries);
     if (outcome !== 'appended') {
@@ -400,9 +400,9 @@ export class Replica implements ReadableTable {
     while (this.proposals.hasUnsent) {
       const sent = this.proposals.send(this.#raft.term, PROPOSAL_BATCH_BYTES, nowMs);
       const id = { node: this.#host.nodeId, boot: this.#host.bootHex, sequence: 0 };
-      const entries = sent.map(({ kind, command, sequence }) => {
+      const entries = sent.map(({ kind, command, cursor, sequence }) => {
         id.sequence = sequence;
-        return sealEnvelope(kind, this.#stampMs(), id, command);
+        return sealEnvelope(kind, this.#stampMs(), id, command, cursor);
       });
       if (this.#raft.propose(entries) === 'appended') {
         this.#host.countAppended(entries.length);
@@ -512,13 +512,14 @@ export class Replica implements ReadableTable {
     const { index, term, data } = entry;
     if (entry.type === EntryType.Empty) {
       sequences.push(undefined);
-      return { index, term, timeMs: 0, kind: CommandKind.None, payload: data, wantsResult: false };
+      const kind = CommandKind.None;
+      return { index, term, timeMs: 0, kind, payload: data, cursor: undefined, wantsResult: false };
     }
-    const { kind, timeMs, command } = openEnvelope(data, index);
+    const { kind, timeMs, cursor, command } = openEnvelope(data, index);
     const sequence = ownSequence(data, this.#host.nodeId, this.#host.boot);
     const wantsResult = sequence !== undefined && this.proposals.awaits(sequence);
     sequences.push(wantsResult ? sequence : undefined);
-    return { index, term, timeMs, kind, payload: command, wantsResult };
+    return { index, term, timeMs, kind, payload: command, cursor, wantsResult };
   }
 
   // ---- life cycle

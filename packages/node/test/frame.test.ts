@@ -67,7 +67,15 @@ const peerMessage: fc.Arbitrary<PeerMessage> = fc.oneof(
     group: number,
     term: number,
     settledBelow: number,
-    proposals: fc.array(fc.record({ sequence: number, kind: fc.nat(3), command: bytes }), { maxLength: 4 }),
+    proposals: fc.array(
+      fc.record({
+        sequence: number,
+        kind: fc.nat(3),
+        cursor: fc.option(number, { nil: undefined }),
+        command: bytes,
+      }),
+      { maxLength: 4 },
+    ),
   }),
   fc.record({
     type: fc.constant('refused' as const),

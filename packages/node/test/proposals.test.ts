@@ -15,6 +15,7 @@ function harness(limits = MANY) {
     proposals.add({
       kind: CommandKind.Command,
       command: Buffer.from(name),
+      cursor: undefined,
       deadlineMs,
       resolve: (result) => outcomes.push(`${name} at ${result.index}`),
       reject: (error: ApiError) => outcomes.push(`${name}: ${error.message}`),
@@ -27,6 +28,7 @@ const result = (index: number): ApplyResult => ({
   revision: index,
   succeeded: true,
   responses: [],
+  hasStaleCursor: false,
   sealedBy: undefined,
 });
 

@@ -82,6 +82,8 @@ const goldens: readonly Golden[] = [
   golden('RestoreResponse', maintenance.RestoreResponse, {}, ''),
   golden('ResetRequest', maintenance.ResetRequest, { table: t, resetAll: true }, '0a 01 74 10 01'),
   golden('ResetResponse', maintenance.ResetResponse, {}, ''),
+  golden('PromoteRequest', maintenance.PromoteRequest, {}, ''),
+  golden('PromoteResponse', maintenance.PromoteResponse, {}, ''),
 
   golden(
     'KeyValue',
@@ -350,7 +352,17 @@ const goldens: readonly Golden[] = [
       version: '2',
       info: 'i',
       tables: new Map([
-        ['t', { logSize: 1n, dbSize: 2n, leader: '3', raftIndex: 4n, raftTerm: 5n, raftAppliedIndex: 6n }],
+        [
+          't',
+          regatta.TableStatus.fromPartial({
+            logSize: 1n,
+            dbSize: 2n,
+            leader: '3',
+            raftIndex: 4n,
+            raftTerm: 5n,
+            raftAppliedIndex: 6n,
+          }),
+        ],
       ]),
       config: { k: true },
       errors: ['e'],
@@ -367,6 +379,42 @@ const goldens: readonly Golden[] = [
     '22 0d 0a 09 5f 5f 70 72 6f 74 6f 5f 5f 12 00',
   ),
   golden('TableStatus', regatta.TableStatus, { dbSize: 2n ** 32n }, '18 80 80 80 80 10'),
+  golden(
+    'TableStatus with what is ours',
+    regatta.TableStatus,
+    {
+      shardId: 10_001n,
+      revision: 7n,
+      contentHash: 'ab',
+      replication: { state: 's', leaderIndex: 1n, lagEntries: 2n, lagMs: 3n, error: 'e' },
+    },
+    'a0 06 91 4e a8 06 07 b2 06 02 61 62 ba 06 0c 0a 01 73 10 01 18 02 20 03 2a 01 65',
+  ),
+  golden(
+    'TableReplication',
+    regatta.TableReplication,
+    { state: 'stopped', leaderIndex: 150n },
+    '0a 07 73 74 6f 70 70 65 64 10 96 01',
+  ),
+  golden(
+    'StatusResponse with what is ours',
+    regatta.StatusResponse,
+    {
+      role: 'r',
+      clusterId: 'c',
+      leaderAddress: 'a',
+      leaderClusterId: 'l',
+      followers: [{ table: 't', follower: 'f', leaderIndex: 1n, lagEntries: 2n, lastSeenMs: 3n }],
+    },
+    'a2 06 01 72 aa 06 01 63 b2 06 01 61 ba 06 01 6c c2 06 0c 0a 01 74 12 01 66 18 01 20 02 28 03',
+  ),
+  golden('FollowerStatus', regatta.FollowerStatus, { table: 't', lastSeenMs: 150n }, '0a 01 74 28 96 01'),
+  golden(
+    'RangeRequest for the leader cluster',
+    regatta.RangeRequest,
+    { fromLeaderCluster: true },
+    'a8 06 01',
+  ),
   golden('CreateTableRequest', regatta.CreateTableRequest, { name: 't', config: {} }, '0a 01 74 2a 00'),
   golden(
     'CreateTableRequest with every kind of value',
@@ -400,6 +448,12 @@ const goldens: readonly Golden[] = [
   golden('Table', replication.Table, { name: 't' }, '0a 01 74'),
   golden('SnapshotRequest', replication.SnapshotRequest, { table: t }, '0a 01 74'),
   golden(
+    'SnapshotRequest from ours',
+    replication.SnapshotRequest,
+    { table: t, clusterId: 'c' },
+    '0a 01 74 aa 06 01 63',
+  ),
+  golden(
     'SnapshotChunk',
     replication.SnapshotChunk,
     { data: text('ab'), len: 2n, index: 9n },
@@ -411,6 +465,7 @@ const goldens: readonly Golden[] = [
     { table: t, leaderIndex: 7n, waitMs: 1000, clusterId: 'c', shardId: 10_001n, capabilities: 3n },
     '0a 01 74 10 07 a0 06 e8 07 aa 06 01 63 b0 06 91 4e b8 06 03',
   ),
+  golden('ReplicateRequest with a name', replication.ReplicateRequest, { follower: 'f' }, 'c2 06 01 66'),
   golden(
     'ReplicateRequest with the greatest uint32',
     replication.ReplicateRequest,

@@ -39,7 +39,7 @@ export class ClusterService {
 
   /** Tables sorted by name: the stock backup command takes its list from here, so none may be missing. */
   status(request: regatta.StatusRequest): regatta.StatusResponse {
-    const { nodeId, tables, meta, isDiskFull } = this.#node.status();
+    const { nodeId, clusterId, tables, meta, isDiskFull } = this.#node.status();
     const errors: string[] = [];
     if (isDiskFull) errors.push('the disk is full: writes are refused until there is room');
     if (meta?.error !== undefined) errors.push(`the meta group: ${meta.error}`);
@@ -53,6 +53,10 @@ export class ClusterService {
         raftIndex: BigInt(table.lastIndex),
         raftTerm: BigInt(table.term),
         raftAppliedIndex: BigInt(table.appliedIndex),
+        shardId: BigInt(table.shardId),
+        revision: BigInt(table.revision),
+        contentHash: table.contentHash,
+        replication: undefined,
       });
     }
     return {
@@ -62,6 +66,11 @@ export class ClusterService {
       tables: byName,
       config: request.config ? { ...this.#options.config } : undefined,
       errors,
+      role: 'leader',
+      clusterId: clusterId ?? '',
+      leaderAddress: '',
+      leaderClusterId: '',
+      followers: [],
     };
   }
 

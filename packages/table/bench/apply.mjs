@@ -43,6 +43,7 @@ async function measure({ batch, depth, keyCount, name }) {
           timeMs: index,
           kind: CommandKind.Command,
           payload: payloads[index % keyCount],
+          cursor: undefined,
           wantsResult: index % 3 === 0,
         };
       }),

@@ -24,7 +24,9 @@ for (let at = 0, index = 1; at < KEY_COUNT; at += 500, index++) {
   const payload = Buffer.from(
     mvcc.Command.encode({ table: Buffer.from('bench'), type, batch, ...none }).finish(),
   );
-  await table.apply([{ index, term: 1, timeMs: 0, kind: CommandKind.Command, payload, wantsResult: false }]);
+  await table.apply([
+    { index, term: 1, timeMs: 0, kind: CommandKind.Command, payload, cursor: undefined, wantsResult: false },
+  ]);
 }
 await table.checkpoint();
 

@@ -19,6 +19,7 @@ import {
 import { Overlay } from './overlay.js';
 import { identityOf, newRecordBlock } from './record-block.js';
 import {
+  ALL_KEYS,
   boundsOf,
   type KeyBounds,
   OverlaidScan,
@@ -33,13 +34,15 @@ import type { OrderedStore } from './store.js';
 import type { Progress, TableState } from './table-state.js';
 import { type ApplyResult, CommandKind, type TableEntry } from './types.js';
 
-/** Keys that a range deletion handles between two turns of the event loop. */
-const DELETE_CHUNK_ENTRIES_MAX = 500;
+/** Keys that a range deletion, or the end of a load, handles between two turns of the event loop. */
+const SCAN_CHUNK_ENTRIES_MAX = 500;
 /** A batch of more pairs is applied like a large entry. */
 const SMALL_BATCH_PAIRS_MAX = 500;
 /** Store writes of an entry that go into one store batch: preparing them takes some milliseconds. */
 const EFFECTS_OPERATIONS_MAX = 4000;
 const NO_RESPONSES: mvcc.ResponseOp[] = [];
+/** Of an entry that had its effect. */
+const EFFECTIVE = { hasStaleCursor: false, sealedBy: undefined } as const;
 const EMPTY = Buffer.alloc(0);
 const ZERO_BYTE = Buffer.from([0]);
 const OUTCOME_FAILED = Buffer.from([0]);
@@ -118,6 +121,9 @@ export class Applier implements RecordSource {
       `entry ${this.#progress?.index} is half applied and must come first (A4)`,
     );
     const { sealedBy } = this.#state;
+    if (entry.cursor !== undefined && entry.cursor !== (this.#state.leaderIndex ?? 0)) {
+      return this.#passOver(entry);
+    }
     // Unknown kinds stop the table even when it is sealed: every replica must agree on what the log says.
     switch (entry.kind) {
       case CommandKind.None:
@@ -141,14 +147,33 @@ export class Applier implements RecordSource {
         if (sealedBy === undefined) this.#state.sealedBy = shard;
         break;
       }
+      case CommandKind.Load:
+        if (sealedBy === undefined) return this.#applyLoad(entry);
+        this.#advance(entry, undefined);
+        break;
+      case CommandKind.Loaded:
+        if (sealedBy === undefined) return this.#applyLoaded(entry);
+        this.#advance(entry, undefined);
+        break;
       default:
         throw new UnknownCommandError(`kind ${entry.kind satisfies never}`, entry.index);
     }
+    return this.#emptyResult(entry, sealedBy, false);
+  }
+
+  /** R1: the entry was built on another state than this one. It takes its index, and nothing else happens. */
+  #passOver(entry: TableEntry): ApplyResult {
+    this.#advance(entry, undefined);
+    return this.#emptyResult(entry, this.#state.sealedBy, true);
+  }
+
+  #emptyResult(entry: TableEntry, sealedBy: number | undefined, hasStaleCursor: boolean): ApplyResult {
     return {
       index: entry.index,
       revision: this.#state.revision,
       succeeded: sealedBy === undefined,
       responses: NO_RESPONSES,
+      hasStaleCursor,
       sealedBy,
     };
   }
@@ -190,7 +215,7 @@ export class Applier implements RecordSource {
     const responses = this.#applyPoints(entry.index, command, revision, budget);
     if (responses === undefined) return this.#applyLarge(entry, command, revision, budget);
     this.#advance(entry, command);
-    return { index: entry.index, revision, succeeded: true, responses, sealedBy: undefined };
+    return { index: entry.index, revision, succeeded: true, responses, ...EFFECTIVE };
   }
 
   /** Small commands that touch only keys that they name; undefined: it is another one, and nothing was done. */
@@ -238,6 +263,18 @@ export class Applier implements RecordSource {
     revision: number,
     budget: ResponseBudget | undefined,
   ): Promise<ApplyResult> {
+    const resumed = this.#beginLarge();
+    const { succeeded, responses } =
+      command.type === mvcc.Command_CommandType.SEQUENCE
+        ? await this.#applySequence(entry, command.sequence, resumed)
+        : await this.#applyOne(command, { index: entry.index, command: 0 }, revision, budget, resumed);
+    this.#mark = undefined;
+    this.#advance(entry, command);
+    return { index: entry.index, revision, succeeded, responses, ...EFFECTIVE };
+  }
+
+  /** From here on the entry's effects may be handed over in parts (A4). Gives where a crash left it. */
+  #beginLarge(): Progress | undefined {
     this.#mark = {
       operationCount: this.#operations.length,
       changeCount: this.#changes.length,
@@ -246,14 +283,84 @@ export class Applier implements RecordSource {
       // A resumed entry is the first one, and was half in the store before it was opened.
       hasSpilled: this.#progress !== undefined,
     };
-    const resumed = this.#progress;
-    const { succeeded, responses } =
-      command.type === mvcc.Command_CommandType.SEQUENCE
-        ? await this.#applySequence(entry, command.sequence, resumed)
-        : await this.#applyOne(command, { index: entry.index, command: 0 }, revision, budget, resumed);
+    return this.#progress;
+  }
+
+  /** Pairs of a snapshot stream, which belong to no moment of this table: they leave no history. */
+  async #applyLoad(entry: TableEntry): Promise<ApplyResult> {
+    const resumed = this.#beginLarge();
+    const isStampedAnew = entry.payload[0] === 1;
+    let place = 0;
+    for (const pair of pairsOfLoad(entry.payload, entry.index)) {
+      if (place++ < (resumed?.operation ?? 0)) continue;
+      const stamp = isStampedAnew ? entry.index : undefined;
+      this.#load(pair, stamp);
+      if (this.#isLarge())
+        await this.#spill({ ...BEGINNING, index: entry.index, command: 0, operation: place });
+    }
     this.#mark = undefined;
-    this.#advance(entry, command);
-    return { index: entry.index, revision, succeeded, responses, sealedBy: undefined };
+    this.#advance(entry, undefined);
+    return this.#emptyResult(entry, undefined, false);
+  }
+
+  #load(
+    { key, value, createRevision, modRevision, version }: mvcc.KeyValue,
+    stamp: number | undefined,
+  ): void {
+    const id = keyId(key);
+    const { identity, storeKey, record } = newRecordBlock(key, value);
+    const previous = this.#read(id, storeKey);
+    if (previous === undefined) this.#state.keyCount += 1;
+    else if (modRevisionOf(previous) !== 0) this.#contentHash.remove(identityOf(storeKey, previous));
+    if (stamp === undefined) {
+      writeRecordHeader(record, Number(createRevision), Number(modRevision), Number(version));
+    } else writeRecordHeader(record, stamp, stamp, 1);
+    // A pair without revisions counts when `Loaded` has stamped it.
+    if (modRevisionOf(record) !== 0) this.#contentHash.add(identity);
+    this.overlay.set(id, key, record);
+    this.#write(storeKey, record);
+  }
+
+  /** The load is whole: what came without revisions is stamped, and the history begins. */
+  async #applyLoaded(entry: TableEntry): Promise<ApplyResult> {
+    const resumed = this.#beginLarge();
+    const leaderIndex = readSafeInteger(entry.payload, 0);
+    if (entry.payload[8] === 1) await this.#stampUnstamped(entry.index, leaderIndex || entry.index, resumed);
+    this.#mark = undefined;
+    this.#advance(entry, undefined);
+    const state = this.#state;
+    if (state.leaderIndex !== undefined) {
+      state.leaderIndex = leaderIndex;
+      state.revision = leaderIndex;
+    }
+    state.historyFloor = state.revision;
+    return this.#emptyResult(entry, undefined, false);
+  }
+
+  async #stampUnstamped(index: number, revision: number, resumed: Progress | undefined): Promise<void> {
+    const scan = this.scan({ ...ALL_KEYS, first: resumed?.nextKey ?? ALL_KEYS.first }, {});
+    try {
+      for (;;) {
+        const pairs = await scan.next(SCAN_CHUNK_ENTRIES_MAX);
+        if (pairs.length === 0) return;
+        for (const [storeKey, record] of pairs) {
+          if (modRevisionOf(record) !== 0) continue;
+          const stamped = Buffer.from(record);
+          writeRecordHeader(stamped, revision, revision, 1);
+          this.#contentHash.add(identityOf(storeKey, stamped));
+          const key = keyInLatestKey(storeKey);
+          this.overlay.set(keyId(key), key, stamped);
+          this.#write(storeKey, stamped);
+        }
+        if (this.#isLarge()) {
+          const lastKey = keyInLatestKey(pairs[pairs.length - 1]![0]);
+          const nextKey = Buffer.concat([lastKey, ZERO_BYTE]);
+          await this.#spill({ ...BEGINNING, index, command: 0, nextKey });
+        }
+      }
+    } finally {
+      await scan.close();
+    }
   }
 
   async #applySequence(
@@ -411,7 +518,7 @@ export class Applier implements RecordSource {
     const scan = this.scan({ first: resumed?.nextKey ?? bounds.first, end: bounds.end }, {});
     try {
       for (;;) {
-        const pairs = await scan.next(DELETE_CHUNK_ENTRIES_MAX);
+        const pairs = await scan.next(SCAN_CHUNK_ENTRIES_MAX);
         if (pairs.length === 0) break;
         for (const [storeKey, record] of pairs) {
           const key = keyInLatestKey(storeKey);
@@ -552,6 +659,14 @@ export class Applier implements RecordSource {
 
   #captureState(): TableState {
     return { ...this.#state, contentHash: this.#contentHash.toBuffer() };
+  }
+}
+
+function* pairsOfLoad(payload: Buffer, index: number): Generator<mvcc.KeyValue> {
+  for (let at = 1; at < payload.length; ) {
+    const end = at + 8 + readSafeInteger(payload, at);
+    yield pairOf(mvcc.Command.decode(payload.subarray(at + 8, end)), index);
+    at = end;
   }
 }
 

@@ -9,6 +9,7 @@ export {
   STREAM_IDENTIFIER,
 } from './snappy-frames.js';
 export { type LoadedSnapshot, loadSnapshot, type SnapshotKind } from './snapshot-loader.js';
+export { readSnapshotRecords } from './snapshot-reader.js';
 export { type SnapshotOptions, writeSnapshot } from './snapshot-writer.js';
 export type {
   KeyRange,

@@ -5,7 +5,7 @@ export interface TableState {
   readonly appliedTerm: number;
   /** What reads report: `leaderIndex` where there is one, else `appliedIndex`. */
   readonly revision: number;
-  /** The leader cluster's index of the last replicated command (R1); undefined on a leader cluster. */
+  /** The leader cluster's index of the last replicated command (R1), 0 before the first; undefined on a leader cluster. */
   readonly leaderIndex: number | undefined;
   /** The largest time stamp of an entry (A7), milliseconds since 1970. */
   readonly lastTimeMs: number;

@@ -32,6 +32,11 @@ export interface TableOptions {
   readonly create: boolean;
   /** What a new table starts from: the base of its shard's log (T1), 0 for a name that was never used. */
   readonly initialIndex: number;
+  /**
+   * The table is a replica of a leader cluster's, and has nothing of it yet: a new store begins at the cursor and
+   * revision 0, whatever its log begins with.
+   */
+  readonly isReplicated?: boolean;
   /** What the directory's stores were opened with: checkpoints are made when half of it is used (D4). */
   readonly writeBufferSizeBytes: number;
 }
@@ -110,7 +115,7 @@ export class Table {
       const last = await readLastBatch(store);
       if (last === undefined) {
         if (!create) throw new TableGapError(name, 'it holds no batch at all');
-        const state = await initializeStore(store, initialState(options.initialIndex));
+        const state = await initializeStore(store, initialState(options));
         const checkpoint = { batchNumber: 1, appliedIndex: state.appliedIndex };
         return new Table(options, store, {
           state,
@@ -486,14 +491,15 @@ function pointRead(key: Buffer, record: Buffer | undefined, state: TableState): 
   };
 }
 
-function initialState(index: number): TableState {
+function initialState({ initialIndex, isReplicated = false }: TableOptions): TableState {
+  const revision = isReplicated ? 0 : initialIndex;
   return {
-    appliedIndex: index,
+    appliedIndex: initialIndex,
     appliedTerm: 0,
-    revision: index,
-    leaderIndex: undefined,
+    revision,
+    leaderIndex: isReplicated ? 0 : undefined,
     lastTimeMs: 0,
-    historyFloor: index,
+    historyFloor: revision,
     keyCount: 0,
     contentHash: new ContentHash().toBuffer(),
     sealedBy: undefined,

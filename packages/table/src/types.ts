@@ -10,6 +10,16 @@ export enum CommandKind {
   Compact = 2,
   /** u64 little-endian: the shard that takes over, or 0 when the table is deleted (T2). */
   Seal = 3,
+  /**
+   * One byte, 0: keys keep the revisions that they come with, 1: they are stamped anew with this entry's index and
+   * version 1 (T3). Then records as a snapshot stream has them: u64 little-endian length, marshalled mvcc.v1.Command.
+   */
+  Load = 4,
+  /**
+   * u64 little-endian: the leader cluster's index that the loaded keys stand for, or 0. One byte, 1: some keys came
+   * without revisions, and take that index, or this entry's. The history begins here.
+   */
+  Loaded = 5,
 }
 
 /** A committed log entry, as the state machine sees it. */
@@ -20,6 +30,8 @@ export interface TableEntry {
   readonly timeMs: number;
   readonly kind: CommandKind;
   readonly payload: Buffer;
+  /** The leader cluster's index that the entry was built on; it has an effect only where the table is there (R1). */
+  readonly cursor: number | undefined;
   /** False: nobody here waits for the responses, so they need not be built. Never changes what is stored (A1). */
   readonly wantsResult: boolean;
 }
@@ -31,6 +43,8 @@ export interface ApplyResult {
   /** False when a Txn's compares did not hold. */
   readonly succeeded: boolean;
   readonly responses: mvcc.ResponseOp[];
+  /** The table was not at the entry's cursor: the entry had no effect (R1). */
+  readonly hasStaleCursor: boolean;
   /** Set when the table was sealed before this entry: it had no effect. 0: deleted; else the shard that took over (T2). */
   readonly sealedBy: number | undefined;
 }

@@ -111,13 +111,13 @@ export function compare(
 
 export function entry(index: number, command: mvcc.Command, timeMs = index): TableEntry {
   const payload = Buffer.from(mvcc.Command.encode(command).finish());
-  return { index, term: 1, timeMs, kind: CommandKind.Command, payload, wantsResult: true };
+  return { index, term: 1, timeMs, kind: CommandKind.Command, payload, cursor: undefined, wantsResult: true };
 }
 
 export function internalEntry(index: number, kind: CommandKind, value = 0, timeMs = index): TableEntry {
   const payload = Buffer.alloc(8);
   payload.writeBigUInt64LE(BigInt(value));
-  return { index, term: 1, timeMs, kind, payload, wantsResult: true };
+  return { index, term: 1, timeMs, kind, payload, cursor: undefined, wantsResult: true };
 }
 
 export function query(key: string, rangeEnd?: string, options: Partial<RangeQuery> = {}): RangeQuery {

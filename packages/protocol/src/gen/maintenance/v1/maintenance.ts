@@ -60,6 +60,14 @@ export interface ResetRequest {
 export interface ResetResponse {
 }
 
+/** PromoteRequest turns a follower cluster into a leader cluster. */
+export interface PromoteRequest {
+}
+
+/** PromoteResponse answers PromoteRequest when the cluster takes writes of its own. */
+export interface PromoteResponse {
+}
+
 function createBaseBackupRequest(): BackupRequest {
   return { table: emptyBytes };
 }
@@ -352,6 +360,70 @@ export const ResetResponse: MessageFns<ResetResponse> = {
   },
 };
 
+function createBasePromoteRequest(): PromoteRequest {
+  return {};
+}
+
+export const PromoteRequest: MessageFns<PromoteRequest> = {
+  encode(_: PromoteRequest, writer: WireWriter = beginMessage()): WireWriter {
+    return writer;
+  },
+
+  decode(input: WireReader | Uint8Array, length?: number): PromoteRequest {
+    const reader = input instanceof WireReader ? input : new WireReader(input);
+    const outerEnd = reader.enter(length);
+    const message = createBasePromoteRequest();
+    while (reader.pos < reader.end) {
+      const tag = reader.tag();
+      switch (tag >>> 3) {
+      }
+      reader.skip(tag);
+    }
+    reader.leave(outerEnd);
+    return message;
+  },
+
+  create(base?: DeepPartial<PromoteRequest>): PromoteRequest {
+    return PromoteRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<PromoteRequest>): PromoteRequest {
+    const message = createBasePromoteRequest();
+    return message;
+  },
+};
+
+function createBasePromoteResponse(): PromoteResponse {
+  return {};
+}
+
+export const PromoteResponse: MessageFns<PromoteResponse> = {
+  encode(_: PromoteResponse, writer: WireWriter = beginMessage()): WireWriter {
+    return writer;
+  },
+
+  decode(input: WireReader | Uint8Array, length?: number): PromoteResponse {
+    const reader = input instanceof WireReader ? input : new WireReader(input);
+    const outerEnd = reader.enter(length);
+    const message = createBasePromoteResponse();
+    while (reader.pos < reader.end) {
+      const tag = reader.tag();
+      switch (tag >>> 3) {
+      }
+      reader.skip(tag);
+    }
+    reader.leave(outerEnd);
+    return message;
+  },
+
+  create(base?: DeepPartial<PromoteResponse>): PromoteResponse {
+    return PromoteResponse.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<PromoteResponse>): PromoteResponse {
+    const message = createBasePromoteResponse();
+    return message;
+  },
+};
+
 /** Maintenance is for operators. */
 export type MaintenanceService = typeof MaintenanceService;
 export const MaintenanceService = {
@@ -385,6 +457,16 @@ export const MaintenanceService = {
     responseSerialize: (value: ResetResponse): Buffer => ResetResponse.encode(value).finish(),
     responseDeserialize: (value: Buffer): ResetResponse => ResetResponse.decode(value),
   },
+  /** Promote turns a follower cluster into a leader cluster, for good. Coxswain's own. */
+  promote: {
+    path: "/maintenance.v1.Maintenance/Promote" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: PromoteRequest): Buffer => PromoteRequest.encode(value).finish(),
+    requestDeserialize: (value: Buffer): PromoteRequest => PromoteRequest.decode(value),
+    responseSerialize: (value: PromoteResponse): Buffer => PromoteResponse.encode(value).finish(),
+    responseDeserialize: (value: Buffer): PromoteResponse => PromoteResponse.decode(value),
+  },
 } as const;
 
 export interface MaintenanceServer extends UntypedServiceImplementation {
@@ -394,6 +476,8 @@ export interface MaintenanceServer extends UntypedServiceImplementation {
   restore: handleClientStreamingCall<RestoreMessage, RestoreResponse>;
   /** Reset fetches tables from the leader cluster anew. Served by follower clusters. */
   reset: handleUnaryCall<ResetRequest, ResetResponse>;
+  /** Promote turns a follower cluster into a leader cluster, for good. Coxswain's own. */
+  promote: handleUnaryCall<PromoteRequest, PromoteResponse>;
 }
 
 type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;

@@ -68,6 +68,11 @@ export interface RangeRequest {
   maxCreateRevision: bigint;
   /** revision reads the table as it was at this earlier revision; 0 means the latest. Coxswain's own. */
   revision: bigint;
+  /**
+   * from_leader_cluster makes a follower cluster ask its leader cluster instead of answering by itself; on
+   * a leader cluster it changes nothing. Coxswain's own.
+   */
+  fromLeaderCluster: boolean;
 }
 
 /** RangeResponse answers RangeRequest. */
@@ -207,11 +212,38 @@ export interface StatusResponse {
     | undefined;
   /** errors holds what is wrong with the node. */
   errors: string[];
+  /** role is what the cluster is to others: leader, follower or promoting. Coxswain's own. */
+  role: string;
+  /** cluster_id is the cluster's id. Coxswain's own. */
+  clusterId: string;
+  /** leader_address is where a follower cluster's node reaches the leader cluster now. Coxswain's own. */
+  leaderAddress: string;
+  /**
+   * leader_cluster_id is the id of the leader cluster that a follower cluster belongs to; empty where it
+   * told none. Coxswain's own.
+   */
+  leaderClusterId: string;
+  /** followers tells who replicates from the node that answers. Coxswain's own. */
+  followers: FollowerStatus[];
 }
 
 export interface StatusResponse_TablesEntry {
   key: string;
   value: TableStatus | undefined;
+}
+
+/** FollowerStatus tells how far a follower of a table is, as the node knows that it asks. Coxswain's own. */
+export interface FollowerStatus {
+  /** table is the name of the table. */
+  table: string;
+  /** follower is the name that the follower gave, or its network address. */
+  follower: string;
+  /** leader_index is the last index that it said it has applied. */
+  leaderIndex: bigint;
+  /** lag_entries is how many entries it lacks. */
+  lagEntries: bigint;
+  /** last_seen_ms is how long ago it asked or was answered last, in milliseconds. */
+  lastSeenMs: bigint;
 }
 
 /** TableStatus tells the state of one replica of a table. */
@@ -228,6 +260,34 @@ export interface TableStatus {
   raftTerm: bigint;
   /** raftAppliedIndex is the index of the last entry that the replica applied. */
   raftAppliedIndex: bigint;
+  /** shard_id is the id of the table's group. Coxswain's own. */
+  shardId: bigint;
+  /** revision is the revision of the last write. Coxswain's own. */
+  revision: bigint;
+  /**
+   * content_hash is the hash of the content in hex: equal on replicas of equal revision, also on those of
+   * a follower cluster. Coxswain's own.
+   */
+  contentHash: string;
+  /** replication tells how the table is replicated, on a follower cluster. Coxswain's own. */
+  replication: TableReplication | undefined;
+}
+
+/** TableReplication tells how a table of a follower cluster follows its leader cluster. Coxswain's own. */
+export interface TableReplication {
+  /**
+   * state is replicating, retrying, recovering, resetting, stopped, or elsewhere when the node that leads
+   * the table's group, which is another one, replicates it.
+   */
+  state: string;
+  /** leader_index is the last index of the leader cluster that is applied here. */
+  leaderIndex: bigint;
+  /** lag_entries is how many entries of the leader cluster are known to be missing here. */
+  lagEntries: bigint;
+  /** lag_ms is how old the state here is, in milliseconds; 0 when nothing is known to be missing. */
+  lagMs: bigint;
+  /** error is what is wrong, and what to do about it; empty when nothing is. */
+  error: string;
 }
 
 /** CreateTableRequest makes a table. */
@@ -382,6 +442,7 @@ function createBaseRangeRequest(): RangeRequest {
     minCreateRevision: 0n,
     maxCreateRevision: 0n,
     revision: 0n,
+    fromLeaderCluster: false,
   };
 }
 
@@ -422,6 +483,9 @@ export const RangeRequest: MessageFns<RangeRequest> = {
     }
     if (message.revision !== 0n) {
       writer.tag(800).int64(message.revision);
+    }
+    if (message.fromLeaderCluster !== false) {
+      writer.tag(808).bool(message.fromLeaderCluster);
     }
     return writer;
   },
@@ -529,6 +593,14 @@ export const RangeRequest: MessageFns<RangeRequest> = {
           message.revision = reader.int64() as bigint;
           continue;
         }
+        case 101: {
+          if (tag !== 808) {
+            break;
+          }
+
+          message.fromLeaderCluster = reader.bool();
+          continue;
+        }
       }
       reader.skip(tag);
     }
@@ -561,6 +633,7 @@ export const RangeRequest: MessageFns<RangeRequest> = {
       ? BigInt(object.maxCreateRevision)
       : 0n;
     message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
+    message.fromLeaderCluster = object.fromLeaderCluster ?? false;
     return message;
   },
 };
@@ -1324,7 +1397,19 @@ export const StatusRequest: MessageFns<StatusRequest> = {
 };
 
 function createBaseStatusResponse(): StatusResponse {
-  return { id: "", version: "", info: "", tables: new Map(), config: undefined, errors: [] };
+  return {
+    id: "",
+    version: "",
+    info: "",
+    tables: new Map(),
+    config: undefined,
+    errors: [],
+    role: "",
+    clusterId: "",
+    leaderAddress: "",
+    leaderClusterId: "",
+    followers: [],
+  };
 }
 
 export const StatusResponse: MessageFns<StatusResponse> = {
@@ -1346,6 +1431,21 @@ export const StatusResponse: MessageFns<StatusResponse> = {
     }
     for (const v of message.errors) {
       writer.tag(66).string(v!);
+    }
+    if (message.role !== "") {
+      writer.tag(802).string(message.role);
+    }
+    if (message.clusterId !== "") {
+      writer.tag(810).string(message.clusterId);
+    }
+    if (message.leaderAddress !== "") {
+      writer.tag(818).string(message.leaderAddress);
+    }
+    if (message.leaderClusterId !== "") {
+      writer.tag(826).string(message.leaderClusterId);
+    }
+    for (const v of message.followers) {
+      FollowerStatus.encode(v!, writer.tag(834).fork()).join();
     }
     return writer;
   },
@@ -1408,6 +1508,46 @@ export const StatusResponse: MessageFns<StatusResponse> = {
           message.errors.push(reader.string());
           continue;
         }
+        case 100: {
+          if (tag !== 802) {
+            break;
+          }
+
+          message.role = reader.string();
+          continue;
+        }
+        case 101: {
+          if (tag !== 810) {
+            break;
+          }
+
+          message.clusterId = reader.string();
+          continue;
+        }
+        case 102: {
+          if (tag !== 818) {
+            break;
+          }
+
+          message.leaderAddress = reader.string();
+          continue;
+        }
+        case 103: {
+          if (tag !== 826) {
+            break;
+          }
+
+          message.leaderClusterId = reader.string();
+          continue;
+        }
+        case 104: {
+          if (tag !== 834) {
+            break;
+          }
+
+          message.followers.push(FollowerStatus.decode(reader, reader.length()));
+          continue;
+        }
       }
       reader.skip(tag);
     }
@@ -1434,6 +1574,11 @@ export const StatusResponse: MessageFns<StatusResponse> = {
     })();
     message.config = object.config ?? undefined;
     message.errors = object.errors?.map((e) => e) || [];
+    message.role = object.role ?? "";
+    message.clusterId = object.clusterId ?? "";
+    message.leaderAddress = object.leaderAddress ?? "";
+    message.leaderClusterId = object.leaderClusterId ?? "";
+    message.followers = object.followers?.map((e) => FollowerStatus.fromPartial(e)) || [];
     return message;
   },
 };
@@ -1496,8 +1641,117 @@ export const StatusResponse_TablesEntry: MessageFns<StatusResponse_TablesEntry> 
   },
 };
 
+function createBaseFollowerStatus(): FollowerStatus {
+  return { table: "", follower: "", leaderIndex: 0n, lagEntries: 0n, lastSeenMs: 0n };
+}
+
+export const FollowerStatus: MessageFns<FollowerStatus> = {
+  encode(message: FollowerStatus, writer: WireWriter = beginMessage()): WireWriter {
+    if (message.table !== "") {
+      writer.tag(10).string(message.table);
+    }
+    if (message.follower !== "") {
+      writer.tag(18).string(message.follower);
+    }
+    if (message.leaderIndex !== 0n) {
+      writer.tag(24).uint64(message.leaderIndex);
+    }
+    if (message.lagEntries !== 0n) {
+      writer.tag(32).uint64(message.lagEntries);
+    }
+    if (message.lastSeenMs !== 0n) {
+      writer.tag(40).uint64(message.lastSeenMs);
+    }
+    return writer;
+  },
+
+  decode(input: WireReader | Uint8Array, length?: number): FollowerStatus {
+    const reader = input instanceof WireReader ? input : new WireReader(input);
+    const outerEnd = reader.enter(length);
+    const message = createBaseFollowerStatus();
+    while (reader.pos < reader.end) {
+      const tag = reader.tag();
+      switch (tag >>> 3) {
+        case 1: {
+          if (tag !== 10) {
+            break;
+          }
+
+          message.table = reader.string();
+          continue;
+        }
+        case 2: {
+          if (tag !== 18) {
+            break;
+          }
+
+          message.follower = reader.string();
+          continue;
+        }
+        case 3: {
+          if (tag !== 24) {
+            break;
+          }
+
+          message.leaderIndex = reader.uint64() as bigint;
+          continue;
+        }
+        case 4: {
+          if (tag !== 32) {
+            break;
+          }
+
+          message.lagEntries = reader.uint64() as bigint;
+          continue;
+        }
+        case 5: {
+          if (tag !== 40) {
+            break;
+          }
+
+          message.lastSeenMs = reader.uint64() as bigint;
+          continue;
+        }
+      }
+      reader.skip(tag);
+    }
+    reader.leave(outerEnd);
+    return message;
+  },
+
+  create(base?: DeepPartial<FollowerStatus>): FollowerStatus {
+    return FollowerStatus.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FollowerStatus>): FollowerStatus {
+    const message = createBaseFollowerStatus();
+    message.table = object.table ?? "";
+    message.follower = object.follower ?? "";
+    message.leaderIndex = (object.leaderIndex !== undefined && object.leaderIndex !== null)
+      ? BigInt(object.leaderIndex)
+      : 0n;
+    message.lagEntries = (object.lagEntries !== undefined && object.lagEntries !== null)
+      ? BigInt(object.lagEntries)
+      : 0n;
+    message.lastSeenMs = (object.lastSeenMs !== undefined && object.lastSeenMs !== null)
+      ? BigInt(object.lastSeenMs)
+      : 0n;
+    return message;
+  },
+};
+
 function createBaseTableStatus(): TableStatus {
-  return { logSize: 0n, dbSize: 0n, leader: "", raftIndex: 0n, raftTerm: 0n, raftAppliedIndex: 0n };
+  return {
+    logSize: 0n,
+    dbSize: 0n,
+    leader: "",
+    raftIndex: 0n,
+    raftTerm: 0n,
+    raftAppliedIndex: 0n,
+    shardId: 0n,
+    revision: 0n,
+    contentHash: "",
+    replication: undefined,
+  };
 }
 
 export const TableStatus: MessageFns<TableStatus> = {
@@ -1519,6 +1773,18 @@ export const TableStatus: MessageFns<TableStatus> = {
     }
     if (message.raftAppliedIndex !== 0n) {
       writer.tag(56).uint64(message.raftAppliedIndex);
+    }
+    if (message.shardId !== 0n) {
+      writer.tag(800).uint64(message.shardId);
+    }
+    if (message.revision !== 0n) {
+      writer.tag(808).uint64(message.revision);
+    }
+    if (message.contentHash !== "") {
+      writer.tag(818).string(message.contentHash);
+    }
+    if (message.replication !== undefined) {
+      TableReplication.encode(message.replication, writer.tag(826).fork()).join();
     }
     return writer;
   },
@@ -1578,6 +1844,38 @@ export const TableStatus: MessageFns<TableStatus> = {
           message.raftAppliedIndex = reader.uint64() as bigint;
           continue;
         }
+        case 100: {
+          if (tag !== 800) {
+            break;
+          }
+
+          message.shardId = reader.uint64() as bigint;
+          continue;
+        }
+        case 101: {
+          if (tag !== 808) {
+            break;
+          }
+
+          message.revision = reader.uint64() as bigint;
+          continue;
+        }
+        case 102: {
+          if (tag !== 818) {
+            break;
+          }
+
+          message.contentHash = reader.string();
+          continue;
+        }
+        case 103: {
+          if (tag !== 826) {
+            break;
+          }
+
+          message.replication = TableReplication.decode(reader, reader.length());
+          continue;
+        }
       }
       reader.skip(tag);
     }
@@ -1598,6 +1896,108 @@ export const TableStatus: MessageFns<TableStatus> = {
     message.raftAppliedIndex = (object.raftAppliedIndex !== undefined && object.raftAppliedIndex !== null)
       ? BigInt(object.raftAppliedIndex)
       : 0n;
+    message.shardId = (object.shardId !== undefined && object.shardId !== null) ? BigInt(object.shardId) : 0n;
+    message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
+    message.contentHash = object.contentHash ?? "";
+    message.replication = (object.replication !== undefined && object.replication !== null)
+      ? TableReplication.fromPartial(object.replication)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseTableReplication(): TableReplication {
+  return { state: "", leaderIndex: 0n, lagEntries: 0n, lagMs: 0n, error: "" };
+}
+
+export const TableReplication: MessageFns<TableReplication> = {
+  encode(message: TableReplication, writer: WireWriter = beginMessage()): WireWriter {
+    if (message.state !== "") {
+      writer.tag(10).string(message.state);
+    }
+    if (message.leaderIndex !== 0n) {
+      writer.tag(16).uint64(message.leaderIndex);
+    }
+    if (message.lagEntries !== 0n) {
+      writer.tag(24).uint64(message.lagEntries);
+    }
+    if (message.lagMs !== 0n) {
+      writer.tag(32).uint64(message.lagMs);
+    }
+    if (message.error !== "") {
+      writer.tag(42).string(message.error);
+    }
+    return writer;
+  },
+
+  decode(input: WireReader | Uint8Array, length?: number): TableReplication {
+    const reader = input instanceof WireReader ? input : new WireReader(input);
+    const outerEnd = reader.enter(length);
+    const message = createBaseTableReplication();
+    while (reader.pos < reader.end) {
+      const tag = reader.tag();
+      switch (tag >>> 3) {
+        case 1: {
+          if (tag !== 10) {
+            break;
+          }
+
+          message.state = reader.string();
+          continue;
+        }
+        case 2: {
+          if (tag !== 16) {
+            break;
+          }
+
+          message.leaderIndex = reader.uint64() as bigint;
+          continue;
+        }
+        case 3: {
+          if (tag !== 24) {
+            break;
+          }
+
+          message.lagEntries = reader.uint64() as bigint;
+          continue;
+        }
+        case 4: {
+          if (tag !== 32) {
+            break;
+          }
+
+          message.lagMs = reader.uint64() as bigint;
+          continue;
+        }
+        case 5: {
+          if (tag !== 42) {
+            break;
+          }
+
+          message.error = reader.string();
+          continue;
+        }
+      }
+      reader.skip(tag);
+    }
+    reader.leave(outerEnd);
+    return message;
+  },
+
+  create(base?: DeepPartial<TableReplication>): TableReplication {
+    return TableReplication.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TableReplication>): TableReplication {
+    const message = createBaseTableReplication();
+    message.state = object.state ?? "";
+    message.leaderIndex = (object.leaderIndex !== undefined && object.leaderIndex !== null)
+      ? BigInt(object.leaderIndex)
+      : 0n;
+    message.lagEntries = (object.lagEntries !== undefined && object.lagEntries !== null)
+      ? BigInt(object.lagEntries)
+      : 0n;
+    message.lagMs = (object.lagMs !== undefined && object.lagMs !== null) ? BigInt(object.lagMs) : 0n;
+    message.error = object.error ?? "";
     return message;
   },
 };

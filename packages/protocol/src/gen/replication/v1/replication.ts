@@ -63,6 +63,8 @@ export enum Table_Type {
 export interface SnapshotRequest {
   /** table is the name of the table. */
   table: Buffer;
+  /** cluster_id is the leader cluster that the follower cluster expects. Coxswain's own. */
+  clusterId: string;
 }
 
 /** SnapshotChunk is a piece of a snapshot or backup stream; it may end anywhere within a record. */
@@ -90,8 +92,13 @@ export interface ReplicateRequest {
   clusterId: string;
   /** shard_id is the group whose log the follower cluster has been reading. Coxswain's own. */
   shardId: bigint;
-  /** capabilities is a set of bits for what the asking side understands. Coxswain's own. */
+  /**
+   * capabilities is a set of bits for what the asking side understands: 1, compares on revisions and
+   * versions, so that a Txn with them may travel as it is. Coxswain's own.
+   */
   capabilities: bigint;
+  /** follower names who asks, for the leader cluster's status. Coxswain's own. */
+  follower: string;
 }
 
 /** ReplicateResponse carries commands, or an error, or only leader_index, which ends the stream. */
@@ -290,13 +297,16 @@ export const Table: MessageFns<Table> = {
 };
 
 function createBaseSnapshotRequest(): SnapshotRequest {
-  return { table: emptyBytes };
+  return { table: emptyBytes, clusterId: "" };
 }
 
 export const SnapshotRequest: MessageFns<SnapshotRequest> = {
   encode(message: SnapshotRequest, writer: WireWriter = beginMessage()): WireWriter {
     if (message.table.length !== 0) {
       writer.tag(10).bytes(message.table);
+    }
+    if (message.clusterId !== "") {
+      writer.tag(810).string(message.clusterId);
     }
     return writer;
   },
@@ -316,6 +326,14 @@ export const SnapshotRequest: MessageFns<SnapshotRequest> = {
           message.table = reader.bytes();
           continue;
         }
+        case 101: {
+          if (tag !== 810) {
+            break;
+          }
+
+          message.clusterId = reader.string();
+          continue;
+        }
       }
       reader.skip(tag);
     }
@@ -329,6 +347,7 @@ export const SnapshotRequest: MessageFns<SnapshotRequest> = {
   fromPartial(object: DeepPartial<SnapshotRequest>): SnapshotRequest {
     const message = createBaseSnapshotRequest();
     message.table = object.table ?? emptyBytes;
+    message.clusterId = object.clusterId ?? "";
     return message;
   },
 };
@@ -402,7 +421,15 @@ export const SnapshotChunk: MessageFns<SnapshotChunk> = {
 };
 
 function createBaseReplicateRequest(): ReplicateRequest {
-  return { table: emptyBytes, leaderIndex: 0n, waitMs: 0, clusterId: "", shardId: 0n, capabilities: 0n };
+  return {
+    table: emptyBytes,
+    leaderIndex: 0n,
+    waitMs: 0,
+    clusterId: "",
+    shardId: 0n,
+    capabilities: 0n,
+    follower: "",
+  };
 }
 
 export const ReplicateRequest: MessageFns<ReplicateRequest> = {
@@ -424,6 +451,9 @@ export const ReplicateRequest: MessageFns<ReplicateRequest> = {
     }
     if (message.capabilities !== 0n) {
       writer.tag(824).uint64(message.capabilities);
+    }
+    if (message.follower !== "") {
+      writer.tag(834).string(message.follower);
     }
     return writer;
   },
@@ -483,6 +513,14 @@ export const ReplicateRequest: MessageFns<ReplicateRequest> = {
           message.capabilities = reader.uint64() as bigint;
           continue;
         }
+        case 104: {
+          if (tag !== 834) {
+            break;
+          }
+
+          message.follower = reader.string();
+          continue;
+        }
       }
       reader.skip(tag);
     }
@@ -505,6 +543,7 @@ export const ReplicateRequest: MessageFns<ReplicateRequest> = {
     message.capabilities = (object.capabilities !== undefined && object.capabilities !== null)
       ? BigInt(object.capabilities)
       : 0n;
+    message.follower = object.follower ?? "";
     return message;
   },
 };

@@ -1,0 +1,2 @@
+export * from './leader-link.js';
+export * from './status.js';

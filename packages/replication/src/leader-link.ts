@@ -1,0 +1,44 @@
+import type { regatta, replication } from '@coxswain/protocol';
+
+/** The limits of one call to the leader cluster. */
+export interface LinkCall {
+  /** On `Clock.monotonicMs`. */
+  readonly deadlineMs: number;
+  /** Ends the call early: nobody waits for it any more. */
+  readonly signal?: AbortSignal;
+}
+
+/** A call to the leader cluster that failed, or found nobody. */
+export class LinkError extends Error {
+  override readonly name = 'LinkError';
+  constructor(
+    /** gRPC status. */
+    readonly status: number,
+    message: string,
+    /** A node of the leader cluster said so itself. False: contact was not made, or was lost. */
+    readonly isFromLeader: boolean,
+    /** A write may have happened although the call failed (P1). */
+    readonly mayHaveHappened: boolean,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
+
+/**
+ * The way to the leader cluster: one of its nodes at a time, another one when that fails. Every call rejects, or its
+ * iteration throws, with a LinkError.
+ */
+export interface LeaderLink {
+  /** Where the node is that calls go to now, for people. */
+  readonly address: string;
+  metadata(request: replication.MetadataRequest, call: LinkCall): Promise<replication.MetadataResponse>;
+  /** Each message as it came, undecoded: commands stay marshalled. Asked for one at a time: a slow reader slows the sender. */
+  replicate(request: replication.ReplicateRequest, call: LinkCall): AsyncIterable<Buffer>;
+  snapshot(request: replication.SnapshotRequest, call: LinkCall): AsyncIterable<replication.SnapshotChunk>;
+  range(request: regatta.RangeRequest, call: LinkCall): Promise<regatta.RangeResponse>;
+  put(request: regatta.PutRequest, call: LinkCall): Promise<regatta.PutResponse>;
+  deleteRange(request: regatta.DeleteRangeRequest, call: LinkCall): Promise<regatta.DeleteRangeResponse>;
+  txn(request: regatta.TxnRequest, call: LinkCall): Promise<regatta.TxnResponse>;
+  close(): void;
+}

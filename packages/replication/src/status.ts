@@ -1,0 +1,46 @@
+/** How a table of a follower cluster follows its leader cluster, as the node knows that replicates it. */
+export interface TableReplication {
+  readonly name: string;
+  /**
+   * `retrying`: the last attempt failed and another one follows by itself. `recovering`: it takes a snapshot.
+   * `resetting`: it takes one because an operator asked. `stopped`: only a reset makes it go on. `elsewhere`: another
+   * node replicates it.
+   */
+  readonly state: 'replicating' | 'retrying' | 'recovering' | 'resetting' | 'stopped' | 'elsewhere';
+  /** The last index of the leader cluster that is applied here. */
+  readonly leaderIndex: number;
+  /** The leader cluster's applied index as it told last; 0 when it told none. */
+  readonly leaderAppliedIndex: number;
+  readonly lagEntries: number;
+  /** How old the state here is; 0 when nothing is known to be missing. */
+  readonly lagMs: number;
+  /** What is wrong and what to do about it; undefined when nothing is. */
+  readonly error: string | undefined;
+}
+
+/** How a follower cluster stands with its leader cluster, as this node knows. */
+export interface ReplicationStatus {
+  readonly leaderAddress: string;
+  /** Undefined while none was met; empty for a leader cluster that tells no id. */
+  readonly leaderClusterId: string | undefined;
+  /** Why nothing is replicated at all, or undefined. */
+  readonly error: string | undefined;
+  /** Replication is broken: an operator must act, or the leader cluster was out of reach for too long. */
+  readonly isBroken: boolean;
+  readonly tables: readonly TableReplication[];
+  /** Since the process started. */
+  readonly commandsApplied: number;
+  readonly bytesReceived: number;
+  readonly snapshotsTaken: number;
+}
+
+/** Who replicates a table from this node of a leader cluster. */
+export interface FollowerSighting {
+  readonly table: string;
+  /** The name that it gave, or its network address. */
+  readonly follower: string;
+  /** The last index that it said it has applied. */
+  readonly leaderIndex: number;
+  readonly lagEntries: number;
+  readonly lastSeenMsAgo: number;
+}
