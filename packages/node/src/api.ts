@@ -2,6 +2,12 @@ import type { mvcc } from '@coxswain/protocol';
 import type { NodeId, Role } from '@coxswain/raft';
 import type { ApplyResult, Table } from '@coxswain/table';
 
+/**
+ * What a cluster is to others (R5). `promoting`: it was a follower cluster, takes no writes for the moment, and
+ * becomes a leader cluster for good.
+ */
+export type ClusterRole = 'leader' | 'follower' | 'promoting';
+
 /** The limits of one request. */
 export interface Call {
   /** On `Clock.monotonicMs`. When it passes, the request ends with `timeout`, or `outcomeUnknown` for a write that may have happened (P1). */
@@ -47,6 +53,8 @@ export interface TableStatus {
   readonly commitIndex: number;
   readonly appliedIndex: number;
   readonly revision: number;
+  /** Of a replica of a leader cluster's table: the leader cluster's last index that it has applied; else undefined. */
+  readonly leaderIndex: number | undefined;
   /** Hex. Equal on replicas with equal `appliedIndex` (A6). */
   readonly contentHash: string;
   /** Why this replica does not serve, or undefined. */
@@ -60,13 +68,26 @@ export interface MemberInfo {
   readonly clientUrls: readonly string[];
 }
 
+/** A table that was taken out of service because the leader cluster had it no more (R4). */
+export interface QuarantinedTable {
+  /** What it was called. It is read as `readableAs` until `untilMs`, milliseconds since 1970. */
+  readonly name: string;
+  readonly shardId: number;
+  readonly readableAs: string;
+  readonly untilMs: number;
+}
+
 export interface NodeStatus {
   readonly nodeId: NodeId;
+  /** Undefined until the node knows its cluster's first entry. */
+  readonly role: ClusterRole | undefined;
   /** Hex; undefined until the cluster has formed (T4). */
   readonly clusterId: string | undefined;
   readonly incarnation: string;
   readonly members: readonly MemberInfo[];
   readonly tables: readonly TableStatus[];
+  /** Sorted by shard. */
+  readonly quarantined: readonly QuarantinedTable[];
   /** The meta group, in the form of a table. */
   readonly meta: TableStatus | undefined;
   readonly isDiskFull: boolean;

@@ -83,6 +83,10 @@ export const errors = {
     Status.ResourceExhausted,
     'the answer would exceed 4 MiB: ask for fewer keys at a time',
   ),
+  loadIncomplete: declare(
+    Status.Internal,
+    'the loaded shard does not hold every key that was sent: it is not used, load it again',
+  ),
   invalidToken: declare(Status.Unauthenticated, 'Invalid token'),
   noToken: declare(Status.Unauthenticated, 'Request unauthenticated with bearer'),
   badAuthorization: declare(Status.Unauthenticated, 'Bad authorization string'),

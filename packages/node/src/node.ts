@@ -1,9 +1,17 @@
 import { mvcc } from '@coxswain/protocol';
 import { NO_NODE, type NodeId } from '@coxswain/raft';
-import { CommandKind, type Table, TableClosedError, TableHalfAppliedError } from '@coxswain/table';
+import {
+  type ApplyResult,
+  CommandKind,
+  type Table,
+  TableClosedError,
+  TableHalfAppliedError,
+} from '@coxswain/table';
 import { Wal, WalFullError } from '@coxswain/wal';
 import type {
   Call,
+  ClusterRole,
+  Header,
   NodeApi,
   NodeMetrics,
   NodeStatus,
@@ -24,7 +32,9 @@ import { Peers } from './peers.js';
 import { META_SHARD } from './registry.js';
 import type { Replica } from './replica.js';
 import type { ReplicaHost } from './replica-host.js';
+import { ReplicaLog } from './replica-log.js';
 import { Replicas } from './replicas.js';
+import type { FollowerControl, LedTable, ReplicationApi, ShardLoad, TableLog } from './replication-api.js';
 import { Snapshots } from './snapshots.js';
 import { Tables } from './tables.js';
 import { Turns } from './turns.js';
@@ -49,7 +59,7 @@ const COMPACTION_MS = 5000;
  * The replica host: many Raft groups over one log and one peer transport, and the tables that they hold.
  * `open` reads the disk, `start` joins the world, `stop` leaves it in order.
  */
-export class Node implements NodeApi {
+export class Node implements NodeApi, ReplicationApi, FollowerControl {
   readonly #options: NodeOptions;
   readonly #environment: Environment;
   readonly #identity: Identity;
@@ -69,6 +79,8 @@ export class Node implements NodeApi {
   #ticks = 0;
   #historyCheckedMs = 0;
   #silent = new Set<NodeId>();
+  readonly #listeners = new Set<() => void>();
+  #isTelling = false;
   #counters = {
     appended: 0,
     applied: 0,
@@ -129,11 +141,14 @@ export class Node implements NodeApi {
       environment,
       identity,
       replicas: this.#replicas,
-      propose: (replica, kind, command, deadlineMs) => this.#proposeTo(replica, kind, command, deadlineMs),
+      propose: (replica, kind, command, deadlineMs, cursor) =>
+        this.#proposeTo(replica, kind, command, deadlineMs, cursor),
       checkpoint: (replica) => this.#tend(replica, (table) => table.checkpoint()),
       lowestMetaApplied: () => this.#peers.lowestMetaApplied,
       isStopping: () => this.#isStopping,
       run: (work) => this.#run(work),
+      onRefused: (error) => this.#fail(error),
+      onChanged: () => this.#tellListeners(),
     });
     this.#snapshots = new Snapshots({
       transport,
@@ -218,14 +233,19 @@ export class Node implements NodeApi {
 
   async propose(table: string, command: mvcc.Command, call: Call): Promise<Proposed> {
     this.#admitWrite();
-    const replica = this.#tables.get(table) ?? (await this.#tables.find(table, call));
-    // Nobody could tell here what the write did.
-    if (!replica.hasTable) throw errors.notReady();
+    // R5: what a follower cluster holds comes from its leader cluster alone.
+    if (this.#tables.role !== undefined && this.#tables.role !== 'leader') throw errors.notReady();
     const bytes = mvcc.Command.encode(command).finish() as Buffer;
-    const result = await this.#proposeTo(replica, CommandKind.Command, bytes, call.deadlineMs);
-    // T2: after the seal nothing has an effect any more.
-    if (result.sealedBy !== undefined) throw errors.tableNotFound();
-    return { result, header: replica.header(result.revision) };
+    for (;;) {
+      const replica = this.#tables.get(table) ?? (await this.#tables.find(table, call));
+      // Nobody could tell here what the write did.
+      if (!replica.hasTable) throw errors.notReady();
+      const result = await this.#proposeTo(replica, CommandKind.Command, bytes, call.deadlineMs);
+      if (result.sealedBy === undefined) return { result, header: replica.header(result.revision) };
+      // T2: after the seal nothing has an effect any more, so it may go to the shard that took over.
+      if (result.sealedBy === 0) throw errors.tableNotFound();
+      await this.#tables.switched(table, replica, call);
+    }
   }
 
   read(
@@ -234,23 +254,178 @@ export class Node implements NodeApi {
     call: Call,
   ): ReadableTable | Promise<ReadableTable> {
     const replica = this.#tables.get(table);
-    if (replica === undefined || linearizable || this.#isStopping) {
+    if (replica === undefined || linearizable || this.#isStopping || !replica.isServing) {
       return this.#readLater(table, linearizable, call);
     }
     this.#counters.serializable++;
-    if (replica.table.sealedBy !== undefined) throw errors.tableNotFound();
     return replica;
   }
 
   async #readLater(name: string, linearizable: boolean, call: Call): Promise<ReadableTable> {
-    if (this.#isStopping) throw errors.shuttingDown();
-    const replica = await this.#tables.find(name, call);
-    if (linearizable) {
-      this.#counters.linearizable++;
-      await replica.confirmRead(call.deadlineMs);
+    for (;;) {
+      if (this.#isStopping) throw errors.shuttingDown();
+      const replica = await this.#tables.find(name, call);
+      if (linearizable) {
+        this.#counters.linearizable++;
+        await replica.confirmRead(call.deadlineMs);
+      }
+      if (replica.isServing) return replica;
+      const { sealedBy } = replica.table;
+      if (sealedBy === 0) {
+        // R4: what is in quarantine is read under a name that says so.
+        if (this.#tables.quarantined(name) === replica) return replica;
+        throw errors.tableNotFound();
+      }
+      if (sealedBy !== undefined) await this.#tables.switched(name, replica, call);
+      else await this.#loaded(replica, call);
     }
-    if (replica.table.sealedBy !== undefined) throw errors.tableNotFound();
-    return replica;
+  }
+
+  /** T2: the shard has taken over the name, and is not whole on this node yet. */
+  async #loaded(replica: Replica, { deadlineMs }: Call): Promise<void> {
+    const waitMs = deadlineMs - this.#environment.clock.monotonicMs();
+    const isOver = () => replica.isLoaded || replica.isClosed || !replica.hasTable || this.#isStopping;
+    if (!(await replica.changes.until(isOver, waitMs))) throw errors.timeout();
+  }
+
+  // ---- replication between clusters
+
+  get role(): ClusterRole | undefined {
+    return this.#tables.role;
+  }
+
+  async openLog(table: string, call: Call): Promise<TableLog> {
+    for (;;) {
+      if (this.#isStopping) throw errors.shuttingDown();
+      const replica = await this.#tables.find(table, call);
+      // R2: what was committed when it was asked for is applied here before anything is served.
+      await replica.confirmRead(call.deadlineMs);
+      if (replica.isServing) return new ReplicaLog(replica);
+      const { sealedBy } = replica.table;
+      if (sealedBy === 0) throw errors.tableNotFound();
+      if (sealedBy === undefined) throw errors.notReady();
+      await this.#tables.switched(table, replica, call);
+    }
+  }
+
+  async whenRevision(table: string, revision: number, call: Call): Promise<Header> {
+    for (;;) {
+      if (this.#isStopping) throw errors.shuttingDown();
+      const { clock } = this.#environment;
+      const waitMs = call.deadlineMs - clock.monotonicMs();
+      const replica = this.#tables.get(table);
+      if (replica === undefined) {
+        // It may come with the next look at the leader cluster's tables.
+        if (this.#tables.role !== 'follower') throw errors.tableNotFound();
+        const isKnown = () => this.#tables.get(table) !== undefined || this.#isStopping;
+        if (!(await this.#tables.changes.until(isKnown, waitMs))) throw errors.timeout();
+        continue;
+      }
+      const isThere = () => replica.isServing && replica.table.revision >= revision;
+      if (isThere()) return replica.header(replica.table.revision);
+      const isOver = () => isThere() || this.#tables.get(table) !== replica || this.#isStopping;
+      // A table that was taken over says so in the registry, not in its log.
+      const sealed = () => replica.hasTable && replica.table.sealedBy !== undefined;
+      if (!(await replica.changes.until(() => isOver() || sealed(), waitMs))) throw errors.timeout();
+      if (sealed()) await this.#tables.switched(table, replica, call);
+    }
+  }
+
+  get leadsMeta(): boolean {
+    return this.#replicas.get(META_SHARD)?.isLeader ?? false;
+  }
+
+  get leaderClusterId(): string | undefined {
+    return this.#tables.leaderClusterId;
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Told apart from the turn in which it happened, and once for all that happened in it. */
+  #tellListeners(): void {
+    if (this.#isTelling || this.#listeners.size === 0) return;
+    this.#isTelling = true;
+    this.#environment.clock.defer(() => {
+      this.#isTelling = false;
+      if (this.#isStopping) return;
+      for (const listener of this.#listeners) listener();
+    });
+  }
+
+  ledTables(): LedTable[] {
+    const led = this.#tables
+      .replicas()
+      .filter(({ name, isLeader, isServing }) => isLeader && isServing && this.#tables.isReplicated(name!));
+    return led.map(({ name, group, raft }) => ({
+      name: name!,
+      shardId: group,
+      term: raft.term,
+      ...this.#tables.holdOf(name!),
+    }));
+  }
+
+  cursor(shardId: number): number | undefined {
+    const replica = this.#replicas.get(shardId);
+    return replica?.isServing ? replica.table.leaderIndex : undefined;
+  }
+
+  async replicate(
+    shardId: number,
+    { cursor, command }: { readonly cursor: number; readonly command: Buffer },
+    call: Call,
+  ): Promise<ApplyResult> {
+    this.#admitWrite();
+    const replica = this.#replicas.get(shardId);
+    if (replica === undefined || !replica.isServing) throw errors.notReady();
+    const result = await this.#proposeTo(replica, CommandKind.Command, command, call.deadlineMs, cursor);
+    // T2: it had no effect, and another shard goes on from a cursor of its own.
+    if (result.sealedBy !== undefined) throw errors.notReady();
+    return result;
+  }
+
+  async createReplicated(name: string, call: Call): Promise<void> {
+    this.#admitWrite();
+    await this.#tables.create(name, { isReplicated: true }, call);
+  }
+
+  async quarantine(name: string, shardId: number, call: Call): Promise<void> {
+    this.#admitWrite();
+    await this.#tables.quarantine(name, shardId, call);
+  }
+
+  async bindLeaderCluster(id: string, call: Call): Promise<string> {
+    return await this.#tables.bindLeaderCluster(id, call);
+  }
+
+  async stopReplication(name: string, reason: string, call: Call): Promise<void> {
+    await this.#tables.stopReplication(name, reason, call);
+  }
+
+  async requestReset(name: string | undefined, call: Call): Promise<void> {
+    this.#admitWrite();
+    await this.#tables.requestReset(name, call);
+  }
+
+  async beginLoad(name: string, call: Call): Promise<ShardLoad> {
+    this.#admitWrite();
+    return await this.#tables.beginLoad(name, call);
+  }
+
+  async beginPromotion(call: Call): Promise<void> {
+    this.#admitWrite();
+    await this.#tables.beginPromotion(call);
+  }
+
+  unpromotedTables(): { name: string; shardId: number }[] {
+    return this.#tables.unpromotedTables();
+  }
+
+  async finishPromotion(call: Call): Promise<void> {
+    this.#admitWrite();
+    await this.#tables.finishPromotion(call);
   }
 
   async createTable(
@@ -259,7 +434,7 @@ export class Node implements NodeApi {
     call: Call,
   ): Promise<TableInfo> {
     this.#admitWrite();
-    return await this.#tables.create(name, config, call);
+    return await this.#tables.create(name, { config, isReplicated: false }, call);
   }
 
   async deleteTable(name: string, call: Call): Promise<void> {
@@ -275,10 +450,12 @@ export class Node implements NodeApi {
     const meta = this.#replicas.get(META_SHARD);
     return {
       nodeId: this.#options.nodeId,
+      role: this.#tables.role,
       clusterId: this.#identity.clusterId,
       incarnation: this.#identity.incarnation,
       members: this.#tables.members(),
       tables: this.#tables.replicas().map((replica) => replica.status()),
+      quarantined: this.#tables.quarantinedTables(),
       meta: meta?.status(),
       isDiskFull: this.#isDiskFull,
       peers: [...this.#peers.ids].map((id) => ({ id, isConnected: this.#peers.isConnected(id) })),
@@ -325,9 +502,15 @@ export class Node implements NodeApi {
     if (this.#isDiskFull) throw errors.diskFull();
   }
 
-  async #proposeTo(replica: Replica, kind: CommandKind, command: Buffer, deadlineMs: number) {
+  async #proposeTo(
+    replica: Replica,
+    kind: CommandKind,
+    command: Buffer,
+    deadlineMs: number,
+    cursor?: number,
+  ): Promise<ApplyResult> {
     try {
-      return await replica.propose(kind, command, deadlineMs);
+      return await replica.propose(kind, command, deadlineMs, cursor);
     } catch (error) {
       if (error instanceof ApiError) {
         if (error.isOutcomeUnknown) this.#counters.outcomeUnknown++;
@@ -534,18 +717,23 @@ export class Node implements NodeApi {
 
   #leaderChanged(replica: Replica): void {
     this.#counters.leaderChanges++;
+    this.#tellListeners();
     if (replica.group === META_SHARD && replica.isLeader) this.#run(this.#tables.lead());
   }
 
   #applied(replica: Replica, entries: number): void {
     this.#counters.applied += entries;
     const { log, table } = replica;
-    const { snapshotEntries, compactionOverheadEntries } = this.#options;
+    const { snapshotEntries, compactionOverheadEntries, logBytesMax } = this.#options;
     const removable = table.appliedIndex - log.truncated.index - compactionOverheadEntries;
-    if (removable < snapshotEntries) return;
+    // Entries may be large: those of a load, and what a follower cluster packs.
+    const isLarge = log.sizeBytes > logBytesMax;
+    if (removable < snapshotEntries && !isLarge) return;
     // D4: only what a checkpoint holds may leave the log.
-    const index = Math.min(table.checkpointIndex, table.appliedIndex - compactionOverheadEntries);
-    if (index - log.truncated.index >= snapshotEntries * COMPACTION_PORTION) {
+    const behind = isLarge ? 0 : compactionOverheadEntries;
+    const index = Math.min(table.checkpointIndex, table.appliedIndex - behind);
+    const portion = isLarge ? 1 : snapshotEntries * COMPACTION_PORTION;
+    if (index - log.truncated.index >= portion) {
       const term = log.term(index);
       if (term === undefined) throw new Error(`the log of group ${replica.group} has no term at ${index}`);
       const compact = { index, term, membership: replica.membership };

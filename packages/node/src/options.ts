@@ -33,6 +33,12 @@ export interface NodeOptions {
   readonly tablesMax: number;
   /** Tables that exist from the start; made by the first leader of the meta group. */
   readonly initialTables: readonly string[];
+  /** What the process was started as. A follower cluster that was promoted stays a leader cluster (R5). */
+  readonly role: 'leader' | 'follower';
+  /** How long a follower cluster keeps the data of a table that its leader cluster has no more (R4). */
+  readonly quarantineMs: number;
+  /** A group's log is compacted when it takes more than this, whatever its entries. */
+  readonly logBytesMax: number;
 }
 
 /** The defaults of everything that is not identity or address. */
@@ -52,4 +58,7 @@ export const defaultNodeOptions = {
   proposalsPendingBytesMax: 64 * 1024 * 1024,
   readsPendingMax: 65_536,
   tablesMax: 10_000,
+  role: 'leader',
+  quarantineMs: 24 * 3600 * 1000,
+  logBytesMax: 256 * 1024 * 1024,
 } as const;

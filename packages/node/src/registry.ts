@@ -2,7 +2,7 @@ import { mvcc } from '@coxswain/protocol';
 import type { NodeId } from '@coxswain/raft';
 import type { Table } from '@coxswain/table';
 import { Packr } from 'msgpackr';
-import type { MemberInfo, TableInfo } from './api.js';
+import type { ClusterRole, MemberInfo, TableInfo } from './api.js';
 import { type Genesis, genesisText } from './identity.js';
 
 /** The meta group's shard id (architecture.md §3). */
@@ -26,12 +26,20 @@ const BASE_STEP = 1_000_000_000;
  * | tables/NAME | TableRecord |
  * | names/NAME | RetiredName: what a deleted table leaves behind (T1) |
  * | members/ID | MemberInfo, as the member last told it |
+ * | cluster | ClusterRecord: what the cluster is to others (R5). Absent: a leader cluster |
+ * | loading/NAME | LoadingRecord: the shard that is being filled to take over the name (T2) |
+ * | replication/NAME | ReplicationRecord: what holds the table's replication up. Absent: nothing |
+ * | quarantine/SHARD | QuarantineRecord: a table that the leader cluster had no more (R4) |
  */
 const GENESIS_KEY = Buffer.from('genesis');
 const NEXT_SHARD_KEY = Buffer.from('next-shard');
 const TABLES_PREFIX = 'tables/';
 const NAMES_PREFIX = 'names/';
 const MEMBERS_PREFIX = 'members/';
+const CLUSTER_KEY = Buffer.from('cluster');
+const LOADING_PREFIX = 'loading/';
+const REPLICATION_PREFIX = 'replication/';
+const QUARANTINE_PREFIX = 'quarantine/';
 
 const packr = new Packr({ useRecords: false });
 
@@ -40,6 +48,46 @@ interface TableRecord {
   /** The log of the shard starts behind this index. */
   readonly base: number;
   readonly config: Record<string, unknown> | null;
+  /** Follows the leader cluster's table of that name. Absent in older data: false. */
+  readonly isReplicated?: boolean;
+  /** The entry that ended the shard's load: what it held before was no state of the table. Absent: it was not loaded. */
+  readonly loadedIndex?: number;
+}
+
+interface ClusterRecord {
+  readonly role: ClusterRole;
+  /** It was a follower cluster once. */
+  readonly wasPromoted: boolean;
+  /** Null while none was met; empty for a leader cluster that tells no id (R4). */
+  readonly leaderClusterId: string | null;
+}
+
+/** How a whole shard takes over. */
+export interface Switching {
+  /** The entry that ended its load. */
+  readonly loadedIndex: number;
+  /** Only when the old shard is at that cursor. */
+  readonly ifCursor: number | null;
+}
+
+interface LoadingRecord {
+  readonly shardId: number;
+  readonly base: number;
+  readonly isReplicated: boolean;
+  /** Set once the shard is whole: from then on the switch is carried to its end, by anybody (T2). */
+  readonly switching: Switching | null;
+}
+
+interface ReplicationRecord {
+  readonly stopped: string | null;
+  readonly isResetWanted: boolean;
+}
+
+interface QuarantineRecord {
+  readonly name: string;
+  readonly base: number;
+  /** Wall time, as the node told that wrote it. */
+  readonly untilMs: number;
 }
 
 interface RetiredName {
@@ -48,9 +96,37 @@ interface RetiredName {
 
 export interface RegisteredTable extends TableInfo {
   readonly base: number;
+  readonly isReplicated: boolean;
+  readonly loadedIndex: number;
   /** The revision in which the record was written: compared when it is deleted. */
   readonly modRevision: number;
 }
+
+/** A shard that is being filled to take over a table's name (T2). */
+export interface LoadingShard {
+  readonly name: string;
+  readonly shardId: number;
+  readonly base: number;
+  readonly isReplicated: boolean;
+  readonly switching: Switching | undefined;
+  readonly modRevision: number;
+}
+
+/** A table that the leader cluster had no more, and whose data is kept for a while (R4). */
+export interface QuarantinedTable {
+  readonly name: string;
+  readonly shardId: number;
+  readonly base: number;
+  readonly untilMs: number;
+}
+
+/** What holds a table's replication up. */
+export interface ReplicationHold {
+  readonly stopped: string | undefined;
+  readonly isResetWanted: boolean;
+}
+
+const NO_HOLD: ReplicationHold = { stopped: undefined, isResetWanted: false };
 
 /** What the meta group says, as of its applied index. Reloaded after every apply. */
 export class Registry {
@@ -60,11 +136,19 @@ export class Registry {
   #nextShardVersion = 0;
   #genesis: string | undefined;
   #retired = new Map<string, number>();
+  #loading = new Map<string, LoadingShard>();
+  #holds = new Map<string, ReplicationHold>();
+  #quarantined = new Map<number, QuarantinedTable>();
+  #cluster: ClusterRecord = LEADER_CLUSTER;
+  #clusterVersion = 0;
 
   async reload(meta: Table): Promise<void> {
     const tables = new Map<string, RegisteredTable>();
     const members = new Map<NodeId, MemberInfo>();
     const retired = new Map<string, number>();
+    const loading = new Map<string, LoadingShard>();
+    const holds = new Map<string, ReplicationHold>();
+    const quarantined = new Map<number, QuarantinedTable>();
     const view = meta.view();
     try {
       for await (const page of view.pages(everything)) {
@@ -72,11 +156,15 @@ export class Registry {
           const key = record.key.toString('utf8');
           if (key.startsWith(TABLES_PREFIX)) {
             const name = key.slice(TABLES_PREFIX.length);
-            const { shardId, base, config } = packr.unpack(record.value) as TableRecord;
+            const { shardId, base, config, isReplicated, loadedIndex } = packr.unpack(
+              record.value,
+            ) as TableRecord;
             tables.set(name, {
               name,
               shardId,
               base,
+              isReplicated: isReplicated ?? false,
+              loadedIndex: loadedIndex ?? 0,
               config: config ?? undefined,
               modRevision: record.modRevision,
             });
@@ -88,6 +176,24 @@ export class Registry {
           } else if (key.startsWith(MEMBERS_PREFIX)) {
             const member = packr.unpack(record.value) as MemberInfo;
             members.set(member.id, member);
+          } else if (key.startsWith(LOADING_PREFIX)) {
+            const name = key.slice(LOADING_PREFIX.length);
+            const { switching, ...shard } = packr.unpack(record.value) as LoadingRecord;
+            loading.set(name, {
+              ...shard,
+              name,
+              switching: switching ?? undefined,
+              modRevision: record.modRevision,
+            });
+          } else if (key.startsWith(REPLICATION_PREFIX)) {
+            const { stopped, isResetWanted } = packr.unpack(record.value) as ReplicationRecord;
+            holds.set(key.slice(REPLICATION_PREFIX.length), { stopped: stopped ?? undefined, isResetWanted });
+          } else if (key.startsWith(QUARANTINE_PREFIX)) {
+            const shardId = Number(key.slice(QUARANTINE_PREFIX.length));
+            quarantined.set(shardId, { ...(packr.unpack(record.value) as QuarantineRecord), shardId });
+          } else if (record.key.equals(CLUSTER_KEY)) {
+            this.#cluster = packr.unpack(record.value) as ClusterRecord;
+            this.#clusterVersion = record.version;
           } else if (record.key.equals(NEXT_SHARD_KEY)) {
             this.#nextShard = packr.unpack(record.value) as number;
             this.#nextShardVersion = record.version;
@@ -102,6 +208,37 @@ export class Registry {
     this.#tables = tables;
     this.#members = members;
     this.#retired = retired;
+    this.#loading = loading;
+    this.#holds = holds;
+    this.#quarantined = quarantined;
+  }
+
+  get role(): ClusterRole {
+    return this.#cluster.role;
+  }
+
+  get wasPromoted(): boolean {
+    return this.#cluster.wasPromoted;
+  }
+
+  get leaderClusterId(): string | undefined {
+    return this.#cluster.leaderClusterId ?? undefined;
+  }
+
+  loading(): Iterable<LoadingShard> {
+    return this.#loading.values();
+  }
+
+  loadingOf(name: string): LoadingShard | undefined {
+    return this.#loading.get(name);
+  }
+
+  quarantined(): Iterable<QuarantinedTable> {
+    return this.#quarantined.values();
+  }
+
+  holdOf(name: string): ReplicationHold {
+    return this.#holds.get(name) ?? NO_HOLD;
   }
 
   get hasGenesis(): boolean {
@@ -132,8 +269,8 @@ export class Registry {
   }
 
   /** The meta group's first command: the genesis and the tables that exist from the start. */
-  writeGenesis(genesis: Genesis, tableNames: readonly string[]): mvcc.Command {
-    const success = [put(GENESIS_KEY, genesisText(genesis))];
+  writeGenesis(genesis: Genesis, role: 'leader' | 'follower', tableNames: readonly string[]): mvcc.Command {
+    const success = [put(GENESIS_KEY, genesisText(genesis)), put(CLUSTER_KEY, { ...LEADER_CLUSTER, role })];
     let shardId = FIRST_TABLE_SHARD;
     for (const name of tableNames) {
       const record: TableRecord = { shardId: shardId++, base: 0, config: null };
@@ -147,51 +284,142 @@ export class Registry {
    * Registers a table under the next shard id. Has no effect when the name is taken, or when another
    * creation took the id first: then the caller reads again and tries again.
    */
-  createTable(name: string, config: Record<string, unknown> | undefined): mvcc.Command {
+  createTable(
+    name: string,
+    config: Record<string, unknown> | undefined,
+    isReplicated: boolean,
+  ): mvcc.Command {
     const lastIndex = this.#retired.get(name);
     const record: TableRecord = {
       shardId: this.#nextShard,
       base: lastIndex === undefined ? 0 : lastIndex + BASE_STEP,
       config: config ?? null,
+      isReplicated,
     };
     return transaction(
-      [versionIs(tableKey(name), 0), versionIs(NEXT_SHARD_KEY, this.#nextShardVersion)],
+      [
+        versionIs(tableKey(name), 0),
+        versionIs(NEXT_SHARD_KEY, this.#nextShardVersion),
+        // Whether a table follows another cluster's depends on what this cluster is (R5).
+        versionIs(CLUSTER_KEY, this.#clusterVersion),
+      ],
       [put(tableKey(name), record), put(NEXT_SHARD_KEY, this.#nextShard + 1)],
     );
   }
 
-  /** Removes exactly the registration that was read, and keeps the name's last index (T1). */
-  deleteTable(table: RegisteredTable, lastIndex: number): mvcc.Command {
+  /**
+   * Removes exactly the registration that was read, and keeps the name's last index (T1). A table of a follower
+   * cluster goes into quarantine until `keptUntilMs` (R4).
+   */
+  deleteTable(table: RegisteredTable, lastIndex: number, keptUntilMs: number): mvcc.Command {
+    const { name, shardId, base } = table;
     const retired: RetiredName = { lastIndex };
-    const key = tableKey(table.name);
+    const success = [
+      remove(tableKey(name)),
+      remove(keyOf(LOADING_PREFIX, name)),
+      remove(keyOf(REPLICATION_PREFIX, name)),
+      put(keyOf(NAMES_PREFIX, name), retired),
+    ];
+    if (table.isReplicated) {
+      const kept: QuarantineRecord = { name, base, untilMs: keptUntilMs };
+      success.push(put(keyOf(QUARANTINE_PREFIX, String(shardId)), kept));
+    }
+    return transaction([modRevisionIs(tableKey(name), table.modRevision)], success);
+  }
+
+  endQuarantine({ shardId }: QuarantinedTable): mvcc.Command {
+    return transaction([], [remove(keyOf(QUARANTINE_PREFIX, String(shardId)))]);
+  }
+
+  /**
+   * Gives the next shard id to a shard that is to take over the table's name; one that was begun earlier is
+   * forgotten. Has no effect when the table has changed, when an earlier one is being switched to, or when the id
+   * was taken.
+   */
+  beginLoad(table: RegisteredTable, lastIndex: number): mvcc.Command {
+    const key = keyOf(LOADING_PREFIX, table.name);
+    const earlier = this.#loading.get(table.name);
+    const record: LoadingRecord = {
+      shardId: this.#nextShard,
+      base: Math.max(lastIndex, earlier?.base ?? 0) + BASE_STEP,
+      isReplicated: table.isReplicated && this.role === 'follower',
+      switching: null,
+    };
     return transaction(
       [
-        {
-          result: mvcc.Compare_CompareResult.EQUAL,
-          target: mvcc.Compare_CompareTarget.MOD,
-          key,
-          targetUnion: { $case: 'modRevision', value: BigInt(table.modRevision) },
-          rangeEnd: NOTHING,
-        },
+        modRevisionIs(tableKey(table.name), table.modRevision),
+        modRevisionIs(key, earlier?.modRevision ?? 0),
+        versionIs(NEXT_SHARD_KEY, this.#nextShardVersion),
+        versionIs(CLUSTER_KEY, this.#clusterVersion),
+      ],
+      [put(key, record), put(NEXT_SHARD_KEY, this.#nextShard + 1)],
+    );
+  }
+
+  /** From here on the shard takes over the name, whoever sees to it. No effect when it is not the one any more. */
+  beginSwitch(shard: LoadingShard, switching: Switching): mvcc.Command {
+    const { name, shardId, base, isReplicated } = shard;
+    const key = keyOf(LOADING_PREFIX, name);
+    const record: LoadingRecord = { shardId, base, isReplicated, switching };
+    return transaction([modRevisionIs(key, shard.modRevision)], [put(key, record)]);
+  }
+
+  /** The old shard is sealed: the name goes to the new one, and nothing holds its replication up any more. */
+  finishSwitch(table: RegisteredTable, shard: LoadingShard): mvcc.Command {
+    const { name, shardId, base, isReplicated } = shard;
+    const record: TableRecord = {
+      shardId,
+      base,
+      config: table.config ?? null,
+      isReplicated,
+      loadedIndex: shard.switching?.loadedIndex ?? 0,
+    };
+    return transaction(
+      [
+        modRevisionIs(tableKey(name), table.modRevision),
+        modRevisionIs(keyOf(LOADING_PREFIX, name), shard.modRevision),
       ],
       [
-        {
-          request: {
-            $case: 'requestDeleteRange',
-            value: mvcc.RequestOp_DeleteRange.fromPartial({ key }),
-          },
-        },
-        put(Buffer.from(NAMES_PREFIX + table.name), retired),
+        put(tableKey(name), record),
+        remove(keyOf(LOADING_PREFIX, name)),
+        remove(keyOf(REPLICATION_PREFIX, name)),
       ],
     );
   }
 
+  abandonLoad(shard: LoadingShard): mvcc.Command {
+    const key = keyOf(LOADING_PREFIX, shard.name);
+    return transaction([modRevisionIs(key, shard.modRevision)], [remove(key)]);
+  }
+
+  writeHold(name: string, hold: ReplicationHold): mvcc.Command {
+    return transaction([], this.hold([name], hold));
+  }
+
+  hold(names: readonly string[], { stopped, isResetWanted }: ReplicationHold): mvcc.RequestOp[] {
+    const record: ReplicationRecord = { stopped: stopped ?? null, isResetWanted };
+    return names.map((name) => put(keyOf(REPLICATION_PREFIX, name), record));
+  }
+
+  /** Changes what the cluster is to others, with `also`. No effect when that has changed since it was read. */
+  writeCluster(
+    change: Partial<Omit<ClusterRecord, 'leaderClusterId'>> & { leaderClusterId?: string | null },
+    also: readonly mvcc.RequestOp[] = [],
+  ): mvcc.Command {
+    return transaction(
+      [versionIs(CLUSTER_KEY, this.#clusterVersion)],
+      [put(CLUSTER_KEY, { ...this.#cluster, ...change }), ...also],
+    );
+  }
+
   writeMember(member: MemberInfo): mvcc.Command {
-    return transaction([], [put(Buffer.from(`${MEMBERS_PREFIX}${member.id}`), member)]);
+    return transaction([], [put(keyOf(MEMBERS_PREFIX, String(member.id)), member)]);
   }
 }
 
 const NOTHING = Buffer.alloc(0);
+
+const LEADER_CLUSTER: ClusterRecord = { role: 'leader', wasPromoted: false, leaderClusterId: null };
 
 const everything = {
   key: Buffer.from([0]),
@@ -206,8 +434,29 @@ const everything = {
   maxBytes: 1024 * 1024,
 };
 
+function keyOf(prefix: string, name: string): Buffer {
+  return Buffer.from(prefix + name);
+}
+
 function tableKey(name: string): Buffer {
-  return Buffer.from(TABLES_PREFIX + name);
+  return keyOf(TABLES_PREFIX, name);
+}
+
+function remove(key: Buffer): mvcc.RequestOp {
+  return {
+    request: { $case: 'requestDeleteRange', value: mvcc.RequestOp_DeleteRange.fromPartial({ key }) },
+  };
+}
+
+/** Also 0, for a key that is not there. */
+function modRevisionIs(key: Buffer, modRevision: number): mvcc.Compare {
+  return {
+    result: mvcc.Compare_CompareResult.EQUAL,
+    target: mvcc.Compare_CompareTarget.MOD,
+    key,
+    targetUnion: { $case: 'modRevision', value: BigInt(modRevision) },
+    rangeEnd: NOTHING,
+  };
 }
 
 function put(key: Buffer, value: unknown): mvcc.RequestOp {

@@ -19,6 +19,7 @@ import type { Forward, Quiesce } from './frame.js';
 import { Proposals } from './proposals.js';
 import { LinearizableReads } from './reads.js';
 import type { ReplicaHost } from './replica-host.js';
+import { Waiters } from './waiters.js';
 
 /** Proposals handed to the core, or forwarded, at a time. */
 const PROPOSAL_BATCH_BYTES = 1024 * 1024;
@@ -46,6 +47,10 @@ export class Replica implements ReadableTable {
   name: string | undefined;
   readonly proposals: Proposals;
   readonly reads: LinearizableReads;
+  /** Told after every apply, and when the table is taken away here. */
+  readonly changes: Waiters;
+  /** The entry that ended the load of this shard (T2): what it held before is no state of the table. 0: it was not loaded. */
+  loadedIndex = 0;
   /** The core must not be stepped: a snapshot is being installed, or the disk is full. */
   isSuspended = false;
 
@@ -79,6 +84,7 @@ export class Replica implements ReadableTable {
     this.#afterApply = options.afterApply;
     this.#log.snapshotSource = () => this.#sendableSnapshot();
     this.#table = options.table;
+    this.changes = new Waiters(host.clock);
     this.proposals = new Proposals(host.proposalBudget);
     this.reads = new LinearizableReads({ node: host.nodeId, boot: host.bootHex });
     this.#raft = this.#makeRaft();
@@ -145,6 +151,16 @@ export class Replica implements ReadableTable {
 
   get hasTable(): boolean {
     return this.#table !== undefined;
+  }
+
+  /** Its load, if it had one, is applied here to the end. */
+  get isLoaded(): boolean {
+    return this.#table !== undefined && this.#table.appliedIndex >= this.loadedIndex;
+  }
+
+  /** It is whole here, and no other shard has taken over (T2). */
+  get isServing(): boolean {
+    return this.isLoaded && this.#table!.sealedBy === undefined && !this.#isClosed;
   }
 
   get membership(): Membership {
@@ -504,6 +520,7 @@ export class Replica implements ReadableTable {
       this.proposals.termApplied(last.term);
     }
     this.reads.applied(last.index);
+    this.changes.notify();
     this.#host.applied(this, entries.length);
     this.#host.schedule(this);
   }
@@ -539,6 +556,7 @@ export class Replica implements ReadableTable {
     this.#raft = this.#makeRaft();
     this.#lastTimeMs = Math.max(this.#lastTimeMs, this.#newestTimeMs());
     this.isSuspended = false;
+    this.changes.notify();
     this.reads.retry(Number.POSITIVE_INFINITY);
     this.#host.schedule(this);
   }
@@ -563,6 +581,7 @@ export class Replica implements ReadableTable {
     this.#table = undefined;
     this.#committed = [];
     this.#error = reason;
+    this.changes.notify();
     return table;
   }
 
@@ -579,6 +598,7 @@ export class Replica implements ReadableTable {
     this.appended(append);
     this.proposals.coveredBySnapshot(snapshot.term);
     this.reads.applied(snapshot.index);
+    this.changes.notify();
   }
 
   async close(unsentError: () => ApiError): Promise<void> {
@@ -586,6 +606,7 @@ export class Replica implements ReadableTable {
     this.#isClosed = true;
     this.proposals.failAll(unsentError);
     this.reads.failAll(unsentError);
+    this.changes.notify();
     await this.#table?.close();
   }
 
@@ -603,6 +624,7 @@ export class Replica implements ReadableTable {
       commitIndex: this.#raft.commitIndex,
       appliedIndex: table?.appliedIndex ?? 0,
       revision: table?.revision ?? 0,
+      leaderIndex: table?.leaderIndex,
       contentHash: table?.contentHash ?? '',
       error: this.#error,
     };

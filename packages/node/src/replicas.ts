@@ -95,11 +95,11 @@ export class Replicas {
   /** A new group on this node. Every member makes it the same way, so their logs agree from the start. */
   async create(
     group: GroupId,
-    options: { name: string; base: number; membership: Membership },
+    options: { name: string; base: number; isReplicated: boolean; membership: Membership },
   ): Promise<Replica> {
-    const { base, membership } = options;
+    const { base, isReplicated, membership } = options;
     // The directory first: a group that the log knows always has one.
-    const table = await this.#openTable(group, { base, create: true });
+    const table = await this.#openTable(group, { base, isReplicated, create: true });
     await this.#turns.write([{ group, reset: { index: base, term: 0, membership } }]);
     return this.#add(this.#log(group), table, options.name);
   }
@@ -273,7 +273,7 @@ export class Replicas {
   /** Undefined when the store lost writes (D4). */
   async #openTable(
     group: GroupId,
-    { base, create }: { base: number; create: boolean },
+    { base, create, isReplicated = false }: { base: number; create: boolean; isReplicated?: boolean },
   ): Promise<Table | undefined> {
     const { stores, log } = this.#environment;
     try {
@@ -282,6 +282,7 @@ export class Replicas {
         name: storeName(group),
         create,
         initialIndex: base,
+        isReplicated,
         writeBufferSizeBytes: this.#options.storeWriteBufferBytes,
       });
     } catch (error) {

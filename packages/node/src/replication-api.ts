@@ -1,11 +1,5 @@
 import type { ApplyResult, CommandKind, Table } from '@coxswain/table';
-import type { Call, Header } from './api.js';
-
-/**
- * What a cluster is to others (R5). `promoting`: it was a follower cluster, takes no writes for the moment, and
- * becomes a leader cluster for good.
- */
-export type ClusterRole = 'leader' | 'follower' | 'promoting';
+import type { Call, ClusterRole, Header } from './api.js';
 
 /** A committed and applied entry of a table's log, its command as it was marshalled (R6). */
 export interface LogEntry {
@@ -50,15 +44,19 @@ export interface ShardLoad {
   readonly shardId: number;
   /**
    * Proposes records of a snapshot stream, each a u64 little-endian length and a marshalled mvcc.v1.Command PUT, in
-   * key order. Resolves when they are applied. Some calls may be under way at once; they are applied in their order.
+   * key order. Resolves when they are applied. Some calls may be under way at once.
    * The caller has checked the records: apply refuses nothing (A3). At most 1 MiB, or one record, and 2000 records.
    */
   load(records: Buffer, call: Call): Promise<void>;
   /**
-   * Ends the load. Keys that came without revisions take `leaderIndex`, which becomes the shard's cursor where it is
-   * a replica of a leader cluster's. Throws when the shard does not hold `keyCount` keys then: something went missing.
+   * Ends the load. `leaderIndex` becomes the shard's cursor where it is a replica of a leader cluster's.
+   * `hasUnstamped`: some keys came without revisions, and take it. Throws `loadIncomplete` when the shard does not hold
+   * `keyCount` keys then: something went missing.
    */
-  finish(end: { readonly leaderIndex: number; readonly keyCount: number }, call: Call): Promise<void>;
+  finish(
+    end: { readonly leaderIndex: number; readonly keyCount: number; readonly hasUnstamped: boolean },
+    call: Call,
+  ): Promise<void>;
   /**
    * Seals the old shard and gives the name to this one (T2). With `ifCursor`, only when the old shard is still at that
    * cursor: resolves to false otherwise, and nothing has changed.

@@ -2,14 +2,23 @@ import { mvcc } from '@coxswain/protocol';
 import { type Membership, NO_NODE } from '@coxswain/raft';
 import { type ApplyResult, CommandKind } from '@coxswain/table';
 import type { GroupId } from '@coxswain/wal';
-import type { Call, MemberInfo, TableInfo } from './api.js';
+import type { Call, ClusterRole, MemberInfo, QuarantinedTable, TableInfo } from './api.js';
 import type { Environment } from './environment.js';
 import { ApiError, errors, Status } from './errors.js';
-import type { Identity } from './identity.js';
+import { DataDirectoryError, type Identity } from './identity.js';
 import type { NodeOptions } from './options.js';
-import { META_SHARD, type RegisteredTable, Registry } from './registry.js';
+import {
+  type LoadingShard,
+  META_SHARD,
+  type RegisteredTable,
+  Registry,
+  type ReplicationHold,
+  type Switching,
+} from './registry.js';
 import type { Replica } from './replica.js';
 import type { Replicas } from './replicas.js';
+import { ShardLoad } from './shard-load.js';
+import { Waiters } from './waiters.js';
 
 /** What the node proposes for itself is tried for this long, and again later. */
 const OWN_PROPOSAL_MS = 5000;
@@ -26,6 +35,7 @@ export interface TablesOptions {
     kind: CommandKind,
     command: Buffer,
     deadlineMs: number,
+    cursor?: number,
   ) => Promise<ApplyResult>;
   /** Makes the replica's table durable (D4). */
   readonly checkpoint: (replica: Replica) => Promise<void>;
@@ -34,6 +44,10 @@ export interface TablesOptions {
   readonly isStopping: () => boolean;
   /** Runs work that nobody waits for. */
   readonly run: (work: Promise<unknown>) => void;
+  /** This data must not be used as the node was started. */
+  readonly onRefused: (error: DataDirectoryError) => void;
+  /** The registry says something new. */
+  readonly onChanged: () => void;
 }
 
 /** The meta group on this node, and the tables that it says exist. */
@@ -46,10 +60,15 @@ export class Tables {
   readonly #registry = new Registry();
   /** By name: the replicas of tables that exist, as of the meta group's applied index here. */
   #byName = new Map<string, Replica>();
+  /** By the name under which it can be read while it is in quarantine (R4). */
+  #quarantined = new Map<string, Replica>();
+  /** Fires after each change of what the registry says. */
+  readonly changes: Waiters;
   /** Deleted shards, and the index of the meta group at which this node learned of it (T2). */
   readonly #retired = new Map<GroupId, number>();
   #isFresh = false;
   #isTending = false;
+  #hasCheckedRole = false;
   #followed: Promise<void> = Promise.resolve();
 
   constructor(options: TablesOptions) {
@@ -58,6 +77,7 @@ export class Tables {
     this.#environment = options.environment;
     this.#identity = options.identity;
     this.#replicas = options.replicas;
+    this.changes = new Waiters(options.environment.clock);
   }
 
   /** The replica of a table that exists as far as this node knows. */
@@ -65,9 +85,25 @@ export class Tables {
     return this.#byName.get(name);
   }
 
+  /** The replica of a quarantined table, by the name `quarantine/<shard id>/<name>` (R4). */
+  quarantined(name: string): Replica | undefined {
+    return this.#quarantined.get(name);
+  }
+
+  /**
+   * T2: the table's shard was sealed here, for another one to take over its name. Resolves when the registry says so
+   * too, here. Throws `timeout`: nothing was done by then.
+   */
+  async switched(name: string, from: Replica, call: Call): Promise<void> {
+    const isOver = () => this.#byName.get(name) !== from || this.#context.isStopping();
+    const waitMs = call.deadlineMs - this.#environment.clock.monotonicMs();
+    if (!(await this.changes.until(isOver, waitMs))) throw errors.timeout();
+    if (this.#context.isStopping()) throw errors.shuttingDown();
+  }
+
   /** T5: only the meta group, asked now, can tell that a table does not exist. Requests share its rounds. */
   async find(name: string, call: Call): Promise<Replica> {
-    const known = this.#byName.get(name);
+    const known = this.#byName.get(name) ?? this.#quarantined.get(name);
     if (known !== undefined) return known;
     await this.meta().confirmRead(call.deadlineMs);
     const replica = this.#byName.get(name);
@@ -112,17 +148,23 @@ export class Tables {
 
   // ---- what callers ask for
 
-  async create(name: string, config: Record<string, unknown> | undefined, call: Call): Promise<TableInfo> {
+  async create(
+    name: string,
+    { config, isReplicated }: { config?: Record<string, unknown> | undefined; isReplicated: boolean },
+    call: Call,
+  ): Promise<TableInfo> {
     checkTableName(name);
     for (;;) {
       await this.meta().confirmRead(call.deadlineMs);
       // The genesis takes the first shard ids for the tables that exist from the start.
       if (!this.#registry.hasGenesis) throw errors.notReady();
+      // A follower cluster has its tables from its leader cluster, and a leader cluster from nobody (R5).
+      if (isReplicated !== (this.#registry.role === 'follower')) throw errors.notReady();
       if (this.#registry.table(name) !== undefined) throw errors.tableExists();
       const { tablesMax } = this.#options;
       if (this.#registry.tableCount >= tablesMax) throw errors.tooManyTables(tablesMax);
       // Another creation may have taken the name or the shard id meanwhile: then this one had no effect.
-      if (await this.#propose(this.#registry.createTable(name, config), call.deadlineMs)) break;
+      if (await this.#propose(this.#registry.createTable(name, config, isReplicated), call.deadlineMs)) break;
     }
     const table = this.#registry.table(name);
     const replica = this.#byName.get(name);
@@ -142,6 +184,18 @@ export class Tables {
     await this.#seal(table, replica, call.deadlineMs);
   }
 
+  /**
+   * Takes a table out of service that the leader cluster has no more. Does nothing when it is not that shard any
+   * more. What it held stays readable as `quarantine/<shard id>/<name>` for a while (R4).
+   */
+  async quarantine(name: string, shardId: number, call: Call): Promise<void> {
+    await this.meta().confirmRead(call.deadlineMs);
+    const table = this.#registry.table(name);
+    const replica = this.#byName.get(name);
+    if (table?.shardId !== shardId || !table.isReplicated || replica === undefined) return;
+    await this.#seal(table, replica, call.deadlineMs);
+  }
+
   async list(call: Call): Promise<TableInfo[]> {
     await this.meta().confirmRead(call.deadlineMs);
     return this.#registry.tables().map(({ name, shardId, config }) => ({ name, shardId, config }));
@@ -149,9 +203,193 @@ export class Tables {
 
   /** T2: sealed first, so that no node acknowledges a write that vanishes; then taken out of the registry. */
   async #seal(table: RegisteredTable, replica: Replica, deadlineMs: number): Promise<void> {
-    const byNoShard = Buffer.alloc(8);
-    const { index } = await this.#context.propose(replica, CommandKind.Seal, byNoShard, deadlineMs);
-    await afterEffect(this.#propose(this.#registry.deleteTable(table, index), deadlineMs));
+    const { index } = await this.#context.propose(replica, CommandKind.Seal, sealedBy(0), deadlineMs);
+    // A switch came first: there is another shard to be deleted, which the caller finds by asking again.
+    if (replica.hasTable && replica.table.sealedBy !== 0) throw errors.outcomeUnknown();
+    const keptUntilMs = this.#environment.clock.nowMs() + this.#options.quarantineMs;
+    await afterEffect(this.#propose(this.#registry.deleteTable(table, index, keptUntilMs), deadlineMs));
+  }
+
+  // ---- a shard that takes over a name (T2)
+
+  /**
+   * Makes an empty shard that may take over the table's name: on every member, with a leader that serves. One that
+   * was begun before for that name is forgotten, unless it is being switched to.
+   */
+  async beginLoad(name: string, call: Call): Promise<ShardLoad> {
+    for (;;) {
+      await this.meta().confirmRead(call.deadlineMs);
+      const table = this.#registry.table(name);
+      const old = this.#byName.get(name);
+      if (table === undefined || old === undefined) throw errors.tableNotFound();
+      const earlier = this.#registry.loadingOf(name);
+      if (earlier?.switching !== undefined) {
+        if (!(await this.#finishSwitch(earlier, call.deadlineMs))) throw errors.notReady();
+        continue;
+      }
+      // T1: above every index and every revision that the name ever had.
+      const leaderIndex = old.hasTable ? (old.table.leaderIndex ?? 0) : 0;
+      const lastIndex = Math.max(old.raft.lastIndex, leaderIndex, table.base);
+      if (await this.#propose(this.#registry.beginLoad(table, lastIndex), call.deadlineMs)) break;
+    }
+    const shard = this.#registry.loadingOf(name);
+    const replica = shard && this.#replicas.get(shard.shardId);
+    if (shard === undefined || replica === undefined) throw errors.notReady();
+    if (replica.raft.leader === NO_NODE) replica.campaign(0);
+    await afterEffect(replica.confirmRead(call.deadlineMs));
+    return new ShardLoad(shard.shardId, {
+      propose: (kind, command, deadlineMs) => this.#context.propose(replica, kind, command, deadlineMs),
+      keyCount: () => replica.table.keyCount,
+      switch: (loaded, { deadlineMs }) => this.#switchTo(name, shard.shardId, loaded, deadlineMs),
+      abandon: ({ deadlineMs }) => this.#abandon(name, shard.shardId, deadlineMs),
+    });
+  }
+
+  /** False: the old shard was not at `ifCursor` any more, or another load has taken this one's place. */
+  async #switchTo(name: string, shardId: number, loaded: Switching, deadlineMs: number): Promise<boolean> {
+    const shard = this.#registry.loadingOf(name);
+    if (shard?.shardId !== shardId) return false;
+    if (shard.switching === undefined) {
+      await afterEffect(this.#propose(this.#registry.beginSwitch(shard, loaded), deadlineMs));
+    }
+    const begun = this.#registry.loadingOf(name);
+    if (begun?.shardId === shardId && begun.switching !== undefined) {
+      return await afterEffect(this.#finishSwitch(begun, deadlineMs));
+    }
+    return this.#registry.table(name)?.shardId === shardId;
+  }
+
+  /**
+   * T2: seals the old shard, and then gives the name to the new one. The registry says which one that is before the
+   * seal does, and that cannot change any more: so whoever finds it half done can end it, and no load can take the
+   * place of a shard that a seal may name already. False: the old shard had left the cursor, and keeps the name.
+   */
+  async #finishSwitch(shard: LoadingShard, deadlineMs: number): Promise<boolean> {
+    const { name, shardId } = shard;
+    const table = this.#registry.table(name);
+    const old = this.#byName.get(name);
+    if (table === undefined || old === undefined) return false;
+    const { hasStaleCursor, sealedBy: sealed } = await this.#context.propose(
+      old,
+      CommandKind.Seal,
+      sealedBy(shardId),
+      deadlineMs,
+      shard.switching?.ifCursor ?? undefined,
+    );
+    if (sealed === 0) return false;
+    // What was sealed before is at the cursor that it was sealed at.
+    if (hasStaleCursor && sealed === undefined) {
+      await this.#propose(this.#registry.abandonLoad(shard), deadlineMs);
+      return false;
+    }
+    await this.#propose(this.#registry.finishSwitch(table, shard), deadlineMs);
+    return this.#registry.table(name)?.shardId === shardId;
+  }
+
+  async #abandon(name: string, shardId: number, deadlineMs: number): Promise<void> {
+    const shard = this.#registry.loadingOf(name);
+    if (shard?.shardId !== shardId || shard.switching !== undefined) return;
+    await this.#propose(this.#registry.abandonLoad(shard), deadlineMs);
+  }
+
+  // ---- what a cluster is to others (R4, R5)
+
+  get role(): ClusterRole | undefined {
+    return this.#registry.hasGenesis ? this.#registry.role : undefined;
+  }
+
+  get leaderClusterId(): string | undefined {
+    return this.#registry.leaderClusterId;
+  }
+
+  holdOf(name: string): ReplicationHold {
+    return this.#registry.holdOf(name);
+  }
+
+  isReplicated(name: string): boolean {
+    return this.#registry.table(name)?.isReplicated ?? false;
+  }
+
+  /** Changes the meta group until `isDone` holds of it; another change may come in between. */
+  async #change(isDone: () => boolean, command: () => mvcc.Command, { deadlineMs }: Call): Promise<void> {
+    await this.meta().confirmRead(deadlineMs);
+    if (!this.#registry.hasGenesis) throw errors.notReady();
+    while (!isDone()) await this.#propose(command(), deadlineMs);
+  }
+
+  quarantinedTables(): QuarantinedTable[] {
+    return [...this.#registry.quarantined()].map(({ name, shardId, untilMs }) => ({
+      name,
+      shardId,
+      readableAs: `quarantine/${shardId}/${name}`,
+      untilMs,
+    }));
+  }
+
+  async bindLeaderCluster(id: string, call: Call): Promise<string> {
+    const registry = this.#registry;
+    await this.#change(
+      () => registry.leaderClusterId !== undefined || registry.role !== 'follower',
+      () => registry.writeCluster({ leaderClusterId: id }),
+      call,
+    );
+    return registry.leaderClusterId ?? id;
+  }
+
+  async stopReplication(name: string, reason: string, call: Call): Promise<void> {
+    const registry = this.#registry;
+    const isHeld = (): boolean => {
+      const { stopped, isResetWanted } = registry.holdOf(name);
+      return stopped !== undefined || isResetWanted || registry.table(name) === undefined;
+    };
+    await this.#change(
+      isHeld,
+      () => registry.writeHold(name, { stopped: reason, isResetWanted: false }),
+      call,
+    );
+  }
+
+  async requestReset(name: string | undefined, call: Call): Promise<void> {
+    const registry = this.#registry;
+    const hold = { stopped: undefined, isResetWanted: true };
+    await this.meta().confirmRead(call.deadlineMs);
+    if (name !== undefined) {
+      if (registry.table(name) === undefined) throw errors.tableNotFound();
+      await this.#propose(registry.writeHold(name, hold), call.deadlineMs);
+      return;
+    }
+    const command = () => {
+      const names = registry.tables().map((table) => table.name);
+      return registry.writeCluster({ leaderClusterId: null }, registry.hold(names, hold));
+    };
+    while (!(await this.#propose(command(), call.deadlineMs)));
+  }
+
+  async beginPromotion(call: Call): Promise<void> {
+    const registry = this.#registry;
+    const isDecided = () => registry.role !== 'follower';
+    await this.#change(
+      isDecided,
+      () => registry.writeCluster({ role: 'promoting', wasPromoted: true }),
+      call,
+    );
+  }
+
+  unpromotedTables(): { name: string; shardId: number }[] {
+    return this.#registry.tables().filter(({ isReplicated }) => isReplicated);
+  }
+
+  async finishPromotion(call: Call): Promise<void> {
+    const registry = this.#registry;
+    const isDone = () => registry.role !== 'promoting';
+    await this.#change(
+      isDone,
+      () => {
+        if (this.unpromotedTables().length > 0) throw errors.notReady();
+        return registry.writeCluster({ role: 'leader' });
+      },
+      call,
+    );
   }
 
   /** Whether the transaction's compares held. */
@@ -168,7 +406,12 @@ export class Tables {
     let meta = this.#replicas.get(META_SHARD);
     if (meta === undefined) {
       const membership = this.#membership();
-      meta = await this.#replicas.create(META_SHARD, { name: 'meta', base: 0, membership });
+      meta = await this.#replicas.create(META_SHARD, {
+        name: 'meta',
+        base: 0,
+        isReplicated: false,
+        membership,
+      });
       await this.#identity.complete();
       this.#environment.log('info', 'the cluster has formed', { clusterId: this.#identity.clusterId });
       // Somebody must be first, and the founder knows that it is.
@@ -198,23 +441,71 @@ export class Tables {
   async #followRegistry(): Promise<void> {
     const meta = this.meta();
     await this.#registry.reload(meta.table);
-    const byName = new Map<string, Replica>();
-    const opened = this.#registry.tables().map(async ({ name, shardId, base }) => {
+    this.#checkRole();
+    const existing = new Set<Replica>();
+    const host = async (shard: HostedShard, name: string): Promise<Replica> => {
+      const { shardId } = shard;
       let replica = this.#replicas.get(shardId);
       if (replica === undefined) {
-        replica = await this.#replicas.create(shardId, { name, base, membership: this.#membership() });
+        const { base, isReplicated } = shard;
+        const membership = this.#membership();
+        replica = await this.#replicas.create(shardId, { name, base, isReplicated, membership });
         if (meta.isLeader) replica.campaign(0);
       }
       replica.name = name;
+      replica.loadedIndex = shard.loadedIndex ?? 0;
       this.#retired.delete(shardId);
-      byName.set(name, replica);
-    });
-    await Promise.all(opened);
+      existing.add(replica);
+      return replica;
+    };
+    const hostAll = async <Shard extends HostedShard>(
+      shards: Iterable<Shard>,
+      nameOf: (shard: Shard) => string,
+    ): Promise<Map<string, Replica>> => {
+      const hosted = [...shards].map(async (shard) => {
+        const name = nameOf(shard);
+        return [name, await host(shard, name)] as const;
+      });
+      return new Map(await Promise.all(hosted));
+    };
+    const [byName, quarantined] = await Promise.all([
+      hostAll(this.#registry.tables(), ({ name }) => name),
+      hostAll(
+        [...this.#registry.quarantined()].map((shard) => ({ ...shard, isReplicated: true })),
+        ({ shardId, name }) => `quarantine/${shardId}/${name}`,
+      ),
+      hostAll(this.#registry.loading(), ({ shardId, name }) => `loading/${shardId}/${name}`),
+    ]);
     this.#byName = byName;
-    const existing = new Set(byName.values());
+    this.#quarantined = quarantined;
     for (const replica of this.#replicas.values()) {
       if (replica === meta || existing.has(replica) || this.#retired.has(replica.group)) continue;
       this.#retired.set(replica.group, meta.table.appliedIndex);
+    }
+    this.changes.notify();
+    this.#context.onChanged();
+  }
+
+  /** R5: what the data is and what the node was started as must agree, before anything is written over. */
+  #checkRole(): void {
+    if (!this.#registry.hasGenesis || this.#hasCheckedRole) return;
+    const { role, wasPromoted } = this.#registry;
+    const startedAs = this.#options.role;
+    this.#hasCheckedRole = true;
+    if (startedAs === 'leader' && role !== 'leader') {
+      this.#context.onRefused(
+        new DataDirectoryError(
+          'the data directory belongs to a follower cluster: start it with "coxswain follower", or turn the cluster into a leader cluster with "coxswain promote"',
+        ),
+      );
+    } else if (startedAs === 'follower' && role === 'leader' && !wasPromoted) {
+      this.#context.onRefused(
+        new DataDirectoryError(
+          'the data directory belongs to a leader cluster, and a follower cluster would replace what it holds: start it with "coxswain leader", or choose an empty data directory',
+        ),
+      );
+    } else if (startedAs === 'follower' && role === 'leader') {
+      this.#environment.log('warn', 'this cluster was promoted: it serves as a leader cluster', {});
     }
   }
 
@@ -242,13 +533,14 @@ export class Tables {
       async (deadlineMs) => {
         await this.meta().confirmRead(deadlineMs);
         const { genesis } = this.#identity;
-        const names = this.#options.initialTables;
+        const { role, initialTables } = this.#options;
+        const names = role === 'leader' ? initialTables : [];
         if (!this.#registry.hasGenesis && genesis !== undefined) {
-          await this.#propose(this.#registry.writeGenesis(genesis, names), deadlineMs);
+          await this.#propose(this.#registry.writeGenesis(genesis, role, names), deadlineMs);
         }
         for (const name of names) {
           if (this.#registry.table(name) !== undefined) continue;
-          await this.#propose(this.#registry.createTable(name, undefined), deadlineMs);
+          await this.#propose(this.#registry.createTable(name, undefined, false), deadlineMs);
         }
       },
       () => this.meta().isLeader,
@@ -261,6 +553,8 @@ export class Tables {
     this.#isTending = true;
     try {
       await this.#finishDeletions();
+      await this.#finishSwitches();
+      await this.#endQuarantines();
       await this.#dropRetired();
     } finally {
       this.#isTending = false;
@@ -274,6 +568,23 @@ export class Tables {
       const table = this.#registry.table(name);
       if (table === undefined) continue;
       await this.#seal(table, replica, this.#environment.clock.monotonicMs() + OWN_PROPOSAL_MS);
+    }
+  }
+
+  /** A switch that its node began and did not end is ended by the old shard's leader. */
+  async #finishSwitches(): Promise<void> {
+    for (const shard of this.#registry.loading()) {
+      if (shard.switching === undefined || !this.#byName.get(shard.name)?.isLeader) continue;
+      await this.#finishSwitch(shard, this.#environment.clock.monotonicMs() + OWN_PROPOSAL_MS);
+    }
+  }
+
+  async #endQuarantines(): Promise<void> {
+    const { clock } = this.#environment;
+    if (!this.#replicas.get(META_SHARD)?.isLeader) return;
+    for (const table of this.#registry.quarantined()) {
+      if (table.untilMs > clock.nowMs()) continue;
+      await this.#propose(this.#registry.endQuarantine(table), clock.monotonicMs() + OWN_PROPOSAL_MS);
     }
   }
 
@@ -311,10 +622,25 @@ export class Tables {
   }
 }
 
+/** A shard that this node hosts. */
+interface HostedShard {
+  readonly shardId: number;
+  readonly base: number;
+  readonly isReplicated: boolean;
+  readonly loadedIndex?: number;
+}
+
+/** The payload of a Seal: the shard that takes over, or 0. */
+function sealedBy(shardId: number): Buffer {
+  const payload = Buffer.alloc(8);
+  payload.writeBigUInt64LE(BigInt(shardId));
+  return payload;
+}
+
 /** P1: once a part of the work is done, UNAVAILABLE would tell that nothing was. */
-async function afterEffect(work: Promise<unknown>): Promise<void> {
+async function afterEffect<T>(work: Promise<T>): Promise<T> {
   try {
-    await work;
+    return await work;
   } catch (error) {
     if (error instanceof ApiError && error.status === Status.Unavailable) throw errors.outcomeUnknown();
     throw error;

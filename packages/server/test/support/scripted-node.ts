@@ -38,10 +38,12 @@ export class ScriptedNode implements NodeApi {
   status(): NodeStatus {
     return {
       nodeId: 1,
+      role: 'leader',
       clusterId: undefined,
       incarnation: '',
       members: [],
       tables: [],
+      quarantined: [],
       meta: undefined,
       isDiskFull: false,
       peers: [],
