@@ -83,6 +83,19 @@ export const errors = {
     Status.ResourceExhausted,
     'the answer would exceed 4 MiB: ask for fewer keys at a time',
   ),
+  cannotBeFollowed: declare(Status.FailedPrecondition, 'a follower cluster cannot be a leader cluster'),
+  leaderIndexZero: declare(Status.InvalidArgument, 'invalid leaderIndex: leaderIndex must be greater than 0'),
+  wrongLeaderCluster: (clusterId: string) =>
+    new ApiError(
+      Status.FailedPrecondition,
+      `this is leader cluster ${clusterId}, and not the one that the follower cluster belongs to: correct replication.leader-address, or reset the follower cluster to take everything from here`,
+    ),
+  cannotStream: (table: string) =>
+    new ApiError(Status.Unavailable, `unable to stream from table '${table}': table not found`),
+  appliedByLeaderOnly: declare(
+    Status.DeadlineExceeded,
+    'the leader cluster has applied the write, and it has not arrived here yet: do not repeat it',
+  ),
   loadIncomplete: declare(
     Status.Internal,
     'the loaded shard does not hold every key that was sent: it is not used, load it again',

@@ -1,0 +1,261 @@
+import type { Clock } from '@coxswain/node';
+import { regatta, replication } from '@coxswain/protocol';
+import {
+  type ChannelOptions,
+  Client,
+  type ClientReadableStream,
+  credentials,
+  Metadata,
+  type ServiceError,
+  status,
+} from '@grpc/grpc-js';
+import { type LeaderLink, type LinkCall, LinkError } from '../leader-link.js';
+
+/** Certificates in PEM. */
+export interface LinkTls {
+  /** Undefined: the system's authorities. */
+  readonly ca: Buffer | undefined;
+  /** The certificate that this cluster shows, with its key. */
+  readonly cert: Buffer | undefined;
+  readonly key: Buffer | undefined;
+  /** The name that the leader cluster's certificates are checked against; empty: that of its address. */
+  readonly serverName: string;
+  /** Believe any certificate: for trials only. */
+  readonly isVerificationSkipped: boolean;
+}
+
+export interface GrpcLeaderLinkOptions {
+  /**
+   * The replication listeners of the leader cluster's nodes: `host:port`, with `http://` or `https://` in front, or
+   * `dns:` as gRPC has it; several with commas between. `https` needs `tls`.
+   */
+  readonly address: string;
+  readonly tls: LinkTls | undefined;
+  readonly messageBytesMax: number;
+  /** 0: gRPC's default. */
+  readonly keepaliveTimeMs: number;
+  readonly keepaliveTimeoutMs: number;
+  readonly clock: Clock;
+}
+
+/** One node of the leader cluster. Snapshots have a connection of their own, so that the log never waits behind them. */
+interface Leader {
+  readonly address: string;
+  readonly client: Client;
+  readonly bulkClient: Client;
+}
+
+/** A method of a generated service definition. */
+interface Definition<Request, Response> {
+  readonly path: string;
+  readonly requestSerialize: (value: Request) => Buffer;
+  readonly responseDeserialize: (value: Buffer) => Response;
+}
+
+const asItIs = (bytes: Buffer): Buffer => bytes;
+
+/** The way to a leader cluster over gRPC. */
+export class GrpcLeaderLink implements LeaderLink {
+  readonly #leaders: readonly Leader[];
+  readonly #clock: Clock;
+  #current = 0;
+
+  /** Throws TypeError for an address that is none. */
+  constructor(options: GrpcLeaderLinkOptions) {
+    this.#clock = options.clock;
+    this.#leaders = options.address
+      .split(',')
+      .map((address) => address.trim())
+      .filter((address) => address !== '')
+      .map((address) => connect(address, options));
+    if (this.#leaders.length === 0) throw new TypeError('an address of the leader cluster is needed');
+  }
+
+  get address(): string {
+    return this.#leader.address;
+  }
+
+  get #leader(): Leader {
+    return this.#leaders[this.#current]!;
+  }
+
+  metadata(request: replication.MetadataRequest, call: LinkCall): Promise<replication.MetadataResponse> {
+    return this.#unary(replication.MetadataService.get, request, call, true);
+  }
+
+  replicate(request: replication.ReplicateRequest, call: LinkCall): AsyncIterable<Buffer> {
+    const definition = { ...replication.LogService.replicate, responseDeserialize: asItIs };
+    return this.#stream(this.#leader.client, definition, request, call);
+  }
+
+  snapshot(request: replication.SnapshotRequest, call: LinkCall): AsyncIterable<replication.SnapshotChunk> {
+    return this.#stream(this.#leader.bulkClient, replication.SnapshotService.stream, request, call);
+  }
+
+  range(request: regatta.RangeRequest, call: LinkCall): Promise<regatta.RangeResponse> {
+    return this.#unary(regatta.KVService.range, request, call, true);
+  }
+
+  put(request: regatta.PutRequest, call: LinkCall): Promise<regatta.PutResponse> {
+    return this.#unary(regatta.KVService.put, request, call, false);
+  }
+
+  deleteRange(request: regatta.DeleteRangeRequest, call: LinkCall): Promise<regatta.DeleteRangeResponse> {
+    return this.#unary(regatta.KVService.deleteRange, request, call, false);
+  }
+
+  txn(request: regatta.TxnRequest, call: LinkCall): Promise<regatta.TxnResponse> {
+    return this.#unary(regatta.KVService.txn, request, call, false);
+  }
+
+  close(): void {
+    for (const { client, bulkClient } of this.#leaders) {
+      client.close();
+      bulkClient.close();
+    }
+  }
+
+  #unary<Request, Response>(
+    { path, requestSerialize, responseDeserialize }: Definition<Request, Response>,
+    request: Request,
+    call: LinkCall,
+    isRead: boolean,
+  ): Promise<Response> {
+    const leader = this.#leader;
+    return new Promise((resolve, reject) => {
+      let isFromLeader = false;
+      const started = leader.client.makeUnaryRequest(
+        path,
+        requestSerialize,
+        responseDeserialize,
+        request,
+        new Metadata(),
+        { deadline: this.#deadline(call) },
+        (error, response) => {
+          call.signal?.removeEventListener('abort', cancel);
+          if (error === null) resolve(response as Response);
+          else reject(this.#failed(leader, error, isFromLeader, isRead));
+        },
+      );
+      const cancel = (): void => started.cancel();
+      call.signal?.addEventListener('abort', cancel);
+      // A status that the leader's node sent comes with its headers or trailers; one of this side comes with neither.
+      started.on('metadata', () => {
+        isFromLeader = true;
+      });
+      started.on('status', ({ metadata }) => {
+        if (cameFromServer(metadata)) isFromLeader = true;
+      });
+    });
+  }
+
+  async *#stream<Request, Response>(
+    client: Client,
+    { path, requestSerialize, responseDeserialize }: Definition<Request, Response>,
+    request: Request,
+    call: LinkCall,
+  ): AsyncGenerator<Response> {
+    const leader = this.#leader;
+    let isFromLeader = false;
+    const stream: ClientReadableStream<Response> = client.makeServerStreamRequest(
+      path,
+      requestSerialize,
+      responseDeserialize,
+      request,
+      new Metadata(),
+      { deadline: this.#deadline(call) },
+    );
+    stream.on('metadata', () => {
+      isFromLeader = true;
+    });
+    const cancel = (): void => stream.cancel();
+    call.signal?.addEventListener('abort', cancel);
+    if (call.signal?.aborted) cancel();
+    let isDone = false;
+    try {
+      for await (const message of stream) yield message as Response;
+      isDone = true;
+    } catch (error) {
+      isDone = true;
+      throw this.#failed(leader, error as ServiceError, isFromLeader, true);
+    } finally {
+      call.signal?.removeEventListener('abort', cancel);
+      if (!isDone) {
+        // Whoever stops reading is not told how it ended.
+        stream.on('error', () => undefined);
+        stream.cancel();
+      }
+    }
+  }
+
+  /** What went wrong; after a loss of contact the next call goes to the next node. */
+  #failed(leader: Leader, error: ServiceError, hasHeaders: boolean, isRead: boolean): LinkError {
+    const code = error.code ?? status.UNKNOWN;
+    const text = error.details || error.message;
+    const isFromLeader = hasHeaders || cameFromServer(error.metadata);
+    const isContactLost =
+      !isFromLeader &&
+      (code === status.UNAVAILABLE || code === status.DEADLINE_EXCEEDED || isReset(code, text));
+    // A node that has no leader or is leaving says UNAVAILABLE too, and another one may do better.
+    if ((isContactLost || code === status.UNAVAILABLE) && leader === this.#leader) {
+      this.#current = (this.#current + 1) % this.#leaders.length;
+    }
+    const mayHaveHappened =
+      !isRead && (isContactLost || code === status.DEADLINE_EXCEEDED) && !wasNeverSent(code, text);
+    return new LinkError(code, text, isFromLeader, mayHaveHappened, { cause: error });
+  }
+
+  #deadline({ deadlineMs }: LinkCall): Date {
+    return new Date(Date.now() + Math.max(0, deadlineMs - this.#clock.monotonicMs()));
+  }
+}
+
+/** Whether a status came over the wire: ours has no metadata at all. */
+function cameFromServer(metadata: Metadata | undefined): boolean {
+  return metadata !== undefined && Object.keys(metadata.getMap()).length > 0;
+}
+
+/** A stream that the other side, or the loss of the connection, has reset. */
+function isReset(code: status, text: string): boolean {
+  return (code === status.INTERNAL && text.includes('RST_STREAM')) || code === status.CANCELLED;
+}
+
+/** Whether grpc-js says that it had no connection to send the request on. */
+function wasNeverSent(code: status, text: string): boolean {
+  return (
+    code === status.UNAVAILABLE &&
+    (text.startsWith('No connection established') || text.startsWith('Name resolution failed'))
+  );
+}
+
+function connect(address: string, options: GrpcLeaderLinkOptions): Leader {
+  const { tls } = options;
+  const [, scheme, rest] = /^(?:(https?):\/\/)?(.*)$/s.exec(address)!;
+  const target = rest!.replace(/^dns:\/{0,3}/, '');
+  if (!/^(\[[0-9a-fA-F:.]+\]|[^\s:/]+):\d{1,5}$/.test(target)) {
+    throw new TypeError(`"${address}" is no address of a leader cluster: give host:port`);
+  }
+  const isTls = scheme === 'https' || (scheme === undefined && tls !== undefined);
+  const channelCredentials = isTls ? tlsCredentials(tls) : credentials.createInsecure();
+  const channelOptions: ChannelOptions = {
+    'grpc.max_receive_message_length': options.messageBytesMax,
+    'grpc.max_send_message_length': -1,
+    'grpc.initial_reconnect_backoff_ms': 50,
+    'grpc.min_reconnect_backoff_ms': 50,
+    'grpc.max_reconnect_backoff_ms': 2_000,
+    'grpc.enable_retries': 0,
+    'grpc.use_local_subchannel_pool': 1,
+    ...(options.keepaliveTimeMs > 0 && { 'grpc.keepalive_time_ms': options.keepaliveTimeMs }),
+    ...(options.keepaliveTimeoutMs > 0 && { 'grpc.keepalive_timeout_ms': options.keepaliveTimeoutMs }),
+    ...(isTls && tls?.serverName && { 'grpc.ssl_target_name_override': tls.serverName }),
+  };
+  const open = () => new Client(target, channelCredentials, channelOptions);
+  return { address: target, client: open(), bulkClient: open() };
+}
+
+function tlsCredentials(tls: LinkTls | undefined): ReturnType<typeof credentials.createSsl> {
+  const { ca, key, cert, isVerificationSkipped } = tls ?? { isVerificationSkipped: false };
+  return credentials.createSsl(ca ?? null, key ?? null, cert ?? null, {
+    rejectUnauthorized: !isVerificationSkipped,
+  });
+}

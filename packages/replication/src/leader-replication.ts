@@ -1,0 +1,135 @@
+import { ApiError, type Clock, errors, type NodeApi, type ReplicationApi, Status } from '@coxswain/node';
+import { replication } from '@coxswain/protocol';
+import { writeSnapshot } from '@coxswain/table';
+import { Followers } from './followers.js';
+import { type LeaderCall, LogStream } from './log-stream.js';
+import type { FollowerSighting } from './status.js';
+
+/** A chunk of a snapshot is at most this large (regatta-protocol.md §3). */
+const CHUNK_BYTES_MAX = 1024 * 1024;
+
+export interface LeaderReplicationOptions {
+  readonly clock: Clock;
+  /** The largest message of commands, but for a single larger command. */
+  readonly messageBytesMax: number;
+  /** Streams of the log at a time. Above: tooBusy, and followers come again. */
+  readonly logCallsMax: number;
+  /** Snapshots at a time, likewise. */
+  readonly snapshotCallsMax: number;
+}
+
+/**
+ * What a leader cluster serves to follower clusters (regatta-protocol.md §3): which tables there are, their logs and
+ * their snapshots. A follower cluster answers that it is none (R5).
+ */
+export class LeaderReplication {
+  readonly #node: NodeApi & ReplicationApi;
+  readonly #options: LeaderReplicationOptions;
+  readonly #followers: Followers;
+  #logCalls = 0;
+  #snapshotCalls = 0;
+
+  constructor(node: NodeApi & ReplicationApi, options: LeaderReplicationOptions) {
+    this.#node = node;
+    this.#options = options;
+    this.#followers = new Followers(options.clock);
+  }
+
+  /** Every table, never fewer: UNAVAILABLE until this node has caught up with the meta group (R4). */
+  async metadata(
+    _request: replication.MetadataRequest,
+    call: LeaderCall,
+  ): Promise<replication.MetadataResponse> {
+    this.#checkRole();
+    const tables = await this.#node.listTables(call);
+    return {
+      tables: tables.map(({ name, shardId }) => ({
+        name,
+        type: replication.Table_Type.REPLICATED,
+        shardId: BigInt(shardId),
+      })),
+      clusterId: this.#node.status().clusterId ?? '',
+    };
+  }
+
+  /**
+   * A table as one framed-snappy stream. Ends with the applied index that it stands for: the log goes on behind it.
+   * Errors: notFollowed, UNAVAILABLE for an unknown table, tooBusy, and those of a linearizable read.
+   */
+  async *snapshot(
+    request: replication.SnapshotRequest,
+    call: LeaderCall,
+  ): AsyncGenerator<replication.SnapshotChunk> {
+    this.#checkRole();
+    this.#checkCluster(request.clusterId);
+    if (this.#snapshotCalls >= this.#options.snapshotCallsMax) throw errors.tooBusy();
+    this.#snapshotCalls++;
+    try {
+      yield* this.#streamSnapshot(request.table, call);
+    } finally {
+      this.#snapshotCalls--;
+    }
+  }
+
+  async *#streamSnapshot(table: Buffer, call: LeaderCall): AsyncGenerator<replication.SnapshotChunk> {
+    const name = table.toString();
+    const log = await this.#node.openLog(name, call).catch((error: unknown) => {
+      if (error instanceof ApiError && error.status === Status.NotFound) throw errors.cannotStream(name);
+      throw error;
+    });
+    const view = log.table.view();
+    try {
+      const leaderIndex = view.state.appliedIndex;
+      const stream = writeSnapshot(view, { table, leaderIndex, repeatsForStockLoader: true });
+      for await (const bytes of stream) {
+        for (let at = 0; at < bytes.length; at += CHUNK_BYTES_MAX) {
+          if (call.signal.aborted) return;
+          const data = bytes.subarray(at, at + CHUNK_BYTES_MAX);
+          yield { data, len: BigInt(data.length), index: 0n };
+        }
+      }
+    } finally {
+      view.close();
+    }
+  }
+
+  /**
+   * The log of a table from an index on, as encoded ReplicateResponses. Errors: notFollowed, leaderIndexZero,
+   * tableNotFound, wrongLeaderCluster, tooBusy, and those of a linearizable read.
+   */
+  async *replicate(request: replication.ReplicateRequest, call: LeaderCall): AsyncGenerator<Buffer> {
+    this.#checkRole();
+    if (request.leaderIndex === 0n) throw errors.leaderIndexZero();
+    this.#checkCluster(request.clusterId);
+    if (this.#logCalls >= this.#options.logCallsMax) throw errors.tooBusy();
+    this.#logCalls++;
+    try {
+      const name = request.table.toString();
+      const log = await this.#node.openLog(name, call);
+      const stream = new LogStream(log, this.#options);
+      this.#followers.saw(name, request.follower || call.peer, Number(request.leaderIndex) - 1);
+      yield* stream.messages(request, call);
+    } finally {
+      this.#logCalls--;
+    }
+  }
+
+  /** Who replicates from this node. */
+  followers(): FollowerSighting[] {
+    const applied = new Map(this.#node.status().tables.map(({ name, appliedIndex }) => [name, appliedIndex]));
+    return this.#followers.sightings((table) => applied.get(table));
+  }
+
+  /** R5: what a follower cluster holds is another's, and might go back when that one is changed. */
+  #checkRole(): void {
+    const { role } = this.#node;
+    if (role === undefined) throw errors.notReady();
+    if (role !== 'leader') throw errors.cannotBeFollowed();
+  }
+
+  /** R4: a follower cluster of ours says whom it means. */
+  #checkCluster(expected: string): void {
+    const { clusterId } = this.#node.status();
+    if (expected !== '' && expected !== clusterId) throw errors.wrongLeaderCluster(clusterId ?? '');
+  }
+}

@@ -1,0 +1,149 @@
+import type { Call, Clock, LogEntry, TableLog } from '@coxswain/node';
+import { mvcc, replication } from '@coxswain/protocol';
+import { CommandKind } from '@coxswain/table';
+import {
+  encodeCommands,
+  encodeError,
+  encodeTerminal,
+  type MarshalledCommand,
+  MESSAGE_OVERHEAD_BYTES,
+  peekCommand,
+  sizeInMessage,
+} from './replicate-message.js';
+
+/** What is read from the log at a time: a fraction of a millisecond of the event loop. */
+const READ_BYTES_MAX = 1024 * 1024;
+/** A stream ends so long before its deadline, so that it ends well and not as a late one. */
+const DEADLINE_MARGIN_MS = 100;
+/** ReplicateRequest.capabilities: compares on revisions and versions are understood. */
+export const UNDERSTANDS_REVISION_COMPARES = 1n;
+
+const { USE_SNAPSHOT, LEADER_BEHIND } = replication.ReplicateError;
+
+/** What the handlers know of a call. */
+export interface LeaderCall extends Call {
+  /** Aborted when nobody waits for the rest. */
+  readonly signal: AbortSignal;
+  /** The caller's network address. */
+  readonly peer: string;
+}
+
+/** Raised within this file where a follower must take a snapshot to go on. */
+class SnapshotNeededError extends Error {}
+
+export interface LogStreamOptions {
+  readonly clock: Clock;
+  readonly messageBytesMax: number;
+}
+
+/** One answer to Log.Replicate: what is committed and applied (R2, R6) from an index on, once. */
+export class LogStream {
+  readonly #log: TableLog;
+  readonly #options: LogStreamOptions;
+
+  constructor(log: TableLog, options: LogStreamOptions) {
+    this.#log = log;
+    this.#options = options;
+  }
+
+  async *messages(request: replication.ReplicateRequest, call: LeaderCall): AsyncGenerator<Buffer> {
+    const log = this.#log;
+    const from = Number(request.leaderIndex);
+    // T1: the follower has read another shard of that name, whose indices mean something else.
+    if (request.shardId !== 0n && Number(request.shardId) !== log.shardId) {
+      yield encodeError(USE_SNAPSHOT, log.appliedIndex);
+      return;
+    }
+    if (from > log.appliedIndex + 1) {
+      yield encodeError(LEADER_BEHIND, log.appliedIndex);
+      return;
+    }
+    if (from > log.appliedIndex && request.waitMs > 0) await this.#wait(request.waitMs, call);
+    const { appliedIndex } = log;
+    try {
+      yield* this.#commands(request, from, appliedIndex, call);
+    } catch (error) {
+      if (!(error instanceof SnapshotNeededError)) throw error;
+      yield encodeError(USE_SNAPSHOT, log.appliedIndex);
+      return;
+    }
+    yield encodeTerminal(appliedIndex);
+  }
+
+  #wait(waitMs: number, call: LeaderCall): Promise<void> {
+    const leftMs = call.deadlineMs - this.#options.clock.monotonicMs() - DEADLINE_MARGIN_MS;
+    return this.#log.appliedAbove(this.#log.appliedIndex, Math.min(waitMs, leftMs), call.signal);
+  }
+
+  async *#commands(
+    request: replication.ReplicateRequest,
+    from: number,
+    appliedIndex: number,
+    call: LeaderCall,
+  ): AsyncGenerator<Buffer> {
+    const { clock, messageBytesMax } = this.#options;
+    let batch: MarshalledCommand[] = [];
+    let batchBytes = MESSAGE_OVERHEAD_BYTES;
+    for (let next = from; next <= appliedIndex; ) {
+      if (call.signal.aborted || clock.monotonicMs() >= call.deadlineMs - DEADLINE_MARGIN_MS) break;
+      for (const entry of this.#read(next, appliedIndex)) {
+        const command = this.#toCommand(request, entry);
+        const size = sizeInMessage(command);
+        if (batch.length > 0 && batchBytes + size > messageBytesMax) {
+          yield encodeCommands(batch, appliedIndex);
+          batch = [];
+          batchBytes = MESSAGE_OVERHEAD_BYTES;
+        }
+        batch.push(command);
+        batchBytes += size;
+        next = entry.index + 1;
+      }
+      // Whoever else waits for the event loop comes first.
+      await new Promise<void>((resolve) => clock.defer(resolve));
+    }
+    if (batch.length > 0) yield encodeCommands(batch, appliedIndex);
+  }
+
+  /** What was applied before a seal stays true after it, but the log may be gone, or be compacted meanwhile. */
+  #read(from: number, appliedIndex: number): LogEntry[] {
+    const log = this.#log;
+    if (!log.isServing || from < log.firstIndex) throw new SnapshotNeededError();
+    return log.entries(from, READ_BYTES_MAX).filter(({ index }) => index <= appliedIndex);
+  }
+
+  #toCommand(request: replication.ReplicateRequest, entry: LogEntry): MarshalledCommand {
+    const { index: leaderIndex, timeMs, kind } = entry;
+    switch (kind) {
+      case CommandKind.Command:
+        return { leaderIndex, timeMs, command: this.#forAsker(request, entry) };
+      case CommandKind.Load:
+      case CommandKind.Loaded:
+        // Their records have revisions of other moments, which only a snapshot can bring.
+        throw new SnapshotNeededError();
+      default: {
+        const dummy = mvcc.Command.fromPartial({
+          table: request.table,
+          type: mvcc.Command_CommandType.DUMMY,
+        });
+        return { leaderIndex, timeMs, command: Buffer.from(mvcc.Command.encode(dummy).finish()) };
+      }
+    }
+  }
+
+  /**
+   * R3: a stock follower takes a compare on a revision or a version for an existence test, and might go the other way.
+   * It gets a Txn without compares that does what was done here.
+   */
+  #forAsker(request: replication.ReplicateRequest, { index, command }: LogEntry): Buffer {
+    if ((request.capabilities & UNDERSTANDS_REVISION_COMPARES) !== 0n) return command;
+    if (peekCommand(command).type !== mvcc.Command_CommandType.TXN) return command;
+    const decoded = mvcc.Command.decode(command);
+    const { txn } = decoded;
+    const isStock = ({ target }: mvcc.Compare) => target === mvcc.Compare_CompareTarget.VALUE;
+    if (txn === undefined || txn.compare.every(isStock)) return command;
+    const succeeded = this.#log.table.txnOutcome(index);
+    if (succeeded === undefined) throw new SnapshotNeededError();
+    const taken = { compare: [], success: succeeded ? txn.success : txn.failure, failure: [] };
+    return Buffer.from(mvcc.Command.encode({ ...decoded, txn: taken }).finish());
+  }
+}
