@@ -1,6 +1,6 @@
 import { ApiError, type Clock, errors, type NodeApi, type ReplicationApi, Status } from '@coxswain/node';
 import { replication } from '@coxswain/protocol';
-import { writeSnapshot } from '@coxswain/table';
+import { type Table, TableError, type TableView, writeSnapshot } from '@coxswain/table';
 import { Followers } from './followers.js';
 import { type LeaderCall, LogStream } from './log-stream.js';
 import type { FollowerSighting } from './status.js';
@@ -77,7 +77,7 @@ export class LeaderReplication {
       if (error instanceof ApiError && error.status === Status.NotFound) throw errors.cannotStream(name);
       throw error;
     });
-    const view = log.table.view();
+    const view = openView(log.table);
     try {
       const leaderIndex = view.state.appliedIndex;
       const stream = writeSnapshot(view, { table, leaderIndex, repeatsForStockLoader: true });
@@ -131,5 +131,15 @@ export class LeaderReplication {
   #checkCluster(expected: string): void {
     const { clusterId } = this.#node.status();
     if (expected !== '' && expected !== clusterId) throw errors.wrongLeaderCluster(clusterId ?? '');
+  }
+}
+
+/** A table that is half-way through an entry, or was just closed, can be read in a moment. */
+function openView(table: Table): TableView {
+  try {
+    return table.view();
+  } catch (error) {
+    if (error instanceof TableError) throw errors.notReady();
+    throw error;
   }
 }

@@ -1,0 +1,211 @@
+import type { Clock, FollowerControl, LedTable, Log, NodeApi, Random, ReplicationApi } from '@coxswain/node';
+import { ForwardedWrites } from './forwarded-writes.js';
+import type { LeaderLink } from './leader-link.js';
+import { Promotion } from './promotion.js';
+import { Reconciler } from './reconciler.js';
+import { Recovery } from './recovery.js';
+import type { ReplicationStatus, TableReplication } from './status.js';
+import { TableWorker, type TableWorkerContext } from './table-worker.js';
+
+export interface FollowerOptions {
+  /** How often a leader cluster without long poll is asked. Default 1 s. */
+  readonly pollIntervalMs: number;
+  /** How often the tables are compared with the leader cluster's. Default 30 s. */
+  readonly reconcileIntervalMs: number;
+  /** How long one stream of the log may last. Default 1 m. */
+  readonly logRpcTimeoutMs: number;
+  /** Default 1 h. */
+  readonly snapshotRpcTimeoutMs: number;
+  /** Snapshots at a time on this node. Default 1. */
+  readonly recoveriesMax: number;
+  /** 0: as fast as it goes. */
+  readonly snapshotBytesPerSecondMax: number;
+  /** What this node is called in the leader cluster's status. */
+  readonly followerName: string;
+  /** Commands that are packed into one entry take at most so much, but for a single larger one (P4). */
+  readonly sequenceBytesMax: number;
+}
+
+/** The defaults of everything but the name. */
+export const defaultFollowerOptions = {
+  pollIntervalMs: 1_000,
+  reconcileIntervalMs: 30_000,
+  logRpcTimeoutMs: 60_000,
+  snapshotRpcTimeoutMs: 3_600_000,
+  recoveriesMax: 1,
+  snapshotBytesPerSecondMax: 0,
+  sequenceBytesMax: 1024 * 1024,
+} as const;
+
+export interface FollowerEnvironment {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly link: LeaderLink;
+  /** A broken invariant: the process must end. */
+  readonly fatal: (error: unknown) => void;
+}
+
+type FollowerNode = NodeApi & ReplicationApi & FollowerControl;
+
+/** What runs until it is told to stop. */
+interface Running {
+  stop(): void;
+}
+
+/**
+ * A node's part in following a leader cluster: it replicates the tables that it leads, compares the list of tables, and
+ * turns the cluster into a leader cluster when it is told to.
+ */
+export class Follower {
+  readonly writes: ForwardedWrites;
+  readonly #node: FollowerNode;
+  readonly #environment: FollowerEnvironment;
+  readonly #options: FollowerOptions;
+  readonly #reconciler: Reconciler;
+  readonly #workers = new Map<string, Running & { readonly worker: TableWorker }>();
+  readonly #workerContext: TableWorkerContext;
+  readonly #counters = { commandsApplied: 0, bytesReceived: 0, snapshotsTaken: 0 };
+  #reconciling: Running | undefined;
+  #promoting: Running | undefined;
+  #leaveNode: (() => void) | undefined;
+  #isStopped = false;
+  readonly #running = new Set<Promise<void>>();
+  #seen: { readonly leadsMeta: boolean; readonly leaderClusterId: string | undefined } | undefined;
+  /** Since when the leader cluster is out of reach; undefined: it is not. */
+  #silentSinceMs: number | undefined;
+
+  constructor(node: FollowerNode, environment: FollowerEnvironment, options: FollowerOptions) {
+    this.#node = node;
+    this.#environment = environment;
+    this.#options = options;
+    this.writes = new ForwardedWrites(node, environment);
+    const contact = (isThere: boolean): void => {
+      if (isThere) this.#silentSinceMs = undefined;
+      else this.#silentSinceMs ??= environment.clock.monotonicMs();
+    };
+    const shared = { node, environment, options, contact, counters: this.#counters };
+    this.#reconciler = new Reconciler({ ...shared, onChecked: () => this.#adjust() });
+    this.#workerContext = {
+      ...shared,
+      recovery: new Recovery(shared),
+    };
+  }
+
+  start(): void {
+    this.#leaveNode = this.#node.onChange(() => this.#adjust());
+    this.#adjust();
+  }
+
+  /** Resolves when nothing of it runs any more. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#leaveNode?.();
+    for (const each of [this.#reconciling, this.#promoting, ...this.#workers.values()]) each?.stop();
+    await Promise.all(this.#running);
+  }
+
+  status(): ReplicationStatus {
+    const { commandsApplied, bytesReceived, snapshotsTaken } = this.#counters;
+    const tables = this.#tables();
+    const isFollower = this.#node.role === 'follower';
+    const { logRpcTimeoutMs } = this.#options;
+    const silentMs =
+      this.#silentSinceMs === undefined ? 0 : this.#environment.clock.monotonicMs() - this.#silentSinceMs;
+    const isSilent = silentMs >= logRpcTimeoutMs;
+    const isBroken =
+      this.#reconciler.isForeign || isSilent || tables.some(({ state }) => state === 'stopped');
+    return {
+      leaderAddress: this.#environment.link.address,
+      leaderClusterId: this.#node.leaderClusterId,
+      error: isFollower ? this.#reconciler.error : undefined,
+      isBroken: isFollower && isBroken,
+      tables,
+      commandsApplied,
+      bytesReceived,
+      snapshotsTaken,
+    };
+  }
+
+  #tables(): TableReplication[] {
+    if (this.#node.role !== 'follower') return [];
+    return this.#node.status().tables.map(({ name, leaderIndex }) => {
+      const running = this.#workers.get(name);
+      return (
+        running?.worker.status() ?? {
+          name,
+          state: 'elsewhere',
+          leaderIndex: leaderIndex ?? 0,
+          leaderAppliedIndex: 0,
+          lagEntries: 0,
+          lagMs: 0,
+          error: undefined,
+        }
+      );
+    });
+  }
+
+  /** Makes what runs here what the node's part is now. */
+  #adjust(): void {
+    if (this.#isStopped) return;
+    const { role } = this.#node;
+    const isFollower = role === 'follower';
+    if (isFollower) this.#reconciling ??= this.#run((signal) => this.#reconciler.run(signal));
+    else this.#reconciling?.stop();
+    this.#wakeReconciler();
+    const isTaking = isFollower && this.#reconciler.isLeaderKnown;
+    this.#adjustWorkers(isTaking ? this.#node.ledTables() : []);
+    const isPromoter = role === 'promoting' && this.#node.leadsMeta;
+    if (!isPromoter) {
+      this.#promoting?.stop();
+      this.#promoting = undefined;
+    } else {
+      this.#promoting ??= this.#run((signal) => new Promotion(this.#node, this.#environment).run(signal));
+    }
+  }
+
+  /** Its duty, or the leader cluster that this cluster belongs to, has changed. */
+  #wakeReconciler(): void {
+    const { leadsMeta, leaderClusterId } = this.#node;
+    const before = this.#seen;
+    this.#seen = { leadsMeta, leaderClusterId };
+    if (before === undefined) return;
+    if (leadsMeta !== before.leadsMeta || leaderClusterId !== before.leaderClusterId) this.#reconciler.wake();
+  }
+
+  #adjustWorkers(tables: readonly LedTable[]): void {
+    const led = new Map(tables.map((table) => [table.name, table]));
+    for (const [name, { worker, stop }] of this.#workers) {
+      const table = led.get(name);
+      if (table !== undefined && isSame(table, worker.table)) continue;
+      stop();
+      this.#workers.delete(name);
+    }
+    for (const table of tables) {
+      if (this.#workers.has(table.name)) continue;
+      const worker = new TableWorker(table, this.#workerContext);
+      this.#run(() => worker.run());
+      this.#workers.set(table.name, { worker, stop: () => worker.stop() });
+    }
+  }
+
+  #run(work: (signal: AbortSignal) => Promise<void>): Running {
+    const aborter = new AbortController();
+    const ended = work(aborter.signal)
+      .catch((error: unknown) => {
+        if (!this.#isStopped) this.#environment.fatal(error);
+      })
+      .finally(() => this.#running.delete(ended));
+    this.#running.add(ended);
+    return { stop: () => aborter.abort() };
+  }
+}
+
+function isSame(a: LedTable, b: LedTable): boolean {
+  return (
+    a.shardId === b.shardId &&
+    a.term === b.term &&
+    a.stopped === b.stopped &&
+    a.isResetWanted === b.isResetWanted
+  );
+}

@@ -1,0 +1,61 @@
+import { ApiError, type FollowerControl, type NodeApi } from '@coxswain/node';
+import { SnapshotDamagedError, TableError, writeSnapshot } from '@coxswain/table';
+import type { FollowerEnvironment } from './follower.js';
+import { pause } from './pause.js';
+import { ShardFiller } from './shard-filler.js';
+
+const STEP_MS = 60_000;
+const RETRY_MS = 500;
+
+/**
+ * Turns a follower cluster into a leader cluster (R5): each table is copied into a shard whose log begins above every
+ * index of the leader cluster that it ever saw, and the old one is sealed where the copy was made. Whoever leads the
+ * meta group does it, and what one has begun another one ends.
+ */
+export class Promotion {
+  readonly #node: NodeApi & FollowerControl;
+  readonly #environment: FollowerEnvironment;
+
+  constructor(node: NodeApi & FollowerControl, environment: FollowerEnvironment) {
+    this.#node = node;
+    this.#environment = environment;
+  }
+
+  /** Resolves when the cluster is a leader cluster, or when aborted. Rejects with a broken invariant. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#environment;
+    while (!signal.aborted && this.#node.role === 'promoting') {
+      try {
+        const [table] = this.#node.unpromotedTables();
+        if (table === undefined) await this.#node.finishPromotion(this.#call());
+        else await this.#promote(table.name);
+      } catch (error) {
+        const isSurvivable =
+          error instanceof ApiError || error instanceof SnapshotDamagedError || error instanceof TableError;
+        if (!isSurvivable) throw error;
+        log('warn', 'a step of the promotion failed and is done again', { reason: error.message });
+        await pause(clock, RETRY_MS, signal);
+      }
+    }
+  }
+
+  #call(): { deadlineMs: number } {
+    return { deadlineMs: this.#environment.clock.monotonicMs() + STEP_MS };
+  }
+
+  async #promote(name: string): Promise<void> {
+    const shard = await this.#node.beginLoad(name, this.#call());
+    const readable = await this.#node.read(name, { linearizable: true }, this.#call());
+    const view = readable.table.view();
+    try {
+      const filler = new ShardFiller(shard, this.#environment.clock);
+      const { keyCount, hasUnstamped } = await filler.fill(writeSnapshot(view, {}));
+      await shard.finish({ leaderIndex: 0, keyCount, hasUnstamped }, this.#call());
+      // What was on its way from the leader cluster when this began may have come meanwhile: then it is copied again.
+      const isDone = await shard.switch({ ifCursor: view.state.leaderIndex ?? 0 }, this.#call());
+      if (isDone) this.#environment.log('info', 'a table takes writes of its own now', { table: name });
+    } finally {
+      view.close();
+    }
+  }
+}

@@ -1,0 +1,55 @@
+import { mvcc } from '@coxswain/protocol';
+import type { ReceivedCommand } from './replicate-message.js';
+
+/** The leader cluster sends what this version cannot apply. Waiting does not help; a newer version does. */
+export class CommandNotUnderstoodError extends Error {
+  override readonly name = 'CommandNotUnderstoodError';
+}
+
+const { PUT, DELETE, DUMMY, PUT_BATCH, DELETE_BATCH, TXN, SEQUENCE } = mvcc.Command_CommandType;
+
+/**
+ * Looks whether a command can be applied, before it is proposed: once it is in the log, a table could only stop at it
+ * (A3, A8). Throws CommandNotUnderstoodError.
+ */
+export function checkReceived({ command, leaderIndex }: ReceivedCommand): void {
+  let decoded: mvcc.Command;
+  try {
+    decoded = mvcc.Command.decode(command);
+  } catch (error) {
+    throw new CommandNotUnderstoodError(`entry ${leaderIndex} of the leader cluster cannot be decoded`, {
+      cause: error,
+    });
+  }
+  const reason = whyNotUnderstood(decoded);
+  if (reason !== undefined) {
+    throw new CommandNotUnderstoodError(`entry ${leaderIndex} of the leader cluster is ${reason}`);
+  }
+}
+
+function whyNotUnderstood(command: mvcc.Command): string | undefined {
+  switch (command.type) {
+    case PUT:
+    case DELETE:
+      return command.kv === undefined ? 'a write without a key' : undefined;
+    case DUMMY:
+    case PUT_BATCH:
+    case DELETE_BATCH:
+      return undefined;
+    case TXN: {
+      const isKnown = ({ result, target }: mvcc.Compare) =>
+        result >= 0 && result <= 3 && target >= 0 && target <= 3;
+      return command.txn?.compare.every(isKnown) === false
+        ? 'a transaction with an unknown compare'
+        : undefined;
+    }
+    case SEQUENCE:
+      for (const inner of command.sequence) {
+        const reason = inner.type === SEQUENCE ? 'a sequence in a sequence' : whyNotUnderstood(inner);
+        if (reason !== undefined) return reason;
+      }
+      return undefined;
+    default:
+      return `of type ${command.type as number}, which this version does not know`;
+  }
+}

@@ -1,0 +1,181 @@
+import { ApiError, type FollowerControl, type NodeApi, Status } from '@coxswain/node';
+import { replication } from '@coxswain/protocol';
+import type { FollowerEnvironment, FollowerOptions } from './follower.js';
+import { LinkError } from './leader-link.js';
+import { Backoff, jittered, pause } from './pause.js';
+
+/** R4: a table goes only when it was missing from so many successive complete answers, over so long. */
+const ABSENCES_MIN = 3;
+const ABSENCE_MS_MIN = 5 * 60_000;
+const CALL_MS = 10_000;
+
+interface Absence {
+  readonly shardId: number;
+  readonly sinceMs: number;
+  count: number;
+}
+
+export interface ReconcilerContext {
+  readonly node: NodeApi & FollowerControl;
+  readonly environment: FollowerEnvironment;
+  readonly options: FollowerOptions;
+  readonly contact: (isThere: boolean) => void;
+  /** The leader cluster's identity was looked at, or may be another one now. */
+  readonly onChecked: () => void;
+}
+
+/**
+ * Looks at the leader cluster's list of tables from time to time. Every node checks that it still is the same leader
+ * cluster (R4); the one that leads the meta group makes the tables here what they are there.
+ */
+export class Reconciler {
+  readonly #context: ReconcilerContext;
+  readonly #backoff: Backoff;
+  readonly #absences = new Map<string, Absence>();
+  #nap = new AbortController();
+  #isLeaderKnown = false;
+  #error: string | undefined;
+  #isForeign = false;
+
+  constructor(context: ReconcilerContext) {
+    this.#context = context;
+    const { reconcileIntervalMs } = context.options;
+    this.#backoff = new Backoff(context.environment.random, {
+      leastMs: Math.min(250, reconcileIntervalMs),
+      greatestMs: reconcileIntervalMs,
+    });
+  }
+
+  /** The leader cluster was met, and it is the one that this cluster belongs to. */
+  get isLeaderKnown(): boolean {
+    return this.#isLeaderKnown && !this.#isForeign;
+  }
+
+  /** It is another one: nothing is taken from it. */
+  get isForeign(): boolean {
+    return this.#isForeign;
+  }
+
+  /** Why the last look failed, or undefined. */
+  get error(): string | undefined {
+    return this.#error;
+  }
+
+  /** Looks again soon: what it found may not hold any more. */
+  wake(): void {
+    this.#nap.abort();
+  }
+
+  /** Resolves when aborted. Rejects with a broken invariant. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { environment, options, contact } = this.#context;
+    while (!signal.aborted) {
+      let delayMs = jittered(environment.random, options.reconcileIntervalMs);
+      try {
+        await this.#reconcile(signal);
+        if (!this.#isForeign) this.#error = undefined;
+        this.#backoff.reset();
+      } catch (error) {
+        if (!(error instanceof LinkError || error instanceof ApiError)) throw error;
+        if (error instanceof LinkError && !error.isFromLeader) contact(false);
+        if (!signal.aborted)
+          this.#error = `the tables of the leader cluster cannot be compared: ${error.message}`;
+        delayMs = this.#backoff.next();
+      }
+      await this.#sleep(delayMs, signal);
+    }
+  }
+
+  async #sleep(delayMs: number, signal: AbortSignal): Promise<void> {
+    const wake = (): void => this.wake();
+    signal.addEventListener('abort', wake);
+    if (signal.aborted) wake();
+    await pause(this.#context.environment.clock, delayMs, this.#nap.signal);
+    signal.removeEventListener('abort', wake);
+    this.#nap = new AbortController();
+  }
+
+  async #reconcile(signal: AbortSignal): Promise<void> {
+    const { node, environment, contact, onChecked } = this.#context;
+    const { clock, link } = environment;
+    const call = { deadlineMs: clock.monotonicMs() + CALL_MS, signal };
+    const { tables, clusterId } = await link.metadata({}, call);
+    contact(true);
+    if (signal.aborted) return;
+    const bound = node.leaderClusterId ?? (await node.bindLeaderCluster(clusterId, call));
+    const wasKnown = this.isLeaderKnown;
+    this.#isLeaderKnown = true;
+    this.#isForeign = bound !== clusterId;
+    if (this.#isForeign) {
+      this.#absences.clear();
+      this.#error = `the leader cluster is ${name(clusterId)}, and this cluster belongs to ${name(bound)}: correct replication.leader-address, or run "coxswain reset --all" to take everything from the other one`;
+    }
+    if (this.isLeaderKnown !== wasKnown || this.#isForeign) onChecked();
+    if (!this.#isForeign && node.leadsMeta) await this.#follow(tables, signal);
+    else this.#absences.clear();
+  }
+
+  async #follow(tables: readonly replication.Table[], signal: AbortSignal): Promise<void> {
+    const { node, environment } = this.#context;
+    const { clock, log } = environment;
+    const call = () => ({ deadlineMs: clock.monotonicMs() + CALL_MS });
+    const theirs = new Set(
+      tables.filter(({ type }) => type === replication.Table_Type.REPLICATED).map((table) => table.name),
+    );
+    const ours = new Map((await node.listTables(call())).map((table) => [table.name, table.shardId]));
+    const refused: string[] = [];
+    for (const table of theirs) {
+      if (ours.has(table) || signal.aborted) continue;
+      try {
+        await node.createReplicated(table, call());
+        log('info', 'a table of the leader cluster was made here', { table });
+      } catch (error) {
+        if (!(error instanceof ApiError) || !isLasting(error)) throw error;
+        refused.push(`${table}: ${error.message}`);
+      }
+    }
+    await this.#dropAbsent(theirs, ours);
+    if (refused.length > 0)
+      throw new ApiError(Status.InvalidArgument, `not made here: ${refused.join('; ')}`);
+  }
+
+  /** R4. A list without any table is no list that a leader cluster in order gives. */
+  async #dropAbsent(theirs: ReadonlySet<string>, ours: ReadonlyMap<string, number>): Promise<void> {
+    const { node, environment } = this.#context;
+    const { clock, log } = environment;
+    const nowMs = clock.monotonicMs();
+    for (const [table, { shardId }] of this.#absences) {
+      if (theirs.has(table) || ours.get(table) !== shardId) this.#absences.delete(table);
+    }
+    if (theirs.size === 0) {
+      this.#absences.clear();
+      return;
+    }
+    for (const [table, shardId] of ours) {
+      if (theirs.has(table)) continue;
+      const absence = this.#absences.get(table) ?? { shardId, sinceMs: nowMs, count: 0 };
+      absence.count++;
+      this.#absences.set(table, absence);
+      if (absence.count < ABSENCES_MIN || nowMs - absence.sinceMs < ABSENCE_MS_MIN) continue;
+      await node.quarantine(table, shardId, { deadlineMs: clock.monotonicMs() + CALL_MS });
+      this.#absences.delete(table);
+      log(
+        'warn',
+        'the leader cluster has a table no more: it was taken out of service, and its data is kept for a while',
+        {
+          table,
+          readableAs: `quarantine/${shardId}/${table}`,
+        },
+      );
+    }
+  }
+}
+
+/** Trying again changes nothing. */
+function isLasting({ status }: ApiError): boolean {
+  return status === Status.InvalidArgument || status === Status.ResourceExhausted;
+}
+
+function name(clusterId: string): string {
+  return clusterId === '' ? 'one that tells no id' : clusterId;
+}

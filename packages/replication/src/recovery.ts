@@ -1,0 +1,118 @@
+import type { FollowerControl, ShardLoad } from '@coxswain/node';
+import { replication } from '@coxswain/protocol';
+import { SnapshotDamagedError } from '@coxswain/table';
+import type { FollowerEnvironment, FollowerOptions } from './follower.js';
+import { pause } from './pause.js';
+import { ShardFiller } from './shard-filler.js';
+
+/** How long the steps around the stream may take. */
+const STEP_MS = 60_000;
+
+export interface RecoveryContext {
+  readonly node: FollowerControl;
+  readonly environment: FollowerEnvironment;
+  readonly options: FollowerOptions;
+  readonly contact: (isThere: boolean) => void;
+  readonly counters: { bytesReceived: number; snapshotsTaken: number };
+}
+
+/**
+ * Takes tables anew from the leader cluster: a snapshot goes into a shard of its own, which takes over the table's name
+ * when it is whole (T2). Until then the old shard serves. So many at a time, and at most so fast.
+ */
+export class Recovery {
+  readonly #context: RecoveryContext;
+  #running = 0;
+  readonly #waiting: (() => void)[] = [];
+  /** When the bytes so far may have come, at the allowed rate. */
+  #paidUntilMs = 0;
+
+  constructor(context: RecoveryContext) {
+    this.#context = context;
+  }
+
+  /** Resolves when the new shard has the name, or when aborted. Rejects with what broke it; nothing is left then. */
+  async run(name: string, signal: AbortSignal): Promise<void> {
+    await this.#enter(signal);
+    try {
+      if (!signal.aborted) await this.#recover(name, signal);
+    } finally {
+      this.#running--;
+      this.#waiting.shift()?.();
+    }
+  }
+
+  async #enter(signal: AbortSignal): Promise<void> {
+    while (this.#running >= this.#context.options.recoveriesMax && !signal.aborted) {
+      await new Promise<void>((resolve) => {
+        const enter = (): void => {
+          signal.removeEventListener('abort', enter);
+          const place = this.#waiting.indexOf(enter);
+          if (place >= 0) this.#waiting.splice(place, 1);
+          resolve();
+        };
+        this.#waiting.push(enter);
+        signal.addEventListener('abort', enter);
+      });
+    }
+    this.#running++;
+  }
+
+  async #recover(name: string, signal: AbortSignal): Promise<void> {
+    const { node, environment, counters } = this.#context;
+    const call = () => ({ deadlineMs: environment.clock.monotonicMs() + STEP_MS });
+    const shard = await node.beginLoad(name, call());
+    try {
+      const filler = new ShardFiller(shard, environment.clock);
+      const { leaderIndex, ...filled } = await filler.fill(this.#stream(name, signal));
+      if (leaderIndex === undefined || leaderIndex === 0) {
+        throw new SnapshotDamagedError('it ends without a leader_index: the stream broke off');
+      }
+      if (signal.aborted) throw new SnapshotDamagedError('it was broken off here');
+      await shard.finish({ ...filled, leaderIndex }, call());
+      if (!(await shard.switch({}, call()))) throw new SnapshotDamagedError('another load took its place');
+    } catch (error) {
+      await this.#abandon(shard);
+      throw error;
+    }
+    counters.snapshotsTaken++;
+    environment.log('info', 'a table was taken anew from the leader cluster', { table: name });
+  }
+
+  async #abandon(shard: ShardLoad): Promise<void> {
+    const { environment } = this.#context;
+    try {
+      await shard.abandon({ deadlineMs: environment.clock.monotonicMs() + STEP_MS });
+    } catch (error) {
+      // The next load takes its place, and it is dropped then.
+      environment.log('warn', 'a shard that was not filled could not be given up', { reason: String(error) });
+    }
+  }
+
+  async *#stream(name: string, signal: AbortSignal): AsyncGenerator<Buffer> {
+    const { node, environment, options, contact, counters } = this.#context;
+    const { clock, link } = environment;
+    const request = replication.SnapshotRequest.fromPartial({
+      table: Buffer.from(name),
+      clusterId: node.leaderClusterId ?? '',
+    });
+    const deadlineMs = clock.monotonicMs() + options.snapshotRpcTimeoutMs;
+    for await (const { data } of link.snapshot(request, { deadlineMs, signal })) {
+      contact(true);
+      counters.bytesReceived += data.length;
+      await this.#pay(data.length, signal);
+      yield data;
+    }
+  }
+
+  /** Waits as long as the allowed rate wants; what is not taken holds the sender up. */
+  async #pay(bytes: number, signal: AbortSignal): Promise<void> {
+    const { environment, options } = this.#context;
+    const { snapshotBytesPerSecondMax } = options;
+    if (snapshotBytesPerSecondMax === 0) return;
+    const nowMs = environment.clock.monotonicMs();
+    this.#paidUntilMs = Math.max(this.#paidUntilMs, nowMs) + (bytes / snapshotBytesPerSecondMax) * 1000;
+    const waitMs = this.#paidUntilMs - nowMs;
+    if (waitMs >= 1) await pause(environment.clock, waitMs, signal);
+  }
+}

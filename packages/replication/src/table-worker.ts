@@ -1,0 +1,330 @@
+import { ApiError, type FollowerControl, type LedTable, Status } from '@coxswain/node';
+import { mvcc, replication, WireError } from '@coxswain/protocol';
+import { SnapshotDamagedError } from '@coxswain/table';
+import type { FollowerEnvironment, FollowerOptions } from './follower.js';
+import { LinkError } from './leader-link.js';
+import { UNDERSTANDS_REVISION_COMPARES } from './log-stream.js';
+import { Backoff, jittered, pause } from './pause.js';
+import { CommandNotUnderstoodError, checkReceived } from './received-command.js';
+import type { Recovery } from './recovery.js';
+import { type ReceivedCommand, type ReplicateMessage, readReplicateMessage } from './replicate-message.js';
+import { encodeSequence, sizeInSequence } from './sequence.js';
+import type { TableReplication } from './status.js';
+
+/** Proposals under way: the next one is built while the ones before it are on their way to the disk (R1). */
+const PROPOSALS_IN_FLIGHT_MAX = 4;
+/** How long a proposal may take. What it did is told by the cursor, so nothing is lost when it takes longer. */
+const PROPOSAL_MS = 30_000;
+/** A leader cluster that knows no long poll is asked as often as this part of the interval after something came. */
+const POLL_FASTEST = 1 / 256;
+/** FAILED_PRECONDITION: the leader cluster needs somebody to act, so there is no hurry (regatta-protocol.md §3). */
+const PRECONDITION_INTERVALS = 10;
+const { USE_SNAPSHOT, LEADER_BEHIND } = replication.ReplicateError;
+
+/** What came does not fit what is stored: the stored cursor says where to go on. */
+class CursorMovedError extends Error {
+  override readonly name = 'CursorMovedError';
+}
+
+export interface TableWorkerContext {
+  readonly node: FollowerControl;
+  readonly environment: FollowerEnvironment;
+  readonly options: FollowerOptions;
+  readonly recovery: Recovery;
+  /** Something came from the leader cluster, or the first attempt after that failed. */
+  readonly contact: (isThere: boolean) => void;
+  readonly counters: { commandsApplied: number; bytesReceived: number };
+}
+
+/**
+ * Replicates one table while this node leads its group: asks the leader cluster for what comes after the cursor, packs
+ * it, and proposes it on the cursor that it was built on (R1). Whatever goes wrong, the stored cursor says where to go
+ * on, so nothing is remembered that matters.
+ */
+export class TableWorker {
+  readonly table: LedTable;
+  readonly #context: TableWorkerContext;
+  readonly #aborter = new AbortController();
+  readonly #backoff: Backoff;
+  #state: TableReplication['state'] = 'replicating';
+  #error: string | undefined;
+  #leaderAppliedIndex = 0;
+  /** Since when something is known to be missing; undefined: nothing is. */
+  #behindSinceMs: number | undefined;
+  #idleMs = 0;
+  #wasLeaderBehind = false;
+
+  /** The last index that was taken into a proposal, and the proposals that were not applied yet. */
+  #taken = 0;
+  readonly #inFlight = new Set<Promise<void>>();
+  #failure: { readonly error: unknown } | undefined;
+
+  constructor(table: LedTable, context: TableWorkerContext) {
+    this.table = table;
+    this.#context = context;
+    const { pollIntervalMs } = context.options;
+    this.#backoff = new Backoff(context.environment.random, {
+      leastMs: pollIntervalMs / 16,
+      greatestMs: pollIntervalMs,
+    });
+  }
+
+  /** Resolves when it was stopped and nothing of it is under way. Rejects with a broken invariant. */
+  async run(): Promise<void> {
+    const { signal } = this.#aborter;
+    const { name, stopped, isResetWanted } = this.table;
+    if (stopped !== undefined) {
+      this.#state = 'stopped';
+      this.#error = stopped;
+      return;
+    }
+    if (isResetWanted) this.#state = 'resetting';
+    while (!signal.aborted) {
+      try {
+        if (this.#state === 'resetting' || this.#state === 'recovering') {
+          await this.#context.recovery.run(name, signal);
+          // The new shard is another table to lead, here or on another node.
+          return;
+        }
+        await this.#replicate();
+      } catch (error) {
+        await this.#afterFailure(error);
+      }
+    }
+    await this.#settled();
+  }
+
+  stop(): void {
+    this.#aborter.abort();
+  }
+
+  status(): TableReplication {
+    const cursor = this.#context.node.cursor(this.table.shardId) ?? 0;
+    const lagEntries = Math.max(0, this.#leaderAppliedIndex - cursor);
+    if (lagEntries === 0) this.#behindSinceMs = undefined;
+    else this.#behindSinceMs ??= this.#nowMs;
+    return {
+      name: this.table.name,
+      state: this.#state,
+      leaderIndex: cursor,
+      leaderAppliedIndex: this.#leaderAppliedIndex,
+      lagEntries,
+      lagMs: this.#behindSinceMs === undefined ? 0 : this.#nowMs - this.#behindSinceMs,
+      error: this.#error,
+    };
+  }
+
+  get #nowMs(): number {
+    return this.#context.environment.clock.monotonicMs();
+  }
+
+  /** Polls one after the other, while nothing fails. */
+  async #replicate(): Promise<void> {
+    const { signal } = this.#aborter;
+    await this.#settled();
+    this.#failure = undefined;
+    const cursor = this.#context.node.cursor(this.table.shardId);
+    if (cursor === undefined) throw new CursorMovedError('the table does not serve here for the moment');
+    this.#taken = cursor;
+    while (!signal.aborted) {
+      const beganMs = this.#nowMs;
+      const before = this.#taken;
+      await this.#poll();
+      this.#throwFailure();
+      this.#backoff.reset();
+      this.#state = 'replicating';
+      this.#error = undefined;
+      this.#wasLeaderBehind = false;
+      if (this.#taken !== before) this.#idleMs = 0;
+      else await this.#idle(this.#nowMs - beganMs);
+    }
+  }
+
+  /** Nothing was new. A leader cluster of ours has waited; another one is asked again after a while. */
+  async #idle(answeredAfterMs: number): Promise<void> {
+    const { clock, random } = this.#context.environment;
+    const { pollIntervalMs } = this.#context.options;
+    if (answeredAfterMs >= pollIntervalMs / 2) return;
+    this.#idleMs = Math.min(pollIntervalMs, Math.max(pollIntervalMs * POLL_FASTEST, this.#idleMs * 2));
+    await pause(clock, jittered(random, this.#idleMs), this.#aborter.signal);
+  }
+
+  /** One Log.Replicate: from what was taken last to what the leader cluster had applied. */
+  async #poll(): Promise<void> {
+    const { environment, options, node, contact, counters } = this.#context;
+    const { signal } = this.#aborter;
+    const { name } = this.table;
+    const request = replication.ReplicateRequest.fromPartial({
+      table: Buffer.from(name),
+      leaderIndex: BigInt(this.#taken + 1),
+      waitMs: Math.floor(options.logRpcTimeoutMs / 2),
+      clusterId: node.leaderClusterId ?? '',
+      capabilities: UNDERSTANDS_REVISION_COMPARES,
+      follower: options.followerName,
+    });
+    const call = { deadlineMs: this.#nowMs + options.logRpcTimeoutMs, signal };
+    let packed: ReceivedCommand[] = [];
+    let packedBytes = 0;
+    for await (const bytes of environment.link.replicate(request, call)) {
+      contact(true);
+      counters.bytesReceived += bytes.length;
+      const message = readReplicateMessage(bytes);
+      this.#learn(message);
+      if (message.error !== undefined) {
+        await this.#refused(message.error);
+        return;
+      }
+      for (const command of message.commands) {
+        // Sent twice: harmless.
+        if (command.leaderIndex <= this.#taken + packed.length) continue;
+        if (command.leaderIndex !== this.#taken + packed.length + 1) {
+          throw new CursorMovedError(
+            `entry ${command.leaderIndex} of the leader cluster came where ${this.#taken + packed.length + 1} was due`,
+          );
+        }
+        checkReceived(command);
+        const size = sizeInSequence(command);
+        const isAlone = command.type === mvcc.Command_CommandType.SEQUENCE;
+        if (packed.length > 0 && (isAlone || packedBytes + size > options.sequenceBytesMax)) {
+          await this.#propose(packed);
+          packed = [];
+          packedBytes = 0;
+        }
+        packed.push(command);
+        packedBytes += size;
+        if (isAlone) {
+          await this.#propose(packed);
+          packed = [];
+          packedBytes = 0;
+        }
+      }
+      if (message.isTerminal || this.#failure !== undefined || signal.aborted) break;
+    }
+    if (packed.length > 0) await this.#propose(packed);
+  }
+
+  #learn({ leaderIndex, commands }: ReplicateMessage): void {
+    // Leaders of the seed's days do not tell; what they send is what they have.
+    const applied = Math.max(leaderIndex, commands.at(-1)?.leaderIndex ?? 0);
+    if (applied > 0) this.#leaderAppliedIndex = applied;
+    if (this.#leaderAppliedIndex <= this.#taken) this.#behindSinceMs = undefined;
+    else this.#behindSinceMs ??= this.#nowMs;
+  }
+
+  async #refused(error: replication.ReplicateError): Promise<void> {
+    await this.#settled();
+    const { node, environment } = this.#context;
+    const { name } = this.table;
+    if (error === USE_SNAPSHOT) {
+      environment.log(
+        'info',
+        'the log of the leader cluster does not reach back far enough: a snapshot is taken',
+        {
+          table: name,
+        },
+      );
+      this.#state = 'recovering';
+      throw new CursorMovedError('a snapshot is needed');
+    }
+    if (error !== LEADER_BEHIND)
+      throw new CursorMovedError(`the leader cluster answered with error ${error}`);
+    // Asked once more, from the stored cursor: what was under way when it was asked may have been overtaken.
+    if (!this.#wasLeaderBehind) {
+      this.#wasLeaderBehind = true;
+      throw new CursorMovedError('the leader cluster is behind this one');
+    }
+    await this.#stopForGood(
+      `the leader cluster has less than was replicated from it (its index is ${this.#leaderAppliedIndex}, here it is ${node.cursor(this.table.shardId)}): it was restored or is another one; run "coxswain reset --table ${name}" to take everything from it anew`,
+    );
+  }
+
+  async #stopForGood(reason: string): Promise<void> {
+    const { node, environment } = this.#context;
+    environment.log('error', 'replication of a table is stopped', { table: this.table.name, reason });
+    this.#state = 'stopped';
+    this.#error = reason;
+    await node.stopReplication(this.table.name, reason, { deadlineMs: this.#nowMs + PROPOSAL_MS });
+    // The registry says so now, and whoever follows it stops this worker.
+    await pause(environment.clock, PROPOSAL_MS, this.#aborter.signal);
+  }
+
+  #throwFailure(): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+
+  /** Waits only for room among what is under way. */
+  async #propose(commands: readonly ReceivedCommand[]): Promise<void> {
+    while (this.#inFlight.size >= PROPOSALS_IN_FLIGHT_MAX) await Promise.race(this.#inFlight);
+    // R1: what comes behind a failed one would be refused by its cursor.
+    if (this.#failure !== undefined) return;
+    const cursor = this.#taken;
+    const last = commands[commands.length - 1]!;
+    const isPlain = commands.length === 1;
+    const command = isPlain ? Buffer.from(last.command) : encodeSequence(commands);
+    this.#taken = last.leaderIndex;
+    const proposal = this.#apply(cursor, command, commands.length).finally(() =>
+      this.#inFlight.delete(proposal),
+    );
+    this.#inFlight.add(proposal);
+  }
+
+  async #apply(cursor: number, command: Buffer, count: number): Promise<void> {
+    const { node, counters } = this.#context;
+    try {
+      const { shardId } = this.table;
+      const call = { deadlineMs: this.#nowMs + PROPOSAL_MS };
+      const { hasStaleCursor } = await node.replicate(shardId, { cursor, command }, call);
+      if (hasStaleCursor) throw new CursorMovedError('another proposal came first');
+      counters.commandsApplied += count;
+    } catch (error) {
+      this.#failure ??= { error };
+    }
+  }
+
+  /** Nothing of this worker is under way. */
+  async #settled(): Promise<void> {
+    await Promise.all(this.#inFlight);
+  }
+
+  async #afterFailure(error: unknown): Promise<void> {
+    const { environment, options, contact } = this.#context;
+    const { signal } = this.#aborter;
+    await this.#settled();
+    if (signal.aborted) return;
+    if (error instanceof CommandNotUnderstoodError) {
+      await this.#stopForGood(
+        `${error.message}: start this cluster with a newer version, then reset the table`,
+      );
+      return;
+    }
+    if (error instanceof CursorMovedError) {
+      // A snapshot, or another look at the stored cursor, without delay unless it goes on like this.
+      if (this.#state === 'recovering') return;
+    } else if (isSurvivable(error)) {
+      this.#error = describe(error);
+      if (error instanceof LinkError && !error.isFromLeader) contact(false);
+      if (this.#state === 'replicating') this.#state = 'retrying';
+    } else throw error;
+    const isUnmet = error instanceof LinkError && error.status === Status.FailedPrecondition;
+    const delayMs = isUnmet
+      ? jittered(environment.random, options.pollIntervalMs * PRECONDITION_INTERVALS)
+      : this.#backoff.next();
+    await pause(environment.clock, delayMs, signal);
+  }
+}
+
+/** The fault of the leader cluster, of the network, or of a moment: another attempt may do better. */
+function isSurvivable(error: unknown): boolean {
+  return (
+    error instanceof LinkError ||
+    error instanceof ApiError ||
+    error instanceof SnapshotDamagedError ||
+    // Bytes that are no message.
+    error instanceof WireError ||
+    error instanceof RangeError
+  );
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
