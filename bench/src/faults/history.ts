@@ -1,5 +1,8 @@
 import type { StoredPair } from './node-client.js';
 
+/** What the history looks at of an answer. */
+type SeenPair = Pick<StoredPair, 'value' | 'revision' | 'version'>;
+
 const VIOLATIONS_SHOWN = 5;
 
 /** One operation that has begun, and what was known of its key by then. */
@@ -87,7 +90,7 @@ export class History {
   }
 
   /** Checks the answer of a linearizable read. */
-  readAnswered(operation: Operation, pair: StoredPair | undefined): void {
+  readAnswered(operation: Operation, pair: SeenPair | undefined): void {
     const history = this.#of(operation.key);
     this.#readCount++;
     const { revision, version } = pair ?? { revision: 0, version: 0 };
@@ -102,7 +105,7 @@ export class History {
   }
 
   /** Checks the answer of a read on whichever node: it may be old, but it must have been true once. */
-  serializableReadAnswered(key: string, pair: StoredPair | undefined): void {
+  serializableReadAnswered(key: string, pair: SeenPair | undefined): void {
     const history = this.#of(key);
     if (!pair) return;
     this.#checkValue(key, history, pair.value, pair.revision);

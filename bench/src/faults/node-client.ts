@@ -1,4 +1,4 @@
-import { type mvcc, regatta } from '@coxswain/protocol';
+import { maintenance, type mvcc, regatta } from '@coxswain/protocol';
 import {
   Client,
   type ClientOptions,
@@ -9,21 +9,37 @@ import {
 } from '@grpc/grpc-js';
 
 /** What came of a write. A refused one was provably not done (P1); an unknown one may happen at any time. */
-export type WriteOutcome =
-  | { readonly kind: 'acknowledged'; readonly revision: number }
+export type WriteOutcome<Answer = unknown> =
+  | ({ readonly kind: 'acknowledged'; readonly revision: number } & Answer)
   | { readonly kind: 'refused'; readonly reason: string }
   | { readonly kind: 'unknown'; readonly reason: string };
 
 /** What came of a read of one key. A failed one says nothing. */
 export type ReadOutcome =
-  | { readonly kind: 'answered'; readonly pair: StoredPair | undefined; readonly leaderId: number }
+  | {
+      readonly kind: 'answered';
+      readonly pair: StoredPair | undefined;
+      /** The revision that the read saw. */
+      readonly revision: number;
+      readonly leaderId: number;
+    }
   | { readonly kind: 'failed'; readonly reason: string };
 
 /** A key's latest state, as a read tells it. */
 export interface StoredPair {
   readonly value: string;
+  readonly createRevision: number;
   readonly revision: number;
   readonly version: number;
+}
+
+/** A table as one node has it. */
+export interface TableState {
+  readonly shardId: number;
+  readonly revision: number;
+  /** Equal wherever the revision is. */
+  readonly contentHash: string;
+  readonly replication: regatta.TableReplication | undefined;
 }
 
 /** An answer that no fault excuses. */
@@ -50,14 +66,30 @@ const refusals = [
   'No connection established',
 ];
 
+/** What a follower cluster puts before the answer of its leader cluster (regatta-protocol.md section 2). */
+const leaderErrorPrefix = /^leader error: rpc error: code = \w+ desc = /;
+
+/** Every key of a table: from the first one, without an end. */
+const everything = Buffer.from([0]);
+
 /** Talks to one node and to no other, repeats nothing, and tells apart what a client may conclude. */
 export class NodeClient {
   readonly #client: Client;
   readonly #table: Buffer;
 
-  constructor(address: string, table: string) {
-    this.#client = new Client(address, credentials.createInsecure(), clientOptions);
+  private constructor(client: Client, table: string) {
+    this.#client = client;
     this.#table = Buffer.from(table);
+  }
+
+  /** Connects to `host:port` at the first call. */
+  static to(address: string, table: string): NodeClient {
+    return new NodeClient(new Client(address, credentials.createInsecure(), clientOptions), table);
+  }
+
+  /** The same node and connection for another table. */
+  forTable(table: string): NodeClient {
+    return new NodeClient(this.#client, table);
   }
 
   async put(key: string, value: string, timeoutMs: number): Promise<WriteOutcome> {
@@ -66,18 +98,32 @@ export class NodeClient {
       key: Buffer.from(key),
       value: Buffer.from(value),
     });
-    try {
-      const response = await this.#call(regatta.KVService.put, request, timeoutMs);
-      return { kind: 'acknowledged', revision: Number(response.header!.revision) };
-    } catch (error) {
-      const { code, details } = error as ServiceError;
-      const reason = `${status[code]}: ${details}`;
-      if (code === status.UNAVAILABLE && refusals.some((text) => details.startsWith(text))) {
-        return { kind: 'refused', reason };
-      }
-      if (isExcusable(code)) return { kind: 'unknown', reason };
-      throw new UnexpectedAnswer(`put: ${reason}`, { cause: error });
-    }
+    return this.#write(regatta.KVService.put, request, timeoutMs, () => ({}));
+  }
+
+  /** Removes a key, or with `rangeEnd` every key of [key, rangeEnd). */
+  async delete(
+    key: string,
+    rangeEnd: string | undefined,
+    timeoutMs: number,
+  ): Promise<WriteOutcome<{ readonly deletedCount: number }>> {
+    const request = regatta.DeleteRangeRequest.create({
+      table: this.#table,
+      key: Buffer.from(key),
+      rangeEnd: Buffer.from(rangeEnd ?? ''),
+      count: true,
+    });
+    return this.#write(regatta.KVService.deleteRange, request, timeoutMs, ({ deleted }) => ({
+      deletedCount: Number(deleted),
+    }));
+  }
+
+  async txn(
+    parts: Pick<regatta.TxnRequest, 'compare' | 'success' | 'failure'>,
+    timeoutMs: number,
+  ): Promise<WriteOutcome<{ readonly succeeded: boolean }>> {
+    const request = regatta.TxnRequest.create({ table: this.#table, ...parts });
+    return this.#write(regatta.KVService.txn, request, timeoutMs, ({ succeeded }) => ({ succeeded }));
   }
 
   async get(key: string, options: { linearizable: boolean; timeoutMs: number }): Promise<ReadOutcome> {
@@ -91,6 +137,7 @@ export class NodeClient {
       return {
         kind: 'answered',
         pair: kvs[0] && storedPair(kvs[0]),
+        revision: Number(header!.revision),
         leaderId: Number(header!.raftLeaderId),
       };
     } catch (error) {
@@ -103,7 +150,6 @@ export class NodeClient {
 
   /** Every pair that this node has applied, by key. For tables that fit one answer. */
   async dump(timeoutMs: number): Promise<Map<string, StoredPair>> {
-    const everything = Buffer.from([0]);
     const request = regatta.RangeRequest.create({
       table: this.#table,
       key: everything,
@@ -116,7 +162,6 @@ export class NodeClient {
 
   /** How many keys the table has, from one point-in-time view. */
   async count(timeoutMs: number): Promise<number> {
-    const everything = Buffer.from([0]);
     const request = regatta.RangeRequest.create({
       table: this.#table,
       key: everything,
@@ -133,8 +178,73 @@ export class NodeClient {
     await this.#call(regatta.TablesService.create, regatta.CreateTableRequest.create({ name }), timeoutMs);
   }
 
+  /** Every table of the node, by name. @throws ServiceError */
+  async tables(timeoutMs: number): Promise<Map<string, TableState>> {
+    const { tables } = await this.status(timeoutMs);
+    return new Map(
+      [...tables].map(([name, { shardId, revision, contentHash, replication }]) => [
+        name,
+        { shardId: Number(shardId), revision: Number(revision), contentHash, replication },
+      ]),
+    );
+  }
+
+  /** @throws ServiceError */
+  status(timeoutMs: number): Promise<regatta.StatusResponse> {
+    return this.#call(regatta.ClusterService.status, regatta.StatusRequest.create(), timeoutMs);
+  }
+
+  /** Has the table fetched from the leader cluster anew. @throws ServiceError */
+  async reset(timeoutMs: number): Promise<void> {
+    const request = maintenance.ResetRequest.create({ table: this.#table });
+    await this.#call(maintenance.MaintenanceService.reset, request, timeoutMs);
+  }
+
+  /** Every pair, in key order, from one linearizable view. @throws ServiceError */
+  async *pairs(timeoutMs: number): AsyncGenerator<mvcc.KeyValue, void> {
+    const { path, requestSerialize, responseDeserialize } = regatta.KVService.iterateRange;
+    const request = regatta.RangeRequest.create({
+      table: this.#table,
+      key: everything,
+      rangeEnd: everything,
+      linearizable: true,
+    });
+    const stream = this.#client.makeServerStreamRequest(
+      path,
+      requestSerialize,
+      responseDeserialize,
+      request,
+      {
+        deadline: Date.now() + timeoutMs,
+      },
+    );
+    for await (const page of stream) yield* (page as regatta.RangeResponse).kvs;
+  }
+
   close(): void {
     this.#client.close();
+  }
+
+  async #write<Request, Response extends { header: regatta.ResponseHeader | undefined }, Answer>(
+    method: MethodDefinition<Request, Response>,
+    request: Request,
+    timeoutMs: number,
+    answerOf: (response: Response) => Answer,
+  ): Promise<WriteOutcome<Answer>> {
+    try {
+      const response = await this.#call(method, request, timeoutMs);
+      return {
+        kind: 'acknowledged',
+        revision: Number(response.header!.revision),
+        ...answerOf(response),
+      };
+    } catch (error) {
+      const { code, details } = error as ServiceError;
+      const reason = `${status[code]}: ${details}`;
+      if (code === status.UNAVAILABLE && isRefusal(details)) return { kind: 'refused', reason };
+      if (isExcusable(code)) return { kind: 'unknown', reason };
+      throw new UnexpectedAnswer(`${method.path}: ${reason}`, { cause: error });
+    }
   }
 
   #call<Request, Response>(
@@ -155,14 +265,22 @@ export class NodeClient {
   }
 }
 
+/** P1: nothing was done, whether the node says so itself or its leader cluster. */
+function isRefusal(details: string): boolean {
+  const text = details.replace(leaderErrorPrefix, '');
+  return refusals.some((refusal) => text.startsWith(refusal));
+}
+
 /** What a client sees when its node dies, hangs, or loses its leader. */
 function isExcusable(code: status): boolean {
   return [status.UNAVAILABLE, status.DEADLINE_EXCEEDED, status.CANCELLED, status.UNKNOWN].includes(code);
 }
 
-function storedPair(pair: mvcc.KeyValue): StoredPair {
+/** The pair as it is told in an answer. */
+export function storedPair(pair: mvcc.KeyValue): StoredPair {
   return {
     value: pair.value.toString(),
+    createRevision: Number(pair.createRevision),
     revision: Number(pair.modRevision),
     version: Number(pair.version),
   };

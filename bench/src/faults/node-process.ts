@@ -11,7 +11,11 @@ const LOG_TAIL_LENGTH = 2_000;
 const READY_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 30_000;
 
+/** What the node's cluster is: the name of the command that starts it. */
+export type ClusterRole = 'leader' | 'follower';
+
 export interface NodeProcessOptions {
+  readonly role: ClusterRole;
   readonly nodeId: number;
   /** Where the node keeps its data; what it prints goes to `output.log` there. */
   readonly directory: string;
@@ -27,7 +31,7 @@ process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL');
 });
 
-/** One real `coxswain leader` process. It may be killed, paused and started again on the same data. */
+/** One real `coxswain leader` or `coxswain follower` process. It may be killed, paused and started again on the same data. */
 export class NodeProcess {
   readonly nodeId: number;
   readonly #options: NodeProcessOptions;
@@ -45,13 +49,18 @@ export class NodeProcess {
     return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
   }
 
+  /** The operating system's id of the process that was started last: tells its lives apart. */
+  get processId(): number | undefined {
+    return this.#child?.pid;
+  }
+
   start(): void {
     if (this.isRunning) throw new Error(`node ${this.nodeId} runs already`);
     const output = openSync(this.#outputFile, 'a');
-    const { directory, flags } = this.#options;
+    const { role, directory, flags } = this.#options;
     const child = spawn(
       process.execPath,
-      [command, 'leader', ...Object.entries(flags).map(([name, value]) => `--${name}=${value}`)],
+      [command, role, ...Object.entries(flags).map(([name, value]) => `--${name}=${value}`)],
       // Its own directory, so that no configuration file that lies about is found.
       { cwd: directory, env: { PATH: process.env['PATH'] }, stdio: ['ignore', output, output] },
     );

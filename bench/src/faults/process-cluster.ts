@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { findFreePorts } from '../system/loopback-ports.js';
 import { NodeClient } from './node-client.js';
-import { NodeProcess } from './node-process.js';
+import { type ClusterRole, NodeProcess } from './node-process.js';
 import { until } from './until.js';
 
 const TABLE = 'default';
@@ -16,22 +16,44 @@ export interface ClusterNode {
   readonly client: NodeClient;
   /** `host:port` of its API. */
   readonly address: string;
+  /** `host:port` of its replication listener. */
+  readonly replicationAddress: string;
 }
 
 /** Real node processes on free ports of the loopback address, with their data in a temporary directory. */
 export class ProcessCluster {
+  readonly role: ClusterRole;
   readonly nodes: readonly ClusterNode[];
   readonly #directory: string;
 
-  private constructor(nodes: readonly ClusterNode[], directory: string) {
+  private constructor(role: ClusterRole, nodes: readonly ClusterNode[], directory: string) {
+    this.role = role;
     this.nodes = nodes;
     this.#directory = directory;
   }
 
-  /** Starts a cluster and resolves when every node is ready. `flags` come on top of what a cluster needs. */
-  static async start(
+  /** Starts a leader cluster and resolves when every node is ready. `flags` come on top of what a cluster needs. */
+  static start(nodeCount: number, flags: Readonly<Record<string, string>> = {}): Promise<ProcessCluster> {
+    return ProcessCluster.#start('leader', nodeCount, { 'tables.names': TABLE, ...flags });
+  }
+
+  /** Starts a follower cluster, whose nodes know every node of its leader cluster. */
+  static startFollower(
+    leader: ProcessCluster,
     nodeCount: number,
     flags: Readonly<Record<string, string>> = {},
+  ): Promise<ProcessCluster> {
+    const leaderAddresses = leader.nodes.map(({ replicationAddress }) => `http://${replicationAddress}`);
+    return ProcessCluster.#start('follower', nodeCount, {
+      'replication.leader-address': leaderAddresses.join(','),
+      ...flags,
+    });
+  }
+
+  static async #start(
+    role: ClusterRole,
+    nodeCount: number,
+    flags: Readonly<Record<string, string>>,
   ): Promise<ProcessCluster> {
     const directory = mkdtempSync(join(tmpdir(), 'coxswain-cluster-'));
     const ports = await findFreePorts(nodeCount * 4);
@@ -41,9 +63,10 @@ export class ProcessCluster {
     const members = indices.map((index) => `${index + 1}=127.0.0.1:${portsOf(index)[0]}`).join(',');
     const nodes = indices.map((index): ClusterNode => {
       const [raftPort, apiPort, restPort, replicationPort] = portsOf(index);
-      const nodeDirectory = join(directory, `leader-${index + 1}`);
+      const nodeDirectory = join(directory, `${role}-${index + 1}`);
       return {
         process: new NodeProcess({
+          role,
           nodeId: index + 1,
           directory: nodeDirectory,
           restPort,
@@ -55,15 +78,15 @@ export class ProcessCluster {
             'api.address': `http://127.0.0.1:${apiPort}`,
             'rest.address': `http://127.0.0.1:${restPort}`,
             'replication.address': `http://127.0.0.1:${replicationPort}`,
-            'tables.names': TABLE,
             ...flags,
           },
         }),
-        client: new NodeClient(`127.0.0.1:${apiPort}`, TABLE),
+        client: NodeClient.to(`127.0.0.1:${apiPort}`, TABLE),
         address: `127.0.0.1:${apiPort}`,
+        replicationAddress: `127.0.0.1:${replicationPort}`,
       };
     });
-    const cluster = new ProcessCluster(nodes, directory);
+    const cluster = new ProcessCluster(role, nodes, directory);
     try {
       for (const node of nodes) node.process.start();
       await cluster.untilReady();
