@@ -113,7 +113,15 @@ describe('the gRPC connection', () => {
         ]),
       );
     });
-    expect(await call(connection)).toBeUndefined();
+    const pieces: string[] = [];
+    const failure = await new Promise((resolve) => {
+      connection.start(request, {
+        onCallEnd: resolve,
+        onData: (piece) => pieces.push(piece.toString('hex')),
+      });
+    });
+    expect(failure).toBeUndefined();
+    expect(pieces).toEqual([emptyMessage.toString('hex')]);
   });
 
   test('answers pings with what they hold', async () => {

@@ -7,11 +7,20 @@ export interface Measurement {
   readonly isMet: boolean;
 }
 
+/** How large the checks of follower clusters shall be, where that was said; the others have one size. */
+export interface AcceptanceSizes {
+  readonly keyCount: number | undefined;
+  /** How long a run under load lasts. */
+  readonly seconds: number | undefined;
+  /** How often speeds are measured; the median counts. */
+  readonly rounds: number | undefined;
+}
+
 /** A group of measurements that share a cluster. */
 export interface AcceptanceCheck {
   /** One word, by which it can be chosen on the command line. */
   readonly name: string;
-  run(): Promise<Measurement[]>;
+  run(sizes: AcceptanceSizes): Promise<Measurement[]>;
 }
 
 /** A measurement that must stay below a limit. */

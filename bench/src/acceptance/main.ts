@@ -1,26 +1,71 @@
+import { parseArgs } from 'node:util';
 import Table from 'cli-table3';
-import type { AcceptanceCheck, Measurement } from './check.js';
+import type { AcceptanceCheck, AcceptanceSizes, Measurement } from './check.js';
+import { followerCluster } from './follower-cluster.js';
 import { idleTables } from './idle-tables.js';
 import { leaderKills } from './leader-kills.js';
 import { millionKeys } from './million-keys.js';
 import { processFaults } from './process-faults.js';
+import { replicationSpeed } from './replication-speed.js';
 
-const checks: readonly AcceptanceCheck[] = [millionKeys, idleTables, leaderKills, processFaults];
+const checks: readonly AcceptanceCheck[] = [
+  millionKeys,
+  idleTables,
+  leaderKills,
+  processFaults,
+  followerCluster,
+  replicationSpeed,
+];
+
+const USAGE = `npm run acceptance -- [options] [check …]
+
+  --keys N      keys of follower-cluster and replication-speed (1000000)
+  --seconds N   how long their load lasts (60 and 10)
+  --rounds N    rounds of replication-speed (3)
+
+Checks: ${checks.map(({ name }) => name).join(', ')}; default: all`;
+
+interface Arguments {
+  readonly names: readonly string[];
+  readonly sizes: AcceptanceSizes;
+}
+
+/** @throws Error for wrong usage */
+function parseArguments(args: readonly string[]): Arguments {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: { keys: { type: 'string' }, seconds: { type: 'string' }, rounds: { type: 'string' } },
+  });
+  const unknown = positionals.filter((name) => !checks.some((check) => check.name === name));
+  if (unknown.length > 0) throw new Error(`no check is called ${unknown.join(', ')}`);
+  const size = (name: keyof typeof values): number | undefined => {
+    const text = values[name];
+    if (text === undefined) return undefined;
+    if (!/^[1-9]\d{0,8}$/.test(text)) throw new Error(`--${name}: ${text} is not a whole number above 0`);
+    return Number(text);
+  };
+  return {
+    names: positionals,
+    sizes: { keyCount: size('keys'), seconds: size('seconds'), rounds: size('rounds') },
+  };
+}
 
 /** Runs the checks of those names, or all; gives the exit code. */
-async function main(names: readonly string[]): Promise<number> {
-  const unknown = names.filter((name) => !checks.some((check) => check.name === name));
-  if (unknown.length > 0) {
-    console.error(
-      `no check is called ${unknown.join(', ')}; there are ${checks.map(({ name }) => name).join(', ')}`,
-    );
+async function main(args: readonly string[]): Promise<number> {
+  let parsed: Arguments;
+  try {
+    parsed = parseArguments(args);
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
     return 2;
   }
+  const { names, sizes } = parsed;
   const measurements: Measurement[] = [];
   for (const check of checks) {
     if (names.length > 0 && !names.includes(check.name)) continue;
     console.error(`${check.name} …`);
-    measurements.push(...(await runCheck(check)));
+    measurements.push(...(await runCheck(check, sizes)));
   }
   const table = new Table({ head: ['what', 'target', 'measured', ''], style: { head: [], border: [] } });
   for (const { what, target, measured, isMet } of measurements) {
@@ -31,9 +76,9 @@ async function main(names: readonly string[]): Promise<number> {
 }
 
 /** A check that cannot be carried out is missed; the others still run. */
-async function runCheck(check: AcceptanceCheck): Promise<Measurement[]> {
+async function runCheck(check: AcceptanceCheck, sizes: AcceptanceSizes): Promise<Measurement[]> {
   try {
-    return await check.run();
+    return await check.run(sizes);
   } catch (error) {
     return [{ what: check.name, target: 'can be measured', measured: String(error), isMet: false }];
   }

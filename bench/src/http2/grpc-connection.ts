@@ -16,6 +16,8 @@ import type { GrpcRequest } from './grpc-request.js';
 
 /** Takes the end of one call. */
 export interface CallListener {
+  /** Takes a piece of the answer, which is valid only during the call: the prefix of 5 bytes, then the message. */
+  onData?(piece: Buffer): void;
   /**
    * @param failure undefined for an answer with grpc-status 0 that is long enough, else what went wrong.
    * @param atMs when the bytes that ended the call were read, on the clock of `performance.now()`.
@@ -243,8 +245,11 @@ export class GrpcConnection {
     }
     const call = this.#calls.get(streamId);
     if (call === undefined) return;
-    const paddingSizeBytes = (flags & FrameFlag.padded) !== 0 ? bytes[start]! + 1 : 0;
-    call.responseSizeBytes += end - start - paddingSizeBytes;
+    const isPadded = (flags & FrameFlag.padded) !== 0;
+    const dataStart = isPadded ? start + 1 : start;
+    const dataEnd = isPadded ? end - bytes[start]! : end;
+    call.responseSizeBytes += dataEnd - dataStart;
+    call.listener.onData?.(bytes.subarray(dataStart, dataEnd));
     if ((flags & FrameFlag.endStream) !== 0) this.#endCall(streamId, undefined);
   }
 
