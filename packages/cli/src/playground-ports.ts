@@ -14,3 +14,8 @@ export function leaderPorts(node: number, offset: number): NodePorts {
   const step = 100 * (node - 1) + offset;
   return { api: 8443 + step, replication: 8444 + step, rest: 8079 + step, raft: 5012 + step };
 }
+
+/** The ports of node `node` (1, 2, …) of the follower cluster. */
+export function followerPorts(node: number, offset: number): NodePorts {
+  return leaderPorts(node, offset + 1000);
+}

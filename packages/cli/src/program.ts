@@ -4,6 +4,7 @@ import { prepare } from './command-line.js';
 import { benchCommand } from './commands/bench.js';
 import { clusterCommands } from './commands/cluster.js';
 import { dataCommands } from './commands/data.js';
+import { maintenanceCommands } from './commands/maintenance.js';
 import { playgroundCommand } from './commands/playground.js';
 import { CommandError, ExitCode } from './exit.js';
 import { version } from './version.js';
@@ -24,10 +25,12 @@ function program(): Command {
     .enablePositionalOptions()
     .version(version, '--version', 'show the version');
   const commands = [
-    leaderCommand(),
+    nodeCommand('leader'),
+    nodeCommand('follower'),
     playgroundCommand(),
     ...dataCommands(),
     ...clusterCommands(),
+    ...maintenanceCommands(),
     benchCommand(),
     new Command('version').description('show the version').action(() => {
       process.stdout.write(`coxswain ${version} (node ${process.version})\n`);
@@ -39,16 +42,16 @@ function program(): Command {
 }
 
 /** The server is loaded for the command that runs one: the others start in a third of the time without it. */
-function leaderCommand(): Command {
-  return new Command('leader')
-    .description('run one node of a leader cluster')
-    .argument('[options...]', 'see coxswain leader --help')
+function nodeCommand(role: 'leader' | 'follower'): Command {
+  return new Command(role)
+    .description(`run one node of a ${role} cluster`)
+    .argument('[options...]', `see coxswain ${role} --help`)
     .allowUnknownOption()
     .helpOption(false)
     .passThroughOptions()
     .action(async (argv: string[]) => {
-      const { leader } = await import('./commands/leader.js');
-      await leader(argv);
+      const { runNode } = await import('./commands/node.js');
+      await runNode(role, argv);
     });
 }
 

@@ -1,4 +1,4 @@
-import { type mvcc, regatta } from '@coxswain/protocol';
+import { maintenance, type mvcc, regatta } from '@coxswain/protocol';
 import { type Bytes, type Integer, prefixEnd, toBuffer } from './bytes.js';
 import { type CallOptions, Connection, type ConnectOptions, type Health } from './connection.js';
 import { TxnBuilder, type TxnParts } from './txn.js';
@@ -51,11 +51,13 @@ export class Coxswain {
   readonly #connection: Connection;
   readonly tables: Tables;
   readonly cluster: Cluster;
+  readonly maintenance: Maintenance;
 
   private constructor(connection: Connection) {
     this.#connection = connection;
     this.tables = new Tables(connection);
     this.cluster = new Cluster(connection);
+    this.maintenance = new Maintenance(connection);
   }
 
   /** Resolves when a node has been reached. Errors: UNAVAILABLE. */
@@ -197,6 +199,29 @@ export class Cluster {
   /** Whether the node that answers serves (grpc.health.v1), or a service of it; and why not. */
   health(service = '', options?: CallOptions): Promise<Health> {
     return this.#connection.health(service, options);
+  }
+}
+
+/** maintenance.v1, as far as Coxswain's follower clusters have it. */
+class Maintenance {
+  readonly #connection: Connection;
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+  }
+
+  /** Has a follower cluster take a table, or every table, from its leader cluster anew. Answers when that is decided. */
+  async reset(what: { readonly table: string } | 'all', options?: CallOptions): Promise<void> {
+    const request = {
+      table: Buffer.from(what === 'all' ? '' : what.table),
+      resetAll: what === 'all',
+    };
+    await this.#connection.unary(maintenance.MaintenanceService.reset, request, false, options);
+  }
+
+  /** Turns a follower cluster into a leader cluster, for good. Answers when it takes writes of its own. */
+  async promote(options?: CallOptions): Promise<void> {
+    await this.#connection.unary(maintenance.MaintenanceService.promote, {}, false, options);
   }
 }
 

@@ -83,6 +83,11 @@ export const errors = {
     Status.ResourceExhausted,
     'the answer would exceed 4 MiB: ask for fewer keys at a time',
   ),
+  notForFollower: (method: string) =>
+    new ApiError(Status.Unimplemented, `method ${method} not implemented for follower`),
+  notForLeader: (method: string) => new ApiError(Status.Unimplemented, `method ${method} not implemented`),
+  tableToResetNotFound: declare(Status.Unknown, 'table not found'),
+  isLeaderCluster: declare(Status.FailedPrecondition, 'this is a leader cluster already'),
   cannotBeFollowed: declare(Status.FailedPrecondition, 'a follower cluster cannot be a leader cluster'),
   leaderIndexZero: declare(Status.InvalidArgument, 'invalid leaderIndex: leaderIndex must be greater than 0'),
   wrongLeaderCluster: (clusterId: string) =>

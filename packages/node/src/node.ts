@@ -233,11 +233,11 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl {
 
   async propose(table: string, command: mvcc.Command, call: Call): Promise<Proposed> {
     this.#admitWrite();
-    // R5: what a follower cluster holds comes from its leader cluster alone.
-    if (this.#tables.role !== undefined && this.#tables.role !== 'leader') throw errors.notReady();
     const bytes = mvcc.Command.encode(command).finish() as Buffer;
     for (;;) {
       const replica = this.#tables.get(table) ?? (await this.#tables.find(table, call));
+      // R5: what a follower cluster holds comes from its leader cluster alone.
+      if (this.#tables.role !== 'leader') throw errors.notReady();
       // Nobody could tell here what the write did.
       if (!replica.hasTable) throw errors.notReady();
       const result = await this.#proposeTo(replica, CommandKind.Command, bytes, call.deadlineMs);

@@ -2,11 +2,17 @@ import { ApiError, type Clock, errors, type NodeApi, type ReplicationApi, Status
 import { replication } from '@coxswain/protocol';
 import { type Table, TableError, type TableView, writeSnapshot } from '@coxswain/table';
 import { Followers } from './followers.js';
-import { type LeaderCall, LogStream } from './log-stream.js';
+import { LogStream, type StreamCall } from './log-stream.js';
 import type { FollowerSighting } from './status.js';
 
 /** A chunk of a snapshot is at most this large (regatta-protocol.md §3). */
 const CHUNK_BYTES_MAX = 1024 * 1024;
+
+/** What the handlers know of a call. */
+export interface LeaderCall extends StreamCall {
+  /** The caller's network address. */
+  readonly peer: string;
+}
 
 export interface LeaderReplicationOptions {
   readonly clock: Clock;
@@ -26,7 +32,9 @@ export class LeaderReplication {
   readonly #node: NodeApi & ReplicationApi;
   readonly #options: LeaderReplicationOptions;
   readonly #followers: Followers;
-  #logCalls = 0;
+  /** Those who wait for something new, to be sent home when the node leaves. */
+  readonly #waiting = new Set<AbortController>();
+  #isDraining = false;
   #snapshotCalls = 0;
 
   constructor(node: NodeApi & ReplicationApi, options: LeaderReplicationOptions) {
@@ -101,17 +109,29 @@ export class LeaderReplication {
     this.#checkRole();
     if (request.leaderIndex === 0n) throw errors.leaderIndexZero();
     this.#checkCluster(request.clusterId);
-    if (this.#logCalls >= this.#options.logCallsMax) throw errors.tooBusy();
-    this.#logCalls++;
+    if (this.#isDraining) throw errors.shuttingDown();
+    if (this.#waiting.size >= this.#options.logCallsMax) throw errors.tooBusy();
+    const aborter = new AbortController();
+    const abort = (): void => aborter.abort();
+    this.#waiting.add(aborter);
+    call.signal.addEventListener('abort', abort);
+    if (call.signal.aborted) abort();
     try {
       const name = request.table.toString();
       const log = await this.#node.openLog(name, call);
       const stream = new LogStream(log, this.#options);
       this.#followers.saw(name, request.follower || call.peer, Number(request.leaderIndex) - 1);
-      yield* stream.messages(request, call);
+      yield* stream.messages(request, { deadlineMs: call.deadlineMs, signal: aborter.signal });
     } finally {
-      this.#logCalls--;
+      call.signal.removeEventListener('abort', abort);
+      this.#waiting.delete(aborter);
     }
+  }
+
+  /** The node leaves: streams of the log end, well, with what they have sent. */
+  drain(): void {
+    this.#isDraining = true;
+    for (const aborter of this.#waiting) aborter.abort();
   }
 
   /** Who replicates from this node. */

@@ -20,12 +20,10 @@ export const UNDERSTANDS_REVISION_COMPARES = 1n;
 
 const { USE_SNAPSHOT, LEADER_BEHIND } = replication.ReplicateError;
 
-/** What the handlers know of a call. */
-export interface LeaderCall extends Call {
+/** What a stream knows of its call. */
+export interface StreamCall extends Call {
   /** Aborted when nobody waits for the rest. */
   readonly signal: AbortSignal;
-  /** The caller's network address. */
-  readonly peer: string;
 }
 
 /** Raised within this file where a follower must take a snapshot to go on. */
@@ -46,7 +44,7 @@ export class LogStream {
     this.#options = options;
   }
 
-  async *messages(request: replication.ReplicateRequest, call: LeaderCall): AsyncGenerator<Buffer> {
+  async *messages(request: replication.ReplicateRequest, call: StreamCall): AsyncGenerator<Buffer> {
     const log = this.#log;
     const from = Number(request.leaderIndex);
     // T1: the follower has read another shard of that name, whose indices mean something else.
@@ -70,7 +68,7 @@ export class LogStream {
     yield encodeTerminal(appliedIndex);
   }
 
-  #wait(waitMs: number, call: LeaderCall): Promise<void> {
+  #wait(waitMs: number, call: StreamCall): Promise<void> {
     const leftMs = call.deadlineMs - this.#options.clock.monotonicMs() - DEADLINE_MARGIN_MS;
     return this.#log.appliedAbove(this.#log.appliedIndex, Math.min(waitMs, leftMs), call.signal);
   }
@@ -79,7 +77,7 @@ export class LogStream {
     request: replication.ReplicateRequest,
     from: number,
     appliedIndex: number,
-    call: LeaderCall,
+    call: StreamCall,
   ): AsyncGenerator<Buffer> {
     const { clock, messageBytesMax } = this.#options;
     let batch: MarshalledCommand[] = [];

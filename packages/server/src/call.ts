@@ -10,6 +10,8 @@ export interface CallContext extends Call {
   readonly isEnded: boolean;
   /** Aborted when nobody waits for the rest of a stream any more. */
   readonly signal: AbortSignal;
+  /** The caller's network address; empty where it has none. */
+  readonly peer: string;
 }
 
 /**
@@ -45,7 +47,12 @@ export interface MethodDefinition<Request, Response> {
 }
 
 /** A method with what answers it. */
-export type Method =
+export type Method = {
+  /** How long a call may take where the caller said nothing, in milliseconds. Default: the transport's. */
+  readonly deadlineMs?: number;
+} & Handled;
+
+type Handled =
   | {
       readonly kind: 'unary';
       readonly definition: MethodDefinition<unknown, unknown>;
@@ -66,14 +73,16 @@ export type Method =
 export function unary<Request, Response>(
   definition: MethodDefinition<Request, Response>,
   handle: UnaryHandler<Request, Response>,
+  options: { readonly deadlineMs?: number } = {},
 ): Method {
-  return { kind: 'unary', definition, handle } as unknown as Method;
+  return { kind: 'unary', definition, handle, ...options } as unknown as Method;
 }
 
 /** Pairs a streaming method with its handler. */
 export function stream<Request, Response>(
   definition: MethodDefinition<Request, Response>,
   handle: StreamHandler<Request, Response>,
+  options: { readonly deadlineMs?: number } = {},
 ): Method {
-  return { kind: 'stream', definition, handle } as unknown as Method;
+  return { kind: 'stream', definition, handle, ...options } as unknown as Method;
 }

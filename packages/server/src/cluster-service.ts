@@ -1,5 +1,6 @@
 import type { NodeApi } from '@coxswain/node';
 import { regatta } from '@coxswain/protocol';
+import type { FollowerSighting, ReplicationStatus, TableReplication } from '@coxswain/replication';
 import { type Method, unary } from './call.js';
 
 /** What regatta.v1.Cluster tells beside the node's own status. */
@@ -9,6 +10,10 @@ export interface ClusterServiceOptions {
   readonly clusterName: string;
   /** Flat, dotted names, secrets masked. */
   readonly config: Readonly<Record<string, unknown>>;
+  /** Who replicates from this node. */
+  readonly followers: () => readonly FollowerSighting[];
+  /** How this node follows a leader cluster; undefined when it does not. */
+  readonly replication: () => ReplicationStatus | undefined;
 }
 
 /** regatta.v1.Cluster: the members, and the state of the node that answers. Works without a leader. */
@@ -39,13 +44,19 @@ export class ClusterService {
 
   /** Tables sorted by name: the stock backup command takes its list from here, so none may be missing. */
   status(request: regatta.StatusRequest): regatta.StatusResponse {
-    const { nodeId, clusterId, tables, meta, isDiskFull } = this.#node.status();
+    const { nodeId, role, clusterId, tables, meta, isDiskFull } = this.#node.status();
+    const following = role === 'follower' ? this.#options.replication() : undefined;
     const errors: string[] = [];
     if (isDiskFull) errors.push('the disk is full: writes are refused until there is room');
     if (meta?.error !== undefined) errors.push(`the meta group: ${meta.error}`);
+    if (following?.error !== undefined) errors.push(`replication: ${following.error}`);
     const byName = new Map<string, regatta.TableStatus>();
     for (const table of [...tables].sort((a, b) => compareText(a.name, b.name))) {
       if (table.error !== undefined) errors.push(`table '${table.name}': ${table.error}`);
+      const replication = following?.tables.find(({ name }) => name === table.name);
+      if (replication?.error !== undefined) {
+        errors.push(`replication of table '${table.name}': ${replication.error}`);
+      }
       byName.set(table.name, {
         logSize: BigInt(table.logSizeBytes),
         dbSize: BigInt(table.dbSizeBytes),
@@ -56,7 +67,7 @@ export class ClusterService {
         shardId: BigInt(table.shardId),
         revision: BigInt(table.revision),
         contentHash: table.contentHash,
-        replication: undefined,
+        replication: replication && toWireReplication(replication),
       });
     }
     return {
@@ -66,11 +77,11 @@ export class ClusterService {
       tables: byName,
       config: request.config ? { ...this.#options.config } : undefined,
       errors,
-      role: 'leader',
+      role: role ?? '',
       clusterId: clusterId ?? '',
-      leaderAddress: '',
-      leaderClusterId: '',
-      followers: [],
+      leaderAddress: following?.leaderAddress ?? '',
+      leaderClusterId: following?.leaderClusterId ?? '',
+      followers: this.#options.followers().map(toWireFollower),
     };
   }
 
@@ -80,6 +91,26 @@ export class ClusterService {
       unary(regatta.ClusterService.status, (request) => this.status(request)),
     ];
   }
+}
+
+function toWireReplication(table: TableReplication): regatta.TableReplication {
+  return {
+    state: table.state,
+    leaderIndex: BigInt(table.leaderIndex),
+    lagEntries: BigInt(table.lagEntries),
+    lagMs: BigInt(Math.round(table.lagMs)),
+    error: table.error ?? '',
+  };
+}
+
+function toWireFollower(sighting: FollowerSighting): regatta.FollowerStatus {
+  return {
+    table: sighting.table,
+    follower: sighting.follower,
+    leaderIndex: BigInt(sighting.leaderIndex),
+    lagEntries: BigInt(sighting.lagEntries),
+    lastSeenMs: BigInt(Math.round(sighting.lastSeenMsAgo)),
+  };
 }
 
 function compareText(a: string, b: string): number {

@@ -1,4 +1,5 @@
 import { defaultNodeOptions } from '@coxswain/node';
+import { defaultFollowerOptions } from '@coxswain/replication';
 
 /** How an option's text becomes its value. */
 type OptionKind =
@@ -22,6 +23,8 @@ interface Definition<Value> {
   readonly minimum?: number;
   /** All values that are accepted, of a choice. */
   readonly choices?: readonly string[];
+  /** Set for options that mean something to the nodes of one kind of cluster only; the log of others says so once. */
+  readonly onlyFor?: 'leader' | 'follower';
   /** True for names of Regatta's that mean nothing here: they are accepted, and the log says so once. */
   readonly isMeaningless?: true;
 }
@@ -84,6 +87,11 @@ const address = (value: string, description: string): Definition<string> => ({
   kind: 'address',
   default: value,
   description,
+});
+
+const onlyFor = <Value>(role: 'leader' | 'follower', definition: Definition<Value>): Definition<Value> => ({
+  ...definition,
+  onlyFor: role,
 });
 
 const meaningless = (description: string): Definition<string> => ({
@@ -162,14 +170,79 @@ const definitions = {
 
   'tables.enabled': boolean(true, 'serve regatta.v1.Tables'),
   'tables.token': secret('what callers of regatta.v1.Tables must present; empty: anyone may call'),
-  'tables.names': list('tables that exist from the start'),
+  'tables.names': onlyFor('leader', list('tables that exist from the start')),
+
+  'maintenance.enabled': boolean(true, 'serve maintenance.v1: reset and promote'),
+  'maintenance.token': secret('what callers of maintenance.v1 must present; empty: anyone may call'),
 
   'replication.enabled': boolean(true, 'serve the replication listener'),
-  'replication.address': address('http://127.0.0.1:8444', 'the listener for follower clusters'),
+  'replication.address': address(
+    'http://127.0.0.1:8444',
+    'the listener for follower clusters, with https for TLS',
+  ),
   'replication.cert-filename': text('', 'the certificate of the replication listener, PEM'),
   'replication.key-filename': text('', 'the private key of replication.cert-filename, PEM'),
-  'replication.ca-filename': text('', 'the authorities that follower certificates are checked against, PEM'),
+  'replication.ca-filename': text('', 'the authorities that the other cluster is checked against, PEM'),
   'replication.client-cert-auth': boolean(false, 'refuse followers without a certificate of that authority'),
+
+  'replication.max-send-message-size-bytes': onlyFor(
+    'leader',
+    sizeBytes(4 * 1024 * 1024, 'the largest message of log entries, but for a larger single one', 64 * 1024),
+  ),
+  'replication.leader-address': onlyFor(
+    'follower',
+    text(
+      '127.0.0.1:8444',
+      'the replication listeners of the leader cluster, host:port, several with commas; https:// for TLS',
+    ),
+  ),
+  'replication.server-name': onlyFor('follower', text('', "the name in the leader cluster's certificates")),
+  'replication.insecure-skip-verify': onlyFor(
+    'follower',
+    boolean(false, 'believe any certificate of the leader cluster; for trials only'),
+  ),
+  'replication.keepalive-time': onlyFor(
+    'follower',
+    durationMs(30_000, 'how often a silent connection to the leader cluster is tried; 0: never'),
+  ),
+  'replication.keepalive-timeout': onlyFor('follower', durationMs(10_000, 'how long such a trial may take')),
+  'replication.poll-interval': onlyFor(
+    'follower',
+    durationMs(
+      defaultFollowerOptions.pollIntervalMs,
+      'how often a leader cluster is asked for news that does not tell them by itself',
+    ),
+  ),
+  'replication.reconcile-interval': onlyFor(
+    'follower',
+    durationMs(
+      defaultFollowerOptions.reconcileIntervalMs,
+      "how often the tables are compared with the leader cluster's",
+    ),
+  ),
+  'replication.log-rpc-timeout': onlyFor(
+    'follower',
+    durationMs(
+      defaultFollowerOptions.logRpcTimeoutMs,
+      'how long one stream of the log may last; out of reach for longer, replication counts as broken',
+    ),
+  ),
+  'replication.snapshot-rpc-timeout': onlyFor(
+    'follower',
+    durationMs(defaultFollowerOptions.snapshotRpcTimeoutMs, 'how long taking one snapshot may last'),
+  ),
+  'replication.max-recv-message-size-bytes': onlyFor(
+    'follower',
+    sizeBytes(8 * 1024 * 1024, 'the largest message that is taken from the leader cluster', 4 * 1024 * 1024),
+  ),
+  'replication.max-recovery-in-flight': onlyFor(
+    'follower',
+    number(defaultFollowerOptions.recoveriesMax, 'snapshots that a node takes at a time', 1),
+  ),
+  'replication.max-snapshot-recv-bytes-per-second': onlyFor(
+    'follower',
+    sizeBytes(0, 'how fast snapshots are taken, compressed; 0: no limit'),
+  ),
 
   'log-level': choice(['debug', 'info', 'warn', 'error'], 'info', 'debug, info, warn or error'),
   'dev-mode': boolean(false, 'logs for people instead of JSON'),
@@ -187,21 +260,6 @@ const definitions = {
   'storage.table-cache-size': meaningless('LevelDB holds its tables open by itself'),
   'replication.log-cache-size': meaningless('the log is cached by size'),
   'replication.lease-interval': meaningless('replication follows the Raft leader'),
-  'replication.keepalive-time': meaningless('connections are watched by gRPC'),
-  'replication.keepalive-timeout': meaningless('connections are watched by gRPC'),
-  'replication.server-name': meaningless('this node is no follower cluster'),
-  'replication.insecure-skip-verify': meaningless('this node is no follower cluster'),
-  'replication.leader-address': meaningless('this node is no follower cluster'),
-  'replication.poll-interval': meaningless('this node is no follower cluster'),
-  'replication.reconcile-interval': meaningless('this node is no follower cluster'),
-  'replication.log-rpc-timeout': meaningless('this node is no follower cluster'),
-  'replication.snapshot-rpc-timeout': meaningless('this node is no follower cluster'),
-  'replication.max-send-message-size-bytes': meaningless('this node does not replicate'),
-  'replication.max-recv-message-size-bytes': meaningless('this node is no follower cluster'),
-  'replication.max-recovery-in-flight': meaningless('this node is no follower cluster'),
-  'replication.max-snapshot-recv-bytes-per-second': meaningless('this node is no follower cluster'),
-  'maintenance.enabled': meaningless('maintenance.v1 is not served'),
-  'maintenance.token': { ...secret('maintenance.v1 is not served'), isMeaningless: true },
 } satisfies Readonly<Record<string, Definition<unknown>>>;
 
 /** The effective configuration, by option name. Durations are milliseconds, sizes bytes. */

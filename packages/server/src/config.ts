@@ -55,7 +55,7 @@ function environmentNames(name: OptionName): readonly [own: string, regatta: str
  * Puts the configuration together: flags before environment before file before defaults. A secret may also
  * come from the file that `<NAME>_FILE` in the environment names. Throws `ConfigError`.
  */
-export function loadConfig(sources: ConfigSources): LoadedConfig {
+export function loadConfig(sources: ConfigSources, role: 'leader' | 'follower' = 'leader'): LoadedConfig {
   const values: Record<string, unknown> = {};
   for (const option of configOptions) values[option.name] = option.default;
   const given = new Set<string>();
@@ -86,8 +86,11 @@ export function loadConfig(sources: ConfigSources): LoadedConfig {
 
   const notices = [...given]
     .map((name) => optionsByName.get(name)!)
-    .filter((option) => option.isMeaningless)
-    .map((option) => `${option.name} is accepted and has no effect: ${option.description}`);
+    .filter((option) => option.isMeaningless || (option.onlyFor ?? role) !== role)
+    .map((option) => {
+      const reason = option.isMeaningless ? option.description : `it is for ${option.onlyFor} clusters`;
+      return `${option.name} is accepted and has no effect: ${reason}`;
+    });
   return { config: values as Config, file: file?.path, notices };
 }
 

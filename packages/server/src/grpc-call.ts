@@ -54,6 +54,8 @@ export interface CallEnvironment {
   readonly routes: ReadonlyMap<string, Route>;
   readonly clock: Clock;
   readonly log: Log;
+  /** See `CallContext.peer`. */
+  readonly peer: string;
 }
 
 /** What takes the request that has begun on `stream`; what is no call of a known method is answered at once. */
@@ -109,7 +111,7 @@ class GrpcCall implements CallContext, StreamListener {
     this.#environment = environment;
     this.#beganAtMs = metrics.begin(environment.clock.monotonicMs());
     const timeoutMs = parseTimeoutMs(stream.header('grpc-timeout'));
-    this.deadlineMs = this.#beganAtMs + (timeoutMs ?? defaultDeadlineMs);
+    this.deadlineMs = this.#beganAtMs + (timeoutMs ?? method.deadlineMs ?? defaultDeadlineMs);
     if (timeoutMs !== undefined) {
       const expire = (): void => this.#fail(errors.deadlineExceeded());
       this.#deadlineTimer = setTimeout(expire, Math.min(timeoutMs, timerMsMax));
@@ -129,6 +131,10 @@ class GrpcCall implements CallContext, StreamListener {
 
   get isEnded(): boolean {
     return this.#isEnded;
+  }
+
+  get peer(): string {
+    return this.#environment.peer;
   }
 
   get signal(): AbortSignal {

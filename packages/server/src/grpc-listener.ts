@@ -99,7 +99,8 @@ export class GrpcListener {
 
   #accept(socket: Socket): void {
     const { clock, log, streamsMax } = this.#options;
-    const environment = { routes: this.#routes, clock, log };
+    const peer = socket.remoteAddress === undefined ? '' : `${socket.remoteAddress}:${socket.remotePort}`;
+    const environment = { routes: this.#routes, clock, log, peer };
     socket.setNoDelay(true);
     const connection = new ServerConnection(socket, {
       streamsMax,

@@ -5,8 +5,10 @@ import {
   type NodeApi,
   type Proposed,
   type ReadableTable,
+  type ReplicationApi,
 } from '@coxswain/node';
 import { mvcc, regatta } from '@coxswain/protocol';
+import type { ForwardedWrites } from '@coxswain/replication';
 import {
   type KeyRecord,
   type RangePage,
@@ -21,6 +23,7 @@ import {
   checkRangeRequest,
   checkTableAndKey,
   checkTxnRequest,
+  isReadOnly,
   isValueShort,
   toNumber,
 } from './requests.js';
@@ -39,16 +42,27 @@ const linearizable = { linearizable: true } as const;
 const serializable = { linearizable: false } as const;
 const noBytes = Buffer.alloc(0);
 
+type KvNode = NodeApi & Pick<ReplicationApi, 'role'>;
+type Forwarding = Pick<ForwardedWrites, 'put' | 'deleteRange' | 'txn' | 'range'>;
+
 /**
  * regatta.v1.KV. Requests are checked in the order of regatta-protocol.md §2, all of it before anything is proposed
  * (A3). A serializable read of one key is answered without a promise.
  */
 export class KvService {
-  readonly #node: NodeApi;
+  readonly #node: KvNode;
+  readonly #writes: Forwarding | undefined;
   readonly #reading = new Semaphore(pagesReadMax);
 
-  constructor(node: NodeApi) {
+  /** `writes`: where a follower cluster's writes go. */
+  constructor(node: KvNode, writes?: Forwarding) {
     this.#node = node;
+    this.#writes = writes;
+  }
+
+  /** On a follower cluster, until it is promoted: the way to the leader cluster. */
+  get #leaderCluster(): Forwarding | undefined {
+    return this.#node.role === 'follower' ? this.#writes : undefined;
   }
 
   /** One key, or a page of a range. */
@@ -56,6 +70,9 @@ export class KvService {
     request: regatta.RangeRequest,
     call: CallContext,
   ): regatta.RangeResponse | Promise<regatta.RangeResponse> {
+    if (request.fromLeaderCluster && this.#leaderCluster !== undefined) {
+      return this.#leaderCluster.range(request, call);
+    }
     checkRangeRequest(request);
     const name = request.table.toString();
     if (!areKeysShort(request.key, request.rangeEnd)) {
@@ -95,6 +112,8 @@ export class KvService {
   }
 
   put(request: regatta.PutRequest, call: CallContext): Promise<regatta.PutResponse> {
+    const forwarded = this.#leaderCluster?.put(request, call);
+    if (forwarded !== undefined) return forwarded;
     const { table, key, value } = request;
     checkTableAndKey(table, key);
     const name = table.toString();
@@ -108,6 +127,8 @@ export class KvService {
 
   /** `deleted` is always exact; `more` says that the pairs that were asked for did not all fit. */
   deleteRange(request: regatta.DeleteRangeRequest, call: CallContext): Promise<regatta.DeleteRangeResponse> {
+    const forwarded = this.#leaderCluster?.deleteRange(request, call);
+    if (forwarded !== undefined) return forwarded;
     const { table, key, rangeEnd } = request;
     checkTableAndKey(table, key);
     const name = table.toString();
@@ -122,6 +143,9 @@ export class KvService {
 
   /** A transaction that only reads is never proposed, and always linearizable (P3). */
   async txn(request: regatta.TxnRequest, call: CallContext): Promise<regatta.TxnResponse> {
+    // What writes goes unchecked to the leader cluster, whose answers they are (regatta-protocol.md §2).
+    const leaderCluster = this.#leaderCluster;
+    if (leaderCluster !== undefined && !isReadOnly(request)) return leaderCluster.txn(request, call);
     const shape = checkTxnRequest(request);
     const name = request.table.toString();
     if (!shape.areKeysShort) return this.#refuseExistingTable(name, errors.keyTooLong(), call);

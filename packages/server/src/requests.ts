@@ -52,6 +52,12 @@ export function isValueShort(value: Buffer): boolean {
   return value.length <= valueSizeBytesMax;
 }
 
+/** Every operation in both branches is a Range, or there is none. */
+export function isReadOnly({ success, failure }: regatta.TxnRequest): boolean {
+  const reads = ({ request }: mvcc.RequestOp): boolean => request?.$case === 'requestRange';
+  return success.every(reads) && failure.every(reads);
+}
+
 /** What a look through a transaction's operations found. */
 export interface TxnShape {
   /** Every operation in both branches is a Range, or there is none: it is never proposed (P3). */

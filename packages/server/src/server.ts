@@ -7,9 +7,17 @@ import {
   Node,
   type NodeOptions,
   NodeSmallFiles,
+  type Readiness,
   systemClock,
   systemRandom,
 } from '@coxswain/node';
+import {
+  defaultFollowerOptions,
+  Follower,
+  GrpcLeaderLink,
+  LeaderReplication,
+  type LinkTls,
+} from '@coxswain/replication';
 import { LevelStoreDirectory } from '@coxswain/table';
 import { NodeWalDisk } from '@coxswain/wal';
 import { formatListenAddress, localUrl, parseListenAddress } from './address.js';
@@ -24,8 +32,11 @@ import { GrpcListener } from './grpc-listener.js';
 import { GrpcMetrics } from './grpc-metrics.js';
 import { HealthService } from './health-service.js';
 import { KvService } from './kv-service.js';
+import { MaintenanceService } from './maintenance-service.js';
 import { describeNodeMetrics } from './node-metrics.js';
 import { reflect } from './reflection.js';
+import { describeReplication } from './replication-metrics.js';
+import { metadataMethods, replicationMethods } from './replication-services.js';
 import { StartError, toStartError } from './start-error.js';
 import { TablesService } from './tables-service.js';
 import type { ListenerTls } from './tls.js';
@@ -33,9 +44,13 @@ import { version } from './version.js';
 
 /** How long calls under way may take to end when the node stops: as long as the default deadline. */
 const drainMs = 5_000;
+/** Streams of the log at a time: each table of each follower cluster has one, most of which wait. */
+const logCallsMax = 100_000;
+/** Snapshots at a time; more would only share the disk and the link. */
+const snapshotCallsMax = 8;
 
 /**
- * One node of a leader cluster, wired: data directory, replica host, listeners (architecture.md §1). What is
+ * One node of a leader or follower cluster, wired: data directory, replica host, listeners (architecture.md §1). What is
  * chosen here is chosen nowhere else.
  */
 export class Server {
@@ -50,12 +65,22 @@ export class Server {
   #stopped: Promise<void> | undefined;
 
   readonly #fatal: (error: unknown) => void;
+  readonly #role: 'leader' | 'follower';
+  #follower: Follower | undefined;
+  #link: GrpcLeaderLink | undefined;
+  #leader: LeaderReplication | undefined;
 
   /** `fatal` is called for a broken invariant or a disk that cannot be trusted: the process must end (D6). */
-  constructor(config: Config, log: Log, fatal: (error: unknown) => void) {
+  constructor(
+    config: Config,
+    log: Log,
+    fatal: (error: unknown) => void,
+    role: 'leader' | 'follower' = 'leader',
+  ) {
     this.#config = config;
     this.#log = log;
     this.#fatal = fatal;
+    this.#role = role;
   }
 
   /** The URL at which clients on this machine reach the API, once started. */
@@ -89,7 +114,7 @@ export class Server {
 
   async #open(): Promise<void> {
     const config = this.#config;
-    const nodeOptions = toNodeOptions(config);
+    const nodeOptions: NodeOptions = { ...toNodeOptions(config), role: this.#role };
     const paths = dataPaths(
       config['data-dir'] || config['raft.node-host-dir'] || 'coxswain-data',
       config['raft.wal-dir'],
@@ -100,8 +125,13 @@ export class Server {
     const environment = await this.#openEnvironment(nodeOptions, paths);
     const node = await during(`open the data in ${paths.root}`, () => Node.open(nodeOptions, environment));
     this.#node = node;
+    if (this.#role === 'follower') {
+      const follower = during('reach the leader cluster', () => this.#makeFollower(node));
+      this.#follower = await follower;
+    }
     await this.#listen(node);
     await during('open the raft listener', () => node.start());
+    this.#follower?.start();
     this.#log('info', 'the node has started', { version, dataDirectory: paths.root });
   }
 
@@ -127,9 +157,46 @@ export class Server {
     };
   }
 
+  #makeFollower(node: Node): Follower {
+    const config = this.#config;
+    this.#link = new GrpcLeaderLink({
+      address: config['replication.leader-address'],
+      tls: linkTls(config),
+      messageBytesMax: config['replication.max-recv-message-size-bytes'],
+      keepaliveTimeMs: config['replication.keepalive-time'],
+      keepaliveTimeoutMs: config['replication.keepalive-timeout'],
+      clock: systemClock,
+    });
+    const environment = {
+      clock: systemClock,
+      random: systemRandom,
+      log: this.#log,
+      link: this.#link,
+      fatal: this.#fatal,
+    };
+    return new Follower(node, environment, {
+      ...defaultFollowerOptions,
+      pollIntervalMs: config['replication.poll-interval'],
+      reconcileIntervalMs: config['replication.reconcile-interval'],
+      logRpcTimeoutMs: config['replication.log-rpc-timeout'],
+      snapshotRpcTimeoutMs: config['replication.snapshot-rpc-timeout'],
+      recoveriesMax: config['replication.max-recovery-in-flight'],
+      snapshotBytesPerSecondMax: config['replication.max-snapshot-recv-bytes-per-second'],
+      followerName: [config['memberlist.cluster-name'], nodeName(config)].filter(Boolean).join('/'),
+    });
+  }
+
   async #listen(node: Node): Promise<void> {
     const config = this.#config;
-    const kv = new KvService(node).methods();
+    const follower = this.#follower;
+    const leader = new LeaderReplication(node, {
+      clock: systemClock,
+      messageBytesMax: config['replication.max-send-message-size-bytes'],
+      logCallsMax: logCallsMax,
+      snapshotCallsMax: snapshotCallsMax,
+    });
+    this.#leader = leader;
+    const kv = new KvService(node, follower?.writes).methods();
     const tables = config['tables.enabled']
       ? guardWithToken(config['tables.token'], new TablesService(node).methods())
       : [];
@@ -137,20 +204,36 @@ export class Server {
       version,
       clusterName: config['memberlist.cluster-name'],
       config: describeConfig(config),
+      followers: () => leader.followers(),
+      replication: () => follower?.status(),
     }).methods();
-    this.#health = new HealthService(node, servicesOf([...kv, ...tables], cluster));
+    const maintenance = config['maintenance.enabled']
+      ? guardWithToken(config['maintenance.token'], new MaintenanceService(node).methods())
+      : [];
+    const forFollowers = replicationMethods(leader);
+    this.#health = new HealthService(
+      { readiness: () => withReplication(node.readiness(), node, follower) },
+      servicesOf([...kv, ...tables, ...forFollowers], [...cluster, ...maintenance]),
+    );
     const health = this.#health.methods();
 
-    await this.#listenGrpc('api', [...kv, ...tables, ...cluster, ...health]);
+    const api = [...kv, ...tables, ...cluster, ...maintenance, ...metadataMethods(leader), ...health];
+    await this.#listenGrpc('api', api);
     // Follower clusters forward their writes over the connection that they replicate with.
-    if (config['replication.enabled']) await this.#listenGrpc('replication', [...kv, ...health]);
+    if (config['replication.enabled']) {
+      await this.#listenGrpc('replication', [...kv, ...forFollowers, ...health]);
+    }
 
     this.#admin = new AdminApi({
       address: parseListenAddress(config['rest.address'])!,
       readTimeoutMs: config['rest.read-timeout'],
       version,
       readiness: () => this.#health!.readiness(),
-      metrics: () => [...this.#metrics.describe(), ...describeNodeMetrics(node, version)],
+      metrics: () => [
+        ...this.#metrics.describe(),
+        ...describeNodeMetrics(node, version),
+        ...describeReplication(node, leader, follower),
+      ],
       log: this.#log,
     });
     await during(`open the rest listener at ${config['rest.address']}`, () => this.#admin!.listen());
@@ -178,8 +261,11 @@ export class Server {
 
   async #close(): Promise<void> {
     this.#health?.drain();
-    // The node goes on while calls under way wait for it.
+    this.#leader?.drain();
+    // The node goes on while calls under way wait for it, and so does what brings them their writes.
     await Promise.all(this.#listeners.map((listener) => listener.close(drainMs)));
+    await this.#follower?.stop();
+    this.#link?.close();
     await this.#node?.stop();
     await this.#admin?.close();
     this.#directory?.release();
@@ -193,6 +279,37 @@ async function during<T>(action: string, act: () => T | Promise<T>): Promise<T> 
   } catch (error) {
     throw toStartError(action, error);
   }
+}
+
+/** What holds replication up is as bad as any other reason not to serve (operations-protocols.md §2). */
+function withReplication(readiness: Readiness, node: Node, follower: Follower | undefined): Readiness {
+  if (follower === undefined || node.role !== 'follower') return readiness;
+  const hasIOThreadError = follower.status().isBroken;
+  const hasSQLThreadError = node.status().tables.some(({ error }) => error !== undefined);
+  return {
+    isReady: readiness.isReady && !hasIOThreadError && !hasSQLThreadError,
+    conditions: { ...readiness.conditions, hasIOThreadError, hasSQLThreadError },
+  };
+}
+
+/** TLS is used where the address says https, or where there is something to use it with. */
+function linkTls(config: Config): LinkTls | undefined {
+  const read = (
+    name: 'replication.ca-filename' | 'replication.cert-filename' | 'replication.key-filename',
+  ) => (config[name] === '' ? undefined : readFileSync(config[name]));
+  const tls: LinkTls = {
+    ca: read('replication.ca-filename'),
+    cert: read('replication.cert-filename'),
+    key: read('replication.key-filename'),
+    serverName: config['replication.server-name'],
+    isVerificationSkipped: config['replication.insecure-skip-verify'],
+  };
+  const isAsked = tls.ca !== undefined || tls.cert !== undefined || tls.isVerificationSkipped;
+  return isAsked || config['replication.leader-address'].includes('https://') ? tls : undefined;
+}
+
+function nodeName(config: Config): string {
+  return config['memberlist.node-name'] || `node-${config['raft.node-id']}`;
 }
 
 function servicesOf(
@@ -249,7 +366,7 @@ function toNodeOptions(config: Config): NodeOptions {
   return {
     ...defaultNodeOptions,
     nodeId,
-    nodeName: config['memberlist.node-name'] || `node-${nodeId}`,
+    nodeName: nodeName(config),
     initialMembers: members,
     clientUrls: [advertised],
     version,

@@ -1,18 +1,19 @@
-import { errors, type NodeApi } from '@coxswain/node';
+import { errors, type NodeApi, type ReplicationApi } from '@coxswain/node';
 import { regatta } from '@coxswain/protocol';
 import type { CallContext, Method } from './call.js';
 import { unary } from './call.js';
 
 /** regatta.v1.Tables: makes, removes and lists tables. */
 export class TablesService {
-  readonly #node: NodeApi;
+  readonly #node: NodeApi & Pick<ReplicationApi, 'role'>;
 
-  constructor(node: NodeApi) {
+  constructor(node: NodeApi & Pick<ReplicationApi, 'role'>) {
     this.#node = node;
   }
 
   /** Errors: nameNotSet, nameInvalid, tableExists, tooManyTables, and those of a proposal. */
   async create(request: regatta.CreateTableRequest, call: CallContext): Promise<regatta.CreateTableResponse> {
+    this.#checkRole('Create');
     if (request.name === '') throw errors.nameNotSet();
     const table = await this.#node.createTable(request.name, request.config, call);
     return { id: String(table.shardId) };
@@ -20,6 +21,7 @@ export class TablesService {
 
   /** Errors: nameNotSet, tableToDeleteNotFound, and those of a proposal. */
   async delete(request: regatta.DeleteTableRequest, call: CallContext): Promise<regatta.DeleteTableResponse> {
+    this.#checkRole('Delete');
     if (request.name === '') throw errors.nameNotSet();
     await this.#node.deleteTable(request.name, call);
     return {};
@@ -31,6 +33,12 @@ export class TablesService {
     return {
       tables: tables.map(({ name, shardId, config }) => ({ name, id: String(shardId), config })),
     };
+  }
+
+  /** A follower cluster has its tables from its leader cluster. */
+  #checkRole(method: string): void {
+    const { role } = this.#node;
+    if (role !== undefined && role !== 'leader') throw errors.notForFollower(method);
   }
 
   methods(): readonly Method[] {

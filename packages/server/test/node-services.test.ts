@@ -158,9 +158,11 @@ describe('reflection', () => {
     const { service } = listServicesResponse as { service: { name: string }[] };
     expect(service.map(({ name }) => name).sort()).toEqual([
       'grpc.health.v1.Health',
+      'maintenance.v1.Maintenance',
       'regatta.v1.Cluster',
       'regatta.v1.KV',
       'regatta.v1.Tables',
+      'replication.v1.Metadata',
     ]);
     const { fileDescriptorResponse } = await ask({ fileContainingSymbol: 'regatta.v1.KV' });
     expect(

@@ -86,6 +86,7 @@ function statusCommand(): Command {
       head: ['ENDPOINT', 'ID', 'VERSION', 'TABLE', 'LEADER', 'TERM', 'APPLIED', 'SIZE', 'ERRORS'],
       rows,
     });
+    if (flags.output !== 'json') printReplication(flags, answers);
     failWhenNobodyAnswered(answers);
   });
 }
@@ -103,6 +104,58 @@ function statusRows(endpoint: string, { id, version, tables, errors }: regatta.S
     errors.join('; '),
   ]);
   return lines.length > 0 ? lines : [[endpoint, id, version, '', '', '', '', '', errors.join('; ')]];
+}
+
+/** Who replicates from whom and how far behind; nothing where nobody does. */
+function printReplication(flags: ConnectionFlags, answers: readonly Answer<regatta.StatusResponse>[]): void {
+  const following = answers.flatMap(({ endpoint, response }) => {
+    if (response === undefined || response.role === 'leader') return [];
+    const { role, leaderAddress, leaderClusterId, tables } = response;
+    return [...tables].map(([name, { replication }]) => [
+      endpoint,
+      role,
+      name,
+      leaderClusterId === '' ? leaderAddress : `${leaderAddress} (${leaderClusterId})`,
+      replication?.state ?? '',
+      String(replication?.leaderIndex ?? 0n),
+      ...(replication === undefined || replication.state === 'elsewhere'
+        ? ['', '']
+        : [`${replication.lagEntries} entries`, `${Number(replication.lagMs) / 1000} s`]),
+      replication?.error ?? '',
+    ]);
+  });
+  const followed = answers.flatMap(({ endpoint, response }) =>
+    (response?.followers ?? []).map(({ table, follower, leaderIndex, lagEntries, lastSeenMs }) => [
+      endpoint,
+      table,
+      follower,
+      String(leaderIndex),
+      `${lagEntries} entries`,
+      `${Number(lastSeenMs) / 1000} s ago`,
+    ]),
+  );
+  if (following.length > 0) {
+    print(
+      flags,
+      {},
+      {
+        simple: following.map((row) => `replicates, ${row.join(', ')}`),
+        head: ['ENDPOINT', 'ROLE', 'TABLE', 'FROM', 'STATE', 'LEADER INDEX', 'BEHIND', 'FOR', 'ERROR'],
+        rows: following,
+      },
+    );
+  }
+  if (followed.length > 0) {
+    print(
+      flags,
+      {},
+      {
+        simple: followed.map((row) => `replicated by, ${row.join(', ')}`),
+        head: ['ENDPOINT', 'TABLE', 'FOLLOWER', 'LEADER INDEX', 'BEHIND', 'LAST SEEN'],
+        rows: followed,
+      },
+    );
+  }
 }
 
 function healthCommand(): Command {

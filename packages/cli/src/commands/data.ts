@@ -1,5 +1,5 @@
 import type { Coxswain, RangeOptions } from '@coxswain/client';
-import { toEnd } from '@coxswain/client';
+import { prefixEnd, toEnd } from '@coxswain/client';
 import type { regatta } from '@coxswain/protocol';
 import { Command, InvalidArgumentError } from 'commander';
 import { deleteLines, putLines } from '../bulk.js';
@@ -28,6 +28,7 @@ interface ReadFlags extends KeyRangeFlags {
   readonly keysOnly: boolean;
   readonly countOnly: boolean;
   readonly linearizable: boolean;
+  readonly fromLeader: boolean;
   readonly revision: number;
 }
 
@@ -147,11 +148,14 @@ async function read(command: Command, key: string, rangeEnd: string | undefined)
     countOnly: flags.countOnly,
     linearizable: flags.linearizable,
     revision: flags.revision,
+    fromLeaderCluster: flags.fromLeader,
   };
   await withClient(flags, async (client) => {
     const pages = isOneKey(options)
       ? onePage(client, flags.table, range.key, options)
-      : client.iteratePages(flags.table, range.key, options);
+      : flags.fromLeader
+        ? pagesFromLeader(client, flags.table, range.key, options)
+        : client.iteratePages(flags.table, range.key, options);
     await printRange(pages, {
       format: flags.output,
       isHex: flags.hex,
@@ -172,6 +176,34 @@ async function* onePage(
   options: RangeOptions,
 ): AsyncGenerator<regatta.RangeResponse> {
   yield await client.range(table, key, options);
+}
+
+/** The leader cluster answers single pages only: all of them as of the first one's revision. */
+async function* pagesFromLeader(
+  client: Coxswain,
+  table: string,
+  key: string,
+  options: RangeOptions,
+): AsyncGenerator<regatta.RangeResponse> {
+  let from: string | Uint8Array = key;
+  const rangeEnd = options.prefix ? prefixEnd(key) : options.rangeEnd;
+  let { revision = 0 } = options;
+  let left = Number(options.limit ?? 0);
+  for (;;) {
+    const { prefix: _, ...rest } = options;
+    const page = await client.range(table, from, {
+      ...rest,
+      ...(rangeEnd !== undefined && { rangeEnd }),
+      limit: left,
+      revision,
+    });
+    yield page;
+    const last = page.kvs.at(-1);
+    if (!page.more || last === undefined || (left > 0 && page.kvs.length >= left)) return;
+    if (left > 0) left -= page.kvs.length;
+    revision = page.header?.revision ?? 0n;
+    from = Buffer.concat([last.key, Buffer.from([0])]);
+  }
 }
 
 function keyRange(
@@ -206,6 +238,7 @@ function withReadFlags(command: Command): Command {
     .option('--count-only', 'show only how many keys there are', false)
     .option('--linearizable', 'reflect every write that was acknowledged before (the default)', true)
     .option('--no-linearizable', 'answer from what the node has, which may be stale')
+    .option('--from-leader', 'on a follower cluster: let the leader cluster answer', false)
     .option('--revision <number>', 'as the table was at this revision', parseCount, 0);
 }
 

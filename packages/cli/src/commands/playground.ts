@@ -6,11 +6,12 @@ import { Coxswain, CoxswainError, StatusCode } from '@coxswain/client';
 import { Command } from 'commander';
 import { ExitCode, failure, usageError } from '../exit.js';
 import { renderTable } from '../output.js';
-import { leaderPorts, nodesMax } from '../playground-ports.js';
+import { followerPorts, leaderPorts, type NodePorts, nodesMax } from '../playground-ports.js';
 import { parseCount } from './data.js';
 
 interface PlaygroundFlags {
   readonly nodes: number;
+  readonly followers: number;
   readonly tables: string;
   readonly dataDir: string;
   readonly portOffset: number;
@@ -22,11 +23,23 @@ const coxswainFile = fileURLToPath(new URL('../../../bin/coxswain.cjs', import.m
 /** How long the nodes may take to stop, after which they are killed. Longer than a node drains. */
 const stopMsMax = 15_000;
 
+/** One node of one of the playground's clusters. */
+interface Place {
+  readonly role: 'leader' | 'follower';
+  /** 1, 2, … within its cluster. */
+  readonly node: number;
+  readonly ports: NodePorts;
+}
+
+const nameOf = ({ role, node }: Place): string => `${role}-${node}`;
+const hostPort = (port: number): string => `127.0.0.1:${port}`;
+
 /** `coxswain playground`: a whole cluster of real processes on this machine. */
 export function playgroundCommand(): Command {
   const command = new Command('playground')
     .description('run a cluster of real node processes on this machine')
     .option('--nodes <number>', `how many nodes, 1 to ${nodesMax}`, parseCount, 3)
+    .option('--followers <number>', `nodes of a follower cluster beside it, 0 to ${nodesMax}`, parseCount, 0)
     .option('--tables <names>', 'tables to make, separated by commas', 'default')
     .option('--data-dir <directory>', 'where the nodes keep their data', '.coxswain')
     .option('--port-offset <number>', 'added to every port', parseCount, 0);
@@ -35,7 +48,10 @@ export function playgroundCommand(): Command {
     if (flags.nodes < 1 || flags.nodes > nodesMax) {
       throw usageError(`--nodes: must be from 1 to ${nodesMax}, not ${flags.nodes}`);
     }
-    if (leaderPorts(nodesMax, flags.portOffset).replication > 65_535) {
+    if (flags.followers > nodesMax) {
+      throw usageError(`--followers: must be from 0 to ${nodesMax}, not ${flags.followers}`);
+    }
+    if (followerPorts(nodesMax, flags.portOffset).replication > 65_535) {
       throw usageError(`--port-offset: ${flags.portOffset} leads past port 65535: give a smaller one`);
     }
     const playground = new Playground(flags);
@@ -49,7 +65,8 @@ class Playground {
   readonly #flags: PlaygroundFlags;
   readonly #tables: readonly string[];
   readonly #dataDirectory: string;
-  readonly #nodes = new Map<number, NodeProcess>();
+  readonly #places: readonly Place[];
+  #nodes: readonly NodeProcess[] = [];
   #isStopping = false;
   readonly #stopRequested: Promise<'stop'>;
 
@@ -60,6 +77,14 @@ class Playground {
       .map((name) => name.trim())
       .filter((name) => name !== '');
     this.#dataDirectory = resolve(flags.dataDir);
+    const { nodes, followers, portOffset } = flags;
+    const leader = (_: unknown, index: number): Place => {
+      return { role: 'leader', node: index + 1, ports: leaderPorts(index + 1, portOffset) };
+    };
+    const follower = (_: unknown, index: number): Place => {
+      return { role: 'follower', node: index + 1, ports: followerPorts(index + 1, portOffset) };
+    };
+    this.#places = [...Array.from({ length: nodes }, leader), ...Array.from({ length: followers }, follower)];
     this.#stopRequested = new Promise((resolveStop) => {
       for (const signal of ['SIGINT', 'SIGTERM'] as const) {
         process.on(signal, () => {
@@ -73,21 +98,21 @@ class Playground {
   /** Starts the nodes, waits until they serve, and runs until told to stop. */
   async run(): Promise<ExitCode> {
     this.#prepareDirectories();
-    for (let node = 1; node <= this.#flags.nodes; node++) this.#nodes.set(node, this.#startNode(node));
+    this.#nodes = this.#places.map((place) => this.#startNode(place));
     this.#printAddresses();
-    const firstDeath = Promise.race([...this.#nodes.values()].map(({ died }) => died));
+    const firstDeath = Promise.race(this.#nodes.map(({ died }) => died));
     try {
       const outcome = await Promise.race([this.#ready(), firstDeath, this.#stopRequested]);
       if (outcome === 'ready') {
         process.stdout.write(
-          `ready: ${this.#flags.nodes} nodes, tables ${this.#tables.join(', ')}; try: npx coxswain put hello world${this.#endpointsHint()}\n`,
+          `ready: ${this.#size()}, tables ${this.#tables.join(', ')}; try: npx coxswain put hello world${this.#endpointsHint()}\n`,
         );
-        const everyDeath = Promise.all([...this.#nodes.values()].map(({ died }) => died));
+        const everyDeath = Promise.all(this.#nodes.map(({ died }) => died));
         if ((await Promise.race([everyDeath, this.#stopRequested])) !== 'stop') {
           throw failure('no node is left: run it again to bring everything back');
         }
       } else if (outcome !== 'stop') {
-        throw failure(`${outcome}: see ${join(this.#dataDirectory, 'leader-*', 'coxswain.log')}`);
+        throw failure(`${outcome}: see ${join(this.#dataDirectory, '*', 'coxswain.log')}`);
       }
     } finally {
       await this.#stop();
@@ -97,44 +122,55 @@ class Playground {
 
   /** Makes the nodes' directories at once, so that their number can be told from then on. */
   #prepareDirectories(): void {
-    const { nodes, dataDir } = this.#flags;
+    const { nodes, followers, dataDir } = this.#flags;
     mkdirSync(this.#dataDirectory, { recursive: true });
-    const existing = readdirSync(this.#dataDirectory).filter((name) => /^leader-\d+$/.test(name)).length;
-    if (existing > 0 && existing !== nodes) {
-      throw failure(
-        `${dataDir} holds the data of ${existing} nodes: run with --nodes ${existing}, or choose another --data-dir`,
-      );
+    const entries = readdirSync(this.#dataDirectory);
+    for (const [role, count, flag] of [
+      ['leader', nodes, '--nodes'],
+      ['follower', followers, '--followers'],
+    ] as const) {
+      const existing = entries.filter((name) => name.startsWith(`${role}-`) && /-\d+$/.test(name)).length;
+      // Without --followers the leader cluster runs alone, and the other one's data waits.
+      if (existing > 0 && existing !== count && !(role === 'follower' && count === 0)) {
+        const whose = role === 'leader' ? '' : 'follower ';
+        throw failure(
+          `${dataDir} holds the data of ${existing} ${whose}nodes: run with ${flag} ${existing}, or choose another --data-dir`,
+        );
+      }
     }
-    for (let node = 1; node <= nodes; node++) mkdirSync(this.#nodeDirectory(node), { recursive: true });
+    for (const place of this.#places) mkdirSync(this.#directory(place), { recursive: true });
   }
 
-  #nodeDirectory(node: number): string {
-    return join(this.#dataDirectory, `leader-${node}`);
+  #directory(place: Place): string {
+    return join(this.#dataDirectory, nameOf(place));
   }
 
-  #startNode(node: number): NodeProcess {
-    const { nodes, portOffset } = this.#flags;
-    const ports = leaderPorts(node, portOffset);
-    const members = Array.from(
-      { length: nodes },
-      (_, index) => `${index + 1}=127.0.0.1:${leaderPorts(index + 1, portOffset).raft}`,
-    );
+  #cluster(role: Place['role']): Place[] {
+    return this.#places.filter((place) => place.role === role);
+  }
+
+  #startNode(place: Place): NodeProcess {
+    const { role, node, ports } = place;
+    const members = this.#cluster(role).map((member) => `${member.node}=${hostPort(member.ports.raft)}`);
+    const leaders = this.#cluster('leader').map((leader) => hostPort(leader.ports.replication));
     const options = {
       config: '',
-      'data-dir': this.#nodeDirectory(node),
-      'api.address': `http://127.0.0.1:${ports.api}`,
-      'api.advertise-address': `http://127.0.0.1:${ports.api}`,
-      'replication.address': `http://127.0.0.1:${ports.replication}`,
-      'rest.address': `http://127.0.0.1:${ports.rest}`,
-      'raft.address': `127.0.0.1:${ports.raft}`,
+      'data-dir': this.#directory(place),
+      'api.address': `http://${hostPort(ports.api)}`,
+      'api.advertise-address': `http://${hostPort(ports.api)}`,
+      'replication.address': `http://${hostPort(ports.replication)}`,
+      'rest.address': `http://${hostPort(ports.rest)}`,
+      'raft.address': hostPort(ports.raft),
       'raft.node-id': String(node),
       'raft.initial-members': members.join(','),
-      'tables.names': this.#tables.join(','),
+      ...(role === 'leader'
+        ? { 'tables.names': this.#tables.join(',') }
+        : { 'replication.leader-address': leaders.join(','), 'memberlist.node-name': nameOf(place) }),
     };
     const process = new NodeProcess(
-      node,
+      place,
       Object.entries(options).map(([name, value]) => `--${name}=${value}`),
-      join(this.#nodeDirectory(node), 'coxswain.log'),
+      join(this.#directory(place), 'coxswain.log'),
     );
     void process.died.then((reason) => {
       if (!this.#isStopping) globalThis.process.stdout.write(`${reason}\n`);
@@ -142,36 +178,36 @@ class Playground {
     return process;
   }
 
+  #size(): string {
+    const { nodes, followers } = this.#flags;
+    return followers === 0 ? `${nodes} nodes` : `${nodes} nodes and ${followers} of a follower cluster`;
+  }
+
   #printAddresses(): void {
-    const rows = [...this.#nodes.keys()].map((node) => {
-      const ports = leaderPorts(node, this.#flags.portOffset);
-      return [
-        `leader-${node}`,
-        ...[ports.api, ports.replication, ports.rest, ports.raft].map((port) => `127.0.0.1:${port}`),
-      ];
+    const rows = this.#places.map((place) => {
+      const { api, replication, rest, raft } = place.ports;
+      return [nameOf(place), ...[api, replication, rest, raft].map(hostPort)];
     });
     process.stdout.write(renderTable(['NODE', 'API', 'REPLICATION', 'REST', 'RAFT'], rows));
   }
 
-  #endpoints(): string[] {
-    return [...this.#nodes.keys()].map(
-      (node) => `127.0.0.1:${leaderPorts(node, this.#flags.portOffset).api}`,
-    );
-  }
-
   #endpointsHint(): string {
-    return this.#flags.portOffset === 0 ? '' : ` --endpoints ${this.#endpoints().slice(0, 3).join(',')}`;
+    if (this.#flags.portOffset === 0) return '';
+    const endpoints = this.#cluster('leader').map(({ ports }) => hostPort(ports.api));
+    return ` --endpoints ${endpoints.slice(0, 3).join(',')}`;
   }
 
   /** Resolves when every node is healthy and every table takes writes on each of them. */
   async #ready(): Promise<'ready'> {
     // Whoever else answers at these addresses is not meant.
-    await Promise.all([...this.#nodes.values()].map(({ started }) => started));
+    await Promise.all(this.#nodes.map(({ started }) => started));
     const options = { timeoutMs: 2_000 };
-    for (const endpoint of this.#endpoints()) {
-      const client = await this.#untilDone(() => Coxswain.connect({ endpoints: [endpoint], ...options }));
+    const tables = new Set(this.#tables);
+    for (const { role, ports } of this.#places) {
+      const endpoints = [hostPort(ports.api)];
+      const client = await this.#untilDone(() => Coxswain.connect({ endpoints, ...options }));
       try {
-        await this.#untilDone(() => this.#checkTables(client));
+        await this.#untilDone(() => this.#checkTables(client, role, tables));
       } finally {
         client.close();
       }
@@ -179,16 +215,22 @@ class Playground {
     return 'ready';
   }
 
-  /** A linearizable read needs a leader that commits in its own term: then writes are taken. */
-  async #checkTables(client: Coxswain): Promise<void> {
+  /**
+   * A linearizable read needs a leader that commits in its own term: then writes are taken. Those of a follower cluster
+   * need the leader cluster too. `tables`: those that there are in the end.
+   */
+  async #checkTables(client: Coxswain, role: Place['role'], tables: Set<string>): Promise<void> {
     const { isServing, reason } = await client.cluster.health();
     if (!isServing) throw new CoxswainError(StatusCode.UNAVAILABLE, reason, client.endpoint);
     const existing = new Set((await client.tables.list()).tables.map(({ name }) => name));
-    for (const table of this.#tables) {
-      if (!existing.has(table)) await client.tables.create(table);
-      existing.add(table);
+    for (const table of tables) {
+      if (role === 'leader' && !existing.has(table)) await client.tables.create(table);
     }
-    for (const table of existing) await client.range(table, 'ready');
+    if (role === 'leader') for (const table of existing) tables.add(table);
+    for (const table of tables) {
+      await client.range(table, 'ready');
+      if (role === 'follower') await client.range(table, 'ready', { fromLeaderCluster: true });
+    }
   }
 
   /** Repeats what a cluster that is still starting refuses. */
@@ -205,7 +247,7 @@ class Playground {
 
   async #stop(): Promise<void> {
     this.#isStopping = true;
-    await Promise.all([...this.#nodes.values()].map((node) => node.stop()));
+    await Promise.all(this.#nodes.map((node) => node.stop()));
   }
 }
 
@@ -217,10 +259,10 @@ class NodeProcess {
   /** Resolves with a sentence when the process has ended, whatever ended it. */
   readonly died: Promise<string>;
 
-  constructor(node: number, flags: readonly string[], logFile: string) {
+  constructor(place: Place, flags: readonly string[], logFile: string) {
     // The channel tells the node when this process is gone: it stops then. A group of its own keeps the terminal's
     // Ctrl-C from reaching it: it is told to stop once, by this process.
-    this.#child = spawn(process.execPath, [coxswainFile, 'leader', ...flags], {
+    this.#child = spawn(process.execPath, [coxswainFile, place.role, ...flags], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       detached: true,
     });
@@ -243,7 +285,7 @@ class NodeProcess {
       this.#child.once('close', (code, signal) => {
         log.end();
         const how = signal === null ? `with exit code ${code}` : `by ${signal}`;
-        resolveDeath(`leader-${node} ended ${how}${lastWords === '' ? '' : `: ${lastWords}`}`);
+        resolveDeath(`${nameOf(place)} ended ${how}${lastWords === '' ? '' : `: ${lastWords}`}`);
       });
     });
   }

@@ -11,6 +11,7 @@ import type {
 
 /** A node that does what a test says: for errors that a healthy node of one does not show. */
 export class ScriptedNode implements NodeApi {
+  readonly role = 'leader';
   /** What every read and write does. */
   act: (call: Call) => Promise<never> = () => Promise.reject(new Error('nothing was scripted'));
   isReady = true;

@@ -12,17 +12,19 @@ import { Command, Option } from 'commander';
 import { prepare } from '../command-line.js';
 import { ExitCode, failure, usageError } from '../exit.js';
 
-/** Runs `coxswain leader` with the arguments that follow the name. */
-export async function leader(argv: readonly string[]): Promise<void> {
-  await prepare(leaderCommand()).parseAsync([...argv], { from: 'user' });
+type Role = 'leader' | 'follower';
+
+/** Runs `coxswain leader` or `coxswain follower` with the arguments that follow the name. */
+export async function runNode(role: Role, argv: readonly string[]): Promise<void> {
+  await prepare(nodeCommand(role)).parseAsync([...argv], { from: 'user' });
 }
 
-function leaderCommand(): Command {
-  const command = new Command('coxswain leader').description(
-    'run one node of a leader cluster, until SIGTERM or SIGINT',
+function nodeCommand(role: Role): Command {
+  const command = new Command(`coxswain ${role}`).description(
+    `run one node of a ${role} cluster, until SIGTERM or SIGINT`,
   );
   command.option('--config <file>', 'a YAML file with any of these options; empty: none');
-  const defaults = describeConfig(load({}, '', {}).config);
+  const defaults = describeConfig(load(role, {}, '', {}).config);
   for (const option of configOptions) {
     // Switches may stand alone, and so may names that mean nothing here, whatever they meant to Regatta.
     const takesValue = option.kind === 'boolean' || option.isMeaningless ? '[value]' : '<value>';
@@ -30,18 +32,20 @@ function leaderCommand(): Command {
       `--${option.name} ${takesValue}`,
       option.description + showDefault(defaults[option.name]),
     );
-    command.addOption(option.isMeaningless ? flag.hideHelp() : flag);
+    const isHidden = option.isMeaningless || (option.onlyFor ?? role) !== role;
+    command.addOption(isHidden ? flag.hideHelp() : flag);
   }
-  return command.action(() => runLeader(command));
+  return command.action(() => run(role, command));
 }
 
-async function runLeader(command: Command): Promise<void> {
+async function run(role: Role, command: Command): Promise<void> {
   const flags: Record<string, string | boolean> = {};
   for (const option of command.options) {
     const value = command.getOptionValue(option.attributeName()) as string | boolean | undefined;
     if (option.name() !== 'config' && value !== undefined) flags[option.name()] = value;
   }
   const { config, file, notices } = load(
+    role,
     flags,
     command.getOptionValue('config') as string | undefined,
     process.env,
@@ -64,7 +68,7 @@ async function runLeader(command: Command): Promise<void> {
   if (file !== undefined) log('info', 'configuration file read', { file });
   for (const notice of notices) log('warn', notice);
 
-  const server = new Server(config, log, fatal);
+  const server = new Server(config, log, fatal, role);
   const stop = new Promise<void>((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => resolve());
     // A node that another process watches over does not outlive it.
@@ -90,12 +94,13 @@ function showDefault(value: unknown): string {
 }
 
 function load(
+  role: Role,
   flags: Record<string, string | boolean>,
   configFile: string | undefined,
   environment: NodeJS.ProcessEnv,
 ): LoadedConfig {
   try {
-    return loadConfig({ flags, environment, configFile, readFile: readFileIfAny });
+    return loadConfig({ flags, environment, configFile, readFile: readFileIfAny }, role);
   } catch (error) {
     if (error instanceof ConfigError)
       throw error.isUsage ? usageError(error.message) : failure(error.message);

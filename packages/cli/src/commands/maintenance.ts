@@ -1,0 +1,124 @@
+import { createInterface } from 'node:readline/promises';
+import { Coxswain } from '@coxswain/client';
+import { Command, Option } from 'commander';
+import {
+  type ConnectionFlags,
+  connectionFlags,
+  connectOptions,
+  withClient,
+  withConnectionFlags,
+} from '../connection-flags.js';
+import { failure, usageError } from '../exit.js';
+
+/** Between two looks at how far it is. */
+const lookMs = 250;
+/** Copying every table takes as long as it takes. */
+const promoteTimeoutMs = 3_600_000;
+
+/** `reset` and `promote`. */
+export function maintenanceCommands(): Command[] {
+  return [resetCommand(), promoteCommand()];
+}
+
+interface ResetFlags {
+  readonly table?: string;
+  readonly all: boolean;
+  readonly wait: boolean;
+  readonly address?: string;
+}
+
+/** Regatta's commands take one URL; it stands for --endpoints. */
+function withAddressFlag(command: Command): Command {
+  return command.addOption(new Option('--address <url>', 'one node of the cluster, in place of --endpoints'));
+}
+
+function addressedFlags<Flags extends { readonly address?: string }>(
+  command: Command,
+): ConnectionFlags & Flags {
+  const flags = { ...connectionFlags(command), ...command.opts<Flags>() };
+  return flags.address === undefined ? flags : { ...flags, endpoints: flags.address };
+}
+
+function resetCommand(): Command {
+  const command = withAddressFlag(
+    withConnectionFlags(
+      new Command('reset').description('have a follower cluster take tables from its leader cluster anew'),
+    ),
+  )
+    .option('--table <name>', 'the table')
+    .option('--all', 'every table, also from another leader cluster than before', false)
+    .option('--no-wait', 'do not wait until it is done');
+  return command.action(async () => {
+    const flags = addressedFlags<ResetFlags>(command);
+    const { table, all } = flags;
+    if (all === (table !== undefined)) throw usageError('give either --table or --all');
+    await withClient(flags, async (client) => {
+      const before = await shardsOf(client);
+      await client.maintenance.reset(all ? 'all' : { table: table! });
+      if (flags.wait)
+        await untilReset(client, new Map([...before].filter(([name]) => all || name === table)));
+    });
+    process.stdout.write('OK\n');
+  });
+}
+
+/** The shard of each table. A reset ends when another one has taken over. */
+async function shardsOf(client: Coxswain): Promise<Map<string, bigint>> {
+  const { tables } = await client.cluster.status();
+  return new Map([...tables].map(([name, { shardId }]) => [name, shardId]));
+}
+
+async function untilReset(client: Coxswain, before: ReadonlyMap<string, bigint>): Promise<void> {
+  let told = -1;
+  for (;;) {
+    const now = await shardsOf(client);
+    const left = [...before].filter(([name, shardId]) => now.get(name) === shardId).length;
+    if (left !== told && process.stderr.isTTY) {
+      process.stderr.write(`${before.size - left} of ${before.size} tables taken anew\n`);
+    }
+    if (left === 0) return;
+    told = left;
+    await new Promise((resolve) => setTimeout(resolve, lookMs));
+  }
+}
+
+interface PromoteFlags {
+  readonly yes: boolean;
+  readonly address?: string;
+}
+
+function promoteCommand(): Command {
+  const command = withAddressFlag(
+    withConnectionFlags(
+      new Command('promote').description('turn a follower cluster into a leader cluster, for good'),
+    ),
+  ).option('--yes', 'do not ask', false);
+  return command.action(async () => {
+    const flags = addressedFlags<PromoteFlags>(command);
+    if (!flags.yes) await confirm();
+    const client = await Coxswain.connect(connectOptions(flags));
+    try {
+      await client.maintenance.promote({ timeoutMs: promoteTimeoutMs });
+    } finally {
+      client.close();
+    }
+    process.stdout.write(
+      'OK: this is a leader cluster now; its nodes may be started with "coxswain leader" from now on\n',
+    );
+  });
+}
+
+async function confirm(): Promise<void> {
+  if (!process.stdin.isTTY) {
+    throw usageError('promote cannot be undone: give --yes where nobody can be asked');
+  }
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    const answer = await terminal.question(
+      'The cluster stops following its leader cluster, for good, and takes writes of its own. What the leader cluster has\nwritten and was not replicated yet is lost here. Go on? [y/N] ',
+    );
+    if (!/^y(es)?$/i.test(answer.trim())) throw failure('nothing was changed');
+  } finally {
+    terminal.close();
+  }
+}

@@ -1,0 +1,69 @@
+import { ApiError, errors, type FollowerControl, Status } from '@coxswain/node';
+import { maintenance } from '@coxswain/protocol';
+import { type CallContext, type Method, unary } from './call.js';
+
+/** Copying every table takes as long as it takes, where the caller said nothing. */
+const promoteDeadlineMs = 3_600_000;
+
+/** maintenance.v1.Maintenance, as far as a follower cluster serves it. */
+export class MaintenanceService {
+  readonly #node: FollowerControl;
+
+  constructor(node: FollowerControl) {
+    this.#node = node;
+  }
+
+  /**
+   * Has a table, or every table, taken from the leader cluster anew. Answers when that will happen whatever fails; the
+   * old data serves until then. Errors: notForLeader, tableNotSet, tableToResetNotFound, and those of a proposal.
+   */
+  async reset(request: maintenance.ResetRequest, call: CallContext): Promise<maintenance.ResetResponse> {
+    if (this.#node.role !== 'follower') throw errors.notForLeader('Reset');
+    if (!request.resetAll && request.table.length === 0) throw errors.tableNotSet();
+    try {
+      await this.#node.requestReset(request.resetAll ? undefined : request.table.toString(), call);
+    } catch (error) {
+      if (error instanceof ApiError && error.status === Status.NotFound) throw errors.tableToResetNotFound();
+      throw error;
+    }
+    return {};
+  }
+
+  /**
+   * Turns the follower cluster into a leader cluster, for good (R5). Answers when it takes writes of its own. A call
+   * that ends early changes nothing: it goes on, and calling again waits again. Errors: isLeaderCluster, timeout.
+   */
+  async promote(
+    _request: maintenance.PromoteRequest,
+    call: CallContext,
+  ): Promise<maintenance.PromoteResponse> {
+    const { role } = this.#node;
+    if (role === undefined) throw errors.notReady();
+    if (role === 'leader') throw errors.isLeaderCluster();
+    await this.#node.beginPromotion(call);
+    await this.#promoted(call);
+    return {};
+  }
+
+  #promoted(call: CallContext): Promise<void> {
+    return new Promise((resolve) => {
+      const look = (): void => {
+        if (this.#node.role !== 'leader' && !call.isEnded) return;
+        leave();
+        call.signal.removeEventListener('abort', look);
+        resolve();
+      };
+      const leave = this.#node.onChange(look);
+      call.signal.addEventListener('abort', look);
+      look();
+    });
+  }
+
+  methods(): readonly Method[] {
+    const { reset, promote } = maintenance.MaintenanceService;
+    return [
+      unary(reset, (request, call) => this.reset(request, call)),
+      unary(promote, (request, call) => this.promote(request, call), { deadlineMs: promoteDeadlineMs }),
+    ];
+  }
+}

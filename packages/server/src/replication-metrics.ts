@@ -1,0 +1,121 @@
+import type { NodeApi, ReplicationApi } from '@coxswain/node';
+import type { Follower, LeaderReplication } from '@coxswain/replication';
+import type { MetricJson } from './grpc-metrics.js';
+
+/** Pairs of table and follower that are told, so that no caller's name makes metrics without end. */
+const followersMax = 1_000;
+
+/** What Prometheus is told of replication between clusters, with Regatta's own names where there are any. */
+export function describeReplication(
+  node: NodeApi & Pick<ReplicationApi, 'role'>,
+  leader: LeaderReplication,
+  follower: Follower | undefined,
+): MetricJson[] {
+  return node.role === 'follower' && follower !== undefined
+    ? describeFollower(follower)
+    : describeLeader(node, leader);
+}
+
+function describeFollower(follower: Follower): MetricJson[] {
+  const { tables, isBroken, commandsApplied, bytesReceived, snapshotsTaken } = follower.status();
+  const replicated = tables.filter(({ state }) => state !== 'elsewhere');
+  const perTable = (
+    name: string,
+    help: string,
+    value: (table: (typeof tables)[number]) => number,
+  ): MetricJson => ({
+    name,
+    help,
+    type: 'gauge',
+    values: replicated.map((table) => ({ labels: { table: table.name }, value: value(table) })),
+  });
+  const counter = (name: string, help: string, value: number): MetricJson => ({
+    name,
+    help,
+    type: 'counter',
+    values: [{ labels: {}, value }],
+  });
+  return [
+    {
+      name: 'regatta_replication_index',
+      help: 'The last index of the leader cluster: applied there (leader), and here (follower).',
+      type: 'gauge',
+      values: [
+        ...replicated.map((table) => ({
+          labels: { role: 'leader', table: table.name },
+          value: table.leaderAppliedIndex,
+        })),
+        ...tables.map((table) => ({
+          labels: { role: 'follower', table: table.name },
+          value: table.leaderIndex,
+        })),
+      ],
+    },
+    {
+      name: 'regatta_replication_leased',
+      help: 'Whether this node replicates the table.',
+      type: 'gauge',
+      values: tables.map(({ name, state }) => ({
+        labels: { table: name },
+        value: Number(state !== 'elsewhere'),
+      })),
+    },
+    perTable(
+      'coxswain_replication_lag_entries',
+      'Entries of the leader cluster that are missing here.',
+      (table) => table.lagEntries,
+    ),
+    perTable(
+      'coxswain_replication_lag_seconds',
+      'How old the state here is; 0 when nothing is known to be missing.',
+      (table) => table.lagMs / 1000,
+    ),
+    perTable('coxswain_replication_stopped', 'Whether replication is stopped until a reset.', (table) =>
+      Number(table.state === 'stopped'),
+    ),
+    {
+      name: 'coxswain_replication_broken',
+      help: 'Whether somebody must act, or the leader cluster was out of reach for too long.',
+      type: 'gauge',
+      values: [{ labels: {}, value: Number(isBroken) }],
+    },
+    counter(
+      'coxswain_replication_commands_total',
+      'Commands of the leader cluster that were applied.',
+      commandsApplied,
+    ),
+    counter(
+      'coxswain_replication_received_bytes_total',
+      'Bytes received from the leader cluster.',
+      bytesReceived,
+    ),
+    counter(
+      'coxswain_replication_snapshots_total',
+      'Tables that were taken anew from the leader cluster.',
+      snapshotsTaken,
+    ),
+  ];
+}
+
+function describeLeader(node: NodeApi, leader: LeaderReplication): MetricJson[] {
+  return [
+    {
+      name: 'regatta_replication_index',
+      help: 'The last index that is applied.',
+      type: 'gauge',
+      values: node.status().tables.map(({ name, appliedIndex }) => ({
+        labels: { role: 'leader', table: name },
+        value: appliedIndex,
+      })),
+    },
+    {
+      name: 'coxswain_follower_lag_entries',
+      help: 'Entries that a follower cluster lacked when it asked this node last.',
+      type: 'gauge',
+      values: leader
+        .followers()
+        .slice(0, followersMax)
+        .map(({ table, follower, lagEntries }) => ({ labels: { table, follower }, value: lagEntries })),
+    },
+  ];
+}
