@@ -222,6 +222,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl {
     if (this.#isStopping) return;
     this.#isStopping = true;
     this.#tickTimer?.cancel();
+    this.#tables.stopping();
     // On a full disk a write may wait for ever (D6); closing the log ends it.
     await this.#settledWithin(STOP_PATIENCE_MS);
     await this.#replicas.close();
@@ -240,11 +241,44 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl {
       if (this.#tables.role !== 'leader') throw errors.notReady();
       // Nobody could tell here what the write did.
       if (!replica.hasTable) throw errors.notReady();
-      const result = await this.#proposeTo(replica, CommandKind.Command, bytes, call.deadlineMs);
+      const result = await this.#proposeUnlessReplaced(table, replica, bytes, call.deadlineMs);
+      if (result === undefined) continue;
       if (result.sealedBy === undefined) return { result, header: replica.header(result.revision) };
       // T2: after the seal nothing has an effect any more, so it may go to the shard that took over.
       if (result.sealedBy === 0) throw errors.tableNotFound();
       await this.#tables.switched(table, replica, call);
+    }
+  }
+
+  /** Undefined: it was not given to anybody before the replica went away, and another shard has the name (T2). */
+  async #proposeUnlessReplaced(
+    table: string,
+    replica: Replica,
+    command: Buffer,
+    deadlineMs: number,
+  ): Promise<ApplyResult | undefined> {
+    try {
+      return await this.#proposeTo(replica, CommandKind.Command, command, deadlineMs);
+    } catch (error) {
+      if (this.#wasReplaced(table, replica, error)) return undefined;
+      throw error;
+    }
+  }
+
+  /** The replica was dropped, which says nothing of the table: another shard has its name. */
+  #wasReplaced(table: string, replica: Replica, error: unknown): boolean {
+    const isGone = error instanceof ApiError && !error.isOutcomeUnknown && replica.isClosed;
+    return isGone && this.#tables.hasSuccessor(table, replica);
+  }
+
+  /** A ReadIndex. False: the replica was dropped meanwhile, and another shard has the name (T2). */
+  async #confirmRead(table: string, replica: Replica, { deadlineMs }: Call): Promise<boolean> {
+    try {
+      await replica.confirmRead(deadlineMs);
+      return true;
+    } catch (error) {
+      if (this.#wasReplaced(table, replica, error)) return false;
+      throw error;
     }
   }
 
@@ -267,7 +301,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl {
       const replica = await this.#tables.find(name, call);
       if (linearizable) {
         this.#counters.linearizable++;
-        await replica.confirmRead(call.deadlineMs);
+        if (!(await this.#confirmRead(name, replica, call))) continue;
       }
       if (replica.isServing) return replica;
       const { sealedBy } = replica.table;
@@ -299,7 +333,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl {
       if (this.#isStopping) throw errors.shuttingDown();
       const replica = await this.#tables.find(table, call);
       // R2: what was committed when it was asked for is applied here before anything is served.
-      await replica.confirmRead(call.deadlineMs);
+      if (!(await this.#confirmRead(table, replica, call))) continue;
       if (replica.isServing) return new ReplicaLog(replica);
       const { sealedBy } = replica.table;
       if (sealedBy === 0) throw errors.tableNotFound();
@@ -309,25 +343,31 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl {
   }
 
   async whenRevision(table: string, revision: number, call: Call): Promise<Header> {
+    const follows = this.#tables.role === 'follower';
     for (;;) {
       if (this.#isStopping) throw errors.shuttingDown();
-      const { clock } = this.#environment;
-      const waitMs = call.deadlineMs - clock.monotonicMs();
+      const waitMs = call.deadlineMs - this.#environment.clock.monotonicMs();
       const replica = this.#tables.get(table);
       if (replica === undefined) {
-        // It may come with the next look at the leader cluster's tables.
-        if (this.#tables.role !== 'follower') throw errors.tableNotFound();
+        // On a follower cluster it may come with the next look at the leader cluster's tables.
         const isKnown = () => this.#tables.get(table) !== undefined || this.#isStopping;
-        if (!(await this.#tables.changes.until(isKnown, waitMs))) throw errors.timeout();
+        if (!follows) await this.#tables.find(table, call);
+        else if (!(await this.#tables.changes.until(isKnown, waitMs))) throw errors.timeout();
         continue;
       }
+      // R5: it was promoted with what it had, and its revisions, which are higher, tell nothing of the write.
+      if (follows && !this.#tables.isReplicated(table)) throw errors.outcomeUnknown();
       const isThere = () => replica.isServing && replica.table.revision >= revision;
       if (isThere()) return replica.header(replica.table.revision);
-      const isOver = () => isThere() || this.#tables.get(table) !== replica || this.#isStopping;
-      // A table that was taken over says so in the registry, not in its log.
-      const sealed = () => replica.hasTable && replica.table.sealedBy !== undefined;
-      if (!(await replica.changes.until(() => isOver() || sealed(), waitMs))) throw errors.timeout();
-      if (sealed()) await this.#tables.switched(table, replica, call);
+      const sealedBy = replica.hasTable ? replica.table.sealedBy : undefined;
+      if (sealedBy === 0) throw errors.tableNotFound();
+      if (sealedBy !== undefined) await this.#tables.switched(table, replica, call);
+      else {
+        const isSealed = () => replica.hasTable && replica.table.sealedBy !== undefined;
+        const isOver = () =>
+          isThere() || isSealed() || this.#tables.get(table) !== replica || this.#isStopping;
+        if (!(await replica.changes.until(isOver, waitMs))) throw errors.timeout();
+      }
     }
   }
 
@@ -730,7 +770,9 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl {
     const isLarge = log.sizeBytes > logBytesMax;
     if (removable < snapshotEntries && !isLarge) return;
     // D4: only what a checkpoint holds may leave the log.
-    const behind = isLarge ? 0 : compactionOverheadEntries;
+    // Also of a large log a part stays, for those who follow it and are a little behind.
+    const kept = Math.floor((table.appliedIndex - log.truncated.index) / 2);
+    const behind = isLarge ? Math.min(kept, compactionOverheadEntries) : compactionOverheadEntries;
     const index = Math.min(table.checkpointIndex, table.appliedIndex - behind);
     const portion = isLarge ? 1 : snapshotEntries * COMPACTION_PORTION;
     if (index - log.truncated.index >= portion) {

@@ -62,6 +62,8 @@ interface ClusterRecord {
   readonly leaderClusterId: string | null;
 }
 
+type ClusterChange = Partial<ClusterRecord>;
+
 /** How a whole shard takes over. */
 export interface Switching {
   /** The entry that ended its load. */
@@ -86,6 +88,8 @@ interface ReplicationRecord {
 interface QuarantineRecord {
   readonly name: string;
   readonly base: number;
+  /** As in TableRecord. */
+  readonly loadedIndex?: number;
   /** Wall time, as the node told that wrote it. */
   readonly untilMs: number;
 }
@@ -117,6 +121,7 @@ export interface QuarantinedTable {
   readonly name: string;
   readonly shardId: number;
   readonly base: number;
+  readonly loadedIndex?: number;
   readonly untilMs: number;
 }
 
@@ -137,7 +142,7 @@ export class Registry {
   #genesis: string | undefined;
   #retired = new Map<string, number>();
   #loading = new Map<string, LoadingShard>();
-  #holds = new Map<string, ReplicationHold>();
+  #holds = new Map<string, ReplicationHold & { readonly modRevision: number }>();
   #quarantined = new Map<number, QuarantinedTable>();
   #cluster: ClusterRecord = LEADER_CLUSTER;
   #clusterVersion = 0;
@@ -147,7 +152,7 @@ export class Registry {
     const members = new Map<NodeId, MemberInfo>();
     const retired = new Map<string, number>();
     const loading = new Map<string, LoadingShard>();
-    const holds = new Map<string, ReplicationHold>();
+    const holds = new Map<string, ReplicationHold & { readonly modRevision: number }>();
     const quarantined = new Map<number, QuarantinedTable>();
     const view = meta.view();
     try {
@@ -187,7 +192,9 @@ export class Registry {
             });
           } else if (key.startsWith(REPLICATION_PREFIX)) {
             const { stopped, isResetWanted } = packr.unpack(record.value) as ReplicationRecord;
-            holds.set(key.slice(REPLICATION_PREFIX.length), { stopped: stopped ?? undefined, isResetWanted });
+            const { modRevision } = record;
+            const hold = { stopped: stopped ?? undefined, isResetWanted, modRevision };
+            holds.set(key.slice(REPLICATION_PREFIX.length), hold);
           } else if (key.startsWith(QUARANTINE_PREFIX)) {
             const shardId = Number(key.slice(QUARANTINE_PREFIX.length));
             quarantined.set(shardId, { ...(packr.unpack(record.value) as QuarantineRecord), shardId });
@@ -238,7 +245,8 @@ export class Registry {
   }
 
   holdOf(name: string): ReplicationHold {
-    return this.#holds.get(name) ?? NO_HOLD;
+    const { stopped, isResetWanted } = this.#holds.get(name) ?? NO_HOLD;
+    return { stopped, isResetWanted };
   }
 
   get hasGenesis(): boolean {
@@ -312,7 +320,7 @@ export class Registry {
    * cluster goes into quarantine until `keptUntilMs` (R4).
    */
   deleteTable(table: RegisteredTable, lastIndex: number, keptUntilMs: number): mvcc.Command {
-    const { name, shardId, base } = table;
+    const { name, shardId, base, loadedIndex } = table;
     const retired: RetiredName = { lastIndex };
     const success = [
       remove(tableKey(name)),
@@ -321,7 +329,7 @@ export class Registry {
       put(keyOf(NAMES_PREFIX, name), retired),
     ];
     if (table.isReplicated) {
-      const kept: QuarantineRecord = { name, base, untilMs: keptUntilMs };
+      const kept: QuarantineRecord = { name, base, loadedIndex, untilMs: keptUntilMs };
       success.push(put(keyOf(QUARANTINE_PREFIX, String(shardId)), kept));
     }
     return transaction([modRevisionIs(tableKey(name), table.modRevision)], success);
@@ -392,24 +400,31 @@ export class Registry {
     return transaction([modRevisionIs(key, shard.modRevision)], [remove(key)]);
   }
 
-  writeHold(name: string, hold: ReplicationHold): mvcc.Command {
-    return transaction([], this.hold([name], hold));
-  }
-
-  hold(names: readonly string[], { stopped, isResetWanted }: ReplicationHold): mvcc.RequestOp[] {
-    const record: ReplicationRecord = { stopped: stopped ?? null, isResetWanted };
-    return names.map((name) => put(keyOf(REPLICATION_PREFIX, name), record));
-  }
-
-  /** Changes what the cluster is to others, with `also`. No effect when that has changed since it was read. */
-  writeCluster(
-    change: Partial<Omit<ClusterRecord, 'leaderClusterId'>> & { leaderClusterId?: string | null },
-    also: readonly mvcc.RequestOp[] = [],
+  /**
+   * Writes what holds these tables' replication up, with `change` to what the cluster is. No effect when one of them
+   * or its hold is not what it was when it was read: a late stop would undo a reset, or outlive its table.
+   */
+  writeHolds(
+    tables: readonly RegisteredTable[],
+    { stopped, isResetWanted }: ReplicationHold,
+    change?: ClusterChange,
   ): mvcc.Command {
-    return transaction(
-      [versionIs(CLUSTER_KEY, this.#clusterVersion)],
-      [put(CLUSTER_KEY, { ...this.#cluster, ...change }), ...also],
-    );
+    const record: ReplicationRecord = { stopped: stopped ?? null, isResetWanted };
+    const compare = tables.flatMap(({ name, modRevision }) => [
+      modRevisionIs(tableKey(name), modRevision),
+      modRevisionIs(keyOf(REPLICATION_PREFIX, name), this.#holds.get(name)?.modRevision ?? 0),
+    ]);
+    const success = tables.map(({ name }) => put(keyOf(REPLICATION_PREFIX, name), record));
+    if (change !== undefined) {
+      compare.push(versionIs(CLUSTER_KEY, this.#clusterVersion));
+      success.push(put(CLUSTER_KEY, { ...this.#cluster, ...change }));
+    }
+    return transaction(compare, success);
+  }
+
+  /** Changes what the cluster is to others. No effect when that has changed since it was read. */
+  writeCluster(change: ClusterChange): mvcc.Command {
+    return this.writeHolds([], NO_HOLD, change);
   }
 
   writeMember(member: MemberInfo): mvcc.Command {

@@ -101,6 +101,17 @@ export class Tables {
     if (this.#context.isStopping()) throw errors.shuttingDown();
   }
 
+  /** Another shard has the name by now (T2). */
+  hasSuccessor(name: string, replica: Replica): boolean {
+    const current = this.#byName.get(name);
+    return current !== undefined && current !== replica;
+  }
+
+  /** The node stops: those who wait for the registry are told. */
+  stopping(): void {
+    this.changes.notify();
+  }
+
   /** T5: only the meta group, asked now, can tell that a table does not exist. Requests share its rounds. */
   async find(name: string, call: Call): Promise<Replica> {
     const known = this.#byName.get(name) ?? this.#quarantined.get(name);
@@ -207,7 +218,9 @@ export class Tables {
     // A switch came first: there is another shard to be deleted, which the caller finds by asking again.
     if (replica.hasTable && replica.table.sealedBy !== 0) throw errors.outcomeUnknown();
     const keptUntilMs = this.#environment.clock.nowMs() + this.#options.quarantineMs;
-    await afterEffect(this.#propose(this.#registry.deleteTable(table, index, keptUntilMs), deadlineMs));
+    // T1: the revisions of a replica are the leader cluster's, and those may be far above its own indices.
+    const lastIndex = Math.max(index, replica.hasTable ? (replica.table.leaderIndex ?? 0) : 0);
+    await afterEffect(this.#propose(this.#registry.deleteTable(table, lastIndex, keptUntilMs), deadlineMs));
   }
 
   // ---- a shard that takes over a name (T2)
@@ -220,16 +233,18 @@ export class Tables {
     for (;;) {
       await this.meta().confirmRead(call.deadlineMs);
       const table = this.#registry.table(name);
-      const old = this.#byName.get(name);
-      if (table === undefined || old === undefined) throw errors.tableNotFound();
+      if (table === undefined) throw errors.tableNotFound();
+      const old = this.#replicas.get(table.shardId);
+      if (old === undefined) throw errors.notReady();
+      // Only a table that has applied what is committed tells how far the name has come (T1).
+      await old.confirmRead(call.deadlineMs);
       const earlier = this.#registry.loadingOf(name);
       if (earlier?.switching !== undefined) {
         if (!(await this.#finishSwitch(earlier, call.deadlineMs))) throw errors.notReady();
         continue;
       }
       // T1: above every index and every revision that the name ever had.
-      const leaderIndex = old.hasTable ? (old.table.leaderIndex ?? 0) : 0;
-      const lastIndex = Math.max(old.raft.lastIndex, leaderIndex, table.base);
+      const lastIndex = Math.max(old.raft.lastIndex, old.table.leaderIndex ?? 0, table.base);
       if (await this.#propose(this.#registry.beginLoad(table, lastIndex), call.deadlineMs)) break;
     }
     const shard = this.#registry.loadingOf(name);
@@ -247,6 +262,9 @@ export class Tables {
 
   /** False: the old shard was not at `ifCursor` any more, or another load has taken this one's place. */
   async #switchTo(name: string, shardId: number, loaded: Switching, deadlineMs: number): Promise<boolean> {
+    await this.meta().confirmRead(deadlineMs);
+    // An earlier attempt may have come through although nobody heard of it.
+    if (this.#registry.table(name)?.shardId === shardId) return true;
     const shard = this.#registry.loadingOf(name);
     if (shard?.shardId !== shardId) return false;
     if (shard.switching === undefined) {
@@ -267,7 +285,8 @@ export class Tables {
   async #finishSwitch(shard: LoadingShard, deadlineMs: number): Promise<boolean> {
     const { name, shardId } = shard;
     const table = this.#registry.table(name);
-    const old = this.#byName.get(name);
+    // Not the one that requests go to: it follows the registry a little later, and another one must not be sealed.
+    const old = table && this.#replicas.get(table.shardId);
     if (table === undefined || old === undefined) return false;
     const { hasStaleCursor, sealedBy: sealed } = await this.#context.propose(
       old,
@@ -276,7 +295,7 @@ export class Tables {
       deadlineMs,
       shard.switching?.ifCursor ?? undefined,
     );
-    if (sealed === 0) return false;
+    if (sealed !== undefined && sealed !== shardId) return false;
     // What was sealed before is at the cursor that it was sealed at.
     if (hasStaleCursor && sealed === undefined) {
       await this.#propose(this.#registry.abandonLoad(shard), deadlineMs);
@@ -338,31 +357,31 @@ export class Tables {
 
   async stopReplication(name: string, reason: string, call: Call): Promise<void> {
     const registry = this.#registry;
-    const isHeld = (): boolean => {
+    await this.meta().confirmRead(call.deadlineMs);
+    for (;;) {
+      const table = registry.table(name);
       const { stopped, isResetWanted } = registry.holdOf(name);
-      return stopped !== undefined || isResetWanted || registry.table(name) === undefined;
-    };
-    await this.#change(
-      isHeld,
-      () => registry.writeHold(name, { stopped: reason, isResetWanted: false }),
-      call,
-    );
+      // A reset that was asked for meanwhile makes it go on, whatever was wrong before.
+      if (table === undefined || stopped !== undefined || isResetWanted) return;
+      const command = registry.writeHolds([table], { stopped: reason, isResetWanted: false });
+      if (await this.#propose(command, call.deadlineMs)) return;
+    }
   }
 
   async requestReset(name: string | undefined, call: Call): Promise<void> {
     const registry = this.#registry;
     const hold = { stopped: undefined, isResetWanted: true };
     await this.meta().confirmRead(call.deadlineMs);
-    if (name !== undefined) {
-      if (registry.table(name) === undefined) throw errors.tableNotFound();
-      await this.#propose(registry.writeHold(name, hold), call.deadlineMs);
-      return;
+    for (;;) {
+      const tables = name === undefined ? registry.tables() : [registry.table(name)];
+      const known = tables.filter((table) => table !== undefined);
+      if (known.length < tables.length) throw errors.tableNotFound();
+      const command =
+        name === undefined
+          ? registry.writeHolds(known, hold, { leaderClusterId: null })
+          : registry.writeHolds(known, hold);
+      if (await this.#propose(command, call.deadlineMs)) return;
     }
-    const command = () => {
-      const names = registry.tables().map((table) => table.name);
-      return registry.writeCluster({ leaderClusterId: null }, registry.hold(names, hold));
-    };
-    while (!(await this.#propose(command(), call.deadlineMs)));
   }
 
   async beginPromotion(call: Call): Promise<void> {
@@ -476,6 +495,7 @@ export class Tables {
       ),
       hostAll(this.#registry.loading(), ({ shardId, name }) => `loading/${shardId}/${name}`),
     ]);
+    const replaced = [...this.#byName].filter(([name, replica]) => byName.get(name) !== replica);
     this.#byName = byName;
     this.#quarantined = quarantined;
     for (const replica of this.#replicas.values()) {
@@ -483,6 +503,8 @@ export class Tables {
       this.#retired.set(replica.group, meta.table.appliedIndex);
     }
     this.changes.notify();
+    // Who waits for what comes in the old shard's log would wait in vain.
+    for (const [, replica] of replaced) replica.changes.notify();
     this.#context.onChanged();
   }
 
@@ -552,10 +574,11 @@ export class Tables {
     if (this.#isTending) return;
     this.#isTending = true;
     try {
-      await this.#finishDeletions();
-      await this.#finishSwitches();
-      await this.#endQuarantines();
-      await this.#dropRetired();
+      // What one of them cannot do now, for lack of a quorum or of time, keeps none of the others.
+      await this.#finishDeletions().catch(ignoreApiError);
+      await this.#finishSwitches().catch(ignoreApiError);
+      await this.#endQuarantines().catch(ignoreApiError);
+      await this.#dropRetired().catch(ignoreApiError);
     } finally {
       this.#isTending = false;
     }
@@ -635,6 +658,10 @@ function sealedBy(shardId: number): Buffer {
   const payload = Buffer.alloc(8);
   payload.writeBigUInt64LE(BigInt(shardId));
   return payload;
+}
+
+function ignoreApiError(error: unknown): void {
+  if (!(error instanceof ApiError)) throw error;
 }
 
 /** P1: once a part of the work is done, UNAVAILABLE would tell that nothing was. */
