@@ -22,6 +22,8 @@ import { Waiters } from './waiters.js';
 
 /** What the node proposes for itself is tried for this long, and again later. */
 const OWN_PROPOSAL_MS = 5000;
+/** A load into which nothing came for so long has lost its loader: a call for a snapshot is given one hour. */
+const LOAD_SILENCE_MS = 60 * 60 * 1000;
 /** How long the node waits before it tries again what it wants for itself, in ticks. */
 const RETRY_TICKS = 10;
 
@@ -66,6 +68,8 @@ export class Tables {
   readonly changes: Waiters;
   /** Deleted shards, and the index of the meta group at which this node learned of it (T2). */
   readonly #retired = new Map<GroupId, number>();
+  /** How far loads were when this node, which leads their old shards, last saw them go on. */
+  readonly #loadProgress = new Map<GroupId, { readonly appliedIndex: number; readonly sinceMs: number }>();
   #isFresh = false;
   #isTending = false;
   #hasCheckedRole = false;
@@ -594,12 +598,28 @@ export class Tables {
     }
   }
 
-  /** A switch that its node began and did not end is ended by the old shard's leader. */
+  /** What loaders left half-way is ended by the old shard's leader: a switch that was begun, a load that nobody goes on with. */
   async #finishSwitches(): Promise<void> {
-    for (const shard of this.#registry.loading()) {
-      if (shard.switching === undefined || !this.#byName.get(shard.name)?.isLeader) continue;
-      await this.#finishSwitch(shard, this.#environment.clock.monotonicMs() + OWN_PROPOSAL_MS);
+    const { clock } = this.#environment;
+    const known = new Set<GroupId>();
+    for (const shard of [...this.#registry.loading()]) {
+      if (!this.#byName.get(shard.name)?.isLeader) continue;
+      known.add(shard.shardId);
+      const deadlineMs = clock.monotonicMs() + OWN_PROPOSAL_MS;
+      if (shard.switching !== undefined) await this.#finishSwitch(shard, deadlineMs);
+      else if (this.#isSilent(shard.shardId)) await this.#abandon(shard.name, shard.shardId, deadlineMs);
     }
+    for (const group of this.#loadProgress.keys()) if (!known.has(group)) this.#loadProgress.delete(group);
+  }
+
+  #isSilent(group: GroupId): boolean {
+    const replica = this.#replicas.get(group);
+    const appliedIndex = replica?.hasTable ? replica.table.appliedIndex : 0;
+    const nowMs = this.#environment.clock.monotonicMs();
+    const seen = this.#loadProgress.get(group);
+    if (seen?.appliedIndex === appliedIndex) return nowMs - seen.sinceMs >= LOAD_SILENCE_MS;
+    this.#loadProgress.set(group, { appliedIndex, sinceMs: nowMs });
+    return false;
   }
 
   async #endQuarantines(): Promise<void> {

@@ -142,6 +142,16 @@ describe('R2: whoever is asked for the log has applied what was committed by the
     expect(changes.count).toBe(0);
   });
 
+  test('a log that is compacted for its size keeps a part for those who follow it and are a little behind', async () => {
+    const world = await World.formed({ options: { logBytesMax: 64 * 1024 } });
+    const [leader, follower] = await world.roles();
+    const { log } = world.replica(follower);
+    for (let i = 0; log.truncated.index === 0; i++) await world.write(leader, `key-${i}`, Buffer.alloc(2048));
+    const { appliedIndex } = world.replica(follower).table;
+    expect(appliedIndex - log.truncated.index).toBeGreaterThan(log.truncated.index / 2);
+    expect(log.sizeBytes).toBeLessThan(64 * 1024);
+  });
+
   test('a node that is cut off gives no log', async () => {
     const world = await World.formed();
     const [, follower] = await world.roles();
@@ -352,7 +362,9 @@ describe('a write that was forwarded is there when it is answered', () => {
 
   test('a node that has not applied the seal of the old shard is told of the new one', async () => {
     const world = await followerWorld();
-    const [leader, follower] = await world.roles();
+    const [leader, follower, other] = await world.roles();
+    // One that is away keeps the old shard from being dropped, which would end the wait, too.
+    world.kill(other);
     const gate = world.gate(follower, isApplyOf(SHARD));
     const waiting = new Outcome(
       world.node(follower).whenRevision(TABLE, 500, world.deadlineMs(follower, 20_000)),

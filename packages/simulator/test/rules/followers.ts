@@ -11,7 +11,7 @@ export interface Pair {
 }
 
 /** Records as `ShardLoad.load` takes them. */
-export function records(pairs: readonly Pair[]): Buffer {
+function records(pairs: readonly Pair[]): Buffer {
   return Buffer.concat(
     pairs.flatMap(({ key, value, revision }) => {
       const kv = {
@@ -69,7 +69,7 @@ export async function fill(
 }
 
 /** The leader cluster's command at its index: it puts a key. */
-export function replicated(leaderIndex: number, key: string, value = 'x'): Buffer {
+function replicated(leaderIndex: number, key: string, value = 'x'): Buffer {
   const command = mvcc.Command.fromPartial({
     type: mvcc.Command_CommandType.PUT,
     kv: { key: Buffer.from(key), value: Buffer.from(value) },

@@ -1,7 +1,7 @@
 import { META_SHARD } from '@coxswain/node';
 import { describe, expect, test } from '@jest/globals';
 import { fill, loaded, onlyShards, pairs, shardOf } from './followers.js';
-import { Outcome, type Step, TABLE, World } from './world.js';
+import { Gate, Outcome, type Step, TABLE, World } from './world.js';
 
 const OLD = 10_001;
 const NEW = 10_002;
@@ -184,6 +184,40 @@ describe('T2: a shard takes over a name, and nothing that was acknowledged is lo
     expect(await world.contents(other)).toEqual(['a=1/1', ...contentOf('new')]);
   });
 
+  test('a node that catches up takes the seal of an earlier shard for no answer', async () => {
+    const world = await World.formed();
+    const [lagging, loader, other] = await world.roles();
+    const third = NEW + 1;
+    const load = await loaded(world, loader, pairs(20, 'new'));
+    const gates = { apply: new Gate(), open: new Gate() };
+    world.beforeSteps(lagging, (step) => {
+      if (isMetaApply(step)) return gates.apply.pass();
+      return step === `store open shard-${third}` ? gates.open.pass() : undefined;
+    });
+    // It leads the old shard, and knows that that is sealed; nothing of what follows in the registry.
+    await world.settled(load.switch({}, world.deadlineMs(loader)));
+    await world.write(other, 'a', '1');
+    const next = await loaded(world, loader, pairs(20, 'next'));
+    const replicas = world.ids.map((id) => world.replica(id, NEW));
+    for (const replica of replicas) replica.isSuspended = true;
+    const switching = new Outcome(next.switch({}, world.deadlineMs(loader, 30_000)));
+    await world.sleep(500);
+    // It learns of both switches at once, and does not have the third shard yet.
+    gates.apply.open();
+    await world.until('it makes the third shard', () => gates.open.waiting > 0);
+    await world.sleep(3_000);
+    expect(shardOf(world, other)).toBe(NEW);
+    expect(switching.fate).toBe('pending');
+    for (const replica of replicas) {
+      replica.isSuspended = false;
+      replica.wake();
+    }
+    gates.open.open();
+    expect(await world.answer(switching)).toBe(true);
+    await onlyShards(world, [third]);
+    expect(await world.contents(other)).toEqual(contentOf('next'));
+  });
+
   test('its node dies before it seals, and the shard is not forgotten before it is known what the seal did', async () => {
     const world = await World.formed();
     const [leader, follower, other] = await world.roles();
@@ -222,6 +256,17 @@ describe('T2: a shard takes over a name, and nothing that was acknowledged is lo
     await world.until('it is back', () => world.isReady(follower));
     await onlyShards(world, [second.shardId]);
     expect(await world.contents(leader)).toEqual(contentOf('second'));
+  });
+
+  test('a load whose node died and that nobody begins anew goes after an hour, and none before', async () => {
+    const world = await World.formed({ options: { tickMs: 500 } });
+    const [, follower] = await world.roles();
+    const load = await world.settled(world.node(follower).beginLoad(TABLE, world.deadlineMs(follower)));
+    world.restart(follower);
+    for (let minutes = 0; minutes < 55; minutes++) await world.sleep(59_000);
+    for (const id of world.ids) expect(world.hasReplica(id, load.shardId)).toBe(true);
+    for (let minutes = 0; minutes < 10; minutes++) await world.sleep(59_000);
+    await onlyShards(world, [OLD]);
   });
 
   test('of two loads only the later one takes over', async () => {
