@@ -288,8 +288,10 @@ export class Applier implements RecordSource {
 
   /** Pairs of a snapshot stream, which belong to no moment of this table: they leave no history. */
   async #applyLoad(entry: TableEntry): Promise<ApplyResult> {
+    const mode = entry.payload[0];
+    if (mode !== 0 && mode !== 1) throw new UnknownCommandError(`a load of mode ${mode}`, entry.index);
     const resumed = this.#beginLarge();
-    const isStampedAnew = entry.payload[0] === 1;
+    const isStampedAnew = mode === 1;
     let place = 0;
     for (const pair of pairsOfLoad(entry.payload, entry.index)) {
       if (place++ < (resumed?.operation ?? 0)) continue;
