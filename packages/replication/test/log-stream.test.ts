@@ -1,0 +1,225 @@
+import type { LogEntry, TableLog } from '@coxswain/node';
+import { mvcc, replication } from '@coxswain/protocol';
+import { CommandKind, type Table } from '@coxswain/table';
+import { describe, expect, test } from '@jest/globals';
+import { LogStream } from '../src/log-stream.js';
+import { type ReplicateMessage, readReplicateMessage } from '../src/replicate-message.js';
+import { ManualClock, settled } from './support/manual-clock.js';
+
+const { USE_SNAPSHOT, LEADER_BEHIND } = replication.ReplicateError;
+const { DUMMY, PUT, TXN } = mvcc.Command_CommandType;
+
+const put = (key: string, value = ''): Buffer =>
+  Buffer.from(
+    mvcc.Command.encode(
+      mvcc.Command.fromPartial({
+        table: Buffer.from('t'),
+        kv: { key: Buffer.from(key), value: Buffer.from(value) },
+      }),
+    ).finish(),
+  );
+
+/** A log in memory, as a test changes it. */
+class FakeLog implements TableLog {
+  readonly shardId = 10_001;
+  readonly outcomes = new Map<number, boolean>();
+  readonly table = { txnOutcome: (index: number) => this.outcomes.get(index) } as unknown as Table;
+  firstIndex = 1;
+  isServing = true;
+  entriesInLog: LogEntry[] = [];
+  readonly #waiting = new Set<() => void>();
+
+  get appliedIndex(): number {
+    return this.entriesInLog.length;
+  }
+
+  append(kind: CommandKind, command: Buffer = Buffer.alloc(0)): void {
+    this.entriesInLog.push({ index: this.entriesInLog.length + 1, timeMs: 1, kind, command });
+    for (const wake of this.#waiting) wake();
+  }
+
+  entries(from: number, maxBytes: number): LogEntry[] {
+    const found: LogEntry[] = [];
+    let bytes = 0;
+    for (const entry of this.entriesInLog.slice(from - 1)) {
+      bytes += entry.command.length;
+      if (found.length > 0 && bytes > maxBytes) break;
+      found.push(entry);
+    }
+    return found;
+  }
+
+  appliedAbove(index: number, _waitMs: number, signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve) => {
+      const look = (): void => {
+        if (this.appliedIndex <= index && !signal?.aborted) return;
+        this.#waiting.delete(look);
+        resolve();
+      };
+      this.#waiting.add(look);
+      signal?.addEventListener('abort', look);
+      look();
+    });
+  }
+}
+
+function harness(log: FakeLog, messageBytesMax = 4 * 1024 * 1024) {
+  const clock = new ManualClock();
+  const aborter = new AbortController();
+  const ask = async (
+    request: Partial<replication.ReplicateRequest>,
+    deadlineMs = clock.monotonicMs() + 60_000,
+  ): Promise<ReplicateMessage[]> => {
+    const stream = new LogStream(log, { clock, messageBytesMax });
+    const full = replication.ReplicateRequest.fromPartial({ table: Buffer.from('t'), ...request });
+    const found: ReplicateMessage[] = [];
+    for await (const bytes of stream.messages(full, { deadlineMs, signal: aborter.signal })) {
+      expect(bytes.length).toBeLessThanOrEqual(Math.max(messageBytesMax, 200_000));
+      found.push(readReplicateMessage(bytes));
+    }
+    return found;
+  };
+  return { clock, aborter, ask };
+}
+
+const commandsOf = (messages: readonly ReplicateMessage[]) => messages.flatMap(({ commands }) => commands);
+
+describe('Log.Replicate', () => {
+  test('sends contiguous indices, DUMMY for internal entries, and ends with one bare leader_index', async () => {
+    const log = new FakeLog();
+    log.append(CommandKind.None);
+    log.append(CommandKind.Command, put('a'));
+    log.append(CommandKind.Compact);
+    log.append(CommandKind.Command, put('b'));
+    const messages = await harness(log).ask({ leaderIndex: 1n });
+    expect(commandsOf(messages).map(({ leaderIndex, type }) => [leaderIndex, type])).toEqual([
+      [1, DUMMY],
+      [2, PUT],
+      [3, DUMMY],
+      [4, PUT],
+    ]);
+    expect(messages.map(({ isTerminal, leaderIndex }) => [isTerminal, leaderIndex])).toEqual([
+      [false, 4],
+      [true, 4],
+    ]);
+    const decoded = mvcc.Command.decode(commandsOf(messages)[1]!.command);
+    expect([decoded.leaderIndex, decoded.kv?.key.toString()]).toEqual([2n, 'a']);
+  });
+
+  test('keeps to the message limit, and sends a larger entry alone', async () => {
+    const log = new FakeLog();
+    for (let at = 0; at < 40; at++) log.append(CommandKind.Command, put(`${at}`, 'x'.repeat(10_000)));
+    log.append(CommandKind.Command, put('large', 'x'.repeat(150_000)));
+    log.append(CommandKind.Command, put('last'));
+    const messages = await harness(log, 64 * 1024).ask({ leaderIndex: 1n });
+    const batches = messages.filter(({ isTerminal }) => !isTerminal).map(({ commands }) => commands.length);
+    expect(batches.slice(0, -3).every((length) => length === 6)).toBe(true);
+    expect(batches.slice(-2)).toEqual([1, 1]);
+    expect(commandsOf(messages).map(({ leaderIndex }) => leaderIndex)).toEqual(
+      log.entriesInLog.map(({ index }) => index),
+    );
+  });
+
+  test('answers LEADER_BEHIND, USE_SNAPSHOT below the log and for another shard, each alone (T1)', async () => {
+    const log = new FakeLog();
+    for (let at = 0; at < 9; at++) log.append(CommandKind.Command, put('a'));
+    log.firstIndex = 5;
+    const { ask } = harness(log);
+    expect((await ask({ leaderIndex: 11n })).map(({ error }) => error)).toEqual([LEADER_BEHIND]);
+    expect((await ask({ leaderIndex: 10n })).map(({ isTerminal }) => isTerminal)).toEqual([true]);
+    expect((await ask({ leaderIndex: 4n })).map(({ error }) => error)).toEqual([USE_SNAPSHOT]);
+    expect((await ask({ leaderIndex: 6n, shardId: 7n })).map(({ error }) => error)).toEqual([USE_SNAPSHOT]);
+    expect((await ask({ leaderIndex: 6n, shardId: 10_001n }))[0]!.error).toBeUndefined();
+  });
+
+  test('sends nobody what a load brought into the shard: its revisions are of other moments', async () => {
+    const log = new FakeLog();
+    log.append(CommandKind.Command, put('a'));
+    log.append(CommandKind.Load);
+    log.append(CommandKind.Command, put('b'));
+    const messages = await harness(log).ask({ leaderIndex: 1n });
+    expect(messages.at(-1)!.error).toBe(USE_SNAPSHOT);
+    expect(commandsOf(messages).every(({ leaderIndex }) => leaderIndex === 1)).toBe(true);
+  });
+
+  test('gives a stock follower the branch that was taken, and ours the transaction as it is (R3)', async () => {
+    const log = new FakeLog();
+    const txn = mvcc.Command.fromPartial({
+      table: Buffer.from('t'),
+      type: TXN,
+      txn: {
+        compare: [
+          {
+            target: mvcc.Compare_CompareTarget.VERSION,
+            key: Buffer.from('k'),
+            targetUnion: { $case: 'version', value: 0n },
+          },
+        ],
+        success: [{ request: { $case: 'requestPut', value: { key: Buffer.from('yes') } } }],
+        failure: [{ request: { $case: 'requestPut', value: { key: Buffer.from('no') } } }],
+      },
+    });
+    const bytes = Buffer.from(mvcc.Command.encode(txn).finish());
+    for (let at = 0; at < 3; at++) log.append(CommandKind.Command, bytes);
+    log.outcomes.set(1, true).set(2, false);
+    const { ask } = harness(log);
+    const ours = commandsOf(await ask({ leaderIndex: 1n, capabilities: 1n }));
+    expect(ours.map(({ command }) => mvcc.Command.decode(command).txn)).toEqual([txn.txn, txn.txn, txn.txn]);
+    const stock = await ask({ leaderIndex: 1n });
+    const branches = commandsOf(stock).map(({ command }) => mvcc.Command.decode(command).txn);
+    // The third one's outcome is not kept any more: only a snapshot tells what it did.
+    expect(stock.at(-1)!.error).toBe(USE_SNAPSHOT);
+    log.outcomes.set(3, true);
+    const all = commandsOf(await ask({ leaderIndex: 1n })).map(
+      ({ command }) => mvcc.Command.decode(command).txn!,
+    );
+    expect(branches.length).toBeLessThan(3);
+    expect(all.map(({ compare, success, failure }) => [compare, success, failure])).toEqual([
+      [[], txn.txn!.success, []],
+      [[], txn.txn!.failure, []],
+      [[], txn.txn!.success, []],
+    ]);
+  });
+
+  test('answers a long poll as soon as something is applied, and never later than its deadline', async () => {
+    const log = new FakeLog();
+    log.append(CommandKind.Command, put('a'));
+    const { ask, aborter } = harness(log);
+    let answered: ReplicateMessage[] | undefined;
+    const asked = ask({ leaderIndex: 2n, waitMs: 30_000 }).then((messages) => {
+      answered = messages;
+    });
+    await settled();
+    expect(answered).toBeUndefined();
+    log.append(CommandKind.Command, put('b'));
+    await asked;
+    expect(commandsOf(answered!).map(({ leaderIndex }) => leaderIndex)).toEqual([2]);
+    const nobody = ask({ leaderIndex: 3n, waitMs: 30_000 });
+    aborter.abort();
+    expect((await nobody).map(({ isTerminal }) => isTerminal)).toEqual([true]);
+  });
+
+  test('ends well at its deadline, with what it has sent', async () => {
+    const log = new FakeLog();
+    for (let at = 0; at < 5; at++) log.append(CommandKind.Command, put('a'));
+    const { ask, clock } = harness(log);
+    const messages = await ask({ leaderIndex: 1n }, clock.monotonicMs() + 50);
+    expect(messages.map(({ isTerminal }) => isTerminal)).toEqual([true]);
+  });
+
+  test('sends nothing that follows a seal, and nothing of a log that was compacted meanwhile (T2)', async () => {
+    const log = new FakeLog();
+    for (let at = 0; at < 3; at++) log.append(CommandKind.Command, put('a', 'x'.repeat(700_000)));
+    const clock = new ManualClock();
+    const stream = new LogStream(log, { clock, messageBytesMax: 800_000 });
+    const request = replication.ReplicateRequest.fromPartial({ table: Buffer.from('t'), leaderIndex: 1n });
+    const call = { deadlineMs: clock.monotonicMs() + 60_000, signal: new AbortController().signal };
+    const found: ReplicateMessage[] = [];
+    for await (const bytes of stream.messages(request, call)) {
+      found.push(readReplicateMessage(bytes));
+      log.isServing = false;
+    }
+    expect(found.at(-1)!.error).toBe(USE_SNAPSHOT);
+    expect(commandsOf(found).length).toBeLessThan(3);
+  });
+});

@@ -1,0 +1,150 @@
+import { mvcc, replication, WireError } from '@coxswain/protocol';
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import {
+  encodeCommands,
+  encodeError,
+  encodeTerminal,
+  readReplicateMessage,
+} from '../src/replicate-message.js';
+import { encodeSequence } from '../src/sequence.js';
+
+const index = fc.oneof(
+  fc.integer({ min: 1, max: 300 }),
+  fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
+);
+const command = fc
+  .record({ key: fc.uint8Array({ minLength: 1, maxLength: 20 }), value: fc.uint8Array({ maxLength: 300 }) })
+  .map(({ key, value }) =>
+    mvcc.Command.fromPartial({
+      table: Buffer.from('t'),
+      kv: { key: Buffer.from(key), value: Buffer.from(value) },
+    }),
+  );
+const entry = fc.record({ leaderIndex: index, timeMs: fc.nat(2 ** 31), command });
+
+const marshal = (of: mvcc.Command): Buffer => Buffer.from(mvcc.Command.encode(of).finish());
+
+describe('a ReplicateResponse with marshalled commands', () => {
+  test('is what the generated codec decodes, each command with its own leader_index', () => {
+    fc.assert(
+      fc.property(fc.array(entry, { minLength: 1, maxLength: 5 }), index, (entries, applied) => {
+        const bytes = encodeCommands(
+          entries.map((each) => ({ ...each, command: marshal(each.command) })),
+          applied,
+        );
+        const { response, leaderIndex } = replication.ReplicateResponse.decode(bytes);
+        expect(leaderIndex).toBe(BigInt(applied));
+        if (response?.$case !== 'commandsResponse') throw new Error('no commands');
+        expect(response.value.commands).toEqual(
+          entries.map((each) => ({
+            leaderIndex: BigInt(each.leaderIndex),
+            timeMs: BigInt(each.timeMs),
+            command: { ...each.command, leaderIndex: BigInt(each.leaderIndex) },
+          })),
+        );
+      }),
+    );
+  });
+
+  test('is read as the generated codec writes it, with or without the inner leader_index', () => {
+    fc.assert(
+      fc.property(fc.array(entry, { maxLength: 5 }), index, fc.boolean(), (entries, applied, hasInner) => {
+        const bytes = replication.ReplicateResponse.encode({
+          response: {
+            $case: 'commandsResponse',
+            value: {
+              commands: entries.map(({ leaderIndex, timeMs, command: inner }) => ({
+                leaderIndex: BigInt(leaderIndex),
+                timeMs: BigInt(timeMs),
+                command: hasInner ? { ...inner, leaderIndex: BigInt(leaderIndex) } : inner,
+              })),
+            },
+          },
+          leaderIndex: BigInt(applied),
+        }).finish();
+        const message = readReplicateMessage(Buffer.from(bytes));
+        expect(message).toMatchObject({ leaderIndex: applied, error: undefined, isTerminal: false });
+        expect(message.commands.map(({ leaderIndex, timeMs }) => ({ leaderIndex, timeMs }))).toEqual(
+          entries.map(({ leaderIndex, timeMs }) => ({ leaderIndex, timeMs })),
+        );
+        for (const [at, { command: raw, leaderIndex }] of message.commands.entries()) {
+          const expected = { ...entries[at]!.command, leaderIndex: BigInt(leaderIndex) };
+          expect(mvcc.Command.decode(raw)).toEqual(expected);
+        }
+      }),
+    );
+  });
+
+  test('tells errors and the end apart, USE_SNAPSHOT too, whose number is 0', () => {
+    const { USE_SNAPSHOT, LEADER_BEHIND } = replication.ReplicateError;
+    expect(readReplicateMessage(encodeError(USE_SNAPSHOT, 7))).toMatchObject({
+      error: USE_SNAPSHOT,
+      leaderIndex: 7,
+      isTerminal: false,
+    });
+    expect(readReplicateMessage(encodeError(LEADER_BEHIND, 7))).toMatchObject({
+      error: LEADER_BEHIND,
+      isTerminal: false,
+    });
+    expect(readReplicateMessage(encodeTerminal(7))).toMatchObject({
+      error: undefined,
+      leaderIndex: 7,
+      isTerminal: true,
+    });
+    expect(readReplicateMessage(Buffer.alloc(0))).toMatchObject({ leaderIndex: 0, isTerminal: true });
+  });
+
+  test('of any bytes is read or refused, and never anything else', () => {
+    const whole = encodeCommands(
+      [
+        {
+          leaderIndex: 5,
+          timeMs: 3,
+          command: marshal(mvcc.Command.fromPartial({ kv: { key: Buffer.from('k') } })),
+        },
+      ],
+      9,
+    );
+    const cut = fc.nat(whole.length).map((length) => whole.subarray(0, length));
+    const flipped = fc.tuple(fc.nat(whole.length - 1), fc.nat(255)).map(([at, byte]) => {
+      const bytes = Buffer.from(whole);
+      bytes[at] = byte;
+      return bytes;
+    });
+    const any = fc.uint8Array({ maxLength: 60 }).map((bytes) => Buffer.from(bytes));
+    fc.assert(
+      fc.property(fc.oneof(cut, flipped, any), (bytes) => {
+        try {
+          readReplicateMessage(bytes);
+        } catch (error) {
+          expect(error instanceof WireError || error instanceof RangeError).toBe(true);
+        }
+      }),
+      { numRuns: 3000 },
+    );
+  });
+});
+
+describe('a SEQUENCE', () => {
+  test('holds its commands as they were, and has the leader_index of the last one', () => {
+    fc.assert(
+      fc.property(fc.array(entry, { minLength: 1, maxLength: 6 }), (entries) => {
+        const inner = entries.map(({ command: each, leaderIndex }) => ({
+          ...each,
+          leaderIndex: BigInt(leaderIndex),
+        }));
+        const sequence = encodeSequence(
+          entries.map((each, at) => ({ ...each, command: marshal(inner[at]!) })),
+        );
+        expect(mvcc.Command.decode(sequence)).toEqual(
+          mvcc.Command.fromPartial({
+            type: mvcc.Command_CommandType.SEQUENCE,
+            sequence: inner,
+            leaderIndex: BigInt(entries.at(-1)!.leaderIndex),
+          }),
+        );
+      }),
+    );
+  });
+});
