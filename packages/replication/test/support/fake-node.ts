@@ -1,0 +1,151 @@
+import type {
+  ClusterRole,
+  FollowerControl,
+  LedTable,
+  NodeApi,
+  NodeStatus,
+  ReplicationApi,
+  ShardLoad,
+  TableInfo,
+} from '@coxswain/node';
+import { mvcc } from '@coxswain/protocol';
+import type { ApplyResult } from '@coxswain/table';
+
+export interface Applied {
+  readonly cursor: number;
+  readonly indices: readonly number[];
+}
+
+const NO_EFFECT: Pick<ApplyResult, 'responses' | 'sealedBy' | 'succeeded'> = {
+  responses: [],
+  sealedBy: undefined,
+  succeeded: true,
+};
+
+/** The part of a node that replication sees, kept in memory: cursors are compared as in a table (R1). */
+export class FakeNode implements Partial<NodeApi & ReplicationApi & FollowerControl> {
+  role: ClusterRole | undefined = 'follower';
+  leadsMeta = true;
+  leaderClusterId: string | undefined = 'L';
+  led: LedTable[] = [];
+  readonly cursors = new Map<number, number>();
+  readonly applied: Applied[] = [];
+  readonly tables = new Map<string, number>();
+  readonly created: string[] = [];
+  readonly quarantined: string[] = [];
+  readonly stopped: [name: string, reason: string][] = [];
+  readonly loads: FakeLoad[] = [];
+  /** Called before each proposal is applied. */
+  beforeApply: (cursor: number) => Promise<void> | undefined = () => undefined;
+  beforeRevision: () => Promise<void> = () => Promise.resolve();
+  readonly #listeners = new Set<() => void>();
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  changed(): void {
+    for (const listener of this.#listeners) listener();
+  }
+
+  ledTables(): LedTable[] {
+    return this.led;
+  }
+
+  cursor(shardId: number): number | undefined {
+    return this.cursors.get(shardId);
+  }
+
+  async replicate(
+    shardId: number,
+    { cursor, command }: { cursor: number; command: Buffer },
+  ): Promise<ApplyResult> {
+    await this.beforeApply(cursor);
+    const hasStaleCursor = this.cursors.get(shardId) !== cursor;
+    const decoded = mvcc.Command.decode(command);
+    if (!hasStaleCursor) {
+      const inner = decoded.sequence.length > 0 ? decoded.sequence : [decoded];
+      this.applied.push({ cursor, indices: inner.map(({ leaderIndex }) => Number(leaderIndex)) });
+      this.cursors.set(shardId, Number(decoded.leaderIndex));
+    }
+    return { index: 1, revision: this.cursors.get(shardId)!, hasStaleCursor, ...NO_EFFECT };
+  }
+
+  listTables(): Promise<TableInfo[]> {
+    return Promise.resolve([...this.tables].map(([name, shardId]) => ({ name, shardId, config: undefined })));
+  }
+
+  bindLeaderCluster(id: string): Promise<string> {
+    this.leaderClusterId ??= id;
+    return Promise.resolve(this.leaderClusterId);
+  }
+
+  createReplicated(name: string): Promise<void> {
+    this.created.push(name);
+    this.tables.set(name, 10_001 + this.tables.size);
+    return Promise.resolve();
+  }
+
+  quarantine(name: string, shardId: number): Promise<void> {
+    this.quarantined.push(`${shardId}/${name}`);
+    this.tables.delete(name);
+    return Promise.resolve();
+  }
+
+  stopReplication(name: string, reason: string): Promise<void> {
+    this.stopped.push([name, reason]);
+    return Promise.resolve();
+  }
+
+  beginLoad(name: string): Promise<ShardLoad> {
+    const load = new FakeLoad(name);
+    this.loads.push(load);
+    return Promise.resolve(load);
+  }
+
+  async whenRevision() {
+    await this.beforeRevision();
+    return { shardId: 1, replicaId: 1, revision: 1, raftTerm: 1, raftLeaderId: 1 };
+  }
+
+  status(): NodeStatus {
+    const tables = [...this.tables].map(([name, shardId]) => ({ name, shardId, leaderIndex: 0 }));
+    return { tables } as unknown as NodeStatus;
+  }
+}
+
+/** A shard that a test fills. */
+export class FakeLoad implements ShardLoad {
+  readonly shardId = 20_000;
+  readonly keys: string[] = [];
+  end: { leaderIndex: number; keyCount: number; hasUnstamped: boolean } | undefined;
+  isSwitched = false;
+  isAbandoned = false;
+
+  constructor(readonly name: string) {}
+
+  load(records: Buffer): Promise<void> {
+    for (let at = 0; at < records.length; ) {
+      const end = at + 8 + Number(records.readBigUInt64LE(at));
+      this.keys.push(mvcc.Command.decode(records.subarray(at + 8, end)).kv!.key.toString());
+      at = end;
+    }
+    return Promise.resolve();
+  }
+
+  finish(end: { leaderIndex: number; keyCount: number; hasUnstamped: boolean }): Promise<void> {
+    this.end = end;
+    return Promise.resolve();
+  }
+
+  switch(): Promise<boolean> {
+    this.isSwitched = true;
+    return Promise.resolve(true);
+  }
+
+  abandon(): Promise<void> {
+    this.isAbandoned = true;
+    return Promise.resolve();
+  }
+}
