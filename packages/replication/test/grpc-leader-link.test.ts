@@ -1,0 +1,213 @@
+import { createServer, type Socket, type Server as TcpServer } from 'node:net';
+import { systemClock } from '@coxswain/node';
+import { regatta, replication } from '@coxswain/protocol';
+import {
+  Server,
+  ServerCredentials,
+  type ServerWritableStream,
+  type sendUnaryData,
+  status,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js';
+import { afterEach, describe, expect, test } from '@jest/globals';
+import { GrpcLeaderLink, type LinkError } from '../src/index.js';
+
+const open: { close(): void }[] = [];
+afterEach(() => {
+  for (const each of open.splice(0).reverse()) each.close();
+});
+
+const gzip = { 'grpc.default_compression_algorithm': 2 };
+
+/** A leader cluster's node in grpc-js, which compresses when asked, and its port. */
+async function serve(handlers: UntypedServiceImplementation, options = {}): Promise<number> {
+  const server = new Server(options);
+  const all = { ...handlers };
+  for (const service of [
+    regatta.KVService,
+    replication.LogService,
+    replication.SnapshotService,
+    replication.MetadataService,
+  ]) {
+    const mine = Object.fromEntries(
+      Object.keys(service)
+        .filter((name) => name in all)
+        .map((name) => [name, all[name]!]),
+    );
+    if (Object.keys(mine).length > 0) server.addService(service, mine);
+  }
+  const port = await new Promise<number>((resolve, reject) => {
+    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) => {
+      if (error) reject(error);
+      else resolve(bound);
+    });
+  });
+  open.push({ close: () => server.forceShutdown() });
+  return port;
+}
+
+/** A port that nobody listens on. */
+async function freePort(): Promise<number> {
+  const probe: TcpServer = createServer();
+  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
+  const { port } = probe.address() as { port: number };
+  await new Promise((resolve) => probe.close(resolve));
+  return port;
+}
+
+function linkTo(...ports: number[]): GrpcLeaderLink {
+  const link = new GrpcLeaderLink({
+    address: ports.map((port) => `127.0.0.1:${port}`).join(','),
+    tls: undefined,
+    messageBytesMax: 8 * 1024 * 1024,
+    keepaliveTimeMs: 0,
+    keepaliveTimeoutMs: 0,
+    clock: systemClock,
+  });
+  open.push(link);
+  return link;
+}
+
+const soon = (ms = 5_000) => ({ deadlineMs: systemClock.monotonicMs() + ms });
+const aPut = regatta.PutRequest.fromPartial({ table: Buffer.from('t'), key: Buffer.from('k') });
+const failureOf = (work: Promise<unknown>): Promise<LinkError> =>
+  work.then(
+    () => {
+      throw new Error('no failure');
+    },
+    (error: LinkError) => error,
+  );
+
+const putAnswers =
+  (revision: bigint) =>
+  (_: unknown, answer: sendUnaryData<regatta.PutResponse>): void =>
+    answer(null, regatta.PutResponse.fromPartial({ header: { revision } }));
+
+describe('the way to a leader cluster over gRPC', () => {
+  test('goes on to the next node when one is not there, and says that nothing happened (P1)', async () => {
+    const link = linkTo(await freePort(), await serve({ put: putAnswers(7n) }));
+    const error = await failureOf(link.put(aPut, soon()));
+    expect(error).toMatchObject({ status: status.UNAVAILABLE, isFromLeader: false, mayHaveHappened: false });
+    expect((await link.put(aPut, soon())).header?.revision).toBe(7n);
+  });
+
+  test('tells what a node said itself from a loss of contact', async () => {
+    const port = await serve({
+      put: (_: unknown, answer: sendUnaryData<regatta.PutResponse>) =>
+        answer({ code: status.UNAVAILABLE, details: 'request dropped as the shard is not ready' }),
+    });
+    const error = await failureOf(linkTo(port).put(aPut, soon()));
+    expect(error).toMatchObject({
+      status: status.UNAVAILABLE,
+      message: 'request dropped as the shard is not ready',
+      isFromLeader: true,
+      mayHaveHappened: false,
+    });
+  });
+
+  test('does not know what became of a write when the connection was lost after it was sent (P1)', async () => {
+    const server = createServer((socket: Socket) => {
+      // Speaks just enough HTTP/2 for a request to come, and hangs up then.
+      socket.write(Buffer.from('000000040000000000', 'hex'));
+      let received = Buffer.alloc(0);
+      socket.on('data', (bytes) => {
+        received = Buffer.concat([received, bytes]);
+        if (received.includes(regatta.PutRequest.encode(aPut).finish())) socket.destroy();
+      });
+      socket.on('error', () => undefined);
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    open.push(server);
+    const { port } = server.address() as { port: number };
+    const error = await failureOf(linkTo(port).put(aPut, soon(3_000)));
+    expect(error).toMatchObject({ isFromLeader: false, mayHaveHappened: true });
+  });
+
+  test('does not know what became of a write that was not answered in time, and does of a read', async () => {
+    const port = await serve({ put: () => undefined, range: () => undefined });
+    const link = linkTo(port);
+    expect(await failureOf(link.put(aPut, soon(100)))).toMatchObject({ mayHaveHappened: true });
+    const range = regatta.RangeRequest.fromPartial({ table: Buffer.from('t'), key: Buffer.from('k') });
+    expect(await failureOf(link.range(range, soon(100)))).toMatchObject({ mayHaveHappened: false });
+  });
+
+  test('takes answers in gzip, and messages of the log as they are', async () => {
+    const response = replication.ReplicateResponse.fromPartial({ leaderIndex: 9n });
+    const port = await serve(
+      {
+        replicate: (
+          call: ServerWritableStream<replication.ReplicateRequest, replication.ReplicateResponse>,
+        ) => {
+          call.write(response);
+          call.write(response);
+          call.end();
+        },
+        get: (_: unknown, answer: sendUnaryData<replication.MetadataResponse>) =>
+          answer(null, replication.MetadataResponse.fromPartial({ clusterId: 'c'.repeat(1000) })),
+      },
+      gzip,
+    );
+    const link = linkTo(port);
+    expect((await link.metadata({}, soon())).clusterId).toHaveLength(1000);
+    const found: Buffer[] = [];
+    for await (const bytes of link.replicate(replication.ReplicateRequest.create(), soon()))
+      found.push(bytes);
+    expect(found.map((bytes) => bytes.toString('hex'))).toEqual(['4009', '4009']);
+  });
+
+  test('ends a stream for the leader cluster too when nobody reads on, or it is given up', async () => {
+    let cancelled = 0;
+    const port = await serve({
+      replicate: (
+        call: ServerWritableStream<replication.ReplicateRequest, replication.ReplicateResponse>,
+      ) => {
+        call.write(replication.ReplicateResponse.fromPartial({ leaderIndex: 1n }));
+        call.on('cancelled', () => cancelled++);
+      },
+    });
+    const link = linkTo(port);
+    for await (const _ of link.replicate(replication.ReplicateRequest.create(), soon())) break;
+    const aborter = new AbortController();
+    const read = async () => {
+      for await (const _ of link.replicate(replication.ReplicateRequest.create(), {
+        ...soon(),
+        signal: aborter.signal,
+      })) {
+        aborter.abort();
+      }
+    };
+    await read().catch(() => undefined);
+    while (cancelled < 2) await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(cancelled).toBe(2);
+  });
+
+  test.each(['', 'nowhere', 'http://', 'host:port', 'a b:1'])('is not made to %j', (address) => {
+    expect(
+      () =>
+        new GrpcLeaderLink({
+          address,
+          tls: undefined,
+          messageBytesMax: 1,
+          keepaliveTimeMs: 0,
+          keepaliveTimeoutMs: 0,
+          clock: systemClock,
+        }),
+    ).toThrow(TypeError);
+  });
+
+  test.each(['127.0.0.1:1', 'http://h:1', 'dns:h:1', 'dns:///h:1', '[::1]:1', 'a:1, b:2'])(
+    'is made to %j',
+    (address) => {
+      const link = new GrpcLeaderLink({
+        address,
+        tls: undefined,
+        messageBytesMax: 1,
+        keepaliveTimeMs: 0,
+        keepaliveTimeoutMs: 0,
+        clock: systemClock,
+      });
+      expect(link.address).toMatch(/:\d$/);
+      link.close();
+    },
+  );
+});

@@ -1,0 +1,124 @@
+import { mvcc } from '@coxswain/protocol';
+import { compressToFrames, STREAM_IDENTIFIER } from '@coxswain/table';
+import { afterEach, describe, expect, test } from '@jest/globals';
+import type { FollowerOptions } from '../src/index.js';
+import { broken, lost } from './support/fake-link.js';
+import { followerHarness } from './support/follower-harness.js';
+import { settled } from './support/manual-clock.js';
+
+let it = followerHarness();
+afterEach(async () => {
+  await it.follower.stop();
+  expect(it.clock.waiting).toBe(0);
+  expect(it.fatal).toEqual([]);
+});
+
+/** A table whose snapshot is wanted; the stream is what the leader cluster gives. */
+async function recover(stream: () => AsyncIterable<Buffer>, options: Partial<FollowerOptions> = {}) {
+  it = followerHarness(options);
+  it.lead(3, { isResetWanted: true });
+  it.link.snapshotAnswer = stream;
+  it.follower.start();
+  await it.clock.advance(0);
+  return it;
+}
+
+function record(command: Parameters<typeof mvcc.Command.fromPartial>[0]): Buffer {
+  const bytes = mvcc.Command.encode(mvcc.Command.fromPartial(command)).finish();
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(bytes.length));
+  return Buffer.concat([length, bytes]);
+}
+
+const pair = (key: string, modRevision = 5n) =>
+  record({
+    kv: { key: Buffer.from(key), value: Buffer.from('v'), createRevision: 1n, modRevision, version: 1n },
+  });
+const end = (leaderIndex: bigint) => record({ type: mvcc.Command_CommandType.DUMMY, leaderIndex });
+
+/** A framed-snappy stream in chunks that end anywhere. */
+async function* stream(...records: Buffer[]): AsyncGenerator<Buffer> {
+  const bytes = Buffer.concat([STREAM_IDENTIFIER, compressToFrames(Buffer.concat(records))]);
+  for (let at = 0; at < bytes.length; at += 7) yield bytes.subarray(at, at + 7);
+}
+
+describe('a snapshot of the leader cluster', () => {
+  test('fills a shard of its own, which takes over when it is whole (T2)', async () => {
+    const { node } = await recover(() => stream(pair('a'), pair('b'), pair('c'), end(9n)));
+    expect(node.loads[0]).toMatchObject({
+      keys: ['a', 'b', 'c'],
+      end: { leaderIndex: 9, keyCount: 3, hasUnstamped: false },
+      isSwitched: true,
+      isAbandoned: false,
+    });
+    expect(it.follower.status().snapshotsTaken).toBe(1);
+  });
+
+  test('of a stock leader has no revisions, pairs that come twice, and may have one with an empty key', async () => {
+    const { node } = await recover(() =>
+      stream(pair('', 0n), pair('a', 0n), pair('a', 0n), pair('b', 0n), end(9n)),
+    );
+    expect(node.loads[0]).toMatchObject({ keys: ['a', 'b'], end: { keyCount: 2, hasUnstamped: true } });
+  });
+
+  test.each([
+    ['ends without a leader_index', () => stream(pair('a'))],
+    ['has keys out of order', () => stream(pair('b'), pair('a'), end(9n))],
+    ['holds anything but pairs', () => stream(record({ type: mvcc.Command_CommandType.TXN }), end(9n))],
+    ['goes on behind its end', () => stream(end(9n), pair('a'))],
+    [
+      'is no snappy',
+      async function* () {
+        yield Buffer.from('nothing of the kind');
+      },
+    ],
+    [
+      'breaks off',
+      async function* () {
+        yield* stream(pair('a'));
+        yield* broken(lost());
+      },
+    ],
+  ])('that %s is given up, and taken anew', async (_, bad) => {
+    let attempts = 0;
+    const { node, clock } = await recover(() => (++attempts === 1 ? bad() : stream(pair('a'), end(9n))));
+    expect(node.loads[0]).toMatchObject({ isAbandoned: true, isSwitched: false });
+    await clock.advance(1_000);
+    expect(node.loads).toHaveLength(2);
+    expect(node.loads[1]).toMatchObject({ isAbandoned: false, isSwitched: true });
+  });
+
+  test('is taken one at a time, as replication.max-recovery-in-flight says', async () => {
+    it = followerHarness({ recoveriesMax: 1 });
+    it.lead(3, { isResetWanted: true });
+    it.node.led.push({ name: 'u', shardId: 10_002, term: 1, stopped: undefined, isResetWanted: true });
+    let release: () => void = () => undefined;
+    it.link.snapshotAnswer = async function* () {
+      await new Promise<void>((resolve) => {
+        release = resolve;
+      });
+      yield* stream(pair('a'), end(9n));
+    };
+    it.follower.start();
+    await it.clock.advance(0);
+    expect(it.node.loads.map(({ name }) => name)).toEqual(['t']);
+    release();
+    await it.clock.advance(0);
+    expect(it.node.loads.map(({ name }) => name)).toEqual(['t', 'u']);
+    release();
+    await settled();
+  });
+
+  test('is taken no faster than replication.max-snapshot-recv-bytes-per-second', async () => {
+    const records = Array.from({ length: 20 }, (_, at) => pair(`key-${String(at).padStart(2, '0')}`));
+    let sizeBytes = 0;
+    for await (const chunk of stream(...records, end(9n))) sizeBytes += chunk.length;
+    const { node, clock } = await recover(() => stream(...records, end(9n)), {
+      snapshotBytesPerSecondMax: 100,
+    });
+    await clock.advance((sizeBytes / 100) * 900);
+    expect(node.loads[0]!.isSwitched).toBe(false);
+    await clock.advance((sizeBytes / 100) * 200);
+    expect(node.loads[0]!.isSwitched).toBe(true);
+  });
+});
