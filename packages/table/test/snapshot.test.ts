@@ -218,6 +218,28 @@ describe('a snapshot stream', () => {
     }
   });
 
+  test('holds the bytes that the generated code makes of each pair, whatever its size', async () => {
+    const table = await openTable(directory, 'sizes', true);
+    const lengths = [0, 1, 127, 128, 16_383, 16_384, 300_000, 1_000_000];
+    await table.apply([
+      ...lengths.map((length, index) =>
+        entry(index + 1, replicated(2 ** (6 * index), put(`k${length}`, 'v'.repeat(length)))),
+      ),
+      entry(9, replicated(2 ** 50, put('\0'.repeat(1024), 'v'))),
+    ]);
+    const records = await recordsOf(await snapshotOf(table, { table: bytes('table') }));
+    expect(records).toHaveLength(lengths.length + 1);
+    for (const record of records) {
+      const command = mvcc.Command.decode(record);
+      const { kv } = command;
+      const { record: stored } = table.get(kv!.key);
+      expect(kv).toMatchObject({ version: 1n, modRevision: BigInt(stored!.modRevision) });
+      expect(kv!.value.equals(stored!.value)).toBe(true);
+      expect(encoded(command).equals(record)).toBe(true);
+    }
+    await table.close();
+  });
+
   test('repeats the record that a stock loader would drop, and ours takes it once', async () => {
     const large = 'v'.repeat(700_000);
     const list = Array.from({ length: 12 }, (_, at) => entry(5 + at, put(`k${10 + at}`, large)));
