@@ -21,7 +21,7 @@ const IN_FLIGHT = 256;
 /** The first one comes with the leader cluster and holds the bulk of the keys. */
 const TABLES = ['default', 'orders', 'sessions'];
 const WRITERS_PER_TABLE = 3;
-const WRITES_PER_STEP = 500;
+const WRITES_PER_STEP = 200;
 /** How soon a follower cluster must hear of a table and of a leader cluster's node that is back. */
 const FOLLOWER_FLAGS = { 'replication.reconcile-interval': '1s' };
 const CREATE_TIMEOUT_MS = 30_000;
