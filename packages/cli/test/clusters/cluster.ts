@@ -1,0 +1,283 @@
+import { join } from 'node:path';
+import { Coxswain, toEnd } from '@coxswain/client';
+import type { regatta } from '@coxswain/protocol';
+import { Command, freePorts, type Outcome, TemporaryDirectory } from '../support/command.js';
+
+const untilMs = 30_000;
+
+/** Waits until something holds; what it throws meanwhile only means that it does not hold yet. */
+export async function until(
+  what: string,
+  holds: () => boolean | Promise<boolean>,
+  timeoutMs = untilMs,
+): Promise<void> {
+  const deadline = performance.now() + timeoutMs;
+  let last: unknown = 'it does not hold';
+  for (;;) {
+    try {
+      if (await holds()) return;
+    } catch (error) {
+      last = error;
+    }
+    if (performance.now() > deadline) throw new Error(`still waiting until ${what}`, { cause: last });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** What a node listens on. */
+interface Ports {
+  readonly api: number;
+  readonly rest: number;
+  readonly raft: number;
+  readonly replication: number;
+}
+
+/** One node, in a process of its own that may be killed and started again. */
+export class ClusterNode {
+  readonly #ports: Ports;
+  #command: Command | undefined;
+  #client: Coxswain | undefined;
+
+  constructor(
+    readonly id: number,
+    ports: Ports,
+    /** Where it keeps its data. */
+    readonly directory: string,
+  ) {
+    this.#ports = ports;
+  }
+
+  get endpoint(): string {
+    return `127.0.0.1:${this.#ports.api}`;
+  }
+
+  get replicationAddress(): string {
+    return `127.0.0.1:${this.#ports.replication}`;
+  }
+
+  get raftAddress(): string {
+    return `127.0.0.1:${this.#ports.raft}`;
+  }
+
+  get isRunning(): boolean {
+    return this.#command !== undefined;
+  }
+
+  /** What it has printed since it was started last. */
+  get output(): string {
+    return `${this.#command?.stdout ?? ''}${this.#command?.stderr ?? ''}`;
+  }
+
+  start(role: 'leader' | 'follower', flags: readonly string[]): void {
+    const { api, rest, replication } = this.#ports;
+    this.#command = new Command([
+      role,
+      '--config=',
+      `--data-dir=${this.directory}`,
+      `--raft.node-id=${this.id}`,
+      `--raft.address=${this.raftAddress}`,
+      `--api.address=http://127.0.0.1:${api}`,
+      `--rest.address=http://127.0.0.1:${rest}`,
+      `--replication.address=http://127.0.0.1:${replication}`,
+      ...flags,
+    ]);
+  }
+
+  /** A client of this node alone. */
+  async client(): Promise<Coxswain> {
+    if (this.#client === undefined) {
+      const client = await Coxswain.connect({ endpoints: [this.endpoint], timeoutMs: 10_000 });
+      this.#client = client;
+    }
+    return this.#client;
+  }
+
+  async status(): Promise<regatta.StatusResponse> {
+    return (await this.client()).cluster.status({ timeoutMs: 2_000 });
+  }
+
+  async isReady(): Promise<boolean> {
+    const { ok } = await fetch(`http://127.0.0.1:${this.#ports.rest}/readyz`);
+    return ok;
+  }
+
+  async metrics(): Promise<string> {
+    const response = await fetch(`http://127.0.0.1:${this.#ports.rest}/metrics`);
+    return response.text();
+  }
+
+  /** Stops or continues the process. */
+  signal(signal: NodeJS.Signals): void {
+    this.#command!.child.kill(signal);
+  }
+
+  /** What the process did, when it ends by itself. */
+  get ended(): Promise<Outcome> {
+    return this.#command!.ended;
+  }
+
+  /** Resolves when the process has ended. */
+  async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+    const command = this.#command;
+    this.#command = undefined;
+    this.#client?.close();
+    this.#client = undefined;
+    if (command === undefined) return;
+    command.child.kill('SIGCONT');
+    await command.stop(signal);
+  }
+}
+
+export interface ClusterOptions {
+  readonly role: 'leader' | 'follower';
+  readonly nodes: number;
+  /** Of a leader cluster. */
+  readonly tables?: readonly string[];
+  /** Of a follower cluster: the cluster, or the replication address, that it follows. */
+  readonly follows?: Cluster | string;
+  readonly flags?: readonly string[];
+}
+
+/** A cluster of real processes on loopback. */
+export class Cluster {
+  readonly nodes: readonly ClusterNode[];
+  readonly #options: ClusterOptions;
+  readonly #directory: TemporaryDirectory;
+  #client: Coxswain | undefined;
+
+  private constructor(options: ClusterOptions, nodes: readonly ClusterNode[], directory: TemporaryDirectory) {
+    this.#options = options;
+    this.nodes = nodes;
+    this.#directory = directory;
+  }
+
+  /** Starts the processes. `ready` tells when they serve. */
+  static async start(options: ClusterOptions): Promise<Cluster> {
+    const directory = new TemporaryDirectory();
+    const ports = await freePorts(4 * options.nodes);
+    const nodes = Array.from({ length: options.nodes }, (_, index) => {
+      const [api, rest, raft, replication] = ports.slice(4 * index) as [number, number, number, number];
+      const directoryOfNode = join(directory.path, String(index + 1));
+      return new ClusterNode(index + 1, { api, rest, raft, replication }, directoryOfNode);
+    });
+    const cluster = new Cluster(options, nodes, directory);
+    for (const { id } of nodes) cluster.restart(id);
+    return cluster;
+  }
+
+  /** As `start`, and waits until every node serves. */
+  static async ready(options: ClusterOptions): Promise<Cluster> {
+    const cluster = await Cluster.start(options);
+    try {
+      await cluster.untilReady();
+      return cluster;
+    } catch (error) {
+      const output = cluster.nodes.map((node) => node.output).join('\n');
+      await cluster.stop();
+      throw new Error(`a cluster does not get ready: ${output}`, { cause: error });
+    }
+  }
+
+  untilReady(): Promise<void> {
+    return until('every node is ready', async () => {
+      const answers = await Promise.all(this.nodes.map((node) => node.isReady()));
+      return answers.every(Boolean);
+    });
+  }
+
+  /** Every node's replication listener, as `replication.leader-address` takes them. */
+  get replicationAddress(): string {
+    return this.nodes.map((node) => node.replicationAddress).join(',');
+  }
+
+  /** A client of all nodes. */
+  async client(): Promise<Coxswain> {
+    const endpoints = this.nodes.map((node) => node.endpoint);
+    this.#client ??= await Coxswain.connect({ endpoints, timeoutMs: 20_000 });
+    return this.#client;
+  }
+
+  node(id: number): ClusterNode {
+    return this.nodes[id - 1]!;
+  }
+
+  /** Starts a node on what it has on disk. */
+  restart(
+    id: number,
+    overrides: { readonly [Key in keyof ClusterOptions]?: ClusterOptions[Key] | undefined } = {},
+  ): void {
+    const { role, tables, follows, flags } = { ...this.#options, ...overrides } as ClusterOptions;
+    const members = this.nodes.map((node) => `${node.id}=${node.raftAddress}`).join(',');
+    const leader = typeof follows === 'object' ? follows.replicationAddress : follows;
+    this.node(id).start(role, [
+      `--raft.initial-members=${members}`,
+      '--raft.rtt=20ms',
+      '--raft.wal-segment-size=16MiB',
+      ...(tables === undefined ? [] : [`--tables.names=${tables.join(',')}`]),
+      ...(leader === undefined
+        ? []
+        : [
+            `--replication.leader-address=${leader}`,
+            '--replication.reconcile-interval=200ms',
+            '--replication.poll-interval=200ms',
+          ]),
+      ...(flags ?? []),
+    ]);
+  }
+
+  /** The node that leads a table's group, as the others know it. */
+  async leaderOf(table: string): Promise<ClusterNode> {
+    let found: ClusterNode | undefined;
+    await until(`table ${table} has a leader`, async () => {
+      for (const node of this.nodes.filter(({ isRunning }) => isRunning)) {
+        const leader = Number((await node.status()).tables.get(table)?.leader);
+        found = this.nodes.find(({ id, isRunning }) => id === leader && isRunning);
+        if (found !== undefined) return true;
+      }
+      return false;
+    });
+    return found!;
+  }
+
+  /** Kills every process, without asking. */
+  async killAll(): Promise<void> {
+    this.#client?.close();
+    this.#client = undefined;
+    await Promise.all(this.nodes.map((node) => node.kill()));
+  }
+
+  async stop(): Promise<void> {
+    await this.killAll();
+    this.#directory.remove();
+  }
+}
+
+/** What every running node of these clusters says of a table, once they all say the same. */
+export async function untilEqual(table: string, ...clusters: readonly Cluster[]): Promise<void> {
+  const nodes = clusters.flatMap((cluster) => cluster.nodes).filter(({ isRunning }) => isRunning);
+  let seen: string[] = [];
+  try {
+    await until(`table ${table} is equal everywhere`, async () => {
+      const states = await Promise.all(nodes.map(async (node) => (await node.status()).tables.get(table)));
+      seen = states.map((state) => `${state?.revision} ${state?.contentHash} ${state?.replication?.state}`);
+      const [first, ...others] = states;
+      if (first === undefined) return false;
+      // A6: the hash covers keys, values, revisions and versions, so nothing was lost or applied twice.
+      return others.every(
+        (state) => state?.revision === first.revision && state.contentHash === first.contentHash,
+      );
+    });
+  } catch (error) {
+    throw new Error(`table ${table} differs: ${seen.join(', ')}`, { cause: error });
+  }
+}
+
+/** All that a node of a cluster holds of a table: key, value, revisions, version. */
+export async function contentOf(client: Coxswain, table: string): Promise<string[]> {
+  const content: string[] = [];
+  for await (const pair of client.iterateRange(table, toEnd, { rangeEnd: toEnd, linearizable: false })) {
+    const { key, value, createRevision, modRevision, version } = pair;
+    content.push(`${key}=${value} ${createRevision}/${modRevision}/${version}`);
+  }
+  return content;
+}

@@ -1,0 +1,218 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { run } from '../support/command.js';
+import { Cluster, type ClusterNode, contentOf, until, untilEqual } from './cluster.js';
+import { askForLog } from './stock/replication-client.js';
+import { Writer } from './writer.js';
+
+/** So low that a few hundred writes leave the start of the log behind. */
+const compaction = ['--raft.snapshot-entries=200', '--raft.compaction-overhead=20'];
+
+let leader: Cluster;
+let follower: Cluster;
+
+beforeAll(async () => {
+  leader = await Cluster.ready({ role: 'leader', nodes: 3, tables: ['first', 'second'], flags: compaction });
+  follower = await Cluster.ready({ role: 'follower', nodes: 3, follows: leader, flags: compaction });
+});
+
+afterAll(async () => {
+  await Promise.all([follower?.stop(), leader?.stop()]);
+});
+
+/** What a table's shard is in the follower cluster: another one after a snapshot. */
+async function shardIn(node: ClusterNode, table: string): Promise<bigint | undefined> {
+  return (await node.status()).tables.get(table)?.shardId;
+}
+
+async function fill(table: string, count: number): Promise<void> {
+  const client = await leader.client();
+  await Promise.all(
+    Array.from({ length: count }, (_, index) => client.put(table, `fill/${index}`, `${index}`)),
+  );
+}
+
+/** Lets a writer do so much while something happens. */
+async function whileWriting(table: string, act: (writer: Writer) => Promise<void>): Promise<void> {
+  const writer = new Writer(await leader.client(), table);
+  try {
+    await until('the writer has begun', () => writer.written >= 20);
+    await act(writer);
+    const enough = writer.written + 20;
+    await until('the writer goes on', () => writer.written >= enough);
+  } finally {
+    await writer.stop();
+  }
+}
+
+describe('the stream to a follower cluster resumes exactly once after', () => {
+  test('follower leader change (R1)', async () => {
+    const led = await follower.leaderOf('first');
+    await whileWriting('first', async () => {
+      await led.kill();
+      await until('another node replicates', async () => (await follower.leaderOf('first')) !== led);
+    });
+    await untilEqual('first', leader, follower);
+    follower.restart(led.id);
+    await untilEqual('first', leader, follower);
+  });
+
+  test('leader-cluster leader change', async () => {
+    const led = await leader.leaderOf('first');
+    await whileWriting('first', async () => {
+      await led.kill();
+      await until('another node leads', async () => (await leader.leaderOf('first')) !== led);
+    });
+    await untilEqual('first', leader, follower);
+    leader.restart(led.id);
+    await untilEqual('first', leader, follower);
+  });
+
+  test('compaction past the position of the follower cluster, which forces a snapshot (T2)', async () => {
+    await untilEqual('second', leader, follower);
+    const status = await follower.node(1).status();
+    const { shardId, replication } = status.tables.get('second')!;
+    await follower.killAll();
+    const next = Number(replication!.leaderIndex) + 1;
+    await until('the log of the leader cluster begins later', async () => {
+      await fill('second', 300);
+      const answers = await Promise.all(
+        leader.nodes.map((node) => askForLog(node.replicationAddress, 'second', next)),
+      );
+      return answers.every(({ error }) => error === 'USE_SNAPSHOT');
+    });
+    for (const { id } of follower.nodes) follower.restart(id);
+    await follower.untilReady();
+    await untilEqual('second', leader, follower);
+    expect(await shardIn(follower.node(1), 'second')).not.toBe(shardId);
+  });
+
+  test('a table deleted and made again under the same name (T1)', async () => {
+    const client = await leader.client();
+    const shardId = await shardIn(follower.node(1), 'second');
+    await client.tables.delete('second');
+    await client.tables.create('second');
+    await client.put('second', 'new', 'content');
+    await untilEqual('second', leader, follower);
+    await until('it is another shard', async () => (await shardIn(follower.node(1), 'second')) !== shardId);
+    expect(await contentOf(await follower.client(), 'second')).toEqual([
+      expect.stringMatching(/^new=content \d+\/\d+\/1$/),
+    ]);
+    await untilEqual('second', leader, follower);
+  });
+});
+
+test('a snapshot is taken while writes go on (T2)', async () => {
+  const shardId = await shardIn(follower.node(1), 'first');
+  await whileWriting('first', async () => {
+    await (await follower.client()).maintenance.reset({ table: 'first' });
+    await until(
+      'another shard took over',
+      async () => (await shardIn(follower.node(1), 'first')) !== shardId,
+    );
+  });
+  await untilEqual('first', leader, follower);
+});
+
+test('deletes during an outage arrive', async () => {
+  const client = await leader.client();
+  await fill('second', 50);
+  await untilEqual('second', leader, follower);
+  for (const node of follower.nodes) node.signal('SIGSTOP');
+  await client.deleteRange('second', 'fill/1', { prefix: true });
+  await client.deleteRange('second', 'new');
+  for (const node of follower.nodes) node.signal('SIGCONT');
+  await untilEqual('second', leader, follower);
+  const keys = await contentOf(await follower.client(), 'second');
+  expect(keys.some((key) => key.startsWith('fill/1') || key.startsWith('new'))).toBe(false);
+  expect(keys.length).toBeGreaterThan(30);
+});
+
+test('a slow table of a follower cluster does not slow others', async () => {
+  const client = await leader.client();
+  const value = Array.from({ length: 20_000 }, () => Math.random().toString(36)).join('');
+  await client.put('second', 'large', value);
+  const slow = await Cluster.ready({
+    role: 'follower',
+    nodes: 1,
+    follows: leader,
+    flags: ['--replication.max-snapshot-recv-bytes-per-second=16KiB'],
+  });
+  try {
+    await untilEqual('first', leader, slow);
+    const there = await slow.client();
+    await there.maintenance.reset({ table: 'second' });
+    const stateOf = async (table: string) =>
+      (await slow.node(1).status()).tables.get(table)!.replication!.state;
+    await until('the reset is under way', async () => (await stateOf('second')) === 'resetting');
+    for (let write = 0; write < 20; write++) {
+      // Answered when it was applied here too.
+      await there.put('first', 'beside', String(write));
+    }
+    await untilEqual('first', leader, slow);
+    expect(await stateOf('second')).toBe('resetting');
+  } finally {
+    await slow.stop();
+  }
+});
+
+describe('when the site of the leader cluster is lost (R5)', () => {
+  let promoted: Cluster;
+
+  test('promote makes the follower cluster take writes, and keeps what it had', async () => {
+    await untilEqual('first', leader, follower);
+    await untilEqual('second', leader, follower);
+    const before = await contentOf(await leader.client(), 'first');
+    const { contentHash, revision } = (await leader.node(1).status()).tables.get('first')!;
+    await leader.killAll();
+    await until('writes are refused', async () => {
+      const client = await follower.client();
+      return client.put('first', 'k', 'v', { timeoutMs: 500 }).then(
+        () => false,
+        () => true,
+      );
+    });
+    const outcome = await run(['promote', '--yes', '--endpoints', follower.node(2).endpoint]);
+    expect(outcome).toMatchObject({ exitCode: 0, stderr: '' });
+    promoted = follower;
+    const client = await promoted.client();
+    expect(await contentOf(client, 'first')).toEqual(before);
+    const { header } = await client.put('first', 'written after', 'the loss');
+    expect(Number(header!.revision)).toBeGreaterThan(Number(revision));
+    await client.tables.create('third');
+    await client.put('third', 'k', 'v');
+    const status = await promoted.node(1).status();
+    expect(status).toMatchObject({ role: 'leader', errors: [] });
+    expect(status.tables.get('first')!.contentHash).not.toBe(contentHash);
+  });
+
+  test('its nodes start as leader cluster, with either command', async () => {
+    const [one, two] = promoted.nodes as [ClusterNode, ClusterNode];
+    await one.kill('SIGTERM');
+    await two.kill('SIGTERM');
+    promoted.restart(1, { role: 'leader', follows: undefined });
+    promoted.restart(2);
+    await promoted.untilReady();
+    await (await promoted.client()).put('third', 'k', 'again');
+    expect((await one.status()).role).toBe('leader');
+    expect((await two.status()).role).toBe('leader');
+  });
+
+  test('a new follower cluster follows it', async () => {
+    const next = await Cluster.ready({ role: 'follower', nodes: 1, follows: promoted });
+    try {
+      for (const table of ['first', 'second', 'third']) await untilEqual(table, promoted, next);
+      await (await next.client()).put('third', 'from', 'afar');
+      await untilEqual('third', promoted, next);
+    } finally {
+      await next.stop();
+    }
+  });
+
+  test('the data of the lost leader cluster is refused as a follower cluster', async () => {
+    const node = leader.node(1);
+    leader.restart(1, { role: 'follower', tables: undefined, follows: promoted });
+    const outcome = await node.ended;
+    expect(outcome.exitCode).toBe(1);
+    expect(outcome.stderr).toMatch(/^coxswain: [^\n]*leader[^\n]*\n$/);
+  });
+});
