@@ -1,0 +1,229 @@
+import { compare, operation, StatusCode } from '@coxswain/client';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { run } from '../support/command.js';
+import { Cluster, type ClusterNode, contentOf, until, untilEqual } from './cluster.js';
+import { ReplicationClient } from './stock/replication-client.js';
+
+const clusters: Cluster[] = [];
+let leader: Cluster;
+let follower: Cluster;
+
+async function started(options: Parameters<typeof Cluster.ready>[0]): Promise<Cluster> {
+  const cluster = await Cluster.start(options);
+  clusters.push(cluster);
+  return cluster;
+}
+
+beforeAll(async () => {
+  leader = await started({ role: 'leader', nodes: 1, tables: ['first', 'second'] });
+  await leader.untilReady();
+  follower = await started({ role: 'follower', nodes: 3, follows: leader });
+  await follower.untilReady();
+  for (const table of ['first', 'second']) await untilEqual(table, leader, follower);
+});
+
+afterAll(async () => {
+  await Promise.all(clusters.map((cluster) => cluster.stop()));
+});
+
+describe('writes on a follower cluster', () => {
+  test('are read where they were written, on every node', async () => {
+    for (let turn = 0; turn < 20; turn++) {
+      for (const node of follower.nodes) {
+        const client = await node.client();
+        const value = `${turn} by ${node.id}`;
+        const { header } = await client.put('first', 'mine', value);
+        // Serializable: from this node's own state, without a word to anyone.
+        const read = await client.get('first', 'mine', { linearizable: false });
+        expect(read!.value.toString()).toBe(value);
+        expect(read!.modRevision).toBe(header!.revision);
+      }
+    }
+    const [one, two] = follower.nodes as [ClusterNode, ClusterNode];
+    await (await one.client()).deleteRange('first', 'mine');
+    expect(await (await one.client()).get('first', 'mine', { linearizable: false })).toBeUndefined();
+    expect(await (await two.client()).get('first', 'mine')).toBeUndefined();
+    await untilEqual('first', leader, follower);
+  });
+
+  test('compare and swap by the mod_revision that a follower cluster shows', async () => {
+    const there = await leader.client();
+    await there.put('first', 'shared', 'a');
+    await untilEqual('first', leader, follower);
+    for (const node of follower.nodes) {
+      const client = await node.client();
+      const read = await client.get('first', 'shared');
+      expect(read).toEqual(await there.get('first', 'shared'));
+      const swap = (value: string) =>
+        client
+          .txn('first')
+          .when(compare.modRevision('shared', '=', read!.modRevision))
+          .do(operation.put('shared', value))
+          .otherwise(operation.range('shared'))
+          .commit();
+      expect((await swap(`by ${node.id}`)).succeeded).toBe(true);
+      const again = await swap('too late');
+      expect(again.succeeded).toBe(false);
+      const local = await client.get('first', 'shared', { linearizable: false });
+      expect(local!.value.toString()).toBe(`by ${node.id}`);
+    }
+    await untilEqual('first', leader, follower);
+  });
+
+  test('keep the leader cluster\u2019s errors, and tables are made and deleted there only', async () => {
+    const client = await follower.node(1).client();
+    await expect(client.put('missing', 'k', 'v')).rejects.toMatchObject({
+      code: StatusCode.NOT_FOUND,
+      message: expect.stringContaining('leader error: rpc error: code = NotFound desc = table not found'),
+    });
+    await expect(client.tables.create('third')).rejects.toMatchObject({
+      code: StatusCode.UNIMPLEMENTED,
+      message: expect.stringContaining('method Create not implemented for follower'),
+    });
+    await expect(client.tables.delete('first')).rejects.toMatchObject({
+      code: StatusCode.UNIMPLEMENTED,
+      message: expect.stringContaining('method Delete not implemented for follower'),
+    });
+  });
+
+  test('a table that is made on the leader cluster is there', async () => {
+    const there = await leader.client();
+    await there.tables.create('third');
+    await there.put('third', 'k', 'v');
+    await untilEqual('third', leader, follower);
+    await (await follower.node(2).client()).put('third', 'k', 'from here');
+    expect((await there.get('third', 'k'))!.value.toString()).toBe('from here');
+  });
+});
+
+describe('coxswain reset', () => {
+  const shards = async (): Promise<Map<string, bigint>> => {
+    const { tables } = await follower.node(1).status();
+    return new Map([...tables].map(([name, { shardId }]) => [name, shardId]));
+  };
+
+  test('takes one table anew, or all', async () => {
+    const flags = ['--endpoints', follower.node(3).endpoint];
+    const before = await shards();
+    expect(await run(['reset', '--table', 'first', ...flags])).toMatchObject({ exitCode: 0, stderr: '' });
+    await until(
+      'node 1 knows the new shard',
+      async () => (await shards()).get('first') !== before.get('first'),
+    );
+    const after = await shards();
+    expect(after.get('second')).toBe(before.get('second'));
+    await untilEqual('first', leader, follower);
+
+    expect(await run(['reset', '--all', ...flags])).toMatchObject({ exitCode: 0, stderr: '' });
+    await until('every table has a new shard', async () => {
+      const last = await shards();
+      return [...after].every(([name, shardId]) => last.get(name) !== shardId);
+    });
+    for (const table of after.keys()) await untilEqual(table, leader, follower);
+    await (await follower.client()).put('first', 'after', 'the reset');
+    await untilEqual('first', leader, follower);
+  });
+
+  test('refuses a table that is not there, and a leader cluster', async () => {
+    await expect((await follower.client()).maintenance.reset({ table: 'missing' })).rejects.toMatchObject({
+      code: StatusCode.UNKNOWN,
+      message: expect.stringContaining('table not found'),
+    });
+    await expect((await leader.client()).maintenance.reset('all')).rejects.toMatchObject({
+      code: StatusCode.UNIMPLEMENTED,
+      message: expect.stringContaining('method Reset not implemented'),
+    });
+  });
+});
+
+describe('a follower cluster is no leader cluster (R5)', () => {
+  test('nobody gets its log, its snapshots or its tables', async () => {
+    const refusal = {
+      code: StatusCode.FAILED_PRECONDITION,
+      details: 'a follower cluster cannot be a leader cluster',
+    };
+    const client = new ReplicationClient(follower.node(1).replicationAddress);
+    try {
+      await expect(client.replicate('first', 1)).rejects.toMatchObject(refusal);
+      await expect(client.snapshot('first')).rejects.toMatchObject(refusal);
+      await expect(client.tables()).rejects.toMatchObject(refusal);
+    } finally {
+      client.close();
+    }
+  });
+
+  test('a follower cluster of it says so, and holds nothing', async () => {
+    const second = await started({ role: 'follower', nodes: 1, follows: follower });
+    await until('it says so', async () => {
+      const { errors } = await second.node(1).status();
+      return errors.some((error) => error.includes('a follower cluster cannot be a leader cluster'));
+    });
+    expect((await second.node(1).status()).tables.size).toBe(0);
+    await second.killAll();
+  });
+});
+
+describe('a follower cluster that is pointed elsewhere deletes nothing (R4)', () => {
+  let moved: Cluster;
+
+  beforeAll(async () => {
+    moved = await started({ role: 'follower', nodes: 1, follows: leader });
+    await moved.untilReady();
+    await untilEqual('first', leader, moved);
+  });
+
+  /** How often a cluster was asked for its tables. */
+  async function asked(cluster: Cluster): Promise<number> {
+    const metrics = await cluster.node(1).metrics();
+    const lines = metrics.split('\n').filter((line) => line.startsWith('grpc_server_handled_total{'));
+    const line = lines.find((each) => each.includes('"replication.v1.Metadata"') && each.includes('"OK"'));
+    return Number(line?.split(' ').at(-1) ?? 0);
+  }
+
+  async function untilAskedAgain(cluster: Cluster): Promise<void> {
+    const before = await asked(cluster);
+    await until(
+      'the tables were looked at again and again',
+      async () => (await asked(cluster)) >= before + 5,
+    );
+  }
+
+  test.each([
+    ['another leader cluster', ['first']],
+    ['an empty leader cluster', undefined],
+  ])('at %s: it stops with a clear status, and goes on where it belongs', async (_what, tables) => {
+    const other = await started({ role: 'leader', nodes: 1, ...(tables && { tables }) });
+    await other.untilReady();
+    if (tables !== undefined) await (await other.client()).put('first', 'of', 'the other');
+    const before = await contentOf(await moved.client(), 'first');
+    await moved.killAll();
+    moved.restart(1, { follows: other });
+    await untilAskedAgain(other);
+    const status = await moved.node(1).status();
+    expect(status.errors.join()).toMatch(/belongs to [0-9a-f]{32}: correct replication\.leader-address/);
+    expect(await moved.node(1).isReady()).toBe(false);
+    expect(await contentOf(await moved.client(), 'first')).toEqual(before);
+    expect([...status.tables.keys()]).toEqual(['first', 'second', 'third']);
+    await moved.killAll();
+    await other.killAll();
+
+    moved.restart(1);
+    await moved.untilReady();
+    await (await leader.client()).put('first', 'since', 'then');
+    await untilEqual('first', leader, moved);
+    expect((await moved.node(1).status()).errors).toEqual([]);
+  });
+
+  test('at its own leader cluster, which has lost every table', async () => {
+    const before = await contentOf(await moved.client(), 'second');
+    const there = await leader.client();
+    for (const { name } of (await there.tables.list()).tables) await there.tables.delete(name);
+    await untilAskedAgain(leader);
+    expect(await contentOf(await moved.client(), 'second')).toEqual(before);
+    for (const { status } of [moved, follower].flatMap(({ nodes }) =>
+      nodes.map((node) => ({ status: node.status() })),
+    )) {
+      expect([...(await status).tables.keys()]).toEqual(['first', 'second', 'third']);
+    }
+  });
+});
