@@ -230,6 +230,31 @@ describe('a replica of a leader cluster', () => {
 });
 
 describe('a load', () => {
+  test('is the same in any order of keys, and of a key that comes again the last one counts', async () => {
+    const at = (revision: bigint) => ({ createRevision: 1n, modRevision: revision, version: 1n });
+    const table = await open(new MemoryStoreDirectory(), { base: BASE });
+    await table.apply([load(BASE + 1, 0, [pair('b', '1', at(1n)), pair('d', '2', at(2n))])]);
+    await table.apply([
+      load(BASE + 2, 0, [pair('a', '3', at(3n)), pair('d', '4', at(4n)), pair('e', '5', at(5n))]),
+      load(BASE + 3, 0, [pair('c', '6', at(6n)), pair('b', '7', at(7n)), pair('f', '8', at(8n))]),
+      loaded(BASE + 4, 9),
+    ]);
+    const inOrder = await open(new MemoryStoreDirectory(), { base: BASE });
+    await inOrder.apply([
+      load(BASE + 1, 0, [
+        pair('a', '3', at(3n)),
+        pair('b', '7', at(7n)),
+        pair('c', '6', at(6n)),
+        pair('d', '4', at(4n)),
+        pair('e', '5', at(5n)),
+        pair('f', '8', at(8n)),
+      ]),
+      loaded(BASE + 2, 9),
+    ]);
+    expect(await contentOf(table)).toEqual(await contentOf(inOrder));
+    expect(await closed(table)).toMatchObject({ ...(await closed(inOrder)), keyCount: 6 });
+  });
+
   test('stamps what came without revisions with the index that comes last, and only that (T3)', async () => {
     const directory = new MemoryStoreDirectory();
     const table = await open(directory, { base: BASE });
