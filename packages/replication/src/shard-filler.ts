@@ -1,11 +1,12 @@
 import type { Call, Clock, ShardLoad } from '@coxswain/node';
 import { mvcc } from '@coxswain/protocol';
-import { readSnapshotRecords, SnapshotDamagedError } from '@coxswain/table';
+import { type PairRecord, readPairRecord, readSnapshotRecords, SnapshotDamagedError } from '@coxswain/table';
 
 /** What one entry of a load holds: it travels and is applied like any other. */
 const LOAD_BYTES_MAX = 512 * 1024;
 const LOAD_RECORDS_MAX = 2_000;
-const LOADS_IN_FLIGHT_MAX = 4;
+/** While one is applied others are on their way to the disk: with fewer, both wait for each other half the time. */
+const LOADS_IN_FLIGHT_MAX = 8;
 const LOAD_MS = 60_000;
 const LENGTH_BYTES = 8;
 const { PUT, DUMMY } = mvcc.Command_CommandType;
@@ -23,7 +24,8 @@ export interface Filled {
 export class ShardFiller {
   readonly #shard: ShardLoad;
   readonly #clock: Clock;
-  #parts: Buffer[] = [];
+  /** The load that is being gathered. */
+  #buffer: Buffer = Buffer.alloc(0);
   #bytes = 0;
   #records = 0;
   readonly #inFlight = new Set<Promise<void>>();
@@ -61,34 +63,51 @@ export class ShardFiller {
 
   #take(record: Buffer): void {
     if (this.#leaderIndex !== undefined) throw new SnapshotDamagedError('records follow its end');
-    const { type, kv, leaderIndex } = decode(record);
-    if (type === DUMMY) {
-      this.#leaderIndex = Number(leaderIndex ?? 0n);
-      return;
-    }
-    if (type !== PUT || kv === undefined)
-      throw new SnapshotDamagedError(`it holds a command of type ${type}`);
+    const pair = readPairRecord(record, 0, record.length) ?? this.#takeUnusual(record);
     // Some leaders send a record with an empty key, which no table can hold.
-    if (kv.key.length === 0) return;
-    const order = this.#lastKey === undefined ? 1 : Buffer.compare(kv.key, this.#lastKey);
+    if (pair === undefined || pair.key.length === 0) return;
+    const order = this.#lastKey === undefined ? 1 : Buffer.compare(pair.key, this.#lastKey);
     // A pair may come twice in a row, for the sake of stock loaders (regatta-protocol.md §3).
     if (order === 0) return;
     if (order < 0) throw new SnapshotDamagedError('its keys are not in order');
-    this.#lastKey = kv.key;
+    this.#lastKey = pair.key;
     this.#keyCount++;
-    if (kv.modRevision === 0n) this.#hasUnstamped = true;
-    const length = Buffer.allocUnsafe(LENGTH_BYTES);
-    length.writeBigUInt64LE(BigInt(record.length));
-    this.#parts.push(length, record);
-    this.#bytes += LENGTH_BYTES + record.length;
+    if (pair.modRevision === 0) this.#hasUnstamped = true;
+    this.#add(record);
+  }
+
+  /** Undefined: it is the last record, which holds no pair. */
+  #takeUnusual(record: Buffer): Pick<PairRecord, 'key' | 'modRevision'> | undefined {
+    const { type, kv, leaderIndex } = decode(record);
+    if (type === DUMMY) {
+      this.#leaderIndex = Number(leaderIndex ?? 0n);
+      return undefined;
+    }
+    if (type !== PUT || kv === undefined)
+      throw new SnapshotDamagedError(`it holds a command of type ${type}`);
+    return { key: kv.key, modRevision: Number(kv.modRevision) };
+  }
+
+  #add(record: Buffer): void {
+    const end = this.#bytes + LENGTH_BYTES + record.length;
+    if (end > this.#buffer.length) {
+      const larger = Buffer.allocUnsafe(Math.max(end, LOAD_BYTES_MAX + LENGTH_BYTES + record.length));
+      this.#buffer.copy(larger, 0, 0, this.#bytes);
+      this.#buffer = larger;
+    }
+    // No record is longer than 32 bits can say.
+    this.#buffer.writeUInt32LE(record.length, this.#bytes);
+    this.#buffer.writeUInt32LE(0, this.#bytes + 4);
+    record.copy(this.#buffer, this.#bytes + LENGTH_BYTES);
+    this.#bytes = end;
     this.#records++;
   }
 
   async #load(): Promise<void> {
     while (this.#inFlight.size >= LOADS_IN_FLIGHT_MAX) await Promise.race(this.#inFlight);
     if (this.#failure !== undefined) throw this.#failure.error;
-    const records = Buffer.concat(this.#parts, this.#bytes);
-    this.#parts = [];
+    const records = this.#buffer.subarray(0, this.#bytes);
+    this.#buffer = Buffer.alloc(0);
     this.#bytes = 0;
     this.#records = 0;
     const call: Call = { deadlineMs: this.#clock.monotonicMs() + LOAD_MS };
