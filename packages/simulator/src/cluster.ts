@@ -1,4 +1,4 @@
-import { Node, type NodeOptions, type Replica } from '@coxswain/node';
+import { type Environment, Node, type NodeOptions, type Replica } from '@coxswain/node';
 import type { NodeId } from '@coxswain/raft';
 import { EventKind, type EventLoop } from './event-loop.js';
 import { type GroupInspection, ReplicaInspection } from './inspection.js';
@@ -19,6 +19,8 @@ class Host {
   process: SimulatedProcess | undefined;
   node: Node | undefined;
   isServing = false;
+  /** What runs beside the node. */
+  companion: { stop(): Promise<void> } | undefined;
   /** Set while the node is told to end in order. */
   isStopping = false;
   constructor(readonly machine: Machine) {}
@@ -30,6 +32,17 @@ export interface ClusterOptions {
   readonly fragileMachine: NodeId | undefined;
   readonly fragileLoss: StoreLoss;
   readonly onDeath: (process: SimulatedProcess) => void;
+  /** The ids of its processes are above: unique among the clusters of a run. */
+  readonly firstLife?: number;
+  /** What its nodes are called in the trace. */
+  readonly label?: string;
+  /** Runs when a node has started; what it gives is stopped before the node is told to end in order. */
+  readonly onServing?: (
+    id: NodeId,
+    node: Node,
+    process: SimulatedProcess,
+    environment: Environment,
+  ) => { stop(): Promise<void> };
 }
 
 /** The machines, and the nodes that live and die on them. */
@@ -44,6 +57,7 @@ export class Cluster {
     private readonly invariants: Invariants,
     private readonly options: ClusterOptions,
   ) {
+    this.#lives = options.firstLife ?? 0;
     for (const machine of machines) this.#hosts.set(machine.node, new Host(machine));
   }
 
@@ -133,6 +147,7 @@ export class Cluster {
       const node = await Node.open(this.options.nodeOptions(id), environment);
       host.node = node;
       await node.start();
+      host.companion = this.options.onServing?.(id, node, process, environment);
       host.isServing = true;
     };
     // The first thing that a process does comes after its creation, in an event of its own.
@@ -150,6 +165,7 @@ export class Cluster {
     process.kill();
     host.process = undefined;
     host.node = undefined;
+    host.companion = undefined;
     host.isServing = false;
     this.invariants.nodeDied(id);
     if (death === 'powerLost') {
@@ -167,8 +183,13 @@ export class Cluster {
     if (node === undefined || process === undefined || !host.isServing || host.isStopping) return;
     host.isStopping = true;
     this.#say(`stop node ${id}`);
+    const { companion } = host;
+    const leave = async () => {
+      await companion?.stop();
+      await node.stop();
+    };
     this.loop.schedule(0, EventKind.Fault, process, () => {
-      node.stop().then(
+      leave().then(
         () => this.loop.schedule(0, EventKind.Fault, process, () => this.kill(id, 'stopped')),
         (error: unknown) => this.#nodeEnded(id, process, error),
       );
@@ -187,7 +208,8 @@ export class Cluster {
 
   /** A line in the trace, with the time. */
   #say(line: string): void {
-    this.loop.trace.line(`${(this.loop.nowUs / 1e6).toFixed(6)} ${line}`);
+    const { label = '' } = this.options;
+    this.loop.trace.line(`${(this.loop.nowUs / 1e6).toFixed(6)} ${label}${line}`);
   }
 
   /**

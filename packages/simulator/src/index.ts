@@ -5,6 +5,7 @@ export type { GroupInspection } from './inspection.js';
 export * from './invariants.js';
 export * from './linearizability.js';
 export * from './network.js';
+export { type PairResult, simulatePair } from './pair-simulation.js';
 export * from './process.js';
 export * from './random.js';
 export * from './simulation.js';

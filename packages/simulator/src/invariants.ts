@@ -14,6 +14,8 @@ interface KnownEntry {
 interface CommittedEntry {
   readonly term: number;
   readonly digest: number;
+  /** The term of the node that showed first that it is committed. */
+  readonly knownInTerm: number;
 }
 
 /** What one replica showed when it was last looked at. */
@@ -204,7 +206,8 @@ export class Invariants {
     group.leaderByTerm.set(now.term, node);
     for (let index = now.firstIndex; index <= group.committedUpTo; index++) {
       const committed = group.committed.get(index);
-      if (committed === undefined) continue;
+      // A candidate whose last votes come late may win an old term after a later one has committed.
+      if (committed === undefined || committed.knownInTerm >= now.term) continue;
       check(
         now.termAt(index) === committed.term,
         'leader completeness',
@@ -233,7 +236,7 @@ export class Invariants {
         );
         continue;
       }
-      group.committed.set(index, { term: entry.term, digest });
+      group.committed.set(index, { term: entry.term, digest, knownInTerm: now.term });
       group.committedUpTo = Math.max(group.committedUpTo, index);
       this.#checkOnQuorum(group, now, index);
     }

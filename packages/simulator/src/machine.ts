@@ -31,6 +31,8 @@ export class Machine {
     private readonly network: SimulatedNetwork,
     private readonly random: SeededRandom,
     options: MachineOptions,
+    /** What the node is called in the trace. */
+    private readonly label = `node ${node}`,
   ) {
     const drift = random.between(-options.clockDriftMax, options.clockDriftMax);
     this.clock = new SimulatedClock(
@@ -48,7 +50,7 @@ export class Machine {
     const log: Log = (level, message, fields) => {
       const details = fields === undefined ? '' : ` ${JSON.stringify(fields)}`;
       const seconds = (this.loop.nowUs / 1e6).toFixed(6);
-      this.loop.trace.line(`${seconds} node ${this.node} ${level}: ${message}${details}`);
+      this.loop.trace.line(`${seconds} ${this.label} ${level}: ${message}${details}`);
     };
     return {
       clock: this.clock.attach(process),

@@ -1,8 +1,12 @@
 import { parseArgs } from 'node:util';
+import { simulatePair } from './pair-simulation.js';
 import { simulate } from './simulation.js';
 
 /** 100 seeds of this length fit into a CI run on one core. */
 const stepsDefault = 60_000;
+
+/** Of so many seeds one has a follower cluster beside its cluster. */
+const pairEvery = 5;
 
 const usage = 'usage: npm run simulate -- [--seed N] [--steps N] [--seeds N] [--log]';
 
@@ -17,7 +21,8 @@ async function main(): Promise<number> {
   }
   const { seed: first, steps, seeds, log } = options;
   for (let seed = first; seed < first + seeds; seed++) {
-    const result = await simulate({ seed, steps, ...(log && { onLine: (line) => console.error(line) }) });
+    const run = seed % pairEvery === 0 ? simulatePair : simulate;
+    const result = await run({ seed, steps, ...(log && { onLine: (line) => console.error(line) }) });
     if (result.violation !== undefined) {
       if (!log) for (const line of result.lines) console.error(line);
       console.error(

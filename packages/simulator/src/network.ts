@@ -152,7 +152,8 @@ export class SimulatedNetwork {
   /** Holds everything on the link for a while, then delivers it at once. */
   clog(from: NodeId, to: NodeId, durationUs: number): void {
     const link = this.#link(from, to);
-    link.cloggedUntilUs = Math.max(link.cloggedUntilUs, this.loop.nowUs + durationUs);
+    // Whole microseconds, as events come: a fraction would never be reached, and time would stand still.
+    link.cloggedUntilUs = Math.max(link.cloggedUntilUs, this.loop.nowUs + Math.ceil(durationUs));
   }
 
   /** Every link works again. */

@@ -15,6 +15,8 @@ export interface WorkloadOptions {
   readonly deadlineMs: number;
   /** Relative frequencies. */
   readonly operations: Readonly<Record<OperationKind, number>>;
+  /** Begins every value: two workloads on one history never write the same. */
+  readonly valuePrefix?: string;
 }
 
 export type OperationKind =
@@ -102,7 +104,12 @@ export class Workload {
 
   /** One write and one linearizable read of every key, which any node of a healthy cluster answers. False: refused. */
   async probe(server: Server): Promise<boolean> {
-    return (await this.#put(server, mainTable, true)) && (await this.#range(server, mainTable, true));
+    return (await this.probeWrite(server)) && (await this.#range(server, mainTable, true));
+  }
+
+  /** One write, which any node of a healthy cluster answers. False: refused. */
+  probeWrite(server: Server): Promise<boolean> {
+    return this.#put(server, mainTable, true);
   }
 
   #think(): void {
@@ -486,7 +493,7 @@ export class Workload {
 
   /** Never the same twice, so that a value tells which write it is from. */
   #value(): string {
-    const id = `${++this.#sequence}.`;
+    const id = `${this.options.valuePrefix ?? ''}${++this.#sequence}.`;
     return id + 'x'.repeat(Math.floor(this.random.exponential(this.options.valueSizeMeanBytes)));
   }
 }

@@ -1,0 +1,430 @@
+import { ApiError, errors, type Node, type NodeApi, type NodeOptions, type Proposed } from '@coxswain/node';
+import { mvcc, regatta } from '@coxswain/protocol';
+import type { NodeId } from '@coxswain/raft';
+import {
+  defaultFollowerOptions,
+  Follower,
+  type ForwardedWrites,
+  LeaderReplication,
+} from '@coxswain/replication';
+import { Cluster } from './cluster.js';
+import { EventKind, EventLoop } from './event-loop.js';
+import { Faults } from './faults.js';
+import { History } from './history.js';
+import { Invariants } from './invariants.js';
+import { Machine } from './machine.js';
+import { SimulatedNetwork } from './network.js';
+import { SeededRandom } from './random.js';
+import { ReplicasOfReplicas } from './replicas-of-replicas.js';
+import type { SimulationOptions, SimulationResult } from './simulation.js';
+import { drawScenario, type Scenario } from './swarm.js';
+import { Trace } from './trace.js';
+import { Violation } from './violation.js';
+import { WideAreaNetwork } from './wide-area-network.js';
+import { mainTable, type OperationKind, type Server, Workload } from './workload.js';
+
+const progressBoundUs = 120_000_000;
+const convergenceBoundUs = 240_000_000;
+/** Processes of the follower cluster have ids above. */
+const firstFollowerLife = 30_000;
+/** Clients of a follower cluster write through it; what they read there is no linearizable history. */
+const forwardedKinds: readonly OperationKind[] = [
+  'put',
+  'putPrevious',
+  'delete',
+  'deleteRange',
+  'compareAndSet',
+  'transfer',
+];
+
+export interface PairResult extends SimulationResult {
+  /** States of the follower cluster that were compared with the leader cluster's. */
+  readonly compared: number;
+  readonly snapshotsTaken: number;
+}
+
+/**
+ * Runs one seed with a leader cluster and a follower cluster of the real code, and the way between them as one more
+ * network: first faults on all three while clients write through both clusters, then healing, progress, equality.
+ */
+export async function simulatePair(options: SimulationOptions): Promise<PairResult> {
+  const simulation = new PairSimulation(options);
+  let violation: Error | undefined;
+  try {
+    await simulation.run();
+  } catch (error) {
+    violation = error instanceof Error ? error : new Error(String(error));
+  }
+  return simulation.result(violation);
+}
+
+/** A cluster with its own network and its own faults. */
+interface Side {
+  readonly cluster: Cluster;
+  readonly network: SimulatedNetwork;
+  readonly faults: Faults;
+}
+
+class PairSimulation {
+  readonly #loop: EventLoop;
+  readonly #random: SeededRandom;
+  readonly #history = new History();
+  readonly #leader: Side;
+  readonly #follower: Side;
+  readonly #wide: WideAreaNetwork;
+  readonly #workload: Workload;
+  readonly #forwarded: Workload;
+  readonly #comparison = new ReplicasOfReplicas();
+  readonly #followers = new Map<NodeId, { readonly node: Node; readonly follower: Follower }>();
+  #snapshotsTaken = 0;
+  #isHealed = false;
+
+  constructor(private readonly options: SimulationOptions) {
+    const random = new SeededRandom(options.seed);
+    this.#random = random.fork('pair');
+    const loop = new EventLoop(new Trace(options.onLine));
+    this.#loop = loop;
+    this.#wide = new WideAreaNetwork(loop, random.fork('wide'), {
+      delayMinUs: this.#random.integer(100, 20_000),
+      delayMeanUs: this.#random.integer(100, 20_000),
+      breakProbability: this.#random.pick([0, 0.002, 0.02]),
+    });
+    const leaderScenario = small(drawScenario(random.fork('leader scenario')), this.#random);
+    const followerScenario = small(drawScenario(random.fork('follower scenario')), this.#random);
+    this.#leader = this.#side('leader ', leaderScenario, random.fork('leader'), {});
+    this.#follower = this.#side('follower ', followerScenario, random.fork('follower'), { role: 'follower' });
+    this.#workload = new Workload(loop, random.fork('workload'), leaderScenario.workload, this.#history, () =>
+      this.#leader.cluster.servers(),
+    );
+    const operations = { ...leaderScenario.workload.operations };
+    for (const kind of Object.keys(operations) as OperationKind[]) {
+      if (!forwardedKinds.includes(kind)) operations[kind] = 0;
+    }
+    operations.put += 0.2;
+    this.#forwarded = new Workload(
+      loop,
+      random.fork('forwarded'),
+      { ...leaderScenario.workload, clients: 2, operations, valuePrefix: 'f' },
+      this.#history,
+      () => this.#forwardingServers(),
+    );
+  }
+
+  #side(label: string, scenario: Scenario, random: SeededRandom, also: Partial<NodeOptions>): Side {
+    const loop = this.#loop;
+    const isLeader = also.role !== 'follower';
+    const network = new SimulatedNetwork(loop, random.fork('network'), scenario.network);
+    const machines = scenario.nodes.map(
+      (id) =>
+        new Machine(id, loop, network, random.fork(`machine ${id}`), scenario.machine, `${label}node ${id}`),
+    );
+    const cluster: Cluster = new Cluster(loop, machines, new Invariants(), {
+      ...scenario,
+      nodeOptions: (id) => ({ ...scenario.nodeOptions(id), ...also }),
+      label,
+      firstLife: isLeader ? 0 : firstFollowerLife,
+      onDeath: (process) => {
+        this.#workload.processDied(process);
+        this.#forwarded.processDied(process);
+      },
+      onServing: (id, node, process, environment) => {
+        const { clock } = environment;
+        if (isLeader) {
+          const replication = new LeaderReplication(node, {
+            clock,
+            messageBytesMax: 64 * 1024,
+            logCallsMax: 1000,
+            snapshotCallsMax: 4,
+          });
+          this.#wide.serve(id, { process, api: node, replication, clock });
+          return {
+            stop: async () => replication.drain(),
+          };
+        }
+        const follower = new Follower(
+          node,
+          { ...environment, link: this.#wide.link(process, clock, this.#leader.cluster.ids) },
+          {
+            ...defaultFollowerOptions,
+            pollIntervalMs: 200,
+            reconcileIntervalMs: 2_000,
+            logRpcTimeoutMs: 4_000,
+            snapshotRpcTimeoutMs: 30_000,
+            sequenceBytesMax: 4096,
+            followerName: `node-${id}`,
+          },
+        );
+        follower.start();
+        const running = { node, follower };
+        this.#followers.set(id, running);
+        process.onDeath(() => {
+          this.#snapshotsTaken += follower.status().snapshotsTaken;
+          if (this.#followers.get(id) === running) this.#followers.delete(id);
+        });
+        return follower;
+      },
+    });
+    const faults = new Faults(loop, random.fork('faults'), scenario.faults, cluster, network);
+    return { cluster, network, faults };
+  }
+
+  async run(): Promise<void> {
+    const sides = [this.#leader, this.#follower];
+    for (const { cluster } of sides) {
+      for (const id of this.#random.shuffled(cluster.ids)) cluster.start(id);
+    }
+    const isReady = ({ cluster }: Side) => cluster.nodes().some(({ node }) => node.readiness().isReady);
+    await this.#reach('both clusters become ready', progressBoundUs, () => sides.every(isReady));
+    this.#workload.start();
+    this.#forwarded.start();
+    for (const { faults } of sides) faults.start();
+    this.#disturb();
+    await this.#loop.run(() => {
+      this.#observe();
+      return this.#loop.steps >= this.options.steps;
+    });
+    this.#workload.stop();
+    this.#forwarded.stop();
+    this.#isHealed = true;
+    this.#wide.heal();
+    for (const { faults } of sides) faults.heal();
+    for (const id of this.#leader.cluster.ids) {
+      await this.#makeProgress(`leader node ${id}`, this.#leader, id, () => {
+        const server = this.#leader.cluster.nodes().find((node) => node.id === id)?.server;
+        return server && this.#workload.probe(server);
+      });
+    }
+    for (const id of this.#follower.cluster.ids) {
+      await this.#makeProgress(`follower node ${id}`, this.#follower, id, () => {
+        const server = this.#forwardingServers().find((each) => each.id === id);
+        return server && this.#forwarded.probeWrite(server);
+      });
+    }
+    const isIdle = () => this.#workload.pendingCount + this.#forwarded.pendingCount === 0;
+    await this.#reach('every request ends', convergenceBoundUs, isIdle);
+    await this.#reach('the follower cluster equals its leader cluster', convergenceBoundUs, () =>
+      this.#isEqual(),
+    );
+    this.#history.check();
+  }
+
+  result(violation: Error | undefined): PairResult {
+    const { trace } = this.#loop;
+    let snapshotsTaken = this.#snapshotsTaken;
+    for (const { follower } of this.#followers.values()) snapshotsTaken += follower.status().snapshotsTaken;
+    return {
+      seed: this.options.seed,
+      steps: this.#loop.steps,
+      faults: this.#leader.faults.count + this.#follower.faults.count,
+      operations: this.#history.answered,
+      virtualSeconds: this.#loop.nowUs / 1e6,
+      traceHash: trace.hash(),
+      violation,
+      lines: trace.lines(),
+      compared: this.#comparison.compared,
+      snapshotsTaken,
+    };
+  }
+
+  #observe(): void {
+    const owner = this.#loop.lastOwner;
+    if (owner === undefined) return;
+    const isLeader = owner.id < firstFollowerLife;
+    const { cluster } = isLeader ? this.#leader : this.#follower;
+    cluster.observe();
+    const here = cluster.nodes().find(({ server }) => server.process === owner);
+    if (here === undefined) return;
+    if (isLeader) this.#comparison.observeLeader(here.node);
+    else this.#comparison.observeFollower(here.node);
+  }
+
+  /** The way between the clusters is blocked now and then, and an operator has a table taken anew. */
+  #disturb(): void {
+    this.#after(this.#random.exponential(4_000_000), () => {
+      if (this.#random.chance(0.7)) {
+        this.#wide.isBlocked = true;
+        this.#after(this.#random.exponential(1_500_000), () => {
+          this.#wide.isBlocked = false;
+        });
+      } else this.#reset();
+      this.#disturb();
+    });
+  }
+
+  #reset(): void {
+    const nodes = this.#follower.cluster.nodes();
+    if (nodes.length === 0) return;
+    const { node, server } = this.#random.pick(nodes);
+    this.#loop.schedule(0, EventKind.Client, server.process, () => {
+      const call = { deadlineMs: server.monotonicMs() + 2_000 };
+      node.requestReset(this.#random.chance(0.8) ? mainTable : undefined, call).catch((error: unknown) => {
+        if (!(error instanceof ApiError)) throw error;
+      });
+    });
+  }
+
+  #after(delayUs: number, act: () => void): void {
+    this.#loop.schedule(delayUs, EventKind.Fault, undefined, () => {
+      if (!this.#isHealed) act();
+    });
+  }
+
+  #forwardingServers(): (Server & { readonly id: NodeId })[] {
+    return this.#follower.cluster.nodes().flatMap(({ id, server }) => {
+      const running = this.#followers.get(id);
+      if (running === undefined) return [];
+      const api = { propose: forwarding(running.follower.writes) } as unknown as NodeApi;
+      return [{ ...server, id, api }];
+    });
+  }
+
+  async #makeProgress(
+    what: string,
+    { cluster }: Side,
+    id: NodeId,
+    probe: () => Promise<boolean> | undefined,
+  ): Promise<void> {
+    let hasAnswered = false;
+    let failure: { error: unknown } | undefined;
+    const attempt = async () => {
+      while (!hasAnswered) {
+        // It may have been leaving when everything was healed.
+        if (!cluster.isUp(id)) cluster.start(id);
+        hasAnswered = (await probe()) ?? false;
+        if (!hasAnswered) {
+          await new Promise<void>((resolve) => {
+            this.#loop.schedule(50_000, EventKind.Client, undefined, resolve);
+          });
+        }
+      }
+    };
+    attempt().catch((error: unknown) => {
+      failure = { error };
+    });
+    await this.#reach(`${what} answers`, progressBoundUs, () => {
+      if (failure !== undefined) throw failure.error;
+      return hasAnswered;
+    });
+  }
+
+  /** Every table of the leader cluster is on every node of both, at one index and with one hash. */
+  #isEqual(): boolean {
+    const leaders = this.#leader.cluster.nodes();
+    const followers = this.#follower.cluster.nodes();
+    if (leaders.length !== this.#leader.cluster.ids.length) return false;
+    if (followers.length !== this.#follower.cluster.ids.length) return false;
+    const states = leaders.map(({ node }) =>
+      node
+        .status()
+        .tables.map(({ name, appliedIndex, contentHash }) => `${name} ${appliedIndex} ${contentHash}`),
+    );
+    const expected = states[0]!;
+    if (states.some((state) => state.join() !== expected.join())) return false;
+    return followers.every(({ node }) => {
+      const tables = node
+        .status()
+        .tables.map(({ name, leaderIndex, contentHash }) => `${name} ${leaderIndex} ${contentHash}`);
+      // One that the leader cluster has no more is kept for five minutes and more (R4).
+      return expected.every((table) => tables.includes(table));
+    });
+  }
+
+  async #reach(what: string, boundUs: number, isReached: () => boolean): Promise<void> {
+    const endUs = this.#loop.nowUs + boundUs;
+    await this.#loop.run(() => {
+      this.#observe();
+      if (isReached()) return true;
+      if (this.#loop.nowUs <= endUs) return false;
+      const status = [...this.#followers].map(
+        ([id, { follower }]) => `${id}: ${JSON.stringify(follower.status())}`,
+      );
+      throw new Violation(
+        'liveness',
+        `not within ${boundUs / 1e6} s: ${what}\n${this.#leader.cluster.describe()}\n${this.#follower.cluster.describe()}\n${status.join('\n')}`,
+      );
+    });
+  }
+}
+
+/** Not too many nodes, and logs short enough that a follower cluster needs snapshots. */
+function small(scenario: Scenario, random: SeededRandom): Scenario {
+  const nodes = scenario.nodes.slice(0, 3);
+  const members = new Map(nodes.map((id) => [id, `node-${id}:5012`]));
+  const snapshotEntries = random.integer(20, 200);
+  return {
+    ...scenario,
+    nodes,
+    fragileMachine: undefined,
+    nodeOptions: (id) => ({
+      ...scenario.nodeOptions(id),
+      initialMembers: members,
+      snapshotEntries,
+      compactionOverheadEntries: random.integer(1, snapshotEntries),
+      // What a follower cluster packs must find room.
+      proposalsPendingMax: 16_384,
+    }),
+  };
+}
+
+/** A client's command as a request to a follower cluster, and its answer as that of a node. */
+function forwarding(writes: ForwardedWrites): NodeApi['propose'] {
+  return async (_name, command, call): Promise<Proposed> => {
+    try {
+      return await send(writes, command, call);
+    } catch (error) {
+      // It has happened, and what it answered is not known.
+      const hasHappened = error instanceof ApiError && error.message === errors.appliedByLeaderOnly().message;
+      throw hasHappened ? errors.outcomeUnknown() : error;
+    }
+  };
+}
+
+async function send(
+  writes: ForwardedWrites,
+  command: mvcc.Command,
+  call: { deadlineMs: number },
+): Promise<Proposed> {
+  const { table, kv, txn } = command;
+  switch (command.type) {
+    case mvcc.Command_CommandType.PUT: {
+      const request = { table, key: kv!.key, value: kv!.value, prevKv: command.prevKvs };
+      const { header, prevKv } = await writes.put(request, call);
+      return proposed(header, true, [{ response: { $case: 'responsePut', value: { prevKv } } }]);
+    }
+    case mvcc.Command_CommandType.DELETE: {
+      const request = regatta.DeleteRangeRequest.fromPartial({
+        table,
+        key: kv!.key,
+        ...(command.rangeEnd !== undefined && { rangeEnd: command.rangeEnd }),
+        prevKv: command.prevKvs,
+        count: command.count,
+      });
+      const { header, deleted, prevKvs, more } = await writes.deleteRange(request, call);
+      return proposed(header, true, [
+        { response: { $case: 'responseDeleteRange', value: { deleted, prevKvs, more } } },
+      ]);
+    }
+    default: {
+      const { header, succeeded, responses } = await writes.txn({ table, ...txn! }, call);
+      return proposed(header, succeeded, responses);
+    }
+  }
+}
+
+function proposed(
+  header: regatta.ResponseHeader | undefined,
+  succeeded: boolean,
+  responses: mvcc.ResponseOp[],
+): Proposed {
+  const revision = Number(header!.revision);
+  return {
+    result: { index: revision, revision, succeeded, responses, hasStaleCursor: false, sealedBy: undefined },
+    header: {
+      shardId: Number(header!.shardId),
+      replicaId: Number(header!.replicaId),
+      revision,
+      raftTerm: Number(header!.raftTerm),
+      raftLeaderId: Number(header!.raftLeaderId),
+    },
+  };
+}

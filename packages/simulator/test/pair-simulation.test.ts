@@ -1,0 +1,89 @@
+import { Node } from '@coxswain/node';
+import { Table, type TableEntry } from '@coxswain/table';
+import { describe, expect, test } from '@jest/globals';
+import { simulatePair } from '../src/index.js';
+
+describe('a leader cluster and a follower cluster', () => {
+  test('agree at every index, and end equal, whatever happens to both and to the way between', async () => {
+    let compared = 0;
+    let snapshots = 0;
+    for (const seed of [6, 8]) {
+      const result = await simulatePair({ seed, steps: 25_000 });
+      expect([seed, result.violation]).toEqual([seed, undefined]);
+      compared += result.compared;
+      snapshots += result.snapshotsTaken;
+    }
+    // They did follow, and they did need snapshots.
+    expect(compared).toBeGreaterThan(30);
+    expect(snapshots).toBeGreaterThan(1);
+  });
+
+  test('run the same for the same seed, byte for byte', async () => {
+    const first = await simulatePair({ seed: 6, steps: 10_000 });
+    await simulatePair({ seed: 7, steps: 2_000 });
+    expect(await simulatePair({ seed: 6, steps: 10_000 })).toEqual(first);
+  });
+});
+
+/** Puts a bug into the real code while the seeds from 1 up run, and gives the first violation that they show. */
+async function firstViolation(seedsMax: number, plant: () => () => void): Promise<Error | undefined> {
+  const remove = plant();
+  try {
+    for (let seed = 1; seed <= seedsMax; seed++) {
+      const { violation } = await simulatePair({ seed, steps: 30_000 });
+      if (violation !== undefined) return violation;
+    }
+    return undefined;
+  } finally {
+    remove();
+  }
+}
+
+describe('a bug that is put back between the clusters is found', () => {
+  test('apply does not compare the cursor (R1)', async () => {
+    const { apply } = Table.prototype;
+    const violation = await firstViolation(12, () => {
+      Table.prototype.apply = function (entries: readonly TableEntry[]) {
+        return apply.call(
+          this,
+          entries.map((entry) => ({ ...entry, cursor: undefined })),
+        );
+      };
+      return () => {
+        Table.prototype.apply = apply;
+      };
+    });
+    expect(violation?.message).toMatch(/follower cluster/);
+  });
+
+  test('the log is served as far as this node has it, committed or not, applied or not (R2, R6)', async () => {
+    const { openLog } = Node.prototype;
+    const violation = await firstViolation(12, () => {
+      Node.prototype.openLog = async function (table, call) {
+        const log = await openLog.call(this, table, call);
+        const replica = [...this.inspect().groups].find(({ group }) => group === log.shardId)!;
+        return Object.create(log, {
+          appliedIndex: { get: () => replica.log.lastIndex() },
+          shardId: { value: log.shardId },
+          table: { get: () => log.table },
+          firstIndex: { get: () => log.firstIndex },
+          isServing: { get: () => log.isServing },
+          entries: {
+            value: (from: number) =>
+              replica.log.entries(from, replica.log.lastIndex() + 1, 1024 * 1024).map(({ index, data }) => ({
+                index,
+                timeMs: 0,
+                kind: data.length === 0 ? 0 : data[0],
+                command: data.subarray(data[1] === 1 ? 34 : 26),
+              })),
+          },
+          appliedAbove: { value: log.appliedAbove.bind(log) },
+        });
+      };
+      return () => {
+        Node.prototype.openLog = openLog;
+      };
+    });
+    expect(violation).toBeDefined();
+  });
+});
