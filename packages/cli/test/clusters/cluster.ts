@@ -3,7 +3,8 @@ import { Coxswain, toEnd } from '@coxswain/client';
 import type { regatta } from '@coxswain/protocol';
 import { Command, freePorts, type Outcome, TemporaryDirectory } from '../support/command.js';
 
-const untilMs = 30_000;
+/** Far above what it takes, since other tests have their share of the machine. */
+const untilMs = 50_000;
 
 /** Waits until something holds; what it throws meanwhile only means that it does not hold yet. */
 export async function until(

@@ -70,6 +70,21 @@ describe('writes on a follower cluster', () => {
     await untilEqual('first', leader, follower);
   });
 
+  test('travel everywhere when they are as large as a request may be (P4)', async () => {
+    const client = await follower.node(2).client();
+    const value = Buffer.alloc(2 * 1024 * 1024 - 1024, 'v');
+    await client.put('second', 'large', value);
+    await client
+      .txn('second')
+      .when(compare.value('large', '=', value.subarray(0, 1024)))
+      .do(operation.deleteRange('large'))
+      .otherwise(operation.put('larger', value), operation.put('largest', value.subarray(4096)))
+      .commit();
+    await untilEqual('second', leader, follower);
+    const { kvs } = await client.range('second', 'larg', { prefix: true, keysOnly: true });
+    expect(kvs.map(({ key }) => key.toString())).toEqual(['large', 'larger', 'largest']);
+  });
+
   test('keep the leader cluster\u2019s errors, and tables are made and deleted there only', async () => {
     const client = await follower.node(1).client();
     await expect(client.put('missing', 'k', 'v')).rejects.toMatchObject({
@@ -94,6 +109,23 @@ describe('writes on a follower cluster', () => {
     await (await follower.node(2).client()).put('third', 'k', 'from here');
     expect((await there.get('third', 'k'))!.value.toString()).toBe('from here');
   });
+});
+
+test('a follower cluster that starts before its leader cluster waits for it, and says so', async () => {
+  const late = await started({ role: 'leader', nodes: 1, tables: ['first'] });
+  await late.untilReady();
+  await (await late.client()).put('first', 'k', 'v');
+  await late.killAll();
+  const early = await started({ role: 'follower', nodes: 1, follows: late });
+  await until('it says what it waits for', async () => {
+    const { errors } = await early.node(1).status();
+    return errors.some((error) => error.startsWith('replication: '));
+  });
+  late.restart(1);
+  await late.untilReady();
+  await early.untilReady();
+  await untilEqual('first', late, early);
+  await Promise.all([early.killAll(), late.killAll()]);
 });
 
 describe('coxswain reset', () => {

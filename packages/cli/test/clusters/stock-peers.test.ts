@@ -213,6 +213,12 @@ describe('a stock follower after our leader cluster', () => {
     await client.deleteRange('log', 'a', { prefix: true });
     await untilEqual('log');
 
+    // P4: as large as a request may be, in one entry and on one message.
+    const large = Buffer.alloc(2 * 1024 * 1024 - 1024, 'w');
+    await client.put('log', 'large', large);
+    await client.txn('log').do(operation.put('large', large), operation.put('larger', large)).commit();
+    await untilEqual('log');
+
     await client.put('gone', 'k', 'v');
     await untilEqual('gone');
     await client.tables.delete('gone');

@@ -33,6 +33,10 @@ interface StoredTable {
 /** A stock leader cluster, as the document has it: it knows nothing of ours, and sets no revisions on pairs. */
 export class StockLeader {
   readonly tables = new Map<string, StoredTable>();
+  /** Names of tables that are its own affair. */
+  readonly localTables: string[] = [];
+  /** How the next snapshots end too early: with an error, or as if nothing were missing. */
+  readonly brokenSnapshots: ('error' | 'end')[] = [];
   /** How often it was asked for its tables. */
   metadataCalls = 0;
   readonly #options: StockLeaderOptions;
@@ -44,7 +48,11 @@ export class StockLeader {
     this.#server.addService(replication.MetadataService, {
       get: this.#unary(() => {
         this.metadataCalls++;
-        const tables = [...this.tables.keys()].map((name) => replication.Table.fromPartial({ name }));
+        const { REPLICATED, LOCAL } = replication.Table_Type;
+        const tables = [
+          ...[...this.tables.keys()].map((name) => ({ name, type: REPLICATED, shardId: 0n })),
+          ...this.localTables.map((name) => ({ name, type: LOCAL, shardId: 0n })),
+        ];
         return { tables, clusterId: '' };
       }),
     });
@@ -207,10 +215,16 @@ export class StockLeader {
       length.writeBigUInt64LE(BigInt(record.length));
       return [length, record];
     });
-    const stream = frame(Buffer.concat(parts));
+    const whole = frame(Buffer.concat(parts));
+    const broken = this.brokenSnapshots.shift();
+    const stream = broken === undefined ? whole : whole.subarray(0, whole.length / 2);
     for (let at = 0; at < stream.length; at += chunkBytes) {
       const data = stream.subarray(at, at + chunkBytes);
       call.write({ data, len: BigInt(data.length), index: 0n });
+    }
+    if (broken === 'error') {
+      call.emit('error', { code: status.UNAVAILABLE, details: 'the snapshot breaks off' });
+      return;
     }
     call.end();
   }
