@@ -7,6 +7,7 @@ import {
   type ForwardedWrites,
   LeaderReplication,
 } from '@coxswain/replication';
+import { SimulatedClock } from './clock.js';
 import { Cluster } from './cluster.js';
 import { EventKind, EventLoop } from './event-loop.js';
 import { Faults } from './faults.js';
@@ -14,19 +15,23 @@ import { History } from './history.js';
 import { Invariants } from './invariants.js';
 import { Machine } from './machine.js';
 import { SimulatedNetwork } from './network.js';
+import { SimulatedProcess } from './process.js';
 import { SeededRandom } from './random.js';
 import { ReplicasOfReplicas } from './replicas-of-replicas.js';
 import type { SimulationOptions, SimulationResult } from './simulation.js';
+import { StockFollower } from './stock-follower.js';
 import { drawScenario, type Scenario } from './swarm.js';
 import { Trace } from './trace.js';
 import { Violation } from './violation.js';
 import { WideAreaNetwork } from './wide-area-network.js';
-import { mainTable, type OperationKind, type Server, Workload } from './workload.js';
+import { mainTable, type OperationKind, readAll, type Server, Workload, wholeRange } from './workload.js';
 
 const progressBoundUs = 120_000_000;
 const convergenceBoundUs = 240_000_000;
 /** Processes of the follower cluster have ids above. */
 const firstFollowerLife = 30_000;
+/** That of the stock follower. */
+const stockLife = 29_999;
 /** Clients of a follower cluster write through it; what they read there is no linearizable history. */
 const forwardedKinds: readonly OperationKind[] = [
   'put',
@@ -76,6 +81,7 @@ class PairSimulation {
   readonly #forwarded: Workload;
   readonly #comparison = new ReplicasOfReplicas();
   readonly #followers = new Map<NodeId, { readonly node: Node; readonly follower: Follower }>();
+  readonly #stock: StockFollower;
   #snapshotsTaken = 0;
   #isHealed = false;
 
@@ -96,6 +102,10 @@ class PairSimulation {
     this.#workload = new Workload(loop, random.fork('workload'), leaderScenario.workload, this.#history, () =>
       this.#leader.cluster.servers(),
     );
+    const stockProcess = new SimulatedProcess(loop, stockLife);
+    const stockClock = new SimulatedClock(loop, 1, 0).attach(stockProcess);
+    const stockLink = this.#wide.link(stockProcess, stockClock, this.#leader.cluster.ids);
+    this.#stock = new StockFollower(stockLink, stockClock);
     const operations = { ...leaderScenario.workload.operations };
     for (const kind of Object.keys(operations) as OperationKind[]) {
       if (!forwardedKinds.includes(kind)) operations[kind] = 0;
@@ -175,12 +185,17 @@ class PairSimulation {
     }
     const isReady = ({ cluster }: Side) => cluster.nodes().some(({ node }) => node.readiness().isReady);
     await this.#reach('both clusters become ready', progressBoundUs, () => sides.every(isReady));
+    let stockFailure: { error: unknown } | undefined;
+    this.#stock.run().catch((error: unknown) => {
+      stockFailure = { error };
+    });
     this.#workload.start();
     this.#forwarded.start();
     for (const { faults } of sides) faults.start();
     this.#disturb();
     await this.#loop.run(() => {
       this.#observe();
+      if (stockFailure !== undefined) throw stockFailure.error;
       return this.#loop.steps >= this.options.steps;
     });
     this.#workload.stop();
@@ -205,7 +220,50 @@ class PairSimulation {
     await this.#reach('the follower cluster equals its leader cluster', convergenceBoundUs, () =>
       this.#isEqual(),
     );
+    await this.#compareWithStock(() => stockFailure);
     this.#history.check();
+  }
+
+  /** What the stock follower has made of the leader cluster's commands and snapshots is what they did there (R3). */
+  async #compareWithStock(failure: () => { error: unknown } | undefined): Promise<void> {
+    const [leader] = this.#leader.cluster.nodes();
+    const tables = () => leader!.node.status().tables;
+    await this.#reach('the stock follower has everything', convergenceBoundUs, () => {
+      const failed = failure();
+      if (failed !== undefined) throw failed.error;
+      return tables().every(
+        ({ name, appliedIndex }) => this.#stock.tables.get(name)?.leaderIndex === appliedIndex,
+      );
+    });
+    const contents = new Map<string, string[]>();
+    const read = async () => {
+      for (const { name } of tables()) {
+        const call = { deadlineMs: leader!.server.monotonicMs() + 10_000 };
+        const readable = await leader!.node.read(name, { linearizable: false }, call);
+        const { records } = await readAll(readable.table, wholeRange, (revision) =>
+          readable.header(revision),
+        );
+        contents.set(name, records.map(({ key, value }) => `${key}=${value}`).sort());
+      }
+    };
+    let isDone = false;
+    read().then(
+      () => {
+        isDone = true;
+      },
+      (error: unknown) => {
+        throw error;
+      },
+    );
+    await this.#reach('serializable reads end', convergenceBoundUs, () => isDone);
+    for (const [name, content] of contents) {
+      const stock = this.#stock.content(name);
+      if (stock.join('\n') === content.join('\n')) continue;
+      throw new Violation(
+        'a stock follower ends equal',
+        `table ${name}: ${stock.length} keys, not ${content.length}, or other values`,
+      );
+    }
   }
 
   result(violation: Error | undefined): PairResult {
@@ -229,6 +287,7 @@ class PairSimulation {
   #observe(): void {
     const owner = this.#loop.lastOwner;
     if (owner === undefined) return;
+    if (owner.id === stockLife) return;
     const isLeader = owner.id < firstFollowerLife;
     const { cluster } = isLeader ? this.#leader : this.#follower;
     cluster.observe();
