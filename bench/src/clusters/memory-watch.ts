@@ -1,33 +1,52 @@
 import type { NodeProcess } from '../faults/node-process.js';
+import type { ProcessUsage } from '../faults/process-usage.js';
 
 const SAMPLE_INTERVAL_MS = 100;
+
+/** What a process used when it was idle, and the most that it has used since. */
+export interface MemoryUse {
+  /** Without pages of mapped files. */
+  readonly idleBytes: number;
+  readonly peakBytes: number;
+  /** With them. */
+  readonly residentIdleBytes: number;
+  readonly residentPeakBytes: number;
+}
 
 /** Watches how much more memory some processes use than they did when they were idle, just before. */
 export class MemoryWatch {
   readonly #processes: readonly NodeProcess[];
-  readonly #idleBytes: number[];
-  readonly #peakBytes: number[];
+  readonly #idle: readonly ProcessUsage[];
+  readonly #peaks: { anonymousBytes: number; residentBytes: number }[];
   readonly #timer: NodeJS.Timeout;
 
   /** The processes must be idle now. */
   constructor(processes: readonly NodeProcess[]) {
     this.#processes = processes;
-    this.#idleBytes = processes.map((process) => process.usage().residentBytes);
-    this.#peakBytes = [...this.#idleBytes];
+    this.#idle = processes.map((process) => process.usage());
+    this.#peaks = this.#idle.map(({ anonymousBytes, residentBytes }) => ({ anonymousBytes, residentBytes }));
     this.#timer = setInterval(() => this.#sample(), SAMPLE_INTERVAL_MS);
   }
 
-  /** Ends it. By process, in the order in which they were given: resident bytes when idle, and at most since. */
-  stop(): { idleBytes: number; peakBytes: number }[] {
+  /** Ends it. By process, in the order in which they were given. */
+  stop(): MemoryUse[] {
     clearInterval(this.#timer);
     this.#sample();
-    return this.#idleBytes.map((idleBytes, index) => ({ idleBytes, peakBytes: this.#peakBytes[index]! }));
+    return this.#idle.map(({ anonymousBytes, residentBytes }, index) => ({
+      idleBytes: anonymousBytes,
+      peakBytes: this.#peaks[index]!.anonymousBytes,
+      residentIdleBytes: residentBytes,
+      residentPeakBytes: this.#peaks[index]!.residentBytes,
+    }));
   }
 
   #sample(): void {
     for (const [index, process] of this.#processes.entries()) {
       if (!process.isRunning) continue;
-      this.#peakBytes[index] = Math.max(this.#peakBytes[index]!, process.usage().residentBytes);
+      const { anonymousBytes, residentBytes } = process.usage();
+      const peak = this.#peaks[index]!;
+      peak.anonymousBytes = Math.max(peak.anonymousBytes, anonymousBytes);
+      peak.residentBytes = Math.max(peak.residentBytes, residentBytes);
     }
   }
 }

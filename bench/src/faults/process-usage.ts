@@ -6,6 +6,8 @@ const TICK_MS = 10;
 /** What a process uses, as /proc tells it. Linux only. */
 export interface ProcessUsage {
   readonly residentBytes: number;
+  /** Of that, what is no page of a mapped file: LevelDB maps its files, whose pages the system takes back as it likes. */
+  readonly anonymousBytes: number;
   /** The most that was ever resident. */
   readonly residentPeakBytes: number;
   /** User and system time of all threads since the process began. */
@@ -20,6 +22,7 @@ export function readProcessUsage(pid: number): ProcessUsage {
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return {
     residentBytes: readKilobytes(status, 'VmRSS'),
+    anonymousBytes: readKilobytes(status, 'RssAnon'),
     residentPeakBytes: readKilobytes(status, 'VmHWM'),
     cpuMs: (Number(fields[11]) + Number(fields[12])) * TICK_MS,
   };
