@@ -59,7 +59,7 @@ async function measureBetweenSingleNodes(sizes: Sizes): Promise<Measurement[]> {
   const firstSeconds = (performance.now() - startedMs) / 1000;
   const measurements: Measurement[] = [];
 
-  let memory = await pair.restartAndWatch();
+  let memory = await pair.restartAndWatch(() => measureResetSeconds(pair));
   const snapshotRates: number[] = [];
   for (let round = 0; round < sizes.rounds; round++) {
     snapshotRates.push(sizes.keyCount / (await measureResetSeconds(pair)));
@@ -72,7 +72,7 @@ async function measureBetweenSingleNodes(sizes: Sizes): Promise<Measurement[]> {
   });
   measurements.push(memoryMeasurement('snapshots', memory.stop()));
 
-  memory = await pair.restartAndWatch();
+  memory = await pair.restartAndWatch(() => put(leader.cluster, sizes));
   const { measurement, leaderRate } = await measureKeepingUp(pair, sizes);
   measurements.push(measurement);
   measurements.push(await measureLag(pair, leaderRate * LAG_RATE_SHARE, sizes));
@@ -199,11 +199,12 @@ async function measureResetSeconds(pair: Pair): Promise<number> {
 }
 
 function memoryMeasurement(during: string, uses: readonly MemoryUse[]): Measurement {
-  const sides = uses.map(({ idleBytes, peakBytes, residentIdleBytes, residentPeakBytes }, index) => {
-    const resident = `${megabytes(residentIdleBytes)} to ${megabytes(residentPeakBytes)}`;
-    const own = `${megabytes(idleBytes)} to ${megabytes(peakBytes)}`;
-    return `${index === 0 ? 'leader' : 'follower'} ${megabytes(peakBytes - idleBytes)} MB (${own}; with mapped files ${resident})`;
-  });
+  const sides = uses.map(
+    ({ startedBytes, idleBytes, peakBytes, residentIdleBytes, residentPeakBytes }, index) =>
+      `${index === 0 ? 'leader' : 'follower'} ${megabytes(peakBytes - idleBytes)} MB ` +
+      `(${megabytes(idleBytes)} to ${megabytes(peakBytes)}; just started ${megabytes(startedBytes)}; ` +
+      `with mapped files ${megabytes(residentIdleBytes)} to ${megabytes(residentPeakBytes)})`,
+  );
   return {
     what: `memory of each side above idle during ${during}`,
     target: `< ${megabytes(MEMORY_ABOVE_IDLE_MAX_BYTES)} MB`,
@@ -267,8 +268,11 @@ class Pair {
     return ((last.follower - first!.follower) / (last.atMs - first!.atMs)) * 1000;
   }
 
-  /** What is measured from then on is above what both need with their data and nothing to do. */
-  async restartAndWatch(): Promise<MemoryWatch> {
+  /**
+   * Restarts both and lets them do once what is to be measured, so that what is above idle is neither a cache of fixed
+   * size nor compiled code, but what the work itself takes.
+   */
+  async restartAndWatch(warmUp: () => Promise<unknown>): Promise<MemoryWatch> {
     const processes = [this.leader.process, this.follower.process];
     for (const process of processes) {
       await process.stop();
@@ -277,7 +281,11 @@ class Pair {
     }
     await this.untilCaughtUp();
     await sleep(SETTLE_MS);
-    return new MemoryWatch(processes);
+    const startedBytes = processes.map((process) => process.usage().anonymousBytes);
+    await warmUp();
+    await this.untilCaughtUp();
+    await sleep(SETTLE_MS);
+    return new MemoryWatch(processes, startedBytes);
   }
 }
 

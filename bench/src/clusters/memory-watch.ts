@@ -5,6 +5,8 @@ const SAMPLE_INTERVAL_MS = 100;
 
 /** What a process used when it was idle, and the most that it has used since. */
 export interface MemoryUse {
+  /** Just after it was started with its data, without pages of mapped files: caches and buffers were empty. */
+  readonly startedBytes: number;
   /** Without pages of mapped files. */
   readonly idleBytes: number;
   readonly peakBytes: number;
@@ -16,13 +18,15 @@ export interface MemoryUse {
 /** Watches how much more memory some processes use than they did when they were idle, just before. */
 export class MemoryWatch {
   readonly #processes: readonly NodeProcess[];
+  readonly #startedBytes: readonly number[];
   readonly #idle: readonly ProcessUsage[];
   readonly #peaks: { anonymousBytes: number; residentBytes: number }[];
   readonly #timer: NodeJS.Timeout;
 
-  /** The processes must be idle now. */
-  constructor(processes: readonly NodeProcess[]) {
+  /** The processes must be idle now. @param startedBytes by process, see `MemoryUse`. */
+  constructor(processes: readonly NodeProcess[], startedBytes: readonly number[]) {
     this.#processes = processes;
+    this.#startedBytes = startedBytes;
     this.#idle = processes.map((process) => process.usage());
     this.#peaks = this.#idle.map(({ anonymousBytes, residentBytes }) => ({ anonymousBytes, residentBytes }));
     this.#timer = setInterval(() => this.#sample(), SAMPLE_INTERVAL_MS);
@@ -33,6 +37,7 @@ export class MemoryWatch {
     clearInterval(this.#timer);
     this.#sample();
     return this.#idle.map(({ anonymousBytes, residentBytes }, index) => ({
+      startedBytes: this.#startedBytes[index]!,
       idleBytes: anonymousBytes,
       peakBytes: this.#peaks[index]!.anonymousBytes,
       residentIdleBytes: residentBytes,
