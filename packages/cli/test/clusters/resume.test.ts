@@ -2,6 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { run } from '../support/command.js';
 import { Cluster, type ClusterNode, contentOf, until, untilEqual } from './cluster.js';
 import { askForLog } from './stock/replication-client.js';
+import { StockFollower } from './stock/stock-follower.js';
+import { StockTable } from './stock/stock-table.js';
 import { Writer } from './writer.js';
 
 /** So low that a few hundred writes leave the start of the log behind. */
@@ -156,6 +158,14 @@ test('a slow table of a follower cluster does not slow others', async () => {
     }
     await untilEqual('first', leader, slow);
     expect(await stateOf('second')).toBe('resetting');
+
+    // What was asked for once is done, whatever comes between.
+    const shardId = await shardIn(slow.node(1), 'second');
+    await slow.killAll();
+    slow.restart(1, { flags: [] });
+    await slow.untilReady();
+    await until('another shard took over', async () => (await shardIn(slow.node(1), 'second')) !== shardId);
+    await untilEqual('second', leader, slow);
   } finally {
     await slow.stop();
   }
@@ -163,10 +173,17 @@ test('a slow table of a follower cluster does not slow others', async () => {
 
 describe('when the site of the leader cluster is lost (R5)', () => {
   let promoted: Cluster;
+  /** Another follower cluster of the lost one. */
+  let sibling: Cluster;
+
+  beforeAll(async () => {
+    sibling = await Cluster.ready({ role: 'follower', nodes: 1, follows: leader });
+    for (const table of ['first', 'second']) await untilEqual(table, leader, follower, sibling);
+  });
+
+  afterAll(() => sibling.stop());
 
   test('promote makes the follower cluster take writes, and keeps what it had', async () => {
-    await untilEqual('first', leader, follower);
-    await untilEqual('second', leader, follower);
     const before = await contentOf(await leader.client(), 'first');
     const { contentHash, revision } = (await leader.node(1).status()).tables.get('first')!;
     await leader.killAll();
@@ -214,11 +231,42 @@ describe('when the site of the leader cluster is lost (R5)', () => {
     }
   });
 
+  test('another follower cluster of the lost one is pointed at it, and reset by whoever means it (R4)', async () => {
+    await sibling.killAll();
+    sibling.restart(1, { follows: promoted });
+    const [node] = sibling.nodes as [ClusterNode];
+    await until('it says whom it belongs to', async () => {
+      const { errors } = await node.status();
+      return errors.some((error) => error.includes('run "coxswain reset --all"'));
+    });
+    const outcome = await run(['reset', '--all', '--endpoints', node.endpoint]);
+    expect(outcome).toMatchObject({ exitCode: 0, stderr: '' });
+    for (const table of ['first', 'second', 'third']) await untilEqual(table, promoted, sibling);
+    expect((await node.status()).errors).toEqual([]);
+  });
+
+  test('a stock follower of the lost one recovers from it by itself (T1)', async () => {
+    const stock = new StockFollower(promoted.node(2).replicationAddress);
+    try {
+      // Where it was in the log of the lost one: to our leader that is far below the beginning.
+      stock.tables.set('first', { table: new StockTable(), leaderIndex: 40 });
+      const client = await promoted.client();
+      await client.put('first', 'for', 'all');
+      const content = (await contentOf(client, 'first')).map((line) => line.replace(/ \d+\/\d+\/\d+$/, ''));
+      await until('it is equal', () => stock.contentOf('first').join() === content.join());
+      expect(stock.errors).toEqual([]);
+    } finally {
+      await stock.stop();
+    }
+  });
+
   test('the data of the lost leader cluster is refused as a follower cluster', async () => {
     const node = leader.node(1);
     leader.restart(1, { role: 'follower', tables: undefined, follows: promoted });
     const outcome = await node.ended;
     expect(outcome.exitCode).toBe(1);
-    expect(outcome.stderr).toMatch(/^coxswain: [^\n]*leader[^\n]*\n$/);
+    expect(outcome.stderr).toMatch(
+      /^coxswain: [^\n]*the data directory belongs to a leader cluster, [^\n]*\n$/,
+    );
   });
 });
