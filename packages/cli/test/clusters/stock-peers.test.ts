@@ -37,6 +37,8 @@ describe.each([
       leader = await StockLeader.start(options);
       leader.create('log');
       leader.create('snapshot');
+      leader.localTables.push('local');
+      leader.brokenSnapshots.push('end', 'error');
       for (let index = 1; index <= 30; index++) leader.put('snapshot', `key/${index}`, `${index}`);
       leader.append('snapshot', { type: DELETE, kv: pair('key/1'), rangeEnd: bytes('key/2') });
       leader.compact('snapshot');
@@ -62,6 +64,7 @@ describe.each([
 
     test('ends with equal content, revisions being the indices of the leader', async () => {
       await untilEqual('snapshot');
+      expect(leader.brokenSnapshots).toEqual([]);
       // T3: a stock leader sends no revisions, so they are what the snapshot stands for.
       expect(await client.get('snapshot', 'key/2')).toMatchObject({ createRevision: 31n, modRevision: 31n });
 
@@ -108,6 +111,7 @@ describe.each([
       await follower.untilReady();
       client = await follower.client();
       await untilEqual('snapshot');
+      expect([...(await follower.node(1).status()).tables.keys()]).toEqual(['log', 'snapshot']);
     });
   },
 );
