@@ -1,8 +1,8 @@
 import type { ProcessCluster } from '../faults/process-cluster.js';
 import type { MixedLoad } from './mixed-load.js';
 
-/** Of three visits to a node one pauses it. */
-const PAUSE_EVERY = 3;
+/** One visit of so many pauses the node; prime to the number of nodes, so that each is paused and killed in time. */
+const PAUSE_EVERY = 4;
 
 /**
  * Kills or pauses one node after the other, on either side in turn, for so long; each node is back when the next
