@@ -347,8 +347,8 @@ class PairSimulation {
     let failure: { error: unknown } | undefined;
     const attempt = async () => {
       while (!hasAnswered) {
-        // It may have been leaving when everything was healed.
-        if (!cluster.isUp(id)) cluster.start(id);
+        // Some may have been leaving when everything was healed, and one alone is no quorum.
+        for (const each of cluster.ids) if (!cluster.isUp(each)) cluster.start(each);
         hasAnswered = (await probe()) ?? false;
         if (!hasAnswered) {
           await new Promise<void>((resolve) => {
