@@ -204,13 +204,13 @@ class PairSimulation {
     this.#wide.heal();
     for (const { faults } of sides) faults.heal();
     for (const id of this.#leader.cluster.ids) {
-      await this.#makeProgress(`leader node ${id}`, this.#leader, id, () => {
+      await this.#makeProgress(`leader node ${id}`, this.#leader, () => {
         const server = this.#leader.cluster.nodes().find((node) => node.id === id)?.server;
         return server && this.#workload.probe(server);
       });
     }
     for (const id of this.#follower.cluster.ids) {
-      await this.#makeProgress(`follower node ${id}`, this.#follower, id, () => {
+      await this.#makeProgress(`follower node ${id}`, this.#follower, () => {
         const server = this.#forwardingServers().find((each) => each.id === id);
         return server && this.#forwarded.probeWrite(server);
       });
@@ -340,7 +340,6 @@ class PairSimulation {
   async #makeProgress(
     what: string,
     { cluster }: Side,
-    id: NodeId,
     probe: () => Promise<boolean> | undefined,
   ): Promise<void> {
     let hasAnswered = false;
