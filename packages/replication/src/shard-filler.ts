@@ -1,6 +1,6 @@
 import type { Call, Clock, ShardLoad } from '@coxswain/node';
 import { mvcc } from '@coxswain/protocol';
-import { type PairRecord, readPairRecord, readSnapshotRecords, SnapshotDamagedError } from '@coxswain/table';
+import { PairRecord, readSnapshotRecords, SnapshotDamagedError, type SnapshotRecords } from '@coxswain/table';
 
 /** What one entry of a load holds: it travels and is applied like any other. */
 const LOAD_BYTES_MAX = 512 * 1024;
@@ -33,7 +33,13 @@ export class ShardFiller {
   #keyCount = 0;
   #hasUnstamped = false;
   #leaderIndex: number | undefined;
-  #lastKey: Buffer | undefined;
+  readonly #pair = new PairRecord();
+  /** The key before. */
+  #last: Pick<PairRecord, 'bytes' | 'keyStart' | 'keyEnd'> = {
+    bytes: Buffer.alloc(0),
+    keyStart: 0,
+    keyEnd: 0,
+  };
 
   constructor(shard: ShardLoad, clock: Clock) {
     this.#shard = shard;
@@ -47,8 +53,8 @@ export class ShardFiller {
   async fill(stream: AsyncIterable<Buffer>): Promise<Filled> {
     try {
       for await (const records of readSnapshotRecords(stream)) {
-        for (const record of records) {
-          this.#take(record);
+        for (let place = 0; place < records.starts.length; place++) {
+          this.#take(records, place);
           if (this.#bytes >= LOAD_BYTES_MAX || this.#records >= LOAD_RECORDS_MAX) await this.#load();
         }
         if (this.#failure !== undefined) throw this.#failure.error;
@@ -61,45 +67,51 @@ export class ShardFiller {
     return { keyCount: this.#keyCount, hasUnstamped: this.#hasUnstamped, leaderIndex: this.#leaderIndex };
   }
 
-  #take(record: Buffer): void {
+  #take({ bytes, starts, ends }: SnapshotRecords, place: number): void {
     if (this.#leaderIndex !== undefined) throw new SnapshotDamagedError('records follow its end');
-    const pair = readPairRecord(record, 0, record.length) ?? this.#takeUnusual(record);
+    const start = starts[place]!;
+    const end = ends[place]!;
+    const pair = this.#pair;
+    if (!pair.read(bytes, start, end) && !this.#takeUnusual(bytes.subarray(start, end))) return;
     // Some leaders send a record with an empty key, which no table can hold.
-    if (pair === undefined || pair.key.length === 0) return;
-    const order = this.#lastKey === undefined ? 1 : Buffer.compare(pair.key, this.#lastKey);
+    if (pair.keyEnd === pair.keyStart) return;
+    const last = this.#last;
+    const order = pair.bytes.compare(last.bytes, last.keyStart, last.keyEnd, pair.keyStart, pair.keyEnd);
     // A pair may come twice in a row, for the sake of stock loaders (regatta-protocol.md §3).
     if (order === 0) return;
     if (order < 0) throw new SnapshotDamagedError('its keys are not in order');
-    this.#lastKey = pair.key;
+    last.bytes = pair.bytes;
+    last.keyStart = pair.keyStart;
+    last.keyEnd = pair.keyEnd;
     this.#keyCount++;
     if (pair.modRevision === 0) this.#hasUnstamped = true;
-    this.#add(record);
+    this.#add(bytes, start, end);
   }
 
-  /** Undefined: it is the last record, which holds no pair. */
-  #takeUnusual(record: Buffer): Pick<PairRecord, 'key' | 'modRevision'> | undefined {
+  /** False: it is the last record, which holds no pair. */
+  #takeUnusual(record: Buffer): boolean {
     const { type, kv, leaderIndex } = decode(record);
     if (type === DUMMY) {
       this.#leaderIndex = Number(leaderIndex ?? 0n);
-      return undefined;
+      return false;
     }
     if (type !== PUT || kv === undefined)
       throw new SnapshotDamagedError(`it holds a command of type ${type}`);
-    return { key: kv.key, modRevision: Number(kv.modRevision) };
+    this.#pair.assign(kv);
+    return true;
   }
 
-  #add(record: Buffer): void {
-    const end = this.#bytes + LENGTH_BYTES + record.length;
-    if (end > this.#buffer.length) {
-      const larger = Buffer.allocUnsafe(Math.max(end, LOAD_BYTES_MAX + LENGTH_BYTES + record.length));
+  /** Its length stands before it. */
+  #add(bytes: Buffer, start: number, end: number): void {
+    const from = start - LENGTH_BYTES;
+    const sizeBytes = this.#bytes + end - from;
+    if (sizeBytes > this.#buffer.length) {
+      const larger = Buffer.allocUnsafe(Math.max(sizeBytes, LOAD_BYTES_MAX + end - from));
       this.#buffer.copy(larger, 0, 0, this.#bytes);
       this.#buffer = larger;
     }
-    // No record is longer than 32 bits can say.
-    this.#buffer.writeUInt32LE(record.length, this.#bytes);
-    this.#buffer.writeUInt32LE(0, this.#bytes + 4);
-    record.copy(this.#buffer, this.#bytes + LENGTH_BYTES);
-    this.#bytes = end;
+    bytes.copy(this.#buffer, this.#bytes, from, end);
+    this.#bytes = sizeBytes;
     this.#records++;
   }
 

@@ -17,8 +17,8 @@ import {
   writeRecordHeader,
 } from './layout.js';
 import { Overlay } from './overlay.js';
-import { type PairRecord, readPairRecord } from './pair-record.js';
-import { identityOf, newRecordBlock } from './record-block.js';
+import { PairRecord } from './pair-record.js';
+import { identityOf, newRecordBlock, recordBlockOf } from './record-block.js';
 import {
   ALL_KEYS,
   boundsOf,
@@ -45,6 +45,8 @@ const NO_RESPONSES: mvcc.ResponseOp[] = [];
 /** Of an entry that had its effect. */
 const EFFECTIVE = { hasStaleCursor: false, sealedBy: undefined } as const;
 const EMPTY = Buffer.alloc(0);
+/** Stands before each record of a load. */
+const LENGTH_SIZE_BYTES = 8;
 const ZERO_BYTE = Buffer.from([0]);
 const OUTCOME_FAILED = Buffer.from([0]);
 const OUTCOME_SUCCEEDED = Buffer.from([1]);
@@ -102,6 +104,7 @@ export class Applier implements RecordSource {
   #mark: Mark | undefined;
   /** While entry after entry is a load: no key that is there is above it. Undefined: that is not known. */
   #loadedUpTo: string | undefined;
+  readonly #pair = new PairRecord();
 
   constructor(
     store: OrderedStore,
@@ -297,11 +300,14 @@ export class Applier implements RecordSource {
     const resumed = this.#beginLarge();
     if (this.#state.keyCount === 0) this.#loadedUpTo = '';
     const isStampedAnew = mode === 1;
+    const stamp = isStampedAnew ? entry.index : undefined;
+    const { payload } = entry;
     let place = 0;
-    for (const pair of pairsOfLoad(entry.payload, entry.index)) {
+    for (let at = 1; at < payload.length; ) {
+      const start = at + LENGTH_SIZE_BYTES;
+      at = start + readSafeInteger(payload, at);
       if (place++ < (resumed?.operation ?? 0)) continue;
-      const stamp = isStampedAnew ? entry.index : undefined;
-      this.#load(pair, stamp);
+      this.#load(payload, start, at, stamp, entry.index);
       if (this.#isLarge())
         await this.#spill({ ...BEGINNING, index: entry.index, command: 0, operation: place });
     }
@@ -310,21 +316,24 @@ export class Applier implements RecordSource {
     return this.#emptyResult(entry, undefined, false);
   }
 
-  #load({ key, value, createRevision, modRevision, version }: PairRecord, stamp: number | undefined): void {
-    const id = keyId(key);
-    const { identity, storeKey, record } = newRecordBlock(key, value);
+  /** Takes in the pair of the record at `bytes[start…end)`, stamped with a revision or as it is. */
+  #load(bytes: Buffer, start: number, end: number, stamp: number | undefined, index: number): void {
+    const pair = this.#pair;
+    if (!pair.read(bytes, start, end))
+      pair.assign(pairOf(mvcc.Command.decode(bytes.subarray(start, end)), index));
+    const { identity, storeKey, record } = recordBlockOf(pair);
+    const id = keyId(storeKey, 1);
     // A snapshot comes in key order: to ask the store each time for what cannot be there is a fifth of the work.
     const isNew = this.#loadedUpTo !== undefined && id > this.#loadedUpTo;
     if (isNew) this.#loadedUpTo = id;
     const previous = isNew ? undefined : this.#read(id, storeKey);
     if (previous === undefined) this.#state.keyCount += 1;
     else if (modRevisionOf(previous) !== 0) this.#contentHash.remove(identityOf(storeKey, previous));
-    if (stamp === undefined) {
-      writeRecordHeader(record, createRevision, modRevision, version);
-    } else writeRecordHeader(record, stamp, stamp, 1);
+    if (stamp === undefined) writeRecordHeader(record, pair.createRevision, pair.modRevision, pair.version);
+    else writeRecordHeader(record, stamp, stamp, 1);
     // A pair without revisions counts when `Loaded` has stamped it.
     if (modRevisionOf(record) !== 0) this.#contentHash.add(identity);
-    this.overlay.set(id, key, record);
+    this.overlay.set(id, record);
     this.#write(storeKey, record);
   }
 
@@ -356,7 +365,7 @@ export class Applier implements RecordSource {
           writeRecordHeader(stamped, revision, revision, 1);
           this.#contentHash.add(identityOf(storeKey, stamped));
           const key = keyInLatestKey(storeKey);
-          this.overlay.set(keyId(key), key, stamped);
+          this.overlay.set(keyId(key), stamped);
           this.#write(storeKey, stamped);
         }
         if (this.#isLarge()) {
@@ -600,7 +609,7 @@ export class Applier implements RecordSource {
     }
     this.#contentHash.add(identity);
     this.#change(revision, storeKey, supersedes);
-    this.overlay.set(id, key, record);
+    this.overlay.set(id, record);
     this.#write(storeKey, record);
     return previous;
   }
@@ -618,7 +627,7 @@ export class Applier implements RecordSource {
     const supersedes = this.#supersede(key, storeKey, previous, revision);
     this.#state.keyCount -= 1;
     this.#change(revision, storeKey, supersedes);
-    this.overlay.set(id, key, undefined);
+    this.overlay.set(id, undefined);
     this.#write(storeKey, undefined);
   }
 
@@ -667,25 +676,6 @@ export class Applier implements RecordSource {
   #captureState(): TableState {
     return { ...this.#state, contentHash: this.#contentHash.toBuffer() };
   }
-}
-
-function* pairsOfLoad(payload: Buffer, index: number): Generator<PairRecord> {
-  for (let at = 1; at < payload.length; ) {
-    const end = at + 8 + readSafeInteger(payload, at);
-    yield readPairRecord(payload, at + 8, end) ?? decodePairRecord(payload.subarray(at + 8, end), index);
-    at = end;
-  }
-}
-
-function decodePairRecord(record: Buffer, index: number): PairRecord {
-  const { key, value, createRevision, modRevision, version } = pairOf(mvcc.Command.decode(record), index);
-  return {
-    key,
-    value,
-    createRevision: Number(createRevision),
-    modRevision: Number(modRevision),
-    version: Number(version),
-  };
 }
 
 function pairOf(command: mvcc.Command, index: number): mvcc.KeyValue {

@@ -1,7 +1,7 @@
 export { LevelStoreDirectory, type LevelStoreOptions } from './adapters/level-store.js';
 export * from './errors.js';
 export { MemoryStoreDirectory, type MemoryStoreHooks, type UnflushedWrite } from './memory-store.js';
-export { type PairRecord, readPairRecord } from './pair-record.js';
+export { PairRecord } from './pair-record.js';
 export { RESPONSE_SIZE_BYTES_MAX } from './responses.js';
 export {
   compressToFrames,
@@ -10,7 +10,7 @@ export {
   STREAM_IDENTIFIER,
 } from './snappy-frames.js';
 export { type LoadedSnapshot, loadSnapshot, type SnapshotKind } from './snapshot-loader.js';
-export { readSnapshotRecords } from './snapshot-reader.js';
+export { readSnapshotRecords, type SnapshotRecords } from './snapshot-reader.js';
 export { type SnapshotOptions, writeSnapshot } from './snapshot-writer.js';
 export type {
   KeyRange,

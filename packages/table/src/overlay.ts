@@ -4,7 +4,6 @@ import { newSortedTree, type SortedTree } from './sorted-tree.js';
 export interface OverlayEntry {
   /** See `keyId`. */
   readonly id: string;
-  readonly key: Buffer;
   /** The record as it will be stored; undefined: the key is deleted. */
   readonly record: Buffer | undefined;
   readonly generation: number;
@@ -25,8 +24,8 @@ export class Overlay {
     return this.#entries.get(id);
   }
 
-  set(id: string, key: Buffer, record: Buffer | undefined): void {
-    const entry: OverlayEntry = { id, key, record, generation: this.#generation };
+  set(id: string, record: Buffer | undefined): void {
+    const entry: OverlayEntry = { id, record, generation: this.#generation };
     this.#entries.delete(id);
     this.#entries.set(id, entry);
     this.#ordered?.set(id, entry);

@@ -1,14 +1,5 @@
 import { mvcc } from '@coxswain/protocol';
 
-/** The pair of a record of a snapshot stream. Its buffers share the record's memory. */
-export interface PairRecord {
-  readonly key: Buffer;
-  readonly value: Buffer;
-  readonly createRevision: number;
-  readonly modRevision: number;
-  readonly version: number;
-}
-
 /** Tags of mvcc.v1.Command and of KeyValue in it: field number and wire type. */
 const TABLE = (1 << 3) | 2;
 const TYPE = 2 << 3;
@@ -19,85 +10,120 @@ const MOD_REVISION = 3 << 3;
 const VALUE = (4 << 3) | 2;
 const VERSION = 100 << 3;
 const EMPTY = Buffer.alloc(0);
+/** Beyond the end of every buffer that records come in. */
+const BEYOND = 0x7fff_ffff;
 
 /**
- * Reads a marshalled mvcc.v1.Command at `bytes[start…end)` that is a PUT of one pair, as snapshot streams hold them by
- * the million: without objects for what nobody looks at. Undefined for any other command, and for one that is written
- * in a way that is not usual: then the generated code must have a look.
+ * The pair of a record of a snapshot stream: where its key and value lie, and its revisions. One object serves for
+ * record after record: there are millions, and an object each, or a Buffer, would cost more than to read them.
  */
-export function readPairRecord(bytes: Buffer, start: number, end: number): PairRecord | undefined {
-  const reader = new FieldReader(bytes, start, end);
-  let pair: PairRecord | undefined;
-  while (reader.at < reader.end) {
-    switch (reader.varint()) {
-      case TABLE:
-        reader.bytes();
-        break;
-      case TYPE:
-        if (reader.varint() !== mvcc.Command_CommandType.PUT) return undefined;
-        break;
-      case KV: {
-        if (pair !== undefined) return undefined;
-        const pairEnd = reader.varint() + reader.at;
-        if (pairEnd > end) return undefined;
-        pair = readPair(bytes, reader.at, pairEnd);
-        if (pair === undefined) return undefined;
-        reader.at = pairEnd;
-        break;
+export class PairRecord {
+  bytes: Buffer = EMPTY;
+  keyStart = 0;
+  keyEnd = 0;
+  valueStart = 0;
+  valueEnd = 0;
+  createRevision = 0;
+  modRevision = 0;
+  version = 0;
+  /** Where to read on; beyond the end when something did not fit in front of it. */
+  #at = 0;
+
+  /** Shares the record's memory. */
+  get key(): Buffer {
+    return this.bytes.subarray(this.keyStart, this.keyEnd);
+  }
+
+  /** Shares the record's memory. */
+  get value(): Buffer {
+    return this.bytes.subarray(this.valueStart, this.valueEnd);
+  }
+
+  /**
+   * Reads a marshalled mvcc.v1.Command at `bytes[start…end)` that is a PUT of one pair. False for any other command,
+   * and for one that is written in a way that is not usual: then the generated code must have a look, and `assign` takes
+   * what it finds. Until then there is nothing of use in it.
+   */
+  read(bytes: Buffer, start: number, end: number): boolean {
+    this.bytes = bytes;
+    this.#at = start;
+    let hasPair = false;
+    while (this.#at < end) {
+      switch (this.#varint(end)) {
+        case TABLE: {
+          const length = this.#varint(end);
+          this.#at += length;
+          break;
+        }
+        case TYPE:
+          if (this.#varint(end) !== mvcc.Command_CommandType.PUT) return false;
+          break;
+        case KV: {
+          if (hasPair) return false;
+          const length = this.#varint(end);
+          const pairEnd = this.#at + length;
+          if (pairEnd > end || !this.#readPair(pairEnd)) return false;
+          hasPair = true;
+          break;
+        }
+        default:
+          return false;
       }
-      default:
-        return undefined;
     }
+    return hasPair && this.#at === end;
   }
-  return reader.at === end ? pair : undefined;
-}
 
-function readPair(bytes: Buffer, start: number, end: number): PairRecord | undefined {
-  const reader = new FieldReader(bytes, start, end);
-  let key: Buffer = EMPTY;
-  let value: Buffer = EMPTY;
-  let createRevision = 0;
-  let modRevision = 0;
-  let version = 0;
-  while (reader.at < reader.end) {
-    switch (reader.varint()) {
-      case KEY:
-        key = reader.bytes();
-        break;
-      case VALUE:
-        value = reader.bytes();
-        break;
-      case CREATE_REVISION:
-        createRevision = reader.varint();
-        break;
-      case MOD_REVISION:
-        modRevision = reader.varint();
-        break;
-      case VERSION:
-        version = reader.varint();
-        break;
-      default:
-        return undefined;
+  assign({ key, value, createRevision, modRevision, version }: mvcc.KeyValue): void {
+    this.bytes = Buffer.concat([key, value]);
+    this.keyStart = 0;
+    this.keyEnd = key.length;
+    this.valueStart = key.length;
+    this.valueEnd = this.bytes.length;
+    this.createRevision = Number(createRevision);
+    this.modRevision = Number(modRevision);
+    this.version = Number(version);
+  }
+
+  #readPair(end: number): boolean {
+    this.keyStart = this.keyEnd = this.valueStart = this.valueEnd = 0;
+    this.createRevision = this.modRevision = this.version = 0;
+    while (this.#at < end) {
+      switch (this.#varint(end)) {
+        case KEY: {
+          const length = this.#varint(end);
+          this.keyStart = this.#at;
+          this.keyEnd = this.#at += length;
+          break;
+        }
+        case VALUE: {
+          const length = this.#varint(end);
+          this.valueStart = this.#at;
+          this.valueEnd = this.#at += length;
+          break;
+        }
+        case CREATE_REVISION:
+          this.createRevision = this.#varint(end);
+          break;
+        case MOD_REVISION:
+          this.modRevision = this.#varint(end);
+          break;
+        case VERSION:
+          this.version = this.#varint(end);
+          break;
+        default:
+          return false;
+      }
     }
+    return this.#at === end;
   }
-  return reader.at === end ? { key, value, createRevision, modRevision, version } : undefined;
-}
 
-/** Reads forward, and ends beyond the end when something does not fit in front of it. */
-class FieldReader {
-  constructor(
-    readonly buffer: Buffer,
-    public at: number,
-    readonly end: number,
-  ) {}
-
-  /** Up to 2^53-1. For more, and for one that is cut, the reader ends beyond its end. */
-  varint(): number {
-    const { buffer, end } = this;
+  /** Up to 2^53-1. For more, and for one that is cut, nothing can be read any more. */
+  #varint(end: number): number {
+    const { bytes } = this;
     let value = 0;
     let weight = 1;
-    while (this.at < end) {
-      const byte = buffer[this.at++]!;
+    while (this.#at < end) {
+      const byte = bytes[this.#at++]!;
       value += (byte & 0x7f) * weight;
       if (byte < 0x80) {
         if (value > Number.MAX_SAFE_INTEGER) break;
@@ -105,14 +131,7 @@ class FieldReader {
       }
       weight *= 0x80;
     }
-    this.at = Number.POSITIVE_INFINITY;
+    this.#at = BEYOND;
     return 0;
-  }
-
-  bytes(): Buffer {
-    const length = this.varint();
-    const start = this.at;
-    this.at += length;
-    return this.at <= this.end ? this.buffer.subarray(start, this.at) : EMPTY;
   }
 }

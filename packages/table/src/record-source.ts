@@ -1,6 +1,6 @@
 import { LATEST_END, latestKey } from './layout.js';
 import type { OverlayEntry } from './overlay.js';
-import { keyId } from './sorted-tree.js';
+import { keyId, keyOfId } from './sorted-tree.js';
 import type { OrderedStore, StoreScan, StoreSnapshot } from './store.js';
 
 /** Keys in byte order from `first` on; undefined `end`: no upper bound. */
@@ -131,6 +131,6 @@ export class OverlaidScan implements RecordScan {
 
   #takeOverlayEntry(pairs: StoredPair[]): void {
     const entry = this.#overlay[this.#overlayAt++]!;
-    if (entry.record !== undefined) pairs.push([latestKey(entry.key), entry.record]);
+    if (entry.record !== undefined) pairs.push([latestKey(keyOfId(entry.id)), entry.record]);
   }
 }

@@ -7,27 +7,51 @@ const RECORD_SIZE_BYTES_MAX = 16 * 1024 * 1024;
 /** Compressed bytes that are handed over at a time, so that a large chunk does not hold up the event loop. */
 const PIECE_SIZE_BYTES = 64 * 1024;
 
+/**
+ * Some whole records of a snapshot stream, as they stand in it: u64 length, then the record. They share the memory of
+ * `bytes`, which is nobody's else.
+ */
+export class SnapshotRecords implements Iterable<Buffer> {
+  readonly bytes: Buffer;
+  /** Where each begins. */
+  readonly starts: readonly number[];
+  /** Where each ends. */
+  readonly ends: readonly number[];
+
+  constructor(bytes: Buffer, starts: readonly number[], ends: readonly number[]) {
+    this.bytes = bytes;
+    this.starts = starts;
+    this.ends = ends;
+  }
+
+  *[Symbol.iterator](): Generator<Buffer> {
+    for (const [place, start] of this.starts.entries()) yield this.bytes.subarray(start, this.ends[place]);
+  }
+}
+
 /** The records of a snapshot stream, some at a time. Rejects with SnapshotDamagedError. */
 export async function* readSnapshotRecords(
   stream: AsyncIterable<Buffer>,
-): AsyncGenerator<Buffer[], void, undefined> {
+): AsyncGenerator<SnapshotRecords, void, undefined> {
   let rest: Buffer = Buffer.alloc(0);
   for await (const plain of decompress(stream)) {
-    const buffer = rest.length === 0 ? plain : Buffer.concat([rest, plain]);
-    const records: Buffer[] = [];
+    const bytes = rest.length === 0 ? plain : Buffer.concat([rest, plain]);
+    const starts: number[] = [];
+    const ends: number[] = [];
     let at = 0;
-    while (buffer.length - at >= LENGTH_SIZE_BYTES) {
-      const length = buffer.readUInt32LE(at);
-      if (length > RECORD_SIZE_BYTES_MAX || buffer.readUInt32LE(at + 4) !== 0) {
+    while (bytes.length - at >= LENGTH_SIZE_BYTES) {
+      const length = bytes.readUInt32LE(at);
+      if (length > RECORD_SIZE_BYTES_MAX || bytes.readUInt32LE(at + 4) !== 0) {
         throw new SnapshotDamagedError('a record is larger than any that can be written');
       }
-      const end = at + LENGTH_SIZE_BYTES + length;
-      if (end > buffer.length) break;
-      records.push(buffer.subarray(at + LENGTH_SIZE_BYTES, end));
-      at = end;
+      const start = at + LENGTH_SIZE_BYTES;
+      if (start + length > bytes.length) break;
+      at = start + length;
+      starts.push(start);
+      ends.push(at);
     }
-    rest = buffer.subarray(at);
-    if (records.length > 0) yield records;
+    rest = bytes.subarray(at);
+    if (starts.length > 0) yield new SnapshotRecords(bytes, starts, ends);
   }
   if (rest.length > 0) throw new SnapshotDamagedError('it ends within a record');
 }

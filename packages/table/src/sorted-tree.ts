@@ -18,6 +18,11 @@ export function keyId(key: Buffer, start = 0): string {
   return key.toString('latin1', start);
 }
 
+/** The key that `keyId` was given. */
+export function keyOfId(id: string): Buffer {
+  return Buffer.from(id, 'latin1');
+}
+
 /** Byte order. */
 export function compareIds(left: string, right: string): number {
   return left < right ? -1 : left > right ? 1 : 0;

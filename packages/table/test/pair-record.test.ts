@@ -1,7 +1,7 @@
 import { mvcc } from '@coxswain/protocol';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { readPairRecord } from '../src/index.js';
+import { PairRecord } from '../src/index.js';
 
 const { Command_CommandType: Type } = mvcc;
 const revision = fc.oneof(fc.constant(0n), fc.bigInt({ min: 1n, max: 2n ** 53n - 1n }));
@@ -29,6 +29,14 @@ function decoded(record: Buffer) {
     modRevision: Number(modRevision),
     version: Number(version),
   };
+}
+
+/** What our own code reads. */
+function readPairRecord(bytes: Buffer, start: number, end: number) {
+  const pair = new PairRecord();
+  if (!pair.read(bytes, start, end)) return undefined;
+  const { key, value, createRevision, modRevision, version } = pair;
+  return { key, value, createRevision, modRevision, version };
 }
 
 describe('a pair of a snapshot record', () => {

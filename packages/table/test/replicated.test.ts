@@ -151,12 +151,12 @@ describe('a replica of a leader cluster', () => {
         async (commands, sizes, cut, base) => {
           const leader = await open(new MemoryStoreDirectory(), { isReplicated: false });
           const snapshotAt = cut % commands.length;
-          let records: Buffer[] = [];
+          const records: Buffer[] = [];
           for (const [at, one] of commands.entries()) {
             if (at === snapshotAt) {
               const view = leader.view();
               for await (const chunk of readSnapshotRecords(writeSnapshot(view, {}))) {
-                records = records.concat(chunk.map((record) => Buffer.from(record)));
+                for (const record of chunk) records.push(Buffer.from(record));
               }
               view.close();
             }

@@ -18,8 +18,10 @@ type Database = ClassicLevel<Buffer, Buffer>;
 type DatabaseIterator = LevelIterator<Database, Buffer, Buffer>;
 
 const EMPTY = Buffer.alloc(0);
-/** Below every key that a table uses. */
-const UNUSED_KEY = Buffer.from([0]);
+/** Below every key that a table uses, and never written: to compact it touches no data. */
+const ABSENT_KEY = Buffer.from([0]);
+/** Above every key that a table uses: deleted to learn whether writes still work. */
+const PROBE_KEY = Buffer.from([0xff]);
 /** Follows the name of a store while `rename` replaces it. */
 const REPLACED_SUFFIX = '.replaced';
 /** How much native code reads ahead at most before it hands entries over: LevelDB's default of 16 KiB costs a thread-pool trip for every 50 pairs. */
@@ -279,8 +281,9 @@ export class LevelStore implements OrderedStore {
   flush(onNewLog: () => void): Promise<void> {
     return this.#flushTurns.take(async () => {
       const lastLog = await this.#lastLogNumber();
-      // compactRange forces the memtable to disk whatever the range; an unused one spares the rest of the data.
-      const compacted = this.#database.compactRange(UNUSED_KEY, UNUSED_KEY);
+      // compactRange forces the memtable to disk whatever the range; one that no file reaches spares the rest of the
+      // data. So the probe has another key: with this one each flush would merge its file down through all levels.
+      const compacted = this.#database.compactRange(ABSENT_KEY, ABSENT_KEY);
       let isCompacted = false;
       const ended = compacted
         .catch(() => undefined)
@@ -298,7 +301,7 @@ export class LevelStore implements OrderedStore {
       }
       await compacted;
       // It reports no error. A failed one shows in the next write, so there is one.
-      await this.#database.del(UNUSED_KEY);
+      await this.#database.del(PROBE_KEY);
     });
   }
 
