@@ -9,10 +9,11 @@ export const layers = {
   table: ['protocol'],
   node: ['protocol', 'raft', 'wal', 'table'],
   replication: ['protocol', 'table', 'node'],
+  maintenance: ['protocol', 'table', 'node', 'replication'],
   http2: [],
-  server: ['protocol', 'raft', 'wal', 'table', 'node', 'replication', 'http2'],
+  server: ['protocol', 'raft', 'wal', 'table', 'node', 'replication', 'maintenance', 'http2'],
   client: ['protocol'],
-  cli: ['protocol', 'client', 'server'],
+  cli: ['protocol', 'client', 'server', 'maintenance'],
   simulator: ['protocol', 'raft', 'wal', 'table', 'node', 'replication'],
   bench: ['protocol', 'http2'],
 };

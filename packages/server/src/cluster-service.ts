@@ -68,6 +68,7 @@ export class ClusterService {
         revision: BigInt(table.revision),
         contentHash: table.contentHash,
         replication: replication && toWireReplication(replication),
+        archive: undefined,
       });
     }
     return {

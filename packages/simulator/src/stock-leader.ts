@@ -130,7 +130,7 @@ export class StockLink implements LeaderLink {
   async *snapshot(_: replication.SnapshotRequest, call: LinkCall): AsyncGenerator<replication.SnapshotChunk> {
     await this.#travel(call);
     for (const data of this.leader.snapshot()) {
-      yield { data, len: BigInt(data.length), index: 0n };
+      yield replication.SnapshotChunk.fromPartial({ data, len: BigInt(data.length) });
       await this.#travel(call);
     }
   }

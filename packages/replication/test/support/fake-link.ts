@@ -1,4 +1,4 @@
-import { regatta, type replication } from '@coxswain/protocol';
+import { regatta, replication } from '@coxswain/protocol';
 import { type LeaderLink, type LinkCall, LinkError } from '../../src/index.js';
 
 type Replicate = (request: replication.ReplicateRequest, call: LinkCall) => AsyncIterable<Buffer>;
@@ -22,7 +22,8 @@ export class FakeLink implements LeaderLink {
   }
 
   async *snapshot(): AsyncGenerator<replication.SnapshotChunk> {
-    for await (const data of this.snapshotAnswer()) yield { data, len: BigInt(data.length), index: 0n };
+    for await (const data of this.snapshotAnswer())
+      yield replication.SnapshotChunk.fromPartial({ data, len: BigInt(data.length) });
   }
 
   range(): Promise<regatta.RangeResponse> {

@@ -220,7 +220,7 @@ export class StockLeader {
     const stream = broken === undefined ? whole : whole.subarray(0, whole.length / 2);
     for (let at = 0; at < stream.length; at += chunkBytes) {
       const data = stream.subarray(at, at + chunkBytes);
-      call.write({ data, len: BigInt(data.length), index: 0n });
+      call.write(replication.SnapshotChunk.fromPartial({ data, len: BigInt(data.length) }));
     }
     if (broken === 'error') {
       call.emit('error', { code: status.UNAVAILABLE, details: 'the snapshot breaks off' });

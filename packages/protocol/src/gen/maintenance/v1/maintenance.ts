@@ -28,6 +28,15 @@ export const protobufFileName = "maintenance/v1/maintenance.proto";
 export interface BackupRequest {
   /** table is the name of the table. */
   table: Buffer;
+  /**
+   * revision asks for the table as it was then, to go on with a backup that broke off; 0: as it is now.
+   * Coxswain's own.
+   */
+  revision: bigint;
+  /** after_key asks for the keys behind it, with a revision. Coxswain's own. */
+  afterKey: Buffer;
+  /** shard_id is the group that the revision belongs to. Coxswain's own. */
+  shardId: bigint;
 }
 
 /** RestoreInfo begins an upload. */
@@ -46,6 +55,12 @@ export interface RestoreMessage {
 
 /** RestoreResponse answers a whole upload. */
 export interface RestoreResponse {
+  /** shard_id is the id of the group that serves the table now. Coxswain's own. */
+  shardId: bigint;
+  /** revision is the revision of the table now. Coxswain's own. */
+  revision: bigint;
+  /** key_count is the number of keys of the table now. Coxswain's own. */
+  keyCount: bigint;
 }
 
 /** ResetRequest names what to fetch anew. */
@@ -68,14 +83,70 @@ export interface PromoteRequest {
 export interface PromoteResponse {
 }
 
+/** RestoreArchiveRequest names what to restore. Coxswain's own. */
+export interface RestoreArchiveRequest {
+  /** table is the name that the table had when it was archived. */
+  table: Buffer;
+  /** into is the name of the table to replace or make; empty: the same name. */
+  into: Buffer;
+  /** limit is how far; without one, as far as the archive goes. */
+  limit:
+    | //
+    /** to_revision is the last revision wanted. */
+    { $case: "toRevision"; value: bigint }
+    | //
+    /** to_time_ms takes what has that time or an earlier one, in milliseconds since 1970. */
+    { $case: "toTimeMs"; value: bigint }
+    | undefined;
+  /** cluster_id is the cluster that wrote the archive, in hex; empty: this one. */
+  clusterId: string;
+  /** shard_id is the group of the archived table; 0: the one that the limit lies in, else the last of that name. */
+  shardId: bigint;
+  /** dry_run checks every object that would be used, and changes nothing. */
+  dryRun: boolean;
+}
+
+/** RestoreArchiveProgress tells how far a restore is. The last message tells what was reached. */
+export interface RestoreArchiveProgress {
+  /** bytes is how much of the archive's objects was read. */
+  bytes: bigint;
+  /** bytes_total is how much there is to read. */
+  bytesTotal: bigint;
+  /** done is set on the last message: the table serves what was restored. */
+  done: RestoredPoint | undefined;
+}
+
+/** RestoredPoint is exactly what a restore from the archive reached. */
+export interface RestoredPoint {
+  /** revision is the last archived revision that is in the table. */
+  revision: bigint;
+  /** time_ms is the time of that entry, in milliseconds since 1970. */
+  timeMs: bigint;
+  /** from_shard_id is the archived group that it came from. */
+  fromShardId: bigint;
+  /** shard_id is the id of the group that serves the table now; 0 after a dry run. */
+  shardId: bigint;
+  /** key_count is the number of keys of the table now; 0 after a dry run. */
+  keyCount: bigint;
+}
+
 function createBaseBackupRequest(): BackupRequest {
-  return { table: emptyBytes };
+  return { table: emptyBytes, revision: 0n, afterKey: emptyBytes, shardId: 0n };
 }
 
 export const BackupRequest: MessageFns<BackupRequest> = {
   encode(message: BackupRequest, writer: WireWriter = beginMessage()): WireWriter {
     if (message.table.length !== 0) {
       writer.tag(10).bytes(message.table);
+    }
+    if (message.revision !== 0n) {
+      writer.tag(800).uint64(message.revision);
+    }
+    if (message.afterKey.length !== 0) {
+      writer.tag(810).bytes(message.afterKey);
+    }
+    if (message.shardId !== 0n) {
+      writer.tag(816).uint64(message.shardId);
     }
     return writer;
   },
@@ -95,6 +166,30 @@ export const BackupRequest: MessageFns<BackupRequest> = {
           message.table = reader.bytes();
           continue;
         }
+        case 100: {
+          if (tag !== 800) {
+            break;
+          }
+
+          message.revision = reader.uint64() as bigint;
+          continue;
+        }
+        case 101: {
+          if (tag !== 810) {
+            break;
+          }
+
+          message.afterKey = reader.bytes();
+          continue;
+        }
+        case 102: {
+          if (tag !== 816) {
+            break;
+          }
+
+          message.shardId = reader.uint64() as bigint;
+          continue;
+        }
       }
       reader.skip(tag);
     }
@@ -108,6 +203,9 @@ export const BackupRequest: MessageFns<BackupRequest> = {
   fromPartial(object: DeepPartial<BackupRequest>): BackupRequest {
     const message = createBaseBackupRequest();
     message.table = object.table ?? emptyBytes;
+    message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
+    message.afterKey = object.afterKey ?? emptyBytes;
+    message.shardId = (object.shardId !== undefined && object.shardId !== null) ? BigInt(object.shardId) : 0n;
     return message;
   },
 };
@@ -241,11 +339,20 @@ export const RestoreMessage: MessageFns<RestoreMessage> = {
 };
 
 function createBaseRestoreResponse(): RestoreResponse {
-  return {};
+  return { shardId: 0n, revision: 0n, keyCount: 0n };
 }
 
 export const RestoreResponse: MessageFns<RestoreResponse> = {
-  encode(_: RestoreResponse, writer: WireWriter = beginMessage()): WireWriter {
+  encode(message: RestoreResponse, writer: WireWriter = beginMessage()): WireWriter {
+    if (message.shardId !== 0n) {
+      writer.tag(800).uint64(message.shardId);
+    }
+    if (message.revision !== 0n) {
+      writer.tag(808).uint64(message.revision);
+    }
+    if (message.keyCount !== 0n) {
+      writer.tag(816).uint64(message.keyCount);
+    }
     return writer;
   },
 
@@ -256,6 +363,30 @@ export const RestoreResponse: MessageFns<RestoreResponse> = {
     while (reader.pos < reader.end) {
       const tag = reader.tag();
       switch (tag >>> 3) {
+        case 100: {
+          if (tag !== 800) {
+            break;
+          }
+
+          message.shardId = reader.uint64() as bigint;
+          continue;
+        }
+        case 101: {
+          if (tag !== 808) {
+            break;
+          }
+
+          message.revision = reader.uint64() as bigint;
+          continue;
+        }
+        case 102: {
+          if (tag !== 816) {
+            break;
+          }
+
+          message.keyCount = reader.uint64() as bigint;
+          continue;
+        }
       }
       reader.skip(tag);
     }
@@ -266,8 +397,11 @@ export const RestoreResponse: MessageFns<RestoreResponse> = {
   create(base?: DeepPartial<RestoreResponse>): RestoreResponse {
     return RestoreResponse.fromPartial(base ?? {});
   },
-  fromPartial(_: DeepPartial<RestoreResponse>): RestoreResponse {
+  fromPartial(object: DeepPartial<RestoreResponse>): RestoreResponse {
     const message = createBaseRestoreResponse();
+    message.shardId = (object.shardId !== undefined && object.shardId !== null) ? BigInt(object.shardId) : 0n;
+    message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
+    message.keyCount = (object.keyCount !== undefined && object.keyCount !== null) ? BigInt(object.keyCount) : 0n;
     return message;
   },
 };
@@ -424,6 +558,302 @@ export const PromoteResponse: MessageFns<PromoteResponse> = {
   },
 };
 
+function createBaseRestoreArchiveRequest(): RestoreArchiveRequest {
+  return { table: emptyBytes, into: emptyBytes, limit: undefined, clusterId: "", shardId: 0n, dryRun: false };
+}
+
+export const RestoreArchiveRequest: MessageFns<RestoreArchiveRequest> = {
+  encode(message: RestoreArchiveRequest, writer: WireWriter = beginMessage()): WireWriter {
+    if (message.table.length !== 0) {
+      writer.tag(10).bytes(message.table);
+    }
+    if (message.into.length !== 0) {
+      writer.tag(18).bytes(message.into);
+    }
+    switch (message.limit?.$case) {
+      case "toRevision":
+        writer.tag(24).uint64(message.limit.value);
+        break;
+      case "toTimeMs":
+        writer.tag(32).int64(message.limit.value);
+        break;
+    }
+    if (message.clusterId !== "") {
+      writer.tag(42).string(message.clusterId);
+    }
+    if (message.shardId !== 0n) {
+      writer.tag(48).uint64(message.shardId);
+    }
+    if (message.dryRun !== false) {
+      writer.tag(56).bool(message.dryRun);
+    }
+    return writer;
+  },
+
+  decode(input: WireReader | Uint8Array, length?: number): RestoreArchiveRequest {
+    const reader = input instanceof WireReader ? input : new WireReader(input);
+    const outerEnd = reader.enter(length);
+    const message = createBaseRestoreArchiveRequest();
+    while (reader.pos < reader.end) {
+      const tag = reader.tag();
+      switch (tag >>> 3) {
+        case 1: {
+          if (tag !== 10) {
+            break;
+          }
+
+          message.table = reader.bytes();
+          continue;
+        }
+        case 2: {
+          if (tag !== 18) {
+            break;
+          }
+
+          message.into = reader.bytes();
+          continue;
+        }
+        case 3: {
+          if (tag !== 24) {
+            break;
+          }
+
+          message.limit = { $case: "toRevision", value: reader.uint64() as bigint };
+          continue;
+        }
+        case 4: {
+          if (tag !== 32) {
+            break;
+          }
+
+          message.limit = { $case: "toTimeMs", value: reader.int64() as bigint };
+          continue;
+        }
+        case 5: {
+          if (tag !== 42) {
+            break;
+          }
+
+          message.clusterId = reader.string();
+          continue;
+        }
+        case 6: {
+          if (tag !== 48) {
+            break;
+          }
+
+          message.shardId = reader.uint64() as bigint;
+          continue;
+        }
+        case 7: {
+          if (tag !== 56) {
+            break;
+          }
+
+          message.dryRun = reader.bool();
+          continue;
+        }
+      }
+      reader.skip(tag);
+    }
+    reader.leave(outerEnd);
+    return message;
+  },
+
+  create(base?: DeepPartial<RestoreArchiveRequest>): RestoreArchiveRequest {
+    return RestoreArchiveRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RestoreArchiveRequest>): RestoreArchiveRequest {
+    const message = createBaseRestoreArchiveRequest();
+    message.table = object.table ?? emptyBytes;
+    message.into = object.into ?? emptyBytes;
+    switch (object.limit?.$case) {
+      case "toRevision": {
+        if (object.limit?.value !== undefined && object.limit?.value !== null) {
+          message.limit = { $case: "toRevision", value: BigInt(object.limit.value) };
+        }
+        break;
+      }
+      case "toTimeMs": {
+        if (object.limit?.value !== undefined && object.limit?.value !== null) {
+          message.limit = { $case: "toTimeMs", value: BigInt(object.limit.value) };
+        }
+        break;
+      }
+    }
+    message.clusterId = object.clusterId ?? "";
+    message.shardId = (object.shardId !== undefined && object.shardId !== null) ? BigInt(object.shardId) : 0n;
+    message.dryRun = object.dryRun ?? false;
+    return message;
+  },
+};
+
+function createBaseRestoreArchiveProgress(): RestoreArchiveProgress {
+  return { bytes: 0n, bytesTotal: 0n, done: undefined };
+}
+
+export const RestoreArchiveProgress: MessageFns<RestoreArchiveProgress> = {
+  encode(message: RestoreArchiveProgress, writer: WireWriter = beginMessage()): WireWriter {
+    if (message.bytes !== 0n) {
+      writer.tag(8).uint64(message.bytes);
+    }
+    if (message.bytesTotal !== 0n) {
+      writer.tag(16).uint64(message.bytesTotal);
+    }
+    if (message.done !== undefined) {
+      RestoredPoint.encode(message.done, writer.tag(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: WireReader | Uint8Array, length?: number): RestoreArchiveProgress {
+    const reader = input instanceof WireReader ? input : new WireReader(input);
+    const outerEnd = reader.enter(length);
+    const message = createBaseRestoreArchiveProgress();
+    while (reader.pos < reader.end) {
+      const tag = reader.tag();
+      switch (tag >>> 3) {
+        case 1: {
+          if (tag !== 8) {
+            break;
+          }
+
+          message.bytes = reader.uint64() as bigint;
+          continue;
+        }
+        case 2: {
+          if (tag !== 16) {
+            break;
+          }
+
+          message.bytesTotal = reader.uint64() as bigint;
+          continue;
+        }
+        case 3: {
+          if (tag !== 26) {
+            break;
+          }
+
+          message.done = RestoredPoint.decode(reader, reader.length());
+          continue;
+        }
+      }
+      reader.skip(tag);
+    }
+    reader.leave(outerEnd);
+    return message;
+  },
+
+  create(base?: DeepPartial<RestoreArchiveProgress>): RestoreArchiveProgress {
+    return RestoreArchiveProgress.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RestoreArchiveProgress>): RestoreArchiveProgress {
+    const message = createBaseRestoreArchiveProgress();
+    message.bytes = (object.bytes !== undefined && object.bytes !== null) ? BigInt(object.bytes) : 0n;
+    message.bytesTotal = (object.bytesTotal !== undefined && object.bytesTotal !== null)
+      ? BigInt(object.bytesTotal)
+      : 0n;
+    message.done = (object.done !== undefined && object.done !== null)
+      ? RestoredPoint.fromPartial(object.done)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRestoredPoint(): RestoredPoint {
+  return { revision: 0n, timeMs: 0n, fromShardId: 0n, shardId: 0n, keyCount: 0n };
+}
+
+export const RestoredPoint: MessageFns<RestoredPoint> = {
+  encode(message: RestoredPoint, writer: WireWriter = beginMessage()): WireWriter {
+    if (message.revision !== 0n) {
+      writer.tag(8).uint64(message.revision);
+    }
+    if (message.timeMs !== 0n) {
+      writer.tag(16).int64(message.timeMs);
+    }
+    if (message.fromShardId !== 0n) {
+      writer.tag(24).uint64(message.fromShardId);
+    }
+    if (message.shardId !== 0n) {
+      writer.tag(32).uint64(message.shardId);
+    }
+    if (message.keyCount !== 0n) {
+      writer.tag(40).uint64(message.keyCount);
+    }
+    return writer;
+  },
+
+  decode(input: WireReader | Uint8Array, length?: number): RestoredPoint {
+    const reader = input instanceof WireReader ? input : new WireReader(input);
+    const outerEnd = reader.enter(length);
+    const message = createBaseRestoredPoint();
+    while (reader.pos < reader.end) {
+      const tag = reader.tag();
+      switch (tag >>> 3) {
+        case 1: {
+          if (tag !== 8) {
+            break;
+          }
+
+          message.revision = reader.uint64() as bigint;
+          continue;
+        }
+        case 2: {
+          if (tag !== 16) {
+            break;
+          }
+
+          message.timeMs = reader.int64() as bigint;
+          continue;
+        }
+        case 3: {
+          if (tag !== 24) {
+            break;
+          }
+
+          message.fromShardId = reader.uint64() as bigint;
+          continue;
+        }
+        case 4: {
+          if (tag !== 32) {
+            break;
+          }
+
+          message.shardId = reader.uint64() as bigint;
+          continue;
+        }
+        case 5: {
+          if (tag !== 40) {
+            break;
+          }
+
+          message.keyCount = reader.uint64() as bigint;
+          continue;
+        }
+      }
+      reader.skip(tag);
+    }
+    reader.leave(outerEnd);
+    return message;
+  },
+
+  create(base?: DeepPartial<RestoredPoint>): RestoredPoint {
+    return RestoredPoint.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RestoredPoint>): RestoredPoint {
+    const message = createBaseRestoredPoint();
+    message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
+    message.timeMs = (object.timeMs !== undefined && object.timeMs !== null) ? BigInt(object.timeMs) : 0n;
+    message.fromShardId = (object.fromShardId !== undefined && object.fromShardId !== null)
+      ? BigInt(object.fromShardId)
+      : 0n;
+    message.shardId = (object.shardId !== undefined && object.shardId !== null) ? BigInt(object.shardId) : 0n;
+    message.keyCount = (object.keyCount !== undefined && object.keyCount !== null) ? BigInt(object.keyCount) : 0n;
+    return message;
+  },
+};
+
 /** Maintenance is for operators. */
 export type MaintenanceService = typeof MaintenanceService;
 export const MaintenanceService = {
@@ -467,6 +897,21 @@ export const MaintenanceService = {
     responseSerialize: (value: PromoteResponse): Buffer => PromoteResponse.encode(value).finish(),
     responseDeserialize: (value: Buffer): PromoteResponse => PromoteResponse.decode(value),
   },
+  /**
+   * RestoreArchive fills a table from the archive, up to a revision or a moment. Served by leader clusters.
+   * Coxswain's own.
+   */
+  restoreArchive: {
+    path: "/maintenance.v1.Maintenance/RestoreArchive" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: RestoreArchiveRequest): Buffer =>
+      RestoreArchiveRequest.encode(value).finish(),
+    requestDeserialize: (value: Buffer): RestoreArchiveRequest => RestoreArchiveRequest.decode(value),
+    responseSerialize: (value: RestoreArchiveProgress): Buffer =>
+      RestoreArchiveProgress.encode(value).finish(),
+    responseDeserialize: (value: Buffer): RestoreArchiveProgress => RestoreArchiveProgress.decode(value),
+  },
 } as const;
 
 export interface MaintenanceServer extends UntypedServiceImplementation {
@@ -478,6 +923,11 @@ export interface MaintenanceServer extends UntypedServiceImplementation {
   reset: handleUnaryCall<ResetRequest, ResetResponse>;
   /** Promote turns a follower cluster into a leader cluster, for good. Coxswain's own. */
   promote: handleUnaryCall<PromoteRequest, PromoteResponse>;
+  /**
+   * RestoreArchive fills a table from the archive, up to a revision or a moment. Served by leader clusters.
+   * Coxswain's own.
+   */
+  restoreArchive: handleServerStreamingCall<RestoreArchiveRequest, RestoreArchiveProgress>;
 }
 
 type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;

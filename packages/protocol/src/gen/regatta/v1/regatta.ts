@@ -270,7 +270,30 @@ export interface TableStatus {
    */
   contentHash: string;
   /** replication tells how the table is replicated, on a follower cluster. Coxswain's own. */
-  replication: TableReplication | undefined;
+  replication:
+    | TableReplication
+    | undefined;
+  /** archive tells how the table is archived, where an archive is configured. Coxswain's own. */
+  archive: TableArchive | undefined;
+}
+
+/** TableArchive tells how far the archive of a table is. Coxswain's own. */
+export interface TableArchive {
+  /**
+   * state is archiving, retrying, full (writes are refused), or elsewhere when the node that leads the table's group,
+   * which is another one, archives it.
+   */
+  state: string;
+  /** archived_index is the last index of the log that is stored. */
+  archivedIndex: bigint;
+  /** archived_time_ms is the time of that entry, in milliseconds since 1970. */
+  archivedTimeMs: bigint;
+  /** backlog_bytes is how much of the log waits to be stored. */
+  backlogBytes: bigint;
+  /** gap_count is how many gaps the archive has, which no restore crosses. */
+  gapCount: bigint;
+  /** error is what is wrong, and what to do about it; empty when nothing is. */
+  error: string;
 }
 
 /** TableReplication tells how a table of a follower cluster follows its leader cluster. Coxswain's own. */
@@ -1751,6 +1774,7 @@ function createBaseTableStatus(): TableStatus {
     revision: 0n,
     contentHash: "",
     replication: undefined,
+    archive: undefined,
   };
 }
 
@@ -1785,6 +1809,9 @@ export const TableStatus: MessageFns<TableStatus> = {
     }
     if (message.replication !== undefined) {
       TableReplication.encode(message.replication, writer.tag(826).fork()).join();
+    }
+    if (message.archive !== undefined) {
+      TableArchive.encode(message.archive, writer.tag(834).fork()).join();
     }
     return writer;
   },
@@ -1876,6 +1903,14 @@ export const TableStatus: MessageFns<TableStatus> = {
           message.replication = TableReplication.decode(reader, reader.length());
           continue;
         }
+        case 104: {
+          if (tag !== 834) {
+            break;
+          }
+
+          message.archive = TableArchive.decode(reader, reader.length());
+          continue;
+        }
       }
       reader.skip(tag);
     }
@@ -1902,6 +1937,119 @@ export const TableStatus: MessageFns<TableStatus> = {
     message.replication = (object.replication !== undefined && object.replication !== null)
       ? TableReplication.fromPartial(object.replication)
       : undefined;
+    message.archive = (object.archive !== undefined && object.archive !== null)
+      ? TableArchive.fromPartial(object.archive)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseTableArchive(): TableArchive {
+  return { state: "", archivedIndex: 0n, archivedTimeMs: 0n, backlogBytes: 0n, gapCount: 0n, error: "" };
+}
+
+export const TableArchive: MessageFns<TableArchive> = {
+  encode(message: TableArchive, writer: WireWriter = beginMessage()): WireWriter {
+    if (message.state !== "") {
+      writer.tag(10).string(message.state);
+    }
+    if (message.archivedIndex !== 0n) {
+      writer.tag(16).uint64(message.archivedIndex);
+    }
+    if (message.archivedTimeMs !== 0n) {
+      writer.tag(24).int64(message.archivedTimeMs);
+    }
+    if (message.backlogBytes !== 0n) {
+      writer.tag(32).uint64(message.backlogBytes);
+    }
+    if (message.gapCount !== 0n) {
+      writer.tag(40).uint64(message.gapCount);
+    }
+    if (message.error !== "") {
+      writer.tag(50).string(message.error);
+    }
+    return writer;
+  },
+
+  decode(input: WireReader | Uint8Array, length?: number): TableArchive {
+    const reader = input instanceof WireReader ? input : new WireReader(input);
+    const outerEnd = reader.enter(length);
+    const message = createBaseTableArchive();
+    while (reader.pos < reader.end) {
+      const tag = reader.tag();
+      switch (tag >>> 3) {
+        case 1: {
+          if (tag !== 10) {
+            break;
+          }
+
+          message.state = reader.string();
+          continue;
+        }
+        case 2: {
+          if (tag !== 16) {
+            break;
+          }
+
+          message.archivedIndex = reader.uint64() as bigint;
+          continue;
+        }
+        case 3: {
+          if (tag !== 24) {
+            break;
+          }
+
+          message.archivedTimeMs = reader.int64() as bigint;
+          continue;
+        }
+        case 4: {
+          if (tag !== 32) {
+            break;
+          }
+
+          message.backlogBytes = reader.uint64() as bigint;
+          continue;
+        }
+        case 5: {
+          if (tag !== 40) {
+            break;
+          }
+
+          message.gapCount = reader.uint64() as bigint;
+          continue;
+        }
+        case 6: {
+          if (tag !== 50) {
+            break;
+          }
+
+          message.error = reader.string();
+          continue;
+        }
+      }
+      reader.skip(tag);
+    }
+    reader.leave(outerEnd);
+    return message;
+  },
+
+  create(base?: DeepPartial<TableArchive>): TableArchive {
+    return TableArchive.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TableArchive>): TableArchive {
+    const message = createBaseTableArchive();
+    message.state = object.state ?? "";
+    message.archivedIndex = (object.archivedIndex !== undefined && object.archivedIndex !== null)
+      ? BigInt(object.archivedIndex)
+      : 0n;
+    message.archivedTimeMs = (object.archivedTimeMs !== undefined && object.archivedTimeMs !== null)
+      ? BigInt(object.archivedTimeMs)
+      : 0n;
+    message.backlogBytes = (object.backlogBytes !== undefined && object.backlogBytes !== null)
+      ? BigInt(object.backlogBytes)
+      : 0n;
+    message.gapCount = (object.gapCount !== undefined && object.gapCount !== null) ? BigInt(object.gapCount) : 0n;
+    message.error = object.error ?? "";
     return message;
   },
 };

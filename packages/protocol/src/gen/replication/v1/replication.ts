@@ -75,6 +75,29 @@ export interface SnapshotChunk {
   len: bigint;
   /** index is the log index of the snapshot. Nobody sets it: the stream's last record carries the index. */
   index: bigint;
+  /**
+   * last_key is set on chunks of a backup that end with a whole record: a backup that breaks off can go on
+   * behind that key. Coxswain's own.
+   */
+  lastKey: Buffer;
+  /** point tells what the backup is of, on its first chunk. Coxswain's own. */
+  point: BackupPoint | undefined;
+}
+
+/** BackupPoint is the moment of a table that a backup holds. Coxswain's own. */
+export interface BackupPoint {
+  /** cluster_id is the id of the cluster, in hex. */
+  clusterId: string;
+  /** shard_id is the id of the table's group. */
+  shardId: bigint;
+  /** revision is the revision of the table. */
+  revision: bigint;
+  /** time_ms is the time of the last entry, in milliseconds since 1970. */
+  timeMs: bigint;
+  /** key_count is the number of keys; 0 when the backup goes on behind a key. */
+  keyCount: bigint;
+  /** size_bytes is about how long the stream will be before compression: what a progress bar needs. */
+  sizeBytes: bigint;
 }
 
 /** ReplicateRequest asks for the commands of a table. */
@@ -353,7 +376,7 @@ export const SnapshotRequest: MessageFns<SnapshotRequest> = {
 };
 
 function createBaseSnapshotChunk(): SnapshotChunk {
-  return { data: emptyBytes, len: 0n, index: 0n };
+  return { data: emptyBytes, len: 0n, index: 0n, lastKey: emptyBytes, point: undefined };
 }
 
 export const SnapshotChunk: MessageFns<SnapshotChunk> = {
@@ -366,6 +389,12 @@ export const SnapshotChunk: MessageFns<SnapshotChunk> = {
     }
     if (message.index !== 0n) {
       writer.tag(24).uint64(message.index);
+    }
+    if (message.lastKey.length !== 0) {
+      writer.tag(802).bytes(message.lastKey);
+    }
+    if (message.point !== undefined) {
+      BackupPoint.encode(message.point, writer.tag(810).fork()).join();
     }
     return writer;
   },
@@ -401,6 +430,22 @@ export const SnapshotChunk: MessageFns<SnapshotChunk> = {
           message.index = reader.uint64() as bigint;
           continue;
         }
+        case 100: {
+          if (tag !== 802) {
+            break;
+          }
+
+          message.lastKey = reader.bytes();
+          continue;
+        }
+        case 101: {
+          if (tag !== 810) {
+            break;
+          }
+
+          message.point = BackupPoint.decode(reader, reader.length());
+          continue;
+        }
       }
       reader.skip(tag);
     }
@@ -416,6 +461,114 @@ export const SnapshotChunk: MessageFns<SnapshotChunk> = {
     message.data = object.data ?? emptyBytes;
     message.len = (object.len !== undefined && object.len !== null) ? BigInt(object.len) : 0n;
     message.index = (object.index !== undefined && object.index !== null) ? BigInt(object.index) : 0n;
+    message.lastKey = object.lastKey ?? emptyBytes;
+    message.point = (object.point !== undefined && object.point !== null)
+      ? BackupPoint.fromPartial(object.point)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseBackupPoint(): BackupPoint {
+  return { clusterId: "", shardId: 0n, revision: 0n, timeMs: 0n, keyCount: 0n, sizeBytes: 0n };
+}
+
+export const BackupPoint: MessageFns<BackupPoint> = {
+  encode(message: BackupPoint, writer: WireWriter = beginMessage()): WireWriter {
+    if (message.clusterId !== "") {
+      writer.tag(10).string(message.clusterId);
+    }
+    if (message.shardId !== 0n) {
+      writer.tag(16).uint64(message.shardId);
+    }
+    if (message.revision !== 0n) {
+      writer.tag(24).uint64(message.revision);
+    }
+    if (message.timeMs !== 0n) {
+      writer.tag(32).int64(message.timeMs);
+    }
+    if (message.keyCount !== 0n) {
+      writer.tag(40).uint64(message.keyCount);
+    }
+    if (message.sizeBytes !== 0n) {
+      writer.tag(48).uint64(message.sizeBytes);
+    }
+    return writer;
+  },
+
+  decode(input: WireReader | Uint8Array, length?: number): BackupPoint {
+    const reader = input instanceof WireReader ? input : new WireReader(input);
+    const outerEnd = reader.enter(length);
+    const message = createBaseBackupPoint();
+    while (reader.pos < reader.end) {
+      const tag = reader.tag();
+      switch (tag >>> 3) {
+        case 1: {
+          if (tag !== 10) {
+            break;
+          }
+
+          message.clusterId = reader.string();
+          continue;
+        }
+        case 2: {
+          if (tag !== 16) {
+            break;
+          }
+
+          message.shardId = reader.uint64() as bigint;
+          continue;
+        }
+        case 3: {
+          if (tag !== 24) {
+            break;
+          }
+
+          message.revision = reader.uint64() as bigint;
+          continue;
+        }
+        case 4: {
+          if (tag !== 32) {
+            break;
+          }
+
+          message.timeMs = reader.int64() as bigint;
+          continue;
+        }
+        case 5: {
+          if (tag !== 40) {
+            break;
+          }
+
+          message.keyCount = reader.uint64() as bigint;
+          continue;
+        }
+        case 6: {
+          if (tag !== 48) {
+            break;
+          }
+
+          message.sizeBytes = reader.uint64() as bigint;
+          continue;
+        }
+      }
+      reader.skip(tag);
+    }
+    reader.leave(outerEnd);
+    return message;
+  },
+
+  create(base?: DeepPartial<BackupPoint>): BackupPoint {
+    return BackupPoint.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BackupPoint>): BackupPoint {
+    const message = createBaseBackupPoint();
+    message.clusterId = object.clusterId ?? "";
+    message.shardId = (object.shardId !== undefined && object.shardId !== null) ? BigInt(object.shardId) : 0n;
+    message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
+    message.timeMs = (object.timeMs !== undefined && object.timeMs !== null) ? BigInt(object.timeMs) : 0n;
+    message.keyCount = (object.keyCount !== undefined && object.keyCount !== null) ? BigInt(object.keyCount) : 0n;
+    message.sizeBytes = (object.sizeBytes !== undefined && object.sizeBytes !== null) ? BigInt(object.sizeBytes) : 0n;
     return message;
   },
 };
