@@ -7,9 +7,9 @@ import {
   encodeTerminal,
   type MarshalledCommand,
   MESSAGE_OVERHEAD_BYTES,
-  peekCommand,
   sizeInMessage,
 } from './replicate-message.js';
+import { toStockCommand } from './stock-command.js';
 
 /** What is read from the log at a time: a fraction of a millisecond of the event loop. */
 const READ_BYTES_MAX = 1024 * 1024;
@@ -128,20 +128,11 @@ export class LogStream {
     }
   }
 
-  /**
-   * R3: a stock follower takes a compare on a revision or a version for an existence test, and might go the other way.
-   * It gets a Txn without compares that does what was done here.
-   */
+  /** Stock followers get what they can run again as it was run here (R3). */
   #forAsker(request: replication.ReplicateRequest, { index, command }: LogEntry): Buffer {
     if ((request.capabilities & UNDERSTANDS_REVISION_COMPARES) !== 0n) return command;
-    if (peekCommand(command).type !== mvcc.Command_CommandType.TXN) return command;
-    const decoded = mvcc.Command.decode(command);
-    const { txn } = decoded;
-    const isStock = ({ target }: mvcc.Compare) => target === mvcc.Compare_CompareTarget.VALUE;
-    if (txn === undefined || txn.compare.every(isStock)) return command;
-    const succeeded = this.#log.table.txnOutcome(index);
-    if (succeeded === undefined) throw new SnapshotNeededError();
-    const taken = { compare: [], success: succeeded ? txn.success : txn.failure, failure: [] };
-    return Buffer.from(mvcc.Command.encode({ ...decoded, txn: taken }).finish());
+    const stock = toStockCommand(command, index, this.#log.table);
+    if (stock === undefined) throw new SnapshotNeededError();
+    return stock;
   }
 }

@@ -1,0 +1,40 @@
+import { mvcc } from '@coxswain/protocol';
+import { expect, test } from '@jest/globals';
+import { toStockCommand } from '../src/stock-command.js';
+
+const { TXN, SEQUENCE } = mvcc.Command_CommandType;
+const { VERSION, VALUE } = mvcc.Compare_CompareTarget;
+
+const txn = (target: mvcc.Compare_CompareTarget) => ({
+  type: TXN,
+  txn: {
+    compare: [{ target, key: Buffer.from('k') }],
+    success: [{ request: { $case: 'requestPut' as const, value: { key: Buffer.from('yes') } } }],
+    failure: [{ request: { $case: 'requestPut' as const, value: { key: Buffer.from('no') } } }],
+  },
+});
+const encode = (command: Parameters<typeof mvcc.Command.fromPartial>[0]): Buffer =>
+  Buffer.from(mvcc.Command.encode(mvcc.Command.fromPartial(command)).finish());
+const branchesOf = (command: Buffer) =>
+  mvcc.Command.decode(command).sequence.map(({ txn: part }) => [
+    part!.compare.length,
+    part!.success.map(({ request }) => (request!.value as { key: Buffer }).key.toString()),
+  ]);
+
+test('each Txn of a sequence becomes the branch that it took (R3)', () => {
+  const sequence = encode({ type: SEQUENCE, sequence: [txn(VERSION), txn(VALUE), txn(VERSION)] });
+  const txnOutcome = (index: number, place = 0) => (index === 7 ? place === 0 : undefined);
+  expect(branchesOf(toStockCommand(sequence, 7, { txnOutcome })!)).toEqual([
+    [0, ['yes']],
+    [1, ['yes']],
+    [0, ['no']],
+  ]);
+  expect(toStockCommand(sequence, 8, { txnOutcome })).toBeUndefined();
+});
+
+test('what a stock follower runs as it was run here stays byte for byte', () => {
+  const commands = [encode(txn(VALUE)), encode({ type: SEQUENCE, sequence: [txn(VALUE)] })];
+  for (const command of commands) {
+    expect(toStockCommand(command, 1, { txnOutcome: () => undefined })).toBe(command);
+  }
+});
