@@ -105,6 +105,10 @@ export const errors = {
     Status.Internal,
     'the loaded shard does not hold every key that was sent: it is not used, load it again',
   ),
+  loadReplaced: declare(
+    Status.FailedPrecondition,
+    'another load or restore of the table, its deletion or its creation came first, and this one has no effect: look at the table, and begin again if it is still wanted',
+  ),
   invalidToken: declare(Status.Unauthenticated, 'Invalid token'),
   noToken: declare(Status.Unauthenticated, 'Request unauthenticated with bearer'),
   badAuthorization: declare(Status.Unauthenticated, 'Bad authorization string'),

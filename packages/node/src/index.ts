@@ -10,6 +10,7 @@ export * from './api.js';
 export * from './environment.js';
 export * from './errors.js';
 export { DATA_FORMAT, DataDirectoryError } from './identity.js';
+export * from './maintenance-api.js';
 export { Node } from './node.js';
 export * from './options.js';
 export { META_SHARD } from './registry.js';

@@ -27,6 +27,7 @@ import { Formation } from './formation.js';
 import type { FrameHeader, PeerMessage } from './frame.js';
 import { Histogram } from './histogram.js';
 import { DataDirectoryError, Identity } from './identity.js';
+import type { MaintenanceControl } from './maintenance-api.js';
 import type { NodeOptions } from './options.js';
 import { Peers } from './peers.js';
 import { META_SHARD } from './registry.js';
@@ -59,7 +60,7 @@ const COMPACTION_MS = 5000;
  * The replica host: many Raft groups over one log and one peer transport, and the tables that they hold.
  * `open` reads the disk, `start` joins the world, `stop` leaves it in order.
  */
-export class Node implements NodeApi, ReplicationApi, FollowerControl {
+export class Node implements NodeApi, ReplicationApi, FollowerControl, MaintenanceControl {
   readonly #options: NodeOptions;
   readonly #environment: Environment;
   readonly #identity: Identity;
@@ -396,9 +397,11 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl {
   }
 
   ledTables(): LedTable[] {
+    // A promoted table takes writes of its own, which nothing may replicate over (R5).
+    const isOfThisRole = (name: string) => this.role === 'leader' || this.#tables.isReplicated(name);
     const led = this.#tables
       .replicas()
-      .filter(({ name, isLeader, isServing }) => isLeader && isServing && this.#tables.isReplicated(name!));
+      .filter(({ name, isLeader, isServing }) => isLeader && isServing && isOfThisRole(name!));
     return led.map(({ name, group, raft }) => ({
       name: name!,
       shardId: group,
@@ -452,6 +455,20 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl {
   async beginLoad(name: string, call: Call): Promise<ShardLoad> {
     this.#admitWrite();
     return await this.#tables.beginLoad(name, call);
+  }
+
+  async beginRestore(name: string, call: Call): Promise<ShardLoad> {
+    this.#admitWrite();
+    return await this.#tables.beginRestore(name, call);
+  }
+
+  archivedIndex(shardId: number): number {
+    return this.#tables.archivedIndex(shardId);
+  }
+
+  async reportArchived(indices: ReadonlyMap<number, number>, call: Call): Promise<void> {
+    this.#admitWrite();
+    await this.#tables.reportArchived(indices, call);
   }
 
   async beginPromotion(call: Call): Promise<void> {

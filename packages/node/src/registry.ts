@@ -15,6 +15,9 @@ const FIRST_TABLE_SHARD = 10_001;
  */
 const BASE_STEP = 1_000_000_000;
 
+/** Shards of which one entry tells how far they are archived. */
+const REPORTED_AT_ONCE_MAX = 1000;
+
 /**
  * The meta group is a table like any other, with a reserved id: its commands are transactions with version
  * and revision compares, so that it shares apply, snapshots, checkpoints and hashes with every table.
@@ -27,9 +30,10 @@ const BASE_STEP = 1_000_000_000;
  * | names/NAME | RetiredName: what a deleted table leaves behind (T1) |
  * | members/ID | MemberInfo, as the member last told it |
  * | cluster | ClusterRecord: what the cluster is to others (R5). Absent: a leader cluster |
- * | loading/NAME | LoadingRecord: the shard that is being filled to take over the name (T2) |
+ * | loading/NAME | LoadingRecord: the shard that is being filled to take over the name (T2), also of a table that does not exist yet |
  * | replication/NAME | ReplicationRecord: what holds the table's replication up. Absent: nothing |
  * | quarantine/SHARD | QuarantineRecord: a table that the leader cluster had no more (R4) |
+ * | archived/SHARD | the index up to which the archive has the log of a table's shard; goes with the shard. Absent: 0 |
  */
 const GENESIS_KEY = Buffer.from('genesis');
 const NEXT_SHARD_KEY = Buffer.from('next-shard');
@@ -40,6 +44,7 @@ const CLUSTER_KEY = Buffer.from('cluster');
 const LOADING_PREFIX = 'loading/';
 const REPLICATION_PREFIX = 'replication/';
 const QUARANTINE_PREFIX = 'quarantine/';
+const ARCHIVED_PREFIX = 'archived/';
 
 const packr = new Packr({ useRecords: false });
 
@@ -125,6 +130,12 @@ export interface QuarantinedTable {
   readonly untilMs: number;
 }
 
+/** How far the archive has a shard's log. */
+interface Archived {
+  readonly index: number;
+  readonly modRevision: number;
+}
+
 /** What holds a table's replication up. */
 export interface ReplicationHold {
   readonly stopped: string | undefined;
@@ -144,6 +155,7 @@ export class Registry {
   #loading = new Map<string, LoadingShard>();
   #holds = new Map<string, ReplicationHold & { readonly modRevision: number }>();
   #quarantined = new Map<number, QuarantinedTable>();
+  #archived = new Map<number, Archived>();
   #cluster: ClusterRecord = LEADER_CLUSTER;
   #clusterVersion = 0;
 
@@ -154,6 +166,7 @@ export class Registry {
     const loading = new Map<string, LoadingShard>();
     const holds = new Map<string, ReplicationHold & { readonly modRevision: number }>();
     const quarantined = new Map<number, QuarantinedTable>();
+    const archived = new Map<number, Archived>();
     const view = meta.view();
     try {
       for await (const page of view.pages(everything)) {
@@ -198,6 +211,10 @@ export class Registry {
           } else if (key.startsWith(QUARANTINE_PREFIX)) {
             const shardId = Number(key.slice(QUARANTINE_PREFIX.length));
             quarantined.set(shardId, { ...(packr.unpack(record.value) as QuarantineRecord), shardId });
+          } else if (key.startsWith(ARCHIVED_PREFIX)) {
+            const index = packr.unpack(record.value) as number;
+            const { modRevision } = record;
+            archived.set(Number(key.slice(ARCHIVED_PREFIX.length)), { index, modRevision });
           } else if (record.key.equals(CLUSTER_KEY)) {
             this.#cluster = packr.unpack(record.value) as ClusterRecord;
             this.#clusterVersion = record.version;
@@ -218,6 +235,7 @@ export class Registry {
     this.#loading = loading;
     this.#holds = holds;
     this.#quarantined = quarantined;
+    this.#archived = archived;
   }
 
   get role(): ClusterRole {
@@ -249,6 +267,10 @@ export class Registry {
     return { stopped, isResetWanted };
   }
 
+  archivedIndex(shardId: number): number {
+    return this.#archived.get(shardId)?.index ?? 0;
+  }
+
   get hasGenesis(): boolean {
     return this.#genesis !== undefined;
   }
@@ -264,8 +286,16 @@ export class Registry {
     );
   }
 
+  /** With those that are being made from a load. */
   get tableCount(): number {
-    return this.#tables.size;
+    let count = this.#tables.size;
+    for (const name of this.#loading.keys()) if (!this.#tables.has(name)) count++;
+    return count;
+  }
+
+  /** The last index that a deleted table of that name had (T1); undefined: there was none. */
+  lastIndexOf(name: string): number | undefined {
+    return this.#retired.get(name);
   }
 
   members(): MemberInfo[] {
@@ -289,29 +319,37 @@ export class Registry {
   }
 
   /**
-   * Registers a table under the next shard id. Has no effect when the name is taken, or when another
-   * creation took the id first: then the caller reads again and tries again.
+   * Registers a table under the next shard id, and forgets a load of that name: what was meant to make the table must
+   * not replace the writes that it takes from now on. Has no effect when the name is taken, when a load of it was
+   * begun meanwhile, or when another creation took the id first: then the caller reads again and tries again.
    */
   createTable(
     name: string,
     config: Record<string, unknown> | undefined,
     isReplicated: boolean,
   ): mvcc.Command {
-    const lastIndex = this.#retired.get(name);
+    const lastIndex = this.lastIndexOf(name);
     const record: TableRecord = {
       shardId: this.#nextShard,
       base: lastIndex === undefined ? 0 : lastIndex + BASE_STEP,
       config: config ?? null,
       isReplicated,
     };
+    const loadingKey = keyOf(LOADING_PREFIX, name);
+    const loading = this.#loading.get(name);
     return transaction(
       [
         versionIs(tableKey(name), 0),
+        modRevisionIs(loadingKey, loading?.modRevision ?? 0),
         versionIs(NEXT_SHARD_KEY, this.#nextShardVersion),
         // Whether a table follows another cluster's depends on what this cluster is (R5).
         versionIs(CLUSTER_KEY, this.#clusterVersion),
       ],
-      [put(tableKey(name), record), put(NEXT_SHARD_KEY, this.#nextShard + 1)],
+      [
+        put(tableKey(name), record),
+        put(NEXT_SHARD_KEY, this.#nextShard + 1),
+        ...(loading === undefined ? [] : [remove(loadingKey)]),
+      ],
     );
   }
 
@@ -326,6 +364,7 @@ export class Registry {
       remove(tableKey(name)),
       remove(keyOf(LOADING_PREFIX, name)),
       remove(keyOf(REPLICATION_PREFIX, name)),
+      remove(archivedKey(shardId)),
       put(keyOf(NAMES_PREFIX, name), retired),
     ];
     if (table.isReplicated) {
@@ -340,22 +379,23 @@ export class Registry {
   }
 
   /**
-   * Gives the next shard id to a shard that is to take over the table's name; one that was begun earlier is
-   * forgotten. Has no effect when the table has changed, when an earlier one is being switched to, or when the id
-   * was taken.
+   * Gives the next shard id to a shard that is to take over the table's name, or to make the table where there is none;
+   * one that was begun earlier is forgotten. `lastIndex` is the last one that the name ever had; undefined: it had none.
+   * Has no effect when the table has changed, when an earlier one is being switched to, or when the id was taken.
    */
-  beginLoad(table: RegisteredTable, lastIndex: number): mvcc.Command {
-    const key = keyOf(LOADING_PREFIX, table.name);
-    const earlier = this.#loading.get(table.name);
+  beginLoad(name: string, table: RegisteredTable | undefined, lastIndex: number | undefined): mvcc.Command {
+    const key = keyOf(LOADING_PREFIX, name);
+    const earlier = this.#loading.get(name);
+    const lastIndices = [lastIndex, earlier?.base].filter((index) => index !== undefined);
     const record: LoadingRecord = {
       shardId: this.#nextShard,
-      base: Math.max(lastIndex, earlier?.base ?? 0) + BASE_STEP,
-      isReplicated: table.isReplicated && this.role === 'follower',
+      base: lastIndices.length === 0 ? 0 : Math.max(...lastIndices) + BASE_STEP,
+      isReplicated: table?.isReplicated === true && this.role === 'follower',
       switching: null,
     };
     return transaction(
       [
-        modRevisionIs(tableKey(table.name), table.modRevision),
+        modRevisionIs(tableKey(name), table?.modRevision ?? 0),
         modRevisionIs(key, earlier?.modRevision ?? 0),
         versionIs(NEXT_SHARD_KEY, this.#nextShardVersion),
         versionIs(CLUSTER_KEY, this.#clusterVersion),
@@ -372,25 +412,24 @@ export class Registry {
     return transaction([modRevisionIs(key, shard.modRevision)], [put(key, record)]);
   }
 
-  /** The old shard is sealed: the name goes to the new one, and nothing holds its replication up any more. */
-  finishSwitch(table: RegisteredTable, shard: LoadingShard): mvcc.Command {
+  /**
+   * The name goes to the new shard, and nothing holds its replication up any more: the old shard is sealed, or there is
+   * no table of that name, and none was made meanwhile.
+   */
+  finishSwitch(table: RegisteredTable | undefined, shard: LoadingShard, loadedIndex: number): mvcc.Command {
     const { name, shardId, base, isReplicated } = shard;
-    const record: TableRecord = {
-      shardId,
-      base,
-      config: table.config ?? null,
-      isReplicated,
-      loadedIndex: shard.switching?.loadedIndex ?? 0,
-    };
+    const config = table?.config ?? null;
+    const record: TableRecord = { shardId, base, config, isReplicated, loadedIndex };
     return transaction(
       [
-        modRevisionIs(tableKey(name), table.modRevision),
+        modRevisionIs(tableKey(name), table?.modRevision ?? 0),
         modRevisionIs(keyOf(LOADING_PREFIX, name), shard.modRevision),
       ],
       [
         put(tableKey(name), record),
         remove(keyOf(LOADING_PREFIX, name)),
         remove(keyOf(REPLICATION_PREFIX, name)),
+        ...(table === undefined ? [] : [remove(archivedKey(table.shardId))]),
       ],
     );
   }
@@ -427,6 +466,26 @@ export class Registry {
     return this.writeHolds([], NO_HOLD, change);
   }
 
+  /**
+   * Writes how far the archive has the logs of these shards, and only what is further than what is known; undefined:
+   * there is no such thing. At most `REPORTED_AT_ONCE_MAX` of them. No effect when one of the tables has another shard
+   * by now, or when something else was written of one of the shards.
+   */
+  writeArchived(indices: ReadonlyMap<number, number>): mvcc.Command | undefined {
+    const compare: mvcc.Compare[] = [];
+    const success: mvcc.RequestOp[] = [];
+    for (const { name, shardId, modRevision } of this.#tables.values()) {
+      const index = indices.get(shardId) ?? 0;
+      if (index <= this.archivedIndex(shardId)) continue;
+      const key = archivedKey(shardId);
+      compare.push(modRevisionIs(tableKey(name), modRevision));
+      compare.push(modRevisionIs(key, this.#archived.get(shardId)?.modRevision ?? 0));
+      success.push(put(key, index));
+      if (success.length === REPORTED_AT_ONCE_MAX) break;
+    }
+    return success.length === 0 ? undefined : transaction(compare, success);
+  }
+
   writeMember(member: MemberInfo): mvcc.Command {
     return transaction([], [put(keyOf(MEMBERS_PREFIX, String(member.id)), member)]);
   }
@@ -451,6 +510,10 @@ const everything = {
 
 function keyOf(prefix: string, name: string): Buffer {
   return Buffer.from(prefix + name);
+}
+
+function archivedKey(shardId: number): Buffer {
+  return keyOf(ARCHIVED_PREFIX, String(shardId));
 }
 
 function tableKey(name: string): Buffer {

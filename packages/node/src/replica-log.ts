@@ -25,6 +25,14 @@ export class ReplicaLog implements TableLog {
     return Math.max(this.#replica.log.firstIndex(), this.#replica.loadedIndex + 1);
   }
 
+  get baseIndex(): number {
+    return this.#replica.baseIndex;
+  }
+
+  get loadedIndex(): number {
+    return this.#replica.loadedIndex;
+  }
+
   get appliedIndex(): number {
     return this.#replica.hasTable ? this.#replica.table.appliedIndex : 0;
   }
@@ -49,8 +57,8 @@ export class ReplicaLog implements TableLog {
 
 const NOTHING = Buffer.alloc(0);
 
-function toLogEntry({ index, type, data }: Entry): LogEntry {
-  if (type === EntryType.Empty) return { index, timeMs: 0, kind: CommandKind.None, command: NOTHING };
+function toLogEntry({ index, term, type, data }: Entry): LogEntry {
+  if (type === EntryType.Empty) return { index, term, timeMs: 0, kind: CommandKind.None, command: NOTHING };
   const { kind, timeMs, command } = openEnvelope(data, index);
-  return { index, timeMs, kind, command };
+  return { index, term, timeMs, kind, command };
 }

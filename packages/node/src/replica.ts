@@ -51,6 +51,8 @@ export class Replica implements ReadableTable {
   readonly changes: Waiters;
   /** The entry that ended the load of this shard (T2): what it held before is no state of the table. 0: it was not loaded. */
   loadedIndex = 0;
+  /** The index before the first entry that this group ever had (T1). */
+  baseIndex = 0;
   /** The core must not be stepped: a snapshot is being installed, or the disk is full. */
   isSuspended = false;
 

@@ -4,6 +4,8 @@ import type { Call, ClusterRole, Header } from './api.js';
 /** A committed and applied entry of a table's log, its command as it was marshalled (R6). */
 export interface LogEntry {
   readonly index: number;
+  /** Of the leader that appended it. */
+  readonly term: number;
   /** The leader's stamp (A7); 0 for an internal entry. */
   readonly timeMs: number;
   readonly kind: CommandKind;
@@ -18,6 +20,10 @@ export interface TableLog {
   readonly table: Table;
   /** Nothing below it can be read: it was compacted, or belongs to another shard of the table's name (T1). */
   readonly firstIndex: number;
+  /** The index before the shard's very first entry (T1), whether it is still there or not. */
+  readonly baseIndex: number;
+  /** The entry that ended the shard's load: what came before is no part of the table's story. 0: it was not loaded (T2). */
+  readonly loadedIndex: number;
   readonly appliedIndex: number;
   /** False once the table was sealed or taken away here: what is asked for from then on belongs to another log. */
   readonly isServing: boolean;
@@ -27,7 +33,7 @@ export interface TableLog {
   appliedAbove(index: number, waitMs: number, signal: AbortSignal | undefined): Promise<void>;
 }
 
-/** A table of a follower cluster whose group this node leads: it is this node that replicates it. */
+/** A table whose group this node leads: it is this node that replicates it, or archives it. */
 export interface LedTable {
   readonly name: string;
   readonly shardId: number;
@@ -39,30 +45,48 @@ export interface LedTable {
   readonly isResetWanted: boolean;
 }
 
-/** A shard that is being filled, and then takes over a table's name (T2). */
+/**
+ * A shard that is being filled, and then takes over a table's name (T2): some `load`s, `finish`, some `replay`s, `switch`.
+ * Errors of each: those of `NodeApi.propose`, and `loadReplaced` when another load of the name, or the table's
+ * deletion or creation, came first: then the shard is gone.
+ */
 export interface ShardLoad {
   readonly shardId: number;
   /**
    * Proposes records of a snapshot stream, each a u64 little-endian length and a marshalled mvcc.v1.Command PUT, in
    * key order. Resolves when they are applied. Some calls may be under way at once.
+   * The keys keep the revisions and versions that they come with, for replication; a restore stamps each with the
+   * index of its entry and version 1 (T3).
    * The caller has checked the records: apply refuses nothing (A3). At most 1 MiB, or one record, and 2000 records.
    */
   load(records: Buffer, call: Call): Promise<void>;
   /**
    * Ends the load. `leaderIndex` becomes the shard's cursor where it is a replica of a leader cluster's.
-   * `hasUnstamped`: some keys came without revisions, and take it. Throws `loadIncomplete` when the shard does not hold
-   * `keyCount` keys then: something went missing.
+   * `hasUnstamped`: some keys came without revisions, and take it; a restore has stamped every one. Throws
+   * `loadIncomplete` when the shard does not hold `keyCount` keys then: something went missing.
    */
   finish(
     end: { readonly leaderIndex: number; readonly keyCount: number; readonly hasUnstamped: boolean },
     call: Call,
   ): Promise<void>;
   /**
-   * Seals the old shard and gives the name to this one (T2). With `ifCursor`, only when the old shard is still at that
-   * cursor: resolves to false otherwise, and nothing has changed.
+   * Runs commands of a log again, in order, as one SEQUENCE, all at one revision. `commands` are marshalled
+   * mvcc.v1.Commands, none of them a SEQUENCE, each with its u64 little-endian length before it; a leader_index that one
+   * has is dropped. At most 512 KiB, or one command. Resolves when they are applied. One call at a time. After
+   * `outcomeUnknown` nobody knows whether they were run: the shard is good for nothing.
+   * The caller has checked the commands: apply refuses nothing (A3).
+   */
+  replay(commands: Buffer, call: Call): Promise<void>;
+  /** The shard's state by the last `finish` or `replay`: no other write comes before the switch. */
+  header(): Header;
+  /** Live keys by the last `finish` or `replay`. */
+  readonly keyCount: number;
+  /**
+   * Seals the old shard, where there is one, and gives the name to this one (T2). With `ifCursor`, only when the old
+   * shard is still at that cursor: resolves to false otherwise, and nothing has changed. Only after `finish`.
    */
   switch(options: { readonly ifCursor?: number }, call: Call): Promise<boolean>;
-  /** Forgets the shard: its data goes. */
+  /** Forgets the shard: its data goes. Nothing happens when it has the name, or is being switched to. */
   abandon(call: Call): Promise<void>;
 }
 
@@ -74,7 +98,7 @@ export interface FollowerControl {
   onChange(listener: () => void): () => void;
   /** This node leads the meta group: it reconciles the tables with the leader cluster's. */
   readonly leadsMeta: boolean;
-  /** Every table that this node leads, sorted by name. */
+  /** Every table that follows the leader cluster's and that this node leads, sorted by name. */
   ledTables(): LedTable[];
   /**
    * The leader cluster that this cluster belongs to, as it named itself: empty for one that tells no id, undefined
@@ -105,7 +129,10 @@ export interface FollowerControl {
   stopReplication(name: string, reason: string, call: Call): Promise<void>;
   /** Asks for one table, or for every table with `undefined`, which also forgets the leader cluster's id. Errors: tableNotFound. */
   requestReset(name: string | undefined, call: Call): Promise<void>;
-  /** Makes an empty shard beside the table's. One at a time per table: an earlier one is forgotten. A switch ends a wanted reset. */
+  /**
+   * Makes an empty shard beside the table's, whose keys come with revisions and versions. One at a time per table: an
+   * earlier one is forgotten. A switch ends a wanted reset. Errors: tableNotFound, notReady.
+   */
   beginLoad(name: string, call: Call): Promise<ShardLoad>;
   /** Begins to turn a follower cluster into a leader cluster, for good (R5). Resolves when that is decided. Done twice, it is one. */
   beginPromotion(call: Call): Promise<void>;

@@ -238,47 +238,108 @@ export class Tables {
       await this.meta().confirmRead(call.deadlineMs);
       const table = this.#registry.table(name);
       if (table === undefined) throw errors.tableNotFound();
-      const old = this.#replicas.get(table.shardId);
-      if (old === undefined) throw errors.notReady();
-      // Only a table that has applied what is committed tells how far the name has come (T1).
-      await old.confirmRead(call.deadlineMs);
-      const earlier = this.#registry.loadingOf(name);
-      if (earlier?.switching !== undefined) {
-        if (!(await this.#finishSwitch(earlier, call.deadlineMs))) throw errors.notReady();
-        continue;
-      }
-      // T1: above every index and every revision that the name ever had.
-      const lastIndex = Math.max(old.raft.lastIndex, old.table.leaderIndex ?? 0, table.base);
-      if (await this.#propose(this.#registry.beginLoad(table, lastIndex), call.deadlineMs)) break;
+      if (await this.#tryBeginLoad(name, table, call)) break;
     }
+    return await this.#openLoad(name, false, call);
+  }
+
+  /** As `beginLoad`, on a leader cluster, also of a table that does not exist: the switch makes it. */
+  async beginRestore(name: string, call: Call): Promise<ShardLoad> {
+    checkTableName(name);
+    for (;;) {
+      await this.meta().confirmRead(call.deadlineMs);
+      if (!this.#registry.hasGenesis || this.#registry.role !== 'leader') throw errors.notReady();
+      const table = this.#registry.table(name);
+      const { tablesMax } = this.#options;
+      const isNew = table === undefined && this.#registry.loadingOf(name) === undefined;
+      if (isNew && this.#registry.tableCount >= tablesMax) throw errors.tooManyTables(tablesMax);
+      if (await this.#tryBeginLoad(name, table, call)) break;
+    }
+    return await this.#openLoad(name, true, call);
+  }
+
+  /** False: something has changed meanwhile. */
+  async #tryBeginLoad(name: string, table: RegisteredTable | undefined, call: Call): Promise<boolean> {
+    const { deadlineMs } = call;
+    if (table === undefined) {
+      return await this.#propose(
+        this.#registry.beginLoad(name, undefined, this.#registry.lastIndexOf(name)),
+        deadlineMs,
+      );
+    }
+    const old = this.#replicas.get(table.shardId);
+    if (old === undefined) throw errors.notReady();
+    // Only a table that has applied what is committed tells how far the name has come (T1).
+    await old.confirmRead(deadlineMs);
+    const earlier = this.#registry.loadingOf(name);
+    if (earlier?.switching !== undefined) {
+      if (!(await this.#finishSwitch(earlier, earlier.switching, deadlineMs))) throw errors.notReady();
+      return false;
+    }
+    // T1: above every index and every revision that the name ever had.
+    const lastIndex = Math.max(old.raft.lastIndex, old.table.leaderIndex ?? 0, table.base);
+    return await this.#propose(this.#registry.beginLoad(name, table, lastIndex), deadlineMs);
+  }
+
+  async #openLoad(name: string, isRestore: boolean, call: Call): Promise<ShardLoad> {
     const shard = this.#registry.loadingOf(name);
     const replica = shard && this.#replicas.get(shard.shardId);
     if (shard === undefined || replica === undefined) throw errors.notReady();
     if (replica.raft.leader === NO_NODE) replica.campaign(0);
     await afterEffect(replica.confirmRead(call.deadlineMs));
-    return new ShardLoad(shard.shardId, {
-      propose: (kind, command, deadlineMs) => this.#context.propose(replica, kind, command, deadlineMs),
+    const { shardId } = shard;
+    return new ShardLoad(shardId, {
+      isRestore,
+      propose: (kind, command, deadlineMs) =>
+        this.#unlessReplaced(name, shardId, () => this.#context.propose(replica, kind, command, deadlineMs)),
+      header: (revision) => replica.header(revision),
       keyCount: () => replica.table.keyCount,
-      switch: (loaded, { deadlineMs }) => this.#switchTo(name, shard.shardId, loaded, deadlineMs),
-      abandon: ({ deadlineMs }) => this.#abandon(name, shard.shardId, deadlineMs),
+      switch: (loaded, { deadlineMs }) => this.#switchTo(name, shardId, loaded, deadlineMs),
+      abandon: ({ deadlineMs }) => this.#abandon(name, shardId, deadlineMs),
     });
   }
 
-  /** False: the old shard was not at `ifCursor` any more, or another load has taken this one's place. */
+  /** Another load, a deletion or a creation took the place of the shard: whatever happens in it means nothing. */
+  #isReplaced(name: string, shardId: number): boolean {
+    const registry = this.#registry;
+    return registry.loadingOf(name)?.shardId !== shardId && registry.table(name)?.shardId !== shardId;
+  }
+
+  async #unlessReplaced<T>(name: string, shardId: number, work: () => Promise<T>): Promise<T> {
+    if (this.#isReplaced(name, shardId)) throw errors.loadReplaced();
+    try {
+      return await work();
+    } catch (error) {
+      if (error instanceof ApiError && this.#isReplaced(name, shardId)) throw errors.loadReplaced();
+      throw error;
+    }
+  }
+
+  /** False: the old shard was not at `ifCursor` any more. Throws `loadReplaced`. */
   async #switchTo(name: string, shardId: number, loaded: Switching, deadlineMs: number): Promise<boolean> {
     await this.meta().confirmRead(deadlineMs);
     // An earlier attempt may have come through although nobody heard of it.
     if (this.#registry.table(name)?.shardId === shardId) return true;
     const shard = this.#registry.loadingOf(name);
-    if (shard?.shardId !== shardId) return false;
+    if (shard?.shardId !== shardId) throw errors.loadReplaced();
+    if (this.#registry.table(name) === undefined) return await this.#makeOf(shard, loaded, deadlineMs);
     if (shard.switching === undefined) {
       await afterEffect(this.#propose(this.#registry.beginSwitch(shard, loaded), deadlineMs));
     }
     const begun = this.#registry.loadingOf(name);
     if (begun?.shardId === shardId && begun.switching !== undefined) {
-      return await afterEffect(this.#finishSwitch(begun, deadlineMs));
+      return await afterEffect(this.#finishSwitch(begun, begun.switching, deadlineMs));
     }
-    return this.#registry.table(name)?.shardId === shardId;
+    if (this.#registry.table(name)?.shardId === shardId) return true;
+    throw errors.loadReplaced();
+  }
+
+  /** There is nothing to seal: the table exists from one entry of the registry on, unless one was made meanwhile. */
+  async #makeOf(shard: LoadingShard, { loadedIndex }: Switching, deadlineMs: number): Promise<boolean> {
+    const { name, shardId } = shard;
+    await this.#propose(this.#registry.finishSwitch(undefined, shard, loadedIndex), deadlineMs);
+    if (this.#registry.table(name)?.shardId !== shardId) throw errors.loadReplaced();
+    return true;
   }
 
   /**
@@ -286,7 +347,7 @@ export class Tables {
    * seal does, and that cannot change any more: so whoever finds it half done can end it, and no load can take the
    * place of a shard that a seal may name already. False: the old shard had left the cursor, and keeps the name.
    */
-  async #finishSwitch(shard: LoadingShard, deadlineMs: number): Promise<boolean> {
+  async #finishSwitch(shard: LoadingShard, switching: Switching, deadlineMs: number): Promise<boolean> {
     const { name, shardId } = shard;
     const table = this.#registry.table(name);
     // Not the one that requests go to: it follows the registry a little later, and another one must not be sealed.
@@ -297,7 +358,7 @@ export class Tables {
       CommandKind.Seal,
       sealedBy(shardId),
       deadlineMs,
-      shard.switching?.ifCursor ?? undefined,
+      switching.ifCursor ?? undefined,
     );
     if (sealed !== undefined && sealed !== shardId) return false;
     // What was sealed before is at the cursor that it was sealed at.
@@ -305,7 +366,7 @@ export class Tables {
       await this.#propose(this.#registry.abandonLoad(shard), deadlineMs);
       return false;
     }
-    await this.#propose(this.#registry.finishSwitch(table, shard), deadlineMs);
+    await this.#propose(this.#registry.finishSwitch(table, shard, switching.loadedIndex), deadlineMs);
     return this.#registry.table(name)?.shardId === shardId;
   }
 
@@ -313,6 +374,20 @@ export class Tables {
     const shard = this.#registry.loadingOf(name);
     if (shard?.shardId !== shardId || shard.switching !== undefined) return;
     await this.#propose(this.#registry.abandonLoad(shard), deadlineMs);
+  }
+
+  // ---- the archive
+
+  archivedIndex(shardId: number): number {
+    return this.#registry.archivedIndex(shardId);
+  }
+
+  async reportArchived(indices: ReadonlyMap<number, number>, { deadlineMs }: Call): Promise<void> {
+    for (;;) {
+      const command = this.#registry.writeArchived(indices);
+      if (command === undefined) return;
+      await this.#propose(command, deadlineMs);
+    }
   }
 
   // ---- what a cluster is to others (R4, R5)
@@ -477,6 +552,7 @@ export class Tables {
       }
       replica.name = name;
       replica.loadedIndex = shard.loadedIndex ?? 0;
+      replica.baseIndex = shard.base;
       this.#retired.delete(shardId);
       existing.add(replica);
       return replica;
@@ -565,7 +641,9 @@ export class Tables {
           await this.#propose(this.#registry.writeGenesis(genesis, role, names), deadlineMs);
         }
         for (const name of names) {
-          if (this.#registry.table(name) !== undefined) continue;
+          const isThere = this.#registry.table(name) ?? this.#registry.loadingOf(name);
+          // A restore makes it, which would end in an error if it was made here (T2).
+          if (isThere !== undefined) continue;
           await this.#propose(this.#registry.createTable(name, undefined, false), deadlineMs);
         }
       },
@@ -606,7 +684,7 @@ export class Tables {
       if (!this.#byName.get(shard.name)?.isLeader) continue;
       known.add(shard.shardId);
       const deadlineMs = clock.monotonicMs() + OWN_PROPOSAL_MS;
-      if (shard.switching !== undefined) await this.#finishSwitch(shard, deadlineMs);
+      if (shard.switching !== undefined) await this.#finishSwitch(shard, shard.switching, deadlineMs);
       else if (this.#isSilent(shard.shardId)) await this.#abandon(shard.name, shard.shardId, deadlineMs);
     }
     for (const group of this.#loadProgress.keys()) if (!known.has(group)) this.#loadProgress.delete(group);

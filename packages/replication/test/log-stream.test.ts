@@ -25,6 +25,8 @@ class FakeLog implements TableLog {
   readonly outcomes = new Map<number, boolean>();
   readonly table = { txnOutcome: (index: number) => this.outcomes.get(index) } as unknown as Table;
   firstIndex = 1;
+  readonly baseIndex = 0;
+  readonly loadedIndex = 0;
   isServing = true;
   entriesInLog: LogEntry[] = [];
   readonly #waiting = new Set<() => void>();
@@ -34,7 +36,7 @@ class FakeLog implements TableLog {
   }
 
   append(kind: CommandKind, command: Buffer = Buffer.alloc(0)): void {
-    this.entriesInLog.push({ index: this.entriesInLog.length + 1, timeMs: 1, kind, command });
+    this.entriesInLog.push({ index: this.entriesInLog.length + 1, term: 1, timeMs: 1, kind, command });
     for (const wake of this.#waiting) wake();
   }
 

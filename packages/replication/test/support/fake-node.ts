@@ -1,6 +1,7 @@
 import type {
   ClusterRole,
   FollowerControl,
+  Header,
   LedTable,
   NodeApi,
   NodeStatus,
@@ -137,6 +138,18 @@ export class FakeLoad implements ShardLoad {
   finish(end: { leaderIndex: number; keyCount: number; hasUnstamped: boolean }): Promise<void> {
     this.end = end;
     return Promise.resolve();
+  }
+
+  replay(): Promise<void> {
+    return Promise.reject(new Error('a follower cluster runs no commands again'));
+  }
+
+  header(): Header {
+    return { shardId: this.shardId, replicaId: 1, revision: 1, raftTerm: 1, raftLeaderId: 1 };
+  }
+
+  get keyCount(): number {
+    return this.keys.length;
   }
 
   switch(): Promise<boolean> {

@@ -50,6 +50,30 @@ export async function loaded(
   return load;
 }
 
+/** Begins a restore of a table, or of one that does not exist yet, and fills it. */
+export async function restored(
+  world: World,
+  id: number,
+  content: readonly Pair[],
+  table = TABLE,
+): Promise<ShardLoad> {
+  const load = await world.settled(world.node(id).beginRestore(table, world.deadlineMs(id)));
+  await fill(world, id, load, content);
+  return load;
+}
+
+/** Commands as `ShardLoad.replay` takes them. */
+export function commands(...of: mvcc.Command[]): Buffer {
+  return Buffer.concat(
+    of.flatMap((each) => {
+      const command = mvcc.Command.encode(each).finish();
+      const length = Buffer.alloc(8);
+      length.writeBigUInt64LE(BigInt(command.length));
+      return [length, command];
+    }),
+  );
+}
+
 /** Fills a load that has begun, to its end. */
 export async function fill(
   world: World,

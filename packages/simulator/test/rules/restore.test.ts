@@ -1,0 +1,239 @@
+import { META_SHARD } from '@coxswain/node';
+import { mvcc } from '@coxswain/protocol';
+import { describe, expect, test } from '@jest/globals';
+import { commands, fill, onlyShards, pairs, restored, shardOf } from './followers.js';
+import { Outcome, type Step, TABLE, World } from './world.js';
+
+const OLD = 10_001;
+const NEW = 10_002;
+const BASE_STEP = 1_000_000_000;
+const MISSING = 'missing';
+const isMetaApply = (step: Step) => step === `store write shard-${META_SHARD}`;
+
+/** What the restored table holds: the pairs of the stream, each at version 1. */
+const contentOf = (prefix: string, count = 20) => pairs(count, prefix).map(({ key }) => `${key}=${prefix}/1`);
+
+const putOf = (key: string, value: string, more: Partial<mvcc.Command> = {}) =>
+  mvcc.Command.fromPartial({
+    type: mvcc.Command_CommandType.PUT,
+    kv: { key: Buffer.from(key), value: Buffer.from(value) },
+    ...more,
+  });
+
+const switching = (world: World, id: number, load: Awaited<ReturnType<typeof restored>>) =>
+  world.settled(load.switch({}, world.deadlineMs(id)));
+
+/** The text of the error that it must end with. */
+const refusal = async (world: World, promise: Promise<unknown>): Promise<string> => {
+  const outcome = new Outcome(promise);
+  expect(await world.fate(outcome)).not.toBe('ok');
+  return (outcome.error as Error).message;
+};
+
+describe('T3: a restore stamps every key anew', () => {
+  test('with revisions above all that the name ever had, and version 1', async () => {
+    const world = await World.formed();
+    const [leader, follower, other] = await world.roles();
+    const last = await world.write(leader, 'old', '1');
+    const load = await restored(world, follower, pairs(20, 'new'));
+    // Until the switch the old shard serves, and takes writes.
+    expect(await world.write(other, 'old', '2')).toBe(last + 1);
+    expect(await switching(world, follower, load)).toBe(true);
+    for (const { key } of pairs(20, 'new')) {
+      const found = await world.answer(world.get(other, key));
+      expect(found).toMatchObject({ value: 'new', version: 1 });
+      expect(found!.revision).toBeGreaterThan(last + BASE_STEP);
+    }
+    expect(await world.value(leader, 'old')).toBeUndefined();
+    await world.equal(NEW);
+    await onlyShards(world, [NEW]);
+  });
+
+  test('also those that come without revisions', async () => {
+    const world = await World.formed();
+    const [leader] = await world.roles();
+    const load = await world.settled(world.node(leader).beginRestore(TABLE, world.deadlineMs(leader)));
+    await fill(world, leader, load, pairs(20, 'stock', 0));
+    await switching(world, leader, load);
+    expect((await world.answer(world.get(leader, 'stock-007')))!.revision).toBeGreaterThan(BASE_STEP);
+    expect(await world.contents(leader)).toEqual(contentOf('stock'));
+  });
+});
+
+describe('commands of a log are run again before the switch', () => {
+  test('in their order, each batch at a revision of its own, and nothing of it serves before the last', async () => {
+    const world = await World.formed();
+    const [leader, follower, other] = await world.roles();
+    const load = await restored(world, follower, pairs(2, 'new'));
+    const remove = mvcc.Command.fromPartial({
+      type: mvcc.Command_CommandType.DELETE,
+      kv: { key: Buffer.from('new-001') },
+    });
+    const batches = [
+      commands(putOf('a', '1'), putOf('new-000', 'again'), remove),
+      // A leader_index would make a replica of the table, which then takes no writes of its own.
+      commands(putOf('a', '2', { leaderIndex: 5n }), putOf('b', '1')),
+    ];
+    for (const batch of batches) await world.settled(load.replay(batch, world.deadlineMs(follower)));
+    expect(load.keyCount).toBe(3);
+    expect(load.header()).toMatchObject({ shardId: NEW });
+    // What is run again comes after the load, and a node that has applied only that serves nothing.
+    const gate = world.gate(other, (step) => step === `store write shard-${NEW}`);
+    await switching(world, follower, load);
+    await world.until('it knows', () => shardOf(world, other) === NEW);
+    expect(world.replica(other, NEW).loadedIndex).toBe(load.header().revision);
+    gate.open();
+    const content = ['a=2/2', 'b=1/1', 'new-000=again/2'];
+    for (const id of world.ids) {
+      await world.until('it is loaded', () => shardOf(world, id) === NEW && world.replica(id, NEW).isServing);
+      expect(await world.contents(id)).toEqual(content);
+      expect(world.replica(id, NEW).table.leaderIndex).toBeUndefined();
+    }
+    expect(await world.write(leader, 'c', '1')).toBeGreaterThan(load.header().revision);
+  });
+
+  test('neither they nor the switch come before the load is finished', async () => {
+    const world = await World.formed();
+    const [leader] = await world.roles();
+    const call = () => world.deadlineMs(leader);
+    const load = await world.settled(world.node(leader).beginRestore(TABLE, call()));
+    const refused = [load.replay(commands(putOf('a', '1')), call()), load.switch({}, call())];
+    for (const promise of refused)
+      await expect(world.settled<unknown>(promise)).rejects.toThrow('not before');
+    const end = { leaderIndex: 0, keyCount: 1, hasUnstamped: false };
+    // Something went missing: what is not whole is not switched to either.
+    expect(await refusal(world, load.finish(end, call()))).toContain('does not hold every key');
+    await expect(world.settled(load.switch({}, call()))).rejects.toThrow('not before');
+    expect(shardOf(world, leader)).toBe(OLD);
+  });
+});
+
+describe('a table that does not exist', () => {
+  test('exists, whole, once it is switched to, and not before', async () => {
+    const world = await World.formed();
+    const [leader, follower, other] = await world.roles();
+    const load = await restored(world, follower, pairs(20, 'new'), MISSING);
+    expect(await world.fate(world.put(other, 'a', '1', { table: MISSING }))).toBe('NotFound');
+    expect(await world.fate(world.get(leader, 'a', { table: MISSING }))).toBe('NotFound');
+    expect(world.node(leader).status().tables).toHaveLength(1);
+    expect(await switching(world, follower, load)).toBe(true);
+    for (const id of world.ids) {
+      expect(await world.value(id, 'new-007', MISSING)).toBe('new');
+      expect(await world.contents(id, MISSING)).toEqual(contentOf('new'));
+    }
+    await onlyShards(world, [OLD, NEW]);
+    // When the answer was lost it is the same switch.
+    expect(await switching(world, follower, load)).toBe(true);
+  });
+
+  test('T1: goes on above all that a deleted one of its name had', async () => {
+    const world = await World.formed();
+    const [leader, follower] = await world.roles();
+    const last = await world.write(leader, 'a', '1');
+    await world.answer(world.delete(leader, TABLE));
+    const load = await restored(world, follower, pairs(20, 'new'));
+    await switching(world, follower, load);
+    const found = await world.answer(world.get(leader, 'new-007'));
+    expect(found!.revision).toBeGreaterThan(last + BASE_STEP);
+    const next = await world.write(leader, 'b', '1');
+    await world.answer(world.delete(follower, TABLE));
+    await world.answer(world.create(follower, TABLE));
+    expect(await world.write(leader, 'c', '1')).toBeGreaterThan(next + BASE_STEP);
+  });
+
+  test('is not made over one that was created meanwhile', async () => {
+    const world = await World.formed();
+    const [leader, follower, other] = await world.roles();
+    const load = await restored(world, follower, pairs(20, 'new'), MISSING);
+    await world.answer(world.create(other, MISSING));
+    await world.write(other, 'a', 'mine', MISSING);
+    expect(await refusal(world, load.switch({}, world.deadlineMs(follower)))).toContain('came first');
+    expect(await world.value(leader, 'a', MISSING)).toBe('mine');
+    await onlyShards(world, [OLD, NEW + 1]);
+  });
+
+  test('counts as one of as many as a cluster may have', async () => {
+    const world = await World.formed({ options: { tablesMax: 2 } });
+    const [leader, follower] = await world.roles();
+    await world.settled(world.node(leader).beginRestore(MISSING, world.deadlineMs(leader)));
+    const another = world.node(follower).beginRestore('another', world.deadlineMs(follower));
+    expect(await refusal(world, another)).toContain('at most 2 tables');
+    expect(await world.fate(world.create(follower, 'another'))).toBe('ResourceExhausted');
+    // A second attempt takes the place of the first.
+    const load = await restored(world, follower, pairs(20, 'new'), MISSING);
+    await switching(world, follower, load);
+    await onlyShards(world, [OLD, load.shardId]);
+  });
+
+  test('that exists from the start is not made by a new leader while it is restored', async () => {
+    const world = await World.formed();
+    const [, follower] = await world.roles();
+    await world.answer(world.delete(follower, TABLE));
+    const [meta, loader] = await world.roles(META_SHARD);
+    const load = await restored(world, loader, pairs(20, 'new'));
+    world.restart(meta);
+    await world.until('it is back', () => world.isReady(meta));
+    await world.roles(META_SHARD);
+    expect(await switching(world, loader, load)).toBe(true);
+    expect(await world.contents(loader)).toEqual(contentOf('new'));
+  });
+
+  test('has no name that no table may have', async () => {
+    const world = await World.formed();
+    for (const name of ['', 'a/b']) {
+      const begun = new Outcome(world.node(1).beginRestore(name, world.deadlineMs(1)));
+      expect(await world.fate(begun)).toBe('InvalidArgument');
+    }
+  });
+});
+
+describe('T2: of what happens at the same time one thing holds, and the other one is told', () => {
+  for (const table of [TABLE, MISSING]) {
+    test(`of two restores of ${table} the later one wins`, async () => {
+      const world = await World.formed();
+      const [leader, follower, other] = await world.roles();
+      const first = await restored(world, follower, pairs(20, 'first'), table);
+      const second = await restored(world, other, pairs(20, 'second'), table);
+      const more = commands(putOf('a', '1'));
+      expect(await refusal(world, first.replay(more, world.deadlineMs(follower)))).toContain('came first');
+      expect(await refusal(world, first.switch({}, world.deadlineMs(follower)))).toContain('came first');
+      await world.settled(first.abandon(world.deadlineMs(follower)));
+      expect(await switching(world, other, second)).toBe(true);
+      expect(await refusal(world, first.switch({}, world.deadlineMs(follower)))).toContain('came first');
+      expect(await world.contents(leader, table)).toEqual(contentOf('second'));
+      await onlyShards(world, table === TABLE ? [second.shardId] : [OLD, second.shardId]);
+    });
+  }
+
+  test('a table that is deleted meanwhile stays deleted', async () => {
+    const world = await World.formed();
+    const [leader, follower, other] = await world.roles();
+    const load = await restored(world, follower, pairs(20, 'new'));
+    await world.answer(world.delete(leader, TABLE));
+    expect(await refusal(world, load.switch({}, world.deadlineMs(follower)))).toContain('came first');
+    expect(await world.fate(world.get(other, 'new-007'))).toBe('NotFound');
+    await onlyShards(world, []);
+  });
+
+  test('a node that lags in the registry acknowledges nothing that the restore takes away', async () => {
+    const world = await World.formed();
+    const [leader, follower] = await world.roles();
+    const load = await restored(world, leader, pairs(20, 'new'));
+    const gate = world.gate(follower, isMetaApply);
+    await switching(world, leader, load);
+    const put = world.put(follower, 'a', '1', { timeoutMs: 30_000 });
+    const late = world.put(follower, 'b', '1', { timeoutMs: 1_000 });
+    expect(await world.fate(late)).toBe('Unavailable');
+    gate.open();
+    await world.answer(put);
+    expect(await world.contents(leader)).toEqual(['a=1/1', ...contentOf('new')]);
+  });
+
+  test('a follower cluster restores nothing', async () => {
+    const world = new World({ options: { role: 'follower', initialTables: [] } });
+    for (const id of world.ids) world.start(id);
+    await world.until('every node is ready', () => world.ids.every((id) => world.isReady(id)));
+    const begun = new Outcome(world.node(1).beginRestore(TABLE, world.deadlineMs(1)));
+    expect(await world.fate(begun)).toBe('Unavailable');
+  });
+});
