@@ -1,1 +1,1 @@
-export {};
+export { type BackupNode, Backups, type BackupsOptions, type StreamedCall } from './backup.js';

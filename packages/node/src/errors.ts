@@ -85,8 +85,20 @@ export const errors = {
   ),
   notForFollower: (method: string) =>
     new ApiError(Status.Unimplemented, `method ${method} not implemented for follower`),
-  notForLeader: (method: string) => new ApiError(Status.Unimplemented, `method ${method} not implemented`),
-  tableToResetNotFound: declare(Status.Unknown, 'table not found'),
+  notForThisRole: (method: string) => new ApiError(Status.Unimplemented, `method ${method} not implemented`),
+  tableToMaintainNotFound: declare(Status.Unknown, 'table not found'),
+  backupOfAnotherShard: declare(
+    Status.FailedPrecondition,
+    'the table was replaced since the backup began: back it up anew',
+  ),
+  requestBrokenOff: declare(Status.Unavailable, 'the request broke off before its end: nothing was changed'),
+  firstMessageNotInfo: declare(Status.Unknown, 'first message should contain info'),
+  chunkExpected: declare(Status.Unknown, 'chunk expected'),
+  restoreDamaged: (detail: string) =>
+    new ApiError(
+      Status.InvalidArgument,
+      `the backup is damaged, and nothing was changed by it: ${detail}: restore from another copy`,
+    ),
   isLeaderCluster: declare(Status.FailedPrecondition, 'this is a leader cluster already'),
   cannotBeFollowed: declare(Status.FailedPrecondition, 'a follower cluster cannot be a leader cluster'),
   leaderIndexZero: declare(Status.InvalidArgument, 'invalid leaderIndex: leaderIndex must be greater than 0'),

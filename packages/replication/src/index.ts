@@ -9,6 +9,8 @@ export type { ForwardedWrites } from './forwarded-writes.js';
 export * from './leader-link.js';
 export { type LeaderCall, LeaderReplication, type LeaderReplicationOptions } from './leader-replication.js';
 export { Backoff, jittered, pause } from './pause.js';
+export { RateLimit } from './rate-limit.js';
 export { type ReceivedCommand, type ReplicateMessage, readReplicateMessage } from './replicate-message.js';
+export { type Filled, ShardFiller } from './shard-filler.js';
 export * from './status.js';
 export { toStockCommand } from './stock-command.js';

@@ -7,7 +7,6 @@ import type { FollowerSighting } from './status.js';
 
 /** A chunk of a snapshot is at most this large (regatta-protocol.md §3). */
 const CHUNK_BYTES_MAX = 1024 * 1024;
-const NO_KEY = Buffer.alloc(0);
 
 /** What the handlers know of a call. */
 export interface LeaderCall extends StreamCall {
@@ -94,7 +93,7 @@ export class LeaderReplication {
         for (let at = 0; at < bytes.length; at += CHUNK_BYTES_MAX) {
           if (call.signal.aborted) return;
           const data = bytes.subarray(at, at + CHUNK_BYTES_MAX);
-          yield { data, len: BigInt(data.length), index: 0n, lastKey: NO_KEY, point: undefined };
+          yield replication.SnapshotChunk.fromPartial({ data, len: BigInt(data.length) });
         }
       }
     } finally {

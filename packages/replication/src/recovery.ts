@@ -2,7 +2,7 @@ import type { FollowerControl, ShardLoad } from '@coxswain/node';
 import { replication } from '@coxswain/protocol';
 import { SnapshotDamagedError } from '@coxswain/table';
 import type { FollowerEnvironment, FollowerOptions } from './follower.js';
-import { pause } from './pause.js';
+import { RateLimit } from './rate-limit.js';
 import { ShardFiller } from './shard-filler.js';
 
 /** How long the steps around the stream may take. */
@@ -24,11 +24,13 @@ export class Recovery {
   readonly #context: RecoveryContext;
   #running = 0;
   readonly #waiting: (() => void)[] = [];
-  /** When the bytes so far may have come, at the allowed rate. */
-  #paidUntilMs = 0;
+  /** What is not taken holds the sender up. */
+  readonly #rate: RateLimit;
 
   constructor(context: RecoveryContext) {
     this.#context = context;
+    const { environment, options } = context;
+    this.#rate = new RateLimit(environment.clock, options.snapshotBytesPerSecondMax);
   }
 
   /** Resolves when the new shard has the name, or when aborted. Rejects with what broke it; nothing is left then. */
@@ -100,19 +102,8 @@ export class Recovery {
     for await (const { data } of link.snapshot(request, { deadlineMs, signal })) {
       contact(true);
       counters.bytesReceived += data.length;
-      await this.#pay(data.length, signal);
+      await this.#rate.pay(data.length, signal);
       yield data;
     }
-  }
-
-  /** Waits as long as the allowed rate wants; what is not taken holds the sender up. */
-  async #pay(bytes: number, signal: AbortSignal): Promise<void> {
-    const { environment, options } = this.#context;
-    const { snapshotBytesPerSecondMax } = options;
-    if (snapshotBytesPerSecondMax === 0) return;
-    const nowMs = environment.clock.monotonicMs();
-    this.#paidUntilMs = Math.max(this.#paidUntilMs, nowMs) + (bytes / snapshotBytesPerSecondMax) * 1000;
-    const waitMs = this.#paidUntilMs - nowMs;
-    if (waitMs >= 1) await pause(environment.clock, waitMs, signal);
   }
 }

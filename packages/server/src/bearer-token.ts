@@ -28,6 +28,15 @@ export function guardWithToken(token: string, methods: readonly Method[]): reado
         },
       };
     }
+    if (method.kind === 'upload') {
+      return {
+        ...method,
+        handle: (requests: AsyncIterable<unknown>, call: CallContext) => {
+          check(call);
+          return method.handle(requests, call);
+        },
+      };
+    }
     if (method.kind === 'duplex') {
       return {
         ...method,

@@ -29,6 +29,15 @@ export type StreamHandler<Request, Response> = (
   call: CallContext,
 ) => AsyncIterable<Response>;
 
+/**
+ * Answers messages that go on coming with one message, when it likes. They end where the caller has ended them;
+ * when the call ends before, to ask for the next one throws.
+ */
+export type UploadHandler<Request, Response> = (
+  requests: AsyncIterable<Request>,
+  call: CallContext,
+) => Promise<Response>;
+
 /** Answers messages that go on coming with messages. */
 type DuplexHandler<Request, Response> = (
   requests: AsyncIterable<Request>,
@@ -50,7 +59,12 @@ export interface MethodDefinition<Request, Response> {
 export type Method = {
   /** How long a call may take where the caller said nothing, in milliseconds. Default: the transport's. */
   readonly deadlineMs?: number;
+  /** The transport ends the call then, with `timeout`; otherwise that is the handler's business. */
+  readonly isCutAtDeadline?: boolean;
 } & Handled;
+
+/** See `Method`. */
+type MethodOptions = Pick<Method, 'deadlineMs' | 'isCutAtDeadline'>;
 
 type Handled =
   | {
@@ -64,6 +78,11 @@ type Handled =
       readonly handle: StreamHandler<unknown, unknown>;
     }
   | {
+      readonly kind: 'upload';
+      readonly definition: MethodDefinition<unknown, unknown>;
+      readonly handle: UploadHandler<unknown, unknown>;
+    }
+  | {
       readonly kind: 'duplex';
       readonly definition: MethodDefinition<unknown, unknown>;
       readonly handle: DuplexHandler<unknown, unknown>;
@@ -73,7 +92,7 @@ type Handled =
 export function unary<Request, Response>(
   definition: MethodDefinition<Request, Response>,
   handle: UnaryHandler<Request, Response>,
-  options: { readonly deadlineMs?: number } = {},
+  options: MethodOptions = {},
 ): Method {
   return { kind: 'unary', definition, handle, ...options } as unknown as Method;
 }
@@ -82,7 +101,16 @@ export function unary<Request, Response>(
 export function stream<Request, Response>(
   definition: MethodDefinition<Request, Response>,
   handle: StreamHandler<Request, Response>,
-  options: { readonly deadlineMs?: number } = {},
+  options: MethodOptions = {},
 ): Method {
   return { kind: 'stream', definition, handle, ...options } as unknown as Method;
+}
+
+/** Pairs a method whose requests are a stream with its handler. */
+export function upload<Request, Response>(
+  definition: MethodDefinition<Request, Response>,
+  handle: UploadHandler<Request, Response>,
+  options: MethodOptions = {},
+): Method {
+  return { kind: 'upload', definition, handle, ...options } as unknown as Method;
 }

@@ -172,8 +172,16 @@ const definitions = {
   'tables.token': secret('what callers of regatta.v1.Tables must present; empty: anyone may call'),
   'tables.names': onlyFor('leader', list('tables that exist from the start')),
 
-  'maintenance.enabled': boolean(true, 'serve maintenance.v1: reset and promote'),
+  'maintenance.enabled': boolean(true, 'serve maintenance.v1: backup, restore, reset and promote'),
   'maintenance.token': secret('what callers of maintenance.v1 must present; empty: anyone may call'),
+  'maintenance.backup-bytes-per-second': sizeBytes(
+    0,
+    'how fast this node sends backups, all together, compressed; 0: no limit',
+  ),
+  'maintenance.restore-bytes-per-second': sizeBytes(
+    0,
+    'how fast this node takes restores, all together, compressed; 0: no limit',
+  ),
 
   'replication.enabled': boolean(true, 'serve the replication listener'),
   'replication.address': address(

@@ -95,8 +95,9 @@ class GrpcCall implements CallContext, StreamListener {
   readonly #environment: CallEnvironment;
   readonly #beganAtMs: number;
   readonly #reader = new MessageReader(messageSizeBytesMax);
-  /** The caller set a deadline; when it has passed the call is ended. */
+  /** The caller set a deadline, or the method has one; when it has passed the call is ended. */
   readonly #deadlineTimer: NodeJS.Timeout | undefined;
+  readonly #hasOwnDeadline: boolean;
   #request: Buffer | Promise<Buffer> | undefined;
   #requests: RequestQueue<unknown> | undefined;
   #abortController: AbortController | undefined;
@@ -112,11 +113,13 @@ class GrpcCall implements CallContext, StreamListener {
     this.#beganAtMs = metrics.begin(environment.clock.monotonicMs());
     const timeoutMs = parseTimeoutMs(stream.header('grpc-timeout'));
     this.deadlineMs = this.#beganAtMs + (timeoutMs ?? method.deadlineMs ?? defaultDeadlineMs);
-    if (timeoutMs !== undefined) {
-      const expire = (): void => this.#fail(errors.deadlineExceeded());
-      this.#deadlineTimer = setTimeout(expire, Math.min(timeoutMs, timerMsMax));
+    this.#hasOwnDeadline = timeoutMs !== undefined;
+    if (timeoutMs !== undefined || method.isCutAtDeadline === true) {
+      // The caller is told of its own deadline as such, see `#toApiError`.
+      const expire = (): void => this.#fail(errors.timeout());
+      this.#deadlineTimer = setTimeout(expire, Math.min(this.deadlineMs - this.#beganAtMs, timerMsMax));
     }
-    if (method.kind === 'duplex') this.#serveDuplex(method);
+    if (method.kind === 'duplex' || method.kind === 'upload') this.#serveRequests(method);
   }
 
   // ---- CallContext
@@ -195,7 +198,11 @@ class GrpcCall implements CallContext, StreamListener {
 
   /** The next request of a call that has many. The client may send as much again when it is asked for. */
   readonly #takeRequest = (): unknown => {
-    if (this.#isEnded) return undefined;
+    if (this.#isEnded) {
+      // What was sent so far must not be taken for all of it.
+      if (this.#method.kind === 'upload') throw errors.requestBrokenOff();
+      return undefined;
+    }
     const message = this.#nextMessage();
     if (message === undefined) {
       if (this.#stream.isEndReceived && !this.#reader.isEmpty) throw cutOff();
@@ -264,9 +271,14 @@ class GrpcCall implements CallContext, StreamListener {
     }
   };
 
-  #serveDuplex(method: Method & { kind: 'duplex' }): void {
+  #serveRequests(method: Method & { kind: 'duplex' | 'upload' }): void {
     this.#requests = new RequestQueue(this.#takeRequest);
-    void this.#sendAll(method.handle(this.#requests, this));
+    try {
+      if (method.kind === 'duplex') void this.#sendAll(method.handle(this.#requests, this));
+      else method.handle(this.#requests, this).then(this.#succeed, this.#fail);
+    } catch (error) {
+      this.#fail(error);
+    }
   }
 
   readonly #succeed = (response: unknown): void => {
@@ -351,7 +363,7 @@ class GrpcCall implements CallContext, StreamListener {
       return new ApiError(Status.Internal, 'internal error: the log of the node says more');
     }
     // The caller's own deadline is the caller's own matter; only the default one is a timeout of ours.
-    const isOwnDeadline = this.#deadlineTimer !== undefined && cause.message === timeoutText;
+    const isOwnDeadline = this.#hasOwnDeadline && cause.message === timeoutText;
     return isOwnDeadline ? errors.deadlineExceeded() : cause;
   }
 }

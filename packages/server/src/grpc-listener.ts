@@ -113,7 +113,12 @@ export class GrpcListener {
   }
 }
 
-const metricTypes = { unary: 'unary', stream: 'server_stream', duplex: 'bidi_stream' } as const;
+const metricTypes = {
+  unary: 'unary',
+  stream: 'server_stream',
+  upload: 'client_stream',
+  duplex: 'bidi_stream',
+} as const;
 
 function bind(listener: TcpServer, address: ListenAddress): Promise<void> {
   return new Promise((resolve, reject) => {

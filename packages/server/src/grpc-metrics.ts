@@ -40,7 +40,7 @@ export class MethodMetrics {
 
   constructor(
     path: string,
-    readonly type: 'unary' | 'server_stream' | 'bidi_stream',
+    readonly type: 'unary' | 'server_stream' | 'client_stream' | 'bidi_stream',
   ) {
     const [, service = '', method = ''] = path.split('/');
     this.service = service;

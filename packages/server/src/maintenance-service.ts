@@ -1,29 +1,33 @@
+import type { Backups } from '@coxswain/maintenance';
 import { ApiError, errors, type FollowerControl, Status } from '@coxswain/node';
 import { maintenance } from '@coxswain/protocol';
-import { type CallContext, type Method, unary } from './call.js';
+import { type CallContext, type Method, stream, unary } from './call.js';
 
-/** Copying every table takes as long as it takes, where the caller said nothing. */
-const promoteDeadlineMs = 3_600_000;
+/** Copying tables takes as long as it takes, where the caller said nothing (regatta-protocol.md §3). */
+const copyDeadlineMs = 3_600_000;
 
-/** maintenance.v1.Maintenance, as far as a follower cluster serves it. */
+/** maintenance.v1.Maintenance: reset and promote on follower clusters, the rest on leader clusters. */
 export class MaintenanceService {
   readonly #node: FollowerControl;
+  readonly #backups: Backups;
 
-  constructor(node: FollowerControl) {
+  constructor(node: FollowerControl, backups: Backups) {
     this.#node = node;
+    this.#backups = backups;
   }
 
   /**
    * Has a table, or every table, taken from the leader cluster anew. Answers when that will happen whatever fails; the
-   * old data serves until then. Errors: notForLeader, tableNotSet, tableToResetNotFound, and those of a proposal.
+   * old data serves until then. Errors: notForThisRole, tableNotSet, tableToMaintainNotFound, and those of a proposal.
    */
   async reset(request: maintenance.ResetRequest, call: CallContext): Promise<maintenance.ResetResponse> {
-    if (this.#node.role !== 'follower') throw errors.notForLeader('Reset');
+    if (this.#node.role !== 'follower') throw errors.notForThisRole('Reset');
     if (!request.resetAll && request.table.length === 0) throw errors.tableNotSet();
     try {
       await this.#node.requestReset(request.resetAll ? undefined : request.table.toString(), call);
     } catch (error) {
-      if (error instanceof ApiError && error.status === Status.NotFound) throw errors.tableToResetNotFound();
+      if (error instanceof ApiError && error.status === Status.NotFound)
+        throw errors.tableToMaintainNotFound();
       throw error;
     }
     return {};
@@ -60,10 +64,12 @@ export class MaintenanceService {
   }
 
   methods(): readonly Method[] {
-    const { reset, promote } = maintenance.MaintenanceService;
+    const { backup, reset, promote } = maintenance.MaintenanceService;
+    const copying = { deadlineMs: copyDeadlineMs, isCutAtDeadline: true } as const;
     return [
+      stream(backup, (request, call) => this.#backups.backup(request, call), copying),
       unary(reset, (request, call) => this.reset(request, call)),
-      unary(promote, (request, call) => this.promote(request, call), { deadlineMs: promoteDeadlineMs }),
+      unary(promote, (request, call) => this.promote(request, call), { deadlineMs: copyDeadlineMs }),
     ];
   }
 }

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { Backups } from '@coxswain/maintenance';
 import {
   defaultNodeOptions,
   type Environment,
@@ -48,6 +49,8 @@ const drainMs = 5_000;
 const logCallsMax = 100_000;
 /** Snapshots at a time; more would only share the disk and the link. */
 const snapshotCallsMax = 8;
+/** Backups at a time, likewise. */
+const backupCallsMax = 8;
 
 /**
  * One node of a leader or follower cluster, wired: data directory, replica host, listeners (architecture.md §1). What is
@@ -208,7 +211,7 @@ export class Server {
       replication: () => follower?.status(),
     }).methods();
     const maintenance = config['maintenance.enabled']
-      ? guardWithToken(config['maintenance.token'], new MaintenanceService(node).methods())
+      ? guardWithToken(config['maintenance.token'], this.#makeMaintenance(node).methods())
       : [];
     const forFollowers = replicationMethods(leader);
     this.#health = new HealthService(
@@ -237,6 +240,16 @@ export class Server {
       log: this.#log,
     });
     await during(`open the rest listener at ${config['rest.address']}`, () => this.#admin!.listen());
+  }
+
+  #makeMaintenance(node: Node): MaintenanceService {
+    const config = this.#config;
+    const backups = new Backups(node, {
+      clock: systemClock,
+      bytesPerSecondMax: config['maintenance.backup-bytes-per-second'],
+      callsMax: backupCallsMax,
+    });
+    return new MaintenanceService(node, backups);
   }
 
   async #listenGrpc(name: 'api' | 'replication', methods: readonly Method[]): Promise<void> {

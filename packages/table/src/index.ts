@@ -11,7 +11,13 @@ export {
 } from './snappy-frames.js';
 export { type LoadedSnapshot, loadSnapshot, type SnapshotKind } from './snapshot-loader.js';
 export { readSnapshotRecords, type SnapshotRecords } from './snapshot-reader.js';
-export { type SnapshotOptions, writeSnapshot } from './snapshot-writer.js';
+export {
+  type SnapshotOptions,
+  type SnapshotPiece,
+  type SnapshotPlace,
+  writeSnapshot,
+  writeSnapshotPieces,
+} from './snapshot-writer.js';
 export type {
   KeyRange,
   OrderedStore,

@@ -1,7 +1,13 @@
 import { mvcc } from '@coxswain/protocol';
 import { writeSafeInteger } from './integers.js';
-import { createRevisionOf, modRevisionOf, RECORD_HEADER_SIZE_BYTES, versionOf } from './layout.js';
-import { ALL_KEYS } from './record-source.js';
+import {
+  createRevisionOf,
+  keyInLatestKey,
+  modRevisionOf,
+  RECORD_HEADER_SIZE_BYTES,
+  versionOf,
+} from './layout.js';
+import { ALL_KEYS, type KeyBounds } from './record-source.js';
 import { compressToFrames, STREAM_IDENTIFIER } from './snappy-frames.js';
 import { encodePreamble } from './snapshot-preamble.js';
 import type { TableView } from './table-view.js';
@@ -13,6 +19,7 @@ const LENGTH_SIZE_BYTES = 8;
 /** See `repeatsForStockLoader`. */
 const STOCK_LOADER_SUM_BYTES = 3 * 1024 * 1024;
 const EMPTY = Buffer.alloc(0);
+const ZERO_BYTE = Buffer.from([0]);
 
 export interface SnapshotOptions {
   /** For a Raft snapshot: the group's id. The stream then begins with a record that only our nodes read. */
@@ -26,6 +33,25 @@ export interface SnapshotOptions {
    * sum. Written twice, that record survives, and any loader takes a repeated pair without harm.
    */
   readonly repeatsForStockLoader?: boolean;
+  /** Begins behind this place, as an earlier stream of the same revision gave it. */
+  readonly behind?: Pick<SnapshotPlace, 'lastKey' | 'stockLoaderSumBytes'>;
+}
+
+/** A place in a stream between two records, from which a second stream can go on. */
+export interface SnapshotPlace {
+  /** The key of the record before it. */
+  readonly lastKey: Buffer;
+  /** See `repeatsForStockLoader`: what the sum of a stock loader is there. */
+  readonly stockLoaderSumBytes: number;
+  /** Of pairs from the beginning of this stream to here. */
+  readonly keyCount: number;
+}
+
+/** A part of a stream. */
+export interface SnapshotPiece {
+  readonly frames: Buffer;
+  /** Where it ends with a whole record. */
+  readonly place: SnapshotPlace | undefined;
 }
 
 /**
@@ -37,19 +63,36 @@ export async function* writeSnapshot(
   view: TableView,
   options: SnapshotOptions,
 ): AsyncGenerator<Buffer, void, undefined> {
-  yield STREAM_IDENTIFIER;
-  for await (const slab of slabs(view, options)) yield compressToFrames(slab);
+  for await (const { frames } of writeSnapshotPieces(view, options)) yield frames;
 }
 
-/** The plain stream in pieces of at most the slab's size, each valid until the next one is asked for. */
+/** As `writeSnapshot`, and tells where a stream that breaks off can be taken up again. */
+export async function* writeSnapshotPieces(
+  view: TableView,
+  options: SnapshotOptions,
+): AsyncGenerator<SnapshotPiece, void, undefined> {
+  yield { frames: STREAM_IDENTIFIER, place: undefined };
+  for await (const { plain, place } of slabs(view, options)) yield { frames: compressToFrames(plain), place };
+}
+
+/** A part of the plain stream, of at most the slab's size, valid until the next one is asked for. */
+interface PlainPiece {
+  readonly plain: Buffer;
+  readonly place: SnapshotPlace | undefined;
+}
+
 async function* slabs(
   view: TableView,
-  { preamble, table = EMPTY, leaderIndex, repeatsForStockLoader = false }: SnapshotOptions,
-): AsyncGenerator<Buffer, void, undefined> {
+  { preamble, table = EMPTY, leaderIndex, repeatsForStockLoader = false, behind }: SnapshotOptions,
+): AsyncGenerator<PlainPiece, void, undefined> {
   const slab = new RecordSlab(table);
   if (preamble !== undefined) slab.add(encodePreamble({ group: preamble, state: view.state }));
-  let stockLoaderSumBytes = 0;
-  const scan = view.scan(ALL_KEYS, {});
+  let stockLoaderSumBytes = behind?.stockLoaderSumBytes ?? 0;
+  let keyCount = 0;
+  let last: Buffer | undefined;
+  const place = (): SnapshotPlace | undefined =>
+    last && { lastKey: keyInLatestKey(last), stockLoaderSumBytes, keyCount };
+  const scan = view.scan(boundsBehind(behind?.lastKey), {});
   try {
     for (;;) {
       const pairs = await scan.next(CHUNK_ENTRIES_MAX);
@@ -61,14 +104,20 @@ async function* slabs(
           stockLoaderSumBytes = sizeBytes;
           if (repeatsForStockLoader) slab.addPut(storeKey, stored);
         }
-        if (slab.sizeBytes >= SLAB_SIZE_BYTES) yield* slab.take();
+        last = storeKey;
+        keyCount++;
+        if (slab.sizeBytes >= SLAB_SIZE_BYTES) yield* slab.take(place());
       }
     }
   } finally {
     await scan.close();
   }
   if (leaderIndex !== undefined) slab.add(encodeDummy(table, leaderIndex));
-  yield* slab.take();
+  yield* slab.take(leaderIndex === undefined ? place() : undefined);
+}
+
+function boundsBehind(key: Buffer | undefined): KeyBounds {
+  return key === undefined ? ALL_KEYS : { first: Buffer.concat([key, ZERO_BYTE]), end: undefined };
 }
 
 /** Tags of mvcc.v1.Command and of KeyValue in it: field number and wire type. */
@@ -98,12 +147,13 @@ class RecordSlab {
     return this.#end;
   }
 
-  /** What was added, in pieces; they are valid until something is added. */
-  *take(): Generator<Buffer, void, undefined> {
+  /** What was added, in pieces; they are valid until something is added. `place` is where the last one ends. */
+  *take(place: SnapshotPlace | undefined): Generator<PlainPiece, void, undefined> {
     const length = this.#end;
     this.#end = 0;
     for (let at = 0; at < length; at += SLAB_SIZE_BYTES) {
-      yield this.#buffer.subarray(at, Math.min(at + SLAB_SIZE_BYTES, length));
+      const end = Math.min(at + SLAB_SIZE_BYTES, length);
+      yield { plain: this.#buffer.subarray(at, end), place: end === length ? place : undefined };
     }
   }
 

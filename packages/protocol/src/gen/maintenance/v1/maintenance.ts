@@ -37,6 +37,8 @@ export interface BackupRequest {
   afterKey: Buffer;
   /** shard_id is the group that the revision belongs to. Coxswain's own. */
   shardId: bigint;
+  /** record_bytes is what the chunk said that came with after_key. Coxswain's own. */
+  recordBytes: bigint;
 }
 
 /** RestoreInfo begins an upload. */
@@ -131,7 +133,7 @@ export interface RestoredPoint {
 }
 
 function createBaseBackupRequest(): BackupRequest {
-  return { table: emptyBytes, revision: 0n, afterKey: emptyBytes, shardId: 0n };
+  return { table: emptyBytes, revision: 0n, afterKey: emptyBytes, shardId: 0n, recordBytes: 0n };
 }
 
 export const BackupRequest: MessageFns<BackupRequest> = {
@@ -147,6 +149,9 @@ export const BackupRequest: MessageFns<BackupRequest> = {
     }
     if (message.shardId !== 0n) {
       writer.tag(816).uint64(message.shardId);
+    }
+    if (message.recordBytes !== 0n) {
+      writer.tag(824).uint64(message.recordBytes);
     }
     return writer;
   },
@@ -190,6 +195,14 @@ export const BackupRequest: MessageFns<BackupRequest> = {
           message.shardId = reader.uint64() as bigint;
           continue;
         }
+        case 103: {
+          if (tag !== 824) {
+            break;
+          }
+
+          message.recordBytes = reader.uint64() as bigint;
+          continue;
+        }
       }
       reader.skip(tag);
     }
@@ -206,6 +219,9 @@ export const BackupRequest: MessageFns<BackupRequest> = {
     message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
     message.afterKey = object.afterKey ?? emptyBytes;
     message.shardId = (object.shardId !== undefined && object.shardId !== null) ? BigInt(object.shardId) : 0n;
+    message.recordBytes = (object.recordBytes !== undefined && object.recordBytes !== null)
+      ? BigInt(object.recordBytes)
+      : 0n;
     return message;
   },
 };

@@ -81,7 +81,16 @@ export interface SnapshotChunk {
    */
   lastKey: Buffer;
   /** point tells what the backup is of, on its first chunk. Coxswain's own. */
-  point: BackupPoint | undefined;
+  point:
+    | BackupPoint
+    | undefined;
+  /**
+   * record_bytes comes with last_key, and is for the request that goes on behind it: it tells where the next
+   * record is that a stock loader must get twice. Coxswain's own.
+   */
+  recordBytes: bigint;
+  /** key_count comes with last_key: the number of keys up to there, of this call. Coxswain's own. */
+  keyCount: bigint;
 }
 
 /** BackupPoint is the moment of a table that a backup holds. Coxswain's own. */
@@ -376,7 +385,15 @@ export const SnapshotRequest: MessageFns<SnapshotRequest> = {
 };
 
 function createBaseSnapshotChunk(): SnapshotChunk {
-  return { data: emptyBytes, len: 0n, index: 0n, lastKey: emptyBytes, point: undefined };
+  return {
+    data: emptyBytes,
+    len: 0n,
+    index: 0n,
+    lastKey: emptyBytes,
+    point: undefined,
+    recordBytes: 0n,
+    keyCount: 0n,
+  };
 }
 
 export const SnapshotChunk: MessageFns<SnapshotChunk> = {
@@ -395,6 +412,12 @@ export const SnapshotChunk: MessageFns<SnapshotChunk> = {
     }
     if (message.point !== undefined) {
       BackupPoint.encode(message.point, writer.tag(810).fork()).join();
+    }
+    if (message.recordBytes !== 0n) {
+      writer.tag(816).uint64(message.recordBytes);
+    }
+    if (message.keyCount !== 0n) {
+      writer.tag(824).uint64(message.keyCount);
     }
     return writer;
   },
@@ -446,6 +469,22 @@ export const SnapshotChunk: MessageFns<SnapshotChunk> = {
           message.point = BackupPoint.decode(reader, reader.length());
           continue;
         }
+        case 102: {
+          if (tag !== 816) {
+            break;
+          }
+
+          message.recordBytes = reader.uint64() as bigint;
+          continue;
+        }
+        case 103: {
+          if (tag !== 824) {
+            break;
+          }
+
+          message.keyCount = reader.uint64() as bigint;
+          continue;
+        }
       }
       reader.skip(tag);
     }
@@ -465,6 +504,10 @@ export const SnapshotChunk: MessageFns<SnapshotChunk> = {
     message.point = (object.point !== undefined && object.point !== null)
       ? BackupPoint.fromPartial(object.point)
       : undefined;
+    message.recordBytes = (object.recordBytes !== undefined && object.recordBytes !== null)
+      ? BigInt(object.recordBytes)
+      : 0n;
+    message.keyCount = (object.keyCount !== undefined && object.keyCount !== null) ? BigInt(object.keyCount) : 0n;
     return message;
   },
 };

@@ -1,0 +1,158 @@
+import {
+  ApiError,
+  type Call,
+  type Clock,
+  errors,
+  type NodeApi,
+  type ReplicationApi,
+  Status,
+} from '@coxswain/node';
+import type { maintenance } from '@coxswain/protocol';
+import { replication } from '@coxswain/protocol';
+import { RateLimit } from '@coxswain/replication';
+import {
+  type RevisionCompactedError,
+  type RevisionInFutureError,
+  type SnapshotPlace,
+  type Table,
+  TableError,
+  type TableView,
+  writeSnapshotPieces,
+} from '@coxswain/table';
+import { checkLeaderRole } from './role.js';
+
+/** How long the table may take to become readable. */
+const OPEN_MS = 5_000;
+
+/** What a stream's handler knows of its call. */
+export interface StreamedCall extends Call {
+  /** Aborted when nobody waits for the rest. */
+  readonly signal: AbortSignal;
+}
+
+/** What backups ask of the node. */
+export type BackupNode = Pick<NodeApi, 'status'> & Pick<ReplicationApi, 'role' | 'openLog'>;
+
+export interface BackupsOptions {
+  readonly clock: Clock;
+  /** Of all backups of this node together, compressed; 0: no limit. */
+  readonly bytesPerSecondMax: number;
+  /** At a time. Above: tooBusy. */
+  readonly callsMax: number;
+}
+
+/** Maintenance.Backup (regatta-protocol.md §4): a table at one revision as a stream of chunks, below 1 MiB each. */
+export class Backups {
+  readonly #node: BackupNode;
+  readonly #options: BackupsOptions;
+  readonly #rate: RateLimit;
+  #calls = 0;
+
+  constructor(node: BackupNode, options: BackupsOptions) {
+    this.#node = node;
+    this.#options = options;
+    this.#rate = new RateLimit(options.clock, options.bytesPerSecondMax);
+  }
+
+  /**
+   * The table as it is now, or with a revision as it was then, behind a key: so a backup that broke off goes on, which
+   * is possible while the table keeps its history (A5). Holds no more than a chunk, at the pace of its reader.
+   * Errors: notForThisRole, tableNotSet, tableToMaintainNotFound, tooBusy, backupOfAnotherShard, revisionCompacted,
+   * revisionInFuture, and those of a linearizable read.
+   */
+  async *backup(
+    request: maintenance.BackupRequest,
+    call: StreamedCall,
+  ): AsyncGenerator<replication.SnapshotChunk> {
+    checkLeaderRole(this.#node.role, 'Backup');
+    if (request.table.length === 0) throw errors.tableNotSet();
+    if (this.#calls >= this.#options.callsMax) throw errors.tooBusy();
+    this.#calls++;
+    try {
+      yield* this.#chunks(request, call);
+    } catch (error) {
+      throw toApiError(error);
+    } finally {
+      this.#calls--;
+    }
+  }
+
+  async *#chunks(
+    request: maintenance.BackupRequest,
+    call: StreamedCall,
+  ): AsyncGenerator<replication.SnapshotChunk> {
+    const { table: name, revision, afterKey, recordBytes } = request;
+    const { shardId, table } = await this.#open(name.toString(), call);
+    if (request.shardId !== 0n && Number(request.shardId) !== shardId) throw errors.backupOfAnotherShard();
+    const view = table.view(revision === 0n ? undefined : Number(revision));
+    try {
+      let point: replication.BackupPoint | undefined = this.#point(shardId, table, view);
+      const behind =
+        afterKey.length === 0
+          ? {}
+          : { behind: { lastKey: afterKey, stockLoaderSumBytes: Number(recordBytes) } };
+      const pieces = writeSnapshotPieces(view, { table: name, repeatsForStockLoader: true, ...behind });
+      for await (const { frames, place } of pieces) {
+        await this.#rate.pay(frames.length, call.signal);
+        if (call.signal.aborted) return;
+        yield chunk(frames, place, point);
+        point = undefined;
+      }
+    } finally {
+      view.close();
+    }
+  }
+
+  async #open(name: string, call: StreamedCall): ReturnType<BackupNode['openLog']> {
+    const deadlineMs = Math.min(call.deadlineMs, this.#options.clock.monotonicMs() + OPEN_MS);
+    try {
+      return await this.#node.openLog(name, { deadlineMs });
+    } catch (error) {
+      if (error instanceof ApiError && error.status === Status.NotFound)
+        throw errors.tableToMaintainNotFound();
+      throw error;
+    }
+  }
+
+  #point(shardId: number, table: Table, { revision, state }: TableView): replication.BackupPoint {
+    const isNow = revision === state.revision;
+    return {
+      clusterId: this.#node.status().clusterId ?? '',
+      shardId: BigInt(shardId),
+      revision: BigInt(revision),
+      timeMs: isNow ? BigInt(state.lastTimeMs) : 0n,
+      keyCount: isNow ? BigInt(state.keyCount) : 0n,
+      sizeBytes: BigInt(table.approximateSizeBytes),
+    };
+  }
+}
+
+function chunk(
+  data: Buffer,
+  place: SnapshotPlace | undefined,
+  point: replication.BackupPoint | undefined,
+): replication.SnapshotChunk {
+  return replication.SnapshotChunk.fromPartial({
+    data,
+    len: BigInt(data.length),
+    ...(place && {
+      lastKey: place.lastKey,
+      recordBytes: BigInt(place.stockLoaderSumBytes),
+      keyCount: BigInt(place.keyCount),
+    }),
+    ...(point && { point }),
+  });
+}
+
+/** A table that is half-way through an entry, or was closed under the reader, can be read in a moment. */
+function toApiError(error: unknown): unknown {
+  if (!(error instanceof TableError)) return error;
+  switch (error.code) {
+    case 'revisionCompacted':
+      return errors.revisionCompacted((error as RevisionCompactedError).historyFloor);
+    case 'revisionInFuture':
+      return errors.revisionInFuture((error as RevisionInFutureError).appliedRevision);
+    default:
+      return errors.notReady();
+  }
+}
