@@ -64,7 +64,7 @@ export class ShardLoad implements ShardLoadApi {
     for (let at = 0; at < commands.length; ) {
       const start = at + LENGTH_BYTES;
       at = start + Number(commands.readBigUInt64LE(at));
-      // Another cluster's cursor would make a replica of a table that takes writes of its own (R1).
+      // T3: with the index of another log the keys would have that for their revision.
       sequence.push({ ...mvcc.Command.decode(commands.subarray(start, at)), leaderIndex: undefined });
     }
     const payload = mvcc.Command.encode({ ...SEQUENCE, sequence }).finish() as Buffer;
