@@ -1,1 +1,21 @@
+export { DirectoryStore } from './archive/adapters/directory-store.js';
+export {
+  type BaseInfo,
+  BaseObjectReader,
+  type ExpectedBase,
+  writeBaseObject,
+} from './archive/base-object.js';
+export { ArchiveError, type ArchiveErrorCode, archiveErrors } from './archive/errors.js';
+export {
+  type ArchivedEntry,
+  type ArchivedShard,
+  type ExpectedLogObject,
+  type LogExtent,
+  type LogObject,
+  LogObjectReader,
+  LogObjectWriter,
+} from './archive/log-object.js';
+export { baseEntry, encodeGap, type GapInfo, logEntry, ShardManifest } from './archive/manifest.js';
+export { baseName, gapName, logName, type ShardKey } from './archive/names.js';
+export type { ObjectStore, PutResult, StoreCall, StoredObject } from './archive/store.js';
 export { type BackupNode, Backups, type BackupsOptions, type StreamedCall } from './backup.js';

@@ -1,0 +1,219 @@
+import type { BaseInfo } from './base-object.js';
+import { ArchiveError, archiveErrors } from './errors.js';
+import type { ArchivedShard, LogExtent } from './log-object.js';
+import { manifestName, parseName, type ShardKey, shardPrefix } from './names.js';
+import { type ObjectStore, readWhole, type StoreCall } from './store.js';
+
+/*
+ * A shard's manifest is kept in chapters, so that what is written after each object stays small however long the archive
+ * grows: a chapter ends after 1000 objects, and a base begins one. Chapters but the newest are changed by pruning only.
+ */
+
+/** What the manifest tells of a stored object. */
+export interface ManifestObject {
+  /** The whole name. */
+  readonly name: string;
+  readonly sizeBytes: number;
+  readonly sha256: string;
+}
+
+/** A line of the manifest. */
+export type ManifestEntry =
+  | (ManifestObject & LogExtent & { readonly kind: 'log' })
+  | (ManifestObject & { readonly kind: 'base'; readonly revision: number; readonly timeMs: number })
+  | (ManifestObject & { readonly kind: 'gap'; readonly first: number; readonly last: number });
+
+/** One chapter, as it is stored. */
+export interface ManifestChapter extends ArchivedShard {
+  readonly entries: readonly ManifestEntry[];
+}
+
+const FORMAT = 1;
+const ENTRIES_MAX = 1000;
+/** 1000 lines of less than 500 bytes take a tenth of it. */
+const CHAPTER_BYTES_MAX = 8 * 1024 * 1024;
+
+/** The manifest of one shard, to which the node that leads the table adds. One call at a time. */
+export class ShardManifest {
+  readonly #store: ObjectStore;
+  readonly #shard: ArchivedShard;
+  /** The newest chapter's name. */
+  #chapter: number | undefined;
+  /** What the newest chapter tells; undefined where there is none that can be gone on with. */
+  #entries: ManifestEntry[] | undefined;
+  /** It tells something that the store's does not, because storing it failed. */
+  #isBehind = false;
+
+  private constructor(
+    store: ObjectStore,
+    shard: ArchivedShard,
+    chapter: number | undefined,
+    entries: readonly ManifestEntry[] | undefined,
+  ) {
+    this.#store = store;
+    this.#shard = shard;
+    this.#chapter = chapter;
+    this.#entries = entries && [...entries];
+  }
+
+  /** Goes on with the newest chapter. One that is damaged is left as it is, and another begun. */
+  static async open(store: ObjectStore, shard: ArchivedShard, call: StoreCall): Promise<ShardManifest> {
+    let newest: number | undefined;
+    for await (const { name } of store.list(`${shardPrefix(shard)}manifest/`, call)) {
+      const parsed = parseName(name);
+      if (parsed?.kind === 'manifest') newest = Math.max(newest ?? 0, parsed.chapter);
+    }
+    if (newest === undefined) return new ShardManifest(store, shard, undefined, undefined);
+    try {
+      const { entries } = await readChapter(store, manifestName(shard, newest), call);
+      return new ShardManifest(store, shard, newest, entries);
+    } catch (error) {
+      if (error instanceof ArchiveError && error.code === 'objectDamaged') {
+        return new ShardManifest(store, shard, newest, undefined);
+      }
+      throw error;
+    }
+  }
+
+  /** What the newest chapter tells. A base begins a chapter, so the newest base is here, or older than 1000 objects. */
+  get newestEntries(): readonly ManifestEntry[] {
+    return this.#entries ?? [];
+  }
+
+  /** Adds what was stored. Where this rejects the store's manifest lacks it until the next is added. */
+  async add(entry: ManifestEntry, call: StoreCall): Promise<void> {
+    const isFull = this.#entries === undefined || this.#entries.length >= ENTRIES_MAX;
+    if (isFull || entry.kind === 'base') {
+      if (this.#isBehind) await this.#write(call);
+      // Never a name that sorts below another chapter's: leaders go on with the newest.
+      this.#chapter = Math.max(firstOf(entry), (this.#chapter ?? -1) + 1);
+      this.#entries = [];
+    }
+    this.#entries!.push(entry);
+    this.#isBehind = true;
+    await this.#write(call);
+  }
+
+  async #write(call: StoreCall): Promise<void> {
+    const chapter = encodeChapter({ ...this.#shard, entries: this.#entries! });
+    await this.#store.put(manifestName(this.#shard, this.#chapter!), chapter, call);
+    this.#isBehind = false;
+  }
+}
+
+function firstOf(entry: ManifestEntry): number {
+  return entry.kind === 'base' ? entry.revision : entry.first;
+}
+
+export function encodeChapter(chapter: ManifestChapter): Buffer {
+  const { clusterId, shardId, table, firstIndex } = chapter;
+  // One line for each entry: people read it, too.
+  const lines = chapter.entries.map((entry) => `\n${JSON.stringify(entry)}`);
+  const head = JSON.stringify({ format: FORMAT, clusterId, shardId, table, firstIndex });
+  return Buffer.from(`${head.slice(0, -1)},"entries":[${lines.join(',')}\n]}\n`);
+}
+
+/** Errors: objectDamaged, and the store's. */
+export async function readChapter(
+  store: ObjectStore,
+  name: string,
+  call: StoreCall,
+): Promise<ManifestChapter> {
+  const bytes = await readWhole(store, name, CHAPTER_BYTES_MAX, call);
+  const shard = parseName(name)!.shard;
+  return checkedChapter(name, shard, parseJson(name, bytes));
+}
+
+/** What stands in a JSON object of the archive. Throws objectDamaged. */
+export function parseJson(name: string, bytes: Buffer): Readonly<Record<string, unknown>> {
+  let value: unknown;
+  try {
+    value = JSON.parse(bytes.toString('utf8'));
+  } catch (error) {
+    throw archiveErrors.objectDamaged(name, 'it is no JSON', { cause: error });
+  }
+  if (value === null || typeof value !== 'object')
+    throw archiveErrors.objectDamaged(name, 'it is no JSON object');
+  const { format } = value as { format?: unknown };
+  if (format !== FORMAT) {
+    throw archiveErrors.objectDamaged(
+      name,
+      `its format is ${String(format)}, and this version knows ${FORMAT}`,
+    );
+  }
+  return value as Readonly<Record<string, unknown>>;
+}
+
+function checkedChapter(
+  name: string,
+  { clusterId, shardId }: ShardKey,
+  value: Readonly<Record<string, unknown>>,
+): ManifestChapter {
+  const { table, firstIndex, entries } = value;
+  if (value['clusterId'] !== clusterId || value['shardId'] !== shardId) {
+    throw archiveErrors.objectDamaged(name, 'it is that of another shard');
+  }
+  if (typeof table !== 'string' || !Number.isSafeInteger(firstIndex) || !Array.isArray(entries)) {
+    throw archiveErrors.objectDamaged(name, 'it lacks something');
+  }
+  for (const entry of entries) {
+    if (!isEntryOf(entry, shardId, clusterId)) {
+      throw archiveErrors.objectDamaged(name, 'one of its entries is none');
+    }
+  }
+  return { clusterId, shardId, table, firstIndex: firstIndex as number, entries: entries as ManifestEntry[] };
+}
+
+/** The name says which entries an object holds: a line that says otherwise is none. */
+function isEntryOf(value: unknown, shardId: number, clusterId: string): value is ManifestEntry {
+  if (value === null || typeof value !== 'object') return false;
+  const entry = value as Readonly<Record<string, unknown>>;
+  const { name, kind, sizeBytes, sha256 } = entry;
+  if (typeof name !== 'string' || typeof sha256 !== 'string' || !Number.isSafeInteger(sizeBytes))
+    return false;
+  const parsed = parseName(name);
+  if (parsed === undefined || parsed.kind !== kind) return false;
+  if (parsed.shard.shardId !== shardId || parsed.shard.clusterId !== clusterId) return false;
+  switch (parsed.kind) {
+    case 'base':
+      return entry['revision'] === parsed.revision && Number.isSafeInteger(entry['timeMs']);
+    case 'log':
+      return (
+        entry['first'] === parsed.first &&
+        entry['last'] === parsed.last &&
+        Number.isSafeInteger(entry['firstTimeMs']) &&
+        Number.isSafeInteger(entry['lastTimeMs'])
+      );
+    case 'gap':
+      return entry['first'] === parsed.first && entry['last'] === parsed.last;
+    case 'manifest':
+      return false;
+  }
+}
+
+/** Entries that were never stored, and are gone. */
+export interface GapInfo extends ArchivedShard {
+  readonly first: number;
+  readonly last: number;
+  /** When that was found, by the leader's clock. */
+  readonly timeMs: number;
+}
+
+export function encodeGap(gap: GapInfo): Buffer {
+  const { clusterId, shardId, table, firstIndex, first, last, timeMs } = gap;
+  return Buffer.from(
+    `${JSON.stringify({ format: FORMAT, clusterId, shardId, table, firstIndex, first, last, timeMs })}\n`,
+  );
+}
+
+/** The manifest's line for a log object that was stored. */
+export function logEntry(object: LogExtent & ManifestObject): ManifestEntry {
+  const { name, first, last, firstTimeMs, lastTimeMs, sizeBytes, sha256 } = object;
+  return { kind: 'log', name, first, last, firstTimeMs, lastTimeMs, sizeBytes, sha256 };
+}
+
+/** The manifest's line for a base that was stored. */
+export function baseEntry(base: BaseInfo, stored: ManifestObject): ManifestEntry {
+  const { name, sizeBytes, sha256 } = stored;
+  return { kind: 'base', name, revision: base.revision, timeMs: base.timeMs, sizeBytes, sha256 };
+}

@@ -1,0 +1,93 @@
+import { archiveErrors } from './errors.js';
+
+/** How long an operation may take, and how it is given up. */
+export interface StoreCall {
+  /** Ends the operation with an `aborted` error. */
+  readonly signal?: AbortSignal | undefined;
+  /** Ends the operation, retries and all, with a `timedOut` error; undefined: only standing still is limited, by the store. */
+  readonly timeoutMs?: number | undefined;
+}
+
+/** What there is of an object. */
+export interface StoredObject {
+  readonly name: string;
+  readonly sizeBytes: number;
+}
+
+/** What was stored. */
+export interface PutResult {
+  readonly sizeBytes: number;
+  /** In hex, of the bytes that were handed in. */
+  readonly sha256: string;
+}
+
+/**
+ * Objects by name: an S3 bucket, or a directory. Names are those that `checkName` takes. Every error is an ArchiveError,
+ * its text one that tells an operator what to do. What may fail by chance is retried within, a bounded number of times.
+ */
+export interface ObjectStore {
+  /** The URL of the store, for messages: it holds no secret. */
+  readonly url: string;
+  /**
+   * Stores an object, in place of one of that name. It is there as a whole and durable when this resolves, and not at
+   * all, or as it was before, when it rejects or the process dies. `content` is taken as fast as it can be stored, and
+   * is ended when storing fails; at most 32 MiB of it are held.
+   */
+  put(name: string, content: Buffer | AsyncIterable<Buffer>, call: StoreCall): Promise<PutResult>;
+  /**
+   * The content of an object, in pieces of at most 1 MiB, as fast as they are taken. Errors: objectMissing, before the
+   * first piece; objectDamaged where it ends before its length. `timeoutMs` is that of each piece.
+   */
+  get(name: string, call: StoreCall): AsyncIterable<Buffer>;
+  /** The objects whose names begin with `prefix`, in the order of their names' characters. */
+  list(prefix: string, call: StoreCall): AsyncIterable<StoredObject>;
+  /** An object that is not there is as good as deleted. */
+  delete(name: string, call: StoreCall): Promise<void>;
+  /** Removes what stores broken off by a crash left behind, where it is old enough to be nobody's: gives how many. */
+  removeLeftovers(call: StoreCall): Promise<number>;
+  /** Lets go of connections. Nothing may be under way. */
+  close(): Promise<void>;
+}
+
+/** The largest piece that `get` gives. */
+export const PIECE_SIZE_BYTES_MAX = 1024 * 1024;
+
+const NAME_BYTES_MAX = 512;
+const SEGMENT = /^[A-Za-z0-9_-][A-Za-z0-9._-]*$/;
+
+/**
+ * Names of objects: segments of letters, digits, `.`, `_` and `-` with `/` between, none of which begins with a `.`: so
+ * none leads out of a directory, none meets a temporary file, and none needs to be escaped anywhere.
+ */
+export function isName(name: string): boolean {
+  return name.length <= NAME_BYTES_MAX && name.split('/').every((segment) => SEGMENT.test(segment));
+}
+
+/** Throws TypeError for what is no name: the names are made by this package, never by a user. */
+export function checkName(name: string): void {
+  if (!isName(name)) throw new TypeError(`${JSON.stringify(name)} is no name of an object`);
+}
+
+/** As `checkName`, for the beginning of one: empty, or a name with or without a `/` behind it. */
+export function checkPrefix(prefix: string): void {
+  if (prefix !== '' && !isName(prefix.endsWith('/') ? prefix.slice(0, -1) : prefix)) {
+    throw new TypeError(`${JSON.stringify(prefix)} is no beginning of a name`);
+  }
+}
+
+/** An object of at most `maxBytes` as a whole. Errors: those of `get`, and objectTooLarge. */
+export async function readWhole(
+  store: ObjectStore,
+  name: string,
+  maxBytes: number,
+  call: StoreCall,
+): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  let sizeBytes = 0;
+  for await (const piece of store.get(name, call)) {
+    sizeBytes += piece.length;
+    if (sizeBytes > maxBytes) throw archiveErrors.objectTooLarge(store.url, name, maxBytes);
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces);
+}
