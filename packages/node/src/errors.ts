@@ -59,6 +59,10 @@ export const errors = {
     Status.Unavailable,
     'the disk of the node is full, or nearly: writes are refused until there is room',
   ),
+  archiveBehind: declare(
+    Status.Unavailable,
+    'as much as archive.max-backlog waits to be archived, and archive.on-limit is "stop-writes": writes are refused until less does; see why with "coxswain archive list"',
+  ),
   timeout: declare(Status.Unavailable, 'timeout'),
   deadlineExceeded: declare(Status.DeadlineExceeded, 'deadline exceeded'),
   outcomeUnknown: declare(

@@ -18,6 +18,8 @@ export interface MaintenanceControl {
    * first. Leader clusters only. Errors: nameNotSet, nameInvalid, tooManyTables, notReady.
    */
   beginRestore(name: string, call: Call): Promise<ShardLoad>;
+  /** What waits on this node to be archived, of all tables, and whether writes are refused until less does. */
+  archiveBacklog(): { readonly sizeBytes: number; readonly refusesWrites: boolean };
   /** Up to here the archive has the shard's log, as far as this node knows; 0: nothing. */
   archivedIndex(shardId: number): number;
   /**

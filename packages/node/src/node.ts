@@ -20,6 +20,7 @@ import type {
   Readiness,
   TableInfo,
 } from './api.js';
+import { ArchiveBacklog, type WantedLog } from './archive-backlog.js';
 import { Budget } from './budget.js';
 import type { Environment, PeerHandler, Timer } from './environment.js';
 import { ApiError, errors } from './errors.js';
@@ -47,6 +48,8 @@ const DISK_RETRY_MS = 1000;
 const ROOM_HYSTERESIS = 1.5;
 /** Entries are removed from the log in portions of this part of `snapshotEntries`. */
 const COMPACTION_PORTION = 0.25;
+/** More is not removed at once: it takes a few nanoseconds of the event loop for each. */
+const COMPACTION_ENTRIES_MAX = 100_000;
 const HISTORY_CHECK_MS_MAX = 5000;
 const SYNC_SECONDS_BOUNDS = [
   0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5,
@@ -74,6 +77,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
   readonly #snapshots: Snapshots;
   readonly #formation: Formation;
   readonly #budget: Budget;
+  readonly #archiveBacklog: ArchiveBacklog | undefined;
   #isDiskFull = false;
   #isStopping = false;
   #tickTimer: Timer | undefined;
@@ -112,6 +116,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       countMax: options.proposalsPendingMax,
       bytesMax: options.proposalsPendingBytesMax,
     });
+    this.#archiveBacklog = options.archive && new ArchiveBacklog(options.archive);
     const memberIds = [...options.initialMembers.keys()];
     this.#peers = new Peers({
       identity,
@@ -234,7 +239,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
   // ---- NodeApi
 
   async propose(table: string, command: mvcc.Command, call: Call): Promise<Proposed> {
-    this.#admitWrite();
+    this.#admitCommand();
     const bytes = mvcc.Command.encode(command).finish() as Buffer;
     for (;;) {
       const replica = this.#tables.get(table) ?? (await this.#tables.find(table, call));
@@ -420,7 +425,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     { cursor, command }: { readonly cursor: number; readonly command: Buffer },
     call: Call,
   ): Promise<ApplyResult> {
-    this.#admitWrite();
+    this.#admitCommand();
     const replica = this.#replicas.get(shardId);
     if (replica === undefined || !replica.isServing) throw errors.notReady();
     const result = await this.#proposeTo(replica, CommandKind.Command, command, call.deadlineMs, cursor);
@@ -460,6 +465,11 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
   async beginRestore(name: string, call: Call): Promise<ShardLoad> {
     this.#admitWrite();
     return await this.#tables.beginRestore(name, call);
+  }
+
+  archiveBacklog(): { sizeBytes: number; refusesWrites: boolean } {
+    const backlog = this.#archiveBacklog;
+    return { sizeBytes: backlog?.sizeBytes ?? 0, refusesWrites: backlog?.refusesWrites ?? false };
   }
 
   archivedIndex(shardId: number): number {
@@ -559,6 +569,12 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     if (this.#isDiskFull) throw errors.diskFull();
   }
 
+  /** Of what would have to be archived. */
+  #admitCommand(): void {
+    this.#admitWrite();
+    if (this.#archiveBacklog?.refusesWrites) throw errors.archiveBehind();
+  }
+
   async #proposeTo(
     replica: Replica,
     kind: CommandKind,
@@ -609,6 +625,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     this.#turns.run();
     if (isHousekeeping) {
       this.#run(this.#tables.tend());
+      if (this.#archiveBacklog !== undefined) this.#tendArchived(this.#archiveBacklog);
       if (!this.#isDiskFull) this.#run(this.#checkRoom());
     }
     this.#checkHistory(nowMs);
@@ -780,19 +797,44 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
 
   #applied(replica: Replica, entries: number): void {
     this.#counters.applied += entries;
+    this.#compactLog(replica);
+  }
+
+  /** What is archived by now may go, also where nothing is written any more. */
+  #tendArchived(backlog: ArchiveBacklog): void {
+    const wanted = [...this.#replicas.values()].flatMap((replica) => this.#wantedLog(replica) ?? []);
+    backlog.look(wanted);
+    for (const { replica } of wanted) {
+      if (replica.hasTable && !replica.isSuspended) this.#compactLog(replica);
+    }
+  }
+
+  #wantedLog(replica: Replica): WantedLog | undefined {
+    const from = this.#tables.unarchivedFrom(replica);
+    return from === undefined ? undefined : { replica, from };
+  }
+
+  #compactLog(replica: Replica): void {
     const { log, table } = replica;
     const { snapshotEntries, compactionOverheadEntries, logBytesMax } = this.#options;
-    const removable = table.appliedIndex - log.truncated.index - compactionOverheadEntries;
+    const { index: truncatedIndex } = log.truncated;
     // Entries may be large: those of a load, and what a follower cluster packs.
     const isLarge = log.sizeBytes > logBytesMax;
-    if (removable < snapshotEntries && !isLarge) return;
-    // D4: only what a checkpoint holds may leave the log.
+    if (!isLarge && table.appliedIndex - truncatedIndex - compactionOverheadEntries < snapshotEntries) return;
     // Also of a large log a part stays, for those who follow it and are a little behind.
-    const kept = Math.floor((table.appliedIndex - log.truncated.index) / 2);
+    const kept = Math.floor((table.appliedIndex - truncatedIndex) / 2);
     const behind = isLarge ? Math.min(kept, compactionOverheadEntries) : compactionOverheadEntries;
-    const index = Math.min(table.checkpointIndex, table.appliedIndex - behind);
     const portion = isLarge ? 1 : snapshotEntries * COMPACTION_PORTION;
-    if (index - log.truncated.index >= portion) {
+    const wantedFrom = this.#wantedFrom(replica);
+    const last = Math.min(
+      table.appliedIndex - behind,
+      wantedFrom - 1,
+      truncatedIndex + COMPACTION_ENTRIES_MAX,
+    );
+    if (last - truncatedIndex < portion) return;
+    // D4: only what a checkpoint holds may leave the log.
+    const index = Math.min(table.checkpointIndex, last);
+    if (index - truncatedIndex >= portion) {
       const term = log.term(index);
       if (term === undefined) throw new Error(`the log of group ${replica.group} has no term at ${index}`);
       const compact = { index, term, membership: replica.membership };
@@ -805,6 +847,13 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     } else if (!table.isCheckpointing) {
       this.#run(this.#tend(replica, (tended) => tended.checkpoint()));
     }
+  }
+
+  /** The first entry that the archive keeps in the log. */
+  #wantedFrom(replica: Replica): number {
+    const backlog = this.#archiveBacklog;
+    const wanted = backlog && this.#wantedLog(replica);
+    return wanted === undefined ? Number.POSITIVE_INFINITY : backlog!.keptFrom(wanted);
   }
 
   /** Work on a table for which nobody waits. When the table fails meanwhile it is opened again, as after an apply. */

@@ -39,6 +39,22 @@ export interface NodeOptions {
   readonly quarantineMs: number;
   /** A group's log is compacted when it takes more than this, whatever its entries. */
   readonly logBytesMax: number;
+  /** Undefined: logs are kept for nobody. The same on every member. */
+  readonly archive?: ArchiveOptions | undefined;
+}
+
+/** How long logs are kept for the archive. */
+export interface ArchiveOptions {
+  /**
+   * What may wait in the logs of all tables together to be archived. The log takes up to twice as much on disk, and 20
+   * bytes of memory for each entry.
+   */
+  readonly backlogBytesMax: number;
+  /**
+   * When more waits: `gap`, the oldest entries go, of the tables of which most waits; `stop-writes`, writes are refused
+   * until less does. It is looked at twice a second, so that a little more than that may wait.
+   */
+  readonly onLimit: 'gap' | 'stop-writes';
 }
 
 /** The defaults of everything that is not identity or address. */

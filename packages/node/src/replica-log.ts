@@ -37,6 +37,10 @@ export class ReplicaLog implements TableLog {
     return this.#replica.hasTable ? this.#replica.table.appliedIndex : 0;
   }
 
+  sizeBytesAbove(index: number): number {
+    return this.#replica.log.sizeBytesFrom(index + 1);
+  }
+
   get isServing(): boolean {
     return this.#replica.isServing;
   }

@@ -25,6 +25,8 @@ export interface TableLog {
   /** The entry that ended the shard's load: what came before is no part of the table's story. 0: it was not loaded (T2). */
   readonly loadedIndex: number;
   readonly appliedIndex: number;
+  /** What the entries above `index` take on disk, with those that are not applied yet. */
+  sizeBytesAbove(index: number): number;
   /** False once the table was sealed or taken away here: what is asked for from then on belongs to another log. */
   readonly isServing: boolean;
   /** Entries from `from` on, at most `maxBytes` of commands but at least one. `from` is at least `firstIndex` and at most `appliedIndex`. */

@@ -71,6 +71,7 @@ export class Tables {
   /** How far loads were when this node, which leads their old shards, last saw them go on. */
   readonly #loadProgress = new Map<GroupId, { readonly appliedIndex: number; readonly sinceMs: number }>();
   #isFresh = false;
+  #hasFollowed = false;
   #isTending = false;
   #hasCheckedRole = false;
   #followed: Promise<void> = Promise.resolve();
@@ -382,6 +383,17 @@ export class Tables {
     return this.#registry.archivedIndex(shardId);
   }
 
+  /** The first entry of a log that the archive may still want; undefined: it wants none, because it is no table's. */
+  unarchivedFrom(replica: Replica): number | undefined {
+    const { group, name } = replica;
+    if (group === META_SHARD) return undefined;
+    // Before the registry was read nobody knows whose log it is, nor how far it is archived.
+    if (!this.#hasFollowed) return 0;
+    if (name === undefined || this.#byName.get(name) !== replica) return undefined;
+    // What a load brought in is for bases (T2).
+    return Math.max(this.archivedIndex(group), replica.loadedIndex) + 1;
+  }
+
   async reportArchived(indices: ReadonlyMap<number, number>, { deadlineMs }: Call): Promise<void> {
     for (;;) {
       const command = this.#registry.writeArchived(indices);
@@ -577,6 +589,7 @@ export class Tables {
     ]);
     const replaced = [...this.#byName].filter(([name, replica]) => byName.get(name) !== replica);
     this.#byName = byName;
+    this.#hasFollowed = true;
     this.#quarantined = quarantined;
     for (const replica of this.#replicas.values()) {
       if (replica === meta || existing.has(replica) || this.#retired.has(replica.group)) continue;

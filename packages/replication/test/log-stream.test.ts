@@ -40,6 +40,10 @@ class FakeLog implements TableLog {
     for (const wake of this.#waiting) wake();
   }
 
+  sizeBytesAbove(index: number): number {
+    return this.entriesInLog.slice(index).reduce((bytes, { command }) => bytes + command.length, 0);
+  }
+
   entries(from: number, maxBytes: number): LogEntry[] {
     const found: LogEntry[] = [];
     let bytes = 0;

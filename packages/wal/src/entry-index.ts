@@ -12,6 +12,8 @@ const STRIDE = 3;
 interface Block {
   places: Uint32Array;
   terms: Float64Array;
+  /** What the entries in it take in the segments. */
+  sizeBytes: number;
 }
 
 /**
@@ -45,6 +47,33 @@ export class EntryIndex {
     return this.#sizeBytes;
   }
 
+  /** What the entries from `index` on take. Looks at each block, of 512 entries, once. */
+  sizeBytesFrom(index: number): number {
+    if (index <= this.#first) return this.#sizeBytes;
+    if (index > this.lastIndex) return 0;
+    const position = this.#position(index);
+    const first = position >> BLOCK_SHIFT;
+    let bytes = 0;
+    for (let at = first + 1; at < this.#blocks.length; at++) bytes += this.#blocks[at]!.sizeBytes;
+    const end = Math.min((first + 1) << BLOCK_SHIFT, this.#skipped + this.#count);
+    for (let at = position; at < end; at++) bytes += this.#entrySizeBytes(at);
+    return bytes;
+  }
+
+  /** The first entry such that those from it on take no more than this; past the last where even that one takes more. */
+  firstIndexWithin(sizeBytesMax: number): number {
+    if (this.#sizeBytes <= sizeBytesMax) return this.#first;
+    let left = sizeBytesMax;
+    let block = this.#blocks.length - 1;
+    while (this.#blocks[block]!.sizeBytes <= left) left -= this.#blocks[block--]!.sizeBytes;
+    let position = Math.min((block + 1) << BLOCK_SHIFT, this.#skipped + this.#count);
+    for (;;) {
+      left -= this.#entrySizeBytes(position - 1);
+      if (left < 0) return this.#first + position - this.#skipped;
+      position--;
+    }
+  }
+
   /** Adds an entry without a place. */
   push(term: number, dataBytes: number): void {
     const position = this.#skipped + this.#count;
@@ -62,7 +91,9 @@ export class EntryIndex {
     block.places[slot * STRIDE + 2] = dataBytes;
     block.terms[slot] = term;
     this.#count++;
-    this.#sizeBytes += entrySizeBytes(dataBytes);
+    const bytes = entrySizeBytes(dataBytes);
+    block.sizeBytes += bytes;
+    this.#sizeBytes += bytes;
   }
 
   /** Sets an entry's term, length and place, wherever it was before. */
@@ -76,6 +107,7 @@ export class EntryIndex {
     block.places[slot * STRIDE + 2] = dataBytes;
     block.terms[slot] = term;
     const bytes = entrySizeBytes(dataBytes);
+    block.sizeBytes += bytes;
     this.#sizeBytes += bytes;
     this.#segments.get(segment)!.liveBytes += bytes;
   }
@@ -140,19 +172,27 @@ export class EntryIndex {
     return this.#blocks[position >> BLOCK_SHIFT]!.places[(position & BLOCK_MASK) * STRIDE + field]!;
   }
 
+  #entrySizeBytes(position: number): number {
+    const { places } = this.#blocks[position >> BLOCK_SHIFT]!;
+    return entrySizeBytes(places[(position & BLOCK_MASK) * STRIDE + 2]!);
+  }
+
   /** Takes the entries at positions `[from, to)` off the accounts. Neighbours are mostly in the same segment. */
   #forget(from: number, to: number): void {
     let segment = 0;
     let segmentBytes = 0;
     for (let position = from; position < to; position++) {
-      const { places } = this.#blocks[position >> BLOCK_SHIFT]!;
+      const block = this.#blocks[position >> BLOCK_SHIFT]!;
+      const { places } = block;
       const place = (position & BLOCK_MASK) * STRIDE;
       if (places[place] !== segment) {
         this.#unaccount(segment, segmentBytes);
         segment = places[place]!;
         segmentBytes = 0;
       }
-      segmentBytes += entrySizeBytes(places[place + 2]!);
+      const bytes = entrySizeBytes(places[place + 2]!);
+      block.sizeBytes -= bytes;
+      segmentBytes += bytes;
     }
     this.#unaccount(segment, segmentBytes);
   }
@@ -164,7 +204,7 @@ export class EntryIndex {
 }
 
 function makeBlock(entries: number): Block {
-  return { places: new Uint32Array(STRIDE * entries), terms: new Float64Array(entries) };
+  return { places: new Uint32Array(STRIDE * entries), terms: new Float64Array(entries), sizeBytes: 0 };
 }
 
 function grow(block: Block): void {

@@ -78,6 +78,14 @@ export class WalGroupLog implements GroupLog {
     return this.#index.sizeBytes;
   }
 
+  sizeBytesFrom(index: number): number {
+    return this.#index.sizeBytesFrom(index);
+  }
+
+  firstIndexWithin(sizeBytesMax: number): number {
+    return this.#index.firstIndexWithin(sizeBytesMax);
+  }
+
   firstIndex(): number {
     return this.#truncated.index + 1;
   }

@@ -30,6 +30,10 @@ export interface GroupLog extends LogReader {
   readonly membership: Membership;
   /** What the group's entries take on disk. */
   readonly sizeBytes: number;
+  /** What those from `index` on take. It costs more the more there are: half a microsecond for 100,000. */
+  sizeBytesFrom(index: number): number;
+  /** The first entry such that those from it on take no more than this; past the last where even that one takes more. */
+  firstIndexWithin(sizeBytesMax: number): number;
   /** Answers `snapshot()`. Set by the host, which owns the state machine; until then there is no snapshot. */
   snapshotSource: () => SnapshotMetadata | undefined;
 }

@@ -59,6 +59,14 @@ describe('the index of a group', () => {
         const sum = (of: typeof entries): number =>
           of.reduce((bytes, each) => bytes + entrySizeBytes(each.bytes), 0);
         expect(index.sizeBytes).toBe(sum(entries));
+        for (const part of [0, 0.3, 0.7, 1]) {
+          const at = Math.floor(part * entries.length);
+          const bytes = sum(entries.slice(at));
+          expect(index.sizeBytesFrom(first + at)).toBe(bytes);
+          expect(index.firstIndexWithin(bytes)).toBe(first + at);
+          if (at > 0) expect(index.firstIndexWithin(bytes + 1)).toBe(first + at);
+          if (at < entries.length) expect(index.firstIndexWithin(bytes - 1)).toBe(first + at + 1);
+        }
         for (const segment of table.values()) {
           expect(segment.liveBytes).toBe(sum(entries.filter((each) => each.segment === segment.number)));
         }
