@@ -1,4 +1,6 @@
 export { DirectoryStore } from './archive/adapters/directory-store.js';
+export type { S3Options } from './archive/adapters/s3-requests.js';
+export { S3Store } from './archive/adapters/s3-store.js';
 export {
   type BaseInfo,
   BaseObjectReader,
@@ -18,4 +20,5 @@ export {
 export { baseEntry, encodeGap, type GapInfo, logEntry, ShardManifest } from './archive/manifest.js';
 export { baseName, gapName, logName, type ShardKey } from './archive/names.js';
 export type { ObjectStore, PutResult, StoreCall, StoredObject } from './archive/store.js';
+export { type ArchiveTarget, openArchiveStore } from './archive/target.js';
 export { type BackupNode, Backups, type BackupsOptions, type StreamedCall } from './backup.js';

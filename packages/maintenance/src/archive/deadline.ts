@@ -3,8 +3,7 @@ import type { StoreCall } from './store.js';
 
 /** What ends one operation on a store: the caller's signal, or the time that it may take. */
 export class Deadline {
-  /** Aborted when either has happened. */
-  readonly signal: AbortSignal;
+  readonly #signals: readonly AbortSignal[];
   readonly #call: StoreCall;
   readonly #url: string;
   readonly #doing: string;
@@ -17,11 +16,11 @@ export class Deadline {
     const signals: AbortSignal[] = [];
     if (call.signal) signals.push(call.signal);
     if (call.timeoutMs !== undefined) signals.push(AbortSignal.timeout(call.timeoutMs));
-    this.signal = AbortSignal.any(signals);
+    this.#signals = signals;
   }
 
   get hasPassed(): boolean {
-    return this.signal.aborted;
+    return this.#signals.some((signal) => signal.aborted);
   }
 
   /** Throws when either has happened. */
@@ -35,22 +34,31 @@ export class Deadline {
       : archiveErrors.timedOut(this.#url, this.#doing);
   }
 
+  /**
+   * Calls `listener` when either happens. Gives what ends that, to be called in any case: a signal may live as long as
+   * the process.
+   */
+  onPassed(listener: () => void): () => void {
+    for (const signal of this.#signals) signal.addEventListener('abort', listener);
+    return () => {
+      for (const signal of this.#signals) signal.removeEventListener('abort', listener);
+    };
+  }
+
   /** The work's end, or the deadline: work that hangs, as on a network disk that is away, is left behind. */
   async race<T>(work: Promise<T>): Promise<T> {
-    const { signal } = this;
-    if (signal.aborted) {
+    if (this.hasPassed) {
       work.catch(() => undefined);
       throw this.error();
     }
     let stop: (() => void) | undefined;
     const passed = new Promise<never>((_resolve, reject) => {
-      stop = () => reject(this.error());
-      signal.addEventListener('abort', stop, { once: true });
+      stop = this.onPassed(() => reject(this.error()));
     });
     try {
       return await Promise.race([work, passed]);
     } finally {
-      signal.removeEventListener('abort', stop!);
+      stop!();
     }
   }
 }

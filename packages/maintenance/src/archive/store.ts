@@ -39,7 +39,7 @@ export interface ObjectStore {
    * first piece; objectDamaged where it ends before its length. `timeoutMs` is that of each piece.
    */
   get(name: string, call: StoreCall): AsyncIterable<Buffer>;
-  /** The objects whose names begin with `prefix`, in the order of their names' characters. */
+  /** The objects whose names begin with `prefix`, in no order that all servers keep. */
   list(prefix: string, call: StoreCall): AsyncIterable<StoredObject>;
   /** An object that is not there is as good as deleted. */
   delete(name: string, call: StoreCall): Promise<void>;

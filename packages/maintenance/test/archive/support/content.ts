@@ -25,6 +25,7 @@ export async function contentOf(store: ObjectStore, name: string): Promise<Buffe
   return Buffer.concat(await collect(store.get(name, {})));
 }
 
+/** In the order of their characters. */
 export async function namesOf(store: ObjectStore, prefix: string): Promise<string[]> {
-  return (await collect(store.list(prefix, {}))).map(({ name }) => name);
+  return (await collect(store.list(prefix, {}))).map(({ name }) => name).sort();
 }

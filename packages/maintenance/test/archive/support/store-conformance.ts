@@ -54,7 +54,7 @@ export function describeObjectStore(
       expect(await collect(store.list('', {}))).toEqual([{ name: 'm.json', sizeBytes: 3 }]);
     });
 
-    test('lists by prefix, in the order of the characters', async () => {
+    test('lists by prefix', async () => {
       const names = ['a/b', 'a-b/c', 'a.b', 'a0', 'a/b.c', 'b/1/x', 'a/bc/d'];
       for (const name of names) await store.put(name, Buffer.from(name), {});
       expect(await namesOf(store, '')).toEqual([...names].sort());

@@ -1,0 +1,146 @@
+import { createHash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { S3mini } from 's3mini';
+import type { Deadline } from '../deadline.js';
+import { declaredS3Error, isTransient, S3AnswerError, S3SilenceError } from './s3-errors.js';
+
+/** Which bucket, and how it is reached. */
+export interface S3Options {
+  /** `http://host:port` or `https://host:port`: buckets are named in paths. Empty: Amazon's of the region. */
+  readonly endpoint: string;
+  /** Empty: us-east-1, which servers other than Amazon's take for any. */
+  readonly region: string;
+  readonly bucket: string;
+  /** What the names of all objects begin with, without a slash at its end; empty: nothing. */
+  readonly prefix: string;
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+}
+
+/** How patient requests are. */
+export interface S3Limits {
+  /** How long there may be no answer, or no next piece of one, besides the time that a body takes. */
+  readonly silenceMs: number;
+  /** How often a request is made that fails by chance. */
+  readonly attemptsMax: number;
+  /** The pause before the second attempt, which doubles from then on; shortened by chance by up to a half. */
+  readonly pauseLeastMs: number;
+}
+
+export const DEFAULT_S3_LIMITS: S3Limits = { silenceMs: 30_000, attemptsMax: 5, pauseLeastMs: 250 };
+
+/** One request of an operation. */
+export interface S3Task {
+  readonly deadline: Deadline;
+  /** For messages. */
+  readonly doing: string;
+  /** The object, where the request is about one that must be there. */
+  readonly name?: string;
+  /** What is sent: it is given time, and a hash of its own, so that it arrives as it was sent or not at all. */
+  readonly body?: Uint8Array;
+  /** Besides the patience that every request has. */
+  readonly extraMs?: number;
+  /** An answer that is no XML comes from something else than an S3 server. */
+  readonly expectsXml?: boolean;
+}
+
+/** The slowest connection that a body is given time for. */
+const BODY_BYTES_PER_MS = 64;
+const PAUSE_GREATEST_MS = 8_000;
+
+/**
+ * Requests to a bucket, signed. Each does no harm when it is made twice, so one that fails by chance is made again a
+ * bounded number of times, with growing pauses. Nothing is logged.
+ */
+export class S3Requests {
+  readonly limits: S3Limits;
+  readonly #url: string;
+  readonly #options: S3Options;
+  readonly #endpoint: string;
+  readonly #region: string;
+
+  constructor(url: string, options: S3Options, limits: S3Limits) {
+    this.#url = url;
+    this.#options = options;
+    this.limits = limits;
+    this.#region = options.region || 'us-east-1';
+    this.#endpoint = options.endpoint || `https://s3.${this.#region}.amazonaws.com`;
+  }
+
+  /** Errors: ArchiveErrors only. */
+  async run<T>(task: S3Task, work: (client: S3mini) => Promise<T>): Promise<T> {
+    for (let failures = 1; ; failures++) {
+      task.deadline.check();
+      try {
+        return await this.#attempt(task, work);
+      } catch (error) {
+        await this.failed(task, error, failures);
+      }
+    }
+  }
+
+  #attempt<T>(task: S3Task, work: (client: S3mini) => Promise<T>): Promise<T> {
+    const aborter = new AbortController();
+    const extraMs = (task.extraMs ?? 0) + (task.body?.length ?? 0) / BODY_BYTES_PER_MS;
+    return this.patiently(task.deadline, aborter, () => work(this.client(task, aborter.signal)), extraMs);
+  }
+
+  /** Aborts the work when the deadline passes, or when it takes longer than a server may be silent, and a bit more. */
+  async patiently<T>(
+    deadline: Deadline,
+    aborter: AbortController,
+    work: () => Promise<T>,
+    extraMs = 0,
+  ): Promise<T> {
+    const stop = deadline.onPassed(() => aborter.abort());
+    let isSilent = false;
+    const timer = setTimeout(() => {
+      isSilent = true;
+      aborter.abort();
+    }, this.limits.silenceMs + extraMs);
+    try {
+      return await work();
+    } catch (error) {
+      throw isSilent ? new S3SilenceError('no answer', { cause: error }) : error;
+    } finally {
+      clearTimeout(timer);
+      stop();
+    }
+  }
+
+  /** After the given number of failures in a row: pauses before the next attempt, or throws what is declared for it. */
+  async failed(task: S3Task, error: unknown, failures: number): Promise<void> {
+    task.deadline.check();
+    if (!isTransient(error) || failures >= this.limits.attemptsMax) {
+      throw declaredS3Error(error, {
+        url: this.#url,
+        endpoint: this.#endpoint,
+        bucket: this.#options.bucket,
+        doing: task.doing,
+        name: task.name,
+      });
+    }
+    const pauseMs = Math.min(PAUSE_GREATEST_MS, this.limits.pauseLeastMs * 2 ** (failures - 1));
+    await task.deadline.race(sleep(pauseMs * (0.5 + Math.random() / 2)));
+  }
+
+  /** For one attempt, which the signal ends. Making one costs far less than a request. */
+  client({ body, expectsXml }: S3Task, signal: AbortSignal): S3mini {
+    const { bucket, accessKeyId, secretAccessKey } = this.#options;
+    const extra: Record<string, string> = { 'accept-encoding': 'identity' };
+    if (body) extra['content-md5'] = createHash('md5').update(body).digest('base64');
+    const send: typeof fetch = async (input, init) => {
+      const headers = { ...(init?.headers as Record<string, string>), ...extra };
+      // A redirection is followed without what the request is signed with.
+      const response = await fetch(input, { ...init, headers, signal, redirect: 'manual' });
+      const isXml = /xml/.test(response.headers.get('content-type') ?? '');
+      if (expectsXml && response.ok && !isXml && init?.method !== 'HEAD') {
+        await response.body?.cancel();
+        throw new S3AnswerError('what answers there is no S3 server: correct archive.s3-endpoint');
+      }
+      return response;
+    };
+    const endpoint = `${this.#endpoint}/${bucket}`;
+    return new S3mini({ accessKeyId, secretAccessKey, endpoint, region: this.#region, fetch: send });
+  }
+}

@@ -1,0 +1,136 @@
+import { S3ServiceError, type UploadPart } from 's3mini';
+import { Deadline } from '../deadline.js';
+import { archiveErrors } from '../errors.js';
+import { isNotFound } from './s3-errors.js';
+import type { S3Requests, S3Task } from './s3-requests.js';
+
+/** The least that every server takes is 5 MiB, and some want all parts but the last to be equal. */
+export const PART_SIZE_BYTES = 16 * 1024 * 1024;
+/** S3's limit. */
+const PARTS_MAX = 10_000;
+/** A server puts the parts together before it answers. */
+const COMPLETE_MS = 120_000;
+const ABORT_MS = 10_000;
+
+/** One object, stored in parts: it is there once `complete` resolves. One call at a time. */
+export class S3Upload {
+  readonly #requests: S3Requests;
+  readonly #url: string;
+  readonly #name: string;
+  readonly #key: string;
+  readonly #id: string;
+  readonly #deadline: Deadline;
+  readonly #parts: UploadPart[] = [];
+  #sizeBytes = 0;
+
+  private constructor({ requests, url, name, key, deadline }: S3UploadOptions, id: string) {
+    this.#requests = requests;
+    this.#url = url;
+    this.#name = name;
+    this.#key = key;
+    this.#deadline = deadline;
+    this.#id = id;
+  }
+
+  /** A request made twice begins two: the one that nobody knows of is left over (`ObjectStore.removeLeftovers`). */
+  static async begin(options: S3UploadOptions): Promise<S3Upload> {
+    const { requests, key, deadline, name } = options;
+    const task = { deadline, doing: `storing ${name}`, expectsXml: true };
+    const id = await requests.run(task, (client) => client.getMultipartUploadId(key));
+    return new S3Upload(options, id);
+  }
+
+  /** `body` is not kept. */
+  async add(body: Buffer): Promise<void> {
+    const number = this.#parts.length + 1;
+    if (number > PARTS_MAX) {
+      throw archiveErrors.objectTooLarge(this.#url, this.#name, PARTS_MAX * PART_SIZE_BYTES);
+    }
+    const task = { deadline: this.#deadline, doing: `storing ${this.#name}`, body };
+    const part = await this.#requests.run(task, (client) =>
+      client.uploadPart(this.#key, this.#id, body, number),
+    );
+    this.#parts.push(part);
+    this.#sizeBytes += body.length;
+  }
+
+  async complete(): Promise<void> {
+    const doing = `storing ${this.#name}`;
+    const task = { deadline: this.#deadline, doing, extraMs: COMPLETE_MS, expectsXml: true };
+    let attempts = 0;
+    await this.#requests.run(task, async (client) => {
+      attempts++;
+      try {
+        const result = await client.completeMultipartUpload(this.#key, this.#id, this.#parts);
+        // Success is announced before it is sure: then the body of the answer is an error.
+        if (result.etag === undefined) throw new S3ServiceError('no success', 500, codeIn(result));
+      } catch (error) {
+        // It has happened where only the answer to an earlier attempt was lost.
+        if (attempts === 1 || !isNotFound(error)) throw error;
+        if ((await client.getContentLength(this.#key)) !== this.#sizeBytes) throw error;
+      }
+    });
+  }
+
+  /** Lets go of the parts, as well as that can be done: what is left over is removed later. */
+  async abort(): Promise<void> {
+    const doing = `giving up storing ${this.#name}`;
+    const task = { deadline: new Deadline(this.#url, doing, { timeoutMs: ABORT_MS }), doing };
+    await this.#requests
+      .run(task, (client) => client.abortMultipartUpload(this.#key, this.#id))
+      .catch(() => undefined);
+  }
+}
+
+/** What is stored, and where. */
+interface S3UploadOptions {
+  readonly requests: S3Requests;
+  /** Of the store. */
+  readonly url: string;
+  readonly name: string;
+  /** The name within the bucket. */
+  readonly key: string;
+  readonly deadline: Deadline;
+}
+
+function codeIn(result: object): string | undefined {
+  const { Error: error } = result as { readonly Error?: { readonly Code?: string } };
+  return error?.Code;
+}
+
+/** The uploads that were begun below a prefix of the bucket, and neither completed nor given up. */
+export async function* listS3Uploads(
+  requests: S3Requests,
+  task: S3Task,
+  prefix: string,
+): AsyncGenerator<{ readonly key: string; readonly id: string; readonly beginMs: number }, void, undefined> {
+  let markers: Readonly<Record<string, string>> = {};
+  for (;;) {
+    const answer = (await requests.run({ ...task, expectsXml: true }, (client) =>
+      client.listMultipartUploads('/', prefix, 'GET', { ...(prefix && { prefix }), ...markers }),
+    )) as unknown as UploadsAnswer;
+    const page = answer.ListMultipartUploadsResult;
+    if (page === undefined || typeof page !== 'object') return;
+    const uploads = page.Upload === undefined ? [] : [page.Upload].flat();
+    for (const { Key: key, UploadId: id, Initiated: begin } of uploads) {
+      yield { key, id, beginMs: Date.parse(begin) };
+    }
+    if (page.IsTruncated !== 'true' || !page.NextKeyMarker) return;
+    markers = { 'key-marker': page.NextKeyMarker, 'upload-id-marker': page.NextUploadIdMarker ?? '' };
+  }
+}
+
+interface UploadsAnswer {
+  readonly ListMultipartUploadsResult?: {
+    readonly Upload?: UploadAnswer | readonly UploadAnswer[];
+    readonly IsTruncated?: string;
+    readonly NextKeyMarker?: string;
+    readonly NextUploadIdMarker?: string;
+  };
+}
+
+interface UploadAnswer {
+  readonly Key: string;
+  readonly UploadId: string;
+  readonly Initiated: string;
+}

@@ -1,0 +1,311 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import S3rver from 's3rver';
+import type { S3Options } from '../../src/archive/adapters/s3-requests.js';
+import { S3Store } from '../../src/archive/adapters/s3-store.js';
+import { ArchiveError } from '../../src/archive/errors.js';
+import { collect, contentOf, inPieces, namesOf, random } from './support/content.js';
+import { answerError, S3Stub } from './support/s3-stub.js';
+import { describeObjectStore } from './support/store-conformance.js';
+
+describe('with s3rver', () => {
+  let directory: string;
+  let server: S3rver;
+  let endpoint: string;
+  let count = 0;
+
+  beforeAll(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'coxswain-s3rver-'));
+    const configureBuckets = [{ name: 'bucket' }];
+    server = new S3rver({ address: '127.0.0.1', port: 0, silent: true, directory, configureBuckets });
+    endpoint = `http://127.0.0.1:${(await server.run()).port}`;
+  });
+
+  afterAll(async () => {
+    // It logs the end of an answer that nobody took, which must not be after its own end.
+    await fetch(endpoint);
+    await server.close();
+    await rm(directory, { recursive: true, force: true });
+  });
+
+  describeObjectStore('a bucket', async () => {
+    const keys = { accessKeyId: 'S3RVER', secretAccessKey: 'S3RVER' };
+    const prefix = `deep/archive-${++count}`;
+    const store = new S3Store({ endpoint, region: '', bucket: 'bucket', prefix, ...keys });
+    return { store, dispose: () => Promise.resolve() };
+  });
+});
+
+/** Quick, so that what fails for good does so at once. */
+const LIMITS = { silenceMs: 300, attemptsMax: 3, pauseLeastMs: 1 };
+const PART = 16 * 1024 * 1024;
+
+describe('a bucket', () => {
+  const stub = new S3Stub();
+  let store: S3Store;
+
+  const storeWith = (options: Partial<S3Options> = {}): S3Store => {
+    const { endpoint, region, bucket, accessKeyId, secretAccessKey } = stub;
+    return new S3Store(
+      { endpoint, region, bucket, prefix: 'p', accessKeyId, secretAccessKey, ...options },
+      LIMITS,
+    );
+  };
+
+  beforeEach(async () => {
+    stub.objects.clear();
+    stub.uploads.clear();
+    stub.requests.length = 0;
+    stub.intercept = () => false;
+    await stub.start();
+    store = storeWith();
+  });
+
+  afterEach(async () => {
+    await store.close();
+    await stub.stop();
+  });
+
+  const refuse =
+    (status: number, code: string): typeof stub.intercept =>
+    (_, response) => {
+      answerError(response, status, code);
+      return true;
+    };
+
+  const hangUp: typeof stub.intercept = (_, response) => {
+    response.destroy();
+    return true;
+  };
+
+  /** Fails the first `count` requests of a method as given. */
+  function failFirst(count: number, method: string, fail: typeof stub.intercept): void {
+    let left = count;
+    stub.intercept = (request, response) => {
+      if (request.method !== method || left === 0) return false;
+      left--;
+      return fail(request, response);
+    };
+  }
+
+  test('is asked with signatures that a server finds right, also for names and tokens with special characters', async () => {
+    const names = Array.from({ length: 1001 }, (_, i) =>
+      `c/1/log/a-_.${String(i).padStart(4, '0')}~`.slice(0, -1),
+    );
+    for (const name of names) stub.objects.set(`p/${name}`, Buffer.from('x'));
+    stub.objects.set("p/with (odd) 'name'", Buffer.from('x'));
+    stub.objects.set('q/other', Buffer.from('x'));
+    expect(await namesOf(store, '')).toEqual(names);
+  });
+
+  test('gets an object in parts of equal size, each with its hash', async () => {
+    const content = random(2 * PART + 5);
+    await store.put('a', inPieces(content, [1000, PART, PART]), {});
+    const parts = stub.requests.filter(({ query }) => query.has('partNumber'));
+    expect(parts.map(({ body }) => body.length)).toEqual([PART, PART, 5]);
+    expect(parts.every(({ headers }) => headers['content-md5'] !== undefined)).toBe(true);
+    expect((await contentOf(store, 'a')).equals(content)).toBe(true);
+    expect(stub.uploads.size).toBe(0);
+  });
+
+  test.each([
+    ['no access key', { accessKeyId: ' ' }, 'credentialsMissing', 'archive.s3-access-key-id'],
+    ['no secret', { secretAccessKey: '' }, 'credentialsMissing', 'COXSWAIN_ARCHIVE_S3_SECRET_ACCESS_KEY'],
+  ])('with %s is not even opened', (_, options, code, text) => {
+    expect(() => storeWith(options)).toThrow(
+      expect.objectContaining({ code, message: expect.stringContaining(text) }),
+    );
+  });
+
+  test.each([
+    ['an unknown access key', { accessKeyId: 'AKIDUNKNOWN' }, 'accessDenied', 'InvalidAccessKeyId'],
+    ['a wrong secret', { secretAccessKey: 'wrong-secret' }, 'accessDenied', 'SignatureDoesNotMatch'],
+    ['a wrong region', { region: 'us-east-1' }, 'regionWrong', 'eu-test-1'],
+    ['the name of no bucket', { bucket: 'nobucket' }, 'bucketMissing', 'there is no bucket "nobucket"'],
+  ])(
+    'says what to do about %s, without a secret and without trying again',
+    async (_, options, code, text) => {
+      const wrong = storeWith(options);
+      const operations = [
+        wrong.put('a', Buffer.from('x'), {}),
+        wrong.put('a', inPieces(random(PART + 1), []), {}),
+        collect(wrong.list('', {})),
+        wrong.delete('a', {}),
+        collect(wrong.get('a', {})),
+      ];
+      for (const operation of await Promise.allSettled(operations)) {
+        const { reason } = operation as PromiseRejectedResult;
+        expect(reason).toBeInstanceOf(ArchiveError);
+        expect(reason).toMatchObject({ code, message: expect.stringContaining(text) });
+        expect(JSON.stringify([reason, String(reason.stack), String(reason.cause)])).not.toMatch(
+          /secret\/|wrong-secret|AKID/,
+        );
+      }
+      expect(stub.requests.length).toBeLessThanOrEqual(operations.length);
+    },
+  );
+
+  test('with another clock says that the clock is to be corrected', async () => {
+    stub.intercept = refuse(403, 'RequestTimeTooSkewed');
+    await expect(namesOf(store, '')).rejects.toMatchObject({ code: 'clockWrong' });
+  });
+
+  test.each([
+    ['answers 503', refuse(503, 'SlowDown')],
+    ['hangs up', hangUp],
+    ['is silent', () => true],
+    ['got something else than was sent', refuse(400, 'BadDigest')],
+  ])('that %s is asked again', async (_, fail) => {
+    failFirst(2, 'PUT', fail);
+    await store.put('a', Buffer.from('x'), {});
+    expect(stub.requests).toHaveLength(3);
+    expect(stub.objects.get('p/a')).toEqual(Buffer.from('x'));
+  });
+
+  test('is not asked again for ever', async () => {
+    failFirst(99, 'PUT', refuse(503, 'SlowDown'));
+    await expect(store.put('a', Buffer.from('x'), {})).rejects.toMatchObject({
+      code: 'storeFailed',
+      message: expect.stringContaining('503 SlowDown'),
+    });
+    expect(stub.requests).toHaveLength(3);
+  });
+
+  test('that is silent for good is said to be slow or away', async () => {
+    stub.intercept = () => true;
+    await expect(store.delete('a', {})).rejects.toMatchObject({ code: 'timedOut' });
+    await expect(store.delete('a', { timeoutMs: 20 })).rejects.toMatchObject({ code: 'timedOut' });
+  });
+
+  test('that is full says so', async () => {
+    stub.intercept = refuse(507, 'XMinioStorageFull');
+    await expect(store.put('a', Buffer.from('x'), {})).rejects.toMatchObject({ code: 'storeFull' });
+  });
+
+  test('that nobody serves says where it was looked for', async () => {
+    const { endpoint } = stub;
+    await stub.stop();
+    await expect(namesOf(store, '')).rejects.toMatchObject({
+      code: 'storeUnreachable',
+      message: expect.stringContaining(`${endpoint}: ECONNREFUSED`),
+    });
+    await stub.start();
+  });
+
+  test('of a server that dies within an upload has nothing of the object, and takes it when it is back', async () => {
+    const { port } = new URL(stub.endpoint);
+    const content = random(2 * PART + 1);
+    let hasDied = false;
+    stub.intercept = ({ query }, response) => {
+      if (query.get('partNumber') !== '2') return false;
+      hasDied = true;
+      response.destroy();
+      void stub.stop();
+      return true;
+    };
+    await expect(store.put('a', inPieces(content, []), {})).rejects.toMatchObject({
+      code: 'storeUnreachable',
+    });
+    expect(hasDied).toBe(true);
+    expect(stub.objects.size).toBe(0);
+    stub.intercept = () => false;
+    await stub.start(Number(port));
+    await store.put('a', inPieces(content, []), {});
+    expect((await contentOf(store, 'a')).equals(content)).toBe(true);
+  });
+
+  test('whose server dies while an object is read gives the rest when it is back', async () => {
+    const content = random(3_000_000);
+    stub.objects.set('p/a', content);
+    failFirst(2, 'GET', ({ headers }, response) => {
+      const from = Number(/\d+/.exec(headers.range ?? '0')![0]);
+      const rest = content.subarray(from);
+      response.setHeader('content-length', rest.length);
+      if (from > 0) response.writeHead(206, { 'content-range': `bytes ${from}-` });
+      response.write(rest.subarray(0, 1_000_000), () => response.destroy());
+      return true;
+    });
+    expect((await contentOf(store, 'a')).equals(content)).toBe(true);
+  });
+
+  test('gives no mixture of an object and one that took its place while it was read', async () => {
+    const content = random(3_000_000);
+    stub.objects.set('p/a', Buffer.from('another'));
+    failFirst(1, 'GET', (_, response) => {
+      response.setHeader('content-length', content.length).setHeader('etag', '"before"');
+      response.write(content.subarray(0, 1_000_000), () => response.destroy());
+      return true;
+    });
+    await expect(contentOf(store, 'a')).rejects.toThrow('412 PreconditionFailed');
+  });
+
+  test('whose server always breaks off is said to do so', async () => {
+    stub.intercept = (_, response) => {
+      response.setHeader('content-length', 100);
+      response.write('half', () => response.destroy());
+      return true;
+    };
+    await expect(contentOf(store, 'a')).rejects.toMatchObject({
+      code: expect.stringMatching('storeUnreachable|storeFailed'),
+    });
+  });
+
+  test('has the object where only the answer to its completion was lost', async () => {
+    const content = random(PART + 1);
+    let isFirst = true;
+    stub.intercept = ({ method, query, key }, response) => {
+      const isCompletion = method === 'POST' && query.has('uploadId');
+      if (!isCompletion || !isFirst) return false;
+      isFirst = false;
+      const { parts } = stub.uploads.get(query.get('uploadId')!)!;
+      stub.objects.set(key, Buffer.concat([...parts.values()]));
+      stub.uploads.clear();
+      response.destroy();
+      return true;
+    };
+    expect((await store.put('a', inPieces(content, []), {})).sizeBytes).toBe(content.length);
+    expect((await contentOf(store, 'a')).equals(content)).toBe(true);
+  });
+
+  test('whose completion ends with an error in an answer of success has not got the object', async () => {
+    stub.intercept = ({ method, query }, response) => {
+      if (method !== 'POST' || !query.has('uploadId')) return false;
+      response.setHeader('content-type', 'application/xml').end('<Error><Code>InternalError</Code></Error>');
+      return true;
+    };
+    await expect(store.put('a', inPieces(random(PART + 1), []), {})).rejects.toMatchObject({
+      code: 'storeFailed',
+      message: expect.stringContaining('InternalError'),
+    });
+    expect(stub.uploads.size).toBe(0);
+  });
+
+  test('that something else answers for is not taken for an empty one', async () => {
+    const server = createServer((_, response) =>
+      response.setHeader('content-type', 'text/html').end('<p>Hello</p>'),
+    );
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    const wrong = storeWith({ endpoint: `http://127.0.0.1:${port}` });
+    await expect(namesOf(wrong, '')).rejects.toThrow('what answers there is no S3 server');
+    server.close();
+    server.closeAllConnections();
+  });
+
+  test('is rid of uploads that are a day old, and of no others', async () => {
+    const upload = (key: string, ageMs: number) => ({
+      key,
+      begin: new Date(Date.now() - ageMs),
+      parts: new Map(),
+    });
+    stub.uploads.set('old', upload('p/a', 25 * 3_600_000));
+    stub.uploads.set('young', upload('p/a', 1000));
+    stub.uploads.set('foreign', upload('q/a', 25 * 3_600_000));
+    expect(await store.removeLeftovers({})).toBe(1);
+    expect([...stub.uploads.keys()]).toEqual(['young', 'foreign']);
+  });
+});
