@@ -20,6 +20,7 @@ import {
   writeSnapshotPieces,
 } from '@coxswain/table';
 import { checkLeaderRole } from './role.js';
+import { noTransfers, type TransferCounters } from './transfer-counters.js';
 
 /** How long the table may take to become readable. */
 const OPEN_MS = 5_000;
@@ -46,12 +47,16 @@ export class Backups {
   readonly #node: BackupNode;
   readonly #options: BackupsOptions;
   readonly #rate: RateLimit;
-  #calls = 0;
+  readonly #counters: TransferCounters = noTransfers();
 
   constructor(node: BackupNode, options: BackupsOptions) {
     this.#node = node;
     this.#options = options;
     this.#rate = new RateLimit(options.clock, options.bytesPerSecondMax);
+  }
+
+  get counters(): Readonly<TransferCounters> {
+    return this.#counters;
   }
 
   /**
@@ -66,21 +71,26 @@ export class Backups {
   ): AsyncGenerator<replication.SnapshotChunk> {
     checkLeaderRole(this.#node.role, 'Backup');
     if (request.table.length === 0) throw errors.tableNotSet();
-    if (this.#calls >= this.#options.callsMax) throw errors.tooBusy();
-    this.#calls++;
+    const counters = this.#counters;
+    if (counters.underWay >= this.#options.callsMax) throw errors.tooBusy();
+    counters.underWay++;
+    let isWhole = false;
     try {
-      yield* this.#chunks(request, call);
+      isWhole = yield* this.#chunks(request, call);
     } catch (error) {
       throw toApiError(error);
     } finally {
-      this.#calls--;
+      counters.underWay--;
+      if (isWhole) counters.succeeded++;
+      else counters.failed++;
     }
   }
 
+  /** Gives whether it was sent to its end. */
   async *#chunks(
     request: maintenance.BackupRequest,
     call: StreamedCall,
-  ): AsyncGenerator<replication.SnapshotChunk> {
+  ): AsyncGenerator<replication.SnapshotChunk, boolean> {
     const { table: name, revision, afterKey, recordBytes } = request;
     const { shardId, table } = await this.#open(name.toString(), call);
     if (request.shardId !== 0n && Number(request.shardId) !== shardId) throw errors.backupOfAnotherShard();
@@ -92,12 +102,18 @@ export class Backups {
           ? {}
           : { behind: { lastKey: afterKey, stockLoaderSumBytes: Number(recordBytes) } };
       const pieces = writeSnapshotPieces(view, { table: name, repeatsForStockLoader: true, ...behind });
+      let keyCount = 0;
       for await (const { frames, place } of pieces) {
         await this.#rate.pay(frames.length, call.signal);
-        if (call.signal.aborted) return;
+        if (call.signal.aborted) return false;
         yield chunk(frames, place, point);
         point = undefined;
+        this.#counters.bytes += frames.length;
+        if (place === undefined) continue;
+        this.#counters.keys += place.keyCount - keyCount;
+        keyCount = place.keyCount;
       }
+      return true;
     } finally {
       view.close();
     }

@@ -98,6 +98,10 @@ export const errors = {
   requestBrokenOff: declare(Status.Unavailable, 'the request broke off before its end: nothing was changed'),
   firstMessageNotInfo: declare(Status.Unknown, 'first message should contain info'),
   chunkExpected: declare(Status.Unknown, 'chunk expected'),
+  restoreInterrupted: declare(
+    Status.Unavailable,
+    'the restore was interrupted, and nothing was changed: try again',
+  ),
   restoreDamaged: (detail: string) =>
     new ApiError(
       Status.InvalidArgument,

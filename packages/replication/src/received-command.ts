@@ -27,7 +27,8 @@ export function checkReceived({ command, leaderIndex }: ReceivedCommand): void {
   }
 }
 
-function whyNotUnderstood(command: mvcc.Command): string | undefined {
+/** What a command is that no table can apply (A8); undefined: it can be. */
+export function whyNotUnderstood(command: mvcc.Command): string | undefined {
   switch (command.type) {
     case PUT:
     case DELETE:

@@ -5,7 +5,7 @@ import {
   REVISION_MAX,
   readSnapshotRecords,
   SnapshotDamagedError,
-  type SnapshotRecords,
+  SnapshotRecords,
 } from '@coxswain/table';
 
 /** What one entry of a load holds: it travels and is applied like any other. */
@@ -16,14 +16,22 @@ const LOADS_IN_FLIGHT_MAX = 4;
 const LOAD_MS = 60_000;
 const LENGTH_BYTES = 8;
 const { PUT, DUMMY } = mvcc.Command_CommandType;
+const NO_RECORDS = new SnapshotRecords(Buffer.alloc(0), [], []);
 
 /** What was filled in. */
 export interface Filled {
   readonly keyCount: number;
   /** Some keys came without revisions. */
   readonly hasUnstamped: boolean;
-  /** Of the DUMMY that ends a snapshot; undefined: there was none. */
+  /** Of the DUMMY that ends the pairs; undefined: there was none. */
   readonly leaderIndex: number | undefined;
+}
+
+/** What was filled in from the beginning of a stream, and what came with its DUMMY. */
+export interface FilledPart {
+  readonly filled: Filled;
+  /** Records behind the DUMMY; more may follow in the stream. */
+  readonly rest: SnapshotRecords;
 }
 
 /** Brings a snapshot stream into a shard through its log, checked record by record before it is proposed (A3). */
@@ -53,28 +61,53 @@ export class ShardFiller {
   }
 
   /**
-   * Rejects with SnapshotDamagedError, the stream's error, or that of a proposal; then the shard is good for nothing.
-   * Holds no more than what is under way.
+   * A whole snapshot. Rejects with SnapshotDamagedError, the stream's error, or that of a proposal; then the shard is
+   * good for nothing. Holds no more than what is under way.
    */
   async fill(stream: AsyncIterable<Buffer>): Promise<Filled> {
+    const records = readSnapshotRecords(stream);
     try {
-      for await (const records of readSnapshotRecords(stream)) {
-        for (let place = 0; place < records.starts.length; place++) {
-          this.#take(records, place);
-          if (this.#bytes >= LOAD_BYTES_MAX || this.#records >= LOAD_RECORDS_MAX) await this.#load();
-        }
+      const { filled, rest } = await this.fillFrom(records);
+      if (rest.starts.length > 0 || !(await records.next()).done) {
+        throw new SnapshotDamagedError('records follow its end');
+      }
+      return filled;
+    } finally {
+      await records.return();
+    }
+  }
+
+  /** As `fill`, but takes only what there is up to a DUMMY: what follows is for the caller, who also ends `records`. */
+  async fillFrom(records: AsyncIterator<SnapshotRecords, void, undefined>): Promise<FilledPart> {
+    let rest = NO_RECORDS;
+    try {
+      for (let next = await records.next(); !next.done; next = await records.next()) {
+        rest = await this.#fillSome(next.value);
         if (this.#failure !== undefined) throw this.#failure.error;
+        if (this.#leaderIndex !== undefined) break;
       }
       if (this.#records > 0) await this.#load();
     } finally {
       await Promise.all(this.#inFlight);
     }
     if (this.#failure !== undefined) throw this.#failure.error;
-    return { keyCount: this.#keyCount, hasUnstamped: this.#hasUnstamped, leaderIndex: this.#leaderIndex };
+    return {
+      filled: { keyCount: this.#keyCount, hasUnstamped: this.#hasUnstamped, leaderIndex: this.#leaderIndex },
+      rest,
+    };
+  }
+
+  /** Gives what is behind a DUMMY. */
+  async #fillSome(records: SnapshotRecords): Promise<SnapshotRecords> {
+    for (let place = 0; place < records.starts.length; place++) {
+      this.#take(records, place);
+      if (this.#leaderIndex !== undefined) return records.from(place + 1);
+      if (this.#bytes >= LOAD_BYTES_MAX || this.#records >= LOAD_RECORDS_MAX) await this.#load();
+    }
+    return NO_RECORDS;
   }
 
   #take({ bytes, starts, ends }: SnapshotRecords, place: number): void {
-    if (this.#leaderIndex !== undefined) throw new SnapshotDamagedError('records follow its end');
     const start = starts[place]!;
     const end = ends[place]!;
     const pair = this.#pair;

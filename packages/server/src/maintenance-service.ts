@@ -1,7 +1,7 @@
-import type { Backups } from '@coxswain/maintenance';
+import type { Backups, Restores } from '@coxswain/maintenance';
 import { ApiError, errors, type FollowerControl, Status } from '@coxswain/node';
 import { maintenance } from '@coxswain/protocol';
-import { type CallContext, type Method, stream, unary } from './call.js';
+import { type CallContext, type Method, stream, unary, upload } from './call.js';
 
 /** Copying tables takes as long as it takes, where the caller said nothing (regatta-protocol.md §3). */
 const copyDeadlineMs = 3_600_000;
@@ -10,10 +10,12 @@ const copyDeadlineMs = 3_600_000;
 export class MaintenanceService {
   readonly #node: FollowerControl;
   readonly #backups: Backups;
+  readonly #restores: Restores;
 
-  constructor(node: FollowerControl, backups: Backups) {
+  constructor(node: FollowerControl, backups: Backups, restores: Restores) {
     this.#node = node;
     this.#backups = backups;
+    this.#restores = restores;
   }
 
   /**
@@ -64,10 +66,11 @@ export class MaintenanceService {
   }
 
   methods(): readonly Method[] {
-    const { backup, reset, promote } = maintenance.MaintenanceService;
+    const { backup, restore, reset, promote } = maintenance.MaintenanceService;
     const copying = { deadlineMs: copyDeadlineMs, isCutAtDeadline: true } as const;
     return [
       stream(backup, (request, call) => this.#backups.backup(request, call), copying),
+      upload(restore, (messages, call) => this.#restores.restore(messages, call), copying),
       unary(reset, (request, call) => this.reset(request, call)),
       unary(promote, (request, call) => this.promote(request, call), { deadlineMs: copyDeadlineMs }),
     ];

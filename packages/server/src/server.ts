@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { Backups } from '@coxswain/maintenance';
+import { Backups, Restorer, Restores } from '@coxswain/maintenance';
 import {
   defaultNodeOptions,
   type Environment,
@@ -33,6 +33,7 @@ import { GrpcListener } from './grpc-listener.js';
 import { GrpcMetrics } from './grpc-metrics.js';
 import { HealthService } from './health-service.js';
 import { KvService } from './kv-service.js';
+import { describeMaintenance } from './maintenance-metrics.js';
 import { MaintenanceService } from './maintenance-service.js';
 import { describeNodeMetrics } from './node-metrics.js';
 import { reflect } from './reflection.js';
@@ -51,6 +52,8 @@ const logCallsMax = 100_000;
 const snapshotCallsMax = 8;
 /** Backups at a time, likewise. */
 const backupCallsMax = 8;
+/** Restores at a time, likewise. */
+const restoreCallsMax = 8;
 
 /**
  * One node of a leader or follower cluster, wired: data directory, replica host, listeners (architecture.md §1). What is
@@ -72,6 +75,9 @@ export class Server {
   #follower: Follower | undefined;
   #link: GrpcLeaderLink | undefined;
   #leader: LeaderReplication | undefined;
+  #backups: Backups | undefined;
+  #restores: Restores | undefined;
+  #restorer: Restorer | undefined;
 
   /** `fatal` is called for a broken invariant or a disk that cannot be trusted: the process must end (D6). */
   constructor(
@@ -210,8 +216,9 @@ export class Server {
       followers: () => leader.followers(),
       replication: () => follower?.status(),
     }).methods();
+    const service = this.#makeMaintenance(node);
     const maintenance = config['maintenance.enabled']
-      ? guardWithToken(config['maintenance.token'], this.#makeMaintenance(node).methods())
+      ? guardWithToken(config['maintenance.token'], service.methods())
       : [];
     const forFollowers = replicationMethods(leader);
     this.#health = new HealthService(
@@ -236,6 +243,7 @@ export class Server {
         ...this.#metrics.describe(),
         ...describeNodeMetrics(node, version),
         ...describeReplication(node, leader, follower),
+        ...describeMaintenance(this.#backups!.counters, this.#restores!.counters),
       ],
       log: this.#log,
     });
@@ -244,12 +252,18 @@ export class Server {
 
   #makeMaintenance(node: Node): MaintenanceService {
     const config = this.#config;
-    const backups = new Backups(node, {
+    this.#backups = new Backups(node, {
       clock: systemClock,
       bytesPerSecondMax: config['maintenance.backup-bytes-per-second'],
       callsMax: backupCallsMax,
     });
-    return new MaintenanceService(node, backups);
+    this.#restorer = new Restorer(node, { clock: systemClock, log: this.#log });
+    this.#restores = new Restores(node, this.#restorer, {
+      clock: systemClock,
+      bytesPerSecondMax: config['maintenance.restore-bytes-per-second'],
+      callsMax: restoreCallsMax,
+    });
+    return new MaintenanceService(node, this.#backups, this.#restores);
   }
 
   async #listenGrpc(name: 'api' | 'replication', methods: readonly Method[]): Promise<void> {
@@ -277,6 +291,8 @@ export class Server {
     this.#leader?.drain();
     // The node goes on while calls under way wait for it, and so does what brings them their writes.
     await Promise.all(this.#listeners.map((listener) => listener.close(drainMs)));
+    // What broke off takes back what it has begun while there is a node to ask.
+    await this.#restorer?.settled();
     await this.#follower?.stop();
     this.#link?.close();
     await this.#node?.stop();

@@ -128,7 +128,10 @@ export class ResponseTooLargeError extends TableError {
 export class SnapshotDamagedError extends TableError {
   readonly code = 'snapshotDamaged';
 
-  constructor(detail: string, options?: ErrorOptions) {
+  constructor(
+    readonly detail: string,
+    options?: ErrorOptions,
+  ) {
     super(`the snapshot is damaged: ${detail}`, options);
   }
 }

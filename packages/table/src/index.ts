@@ -10,7 +10,7 @@ export {
   STREAM_IDENTIFIER,
 } from './snappy-frames.js';
 export { type LoadedSnapshot, loadSnapshot, type SnapshotKind } from './snapshot-loader.js';
-export { readSnapshotRecords, type SnapshotRecords } from './snapshot-reader.js';
+export { readSnapshotRecords, SnapshotRecords } from './snapshot-reader.js';
 export {
   type SnapshotOptions,
   type SnapshotPiece,

@@ -24,6 +24,11 @@ export class SnapshotRecords implements Iterable<Buffer> {
     this.ends = ends;
   }
 
+  /** Those from a place on. */
+  from(place: number): SnapshotRecords {
+    return new SnapshotRecords(this.bytes, this.starts.slice(place), this.ends.slice(place));
+  }
+
   *[Symbol.iterator](): Generator<Buffer> {
     for (const [place, start] of this.starts.entries()) yield this.bytes.subarray(start, this.ends[place]);
   }

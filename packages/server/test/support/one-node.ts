@@ -26,7 +26,10 @@ export class OneNode {
   /** Starts a node and, unless told otherwise, waits until it is ready. */
   static async start(
     flags: Record<string, string> = {},
-    { waitsUntilReady } = { waitsUntilReady: true },
+    {
+      waitsUntilReady = true,
+      role = 'leader',
+    }: { waitsUntilReady?: boolean; role?: 'leader' | 'follower' } = {},
   ): Promise<OneNode> {
     const directory = mkdtempSync(join(tmpdir(), 'coxswain-server-'));
     const { config } = loadConfig({
@@ -41,6 +44,7 @@ export class OneNode {
       (error) => {
         throw error;
       },
+      role,
     );
     await server.start();
     const node = new OneNode(server, directory);

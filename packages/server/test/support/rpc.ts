@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import {
   type ChannelCredentials,
   Client,
@@ -94,13 +95,49 @@ export class Rpc {
     );
   }
 
+  /** Sends messages, at the pace of the server, and gives the response. Ends where they end, or throw. */
+  async upload<Request, Response>(
+    method: MethodDefinition<Request, Response>,
+    messages: Iterable<Request> | AsyncIterable<Request>,
+    options: RpcOptions = {},
+  ): Promise<Response> {
+    let isOver = false;
+    const answered: { resolve?: (response: Response) => void; reject?: (error: unknown) => void } = {};
+    const answer = new Promise<Response>((resolve, reject) => Object.assign(answered, { resolve, reject }));
+    answer.catch(() => undefined);
+    const call = this.client.makeClientStreamRequest(
+      method.path,
+      method.requestSerialize,
+      method.responseDeserialize,
+      metadataOf(options),
+      callOptions(options),
+      (error: ServiceError | null, response?: Response) => {
+        isOver = true;
+        if (error) answered.reject!(error);
+        else answered.resolve!(response!);
+      },
+    );
+    call.on('error', () => undefined);
+    try {
+      for await (const message of messages) {
+        if (isOver) break;
+        if (!call.write(message)) await Promise.race([once(call, 'drain'), answer]);
+      }
+    } catch (error) {
+      call.cancel();
+      if (!isOver) throw error;
+    }
+    call.end();
+    return await answer;
+  }
+
   close(): void {
     this.client.close();
   }
 }
 
 /** How a promise of a call fails. */
-async function failureOf(call: Promise<unknown>): Promise<Failure> {
+export async function failureOf(call: Promise<unknown>): Promise<Failure> {
   try {
     await call;
   } catch (error) {

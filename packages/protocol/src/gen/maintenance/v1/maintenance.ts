@@ -47,6 +47,11 @@ export interface RestoreInfo {
   table: Buffer;
   /** base_revision is the revision that the backup was taken at. Coxswain's own. */
   baseRevision: bigint;
+  /**
+   * size_bytes is the length of all chunks together; 0: not told. Some clients end the stream in order before they
+   * break a call off: what they had sent by then must not be taken for all of it. Coxswain's own.
+   */
+  sizeBytes: bigint;
 }
 
 /** RestoreMessage is one message of an upload: first the info, then chunks. */
@@ -227,7 +232,7 @@ export const BackupRequest: MessageFns<BackupRequest> = {
 };
 
 function createBaseRestoreInfo(): RestoreInfo {
-  return { table: emptyBytes, baseRevision: 0n };
+  return { table: emptyBytes, baseRevision: 0n, sizeBytes: 0n };
 }
 
 export const RestoreInfo: MessageFns<RestoreInfo> = {
@@ -237,6 +242,9 @@ export const RestoreInfo: MessageFns<RestoreInfo> = {
     }
     if (message.baseRevision !== 0n) {
       writer.tag(800).uint64(message.baseRevision);
+    }
+    if (message.sizeBytes !== 0n) {
+      writer.tag(808).uint64(message.sizeBytes);
     }
     return writer;
   },
@@ -264,6 +272,14 @@ export const RestoreInfo: MessageFns<RestoreInfo> = {
           message.baseRevision = reader.uint64() as bigint;
           continue;
         }
+        case 101: {
+          if (tag !== 808) {
+            break;
+          }
+
+          message.sizeBytes = reader.uint64() as bigint;
+          continue;
+        }
       }
       reader.skip(tag);
     }
@@ -280,6 +296,7 @@ export const RestoreInfo: MessageFns<RestoreInfo> = {
     message.baseRevision = (object.baseRevision !== undefined && object.baseRevision !== null)
       ? BigInt(object.baseRevision)
       : 0n;
+    message.sizeBytes = (object.sizeBytes !== undefined && object.sizeBytes !== null) ? BigInt(object.sizeBytes) : 0n;
     return message;
   },
 };

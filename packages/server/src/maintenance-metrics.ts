@@ -1,0 +1,46 @@
+import type { TransferCounters } from '@coxswain/maintenance';
+import type { MetricJson } from './grpc-metrics.js';
+
+/** What Prometheus is told of backups and restores. */
+export function describeMaintenance(
+  backups: Readonly<TransferCounters>,
+  restores: Readonly<TransferCounters>,
+): MetricJson[] {
+  return [
+    ...describe('backup', 'Backups', 'sent', backups),
+    ...describe('restore', 'Restores', 'received', restores),
+  ];
+}
+
+function describe(
+  prefix: string,
+  subject: string,
+  verb: string,
+  { underWay, succeeded, failed, bytes, keys }: Readonly<TransferCounters>,
+): MetricJson[] {
+  const counter = (name: string, help: string, value: number): MetricJson => ({
+    name: `coxswain_${prefix}_${name}`,
+    help,
+    type: 'counter',
+    values: [{ labels: {}, value }],
+  });
+  return [
+    {
+      name: `coxswain_${prefix}s_under_way`,
+      help: `${subject} under way on this node.`,
+      type: 'gauge',
+      values: [{ labels: {}, value: underWay }],
+    },
+    {
+      name: `coxswain_${prefix}s_total`,
+      help: `${subject} that have ended, by outcome.`,
+      type: 'counter',
+      values: [
+        { labels: { outcome: 'succeeded' }, value: succeeded },
+        { labels: { outcome: 'failed' }, value: failed },
+      ],
+    },
+    counter('bytes_total', `Bytes ${verb}, compressed.`, bytes),
+    counter('keys_total', `Keys ${verb}.`, keys),
+  ];
+}
