@@ -59,6 +59,13 @@ const goldens: readonly Golden[] = [
   ),
 
   golden('BackupRequest', maintenance.BackupRequest, { table: t }, '0a 01 74'),
+  golden(
+    'BackupRequest that goes on',
+    maintenance.BackupRequest,
+    { revision: 7n, afterKey: k, shardId: 10_001n, recordBytes: 300n },
+    'a0 06 07 aa 06 01 6b b0 06 91 4e b8 06 ac 02',
+  ),
+  golden('RestoreInfo with a size', maintenance.RestoreInfo, { sizeBytes: 300n }, 'a8 06 ac 02'),
   golden('RestoreInfo', maintenance.RestoreInfo, { table: t, baseRevision: 300n }, '0a 01 74 a0 06 ac 02'),
   golden(
     'RestoreMessage with info',
@@ -80,6 +87,47 @@ const goldens: readonly Golden[] = [
   ),
   golden('RestoreMessage with nothing', maintenance.RestoreMessage, {}, ''),
   golden('RestoreResponse', maintenance.RestoreResponse, {}, ''),
+  golden(
+    'RestoreResponse with what is ours',
+    maintenance.RestoreResponse,
+    { shardId: 10_001n, revision: 7n, keyCount: 300n },
+    'a0 06 91 4e a8 06 07 b0 06 ac 02',
+  ),
+  golden(
+    'RestoreArchiveRequest up to a revision',
+    maintenance.RestoreArchiveRequest,
+    {
+      table: t,
+      into: k,
+      limit: { $case: 'toRevision', value: 0n },
+      clusterId: 'c',
+      shardId: 3n,
+      dryRun: true,
+    },
+    '0a 01 74 12 01 6b 18 00 2a 01 63 30 03 38 01',
+  ),
+  golden(
+    'RestoreArchiveRequest up to a moment',
+    maintenance.RestoreArchiveRequest,
+    { limit: { $case: 'toTimeMs', value: 300n } },
+    '20 ac 02',
+  ),
+  golden(
+    'RestoreArchiveProgress',
+    maintenance.RestoreArchiveProgress,
+    {
+      bytes: 1n,
+      bytesTotal: 2n,
+      done: { revision: 1n, timeMs: 2n, fromShardId: 3n, shardId: 4n, keyCount: 5n },
+    },
+    '08 01 10 02 1a 0a 08 01 10 02 18 03 20 04 28 05',
+  ),
+  golden(
+    'RestoredPoint',
+    maintenance.RestoredPoint,
+    { revision: 1n, timeMs: 300n, fromShardId: 3n, shardId: 4n, keyCount: 5n },
+    '08 01 10 ac 02 18 03 20 04 28 05',
+  ),
   golden('ResetRequest', maintenance.ResetRequest, { table: t, resetAll: true }, '0a 01 74 10 01'),
   golden('ResetResponse', maintenance.ResetResponse, {}, ''),
   golden('PromoteRequest', maintenance.PromoteRequest, {}, ''),
@@ -391,6 +439,28 @@ const goldens: readonly Golden[] = [
     'a0 06 91 4e a8 06 07 b2 06 02 61 62 ba 06 0c 0a 01 73 10 01 18 02 20 03 2a 01 65',
   ),
   golden(
+    'TableStatus with an archive',
+    regatta.TableStatus,
+    {
+      archive: {
+        state: 's',
+        archivedIndex: 1n,
+        archivedTimeMs: 2n,
+        backlogBytes: 3n,
+        gapCount: 4n,
+        error: 'e',
+      },
+    },
+    'c2 06 0e 0a 01 73 10 01 18 02 20 03 28 04 32 01 65',
+  ),
+  golden('TableArchive', regatta.TableArchive, { archivedIndex: 150n }, '10 96 01'),
+  golden(
+    'TableArchive with all of it',
+    regatta.TableArchive,
+    { state: 's', archivedIndex: 1n, archivedTimeMs: 2n, backlogBytes: 3n, gapCount: 4n, error: 'e' },
+    '0a 01 73 10 01 18 02 20 03 28 04 32 01 65',
+  ),
+  golden(
     'TableReplication',
     regatta.TableReplication,
     { state: 'stopped', leaderIndex: 150n },
@@ -459,6 +529,18 @@ const goldens: readonly Golden[] = [
     { data: text('ab'), len: 2n, index: 9n },
     '0a 02 61 62 10 02 18 09',
   ),
+  golden(
+    'SnapshotChunk with what is ours',
+    replication.SnapshotChunk,
+    {
+      lastKey: k,
+      point: { clusterId: 'c', shardId: 1n, revision: 2n, timeMs: 3n, keyCount: 4n, sizeBytes: 5n },
+      recordBytes: 300n,
+      keyCount: 7n,
+    },
+    'a2 06 01 6b aa 06 0d 0a 01 63 10 01 18 02 20 03 28 04 30 05 b0 06 ac 02 b8 06 07',
+  ),
+  golden('BackupPoint', replication.BackupPoint, { revision: 300n, timeMs: 1n }, '18 ac 02 20 01'),
   golden(
     'ReplicateRequest',
     replication.ReplicateRequest,
