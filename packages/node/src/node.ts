@@ -150,6 +150,8 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       propose: (replica, kind, command, deadlineMs, cursor) =>
         this.#proposeTo(replica, kind, command, deadlineMs, cursor),
       checkpoint: (replica) => this.#tend(replica, (table) => table.checkpoint()),
+      boot: this.#bootHex,
+      isAlive: (peer) => this.#isAlive(peer),
       lowestMetaApplied: () => this.#peers.lowestMetaApplied,
       isStopping: () => this.#isStopping,
       run: (work) => this.#run(work),
@@ -646,6 +648,10 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     }
   }
 
+  #isAlive(peer: NodeId): boolean {
+    return this.#peers.isConnected(peer) && !this.#isSilent(peer);
+  }
+
   #isSilent(peer: NodeId): boolean {
     const { electionTicks, tickMs } = this.#options;
     return this.#peers.silenceMs(peer) >= electionTicks * tickMs;
@@ -756,7 +762,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       frameTo: (peer) => this.#peers.frameTo(peer),
       readsPendingMax: this.#options.readsPendingMax,
       isConnected: (peer) => this.#peers.isConnected(peer),
-      isAlive: (peer) => this.#peers.isConnected(peer) && !this.#isSilent(peer),
+      isAlive: (peer) => this.#isAlive(peer),
       countAppended: (proposals) => {
         this.#counters.appended += proposals;
       },

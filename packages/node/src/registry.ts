@@ -77,10 +77,19 @@ export interface Switching {
   readonly ifCursor: number | null;
 }
 
+/** The process that fills a shard. */
+export interface Loader {
+  readonly node: NodeId;
+  /** Hex. */
+  readonly boot: string;
+}
+
 interface LoadingRecord {
   readonly shardId: number;
   readonly base: number;
   readonly isReplicated: boolean;
+  /** Absent in older data. */
+  readonly loader?: Loader;
   /** Set once the shard is whole: from then on the switch is carried to its end, by anybody (T2). */
   readonly switching: Switching | null;
 }
@@ -117,6 +126,7 @@ export interface LoadingShard {
   readonly shardId: number;
   readonly base: number;
   readonly isReplicated: boolean;
+  readonly loader?: Loader;
   readonly switching: Switching | undefined;
   readonly modRevision: number;
 }
@@ -383,7 +393,12 @@ export class Registry {
    * one that was begun earlier is forgotten. `lastIndex` is the last one that the name ever had; undefined: it had none.
    * Has no effect when the table has changed, when an earlier one is being switched to, or when the id was taken.
    */
-  beginLoad(name: string, table: RegisteredTable | undefined, lastIndex: number | undefined): mvcc.Command {
+  beginLoad(
+    name: string,
+    table: RegisteredTable | undefined,
+    lastIndex: number | undefined,
+    loader: Loader,
+  ): mvcc.Command {
     const key = keyOf(LOADING_PREFIX, name);
     const earlier = this.#loading.get(name);
     const lastIndices = [lastIndex, earlier?.base].filter((index) => index !== undefined);
@@ -391,6 +406,7 @@ export class Registry {
       shardId: this.#nextShard,
       base: lastIndices.length === 0 ? 0 : Math.max(...lastIndices) + BASE_STEP,
       isReplicated: table?.isReplicated === true && this.role === 'follower',
+      loader,
       switching: null,
     };
     return transaction(
@@ -406,10 +422,9 @@ export class Registry {
 
   /** From here on the shard takes over the name, whoever sees to it. No effect when it is not the one any more. */
   beginSwitch(shard: LoadingShard, switching: Switching): mvcc.Command {
-    const { name, shardId, base, isReplicated } = shard;
+    const { name, modRevision, ...record } = shard;
     const key = keyOf(LOADING_PREFIX, name);
-    const record: LoadingRecord = { shardId, base, isReplicated, switching };
-    return transaction([modRevisionIs(key, shard.modRevision)], [put(key, record)]);
+    return transaction([modRevisionIs(key, modRevision)], [put(key, { ...record, switching })]);
   }
 
   /**

@@ -1,5 +1,5 @@
 import { mvcc } from '@coxswain/protocol';
-import { type Membership, NO_NODE } from '@coxswain/raft';
+import { type Membership, NO_NODE, type NodeId } from '@coxswain/raft';
 import { type ApplyResult, CommandKind } from '@coxswain/table';
 import type { GroupId } from '@coxswain/wal';
 import type { Call, ClusterRole, MemberInfo, QuarantinedTable, TableInfo } from './api.js';
@@ -8,6 +8,7 @@ import { ApiError, errors, Status } from './errors.js';
 import { DataDirectoryError, type Identity } from './identity.js';
 import type { NodeOptions } from './options.js';
 import {
+  type Loader,
   type LoadingShard,
   META_SHARD,
   type RegisteredTable,
@@ -22,8 +23,10 @@ import { Waiters } from './waiters.js';
 
 /** What the node proposes for itself is tried for this long, and again later. */
 const OWN_PROPOSAL_MS = 5000;
-/** A load into which nothing came for so long has lost its loader: a call for a snapshot is given one hour. */
+/** A load into which nothing came for so long is given up: a call for a snapshot is given one hour. */
 const LOAD_SILENCE_MS = 60 * 60 * 1000;
+/** As that, of a loader that is out of reach. One that comes back then finds its load replaced. */
+const LOADER_GONE_MS = 60 * 1000;
 /** How long the node waits before it tries again what it wants for itself, in ticks. */
 const RETRY_TICKS = 10;
 
@@ -41,6 +44,10 @@ export interface TablesOptions {
   ) => Promise<ApplyResult>;
   /** Makes the replica's table durable (D4). */
   readonly checkpoint: (replica: Replica) => Promise<void>;
+  /** Hex: no other boot of this node has it. */
+  readonly boot: string;
+  /** Connected, and heard lately. */
+  readonly isAlive: (peer: NodeId) => boolean;
   /** The lowest applied index of the meta group that any member is known to have. */
   readonly lowestMetaApplied: () => number;
   readonly isStopping: () => boolean;
@@ -264,7 +271,7 @@ export class Tables {
     const { deadlineMs } = call;
     if (table === undefined) {
       return await this.#propose(
-        this.#registry.beginLoad(name, undefined, this.#registry.lastIndexOf(name)),
+        this.#registry.beginLoad(name, undefined, this.#registry.lastIndexOf(name), this.#loader),
         deadlineMs,
       );
     }
@@ -279,7 +286,12 @@ export class Tables {
     }
     // T1: above every index and every revision that the name ever had.
     const lastIndex = Math.max(old.raft.lastIndex, old.table.leaderIndex ?? 0, table.base);
-    return await this.#propose(this.#registry.beginLoad(name, table, lastIndex), deadlineMs);
+    return await this.#propose(this.#registry.beginLoad(name, table, lastIndex, this.#loader), deadlineMs);
+  }
+
+  /** Who fills the shards that this node begins. */
+  get #loader(): Loader {
+    return { node: this.#options.nodeId, boot: this.#context.boot };
   }
 
   async #openLoad(name: string, isRestore: boolean, call: Call): Promise<ShardLoad> {
@@ -689,28 +701,40 @@ export class Tables {
     }
   }
 
-  /** What loaders left half-way is ended by the old shard's leader: a switch that was begun, a load that nobody goes on with. */
+  /**
+   * What loaders left half-way is ended by the old shard's leader, or by that of the new one where there is none: a
+   * switch that was begun, a load that nobody goes on with. A loader that was started anew sees to its own at once.
+   */
   async #finishSwitches(): Promise<void> {
     const { clock } = this.#environment;
     const known = new Set<GroupId>();
     for (const shard of [...this.#registry.loading()]) {
-      if (!this.#byName.get(shard.name)?.isLeader) continue;
-      known.add(shard.shardId);
+      const { name, shardId, switching, loader } = shard;
       const deadlineMs = clock.monotonicMs() + OWN_PROPOSAL_MS;
-      if (shard.switching !== undefined) await this.#finishSwitch(shard, shard.switching, deadlineMs);
-      else if (this.#isSilent(shard.shardId)) await this.#abandon(shard.name, shard.shardId, deadlineMs);
+      const isAbandoned = loader?.node === this.#options.nodeId && loader.boot !== this.#context.boot;
+      const leads = (this.#byName.get(name) ?? this.#replicas.get(shardId))?.isLeader ?? false;
+      if (leads) known.add(shardId);
+      if (switching !== undefined) {
+        if (leads) await this.#finishSwitch(shard, switching, deadlineMs);
+      } else if (isAbandoned || (leads && this.#isSilent(shard))) {
+        await this.#abandon(name, shardId, deadlineMs);
+      }
     }
     for (const group of this.#loadProgress.keys()) if (!known.has(group)) this.#loadProgress.delete(group);
   }
 
-  #isSilent(group: GroupId): boolean {
-    const replica = this.#replicas.get(group);
+  #isSilent({ shardId, loader }: LoadingShard): boolean {
+    const replica = this.#replicas.get(shardId);
     const appliedIndex = replica?.hasTable ? replica.table.appliedIndex : 0;
     const nowMs = this.#environment.clock.monotonicMs();
-    const seen = this.#loadProgress.get(group);
-    if (seen?.appliedIndex === appliedIndex) return nowMs - seen.sinceMs >= LOAD_SILENCE_MS;
-    this.#loadProgress.set(group, { appliedIndex, sinceMs: nowMs });
-    return false;
+    const seen = this.#loadProgress.get(shardId);
+    if (seen?.appliedIndex !== appliedIndex) {
+      this.#loadProgress.set(shardId, { appliedIndex, sinceMs: nowMs });
+      return false;
+    }
+    const isHere = loader === undefined || loader.node === this.#options.nodeId;
+    const isReachable = isHere || this.#context.isAlive(loader.node);
+    return nowMs - seen.sinceMs >= (isReachable ? LOAD_SILENCE_MS : LOADER_GONE_MS);
   }
 
   async #endQuarantines(): Promise<void> {

@@ -82,14 +82,24 @@ export async function fill(
   content: readonly Pair[],
   leaderIndex = 0,
 ): Promise<void> {
+  await fillPart(world, id, load, content);
+  const end = { leaderIndex, keyCount: content.length, hasUnstamped: false };
+  await world.settled(load.finish(end, world.deadlineMs(id)));
+}
+
+/** Brings some pairs into a load that has begun. */
+export async function fillPart(
+  world: World,
+  id: number,
+  load: ShardLoad,
+  content: readonly Pair[],
+): Promise<void> {
   const half = content.length >> 1;
   // Two at a time, as those do that fill it.
   const calls = [content.slice(0, half), content.slice(half)].map((part) =>
     load.load(records(part), world.deadlineMs(id)),
   );
   await world.settled(Promise.all(calls));
-  const end = { leaderIndex, keyCount: content.length, hasUnstamped: false };
-  await world.settled(load.finish(end, world.deadlineMs(id)));
 }
 
 /** The leader cluster's command at its index: it puts a key. */

@@ -1,7 +1,7 @@
 import { META_SHARD } from '@coxswain/node';
 import { mvcc } from '@coxswain/protocol';
 import { describe, expect, test } from '@jest/globals';
-import { commands, fill, onlyShards, pairs, restored, shardOf } from './followers.js';
+import { commands, fill, fillPart, onlyShards, pairs, restored, shardOf } from './followers.js';
 import { Outcome, type Step, TABLE, World } from './world.js';
 
 const OLD = 10_001;
@@ -235,5 +235,90 @@ describe('T2: of what happens at the same time one thing holds, and the other on
     await world.until('every node is ready', () => world.ids.every((id) => world.isReady(id)));
     const begun = new Outcome(world.node(1).beginRestore(TABLE, world.deadlineMs(1)));
     expect(await world.fate(begun)).toBe('Unavailable');
+  });
+});
+
+describe('a restore that does not come to its end', () => {
+  /** Half of it, and the writes that the table took meanwhile. */
+  const begun = async (table: string) => {
+    const world = await World.formed();
+    const [leader, follower, other] = await world.roles();
+    await world.write(leader, 'old', '1');
+    const load = await world.settled(world.node(follower).beginRestore(table, world.deadlineMs(follower)));
+    await fill(world, follower, load, pairs(20, 'new'));
+    await world.settled(load.replay(commands(putOf('a', '1')), world.deadlineMs(follower)));
+    await world.write(other, 'old', '2');
+    return { world, load, leader, follower, other };
+  };
+  const nothingHappened = async (world: World, table: string, ids = world.ids) => {
+    for (const id of ids) {
+      await world.until('it serves', () => world.isReady(id));
+      expect(await world.contents(id)).toEqual(['old=2/2']);
+      if (table !== TABLE) expect(await world.fate(world.get(id, 'a', { table }))).toBe('NotFound');
+    }
+  };
+
+  describe.each([TABLE, MISSING])('of %s', (table) => {
+    test('because it was given up leaves the old data, and nothing else', async () => {
+      const { world, load, follower } = await begun(table);
+      await world.settled(load.abandon(world.deadlineMs(follower)));
+      await onlyShards(world, [OLD]);
+      await nothingHappened(world, table);
+    });
+
+    test('because its node was started anew leaves the old data, and nothing else, at once', async () => {
+      const { world, follower } = await begun(table);
+      world.restart(follower);
+      await world.until('it is back', () => world.isReady(follower));
+      const since = world.loop.nowUs;
+      await onlyShards(world, [OLD]);
+      expect(world.loop.nowUs - since).toBeLessThan(10_000_000);
+      await nothingHappened(world, table);
+    });
+
+    test('because its node is gone leaves the old data, and nothing else, after a minute', async () => {
+      const { world, load, leader, follower, other } = await begun(table);
+      world.kill(follower);
+      await world.sleep(50_000);
+      for (const id of [leader, other]) expect(world.hasReplica(id, load.shardId)).toBe(true);
+      const metaApplied = () => world.replica(leader, META_SHARD).table.appliedIndex;
+      const before = metaApplied();
+      await world.until('the registry forgets it', () => metaApplied() > before);
+      await nothingHappened(world, table, [leader, other]);
+      world.start(follower);
+      await onlyShards(world, [OLD]);
+      await nothingHappened(world, table);
+    });
+  });
+
+  test('because all nodes lose power leaves the old data, and nothing else', async () => {
+    const { world } = await begun(MISSING);
+    for (const id of world.ids) world.losePower(id);
+    for (const id of world.ids) world.start(id);
+    await world.until('all are back', () => world.ids.every((id) => world.isReady(id)));
+    await onlyShards(world, [OLD]);
+    await nothingHappened(world, MISSING);
+  });
+});
+
+describe('a restore goes on when leaders change', () => {
+  test('of the shard that is filled, of the table and of the registry', async () => {
+    const world = await World.formed();
+    const [, loader] = await world.roles();
+    const load = await world.settled(world.node(loader).beginRestore(TABLE, world.deadlineMs(loader)));
+    const content = pairs(60, 'new');
+    for (let part = 0; part < 3; part++) {
+      await fillPart(world, loader, load, content.slice(part * 20, part * 20 + 20));
+      // Each in its turn loses its leader, unless that is the loader.
+      const [leader] = await world.roles([NEW, OLD, META_SHARD][part]);
+      if (leader === loader) continue;
+      world.restart(leader);
+      await world.until('it is back', () => world.isReady(leader));
+    }
+    const end = { leaderIndex: 0, keyCount: 60, hasUnstamped: false };
+    await world.settled(load.finish(end, world.deadlineMs(loader)));
+    expect(await switching(world, loader, load)).toBe(true);
+    await onlyShards(world, [NEW]);
+    for (const id of world.ids) expect(await world.contents(id)).toEqual(contentOf('new', 60));
   });
 });
