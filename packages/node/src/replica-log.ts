@@ -53,6 +53,13 @@ export class ReplicaLog implements TableLog {
     return this.#replica.log.entries(from, appliedIndex + 1, maxBytes).map(toLogEntry);
   }
 
+  hold(): () => void {
+    const { holders } = this.#replica;
+    const holder = {};
+    holders.add(holder);
+    return () => holders.delete(holder);
+  }
+
   async appliedAbove(index: number, waitMs: number, signal: AbortSignal | undefined): Promise<void> {
     const isOver = () => this.appliedIndex > index || !this.isServing;
     await this.#replica.changes.until(isOver, waitMs, signal);

@@ -53,6 +53,8 @@ export class Replica implements ReadableTable {
   loadedIndex = 0;
   /** The index before the first entry that this group ever had (T1). */
   baseIndex = 0;
+  /** Those who still read its log, whatever becomes of the table: it is not dropped before them. */
+  readonly holders = new Set<object>();
   /** The core must not be stepped: a snapshot is being installed, or the disk is full. */
   isSuspended = false;
 

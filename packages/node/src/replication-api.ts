@@ -31,6 +31,11 @@ export interface TableLog {
   readonly isServing: boolean;
   /** Entries from `from` on, at most `maxBytes` of commands but at least one. `from` is at least `firstIndex` and at most `appliedIndex`. */
   entries(from: number, maxBytes: number): LogEntry[];
+  /**
+   * Keeps the shard, and so its log, on this node when another one has taken its name or the table was deleted (T2),
+   * until what it gives is called or the node stops.
+   */
+  hold(): () => void;
   /** Resolves when an entry above `index` is applied, when the log stops serving, after `waitMs`, or when aborted. */
   appliedAbove(index: number, waitMs: number, signal: AbortSignal | undefined): Promise<void>;
 }

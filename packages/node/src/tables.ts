@@ -759,8 +759,9 @@ export class Tables {
         if (!meta.table.isCheckpointing) await this.#context.checkpoint(meta);
         continue;
       }
-      this.#retired.delete(group);
       const replica = this.#replicas.get(group);
+      if (replica !== undefined && replica.holders.size > 0) continue;
+      this.#retired.delete(group);
       if (replica !== undefined) await this.#replicas.drop(replica);
     }
   }

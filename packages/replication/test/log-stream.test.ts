@@ -44,6 +44,10 @@ class FakeLog implements TableLog {
     return this.entriesInLog.slice(index).reduce((bytes, { command }) => bytes + command.length, 0);
   }
 
+  hold(): () => void {
+    return () => undefined;
+  }
+
   entries(from: number, maxBytes: number): LogEntry[] {
     const found: LogEntry[] = [];
     let bytes = 0;

@@ -101,6 +101,27 @@ describe('what is not archived stays in the log', () => {
   });
 });
 
+describe('the log of a table that was deleted', () => {
+  test('stays, to its end, as long as it is held on that node, and goes then', async () => {
+    const world = await written(10);
+    const [leader, follower, other] = await world.roles();
+    const log = await world.settled(world.node(leader).openLog(TABLE, world.deadlineMs(leader)));
+    const releases = [log.hold(), log.hold()];
+    const last = await world.write(leader, 'last', '1');
+    await world.answer(world.delete(follower, TABLE));
+    await world.until('others drop it', () => ![follower, other].some((id) => world.hasReplica(id, SHARD)));
+    await world.sleep(LOOKS_MS);
+    expect(log.isServing).toBe(false);
+    expect(log.entries(last, 1024).map(({ index }) => index)).toEqual([last, last + 1]);
+    releases[0]!();
+    releases[0]!();
+    await world.sleep(LOOKS_MS);
+    expect(world.hasReplica(leader, SHARD)).toBe(true);
+    releases[1]!();
+    await onlyShards(world, []);
+  });
+});
+
 describe('how far a log is archived', () => {
   test('is known to every member, never goes back, and survives restarts', async () => {
     const world = await World.formed({ options: options('gap', { initialTables: [TABLE, OTHER] }) });
