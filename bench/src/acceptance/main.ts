@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import Table from 'cli-table3';
 import type { AcceptanceCheck, AcceptanceSizes, Measurement } from './check.js';
 import { followerCluster } from './follower-cluster.js';
+import { fuzz } from './fuzz.js';
 import { idleTables } from './idle-tables.js';
 import { leaderKills } from './leader-kills.js';
 import { millionKeys } from './million-keys.js';
@@ -15,6 +16,7 @@ const checks: readonly AcceptanceCheck[] = [
   processFaults,
   followerCluster,
   replicationSpeed,
+  fuzz,
 ];
 
 const USAGE = `npm run acceptance -- [options] [check …]

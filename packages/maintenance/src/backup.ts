@@ -9,7 +9,7 @@ import {
 } from '@coxswain/node';
 import type { maintenance } from '@coxswain/protocol';
 import { replication } from '@coxswain/protocol';
-import { RateLimit } from '@coxswain/replication';
+import type { RateLimit } from '@coxswain/replication';
 import {
   type RevisionCompactedError,
   type RevisionInFutureError,
@@ -36,8 +36,8 @@ export type BackupNode = Pick<NodeApi, 'status'> & Pick<ReplicationApi, 'role' |
 
 export interface BackupsOptions {
   readonly clock: Clock;
-  /** Of all backups of this node together, compressed; 0: no limit. */
-  readonly bytesPerSecondMax: number;
+  /** What all backups of this node share. */
+  readonly rate: RateLimit;
   /** At a time. Above: tooBusy. */
   readonly callsMax: number;
 }
@@ -46,13 +46,11 @@ export interface BackupsOptions {
 export class Backups {
   readonly #node: BackupNode;
   readonly #options: BackupsOptions;
-  readonly #rate: RateLimit;
   readonly #counters: TransferCounters = noTransfers();
 
   constructor(node: BackupNode, options: BackupsOptions) {
     this.#node = node;
     this.#options = options;
-    this.#rate = new RateLimit(options.clock, options.bytesPerSecondMax);
   }
 
   get counters(): Readonly<TransferCounters> {
@@ -104,7 +102,7 @@ export class Backups {
       const pieces = writeSnapshotPieces(view, { table: name, repeatsForStockLoader: true, ...behind });
       let keyCount = 0;
       for await (const { frames, place } of pieces) {
-        await this.#rate.pay(frames.length, call.signal);
+        await this.#options.rate.pay(frames.length, call.signal);
         if (call.signal.aborted) return false;
         yield chunk(frames, place, point);
         point = undefined;

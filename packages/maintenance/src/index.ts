@@ -1,3 +1,9 @@
+export {
+  BackupAgent,
+  type BackupAgentOptions,
+  type BackupAgentStatus,
+  defaultBackupAgentLimits,
+} from './agents/xtrabackup/backup-agent.js';
 export { DirectoryStore } from './archive/adapters/directory-store.js';
 export type { S3Options } from './archive/adapters/s3-requests.js';
 export { S3Store } from './archive/adapters/s3-store.js';

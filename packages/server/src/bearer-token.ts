@@ -8,15 +8,14 @@ import type { CallContext, Method } from './call.js';
  */
 export function guardWithToken(token: string, methods: readonly Method[]): readonly Method[] {
   if (token === '') return methods;
-  const expected = digest(token);
+  const isToken = tokenCheck(token);
   const check = (call: CallContext): void => {
     const header = call.metadata('authorization');
     if (header === undefined || header === '') throw errors.noToken();
     const space = header.indexOf(' ');
     if (space < 0) throw errors.badAuthorization();
     if (header.slice(0, space).toLowerCase() !== 'bearer') throw errors.noToken();
-    // Digests have equal lengths, so the comparison takes the same time whatever was presented.
-    if (!timingSafeEqual(digest(header.slice(space + 1)), expected)) throw errors.invalidToken();
+    if (!isToken(header.slice(space + 1))) throw errors.invalidToken();
   };
   return methods.map((method): Method => {
     if (method.kind === 'stream') {
@@ -54,6 +53,14 @@ export function guardWithToken(token: string, methods: readonly Method[]): reado
       },
     };
   });
+}
+
+/** Whether what was presented is the token; with an empty one, anything is. Takes the same time whatever was presented. */
+export function tokenCheck(token: string): (presented: string) => boolean {
+  if (token === '') return () => true;
+  // Digests have equal lengths.
+  const expected = digest(token);
+  return (presented) => timingSafeEqual(digest(presented), expected);
 }
 
 function digest(text: string): Buffer {

@@ -183,6 +183,11 @@ const definitions = {
     'how fast this node takes restores, all together, compressed; 0: no limit',
   ),
 
+  'backup-agent.address': text(
+    '',
+    'host:port of the Xtrabackup agent listener, which has no TLS; without a host 127.0.0.1; empty: none',
+  ),
+
   'replication.enabled': boolean(true, 'serve the replication listener'),
   'replication.address': address(
     'http://127.0.0.1:8444',

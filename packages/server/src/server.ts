@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { Backups, Restorer, Restores } from '@coxswain/maintenance';
+import { BackupAgent, Backups, defaultBackupAgentLimits, Restorer, Restores } from '@coxswain/maintenance';
 import {
   defaultNodeOptions,
   type Environment,
@@ -18,12 +18,14 @@ import {
   GrpcLeaderLink,
   LeaderReplication,
   type LinkTls,
+  RateLimit,
 } from '@coxswain/replication';
 import { LevelStoreDirectory } from '@coxswain/table';
 import { NodeWalDisk } from '@coxswain/wal';
 import { formatListenAddress, localUrl, parseListenAddress } from './address.js';
 import { AdminApi } from './admin-api.js';
-import { guardWithToken } from './bearer-token.js';
+import { describeBackupAgent } from './agent-metrics.js';
+import { guardWithToken, tokenCheck } from './bearer-token.js';
 import type { Method } from './call.js';
 import { ClusterService } from './cluster-service.js';
 import { describeConfig } from './config.js';
@@ -78,6 +80,9 @@ export class Server {
   #backups: Backups | undefined;
   #restores: Restores | undefined;
   #restorer: Restorer | undefined;
+  #backupAgent: BackupAgent | undefined;
+  /** Shared by all that sends backups. */
+  readonly #backupRate: RateLimit;
 
   /** `fatal` is called for a broken invariant or a disk that cannot be trusted: the process must end (D6). */
   constructor(
@@ -90,11 +95,17 @@ export class Server {
     this.#log = log;
     this.#fatal = fatal;
     this.#role = role;
+    this.#backupRate = new RateLimit(systemClock, config['maintenance.backup-bytes-per-second']);
   }
 
   /** The URL at which clients on this machine reach the API, once started. */
   get apiUrl(): string {
     return localUrl(this.#listeners[0]!.address);
+  }
+
+  /** Where the Xtrabackup agent listens, once started; undefined: nowhere. */
+  get backupAgentAddress(): { readonly host: string; readonly port: number } | undefined {
+    return this.#backupAgent?.address;
   }
 
   /** The URL of the HTTP admin API on this machine, once started. */
@@ -234,6 +245,8 @@ export class Server {
       await this.#listenGrpc('replication', [...kv, ...forFollowers, ...health]);
     }
 
+    await this.#listenForBackupTools(node);
+
     this.#admin = new AdminApi({
       address: parseListenAddress(config['rest.address'])!,
       readTimeoutMs: config['rest.read-timeout'],
@@ -244,6 +257,7 @@ export class Server {
         ...describeNodeMetrics(node, version),
         ...describeReplication(node, leader, follower),
         ...describeMaintenance(this.#backups!.counters, this.#restores!.counters),
+        ...describeBackupAgent(this.#backupAgent),
       ],
       log: this.#log,
     });
@@ -254,7 +268,7 @@ export class Server {
     const config = this.#config;
     this.#backups = new Backups(node, {
       clock: systemClock,
-      bytesPerSecondMax: config['maintenance.backup-bytes-per-second'],
+      rate: this.#backupRate,
       callsMax: backupCallsMax,
     });
     this.#restorer = new Restorer(node, { clock: systemClock, log: this.#log });
@@ -264,6 +278,26 @@ export class Server {
       callsMax: restoreCallsMax,
     });
     return new MaintenanceService(node, this.#backups, this.#restores);
+  }
+
+  async #listenForBackupTools(node: Node): Promise<void> {
+    const config = this.#config;
+    const given = config['backup-agent.address'];
+    if (given === '') return;
+    const { host, port, isTls = false } = parseListenAddress(given) ?? {};
+    if (host === undefined || port === undefined || isTls) {
+      throw new StartError(`backup-agent.address must be host:port, not ${JSON.stringify(given)}`);
+    }
+    this.#backupAgent = new BackupAgent(node, {
+      ...defaultBackupAgentLimits,
+      host,
+      port,
+      isPasswordRight: tokenCheck(config['maintenance.token']),
+      rate: this.#backupRate,
+      clock: systemClock,
+      log: this.#log,
+    });
+    await during(`open the backup agent listener at ${given}`, () => this.#backupAgent!.listen());
   }
 
   async #listenGrpc(name: 'api' | 'replication', methods: readonly Method[]): Promise<void> {
@@ -289,6 +323,7 @@ export class Server {
   async #close(): Promise<void> {
     this.#health?.drain();
     this.#leader?.drain();
+    await this.#backupAgent?.close();
     // The node goes on while calls under way wait for it, and so does what brings them their writes.
     await Promise.all(this.#listeners.map((listener) => listener.close(drainMs)));
     // What broke off takes back what it has begun while there is a node to ask.

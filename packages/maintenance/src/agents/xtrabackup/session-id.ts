@@ -1,0 +1,83 @@
+import { createHash } from 'node:crypto';
+import { AgentRequestError } from './key-value-block.js';
+
+/** Up to where a backup holds which shard. */
+export interface SessionPoint {
+  /** Tells clusters apart: the first bytes of a hash of the cluster's id, hex. */
+  readonly cluster: string;
+  /** Revisions by shard id, from the lowest shard up. */
+  readonly revisions: ReadonlyMap<number, number>;
+}
+
+const PREFIX = 'cx1-';
+const CLUSTER_BYTES = 8;
+const CHECKSUM_BYTES = 4;
+/** A line of a request holds 64 KiB, with its key. */
+export const SESSION_ID_LENGTH_MAX = 65_000;
+
+/** What stands for a cluster in a session id. */
+export function clusterMark(clusterId: string): string {
+  return digest(Buffer.from(clusterId)).subarray(0, CLUSTER_BYTES).toString('hex');
+}
+
+/**
+ * Names a backup by what it holds, and by nothing that a node would have to remember: it outlives restarts, and every
+ * node of the cluster understands it. Undefined where the tables are too many for one line: some five thousand with
+ * long logs, ten thousand with short ones.
+ */
+export function formatSessionId({ cluster, revisions }: SessionPoint): string | undefined {
+  const bytes: number[] = [...Buffer.from(cluster, 'hex')];
+  let before = 0;
+  for (const [shardId, revision] of [...revisions].sort(([a], [b]) => a - b)) {
+    pushVarint(bytes, shardId - before);
+    pushVarint(bytes, revision);
+    before = shardId;
+  }
+  const body = Buffer.from(bytes);
+  const sid = PREFIX + Buffer.concat([body, checksum(body)]).toString('base64url');
+  return sid.length > SESSION_ID_LENGTH_MAX ? undefined : sid;
+}
+
+/** Throws AgentRequestError for what no agent gave out. */
+export function parseSessionId(sid: string): SessionPoint {
+  const bytes = Buffer.from(sid.slice(PREFIX.length), 'base64url');
+  const body = bytes.subarray(0, -CHECKSUM_BYTES);
+  const isWhole =
+    sid.startsWith(PREFIX) &&
+    body.length >= CLUSTER_BYTES &&
+    checksum(body).equals(bytes.subarray(-CHECKSUM_BYTES));
+  if (!isWhole)
+    throw new AgentRequestError('the sid is not one that an agent gave out, or was not copied whole');
+  const revisions = new Map<number, number>();
+  let at = CLUSTER_BYTES;
+  const next = (): number => {
+    let value = 0;
+    for (let unit = 1; ; unit *= 0x80) {
+      const byte = body[at++];
+      if (byte === undefined || unit > Number.MAX_SAFE_INTEGER) {
+        throw new AgentRequestError('the sid is not one that this version of the agent gave out');
+      }
+      value += (byte & 0x7f) * unit;
+      if (byte < 0x80) return value;
+    }
+  };
+  for (let shardId = 0; at < body.length; ) {
+    shardId += next();
+    revisions.set(shardId, next());
+  }
+  return { cluster: body.subarray(0, CLUSTER_BYTES).toString('hex'), revisions };
+}
+
+function pushVarint(bytes: number[], value: number): void {
+  let rest = value;
+  for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) bytes.push((rest % 0x80) | 0x80);
+  bytes.push(rest);
+}
+
+function digest(bytes: Buffer): Buffer {
+  return createHash('sha256').update(bytes).digest();
+}
+
+function checksum(body: Buffer): Buffer {
+  return digest(body).subarray(0, CHECKSUM_BYTES);
+}

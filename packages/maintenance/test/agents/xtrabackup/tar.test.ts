@@ -1,0 +1,44 @@
+import { expect, test } from '@jest/globals';
+import { type TarFile, writeTar } from '../../../src/agents/xtrabackup/tar.js';
+import { readTar } from '../../support/agent-client.js';
+
+const piece = Buffer.alloc(64 * 1024, 1);
+
+test('a tar asks for no more of a file than its reader takes, and ends it when the reader leaves', async () => {
+  let given = 0;
+  let isEnded = false;
+  async function* content(): AsyncGenerator<Buffer> {
+    try {
+      for (; given < 1000; given++) yield piece;
+    } finally {
+      isEnded = true;
+    }
+  }
+  async function* files(): AsyncGenerator<TarFile> {
+    yield { name: 'large', sizeBytes: 1000 * piece.length, modifiedMs: 0, content: content() };
+  }
+  const tar = writeTar(files());
+  await tar.next();
+  for (let turn = 0; turn < 100; turn++) await new Promise((resolve) => setImmediate(resolve));
+  expect(given).toBeLessThan(5);
+  await tar.return(undefined);
+  expect(isEnded).toBe(true);
+});
+
+test('a file that is not as long as was said, or that cannot be read, breaks the tar', async () => {
+  const filesOf = async function* (file: Partial<TarFile>): AsyncGenerator<TarFile> {
+    yield { name: 'file', sizeBytes: piece.length, modifiedMs: 0, content: [piece], ...file };
+  };
+  const read = async (file: Partial<TarFile>): Promise<number> => {
+    const pieces: Buffer[] = [];
+    for await (const part of writeTar(filesOf(file))) pieces.push(part);
+    return (await readTar(Buffer.concat(pieces))).size;
+  };
+  expect(await read({})).toBe(1);
+  await expect(read({ sizeBytes: piece.length + 1 })).rejects.toThrow('Size mismatch');
+  const broken = (async function* (): AsyncGenerator<Buffer> {
+    yield piece;
+    throw new Error('the disk');
+  })();
+  await expect(read({ sizeBytes: 2 * piece.length, content: broken })).rejects.toThrow('the disk');
+});
