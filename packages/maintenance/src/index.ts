@@ -7,6 +7,13 @@ export {
 export { DirectoryStore } from './archive/adapters/directory-store.js';
 export type { S3Options } from './archive/adapters/s3-requests.js';
 export { S3Store } from './archive/adapters/s3-store.js';
+export type { ArchiveCounters, ArchiveStatus, TableArchiveStatus } from './archive/archive-status.js';
+export {
+  Archiver,
+  type ArchiverEnvironment,
+  type ArchiverNode,
+  type ArchiverOptions,
+} from './archive/archiver.js';
 export {
   type BaseInfo,
   BaseObjectReader,

@@ -1,3 +1,4 @@
+import type { ArchiveStatus, TableArchiveStatus } from '@coxswain/maintenance';
 import type { NodeApi } from '@coxswain/node';
 import { regatta } from '@coxswain/protocol';
 import type { FollowerSighting, ReplicationStatus, TableReplication } from '@coxswain/replication';
@@ -14,6 +15,8 @@ export interface ClusterServiceOptions {
   readonly followers: () => readonly FollowerSighting[];
   /** How this node follows a leader cluster; undefined when it does not. */
   readonly replication: () => ReplicationStatus | undefined;
+  /** What this node archives; undefined: no archive is configured. */
+  readonly archive: () => ArchiveStatus | undefined;
 }
 
 /** regatta.v1.Cluster: the members, and the state of the node that answers. Works without a leader. */
@@ -50,6 +53,8 @@ export class ClusterService {
     if (isDiskFull) errors.push('the disk is full: writes are refused until there is room');
     if (meta?.error !== undefined) errors.push(`the meta group: ${meta.error}`);
     if (following?.error !== undefined) errors.push(`replication: ${following.error}`);
+    const archived = this.#options.archive();
+    for (const warning of archived?.warnings ?? []) errors.push(`archive: ${warning}`);
     const byName = new Map<string, regatta.TableStatus>();
     for (const table of [...tables].sort((a, b) => compareText(a.name, b.name))) {
       if (table.error !== undefined) errors.push(`table '${table.name}': ${table.error}`);
@@ -57,6 +62,7 @@ export class ClusterService {
       if (replication?.error !== undefined) {
         errors.push(`replication of table '${table.name}': ${replication.error}`);
       }
+      const archive = archived?.tables.find(({ name }) => name === table.name);
       byName.set(table.name, {
         logSize: BigInt(table.logSizeBytes),
         dbSize: BigInt(table.dbSizeBytes),
@@ -68,7 +74,7 @@ export class ClusterService {
         revision: BigInt(table.revision),
         contentHash: table.contentHash,
         replication: replication && toWireReplication(replication),
-        archive: undefined,
+        archive: archive && toWireArchive(archive),
       });
     }
     return {
@@ -100,6 +106,17 @@ function toWireReplication(table: TableReplication): regatta.TableReplication {
     leaderIndex: BigInt(table.leaderIndex),
     lagEntries: BigInt(table.lagEntries),
     lagMs: BigInt(Math.round(table.lagMs)),
+    error: table.error ?? '',
+  };
+}
+
+function toWireArchive(table: TableArchiveStatus): regatta.TableArchive {
+  return {
+    state: table.state,
+    archivedIndex: BigInt(table.archivedIndex),
+    archivedTimeMs: BigInt(table.archivedTimeMs),
+    backlogBytes: BigInt(table.backlogBytes),
+    gapCount: BigInt(table.gapCount),
     error: table.error ?? '',
   };
 }

@@ -176,7 +176,7 @@ const definitions = {
   'maintenance.token': secret('what callers of maintenance.v1 must present; empty: anyone may call'),
   'maintenance.backup-bytes-per-second': sizeBytes(
     0,
-    'how fast this node sends backups, all together, compressed; 0: no limit',
+    'how fast this node sends backups, all together, compressed, and stores bases in the archive; 0: no limit',
   ),
   'maintenance.restore-bytes-per-second': sizeBytes(
     0,
@@ -186,6 +186,36 @@ const definitions = {
   'backup-agent.address': text(
     '',
     'host:port of the Xtrabackup agent listener, which has no TLS; without a host 127.0.0.1; empty: none',
+  ),
+
+  'archive.target': text(
+    '',
+    'where the log of every table is archived: file:///directory, s3://bucket or s3://bucket/prefix; empty: nowhere; the same on every node',
+  ),
+  'archive.s3-endpoint': text('', "the S3 server, http://host:port or https://host:port; default: Amazon's"),
+  'archive.s3-region': text('', 'the region of the bucket; default: us-east-1'),
+  'archive.s3-access-key-id': secret('the access key of the bucket'),
+  'archive.s3-secret-access-key': secret('the secret of the access key'),
+  'archive.object-size': sizeBytes(16 * 1024 * 1024, 'about how much an object holds, compressed', 64 * 1024),
+  'archive.object-age': durationMs(10_000, 'how long a write waits for its object to be stored'),
+  'archive.base-interval': durationMs(
+    86_400_000,
+    'how old the last base of a table becomes that is written to',
+  ),
+  'archive.retention-age': durationMs(
+    0,
+    'how long one can go back, at least; what is older goes; 0: nothing goes',
+  ),
+  'archive.retention-bases': number(2, 'bases of each table that stay, however old', 1),
+  'archive.max-backlog': sizeBytes(
+    1024 * 1024 * 1024,
+    'how much of the logs may wait on a node to be archived, of all tables; the same on every node',
+    1024 * 1024,
+  ),
+  'archive.on-limit': choice(
+    ['gap', 'stop-writes'],
+    'gap',
+    'when more waits: gap, the oldest goes and no restore crosses it; stop-writes, writes are refused',
   ),
 
   'replication.enabled': boolean(true, 'serve the replication listener'),

@@ -1,5 +1,14 @@
 import { readFileSync } from 'node:fs';
-import { BackupAgent, Backups, defaultBackupAgentLimits, Restorer, Restores } from '@coxswain/maintenance';
+import {
+  Archiver,
+  BackupAgent,
+  Backups,
+  defaultBackupAgentLimits,
+  type ObjectStore,
+  openArchiveStore,
+  Restorer,
+  Restores,
+} from '@coxswain/maintenance';
 import {
   defaultNodeOptions,
   type Environment,
@@ -25,6 +34,7 @@ import { NodeWalDisk } from '@coxswain/wal';
 import { formatListenAddress, localUrl, parseListenAddress } from './address.js';
 import { AdminApi } from './admin-api.js';
 import { describeBackupAgent } from './agent-metrics.js';
+import { describeArchive } from './archive-metrics.js';
 import { guardWithToken, tokenCheck } from './bearer-token.js';
 import type { Method } from './call.js';
 import { ClusterService } from './cluster-service.js';
@@ -83,6 +93,8 @@ export class Server {
   #backupAgent: BackupAgent | undefined;
   /** Shared by all that sends backups. */
   readonly #backupRate: RateLimit;
+  #archiveStore: ObjectStore | undefined;
+  #archiver: Archiver | undefined;
 
   /** `fatal` is called for a broken invariant or a disk that cannot be trusted: the process must end (D6). */
   constructor(
@@ -149,9 +161,11 @@ export class Server {
       const follower = during('reach the leader cluster', () => this.#makeFollower(node));
       this.#follower = await follower;
     }
+    await during('open the archive', () => this.#makeArchiver(node));
     await this.#listen(node);
     await during('open the raft listener', () => node.start());
     this.#follower?.start();
+    this.#archiver?.start();
     this.#log('info', 'the node has started', { version, dataDirectory: paths.root });
   }
 
@@ -206,6 +220,34 @@ export class Server {
     });
   }
 
+  /** The store itself is not asked for anything yet: whether it is there holds no node up. */
+  #makeArchiver(node: Node): void {
+    const config = this.#config;
+    if (config['archive.target'] === '') return;
+    const store = openArchiveStore({
+      target: config['archive.target'],
+      endpoint: config['archive.s3-endpoint'],
+      region: config['archive.s3-region'],
+      accessKeyId: config['archive.s3-access-key-id'],
+      secretAccessKey: config['archive.s3-secret-access-key'],
+    });
+    this.#archiveStore = store;
+    const environment = {
+      clock: systemClock,
+      random: systemRandom,
+      log: this.#log,
+      store,
+      baseRate: this.#backupRate,
+      fatal: this.#fatal,
+    };
+    this.#archiver = new Archiver(node, environment, {
+      objectSizeBytes: config['archive.object-size'],
+      objectAgeMs: config['archive.object-age'],
+      baseIntervalMs: config['archive.base-interval'],
+      backlogBytesMax: config['archive.max-backlog'],
+    });
+  }
+
   async #listen(node: Node): Promise<void> {
     const config = this.#config;
     const follower = this.#follower;
@@ -226,6 +268,7 @@ export class Server {
       config: describeConfig(config),
       followers: () => leader.followers(),
       replication: () => follower?.status(),
+      archive: () => this.#archiver?.status(),
     }).methods();
     const service = this.#makeMaintenance(node);
     const maintenance = config['maintenance.enabled']
@@ -233,7 +276,7 @@ export class Server {
       : [];
     const forFollowers = replicationMethods(leader);
     this.#health = new HealthService(
-      { readiness: () => withReplication(node.readiness(), node, follower) },
+      { readiness: () => withArchive(withReplication(node.readiness(), node, follower), node) },
       servicesOf([...kv, ...tables, ...forFollowers], [...cluster, ...maintenance]),
     );
     const health = this.#health.methods();
@@ -258,6 +301,7 @@ export class Server {
         ...describeReplication(node, leader, follower),
         ...describeMaintenance(this.#backups!.counters, this.#restores!.counters),
         ...describeBackupAgent(this.#backupAgent),
+        ...describeArchive(this.#archiver?.status()),
       ],
       log: this.#log,
     });
@@ -328,6 +372,8 @@ export class Server {
     await Promise.all(this.#listeners.map((listener) => listener.close(drainMs)));
     // What broke off takes back what it has begun while there is a node to ask.
     await this.#restorer?.settled();
+    await this.#archiver?.stop();
+    await this.#archiveStore?.close();
     await this.#follower?.stop();
     this.#link?.close();
     await this.#node?.stop();
@@ -354,6 +400,12 @@ function withReplication(readiness: Readiness, node: Node, follower: Follower | 
     isReady: readiness.isReady && !hasIOThreadError && !hasSQLThreadError,
     conditions: { ...readiness.conditions, hasIOThreadError, hasSQLThreadError },
   };
+}
+
+/** Who refuses writes is not ready, whatever the reason (operations-protocols.md §2). */
+function withArchive({ isReady, conditions }: Readiness, node: Node): Readiness {
+  const isArchiveFull = node.archiveBacklog().refusesWrites;
+  return { isReady: isReady && !isArchiveFull, conditions: { ...conditions, isArchiveFull } };
 }
 
 /** TLS is used where the address says https, or where there is something to use it with. */
@@ -444,5 +496,9 @@ function toNodeOptions(config: Config): NodeOptions {
     storeWriteBufferBytes: config['storage.write-buffer-size'],
     storeCacheBytes: config['storage.block-cache-size'],
     initialTables: config['tables.names'],
+    archive:
+      config['archive.target'] === ''
+        ? undefined
+        : { backlogBytesMax: config['archive.max-backlog'], onLimit: config['archive.on-limit'] },
   };
 }

@@ -161,7 +161,7 @@ describe('configuration (regatta-protocol.md §5)', () => {
 
   test('every option is described, under one name', () => {
     for (const { name, description } of configOptions) {
-      expect(name).toMatch(/^[a-z-]+(\.[a-z-]+)*$/);
+      expect(name).toMatch(/^[a-z0-9-]+(\.[a-z0-9-]+)*$/);
       expect(description).not.toBe('');
     }
     expect(describeConfig(load().config)).toMatchObject({

@@ -40,7 +40,12 @@ export function shardPrefix({ clusterId, shardId }: ShardKey): string {
 
 /** Equal entries in equal portions get equal names, whoever stores them. `sha256` in hex. */
 export function logName(shard: ShardKey, first: number, last: number, sha256: string): string {
-  return `${shardPrefix(shard)}log/${digits(first)}-${digits(last)}-${sha256.slice(0, HASH_DIGITS)}.log`;
+  return `${logPrefix(shard, first)}${digits(last)}-${sha256.slice(0, HASH_DIGITS)}.log`;
+}
+
+/** What the names of log objects begin with whose first entry is `first`. */
+export function logPrefix(shard: ShardKey, first: number): string {
+  return `${shardPrefix(shard)}log/${digits(first)}-`;
 }
 
 /** A base is too large to be hashed before it is stored: `unique`, 16 hex digits, keeps two leaders' apart. */

@@ -1,0 +1,44 @@
+/** How far the archive of a table is. */
+export interface TableArchiveStatus {
+  readonly name: string;
+  /**
+   * `archiving`; `retrying`: what was to be stored was not, and it is tried again; `full`: so much waits that writes are
+   * refused; `elsewhere`: another node leads the table's group, and archives it.
+   */
+  readonly state: 'archiving' | 'retrying' | 'full' | 'elsewhere';
+  /** The last entry that is stored; 0: none. */
+  readonly archivedIndex: number;
+  /** Of that entry, milliseconds since 1970; 0: not known here. */
+  readonly archivedTimeMs: number;
+  /** How much of the log waits to be stored; 0 where another node archives the table. */
+  readonly backlogBytes: number;
+  /** How long the oldest entry that waits has waited, as far as this node saw. */
+  readonly backlogMs: number;
+  readonly gapCount: number;
+  /** What is wrong and what to do about it; undefined when nothing is. */
+  readonly error: string | undefined;
+}
+
+/** What a node archives. */
+export interface ArchiveStatus {
+  /** The store, without a secret. */
+  readonly target: string;
+  readonly tables: readonly TableArchiveStatus[];
+  /** What waits on this node to be archived, of all tables, also those that others archive. */
+  readonly backlogBytes: number;
+  readonly backlogBytesMax: number;
+  /** What an operator should look at, in whole sentences. */
+  readonly warnings: readonly string[];
+  /** Since the process started. */
+  readonly counters: Readonly<ArchiveCounters>;
+}
+
+/** What happened since the process started. */
+export interface ArchiveCounters {
+  logObjects: number;
+  logBytes: number;
+  bases: number;
+  gaps: number;
+  errors: number;
+  objectsPruned: number;
+}
