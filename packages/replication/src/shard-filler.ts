@@ -1,6 +1,12 @@
 import type { Call, Clock, ShardLoad } from '@coxswain/node';
 import { mvcc } from '@coxswain/protocol';
-import { PairRecord, readSnapshotRecords, SnapshotDamagedError, type SnapshotRecords } from '@coxswain/table';
+import {
+  PairRecord,
+  REVISION_MAX,
+  readSnapshotRecords,
+  SnapshotDamagedError,
+  type SnapshotRecords,
+} from '@coxswain/table';
 
 /** What one entry of a load holds: it travels and is applied like any other. */
 const LOAD_BYTES_MAX = 512 * 1024;
@@ -75,6 +81,7 @@ export class ShardFiller {
     if (!pair.read(bytes, start, end) && !this.#takeUnusual(bytes.subarray(start, end))) return;
     // Some leaders send a record with an empty key, which no table can hold.
     if (pair.keyEnd === pair.keyStart) return;
+    pair.check();
     const last = this.#last;
     const order = pair.bytes.compare(last.bytes, last.keyStart, last.keyEnd, pair.keyStart, pair.keyEnd);
     // A pair may come twice in a row, for the sake of stock loaders (regatta-protocol.md §3).
@@ -93,6 +100,8 @@ export class ShardFiller {
     const { type, kv, leaderIndex } = decode(record);
     if (type === DUMMY) {
       this.#leaderIndex = Number(leaderIndex ?? 0n);
+      if (this.#leaderIndex > REVISION_MAX)
+        throw new SnapshotDamagedError('its leader_index is out of range');
       return false;
     }
     if (type !== PUT || kv === undefined)

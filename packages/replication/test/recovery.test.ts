@@ -34,6 +34,10 @@ const pair = (key: string, modRevision = 5n) =>
   record({
     kv: { key: Buffer.from(key), value: Buffer.from('v'), createRevision: 1n, modRevision, version: 1n },
   });
+const keyOf = (length: number) => 'k'.repeat(length);
+const MIB = 1024 * 1024;
+const sized = (key: string, valueSizeBytes: number) =>
+  record({ kv: { key: Buffer.from(key), value: Buffer.alloc(valueSizeBytes) } });
 const end = (leaderIndex: bigint) => record({ type: mvcc.Command_CommandType.DUMMY, leaderIndex });
 
 /** A framed-snappy stream in chunks that end anywhere. */
@@ -86,6 +90,27 @@ describe('a snapshot of the leader cluster', () => {
     await clock.advance(1_000);
     expect(node.loads).toHaveLength(2);
     expect(node.loads[1]).toMatchObject({ isAbandoned: false, isSwitched: true });
+  });
+
+  test.each([
+    ['a pair that no request carries', sized(keyOf(1), 4 * MIB), end(9n)],
+    ['a negative revision', pair('a', -1n), end(9n)],
+    ['a revision above 2^52', pair('a', 2n ** 52n + 1n), end(9n)],
+    ['a negative version', record({ kv: { key: Buffer.from('a'), version: -1n } }), end(9n)],
+    ['a leader_index above 2^52', pair('a'), end(2n ** 52n + 1n)],
+  ])('with %s is refused, before it is proposed (A3)', async (_, ...records) => {
+    const { node } = await recover(() => stream(...records));
+    expect(node.loads[0]).toMatchObject({ keys: [], isAbandoned: true, end: undefined });
+    expect(it.follower.status().tables[0]!.error).toMatch(
+      /^the snapshot is damaged: .* (larger|out of range)/,
+    );
+  });
+
+  test('may hold what a Txn of a stock leader could write, though no Put (A3)', async () => {
+    const { node } = await recover(() =>
+      stream(sized(keyOf(5000), 10), sized(keyOf(5001), 3 * MIB), end(9n)),
+    );
+    expect(node.loads[0]).toMatchObject({ keys: [keyOf(5000), keyOf(5001)], isSwitched: true });
   });
 
   test('is taken one at a time, as replication.max-recovery-in-flight says', async () => {

@@ -1,7 +1,7 @@
 export { LevelStoreDirectory, type LevelStoreOptions } from './adapters/level-store.js';
 export * from './errors.js';
 export { MemoryStoreDirectory, type MemoryStoreHooks, type UnflushedWrite } from './memory-store.js';
-export { PairRecord } from './pair-record.js';
+export { PairRecord, REVISION_MAX } from './pair-record.js';
 export { RESPONSE_SIZE_BYTES_MAX } from './responses.js';
 export {
   compressToFrames,

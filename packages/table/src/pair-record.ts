@@ -1,5 +1,13 @@
 import { mvcc } from '@coxswain/protocol';
+import { SnapshotDamagedError } from './errors.js';
 
+/** No revision and no version is higher. Above it there is room for the bases of shards to come (T1). */
+export const REVISION_MAX = 2 ** 52;
+/**
+ * Key and value together: what one request carries. Of a Txn Regatta checks nothing else, so tables that replicate
+ * from it may hold keys and values that are longer than a Put's may be, and so may their snapshots and backups.
+ */
+const PAIR_SIZE_BYTES_MAX = 4 * 1024 * 1024;
 /** Tags of mvcc.v1.Command and of KeyValue in it: field number and wire type. */
 const TABLE = (1 << 3) | 2;
 const TYPE = 2 << 3;
@@ -84,6 +92,17 @@ export class PairRecord {
     this.version = Number(version);
   }
 
+  /**
+   * Throws SnapshotDamagedError when it is none that a table can hold. What comes from strangers is checked before it is
+   * proposed: apply refuses nothing (A3).
+   */
+  check(): void {
+    if (this.keyEnd - this.keyStart + this.valueEnd - this.valueStart > PAIR_SIZE_BYTES_MAX)
+      throw new SnapshotDamagedError('a pair is larger than any that a request can carry');
+    if (!isRevision(this.createRevision) || !isRevision(this.modRevision) || !isRevision(this.version))
+      throw new SnapshotDamagedError('a revision or version is out of range');
+  }
+
   #readPair(end: number): boolean {
     this.keyStart = this.keyEnd = this.valueStart = this.valueEnd = 0;
     this.createRevision = this.modRevision = this.version = 0;
@@ -134,4 +153,8 @@ export class PairRecord {
     this.#at = BEYOND;
     return 0;
   }
+}
+
+function isRevision(value: number): boolean {
+  return value >= 0 && value <= REVISION_MAX;
 }
