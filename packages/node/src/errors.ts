@@ -59,6 +59,10 @@ export const errors = {
     Status.Unavailable,
     'the disk of the node is full, or nearly: writes are refused until there is room',
   ),
+  promoting: declare(
+    Status.Unavailable,
+    'the cluster is being promoted to a leader cluster: it makes and deletes tables when that is done',
+  ),
   timeout: declare(Status.Unavailable, 'timeout'),
   deadlineExceeded: declare(Status.DeadlineExceeded, 'deadline exceeded'),
   outcomeUnknown: declare(

@@ -72,7 +72,7 @@ export class Tables {
   readonly #loadProgress = new Map<GroupId, { readonly appliedIndex: number; readonly sinceMs: number }>();
   #isFresh = false;
   #isTending = false;
-  #hasCheckedRole = false;
+  #hasCheckedStart = false;
   #followed: Promise<void> = Promise.resolve();
 
   constructor(options: TablesOptions) {
@@ -173,8 +173,7 @@ export class Tables {
       await this.meta().confirmRead(call.deadlineMs);
       // The genesis takes the first shard ids for the tables that exist from the start.
       if (!this.#registry.hasGenesis) throw errors.notReady();
-      // A follower cluster has its tables from its leader cluster, and a leader cluster from nobody (R5).
-      if (isReplicated !== (this.#registry.role === 'follower')) throw errors.notReady();
+      this.#checkRole(isReplicated ? 'follower' : 'leader');
       if (this.#registry.table(name) !== undefined) throw errors.tableExists();
       const { tablesMax } = this.#options;
       if (this.#registry.tableCount >= tablesMax) throw errors.tooManyTables(tablesMax);
@@ -193,6 +192,7 @@ export class Tables {
   async delete(name: string, call: Call): Promise<void> {
     if (name === '') throw errors.nameNotSet();
     await this.meta().confirmRead(call.deadlineMs);
+    this.#checkRole('leader');
     const table = this.#registry.table(name);
     const replica = this.#byName.get(name);
     if (table === undefined || replica === undefined) throw errors.tableToDeleteNotFound();
@@ -205,6 +205,7 @@ export class Tables {
    */
   async quarantine(name: string, shardId: number, call: Call): Promise<void> {
     await this.meta().confirmRead(call.deadlineMs);
+    this.#checkRole('follower');
     const table = this.#registry.table(name);
     const replica = this.#byName.get(name);
     if (table?.shardId !== shardId || !table.isReplicated || replica === undefined) return;
@@ -214,6 +215,16 @@ export class Tables {
   async list(call: Call): Promise<TableInfo[]> {
     await this.meta().confirmRead(call.deadlineMs);
     return this.#registry.tables().map(({ name, shardId, config }) => ({ name, shardId, config }));
+  }
+
+  /**
+   * R5: a follower cluster has its tables from its leader cluster, a leader cluster from nobody, and one that is being
+   * promoted keeps those that it has: each becomes its own.
+   */
+  #checkRole(needed: ClusterRole): void {
+    const { role } = this.#registry;
+    if (role === 'promoting') throw errors.promoting();
+    if (role !== needed) throw errors.notReady();
   }
 
   /** T2: sealed first, so that no node acknowledges a write that vanishes; then taken out of the registry. */
@@ -464,7 +475,7 @@ export class Tables {
   async #followRegistry(): Promise<void> {
     const meta = this.meta();
     await this.#registry.reload(meta.table);
-    this.#checkRole();
+    this.#checkStartedAs();
     const existing = new Set<Replica>();
     const host = async (shard: HostedShard, name: string): Promise<Replica> => {
       const { shardId } = shard;
@@ -513,11 +524,11 @@ export class Tables {
   }
 
   /** R5: what the data is and what the node was started as must agree, before anything is written over. */
-  #checkRole(): void {
-    if (!this.#registry.hasGenesis || this.#hasCheckedRole) return;
+  #checkStartedAs(): void {
+    if (!this.#registry.hasGenesis || this.#hasCheckedStart) return;
     const { role, wasPromoted } = this.#registry;
     const startedAs = this.#options.role;
-    this.#hasCheckedRole = true;
+    this.#hasCheckedStart = true;
     if (startedAs === 'leader' && role !== 'leader') {
       this.#context.onRefused(
         new DataDirectoryError(
