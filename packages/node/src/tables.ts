@@ -532,13 +532,13 @@ export class Tables {
     if (startedAs === 'leader' && role !== 'leader') {
       this.#context.onRefused(
         new DataDirectoryError(
-          'the data directory belongs to a follower cluster: start it with "coxswain follower", or turn the cluster into a leader cluster with "coxswain promote"',
+          'the data belongs to a follower cluster: start the node with "coxswain follower", or turn its cluster into a leader cluster with "coxswain promote"',
         ),
       );
     } else if (startedAs === 'follower' && role === 'leader' && !wasPromoted) {
       this.#context.onRefused(
         new DataDirectoryError(
-          'the data directory belongs to a leader cluster, and a follower cluster would replace what it holds: start it with "coxswain leader", or choose an empty data directory',
+          'the data belongs to a leader cluster, and a follower cluster would replace it: start the node with "coxswain leader", or give it an empty data directory',
         ),
       );
     } else if (startedAs === 'follower' && role === 'leader') {
