@@ -1,4 +1,6 @@
 import { writeFileSync } from 'node:fs';
+import { createServer } from 'node:http2';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { NodeCommand, type Outcome, run, TemporaryDirectory } from './support/command.js';
@@ -182,6 +184,26 @@ describe('the cluster', () => {
       exitCode: 0,
       stdout: expect.stringMatching(/^coxswain 0\.1\.0 /),
     });
+  });
+});
+
+describe('promote', () => {
+  test('whose node dies says to run it again, which is safe', async () => {
+    const dying = createServer().on('stream', ({ session }) => session!.destroy());
+    await new Promise<void>((resolve) => dying.listen(0, '127.0.0.1', resolve));
+    const { port } = dying.address() as AddressInfo;
+    const outcome = await run(['promote', '--yes', '--endpoints', `127.0.0.1:${port}`]);
+    expectFailure(
+      outcome,
+      1,
+      /^[^\n]+ \(127\.0\.0\.1:\d+\): what has begun goes on by itself; run promote again, which is safe: /,
+    );
+    await new Promise((resolve) => dying.close(resolve));
+  });
+
+  test('of what is a leader cluster already says so', async () => {
+    const outcome = await node.run(['promote', '--yes']);
+    expectFailure(outcome, 1, /^this is a leader cluster already \([^)]*\)$/);
   });
 });
 

@@ -1,8 +1,9 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { leaderPorts } from '../src/playground-ports.js';
+import { followerPorts, leaderPorts } from '../src/playground-ports.js';
+import { until } from './clusters/cluster.js';
 import { Command, run, TemporaryDirectory } from './support/command.js';
 
 let directory: TemporaryDirectory;
@@ -14,11 +15,12 @@ beforeEach(async () => {
   offset = await freeOffset();
 });
 
-/** An offset at which every port of three nodes is free, below those that connections are given. */
+/** An offset at which every port of three nodes and a follower is free, below those that connections are given. */
 async function freeOffset(): Promise<number> {
   for (;;) {
     const candidate = 10_000 + Math.floor(Math.random() * 13_000);
-    const ports = [1, 2, 3].flatMap((node) => Object.values(leaderPorts(node, candidate)));
+    const nodes = [...[1, 2, 3].map((node) => leaderPorts(node, candidate)), followerPorts(1, candidate)];
+    const ports = nodes.flatMap((node) => Object.values(node));
     const areFree = await Promise.all(ports.map(isFree));
     if (areFree.every(Boolean)) return candidate;
   }
@@ -38,14 +40,8 @@ afterEach(async () => {
 });
 
 function start(...args: readonly string[]): Command {
-  playground = new Command([
-    'playground',
-    '--data-dir',
-    directory.path,
-    '--port-offset',
-    String(offset),
-    ...args,
-  ]);
+  const flags = ['--data-dir', join(directory.path, 'data'), '--port-offset', String(offset)];
+  playground = new Command(['playground', ...flags, ...args], { env: { TMPDIR: directory.path } });
   return playground;
 }
 
@@ -53,8 +49,8 @@ function endpoint(node: number): string[] {
   return ['--endpoints', `127.0.0.1:${leaderPorts(node, offset).api}`];
 }
 
-function pidOf(node: number): number {
-  return Number(readFileSync(join(directory.path, `leader-${node}`, 'coxswain.pid'), 'utf8'));
+function pidOf(node: string): number {
+  return Number(readFileSync(join(directory.path, 'data', node, 'coxswain.pid'), 'utf8'));
 }
 
 describe('the playground (interfaces.md)', () => {
@@ -76,7 +72,7 @@ describe('the playground (interfaces.md)', () => {
       stdout: 'OK\n',
     });
 
-    process.kill(pidOf(2), 'SIGKILL');
+    process.kill(pidOf('leader-2'), 'SIGKILL');
     await playground!.prints('leader-2 ended by SIGKILL');
     expect(await run(['put', 'still', 'here', '--timeout', '20s', ...endpoint(1)])).toMatchObject({
       stdout: 'OK\n',
@@ -96,6 +92,39 @@ describe('the playground (interfaces.md)', () => {
     start('--nodes', '3');
     await playground!.prints('\nready');
     expect(await run(['get', 'still', ...endpoint(2)])).toMatchObject({ stdout: 'still\nhere\n' });
+  });
+
+  test('--followers runs a follower cluster beside it, and SIGINT ends both without litter', async () => {
+    start('--nodes', '1', '--followers', '1');
+    await playground!.prints('\nready: ');
+    const [leader, follower] = [leaderPorts(1, offset), followerPorts(1, offset)];
+    const { stdout } = await run(['put', 'hello', 'world', ...endpoint(1)]);
+    expect(stdout).toBe('OK\n');
+    const there = ['--endpoints', `127.0.0.1:${follower.api}`];
+    await until(
+      'it is read there',
+      async () => (await run(['get', 'hello', ...there])).stdout === 'hello\nworld\n',
+    );
+
+    const status = await run(['status', '--endpoints', `127.0.0.1:${leader.api},127.0.0.1:${follower.api}`]);
+    expect(status).toMatchObject({ exitCode: 0, stderr: '' });
+    const clusterId = '[0-9a-f]{32}';
+    expect(status.stdout).toMatch(
+      new RegExp(
+        `^replicates, 127.0.0.1:${follower.api}, follower, default, 127.0.0.1:${leader.replication} \\(${clusterId}\\), `,
+        'm',
+      ),
+    );
+    expect(status.stdout).toMatch(
+      new RegExp(`^replicated by, 127.0.0.1:${leader.api}, default, follower-1, `, 'm'),
+    );
+
+    const pids = ['leader-1', 'follower-1'].map(pidOf);
+    expect(await playground!.stop('SIGINT')).toMatchObject({ exitCode: 0, stderr: '' });
+    for (const pid of pids) expect(() => process.kill(pid, 0)).toThrow('ESRCH');
+    expect(readdirSync(directory.path)).toEqual(['data']);
+    expect(readdirSync(join(directory.path, 'data')).sort()).toEqual(['follower-1', 'leader-1']);
+    for (const node of ['leader-1', 'follower-1']) expect(() => pidOf(node)).toThrow('ENOENT');
   });
 
   test('a node that cannot start ends the playground with its reason', async () => {

@@ -25,11 +25,13 @@ export class OutcomeUnknownError extends CoxswainError {
   override readonly name = 'OutcomeUnknownError';
 }
 
-/** The texts with which a server says UNAVAILABLE: nothing was done, so the request may be repeated (P1). */
-const refusals: ReadonlySet<string> = new Set([
+/** The texts with which a node says UNAVAILABLE: nothing was done, so the request may be repeated (P1). */
+export const refusals: ReadonlySet<string> = new Set([
   'request dropped as the shard is not ready',
   'system is too busy try again later',
   'the disk of the node is full, or nearly: writes are refused until there is room',
+  'as much as archive.max-backlog waits to be archived, and archive.on-limit is "stop-writes": writes are refused until less does; see why with "coxswain archive list"',
+  'the cluster is being promoted to a leader cluster: it makes and deletes tables when that is done',
   'timeout',
   'request aborted',
 ]);

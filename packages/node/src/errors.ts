@@ -63,6 +63,10 @@ export const errors = {
     Status.Unavailable,
     'as much as archive.max-backlog waits to be archived, and archive.on-limit is "stop-writes": writes are refused until less does; see why with "coxswain archive list"',
   ),
+  promoting: declare(
+    Status.Unavailable,
+    'the cluster is being promoted to a leader cluster: it makes and deletes tables when that is done',
+  ),
   timeout: declare(Status.Unavailable, 'timeout'),
   deadlineExceeded: declare(Status.DeadlineExceeded, 'deadline exceeded'),
   outcomeUnknown: declare(

@@ -80,7 +80,7 @@ export class Tables {
   #isFresh = false;
   #hasFollowed = false;
   #isTending = false;
-  #hasCheckedRole = false;
+  #hasCheckedStart = false;
   #followed: Promise<void> = Promise.resolve();
 
   constructor(options: TablesOptions) {
@@ -181,8 +181,7 @@ export class Tables {
       await this.meta().confirmRead(call.deadlineMs);
       // The genesis takes the first shard ids for the tables that exist from the start.
       if (!this.#registry.hasGenesis) throw errors.notReady();
-      // A follower cluster has its tables from its leader cluster, and a leader cluster from nobody (R5).
-      if (isReplicated !== (this.#registry.role === 'follower')) throw errors.notReady();
+      this.#checkRole(isReplicated ? 'follower' : 'leader');
       if (this.#registry.table(name) !== undefined) throw errors.tableExists();
       const { tablesMax } = this.#options;
       if (this.#registry.tableCount >= tablesMax) throw errors.tooManyTables(tablesMax);
@@ -201,6 +200,7 @@ export class Tables {
   async delete(name: string, call: Call): Promise<void> {
     if (name === '') throw errors.nameNotSet();
     await this.meta().confirmRead(call.deadlineMs);
+    this.#checkRole('leader');
     const table = this.#registry.table(name);
     const replica = this.#byName.get(name);
     if (table === undefined || replica === undefined) throw errors.tableToDeleteNotFound();
@@ -213,6 +213,7 @@ export class Tables {
    */
   async quarantine(name: string, shardId: number, call: Call): Promise<void> {
     await this.meta().confirmRead(call.deadlineMs);
+    this.#checkRole('follower');
     const table = this.#registry.table(name);
     const replica = this.#byName.get(name);
     if (table?.shardId !== shardId || !table.isReplicated || replica === undefined) return;
@@ -222,6 +223,16 @@ export class Tables {
   async list(call: Call): Promise<TableInfo[]> {
     await this.meta().confirmRead(call.deadlineMs);
     return this.#registry.tables().map(({ name, shardId, config }) => ({ name, shardId, config }));
+  }
+
+  /**
+   * R5: a follower cluster has its tables from its leader cluster, a leader cluster from nobody, and one that is being
+   * promoted keeps those that it has: each becomes its own.
+   */
+  #checkRole(needed: ClusterRole): void {
+    const { role } = this.#registry;
+    if (role === 'promoting') throw errors.promoting();
+    if (role !== needed) throw errors.notReady();
   }
 
   /** T2: sealed first, so that no node acknowledges a write that vanishes; then taken out of the registry. */
@@ -256,7 +267,8 @@ export class Tables {
     checkTableName(name);
     for (;;) {
       await this.meta().confirmRead(call.deadlineMs);
-      if (!this.#registry.hasGenesis || this.#registry.role !== 'leader') throw errors.notReady();
+      if (!this.#registry.hasGenesis) throw errors.notReady();
+      this.#checkRole('leader');
       const table = this.#registry.table(name);
       const { tablesMax } = this.#options;
       const isNew = table === undefined && this.#registry.loadingOf(name) === undefined;
@@ -563,7 +575,7 @@ export class Tables {
   async #followRegistry(): Promise<void> {
     const meta = this.meta();
     await this.#registry.reload(meta.table);
-    this.#checkRole();
+    this.#checkStartedAs();
     const existing = new Set<Replica>();
     const host = async (shard: HostedShard, name: string): Promise<Replica> => {
       const { shardId } = shard;
@@ -614,21 +626,21 @@ export class Tables {
   }
 
   /** R5: what the data is and what the node was started as must agree, before anything is written over. */
-  #checkRole(): void {
-    if (!this.#registry.hasGenesis || this.#hasCheckedRole) return;
+  #checkStartedAs(): void {
+    if (!this.#registry.hasGenesis || this.#hasCheckedStart) return;
     const { role, wasPromoted } = this.#registry;
     const startedAs = this.#options.role;
-    this.#hasCheckedRole = true;
+    this.#hasCheckedStart = true;
     if (startedAs === 'leader' && role !== 'leader') {
       this.#context.onRefused(
         new DataDirectoryError(
-          'the data directory belongs to a follower cluster: start it with "coxswain follower", or turn the cluster into a leader cluster with "coxswain promote"',
+          'the data belongs to a follower cluster: start the node with "coxswain follower", or turn its cluster into a leader cluster with "coxswain promote"',
         ),
       );
     } else if (startedAs === 'follower' && role === 'leader' && !wasPromoted) {
       this.#context.onRefused(
         new DataDirectoryError(
-          'the data directory belongs to a leader cluster, and a follower cluster would replace what it holds: start it with "coxswain leader", or choose an empty data directory',
+          'the data belongs to a leader cluster, and a follower cluster would replace it: start the node with "coxswain leader", or give it an empty data directory',
         ),
       );
     } else if (startedAs === 'follower' && role === 'leader') {

@@ -15,6 +15,12 @@ import { toStockCommand } from './stock-command.js';
 const READ_BYTES_MAX = 1024 * 1024;
 /** A stream ends so long before its deadline, so that it ends well and not as a late one. */
 const DEADLINE_MARGIN_MS = 100;
+/**
+ * A long poll that something has come for gathers what follows it, for so long or up to so many entries: each answer,
+ * with the next request and the entry that the follower makes of it, costs more than the commands that it holds.
+ */
+const GATHER_MS = 2;
+const GATHER_ENTRIES_MAX = 256;
 /** ReplicateRequest.capabilities: compares on revisions and versions are understood. */
 export const UNDERSTANDS_REVISION_COMPARES = 1n;
 
@@ -56,7 +62,7 @@ export class LogStream {
       yield encodeError(LEADER_BEHIND, log.appliedIndex);
       return;
     }
-    if (from > log.appliedIndex && request.waitMs > 0) await this.#wait(request.waitMs, call);
+    if (from > log.appliedIndex && request.waitMs > 0) await this.#waitFrom(from, request.waitMs, call);
     const { appliedIndex } = log;
     try {
       yield* this.#commands(request, from, appliedIndex, call);
@@ -68,9 +74,15 @@ export class LogStream {
     yield encodeTerminal(appliedIndex);
   }
 
-  #wait(waitMs: number, call: StreamCall): Promise<void> {
+  async #waitFrom(from: number, waitMs: number, call: StreamCall): Promise<void> {
+    await this.#wait(from, waitMs, call);
+    if (this.#log.appliedIndex >= from) await this.#wait(from + GATHER_ENTRIES_MAX - 1, GATHER_MS, call);
+  }
+
+  /** Until an entry is applied, and never past the call's deadline. */
+  #wait(index: number, waitMs: number, call: StreamCall): Promise<void> {
     const leftMs = call.deadlineMs - this.#options.clock.monotonicMs() - DEADLINE_MARGIN_MS;
-    return this.#log.appliedAbove(this.#log.appliedIndex, Math.min(waitMs, leftMs), call.signal);
+    return this.#log.appliedAbove(index - 1, Math.min(waitMs, leftMs), call.signal);
   }
 
   async *#commands(

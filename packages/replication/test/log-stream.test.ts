@@ -21,6 +21,7 @@ const put = (key: string, value = ''): Buffer =>
 
 /** A log in memory, as a test changes it. */
 class FakeLog implements TableLog {
+  readonly clock = new ManualClock();
   readonly shardId = 10_001;
   readonly outcomes = new Map<number, boolean>();
   readonly table = { txnOutcome: (index: number) => this.outcomes.get(index) } as unknown as Table;
@@ -59,12 +60,16 @@ class FakeLog implements TableLog {
     return found;
   }
 
-  appliedAbove(index: number, _waitMs: number, signal: AbortSignal | undefined): Promise<void> {
+  appliedAbove(index: number, waitMs: number, signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve) => {
-      const look = (): void => {
-        if (this.appliedIndex <= index && !signal?.aborted) return;
+      const end = (): void => {
         this.#waiting.delete(look);
+        timer.cancel();
         resolve();
+      };
+      const timer = this.clock.startTimer(waitMs, end);
+      const look = (): void => {
+        if (this.appliedIndex > index || signal?.aborted) end();
       };
       this.#waiting.add(look);
       signal?.addEventListener('abort', look);
@@ -74,7 +79,7 @@ class FakeLog implements TableLog {
 }
 
 function harness(log: FakeLog, messageBytesMax = 4 * 1024 * 1024) {
-  const clock = new ManualClock();
+  const { clock } = log;
   const aborter = new AbortController();
   const ask = async (
     request: Partial<replication.ReplicateRequest>,
@@ -191,22 +196,72 @@ describe('Log.Replicate', () => {
     ]);
   });
 
-  test('answers a long poll as soon as something is applied, and never later than its deadline', async () => {
-    const log = new FakeLog();
-    log.append(CommandKind.Command, put('a'));
-    const { ask, aborter } = harness(log);
-    let answered: ReplicateMessage[] | undefined;
-    const asked = ask({ leaderIndex: 2n, waitMs: 30_000 }).then((messages) => {
-      answered = messages;
+  describe('as a long poll', () => {
+    /** Asks for what follows the log's only entry. */
+    async function waiting(callMs = 60_000) {
+      const log = new FakeLog();
+      log.append(CommandKind.Command, put('a'));
+      const { ask, aborter, clock } = harness(log);
+      const answer: { indices?: number[] } = {};
+      void ask({ leaderIndex: 2n, waitMs: 30_000 }, clock.monotonicMs() + callMs).then((messages) => {
+        expect(messages.at(-1)!.isTerminal).toBe(true);
+        answer.indices = commandsOf(messages).map(({ leaderIndex }) => leaderIndex);
+        expect(clock.waiting).toBe(0);
+      });
+      await settled();
+      return { log, aborter, clock, answer };
+    }
+
+    test('answers with what is applied within 2 ms of the first entry', async () => {
+      const { log, clock, answer } = await waiting();
+      await clock.advance(1_000);
+      log.append(CommandKind.Command, put('b'));
+      await clock.advance(1);
+      log.append(CommandKind.Command, put('c'));
+      await clock.advance(0.9);
+      expect(answer.indices).toBeUndefined();
+      await clock.advance(0.1);
+      expect(answer.indices).toEqual([2, 3]);
     });
-    await settled();
-    expect(answered).toBeUndefined();
-    log.append(CommandKind.Command, put('b'));
-    await asked;
-    expect(commandsOf(answered!).map(({ leaderIndex }) => leaderIndex)).toEqual([2]);
-    const nobody = ask({ leaderIndex: 3n, waitMs: 30_000 });
-    aborter.abort();
-    expect((await nobody).map(({ isTerminal }) => isTerminal)).toEqual([true]);
+
+    test('answers at once when 256 entries are there', async () => {
+      const { log, answer } = await waiting();
+      for (let count = 0; count < 255; count++) log.append(CommandKind.Command, put('b'));
+      await settled();
+      expect(answer.indices).toBeUndefined();
+      log.append(CommandKind.Command, put('b'));
+      await settled();
+      expect(answer.indices).toHaveLength(256);
+    });
+
+    test('gathers nothing when it finds entries already there', async () => {
+      const log = new FakeLog();
+      log.append(CommandKind.Command, put('a'));
+      const messages = await harness(log).ask({ leaderIndex: 1n, waitMs: 30_000 });
+      expect(commandsOf(messages)).toHaveLength(1);
+    });
+
+    test('ends at once when it is given up, also while it gathers', async () => {
+      for (const count of [0, 1]) {
+        const { log, aborter, answer } = await waiting();
+        if (count === 1) log.append(CommandKind.Command, put('b'));
+        await settled();
+        aborter.abort();
+        await settled();
+        expect(answer.indices).toEqual([]);
+      }
+    });
+
+    test('never answers later than its deadline, and with nothing at the end of its wait', async () => {
+      const { clock, answer } = await waiting(1_000);
+      await clock.advance(901);
+      expect(answer.indices).toEqual([]);
+      const patient = await waiting();
+      await patient.clock.advance(29_999);
+      expect(patient.answer.indices).toBeUndefined();
+      await patient.clock.advance(1);
+      expect(patient.answer.indices).toEqual([]);
+    });
   });
 
   test('ends well at its deadline, with what it has sent', async () => {

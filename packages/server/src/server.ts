@@ -10,6 +10,7 @@ import {
   Restores,
 } from '@coxswain/maintenance';
 import {
+  DataDirectoryError,
   defaultNodeOptions,
   type Environment,
   GrpcPeerTransport,
@@ -96,7 +97,10 @@ export class Server {
   #archiveStore: ObjectStore | undefined;
   #archiver: Archiver | undefined;
 
-  /** `fatal` is called for a broken invariant or a disk that cannot be trusted: the process must end (D6). */
+  /**
+   * `fatal` is called for a broken invariant or a disk that cannot be trusted, and with a `StartError` for data that
+   * this node must not use: the process must end (D6).
+   */
   constructor(
     config: Config,
     log: Log,
@@ -187,7 +191,13 @@ export class Server {
       ),
       files: new NodeSmallFiles(paths.root),
       log: this.#log,
-      fatal: this.#fatal,
+      // Some of what forbids to use the data is only known once the node talks to others, or has read the log.
+      fatal: (error) =>
+        this.#fatal(
+          error instanceof DataDirectoryError
+            ? toStartError(`use the data directory ${paths.root}`, error)
+            : error,
+        ),
     };
   }
 

@@ -37,8 +37,7 @@ export class TablesService {
 
   /** A follower cluster has its tables from its leader cluster. */
   #checkRole(method: string): void {
-    const { role } = this.#node;
-    if (role !== undefined && role !== 'leader') throw errors.notForFollower(method);
+    if (this.#node.role === 'follower') throw errors.notForFollower(method);
   }
 
   methods(): readonly Method[] {

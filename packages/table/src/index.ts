@@ -9,7 +9,7 @@ export {
   FramesTooLargeError,
   STREAM_IDENTIFIER,
 } from './snappy-frames.js';
-export { type LoadedSnapshot, loadSnapshot, type SnapshotKind } from './snapshot-loader.js';
+export { type LoadedSnapshot, loadSnapshot } from './snapshot-loader.js';
 export { readSnapshotRecords, SnapshotRecords } from './snapshot-reader.js';
 export {
   type SnapshotOptions,

@@ -4,10 +4,10 @@ import { SnapshotDamagedError } from './errors.js';
 /** No revision and no version is higher. Above it there is room for the bases of shards to come (T1). */
 export const REVISION_MAX = 2 ** 52;
 /**
- * Key and value together: what one request carries. Of a Txn Regatta checks nothing else, so tables that replicate
- * from it may hold keys and values that are longer than a Put's may be, and so may their snapshots and backups.
+ * Key and value together: as much as a follower takes of a log at a time (P4). Of a Txn Regatta checks neither, so a
+ * table that replicates from it may hold keys and values that no Put could write. Its snapshots and backups must load.
  */
-const PAIR_SIZE_BYTES_MAX = 4 * 1024 * 1024;
+const PAIR_SIZE_BYTES_MAX = 8 * 1024 * 1024;
 /** Tags of mvcc.v1.Command and of KeyValue in it: field number and wire type. */
 const TABLE = (1 << 3) | 2;
 const TYPE = 2 << 3;
@@ -98,7 +98,7 @@ export class PairRecord {
    */
   check(): void {
     if (this.keyEnd - this.keyStart + this.valueEnd - this.valueStart > PAIR_SIZE_BYTES_MAX)
-      throw new SnapshotDamagedError('a pair is larger than any that a request can carry');
+      throw new SnapshotDamagedError('a pair is larger than any that a log can carry');
     if (!isRevision(this.createRevision) || !isRevision(this.modRevision) || !isRevision(this.version))
       throw new SnapshotDamagedError('a revision or version is out of range');
   }

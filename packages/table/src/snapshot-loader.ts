@@ -2,8 +2,7 @@ import { mvcc } from '@coxswain/protocol';
 import { ContentHash } from './content-hash.js';
 import { SnapshotDamagedError } from './errors.js';
 import { modRevisionOf, writeRecordHeader } from './layout.js';
-import { identityOf, newRecordBlock } from './record-block.js';
-import { ALL_KEYS, scanLatest } from './record-source.js';
+import { newRecordBlock } from './record-block.js';
 import { decodePreamble, isPreamble, type SnapshotPreamble } from './snapshot-preamble.js';
 import { readSnapshotRecords } from './snapshot-reader.js';
 import type { OrderedStore, StoreBatch, StoreDirectory } from './store.js';
@@ -11,19 +10,6 @@ import { initializeStore } from './table.js';
 import type { TableState } from './table-state.js';
 
 const BATCH_SIZE_BYTES = 1024 * 1024;
-const CHUNK_ENTRIES_MAX = 500;
-
-/** What a stream is, which decides what its keys become (T3). */
-export type SnapshotKind =
-  /** From a node of ours: revisions, versions and the whole state stay; its hash must hold. */
-  | { readonly kind: 'raft' }
-  /**
-   * From a leader cluster: revisions and versions stay, and where a stock leader sends none, they are its
-   * leader_index and version 1. `index`: the base of the new shard's log (T1).
-   */
-  | { readonly kind: 'replication'; readonly index: number }
-  /** From a backup: every key is stamped anew with `index`, the base of the new shard's log (T1), version 1. */
-  | { readonly kind: 'restore'; readonly index: number };
 
 /** What a loaded store will be opened as. */
 export interface LoadedSnapshot {
@@ -31,26 +17,25 @@ export interface LoadedSnapshot {
   readonly index: number;
   readonly term: number;
   readonly state: TableState;
-  /** The group that a Raft snapshot is of. */
-  readonly group: number | undefined;
+  /** The group that it is of. */
+  readonly group: number;
 }
 
 /**
- * Loads a snapshot stream into a store of its own, verifies it, and makes it durable. The caller then puts it
- * in place with `directory.rename` and resets the log (D7). Rejects with SnapshotDamagedError, or the errors
- * of stream and store; nothing is left behind then.
+ * Loads the stream of a Raft snapshot into a store of its own, verifies it, and makes it durable: revisions, versions
+ * and the whole state stay. The caller then puts it in place with `directory.rename` and resets the log (D7). Rejects
+ * with SnapshotDamagedError, or the errors of stream and store; nothing is left behind then.
  */
 export async function loadSnapshot(
   directory: StoreDirectory,
   name: string,
   stream: AsyncIterable<Buffer>,
-  how: SnapshotKind = { kind: 'raft' },
 ): Promise<LoadedSnapshot> {
   // What an earlier attempt left must not shine through.
   await directory.remove(name);
   const store = await directory.open(name, { create: true });
   try {
-    const loaded = await new SnapshotLoader(store, how).load(stream);
+    const loaded = await new SnapshotLoader(store).load(stream);
     await store.close();
     return loaded;
   } catch (error) {
@@ -62,19 +47,14 @@ export async function loadSnapshot(
 
 class SnapshotLoader {
   readonly #store: OrderedStore;
-  readonly #how: SnapshotKind;
   readonly #contentHash = new ContentHash();
   #batch: StoreBatch;
   #keyCount = 0;
   #lastKey: Buffer | undefined;
   #preamble: SnapshotPreamble | undefined;
-  #leaderIndex: number | undefined;
-  /** Some keys came without revisions, so they take the leader_index, which comes last. */
-  #hasUnstamped = false;
 
-  constructor(store: OrderedStore, how: SnapshotKind) {
+  constructor(store: OrderedStore) {
     this.#store = store;
-    this.#how = how;
     this.#batch = store.batch();
   }
 
@@ -84,15 +64,11 @@ class SnapshotLoader {
       if (this.#batch.sizeBytes >= BATCH_SIZE_BYTES) await this.#writeBatch();
     }
     await this.#writeBatch();
-    if (this.#hasUnstamped) await this.#stampAll(this.#endOfStream());
-    const state = this.#finalState();
+    const { group, state: carried } = this.#checkedPreamble();
+    // No history comes with it.
+    const state = { ...carried, historyFloor: carried.revision, changeCount: 0 };
     await initializeStore(this.#store, state);
-    return {
-      index: state.appliedIndex,
-      term: state.appliedTerm,
-      state,
-      group: this.#preamble?.group,
-    };
+    return { index: state.appliedIndex, term: state.appliedTerm, state, group };
   }
 
   #take(record: Buffer): void {
@@ -101,24 +77,20 @@ class SnapshotLoader {
       this.#preamble = decodePreamble(record);
       return;
     }
-    if (this.#leaderIndex !== undefined) throw new SnapshotDamagedError('records follow its end');
-    const { type, kv, leaderIndex } = decodeCommand(record);
-    if (type === mvcc.Command_CommandType.PUT && kv !== undefined) this.#takePair(kv);
-    else if (type === mvcc.Command_CommandType.DUMMY) this.#leaderIndex = toNumber(leaderIndex ?? 0n);
-    else throw new SnapshotDamagedError(`it holds a command of type ${type}`);
+    const { type, kv } = decodeCommand(record);
+    if (type !== mvcc.Command_CommandType.PUT || kv === undefined) {
+      throw new SnapshotDamagedError(`it holds a command of type ${type}`);
+    }
+    this.#takePair(kv);
   }
 
   #takePair(kv: mvcc.KeyValue): void {
-    const order = this.#lastKey === undefined ? 1 : Buffer.compare(kv.key, this.#lastKey);
-    // A pair may come twice in a row, for the sake of stock loaders; see SnapshotOptions.
-    if (order === 0) return;
-    if (order < 0) throw new SnapshotDamagedError('its keys are not in order');
+    const isInOrder = this.#lastKey === undefined || Buffer.compare(kv.key, this.#lastKey) > 0;
+    if (!isInOrder) throw new SnapshotDamagedError('its keys are not in order');
     const { identity, storeKey, record } = newRecordBlock(kv.key, kv.value);
-    if (this.#how.kind === 'restore') writeRecordHeader(record, this.#how.index, this.#how.index, 1);
-    else
-      writeRecordHeader(record, toNumber(kv.createRevision), toNumber(kv.modRevision), toNumber(kv.version));
-    if (modRevisionOf(record) === 0) this.#hasUnstamped = true;
-    else this.#contentHash.add(identity);
+    writeRecordHeader(record, toNumber(kv.createRevision), toNumber(kv.modRevision), toNumber(kv.version));
+    // In the middle of a load there may be pairs without revisions, which do not count yet.
+    if (modRevisionOf(record) !== 0) this.#contentHash.add(identity);
     this.#batch.put(storeKey, record);
     this.#keyCount += 1;
     this.#lastKey = kv.key;
@@ -130,59 +102,16 @@ class SnapshotLoader {
     this.#batch = this.#store.batch();
   }
 
-  async #stampAll(leaderIndex: number): Promise<void> {
-    const scan = scanLatest(this.#store, undefined, ALL_KEYS, {});
-    try {
-      for (;;) {
-        const pairs = await scan.next(CHUNK_ENTRIES_MAX);
-        if (pairs.length === 0) return;
-        for (const [storeKey, record] of pairs) {
-          if (modRevisionOf(record) !== 0) continue;
-          const stamped = Buffer.from(record);
-          writeRecordHeader(stamped, leaderIndex, leaderIndex, 1);
-          this.#contentHash.add(identityOf(storeKey, stamped));
-          this.#batch.put(storeKey, stamped);
-        }
-        await this.#writeBatch();
-      }
-    } finally {
-      await scan.close();
+  #checkedPreamble(): SnapshotPreamble {
+    if (this.#preamble === undefined) throw new SnapshotDamagedError('it has no record of ours');
+    const { state } = this.#preamble;
+    if (state.keyCount !== this.#keyCount) {
+      throw new SnapshotDamagedError(`it holds ${this.#keyCount} keys, not ${state.keyCount}`);
     }
-  }
-
-  #endOfStream(): number {
-    if (this.#leaderIndex === undefined || this.#leaderIndex === 0) {
-      throw new SnapshotDamagedError('it ends without a leader_index');
+    if (!state.contentHash.equals(this.#contentHash.toBuffer())) {
+      throw new SnapshotDamagedError('its content hash differs');
     }
-    return this.#leaderIndex;
-  }
-
-  #finalState(): TableState {
-    const contentHash = this.#contentHash.toBuffer();
-    if (this.#how.kind === 'raft') {
-      if (this.#preamble === undefined) throw new SnapshotDamagedError('it has no record of ours');
-      const { state } = this.#preamble;
-      if (state.keyCount !== this.#keyCount) {
-        throw new SnapshotDamagedError(`it holds ${this.#keyCount} keys, not ${state.keyCount}`);
-      }
-      if (!state.contentHash.equals(contentHash)) throw new SnapshotDamagedError('its content hash differs');
-      // No history comes with it.
-      return { ...state, historyFloor: state.revision, changeCount: 0 };
-    }
-    const leaderIndex = this.#how.kind === 'replication' ? this.#endOfStream() : undefined;
-    const revision = leaderIndex ?? this.#how.index;
-    return {
-      appliedIndex: this.#how.index,
-      appliedTerm: 0,
-      revision,
-      leaderIndex,
-      lastTimeMs: 0,
-      historyFloor: revision,
-      keyCount: this.#keyCount,
-      contentHash,
-      sealedBy: undefined,
-      changeCount: 0,
-    };
+    return this.#preamble;
   }
 }
 

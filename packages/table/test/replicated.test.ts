@@ -3,6 +3,7 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import {
   CommandKind,
+  loadSnapshot,
   MemoryStoreDirectory,
   readSnapshotRecords,
   type StoreDirectory,
@@ -273,6 +274,26 @@ describe('a load', () => {
     expect(await contentOf(table)).toContain('a=2 77/78/2');
     const { contentHash, keyCount } = await closed(table);
     expect(await hashOfRecords(directory, NAME)).toEqual({ kept: contentHash, keyCount });
+  });
+
+  test('half done, travels between nodes, and goes on there (D7, T3)', async () => {
+    const directory = new MemoryStoreDirectory();
+    const source = await open(directory);
+    const old = { createRevision: 3n, modRevision: 5n, version: 2n };
+    await source.apply([load(1, 0, [pair('a', '1'), pair('b', '2', old)])]);
+    const view = source.view();
+    const { index } = await loadSnapshot(directory, 'incoming', writeSnapshot(view, { preamble: 10_001 }));
+    view.close();
+    expect(index).toBe(1);
+    const rest = [load(2, 0, [pair('c', '3')]), loaded(3, 77, true)];
+    await source.apply(rest);
+    const there = await contentOf(source);
+    const expected = await closed(source);
+    await directory.rename('incoming', NAME);
+    const table = await open(directory, { create: false });
+    await table.apply(rest);
+    expect(await contentOf(table)).toEqual(there);
+    expect(await closed(table)).toEqual(expected);
   });
 
   test('of a restore stamps every key with its own entry, version 1 (T3)', async () => {

@@ -11,8 +11,11 @@ import {
 } from './segment.js';
 import type { WalDisk } from './types.js';
 
-/** Released segments kept for reuse beyond the next segment and the reserve. */
-const SPARES_MAX = 2;
+/**
+ * Released segments kept for reuse beyond the next segment and the reserve. One that is used again needs no zeros
+ * written to it first; a load releases about so many at once, with each flush of its table.
+ */
+const SPARES_MAX = 8;
 
 /**
  * The files of the log. It keeps two ahead of need, so that rolling over to a new segment never waits for the disk

@@ -1,10 +1,9 @@
 import { createInterface } from 'node:readline/promises';
-import { Coxswain } from '@coxswain/client';
+import { type Coxswain, OutcomeUnknownError } from '@coxswain/client';
 import { Command, Option } from 'commander';
 import {
   type ConnectionFlags,
   connectionFlags,
-  connectOptions,
   withClient,
   withConnectionFlags,
 } from '../connection-flags.js';
@@ -96,16 +95,22 @@ function promoteCommand(): Command {
   return command.action(async () => {
     const flags = addressedFlags<PromoteFlags>(command);
     if (!flags.yes) await confirm();
-    const client = await Coxswain.connect(connectOptions(flags));
-    try {
-      await client.maintenance.promote({ timeoutMs: promoteTimeoutMs });
-    } finally {
-      client.close();
-    }
+    await withClient(flags, promote);
     process.stdout.write(
       'OK: this is a leader cluster now; its nodes may be started with "coxswain leader" from now on\n',
     );
   });
+}
+
+async function promote(client: Coxswain): Promise<void> {
+  try {
+    await client.maintenance.promote({ timeoutMs: promoteTimeoutMs });
+  } catch (error) {
+    if (!(error instanceof OutcomeUnknownError)) throw error;
+    throw failure(
+      `${error.message} (${error.endpoint}): what has begun goes on by itself; run promote again, which is safe: it waits for the end, or says that this is a leader cluster already`,
+    );
+  }
 }
 
 async function confirm(): Promise<void> {

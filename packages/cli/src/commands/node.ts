@@ -7,6 +7,7 @@ import {
   type LoadedConfig,
   loadConfig,
   Server,
+  StartError,
 } from '@coxswain/server';
 import { Command, Option } from 'commander';
 import { prepare } from '../command-line.js';
@@ -56,10 +57,14 @@ async function run(role: Role, command: Command): Promise<void> {
     nodeId: config['raft.node-id'],
   });
   const fatal = (error: unknown): void => {
-    log('error', 'the node stops', { error: error instanceof Error ? error.stack : String(error) });
-    flush();
+    // What the operator is to mend needs no stack, and says itself what could not be done.
+    const isForOperator = error instanceof StartError;
     const reason = error instanceof Error ? error.message : String(error);
-    process.stderr.write(`coxswain: the node stops: ${reason.split('\n')[0]}\n`);
+    const stack = error instanceof Error ? error.stack : undefined;
+    log('error', 'the node stops', { error: isForOperator ? reason : (stack ?? reason) });
+    flush();
+    const line = reason.split('\n')[0]!;
+    process.stderr.write(`coxswain: ${isForOperator ? '' : 'the node stops: '}${line}\n`);
     process.exit(ExitCode.Failed);
   };
   // A broken invariant is no state to go on from.

@@ -456,6 +456,34 @@ describe('R5: a cluster is a leader cluster or a follower cluster', () => {
     const world = await followerWorld();
     expect(await world.fate(world.put(1, 'a', '1'))).toBe('Unavailable');
     expect(await world.fate(world.create(1, 'own'))).toBe('Unavailable');
+    expect(await world.fate(world.delete(1, TABLE))).toBe('Unavailable');
+    expect(world.replica(1).table.sealedBy).toBeUndefined();
+  });
+
+  test('while a cluster is promoted its tables stay those that it has', async () => {
+    const world = await followerWorld();
+    const [leader, follower] = await world.roles();
+    // One that has not heard of it yet asks first.
+    const gate = world.gate(follower, isApplyOf(META_SHARD));
+    await world.settled(world.node(leader).beginPromotion(world.deadlineMs(leader)));
+    expect(world.node(follower).role).toBe('follower');
+    const { deadlineMs } = world.deadlineMs(follower);
+    const refused = [
+      world.create(follower, 'own'),
+      world.delete(follower, TABLE),
+      new Outcome(world.node(follower).createReplicated('theirs', { deadlineMs })),
+      new Outcome(world.node(follower).quarantine(TABLE, SHARD, { deadlineMs })),
+    ];
+    gate.open();
+    for (const outcome of refused) {
+      expect(await world.fate(outcome)).toBe('Unavailable');
+      expect(outcome.error).toMatchObject({ message: expect.stringContaining('is being promoted') });
+    }
+    expect(world.node(leader).unpromotedTables()).toMatchObject([{ name: TABLE, shardId: SHARD }]);
+    expect(world.replica(leader).table.sealedBy).toBeUndefined();
+    await promote(world, leader);
+    await world.answer(world.create(follower, 'own'));
+    await world.answer(world.delete(follower, TABLE));
   });
 
   test('a promotion makes leader tables of all, above all that they had (T1), for good', async () => {
