@@ -60,6 +60,19 @@ export function connectionFlags(command: Command): ConnectionFlags {
   return command.opts<ConnectionFlags>();
 }
 
+/** Regatta's commands take one URL; it stands for --endpoints. */
+export function withAddressFlag(command: Command): Command {
+  return command.addOption(new Option('--address <url>', 'one node of the cluster, in place of --endpoints'));
+}
+
+/** As `connectionFlags`, where there is an --address. */
+export function addressedFlags<Flags extends { readonly address?: string }>(
+  command: Command,
+): ConnectionFlags & Flags {
+  const flags = { ...connectionFlags(command), ...command.opts<Flags>() };
+  return flags.address === undefined ? flags : { ...flags, endpoints: flags.address };
+}
+
 const fileKeys = ['endpoints', 'cacert', 'cert', 'key', 'token', 'timeout', 'table'];
 
 function readClientConfig(file: string, command: Command): void {

@@ -26,6 +26,26 @@ export function renderJson(message: object): string {
   return `${JSON.stringify(toProtobufJson(message))}\n`;
 }
 
+/** Rows in any format: as JSON what is given for that. */
+export function printRows(
+  format: OutputFormat,
+  json: object,
+  head: readonly string[],
+  rows: readonly (readonly string[])[],
+): void {
+  if (format === 'json') process.stdout.write(`${JSON.stringify(json)}\n`);
+  else if (format === 'table') process.stdout.write(renderTable(head, rows));
+  else process.stdout.write(rows.map((row) => `${row.join(', ')}\n`).join(''));
+}
+
+/** A size for people. */
+export function formatSize(sizeBytes: number): string {
+  if (sizeBytes < 1024) return `${sizeBytes} B`;
+  const units = ['KiB', 'MiB', 'GiB', 'TiB'];
+  const power = Math.min(Math.floor(Math.log2(sizeBytes) / 10), units.length);
+  return `${(sizeBytes / 1024 ** power).toFixed(1)} ${units[power - 1]}`;
+}
+
 const pairColumns = ['KEY', 'VALUE', 'CREATE REVISION', 'MOD REVISION', 'VERSION'] as const;
 
 function pairRow(pair: mvcc.KeyValue, isHex: boolean): string[] {

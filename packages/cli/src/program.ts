@@ -1,11 +1,13 @@
 import { CoxswainError, StatusCode } from '@coxswain/client';
 import { Command, CommanderError } from 'commander';
 import { prepare } from './command-line.js';
+import { backupCommand } from './commands/backup.js';
 import { benchCommand } from './commands/bench.js';
 import { clusterCommands } from './commands/cluster.js';
 import { dataCommands } from './commands/data.js';
 import { maintenanceCommands } from './commands/maintenance.js';
 import { playgroundCommand } from './commands/playground.js';
+import { restoreCommand } from './commands/restore.js';
 import { CommandError, ExitCode } from './exit.js';
 import { version } from './version.js';
 
@@ -30,6 +32,8 @@ function program(): Command {
     playgroundCommand(),
     ...dataCommands(),
     ...clusterCommands(),
+    backupCommand(),
+    restoreCommand(),
     ...maintenanceCommands(),
     benchCommand(),
     new Command('version').description('show the version').action(() => {

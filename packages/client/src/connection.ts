@@ -1,4 +1,11 @@
-import { type ClientReadableStream, Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import { once } from 'node:events';
+import {
+  type ClientReadableStream,
+  type ClientWritableStream,
+  Metadata,
+  type ServiceError,
+  status,
+} from '@grpc/grpc-js';
 import { Endpoint, type TlsOptions } from './endpoint.js';
 import { CoxswainError, judge, late } from './errors.js';
 
@@ -18,6 +25,12 @@ export interface ConnectOptions {
 export interface CallOptions {
   /** Default: that of the connection. */
   readonly timeoutMs?: number;
+}
+
+/** Limits of a call that has many messages. */
+export interface StreamOptions extends CallOptions {
+  /** How long all of it may take. Default: what the server allows. */
+  readonly durationMs?: number;
 }
 
 /** A method of a generated service definition. */
@@ -108,12 +121,12 @@ export class Connection {
   /**
    * One request, many responses, each read when it is asked for; leaving the loop cancels the call. Another node
    * is tried only before the first response: what follows belongs to one view. The timeout is for the first
-   * response alone; the rest may take as long as the reader takes.
+   * response alone; the rest may take as long as the reader takes, and `durationMs`.
    */
   async *stream<Request, Response>(
     method: MethodDefinition<Request, Response>,
     request: Request,
-    options: CallOptions | undefined,
+    options: StreamOptions | undefined,
   ): AsyncGenerator<Response> {
     const deadline = Date.now() + (options?.timeoutMs ?? this.#timeoutMs);
     for (let attempt = 1; ; attempt++) {
@@ -124,6 +137,7 @@ export class Connection {
         method.responseDeserialize,
         request,
         this.#metadata,
+        callOptions(options),
       );
       let hasBegun = false;
       let isLate = false;
@@ -146,6 +160,62 @@ export class Connection {
         clearTimeout(timer);
         call.cancel();
       }
+    }
+  }
+
+  /**
+   * Many requests, sent at the pace of the server, and one response. Made once: nobody can send the messages again. When
+   * they throw the call is broken off and the error passed on. A failure before the last one was sent is a
+   * CoxswainError, whatever the server has seen of them: what is not whole has no effect.
+   */
+  async upload<Request, Response>(
+    method: MethodDefinition<Request, Response>,
+    messages: AsyncIterable<Request>,
+    options: StreamOptions | undefined,
+  ): Promise<Response> {
+    await this.ready();
+    const endpoint = this.#endpoints[this.#current]!;
+    let isOver = false;
+    let isSent = false;
+    let begin: (call: ClientWritableStream<Request>) => void = () => undefined;
+    const begun = new Promise<ClientWritableStream<Request>>((resolve) => {
+      begin = resolve;
+    });
+    const answer = new Promise<Response>((resolve, reject) => {
+      const call = endpoint.client.makeClientStreamRequest(
+        method.path,
+        method.requestSerialize,
+        method.responseDeserialize,
+        this.#metadata,
+        callOptions(options),
+        (error: ServiceError | null, response?: Response) => {
+          isOver = true;
+          if (error) reject(error);
+          else resolve(response!);
+        },
+      );
+      // The callback tells it.
+      call.on('error', () => undefined);
+      begin(call);
+    });
+    answer.catch(() => undefined);
+    const call = await begun;
+    try {
+      for await (const message of messages) {
+        // The server has answered already: it will not take the rest.
+        if (isOver) break;
+        if (!call.write(message)) await Promise.race([once(call, 'drain'), answer.catch(() => undefined)]);
+      }
+      isSent = !isOver;
+      call.end();
+    } finally {
+      if (!isSent) call.cancel();
+    }
+    try {
+      return await answer;
+    } catch (cause) {
+      const { error } = judge(cause as ServiceError, !isSent, endpoint.address);
+      throw error;
     }
   }
 
@@ -258,4 +328,8 @@ export class Connection {
     if (pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs));
     return true;
   }
+}
+
+function callOptions(options: StreamOptions | undefined): { deadline?: number } {
+  return options?.durationMs === undefined ? {} : { deadline: Date.now() + options.durationMs };
 }

@@ -1,6 +1,12 @@
-import { maintenance, type mvcc, regatta } from '@coxswain/protocol';
+import { maintenance, type mvcc, regatta, replication } from '@coxswain/protocol';
 import { type Bytes, type Integer, prefixEnd, toBuffer } from './bytes.js';
-import { type CallOptions, Connection, type ConnectOptions, type Health } from './connection.js';
+import {
+  type CallOptions,
+  Connection,
+  type ConnectOptions,
+  type Health,
+  type StreamOptions,
+} from './connection.js';
 import { TxnBuilder, type TxnParts } from './txn.js';
 
 /** Which keys: with neither, only the key itself. */
@@ -202,8 +208,21 @@ export class Cluster {
   }
 }
 
-/** maintenance.v1, as far as Coxswain's follower clusters have it. */
-class Maintenance {
+/** Where a backup that broke off goes on: what its first chunk and the last one with a `lastKey` said. */
+export interface BackupRest {
+  readonly shardId: Integer;
+  readonly revision: Integer;
+  readonly afterKey: Buffer;
+  readonly recordBytes: Integer;
+}
+
+export interface RestoreOptions extends StreamOptions {
+  /** The length of the stream: then one that breaks off is never taken for all of it, whatever breaks it. */
+  readonly sizeBytes?: Integer;
+}
+
+/** maintenance.v1: for operators. */
+export class Maintenance {
   readonly #connection: Connection;
 
   constructor(connection: Connection) {
@@ -219,9 +238,54 @@ class Maintenance {
     await this.#connection.unary(maintenance.MaintenanceService.reset, request, false, options);
   }
 
+  /**
+   * A table of a leader cluster at one moment: chunks of a stream of framed snappy, read when they are asked for. With
+   * `rest` what is missing of an earlier one, as long as the table keeps its history. The timeout is for the first chunk.
+   */
+  backup(
+    table: string,
+    options?: StreamOptions & { readonly rest?: BackupRest },
+  ): AsyncGenerator<replication.SnapshotChunk, void> {
+    const rest = options?.rest;
+    const request = {
+      table: Buffer.from(table),
+      revision: BigInt(rest?.revision ?? 0),
+      afterKey: rest?.afterKey ?? Buffer.alloc(0),
+      shardId: BigInt(rest?.shardId ?? 0),
+      recordBytes: BigInt(rest?.recordBytes ?? 0),
+    };
+    return this.#connection.stream(maintenance.MaintenanceService.backup, request, options);
+  }
+
+  /**
+   * Replaces a table of a leader cluster, or makes it, by what a backup holds, in one step when all of it has arrived.
+   * Until then, and when anything fails, the table is as it was. Pieces of the stream are at most 2 MiB long.
+   */
+  restore(
+    table: string,
+    stream: AsyncIterable<Buffer>,
+    options?: RestoreOptions,
+  ): Promise<maintenance.RestoreResponse> {
+    const messages = restoreMessages(table, stream, BigInt(options?.sizeBytes ?? 0));
+    return this.#connection.upload(maintenance.MaintenanceService.restore, messages, options);
+  }
+
   /** Turns a follower cluster into a leader cluster, for good. Answers when it takes writes of its own. */
   async promote(options?: CallOptions): Promise<void> {
     await this.#connection.unary(maintenance.MaintenanceService.promote, {}, false, options);
+  }
+}
+
+async function* restoreMessages(
+  table: string,
+  stream: AsyncIterable<Buffer>,
+  sizeBytes: bigint,
+): AsyncGenerator<maintenance.RestoreMessage> {
+  const info = { table: Buffer.from(table), baseRevision: 0n, sizeBytes };
+  yield { data: { $case: 'info', value: info } };
+  for await (const data of stream) {
+    const chunk = replication.SnapshotChunk.create({ data, len: BigInt(data.length) });
+    yield { data: { $case: 'chunk', value: chunk } };
   }
 }
 

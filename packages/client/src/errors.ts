@@ -34,6 +34,8 @@ export const refusals: ReadonlySet<string> = new Set([
   'the cluster is being promoted to a leader cluster: it makes and deletes tables when that is done',
   'timeout',
   'request aborted',
+  'the request broke off before its end: nothing was changed',
+  'the restore was interrupted, and nothing was changed: try again',
 ]);
 
 /** What an attempt's failure means for the request. */

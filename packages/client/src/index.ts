@@ -1,12 +1,15 @@
 export { type Bytes, type Integer, prefixEnd, toEnd } from './bytes.js';
-export type { CallOptions, ConnectOptions, Health } from './connection.js';
+export type { CallOptions, ConnectOptions, Health, StreamOptions } from './connection.js';
 export {
+  type BackupRest,
   type Cluster,
   Coxswain,
   type DeleteOptions,
   type KeyRangeOptions,
+  type Maintenance,
   type PutOptions,
   type RangeOptions,
+  type RestoreOptions,
   type Tables,
 } from './coxswain.js';
 export type { TlsOptions } from './endpoint.js';

@@ -35,6 +35,16 @@ export { baseName, gapName, logName, type ShardKey } from './archive/names.js';
 export type { ObjectStore, PutResult, StoreCall, StoredObject } from './archive/store.js';
 export { type ArchiveTarget, openArchiveStore } from './archive/target.js';
 export { type BackupNode, Backups, type BackupsOptions, type StreamedCall } from './backup.js';
+export {
+  type BackedUpTable,
+  BackupDirectoryError,
+  type BackupMoment,
+  type BackupPlace,
+  BackupReader,
+  BackupWriter,
+  type Manifest,
+  type TableFile,
+} from './backup-directory.js';
 export { Restores, type RestoresOptions } from './restore.js';
 export { type Restored, Restorer, type RestorerEnvironment } from './restorer.js';
 export type { TransferCounters } from './transfer-counters.js';

@@ -9,7 +9,7 @@ import {
   withConnectionFlags,
 } from '../connection-flags.js';
 import { failure } from '../exit.js';
-import { renderJson, renderTable } from '../output.js';
+import { formatSize, renderJson, renderTable } from '../output.js';
 
 /** `tables`, `members`, `status` and `health`. */
 export function clusterCommands(): Command[] {
@@ -221,13 +221,6 @@ function print(flags: ConnectionFlags, message: object, shown: Shown): void {
 function printEach(flags: ConnectionFlags, answers: readonly Answer<object>[], shown: Shown): void {
   if (flags.output === 'json') process.stdout.write(answers.map((answer) => renderJson(answer)).join(''));
   else print(flags, {}, shown);
-}
-
-function formatSize(sizeBytes: number): string {
-  if (sizeBytes < 1024) return `${sizeBytes} B`;
-  const units = ['KiB', 'MiB', 'GiB', 'TiB'];
-  const power = Math.min(Math.floor(Math.log2(sizeBytes) / 10), units.length);
-  return `${(sizeBytes / 1024 ** power).toFixed(1)} ${units[power - 1]}`;
 }
 
 function group(name: string, description: string, commands: readonly Command[]): Command {

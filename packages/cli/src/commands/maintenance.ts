@@ -1,12 +1,7 @@
 import { createInterface } from 'node:readline/promises';
 import { type Coxswain, OutcomeUnknownError } from '@coxswain/client';
-import { Command, Option } from 'commander';
-import {
-  type ConnectionFlags,
-  connectionFlags,
-  withClient,
-  withConnectionFlags,
-} from '../connection-flags.js';
+import { Command } from 'commander';
+import { addressedFlags, withAddressFlag, withClient, withConnectionFlags } from '../connection-flags.js';
 import { failure, usageError } from '../exit.js';
 
 /** Between two looks at how far it is. */
@@ -24,18 +19,6 @@ interface ResetFlags {
   readonly all: boolean;
   readonly wait: boolean;
   readonly address?: string;
-}
-
-/** Regatta's commands take one URL; it stands for --endpoints. */
-function withAddressFlag(command: Command): Command {
-  return command.addOption(new Option('--address <url>', 'one node of the cluster, in place of --endpoints'));
-}
-
-function addressedFlags<Flags extends { readonly address?: string }>(
-  command: Command,
-): ConnectionFlags & Flags {
-  const flags = { ...connectionFlags(command), ...command.opts<Flags>() };
-  return flags.address === undefined ? flags : { ...flags, endpoints: flags.address };
 }
 
 function resetCommand(): Command {

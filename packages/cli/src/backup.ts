@@ -1,0 +1,183 @@
+import { type Coxswain, CoxswainError, StatusCode } from '@coxswain/client';
+import {
+  type BackedUpTable,
+  BackupDirectoryError,
+  type BackupMoment,
+  type BackupPlace,
+  BackupWriter,
+  type TableFile,
+} from '@coxswain/maintenance';
+import type { replication } from '@coxswain/protocol';
+import { withClient } from './connection-flags.js';
+import { failure } from './exit.js';
+import { formatSize, printRows } from './output.js';
+import { Pace } from './pace.js';
+import { inParallel } from './parallel.js';
+import { type TransferBar, TransferBars } from './transfer-bars.js';
+import { selectTables, type TransferFlags } from './transfer-flags.js';
+
+/** A stream that breaks off so often without a step ahead has a reason that repeating does not mend. */
+const FUTILE_ATTEMPTS_MAX = 5;
+/** A backup takes as long as it takes. */
+const DURATION_MS = 7 * 24 * 3_600_000;
+
+/** `coxswain backup`: makes a backup directory, or goes on with one. */
+export async function backUp(flags: TransferFlags): Promise<void> {
+  await withClient(flags, async (client) => {
+    const status = await client.cluster.status();
+    const names = [...status.tables.keys()].filter((name) => !name.includes('/')).sort();
+    const tables = selectTables(names, flags.tables, (name) => `there is no table ${name}`);
+    if (flags.dryRun) {
+      printPlan(
+        flags,
+        tables.map((name) => ({ name, sizeBytes: Number(status.tables.get(name)?.dbSize ?? 0) })),
+      );
+      return;
+    }
+    await copyTables(client, tables, flags);
+  });
+}
+
+async function copyTables(client: Coxswain, tables: readonly string[], flags: TransferFlags): Promise<void> {
+  const writer = await BackupWriter.open(flags.dir, Date.now());
+  const bars = new TransferBars();
+  const pace = new Pace(flags.rate);
+  try {
+    const sizes = new Map<string, number>();
+    await inParallel(tables, flags.parallel, async (name, signal) => {
+      const file = await writer.table(name);
+      const bar = bars.add('backup', name);
+      try {
+        await backUpTable(client, name, { file, bar, pace, signal });
+        sizes.set(name, file.sizeBytes);
+      } catch (error) {
+        if (error instanceof BackupDirectoryError || !(error instanceof Error)) throw error;
+        throw failure(
+          `backup of table '${name}' failed: ${error.message}: run the same command again, which goes on where this one ended`,
+        );
+      } finally {
+        bar.stop();
+        await file.close();
+      }
+    });
+    const manifest = await writer.finish(Date.now());
+    bars.stop();
+    printBackup(flags, manifest, sizes);
+  } finally {
+    bars.stop();
+  }
+}
+
+interface Transfer {
+  readonly file: TableFile;
+  readonly bar: TransferBar;
+  readonly pace: Pace;
+  /** Another table has failed. */
+  readonly signal: AbortSignal;
+}
+
+/** Again and again from where it broke off, while that gets further. */
+async function backUpTable(client: Coxswain, name: string, transfer: Transfer): Promise<void> {
+  const { file, signal } = transfer;
+  let futile = 0;
+  while (file.whole === undefined) {
+    const before = file.place?.keyCount ?? 0;
+    try {
+      await copy(client, name, transfer);
+      await file.end();
+    } catch (error) {
+      await file.rewind();
+      if (signal.aborted || !(error instanceof CoxswainError)) throw error;
+      if (isGone(error) && file.place !== undefined) {
+        await file.restart();
+      } else {
+        futile = (file.place?.keyCount ?? 0) > before ? 0 : futile + 1;
+        if (!isContactLost(error) || futile > FUTILE_ATTEMPTS_MAX) throw error;
+      }
+    }
+  }
+}
+
+async function copy(client: Coxswain, name: string, { file, bar, pace, signal }: Transfer): Promise<void> {
+  const { moment, place } = file;
+  const rest = moment &&
+    place && {
+      shardId: moment.shardId,
+      revision: moment.revision,
+      afterKey: place.lastKey,
+      recordBytes: place.recordBytes,
+    };
+  const before = place?.keyCount ?? 0;
+  const chunks = client.maintenance.backup(name, { durationMs: DURATION_MS, ...(rest && { rest }) });
+  for await (const chunk of chunks) {
+    if (signal.aborted) throw new Error('another table failed');
+    await pace.pay(chunk.data.length);
+    const reached = placeOf(chunk, before);
+    await file.write(chunk.data, momentOf(chunk), reached);
+    if (reached !== undefined) bar.update(reached.keyCount / (file.moment?.keyCount || 1), file.sizeBytes);
+  }
+}
+
+function momentOf({ point }: replication.SnapshotChunk): BackupMoment | undefined {
+  return (
+    point && {
+      clusterId: point.clusterId,
+      shardId: Number(point.shardId),
+      revision: Number(point.revision),
+      timeMs: Number(point.timeMs),
+      keyCount: Number(point.keyCount),
+    }
+  );
+}
+
+function placeOf(chunk: replication.SnapshotChunk, keysBefore: number): BackupPlace | undefined {
+  if (chunk.lastKey.length === 0) return undefined;
+  return {
+    lastKey: chunk.lastKey,
+    recordBytes: Number(chunk.recordBytes),
+    keyCount: keysBefore + Number(chunk.keyCount),
+  };
+}
+
+/** What the file holds the beginning of cannot be had any more. */
+function isGone({ code }: CoxswainError): boolean {
+  return code === StatusCode.OUT_OF_RANGE || code === StatusCode.FAILED_PRECONDITION;
+}
+
+function isContactLost({ code, message }: CoxswainError): boolean {
+  return (
+    code === StatusCode.UNAVAILABLE ||
+    code === StatusCode.CANCELLED ||
+    (code === StatusCode.INTERNAL && message.includes('RST_STREAM'))
+  );
+}
+
+// ---- what is printed
+
+function printPlan(
+  flags: TransferFlags,
+  tables: readonly { readonly name: string; readonly sizeBytes: number }[],
+): void {
+  const rows = tables.map(({ name, sizeBytes }) => [name, `about ${formatSize(sizeBytes)}`]);
+  printRows(flags.output, { dryRun: true, directory: flags.dir, tables }, ['TABLE', 'SIZE'], rows);
+}
+
+function printBackup(
+  flags: TransferFlags,
+  manifest: { readonly tables: readonly BackedUpTable[] },
+  sizes: ReadonlyMap<string, number>,
+): void {
+  const rows = manifest.tables.map(({ name, key_count: keys = 0, revision = 0, file_name: file }) => [
+    name,
+    `${keys} keys`,
+    `revision ${revision}`,
+    formatSize(sizes.get(name) ?? 0),
+    file,
+  ]);
+  printRows(
+    flags.output,
+    { directory: flags.dir, ...manifest },
+    ['TABLE', 'KEYS', 'REVISION', 'SIZE', 'FILE'],
+    rows,
+  );
+}

@@ -1,0 +1,28 @@
+/**
+ * Works on so many items at a time. After a failure nothing new is begun and `signal` is aborted; rejects with the first
+ * one when what was under way has ended.
+ */
+export async function inParallel<Item, Result>(
+  items: readonly Item[],
+  parallel: number,
+  work: (item: Item, signal: AbortSignal) => Promise<Result>,
+): Promise<Result[]> {
+  const results: Result[] = [];
+  const failed = new AbortController();
+  let failure: { readonly error: unknown } | undefined;
+  let next = 0;
+  const worker = async (): Promise<void> => {
+    while (next < items.length && failure === undefined) {
+      const place = next++;
+      try {
+        results[place] = await work(items[place]!, failed.signal);
+      } catch (error) {
+        failure ??= { error };
+        failed.abort();
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(parallel, items.length) }, worker));
+  if (failure !== undefined) throw failure.error;
+  return results;
+}

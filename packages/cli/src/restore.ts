@@ -1,0 +1,192 @@
+import type { Coxswain } from '@coxswain/client';
+import { type BackedUpTable, BackupReader } from '@coxswain/maintenance';
+import { withClient } from './connection-flags.js';
+import { CommandError, failure, usageError } from './exit.js';
+import { formatSize, printRows } from './output.js';
+import { Pace } from './pace.js';
+import { inParallel } from './parallel.js';
+import { TransferBars } from './transfer-bars.js';
+import { selectTables, type TransferFlags } from './transfer-flags.js';
+
+/** A restore takes as long as it takes. */
+const DURATION_MS = 7 * 24 * 3_600_000;
+
+export interface RestoreFlags extends TransferFlags {
+  readonly into?: string;
+  readonly incremental: readonly string[];
+}
+
+/** What is to be restored of one table: the files of some backups, the first of them a full one. */
+interface Restorable {
+  readonly name: string;
+  readonly files: readonly { readonly reader: BackupReader; readonly table: BackedUpTable }[];
+}
+
+/** A table that was restored. */
+interface Restored {
+  readonly name: string;
+  readonly from: string;
+  readonly keys: number;
+  readonly revision: number;
+}
+
+/** `coxswain restore`: replaces tables by those of a backup directory. */
+export async function restore(flags: RestoreFlags): Promise<void> {
+  await restoreAll(await findRestorables(flags), flags);
+}
+
+async function findRestorables(flags: RestoreFlags): Promise<Restorable[]> {
+  const reader = await BackupReader.open(flags.dir);
+  const byName = new Map<string, Restorable>();
+  for (const table of reader.manifest.tables) {
+    if (isIncremental(table)) {
+      throw failure(
+        `${flags.dir} holds an incremental backup of table '${table.name}': give the full one before it as --dir, and this one as --incremental`,
+      );
+    }
+    byName.set(table.name, { name: table.name, files: [{ reader, table }] });
+  }
+  for (const directory of flags.incremental) await addIncremental(byName, directory);
+  const names = selectTables(
+    [...byName.keys()],
+    flags.tables,
+    (name) => `the backup in ${flags.dir} has no table ${name}`,
+  );
+  if (flags.into !== undefined && names.length !== 1) {
+    throw usageError('--into is for one table: name it with --tables');
+  }
+  return names.map((name) => byName.get(name)!);
+}
+
+/** What a later backup has of each table goes behind the earlier ones; a full one takes their place. */
+async function addIncremental(byName: Map<string, Restorable>, directory: string): Promise<void> {
+  const reader = await BackupReader.open(directory);
+  for (const table of reader.manifest.tables) {
+    const { name } = table;
+    const earlier = byName.get(name);
+    if (!isIncremental(table)) {
+      byName.set(name, { name, files: [{ reader, table }] });
+      continue;
+    }
+    const before = earlier?.files.at(-1)?.table;
+    if (
+      earlier === undefined ||
+      before?.shard_id !== table.shard_id ||
+      before?.revision !== table.base_revision
+    ) {
+      throw failure(
+        `the backup in ${directory} does not follow the one before it: of table '${name}' it begins behind revision ${table.base_revision}`,
+      );
+    }
+    byName.set(name, { name, files: [...earlier.files, { reader, table }] });
+  }
+}
+
+function isIncremental({ type }: BackedUpTable): boolean {
+  return type === 'INCREMENTAL';
+}
+
+async function restoreAll(restorables: readonly Restorable[], flags: RestoreFlags): Promise<void> {
+  const bars = new TransferBars();
+  try {
+    // All of it, before any table is replaced: half of an old state and half of a new one helps nobody.
+    const sizes = await inParallel(restorables, flags.parallel, (table) => check(table, bars));
+    if (flags.dryRun) {
+      bars.stop();
+      printPlan(flags, restorables, sizes);
+      return;
+    }
+    const restored: Restored[] = [];
+    const pace = new Pace(flags.rate);
+    await withClient(flags, async (client) => {
+      const places = restorables.map((table, place) => ({ table, sizeBytes: sizes[place]! }));
+      await inParallel(places, flags.parallel, async ({ table, sizeBytes }, signal) => {
+        try {
+          restored.push(await send(client, table, { sizeBytes, flags, pace, bars, signal }));
+        } catch (error) {
+          if (error instanceof CommandError || !(error instanceof Error)) throw error;
+          const done = restored.map(({ name }) => name).join(', ') || 'none';
+          throw failure(
+            `restore of table '${table.name}' failed: ${error.message}; tables restored: ${done}`,
+          );
+        }
+      });
+    });
+    bars.stop();
+    printRestored(flags, restored);
+  } finally {
+    bars.stop();
+  }
+}
+
+/** Gives the size in bytes. */
+async function check({ name, files }: Restorable, bars: TransferBars): Promise<number> {
+  const bar = bars.add('check', name);
+  let sizeBytes = 0;
+  for (const { reader, table } of files) {
+    sizeBytes += await reader.check(table, (part, bytes) => bar.update(part, bytes));
+  }
+  bar.stop();
+  return sizeBytes;
+}
+
+async function send(
+  client: Coxswain,
+  { name, files }: Restorable,
+  {
+    sizeBytes,
+    flags,
+    pace,
+    bars,
+    signal,
+  }: {
+    readonly sizeBytes: number;
+    readonly flags: RestoreFlags;
+    readonly pace: Pace;
+    readonly bars: TransferBars;
+    readonly signal: AbortSignal;
+  },
+): Promise<Restored> {
+  const bar = bars.add('restore', name);
+  const target = flags.into ?? name;
+  const stream = async function* (): AsyncGenerator<Buffer> {
+    let sentBytes = 0;
+    for (const { reader, table } of files) {
+      for await (const bytes of reader.read(table)) {
+        if (signal.aborted) throw new Error('another table failed');
+        await pace.pay(bytes.length);
+        yield bytes;
+        sentBytes += bytes.length;
+        bar.update(sentBytes / sizeBytes, sentBytes);
+      }
+    }
+  };
+  try {
+    const { keyCount, revision } = await client.maintenance.restore(target, stream(), {
+      sizeBytes,
+      durationMs: DURATION_MS,
+    });
+    return { name: target, from: name, keys: Number(keyCount), revision: Number(revision) };
+  } finally {
+    bar.stop();
+  }
+}
+
+// ---- what is printed
+
+function printPlan(flags: RestoreFlags, tables: readonly Restorable[], sizes: readonly number[]): void {
+  const plan = tables.map(({ name, files }, place) => ({
+    name: flags.into ?? name,
+    from: name,
+    sizeBytes: sizes[place]!,
+    files: files.map(({ table }) => table.file_name),
+  }));
+  const rows = plan.map(({ name, sizeBytes, files }) => [name, formatSize(sizeBytes), files.join(' ')]);
+  printRows(flags.output, { dryRun: true, tables: plan }, ['TABLE', 'SIZE', 'FROM'], rows);
+}
+
+function printRestored({ output }: RestoreFlags, tables: readonly Restored[]): void {
+  const sorted = [...tables].sort((a, b) => (a.name < b.name ? -1 : 1));
+  const rows = sorted.map(({ name, keys, revision }) => [name, `${keys} keys`, `revision ${revision}`]);
+  printRows(output, { tables: sorted }, ['TABLE', 'KEYS', 'REVISION'], rows);
+}

@@ -1,0 +1,96 @@
+import { type Command, Option } from 'commander';
+import {
+  addressedFlags,
+  type ConnectionFlags,
+  withAddressFlag,
+  withConnectionFlags,
+} from './connection-flags.js';
+import { failure, usageError } from './exit.js';
+
+/** A node takes and sends eight at a time. */
+const parallelDefault = 4;
+const parallelMax = 8;
+const units: Readonly<Record<string, number>> = {
+  '': 1,
+  b: 1,
+  kib: 1024,
+  mib: 1024 ** 2,
+  gib: 1024 ** 3,
+  kb: 1000,
+  mb: 1000 ** 2,
+  gb: 1000 ** 3,
+};
+
+/** What backup and restore have in common. */
+export interface TransferFlags extends ConnectionFlags {
+  readonly dir: string;
+  /** Undefined: all. */
+  readonly tables?: readonly string[];
+  readonly parallel: number;
+  /** Bytes a second, of all tables together; 0: no limit. */
+  readonly rate: number;
+  readonly dryRun: boolean;
+}
+
+/** The flags of Regatta's commands, and ours. */
+export function withTransferFlags(command: Command): Command {
+  return withAddressFlag(withConnectionFlags(command))
+    .addOption(new Option('--dir <directory>', 'the backup').makeOptionMandatory())
+    .addOption(
+      new Option('--tables <names>', 'these tables, separated by commas; default: all').argParser(list),
+    )
+    .addOption(
+      new Option('--parallel <number>', `tables at a time, at most ${parallelMax}`)
+        .default(parallelDefault)
+        .argParser(parseParallel),
+    )
+    .addOption(
+      new Option('--rate <bytes>', 'bytes a second at most, such as 20MiB; 0: no limit')
+        .default(0, '0')
+        .argParser(parseSizeBytes),
+    )
+    .option('--dry-run', 'say what would be done, and change nothing', false)
+    .option('--json', 'as -o json', false)
+    .addOption(new Option('--ca <file>', 'as --cacert, which Regatta calls so').hideHelp());
+}
+
+export function transferFlags<Flags extends TransferFlags>(command: Command): Flags {
+  const flags = addressedFlags<
+    Flags & { readonly address?: string; readonly json: boolean; readonly ca?: string }
+  >(command);
+  return {
+    ...flags,
+    ...(flags.json && { output: 'json' as const }),
+    ...(flags.ca !== undefined && { cacert: flags.ca }),
+  };
+}
+
+/** Those that were asked for, in the order of `known`; all where none was named. */
+export function selectTables(
+  known: readonly string[],
+  wanted: readonly string[] | undefined,
+  missing: (name: string) => string,
+): string[] {
+  const unknown = wanted?.find((name) => !known.includes(name));
+  if (unknown !== undefined) throw failure(missing(unknown));
+  return known.filter((name) => wanted?.includes(name) ?? true);
+}
+
+function list(text: string): string[] {
+  return text.split(',').filter((name) => name !== '');
+}
+
+function parseParallel(text: string): number {
+  const parallel = Number(text);
+  if (!Number.isInteger(parallel) || parallel < 1 || parallel > parallelMax) {
+    throw usageError(`--parallel: must be a number from 1 to ${parallelMax}, not ${text}`);
+  }
+  return parallel;
+}
+
+function parseSizeBytes(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text);
+  const unit = units[match?.[2]?.toLowerCase() ?? 'none'];
+  if (!match || unit === undefined) throw usageError(`--rate: must be a size such as 20MiB, not ${text}`);
+  return Number(match[1]) * unit;
+}

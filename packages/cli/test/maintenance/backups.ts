@@ -1,0 +1,117 @@
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Coxswain, operation, toEnd } from '@coxswain/client';
+import { type Cluster, type ClusterNode, until } from '../clusters/cluster.js';
+import { Command, type Outcome, run } from '../support/command.js';
+
+/** Keys and values as text: bytes one to one. */
+export type Model = ReadonlyMap<string, string>;
+
+/** Pairs with every byte in their keys, and values of many sizes up to a greatest. They do not compress. */
+export function randomModel(keyCount: number, valueBytesMax: number, seed: string): Map<string, string> {
+  const model = new Map<string, string>();
+  while (model.size < keyCount) {
+    const of = `${seed} ${model.size}`;
+    const [keyBytes, valuePart] = bytesOf(of, 2) as unknown as [number, number];
+    const valueBytes = Math.floor((valuePart / 255) * valueBytesMax);
+    const bytes = bytesOf(of, 2 + 4 + (keyBytes % 40) + valueBytes).subarray(2);
+    const keyEnd = bytes.length - valueBytes;
+    model.set(bytes.toString('latin1', 0, keyEnd), bytes.toString('latin1', keyEnd));
+  }
+  return model;
+}
+
+function bytesOf(seed: string, length: number): Buffer {
+  return createHash('shake256', { outputLength: length }).update(seed).digest();
+}
+
+const batchBytesMax = 512 * 1024;
+
+export async function fill(client: Coxswain, table: string, model: Model): Promise<void> {
+  let batch: ReturnType<typeof operation.put>[] = [];
+  let batchBytes = 0;
+  const commit = async (): Promise<void> => {
+    if (batch.length > 0) {
+      await client
+        .txn(table)
+        .do(...batch)
+        .commit();
+    }
+    batch = [];
+    batchBytes = 0;
+  };
+  for (const [key, value] of model) {
+    batch.push(operation.put(Buffer.from(key, 'latin1'), Buffer.from(value, 'latin1')));
+    batchBytes += key.length + value.length;
+    if (batch.length === 100 || batchBytes >= batchBytesMax) await commit();
+  }
+  await commit();
+}
+
+/** A table as a model, now or at a revision. */
+export async function contentOf(client: Coxswain, table: string, revision?: number): Promise<Model> {
+  const content = new Map<string, string>();
+  const options = { rangeEnd: toEnd, ...(revision !== undefined && { revision }) };
+  for await (const { key, value } of client.iterateRange(table, toEnd, options)) {
+    content.set(key.toString('latin1'), value.toString('latin1'));
+  }
+  return content;
+}
+
+/** The first difference, in hexadecimal; undefined: they are equal. */
+export function difference(actual: Model, expected: Model): string | undefined {
+  const show = (key: string): string => Buffer.from(key, 'latin1').toString('hex');
+  for (const [key, value] of expected) {
+    if (!actual.has(key)) return `key ${show(key)} is missing`;
+    if (actual.get(key) !== value) return `the value of key ${show(key)} differs`;
+  }
+  for (const key of actual.keys()) if (!expected.has(key)) return `key ${show(key)} is one too many`;
+  return undefined;
+}
+
+/** `coxswain backup` or `restore` of a cluster. */
+export function begin(
+  verb: 'backup' | 'restore',
+  cluster: Cluster,
+  directory: string,
+  ...flags: string[]
+): Command {
+  return new Command([verb, '--dir', directory, ...endpointsOf(cluster), ...flags]);
+}
+
+export function runToEnd(...args: Parameters<typeof begin>): Promise<Outcome> {
+  const [verb, cluster, directory, ...flags] = args;
+  return run([verb, '--dir', directory, ...endpointsOf(cluster), ...flags]);
+}
+
+function endpointsOf(cluster: Cluster): string[] {
+  return ['--endpoints', cluster.nodes.map(({ endpoint }) => endpoint).join(',')];
+}
+
+/** What a directory says of a table, whole or not. */
+export function tableIn(directory: string, table: string): { revision: number; md5: string } {
+  const path = join(directory, 'manifest.json');
+  if (!existsSync(path)) {
+    const { moment, md5 } = JSON.parse(readFileSync(join(directory, `${table}.bak.json`), 'utf8'));
+    return { revision: moment.revision, md5 };
+  }
+  const { tables } = JSON.parse(readFileSync(path, 'utf8'));
+  return tables.find(({ name }: { name: string }) => name === table);
+}
+
+/** Resolves when every shard that a node has a directory of is a table's. */
+export async function untilNoLitter(node: ClusterNode): Promise<void> {
+  await until('nothing is left of shards without a table', async () => {
+    const { tables } = await node.status();
+    const shards = [1000, ...[...tables.values()].map(({ shardId }) => Number(shardId))];
+    return shardsOf(node).join() === shards.sort((a, b) => a - b).join();
+  });
+}
+
+/** The shards that a node keeps data of. */
+export function shardsOf(node: ClusterNode): number[] {
+  return readdirSync(join(node.directory, 'tables'))
+    .map((name) => Number(name.replace('shard-', '')))
+    .sort((a, b) => a - b);
+}

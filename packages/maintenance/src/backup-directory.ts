@@ -1,0 +1,483 @@
+import { createHash, type Hash } from 'node:crypto';
+import { constants, createReadStream } from 'node:fs';
+import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/*
+ * A backup directory is `<table>.bak` per table and `manifest.json`, which comes last: a directory that has it is whole
+ * (regatta-protocol.md §4). While a table is on its way it is `<table>.bak.part`, and `<table>.bak.json` tells how much
+ * of that counts and where a backup that broke off goes on.
+ */
+
+const MANIFEST = 'manifest.json';
+/** How much of a file may have to be fetched again after a crash. */
+const PROGRESS_BYTES = 16 * 1024 * 1024;
+const READ_BYTES = 1024 * 1024;
+/** What file systems take as a name, less what is put behind it meanwhile. */
+const FILE_NAME_BYTES_MAX = 255 - '.json.tmp'.length;
+/** No manifest of as many tables as a cluster may hold is larger. */
+const MANIFEST_BYTES_MAX = 64 * 1024 * 1024;
+
+/** A directory is not what it must be; the text tells what to do. */
+export class BackupDirectoryError extends Error {
+  override readonly name = 'BackupDirectoryError';
+}
+
+/** A table in a manifest: what Regatta writes, and what is ours. */
+export interface BackedUpTable {
+  readonly name: string;
+  readonly file_name: string;
+  /** Of the file, in hex. */
+  readonly md5: string;
+  /** INCREMENTAL files hold commands that are run again behind a full backup; all others hold the table. */
+  readonly type?: string;
+  readonly cluster_id?: string;
+  readonly shard_id?: number;
+  /** The moment of the table that the file holds. */
+  readonly revision?: number;
+  /** RFC 3339. */
+  readonly time?: string;
+  readonly key_count?: number;
+  /** Of an INCREMENTAL file: it holds what came behind this revision of the shard. */
+  readonly base_revision?: number;
+}
+
+export interface Manifest {
+  /** RFC 3339. */
+  readonly started: string;
+  readonly finished: string;
+  readonly tables: readonly BackedUpTable[];
+}
+
+/** The moment of a table that a backup holds. */
+export interface BackupMoment {
+  readonly clusterId: string;
+  readonly shardId: number;
+  readonly revision: number;
+  /** Milliseconds since 1970; 0: not known. */
+  readonly timeMs: number;
+  /** Of the whole table; 0: not known. */
+  readonly keyCount: number;
+}
+
+/** Between two chunks, where a backup can go on. */
+export interface BackupPlace {
+  readonly lastKey: Buffer;
+  /** See `replication.v1.SnapshotChunk.record_bytes`. */
+  readonly recordBytes: number;
+  /** Of keys up to there. */
+  readonly keyCount: number;
+}
+
+/** What `<table>.bak.json` holds. */
+interface Progress {
+  readonly format: 1;
+  readonly name: string;
+  readonly started: string;
+  readonly moment: BackupMoment;
+  /** Of the file that count. */
+  readonly sizeBytes: number;
+  /** Of those bytes. */
+  readonly md5: string;
+  readonly isWhole: boolean;
+  /** In base64. */
+  readonly lastKey: string;
+  readonly recordBytes: number;
+  readonly keyCount: number;
+}
+
+/** Makes a backup directory, or goes on with one that was left unfinished. */
+export class BackupWriter {
+  readonly #path: string;
+  readonly #files: TableFile[] = [];
+  readonly #startedMs: number;
+
+  private constructor(path: string, startedMs: number) {
+    this.#path = path;
+    this.#startedMs = startedMs;
+  }
+
+  /** Throws BackupDirectoryError where there is a whole backup already, and the system's errors. */
+  static async open(path: string, nowMs: number): Promise<BackupWriter> {
+    await mkdir(path, { recursive: true });
+    if (await exists(join(path, MANIFEST))) {
+      throw new BackupDirectoryError(`${path} holds a backup already: name another directory`);
+    }
+    return new BackupWriter(path, nowMs);
+  }
+
+  /** The file of a table, with what an earlier attempt left of it. To be closed. */
+  async table(name: string): Promise<TableFile> {
+    const file = await TableFile.open(this.#path, name, this.#startedMs);
+    this.#files.push(file);
+    return file;
+  }
+
+  /** Every table that was asked for is whole: says so, and takes away what was needed to go on. */
+  async finish(nowMs: number): Promise<Manifest> {
+    const tables = this.#files
+      .flatMap(({ whole }) => whole ?? [])
+      .sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)));
+    const [started = new Date(this.#startedMs).toISOString()] = this.#files
+      .map((file) => file.started)
+      .sort();
+    const manifest = { started, finished: new Date(nowMs).toISOString(), tables };
+    await syncDirectory(this.#path);
+    await writeWhole(join(this.#path, MANIFEST), `${JSON.stringify(manifest, null, 2)}\n`);
+    await syncDirectory(this.#path);
+    for (const file of this.#files) await file.forget();
+    return manifest;
+  }
+}
+
+/** One table's file while it is written. */
+export class TableFile {
+  readonly #directory: string;
+  readonly #fileName: string;
+  readonly #name: string;
+  #started: string;
+  #file: FileHandle | undefined;
+  #written: Written = nothingWritten();
+  /** As of the last place: what is behind it does not count until there is a place behind that. */
+  #kept: Written = nothingWritten();
+  #savedBytes = 0;
+  #moment: BackupMoment | undefined;
+  #whole: BackedUpTable | undefined;
+
+  private constructor(directory: string, name: string, startedMs: number) {
+    this.#directory = directory;
+    this.#name = name;
+    this.#fileName = fileNameOf(name);
+    this.#started = new Date(startedMs).toISOString();
+  }
+
+  static async open(directory: string, name: string, startedMs: number): Promise<TableFile> {
+    const table = new TableFile(directory, name, startedMs);
+    await table.#takeUp();
+    return table;
+  }
+
+  get started(): string {
+    return this.#started;
+  }
+
+  /** Set when nothing is left to do. */
+  get whole(): BackedUpTable | undefined {
+    return this.#whole;
+  }
+
+  get sizeBytes(): number {
+    return this.#written.sizeBytes;
+  }
+
+  /** What the file holds, once that is known. */
+  get moment(): BackupMoment | undefined {
+    return this.#moment;
+  }
+
+  /** Where to go on; undefined: at the beginning. */
+  get place(): BackupPlace | undefined {
+    return this.#kept.place;
+  }
+
+  /** Forgets what is there. */
+  async restart(): Promise<void> {
+    await rm(this.#progressPath, { force: true });
+    this.#written = nothingWritten();
+    this.#kept = nothingWritten();
+    this.#savedBytes = 0;
+    this.#moment = undefined;
+  }
+
+  /** The stream broke off: the next one goes on at `place`. */
+  async rewind(): Promise<void> {
+    this.#written = copyOf(this.#kept);
+    if (this.#file !== undefined && this.#kept.place !== undefined) await this.#save();
+  }
+
+  /** `moment` comes with the first chunk of a stream, and `place` where another one can go on behind the chunk. */
+  async write(data: Buffer, moment: BackupMoment | undefined, place: BackupPlace | undefined): Promise<void> {
+    this.#moment ??= moment;
+    this.#file ??= await open(this.#partPath, constants.O_RDWR | constants.O_CREAT);
+    const file = this.#file;
+    const written = this.#written;
+    for (let at = 0; at < data.length; ) {
+      const { bytesWritten } = await file.write(data, at, data.length - at, written.sizeBytes + at);
+      at += bytesWritten;
+    }
+    written.hash.update(data);
+    written.sizeBytes += data.length;
+    if (place === undefined) return;
+    written.place = place;
+    this.#kept = copyOf(written);
+    if (written.sizeBytes - this.#savedBytes >= PROGRESS_BYTES) await this.#save();
+  }
+
+  /** All of it has come. */
+  async end(): Promise<BackedUpTable> {
+    if (this.#moment === undefined || this.#file === undefined) {
+      throw new BackupDirectoryError(`nothing came of table '${this.#name}': try again`);
+    }
+    this.#kept = copyOf(this.#written);
+    await this.#file.truncate(this.#kept.sizeBytes);
+    await this.#save(true);
+    await this.close();
+    await rename(this.#partPath, this.#wholePath);
+    return this.#describe(this.#moment);
+  }
+
+  /** Keeps what can be gone on with. */
+  async close(): Promise<void> {
+    const file = this.#file;
+    this.#file = undefined;
+    await file?.close();
+  }
+
+  /** There is a manifest, which tells all of it. */
+  async forget(): Promise<void> {
+    await rm(this.#progressPath, { force: true });
+  }
+
+  get #wholePath(): string {
+    return join(this.#directory, this.#fileName);
+  }
+
+  get #partPath(): string {
+    return `${this.#wholePath}.part`;
+  }
+
+  get #progressPath(): string {
+    return `${this.#wholePath}.json`;
+  }
+
+  #describe(moment: BackupMoment): BackedUpTable {
+    const { clusterId, shardId, revision, timeMs } = moment;
+    this.#whole = {
+      name: this.#name,
+      file_name: this.#fileName,
+      md5: this.#kept.hash.copy().digest('hex'),
+      type: 'FULL',
+      cluster_id: clusterId,
+      shard_id: shardId,
+      revision,
+      ...(timeMs !== 0 && { time: new Date(timeMs).toISOString() }),
+      key_count: this.#kept.place?.keyCount ?? 0,
+    };
+    return this.#whole;
+  }
+
+  /** What it says is on the disk: also after the machine has lost its power. */
+  async #save(isWhole = false): Promise<void> {
+    const { sizeBytes, hash, place } = this.#kept;
+    await this.#file!.datasync();
+    const progress: Progress = {
+      format: 1,
+      name: this.#name,
+      started: this.#started,
+      moment: this.#moment!,
+      sizeBytes,
+      md5: hash.copy().digest('hex'),
+      isWhole,
+      lastKey: place?.lastKey.toString('base64') ?? '',
+      recordBytes: place?.recordBytes ?? 0,
+      keyCount: place?.keyCount ?? 0,
+    };
+    await writeWhole(this.#progressPath, JSON.stringify(progress));
+    this.#savedBytes = sizeBytes;
+  }
+
+  /** Goes on with what an earlier attempt left, where all of that is as it was left. */
+  async #takeUp(): Promise<void> {
+    const progress = await readProgress(this.#progressPath, this.#name);
+    if (progress === undefined) return;
+    const { sizeBytes, md5, isWhole, lastKey, recordBytes, keyCount } = progress;
+    const isRenamed = isWhole && (await exists(this.#wholePath));
+    const path = isRenamed ? this.#wholePath : this.#partPath;
+    const hash = await hashOf(path, sizeBytes);
+    if (hash === undefined || hash.copy().digest('hex') !== md5) return;
+    this.#started = progress.started;
+    this.#moment = progress.moment;
+    this.#savedBytes = sizeBytes;
+    const place = { lastKey: Buffer.from(lastKey, 'base64'), recordBytes, keyCount };
+    this.#kept = { sizeBytes, hash, place: place.lastKey.length === 0 ? undefined : place };
+    this.#written = copyOf(this.#kept);
+    if (!isWhole) return;
+    if (!isRenamed) await rename(this.#partPath, this.#wholePath);
+    this.#describe(progress.moment);
+  }
+}
+
+/** How much of a file there is. */
+interface Written {
+  sizeBytes: number;
+  hash: Hash;
+  place: BackupPlace | undefined;
+}
+
+function nothingWritten(): Written {
+  return { sizeBytes: 0, hash: createHash('md5'), place: undefined };
+}
+
+function copyOf({ sizeBytes, hash, place }: Written): Written {
+  return { sizeBytes, hash: hash.copy(), place };
+}
+
+/** A whole backup, as Regatta, Coxswain or the backup agent made it. */
+export class BackupReader {
+  readonly manifest: Manifest;
+  readonly #path: string;
+
+  private constructor(path: string, manifest: Manifest) {
+    this.#path = path;
+    this.manifest = manifest;
+  }
+
+  /** Throws BackupDirectoryError for what is no whole backup. */
+  static async open(path: string): Promise<BackupReader> {
+    const manifestPath = join(path, MANIFEST);
+    let text: string;
+    try {
+      if ((await stat(manifestPath)).size > MANIFEST_BYTES_MAX) {
+        throw new BackupDirectoryError(`${manifestPath} is larger than any manifest: it is another file`);
+      }
+      text = await readFile(manifestPath, 'utf8');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      throw new BackupDirectoryError(await whyNoManifest(path), { cause: error });
+    }
+    return new BackupReader(path, parseManifest(text, manifestPath));
+  }
+
+  /** The file's size in bytes, when it is the one that was backed up. `onProgress` is told the part of 1, and bytes. */
+  async check(
+    table: BackedUpTable,
+    onProgress: (part: number, bytes: number) => void = () => undefined,
+  ): Promise<number> {
+    const corrupted = `table '${table.name}' file '${table.file_name}' corrupted`;
+    const hash = createHash('md5');
+    let sizeBytes = 0;
+    try {
+      const totalBytes = (await stat(join(this.#path, table.file_name))).size;
+      for await (const bytes of this.read(table)) {
+        hash.update(bytes);
+        sizeBytes += bytes.length;
+        onProgress(sizeBytes / totalBytes, sizeBytes);
+      }
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      throw new BackupDirectoryError(`${corrupted} (it is not there): restore from another copy`, {
+        cause: error,
+      });
+    }
+    if (hash.digest('hex') !== table.md5.toLowerCase()) {
+      throw new BackupDirectoryError(`${corrupted} (checksum mismatch): restore from another copy`);
+    }
+    return sizeBytes;
+  }
+
+  async *read({ file_name }: BackedUpTable): AsyncGenerator<Buffer> {
+    yield* createReadStream(join(this.#path, file_name), {
+      highWaterMark: READ_BYTES,
+    }) as AsyncIterable<Buffer>;
+  }
+}
+
+async function whyNoManifest(path: string): Promise<string> {
+  const names = await readdir(path).catch(() => undefined);
+  if (names === undefined) return `there is no directory ${path}`;
+  return names.some((name) => name.endsWith('.bak.json') || name.endsWith('.bak.part'))
+    ? `the backup in ${path} is not whole: run the same coxswain backup again, which goes on with it`
+    : `${path} has no ${MANIFEST}: it is no backup`;
+}
+
+function parseManifest(text: string, path: string): Manifest {
+  const fail = (what: string): never => {
+    throw new BackupDirectoryError(`${path} ${what}: restore from another copy`);
+  };
+  let manifest: Partial<Manifest> | null = null;
+  try {
+    manifest = JSON.parse(text) as Partial<Manifest> | null;
+  } catch {
+    fail('is no JSON');
+  }
+  if (manifest === null || typeof manifest !== 'object') return fail('is no manifest');
+  const { started = '', finished = '' } = manifest;
+  // Regatta writes null where there is no table.
+  const tables = manifest.tables ?? [];
+  if (!Array.isArray(tables)) return fail('has no list of tables');
+  const names = new Set<string>();
+  for (const table of tables as Partial<BackedUpTable>[]) {
+    const { name, file_name: fileName, md5 } = table ?? {};
+    if (typeof name !== 'string' || name === '' || typeof fileName !== 'string' || typeof md5 !== 'string') {
+      return fail('lists a table without name, file_name or md5');
+    }
+    if (fileName === '' || fileName === '..' || fileName === '.' || /[/\\\0]/.test(fileName)) {
+      return fail(`names a file of table '${name}' that is not beside it`);
+    }
+    if (names.has(name)) return fail(`lists table '${name}' twice`);
+    names.add(name);
+  }
+  return { started, finished, tables };
+}
+
+async function readProgress(path: string, name: string): Promise<Progress | undefined> {
+  try {
+    const progress = JSON.parse(await readFile(path, 'utf8')) as Progress;
+    return progress.format === 1 && progress.name === name ? progress : undefined;
+  } catch {
+    // What cannot be gone on with is begun anew.
+    return undefined;
+  }
+}
+
+/** The hash of the first bytes of a file; undefined: it has not as many. */
+async function hashOf(path: string, sizeBytes: number): Promise<Hash | undefined> {
+  const hash = createHash('md5');
+  if (sizeBytes === 0) return hash;
+  let readBytes = 0;
+  try {
+    const stream = createReadStream(path, { highWaterMark: READ_BYTES, end: sizeBytes - 1 });
+    for await (const bytes of stream as AsyncIterable<Buffer>) {
+      hash.update(bytes);
+      readBytes += bytes.length;
+    }
+  } catch {
+    return undefined;
+  }
+  return readBytes === sizeBytes ? hash : undefined;
+}
+
+function fileNameOf(table: string): string {
+  const fileName = `${table}.bak`;
+  if (Buffer.byteLength(fileName) <= FILE_NAME_BYTES_MAX) return fileName;
+  return `table-${createHash('sha256').update(table).digest('hex').slice(0, 32)}.bak`;
+}
+
+/** The file is there as a whole, or as it was before. */
+async function writeWhole(path: string, text: string): Promise<void> {
+  const temporary = `${path}.tmp`;
+  const file = await open(temporary, 'w');
+  try {
+    await file.writeFile(text);
+    await file.datasync();
+  } finally {
+    await file.close();
+  }
+  await rename(temporary, path);
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, 'r');
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}
