@@ -20,6 +20,7 @@ export {
   type ExpectedBase,
   writeBaseObject,
 } from './archive/base-object.js';
+export { findShards, type ShardFilter } from './archive/catalog.js';
 export { ArchiveError, type ArchiveErrorCode, archiveErrors } from './archive/errors.js';
 export {
   type ArchivedEntry,
@@ -32,8 +33,27 @@ export {
 } from './archive/log-object.js';
 export { baseEntry, encodeGap, type GapInfo, logEntry, ShardManifest } from './archive/manifest.js';
 export { baseName, gapName, logName, type ShardKey } from './archive/names.js';
+export {
+  type PlannedBase,
+  type PlannedLog,
+  PlanReader,
+  planRestore,
+  type ReachedPoint,
+  type RestoreLimit,
+  type RestorePlan,
+  type RestoreRequest,
+} from './archive/plan.js';
+export { type PrunedShard, type PruneOptions, prune, pruneShard, type Retention } from './archive/prune.js';
+export type { Run } from './archive/runs.js';
 export type { ObjectStore, PutResult, StoreCall, StoredObject } from './archive/store.js';
 export { type ArchiveTarget, openArchiveStore } from './archive/target.js';
+export {
+  type ArchiveProblem,
+  type MarkedGap,
+  type VerifiedShard,
+  type VerifyOptions,
+  verifyShard,
+} from './archive/verify.js';
 export { type BackupNode, Backups, type BackupsOptions, type StreamedCall } from './backup.js';
 export {
   type BackedUpTable,

@@ -116,4 +116,16 @@ export const archiveErrors = {
       'tooManyObjects',
       `${shard} has more than ${max} objects, which is more than can be handled: prune the archive from time to time, or raise archive.object-size and archive.object-age`,
     ),
+  nothingArchived: (store: string, table: string) =>
+    new ArchiveError(
+      'nothingArchived',
+      `${store}: nothing is archived of a table "${table}": see coxswain archive list`,
+    ),
+  ambiguous: (store: string, table: string, clusterIds: readonly string[]) =>
+    new ArchiveError(
+      'ambiguous',
+      `${store}: several clusters archived a table "${table}": name one of ${clusterIds.join(', ')}`,
+    ),
+  notReachable: (what: string, limit: string, reason: string) =>
+    new ArchiveError('notReachable', `${what} cannot be restored to ${limit}: ${reason}`),
 } as const;

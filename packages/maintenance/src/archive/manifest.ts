@@ -1,7 +1,7 @@
 import type { BaseInfo } from './base-object.js';
 import { ArchiveError, archiveErrors } from './errors.js';
 import type { ArchivedShard, LogExtent } from './log-object.js';
-import { manifestName, parseName, type ShardKey, shardPrefix } from './names.js';
+import { type ArchiveName, manifestName, parseName, type ShardKey, shardPrefix } from './names.js';
 import { type ObjectStore, readWhole, type StoreCall } from './store.js';
 
 /*
@@ -32,6 +32,7 @@ const FORMAT = 1;
 const ENTRIES_MAX = 1000;
 /** 1000 lines of less than 500 bytes take a tenth of it. */
 const CHAPTER_BYTES_MAX = 8 * 1024 * 1024;
+const GAP_BYTES_MAX = 64 * 1024;
 
 /** The manifest of one shard, to which the node that leads the table adds. One call at a time. */
 export class ShardManifest {
@@ -125,7 +126,7 @@ export async function readChapter(
 }
 
 /** What stands in a JSON object of the archive. Throws objectDamaged. */
-export function parseJson(name: string, bytes: Buffer): Readonly<Record<string, unknown>> {
+function parseJson(name: string, bytes: Buffer): Readonly<Record<string, unknown>> {
   let value: unknown;
   try {
     value = JSON.parse(bytes.toString('utf8'));
@@ -204,6 +205,21 @@ export function encodeGap(gap: GapInfo): Buffer {
   return Buffer.from(
     `${JSON.stringify({ format: FORMAT, clusterId, shardId, table, firstIndex, first, last, timeMs })}\n`,
   );
+}
+
+/** What a gap's object says. Errors: objectDamaged, and the store's. */
+export async function readGap(
+  store: ObjectStore,
+  { name, shard, first, last }: Extract<ArchiveName, { kind: 'gap' }>,
+  call: StoreCall,
+): Promise<GapInfo> {
+  const value = parseJson(name, await readWhole(store, name, GAP_BYTES_MAX, call));
+  const { clusterId, shardId, timeMs } = value;
+  const isThis = clusterId === shard.clusterId && shardId === shard.shardId;
+  if (!isThis || value['first'] !== first || value['last'] !== last || !Number.isSafeInteger(timeMs)) {
+    throw archiveErrors.objectDamaged(name, 'it says something else than its name');
+  }
+  return value as unknown as GapInfo;
 }
 
 /** The manifest's line for a log object that was stored. */

@@ -269,6 +269,7 @@ async function unlessDamaged<T>(read: () => Promise<T>): Promise<T | undefined> 
   }
 }
 
+/** In the order of their names, whatever the store's is. */
 async function named<Kind extends ArchiveName['kind']>(
   store: ObjectStore,
   prefix: string,
@@ -280,5 +281,5 @@ async function named<Kind extends ArchiveName['kind']>(
     const parsed = parseName(name);
     if (parsed?.kind === kind) names.push(parsed as Extract<ArchiveName, { kind: Kind }>);
   }
-  return names;
+  return names.sort((a, b) => (a.name < b.name ? -1 : 1));
 }

@@ -41,6 +41,11 @@ export interface ObjectStore {
   get(name: string, call: StoreCall): AsyncIterable<Buffer>;
   /** The objects whose names begin with `prefix`, in no order that all servers keep. */
   list(prefix: string, call: StoreCall): AsyncIterable<StoredObject>;
+  /**
+   * What stands between `prefix`, empty or with a slash at its end, and the next slash in the names of objects: each once,
+   * in no order that all servers keep.
+   */
+  folders(prefix: string, call: StoreCall): AsyncIterable<string>;
   /** An object that is not there is as good as deleted. */
   delete(name: string, call: StoreCall): Promise<void>;
   /** Removes what stores broken off by a crash left behind, where it is old enough to be nobody's: gives how many. */
@@ -72,6 +77,14 @@ export function checkName(name: string): void {
 export function checkPrefix(prefix: string): void {
   if (prefix !== '' && !isName(prefix.endsWith('/') ? prefix.slice(0, -1) : prefix)) {
     throw new TypeError(`${JSON.stringify(prefix)} is no beginning of a name`);
+  }
+}
+
+/** As `checkPrefix`, for one that ends with a segment. */
+export function checkFolder(prefix: string): void {
+  checkPrefix(prefix);
+  if (prefix !== '' && !prefix.endsWith('/')) {
+    throw new TypeError(`${JSON.stringify(prefix)} is the name of no folder`);
   }
 }
 

@@ -5,6 +5,7 @@ import { pathToFileURL } from 'node:url';
 import { Deadline } from '../deadline.js';
 import { ArchiveError, archiveErrors } from '../errors.js';
 import {
+  checkFolder,
   checkName,
   checkPrefix,
   isName,
@@ -125,6 +126,17 @@ export class DirectoryStore implements ObjectStore {
       // Deleted since the directory was read.
       if (sizeBytes === undefined) continue;
       yield { name, sizeBytes };
+    }
+  }
+
+  async *folders(prefix: string, call: StoreCall): AsyncGenerator<string, void, undefined> {
+    checkFolder(prefix);
+    const doing = 'listing the objects';
+    try {
+      const children = await new Deadline(this.url, doing, call).race(childrenOf(join(this.#root, prefix)));
+      for (const child of children) if (child.endsWith('/')) yield child.slice(0, -1);
+    } catch (error) {
+      throw this.#declared(error, prefix, doing);
     }
   }
 

@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
+import type { ListObject } from 's3mini';
 import { Deadline } from '../deadline.js';
 import { archiveErrors } from '../errors.js';
 import {
+  checkFolder,
   checkName,
   checkPrefix,
   isName,
@@ -13,12 +15,14 @@ import {
 } from '../store.js';
 import { S3Download } from './s3-download.js';
 import { isNotFound } from './s3-errors.js';
-import { DEFAULT_S3_LIMITS, type S3Limits, type S3Options, S3Requests } from './s3-requests.js';
+import { DEFAULT_S3_LIMITS, type S3Limits, type S3Options, S3Requests, type S3Task } from './s3-requests.js';
 import { listS3Uploads, PART_SIZE_BYTES, S3Upload } from './s3-upload.js';
 
 /** What is stored with one request. */
 const SINGLE_SIZE_BYTES_MAX = 32 * 1024 * 1024;
 const PAGE_OBJECTS = 1000;
+/** What is sorted next to a slash: a folder's name with it is behind all that is in the folder. */
+const BEHIND_SLASH = '0';
 /** An upload that is older is left over from a crash: whoever stores one is ended much sooner. */
 const LEFTOVER_AGE_MS = 24 * 60 * 60 * 1000;
 
@@ -117,14 +121,10 @@ export class S3Store implements ObjectStore {
 
   async *list(prefix: string, call: StoreCall): AsyncGenerator<StoredObject, void, undefined> {
     checkPrefix(prefix);
-    const doing = 'listing the objects';
-    const task = { deadline: new Deadline(this.url, doing, call), doing, expectsXml: true };
+    const task = this.#listing(call);
     let next: string | undefined;
     do {
-      const page = await this.#requests.run(task, (client) =>
-        client.listObjectsPaged('/', this.#prefix + prefix, PAGE_OBJECTS, next),
-      );
-      if (!page) throw archiveErrors.bucketMissing(this.url, this.#bucket);
+      const page = await this.#page(task, this.#prefix + prefix, { next });
       for (const { Key: key, Size: sizeBytes } of page.objects ?? []) {
         const name = key.slice(this.#prefix.length);
         // Others may keep theirs in the bucket, too.
@@ -132,6 +132,43 @@ export class S3Store implements ObjectStore {
       }
       next = page.nextContinuationToken;
     } while (next !== undefined);
+  }
+
+  /** Each request begins behind the last folder of the one before: not every server can tell of folders by itself. */
+  async *folders(prefix: string, call: StoreCall): AsyncGenerator<string, void, undefined> {
+    checkFolder(prefix);
+    const task = this.#listing(call);
+    const below = this.#prefix + prefix;
+    let isTruncated = true;
+    for (let after = ''; isTruncated; ) {
+      const page = await this.#page(task, below, { after });
+      const folders = new Set<string>();
+      for (const { Key: key } of page.objects ?? []) {
+        const slash = key.indexOf('/', below.length);
+        if (slash >= 0) folders.add(key.slice(below.length, slash));
+        after = slash < 0 ? key : key.slice(0, slash) + BEHIND_SLASH;
+      }
+      for (const folder of folders) if (isName(folder)) yield folder;
+      isTruncated = page.nextContinuationToken !== undefined;
+    }
+  }
+
+  #listing(call: StoreCall): S3Task {
+    const doing = 'listing the objects';
+    return { deadline: new Deadline(this.url, doing, call), doing, expectsXml: true };
+  }
+
+  async #page(
+    task: S3Task,
+    prefix: string,
+    { next, after }: { next?: string | undefined; after?: string },
+  ): Promise<{ readonly objects: ListObject[] | null; readonly nextContinuationToken?: string }> {
+    const options = after ? { 'start-after': after } : {};
+    const page = await this.#requests.run(task, (client) =>
+      client.listObjectsPaged('/', prefix, PAGE_OBJECTS, next, options),
+    );
+    if (!page) throw archiveErrors.bucketMissing(this.url, this.#bucket);
+    return page;
   }
 
   async delete(name: string, call: StoreCall): Promise<void> {

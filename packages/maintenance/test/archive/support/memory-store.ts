@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { archiveErrors } from '../../../src/archive/errors.js';
 import {
+  checkFolder,
   checkName,
   checkPrefix,
   type ObjectStore,
@@ -16,6 +17,8 @@ export class MemoryObjectStore implements ObjectStore {
   readonly objects = new Map<string, Buffer>();
   /** Every operation fails until it is back. */
   isAway = false;
+  /** How many objects can be deleted before it is away. */
+  deletesLeft = Number.POSITIVE_INFINITY;
 
   async put(name: string, content: Buffer | AsyncIterable<Buffer>, call: StoreCall): Promise<PutResult> {
     checkName(name);
@@ -50,9 +53,18 @@ export class MemoryObjectStore implements ObjectStore {
     }
   }
 
+  async *folders(prefix: string, call: StoreCall): AsyncGenerator<string, void, undefined> {
+    checkFolder(prefix);
+    this.#check(call);
+    const below = [...this.objects.keys()].filter((name) => name.startsWith(prefix));
+    const parts = below.map((name) => name.slice(prefix.length).split('/'));
+    yield* new Set(parts.filter(({ length }) => length > 1).map(([folder]) => folder!));
+  }
+
   async delete(name: string, call: StoreCall): Promise<void> {
     checkName(name);
     this.#check(call);
+    if (--this.deletesLeft < 0) throw archiveErrors.storeUnreachable(this.url, 'it is away');
     this.objects.delete(name);
   }
 

@@ -151,7 +151,7 @@ export class S3Stub {
       answerXml(response, `<ListMultipartUploadsResult>${xml}</ListMultipartUploadsResult>`);
       return;
     }
-    const after = query.get('continuation-token') ?? '';
+    const after = query.get('continuation-token') ?? query.get('start-after') ?? '';
     const keys = [...this.objects.keys()].filter((key) => key.startsWith(prefix) && key > after).sort();
     const page = keys.slice(0, Number(query.get('max-keys')));
     const isTruncated = page.length < keys.length;

@@ -64,6 +64,18 @@ export function describeObjectStore(
       expect(await namesOf(store, 'c')).toEqual([]);
     });
 
+    test('tells the folders below a prefix', async () => {
+      for (const name of ['x', 'a/1/x', 'a/1/y', 'a/22/x', 'a/z', 'b/1/x']) {
+        await store.put(name, Buffer.from('x'), {});
+      }
+      const foldersOf = async (prefix: string): Promise<string[]> =>
+        (await collect(store.folders(prefix, {}))).sort();
+      expect(await foldersOf('')).toEqual(['a', 'b']);
+      expect(await foldersOf('a/')).toEqual(['1', '22']);
+      expect(await foldersOf('c/')).toEqual([]);
+      await expect(foldersOf('a')).rejects.toThrow('is the name of no folder');
+    });
+
     test('deletes, and what is not there is as good as deleted', async () => {
       await store.put('a/b', Buffer.from('x'), {});
       await store.delete('a/b', {});
@@ -123,6 +135,7 @@ export function describeObjectStore(
       await expect(store.put('a', Buffer.from('x'), call)).rejects.toMatchObject(aborted);
       await expect(collect(store.get('a', call))).rejects.toMatchObject(aborted);
       await expect(collect(store.list('', call))).rejects.toMatchObject(aborted);
+      await expect(collect(store.folders('', call))).rejects.toMatchObject(aborted);
       await expect(store.delete('a', call)).rejects.toMatchObject(aborted);
     });
 

@@ -1,0 +1,266 @@
+import { BaseObjectReader } from './base-object.js';
+import { ArchiveError, archiveErrors } from './errors.js';
+import { type ArchivedShard, LogObjectReader } from './log-object.js';
+import { type ManifestChapter, type ManifestEntry, readChapter } from './manifest.js';
+import {
+  type ArchiveName,
+  isClusterId,
+  manifestName,
+  parseName,
+  type ShardKey,
+  shardPrefix,
+} from './names.js';
+import { Runs } from './runs.js';
+import type { ObjectStore, StoreCall } from './store.js';
+
+/** An object that is there, with what its name says. */
+export type Stored<Kind extends ArchiveName['kind']> = Extract<ArchiveName, { kind: Kind }> & {
+  readonly sizeBytes: number;
+};
+
+export type StoredLog = Stored<'log'>;
+export type StoredBase = Stored<'base'>;
+export type StoredGap = Stored<'gap'>;
+
+/** Which shards to look at; undefined: all. */
+export interface ShardFilter {
+  readonly clusterId?: string | undefined;
+  readonly table?: string | undefined;
+  readonly shardId?: number | undefined;
+}
+
+/** Objects of one shard that are held at a time. */
+const OBJECTS_MAX = 1_000_000;
+
+/** The shards of an archive, those of a cluster in the order of their ids, which is that in which they came to be. */
+export async function findShards(
+  store: ObjectStore,
+  filter: ShardFilter,
+  call: StoreCall,
+): Promise<ArchivedShard[]> {
+  const clusterIds: string[] = [];
+  if (filter.clusterId !== undefined) clusterIds.push(filter.clusterId);
+  else for await (const folder of store.folders('', call)) clusterIds.push(folder);
+  const shards: ArchivedShard[] = [];
+  for (const clusterId of clusterIds.filter(isClusterId).sort()) {
+    for (const shardId of await shardIds(store, clusterId, call)) {
+      if (filter.shardId !== undefined && shardId !== filter.shardId) continue;
+      const shard = await identify(store, { clusterId, shardId }, call);
+      if (filter.table === undefined || shard.table === filter.table) shards.push(shard);
+    }
+  }
+  return shards;
+}
+
+async function shardIds(store: ObjectStore, clusterId: string, call: StoreCall): Promise<number[]> {
+  const ids: number[] = [];
+  for await (const folder of store.folders(`${clusterId}/`, call)) {
+    if (/^[1-9]\d{0,15}$/.test(folder)) ids.push(Number(folder));
+  }
+  return ids.filter(Number.isSafeInteger).sort((a, b) => a - b);
+}
+
+/**
+ * Whose shard it is: as the newest chapter of its manifest says, or, where none can be read, any of its objects. Where
+ * none can, its table has no name.
+ */
+async function identify(store: ObjectStore, key: ShardKey, call: StoreCall): Promise<ArchivedShard> {
+  const chapters: number[] = [];
+  for await (const { name } of store.list(`${shardPrefix(key)}manifest/`, call)) {
+    const parsed = parseName(name);
+    if (parsed?.kind === 'manifest') chapters.push(parsed.chapter);
+  }
+  for (const chapter of chapters.sort((a, b) => b - a)) {
+    const read = await unlessDamaged(() => readChapter(store, manifestName(key, chapter), call));
+    if (read) return { ...key, table: read.table, firstIndex: read.firstIndex };
+  }
+  for await (const { name } of store.list(shardPrefix(key), call)) {
+    const parsed = parseName(name);
+    const said =
+      parsed?.kind === 'base'
+        ? await readBaseInfo(store, parsed, call)
+        : parsed?.kind === 'log' && (await readLogHeader(store, parsed, call));
+    if (said) return { ...key, table: said.table, firstIndex: said.firstIndex };
+  }
+  return { ...key, table: '', firstIndex: 0 };
+}
+
+/** Undefined where it is damaged, or is there no more. */
+export async function readBaseInfo(
+  store: ObjectStore,
+  { name, shard, revision }: Extract<ArchiveName, { kind: 'base' }>,
+  call: StoreCall,
+): ReturnType<typeof unlessDamaged<Awaited<ReturnType<BaseObjectReader['readInfo']>>>> {
+  return unlessDamaged(() =>
+    new BaseObjectReader({ name, shard, revision }, store.get(name, call)).readInfo(),
+  );
+}
+
+/** Undefined where it is damaged, or is there no more. */
+export async function readLogHeader(
+  store: ObjectStore,
+  log: Extract<ArchiveName, { kind: 'log' }>,
+  call: StoreCall,
+): ReturnType<typeof unlessDamaged<Awaited<ReturnType<LogObjectReader['readHeader']>>>> {
+  return unlessDamaged(() =>
+    new LogObjectReader({ ...log, ...log.shard }, store.get(log.name, call)).readHeader(),
+  );
+}
+
+/** What is damaged, or was pruned meanwhile, is as good as not there. */
+async function unlessDamaged<T>(read: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await read();
+  } catch (error) {
+    if (!(error instanceof ArchiveError)) throw error;
+    if (error.code !== 'objectDamaged' && error.code !== 'objectMissing') throw error;
+    return undefined;
+  }
+}
+
+/** What is loaded of a shard. */
+export interface ContentsOptions {
+  /** Log objects of which every entry is below it are left out, and so are chapters of the manifest. */
+  readonly from: number;
+}
+
+/**
+ * What there is of a shard: the listing, and what the manifest tells of it. Nothing is believed absent because the
+ * manifest lacks it.
+ */
+export class ShardContents {
+  readonly shard: ArchivedShard;
+  /** By their first entry; of those that begin alike, the longest first. */
+  readonly logs: readonly StoredLog[];
+  /** By revision. */
+  readonly bases: readonly StoredBase[];
+  /** By their first entry. */
+  readonly gaps: readonly StoredGap[];
+  /** What the manifest tells of objects, by name. */
+  readonly told: ReadonlyMap<string, ManifestEntry>;
+  /** The chapters of the manifest, in order; those that were not read for `from` included. */
+  readonly chapters: readonly number[];
+  /** Of those that cannot be read. */
+  readonly chapterErrors: readonly ArchiveError[];
+  /** Of the log objects. */
+  readonly runs = new Runs();
+
+  private constructor(
+    shard: ArchivedShard,
+    listing: Listing,
+    told: ReadonlyMap<string, ManifestEntry>,
+    chapterErrors: readonly ArchiveError[],
+  ) {
+    this.shard = shard;
+    this.logs = listing.logs.sort((a, b) => a.first - b.first || b.last - a.last);
+    this.bases = listing.bases.sort((a, b) => a.revision - b.revision);
+    this.gaps = listing.gaps.sort((a, b) => a.first - b.first);
+    this.chapters = listing.chapters;
+    this.told = told;
+    this.chapterErrors = chapterErrors;
+    for (const log of this.logs) this.runs.add(log);
+  }
+
+  /** Errors: tooManyObjects, and the store's. */
+  static async load(
+    store: ObjectStore,
+    shard: ArchivedShard,
+    options: ContentsOptions,
+    call: StoreCall,
+  ): Promise<ShardContents> {
+    // The manifest first: what is stored meanwhile is in the listing, and so nothing seems lost.
+    const { told, chapters, errors } = await readManifest(store, shard, options, call);
+    const listing = await readListing(store, shard, options, call);
+    return new ShardContents(shard, { ...listing, chapters }, told, errors);
+  }
+
+  /** What the manifest tells of and is not there. */
+  lost(): ManifestEntry[] {
+    const names = new Set([...this.logs, ...this.bases, ...this.gaps].map(({ name }) => name));
+    return [...this.told.values()].filter(({ name }) => !names.has(name));
+  }
+
+  /** When a base was made: as the manifest says, or else itself. Undefined: it is damaged. */
+  async baseTimeMs(store: ObjectStore, base: StoredBase, call: StoreCall): Promise<number | undefined> {
+    const told = this.told.get(base.name);
+    if (told?.kind === 'base') return told.timeMs;
+    return (await readBaseInfo(store, base, call))?.timeMs;
+  }
+
+  /** The times of the first and of the last entry that has one: as the manifest says, or else itself. */
+  async logTimes(
+    store: ObjectStore,
+    log: StoredLog,
+    call: StoreCall,
+  ): Promise<{ readonly firstTimeMs: number; readonly lastTimeMs: number } | undefined> {
+    const told = this.told.get(log.name);
+    if (told?.kind === 'log') return told;
+    return readLogHeader(store, log, call);
+  }
+}
+
+interface Listing {
+  readonly logs: StoredLog[];
+  readonly bases: StoredBase[];
+  readonly gaps: StoredGap[];
+  readonly chapters: readonly number[];
+}
+
+async function readListing(
+  store: ObjectStore,
+  shard: ArchivedShard,
+  { from }: ContentsOptions,
+  call: StoreCall,
+): Promise<Omit<Listing, 'chapters'>> {
+  const logs: StoredLog[] = [];
+  const bases: StoredBase[] = [];
+  const gaps: StoredGap[] = [];
+  for await (const { name, sizeBytes } of store.list(shardPrefix(shard), call)) {
+    const parsed = parseName(name);
+    if (parsed?.kind === 'base') bases.push({ ...parsed, sizeBytes });
+    else if (parsed?.kind === 'gap') gaps.push({ ...parsed, sizeBytes });
+    else if (parsed?.kind === 'log' && parsed.last >= from) logs.push({ ...parsed, sizeBytes });
+    checkCount(shard, logs.length + bases.length + gaps.length);
+  }
+  return { logs, bases, gaps };
+}
+
+async function readManifest(
+  store: ObjectStore,
+  shard: ArchivedShard,
+  { from }: ContentsOptions,
+  call: StoreCall,
+): Promise<{ told: Map<string, ManifestEntry>; chapters: number[]; errors: ArchiveError[] }> {
+  const chapters: number[] = [];
+  for await (const { name } of store.list(`${shardPrefix(shard)}manifest/`, call)) {
+    const parsed = parseName(name);
+    if (parsed?.kind === 'manifest') chapters.push(parsed.chapter);
+  }
+  chapters.sort((a, b) => a - b);
+  const told = new Map<string, ManifestEntry>();
+  const errors: ArchiveError[] = [];
+  // A chapter tells of what is behind the index that it is named by, and before the next.
+  const read = chapters.filter((_, i) => (chapters[i + 1] ?? Number.POSITIVE_INFINITY) > from);
+  for (const chapter of read) {
+    try {
+      const { entries }: ManifestChapter = await readChapter(store, manifestName(shard, chapter), call);
+      for (const entry of entries) told.set(entry.name, entry);
+    } catch (error) {
+      if (!(error instanceof ArchiveError) || error.code === 'aborted') throw error;
+      if (error.code === 'objectDamaged') errors.push(error);
+      // Pruned meanwhile.
+      else if (error.code !== 'objectMissing') throw error;
+    }
+    checkCount(shard, told.size);
+  }
+  return { told, chapters, errors };
+}
+
+function checkCount(shard: ArchivedShard, count: number): void {
+  if (count > OBJECTS_MAX) throw archiveErrors.tooManyObjects(showShard(shard), OBJECTS_MAX);
+}
+
+/** As messages tell of it. */
+export function showShard({ table, shardId }: ArchivedShard): string {
+  return table === '' ? `shard ${shardId}` : `table "${table}" (shard ${shardId})`;
+}

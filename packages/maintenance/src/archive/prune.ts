@@ -1,0 +1,230 @@
+import { BaseObjectReader } from './base-object.js';
+import { findShards, readBaseInfo, readLogHeader, type ShardFilter, type StoredBase } from './catalog.js';
+import { ArchiveError } from './errors.js';
+import type { ArchivedShard } from './log-object.js';
+import { encodeChapter, type ManifestEntry, readChapter } from './manifest.js';
+import { type ArchiveName, logPrefix, manifestName, parseName, shardPrefix } from './names.js';
+import type { ObjectStore, StoreCall } from './store.js';
+
+/** How much an archive keeps. */
+export interface Retention {
+  /** Every moment that is not longer ago stays restorable; 0: nothing is ever removed. Milliseconds. */
+  readonly ageMs: number;
+  /** The newest bases of each table that stay, however old; at least 1. */
+  readonly basesMin: number;
+}
+
+export interface PruneOptions {
+  readonly retention: Retention;
+  readonly nowMs: number;
+  /** Finds out what would be removed, and removes nothing. */
+  readonly isDryRun: boolean;
+}
+
+/** What was removed of a shard, or would be. */
+export interface PrunedShard {
+  readonly shard: ArchivedShard;
+  readonly baseCount: number;
+  readonly logCount: number;
+  readonly gapCount: number;
+  readonly sizeBytes: number;
+  /** What the archive of the shard begins with from then on; undefined: nothing is removed, or all. */
+  readonly oldest: { readonly revision: number; readonly timeMs: number } | undefined;
+}
+
+/** Objects that are removed at a time. */
+const DELETES_AT_A_TIME = 8;
+
+/**
+ * Removes what is older than the retention allows, of each shard in turn. A base that stays is read to its end before
+ * anything that is older goes, and everything behind it stays; where a shard was replaced so long ago that no moment
+ * within the retention needs it, all of it goes. Removing breaks off anywhere without harm. Errors: the store's.
+ */
+export async function* prune(
+  store: ObjectStore,
+  filter: ShardFilter,
+  options: PruneOptions,
+  call: StoreCall,
+): AsyncGenerator<PrunedShard, void, undefined> {
+  const shards = await findShards(store, { ...filter, shardId: undefined }, call);
+  for (const [i, shard] of shards.entries()) {
+    if (filter.shardId !== undefined && shard.shardId !== filter.shardId) continue;
+    const successors = shards
+      .slice(i + 1)
+      .filter(
+        ({ clusterId, table }) => clusterId === shard.clusterId && table === shard.table && table !== '',
+      );
+    yield await new ShardPruning(store, shard, options, call).run(successors);
+  }
+}
+
+/** As `prune`, of one shard that nothing has replaced: what the node that archives it does. */
+export async function pruneShard(
+  store: ObjectStore,
+  shard: ArchivedShard,
+  options: PruneOptions,
+  call: StoreCall,
+): Promise<PrunedShard> {
+  return new ShardPruning(store, shard, options, call).run([]);
+}
+
+interface KnownBase {
+  readonly base: StoredBase;
+  readonly timeMs: number;
+}
+
+class ShardPruning {
+  readonly #store: ObjectStore;
+  readonly #shard: ArchivedShard;
+  readonly #options: PruneOptions;
+  readonly #call: StoreCall;
+  readonly #count = { base: 0, log: 0, gap: 0, manifest: 0 };
+  #sizeBytes = 0;
+
+  constructor(store: ObjectStore, shard: ArchivedShard, options: PruneOptions, call: StoreCall) {
+    this.#store = store;
+    this.#shard = shard;
+    this.#options = options;
+    this.#call = call;
+  }
+
+  /** `successors`: of the same table, in the order in which they replaced each other. */
+  async run(successors: readonly ArchivedShard[]): Promise<PrunedShard> {
+    const { ageMs, basesMin } = this.#options.retention;
+    let oldest: KnownBase | undefined;
+    if (ageMs > 0) {
+      const cutoffMs = this.#options.nowMs - ageMs;
+      const behind: KnownBase[] = [];
+      for (const successor of successors) behind.push(...(await this.#bases(successor)));
+      const replacedMs = successors[0] && (await this.#beginMs(successors[0]));
+      const isNeeded = replacedMs === undefined || replacedMs > cutoffMs || behind.length < basesMin;
+      if (isNeeded || !(await this.#isWhole(behind.at(-1)!.base))) {
+        oldest = await this.#findOldest(cutoffMs, Math.max(basesMin - behind.length, 1));
+        if (oldest) await this.#removeBefore(oldest.base.revision);
+      } else {
+        await this.#remove(() => true);
+      }
+    }
+    const { base: baseCount, log: logCount, gap: gapCount, manifest } = this.#count;
+    const hasRemoved = baseCount + logCount + gapCount + manifest > 0;
+    return {
+      shard: this.#shard,
+      baseCount,
+      logCount,
+      gapCount,
+      sizeBytes: this.#sizeBytes,
+      oldest: hasRemoved && oldest ? { revision: oldest.base.revision, timeMs: oldest.timeMs } : undefined,
+    };
+  }
+
+  /** The base that stays as the oldest: the newest that is not after the cutoff, or an older one where too few would stay. */
+  async #findOldest(cutoffMs: number, basesMin: number): Promise<KnownBase | undefined> {
+    const bases = await this.#bases(this.#shard);
+    const newestBefore = bases.findLastIndex(({ timeMs }) => timeMs <= cutoffMs);
+    for (let at = Math.min(newestBefore, bases.length - basesMin); at >= 0; at--) {
+      const known = bases[at]!;
+      if (await this.#isWhole(known.base)) return known;
+    }
+    return undefined;
+  }
+
+  /** By revision; those that cannot be read are none. */
+  async #bases(shard: ArchivedShard): Promise<KnownBase[]> {
+    const bases: KnownBase[] = [];
+    for await (const { name, sizeBytes } of this.#store.list(`${shardPrefix(shard)}base/`, this.#call)) {
+      const parsed = parseName(name);
+      if (parsed?.kind !== 'base') continue;
+      const info = await readBaseInfo(this.#store, parsed, this.#call);
+      if (info) bases.push({ base: { ...parsed, sizeBytes }, timeMs: info.timeMs });
+    }
+    return bases.sort((a, b) => a.base.revision - b.base.revision);
+  }
+
+  async #isWhole({ name, shard, revision, sizeBytes }: StoredBase): Promise<boolean> {
+    const content = this.#store.get(name, this.#call);
+    try {
+      for await (const _chunks of new BaseObjectReader(
+        { name, shard, revision, sizeBytes },
+        content,
+      ).backup());
+      return true;
+    } catch (error) {
+      if (error instanceof ArchiveError && error.code === 'objectDamaged') return false;
+      throw error;
+    }
+  }
+
+  /** The first moment that can be restored from a shard; undefined: none. */
+  async #beginMs(shard: ArchivedShard): Promise<number | undefined> {
+    const times = (await this.#bases(shard)).map(({ timeMs }) => timeMs);
+    for await (const { name } of this.#store.list(logPrefix(shard, shard.firstIndex), this.#call)) {
+      const parsed = parseName(name);
+      const header = parsed?.kind === 'log' && (await readLogHeader(this.#store, parsed, this.#call));
+      if (header) times.push(header.firstTimeMs);
+    }
+    return times.length === 0 ? undefined : Math.min(...times);
+  }
+
+  /** The manifest first: what it tells of and is gone would seem to be lost. */
+  async #removeBefore(revision: number): Promise<void> {
+    const chapters: number[] = [];
+    for await (const { name } of this.#store.list(`${shardPrefix(this.#shard)}manifest/`, this.#call)) {
+      const parsed = parseName(name);
+      if (parsed?.kind === 'manifest') chapters.push(parsed.chapter);
+    }
+    const newest = Math.max(-1, ...chapters);
+    const kept = await this.#newestNames(newest);
+    const goes = (object: ArchiveName | ManifestEntry): boolean => {
+      if (kept.has(object.name) || object.kind === 'manifest') return false;
+      return object.kind === 'base' ? object.revision < revision : object.last <= revision;
+    };
+    for (const chapter of chapters) if (chapter !== newest) await this.#shorten(chapter, goes);
+    await this.#remove(goes);
+  }
+
+  /** Of the chapter that the node which archives goes on with: it is left to that node, and so is what it tells of. */
+  async #newestNames(chapter: number): Promise<ReadonlySet<string>> {
+    if (chapter < 0) return new Set();
+    try {
+      const { entries } = await readChapter(this.#store, manifestName(this.#shard, chapter), this.#call);
+      return new Set(entries.map(({ name }) => name));
+    } catch (error) {
+      if (error instanceof ArchiveError && error.code === 'objectDamaged') return new Set();
+      throw error;
+    }
+  }
+
+  async #shorten(chapter: number, goes: (entry: ManifestEntry) => boolean): Promise<void> {
+    const name = manifestName(this.#shard, chapter);
+    try {
+      const { entries, ...shard } = await readChapter(this.#store, name, this.#call);
+      const left = entries.filter((entry) => !goes(entry));
+      if (left.length === entries.length || this.#options.isDryRun) return;
+      if (left.length === 0) await this.#store.delete(name, this.#call);
+      else await this.#store.put(name, encodeChapter({ ...shard, entries: left }), this.#call);
+    } catch (error) {
+      // What cannot be read tells of nothing; or somebody else prunes, too.
+      const { code } = error as ArchiveError;
+      if (code !== 'objectDamaged' && code !== 'objectMissing') throw error;
+    }
+  }
+
+  async #remove(goes: (object: ArchiveName) => boolean): Promise<void> {
+    let names: string[] = [];
+    const removeSome = async (): Promise<void> => {
+      await Promise.all(names.map((name) => this.#store.delete(name, this.#call)));
+      names = [];
+    };
+    // In the order of the names the bases come first, and of the log what is oldest: so what is left is without a hole.
+    for await (const { name, sizeBytes } of this.#store.list(shardPrefix(this.#shard), this.#call)) {
+      const parsed = parseName(name);
+      if (!parsed || !goes(parsed)) continue;
+      this.#count[parsed.kind]++;
+      this.#sizeBytes += sizeBytes;
+      if (this.#options.isDryRun) continue;
+      names.push(name);
+      if (names.length >= DELETES_AT_A_TIME) await removeSome();
+    }
+    await removeSome();
+  }
+}

@@ -1,0 +1,259 @@
+import { BaseObjectReader } from './base-object.js';
+import { ShardContents, type StoredBase, type StoredLog } from './catalog.js';
+import { ArchiveError } from './errors.js';
+import type { ArchivedEntry, ArchivedShard } from './log-object.js';
+import { type GapInfo, readGap } from './manifest.js';
+import { readLog } from './plan.js';
+import { type Run, Runs, showRun } from './runs.js';
+import type { ObjectStore, StoreCall } from './store.js';
+
+/** Something that is wrong with an archive, and that a restore may need. */
+export interface ArchiveProblem {
+  /**
+   * `damaged`: an object is not what was stored; `missing`: entries are in no object, and no gap tells of them; `lost`: an
+   * object that the manifest tells of is gone; `conflict`: two objects disagree about an entry; `unreachable`: nothing
+   * makes entries restorable.
+   */
+  readonly kind: 'damaged' | 'missing' | 'lost' | 'conflict' | 'unreachable';
+  readonly detail: string;
+}
+
+/** Entries that were gone before they could be archived. */
+export type MarkedGap = Run & Pick<GapInfo, 'timeMs'>;
+
+/** What was found out about a shard. */
+export interface VerifiedShard {
+  readonly shard: ArchivedShard;
+  readonly baseCount: number;
+  readonly logCount: number;
+  readonly sizeBytes: number;
+  /** Revisions that a restore can reach exactly. */
+  readonly restorable: readonly Run[];
+  readonly gaps: readonly MarkedGap[];
+  /** None: whatever is `restorable` is whole. */
+  readonly problems: readonly ArchiveProblem[];
+  /** Of which `problems` has no more. */
+  readonly problemsOmitted: number;
+}
+
+export interface VerifyOptions {
+  /** After each object that was read. */
+  readonly onProgress?: (objectsRead: number, objectsInAll: number) => void;
+}
+
+const PROBLEMS_MAX = 1000;
+
+/** Reads everything that is archived of a shard, and compares all that tells of it. Errors: the store's. */
+export async function verifyShard(
+  store: ObjectStore,
+  shard: ArchivedShard,
+  options: VerifyOptions,
+  call: StoreCall,
+): Promise<VerifiedShard> {
+  const contents = await ShardContents.load(store, shard, { from: 0 }, call);
+  return new Verification(store, contents, options, call).run();
+}
+
+class Verification {
+  readonly #store: ObjectStore;
+  readonly #contents: ShardContents;
+  readonly #options: VerifyOptions;
+  readonly #call: StoreCall;
+  readonly #problems: ArchiveProblem[] = [];
+  #problemsOmitted = 0;
+  #objectsRead = 0;
+  /** What was read without an error. */
+  readonly #whole = new Runs();
+  readonly #wholeBases: StoredBase[] = [];
+  readonly #gaps: MarkedGap[] = [];
+
+  constructor(store: ObjectStore, contents: ShardContents, options: VerifyOptions, call: StoreCall) {
+    this.#store = store;
+    this.#contents = contents;
+    this.#options = options;
+    this.#call = call;
+  }
+
+  async run(): Promise<VerifiedShard> {
+    const { bases, logs, gaps, chapterErrors, shard } = this.#contents;
+    for (const error of chapterErrors) this.#problem('damaged', error.message);
+    for (const base of bases) {
+      if (await this.#checked(() => this.#readBase(base))) this.#wholeBases.push(base);
+    }
+    for (const gap of gaps) {
+      await this.#checked(async () => {
+        const { timeMs } = await readGap(this.#store, gap, this.#call);
+        this.#gaps.push({ first: gap.first, last: gap.last, timeMs });
+      });
+    }
+    await this.#readLogs(logs);
+    const restorable = this.#checkContiguity();
+    this.#checkLost();
+    return {
+      shard,
+      baseCount: bases.length,
+      logCount: logs.length,
+      sizeBytes: [...bases, ...logs, ...gaps].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+      restorable,
+      gaps: this.#gaps,
+      problems: this.#problems,
+      problemsOmitted: this.#problemsOmitted,
+    };
+  }
+
+  async #readBase({ name, shard, revision, sizeBytes: listedBytes }: StoredBase): Promise<void> {
+    const { sha256, sizeBytes } = this.#contents.told.get(name) ?? {
+      sha256: undefined,
+      sizeBytes: listedBytes,
+    };
+    const expected = { name, shard, revision, sha256, sizeBytes };
+    const reader = new BaseObjectReader(expected, this.#store.get(name, this.#call));
+    for await (const _chunks of reader.backup());
+  }
+
+  /** Each object, and beside those that overlap the ones before once more what they have in common. */
+  async #readLogs(logs: readonly StoredLog[]): Promise<void> {
+    let longest: StoredLog | undefined;
+    let covered: StoredLog[] = [];
+    for (const log of logs) {
+      // Only these can have an entry of this one: whatever begins later begins behind it.
+      covered = covered.filter(({ last }) => last >= log.first);
+      const others = covered.filter(({ first }) => first <= log.last);
+      const isWhole = await this.#checked(() => this.#readLog(log, others));
+      if (isWhole) {
+        this.#whole.add(log);
+        // One within another need not be compared with again.
+        if (!longest || log.last > longest.last) {
+          longest = log;
+          covered.push(log);
+        }
+      }
+    }
+  }
+
+  async #readLog(log: StoredLog, others: readonly StoredLog[]): Promise<void> {
+    const readers = others.map((other) => ({ other, entries: this.#entries(other) }));
+    const conflicts = new Set<StoredLog>();
+    try {
+      for await (const entry of this.#entries(log)) {
+        for (const { other, entries } of readers) {
+          if (entry.index > other.last || conflicts.has(other)) continue;
+          const same = await entryAt(entries, entry.index);
+          if (same && isEqual(entry, same)) continue;
+          conflicts.add(other);
+          this.#problem(
+            'conflict',
+            `${log.name} and ${other.name} disagree about entry ${entry.index}, which both were to hold alike`,
+          );
+        }
+      }
+    } finally {
+      for (const { entries } of readers) await entries.return();
+    }
+  }
+
+  async *#entries(log: StoredLog): AsyncGenerator<ArchivedEntry, void, undefined> {
+    const told = this.#contents.told.get(log.name);
+    for await (const entries of readLog(this.#store, log, told, this.#call)) yield* entries;
+  }
+
+  /** Whether it was without an error; one of the archive itself is a problem, one of the store is thrown. */
+  async #checked(work: () => Promise<void>): Promise<boolean> {
+    try {
+      await work();
+      return true;
+    } catch (error) {
+      if (!(error instanceof ArchiveError)) throw error;
+      if (error.code === 'objectDamaged') this.#problem('damaged', error.message);
+      // Between the listing and now.
+      else if (error.code === 'objectMissing') this.#problem('lost', error.message);
+      else throw error;
+      return false;
+    } finally {
+      this.#objectsRead++;
+      const { bases, logs, gaps } = this.#contents;
+      this.#options.onProgress?.(this.#objectsRead, bases.length + logs.length + gaps.length);
+    }
+  }
+
+  /** From the beginning of what can be restored to the end there must be no hole but marked ones. */
+  #checkContiguity(): Run[] {
+    const begin = this.#begin();
+    const end = this.#end();
+    if (begin === undefined) {
+      if (end > 0) this.#problem('unreachable', 'there is no base, and not the beginning of the log');
+      return [];
+    }
+    const told = new Runs();
+    for (const run of this.#whole) told.add(run);
+    for (const gap of this.#gaps) told.add(gap);
+    for (const hole of told.missing({ first: begin, last: end })) {
+      this.#problem('missing', `${showRun(hole)} are in no object that can be read`);
+    }
+    return this.#restorable(begin);
+  }
+
+  /** The first entry that is needed: what is before the first base is nobody's need, but for a log that is there from its beginning. */
+  #begin(): number | undefined {
+    const { firstIndex } = this.#contents.shard;
+    if (firstIndex > 0 && this.#contents.runs.find(firstIndex)) return firstIndex;
+    const [base] = this.#wholeBases;
+    return base && base.revision + 1;
+  }
+
+  /** What is known to have been there. */
+  #end(): number {
+    const told = [...this.#contents.told.values()].map((entry) => (entry.kind === 'base' ? 0 : entry.last));
+    return told.reduce((end, last) => Math.max(end, last), this.#contents.runs.last);
+  }
+
+  #restorable(begin: number): Run[] {
+    const restorable = new Runs();
+    const { firstIndex } = this.#contents.shard;
+    const starts = this.#wholeBases.map(({ revision }) => revision);
+    if (begin === firstIndex) starts.unshift(firstIndex - 1);
+    for (const start of starts) {
+      const run = this.#whole.find(start + 1);
+      restorable.add({ first: start, last: run?.last ?? start });
+    }
+    for (const gap of this.#gaps) {
+      const isBehind = starts.some((start) => start >= gap.last);
+      if (!isBehind && this.#end() > gap.last) {
+        this.#problem('unreachable', `behind the gap of ${showRun(gap)} there is no base yet`);
+      }
+    }
+    return [...restorable];
+  }
+
+  #checkLost(): void {
+    const needed = this.#begin() ?? 0;
+    for (const entry of this.#contents.lost()) {
+      if (entry.kind === 'base') {
+        if (entry.revision + 1 >= needed) this.#problem('lost', `${entry.name} is gone`);
+      } else if (entry.last >= needed) {
+        this.#problem('lost', `${entry.name} is gone, and with it ${showRun(entry)}`);
+      }
+    }
+  }
+
+  #problem(kind: ArchiveProblem['kind'], detail: string): void {
+    if (this.#problems.length < PROBLEMS_MAX) this.#problems.push({ kind, detail });
+    else this.#problemsOmitted++;
+  }
+}
+
+/** Undefined: there is none. What is before it is left behind. */
+async function entryAt(
+  entries: AsyncGenerator<ArchivedEntry, void, undefined>,
+  index: number,
+): Promise<ArchivedEntry | undefined> {
+  for (;;) {
+    const { value, done } = await entries.next();
+    if (done) return undefined;
+    if (value.index === index) return value;
+  }
+}
+
+function isEqual(a: ArchivedEntry, b: ArchivedEntry): boolean {
+  return a.term === b.term && a.timeMs === b.timeMs && a.command.equals(b.command);
+}
