@@ -185,9 +185,12 @@ class RecordSlab {
     }
     this.#varint(KV);
     this.#varint(kvLength);
-    this.#varint(KEY);
-    this.#varint(keyLength);
-    this.#bytes(storeKey, 1);
+    // Nobody here can put an empty one, but a Txn of a stock leader cluster can (A3).
+    if (keyLength > 0) {
+      this.#varint(KEY);
+      this.#varint(keyLength);
+      this.#bytes(storeKey, 1);
+    }
     this.#number(CREATE_REVISION, createRevision);
     this.#number(MOD_REVISION, modRevision);
     if (valueLength > 0) {

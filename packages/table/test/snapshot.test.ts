@@ -193,9 +193,10 @@ describe('a snapshot stream', () => {
         entry(index + 1, replicated(2 ** (6 * index), put(`k${length}`, 'v'.repeat(length)))),
       ),
       entry(9, replicated(2 ** 50, put('\0'.repeat(1024), 'v'))),
+      entry(10, replicated(2 ** 51, putBatch([['', 'of a stock leader cluster']]))),
     ]);
     const records = await recordsOf(await snapshotOf(table, { table: bytes('table') }));
-    expect(records).toHaveLength(lengths.length + 1);
+    expect(records).toHaveLength(lengths.length + 2);
     for (const record of records) {
       const command = mvcc.Command.decode(record);
       const { kv } = command;
