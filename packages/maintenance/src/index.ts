@@ -1,4 +1,19 @@
 export {
+  type BinlogArchive,
+  type BinlogBackupStatus,
+  BinlogBackups,
+  type BinlogBackupsOptions,
+  type BinlogNode,
+} from './agents/moco/binlog-backups.js';
+export {
+  type CloneNode,
+  type CloneStatus,
+  Clones,
+  type ClonesOptions,
+  type Donor,
+} from './agents/moco/clones.js';
+export { OneAtATime } from './agents/moco/one-at-a-time.js';
+export {
   BackupAgent,
   type BackupAgentOptions,
   type BackupAgentStatus,

@@ -1,15 +1,14 @@
-import { type Clock, errors, type MaintenanceControl } from '@coxswain/node';
+import { errors, type MaintenanceControl } from '@coxswain/node';
 import type { maintenance } from '@coxswain/protocol';
-import { RateLimit } from '@coxswain/replication';
+import type { RateLimit } from '@coxswain/replication';
 import type { StreamedCall } from './backup.js';
 import type { Restorer } from './restorer.js';
 import { checkLeaderRole } from './role.js';
 import { noTransfers, type TransferCounters } from './transfer-counters.js';
 
 export interface RestoresOptions {
-  readonly clock: Clock;
-  /** Of all restores of this node together, compressed; 0: no limit. */
-  readonly bytesPerSecondMax: number;
+  /** What all restores of this node share: what is not taken holds the sender up. */
+  readonly rate: RateLimit;
   /** At a time. Above: tooBusy. */
   readonly callsMax: number;
 }
@@ -19,15 +18,12 @@ export class Restores {
   readonly #node: Pick<MaintenanceControl, 'role'>;
   readonly #restorer: Restorer;
   readonly #options: RestoresOptions;
-  /** What is not taken holds the sender up. */
-  readonly #rate: RateLimit;
   readonly #counters: TransferCounters = noTransfers();
 
   constructor(node: Pick<MaintenanceControl, 'role'>, restorer: Restorer, options: RestoresOptions) {
     this.#node = node;
     this.#restorer = restorer;
     this.#options = options;
-    this.#rate = new RateLimit(options.clock, options.bytesPerSecondMax);
   }
 
   get counters(): Readonly<TransferCounters> {
@@ -75,7 +71,7 @@ export class Restores {
       const bytes = data.value.data;
       this.#counters.bytes += bytes.length;
       receivedBytes += bytes.length;
-      await this.#rate.pay(bytes.length, signal);
+      await this.#options.rate.pay(bytes.length, signal);
       yield bytes;
     }
     if (announcedBytes !== 0 && receivedBytes !== announcedBytes) {

@@ -1,5 +1,6 @@
 import { ApiError, type Header, type ShardLoad, Status, systemClock } from '@coxswain/node';
 import { maintenance, mvcc, replication } from '@coxswain/protocol';
+import { RateLimit } from '@coxswain/replication';
 import {
   CommandKind,
   compressToFrames,
@@ -104,8 +105,7 @@ const node = {
 };
 const begun = (): MemoryLoad | undefined => last.load;
 const restores = new Restores(node, new Restorer(node, { clock: systemClock, log: () => undefined }), {
-  clock: systemClock,
-  bytesPerSecondMax: 0,
+  rate: new RateLimit(systemClock, 0),
   callsMax: 1,
 });
 

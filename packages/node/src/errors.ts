@@ -111,6 +111,39 @@ export const errors = {
       Status.InvalidArgument,
       `the backup is damaged, and nothing was changed by it: ${detail}: restore from another copy`,
     ),
+  donorHostInvalid: declare(Status.InvalidArgument, 'invalid donor host name'),
+  donorPortInvalid: declare(Status.InvalidArgument, 'invalid donor port'),
+  anotherRequest: declare(Status.ResourceExhausted, 'another request is under processing'),
+  recipientNotEmpty: (table: string, keyCount: number) =>
+    new ApiError(
+      Status.FailedPrecondition,
+      `recipient is not empty: table "${table}" holds ${keyCount} keys: delete it, or clone into another cluster`,
+    ),
+  donorNotConfigured: declare(
+    Status.FailedPrecondition,
+    'the donor outside is not configured: set clone.address, or name a donor',
+  ),
+  donorFailed: (donor: string, reason: string) =>
+    new ApiError(
+      Status.FailedPrecondition,
+      `the donor ${donor} does not tell its tables: ${reason}: name its API or replication listener, and see clone.token and clone.ca-filename`,
+    ),
+  archiveNotSet: declare(
+    Status.FailedPrecondition,
+    'there is no archive to back up: set archive.target on every node',
+  ),
+  flushTooSlow: declare(
+    Status.DeadlineExceeded,
+    'the archive did not take in time what was written by now: nothing is lost, and it goes on; try again later',
+  ),
+  backupIdInvalid: declare(
+    Status.InvalidArgument,
+    'backup_id must be letters, digits, ".", "_" and "-", with "/" between, and no part may begin with "."',
+  ),
+  backupExists: (backupId: string) =>
+    new ApiError(Status.InvalidArgument, `the requested backup has already completed: BackupId=${backupId}`),
+  bucketFailed: (reason: string) =>
+    new ApiError(Status.Internal, `the bucket cannot be written to: ${reason}`),
   isLeaderCluster: declare(Status.FailedPrecondition, 'this is a leader cluster already'),
   cannotBeFollowed: declare(Status.FailedPrecondition, 'a follower cluster cannot be a leader cluster'),
   leaderIndexZero: declare(Status.InvalidArgument, 'invalid leaderIndex: leaderIndex must be greater than 0'),

@@ -28,4 +28,9 @@ export interface MaintenanceControl {
    * is proposed.
    */
   reportArchived(indices: ReadonlyMap<number, number>, call: Call): Promise<void>;
+  /**
+   * Has the logs of this node's tables compacted now: up to what is kept anyway for members and follower clusters that
+   * are a little behind, what the archive lacks, and what `followedUpTo` says that followers have, by table. Never further.
+   */
+  compactLogs(followedUpTo: ReadonlyMap<string, number>): Promise<void>;
 }

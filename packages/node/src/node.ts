@@ -483,6 +483,14 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     await this.#tables.reportArchived(indices, call);
   }
 
+  async compactLogs(followedUpTo: ReadonlyMap<string, number>): Promise<void> {
+    for (const replica of this.#tables.replicas()) {
+      await this.#tend(replica, (table) => table.checkpoint());
+      if (replica.isClosed || !replica.hasTable || replica.isSuspended) continue;
+      this.#compactLog(replica, { upTo: followedUpTo.get(replica.name ?? '') ?? Number.POSITIVE_INFINITY });
+    }
+  }
+
   async beginPromotion(call: Call): Promise<void> {
     this.#admitWrite();
     await this.#tables.beginPromotion(call);
@@ -820,21 +828,24 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     return from === undefined ? undefined : { replica, from };
   }
 
-  #compactLog(replica: Replica): void {
+  /** Now and again, or with `asked` as soon as anything may go, but nothing above `upTo`. */
+  #compactLog(replica: Replica, asked?: { readonly upTo: number }): void {
     const { log, table } = replica;
     const { snapshotEntries, compactionOverheadEntries, logBytesMax } = this.#options;
     const { index: truncatedIndex } = log.truncated;
     // Entries may be large: those of a load, and what a follower cluster packs.
     const isLarge = log.sizeBytes > logBytesMax;
-    if (!isLarge && table.appliedIndex - truncatedIndex - compactionOverheadEntries < snapshotEntries) return;
+    const isDue = isLarge || asked !== undefined;
+    if (!isDue && table.appliedIndex - truncatedIndex - compactionOverheadEntries < snapshotEntries) return;
     // Also of a large log a part stays, for those who follow it and are a little behind.
     const kept = Math.floor((table.appliedIndex - truncatedIndex) / 2);
     const behind = isLarge ? Math.min(kept, compactionOverheadEntries) : compactionOverheadEntries;
-    const portion = isLarge ? 1 : snapshotEntries * COMPACTION_PORTION;
+    const portion = isDue ? 1 : snapshotEntries * COMPACTION_PORTION;
     const wantedFrom = this.#wantedFrom(replica);
     const last = Math.min(
       table.appliedIndex - behind,
       wantedFrom - 1,
+      asked?.upTo ?? Number.POSITIVE_INFINITY,
       truncatedIndex + COMPACTION_ENTRIES_MAX,
     );
     if (last - truncatedIndex < portion) return;

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 
 export * as health from './gen/grpc/health/v1/health.js';
 export * as maintenance from './gen/maintenance/v1/maintenance.js';
+export * as moco from './gen/moco/agentrpc.js';
 export * as mvcc from './gen/mvcc/v1/mvcc.js';
 export * as regatta from './gen/regatta/v1/regatta.js';
 export * as replication from './gen/replication/v1/replication.js';

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import type protobuf from 'protobufjs';
-import { health, maintenance, mvcc, regatta, replication, wolfRaft } from '../src/index.js';
+import { health, maintenance, moco, mvcc, regatta, replication, wolfRaft } from '../src/index.js';
 import { type Codec, codecs, loadSchema } from './schema.js';
 
 const { Command_CommandType: CommandType } = mvcc;
@@ -58,6 +58,36 @@ const goldens: readonly Golden[] = [
     '0a 07 0a 01 6b 12 02 08 01 0a 02 12 00',
   ),
 
+  golden(
+    'CloneRequest',
+    moco.CloneRequest,
+    { external: true, donorHost: 'h', donorPort: 3307 },
+    '08 01 12 01 68 18 eb 19',
+  ),
+  golden(
+    'CloneRequest with a negative port',
+    moco.CloneRequest,
+    { donorPort: -1 },
+    '18 ff ff ff ff ff ff ff ff ff 01',
+  ),
+  golden('CloneResponse', moco.CloneResponse, {}, ''),
+  golden(
+    'FlushAndBackupBinlogRequest',
+    moco.FlushAndBackupBinlogRequest,
+    {
+      backupId: 'i',
+      bucketHost: 'h',
+      bucketPort: 9000,
+      bucketName: 'b',
+      bucketRegion: 'r',
+      accessKeyId: 'k',
+      secretAccessKey: 's',
+    },
+    '0a 01 69 12 01 68 18 a8 46 22 01 62 2a 01 72 32 01 6b 3a 01 73',
+  ),
+  golden('FlushAndBackupBinlogResponse', moco.FlushAndBackupBinlogResponse, {}, ''),
+  golden('FlushBinlogRequest', moco.FlushBinlogRequest, { delete: true }, '08 01'),
+  golden('FlushBinlogResponse', moco.FlushBinlogResponse, {}, ''),
   golden('BackupRequest', maintenance.BackupRequest, { table: t }, '0a 01 74'),
   golden(
     'BackupRequest that goes on',

@@ -109,6 +109,8 @@ function randomValue(field: protobuf.Field, nesting: number): fc.Arbitrary<unkno
       return text;
     case 'bool':
       return fc.boolean();
+    case 'int32':
+      return fc.integer({ min: -0x80000000, max: 0x7fffffff });
     case 'uint32':
       return fc.integer({ min: 0, max: 0xffffffff });
     case 'int64':

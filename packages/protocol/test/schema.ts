@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import protobuf from 'protobufjs';
-import { health, maintenance, mvcc, regatta, replication, wolfRaft } from '../src/index.js';
+import { health, maintenance, moco, mvcc, regatta, replication, wolfRaft } from '../src/index.js';
 import type { WireReader } from '../src/wire/wire-reader.js';
 import type { WireWriter } from '../src/wire/wire-writer.js';
 
@@ -20,6 +20,7 @@ export function loadSchema(): protobuf.Root {
   root.loadSync([
     'grpc/health/v1/health.proto',
     'maintenance/v1/maintenance.proto',
+    'moco/agentrpc.proto',
     'mvcc/v1/mvcc.proto',
     'regatta/v1/regatta.proto',
     'replication/v1/replication.proto',
@@ -31,11 +32,16 @@ export function loadSchema(): protobuf.Root {
 
 /** Every generated message type by its full protobuf name. */
 export const codecs: ReadonlyMap<string, Codec<unknown>> = new Map(
-  [health, maintenance, mvcc, regatta, replication, wolfRaft].flatMap((namespace) =>
+  [health, maintenance, moco, mvcc, regatta, replication, wolfRaft].flatMap((namespace) =>
     Object.entries(namespace).flatMap(([name, value]) =>
       typeof value === 'object' && 'decode' in value && !name.endsWith('Entry')
-        ? [[`${namespace.protobufPackage}.${name.replaceAll('_', '.')}`, value as Codec<unknown>] as const]
+        ? [[nameIn(namespace.protobufPackage, name.replaceAll('_', '.')), value as Codec<unknown>] as const]
         : [],
     ),
   ),
 );
+
+/** The full name of what a package declares; moco-agent's has no name. */
+export function nameIn(packageName: string, name: string): string {
+  return packageName === '' ? name : `${packageName}.${name}`;
+}

@@ -2,12 +2,23 @@ import type { MethodDefinition } from '@grpc/grpc-js';
 import { describe, expect, test } from '@jest/globals';
 import protobuf from 'protobufjs';
 import descriptor from 'protobufjs/ext/descriptor.js';
-import { descriptorSet, health, maintenance, mvcc, regatta, replication, wolfRaft } from '../src/index.js';
-import { codecs, loadSchema } from './schema.js';
+import {
+  descriptorSet,
+  health,
+  maintenance,
+  moco,
+  mvcc,
+  regatta,
+  replication,
+  wolfRaft,
+} from '../src/index.js';
+import { codecs, loadSchema, nameIn } from './schema.js';
 
 type Methods = Record<string, MethodDefinition<unknown, unknown>>;
 
 const services: [string, Methods][] = [
+  ['BackupBinlogService', moco.BackupBinlogServiceService],
+  ['CloneService', moco.CloneServiceService],
   ['grpc.health.v1.Health', health.HealthService],
   ['maintenance.v1.Maintenance', maintenance.MaintenanceService],
   ['regatta.v1.Cluster', regatta.ClusterService],
@@ -61,13 +72,14 @@ test('the descriptor set holds every message and service, and what they import',
     'google/protobuf/struct.proto',
     'grpc/health/v1/health.proto',
     'maintenance/v1/maintenance.proto',
+    'moco/agentrpc.proto',
     'mvcc/v1/mvcc.proto',
     'regatta/v1/regatta.proto',
     'replication/v1/replication.proto',
     'wolf/raft/raft.proto',
   ]);
   const declared = files.file.flatMap((file) =>
-    file.service.map((service) => `${file.package}.${service.name}`),
+    file.service.map((service) => nameIn(file.package, service.name)),
   );
   expect(declared.sort()).toEqual(services.map(([name]) => name));
 });

@@ -17,6 +17,8 @@ export interface ClusterServiceOptions {
   readonly replication: () => ReplicationStatus | undefined;
   /** What this node archives; undefined: no archive is configured. */
   readonly archive: () => ArchiveStatus | undefined;
+  /** What else went wrong, for operators. */
+  readonly errors: () => readonly string[];
 }
 
 /** regatta.v1.Cluster: the members, and the state of the node that answers. Works without a leader. */
@@ -55,6 +57,7 @@ export class ClusterService {
     if (following?.error !== undefined) errors.push(`replication: ${following.error}`);
     const archived = this.#options.archive();
     for (const warning of archived?.warnings ?? []) errors.push(`archive: ${warning}`);
+    errors.push(...this.#options.errors());
     const byName = new Map<string, regatta.TableStatus>();
     for (const table of [...tables].sort((a, b) => compareText(a.name, b.name))) {
       if (table.error !== undefined) errors.push(`table '${table.name}': ${table.error}`);

@@ -183,6 +183,13 @@ const definitions = {
     'how fast this node takes restores, all together, compressed; 0: no limit',
   ),
 
+  'clone.address': text(
+    '',
+    'the donor outside, for Clone with external=true: host:port of an API or replication listener, with https:// for TLS',
+  ),
+  'clone.token': secret("the donor's maintenance token, where its API listener is named"),
+  'clone.ca-filename': text('', "the authorities of donors' certificates; donors are then reached over TLS"),
+
   'backup-agent.address': text(
     '',
     'host:port of the Xtrabackup agent listener, which has no TLS; without a host 127.0.0.1; empty: none',

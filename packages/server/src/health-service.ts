@@ -4,14 +4,18 @@ import { type CallContext, type Method, stream, unary } from './call.js';
 
 const { HealthCheckResponse_ServingStatus: ServingStatus, HealthService: definition } = health;
 
+/** The name by which moco-agent's form of health is asked for, and what it tells of. */
+const mocoName = 'moco';
+const mocoConditions = ['hasIOThreadError', 'hasSQLThreadError', 'isUnderCloning'] as const;
+
 /** How often a Watch looks whether the state has changed. */
 const watchIntervalMs = 250;
 
 /**
  * grpc.health.v1.Health for the whole node (the empty name) and for each service on the listener. A service
  * that needs a leader is NOT_SERVING until the node is ready, and all are while it drains. The reason goes
- * into the trailing metadata `health-reason`, as `name=bool` pairs where true is bad
- * (operations-protocols.md §2).
+ * into the trailing metadata `health-reason`, as `name=bool` pairs where true is bad; to the name `moco` it is the
+ * text of an error (operations-protocols.md §2).
  */
 export class HealthService {
   readonly #node: Pick<NodeApi, 'readiness'>;
@@ -40,6 +44,7 @@ export class HealthService {
   }
 
   check(request: health.HealthCheckRequest, call: CallContext): health.HealthCheckResponse {
+    if (request.service === mocoName) return this.#checkAsMoco();
     const status = this.#statusOf(request.service);
     if (status === ServingStatus.SERVICE_UNKNOWN) throw new ApiError(Status.NotFound, 'unknown service');
     if (status === ServingStatus.NOT_SERVING)
@@ -75,8 +80,18 @@ export class HealthService {
     ];
   }
 
+  /** As moco-agent answers: errors, and their text tells why. */
+  #checkAsMoco(): health.HealthCheckResponse {
+    const { isReady, conditions } = this.readiness();
+    if (isReady) return { status: ServingStatus.SERVING };
+    const told = Object.fromEntries(mocoConditions.map((name) => [name, conditions[name] ?? false]));
+    const text = formatConditions({ isReady, conditions: told });
+    if (Object.values(told).includes(true)) throw new ApiError(Status.Unavailable, text);
+    throw new ApiError(Status.Internal, formatConditions({ isReady, conditions }));
+  }
+
   #statusOf(name: string): health.HealthCheckResponse_ServingStatus {
-    const service = name === '' ? { needsReadiness: true } : this.#services.get(name);
+    const service = name === '' || name === mocoName ? { needsReadiness: true } : this.#services.get(name);
     if (!service) return ServingStatus.SERVICE_UNKNOWN;
     const isServing = !this.#isDraining && (!service.needsReadiness || this.#node.readiness().isReady);
     return isServing ? ServingStatus.SERVING : ServingStatus.NOT_SERVING;

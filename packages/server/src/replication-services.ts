@@ -15,8 +15,12 @@ export function metadataMethods(leader: LeaderReplication): readonly Method[] {
 
 /** What follower clusters ask of a leader cluster. */
 export function replicationMethods(leader: LeaderReplication): readonly Method[] {
+  return [...metadataMethods(leader), ...tableMethods(leader)];
+}
+
+/** Tables themselves: what a clone takes. */
+export function tableMethods(leader: LeaderReplication): readonly Method[] {
   return [
-    ...metadataMethods(leader),
     stream(replication.SnapshotService.stream, (request, call) => leader.snapshot(request, call), {
       deadlineMs: snapshotDeadlineMs,
     }),

@@ -3,11 +3,16 @@ import {
   Archiver,
   BackupAgent,
   Backups,
+  BinlogBackups,
+  Clones,
+  type Donor,
   defaultBackupAgentLimits,
   type ObjectStore,
+  OneAtATime,
   openArchiveStore,
   Restorer,
   Restores,
+  S3Store,
 } from '@coxswain/maintenance';
 import {
   DataDirectoryError,
@@ -34,7 +39,7 @@ import { LevelStoreDirectory } from '@coxswain/table';
 import { NodeWalDisk } from '@coxswain/wal';
 import { formatListenAddress, localUrl, parseListenAddress } from './address.js';
 import { AdminApi } from './admin-api.js';
-import { describeBackupAgent } from './agent-metrics.js';
+import { describeBackupAgent, describeMoco } from './agent-metrics.js';
 import { describeArchive } from './archive-metrics.js';
 import { guardWithToken, tokenCheck } from './bearer-token.js';
 import type { Method } from './call.js';
@@ -48,10 +53,11 @@ import { HealthService } from './health-service.js';
 import { KvService } from './kv-service.js';
 import { describeMaintenance } from './maintenance-metrics.js';
 import { MaintenanceService } from './maintenance-service.js';
+import { mocoMethods } from './moco-service.js';
 import { describeNodeMetrics } from './node-metrics.js';
 import { reflect } from './reflection.js';
 import { describeReplication } from './replication-metrics.js';
-import { metadataMethods, replicationMethods } from './replication-services.js';
+import { metadataMethods, replicationMethods, tableMethods } from './replication-services.js';
 import { StartError, toStartError } from './start-error.js';
 import { TablesService } from './tables-service.js';
 import type { ListenerTls } from './tls.js';
@@ -63,6 +69,10 @@ const drainMs = 5_000;
 const logCallsMax = 100_000;
 /** Snapshots at a time; more would only share the disk and the link. */
 const snapshotCallsMax = 8;
+/** More than any message of a log holds (P4). */
+const donorMessageBytesMax = 16 * 1024 * 1024;
+/** A donor that is gone is noticed in twice that time. */
+const donorKeepaliveMs = 20_000;
 /** Backups at a time, likewise. */
 const backupCallsMax = 8;
 /** Restores at a time, likewise. */
@@ -94,6 +104,10 @@ export class Server {
   #backupAgent: BackupAgent | undefined;
   /** Shared by all that sends backups. */
   readonly #backupRate: RateLimit;
+  /** Shared by all that takes restores. */
+  readonly #restoreRate: RateLimit;
+  #clones: Clones | undefined;
+  #binlogBackups: BinlogBackups | undefined;
   #archiveStore: ObjectStore | undefined;
   #archiver: Archiver | undefined;
 
@@ -112,6 +126,7 @@ export class Server {
     this.#fatal = fatal;
     this.#role = role;
     this.#backupRate = new RateLimit(systemClock, config['maintenance.backup-bytes-per-second']);
+    this.#restoreRate = new RateLimit(systemClock, config['maintenance.restore-bytes-per-second']);
   }
 
   /** The URL at which clients on this machine reach the API, once started. */
@@ -279,14 +294,16 @@ export class Server {
       followers: () => leader.followers(),
       replication: () => follower?.status(),
       archive: () => this.#archiver?.status(),
+      errors: () => this.#mocoErrors(),
     }).methods();
     const service = this.#makeMaintenance(node);
+    const moco = await during('read clone.ca-filename', () => this.#makeMoco(node, leader));
     const maintenance = config['maintenance.enabled']
-      ? guardWithToken(config['maintenance.token'], service.methods())
+      ? guardWithToken(config['maintenance.token'], [...service.methods(), ...moco, ...tableMethods(leader)])
       : [];
     const forFollowers = replicationMethods(leader);
     this.#health = new HealthService(
-      { readiness: () => withArchive(withReplication(node.readiness(), node, follower), node) },
+      { readiness: () => this.#readiness(node) },
       servicesOf([...kv, ...tables, ...forFollowers], [...cluster, ...maintenance]),
     );
     const health = this.#health.methods();
@@ -311,6 +328,7 @@ export class Server {
         ...describeReplication(node, leader, follower),
         ...describeMaintenance(this.#backups!.counters, this.#restores!.counters),
         ...describeBackupAgent(this.#backupAgent),
+        ...describeMoco(this.#clones!.status, this.#binlogBackups!.status),
         ...describeArchive(this.#archiver?.status()),
       ],
       log: this.#log,
@@ -319,7 +337,6 @@ export class Server {
   }
 
   #makeMaintenance(node: Node): MaintenanceService {
-    const config = this.#config;
     this.#backups = new Backups(node, {
       clock: systemClock,
       rate: this.#backupRate,
@@ -327,11 +344,62 @@ export class Server {
     });
     this.#restorer = new Restorer(node, { clock: systemClock, log: this.#log });
     this.#restores = new Restores(node, this.#restorer, {
-      clock: systemClock,
-      bytesPerSecondMax: config['maintenance.restore-bytes-per-second'],
+      rate: this.#restoreRate,
       callsMax: restoreCallsMax,
     });
     return new MaintenanceService(node, this.#backups, this.#restores);
+  }
+
+  #makeMoco(node: Node, leader: LeaderReplication): readonly Method[] {
+    const config = this.#config;
+    const requests = new OneAtATime();
+    const caFile = config['clone.ca-filename'];
+    const ca = caFile === '' ? undefined : readFileSync(caFile);
+    const external = { address: config['clone.address'], token: config['clone.token'] };
+    const environment = { clock: systemClock, log: this.#log, requests };
+    this.#clones = new Clones(node, {
+      ...environment,
+      random: systemRandom,
+      restorer: this.#restorer!,
+      connect: (donor) => connectToDonor(donor, ca),
+      external,
+      rate: this.#restoreRate,
+    });
+    this.#binlogBackups = new BinlogBackups(node, {
+      ...environment,
+      archive: this.#archiver && {
+        store: this.#archiveStore!,
+        flush: (signal) => this.#archiver!.flush(signal),
+      },
+      openBucket: (options) => new S3Store(options),
+      followedUpTo: () => {
+        const least = new Map<string, number>();
+        for (const { table, leaderIndex } of leader.followers()) {
+          least.set(table, Math.min(leaderIndex, least.get(table) ?? leaderIndex));
+        }
+        return least;
+      },
+    });
+    return mocoMethods(this.#clones, this.#binlogBackups);
+  }
+
+  /** What went on behind answers that were given. */
+  #mocoErrors(): string[] {
+    const clone = this.#clones!.status;
+    const backup = this.#binlogBackups!.status;
+    return [
+      ...(clone.error === undefined ? [] : [`the clone has failed: ${clone.error}`]),
+      ...(backup.error === undefined ? [] : [`backup "${backup.backupId}" has failed: ${backup.error}`]),
+    ];
+  }
+
+  #readiness(node: Node): Readiness {
+    const { isReady, conditions } = withArchive(
+      withReplication(node.readiness(), node, this.#follower),
+      node,
+    );
+    const isUnderCloning = this.#clones!.isRunning;
+    return { isReady: isReady && !isUnderCloning, conditions: { ...conditions, isUnderCloning } };
   }
 
   async #listenForBackupTools(node: Node): Promise<void> {
@@ -378,6 +446,8 @@ export class Server {
     this.#health?.drain();
     this.#leader?.drain();
     await this.#backupAgent?.close();
+    await this.#clones?.stop();
+    await this.#binlogBackups?.stop();
     // The node goes on while calls under way wait for it, and so does what brings them their writes.
     await Promise.all(this.#listeners.map((listener) => listener.close(drainMs)));
     // What broke off takes back what it has begun while there is a node to ask.
@@ -432,6 +502,19 @@ function linkTls(config: Config): LinkTls | undefined {
   };
   const isAsked = tls.ca !== undefined || tls.cert !== undefined || tls.isVerificationSkipped;
   return isAsked || config['replication.leader-address'].includes('https://') ? tls : undefined;
+}
+
+function connectToDonor({ address, token }: Donor, ca: Buffer | undefined): GrpcLeaderLink {
+  const tls = { ca, cert: undefined, key: undefined, serverName: '', isVerificationSkipped: false };
+  return new GrpcLeaderLink({
+    address,
+    token,
+    tls: ca !== undefined || address.includes('https://') ? tls : undefined,
+    messageBytesMax: donorMessageBytesMax,
+    keepaliveTimeMs: donorKeepaliveMs,
+    keepaliveTimeoutMs: donorKeepaliveMs,
+    clock: systemClock,
+  });
 }
 
 function nodeName(config: Config): string {

@@ -404,6 +404,15 @@ describe('health (operations-protocols.md §2)', () => {
     expect(trailer?.metadata.get('health-reason')).toEqual(['hasNoLeader=true, isDiskFull=false']);
   });
 
+  test("moco-agent's form: an error says why, INTERNAL where none of its reasons is the reason", async () => {
+    expect(await rpc.send(check, serviceNamed('moco'))).toEqual(serving);
+    scripted.node.isReady = false;
+    await expect(rpc.send(check, serviceNamed('moco'))).rejects.toMatchObject({
+      code: status.INTERNAL,
+      details: 'hasNoLeader=true, isDiskFull=false',
+    });
+  });
+
   test('an unknown service is NOT_FOUND, and a draining node serves nothing', async () => {
     await expect(rpc.send(check, serviceNamed('nobody'))).rejects.toMatchObject({ code: status.NOT_FOUND });
     scripted.health.drain();

@@ -108,6 +108,9 @@ export class MemoryNode {
   readonly tables = new Map<string, MemoryTable>();
   /** Called before a log is opened. */
   beforeOpen: (name: string) => Promise<void> | void = () => undefined;
+  /** Up to where the archive has the logs, by shard. */
+  readonly archived = new Map<number, number>();
+  readonly compactions: ReadonlyMap<string, number>[] = [];
   #lastShardId = 10_000;
 
   async createTable(name: string): Promise<MemoryTable> {
@@ -118,6 +121,15 @@ export class MemoryNode {
 
   status(): NodeStatus {
     return { clusterId: this.clusterId } as NodeStatus;
+  }
+
+  archivedIndex(shardId: number): number {
+    return this.archived.get(shardId) ?? 0;
+  }
+
+  compactLogs(followedUpTo: ReadonlyMap<string, number>): Promise<void> {
+    this.compactions.push(followedUpTo);
+    return Promise.resolve();
   }
 
   listTables(): Promise<TableInfo[]> {

@@ -31,6 +31,8 @@ export interface GrpcLeaderLinkOptions {
    */
   readonly address: string;
   readonly tls: LinkTls | undefined;
+  /** What the nodes there want to be shown; empty: nothing. */
+  readonly token?: string;
   readonly messageBytesMax: number;
   /** 0: gRPC's default. */
   readonly keepaliveTimeMs: number;
@@ -64,11 +66,13 @@ const asItIs = (bytes: Buffer): Buffer => bytes;
 export class GrpcLeaderLink implements LeaderLink {
   readonly #leaders: readonly Leader[];
   readonly #clock: Clock;
+  readonly #token: string;
   #current = 0;
 
   /** Throws TypeError for an address that is none. */
   constructor(options: GrpcLeaderLinkOptions) {
     this.#clock = options.clock;
+    this.#token = options.token ?? '';
     this.#leaders = options.address
       .split(',')
       .map((address) => address.trim())
@@ -135,7 +139,7 @@ export class GrpcLeaderLink implements LeaderLink {
         requestSerialize,
         responseDeserialize,
         request,
-        new Metadata(),
+        this.#metadata(),
         { deadline: this.#deadline(call) },
         (error, response) => {
           call.signal?.removeEventListener('abort', cancel);
@@ -168,7 +172,7 @@ export class GrpcLeaderLink implements LeaderLink {
       requestSerialize,
       responseDeserialize,
       request,
-      new Metadata(),
+      this.#metadata(),
       { deadline: this.#deadline(call) },
     );
     stream.on('metadata', () => {
@@ -209,6 +213,12 @@ export class GrpcLeaderLink implements LeaderLink {
     const mayHaveHappened =
       !isRead && (isContactLost || code === status.DEADLINE_EXCEEDED) && !wasNeverSent(code, text);
     return new LinkError(code, text, isFromLeader, mayHaveHappened, { cause: error });
+  }
+
+  #metadata(): Metadata {
+    const metadata = new Metadata();
+    if (this.#token !== '') metadata.set('authorization', `Bearer ${this.#token}`);
+    return metadata;
   }
 
   #deadline({ deadlineMs }: LinkCall): Date {

@@ -1,0 +1,232 @@
+import { createHash } from 'node:crypto';
+import { gunzipSync } from 'node:zlib';
+import { errors, systemClock } from '@coxswain/node';
+import { moco } from '@coxswain/protocol';
+import { CommandKind } from '@coxswain/table';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { BinlogBackups, type BinlogNode } from '../../../src/agents/moco/binlog-backups.js';
+import { OneAtATime } from '../../../src/agents/moco/one-at-a-time.js';
+import { S3Store } from '../../../src/archive/adapters/s3-store.js';
+import { gapName, logName } from '../../../src/archive/names.js';
+import { MemoryObjectStore } from '../../archive/support/memory-store.js';
+import { S3Stub } from '../../archive/support/s3-stub.js';
+import { MemoryNode } from '../../support/memory-node.js';
+
+const stub = new S3Stub();
+const LIMITS = { silenceMs: 300, attemptsMax: 2, pauseLeastMs: 1 };
+
+let node: MemoryNode;
+let store: MemoryObjectStore;
+let requests: OneAtATime;
+let backups: BinlogBackups;
+let flushed: () => Promise<void>;
+let logged: string[];
+
+beforeEach(async () => {
+  stub.objects.clear();
+  stub.intercept = () => false;
+  await stub.start();
+  node = new MemoryNode();
+  store = new MemoryObjectStore();
+  requests = new OneAtATime();
+  flushed = () => Promise.resolve();
+  logged = [];
+  backups = new BinlogBackups(node as unknown as BinlogNode, {
+    clock: systemClock,
+    log: (_level, message, fields) => logged.push(`${message} ${JSON.stringify(fields)}`),
+    requests,
+    archive: { store, flush: () => flushed() },
+    openBucket: (options) => new S3Store(options, LIMITS),
+    followedUpTo: () => new Map([['t', 5]]),
+  });
+});
+
+afterEach(async () => {
+  await backups.stop();
+  await stub.stop();
+});
+
+const call = () => ({ deadlineMs: systemClock.monotonicMs() + 5_000 });
+
+function request(more: Partial<moco.FlushAndBackupBinlogRequest> = {}): moco.FlushAndBackupBinlogRequest {
+  return moco.FlushAndBackupBinlogRequest.fromPartial({
+    backupId: 'monday',
+    bucketHost: '127.0.0.1',
+    bucketPort: Number(new URL(stub.endpoint).port),
+    bucketName: stub.bucket,
+    bucketRegion: stub.region,
+    accessKeyId: stub.accessKeyId,
+    secretAccessKey: stub.secretAccessKey,
+    ...more,
+  });
+}
+
+/** Puts an object of a shard's log into the archive. */
+function archive(shardId: number, first: number, last: number): Buffer {
+  const content = Buffer.from(`${shardId}: ${first} to ${last}`);
+  const sha256 = createHash('sha256').update(content).digest('hex');
+  store.objects.set(logName({ clusterId: 'c1', shardId }, first, last, sha256), content);
+  return content;
+}
+
+async function run(more: Partial<moco.FlushAndBackupBinlogRequest> = {}): Promise<void> {
+  await backups.begin(request(more), call());
+  while (backups.status.state === 'running') await new Promise((resolve) => setTimeout(resolve, 1));
+}
+
+const names = (): string[] => [...stub.objects.keys()].sort();
+const content = (name: string): string => gunzipSync(stub.objects.get(name)!).toString();
+
+describe('FlushAndBackupBinlog', () => {
+  test('stores what the archive has, gzipped and numbered, and last the list of it', async () => {
+    archive(10_002, 1, 9);
+    archive(10_001, 11, 20);
+    archive(10_001, 1, 10);
+    const gap = Buffer.from('{"gap":true}\n');
+    store.objects.set(gapName({ clusterId: 'c1', shardId: 10_001 }, 21, 25), gap);
+    archive(10_001, 26, 30);
+    store.objects.set('c2/10001/log/of-another-cluster.log', Buffer.from('no'));
+    await run();
+    expect(backups.status).toMatchObject({ state: 'done', objects: 5, objectsDone: 5, error: undefined });
+    const parts = [0, 1, 2, 3, 4].map((place) => `monday-00000${place}`);
+    expect(names()).toEqual(['monday', ...parts]);
+    expect(stub.objects.get('monday')!.toString()).toBe(parts.join('\n'));
+    expect(parts.map(content)).toEqual([
+      '10001: 1 to 10',
+      '10001: 11 to 20',
+      '{"gap":true}\n',
+      '10001: 26 to 30',
+      '10002: 1 to 9',
+    ]);
+  });
+
+  test('goes on behind the last backup, whichever node made it, and into whichever bucket', async () => {
+    archive(10_001, 1, 10);
+    await run();
+    archive(10_001, 11, 20);
+    archive(10_002, 1, 5);
+    await run({ backupId: 'week/tuesday' });
+    expect(stub.objects.get('week/tuesday')!.toString()).toBe('week/tuesday-000000\nweek/tuesday-000001');
+    expect(content('week/tuesday-000000')).toBe('10001: 11 to 20');
+    await run({ backupId: 'wednesday' });
+    expect(stub.objects.get('wednesday')).toHaveLength(0);
+  });
+
+  test('that breaks off is none: the next one has all of it', async () => {
+    archive(10_001, 1, 10);
+    archive(10_001, 11, 20);
+    stub.intercept = ({ method, key }, response) => {
+      if (method !== 'PUT' || key !== 'monday-000001') return false;
+      response.writeHead(403).end('<Error><Code>AccessDenied</Code></Error>');
+      return true;
+    };
+    await run();
+    expect(backups.status).toMatchObject({
+      state: 'failed',
+      error:
+        'the bucket cannot be written to: the keys are refused: correct access_key_id and secret_access_key',
+    });
+    expect(names()).toEqual(['monday-000000']);
+    stub.intercept = () => false;
+    await run();
+    expect(names()).toEqual(['monday', 'monday-000000', 'monday-000001']);
+  });
+
+  test('does not take an object that was damaged in the archive for a backup', async () => {
+    archive(10_001, 1, 10).write('X', 2);
+    await run();
+    expect(backups.status.state).toBe('failed');
+    expect(backups.status.error).toContain('is damaged: its bytes are not those that were stored');
+    expect(names()).not.toContain('monday');
+  });
+
+  test('of an id that is there is refused', async () => {
+    await run();
+    await expect(backups.begin(request(), call())).rejects.toEqual(errors.backupExists('monday'));
+    expect(errors.backupExists('monday').message).toBe(
+      'the requested backup has already completed: BackupId=monday',
+    );
+    // It is the whole id that counts.
+    await run({ backupId: 'mon' });
+    expect(backups.status.state).toBe('done');
+  });
+
+  test.each<[Partial<moco.FlushAndBackupBinlogRequest>, string]>([
+    [{ bucketName: 'nowhere' }, 'there is no bucket "nowhere": create it, or correct bucket_name'],
+    [{ bucketName: '../x' }, 'bucket_name is no name of a bucket'],
+    [{ secretAccessKey: 'wrong' }, 'the keys are refused: correct access_key_id and secret_access_key'],
+    [{ accessKeyId: 'nobody' }, 'the keys are refused: correct access_key_id and secret_access_key'],
+    [{ accessKeyId: '' }, 'access_key_id and secret_access_key must be set'],
+    [{ bucketPort: 0 }, 'bucket_host and bucket_port are no address'],
+    [{ bucketPort: 70_000 }, 'bucket_host and bucket_port are no address'],
+    [{ bucketHost: '' }, 'bucket_host and bucket_port are no address'],
+    [{ bucketHost: 'user@host' }, 'bucket_host and bucket_port are no address'],
+  ])('says what is wrong with a bucket before it begins: %j', async (more, reason) => {
+    archive(10_001, 1, 10);
+    const failure = backups.begin(request(more), call());
+    await expect(failure).rejects.toEqual(errors.bucketFailed(reason));
+    expect(backups.status.state).toBe('none');
+    expect(store.objects.size).toBe(1);
+    // Nothing is held.
+    requests.take()();
+  });
+
+  test('says so where nobody answers', async () => {
+    const nobody = request();
+    await stub.stop();
+    const reason = 'nobody answers there: correct bucket_host and bucket_port';
+    await expect(backups.begin(nobody, call())).rejects.toEqual(errors.bucketFailed(reason));
+    await stub.start(nobody.bucketPort);
+  });
+
+  test('says so of an id that is none, before anything else', async () => {
+    for (const backupId of ['', '../x', 'a b', '/x', '.x']) {
+      await expect(backups.begin(request({ backupId }), call())).rejects.toEqual(errors.backupIdInvalid());
+    }
+  });
+
+  test('waits for what was written by now, also for what other nodes store, and not for what changes nothing', async () => {
+    const table = await node.createTable('t');
+    await table.put('a', '1');
+    await table.append({}, CommandKind.None);
+    await backups.begin(request(), call());
+    await expect(backups.flush({ delete: false }, call())).rejects.toEqual(errors.anotherRequest());
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    expect(backups.status.state).toBe('running');
+    archive(table.shardId, 1, 1);
+    node.archived.set(table.shardId, 1);
+    while (backups.status.state === 'running') await new Promise((resolve) => setTimeout(resolve, 1));
+    expect(stub.objects.get('monday')!.toString()).toBe('monday-000000');
+  });
+
+  test('never logs a secret', async () => {
+    await run({ secretAccessKey: stub.secretAccessKey });
+    await run({ backupId: 'other', secretAccessKey: 'wrong' }).catch(() => undefined);
+    expect(logged.join()).toContain('monday');
+    expect(logged.join()).not.toContain(stub.secretAccessKey);
+  });
+});
+
+describe('FlushBinlog', () => {
+  test('compacts logs only when asked, up to where followers are', async () => {
+    await backups.flush({ delete: false }, call());
+    expect(node.compactions).toEqual([]);
+    await backups.flush({ delete: true }, call());
+    expect(node.compactions).toEqual([new Map([['t', 5]])]);
+  });
+
+  test('says so when the archive is too slow, and leaves logs alone', async () => {
+    await (await node.createTable('t')).put('a', '1');
+    const soon = { deadlineMs: systemClock.monotonicMs() + 30 };
+    await expect(backups.flush({ delete: true }, soon)).rejects.toEqual(errors.flushTooSlow());
+    expect(node.compactions).toEqual([]);
+    requests.take()();
+  });
+
+  test('is for leader clusters', async () => {
+    node.role = 'follower';
+    const refusal = (method: string) => errors.notForThisRole(method);
+    await expect(backups.flush({ delete: false }, call())).rejects.toEqual(refusal('FlushBinlog'));
+    await expect(backups.begin(request(), call())).rejects.toEqual(refusal('FlushAndBackupBinlog'));
+  });
+});
