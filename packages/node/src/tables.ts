@@ -353,7 +353,10 @@ export class Tables {
     }
     const begun = this.#registry.loadingOf(name);
     if (begun?.shardId === shardId && begun.switching !== undefined) {
-      return await afterEffect(this.#finishSwitch(begun, begun.switching, deadlineMs));
+      const isDone = await afterEffect(this.#finishSwitch(begun, begun.switching, deadlineMs));
+      // It did not depend on the cursor: the table was sealed for its deletion before.
+      if (!isDone && begun.switching.ifCursor === null) throw errors.loadReplaced();
+      return isDone;
     }
     if (this.#registry.table(name)?.shardId === shardId) return true;
     throw errors.loadReplaced();

@@ -1,5 +1,6 @@
 import { META_SHARD } from '@coxswain/node';
 import { mvcc } from '@coxswain/protocol';
+import { CommandKind } from '@coxswain/table';
 import { describe, expect, test } from '@jest/globals';
 import { commands, fill, fillPart, onlyShards, pairs, restored, shardOf } from './followers.js';
 import { Outcome, type Step, TABLE, World } from './world.js';
@@ -57,6 +58,29 @@ describe('T3: a restore stamps every key anew', () => {
     await switching(world, leader, load);
     expect((await world.answer(world.get(leader, 'stock-007')))!.revision).toBeGreaterThan(BASE_STEP);
     expect(await world.contents(leader)).toEqual(contentOf('stock'));
+  });
+});
+
+describe('T1: whoever follows a table that is restored', () => {
+  test('finds no entry at its old cursor, and none of the load, and begins with a snapshot', async () => {
+    const world = await World.formed();
+    const [leader, follower] = await world.roles();
+    const cursor = await world.write(leader, 'old', '1');
+    const old = await world.settled(world.node(leader).openLog(TABLE, world.deadlineMs(leader)));
+    const load = await restored(world, follower, pairs(20, 'new'));
+    await world.settled(load.replay(commands(putOf('a', '1')), world.deadlineMs(follower)));
+    await switching(world, follower, load);
+    await world.until('the old log ends', () => !old.isServing);
+    for (const id of world.ids) {
+      const log = await world.settled(world.node(id).openLog(TABLE, world.deadlineMs(id)));
+      expect(log.shardId).toBe(NEW);
+      expect(log.baseIndex).toBeGreaterThanOrEqual(cursor + BASE_STEP);
+      expect(log.loadedIndex).toBe(load.header().revision);
+      expect(log.firstIndex).toBe(log.loadedIndex + 1);
+      const view = log.table.view();
+      expect([view.revision, view.state.keyCount]).toEqual([log.appliedIndex, 21]);
+      view.close();
+    }
   });
 });
 
@@ -213,6 +237,18 @@ describe('T2: of what happens at the same time one thing holds, and the other on
     expect(await refusal(world, load.switch({}, world.deadlineMs(follower)))).toContain('came first');
     expect(await world.fate(world.get(other, 'new-007'))).toBe('NotFound');
     await onlyShards(world, []);
+  });
+
+  test('a table whose deletion has begun is deleted, whoever comes to the end first', async () => {
+    const world = await World.formed();
+    const [leader, follower, other] = await world.roles();
+    const load = await restored(world, follower, pairs(20, 'new'));
+    const deletion = Buffer.alloc(8);
+    const { deadlineMs } = world.deadlineMs(leader);
+    await world.settled(world.replica(leader).propose(CommandKind.Seal, deletion, deadlineMs));
+    expect(await refusal(world, load.switch({}, world.deadlineMs(follower)))).toContain('came first');
+    await onlyShards(world, []);
+    expect(await world.fate(world.get(other, 'new-007'))).toBe('NotFound');
   });
 
   test('a node that lags in the registry acknowledges nothing that the restore takes away', async () => {
