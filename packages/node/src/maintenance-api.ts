@@ -15,7 +15,7 @@ export interface MaintenanceControl {
    * Makes an empty shard that takes over the table's name when it is switched to (T2), or makes the table then, where
    * there is none. Until then the old shard serves, also writes, which are not in the new one. Its loads stamp every
    * key anew (T3). An earlier load of that name is forgotten, unless it is being switched to already: then it comes
-   * first. Leader clusters only. Errors: nameNotSet, nameInvalid, tooManyTables, notReady.
+   * first. Leader clusters only. Errors: nameNotSet, nameInvalid, tooManyTables, notReady, loadReplaced.
    */
   beginRestore(name: string, call: Call): Promise<ShardLoad>;
   /** What waits on this node to be archived, of all tables, and whether writes are refused until less does. */

@@ -277,6 +277,11 @@ export class Registry {
     return { stopped, isResetWanted };
   }
 
+  /** What the next table or load gets. */
+  get nextShardId(): number {
+    return this.#nextShard;
+  }
+
   archivedIndex(shardId: number): number {
     return this.#archived.get(shardId)?.index ?? 0;
   }

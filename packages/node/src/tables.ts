@@ -257,9 +257,9 @@ export class Tables {
       await this.meta().confirmRead(call.deadlineMs);
       const table = this.#registry.table(name);
       if (table === undefined) throw errors.tableNotFound();
-      if (await this.#tryBeginLoad(name, table, call)) break;
+      const shardId = await this.#tryBeginLoad(name, table, call);
+      if (shardId !== undefined) return await this.#openLoad({ name, shardId, isRestore: false }, call);
     }
-    return await this.#openLoad(name, false, call);
   }
 
   /** As `beginLoad`, on a leader cluster, also of a table that does not exist: the switch makes it. */
@@ -273,32 +273,35 @@ export class Tables {
       const { tablesMax } = this.#options;
       const isNew = table === undefined && this.#registry.loadingOf(name) === undefined;
       if (isNew && this.#registry.tableCount >= tablesMax) throw errors.tooManyTables(tablesMax);
-      if (await this.#tryBeginLoad(name, table, call)) break;
+      const shardId = await this.#tryBeginLoad(name, table, call);
+      if (shardId !== undefined) return await this.#openLoad({ name, shardId, isRestore: true }, call);
     }
-    return await this.#openLoad(name, true, call);
   }
 
-  /** False: something has changed meanwhile. */
-  async #tryBeginLoad(name: string, table: RegisteredTable | undefined, call: Call): Promise<boolean> {
-    const { deadlineMs } = call;
-    if (table === undefined) {
-      return await this.#propose(
-        this.#registry.beginLoad(name, undefined, this.#registry.lastIndexOf(name), this.#loader),
-        deadlineMs,
-      );
-    }
+  /** The new shard. Undefined: something has changed meanwhile. */
+  async #tryBeginLoad(
+    name: string,
+    table: RegisteredTable | undefined,
+    { deadlineMs }: Call,
+  ): Promise<number | undefined> {
+    const registry = this.#registry;
+    const begin = async (lastIndex: number | undefined): Promise<number | undefined> => {
+      const { nextShardId } = registry;
+      const command = registry.beginLoad(name, table, lastIndex, this.#loader);
+      return (await this.#propose(command, deadlineMs)) ? nextShardId : undefined;
+    };
+    if (table === undefined) return await begin(registry.lastIndexOf(name));
     const old = this.#replicas.get(table.shardId);
     if (old === undefined) throw errors.notReady();
     // Only a table that has applied what is committed tells how far the name has come (T1).
     await old.confirmRead(deadlineMs);
-    const earlier = this.#registry.loadingOf(name);
+    const earlier = registry.loadingOf(name);
     if (earlier?.switching !== undefined) {
       if (!(await this.#finishSwitch(earlier, earlier.switching, deadlineMs))) throw errors.notReady();
-      return false;
+      return undefined;
     }
     // T1: above every index and every revision that the name ever had.
-    const lastIndex = Math.max(old.raft.lastIndex, old.table.leaderIndex ?? 0, table.base);
-    return await this.#propose(this.#registry.beginLoad(name, table, lastIndex, this.#loader), deadlineMs);
+    return await begin(Math.max(old.raft.lastIndex, old.table.leaderIndex ?? 0, table.base));
   }
 
   /** Who fills the shards that this node begins. */
@@ -306,13 +309,15 @@ export class Tables {
     return { node: this.#options.nodeId, boot: this.#context.boot };
   }
 
-  async #openLoad(name: string, isRestore: boolean, call: Call): Promise<ShardLoad> {
-    const shard = this.#registry.loadingOf(name);
-    const replica = shard && this.#replicas.get(shard.shardId);
-    if (shard === undefined || replica === undefined) throw errors.notReady();
+  async #openLoad(
+    { name, shardId, isRestore }: { name: string; shardId: number; isRestore: boolean },
+    call: Call,
+  ): Promise<ShardLoad> {
+    const replica = this.#replicas.get(shardId);
+    // Never the one that the name has by now: two loaders would fill it together.
+    if (this.#isReplaced(name, shardId) || replica === undefined) throw errors.loadReplaced();
     if (replica.raft.leader === NO_NODE) replica.campaign(0);
-    await afterEffect(replica.confirmRead(call.deadlineMs));
-    const { shardId } = shard;
+    await this.#unlessReplaced(name, shardId, () => afterEffect(replica.confirmRead(call.deadlineMs)));
     return new ShardLoad(shardId, {
       isRestore,
       propose: (kind, command, deadlineMs) =>

@@ -229,6 +229,24 @@ describe('T2: of what happens at the same time one thing holds, and the other on
     });
   }
 
+  test('a restore that learns late that it began fills no shard of another one', async () => {
+    const world = await World.formed();
+    const [leader, follower] = await world.roles(META_SHARD);
+    let isCut = false;
+    world.loseFrames(leader, (to) => isCut && to === follower);
+    const { raft } = world.replica(leader, META_SHARD);
+    const before = raft.lastIndex;
+    const first = new Outcome(world.node(follower).beginRestore(MISSING, world.deadlineMs(follower)));
+    await world.until('it is proposed', () => raft.lastIndex > before);
+    isCut = true;
+    const second = await restored(world, leader, pairs(20, 'second'), MISSING);
+    isCut = false;
+    expect(await world.fate(first)).toBe('FailedPrecondition');
+    await switching(world, leader, second);
+    expect(await world.contents(leader, MISSING)).toEqual(contentOf('second'));
+    await onlyShards(world, [OLD, second.shardId]);
+  });
+
   test('a table that is deleted meanwhile stays deleted', async () => {
     const world = await World.formed();
     const [leader, follower, other] = await world.roles();
