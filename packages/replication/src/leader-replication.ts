@@ -1,6 +1,6 @@
 import { ApiError, type Clock, errors, type NodeApi, type ReplicationApi, Status } from '@coxswain/node';
 import { replication } from '@coxswain/protocol';
-import { type Table, TableError, type TableView, writeSnapshot } from '@coxswain/table';
+import { TableError, type TableView, writeSnapshot } from '@coxswain/table';
 import { Followers } from './followers.js';
 import { LogStream, type StreamCall } from './log-stream.js';
 import type { FollowerSighting } from './status.js';
@@ -85,8 +85,9 @@ export class LeaderReplication {
       if (error instanceof ApiError && error.status === Status.NotFound) throw errors.cannotStream(name);
       throw error;
     });
-    const view = openView(log.table);
+    let view: TableView | undefined;
     try {
+      view = log.table.view();
       const leaderIndex = view.state.appliedIndex;
       const stream = writeSnapshot(view, { table, leaderIndex, repeatsForStockLoader: true });
       for await (const bytes of stream) {
@@ -96,8 +97,10 @@ export class LeaderReplication {
           yield replication.SnapshotChunk.fromPartial({ data, len: BigInt(data.length) });
         }
       }
+    } catch (error) {
+      throw toApiError(error);
     } finally {
-      view.close();
+      view?.close();
     }
   }
 
@@ -154,12 +157,7 @@ export class LeaderReplication {
   }
 }
 
-/** A table that is half-way through an entry, or was just closed, can be read in a moment. */
-function openView(table: Table): TableView {
-  try {
-    return table.view();
-  } catch (error) {
-    if (error instanceof TableError) throw errors.notReady();
-    throw error;
-  }
+/** A table that is half-way through an entry, or was closed, also under a stream, can be read in a moment. */
+function toApiError(error: unknown): unknown {
+  return error instanceof TableError ? errors.notReady() : error;
 }
