@@ -28,12 +28,22 @@ interface View {
   readonly what: string;
 }
 
+/** What a restore brought into a shard before it was a table. */
+export interface Base {
+  /** None of it is later, and no answer is earlier. */
+  readonly revision: number;
+  /** Of every key that anybody may ask for; undefined: it does not exist. */
+  readonly values: ReadonlyMap<string, string | undefined>;
+}
+
 /** The operations of clients on one shard, as they saw them. */
 class ShardHistory {
   readonly operations = new Map<string, RegisterOperation[]>();
   /** Acknowledged writes of a key. */
   readonly writes = new Map<string, Write[]>();
   readonly views: View[] = [];
+  /** What it held before anybody wrote to it; undefined: nothing. */
+  base: Base | undefined;
   readonly revisions = new Set<number>();
   /** The highest revision that a client has been told by a write or a linearizable read. */
   highestKnown = 0;
@@ -57,7 +67,9 @@ export interface Invocation {
  * - the history of each key is linearizable;
  * - revisions give the same order: a write has a revision of its own, and what begins after it was
  *   acknowledged sees that revision or a later one;
- * - a read at revision r shows every key exactly as the writes up to r left it, serializable reads too.
+ * - a read at revision r shows every key exactly as the writes up to r left it, serializable reads too;
+ * - where a restore made the shard, as what it brought, all of it;
+ * - revisions of a table's name go up from shard to shard (T1, T3).
  *
  * A write whose outcome is unknown belongs to every shard that its table ever had, and may never have happened.
  */
@@ -149,6 +161,11 @@ export class History {
     this.answered += 1;
   }
 
+  /** If this shard ever serves, it is a whole restore: said before it may. */
+  beginsWith(table: string, shardId: number, base: Base): void {
+    this.#shard(table, shardId).base = base;
+  }
+
   /** A table was made or deleted, or its name was looked at. Names have no revisions. */
   changedName(invocation: Invocation, names: string, change: KeyEffect): void {
     this.#record(this.#shard(names, 0), invocation, change.key, change.effect);
@@ -164,11 +181,13 @@ export class History {
 
   /** Checks everything that needs the whole history. Call it once, at the end. */
   check(): void {
+    this.#checkRevisionsOfNames();
     for (const [name, shard] of this.#shards) {
       const unanswered = this.#unanswered.get(name.slice(0, name.lastIndexOf('/'))) ?? [];
       this.#checkViews(name, shard, unanswered);
       for (const [key, operations] of shard.operations) {
         const all = [
+          ...beginningOf(shard, key),
           ...operations,
           ...unanswered
             .filter((effect) => effect.key === key)
@@ -184,6 +203,31 @@ export class History {
           'linearizability',
           `${name}: the history of ${key} (${operations.length} answered operations) is ${verdict}`,
         );
+      }
+    }
+  }
+
+  /** Shard ids are given out in order. */
+  #checkRevisionsOfNames(): void {
+    const shardsByTable = new Map<string, [shardId: number, shard: ShardHistory][]>();
+    for (const [name, shard] of this.#shards) {
+      const at = name.lastIndexOf('/');
+      const table = name.slice(0, at);
+      const shards = shardsByTable.get(table) ?? [];
+      shardsByTable.set(table, shards);
+      shards.push([Number(name.slice(at + 1)), shard]);
+    }
+    for (const [table, shards] of shardsByTable) {
+      let before = 0;
+      for (const [shardId, shard] of shards.sort(([a], [b]) => a - b)) {
+        const revisions = [...shard.revisions, ...shard.views.map(({ revision }) => revision)];
+        const lowest = revisions.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
+        check(
+          lowest > before || before === 0,
+          'revisions of a name never restart (T1)',
+          () => `${table}: shard ${shardId} answers at revision ${lowest}, an earlier one at ${before}`,
+        );
+        before = revisions.reduce((a, b) => Math.max(a, b), before);
       }
     }
   }
@@ -215,9 +259,16 @@ export class History {
     for (const writes of shard.writes.values()) writes.sort((a, b) => a.revision - b.revision);
     const valueByWrite = new Map<string, string>();
     for (const { revision, states, what } of shard.views) {
+      const { base } = shard;
+      check(
+        base === undefined || revision >= base.revision,
+        'nothing of a restore is seen before all of it',
+        () => `${name}, ${what} at revision ${revision}: it was whole at ${base?.revision}`,
+      );
       for (const { key, record } of states) {
         const where = () => `${name}, ${what} at revision ${revision}, ${key}`;
-        const last = shard.writes.get(key)?.findLast((write) => write.revision <= revision);
+        const last =
+          shard.writes.get(key)?.findLast((write) => write.revision <= revision) ?? baseWrite(base, key);
         const mayHaveChanged = () => unanswered.some((effect) => effect.key === key);
         if (record === undefined) {
           check(
@@ -235,14 +286,17 @@ export class History {
           () =>
             `${where()}: create ${record.createRevision}, mod ${record.modRevision}, version ${record.version}`,
         );
+        // What came with a restore has revisions up to that of its end.
+        const isOfBase = base !== undefined && record.modRevision <= base.revision;
+        const isLast = isOfBase ? last?.revision === base.revision : record.modRevision === last?.revision;
         check(
-          last === undefined || record.modRevision >= last.revision,
+          last === undefined || isLast || record.modRevision >= last.revision,
           'reads show every write',
           () =>
             `${where()}: written at ${last?.revision}, but shows what was written at ${record.modRevision}`,
         );
-        if (record.modRevision === last?.revision) {
-          check(record.value === last.value, 'reads show what was written', where);
+        if (isLast) {
+          check(last !== undefined && record.value === last.value, 'reads show what was written', where);
         } else {
           check(mayHaveChanged(), 'reads show what was written', () => `${where()}: nobody wrote it`);
         }
@@ -263,4 +317,17 @@ export class History {
     }
     return shard;
   }
+}
+
+/** A key as a write of what the shard began with. */
+function baseWrite(base: Base | undefined, key: string): Write | undefined {
+  if (base === undefined) return undefined;
+  return { revision: base.revision, value: base.values.get(key) };
+}
+
+/** What a register of the shard held before anything was asked of it. */
+function beginningOf({ base }: ShardHistory, key: string): RegisterOperation[] {
+  if (base === undefined) return [];
+  const effect: RegisterEffect = { kind: 'write', value: base.values.get(key) };
+  return [{ effect, invokedAt: 0, returnedAt: 0 }];
 }

@@ -28,6 +28,8 @@ class Replica {
   lastIndex = 0;
   firstIndex = 1;
   isLeader = false;
+  /** The node has dropped its replica: by then every member knew that nobody asks the group for anything (T2). */
+  isDropped = false;
   /** Terms of the log by index, from `firstIndex - 1` on; what the replica would have if it died now. */
   readonly terms = new Map<number, number>();
 }
@@ -51,10 +53,19 @@ class Group {
  */
 export class Invariants {
   readonly #groups = new Map<GroupId, Group>();
+  /** What each node hosts, in its present life. */
+  readonly #hosted = new Map<NodeId, readonly GroupId[]>();
 
   /** After an event of `node`. */
   observe(node: NodeId, groups: Iterable<GroupInspection>): void {
-    for (const now of groups) if (!now.isBetweenTurns) this.#observeGroup(node, now);
+    const before = this.#hosted.get(node);
+    const hosted: GroupId[] = [];
+    for (const now of groups) {
+      hosted.push(now.group);
+      if (!now.isBetweenTurns) this.#observeGroup(node, now);
+    }
+    this.#hosted.set(node, hosted);
+    for (const group of before ?? []) if (!hosted.includes(group)) this.#observeDropped(node, group);
   }
 
   /**
@@ -62,6 +73,7 @@ export class Invariants {
    * What its wal held durably stays.
    */
   nodeDied(node: NodeId): void {
+    this.#hosted.delete(node);
     for (const group of this.#groups.values()) {
       const replica = group.replicas.get(node);
       if (replica === undefined) continue;
@@ -70,6 +82,11 @@ export class Invariants {
       replica.lastIndex = Math.min(replica.lastIndex, replica.durableIndex);
       forgetMemory(replica);
     }
+  }
+
+  #observeDropped(node: NodeId, group: GroupId): void {
+    const replica = this.#groups.get(group)?.replicas.get(node);
+    if (replica !== undefined) replica.isDropped = true;
   }
 
   #observeGroup(node: NodeId, now: GroupInspection): void {
@@ -252,7 +269,7 @@ export class Invariants {
       if (replica === undefined) continue;
       const isCompacted = index < replica.firstIndex;
       const isDurable = index <= replica.durableIndex && replica.terms.get(index) === committed.term;
-      if (isCompacted || isDurable) holders += 1;
+      if (replica.isDropped || isCompacted || isDurable) holders += 1;
     }
     check(
       holders > group.voters.length / 2,

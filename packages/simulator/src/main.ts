@@ -32,7 +32,7 @@ async function main(): Promise<number> {
       return 1;
     }
     console.log(
-      `seed=${seed} steps=${result.steps} faults=${result.faults} ops=${result.operations} ` +
+      `seed=${seed} steps=${result.steps} faults=${result.faults} ops=${result.operations} restores=${result.restored} ` +
         `trace=${result.traceHash} ok`,
     );
   }

@@ -275,6 +275,7 @@ class PairSimulation {
       steps: this.#loop.steps,
       faults: this.#leader.faults.count + this.#follower.faults.count,
       operations: this.#history.answered,
+      restored: this.#workload.restored,
       virtualSeconds: this.#loop.nowUs / 1e6,
       traceHash: trace.hash(),
       violation,
@@ -332,7 +333,7 @@ class PairSimulation {
     return this.#follower.cluster.nodes().flatMap(({ id, server }) => {
       const running = this.#followers.get(id);
       if (running === undefined) return [];
-      const api = { propose: forwarding(running.follower.writes) } as unknown as NodeApi;
+      const api = { propose: forwarding(running.follower.writes) } as unknown as Server['api'];
       return [{ ...server, id, api }];
     });
   }

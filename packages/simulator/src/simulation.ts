@@ -33,6 +33,8 @@ export interface SimulationResult {
   readonly faults: number;
   /** Operations that clients were answered. */
   readonly operations: number;
+  /** Tables that were restored. */
+  readonly restored: number;
   readonly virtualSeconds: number;
   /** Equal for equal runs. */
   readonly traceHash: string;
@@ -114,6 +116,7 @@ class Simulation {
       steps: this.#loop.steps,
       faults: this.#faults.count,
       operations: this.#history.answered,
+      restored: this.#workload.restored,
       virtualSeconds: this.#loop.nowUs / 1e6,
       traceHash: trace.hash(),
       violation,

@@ -76,6 +76,8 @@ export function drawScenario(random: SeededRandom): Scenario {
   operations.createTable = changesTables ? 0.06 : 0;
   operations.deleteTable = changesTables ? 0.04 : 0;
   operations.listTables = changesTables ? 0.1 : 0;
+  const restores = random.fork('restores');
+  operations.restore = restores.chance(0.5) ? restores.between(0.02, 0.3) : 0;
 
   const snapshotEntries = Math.round(logUniform(random, 20, 2_000));
   const members = new Map(nodes.map((id) => [id, `node-${id}:5012`]));

@@ -1,4 +1,13 @@
-import { ApiError, errors, type Header, type NodeApi, Status } from '@coxswain/node';
+import {
+  ApiError,
+  type Call,
+  errors,
+  type Header,
+  type MaintenanceControl,
+  type NodeApi,
+  type ShardLoad,
+  Status,
+} from '@coxswain/node';
 import { mvcc } from '@coxswain/protocol';
 import { type KeyRecord, type RangeQuery, type Table, TableError } from '@coxswain/table';
 import { EventKind, type EventLoop, type Scheduled } from './event-loop.js';
@@ -32,12 +41,13 @@ export type OperationKind =
   | 'rangeSerializable'
   | 'createTable'
   | 'deleteTable'
-  | 'listTables';
+  | 'listTables'
+  | 'restore';
 
 /** A node that takes requests now. */
 export interface Server {
   readonly process: SimulatedProcess;
-  readonly api: NodeApi;
+  readonly api: NodeApi & Pick<MaintenanceControl, 'beginRestore'>;
   monotonicMs(): number;
 }
 
@@ -74,6 +84,8 @@ export class Workload {
   #isStopped = false;
   /** Operations that were sent. */
   started = 0;
+  /** Restores that were told to be done. */
+  restored = 0;
 
   constructor(
     private readonly loop: EventLoop,
@@ -170,6 +182,8 @@ export class Workload {
         return this.#deleteTable(server, this.random.pick(passingTables));
       case 'listTables':
         return this.#listTables(server);
+      case 'restore':
+        return this.#restore(server, table);
     }
   }
 
@@ -422,6 +436,59 @@ export class Workload {
     );
   }
 
+  // ---- restores
+
+  /**
+   * Replaces a table, or makes it, by some pairs and some commands that are run again. Breaks it off now and then.
+   * What is new is whole, or not there: whoever reads the shard holds it against what is said here before the switch.
+   */
+  async #restore(server: Server, table: string): Promise<boolean> {
+    const isPassing = table !== mainTable;
+    const exists: KeyEffect = { key: table, effect: { kind: 'write', value: 'exists' } };
+    return this.#call(
+      server,
+      isPassing ? namesHistory : table,
+      isPassing ? [exists] : [],
+      async () => {
+        const load = await server.api.beginRestore(table, this.#deadline(server));
+        try {
+          await this.#fill(server, table, load);
+          if (this.random.chance(0.2)) throw errors.loadReplaced();
+          await load.switch({}, this.#deadline(server));
+        } catch (error) {
+          await load.abandon(this.#deadline(server)).catch(ignoreApiError);
+          throw error;
+        }
+      },
+      (invocation) => {
+        this.restored++;
+        if (isPassing) this.history.changedName(invocation, namesHistory, exists);
+      },
+      (_invocation, { status }) => status === Status.FailedPrecondition,
+    );
+  }
+
+  async #fill(server: Server, table: string, load: ShardLoad): Promise<void> {
+    const call = (): Call => this.#deadline(server);
+    const values = new Map<string, string | undefined>();
+    for (const key of this.#keys()) values.set(key, this.random.chance(0.7) ? this.#value() : undefined);
+    const pairs = [...values].flatMap(([key, value]) =>
+      value === undefined ? [] : [putCommand(key, value)],
+    );
+    const half = this.random.integer(0, pairs.length);
+    const parts = [pairs.slice(0, half), pairs.slice(half)].filter(({ length }) => length > 0);
+    await Promise.all(parts.map((part) => load.load(withLengths(part), call())));
+    await load.finish({ leaderIndex: 0, keyCount: pairs.length, hasUnstamped: true }, call());
+    const replays = this.random.integer(0, 2);
+    for (let i = 0; i < replays; i++) {
+      const key = this.#key();
+      const value = this.#value();
+      values.set(key, value);
+      await load.replay(withLengths([putCommand(key, 'overwritten'), putCommand(key, value)]), call());
+    }
+    this.history.beginsWith(table, load.shardId, { revision: load.header().revision, values });
+  }
+
   // ---- what all have in common
 
   /**
@@ -526,6 +593,29 @@ export async function readAll(
   } finally {
     view.close();
   }
+}
+
+function putCommand(key: string, value: string): mvcc.Command {
+  return mvcc.Command.fromPartial({
+    type: mvcc.Command_CommandType.PUT,
+    kv: { key: Buffer.from(key), value: Buffer.from(value) },
+  });
+}
+
+/** Each with its length before it, as snapshot streams have them (regatta-protocol.md §3). */
+function withLengths(commands: readonly mvcc.Command[]): Buffer {
+  return Buffer.concat(
+    commands.flatMap((command) => {
+      const bytes = mvcc.Command.encode(command).finish();
+      const length = Buffer.alloc(8);
+      length.writeBigUInt64LE(BigInt(bytes.length));
+      return [length, bytes];
+    }),
+  );
+}
+
+function ignoreApiError(error: unknown): void {
+  if (!(error instanceof ApiError)) throw error;
 }
 
 const keyName = (number: number) => `key-${String(number).padStart(3, '0')}`;

@@ -76,4 +76,47 @@ describe('what clients saw', () => {
     history.read(history.begin(1), 't', 1, 8, [state('a', 'x', 8)]);
     expect(() => history.check()).toThrow('linearizability');
   });
+
+  const base = {
+    revision: 100,
+    values: new Map([
+      ['a', 'x'],
+      ['b', undefined],
+    ]),
+  };
+  const seen = (revision: number, ...states: KeyState[]) => {
+    const history = new History();
+    history.beginsWith('t', 2, base);
+    history.read(history.begin(1), 't', 2, revision, states);
+    return () => history.check();
+  };
+
+  test('T2: a shard that was restored shows all of it, and nothing else', () => {
+    expect(seen(101, state('a', 'x', 90), { key: 'b', record: undefined })).not.toThrow();
+    expect(seen(99, state('a', 'x', 90))).toThrow('nothing of a restore is seen before all of it');
+    expect(seen(101, { key: 'a', record: undefined })).toThrow('reads show every write');
+    expect(seen(101, state('b', 'old', 90))).toThrow('reads show what was written');
+    expect(seen(101, state('a', 'old', 90))).toThrow('reads show what was written');
+    expect(seen(101, state('a', 'old', 101))).toThrow('nobody wrote it');
+  });
+
+  test('what a restored shard is told later is in order with what it began with', () => {
+    const history = new History();
+    history.beginsWith('t', 2, base);
+    history.wrote(history.begin(1), 't', 2, 101, write('a', 'y'));
+    history.read(history.begin(1), 't', 2, 102, [state('a', 'y', 101)]);
+    expect(() => history.check()).not.toThrow();
+    const back = new History();
+    back.beginsWith('t', 2, base);
+    back.wrote(back.begin(1), 't', 2, 101, write('a', 'y'));
+    back.read(back.begin(1), 't', 2, 102, [state('a', 'x', 90)]);
+    expect(() => back.check()).toThrow('reads show every write');
+  });
+
+  test('T1: a later shard of a name answers at the revisions of an earlier one', () => {
+    const history = new History();
+    history.wrote(history.begin(1), 't', 1, 7, write('a', 'x'));
+    history.wrote(history.begin(1), 't', 2, 7, write('a', 'x'));
+    expect(() => history.check()).toThrow('revisions of a name never restart');
+  });
 });

@@ -83,6 +83,17 @@ describe('each invariant', () => {
     );
   });
 
+  test('committed on a quorum: not of a group that the others have dropped by then (T2)', () => {
+    const invariants = new Invariants();
+    const open = { log: [1, 1], durableIndex: 1 };
+    for (const node of [2, 3]) invariants.observe(node, replica(open));
+    invariants.observe(2, []);
+    invariants.observe(1, replica({ log: [1, 1], commitIndex: 2 }));
+    expect(() => new Invariants().observe(1, replica({ log: [1, 1], commitIndex: 2 }))).toThrow(
+      'committed on a quorum',
+    );
+  });
+
   test('committed on a quorum: a crash takes a committed entry away', () => {
     const invariants = new Invariants();
     invariants.observe(1, replica({ log: [1, 1] }));

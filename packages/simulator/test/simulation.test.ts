@@ -3,10 +3,17 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, expect, test } from '@jest/globals';
 import { simulate } from '../src/index.js';
+import type { Scenario } from '../src/swarm.js';
 import { knownBugs } from './known-bugs.js';
 
 const run = promisify(execFile);
 const program = fileURLToPath(new URL('../src/main.js', import.meta.url));
+
+/** Clients restore often. */
+const restoring = (scenario: Scenario): Scenario => {
+  const { workload } = scenario;
+  return { ...scenario, workload: { ...workload, operations: { ...workload.operations, restore: 1 } } };
+};
 
 describe('a run', () => {
   test('is the same for the same seed, byte for byte, whatever ran before it', async () => {
@@ -27,6 +34,18 @@ describe('a run', () => {
   });
 });
 
+describe('a run with restores', () => {
+  test('shows each of them whole, or not at all', async () => {
+    let restored = 0;
+    for (const seed of [9, 10, 72]) {
+      const result = await simulate({ seed, steps: 12_000, adjust: restoring });
+      expect([seed, result.violation]).toEqual([seed, undefined]);
+      restored += result.restored;
+    }
+    expect(restored).toBeGreaterThan(5);
+  });
+});
+
 describe('the command', () => {
   test('ends with one line per seed, the same in another process', async () => {
     const { stdout } = await run(process.execPath, [
@@ -39,7 +58,7 @@ describe('the command', () => {
       '2000',
     ]);
     expect(stdout).toMatch(
-      /^seed=11 steps=\d+ faults=\d+ ops=\d+ trace=[0-9a-f]{16} ok\nseed=12 steps=\d+ .* ok\n$/,
+      /^seed=11 steps=\d+ faults=\d+ ops=\d+ restores=\d+ trace=[0-9a-f]{16} ok\nseed=12 steps=\d+ .* ok\n$/,
     );
     const { traceHash } = await simulate({ seed: 12, steps: 2_000 });
     expect(stdout).toContain(`trace=${traceHash} ok`);
