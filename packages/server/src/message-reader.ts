@@ -3,6 +3,12 @@ import { ApiError, Status } from '@coxswain/node';
 /** The compressed flag and the length before each message (gRPC over HTTP/2, Length-Prefixed-Message). */
 export const MESSAGE_PREFIX_BYTES = 5;
 
+/**
+ * How many times what has really come is reserved for a message that announces more: few steps for a long one, each of
+ * which takes new memory and copies, and little for one that never comes.
+ */
+const GROWTH = 8;
+
 /** A message of a request's body. */
 export interface ReceivedMessage {
   readonly isCompressed: boolean;
@@ -14,12 +20,21 @@ export class MessageTooLargeError extends Error {
   override readonly name = 'MessageTooLargeError';
 }
 
-/** Cuts a request's body into messages. What comes is copied once. */
+/** Cuts a request's body into messages. What comes is copied once, but for the growth of a long message. */
 export class MessageReader {
   readonly #messageBytesMax: number;
-  #buffer = Buffer.alloc(0);
+  /** Nobody has taken them yet. */
+  readonly #whole: ReceivedMessage[] = [];
+  /** A prefix of which a part has come. */
+  #prefix: Buffer | undefined;
+  #prefixLength = 0;
+  /** The message that is coming, undefined between two; it has `#length` bytes of `#announcedLength`. */
+  #body: Buffer | undefined;
   #length = 0;
+  #announcedLength = 0;
+  #isCompressed = false;
   #takenBytes = 0;
+  #refusal: Error | undefined;
 
   constructor(messageBytesMax: number) {
     this.#messageBytesMax = messageBytesMax;
@@ -27,7 +42,7 @@ export class MessageReader {
 
   /** Nothing is left of a message that has begun. */
   get isEmpty(): boolean {
-    return this.#length === 0;
+    return this.#whole.length === 0 && this.#prefixLength === 0 && this.#body === undefined;
   }
 
   /** How much of what came the last message took, with its prefix. */
@@ -37,16 +52,11 @@ export class MessageReader {
 
   /** Takes `bytes[start, end)`. */
   push(bytes: Buffer, start: number, end: number): void {
-    const needed = this.#length + end - start;
-    if (needed > this.#buffer.length) {
-      // Twice as much each time, but no more than the message takes: never far from what has really come.
-      const announced = this.#length < MESSAGE_PREFIX_BYTES ? 0 : this.#messageEnd();
-      const larger = Buffer.allocUnsafe(Math.max(needed, Math.min(2 * this.#buffer.length, announced)));
-      this.#buffer.copy(larger, 0, 0, this.#length);
-      this.#buffer = larger;
+    let position = start;
+    while (position < end && this.#refusal === undefined) {
+      position =
+        this.#body === undefined ? this.#begin(bytes, position, end) : this.#fill(bytes, position, end);
     }
-    bytes.copy(this.#buffer, this.#length, start, end);
-    this.#length = needed;
   }
 
   /**
@@ -54,25 +64,71 @@ export class MessageReader {
    * ApiError where the flag before a message is none.
    */
   next(): ReceivedMessage | undefined {
-    if (this.#length < MESSAGE_PREFIX_BYTES) return undefined;
-    if (this.#buffer[0]! > 1)
-      throw new ApiError(Status.Internal, 'the flag before a message is neither 0 nor 1');
-    const end = this.#messageEnd();
-    if (end - MESSAGE_PREFIX_BYTES > this.#messageBytesMax) {
-      throw new MessageTooLargeError(
-        `Received message larger than max (${end - MESSAGE_PREFIX_BYTES} vs ${this.#messageBytesMax})`,
-      );
-    }
-    if (this.#length < end) return undefined;
-    const buffer = this.#buffer;
-    // What follows goes behind the message, so its bytes stay as they are.
-    this.#buffer = buffer.subarray(end);
-    this.#length -= end;
-    this.#takenBytes = end;
-    return { isCompressed: buffer[0] === 1, bytes: buffer.subarray(MESSAGE_PREFIX_BYTES, end) };
+    const message = this.#whole.shift();
+    if (message !== undefined) this.#takenBytes = MESSAGE_PREFIX_BYTES + message.bytes.length;
+    else if (this.#refusal !== undefined) throw this.#refusal;
+    return message;
   }
 
-  #messageEnd(): number {
-    return MESSAGE_PREFIX_BYTES + this.#buffer.readUInt32BE(1);
+  /** Takes a prefix, or a part of one. Gives the position behind it. */
+  #begin(bytes: Buffer, position: number, end: number): number {
+    if (this.#prefixLength === 0 && end - position >= MESSAGE_PREFIX_BYTES) {
+      const behind = position + MESSAGE_PREFIX_BYTES;
+      this.#announce(bytes, position, end - behind);
+      return behind;
+    }
+    this.#prefix ??= Buffer.allocUnsafe(MESSAGE_PREFIX_BYTES);
+    const copied = bytes.copy(this.#prefix, this.#prefixLength, position, end);
+    this.#prefixLength += copied;
+    if (this.#prefixLength === MESSAGE_PREFIX_BYTES) {
+      this.#prefixLength = 0;
+      this.#announce(this.#prefix, 0, end - position - copied);
+    }
+    return position + copied;
+  }
+
+  #announce(prefix: Buffer, offset: number, arrivedBytes: number): void {
+    const flag = prefix[offset]!;
+    const length = prefix.readUInt32BE(offset + 1);
+    if (flag > 1) {
+      this.#refusal = new ApiError(Status.Internal, 'the flag before a message is neither 0 nor 1');
+    } else if (length > this.#messageBytesMax) {
+      this.#refusal = new MessageTooLargeError(
+        `Received message larger than max (${length} vs ${this.#messageBytesMax})`,
+      );
+    } else {
+      this.#isCompressed = flag === 1;
+      this.#announcedLength = length;
+      this.#length = 0;
+      this.#body = this.#reserve(arrivedBytes);
+      this.#completeIfWhole();
+    }
+  }
+
+  /** Takes what belongs to the message that is coming. Gives the position behind it. */
+  #fill(bytes: Buffer, position: number, end: number): number {
+    const behind = Math.min(end, position + this.#announcedLength - this.#length);
+    const length = this.#length + behind - position;
+    if (length > this.#body!.length) {
+      const larger = this.#reserve(length);
+      this.#body!.copy(larger, 0, 0, this.#length);
+      this.#body = larger;
+    }
+    bytes.copy(this.#body!, this.#length, position, behind);
+    this.#length = length;
+    this.#completeIfWhole();
+    return behind;
+  }
+
+  #reserve(arrivedBytes: number): Buffer {
+    const reserved = GROWTH * arrivedBytes;
+    // The last step is never a small one.
+    return Buffer.allocUnsafe(2 * reserved < this.#announcedLength ? reserved : this.#announcedLength);
+  }
+
+  #completeIfWhole(): void {
+    if (this.#length < this.#announcedLength) return;
+    this.#whole.push({ isCompressed: this.#isCompressed, bytes: this.#body! });
+    this.#body = undefined;
   }
 }
