@@ -7,7 +7,7 @@ export interface Measurement {
   readonly isMet: boolean;
 }
 
-/** How large the checks of follower clusters shall be, where that was said; the others have one size. */
+/** How large the checks that name a size shall be, where that was said; the others have one size. */
 export interface AcceptanceSizes {
   readonly keyCount: number | undefined;
   /** How long a run under load lasts. */

@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import Table from 'cli-table3';
+import { backupSpeed } from './backup-speed.js';
 import type { AcceptanceCheck, AcceptanceSizes, Measurement } from './check.js';
 import { followerCluster } from './follower-cluster.js';
 import { fuzz } from './fuzz.js';
@@ -16,14 +17,15 @@ const checks: readonly AcceptanceCheck[] = [
   processFaults,
   followerCluster,
   replicationSpeed,
+  backupSpeed,
   fuzz,
 ];
 
 const USAGE = `npm run acceptance -- [options] [check …]
 
-  --keys N      keys of follower-cluster and replication-speed (1000000)
-  --seconds N   how long their load lasts (60 and 10)
-  --rounds N    rounds of replication-speed (3)
+  --keys N      keys of follower-cluster and replication-speed (1000000), backup-speed (7400000: 2 GB)
+  --seconds N   how long their load lasts (60, 10, 10)
+  --rounds N    rounds of replication-speed and backup-speed (3)
 
 Checks: ${checks.map(({ name }) => name).join(', ')}; default: all`;
 

@@ -1,29 +1,27 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type MemoryUse, MemoryWatch } from '../clusters/memory-watch.js';
+import { IN_FLIGHT, runLoad, VALUE_SIZE_BYTES } from '../clusters/put-load.js';
+import { runningCluster } from '../clusters/running-cluster.js';
 import type { ClusterNode } from '../faults/process-cluster.js';
 import { ProcessCluster } from '../faults/process-cluster.js';
 import { until } from '../faults/until.js';
-import type { LoadResult, LoadSpecification } from '../load/closed-loop.js';
+import type { LoadResult } from '../load/closed-loop.js';
 import type { LagResult, LagSpecification } from '../load/lag-probe.js';
-import type { GeneratorRequest } from '../process/generator-process.js';
 import { WorkerProcess } from '../process/worker-process.js';
 import { median } from '../statistics.js';
 import type { AcceptanceCheck, Measurement } from './check.js';
+import { memoryMeasurement } from './memory-measurement.js';
 
 const KEY_COUNT = 1_000_000;
 const SECONDS = 10;
 const ROUNDS = 3;
 const TABLE = 'default';
-const VALUE_SIZE_BYTES = 256;
-const IN_FLIGHT = 256;
-const CONNECTION_COUNT = 3;
 const WARM_UP_MS = 2_000;
 /** Rates are taken from two looks at each side; this much they may differ although nothing is left behind. */
 const RATE_SHARE_MIN = 0.98;
 const LAG_P99_MAX_MS = 100;
 const LAG_RATE_SHARE = 0.25;
 const SNAPSHOT_KEYS_PER_SECOND_MIN = 150_000;
-const MEMORY_ABOVE_IDLE_MAX_BYTES = 150e6;
 /** A process that was started with its data is idle after so long. */
 const SETTLE_MS = 5_000;
 const STATUS_TIMEOUT_MS = 5_000;
@@ -50,10 +48,12 @@ export const replicationSpeed: AcceptanceCheck = {
 
 /** Snapshots, log and lag between two clusters of one node each, with their default options. */
 async function measureBetweenSingleNodes(sizes: Sizes): Promise<Measurement[]> {
-  await using leader = await start(() => ProcessCluster.start(1));
+  await using leader = await runningCluster(() => ProcessCluster.start(1));
   await fill(leader.cluster, sizes.keyCount);
   const startedMs = performance.now();
-  await using follower = await start(() => ProcessCluster.startFollower(leader.cluster, 1, FOLLOWER_FLAGS));
+  await using follower = await runningCluster(() =>
+    ProcessCluster.startFollower(leader.cluster, 1, FOLLOWER_FLAGS),
+  );
   const pair = new Pair(leader.cluster, follower.cluster);
   await pair.untilCaughtUp();
   const firstSeconds = (performance.now() - startedMs) / 1000;
@@ -70,20 +70,22 @@ async function measureBetweenSingleNodes(sizes: Sizes): Promise<Measurement[]> {
     measured: `${summarise(snapshotRates)} keys/s; the first start took ${firstSeconds.toFixed(1)} s with the process's own`,
     isMet: median(snapshotRates) >= SNAPSHOT_KEYS_PER_SECOND_MIN,
   });
-  measurements.push(memoryMeasurement('snapshots', memory.stop()));
+  measurements.push(memoryMeasurement('snapshots', sides(memory.stop())));
 
   memory = await pair.restartAndWatch(() => put(leader.cluster, sizes));
   const { measurement, leaderRate } = await measureKeepingUp(pair, sizes);
   measurements.push(measurement);
   measurements.push(await measureLag(pair, leaderRate * LAG_RATE_SHARE, sizes));
-  measurements.push(memoryMeasurement('log replication', memory.stop()));
+  measurements.push(memoryMeasurement('log replication', sides(memory.stop())));
   return measurements;
 }
 
 /** The log between a leader cluster of so many nodes and a follower cluster of one, all of it kept. */
 async function measureCatchUp(leaderNodeCount: number, sizes: Sizes): Promise<Measurement[]> {
-  await using leader = await start(() => ProcessCluster.start(leaderNodeCount, LONG_LOG_FLAGS));
-  await using follower = await start(() => ProcessCluster.startFollower(leader.cluster, 1, FOLLOWER_FLAGS));
+  await using leader = await runningCluster(() => ProcessCluster.start(leaderNodeCount, LONG_LOG_FLAGS));
+  await using follower = await runningCluster(() =>
+    ProcessCluster.startFollower(leader.cluster, 1, FOLLOWER_FLAGS),
+  );
   const pair = new Pair(leader.cluster, follower.cluster);
   await pair.untilCaughtUp();
   const measurements: Measurement[] = [];
@@ -198,21 +200,6 @@ async function measureResetSeconds(pair: Pair): Promise<number> {
   return (performance.now() - startedMs) / 1000;
 }
 
-function memoryMeasurement(during: string, uses: readonly MemoryUse[]): Measurement {
-  const sides = uses.map(
-    ({ startedBytes, idleBytes, peakBytes, residentIdleBytes, residentPeakBytes }, index) =>
-      `${index === 0 ? 'leader' : 'follower'} ${megabytes(peakBytes - idleBytes)} MB ` +
-      `(${megabytes(idleBytes)} to ${megabytes(peakBytes)}; just started ${megabytes(startedBytes)}; ` +
-      `with mapped files ${megabytes(residentIdleBytes)} to ${megabytes(residentPeakBytes)})`,
-  );
-  return {
-    what: `memory of each side above idle during ${during}`,
-    target: `< ${megabytes(MEMORY_ABOVE_IDLE_MAX_BYTES)} MB`,
-    measured: sides.join('; '),
-    isMet: uses.every(({ idleBytes, peakBytes }) => peakBytes - idleBytes < MEMORY_ABOVE_IDLE_MAX_BYTES),
-  };
-}
-
 /** A leader cluster and a follower cluster of one node. */
 class Pair {
   readonly leaderCluster: ProcessCluster;
@@ -289,55 +276,21 @@ class Pair {
   }
 }
 
-/** A cluster that ends with the block that uses it. */
-async function start(
-  starting: () => Promise<ProcessCluster>,
-): Promise<{ readonly cluster: ProcessCluster } & AsyncDisposable> {
-  const cluster = await starting();
-  return { cluster, [Symbol.asyncDispose]: () => cluster.dispose() };
-}
-
 async function fill(cluster: ProcessCluster, keyCount: number): Promise<void> {
-  await generate(cluster, { workload: 'fill', keyCount, extent: { callCount: keyCount } });
+  await runLoad(cluster, { workload: 'fill', keyCount, extent: { callCount: keyCount } });
 }
 
 function put(
   cluster: ProcessCluster,
   { keyCount, durationMs }: Pick<Sizes, 'keyCount' | 'durationMs'>,
 ): Promise<LoadResult> {
-  return generate(cluster, { workload: 'put', keyCount, extent: { warmUpMs: WARM_UP_MS, durationMs } });
+  return runLoad(cluster, { workload: 'put', keyCount, extent: { warmUpMs: WARM_UP_MS, durationMs } });
 }
 
-/** Runs load in a process of its own. */
-async function generate(
-  cluster: ProcessCluster,
-  load: Pick<LoadSpecification, 'workload' | 'keyCount' | 'extent'>,
-): Promise<LoadResult> {
-  const generator = new WorkerProcess<GeneratorRequest, LoadResult>('generator-process');
-  try {
-    const result = await generator.request({
-      dialect: 'regatta',
-      load: {
-        ...load,
-        valueSizeBytes: VALUE_SIZE_BYTES,
-        answersHoldData: true,
-        endpoints: cluster.nodes.map(({ address }) => address),
-        connectionCount: CONNECTION_COUNT,
-        inFlight: IN_FLIGHT,
-      },
-    });
-    if (Object.keys(result.errors).length > 0)
-      throw new Error(`puts failed: ${JSON.stringify(result.errors)}`);
-    return result;
-  } finally {
-    await generator.stop();
-  }
+function sides([leader, follower]: readonly MemoryUse[]): Record<string, MemoryUse> {
+  return { leader: leader!, follower: follower! };
 }
 
 function summarise(values: readonly number[]): string {
   return Math.round(median(values)).toString();
-}
-
-function megabytes(bytes: number): string {
-  return (bytes / 1e6).toFixed(0);
 }

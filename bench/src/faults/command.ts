@@ -1,0 +1,65 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { readProcessUsage } from './process-usage.js';
+
+const command = fileURLToPath(new URL('../../../../packages/cli/bin/coxswain.cjs', import.meta.url));
+const SAMPLE_INTERVAL_MS = 100;
+const ERROR_TAIL_LENGTH = 2_000;
+
+/** What a command was done with. */
+export interface CommandResult {
+  readonly seconds: number;
+  /** The most that its process had resident at once. */
+  readonly peakBytes: number;
+}
+
+/** One `coxswain …` command that ends by itself, or when it is interrupted. */
+export class Command {
+  readonly #child;
+  readonly #exited: Promise<unknown>;
+  readonly #startedMs = performance.now();
+  readonly #name: string;
+  #peakBytes = 0;
+  #errorText = '';
+
+  constructor(...args: string[]) {
+    this.#name = args[0]!;
+    this.#child = spawn(process.execPath, [command, ...args], {
+      env: { PATH: process.env['PATH'] },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    this.#exited = once(this.#child, 'exit');
+    this.#child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      this.#errorText = (this.#errorText + text).slice(-ERROR_TAIL_LENGTH);
+    });
+  }
+
+  get isRunning(): boolean {
+    return this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  /** @throws Error with the end of what it said when it does not exit with 0 */
+  async done(): Promise<CommandResult> {
+    const timer = setInterval(() => this.#sample(), SAMPLE_INTERVAL_MS);
+    await this.#exited;
+    clearInterval(timer);
+    const seconds = (performance.now() - this.#startedMs) / 1000;
+    if (this.#child.exitCode !== 0) {
+      const how = this.#child.exitCode ?? this.#child.signalCode;
+      throw new Error(`coxswain ${this.#name} ended with ${how}:\n${this.#errorText}`);
+    }
+    return { seconds, peakBytes: this.#peakBytes };
+  }
+
+  /** As Ctrl-C does. Resolves when it has ended. */
+  async interrupt(): Promise<void> {
+    if (this.isRunning) this.#child.kill('SIGINT');
+    await this.#exited;
+  }
+
+  #sample(): void {
+    if (!this.isRunning) return;
+    this.#peakBytes = Math.max(this.#peakBytes, readProcessUsage(this.#child.pid!).residentPeakBytes);
+  }
+}
