@@ -1,4 +1,4 @@
-import type { NodeOptions } from '@coxswain/node';
+import { META_SHARD, type NodeOptions } from '@coxswain/node';
 import { mvcc } from '@coxswain/protocol';
 import { describe, expect, test } from '@jest/globals';
 import { commands, onlyShards, pairs, restored, shardOf } from './followers.js';
@@ -74,6 +74,31 @@ describe('what is not archived stays in the log', () => {
     expect(log.sizeBytesAbove(log.appliedIndex)).toBe(0);
   });
 
+  test('of a member that does not know whose log it is, because its registry is rebuilt (D4)', async () => {
+    const world = await written(100);
+    const [leader, follower] = await world.roles();
+    let isLost = false;
+    world.beforeSteps(follower, (step) => {
+      if (isLost || step !== `store write shard-${META_SHARD}`) return undefined;
+      isLost = true;
+      return 'lost';
+    });
+    await report(world, leader, [SHARD, 20]);
+    await world.answer(world.create(leader, OTHER));
+    await world.until('it has a gap', () => world.hasReplica(follower, OTHER_SHARD));
+    world.restart(follower);
+    const gate = world.gate(follower, (step) => step === `store open shard-${META_SHARD}.incoming`);
+    await world.until('the rebuilding begins', () => gate.waiting > 0);
+    await writeMany(world, 60);
+    const { appliedIndex } = world.replica(leader).table;
+    await world.until('it has applied all', () => isApplied(world, follower, appliedIndex));
+    await world.sleep(LOOKS_MS);
+    expect(firstOf(world, follower)).toBe(1);
+    gate.open();
+    await report(world, leader, [SHARD, 60]);
+    await logBeginsAt(world, 61);
+  });
+
   test('but for what is kept anyway for members that lag', async () => {
     const world = await written(100);
     const { appliedIndex } = world.replica(1).table;
@@ -97,7 +122,9 @@ describe('what is not archived stays in the log', () => {
     await logBeginsAt(world, revision + 1, shard);
     // The meta group is nobody's table.
     for (let i = 0; i < 30; i++) await report(world, leader, [shard, revision + i]);
-    await world.until('the registry is short', () => world.ids.every((id) => firstOf(world, id, 1000) > 20));
+    await world.until('the registry is short', () =>
+      world.ids.every((id) => firstOf(world, id, META_SHARD) > 20),
+    );
   });
 });
 
