@@ -3,11 +3,12 @@ import { readdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { health, moco, mvcc, regatta } from '@coxswain/protocol';
+import { health, moco, mvcc, regatta, replication } from '@coxswain/protocol';
 import { status } from '@grpc/grpc-js';
 import { afterEach, describe, expect, test } from '@jest/globals';
+import { Authority } from './support/certificates.js';
 import { OneNode } from './support/one-node.js';
-import type { Rpc } from './support/rpc.js';
+import { collect, type Rpc } from './support/rpc.js';
 
 const { clone } = moco.CloneServiceService;
 const { flushBinlog, flushAndBackupBinlog } = moco.BackupBinlogServiceService;
@@ -105,6 +106,30 @@ describe('Clone', () => {
     });
   });
 
+  test('reaches a donor over TLS, and believes only the authorities that it is told of', async () => {
+    const authority = await Authority.create('donors');
+    opened.push(() => authority.remove());
+    const { certFile, keyFile } = await authority.issue('donor', ['localhost']);
+    const donor = await OneNode.start(
+      {
+        'api.address': 'https://127.0.0.1:0',
+        'api.cert-filename': certFile,
+        'api.key-filename': keyFile,
+        'tables.names': 't',
+      },
+      { waitsUntilReady: true },
+    );
+    opened.push(() => donor.stop());
+    const address = `https://${donor.target}`;
+    const stranger = await start({ 'clone.address': address });
+    const refused = await stranger.rpc.failure(clone, { external: true }, authorized);
+    expect(refused.details).toContain(`the donor ${donor.target} does not tell its tables`);
+    const recipient = await start({ 'clone.address': address, 'clone.ca-filename': authority.file });
+    await recipient.rpc.call(clone, { external: true }, authorized);
+    await untilState(recipient.node, 'coxswain_clone_state', 'done');
+    expect(await pairsOf(recipient.rpc, 't')).toEqual([]);
+  });
+
   test('says what is wrong, in the order of moco-agent', async () => {
     const { node, rpc } = await start({ 'tables.names': 't', 'clone.address': '127.0.0.1:1' });
     const failure = (request: Partial<moco.CloneRequest>) => rpc.failure(clone, request, authorized);
@@ -166,12 +191,29 @@ describe('FlushBinlog', () => {
     expect(await names()).toEqual([]);
     expect(await rpc.call(flushBinlog, {}, authorized)).toEqual({});
     expect(await names()).toHaveLength(1);
+    // A follower cluster has nothing yet, and needs all of it.
+    const { replicate } = replication.LogService;
+    const follower = { table: bytes('t'), follower: 'f', leaderIndex: 1n };
+    const replicated = async () =>
+      (await collect(rpc.stream(replicate, follower, authorized)))[0]!.response?.$case;
+    expect(await replicated()).toBe('commandsResponse');
+    await rpc.call(flushBinlog, { delete: true }, authorized);
+    await rpc.call(put, { table: bytes('t'), key: bytes('k0') });
+    expect(await replicated()).toBe('commandsResponse');
+    // Now it has some of it.
+    const { header } = await rpc.call(put, { table: bytes('t'), key: bytes('k0') });
+    follower.leaderIndex = header!.revision;
+    expect(await replicated()).toBe('commandsResponse');
+    await rpc.call(flushBinlog, {}, authorized);
     const logSize = async () =>
       Number((await rpc.call(regatta.ClusterService.status, {})).tables.get('t')!.logSize);
     const before = await logSize();
     await rpc.call(flushBinlog, { delete: true }, authorized);
     while ((await logSize()) >= before) await new Promise((resolve) => setTimeout(resolve, 5));
     expect(await pairsOf(rpc, 't')).toHaveLength(10);
+    expect(await replicated()).toBe('commandsResponse');
+    follower.leaderIndex = 1n;
+    expect(await replicated()).toBe('errorResponse');
     expect((await rpc.failure(flushBinlog, {})).code).toBe(status.UNAUTHENTICATED);
     expect((await node.get('/readyz')).status).toBe(200);
   });

@@ -3,8 +3,8 @@ import { type ApiError, errors, Status } from '@coxswain/node';
 import { expect, test } from '@jest/globals';
 
 test('the client repeats a write after every refusal of a node, and after nothing else (P1)', () => {
-  // Log.Replicate says the first, to other clusters only; Maintenance.Restore the others, of a stream that has been read.
-  const { cannotStream, requestBrokenOff, restoreInterrupted, ...ofCalls } = errors;
+  // Log.Replicate says it, to other clusters only.
+  const { cannotStream, ...ofCalls } = errors;
   const refused = Object.values(ofCalls)
     .map((make) => (make as (detail: unknown) => ApiError)(1))
     .filter(({ status }) => status === Status.Unavailable);
