@@ -1,6 +1,7 @@
 import { CoxswainError, StatusCode } from '@coxswain/client';
 import { Command, CommanderError } from 'commander';
 import { prepare } from './command-line.js';
+import { archiveCommand } from './commands/archive.js';
 import { backupCommand } from './commands/backup.js';
 import { benchCommand } from './commands/bench.js';
 import { clusterCommands } from './commands/cluster.js';
@@ -34,6 +35,7 @@ function program(): Command {
     ...clusterCommands(),
     backupCommand(),
     restoreCommand(),
+    archiveCommand(),
     ...maintenanceCommands(),
     benchCommand(),
     new Command('version').description('show the version').action(() => {

@@ -35,7 +35,7 @@ export {
   type ExpectedBase,
   writeBaseObject,
 } from './archive/base-object.js';
-export { findShards, type ShardFilter } from './archive/catalog.js';
+export { findShards, type ShardFilter, showShard } from './archive/catalog.js';
 export { ArchiveError, type ArchiveErrorCode, archiveErrors } from './archive/errors.js';
 export {
   type ArchivedEntry,
@@ -48,6 +48,7 @@ export {
 } from './archive/log-object.js';
 export { baseEntry, encodeGap, type GapInfo, logEntry, ShardManifest } from './archive/manifest.js';
 export { baseName, gapName, logName, type ShardKey } from './archive/names.js';
+export { describeShard, type ShardOverview } from './archive/overview.js';
 export {
   type PlannedBase,
   type PlannedLog,

@@ -1,17 +1,8 @@
-import { readFileSync } from 'node:fs';
-import {
-  ConfigError,
-  configOptions,
-  createLog,
-  describeConfig,
-  type LoadedConfig,
-  loadConfig,
-  Server,
-  StartError,
-} from '@coxswain/server';
+import { configOptions, createLog, describeConfig, Server, StartError } from '@coxswain/server';
 import { Command, Option } from 'commander';
 import { prepare } from '../command-line.js';
-import { ExitCode, failure, usageError } from '../exit.js';
+import { ExitCode } from '../exit.js';
+import { loadNodeConfig } from '../node-config.js';
 
 type Role = 'leader' | 'follower';
 
@@ -25,7 +16,7 @@ function nodeCommand(role: Role): Command {
     `run one node of a ${role} cluster, until SIGTERM or SIGINT`,
   );
   command.option('--config <file>', 'a YAML file with any of these options; empty: none');
-  const defaults = describeConfig(load(role, {}, '', {}).config);
+  const defaults = describeConfig(loadNodeConfig(role, {}, '', {}).config);
   for (const option of configOptions) {
     // Switches may stand alone, and so may names that mean nothing here, whatever they meant to Regatta.
     const takesValue = option.kind === 'boolean' || option.isMeaningless ? '[value]' : '<value>';
@@ -45,7 +36,7 @@ async function run(role: Role, command: Command): Promise<void> {
     const value = command.getOptionValue(option.attributeName()) as string | boolean | undefined;
     if (option.name() !== 'config' && value !== undefined) flags[option.name()] = value;
   }
-  const { config, file, notices } = load(
+  const { config, file, notices } = loadNodeConfig(
     role,
     flags,
     command.getOptionValue('config') as string | undefined,
@@ -96,28 +87,4 @@ function showDefault(value: unknown): string {
   const isShown =
     typeof value === 'number' || typeof value === 'boolean' || (typeof value === 'string' && value);
   return isShown ? ` (default: ${value})` : '';
-}
-
-function load(
-  role: Role,
-  flags: Record<string, string | boolean>,
-  configFile: string | undefined,
-  environment: NodeJS.ProcessEnv,
-): LoadedConfig {
-  try {
-    return loadConfig({ flags, environment, configFile, readFile: readFileIfAny }, role);
-  } catch (error) {
-    if (error instanceof ConfigError)
-      throw error.isUsage ? usageError(error.message) : failure(error.message);
-    throw error;
-  }
-}
-
-function readFileIfAny(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  }
 }

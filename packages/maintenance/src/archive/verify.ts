@@ -3,6 +3,7 @@ import { ShardContents, type StoredBase, type StoredLog } from './catalog.js';
 import { ArchiveError } from './errors.js';
 import type { ArchivedEntry, ArchivedShard } from './log-object.js';
 import { type GapInfo, readGap } from './manifest.js';
+import { restorableRuns } from './overview.js';
 import { readLog } from './plan.js';
 import { type Run, Runs, showRun } from './runs.js';
 import type { ObjectStore, StoreCall } from './store.js';
@@ -190,7 +191,8 @@ class Verification {
     for (const hole of told.missing({ first: begin, last: end })) {
       this.#problem('missing', `${showRun(hole)} are in no object that can be read`);
     }
-    return this.#restorable(begin);
+    this.#checkGaps();
+    return restorableRuns(this.#contents.shard, this.#wholeBases, this.#whole);
   }
 
   /** The first entry that is needed: what is before the first base is nobody's need, but for a log that is there from its beginning. */
@@ -207,22 +209,14 @@ class Verification {
     return told.reduce((end, last) => Math.max(end, last), this.#contents.runs.last);
   }
 
-  #restorable(begin: number): Run[] {
-    const restorable = new Runs();
-    const { firstIndex } = this.#contents.shard;
-    const starts = this.#wholeBases.map(({ revision }) => revision);
-    if (begin === firstIndex) starts.unshift(firstIndex - 1);
-    for (const start of starts) {
-      const run = this.#whole.find(start + 1);
-      restorable.add({ first: start, last: run?.last ?? start });
-    }
+  #checkGaps(): void {
+    const end = this.#end();
     for (const gap of this.#gaps) {
-      const isBehind = starts.some((start) => start >= gap.last);
-      if (!isBehind && this.#end() > gap.last) {
+      const isBehind = this.#wholeBases.some(({ revision }) => revision >= gap.last);
+      if (!isBehind && end > gap.last) {
         this.#problem('unreachable', `behind the gap of ${showRun(gap)} there is no base yet`);
       }
     }
-    return [...restorable];
   }
 
   #checkLost(): void {

@@ -72,8 +72,7 @@ export function declaredS3Error(error: unknown, place: S3Place): ArchiveError {
     const what = BREAK_CODES.has(code) ? `the connection to ${endpoint} breaks off` : endpoint;
     return archiveErrors.storeUnreachable(url, `${what}: ${code}`, { cause: error });
   }
-  const reason = error instanceof Error ? error.message : String(error);
-  return archiveErrors.storeFailed(url, doing, reason, { cause: error });
+  return archiveErrors.storeFailed(url, doing, innermostMessage(error), { cause: error });
 }
 
 function serviceError(error: S3ServiceError, { url, bucket, doing, name }: S3Place): ArchiveError {
@@ -102,6 +101,13 @@ function serviceCode(error: S3ServiceError): string {
   const { serviceCode: code, body } = error;
   if (code !== undefined && code !== 'Unknown') return code;
   return /<Code>(\w+)<\/Code>/.exec(body ?? '')?.[1] ?? '';
+}
+
+/** The HTTP client's own says only that it failed. */
+function innermostMessage(error: unknown): string {
+  let at = error as Error;
+  while (at.cause instanceof Object) at = at.cause as Error;
+  return at.message;
 }
 
 /** The operating system's or the HTTP client's name of what went wrong; undefined: it is neither's error. */

@@ -1,0 +1,101 @@
+import { Command, Option } from 'commander';
+import type { ArchiveFlags } from '../archive.js';
+import { usageError } from '../exit.js';
+import type { OutputFormat } from '../output.js';
+
+/** `archive list`, `archive verify` and `archive prune`. What they take is loaded when one is run. */
+export function archiveCommand(): Command {
+  const command = new Command('archive').description(
+    'what the nodes archive, as it is in the directory or bucket',
+  );
+  command.addHelpText('after', archiveHelp);
+
+  const list = withArchiveFlags(
+    new Command('list').description('show which revisions and moments of each table can be restored'),
+  );
+  list.action(async () => (await import('../archive.js')).listArchive(archiveFlags(list)));
+
+  const verify = withArchiveFlags(
+    new Command('verify').description('read every object, and exit with 1 when anything is wrong'),
+  );
+  verify.action(async () => (await import('../archive.js')).verifyArchive(archiveFlags(verify)));
+
+  const prune = withArchiveFlags(
+    new Command('prune').description('remove what is older than the retention allows'),
+  )
+    .option('--archive.retention-age <duration>', 'how long one can go back, at least, such as 720h')
+    .option('--archive.retention-bases <number>', 'bases of each table that stay, however old')
+    .option('--dry-run', 'say what would be removed, and remove nothing', false);
+  prune.action(async () => (await import('../archive.js')).pruneArchive(archiveFlags(prune)));
+
+  return command.addCommand(list).addCommand(verify).addCommand(prune);
+}
+
+/** Options of the nodes that say where the archive is, under the same names. */
+const nodeOptions = [
+  ['target', '<url>', 'file:///directory, s3://bucket or s3://bucket/prefix'],
+  ['s3-endpoint', '<url>', "the S3 server, http://host:port or https://host:port; default: Amazon's"],
+  ['s3-region', '<name>', 'the region of the bucket; default: us-east-1'],
+  ['s3-access-key-id', '<id>', 'the access key of the bucket'],
+  ['s3-secret-access-key', '<secret>', 'the secret of the access key; better in the environment or the file'],
+] as const;
+
+function withArchiveFlags(command: Command): Command {
+  command.option(
+    '--config <file>',
+    'the YAML file of a node with any of the options that begin with archive.',
+  );
+  for (const [name, value, description] of nodeOptions) {
+    command.option(`--archive.${name} ${value}`, description);
+  }
+  return command
+    .option('--table <name>', 'this table only')
+    .option('--cluster <id>', 'what this cluster archived only')
+    .addOption(new Option('--shard <id>', 'this shard only').argParser(parseShardId))
+    .addOption(
+      new Option('-o, --output <format>', 'how results are shown')
+        .choices(['simple', 'table', 'json'])
+        .default('table'),
+    )
+    .option('--json', 'as -o json', false);
+}
+
+function parseShardId(text: string): number {
+  const id = Number(text);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(id))
+    throw usageError(`--shard: must be a number, not ${text}`);
+  return id;
+}
+
+function archiveFlags(command: Command): ArchiveFlags {
+  const nodeFlags: Record<string, string> = {};
+  for (const option of command.options) {
+    const value = command.getOptionValue(option.attributeName()) as unknown;
+    if (option.name().startsWith('archive.') && typeof value === 'string') nodeFlags[option.name()] = value;
+  }
+  const { config, table, cluster, shard, json, output, dryRun } = command.opts<{
+    readonly config?: string;
+    readonly table?: string;
+    readonly cluster?: string;
+    readonly shard?: number;
+    readonly json: boolean;
+    readonly output: OutputFormat;
+    readonly dryRun?: boolean;
+  }>();
+  return {
+    nodeFlags,
+    configFile: config,
+    filter: { table, clusterId: cluster, shardId: shard },
+    output: json ? 'json' : output,
+    isDryRun: dryRun ?? false,
+  };
+}
+
+const archiveHelp = `
+The nodes of a cluster archive the log of every table when archive.target is set. These commands need no node: they take
+the options that begin with archive. as a node does, from flags, from the environment (COXSWAIN_ARCHIVE_TARGET,
+COXSWAIN_ARCHIVE_S3_SECRET_ACCESS_KEY, …) or from a node's configuration file.
+
+  coxswain archive list --config /etc/coxswain/config.yaml
+  coxswain archive verify --archive.target file:///backups/archive --table users
+  coxswain archive prune --config /etc/coxswain/config.yaml --archive.retention-age 720h --dry-run`;
