@@ -29,7 +29,7 @@ export const fuzz: AcceptanceCheck = {
 function runTests(): Promise<string> {
   const jest = ['--experimental-vm-modules', '--no-warnings', 'node_modules/jest/bin/jest.js'];
   // With the collector in the test's hands it can tell what an input leaves behind.
-  const args = ['--expose-gc', ...jest, '--runInBand', '--testTimeout', '1800000', '-fuzz\\.test\\.js$'];
+  const args = ['--expose-gc', ...jest, '--runInBand', '--testTimeout', '1800000', 'fuzz\\.test\\.js$'];
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, args, {
       cwd: REPOSITORY,
