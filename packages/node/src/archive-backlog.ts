@@ -1,3 +1,4 @@
+import type { GroupId } from '@coxswain/wal';
 import type { ArchiveOptions } from './options.js';
 import type { Replica } from './replica.js';
 
@@ -15,8 +16,8 @@ export interface WantedLog {
 export class ArchiveBacklog {
   readonly #options: ArchiveOptions;
   #sizeBytes = 0;
-  /** As much of each table's log may wait. */
-  #tableBytesMax = Number.POSITIVE_INFINITY;
+  /** The first entries that there is room for, of tables of which too much waits. They go on with the next look alone. */
+  #firstWithRoom = new Map<GroupId, number>();
 
   constructor(options: ArchiveOptions) {
     this.#options = options;
@@ -32,27 +33,30 @@ export class ArchiveBacklog {
     return onLimit === 'stop-writes' && this.#sizeBytes >= backlogBytesMax;
   }
 
-  look(logs: Iterable<WantedLog>): void {
-    const sizes = [...logs].map(({ replica, from }) => replica.log.sizeBytesFrom(from));
-    this.#sizeBytes = sizes.reduce((sum, size) => sum + size, 0);
+  look(logs: readonly WantedLog[]): void {
     const { backlogBytesMax, onLimit } = this.#options;
-    const isOver = onLimit === 'gap' && this.#sizeBytes > backlogBytesMax;
-    this.#tableBytesMax = isOver ? largestShare(sizes, backlogBytesMax) : Number.POSITIVE_INFINITY;
+    const sizes = logs.map(({ replica, from }) => replica.log.sizeBytesFrom(from));
+    this.#sizeBytes = sizes.reduce((sum, size) => sum + size, 0);
+    this.#firstWithRoom = new Map();
+    if (onLimit !== 'gap' || this.#sizeBytes <= backlogBytesMax) return;
+    const tableBytesMax = largestShare(sizes, backlogBytesMax);
+    for (const { replica } of logs) {
+      this.#firstWithRoom.set(replica.group, replica.log.firstIndexWithin(tableBytesMax));
+    }
   }
 
   /** The first entry of the log that must stay. */
   keptFrom({ replica, from }: WantedLog): number {
-    if (this.#tableBytesMax === Number.POSITIVE_INFINITY) return from;
-    return Math.max(from, replica.log.firstIndexWithin(this.#tableBytesMax));
+    return Math.max(from, this.#firstWithRoom.get(replica.group) ?? 0);
   }
 }
 
 /** The largest share such that all together have no more than `bytesMax`, when none has more than that. */
-function largestShare(sizes: number[], bytesMax: number): number {
-  sizes.sort((a, b) => a - b);
+function largestShare(sizes: readonly number[], bytesMax: number): number {
+  const ascending = sizes.toSorted((a, b) => a - b);
   let left = bytesMax;
-  for (const [at, size] of sizes.entries()) {
-    const share = left / (sizes.length - at);
+  for (const [at, size] of ascending.entries()) {
+    const share = left / (ascending.length - at);
     if (size > share) return share;
     left -= size;
   }

@@ -51,8 +51,8 @@ export interface ArchiveOptions {
    */
   readonly backlogBytesMax: number;
   /**
-   * When more waits: `gap`, the oldest entries go, of the tables of which most waits; `stop-writes`, writes are refused
-   * until less does. It is looked at twice a second, so that a little more than that may wait.
+   * When more waits: `gap`, the oldest entries go, of the tables of which most waits, but for what logs keep anyway;
+   * `stop-writes`, writes are refused until less does. It is looked at twice a second, so that a little more may wait.
    */
   readonly onLimit: 'gap' | 'stop-writes';
 }
