@@ -144,6 +144,18 @@ export const errors = {
     new ApiError(Status.InvalidArgument, `the requested backup has already completed: BackupId=${backupId}`),
   bucketFailed: (reason: string) =>
     new ApiError(Status.Internal, `the bucket cannot be written to: ${reason}`),
+  noArchive: declare(
+    Status.FailedPrecondition,
+    'this node has no archive: set archive.target to where the archive is, and start it anew',
+  ),
+  /** What the archive says to an operator; it tells what to do. */
+  archiveFailed: (status: Status, detail: string) =>
+    new ApiError(status, `the archive cannot give that, and nothing was changed: ${detail}`),
+  archiveIncomplete: (detail: string) =>
+    new ApiError(
+      Status.FailedPrecondition,
+      `the end of the table's log is not in the archive, and nothing was changed: ${detail}`,
+    ),
   isLeaderCluster: declare(Status.FailedPrecondition, 'this is a leader cluster already'),
   cannotBeFollowed: declare(Status.FailedPrecondition, 'a follower cluster cannot be a leader cluster'),
   leaderIndexZero: declare(Status.InvalidArgument, 'invalid leaderIndex: leaderIndex must be greater than 0'),

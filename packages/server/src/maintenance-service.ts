@@ -1,4 +1,4 @@
-import type { Backups, Restores } from '@coxswain/maintenance';
+import type { ArchiveRestores, Backups, Restores } from '@coxswain/maintenance';
 import { ApiError, errors, type FollowerControl, Status } from '@coxswain/node';
 import { maintenance } from '@coxswain/protocol';
 import { type CallContext, type Method, stream, unary, upload } from './call.js';
@@ -11,11 +11,13 @@ export class MaintenanceService {
   readonly #node: FollowerControl;
   readonly #backups: Backups;
   readonly #restores: Restores;
+  readonly #archiveRestores: ArchiveRestores;
 
-  constructor(node: FollowerControl, backups: Backups, restores: Restores) {
+  constructor(node: FollowerControl, backups: Backups, restores: Restores, archiveRestores: ArchiveRestores) {
     this.#node = node;
     this.#backups = backups;
     this.#restores = restores;
+    this.#archiveRestores = archiveRestores;
   }
 
   /**
@@ -66,11 +68,12 @@ export class MaintenanceService {
   }
 
   methods(): readonly Method[] {
-    const { backup, restore, reset, promote } = maintenance.MaintenanceService;
+    const { backup, restore, reset, promote, restoreArchive } = maintenance.MaintenanceService;
     const copying = { deadlineMs: copyDeadlineMs, isCutAtDeadline: true } as const;
     return [
       stream(backup, (request, call) => this.#backups.backup(request, call), copying),
       upload(restore, (messages, call) => this.#restores.restore(messages, call), copying),
+      stream(restoreArchive, (request, call) => this.#archiveRestores.restore(request, call), copying),
       unary(reset, (request, call) => this.reset(request, call)),
       unary(promote, (request, call) => this.promote(request, call), { deadlineMs: copyDeadlineMs }),
     ];

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import {
+  ArchiveRestores,
   Archiver,
   BackupAgent,
   Backups,
@@ -269,6 +270,10 @@ export class Server {
       objectSizeBytes: config['archive.object-size'],
       objectAgeMs: config['archive.object-age'],
       baseIntervalMs: config['archive.base-interval'],
+      retention: {
+        ageMs: config['archive.retention-age'],
+        basesMin: config['archive.retention-bases'],
+      },
       backlogBytesMax: config['archive.max-backlog'],
     });
   }
@@ -347,7 +352,13 @@ export class Server {
       rate: this.#restoreRate,
       callsMax: restoreCallsMax,
     });
-    return new MaintenanceService(node, this.#backups, this.#restores);
+    const archiveRestores = new ArchiveRestores(node, this.#restorer, {
+      clock: systemClock,
+      archive: this.#archiver,
+      rate: this.#restoreRate,
+      callsMax: restoreCallsMax,
+    });
+    return new MaintenanceService(node, this.#backups, this.#restores, archiveRestores);
   }
 
   #makeMoco(node: Node, leader: LeaderReplication): readonly Method[] {

@@ -1,7 +1,16 @@
-import type { Clock, LedTable, Log, MaintenanceControl, NodeApi, Random } from '@coxswain/node';
+import type {
+  Clock,
+  FollowerControl,
+  LedTable,
+  Log,
+  MaintenanceControl,
+  NodeApi,
+  Random,
+} from '@coxswain/node';
 import type { RateLimit } from '@coxswain/replication';
 import type { ArchiveCounters, ArchiveStatus, TableArchiveStatus } from './archive-status.js';
 import { ArchivedReports } from './archived-reports.js';
+import { prune, type Retention } from './prune.js';
 import { Slots } from './slots.js';
 import type { ObjectStore } from './store.js';
 import { TableArchiver, type TableArchiverContext } from './table-archiver.js';
@@ -13,6 +22,7 @@ export interface ArchiverOptions {
   readonly objectAgeMs: number;
   /** How old the last base becomes, of a table that is written to. */
   readonly baseIntervalMs: number;
+  readonly retention: Retention;
   /** As the node has it: what may wait in the logs of all tables. */
   readonly backlogBytesMax: number;
 }
@@ -29,7 +39,7 @@ export interface ArchiverEnvironment {
 }
 
 /** What archiving asks of the node. */
-export type ArchiverNode = Pick<NodeApi, 'status'> & MaintenanceControl;
+export type ArchiverNode = Pick<NodeApi, 'status'> & Pick<FollowerControl, 'leadsMeta'> & MaintenanceControl;
 
 /** Objects that are gathered or stored at a time; each is held in memory. */
 const UPLOADS_MAX = 2;
@@ -37,6 +47,8 @@ const BASES_MAX = 1;
 /** From this part of `archive.max-backlog` on what waits is worth a warning. */
 const BACKLOG_WARNING = 0.5;
 const CHECK_MS = 1_000;
+/** How often shards that no table has any more are looked at. */
+const PRUNE_MS = 3_600_000;
 
 /** Archives the tables of a leader cluster that this node leads (R6). What another node leads, that one archives. */
 export class Archiver {
@@ -60,11 +72,15 @@ export class Archiver {
   #isStopped = false;
   #isBehind = false;
   #check: { cancel(): void } | undefined;
+  readonly #aborter = new AbortController();
+  #pruning: Promise<void> | undefined;
+  #prunedMs: number;
 
   constructor(node: ArchiverNode, environment: ArchiverEnvironment, options: ArchiverOptions) {
     this.#node = node;
     this.#environment = environment;
     this.#options = options;
+    this.#prunedMs = environment.clock.monotonicMs();
     this.#reports = new ArchivedReports(node, environment);
     this.#tableContext = {
       node,
@@ -88,9 +104,28 @@ export class Archiver {
     this.#isStopped = true;
     this.#leaveNode?.();
     this.#check?.cancel();
+    this.#aborter.abort();
     for (const archiver of this.#running.keys()) archiver.stop();
-    await Promise.all(this.#running.values());
+    await Promise.all([...this.#running.values(), this.#pruning]);
     await this.#reports.stop();
+  }
+
+  get store(): ObjectStore {
+    return this.#environment.store;
+  }
+
+  /** Up to here the archive has the shard's log, as far as this node or the cluster knows; 0: nothing. */
+  archivedIndex(shardId: number): number {
+    const archiver = [...this.#tables.values()].find(({ table }) => table.shardId === shardId);
+    return Math.max(this.#node.archivedIndex(shardId), archiver?.archivedIndex ?? 0);
+  }
+
+  /** This node still stores the end of a table of that name, which was deleted, or whose shard was replaced (T2). */
+  isEnding(name: string): boolean {
+    const current = this.#tables.get(name);
+    return [...this.#running.keys()].some(
+      (archiver) => archiver !== current && archiver.isLeaving && archiver.table.name === name,
+    );
   }
 
   /** Cuts the open objects of this node's tables. Resolves when what was applied by now is stored, or when aborted. */
@@ -141,8 +176,10 @@ export class Archiver {
       warnings.push('more than half of archive.max-backlog waits to be archived');
     for (const { name, gapCount, error } of tables) {
       if (error !== undefined) warnings.push(`table '${name}' is not archived: ${error}`);
-      if (gapCount > 0)
-        warnings.push(`the archive of table '${name}' has ${gapCount} gaps, which no restore crosses`);
+      if (gapCount > 0) {
+        const gaps = gapCount === 1 ? 'a gap' : `${gapCount} gaps`;
+        warnings.push(`the archive of table '${name}' has ${gaps}, which no restore crosses`);
+      }
     }
     return warnings;
   }
@@ -162,7 +199,34 @@ export class Archiver {
       const message = isBehind ? 'much waits to be archived' : 'the archive has caught up';
       log(isBehind ? 'warn' : 'info', message, { backlogBytes: sizeBytes, backlogBytesMax, refusesWrites });
     }
+    if (clock.monotonicMs() - this.#prunedMs >= PRUNE_MS) this.#pruneShards();
     this.#check = clock.startTimer(CHECK_MS, () => this.#watch());
+  }
+
+  /** What no table has any more nobody archives: one node of the cluster sees to it that it goes when it is old. */
+  #pruneShards(): void {
+    this.#prunedMs = this.#environment.clock.monotonicMs();
+    const isMine = this.#node.role === 'leader' && this.#node.leadsMeta;
+    if (!isMine || this.#options.retention.ageMs === 0) return;
+    this.#pruning ??= this.#prune().finally(() => {
+      this.#pruning = undefined;
+    });
+  }
+
+  async #prune(): Promise<void> {
+    const { clock, store, log } = this.#environment;
+    const { clusterId } = this.#node.status();
+    const options = { retention: this.#options.retention, nowMs: clock.nowMs(), isDryRun: false };
+    const { signal } = this.#aborter;
+    try {
+      for await (const pruned of prune(store, { clusterId }, options, { signal })) {
+        this.#counters.objectsPruned += pruned.baseCount + pruned.logCount + pruned.gapCount;
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      this.#counters.errors++;
+      log('warn', 'what is too old in the archive could not be removed yet', { error: String(error) });
+    }
   }
 
   /** Archives what this node leads now. */

@@ -18,6 +18,8 @@ export interface BaseInfo extends ArchivedShard {
    * then: no moment before it can be restored from it.
    */
   readonly timeMs: number;
+  /** Of the last entry that is in it (A7), ms since 1970; undefined: not told. */
+  readonly lastTimeMs?: number | undefined;
 }
 
 const FORMAT = 1;
@@ -39,8 +41,8 @@ export async function* writeBaseObject(
     sizeBytes += piece.length;
     return piece;
   };
-  const { clusterId, shardId, table, firstIndex, revision, timeMs } = info;
-  const text = { format: FORMAT, clusterId, shardId, table, firstIndex, revision, timeMs };
+  const { clusterId, shardId, table, firstIndex, revision, timeMs, lastTimeMs } = info;
+  const text = { format: FORMAT, clusterId, shardId, table, firstIndex, revision, timeMs, lastTimeMs };
   yield counted(Buffer.concat([STREAM_IDENTIFIER, jsonChunk(INFO_CHUNK, text)]));
   for await (const piece of backup) yield counted(piece);
   yield jsonChunk(END_CHUNK, { sizeBytes, sha256: hash.digest('hex') });
@@ -138,7 +140,10 @@ export class BaseObjectReader {
         `it is a backup of shard ${info.shardId} of cluster ${info.clusterId} at revision ${info.revision}`,
       );
     }
-    if (typeof info.table !== 'string' || ![info.firstIndex, info.timeMs].every(Number.isSafeInteger)) {
+    if (
+      typeof info.table !== 'string' ||
+      ![info.firstIndex, info.timeMs, info.lastTimeMs ?? 0].every(Number.isSafeInteger)
+    ) {
       throw this.#damaged('what it says of itself lacks something');
     }
     return info as BaseInfo;

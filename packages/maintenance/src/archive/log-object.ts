@@ -1,4 +1,5 @@
 import { createHash, webcrypto } from 'node:crypto';
+import { mvcc } from '@coxswain/protocol';
 import { compressToFrames, FrameDecompressor, STREAM_IDENTIFIER } from '@coxswain/table';
 import { archiveErrors } from './errors.js';
 import { HASH_DIGITS, logName, type ShardKey } from './names.js';
@@ -27,6 +28,11 @@ export interface ArchivedEntry {
   /** A marshalled mvcc.v1.Command as follower clusters of stock get it (R3); empty for an internal entry. */
   readonly command: Buffer;
 }
+
+/** The command of the entry that a shard ends with, when its table was deleted or replaced: it does nothing (T2). */
+export const END_OF_SHARD = mvcc.Command.encode(
+  mvcc.Command.fromPartial({ type: mvcc.Command_CommandType.DUMMY }),
+).finish() as Buffer;
 
 /** Which entries an object holds. */
 export interface LogExtent {

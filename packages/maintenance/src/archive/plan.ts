@@ -238,15 +238,15 @@ export interface ReachedPoint {
 
 /** Reads the entries of a plan in order, up to its limit. Each object is read to its end, so that all of it is checked. */
 export class PlanReader {
-  readonly #store: ObjectStore;
+  readonly #store: Pick<ObjectStore, 'get'>;
   readonly #plan: RestorePlan;
   #reached: ReachedPoint;
 
-  constructor(store: ObjectStore, plan: RestorePlan) {
+  constructor(store: Pick<ObjectStore, 'get'>, plan: RestorePlan) {
     this.#store = store;
     this.#plan = plan;
-    const { revision = plan.shard.firstIndex - 1, timeMs = 0 } = plan.base?.info ?? {};
-    this.#reached = { revision, timeMs };
+    const { revision = plan.shard.firstIndex - 1, timeMs = 0, lastTimeMs = timeMs } = plan.base?.info ?? {};
+    this.#reached = { revision, timeMs: lastTimeMs };
   }
 
   /** Exact once `entries` has ended without an error. */
@@ -283,7 +283,7 @@ export class PlanReader {
 
 /** All entries of a log object, checked against what its name and the manifest say. */
 export function readLog(
-  store: ObjectStore,
+  store: Pick<ObjectStore, 'get'>,
   log: StoredLog,
   told: ManifestEntry | undefined,
   call: StoreCall,

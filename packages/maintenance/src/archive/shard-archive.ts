@@ -14,6 +14,7 @@ import {
   parseName,
   shardPrefix,
 } from './names.js';
+import { type PrunedShard, pruneShard, type Retention } from './prune.js';
 import type { ObjectStore, StoreCall } from './store.js';
 
 /** What a shard's archive needs of the world. */
@@ -151,12 +152,22 @@ export class ShardArchive {
   async putBase(view: TableView, call: StoreCall): Promise<void> {
     const { clock, random, store } = this.#environment;
     const { revision, state } = view;
-    const base = { ...this.#shard, revision, timeMs: Math.max(clock.nowMs(), state.lastTimeMs) };
+    const { lastTimeMs } = state;
+    const base = { ...this.#shard, revision, timeMs: Math.max(clock.nowMs(), lastTimeMs), lastTimeMs };
     const unique = random.bytes(HASH_DIGITS / 2).toString('hex');
     const name = baseName(this.#shard, revision, unique);
     const stored = await store.put(name, writeBaseObject(base, this.#paced(view, call)), call);
     this.#lastBase = { revision, timeMs: base.timeMs };
     await this.#add(baseEntry(base, { name, ...stored }), call);
+  }
+
+  /** Removes what is too old. The gaps that went are not counted any more. */
+  async prune(retention: Retention, call: StoreCall): Promise<PrunedShard> {
+    const { clock, store } = this.#environment;
+    const options = { retention, nowMs: clock.nowMs(), isDryRun: false };
+    const pruned = await pruneShard(store, this.#shard, options, call);
+    this.#gapCount -= pruned.gapCount;
+    return pruned;
   }
 
   async *#paced(view: TableView, { signal }: StoreCall): AsyncGenerator<Buffer> {

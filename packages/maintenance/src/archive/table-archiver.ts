@@ -10,7 +10,8 @@ import {
 import { Backoff, pause, toStockCommand } from '@coxswain/replication';
 import { CommandKind } from '@coxswain/table';
 import type { ArchiveCounters, TableArchiveStatus } from './archive-status.js';
-import type { LogObjectWriter } from './log-object.js';
+import { END_OF_SHARD, type LogObjectWriter } from './log-object.js';
+import type { Retention } from './prune.js';
 import { ShardArchive, type ShardArchiveEnvironment } from './shard-archive.js';
 import type { Slots } from './slots.js';
 
@@ -35,6 +36,7 @@ export interface TableArchiverContext {
     readonly objectSizeBytes: number;
     readonly objectAgeMs: number;
     readonly baseIntervalMs: number;
+    readonly retention: Retention;
   };
   readonly counters: ArchiveCounters;
   readonly uploads: Slots;
@@ -116,6 +118,11 @@ export class TableArchiver {
     this.#waiting?.abort();
   }
 
+  /** It stores the end of a shard that has no table any more. */
+  get isLeaving(): boolean {
+    return this.#isLeaving;
+  }
+
   /** Cuts the open object. Resolves when what was applied by now is stored, when this ends, or when aborted. */
   flush(signal: AbortSignal): Promise<void> {
     if (this.#aborter.signal.aborted || signal.aborted) return Promise.resolve();
@@ -139,7 +146,7 @@ export class TableArchiver {
     return {
       name: this.table.name,
       state: error === undefined ? 'archiving' : 'retrying',
-      archivedIndex: this.#archivedIndex,
+      archivedIndex: this.archivedIndex,
       archivedTimeMs: this.#archive?.archivedTimeMs ?? 0,
       backlogBytes: this.#backlogBytes(),
       backlogMs: this.#openSinceMs === undefined ? 0 : this.#nowMs - this.#openSinceMs,
@@ -152,7 +159,8 @@ export class TableArchiver {
     return this.#context.environment.clock.monotonicMs();
   }
 
-  get #archivedIndex(): number {
+  /** The last entry that is stored; 0: none. */
+  get archivedIndex(): number {
     if (this.#archive !== undefined) return this.#archive.endIndex;
     return this.#context.node.archivedIndex(this.table.shardId);
   }
@@ -160,7 +168,7 @@ export class TableArchiver {
   #backlogBytes(): number {
     // Entries that no restore would miss do not wait: an idle table has no backlog.
     if (this.#log === undefined || this.#openSinceMs === undefined) return 0;
-    return this.#log.sizeBytesAbove(this.#archivedIndex);
+    return this.#log.sizeBytesAbove(this.archivedIndex);
   }
 
   /** A log that was taken away has nothing applied. */
@@ -208,7 +216,7 @@ export class TableArchiver {
       if (command !== undefined) this.#openSinceMs = this.#nowMs;
       this.#seen = (command?.index ?? entries.at(-1)!.index + 1) - 1;
     }
-    const stored = this.#openSinceMs === undefined ? log.appliedIndex : this.#archivedIndex;
+    const stored = this.#openSinceMs === undefined ? log.appliedIndex : this.archivedIndex;
     this.#answerFlushes((index) => index <= stored);
   }
 
@@ -219,7 +227,7 @@ export class TableArchiver {
   #isDue(log: TableLog): boolean {
     if (log.appliedIndex === 0) return false;
     if (this.#archive === undefined) return this.#hasSomethingToArchive(log);
-    return this.#archivedIndex + 1 < log.firstIndex || this.#isObjectDue(log) || this.#isBaseDue();
+    return this.archivedIndex + 1 < log.firstIndex || this.#isObjectDue(log) || this.#isBaseDue();
   }
 
   /** What was never written to costs the store nothing. */
@@ -233,11 +241,11 @@ export class TableArchiver {
     if (this.#openSinceMs === undefined) return false;
     if (this.#isLeaving || this.#flushes.size > 0) return true;
     if (this.#nowMs - this.#openSinceMs >= objectAgeMs) return true;
-    return log.sizeBytesAbove(this.#archivedIndex) >= objectSizeBytes;
+    return log.sizeBytesAbove(this.archivedIndex) >= objectSizeBytes;
   }
 
   #isBaseDue(): boolean {
-    return this.#base === undefined && !this.#isLeaving && this.#baseDueInMs() <= 0;
+    return this.#base === undefined && !this.#isSealed() && this.#baseDueInMs() <= 0;
   }
 
   /** A base that is needed is taken at once; another one when the last is old, and something came after it. */
@@ -247,7 +255,8 @@ export class TableArchiver {
     const heldBackMs = this.#baseNotBeforeMs - this.#nowMs;
     if (!archive.isRestorable) return heldBackMs;
     const { lastBase } = archive;
-    const hasChanged = archive.endIndex > (lastBase?.revision ?? 0) || this.#openSinceMs !== undefined;
+    const end = this.#openSinceMs === undefined ? archive.endIndex : (this.#log?.appliedIndex ?? 0);
+    const hasChanged = end > (lastBase?.revision ?? 0);
     if (!hasChanged) return Number.POSITIVE_INFINITY;
     const { clock } = this.#context.environment;
     const sinceMs = clock.nowMs() - (lastBase?.timeMs ?? archive.beganMs);
@@ -366,6 +375,8 @@ export class TableArchiver {
       if (signal.aborted) return;
       const view = log.table.view();
       try {
+        // The end of a shard must come behind every base, so that whoever begins with one meets it.
+        if (view.state.sealedBy !== undefined) return;
         await archive.putBase(view, { signal });
       } finally {
         view.close();
@@ -373,12 +384,28 @@ export class TableArchiver {
       this.#context.counters.bases++;
       this.#baseBackoff.reset();
       this.#baseError = undefined;
+      await this.#prune(archive, signal);
     } catch (error) {
       if (!signal.aborted) this.#baseFailed(error);
     } finally {
       release?.();
       this.#base = undefined;
       this.#waiting?.abort();
+    }
+  }
+
+  /** A new base makes older ones needless. */
+  async #prune(archive: ShardArchive, signal: AbortSignal): Promise<void> {
+    const { retention } = this.#context.options;
+    if (retention.ageMs === 0) return;
+    const { counters } = this.#context;
+    try {
+      const { baseCount, logCount, gapCount } = await archive.prune(retention, { signal });
+      counters.objectsPruned += baseCount + logCount + gapCount;
+    } catch (error) {
+      if (signal.aborted) return;
+      counters.errors++;
+      this.#tell('warn', 'what is too old in the archive could not be removed yet', { error: textOf(error) });
     }
   }
 
@@ -430,14 +457,15 @@ export class TableArchiver {
   }
 }
 
-/** Changes nothing that a restore would bring back. */
+/** Changes nothing that a restore would bring back. A seal does not either, but says that nothing comes behind it (T2). */
 function isInternal(kind: CommandKind): boolean {
-  return kind === CommandKind.None || kind === CommandKind.Compact || kind === CommandKind.Seal;
+  return kind === CommandKind.None || kind === CommandKind.Compact;
 }
 
 /** Undefined: it cannot be run again, because its outcome was not kept, or it holds what a load brought. */
 function toArchived({ kind, index, command }: LogEntry, log: TableLog): Buffer | undefined {
   if (isInternal(kind)) return NOTHING;
+  if (kind === CommandKind.Seal) return END_OF_SHARD;
   return kind === CommandKind.Command ? toStockCommand(command, index, log.table) : undefined;
 }
 

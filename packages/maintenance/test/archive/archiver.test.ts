@@ -15,6 +15,7 @@ const OPTIONS: ArchiverOptions = {
   objectSizeBytes: 1024 * 1024,
   objectAgeMs: 5,
   baseIntervalMs: Number.MAX_SAFE_INTEGER,
+  retention: { ageMs: 0, basesMin: 1 },
   backlogBytesMax: 1_000_000,
 };
 
@@ -293,6 +294,25 @@ describe('the archive of a table (R6)', () => {
     expect(names('base')).toHaveLength(1);
     await put(table, 1);
     await until(() => names('base').length === 2);
+  });
+
+  test('what is too old goes when a base has made it needless', async () => {
+    const table = await lead();
+    const archiver = start({ baseIntervalMs: 1, retention: { ageMs: 1, basesMin: 2 } });
+    for (let round = 1; round <= 6; round++) {
+      const before = archiver.status().counters.bases;
+      await put(table, 3);
+      await until(() => archiver.status().counters.bases > before);
+    }
+    await until(() => status(archiver).archivedIndex === 18 && archiver.status().counters.objectsPruned > 3);
+    await archiver.stop();
+    expect(names('base').length).toBeLessThan(6);
+    const [oldest] = names('base').map((name) => parseName(name)!);
+    const indices = (await logObjects()).flat().map(({ index }) => index);
+    expect(oldest).toMatchObject({ kind: 'base' });
+    const { revision } = oldest as { revision: number };
+    expect(revision).toBeLessThan(18);
+    expect(indices.filter((index) => index > revision)).toHaveLength(18 - revision);
   });
 
   test('the end of a deleted table is stored before its log goes (T2)', async () => {

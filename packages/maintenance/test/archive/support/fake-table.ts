@@ -117,6 +117,7 @@ export class FakeTable implements TableLog {
 /** A node that leads what a test says. */
 export class FakeArchiveNode implements Partial<ArchiverNode> {
   role: 'leader' | 'follower' = 'leader';
+  leadsMeta = true;
   readonly tables: FakeTable[] = [];
   /** Those whose groups another node leads. */
   readonly elsewhere = new Set<FakeTable>();

@@ -1,0 +1,286 @@
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { type Coxswain, CoxswainError, toEnd } from '@coxswain/client';
+import { DirectoryStore, findShards, verifyShard } from '@coxswain/maintenance';
+import { maintenance, type regatta } from '@coxswain/protocol';
+import { Client, credentials, type ServiceError } from '@grpc/grpc-js';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { Cluster, type ClusterNode, until } from '../clusters/cluster.js';
+import { TemporaryDirectory } from '../support/command.js';
+import { Bucket } from './bucket.js';
+
+const { restoreArchive } = maintenance.MaintenanceService;
+
+/** What a client knew of a table when a write was answered. */
+interface Point {
+  readonly revision: number;
+  readonly timeMs: number;
+  readonly content: string;
+}
+
+/** Writes a table one put after the other, each until it is answered, and remembers what the table was then. */
+class ModelWriter {
+  readonly points: Point[] = [];
+  readonly #pairs = new Map<string, string>();
+  readonly #client: Coxswain;
+  readonly #table: string;
+  #isStopped = false;
+  #running: Promise<void> | undefined;
+
+  constructor(client: Coxswain, table: string) {
+    this.#client = client;
+    this.#table = table;
+  }
+
+  get last(): Point {
+    return this.points.at(-1)!;
+  }
+
+  start(): void {
+    this.#running = (async () => {
+      while (!this.#isStopped) await this.write();
+    })();
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    await this.#running;
+  }
+
+  async write(value = `value-${this.points.length}`): Promise<void> {
+    const key = `key-${this.points.length % 50}`;
+    for (;;) {
+      try {
+        const { header } = await this.#client.put(this.#table, key, value);
+        this.#pairs.set(key, value);
+        this.points.push({
+          revision: Number(header!.revision),
+          timeMs: Date.now(),
+          content: textOf(this.#pairs),
+        });
+        return;
+      } catch (error) {
+        // It may have happened; done twice it is the same.
+        if (!(error instanceof CoxswainError)) throw error;
+      }
+    }
+  }
+}
+
+const textOf = (pairs: ReadonlyMap<string, string>): string => JSON.stringify([...pairs].sort());
+
+async function contentOf(client: Coxswain, table: string): Promise<string> {
+  const pairs = new Map<string, string>();
+  for await (const { key, value } of client.iterateRange(table, toEnd, { rangeEnd: toEnd })) {
+    pairs.set(key.toString(), value.toString());
+  }
+  return textOf(pairs);
+}
+
+/** What was reached. Rejects with the error of the call. */
+function restore(
+  node: ClusterNode,
+  request: Partial<maintenance.RestoreArchiveRequest>,
+): Promise<maintenance.RestoredPoint> {
+  const client = new Client(node.endpoint, credentials.createInsecure());
+  const { path, requestSerialize, responseDeserialize } = restoreArchive;
+  const message = maintenance.RestoreArchiveRequest.fromPartial(request);
+  const call = client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, message);
+  return new Promise<maintenance.RestoredPoint>((resolve, reject) => {
+    let done: maintenance.RestoredPoint | undefined;
+    call.on('data', (progress: maintenance.RestoreArchiveProgress) => {
+      done = progress.done;
+    });
+    call.once('error', reject);
+    call.once('end', () => done && resolve(done));
+  }).finally(() => client.close());
+}
+
+const bytes = (text: string): Buffer => Buffer.from(text);
+const toRevision = (value: number) => ({ $case: 'toRevision', value: BigInt(value) }) as const;
+const toTime = (value: number) => ({ $case: 'toTimeMs', value: BigInt(value) }) as const;
+
+/** What the node that archives a table says of it. */
+async function archiveOf(cluster: Cluster, table: string): Promise<regatta.TableArchive> {
+  const leader = await cluster.leaderOf(table);
+  return (await leader.status()).tables.get(table)!.archive!;
+}
+
+describe('the archive of a cluster of three', () => {
+  const directory = new TemporaryDirectory();
+  let cluster: Cluster;
+  let client: Coxswain;
+
+  beforeAll(async () => {
+    cluster = await Cluster.ready({
+      role: 'leader',
+      nodes: 3,
+      tables: ['kept', 'mistake'],
+      flags: [
+        `--archive.target=${pathToFileURL(join(directory.path, 'archive'))}`,
+        '--archive.object-age=100ms',
+        '--archive.base-interval=2s',
+      ],
+    });
+    client = await cluster.client();
+  });
+
+  afterAll(async () => {
+    await cluster.stop();
+    directory.remove();
+  });
+
+  test('has every write at its revision and its time, however often its leader is killed', async () => {
+    const writer = new ModelWriter(client, 'kept');
+    writer.start();
+    for (let kill = 1; kill <= 2; kill++) {
+      const before = writer.points.length;
+      await until('some is archived', async () => {
+        const { archivedIndex } = await archiveOf(cluster, 'kept');
+        return (
+          writer.points.length > before + 100 && Number(archivedIndex) > writer.points[before + 50]!.revision
+        );
+      });
+      const leader = await cluster.leaderOf('kept');
+      await leader.kill();
+      const count = writer.points.length;
+      await until('another leads', () => writer.points.length > count + 50);
+      cluster.restart(leader.id);
+    }
+    await cluster.untilReady();
+    await writer.stop();
+    const { points, last } = writer;
+    for (const at of [0.1, 0.4, 0.7, 0.95].map((part) => Math.floor(part * points.length))) {
+      const { revision, timeMs, content } = points[at]!;
+      const byRevision = await restore(cluster.node(1), {
+        table: bytes('kept'),
+        into: bytes('copy'),
+        limit: toRevision(revision),
+      });
+      expect(Number(byRevision.revision)).toBe(revision);
+      expect(await contentOf(client, 'copy')).toBe(content);
+      const byTime = await restore(cluster.node(2), {
+        table: bytes('kept'),
+        into: bytes('copy'),
+        limit: toTime(Number(byRevision.timeMs)),
+      });
+      expect(Number(byTime.timeMs)).toBeLessThanOrEqual(timeMs);
+      expect(Number(byTime.revision)).toBeGreaterThanOrEqual(revision);
+      const reached = points.findLast((point) => point.revision <= Number(byTime.revision))!;
+      expect(await contentOf(client, 'copy')).toBe(reached.content);
+    }
+    const all = await restore(cluster.node(3), { table: bytes('kept'), into: bytes('copy') });
+    expect(Number(all.revision)).toBeGreaterThanOrEqual(last.revision);
+    expect(await contentOf(client, 'copy')).toBe(last.content);
+    expect(await archiveOf(cluster, 'kept')).toMatchObject({ gapCount: 0n, error: '' });
+    // What several leaders stored of the same entries is the same, and nothing is missing.
+    const store = new DirectoryStore(join(directory.path, 'archive'));
+    for (const shard of await findShards(store, { table: 'kept' }, {})) {
+      const verified = await verifyShard(store, shard, {}, {});
+      expect(verified.problems).toEqual([]);
+      expect(verified.restorable).toHaveLength(1);
+      expect(verified.restorable[0]!.last).toBeGreaterThanOrEqual(last.revision);
+    }
+  });
+
+  test('brings back a table that was deleted by mistake, whole or as it was at any moment', async () => {
+    const writer = new ModelWriter(client, 'mistake');
+    for (let turn = 0; turn < 120; turn++) await writer.write();
+    await client.tables.delete('mistake');
+    await restore(cluster.node(1), { table: bytes('mistake') });
+    expect(await contentOf(client, 'mistake')).toBe(writer.last.content);
+    const { timeMs, revision } = writer.points[60]!;
+    const before = await restore(cluster.node(2), {
+      table: bytes('mistake'),
+      into: bytes('before'),
+      limit: toTime(timeMs),
+    });
+    expect(Number(before.revision)).toBeGreaterThanOrEqual(revision);
+    const reached = writer.points.findLast((point) => point.revision <= Number(before.revision))!;
+    expect(await contentOf(client, 'before')).toBe(reached.content);
+  });
+});
+
+describe('a bucket that is away', () => {
+  let bucket: Bucket;
+  let cluster: Cluster;
+  let client: Coxswain;
+
+  beforeAll(async () => {
+    bucket = await Bucket.start();
+    cluster = await Cluster.ready({
+      role: 'leader',
+      nodes: 1,
+      tables: ['kept', 'gap'],
+      flags: [
+        ...bucket.flags('a/prefix'),
+        '--archive.object-age=50ms',
+        '--archive.max-backlog=2MiB',
+        '--raft.snapshot-entries=20',
+        '--raft.compaction-overhead=5',
+      ],
+    });
+    client = await cluster.client();
+  });
+
+  afterAll(async () => {
+    await Promise.all([cluster.stop(), bucket.stop()]);
+  });
+
+  const write = async (writer: ModelWriter, count: number): Promise<void> => {
+    for (let turn = 0; turn < count; turn++) await writer.write(randomBytes(10_000).toString('hex'));
+  };
+  const isArchived = async (table: string, { revision }: Point): Promise<boolean> =>
+    Number((await archiveOf(cluster, table)).archivedIndex) >= revision;
+
+  test('holds no write up: what waits is told, and archived when it is back', async () => {
+    const writer = new ModelWriter(client, 'kept');
+    await write(writer, 5);
+    await until('it is archived', () => isArchived('kept', writer.last));
+    await bucket.kill();
+    await write(writer, 50);
+    await until('it is told', async () => {
+      const { state, backlogBytes, error } = await archiveOf(cluster, 'kept');
+      return state === 'retrying' && backlogBytes > 900_000n && error !== '';
+    });
+    const { errors } = await cluster.node(1).status();
+    expect(errors.join()).toMatch("archive: table 'kept' is not archived");
+    expect(await cluster.node(1).metrics()).toMatch(/coxswain_archive_failing\{table="kept"\} 1/);
+    await bucket.restart();
+    await until('it is archived', () => isArchived('kept', writer.last));
+    expect(await archiveOf(cluster, 'kept')).toMatchObject({
+      state: 'archiving',
+      backlogBytes: 0n,
+      gapCount: 0n,
+    });
+    await restore(cluster.node(1), { table: bytes('kept'), into: bytes('copy') });
+    expect(await contentOf(client, 'copy')).toBe(writer.last.content);
+  });
+
+  test('for too long leaves a gap, which no restore crosses, and a base behind it', async () => {
+    const writer = new ModelWriter(client, 'gap');
+    await write(writer, 5);
+    const before = writer.last;
+    await until('it is archived', () => isArchived('gap', before));
+    await bucket.kill();
+    await write(writer, 300);
+    await bucket.restart();
+    await until('the gap is marked', async () => (await archiveOf(cluster, 'gap')).gapCount === 1n);
+    await until('all is archived', () => isArchived('gap', writer.last));
+    await write(writer, 5);
+    await until('there is a base', async () =>
+      /coxswain_archive_bases_total [1-9]/.test(await cluster.node(1).metrics()),
+    );
+    const to = (limit: maintenance.RestoreArchiveRequest['limit']) =>
+      restore(cluster.node(1), { table: bytes('gap'), into: bytes('copy'), limit });
+    const across = await to(toRevision(writer.points[20]!.revision)).catch((error: ServiceError) => error);
+    expect((across as ServiceError).details).toMatch('are a gap');
+    await to(toRevision(before.revision));
+    expect(await contentOf(client, 'copy')).toBe(before.content);
+    await to(undefined);
+    expect(await contentOf(client, 'copy')).toBe(writer.last.content);
+    const { errors } = await cluster.node(1).status();
+    expect(errors.join()).toMatch("the archive of table 'gap' has a gap");
+  });
+});
