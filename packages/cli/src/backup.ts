@@ -1,10 +1,10 @@
 import { type Coxswain, CoxswainError, StatusCode } from '@coxswain/client';
 import {
-  type BackedUpTable,
   BackupDirectoryError,
   type BackupMoment,
   type BackupPlace,
   BackupWriter,
+  type Manifest,
   type TableFile,
 } from '@coxswain/maintenance';
 import type { replication } from '@coxswain/protocol';
@@ -42,6 +42,7 @@ async function copyTables(client: Coxswain, tables: readonly string[], flags: Tr
   const writer = await BackupWriter.open(flags.dir, Date.now());
   const bars = new TransferBars();
   const pace = new Pace(flags.rate);
+  const beganAtMs = performance.now();
   try {
     const sizes = new Map<string, number>();
     await inParallel(tables, flags.parallel, async (name, signal) => {
@@ -62,7 +63,7 @@ async function copyTables(client: Coxswain, tables: readonly string[], flags: Tr
     });
     const manifest = await writer.finish(Date.now());
     bars.stop();
-    printBackup(flags, manifest, sizes);
+    printBackup(flags, { manifest, sizes, seconds: (performance.now() - beganAtMs) / 1000 });
   } finally {
     bars.stop();
   }
@@ -164,8 +165,11 @@ function printPlan(
 
 function printBackup(
   flags: TransferFlags,
-  manifest: { readonly tables: readonly BackedUpTable[] },
-  sizes: ReadonlyMap<string, number>,
+  {
+    manifest,
+    sizes,
+    seconds,
+  }: { readonly manifest: Manifest; readonly sizes: ReadonlyMap<string, number>; readonly seconds: number },
 ): void {
   const rows = manifest.tables.map(({ name, key_count: keys = 0, revision = 0, file_name: file }) => [
     name,
@@ -174,10 +178,7 @@ function printBackup(
     formatSize(sizes.get(name) ?? 0),
     file,
   ]);
-  printRows(
-    flags.output,
-    { directory: flags.dir, ...manifest },
-    ['TABLE', 'KEYS', 'REVISION', 'SIZE', 'FILE'],
-    rows,
-  );
+  const sizeBytes = [...sizes.values()].reduce((sum, one) => sum + one, 0);
+  const json = { directory: flags.dir, ...manifest, sizeBytes, seconds };
+  printRows(flags.output, json, ['TABLE', 'KEYS', 'REVISION', 'SIZE', 'FILE'], rows);
 }

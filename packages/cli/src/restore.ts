@@ -28,6 +28,8 @@ interface Restored {
   readonly from: string;
   readonly keys: number;
   readonly revision: number;
+  /** From its first byte until it served. */
+  readonly seconds: number;
 }
 
 /** `coxswain restore`: replaces tables by those of a backup directory. */
@@ -161,12 +163,14 @@ async function send(
       }
     }
   };
+  const beganAtMs = performance.now();
   try {
     const { keyCount, revision } = await client.maintenance.restore(target, stream(), {
       sizeBytes,
       durationMs: DURATION_MS,
     });
-    return { name: target, from: name, keys: Number(keyCount), revision: Number(revision) };
+    const seconds = (performance.now() - beganAtMs) / 1000;
+    return { name: target, from: name, keys: Number(keyCount), revision: Number(revision), seconds };
   } finally {
     bar.stop();
   }
