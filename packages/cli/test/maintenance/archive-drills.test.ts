@@ -248,12 +248,11 @@ describe('a bucket that is away', () => {
     expect(errors.join()).toMatch("archive: table 'kept' is not archived");
     expect(await cluster.node(1).metrics()).toMatch(/coxswain_archive_failing\{table="kept"\} 1/);
     await bucket.restart();
-    await until('it is archived', () => isArchived('kept', writer.last));
-    expect(await archiveOf(cluster, 'kept')).toMatchObject({
-      state: 'archiving',
-      backlogBytes: 0n,
-      gapCount: 0n,
+    await until('it is archived, and all is well', async () => {
+      const { state, backlogBytes } = await archiveOf(cluster, 'kept');
+      return state === 'archiving' && backlogBytes === 0n && isArchived('kept', writer.last);
     });
+    expect((await archiveOf(cluster, 'kept')).gapCount).toBe(0n);
     await restore(cluster.node(1), { table: bytes('kept'), into: bytes('copy') });
     expect(await contentOf(client, 'copy')).toBe(writer.last.content);
   });
@@ -266,7 +265,7 @@ describe('a bucket that is away', () => {
     await bucket.kill();
     await write(writer, 300);
     await bucket.restart();
-    await until('the gap is marked', async () => (await archiveOf(cluster, 'gap')).gapCount === 1n);
+    await until('the gap is marked', async () => (await archiveOf(cluster, 'gap')).gapCount > 0n);
     await until('all is archived', () => isArchived('gap', writer.last));
     await write(writer, 5);
     await until('there is a base', async () =>
@@ -281,6 +280,6 @@ describe('a bucket that is away', () => {
     await to(undefined);
     expect(await contentOf(client, 'copy')).toBe(writer.last.content);
     const { errors } = await cluster.node(1).status();
-    expect(errors.join()).toMatch("the archive of table 'gap' has a gap");
+    expect(errors.join()).toMatch(/the archive of table 'gap' has (a gap|\d gaps)/);
   });
 });

@@ -36,8 +36,8 @@ export class Bucket {
 
   /** On what it has on disk. */
   async restart(): Promise<void> {
-    const manifest = createRequire(import.meta.url).resolve('s3rver/package.json');
-    const file = join(manifest, '..', 'bin', 's3rver.js');
+    const require = createRequire(import.meta.url);
+    const file = join(require.resolve('s3rver/package.json'), '..', 'bin', 's3rver.js');
     const args = ['-d', this.#directory.path, '-a', '127.0.0.1', '-p', String(this.#port), '-s'];
     this.#server = spawn(process.execPath, [file, ...args, '--configure-bucket', BUCKET], {
       stdio: 'ignore',
