@@ -422,6 +422,8 @@ export class Tables {
     // Before the registry was read nobody knows whose log it is, nor how far it is archived.
     if (!this.#hasFollowed) return 0;
     if (name === undefined || this.#byName.get(name) !== replica) return undefined;
+    // What is another cluster's is archived there.
+    if (this.#registry.role !== 'leader') return undefined;
     // What a load brought in is for bases (T2).
     return Math.max(this.archivedIndex(group), replica.loadedIndex) + 1;
   }

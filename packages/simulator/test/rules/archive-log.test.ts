@@ -1,7 +1,7 @@
 import { META_SHARD, type NodeOptions } from '@coxswain/node';
 import { mvcc } from '@coxswain/protocol';
 import { describe, expect, test } from '@jest/globals';
-import { commands, onlyShards, pairs, restored, shardOf } from './followers.js';
+import { commands, onlyShards, pairs, replicate, restored, shardOf } from './followers.js';
 import { TABLE, World } from './world.js';
 
 const SHARD = 10_001;
@@ -146,6 +146,18 @@ describe('the log of a table that was deleted', () => {
     expect(world.hasReplica(leader, SHARD)).toBe(true);
     releases[1]!();
     await onlyShards(world, []);
+  });
+});
+
+describe('a follower cluster', () => {
+  test("keeps no log for an archive, which is the leader cluster's", async () => {
+    const world = await World.formed({ options: options('stop-writes', { role: 'follower' }) });
+    await world.settled(world.node(1).createReplicated(TABLE, world.deadlineMs(1)));
+    for (let cursor = 0; cursor < 100; cursor++) {
+      await world.settled(replicate(world, 1, { shard: SHARD, cursor }));
+    }
+    await world.until('the oldest went', () => world.ids.every((id) => firstOf(world, id) > 50));
+    expect(world.node(1).archiveBacklog()).toEqual({ sizeBytes: 0, refusesWrites: false });
   });
 });
 
