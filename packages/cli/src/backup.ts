@@ -14,7 +14,7 @@ import { formatSize, printRows } from './output.js';
 import { Pace } from './pace.js';
 import { inParallel } from './parallel.js';
 import { type TransferBar, TransferBars } from './transfer-bars.js';
-import { selectTables, type TransferFlags } from './transfer-flags.js';
+import { directoryOf, selectTables, type TransferFlags } from './transfer-flags.js';
 
 /** A stream that breaks off so often without a step ahead has a reason that repeating does not mend. */
 const FUTILE_ATTEMPTS_MAX = 5;
@@ -39,7 +39,7 @@ export async function backUp(flags: TransferFlags): Promise<void> {
 }
 
 async function copyTables(client: Coxswain, tables: readonly string[], flags: TransferFlags): Promise<void> {
-  const writer = await BackupWriter.open(flags.dir, Date.now());
+  const writer = await BackupWriter.open(directoryOf(flags), Date.now());
   const bars = new TransferBars();
   const pace = new Pace(flags.rate);
   const beganAtMs = performance.now();
@@ -160,7 +160,7 @@ function printPlan(
   tables: readonly { readonly name: string; readonly sizeBytes: number }[],
 ): void {
   const rows = tables.map(({ name, sizeBytes }) => [name, `about ${formatSize(sizeBytes)}`]);
-  printRows(flags.output, { dryRun: true, directory: flags.dir, tables }, ['TABLE', 'SIZE'], rows);
+  printRows(flags.output, { dryRun: true, directory: directoryOf(flags), tables }, ['TABLE', 'SIZE'], rows);
 }
 
 function printBackup(
@@ -179,6 +179,6 @@ function printBackup(
     file,
   ]);
   const sizeBytes = [...sizes.values()].reduce((sum, one) => sum + one, 0);
-  const json = { directory: flags.dir, ...manifest, sizeBytes, seconds };
+  const json = { directory: directoryOf(flags), ...manifest, sizeBytes, seconds };
   printRows(flags.output, json, ['TABLE', 'KEYS', 'REVISION', 'SIZE', 'FILE'], rows);
 }

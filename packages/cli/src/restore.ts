@@ -6,7 +6,7 @@ import { formatSize, printRows } from './output.js';
 import { Pace } from './pace.js';
 import { inParallel } from './parallel.js';
 import { TransferBars } from './transfer-bars.js';
-import { selectTables, type TransferFlags } from './transfer-flags.js';
+import { directoryOf, selectTables, type TransferFlags } from './transfer-flags.js';
 
 /** A restore takes as long as it takes. */
 const DURATION_MS = 7 * 24 * 3_600_000;
@@ -38,12 +38,13 @@ export async function restore(flags: RestoreFlags): Promise<void> {
 }
 
 async function findRestorables(flags: RestoreFlags): Promise<Restorable[]> {
-  const reader = await BackupReader.open(flags.dir);
+  const directory = directoryOf(flags);
+  const reader = await BackupReader.open(directory);
   const byName = new Map<string, Restorable>();
   for (const table of reader.manifest.tables) {
     if (isIncremental(table)) {
       throw failure(
-        `${flags.dir} holds an incremental backup of table '${table.name}': give the full one before it as --dir, and this one as --incremental`,
+        `${directory} holds an incremental backup of table '${table.name}': give the full one before it as --dir, and this one as --incremental`,
       );
     }
     byName.set(table.name, { name: table.name, files: [{ reader, table }] });
@@ -52,7 +53,7 @@ async function findRestorables(flags: RestoreFlags): Promise<Restorable[]> {
   const names = selectTables(
     [...byName.keys()],
     flags.tables,
-    (name) => `the backup in ${flags.dir} has no table ${name}`,
+    (name) => `the backup in ${directory} has no table ${name}`,
   );
   if (flags.into !== undefined && names.length !== 1) {
     throw usageError('--into is for one table: name it with --tables');

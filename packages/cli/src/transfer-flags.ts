@@ -23,7 +23,8 @@ const units: Readonly<Record<string, number>> = {
 
 /** What backup and restore have in common. */
 export interface TransferFlags extends ConnectionFlags {
-  readonly dir: string;
+  /** Undefined only where the archive is restored from. */
+  readonly dir?: string;
   /** Undefined: all. */
   readonly tables?: readonly string[];
   readonly parallel: number;
@@ -35,7 +36,7 @@ export interface TransferFlags extends ConnectionFlags {
 /** The flags of Regatta's commands, and ours. */
 export function withTransferFlags(command: Command): Command {
   return withAddressFlag(withConnectionFlags(command))
-    .addOption(new Option('--dir <directory>', 'the backup').makeOptionMandatory())
+    .option('--dir <directory>', 'the backup')
     .addOption(
       new Option('--tables <names>', 'these tables, separated by commas; default: all').argParser(list),
     )
@@ -63,6 +64,12 @@ export function transferFlags<Flags extends TransferFlags>(command: Command): Fl
     ...(flags.json && { output: 'json' as const }),
     ...(flags.ca !== undefined && { cacert: flags.ca }),
   };
+}
+
+/** The directory, of a command that takes one. */
+export function directoryOf({ dir }: TransferFlags): string {
+  if (dir === undefined) throw usageError('--dir: name the directory of the backup');
+  return dir;
 }
 
 /** Those that were asked for, in the order of `known`; all where none was named. */

@@ -121,12 +121,14 @@ export class Connection {
   /**
    * One request, many responses, each read when it is asked for; leaving the loop cancels the call. Another node
    * is tried only before the first response: what follows belongs to one view. The timeout is for the first
-   * response alone; the rest may take as long as the reader takes, and `durationMs`.
+   * response alone; the rest may take as long as the reader takes, and `durationMs`. What is no read is made again only
+   * where it certainly was not begun.
    */
   async *stream<Request, Response>(
     method: MethodDefinition<Request, Response>,
     request: Request,
     options: StreamOptions | undefined,
+    isRead = true,
   ): AsyncGenerator<Response> {
     const deadline = Date.now() + (options?.timeoutMs ?? this.#timeoutMs);
     for (let attempt = 1; ; attempt++) {
@@ -152,9 +154,9 @@ export class Connection {
         }
         return;
       } catch (cause) {
-        const failure = judge(cause as ServiceError, true, endpoint.address);
+        const failure = judge(cause as ServiceError, isRead, endpoint.address);
         if (failure.isEndpointAtFault) this.#leave(endpoint);
-        if (isLate) throw late(cause, endpoint.address);
+        if (isLate && isRead) throw late(cause, endpoint.address);
         if (hasBegun || !failure.isRepeatable || !(await this.#pause(attempt, deadline))) throw failure.error;
       } finally {
         clearTimeout(timer);

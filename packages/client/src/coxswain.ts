@@ -216,6 +216,22 @@ export interface BackupRest {
   readonly recordBytes: Integer;
 }
 
+/** What is taken from the archive: without a limit all that it has. */
+export interface ArchiveRestoreOptions extends StreamOptions {
+  /** The table to replace or to make. Default: the same name. */
+  readonly into?: string;
+  /** The last revision that is wanted. */
+  readonly toRevision?: Integer;
+  /** What has that time or an earlier one, in milliseconds since 1970. */
+  readonly toTimeMs?: Integer;
+  /** The cluster that wrote the archive, in hex. Default: this one. */
+  readonly clusterId?: string;
+  /** The shard of the archived table. Default: the one that the limit lies in, else the last of that name. */
+  readonly shardId?: Integer;
+  /** Everything is read and checked, and nothing changed. */
+  readonly dryRun?: boolean;
+}
+
 export interface RestoreOptions extends StreamOptions {
   /** The length of the stream: then one that breaks off is never taken for all of it, whatever breaks it. */
   readonly sizeBytes?: Integer;
@@ -268,6 +284,31 @@ export class Maintenance {
   ): Promise<maintenance.RestoreResponse> {
     const messages = restoreMessages(table, stream, BigInt(options?.sizeBytes ?? 0));
     return this.#connection.upload(maintenance.MaintenanceService.restore, messages, options);
+  }
+
+  /**
+   * Fills a table from the archive of the cluster's nodes: tells how far it is and, in its last message, exactly what was
+   * reached. Leaving the loop before breaks the restore off. The timeout is for the first message.
+   */
+  restoreArchive(
+    table: string,
+    options: ArchiveRestoreOptions = {},
+  ): AsyncGenerator<maintenance.RestoreArchiveProgress, void> {
+    const { into = '', toRevision, toTimeMs, clusterId = '', shardId = 0, dryRun = false } = options;
+    const request: maintenance.RestoreArchiveRequest = {
+      table: Buffer.from(table),
+      into: Buffer.from(into),
+      limit:
+        toRevision !== undefined
+          ? { $case: 'toRevision', value: BigInt(toRevision) }
+          : toTimeMs !== undefined
+            ? { $case: 'toTimeMs', value: BigInt(toTimeMs) }
+            : undefined,
+      clusterId,
+      shardId: BigInt(shardId),
+      dryRun,
+    };
+    return this.#connection.stream(maintenance.MaintenanceService.restoreArchive, request, options, false);
   }
 
   /** Turns a follower cluster into a leader cluster, for good. Answers when it takes writes of its own. */

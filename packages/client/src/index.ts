@@ -1,6 +1,7 @@
 export { type Bytes, type Integer, prefixEnd, toEnd } from './bytes.js';
 export type { CallOptions, ConnectOptions, Health, StreamOptions } from './connection.js';
 export {
+  type ArchiveRestoreOptions,
   type BackupRest,
   type Cluster,
   Coxswain,

@@ -1,19 +1,85 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
+import { usageError } from '../exit.js';
 import type { RestoreFlags } from '../restore.js';
+import type { ArchiveRestoreFlags } from '../restore-archive.js';
 import { transferFlags, withTransferFlags } from '../transfer-flags.js';
 
 /** `restore`. What it takes is loaded when it is run. */
 export function restoreCommand(): Command {
   const command = withTransferFlags(
-    new Command('restore').description('replace tables of a leader cluster by those of a backup'),
+    new Command('restore').description(
+      'replace tables of a leader cluster by those of a backup, or of the archive',
+    ),
   )
     .option('--into <name>', 'restore the only table as another one')
-    .option('--incremental <directory...>', 'incremental backups that follow the one in --dir, in order', []);
+    .option('--incremental <directory...>', 'incremental backups that follow the one in --dir, in order', [])
+    .option(
+      '--from-archive',
+      "in place of --dir: take the table from the archive of the cluster's nodes",
+      false,
+    )
+    .addOption(
+      new Option('--to-revision <revision>', 'from the archive, up to this revision').argParser(
+        parseRevision,
+      ),
+    )
+    .addOption(
+      new Option(
+        '--to-time <time>',
+        'from the archive, up to this moment, such as 2026-03-01T12:00:00Z',
+      ).argParser(parseTimeMs),
+    )
+    .option('--from-cluster <id>', 'from the archive of another cluster that lies in the same place')
+    .addOption(
+      new Option('--shard <id>', 'from the archive, of this shard of the table').argParser(parseShard),
+    );
   command.addHelpText('after', restoreHelp);
   return command.action(async () => {
-    const { restore } = await import('../restore.js');
-    await restore(transferFlags<RestoreFlags>(command));
+    const flags = transferFlags<RestoreFlags & ArchiveRestoreFlags>(command);
+    if (!isFromArchive(flags)) {
+      const { restore } = await import('../restore.js');
+      await restore(flags);
+      return;
+    }
+    if (flags.dir !== undefined)
+      throw usageError('give --dir, or what is wanted from the archive, but not both');
+    const { restoreArchive } = await import('../restore-archive.js');
+    await restoreArchive(flags);
   });
+}
+
+function isFromArchive({
+  fromArchive,
+  toRevision,
+  toTime,
+  fromCluster,
+  shard,
+}: ArchiveRestoreFlags): boolean {
+  return fromArchive || [toRevision, toTime, fromCluster, shard].some((flag) => flag !== undefined);
+}
+
+function parseRevision(text: string): bigint {
+  return parseId('--to-revision', text);
+}
+
+function parseShard(text: string): bigint {
+  return parseId('--shard', text);
+}
+
+function parseId(flag: string, text: string): bigint {
+  if (!/^\d{1,16}$/.test(text)) throw usageError(`${flag}: must be a number, not ${text}`);
+  return BigInt(text);
+}
+
+/** A moment that means the same everywhere: RFC 3339. */
+function parseTimeMs(text: string): number {
+  const timeMs = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/i.test(text)
+    ? Date.parse(text)
+    : Number.NaN;
+  if (Number.isNaN(timeMs)) {
+    throw usageError(`--to-time: must be a moment such as 2026-03-01T12:00:00Z, not ${text}`);
+  }
+  return timeMs;
 }
 
 const restoreHelp = `
@@ -23,4 +89,10 @@ What was written to a table since the backup is lost by that: --into restores it
 restored table are above all that it ever had, and every key has version 1.
 
   coxswain restore --dir /backups/monday
-  coxswain restore --dir /backups/monday --tables users --into users-of-monday`;
+  coxswain restore --dir /backups/monday --tables users --into users-of-monday
+
+With an archive (archive.target) a table comes back as it was at any revision or moment, also one that was deleted; what
+was reached is told exactly. --dry-run reads and checks all that would be used.
+
+  coxswain restore --tables users --to-time 2026-03-01T12:00:00Z --into users-at-noon
+  coxswain restore --tables users --from-archive`;

@@ -1,0 +1,86 @@
+import type { Coxswain } from '@coxswain/client';
+import type { maintenance } from '@coxswain/protocol';
+import { withClient } from './connection-flags.js';
+import { failure, usageError } from './exit.js';
+import { printRows } from './output.js';
+import { TransferBars } from './transfer-bars.js';
+import type { TransferFlags } from './transfer-flags.js';
+
+/** A restore takes as long as it takes. */
+const DURATION_MS = 7 * 24 * 3_600_000;
+
+export interface ArchiveRestoreFlags extends TransferFlags {
+  readonly into?: string;
+  readonly fromArchive: boolean;
+  readonly toRevision?: bigint;
+  /** Milliseconds since 1970. */
+  readonly toTime?: number;
+  readonly fromCluster?: string;
+  readonly shard?: bigint;
+}
+
+/** `coxswain restore` from the archive: the nodes read it, and tell what was reached. */
+export async function restoreArchive(flags: ArchiveRestoreFlags): Promise<void> {
+  const [table, ...others] = flags.tables ?? [];
+  if (table === undefined || others.length > 0) {
+    throw usageError('from the archive one table is restored at a time: name it with --tables');
+  }
+  if (flags.toRevision !== undefined && flags.toTime !== undefined) {
+    throw usageError('give --to-revision or --to-time, but not both');
+  }
+  const point = await withClient(flags, (client) => run(client, table, flags));
+  printPoint(flags, table, point);
+}
+
+async function run(
+  client: Coxswain,
+  table: string,
+  { into, toRevision, toTime, fromCluster, shard, dryRun }: ArchiveRestoreFlags,
+): Promise<maintenance.RestoredPoint> {
+  const bars = new TransferBars();
+  const bar = bars.add(dryRun ? 'check' : 'restore', into ?? table);
+  try {
+    const progress = client.maintenance.restoreArchive(table, {
+      dryRun,
+      durationMs: DURATION_MS,
+      ...(into !== undefined && { into }),
+      ...(toRevision !== undefined && { toRevision }),
+      ...(toTime !== undefined && { toTimeMs: toTime }),
+      ...(fromCluster !== undefined && { clusterId: fromCluster }),
+      ...(shard !== undefined && { shardId: shard }),
+    });
+    for await (const { bytes, bytesTotal, done } of progress) {
+      bar.update(Number(bytes) / (Number(bytesTotal) || 1), Number(bytes));
+      if (done !== undefined) return done;
+    }
+  } finally {
+    bar.stop();
+    bars.stop();
+  }
+  throw failure(`the node did not tell what it has restored: look at table '${into ?? table}'`);
+}
+
+function printPoint(
+  { output, into, dryRun }: ArchiveRestoreFlags,
+  from: string,
+  { revision, timeMs, fromShardId, keyCount }: maintenance.RestoredPoint,
+): void {
+  const table = into ?? from;
+  const time = timeMs === 0n ? undefined : new Date(Number(timeMs)).toISOString();
+  const json = {
+    table,
+    from,
+    revision: Number(revision),
+    ...(time !== undefined && { time }),
+    shard: Number(fromShardId),
+    ...(dryRun ? { dryRun: true } : { keys: Number(keyCount) }),
+  };
+  const row = [
+    table,
+    dryRun ? 'not restored' : `${keyCount} keys`,
+    `as of revision ${revision}`,
+    time ?? 'before its first write',
+    `shard ${fromShardId}`,
+  ];
+  printRows(output, json, ['TABLE', 'KEYS', 'REVISION', 'TIME', 'FROM'], [row]);
+}
