@@ -162,7 +162,9 @@ describe('reflection', () => {
       'regatta.v1.Cluster',
       'regatta.v1.KV',
       'regatta.v1.Tables',
+      'replication.v1.Log',
       'replication.v1.Metadata',
+      'replication.v1.Snapshot',
     ]);
     const { fileDescriptorResponse } = await ask({ fileContainingSymbol: 'regatta.v1.KV' });
     expect(
