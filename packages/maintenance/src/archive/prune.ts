@@ -123,9 +123,19 @@ class ShardPruning {
     const newestBefore = bases.findLastIndex(({ timeMs }) => timeMs <= cutoffMs);
     for (let at = Math.min(newestBefore, bases.length - basesMin); at >= 0; at--) {
       const known = bases[at]!;
+      // Reading it is only worth while where something goes.
+      if (at === 0 && !(await this.#hasLogBefore(known.base.revision))) return undefined;
       if (await this.#isWhole(known.base)) return known;
     }
     return undefined;
+  }
+
+  async #hasLogBefore(revision: number): Promise<boolean> {
+    for await (const { name } of this.#store.list(`${shardPrefix(this.#shard)}log/`, this.#call)) {
+      const parsed = parseName(name);
+      if (parsed?.kind === 'log' && parsed.last <= revision) return true;
+    }
+    return false;
   }
 
   /** By revision; those that cannot be read are none. */

@@ -80,6 +80,21 @@ describe('pruning an archive', () => {
     expect(await pruned()).toMatchObject([{ baseCount: 0, oldest: { revision: 120 } }]);
   });
 
+  test('reads no base where nothing goes', async () => {
+    await pruned();
+    const read: string[] = [];
+    const get = store.get.bind(store);
+    store.get = async function* (name, call) {
+      for await (const piece of get(name, call)) {
+        yield piece;
+        // Who wants to know what it is a backup of is content with its beginning.
+        read.push(name);
+      }
+    };
+    await pruned();
+    expect(read.filter((name) => name.includes('/base/'))).toEqual([]);
+  });
+
   test('leaves a whole archive wherever it breaks off', async () => {
     const all = new Map(store.objects);
     let allowed = 0;
