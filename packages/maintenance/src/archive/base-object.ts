@@ -93,7 +93,8 @@ export class BaseObjectReader {
     let rest: Buffer = Buffer.alloc(0);
     let hasEnded = false;
     for await (const piece of this.#content) {
-      if (hasEnded && piece.length > 0) throw this.#damaged('it goes on behind its end');
+      if (piece.length === 0) continue;
+      if (hasEnded) throw this.#damaged('it goes on behind its end');
       whole.update(piece);
       sizeBytes += piece.length;
       const bytes = rest.length === 0 ? piece : Buffer.concat([rest, piece]);
@@ -103,8 +104,12 @@ export class BaseObjectReader {
         if (length > CHUNK_BYTES_MAX) throw this.#damaged('a chunk is larger than any can be');
         const end = at + CHUNK_HEADER_BYTES + length;
         if (end > bytes.length) break;
-        if (bytes[at] === INFO_CHUNK)
+        if (bytes[at] === INFO_CHUNK) {
           this.#info = this.#parseInfo(bytes.subarray(at + CHUNK_HEADER_BYTES, end));
+        }
+        if (!this.#info && bytes[at] !== STREAM_IDENTIFIER[0]) {
+          throw this.#damaged('it does not say what it is a backup of');
+        }
         if (bytes[at] === END_CHUNK) {
           before.update(bytes.subarray(0, at));
           beforeBytes += at;
@@ -115,10 +120,11 @@ export class BaseObjectReader {
         }
         at = end;
       }
+      // Nothing is given before it is known what it is a backup of.
+      if (!this.#info) at = 0;
       const chunks = bytes.subarray(0, at);
       rest = bytes.subarray(at);
       if (chunks.length === 0) continue;
-      if (!this.#info) throw this.#damaged('it does not say what it is a backup of');
       if (!hasEnded) {
         before.update(chunks);
         beforeBytes += chunks.length;

@@ -175,7 +175,7 @@ class ShardPruning {
     return times.length === 0 ? undefined : Math.min(...times);
   }
 
-  /** The manifest first: what it tells of and is gone would seem to be lost. */
+  /** The manifest first, but for the chapter that the node goes on with which archives: what is gone is not told of. */
   async #removeBefore(revision: number): Promise<void> {
     const chapters: number[] = [];
     for await (const { name } of this.#store.list(`${shardPrefix(this.#shard)}manifest/`, this.#call)) {
@@ -183,25 +183,12 @@ class ShardPruning {
       if (parsed?.kind === 'manifest') chapters.push(parsed.chapter);
     }
     const newest = Math.max(-1, ...chapters);
-    const kept = await this.#newestNames(newest);
     const goes = (object: ArchiveName | ManifestEntry): boolean => {
-      if (kept.has(object.name) || object.kind === 'manifest') return false;
+      if (object.kind === 'manifest') return false;
       return object.kind === 'base' ? object.revision < revision : object.last <= revision;
     };
     for (const chapter of chapters) if (chapter !== newest) await this.#shorten(chapter, goes);
     await this.#remove(goes);
-  }
-
-  /** Of the chapter that the node which archives goes on with: it is left to that node, and so is what it tells of. */
-  async #newestNames(chapter: number): Promise<ReadonlySet<string>> {
-    if (chapter < 0) return new Set();
-    try {
-      const { entries } = await readChapter(this.#store, manifestName(this.#shard, chapter), this.#call);
-      return new Set(entries.map(({ name }) => name));
-    } catch (error) {
-      if (error instanceof ArchiveError && error.code === 'objectDamaged') return new Set();
-      throw error;
-    }
   }
 
   async #shorten(chapter: number, goes: (entry: ManifestEntry) => boolean): Promise<void> {

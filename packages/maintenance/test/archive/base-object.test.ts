@@ -27,6 +27,17 @@ describe('a base', () => {
     expect(again.update(await read(base, [3, 1, 70_000])).equals(plain)).toBe(true);
   });
 
+  test('is read in pieces of any size', async () => {
+    const base = await baseOf(random(500));
+    const whole = await read(base);
+    for (let size = 1; size < 200; size++) {
+      const pieces = Array<number>(Math.floor(base.length / size)).fill(size);
+      expect((await read(base, pieces)).equals(whole)).toBe(true);
+      const reader = new BaseObjectReader(EXPECTED, inPieces(base, pieces));
+      expect(await reader.readInfo()).toMatchObject(INFO);
+    }
+  });
+
   test('tells what it is a backup of without the rest being read', async () => {
     const base = await baseOf(random(300_000));
     const reader = new BaseObjectReader(EXPECTED, inPieces(base.subarray(0, 1000), []));

@@ -33,6 +33,16 @@ describe('a log object', () => {
     });
   });
 
+  test('is read in pieces of any size', async () => {
+    const all = entries(1, 30);
+    const object = await written(all);
+    for (let size = 1; size < 200; size++) {
+      const pieces = Array<number>(Math.floor(object.content.length / size)).fill(size);
+      const reader = readerOf(object, inPieces(object.content, pieces));
+      expect((await collect(reader.entries())).flat()).toEqual(all);
+    }
+  });
+
   test('is equal byte for byte and in its name, whoever writes it (R6)', async () => {
     const one = await written(entries(1, 300));
     const two = await written(entries(1, 300));

@@ -17,6 +17,8 @@ export class MemoryObjectStore implements ObjectStore {
   readonly objects = new Map<string, Buffer>();
   /** Every operation fails until it is back. */
   isAway = false;
+  /** Of what is read. */
+  pieceBytes = PIECE_SIZE_BYTES_MAX;
   /** How many objects can be deleted before it is away. */
   deletesLeft = Number.POSITIVE_INFINITY;
 
@@ -38,9 +40,9 @@ export class MemoryObjectStore implements ObjectStore {
     this.#check(call);
     const content = this.objects.get(name);
     if (!content) throw archiveErrors.objectMissing(this.url, name);
-    for (let at = 0; at < content.length; at += PIECE_SIZE_BYTES_MAX) {
+    for (let at = 0; at < content.length; at += this.pieceBytes) {
       this.#check(call);
-      yield content.subarray(at, at + PIECE_SIZE_BYTES_MAX);
+      yield content.subarray(at, at + this.pieceBytes);
     }
   }
 
