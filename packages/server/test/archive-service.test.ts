@@ -191,6 +191,16 @@ describe('a restore from an archive with bases', () => {
       expect(Number(byTime.keyCount)).toBe(content.length);
     }
   }, 120_000);
+
+  test('that is damaged fails, and says which one', async () => {
+    const { model, shardId } = await made('damaged-base');
+    await model.write(3);
+    while (filesOf(shardId, 'base').length === 0) await sleep(20);
+    for (const file of filesOf(shardId, 'base')) writeFileSync(file, flipped(readFileSync(file)));
+    const failure = await failed('damaged-base', '');
+    expect(failure.details).toMatch(/object \S+\.bak is damaged/);
+    expect(await contentOf('damaged-base')).toEqual(model.last.content);
+  });
 });
 
 describe('a restore from the archive', () => {

@@ -86,7 +86,10 @@ function statusCommand(): Command {
       head: ['ENDPOINT', 'ID', 'VERSION', 'TABLE', 'LEADER', 'TERM', 'APPLIED', 'SIZE', 'ERRORS'],
       rows,
     });
-    if (flags.output !== 'json') printReplication(flags, answers);
+    if (flags.output !== 'json') {
+      printReplication(flags, answers);
+      printArchive(flags, answers);
+    }
     failWhenNobodyAnswered(answers);
   });
 }
@@ -104,6 +107,38 @@ function statusRows(endpoint: string, { id, version, tables, errors }: regatta.S
     errors.join('; '),
   ]);
   return lines.length > 0 ? lines : [[endpoint, id, version, '', '', '', '', '', errors.join('; ')]];
+}
+
+/** How far each table is archived, by the node that archives it; nothing where no archive is configured. */
+function printArchive(flags: ConnectionFlags, answers: readonly Answer<regatta.StatusResponse>[]): void {
+  const rows = answers.flatMap(({ endpoint, response }) =>
+    [...(response?.tables ?? [])].flatMap(([name, { archive }]) => {
+      if (archive === undefined || archive.state === 'elsewhere') return [];
+      const { state, archivedIndex, archivedTimeMs, backlogBytes, gapCount, error } = archive;
+      return [
+        [
+          endpoint,
+          name,
+          state,
+          String(archivedIndex),
+          archivedTimeMs === 0n ? '' : new Date(Number(archivedTimeMs)).toISOString(),
+          formatSize(Number(backlogBytes)),
+          String(gapCount),
+          error,
+        ],
+      ];
+    }),
+  );
+  if (rows.length === 0) return;
+  print(
+    flags,
+    {},
+    {
+      simple: rows.map((row) => `archives, ${row.join(', ')}`),
+      head: ['ENDPOINT', 'TABLE', 'STATE', 'ARCHIVED INDEX', 'OF', 'WAITS', 'GAPS', 'ERROR'],
+      rows,
+    },
+  );
 }
 
 /** Who replicates from whom and how far behind; nothing where nobody does. */

@@ -7,7 +7,7 @@ import { maintenance, type regatta } from '@coxswain/protocol';
 import { Client, credentials, type ServiceError } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Cluster, type ClusterNode, until } from '../clusters/cluster.js';
-import { TemporaryDirectory } from '../support/command.js';
+import { run, TemporaryDirectory } from '../support/command.js';
 import { Bucket } from './bucket.js';
 
 const { restoreArchive } = maintenance.MaintenanceService;
@@ -246,6 +246,8 @@ describe('a bucket that is away', () => {
     });
     const { errors } = await cluster.node(1).status();
     expect(errors.join()).toMatch("archive: table 'kept' is not archived");
+    const { stdout } = await run(['status', '--endpoints', cluster.node(1).endpoint]);
+    expect(stdout).toMatch(/^archives, \S+, kept, retrying, \d+, 20\S+Z, \d/m);
     expect(await cluster.node(1).metrics()).toMatch(/coxswain_archive_failing\{table="kept"\} 1/);
     await bucket.restart();
     await until('it is archived, and all is well', async () => {
