@@ -1,3 +1,5 @@
+import { crc32 } from 'node:zlib';
+import type { LogEntry } from '@coxswain/node';
 import type { RegisterEffect, RegisterOperation } from './linearizability.js';
 import { checkLinearizable } from './linearizability.js';
 import { check, Violation } from './violation.js';
@@ -36,6 +38,12 @@ export interface Base {
   readonly values: ReadonlyMap<string, string | undefined>;
 }
 
+interface ArchivedEntry {
+  readonly term: number;
+  readonly timeMs: number;
+  readonly digest: number;
+}
+
 /** The operations of clients on one shard, as they saw them. */
 class ShardHistory {
   readonly operations = new Map<string, RegisterOperation[]>();
@@ -44,6 +52,7 @@ class ShardHistory {
   readonly views: View[] = [];
   /** What it held before anybody wrote to it; undefined: nothing. */
   base: Base | undefined;
+  readonly archived = new Map<number, ArchivedEntry>();
   readonly revisions = new Set<number>();
   /** The highest revision that a client has been told by a write or a linearizable read. */
   highestKnown = 0;
@@ -69,6 +78,7 @@ export interface Invocation {
  *   acknowledged sees that revision or a later one;
  * - a read at revision r shows every key exactly as the writes up to r left it, serializable reads too;
  * - where a restore made the shard, as what it brought, all of it;
+ * - what is archived twice is the same, whoever led, and terms and times go up (R6, A7);
  * - revisions of a table's name go up from shard to shard (T1, T3).
  *
  * A write whose outcome is unknown belongs to every shard that its table ever had, and may never have happened.
@@ -166,6 +176,20 @@ export class History {
     this.#shard(table, shardId).base = base;
   }
 
+  /** The archive took an entry from whoever led the table: it is the same as from any leader before (R6). */
+  archived(table: string, shardId: number, { index, term, timeMs, command }: LogEntry): void {
+    const { archived } = this.#shard(table, shardId);
+    const entry = { term, timeMs, digest: crc32(command) };
+    const known = archived.get(index) ?? entry;
+    archived.set(index, known);
+    check(
+      known.term === term && known.timeMs === timeMs && known.digest === entry.digest,
+      'what is archived twice is the same (R6)',
+      () =>
+        `${table}/${shardId}: entry ${index}/${term} was archived as ${index}/${known.term}, or with other bytes`,
+    );
+  }
+
   /** A table was made or deleted, or its name was looked at. Names have no revisions. */
   changedName(invocation: Invocation, names: string, change: KeyEffect): void {
     this.#record(this.#shard(names, 0), invocation, change.key, change.effect);
@@ -185,6 +209,7 @@ export class History {
     for (const [name, shard] of this.#shards) {
       const unanswered = this.#unanswered.get(name.slice(0, name.lastIndexOf('/'))) ?? [];
       this.#checkViews(name, shard, unanswered);
+      checkArchive(name, shard);
       for (const [key, operations] of shard.operations) {
         const all = [
           ...beginningOf(shard, key),
@@ -316,6 +341,21 @@ export class History {
       this.#shards.set(name, shard);
     }
     return shard;
+  }
+}
+
+/** Terms and times never go back along a log (A7); entries without a command have no time. */
+function checkArchive(name: string, { archived }: ShardHistory): void {
+  let before = { term: 0, timeMs: 0 };
+  for (const [index, entry] of [...archived].sort(([a], [b]) => a - b)) {
+    const timeMs = entry.timeMs === 0 ? before.timeMs : entry.timeMs;
+    check(
+      entry.term >= before.term && timeMs >= before.timeMs,
+      'an archived log goes forward (A7)',
+      () =>
+        `${name}: entry ${index} is of term ${entry.term} at ${timeMs}, one before it ${before.term} at ${before.timeMs}`,
+    );
+    before = { term: entry.term, timeMs };
   }
 }
 

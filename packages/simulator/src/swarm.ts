@@ -76,8 +76,6 @@ export function drawScenario(random: SeededRandom): Scenario {
   operations.createTable = changesTables ? 0.06 : 0;
   operations.deleteTable = changesTables ? 0.04 : 0;
   operations.listTables = changesTables ? 0.1 : 0;
-  const restores = random.fork('restores');
-  operations.restore = restores.chance(0.5) ? restores.between(0.02, 0.3) : 0;
 
   const snapshotEntries = Math.round(logUniform(random, 20, 2_000));
   const members = new Map(nodes.map((id) => [id, `node-${id}:5012`]));
@@ -101,7 +99,7 @@ export function drawScenario(random: SeededRandom): Scenario {
     initialTables: [mainTable],
   };
 
-  return {
+  const scenario = {
     nodes,
     network: {
       delayMinUs: random.integer(10, 500),
@@ -145,7 +143,26 @@ export function drawScenario(random: SeededRandom): Scenario {
     },
     fragileMachine: nodes.length >= 3 && random.chance(0.5) ? random.pick(nodes) : undefined,
     fragileLoss: random.pick(['hole', 'damaged'] as const),
-    nodeOptions: (node) => ({ ...options, nodeId: node, nodeName: `node-${node}` }),
+    nodeOptions: (node: NodeId) => ({ ...options, nodeId: node, nodeName: `node-${node}` }),
+  };
+  return withMaintenance(scenario, random.fork('maintenance'));
+}
+
+/** Clients restore tables, and an archive takes the logs. */
+function withMaintenance(scenario: Scenario, random: SeededRandom): Scenario {
+  const isArchived = random.chance(0.3);
+  const operations = {
+    ...scenario.workload.operations,
+    restore: random.chance(0.5) ? random.between(0.02, 0.3) : 0,
+    archive: isArchived ? random.between(0.05, 0.5) : 0,
+  };
+  // Writes that stop until somebody archives would be no progress: test/rules tries them.
+  const archive = { backlogBytesMax: random.pick([8, 64, 1024]) * 1024, onLimit: 'gap' as const };
+  const { nodeOptions } = scenario;
+  return {
+    ...scenario,
+    workload: { ...scenario.workload, operations },
+    nodeOptions: (node) => ({ ...nodeOptions(node), ...(isArchived && { archive }) }),
   };
 }
 

@@ -42,12 +42,13 @@ export type OperationKind =
   | 'createTable'
   | 'deleteTable'
   | 'listTables'
-  | 'restore';
+  | 'restore'
+  | 'archive';
 
 /** A node that takes requests now. */
 export interface Server {
   readonly process: SimulatedProcess;
-  readonly api: NodeApi & Pick<MaintenanceControl, 'beginRestore'>;
+  readonly api: NodeApi & MaintenanceControl;
   monotonicMs(): number;
 }
 
@@ -57,6 +58,9 @@ export const mainTable = 'main';
 const passingTables = ['passing-a', 'passing-b'];
 /** The history of a table's name: does a table of that name exist? */
 const namesHistory = '(names)';
+
+/** What the archive takes at a time. */
+const ARCHIVED_BYTES_MAX = 64 * 1024;
 
 const nothing = Buffer.alloc(0);
 const toTheEnd = Buffer.from([0]);
@@ -184,6 +188,8 @@ export class Workload {
         return this.#listTables(server);
       case 'restore':
         return this.#restore(server, table);
+      case 'archive':
+        return this.#archive(server);
     }
   }
 
@@ -487,6 +493,32 @@ export class Workload {
       await load.replay(withLengths([putCommand(key, 'overwritten'), putCommand(key, value)]), call());
     }
     this.history.beginsWith(table, load.shardId, { revision: load.header().revision, values });
+  }
+
+  // ---- the archive
+
+  /** Takes some of what is not archived of a table that the node leads, and tells the cluster how far. */
+  async #archive(server: Server): Promise<boolean> {
+    const { api } = server;
+    const led = api.ledTables();
+    if (led.length === 0) return false;
+    const { name, shardId } = this.random.pick(led);
+    const call = (): Call => this.#deadline(server);
+    return this.#call(
+      server,
+      name,
+      [],
+      async () => {
+        const log = await api.openLog(name, call());
+        if (log.shardId !== shardId) return;
+        const from = Math.max(log.firstIndex, api.archivedIndex(shardId) + 1);
+        if (from > log.appliedIndex) return;
+        const entries = log.entries(from, this.random.integer(1, ARCHIVED_BYTES_MAX));
+        for (const entry of entries) this.history.archived(name, shardId, entry);
+        await api.reportArchived(new Map([[shardId, entries.at(-1)!.index]]), call());
+      },
+      () => undefined,
+    );
   }
 
   // ---- what all have in common

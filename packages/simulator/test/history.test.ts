@@ -1,3 +1,5 @@
+import type { LogEntry } from '@coxswain/node';
+import { CommandKind } from '@coxswain/table';
 import { describe, expect, test } from '@jest/globals';
 import { History, type KeyState } from '../src/index.js';
 
@@ -118,5 +120,30 @@ describe('what clients saw', () => {
     history.wrote(history.begin(1), 't', 1, 7, write('a', 'x'));
     history.wrote(history.begin(1), 't', 2, 7, write('a', 'x'));
     expect(() => history.check()).toThrow('revisions of a name never restart');
+  });
+
+  const entry = (index: number, term: number, timeMs: number, command = 'x'): LogEntry => {
+    return { index, term, timeMs, kind: CommandKind.Command, command: Buffer.from(command) };
+  };
+
+  test('R6: two leaders archive different entries', () => {
+    const history = new History();
+    history.archived('t', 1, entry(5, 2, 10));
+    expect(() => history.archived('t', 1, entry(5, 2, 10))).not.toThrow();
+    for (const other of [entry(5, 3, 10), entry(5, 2, 11), entry(5, 2, 10, 'y')]) {
+      expect(() => history.archived('t', 1, other)).toThrow('what is archived twice is the same');
+    }
+  });
+
+  test.each([
+    ['time', entry(6, 2, 9)],
+    ['term', entry(6, 1, 10)],
+  ])('A7: the %s of an archived log goes back', (_what, later) => {
+    const history = new History();
+    history.archived('t', 1, later);
+    history.archived('t', 1, entry(4, 2, 10));
+    // One without a command has none.
+    history.archived('t', 1, entry(5, 2, 0));
+    expect(() => history.check()).toThrow('an archived log goes forward');
   });
 });
