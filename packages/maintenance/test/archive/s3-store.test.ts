@@ -111,8 +111,18 @@ describe('a bucket', () => {
     const parts = stub.requests.filter(({ query }) => query.has('partNumber'));
     expect(parts.map(({ body }) => body.length)).toEqual([PART, PART, 5]);
     expect(parts.every(({ headers }) => headers['content-md5'] !== undefined)).toBe(true);
+    // Amazon's takes nothing whose length is not known before.
+    expect(parts.map(({ headers }) => Number(headers['content-length']))).toEqual([PART, PART, 5]);
     expect((await contentOf(store, 'a')).equals(content)).toBe(true);
     expect(stub.uploads.size).toBe(0);
+  });
+
+  test('is told how long an object is, however small', async () => {
+    await store.put('none', Buffer.alloc(0), {});
+    await store.put('small', random(1000), {});
+    const { requests } = stub;
+    expect(requests.map(({ headers }) => Number(headers['content-length']))).toEqual([0, 1000]);
+    expect(requests.map(({ headers }) => headers['transfer-encoding'])).toEqual([undefined, undefined]);
   });
 
   test.each([

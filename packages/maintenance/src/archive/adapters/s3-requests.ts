@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import { S3mini } from 's3mini';
 import type { Deadline } from '../deadline.js';
+import { PIECE_SIZE_BYTES_MAX } from '../store.js';
 import { declaredS3Error, isTransient, S3AnswerError, S3SilenceError } from './s3-errors.js';
 
 /** Which bucket, and how it is reached. */
@@ -46,6 +47,8 @@ export interface S3Task {
 
 /** The slowest connection that a body is given time for. */
 const BODY_BYTES_PER_MS = 64;
+/** What is sent at a time. */
+const SENT_SIZE_BYTES = 256 * 1024;
 const PAUSE_GREATEST_MS = 8_000;
 
 /**
@@ -69,20 +72,27 @@ export class S3Requests {
 
   /** Errors: ArchiveErrors only. */
   async run<T>(task: S3Task, work: (client: S3mini) => Promise<T>): Promise<T> {
+    task.deadline.check();
+    const md5 = task.body && (await md5Of(task.body));
     for (let failures = 1; ; failures++) {
       task.deadline.check();
       try {
-        return await this.#attempt(task, work);
+        return await this.#attempt(task, md5, work);
       } catch (error) {
         await this.failed(task, error, failures);
       }
     }
   }
 
-  #attempt<T>(task: S3Task, work: (client: S3mini) => Promise<T>): Promise<T> {
+  #attempt<T>(task: S3Task, md5: string | undefined, work: (client: S3mini) => Promise<T>): Promise<T> {
     const aborter = new AbortController();
     const extraMs = (task.extraMs ?? 0) + (task.body?.length ?? 0) / BODY_BYTES_PER_MS;
-    return this.patiently(task.deadline, aborter, () => work(this.client(task, aborter.signal)), extraMs);
+    return this.patiently(
+      task.deadline,
+      aborter,
+      () => work(this.client(task, aborter.signal, md5)),
+      extraMs,
+    );
   }
 
   /** Aborts the work when the deadline passes, or when it takes longer than a server may be silent, and a bit more. */
@@ -125,14 +135,17 @@ export class S3Requests {
   }
 
   /** For one attempt, which the signal ends. Making one costs far less than a request. */
-  client({ body, expectsXml }: S3Task, signal: AbortSignal): S3mini {
+  client({ body, expectsXml }: S3Task, signal: AbortSignal, md5?: string): S3mini {
     const { bucket, accessKeyId, secretAccessKey } = this.#options;
     const extra: Record<string, string> = { 'accept-encoding': 'identity' };
-    if (body) extra['content-md5'] = createHash('md5').update(body).digest('base64');
+    if (md5 !== undefined) extra['content-md5'] = md5;
     const send: typeof fetch = async (input, init) => {
       const headers = { ...(init?.headers as Record<string, string>), ...extra };
       // A redirection is followed without what the request is signed with.
-      const response = await fetch(input, { ...init, headers, signal, redirect: 'manual' });
+      const request: RequestInit = { ...init, headers, signal, redirect: 'manual' };
+      const inPieces =
+        body && body.length > SENT_SIZE_BYTES && ({ body: streamOf(body), duplex: 'half' } as const);
+      const response = await fetch(input, { ...request, ...inPieces });
       const isXml = /xml/.test(response.headers.get('content-type') ?? '');
       if (expectsXml && response.ok && !isXml && init?.method !== 'HEAD') {
         await response.body?.cancel();
@@ -143,4 +156,29 @@ export class S3Requests {
     const endpoint = `${this.#endpoint}/${bucket}`;
     return new S3mini({ accessKeyId, secretAccessKey, endpoint, region: this.#region, fetch: send });
   }
+}
+
+/** In pieces, for which the event loop of a node is not held up; the request's header says how long it is in all. */
+function streamOf(body: Uint8Array): ReadableStream<Uint8Array> {
+  let at = 0;
+  return new ReadableStream<Uint8Array>(
+    {
+      pull: (controller) => {
+        if (at < body.length) controller.enqueue(body.subarray(at, at + SENT_SIZE_BYTES));
+        at += SENT_SIZE_BYTES;
+        if (at >= body.length) controller.close();
+      },
+    },
+    { highWaterMark: 0 },
+  );
+}
+
+/** In steps, since the event loop of a node waits for each. */
+async function md5Of(body: Uint8Array): Promise<string> {
+  const hash = createHash('md5');
+  for (let at = 0; at < body.length; at += PIECE_SIZE_BYTES_MAX) {
+    if (at > 0) await setImmediate();
+    hash.update(body.subarray(at, at + PIECE_SIZE_BYTES_MAX));
+  }
+  return hash.digest('base64');
 }
