@@ -1,4 +1,4 @@
-import type { Coxswain } from '@coxswain/client';
+import { type Coxswain, OutcomeUnknownError } from '@coxswain/client';
 import { type BackedUpTable, BackupReader } from '@coxswain/maintenance';
 import { withClient } from './connection-flags.js';
 import { CommandError, failure, usageError } from './exit.js';
@@ -108,9 +108,9 @@ async function restoreAll(restorables: readonly Restorable[], flags: RestoreFlag
           restored.push(await send(client, table, { sizeBytes, flags, pace, bars, signal }));
         } catch (error) {
           if (error instanceof CommandError || !(error instanceof Error)) throw error;
-          const done = restored.map(({ name }) => name).join(', ') || 'none';
+          const done = restored.map((one) => one.name).join(', ') || 'none';
           throw failure(
-            `restore of table '${table.name}' failed: ${error.message}; tables restored: ${done}`,
+            `restore of table '${table.name}' failed: ${describe(error)}; tables restored: ${done}`,
           );
         }
       });
@@ -120,6 +120,14 @@ async function restoreAll(restorables: readonly Restorable[], flags: RestoreFlag
   } finally {
     bars.stop();
   }
+}
+
+/** The error, and what that means for the table. */
+function describe(error: Error): string {
+  const { message } = error;
+  if (error instanceof OutcomeUnknownError)
+    return `${message}: nobody knows whether the table was replaced: look at it before you repeat this`;
+  return message.includes('nothing was changed') ? message : `${message}: the table is as it was`;
 }
 
 /** Gives the size in bytes. */

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { META_SHARD } from '@coxswain/node';
@@ -399,6 +400,34 @@ test('is told in the metrics', async () => {
   expect(text).toMatch(/^coxswain_restores_total\{outcome="failed"\} [1-9]/m);
   expect(text).toMatch(/^coxswain_restore_keys_total [1-9]/m);
   expect(text).toMatch(/^coxswain_backup_bytes_total [1-9]/m);
+});
+
+test('both are held to the rate that is configured', async () => {
+  const bytesPerSecond = 100_000;
+  const one = await OneNode.start({
+    'tables.names': 'served',
+    'maintenance.backup-bytes-per-second': String(bytesPerSecond),
+    'maintenance.restore-bytes-per-second': String(bytesPerSecond),
+  });
+  const client = one.rpc();
+  const stream = framed(
+    putOf('a', randomBytes(bytesPerSecond / 4)),
+    putOf('b', randomBytes(bytesPerSecond / 4)),
+  );
+  const secondsOf = async (work: () => Promise<unknown>): Promise<number> => {
+    const beganAtMs = performance.now();
+    await work();
+    return (performance.now() - beganAtMs) / 1000;
+  };
+  const table = Buffer.from('served');
+  // Half a second's worth, less what timers and clocks may differ by.
+  const least = 0.45;
+  expect(await secondsOf(() => client.upload(restore, messagesOf('served', stream, 10_000)))).toBeGreaterThan(
+    least,
+  );
+  expect(await secondsOf(() => collect(client.stream(backup, { table })))).toBeGreaterThan(least);
+  client.close();
+  await one.stop();
 });
 
 test('a node that stops in the middle leaves nothing behind', async () => {

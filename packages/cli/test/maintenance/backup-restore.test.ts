@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Coxswain } from '@coxswain/client';
+import { type Coxswain, toEnd } from '@coxswain/client';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Cluster, until } from '../clusters/cluster.js';
 import { Writer } from '../clusters/writer.js';
@@ -209,6 +209,40 @@ describe('a restore that breaks off leaves the old table, and no litter', () => 
     await untilNoLitter(node);
     expect(shardsOf(node)).toEqual(before);
     await expectContent(client, 'large', large);
+  });
+});
+
+describe('a restore into a cluster of three', () => {
+  test('ends well or leaves the old table, whichever node is killed', async () => {
+    const there = await other.client();
+    await there.tables.create('target');
+    await there.put('target', 'old', 'old');
+    const old: Model = new Map([['old', 'old']]);
+    // The last one is that which the restore goes to.
+    for (const node of [...other.nodes].reverse()) {
+      const restore = begin(
+        'restore',
+        other,
+        place('whole'),
+        '--tables',
+        'large',
+        '--rate',
+        '15MiB',
+        '--into',
+        'target',
+      );
+      const before = shardsOf(other.node(1));
+      await until('it has begun', () => shardsOf(other.node(1)).some((shard) => !before.includes(shard)));
+      await node.kill();
+      const { exitCode, stderr } = await restore.ended;
+      other.restart(node.id);
+      await other.untilReady();
+      await expectContent(there, 'target', exitCode === 0 ? large : old);
+      expect(stderr).toMatch(exitCode === 0 ? /^$/ : /the table is as it was|nothing was changed/);
+      await there.deleteRange('target', toEnd, { rangeEnd: toEnd });
+      await there.put('target', 'old', 'old');
+      await Promise.all(other.nodes.map(untilNoLitter));
+    }
   });
 });
 
