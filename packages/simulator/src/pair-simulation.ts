@@ -204,13 +204,13 @@ class PairSimulation {
     this.#wide.heal();
     for (const { faults } of sides) faults.heal();
     for (const id of this.#leader.cluster.ids) {
-      await this.#makeProgress(`leader node ${id}`, this.#leader, () => {
+      await this.#makeProgress(`leader node ${id}`, () => {
         const server = this.#leader.cluster.nodes().find((node) => node.id === id)?.server;
         return server && this.#workload.probe(server);
       });
     }
     for (const id of this.#follower.cluster.ids) {
-      await this.#makeProgress(`follower node ${id}`, this.#follower, () => {
+      await this.#makeProgress(`follower node ${id}`, () => {
         const server = this.#forwardingServers().find((each) => each.id === id);
         return server && this.#forwarded.probeWrite(server);
       });
@@ -338,17 +338,11 @@ class PairSimulation {
     });
   }
 
-  async #makeProgress(
-    what: string,
-    { cluster }: Side,
-    probe: () => Promise<boolean> | undefined,
-  ): Promise<void> {
+  async #makeProgress(what: string, probe: () => Promise<boolean> | undefined): Promise<void> {
     let hasAnswered = false;
     let failure: { error: unknown } | undefined;
     const attempt = async () => {
       while (!hasAnswered) {
-        // Some may have been leaving when everything was healed, and one alone is no quorum.
-        for (const each of cluster.ids) if (!cluster.isUp(each)) cluster.start(each);
         hasAnswered = (await probe()) ?? false;
         if (!hasAnswered) {
           await new Promise<void>((resolve) => {
@@ -388,9 +382,16 @@ class PairSimulation {
     });
   }
 
+  /** Some may still have been leaving when everything was healed, and one alone is no quorum. */
+  #startStopped(): void {
+    for (const { cluster } of [this.#leader, this.#follower])
+      for (const id of cluster.ids) if (!cluster.isUp(id)) cluster.start(id);
+  }
+
   async #reach(what: string, boundUs: number, isReached: () => boolean): Promise<void> {
     const endUs = this.#loop.nowUs + boundUs;
     await this.#loop.run(() => {
+      this.#startStopped();
       this.#observe();
       if (isReached()) return true;
       if (this.#loop.nowUs <= endUs) return false;
