@@ -55,7 +55,7 @@ export interface TableStatus {
   readonly revision: number;
   /** Of a replica of a leader cluster's table: the leader cluster's last index that it has applied; else undefined. */
   readonly leaderIndex: number | undefined;
-  /** Hex. Equal on replicas with equal `appliedIndex` (A6). */
+  /** Hex. Equal on replicas with equal `appliedIndex` (A6); empty where it is not known for a moment. */
   readonly contentHash: string;
   /** Why this replica does not serve, or undefined. */
   readonly error: string | undefined;

@@ -65,13 +65,14 @@ export class ReplicasOfReplicas {
       // The meta group is no table, and what is loading or in quarantine has a name with a slash.
       if (name === undefined || name === 'meta' || name.includes('/') || !replica.isServing) continue;
       const { table } = replica;
+      const hash = table.contentHash;
       const index = indexOf(replica);
-      if (index === undefined || index === 0) continue;
+      if (hash === undefined || index === undefined || index === 0) continue;
       const seen = this.#seen.get(replica);
       if (seen?.table === table && seen.index === index) continue;
       this.#seen.set(replica, { table, index });
       const before = seen?.table === table ? seen.index : undefined;
-      yield { name, replica, index, hash: table.contentHash, before };
+      yield { name, replica, index, hash, before };
     }
   }
 }

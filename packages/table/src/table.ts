@@ -174,9 +174,9 @@ export class Table {
     return this.#state.keyCount;
   }
 
-  /** In hex. Comparable between replicas at the same applied index (A6). */
-  get contentHash(): string {
-    return this.#state.contentHash.toString('hex');
+  /** In hex. Comparable between replicas at the same applied index (A6). Undefined after a crash in the middle of an entry (A4). */
+  get contentHash(): string | undefined {
+    return this.#halfApplied === undefined ? this.#state.contentHash.toString('hex') : undefined;
   }
 
   /** The shard that took over, 0 when the table is deleted, undefined while it serves (T2). */
