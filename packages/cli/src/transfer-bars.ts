@@ -10,7 +10,7 @@ export interface TransferBar {
 
 const nothing: TransferBar = { update: () => undefined, stop: () => undefined };
 
-/** A bar per table on stderr, when that is a terminal; else nothing. */
+/** A bar per table that is under way, on stderr, when that is a terminal; else nothing. */
 export class TransferBars {
   readonly #bars: MultiBar | undefined;
 
@@ -18,17 +18,20 @@ export class TransferBars {
     if (!process.stderr.isTTY) return;
     const format = '{verb} {table} {bar} {percentage}% | {size} | {duration_formatted}';
     this.#bars = new MultiBar(
-      { format, stream: process.stderr, hideCursor: true, clearOnComplete: false },
+      { format, stream: process.stderr, hideCursor: true, clearOnComplete: true },
       Presets.shades_classic,
     );
   }
 
   add(verb: string, table: string): TransferBar {
-    const bar = this.#bars?.create(1, 0, { verb, table, size: '' });
-    if (bar === undefined) return nothing;
+    const bars = this.#bars;
+    if (bars === undefined) return nothing;
+    const bar = bars.create(1, 0, { verb, table, size: '' });
     return {
       update: (part, bytes) => bar.update(Math.min(part, 1), { size: formatSize(bytes) }),
-      stop: () => bar.stop(),
+      stop: () => {
+        bars.remove(bar);
+      },
     };
   }
 

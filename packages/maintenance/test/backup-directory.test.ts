@@ -1,0 +1,161 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import {
+  BackupDirectoryError,
+  type BackupMoment,
+  BackupReader,
+  BackupWriter,
+  type TableFile,
+} from '../src/backup-directory.js';
+
+const moment: BackupMoment = { clusterId: 'c', shardId: 10_001, revision: 7, timeMs: 1_000, keyCount: 3 };
+const at = (key: string, keyCount: number) => ({
+  lastKey: Buffer.from(key),
+  recordBytes: 10 * keyCount,
+  keyCount,
+});
+const [one, two, three] = ['one', 'two', 'three'].map((text) => Buffer.from(text)) as [
+  Buffer,
+  Buffer,
+  Buffer,
+];
+
+let directory: string;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'coxswain-backup-directory-'));
+});
+
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+const opened = (): Promise<BackupWriter> => BackupWriter.open(directory, 5_000);
+
+/** One chunk of a table has been written, and written down; a second one was on its way. */
+async function brokenOff(name = 't'): Promise<void> {
+  const file = await (await opened()).table(name);
+  await file.write(one, moment, at('a', 1));
+  await file.write(two, undefined, undefined);
+  await file.rewind();
+  await file.close();
+}
+
+async function rest(file: TableFile): Promise<void> {
+  await file.write(two, undefined, at('b', 2));
+  await file.write(three, undefined, at('c', 3));
+  await file.end();
+}
+
+async function contentOf(name: string): Promise<string> {
+  const reader = await BackupReader.open(directory);
+  const table = reader.manifest.tables.find((each) => each.name === name)!;
+  await reader.check(table);
+  let content = '';
+  for await (const bytes of reader.read(table)) content += bytes.toString();
+  return content;
+}
+
+describe('a backup that broke off', () => {
+  test('goes on behind the last place, and in the end nothing tells of it', async () => {
+    await brokenOff();
+    const writer = await BackupWriter.open(directory, 9_000);
+    const file = await writer.table('t');
+    expect(file.moment).toEqual(moment);
+    expect(file.place).toEqual(at('a', 1));
+    await rest(file);
+    const manifest = await writer.finish(10_000);
+    expect(manifest).toMatchObject({
+      started: '1970-01-01T00:00:05.000Z',
+      finished: '1970-01-01T00:00:10.000Z',
+    });
+    expect(manifest.tables).toMatchObject([
+      { name: 't', file_name: 't.bak', cluster_id: 'c', shard_id: 10_001, revision: 7, key_count: 3 },
+    ]);
+    expect(readdirSync(directory).sort()).toEqual(['manifest.json', 't.bak']);
+    expect(await contentOf('t')).toBe('onetwothree');
+  });
+
+  test('begins anew where what is there is not what was written down', async () => {
+    for (const spoil of [
+      () => writeFileSync(join(directory, 't.bak.part'), 'oneX'.slice(0, 2)),
+      () => writeFileSync(join(directory, 't.bak.part'), 'onXtwo'),
+      () => rmSync(join(directory, 't.bak.part')),
+      () => writeFileSync(join(directory, 't.bak.json'), '{'),
+      () => writeFileSync(join(directory, 't.bak.json'), '{"format":2,"name":"t"}'),
+    ]) {
+      await brokenOff();
+      spoil();
+      const file = await (await opened()).table('t');
+      expect([file.place, file.moment, file.whole]).toEqual([undefined, undefined, undefined]);
+      await file.restart();
+    }
+  });
+
+  test('does not fetch a table again that is whole', async () => {
+    const file = await (await opened()).table('t');
+    await file.write(one, moment, at('a', 1));
+    await rest(file);
+    const writer = await opened();
+    expect((await writer.table('t')).whole).toMatchObject({ name: 't', key_count: 3 });
+    await writer.finish(10_000);
+    expect(await contentOf('t')).toBe('onetwothree');
+  });
+
+  test('takes less than before when it begins anew, and nothing of before is left', async () => {
+    await brokenOff();
+    const writer = await opened();
+    const file = await writer.table('t');
+    await file.restart();
+    await file.write(Buffer.from('1'), { ...moment, revision: 8 }, at('a', 1));
+    await file.end();
+    await writer.finish(10_000);
+    expect(await contentOf('t')).toBe('1');
+    expect((await BackupReader.open(directory)).manifest.tables[0]!.revision).toBe(8);
+  });
+});
+
+test('tables of any name have files, in one manifest', async () => {
+  const names = ['t', '.', '..', 'manifest.json', 'ü'.repeat(127), 'x'.repeat(255), `${'x'.repeat(254)}y`];
+  const writer = await opened();
+  for (const name of names) {
+    const file = await writer.table(name);
+    await file.write(Buffer.from(name), moment, undefined);
+    await file.end();
+  }
+  await writer.finish(10_000);
+  for (const name of names) expect(await contentOf(name)).toBe(name);
+  await expect(opened()).rejects.toThrow(BackupDirectoryError);
+});
+
+test('Regatta\u2019s own manifests are read, whatever else they hold', async () => {
+  writeFileSync(join(directory, 'regatta.bak'), 'x');
+  const tables = [
+    {
+      name: 'regatta',
+      type: 'REPLICATED',
+      file_name: 'regatta.bak',
+      md5: '9DD4E461268C8034F5C8564E155C67A6',
+    },
+  ];
+  writeFileSync(
+    join(directory, 'manifest.json'),
+    JSON.stringify({ started: 's', finished: 'f', tables, more: 1 }),
+  );
+  expect(await contentOf('regatta')).toBe('x');
+});
+
+test.each([
+  ['null', 'is no manifest'],
+  ['{"tables":{}}', 'has no list of tables'],
+  ['{"tables":[null]}', 'without name, file_name or md5'],
+  ['{"tables":[{"name":"t","file_name":"../t","md5":""}]}', 'that is not beside it'],
+  [
+    '{"tables":[{"name":"t","file_name":"a","md5":""},{"name":"t","file_name":"b","md5":""}]}',
+    "lists table 't' twice",
+  ],
+])('%s is refused', async (text, reason) => {
+  writeFileSync(join(directory, 'manifest.json'), text);
+  await expect(BackupReader.open(directory)).rejects.toThrow(reason);
+  expect(readFileSync(join(directory, 'manifest.json'), 'utf8')).toBe(text);
+});
