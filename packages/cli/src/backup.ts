@@ -13,6 +13,7 @@ import { failure } from './exit.js';
 import { formatSize, printRows } from './output.js';
 import { Pace } from './pace.js';
 import { inParallel } from './parallel.js';
+import { adviceOf } from './transfer-advice.js';
 import { type TransferBar, TransferBars } from './transfer-bars.js';
 import { directoryOf, selectTables, type TransferFlags } from './transfer-flags.js';
 
@@ -54,7 +55,7 @@ async function copyTables(client: Coxswain, tables: readonly string[], flags: Tr
       } catch (error) {
         if (error instanceof BackupDirectoryError || !(error instanceof Error)) throw error;
         throw failure(
-          `backup of table '${name}' failed: ${error.message}: run the same command again, which goes on where this one ended`,
+          `backup of table '${name}' failed: ${error.message}: ${adviceOf(error) ?? 'run the same command again, which goes on where this one ended'}`,
         );
       } finally {
         bar.stop();

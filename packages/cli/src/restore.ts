@@ -5,6 +5,7 @@ import { CommandError, failure, usageError } from './exit.js';
 import { formatSize, printRows } from './output.js';
 import { Pace } from './pace.js';
 import { inParallel } from './parallel.js';
+import { adviceOf } from './transfer-advice.js';
 import { TransferBars } from './transfer-bars.js';
 import { directoryOf, selectTables, type TransferFlags } from './transfer-flags.js';
 
@@ -124,7 +125,8 @@ async function restoreAll(restorables: readonly Restorable[], flags: RestoreFlag
 
 /** The error, and what that means for the table. */
 function describe(error: Error): string {
-  const { message } = error;
+  const advice = adviceOf(error);
+  const message = advice === undefined ? error.message : `${error.message}: ${advice}`;
   if (error instanceof OutcomeUnknownError)
     return `${message}: nobody knows whether the table was replaced: look at it before you repeat this`;
   return message.includes('nothing was changed') ? message : `${message}: the table is as it was`;

@@ -246,6 +246,35 @@ describe('a restore into a cluster of three', () => {
   });
 });
 
+test('whoever may not do it, or asks the wrong cluster, is told what to do', async () => {
+  const guarded = await Cluster.start({
+    role: 'leader',
+    nodes: 1,
+    tables: ['t'],
+    flags: ['--maintenance.token=s3cret'],
+  });
+  const follower = await Cluster.start({ role: 'follower', nodes: 1, follows: guarded });
+  try {
+    await guarded.untilReady();
+    await follower.untilReady();
+    expect(await runToEnd('backup', guarded, place('guarded'))).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringContaining('give the right --token'),
+    });
+    const allowed = await runToEnd('backup', guarded, place('guarded'), '--token', 's3cret');
+    expect(allowed).toMatchObject({ exitCode: 0, stderr: '' });
+    for (const verb of ['backup', 'restore'] as const) {
+      const path = verb === 'backup' ? place('of-a-follower') : place('guarded');
+      expect(await runToEnd(verb, follower, path)).toMatchObject({
+        exitCode: 1,
+        stderr: expect.stringContaining('only leader clusters do that: give the --endpoints of one'),
+      });
+    }
+  } finally {
+    await Promise.all([guarded.stop(), follower.stop()]);
+  }
+});
+
 describe('what is no backup is refused before anything is sent', () => {
   const edited = async (name: string, edit: (path: string) => void): Promise<string> => {
     const path = place(name);
