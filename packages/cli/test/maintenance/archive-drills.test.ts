@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { type Coxswain, CoxswainError, toEnd } from '@coxswain/client';
+import type { Coxswain } from '@coxswain/client';
 import { DirectoryStore, findShards, verifyShard } from '@coxswain/maintenance';
 import { maintenance, type regatta } from '@coxswain/protocol';
 import { Client, credentials, type ServiceError } from '@grpc/grpc-js';
@@ -9,74 +9,9 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Cluster, type ClusterNode, until } from '../clusters/cluster.js';
 import { run, TemporaryDirectory } from '../support/command.js';
 import { Bucket } from './bucket.js';
+import { contentAsText, ModelWriter, type Point } from './model-writer.js';
 
 const { restoreArchive } = maintenance.MaintenanceService;
-
-/** What a client knew of a table when a write was answered. */
-interface Point {
-  readonly revision: number;
-  readonly timeMs: number;
-  readonly content: string;
-}
-
-/** Writes a table one put after the other, each until it is answered, and remembers what the table was then. */
-class ModelWriter {
-  readonly points: Point[] = [];
-  readonly #pairs = new Map<string, string>();
-  readonly #client: Coxswain;
-  readonly #table: string;
-  #isStopped = false;
-  #running: Promise<void> | undefined;
-
-  constructor(client: Coxswain, table: string) {
-    this.#client = client;
-    this.#table = table;
-  }
-
-  get last(): Point {
-    return this.points.at(-1)!;
-  }
-
-  start(): void {
-    this.#running = (async () => {
-      while (!this.#isStopped) await this.write();
-    })();
-  }
-
-  async stop(): Promise<void> {
-    this.#isStopped = true;
-    await this.#running;
-  }
-
-  async write(value = `value-${this.points.length}`): Promise<void> {
-    const key = `key-${this.points.length % 50}`;
-    for (;;) {
-      try {
-        const { header } = await this.#client.put(this.#table, key, value);
-        this.#pairs.set(key, value);
-        this.points.push({
-          revision: Number(header!.revision),
-          timeMs: Date.now(),
-          content: textOf(this.#pairs),
-        });
-        return;
-      } catch (error) {
-        // It may have happened; done twice it is the same.
-        if (!(error instanceof CoxswainError)) throw error;
-      }
-    }
-  }
-}
-
-const textOf = (pairs: ReadonlyMap<string, string>): string => JSON.stringify([...pairs].sort());
-
-async function contentOf(client: Coxswain, table: string): Promise<string> {
-  const pairs = new Map<string, string>();
-  for await (const { key, value } of client.iterateRange(table, toEnd, { rangeEnd: toEnd })) {
-    pairs.set(key.toString(), value.toString());
-  }
-  return textOf(pairs);
-}
 
 /** What was reached. Rejects with the error of the call. */
 function restore(
@@ -159,7 +94,7 @@ describe('the archive of a cluster of three', () => {
         limit: toRevision(revision),
       });
       expect(Number(byRevision.revision)).toBe(revision);
-      expect(await contentOf(client, 'copy')).toBe(content);
+      expect(await contentAsText(client, 'copy')).toBe(content);
       const byTime = await restore(cluster.node(2), {
         table: bytes('kept'),
         into: bytes('copy'),
@@ -168,11 +103,11 @@ describe('the archive of a cluster of three', () => {
       expect(Number(byTime.timeMs)).toBeLessThanOrEqual(timeMs);
       expect(Number(byTime.revision)).toBeGreaterThanOrEqual(revision);
       const reached = points.findLast((point) => point.revision <= Number(byTime.revision))!;
-      expect(await contentOf(client, 'copy')).toBe(reached.content);
+      expect(await contentAsText(client, 'copy')).toBe(reached.content);
     }
     const all = await restore(cluster.node(3), { table: bytes('kept'), into: bytes('copy') });
     expect(Number(all.revision)).toBeGreaterThanOrEqual(last.revision);
-    expect(await contentOf(client, 'copy')).toBe(last.content);
+    expect(await contentAsText(client, 'copy')).toBe(last.content);
     expect(await archiveOf(cluster, 'kept')).toMatchObject({ gapCount: 0n, error: '' });
     // What several leaders stored of the same entries is the same, and nothing is missing.
     const store = new DirectoryStore(join(directory.path, 'archive'));
@@ -189,7 +124,7 @@ describe('the archive of a cluster of three', () => {
     for (let turn = 0; turn < 120; turn++) await writer.write();
     await client.tables.delete('mistake');
     await restore(cluster.node(1), { table: bytes('mistake') });
-    expect(await contentOf(client, 'mistake')).toBe(writer.last.content);
+    expect(await contentAsText(client, 'mistake')).toBe(writer.last.content);
     const { timeMs, revision } = writer.points[60]!;
     const before = await restore(cluster.node(2), {
       table: bytes('mistake'),
@@ -198,7 +133,7 @@ describe('the archive of a cluster of three', () => {
     });
     expect(Number(before.revision)).toBeGreaterThanOrEqual(revision);
     const reached = writer.points.findLast((point) => point.revision <= Number(before.revision))!;
-    expect(await contentOf(client, 'before')).toBe(reached.content);
+    expect(await contentAsText(client, 'before')).toBe(reached.content);
   });
 });
 
@@ -256,7 +191,7 @@ describe('a bucket that is away', () => {
     });
     expect((await archiveOf(cluster, 'kept')).gapCount).toBe(0n);
     await restore(cluster.node(1), { table: bytes('kept'), into: bytes('copy') });
-    expect(await contentOf(client, 'copy')).toBe(writer.last.content);
+    expect(await contentAsText(client, 'copy')).toBe(writer.last.content);
   });
 
   test('for too long leaves a gap, which no restore crosses, and a base behind it', async () => {
@@ -278,9 +213,9 @@ describe('a bucket that is away', () => {
     const across = await to(toRevision(writer.points[20]!.revision)).catch((error: ServiceError) => error);
     expect((across as ServiceError).details).toMatch('are a gap');
     await to(toRevision(before.revision));
-    expect(await contentOf(client, 'copy')).toBe(before.content);
+    expect(await contentAsText(client, 'copy')).toBe(before.content);
     await to(undefined);
-    expect(await contentOf(client, 'copy')).toBe(writer.last.content);
+    expect(await contentAsText(client, 'copy')).toBe(writer.last.content);
     const { errors } = await cluster.node(1).status();
     expect(errors.join()).toMatch(/the archive of table 'gap' has (a gap|\d gaps)/);
   });
