@@ -231,11 +231,17 @@ describe('a restore from the archive', () => {
   });
 
   test('brings back a table that was deleted by mistake, up to its last write', async () => {
-    const { model } = await made('mistake');
+    const { model, shardId } = await made('mistake');
     await model.write(25);
     await rpc.call(regatta.TablesService.delete, { name: 'mistake' });
     await restored('mistake', '');
     expect(await contentOf('mistake')).toEqual(model.last.content);
+    // Also where an object of the log ends with what was wanted.
+    for (const before of model.points.slice(5, 20)) {
+      const trial = { shardId, dryRun: true };
+      const { revision } = await restored('mistake', '', toTime(before.timeMs), trial);
+      expect(revision).toBe(BigInt(before.revision));
+    }
     const before = model.points[11]!;
     await restored('mistake', 'mistake-before', toTime(before.timeMs));
     expect(await contentOf('mistake-before')).toEqual(before.content);
@@ -354,6 +360,8 @@ describe('a node', () => {
       expect(failure.details).toMatch('archive.max-backlog');
       expect((await stateOf()).state).toBe('full');
       expect((await other.get('/readyz')).text).toMatch('isArchiveFull=true');
+      const restore = collect(otherRpc.stream(restoreArchive, { table: Buffer.from('a') }));
+      expect(await failureOf(restore)).toMatchObject({ code: status.UNAVAILABLE });
       rmSync(blocked);
       mkdirSync(blocked);
       await other.untilReady();

@@ -38,6 +38,8 @@ const OPEN_MS = 5_000;
 const PROGRESS_MS = 500;
 /** How often it is looked whether the end of a log is archived by now. */
 const LOOK_MS = 200;
+/** An archive that fails may be about to come back. */
+const PATIENCE_MS = 3_000;
 /** How long it is waited for the end of the log of a table that is gone. */
 const END_MS = 15_000;
 const READ_BYTES_MAX = 256 * 1024;
@@ -70,7 +72,7 @@ const STATUS: Readonly<Record<ArchiveErrorCode, Status>> = {
 };
 
 /** The archive that this node writes. */
-export type WrittenArchive = Pick<Archiver, 'store' | 'flush' | 'archivedIndex' | 'isEnding'>;
+export type WrittenArchive = Pick<Archiver, 'store' | 'flush' | 'archivedIndex' | 'errorOf' | 'isEnding'>;
 
 export interface ArchiveRestoresOptions {
   readonly clock: Clock;
@@ -182,13 +184,15 @@ export class ArchiveRestores {
     { signal }: StreamedCall,
   ): Promise<RestorePlan> {
     const { clock } = this.#options;
-    const giveUpMs = clock.monotonicMs() + END_MS;
+    let giveUpMs: number | undefined;
     for (;;) {
-      const isLate = clock.monotonicMs() >= giveUpMs || signal.aborted;
-      if (isLate || !archive.isEnding(asked.table)) {
+      if (signal.aborted) throw errors.requestBrokenOff();
+      // As long as this node stores it there is nothing to give up.
+      if (!archive.isEnding(asked.table)) {
+        giveUpMs ??= clock.monotonicMs() + END_MS;
         const plan = await planRestore(archive.store, asked, { signal });
         if (!this.#isEndWanted(plan, asked) || (await hasEnd(archive.store, plan, signal))) return plan;
-        if (isLate) throw errors.archiveIncomplete(endMissing(plan));
+        if (clock.monotonicMs() >= giveUpMs) throw errors.archiveIncomplete(endMissing(plan));
       }
       await pause(clock, LOOK_MS, signal);
     }
@@ -212,14 +216,26 @@ export class ArchiveRestores {
   ): Promise<void> {
     const log = await this.#openLog(table, call);
     if (log === undefined || (shardId !== undefined && shardId !== log.shardId)) return;
-    const wanted = lastWanted(log, archive.archivedIndex(log.shardId), limit);
+    const { clock } = this.#options;
+    const wanted = await lastWanted(log, archive.archivedIndex(log.shardId), limit, clock);
     const isArchived = (): boolean => archive.archivedIndex(log.shardId) >= wanted;
     if (isArchived()) return;
+    const aborter = new AbortController();
     // Where another node archives the table its object is stored when it is old enough.
-    await archive.flush(call.signal);
-    while (!isArchived()) {
-      if (call.signal.aborted) throw errors.requestBrokenOff();
-      await pause(this.#options.clock, LOOK_MS, call.signal);
+    const flushed = archive.flush(AbortSignal.any([aborter.signal, call.signal]));
+    const beganMs = clock.monotonicMs();
+    try {
+      while (!isArchived()) {
+        if (call.signal.aborted) throw errors.requestBrokenOff();
+        const error = archive.errorOf(log.shardId);
+        if (error !== undefined && clock.monotonicMs() - beganMs >= PATIENCE_MS) {
+          throw errors.archiveFailed(Status.Unavailable, error);
+        }
+        await pause(clock, LOOK_MS, call.signal);
+      }
+    } finally {
+      aborter.abort();
+      await flushed;
     }
   }
 
@@ -238,9 +254,10 @@ export class ArchiveRestores {
 /** What the limit asks for ends within the archive, or with the end of the shard. */
 async function hasEnd(
   store: ObjectStore,
-  { logs, limit }: RestorePlan,
+  { logs, limit, isLimitPassed }: RestorePlan,
   signal: AbortSignal,
 ): Promise<boolean> {
+  if (isLimitPassed) return true;
   const planned = logs.at(-1);
   if (planned === undefined) return false;
   let last: ArchivedEntry | undefined;
@@ -279,7 +296,12 @@ function toRequest(
 }
 
 /** The last entry within the limit that changes anything, above what is archived; 0: there is none. */
-function lastWanted(log: TableLog, archivedIndex: number, limit: RestoreLimit): number {
+async function lastWanted(
+  log: TableLog,
+  archivedIndex: number,
+  limit: RestoreLimit,
+  clock: Clock,
+): Promise<number> {
   const { toRevision = Number.POSITIVE_INFINITY, toTimeMs = Number.POSITIVE_INFINITY } = limit;
   const end = Math.min(log.appliedIndex, toRevision);
   let wanted = 0;
@@ -289,6 +311,8 @@ function lastWanted(log: TableLog, archivedIndex: number, limit: RestoreLimit): 
       if (index > end || timeMs > toTimeMs) return wanted;
       if (kind === CommandKind.Command) wanted = index;
     }
+    // Much may wait, and whoever else waits for the event loop comes first.
+    await new Promise<void>((resolve) => clock.defer(resolve));
   }
   return wanted;
 }

@@ -116,15 +116,26 @@ export class Archiver {
 
   /** Up to here the archive has the shard's log, as far as this node or the cluster knows; 0: nothing. */
   archivedIndex(shardId: number): number {
-    const archiver = [...this.#tables.values()].find(({ table }) => table.shardId === shardId);
-    return Math.max(this.#node.archivedIndex(shardId), archiver?.archivedIndex ?? 0);
+    return Math.max(this.#node.archivedIndex(shardId), this.#archiverOf(shardId)?.archivedIndex ?? 0);
   }
 
-  /** This node still stores the end of a table of that name, which was deleted, or whose shard was replaced (T2). */
+  /** Why this node cannot archive the shard for the moment; undefined: it can, or another node does. */
+  errorOf(shardId: number): string | undefined {
+    return this.#archiverOf(shardId)?.status().error;
+  }
+
+  #archiverOf(shardId: number): TableArchiver | undefined {
+    return [...this.#tables.values()].find(({ table }) => table.shardId === shardId);
+  }
+
+  /**
+   * This node still stores the end of a table of that name, which was deleted, or whose shard was replaced (T2). Not while
+   * the store fails.
+   */
   isEnding(name: string): boolean {
-    const current = this.#tables.get(name);
     return [...this.#running.keys()].some(
-      (archiver) => archiver !== current && archiver.isLeaving && archiver.table.name === name,
+      (archiver) =>
+        archiver.table.name === name && archiver.isLeaving && archiver.status().error === undefined,
     );
   }
 

@@ -48,6 +48,8 @@ export interface RestorePlan {
   readonly base: PlannedBase | undefined;
   /** One behind the other, without a hole. */
   readonly logs: readonly PlannedLog[];
+  /** An entry behind the limit is known, so that none within it is still to be stored. */
+  readonly isLimitPassed: boolean;
   /** To be read. */
   readonly sizeBytes: number;
 }
@@ -71,9 +73,10 @@ export async function planRestore(
   const { shard, base } = await findStart(store, request, call);
   const from = base ? base.info.revision + 1 : shard.firstIndex;
   const contents = await ShardContents.load(store, shard, { from }, call);
-  const logs = await coverage(store, contents, from, request.limit, call);
+  const { logs, isLimitPassed } = await coverage(store, contents, from, request.limit, call);
   const logBytes = logs.reduce((sum, { log }) => sum + log.sizeBytes, 0);
-  return { shard, limit: request.limit, base, logs, sizeBytes: (base?.sizeBytes ?? 0) + logBytes };
+  const sizeBytes = (base?.sizeBytes ?? 0) + logBytes;
+  return { shard, limit: request.limit, base, logs, isLimitPassed, sizeBytes };
 }
 
 interface Start {
@@ -158,7 +161,7 @@ async function coverage(
   from: number,
   limit: RestoreLimit,
   call: StoreCall,
-): Promise<PlannedLog[]> {
+): Promise<Pick<RestorePlan, 'logs' | 'isLimitPassed'>> {
   const { toRevision = Number.POSITIVE_INFINITY, toTimeMs = Number.POSITIVE_INFINITY } = limit;
   const planned: PlannedLog[] = [];
   let next = from;
@@ -173,7 +176,7 @@ async function coverage(
     if (!longest) {
       const hole = { first: next, last: (contents.logs[at]?.first ?? endOf(contents, next) + 1) - 1 };
       const isEnd = hole.last < hole.first;
-      if (isEnd && limit.toRevision === undefined) break;
+      if (isEnd && limit.toRevision === undefined) return { logs: planned, isLimitPassed: false };
       const times = before && (await contents.logTimes(store, before.log, call));
       if (times && times.lastTimeMs > toTimeMs) break;
       throw archiveErrors.notReachable(
@@ -190,7 +193,7 @@ async function coverage(
     if (told?.kind === 'log' && told.lastTimeMs > toTimeMs) break;
     next = longest.last + 1;
   }
-  return planned;
+  return { logs: planned, isLimitPassed: true };
 }
 
 /** The last entry that is known to have been in the archive, or to be missing; below `next` where nothing is. */
