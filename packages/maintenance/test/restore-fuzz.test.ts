@@ -117,7 +117,7 @@ const key = fc.oneof(
   { weight: 2, arbitrary: bytes },
 );
 const revision = fc.oneof(
-  { weight: 5, arbitrary: fc.constantFrom(0n, 1n, 7n) },
+  { weight: 100, arbitrary: fc.constantFrom(0n, 1n, 7n) },
   { weight: 1, arbitrary: fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }) },
 );
 const pair = fc
@@ -126,12 +126,16 @@ const pair = fc
 const optional = <T>(some: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> =>
   fc.option(some, { nil: undefined });
 
+/** Nearly always a number that is known. */
+const enumerated = (max: number): fc.Arbitrary<number> =>
+  fc.oneof({ weight: 40, arbitrary: fc.nat(max) }, { weight: 1, arbitrary: fc.integer({ min: -1, max: 9 }) });
+
 const compare = fc
   .record({
     key,
     rangeEnd: bytes,
-    result: fc.integer({ min: -1, max: 5 }),
-    target: fc.integer({ min: -1, max: 5 }),
+    result: enumerated(3),
+    target: enumerated(3),
     targetUnion: fc.oneof(
       fc.constant(undefined),
       bytes.map((value) => ({ $case: 'value' as const, value })),
@@ -161,11 +165,11 @@ const txn = fc
 const plainCommand = fc
   .record({
     type: fc.oneof(
-      { weight: 9, arbitrary: fc.constantFrom(PUT, DELETE, DUMMY, PUT_BATCH, DELETE_BATCH, TXN) },
+      { weight: 40, arbitrary: fc.constantFrom(PUT, DELETE, DUMMY, PUT_BATCH, DELETE_BATCH, TXN) },
       { weight: 1, arbitrary: fc.integer({ min: -1, max: 9 }) },
     ),
     table: bytes,
-    kv: optional(pair),
+    kv: fc.option(pair, { nil: undefined, freq: 20 }),
     batch: few(pair),
     txn: optional(txn),
     rangeEnd: optional(bytes),
