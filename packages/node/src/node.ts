@@ -231,11 +231,14 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     this.#isStopping = true;
     this.#tickTimer?.cancel();
     this.#tables.stopping();
-    // On a full disk a write may wait for ever (D6); closing the log ends it.
-    await this.#settledWithin(STOP_PATIENCE_MS);
-    await this.#replicas.close();
+    // On a full disk a write may wait for ever (D6), and a replica for that write; closing the log ends it.
+    await this.#isDoneWithin(this.#turns.settled(), STOP_PATIENCE_MS);
+    const closing = this.#replicas.close();
+    const isClosed = await this.#isDoneWithin(closing, STOP_PATIENCE_MS);
+    if (!isClosed) await this.#wal.close();
+    await closing;
     await this.#environment.transport.close();
-    await this.#wal.close();
+    if (isClosed) await this.#wal.close();
   }
 
   // ---- NodeApi
@@ -931,7 +934,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       return;
     }
     // It may fill up again before the log has written what waits in it.
-    if (!(await this.#settledWithin(DISK_RETRY_MS))) {
+    if (!(await this.#isDoneWithin(this.#turns.settled(), DISK_RETRY_MS))) {
       this.#retryDisk();
       return;
     }
@@ -940,14 +943,20 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     this.#environment.log('info', 'there is room on the disk again: writes are accepted');
   }
 
-  /** Whether every write so far has ended by then. On a full disk one may wait for ever (D6). */
-  #settledWithin(patienceMs: number): Promise<boolean> {
-    return new Promise((resolve) => {
+  /** Of what may wait for a write, which on a full disk waits for ever (D6). Rejects as `work` does in that time. */
+  #isDoneWithin(work: Promise<void>, patienceMs: number): Promise<boolean> {
+    return new Promise((resolve, reject) => {
       const patience = this.#environment.clock.startTimer(patienceMs, () => resolve(false));
-      void this.#turns.settled().then(() => {
-        patience.cancel();
-        resolve(true);
-      });
+      work.then(
+        () => {
+          patience.cancel();
+          resolve(true);
+        },
+        (error: unknown) => {
+          patience.cancel();
+          reject(error);
+        },
+      );
     });
   }
 

@@ -33,7 +33,7 @@ export class Replicas {
   readonly #turns: Turns;
   readonly #afterMetaApply: () => Promise<void>;
   readonly #replicas = new Map<GroupId, Replica>();
-  /** Snapshots on their way into place, by group. */
+  /** Snapshots on their way into place, by group: nothing else may happen to its log and table meanwhile. */
   readonly #installing = new Map<GroupId, Promise<void>>();
   #isClosed = false;
 
@@ -107,6 +107,8 @@ export class Replicas {
   /** The group is gone for good, and so is its data. */
   async drop(replica: Replica): Promise<void> {
     this.#replicas.delete(replica.group);
+    // What resets a log that was removed would make the group anew.
+    await this.#installing.get(replica.group)?.catch(() => undefined);
     await replica.close(errors.tableNotFound);
     await this.#turns.write([{ group: replica.group, remove: true }]);
     await this.#environment.stores.remove(storeName(replica.group));
@@ -124,7 +126,8 @@ export class Replicas {
 
   /** Gives a snapshot that has arrived to its group. False when it is not needed any more. */
   async receive(replica: Replica, snapshot: ReceivedSnapshot): Promise<boolean> {
-    if (replica.isStopped) return false;
+    // It may have been dropped while the snapshot was on its way.
+    if (replica.isStopped || this.#replicas.get(replica.group) !== replica) return false;
     if (!replica.hasTable) return await this.#rebuild(replica, snapshot);
     const { from, term, metadata } = snapshot;
     const to = this.#options.nodeId;
@@ -158,10 +161,18 @@ export class Replicas {
    * A damaged state machine is replaced by a peer's (D4). The log is whole, and what it acknowledged stays:
    * it is reset only where the snapshot proves that it is behind or holds a deposed leader's entries.
    */
-  async #rebuild(replica: Replica, snapshot: ReceivedSnapshot): Promise<boolean> {
+  async #rebuild(replica: Replica, { metadata }: ReceivedSnapshot): Promise<boolean> {
+    if (metadata.index < replica.log.truncated.index) return false;
+    const rebuilding = this.#rebuildTo(replica, metadata).finally(() =>
+      this.#installing.delete(replica.group),
+    );
+    this.#installing.set(replica.group, rebuilding);
+    await rebuilding;
+    return true;
+  }
+
+  async #rebuildTo(replica: Replica, metadata: SnapshotMetadata): Promise<void> {
     const { log } = replica;
-    const { metadata } = snapshot;
-    if (metadata.index < log.truncated.index) return false;
     replica.isSuspended = true;
     await this.#turns.settled();
     const table = await this.#replaceTable(replica);
@@ -170,7 +181,6 @@ export class Replicas {
     }
     replica.proposals.coveredBySnapshot(metadata.term);
     await replica.restart(table);
-    return true;
   }
 
   async #replaceTable(replica: Replica): Promise<Table> {

@@ -128,6 +128,30 @@ describe('D4: a store that lost a batch is never believed', () => {
     await world.equal();
   });
 
+  test('a table that is deleted while it is rebuilt leaves nothing in the log', async () => {
+    const world = await World.formed();
+    const [leader, follower] = await world.roles();
+    let isLost = false;
+    world.beforeSteps(follower, (step) => {
+      if (isLost || step !== `store write shard-${world.shard()}`) return undefined;
+      isLost = true;
+      return 'lost';
+    });
+    await writeMany(world, leader, 5);
+    await world.equal();
+    world.restart(follower);
+    const gate = world.gate(follower, (step) => step === `store rename shard-${world.shard()}.incoming`);
+    await world.until('the snapshot has come', () => gate.waiting > 0);
+    await world.answer(world.delete(leader, TABLE));
+    await world.until('others drop it', () => !world.hasReplica(leader, world.shard()));
+    await world.sleep(3_000);
+    gate.open();
+    await world.sleep(3_000);
+    world.restart(follower);
+    await world.until('it is back', () => world.isReady(follower));
+    for (const id of world.ids) expect(world.hasReplica(id, world.shard())).toBe(false);
+  });
+
   test('meanwhile it votes, and does not campaign', async () => {
     const { world, roles, gate } = await withGap();
     const [leader, follower, other] = roles;
@@ -313,6 +337,22 @@ describe('D6: a full disk is survived, a disk that lies is not', () => {
     expect([waits.fate, refused.fate]).toEqual(['pending', 'pending']);
     gate.open();
     expect([await world.fate(waits), await world.fate(refused)]).toEqual(['ok', 'ok']);
+  });
+
+  test('a node stops in order whose registry waits for room, to make what it was told', async () => {
+    const world = await World.formed();
+    const [leader, follower] = await world.roles();
+    // The table's directory is made; its group waits in the log.
+    const gate = world.gate(follower, (step) => step === 'store open shard-10002');
+    await world.answer(world.create(leader, 'other'));
+    await world.until('it makes it', () => gate.waiting > 0);
+    world.beforeSteps(follower, noSpace);
+    gate.open();
+    await world.until('it knows', () => world.node(follower).status().isDiskFull);
+    await world.stop(follower);
+    world.start(follower);
+    await world.until('it is ready', () => world.isReady(follower));
+    await world.equal(10_002);
   });
 
   test('a table whose store has no room is read as it was, and goes on when there is room', async () => {
