@@ -62,7 +62,8 @@ export class Invariants {
     const hosted: GroupId[] = [];
     for (const now of groups) {
       hosted.push(now.group);
-      if (!now.isBetweenTurns) this.#observeGroup(node, now);
+      if (now.isBetweenTurns) this.#observeDurable(node, now);
+      else this.#observeGroup(node, now);
     }
     this.#hosted.set(node, hosted);
     for (const group of before ?? []) if (!hosted.includes(group)) this.#observeDropped(node, group);
@@ -82,6 +83,15 @@ export class Invariants {
       replica.lastIndex = Math.min(replica.lastIndex, replica.durableIndex);
       forgetMemory(replica);
     }
+  }
+
+  /** What the wal was given before is acknowledged when it is durable, also while a full disk keeps the next turn off. */
+  #observeDurable(node: NodeId, now: GroupInspection): void {
+    const seen = this.#groups.get(now.group)?.replicas.get(node);
+    if (seen === undefined || seen.life !== now.life) return;
+    const durableIndex = Math.min(now.durableIndex, seen.lastIndex);
+    if (durableIndex <= seen.durableIndex) return;
+    if (seen.terms.get(durableIndex) === now.termAt(durableIndex)) seen.durableIndex = durableIndex;
   }
 
   #observeDropped(node: NodeId, group: GroupId): void {

@@ -130,8 +130,8 @@ class Simulation {
     let failure: { error: unknown } | undefined;
     const probe = async () => {
       while (!hasAnswered) {
-        // It may have been leaving when everything was healed.
-        if (!this.#cluster.isUp(id)) this.#cluster.start(id);
+        // Some may have been leaving when everything was healed, and one alone is no quorum.
+        for (const each of this.#cluster.ids) if (!this.#cluster.isUp(each)) this.#cluster.start(each);
         const server = this.#cluster.nodes().find((node) => node.id === id)?.server;
         hasAnswered = server !== undefined && (await this.#workload.probe(server));
         if (!hasAnswered) await this.#sleep(50_000);

@@ -94,6 +94,13 @@ describe('each invariant', () => {
     );
   });
 
+  test('committed on a quorum: also by what became durable while no turn comes (D6)', () => {
+    const invariants = new Invariants();
+    invariants.observe(2, replica({ log: [1, 1], durableIndex: 1 }));
+    invariants.observe(2, replica({ log: [1, 1], isBetweenTurns: true }));
+    invariants.observe(1, replica({ log: [1, 1], commitIndex: 2 }));
+  });
+
   test('committed on a quorum: a crash takes a committed entry away', () => {
     const invariants = new Invariants();
     invariants.observe(1, replica({ log: [1, 1] }));
