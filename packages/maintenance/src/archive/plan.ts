@@ -70,10 +70,17 @@ export async function planRestore(
   request: RestoreRequest,
   call: StoreCall,
 ): Promise<RestorePlan> {
-  const { shard, base } = await findStart(store, request, call);
+  const { shard, base, successor } = await findStart(store, request, call);
   const from = base ? base.info.revision + 1 : shard.firstIndex;
   const contents = await ShardContents.load(store, shard, { from }, call);
   const { logs, isLimitPassed } = await coverage(store, contents, from, request.limit, call);
+  if (successor !== undefined && request.limit.toTimeMs !== undefined && !isLimitPassed) {
+    throw archiveErrors.notReachable(
+      `table "${request.table}"`,
+      showLimit(request.limit),
+      `shard ${shard.shardId} ended before that, and of shard ${successor.shardId}, which took its place by a restore, the archive begins with ${successor.begin}; --shard ${shard.shardId} restores the end of the other`,
+    );
+  }
   const logBytes = logs.reduce((sum, { log }) => sum + log.sizeBytes, 0);
   const sizeBytes = (base?.sizeBytes ?? 0) + logBytes;
   return { shard, limit: request.limit, base, logs, isLimitPassed, sizeBytes };
@@ -82,6 +89,11 @@ export async function planRestore(
 interface Start {
   readonly shard: ArchivedShard;
   readonly base: PlannedBase | undefined;
+  /**
+   * The shard that took over from that one, where it was filled by a load: what it held before the archive begins is in
+   * no entry, and so it is not known what the table was between the end of one and the beginning of the other (T2).
+   */
+  readonly successor: { readonly shardId: number; readonly begin: string } | undefined;
 }
 
 /** The newest base that is not behind the limit, of the newest shard that has one; or a shard's very first entry. */
@@ -92,22 +104,29 @@ async function findStart(store: ObjectStore, request: RestoreRequest, call: Stor
   const clusterIds = [...new Set(shards.map((shard) => shard.clusterId))];
   if (clusterIds.length > 1) throw archiveErrors.ambiguous(store.url, table, clusterIds);
   let first: string | undefined;
+  let successor: Start['successor'];
   for (const shard of shards.reverse()) {
+    let oldest: string | undefined;
     const bases = await listBases(store, shard, call);
     for (const base of bases) {
       const info = await readBaseInfo(store, base, call);
       if (!info) continue;
       if (isWithin(limit, info.revision, info.timeMs)) {
-        return { shard, base: { info, name: base.name, sizeBytes: base.sizeBytes } };
+        return { shard, base: { info, name: base.name, sizeBytes: base.sizeBytes }, successor };
       }
-      first = `revision ${info.revision}, of ${showTime(info.timeMs)}`;
+      oldest = `revision ${info.revision}, of ${showTime(info.timeMs)}`;
+      first = oldest;
     }
     const begin = await findBegin(store, shard, call);
-    if (!begin) continue;
+    if (!begin) {
+      if (shard.firstIndex === 0) successor = { shardId: shard.shardId, begin: oldest ?? 'nothing yet' };
+      continue;
+    }
     // Its time takes a look into it, which must not stand in the way where no time is asked for.
     const timeMs = limit.toTimeMs === undefined ? 0 : await readFirstTime(store, begin, call);
-    if (isWithin(limit, begin.first, timeMs)) return { shard, base: undefined };
+    if (isWithin(limit, begin.first, timeMs)) return { shard, base: undefined, successor };
     first = `revision ${begin.first}${timeMs > 0 ? `, of ${showTime(timeMs)}` : ''}`;
+    successor = undefined;
   }
   throw archiveErrors.notReachable(
     `table "${table}"`,

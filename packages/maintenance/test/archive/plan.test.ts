@@ -167,9 +167,20 @@ describe('the plan of a restore', () => {
     await other.log(1, 2000);
     expect(await restored({})).toMatchObject({ shardId: 18, revision: 1010 });
     expect(await restored({ toRevision: 30 })).toMatchObject({ shardId: 17, revision: 30 });
-    expect(await restored({ toTimeMs: timeOf(999) })).toMatchObject({ shardId: 17, revision: 30 });
+    expect(await restored({ toTimeMs: timeOf(29) })).toMatchObject({ shardId: 17, revision: 29 });
     expect(await restored({ toTimeMs: timeOf(1002) })).toMatchObject({ shardId: 18, revision: 1002 });
     expect(await restored({}, { shardId: 17 })).toMatchObject({ shardId: 17, revision: 30 });
+  });
+
+  test('does not take what a shard ended with for what the one held that took its place by a restore (T2)', async () => {
+    await archive.log(1, 30);
+    await new ArchiveBuilder(store, SECOND_SHARD).base(1000);
+    const between = { toTimeMs: timeOf(999) };
+    await expect(plan(between)).rejects.toMatchObject(refusal('shard 17 ended before that'));
+    expect(await restored(between, { shardId: 17 })).toMatchObject({ shardId: 17, revision: 30 });
+    // One that was made anew, empty, has all that it ever held in its log.
+    await new ArchiveBuilder(store, { shardId: 19, firstIndex: 2001 }).log(2001, 2010);
+    expect(await restored({ toTimeMs: timeOf(2000) })).toMatchObject({ shardId: 18, revision: 1000 });
   });
 
   test('is not made by guesses about the cluster or the table', async () => {
