@@ -90,10 +90,14 @@ export class Backups {
     call: StreamedCall,
   ): AsyncGenerator<replication.SnapshotChunk, boolean> {
     const { table: name, revision, afterKey, recordBytes } = request;
-    const { shardId, table } = await this.#open(name.toString(), call);
+    const log = await this.#open(name.toString(), call);
+    const { shardId, table } = log;
     if (request.shardId !== 0n && Number(request.shardId) !== shardId) throw errors.backupOfAnotherShard();
-    const view = table.view(revision === 0n ? undefined : Number(revision));
+    // A table that is replaced or deleted meanwhile is backed up to its end all the same.
+    const release = log.hold();
+    let view: TableView | undefined;
     try {
+      view = table.view(revision === 0n ? undefined : Number(revision));
       let point: replication.BackupPoint | undefined = this.#point(shardId, table, view);
       const behind =
         afterKey.length === 0
@@ -113,7 +117,8 @@ export class Backups {
       }
       return true;
     } finally {
-      view.close();
+      view?.close();
+      release();
     }
   }
 

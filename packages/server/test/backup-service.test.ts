@@ -1,3 +1,6 @@
+import { randomBytes } from 'node:crypto';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { maintenance, mvcc, regatta, type replication } from '@coxswain/protocol';
 import { FrameDecompressor, readSnapshotRecords } from '@coxswain/table';
 import { status } from '@grpc/grpc-js';
@@ -5,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { OneNode } from './support/one-node.js';
 import { collect, type Failure, type Rpc } from './support/rpc.js';
 
-const { backup } = maintenance.MaintenanceService;
+const { backup, restore } = maintenance.MaintenanceService;
 const { put, deleteRange } = regatta.KVService;
 const large = Buffer.from('large');
 /** Beyond what a stock loader takes before it drops a record. */
@@ -165,5 +168,31 @@ describe('Backup', () => {
       if (outcome === 'served') break;
       expect(outcome).toBe(status.UNAVAILABLE);
     }
+  });
+
+  test('of a table that is replaced meanwhile goes on to its end', async () => {
+    const shards = (): string[] => readdirSync(join(node.directory, 'tables'));
+    const replace = async (table: Buffer): Promise<void> => {
+      const info = maintenance.RestoreInfo.fromPartial({ table });
+      await rpc.upload(restore, [{ data: { $case: 'info', value: info } }], authorized);
+    };
+    const random = Buffer.from('random');
+    const shardId = await node.createTable(rpc, 'random');
+    // So much that no buffer on the way holds it.
+    for (let i = 0; i < 10; i++) {
+      await rpc.call(put, { table: random, key: keyOf(i), value: randomBytes(1_000_000) });
+    }
+    const { shardId: emptyId } = (await chunksOf({ table: Buffer.from('empty') }))[0]!.point!;
+    const stream = rpc.stream(backup, { table: random }, authorized);
+    await new Promise((resolve) => stream.once('readable', resolve));
+    await replace(random);
+    await replace(Buffer.from('empty'));
+    // Of two shards without a table that one goes which nobody reads.
+    while (shards().includes(`shard-${emptyId}`)) await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(shards()).toContain(`shard-${shardId}`);
+    const keys = (await commandsOf(await collect(stream))).map(({ kv }) => kv!.key.toString());
+    expect(new Set(keys).size).toBe(10);
+    while (shards().includes(`shard-${shardId}`)) await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(await commandsOf(await chunksOf({ table: random }))).toEqual([]);
   });
 });
