@@ -58,6 +58,7 @@ export class ClusterService {
     const archived = this.#options.archive();
     for (const warning of archived?.warnings ?? []) errors.push(`archive: ${warning}`);
     errors.push(...this.#options.errors());
+    const archives = new Map(archived?.tables.map((table) => [table.name, table]));
     const byName = new Map<string, regatta.TableStatus>();
     for (const table of [...tables].sort((a, b) => compareText(a.name, b.name))) {
       if (table.error !== undefined) errors.push(`table '${table.name}': ${table.error}`);
@@ -65,7 +66,7 @@ export class ClusterService {
       if (replication?.error !== undefined) {
         errors.push(`replication of table '${table.name}': ${replication.error}`);
       }
-      const archive = archived?.tables.find(({ name }) => name === table.name);
+      const archive = archives.get(table.name);
       byName.set(table.name, {
         logSize: BigInt(table.logSizeBytes),
         dbSize: BigInt(table.dbSizeBytes),

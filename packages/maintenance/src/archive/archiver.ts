@@ -44,6 +44,8 @@ export type ArchiverNode = Pick<NodeApi, 'status'> & Pick<FollowerControl, 'lead
 /** Objects that are gathered or stored at a time; each is held in memory. */
 const UPLOADS_MAX = 2;
 const BASES_MAX = 1;
+/** Tables that find out at a time where to go on: a few small requests each. */
+const OPENINGS_MAX = 8;
 /** From this part of `archive.max-backlog` on what waits is worth a warning. */
 const BACKLOG_WARNING = 0.5;
 const CHECK_MS = 1_000;
@@ -89,6 +91,7 @@ export class Archiver {
       counters: this.#counters,
       uploads: new Slots(UPLOADS_MAX),
       bases: new Slots(BASES_MAX),
+      openings: new Slots(OPENINGS_MAX),
       report: (shardId, index) => this.#reports.add(shardId, index),
     };
   }

@@ -41,6 +41,7 @@ export interface TableArchiverContext {
   readonly counters: ArchiveCounters;
   readonly uploads: Slots;
   readonly bases: Slots;
+  readonly openings: Slots;
   /** The archive has the shard's log up to there. */
   readonly report: (shardId: number, index: number) => void;
 }
@@ -303,7 +304,7 @@ export class TableArchiver {
       table: name,
       firstIndex: log.loadedIndex > 0 ? 0 : log.baseIndex + 1,
     };
-    await this.#inTurn(async (signal) => {
+    await this.#inTurn(this.#context.openings, async (signal) => {
       const known = { archivedIndex: node.archivedIndex(shardId), firstIndex: log.firstIndex };
       this.#archive = await ShardArchive.open(environment, shard, known, { signal });
       this.#advanced(this.#archive);
@@ -329,7 +330,7 @@ export class TableArchiver {
   }
 
   async #store(log: TableLog, archive: ShardArchive): Promise<void> {
-    await this.#inTurn(async (signal) => {
+    await this.#inTurn(this.#context.uploads, async (signal) => {
       const { endIndex } = archive;
       const object = archive.beginLog();
       const unfit = await this.#fill(log, endIndex + 1, object);
@@ -418,9 +419,9 @@ export class TableArchiver {
     this.#baseError = reason;
   }
 
-  async #inTurn(act: (signal: AbortSignal) => Promise<void>): Promise<void> {
+  async #inTurn(slots: Slots, act: (signal: AbortSignal) => Promise<void>): Promise<void> {
     const { signal } = this.#aborter;
-    const release = await this.#context.uploads.take(signal);
+    const release = await slots.take(signal);
     if (release === undefined) return;
     try {
       await act(signal);
