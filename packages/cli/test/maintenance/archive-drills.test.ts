@@ -51,7 +51,7 @@ describe('the archive of a cluster of three', () => {
     cluster = await Cluster.ready({
       role: 'leader',
       nodes: 3,
-      tables: ['kept', 'mistake'],
+      tables: ['kept'],
       flags: [
         `--archive.target=${pathToFileURL(join(directory.path, 'archive'))}`,
         '--archive.object-age=100ms',
@@ -117,23 +117,6 @@ describe('the archive of a cluster of three', () => {
       expect(verified.restorable).toHaveLength(1);
       expect(verified.restorable[0]!.last).toBeGreaterThanOrEqual(last.revision);
     }
-  });
-
-  test('brings back a table that was deleted by mistake, whole or as it was at any moment', async () => {
-    const writer = new ModelWriter(client, 'mistake');
-    for (let turn = 0; turn < 120; turn++) await writer.write();
-    await client.tables.delete('mistake');
-    await restore(cluster.node(1), { table: bytes('mistake') });
-    expect(await contentAsText(client, 'mistake')).toBe(writer.last.content);
-    const { timeMs, revision } = writer.points[60]!;
-    const before = await restore(cluster.node(2), {
-      table: bytes('mistake'),
-      into: bytes('before'),
-      limit: toTime(timeMs),
-    });
-    expect(Number(before.revision)).toBeGreaterThanOrEqual(revision);
-    const reached = writer.points.findLast((point) => point.revision <= Number(before.revision))!;
-    expect(await contentAsText(client, 'before')).toBe(reached.content);
   });
 });
 
