@@ -43,6 +43,18 @@ export class ForwardedSequences {
     return proposals.filter(({ sequence }) => sequence >= floor && !appended.has(sequence));
   }
 
+  /**
+   * Which of these the leader of `term` provably has not appended. Of terms that are forgotten nothing is known; in one
+   * that is still to come nothing was accepted.
+   */
+  notAppended(term: number, from: string, proposals: readonly { readonly sequence: number }[]): number[] {
+    if (term < this.#term) return [];
+    const origin = term === this.#term ? this.#origins.get(from) : undefined;
+    const sequences = proposals.map(({ sequence }) => sequence);
+    if (origin === undefined) return sequences;
+    return sequences.filter((sequence) => sequence >= origin.settledBelow && !origin.appended.has(sequence));
+  }
+
   appended(from: string, proposals: readonly { readonly sequence: number }[]): void {
     const origin = this.#origins.get(from);
     for (const { sequence } of proposals) origin?.appended.add(sequence);

@@ -287,16 +287,18 @@ export class Replica implements ReadableTable {
       const { group, term } = message;
       this.#host.frameTo(from.node).refused({ group, term, isBusy, sequences });
     };
-    const all = () => message.proposals.map(({ sequence }) => sequence);
+    const origin = `${from.node}/${from.boot}`;
+    // A repeat of what was appended is not refused (P1), also where nothing is accepted any more.
+    const refuse = (isBusy: boolean) =>
+      reply(isBusy, this.#forwarded.notAppended(message.term, origin, message.proposals));
     if (this.#isClosed || this.isSuspended || !this.isLeader || this.#raft.term !== message.term) {
-      reply(false, all());
+      refuse(false);
       return;
     }
     if (this.#host.isDiskFull) {
-      reply(true, all());
+      refuse(true);
       return;
     }
-    const origin = `${from.node}/${from.boot}`;
     const fresh = this.#forwarded.fresh(message.term, origin, message.settledBelow, message.proposals);
     if (fresh.length === 0) return;
     const entries = fresh.map(({ kind, sequence, command, cursor }) =>

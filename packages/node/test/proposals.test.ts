@@ -190,4 +190,14 @@ describe('what a leader appended for others (P1)', () => {
     append(forwarded, 1, '2/a', 1, 1);
     expect(append(forwarded, 2, '2/a', 1, 1)).toEqual([1]);
   });
+
+  test('is not refused when it is repeated: that would have it proposed again', () => {
+    const forwarded = new ForwardedSequences();
+    append(forwarded, 2, '2/a', 2, 2, 3);
+    expect(forwarded.notAppended(2, '2/a', proposals(1, 2, 3, 4))).toEqual([4]);
+    expect(forwarded.notAppended(2, '2/b', proposals(2))).toEqual([2]);
+    // What was appended in an earlier term is forgotten, and in a later one there is nothing yet.
+    expect(forwarded.notAppended(1, '2/a', proposals(1))).toEqual([]);
+    expect(forwarded.notAppended(3, '2/a', proposals(2))).toEqual([2]);
+  });
 });
