@@ -54,7 +54,7 @@ test('the lag probe tells how long after its acknowledgement each write is visib
     follower: address,
     putsPerSecond: 200,
     warmUpMs: 50,
-    durationMs: 300,
+    durationMs: 2_000,
     keyCount: 100,
     valueSizeBytes: 16,
   }).run();
