@@ -60,6 +60,10 @@ export class Command {
 
   #sample(): void {
     if (!this.isRunning) return;
-    this.#peakBytes = Math.max(this.#peakBytes, readProcessUsage(this.#child.pid!).residentPeakBytes);
+    try {
+      this.#peakBytes = Math.max(this.#peakBytes, readProcessUsage(this.#child.pid!).residentPeakBytes);
+    } catch {
+      // It has ended, and that was not told yet: it has no memory any more.
+    }
   }
 }
