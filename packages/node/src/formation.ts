@@ -1,8 +1,15 @@
 import type { NodeId } from '@coxswain/raft';
-import type { Log } from './environment.js';
+import type { Log, Random } from './environment.js';
 import type { FrameHeader, Hello } from './frame.js';
 import { NO_CLUSTER } from './frame.js';
-import { clusterIdOf, DataDirectoryError, type Genesis, genesisText, type Identity } from './identity.js';
+import {
+  clusterIdOf,
+  DataDirectoryError,
+  type Genesis,
+  genesisText,
+  type Identity,
+  parseGenesis,
+} from './identity.js';
 import type { Peers } from './peers.js';
 
 /**
@@ -10,6 +17,11 @@ import type { Peers } from './peers.js';
  * with the lowest id has heard from every initial member that it is empty, it writes the genesis to its own
  * disk and tells it; the others join it when it names their incarnation. Only one member decides, so two
  * clusters cannot form from the same nodes; it decides durably before it tells, so a crash changes nothing.
+ *
+ * Anyone who reaches the raft port may claim to be a member. So a greeting is a question with a nonce, sent over
+ * the connection that this node dialled to the member's configured address, and only an answer that echoes the
+ * nonce counts: whoever answers listens at that address. A question by itself makes this node do no more than
+ * answer it, over a connection to the configured address again.
  */
 export class Formation {
   readonly #identity: Identity;
@@ -18,14 +30,19 @@ export class Formation {
   readonly #log: Log;
   readonly #onJoined: () => void;
   readonly #onRefused: (error: DataDirectoryError) => void;
-  /** The empty members that have greeted, by incarnation. */
+  /** What each member must echo, 16 hex digits. */
+  readonly #nonces = new Map<NodeId, string>();
+  /** The empty members that have answered, by incarnation. */
   readonly #empty = new Map<NodeId, string>();
+  /** Refusals are logged once each, since they repeat with every greeting. */
+  readonly #refused = new Set<string>();
   #isJoining = false;
 
   constructor(options: {
     identity: Identity;
     peers: Peers;
     memberIds: readonly NodeId[];
+    random: Random;
     log: Log;
     onJoined: () => void;
     onRefused: (error: DataDirectoryError) => void;
@@ -33,26 +50,40 @@ export class Formation {
     this.#identity = options.identity;
     this.#peers = options.peers;
     this.#memberIds = [...options.memberIds].sort((a, b) => a - b);
+    for (const id of this.#peers.ids) this.#nonces.set(id, options.random.bytes(8).toString('hex'));
     this.#log = options.log;
     this.#onJoined = options.onJoined;
     this.#onRefused = options.onRefused;
   }
 
-  /** Until the cluster has formed: greets, since the first greeting may be lost. */
+  /** Until the cluster has formed: asks every member, since the first question may be lost. */
   tick(): void {
     if (this.#identity.phase !== 'new') return;
-    for (const id of this.#peers.ids) this.#greet(id);
+    for (const id of this.#peers.ids) this.#greet(id, { nonce: this.#nonces.get(id)!, echo: '' });
     this.#formIfComplete();
   }
 
   onHello(header: FrameHeader, hello: Hello): void {
-    if (this.#identity.phase !== 'new') {
-      // The newcomer finds out by itself whether the genesis names it.
-      if (header.clusterId === NO_CLUSTER) this.#greet(header.from);
+    const { from } = header;
+    if (hello.nonce !== '') {
+      // Members of a cluster have nothing to ask. A newcomer finds out by itself whether the genesis names it.
+      if (header.clusterId === NO_CLUSTER) this.#greet(from, { nonce: '', echo: hello.nonce });
+      return;
+    }
+    if (this.#identity.phase !== 'new') return;
+    if (hello.echo !== this.#nonces.get(from)) {
+      this.#refuse(from, 'it does not answer at the address of that member');
       return;
     }
     if (hello.genesis !== undefined) {
-      this.#join(JSON.parse(hello.genesis) as Genesis);
+      const genesis = parseGenesis(hello.genesis);
+      if (genesis === undefined || clusterIdOf(genesis) !== header.clusterId) {
+        this.#refuse(from, 'what it says of its cluster cannot be read');
+      } else this.#join(genesis);
+      return;
+    }
+    if (header.clusterId !== NO_CLUSTER) {
+      this.#refuse(from, 'it does not say who formed its cluster');
       return;
     }
     const theirs = [...hello.members].sort((a, b) => a - b).join();
@@ -60,27 +91,31 @@ export class Formation {
       this.#log(
         'error',
         'another node was started with other initial members: give all nodes the same list',
-        {
-          peer: header.from,
-          theirs,
-          ours: this.#memberIds.join(),
-        },
+        { peer: from, theirs, ours: this.#memberIds.join() },
       );
       return;
     }
-    this.#empty.set(header.from, header.incarnation);
+    this.#empty.set(from, header.incarnation);
     this.#formIfComplete();
+  }
+
+  #refuse(peer: NodeId, reason: string): void {
+    const key = `${peer} ${reason}`;
+    if (this.#refused.has(key)) return;
+    this.#refused.add(key);
+    this.#log('warn', 'refused a greeting', { peer, reason });
   }
 
   peerLost(id: NodeId): void {
     this.#empty.delete(id);
   }
 
-  #greet(id: NodeId): void {
+  #greet(id: NodeId, question: { readonly nonce: string; readonly echo: string }): void {
     const { genesis } = this.#identity;
     this.#peers.frameTo(id).hello({
       genesis: genesis === undefined ? undefined : genesisText(genesis),
       members: this.#memberIds,
+      ...question,
     });
   }
 

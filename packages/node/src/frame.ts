@@ -1,7 +1,6 @@
 import { type Entry, EntryType, type Message, type NodeId } from '@coxswain/raft';
 import type { CommandKind } from '@coxswain/table';
 import type { GroupId } from '@coxswain/wal';
-import { Packr } from 'msgpackr';
 
 /**
  * The unit that nodes exchange: everything that one turn of one node has to say to one peer, for all groups
@@ -10,7 +9,7 @@ import { Packr } from 'msgpackr';
  * Integers that may exceed 32 bits (terms, indices, group ids) are written as IEEE doubles: exact up to
  * 2^53, and the cheapest 8-byte number that JavaScript can read.
  */
-const FRAME_VERSION = 2;
+const FRAME_VERSION = 3;
 const HEADER_BYTES = 45;
 
 /** Frames pass this only when a single message does (P4: an entry may be as large as a request). */
@@ -68,11 +67,18 @@ interface SnapshotWanted {
   readonly type: 'snapshotWanted';
   readonly group: GroupId;
 }
-/** How a cluster forms (T4). */
+/**
+ * How a cluster forms (T4): a question holds a nonce, and its answer echoes it. The answer travels over the
+ * connection that the answering node dialled; the nonce travelled over the asker's, to the configured address.
+ */
 export interface Hello {
   readonly type: 'hello';
   readonly genesis: string | undefined;
   readonly members: readonly NodeId[];
+  /** 16 hex digits: this is a question. '' in an answer. */
+  readonly nonce: string;
+  /** The nonce of the question that this answers, or ''. */
+  readonly echo: string;
 }
 interface GroupMessage {
   readonly type: 'raft';
@@ -100,7 +106,7 @@ enum Code {
   Hello = 36,
 }
 
-const packr = new Packr({ useRecords: false });
+const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0;
 
 /** Builds frames. One per peer, reused: `take` gives the finished bytes and starts anew. */
 export class FrameWriter {
@@ -236,7 +242,11 @@ export class FrameWriter {
 
   hello(hello: Omit<Hello, 'type'>): void {
     this.#head(Code.Hello, 0);
-    this.#bytes(packr.pack(hello));
+    this.#text(hello.genesis ?? '');
+    this.#count(hello.members.length);
+    for (const id of hello.members) this.#number(id);
+    this.#text(hello.nonce);
+    this.#text(hello.echo);
   }
 
   #reserve(lengthBytes: number): number {
@@ -306,6 +316,7 @@ export class FrameReader {
       boot: frame.toString('hex', 29, 37),
       metaApplied: frame.readDoubleLE(37),
     };
+    if (!isCount(this.header.metaApplied)) throw new RangeError('peer frame has a damaged header');
   }
 
   get isAtEnd(): boolean {
@@ -325,12 +336,11 @@ export class FrameReader {
         const prevIndex = this.#number();
         const prevTerm = this.#number();
         const commit = this.#number();
-        const count = this.#count();
-        const entries: Entry[] = [];
-        for (let i = 1; i <= count; i++) {
-          const type = this.#byte() === EntryType.Empty ? EntryType.Empty : EntryType.Normal;
-          entries.push({ index: prevIndex + i, type, term: this.#number(), data: this.#bytes() });
-        }
+        let index = prevIndex;
+        const entries = this.#items(13, (): Entry => {
+          const type = this.#entryType();
+          return { index: ++index, type, term: this.#number(), data: this.#bytes() };
+        });
         return raft({ type: 'append', from, to, term, prevIndex, prevTerm, commit, entries });
       }
       case Code.AppendResponse:
@@ -395,25 +405,21 @@ export class FrameReader {
       case Code.Forward: {
         const term = this.#number();
         const settledBelow = this.#number();
-        const count = this.#count();
-        const proposals: ForwardedProposal[] = [];
-        for (let i = 0; i < count; i++) {
-          const sequence = this.#number();
-          const kind = this.#byte();
-          const cursor = this.#number();
-          proposals.push({
-            sequence,
-            kind,
-            cursor: cursor === NO_CURSOR ? undefined : cursor,
+        const proposals = this.#items(
+          21,
+          (): ForwardedProposal => ({
+            sequence: this.#number(),
+            kind: this.#byte(),
+            cursor: this.#cursor(),
             command: this.#bytes(),
-          });
-        }
+          }),
+        );
         return { type: 'forward', group, term, settledBelow, proposals };
       }
       case Code.Refused: {
         const term = this.#number();
         const isBusy = this.#byte() === 1;
-        const sequences = Array.from({ length: this.#count() }, () => this.#number());
+        const sequences = this.#items(8, () => this.#number());
         return { type: 'refused', group, term, isBusy, sequences };
       }
       case Code.Quiesce:
@@ -421,8 +427,11 @@ export class FrameReader {
       case Code.SnapshotWanted:
         return { type: 'snapshotWanted', group };
       case Code.Hello: {
-        const hello = packr.unpack(this.#bytes()) as Omit<Hello, 'type'>;
-        return { type: 'hello', genesis: hello.genesis ?? undefined, members: hello.members };
+        const genesis = this.#text();
+        const members = this.#items(8, () => this.#number());
+        const nonce = this.#text();
+        const echo = this.#text();
+        return { type: 'hello', genesis: genesis === '' ? undefined : genesis, members, nonce, echo };
       }
       default:
         throw new Error(`peer message of unknown type ${code as number}`);
@@ -435,16 +444,44 @@ export class FrameReader {
     return value;
   }
 
+  /** Terms, indices and ids: nothing else may reach a core, which would take NaN for a number. */
   #number(): number {
     const value = this.#frame.readDoubleLE(this.#at);
+    if (!isCount(value)) throw new RangeError(`peer frame holds ${value} where a count must be`);
     this.#at += 8;
     return value;
+  }
+
+  #cursor(): number | undefined {
+    if (this.#frame.readDoubleLE(this.#at) !== NO_CURSOR) return this.#number();
+    this.#at += 8;
+    return undefined;
+  }
+
+  /** A8: an entry of a type that this version does not know must not be stored as another. */
+  #entryType(): EntryType {
+    const type = this.#byte();
+    if (type !== EntryType.Empty && type !== EntryType.Normal) {
+      throw new RangeError(`peer frame holds an entry of unknown type ${type}`);
+    }
+    return type;
   }
 
   #count(): number {
     const value = this.#frame.readUInt32LE(this.#at);
     this.#at += 4;
     return value;
+  }
+
+  /** A list whose items take at least `itemBytesMin` each: a count that cannot be true is refused before anything is made. */
+  #items<Item>(itemBytesMin: number, read: () => Item): Item[] {
+    const count = this.#count();
+    if (count > (this.#frame.length - this.#at) / itemBytesMin) {
+      throw new RangeError('peer frame is cut short');
+    }
+    const items: Item[] = [];
+    for (let i = 0; i < count; i++) items.push(read());
+    return items;
   }
 
   #bytes(): Buffer {

@@ -23,6 +23,27 @@ export function genesisText(genesis: Genesis): string {
   return JSON.stringify({ members });
 }
 
+/** Reads what a peer says a genesis is. Undefined: it is none. */
+export function parseGenesis(text: string): Genesis | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  const members = (value as { members?: unknown } | null)?.members;
+  if (!Array.isArray(members) || members.length === 0) return undefined;
+  const genesis = {
+    members: members.map((member) => ({ id: member?.id, incarnation: member?.incarnation })),
+  };
+  const isMember = ({ id, incarnation }: { id: unknown; incarnation: unknown }): boolean =>
+    Number.isInteger(id) && (id as number) > 0 && /^[0-9a-f]{16}$/.test(String(incarnation));
+  if (!genesis.members.every(isMember)) return undefined;
+  const isEveryIdOnce = new Set(genesis.members.map(({ id }) => id)).size === members.length;
+  // Only the canonical text has the hash that the others know the cluster by.
+  return isEveryIdOnce && genesisText(genesis) === text ? genesis : undefined;
+}
+
 /** 32 hex digits. */
 export function clusterIdOf(genesis: Genesis): string {
   return createHash('sha256').update(genesisText(genesis)).digest('hex').slice(0, 32);

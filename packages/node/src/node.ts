@@ -172,6 +172,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       identity,
       peers: this.#peers,
       memberIds,
+      random,
       log,
       onJoined: () => this.#run(this.#tables.enterCluster()),
       onRefused: (error) => this.#fail(error),

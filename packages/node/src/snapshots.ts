@@ -110,7 +110,8 @@ export class Snapshots {
   async receive(source: BulkSource): Promise<{ accepted: boolean; reason: string }> {
     const { checkMember, log, stores } = this.#options;
     const refuse = (reason: string) => ({ accepted: false, reason });
-    const transfer = packr.unpack(source.header) as TransferHeader;
+    const transfer = readTransfer(source.header);
+    if (transfer === undefined) return refuse('the header of the stream cannot be read');
     const check = checkMember(transfer);
     if (check !== undefined) return refuse(check);
     const { group, from, term, membership } = transfer;
@@ -141,4 +142,23 @@ export class Snapshots {
       this.#receiving.delete(group);
     }
   }
+}
+
+/** Undefined for bytes that are no header: anyone who reaches the raft port may send some. */
+function readTransfer(bytes: Buffer): TransferHeader | undefined {
+  let transfer: Partial<TransferHeader> | null | undefined;
+  try {
+    transfer = packr.unpack(bytes) as typeof transfer;
+  } catch {
+    return undefined;
+  }
+  const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
+  const areIds = (ids: unknown): boolean => Array.isArray(ids) && ids.every(isCount);
+  const { from, group, term, membership, clusterId, incarnation, transferId } = transfer ?? {};
+  const isWhole =
+    [from, group, term].every(isCount) &&
+    [clusterId, incarnation, transferId].every((text) => typeof text === 'string') &&
+    areIds(membership?.voters) &&
+    areIds(membership?.learners);
+  return isWhole ? (transfer as TransferHeader) : undefined;
 }

@@ -88,8 +88,10 @@ const peerMessage: fc.Arbitrary<PeerMessage> = fc.oneof(
   fc.record({ type: fc.constant('snapshotWanted' as const), group: number }),
   fc.record({
     type: fc.constant('hello' as const),
-    genesis: fc.option(fc.string(), { nil: undefined }),
+    genesis: fc.option(fc.string({ unit: 'binary-ascii', minLength: 1 }), { nil: undefined }),
     members: fc.array(fc.nat(), { maxLength: 4 }),
+    nonce: context,
+    echo: context,
   }),
 );
 
@@ -111,7 +113,7 @@ function write(writer: FrameWriter, message: PeerMessage): void {
       writer.snapshotWanted(message.group);
       return;
     case 'hello':
-      writer.hello({ genesis: message.genesis, members: message.members });
+      writer.hello(message);
       return;
   }
 }
@@ -122,6 +124,15 @@ function readAll(frame: Buffer): PeerMessage[] {
   while (!reader.isAtEnd) messages.push(reader.next());
   return messages;
 }
+
+/** The bytes of one message, without the frame's header. */
+function encode(message: PeerMessage): Buffer {
+  const writer = new FrameWriter(to);
+  write(writer, message);
+  return writer.take(header).subarray(45);
+}
+
+const asBody = (array: Uint8Array): Buffer => Buffer.from(array);
 
 describe('a peer frame', () => {
   test('carries every kind of message, in order, and says who speaks (T4)', () => {
@@ -161,6 +172,43 @@ describe('a peer frame', () => {
       ),
       { numRuns: 300 },
     );
+  });
+
+  test('of hostile bytes is refused with an error, and holds nothing but counts in its numbers (T4)', () => {
+    const isSound = (value: unknown): boolean =>
+      typeof value === 'number'
+        ? Number.isSafeInteger(value) && value >= 0
+        : Buffer.isBuffer(value) ||
+          typeof value !== 'object' ||
+          value === null ||
+          Object.values(value).every(isSound);
+    let refused = 0;
+    fc.assert(
+      fc.property(
+        fc.oneof(peerMessage.map(encode), fc.uint8Array({ maxLength: 200 }).map(asBody)),
+        fc.array(
+          fc.tuple(fc.nat(), fc.constantFrom(0, 1, 7, 127, 128, 240, 255), fc.integer({ min: 1, max: 8 })),
+        ),
+        (body, damages) => {
+          const frame = Buffer.concat([new FrameWriter(to).take(header), body]);
+          for (const [at, value, length] of damages) {
+            const start = at % frame.length;
+            frame.fill(value, start, Math.min(frame.length, start + length));
+          }
+          try {
+            expect(readAll(frame).every((message) => isSound(message))).toBe(true);
+          } catch (error) {
+            // Whatever it is, `Peers` catches it: nothing was believed of the message.
+            expect(String(error)).toMatch(
+              /peer (frame|message)|out of range|out-of-range|outside buffer bounds/i,
+            );
+            refused++;
+          }
+        },
+      ),
+      { numRuns: 10_000, seed: 7 },
+    );
+    expect(refused).toBeGreaterThan(1000);
   });
 
   test('of another version is refused', () => {
