@@ -40,7 +40,7 @@ export async function backUp(flags: TransferFlags): Promise<void> {
 }
 
 async function copyTables(client: Coxswain, tables: readonly string[], flags: TransferFlags): Promise<void> {
-  const writer = await BackupWriter.open(directoryOf(flags), Date.now());
+  const writer = await BackupWriter.open(directoryOf(flags), tables, Date.now());
   const bars = new TransferBars();
   const pace = new Pace(flags.rate);
   const beganAtMs = performance.now();

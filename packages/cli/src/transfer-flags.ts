@@ -6,6 +6,7 @@ import {
   withConnectionFlags,
 } from './connection-flags.js';
 import { failure, usageError } from './exit.js';
+import { parseNames } from './name-list.js';
 
 /** A node takes and sends eight at a time. */
 const parallelDefault = 4;
@@ -38,7 +39,10 @@ export function withTransferFlags(command: Command): Command {
   return withAddressFlag(withConnectionFlags(command))
     .option('--dir <directory>', 'the backup')
     .addOption(
-      new Option('--tables <names>', 'these tables, separated by commas; default: all').argParser(list),
+      new Option(
+        '--tables <names>',
+        'these tables, separated by commas, a name with a comma in double quotes; may be repeated; default: all',
+      ).argParser(collectNames),
     )
     .addOption(
       new Option('--parallel <number>', `tables at a time, at most ${parallelMax}`)
@@ -79,12 +83,16 @@ export function selectTables(
   missing: (name: string) => string,
 ): string[] {
   const unknown = wanted?.find((name) => !known.includes(name));
-  if (unknown !== undefined) throw failure(missing(unknown));
+  if (unknown !== undefined) {
+    const isPart = known.some((name) => name.includes(',') && name.split(',').includes(unknown));
+    throw failure(`${missing(unknown)}${isPart ? ': a name with a comma is written in double quotes' : ''}`);
+  }
   return known.filter((name) => wanted?.includes(name) ?? true);
 }
 
-function list(text: string): string[] {
-  return text.split(',').filter((name) => name !== '');
+/** `earlier`: those of the same flag before. */
+function collectNames(text: string, earlier: readonly string[] = []): string[] {
+  return [...earlier, ...parseNames('--tables', text)];
 }
 
 function parseParallel(text: string): number {

@@ -1,7 +1,8 @@
 import { createHash, type Hash } from 'node:crypto';
 import { constants, createReadStream } from 'node:fs';
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
+import { backupFileNames } from './backup-file-names.js';
 
 /*
  * A backup directory is `<table>.bak` per table and `manifest.json`, which comes last: a directory that has it is whole
@@ -13,8 +14,7 @@ const MANIFEST = 'manifest.json';
 /** How much of a file may have to be fetched again after a crash. */
 const PROGRESS_BYTES = 16 * 1024 * 1024;
 const READ_BYTES = 1024 * 1024;
-/** What file systems take as a name, less what is put behind it meanwhile. */
-const FILE_NAME_BYTES_MAX = 255 - '.json.tmp'.length;
+const EXTENSION = '.bak';
 /** No manifest of as many tables as a cluster may hold is larger. */
 const MANIFEST_BYTES_MAX = 64 * 1024 * 1024;
 
@@ -90,25 +90,31 @@ interface Progress {
 export class BackupWriter {
   readonly #path: string;
   readonly #files: TableFile[] = [];
+  readonly #fileNames: ReadonlyMap<string, string>;
   readonly #startedMs: number;
 
-  private constructor(path: string, startedMs: number) {
+  private constructor(path: string, fileNames: ReadonlyMap<string, string>, startedMs: number) {
     this.#path = path;
+    this.#fileNames = fileNames;
     this.#startedMs = startedMs;
   }
 
-  /** Throws BackupDirectoryError where there is a whole backup already, and the system's errors. */
-  static async open(path: string, nowMs: number): Promise<BackupWriter> {
+  /**
+   * A backup of `tables`. Throws BackupDirectoryError where there is a whole backup already, and the system's errors.
+   */
+  static async open(path: string, tables: readonly string[], nowMs: number): Promise<BackupWriter> {
     await mkdir(path, { recursive: true });
     if (await exists(join(path, MANIFEST))) {
       throw new BackupDirectoryError(`${path} holds a backup already: name another directory`);
     }
-    return new BackupWriter(path, nowMs);
+    return new BackupWriter(path, backupFileNames(tables, EXTENSION), nowMs);
   }
 
-  /** The file of a table, with what an earlier attempt left of it. To be closed. */
+  /** The file of a table that the backup was opened for, with what an earlier attempt left of it. To be closed. */
   async table(name: string): Promise<TableFile> {
-    const file = await TableFile.open(this.#path, name, this.#startedMs);
+    const fileName = this.#fileNames.get(name);
+    if (fileName === undefined) throw new TypeError(`the backup was not opened for table '${name}'`);
+    const file = await TableFile.open(this.#path, name, `${fileName}${EXTENSION}`, this.#startedMs);
     this.#files.push(file);
     return file;
   }
@@ -144,15 +150,20 @@ export class TableFile {
   #moment: BackupMoment | undefined;
   #whole: BackedUpTable | undefined;
 
-  private constructor(directory: string, name: string, startedMs: number) {
+  private constructor(directory: string, name: string, fileName: string, startedMs: number) {
     this.#directory = directory;
     this.#name = name;
-    this.#fileName = fileNameOf(name);
+    this.#fileName = fileName;
     this.#started = new Date(startedMs).toISOString();
   }
 
-  static async open(directory: string, name: string, startedMs: number): Promise<TableFile> {
-    const table = new TableFile(directory, name, startedMs);
+  static async open(
+    directory: string,
+    name: string,
+    fileName: string,
+    startedMs: number,
+  ): Promise<TableFile> {
+    const table = new TableFile(directory, name, fileName, startedMs);
     await table.#takeUp();
     return table;
   }
@@ -332,7 +343,7 @@ export class BackupReader {
     this.manifest = manifest;
   }
 
-  /** Throws BackupDirectoryError for what is no whole backup. */
+  /** Throws BackupDirectoryError for what is no whole backup. Whether a table's file is right is checked when it is read. */
   static async open(path: string): Promise<BackupReader> {
     const manifestPath = join(path, MANIFEST);
     let text: string;
@@ -348,16 +359,20 @@ export class BackupReader {
     return new BackupReader(path, parseManifest(text, manifestPath));
   }
 
-  /** The file's size in bytes, when it is the one that was backed up. `onProgress` is told the part of 1, and bytes. */
+  /**
+   * The file's size in bytes, when it is the one that was backed up; else throws BackupDirectoryError.
+   * `onProgress` gets the part of 1 that was read, and the bytes.
+   */
   async check(
     table: BackedUpTable,
     onProgress: (part: number, bytes: number) => void = () => undefined,
   ): Promise<number> {
+    const path = this.#pathOf(table);
     const corrupted = `table '${table.name}' file '${table.file_name}' corrupted`;
     const hash = createHash('md5');
     let sizeBytes = 0;
     try {
-      const totalBytes = (await stat(join(this.#path, table.file_name))).size;
+      const totalBytes = (await stat(path)).size;
       for await (const bytes of this.read(table)) {
         hash.update(bytes);
         sizeBytes += bytes.length;
@@ -375,10 +390,23 @@ export class BackupReader {
     return sizeBytes;
   }
 
-  async *read({ file_name }: BackedUpTable): AsyncGenerator<Buffer> {
-    yield* createReadStream(join(this.#path, file_name), {
-      highWaterMark: READ_BYTES,
-    }) as AsyncIterable<Buffer>;
+  async *read(table: BackedUpTable): AsyncGenerator<Buffer> {
+    const options = { highWaterMark: READ_BYTES };
+    yield* createReadStream(this.#pathOf(table), options) as AsyncIterable<Buffer>;
+  }
+
+  /** Refuses what the manifest says of one table, which is no reason to refuse the others. */
+  #pathOf({ name, file_name: fileName }: BackedUpTable): string {
+    const fail = (what: string): never => {
+      throw new BackupDirectoryError(
+        `${join(this.#path, MANIFEST)} ${what}: restore from another copy, or name the other tables with --tables`,
+      );
+    };
+    if (!isBeside(fileName)) return fail(`names a file of table '${name}' that is not beside it`);
+    if (this.manifest.tables.filter((table) => table.name === name).length > 1) {
+      return fail(`lists table '${name}' twice`);
+    }
+    return join(this.#path, fileName);
   }
 }
 
@@ -405,19 +433,18 @@ function parseManifest(text: string, path: string): Manifest {
   // Regatta writes null where there is no table.
   const tables = manifest.tables ?? [];
   if (!Array.isArray(tables)) return fail('has no list of tables');
-  const names = new Set<string>();
   for (const table of tables as Partial<BackedUpTable>[]) {
     const { name, file_name: fileName, md5 } = table ?? {};
     if (typeof name !== 'string' || name === '' || typeof fileName !== 'string' || typeof md5 !== 'string') {
       return fail('lists a table without name, file_name or md5');
     }
-    if (fileName === '' || fileName === '..' || fileName === '.' || /[/\\\0]/.test(fileName)) {
-      return fail(`names a file of table '${name}' that is not beside it`);
-    }
-    if (names.has(name)) return fail(`lists table '${name}' twice`);
-    names.add(name);
   }
   return { started, finished, tables };
+}
+
+/** Whether a manifest names a file of its own directory, as this system reads names. */
+function isBeside(fileName: string): boolean {
+  return !['', '.', '..'].includes(fileName) && basename(fileName) === fileName && !fileName.includes('\0');
 }
 
 async function readProgress(path: string, name: string): Promise<Progress | undefined> {
@@ -445,12 +472,6 @@ async function hashOf(path: string, sizeBytes: number): Promise<Hash | undefined
     return undefined;
   }
   return readBytes === sizeBytes ? hash : undefined;
-}
-
-function fileNameOf(table: string): string {
-  const fileName = `${table}.bak`;
-  if (Buffer.byteLength(fileName) <= FILE_NAME_BYTES_MAX) return fileName;
-  return `table-${createHash('sha256').update(table).digest('hex').slice(0, 32)}.bak`;
 }
 
 /** The file is there as a whole, or as it was before. */

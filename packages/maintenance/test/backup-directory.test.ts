@@ -1,6 +1,7 @@
+import { createHash } from 'node:crypto';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, sep } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import {
   BackupDirectoryError,
@@ -9,6 +10,7 @@ import {
   BackupWriter,
   type TableFile,
 } from '../src/backup-directory.js';
+import { backupFileNames } from '../src/backup-file-names.js';
 
 const moment: BackupMoment = { clusterId: 'c', shardId: 10_001, revision: 7, timeMs: 1_000, keyCount: 3 };
 const at = (key: string, keyCount: number) => ({
@@ -30,11 +32,12 @@ beforeEach(() => {
 
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
-const opened = (): Promise<BackupWriter> => BackupWriter.open(directory, 5_000);
+const opened = (tables = ['t'], nowMs = 5_000): Promise<BackupWriter> =>
+  BackupWriter.open(directory, tables, nowMs);
 
 /** One chunk of a table has been written, and written down; a second one was on its way. */
-async function brokenOff(name = 't'): Promise<void> {
-  const file = await (await opened()).table(name);
+async function brokenOff(): Promise<void> {
+  const file = await (await opened()).table('t');
   await file.write(one, moment, at('a', 1));
   await file.write(two, undefined, undefined);
   await file.rewind();
@@ -59,7 +62,7 @@ async function contentOf(name: string): Promise<string> {
 describe('a backup that broke off', () => {
   test('goes on behind the last place, and in the end nothing tells of it', async () => {
     await brokenOff();
-    const writer = await BackupWriter.open(directory, 9_000);
+    const writer = await opened(['t'], 9_000);
     const file = await writer.table('t');
     expect(file.moment).toEqual(moment);
     expect(file.place).toEqual(at('a', 1));
@@ -115,17 +118,90 @@ describe('a backup that broke off', () => {
   });
 });
 
-test('tables of any name have files, in one manifest', async () => {
-  const names = ['t', '.', '..', 'manifest.json', 'ü'.repeat(127), 'x'.repeat(255), `${'x'.repeat(254)}y`];
-  const writer = await opened();
+/** What a table may be called (T5): 1-255 bytes of UTF-8 without `/`, NUL or control characters. */
+const ODD_NAMES = [
+  '.',
+  '..',
+  '.hidden',
+  ' ',
+  'ends with a dot.',
+  'ends with a space ',
+  'manifest.json',
+  't.bak',
+  't.bak.part',
+  'DOM\\users',
+  '..\\up',
+  'a,b',
+  '"quoted"',
+  'what? <*|:>',
+  'NUL',
+  'com1.txt',
+  '-rf',
+  'Users',
+  'users',
+  '\u00fc',
+  'u\u0308',
+  'stra\u00dfe',
+  'STRASSE',
+  'invisible\u200b',
+  'invisible',
+  '\u{1f6a3}'.repeat(63),
+  'ü'.repeat(127),
+  'x'.repeat(255),
+  `${'x'.repeat(254)}y`,
+];
+
+test('tables of any name have files of their own on any disk, in one manifest', async () => {
+  const names = ['t', ...ODD_NAMES];
+  // Not even one that is called as the file of another gets in its way.
+  names.push(backupFileNames(names, '.bak').get('..')!);
+  const writer = await opened(names);
   for (const name of names) {
     const file = await writer.table(name);
     await file.write(Buffer.from(name), moment, undefined);
     await file.end();
   }
-  await writer.finish(10_000);
+  const { tables } = await writer.finish(10_000);
   for (const name of names) expect(await contentOf(name)).toBe(name);
-  await expect(opened()).rejects.toThrow(BackupDirectoryError);
+  const files = tables.map((table) => table.file_name);
+  const alike = files.map((file) =>
+    file
+      .normalize('NFC')
+      .toLowerCase()
+      .replace(/\u200b/g, ''),
+  );
+  expect(new Set(alike).size).toBe(names.length);
+  for (const file of files) {
+    expect(file).toMatch(/^[^.\\:*?"<>|][^\\:*?"<>|]*\.bak$/);
+    expect(Buffer.byteLength(`${file}.json.tmp`)).toBeLessThanOrEqual(255);
+  }
+  expect(files).toEqual(expect.arrayContaining(['t.bak', 'a,b.bak', '-rf.bak', 't.bak.part.bak']));
+  await expect(opened(names)).rejects.toThrow(BackupDirectoryError);
+});
+
+test('what a manifest says of one table spoils no other', async () => {
+  const md5 = createHash('md5').update('x').digest('hex');
+  writeFileSync(join(directory, 't.bak'), 'x');
+  // As stock Regatta calls the file of such a table where a backslash is a character as any other.
+  if (sep === '/') writeFileSync(join(directory, 'DOM\\users.bak'), 'x');
+  const tables = [
+    { name: 'up', file_name: '../t.bak', md5 },
+    { name: 'none', file_name: '', md5 },
+    { name: 'self', file_name: '.', md5 },
+    { name: 'twice', file_name: 't.bak', md5 },
+    { name: 'twice', file_name: 't.bak', md5 },
+    { name: 'DOM\\users', file_name: 'DOM\\users.bak', md5 },
+    { name: 't', file_name: 't.bak', md5 },
+  ];
+  writeFileSync(join(directory, 'manifest.json'), JSON.stringify({ tables }));
+  expect(await contentOf('t')).toBe('x');
+  if (sep === '/') expect(await contentOf('DOM\\users')).toBe('x');
+  for (const name of ['up', 'none', 'self']) {
+    await expect(contentOf(name)).rejects.toThrow(
+      `names a file of table '${name}' that is not beside it: restore from another copy, or name the other tables`,
+    );
+  }
+  await expect(contentOf('twice')).rejects.toThrow("lists table 'twice' twice");
 });
 
 test('Regatta\u2019s own manifests are read, whatever else they hold', async () => {
@@ -149,11 +225,7 @@ test.each([
   ['null', 'is no manifest'],
   ['{"tables":{}}', 'has no list of tables'],
   ['{"tables":[null]}', 'without name, file_name or md5'],
-  ['{"tables":[{"name":"t","file_name":"../t","md5":""}]}', 'that is not beside it'],
-  [
-    '{"tables":[{"name":"t","file_name":"a","md5":""},{"name":"t","file_name":"b","md5":""}]}',
-    "lists table 't' twice",
-  ],
+  ['{"tables":[{"name":"t","md5":""}]}', 'without name, file_name or md5'],
 ])('%s is refused', async (text, reason) => {
   writeFileSync(join(directory, 'manifest.json'), text);
   await expect(BackupReader.open(directory)).rejects.toThrow(reason);

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Call, Clock, NodeApi, ReplicationApi, TableInfo, TableLog } from '@coxswain/node';
 import { ApiError, Status } from '@coxswain/node';
 import { TableError, type TableView, writeSnapshot } from '@coxswain/table';
+import { backupFileNames } from '../../backup-file-names.js';
 import type { AgentRequest } from './agent-request.js';
 import { AgentRequestError } from './key-value-block.js';
 import { logRecords, reaches } from './log-records.js';
@@ -13,8 +14,9 @@ const OPENINGS_MAX = 32;
 /** How long a table may be half-way through one large entry (A4). */
 const HALF_APPLIED_MS = 30_000;
 const HALF_APPLIED_LOOK_MS = 50;
-/** What a file system takes as a name. */
-const FILE_NAME_BYTES_MAX = 255;
+const EXTENSION = '.bak';
+/** As long as the other. */
+const LOG_EXTENSION = '.log';
 
 /** What a backup asks of the node. `Node` implements it. */
 export type AgentNode = Pick<NodeApi, 'listTables' | 'status'> & Pick<ReplicationApi, 'role' | 'openLog'>;
@@ -126,10 +128,12 @@ export class AgentBackup {
     const { directory, isForReplication } = this.#request;
     const prefix = directory === '' ? '' : `${directory}/`;
     const tables: object[] = [];
+    const names = this.#tables.map(({ name }) => name);
+    const fileNames = backupFileNames(names, EXTENSION);
     for (const table of this.#tables) {
       const { name, shardId, point, baseRevision } = table;
       const { md5, sizeBytes } = await measure(table.content(), signal);
-      const fileName = fileNameOf(table);
+      const fileName = `${fileNames.get(name)}${baseRevision === undefined ? EXTENSION : LOG_EXTENSION}`;
       tables.push({
         name,
         file_name: fileName,
@@ -250,13 +254,6 @@ async function measure(
     sizeBytes += chunk.length;
   }
   return { md5: hash.digest('hex'), sizeBytes };
-}
-
-/** No two tables have the same: only those that take the name of their shard have no extension. */
-function fileNameOf({ name, shardId, baseRevision }: HeldTable): string {
-  const fileName = `${name}.${baseRevision === undefined ? 'bak' : 'log'}`;
-  const isFit = Buffer.byteLength(fileName) <= FILE_NAME_BYTES_MAX && !name.includes('/');
-  return isFit ? fileName : `table-${shardId}`;
 }
 
 function rfc3339(timeMs: number): string {
