@@ -24,6 +24,7 @@ import {
   Node,
   type NodeOptions,
   NodeSmallFiles,
+  type PeerTls,
   type Readiness,
   systemClock,
   systemRandom,
@@ -66,6 +67,8 @@ import { version } from './version.js';
 
 /** How long calls under way may take to end when the node stops: as long as the default deadline. */
 const drainMs = 5_000;
+/** A peer of which nothing was heard for so many election timeouts is dialled again. */
+const silentElectionTimeouts = 2;
 /** Streams of the log at a time: each table of each follower cluster has one, most of which wait. */
 const logCallsMax = 100_000;
 /** Snapshots at a time; more would only share the disk and the link. */
@@ -197,6 +200,8 @@ export class Server {
       transport: new GrpcPeerTransport({
         listenAddress: config['raft.listen-address'] || config['raft.address'],
         tls: await during('read the certificates of raft', () => readPeerTls(config)),
+        silenceMs: silentElectionTimeouts * options.electionTicks * options.tickMs,
+        log: this.#log,
       }),
       walDisk: await during(`open the log in ${paths.wal}`, () => NodeWalDisk.open(paths.wal)),
       stores: await during(`open the tables in ${paths.tables}`, () =>
@@ -556,14 +561,15 @@ function listenerTls(config: Config, name: 'api' | 'replication'): ListenerTls {
   };
 }
 
-function readPeerTls(config: Config): { cert: Buffer; key: Buffer; ca: Buffer } | undefined {
+function readPeerTls(config: Config): (() => PeerTls) | undefined {
   const names = ['raft.cert-filename', 'raft.key-filename', 'raft.ca-filename'] as const;
   const missing = names.find((name) => config[name] === '');
   if (missing && names.every((name) => config[name] === '')) return undefined;
   if (missing)
     throw new StartError(`${missing} must be set: TLS between nodes needs all of ${names.join(', ')}`);
   const [cert, key, ca] = names.map((name) => readFileSync(config[name]));
-  return { cert: cert!, key: key!, ca: ca! };
+  const tls = { cert: cert!, key: key!, ca: ca! };
+  return () => tls;
 }
 
 function toNodeOptions(config: Config): NodeOptions {
