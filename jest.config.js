@@ -1,10 +1,29 @@
 import { availableParallelism } from 'node:os';
 
-// Jest runs what `tsc -b` emitted: it tests what ships, and needs no transformer.
-export default {
-  testMatch: ['<rootDir>/packages/*/dist/test/**/*.test.js', '<rootDir>/bench/dist/test/**/*.test.js'],
+/** Those start real processes and wait for them: a group of its own, `npm run test:processes`. */
+const processes = ['packages/cli/dist/test', 'bench/dist/test/(process-faults|managed-process)[.]test[.]js'];
+
+const group = {
+  // Jest runs what `tsc -b` emitted: it tests what ships, and needs no transformer.
   transform: {},
-  testTimeout: 60_000,
+  testMatch: ['<rootDir>/packages/*/dist/test/**/*.test.js', '<rootDir>/bench/dist/test/**/*.test.js'],
+};
+
+export default {
+  projects: [
+    { ...group, displayName: 'in process', testPathIgnorePatterns: ['/node_modules/', ...processes] },
+    {
+      ...group,
+      displayName: 'processes',
+      testMatch: [
+        '<rootDir>/packages/cli/dist/test/**/*.test.js',
+        '<rootDir>/bench/dist/test/{process-faults,managed-process}.test.js',
+      ],
+    },
+  ],
+  reporters: ['<rootDir>/scripts/progress-reporter.mjs', 'summary'],
+  // Ends what hangs, and decides nothing: no test's verdict depends on how fast the machine is.
+  testTimeout: 1_200_000,
   // Most tests wait for processes of their own: on two cores, where Jest would run one, two take three fifths of the time.
   maxWorkers: Math.max(2, availableParallelism() - 1),
 };

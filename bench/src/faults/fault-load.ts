@@ -7,7 +7,7 @@ import { until } from './until.js';
 const CALL_TIMEOUT_MS = 2_000;
 /** Between a call that failed and the next one, so that a dead node is not asked in a busy loop. */
 const PAUSE_AFTER_FAILURE_MS = 20;
-const PROGRESS_TIMEOUT_MS = 30_000;
+const PROGRESS_TIMEOUT_MS = 600_000;
 const PUT_SHARE = 0.5;
 const SERIALIZABLE_SHARE = 0.1;
 

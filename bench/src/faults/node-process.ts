@@ -8,8 +8,8 @@ import { until } from './until.js';
 
 const command = fileURLToPath(new URL('../../../../packages/cli/bin/coxswain.cjs', import.meta.url));
 const LOG_TAIL_LENGTH = 2_000;
-const READY_TIMEOUT_MS = 60_000;
-const STOP_TIMEOUT_MS = 30_000;
+const READY_TIMEOUT_MS = 600_000;
+const STOP_TIMEOUT_MS = 600_000;
 
 /** What the node's cluster is: the name of the command that starts it. */
 export type ClusterRole = 'leader' | 'follower';

@@ -8,7 +8,7 @@ import { until } from './until.js';
 
 const TABLE = 'default';
 const PROBE_TIMEOUT_MS = 1_000;
-const LEADER_TIMEOUT_MS = 30_000;
+const LEADER_TIMEOUT_MS = 600_000;
 
 /** A node's process and the one client that talks to it. */
 export interface ClusterNode {

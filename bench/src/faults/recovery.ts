@@ -3,7 +3,7 @@ import type { ClusterNode, ProcessCluster } from './process-cluster.js';
 import { until } from './until.js';
 
 const PROBE_TIMEOUT_MS = 500;
-const RECOVERY_TIMEOUT_MS = 30_000;
+const RECOVERY_TIMEOUT_MS = 600_000;
 const CALL_TIMEOUT_MS = 5_000;
 
 /** How long it takes, from now, until one of the nodes acknowledges a write that began after now. */

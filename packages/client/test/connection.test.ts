@@ -17,7 +17,7 @@ describe('the client finds a live node and repeats only what is safe (P1)', () =
   beforeEach(async () => {
     first = await FakeNode.start();
     second = await FakeNode.start();
-    client = await Coxswain.connect({ endpoints: [first.endpoint, second.endpoint], timeoutMs: 5_000 });
+    client = await Coxswain.connect({ endpoints: [first.endpoint, second.endpoint], timeoutMs: 600_000 });
   });
 
   afterEach(() => {

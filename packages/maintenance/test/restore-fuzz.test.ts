@@ -273,7 +273,7 @@ async function outcomeOf(
   messages: readonly maintenance.RestoreMessage[],
 ): Promise<readonly string[] | undefined> {
   last.load = undefined;
-  const call = { deadlineMs: systemClock.monotonicMs() + 60_000, signal: new AbortController().signal };
+  const call = { deadlineMs: systemClock.monotonicMs() + 600_000, signal: new AbortController().signal };
   let outcome: readonly string[] | undefined;
   try {
     const { keyCount } = await restores.restore(each(messages), call);

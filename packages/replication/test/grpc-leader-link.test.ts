@@ -68,7 +68,7 @@ function linkTo(...ports: number[]): GrpcLeaderLink {
   return link;
 }
 
-const soon = (ms = 5_000) => ({ deadlineMs: systemClock.monotonicMs() + ms });
+const soon = (ms = 600_000) => ({ deadlineMs: systemClock.monotonicMs() + ms });
 const aPut = regatta.PutRequest.fromPartial({ table: Buffer.from('t'), key: Buffer.from('k') });
 const failureOf = (work: Promise<unknown>): Promise<LinkError> =>
   work.then(

@@ -140,7 +140,7 @@ async function restored(
   const request = { table: Buffer.from(table), into: Buffer.from(into), limit, ...more };
   const messages = await collect(rpc.stream(restoreArchive, request));
   const last = messages.at(-1)!;
-  expect(Number(last.bytes)).toBeGreaterThanOrEqual(0);
+  expect(last.bytes).toBeGreaterThan(0n);
   return last.done!;
 }
 
@@ -177,7 +177,7 @@ describe('a restore from an archive with bases', () => {
   test('to any revision and any moment is exactly what the table was then, key by key (T3, R3)', async () => {
     const { model, shardId } = await made('history');
     await model.write(60);
-    await sleep(350);
+    while (filesOf(shardId, 'base').length === 0) await sleep(5);
     await model.write(60);
     for (const at of [0, 17, 60, 61, 118]) {
       const { revision, timeMs, content } = model.points[at]!;
@@ -190,7 +190,7 @@ describe('a restore from an archive with bases', () => {
       expect(byTime.timeMs).toBe(byRevision.timeMs);
       expect(Number(byTime.keyCount)).toBe(content.length);
     }
-  }, 120_000);
+  });
 
   test('that is damaged fails, and says which one', async () => {
     const { model, shardId } = await made('damaged-base');

@@ -45,7 +45,7 @@ async function outcome(tls: ScriptedListenerOptions['tls'], identity?: Identity)
   const rpc = new Rpc(scripted.target, channel);
   try {
     const request = { table: Buffer.from('t'), key: Buffer.from('k') };
-    return await rpc.failure(regatta.KVService.range, request, { timeoutMs: 5_000 });
+    return await rpc.failure(regatta.KVService.range, request);
   } finally {
     rpc.close();
   }

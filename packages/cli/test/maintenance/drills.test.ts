@@ -2,15 +2,12 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type Coxswain, compare, operation } from '@coxswain/client';
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Cluster, until, untilEqual } from '../clusters/cluster.js';
 import { type Outcome, run, TemporaryDirectory } from '../support/command.js';
 import { contentAsText, ModelWriter } from './model-writer.js';
 
 // Each disaster of docs/backup-and-recovery.md, with its commands. The loss of a site is in ../clusters/resume.test.ts.
-
-// Each starts one cluster of three after another.
-jest.setTimeout(180_000);
 
 const done = { exitCode: 0, stderr: '' };
 

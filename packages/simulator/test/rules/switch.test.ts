@@ -347,5 +347,5 @@ describe('T2: a shard takes over a name, and nothing that was acknowledged is lo
       await world.equal(next.shardId);
       expect(await world.contents(other)).toEqual(['a=1/1', ...contentOf('next')]);
     }
-  }, 60_000);
+  });
 });

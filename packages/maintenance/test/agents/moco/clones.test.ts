@@ -134,7 +134,7 @@ function keysOf(plain: Buffer): string[] {
 
 async function run(): Promise<void> {
   const request = moco.CloneRequest.fromPartial({ external: true });
-  await clones.begin(request, '', { deadlineMs: systemClock.monotonicMs() + 5_000 });
+  await clones.begin(request, '', { deadlineMs: systemClock.monotonicMs() + 600_000 });
   while (clones.isRunning) await new Promise((resolve) => setTimeout(resolve, 5));
   expect(donor.closed).toBe(1);
 }
@@ -195,7 +195,7 @@ describe('a clone of a table', () => {
 
 test('only an empty cluster is cloned into, and only a leader cluster', async () => {
   const request = moco.CloneRequest.fromPartial({ external: true });
-  const begin = () => clones.begin(request, '', { deadlineMs: systemClock.monotonicMs() + 5_000 });
+  const begin = () => clones.begin(request, '', { deadlineMs: systemClock.monotonicMs() + 600_000 });
   await (await node.createTable('full')).put('a', '1');
   await expect(begin()).rejects.toEqual(errors.recipientNotEmpty('full', 1));
   node.role = 'follower';
