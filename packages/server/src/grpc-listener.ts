@@ -6,19 +6,28 @@ import {
   type Socket,
   type Server as TcpServer,
 } from 'node:net';
-import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
+import {
+  createServer as createTlsServer,
+  type TLSSocket,
+  type TlsOptions,
+  type Server as TlsServer,
+} from 'node:tls';
 import { ServerConnection } from '@coxswain/http2';
 import type { Clock, Log } from '@coxswain/node';
 import { formatListenAddress, type ListenAddress } from './address.js';
 import type { Method } from './call.js';
+import type { Certificates } from './certificates.js';
 import { acceptCall, messageSizeBytesMax, type Route } from './grpc-call.js';
 import type { GrpcMetrics } from './grpc-metrics.js';
-import { isClientAllowed, type ListenerTls, loadTls } from './tls.js';
+import { isClientAllowed, type ListenerTls, listenerCertificates } from './tls.js';
 
 /** A whole message and what it is framed in: no unary request has to wait for a window. */
 const streamWindowBytes = messageSizeBytesMax + 64 * 1024;
 /** What the calls of one connection may hold in memory. */
 const heldBytesMax = 256 * 1024 * 1024;
+
+/** Handshakes that fail are logged no more often: strangers can make as many as they like. */
+const failureLogIntervalMs = 10_000;
 
 export interface GrpcListenerOptions {
   /** For error texts: the prefix of the options that configure this listener. */
@@ -41,6 +50,8 @@ export class GrpcListener {
   readonly #connections = new Map<Socket, ServerConnection>();
   #listener: TcpServer | undefined;
   #isClosing = false;
+  #certificates: Certificates<TlsOptions> | undefined;
+  #failedMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: GrpcListenerOptions, methods: readonly Method[]) {
     this.#options = options;
@@ -64,10 +75,8 @@ export class GrpcListener {
   async listen(): Promise<void> {
     const { address, tls, name, connectionsMax, log } = this.#options;
     if (address.isTls) {
-      this.#listener = createTlsServer(loadTls(tls, name), (socket: TLSSocket) => {
-        if (!this.#isClosing && isClientAllowed(socket, tls)) this.#accept(socket);
-        else socket.destroy();
-      });
+      this.#certificates = listenerCertificates(tls, name, log);
+      this.#listener = this.#createTlsListener(this.#certificates);
     } else {
       this.#listener = createTcpServer({ noDelay: true }, (socket) => this.#accept(socket));
     }
@@ -79,6 +88,37 @@ export class GrpcListener {
       log('error', `${name} listener could not accept a connection`, { error: message });
     });
     log('info', `${name} listener is open`, { address: formatListenAddress(this.address) });
+  }
+
+  /** Undefined where it listens without TLS, or not yet. */
+  get certificates(): Certificates<TlsOptions> | undefined {
+    return this.#certificates;
+  }
+
+  #createTlsListener(certificates: Certificates<TlsOptions>): TlsServer {
+    const { tls, name, log, clock } = this.#options;
+    let used = certificates.current;
+    const listener = createTlsServer(used, (socket: TLSSocket) => {
+      if (!this.#isClosing && isClientAllowed(socket, tls)) this.#accept(socket);
+      else socket.destroy();
+    });
+    // Before Node's own listener begins the handshake.
+    listener.prependListener('connection', () => {
+      if (certificates.current === used) return;
+      used = certificates.current;
+      listener.setSecureContext(used);
+    });
+    listener.on('tlsClientError', (error, socket) => {
+      const nowMs = clock.monotonicMs();
+      if (nowMs - this.#failedMs < failureLogIntervalMs) return;
+      this.#failedMs = nowMs;
+      log('warn', 'a handshake failed', {
+        listener: name,
+        from: socket.remoteAddress,
+        reason: error.message,
+      });
+    });
+    return listener;
   }
 
   /** Accepts nothing new, lets calls under way end, and breaks those that still run after `graceMs`. */

@@ -10,6 +10,8 @@ export interface LoggerOptions {
 
 export interface NodeLog {
   readonly log: Log;
+  /** From now on lines of this level and above are written. */
+  setLevel(level: LogLevel): void;
   /** Writes what is still buffered, before the process ends. */
   flush(): void;
 }
@@ -22,6 +24,9 @@ export async function createLog({ level, isPretty, nodeId }: LoggerOptions): Pro
   const logger: Logger = pino(options, isPretty ? await prettyStream(target) : target);
   return {
     log: (lineLevel, message, fields) => logger[lineLevel](fields ?? {}, message),
+    setLevel: (next) => {
+      logger.level = next;
+    },
     flush: () => target.flushSync(),
   };
 }

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { createSecureContext } from 'node:tls';
 import {
   ArchiveRestores,
   Archiver,
@@ -45,12 +46,13 @@ import { describeBackupAgent, describeMoco } from './agent-metrics.js';
 import { describeArchive } from './archive-metrics.js';
 import { guardWithToken, tokenCheck } from './bearer-token.js';
 import type { Method } from './call.js';
+import { Certificates } from './certificates.js';
 import { ClusterService } from './cluster-service.js';
 import { describeConfig } from './config.js';
 import type { Config } from './config-schema.js';
 import { DataDirectory, type DataPaths, dataPaths } from './data-directory.js';
 import { GrpcListener } from './grpc-listener.js';
-import { GrpcMetrics } from './grpc-metrics.js';
+import { GrpcMetrics, type MetricJson } from './grpc-metrics.js';
 import { HealthService } from './health-service.js';
 import { KvService } from './kv-service.js';
 import { describeMaintenance } from './maintenance-metrics.js';
@@ -95,6 +97,7 @@ export class Server {
   #admin: AdminApi | undefined;
   readonly #metrics = new GrpcMetrics();
   readonly #listeners: GrpcListener[] = [];
+  #peerCertificates: Certificates<PeerTls> | undefined;
   #stopped: Promise<void> | undefined;
 
   readonly #fatal: (error: unknown) => void;
@@ -161,6 +164,19 @@ export class Server {
     }
   }
 
+  /** Every set of certificates in use here. */
+  #certificates(): Certificates<unknown>[] {
+    const all = [this.#peerCertificates, ...this.#listeners.map(({ certificates }) => certificates)];
+    return all.filter((certificates) => certificates !== undefined);
+  }
+
+  /** Looks at every certificate file now. Gives the listeners whose certificates had changed and are in use. */
+  reloadCertificates(): string[] {
+    return this.#certificates()
+      .filter((certificates) => certificates.reload())
+      .map(({ name }) => name);
+  }
+
   /** Drains and stops: health turns NOT_SERVING, nothing new is taken, calls under way end, the node leaves. */
   stop(): Promise<void> {
     this.#stopped ??= this.#close();
@@ -194,12 +210,16 @@ export class Server {
 
   async #openEnvironment(options: NodeOptions, paths: DataPaths): Promise<Environment> {
     const config = this.#config;
+    const certificates = await during('read the certificates of raft', () =>
+      peerCertificates(config, this.#log),
+    );
+    this.#peerCertificates = certificates;
     return {
       clock: systemClock,
       random: systemRandom,
       transport: new GrpcPeerTransport({
         listenAddress: config['raft.listen-address'] || config['raft.address'],
-        tls: await during('read the certificates of raft', () => readPeerTls(config)),
+        tls: certificates && (() => certificates.current),
         silenceMs: silentElectionTimeouts * options.electionTicks * options.tickMs,
         log: this.#log,
       }),
@@ -340,6 +360,7 @@ export class Server {
         ...describeBackupAgent(this.#backupAgent),
         ...describeMoco(this.#clones!.status, this.#binlogBackups!.status),
         ...describeArchive(this.#archiver?.status()),
+        describeCertificates(this.#certificates()),
       ],
       log: this.#log,
     });
@@ -479,6 +500,15 @@ export class Server {
   }
 }
 
+function describeCertificates(all: readonly Certificates<unknown>[]): MetricJson {
+  return {
+    name: 'coxswain_certificate_expiry_seconds',
+    help: 'Seconds until the certificate of a listener expires; negative once it has.',
+    type: 'gauge',
+    values: all.map(({ name, expirySeconds }) => ({ labels: { listener: name }, value: expirySeconds })),
+  };
+}
+
 async function during<T>(action: string, act: () => T | Promise<T>): Promise<T> {
   try {
     return await act();
@@ -561,15 +591,21 @@ function listenerTls(config: Config, name: 'api' | 'replication'): ListenerTls {
   };
 }
 
-function readPeerTls(config: Config): (() => PeerTls) | undefined {
+/** Undefined: no TLS between nodes. */
+function peerCertificates(config: Config, log: Log): Certificates<PeerTls> | undefined {
   const names = ['raft.cert-filename', 'raft.key-filename', 'raft.ca-filename'] as const;
   const missing = names.find((name) => config[name] === '');
   if (missing && names.every((name) => config[name] === '')) return undefined;
   if (missing)
     throw new StartError(`${missing} must be set: TLS between nodes needs all of ${names.join(', ')}`);
-  const [cert, key, ca] = names.map((name) => readFileSync(config[name]));
-  const tls = { cert: cert!, key: key!, ca: ca! };
-  return () => tls;
+  const load = (): PeerTls => {
+    const [cert, key, ca] = names.map((name) => readFileSync(config[name]));
+    const tls = { cert: cert!, key: key!, ca: ca! };
+    // Files that do not belong together are found here and not in the next handshake.
+    createSecureContext(tls);
+    return tls;
+  };
+  return new Certificates({ name: 'raft', files: names.map((name) => config[name]), load, log });
 }
 
 function toNodeOptions(config: Config): NodeOptions {

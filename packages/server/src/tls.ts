@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { checkServerIdentity, createSecureContext, type TLSSocket, type TlsOptions } from 'node:tls';
+import type { Log } from '@coxswain/node';
+import { Certificates } from './certificates.js';
 
 /** The TLS side of a listener; file names are PEM files, an empty one is not set. */
 export interface ListenerTls {
@@ -48,6 +50,12 @@ export function loadTls(tls: ListenerTls, prefix: string): TlsOptions {
     );
   }
   return options;
+}
+
+/** The certificates of a listener, read again when their files change. Throws as `loadTls` does. */
+export function listenerCertificates(tls: ListenerTls, prefix: string, log: Log): Certificates<TlsOptions> {
+  const files = [tls.certFile, tls.keyFile, tls.caFile];
+  return new Certificates({ name: prefix, files, load: () => loadTls(tls, prefix), log });
 }
 
 /** Whether the client's certificate, whose chain has been verified, bears the name that is asked for. */

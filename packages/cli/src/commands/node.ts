@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { configOptions, createLog, describeConfig, Server, StartError } from '@coxswain/server';
 import { Command, Option } from 'commander';
 import { prepare } from '../command-line.js';
@@ -36,13 +37,10 @@ async function run(role: Role, command: Command): Promise<void> {
     const value = command.getOptionValue(option.attributeName()) as string | boolean | undefined;
     if (option.name() !== 'config' && value !== undefined) flags[option.name()] = value;
   }
-  const { config, file, notices } = loadNodeConfig(
-    role,
-    flags,
-    command.getOptionValue('config') as string | undefined,
-    process.env,
-  );
-  const { log, flush } = await createLog({
+  const load = () =>
+    loadNodeConfig(role, flags, command.getOptionValue('config') as string | undefined, process.env);
+  const { config, file, notices } = load();
+  const { log, setLevel, flush } = await createLog({
     level: config['log-level'],
     isPretty: config['dev-mode'],
     nodeId: config['raft.node-id'],
@@ -66,11 +64,33 @@ async function run(role: Role, command: Command): Promise<void> {
 
   const server = new Server(config, log, fatal, role);
   const stop = new Promise<void>((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => resolve());
+    for (const signal of ['SIGINT', 'SIGTERM'] as const)
+      process.on(signal, () => {
+        log('info', 'the node was asked to stop', { signal });
+        resolve();
+      });
     // A node that another process watches over does not outlive it.
     if (process.connected) {
       process.once('disconnect', () => resolve());
       process.channel?.unref();
+    }
+  });
+  let level = config['log-level'];
+  process.on('SIGHUP', () => {
+    try {
+      const next = load().config;
+      const changed = server.reloadCertificates().map((listener) => `certificates of ${listener}`);
+      if (next['log-level'] !== level) changed.push(`log-level ${level} -> ${next['log-level']}`);
+      level = next['log-level'];
+      setLevel(level);
+      const needsRestart = configOptions
+        .map(({ name }) => name)
+        .filter((name) => name !== 'log-level' && !isDeepStrictEqual(next[name], config[name]));
+      log('info', 'SIGHUP: read again', { changed, needsRestart });
+    } catch (error) {
+      log('error', 'SIGHUP: nothing is changed, the configuration cannot be read', {
+        reason: error instanceof Error ? error.message : String(error),
+      });
     }
   });
   await server.start();
