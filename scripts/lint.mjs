@@ -19,6 +19,7 @@ const steps = [
   { name: 'proto style', command: [join(bin, 'buf'), 'lint'] },
   { name: 'proto compatibility', command: [join(bin, 'buf'), 'breaking', '--against', 'proto/frozen.binpb'] },
   { name: 'generated code', command: [process.execPath, 'scripts/generate.mjs', '--check'] },
+  { name: 'page of errors', command: [process.execPath, 'scripts/generate-errors.mjs', '--check'] },
 ];
 
 for (const { name, command } of steps) {

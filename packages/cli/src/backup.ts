@@ -146,12 +146,8 @@ function isGone({ code }: CoxswainError): boolean {
   return code === StatusCode.OUT_OF_RANGE || code === StatusCode.FAILED_PRECONDITION;
 }
 
-function isContactLost({ code, message }: CoxswainError): boolean {
-  return (
-    code === StatusCode.UNAVAILABLE ||
-    code === StatusCode.CANCELLED ||
-    (code === StatusCode.INTERNAL && message.includes('RST_STREAM'))
-  );
+function isContactLost({ code }: CoxswainError): boolean {
+  return code === StatusCode.UNAVAILABLE;
 }
 
 // ---- what is printed

@@ -6,4 +6,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(error.code === 'EPIPE' ? ExitCode.Done : ExitCode.Failed);
 });
 
-process.exitCode = await run(process.argv);
+const exitCode = await run(process.argv);
+// A handshake that a node never answers would keep the process for ever: what is printed leaves first, and nothing
+// else is waited for.
+process.stdout.write('', () => process.stderr.write('', () => process.exit(exitCode)));

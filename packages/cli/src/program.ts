@@ -84,13 +84,15 @@ function report(error: unknown): ExitCode {
 }
 
 /** What the server said and where, with what to do about it where that is known. */
-function describe({ code, message, endpoint }: CoxswainError): string {
-  if (message.startsWith('no node answers')) return `${message}: start the nodes, or give --endpoints`;
+function describe({ code, errorCode, message, endpoint }: CoxswainError): string {
+  if (errorCode === 'noConnection') return message;
   const advice: Partial<Record<StatusCode, string>> = {
     [StatusCode.UNAVAILABLE]: ': try again, and see coxswain health',
     [StatusCode.UNAUTHENTICATED]: ': give the right --token',
   };
-  if (message === 'table not found') return `${message} (${endpoint}): see coxswain tables list`;
+  // A stock server sends no codes.
+  if (errorCode === 'tableNotFound' || message === 'table not found')
+    return `${message} (${endpoint}): see coxswain tables list`;
   return `${message} (${endpoint})${advice[code] ?? ''}`;
 }
 

@@ -57,6 +57,13 @@ const backoffLeastMs = 25;
 const backoffGreatestMs = 500;
 /** A read that a node has not answered for so long is asked of another node as well. */
 const silenceMs = 1_000;
+/** Finding out why there is no connection takes at most so long. */
+const diagnosisMs = 1_000;
+/**
+ * No attempt is begun when less is left: a server answers up to 250 ms before the deadline with the reason, and what
+ * is cut off before that is only known to be unanswered.
+ */
+const attemptMsMin = 300;
 
 /** Sends calls to one node at a time, and goes on to the next when that one fails. */
 export class Connection {
@@ -91,10 +98,20 @@ export class Connection {
         this.#leave(endpoint);
       }
     }
+    throw await this.#noNode(last);
+  }
+
+  /** Says of each endpoint why there is no connection to it. */
+  async #noNode(cause: unknown): Promise<CoxswainError> {
+    const reasons = await Promise.all(
+      this.#endpoints.map(async (endpoint) => {
+        const reason = await endpoint.diagnose(Math.min(diagnosisMs, this.#timeoutMs));
+        return `${endpoint.address}: ${reason ?? 'it answers now: try again'}`;
+      }),
+    );
     const addresses = this.#endpoints.map(({ address }) => address).join(', ');
-    throw new CoxswainError(status.UNAVAILABLE, `no node answers at ${addresses}`, addresses, {
-      cause: last,
-    });
+    const text = `no node can be reached: ${reasons.join('; ')}`;
+    return new CoxswainError(status.UNAVAILABLE, text, addresses, { errorCode: 'noConnection', cause });
   }
 
   /** One request, one response, as many attempts as are safe and the time allows. */
@@ -113,7 +130,8 @@ export class Connection {
       } catch (cause) {
         const failure = judge(cause as ServiceError, isRead, endpoint.address);
         if (failure.isEndpointAtFault) this.#leave(endpoint);
-        if (!failure.isRepeatable || !(await this.#pause(attempt, deadline))) throw failure.error;
+        if (failure.isRepeatable && (await this.#pause(attempt, deadline))) continue;
+        throw failure.wasNeverSent ? await this.#noNode(cause) : failure.error;
       }
     }
   }
@@ -157,7 +175,8 @@ export class Connection {
         const failure = judge(cause as ServiceError, isRead, endpoint.address);
         if (failure.isEndpointAtFault) this.#leave(endpoint);
         if (isLate && isRead) throw late(cause, endpoint.address);
-        if (hasBegun || !failure.isRepeatable || !(await this.#pause(attempt, deadline))) throw failure.error;
+        if (!hasBegun && failure.isRepeatable && (await this.#pause(attempt, deadline))) continue;
+        throw failure.wasNeverSent ? await this.#noNode(cause) : failure.error;
       } finally {
         clearTimeout(timer);
         call.cancel();
@@ -326,7 +345,7 @@ export class Connection {
     const round = Math.floor(attempt / this.#endpoints.length);
     const isRoundComplete = attempt % this.#endpoints.length === 0;
     const pauseMs = isRoundComplete ? Math.min(backoffLeastMs * 2 ** (round - 1), backoffGreatestMs) : 0;
-    if (Date.now() + pauseMs >= deadline) return false;
+    if (Date.now() + pauseMs + attemptMsMin >= deadline) return false;
     if (pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs));
     return true;
   }

@@ -1,4 +1,5 @@
 import { type ChannelCredentials, Client, connectivityState, credentials } from '@grpc/grpc-js';
+import { diagnose, type Place } from './diagnosis.js';
 
 /** TLS towards the servers: the authorities to trust, and a certificate of one's own where they ask for it. PEM. */
 export interface TlsOptions {
@@ -13,6 +14,7 @@ export class Endpoint {
   readonly address: string;
   readonly #target: string;
   readonly #credentials: ChannelCredentials;
+  readonly #place: Place;
   #client: Client | undefined;
 
   /** Takes `host:port`, `http://…`, `https://…`, `unix:///path` or `unixs:///path`. */
@@ -23,7 +25,15 @@ export class Endpoint {
     const [, scheme, rest = ''] = match;
     this.#target = scheme?.startsWith('unix') ? `unix:${rest}` : rest;
     const isSecure = scheme ? scheme.endsWith('s') : Boolean(tls);
-    const { ca, cert, key } = typeof tls === 'object' ? tls : {};
+    const options = typeof tls === 'object' ? tls : {};
+    const { ca, cert, key } = options;
+    const separator = rest.lastIndexOf(':');
+    this.#place = {
+      path: scheme?.startsWith('unix') ? rest : undefined,
+      host: rest.slice(0, separator < 0 ? undefined : separator).replace(/^\[|\]$/g, ''),
+      port: separator < 0 ? 443 : Number(rest.slice(separator + 1)),
+      tls: isSecure ? options : undefined,
+    };
     this.#credentials = isSecure
       ? credentials.createSsl(ca ?? null, key ?? null, cert ?? null)
       : credentials.createInsecure();
@@ -64,6 +74,11 @@ export class Endpoint {
       };
       look();
     });
+  }
+
+  /** Says why there is no connection; undefined where one comes about now. Takes at most `timeoutMs`. */
+  diagnose(timeoutMs: number): Promise<string | undefined> {
+    return diagnose(this.#place, timeoutMs);
   }
 
   close(): void {

@@ -3,39 +3,51 @@ import { type ServiceError, status } from '@grpc/grpc-js';
 /** gRPC status codes by name. */
 export { status as StatusCode } from '@grpc/grpc-js';
 
-/** A call that failed. The message is the server's own text (regatta-protocol.md §2) or the connection's. */
+/** A call that failed. The message is the server's own text, or says what became of the connection. */
 export class CoxswainError extends Error {
   override readonly name: string = 'CoxswainError';
+  /** Which error of docs/errors.md it is; empty where a stock server answered, or none did. Judge by this, not by the text. */
+  readonly errorCode: string;
   constructor(
     readonly code: status,
     message: string,
     /** The endpoint that the last attempt went to. */
     readonly endpoint: string,
-    options?: ErrorOptions,
+    { errorCode = '', ...options }: CoxswainErrorOptions = {},
   ) {
     super(message, options);
+    this.errorCode = errorCode;
+  }
+}
+
+interface CoxswainErrorOptions extends ErrorOptions {
+  /** See `CoxswainError.errorCode`. */
+  readonly errorCode?: string;
+}
+
+/**
+ * A write that may or may not have been applied: the answer was lost, or the cluster cannot tell. Its code is always
+ * UNKNOWN, and it is never repeated by the client (P1). Read before repeating it.
+ */
+export class OutcomeUnknownError extends CoxswainError {
+  override readonly name = 'OutcomeUnknownError';
+  constructor(endpoint: string, options?: ErrorOptions) {
+    super(
+      status.UNKNOWN,
+      'outcome unknown: the write may have been applied; read before retrying',
+      endpoint,
+      { ...options, errorCode: 'outcomeUnknown' },
+    );
   }
 }
 
 /**
- * A write that may or may not have been applied: the answer was lost, or the cluster cannot tell. It is never
- * repeated by the client. Read before repeating it.
+ * The texts with which a stock server says that it did not take a request. It sends no codes; its other texts with
+ * UNAVAILABLE, such as `timeout`, also come where it gave up waiting for a write that may be applied yet.
  */
-export class OutcomeUnknownError extends CoxswainError {
-  override readonly name = 'OutcomeUnknownError';
-}
-
-/** The texts with which a node says UNAVAILABLE: nothing was done, so the request may be repeated (P1). */
-export const refusals: ReadonlySet<string> = new Set([
+const stockRefusals: ReadonlySet<string> = new Set([
   'request dropped as the shard is not ready',
   'system is too busy try again later',
-  'the disk of the node is full, or nearly: writes are refused until there is room',
-  'as much as archive.max-backlog waits to be archived, and archive.on-limit is "stop-writes": writes are refused until less does; see why with "coxswain archive list"',
-  'the cluster is being promoted to a leader cluster: it makes and deletes tables when that is done',
-  'timeout',
-  'request aborted',
-  'the request broke off before its end: nothing was changed',
-  'the restore was interrupted, and nothing was changed: try again',
 ]);
 
 /** What an attempt's failure means for the request. */
@@ -45,33 +57,53 @@ export interface Failure {
   readonly isRepeatable: boolean;
   /** Another node may do better. */
   readonly isEndpointAtFault: boolean;
+  /** There was no connection on which the request could have been sent. */
+  readonly wasNeverSent: boolean;
 }
 
 /**
  * Judges a failed attempt. Reads may be repeated after any loss of contact. A write only when it certainly was
- * not applied: the connection was never made, or a server refused it. UNKNOWN is never repeated.
+ * not applied: the connection was never made, or a server refused it (P1). An unknown outcome is never repeated.
  */
-export function judge(error: ServiceError, isRead: boolean, endpoint: string): Failure {
-  const { code } = error;
-  const text = error.details || error.message;
+export function judge(cause: ServiceError, isRead: boolean, endpoint: string): Failure {
+  const { code } = cause;
+  const text = cause.details || cause.message;
+  const errorCode = String(cause.metadata?.get('coxswain-error')[0] ?? '');
+  const wasSent = !wasNeverSent(code, text);
   const isContactLost =
-    code === status.UNAVAILABLE ||
-    code === status.DEADLINE_EXCEEDED ||
-    // What grpc-js calls a stream that the other side, or the loss of the connection, has reset.
-    code === status.CANCELLED ||
-    (code === status.INTERNAL && text.includes('RST_STREAM'));
-  if (!isContactLost) {
-    const kind = code === status.UNKNOWN && !isRead ? OutcomeUnknownError : CoxswainError;
-    return {
-      error: new kind(code, text, endpoint, { cause: error }),
-      isRepeatable: false,
-      isEndpointAtFault: false,
-    };
-  }
-  const wasRefused = code === status.UNAVAILABLE && (refusals.has(text) || wasNeverSent(text));
-  const isRepeatable = isRead || wasRefused;
-  const kind = isRepeatable ? CoxswainError : OutcomeUnknownError;
-  return { error: new kind(code, text, endpoint, { cause: error }), isRepeatable, isEndpointAtFault: true };
+    errorCode === '' &&
+    (code === status.UNAVAILABLE ||
+      code === status.DEADLINE_EXCEEDED ||
+      // What grpc-js calls a stream that the other side, or the loss of the connection, has reset.
+      code === status.CANCELLED ||
+      (code === status.INTERNAL && text.includes('RST_STREAM')));
+  const isRefused = code === status.UNAVAILABLE && (errorCode !== '' || stockRefusals.has(text) || !wasSent);
+  // A deadline that passed on the server ended the call, and not the write.
+  const isUnclear =
+    code === status.UNKNOWN || (isContactLost && !isRefused && wasSent) || errorCode === 'deadlineExceeded';
+  const error =
+    isUnclear && !isRead
+      ? new OutcomeUnknownError(endpoint, { cause })
+      : isContactLost && !stockRefusals.has(text)
+        ? contactLost(cause, wasSent, endpoint)
+        : new CoxswainError(code, text, endpoint, { cause, errorCode });
+  return {
+    error,
+    isRepeatable: isRefused || (isRead && isContactLost),
+    isEndpointAtFault: isRefused || isContactLost,
+    wasNeverSent: !wasSent,
+  };
+}
+
+/** The library's own text never reaches the caller: it speaks of its parts. It is the error's cause. */
+function contactLost(cause: ServiceError, wasSent: boolean, endpoint: string): CoxswainError {
+  if (!wasSent)
+    return new CoxswainError(status.UNAVAILABLE, 'no connection to the node', endpoint, { cause });
+  if (cause.code === status.DEADLINE_EXCEEDED) return late(cause, endpoint);
+  // A stock server's own words come with the metadata that ended its answer.
+  const isFromServer = Object.keys(cause.metadata?.getMap() ?? {}).length > 0 && cause.details !== '';
+  const text = isFromServer ? cause.details : 'the connection to the node was lost';
+  return new CoxswainError(status.UNAVAILABLE, text, endpoint, { cause });
 }
 
 /** What a read that was given up for its deadline ends with. */
@@ -80,6 +112,13 @@ export function late(cause: unknown, endpoint: string): CoxswainError {
 }
 
 /** Whether grpc-js says that it had no connection to send the request on. */
-function wasNeverSent(text: string): boolean {
-  return text.startsWith('No connection established') || text.startsWith('Name resolution failed');
+function wasNeverSent(code: status, text: string): boolean {
+  if (code === status.DEADLINE_EXCEEDED) {
+    // It names the address of the node that it gave the request to.
+    return text.startsWith('Deadline exceeded after') && !text.includes('remote_addr=');
+  }
+  return (
+    code === status.UNAVAILABLE &&
+    (text.startsWith('No connection established') || text.startsWith('Name resolution failed'))
+  );
 }

@@ -14,5 +14,5 @@ export {
   type Tables,
 } from './coxswain.js';
 export type { TlsOptions } from './endpoint.js';
-export { CoxswainError, OutcomeUnknownError, refusals, StatusCode } from './errors.js';
+export { CoxswainError, OutcomeUnknownError, StatusCode } from './errors.js';
 export { type CompareOptions, compare, type Operator, operation, type TxnBuilder } from './txn.js';

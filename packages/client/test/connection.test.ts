@@ -1,8 +1,20 @@
+import { createServer, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { Coxswain, CoxswainError, OutcomeUnknownError, StatusCode } from '../src/index.js';
 import { FakeNode } from './support/fake-node.js';
 
 const notReady = { code: StatusCode.UNAVAILABLE, details: 'request dropped as the shard is not ready' };
+
+/** Whatever was lost, a write ends with the one code and text that README names (P1). */
+async function expectUnknown(write: Promise<unknown>): Promise<void> {
+  const error: unknown = await write.catch((cause: unknown) => cause);
+  expect(error).toBeInstanceOf(OutcomeUnknownError);
+  expect(error).toMatchObject({
+    code: StatusCode.UNKNOWN,
+    errorCode: 'outcomeUnknown',
+    message: 'outcome unknown: the write may have been applied; read before retrying',
+  });
+}
 
 /** Waits for a condition, never for a time. */
 async function until(condition: () => boolean): Promise<void> {
@@ -38,7 +50,11 @@ describe('the client finds a live node and repeats only what is safe (P1)', () =
   test('connecting fails with UNAVAILABLE when no node answers', async () => {
     first.stop();
     const refused = Coxswain.connect({ endpoints: [first.endpoint], timeoutMs: 300 });
-    await expect(refused).rejects.toMatchObject({ code: StatusCode.UNAVAILABLE });
+    await expect(refused).rejects.toMatchObject({
+      code: StatusCode.UNAVAILABLE,
+      errorCode: 'noConnection',
+      message: `no node can be reached: ${first.endpoint}: nothing listens there: start the node`,
+    });
   });
 
   test('a write that a node refused goes to the next one', async () => {
@@ -50,7 +66,7 @@ describe('the client finds a live node and repeats only what is safe (P1)', () =
 
   test('a write whose answer was lost with the connection is never repeated', async () => {
     first.answers.push('break');
-    await expect(client.put('t', 'k', 'v')).rejects.toBeInstanceOf(OutcomeUnknownError);
+    await expectUnknown(client.put('t', 'k', 'v'));
     expect([first.putCount, second.putCount]).toEqual([1, 0]);
     await client.put('t', 'k', 'v');
     expect(second.putCount).toBe(1);
@@ -58,14 +74,55 @@ describe('the client finds a live node and repeats only what is safe (P1)', () =
 
   test('a write with an unknown outcome is never repeated', async () => {
     first.answers.push({ code: StatusCode.UNKNOWN, details: 'outcome unknown' });
-    await expect(client.put('t', 'k', 'v')).rejects.toBeInstanceOf(OutcomeUnknownError);
+    await expectUnknown(client.put('t', 'k', 'v'));
     expect([first.putCount, second.putCount]).toEqual([1, 0]);
+  });
+
+  test('a write is repeated after any UNAVAILABLE that has a code, and not after a text that nobody knows', async () => {
+    first.answers.push({ code: StatusCode.UNAVAILABLE, details: 'any text', errorCode: 'diskFull' });
+    await client.put('t', 'k', 'v');
+    expect([first.putCount, second.putCount]).toEqual([1, 1]);
+    // Dragonboat says it also of a write that it gave up waiting for.
+    second.answers.push({ code: StatusCode.UNAVAILABLE, details: 'timeout' });
+    await expectUnknown(client.put('t', 'k', 'v'));
+    expect([first.putCount, second.putCount]).toEqual([1, 2]);
+  });
+
+  test("a deadline that passed on the server leaves a write's outcome unknown", async () => {
+    first.answers.push({
+      code: StatusCode.DEADLINE_EXCEEDED,
+      details: 'deadline exceeded',
+      errorCode: 'deadlineExceeded',
+    });
+    await expectUnknown(client.put('t', 'k', 'v'));
+  });
+
+  test('a write that the leader cluster has applied says so', async () => {
+    first.answers.push({
+      code: StatusCode.DEADLINE_EXCEEDED,
+      details: 'it has been applied',
+      errorCode: 'appliedByLeaderOnly',
+    });
+    await expect(client.put('t', 'k', 'v')).rejects.toMatchObject({
+      code: StatusCode.DEADLINE_EXCEEDED,
+      errorCode: 'appliedByLeaderOnly',
+      message: 'it has been applied',
+    });
+    expect(second.putCount).toBe(0);
+  });
+
+  test('a write that was under way when the client was closed may have been applied', async () => {
+    first.answers.push('silence');
+    const put = client.put('t', 'k', 'v');
+    await until(() => first.putCount === 1);
+    first.stop();
+    await expectUnknown(put);
   });
 
   test('a write that nobody answers in time may have been applied', async () => {
     first.answers.push('silence');
     const put = client.put('t', 'k', 'v', { timeoutMs: 200 });
-    await expect(put).rejects.toBeInstanceOf(OutcomeUnknownError);
+    await expectUnknown(put);
     expect(second.putCount).toBe(0);
   });
 
@@ -119,6 +176,22 @@ describe('the client finds a live node and repeats only what is safe (P1)', () =
 });
 
 const notReadyError = { code: notReady.code, message: notReady.details };
+
+describe('an endpoint that takes connections and never answers', () => {
+  test('is named with the reason, in time, and a write there certainly was not applied', async () => {
+    const sockets: Socket[] = [];
+    const server = createServer((socket) => sockets.push(socket));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as { port: number };
+    const tls = Coxswain.connect({ endpoints: [`https://127.0.0.1:${port}`], timeoutMs: 300 });
+    await expect(tls).rejects.toMatchObject({
+      errorCode: 'noConnection',
+      message: expect.stringContaining('does not answer the TLS handshake'),
+    });
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+});
 
 describe('iterateRange', () => {
   test('takes pages no faster than they are read, and cancels the rest', async () => {

@@ -18,7 +18,6 @@ const REPLAY_BYTES_MAX = 512 * 1024;
 /** No accepted request makes a larger command, whatever a conversion adds to it (P4). */
 const COMMAND_BYTES_MAX = 4 * 1024 * 1024 + 64 * 1024;
 const LENGTH_BYTES = 8;
-const outcomeUnknownText = errors.outcomeUnknown().message;
 const { DUMMY, SEQUENCE } = mvcc.Command_CommandType;
 
 /** Who asks for a restore. */
@@ -185,7 +184,5 @@ function decode(record: Buffer): mvcc.Command {
 /** Before the switch nothing is changed, whatever is not known of the shard that was filled. */
 function toApiError(error: unknown): unknown {
   if (error instanceof SnapshotDamagedError) return errors.restoreDamaged(error.detail);
-  return error instanceof ApiError && error.message === outcomeUnknownText
-    ? errors.restoreInterrupted()
-    : error;
+  return error instanceof ApiError && error.isOutcomeUnknown ? errors.restoreInterrupted() : error;
 }

@@ -20,7 +20,7 @@ const runs = Number(process.env['COXSWAIN_FUZZ_RUNS'] ?? 300);
 /** What one input may leave behind on the heap, on average: nothing, and what measuring it costs. */
 const LEFT_BYTES_MAX = 512;
 /** Statuses that the errors of an upload have. */
-const REFUSALS: readonly Status[] = [Status.Unknown, Status.InvalidArgument];
+const REFUSALS: readonly Status[] = [Status.InvalidArgument];
 const { PUT, DELETE, DUMMY, PUT_BATCH, DELETE_BATCH, TXN, SEQUENCE } = mvcc.Command_CommandType;
 
 /** A shard as a node fills it, in a table of its own: what apply cannot stand breaks it here as well (A3). */

@@ -19,24 +19,48 @@ export enum Status {
  */
 export class ApiError extends Error {
   override readonly name = 'ApiError';
+  /** The name under which the error is declared, or empty: what programs judge by. Texts may change, codes may not. */
+  readonly code: string;
   constructor(
     readonly status: Status,
     message: string,
-    options?: ErrorOptions,
+    { code = '', ...options }: ApiErrorOptions = {},
   ) {
     super(message, options);
+    this.code = code;
   }
 
   /** The one error after which a write may have happened (P1). */
   get isOutcomeUnknown(): boolean {
-    return this.status === Status.Unknown;
+    return this.code === 'outcomeUnknown';
   }
+}
+
+export interface ApiErrorOptions extends ErrorOptions {
+  /** See `ApiError.code`. */
+  readonly code?: string;
+}
+
+type Make = (...args: never[]) => ApiError;
+
+/** Gives each error of a package the name under which it is declared as its code. */
+export function declareErrors<Declarations extends Readonly<Record<string, Make>>>(
+  declarations: Declarations,
+): Declarations {
+  const named = Object.entries(declarations).map(([code, make]) => [
+    code,
+    (...args: never[]) => {
+      const { status, message, cause } = make(...args);
+      return new ApiError(status, message, cause === undefined ? { code } : { code, cause });
+    },
+  ]);
+  return Object.fromEntries(named) as Declarations;
 }
 
 const declare = (status: Status, message: string) => () => new ApiError(status, message);
 
 /** Every error of the API, once. The order in which requests are checked is regatta-protocol.md §2's. */
-export const errors = {
+export const errors = declareErrors({
   limitNegative: declare(Status.InvalidArgument, 'limit must be a positive number'),
   keysOnlyAndCountOnly: declare(
     Status.InvalidArgument,
@@ -54,6 +78,11 @@ export const errors = {
   keyTooLong: declare(Status.FailedPrecondition, 'key length exceeded max allowed value'),
   valueTooLong: declare(Status.FailedPrecondition, 'value length exceeded max allowed value'),
   notReady: declare(Status.Unavailable, 'request dropped as the shard is not ready'),
+  noLeader: (table: string, answering: number, members: number) =>
+    new ApiError(
+      Status.Unavailable,
+      `${table === '' ? 'the cluster' : `table ${table}`} has no leader: ${answering} of ${members} members answer`,
+    ),
   tooBusy: declare(Status.Unavailable, 'system is too busy try again later'),
   diskFull: declare(
     Status.Unavailable,
@@ -94,14 +123,14 @@ export const errors = {
   notForFollower: (method: string) =>
     new ApiError(Status.Unimplemented, `method ${method} not implemented for follower`),
   notForThisRole: (method: string) => new ApiError(Status.Unimplemented, `method ${method} not implemented`),
-  tableToMaintainNotFound: declare(Status.Unknown, 'table not found'),
+  tableToMaintainNotFound: declare(Status.NotFound, 'table not found'),
   backupOfAnotherShard: declare(
     Status.FailedPrecondition,
     'the table was replaced since the backup began: back it up anew',
   ),
   requestBrokenOff: declare(Status.Unavailable, 'the request broke off before its end: nothing was changed'),
-  firstMessageNotInfo: declare(Status.Unknown, 'first message should contain info'),
-  chunkExpected: declare(Status.Unknown, 'chunk expected'),
+  firstMessageNotInfo: declare(Status.InvalidArgument, 'first message should contain info'),
+  chunkExpected: declare(Status.InvalidArgument, 'chunk expected'),
   restoreInterrupted: declare(
     Status.Unavailable,
     'the restore was interrupted, and nothing was changed: try again',
@@ -166,6 +195,10 @@ export const errors = {
     ),
   cannotStream: (table: string) =>
     new ApiError(Status.Unavailable, `unable to stream from table '${table}': table not found`),
+  leaderUnreachable: declare(
+    Status.Unavailable,
+    'no node of the leader cluster can be reached, and nothing was changed: try again when the clusters are connected',
+  ),
   appliedByLeaderOnly: declare(
     Status.DeadlineExceeded,
     'the leader cluster has applied the write, and it has not arrived here yet: do not repeat it',
@@ -181,4 +214,4 @@ export const errors = {
   invalidToken: declare(Status.Unauthenticated, 'Invalid token'),
   noToken: declare(Status.Unauthenticated, 'Request unauthenticated with bearer'),
   badAuthorization: declare(Status.Unauthenticated, 'Bad authorization string'),
-} as const;
+});

@@ -347,10 +347,14 @@ export class Replica implements ReadableTable {
   }
 
   #isQuorumAlive(): boolean {
+    return this.#aliveCount() > this.#raft.membership.voters.length / 2;
+  }
+
+  /** How many voters answer, this node among them. */
+  #aliveCount(): number {
     const { nodeId } = this.#host;
     const { voters } = this.#raft.membership;
-    const alive = voters.filter((voter) => voter === nodeId || this.#host.isAlive(voter));
-    return alive.length > voters.length / 2;
+    return voters.filter((voter) => voter === nodeId || this.#host.isAlive(voter)).length;
   }
 
   *#peers(): Iterable<NodeId> {
@@ -360,7 +364,10 @@ export class Replica implements ReadableTable {
 
   /** Ends what is too late. */
   expire(nowMs: number): void {
-    const error = () => (this.#raft.leader === NO_NODE ? errors.notReady() : errors.timeout());
+    const error = () =>
+      this.#raft.leader === NO_NODE
+        ? errors.noLeader(this.name ?? '', this.#aliveCount(), this.#raft.membership.voters.length)
+        : errors.timeout();
     this.reads.expire(nowMs, error);
     this.proposals.expire(nowMs, error);
   }

@@ -1,4 +1,4 @@
-import { ApiError, type Call, type Clock, errors, type ReplicationApi, type Status } from '@coxswain/node';
+import { ApiError, type Call, type Clock, errors, type ReplicationApi, Status } from '@coxswain/node';
 import type { regatta } from '@coxswain/protocol';
 import { type LeaderLink, LinkError } from './leader-link.js';
 
@@ -93,16 +93,18 @@ export class ForwardedWrites {
   }
 }
 
-/** The leader cluster's error keeps its code. A write that may have happened says so (P1). */
+/**
+ * The leader cluster's error keeps its status and code. A write that may have happened says so, and UNAVAILABLE has a code
+ * only where it certainly did not (P1).
+ */
 function toApiError(error: unknown): unknown {
   if (!(error instanceof LinkError)) return error;
   if (error.mayHaveHappened) return errors.outcomeUnknown();
+  if (!error.isFromLeader && error.status === Status.Unavailable) return errors.leaderUnreachable();
   const code = CODE_NAMES[error.status] ?? 'Unknown';
   return new ApiError(
     error.status as Status,
     `leader error: rpc error: code = ${code} desc = ${error.message}`,
-    {
-      cause: error,
-    },
+    { cause: error, code: error.errorCode },
   );
 }

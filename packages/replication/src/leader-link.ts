@@ -11,6 +11,8 @@ export interface LinkCall {
 /** A call to the leader cluster that failed, or found nobody. */
 export class LinkError extends Error {
   override readonly name = 'LinkError';
+  /** What a node of ours gave as `ApiError.code`; empty where a stock leader or nobody answered. */
+  readonly errorCode: string;
   constructor(
     /** gRPC status. */
     readonly status: number,
@@ -19,10 +21,16 @@ export class LinkError extends Error {
     readonly isFromLeader: boolean,
     /** A write may have happened although the call failed (P1). */
     readonly mayHaveHappened: boolean,
-    options?: ErrorOptions,
+    { errorCode = '', ...options }: LinkErrorOptions = {},
   ) {
     super(message, options);
+    this.errorCode = errorCode;
   }
+}
+
+interface LinkErrorOptions extends ErrorOptions {
+  /** See `LinkError.errorCode`. */
+  readonly errorCode?: string;
 }
 
 /**

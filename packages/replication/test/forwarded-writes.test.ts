@@ -62,11 +62,20 @@ describe('a write on a follower cluster', () => {
   test('is UNAVAILABLE only when it certainly did not happen (P1)', async () => {
     const { link, put } = harness();
     link.writeAnswer = () => Promise.reject(lost());
-    await expect(put()).rejects.toMatchObject({ status: 14 });
+    await expect(put()).rejects.toMatchObject({ status: 14, code: 'leaderUnreachable' });
     link.writeAnswer = () => Promise.reject(new LinkError(14, 'connection dropped', false, true));
     await expect(put()).rejects.toMatchObject({ message: errors.outcomeUnknown().message });
     link.writeAnswer = () => Promise.reject(new LinkError(4, 'late', false, true));
     await expect(put()).rejects.toMatchObject({ message: errors.outcomeUnknown().message });
+  });
+
+  test("keeps the code of the leader cluster's node, and has none from a stock leader", async () => {
+    const { link, put } = harness();
+    const refused = (errorCode: string) => new LinkError(14, 'any text', true, false, { errorCode });
+    link.writeAnswer = () => Promise.reject(refused('diskFull'));
+    await expect(put()).rejects.toMatchObject({ status: 14, code: 'diskFull' });
+    link.writeAnswer = () => Promise.reject(refused(''));
+    await expect(put()).rejects.toMatchObject({ status: 14, code: '' });
   });
 
   test('that the leader cluster has done and that has not arrived says just that (P1)', async () => {

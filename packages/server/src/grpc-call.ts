@@ -1,8 +1,9 @@
 import { gunzip, type InputType, inflate, type ZlibOptions } from 'node:zlib';
 import { encodeHeaders, type ServerStream, type StreamListener } from '@coxswain/http2';
-import { ApiError, type Clock, errors, type Log, Status } from '@coxswain/node';
+import { ApiError, type Clock, errors, type Log } from '@coxswain/node';
 import { FrameDecompressor, FramesTooLargeError } from '@coxswain/table';
 import type { CallContext, Method } from './call.js';
+import { transportErrors } from './errors.js';
 import type { MethodMetrics } from './grpc-metrics.js';
 import { MESSAGE_PREFIX_BYTES, MessageReader, MessageTooLargeError } from './message-reader.js';
 import { RequestQueue } from './request-queue.js';
@@ -20,6 +21,9 @@ const decompressorBytes = 64 * 1024;
 /** No text of an error is longer: what comes in one frame every client takes. */
 const errorTextLengthMax = 1024;
 
+/** A tenth of the caller's own deadline, and at most so much, is for the way back. */
+const deadlineMarginMsMax = 250;
+
 const statusOk = 0;
 const statusCancelled = 1;
 const responseHeaders = [
@@ -32,7 +36,6 @@ const notGrpcBlock = encodeHeaders([[':status', '415']]);
 const notPostBlock = encodeHeaders([[':status', '405']]);
 /** With a message format or parameters, of which protobuf is what is spoken; not grpc-web. */
 const grpcContentType = /^application\/grpc(?:$|[+; ])/u;
-const timeoutText = errors.timeout().message;
 
 const timeoutUnitMs: Readonly<Record<string, number>> = {
   H: 3_600_000,
@@ -71,8 +74,7 @@ export function acceptCall(stream: ServerStream, environment: CallEnvironment): 
   const path = stream.header(':path') ?? '';
   const route = environment.routes.get(path);
   if (route === undefined) {
-    const text = `The server does not implement the method ${path}`;
-    stream.sendTrailers(failureBlock(Status.Unimplemented, text, [], false));
+    stream.sendTrailers(failureBlock(transportErrors.methodUnknown(path), [], false));
     return nobody;
   }
   return new GrpcCall(stream, route, environment);
@@ -112,7 +114,9 @@ class GrpcCall implements CallContext, StreamListener {
     this.#environment = environment;
     this.#beganAtMs = metrics.begin(environment.clock.monotonicMs());
     const timeoutMs = parseTimeoutMs(stream.header('grpc-timeout'));
-    this.deadlineMs = this.#beganAtMs + (timeoutMs ?? method.deadlineMs ?? defaultDeadlineMs);
+    // Handlers give up a little before the caller does, so that it reads why.
+    const ownMs = timeoutMs && timeoutMs - Math.min(deadlineMarginMsMax, timeoutMs / 10);
+    this.deadlineMs = this.#beganAtMs + (ownMs ?? method.deadlineMs ?? defaultDeadlineMs);
     this.#hasOwnDeadline = timeoutMs !== undefined;
     if (timeoutMs !== undefined || method.isCutAtDeadline === true) {
       // The caller is told of its own deadline as such, see `#toApiError`.
@@ -160,7 +164,7 @@ class GrpcCall implements CallContext, StreamListener {
     try {
       for (let message = this.#nextMessage(); message !== undefined; message = this.#nextMessage()) {
         if (this.#request !== undefined) {
-          throw new ApiError(Status.Unimplemented, 'the request has more than one message');
+          throw transportErrors.messagesTooMany();
         }
         this.#request = message;
       }
@@ -174,9 +178,9 @@ class GrpcCall implements CallContext, StreamListener {
     if (this.#requests !== undefined) {
       this.#requests.end();
     } else if (!this.#reader.isEmpty) {
-      this.#fail(cutOff());
+      this.#fail(transportErrors.messageCutOff());
     } else if (this.#request === undefined) {
-      this.#fail(new ApiError(Status.Unimplemented, 'the request has no message'));
+      this.#fail(transportErrors.messageMissing());
     } else if (this.#request instanceof Promise) {
       this.#request.then(this.#serve, this.#fail);
     } else {
@@ -205,7 +209,7 @@ class GrpcCall implements CallContext, StreamListener {
     }
     const message = this.#nextMessage();
     if (message === undefined) {
-      if (this.#stream.isEndReceived && !this.#reader.isEmpty) throw cutOff();
+      if (this.#stream.isEndReceived && !this.#reader.isEmpty) throw transportErrors.messageCutOff();
       return undefined;
     }
     this.#stream.consume(this.#reader.takenBytes);
@@ -215,17 +219,14 @@ class GrpcCall implements CallContext, StreamListener {
   #decompress(bytes: Buffer): Buffer | Promise<Buffer> {
     const encoding = this.#stream.header('grpc-encoding') ?? 'identity';
     if (encoding === 'identity') {
-      throw new ApiError(Status.Internal, 'a message is compressed, but grpc-encoding does not say how');
+      throw transportErrors.compressionNotNamed();
     }
     const stream = this.#stream;
     if (encoding === 'snappy') return this.#keep(unsnap(bytes));
     const decompress = encoding === 'gzip' ? gunzip : encoding === 'deflate' ? inflate : undefined;
     if (decompress === undefined) {
       this.setTrailer('grpc-accept-encoding', 'identity,deflate,gzip,snappy');
-      throw new ApiError(
-        Status.Unimplemented,
-        `messages are compressed with ${encoding}, which is not known`,
-      );
+      throw transportErrors.compressionUnknown(encoding);
     }
     stream.hold(decompressorBytes);
     const decompressed = decompressWith(decompress, bytes).then((plain) => {
@@ -247,7 +248,7 @@ class GrpcCall implements CallContext, StreamListener {
     try {
       return this.#method.definition.requestDeserialize(bytes);
     } catch (cause) {
-      throw undecodable(cause);
+      throw transportErrors.messageUndecodable(cause);
     }
   };
 
@@ -337,9 +338,9 @@ class GrpcCall implements CallContext, StreamListener {
 
   readonly #fail = (cause: unknown): void => {
     if (this.#isEnded) return;
-    const { status, message } = this.#toApiError(cause);
-    this.#stream.sendTrailers(failureBlock(status, message, this.#trailer, this.#hasSentHeaders));
-    this.#end(status);
+    const error = this.#toApiError(cause);
+    this.#stream.sendTrailers(failureBlock(error, this.#trailer, this.#hasSentHeaders));
+    this.#end(error.status);
   };
 
   #end(code: number): void {
@@ -353,27 +354,19 @@ class GrpcCall implements CallContext, StreamListener {
 
   /** What the caller sees of an error: the API's own in full, of any other only that there was one. */
   #toApiError(cause: unknown): ApiError {
-    if (cause instanceof MessageTooLargeError) return new ApiError(Status.ResourceExhausted, cause.message);
+    if (cause instanceof MessageTooLargeError) return transportErrors.messageTooLarge(cause.message);
     if (!(cause instanceof ApiError)) {
       const { path } = this.#method.definition;
       this.#environment.log('error', 'a call failed with an internal error', {
         path,
         error: cause instanceof Error ? (cause.stack ?? cause.message) : String(cause),
       });
-      return new ApiError(Status.Internal, 'internal error: the log of the node says more');
+      return transportErrors.internal();
     }
     // The caller's own deadline is the caller's own matter; only the default one is a timeout of ours.
-    const isOwnDeadline = this.#hasOwnDeadline && cause.message === timeoutText;
+    const isOwnDeadline = this.#hasOwnDeadline && cause.code === 'timeout';
     return isOwnDeadline ? errors.deadlineExceeded() : cause;
   }
-}
-
-function cutOff(): ApiError {
-  return new ApiError(Status.Internal, 'the request ends in the middle of a message');
-}
-
-function undecodable(cause: unknown): ApiError {
-  return new ApiError(Status.Internal, 'Error deserializing request', { cause });
 }
 
 /** Up to eight digits and a unit, as in `250m`; anything else counts as no deadline. */
@@ -384,8 +377,7 @@ function parseTimeoutMs(header: string | undefined): number | undefined {
 
 /** The trailers of a call that failed; when nothing was sent before them they are headers too. */
 function failureBlock(
-  status: Status,
-  message: string,
+  { status, message, code }: ApiError,
   trailer: readonly (readonly [name: string, value: string])[],
   hasSentHeaders: boolean,
 ): Buffer {
@@ -393,6 +385,7 @@ function failureBlock(
     ...(hasSentHeaders ? [] : responseHeaders),
     ['grpc-status', String(status)],
     ['grpc-message', percentEncode(message)],
+    ...(code === '' ? [] : ([['coxswain-error', code]] as const)),
     ...trailer,
   ]);
 }
@@ -419,7 +412,7 @@ function unsnap(bytes: Buffer): Buffer {
 function notDecompressed(isTooLarge: boolean): Error {
   return isTooLarge
     ? new MessageTooLargeError(`Received message decompresses to more than ${messageSizeBytesMax}`)
-    : new ApiError(Status.Internal, 'Failed to decompress message');
+    : transportErrors.decompressionFailed();
 }
 
 function decompressWith(

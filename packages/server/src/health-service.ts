@@ -1,6 +1,7 @@
-import { ApiError, type NodeApi, type Readiness, Status } from '@coxswain/node';
+import { type NodeApi, type Readiness, Status } from '@coxswain/node';
 import { health } from '@coxswain/protocol';
 import { type CallContext, type Method, stream, unary } from './call.js';
+import { transportErrors } from './errors.js';
 
 const { HealthCheckResponse_ServingStatus: ServingStatus, HealthService: definition } = health;
 
@@ -46,7 +47,7 @@ export class HealthService {
   check(request: health.HealthCheckRequest, call: CallContext): health.HealthCheckResponse {
     if (request.service === mocoName) return this.#checkAsMoco();
     const status = this.#statusOf(request.service);
-    if (status === ServingStatus.SERVICE_UNKNOWN) throw new ApiError(Status.NotFound, 'unknown service');
+    if (status === ServingStatus.SERVICE_UNKNOWN) throw transportErrors.serviceUnknown();
     if (status === ServingStatus.NOT_SERVING)
       call.setTrailer('health-reason', formatConditions(this.readiness()));
     return { status };
@@ -86,8 +87,8 @@ export class HealthService {
     if (isReady) return { status: ServingStatus.SERVING };
     const told = Object.fromEntries(mocoConditions.map((name) => [name, conditions[name] ?? false]));
     const text = formatConditions({ isReady, conditions: told });
-    if (Object.values(told).includes(true)) throw new ApiError(Status.Unavailable, text);
-    throw new ApiError(Status.Internal, formatConditions({ isReady, conditions }));
+    if (Object.values(told).includes(true)) throw transportErrors.notHealthy(Status.Unavailable, text);
+    throw transportErrors.notHealthy(Status.Internal, formatConditions({ isReady, conditions }));
   }
 
   #statusOf(name: string): health.HealthCheckResponse_ServingStatus {

@@ -1,4 +1,4 @@
-import { ApiError, Status } from '@coxswain/node';
+import { transportErrors } from './errors.js';
 
 /** The compressed flag and the length before each message (gRPC over HTTP/2, Length-Prefixed-Message). */
 export const MESSAGE_PREFIX_BYTES = 5;
@@ -91,7 +91,7 @@ export class MessageReader {
     const flag = prefix[offset]!;
     const length = prefix.readUInt32BE(offset + 1);
     if (flag > 1) {
-      this.#refusal = new ApiError(Status.Internal, 'the flag before a message is neither 0 nor 1');
+      this.#refusal = transportErrors.messageFlagInvalid();
     } else if (length > this.#messageBytesMax) {
       this.#refusal = new MessageTooLargeError(
         `Received message larger than max (${length} vs ${this.#messageBytesMax})`,

@@ -1,5 +1,6 @@
-import { ApiError, Status } from '@coxswain/node';
+import type { ApiError } from '@coxswain/node';
 import type { Method } from './call.js';
+import { transportErrors } from './errors.js';
 import type { ReflectionAnswers } from './reflection-answers.js';
 
 const paths = ['v1', 'v1alpha'].map(
@@ -45,5 +46,5 @@ export function reflect(methods: readonly Method[]): readonly Method[] {
 }
 
 function badReflection(cause: Error): ApiError {
-  return new ApiError(Status.Internal, `reflection: ${cause.message}`, { cause });
+  return transportErrors.reflectionFailed(cause.message);
 }

@@ -143,7 +143,7 @@ describe('Backup', () => {
       details: 'Invalid token',
     });
     expect(await failureOf({ table: Buffer.from('nowhere') })).toEqual({
-      code: status.UNKNOWN,
+      code: status.NOT_FOUND,
       details: 'table not found',
     });
     expect(await failureOf({})).toEqual({ code: status.INVALID_ARGUMENT, details: 'table must be set' });

@@ -7,8 +7,9 @@ import { deflateSync, gzipSync } from 'node:zlib';
 import { ApiError, errors, Status } from '@coxswain/node';
 import { regatta } from '@coxswain/protocol';
 import { compressToFrames, STREAM_IDENTIFIER } from '@coxswain/table';
-import { type StatusObject, status } from '@grpc/grpc-js';
+import { type ServiceError, type StatusObject, status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { transportErrors } from '../src/errors.js';
 import { Rpc } from './support/rpc.js';
 import { ScriptedListener } from './support/scripted-listener.js';
 
@@ -55,6 +56,19 @@ describe('errors of the node reach the caller with their code and text (regatta-
     const options = { timeoutMs: Number.POSITIVE_INFINITY };
     expect(await rpc.failure(put, { table, key }, options)).toEqual({ code, details });
     expect(await rpc.failure(range, { table, key, linearizable: true }, options)).toEqual({ code, details });
+    // Clients judge by the code: P1 must not hang on a sentence.
+    const error: unknown = await rpc.call(put, { table, key }, options).catch((cause: unknown) => cause);
+    expect((error as ServiceError).metadata.get('coxswain-error')).toEqual([name]);
+  });
+
+  test('UNKNOWN is declared for an unknown outcome, and for nothing else (P1)', () => {
+    const declared = Object.entries({ ...errors, ...transportErrors }).map(([code, make]) => {
+      const error = (make as (...args: unknown[]) => ApiError)(1, 2, 3);
+      expect(error.code).toBe(code);
+      return error;
+    });
+    const unknown = declared.filter(({ status: one }) => one === Status.Unknown);
+    expect(unknown.map(({ code }) => code)).toEqual(['outcomeUnknown']);
   });
 
   test('an error that is thrown instead of given is the same to the caller', async () => {

@@ -259,17 +259,17 @@ describe('an upload that cannot be restored leaves the table as it is, and nothi
     code: status.INVALID_ARGUMENT,
     details: `the backup is damaged, and nothing was changed by it: ${detail}: restore from another copy`,
   });
-  const unknown = (details: string): Failure => ({ code: status.UNKNOWN, details });
+  const invalid = (details: string): Failure => ({ code: status.INVALID_ARGUMENT, details });
 
   const cases: [what: string, messages: maintenance.RestoreMessage[], failure: Failure][] = [
-    ['that is empty', [], unknown('first message should contain info')],
-    ['that begins with a chunk', [chunkOf(whole)], unknown('first message should contain info')],
-    ['that begins with nothing', [{ data: undefined }], unknown('first message should contain info')],
-    ['with a second info', [infoOf('served'), infoOf('served')], unknown('chunk expected')],
+    ['that is empty', [], invalid('first message should contain info')],
+    ['that begins with a chunk', [chunkOf(whole)], invalid('first message should contain info')],
+    ['that begins with nothing', [{ data: undefined }], invalid('first message should contain info')],
+    ['with a second info', [infoOf('served'), infoOf('served')], invalid('chunk expected')],
     [
       'with nothing behind chunks',
       [...messagesOf('served', whole), { data: undefined }],
-      unknown('chunk expected'),
+      invalid('chunk expected'),
     ],
     [
       'that names no table',

@@ -433,7 +433,7 @@ function forwarding(writes: ForwardedWrites): NodeApi['propose'] {
       return await send(writes, command, call);
     } catch (error) {
       // It has happened, and what it answered is not known.
-      const hasHappened = error instanceof ApiError && error.message === errors.appliedByLeaderOnly().message;
+      const hasHappened = error instanceof ApiError && error.code === 'appliedByLeaderOnly';
       throw hasHappened ? errors.outcomeUnknown() : error;
     }
   };

@@ -114,7 +114,11 @@ export class WideAreaNetwork {
             // Anything else is a broken invariant of the leader's, and ends the run.
             if (!(error instanceof ApiError)) throw error;
             answer(() =>
-              reject(new LinkError(error.status, error.message, true, isWrite && error.isOutcomeUnknown)),
+              reject(
+                new LinkError(error.status, error.message, true, isWrite && error.isOutcomeUnknown, {
+                  errorCode: error.code,
+                }),
+              ),
             );
           },
         );

@@ -158,7 +158,7 @@ describe('coxswain reset', () => {
 
   test('refuses a table that is not there, and a leader cluster', async () => {
     await expect((await follower.client()).maintenance.reset({ table: 'missing' })).rejects.toMatchObject({
-      code: StatusCode.UNKNOWN,
+      code: StatusCode.NOT_FOUND,
       message: expect.stringContaining('table not found'),
     });
     await expect((await leader.client()).maintenance.reset('all')).rejects.toMatchObject({

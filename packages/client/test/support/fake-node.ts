@@ -1,5 +1,6 @@
 import { regatta } from '@coxswain/protocol';
 import {
+  Metadata,
   Server,
   ServerCredentials,
   type ServerUnaryCall,
@@ -9,7 +10,11 @@ import {
 } from '@grpc/grpc-js';
 
 /** What a fake node answers: a status with a text, nothing while its connection breaks, or nothing until told to. */
-type Answer = { readonly code: status; readonly details: string } | 'break' | 'silence' | undefined;
+type Answer =
+  | { readonly code: status; readonly details: string; readonly errorCode?: string }
+  | 'break'
+  | 'silence'
+  | undefined;
 
 /** A node that answers as it is told and counts what it was asked. */
 export class FakeNode {
@@ -71,7 +76,11 @@ export class FakeNode {
     if (answer === undefined) respond(null, response);
     else if (answer === 'break') this.stop();
     else if (answer === 'silence') this.#answerNow = () => respond(null, response);
-    else respond(answer);
+    else {
+      const metadata = new Metadata();
+      if (answer.errorCode !== undefined) metadata.set('coxswain-error', answer.errorCode);
+      respond({ ...answer, metadata });
+    }
   }
 
   /** Answers the request that it was silent about. */

@@ -1,4 +1,4 @@
-import type { Clock } from '@coxswain/node';
+import { type Clock, errors } from '@coxswain/node';
 import { regatta, replication } from '@coxswain/protocol';
 import {
   type ChannelOptions,
@@ -210,9 +210,20 @@ export class GrpcLeaderLink implements LeaderLink {
     if ((isContactLost || code === status.UNAVAILABLE) && leader === this.#leader) {
       this.#current = (this.#current + 1) % this.#leaders.length;
     }
-    const mayHaveHappened =
-      !isRead && (isContactLost || code === status.DEADLINE_EXCEEDED) && !wasNeverSent(code, text);
-    return new LinkError(code, text, isFromLeader, mayHaveHappened, { cause: error });
+    const errorCode = String(error.metadata?.get('coxswain-error')[0] ?? '');
+    const stockRefusal = errorCode === '' && isFromLeader ? stockRefusals.get(text) : undefined;
+    // A node of ours says UNAVAILABLE only where nothing was done; a stock one also where it gave up waiting.
+    const isStockUnclear = isFromLeader && errorCode === '' && stockRefusal === undefined;
+    const isUnclear =
+      isContactLost ||
+      (code === status.DEADLINE_EXCEEDED && errorCode !== 'appliedByLeaderOnly') ||
+      errorCode === 'outcomeUnknown' ||
+      (isStockUnclear && code === status.UNAVAILABLE);
+    const mayHaveHappened = !isRead && isUnclear && !wasNeverSent(code, text);
+    return new LinkError(code, text, isFromLeader, mayHaveHappened, {
+      cause: error,
+      errorCode: errorCode || (stockRefusal ?? ''),
+    });
   }
 
   #metadata(): Metadata {
@@ -225,6 +236,12 @@ export class GrpcLeaderLink implements LeaderLink {
     return new Date(Date.now() + Math.max(0, deadlineMs - this.#clock.monotonicMs()));
   }
 }
+
+/** The texts with which a stock leader says that it did not take a write, and the codes that stand for them here. */
+const stockRefusals: ReadonlyMap<string, string> = new Map([
+  [errors.notReady().message, 'notReady'],
+  [errors.tooBusy().message, 'tooBusy'],
+]);
 
 /** Whether a status came over the wire: ours has no metadata at all. */
 function cameFromServer(metadata: Metadata | undefined): boolean {

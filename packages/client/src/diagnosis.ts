@@ -1,0 +1,120 @@
+import { connect as connectPlain, type Socket } from 'node:net';
+import { type ConnectionOptions, connect as connectTls } from 'node:tls';
+import type { TlsOptions } from './endpoint.js';
+
+/** Where an endpoint is, and how it is spoken to. */
+export interface Place {
+  /** A Unix socket's path, or undefined. */
+  readonly path: string | undefined;
+  readonly host: string;
+  readonly port: number;
+  /** Undefined: plain. */
+  readonly tls: TlsOptions | undefined;
+}
+
+/** The connection preface of HTTP/2 (RFC 9113, 3.4) and an empty SETTINGS frame. */
+const preface = Buffer.concat([
+  Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'),
+  Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]),
+]);
+const settingsFrame = 4;
+const tlsAlert = 0x15;
+
+const untrusted =
+  'its certificate is signed by no authority that is trusted here: give the right --cacert (ca)';
+const wantsCertificate =
+  'it wants a certificate of the client, and takes none but those of its own authority: give the right --cert and --key (cert, key)';
+
+const causes: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'nothing listens there: start the node',
+  ENOENT: 'there is no such socket: start the node',
+  ENOTFOUND: 'there is no host of that name',
+  EAI_AGAIN: 'the host name cannot be resolved now',
+  EHOSTUNREACH: 'there is no way to the host',
+  ENETUNREACH: 'there is no way to the network',
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: untrusted,
+  UNABLE_TO_GET_ISSUER_CERT: untrusted,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: untrusted,
+  SELF_SIGNED_CERT_IN_CHAIN: untrusted,
+  DEPTH_ZERO_SELF_SIGNED_CERT: untrusted,
+  CERT_SIGNATURE_FAILURE: untrusted,
+  CERT_HAS_EXPIRED: 'its certificate has expired: renew it',
+  CERT_NOT_YET_VALID: 'its certificate is not valid yet: compare the clocks',
+  ERR_SSL_WRONG_VERSION_NUMBER: 'it does not speak TLS: use http://, and neither --cacert nor --cert',
+  ERR_SSL_PACKET_LENGTH_TOO_LONG: 'it does not speak TLS: use http://, and neither --cacert nor --cert',
+  ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: wantsCertificate,
+  ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE: wantsCertificate,
+  ERR_SSL_TLSV1_ALERT_UNKNOWN_CA: wantsCertificate,
+  ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE: wantsCertificate,
+};
+
+/**
+ * Says why no connection comes about, by making one and looking at each step: address, TLS, HTTP/2. Takes at most
+ * `timeoutMs`, and sends no token. Undefined where nothing is wrong now.
+ */
+export function diagnose(place: Place, timeoutMs: number): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    let step = 'does not answer: see whether it runs, and whether a firewall drops what is sent to it';
+    const socket = open(place);
+    const end = (cause: string | undefined): void => {
+      clearTimeout(timer);
+      socket.destroy();
+      resolve(cause);
+    };
+    const timer = setTimeout(() => end(`it ${step}`), timeoutMs);
+    socket.on('connect', () => {
+      step = place.tls
+        ? 'takes the connection and does not answer the TLS handshake: the process hangs, or it does not speak TLS'
+        : 'takes the connection and says nothing: the process hangs, or it speaks TLS (use https://)';
+    });
+    socket.on(place.tls ? 'secureConnect' : 'connect', () => {
+      if (place.tls) step = 'takes the connection and says nothing: the process hangs';
+      socket.write(preface);
+    });
+    let received = Buffer.alloc(0);
+    socket.on('data', (bytes: Buffer) => {
+      received = Buffer.concat([received, bytes]);
+      const answer = readAnswer(received);
+      if (answer !== 'more') end(answer);
+    });
+    socket.on('error', (error: NodeJS.ErrnoException) => end(explain(error, place)));
+    socket.on('close', () => end(closed(place)));
+  });
+}
+
+function open({ path, host, port, tls }: Place): Socket {
+  const address = path === undefined ? { host, port } : { path };
+  if (tls === undefined) return connectPlain(address);
+  const options: ConnectionOptions = { ...tls, ...address, ALPNProtocols: ['h2'] };
+  // A server name may not be an address (RFC 6066, 3).
+  return connectTls(
+    /^[\d.]+$|:/.test(host) || path !== undefined ? options : { ...options, servername: host },
+  );
+}
+
+/** What the first bytes mean; undefined: it speaks HTTP/2. */
+function readAnswer(bytes: Buffer): string | 'more' | undefined {
+  if (bytes[0] === tlsAlert && (bytes.length < 2 || bytes[1] === 3)) {
+    return 'it speaks TLS: use https://, and --cacert (ca) if its authority is your own';
+  }
+  if (bytes.length < 9) return 'more';
+  if (bytes[3] === settingsFrame && bytes.readUInt32BE(5) === 0) return undefined;
+  if (bytes.toString('latin1', 0, 5) === 'HTTP/') {
+    return 'it speaks HTTP/1.1: that is another port, such as that of the REST API; give the API address, 8443 by default';
+  }
+  return 'it does not speak gRPC: that is the port of another service';
+}
+
+function explain(error: NodeJS.ErrnoException, place: Place): string {
+  if (error.code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
+    return `its certificate is not for "${place.host}": use a name that the certificate holds`;
+  }
+  if (error.code === 'ECONNRESET' || error.code === 'EPIPE') return closed(place);
+  return causes[error.code ?? ''] ?? `it cannot be connected to (${error.code ?? error.message})`;
+}
+
+function closed({ tls }: Place): string {
+  return tls === undefined
+    ? 'it closes the connection: perhaps it speaks TLS (use https://), or it is the port of another service'
+    : 'it closes the connection in the TLS handshake: perhaps it wants --cert and --key, or does not speak TLS';
+}

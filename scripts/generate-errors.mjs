@@ -1,0 +1,53 @@
+// Writes docs/errors.md from the declarations of errors; with --check it only says whether the page is current.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { errors, Status } from '../packages/node/dist/src/errors.js';
+import { transportErrors } from '../packages/server/dist/src/errors.js';
+
+const page = join(dirname(fileURLToPath(import.meta.url)), '..', 'docs', 'errors.md');
+
+const statusNames = Object.fromEntries(
+  Object.entries(Status)
+    .filter(([, number]) => typeof number === 'number')
+    .map(([name, number]) => [number, name.replace(/(?<=[a-z])(?=[A-Z])/g, '_').toUpperCase()]),
+);
+
+function rows(declarations) {
+  return Object.entries(declarations)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([code, make]) => {
+      // What varies is shown as an ellipsis.
+      const { status, message } = make('…', '…', '…');
+      return `| \`${code}\` | ${statusNames[status] ?? 'varies'} | ${message.replaceAll('|', '\\|')} |`;
+    });
+}
+
+const head = ['| code | status | text |', '| --- | --- | --- |'];
+const text = `# Errors
+
+Made by \`scripts/generate-errors.mjs\` from the declarations. A node sends the code of an error in the trailer
+\`coxswain-error\`; the TypeScript client gives it as \`errorCode\`. Judge by the code: texts may change, codes may not.
+Stock servers send no codes.
+
+- \`UNKNOWN\` with the code \`outcomeUnknown\` is the only answer after which a write may have been applied. The TypeScript
+  client throws it as \`OutcomeUnknownError\`, also when it lost the connection, or its time was up, with a write under way.
+  Read before repeating the write.
+- \`UNAVAILABLE\` with a code means that nothing was done: the request may be repeated, also on another node.
+- The client's own code is \`noConnection\` (UNAVAILABLE): nothing was sent. Its text says of each endpoint why.
+
+## Of requests
+
+${[...head, ...rows(errors)].join('\n')}
+
+## Of the listener
+
+${[...head, ...rows(transportErrors)].join('\n')}
+`;
+
+if (!process.argv.includes('--check')) {
+  writeFileSync(page, text);
+} else if (readFileSync(page, 'utf8') !== text) {
+  console.error('docs/errors.md is not current: run node scripts/generate-errors.mjs');
+  process.exitCode = 1;
+}
