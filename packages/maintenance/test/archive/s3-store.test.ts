@@ -9,7 +9,7 @@ import type { S3Options } from '../../src/archive/adapters/s3-requests.js';
 import { S3Store } from '../../src/archive/adapters/s3-store.js';
 import { ArchiveError } from '../../src/archive/errors.js';
 import { collect, contentOf, inPieces, namesOf, random } from './support/content.js';
-import { answerError, S3Stub } from './support/s3-stub.js';
+import { answerError, S3Stub, type StubRequest } from './support/s3-stub.js';
 import { describeObjectStore } from './support/store-conformance.js';
 
 describe('with s3rver', () => {
@@ -61,6 +61,7 @@ describe('a bucket', () => {
     stub.uploads.clear();
     stub.requests.length = 0;
     stub.intercept = () => false;
+    stub.uploadsPerPage = 1000;
     await stub.start();
     store = storeWith();
   });
@@ -298,6 +299,105 @@ describe('a bucket', () => {
     expect(stub.uploads.size).toBe(0);
   });
 
+  test.each([
+    'InitiateMultipartUpload',
+    's3:InitiateMultipartUploadResult',
+    'InitiateMultipartUploadResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"',
+  ])('may answer with a root element of another name: %s', async (root) => {
+    const content = random(PART + 1);
+    stub.intercept = ({ method, query, key }, response) => {
+      if (method !== 'POST' || !query.has('uploads')) return false;
+      stub.uploads.set('the-id', { key, begin: new Date(), parts: new Map() });
+      const [name] = root.split(' ');
+      const xml = `<${root}><Bucket>b</Bucket><UploadId>the-id</UploadId></${name}>`;
+      response.setHeader('content-type', 'text/xml; charset=utf-8').end(`<?xml version="1.0"?>\n${xml}`);
+      return true;
+    };
+    await store.put('a', inPieces(content, []), {});
+    expect((await contentOf(store, 'a')).equals(content)).toBe(true);
+  });
+
+  describe('whose server answers 404', () => {
+    /** Everything that a store asks for, and an upload in parts from its beginning to its end. */
+    const operations = (): Promise<unknown>[] => [
+      store.put('a', Buffer.from('x'), {}),
+      store.put('a', inPieces(random(PART + 1), []), {}),
+      collect(store.get('a', {})),
+      collect(store.list('', {})),
+      collect(store.folders('', {})),
+      store.delete('a', {}),
+      store.removeLeftovers({}),
+    ];
+
+    test('with a code that means something else says code and text, and takes nothing for absent', async () => {
+      stub.intercept = refuse(404, 'XAdminUserNotFound');
+      for (const outcome of await Promise.allSettled(operations())) {
+        expect((outcome as PromiseRejectedResult).reason).toMatchObject({
+          code: 'storeFailed',
+          message: expect.stringContaining('the server answered 404 XAdminUserNotFound: A message.'),
+        });
+      }
+    });
+
+    test('without a code, as a proxy does, says so, and takes nothing for absent', async () => {
+      stub.intercept = (_, response) => {
+        response.writeHead(404, { 'content-type': 'text/html' }).end('<h1>Not Found</h1>');
+        return true;
+      };
+      for (const outcome of await Promise.allSettled(operations())) {
+        expect((outcome as PromiseRejectedResult).reason).toMatchObject({
+          code: 'storeFailed',
+          message: expect.stringMatching(/the server answered 404$/),
+        });
+      }
+    });
+
+    test('since there is no bucket says that', async () => {
+      stub.intercept = refuse(404, 'NoSuchBucket');
+      for (const outcome of await Promise.allSettled(operations())) {
+        expect((outcome as PromiseRejectedResult).reason).toMatchObject({ code: 'bucketMissing' });
+      }
+    });
+
+    test('since there is no object says that, and has deleted it', async () => {
+      stub.intercept = refuse(404, 'NoSuchKey');
+      await expect(contentOf(store, 'a')).rejects.toMatchObject({ code: 'objectMissing' });
+      await store.delete('a', {});
+      await expect(namesOf(store, '')).rejects.toMatchObject({ code: 'storeFailed' });
+    });
+
+    test('to every part of an upload says so', async () => {
+      const isStep = {
+        begin: ({ method, query }: StubRequest) => method === 'POST' && query.has('uploads'),
+        part: ({ query }: StubRequest) => query.has('partNumber'),
+        complete: ({ method, query }: StubRequest) => method === 'POST' && query.has('uploadId'),
+      };
+      for (const isThis of Object.values(isStep)) {
+        stub.intercept = (request, response) => {
+          if (!isThis(request)) return false;
+          answerError(response, 404, 'NoSuchUpload');
+          return true;
+        };
+        await expect(store.put('a', inPieces(random(PART + 1), []), {})).rejects.toMatchObject({
+          code: 'storeFailed',
+          message: expect.stringContaining('404 NoSuchUpload'),
+        });
+      }
+    });
+  });
+
+  test('tells no key that a server repeats in its text', async () => {
+    const { accessKeyId, secretAccessKey } = stub;
+    stub.intercept = (_, response) => {
+      response.writeHead(400, { 'content-type': 'application/xml' });
+      response.end(
+        `<Error><Code>Odd</Code><Message>${accessKeyId}\n or ${secretAccessKey}</Message></Error>`,
+      );
+      return true;
+    };
+    await expect(store.delete('a', {})).rejects.toThrow('the server answered 400 Odd: … or …');
+  });
+
   test('that something else answers for is not taken for an empty one', async () => {
     const server = createServer((_, response) =>
       response.setHeader('content-type', 'text/html').end('<p>Hello</p>'),
@@ -319,7 +419,9 @@ describe('a bucket', () => {
     stub.uploads.set('old', upload('p/a', 25 * 3_600_000));
     stub.uploads.set('young', upload('p/a', 1000));
     stub.uploads.set('foreign', upload('q/a', 25 * 3_600_000));
-    expect(await store.removeLeftovers({})).toBe(1);
+    stub.uploads.set('old, too', upload('p/b', 25 * 3_600_000));
+    stub.uploadsPerPage = 2;
+    expect(await store.removeLeftovers({})).toBe(2);
     expect([...stub.uploads.keys()]).toEqual(['young', 'foreign']);
   });
 });

@@ -1,4 +1,3 @@
-import { S3ServiceError } from 's3mini';
 import { type ArchiveError, archiveErrors } from '../errors.js';
 
 /** A server answers what no S3 server does. */
@@ -11,6 +10,34 @@ export class S3SilenceError extends Error {
   override readonly name = 'S3SilenceError';
 }
 
+/** A server refused a request. Its text is the server's, which may repeat what was signed and the id of the key. */
+export class S3StatusError extends Error {
+  override readonly name = 'S3StatusError';
+
+  constructor(
+    /** Of HTTP. An error in an answer of success is a 500. */
+    readonly status: number,
+    /** S3's name of the error, such as NoSuchKey; empty where the answer has none. */
+    readonly serviceCode: string,
+    message: string,
+    /** The region that the bucket is in, where the answer says so. */
+    readonly region: string | undefined,
+    /** Whether the answer could have had a body, and so a code. */
+    readonly isOfHead: boolean,
+  ) {
+    super(message);
+  }
+}
+
+/** The error in the body of an answer. */
+export function s3StatusError(status: number, body: string, isOfHead: boolean): S3StatusError {
+  const textOf = (element: string): string | undefined =>
+    new RegExp(`<${element}>([^<]*)</${element}>`).exec(body)?.[1]?.trim();
+  const code = /^[\w.]{1,100}$/.exec(textOf('Code') ?? '')?.[0] ?? '';
+  const region = /^[\w-]{1,100}$/.exec(textOf('Region') ?? '')?.[0];
+  return new S3StatusError(status, code, textOf('Message') ?? '', region, isOfHead);
+}
+
 /** Where an error happened, for its text. */
 export interface S3Place {
   /** Of the store. */
@@ -20,6 +47,8 @@ export interface S3Place {
   readonly doing: string;
   /** Of the object; undefined where it is not about one. */
   readonly name?: string | undefined;
+  /** What no text may hold: the key and its id. */
+  readonly secrets: readonly string[];
 }
 
 const TRANSIENT_STATUS: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504, 509]);
@@ -44,40 +73,52 @@ const CERTIFICATE_CODE = /CERT|SELF_SIGNED|UNABLE_TO_|ERR_TLS|ERR_SSL/;
 
 const BREAK_CODES: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
 
+/** Characters of a server's text that an error holds. */
+const SERVER_TEXT_LENGTH_MAX = 200;
+
 /** Whether the same request may do better in a moment. */
 export function isTransient(error: unknown): boolean {
-  if (error instanceof S3ServiceError) {
-    return TRANSIENT_STATUS.has(error.status) || TRANSIENT_CODES.has(serviceCode(error));
+  const refusal = refusalIn(error);
+  if (refusal !== undefined) {
+    return TRANSIENT_STATUS.has(refusal.status) || TRANSIENT_CODES.has(refusal.serviceCode);
   }
   if (error instanceof S3SilenceError) return true;
   const code = networkCode(error);
   return code !== undefined && !CERTIFICATE_CODE.test(code);
 }
 
-/** Whether a server says that there is no such thing, an object or an upload. */
-export function isNotFound(error: unknown): boolean {
-  return error instanceof S3ServiceError && error.status === 404 && serviceCode(error) !== 'NoSuchBucket';
+/**
+ * Whether a server says that there is no such object. Only the code says so, or the bare status where an answer has no
+ * body: servers answer 404 for unknown access keys, too, and so do proxies.
+ */
+export function isNoSuchKey(error: unknown): boolean {
+  const refusal = refusalIn(error);
+  if (refusal === undefined) return false;
+  return refusal.serviceCode === 'NoSuchKey' || (refusal.isOfHead && refusal.status === 404);
 }
 
-/**
- * The declared error for what a request ended with. What a server answers is no cause of it: answers repeat what was
- * signed, and the id of the key.
- */
+/** Whether a server says that an upload was completed, or given up. */
+export function isNoSuchUpload(error: unknown): boolean {
+  return refusalIn(error)?.serviceCode === 'NoSuchUpload';
+}
+
+/** The declared error for what a request ended with. What a server answered is no cause of it: that holds what was signed. */
 export function declaredS3Error(error: unknown, place: S3Place): ArchiveError {
   const { url, endpoint, doing } = place;
-  if (error instanceof S3ServiceError) return serviceError(error, place);
+  const refusal = refusalIn(error);
+  if (refusal !== undefined) return refusalError(refusal, place);
   if (error instanceof S3SilenceError) return archiveErrors.timedOut(url, doing);
   const code = networkCode(error);
   if (code !== undefined) {
     const what = BREAK_CODES.has(code) ? `the connection to ${endpoint} breaks off` : endpoint;
     return archiveErrors.storeUnreachable(url, `${what}: ${code}`, { cause: error });
   }
-  return archiveErrors.storeFailed(url, doing, innermostMessage(error), { cause: error });
+  return archiveErrors.storeFailed(url, doing, innermost(error).message, { cause: error });
 }
 
-function serviceError(error: S3ServiceError, { url, bucket, doing, name }: S3Place): ArchiveError {
-  const { status } = error;
-  const code = serviceCode(error);
+function refusalError(error: S3StatusError, place: S3Place): ArchiveError {
+  const { url, bucket, doing, name } = place;
+  const { status, serviceCode: code, region } = error;
   switch (code) {
     case 'RequestTimeTooSkewed':
       return archiveErrors.clockWrong(url);
@@ -86,28 +127,36 @@ function serviceError(error: S3ServiceError, { url, bucket, doing, name }: S3Pla
     case 'PermanentRedirect':
     case 'AuthorizationHeaderMalformed':
     case 'IllegalLocationConstraintException':
-      return archiveErrors.regionWrong(url, /<Region>([\w-]+)<\/Region>/.exec(error.body ?? '')?.[1]);
+      return archiveErrors.regionWrong(url, region);
   }
   if (FULL_CODES.has(code) || status === INSUFFICIENT_STORAGE) return archiveErrors.storeFull(url);
-  if (status === 404 && name !== undefined) return archiveErrors.objectMissing(url, name);
-  if (status === 404) return archiveErrors.bucketMissing(url, bucket);
+  if (name !== undefined && isNoSuchKey(error)) return archiveErrors.objectMissing(url, name);
   if (status === 401 || status === 403) return archiveErrors.accessDenied(url, code || `status ${status}`);
   if (status >= 300 && status < 400) return archiveErrors.regionWrong(url, undefined);
-  return archiveErrors.storeFailed(url, doing, `the server answered ${status} ${code}`.trim());
+  return archiveErrors.storeFailed(url, doing, `the server answered ${describe(error, place)}`);
 }
 
-/** S3's name of the error; empty where the answer has none. */
-function serviceCode(error: S3ServiceError): string {
-  const { serviceCode: code, body } = error;
-  if (code !== undefined && code !== 'Unknown') return code;
-  return /<Code>(\w+)<\/Code>/.exec(body ?? '')?.[1] ?? '';
+/** Status, code and the server's text, without what must not be in a log. */
+function describe({ status, serviceCode, message }: S3StatusError, { secrets }: S3Place): string {
+  const kept = secrets.reduce((text, secret) => text.replaceAll(secret, '…'), message);
+  const text = kept
+    .replace(/[\p{Cc}\s]+/gu, ' ')
+    .trim()
+    .slice(0, SERVER_TEXT_LENGTH_MAX);
+  return `${status} ${serviceCode}`.trim() + (text && `: ${text}`);
 }
 
-/** The HTTP client's own says only that it failed. */
-function innermostMessage(error: unknown): string {
+/** The server's refusal, which the S3 client may have put into an error of its own. */
+function refusalIn(error: unknown): S3StatusError | undefined {
+  const at = innermost(error);
+  return at instanceof S3StatusError ? at : undefined;
+}
+
+/** The HTTP client's own error says only that it failed. */
+function innermost(error: unknown): Error {
   let at = error as Error;
   while (at.cause instanceof Object) at = at.cause as Error;
-  return at.message;
+  return at;
 }
 
 /** The operating system's or the HTTP client's name of what went wrong; undefined: it is neither's error. */

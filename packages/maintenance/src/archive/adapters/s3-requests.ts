@@ -3,7 +3,7 @@ import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import { S3mini } from 's3mini';
 import type { Deadline } from '../deadline.js';
 import { PIECE_SIZE_BYTES_MAX } from '../store.js';
-import { declaredS3Error, isTransient, S3AnswerError, S3SilenceError } from './s3-errors.js';
+import { declaredS3Error, isTransient, S3AnswerError, S3SilenceError, s3StatusError } from './s3-errors.js';
 
 /** Which bucket, and how it is reached. */
 export interface S3Options {
@@ -41,8 +41,11 @@ export interface S3Task {
   readonly body?: Uint8Array;
   /** Besides the patience that every request has. */
   readonly extraMs?: number;
-  /** An answer that is no XML comes from something else than an S3 server. */
-  readonly expectsXml?: boolean;
+  /**
+   * The root element of the answer, which is XML: what is none comes from something else than an S3 server. Servers do
+   * not all call it so, and it says nothing: it is read whatever its name is, unless that is `Error`.
+   */
+  readonly root?: string;
 }
 
 /** The slowest connection that a body is given time for. */
@@ -50,6 +53,8 @@ const BODY_BYTES_PER_MS = 64;
 /** What is sent at a time. */
 const SENT_SIZE_BYTES = 256 * 1024;
 const PAUSE_GREATEST_MS = 8_000;
+/** More than any server says about an error. */
+const ERROR_BYTES_MAX = 64 * 1024;
 
 /**
  * Requests to a bucket, signed. Each does no harm when it is made twice, so one that fails by chance is made again a
@@ -128,14 +133,18 @@ export class S3Requests {
         bucket: this.#options.bucket,
         doing: task.doing,
         name: task.name,
+        secrets: [this.#options.accessKeyId, this.#options.secretAccessKey],
       });
     }
     const pauseMs = Math.min(PAUSE_GREATEST_MS, this.limits.pauseLeastMs * 2 ** (failures - 1));
     await task.deadline.race(sleep(pauseMs * (0.5 + Math.random() / 2)));
   }
 
-  /** For one attempt, which the signal ends. Making one costs far less than a request. */
-  client({ body, expectsXml }: S3Task, signal: AbortSignal, md5?: string): S3mini {
+  /**
+   * For one attempt, which the signal ends. Making one costs far less than a request. Whatever a server refuses is an
+   * S3StatusError: s3mini takes every 404 of some requests for absence.
+   */
+  client({ body, root }: S3Task, signal: AbortSignal, md5?: string): S3mini {
     const { bucket, accessKeyId, secretAccessKey } = this.#options;
     const extra: Record<string, string> = { 'accept-encoding': 'identity' };
     if (md5 !== undefined) extra['content-md5'] = md5;
@@ -146,16 +155,42 @@ export class S3Requests {
       const inPieces =
         body && body.length > SENT_SIZE_BYTES && ({ body: streamOf(body), duplex: 'half' } as const);
       const response = await fetch(input, { ...request, ...inPieces });
-      const isXml = /xml/.test(response.headers.get('content-type') ?? '');
-      if (expectsXml && response.ok && !isXml && init?.method !== 'HEAD') {
-        await response.body?.cancel();
-        throw new S3AnswerError('what answers there is no S3 server: correct archive.s3-endpoint');
-      }
-      return response;
+      const isOfHead = init?.method === 'HEAD';
+      if (!response.ok) throw s3StatusError(response.status, await beginningOf(response), isOfHead);
+      return root === undefined || isOfHead ? response : withRoot(response, root);
     };
     const endpoint = `${this.#endpoint}/${bucket}`;
     return new S3mini({ accessKeyId, secretAccessKey, endpoint, region: this.#region, fetch: send });
   }
+}
+
+/** The same answer with a root element of this name. An error may come with a status of success. */
+async function withRoot(response: Response, root: string): Promise<Response> {
+  if (!/xml/.test(response.headers.get('content-type') ?? '')) {
+    await response.body?.cancel();
+    throw new S3AnswerError('what answers there is no S3 server: correct archive.s3-endpoint');
+  }
+  const text = await response.text();
+  const { status, headers } = response;
+  const name = /^(?:\s|<\?[^>]*\?>|<!--.*?-->)*<([\w:.-]+)/s.exec(text)?.[1];
+  if (name === 'Error') throw s3StatusError(500, text, false);
+  if (name === undefined || name === root) return new Response(text, { status, headers });
+  const begin = text.indexOf(`<${name}`) + 1;
+  const end = text.lastIndexOf(`</${name}`) + 2;
+  const renamed = `${text.slice(0, begin)}${root}${text.slice(begin + name.length, end)}${root}${text.slice(end + name.length)}`;
+  return new Response(end > begin ? renamed : text, { status, headers });
+}
+
+/** As much of an answer as can be an error. */
+async function beginningOf(response: Response): Promise<string> {
+  const pieces: Uint8Array[] = [];
+  let sizeBytes = 0;
+  for await (const piece of response.body ?? []) {
+    pieces.push(piece);
+    sizeBytes += piece.length;
+    if (sizeBytes >= ERROR_BYTES_MAX) break;
+  }
+  return Buffer.concat(pieces).toString('utf8', 0, ERROR_BYTES_MAX);
 }
 
 /** In pieces, for which the event loop of a node is not held up; the request's header says how long it is in all. */

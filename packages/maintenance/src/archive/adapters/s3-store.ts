@@ -14,7 +14,7 @@ import {
   type StoredObject,
 } from '../store.js';
 import { S3Download } from './s3-download.js';
-import { isNotFound } from './s3-errors.js';
+import { isNoSuchKey, isNoSuchUpload, S3AnswerError } from './s3-errors.js';
 import { DEFAULT_S3_LIMITS, type S3Limits, type S3Options, S3Requests, type S3Task } from './s3-requests.js';
 import { listS3Uploads, PART_SIZE_BYTES, S3Upload } from './s3-upload.js';
 
@@ -33,7 +33,6 @@ const LEFTOVER_AGE_MS = 24 * 60 * 60 * 1000;
 export class S3Store implements ObjectStore {
   readonly url: string;
   readonly #prefix: string;
-  readonly #bucket: string;
   readonly #requests: S3Requests;
   readonly #nowMs: () => number;
   /** Uploads that are being given up. */
@@ -46,7 +45,6 @@ export class S3Store implements ObjectStore {
     if (accessKeyId.trim() === '' || secretAccessKey.trim() === '') {
       throw archiveErrors.credentialsMissing(this.url);
     }
-    this.#bucket = bucket;
     this.#prefix = prefix && `${prefix}/`;
     this.#requests = new S3Requests(this.url, options, limits);
     this.#nowMs = nowMs;
@@ -157,7 +155,7 @@ export class S3Store implements ObjectStore {
 
   #listing(call: StoreCall): S3Task {
     const doing = 'listing the objects';
-    return { deadline: new Deadline(this.url, doing, call), doing, expectsXml: true };
+    return { deadline: new Deadline(this.url, doing, call), doing, root: 'ListBucketResult' };
   }
 
   async #page(
@@ -169,7 +167,7 @@ export class S3Store implements ObjectStore {
     const page = await this.#requests.run(task, (client) =>
       client.listObjectsPaged('/', prefix, PAGE_OBJECTS, next, options),
     );
-    if (!page) throw archiveErrors.bucketMissing(this.url, this.#bucket);
+    if (!page) throw new S3AnswerError('the server gives no page of objects');
     return page;
   }
 
@@ -182,7 +180,7 @@ export class S3Store implements ObjectStore {
         await client.deleteObject(this.#key(name));
       } catch (error) {
         // Most servers do not even say so.
-        if (!isNotFound(error)) throw error;
+        if (!isNoSuchKey(error)) throw error;
       }
     });
   }
@@ -191,12 +189,26 @@ export class S3Store implements ObjectStore {
     const doing = 'removing what broken-off stores left behind';
     const task = { deadline: new Deadline(this.url, doing, call), doing };
     let count = 0;
-    for await (const { key, id, beginMs } of listS3Uploads(this.#requests, task, this.#prefix)) {
+    for await (const { key, id, beginMs } of listS3Uploads(this.#requests, task)) {
+      // Not every server lists uploads by a prefix that is not the whole key.
+      if (!key.startsWith(this.#prefix) || !isName(key.slice(this.#prefix.length))) continue;
       if (this.#nowMs() - beginMs < LEFTOVER_AGE_MS) continue;
-      await this.#requests.run(task, (client) => client.abortMultipartUpload(key, id));
-      count++;
+      if (await this.#removeUpload(task, key, id)) count++;
     }
     return count;
+  }
+
+  /** Whether it was still there. */
+  #removeUpload(task: S3Task, key: string, id: string): Promise<boolean> {
+    return this.#requests.run(task, async (client) => {
+      try {
+        await client.abortMultipartUpload(key, id);
+        return true;
+      } catch (error) {
+        if (!isNoSuchUpload(error)) throw error;
+        return false;
+      }
+    });
   }
 
   async close(): Promise<void> {

@@ -1,7 +1,7 @@
-import { S3ServiceError, type UploadPart } from 's3mini';
+import type { UploadPart } from 's3mini';
 import { Deadline } from '../deadline.js';
 import { archiveErrors } from '../errors.js';
-import { isNotFound } from './s3-errors.js';
+import { isNoSuchKey, isNoSuchUpload, S3AnswerError } from './s3-errors.js';
 import type { S3Requests, S3Task } from './s3-requests.js';
 
 /** The least that every server takes is 5 MiB, and some want all parts but the last to be equal. */
@@ -35,7 +35,7 @@ export class S3Upload {
   /** A request made twice begins two: the one that nobody knows of is left over (`ObjectStore.removeLeftovers`). */
   static async begin(options: S3UploadOptions): Promise<S3Upload> {
     const { requests, key, deadline, name } = options;
-    const task = { deadline, doing: `storing ${name}`, expectsXml: true };
+    const task = { deadline, doing: `storing ${name}`, root: 'InitiateMultipartUploadResult' };
     const id = await requests.run(task, (client) => client.getMultipartUploadId(key));
     return new S3Upload(options, id);
   }
@@ -56,18 +56,19 @@ export class S3Upload {
 
   async complete(): Promise<void> {
     const doing = `storing ${this.#name}`;
-    const task = { deadline: this.#deadline, doing, extraMs: COMPLETE_MS, expectsXml: true };
+    const root = 'CompleteMultipartUploadResult';
+    const task = { deadline: this.#deadline, doing, extraMs: COMPLETE_MS, root };
     let attempts = 0;
     await this.#requests.run(task, async (client) => {
       attempts++;
       try {
         const result = await client.completeMultipartUpload(this.#key, this.#id, this.#parts);
-        // Success is announced before it is sure: then the body of the answer is an error.
-        if (result.etag === undefined) throw new S3ServiceError('no success', 500, codeIn(result));
+        if (result.etag === undefined) throw new S3AnswerError('the server does not say what it has stored');
       } catch (error) {
         // It has happened where only the answer to an earlier attempt was lost.
-        if (attempts === 1 || !isNotFound(error)) throw error;
-        if ((await client.getContentLength(this.#key)) !== this.#sizeBytes) throw error;
+        if (attempts === 1 || !isNoSuchUpload(error)) throw error;
+        const sizeBytes = await client.getContentLength(this.#key).catch(absentAsUndefined);
+        if (sizeBytes !== this.#sizeBytes) throw error;
       }
     });
   }
@@ -82,6 +83,10 @@ export class S3Upload {
   }
 }
 
+function absentAsUndefined(error: unknown): undefined {
+  if (!isNoSuchKey(error)) throw error;
+}
+
 /** What is stored, and where. */
 interface S3UploadOptions {
   readonly requests: S3Requests;
@@ -93,21 +98,15 @@ interface S3UploadOptions {
   readonly deadline: Deadline;
 }
 
-function codeIn(result: object): string | undefined {
-  const { Error: error } = result as { readonly Error?: { readonly Code?: string } };
-  return error?.Code;
-}
-
-/** The uploads that were begun below a prefix of the bucket, and neither completed nor given up. */
+/** The uploads that were begun in the bucket, by anybody, and neither completed nor given up. */
 export async function* listS3Uploads(
   requests: S3Requests,
   task: S3Task,
-  prefix: string,
 ): AsyncGenerator<{ readonly key: string; readonly id: string; readonly beginMs: number }, void, undefined> {
   let markers: Readonly<Record<string, string>> = {};
   for (;;) {
-    const answer = (await requests.run({ ...task, expectsXml: true }, (client) =>
-      client.listMultipartUploads('/', prefix, 'GET', { ...(prefix && { prefix }), ...markers }),
+    const answer = (await requests.run({ ...task, root: 'ListMultipartUploadsResult' }, (client) =>
+      client.listMultipartUploads('/', '', 'GET', { ...markers }),
     )) as unknown as UploadsAnswer;
     const page = answer.ListMultipartUploadsResult;
     if (page === undefined || typeof page !== 'object') return;

@@ -26,6 +26,7 @@ export class S3Stub {
   /** By id. */
   readonly uploads = new Map<string, { key: string; begin: Date; parts: Map<number, Buffer> }>();
   readonly requests: StubRequest[] = [];
+  uploadsPerPage = 1000;
   intercept: (request: StubRequest, response: ServerResponse) => boolean = () => false;
   #server: Server | undefined;
   #uploadCount = 0;
@@ -142,12 +143,18 @@ export class S3Stub {
   #answerBucket({ query }: StubRequest, response: ServerResponse): void {
     const prefix = query.get('prefix') ?? '';
     if (query.has('uploads')) {
-      const uploads = [...this.uploads].filter(([, { key }]) => key.startsWith(prefix));
-      const lines = uploads.map(
+      // MinIO finds uploads by the whole key, or by none.
+      const uploads = [...this.uploads].filter(([, { key }]) => prefix === '' || key === prefix);
+      const from = uploads.findIndex(([id]) => id === query.get('upload-id-marker')) + 1;
+      const page = uploads.slice(from, from + this.uploadsPerPage);
+      const lines = page.map(
         ([id, { key, begin }]) =>
           `<Upload><Key>${key}</Key><UploadId>${id}</UploadId><Initiated>${begin.toISOString()}</Initiated></Upload>`,
       );
-      const xml = `<IsTruncated>false</IsTruncated>${lines.join('')}`;
+      const [nextId, nextUpload] = page.at(-1) ?? [];
+      const next = `<NextKeyMarker>${nextUpload?.key}</NextKeyMarker><NextUploadIdMarker>${nextId}</NextUploadIdMarker>`;
+      const isTruncated = from + page.length < uploads.length;
+      const xml = `<IsTruncated>${isTruncated}</IsTruncated>${isTruncated ? next : ''}${lines.join('')}`;
       answerXml(response, `<ListMultipartUploadsResult>${xml}</ListMultipartUploadsResult>`);
       return;
     }
