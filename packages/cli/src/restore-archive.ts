@@ -63,10 +63,14 @@ async function run(
 function printPoint(
   { output, into, dryRun }: ArchiveRestoreFlags,
   from: string,
-  { revision, timeMs, fromShardId, keyCount }: maintenance.RestoredPoint,
+  { revision, timeMs, fromShardId, keyCount, leftOutRevision, leftOutTimeMs }: maintenance.RestoredPoint,
 ): void {
   const table = into ?? from;
   const time = timeMs === 0n ? undefined : new Date(Number(timeMs)).toISOString();
+  const leftOut =
+    leftOutRevision === 0n
+      ? undefined
+      : { revision: Number(leftOutRevision), time: new Date(Number(leftOutTimeMs)).toISOString() };
   const json = {
     table,
     from,
@@ -74,6 +78,7 @@ function printPoint(
     ...(time !== undefined && { time }),
     shard: Number(fromShardId),
     ...(dryRun ? { dryRun: true } : { keys: Number(keyCount) }),
+    ...(leftOut !== undefined && { leftOut }),
   };
   const row = [
     table,
@@ -81,6 +86,10 @@ function printPoint(
     `as of revision ${revision}`,
     time ?? 'before its first write',
     `shard ${fromShardId}`,
+    ...(leftOut === undefined
+      ? []
+      : [`without revision ${leftOut.revision}, of ${leftOut.time}, and what followed`]),
   ];
-  printRows(output, json, ['TABLE', 'KEYS', 'REVISION', 'TIME', 'FROM'], [row]);
+  const head = ['TABLE', 'KEYS', 'REVISION', 'TIME', 'FROM', ...(leftOut === undefined ? [] : ['LEFT OUT'])];
+  printRows(output, json, head, [row]);
 }

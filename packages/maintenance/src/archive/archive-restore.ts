@@ -168,12 +168,15 @@ export class ArchiveRestores {
       ? await readAll(stream)
       : await this.#restorer.restore(into, stream, call);
     const { revision, timeMs } = reader.reached;
+    const { leftOut } = reader;
     return {
       revision: BigInt(revision),
       timeMs: BigInt(timeMs),
       fromShardId: BigInt(plan.shard.shardId),
       shardId: BigInt(restored.shardId),
       keyCount: BigInt(restored.keyCount),
+      leftOutRevision: BigInt(leftOut?.revision ?? 0),
+      leftOutTimeMs: BigInt(leftOut?.timeMs ?? 0),
     };
   }
 

@@ -50,6 +50,8 @@ export interface RestorePlan {
   readonly logs: readonly PlannedLog[];
   /** An entry behind the limit is known, so that none within it is still to be stored. */
   readonly isLimitPassed: boolean;
+  /** The first entry of a log object that is not read, since its time is later than the limit's. */
+  readonly leftOut: ReachedPoint | undefined;
   /** To be read. */
   readonly sizeBytes: number;
 }
@@ -73,7 +75,7 @@ export async function planRestore(
   const { shard, base, successor } = await findStart(store, request, call);
   const from = base ? base.info.revision + 1 : shard.firstIndex;
   const contents = await ShardContents.load(store, shard, { from }, call);
-  const { logs, isLimitPassed } = await coverage(store, contents, from, request.limit, call);
+  const { logs, isLimitPassed, leftOut } = await coverage(store, contents, from, request.limit, call);
   if (successor !== undefined && request.limit.toTimeMs !== undefined && !isLimitPassed) {
     throw archiveErrors.notReachable(
       `table "${request.table}"`,
@@ -83,7 +85,7 @@ export async function planRestore(
   }
   const logBytes = logs.reduce((sum, { log }) => sum + log.sizeBytes, 0);
   const sizeBytes = (base?.sizeBytes ?? 0) + logBytes;
-  return { shard, limit: request.limit, base, logs, isLimitPassed, sizeBytes };
+  return { shard, limit: request.limit, base, logs, isLimitPassed, leftOut, sizeBytes };
 }
 
 interface Start {
@@ -180,7 +182,7 @@ async function coverage(
   from: number,
   limit: RestoreLimit,
   call: StoreCall,
-): Promise<Pick<RestorePlan, 'logs' | 'isLimitPassed'>> {
+): Promise<Pick<RestorePlan, 'logs' | 'isLimitPassed' | 'leftOut'>> {
   const { toRevision = Number.POSITIVE_INFINITY, toTimeMs = Number.POSITIVE_INFINITY } = limit;
   const planned: PlannedLog[] = [];
   let next = from;
@@ -195,7 +197,8 @@ async function coverage(
     if (!longest) {
       const hole = { first: next, last: (contents.logs[at]?.first ?? endOf(contents, next) + 1) - 1 };
       const isEnd = hole.last < hole.first;
-      if (isEnd && limit.toRevision === undefined) return { logs: planned, isLimitPassed: false };
+      if (isEnd && limit.toRevision === undefined)
+        return { logs: planned, isLimitPassed: false, leftOut: undefined };
       const times = before && (await contents.logTimes(store, before.log, call));
       if (times && times.lastTimeMs > toTimeMs) break;
       throw archiveErrors.notReachable(
@@ -207,12 +210,15 @@ async function coverage(
       );
     }
     const told = contents.told.get(longest.name);
-    if (told?.kind === 'log' && told.firstTimeMs > toTimeMs) break;
+    if (told?.kind === 'log' && told.firstTimeMs > toTimeMs) {
+      const leftOut = { revision: next, timeMs: told.firstTimeMs };
+      return { logs: planned, isLimitPassed: true, leftOut };
+    }
     planned.push({ log: longest, told, first: next, last: Math.min(longest.last, toRevision) });
     if (told?.kind === 'log' && told.lastTimeMs > toTimeMs) break;
     next = longest.last + 1;
   }
-  return { logs: planned, isLimitPassed: true };
+  return { logs: planned, isLimitPassed: true, leftOut: undefined };
 }
 
 /** The last entry that is known to have been in the archive, or to be missing; below `next` where nothing is. */
@@ -263,17 +269,27 @@ export class PlanReader {
   readonly #store: Pick<ObjectStore, 'get'>;
   readonly #plan: RestorePlan;
   #reached: ReachedPoint;
+  #leftOut: ReachedPoint | undefined;
 
   constructor(store: Pick<ObjectStore, 'get'>, plan: RestorePlan) {
     this.#store = store;
     this.#plan = plan;
     const { revision = plan.shard.firstIndex - 1, timeMs = 0, lastTimeMs = timeMs } = plan.base?.info ?? {};
     this.#reached = { revision, timeMs: lastTimeMs };
+    this.#leftOut = plan.leftOut;
   }
 
   /** Exact once `entries` has ended without an error. */
   get reached(): ReachedPoint {
     return this.#reached;
+  }
+
+  /**
+   * The first entry that is later than the moment restored to. Undefined when the archive holds none, or the limit is a
+   * revision. Exact once `entries` has ended without an error.
+   */
+  get leftOut(): ReachedPoint | undefined {
+    return this.#leftOut;
   }
 
   /** Some at a time. Errors: objectDamaged, and the store's. */
@@ -285,7 +301,10 @@ export class PlanReader {
         const wanted: ArchivedEntry[] = [];
         for (const entry of entries) {
           if (entry.index < first || entry.index > last) continue;
-          isBehind ||= entry.timeMs > toTimeMs;
+          if (!isBehind && entry.timeMs > toTimeMs) {
+            isBehind = true;
+            this.#leftOut = { revision: entry.index, timeMs: entry.timeMs };
+          }
           if (isBehind) break;
           wanted.push(entry);
           this.#reach(entry);

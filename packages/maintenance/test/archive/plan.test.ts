@@ -63,6 +63,21 @@ describe('the plan of a restore', () => {
     expect(await restored({ toTimeMs: timeOf(1000) })).toMatchObject({ revision: 80, timeMs: timeOf(80) });
   });
 
+  test('says from which entry on all is left out: where a clock ran ahead that is more than was asked for (A7)', async () => {
+    await archive.log(1, 50);
+    await archive.log(51, 80);
+    const leftOut = async (limit: RestoreLimit) => {
+      const reader = new PlanReader(store, await plan(limit));
+      await collect(reader.entries({}));
+      return reader.leftOut;
+    };
+    // In the middle of an object, and at the first entry of one that is not read at all.
+    expect(await leftOut({ toTimeMs: timeOf(60) })).toEqual({ revision: 61, timeMs: timeOf(61) });
+    expect(await leftOut({ toTimeMs: timeOf(50) })).toEqual({ revision: 51, timeMs: timeOf(51) });
+    expect(await leftOut({ toTimeMs: timeOf(80) })).toBeUndefined();
+    expect(await leftOut({ toRevision: 60 })).toBeUndefined();
+  });
+
   test('does so too where the manifest is gone', async () => {
     archive.tells = false;
     await archive.log(1, 50);

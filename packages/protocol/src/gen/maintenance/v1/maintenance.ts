@@ -135,6 +135,16 @@ export interface RestoredPoint {
   shardId: bigint;
   /** key_count is the number of keys of the table now; 0 after a dry run. */
   keyCount: bigint;
+  /**
+   * left_out_revision is the first archived entry that is later than to_time_ms, and not in the table, as is what follows
+   * it; 0: there is none, or the limit was a revision.
+   */
+  leftOutRevision: bigint;
+  /**
+   * left_out_time_ms is the time of that entry. Where a node's clock ran ahead, it is that of the clock, and so are the times
+   * of the entries that follow until all clocks have passed it.
+   */
+  leftOutTimeMs: bigint;
 }
 
 function createBaseBackupRequest(): BackupRequest {
@@ -794,7 +804,15 @@ export const RestoreArchiveProgress: MessageFns<RestoreArchiveProgress> = {
 };
 
 function createBaseRestoredPoint(): RestoredPoint {
-  return { revision: 0n, timeMs: 0n, fromShardId: 0n, shardId: 0n, keyCount: 0n };
+  return {
+    revision: 0n,
+    timeMs: 0n,
+    fromShardId: 0n,
+    shardId: 0n,
+    keyCount: 0n,
+    leftOutRevision: 0n,
+    leftOutTimeMs: 0n,
+  };
 }
 
 export const RestoredPoint: MessageFns<RestoredPoint> = {
@@ -813,6 +831,12 @@ export const RestoredPoint: MessageFns<RestoredPoint> = {
     }
     if (message.keyCount !== 0n) {
       writer.tag(40).uint64(message.keyCount);
+    }
+    if (message.leftOutRevision !== 0n) {
+      writer.tag(48).uint64(message.leftOutRevision);
+    }
+    if (message.leftOutTimeMs !== 0n) {
+      writer.tag(56).int64(message.leftOutTimeMs);
     }
     return writer;
   },
@@ -864,6 +888,22 @@ export const RestoredPoint: MessageFns<RestoredPoint> = {
           message.keyCount = reader.uint64() as bigint;
           continue;
         }
+        case 6: {
+          if (tag !== 48) {
+            break;
+          }
+
+          message.leftOutRevision = reader.uint64() as bigint;
+          continue;
+        }
+        case 7: {
+          if (tag !== 56) {
+            break;
+          }
+
+          message.leftOutTimeMs = reader.int64() as bigint;
+          continue;
+        }
       }
       reader.skip(tag);
     }
@@ -883,6 +923,12 @@ export const RestoredPoint: MessageFns<RestoredPoint> = {
       : 0n;
     message.shardId = (object.shardId !== undefined && object.shardId !== null) ? BigInt(object.shardId) : 0n;
     message.keyCount = (object.keyCount !== undefined && object.keyCount !== null) ? BigInt(object.keyCount) : 0n;
+    message.leftOutRevision = (object.leftOutRevision !== undefined && object.leftOutRevision !== null)
+      ? BigInt(object.leftOutRevision)
+      : 0n;
+    message.leftOutTimeMs = (object.leftOutTimeMs !== undefined && object.leftOutTimeMs !== null)
+      ? BigInt(object.leftOutTimeMs)
+      : 0n;
     return message;
   },
 };
