@@ -157,6 +157,11 @@ export async function pruneArchive(flags: ArchiveFlags): Promise<void> {
         oldest === undefined ? '' : `revision ${oldest.revision}, ${showTime(oldest.timeMs)}`,
       ]),
     );
+    for (const { shard, unbacked } of pruned) {
+      if (unbacked.length === 0) continue;
+      const text = `coxswain: ${showShard(shard)}: no backup by FlushAndBackupBinlog holds revisions ${showRuns(unbacked)}`;
+      process.stderr.write(`${text}, which ${isDryRun ? 'would be' : 'were'} removed\n`);
+    }
   });
 }
 

@@ -10,7 +10,7 @@ import type {
 import type { RateLimit } from '@coxswain/replication';
 import type { ArchiveCounters, ArchiveStatus, TableArchiveStatus } from './archive-status.js';
 import { ArchivedReports } from './archived-reports.js';
-import { prune, type Retention } from './prune.js';
+import { prune, type Retention, UNBACKED_PRUNED } from './prune.js';
 import { Slots } from './slots.js';
 import type { ObjectStore } from './store.js';
 import { TableArchiver, type TableArchiverContext } from './table-archiver.js';
@@ -235,6 +235,9 @@ export class Archiver {
     try {
       for await (const pruned of prune(store, { clusterId }, options, { signal })) {
         this.#counters.objectsPruned += pruned.baseCount + pruned.logCount + pruned.gapCount;
+        const { shard, unbacked } = pruned;
+        if (unbacked.length > 0)
+          log('warn', UNBACKED_PRUNED, { table: shard.table, shard: shard.shardId, unbacked });
       }
     } catch (error) {
       if (signal.aborted) return;

@@ -1,9 +1,11 @@
+import { BackupRecord } from './backup-record.js';
 import { BaseObjectReader } from './base-object.js';
 import { findShards, readBaseInfo, readLogHeader, type ShardFilter, type StoredBase } from './catalog.js';
 import { ArchiveError } from './errors.js';
 import type { ArchivedShard } from './log-object.js';
 import { encodeChapter, type ManifestEntry, readChapter } from './manifest.js';
 import { type ArchiveName, logPrefix, manifestName, parseName, shardPrefix } from './names.js';
+import { type Run, Runs } from './runs.js';
 import type { ObjectStore, StoreCall } from './store.js';
 
 /** How much an archive keeps. */
@@ -28,9 +30,18 @@ export interface PrunedShard {
   readonly logCount: number;
   readonly gapCount: number;
   readonly sizeBytes: number;
+  /**
+   * Entries among them that no backup of the archive's log holds yet; empty where such backups are never made
+   * (FlushAndBackupBinlog).
+   */
+  readonly unbacked: readonly Run[];
   /** What the archive of the shard begins with from then on; undefined: nothing is removed, or all. */
   readonly oldest: { readonly revision: number; readonly timeMs: number } | undefined;
 }
+
+/** What the log says where `PrunedShard.unbacked` is not empty. */
+export const UNBACKED_PRUNED =
+  'entries were pruned from the archive that no backup holds: make backups of it more often than its retention';
 
 /** Objects that are removed at a time. */
 const DELETES_AT_A_TIME = 8;
@@ -80,6 +91,9 @@ class ShardPruning {
   readonly #call: StoreCall;
   readonly #count = { base: 0, log: 0, gap: 0, manifest: 0 };
   #sizeBytes = 0;
+  readonly #unbacked = new Runs();
+  /** Up to where backups of the archive's log hold the shard; undefined: there are none. */
+  #backedUpTo: number | undefined;
 
   constructor(store: ObjectStore, shard: ArchivedShard, options: PruneOptions, call: StoreCall) {
     this.#store = store;
@@ -93,6 +107,9 @@ class ShardPruning {
     const { ageMs, basesMin } = this.#options.retention;
     let oldest: KnownBase | undefined;
     if (ageMs > 0) {
+      const { clusterId, shardId } = this.#shard;
+      const backedUp = await new BackupRecord(this.#store, clusterId).read(this.#call);
+      this.#backedUpTo = backedUp && (backedUp.get(shardId) ?? 0);
       const cutoffMs = this.#options.nowMs - ageMs;
       const behind: KnownBase[] = [];
       for (const successor of successors) behind.push(...(await this.#bases(successor)));
@@ -113,6 +130,7 @@ class ShardPruning {
       logCount,
       gapCount,
       sizeBytes: this.#sizeBytes,
+      unbacked: [...this.#unbacked],
       oldest: hasRemoved && oldest ? { revision: oldest.base.revision, timeMs: oldest.timeMs } : undefined,
     };
   }
@@ -218,6 +236,10 @@ class ShardPruning {
       if (!parsed || !goes(parsed)) continue;
       this.#count[parsed.kind]++;
       this.#sizeBytes += sizeBytes;
+      const { kind } = parsed;
+      if ((kind === 'log' || kind === 'gap') && parsed.last > (this.#backedUpTo ?? parsed.last)) {
+        this.#unbacked.add({ first: Math.max(parsed.first, this.#backedUpTo! + 1), last: parsed.last });
+      }
       if (this.#options.isDryRun) continue;
       names.push(name);
       if (names.length >= DELETES_AT_A_TIME) await removeSome();

@@ -11,7 +11,7 @@ import { Backoff, pause, toStockCommand } from '@coxswain/replication';
 import { CommandKind } from '@coxswain/table';
 import type { ArchiveCounters, TableArchiveStatus } from './archive-status.js';
 import { END_OF_SHARD, type LogObjectWriter } from './log-object.js';
-import type { Retention } from './prune.js';
+import { type Retention, UNBACKED_PRUNED } from './prune.js';
 import { ShardArchive, type ShardArchiveEnvironment } from './shard-archive.js';
 import type { Slots } from './slots.js';
 
@@ -401,8 +401,9 @@ export class TableArchiver {
     if (retention.ageMs === 0) return;
     const { counters } = this.#context;
     try {
-      const { baseCount, logCount, gapCount } = await archive.prune(retention, { signal });
+      const { baseCount, logCount, gapCount, unbacked } = await archive.prune(retention, { signal });
       counters.objectsPruned += baseCount + logCount + gapCount;
+      if (unbacked.length > 0) this.#tell('warn', UNBACKED_PRUNED, { unbacked });
     } catch (error) {
       if (signal.aborted) return;
       counters.errors++;

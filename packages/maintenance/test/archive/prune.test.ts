@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
+import { BackupRecord } from '../../src/archive/backup-record.js';
 import { planRestore } from '../../src/archive/plan.js';
 import { type PrunedShard, type PruneOptions, prune } from '../../src/archive/prune.js';
 import { verifyShard } from '../../src/archive/verify.js';
@@ -63,6 +64,18 @@ describe('pruning an archive', () => {
   ])('keeps %s', async (_, options, kept) => {
     await pruned(options);
     expect(await restorable()).toEqual(kept);
+  });
+
+  test('says what no backup of the log holds yet, where there are such backups', async () => {
+    expect((await pruned({ isDryRun: true }))[0]!.unbacked).toEqual([]);
+    const record = new BackupRecord(store, 'c0ffee');
+    await record.write('monday', new Map([[17, 130]]), {});
+    expect((await pruned({ isDryRun: true }))[0]!.unbacked).toEqual([{ first: 131, last: 200 }]);
+    await record.write('tuesday', new Map([[17, 200]]), {});
+    expect((await pruned({ isDryRun: true }))[0]!.unbacked).toEqual([]);
+    // A shard that is younger than the last backup.
+    await record.write('wednesday', new Map([[16, 200]]), {});
+    expect((await pruned())[0]!.unbacked).toEqual([{ first: 1, last: 200 }]);
   });
 
   test('tries it without changing anything', async () => {

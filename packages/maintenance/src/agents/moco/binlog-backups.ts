@@ -14,9 +14,11 @@ import type { moco } from '@coxswain/protocol';
 import { pause } from '@coxswain/replication';
 import { CommandKind } from '@coxswain/table';
 import type { S3Options } from '../../archive/adapters/s3-requests.js';
+import { BackupRecord } from '../../archive/backup-record.js';
 import { ArchiveError, archiveErrors } from '../../archive/errors.js';
-import { type ArchiveName, HASH_DIGITS, parseName } from '../../archive/names.js';
-import { isName, type ObjectStore, readWhole } from '../../archive/store.js';
+import { type ArchiveName, HASH_DIGITS, parseName, type ShardKey } from '../../archive/names.js';
+import { Runs } from '../../archive/runs.js';
+import { isName, type ObjectStore } from '../../archive/store.js';
 import { checkLeaderRole } from '../../role.js';
 import type { OneAtATime } from './one-at-a-time.js';
 
@@ -27,9 +29,8 @@ const FLUSH_LOOK_MS = 100;
 const CHECK_MS = 30_000;
 const READ_BYTES_MAX = 1024 * 1024;
 const OBJECTS_MAX = 1_000_000;
-const RECORD_BYTES_MAX = 8 * 1024 * 1024;
 const NUMBER_DIGITS = 6;
-const RECORD_FORMAT = 1;
+const MARK_FORMAT = 1;
 
 /** What flushes and backups ask of the node. `Node` implements it. */
 export type BinlogNode = Pick<NodeApi, 'listTables' | 'status'> &
@@ -248,27 +249,47 @@ export class BinlogBackups {
     const { signal } = this.#aborter;
     const clusterId = this.#node.status().clusterId ?? '';
     const record = new BackupRecord(store, clusterId);
-    const before = await record.read(signal);
-    const objects = await newObjects(store, clusterId, before, signal);
-    this.#status = { ...this.#status, objects: objects.length };
+    const before = await record.read({ signal });
+    // Asked first: what is stored while the objects are listed is no hole.
+    const archived = await this.#archivedShards();
+    const objects = await newObjects(store, clusterId, before ?? new Map(), signal);
+    const parts = before === undefined ? objects : withHoles(objects, before, { archived, clusterId });
+    this.#status = { ...this.#status, objects: parts.length };
     const names: string[] = [];
-    for (const object of objects) {
+    for (const part of parts) {
       const name = `${backupId}-${String(names.length).padStart(NUMBER_DIGITS, '0')}`;
-      await bucket.put(name, this.#gzipped(store, object), { signal });
+      if (part.kind === 'hole') this.#tellHole(part, backupId);
+      const content = part.kind === 'hole' ? [markOf(part)] : this.#checked(store, part);
+      await bucket.put(name, gzipped(content), { signal });
       names.push(name);
       this.#status = { ...this.#status, objectsDone: names.length };
     }
     await bucket.put(backupId, Buffer.from(names.join('\n')), { signal });
-    await record.write(backupId, before, objects, signal);
+    const upTo = new Map(before);
+    for (const { shard, last } of parts) {
+      upTo.set(shard.shardId, Math.max(last, upTo.get(shard.shardId) ?? 0));
+    }
+    await record.write(backupId, upTo, { signal });
   }
 
-  async *#gzipped(store: ObjectStore, object: BinlogName): AsyncGenerator<Buffer> {
-    const gzip = createGzip();
-    const content = this.#checked(store, object);
-    const filled = pipeline(Readable.from(content, { objectMode: true }), gzip);
-    filled.catch(() => undefined);
-    for await (const piece of gzip) yield piece as Buffer;
-    await filled;
+  /** Up to which entry the archive was given each table's log, whatever was pruned of it since. By shard id. */
+  async #archivedShards(): Promise<ReadonlyMap<number, number>> {
+    const { clock } = this.#options;
+    const tables = await this.#node.listTables({ deadlineMs: clock.monotonicMs() + FLUSH_MS });
+    return new Map(tables.map(({ shardId }) => [shardId, this.#node.archivedIndex(shardId)]));
+  }
+
+  #tellHole({ shard, first, last }: Hole, backupId: string): void {
+    this.#options.log(
+      'warn',
+      'entries were pruned from the archive that no backup holds: back it up more often',
+      {
+        backupId,
+        shard: shard.shardId,
+        first,
+        last,
+      },
+    );
   }
 
   /** What was damaged in the archive must not be taken for a backup. */
@@ -285,51 +306,57 @@ export class BinlogBackups {
   }
 }
 
-/** Up to where backups hold which shard, kept beside the archive: whichever node makes the next one goes on there. */
-class BackupRecord {
-  readonly #store: ObjectStore;
-  readonly #name: string;
+/** Entries that the archive had and has no more, and that no backup holds. */
+interface Hole {
+  readonly kind: 'hole';
+  readonly shard: ShardKey;
+  readonly first: number;
+  readonly last: number;
+}
 
-  constructor(store: ObjectStore, clusterId: string) {
-    this.#store = store;
-    this.#name = `${clusterId}/binlog-backup.json`;
+/**
+ * The objects in their order, and in its place whatever is missing between the last backup and what the archive was given:
+ * pruning removed it meanwhile. Of a shard that no backup holds anything of, it is not known where its log begins, since
+ * a load is stored as a base: nothing is missing there before its first object. `archived`: see `#archivedShards`.
+ */
+function withHoles(
+  objects: readonly BinlogName[],
+  before: ReadonlyMap<number, number>,
+  { archived, clusterId }: { readonly archived: ReadonlyMap<number, number>; readonly clusterId: string },
+): (BinlogName | Hole)[] {
+  const held = new Map<number, Runs>();
+  for (const { shard, first, last } of objects) {
+    const runs = held.get(shard.shardId) ?? new Runs();
+    runs.add({ first, last });
+    held.set(shard.shardId, runs);
   }
+  const parts: (BinlogName | Hole)[] = [...objects];
+  for (const [shardId, upTo] of before) {
+    const runs = held.get(shardId) ?? new Runs();
+    const last = Math.max(runs.last, archived.get(shardId) ?? 0);
+    for (const hole of runs.missing({ first: upTo + 1, last })) {
+      parts.push({ kind: 'hole', shard: { clusterId, shardId }, ...hole });
+    }
+  }
+  return parts.sort(inOrder);
+}
 
-  /** By shard id. Without a record, or with a damaged one, everything is backed up again. */
-  async read(signal: AbortSignal): Promise<ReadonlyMap<number, number>> {
-    let bytes: Buffer;
-    try {
-      bytes = await readWhole(this.#store, this.#name, RECORD_BYTES_MAX, { signal });
-    } catch (error) {
-      if (error instanceof ArchiveError && error.code === 'objectMissing') return new Map();
-      throw error;
-    }
-    try {
-      const { format, shards } = JSON.parse(bytes.toString()) as { format?: unknown; shards?: unknown };
-      if (format !== RECORD_FORMAT || !Array.isArray(shards)) return new Map();
-      return new Map(
-        (shards as unknown[]).filter(
-          (shard): shard is [number, number] => Array.isArray(shard) && shard.every(Number.isSafeInteger),
-        ),
-      );
-    } catch {
-      return new Map();
-    }
-  }
+function inOrder(a: BinlogName | Hole, b: BinlogName | Hole): number {
+  return a.shard.shardId - b.shard.shardId || a.first - b.first || a.last - b.last;
+}
 
-  async write(
-    backupId: string,
-    before: ReadonlyMap<number, number>,
-    objects: readonly BinlogName[],
-    signal: AbortSignal,
-  ): Promise<void> {
-    const shards = new Map(before);
-    for (const { shard, last } of objects) {
-      shards.set(shard.shardId, Math.max(last, shards.get(shard.shardId) ?? 0));
-    }
-    const record = { format: RECORD_FORMAT, backupId, shards: [...shards].sort(([a], [b]) => a - b) };
-    await this.#store.put(this.#name, Buffer.from(`${JSON.stringify(record)}\n`), { signal });
-  }
+/** What stands in a backup in the place of a hole. */
+function markOf({ shard, first, last }: Hole): Buffer {
+  const mark = { format: MARK_FORMAT, gap: 'pruned', ...shard, first, last };
+  return Buffer.from(`${JSON.stringify(mark)}\n`);
+}
+
+async function* gzipped(content: Iterable<Buffer> | AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  const gzip = createGzip();
+  const filled = pipeline(Readable.from(content, { objectMode: true }), gzip);
+  filled.catch(() => undefined);
+  for await (const piece of gzip) yield piece as Buffer;
+  await filled;
 }
 
 /** What the archive got since, by shard and place in its log. */
@@ -347,7 +374,7 @@ async function newObjects(
     if (found.length >= OBJECTS_MAX) throw archiveErrors.tooManyObjects(`cluster ${clusterId}`, OBJECTS_MAX);
     found.push(parsed);
   }
-  return found.sort((a, b) => a.shard.shardId - b.shard.shardId || a.first - b.first || a.last - b.last);
+  return found.sort(inOrder);
 }
 
 /** In the words of the request: the archive's own tell of its options. */

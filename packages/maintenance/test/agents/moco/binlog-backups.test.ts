@@ -112,6 +112,38 @@ describe('FlushAndBackupBinlog', () => {
     expect(stub.objects.get('wednesday')).toHaveLength(0);
   });
 
+  test('marks what was pruned since the last backup, in its place, in the log, and once', async () => {
+    const table = await node.createTable('t');
+    const { shardId } = table;
+    archive(shardId, 1, 10);
+    archive(10_099, 1, 5);
+    await run();
+    // Of one shard something is left behind the hole, of a table nothing, though it was archived.
+    archive(10_099, 21, 30);
+    node.archived.set(shardId, 40);
+    for (const name of [...store.objects.keys()])
+      if (name.includes('-0000000000000010-')) store.objects.delete(name);
+    await run({ backupId: 'tuesday' });
+    expect(backups.status).toMatchObject({ state: 'done', objects: 3, objectsDone: 3 });
+    const parts = ['tuesday-000000', 'tuesday-000001', 'tuesday-000002'];
+    expect(stub.objects.get('tuesday')!.toString()).toBe(parts.join('\n'));
+    const mark = { format: 1, gap: 'pruned', clusterId: 'c1' };
+    const contents = parts.map(content);
+    const marks = contents.filter((text) => text.startsWith('{')).map((text) => JSON.parse(text) as object);
+    expect(marks).toEqual([
+      { ...mark, shardId, first: 11, last: 40 },
+      { ...mark, shardId: 10_099, first: 6, last: 20 },
+    ]);
+    expect(contents.at(-1)).toBe('10099: 21 to 30');
+    const warnings = logged.filter((line) => line.startsWith('entries were pruned'));
+    expect(warnings).toEqual([
+      expect.stringContaining(`"shard":${shardId},"first":11,"last":40`),
+      expect.stringContaining('"shard":10099,"first":6,"last":20'),
+    ]);
+    await run({ backupId: 'wednesday' });
+    expect(stub.objects.get('wednesday')).toHaveLength(0);
+  });
+
   test('that breaks off is none: the next one has all of it', async () => {
     archive(10_001, 1, 10);
     archive(10_001, 11, 20);
