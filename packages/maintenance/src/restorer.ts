@@ -18,7 +18,7 @@ const REPLAY_BYTES_MAX = 512 * 1024;
 /** No accepted request makes a larger command, whatever a conversion adds to it (P4). */
 const COMMAND_BYTES_MAX = 4 * 1024 * 1024 + 64 * 1024;
 const LENGTH_BYTES = 8;
-const { DUMMY, SEQUENCE } = mvcc.Command_CommandType;
+const { DUMMY, SEQUENCE, GC } = mvcc.Command_CommandType;
 
 /** Who asks for a restore. */
 export interface RestoreCall extends Call {
@@ -166,10 +166,10 @@ function commandsOf(record: Buffer): Buffer[] {
   const reason = whyNotUnderstood(command);
   if (reason !== undefined) throw new SnapshotDamagedError(`a command is ${reason}`);
   // Entries that had no effect stand in a log as DUMMYs; and each part that is put behind another begins with one.
-  if (command.type === DUMMY) return [];
+  if (command.type === DUMMY || command.type === GC) return [];
   if (command.type !== SEQUENCE) return [record];
   return command.sequence
-    .filter(({ type }) => type !== DUMMY)
+    .filter(({ type }) => type !== DUMMY && type !== GC)
     .map((inner) => mvcc.Command.encode(inner).finish() as Buffer);
 }
 

@@ -4,9 +4,22 @@ import type { ReceivedCommand } from './replicate-message.js';
 /** The leader cluster sends what this version cannot apply. Waiting does not help; a newer version does. */
 export class CommandNotUnderstoodError extends Error {
   override readonly name = 'CommandNotUnderstoodError';
+  /** Which release can apply it, for operators. */
+  readonly remedy: string;
+
+  constructor(
+    message: string,
+    { neededFor, ...options }: ErrorOptions & { neededFor?: number | undefined } = {},
+  ) {
+    super(message, options);
+    this.remedy =
+      neededFor === undefined
+        ? 'a newer release of Coxswain'
+        : `a release of Coxswain whose changelog says that it knows type ${neededFor}`;
+  }
 }
 
-const { PUT, DELETE, DUMMY, PUT_BATCH, DELETE_BATCH, TXN, SEQUENCE } = mvcc.Command_CommandType;
+const { PUT, DELETE, DUMMY, PUT_BATCH, DELETE_BATCH, TXN, SEQUENCE, GC } = mvcc.Command_CommandType;
 
 /**
  * Looks whether a command can be applied, before it is proposed: once it is in the log, a table could only stop at it
@@ -23,8 +36,20 @@ export function checkReceived({ command, leaderIndex }: ReceivedCommand): void {
   }
   const reason = whyNotUnderstood(decoded);
   if (reason !== undefined) {
-    throw new CommandNotUnderstoodError(`entry ${leaderIndex} of the leader cluster is ${reason}`);
+    throw new CommandNotUnderstoodError(`entry ${leaderIndex} of the leader cluster is ${reason}`, {
+      neededFor: unknownTypeIn(decoded),
+    });
   }
+}
+
+/** The first command type that no table here can apply; undefined: all are known. */
+function unknownTypeIn(command: mvcc.Command): number | undefined {
+  if (command.type > GC || command.type < 0) return command.type;
+  for (const inner of command.sequence) {
+    const unknown = unknownTypeIn(inner);
+    if (unknown !== undefined) return unknown;
+  }
+  return undefined;
 }
 
 /** What a command is that no table can apply (A8); undefined: it can be. */
@@ -34,6 +59,7 @@ export function whyNotUnderstood(command: mvcc.Command): string | undefined {
     case DELETE:
       return command.kv === undefined ? 'a write without a key' : undefined;
     case DUMMY:
+    case GC:
     case PUT_BATCH:
     case DELETE_BATCH:
       return undefined;
@@ -51,6 +77,6 @@ export function whyNotUnderstood(command: mvcc.Command): string | undefined {
       }
       return undefined;
     default:
-      return `of type ${command.type as number}, which this version does not know`;
+      return `of type ${command.type as number}, which this release does not know (it knows types 0 to ${GC})`;
   }
 }

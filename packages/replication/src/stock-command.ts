@@ -2,13 +2,14 @@ import type { TableLog } from '@coxswain/node';
 import { mvcc } from '@coxswain/protocol';
 import { peekCommand } from './replicate-message.js';
 
-const { TXN, SEQUENCE } = mvcc.Command_CommandType;
+const { DUMMY, TXN, SEQUENCE, GC } = mvcc.Command_CommandType;
 const isStock = ({ target }: mvcc.Compare): boolean => target === mvcc.Compare_CompareTarget.VALUE;
 
 /**
  * R3: a stock follower takes a compare on a revision or a version for an existence test, and whoever runs a command
  * again has other revisions: both might go the other way. Gives the command, which the log holds at `index`, with each
  * such Txn as one without compares that does what was done here. Undefined where that is not recorded any more.
+ * A GC, which only Armada knows and which has no effect here, goes out as a DUMMY (A8).
  */
 export function toStockCommand(
   command: Buffer,
@@ -16,11 +17,15 @@ export function toStockCommand(
   table: Pick<TableLog['table'], 'txnOutcome'>,
 ): Buffer | undefined {
   const { type } = peekCommand(command);
-  if (type !== TXN && type !== SEQUENCE) return command;
+  if (type !== TXN && type !== SEQUENCE && type !== GC) return command;
   const decoded = mvcc.Command.decode(command);
   const parts = type === SEQUENCE ? decoded.sequence : [decoded];
   let isChanged = false;
   for (const [place, part] of parts.entries()) {
+    if (part.type === GC) {
+      part.type = DUMMY;
+      isChanged = true;
+    }
     const { txn } = part;
     if (part.type !== TXN || txn === undefined || txn.compare.every(isStock)) continue;
     const succeeded = table.txnOutcome(index, place);

@@ -293,7 +293,7 @@ export class TableWorker {
     if (signal.aborted) return;
     if (error instanceof CommandNotUnderstoodError) {
       await this.#stopForGood(
-        `${error.message}: start this cluster with a newer version, then reset the table`,
+        `${error.message}: start every node of this cluster with ${error.remedy}, then run "coxswain reset --table ${this.table.name}"`,
       );
       return;
     }

@@ -2,7 +2,7 @@ import { mvcc } from '@coxswain/protocol';
 import { expect, test } from '@jest/globals';
 import { toStockCommand } from '../src/stock-command.js';
 
-const { TXN, SEQUENCE } = mvcc.Command_CommandType;
+const { DUMMY, TXN, SEQUENCE, GC } = mvcc.Command_CommandType;
 const { VERSION, VALUE } = mvcc.Compare_CompareTarget;
 
 const txn = (target: mvcc.Compare_CompareTarget) => ({
@@ -30,6 +30,15 @@ test('each Txn of a sequence becomes the branch that it took (R3)', () => {
     [0, ['no']],
   ]);
   expect(toStockCommand(sequence, 8, { txnOutcome })).toBeUndefined();
+});
+
+test('a GC becomes a DUMMY: Regatta knows none, and its followers keep no tombstones', () => {
+  const gc = { type: GC, leaderIndex: 3n };
+  const context = { txnOutcome: () => undefined };
+  const alone = toStockCommand(encode(gc), 3, context)!;
+  expect(mvcc.Command.decode(alone)).toMatchObject({ type: DUMMY, leaderIndex: 3n });
+  const within = toStockCommand(encode({ type: SEQUENCE, sequence: [gc, txn(VALUE)] }), 3, context)!;
+  expect(mvcc.Command.decode(within).sequence.map(({ type }) => type)).toEqual([DUMMY, TXN]);
 });
 
 test('what a stock follower runs as it was run here stays byte for byte', () => {

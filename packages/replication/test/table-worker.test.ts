@@ -214,8 +214,24 @@ describe('a table of a follower cluster', () => {
     it.link.replicateAnswer = () =>
       messages(encodeCommands([put(1), { leaderIndex: 2, timeMs: 0, command: Buffer.from(strange) }], 2));
     await it.clock.advance(1_000);
-    expect(it.node.stopped[0]![1]).toContain('of type 9');
+    expect(it.node.stopped).toHaveLength(1);
+    expect(it.node.stopped[0]![0]).toBe('t');
+    expect(it.node.stopped[0]![1]).toMatch(
+      /^entry 2 of the leader cluster is of type 9, .*types 0 to 7.*: start every node .* with a release .* knows type 9, then run "coxswain reset --table t"$/,
+    );
     expect(appliedIndices(it.node.applied)).not.toContain(2);
+  });
+
+  test('takes a GC of an Armada leader for an entry without effect, and passes it on (A8)', async () => {
+    const it = started(followerHarness());
+    it.lead(0);
+    const collect = { type: 7 as mvcc.Command_CommandType, leaderIndex: 1n };
+    const gc = Buffer.from(mvcc.Command.encode(mvcc.Command.fromPartial(collect)).finish());
+    it.link.replicateAnswer = () =>
+      messages(encodeCommands([put(1), { leaderIndex: 2, timeMs: 0, command: gc }, put(3)], 3));
+    await it.clock.advance(1_000);
+    expect(it.node.stopped).toEqual([]);
+    expect(appliedIndices(it.node.applied)).toEqual([1, 2, 3]);
   });
 
   test('takes a snapshot where the log is gone, and one that was asked for without asking the log', async () => {

@@ -328,7 +328,7 @@ describe('an upload that cannot be restored leaves the table as it is, and nothi
     [
       'with a command that nobody knows',
       messagesOf('served', framed(putOf('a', '1'), command(DUMMY), command(99 as mvcc.Command_CommandType))),
-      damaged('a command is of type 99, which this version does not know'),
+      damaged('a command is of type 99, which this release does not know (it knows types 0 to 7)'),
     ],
   ];
 

@@ -6,7 +6,7 @@ import { EventKind, type EventLoop } from './event-loop.js';
 import type { SimulatedProcess } from './process.js';
 import type { SeededRandom } from './random.js';
 
-const { PUT, DELETE, DUMMY } = mvcc.Command_CommandType;
+const { PUT, DELETE, DUMMY, GC } = mvcc.Command_CommandType;
 const UNAVAILABLE = 14;
 
 /** Which Regatta it is. */
@@ -15,6 +15,8 @@ export interface StockAge {
   readonly hasTerminal: boolean;
   /** The command carries its index too. */
   readonly hasInnerIndex: boolean;
+  /** Proposes a GC after each compaction: Armada, since 2026. */
+  readonly collectsGarbage: boolean;
 }
 
 /**
@@ -52,8 +54,15 @@ export class StockLeader {
     this.#append(mvcc.Command.fromPartial({ table: Buffer.from(this.table), type: DUMMY }));
   }
 
+  /** Up to where tombstones may go. */
+  collectGarbage(): void {
+    this.#append(mvcc.Command.fromPartial({ type: GC, leaderIndex: BigInt(this.#firstIndex) }));
+  }
+
+  /** Forgets the log so far. */
   compact(): void {
     this.#firstIndex = this.appliedIndex + 1;
+    if (this.age.collectsGarbage) this.collectGarbage();
   }
 
   #append(command: mvcc.Command): void {

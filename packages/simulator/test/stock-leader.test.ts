@@ -94,9 +94,13 @@ function world(seed: number, age: StockAge) {
 
 describe('a follower cluster of a stock leader cluster', () => {
   test.each([
-    ['0.5', { hasTerminal: true, hasInnerIndex: true }],
-    ['0.5, which leaves out the inner index', { hasTerminal: true, hasInnerIndex: false }],
-    ["the seed's days", { hasTerminal: false, hasInnerIndex: true }],
+    ['0.5', { hasTerminal: true, hasInnerIndex: true, collectsGarbage: false }],
+    [
+      '0.5, which leaves out the inner index',
+      { hasTerminal: true, hasInnerIndex: false, collectsGarbage: false },
+    ],
+    ["the seed's days", { hasTerminal: false, hasInnerIndex: true, collectsGarbage: false }],
+    ['Armada', { hasTerminal: true, hasInnerIndex: true, collectsGarbage: true }],
   ])('of %s ends equal, with its indices as revisions, by log and by snapshot', async (_, age) => {
     for (const seed of [1, 2]) {
       const { leader, cluster, ids, until, isEqual, heal, random } = world(seed, age);
@@ -104,7 +108,8 @@ describe('a follower cluster of a stock leader cluster', () => {
       for (let round = 0; round < 8; round++) {
         for (let at = 0; at < 30; at++) {
           const key = `k${random.integer(0, 20)}`;
-          if (random.chance(0.2)) leader.delete(key);
+          if (age.collectsGarbage && random.chance(0.1)) leader.collectGarbage();
+          else if (random.chance(0.2)) leader.delete(key);
           else if (random.chance(0.1)) leader.internal();
           else leader.put(key, `v${round}.${at}`);
         }

@@ -247,6 +247,8 @@ export class Applier implements RecordSource {
           : [previousOfDelete(budget, key, previous, command.prevKvs)];
       }
       case mvcc.Command_CommandType.DUMMY:
+      // Armada's tables remove tombstones with it. Here the history goes by entries of its own (A5).
+      case mvcc.Command_CommandType.GC:
         return NO_RESPONSES;
       case mvcc.Command_CommandType.PUT_BATCH:
       case mvcc.Command_CommandType.DELETE_BATCH: {

@@ -43,6 +43,8 @@ export const deleteBatch = (keys: string[]): mvcc.Command =>
 
 export const dummy = (): mvcc.Command => command(Type.DUMMY);
 
+export const gc = (): mvcc.Command => command(Type.GC);
+
 export const txn = (txn: Partial<mvcc.Txn>): mvcc.Command =>
   command(Type.TXN, { txn: { compare: [], success: [], failure: [], ...txn } });
 

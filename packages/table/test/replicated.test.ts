@@ -18,6 +18,7 @@ import {
   del,
   dummy,
   entry,
+  gc,
   internalEntry,
   opDelete,
   opPut,
@@ -75,6 +76,7 @@ const command = fc.oneof(
   key.map((k) => del(k)),
   fc.tuple(key, key).map(([from, to]) => del(from, to)),
   fc.constant(dummy()),
+  fc.constant(gc()),
   fc.tuple(key, key).map(([a, b]) =>
     putBatch([
       [a, '1'],

@@ -6,7 +6,7 @@ import { askForLog } from './stock/replication-client.js';
 import { StockFollower } from './stock/stock-follower.js';
 import { StockLeader } from './stock/stock-leader.js';
 
-const { DELETE, PUT_BATCH, DELETE_BATCH, TXN, SEQUENCE } = mvcc.Command_CommandType;
+const { DELETE, PUT_BATCH, DELETE_BATCH, TXN, SEQUENCE, GC } = mvcc.Command_CommandType;
 const bytes = (text: string): Buffer => Buffer.from(text);
 const pair = (key: string, value = '') => mvcc.KeyValue.fromPartial({ key: bytes(key), value: bytes(value) });
 
@@ -82,6 +82,8 @@ describe.each([
         sequence: [pair('e', '1'), pair('e', '2')].map((kv) => mvcc.Command.fromPartial({ kv })),
       });
       leader.append('log', { type: DELETE, kv: pair('x'), rangeEnd: bytes('\0') });
+      // Armada, which proposes it each time that it has compacted its log.
+      leader.append('log', { type: GC, leaderIndex: 2n });
       await untilEqual('log');
       expect(await client.get('log', 'b')).toMatchObject({
         createRevision: BigInt(index),

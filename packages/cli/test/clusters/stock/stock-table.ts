@@ -1,6 +1,6 @@
 import { mvcc } from '@coxswain/protocol';
 
-const { PUT, DELETE, DUMMY, PUT_BATCH, DELETE_BATCH, TXN, SEQUENCE } = mvcc.Command_CommandType;
+const { PUT, DELETE, DUMMY, PUT_BATCH, DELETE_BATCH, TXN, SEQUENCE, GC } = mvcc.Command_CommandType;
 const { EQUAL, GREATER, LESS, NOT_EQUAL } = mvcc.Compare_CompareResult;
 
 /** The state machine of a stock table: keys and values, and nothing else (regatta-protocol.md §2). */
@@ -30,6 +30,8 @@ export class StockTable {
         for (const each of sequence) this.apply(each);
         break;
       case DUMMY:
+      // It removes tombstones, which this one does not keep.
+      case GC:
         break;
       default:
         throw new Error(`a command of type ${type}, which nobody knew`);

@@ -78,6 +78,8 @@ export enum Command_CommandType {
   TXN = 5,
   /** SEQUENCE - SEQUENCE applies the commands of `sequence` in order, as one atomic entry. Since 0.5. */
   SEQUENCE = 6,
+  /** GC - GC lets Armada's tables remove the tombstones up to `leader_index`. It changes no pair: here it has no effect. */
+  GC = 7,
   UNRECOGNIZED = -1,
 }
 
