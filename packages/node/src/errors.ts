@@ -193,6 +193,11 @@ export const errors = declareErrors({
       Status.FailedPrecondition,
       `this is leader cluster ${clusterId}, and not the one that the follower cluster belongs to: correct replication.leader-address, or reset the follower cluster to take everything from here`,
     ),
+  noIncrementalSnapshot: declare(
+    Status.FailedPrecondition,
+    'incremental snapshots are not kept here; use a full snapshot',
+  ),
+  tableRequired: declare(Status.InvalidArgument, 'table is required'),
   cannotStream: (table: string) =>
     new ApiError(Status.Unavailable, `unable to stream from table '${table}': table not found`),
   leaderUnreachable: declare(

@@ -7,11 +7,17 @@ export {
 } from './follower.js';
 export type { ForwardedWrites } from './forwarded-writes.js';
 export * from './leader-link.js';
-export { type LeaderCall, LeaderReplication, type LeaderReplicationOptions } from './leader-replication.js';
+export {
+  type LeaderCall,
+  LeaderReplication,
+  type LeaderReplicationOptions,
+  LIVE_SNAPSHOTS_PATH,
+} from './leader-replication.js';
 export { Backoff, jittered, pause } from './pause.js';
 export { RateLimit } from './rate-limit.js';
 export { whyNotUnderstood } from './received-command.js';
 export { type ReceivedCommand, type ReplicateMessage, readReplicateMessage } from './replicate-message.js';
 export { type Filled, type FilledPart, ShardFiller } from './shard-filler.js';
+export { type Download, SnapshotDownloads, type SnapshotSource } from './snapshot-downloads.js';
 export * from './status.js';
 export { toStockCommand } from './stock-command.js';

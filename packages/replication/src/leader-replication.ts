@@ -1,12 +1,24 @@
-import { ApiError, type Clock, errors, type NodeApi, type ReplicationApi, Status } from '@coxswain/node';
+import {
+  ApiError,
+  type Call,
+  type Clock,
+  errors,
+  type NodeApi,
+  type ReplicationApi,
+  Status,
+} from '@coxswain/node';
 import { replication } from '@coxswain/protocol';
-import { TableError, type TableView, writeSnapshot } from '@coxswain/table';
 import { Followers } from './followers.js';
 import { LogStream, type StreamCall } from './log-stream.js';
+import type { SnapshotSource } from './snapshot-downloads.js';
 import type { FollowerSighting } from './status.js';
+import { TableSnapshot } from './table-snapshot.js';
 
 /** A chunk of a snapshot is at most this large (regatta-protocol.md §3). */
 const CHUNK_BYTES_MAX = 1024 * 1024;
+
+/** Where a table's live snapshot is downloaded: this and the table's name, encoded for a URL. */
+export const LIVE_SNAPSHOTS_PATH = 'snapshots-live/';
 
 /** What the handlers know of a call. */
 export interface LeaderCall extends StreamCall {
@@ -28,7 +40,7 @@ export interface LeaderReplicationOptions {
  * What a leader cluster serves to follower clusters (regatta-protocol.md §3): which tables there are, their logs and
  * their snapshots. A follower cluster answers that it is none (R5).
  */
-export class LeaderReplication {
+export class LeaderReplication implements SnapshotSource {
   readonly #node: NodeApi & ReplicationApi;
   readonly #options: LeaderReplicationOptions;
   readonly #followers: Followers;
@@ -68,40 +80,63 @@ export class LeaderReplication {
     request: replication.SnapshotRequest,
     call: LeaderCall,
   ): AsyncGenerator<replication.SnapshotChunk> {
-    this.#checkRole();
     this.#checkCluster(request.clusterId);
-    if (this.#snapshotCalls >= this.#options.snapshotCallsMax) throw errors.tooBusy();
-    this.#snapshotCalls++;
+    // What has changed alone cannot be told: sent as the whole, deletions would be missing at whoever adds it.
+    if (request.incremental) throw errors.noIncrementalSnapshot();
+    const name = request.table.toString();
+    const leave = this.enterSnapshot();
+    let snapshot: TableSnapshot | undefined;
     try {
-      yield* this.#streamSnapshot(request.table, call);
-    } finally {
-      this.#snapshotCalls--;
-    }
-  }
-
-  async *#streamSnapshot(table: Buffer, call: LeaderCall): AsyncGenerator<replication.SnapshotChunk> {
-    const name = table.toString();
-    const log = await this.#node.openLog(name, call).catch((error: unknown) => {
-      if (error instanceof ApiError && error.status === Status.NotFound) throw errors.cannotStream(name);
-      throw error;
-    });
-    let view: TableView | undefined;
-    try {
-      view = log.table.view();
-      const leaderIndex = view.state.appliedIndex;
-      const stream = writeSnapshot(view, { table, leaderIndex, repeatsForStockLoader: true });
-      for await (const bytes of stream) {
+      snapshot = await this.openSnapshot(name, call).catch((error: unknown) => {
+        if (error instanceof ApiError && error.status === Status.NotFound) throw errors.cannotStream(name);
+        throw error;
+      });
+      for await (const bytes of snapshot.stream()) {
         for (let at = 0; at < bytes.length; at += CHUNK_BYTES_MAX) {
           if (call.signal.aborted) return;
           const data = bytes.subarray(at, at + CHUNK_BYTES_MAX);
           yield replication.SnapshotChunk.fromPartial({ data, len: BigInt(data.length) });
         }
       }
-    } catch (error) {
-      throw toApiError(error);
     } finally {
-      view?.close();
+      leave();
+      snapshot?.close();
     }
+  }
+
+  /** See `SnapshotSource`. The table is as new as a linearizable read, or newer. */
+  async openSnapshot(name: string, call: Call): Promise<TableSnapshot> {
+    this.#checkRole();
+    return new TableSnapshot(name, await this.#node.openLog(name, call));
+  }
+
+  /** See `SnapshotSource`. */
+  enterSnapshot(): () => void {
+    this.#checkRole();
+    if (this.#isDraining) throw errors.shuttingDown();
+    if (this.#snapshotCalls >= this.#options.snapshotCallsMax) throw errors.tooBusy();
+    this.#snapshotCalls++;
+    return () => {
+      this.#snapshotCalls--;
+    };
+  }
+
+  /**
+   * Armada's followers ask where a snapshot is before they download it: each table's is made when it is downloaded,
+   * on this address. Errors: tableMustBeSet, cannotBeFollowed, tableNotFound, and those of a linearizable read.
+   */
+  async querySnapshot(
+    { table }: replication.SnapshotQueryRequest,
+    call: LeaderCall,
+  ): Promise<replication.SnapshotQueryResponse> {
+    if (table === '') throw errors.tableRequired();
+    this.#checkRole();
+    const { appliedIndex } = await this.#node.openLog(table, call);
+    return replication.SnapshotQueryResponse.fromPartial({
+      type: replication.SnapshotQueryResponse_SnapshotType.FULL,
+      tipIndex: BigInt(appliedIndex),
+      objectKey: `${LIVE_SNAPSHOTS_PATH}${encodeURIComponent(table)}`,
+    });
   }
 
   /**
@@ -155,9 +190,4 @@ export class LeaderReplication {
     const { clusterId } = this.#node.status();
     if (expected !== '' && expected !== clusterId) throw errors.wrongLeaderCluster(clusterId ?? '');
   }
-}
-
-/** A table that is half-way through an entry, or was closed, also under a stream, can be read in a moment. */
-function toApiError(error: unknown): unknown {
-  return error instanceof TableError ? errors.notReady() : error;
 }

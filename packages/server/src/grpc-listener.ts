@@ -19,6 +19,7 @@ import type { Method } from './call.js';
 import type { Certificates } from './certificates.js';
 import { acceptCall, messageSizeBytesMax, type Route } from './grpc-call.js';
 import type { GrpcMetrics } from './grpc-metrics.js';
+import type { SnapshotHttp } from './snapshot-http.js';
 import { isClientAllowed, type ListenerTls, listenerCertificates } from './tls.js';
 
 /** A whole message and what it is framed in: no unary request has to wait for a window. */
@@ -41,13 +42,15 @@ export interface GrpcListenerOptions {
   readonly clock: Clock;
   readonly metrics: GrpcMetrics;
   readonly log: Log;
+  /** Takes the connections that speak HTTP/1.1; undefined: nobody does, and they are refused. */
+  readonly http1?: SnapshotHttp | undefined;
 }
 
 /** Carries calls between sockets and handlers: the gRPC protocol over @coxswain/http2. */
 export class GrpcListener {
   readonly #options: GrpcListenerOptions;
   readonly #routes: ReadonlyMap<string, Route>;
-  readonly #connections = new Map<Socket, ServerConnection>();
+  readonly #connections = new Map<Socket, { leave(): void }>();
   #listener: TcpServer | undefined;
   #isClosing = false;
   #certificates: Certificates<TlsOptions> | undefined;
@@ -96,9 +99,12 @@ export class GrpcListener {
   }
 
   #createTlsListener(certificates: Certificates<TlsOptions>): TlsServer {
-    const { tls, name, log, clock } = this.#options;
+    const { tls, name, log, clock, http1 } = this.#options;
     let used = certificates.current;
-    const listener = createTlsServer(used, (socket: TLSSocket) => {
+    // gRPC clients offer HTTP/2 alone. Go's HTTP client offers both, and would download over HTTP/2 what is served over
+    // HTTP/1.1: the server's order decides.
+    const protocols = http1 === undefined ? {} : { ALPNProtocols: ['http/1.1', 'h2'] };
+    const listener = createTlsServer({ ...used, ...protocols }, (socket: TLSSocket) => {
       if (!this.#isClosing && isClientAllowed(socket, tls)) this.#accept(socket);
       else socket.destroy();
     });
@@ -138,6 +144,37 @@ export class GrpcListener {
   }
 
   #accept(socket: Socket): void {
+    const { http1 } = this.#options;
+    if (http1 === undefined) this.#serve(socket);
+    else this.#recognize(socket, http1);
+  }
+
+  /** The first bytes of a client say what it speaks: an HTTP/2 client begins with `PRI `, and waits for nothing. */
+  #recognize(socket: Socket, http1: SnapshotHttp): void {
+    const destroy = (): void => {
+      socket.destroy();
+    };
+    socket.on('error', destroy);
+    socket.once('close', () => this.#connections.delete(socket));
+    this.#connections.set(socket, { leave: destroy });
+    const timer = setTimeout(destroy, recognitionMs);
+    socket.once('close', () => clearTimeout(timer));
+    socket.once('readable', () => {
+      clearTimeout(timer);
+      const first: Buffer | null = socket.read();
+      if (first === null) return;
+      socket.unshift(first);
+      // The letter is enough: no method of HTTP/1.1 that is served here begins with it.
+      if (this.#isClosing) destroy();
+      else if (first[0] === HTTP2_FIRST_BYTE) this.#serve(socket);
+      else {
+        this.#connections.set(socket, { leave: () => http1.leave(socket) });
+        http1.accept(socket);
+      }
+    });
+  }
+
+  #serve(socket: Socket): void {
     const { clock, log, streamsMax } = this.#options;
     const peer = socket.remoteAddress === undefined ? '' : `${socket.remoteAddress}:${socket.remotePort}`;
     const environment = { routes: this.#routes, clock, log, peer };
@@ -152,6 +189,10 @@ export class GrpcListener {
     socket.once('close', () => this.#connections.delete(socket));
   }
 }
+
+/** How long a client may say nothing before it is known what it speaks. */
+const recognitionMs = 10_000;
+const HTTP2_FIRST_BYTE = 'P'.charCodeAt(0);
 
 const metricTypes = {
   unary: 'unary',

@@ -15,7 +15,12 @@ export function metadataMethods(leader: LeaderReplication): readonly Method[] {
 
 /** What follower clusters ask of a leader cluster. */
 export function replicationMethods(leader: LeaderReplication): readonly Method[] {
-  return [...metadataMethods(leader), ...tableMethods(leader)];
+  return [
+    ...metadataMethods(leader),
+    ...tableMethods(leader),
+    // On this listener alone: the download that it names is there.
+    unary(replication.SnapshotService.query, (request, call) => leader.querySnapshot(request, call)),
+  ];
 }
 
 /** Tables themselves: what a clone takes. */

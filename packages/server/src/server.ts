@@ -37,6 +37,7 @@ import {
   LeaderReplication,
   type LinkTls,
   RateLimit,
+  SnapshotDownloads,
 } from '@coxswain/replication';
 import { LevelStoreDirectory } from '@coxswain/table';
 import { NodeWalDisk } from '@coxswain/wal';
@@ -62,6 +63,7 @@ import { describeNodeMetrics } from './node-metrics.js';
 import { reflect } from './reflection.js';
 import { describeReplication } from './replication-metrics.js';
 import { metadataMethods, replicationMethods, tableMethods } from './replication-services.js';
+import { SnapshotHttp } from './snapshot-http.js';
 import { StartError, toStartError } from './start-error.js';
 import { TablesService } from './tables-service.js';
 import type { ListenerTls } from './tls.js';
@@ -105,6 +107,7 @@ export class Server {
   #follower: Follower | undefined;
   #link: GrpcLeaderLink | undefined;
   #leader: LeaderReplication | undefined;
+  #downloads: SnapshotDownloads | undefined;
   #backups: Backups | undefined;
   #restores: Restores | undefined;
   #restorer: Restorer | undefined;
@@ -342,7 +345,9 @@ export class Server {
     await this.#listenGrpc('api', api);
     // Follower clusters forward their writes over the connection that they replicate with.
     if (config['replication.enabled']) {
-      await this.#listenGrpc('replication', [...kv, ...forFollowers, ...health]);
+      this.#downloads = new SnapshotDownloads(leader, systemClock);
+      const snapshots = new SnapshotHttp(this.#downloads, leader, { clock: systemClock, log: this.#log });
+      await this.#listenGrpc('replication', [...kv, ...forFollowers, ...health], snapshots);
     }
 
     await this.#listenForBackupTools(node);
@@ -459,7 +464,11 @@ export class Server {
     await during(`open the backup agent listener at ${given}`, () => this.#backupAgent!.listen());
   }
 
-  async #listenGrpc(name: 'api' | 'replication', methods: readonly Method[]): Promise<void> {
+  async #listenGrpc(
+    name: 'api' | 'replication',
+    methods: readonly Method[],
+    http1?: SnapshotHttp,
+  ): Promise<void> {
     const config = this.#config;
     const address = parseListenAddress(config[`${name}.address`])!;
     const listener = new GrpcListener(
@@ -472,6 +481,7 @@ export class Server {
         clock: systemClock,
         metrics: this.#metrics,
         log: this.#log,
+        http1,
       },
       [...methods, ...reflect(methods)],
     );
@@ -487,6 +497,7 @@ export class Server {
     await this.#binlogBackups?.stop();
     // The node goes on while calls under way wait for it, and so does what brings them their writes.
     await Promise.all(this.#listeners.map((listener) => listener.close(drainMs)));
+    this.#downloads?.close();
     // What broke off takes back what it has begun while there is a node to ask.
     await this.#restorer?.settled();
     await this.#archiver?.stop();

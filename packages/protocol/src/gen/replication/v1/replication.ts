@@ -63,8 +63,47 @@ export enum Table_Type {
 export interface SnapshotRequest {
   /** table is the name of the table. */
   table: Buffer;
+  /** incremental asks for what has changed since `leader_index` alone, deletions included. Refused. Armada's. */
+  incremental: boolean;
+  /** leader_index is the last index that an incremental snapshot need not cover. Armada's. */
+  leaderIndex: bigint;
   /** cluster_id is the leader cluster that the follower cluster expects. Coxswain's own. */
   clusterId: string;
+}
+
+/** SnapshotQueryRequest asks where a table's snapshot can be downloaded. */
+export interface SnapshotQueryRequest {
+  /** table is the name of the table. */
+  table: string;
+  /** follower_index is the last index that the follower cluster has applied. */
+  followerIndex: bigint;
+}
+
+/** SnapshotQueryResponse says where a snapshot is, and what it covers. */
+export interface SnapshotQueryResponse {
+  /** type is how much the snapshot holds. */
+  type: SnapshotQueryResponse_SnapshotType;
+  /** base_index is the index that an incremental snapshot builds on. */
+  baseIndex: bigint;
+  /** tip_index is an index that the snapshot covers; a live one may cover more. */
+  tipIndex: bigint;
+  /** object_key is the path of the snapshot on the replication address. */
+  objectKey: string;
+  /** sha256 is the hash of the snapshot. Empty: it is not known before the download. */
+  sha256: Buffer;
+  /** size_bytes is the length of the snapshot. 0: it is not known before the download. */
+  sizeBytes: bigint;
+}
+
+/** SnapshotType says how much a snapshot holds. */
+export enum SnapshotQueryResponse_SnapshotType {
+  /** NONE - NONE: there is none. */
+  NONE = 0,
+  /** FULL - FULL: all of the table. */
+  FULL = 1,
+  /** INCREMENTAL - INCREMENTAL: what has changed since base_index. Never given here. */
+  INCREMENTAL = 2,
+  UNRECOGNIZED = -1,
 }
 
 /** SnapshotChunk is a piece of a snapshot or backup stream; it may end anywhere within a record. */
@@ -329,13 +368,19 @@ export const Table: MessageFns<Table> = {
 };
 
 function createBaseSnapshotRequest(): SnapshotRequest {
-  return { table: emptyBytes, clusterId: "" };
+  return { table: emptyBytes, incremental: false, leaderIndex: 0n, clusterId: "" };
 }
 
 export const SnapshotRequest: MessageFns<SnapshotRequest> = {
   encode(message: SnapshotRequest, writer: WireWriter = beginMessage()): WireWriter {
     if (message.table.length !== 0) {
       writer.tag(10).bytes(message.table);
+    }
+    if (message.incremental !== false) {
+      writer.tag(16).bool(message.incremental);
+    }
+    if (message.leaderIndex !== 0n) {
+      writer.tag(24).uint64(message.leaderIndex);
     }
     if (message.clusterId !== "") {
       writer.tag(810).string(message.clusterId);
@@ -356,6 +401,22 @@ export const SnapshotRequest: MessageFns<SnapshotRequest> = {
           }
 
           message.table = reader.bytes();
+          continue;
+        }
+        case 2: {
+          if (tag !== 16) {
+            break;
+          }
+
+          message.incremental = reader.bool();
+          continue;
+        }
+        case 3: {
+          if (tag !== 24) {
+            break;
+          }
+
+          message.leaderIndex = reader.uint64() as bigint;
           continue;
         }
         case 101: {
@@ -379,7 +440,173 @@ export const SnapshotRequest: MessageFns<SnapshotRequest> = {
   fromPartial(object: DeepPartial<SnapshotRequest>): SnapshotRequest {
     const message = createBaseSnapshotRequest();
     message.table = object.table ?? emptyBytes;
+    message.incremental = object.incremental ?? false;
+    message.leaderIndex = (object.leaderIndex !== undefined && object.leaderIndex !== null)
+      ? BigInt(object.leaderIndex)
+      : 0n;
     message.clusterId = object.clusterId ?? "";
+    return message;
+  },
+};
+
+function createBaseSnapshotQueryRequest(): SnapshotQueryRequest {
+  return { table: "", followerIndex: 0n };
+}
+
+export const SnapshotQueryRequest: MessageFns<SnapshotQueryRequest> = {
+  encode(message: SnapshotQueryRequest, writer: WireWriter = beginMessage()): WireWriter {
+    if (message.table !== "") {
+      writer.tag(10).string(message.table);
+    }
+    if (message.followerIndex !== 0n) {
+      writer.tag(16).uint64(message.followerIndex);
+    }
+    return writer;
+  },
+
+  decode(input: WireReader | Uint8Array, length?: number): SnapshotQueryRequest {
+    const reader = input instanceof WireReader ? input : new WireReader(input);
+    const outerEnd = reader.enter(length);
+    const message = createBaseSnapshotQueryRequest();
+    while (reader.pos < reader.end) {
+      const tag = reader.tag();
+      switch (tag >>> 3) {
+        case 1: {
+          if (tag !== 10) {
+            break;
+          }
+
+          message.table = reader.string();
+          continue;
+        }
+        case 2: {
+          if (tag !== 16) {
+            break;
+          }
+
+          message.followerIndex = reader.uint64() as bigint;
+          continue;
+        }
+      }
+      reader.skip(tag);
+    }
+    reader.leave(outerEnd);
+    return message;
+  },
+
+  create(base?: DeepPartial<SnapshotQueryRequest>): SnapshotQueryRequest {
+    return SnapshotQueryRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SnapshotQueryRequest>): SnapshotQueryRequest {
+    const message = createBaseSnapshotQueryRequest();
+    message.table = object.table ?? "";
+    message.followerIndex = (object.followerIndex !== undefined && object.followerIndex !== null)
+      ? BigInt(object.followerIndex)
+      : 0n;
+    return message;
+  },
+};
+
+function createBaseSnapshotQueryResponse(): SnapshotQueryResponse {
+  return { type: 0, baseIndex: 0n, tipIndex: 0n, objectKey: "", sha256: emptyBytes, sizeBytes: 0n };
+}
+
+export const SnapshotQueryResponse: MessageFns<SnapshotQueryResponse> = {
+  encode(message: SnapshotQueryResponse, writer: WireWriter = beginMessage()): WireWriter {
+    if (message.type !== 0) {
+      writer.tag(8).int32(message.type);
+    }
+    if (message.baseIndex !== 0n) {
+      writer.tag(16).uint64(message.baseIndex);
+    }
+    if (message.tipIndex !== 0n) {
+      writer.tag(24).uint64(message.tipIndex);
+    }
+    if (message.objectKey !== "") {
+      writer.tag(34).string(message.objectKey);
+    }
+    if (message.sha256.length !== 0) {
+      writer.tag(42).bytes(message.sha256);
+    }
+    if (message.sizeBytes !== 0n) {
+      writer.tag(48).int64(message.sizeBytes);
+    }
+    return writer;
+  },
+
+  decode(input: WireReader | Uint8Array, length?: number): SnapshotQueryResponse {
+    const reader = input instanceof WireReader ? input : new WireReader(input);
+    const outerEnd = reader.enter(length);
+    const message = createBaseSnapshotQueryResponse();
+    while (reader.pos < reader.end) {
+      const tag = reader.tag();
+      switch (tag >>> 3) {
+        case 1: {
+          if (tag !== 8) {
+            break;
+          }
+
+          message.type = reader.int32() as any;
+          continue;
+        }
+        case 2: {
+          if (tag !== 16) {
+            break;
+          }
+
+          message.baseIndex = reader.uint64() as bigint;
+          continue;
+        }
+        case 3: {
+          if (tag !== 24) {
+            break;
+          }
+
+          message.tipIndex = reader.uint64() as bigint;
+          continue;
+        }
+        case 4: {
+          if (tag !== 34) {
+            break;
+          }
+
+          message.objectKey = reader.string();
+          continue;
+        }
+        case 5: {
+          if (tag !== 42) {
+            break;
+          }
+
+          message.sha256 = reader.bytes();
+          continue;
+        }
+        case 6: {
+          if (tag !== 48) {
+            break;
+          }
+
+          message.sizeBytes = reader.int64() as bigint;
+          continue;
+        }
+      }
+      reader.skip(tag);
+    }
+    reader.leave(outerEnd);
+    return message;
+  },
+
+  create(base?: DeepPartial<SnapshotQueryResponse>): SnapshotQueryResponse {
+    return SnapshotQueryResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SnapshotQueryResponse>): SnapshotQueryResponse {
+    const message = createBaseSnapshotQueryResponse();
+    message.type = object.type ?? 0;
+    message.baseIndex = (object.baseIndex !== undefined && object.baseIndex !== null) ? BigInt(object.baseIndex) : 0n;
+    message.tipIndex = (object.tipIndex !== undefined && object.tipIndex !== null) ? BigInt(object.tipIndex) : 0n;
+    message.objectKey = object.objectKey ?? "";
+    message.sha256 = object.sha256 ?? emptyBytes;
+    message.sizeBytes = (object.sizeBytes !== undefined && object.sizeBytes !== null) ? BigInt(object.sizeBytes) : 0n;
     return message;
   },
 };
@@ -1027,11 +1254,24 @@ export const SnapshotService = {
     responseSerialize: (value: SnapshotChunk): Buffer => SnapshotChunk.encode(value).finish(),
     responseDeserialize: (value: Buffer): SnapshotChunk => SnapshotChunk.decode(value),
   },
+  /** Query says where a table's snapshot can be downloaded. Armada's. */
+  query: {
+    path: "/replication.v1.Snapshot/Query" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: SnapshotQueryRequest): Buffer => SnapshotQueryRequest.encode(value).finish(),
+    requestDeserialize: (value: Buffer): SnapshotQueryRequest => SnapshotQueryRequest.decode(value),
+    responseSerialize: (value: SnapshotQueryResponse): Buffer =>
+      SnapshotQueryResponse.encode(value).finish(),
+    responseDeserialize: (value: Buffer): SnapshotQueryResponse => SnapshotQueryResponse.decode(value),
+  },
 } as const;
 
 export interface SnapshotServer extends UntypedServiceImplementation {
   /** Stream sends a table as one framed-snappy stream, cut into chunks. */
   stream: handleServerStreamingCall<SnapshotRequest, SnapshotChunk>;
+  /** Query says where a table's snapshot can be downloaded. Armada's. */
+  query: handleUnaryCall<SnapshotQueryRequest, SnapshotQueryResponse>;
 }
 
 /** Log transfers what happened to a table. */

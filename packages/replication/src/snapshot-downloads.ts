@@ -1,0 +1,153 @@
+import type { Call, Clock, Timer } from '@coxswain/node';
+import type { TableSnapshot } from './table-snapshot.js';
+
+/** A download that broke off can be taken up again for so long. Meanwhile the store keeps what has been overwritten. */
+const KEPT_MS = 60_000;
+/** So many that broke off are kept at a time, the latest. */
+const KEPT_MAX = 4;
+
+/** Where snapshots come from: `LeaderReplication`. */
+export interface SnapshotSource {
+  /** Errors: those of a follower cluster, of an unknown table, and of a linearizable read. */
+  openSnapshot(table: string, call: Call): Promise<TableSnapshot>;
+  /** Takes one of the places for snapshots that are sent at a time, and gives what frees it. Throws tooBusy. */
+  enterSnapshot(): () => void;
+}
+
+/** What of a snapshot is asked for. */
+export interface DownloadRequest {
+  readonly table: string;
+  /** The tag of the download that is taken up again; undefined: a new one. */
+  readonly tag: string | undefined;
+  /** The first byte that is wanted of it. */
+  readonly from: number;
+}
+
+/** One download. Either its `bytes` are iterated, once and at least to the first of them, or it is ended by `end`. */
+export interface Download {
+  readonly tag: string;
+  readonly leaderIndex: number;
+  /** The first byte that is sent: what was asked for, or 0 where that snapshot is gone. */
+  readonly from: number;
+  /** The length of all of the snapshot; undefined where it is a new one: nobody knows before it has been sent. */
+  readonly sizeBytes: number | undefined;
+  /** `seen` gets all of the snapshot, also what is not sent of it. */
+  readonly bytes: (seen: (bytes: Buffer) => void) => AsyncGenerator<Buffer>;
+  readonly end: () => void;
+}
+
+interface Kept {
+  readonly table: string;
+  readonly snapshot: TableSnapshot;
+  readonly timer: Timer;
+}
+
+/**
+ * Live snapshots for followers that download them over HTTP. Nothing is written to disk: a download that is taken up
+ * again is made anew from the same view of the table, and what the follower has is left out.
+ */
+export class SnapshotDownloads {
+  readonly #source: SnapshotSource;
+  readonly #clock: Clock;
+  /** Of downloads that broke off, by tag. The oldest first. */
+  readonly #kept = new Map<string, Kept>();
+  #isClosed = false;
+
+  constructor(source: SnapshotSource, clock: Clock) {
+    this.#source = source;
+    this.#clock = clock;
+  }
+
+  /** Errors: those of `SnapshotSource`. */
+  async begin({ table, tag, from }: DownloadRequest, call: Call): Promise<Download> {
+    const leave = this.#source.enterSnapshot();
+    let snapshot: TableSnapshot | undefined;
+    try {
+      snapshot = this.#takeKept(table, tag) ?? (await this.#source.openSnapshot(table, call));
+      const taken = snapshot;
+      const first = snapshot.tag === tag ? from : 0;
+      let sizeBytes: number | undefined;
+      if (first > 0) {
+        sizeBytes = 0;
+        for await (const { length } of snapshot.stream()) sizeBytes += length;
+      }
+      return {
+        sizeBytes,
+        end: () => {
+          leave();
+          taken.close();
+        },
+        tag: snapshot.tag,
+        leaderIndex: snapshot.leaderIndex,
+        from: first,
+        bytes: (seen) => this.#send(table, taken, first, seen, leave),
+      };
+    } catch (error) {
+      leave();
+      snapshot?.close();
+      throw error;
+    }
+  }
+
+  /** Lets go of what is kept. */
+  close(): void {
+    this.#isClosed = true;
+    for (const tag of [...this.#kept.keys()]) this.#drop(tag);
+  }
+
+  async *#send(
+    table: string,
+    snapshot: TableSnapshot,
+    from: number,
+    seen: (bytes: Buffer) => void,
+    leave: () => void,
+  ): AsyncGenerator<Buffer> {
+    let at = 0;
+    let isBrokenOff = true;
+    try {
+      for await (const bytes of snapshot.stream()) {
+        seen(bytes);
+        const end = at + bytes.length;
+        if (end > from) yield bytes.subarray(Math.max(0, from - at));
+        at = end;
+      }
+      isBrokenOff = false;
+    } catch (error) {
+      isBrokenOff = false;
+      throw error;
+    } finally {
+      leave();
+      if (isBrokenOff) this.#keep(table, snapshot);
+      else snapshot.close();
+    }
+  }
+
+  #takeKept(table: string, tag: string | undefined): TableSnapshot | undefined {
+    const kept = tag === undefined ? undefined : this.#kept.get(tag);
+    if (kept === undefined || kept.table !== table) return undefined;
+    kept.timer.cancel();
+    this.#kept.delete(tag!);
+    return kept.snapshot;
+  }
+
+  #keep(table: string, snapshot: TableSnapshot): void {
+    const { tag } = snapshot;
+    if (this.#isClosed || this.#kept.has(tag)) {
+      snapshot.close();
+      return;
+    }
+    const timer = this.#clock.startTimer(KEPT_MS, () => this.#drop(tag));
+    this.#kept.set(tag, { table, snapshot, timer });
+    for (const oldest of this.#kept.keys()) {
+      if (this.#kept.size <= KEPT_MAX) return;
+      this.#drop(oldest);
+    }
+  }
+
+  #drop(tag: string): void {
+    const kept = this.#kept.get(tag);
+    kept?.timer.cancel();
+    kept?.snapshot.close();
+    this.#kept.delete(tag);
+  }
+}
