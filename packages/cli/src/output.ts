@@ -159,7 +159,7 @@ export async function printResponse(
   } else if ('deleted' in response) {
     writeOperation(writer, { $case: 'responseDeleteRange', value: response }, isHex);
   } else {
-    writeOperation(writer, { $case: 'responsePut', value: response }, isHex);
+    writeOperation(writer, { $case: 'responsePut', value: { ...response, more: false } }, isHex);
   }
   await writer.flush();
 }
@@ -173,6 +173,8 @@ function writeOperation(
     case 'responsePut':
       writer.write('OK\n');
       if (operation.value.prevKv) writePair(writer, operation.value.prevKv, isHex, false);
+      if (operation.value.more)
+        writer.write('(the previous value is left out: the answer would exceed 4 MiB)\n');
       break;
     case 'responseDeleteRange':
       writer.write(`${operation.value.deleted}\n`);

@@ -1,5 +1,5 @@
 import { type Coxswain, OutcomeUnknownError } from '@coxswain/client';
-import { type BackedUpTable, BackupReader } from '@coxswain/maintenance';
+import { type BackedUpTable, BackupReader, STREAM_IDENTIFIER } from '@coxswain/maintenance';
 import { withClient } from './connection-flags.js';
 import { CommandError, failure, usageError } from './exit.js';
 import { formatSize, printRows } from './output.js';
@@ -173,6 +173,8 @@ async function send(
         bar.update(sentBytes / sizeBytes, sentBytes);
       }
     }
+    // Regatta leaves an empty file of an empty table. A restore that sends nothing would be refused.
+    if (sizeBytes === 0 && sentBytes === 0) yield STREAM_IDENTIFIER;
   };
   const beganAtMs = performance.now();
   try {

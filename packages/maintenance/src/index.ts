@@ -1,3 +1,4 @@
+export { STREAM_IDENTIFIER } from '@coxswain/table';
 export {
   type BinlogArchive,
   type BinlogBackupStatus,

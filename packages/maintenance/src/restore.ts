@@ -74,6 +74,8 @@ export class Restores {
       await this.#options.rate.pay(bytes.length, signal);
       yield bytes;
     }
+    // Nothing was sent: the table must not be emptied by that. Of an empty table the stream has its header.
+    if (receivedBytes === 0) throw errors.restoreWithoutSnapshot();
     if (announcedBytes !== 0 && receivedBytes !== announcedBytes) {
       throw errors.restoreDamaged(
         `it has ${receivedBytes} bytes, and not the ${announcedBytes} that were announced`,

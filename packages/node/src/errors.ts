@@ -116,6 +116,11 @@ export const errors = declareErrors({
     new ApiError(Status.OutOfRange, `revision is below the oldest one kept, which is ${floor}`),
   revisionInFuture: (applied: number) =>
     new ApiError(Status.OutOfRange, `revision is above the newest one applied, which is ${applied}`),
+  tooManyRanges: (what: string, max: number) =>
+    new ApiError(
+      Status.InvalidArgument,
+      `a transaction may hold ${max} ${what} over ranges of keys at most: split it, or name keys one by one`,
+    ),
   responseTooLarge: declare(
     Status.ResourceExhausted,
     'the answer would exceed 4 MiB: ask for fewer keys at a time',
@@ -129,6 +134,10 @@ export const errors = declareErrors({
     'the table was replaced since the backup began: back it up anew',
   ),
   requestBrokenOff: declare(Status.Unavailable, 'the request broke off before its end: nothing was changed'),
+  restoreWithoutSnapshot: declare(
+    Status.InvalidArgument,
+    'a restore without a snapshot is refused: send the backup in chunks after the info; one of an empty table has at least the header of its stream',
+  ),
   firstMessageNotInfo: declare(Status.InvalidArgument, 'first message should contain info'),
   chunkExpected: declare(Status.InvalidArgument, 'chunk expected'),
   restoreInterrupted: declare(

@@ -110,11 +110,24 @@ export class Proposals {
     return this.#sent.has(sequence);
   }
 
+  /** Until when somebody waits for it, on the monotonic clock. */
+  deadlineMs(sequence: number): number {
+    return this.#sent.get(sequence)?.deadlineMs ?? 0;
+  }
+
   applied(sequence: number, result: ApplyResult): void {
     const proposal = this.#sent.get(sequence);
     if (proposal === undefined) return;
     this.#settle(proposal);
-    proposal.resolve(result);
+    if (result.reading === undefined) {
+      proposal.resolve(result);
+      return;
+    }
+    // It was applied: it must not be proposed again while its answer is being read (P1).
+    result.reading.then(
+      () => proposal.resolve(result),
+      () => proposal.reject(errors.outcomeUnknown()),
+    );
   }
 
   /** An entry of `term` was applied: what was given to leaders of earlier terms is proposed anew. */

@@ -549,7 +549,10 @@ export class Replica implements ReadableTable {
     const sequence = ownSequence(data, this.#host.nodeId, this.#host.boot);
     const wantsResult = sequence !== undefined && this.proposals.awaits(sequence);
     sequences.push(wantsResult ? sequence : undefined);
-    return { index, term, timeMs, kind, payload: command, cursor, wantsResult };
+    if (!wantsResult) return { index, term, timeMs, kind, payload: command, cursor, wantsResult };
+    const deadlineMs = this.proposals.deadlineMs(sequence);
+    const isAwaited = (): boolean => this.#host.clock.monotonicMs() < deadlineMs;
+    return { index, term, timeMs, kind, payload: command, cursor, wantsResult, isAwaited };
   }
 
   // ---- life cycle

@@ -1,10 +1,16 @@
 import { errors } from '@coxswain/node';
 import type { mvcc, regatta } from '@coxswain/protocol';
+import { rangeId } from '@coxswain/table';
 
 /** Keys, and ends of ranges, are at most so long. */
 const keySizeBytesMax = 1024;
 /** Values are at most so long. */
 const valueSizeBytesMax = 2 * 1024 * 1024;
+
+/** What a transaction may hold of operations over ranges: each may visit every key of its table (A4). */
+const rangesMax = 1024;
+const rangeDeletionsMax = 128;
+const rangeComparesMax = 64;
 
 const greatestSafe = BigInt(Number.MAX_SAFE_INTEGER);
 
@@ -103,9 +109,38 @@ export function checkTxnRequest(request: regatta.TxnRequest): TxnShape {
   }
   for (const operation of request.success) lookAt(operation);
   for (const operation of request.failure) lookAt(operation);
+  checkRangeCounts(request);
   if (request.table.length === 0) throw errors.tableNotSet();
   if (isKeyMissing) throw errors.keyNotSet();
   return shape;
+}
+
+/**
+ * Holds each branch, and the compares, to as many ranges as can be read without holding others up (A4). Ranges that are
+ * equal and have no write between them are read once, and count once.
+ */
+function checkRangeCounts({ compare, success, failure }: regatta.TxnRequest): void {
+  if (compare.filter(({ rangeEnd }) => rangeEnd.length > 0).length > rangeComparesMax) {
+    throw errors.tooManyRanges('compares', rangeComparesMax);
+  }
+  checkBranch(success);
+  checkBranch(failure);
+}
+
+function checkBranch(operations: readonly mvcc.RequestOp[]): void {
+  let rangeCount = 0;
+  let deletionCount = 0;
+  const known = new Set<string>();
+  for (const { request } of operations) {
+    if (request?.$case !== 'requestRange') known.clear();
+    if (request?.$case === 'requestDeleteRange' && request.value.rangeEnd.length > 0) deletionCount += 1;
+    if (request?.$case !== 'requestRange' || request.value.rangeEnd.length === 0) continue;
+    const id = rangeId(request.value);
+    if (!known.has(id)) rangeCount += 1;
+    known.add(id);
+  }
+  if (rangeCount > rangesMax) throw errors.tooManyRanges('different ranges', rangesMax);
+  if (deletionCount > rangeDeletionsMax) throw errors.tooManyRanges('deletions', rangeDeletionsMax);
 }
 
 const noBytes = Buffer.alloc(0);

@@ -497,6 +497,37 @@ describe('errors, in the order in which they are checked', () => {
   });
 });
 
+describe('a transaction over ranges', () => {
+  const everything = { key: bytes('\0'), rangeEnd: bytes('\0') };
+  const ranges = (count: number): mvcc.RequestOp[] =>
+    Array.from({ length: count }, (_, at) =>
+      rangeOp({ ...everything, key: bytes(`k${at}`), countOnly: true }),
+    );
+  const refusal = (what: string): { code: number; details: string } => ({
+    code: status.INVALID_ARGUMENT,
+    details: `a transaction may hold ${what} over ranges of keys at most: split it, or name keys one by one`,
+  });
+
+  test('holds to the documented limits before it is proposed, also where it only reads (A3, A4)', async () => {
+    const write = putOp({ key: bytes('w') });
+    const tooMany = refusal('1024 different ranges');
+    expect(await rpc.failure(txn, { table, success: [...ranges(1025), write] })).toEqual(tooMany);
+    expect(await rpc.failure(txn, { table, failure: ranges(1025) })).toEqual(tooMany);
+    const alternating = Array.from({ length: 1025 }, () => [write, rangeOp(everything)]).flat();
+    expect(await rpc.failure(txn, { table, success: alternating })).toEqual(tooMany);
+    const deletions = Array.from({ length: 129 }, () => deleteOp(everything));
+    expect(await rpc.failure(txn, { table, success: deletions })).toEqual(refusal('128 deletions'));
+    const compare = Array.from({ length: 65 }, () => mvcc.Compare.fromPartial(everything));
+    expect(await rpc.failure(txn, { table, compare })).toEqual(refusal('64 compares'));
+  });
+
+  test('counts equal ranges once', async () => {
+    const equal = Array.from({ length: 10_000 }, () => rangeOp({ ...everything, countOnly: true }));
+    const { responses } = await rpc.call(txn, { table, success: [...equal, putOp({ key: bytes('w') })] });
+    expect(responses).toHaveLength(10_001);
+  });
+});
+
 describe('integers past 2^53-1', () => {
   const huge = 2n ** 62n;
 

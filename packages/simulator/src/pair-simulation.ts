@@ -449,7 +449,7 @@ async function send(
     case mvcc.Command_CommandType.PUT: {
       const request = { table, key: kv!.key, value: kv!.value, prevKv: command.prevKvs };
       const { header, prevKv } = await writes.put(request, call);
-      return proposed(header, true, [{ response: { $case: 'responsePut', value: { prevKv } } }]);
+      return proposed(header, true, [{ response: { $case: 'responsePut', value: { prevKv, more: false } } }]);
     }
     case mvcc.Command_CommandType.DELETE: {
       const request = regatta.DeleteRangeRequest.fromPartial({

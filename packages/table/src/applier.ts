@@ -4,6 +4,7 @@ import { comparesHold, hasRevisionCompares, unknownInCompares } from './compare.
 import { ContentHash } from './content-hash.js';
 import type { Effects, Operation } from './effects.js';
 import { UnknownCommandError } from './errors.js';
+import { FrozenSource } from './frozen-source.js';
 import { readSafeInteger } from './integers.js';
 import type { Change } from './journal.js';
 import {
@@ -22,6 +23,7 @@ import { identityOf, newRecordBlock, recordBlockOf } from './record-block.js';
 import {
   ALL_KEYS,
   boundsOf,
+  EMPTY_SCAN,
   type KeyBounds,
   OverlaidScan,
   type RecordScan,
@@ -29,10 +31,12 @@ import {
   scanLatest,
 } from './record-source.js';
 import { ResponseBudget } from './response-budget.js';
-import { deleteRangeResponse, putResponse, rangeResponse } from './responses.js';
+import { deleteRangeResponse, putResponse } from './responses.js';
+import { SharedSnapshot } from './shared-snapshot.js';
 import { keyId } from './sorted-tree.js';
 import type { OrderedStore } from './store.js';
 import type { Progress, TableState } from './table-state.js';
+import { TxnAnswers } from './txn-answers.js';
 import { type ApplyResult, CommandKind, type TableEntry } from './types.js';
 
 /** Keys that a range deletion, or the end of a load, handles between two turns of the event loop. */
@@ -41,6 +45,7 @@ const SCAN_CHUNK_ENTRIES_MAX = 500;
 const SMALL_BATCH_PAIRS_MAX = 500;
 /** Store writes of an entry that go into one store batch: preparing them takes some milliseconds. */
 const EFFECTS_OPERATIONS_MAX = 4000;
+const ALWAYS = (): boolean => true;
 const NO_RESPONSES: mvcc.ResponseOp[] = [];
 /** Of an entry that had its effect. */
 const EFFECTIVE = { hasStaleCursor: false, sealedBy: undefined } as const;
@@ -61,7 +66,10 @@ type Place = Pick<Progress, 'index' | 'command' | 'succeeded' | 'operation'>;
 const BEGINNING = { succeeded: undefined, operation: 0, nextKey: undefined, deletedCount: 0 };
 
 /** What a command answers. */
-type Outcome = Pick<ApplyResult, 'succeeded' | 'responses'>;
+type Outcome = Pick<ApplyResult, 'succeeded' | 'responses'> & {
+  /** What a Txn answers, whose Ranges are yet to be read. */
+  readonly answers?: TxnAnswers | undefined;
+};
 
 /** Where the effects of the entry that is being applied begin. */
 interface Mark {
@@ -83,6 +91,8 @@ export interface ApplierOptions {
    * effects. Resolves when both are in the store.
    */
   readonly spill: (before: Effects | undefined, part: Effects) => Promise<void>;
+  /** Runs a read in its turn, and `end` after it in any case. Rejects with what the read rejects with. */
+  readonly readLater: (read: () => Promise<void>, end: () => void) => Promise<void>;
 }
 
 /**
@@ -105,6 +115,8 @@ export class Applier implements RecordSource {
   /** While entry after entry is a load: no key that is there is above it. Undefined: that is not known. */
   #loadedUpTo: string | undefined;
   readonly #pair = new PairRecord();
+  /** The table as it is in the middle of this Txn, until something is written. */
+  #frozen: FrozenSource | undefined;
 
   constructor(
     store: OrderedStore,
@@ -200,6 +212,10 @@ export class Applier implements RecordSource {
     return effects;
   }
 
+  get keyCount(): number {
+    return this.#state.keyCount;
+  }
+
   get(key: Buffer): Buffer | undefined {
     return this.#read(keyId(key), latestKey(key));
   }
@@ -208,7 +224,8 @@ export class Applier implements RecordSource {
     const unwritten = this.overlay.range(keyId(bounds.first), bounds.end && keyId(bounds.end));
     if (unwritten.length === 0) return scanLatest(this.#store, undefined, bounds, options);
     // The overlay may hide pairs of the store, so nobody knows how many must be read to find `limit`.
-    return new OverlaidScan(scanLatest(this.#store, undefined, bounds, { keysOnly: false }), unwritten);
+    const { keysOnly = false } = options;
+    return new OverlaidScan(scanLatest(this.#store, undefined, bounds, { keysOnly }), unwritten);
   }
 
   #read(id: string, storeKey: Buffer): Buffer | undefined {
@@ -218,7 +235,7 @@ export class Applier implements RecordSource {
 
   #applyCommand(entry: TableEntry, command: mvcc.Command): ApplyResult | Promise<ApplyResult> {
     const revision = this.#revisionOf(entry, command);
-    const budget = entry.wantsResult ? new ResponseBudget() : undefined;
+    const budget = entry.wantsResult ? new ResponseBudget(operationCountOf(command)) : undefined;
     const responses = this.#applyPoints(entry.index, command, revision, budget);
     if (responses === undefined) return this.#applyLarge(entry, command, revision, budget);
     this.#advance(entry, command);
@@ -273,13 +290,25 @@ export class Applier implements RecordSource {
     budget: ResponseBudget | undefined,
   ): Promise<ApplyResult> {
     const resumed = this.#beginLarge();
-    const { succeeded, responses } =
+    const { succeeded, responses, answers } =
       command.type === mvcc.Command_CommandType.SEQUENCE
         ? await this.#applySequence(entry, command.sequence, resumed)
         : await this.#applyOne(command, { index: entry.index, command: 0 }, revision, budget, resumed);
     this.#mark = undefined;
+    this.#frozen = undefined;
     this.#advance(entry, command);
-    return { index: entry.index, revision, succeeded, responses, ...EFFECTIVE };
+    // What reads no scan is done at once; the rest goes on while later entries are applied (A4).
+    const isAwaited = entry.isAwaited ?? ALWAYS;
+    let reading: Promise<void> | undefined;
+    if (answers?.scans === true) {
+      reading = this.#options.readLater(
+        () => answers.readRanges(isAwaited),
+        () => answers.close(),
+      );
+    } else {
+      await answers?.readRanges(ALWAYS);
+    }
+    return { index: entry.index, revision, succeeded, responses, reading, ...EFFECTIVE };
   }
 
   /** From here on the entry's effects may be handed over in parts (A4). Gives where a crash left it. */
@@ -454,7 +483,7 @@ export class Applier implements RecordSource {
   ): mvcc.ResponseOp | undefined {
     if (type === mvcc.Command_CommandType.PUT_BATCH) {
       this.#put(key, value, revision);
-      return budget && putResponse(undefined);
+      return budget && putResponse(undefined, false);
     }
     const previous = this.#delete(key, revision);
     return budget && previousOfDelete(budget, key, previous, false);
@@ -475,30 +504,34 @@ export class Applier implements RecordSource {
       this.#write(outcomeKey(place.index, place.command), outcome);
     }
     const operations = succeeded ? txn.success : txn.failure;
-    const responses: mvcc.ResponseOp[] = [];
+    const answers = budget && new TxnAnswers(budget);
     const first = resumed?.operation ?? 0;
     for (let at = first; at < operations.length; at++) {
       const response = await this.#applyOperation(
         operations[at]!,
         { ...place, succeeded, operation: at },
         revision,
-        budget,
+        answers,
         at === first ? resumed : undefined,
       );
-      if (budget !== undefined && response !== undefined) responses.push(response);
+      if (response !== undefined) answers?.push(response);
       if (this.#isLarge()) await this.#spill({ ...BEGINNING, ...place, succeeded, operation: at + 1 });
     }
-    return { succeeded, responses };
+    return { succeeded, responses: answers?.responses ?? NO_RESPONSES, answers };
   }
 
-  /** Gives no response for an operation with nothing set: the API refuses it, but stock applies it (A3). */
+  /**
+   * Gives no response for a Range, whose place in the answers is kept, and for an operation with nothing set: the API
+   * refuses it, but stock applies it (A3).
+   */
   async #applyOperation(
     { request }: mvcc.RequestOp,
     place: Place,
     revision: number,
-    budget: ResponseBudget | undefined,
+    answers: TxnAnswers | undefined,
     resumed: Progress | undefined,
   ): Promise<mvcc.ResponseOp | undefined> {
+    const budget = answers?.budget;
     switch (request?.$case) {
       case 'requestPut': {
         const { key, value, prevKv } = request.value;
@@ -515,10 +548,27 @@ export class Applier implements RecordSource {
         return budget && previousOfDelete(budget, key, previous, prevKv);
       }
       case 'requestRange':
-        return budget && rangeResponse(await budget.range(this, request.value));
+        if (answers !== undefined) this.#answerRange(answers, request.value);
+        return undefined;
       case undefined:
         return undefined;
     }
+  }
+
+  /** A point is read at once. A range is read from what the table is now, when the entry has been applied. */
+  #answerRange(answers: TxnAnswers, range: mvcc.RequestOp_Range): void {
+    if (boundsOf(range.key, range.rangeEnd) === undefined) {
+      const record = this.get(range.key);
+      answers.pushPoint({ keyCount: undefined, get: () => record, scan: () => EMPTY_SCAN }, range);
+      return;
+    }
+    this.#frozen ??= new FrozenSource(
+      this.#store,
+      new SharedSnapshot(this.#store.snapshot()),
+      this.overlay.freeze(),
+      this.#state.keyCount,
+    );
+    answers.pushScan(this.#frozen, range);
   }
 
   /** Deletes in chunks, and hands effects over when they grow large (A4). Exact about how many it deletes. */
@@ -531,6 +581,8 @@ export class Applier implements RecordSource {
     resumed: Progress | undefined,
   ): Promise<mvcc.ResponseOp> {
     let deletedCount = resumed?.deletedCount ?? 0;
+    // To walk over what an operation before it deleted would cost as much as that did.
+    if (this.#state.keyCount === 0) return deleteRangeResponse(deletedCount, [], false);
     const previous: mvcc.KeyValue[] = [];
     let isCut = false;
     const scan = this.scan({ first: resumed?.nextKey ?? bounds.first, end: bounds.end }, {});
@@ -650,6 +702,7 @@ export class Applier implements RecordSource {
   }
 
   #write(storeKey: Buffer, record: Buffer | undefined): void {
+    this.#frozen = undefined;
     this.#operations.push({ storeKey, record });
     this.#sizeBytes += storeKey.length + (record ?? EMPTY).length;
   }
@@ -680,6 +733,12 @@ export class Applier implements RecordSource {
   }
 }
 
+/** At most so many answers does a command have. */
+function operationCountOf({ txn, batch }: mvcc.Command): number {
+  if (txn === undefined) return Math.max(1, batch.length);
+  return Math.max(txn.success.length, txn.failure.length);
+}
+
 function pairOf(command: mvcc.Command, index: number): mvcc.KeyValue {
   if (command.kv === undefined)
     throw new UnknownCommandError(`command type ${command.type} without a pair`, index);
@@ -692,7 +751,9 @@ function previousOfPut(
   previous: Buffer | undefined,
   isWanted: boolean,
 ): mvcc.ResponseOp {
-  return putResponse(isWanted && previous !== undefined ? budget.pair(key, previous) : undefined);
+  if (!isWanted || previous === undefined) return putResponse(undefined, false);
+  const pair = budget.pairWithin(key, previous);
+  return putResponse(pair, pair === undefined);
 }
 
 function previousOfDelete(
@@ -702,5 +763,7 @@ function previousOfDelete(
   isWanted: boolean,
 ): mvcc.ResponseOp {
   if (previous === undefined) return deleteRangeResponse(0, [], false);
-  return deleteRangeResponse(1, isWanted ? [budget.pair(key, previous)] : [], false);
+  if (!isWanted) return deleteRangeResponse(1, [], false);
+  const pair = budget.pairWithin(key, previous);
+  return deleteRangeResponse(1, pair === undefined ? [] : [pair], pair === undefined);
 }

@@ -1,6 +1,6 @@
 import { mvcc } from '@coxswain/protocol';
-import { createRevisionOf, modRevisionOf, valueIn, versionOf } from './layout.js';
-import { boundsOf, type RecordSource } from './record-source.js';
+import { createRevisionOf, keyInLatestKey, modRevisionOf, valueIn, versionOf } from './layout.js';
+import { boundsOf, type KeyBounds, type RecordSource } from './record-source.js';
 
 const CHUNK_ENTRIES_MAX = 500;
 
@@ -17,41 +17,91 @@ export function unknownInCompares(compares: readonly mvcc.Compare[]): string | u
   return undefined;
 }
 
-/** Every compare must hold; none: true (regatta-protocol.md section 2). */
+/** Every compare must hold; none: true (regatta-protocol.md section 2). Each key is read once, however many ranges it is in. */
 export async function comparesHold(
   source: RecordSource,
   compares: readonly mvcc.Compare[],
 ): Promise<boolean> {
+  const ranges: RangeCompare[] = [];
   for (const compare of compares) {
-    if (!(await compareHolds(source, compare))) return false;
+    const bounds = boundsOf(compare.key, compare.rangeEnd);
+    if (bounds !== undefined) {
+      ranges.push({ compare, ...bounds, isEmpty: true });
+      continue;
+    }
+    const found = source.get(compare.key);
+    if (!recordHolds(compare, found instanceof Promise ? await found : found)) return false;
   }
-  return true;
+  ranges.sort((left, right) => Buffer.compare(left.first, right.first));
+  for (let at = 0; at < ranges.length; ) {
+    const overlapping = overlappingFrom(ranges, at);
+    if (!(await overlappingHold(source, overlapping))) return false;
+    at += overlapping.length;
+  }
+  // An empty range compares as a missing key, as in etcd.
+  return ranges.every(({ compare, isEmpty }) => !isEmpty || recordHolds(compare, undefined));
+}
+
+/** A compare of each key of a range. */
+interface RangeCompare extends KeyBounds {
+  readonly compare: mvcc.Compare;
+  isEmpty: boolean;
+}
+
+/** The ranges from a place on that one scan reads without a gap. They are in the order of their first keys. */
+function overlappingFrom(ranges: readonly RangeCompare[], first: number): RangeCompare[] {
+  const overlapping = [ranges[first]!];
+  let { end } = ranges[first]!;
+  for (let at = first + 1; at < ranges.length; at++) {
+    const range = ranges[at]!;
+    if (end !== undefined && Buffer.compare(range.first, end) >= 0) break;
+    overlapping.push(range);
+    end = laterEnd(end, range.end);
+  }
+  return overlapping;
+}
+
+function laterEnd(left: Buffer | undefined, right: Buffer | undefined): Buffer | undefined {
+  if (left === undefined || right === undefined) return undefined;
+  return Buffer.compare(left, right) < 0 ? right : left;
+}
+
+async function overlappingHold(source: RecordSource, ranges: readonly RangeCompare[]): Promise<boolean> {
+  const end = ranges.map((range) => range.end).reduce(laterEnd);
+  const scan = source.scan({ first: ranges[0]!.first, end }, {});
+  let begun: RangeCompare[] = [];
+  let begunCount = 0;
+  try {
+    for (;;) {
+      const pairs = await scan.next(CHUNK_ENTRIES_MAX);
+      if (pairs.length === 0) return true;
+      for (const [storeKey, record] of pairs) {
+        const key = keyInLatestKey(storeKey);
+        for (; begunCount < ranges.length; begunCount++) {
+          if (Buffer.compare(ranges[begunCount]!.first, key) > 0) break;
+          begun.push(ranges[begunCount]!);
+        }
+        let hasEnded = false;
+        for (const range of begun) {
+          if (range.end !== undefined && Buffer.compare(key, range.end) >= 0) {
+            hasEnded = true;
+            continue;
+          }
+          range.isEmpty = false;
+          if (!recordHolds(range.compare, record)) return false;
+        }
+        if (hasEnded)
+          begun = begun.filter((range) => range.end === undefined || Buffer.compare(key, range.end) < 0);
+      }
+    }
+  } finally {
+    await scan.close();
+  }
 }
 
 /** True when a stock follower would understand a compare otherwise (R3). */
 export function hasRevisionCompares(compares: readonly mvcc.Compare[]): boolean {
   return compares.some(({ target }) => target !== mvcc.Compare_CompareTarget.VALUE);
-}
-
-async function compareHolds(source: RecordSource, compare: mvcc.Compare): Promise<boolean> {
-  const bounds = boundsOf(compare.key, compare.rangeEnd);
-  if (bounds === undefined) {
-    const found = source.get(compare.key);
-    return recordHolds(compare, found instanceof Promise ? await found : found);
-  }
-  const scan = source.scan(bounds, {});
-  try {
-    let isEmpty = true;
-    for (;;) {
-      const pairs = await scan.next(CHUNK_ENTRIES_MAX);
-      // An empty range compares as a missing key, as in etcd.
-      if (pairs.length === 0) return isEmpty ? recordHolds(compare, undefined) : true;
-      isEmpty = false;
-      for (const [, record] of pairs) if (!recordHolds(compare, record)) return false;
-    }
-  } finally {
-    await scan.close();
-  }
 }
 
 function recordHolds(compare: mvcc.Compare, record: Buffer | undefined): boolean {

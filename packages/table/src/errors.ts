@@ -8,6 +8,7 @@ export type TableErrorCode =
   | 'revisionCompacted'
   | 'revisionInFuture'
   | 'responseTooLarge'
+  | 'answerAbandoned'
   | 'snapshotDamaged';
 
 /** Base of this package's errors. */
@@ -64,6 +65,15 @@ export class StoreClosedError extends TableError {
 
   constructor(cause: unknown) {
     super('the store was closed during a read', { cause });
+  }
+}
+
+/** Nobody waits any more for the ranges of a Txn that was applied, so they are not read to their end. */
+export class AnswerAbandonedError extends TableError {
+  readonly code = 'answerAbandoned';
+
+  constructor() {
+    super('nobody waits for the answer any more');
   }
 }
 

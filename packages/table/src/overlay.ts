@@ -9,6 +9,20 @@ export interface OverlayEntry {
   readonly generation: number;
 }
 
+/** An overlay at some moment; see `Overlay.range`. */
+export type FrozenOverlay = Pick<Overlay, 'range'>;
+
+const NOTHING: FrozenOverlay = { range: () => [] };
+
+function rangeOf(ordered: SortedTree<OverlayEntry>, first: string, end: string | undefined): OverlayEntry[] {
+  const entries: OverlayEntry[] = [];
+  for (const [id, entry] of ordered.entries(first)) {
+    if (end !== undefined && id >= end) break;
+    entries.push(entry);
+  }
+  return entries;
+}
+
 /**
  * The effects that apply has computed and the store has not written (A2): this batch's and those in flight.
  * Points are looked up in a hash map; an order of keys is kept only from the first range on, since most
@@ -34,13 +48,19 @@ export class Overlay {
   /** The entries from `first` up to, but not with, `end`, in key order; undefined: no upper bound. */
   range(first: string, end: string | undefined): OverlayEntry[] {
     if (this.#entries.size === 0) return [];
+    return rangeOf(this.#order(), first, end);
+  }
+
+  /** What it holds now, whatever is set or released later. The tree is copied only where it changes. */
+  freeze(): FrozenOverlay {
+    if (this.#entries.size === 0) return NOTHING;
+    const ordered = this.#order().clone();
+    return { range: (first, end) => rangeOf(ordered, first, end) };
+  }
+
+  #order(): SortedTree<OverlayEntry> {
     this.#ordered ??= newSortedTree([...this.#entries]);
-    const entries: OverlayEntry[] = [];
-    for (const [id, entry] of this.#ordered.entries(first)) {
-      if (end !== undefined && id >= end) break;
-      entries.push(entry);
-    }
-    return entries;
+    return this.#ordered;
   }
 
   /** Ends a generation and returns its number: what is set from now on belongs to the next. */

@@ -1,6 +1,12 @@
 import { createRevisionOf, keyInLatestKey, latestKey, modRevisionOf, valueIn, versionOf } from './layout.js';
 import { encodedPairSizeBytes } from './pair-size.js';
-import { boundsOf, type RecordScan, type RecordSource, type StoredPair } from './record-source.js';
+import {
+  boundsOf,
+  isWholeTable,
+  type RecordScan,
+  type RecordSource,
+  type StoredPair,
+} from './record-source.js';
 import type { KeyRecord, RangePage, RangeQuery } from './types.js';
 
 /** The pairs that are decoded between two turns of the event loop. */
@@ -43,14 +49,17 @@ export class RangeReader {
   readonly #query: RangeQuery;
   readonly #scan: RecordScan;
   readonly #hasFilters: boolean;
+  /** The answer of a count of the whole table, which needs no look at any key. */
+  readonly #wholeCount: number | undefined;
   /** Matching pairs that the limit still allows. */
   #left: number;
   #pairs: StoredPair[] = [];
   #at = 0;
   #sentBytes = 0;
 
-  private constructor(query: RangeQuery, scan: RecordScan) {
+  private constructor(query: RangeQuery, scan: RecordScan, wholeCount?: number) {
     this.#query = query;
+    this.#wholeCount = wholeCount;
     this.#scan = scan;
     this.#hasFilters = filters(query);
     this.#left = query.limit > 0 ? query.limit : Number.POSITIVE_INFINITY;
@@ -67,6 +76,9 @@ export class RangeReader {
       );
     }
     const keysOnly = query.countOnly && !filters(query);
+    if (keysOnly && query.limit === 0 && isWholeTable(bounds) && source.keyCount !== undefined) {
+      return new RangeReader(query, new PointScan(undefined), source.keyCount);
+    }
     const scan = source.scan(bounds, {
       keysOnly,
       // One more tells whether there is more; with filters nobody knows how many must be looked at.
@@ -91,6 +103,9 @@ export class RangeReader {
     const records: KeyRecord[] = [];
     let count = 0;
     let sizeBytes = 0;
+    if (countOnly && this.#wholeCount !== undefined) {
+      return { records, count: this.#wholeCount, more: false, nextKey: undefined };
+    }
     for (;;) {
       // Awaiting what is there already would cost a microtask per pair.
       const found = this.#peek();

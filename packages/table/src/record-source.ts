@@ -21,6 +21,8 @@ export interface RecordScan {
 
 /** The live keys of a table as some reader sees them. */
 export interface RecordSource {
+  /** Live keys, where that is known without a look at each; undefined: it is not. */
+  readonly keyCount: number | undefined;
   /** A promise only where the past is read. */
   get(key: Buffer): Buffer | undefined | Promise<Buffer | undefined>;
   /** `limit`: the most pairs that will be asked for. `keysOnly`: records may come empty. */
@@ -38,6 +40,11 @@ export function boundsOf(key: Buffer, rangeEnd: Buffer | undefined): KeyBounds |
 /** The whole table. */
 export const ALL_KEYS: KeyBounds = { first: Buffer.alloc(0), end: undefined };
 
+/** True when the range holds every key but, maybe, the empty one, which no request can write. */
+export function isWholeTable({ first, end }: KeyBounds): boolean {
+  return end === undefined && (first.length === 0 || first.equals(NO_UPPER_BOUND));
+}
+
 /** True when the range holds no key whatever the table holds. LevelDB takes no inverted bounds. */
 function isEmpty(bounds: KeyBounds): boolean {
   return bounds.end !== undefined && Buffer.compare(bounds.end, bounds.first) <= 0;
@@ -45,7 +52,8 @@ function isEmpty(bounds: KeyBounds): boolean {
 
 const BYTES_MAX = Number.MAX_SAFE_INTEGER;
 
-const EMPTY_SCAN: RecordScan = {
+/** Of a range without keys. */
+export const EMPTY_SCAN: RecordScan = {
   next: () => Promise.resolve([]),
   close: () => Promise.resolve(),
 };

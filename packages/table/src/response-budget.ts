@@ -5,28 +5,44 @@ import type { RecordSource } from './record-source.js';
 import { RESPONSE_SIZE_BYTES_MAX, toKeyValue, toRangeQuery } from './responses.js';
 import type { RangePage } from './types.js';
 
+/** What an answer takes beside its pairs: two tags with lengths, a count and `more`. */
+const ANSWER_SIZE_BYTES_MAX = 20;
+
 /** The response cap, shared by all that one entry or Txn answers. */
 export class ResponseBudget {
-  #leftBytes = RESPONSE_SIZE_BYTES_MAX;
+  #leftBytes: number;
+  #isCut = false;
 
-  /** A pair that must be answered whatever it takes: the previous one of a Put. */
-  pair(key: Buffer, record: Buffer): mvcc.KeyValue {
-    this.#leftBytes -= encodedPairSizeBytes(key.length, record, false);
+  /** `operationCount`: how many answers there will be. */
+  constructor(operationCount = 1) {
+    this.#leftBytes = Math.max(0, RESPONSE_SIZE_BYTES_MAX - operationCount * ANSWER_SIZE_BYTES_MAX);
+  }
+
+  get leftBytes(): number {
+    return this.#leftBytes;
+  }
+
+  /** A pair that a write replaced or deleted; undefined when it passes the cap, and so does every later one. */
+  pairWithin(key: Buffer, record: Buffer): mvcc.KeyValue | undefined {
+    const sizeBytes = encodedPairSizeBytes(key.length, record, false);
+    this.#isCut ||= sizeBytes > this.#leftBytes;
+    if (this.#isCut) return undefined;
+    this.#leftBytes -= sizeBytes;
     return toKeyValue(key, record);
   }
 
-  /** The pair, or undefined when it passes the cap; then every later one does as well. */
-  pairWithin(key: Buffer, record: Buffer): mvcc.KeyValue | undefined {
-    const pair = this.pair(key, record);
-    return this.#leftBytes >= 0 ? pair : undefined;
+  /** Takes what a page that is there already needs; false when it does not fit. */
+  takes(sizeBytes: number): boolean {
+    if (sizeBytes > this.#leftBytes) return false;
+    this.#leftBytes -= sizeBytes;
+    return true;
   }
 
   /** The first page of a Txn's Range, no larger than what is left. */
   async range(source: RecordSource, range: mvcc.RequestOp_Range): Promise<RangePage> {
-    const leftBytes = Math.max(this.#leftBytes, 0);
-    const reader = await RangeReader.open(source, toRangeQuery(range, leftBytes));
+    const reader = await RangeReader.open(source, toRangeQuery(range, this.#leftBytes));
     try {
-      const page = await reader.nextPage(leftBytes, false);
+      const page = await reader.nextPage(this.#leftBytes, false);
       this.#leftBytes -= reader.sentBytes;
       return page;
     } finally {

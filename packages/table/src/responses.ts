@@ -26,8 +26,9 @@ function keyValueOf(record: KeyRecord): mvcc.KeyValue {
   };
 }
 
-export function putResponse(previous: mvcc.KeyValue | undefined): mvcc.ResponseOp {
-  return { response: { $case: 'responsePut', value: { prevKv: previous } } };
+/** `more`: there was a pair before, and it did not fit. */
+export function putResponse(previous: mvcc.KeyValue | undefined, more: boolean): mvcc.ResponseOp {
+  return { response: { $case: 'responsePut', value: { prevKv: previous, more } } };
 }
 
 export function deleteRangeResponse(

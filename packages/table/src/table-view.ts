@@ -3,6 +3,7 @@ import { comparesHold } from './compare.js';
 import { ResponseTooLargeError } from './errors.js';
 import { getHistory, scanHistory } from './history.js';
 import { latestKey } from './layout.js';
+import { RangeAnswers } from './range-answers.js';
 import { RangeReader } from './range-reader.js';
 import { type KeyBounds, type RecordScan, type RecordSource, scanLatest } from './record-source.js';
 import { ResponseBudget } from './response-budget.js';
@@ -33,6 +34,10 @@ export class TableView implements RecordSource {
     this.revision = revision;
     this.#isEarlier = revision < state.revision;
     snapshot.hold(this);
+  }
+
+  get keyCount(): number | undefined {
+    return this.#isEarlier ? undefined : this.state.keyCount;
   }
 
   /** The first page of a range. At least one pair comes when one matches, also when it passes `maxBytes`. */
@@ -67,11 +72,12 @@ export class TableView implements RecordSource {
   /** Runs a Txn that only reads. Rejects with ResponseTooLargeError when its answers pass the response cap. */
   async readOnlyTxn(txn: mvcc.Txn): Promise<{ succeeded: boolean; responses: mvcc.ResponseOp[] }> {
     const succeeded = await this.compare(txn.compare);
-    const budget = new ResponseBudget();
+    const operations = succeeded ? txn.success : txn.failure;
+    const answers = new RangeAnswers(new ResponseBudget(operations.length));
     const responses: mvcc.ResponseOp[] = [];
-    for (const { request } of succeeded ? txn.success : txn.failure) {
+    for (const { request } of operations) {
       if (request?.$case !== 'requestRange') continue;
-      const page = await budget.range(this, request.value);
+      const page = await answers.read(this, request.value);
       if (page.nextKey !== undefined) throw new ResponseTooLargeError(RESPONSE_SIZE_BYTES_MAX);
       responses.push(rangeResponse(page));
     }

@@ -63,6 +63,8 @@ export class Table {
   /** From before the entry that is being applied in parts, while it is (A4). */
   #before: { readonly snapshot: SharedSnapshot; readonly state: TableState } | undefined;
   #isClosed = false;
+  /** Ends when the ranges of the answers so far have been read: one answer's after the other's. */
+  #reading: Promise<void> = Promise.resolve();
   /** Ends when the entries handed over so far are evaluated; undefined: there is nothing to wait for. */
   #evaluation: Promise<void> | undefined;
   readonly #historyRemoval: HistoryRemoval;
@@ -101,6 +103,7 @@ export class Table {
     this.#applier = new Applier(store, opened.state, opened.progress, {
       effectsSizeBytesMax: Math.min(EFFECTS_SIZE_BYTES_MAX, options.writeBufferSizeBytes / 4),
       spill: (before, part) => this.#spill(before, part),
+      readLater: (read, end) => this.#readLater(read, end),
     });
   }
 
@@ -346,6 +349,20 @@ export class Table {
     this.#writer.fail(undefined);
     this.#isClosed = true;
     await this.#store.close();
+    await this.#reading;
+  }
+
+  /** Holds up no later entry. */
+  #readLater(read: () => Promise<void>, end: () => void): Promise<void> {
+    const turn = this.#reading
+      .then(() => {
+        if (this.#isClosed) this.#assertOpen();
+        return read();
+      })
+      .finally(end);
+    // Whoever waits for the answer learns of its loss.
+    this.#reading = turn.catch(() => undefined);
+    return turn;
   }
 
   #evaluate(entries: readonly TableEntry[]): Evaluated | Promise<Evaluated> {

@@ -34,6 +34,8 @@ export interface TableEntry {
   readonly cursor: number | undefined;
   /** False: nobody here waits for the responses, so they need not be built. Never changes what is stored (A1). */
   readonly wantsResult: boolean;
+  /** Asked before each range that is read for the answer once the entry is applied. Absent: somebody waits for it. */
+  readonly isAwaited?: () => boolean;
 }
 
 export interface ApplyResult {
@@ -43,6 +45,12 @@ export interface ApplyResult {
   /** False when a Txn's compares did not hold. */
   readonly succeeded: boolean;
   readonly responses: mvcc.ResponseOp[];
+  /**
+   * Set while ranges of a Txn's answer are still being read, from the table as the Txn left it: `responses` is whole
+   * when it resolves. Rejects with AnswerAbandonedError, or TableClosedError or StoreClosedError: the entry was applied,
+   * and its answer is lost. Need not be awaited.
+   */
+  readonly reading?: Promise<void> | undefined;
   /** The table was not at the entry's cursor: the entry had no effect (R1). */
   readonly hasStaleCursor: boolean;
   /** Set when the table was sealed before this entry: it had no effect. 0: deleted; else the shard that took over (T2). */

@@ -1,5 +1,5 @@
 import { mvcc } from '@coxswain/protocol';
-import { CommandKind, type RangeQuery, type TableEntry } from '../src/index.js';
+import { type ApplyResult, CommandKind, type RangeQuery, type TableEntry } from '../src/index.js';
 
 /** Short names for what tests say often. Keys and values are Latin-1 strings. */
 
@@ -109,6 +109,13 @@ export function compare(
     rangeEnd: bytes(rangeEnd),
     targetUnion,
   };
+}
+
+/** The results when their ranges have been read. */
+export async function answered(applied: Promise<ApplyResult[]>): Promise<ApplyResult[]> {
+  const results = await applied;
+  for (const { reading } of results) await reading;
+  return results;
 }
 
 export function entry(index: number, command: mvcc.Command, timeMs = index): TableEntry {

@@ -126,6 +126,7 @@ describe('the table against a model that keeps every state', () => {
             list.map((command, at) => commands.entry(at + 1, command)),
             sizes,
           );
+          for (const { reading } of results) await reading;
           for (const [at, command] of list.entries()) {
             const expected = model.apply(at + 1, command);
             expect(results[at]).toMatchObject({

@@ -117,7 +117,10 @@ export class Model {
       modRevision: revision,
       version: (previous?.version ?? 0) + 1,
     });
-    return { prevKv: wantsPrevious && previous !== undefined ? { ...previous, key } : undefined };
+    return {
+      prevKv: wantsPrevious && previous !== undefined ? { ...previous, key } : undefined,
+      more: false,
+    };
   }
 
   #delete(key: string, rangeEnd: string, wantsPrevious: boolean): object {

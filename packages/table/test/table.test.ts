@@ -73,9 +73,10 @@ describe('apply', () => {
     holds = false;
     held.shift()!();
     const results = (await Promise.all(all)).flat();
+    await results[2]!.reading;
     expect(order).toEqual([0, 1, 2, 3]);
     expect(results[2]!.responses[0]!.response!.value).toMatchObject({ count: 3n });
-    expect(results[3]!.responses[0]!.response!.value).toEqual({ prevKv: undefined });
+    expect(results[3]!.responses[0]!.response!.value).toEqual({ prevKv: undefined, more: false });
     expect(results[4]!.responses[0]!.response!.value).toMatchObject({ deleted: 2n });
     expect(results[5]!.succeeded).toBe(true);
     await table.close();

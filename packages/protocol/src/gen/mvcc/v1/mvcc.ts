@@ -171,7 +171,11 @@ export interface ResponseOp_Range {
 /** Put answers RequestOp.Put. */
 export interface ResponseOp_Put {
   /** prev_kv is the pair as it was before, if it was asked for and there was one. */
-  prevKv: KeyValue | undefined;
+  prevKv:
+    | KeyValue
+    | undefined;
+  /** more tells that there was a pair before, which did not fit within the response cap. Coxswain's own. */
+  more: boolean;
 }
 
 /** DeleteRange answers RequestOp.DeleteRange. */
@@ -1059,13 +1063,16 @@ export const ResponseOp_Range: MessageFns<ResponseOp_Range> = {
 };
 
 function createBaseResponseOp_Put(): ResponseOp_Put {
-  return { prevKv: undefined };
+  return { prevKv: undefined, more: false };
 }
 
 export const ResponseOp_Put: MessageFns<ResponseOp_Put> = {
   encode(message: ResponseOp_Put, writer: WireWriter = beginMessage()): WireWriter {
     if (message.prevKv !== undefined) {
       KeyValue.encode(message.prevKv, writer.tag(10).fork()).join();
+    }
+    if (message.more !== false) {
+      writer.tag(800).bool(message.more);
     }
     return writer;
   },
@@ -1085,6 +1092,14 @@ export const ResponseOp_Put: MessageFns<ResponseOp_Put> = {
           message.prevKv = KeyValue.decode(reader, reader.length());
           continue;
         }
+        case 100: {
+          if (tag !== 800) {
+            break;
+          }
+
+          message.more = reader.bool();
+          continue;
+        }
       }
       reader.skip(tag);
     }
@@ -1100,6 +1115,7 @@ export const ResponseOp_Put: MessageFns<ResponseOp_Put> = {
     message.prevKv = (object.prevKv !== undefined && object.prevKv !== null)
       ? KeyValue.fromPartial(object.prevKv)
       : undefined;
+    message.more = object.more ?? false;
     return message;
   },
 };

@@ -1,0 +1,65 @@
+import type { mvcc } from '@coxswain/protocol';
+import { AnswerAbandonedError } from './errors.js';
+import type { FrozenSource } from './frozen-source.js';
+import { RangeAnswers } from './range-answers.js';
+import type { RecordSource } from './record-source.js';
+import type { ResponseBudget } from './response-budget.js';
+import { rangeResponse } from './responses.js';
+
+interface PendingRange {
+  readonly place: number;
+  readonly source: RecordSource;
+  readonly range: mvcc.RequestOp_Range;
+}
+
+const NOT_READ = rangeResponse({ records: [], count: 0, more: true, nextKey: undefined });
+
+/**
+ * What a written Txn answers, in the order of its operations. The pairs that its writes replaced or deleted are
+ * taken first, in order, since nobody can read them again; its Ranges share the room that these leave, in order.
+ */
+export class TxnAnswers {
+  readonly responses: mvcc.ResponseOp[] = [];
+  readonly budget: ResponseBudget;
+  readonly #ranges: PendingRange[] = [];
+  readonly #frozen = new Set<FrozenSource>();
+
+  constructor(budget: ResponseBudget) {
+    this.budget = budget;
+  }
+
+  /** Some Range has to scan the store. */
+  get scans(): boolean {
+    return this.#frozen.size > 0;
+  }
+
+  push(response: mvcc.ResponseOp): void {
+    this.responses.push(response);
+  }
+
+  /** A Range of one key, which the source has. */
+  pushPoint(source: RecordSource, range: mvcc.RequestOp_Range): void {
+    this.#ranges.push({ place: this.responses.length, source, range });
+    this.responses.push(NOT_READ);
+  }
+
+  /** A Range that is read from the source when all operations are done. */
+  pushScan(source: FrozenSource, range: mvcc.RequestOp_Range): void {
+    this.#frozen.add(source);
+    this.pushPoint(source, range);
+  }
+
+  /** Rejects with AnswerAbandonedError when nobody waits for it any more. */
+  async readRanges(isAwaited: () => boolean): Promise<void> {
+    const answers = new RangeAnswers(this.budget);
+    for (const { place, source, range } of this.#ranges) {
+      if (!isAwaited()) throw new AnswerAbandonedError();
+      this.responses[place] = rangeResponse(await answers.read(source, range));
+    }
+  }
+
+  /** Lets go of what the ranges were read from. */
+  close(): void {
+    for (const source of this.#frozen) source.close();
+  }
+}
