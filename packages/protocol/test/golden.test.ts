@@ -298,6 +298,7 @@ const goldens: readonly Golden[] = [
   ),
   golden('ResponseOp.Range', mvcc.ResponseOp_Range, { kvs: [{}, {}] }, '0a 00 0a 00'),
   golden('ResponseOp.Put', mvcc.ResponseOp_Put, { prevKv: {} }, '0a 00'),
+  golden('ResponseOp.Put', mvcc.ResponseOp_Put, { more: true }, 'a0 06 01'),
   golden('ResponseOp.DeleteRange', mvcc.ResponseOp_DeleteRange, { deleted: 128n }, '08 80 01'),
   golden(
     'Compare with a value and a range',
