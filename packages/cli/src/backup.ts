@@ -168,10 +168,11 @@ function printBackup(
     seconds,
   }: { readonly manifest: Manifest; readonly sizes: ReadonlyMap<string, number>; readonly seconds: number },
 ): void {
-  const rows = manifest.tables.map(({ name, key_count: keys = 0, revision = 0, file_name: file }) => [
+  const rows = manifest.tables.map(({ name, key_count: keys, revision, file_name: file }) => [
     name,
-    `${keys} keys`,
-    `revision ${revision}`,
+    // A stock server names neither.
+    keys === undefined ? 'unknown keys' : `${keys} keys`,
+    revision === undefined ? 'unknown revision' : `revision ${revision}`,
     formatSize(sizes.get(name) ?? 0),
     file,
   ]);

@@ -74,7 +74,8 @@ interface Progress {
   readonly format: 1;
   readonly name: string;
   readonly started: string;
-  readonly moment: BackupMoment;
+  /** Absent: a stock server, which names none. */
+  readonly moment?: BackupMoment | undefined;
   /** Of the file that count. */
   readonly sizeBytes: number;
   /** Of those bytes. */
@@ -224,11 +225,12 @@ export class TableFile {
     if (written.sizeBytes - this.#savedBytes >= PROGRESS_BYTES) await this.#save();
   }
 
-  /** All of it has come. */
+  /**
+   * All of it has come. A stock server names no moment, and sends nothing at all of an empty table: of its tables the
+   * revision and the number of keys stay unknown, and an empty file is the whole backup of an empty table.
+   */
   async end(): Promise<BackedUpTable> {
-    if (this.#moment === undefined || this.#file === undefined) {
-      throw new BackupDirectoryError(`nothing came of table '${this.#name}': try again`);
-    }
+    this.#file ??= await open(this.#partPath, constants.O_RDWR | constants.O_CREAT);
     this.#kept = copyOf(this.#written);
     await this.#file.truncate(this.#kept.sizeBytes);
     await this.#save(true);
@@ -261,18 +263,19 @@ export class TableFile {
     return `${this.#wholePath}.json`;
   }
 
-  #describe(moment: BackupMoment): BackedUpTable {
-    const { clusterId, shardId, revision, timeMs } = moment;
+  #describe(moment: BackupMoment | undefined): BackedUpTable {
     this.#whole = {
       name: this.#name,
       file_name: this.#fileName,
       md5: this.#kept.hash.copy().digest('hex'),
       type: 'FULL',
-      cluster_id: clusterId,
-      shard_id: shardId,
-      revision,
-      ...(timeMs !== 0 && { time: new Date(timeMs).toISOString() }),
-      key_count: this.#kept.place?.keyCount ?? 0,
+      ...(moment && {
+        cluster_id: moment.clusterId,
+        shard_id: moment.shardId,
+        revision: moment.revision,
+        ...(moment.timeMs !== 0 && { time: new Date(moment.timeMs).toISOString() }),
+        key_count: this.#kept.place?.keyCount ?? 0,
+      }),
     };
     return this.#whole;
   }
@@ -285,7 +288,7 @@ export class TableFile {
       format: 1,
       name: this.#name,
       started: this.#started,
-      moment: this.#moment!,
+      moment: this.#moment,
       sizeBytes,
       md5: hash.copy().digest('hex'),
       isWhole,

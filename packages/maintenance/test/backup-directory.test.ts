@@ -59,6 +59,24 @@ async function contentOf(name: string): Promise<string> {
   return content;
 }
 
+test('a stock server, which names no moment, and sends nothing of an empty table', async () => {
+  const writer = await opened(['empty', 'full']);
+  const empty = await writer.table('empty');
+  const full = await writer.table('full');
+  await full.write(one, undefined, undefined);
+  // It broke off, and nobody can go on with it.
+  await full.rewind();
+  await full.write(two, undefined, undefined);
+  for (const file of [empty, full]) {
+    const described = await file.end();
+    expect(described).not.toHaveProperty('revision');
+    expect(described).not.toHaveProperty('key_count');
+    await file.close();
+  }
+  await writer.finish(9_000);
+  expect([await contentOf('empty'), await contentOf('full')]).toEqual(['', 'two']);
+});
+
 describe('a backup that broke off', () => {
   test('goes on behind the last place, and in the end nothing tells of it', async () => {
     await brokenOff();

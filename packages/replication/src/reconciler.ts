@@ -134,17 +134,27 @@ export class Reconciler {
         refused.push(`${table}: ${error.message}`);
       }
     }
-    await this.#dropAbsent(theirs, ours);
+    // A leader cluster of ours numbers its shards, and the log of a new one never fits an old cursor (T1).
+    await this.#dropAbsent(theirs, ours, node.leaderClusterId === '');
     if (refused.length > 0)
       throw new ApiError(Status.InvalidArgument, `not made here: ${refused.join('; ')}`);
   }
 
   /** R4. A list without any table is no list that a leader cluster in order gives. */
-  async #dropAbsent(theirs: ReadonlySet<string>, ours: ReadonlyMap<string, number>): Promise<void> {
+  async #dropAbsent(
+    theirs: ReadonlySet<string>,
+    ours: ReadonlyMap<string, number>,
+    isStock: boolean,
+  ): Promise<void> {
     const { node, environment } = this.#context;
     const { clock, log } = environment;
     const nowMs = clock.monotonicMs();
     for (const [table, { shardId }] of this.#absences) {
+      if (isStock && theirs.has(table) && ours.get(table) === shardId) {
+        // Nothing else would say so where the new table's log is as long as the cursor.
+        log('warn', 'a table of the leader cluster was gone for a while: it is taken anew', { table });
+        await node.requestReset(table, { deadlineMs: clock.monotonicMs() + CALL_MS });
+      }
       if (theirs.has(table) || ours.get(table) !== shardId) this.#absences.delete(table);
     }
     if (theirs.size === 0) {

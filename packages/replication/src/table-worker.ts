@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { ApiError, type FollowerControl, type LedTable, Status } from '@coxswain/node';
 import { mvcc, replication, WireError } from '@coxswain/protocol';
 import { SnapshotDamagedError } from '@coxswain/table';
@@ -24,6 +25,12 @@ const { USE_SNAPSHOT, LEADER_BEHIND } = replication.ReplicateError;
 /** What came does not fit what is stored: the stored cursor says where to go on. */
 class CursorMovedError extends Error {
   override readonly name = 'CursorMovedError';
+}
+
+/** An entry of the leader cluster's log, without its bytes. */
+interface LogAnchor {
+  readonly index: number;
+  readonly fingerprint: string;
 }
 
 export interface TableWorkerContext {
@@ -53,6 +60,10 @@ export class TableWorker {
   #behindSinceMs: number | undefined;
   #idleMs = 0;
   #wasLeaderBehind = false;
+  /** An entry that was taken, by which the log of a stock leader is known to be the same still. */
+  #anchor: LogAnchor | undefined;
+  #lastTaken: LogAnchor | undefined;
+  #anchoredMs = 0;
 
   /** The last index that was taken into a proposal, and the proposals that were not applied yet. */
   #taken = 0;
@@ -131,6 +142,7 @@ export class TableWorker {
       const before = this.#taken;
       await this.#poll();
       this.#throwFailure();
+      await this.#checkAnchor();
       this.#backoff.reset();
       this.#state = 'replicating';
       this.#error = undefined;
@@ -165,6 +177,7 @@ export class TableWorker {
     const call = { deadlineMs: this.#nowMs + options.logRpcTimeoutMs, signal };
     let packed: ReceivedCommand[] = [];
     let packedBytes = 0;
+    let last: ReceivedCommand | undefined;
     for await (const bytes of environment.link.replicate(request, call)) {
       contact(true);
       counters.bytesReceived += bytes.length;
@@ -192,6 +205,7 @@ export class TableWorker {
         }
         packed.push(command);
         packedBytes += size;
+        last = command;
         if (isAlone) {
           await this.#propose(packed);
           packed = [];
@@ -201,6 +215,49 @@ export class TableWorker {
       if (message.isTerminal || this.#failure !== undefined || signal.aborted) break;
     }
     if (packed.length > 0) await this.#propose(packed);
+    if (last !== undefined && node.leaderClusterId === '') this.#lastTaken = anchorOf(last);
+  }
+
+  /**
+   * A stock leader names neither itself nor its shards: a table that was deleted and made again begins at index 1, and
+   * goes on past the cursor as if nothing had happened. So an entry that was taken is asked for once more from time to
+   * time. Where it is another one by now all of the table is taken anew.
+   */
+  async #checkAnchor(): Promise<void> {
+    const { node, environment, options } = this.#context;
+    if (node.leaderClusterId !== '' || this.#taken === 0) return;
+    if (this.#nowMs - this.#anchoredMs < options.reconcileIntervalMs && this.#anchor !== undefined) return;
+    const before = this.#anchor;
+    const now = await this.#entryAt(before?.index ?? this.#lastTaken?.index ?? this.#taken);
+    // Not there any more: it was compacted, or the next poll finds the leader cluster behind.
+    if (now !== undefined && before !== undefined && now.fingerprint !== before.fingerprint) {
+      const { name } = this.table;
+      environment.log('warn', 'a table was deleted and made again in the leader cluster: it is taken anew', {
+        table: name,
+        index: before.index,
+      });
+      await this.#settled();
+      this.#state = 'recovering';
+      throw new CursorMovedError('the log of the leader cluster is another one');
+    }
+    this.#anchoredMs = this.#nowMs;
+    this.#anchor = this.#lastTaken ?? now;
+  }
+
+  /** What the leader cluster's log holds at an index; undefined: it does not say. */
+  async #entryAt(index: number): Promise<LogAnchor | undefined> {
+    const { environment, options } = this.#context;
+    const request = replication.ReplicateRequest.fromPartial({
+      table: Buffer.from(this.table.name),
+      leaderIndex: BigInt(index),
+      follower: options.followerName,
+    });
+    const call = { deadlineMs: this.#nowMs + options.logRpcTimeoutMs, signal: this.#aborter.signal };
+    for await (const bytes of environment.link.replicate(request, call)) {
+      const command = readReplicateMessage(bytes).commands[0];
+      return command?.leaderIndex === index ? anchorOf(command) : undefined;
+    }
+    return undefined;
   }
 
   #learn({ leaderIndex, commands }: ReplicateMessage): void {
@@ -234,7 +291,7 @@ export class TableWorker {
       throw new CursorMovedError('the leader cluster is behind this one');
     }
     await this.#stopForGood(
-      `the leader cluster has less than was replicated from it (its index is ${this.#leaderAppliedIndex}, here it is ${node.cursor(this.table.shardId)}): it was restored or is another one; run "coxswain reset --table ${name}" to take everything from it anew`,
+      `the leader cluster's log of the table ends before index ${node.cursor(this.table.shardId)}, which was replicated from it: the table was deleted and made again there, or the leader cluster was restored or is another one; run "coxswain reset --table ${name}" to take everything from it anew`,
     );
   }
 
@@ -311,6 +368,10 @@ export class TableWorker {
       : this.#backoff.next();
     await pause(environment.clock, delayMs, signal);
   }
+}
+
+function anchorOf({ leaderIndex, command }: ReceivedCommand): LogAnchor {
+  return { index: leaderIndex, fingerprint: createHash('sha256').update(command).digest('base64') };
 }
 
 /** The fault of the leader cluster, of the network, or of a moment: another attempt may do better. */

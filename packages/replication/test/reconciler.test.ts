@@ -57,6 +57,23 @@ describe("the leader cluster's list of tables", () => {
     expect(node.quarantined).toEqual(['10002/b']);
   });
 
+  test('takes a table anew that a stock leader cluster lacked for a moment: it may be another one (R4)', async () => {
+    for (const [clusterId, resets] of [
+      ['', ['b']],
+      ['L', []],
+    ] as const) {
+      const { node, clock, follower } = begin(['a', 'b'], ['a', 'b'], clusterId);
+      node.leaderClusterId = clusterId;
+      await clock.advance(0);
+      answer(['a'], clusterId);
+      await clock.advance(30_000);
+      answer(['a', 'b'], clusterId);
+      await clock.advance(90_000);
+      expect(node.resets).toEqual(resets);
+      await follower.stop();
+    }
+  });
+
   test('forgets an absence when the table is there again, or is another shard (R4)', async () => {
     const { node, clock } = begin(['a', 'b'], ['a']);
     await clock.advance(4 * MINUTE_MS);

@@ -1,5 +1,5 @@
 import type { ArchiveStatus, TableArchiveStatus } from '@coxswain/maintenance';
-import type { NodeApi } from '@coxswain/node';
+import { errors, type NodeApi } from '@coxswain/node';
 import { regatta } from '@coxswain/protocol';
 import type { FollowerSighting, ReplicationStatus, TableReplication } from '@coxswain/replication';
 import { type Method, unary } from './call.js';
@@ -31,9 +31,14 @@ export class ClusterService {
     this.#options = options;
   }
 
-  /** Members sorted by name; Go clients take their endpoints from the client URLs. */
+  /**
+   * Members sorted by name; Go clients take their endpoints from the client URLs. Throws notReady while the cluster
+   * forms, and nobody has said yet where clients reach it.
+   */
   memberList(): regatta.MemberListResponse {
     const { clusterId, members } = this.#node.status();
+    // Go clients would put an empty list in place of the endpoints that they have.
+    if (members.every(({ clientUrls }) => clientUrls.length === 0)) throw errors.notReady();
     return {
       cluster: this.#options.clusterName || (clusterId ?? ''),
       members: members
@@ -51,20 +56,20 @@ export class ClusterService {
   status(request: regatta.StatusRequest): regatta.StatusResponse {
     const { nodeId, role, clusterId, tables, meta, isDiskFull } = this.#node.status();
     const following = role === 'follower' ? this.#options.replication() : undefined;
-    const errors: string[] = [];
-    if (isDiskFull) errors.push('the disk is full: writes are refused until there is room');
-    if (meta?.error !== undefined) errors.push(`the meta group: ${meta.error}`);
-    if (following?.error !== undefined) errors.push(`replication: ${following.error}`);
+    const problems: string[] = [];
+    if (isDiskFull) problems.push('the disk is full: writes are refused until there is room');
+    if (meta?.error !== undefined) problems.push(`the meta group: ${meta.error}`);
+    if (following?.error !== undefined) problems.push(`replication: ${following.error}`);
     const archived = this.#options.archive();
-    for (const warning of archived?.warnings ?? []) errors.push(`archive: ${warning}`);
-    errors.push(...this.#options.errors());
+    for (const warning of archived?.warnings ?? []) problems.push(`archive: ${warning}`);
+    problems.push(...this.#options.errors());
     const archives = new Map(archived?.tables.map((table) => [table.name, table]));
     const byName = new Map<string, regatta.TableStatus>();
     for (const table of [...tables].sort((a, b) => compareText(a.name, b.name))) {
-      if (table.error !== undefined) errors.push(`table '${table.name}': ${table.error}`);
+      if (table.error !== undefined) problems.push(`table '${table.name}': ${table.error}`);
       const replication = following?.tables.find(({ name }) => name === table.name);
       if (replication?.error !== undefined) {
-        errors.push(`replication of table '${table.name}': ${replication.error}`);
+        problems.push(`replication of table '${table.name}': ${replication.error}`);
       }
       const archive = archives.get(table.name);
       byName.set(table.name, {
@@ -87,7 +92,7 @@ export class ClusterService {
       info: `coxswain ${this.#options.version}`,
       tables: byName,
       config: request.config ? { ...this.#options.config } : undefined,
-      errors,
+      errors: problems,
       role: role ?? '',
       clusterId: clusterId ?? '',
       leaderAddress: following?.leaderAddress ?? '',

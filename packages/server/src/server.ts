@@ -347,7 +347,7 @@ export class Server {
     if (config['replication.enabled']) {
       this.#downloads = new SnapshotDownloads(leader, systemClock);
       const snapshots = new SnapshotHttp(this.#downloads, leader, { clock: systemClock, log: this.#log });
-      await this.#listenGrpc('replication', [...kv, ...forFollowers, ...health], snapshots);
+      await this.#listenForFollowers([...kv, ...forFollowers, ...health], snapshots);
     }
 
     await this.#listenForBackupTools(node);
@@ -462,6 +462,19 @@ export class Server {
       log: this.#log,
     });
     await during(`open the backup agent listener at ${given}`, () => this.#backupAgent!.listen());
+  }
+
+  /** A follower cluster refuses whoever comes here until it is promoted: a port that is taken does not hold it up. */
+  async #listenForFollowers(methods: readonly Method[], snapshots: SnapshotHttp): Promise<void> {
+    try {
+      await this.#listenGrpc('replication', methods, snapshots);
+    } catch (error) {
+      if (this.#role !== 'follower' || !(error instanceof StartError)) throw error;
+      this.#log('warn', 'the replication listener is not open, and a follower cluster needs none', {
+        reason: error.message,
+        advice: 'set replication.enabled=false, or another replication.address before it is promoted',
+      });
+    }
   }
 
   async #listenGrpc(

@@ -34,6 +34,7 @@ export class FakeNode implements Partial<NodeApi & ReplicationApi & FollowerCont
   readonly tables = new Map<string, number>();
   readonly created: string[] = [];
   readonly quarantined: string[] = [];
+  readonly resets: (string | undefined)[] = [];
   readonly stopped: [name: string, reason: string][] = [];
   readonly loads: FakeLoad[] = [];
   /** Called before each proposal is applied. */
@@ -91,6 +92,11 @@ export class FakeNode implements Partial<NodeApi & ReplicationApi & FollowerCont
   quarantine(name: string, shardId: number): Promise<void> {
     this.quarantined.push(`${shardId}/${name}`);
     this.tables.delete(name);
+    return Promise.resolve();
+  }
+
+  requestReset(name: string | undefined): Promise<void> {
+    this.resets.push(name);
     return Promise.resolve();
   }
 
