@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
@@ -113,6 +113,17 @@ describe('a node that cannot start says why in one line, and loses nothing', () 
       chmodSync(readOnly, 0o500);
     }
     expectOneLine(await run([...flags, `--data-dir=${readOnly}/data`]), 1, /cannot use the data directory/);
+  });
+
+  test('a damaged table in a cluster that has no other copy (D4)', async () => {
+    await liveOnce(flags);
+    const shard = join(directory.path, 'data', 'tables', 'shard-1000');
+    for (const name of readdirSync(shard)) if (name.startsWith('MANIFEST')) rmSync(join(shard, name));
+    expectOneLine(
+      await run(flags),
+      1,
+      /cannot open the tables in .*data\/tables: tables\/shard-1000 is damaged .*"coxswain restore".*MANIFEST/,
+    );
   });
 
   test('a broken configuration file, and an unknown key in it', async () => {

@@ -3,6 +3,7 @@ import { NO_NODE, type NodeId } from '@coxswain/raft';
 import {
   type ApplyResult,
   CommandKind,
+  StoreDamagedError,
   type Table,
   TableClosedError,
   TableHalfAppliedError,
@@ -80,6 +81,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
   readonly #archiveBacklog: ArchiveBacklog | undefined;
   #isDiskFull = false;
   #isStopping = false;
+  #opened: Promise<void> | undefined;
   #tickTimer: Timer | undefined;
   #ticks = 0;
   #historyCheckedMs = 0;
@@ -214,10 +216,16 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     return new Node(options, environment, identity, wal, syncSeconds);
   }
 
+  /** Opens the tables that the log knows. `start` does it where it was not done before. */
+  openTables(): Promise<void> {
+    this.#opened ??= this.#replicas.openAll();
+    return this.#opened;
+  }
+
   /** Listens, and joins its cluster or waits for one to form. Resolves when peers can reach it. */
   async start(): Promise<void> {
     const { initialMembers, nodeId } = this.#options;
-    await this.#replicas.openAll();
+    await this.openTables();
     const peers = new Map([...initialMembers].filter(([id]) => id !== nodeId));
     await this.#environment.transport.start(peers, this.#peerHandler);
     if (this.#identity.phase === 'new') this.#formation.tick();
@@ -750,6 +758,8 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
         return;
       case 'snapshotWanted':
         if (replica.isLeader) this.#run(this.#trySnapshot(replica, from));
+        // Whoever asks may be the leader that this one waits for in a quiet group.
+        else replica.wake();
         return;
     }
   }
@@ -886,7 +896,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     } catch (error) {
       // A table that was opened in the middle of an entry cannot be read before the log has ended it (A4).
       if (error instanceof TableHalfAppliedError) return;
-      if (!(error instanceof TableClosedError)) throw error;
+      if (!(error instanceof TableClosedError || error instanceof StoreDamagedError)) throw error;
       this.#replicas.tableFailed(replica, table, error);
     }
   }

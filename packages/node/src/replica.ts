@@ -9,7 +9,13 @@ import {
   type SnapshotMetadata,
   type StorageAppend,
 } from '@coxswain/raft';
-import { type ApplyResult, CommandKind, type Table, type TableEntry } from '@coxswain/table';
+import {
+  type ApplyResult,
+  CommandKind,
+  StoreDamagedError,
+  type Table,
+  type TableEntry,
+} from '@coxswain/table';
 import type { GroupId, GroupLog, GroupWrite } from '@coxswain/wal';
 import type { Header, ReadableTable, TableStatus } from './api.js';
 import { envelopeTimeMs, openEnvelope, ownSequence, sealEnvelope } from './envelope.js';
@@ -377,11 +383,19 @@ export class Replica implements ReadableTable {
     const electionMs = this.#host.options.electionTicks * this.#host.options.tickMs;
     const lostBeforeMs = nowMs - electionMs / 2;
     this.reads.retry(lostBeforeMs);
-    if (!this.hasTable && this.#raft.leader !== NO_NODE && !this.isLeader && !this.isSuspended) {
-      this.#host.frameTo(this.#raft.leader).snapshotWanted(this.group);
-    }
+    if (!this.hasTable && !this.isLeader && !this.isSuspended) this.#askForSnapshot();
     if (!this.proposals.isEmpty && !this.isLeader) this.#resend(lostBeforeMs);
     if (this.reads.hasUnsent || this.proposals.hasUnsent) this.#host.schedule(this);
+  }
+
+  /**
+   * Asks the leader, or everybody where it is not known: the group may be quiet, with this replica as the leader
+   * that the others still believe in, and only a message wakes them.
+   */
+  #askForSnapshot(): void {
+    const { leader } = this.#raft;
+    const asked = leader === NO_NODE ? this.#peers() : [leader];
+    for (const peer of asked) this.#host.frameTo(peer).snapshotWanted(this.group);
   }
 
   #resend(sentBeforeMs: number): void {
@@ -519,7 +533,15 @@ export class Replica implements ReadableTable {
       this.#host.tableFailed(this, table, error);
       return;
     }
-    if (this.#afterApply !== undefined) await this.#afterApply();
+    try {
+      if (this.#afterApply !== undefined) await this.#afterApply();
+    } catch (error) {
+      this.#isApplying = false;
+      // It reads the table, whose files may be damaged (D4).
+      if (!(error instanceof StoreDamagedError)) throw error;
+      this.#host.tableFailed(this, table, error);
+      return;
+    }
     this.#isApplying = false;
     if (this.#isClosed) return;
     const last = entries.at(-1)!;

@@ -36,6 +36,8 @@ export class Replicas {
   /** Snapshots on their way into place, by group: nothing else may happen to its log and table meanwhile. */
   readonly #installing = new Map<GroupId, Promise<void>>();
   #isClosed = false;
+  /** Groups whose tables cannot be opened for lack of room on the disk (D6). */
+  readonly #withoutRoom = new Set<GroupId>();
 
   constructor(options: {
     host: ReplicaHost;
@@ -52,6 +54,11 @@ export class Replicas {
     this.#wal = options.wal;
     this.#turns = options.turns;
     this.#afterMetaApply = options.afterMetaApply;
+    // Whoever reads finds damage first: a client's read, a snapshot for a peer, an apply.
+    this.#environment.stores.onDamaged = (name, error) => {
+      const damaged = [...this.#replicas.values()].find(({ group }) => storeName(group) === name);
+      if (damaged?.hasTable) this.tableFailed(damaged, damaged.table, error);
+    };
   }
 
   get(group: GroupId): Replica | undefined {
@@ -88,6 +95,7 @@ export class Replicas {
     const outcomes = await Promise.allSettled(Array.from({ length: OPENED_AT_ONCE_MAX }, openRest));
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
     if (failed !== undefined) throw failed.reason;
+    if (this.#withoutRoom.size > 0) this.#host.diskFull();
     // What the log does not know was being made or dropped when the node ended.
     for (const name of names) await this.#environment.stores.remove(name);
   }
@@ -212,8 +220,28 @@ export class Replicas {
       this.#host.diskFull();
       return;
     }
+    if (cause instanceof StoreDamagedError) {
+      this.#fence(replica, cause).catch((failure: unknown) => this.#host.fail(failure));
+      return;
+    }
     log('error', 'a table failed and is opened again', { group: replica.group, reason: describe(error) });
     void this.#reopen(replica);
+  }
+
+  /** D4: its files do not hold what was written to them, so nothing of it is believed until a peer's is in its place. */
+  async #fence(replica: Replica, damage: StoreDamagedError): Promise<void> {
+    const { group } = replica;
+    if (hasNoCopy(replica.log)) throw noCopy(group, damage.message);
+    this.#environment.log('error', 'a table is damaged and is rebuilt from its peers', {
+      group,
+      reason: damage.message,
+    });
+    replica.isSuspended = true;
+    await replica.detachTable('its files are damaged')?.close();
+    await replica.whenApplied();
+    await this.#turns.settled();
+    if (this.#isClosed || replica.isClosed) return;
+    await replica.restart(undefined);
   }
 
   async #reopen(replica: Replica): Promise<void> {
@@ -222,8 +250,19 @@ export class Replicas {
     await this.#turns.settled();
     if (this.#isClosed || replica.isClosed) return;
     try {
-      await replica.restart(await this.#openTable(replica.group, { base: 0, create: false }));
+      const table = await this.#openTable(replica.group, { base: 0, create: false });
+      this.#withoutRoom.delete(replica.group);
+      await replica.restart(table);
     } catch (error) {
+      if (isStoreFull(error)) {
+        this.#withoutRoom.add(replica.group);
+        this.#host.diskFull();
+        return;
+      }
+      if (error instanceof DataDirectoryError) {
+        this.#host.fail(error);
+        return;
+      }
       const { log, clock } = this.#environment;
       log('error', 'a table cannot be opened', { group: replica.group, reason: describe(error) });
       clock.startTimer(REOPEN_DELAY_MS, () => void this.#reopen(replica));
@@ -236,20 +275,31 @@ export class Replicas {
       if (this.#installing.has(replica.group) || replica.isStopped) continue;
       await replica.whenApplied();
       const table = replica.hasTable ? replica.table : undefined;
-      if (table?.hasFailed) await this.#reopen(replica);
+      if (table?.hasFailed || this.#withoutRoom.has(replica.group)) await this.#reopen(replica);
       else await replica.restart(table);
     }
   }
 
   async #open(log: GroupLog): Promise<void> {
-    const table = await this.#openTable(log.group, { base: log.truncated.index, create: false });
-    if (table === undefined && log.membership.voters.length === 1) {
-      throw new DataDirectoryError(
-        `tables/${storeName(log.group)} has lost writes and this cluster has no other copy: restore it with "coxswain restore" from a backup`,
-      );
+    const name = log.group === META_SHARD ? 'meta' : undefined;
+    let table: Table | undefined;
+    try {
+      table = await this.#openTable(log.group, { base: log.truncated.index, create: false });
+    } catch (error) {
+      if (!isStoreFull(error)) throw error;
+      // D6: LevelDB writes when it opens. The node starts without this table, and opens it when there is room.
+      this.#environment.log('error', 'a table cannot be opened until there is room on the disk', {
+        group: log.group,
+        reason: describe(error),
+      });
+      this.#withoutRoom.add(log.group);
+      const replica = this.#add(this.#log(log.group), undefined, name);
+      replica.detachTable('there is no room on the disk to open its files');
+      replica.isSuspended = true;
+      return;
     }
     if (table !== undefined) await this.#agree(log, table);
-    this.#add(this.#log(log.group), table, log.group === META_SHARD ? 'meta' : undefined);
+    this.#add(this.#log(log.group), table, name);
   }
 
   /** D7: after a crash between the two steps of an installation, the table's place wins over an older log. */
@@ -297,7 +347,12 @@ export class Replicas {
       });
     } catch (error) {
       if (!(error instanceof TableGapError || error instanceof StoreDamagedError)) throw error;
-      log('error', 'a table has lost writes and is rebuilt from its peers', { group, reason: error.message });
+      const known = this.#wal.group(group);
+      if (known !== undefined && hasNoCopy(known)) throw noCopy(group, error.message);
+      log('error', 'a table is damaged or has lost writes and is rebuilt from its peers', {
+        group,
+        reason: error.message,
+      });
       return undefined;
     }
   }
@@ -314,6 +369,17 @@ export class Replicas {
     this.#replicas.set(log.group, replica);
     return replica;
   }
+}
+
+function hasNoCopy(log: GroupLog): boolean {
+  return log.membership.voters.length === 1;
+}
+
+/** D4: a one-node cluster cannot rebuild a table, and serves nothing of what cannot be believed. */
+function noCopy(group: GroupId, reason: string): DataDirectoryError {
+  return new DataDirectoryError(
+    `tables/${storeName(group)} is damaged or has lost writes and this cluster has no other copy: give the node an empty data directory and bring its tables back with "coxswain restore" from a backup (${reason})`,
+  );
 }
 
 function describe(error: unknown): string {

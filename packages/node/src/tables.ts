@@ -578,7 +578,8 @@ export class Tables {
    * time, since it makes and opens stores.
    */
   follow(): Promise<void> {
-    this.#followed = this.#followed.then(() => this.#followRegistry());
+    // A run that met a damaged table (D4) has said so to whoever asked for it; the next one begins anew.
+    this.#followed = this.#followed.catch(() => undefined).then(() => this.#followRegistry());
     return this.#followed;
   }
 

@@ -73,6 +73,7 @@ export function loadConfig(sources: ConfigSources, role: 'leader' | 'follower' =
     set(option, raw, `${file!.path}: ${name}`, false);
   }
 
+  refuseUnknownNames(sources.environment);
   for (const option of configOptions) {
     const found = findInEnvironment(option, sources);
     if (found) set(option, found.raw, found.where, false);
@@ -138,14 +139,58 @@ function toPlain(node: unknown): unknown {
     : node;
 }
 
+/** Names of the commands' common flags, which the same environment may hold for the `coxswain` command. */
+const commandNames = ['CONFIG', 'ENDPOINTS', 'TABLE', 'TIMEOUT', 'TOKEN', 'CACERT', 'CERT', 'KEY', 'OUTPUT'];
+/** What Kubernetes puts into every container for a service whose name begins with `coxswain`. */
+const kubernetesName =
+  /^COXSWAIN_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)$/;
+
+/** A misspelt name would otherwise leave its option at the default without a word. */
+function refuseUnknownNames(environment: ConfigSources['environment']): void {
+  const known = [
+    ...configOptions.flatMap(({ name, kind }) => {
+      const [own] = environmentNames(name);
+      return kind === 'secret' ? [own, `${own}_FILE`] : [own];
+    }),
+    ...commandNames.map((name) => `COXSWAIN_${name}`),
+  ];
+  const isKnown = new Set(known);
+  for (const [name, value] of Object.entries(environment)) {
+    if (value === undefined || !name.startsWith('COXSWAIN_') || isKnown.has(name)) continue;
+    if (kubernetesName.test(name)) continue;
+    const [nearest, distance] = known
+      .map((candidate) => [candidate, editDistance(name, candidate)] as const)
+      .reduce((best, next) => (next[1] < best[1] ? next : best));
+    const hint = distance <= 3 ? `: do you mean ${nearest}?` : ': remove it or correct its name';
+    throw new ConfigError(`${name}: no option has this name in the environment${hint}`, false);
+  }
+}
+
+/** How many characters must be inserted, removed or replaced to make `to` of `from` (Levenshtein). */
+function editDistance(from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= from.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= to.length; j++) {
+      const replaced = row[j - 1]! + Number(from[i - 1] !== to[j - 1]);
+      next.push(Math.min(replaced, row[j]! + 1, next[j - 1]! + 1));
+    }
+    row = next;
+  }
+  return row[to.length]!;
+}
+
 function findInEnvironment(
   option: ConfigOption,
   sources: ConfigSources,
 ): { raw: string; where: string } | undefined {
   for (const name of environmentNames(option.name)) {
     const raw = sources.environment[name];
-    if (raw !== undefined) return { raw, where: name };
     const path = option.kind === 'secret' ? sources.environment[`${name}_FILE`] : undefined;
+    if (raw !== undefined && path !== undefined) {
+      throw new ConfigError(`${name} and ${name}_FILE are both set: remove one of them`, false);
+    }
+    if (raw !== undefined) return { raw, where: name };
     if (path !== undefined) {
       const content = sources.readFile(path);
       if (content === undefined) throw new ConfigError(`${name}_FILE: no such file: ${path}`, false);

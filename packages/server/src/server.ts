@@ -205,7 +205,8 @@ export class Server {
     }
     await during('open the archive', () => this.#makeArchiver(node));
     await this.#listen(node);
-    await during('open the raft listener', () => node.start());
+    await during(`open the tables in ${paths.tables}`, () => node.openTables());
+    await during('join the cluster', () => node.start());
     this.#follower?.start();
     this.#archiver?.start();
     this.#log('info', 'the node has started', { version, dataDirectory: paths.root });
@@ -220,7 +221,7 @@ export class Server {
     return {
       clock: systemClock,
       random: systemRandom,
-      transport: new GrpcPeerTransport({
+      transport: new RaftListener({
         listenAddress: config['raft.listen-address'] || config['raft.address'],
         tls: certificates && (() => certificates.current),
         silenceMs: silentElectionTimeouts * options.electionTicks * options.tickMs,
@@ -531,6 +532,13 @@ function describeCertificates(all: readonly Certificates<unknown>[]): MetricJson
     type: 'gauge',
     values: all.map(({ name, expirySeconds }) => ({ labels: { listener: name }, value: expirySeconds })),
   };
+}
+
+/** Carries the frames of peers; where it cannot listen, the start says so of it and of nothing else. */
+class RaftListener extends GrpcPeerTransport {
+  override start(...of: Parameters<GrpcPeerTransport['start']>): Promise<void> {
+    return during('open the raft listener', () => super.start(...of));
+  }
 }
 
 async function during<T>(action: string, act: () => T | Promise<T>): Promise<T> {

@@ -54,6 +54,25 @@ describe('configuration (regatta-protocol.md §5)', () => {
     expect(load({ 'raft.rtt': '40ms' }, own, files).config['raft.rtt']).toBe(40);
   });
 
+  test('an unknown COXSWAIN_ name is refused with the one that is meant', () => {
+    expect(() => load({}, { COXSWAIN_API_ADRESS: 'x' })).toThrow(
+      'COXSWAIN_API_ADRESS: no option has this name in the environment: do you mean COXSWAIN_API_ADDRESS?',
+    );
+    expect(() => load({}, { COXSWAIN_NONSENSE_OF_A_KIND: 'x' })).toThrow('remove it or correct its name');
+    // Other programs put these there.
+    load(
+      {},
+      { COXSWAIN_ENDPOINTS: 'x', COXSWAIN_SERVICE_HOST: '10.0.0.1', COXSWAIN_PORT_8443_TCP_ADDR: 'x' },
+    );
+  });
+
+  test('a secret that is set and named by a file is refused', () => {
+    const both = { COXSWAIN_TABLES_TOKEN: 'a', COXSWAIN_TABLES_TOKEN_FILE: '/run/token' };
+    expect(() => load({}, both, { '/run/token': 'b' })).toThrow(
+      'COXSWAIN_TABLES_TOKEN and COXSWAIN_TABLES_TOKEN_FILE are both set: remove one of them',
+    );
+  });
+
   test('Regatta’s API_ADDRESS is accepted beside COXSWAIN_API_ADDRESS', () => {
     expect(load({}, { API_ADDRESS: 'http://0.0.0.0:1' }).config['api.address']).toBe('http://0.0.0.0:1');
     expect(load({}, { COXSWAIN_API_ADDRESS: 'unix:///a' }).config['api.address']).toBe('unix:///a');

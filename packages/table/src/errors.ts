@@ -2,6 +2,7 @@
 export type TableErrorCode =
   | 'gap'
   | 'storeDamaged'
+  | 'storeUnusable'
   | 'closed'
   | 'halfApplied'
   | 'unknownCommand'
@@ -42,6 +43,31 @@ export class StoreDamagedError extends TableError {
 
   constructor(store: string, detail: string, options?: ErrorOptions) {
     super(`store ${store} is damaged: ${detail}`, options);
+  }
+}
+
+/** Why the system refuses the files of a store that may well be whole. */
+export type StoreObstacle = 'noRoom' | 'descriptors' | 'permission' | 'readOnly' | 'inUse';
+
+const OBSTACLES: Readonly<Record<StoreObstacle, string>> = {
+  noRoom: 'there is no room on its disk: make room',
+  descriptors: 'the process has no file descriptors left: raise its limit (ulimit -n, LimitNOFILE)',
+  permission: 'there is no permission for its files: correct their owner and mode',
+  readOnly: 'its file system is read-only: mount it for writing',
+  inUse: 'another process has it open: stop that process',
+};
+
+/** The system refuses the files of a store, for a reason that says nothing against what they hold (D6). */
+export class StoreUnusableError extends TableError {
+  readonly code = 'storeUnusable';
+
+  constructor(
+    store: string,
+    readonly obstacle: StoreObstacle,
+    detail: string,
+    options?: ErrorOptions,
+  ) {
+    super(`store ${store} cannot be used: ${OBSTACLES[obstacle]} (${detail})`, options);
   }
 }
 

@@ -1,3 +1,5 @@
+import type { StoreDamagedError } from './errors.js';
+
 /** A half-open key range in byte order. Absent bounds are open ends. */
 export interface KeyRange {
   readonly gte?: Buffer;
@@ -59,9 +61,14 @@ export interface OrderedStore {
 
 /** A directory of stores by name. Names are made by us from shard ids, never from table names (T5). */
 export interface StoreDirectory {
+  /**
+   * Called with the name of an open store whose files turn out to be damaged, each time that a read or a write finds
+   * it (D4). Whoever asked gets the same error.
+   */
+  onDamaged?: ((name: string, error: StoreDamagedError) => void) | undefined;
   /** The names are durable when it resolves, also those that a process left which died before it had made them so. */
   list(): Promise<string[]>;
-  /** Opens, or makes when missing and `create` is set. Rejects with StoreDamagedError for what is no whole store. */
+  /** Opens, or makes when missing and `create` is set. Rejects with StoreDamagedError for what is no whole store, with StoreUnusableError where the system refuses its files. */
   open(name: string, options: { create: boolean }): Promise<OrderedStore>;
   /** Replaces `to` when it exists. Durable when it resolves: the parent directory is synced (D7). */
   rename(from: string, to: string): Promise<void>;

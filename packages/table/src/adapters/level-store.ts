@@ -3,7 +3,7 @@ import { access, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ClassicLevel, type Iterator as LevelIterator } from 'classic-level';
-import { StoreClosedError, StoreDamagedError } from '../errors.js';
+import { StoreClosedError, StoreDamagedError, type StoreObstacle, StoreUnusableError } from '../errors.js';
 import type {
   KeyRange,
   OrderedStore,
@@ -40,13 +40,33 @@ export interface LevelStoreOptions {
   readonly cacheSizeBytes: number;
 }
 
-/** Tells a store that is damaged, and can be replaced by a peer's, from a disk that cannot be read. */
+/** The words that the C library has for an errno: LevelDB passes on nothing else. */
+const OBSTACLE_WORDS: readonly (readonly [RegExp, StoreObstacle])[] = [
+  [/No space left on device|Disk quota exceeded/, 'noRoom'],
+  [/Too many open files/, 'descriptors'],
+  [/Permission denied|Operation not permitted/, 'permission'],
+  [/Read-only file system/, 'readOnly'],
+];
+
+/**
+ * Tells a store that is damaged, and can be replaced by a peer's, from one whose files the system refuses. LevelDB
+ * calls nearly everything an "IO error": a name in CURRENT that has no file, a table file that is too short ("Invalid
+ * argument"), a full disk, a limit, a missing permission. What is neither of those nor a file held by another process
+ * says that the files are not what LevelDB left there (D4).
+ */
 function toStoreError(name: string, error: unknown): unknown {
-  const { cause } = error as { cause?: { code?: string; message: string } };
-  const isDamaged = cause?.code === 'LEVEL_CORRUPTION' || cause?.message.includes('does not exist');
-  return cause !== undefined && isDamaged
-    ? new StoreDamagedError(name, cause.message, { cause: error })
-    : error;
+  if (!(error instanceof Error)) return error;
+  const cause = (error.cause instanceof Error ? error.cause : error) as Error & { code?: string };
+  const { code, message } = cause;
+  if (code === 'LEVEL_LOCKED') return new StoreUnusableError(name, 'inUse', message, { cause: error });
+  // A synchronous read gives an error of the disk without a code.
+  const isOfFiles =
+    code === 'LEVEL_IO_ERROR' || code === 'LEVEL_CORRUPTION' || message.startsWith('IO error: ');
+  if (!isOfFiles && !message.includes('does not exist')) return error;
+  for (const [words, obstacle] of OBSTACLE_WORDS) {
+    if (words.test(message)) return new StoreUnusableError(name, obstacle, message, { cause: error });
+  }
+  return new StoreDamagedError(name, message, { cause: error });
 }
 
 async function syncDirectory(path: string): Promise<void> {
@@ -63,6 +83,7 @@ export class LevelStoreDirectory implements StoreDirectory {
   readonly #path: string;
   readonly #options: LevelStoreOptions;
   #openCount = 0;
+  onDamaged: ((name: string, error: StoreDamagedError) => void) | undefined;
   readonly #flushTurns = new FlushTurns();
 
   private constructor(path: string, options: LevelStoreOptions) {
@@ -108,8 +129,17 @@ export class LevelStoreDirectory implements StoreDirectory {
     }
     if (options.create) await syncDirectory(this.#path);
     this.#openCount++;
-    return new LevelStore(database, this.#flushTurns, () => {
-      this.#openCount--;
+    return new LevelStore(database, this.#flushTurns, {
+      toError: (error) => {
+        const isClosed = /^LEVEL_\w+_NOT_OPEN$/.test(String((error as { code?: unknown }).code));
+        if (isClosed) return new StoreClosedError(error);
+        const storeError = toStoreError(name, error);
+        if (storeError instanceof StoreDamagedError) this.onDamaged?.(name, storeError);
+        return storeError;
+      },
+      onClosed: () => {
+        this.#openCount--;
+      },
     });
   }
 
@@ -200,23 +230,20 @@ class LevelSnapshot implements StoreSnapshot {
   }
 }
 
-function toReadError(error: unknown): unknown {
-  const isClosed = /^LEVEL_\w+_NOT_OPEN$/.test(String((error as { code?: unknown }).code));
-  return isClosed ? new StoreClosedError(error) : error;
-}
-
 class LevelScan implements StoreScan {
   readonly #iterator: DatabaseIterator;
   readonly #keysOnly: boolean;
+  readonly #toError: (error: unknown) => unknown;
 
-  constructor(iterator: DatabaseIterator, keysOnly: boolean) {
+  constructor(iterator: DatabaseIterator, keysOnly: boolean, toError: (error: unknown) => unknown) {
     this.#iterator = iterator;
+    this.#toError = toError;
     this.#keysOnly = keysOnly;
   }
 
   async next(maxEntries: number, _maxBytes: number): Promise<[key: Buffer, value: Buffer][]> {
     const entries = await this.#iterator.nextv(maxEntries).catch((error: unknown) => {
-      throw toReadError(error);
+      throw this.#toError(error);
     });
     if (this.#keysOnly) for (const entry of entries) entry[1] = EMPTY;
     return entries;
@@ -233,12 +260,19 @@ export class LevelStore implements OrderedStore {
   readonly #flushTurns: FlushTurns;
 
   readonly #onClosed: () => void;
+  /** Gives the store's own error for one of the library's. */
+  readonly #toError: (error: unknown) => unknown;
 
   /** Made by LevelStoreDirectory.open. */
-  constructor(database: Database, flushTurns: FlushTurns, onClosed: () => void) {
+  constructor(
+    database: Database,
+    flushTurns: FlushTurns,
+    options: { readonly toError: (error: unknown) => unknown; readonly onClosed: () => void },
+  ) {
     this.#database = database;
     this.#flushTurns = flushTurns;
-    this.#onClosed = onClosed;
+    this.#toError = options.toError;
+    this.#onClosed = options.onClosed;
   }
 
   getSync(key: Buffer, snapshot?: StoreSnapshot): Buffer | undefined {
@@ -247,7 +281,7 @@ export class LevelStore implements OrderedStore {
       if (snapshot === undefined) return this.#database.getSync(key);
       return this.#database.getSync(key, { snapshot: nativeOf(snapshot) });
     } catch (error) {
-      throw toReadError(error);
+      throw this.#toError(error);
     }
   }
 
@@ -262,7 +296,7 @@ export class LevelStore implements OrderedStore {
       limit: options.limit ?? -1,
       highWaterMarkBytes: SCAN_BYTES_MAX,
     });
-    return new LevelScan(iterator, keysOnly);
+    return new LevelScan(iterator, keysOnly, this.#toError);
   }
 
   snapshot(): LevelSnapshot {
@@ -275,7 +309,11 @@ export class LevelStore implements OrderedStore {
 
   async write(batch: StoreBatch, options: { sync: boolean }): Promise<void> {
     assert(batch instanceof LevelBatch, 'a batch belongs to the store that made it');
-    await batch.chained.write(options);
+    try {
+      await batch.chained.write(options);
+    } catch (error) {
+      throw this.#toError(error);
+    }
   }
 
   flush(onNewLog: () => void): Promise<void> {
@@ -299,9 +337,13 @@ export class LevelStore implements OrderedStore {
         }
         await Promise.race([ended, sleep(NEW_LOG_POLL_MS)]);
       }
-      await compacted;
-      // It reports no error. A failed one shows in the next write, so there is one.
-      await this.#database.del(PROBE_KEY);
+      try {
+        await compacted;
+        // It reports no error. A failed one shows in the next write, so there is one.
+        await this.#database.del(PROBE_KEY);
+      } catch (error) {
+        throw this.#toError(error);
+      }
     });
   }
 

@@ -1,0 +1,72 @@
+import { readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, describe, expect, test } from '@jest/globals';
+import { Cluster, contentOf, until, untilEqual } from './cluster.js';
+
+const KEYS = 50;
+/** LevelDB reads blocks without their checksums: of compressed ones it notices damage all the same. */
+const value = (i: number) => `${i} `.repeat(20_000);
+
+let cluster: Cluster | undefined;
+
+afterEach(() => cluster?.stop());
+
+const tableFile = /^\d+\.ldb$/;
+
+function filesOf(directory: string, pattern: RegExp): string[] {
+  return readdirSync(directory)
+    .filter((name) => pattern.test(name))
+    .map((name) => join(directory, name));
+}
+
+function change(path: string, edit: (content: Buffer) => void): void {
+  const content = readFileSync(path);
+  edit(content);
+  writeFileSync(path, content);
+}
+
+describe('D4: a replica whose LevelDB files are damaged is rebuilt from its peers', () => {
+  test('found at the start or while it runs, and nothing else stops for it', async () => {
+    cluster = await Cluster.ready({ role: 'leader', nodes: 3, tables: ['a', 'b', 'c'] });
+    const client = await cluster.client();
+    const keys = Array.from({ length: KEYS }, (_, i) => i);
+    for (const table of ['a', 'b', 'c']) {
+      await Promise.all(keys.map((i) => client.put(table, `key-${i}`, value(i))));
+    }
+    const node = cluster.node(1);
+    const shard = (id: number) => join(node.directory, 'tables', `shard-${id}`);
+    await node.kill('SIGTERM');
+
+    // Of the meta group, and of each table in another way.
+    for (const path of filesOf(shard(1000), /^MANIFEST/)) rmSync(path);
+    change(join(shard(10001), 'CURRENT'), (content) => {
+      content[3]! ^= 1;
+    });
+    const tableFiles = filesOf(shard(10002), tableFile);
+    expect(tableFiles.length).toBeGreaterThan(0);
+    for (const path of tableFiles) truncateSync(path, Math.floor(statSync(path).size / 2));
+    cluster.restart(1);
+    await cluster.untilReady();
+    for (const id of [1000, 10001, 10002]) {
+      await until(`shard ${id} is rebuilt`, () =>
+        node.output
+          .split('\n')
+          .some((line) => line.includes('rebuilt from its peers') && line.includes(`${id}`)),
+      );
+    }
+    for (const table of ['a', 'b', 'c']) await untilEqual(table, cluster);
+
+    // Written over while the node has it open: a read finds it.
+    const running = filesOf(shard(10003), tableFile).filter((path) => statSync(path).size > 10_000);
+    expect(running.length).toBeGreaterThan(0);
+    for (const path of running) change(path, (content) => content.fill(0xff, 0, content.length - 2_000));
+    await until('a read finds the damage', async () => {
+      await contentOf(await node.client(), 'c').catch(() => undefined);
+      return node.output.split('\n').some((line) => line.includes('damaged') && line.includes('10003'));
+    });
+    expect(await client.get('a', 'key-1')).toBeDefined();
+    await cluster.untilReady();
+    await untilEqual('c', cluster);
+    expect((await contentOf(await node.client(), 'c')).length).toBe(KEYS);
+  }, 180_000);
+});
