@@ -10,7 +10,7 @@ import type { GroupId } from '@coxswain/wal';
  * 2^53, and the cheapest 8-byte number that JavaScript can read.
  */
 const FRAME_VERSION = 3;
-const HEADER_BYTES = 45;
+const HEADER_BYTES = 61;
 
 /** Frames pass this only when a single message does (P4: an entry may be as large as a request). */
 export const FRAME_BYTES_SOFT_MAX = 1024 * 1024;
@@ -25,6 +25,10 @@ export interface FrameHeader {
   readonly boot: string;
   /** The sender's applied index in the meta group: tells when a deleted shard may be dropped (T2). */
   readonly metaApplied: number;
+  /** How far the sender's write-ahead log is durable: covers whatever it acknowledges in the frame (T4). */
+  readonly position: number;
+  /** The sender's wall clock, milliseconds since 1970. */
+  readonly timeMs: number;
 }
 
 /** In place of a cursor (R1). */
@@ -80,13 +84,43 @@ export interface Hello {
   /** The nonce of the question that this answers, or ''. */
   readonly echo: string;
 }
+/** What a member keeps of a start of another one (T4). */
+export interface StartRecord {
+  readonly member: NodeId;
+  /** Counts the starts of the member, from 1. */
+  readonly number: number;
+  /** 16 hex digits. */
+  readonly boot: string;
+  /** The furthest that its log was durable in that start, as far as the keeper knows. */
+  readonly position: number;
+}
+/** A node that has started asks to be known: its boot is in the header (T4). */
+export interface Introduce {
+  readonly type: 'introduce';
+  readonly number: number;
+  /** What the receiver keeps of an earlier start, which the sender's directory was found to hold. */
+  readonly judged: StartRecord | undefined;
+}
+/** The answer: all that the sender keeps durably of its members' starts. */
+interface Records {
+  readonly type: 'records';
+  readonly records: readonly StartRecord[];
+}
 interface GroupMessage {
   readonly type: 'raft';
   readonly group: GroupId;
   readonly message: Message;
 }
 
-export type PeerMessage = GroupMessage | Forward | Refused | Quiesce | SnapshotWanted | Hello;
+export type PeerMessage =
+  | GroupMessage
+  | Forward
+  | Refused
+  | Quiesce
+  | SnapshotWanted
+  | Hello
+  | Introduce
+  | Records;
 
 enum Code {
   PreVote = 1,
@@ -104,6 +138,8 @@ enum Code {
   Quiesce = 34,
   SnapshotWanted = 35,
   Hello = 36,
+  Introduce = 37,
+  Records = 38,
 }
 
 const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0;
@@ -136,6 +172,8 @@ export class FrameWriter {
     frame.write(header.incarnation, 21, 8, 'hex');
     frame.write(header.boot, 29, 8, 'hex');
     frame.writeDoubleLE(header.metaApplied, 37);
+    frame.writeDoubleLE(header.position, 45);
+    frame.writeDoubleLE(header.timeMs, 53);
     this.#length = HEADER_BYTES;
     // A burst must not hold its memory for ever.
     if (this.#buffer.length > 4 * FRAME_BYTES_SOFT_MAX) this.#buffer = Buffer.allocUnsafe(4096);
@@ -249,6 +287,27 @@ export class FrameWriter {
     this.#text(hello.echo);
   }
 
+  introduce({ number, judged }: Omit<Introduce, 'type'>): void {
+    this.#head(Code.Introduce, 0);
+    this.#number(number);
+    this.#startRecords(judged === undefined ? [] : [judged]);
+  }
+
+  records(records: readonly StartRecord[]): void {
+    this.#head(Code.Records, 0);
+    this.#startRecords(records);
+  }
+
+  #startRecords(records: readonly StartRecord[]): void {
+    this.#count(records.length);
+    for (const { member, number, boot, position } of records) {
+      this.#number(member);
+      this.#number(number);
+      this.#text(boot);
+      this.#number(position);
+    }
+  }
+
   #reserve(lengthBytes: number): number {
     const at = this.#length;
     const needed = at + lengthBytes;
@@ -315,8 +374,12 @@ export class FrameReader {
       incarnation: frame.toString('hex', 21, 29),
       boot: frame.toString('hex', 29, 37),
       metaApplied: frame.readDoubleLE(37),
+      position: frame.readDoubleLE(45),
+      timeMs: frame.readDoubleLE(53),
     };
-    if (!isCount(this.header.metaApplied)) throw new RangeError('peer frame has a damaged header');
+    const { metaApplied, position, timeMs } = this.header;
+    if (![metaApplied, position, timeMs].every(isCount))
+      throw new RangeError('peer frame has a damaged header');
   }
 
   get isAtEnd(): boolean {
@@ -433,9 +496,25 @@ export class FrameReader {
         const echo = this.#text();
         return { type: 'hello', genesis: genesis === '' ? undefined : genesis, members, nonce, echo };
       }
+      case Code.Introduce: {
+        const number = this.#number();
+        return { type: 'introduce', number, judged: this.#startRecords()[0] };
+      }
+      case Code.Records:
+        return { type: 'records', records: this.#startRecords() };
       default:
         throw new Error(`peer message of unknown type ${code as number}`);
     }
+  }
+
+  #startRecords(): StartRecord[] {
+    return this.#items(28, () => {
+      const member = this.#number();
+      const number = this.#number();
+      const boot = this.#text();
+      if (!/^[0-9a-f]{16}$/.test(boot)) throw new RangeError('peer frame holds a damaged boot');
+      return { member, number, boot, position: this.#number() };
+    });
   }
 
   #byte(): number {

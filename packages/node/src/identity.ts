@@ -64,7 +64,20 @@ interface NodeFile {
   readonly phase: Phase;
   readonly clusterId: string | null;
   readonly genesis: Genesis | null;
+  /** How many starts there were before those in `starts`. Missing in directories of versions that did not count. */
+  readonly earlierStarts?: number;
+  /** The last starts, oldest first. */
+  readonly starts?: readonly Start[];
 }
+
+/** One start of a node: its boot, and where its log was durable when it began. */
+interface Start {
+  readonly boot: string;
+  readonly from: number;
+}
+
+/** Starts that are kept: a member that was away for more of them cannot be answered, and takes the node's word. */
+const STARTS_MAX = 1000;
 
 /** node.json: what makes this data directory this node's and no other's. */
 export class Identity {
@@ -139,6 +152,41 @@ export class Identity {
       throw new Error('a node joins only a cluster whose genesis holds its incarnation');
     }
     await this.#store({ ...this.#file, phase: 'joining', clusterId: clusterIdOf(genesis), genesis });
+  }
+
+  /** The number of this start, from 1. 0 before `beginStart`. */
+  get startNumber(): number {
+    return (this.#file.earlierStarts ?? 0) + (this.#file.starts?.length ?? 0);
+  }
+
+  /** 16 hex digits that no other start of any node has. */
+  get boot(): string {
+    return this.#file.starts?.at(-1)?.boot ?? '';
+  }
+
+  /** Counts a start, durably, before anybody hears of it (T4). `from` is how far the log is durable now. */
+  async beginStart(start: Start): Promise<void> {
+    const { earlierStarts = 0, starts = [] } = this.#file;
+    const kept = [...starts, start].slice(-STARTS_MAX);
+    const dropped = starts.length + 1 - kept.length;
+    await this.#store({ ...this.#file, earlierStarts: earlierStarts + dropped, starts: kept });
+  }
+
+  /**
+   * What a member knows of this node that this directory does not hold, in words; undefined when it holds everything.
+   * A start that is not among its own, or whose log went further than the next start found, happened to a newer state
+   * of the directory (T4).
+   */
+  lacks({ number, boot, position }: { number: number; boot: string; position: number }): string | undefined {
+    const { earlierStarts = 0, starts = [] } = this.#file;
+    if (number > this.startNumber) return `its start ${number}, and this is start ${this.startNumber}`;
+    // So long ago that it is not known here any more.
+    if (number <= earlierStarts) return undefined;
+    const start = starts[number - earlierStarts - 1];
+    if (start?.boot !== boot) return `another start ${number} of it`;
+    const next = starts[number - earlierStarts];
+    if (next === undefined || next.from >= position) return undefined;
+    return `that its log was longer in its start ${number} than it is now`;
   }
 
   /** The meta group exists on this disk: from now on a missing one means a damaged directory. */

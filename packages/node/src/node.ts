@@ -9,6 +9,7 @@ import {
   TableHalfAppliedError,
 } from '@coxswain/table';
 import { Wal, WalFullError } from '@coxswain/wal';
+import { Admission } from './admission.js';
 import type {
   Call,
   ClusterRole,
@@ -26,7 +27,7 @@ import { Budget } from './budget.js';
 import type { Environment, PeerHandler, Timer } from './environment.js';
 import { ApiError, errors } from './errors.js';
 import { Formation } from './formation.js';
-import type { FrameHeader, PeerMessage } from './frame.js';
+import type { FrameHeader, PeerMessage, StartRecord } from './frame.js';
 import { Histogram } from './histogram.js';
 import { DataDirectoryError, Identity } from './identity.js';
 import type { MaintenanceControl } from './maintenance-api.js';
@@ -70,8 +71,8 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
   readonly #identity: Identity;
   readonly #wal: Wal;
   readonly #syncSeconds: Histogram;
-  readonly #bootHex: string;
   readonly #peers: Peers;
+  readonly #admission: Admission;
   readonly #turns: Turns;
   readonly #replicas: Replicas;
   readonly #tables: Tables;
@@ -105,6 +106,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     identity: Identity,
     wal: Wal,
     syncSeconds: Histogram,
+    records: readonly StartRecord[],
   ) {
     this.#options = options;
     this.#syncSeconds = syncSeconds;
@@ -112,8 +114,6 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     this.#identity = identity;
     this.#wal = wal;
     const { clock, random, transport, stores, log } = environment;
-    const boot = random.bytes(8);
-    this.#bootHex = boot.toString('hex');
     this.#budget = new Budget({
       countMax: options.proposalsPendingMax,
       bytesMax: options.proposalsPendingBytesMax,
@@ -122,12 +122,28 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     const memberIds = [...options.initialMembers.keys()];
     this.#peers = new Peers({
       identity,
-      bootHex: this.#bootHex,
       transport,
       ids: memberIds.filter((id) => id !== options.nodeId),
       log,
       metaApplied: () => this.#tables.metaApplied,
+      position: () => wal.durablePosition,
+      wallMs: () => clock.nowMs(),
+      observe: (header) => this.#admission.observe(header),
       nowMs: () => clock.monotonicMs(),
+    });
+    this.#admission = new Admission({
+      identity,
+      peers: this.#peers,
+      files: environment.files,
+      clock,
+      log,
+      records,
+      patienceMs: options.electionTicks * options.tickMs,
+      onAdmitted: () => {
+        for (const replica of this.#replicas.values()) replica.wake();
+      },
+      onRefused: (error) => this.#fail(error),
+      run: (work) => this.#run(work),
     });
     this.#turns = new Turns({
       clock,
@@ -137,7 +153,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       onFatal: (error) => this.#fail(error),
     });
     this.#replicas = new Replicas({
-      host: this.#host(boot),
+      host: this.#host(Buffer.from(identity.boot, 'hex')),
       options,
       environment,
       wal,
@@ -152,7 +168,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       propose: (replica, kind, command, deadlineMs, cursor) =>
         this.#proposeTo(replica, kind, command, deadlineMs, cursor),
       checkpoint: (replica) => this.#tend(replica, (table) => table.checkpoint()),
-      boot: this.#bootHex,
+      boot: identity.boot,
       isAlive: (peer) => this.#isAlive(peer),
       lowestMetaApplied: () => this.#peers.lowestMetaApplied,
       isStopping: () => this.#isStopping,
@@ -166,7 +182,8 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       random,
       log,
       header: () => this.#peers.header(),
-      checkMember: (sender) => this.#peers.checkMember(sender),
+      checkMember: (sender) =>
+        this.#peers.checkMember(sender) ?? this.#admission.checkBoot(sender.from, sender.boot),
       replica: (group) => this.#replicas.get(group),
       received: (replica, snapshot) => this.#replicas.receive(replica, snapshot),
     });
@@ -213,7 +230,10 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
         'the data directory has a write-ahead log but no cluster id: bring node.json back, or wipe the data directory and replace this member',
       );
     }
-    return new Node(options, environment, identity, wal, syncSeconds);
+    const records = await Admission.read(environment.files);
+    const boot = environment.random.bytes(8).toString('hex');
+    await identity.beginStart({ boot, from: wal.durablePosition });
+    return new Node(options, environment, identity, wal, syncSeconds, records);
   }
 
   /** Opens the tables that the log knows. `start` does it where it was not done before. */
@@ -230,6 +250,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     await this.#environment.transport.start(peers, this.#peerHandler);
     if (this.#identity.phase === 'new') this.#formation.tick();
     else await this.#tables.enterCluster();
+    this.#admission.tick();
     this.#peers.flush();
     this.#scheduleTick();
   }
@@ -308,16 +329,22 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     call: Call,
   ): ReadableTable | Promise<ReadableTable> {
     const replica = this.#tables.get(table);
-    if (replica === undefined || linearizable || this.#isStopping || !replica.isServing) {
+    if (replica === undefined || linearizable || this.#isStopping || !this.#serves(replica)) {
       return this.#readLater(table, linearizable, call);
     }
     this.#counters.serializable++;
     return replica;
   }
 
+  /** T4: before its members have confirmed that it lost nothing, what is on this disk may be an old state. */
+  #serves(replica: Replica): boolean {
+    return replica.isServing && this.#admission.isAdmitted;
+  }
+
   async #readLater(name: string, linearizable: boolean, call: Call): Promise<ReadableTable> {
     for (;;) {
       if (this.#isStopping) throw errors.shuttingDown();
+      await this.#admission.admitted(call.deadlineMs);
       const replica = await this.#tables.find(name, call);
       if (linearizable) {
         this.#counters.linearizable++;
@@ -635,14 +662,16 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     // A write without entries is not refused: it waits in the log for room, which nobody else would look for (D6).
     if (this.#wal.isFull) this.#enterDiskFull();
     this.#formation.tick();
+    this.#admission.tick();
     this.#watchPeers();
     const nowMs = this.#environment.clock.monotonicMs();
     const isHousekeeping = this.#ticks % HOUSEKEEPING_TICKS === 0;
     for (const replica of this.#replicas.values()) {
-      replica.tick();
+      if (this.#admission.isAdmitted) replica.tick();
       replica.expire(nowMs);
-      if (isHousekeeping) replica.housekeep(nowMs);
+      if (isHousekeeping && this.#admission.isAdmitted) replica.housekeep(nowMs);
     }
+    if (isHousekeeping) this.#admission.housekeep();
     if (this.#ticks % this.#keepAliveTicks === 0) this.#peers.keepAlive();
     this.#turns.run();
     if (isHousekeeping) {
@@ -711,6 +740,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       this.#peers.setConnected(peer, true);
       for (const replica of this.#replicas.values()) replica.peerConnected(peer);
       this.#formation.tick();
+      this.#admission.connected(peer);
       this.#turns.run();
     },
     onDisconnected: (peer) => {
@@ -720,6 +750,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     },
     onBulk: async (source) => {
       if (this.#isStopping) return { accepted: false, reason: 'the node is stopping' };
+      if (!this.#admission.isAdmitted) return { accepted: false, reason: 'the node has only just started' };
       return await this.#snapshots.receive(source);
     },
   };
@@ -728,18 +759,25 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     if (this.#isStopping) return;
     const received = this.#peers.receive(frame);
     if (received === undefined) return;
-    const { reader, isMember } = received;
+    const { reader, isMember, isKnown } = received;
     while (!reader.isAtEnd) {
       const message = this.#peers.next(reader);
       if (message === undefined) return;
       if (message.type === 'hello') this.#formation.onHello(reader.header, message);
-      else if (isMember) this.#onMessage(message, reader.header);
+      else if (message.type === 'introduce') {
+        if (isMember) this.#admission.onIntroduce(reader.header, message);
+      } else if (message.type === 'records') {
+        if (isMember) this.#admission.onRecords(reader.header.from, message.records);
+      } else if (isKnown && this.#admission.isAdmitted) this.#onMessage(message, reader.header);
     }
     // Greetings are answered outside the turns of any group.
     if (!isMember) this.#peers.flush();
   }
 
-  #onMessage(message: Exclude<PeerMessage, { type: 'hello' }>, { from, boot }: FrameHeader): void {
+  #onMessage(
+    message: Exclude<PeerMessage, { type: 'hello' | 'introduce' | 'records' }>,
+    { from, boot }: FrameHeader,
+  ): void {
     const replica = this.#replicas.get(message.group);
     // Not made here yet, or dropped: Raft repeats what matters.
     if (replica === undefined) return;
@@ -772,7 +810,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     return {
       nodeId: this.#options.nodeId,
       boot,
-      bootHex: this.#bootHex,
+      bootHex: this.#identity.boot,
       options: this.#options,
       clock,
       random,

@@ -21,12 +21,17 @@ interface Peer {
 
 export interface PeersOptions {
   readonly identity: Identity;
-  readonly bootHex: string;
   readonly transport: PeerTransport;
   readonly ids: Iterable<NodeId>;
   readonly log: Log;
   /** This node's applied index in the meta group. */
   readonly metaApplied: () => number;
+  /** How far this node's log is durable. */
+  readonly position: () => number;
+  /** This node's wall clock. */
+  readonly wallMs: () => number;
+  /** Whether a frame comes from the start of its sender that this node keeps (T4). */
+  readonly observe: (header: FrameHeader) => boolean;
   readonly nowMs: () => number;
 }
 
@@ -98,21 +103,24 @@ export class Peers {
   }
 
   header(): FrameHeader {
-    const { identity, bootHex, metaApplied } = this.#options;
+    const { identity, metaApplied, position, wallMs } = this.#options;
     return {
       clusterId: identity.clusterId ?? NO_CLUSTER,
       from: identity.nodeId,
       incarnation: identity.incarnation,
-      boot: bootHex,
+      boot: identity.boot,
       metaApplied: metaApplied(),
+      position: position(),
+      timeMs: Math.max(0, Math.floor(wallMs())),
     };
   }
 
   /**
    * Checks who speaks (T4). Undefined: refused. `isMember` false: a node that belongs to no cluster yet, or
-   * this one does not; only greetings count.
+   * this one does not; only greetings count. `isKnown` false: a start of a member that this node does not keep yet;
+   * only its introduction counts.
    */
-  receive(frame: Buffer): { reader: FrameReader; isMember: boolean } | undefined {
+  receive(frame: Buffer): { reader: FrameReader; isMember: boolean; isKnown: boolean } | undefined {
     const { identity, nowMs } = this.#options;
     let reader: FrameReader;
     try {
@@ -129,15 +137,18 @@ export class Peers {
       return undefined;
     }
     if (header.clusterId === NO_CLUSTER || identity.clusterId === undefined)
-      return { reader, isMember: false };
+      return { reader, isMember: false, isKnown: false };
     const check = this.checkMember(header);
     if (check !== undefined) {
       this.#refuse(`${header.from} ${check}`, { peer: header.from, reason: check });
       return undefined;
     }
-    peer.lastHeardMs = nowMs();
-    peer.metaApplied = header.metaApplied;
-    return { reader, isMember: true };
+    const isKnown = this.#options.observe(header);
+    if (isKnown) {
+      peer.lastHeardMs = nowMs();
+      peer.metaApplied = header.metaApplied;
+    }
+    return { reader, isMember: true, isKnown };
   }
 
   /** Why a peer that says it is a member is not believed, or undefined (T4). */

@@ -18,6 +18,7 @@ interface TransferHeader {
   readonly clusterId: string;
   readonly from: NodeId;
   readonly incarnation: string;
+  readonly boot: string;
   readonly group: GroupId;
   readonly term: number;
   readonly transferId: string;
@@ -46,6 +47,7 @@ export interface SnapshotsOptions {
     clusterId: string;
     from: NodeId;
     incarnation: string;
+    boot: string;
   }) => string | undefined;
   readonly replica: (group: GroupId) => Replica | undefined;
   readonly received: (replica: Replica, snapshot: ReceivedSnapshot) => Promise<boolean>;
@@ -70,11 +72,12 @@ export class Snapshots {
     const view = replica.table.view();
     this.#sending.add(key);
     const { transport, random, log, header } = this.#options;
-    const { clusterId, from, incarnation } = header();
+    const { clusterId, from, incarnation, boot } = header();
     const transfer: TransferHeader = {
       clusterId,
       from,
       incarnation,
+      boot,
       group: replica.group,
       term: replica.raft.term,
       transferId: random.bytes(8).toString('hex'),

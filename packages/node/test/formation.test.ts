@@ -17,6 +17,7 @@ async function newcomer() {
   const random = { next: () => 0, bytes: (lengthBytes: number) => Buffer.alloc(lengthBytes, ++drawn) };
   const identity = await Identity.load(files, 1, random);
   const sent: { to: number; hello: Hello }[] = [];
+  await identity.beginStart({ boot: '00'.repeat(8), from: 0 });
   const lines: string[] = [];
   const ends: Error[] = [];
   let joined = 0;
@@ -31,11 +32,13 @@ async function newcomer() {
   } as PeerTransport;
   const peers = new Peers({
     identity,
-    bootHex: '00'.repeat(8),
     transport,
     ids: [2, 3],
     log,
     metaApplied: () => 0,
+    position: () => 0,
+    wallMs: () => 0,
+    observe: () => true,
     nowMs: () => 0,
   });
   const formation = new Formation({
@@ -58,7 +61,15 @@ async function newcomer() {
   ) => {
     const writer = new FrameWriter(1);
     writer.hello({ genesis: undefined, members: [1, 2, 3], nonce: '', echo: '', ...hello });
-    const frame = writer.take({ clusterId, from, incarnation, boot: '11'.repeat(8), metaApplied: 0 });
+    const frame = writer.take({
+      clusterId,
+      from,
+      incarnation,
+      boot: '11'.repeat(8),
+      metaApplied: 0,
+      position: 0,
+      timeMs: 0,
+    });
     deliver(frame);
   };
   const deliver = (frame: Buffer) => {
@@ -169,6 +180,8 @@ describe('a node whose cluster has not formed (T4)', () => {
             incarnation: 'ee'.repeat(8),
             boot: '11'.repeat(8),
             metaApplied: 0,
+            position: 0,
+            timeMs: 0,
           });
           node.deliver(cut % 3 === 0 ? frame.subarray(0, cut % frame.length) : frame);
         },

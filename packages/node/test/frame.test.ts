@@ -9,6 +9,8 @@ const header: FrameHeader = {
   incarnation: '0123456789abcdef',
   boot: 'fedcba9876543210',
   metaApplied: 42,
+  position: 12345,
+  timeMs: 1_700_000_000_000,
 };
 
 const from = header.from;
@@ -17,6 +19,13 @@ const number = fc.oneof(fc.nat(), fc.integer({ min: 0, max: Number.MAX_SAFE_INTE
 const bytes = fc.uint8Array({ maxLength: 64 }).map((array) => Buffer.from(array));
 const context = fc.string({ unit: 'binary-ascii', maxLength: 40 });
 const addressed = { from: fc.constant(from), to: fc.constant(to), term: number };
+
+const startRecord = fc.record({
+  member: fc.nat(),
+  number,
+  boot: fc.constantFrom('0123456789abcdef', 'fedcba9876543210'),
+  position: number,
+});
 
 const raftMessage: fc.Arbitrary<Message> = fc.oneof(
   fc
@@ -93,6 +102,12 @@ const peerMessage: fc.Arbitrary<PeerMessage> = fc.oneof(
     nonce: context,
     echo: context,
   }),
+  fc.record({
+    type: fc.constant('introduce' as const),
+    number,
+    judged: fc.option(startRecord, { nil: undefined }),
+  }),
+  fc.record({ type: fc.constant('records' as const), records: fc.array(startRecord, { maxLength: 4 }) }),
 );
 
 function write(writer: FrameWriter, message: PeerMessage): void {
@@ -115,6 +130,12 @@ function write(writer: FrameWriter, message: PeerMessage): void {
     case 'hello':
       writer.hello(message);
       return;
+    case 'introduce':
+      writer.introduce(message);
+      return;
+    case 'records':
+      writer.records(message.records);
+      return;
   }
 }
 
@@ -129,7 +150,7 @@ function readAll(frame: Buffer): PeerMessage[] {
 function encode(message: PeerMessage): Buffer {
   const writer = new FrameWriter(to);
   write(writer, message);
-  return writer.take(header).subarray(45);
+  return writer.take(header).subarray(61);
 }
 
 const asBody = (array: Uint8Array): Buffer => Buffer.from(array);
@@ -166,7 +187,7 @@ describe('a peer frame', () => {
           const frame = writer.take(header);
           const cut = frame.subarray(0, Math.floor(frame.length * part));
           // At the end of the header there is a shorter but whole frame.
-          if (cut.length === 45) return;
+          if (cut.length === 61) return;
           expect(() => readAll(cut)).toThrow();
         },
       ),

@@ -117,6 +117,7 @@ export class Wal {
   #isClosed = false;
   #submittedSequence = 0;
   #durableSequence = 0;
+  #durablePosition = 0;
   #failure: WalError | undefined;
   #writtenBytes = 0;
   #copiedBytes = 0;
@@ -148,8 +149,18 @@ export class Wal {
     if (unused !== undefined) await store.putBack(unused, unusedIsDirty);
     await store.prepareNext();
     const wal = new Wal(options, store, cache, groups);
+    const last = [...store.segments.values()].at(-1);
+    if (last !== undefined) wal.#durablePosition = positionOf(last);
     wal.#inBackground(wal.#prepare());
     return wal;
+  }
+
+  /**
+   * How far the log is durable: a number that only grows, also over restarts, and that recovery finds again from the
+   * segments. 2^27 a segment, and one for each 8 bytes in it, so that it stays exact up to a petabyte written.
+   */
+  get durablePosition(): number {
+    return this.#durablePosition;
   }
 
   group(id: GroupId): GroupLog | undefined {
@@ -346,6 +357,7 @@ export class Wal {
       await this.#sync(segment, bytes);
     }
     segment.endBytes += bytes;
+    this.#durablePosition = positionOf(segment);
     for (const piece of pieces) this.#durable(piece, segment);
     this.#cache.evict(this.#durableSequence);
     this.#release();
@@ -584,6 +596,13 @@ export class Wal {
 
 function hasEntries(write: GroupWrite): boolean {
   return write.entries !== undefined && write.entries.length > 0;
+}
+
+const POSITIONS_IN_SEGMENT = 2 ** 27;
+
+/** Where the durable part of the log ends when it ends in `segment`. */
+function positionOf({ number, endBytes }: Segment): number {
+  return number * POSITIONS_IN_SEGMENT + Math.floor(endBytes / 8);
 }
 
 function itemRecordBytes(item: Item, position: number): number {
