@@ -9,7 +9,7 @@ export { systemRandom } from './adapters/system-random.js';
 export * from './api.js';
 export * from './environment.js';
 export * from './errors.js';
-export { DATA_FORMAT, DataDirectoryError } from './identity.js';
+export { DATA_FORMAT, DataDirectoryError, Identity } from './identity.js';
 export * from './maintenance-api.js';
 export { Node } from './node.js';
 export * from './options.js';

@@ -609,8 +609,22 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
   }
 
   /** For checks of invariants from outside; nothing is copied, nothing may be changed. */
-  inspect(): { readonly groups: Iterable<Replica>; readonly isMetaFresh: boolean } {
-    return { groups: this.#replicas.values(), isMetaFresh: this.#tables.isFresh };
+  inspect(): {
+    readonly groups: Iterable<Replica>;
+    readonly isMetaFresh: boolean;
+    /** Its members keep this start: it may vote, acknowledge and serve (T4). */
+    readonly isAdmitted: boolean;
+    readonly startNumber: number;
+    /** How far its log is durable. */
+    readonly position: number;
+  } {
+    return {
+      groups: this.#replicas.values(),
+      isMetaFresh: this.#tables.isFresh,
+      isAdmitted: this.#admission.isAdmitted,
+      startNumber: this.#identity.startNumber,
+      position: this.#wal.durablePosition,
+    };
   }
 
   #admitWrite(): void {

@@ -178,7 +178,10 @@ export class Leadership {
     }
     assert(
       message.index <= this.log.lastIndex,
-      'a follower acknowledges entries that its leader does not have',
+      () =>
+        `node ${message.from} acknowledges entry ${message.index} that this leader does not have (its log ends at ${this.log.lastIndex}): ` +
+        'the disk of a member was put back to an earlier state, and what was acknowledged since was lost with it. ' +
+        'Stop the member whose disk was restored; see "A disk that was rolled back" in docs/operations.md',
     );
     const isNews = peer.acknowledge(message.index);
     switch (peer.state) {

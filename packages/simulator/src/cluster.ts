@@ -1,9 +1,9 @@
-import { type Environment, Node, type NodeOptions, type Replica } from '@coxswain/node';
+import { DataDirectoryError, type Environment, Node, type NodeOptions, type Replica } from '@coxswain/node';
 import type { NodeId } from '@coxswain/raft';
 import { EventKind, type EventLoop } from './event-loop.js';
 import { type GroupInspection, ReplicaInspection } from './inspection.js';
 import type { Invariants } from './invariants.js';
-import type { Machine } from './machine.js';
+import type { DiskCopy, Machine } from './machine.js';
 import { SimulatedProcess } from './process.js';
 import type { StoreLoss } from './stores.js';
 import { Violation } from './violation.js';
@@ -23,7 +23,16 @@ class Host {
   companion: { stop(): Promise<void> } | undefined;
   /** Set while the node is told to end in order. */
   isStopping = false;
+  /** Set while the machine holds an earlier state of its disks: the newest one, which is put back in the end. */
+  newest: DiskCopy | undefined;
   constructor(readonly machine: Machine) {}
+}
+
+/** A copy of a node's disks, and how far the node was when it was taken. */
+export interface NodeCopy {
+  readonly disks: DiskCopy;
+  readonly startNumber: number;
+  readonly position: number;
 }
 
 export interface ClusterOptions {
@@ -50,6 +59,8 @@ export class Cluster {
   readonly #hosts = new Map<NodeId, Host>();
   readonly #inspections = new WeakMap<Replica, GroupInspection>();
   #lives = 0;
+  /** Nodes that were refused because their disks were rolled back (T4). */
+  refusedRollbacks = 0;
 
   constructor(
     private readonly loop: EventLoop,
@@ -97,8 +108,55 @@ export class Cluster {
     const owner = this.loop.lastOwner;
     if (owner === undefined) return;
     for (const [id, { process, node }] of this.#hosts) {
-      if (process === owner && node !== undefined) this.invariants.observe(id, this.inspect(node));
+      if (process !== owner || node === undefined) continue;
+      if (this.#host(id).newest === undefined) this.invariants.observe(id, this.inspect(node));
+      else if (node.inspect().isAdmitted) {
+        throw new Violation('a node that was rolled back takes no part', `node ${id} was admitted`);
+      }
     }
+  }
+
+  /** A copy of the node's disks; undefined when it is not in service. */
+  copy(id: NodeId): NodeCopy | undefined {
+    const { node, machine, isServing, newest } = this.#host(id);
+    if (node === undefined || !isServing || newest !== undefined) return undefined;
+    const { isAdmitted, startNumber, position } = node.inspect();
+    return isAdmitted ? { disks: machine.copyDisks(), startNumber, position } : undefined;
+  }
+
+  /**
+   * Puts the copy back and starts the node, which must be refused (T4); then its newest disks come back. False, and
+   * nothing was done: fewer members than needed have seen, durably, more of the node than the copy holds, so that a
+   * quorum could form that knows of nothing.
+   */
+  rollBack(id: NodeId, { disks, startNumber, position }: NodeCopy): boolean {
+    const others = this.ids.filter((other) => other !== id);
+    if ([...this.#hosts.values()].some(({ newest }) => newest !== undefined)) return false;
+    const knowers = others.filter((other) => {
+      const known = this.#host(other).machine.startOf(id);
+      return (
+        known !== undefined &&
+        (known.number > startNumber || (known.number === startNumber && known.position > position))
+      );
+    });
+    const neededForQuorum = Math.floor(this.ids.length / 2);
+    if (knowers.length < others.length - neededForQuorum + 1) return false;
+    const host = this.#host(id);
+    this.kill(id, 'killed');
+    this.#say(`roll back node ${id}`);
+    host.newest = host.machine.copyDisks();
+    host.machine.putBack(disks);
+    this.start(id);
+    return true;
+  }
+
+  #refuse(id: NodeId, newest: DiskCopy): void {
+    this.refusedRollbacks += 1;
+    this.kill(id, 'killed');
+    const host = this.#host(id);
+    host.machine.putBack(newest);
+    host.newest = undefined;
+    this.loop.schedule(restartDelayUs, EventKind.Fault, undefined, () => this.start(id));
   }
 
   /** The groups of a node, as the checkers see them. */
@@ -220,6 +278,16 @@ export class Cluster {
     if (!process.isAlive) return;
     this.loop.schedule(0, EventKind.Fault, process, () => {
       if (error === undefined) return;
+      const { newest } = this.#host(id);
+      if (
+        newest !== undefined &&
+        error instanceof DataDirectoryError &&
+        /earlier state/.test(error.message)
+      ) {
+        this.#say(`node ${id} ended: ${error.message}`);
+        this.#refuse(id, newest);
+        return;
+      }
       if (!hasCode(error, 'EIO') && (this.#host(id).isServing || !hasCode(error, 'ENOSPC'))) {
         const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
         throw new Violation('a node runs until it is stopped', `node ${id} ended: ${text}`);

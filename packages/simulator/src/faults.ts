@@ -1,8 +1,11 @@
 import type { NodeId } from '@coxswain/raft';
-import type { Cluster } from './cluster.js';
+import type { Cluster, NodeCopy } from './cluster.js';
 import { EventKind, type EventLoop } from './event-loop.js';
 import type { SimulatedNetwork } from './network.js';
 import type { SeededRandom } from './random.js';
+
+const ROLLBACK_ATTEMPTS = 20;
+const ROLLBACK_RETRY_US = 200_000;
 
 export type FaultKind =
   | 'kill'
@@ -20,7 +23,8 @@ export type FaultKind =
   | 'reset'
   | 'clockJump'
   | 'diskFull'
-  | 'syncError';
+  | 'syncError'
+  | 'rollBack';
 
 export interface FaultOptions {
   /** Relative frequencies. */
@@ -152,7 +156,19 @@ export class Faults {
         if (!cluster.isUp(victim)) return;
         cluster.machine(victim).walDisk.failNextSync();
         return;
+      case 'rollBack': {
+        const copy = cluster.copy(victim);
+        if (copy !== undefined)
+          this.#after(durationUs, () => this.#rollBack(victim, copy, ROLLBACK_ATTEMPTS));
+        return;
+      }
     }
+  }
+
+  /** Once enough members have seen more of the node: before that it lost nothing that they could know of. */
+  #rollBack(id: NodeId, copy: NodeCopy, attempts: number): void {
+    if (this.cluster.rollBack(id, copy) || attempts === 0) return;
+    this.#after(ROLLBACK_RETRY_US, () => this.#rollBack(id, copy, attempts - 1));
   }
 
   #kill(id: NodeId, death: 'killed' | 'powerLost', downUs: number): void {

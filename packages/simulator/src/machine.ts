@@ -1,5 +1,6 @@
 import type { Environment, Log } from '@coxswain/node';
 import type { NodeId } from '@coxswain/raft';
+import type { StoresCopy } from '@coxswain/table';
 import { SimulatedClock } from './clock.js';
 import type { EventLoop } from './event-loop.js';
 import type { SimulatedNetwork } from './network.js';
@@ -16,6 +17,13 @@ export interface MachineOptions {
   readonly clockDriftMax: number;
   /** Wall clocks are wrong by up to this much. */
   readonly clockOffsetMsMax: number;
+}
+
+/** All disks of a machine at one moment. */
+export interface DiskCopy {
+  readonly wal: ReadonlyMap<string, Buffer>;
+  readonly stores: StoresCopy;
+  readonly files: ReadonlyMap<string, Buffer>;
 }
 
 /** What a node runs on, and what is left of it when the process dies: the disks and the clock. */
@@ -67,6 +75,27 @@ export class Machine {
   /** The process was killed: what it had written stays. */
   processDied(): void {
     this.stores.processDied();
+  }
+
+  /** What this machine's node keeps durably of a start of `member`. */
+  startOf(member: NodeId): { number: number; position: number } | undefined {
+    const content = this.files.copy().get('peers.json');
+    if (content === undefined) return undefined;
+    const { starts } = JSON.parse(content.toString()) as {
+      starts: { member: NodeId; number: number; position: number }[];
+    };
+    return starts.find((start) => start.member === member);
+  }
+
+  copyDisks(): DiskCopy {
+    return { wal: this.walDisk.copy(), stores: this.stores.copy(), files: this.files.copy() };
+  }
+
+  /** The disks hold an earlier state again. No process may be alive. */
+  putBack(copy: DiskCopy): void {
+    this.walDisk.putBack(copy.wal);
+    this.stores.putBack(copy.stores);
+    this.files.putBack(copy.files);
   }
 
   /** The machine lost power: what was not synced may be gone. */

@@ -276,6 +276,7 @@ class PairSimulation {
       faults: this.#leader.faults.count + this.#follower.faults.count,
       operations: this.#history.answered,
       restored: this.#workload.restored,
+      refusedRollbacks: this.#leader.cluster.refusedRollbacks + this.#follower.cluster.refusedRollbacks,
       virtualSeconds: this.#loop.nowUs / 1e6,
       traceHash: trace.hash(),
       violation,

@@ -35,6 +35,8 @@ export interface SimulationResult {
   readonly operations: number;
   /** Tables that were restored. */
   readonly restored: number;
+  /** Nodes that were refused because their disks were rolled back. */
+  readonly refusedRollbacks: number;
   readonly virtualSeconds: number;
   /** Equal for equal runs. */
   readonly traceHash: string;
@@ -117,6 +119,7 @@ class Simulation {
       faults: this.#faults.count,
       operations: this.#history.answered,
       restored: this.#workload.restored,
+      refusedRollbacks: this.#cluster.refusedRollbacks,
       virtualSeconds: this.#loop.nowUs / 1e6,
       traceHash: trace.hash(),
       violation,

@@ -14,6 +14,15 @@ export class SimulatedFiles {
     private readonly random: SeededRandom,
   ) {}
 
+  copy(): ReadonlyMap<string, Buffer> {
+    return new Map(this.#files);
+  }
+
+  putBack(copy: ReadonlyMap<string, Buffer>): void {
+    this.#files.clear();
+    for (const [name, content] of copy) this.#files.set(name, content);
+  }
+
   /** The files as one process sees them. */
   attach(process: SimulatedProcess): SmallFiles {
     const later = <T>(act: () => T) =>

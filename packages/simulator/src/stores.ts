@@ -1,4 +1,4 @@
-import type { MemoryStoreHooks, StoreDirectory, UnflushedWrite } from '@coxswain/table';
+import type { MemoryStoreHooks, StoreDirectory, StoresCopy, UnflushedWrite } from '@coxswain/table';
 import { MemoryStoreDirectory } from '@coxswain/table';
 import { EventKind, type EventLoop } from './event-loop.js';
 import type { SimulatedProcess } from './process.js';
@@ -49,6 +49,14 @@ export class SimulatedStores {
   /** The process is gone, its machine runs on: the page cache keeps what was written. */
   processDied(): void {
     this.#directory.crash(() => true);
+  }
+
+  copy(): StoresCopy {
+    return this.#directory.copy();
+  }
+
+  putBack(copy: StoresCopy): void {
+    this.#directory.putBack(copy);
   }
 
   losePower(loss: StoreLoss): void {

@@ -7,6 +7,28 @@ import type { SeededRandom } from './random.js';
 import type { StoreLoss } from './stores.js';
 import { mainTable, type OperationKind, type WorkloadOptions } from './workload.js';
 
+/** Each is left out of half of the runs. */
+const drawnFaults: readonly FaultKind[] = [
+  'kill',
+  'losePower',
+  'stop',
+  'killAll',
+  'losePowerOfAll',
+  'pause',
+  'isolate',
+  'split',
+  'oneWay',
+  'bridge',
+  'links',
+  'clog',
+  'reset',
+  'clockJump',
+  'diskFull',
+  'syncError',
+];
+/** What `withFault` may aim at. */
+export const faultKinds: readonly FaultKind[] = [...drawnFaults, 'rollBack'];
+
 /** Everything about one run but its length. */
 export interface Scenario {
   readonly nodes: readonly NodeId[];
@@ -33,26 +55,8 @@ export function drawScenario(random: SeededRandom): Scenario {
   const often = (max: number) => (random.chance(0.5) ? random.between(0, max) : 0);
   const delayMeanUs = logUniform(random, 50, 5_000);
 
-  const faultKinds: FaultKind[] = [
-    'kill',
-    'losePower',
-    'stop',
-    'killAll',
-    'losePowerOfAll',
-    'pause',
-    'isolate',
-    'split',
-    'oneWay',
-    'bridge',
-    'links',
-    'clog',
-    'reset',
-    'clockJump',
-    'diskFull',
-    'syncError',
-  ];
   const weights = {} as Record<FaultKind, number>;
-  for (const kind of faultKinds) weights[kind] = random.chance(0.5) ? random.between(0.1, 1) : 0;
+  for (const kind of drawnFaults) weights[kind] = random.chance(0.5) ? random.between(0.1, 1) : 0;
 
   const operationKinds: OperationKind[] = [
     'put',
@@ -145,7 +149,23 @@ export function drawScenario(random: SeededRandom): Scenario {
     fragileLoss: random.pick(['hole', 'damaged'] as const),
     nodeOptions: (node: NodeId) => ({ ...options, nodeId: node, nodeName: `node-${node}` }),
   };
+  const rollBack = random.fork('rollBack');
+  weights.rollBack = rollBack.chance(0.5) ? rollBack.between(0.1, 1) : 0;
   return withMaintenance(scenario, random.fork('maintenance'));
+}
+
+/** The fault of this kind is as likely as all others together, and strikes often. */
+export function withFault(scenario: Scenario, kind: FaultKind): Scenario {
+  const { weights, intervalMeanUs } = scenario.faults;
+  const others = Object.values(weights).reduce((sum, weight) => sum + weight, 0) - weights[kind];
+  return {
+    ...scenario,
+    faults: {
+      ...scenario.faults,
+      weights: { ...weights, [kind]: Math.max(others, 1) },
+      intervalMeanUs: Math.min(intervalMeanUs, 300_000),
+    },
+  };
 }
 
 /** Clients restore tables, and an archive takes the logs. */

@@ -149,6 +149,18 @@ export class SimulatedWalDisk {
     this.#failsNextSync = false;
   }
 
+  /** What the disk itself holds of every file: a copy of the volume, not what a process sees through the page cache. */
+  copy(): ReadonlyMap<string, Buffer> {
+    return new Map([...this.#files].map(([name, { durable }]) => [name, Buffer.from(durable)]));
+  }
+
+  /** Puts an earlier copy in the place of all files. No process may be alive. */
+  putBack(copy: ReadonlyMap<string, Buffer>): void {
+    this.#changes.splice(0);
+    this.#files.clear();
+    for (const [name, durable] of copy) this.#files.set(name, new Content(Buffer.from(durable)));
+  }
+
   /** Flips one bit of what is durable, for tests of corruption. */
   flipBit(name: string, offset: number): void {
     const content = this.#content(name);

@@ -1,3 +1,4 @@
+import { Identity } from '@coxswain/node';
 import { type Message, Raft, type ReadContext, type ReadState } from '@coxswain/raft';
 import { type OrderedStore, type StoreBatch, Table } from '@coxswain/table';
 import { type GroupWrite, Wal } from '@coxswain/wal';
@@ -257,6 +258,22 @@ export const knownBugs: readonly KnownBug[] = [
         },
       });
       return { remove: () => Object.defineProperty(Table.prototype, 'checkpointIndex', original) };
+    },
+  },
+  {
+    name: 'a start of a node is not compared with what its members know',
+    properties: ['a node that was rolled back takes no part'],
+    seedsMax: 60,
+    steps: 8_000,
+    adjust: (scenario) => restless(scenario, { rollBack: 1 }),
+    plant: () => {
+      const { lacks } = Identity.prototype;
+      Identity.prototype.lacks = () => undefined;
+      return {
+        remove: () => {
+          Identity.prototype.lacks = lacks;
+        },
+      };
     },
   },
 ];

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, expect, test } from '@jest/globals';
 import { simulate } from '../src/index.js';
-import type { Scenario } from '../src/swarm.js';
+import { type Scenario, withFault } from '../src/swarm.js';
 import { knownBugs } from './known-bugs.js';
 
 const run = promisify(execFile);
@@ -46,6 +46,19 @@ describe('a run with restores', () => {
   });
 });
 
+describe('a run in which disks are rolled back (T4)', () => {
+  test('refuses each such node before it votes, acknowledges or serves', async () => {
+    let refused = 0;
+    for (let seed = 1; seed <= 6; seed++) {
+      const adjust = (scenario: Scenario) => withFault(scenario, 'rollBack');
+      const result = await simulate({ seed, steps: 10_000, adjust });
+      expect([seed, result.violation]).toEqual([seed, undefined]);
+      refused += result.refusedRollbacks;
+    }
+    expect(refused).toBeGreaterThan(2);
+  });
+});
+
 describe('the command', () => {
   test('ends with one line per seed, the same in another process', async () => {
     const { stdout } = await run(process.execPath, [
@@ -58,7 +71,7 @@ describe('the command', () => {
       '2000',
     ]);
     expect(stdout).toMatch(
-      /^seed=11 steps=\d+ faults=\d+ ops=\d+ restores=\d+ trace=[0-9a-f]{16} ok\nseed=12 steps=\d+ .* ok\n$/,
+      /^seed=11 steps=\d+ faults=\d+ ops=\d+ restores=\d+ rollbacks=\d+ trace=[0-9a-f]{16} ok\nseed=12 steps=\d+ .* ok\n$/,
     );
     const { traceHash } = await simulate({ seed: 12, steps: 2_000 });
     expect(stdout).toContain(`trace=${traceHash} ok`);

@@ -15,6 +15,9 @@ const EMPTY = Buffer.alloc(0);
 
 type Tree = SortedTree<Buffer>;
 
+/** The content of every store of a directory at one moment. */
+export type StoresCopy = ReadonlyMap<string, SortedTree<Buffer>>;
+
 /** A write that no flush has made durable yet. */
 export interface UnflushedWrite {
   /** The store's name. */
@@ -104,6 +107,23 @@ export class MemoryStoreDirectory implements StoreDirectory {
   async remove(name: string): Promise<void> {
     assert(this.#media.get(name)?.opened === undefined, `store ${name} must be closed before it is removed`);
     this.#media.delete(name);
+  }
+
+  /** The stores as they are now, for `putBack`: what a copy of the directory holds. */
+  copy(): StoresCopy {
+    return new Map([...this.#media].map(([name, { current }]) => [name, current.clone()]));
+  }
+
+  /** Puts an earlier copy in the place of all stores. None may be open. */
+  putBack(copy: StoresCopy): void {
+    for (const [name, { opened }] of this.#media) assert(opened === undefined, `store ${name} is open`);
+    this.#media.clear();
+    for (const [name, tree] of copy) {
+      const medium = new Medium();
+      medium.durable = tree.clone();
+      medium.current = tree.clone();
+      this.#media.set(name, medium);
+    }
   }
 
   /**
