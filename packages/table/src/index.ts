@@ -1,6 +1,11 @@
 export { LevelStoreDirectory, type LevelStoreOptions } from './adapters/level-store.js';
 export * from './errors.js';
-export { MemoryStoreDirectory, type MemoryStoreHooks, type StoresCopy, type UnflushedWrite } from './memory-store.js';
+export {
+  MemoryStoreDirectory,
+  type MemoryStoreHooks,
+  type StoresCopy,
+  type UnflushedWrite,
+} from './memory-store.js';
 export { PairRecord, REVISION_MAX } from './pair-record.js';
 export { rangeId } from './range-answers.js';
 export { RESPONSE_SIZE_BYTES_MAX } from './responses.js';
