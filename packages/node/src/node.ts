@@ -248,11 +248,14 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     await this.openTables();
     const peers = new Map([...initialMembers].filter(([id]) => id !== nodeId));
     await this.#environment.transport.start(peers, this.#peerHandler);
-    if (this.#identity.phase === 'new') this.#formation.tick();
-    else await this.#tables.enterCluster();
-    this.#admission.tick();
-    this.#peers.flush();
+    // Before anything is written: on a full disk that waits, and only ticks look for room again (D6).
     this.#scheduleTick();
+    if (this.#identity.phase === 'new') this.#formation.tick();
+    else {
+      this.#admission.tick();
+      await this.#tables.enterCluster();
+    }
+    this.#peers.flush();
   }
 
   /** Ends what is under way, leaves the disk so that nothing has to be replayed, and disconnects. */
