@@ -279,50 +279,38 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
   async propose(table: string, command: mvcc.Command, call: Call): Promise<Proposed> {
     this.#admitCommand();
     const bytes = mvcc.Command.encode(command).finish() as Buffer;
-    for (;;) {
-      const replica = this.#tables.get(table) ?? (await this.#tables.find(table, call));
+    return await this.#onShard(table, call, async (replica) => {
       // R5: what a follower cluster holds comes from its leader cluster alone.
       if (this.#tables.role !== 'leader') throw errors.notReady();
       // Nobody could tell here what the write did.
       if (!replica.hasTable) throw errors.notReady();
-      const result = await this.#proposeUnlessReplaced(table, replica, bytes, call.deadlineMs);
-      if (result === undefined) continue;
-      if (result.sealedBy === undefined) return { result, header: replica.header(result.revision) };
+      const result = await this.#proposeTo(replica, CommandKind.Command, bytes, call.deadlineMs);
       // T2: after the seal nothing has an effect any more, so it may go to the shard that took over.
-      if (result.sealedBy === 0) throw errors.tableNotFound();
-      await this.#tables.switched(table, replica, call);
-    }
+      if (result.sealedBy !== undefined) return undefined;
+      return { result, header: replica.header(result.revision) };
+    });
   }
 
-  /** Undefined: it was not given to anybody before the replica went away, and another shard has the name (T2). */
-  async #proposeUnlessReplaced(
+  /**
+   * Attempts something on the shard that serves the table, and again on the one that takes its place (T2): when the
+   * attempt gives undefined, because the shard is sealed, and when the shard was dropped before anything was done.
+   */
+  async #onShard<T>(
     table: string,
-    replica: Replica,
-    command: Buffer,
-    deadlineMs: number,
-  ): Promise<ApplyResult | undefined> {
-    try {
-      return await this.#proposeTo(replica, CommandKind.Command, command, deadlineMs);
-    } catch (error) {
-      if (this.#wasReplaced(table, replica, error)) return undefined;
-      throw error;
-    }
-  }
-
-  /** The replica was dropped, which says nothing of the table: another shard has its name. */
-  #wasReplaced(table: string, replica: Replica, error: unknown): boolean {
-    const isGone = error instanceof ApiError && !error.isOutcomeUnknown && replica.isClosed;
-    return isGone && this.#tables.hasSuccessor(table, replica);
-  }
-
-  /** A ReadIndex. False: the replica was dropped meanwhile, and another shard has the name (T2). */
-  async #confirmRead(table: string, replica: Replica, { deadlineMs }: Call): Promise<boolean> {
-    try {
-      await replica.confirmRead(deadlineMs);
-      return true;
-    } catch (error) {
-      if (this.#wasReplaced(table, replica, error)) return false;
-      throw error;
+    call: Call,
+    attempt: (replica: Replica) => Promise<T | undefined>,
+  ): Promise<T> {
+    for (;;) {
+      if (this.#isStopping) throw errors.shuttingDown();
+      const replica = this.#tables.get(table) ?? (await this.#tables.find(table, call));
+      try {
+        const outcome = await attempt(replica);
+        if (outcome !== undefined) return outcome;
+      } catch (error) {
+        const isGone = error instanceof ApiError && !error.isOutcomeUnknown && replica.isClosed;
+        if (!isGone || this.#isStopping) throw error;
+      }
+      await this.#tables.moved(table, replica, call);
     }
   }
 
@@ -345,24 +333,18 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
   }
 
   async #readLater(name: string, linearizable: boolean, call: Call): Promise<ReadableTable> {
-    for (;;) {
-      if (this.#isStopping) throw errors.shuttingDown();
-      await this.#admission.admitted(call.deadlineMs);
-      const replica = await this.#tables.find(name, call);
+    if (this.#isStopping) throw errors.shuttingDown();
+    await this.#admission.admitted(call.deadlineMs);
+    return await this.#onShard(name, call, async (replica) => {
       if (linearizable) {
         this.#counters.linearizable++;
-        if (!(await this.#confirmRead(name, replica, call))) continue;
+        await replica.confirmRead(call.deadlineMs);
       }
-      if (replica.isServing) return replica;
-      const { sealedBy } = replica.table;
-      if (sealedBy === 0) {
-        // R4: what is in quarantine is read under a name that says so.
-        if (this.#tables.quarantined(name) === replica) return replica;
-        throw errors.tableNotFound();
-      }
-      if (sealedBy !== undefined) await this.#tables.switched(name, replica, call);
-      else await this.#loaded(replica, call);
-    }
+      if (!replica.isServing && replica.table.sealedBy === undefined) await this.#loaded(replica, call);
+      // R4: what is in quarantine is read under a name that says so.
+      const isReadable = replica.isServing || this.#tables.quarantined(name) === replica;
+      return isReadable ? replica : undefined;
+    });
   }
 
   /** T2: the shard has taken over the name, and is not whole on this node yet. */
@@ -379,17 +361,13 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
   }
 
   async openLog(table: string, call: Call): Promise<TableLog> {
-    for (;;) {
-      if (this.#isStopping) throw errors.shuttingDown();
-      const replica = await this.#tables.find(table, call);
+    return await this.#onShard(table, call, async (replica) => {
       // R2: what was committed when it was asked for is applied here before anything is served.
-      if (!(await this.#confirmRead(table, replica, call))) continue;
+      await replica.confirmRead(call.deadlineMs);
       if (replica.isServing) return new ReplicaLog(replica);
-      const { sealedBy } = replica.table;
-      if (sealedBy === 0) throw errors.tableNotFound();
-      if (sealedBy === undefined) throw errors.notReady();
-      await this.#tables.switched(table, replica, call);
-    }
+      if (replica.table.sealedBy === undefined) throw errors.notReady();
+      return undefined;
+    });
   }
 
   async whenRevision(table: string, revision: number, call: Call): Promise<Header> {
@@ -410,8 +388,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       const isThere = () => replica.isServing && replica.table.revision >= revision;
       if (isThere()) return replica.header(replica.table.revision);
       const sealedBy = replica.hasTable ? replica.table.sealedBy : undefined;
-      if (sealedBy === 0) throw errors.tableNotFound();
-      if (sealedBy !== undefined) await this.#tables.switched(table, replica, call);
+      if (sealedBy !== undefined) await this.#tables.moved(table, replica, call);
       else {
         const isSealed = () => replica.hasTable && replica.table.sealedBy !== undefined;
         const isOver = () =>

@@ -103,10 +103,20 @@ export class Tables {
   }
 
   /**
-   * T2: the table's shard was sealed here, for another one to take over its name. Resolves when the registry says so
-   * too, here. Throws `timeout`: nothing was done by then.
+   * A shard that served the table was sealed or dropped here. Resolves when another one has the name, here (T2).
+   * That this one was deleted says nothing of the table, which may have been made again elsewhere: only the meta
+   * group, asked now, can tell that it does not exist (T5). Throws `tableNotFound`, and `timeout` or `notReady` when
+   * nothing was done by the deadline.
    */
-  async switched(name: string, from: Replica, call: Call): Promise<void> {
+  async moved(name: string, from: Replica, call: Call): Promise<void> {
+    if (this.#hasSuccessor(name, from)) return;
+    const sealedBy = from.hasTable ? from.table.sealedBy : undefined;
+    if (sealedBy === undefined && !from.isClosed) throw errors.notReady();
+    if (sealedBy === undefined || sealedBy === 0) {
+      await this.meta().confirmRead(call.deadlineMs);
+      if (!this.#hasSuccessor(name, from)) throw errors.tableNotFound();
+      return;
+    }
     const isOver = () => this.#byName.get(name) !== from || this.#context.isStopping();
     const waitMs = call.deadlineMs - this.#environment.clock.monotonicMs();
     if (!(await this.changes.until(isOver, waitMs))) throw errors.timeout();
@@ -114,7 +124,7 @@ export class Tables {
   }
 
   /** Another shard has the name by now (T2). */
-  hasSuccessor(name: string, replica: Replica): boolean {
+  #hasSuccessor(name: string, replica: Replica): boolean {
     const current = this.#byName.get(name);
     return current !== undefined && current !== replica;
   }

@@ -1,6 +1,6 @@
 import { META_SHARD } from '@coxswain/node';
 import { describe, expect, test } from '@jest/globals';
-import { type Step, TABLE, World } from './world.js';
+import { Outcome, type Step, TABLE, World } from './world.js';
 
 const SHARD = 10_001;
 const BASE_STEP = 1_000_000_000;
@@ -46,18 +46,23 @@ describe('T1: the revisions of a name never start again', () => {
 });
 
 describe('T2: a deleted table acknowledges nothing', () => {
-  test('a node that lags in the meta group denies it all the same', async () => {
+  test('a node that lags in the meta group acknowledges nothing, and denies it once it has caught up (T5)', async () => {
     const world = await World.formed();
     const [leader, follower] = await world.roles();
     await world.write(follower, 'a', '1');
     const gate = world.gate(follower, isMetaApply);
     await world.answer(world.delete(leader, TABLE));
     expect(world.node(follower).status().tables).toHaveLength(1);
-    expect(await world.fate(world.put(follower, 'a', '2'))).toBe('NotFound');
-    expect(await world.fate(world.get(follower, 'a'))).toBe('NotFound');
     await world.until('it is sealed here', () => world.replica(follower).table.sealedBy === 0);
-    expect(await world.fate(world.get(follower, 'a', { linearizable: false }))).toBe('NotFound');
+    const requests: Outcome<unknown>[] = [
+      world.put(follower, 'a', '2', { timeoutMs: 60_000 }),
+      world.get(follower, 'a', { timeoutMs: 60_000 }),
+      world.get(follower, 'a', { linearizable: false, timeoutMs: 60_000 }),
+    ];
+    await world.sleep(5_000);
+    for (const { fate } of requests) expect(fate).toBe('pending');
     gate.open();
+    for (const request of requests) expect(await world.fate(request)).toBe('NotFound');
     await dropped(world, SHARD);
     expect(await world.fate(world.put(follower, 'a', '3'))).toBe('NotFound');
   });
@@ -73,14 +78,15 @@ describe('T2: a deleted table acknowledges nothing', () => {
       if (i === 30) deletion = world.delete(leader, TABLE);
       await world.sleep(0.1);
     }
-    await world.until('all end', () => puts.every(({ isSettled }) => isSettled));
     await world.answer(deletion!);
+    await world.until('it is sealed here', () => world.replica(follower).table.sealedBy === 0);
+    const seal = world.replica(follower).table.revision;
+    gate.open();
+    await world.until('all end', () => puts.every(({ isSettled }) => isSettled));
     const fates = puts.map(({ fate }) => fate);
     const firstDenied = fates.indexOf('NotFound');
     expect(firstDenied).toBeGreaterThan(0);
-    const seal = world.replica(follower).table.revision;
     for (const put of puts) if (put.fate === 'ok') expect(put.value.result.revision).toBeLessThan(seal);
-    gate.open();
     await dropped(world, SHARD);
   });
 
@@ -146,6 +152,47 @@ describe('T5: a table is denied only when it does not exist, and promised only w
     expect(read.fate).toBe('pending');
     gate.open();
     expect((await world.answer(read))?.value).toBe('1');
+  });
+
+  test('a node that lags does not deny a table that was deleted and made again, to clients and followers alike', async () => {
+    const world = await World.formed();
+    const [leader, follower] = await world.roles();
+    await world.write(follower, 'a', 'old');
+    const gate = world.gate(follower, isMetaApply);
+    await world.answer(world.delete(leader, TABLE));
+    const shard = await created(world, leader, TABLE);
+    await world.write(leader, 'a', 'new');
+    await world.until('the old one is sealed here', () => world.replica(follower).table.sealedBy === 0);
+    const call = world.deadlineMs(follower, 60_000);
+    const requests: Outcome<unknown>[] = [
+      world.put(follower, 'b', '1', { timeoutMs: 60_000 }),
+      world.get(follower, 'a', { timeoutMs: 60_000 }),
+      world.get(follower, 'a', { linearizable: false, timeoutMs: 60_000 }),
+      new Outcome(world.node(follower).openLog(TABLE, call)),
+      new Outcome(world.node(follower).whenRevision(TABLE, 1, call)),
+    ];
+    await world.sleep(5_000);
+    for (const { fate } of requests) expect(fate).toBe('pending');
+    gate.open();
+    for (const request of requests) expect(await world.fate(request)).toBe('ok');
+    expect(world.replica(follower, shard).table.sealedBy).toBeUndefined();
+    expect(await world.value(follower, 'a')).toBe('new');
+  });
+
+  test('nor does a node that was down meanwhile', async () => {
+    const world = await World.formed();
+    const [leader, follower] = await world.roles();
+    await world.write(follower, 'a', 'old');
+    world.kill(follower);
+    await world.answer(world.delete(leader, TABLE));
+    await created(world, leader, TABLE);
+    await world.write(leader, 'a', 'new');
+    world.start(follower);
+    await world.until('it is back', () => world.isServing(follower));
+    const put = world.put(follower, 'b', '1', { timeoutMs: 60_000 });
+    const read = world.get(follower, 'a', { timeoutMs: 60_000 });
+    expect((await world.answer(read))?.value).toBe('new');
+    expect(await world.fate(put)).toBe('ok');
   });
 
   test('a node that has no quorum denies nothing', async () => {
