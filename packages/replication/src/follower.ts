@@ -107,12 +107,10 @@ export class Follower {
 
   status(): ReplicationStatus {
     const { commandsApplied, bytesReceived, snapshotsTaken } = this.#counters;
-    const tables = this.#tables();
+    const tables = this.#tables(this.#silentMs);
     const isFollower = this.#node.role === 'follower';
     const { logRpcTimeoutMs } = this.#options;
-    const silentMs =
-      this.#silentSinceMs === undefined ? 0 : this.#environment.clock.monotonicMs() - this.#silentSinceMs;
-    const isSilent = silentMs >= logRpcTimeoutMs;
+    const isSilent = this.#silentMs >= logRpcTimeoutMs;
     const isBroken =
       this.#reconciler.isForeign || isSilent || tables.some(({ state }) => state === 'stopped');
     return {
@@ -120,6 +118,7 @@ export class Follower {
       leaderClusterId: this.#node.leaderClusterId,
       error: isFollower ? this.#reconciler.error : undefined,
       isBroken: isFollower && isBroken,
+      isReached: this.#silentSinceMs === undefined,
       tables,
       commandsApplied,
       bytesReceived,
@@ -127,12 +126,19 @@ export class Follower {
     };
   }
 
-  #tables(): TableReplication[] {
+  /** How long the leader cluster has been out of reach. */
+  get #silentMs(): number {
+    const { clock } = this.#environment;
+    return this.#silentSinceMs === undefined ? 0 : clock.monotonicMs() - this.#silentSinceMs;
+  }
+
+  /** Nobody knows what is missing while the leader cluster is out of reach: a table is as old as the contact then. */
+  #tables(silentMs: number): TableReplication[] {
     if (this.#node.role !== 'follower') return [];
     return this.#node.status().tables.map(({ name, leaderIndex }) => {
-      const running = this.#workers.get(name);
+      const status = this.#workers.get(name)?.worker.status();
       return (
-        running?.worker.status() ?? {
+        (status && { ...status, lagMs: Math.max(status.lagMs, silentMs) }) ?? {
           name,
           state: 'elsewhere',
           leaderIndex: leaderIndex ?? 0,

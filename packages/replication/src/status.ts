@@ -12,7 +12,7 @@ export interface TableReplication {
   /** The leader cluster's applied index as it told last; 0 when it told none. */
   readonly leaderAppliedIndex: number;
   readonly lagEntries: number;
-  /** How old the state here is; 0 when nothing is known to be missing. */
+  /** How old the state here may be: also since when the leader cluster is out of reach. 0 when nothing is known to be missing. */
   readonly lagMs: number;
   /** What is wrong and what to do about it; undefined when nothing is. */
   readonly error: string | undefined;
@@ -27,6 +27,8 @@ export interface ReplicationStatus {
   readonly error: string | undefined;
   /** Replication is broken: an operator must act, or the leader cluster was out of reach for too long. */
   readonly isBroken: boolean;
+  /** The last attempt to reach the leader cluster succeeded, or none was made. */
+  readonly isReached: boolean;
   readonly tables: readonly TableReplication[];
   /** Since the process started. */
   readonly commandsApplied: number;

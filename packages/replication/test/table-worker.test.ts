@@ -288,9 +288,11 @@ describe('a table of a follower cluster', () => {
     it.link.replicateAnswer = () => broken();
     await it.clock.advance(30_000);
     it.link.metadataAnswer = () => Promise.reject(refusal(14, 'away'));
-    expect(it.follower.status().isBroken).toBe(false);
+    expect(it.follower.status()).toMatchObject({ isBroken: false, isReached: false });
     await it.clock.advance(62_000);
     expect(it.follower.status().isBroken).toBe(true);
+    // A lag that is not known grows from the loss of contact on.
+    expect(it.follower.status().tables[0]!.lagMs).toBeGreaterThan(60_000);
   });
 
   test('is replicated no more when its group is led elsewhere, or the cluster was promoted (R5)', async () => {

@@ -17,7 +17,7 @@ export function describeReplication(
 }
 
 function describeFollower(follower: Follower): MetricJson[] {
-  const { tables, isBroken, commandsApplied, bytesReceived, snapshotsTaken } = follower.status();
+  const { tables, isBroken, isReached, commandsApplied, bytesReceived, snapshotsTaken } = follower.status();
   const replicated = tables.filter(({ state }) => state !== 'elsewhere');
   const perTable = (
     name: string,
@@ -67,7 +67,7 @@ function describeFollower(follower: Follower): MetricJson[] {
     ),
     perTable(
       'coxswain_replication_lag_seconds',
-      'How old the state here is; 0 when nothing is known to be missing.',
+      'How old the state here may be, also while the leader cluster is out of reach; 0 when nothing is known to be missing.',
       (table) => table.lagMs / 1000,
     ),
     perTable('coxswain_replication_stopped', 'Whether replication is stopped until a reset.', (table) =>
@@ -78,6 +78,12 @@ function describeFollower(follower: Follower): MetricJson[] {
       help: 'Whether somebody must act, or the leader cluster was out of reach for too long.',
       type: 'gauge',
       values: [{ labels: {}, value: Number(isBroken) }],
+    },
+    {
+      name: 'coxswain_replication_leader_reached',
+      help: 'Whether the last attempt to reach the leader cluster succeeded.',
+      type: 'gauge',
+      values: [{ labels: {}, value: Number(isReached) }],
     },
     counter(
       'coxswain_replication_commands_total',
