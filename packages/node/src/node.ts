@@ -713,13 +713,17 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
   }
 
   async #compactHistory(replica: Replica, table: Table): Promise<void> {
+    const { clock } = this.#environment;
+    replica.revisionAges.note(table.revision, clock.monotonicMs());
     if (replica.isLeader && !this.#isDiskFull && table.sealedBy === undefined) {
-      const cutoffMs = this.#environment.clock.nowMs() - this.#options.historyRetentionMs;
-      const revision = await table.compactableRevision(cutoffMs);
+      const { historyRetentionMs } = this.#options;
+      const cutoffMs = clock.nowMs() - historyRetentionMs;
+      const oldRevision = replica.revisionAges.olderThan(historyRetentionMs, clock.monotonicMs());
+      const revision = table.compactableRevision(cutoffMs, oldRevision);
       if (revision !== undefined && replica.isLeader && !this.#isStopping) {
         const command = Buffer.alloc(8);
         command.writeBigUInt64LE(BigInt(revision));
-        const deadlineMs = this.#environment.clock.monotonicMs() + COMPACTION_MS;
+        const deadlineMs = clock.monotonicMs() + COMPACTION_MS;
         await replica.propose(CommandKind.Compact, command, deadlineMs).catch(ignoreApiError);
       }
     }

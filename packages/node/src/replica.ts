@@ -25,6 +25,7 @@ import type { Forward, Quiesce } from './frame.js';
 import { Proposals } from './proposals.js';
 import { LinearizableReads } from './reads.js';
 import type { ReplicaHost } from './replica-host.js';
+import { RevisionAges } from './revision-ages.js';
 import { Waiters } from './waiters.js';
 
 /** Proposals handed to the core, or forwarded, at a time. */
@@ -61,6 +62,8 @@ export class Replica implements ReadableTable {
   baseIndex = 0;
   /** Those who still read its log, whatever becomes of the table: it is not dropped before them. */
   readonly holders = new Set<object>();
+  /** For its history (A5). */
+  readonly revisionAges = new RevisionAges();
   /** The core must not be stepped: a snapshot is being installed, or the disk is full. */
   isSuspended = false;
 

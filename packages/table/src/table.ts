@@ -311,11 +311,12 @@ export class Table {
   }
 
   /**
-   * The greatest revision that was current at `cutoffTimeMs`, by the entries' own times, for the leader to
+   * The greatest revision that was current at `cutoffTimeMs`, by the entries' own times, and at least
+   * `oldRevision`, which the caller knows to be old enough whatever those say (A7): for the leader to
    * propose a Compact of (A5). Undefined: there is no history below it that is not compacted yet. Costs some
    * point reads, none when nothing was written since the last Compact.
    */
-  compactableRevision(cutoffTimeMs: number): number | undefined {
+  compactableRevision(cutoffTimeMs: number, oldRevision = 0): number | undefined {
     this.#assertOpen();
     const { historyFloor, changeCount } = this.#state;
     if (this.#atFloor?.historyFloor !== historyFloor) {
@@ -326,7 +327,9 @@ export class Table {
       this.#atFloor = { historyFloor, changeCount: atFloor?.state.changeCount ?? -1 };
     }
     if (this.#atFloor.changeCount === changeCount) return undefined;
-    const atCutoff = this.#lastBatchWhere(({ state }) => state.lastTimeMs <= cutoffTimeMs)?.state;
+    const atCutoff = this.#lastBatchWhere(
+      ({ state }) => state.lastTimeMs <= cutoffTimeMs || state.revision <= oldRevision,
+    )?.state;
     if (atCutoff === undefined || atCutoff.revision <= historyFloor) return undefined;
     return atCutoff.changeCount > this.#atFloor.changeCount ? atCutoff.revision : undefined;
   }

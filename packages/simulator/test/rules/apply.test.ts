@@ -46,6 +46,21 @@ describe('A5: history goes by an entry, at the same place everywhere', () => {
     expect(world.replica(follower).table.historyFloor).toBeLessThan(first);
   });
 
+  test('what was written while a clock was an hour ahead goes in time, and so does what followed (A7)', async () => {
+    const world = await World.formed({ options });
+    const [leader] = await world.roles();
+    for (const id of world.ids) world.machine(id).clock.jump(3_600_000);
+    const first = await world.write(leader, 'a', '1');
+    for (const id of world.ids) world.machine(id).clock.jump(-3_600_000);
+    const last = await world.write(leader, 'a', '2');
+    await world.write(leader, 'a', '3');
+    await world.sleep(1_500);
+    expect(world.replica(leader).table.view(first).revision).toBe(first);
+    await world.sleep(3_000);
+    expect(world.replica(leader).table.historyFloor).toBeGreaterThanOrEqual(last);
+    await world.equal();
+  });
+
   test('nothing is proposed when there is nothing to remove', async () => {
     const world = await World.formed({ options });
     const [leader] = await world.roles();
