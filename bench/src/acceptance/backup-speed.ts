@@ -139,7 +139,7 @@ async function measureThrottled(
     const source = join(directory, 'warm-up');
     const commands = {
       backup: ['--dir', join(directory, `throttled-${round}`), '--tables', TABLE],
-      restore: ['--dir', source, '--tables', TABLE, '--into', OTHER_TABLE],
+      restore: ['--dir', source, '--tables', TABLE, '--into', OTHER_TABLE, '--yes'],
     };
     for (const name of ['backup', 'restore'] as const) {
       const command = new Command(
@@ -178,7 +178,8 @@ function backup(node: ClusterNode, directory: string) {
 }
 
 function restore(node: ClusterNode, directory: string) {
-  return new Command('restore', '--endpoints', node.address, '--dir', directory, '--tables', TABLE).done();
+  const flags = ['--endpoints', node.address, '--dir', directory, '--tables', TABLE, '--yes'];
+  return new Command('restore', ...flags).done();
 }
 
 /** Starts the process anew with its data. Resolves with what it uses when nothing was asked of it yet. */

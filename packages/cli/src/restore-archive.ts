@@ -1,5 +1,6 @@
 import type { Coxswain } from '@coxswain/client';
 import type { maintenance } from '@coxswain/protocol';
+import { confirmLoss, REPLACING } from './confirm.js';
 import { withClient } from './connection-flags.js';
 import { failure, usageError } from './exit.js';
 import { printRows } from './output.js';
@@ -17,6 +18,8 @@ export interface ArchiveRestoreFlags extends TransferFlags {
   readonly toTime?: number;
   readonly fromCluster?: string;
   readonly shard?: bigint;
+  /** Replace a table that is there without asking. */
+  readonly yes: boolean;
 }
 
 /** `coxswain restore` from the archive: the nodes read it, and tell what was reached. */
@@ -28,7 +31,10 @@ export async function restoreArchive(flags: ArchiveRestoreFlags): Promise<void> 
   if (flags.toRevision !== undefined && flags.toTime !== undefined) {
     throw usageError('give --to-revision or --to-time, but not both');
   }
-  const point = await withClient(flags, (client) => run(client, table, flags));
+  const point = await withClient(flags, async (client) => {
+    if (!flags.yes && !flags.dryRun) await confirmLoss(client, [flags.into ?? table], REPLACING);
+    return run(client, table, flags);
+  });
   printPoint(flags, table, point);
 }
 

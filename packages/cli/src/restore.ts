@@ -1,5 +1,6 @@
 import { type Coxswain, OutcomeUnknownError } from '@coxswain/client';
 import { type BackedUpTable, BackupReader, STREAM_IDENTIFIER } from '@coxswain/maintenance';
+import { confirmLoss, REPLACING } from './confirm.js';
 import { withClient } from './connection-flags.js';
 import { CommandError, failure, usageError } from './exit.js';
 import { formatSize, printRows } from './output.js';
@@ -15,6 +16,8 @@ const DURATION_MS = 7 * 24 * 3_600_000;
 export interface RestoreFlags extends TransferFlags {
   readonly into?: string;
   readonly incremental: readonly string[];
+  /** Replace tables that are there without asking. */
+  readonly yes: boolean;
 }
 
 /** What is to be restored of one table: the files of some backups, the first of them a full one. */
@@ -91,18 +94,19 @@ function isIncremental({ type }: BackedUpTable): boolean {
 }
 
 async function restoreAll(restorables: readonly Restorable[], flags: RestoreFlags): Promise<void> {
-  const bars = new TransferBars();
-  try {
-    // All of it, before any table is replaced: half of an old state and half of a new one helps nobody.
-    const sizes = await inParallel(restorables, flags.parallel, (table) => check(table, bars));
-    if (flags.dryRun) {
-      bars.stop();
-      printPlan(flags, restorables, sizes);
-      return;
-    }
-    const restored: Restored[] = [];
-    const pace = new Pace(flags.rate);
-    await withClient(flags, async (client) => {
+  // All of it, before any table is replaced: half of an old state and half of a new one helps nobody.
+  const sizes = await checkAll(restorables, flags);
+  if (flags.dryRun) {
+    printPlan(flags, restorables, sizes);
+    return;
+  }
+  const restored: Restored[] = [];
+  const pace = new Pace(flags.rate);
+  await withClient(flags, async (client) => {
+    const targets = restorables.map(({ name }) => flags.into ?? name);
+    if (!flags.yes) await confirmLoss(client, targets, REPLACING);
+    const bars = new TransferBars();
+    try {
       const places = restorables.map((table, place) => ({ table, sizeBytes: sizes[place]! }));
       await inParallel(places, flags.parallel, async ({ table, sizeBytes }, signal) => {
         try {
@@ -115,9 +119,18 @@ async function restoreAll(restorables: readonly Restorable[], flags: RestoreFlag
           );
         }
       });
-    });
-    bars.stop();
-    printRestored(flags, restored);
+    } finally {
+      bars.stop();
+    }
+  });
+  printRestored(flags, restored);
+}
+
+/** Gives their sizes in bytes. */
+async function checkAll(restorables: readonly Restorable[], { parallel }: RestoreFlags): Promise<number[]> {
+  const bars = new TransferBars();
+  try {
+    return await inParallel(restorables, parallel, (table) => check(table, bars));
   } finally {
     bars.stop();
   }

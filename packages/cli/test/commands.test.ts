@@ -147,7 +147,14 @@ describe('the cluster', () => {
       ],
     });
     expect(await output(['put', 'k', 'v', '--table', 'extra'])).toBe('OK\n');
-    expect(await output(['tables', 'delete', 'extra'])).toBe('OK\n');
+    const refused = await run(['tables', 'delete', 'extra', '--endpoints', node.endpoint]);
+    expect(refused).toMatchObject({
+      exitCode: 2,
+      stderr:
+        "coxswain: nothing was changed: this removes the table, which loses table 'extra' (1 key, revision 2): give --yes where nobody can be asked\n",
+    });
+    expect(await output(['get', 'k', '--table', 'extra'])).toBe('k\nv\n');
+    expect(await output(['tables', 'delete', 'extra', '--yes'])).toBe('OK\n');
     expectFailure(
       await node.run(['get', 'k', '--table', 'extra']),
       1,

@@ -1,6 +1,7 @@
 import { Coxswain } from '@coxswain/client';
 import type { regatta } from '@coxswain/protocol';
 import { Command } from 'commander';
+import { confirmLoss } from '../confirm.js';
 import {
   type ConnectionFlags,
   connectionFlags,
@@ -35,10 +36,13 @@ function tablesCommand(): Command {
   });
   const remove = withConnectionFlags(
     new Command('delete').description('remove a table with all of its keys').argument('<name>'),
-  );
+  ).option('--yes', 'do not ask', false);
   remove.action(async (name: string) => {
-    const flags = connectionFlags(remove);
-    await withClient(flags, (client) => client.tables.delete(name));
+    const flags = { ...connectionFlags(remove), ...remove.opts<{ readonly yes: boolean }>() };
+    await withClient(flags, async (client) => {
+      if (!flags.yes) await confirmLoss(client, [name], { doing: 'removes the table' });
+      await client.tables.delete(name);
+    });
     print(flags, {}, { simple: ['OK'], head: ['DELETED'], rows: [[name]] });
   });
   return group('tables', 'list, make and remove tables', [list, create, remove]);

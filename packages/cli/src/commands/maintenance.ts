@@ -1,6 +1,6 @@
-import { createInterface } from 'node:readline/promises';
 import { type Coxswain, OutcomeUnknownError } from '@coxswain/client';
 import { Command } from 'commander';
+import { confirm } from '../confirm.js';
 import { addressedFlags, withAddressFlag, withClient, withConnectionFlags } from '../connection-flags.js';
 import { failure, usageError } from '../exit.js';
 
@@ -69,6 +69,9 @@ interface PromoteFlags {
   readonly address?: string;
 }
 
+const promoteQuestion =
+  'The cluster stops following its leader cluster, for good, and takes writes of its own. What the leader cluster has\nwritten and was not replicated yet is lost here.';
+
 function promoteCommand(): Command {
   const command = withAddressFlag(
     withConnectionFlags(
@@ -77,7 +80,7 @@ function promoteCommand(): Command {
   ).option('--yes', 'do not ask', false);
   return command.action(async () => {
     const flags = addressedFlags<PromoteFlags>(command);
-    if (!flags.yes) await confirm();
+    if (!flags.yes) await confirm(promoteQuestion, 'promote cannot be undone');
     await withClient(flags, promote);
     process.stdout.write(
       'OK: this is a leader cluster now; its nodes may be started with "coxswain leader" from now on\n',
@@ -93,20 +96,5 @@ async function promote(client: Coxswain): Promise<void> {
     throw failure(
       `${error.message} (${error.endpoint}): what has begun goes on by itself; run promote again, which is safe: it waits for the end, or says that this is a leader cluster already`,
     );
-  }
-}
-
-async function confirm(): Promise<void> {
-  if (!process.stdin.isTTY) {
-    throw usageError('promote cannot be undone: give --yes where nobody can be asked');
-  }
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    const answer = await terminal.question(
-      'The cluster stops following its leader cluster, for good, and takes writes of its own. What the leader cluster has\nwritten and was not replicated yet is lost here. Go on? [y/N] ',
-    );
-    if (!/^y(es)?$/i.test(answer.trim())) throw failure('nothing was changed');
-  } finally {
-    terminal.close();
   }
 }

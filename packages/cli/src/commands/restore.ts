@@ -12,6 +12,7 @@ export function restoreCommand(): Command {
     ),
   )
     .option('--into <name>', 'restore the only table as another one')
+    .option('--yes', 'replace tables that are there without asking', false)
     .option('--incremental <directory...>', 'incremental backups that follow the one in --dir, in order', [])
     .option(
       '--from-archive',
@@ -85,10 +86,12 @@ function parseTimeMs(text: string): number {
 const restoreHelp = `
 Every file is checked before anything is sent. A table that exists is replaced in one step when all of it has arrived,
 and one that does not exist is made then; until then the old data serves, and nothing is left of a restore that fails.
-What was written to a table since the backup is lost by that: --into restores it beside the old one. Revisions of a
+What was written to a table since the backup is lost by that: --into restores it beside the old one. Before a table that
+exists is replaced, its keys and revision are shown and a question is asked; where nobody can be asked, --yes is needed.
+Revisions of a
 restored table are above all that it ever had, and every key has version 1.
 
-  coxswain restore --dir /backups/monday
+  coxswain restore --dir /backups/monday --yes
   coxswain restore --dir /backups/monday --tables users --into users-of-monday
 
 With an archive (archive.target) a table comes back as it was at any revision or moment, also one that was deleted; what

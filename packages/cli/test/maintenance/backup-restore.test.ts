@@ -4,7 +4,7 @@ import { type Coxswain, toEnd } from '@coxswain/client';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Cluster, until } from '../clusters/cluster.js';
 import { Writer } from '../clusters/writer.js';
-import { TemporaryDirectory } from '../support/command.js';
+import { run, TemporaryDirectory } from '../support/command.js';
 import {
   begin,
   contentOf,
@@ -100,6 +100,29 @@ describe('a backup', () => {
     );
     expect(restore).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/^x, .*small\.bak\n$/) });
     expect(shardsOf(source.node(1))).toEqual(before);
+  });
+
+  test('replaces nothing that is there unless it was confirmed, and says what would be lost', async () => {
+    const endpoints = ['--endpoints', source.node(1).endpoint];
+    const restore = (...flags: string[]) =>
+      run(['restore', '--dir', place('whole'), '--tables', 'small', ...endpoints, ...flags]);
+    const before = await contentOf(client, 'small');
+    const shards = shardsOf(source.node(1));
+    expect(await restore()).toMatchObject({
+      exitCode: 2,
+      stdout: '',
+      stderr: expect.stringMatching(
+        new RegExp(
+          `^coxswain: nothing was changed: .*loses table 'small' \\(${before.size} keys, revision \\d+\\); --into NAME restores beside it: give --yes`,
+        ),
+      ),
+    });
+    expect(shardsOf(source.node(1))).toEqual(shards);
+    expect(difference(await contentOf(client, 'small'), before)).toBeUndefined();
+    expect(await restore('--into', 'small-beside')).toMatchObject({ exitCode: 0, stderr: '' });
+    expect(await restore('--into', 'small-beside')).toMatchObject({ exitCode: 2 });
+    expect(await restore('--into', 'small-beside', '--yes')).toMatchObject({ exitCode: 0, stderr: '' });
+    await client.tables.delete('small-beside');
   });
 
   test('is refused where there is one, and of a table that is not there', async () => {

@@ -70,6 +70,9 @@ export function difference(actual: Model, expected: Model): string | undefined {
   return undefined;
 }
 
+/** What the command may do without asking. */
+const unasked = { backup: [], restore: ['--yes'] } as const;
+
 /** `coxswain backup` or `restore` of a cluster. */
 export function begin(
   verb: 'backup' | 'restore',
@@ -77,12 +80,12 @@ export function begin(
   directory: string,
   ...flags: string[]
 ): Command {
-  return new Command([verb, '--dir', directory, ...endpointsOf(cluster), ...flags]);
+  return new Command([verb, '--dir', directory, ...unasked[verb], ...endpointsOf(cluster), ...flags]);
 }
 
 export function runToEnd(...args: Parameters<typeof begin>): Promise<Outcome> {
   const [verb, cluster, directory, ...flags] = args;
-  return run([verb, '--dir', directory, ...endpointsOf(cluster), ...flags]);
+  return run([verb, '--dir', directory, ...unasked[verb], ...endpointsOf(cluster), ...flags]);
 }
 
 function endpointsOf(cluster: Cluster): string[] {

@@ -80,7 +80,7 @@ describe('a cluster that archives', () => {
   }
 
   function restore(of: Cluster, ...flags: string[]): Promise<Outcome> {
-    return run(['restore', ...flags, ...endpointsOf(of)]);
+    return run(['restore', '--yes', ...flags, ...endpointsOf(of)]);
   }
 
   async function untilArchived(table: string, revision: number): Promise<void> {
@@ -104,7 +104,7 @@ describe('a cluster that archives', () => {
   test('brings a table back that was deleted', async () => {
     const writer = new ModelWriter(client, 'users');
     for (let turn = 0; turn < 80; turn++) await writer.write();
-    expect(await run(['tables', 'delete', 'users', ...endpointsOf(cluster)])).toMatchObject(done);
+    expect(await run(['tables', 'delete', 'users', '--yes', ...endpointsOf(cluster)])).toMatchObject(done);
     expect(await restore(cluster, '--tables', 'users', '--from-archive')).toMatchObject(done);
     expect(await contentAsText(client, 'users')).toBe(writer.last.content);
   });

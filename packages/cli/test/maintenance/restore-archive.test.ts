@@ -54,7 +54,13 @@ test('a table as it was at a revision or at a moment, beside the one that there 
   });
   expect([...(await contentOf(client, 'before'))]).toEqual(expected(4));
 
-  const byTime = await restore('--to-time', writes[6]!.answered, '--into', 'before', '--json');
+  const into = ['--to-time', writes[6]!.answered, '--into', 'before', '--json'];
+  expect(await restore(...into)).toMatchObject({
+    exitCode: 2,
+    stderr: expect.stringMatching(/nothing was changed: .*loses table 'before' \(4 keys, revision \d+\)/),
+  });
+  expect([...(await contentOf(client, 'before'))]).toEqual(expected(4));
+  const byTime = await restore(...into, '--yes');
   expect(JSON.parse(byTime.stdout)).toMatchObject({
     table: 'before',
     from: 'users',
@@ -72,7 +78,7 @@ test('nothing is changed by a look, nor by what cannot be had', async () => {
     exitCode: 0,
     stdout: expect.stringContaining(`users, not restored, as of revision ${writes.at(-1)!.revision}`),
   });
-  const early = await restore('--to-time', '2001-01-01T00:00:00Z');
+  const early = await restore('--to-time', '2001-01-01T00:00:00Z', '--yes');
   expect(early).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('nothing was changed') });
   expect((await contentOf(client, 'users')).size).toBe(10);
 });

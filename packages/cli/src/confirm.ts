@@ -1,0 +1,55 @@
+import { createInterface } from 'node:readline/promises';
+import { type Coxswain, CoxswainError, toEnd } from '@coxswain/client';
+import { failure, usageError } from './exit.js';
+
+/** Tables whose content is counted and named. */
+const DESCRIBED_MAX = 20;
+
+/**
+ * Asks on the terminal whether to go on. Throws a usage error where nobody can be asked, and a failure unless the answer
+ * is yes. `question` is a whole sentence; `whyYes`
+ * says without a full stop why nothing was done.
+ */
+export async function confirm(question: string, whyYes: string): Promise<void> {
+  if (!process.stdin.isTTY) throw usageError(`${whyYes}: give --yes where nobody can be asked`);
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    const closed = new Promise<string>((resolve) => terminal.once('close', () => resolve('')));
+    const answer = await Promise.race([terminal.question(`${question} Go on? [y/N] `), closed]);
+    if (!/^y(es)?$/i.test(answer.trim())) throw failure('nothing was changed');
+  } finally {
+    terminal.close();
+  }
+}
+
+/** What a restore confirms. */
+export const REPLACING = {
+  doing: 'replaces what is there',
+  instead: '; --into NAME restores beside it',
+};
+
+/** Confirms that tables which are there may be replaced or removed, and says what of them is lost. */
+export async function confirmLoss(
+  client: Coxswain,
+  tables: readonly string[],
+  { doing, instead = '' }: { readonly doing: string; readonly instead?: string },
+): Promise<void> {
+  const there = (await client.cluster.status()).tables;
+  const lost = tables.filter((name) => there.has(name));
+  if (lost.length === 0) return;
+  const losses: string[] = [];
+  for (const name of lost.slice(0, DESCRIBED_MAX)) losses.push(await describeLoss(client, name));
+  if (lost.length > DESCRIBED_MAX) losses.push(`and ${lost.length - DESCRIBED_MAX} more tables`);
+  const loss = `${doing}, which loses ${losses.join(', ')}`;
+  await confirm(`This ${loss}.`, `nothing was changed: this ${loss}${instead}`);
+}
+
+async function describeLoss(client: Coxswain, table: string): Promise<string> {
+  try {
+    const { count, header } = await client.range(table, toEnd, { rangeEnd: toEnd, countOnly: true });
+    return `table '${table}' (${count === 1n ? '1 key' : `${count} keys`}, revision ${header?.revision ?? 'unknown'})`;
+  } catch (error) {
+    if (!(error instanceof CoxswainError)) throw error;
+    return `table '${table}' (how much it holds cannot be read: ${error.message})`;
+  }
+}
