@@ -241,7 +241,7 @@ describe('usage', () => {
 
   test('a cluster that does not answer is one line that says what to do', async () => {
     const outcome = await run(['get', 'k', '--endpoints', '127.0.0.1:1']);
-    expectFailure(outcome, 1, 'no node answers at 127.0.0.1:1: start the nodes, or give --endpoints');
+    expectFailure(outcome, 1, 'no node can be reached: 127.0.0.1:1: nothing listens there: start the node');
   });
 
   test('flags come from the environment and from a file, and a wrong key of the file is named', async () => {
