@@ -1,6 +1,10 @@
 import { ExitCode } from './exit.js';
 import { run } from './program.js';
 
+// Whatever this command writes (logs and tables, LevelDB's own files among them, backups, archives) holds people's
+// data: it is their owner's alone.
+process.umask(0o077);
+
 // A reader that has seen enough, such as `head`, is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(error.code === 'EPIPE' ? ExitCode.Done : ExitCode.Failed);

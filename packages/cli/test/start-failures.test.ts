@@ -1,4 +1,13 @@
-import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
@@ -24,6 +33,8 @@ beforeEach(async () => {
 });
 
 afterEach(() => directory.remove());
+
+const pidFile = (): string => join(directory.path, 'data', 'coxswain.pid');
 
 /** One clear line on stderr, no stack trace. */
 function expectOneLine(outcome: Outcome, exitCode: number, line: RegExp): void {
@@ -74,18 +85,43 @@ describe('a node that cannot start says why in one line, and loses nothing', () 
     expectOneLine(
       second,
       1,
-      new RegExp(`the data directory .*/data is in use by process ${first.child.pid}: `),
+      new RegExp(`the data directory .*/data is in use by process ${first.child.pid} of host \\S+: stop`),
     );
+    expect(readFileSync(pidFile(), 'utf8')).toBe(`${first.child.pid}\n`);
     expect((await first.stop()).exitCode).toBe(0);
   });
 
-  test('a data directory of a node that was killed is taken over', async () => {
+  test('a data directory of a node that was killed is taken over, whatever its pid file says', async () => {
     const first = new Command(flags);
     await first.prints('the cluster has formed');
     await first.stop('SIGKILL');
+    // The id of a process that runs, a time that is still to come: only the system's lock counts.
+    writeFileSync(pidFile(), `${process.pid}\n`);
+    const tomorrow = new Date(Date.now() + 86_400_000);
+    utimesSync(pidFile(), tomorrow, tomorrow);
     const second = new Command(flags);
     await second.prints('the node has started');
+    expect(readFileSync(pidFile(), 'utf8')).toBe(`${second.child.pid}\n`);
     expect((await second.stop()).exitCode).toBe(0);
+  });
+
+  test("the files of a node are their owner's alone, whatever the umask; a wider directory is named", async () => {
+    const data = join(directory.path, 'data');
+    const umask = process.umask(0);
+    try {
+      await liveOnce(flags);
+    } finally {
+      process.umask(umask);
+    }
+    const names = readdirSync(data, { recursive: true }) as string[];
+    const open = ['', ...names].filter((name) => (statSync(join(data, name)).mode & 0o077) !== 0);
+    expect({ files: names.length > 10, open }).toEqual({ files: true, open: [] });
+
+    chmodSync(data, 0o755);
+    const node = new Command(flags);
+    await node.prints('the node has started');
+    await node.stop();
+    expect(node.stdout.match(/chmod go= [^"]*/g)).toEqual([`chmod go= ${data}`]);
   });
 
   test('a data directory of another node id', async () => {

@@ -1,18 +1,19 @@
 import {
   closeSync,
   existsSync,
+  ftruncateSync,
   mkdirSync,
   openSync,
   readFileSync,
   statSync,
   unlinkSync,
+  writeFileSync,
   writeSync,
 } from 'node:fs';
+import { hostname } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
+import { tryLock } from 'fs-native-extensions';
 import { StartError } from './start-error.js';
-
-/** The kernel counts a process's start from a boot time in whole seconds. */
-const CLOCK_SLACK_MS = 2000;
 
 /** Where the parts of a node's data are. */
 export interface DataPaths {
@@ -22,39 +23,46 @@ export interface DataPaths {
 }
 
 /**
- * A node's data directory, held by this process: `coxswain.pid`, `wal/`, `tables/`, `node.json`
+ * A node's data directory, held by this process: `coxswain.lock`, `coxswain.pid`, `wal/`, `tables/`, `node.json`
  * (interfaces.md).
+ *
+ * The holder has a lock of the system on `coxswain.lock` (fcntl, of the open file description), which ends with the
+ * process however it ends. Process ids, which come again, and times decide nothing; containers that share a volume see
+ * each other's lock. The file itself stays, and its content, like `coxswain.pid`, is information for people.
  */
 export class DataDirectory {
   readonly #pidFile: string;
+  readonly #lock: number;
 
   private constructor(
     readonly paths: DataPaths,
-    pidFile: string,
+    lock: number,
   ) {
-    this.#pidFile = pidFile;
+    this.#pidFile = join(paths.root, 'coxswain.pid');
+    this.#lock = lock;
   }
 
   /** Makes what is missing and takes the directory. Throws when it cannot be written or another process has it. */
   static take(paths: DataPaths): DataDirectory {
-    for (const path of [paths.root, paths.wal, paths.tables]) {
+    makeDirectory(paths.root);
+    const directory = new DataDirectory(paths, lockFile(paths.root));
+    try {
       // The parent is synced by those who need it: the wal and the store directory.
-      makeDirectory(path);
+      for (const path of [paths.wal, paths.tables]) makeDirectory(path);
+      // Nothing but the id: scripts say `kill $(cat coxswain.pid)`.
+      ignoreNoRoom(() => writeFileSync(directory.#pidFile, `${process.pid}\n`, { mode: 0o600 }));
+    } catch (error) {
+      closeSync(directory.#lock);
+      throw error;
     }
-    const pidFile = join(paths.root, 'coxswain.pid');
-    if (!tryWritePidFile(pidFile)) {
-      const holder = readHolder(pidFile);
-      if (holder !== undefined) {
-        throw new StartError(
-          `the data directory ${paths.root} is in use by process ${holder}: stop that process, or choose another --data-dir`,
-        );
-      }
-      // Left behind by a process that was killed. Two processes that come here at once are told apart by
-      // LevelDB's own lock on the tables.
-      unlinkSync(pidFile);
-      tryWritePidFile(pidFile);
-    }
-    return new DataDirectory(paths, pidFile);
+    return directory;
+  }
+
+  /** The outermost directories of the data that users other than the owner may enter. */
+  get openToOthers(): string[] {
+    const { root, wal, tables } = this.paths;
+    const outermost = [root, ...[wal, tables].filter((path) => dirname(path) !== root)];
+    return outermost.filter((path) => (statSync(path).mode & 0o077) !== 0);
   }
 
   /** Lets the directory go. */
@@ -63,6 +71,8 @@ export class DataDirectory {
       unlinkSync(this.#pidFile);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    } finally {
+      closeSync(this.#lock);
     }
   }
 }
@@ -83,66 +93,61 @@ export function dataPaths(root: string, walDirectory: string, tablesDirectory: s
  */
 function makeDirectory(path: string): void {
   try {
-    mkdirSync(path);
+    mkdirSync(path, 0o700);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT' && dirname(path) !== path && !existsSync(dirname(path))) {
       makeDirectory(dirname(path));
-      mkdirSync(path);
+      mkdirSync(path, 0o700);
     } else if (code !== 'EEXIST' || !statSync(path).isDirectory()) {
       throw error;
     }
   }
 }
 
-/** False when the file exists. */
-function tryWritePidFile(path: string): boolean {
-  let file: number;
+/** Locks a data directory and gives the open file whose end ends the lock. Throws when another has it. */
+function lockFile(root: string): number {
+  const path = join(root, 'coxswain.lock');
+  const file = openSync(path, 'a+', 0o600);
   try {
-    file = openSync(path, 'wx');
+    if (!isLocked(file, path)) {
+      throw new StartError(
+        `the data directory ${root} is in use by ${holder(path)}: stop that process, or choose another --data-dir`,
+      );
+    }
+    ignoreNoRoom(() => {
+      ftruncateSync(file);
+      writeSync(file, `process ${process.pid} of host ${hostname()}\n`);
+    });
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    closeSync(file);
     throw error;
   }
-  try {
-    // Nothing but the id: scripts say `kill $(cat coxswain.pid)`.
-    writeSync(file, `${process.pid}\n`);
-  } finally {
-    closeSync(file);
-  }
-  return true;
+  return file;
 }
 
-/** The process that holds the directory, or undefined when it is gone. */
-function readHolder(pidFile: string): number | undefined {
-  const pid = Number(readFileSync(pidFile, 'utf8'));
-  if (!Number.isInteger(pid) || pid <= 0 || !isAlive(pid)) return undefined;
-  // Process ids come again, after a reboot or in a new container even the same one: a process that began
-  // after the file was written is not its author.
-  const startedMs = startTimeMs(pid);
-  if (startedMs !== undefined && startedMs > statSync(pidFile).mtimeMs + CLOCK_SLACK_MS) return undefined;
-  return pid;
-}
-
-function isAlive(pid: number): boolean {
+function isLocked(file: number, path: string): boolean {
   try {
-    process.kill(pid, 0);
-    return true;
+    return tryLock(file);
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
+    throw new StartError(
+      `cannot lock ${path} (${(error as Error).message}): use a file system that has locks (fcntl)`,
+      { cause: error },
+    );
   }
 }
 
-/** When a process started, milliseconds since 1970; undefined where /proc is missing. */
-function startTimeMs(pid: number): number | undefined {
+/** What the holder wrote into its lock file, as far as it had room for it. */
+function holder(lockFilePath: string): string {
+  return readFileSync(lockFilePath, 'utf8').trim() || 'another process';
+}
+
+/** What is only information does not keep a node from starting on a full disk (D6). */
+function ignoreNoRoom(write: () => void): void {
   try {
-    const bootSeconds = /^btime (\d+)$/m.exec(readFileSync('/proc/stat', 'utf8'))?.[1];
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The command's name may hold spaces and parentheses; fields are counted from the last one.
-    const startedTicks = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
-    // A tick is 10 ms in every Linux that shows its processes' times.
-    return Number(bootSeconds) * 1000 + Number(startedTicks) * 10;
-  } catch {
-    return undefined;
+    write();
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOSPC' && code !== 'EDQUOT') throw error;
   }
 }

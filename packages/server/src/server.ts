@@ -195,6 +195,10 @@ export class Server {
       config['raft.state-machine-dir'],
     );
     this.#directory = await during(`use the data directory ${paths.root}`, () => DataDirectory.take(paths));
+    const openToOthers = this.#directory.openToOthers.join(' ');
+    if (openToOthers !== '') {
+      this.#log('warn', `other users of this machine can enter ${openToOthers}: chmod go= ${openToOthers}`);
+    }
 
     const environment = await this.#openEnvironment(nodeOptions, paths);
     const node = await during(`open the data in ${paths.root}`, () => Node.open(nodeOptions, environment));
