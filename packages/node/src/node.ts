@@ -24,6 +24,7 @@ import type {
 } from './api.js';
 import { ArchiveBacklog, type WantedLog } from './archive-backlog.js';
 import { Budget } from './budget.js';
+import { ChangeLog } from './change-log.js';
 import type { Environment, PeerHandler, Timer } from './environment.js';
 import { ApiError, errors } from './errors.js';
 import { Formation } from './formation.js';
@@ -87,6 +88,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
   #ticks = 0;
   #historyCheckedMs = 0;
   #silent = new Set<NodeId>();
+  readonly #changeLog: ChangeLog;
   readonly #listeners = new Set<() => void>();
   #isTelling = false;
   #counters = {
@@ -106,10 +108,12 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     identity: Identity,
     wal: Wal,
     syncSeconds: Histogram,
+    changeLog: ChangeLog,
     records: readonly StartRecord[],
   ) {
     this.#options = options;
     this.#syncSeconds = syncSeconds;
+    this.#changeLog = changeLog;
     this.#environment = environment;
     this.#identity = identity;
     this.#wal = wal;
@@ -211,13 +215,18 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
         );
       }
     }
+    const { clock, log } = environment;
     const syncSeconds = new Histogram(SYNC_SECONDS_BOUNDS);
+    const changeLog = new ChangeLog(log);
     const wal = await Wal.open({
       disk: environment.walDisk,
       segmentSizeBytes: options.walSegmentSizeBytes,
       entryCacheBytesMax: options.walEntryCacheBytesMax,
       now: () => environment.clock.monotonicMs(),
-      onSync: (durationMs) => syncSeconds.observe(durationMs / 1000),
+      onSync: (durationMs) => {
+        syncSeconds.observe(durationMs / 1000);
+        changeLog.synced(durationMs, clock.monotonicMs());
+      },
       onFatal: environment.fatal,
     });
     if (identity.phase === 'member' && wal.group(META_SHARD) === undefined) {
@@ -233,7 +242,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     const records = await Admission.read(environment.files);
     const boot = environment.random.bytes(8).toString('hex');
     await identity.beginStart({ boot, from: wal.durablePosition });
-    return new Node(options, environment, identity, wal, syncSeconds, records);
+    return new Node(options, environment, identity, wal, syncSeconds, changeLog, records);
   }
 
   /** Opens the tables that the log knows. `start` does it where it was not done before. */
@@ -669,6 +678,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     if (this.#ticks % this.#keepAliveTicks === 0) this.#peers.keepAlive();
     this.#turns.run();
     if (isHousekeeping) {
+      this.#logChanges();
       this.#run(this.#tables.tend());
       if (this.#archiveBacklog !== undefined) this.#tendArchived(this.#archiveBacklog);
       if (!this.#isDiskFull) this.#run(this.#checkRoom());
@@ -689,6 +699,11 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
         if (replica.isQuiet && (replica.isLeader || replica.raft.leader === id)) replica.wake();
       }
     }
+  }
+
+  #logChanges(): void {
+    const peers = new Map([...this.#peers.ids].map((id) => [id, this.#isAlive(id)]));
+    this.#changeLog.look({ peers, tables: this.#tables.watched() });
   }
 
   #isAlive(peer: NodeId): boolean {
@@ -855,6 +870,9 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
 
   #leaderChanged(replica: Replica): void {
     this.#counters.leaderChanges++;
+    const { group, name: table, raft } = replica;
+    const { term, role, leader } = raft;
+    this.#environment.log('debug', 'the leader of a group changed', { group, table, term, role, leader });
     this.#tellListeners();
     if (replica.group === META_SHARD && replica.isLeader) this.#run(this.#tables.lead());
   }

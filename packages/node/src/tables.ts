@@ -3,6 +3,7 @@ import { type Membership, NO_NODE, type NodeId } from '@coxswain/raft';
 import { type ApplyResult, CommandKind } from '@coxswain/table';
 import type { GroupId } from '@coxswain/wal';
 import type { Call, ClusterRole, MemberInfo, QuarantinedTable, TableInfo } from './api.js';
+import type { WatchedTable } from './change-log.js';
 import type { Environment } from './environment.js';
 import { ApiError, errors, Status } from './errors.js';
 import { DataDirectoryError, type Identity } from './identity.js';
@@ -142,6 +143,17 @@ export class Tables {
     const replica = this.#byName.get(name);
     if (replica === undefined) throw errors.tableNotFound();
     return replica;
+  }
+
+  /** The tables by name with what the log says of them. Undefined: this node has not read the registry yet. */
+  watched(): ReadonlyMap<string, WatchedTable> | undefined {
+    if (!this.#hasFollowed) return undefined;
+    return new Map(
+      [...this.#byName].map(([name, { group, raft }]) => [
+        name,
+        { shardId: group, leader: raft.leader, term: raft.term },
+      ]),
+    );
   }
 
   /** Sorted by name. */

@@ -53,6 +53,9 @@ interface Running {
   stop(): void;
 }
 
+/** A leader cluster that was out of reach for so long is logged as such at the next call that fails. */
+const SILENCE_LOGGED_MS = 2_000;
+
 /**
  * A node's part in following a leader cluster: it replicates the tables that it leads, compares the list of tables, and
  * turns the cluster into a leader cluster when it is told to.
@@ -74,6 +77,7 @@ export class Follower {
   #seen: { readonly leadsMeta: boolean; readonly leaderClusterId: string | undefined } | undefined;
   /** Since when the leader cluster is out of reach; undefined: it is not. */
   #silentSinceMs: number | undefined;
+  #isSilenceLogged = false;
 
   constructor(node: FollowerNode, environment: FollowerEnvironment, options: FollowerOptions) {
     this.#node = node;
@@ -81,8 +85,19 @@ export class Follower {
     this.#options = options;
     this.writes = new ForwardedWrites(node, environment);
     const contact = (isThere: boolean): void => {
-      if (isThere) this.#silentSinceMs = undefined;
-      else this.#silentSinceMs ??= environment.clock.monotonicMs();
+      const { clock, link, log } = environment;
+      if (isThere) {
+        if (this.#isSilenceLogged)
+          log('info', 'the leader cluster is reached again', { address: link.address });
+        this.#isSilenceLogged = false;
+        this.#silentSinceMs = undefined;
+        return;
+      }
+      this.#silentSinceMs ??= clock.monotonicMs();
+      // A call that fails once, and succeeds with another node of it, is not worth a line.
+      if (this.#isSilenceLogged || this.#silentMs < SILENCE_LOGGED_MS || node.role !== 'follower') return;
+      this.#isSilenceLogged = true;
+      log('warn', 'the leader cluster is out of reach: the tables here grow old', { address: link.address });
     };
     const shared = { node, environment, options, contact, counters: this.#counters };
     this.#reconciler = new Reconciler({ ...shared, onChecked: () => this.#adjust() });

@@ -7,6 +7,7 @@ import { transportErrors } from './errors.js';
 import type { MethodMetrics } from './grpc-metrics.js';
 import { MESSAGE_PREFIX_BYTES, MessageReader, MessageTooLargeError } from './message-reader.js';
 import { RequestQueue } from './request-queue.js';
+import type { SlowCalls } from './slow-calls.js';
 
 /** How long a call may take where the client said nothing (regatta-protocol.md §2). */
 const defaultDeadlineMs = 5_000;
@@ -54,6 +55,7 @@ export interface Route {
 
 /** What calls share. */
 export interface CallEnvironment {
+  readonly slowCalls: SlowCalls;
   readonly routes: ReadonlyMap<string, Route>;
   readonly clock: Clock;
   readonly log: Log;
@@ -347,7 +349,13 @@ class GrpcCall implements CallContext, StreamListener {
     if (this.#isEnded) return;
     this.#isEnded = true;
     clearTimeout(this.#deadlineTimer);
-    this.#metrics.end(this.#beganAtMs, this.#environment.clock.monotonicMs(), code);
+    const nowMs = this.#environment.clock.monotonicMs();
+    this.#metrics.end(this.#beganAtMs, nowMs, code);
+    // A stream lasts as long as its client reads or sends.
+    if (this.#method.kind === 'unary') {
+      const { path } = this.#method.definition;
+      this.#environment.slowCalls.ended(path, nowMs - this.#beganAtMs, nowMs);
+    }
     if (code !== statusOk) this.#abortController?.abort();
     this.#requests?.end();
   }

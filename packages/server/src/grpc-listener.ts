@@ -19,6 +19,7 @@ import type { Method } from './call.js';
 import type { Certificates } from './certificates.js';
 import { acceptCall, messageSizeBytesMax, type Route } from './grpc-call.js';
 import type { GrpcMetrics } from './grpc-metrics.js';
+import { SlowCalls } from './slow-calls.js';
 import type { SnapshotHttp } from './snapshot-http.js';
 import { isClientAllowed, type ListenerTls, listenerCertificates } from './tls.js';
 
@@ -50,6 +51,7 @@ export interface GrpcListenerOptions {
 export class GrpcListener {
   readonly #options: GrpcListenerOptions;
   readonly #routes: ReadonlyMap<string, Route>;
+  readonly #slowCalls: SlowCalls;
   readonly #connections = new Map<Socket, { leave(): void }>();
   #listener: TcpServer | undefined;
   #isClosing = false;
@@ -59,6 +61,7 @@ export class GrpcListener {
   constructor(options: GrpcListenerOptions, methods: readonly Method[]) {
     this.#options = options;
     const { metrics } = options;
+    this.#slowCalls = new SlowCalls(options.log);
     this.#routes = new Map(
       methods.map((method) => [
         method.definition.path,
@@ -177,7 +180,7 @@ export class GrpcListener {
   #serve(socket: Socket): void {
     const { clock, log, streamsMax } = this.#options;
     const peer = socket.remoteAddress === undefined ? '' : `${socket.remoteAddress}:${socket.remotePort}`;
-    const environment = { routes: this.#routes, clock, log, peer };
+    const environment = { routes: this.#routes, slowCalls: this.#slowCalls, clock, log, peer };
     socket.setNoDelay(true);
     const connection = new ServerConnection(socket, {
       streamsMax,

@@ -1,0 +1,40 @@
+import type { Log } from '@coxswain/node';
+
+/** A call with one request and one answer that takes this long or longer is logged. */
+const SLOW_CALL_MS = 1_000;
+/** Slow calls of one method share a line in this time; it holds their count and the slowest. */
+const LINE_INTERVAL_MS = 10_000;
+
+interface Slow {
+  loggedMs: number;
+  times: number;
+  slowestMs: number;
+}
+
+/** Logs calls that took long: their method and duration, never a key or a value. */
+export class SlowCalls {
+  readonly #log: Log;
+  readonly #byPath = new Map<string, Slow>();
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  /** Called at the end of each call to a method that is served, so there are no more paths than methods. */
+  ended(path: string, durationMs: number, nowMs: number): void {
+    if (durationMs < SLOW_CALL_MS) return;
+    let slow = this.#byPath.get(path);
+    if (slow === undefined) {
+      slow = { loggedMs: Number.NEGATIVE_INFINITY, times: 0, slowestMs: 0 };
+      this.#byPath.set(path, slow);
+    }
+    slow.times++;
+    slow.slowestMs = Math.max(slow.slowestMs, durationMs);
+    if (nowMs - slow.loggedMs < LINE_INTERVAL_MS) return;
+    const slowestMs = Math.round(slow.slowestMs);
+    this.#log('warn', 'a request was slow', { path, slowestMs, times: slow.times });
+    slow.loggedMs = nowMs;
+    slow.times = 0;
+    slow.slowestMs = 0;
+  }
+}
