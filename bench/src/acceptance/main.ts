@@ -9,6 +9,7 @@ import { leaderKills } from './leader-kills.js';
 import { millionKeys } from './million-keys.js';
 import { processFaults } from './process-faults.js';
 import { replicationSpeed } from './replication-speed.js';
+import { unreadAnswers } from './unread-answers.js';
 
 const checks: readonly AcceptanceCheck[] = [
   millionKeys,
@@ -18,6 +19,7 @@ const checks: readonly AcceptanceCheck[] = [
   followerCluster,
   replicationSpeed,
   backupSpeed,
+  unreadAnswers,
   fuzz,
 ];
 

@@ -11,13 +11,16 @@ export type FrameVisitor = (
   end: number,
 ) => void;
 
+const NONE = Buffer.alloc(0);
+
 /**
  * Cuts a byte stream into HTTP/2 frames. Frames that lie whole in a chunk are visited in place; one that spans
  * chunks is put together in a buffer of its own, so nothing else is copied and nothing is allocated per frame.
  */
 export class FrameReader {
   readonly #visit: FrameVisitor;
-  readonly #partial = Buffer.allocUnsafe(FRAME_HEADER_SIZE_BYTES + FRAME_PAYLOAD_SIZE_BYTES_MAX);
+  /** Made when the first frame spans chunks: most connections that only stay open never need it. */
+  #partial = NONE;
   #partialSizeBytes = 0;
 
   constructor(visit: FrameVisitor) {
@@ -37,6 +40,9 @@ export class FrameReader {
       position = end;
     }
     if (position < chunk.length) {
+      if (this.#partial === NONE) {
+        this.#partial = Buffer.allocUnsafe(FRAME_HEADER_SIZE_BYTES + FRAME_PAYLOAD_SIZE_BYTES_MAX);
+      }
       this.#partialSizeBytes = chunk.copy(this.#partial, 0, position);
     }
   }

@@ -1,9 +1,15 @@
+import { headerKind } from './header-kind.js';
 import { decodeHuffman } from './huffman.js';
 
 interface Field {
   readonly name: string;
   readonly value: string;
+  /** One of `HeaderKind`, found once for each entry of a table. */
+  readonly kind: number;
 }
+
+/** Takes a field of a header block. `kind` is one of `HeaderKind`. */
+export type FieldVisitor = (name: string, value: string, kind: number) => void;
 
 /** RFC 7541, Appendix A; index 1 is the first. */
 const STATIC_TABLE: readonly Field[] = [
@@ -70,7 +76,7 @@ const STATIC_TABLE: readonly Field[] = [
   'www-authenticate',
 ].map((entry) => {
   const [name = '', value = ''] = entry.split('=');
-  return { name, value };
+  return { name, value, kind: headerKind(name, value) };
 });
 
 /** What an entry costs beyond its strings (RFC 7541, 4.1). */
@@ -101,7 +107,7 @@ export class HpackDecoder {
    *
    * @throws Error on anything malformed; the connection is then unusable (RFC 7541, 2.2).
    */
-  decode(bytes: Buffer, start: number, end: number, visit: (name: string, value: string) => void): void {
+  decode(bytes: Buffer, start: number, end: number, visit: FieldVisitor): void {
     this.#bytes = bytes;
     this.#position = start;
     this.#end = end;
@@ -116,14 +122,14 @@ export class HpackDecoder {
       hasFields = true;
       if (first >= 0x80) {
         const field = this.#field(this.#integer(7));
-        visit(field.name, field.value);
+        visit(field.name, field.value, field.kind);
       } else if (first >= 0x40) {
         const field = this.#literal(6);
         this.#insert(field);
-        visit(field.name, field.value);
+        visit(field.name, field.value, field.kind);
       } else {
         const field = this.#literal(4);
-        visit(field.name, field.value);
+        visit(field.name, field.value, field.kind);
       }
     }
   }
@@ -161,7 +167,8 @@ export class HpackDecoder {
   #literal(prefixBits: number): Field {
     const nameIndex = this.#integer(prefixBits);
     const name = nameIndex === 0 ? this.#string() : this.#field(nameIndex).name;
-    return { name, value: this.#string() };
+    const value = this.#string();
+    return { name, value, kind: headerKind(name, value) };
   }
 
   #field(index: number): Field {

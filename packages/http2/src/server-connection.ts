@@ -16,10 +16,14 @@ import {
 } from './frame.js';
 import { FrameReader } from './frame-reader.js';
 import { encodeHeaders } from './header-block.js';
+import { HeaderKind } from './header-kind.js';
+import type { HeldMemory, MemoryAccount, MemoryHolder } from './held-memory.js';
 import { HpackDecoder } from './hpack-decoder.js';
 import { ServerStream, type StreamHost, type StreamListener } from './server-stream.js';
+import { recentStandstillMs, watchStandstill } from './standstill.js';
+import { StreamNumbers } from './stream-numbers.js';
 
-/** What all streams together may send before the next WINDOW_UPDATE. It is given back at once: see `heldBytesMax`. */
+/** What all streams together may send before the next WINDOW_UPDATE. It is given back at once: see `HeldMemory`. */
 const CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024;
 /** What the fields of a request's headers may take, as SETTINGS_MAX_HEADER_LIST_SIZE counts them. */
 const HEADER_LIST_BYTES_MAX = 64 * 1024;
@@ -27,7 +31,9 @@ const HEADER_LIST_BYTES_MAX = 64 * 1024;
 const HEADER_BLOCK_BYTES_MAX = 64 * 1024;
 const FIELD_OVERHEAD_BYTES = 32;
 /** No more is read while so much waits to be sent: a client that does not read gets no more answers. */
-const BACKLOG_BYTES_MAX = 4 * 1024 * 1024;
+const BACKLOG_BYTES_MAX = 1024 * 1024;
+/** A backlog from here on counts as memory that the connection holds. */
+const BACKLOG_BYTES_MIN = 64 * 1024;
 /** Frames up to this together leave in one buffer, and when there are as many they leave. */
 const COALESCED_BYTES_MAX = 256 * 1024;
 /**
@@ -36,6 +42,13 @@ const COALESCED_BYTES_MAX = 256 * 1024;
  */
 const PATIENCE_MAX = 1000;
 const PATIENCE_PER_SECOND = 33;
+/**
+ * A stream that has lived so long before the client resets it counts as no work for nothing: it took one of the streams
+ * that the client may have open, as any request does, and clients cancel what takes too long.
+ */
+const RAPID_MS = 100;
+/** Likewise, with a deadline of its own from here on: what is shorter passes before any server could answer. */
+const DEADLINE_MS_MIN = 10;
 /** What an open stream takes in memory beside its headers and its body: its objects here and in the listener. */
 const STREAM_BYTES = 2 * 1024;
 /** Frames that carry nothing and change nothing, in a row. */
@@ -47,6 +60,11 @@ const SILENCE_TICKS = 5;
 
 /** A payload up to this is copied behind its frame's header: one piece less to send is worth more. */
 const COPIED_BYTES_MAX = 4 * 1024;
+
+/** Resets of answered streams that may still come, at most. */
+const RESETS_DUE_MAX = 100_000;
+/** A request has these, each once (RFC 9113, 8.3.1). CONNECT, which has fewer, is not served. */
+const REQUEST_FIELDS = HeaderKind.method | HeaderKind.scheme | HeaderKind.path;
 
 const EMPTY = Buffer.alloc(0);
 /** HPACK's table is as large as this until a peer says otherwise. */
@@ -60,11 +78,8 @@ export interface ServerConnectionOptions {
   readonly streamsMax: number;
   /** What one stream may send that is not consumed, see `ServerStream.consume`. */
   readonly streamWindowBytes: number;
-  /**
-   * What streams may hold in memory, requests until they are answered and answers until they are sent: a stream
-   * that passes it is reset, a new one refused.
-   */
-  readonly heldBytesMax: number;
+  /** What the streams of this connection and others hold, requests until they are answered and answers until they are sent. */
+  readonly memory: HeldMemory;
   /** A request's headers have come. Gives what takes the rest of it. */
   readonly onRequest: (stream: ServerStream) => StreamListener;
 }
@@ -75,17 +90,19 @@ export interface ServerConnectionOptions {
  * leaves in one write: a small exchange costs a few microseconds, where Node's own stream-based module takes
  * twenty.
  */
-export class ServerConnection implements StreamHost {
+export class ServerConnection implements StreamHost, MemoryHolder {
   readonly #socket: Socket;
   readonly #options: ServerConnectionOptions;
   readonly #reader: FrameReader;
   readonly #decoder = new HpackDecoder();
+  readonly #memory: HeldMemory;
+  readonly #account: MemoryAccount;
   readonly #streams = new Map<number, ServerStream>();
   /** Those that have something to send, or want to. */
   readonly #waiting = new Set<ServerStream>();
   #prefaceBytes = 0;
   #hasSettings = false;
-  #lastStreamId = 0;
+  readonly #numbers = new StreamNumbers();
   /** The last that was not refused: what GOAWAY tells, so that clients try the later ones elsewhere. */
   #lastTakenId = 0;
   /** The header block that CONTINUATION frames must complete before anything else may come. */
@@ -95,9 +112,13 @@ export class ServerConnection implements StreamHost {
   #sendWindowBytes = INITIAL_WINDOW_SIZE_BYTES;
   #streamSendWindowBytes = INITIAL_WINDOW_SIZE_BYTES;
   #receiveWindowBytes = CONNECTION_WINDOW_BYTES;
-  #heldBytes = 0;
   #patience = PATIENCE_MAX;
   #idleFrames = 0;
+  /** Streams that were answered, and that the client may still reset without having known. */
+  #resetsDue = 0;
+  /** When the bytes came that are being read, on the clock of `performance.now()`. */
+  #chunkAtMs = 0;
+  #sentBytes = 0;
   #silentTicks = 0;
   #outgoing: Uint8Array[] = [];
   #outgoingBytes = 0;
@@ -111,6 +132,9 @@ export class ServerConnection implements StreamHost {
   constructor(socket: Socket, options: ServerConnectionOptions) {
     this.#socket = socket;
     this.#options = options;
+    this.#memory = options.memory;
+    this.#account = options.memory.open(this);
+    watchStandstill();
     this.#reader = new FrameReader((type, flags, streamId, bytes, start, end) =>
       this.#onFrame(type, flags, streamId, bytes, start, end),
     );
@@ -143,6 +167,7 @@ export class ServerConnection implements StreamHost {
   #onChunk(chunk: Buffer): void {
     if (this.#isFailed) return;
     this.#silentTicks = 0;
+    this.#chunkAtMs = performance.now();
     try {
       let start = 0;
       if (this.#prefaceBytes < CLIENT_PREFACE.length) {
@@ -211,14 +236,7 @@ export class ServerConnection implements StreamHost {
         return;
       case FrameType.resetStream: {
         expectSize(end - start, 4);
-        this.#expectOpened(streamId);
-        const stream = this.#streams.get(streamId);
-        if (stream === undefined) {
-          this.#countIdleFrame();
-        } else {
-          this.#spendPatience();
-          this.#cancel(stream);
-        }
+        this.#onReset(streamId);
         return;
       }
       case FrameType.settings:
@@ -274,35 +292,90 @@ export class ServerConnection implements StreamHost {
     this.#onHeaders(streamId, block.isLast, whole, 0, whole.length);
   }
 
+  #onReset(streamId: number): void {
+    this.#numbers.expectOpened(streamId);
+    const stream = this.#streams.get(streamId);
+    if (stream === undefined) {
+      this.#numbers.clientEnded(streamId);
+      // A client may reset what was answered meanwhile, once.
+      if (this.#resetsDue > 0) this.#resetsDue--;
+      else this.#countIdleFrame();
+      return;
+    }
+    if (!this.#isLate(stream)) this.#spendPatience();
+    this.#cancel(stream);
+  }
+
+  /** The client has waited long enough for the reset to be this side's fault, at least as much as its own. */
+  #isLate({ openedAtMs, timeoutMs }: ServerStream): boolean {
+    const waitedMs = this.#chunkAtMs - openedAtMs;
+    if (waitedMs >= RAPID_MS) return true;
+    if (timeoutMs === undefined || timeoutMs < DEADLINE_MS_MIN) return false;
+    // While the process stood still its requests lay in the system's buffers, and their resets after them.
+    return waitedMs + recentStandstillMs(this.#chunkAtMs) >= timeoutMs;
+  }
+
   #onHeaders(streamId: number, isLast: boolean, bytes: Buffer, start: number, end: number): void {
     const headers: string[] = [];
     let sizeBytes = 0;
+    let seen = 0;
+    let isMalformed = false;
+    let hasRegular = false;
+    let contentLengthBytes = -1;
     // Every block must be decoded, wanted or not: it may change the table for those after it.
     try {
-      this.#decoder.decode(bytes, start, end, (name, value) => {
+      this.#decoder.decode(bytes, start, end, (name, value, kind) => {
         sizeBytes += name.length + value.length + FIELD_OVERHEAD_BYTES;
         if (sizeBytes <= HEADER_LIST_BYTES_MAX) headers.push(name, value);
+        if (kind === HeaderKind.regular) {
+          hasRegular = true;
+        } else if (kind === HeaderKind.contentLength) {
+          hasRegular = true;
+          const lengthBytes = /^\d{1,15}$/u.test(value) ? Number(value) : -1;
+          if (lengthBytes < 0 || (contentLengthBytes >= 0 && lengthBytes !== contentLengthBytes)) {
+            isMalformed = true;
+          }
+          contentLengthBytes = lengthBytes;
+        } else {
+          // Pseudo-header fields come first, and each once (RFC 9113, 8.3).
+          if (kind === HeaderKind.malformed || hasRegular || (seen & kind) !== 0) isMalformed = true;
+          seen |= kind;
+        }
       });
     } catch (cause) {
       throw badHeaderBlock(cause as Error);
     }
-    if (streamId <= this.#lastStreamId) {
-      this.#onTrailers(streamId, isLast);
+    if (!this.#numbers.isNew(streamId)) {
+      this.#onTrailers(streamId, isLast, isMalformed || seen !== 0);
       return;
     }
-    this.#lastStreamId = streamId;
-    const { streamsMax, heldBytesMax, onRequest } = this.#options;
+    this.#numbers.opened(streamId);
+    if (isMalformed || (seen & REQUEST_FIELDS) !== REQUEST_FIELDS) {
+      this.#refuse(streamId, isLast, ErrorCode.protocolError);
+      return;
+    }
+    const { streamsMax, onRequest } = this.#options;
     const costBytes = STREAM_BYTES + Math.min(sizeBytes, HEADER_LIST_BYTES_MAX);
     const isFull =
-      (streamsMax > 0 && this.#streams.size >= streamsMax) || this.#heldBytes + costBytes > heldBytesMax;
+      (streamsMax > 0 && this.#streams.size >= streamsMax) ||
+      this.#memory.isFullFor(this.#account, costBytes);
     if (this.#isLeaving || isFull) {
       this.#writeReset(streamId, ErrorCode.refusedStream);
+      if (!isLast) this.#numbers.endedEarly(streamId);
       return;
     }
     this.#lastTakenId = streamId;
-    const stream = new ServerStream(this, streamId, headers, this.#streamSendWindowBytes);
+    const stream = new ServerStream(
+      this,
+      streamId,
+      headers,
+      this.#streamSendWindowBytes,
+      this.#chunkAtMs,
+      contentLengthBytes,
+    );
     this.#streams.set(streamId, stream);
     this.hold(stream, costBytes);
+    if (stream.isClosed) return;
     if (sizeBytes > HEADER_LIST_BYTES_MAX) {
       stream.isEndReceived = isLast;
       stream.sendTrailers(HEADERS_TOO_LARGE);
@@ -313,17 +386,26 @@ export class ServerConnection implements StreamHost {
   }
 
   /** Trailers of a request mean nothing to gRPC, but that it is complete. */
-  #onTrailers(streamId: number, isLast: boolean): void {
+  #onTrailers(streamId: number, isLast: boolean, isMalformed: boolean): void {
     const stream = this.#streams.get(streamId);
-    // It may have been answered before it was complete.
-    if (stream === undefined) return;
+    if (stream === undefined) {
+      if (!this.#numbers.isOpenForClient(streamId)) {
+        throw this.#numbers.isSkipped(streamId)
+          ? protocolError('a stream whose number is below that of an earlier one')
+          : new ConnectionError(ErrorCode.streamClosed, 'HEADERS of a stream that was ended');
+      }
+      // It was answered or reset before it was complete.
+      if (!isLast || isMalformed) this.#refuse(streamId, true, ErrorCode.protocolError);
+      else this.#numbers.clientEnded(streamId);
+      return;
+    }
     if (stream.isEndReceived) throw new ConnectionError(ErrorCode.streamClosed, 'HEADERS after the end');
-    if (!isLast) throw protocolError('HEADERS in the middle of a request');
-    this.#endReceived(stream);
+    if (!isLast || isMalformed) this.#fail(stream, ErrorCode.protocolError);
+    else this.#endReceived(stream);
   }
 
   #onData(flags: number, streamId: number, bytes: Buffer, start: number, end: number, frameBytes: number) {
-    this.#expectOpened(streamId);
+    this.#numbers.expectOpened(streamId);
     this.#receiveWindowBytes -= frameBytes;
     if (this.#receiveWindowBytes < 0) {
       throw new ConnectionError(ErrorCode.flowControlError, 'DATA beyond the window');
@@ -332,11 +414,15 @@ export class ServerConnection implements StreamHost {
       this.#write(encodeWindowUpdate(0, CONNECTION_WINDOW_BYTES - this.#receiveWindowBytes));
       this.#receiveWindowBytes = CONNECTION_WINDOW_BYTES;
     }
-    const stream = this.#streams.get(streamId);
-    // It was answered or reset while this was on its way.
-    if (stream === undefined) return;
-    if (stream.isEndReceived) throw new ConnectionError(ErrorCode.streamClosed, 'DATA after the end');
     const isLast = (flags & FrameFlag.endStream) !== 0;
+    const stream = this.#streams.get(streamId);
+    if (stream === undefined) {
+      // It was answered or reset while this was on its way, or the client had ended it itself (RFC 9113, 5.1).
+      if (!this.#numbers.isOpenForClient(streamId)) this.#refuse(streamId, true, ErrorCode.streamClosed);
+      else if (isLast) this.#numbers.clientEnded(streamId);
+      return;
+    }
+    if (stream.isEndReceived) throw new ConnectionError(ErrorCode.streamClosed, 'DATA after the end');
     if (start === end && !isLast) this.#countIdleFrame();
     else this.#idleFrames = 0;
     const sizeBytes = end - start;
@@ -345,11 +431,13 @@ export class ServerConnection implements StreamHost {
       return;
     }
     stream.unconsumedBytes += sizeBytes;
+    stream.receivedBytes += sizeBytes;
     // Padding is consumed as it comes.
     if (frameBytes > sizeBytes) this.#write(encodeWindowUpdate(streamId, frameBytes - sizeBytes));
     this.hold(stream, sizeBytes);
     if (!stream.isClosed) stream.listener?.onData(bytes, start, end);
     if (isLast && !stream.isClosed) this.#endReceived(stream);
+    else if (isLast) this.#numbers.clientEnded(streamId);
   }
 
   #onSettings(bytes: Buffer, start: number, end: number): void {
@@ -403,9 +491,12 @@ export class ServerConnection implements StreamHost {
       this.#serveWaiting();
       return;
     }
-    this.#expectOpened(streamId);
+    this.#numbers.expectOpened(streamId);
     const stream = this.#streams.get(streamId);
-    if (stream === undefined) return;
+    if (stream === undefined) {
+      if (incrementBytes === 0) this.#refuse(streamId, false, ErrorCode.protocolError);
+      return;
+    }
     stream.sendWindowBytes += incrementBytes;
     if (incrementBytes === 0) this.#fail(stream, ErrorCode.protocolError);
     else if (stream.sendWindowBytes > WINDOW_SIZE_BYTES_MAX) this.#fail(stream, ErrorCode.flowControlError);
@@ -413,13 +504,15 @@ export class ServerConnection implements StreamHost {
   }
 
   #endReceived(stream: ServerStream): void {
+    const { contentLengthBytes } = stream;
+    if (contentLengthBytes >= 0 && contentLengthBytes !== stream.receivedBytes) {
+      // RFC 9113, 8.1.1: a part of a request must not be taken for all of it.
+      stream.isEndReceived = true;
+      this.#fail(stream, ErrorCode.protocolError);
+      return;
+    }
     stream.isEndReceived = true;
     stream.listener?.onEnd();
-  }
-
-  /** RFC 9113, 5.1: only HEADERS may come on a stream that was never opened. */
-  #expectOpened(streamId: number): void {
-    if (streamId % 2 === 0 || streamId > this.#lastStreamId) throw protocolError('a frame of an idle stream');
   }
 
   #countIdleFrame(): void {
@@ -428,7 +521,7 @@ export class ServerConnection implements StreamHost {
     }
   }
 
-  /** Whoever makes this side work for nothing again and again does not mean well. */
+  /** Charges the client for work that it caused for nothing; closes the connection when the budget is spent. */
   #spendPatience(): void {
     if (--this.#patience < 0)
       throw new ConnectionError(ErrorCode.enhanceYourCalm, 'too much work for nothing');
@@ -438,7 +531,16 @@ export class ServerConnection implements StreamHost {
   #fail(stream: ServerStream, errorCode: number): void {
     this.#spendPatience();
     this.#writeReset(stream.id, errorCode);
+    if (!stream.isEndReceived) this.#numbers.endedEarly(stream.id);
     this.#cancel(stream);
+  }
+
+  /** As `#fail`, for a stream that is not open here. */
+  #refuse(streamId: number, hasClientEnded: boolean, errorCode: number): void {
+    this.#spendPatience();
+    this.#writeReset(streamId, errorCode);
+    if (hasClientEnded) this.#numbers.clientEnded(streamId);
+    else this.#numbers.endedEarly(streamId);
   }
 
   #cancel(stream: ServerStream): void {
@@ -449,6 +551,7 @@ export class ServerConnection implements StreamHost {
   }
 
   #cancelAll(): void {
+    this.#memory.withdraw(this.#account);
     for (const stream of [...this.#streams.values()]) this.#cancel(stream);
   }
 
@@ -481,7 +584,11 @@ export class ServerConnection implements StreamHost {
 
   ended(stream: ServerStream): void {
     // An answer that does not wait for the whole request: the client need not send the rest.
-    if (!stream.isEndReceived) this.#writeReset(stream.id, ErrorCode.noError);
+    if (!stream.isEndReceived) {
+      this.#writeReset(stream.id, ErrorCode.noError);
+      this.#numbers.endedEarly(stream.id);
+    }
+    this.#resetsDue = Math.min(this.#resetsDue + 1, RESETS_DUE_MAX);
     if (this.#patience < PATIENCE_MAX) this.#patience++;
     this.#forget(stream);
     this.#endWhenIdle();
@@ -494,18 +601,43 @@ export class ServerConnection implements StreamHost {
   }
 
   hold(stream: ServerStream, sizeBytes: number): void {
-    stream.heldBytes += sizeBytes;
-    this.#heldBytes += sizeBytes;
-    if (sizeBytes <= 0 || this.#heldBytes <= this.#options.heldBytesMax) return;
-    this.#writeReset(stream.id, ErrorCode.enhanceYourCalm);
-    this.#cancel(stream);
+    this.#memory.hold(this.#account, stream, sizeBytes);
+  }
+
+  holdAnswer(stream: ServerStream, sizeBytes: number): void {
+    this.#memory.holdAnswer(this.#account, stream, sizeBytes);
+  }
+
+  reserve(stream: ServerStream, sizeBytes: number): Promise<boolean> | undefined {
+    return this.#memory.reserve(this.#account, stream, sizeBytes);
   }
 
   #forget(stream: ServerStream): void {
     this.#streams.delete(stream.id);
     this.#waiting.delete(stream);
-    this.#heldBytes -= stream.heldBytes;
-    stream.heldBytes = 0;
+    this.#memory.forget(this.#account, stream);
+  }
+
+  // ---- what is too much: MemoryHolder
+
+  get sentBytes(): number {
+    return this.#sentBytes;
+  }
+
+  get streams(): Iterable<ServerStream> {
+    return this.#streams.values();
+  }
+
+  giveUp(stream: ServerStream): void {
+    this.#writeReset(stream.id, ErrorCode.enhanceYourCalm);
+    if (!stream.isEndReceived) this.#numbers.endedEarly(stream.id);
+    this.#cancel(stream);
+  }
+
+  breakOff(): void {
+    this.#cancelAll();
+    this.#memory.close(this.#account);
+    this.#socket.destroy();
   }
 
   /** Each in its turn, as far as the window reaches; who is not done is the last again. */
@@ -547,13 +679,18 @@ export class ServerConnection implements StreamHost {
     this.#outgoingBytes = 0;
     // After the end nobody hears it.
     if (!this.#socket.writable) return;
+    this.#sentBytes += sizeBytes;
     this.#socket.write(Buffer.concat(outgoing, sizeBytes));
-    if (this.#socket.writableLength > BACKLOG_BYTES_MAX) this.#socket.pause();
+    const backlogBytes = this.#socket.writableLength;
+    if (backlogBytes < BACKLOG_BYTES_MIN) return;
+    if (backlogBytes > BACKLOG_BYTES_MAX) this.#socket.pause();
+    this.#memory.holdBacklog(this.#account, backlogBytes);
   };
 
   #onDrain(): void {
     // A slow client is not a silent one, though nothing of it was read meanwhile.
     this.#silentTicks = 0;
+    this.#memory.holdBacklog(this.#account, 0);
     this.#socket.resume();
     this.#serveWaiting();
   }
@@ -567,6 +704,7 @@ export class ServerConnection implements StreamHost {
   #onClose(): void {
     clearInterval(this.#timer);
     this.#cancelAll();
+    this.#memory.close(this.#account);
   }
 
   /** A client that vanished must not keep its streams, and what they hold. */

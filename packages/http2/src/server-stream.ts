@@ -23,6 +23,10 @@ export interface StreamHost {
   ended(stream: ServerStream): void;
   /** What the stream keeps in memory has grown by so much, or shrunk; where that is too much it is cancelled. */
   hold(stream: ServerStream, sizeBytes: number): void;
+  /** As `hold`, for what of the answer is not sent yet. */
+  holdAnswer(stream: ServerStream, sizeBytes: number): void;
+  /** See `ServerStream.reserve`. */
+  reserve(stream: ServerStream, sizeBytes: number): Promise<boolean> | undefined;
   /** What was received on the stream is consumed, and `sizeBytes` more may come. */
   replenish(stream: ServerStream, sizeBytes: number): void;
 }
@@ -42,6 +46,19 @@ export class ServerStream {
   unconsumedBytes = 0;
   /** What its request and its answer take in memory. */
   heldBytes = 0;
+  /** Of `heldBytes`, what of its answer is not sent, or has room reserved. */
+  answerBytes = 0;
+  /** Room for an answer that is being made, see `reserve`. */
+  reservedBytes = 0;
+  /** DATA that has left the stream. */
+  sentBytes = 0;
+  /** `sentBytes` when slow readers were looked for, and how often in a row it was one. */
+  sentBytesAtLook = 0;
+  slowLooks = 0;
+  /** How long the client waits for the answer, in milliseconds, where the listener knows that. */
+  timeoutMs: number | undefined;
+  /** Bytes of the body that have come. */
+  receivedBytes = 0;
   /** See `whenDrained`. */
   onDrain: (() => void) | undefined;
 
@@ -49,15 +66,27 @@ export class ServerStream {
   /** DATA that waits for a window, and what follows it. */
   #waiting: Buffer[] = [];
   #waitingBytes = 0;
-  /** How much of that the host has been told of. */
-  #heldWaitingBytes = 0;
   #trailers: Buffer | undefined;
 
-  constructor(host: StreamHost, id: number, headers: readonly string[], sendWindowBytes: number) {
+  constructor(
+    host: StreamHost,
+    id: number,
+    headers: readonly string[],
+    sendWindowBytes: number,
+    /** When its request came, on the clock of `performance.now()`. */
+    readonly openedAtMs: number,
+    /** What its headers say of the length of its body; -1 where they say nothing. */
+    readonly contentLengthBytes: number,
+  ) {
     this.#host = host;
     this.id = id;
     this.headers = headers;
     this.sendWindowBytes = sendWindowBytes;
+  }
+
+  /** Bytes of the answer that wait for a window. */
+  get waitingBytes(): number {
+    return this.#waitingBytes;
   }
 
   /** The first value of a header, or undefined. */
@@ -77,11 +106,25 @@ export class ServerStream {
     if (!this.isClosed) this.#host.writeFrame(FrameType.headers, FrameFlag.endHeaders, this.id, block);
   }
 
+  /**
+   * Asks for room for a part of the answer before it is made: so many bytes at most, or 0 where it is small. The room is
+   * the stream's until `sendData`. Gives undefined where there is room; otherwise resolves with true as soon as there is,
+   * and with false where none will come, since the stream has ended or the node stops.
+   */
+  reserve(sizeBytes: number): Promise<boolean> | undefined {
+    return this.isClosed ? Promise.resolve(false) : this.#host.reserve(this, sizeBytes);
+  }
+
   /** Sends as much as flow control allows, and keeps the rest. The bytes must stay as they are. */
-  sendData(data: Buffer): void {
+  sendData(data: Buffer, more?: Buffer): void {
     if (this.isClosed) return;
     this.#waiting.push(data);
     this.#waitingBytes += data.length;
+    if (more !== undefined) {
+      this.#waiting.push(more);
+      this.#waitingBytes += more.length;
+    }
+    this.reservedBytes = 0;
     this.flush();
   }
 
@@ -111,6 +154,7 @@ export class ServerStream {
   abandon(): void {
     this.isClosed = true;
     this.#waiting = [];
+    this.#waitingBytes = 0;
     this.drained();
   }
 
@@ -135,6 +179,7 @@ export class ServerStream {
       const isWhole = data.length <= allowedBytes;
       const sentBytes = isWhole ? data.length : allowedBytes;
       this.sendWindowBytes -= sentBytes;
+      this.sentBytes += sentBytes;
       this.#waitingBytes -= sentBytes;
       if (isWhole) this.#waiting.shift();
       else this.#waiting[0] = data.subarray(allowedBytes);
@@ -161,10 +206,8 @@ export class ServerStream {
   }
 
   #tellHeld(): void {
-    const grownBytes = this.#waitingBytes - this.#heldWaitingBytes;
-    if (grownBytes === 0) return;
-    this.#heldWaitingBytes = this.#waitingBytes;
-    this.#host.hold(this, grownBytes);
+    const grownBytes = this.#waitingBytes + this.reservedBytes - this.answerBytes;
+    if (grownBytes !== 0) this.#host.holdAnswer(this, grownBytes);
   }
 
   drained(): void {

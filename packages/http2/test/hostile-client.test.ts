@@ -11,6 +11,7 @@ import {
   FrameFlag,
   FrameReader,
   FrameType,
+  HeldMemory,
   HpackDecoder,
   ServerConnection,
 } from '../src/index.js';
@@ -19,6 +20,7 @@ const answerBlock = encodeHeaders([[':status', '200']]);
 const endBlock = encodeHeaders([['grpc-status', '0']]);
 const requestBlock = encodeHeaders([
   [':method', 'POST'],
+  [':scheme', 'http'],
   [':path', '/a/b'],
 ]);
 
@@ -32,7 +34,7 @@ beforeAll(async () => {
     new ServerConnection(socket, {
       streamsMax: 20,
       streamWindowBytes: 100_000,
-      heldBytesMax: 1_000_000,
+      memory: new HeldMemory({ heldBytesMax: 1_000_000, answerBytesMax: 500_000 }),
       onRequest: (stream) => {
         underWay++;
         const parts: Buffer[] = [];

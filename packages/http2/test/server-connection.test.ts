@@ -1,5 +1,5 @@
 import { type ClientHttp2Session, connect as connectHttp2, type IncomingHttpHeaders } from 'node:http2';
-import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { type AddressInfo, createServer, type Server } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import {
   CLIENT_PREFACE,
@@ -9,19 +9,23 @@ import {
   encodeSettings,
   encodeWindowUpdate,
   FrameFlag,
-  FrameReader,
   FrameType,
+  HeldMemory,
   ServerConnection,
   type ServerStream,
   Setting,
 } from '../src/index.js';
+import {
+  dataFrame,
+  headersFrame,
+  RawClient,
+  requestFields,
+  resetFrame,
+  wholeRequest,
+} from './support/raw-client.js';
 
 const okBlock = encodeHeaders([[':status', '200']]);
 const endBlock = encodeHeaders([['grpc-status', '0']]);
-const requestBlock = encodeHeaders([
-  [':method', 'POST'],
-  [':path', '/a/b'],
-]);
 const streamWindowBytes = 100_000;
 
 /** One request as the server saw it. */
@@ -40,12 +44,17 @@ let seen: Seen[];
 let answer: (request: Seen) => void;
 let streamsMax: number;
 let heldBytesMax: number;
+let answerBytesMax: number;
+/** One for all connections of a test, made with the limits that it has set. */
+let memory: HeldMemory | undefined;
 
 beforeEach(async () => {
   connections = [];
   seen = [];
   streamsMax = 0;
   heldBytesMax = 100_000_000;
+  answerBytesMax = 100_000_000;
+  memory = undefined;
   answer = echo;
   server = createServer((socket) => {
     const onRequest = (stream: ServerStream) => {
@@ -65,7 +74,7 @@ beforeEach(async () => {
       };
     };
     connections.push(
-      new ServerConnection(socket, { streamsMax, streamWindowBytes, heldBytesMax, onRequest }),
+      new ServerConnection(socket, { streamsMax, streamWindowBytes, memory: memoryOf(), onRequest }),
     );
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -78,10 +87,21 @@ afterEach(async () => {
   await new Promise((resolve) => server.close(resolve));
 });
 
+function memoryOf(): HeldMemory {
+  memory ??= new HeldMemory({ heldBytesMax, answerBytesMax, lookMs: 20 });
+  return memory;
+}
+
 function echo({ stream, body }: Seen): void {
   stream.sendHeaders(okBlock);
   for (const part of body) stream.sendData(part);
   stream.sendTrailers(endBlock);
+}
+
+function connectRaw(): RawClient {
+  const client = new RawClient(port);
+  open.push(() => client.close());
+  return client;
 }
 
 function openSession(): ClientHttp2Session {
@@ -123,93 +143,6 @@ function post(
     stream.end(body);
   });
 }
-
-/** A client of which every frame is written by the test. */
-class RawClient {
-  readonly frames: { type: number; flags: number; streamId: number; payload: Buffer }[] = [];
-  readonly #socket: Socket;
-  #wake: () => void = () => undefined;
-  isClosed = false;
-
-  constructor() {
-    const reader = new FrameReader((type, flags, streamId, bytes, start, end) => {
-      this.frames.push({ type, flags, streamId, payload: Buffer.from(bytes.subarray(start, end)) });
-    });
-    this.#socket = connect(port, '127.0.0.1');
-    this.#socket.on('data', (chunk) => {
-      reader.push(chunk);
-      this.#wake();
-    });
-    this.#socket.on('error', () => undefined);
-    this.#socket.on('close', () => {
-      this.isClosed = true;
-      this.#wake();
-    });
-    open.push(() => this.#socket.destroy());
-  }
-
-  greet(): this {
-    return this.send(CLIENT_PREFACE, encodeSettings([]));
-  }
-
-  send(...parts: Buffer[]): this {
-    this.#socket.write(Buffer.concat(parts));
-    return this;
-  }
-
-  stopReading(): this {
-    this.#socket.pause();
-    return this;
-  }
-
-  async until(isDone: () => boolean): Promise<void> {
-    while (!isDone()) {
-      if (this.isClosed) throw new Error('the connection was closed');
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-    }
-  }
-
-  /** The error code of the GOAWAY with which the server ends the connection. */
-  async goAway(): Promise<number> {
-    while (!this.isClosed) {
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-    }
-    return this.frames.find(({ type }) => type === FrameType.goAway)?.payload.readUInt32BE(4) ?? -1;
-  }
-
-  /** The error code of the reset of a stream. */
-  async resetOf(streamId: number): Promise<number> {
-    const find = () =>
-      this.frames.find((frame) => frame.type === FrameType.resetStream && frame.streamId === streamId);
-    await this.until(() => find() !== undefined);
-    return find()!.payload.readUInt32BE(0);
-  }
-
-  dataBytes(streamId: number): number {
-    return this.frames
-      .filter((frame) => frame.type === FrameType.data && frame.streamId === streamId)
-      .reduce((sum, { payload }) => sum + payload.length, 0);
-  }
-
-  ended(streamId: number): boolean {
-    return this.frames.some(
-      (frame) => frame.streamId === streamId && frame.type === FrameType.headers && (frame.flags & 1) === 1,
-    );
-  }
-}
-
-const headersFrame = (streamId: number, flags: number = FrameFlag.endHeaders): Buffer =>
-  encodeFrame(FrameType.headers, flags, streamId, requestBlock);
-const wholeRequest = (streamId: number): Buffer =>
-  headersFrame(streamId, FrameFlag.endHeaders | FrameFlag.endStream);
-const dataFrame = (streamId: number, sizeBytes: number, flags = 0): Buffer =>
-  encodeFrame(FrameType.data, flags, streamId, Buffer.alloc(sizeBytes));
-const resetFrame = (streamId: number): Buffer =>
-  encodeFrame(FrameType.resetStream, 0, streamId, Buffer.from([0, 0, 0, ErrorCode.cancel]));
 
 describe('with Node’s own client', () => {
   test('a request is answered with headers, data and trailers', async () => {
@@ -301,7 +234,7 @@ describe('with Node’s own client', () => {
 
 describe('flow control', () => {
   test('nothing is sent beyond the client’s windows, and streams share the connection’s', async () => {
-    const client = new RawClient().greet();
+    const client = connectRaw().greet();
     answer = ({ stream }) => {
       stream.sendHeaders(okBlock);
       stream.sendData(Buffer.alloc(60_000));
@@ -316,7 +249,7 @@ describe('flow control', () => {
   });
 
   test('a changed initial window counts for streams that are open (RFC 9113, 6.9.2)', async () => {
-    const client = new RawClient().send(CLIENT_PREFACE, encodeSettings([[4, 10]]));
+    const client = connectRaw().send(CLIENT_PREFACE, encodeSettings([[4, 10]]));
     answer = ({ stream }) => {
       stream.sendData(Buffer.alloc(25));
       stream.sendTrailers(endBlock);
@@ -329,7 +262,7 @@ describe('flow control', () => {
   });
 
   test('whoever sends is told when more is welcome', async () => {
-    const client = new RawClient().greet();
+    const client = connectRaw().greet();
     let drained = false;
     answer = ({ stream }) => {
       stream.sendData(Buffer.alloc(70_000));
@@ -348,7 +281,7 @@ describe('flow control', () => {
   });
 
   test('whoever waits to send is not left waiting when the stream ends meanwhile', async () => {
-    const client = new RawClient().greet();
+    const client = connectRaw().greet();
     const drained: string[] = [];
     answer = ({ stream }) => {
       stream.sendData(Buffer.alloc(70_000));
@@ -364,7 +297,7 @@ describe('flow control', () => {
 
   test('a stream that sends more than its window is reset, and so is one for which there is no memory', async () => {
     heldBytesMax = 250_000;
-    const client = new RawClient().greet();
+    const client = connectRaw().greet();
     client.send(headersFrame(1), ...Array.from({ length: 7 }, () => dataFrame(1, 16_000)));
     expect(await client.resetOf(1)).toBe(ErrorCode.flowControlError);
     for (const streamId of [3, 5, 7]) {
@@ -377,10 +310,7 @@ describe('flow control', () => {
   });
 
   test('a producer that never lets the event loop go on sees that nobody reads', async () => {
-    const client = new RawClient().send(
-      CLIENT_PREFACE,
-      encodeSettings([[Setting.initialWindowSize, 2 ** 30]]),
-    );
+    const client = connectRaw().send(CLIENT_PREFACE, encodeSettings([[Setting.initialWindowSize, 2 ** 30]]));
     client.send(encodeWindowUpdate(0, 2 ** 30)).stopReading();
     let producedBytes = 0;
     answer = ({ stream }) => {
@@ -398,7 +328,7 @@ describe('flow control', () => {
 
   test('answers that the client does not let through are held up to a limit, then given up', async () => {
     heldBytesMax = 1_000_000;
-    const client = new RawClient().greet();
+    const client = connectRaw().greet();
     answer = ({ stream }) => {
       stream.sendData(Buffer.alloc(400_000));
       stream.sendTrailers(endBlock);
@@ -417,8 +347,8 @@ describe('flow control', () => {
 
   test('requests that never end are refused when too many are open, headers and all', async () => {
     heldBytesMax = 100_000;
-    const client = new RawClient().greet();
-    const block = encodeHeaders([['name', 'x'.repeat(10_000)]]);
+    const client = connectRaw().greet();
+    const block = encodeHeaders([...requestFields, ['name', 'x'.repeat(10_000)]]);
     const large = (streamId: number) => encodeFrame(FrameType.headers, FrameFlag.endHeaders, streamId, block);
     for (let streamId = 1; streamId <= 19; streamId += 2) client.send(large(streamId));
     expect(await client.resetOf(17)).toBe(ErrorCode.refusedStream);
@@ -433,7 +363,7 @@ describe('flow control', () => {
       stream.hold(60_000);
       if (stream.id === 5) stream.sendTrailers(endBlock);
     };
-    const client = new RawClient().greet().send(wholeRequest(1), wholeRequest(3));
+    const client = connectRaw().greet().send(wholeRequest(1), wholeRequest(3));
     expect(await client.resetOf(3)).toBe(ErrorCode.enhanceYourCalm);
     seen[0]!.stream.sendTrailers(endBlock);
     client.send(wholeRequest(5));
@@ -442,7 +372,7 @@ describe('flow control', () => {
   });
 
   test('padding is given back to the stream at once', async () => {
-    const client = new RawClient().greet().send(headersFrame(1));
+    const client = connectRaw().greet().send(headersFrame(1));
     // 255 bytes of padding and its length, for one byte of payload.
     const padded = encodeFrame(
       FrameType.data,
@@ -581,7 +511,7 @@ describe('a client that breaks the protocol loses its connection, and nobody els
       [
         CLIENT_PREFACE,
         settings,
-        ...Array.from({ length: 1001 }, (_, i) =>
+        ...Array.from({ length: 1100 }, (_, i) =>
           Buffer.concat([wholeRequest(2 * i + 1), resetFrame(2 * i + 1)]),
         ),
       ],
@@ -590,23 +520,128 @@ describe('a client that breaks the protocol loses its connection, and nobody els
     const session = openSession();
     expect((await post(session, Buffer.from('before'))).body.toString()).toBe('before');
     answer = () => undefined;
-    expect(await new RawClient().send(...bytes).goAway()).toBe(code);
+    expect(
+      await connectRaw()
+        .send(...bytes)
+        .goAway(),
+    ).toBe(code);
     answer = echo;
     expect((await post(session, Buffer.from('after'))).body.toString()).toBe('after');
   });
 
   test('streams whose windows are broken are reset one by one (RFC 9113, 6.9)', async () => {
     answer = () => undefined;
-    const client = new RawClient().greet().send(wholeRequest(1), wholeRequest(3), wholeRequest(5));
+    const client = connectRaw().greet().send(wholeRequest(1), wholeRequest(3), wholeRequest(5));
     client.send(encodeWindowUpdate(1, 0), encodeWindowUpdate(3, 2 ** 31 - 1));
     expect(await client.resetOf(1)).toBe(ErrorCode.protocolError);
     expect(await client.resetOf(3)).toBe(ErrorCode.flowControlError);
     expect(seen.map(({ isCancelled }) => isCancelled)).toEqual([true, true, false]);
   });
 
+  const requestOf = (
+    streamId: number,
+    fields: readonly (readonly [string, string])[],
+    flags: number = FrameFlag.endHeaders | FrameFlag.endStream,
+  ): Buffer => encodeFrame(FrameType.headers, flags, streamId, encodeHeaders(fields));
+
+  test.each<[string, readonly (readonly [string, string])[]]>([
+    ['a name in upper case (8.2.1)', [...requestFields, ['X-Test', 'a']]],
+    ['a name with a space', [...requestFields, ['x test', 'a']]],
+    ['an empty name', [...requestFields, ['', 'a']]],
+    ['an unknown pseudo-header field (8.3)', [...requestFields, [':test', 'a']]],
+    ['one of an answer', [...requestFields, [':status', '200']]],
+    ['one behind a regular field', [...requestFields.slice(0, 2), ['a', 'b'], ...requestFields.slice(2)]],
+    ['connection (8.2.2)', [...requestFields, ['connection', 'keep-alive']]],
+    ['transfer-encoding', [...requestFields, ['transfer-encoding', 'chunked']]],
+    ['te but trailers', [...requestFields, ['te', 'trailers, deflate']]],
+    ['no :method (8.3.1)', requestFields.slice(1)],
+    ['no :scheme', [requestFields[0], requestFields[2]]],
+    ['no :path', requestFields.slice(0, 2)],
+    ['an empty :path', [...requestFields.slice(0, 2), [':path', '']]],
+    ['two :method', [...requestFields, requestFields[0]]],
+    ['two :scheme', [...requestFields, requestFields[1]]],
+    ['two :path', [...requestFields, requestFields[2]]],
+    ['a content-length that is none', [...requestFields, ['content-length', '-1']]],
+    ['two different ones', [...requestFields, ['content-length', '0'], ['content-length', '1']]],
+    ['a content-length beyond the body (8.1.1)', [...requestFields, ['content-length', '1']]],
+  ])('a malformed request is reset, and the next one is served: %s', async (_name, fields) => {
+    const client = connectRaw().greet().send(requestOf(1, fields));
+    expect(await client.resetOf(1)).toBe(ErrorCode.protocolError);
+    client.send(wholeRequest(3));
+    await client.until(() => client.ended(3));
+    expect(seen.filter(({ isEnded }) => isEnded).map(({ stream }) => stream.id)).toEqual([3]);
+  });
+
+  test('te: trailers, and a content-length that is right, are taken', async () => {
+    const fields = [...requestFields, ['te', 'trailers'], ['content-length', '5']] as const;
+    const client = connectRaw()
+      .greet()
+      .send(requestOf(1, fields, FrameFlag.endHeaders));
+    client.send(dataFrame(1, 2), dataFrame(1, 3, FrameFlag.endStream));
+    await client.until(() => client.ended(1));
+    expect(client.dataBytes(1)).toBe(5);
+  });
+
+  test.each<[string, Buffer]>([
+    [
+      'without the end of the stream (8.1)',
+      encodeFrame(FrameType.headers, FrameFlag.endHeaders, 1, endBlock),
+    ],
+    ['with a pseudo-header field (8.1)', requestOf(1, [[':path', '/']])],
+  ])('trailers %s reset the stream', async (_name, trailers) => {
+    const client = connectRaw().greet().send(headersFrame(1), dataFrame(1, 1), trailers);
+    expect(await client.resetOf(1)).toBe(ErrorCode.protocolError);
+    expect(seen[0]!.isCancelled).toBe(true);
+  });
+
+  test('what comes for a stream that the client has ended breaks the protocol (5.1)', async () => {
+    const client = connectRaw().greet().send(wholeRequest(1));
+    await client.until(() => client.ended(1));
+    client.send(dataFrame(1, 1));
+    expect(await client.resetOf(1)).toBe(ErrorCode.streamClosed);
+    client.send(encodeWindowUpdate(3, 1));
+    expect(await client.goAway()).toBe(ErrorCode.protocolError);
+  });
+
+  test('so does what comes for one that the client has reset, and a window update of nothing (5.1, 6.9)', async () => {
+    answer = () => undefined;
+    const client = connectRaw().greet().send(headersFrame(1), resetFrame(1), dataFrame(1, 1));
+    expect(await client.resetOf(1)).toBe(ErrorCode.streamClosed);
+    client.send(wholeRequest(3), resetFrame(3), encodeWindowUpdate(3, 0));
+    expect(await client.resetOf(3)).toBe(ErrorCode.protocolError);
+  });
+
+  test.each([
+    ['that was answered', ErrorCode.streamClosed, [wholeRequest(1), wholeRequest(1)]],
+    ['that was reset', ErrorCode.streamClosed, [headersFrame(1), resetFrame(1), wholeRequest(1)]],
+    ['that was skipped (5.1.1)', ErrorCode.protocolError, [wholeRequest(5), wholeRequest(3)]],
+  ])('HEADERS of a stream %s end the connection', async (_name, code, frames) => {
+    const client = connectRaw()
+      .greet()
+      .send(...frames);
+    expect(await client.goAway()).toBe(code);
+  });
+
+  test('what was on its way when a stream was answered early is ignored, however many there are', async () => {
+    answer = () => undefined;
+    const client = connectRaw().greet();
+    const count = 3_000;
+    for (let index = 0; index < count; index++) client.send(headersFrame(2 * index + 1));
+    await client.until(() => client.frames.some(({ type }) => type === FrameType.settings));
+    while (seen.length < count) await new Promise((resolve) => setImmediate(resolve));
+    for (const { stream } of seen) stream.sendTrailers(endBlock);
+    await client.until(() => client.ended(2 * count - 1));
+    for (let index = 0; index < count; index++) {
+      client.send(dataFrame(2 * index + 1, 1), dataFrame(2 * index + 1, 1, FrameFlag.endStream));
+    }
+    answer = echo;
+    client.send(wholeRequest(2 * count + 1));
+    await client.until(() => client.ended(2 * count + 1));
+  });
+
   test('making this side reset streams again and again ends the connection (MadeYouReset)', async () => {
     answer = () => undefined;
-    const client = new RawClient().greet();
+    const client = connectRaw().greet();
     for (let streamId = 1; streamId < 2_100; streamId += 2) {
       client.send(wholeRequest(streamId), encodeWindowUpdate(streamId, 0));
     }
@@ -615,7 +650,7 @@ describe('a client that breaks the protocol loses its connection, and nobody els
   });
 
   test('resets of requests that were answered are harmless, and answers make good for others', async () => {
-    const client = new RawClient().greet();
+    const client = connectRaw().greet();
     for (let streamId = 1; streamId < 6_000; streamId += 4) {
       client.send(headersFrame(streamId), resetFrame(streamId), headersFrame(streamId + 2));
       client.send(dataFrame(streamId + 2, 1, FrameFlag.endStream), resetFrame(streamId + 2));
@@ -624,10 +659,47 @@ describe('a client that breaks the protocol loses its connection, and nobody els
     await client.until(() => client.ended(6_001));
   });
 
+  test('deadlines that pass while the server is slow, or stands still, do not end the connection', async () => {
+    answer = ({ stream }) => {
+      stream.timeoutMs = 250;
+    };
+    const count = 1_500;
+    const ids = Array.from({ length: count }, (_, index) => 2 * index + 1);
+    const client = connectRaw()
+      .greet()
+      .send(...ids.map(wholeRequest));
+    await client.until(() => client.frames.length > 0);
+    while (seen.length < count) await new Promise((resolve) => setImmediate(resolve));
+    const openedAtMs = Math.max(...seen.map(({ stream }) => stream.openedAtMs));
+    while (performance.now() < openedAtMs + 250) await new Promise((resolve) => setImmediate(resolve));
+    client.send(...ids.map(resetFrame));
+    while (!seen.every(({ isCancelled }) => isCancelled)) {
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    // Now both the requests and their resets lie in the system's buffers before anything of them is read.
+    const later = ids.map((streamId) => streamId + 2 * count);
+    client.send(...later.map(wholeRequest), ...later.map(resetFrame));
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500);
+    const last = 4 * count + 1;
+    client.send(wholeRequest(last));
+    while (seen.length <= 2 * count) await new Promise((resolve) => setImmediate(resolve));
+    echo(seen.at(-1)!);
+    await client.until(() => client.ended(last));
+  });
+
+  test('late resets of what was answered are harmless, however many come', async () => {
+    const client = connectRaw().greet();
+    const ids = Array.from({ length: 3_000 }, (_, index) => 2 * index + 1);
+    client.send(...ids.map(wholeRequest));
+    await client.until(() => client.ended(5_999));
+    client.send(...ids.map(resetFrame), wholeRequest(6_001));
+    await client.until(() => client.ended(6_001));
+  });
+
   test('a connection that ends tells which requests were taken, and cancels them', async () => {
     answer = () => undefined;
     streamsMax = 1;
-    const client = new RawClient().greet().send(wholeRequest(1), wholeRequest(3), dataFrame(99, 1));
+    const client = connectRaw().greet().send(wholeRequest(1), wholeRequest(3), dataFrame(99, 1));
     expect(await client.goAway()).toBe(ErrorCode.protocolError);
     expect(client.frames.find(({ type }) => type === FrameType.goAway)!.payload.readUInt32BE(0)).toBe(1);
     expect(seen.map(({ isCancelled }) => isCancelled)).toEqual([true]);
@@ -636,16 +708,21 @@ describe('a client that breaks the protocol loses its connection, and nobody els
   test('more streams than allowed are refused one by one', async () => {
     streamsMax = 2;
     answer = () => undefined;
-    const client = new RawClient().greet().send(wholeRequest(1), wholeRequest(3), wholeRequest(5));
+    const client = connectRaw().greet().send(wholeRequest(1), wholeRequest(3), wholeRequest(5));
     expect(await client.resetOf(5)).toBe(ErrorCode.refusedStream);
     expect(seen).toHaveLength(2);
     expect(client.isClosed).toBe(false);
   });
 
   test('headers that are too large are refused with 431, and the next request is served', async () => {
-    const block = encodeHeaders(Array.from({ length: 2_500 }, () => ['a', 'b'] as const));
+    const block = encodeHeaders([
+      ...requestFields,
+      ...Array.from({ length: 2_500 }, () => ['a', 'b'] as const),
+    ]);
     const flags = FrameFlag.endHeaders | FrameFlag.endStream;
-    const client = new RawClient().greet().send(encodeFrame(FrameType.headers, flags, 1, block));
+    const client = connectRaw()
+      .greet()
+      .send(encodeFrame(FrameType.headers, flags, 1, block));
     await client.until(() => client.ended(1));
     expect(client.frames.find(({ streamId }) => streamId === 1)!.payload).toEqual(
       encodeHeaders([[':status', '431']]),
@@ -656,7 +733,7 @@ describe('a client that breaks the protocol loses its connection, and nobody els
   });
 
   test('frames that wanted a stream which is gone are ignored', async () => {
-    const client = new RawClient().greet().send(wholeRequest(1));
+    const client = connectRaw().greet().send(wholeRequest(1));
     await client.until(() => client.ended(1));
     client.send(encodeWindowUpdate(1, 100), resetFrame(1), encodeFrame(0xfe, 0, 0, Buffer.alloc(3)));
     client.send(wholeRequest(3));
@@ -664,7 +741,7 @@ describe('a client that breaks the protocol loses its connection, and nobody els
   });
 
   test('an answer before the end of the request ends the request too', async () => {
-    const client = new RawClient().greet().send(headersFrame(1));
+    const client = connectRaw().greet().send(headersFrame(1));
     await client.until(() => client.frames.some(({ type }) => type === FrameType.settings));
     while (seen.length === 0) await new Promise((resolve) => setImmediate(resolve));
     seen[0]!.stream.sendTrailers(endBlock);

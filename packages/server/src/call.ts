@@ -10,6 +10,12 @@ export interface CallContext extends Call {
   readonly isEnded: boolean;
   /** Aborted when nobody waits for the rest of a stream any more. */
   readonly signal: AbortSignal;
+  /**
+   * Asks for room for a part of the answer before it is made, see `ServerStream.reserve`: `sizeBytes` at most, 0 for a
+   * small one. Gives undefined where there is room. Otherwise resolves as soon as there is; rejects with `timeout` when
+   * nobody waits for the answer any more, and with `shuttingDown` when the node stops.
+   */
+  reserve(sizeBytes: number): Promise<void> | undefined;
   /** The caller's network address; empty where it has none. */
   readonly peer: string;
 }

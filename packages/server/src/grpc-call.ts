@@ -146,6 +146,16 @@ class GrpcCall implements CallContext, StreamListener {
     return this.#environment.peer;
   }
 
+  reserve(sizeBytes: number): Promise<void> | undefined {
+    return this.#stream.reserve(sizeBytes)?.then(this.#checkRoom);
+  }
+
+  readonly #checkRoom = (isGranted: boolean): void => {
+    if (!isGranted && !this.#isEnded) throw errors.shuttingDown();
+    const isLate = this.#method.kind === 'unary' && this.#environment.clock.monotonicMs() >= this.deadlineMs;
+    if (this.#isEnded || isLate) throw errors.timeout();
+  };
+
   get signal(): AbortSignal {
     if (this.#abortController === undefined) {
       this.#abortController = new AbortController();
@@ -295,18 +305,32 @@ class GrpcCall implements CallContext, StreamListener {
   };
 
   async #sendAll(messages: AsyncIterable<unknown>): Promise<void> {
+    const iterator = messages[Symbol.asyncIterator]();
     try {
-      for await (const message of messages) {
-        if (this.#isEnded) return;
-        this.#send(message);
-        if (this.#stream.isCongested) {
-          await new Promise<void>((resolve) => this.#stream.whenDrained(resolve));
+      try {
+        while (await this.#sendNext(iterator)) {
+          if (this.#stream.isCongested) {
+            await new Promise<void>((resolve) => this.#stream.whenDrained(resolve));
+          }
+          // What others hold that do not read leaves no room for more.
+          const room = this.reserve(0);
+          if (room !== undefined) await room;
         }
+        this.#complete();
+      } finally {
+        await iterator.return?.();
       }
-      this.#complete();
     } catch (error) {
       this.#fail(error);
     }
+  }
+
+  /** Gives false after the last message. Keeps none of them: the next one may be minutes away. */
+  async #sendNext(iterator: AsyncIterator<unknown>): Promise<boolean> {
+    const next = await iterator.next();
+    if (next.done === true || this.#isEnded) return false;
+    this.#send(next.value);
+    return true;
   }
 
   // ---- the answer
@@ -324,8 +348,8 @@ class GrpcCall implements CallContext, StreamListener {
     prefix[0] = 0;
     prefix.writeUInt32BE(bytes.length, 1);
     if (isCopied) bytes.copy(prefix, MESSAGE_PREFIX_BYTES);
-    stream.sendData(prefix);
-    if (!isCopied) stream.sendData(bytes);
+    if (isCopied) stream.sendData(prefix);
+    else stream.sendData(prefix, bytes);
   }
 
   #complete(): void {

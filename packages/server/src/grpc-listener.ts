@@ -12,7 +12,7 @@ import {
   type TlsOptions,
   type Server as TlsServer,
 } from 'node:tls';
-import { ServerConnection } from '@coxswain/http2';
+import { type HeldMemory, type HeldMemoryOptions, ServerConnection } from '@coxswain/http2';
 import type { Clock, Log } from '@coxswain/node';
 import { formatListenAddress, type ListenAddress } from './address.js';
 import type { Method } from './call.js';
@@ -25,8 +25,14 @@ import { isClientAllowed, type ListenerTls, listenerCertificates } from './tls.j
 
 /** A whole message and what it is framed in: no unary request has to wait for a window. */
 const streamWindowBytes = messageSizeBytesMax + 64 * 1024;
-/** What the calls of one connection may hold in memory. */
-const heldBytesMax = 256 * 1024 * 1024;
+/**
+ * What calls may hold in memory, over all connections of a node. The room for answers is that for sixteen pages of a
+ * range: more than the threads that read can make at a time.
+ */
+export const memoryLimits: HeldMemoryOptions = {
+  heldBytesMax: 256 * 1024 * 1024,
+  answerBytesMax: 64 * 1024 * 1024,
+};
 
 /** Handshakes that fail are logged no more often: strangers can make as many as they like. */
 const failureLogIntervalMs = 10_000;
@@ -40,6 +46,8 @@ export interface GrpcListenerOptions {
   readonly connectionsMax: number;
   /** Per connection; 0: no limit. */
   readonly streamsMax: number;
+  /** One for all listeners of a node, see `memoryLimits`. */
+  readonly memory: HeldMemory;
   readonly clock: Clock;
   readonly metrics: GrpcMetrics;
   readonly log: Log;
@@ -134,6 +142,7 @@ export class GrpcListener {
   async close(graceMs: number): Promise<void> {
     this.#isClosing = true;
     this.#listener?.close();
+    this.#options.memory.leave();
     const timer = setTimeout(() => {
       for (const socket of this.#connections.keys()) socket.destroy();
     }, graceMs);
@@ -178,14 +187,14 @@ export class GrpcListener {
   }
 
   #serve(socket: Socket): void {
-    const { clock, log, streamsMax } = this.#options;
+    const { clock, log, streamsMax, memory } = this.#options;
     const peer = socket.remoteAddress === undefined ? '' : `${socket.remoteAddress}:${socket.remotePort}`;
     const environment = { routes: this.#routes, slowCalls: this.#slowCalls, clock, log, peer };
     socket.setNoDelay(true);
     const connection = new ServerConnection(socket, {
       streamsMax,
       streamWindowBytes,
-      heldBytesMax,
+      memory,
       onRequest: (stream) => acceptCall(stream, environment),
     });
     this.#connections.set(socket, connection);

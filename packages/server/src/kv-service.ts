@@ -27,16 +27,9 @@ import {
   isValueShort,
   toNumber,
 } from './requests.js';
-import { Semaphore } from './semaphore.js';
 
 /** A page of a response ends before this: what Regatta leaves of a 4 MiB message for everything else. */
 const pageSizeBytesMax = 4 * 1024 * 1024 - 1024;
-
-/**
- * How many pages are read at a time, a turn each. A page takes some megabytes while it is read, and the threads
- * that read are few, so more would only take memory: a client may ask for thousands at once.
- */
-const pagesReadMax = 16;
 
 const linearizable = { linearizable: true } as const;
 const serializable = { linearizable: false } as const;
@@ -52,7 +45,6 @@ type Forwarding = Pick<ForwardedWrites, 'put' | 'deleteRange' | 'txn' | 'range'>
 export class KvService {
   readonly #node: KvNode;
   readonly #writes: Forwarding | undefined;
-  readonly #reading = new Semaphore(pagesReadMax);
 
   /** `writes`: where a follower cluster's writes go. */
   constructor(node: KvNode, writes?: Forwarding) {
@@ -95,18 +87,23 @@ export class KvService {
     }
     const readable = await this.#node.read(name, request.linearizable ? linearizable : serializable, call);
     const view = openView(readable, request);
-    const pages = view.pages(toQuery(request));
     try {
       const header = toWireHeader(readable.header(view.revision));
-      for (;;) {
-        const next = await this.#reading.take(() => pages.next());
-        if (next.done) return;
-        yield toRangeResponse(header, next.value);
+      let query: RangeQuery | undefined = toQuery(request);
+      const nextPage = async (wanted: RangeQuery): Promise<regatta.RangeResponse> => {
+        const page = await view.range(wanted);
+        query = queryBehind(wanted, page);
+        return toRangeResponse(header, page);
+      };
+      while (query !== undefined) {
+        // Between two pages a stream holds its view and nothing else: there may be thousands that wait.
+        const room = call.reserve(pageSizeBytesMax);
+        if (room !== undefined) await room;
+        yield await nextPage(query);
       }
     } catch (error) {
       throw toApiError(error);
     } finally {
-      await pages.return();
       view.close();
     }
   }
@@ -153,7 +150,9 @@ export class KvService {
     const { compare, success, failure } = request;
     if (shape.isReadOnly) {
       const readable = await this.#node.read(name, linearizable, call);
-      return this.#inTurn(call, () => readTxn(readable, { compare, success, failure }));
+      const room = call.reserve(pageSizeBytesMax);
+      if (room !== undefined) await room;
+      return readTxn(readable, { compare, success, failure });
     }
     const command = commandOf(mvcc.Command_CommandType.TXN, request.table);
     command.txn = { compare, success, failure };
@@ -176,16 +175,15 @@ export class KvService {
     request: regatta.RangeRequest,
     call: CallContext,
   ): regatta.RangeResponse | Promise<regatta.RangeResponse> {
-    if (isLatestPoint(request)) return readLatest(readable, request);
-    return this.#inTurn(call, () => readPage(readable, request));
-  }
-
-  /** Reads in its turn what somebody still waits for then. */
-  #inTurn<Response>(call: CallContext, read: () => Promise<Response>): Promise<Response> {
-    return this.#reading.take(() => {
-      if (call.isEnded) throw errors.timeout();
-      return read();
-    });
+    if (isLatestPoint(request)) {
+      const room = call.reserve(0);
+      return room === undefined
+        ? readLatest(readable, request)
+        : room.then(() => readLatest(readable, request));
+    }
+    // A page takes some megabytes from here on until it is sent, and a client may ask for thousands at once.
+    const room = call.reserve(pageSizeBytesMax);
+    return room === undefined ? readPage(readable, request) : room.then(() => readPage(readable, request));
   }
 
   /** Refuses a request whose only fault comes after the table's existence in the order of checks. */
@@ -281,6 +279,12 @@ function toQuery(request: regatta.RangeRequest): RangeQuery {
     maxCreateRevision: toNumber(request.maxCreateRevision),
     maxBytes: pageSizeBytesMax,
   };
+}
+
+/** What is left to read after a page; undefined where that was the last one. */
+function queryBehind(query: RangeQuery, { nextKey, count }: RangePage): RangeQuery | undefined {
+  if (nextKey === undefined) return undefined;
+  return { ...query, key: nextKey, limit: query.limit === 0 ? 0 : query.limit - count };
 }
 
 function toRangeResponse(header: regatta.ResponseHeader, page: RangePage): regatta.RangeResponse {

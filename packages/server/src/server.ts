@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';
+import { HeldMemory } from '@coxswain/http2';
 import {
   ArchiveRestores,
   Archiver,
@@ -52,7 +53,7 @@ import { ClusterService } from './cluster-service.js';
 import { describeConfig } from './config.js';
 import type { Config } from './config-schema.js';
 import { DataDirectory, type DataPaths, dataPaths } from './data-directory.js';
-import { GrpcListener } from './grpc-listener.js';
+import { GrpcListener, memoryLimits } from './grpc-listener.js';
 import { GrpcMetrics, type MetricJson } from './grpc-metrics.js';
 import { HealthService } from './health-service.js';
 import { KvService } from './kv-service.js';
@@ -98,6 +99,7 @@ export class Server {
   #health: HealthService | undefined;
   #admin: AdminApi | undefined;
   readonly #metrics = new GrpcMetrics();
+  readonly #memory = new HeldMemory(memoryLimits);
   readonly #listeners: GrpcListener[] = [];
   #peerCertificates: Certificates<PeerTls> | undefined;
   #stopped: Promise<void> | undefined;
@@ -496,6 +498,7 @@ export class Server {
         tls: listenerTls(config, name),
         connectionsMax: name === 'api' ? config['api.max-concurrent-connections'] : 0,
         streamsMax: name === 'api' ? config['api.max-concurrent-streams'] : 0,
+        memory: this.#memory,
         clock: systemClock,
         metrics: this.#metrics,
         log: this.#log,

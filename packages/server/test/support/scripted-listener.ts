@@ -1,6 +1,7 @@
+import { HeldMemory, type HeldMemoryOptions } from '@coxswain/http2';
 import { type Log, systemClock } from '@coxswain/node';
 import { type ListenAddress, localUrl } from '../../src/address.js';
-import { GrpcListener } from '../../src/grpc-listener.js';
+import { GrpcListener, memoryLimits } from '../../src/grpc-listener.js';
 import { GrpcMetrics } from '../../src/grpc-metrics.js';
 import { HealthService } from '../../src/health-service.js';
 import { KvService } from '../../src/kv-service.js';
@@ -14,6 +15,7 @@ export interface ScriptedListenerOptions {
   readonly tls?: Partial<ListenerTls>;
   readonly connectionsMax?: number;
   readonly log?: Log;
+  readonly memory?: HeldMemoryOptions;
 }
 
 /** A real listener with the real services, before a node that does as it is told. */
@@ -49,6 +51,7 @@ export class ScriptedListener {
         },
         connectionsMax: options.connectionsMax ?? 0,
         streamsMax: 0,
+        memory: new HeldMemory({ ...memoryLimits, ...options.memory }),
         clock: systemClock,
         metrics,
         log: options.log ?? (() => undefined),

@@ -1,0 +1,343 @@
+import type { ServerStream } from './server-stream.js';
+
+/** How often slow readers are looked for, while somebody waits for what they hold. */
+const LOOK_MS = 1_000;
+/** Two looks in a row that find less than this sent make a slow reader: 32 KiB a second. */
+const SLOW_BYTES_PER_SECOND = 32 * 1024;
+const SLOW_LOOKS = 2;
+/** A stream whose own window is below a frame is held up by itself, whatever its connection lets through. */
+const WINDOW_BYTES_MIN = 16 * 1024;
+/** What of the room for answers is left to connections that hold none. */
+const NEWCOMERS_SHARE = 1 / 4;
+
+export interface HeldMemoryOptions {
+  /** Bytes that requests take until they are answered and answers until they are sent, over all connections. */
+  readonly heldBytesMax: number;
+  /** Bytes of that for which answers may be made ahead of what has been sent, see `ServerStream.reserve`. */
+  readonly answerBytesMax: number;
+  /** How often slow readers are looked for, in milliseconds. Default: 1000. */
+  readonly lookMs?: number;
+}
+
+/** What the memory needs of a connection. */
+export interface MemoryHolder {
+  /** Resets the stream, and cancels what it does. */
+  giveUp(stream: ServerStream): void;
+  /** Ends the connection: no stream of it holds anything that it could be rid of. */
+  breakOff(): void;
+  /** Bytes that have left for the client since the connection began. */
+  readonly sentBytes: number;
+  readonly streams: Iterable<ServerStream>;
+}
+
+interface Waiter {
+  readonly stream: ServerStream;
+  readonly sizeBytes: number;
+  readonly done: (isGranted: boolean) => void;
+}
+
+/** What one connection holds. Made by `HeldMemory.open`. */
+export class MemoryAccount {
+  heldBytes = 0;
+  answerBytes = 0;
+  /** Waiting, of streams that have not sent anything yet. */
+  readonly first = new Map<ServerStream, Waiter>();
+  /** Waiting, of streams whose earlier answers were read. */
+  readonly again = new Map<ServerStream, Waiter>();
+  /** Which of the two goes next. */
+  isFirstNext = false;
+  /** What the socket has not taken yet. */
+  backlogBytes = 0;
+  sentBytesAtLook = 0;
+  isSlow = false;
+
+  constructor(readonly holder: MemoryHolder) {}
+}
+
+/**
+ * The memory that all connections of a node share. Large answers are made only when there is room for them, for the
+ * connection that holds least first, so that clients that do not read wait for themselves. A stream that is read too
+ * slowly is reset as soon as another one waits for what it holds; where nobody waits it may take its time.
+ */
+export class HeldMemory {
+  readonly #options: HeldMemoryOptions;
+  readonly #accounts = new Set<MemoryAccount>();
+  /** Those that have somebody waiting, who was served last at the end. */
+  readonly #waiting = new Set<MemoryAccount>();
+  /** Streams with answers that are not sent. */
+  readonly #unsent = new Map<ServerStream, MemoryAccount>();
+  #heldBytes = 0;
+  #answerBytes = 0;
+  #givenUpCount = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #isLeaving = false;
+  /** The connection of each stream that waits. */
+  readonly #waitingStreams = new Map<ServerStream, MemoryAccount>();
+
+  constructor(options: HeldMemoryOptions) {
+    this.#options = options;
+  }
+
+  /** Bytes that requests and answers take now. */
+  get heldBytes(): number {
+    return this.#heldBytes;
+  }
+
+  /** Of `heldBytes`, answers that wait to be sent or are being made. */
+  get answerBytes(): number {
+    return this.#answerBytes;
+  }
+
+  /** Streams that were reset because they were not read, or because there was no memory left. */
+  get givenUpCount(): number {
+    return this.#givenUpCount;
+  }
+
+  /** Streams that wait for room for their next answer. */
+  get waitingCount(): number {
+    return this.#waitingStreams.size;
+  }
+
+  open(holder: MemoryHolder): MemoryAccount {
+    const account = new MemoryAccount(holder);
+    this.#accounts.add(account);
+    return account;
+  }
+
+  /** The connection is about to end: none of its streams waits any more. */
+  withdraw({ first, again }: MemoryAccount): void {
+    for (const stream of [...first.keys(), ...again.keys()]) this.#settle(stream, false);
+  }
+
+  /** All streams of the account are gone. */
+  close(account: MemoryAccount): void {
+    this.#accounts.delete(account);
+    this.#heldBytes -= account.backlogBytes;
+    account.heldBytes -= account.backlogBytes;
+    account.backlogBytes = 0;
+  }
+
+  /** Nobody waits any more, and whoever does not read is reset soon: the node stops. */
+  leave(): void {
+    this.#isLeaving = true;
+    for (const stream of [...this.#waitingStreams.keys()]) this.#settle(stream, false);
+    this.#look();
+  }
+
+  /** Whether a new stream of that size must be refused: where another connection holds more, that one pays. */
+  isFullFor(account: MemoryAccount, sizeBytes: number): boolean {
+    return this.#heldBytes + sizeBytes > this.#options.heldBytesMax && this.#largest() === account;
+  }
+
+  /** A stream holds so much more, or less. Gives up streams, maybe this one, where that is too much. */
+  hold(account: MemoryAccount, stream: ServerStream, sizeBytes: number): void {
+    stream.heldBytes += sizeBytes;
+    account.heldBytes += sizeBytes;
+    this.#heldBytes += sizeBytes;
+    if (sizeBytes > 0 && this.#heldBytes > this.#options.heldBytesMax) this.#relieve(account, stream);
+  }
+
+  /** As `hold`, for what the stream has not sent of its answer, or reserves for it. */
+  holdAnswer(account: MemoryAccount, stream: ServerStream, sizeBytes: number): void {
+    stream.answerBytes += sizeBytes;
+    account.answerBytes += sizeBytes;
+    this.#answerBytes += sizeBytes;
+    if (stream.answerBytes === 0) {
+      this.#unsent.delete(stream);
+    } else if (!this.#unsent.has(stream)) {
+      stream.sentBytesAtLook = stream.sentBytes;
+      stream.slowLooks = 0;
+      this.#unsent.set(stream, account);
+    }
+    if (sizeBytes > 0 && this.#isTight) this.#look();
+    this.hold(account, stream, sizeBytes);
+    if (sizeBytes < 0 && this.#waiting.size > 0) this.#grant();
+  }
+
+  /** The socket of a connection has so much to send. */
+  holdBacklog(account: MemoryAccount, backlogBytes: number): void {
+    const grownBytes = backlogBytes - account.backlogBytes;
+    account.backlogBytes = backlogBytes;
+    account.heldBytes += grownBytes;
+    this.#heldBytes += grownBytes;
+    if (grownBytes > 0 && this.#heldBytes > this.#options.heldBytesMax) this.#relieve(account, undefined);
+  }
+
+  /** The stream is gone: it holds nothing, and waits for nothing. */
+  forget(account: MemoryAccount, stream: ServerStream): void {
+    if (this.#waitingStreams.size > 0) this.#settle(stream, false);
+    account.heldBytes -= stream.heldBytes;
+    this.#heldBytes -= stream.heldBytes;
+    stream.heldBytes = 0;
+    const { answerBytes } = stream;
+    if (answerBytes === 0) return;
+    stream.answerBytes = 0;
+    account.answerBytes -= answerBytes;
+    this.#answerBytes -= answerBytes;
+    this.#unsent.delete(stream);
+    if (this.#waiting.size > 0) this.#grant();
+  }
+
+  /** See `ServerStream.reserve`. */
+  reserve(account: MemoryAccount, stream: ServerStream, sizeBytes: number): Promise<boolean> | undefined {
+    if ((sizeBytes === 0 || this.#waiting.size === 0) && this.#hasRoom(account, sizeBytes)) {
+      this.#take(account, stream, sizeBytes);
+      return undefined;
+    }
+    if (this.#isLeaving) return Promise.resolve(false);
+    return new Promise((done) => {
+      const waiters = stream.sentBytes > 0 ? account.again : account.first;
+      waiters.set(stream, { stream, sizeBytes, done });
+      this.#waitingStreams.set(stream, account);
+      this.#waiting.add(account);
+      this.#grant();
+      this.#look();
+    });
+  }
+
+  /** Somebody may soon have to go, and it should be known who is not read. */
+  get #isTight(): boolean {
+    return this.#heldBytes > this.#options.heldBytesMax / 2;
+  }
+
+  #take(account: MemoryAccount, stream: ServerStream, sizeBytes: number): void {
+    if (sizeBytes === 0) return;
+    stream.reservedBytes += sizeBytes;
+    this.holdAnswer(account, stream, sizeBytes);
+  }
+
+  #hasRoom(account: MemoryAccount, sizeBytes: number): boolean {
+    const { answerBytesMax } = this.#options;
+    const limit = account.answerBytes === 0 ? answerBytesMax : answerBytesMax * (1 - NEWCOMERS_SHARE);
+    return this.#answerBytes === 0 || this.#answerBytes + sizeBytes <= limit;
+  }
+
+  /** Serves those that wait as far as there is room: the connection that holds least, then the one that waits longest. */
+  #grant(): void {
+    while (this.#waiting.size > 0) {
+      let next: MemoryAccount | undefined;
+      for (const account of this.#waiting) {
+        if (next === undefined || account.answerBytes < next.answerBytes) next = account;
+      }
+      const account = next!;
+      const [preferred, other] = account.isFirstNext
+        ? [account.first, account.again]
+        : [account.again, account.first];
+      const [waiter] = (preferred.size > 0 ? preferred : other).values();
+      if (!this.#hasRoom(account, waiter!.sizeBytes)) return;
+      account.isFirstNext = !account.isFirstNext;
+      // It stands last among those that hold as little.
+      this.#waiting.delete(account);
+      this.#waiting.add(account);
+      this.#settle(waiter!.stream, true);
+    }
+  }
+
+  /** Ends the waiting of a stream, if it waits. */
+  #settle(stream: ServerStream, isGranted: boolean): void {
+    const account = this.#waitingStreams.get(stream);
+    if (account === undefined) return;
+    const waiter = account.again.get(stream) ?? account.first.get(stream);
+    this.#waitingStreams.delete(stream);
+    account.again.delete(stream);
+    account.first.delete(stream);
+    if (account.first.size === 0 && account.again.size === 0) this.#waiting.delete(account);
+    if (isGranted) this.#take(account, stream, waiter!.sizeBytes);
+    waiter!.done(isGranted);
+  }
+
+  /** Looks for slow readers, now and then, as long as somebody waits for what they hold. */
+  #look(): void {
+    if (this.#timer !== undefined) return;
+    for (const account of this.#accounts) account.sentBytesAtLook = account.holder.sentBytes;
+    for (const stream of this.#unsent.keys()) {
+      stream.sentBytesAtLook = stream.sentBytes;
+      stream.slowLooks = 0;
+    }
+    const lookMs = this.#options.lookMs ?? LOOK_MS;
+    this.#timer = setInterval(() => {
+      this.#markSlow((SLOW_BYTES_PER_SECOND * lookMs) / 1_000);
+      this.#giveUpSlow();
+      const isNeeded =
+        this.#waiting.size > 0 || this.#isTight || (this.#isLeaving && this.#accounts.size > 0);
+      if (isNeeded) return;
+      clearInterval(this.#timer);
+      this.#timer = undefined;
+    }, lookMs);
+    this.#timer.unref();
+  }
+
+  #markSlow(bytesMin: number): void {
+    for (const account of this.#accounts) {
+      account.isSlow = account.holder.sentBytes - account.sentBytesAtLook < bytesMin;
+      account.sentBytesAtLook = account.holder.sentBytes;
+    }
+    for (const [stream, account] of this.#unsent) {
+      const sentBytes = stream.sentBytes - stream.sentBytesAtLook;
+      stream.sentBytesAtLook = stream.sentBytes;
+      // What is still being made, or stands in line for a connection that takes much, is not slow.
+      const isHeldUp = account.isSlow || stream.sendWindowBytes < WINDOW_BYTES_MIN;
+      const isSlow = stream.waitingBytes > 0 && isHeldUp && sentBytes < bytesMin;
+      stream.slowLooks = isSlow ? stream.slowLooks + 1 : 0;
+    }
+  }
+
+  /** As many as others wait for, those that hold most first. */
+  #giveUpSlow(): void {
+    const slow = [...this.#unsent].filter(([stream]) => stream.slowLooks >= SLOW_LOOKS);
+    slow.sort(
+      ([stream, account], [other, otherAccount]) =>
+        otherAccount.answerBytes - account.answerBytes || other.answerBytes - stream.answerBytes,
+    );
+    for (const [stream, account] of slow) {
+      if (this.#waiting.size === 0 && !this.#isLeaving) return;
+      this.#giveUp(account, stream);
+    }
+  }
+
+  /** There is too much: the connection that holds most pays, with what is not read before anything else. */
+  #relieve(account: MemoryAccount, stream: ServerStream | undefined): void {
+    this.#look();
+    while (this.#heldBytes > this.#options.heldBytesMax) {
+      const largest = this.#largest();
+      if (largest === undefined) return;
+      const victim =
+        this.#leastRead(largest) ?? (largest === account ? stream : undefined) ?? lastOf(largest);
+      if (victim === undefined || victim.heldBytes === 0) {
+        largest.holder.breakOff();
+        return;
+      }
+      this.#giveUp(largest, victim);
+      // What would have grown is gone.
+      if (victim === stream) return;
+    }
+  }
+
+  #leastRead(account: MemoryAccount): ServerStream | undefined {
+    let least: ServerStream | undefined;
+    for (const stream of account.holder.streams) {
+      if (stream.slowLooks === 0) continue;
+      if (least === undefined || stream.slowLooks > least.slowLooks) least = stream;
+    }
+    return least;
+  }
+
+  #largest(): MemoryAccount | undefined {
+    let largest: MemoryAccount | undefined;
+    for (const account of this.#accounts) {
+      if (largest === undefined || account.heldBytes > largest.heldBytes) largest = account;
+    }
+    return largest;
+  }
+
+  #giveUp(account: MemoryAccount, stream: ServerStream): void {
+    this.#givenUpCount++;
+    account.holder.giveUp(stream);
+  }
+}
+
+function lastOf(account: MemoryAccount): ServerStream | undefined {
+  let last: ServerStream | undefined;
+  for (const stream of account.holder.streams) last = stream;
+  return last;
+}

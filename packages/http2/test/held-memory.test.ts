@@ -1,0 +1,210 @@
+import { type AddressInfo, createServer, type Server } from 'node:net';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import {
+  CLIENT_PREFACE,
+  ErrorCode,
+  encodeHeaders,
+  encodeSettings,
+  encodeWindowUpdate,
+  HeldMemory,
+  type HeldMemoryOptions,
+  ServerConnection,
+  type ServerStream,
+} from '../src/index.js';
+import { RawClient, resetFrame, wholeRequest } from './support/raw-client.js';
+
+const endBlock = encodeHeaders([['grpc-status', '0']]);
+const PAGE_BYTES = 100_000;
+const LARGEST_WINDOW_BYTES = 2 ** 31 - 1;
+/** So small that a page that is not read is held whole, but for this. */
+const WINDOW_BYTES = 1;
+
+let server: Server;
+let port: number;
+let memory: HeldMemory | undefined;
+let options: HeldMemoryOptions;
+/** Pages that a stream is answered with. */
+let pageCount: number;
+let madeCount: number;
+let cancelled: ServerStream[];
+/** In the order in which they came. */
+let streams: ServerStream[];
+const clients: RawClient[] = [];
+
+/** Answers with pages, each made when there is room for it, as the handler of a large range does. */
+async function answerWithPages(stream: ServerStream): Promise<void> {
+  for (let page = 0; page < pageCount; page++) {
+    const room = stream.reserve(PAGE_BYTES);
+    if (room !== undefined && !(await room)) return;
+    madeCount++;
+    stream.sendData(Buffer.alloc(PAGE_BYTES));
+    await new Promise<void>((resolve) => stream.whenDrained(resolve));
+  }
+  stream.sendTrailers(endBlock);
+}
+
+beforeEach(async () => {
+  memory = undefined;
+  options = { heldBytesMax: 100_000_000, answerBytesMax: 4 * PAGE_BYTES, lookMs: 100 };
+  pageCount = 1;
+  madeCount = 0;
+  cancelled = [];
+  streams = [];
+  server = createServer((socket) => {
+    memory ??= new HeldMemory(options);
+    const onRequest = (stream: ServerStream) => {
+      // A connection of an earlier test may end only now.
+      const mine = cancelled;
+      streams.push(stream);
+      return {
+        onData: () => undefined,
+        onEnd: () => void answerWithPages(stream),
+        onCancel: () => {
+          mine.push(stream);
+        },
+      };
+    };
+    new ServerConnection(socket, { streamsMax: 0, streamWindowBytes: 100_000, memory, onRequest });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  port = (server.address() as AddressInfo).port;
+});
+
+afterEach(async () => {
+  for (const client of clients.splice(0)) client.close();
+  await new Promise((resolve) => server.close(resolve));
+});
+
+function connectRaw(streamWindowBytes = WINDOW_BYTES): RawClient {
+  const client = new RawClient(port);
+  clients.push(client);
+  client.send(CLIENT_PREFACE, encodeSettings([[4, streamWindowBytes]]));
+  return client.send(encodeWindowUpdate(0, LARGEST_WINDOW_BYTES - 65_535));
+}
+
+const requests = (count: number, firstId = 1): Buffer =>
+  Buffer.concat(Array.from({ length: count }, (_, index) => wholeRequest(firstId + 2 * index)));
+
+function waitingCount(): number {
+  return memory?.waitingCount ?? 0;
+}
+
+async function turns(isDone: () => boolean): Promise<void> {
+  // It ends with its test, also with one that fails.
+  while (!isDone() && server.listening) await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** Reads whatever comes on a stream, until its end. */
+async function readToEnd(client: RawClient, streamId: number): Promise<void> {
+  let readBytes = 0;
+  client.send(encodeWindowUpdate(streamId, 65_535));
+  while (!client.ended(streamId)) {
+    await client.until(() => client.ended(streamId) || client.dataBytes(streamId) > readBytes);
+    const grownBytes = client.dataBytes(streamId) - readBytes;
+    readBytes += grownBytes;
+    if (grownBytes > 0) client.send(encodeWindowUpdate(streamId, grownBytes));
+  }
+}
+
+describe('answers that nobody reads', () => {
+  test('take no more than the node has room for, however many connections ask', async () => {
+    options = { ...options, lookMs: 1_000_000 };
+    for (let index = 0; index < 10; index++) connectRaw().send(requests(20));
+    await turns(() => waitingCount() > 0 && waitingCount() + madeCount === 200);
+    expect(madeCount).toBe(4);
+    expect(memory!.answerBytes).toBeLessThanOrEqual(4 * PAGE_BYTES);
+  });
+
+  test('leave room to a connection that holds none', async () => {
+    options = { ...options, lookMs: 1_000_000 };
+    connectRaw().send(requests(20));
+    await turns(() => waitingCount() === 17);
+    const other = connectRaw(LARGEST_WINDOW_BYTES).send(wholeRequest(1));
+    await other.until(() => other.ended(1));
+    expect(other.dataBytes(1)).toBe(PAGE_BYTES);
+    expect(waitingCount()).toBe(17);
+  });
+
+  test('cost nothing once the client has gone, which leaves the queue at once', async () => {
+    options = { ...options, lookMs: 1_000_000 };
+    const client = connectRaw().send(requests(50));
+    await turns(() => waitingCount() === 47);
+    client.close();
+    await turns(() => cancelled.length === 50);
+    expect([waitingCount(), memory!.answerBytes, memory!.heldBytes, madeCount]).toEqual([0, 0, 0, 3]);
+  });
+
+  test('a call that is cancelled while it waits is never answered', async () => {
+    options = { ...options, lookMs: 1_000_000 };
+    const client = connectRaw().send(requests(4));
+    await turns(() => waitingCount() === 1);
+    client.send(resetFrame(7));
+    await turns(() => waitingCount() === 0);
+    client.send(resetFrame(1));
+    await turns(() => cancelled.length === 2);
+    expect([madeCount, memory!.answerBytes]).toEqual([3, 2 * (PAGE_BYTES - WINDOW_BYTES)]);
+  });
+
+  test('are given up when others wait for what they hold; streams that are read are not', async () => {
+    pageCount = 20;
+    const client = connectRaw().send(requests(12));
+    const read = [13, 15, 17].map((index) => 2 * index + 1);
+    for (const streamId of read) client.send(wholeRequest(streamId));
+    await Promise.all(read.map((streamId) => readToEnd(client, streamId)));
+    for (const streamId of read) expect(client.dataBytes(streamId)).toBe(pageCount * PAGE_BYTES);
+    // Those that were given up know it.
+    expect(memory!.givenUpCount).toBeGreaterThan(0);
+    expect(memory!.givenUpCount).toBeLessThanOrEqual(12);
+    expect(await client.resetOf(1)).toBe(ErrorCode.enhanceYourCalm);
+  });
+
+  test('may wait for their reader as long as they like where nobody else waits', async () => {
+    options = { ...options, lookMs: 5 };
+    const client = connectRaw().send(requests(3));
+    await turns(() => madeCount === 3);
+    const other = connectRaw(LARGEST_WINDOW_BYTES);
+    for (let index = 0; index < 50; index++) {
+      other.send(wholeRequest(2 * index + 1));
+      await other.until(() => other.ended(2 * index + 1));
+    }
+    expect(memory!.givenUpCount).toBe(0);
+    client.send(...[1, 3, 5].map((streamId) => encodeWindowUpdate(streamId, PAGE_BYTES)));
+    await client.until(() => [1, 3, 5].every((streamId) => client.ended(streamId)));
+  });
+
+  test('do not hold up a node that stops: who waits is sent away, who does not read is given up', async () => {
+    const client = connectRaw().send(requests(5));
+    await turns(() => waitingCount() === 2);
+    memory!.leave();
+    expect(waitingCount()).toBe(0);
+    for (const streamId of [1, 3, 5]) {
+      expect(await client.resetOf(streamId)).toBe(ErrorCode.enhanceYourCalm);
+    }
+  });
+});
+
+describe('when memory is full', () => {
+  test('the connection that holds most pays, also when another one passes the limit', async () => {
+    options = { heldBytesMax: 500_000, answerBytesMax: 100 * PAGE_BYTES, lookMs: 1_000_000 };
+    pageCount = 1;
+    const greedy = connectRaw().send(requests(4));
+    await turns(() => madeCount === 4);
+    const modest = connectRaw().send(wholeRequest(1));
+    await turns(() => memory?.givenUpCount === 1);
+    expect(await greedy.resetOf(7)).toBe(ErrorCode.enhanceYourCalm);
+    modest.send(encodeWindowUpdate(1, PAGE_BYTES));
+    await modest.until(() => modest.ended(1));
+  });
+
+  test('streams that are not read go before those that are', async () => {
+    options = { heldBytesMax: 1_000_000, answerBytesMax: 100 * PAGE_BYTES, lookMs: 100 };
+    pageCount = 30;
+    const client = connectRaw().send(requests(8));
+    await turns(() => streams.length === 8 && streams.every(({ slowLooks }) => slowLooks > 0));
+    client.send(wholeRequest(101), requests(20, 103));
+    await readToEnd(client, 101);
+    expect(client.dataBytes(101)).toBe(pageCount * PAGE_BYTES);
+    expect(memory!.givenUpCount).toBeGreaterThan(0);
+    expect(memory!.heldBytes).toBeLessThanOrEqual(1_000_000);
+  });
+});

@@ -1,0 +1,114 @@
+import { connect, type Socket } from 'node:net';
+import {
+  CLIENT_PREFACE,
+  ErrorCode,
+  encodeFrame,
+  encodeHeaders,
+  encodeSettings,
+  FrameFlag,
+  FrameReader,
+  FrameType,
+} from '../../src/index.js';
+
+/** What every request has. */
+export const requestFields = [
+  [':method', 'POST'],
+  [':scheme', 'http'],
+  [':path', '/a/b'],
+] as const;
+export const requestBlock = encodeHeaders(requestFields);
+
+/** A client of which every frame is written by the test. */
+export class RawClient {
+  readonly frames: { type: number; flags: number; streamId: number; payload: Buffer }[] = [];
+  readonly #socket: Socket;
+  readonly #waiting = new Set<() => void>();
+  isClosed = false;
+
+  constructor(port: number) {
+    const reader = new FrameReader((type, flags, streamId, bytes, start, end) => {
+      this.frames.push({ type, flags, streamId, payload: Buffer.from(bytes.subarray(start, end)) });
+    });
+    this.#socket = connect(port, '127.0.0.1');
+    this.#socket.on('data', (chunk) => {
+      reader.push(chunk);
+      this.#wake();
+    });
+    this.#socket.on('error', () => undefined);
+    this.#socket.on('close', () => {
+      this.isClosed = true;
+      this.#wake();
+    });
+  }
+
+  greet(): this {
+    return this.send(CLIENT_PREFACE, encodeSettings([]));
+  }
+
+  send(...parts: Buffer[]): this {
+    this.#socket.write(Buffer.concat(parts));
+    return this;
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  stopReading(): this {
+    this.#socket.pause();
+    return this;
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiting) wake();
+    this.#waiting.clear();
+  }
+
+  async until(isDone: () => boolean): Promise<void> {
+    while (!isDone()) {
+      if (this.isClosed) throw new Error('the connection was closed');
+      await new Promise<void>((resolve) => {
+        this.#waiting.add(resolve);
+      });
+    }
+  }
+
+  /** The error code of the GOAWAY with which the server ends the connection. */
+  async goAway(): Promise<number> {
+    while (!this.isClosed) {
+      await new Promise<void>((resolve) => {
+        this.#waiting.add(resolve);
+      });
+    }
+    return this.frames.find(({ type }) => type === FrameType.goAway)?.payload.readUInt32BE(4) ?? -1;
+  }
+
+  /** The error code of the reset of a stream. */
+  async resetOf(streamId: number): Promise<number> {
+    const find = () =>
+      this.frames.find((frame) => frame.type === FrameType.resetStream && frame.streamId === streamId);
+    await this.until(() => find() !== undefined);
+    return find()!.payload.readUInt32BE(0);
+  }
+
+  dataBytes(streamId: number): number {
+    return this.frames
+      .filter((frame) => frame.type === FrameType.data && frame.streamId === streamId)
+      .reduce((sum, { payload }) => sum + payload.length, 0);
+  }
+
+  ended(streamId: number): boolean {
+    return this.frames.some(
+      (frame) => frame.streamId === streamId && frame.type === FrameType.headers && (frame.flags & 1) === 1,
+    );
+  }
+}
+
+export const headersFrame = (streamId: number, flags: number = FrameFlag.endHeaders): Buffer =>
+  encodeFrame(FrameType.headers, flags, streamId, requestBlock);
+export const wholeRequest = (streamId: number): Buffer =>
+  headersFrame(streamId, FrameFlag.endHeaders | FrameFlag.endStream);
+export const dataFrame = (streamId: number, sizeBytes: number, flags = 0): Buffer =>
+  encodeFrame(FrameType.data, flags, streamId, Buffer.alloc(sizeBytes));
+export const resetFrame = (streamId: number): Buffer =>
+  encodeFrame(FrameType.resetStream, 0, streamId, Buffer.from([0, 0, 0, ErrorCode.cancel]));
