@@ -16,7 +16,7 @@ export const requestFields = [
   [':scheme', 'http'],
   [':path', '/a/b'],
 ] as const;
-export const requestBlock = encodeHeaders(requestFields);
+const requestBlock = encodeHeaders(requestFields);
 
 /** A client of which every frame is written by the test. */
 export class RawClient {
