@@ -31,6 +31,8 @@ export interface SmallFiles {
   replace(name: string, content: Buffer): Promise<void>;
   /** Room on the disk that holds them, and the tables, in bytes. */
   freeBytes(): Promise<number>;
+  /** The descriptors that this process has in use, and its soft limit; no limit where the system does not say. */
+  descriptors(): Promise<{ readonly inUse: number; readonly max: number }>;
 }
 
 /** One stream of bulk data to or from a peer, in order, with back-pressure. */

@@ -112,6 +112,11 @@ export const errors = declareErrors({
   tableToDeleteNotFound: declare(Status.InvalidArgument, 'table not found'),
   tooManyTables: (max: number) =>
     new ApiError(Status.ResourceExhausted, `a cluster holds at most ${max} tables: delete one first`),
+  tooFewDescriptors: (open: number, max: number) =>
+    new ApiError(
+      Status.ResourceExhausted,
+      `this node has ${open} of ${max} descriptors in use, too many for another table: raise ulimit -n (LimitNOFILE under systemd) on every node and start it again`,
+    ),
   revisionCompacted: (floor: number) =>
     new ApiError(Status.OutOfRange, `revision is below the oldest one kept, which is ${floor}`),
   revisionInFuture: (applied: number) =>

@@ -60,6 +60,9 @@ export interface TablesOptions {
   readonly onChanged: () => void;
 }
 
+/** What a new table (4, more as it grows), connections, logs and the files that grown tables open may need. */
+const SPARE_DESCRIPTORS = 96;
+
 /** The meta group on this node, and the tables that it says exist. */
 export class Tables {
   readonly #options: NodeOptions;
@@ -207,6 +210,7 @@ export class Tables {
       if (this.#registry.table(name) !== undefined) throw errors.tableExists();
       const { tablesMax } = this.#options;
       if (this.#registry.tableCount >= tablesMax) throw errors.tooManyTables(tablesMax);
+      await this.#checkDescriptors();
       // Another creation may have taken the name or the shard id meanwhile: then this one had no effect.
       if (await this.#propose(this.#registry.createTable(name, config, isReplicated), call.deadlineMs)) break;
     }
@@ -284,6 +288,12 @@ export class Tables {
     }
   }
 
+  /** A node that runs out of descriptors ends, and cannot open its tables again: there must be room for one more. */
+  async #checkDescriptors(): Promise<void> {
+    const { inUse, max } = await this.#environment.files.descriptors();
+    if (inUse + SPARE_DESCRIPTORS > max) throw errors.tooFewDescriptors(inUse, max);
+  }
+
   /** As `beginLoad`, on a leader cluster, also of a table that does not exist: the switch makes it. */
   async beginRestore(name: string, call: Call): Promise<ShardLoad> {
     checkTableName(name);
@@ -295,6 +305,7 @@ export class Tables {
       const { tablesMax } = this.#options;
       const isNew = table === undefined && this.#registry.loadingOf(name) === undefined;
       if (isNew && this.#registry.tableCount >= tablesMax) throw errors.tooManyTables(tablesMax);
+      await this.#checkDescriptors();
       const shardId = await this.#tryBeginLoad(name, table, call);
       if (shardId !== undefined) return await this.#openLoad({ name, shardId, isRestore: true }, call);
     }

@@ -10,6 +10,7 @@ import { Peers } from '../src/peers.js';
 async function newcomer() {
   const files: SmallFiles = {
     freeBytes: async () => Number.MAX_SAFE_INTEGER,
+    descriptors: async () => ({ inUse: 0, max: Number.POSITIVE_INFINITY }),
     read: async () => undefined,
     replace: async () => undefined,
   };

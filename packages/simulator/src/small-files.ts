@@ -31,6 +31,7 @@ export class SimulatedFiles {
       });
     return {
       freeBytes: () => later(() => this.freeBytes),
+      descriptors: async () => ({ inUse: 0, max: Number.POSITIVE_INFINITY }),
       read: (name) => later(() => this.#files.get(name)),
       replace: async (name, content) => {
         const copy = Buffer.from(content);

@@ -1,4 +1,4 @@
-import { type FileHandle, mkdir, open, readFile, rename, statfs } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, readFile, rename, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SmallFiles } from '../environment.js';
 
@@ -38,6 +38,18 @@ export class NodeSmallFiles implements SmallFiles {
     });
     await rename(aside, path);
     await this.#syncNames();
+  }
+
+  async descriptors(): Promise<{ inUse: number; max: number }> {
+    try {
+      const limits = await readFile('/proc/self/limits', 'utf8');
+      const max = /^Max open files\s+(\d+)/m.exec(limits)?.[1];
+      if (max !== undefined) return { inUse: (await readdir('/proc/self/fd')).length, max: Number(max) };
+    } catch (error) {
+      // Systems without /proc.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    }
+    return { inUse: 0, max: Number.POSITIVE_INFINITY };
   }
 
   async #syncNames(): Promise<void> {

@@ -492,6 +492,7 @@ export class World {
       stores: hookedStores(environment.stores, take),
       files: {
         freeBytes: () => files.freeBytes(),
+        descriptors: () => files.descriptors(),
         read: (name) => files.read(name),
         replace: (name, content) => take(`file replace ${name}`, () => files.replace(name, content)),
       },
