@@ -10,11 +10,19 @@ const FILE_NAME = 'peers.json';
 /** Positions that moved are stored this often at most: each costs a small file and two syncs. */
 const STORE_INTERVAL_MS = 1000;
 
-interface Known {
-  number: number;
-  boot: string;
+interface Start {
+  readonly number: number;
+  readonly boot: string;
   /** The furthest durable position of its log that it showed in that start. */
   position: number;
+}
+
+/** What is kept of a member. */
+interface Known {
+  /** The newest of its starts that took part, as far as is known here. */
+  tookPart: Start | undefined;
+  /** A start that introduced itself since, and of which nothing was counted here. */
+  introduced: Start | undefined;
 }
 
 /**
@@ -22,7 +30,8 @@ interface Known {
  * node has a number and a boot, and its members keep both, with how far the node's log was durable. A node that starts
  * introduces itself: each member answers with what it knows, and the node compares that with the starts that its
  * directory holds. What it lacks, it lost: the directory was rolled back, and the node ends. It does nothing but
- * introduce itself until a quorum keeps its new start durably. DESIGN.md ("A disk that was rolled back") says what that
+ * introduce itself until a quorum keeps its new start durably. A copy that was refused leaves nothing that would shut the
+ * newest directory out: a start that never took part is replaced, with the consent of every member. DESIGN.md ("A disk that was rolled back") says what that
  * proves and what it cannot.
  */
 export class Admission {
@@ -40,9 +49,13 @@ export class Admission {
   readonly #admittedBy = new Set<NodeId>();
   readonly #changes: Waiters;
   readonly #startedMs: number;
+  /** Boots that took part, which is not stored yet. */
+  readonly #unstored = new Set<string>();
   /** What peers claim is logged once for each. */
   readonly #warned = new Set<string>();
   #isAdmitted = false;
+  /** A member kept a start that this directory does not hold and that never took part: a quorum is not enough. */
+  #needsAll = false;
   #isDirty = false;
   #storedMs = 0;
   #stored: Promise<boolean> = Promise.resolve(true);
@@ -71,9 +84,10 @@ export class Admission {
     this.#run = options.run;
     this.#changes = new Waiters(options.clock);
     this.#startedMs = options.clock.monotonicMs();
-    this.#known = new Map(
-      options.records.map(({ member, number, boot, position }) => [member, { number, boot, position }]),
-    );
+    this.#known = new Map();
+    for (const { member, number, boot, position, tookPart } of options.records) {
+      this.#knownOf(member)[tookPart ? 'tookPart' : 'introduced'] = { number, boot, position };
+    }
     // Nobody else can know anything of the only member.
     this.#isAdmitted = [...options.peers.ids].length === 0;
   }
@@ -104,20 +118,37 @@ export class Admission {
     if (!(await this.#changes.until(() => this.#isAdmitted, waitMs))) throw errors.notReady();
   }
 
-  /** Whether a frame comes from the start of its sender that this node keeps; then its position is noted. */
-  observe({ from, boot, position }: FrameHeader): boolean {
+  /**
+   * Whether a frame comes from the start of its sender that takes part, as this node keeps durably; then its position is
+   * noted. The first frame of a start that says so is not counted yet: it is stored first.
+   */
+  observe({ from, boot, position, isAdmitted }: FrameHeader): boolean {
     const known = this.#known.get(from);
-    if (known?.boot !== boot) return false;
-    if (position > known.position) {
-      known.position = position;
-      this.#isDirty = true;
+    if (known?.tookPart?.boot === boot) {
+      if (position > known.tookPart.position) {
+        known.tookPart.position = position;
+        this.#isDirty = true;
+      }
+      return !this.#unstored.has(boot);
     }
-    return true;
+    if (!isAdmitted || known?.introduced?.boot !== boot) return false;
+    known.tookPart = { ...known.introduced, position };
+    known.introduced = undefined;
+    this.#unstored.add(boot);
+    this.#isDirty = true;
+    this.#run(this.#confirm());
+    return false;
+  }
+
+  async #confirm(): Promise<void> {
+    const confirmed = [...this.#unstored];
+    if (await this.#store()) for (const boot of confirmed) this.#unstored.delete(boot);
   }
 
   /** Why a sender's boot is not the one that this node keeps of it, or undefined. */
   checkBoot(from: NodeId, boot: string): string | undefined {
-    return this.#known.get(from)?.boot === boot ? undefined : 'this start of it has not introduced itself';
+    const isKept = this.#known.get(from)?.tookPart?.boot === boot && !this.#unstored.has(boot);
+    return isKept ? undefined : 'this start of it has not introduced itself';
   }
 
   /** Also to a member that keeps this start: its answer holds what it knows of the others. */
@@ -135,7 +166,7 @@ export class Admission {
     const nowMs = this.#clock.monotonicMs();
     if (!this.#isDirty || nowMs - this.#storedMs < STORE_INTERVAL_MS) return;
     this.#storedMs = nowMs;
-    this.#run(this.#store());
+    this.#run(this.#confirm());
   }
 
   /** Called a few times a second: a member that was out of reach keeps this start too, as soon as it can be asked. */
@@ -148,19 +179,22 @@ export class Admission {
 
   /** A member introduces itself: its start is kept once it has compared its directory with what is known here. */
   onIntroduce({ from, boot, position }: FrameHeader, { number, judged }: Introduce): void {
-    const known = this.#known.get(from);
-    if (known?.boot !== boot) {
+    const known = this.#knownOf(from);
+    const { tookPart, introduced } = known;
+    if (tookPart?.boot !== boot && introduced?.boot !== boot) {
+      const newest = newestOf(from, known);
       const isJudged =
-        known === undefined ||
+        newest === undefined ||
         (judged !== undefined &&
-          judged.boot === known.boot &&
-          judged.number === known.number &&
-          judged.position >= known.position);
-      if (isJudged && number > (known?.number ?? 0)) {
-        this.#known.set(from, { number, boot, position });
+          judged.boot === newest.boot &&
+          judged.number === newest.number &&
+          judged.tookPart === newest.tookPart &&
+          (!newest.tookPart || judged.position >= newest.position));
+      if (isJudged && number > (tookPart?.number ?? 0)) {
+        known.introduced = { number, boot, position };
         this.#isDirty = true;
-      } else if (known !== undefined && number <= known.number) {
-        this.#warn(from, number, known.number);
+      } else if (tookPart !== undefined && number <= tookPart.number) {
+        this.#warn(from, number, tookPart.number);
       }
     }
     this.#run(this.#answer(from));
@@ -169,11 +203,15 @@ export class Admission {
   /** What a member knows of this node's starts, and of the others'. */
   onRecords(from: NodeId, records: readonly StartRecord[]): void {
     const { nodeId } = this.#identity;
-    for (const record of records) if (record.member !== nodeId) this.#merge(record);
-    const own = records.find(({ member }) => member === nodeId);
-    if (own === undefined) return;
-    const lost = this.#identity.lacks(own);
-    if (lost !== undefined) {
+    for (const record of records) if (record.member !== nodeId && record.tookPart) this.#merge(record);
+    const own = records.filter(({ member }) => member === nodeId);
+    for (const record of own) {
+      const lost = this.#identity.lacks(record);
+      if (lost === undefined) continue;
+      if (!record.tookPart) {
+        this.#needsAll = true;
+        continue;
+      }
       this.#onRefused(
         new DataDirectoryError(
           `the data directory of node ${nodeId} was put back to an earlier state: node ${from} knows ${lost}. What this node acknowledged since then is missing, so it could vote twice and lose writes. Bring its newest data directory back; an older copy and an empty one are refused. If the newest is lost, leave this node stopped, and take a backup of the others`,
@@ -181,25 +219,33 @@ export class Admission {
       );
       return;
     }
-    if (own.boot !== this.#identity.boot) {
-      this.#introduce(from, own);
+    const newest = own.at(-1);
+    if (newest === undefined) return;
+    if (newest.boot !== this.#identity.boot) {
+      this.#introduce(from, newest);
       return;
     }
     this.#admittedBy.add(from);
     this.#admitIfPossible();
   }
 
-  /** Another member was asked by starts that this node has not seen. */
+  /** Another member took part in starts that this node has not seen. */
   #merge({ member, number, boot, position }: StartRecord): void {
-    const known = this.#known.get(member);
-    if (known !== undefined && known.number === number && known.boot !== boot) {
-      this.#warn(member, number, known.number);
+    const known = this.#knownOf(member);
+    const { tookPart, introduced } = known;
+    if (tookPart !== undefined && tookPart.number === number && tookPart.boot !== boot) {
+      this.#warn(member, number, tookPart.number);
       return;
     }
     const isNews =
-      known === undefined || number > known.number || (number === known.number && position > known.position);
+      tookPart === undefined ||
+      number > tookPart.number ||
+      (number === tookPart.number && position > tookPart.position);
     if (!isNews) return;
-    this.#known.set(member, { number, boot, position });
+    known.tookPart = { number, boot, position };
+    if (tookPart?.boot !== boot) this.#unstored.add(boot);
+    // One that is no newer than a start that took part never can.
+    if (introduced !== undefined && introduced.number <= number) known.introduced = undefined;
     this.#isDirty = true;
   }
 
@@ -220,7 +266,8 @@ export class Admission {
     const holders = this.#admittedBy.size + 1;
     // One that a quorum does without may know what the quorum does not: it is waited for, but not for long.
     const isPatienceOver = this.#clock.monotonicMs() - this.#startedMs >= this.#patienceMs;
-    if (holders < members && !(isPatienceOver && holders > members / 2)) return;
+    const isQuorumEnough = isPatienceOver && !this.#needsAll;
+    if (holders < members && !(isQuorumEnough && holders > members / 2)) return;
     this.#isAdmitted = true;
     this.#changes.notify();
     this.#onAdmitted();
@@ -235,16 +282,31 @@ export class Admission {
   async #answer(to: NodeId): Promise<void> {
     if (this.#isDirty && !(await this.#store())) return;
     if (!(await this.#stored)) return;
-    const records = [...this.#known].map(([member, known]) => ({ member, ...known }));
-    this.#peers.frameTo(to).records(records);
+    this.#peers.frameTo(to).records(this.#records());
     this.#peers.flush();
+  }
+
+  /** Of each member the start that took part, then the one that introduced itself since. */
+  #records(): StartRecord[] {
+    return [...this.#known].flatMap(([member, { tookPart, introduced }]) => [
+      ...(tookPart === undefined ? [] : [{ member, ...tookPart, tookPart: true }]),
+      ...(introduced === undefined ? [] : [{ member, ...introduced, tookPart: false }]),
+    ]);
+  }
+
+  #knownOf(member: NodeId): Known {
+    let known = this.#known.get(member);
+    if (known === undefined) {
+      known = { tookPart: undefined, introduced: undefined };
+      this.#known.set(member, known);
+    }
+    return known;
   }
 
   /** False when there is no room (D6): whoever asked asks again. */
   #store(): Promise<boolean> {
     this.#isDirty = false;
-    const starts = [...this.#known].map(([member, known]) => ({ member, ...known }));
-    const content = Buffer.from(`${JSON.stringify({ starts }, null, 2)}\n`);
+    const content = Buffer.from(`${JSON.stringify({ starts: this.#records() }, null, 2)}\n`);
     this.#stored = this.#stored.then(async () => {
       try {
         await this.#files.replace(FILE_NAME, content);
@@ -259,6 +321,12 @@ export class Admission {
   }
 }
 
-function isStartRecord({ member, number, boot, position }: StartRecord): boolean {
-  return [member, number, position].every(Number.isSafeInteger) && /^[0-9a-f]{16}$/.test(boot);
+function newestOf(member: NodeId, { tookPart, introduced }: Known): StartRecord | undefined {
+  if (introduced !== undefined) return { member, ...introduced, tookPart: false };
+  return tookPart && { member, ...tookPart, tookPart: true };
+}
+
+function isStartRecord({ member, number, boot, position, tookPart }: StartRecord): boolean {
+  const isWhole = [member, number, position].every(Number.isSafeInteger) && typeof tookPart === 'boolean';
+  return isWhole && /^[0-9a-f]{16}$/.test(boot);
 }

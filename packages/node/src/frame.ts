@@ -10,7 +10,7 @@ import type { GroupId } from '@coxswain/wal';
  * 2^53, and the cheapest 8-byte number that JavaScript can read.
  */
 const FRAME_VERSION = 3;
-const HEADER_BYTES = 61;
+const HEADER_BYTES = 62;
 
 /** Frames pass this only when a single message does (P4: an entry may be as large as a request). */
 export const FRAME_BYTES_SOFT_MAX = 1024 * 1024;
@@ -29,6 +29,8 @@ export interface FrameHeader {
   readonly position: number;
   /** The sender's wall clock, milliseconds since 1970. */
   readonly timeMs: number;
+  /** The sender's start takes part: what it says may have been counted by somebody (T4). */
+  readonly isAdmitted: boolean;
 }
 
 /** In place of a cursor (R1). */
@@ -93,6 +95,8 @@ export interface StartRecord {
   readonly boot: string;
   /** The furthest that its log was durable in that start, as far as the keeper knows. */
   readonly position: number;
+  /** The keeper heard it take part. Before that it counted nothing of this start. */
+  readonly tookPart: boolean;
 }
 /** A node that has started asks to be known: its boot is in the header (T4). */
 export interface Introduce {
@@ -174,6 +178,7 @@ export class FrameWriter {
     frame.writeDoubleLE(header.metaApplied, 37);
     frame.writeDoubleLE(header.position, 45);
     frame.writeDoubleLE(header.timeMs, 53);
+    frame[61] = header.isAdmitted ? 1 : 0;
     this.#length = HEADER_BYTES;
     // A burst must not hold its memory for ever.
     if (this.#buffer.length > 4 * FRAME_BYTES_SOFT_MAX) this.#buffer = Buffer.allocUnsafe(4096);
@@ -300,11 +305,12 @@ export class FrameWriter {
 
   #startRecords(records: readonly StartRecord[]): void {
     this.#count(records.length);
-    for (const { member, number, boot, position } of records) {
+    for (const { member, number, boot, position, tookPart } of records) {
       this.#number(member);
       this.#number(number);
       this.#text(boot);
       this.#number(position);
+      this.#byte(tookPart ? 1 : 0);
     }
   }
 
@@ -376,6 +382,7 @@ export class FrameReader {
       metaApplied: frame.readDoubleLE(37),
       position: frame.readDoubleLE(45),
       timeMs: frame.readDoubleLE(53),
+      isAdmitted: frame[61] === 1,
     };
     const { metaApplied, position, timeMs } = this.header;
     if (![metaApplied, position, timeMs].every(isCount))
@@ -508,12 +515,12 @@ export class FrameReader {
   }
 
   #startRecords(): StartRecord[] {
-    return this.#items(28, () => {
+    return this.#items(29, () => {
       const member = this.#number();
       const number = this.#number();
       const boot = this.#text();
       if (!/^[0-9a-f]{16}$/.test(boot)) throw new RangeError('peer frame holds a damaged boot');
-      return { member, number, boot, position: this.#number() };
+      return { member, number, boot, position: this.#number(), tookPart: this.#byte() === 1 };
     });
   }
 

@@ -132,6 +132,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       metaApplied: () => this.#tables.metaApplied,
       position: () => wal.durablePosition,
       wallMs: () => clock.nowMs(),
+      isAdmitted: () => this.#admission.isAdmitted,
       observe: (header) => this.#admission.observe(header),
       nowMs: () => clock.monotonicMs(),
     });

@@ -28,6 +28,8 @@ export interface PeersOptions {
   readonly metaApplied: () => number;
   /** How far this node's log is durable. */
   readonly position: () => number;
+  /** This start of the node takes part (T4). */
+  readonly isAdmitted: () => boolean;
   /** This node's wall clock. */
   readonly wallMs: () => number;
   /** Whether a frame comes from the start of its sender that this node keeps (T4). */
@@ -103,7 +105,7 @@ export class Peers {
   }
 
   header(): FrameHeader {
-    const { identity, metaApplied, position, wallMs } = this.#options;
+    const { identity, metaApplied, position, wallMs, isAdmitted } = this.#options;
     return {
       clusterId: identity.clusterId ?? NO_CLUSTER,
       from: identity.nodeId,
@@ -112,6 +114,7 @@ export class Peers {
       metaApplied: metaApplied(),
       position: position(),
       timeMs: Math.max(0, Math.floor(wallMs())),
+      isAdmitted: isAdmitted(),
     };
   }
 

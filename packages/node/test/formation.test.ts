@@ -39,6 +39,7 @@ async function newcomer() {
     metaApplied: () => 0,
     position: () => 0,
     wallMs: () => 0,
+    isAdmitted: () => true,
     observe: () => true,
     nowMs: () => 0,
   });
@@ -70,6 +71,7 @@ async function newcomer() {
       metaApplied: 0,
       position: 0,
       timeMs: 0,
+      isAdmitted: true,
     });
     deliver(frame);
   };
@@ -183,6 +185,7 @@ describe('a node whose cluster has not formed (T4)', () => {
             metaApplied: 0,
             position: 0,
             timeMs: 0,
+            isAdmitted: true,
           });
           node.deliver(cut % 3 === 0 ? frame.subarray(0, cut % frame.length) : frame);
         },

@@ -11,6 +11,7 @@ const header: FrameHeader = {
   metaApplied: 42,
   position: 12345,
   timeMs: 1_700_000_000_000,
+  isAdmitted: true,
 };
 
 const from = header.from;
@@ -25,6 +26,7 @@ const startRecord = fc.record({
   number,
   boot: fc.constantFrom('0123456789abcdef', 'fedcba9876543210'),
   position: number,
+  tookPart: fc.boolean(),
 });
 
 const raftMessage: fc.Arbitrary<Message> = fc.oneof(

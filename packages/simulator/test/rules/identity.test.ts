@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { World } from './world.js';
 
 /** Behind it comes the code of the first message. */
-const FRAME_HEADER_BYTES = 61;
+const FRAME_HEADER_BYTES = 62;
 const HELLO = 36;
 
 /** The sender has joined a cluster. */
