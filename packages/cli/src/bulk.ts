@@ -1,8 +1,8 @@
-import { fstatSync } from 'node:fs';
-import { type Coxswain, operation } from '@coxswain/client';
+import { appendFileSync, fstatSync } from 'node:fs';
+import { type Coxswain, CoxswainError, OutcomeUnknownError, operation, StatusCode } from '@coxswain/client';
 import type { mvcc } from '@coxswain/protocol';
 import { Presets, SingleBar } from 'cli-progress';
-import { failure } from './exit.js';
+import { ExitCode, failure } from './exit.js';
 import { StdinLines } from './stdin.js';
 
 /** Lines travel in transactions of so many, and so many bytes: one log entry for all of them. */
@@ -13,12 +13,25 @@ const batchesInFlightMax = 16;
 
 const tab = 0x09;
 
+/** How `put --stdin` and `del --stdin` go on after what went wrong. */
+export interface BulkOptions {
+  /** Lines before this one, counted from 1, are passed over. */
+  readonly fromLine: number;
+  /** Lines that are malformed or refused are appended to this file, and the others go on. Undefined: the first one ends it. */
+  readonly skipBad: string | undefined;
+}
+
+/** A line that is not what the command reads. */
+class MalformedLineError extends Error {
+  override readonly name = 'MalformedLineError';
+}
+
 /** Stores the pairs of stdin, `key<TAB>value` a line, in the order of the lines. Prints how many. */
-export async function putLines(client: Coxswain, table: string): Promise<void> {
-  const pipeline = new Pipeline('put', client, table);
-  await pipeline.run((line, number) => {
+export async function putLines(client: Coxswain, table: string, options: BulkOptions): Promise<void> {
+  const pipeline = new Pipeline('put', client, table, options);
+  await pipeline.run((line) => {
     const separator = line.indexOf(tab);
-    if (separator <= 0) throw failure(`put: line ${number} is not key<TAB>value`);
+    if (separator <= 0) throw new MalformedLineError('it is not key<TAB>value');
     const key = line.subarray(0, separator);
     return { key, request: operation.put(key, line.subarray(separator + 1)) };
   });
@@ -26,18 +39,19 @@ export async function putLines(client: Coxswain, table: string): Promise<void> {
 }
 
 /** Removes the keys of stdin, one a line. Prints how many there were. */
-export async function deleteLines(client: Coxswain, table: string): Promise<void> {
-  const pipeline = new Pipeline('del', client, table);
-  await pipeline.run((line, number) => {
-    if (line.length === 0) throw failure(`del: line ${number} is empty`);
+export async function deleteLines(client: Coxswain, table: string, options: BulkOptions): Promise<void> {
+  const pipeline = new Pipeline('del', client, table, options);
+  await pipeline.run((line) => {
+    if (line.length === 0) throw new MalformedLineError('it is empty');
     return { key: line, request: operation.deleteRange(line) };
   });
   process.stdout.write(`${pipeline.deletedCount}\n`);
 }
 
 interface Batch {
-  readonly firstLine: number;
   readonly operations: mvcc.RequestOp[];
+  readonly lines: Buffer[];
+  readonly numbers: number[];
   readonly keys: string[];
   sizeBytes: number;
 }
@@ -47,34 +61,65 @@ class Pipeline {
   readonly #name: string;
   readonly #client: Coxswain;
   readonly #table: string;
+  readonly #options: BulkOptions;
   readonly #inFlight = new Set<Promise<void>>();
   /** A key that comes again waits for the transaction before it: the last line wins. */
   readonly #keysInFlight = new Set<string>();
-  #failure: Error | undefined;
+  /** Why it ends before its end, without what is done. */
+  #reason: string | undefined;
+  /** Lines that were read and are neither done nor set aside. */
+  readonly #open = new Set<number>();
   lineCount = 0;
   deletedCount = 0n;
 
-  constructor(name: string, client: Coxswain, table: string) {
+  constructor(name: string, client: Coxswain, table: string, options: BulkOptions) {
     this.#name = name;
     this.#client = client;
     this.#table = table;
+    this.#options = options;
   }
 
-  async run(
-    parse: (line: Buffer, number: number) => { key: Buffer; request: mvcc.RequestOp },
-  ): Promise<void> {
+  async run(parse: (line: Buffer) => { key: Buffer; request: mvcc.RequestOp }): Promise<void> {
     const lines = new StdinLines();
     const progress = new Progress(this.#name, lines);
     let batch: Batch | undefined;
     let number = 0;
+    let isInterrupted = false;
+    const interrupt = (): void => {
+      // Who asks a second time does not wait for the transactions under way.
+      if (isInterrupted) {
+        progress.stop();
+        process.exit(ExitCode.Failed);
+      }
+      isInterrupted = true;
+      this.#reason ??= 'interrupted';
+      process.stdin.destroy();
+    };
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, interrupt);
     try {
       for await (const line of lines) {
+        if (this.#reason !== undefined) break;
         number++;
-        const { key, request } = parse(line, number);
+        if (number < this.#options.fromLine) continue;
+        this.#open.add(number);
+        let parsed: ReturnType<typeof parse>;
+        try {
+          parsed = parse(line);
+        } catch (error) {
+          if (!(error instanceof MalformedLineError)) throw error;
+          // What stands before it is stored, so that the count says where to go on.
+          if (batch) this.#send(batch);
+          batch = undefined;
+          this.#setAside(number, line, error.message);
+          continue;
+        }
+        const { key, request } = parsed;
         const id = key.toString('latin1');
         if (this.#keysInFlight.has(id)) await this.#settle(0);
-        batch ??= { firstLine: number, operations: [], keys: [], sizeBytes: 0 };
+        batch ??= { operations: [], lines: [], numbers: [], keys: [], sizeBytes: 0 };
         batch.operations.push(request);
+        batch.lines.push(line);
+        batch.numbers.push(number);
         batch.keys.push(id);
         batch.sizeBytes += line.length;
         if (batch.operations.length === batchLinesMax || batch.sizeBytes >= batchSizeBytesMax) {
@@ -83,18 +128,26 @@ class Pipeline {
           await this.#settle(batchesInFlightMax - 1);
           progress.update(this.lineCount);
         }
-        if (this.#failure) break;
       }
-      if (batch && !this.#failure) this.#send(batch);
+      if (batch) this.#send(batch);
+    } catch (error) {
+      // To destroy stdin is what ends the wait for the next line.
+      if (!isInterrupted) throw error;
     } finally {
       await this.#settle(0);
+      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, interrupt);
       progress.update(this.lineCount);
       progress.stop();
     }
-    if (this.#failure) throw this.#failure;
+    if (this.#reason === undefined) return;
+    const next = this.#open.size > 0 ? Math.min(...this.#open) : number + 1;
+    throw failure(
+      `${this.#name}: ${this.#reason}; ${this.lineCount} lines are done; go on with --from-line ${next}`,
+    );
   }
 
   #send(batch: Batch): void {
+    if (this.#reason !== undefined) return;
     for (const key of batch.keys) this.#keysInFlight.add(key);
     const sent = this.#commit(batch).then(() => {
       this.#inFlight.delete(sent);
@@ -103,28 +156,79 @@ class Pipeline {
     this.#inFlight.add(sent);
   }
 
-  async #commit({ firstLine, operations }: Batch): Promise<void> {
+  async #commit(batch: Batch): Promise<void> {
+    const { operations, numbers } = batch;
     try {
-      const { responses } = await this.#client
-        .txn(this.#table)
-        .do(...operations)
-        .commit();
-      this.lineCount += operations.length;
-      for (const { response } of responses) {
-        if (response?.$case === 'responseDeleteRange') this.deletedCount += response.value.deleted;
-      }
+      await this.#apply(operations, numbers);
     } catch (error) {
-      const lastLine = firstLine + operations.length - 1;
-      this.#failure ??= failure(
-        `${this.#name}: lines ${firstLine}-${lastLine} failed: ${(error as Error).message}; ${this.lineCount} lines are done; run it again, repeating is harmless`,
-      );
+      if (isRefused(error)) await this.#commitSingly(batch);
+      else this.#reason ??= `lines ${numbers[0]}-${numbers.at(-1)}: ${(error as Error).message}`;
     }
+  }
+
+  /** The server refuses a transaction as a whole: each line by itself shows which one it is. */
+  async #commitSingly({ operations, lines, numbers }: Batch): Promise<void> {
+    for (const [place, request] of operations.entries()) {
+      const number = numbers[place]!;
+      try {
+        await this.#apply([request], [number]);
+      } catch (error) {
+        const { message } = error as Error;
+        if (isRefused(error)) this.#setAside(number, lines[place]!, message);
+        else this.#reason ??= `line ${number}: ${message}`;
+        if (this.#reason !== undefined) return;
+      }
+    }
+  }
+
+  async #apply(operations: readonly mvcc.RequestOp[], numbers: readonly number[]): Promise<void> {
+    const { responses } = await this.#client
+      .txn(this.#table)
+      .do(...operations)
+      .commit();
+    this.lineCount += operations.length;
+    for (const number of numbers) this.#open.delete(number);
+    for (const { response } of responses) {
+      if (response?.$case === 'responseDeleteRange') this.deletedCount += response.value.deleted;
+    }
+  }
+
+  /** With --skip-bad the line is kept in that file; without it is what everything ends with. */
+  #setAside(number: number, line: Buffer, why: string): void {
+    const { skipBad } = this.#options;
+    if (skipBad === undefined) {
+      this.#reason ??= `line ${number}: ${why}`;
+      return;
+    }
+    appendFileSync(skipBad, Buffer.concat([line, Buffer.from('\n')]), { mode: 0o600 });
+    process.stderr.write(`${this.#name}: line ${number}: ${why}: it is in ${skipBad}\n`);
+    this.#open.delete(number);
   }
 
   /** Resolves when at most so many transactions are under way. */
   async #settle(inFlightMax: number): Promise<void> {
     while (this.#inFlight.size > inFlightMax) await Promise.race(this.#inFlight);
   }
+}
+
+/** The errors of docs/errors.md that one line causes, and no other line shares. */
+const lineFaults: ReadonlySet<string> = new Set([
+  'keyNotSet',
+  'keyTooLong',
+  'messageTooLarge',
+  'valueTooLong',
+]);
+const stockRefusals: ReadonlySet<StatusCode> = new Set([
+  StatusCode.FAILED_PRECONDITION,
+  StatusCode.INVALID_ARGUMENT,
+  StatusCode.RESOURCE_EXHAUSTED,
+]);
+
+/** The line itself is at fault, and was certainly not applied: repeating it does not help. */
+function isRefused(error: unknown): boolean {
+  if (!(error instanceof CoxswainError) || error instanceof OutcomeUnknownError) return false;
+  // A stock server gives no code of docs/errors.md: what it answers to a write with these is the line's fault.
+  return error.errorCode === '' ? stockRefusals.has(error.code) : lineFaults.has(error.errorCode);
 }
 
 /** A bar on stderr when that is a terminal: by bytes when stdin is a file, else a count. */

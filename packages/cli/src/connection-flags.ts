@@ -43,7 +43,7 @@ export function withConnectionFlags(command: Command): Command {
       .choices(['simple', 'table', 'json'])
       .default('simple'),
   );
-  command.option('--hex', 'show keys and values in hexadecimal', false);
+  command.option('--hex', 'arguments and output are keys and values in hexadecimal', false);
   return command;
 }
 

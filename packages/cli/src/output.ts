@@ -63,6 +63,7 @@ export interface RangeOutputOptions {
   readonly isHex: boolean;
   readonly keysOnly: boolean;
   readonly countOnly: boolean;
+  readonly valueOnly: boolean;
 }
 
 /** Below this many bytes output is gathered. */
@@ -99,14 +100,17 @@ export async function printRange(
 
 async function printRangeSimple(
   pages: AsyncIterable<regatta.RangeResponse>,
-  { isHex, keysOnly, countOnly }: RangeOutputOptions,
+  { isHex, keysOnly, countOnly, valueOnly }: RangeOutputOptions,
   writer: Writer,
 ): Promise<void> {
   let count = 0n;
   for await (const page of pages) {
     count += page.count;
     for (const pair of page.kvs) {
-      writePair(writer, pair, isHex, keysOnly);
+      if (valueOnly) {
+        writer.write(showBytes(pair.value, isHex));
+        writer.write('\n');
+      } else writePair(writer, pair, isHex, keysOnly);
       await writer.flush(flushSizeBytes);
     }
   }

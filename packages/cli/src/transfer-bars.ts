@@ -13,6 +13,11 @@ const nothing: TransferBar = { update: () => undefined, stop: () => undefined };
 /** A bar per table that is under way, on stderr, when that is a terminal; else nothing. */
 export class TransferBars {
   readonly #bars: MultiBar | undefined;
+  /** The bars hide the cursor, so they end first; then the signal ends the process as it would have. */
+  readonly #showCursor = (signal: NodeJS.Signals): void => {
+    this.stop();
+    process.kill(process.pid, signal);
+  };
 
   constructor() {
     if (!process.stderr.isTTY) return;
@@ -21,6 +26,7 @@ export class TransferBars {
       { format, stream: process.stderr, hideCursor: true, clearOnComplete: true },
       Presets.shades_classic,
     );
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, this.#showCursor);
   }
 
   add(verb: string, table: string): TransferBar {
@@ -37,5 +43,6 @@ export class TransferBars {
 
   stop(): void {
     this.#bars?.stop();
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, this.#showCursor);
   }
 }

@@ -1,9 +1,9 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { NodeCommand, type Outcome, run, TemporaryDirectory } from './support/command.js';
+import { Command, freePorts, NodeCommand, type Outcome, run, TemporaryDirectory } from './support/command.js';
 
 let node: NodeCommand;
 
@@ -33,7 +33,9 @@ describe('data (interfaces.md)', () => {
     expect(await output(['put', 'fruit', 'apple'])).toBe('OK\n');
     expect(await output(['get', 'fruit'])).toBe('fruit\napple\n');
     expect(await output(['put', 'fruit', 'pear', '--prev-kv'])).toBe('OK\nfruit\napple\n');
-    expect(await output(['get', 'fruit', '--hex'])).toBe('\\x66\\x72\\x75\\x69\\x74\n\\x70\\x65\\x61\\x72\n');
+    expect(await output(['get', '6672756974', '--hex'])).toBe(
+      '\\x66\\x72\\x75\\x69\\x74\n\\x70\\x65\\x61\\x72\n',
+    );
     expect(await output(['del', 'fruit', '--prev-kv'])).toBe('1\nfruit\npear\n');
     expect(await output(['del', 'fruit'])).toBe('0\n');
   });
@@ -54,6 +56,66 @@ describe('data (interfaces.md)', () => {
     expect(await output(['range', '--count-only', '--no-linearizable'])).toBe('4\n');
     expect(await output(['del', 'r', '--prefix'])).toBe('3\n');
     expect(await output(['del', '--stdin'], 's1\nmissing\n')).toBe('1\n');
+  });
+
+  test('put --stdin names a bad line, counts what is done, and goes on where it is told to', async () => {
+    const lines = 'b1\t1\nb2\t2\nmalformed\nb4\t4\n';
+    const ended = await node.run(['put', '--stdin'], { stdin: lines });
+    expectFailure(
+      ended,
+      1,
+      'put: line 3: it is not key<TAB>value; 2 lines are done; go on with --from-line 3',
+    );
+    expect(await output(['put', '--stdin', '--from-line', '4'], lines)).toBe('OK 1\n');
+    const directory = new TemporaryDirectory();
+    const bad = join(directory.path, 'bad');
+    // The server refuses a key of more than 1024 bytes, and with it the transaction that holds it.
+    const long = 'k'.repeat(1025);
+    const skipped = await node.run(['put', '--stdin', '--skip-bad', bad], { stdin: `${lines}${long}\tv\n` });
+    expect(skipped).toMatchObject({ exitCode: 0, stdout: 'OK 3\n' });
+    expect(skipped.stderr).toContain(`put: line 3: it is not key<TAB>value: it is in ${bad}\n`);
+    expect(skipped.stderr).toContain('put: line 5: key length exceeded max allowed value');
+    expect(readFileSync(bad, 'utf8')).toBe(`malformed\n${long}\tv\n`);
+    directory.remove();
+    expect(await output(['del', 'b', '--prefix'])).toBe('3\n');
+  });
+
+  test('put --stdin that is interrupted counts what is done', async () => {
+    // One whole transaction of 128 lines, and three lines that wait for more.
+    const stdin = Array.from({ length: 131 }, (_, index) => `i${index + 1}\tv\n`).join('');
+    const command = new Command(['put', '--stdin', '--endpoints', node.endpoint], {
+      stdin,
+      isStdinOpen: true,
+    });
+    while ((await output(['get', 'i128'])) === '');
+    expectFailure(
+      await command.stop('SIGINT'),
+      1,
+      'put: interrupted; 128 lines are done; go on with --from-line 129',
+    );
+    expect(await output(['del', 'i', '--prefix'])).toBe('128\n');
+  });
+
+  test('--hex reads too, --print-value-only, filters by revision', async () => {
+    await output(['put', '--hex', '00ff', '0a0d']);
+    expect(await output(['get', '--hex', '00ff'])).toBe('\\x00\\xff\n\\x0a\\x0d\n');
+    expect(await output(['get', '--hex', '\\x00\\xff', '--print-value-only'])).toBe('\\x0a\\x0d\n');
+    expect(await output(['get', '--hex', '', '--prefix', '--count-only'])).toBe('1\n');
+    expectFailure(await node.run(['get', '--hex', '0g']), 2, /^--hex: /);
+    const { kvs } = JSON.parse(await output(['get', '--hex', '00ff', '-o', 'json'])) as {
+      kvs: { modRevision: string }[];
+    };
+    const above = String(BigInt(kvs[0]!.modRevision) + 1n);
+    expect(await output(['get', '', '--prefix', '--min-mod-revision', above])).toBe('');
+    expect(await output(['get', '', '--prefix', '--max-mod-revision', above, '--count-only'])).toBe('1\n');
+    expect(await output(['del', '--hex', '00', '--prefix'])).toBe('1\n');
+  });
+
+  test('status beside a dead endpoint exits 1 and names it', async () => {
+    const [dead] = await freePorts(1);
+    const outcome = await run(['status', '--endpoints', `${node.endpoint},127.0.0.1:${dead}`]);
+    expectFailure(outcome, 1, /^1 of 2 endpoints do not answer: .*nothing listens there/);
+    expect(outcome.stdout).toContain('nothing listens there');
   });
 
   test('--revision reads the past', async () => {
@@ -132,7 +194,12 @@ describe('data (interfaces.md)', () => {
 
   test('a line that is no pair is named', async () => {
     const outcome = await node.run(['put', '--stdin'], { stdin: 'a\t1\nnonsense\n' });
-    expectFailure(outcome, 1, 'put: line 2 is not key<TAB>value');
+    expectFailure(
+      outcome,
+      1,
+      'put: line 2: it is not key<TAB>value; 1 lines are done; go on with --from-line 2',
+    );
+    expect(await output(['del', 'a'])).toBe('1\n');
   });
 });
 

@@ -94,7 +94,7 @@ function statusCommand(): Command {
       printReplication(flags, answers);
       printArchive(flags, answers);
     }
-    failWhenNobodyAnswered(answers);
+    failWhenOneIsSilent(answers);
   });
 }
 
@@ -238,9 +238,12 @@ function askEach<T>(flags: ConnectionFlags, ask: (client: Coxswain) => Promise<T
   );
 }
 
-function failWhenNobodyAnswered(answers: readonly Answer<unknown>[]): void {
-  if (answers.every(({ response }) => response === undefined)) {
-    throw failure('no endpoint answered: start the nodes, or give --endpoints');
+/** What is not asked successfully is not known to be well: scripts must not take it for that. */
+function failWhenOneIsSilent(answers: readonly Answer<unknown>[]): void {
+  const silent = answers.filter(({ response }) => response === undefined);
+  if (silent.length > 0) {
+    const reasons = silent.map(({ endpoint, error }) => `${endpoint}: ${error}`);
+    throw failure(`${silent.length} of ${answers.length} endpoints do not answer: ${reasons.join('; ')}`);
   }
 }
 

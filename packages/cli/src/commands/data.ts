@@ -1,4 +1,4 @@
-import type { Coxswain, RangeOptions } from '@coxswain/client';
+import type { Bytes, Coxswain, RangeOptions } from '@coxswain/client';
 import { prefixEnd, toEnd } from '@coxswain/client';
 import type { regatta } from '@coxswain/protocol';
 import { Command, InvalidArgumentError } from 'commander';
@@ -30,6 +30,11 @@ interface ReadFlags extends KeyRangeFlags {
   readonly linearizable: boolean;
   readonly fromLeader: boolean;
   readonly revision: number;
+  readonly printValueOnly: boolean;
+  readonly minModRevision: number;
+  readonly maxModRevision: number;
+  readonly minCreateRevision: number;
+  readonly maxCreateRevision: number;
 }
 
 /** `get`, `range`, `put`, `del` and `txn`. */
@@ -68,20 +73,26 @@ function putCommand(): Command {
     .argument('[value]')
     .option('--prev-kv', 'show the pair that was there before', false)
     .option('--stdin', 'store many pairs, one a line: key<TAB>value', false);
+  withBulkFlags(command);
   return command.action(async (key: string | undefined, value: string | undefined) => {
     const flags = {
       ...connectionFlags(command),
-      ...command.opts<DataFlags & { prevKv: boolean; stdin: boolean }>(),
+      ...command.opts<DataFlags & BulkFlags & { prevKv: boolean }>(),
     };
     if (flags.stdin) {
       if (key !== undefined) throw usageError('put: give either a key or --stdin');
-      await withClient(flags, (client) => putLines(client, flags.table));
+      if (flags.hex) throw usageError('put: lines of --stdin are bytes as they are, without --hex');
+      await withClient(flags, (client) =>
+        putLines(client, flags.table, { fromLine: flags.fromLine, skipBad: flags.skipBad }),
+      );
       return;
     }
     if (key === undefined) throw usageError('put: give a key and a value, or --stdin');
-    const bytes = value ?? (await readAll());
+    const bytes = value === undefined ? await readAll() : toBytes(value, flags.hex);
     await withClient(flags, async (client) => {
-      const response = await client.put(flags.table, key, bytes, { prevKv: flags.prevKv });
+      const response = await client.put(flags.table, toBytes(key, flags.hex), bytes, {
+        prevKv: flags.prevKv,
+      });
       await printResponse(response, flags.output, flags.hex);
     });
   });
@@ -96,14 +107,18 @@ function delCommand(): Command {
       .option('--prev-kv', 'show the pairs that were removed', false)
       .option('--stdin', 'remove many keys, one a line', false),
   );
+  withBulkFlags(command);
   return command.action(async (key: string | undefined, rangeEnd: string | undefined) => {
     const flags = {
       ...connectionFlags(command),
-      ...command.opts<KeyRangeFlags & { prevKv: boolean; stdin: boolean }>(),
+      ...command.opts<KeyRangeFlags & BulkFlags & { prevKv: boolean }>(),
     };
     if (flags.stdin) {
       if (key !== undefined) throw usageError('del: give either a key or --stdin');
-      await withClient(flags, (client) => deleteLines(client, flags.table));
+      if (flags.hex) throw usageError('del: lines of --stdin are bytes as they are, without --hex');
+      await withClient(flags, (client) =>
+        deleteLines(client, flags.table, { fromLine: flags.fromLine, skipBad: flags.skipBad }),
+      );
       return;
     }
     if (key === undefined) throw usageError('del: give a key, or --stdin');
@@ -140,6 +155,8 @@ function txnCommand(): Command {
 async function read(command: Command, key: string, rangeEnd: string | undefined): Promise<void> {
   const flags = { ...connectionFlags(command), ...command.opts<ReadFlags>() };
   if (flags.keysOnly && flags.countOnly) throw usageError('--keys-only and --count-only cannot be combined');
+  if (flags.printValueOnly && (flags.keysOnly || flags.countOnly))
+    throw usageError('--print-value-only cannot be combined with --keys-only or --count-only');
   const range = keyRange(key, rangeEnd, flags);
   const options: RangeOptions = {
     ...range.options,
@@ -148,6 +165,10 @@ async function read(command: Command, key: string, rangeEnd: string | undefined)
     countOnly: flags.countOnly,
     linearizable: flags.linearizable,
     revision: flags.revision,
+    minModRevision: flags.minModRevision,
+    maxModRevision: flags.maxModRevision,
+    minCreateRevision: flags.minCreateRevision,
+    maxCreateRevision: flags.maxCreateRevision,
     fromLeaderCluster: flags.fromLeader,
   };
   await withClient(flags, async (client) => {
@@ -161,6 +182,7 @@ async function read(command: Command, key: string, rangeEnd: string | undefined)
       isHex: flags.hex,
       keysOnly: flags.keysOnly,
       countOnly: flags.countOnly,
+      valueOnly: flags.printValueOnly,
     });
   });
 }
@@ -172,7 +194,7 @@ function isOneKey({ prefix, rangeEnd }: RangeOptions): boolean {
 async function* onePage(
   client: Coxswain,
   table: string,
-  key: string,
+  key: Bytes,
   options: RangeOptions,
 ): AsyncGenerator<regatta.RangeResponse> {
   yield await client.range(table, key, options);
@@ -182,10 +204,10 @@ async function* onePage(
 async function* pagesFromLeader(
   client: Coxswain,
   table: string,
-  key: string,
+  key: Bytes,
   options: RangeOptions,
 ): AsyncGenerator<regatta.RangeResponse> {
-  let from: string | Uint8Array = key;
+  let from: Bytes = key;
   const rangeEnd = options.prefix ? prefixEnd(key) : options.rangeEnd;
   let { revision = 0 } = options;
   let left = Number(options.limit ?? 0);
@@ -209,20 +231,51 @@ async function* pagesFromLeader(
 function keyRange(
   key: string,
   rangeEnd: string | undefined,
-  { prefix, fromKey }: KeyRangeFlags,
-): { key: string; options: { prefix?: boolean; rangeEnd?: string | Uint8Array } } {
+  { prefix, fromKey, hex }: KeyRangeFlags,
+): { key: Bytes; options: { prefix?: boolean; rangeEnd?: Bytes } } {
   if ([prefix, fromKey, rangeEnd !== undefined].filter(Boolean).length > 1) {
     throw usageError('give one of a range end, --prefix and --from-key');
   }
   // An empty key is no key: every key begins with the empty prefix, and comes after it.
   if (key === '' && (prefix || fromKey)) return { key: '\0', options: { rangeEnd: toEnd } };
-  if (prefix) return { key, options: { prefix } };
-  if (fromKey) return { key, options: { rangeEnd: toEnd } };
-  return { key, options: rangeEnd === undefined ? {} : { rangeEnd } };
+  const from = toBytes(key, hex);
+  if (prefix) return { key: from, options: { prefix } };
+  if (fromKey) return { key: from, options: { rangeEnd: toEnd } };
+  return { key: from, options: rangeEnd === undefined ? {} : { rangeEnd: toBytes(rangeEnd, hex) } };
+}
+
+/** A key or value of the command line: with --hex pairs of hexadecimal digits, also as `\\x00\\xff`, which --hex shows. */
+function toBytes(text: string, isHex: boolean): Bytes {
+  // The bound of an open range is a zero byte already.
+  if (!isHex || text === '\0') return text;
+  const digits = text.replaceAll('\\x', '');
+  if (!/^(?:[0-9a-f]{2})*$/i.test(digits))
+    throw usageError('--hex: keys and values must be pairs of hexadecimal digits, such as 00ff');
+  return Buffer.from(digits, 'hex');
 }
 
 function dataCommand(name: string): Command {
   return withConnectionFlags(new Command(name)).option('--table <name>', 'the table', 'default');
+}
+
+interface BulkFlags {
+  readonly stdin: boolean;
+  readonly fromLine: number;
+  readonly skipBad?: string;
+}
+
+function withBulkFlags(command: Command): Command {
+  return command
+    .option(
+      '--from-line <number>',
+      'with --stdin: pass over the lines before this one; later ones may be done a second time',
+      parseCount,
+      1,
+    )
+    .option(
+      '--skip-bad <file>',
+      'with --stdin: append lines that are malformed or refused to a file, and go on',
+    );
 }
 
 function withKeyRangeFlags(command: Command): Command {
@@ -235,11 +288,16 @@ function withReadFlags(command: Command): Command {
   return withKeyRangeFlags(command)
     .option('--limit <number>', 'show at most so many keys; 0: all', parseCount, 0)
     .option('--keys-only', 'show no values', false)
+    .option('--print-value-only', 'show no keys (simple output)', false)
     .option('--count-only', 'show only how many keys there are', false)
     .option('--linearizable', 'reflect every write that was acknowledged before (the default)', true)
     .option('--no-linearizable', 'answer from what the node has, which may be stale')
     .option('--from-leader', 'on a follower cluster: let the leader cluster answer', false)
-    .option('--revision <number>', 'as the table was at this revision', parseCount, 0);
+    .option('--revision <number>', 'as the table was at this revision', parseCount, 0)
+    .option('--min-mod-revision <number>', 'only keys last changed at this revision or later', parseCount, 0)
+    .option('--max-mod-revision <number>', 'only keys last changed at this revision or before', parseCount, 0)
+    .option('--min-create-revision <number>', 'only keys made at this revision or later', parseCount, 0)
+    .option('--max-create-revision <number>', 'only keys made at this revision or before', parseCount, 0);
 }
 
 /** A whole number of 0 or more. */

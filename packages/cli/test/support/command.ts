@@ -23,7 +23,7 @@ export class Command {
 
   constructor(
     args: readonly string[],
-    options: { stdin?: string | Buffer; cwd?: string; env?: NodeJS.ProcessEnv } = {},
+    options: { stdin?: string | Buffer; isStdinOpen?: boolean; cwd?: string; env?: NodeJS.ProcessEnv } = {},
   ) {
     this.child = spawn(process.execPath, [coxswainFile, ...args], {
       cwd: options.cwd,
@@ -36,7 +36,8 @@ export class Command {
     this.child.stderr!.setEncoding('utf8').on('data', (text: string) => {
       this.stderr += text;
     });
-    this.child.stdin!.end(options.stdin ?? '');
+    this.child.stdin!.write(options.stdin ?? '');
+    if (!options.isStdinOpen) this.child.stdin!.end();
     this.ended = new Promise((resolve) => {
       this.child.once('close', (exitCode) => resolve({ exitCode, stdout: this.stdout, stderr: this.stderr }));
     });
