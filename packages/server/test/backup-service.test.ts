@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { maintenance, mvcc, regatta, type replication } from '@coxswain/protocol';
-import { FrameDecompressor, readSnapshotRecords } from '@coxswain/table';
+import { maintenance, mvcc, regatta, replication } from '@coxswain/protocol';
+import { FrameDecompressor, readSnapshotRecords, STREAM_IDENTIFIER } from '@coxswain/table';
 import { status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { OneNode } from './support/one-node.js';
@@ -174,7 +174,12 @@ describe('Backup', () => {
     const shards = (): string[] => readdirSync(join(node.directory, 'tables'));
     const replace = async (table: Buffer): Promise<void> => {
       const info = maintenance.RestoreInfo.fromPartial({ table });
-      await rpc.upload(restore, [{ data: { $case: 'info', value: info } }], authorized);
+      const empty = replication.SnapshotChunk.fromPartial({ data: STREAM_IDENTIFIER });
+      const messages: maintenance.RestoreMessage[] = [
+        { data: { $case: 'info', value: info } },
+        { data: { $case: 'chunk', value: empty } },
+      ];
+      await rpc.upload(restore, messages, authorized);
     };
     const random = Buffer.from('random');
     const shardId = await node.createTable(rpc, 'random');
