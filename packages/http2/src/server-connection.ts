@@ -350,7 +350,9 @@ export class ServerConnection implements StreamHost, MemoryHolder {
       return;
     }
     this.#numbers.opened(streamId);
-    if (isMalformed || (seen & REQUEST_FIELDS) !== REQUEST_FIELDS) {
+    // RFC 9113, 8.1.1: nor is a request whole that ends here and promised a body.
+    const lacksBody = isLast && contentLengthBytes > 0;
+    if (isMalformed || lacksBody || (seen & REQUEST_FIELDS) !== REQUEST_FIELDS) {
       this.#refuse(streamId, isLast, ErrorCode.protocolError);
       return;
     }
@@ -381,8 +383,10 @@ export class ServerConnection implements StreamHost, MemoryHolder {
       stream.sendTrailers(HEADERS_TOO_LARGE);
       return;
     }
+    // Known before the request is answered: the answer of one that has ended closes its stream on both sides (5.1).
+    stream.isEndReceived = isLast;
     stream.listener = onRequest(stream);
-    if (isLast) this.#endReceived(stream);
+    if (isLast) stream.listener?.onEnd();
   }
 
   /** Trailers of a request mean nothing to gRPC, but that it is complete. */

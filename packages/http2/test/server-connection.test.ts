@@ -42,6 +42,8 @@ let connections: ServerConnection[];
 let seen: Seen[];
 /** What is done with a complete request. */
 let answer: (request: Seen) => void;
+/** Before the rest of the request is looked at. */
+let answersAtOnce: boolean;
 let streamsMax: number;
 let heldBytesMax: number;
 let answerBytesMax: number;
@@ -51,6 +53,7 @@ let memory: HeldMemory | undefined;
 beforeEach(async () => {
   connections = [];
   seen = [];
+  answersAtOnce = false;
   streamsMax = 0;
   heldBytesMax = 100_000_000;
   answerBytesMax = 100_000_000;
@@ -60,13 +63,14 @@ beforeEach(async () => {
     const onRequest = (stream: ServerStream) => {
       const request: Seen = { stream, body: [], isEnded: false, isCancelled: false };
       seen.push(request);
+      if (answersAtOnce) answer(request);
       return {
         onData: (bytes: Buffer, start: number, end: number) => {
           request.body.push(Buffer.from(bytes.subarray(start, end)));
         },
         onEnd: () => {
           request.isEnded = true;
-          answer(request);
+          if (!answersAtOnce) answer(request);
         },
         onCancel: () => {
           request.isCancelled = true;
@@ -570,6 +574,15 @@ describe('a client that breaks the protocol loses its connection, and nobody els
     client.send(wholeRequest(3));
     await client.until(() => client.ended(3));
     expect(seen.filter(({ isEnded }) => isEnded).map(({ stream }) => stream.id)).toEqual([3]);
+  });
+
+  test('a request that ended is answered at once without a reset, and nothing may follow it (5.1)', async () => {
+    answersAtOnce = true;
+    const client = connectRaw().greet().send(wholeRequest(1));
+    await client.until(() => client.ended(1));
+    client.send(headersFrame(1));
+    expect(await client.goAway()).toBe(ErrorCode.streamClosed);
+    expect(client.frames.filter(({ type }) => type === FrameType.resetStream)).toEqual([]);
   });
 
   test('te: trailers, and a content-length that is right, are taken', async () => {

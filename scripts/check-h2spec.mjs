@@ -1,0 +1,117 @@
+// Runs h2spec, the conformance tests for HTTP/2 servers, against the listeners of one real node that speak it: API,
+// replication and raft. (The REST listener speaks HTTP/1.1 alone.) Fails when a case fails that
+// `h2spec-expected.json` does not have, and says which of those that it has pass.
+//
+//   node scripts/check-h2spec.mjs
+//
+// H2SPEC names the binary; otherwise Go builds it in a temporary directory. Where there is neither, nothing is checked.
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ProcessCluster } from '../bench/dist/src/faults/process-cluster.js';
+import { findFreePorts } from '../bench/dist/src/system/loopback-ports.js';
+
+const module = 'github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible';
+/** Of one case, in seconds: a busy machine is slow to answer. */
+const caseTimeoutSeconds = '5';
+const runTimeoutMs = 600_000;
+
+const directory = mkdtempSync(join(tmpdir(), 'coxswain-h2spec-'));
+process.on('exit', () => rmSync(directory, { recursive: true, force: true }));
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
+
+/** The path of h2spec; undefined where it can be neither found nor built. */
+function findH2spec() {
+  if (process.env.H2SPEC) return process.env.H2SPEC;
+  if (spawnSync('go', ['version']).status !== 0) return undefined;
+  const { status, stderr } = spawnSync('go', ['install', module], {
+    encoding: 'utf8',
+    env: { ...process.env, GOBIN: directory, GOFLAGS: '-modcacherw' },
+  });
+  if (status !== 0) throw new Error(`go install ${module}: ${stderr.trim()}`);
+  return join(directory, 'h2spec');
+}
+
+/** The cases of a run in order, each with its name (as in `http2/5.1/3`) and what it says where it failed. */
+function run(h2spec, address) {
+  const [host, port] = address.split(':');
+  const { error, stdout, stderr } = spawnSync(h2spec, ['-h', host, '-p', port, '-o', caseTimeoutSeconds], {
+    encoding: 'utf8',
+    timeout: runTimeoutMs,
+    maxBuffer: 1 << 26,
+  });
+  if (error) throw new Error(`${h2spec}: ${error.message}`);
+  const cases = parse(stdout);
+  if (cases.length === 0) throw new Error(`h2spec ran no case: ${stdout.slice(-500)}${stderr.slice(-500)}`);
+  return cases;
+}
+
+function parse(output) {
+  const cases = [];
+  let suite = '';
+  let section = '';
+  for (const coloured of output.split('\n')) {
+    const line = stripColours(coloured);
+    if (line.startsWith('Failures:')) break;
+    if (line.startsWith('Generic tests')) suite = 'generic';
+    else if (line.startsWith('Hypertext Transfer Protocol')) suite = 'http2';
+    else if (line.startsWith('HPACK')) suite = 'hpack';
+    const heading = /^ +(\d+(?:\.\d+)*)\. \S/u.exec(line);
+    if (heading) section = heading[1];
+    const found = /^ +([✔×]|✓|✗)? ?(\d+): (.*)$/u.exec(line);
+    if (found)
+      cases.push({ name: `${suite}/${section}/${found[2]}`, text: found[3], hasFailed: false, line });
+    if (found && (found[1] === '×' || found[1] === '✗')) cases.at(-1).hasFailed = true;
+  }
+  return cases;
+}
+
+function stripColours(line) {
+  return line
+    .replace(new RegExp(`${String.fromCharCode(27)}\\[[0-9;]*[A-Za-z]`, 'gu'), '')
+    .replace(/^.*\r(?=.)/u, '');
+}
+
+/** Compares with what is expected to fail, and gives whether nothing else did. */
+function judge(listener, cases, expected) {
+  const failed = cases.filter(({ hasFailed }) => hasFailed);
+  const unexpected = failed.filter(({ name }) => expected[name] === undefined);
+  console.log(
+    `${listener}: ${cases.length} cases, ${failed.length} failed, ${unexpected.length} of them not expected`,
+  );
+  for (const { name, text } of unexpected) console.log(`  FAILED ${name}: ${text}`);
+  for (const name of Object.keys(expected)) {
+    const found = cases.find((one) => one.name === name);
+    if (found === undefined) console.log(`  unknown to h2spec: ${name}`);
+    else if (!found.hasFailed) console.log(`  passes by now: ${name}; take it from h2spec-expected.json`);
+  }
+  return unexpected.length === 0;
+}
+
+const h2spec = findH2spec();
+if (h2spec === undefined) {
+  console.log('Nothing was checked: H2SPEC names no binary, and Go, which would build h2spec, is not there.');
+  process.exit(0);
+}
+const expected = JSON.parse(readFileSync(new URL('h2spec-expected.json', import.meta.url), 'utf8'));
+const [raftPort] = await findFreePorts(1);
+const raftAddress = `127.0.0.1:${raftPort}`;
+const cluster = await ProcessCluster.start(1, {
+  'raft.address': raftAddress,
+  'raft.initial-members': `1=${raftAddress}`,
+});
+let isGood = true;
+try {
+  const { address, replicationAddress } = cluster.nodes[0];
+  for (const [listener, target] of [
+    ['api', address],
+    ['replication', replicationAddress],
+    ['raft', raftAddress],
+  ]) {
+    isGood = judge(listener, run(h2spec, target), expected[listener] ?? {}) && isGood;
+  }
+} finally {
+  await cluster.dispose();
+}
+process.exit(isGood ? 0 : 1);
