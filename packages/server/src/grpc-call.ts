@@ -76,10 +76,18 @@ export function acceptCall(stream: ServerStream, environment: CallEnvironment): 
   const path = stream.header(':path') ?? '';
   const route = environment.routes.get(path);
   if (route === undefined) {
-    stream.sendTrailers(failureBlock(transportErrors.methodUnknown(path), [], false));
-    return nobody;
+    return refuse(stream, transportErrors.methodUnknown(path));
   }
+  const timeoutMs = parseTimeoutMs(stream.header('grpc-timeout'));
+  if (timeoutMs instanceof ApiError) return refuse(stream, timeoutMs);
+  stream.timeoutMs = timeoutMs;
   return new GrpcCall(stream, route, environment);
+}
+
+/** Answers a request that becomes no call: no handler sees it, and the metrics of its method do not count it. */
+function refuse(stream: ServerStream, error: ApiError): StreamListener {
+  stream.sendTrailers(failureBlock(error, [], false));
+  return nobody;
 }
 
 const nobody: StreamListener = {
@@ -115,7 +123,7 @@ class GrpcCall implements CallContext, StreamListener {
     this.#metrics = metrics;
     this.#environment = environment;
     this.#beganAtMs = metrics.begin(environment.clock.monotonicMs());
-    const timeoutMs = parseTimeoutMs(stream.header('grpc-timeout'));
+    const { timeoutMs } = stream;
     // Handlers give up a little before the caller does, so that it reads why.
     const ownMs = timeoutMs && timeoutMs - Math.min(deadlineMarginMsMax, timeoutMs / 10);
     this.deadlineMs = this.#beganAtMs + (ownMs ?? method.deadlineMs ?? defaultDeadlineMs);
@@ -401,9 +409,14 @@ class GrpcCall implements CallContext, StreamListener {
   }
 }
 
-/** Up to eight digits and a unit, as in `250m`; anything else counts as no deadline. */
-function parseTimeoutMs(header: string | undefined): number | undefined {
-  if (header === undefined || !/^\d{1,8}[HMSmun]$/u.test(header)) return undefined;
+/**
+ * How long the client waits for its answer, in milliseconds; undefined where it does not say. The header is up to eight
+ * digits and a unit, as in `250m` (gRPC over HTTP/2, Timeout). Anything else is an error: a call must neither go on
+ * for longer than its client wanted nor end before.
+ */
+function parseTimeoutMs(header: string | undefined): number | undefined | ApiError {
+  if (header === undefined) return undefined;
+  if (!/^\d{1,8}[HMSmun]$/u.test(header)) return transportErrors.timeoutMalformed(header);
   return Number(header.slice(0, -1)) * timeoutUnitMs[header.at(-1)!]!;
 }
 
