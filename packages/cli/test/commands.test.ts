@@ -233,8 +233,12 @@ describe('the cluster', () => {
     expect(await output(['members', 'list'])).toMatch(
       /^1, node-1, 127\.0\.0\.1:\d+, http:\/\/127\.0\.0\.1:\d+\n$/,
     );
-    expect(await output(['status'])).toMatch(/^127\.0\.0\.1:\d+, 1, 0\.1\.0, default, 1, 1, \d+, /);
-    expect(await output(['status', '-o', 'table'])).toMatch(/│ ENDPOINT +│ ID/);
+    expect(await output(['status'])).toMatch(
+      /^1 of 1 endpoint answers, 1 table: no problems\n127\.0\.0\.1:\d+, 1, 0\.1\.0, default, 1, 1, \d+, /,
+    );
+    expect(await output(['status', '--table', 'default', '-o', 'table'])).toMatch(/│ ENDPOINT +│ ID/);
+    expect(await output(['status', '--problems'])).toBe('1 of 1 endpoint answers, 1 table: no problems\n');
+    expect(await output(['status', '--problems', '-o', 'json'])).toBe('');
     expect(await output(['health'])).toBe(`${node.endpoint}, healthy\n`);
     const down = await run(['health', '--endpoints', `${node.endpoint},127.0.0.1:1`]);
     expect(down.stdout).toMatch(/^127.*, healthy\n127\.0\.0\.1:1, unhealthy, /);

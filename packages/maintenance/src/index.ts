@@ -24,7 +24,12 @@ export { DirectoryStore } from './archive/adapters/directory-store.js';
 export type { S3Options } from './archive/adapters/s3-requests.js';
 export { S3Store } from './archive/adapters/s3-store.js';
 export { ArchiveRestores, type ArchiveRestoresOptions } from './archive/archive-restore.js';
-export type { ArchiveCounters, ArchiveStatus, TableArchiveStatus } from './archive/archive-status.js';
+export {
+  type ArchiveCounters,
+  type ArchiveStatus,
+  type TableArchiveStatus,
+  tableWarnings,
+} from './archive/archive-status.js';
 export {
   Archiver,
   type ArchiverEnvironment,

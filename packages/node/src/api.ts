@@ -59,6 +59,9 @@ export interface TableStatus {
   readonly contentHash: string;
   /** Why this replica does not serve, or undefined. */
   readonly error: string | undefined;
+  /** How many voting members of the group there are, and how many of them answer this node, itself among them. */
+  readonly voterCount: number;
+  readonly answeringCount: number;
 }
 
 export interface MemberInfo {

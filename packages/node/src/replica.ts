@@ -668,6 +668,8 @@ export class Replica implements ReadableTable {
       leaderIndex: table?.leaderIndex,
       contentHash: table?.contentHash ?? '',
       error: this.#error,
+      voterCount: this.#raft.membership.voters.length,
+      answeringCount: this.#aliveCount(),
     };
   }
 }

@@ -1,5 +1,5 @@
-import type { ArchiveStatus, TableArchiveStatus } from '@coxswain/maintenance';
-import { errors, type NodeApi } from '@coxswain/node';
+import { type ArchiveStatus, type TableArchiveStatus, tableWarnings } from '@coxswain/maintenance';
+import { errors, type NodeApi, type TableStatus } from '@coxswain/node';
 import { regatta } from '@coxswain/protocol';
 import type { FollowerSighting, ReplicationStatus, TableReplication } from '@coxswain/replication';
 import { type Method, unary } from './call.js';
@@ -56,22 +56,21 @@ export class ClusterService {
   status(request: regatta.StatusRequest): regatta.StatusResponse {
     const { nodeId, role, clusterId, tables, meta, isDiskFull } = this.#node.status();
     const following = role === 'follower' ? this.#options.replication() : undefined;
+    const archived = this.#options.archive();
     const problems: string[] = [];
     if (isDiskFull) problems.push('the disk is full: writes are refused until there is room');
-    if (meta?.error !== undefined) problems.push(`the meta group: ${meta.error}`);
+    for (const problem of meta ? replicaProblems(meta) : []) problems.push(`the meta group: ${problem}`);
     if (following?.error !== undefined) problems.push(`replication: ${following.error}`);
-    const archived = this.#options.archive();
     for (const warning of archived?.warnings ?? []) problems.push(`archive: ${warning}`);
     problems.push(...this.#options.errors());
     const archives = new Map(archived?.tables.map((table) => [table.name, table]));
+    const replications = new Map(following?.tables.map((table) => [table.name, table]));
     const byName = new Map<string, regatta.TableStatus>();
     for (const table of [...tables].sort((a, b) => compareText(a.name, b.name))) {
-      if (table.error !== undefined) problems.push(`table '${table.name}': ${table.error}`);
-      const replication = following?.tables.find(({ name }) => name === table.name);
-      if (replication?.error !== undefined) {
-        problems.push(`replication of table '${table.name}': ${replication.error}`);
-      }
+      const replication = replications.get(table.name);
       const archive = archives.get(table.name);
+      const ofTable = tableProblems(table, replication, archive);
+      problems.push(...ofTable);
       byName.set(table.name, {
         logSize: BigInt(table.logSizeBytes),
         dbSize: BigInt(table.dbSizeBytes),
@@ -84,6 +83,7 @@ export class ClusterService {
         contentHash: table.contentHash,
         replication: replication && toWireReplication(replication),
         archive: archive && toWireArchive(archive),
+        errors: ofTable,
       });
     }
     return {
@@ -107,6 +107,27 @@ export class ClusterService {
       unary(regatta.ClusterService.status, (request) => this.status(request)),
     ];
   }
+}
+
+/** Why a replica does not serve, or why its group takes no writes. */
+function replicaProblems({ error, leader, answeringCount, voterCount }: TableStatus): string[] {
+  const problems = error === undefined ? [] : [error];
+  if (leader === 0) problems.push(`no leader: ${answeringCount} of ${voterCount} members answer`);
+  return problems;
+}
+
+/** All that is wrong with a table on this node; each text names it. */
+function tableProblems(
+  table: TableStatus,
+  replication: TableReplication | undefined,
+  archive: TableArchiveStatus | undefined,
+): string[] {
+  const problems = replicaProblems(table).map((problem) => `table '${table.name}': ${problem}`);
+  if (replication?.error !== undefined) {
+    problems.push(`replication of table '${table.name}': ${replication.error}`);
+  }
+  for (const warning of archive ? tableWarnings(archive) : []) problems.push(`archive: ${warning}`);
+  return problems;
 }
 
 function toWireReplication(table: TableReplication): regatta.TableReplication {

@@ -19,6 +19,17 @@ export interface TableArchiveStatus {
   readonly error: string | undefined;
 }
 
+/** What an operator should look at in the archive of one table, in whole sentences. */
+export function tableWarnings({ name, gapCount, error }: TableArchiveStatus): string[] {
+  const warnings: string[] = [];
+  if (error !== undefined) warnings.push(`table '${name}' is not archived: ${error}`);
+  if (gapCount > 0) {
+    const gaps = gapCount === 1 ? 'a gap' : `${gapCount} gaps`;
+    warnings.push(`the archive of table '${name}' has ${gaps}, which no restore crosses`);
+  }
+  return warnings;
+}
+
 /** What a node archives. */
 export interface ArchiveStatus {
   /** The store, without a secret. */
@@ -27,7 +38,7 @@ export interface ArchiveStatus {
   /** What waits on this node to be archived, of all tables, also those that others archive. */
   readonly backlogBytes: number;
   readonly backlogBytesMax: number;
-  /** What an operator should look at, in whole sentences. */
+  /** What an operator should look at beside the warnings of the tables (`tableWarnings`), in whole sentences. */
   readonly warnings: readonly string[];
   /** Since the process started. */
   readonly counters: Readonly<ArchiveCounters>;

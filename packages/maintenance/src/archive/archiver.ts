@@ -155,7 +155,7 @@ export class Archiver {
       tables,
       backlogBytes: sizeBytes,
       backlogBytesMax: this.#options.backlogBytesMax,
-      warnings: this.#warnings(tables, sizeBytes, refusesWrites),
+      warnings: this.#warnings(sizeBytes, refusesWrites),
       counters: this.#counters,
     };
   }
@@ -182,20 +182,9 @@ export class Archiver {
     };
   }
 
-  #warnings(tables: readonly TableArchiveStatus[], backlogBytes: number, refusesWrites: boolean): string[] {
-    const warnings: string[] = [];
-    if (refusesWrites)
-      warnings.push('as much as archive.max-backlog waits to be archived: writes are refused');
-    else if (this.#isMuch(backlogBytes))
-      warnings.push('more than half of archive.max-backlog waits to be archived');
-    for (const { name, gapCount, error } of tables) {
-      if (error !== undefined) warnings.push(`table '${name}' is not archived: ${error}`);
-      if (gapCount > 0) {
-        const gaps = gapCount === 1 ? 'a gap' : `${gapCount} gaps`;
-        warnings.push(`the archive of table '${name}' has ${gaps}, which no restore crosses`);
-      }
-    }
-    return warnings;
+  #warnings(backlogBytes: number, refusesWrites: boolean): string[] {
+    if (refusesWrites) return ['as much as archive.max-backlog waits to be archived: writes are refused'];
+    return this.#isMuch(backlogBytes) ? ['more than half of archive.max-backlog waits to be archived'] : [];
   }
 
   #isMuch(backlogBytes: number): boolean {

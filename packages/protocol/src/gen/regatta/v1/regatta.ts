@@ -210,7 +210,7 @@ export interface StatusResponse {
   config:
     | { [key: string]: any }
     | undefined;
-  /** errors holds what is wrong with the node. */
+  /** errors holds what is wrong with the node and with its tables; each text about a table names it. */
   errors: string[];
   /** role is what the cluster is to others: leader, follower or promoting. Coxswain's own. */
   role: string;
@@ -274,7 +274,11 @@ export interface TableStatus {
     | TableReplication
     | undefined;
   /** archive tells how the table is archived, where an archive is configured. Coxswain's own. */
-  archive: TableArchive | undefined;
+  archive:
+    | TableArchive
+    | undefined;
+  /** errors holds those of StatusResponse.errors that are about this table. Coxswain's own. */
+  errors: string[];
 }
 
 /** TableArchive tells how far the archive of a table is. Coxswain's own. */
@@ -1775,6 +1779,7 @@ function createBaseTableStatus(): TableStatus {
     contentHash: "",
     replication: undefined,
     archive: undefined,
+    errors: [],
   };
 }
 
@@ -1812,6 +1817,9 @@ export const TableStatus: MessageFns<TableStatus> = {
     }
     if (message.archive !== undefined) {
       TableArchive.encode(message.archive, writer.tag(834).fork()).join();
+    }
+    for (const v of message.errors) {
+      writer.tag(842).string(v!);
     }
     return writer;
   },
@@ -1911,6 +1919,14 @@ export const TableStatus: MessageFns<TableStatus> = {
           message.archive = TableArchive.decode(reader, reader.length());
           continue;
         }
+        case 105: {
+          if (tag !== 842) {
+            break;
+          }
+
+          message.errors.push(reader.string());
+          continue;
+        }
       }
       reader.skip(tag);
     }
@@ -1940,6 +1956,7 @@ export const TableStatus: MessageFns<TableStatus> = {
     message.archive = (object.archive !== undefined && object.archive !== null)
       ? TableArchive.fromPartial(object.archive)
       : undefined;
+    message.errors = object.errors?.map((e) => e) || [];
     return message;
   },
 };

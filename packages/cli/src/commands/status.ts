@@ -1,0 +1,48 @@
+import { Command } from 'commander';
+import { askEach, print, printEach } from '../ask-each.js';
+import { connectionFlags, withConnectionFlags } from '../connection-flags.js';
+import { failure } from '../exit.js';
+import { StatusReport } from '../status-report.js';
+
+interface StatusFlags {
+  readonly table: string | undefined;
+  readonly problems: boolean;
+}
+
+/** `status`: a line about the whole, then each endpoint table by table. */
+export function statusCommand(): Command {
+  const command = withConnectionFlags(
+    new Command('status').description(
+      'show the state of each endpoint, table by table; exits 1 when an endpoint does not answer or a table has no leader',
+    ),
+  )
+    .option('--table <name>', 'only this table')
+    .option('--problems', 'only what is wrong', false);
+  return command.action(async () => {
+    // Read first: the table of a --config file is for reading and writing, and leaves nothing out here.
+    const filter = command.opts<StatusFlags>();
+    const { table } = filter;
+    const flags = connectionFlags(command);
+    const answers = await askEach(flags, (client) => client.cluster.status());
+    if (table !== undefined && isUnknown(table, answers)) {
+      throw failure(`there is no table '${table}': see coxswain tables list`);
+    }
+    const report = new StatusReport(answers, filter);
+    if (flags.output !== 'json') process.stdout.write(`${report.summary}\n`);
+    if (report.answers.length > 0) printEach(flags, report.answers, report.tables);
+    if (flags.output !== 'json') {
+      for (const part of [report.following, report.followed, report.archived]) {
+        if (part.rows.length > 0) print(flags, {}, part);
+      }
+    }
+    if (report.failure !== undefined) throw failure(report.failure);
+  });
+}
+
+/** Every endpoint answers, and none has the table. */
+function isUnknown(
+  table: string,
+  answers: readonly { readonly response?: { readonly tables: ReadonlyMap<string, unknown> } }[],
+): boolean {
+  return answers.every(({ response }) => response !== undefined && !response.tables.has(table));
+}

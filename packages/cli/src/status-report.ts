@@ -1,0 +1,231 @@
+import type { regatta } from '@coxswain/protocol';
+import type { Answer, Shown } from './ask-each.js';
+import { formatSize } from './output.js';
+
+type StatusAnswer = Answer<regatta.StatusResponse>;
+
+/** Which part of the answers a report holds. */
+export interface StatusFilter {
+  /** Only this table, and what is wrong with the nodes themselves. Undefined: every table. */
+  readonly table?: string | undefined;
+  /** Only endpoints and tables with something wrong. */
+  readonly problems: boolean;
+}
+
+/** How many names a line holds before it says how many more there are. */
+const namesMax = 5;
+
+/**
+ * The state of a cluster in rows, from what its nodes answered. A problem of a table stands with that table alone;
+ * those of a node itself have a row of their own, with an empty table.
+ */
+export class StatusReport {
+  /** What the filter leaves of the answers. */
+  readonly answers: readonly StatusAnswer[];
+  readonly #all: readonly StatusAnswer[];
+
+  constructor(answers: readonly StatusAnswer[], { table, problems }: StatusFilter) {
+    this.#all = answers.map((answer) => keepTables(answer, (name) => table === undefined || name === table));
+    this.answers = problems ? this.#all.filter(hasProblem).map(keepProblems) : this.#all;
+  }
+
+  /** One line about all that was asked, whatever the filter of problems leaves out. */
+  get summary(): string {
+    const answering = this.#all.filter(({ response }) => response !== undefined).length;
+    const tables = new Set(this.#all.flatMap(({ response }) => [...(response?.tables.keys() ?? [])]));
+    const withProblems = this.#tablesWhere((status) => problemsOf(status).length > 0);
+    const nodes = this.#all.filter(({ response }) => response && nodeProblems(response).length > 0).length;
+    const silent = this.#all.length - answering;
+    const wrong = [
+      silent > 0 ? `${count(silent, 'endpoint does', 'endpoints do')} not answer` : '',
+      this.leaderless.length > 0
+        ? `${count(this.leaderless.length, 'table has', 'tables have')} no leader`
+        : '',
+      withProblems.length > 0 ? `${count(withProblems.length, 'table has', 'tables have')} problems` : '',
+      nodes > 0 ? `${count(nodes, 'node has', 'nodes have')} problems` : '',
+    ].filter((part) => part !== '');
+    const answer = answering === 1 ? 'answers' : 'answer';
+    return `${answering} of ${count(this.#all.length, 'endpoint', 'endpoints')} ${answer}, ${count(tables.size, 'table', 'tables')}: ${wrong.join(', ') || 'no problems'}`;
+  }
+
+  /** The tables without a leader on any node that answers, sorted. */
+  get leaderless(): string[] {
+    return this.#tablesWhere(({ leader }) => leader === '0');
+  }
+
+  /** Why the state is not known, or not well enough to take writes; undefined: it is. Scripts must see it. */
+  get failure(): string | undefined {
+    const silent = this.#all.filter(({ response }) => response === undefined);
+    const reasons: string[] = [];
+    if (silent.length > 0) {
+      const each = silent.map(({ endpoint, error }) => `${endpoint}: ${error}`);
+      reasons.push(
+        `${silent.length} of ${count(this.#all.length, 'endpoint does', 'endpoints do')} not answer: ${each.join('; ')}`,
+      );
+    }
+    const { leaderless } = this;
+    if (leaderless.length > 0) {
+      const more = leaderless.length - namesMax;
+      const names = leaderless.slice(0, namesMax).map((name) => `'${name}'`);
+      reasons.push(
+        `${count(leaderless.length, 'table has', 'tables have')} no leader: ${names.join(', ')}${more > 0 ? ` and ${more} more` : ''}: start the members that do not answer`,
+      );
+    }
+    return reasons.length > 0 ? reasons.join('; ') : undefined;
+  }
+
+  /** The nodes and their tables. */
+  get tables(): Shown {
+    const rows = this.answers.flatMap(({ endpoint, response, error }) =>
+      response ? statusRows(endpoint, response) : [[endpoint, '', '', '', '', '', '', '', error ?? '']],
+    );
+    return {
+      simple: rows.map((row) => row.join(', ')),
+      head: ['ENDPOINT', 'ID', 'VERSION', 'TABLE', 'LEADER', 'TERM', 'APPLIED', 'SIZE', 'ERRORS'],
+      rows,
+    };
+  }
+
+  /** How each table follows the leader cluster; no rows on a leader cluster. */
+  get following(): Shown {
+    const rows = this.answers.flatMap(({ endpoint, response }) => {
+      if (response === undefined || response.role === 'leader') return [];
+      const { role, leaderAddress, leaderClusterId, tables } = response;
+      return [...tables].map(([name, { replication }]) => [
+        endpoint,
+        role,
+        name,
+        leaderClusterId === '' ? leaderAddress : `${leaderAddress} (${leaderClusterId})`,
+        replication?.state ?? '',
+        String(replication?.leaderIndex ?? 0n),
+        ...(replication === undefined || replication.state === 'elsewhere'
+          ? ['', '']
+          : [`${replication.lagEntries} entries`, `${Number(replication.lagMs) / 1000} s`]),
+        replication?.error ?? '',
+      ]);
+    });
+    return {
+      simple: rows.map((row) => `replicates, ${row.join(', ')}`),
+      head: ['ENDPOINT', 'ROLE', 'TABLE', 'FROM', 'STATE', 'LEADER INDEX', 'BEHIND', 'FOR', 'ERROR'],
+      rows,
+    };
+  }
+
+  /** Who follows each table of a leader cluster. */
+  get followed(): Shown {
+    const rows = this.answers.flatMap(({ endpoint, response }) =>
+      (response?.followers ?? []).map(({ table, follower, leaderIndex, lagEntries, lastSeenMs }) => [
+        endpoint,
+        table,
+        follower,
+        String(leaderIndex),
+        `${lagEntries} entries`,
+        `${Number(lastSeenMs) / 1000} s ago`,
+      ]),
+    );
+    return {
+      simple: rows.map((row) => `replicated by, ${row.join(', ')}`),
+      head: ['ENDPOINT', 'TABLE', 'FOLLOWER', 'LEADER INDEX', 'BEHIND', 'LAST SEEN'],
+      rows,
+    };
+  }
+
+  /** How far each table is archived, by the node that archives it; no rows where no archive is configured. */
+  get archived(): Shown {
+    const rows = this.answers.flatMap(({ endpoint, response }) =>
+      [...(response?.tables ?? [])].flatMap(([name, { archive }]) => {
+        if (archive === undefined || archive.state === 'elsewhere') return [];
+        const { state, archivedIndex, archivedTimeMs, backlogBytes, gapCount, error } = archive;
+        return [
+          [
+            endpoint,
+            name,
+            state,
+            String(archivedIndex),
+            archivedTimeMs === 0n ? '' : new Date(Number(archivedTimeMs)).toISOString(),
+            formatSize(Number(backlogBytes)),
+            String(gapCount),
+            error,
+          ],
+        ];
+      }),
+    );
+    return {
+      simple: rows.map((row) => `archives, ${row.join(', ')}`),
+      head: ['ENDPOINT', 'TABLE', 'STATE', 'ARCHIVED INDEX', 'OF', 'WAITS', 'GAPS', 'ERROR'],
+      rows,
+    };
+  }
+
+  /** The names of the tables of which some node says so, sorted. */
+  #tablesWhere(holds: (status: regatta.TableStatus) => boolean): string[] {
+    const names = new Set<string>();
+    for (const { response } of this.#all) {
+      for (const [name, status] of response?.tables ?? []) if (holds(status)) names.add(name);
+    }
+    return [...names].sort();
+  }
+}
+
+function statusRows(endpoint: string, response: regatta.StatusResponse): string[][] {
+  const { id, version, tables } = response;
+  const ofNode = nodeProblems(response);
+  const rows = [...tables].map(([name, table]) => [
+    endpoint,
+    id,
+    version,
+    name,
+    table.leader === '0' ? 'none' : table.leader,
+    String(table.raftTerm),
+    String(table.raftAppliedIndex),
+    formatSize(Number(table.dbSize)),
+    problemsOf(table).join('; '),
+  ]);
+  return rows.length > 0 && ofNode.length === 0
+    ? rows
+    : [[endpoint, id, version, '', '', '', '', '', ofNode.join('; ')], ...rows];
+}
+
+/** What is wrong with a table; a stock server does not say that it has no leader. */
+function problemsOf({ errors, leader }: regatta.TableStatus): readonly string[] {
+  return errors.length === 0 && leader === '0' ? ['no leader'] : errors;
+}
+
+/** What is wrong with the node that is nothing of a table. */
+function nodeProblems({ errors, tables }: regatta.StatusResponse): string[] {
+  const ofTables = new Set([...tables.values()].flatMap((table) => table.errors));
+  return errors.filter((error) => !ofTables.has(error));
+}
+
+function hasProblem({ response }: StatusAnswer): boolean {
+  if (response === undefined || nodeProblems(response).length > 0) return true;
+  return [...response.tables.values()].some((table) => problemsOf(table).length > 0);
+}
+
+function keepProblems(answer: StatusAnswer): StatusAnswer {
+  return keepTables(answer, (_name, table) => table !== undefined && problemsOf(table).length > 0);
+}
+
+/** An answer without the other tables, and without what is said of them. */
+function keepTables(
+  { endpoint, response, error }: StatusAnswer,
+  isKept: (name: string, table: regatta.TableStatus | undefined) => boolean,
+): StatusAnswer {
+  if (response === undefined) return { endpoint, ...(error !== undefined && { error }) };
+  const tables = new Map([...response.tables].filter(([name, table]) => isKept(name, table)));
+  const kept = new Set([...tables.values()].flatMap((table) => table.errors));
+  const ofNode = new Set(nodeProblems(response));
+  return {
+    endpoint,
+    response: {
+      ...response,
+      tables,
+      errors: response.errors.filter((text) => ofNode.has(text) || kept.has(text)),
+      followers: response.followers.filter(({ table }) => isKept(table, response.tables.get(table))),
+    },
+  };
+}
+
+function count(number: number, one: string, many: string): string {
+  return `${number} ${number === 1 ? one : many}`;
+}
