@@ -6,16 +6,15 @@ import type { CallContext, Method } from './call.js';
  * Guards methods with a token: `authorization: Bearer TOKEN`, the scheme in any case. An empty token leaves
  * them open. Errors: badAuthorization, noToken, invalidToken.
  */
-export function guardWithToken(token: string, methods: readonly Method[]): readonly Method[] {
-  if (token === '') return methods;
-  const isToken = tokenCheck(token);
+export function guardWithToken(token: Token, methods: readonly Method[]): readonly Method[] {
+  if (token.value === '') return methods;
   const check = (call: CallContext): void => {
     const header = call.metadata('authorization');
     if (header === undefined || header === '') throw errors.noToken();
     const space = header.indexOf(' ');
     if (space < 0) throw errors.badAuthorization();
     if (header.slice(0, space).toLowerCase() !== 'bearer') throw errors.noToken();
-    if (!isToken(header.slice(space + 1))) throw errors.invalidToken();
+    if (!token.isRight(header.slice(space + 1))) throw errors.invalidToken();
   };
   return methods.map((method): Method => {
     if (method.kind === 'stream') {
@@ -55,12 +54,36 @@ export function guardWithToken(token: string, methods: readonly Method[]): reado
   });
 }
 
-/** Whether what was presented is the token; with an empty one, anything is. Takes the same time whatever was presented. */
-export function tokenCheck(token: string): (presented: string) => boolean {
-  if (token === '') return () => true;
-  // Digests have equal lengths.
-  const expected = digest(token);
-  return (presented) => timingSafeEqual(digest(presented), expected);
+/** A token that may be replaced while it is in use. An empty one lets everybody in, for good. */
+export class Token {
+  #value: string;
+  #digest: Buffer;
+
+  constructor(value: string) {
+    this.#value = value;
+    this.#digest = digest(value);
+  }
+
+  get value(): string {
+    return this.#value;
+  }
+
+  /**
+   * From the next call on `value` is asked for. False: nothing is changed, since it is the same, or one of the two is
+   * empty: a file that was emptied by mistake must not open what a token guards.
+   */
+  replace(value: string): boolean {
+    if (value === this.#value || value === '' || this.#value === '') return false;
+    this.#value = value;
+    this.#digest = digest(value);
+    return true;
+  }
+
+  /** True for the token, and for anything where the token is empty. Takes the same time whatever was presented. */
+  isRight(presented: string): boolean {
+    // Digests have equal lengths.
+    return this.#value === '' || timingSafeEqual(digest(presented), this.#digest);
+  }
 }
 
 function digest(text: string): Buffer {

@@ -46,7 +46,7 @@ import { formatListenAddress, localUrl, parseListenAddress } from './address.js'
 import { AdminApi } from './admin-api.js';
 import { describeBackupAgent, describeMoco } from './agent-metrics.js';
 import { describeArchive } from './archive-metrics.js';
-import { guardWithToken, tokenCheck } from './bearer-token.js';
+import { guardWithToken, Token } from './bearer-token.js';
 import type { Method } from './call.js';
 import { Certificates } from './certificates.js';
 import { ClusterService } from './cluster-service.js';
@@ -87,6 +87,9 @@ const backupCallsMax = 8;
 /** Restores at a time, likewise. */
 const restoreCallsMax = 8;
 
+const tokenNames = ['tables.token', 'maintenance.token', 'clone.token'] as const;
+type TokenName = (typeof tokenNames)[number];
+
 /**
  * One node of a leader or follower cluster, wired: data directory, replica host, listeners (architecture.md §1). What is
  * chosen here is chosen nowhere else.
@@ -103,6 +106,7 @@ export class Server {
   readonly #listeners: GrpcListener[] = [];
   #peerCertificates: Certificates<PeerTls> | undefined;
   #stopped: Promise<void> | undefined;
+  readonly #tokens: Readonly<Record<TokenName, Token>>;
 
   readonly #fatal: (error: unknown) => void;
   readonly #role: 'leader' | 'follower';
@@ -134,6 +138,11 @@ export class Server {
     role: 'leader' | 'follower' = 'leader',
   ) {
     this.#config = config;
+    this.#tokens = {
+      'tables.token': new Token(config['tables.token']),
+      'maintenance.token': new Token(config['maintenance.token']),
+      'clone.token': new Token(config['clone.token']),
+    };
     this.#log = log;
     this.#fatal = fatal;
     this.#role = role;
@@ -180,6 +189,19 @@ export class Server {
     return this.#certificates()
       .filter((certificates) => certificates.reload())
       .map(({ name }) => name);
+  }
+
+  /**
+   * Asks for the tokens of `config` from the next call on. Gives the options whose token was replaced; where a token
+   * comes or goes altogether, only a restart changes it.
+   */
+  replaceTokens(config: Config): string[] {
+    return tokenNames.filter((name) => this.#tokens[name].replace(config[name]));
+  }
+
+  /** Whether the token of the option, where it is one, is in use as `config` has it. */
+  usesToken(name: string, config: Config): boolean {
+    return tokenNames.some((token) => token === name && this.#tokens[token].value === config[token]);
   }
 
   /** Drains and stops: health turns NOT_SERVING, nothing new is taken, calls under way end, the node leaves. */
@@ -325,7 +347,7 @@ export class Server {
     this.#leader = leader;
     const kv = new KvService(node, follower?.writes).methods();
     const tables = config['tables.enabled']
-      ? guardWithToken(config['tables.token'], new TablesService(node).methods())
+      ? guardWithToken(this.#tokens['tables.token'], new TablesService(node).methods())
       : [];
     const cluster = new ClusterService(node, {
       version,
@@ -339,7 +361,11 @@ export class Server {
     const service = this.#makeMaintenance(node);
     const moco = await during('read clone.ca-filename', () => this.#makeMoco(node, leader));
     const maintenance = config['maintenance.enabled']
-      ? guardWithToken(config['maintenance.token'], [...service.methods(), ...moco, ...tableMethods(leader)])
+      ? guardWithToken(this.#tokens['maintenance.token'], [
+          ...service.methods(),
+          ...moco,
+          ...tableMethods(leader),
+        ])
       : [];
     const forFollowers = replicationMethods(leader);
     this.#health = new HealthService(
@@ -404,7 +430,13 @@ export class Server {
     const requests = new OneAtATime();
     const caFile = config['clone.ca-filename'];
     const ca = caFile === '' ? undefined : readFileSync(caFile);
-    const external = { address: config['clone.address'], token: config['clone.token'] };
+    const cloneToken = this.#tokens['clone.token'];
+    const external = {
+      address: config['clone.address'],
+      get token() {
+        return cloneToken.value;
+      },
+    };
     const environment = { clock: systemClock, log: this.#log, requests };
     this.#clones = new Clones(node, {
       ...environment,
@@ -463,7 +495,7 @@ export class Server {
       ...defaultBackupAgentLimits,
       host,
       port,
-      isPasswordRight: tokenCheck(config['maintenance.token']),
+      isPasswordRight: (password) => this.#tokens['maintenance.token'].isRight(password),
       rate: this.#backupRate,
       clock: systemClock,
       log: this.#log,

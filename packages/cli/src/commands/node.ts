@@ -80,12 +80,14 @@ async function run(role: Role, command: Command): Promise<void> {
     try {
       const next = load().config;
       const changed = server.reloadCertificates().map((listener) => `certificates of ${listener}`);
+      changed.push(...server.replaceTokens(next));
       if (next['log-level'] !== level) changed.push(`log-level ${level} -> ${next['log-level']}`);
       level = next['log-level'];
       setLevel(level);
       const needsRestart = configOptions
         .map(({ name }) => name)
-        .filter((name) => name !== 'log-level' && !isDeepStrictEqual(next[name], config[name]));
+        .filter((name) => name !== 'log-level' && !server.usesToken(name, next))
+        .filter((name) => !isDeepStrictEqual(next[name], config[name]));
       log('info', 'SIGHUP: read again', { changed, needsRestart });
     } catch (error) {
       log('error', 'SIGHUP: nothing is changed, the configuration cannot be read', {

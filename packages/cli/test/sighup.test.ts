@@ -1,0 +1,56 @@
+import { writeFileSync } from 'node:fs';
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { Command, freePorts, run, TemporaryDirectory } from './support/command.js';
+
+let directory: TemporaryDirectory;
+let node: Command | undefined;
+
+beforeEach(() => {
+  directory = new TemporaryDirectory();
+});
+
+afterEach(async () => {
+  await node?.stop();
+  directory.remove();
+});
+
+test('SIGHUP reads tokens and the log level again, and one line says what changed and what needs a restart', async () => {
+  const [api, rest, raft] = await freePorts(3);
+  const config = `${directory.path}/config.yaml`;
+  const tokenFile = `${directory.path}/token`;
+  const write = (level: string, token: string, rtt: string) => {
+    writeFileSync(config, `log-level: ${level}\nraft.rtt: ${rtt}\n`);
+    writeFileSync(tokenFile, token);
+  };
+  write('info', 'first', '100ms');
+  node = new Command(
+    [
+      'leader',
+      `--config=${config}`,
+      `--data-dir=${directory.path}/data`,
+      `--api.address=http://127.0.0.1:${api}`,
+      `--rest.address=http://127.0.0.1:${rest}`,
+      `--raft.address=127.0.0.1:${raft}`,
+      '--replication.enabled=false',
+      '--raft.wal-segment-size=16MiB',
+    ],
+    { env: { COXSWAIN_TABLES_TOKEN_FILE: tokenFile } },
+  );
+  const create = (name: string, token: string) =>
+    run(['tables', 'create', name, '--token', token, '--endpoints', `127.0.0.1:${api}`]);
+  await node.prints('the node has started');
+  await node.prints('the cluster has formed');
+  expect((await create('before', 'first')).exitCode).toBe(0);
+
+  write('debug', 'second', '200ms');
+  node.child.kill('SIGHUP');
+  await node.prints('SIGHUP: read again');
+  const line = node.stdout.split('\n').find((text) => text.includes('SIGHUP: read again'))!;
+  expect(JSON.parse(line)).toMatchObject({
+    changed: ['tables.token', 'log-level info -> debug'],
+    needsRestart: ['raft.rtt'],
+  });
+  expect(line).not.toMatch(/first|second/);
+  expect((await create('refused', 'first')).exitCode).not.toBe(0);
+  expect((await create('after', 'second')).exitCode).toBe(0);
+});
