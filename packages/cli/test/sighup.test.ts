@@ -53,4 +53,11 @@ test('SIGHUP reads tokens and the log level again, and one line says what change
   expect(line).not.toMatch(/first|second/);
   expect((await create('refused', 'first')).exitCode).not.toBe(0);
   expect((await create('after', 'second')).exitCode).toBe(0);
+
+  // A file that was emptied by mistake opens nothing.
+  write('debug', '', '200ms');
+  node.child.kill('SIGHUP');
+  await node.prints(`"needsRestart":["raft.rtt","tables.token"]`);
+  expect((await create('without', 'anything')).exitCode).not.toBe(0);
+  expect((await create('still', 'second')).exitCode).toBe(0);
 });
