@@ -31,8 +31,8 @@ interface Known {
  * introduces itself: each member answers with what it knows, and the node compares that with the starts that its
  * directory holds. What it lacks, it lost: the directory was rolled back, and the node ends. It does nothing but
  * introduce itself until a quorum keeps its new start durably. A copy that was refused leaves nothing that would shut the
- * newest directory out: a start that never took part is replaced, with the consent of every member. DESIGN.md ("A disk that was rolled back") says what that
- * proves and what it cannot.
+ * newest directory out: a start that never took part is replaced, with the consent of every member. DESIGN.md ("A disk
+ * that was rolled back") says what that proves and what it cannot.
  */
 export class Admission {
   readonly #identity: Identity;
@@ -45,7 +45,7 @@ export class Admission {
   readonly #onRefused: (error: DataDirectoryError) => void;
   readonly #run: (work: Promise<unknown>) => void;
   readonly #known: Map<NodeId, Known>;
-  /** The members that keep this start durably. */
+  /** The members that keep this start durably, by their last answer. */
   readonly #admittedBy = new Set<NodeId>();
   readonly #changes: Waiters;
   readonly #startedMs: number;
@@ -151,8 +151,12 @@ export class Admission {
     return isKept ? undefined : 'this start of it has not introduced itself';
   }
 
-  /** Also to a member that keeps this start: its answer holds what it knows of the others. */
+  /**
+   * Also a member that kept this start is asked anew, until it answers: it may have started since from a directory that
+   * does not hold this start, and counts nothing of it until then. Its answer holds what it knows of the others, too.
+   */
   connected(peer: NodeId): void {
+    this.#admittedBy.delete(peer);
     if (this.#identity.clusterId !== undefined) this.#introduce(peer, undefined);
   }
 
@@ -222,6 +226,7 @@ export class Admission {
     const newest = own.at(-1);
     if (newest === undefined) return;
     if (newest.boot !== this.#identity.boot) {
+      this.#admittedBy.delete(from);
       this.#introduce(from, newest);
       return;
     }

@@ -193,6 +193,21 @@ describe('T4: a node is who its disk says', () => {
     },
   );
 
+  test('a member that has forgotten the start of another hears of it again, also when the first frames are lost', async () => {
+    const { world } = await settled();
+    world.kill(3);
+    await world.tamper(3, ({ files }) => files.replace('peers.json', Buffer.from(`{"starts":[]}`)));
+    // Nobody else can pass on what the first is.
+    world.kill(2);
+    world.loseFrames(1, () => true);
+    world.start(3);
+    await world.sleep(1_000);
+    world.loseFrames(1, () => false);
+    await world.until('the two that are left take part', () => world.isReady(1) && world.isReady(3));
+    await world.write(1, 'a', '2');
+    expect(await world.value(3, 'a')).toBe('2');
+  });
+
   test('after all have crashed at once one cluster forms', async () => {
     for (let atMs = 0; atMs < 40; atMs += 1) {
       const world = new World({ seed: atMs });

@@ -6,6 +6,7 @@ import {
   type NodeOptions,
   type PeerHandler,
   type Replica,
+  type SmallFiles,
   Status,
 } from '@coxswain/node';
 import { mvcc } from '@coxswain/protocol';
@@ -342,12 +343,16 @@ export class World {
   /** Someone tampers with the files of a machine that does not run. */
   async tamper(
     id: NodeId,
-    act: (files: { stores: StoreDirectory; walDisk: WalDisk }) => Promise<void>,
+    act: (files: { stores: StoreDirectory; walDisk: WalDisk; files: SmallFiles }) => Promise<void>,
   ): Promise<void> {
     const { machine } = this.#host(id);
     const process = new SimulatedProcess(this.loop, ++this.#lives);
     await this.settled(
-      act({ stores: machine.stores.attach(process), walDisk: machine.walDisk.attach(process) }),
+      act({
+        stores: machine.stores.attach(process),
+        walDisk: machine.walDisk.attach(process),
+        files: machine.files.attach(process),
+      }),
     );
     process.kill();
   }
