@@ -122,6 +122,15 @@ export interface NodeMetrics {
   readonly snapshotsReceived: number;
   readonly peerBytesSent: number;
   readonly peerBytesReceived: number;
+  /** This node's wall clock beside those of the members (A7). */
+  readonly clock: {
+    /** How far it is ahead now; negative: behind. 0 where it is compared with nothing. */
+    readonly aheadSeconds: number;
+    /** How often it was so far ahead that it was not believed. */
+    readonly jumps: number;
+    /** The furthest that it was ahead in the last of those; 0: there was none. */
+    readonly lastJumpSeconds: number;
+  };
 }
 
 /** The replica host, as the API services use it. `Node` implements it. */

@@ -16,3 +16,4 @@ export * from './options.js';
 export { META_SHARD } from './registry.js';
 export type { Replica } from './replica.js';
 export * from './replication-api.js';
+export { TrustedClock } from './trusted-clock.js';

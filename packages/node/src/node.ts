@@ -25,7 +25,7 @@ import type {
 import { ArchiveBacklog, type WantedLog } from './archive-backlog.js';
 import { Budget } from './budget.js';
 import { ChangeLog } from './change-log.js';
-import type { Environment, PeerHandler, Timer } from './environment.js';
+import type { Clock, Environment, Log, PeerHandler, Timer } from './environment.js';
 import { ApiError, errors } from './errors.js';
 import { Formation } from './formation.js';
 import type { FrameHeader, PeerMessage, StartRecord } from './frame.js';
@@ -42,6 +42,7 @@ import { Replicas } from './replicas.js';
 import type { FollowerControl, LedTable, ReplicationApi, ShardLoad, TableLog } from './replication-api.js';
 import { Snapshots } from './snapshots.js';
 import { Tables } from './tables.js';
+import { TrustedClock } from './trusted-clock.js';
 import { Turns } from './turns.js';
 
 /** How often lost requests are repeated, in ticks. */
@@ -68,7 +69,11 @@ const COMPACTION_MS = 5000;
  */
 export class Node implements NodeApi, ReplicationApi, FollowerControl, MaintenanceControl {
   readonly #options: NodeOptions;
+  /** Its wall time is what this node believes of its clock (A7). */
   readonly #environment: Environment;
+  /** The wall time as the system has it. */
+  readonly #wallMs: () => number;
+  readonly #trustedClock: TrustedClock;
   readonly #identity: Identity;
   readonly #wal: Wal;
   readonly #syncSeconds: Histogram;
@@ -104,7 +109,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
 
   private constructor(
     options: NodeOptions,
-    environment: Environment,
+    given: Environment,
     identity: Identity,
     wal: Wal,
     syncSeconds: Histogram,
@@ -114,10 +119,16 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     this.#options = options;
     this.#syncSeconds = syncSeconds;
     this.#changeLog = changeLog;
+    this.#trustedClock = watchClock(options.initialMembers.size, given.log);
+    this.#wallMs = () => given.clock.nowMs();
+    const clock = this.#trustedClock.believed(given.clock);
+    const environment = { ...given, clock };
+    // What the clock shows now is believed until members are heard.
+    clock.nowMs();
     this.#environment = environment;
     this.#identity = identity;
     this.#wal = wal;
-    const { clock, random, transport, stores, log } = environment;
+    const { random, transport, stores, log } = environment;
     this.#budget = new Budget({
       countMax: options.proposalsPendingMax,
       bytesMax: options.proposalsPendingBytesMax,
@@ -131,9 +142,9 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       log,
       metaApplied: () => this.#tables.metaApplied,
       position: () => wal.durablePosition,
-      wallMs: () => clock.nowMs(),
+      wallMs: this.#wallMs,
       isAdmitted: () => this.#admission.isAdmitted,
-      observe: (header) => this.#admission.observe(header),
+      observe: (header) => this.#observe(header),
       nowMs: () => clock.monotonicMs(),
     });
     this.#admission = new Admission({
@@ -282,6 +293,11 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     await closing;
     await this.#environment.transport.close();
     if (isClosed) await this.#wal.close();
+  }
+
+  /** This node's clock. Its wall time is never far ahead of the members', whatever the system's does (A7). */
+  get clock(): Clock {
+    return this.#environment.clock;
   }
 
   // ---- NodeApi
@@ -593,6 +609,11 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       walBytes: wal.segmentBytes,
       snapshotsSent: this.#snapshots.sentCount,
       snapshotsReceived: this.#snapshots.receivedCount,
+      clock: {
+        aheadSeconds: this.#trustedClock.aheadMs(this.#wallMs(), this.clock.monotonicMs()) / 1000,
+        jumps: this.#trustedClock.jumps,
+        lastJumpSeconds: this.#trustedClock.lastJumpMs / 1000,
+      },
       peerBytesSent: this.#peers.bytesSent,
       peerBytesReceived: this.#peers.bytesReceived,
     };
@@ -607,6 +628,8 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     readonly startNumber: number;
     /** How far its log is durable. */
     readonly position: number;
+    /** Its clock is compared with those of the members (A7). */
+    readonly isClockCompared: boolean;
   } {
     return {
       groups: this.#replicas.values(),
@@ -614,6 +637,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       isAdmitted: this.#admission.isAdmitted,
       startNumber: this.#identity.startNumber,
       position: this.#wal.durablePosition,
+      isClockCompared: this.#trustedClock.isCompared,
     };
   }
 
@@ -668,7 +692,9 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     this.#formation.tick();
     this.#admission.tick();
     this.#watchPeers();
-    const nowMs = this.#environment.clock.monotonicMs();
+    const nowMs = this.clock.monotonicMs();
+    // For the warning: a jump may come and go between two writes.
+    this.clock.nowMs();
     const isHousekeeping = this.#ticks % HOUSEKEEPING_TICKS === 0;
     for (const replica of this.#replicas.values()) {
       if (this.#admission.isAdmitted) replica.tick();
@@ -747,6 +773,12 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
   }
 
   // ---- peers
+
+  #observe(header: FrameHeader): boolean {
+    const isKnown = this.#admission.observe(header);
+    if (isKnown) this.#trustedClock.heard(header.from, header.timeMs, this.clock.monotonicMs());
+    return isKnown;
+  }
 
   readonly #peerHandler: PeerHandler = {
     onFrame: (frame) => this.#onFrame(frame),
@@ -1040,6 +1072,26 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     this.#tickTimer?.cancel();
     this.#environment.fatal(error);
   }
+}
+
+/** Says in the log when this node's clock is not believed (A7). */
+function watchClock(memberCount: number, log: Log): TrustedClock {
+  return new TrustedClock({
+    memberCount,
+    onJump: ({ aheadMs, isCompared }) => {
+      const what = isCompared
+        ? "the clock of this node is far ahead of the members' clocks: it is not believed. Look at its time synchronisation"
+        : 'the clock of this node has jumped ahead: the new time counts once it has lasted a minute. Look at its time synchronisation';
+      log('warn', what, { aheadSeconds: seconds(aheadMs) });
+    },
+    onJumpOver: ({ aheadMs }) => {
+      log('info', 'the clock of this node is believed again', { wasAheadSeconds: seconds(aheadMs) });
+    },
+  });
+}
+
+function seconds(durationMs: number): number {
+  return Math.round(durationMs / 100) / 10;
 }
 
 function ignoreApiError(error: unknown): void {

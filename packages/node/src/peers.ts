@@ -30,7 +30,7 @@ export interface PeersOptions {
   readonly position: () => number;
   /** This start of the node takes part (T4). */
   readonly isAdmitted: () => boolean;
-  /** This node's wall clock. */
+  /** This node's wall clock, whether it is believed or not (A7). */
   readonly wallMs: () => number;
   /** Whether a frame comes from the start of its sender that this node keeps (T4). */
   readonly observe: (header: FrameHeader) => boolean;

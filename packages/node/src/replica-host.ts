@@ -14,6 +14,7 @@ export interface ReplicaHost {
   readonly boot: Buffer;
   readonly bootHex: string;
   readonly options: NodeOptions;
+  /** Its wall time is what this node believes of its clock (A7). */
   readonly clock: Clock;
   readonly random: Random;
   readonly proposalBudget: Budget;

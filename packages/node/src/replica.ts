@@ -310,8 +310,9 @@ export class Replica implements ReadableTable {
     }
     const fresh = this.#forwarded.fresh(message.term, origin, message.settledBelow, message.proposals);
     if (fresh.length === 0) return;
+    const timeMs = this.#stampMs();
     const entries = fresh.map(({ kind, sequence, command, cursor }) =>
-      sealEnvelope(kind, this.#stampMs(), { node: from.node, boot: from.boot, sequence }, command, cursor),
+      sealEnvelope(kind, timeMs, { node: from.node, boot: from.boot, sequence }, command, cursor),
     );
     const outcome = this.#raft.propose(entries);
     if (outcome !== 'appended') {
@@ -446,9 +447,10 @@ export class Replica implements ReadableTable {
     while (this.proposals.hasUnsent) {
       const sent = this.proposals.send(this.#raft.term, PROPOSAL_BATCH_BYTES, nowMs);
       const id = { node: this.#host.nodeId, boot: this.#host.bootHex, sequence: 0 };
+      const timeMs = this.#stampMs();
       const entries = sent.map(({ kind, command, cursor, sequence }) => {
         id.sequence = sequence;
-        return sealEnvelope(kind, this.#stampMs(), id, command, cursor);
+        return sealEnvelope(kind, timeMs, id, command, cursor);
       });
       if (this.#raft.propose(entries) === 'appended') {
         this.#host.countAppended(entries.length);
@@ -460,7 +462,7 @@ export class Replica implements ReadableTable {
     }
   }
 
-  /** A7: never back, whatever the clock does. */
+  /** A7: never back, whatever the clock does; and the host's clock is never far ahead of the members'. */
   #stampMs(): number {
     this.#lastTimeMs = Math.max(this.#lastTimeMs, this.#host.clock.nowMs());
     return this.#lastTimeMs;

@@ -137,6 +137,21 @@ export function describeNodeMetrics(node: NodeApi, version: string): MetricJson[
       'Snapshots received from members.',
       one(metrics.snapshotsReceived),
     ),
+    gauge(
+      'coxswain_clock_ahead_seconds',
+      "How far this node's clock is ahead of the members' clocks; negative: behind.",
+      one(metrics.clock.aheadSeconds),
+    ),
+    counter(
+      'coxswain_clock_jumps_total',
+      'How often the clock was so far ahead that it was not believed.',
+      one(metrics.clock.jumps),
+    ),
+    gauge(
+      'coxswain_clock_last_jump_seconds',
+      'How far the clock was ahead in the last such jump.',
+      one(metrics.clock.lastJumpSeconds),
+    ),
     counter('coxswain_peer_sent_bytes_total', 'Bytes sent to members.', one(metrics.peerBytesSent)),
     counter(
       'coxswain_peer_received_bytes_total',

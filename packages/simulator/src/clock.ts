@@ -11,6 +11,7 @@ const epochMs = Date.UTC(2026, 0, 1);
  */
 export class SimulatedClock {
   #wallOffsetMs: number;
+  #jumpedUs = Number.NEGATIVE_INFINITY;
 
   constructor(
     private readonly loop: EventLoop,
@@ -25,9 +26,25 @@ export class SimulatedClock {
     return (this.loop.nowUs / 1000) * this.rate;
   }
 
+  /** The wall time that a clock without any error shows. */
+  get trueMs(): number {
+    return epochMs + this.loop.nowUs / 1000;
+  }
+
+  /** How far the wall time is ahead of the true one; negative: behind. */
+  get errorMs(): number {
+    return epochMs + this.monotonicMs + this.#wallOffsetMs - this.trueMs;
+  }
+
   /** Someone sets the wall time forwards or backwards. */
   jump(byMs: number): void {
     this.#wallOffsetMs += byMs;
+    this.#jumpedUs = this.loop.nowUs;
+  }
+
+  /** When it was set last. */
+  get jumpedUs(): number {
+    return this.#jumpedUs;
   }
 
   /** The clock as a process sees it. */

@@ -1,10 +1,11 @@
 import { DataDirectoryError, type Environment, Node, type NodeOptions, type Replica } from '@coxswain/node';
-import type { NodeId } from '@coxswain/raft';
+import { EntryType, type NodeId } from '@coxswain/raft';
 import { EventKind, type EventLoop } from './event-loop.js';
 import { type GroupInspection, ReplicaInspection } from './inspection.js';
 import type { Invariants } from './invariants.js';
 import type { DiskCopy, Machine } from './machine.js';
 import { SimulatedProcess } from './process.js';
+import { Stamps } from './stamps.js';
 import type { StoreLoss } from './stores.js';
 import { Violation } from './violation.js';
 import type { Server } from './workload.js';
@@ -17,6 +18,7 @@ export type Death = 'killed' | 'powerLost' | 'stopped';
 /** One machine and the life that runs on it now, if any. */
 class Host {
   process: SimulatedProcess | undefined;
+  startedUs = 0;
   node: Node | undefined;
   isServing = false;
   /** What runs beside the node. */
@@ -58,6 +60,7 @@ export interface ClusterOptions {
 export class Cluster {
   readonly #hosts = new Map<NodeId, Host>();
   readonly #inspections = new WeakMap<Replica, GroupInspection>();
+  readonly #stamps: Stamps;
   #lives = 0;
   /** Nodes that were refused because their disks were rolled back (T4). */
   refusedRollbacks = 0;
@@ -70,6 +73,11 @@ export class Cluster {
   ) {
     this.#lives = options.firstLife ?? 0;
     for (const machine of machines) this.#hosts.set(machine.node, new Host(machine));
+    this.#stamps = new Stamps(new Map(machines.map(({ node, clock }) => [node, clock])));
+    invariants.onEntry = (leader, group, { type, data }) => {
+      // The envelope's time stamp.
+      if (type !== EntryType.Empty) this.#stamps.appended(leader, group, data.readUIntLE(2, 6));
+    };
   }
 
   get ids(): NodeId[] {
@@ -107,8 +115,9 @@ export class Cluster {
   observe(): void {
     const owner = this.loop.lastOwner;
     if (owner === undefined) return;
-    for (const [id, { process, node }] of this.#hosts) {
+    for (const [id, { process, node, startedUs }] of this.#hosts) {
       if (process !== owner || node === undefined) continue;
+      this.#stamps.observe(id, { life: process, isCompared: node.inspect().isClockCompared, startedUs });
       if (this.#host(id).newest === undefined) this.invariants.observe(id, this.inspect(node));
       else if (node.inspect().isAdmitted) {
         throw new Violation('a node that was rolled back takes no part', `node ${id} was admitted`);
@@ -198,6 +207,7 @@ export class Cluster {
     if (host.process !== undefined) return;
     const process = new SimulatedProcess(this.loop, ++this.#lives);
     host.process = process;
+    host.startedUs = this.loop.nowUs;
     host.isStopping = false;
     this.#say(`start node ${id} as process ${process.id}`);
     const environment = host.machine.environment(process, (error) => this.#nodeEnded(id, process, error));

@@ -143,9 +143,13 @@ export class Faults {
       case 'reset':
         for (const other of ids) if (other !== victim) network.reset(victim, other);
         return;
-      case 'clockJump':
-        cluster.machine(victim).clock.jump(random.between(-1, 1) * random.pick([10, 1_000, 1_000_000]));
+      case 'clockJump': {
+        const { clock } = cluster.machine(victim);
+        const byMs = random.between(-1, 1) * random.pick([10, 1_000, 1_000_000]);
+        clock.jump(byMs);
+        if (random.chance(0.5)) this.#after(durationUs, () => clock.jump(-byMs));
         return;
+      }
       case 'diskFull':
         cluster.machine(victim).walDisk.isFull = true;
         this.#after(durationUs, () => {

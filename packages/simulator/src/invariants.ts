@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib';
-import type { NodeId } from '@coxswain/raft';
+import type { Entry, NodeId } from '@coxswain/raft';
 import type { GroupInspection } from './inspection.js';
 import { check } from './violation.js';
 
@@ -55,6 +55,8 @@ export class Invariants {
   readonly #groups = new Map<GroupId, Group>();
   /** What each node hosts, in its present life. */
   readonly #hosted = new Map<NodeId, readonly GroupId[]>();
+  /** Hears of each entry when it is first seen, and who appended it; undefined: not seen yet. */
+  onEntry: (leader: NodeId | undefined, group: GroupId, entry: Entry) => void = () => undefined;
 
   /** After an event of `node`. */
   observe(node: NodeId, groups: Iterable<GroupInspection>): void {
@@ -202,6 +204,8 @@ export class Invariants {
       const known = group.entries.get(key);
       if (known === undefined) {
         group.entries.set(key, { previousTerm, digest });
+        const isOwn = now.role === 'leader' && entry.term === now.term;
+        this.onEntry(isOwn ? node : group.leaderByTerm.get(entry.term), now.group, entry);
       } else {
         check(
           known.digest === digest &&

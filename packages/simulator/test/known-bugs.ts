@@ -1,4 +1,4 @@
-import { Identity } from '@coxswain/node';
+import { Identity, TrustedClock } from '@coxswain/node';
 import { type Message, Raft, type ReadContext, type ReadState } from '@coxswain/raft';
 import { type OrderedStore, type StoreBatch, Table } from '@coxswain/table';
 import { type GroupWrite, Wal } from '@coxswain/wal';
@@ -275,5 +275,16 @@ export const knownBugs: readonly KnownBug[] = [
         },
       };
     },
+  },
+  {
+    name: "a leader believes its clock, whatever the members' clocks show",
+    properties: ['a stamp is not far ahead of the time'],
+    seedsMax: 60,
+    steps: 8_000,
+    adjust: (scenario) => ({
+      ...restless(scenario, { clockJump: 1 }),
+      machine: { ...scenario.machine, clockOffsetMsMax: 0 },
+    }),
+    plant: () => replace(TrustedClock.prototype, 'now', () => (wallMs) => wallMs),
   },
 ];

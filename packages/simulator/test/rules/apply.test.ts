@@ -50,7 +50,9 @@ describe('A5: history goes by an entry, at the same place everywhere', () => {
     const world = await World.formed({ options });
     const [leader] = await world.roles();
     for (const id of world.ids) world.machine(id).clock.jump(3_600_000);
+    await world.sleep(1_000);
     const first = await world.write(leader, 'a', '1');
+    expect(stampsMs(world, leader).at(-1)).toBeGreaterThan(world.machine(leader).clock.trueMs + 3_500_000);
     for (const id of world.ids) world.machine(id).clock.jump(-3_600_000);
     const last = await world.write(leader, 'a', '2');
     await world.write(leader, 'a', '3');
@@ -59,6 +61,17 @@ describe('A5: history goes by an entry, at the same place everywhere', () => {
     await world.sleep(3_000);
     expect(world.replica(leader).table.historyFloor).toBeGreaterThanOrEqual(last);
     await world.equal();
+  });
+
+  test("a leader's clock that is an hour ahead takes nothing early", async () => {
+    const world = await World.formed({ options: { historyRetentionMs: 60_000 } });
+    const [leader] = await world.roles();
+    const first = await world.write(leader, 'a', '1');
+    await world.write(leader, 'a', '2');
+    world.machine(leader).clock.jump(3_600_000);
+    await world.sleep(20_000);
+    expect(world.replica(leader).table.view(first).revision).toBe(first);
+    await world.until('it goes in time', () => world.replica(leader).table.historyFloor > first);
   });
 
   test('nothing is proposed when there is nothing to remove', async () => {
@@ -148,6 +161,60 @@ describe('A7: time never goes back within a table', () => {
     await world.fate(put);
     const stamps = stampsMs(world, 1);
     expect(stamps).toEqual(ascending(stamps));
+  });
+});
+
+describe('A7: a stamp is not far ahead of the time', () => {
+  const ahead = 'warn: the clock of this node is far ahead';
+  const jumped = 'warn: the clock of this node has jumped ahead';
+  const over = 'info: the clock of this node is believed again';
+  const said = (world: World, id: number, line: string) =>
+    world.log(id).filter((logged) => logged.startsWith(line)).length;
+
+  test("a leader's clock is an hour ahead for a moment", async () => {
+    const world = await World.formed();
+    const [leader, follower] = await world.roles();
+    await world.write(leader, 'a', '1');
+    world.machine(leader).clock.jump(3_600_000);
+    for (const id of [leader, follower]) await world.write(id, 'a', '2');
+    await world.sleep(300);
+    world.machine(leader).clock.jump(-3_600_000);
+    await world.sleep(11_000);
+    await world.write(follower, 'a', '3');
+    const stamps = stampsMs(world, leader);
+    expect(stamps).toEqual(ascending(stamps));
+    const { trueMs } = world.machine(leader).clock;
+    expect(stamps.at(-2)).toBeLessThan(trueMs);
+    expect(stamps.at(-1)).toBeLessThanOrEqual(trueMs);
+    expect(stamps.at(-1)).toBeGreaterThan(trueMs - 1_000);
+    expect([ahead, over].map((line) => said(world, leader, line))).toEqual([1, 1]);
+    expect(world.log(leader).find((line) => line.startsWith(ahead))).toContain('"aheadSeconds":3600');
+    expect(world.node(leader).metrics().clock).toMatchObject({ jumps: 1 });
+    expect(world.node(leader).metrics().clock.lastJumpSeconds).toBeCloseTo(3_600, 0);
+    expect([ahead, jumped].map((line) => said(world, follower, line))).toEqual([0, 0]);
+  });
+
+  test('a follower whose clock is ahead comes to lead', async () => {
+    const world = await World.formed();
+    const [leader, follower] = await world.roles();
+    world.machine(follower).clock.jump(3_600_000);
+    for (let now = leader; now !== follower; [now] = await world.roles()) world.restart(now);
+    await world.write(follower, 'a', '1');
+    const { trueMs } = world.machine(leader).clock;
+    expect(stampsMs(world, follower).at(-1)).toBeLessThan(trueMs + 11_000);
+    expect(said(world, follower, ahead)).toBe(1);
+  });
+
+  test('the clock of a cluster of one jumps: the new time counts after a minute', async () => {
+    const world = await World.formed({ nodes: 1 });
+    world.machine(1).clock.jump(3_600_000);
+    await world.write(1, 'a', '1');
+    const { trueMs } = world.machine(1).clock;
+    expect(stampsMs(world, 1).at(-1)).toBeLessThan(trueMs + 11_000);
+    for (let i = 0; i < 2; i++) await world.sleep(31_000);
+    await world.write(1, 'a', '2');
+    expect(stampsMs(world, 1).at(-1)).toBeGreaterThan(trueMs + 3_600_000);
+    expect([jumped, over].map((line) => said(world, 1, line))).toEqual([1, 1]);
   });
 });
 

@@ -196,6 +196,19 @@ describe('R4: what the leader cluster has no more stays readable for a while', (
     }
   });
 
+  test('a clock that is two days ahead for a moment does not end it (A7)', async () => {
+    const world = await quarantined();
+    const jump = (days: number) => {
+      for (const id of world.ids)
+        if (world.replica(id, 1_000).isLeader) world.machine(id).clock.jump(days * 24 * 3_600_000);
+    };
+    jump(2);
+    await world.sleep(5_000);
+    jump(-2);
+    await world.sleep(1_000);
+    for (const id of world.ids) expect(world.node(id).status().quarantined).toHaveLength(1);
+  });
+
   test('it goes when its time is over, everywhere', async () => {
     const world = await quarantined({ quarantineMs: 20_000 });
     await world.sleep(10_000);
