@@ -2,13 +2,20 @@
 // replication and raft. (The REST listener speaks HTTP/1.1 alone.) Fails when a case fails that
 // `h2spec-expected.json` does not have, and says which of those that it has pass.
 //
+// The raft listener is Node's own HTTP/2. So that nothing is put down to Node that is ours, a bare server of Node must
+// fail every case that is expected to fail there.
+//
 //   node scripts/check-h2spec.mjs
 //
-// H2SPEC names the binary; otherwise Go builds it in a temporary directory. Where there is neither, nothing is checked.
-import { spawnSync } from 'node:child_process';
+// H2SPEC names the binary; otherwise `h2spec` on the PATH is run, or Go builds it in a temporary directory. Where there is
+// none of them, nothing is checked.
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http2';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { ProcessCluster } from '../bench/dist/src/faults/process-cluster.js';
 import { findFreePorts } from '../bench/dist/src/system/loopback-ports.js';
 
@@ -16,15 +23,20 @@ const module = 'github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible';
 /** Of one case, in seconds: a busy machine is slow to answer. */
 const caseTimeoutSeconds = '5';
 const runTimeoutMs = 600_000;
-
-const directory = mkdtempSync(join(tmpdir(), 'coxswain-h2spec-'));
-process.on('exit', () => rmSync(directory, { recursive: true, force: true }));
-for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
+/**
+ * h2spec judges the first frame that comes. Where the answer to a request, or a PING, comes before the error that it
+ * waits for, the case fails, so one that fails without being expected to is run again, this often in all.
+ */
+const triesMax = 5;
 
 /** The path of h2spec; undefined where it can be neither found nor built. */
 function findH2spec() {
   if (process.env.H2SPEC) return process.env.H2SPEC;
+  if (spawnSync('h2spec', ['--version']).status === 0) return 'h2spec';
   if (spawnSync('go', ['version']).status !== 0) return undefined;
+  const directory = mkdtempSync(join(tmpdir(), 'coxswain-h2spec-'));
+  process.on('exit', () => rmSync(directory, { recursive: true, force: true }));
+  for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
   const { status, stderr } = spawnSync('go', ['install', module], {
     encoding: 'utf8',
     env: { ...process.env, GOBIN: directory, GOFLAGS: '-modcacherw' },
@@ -34,13 +46,13 @@ function findH2spec() {
 }
 
 /** The cases of a run in order, each with its name (as in `http2/5.1/3`) and what it says where it failed. */
-function run(h2spec, address) {
+function run(address, ...only) {
   const [host, port] = address.split(':');
-  const { error, stdout, stderr } = spawnSync(h2spec, ['-h', host, '-p', port, '-o', caseTimeoutSeconds], {
-    encoding: 'utf8',
-    timeout: runTimeoutMs,
-    maxBuffer: 1 << 26,
-  });
+  const { error, stdout, stderr } = spawnSync(
+    h2spec,
+    ['-h', host, '-p', port, '-o', caseTimeoutSeconds, ...only],
+    { encoding: 'utf8', timeout: runTimeoutMs, maxBuffer: 1 << 26 },
+  );
   if (error) throw new Error(`${h2spec}: ${error.message}`);
   const cases = parse(stdout);
   if (cases.length === 0) throw new Error(`h2spec ran no case: ${stdout.slice(-500)}${stderr.slice(-500)}`);
@@ -74,9 +86,10 @@ function stripColours(line) {
 }
 
 /** Compares with what is expected to fail, and gives whether nothing else did. */
-function judge(listener, cases, expected) {
+function judge(listener, address, expected) {
+  const cases = run(address);
   const failed = cases.filter(({ hasFailed }) => hasFailed);
-  const unexpected = failed.filter(({ name }) => expected[name] === undefined);
+  const unexpected = failed.filter(({ name }) => expected[name] === undefined && failsAgain(address, name));
   console.log(
     `${listener}: ${cases.length} cases, ${failed.length} failed, ${unexpected.length} of them not expected`,
   );
@@ -89,29 +102,80 @@ function judge(listener, cases, expected) {
   return unexpected.length === 0;
 }
 
-const h2spec = findH2spec();
-if (h2spec === undefined) {
-  console.log('Nothing was checked: H2SPEC names no binary, and Go, which would build h2spec, is not there.');
-  process.exit(0);
-}
-const expected = JSON.parse(readFileSync(new URL('h2spec-expected.json', import.meta.url), 'utf8'));
-const [raftPort] = await findFreePorts(1);
-const raftAddress = `127.0.0.1:${raftPort}`;
-const cluster = await ProcessCluster.start(1, {
-  'raft.address': raftAddress,
-  'raft.initial-members': `1=${raftAddress}`,
-});
-let isGood = true;
-try {
-  const { address, replicationAddress } = cluster.nodes[0];
-  for (const [listener, target] of [
-    ['api', address],
-    ['replication', replicationAddress],
-    ['raft', raftAddress],
-  ]) {
-    isGood = judge(listener, run(h2spec, target), expected[listener] ?? {}) && isGood;
+/** Whether the case fails every time. */
+function failsAgain(address, name) {
+  for (let tries = 1; tries < triesMax; tries++) {
+    if (run(address, name).some((one) => one.name === name && !one.hasFailed)) return false;
   }
-} finally {
-  await cluster.dispose();
+  return true;
 }
-process.exit(isGood ? 0 : 1);
+
+/** Gives whether Node's own HTTP/2, in a process of its own, fails all that is put down to it. */
+async function judgeNode(expected) {
+  const [port] = await findFreePorts(1);
+  const server = spawn(process.execPath, [fileURLToPath(import.meta.url), 'bare-server', String(port)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  try {
+    await once(server.stdout, 'data');
+    const passed = run(`127.0.0.1:${port}`).filter(
+      ({ name, hasFailed }) => expected[name] !== undefined && !hasFailed,
+    );
+    const { node, nghttp2 } = process.versions;
+    console.log(
+      `node:http2 alone (Node ${node}, nghttp2 ${nghttp2}): ${passed.length} pass of those expected to fail`,
+    );
+    for (const { name } of passed) console.log(`  PASSES ${name}: it is the raft listener that fails it`);
+    return passed.length === 0;
+  } finally {
+    server.kill();
+  }
+}
+
+/** Answers every request as the raft listener answers one to no method of its own: at once, and with headers alone. */
+function serveBare(port) {
+  const server = createServer();
+  server.on('sessionError', () => undefined);
+  server.on('stream', (stream) => {
+    stream.on('error', () => undefined);
+    stream.respond({ ':status': 200 }, { endStream: true });
+  });
+  server.listen(port, '127.0.0.1', () => console.log('listening'));
+}
+
+/** Gives the exit code. */
+async function check() {
+  if (h2spec === undefined) {
+    console.log(
+      'Nothing was checked: H2SPEC names no binary, and neither h2spec nor Go, which would build it, is there.',
+    );
+    return 0;
+  }
+  const expected = JSON.parse(readFileSync(new URL('h2spec-expected.json', import.meta.url), 'utf8'));
+  const [raftPort] = await findFreePorts(1);
+  const raftAddress = `127.0.0.1:${raftPort}`;
+  const cluster = await ProcessCluster.start(1, {
+    'raft.address': raftAddress,
+    'raft.initial-members': `1=${raftAddress}`,
+  });
+  let isGood = true;
+  try {
+    const { address, replicationAddress } = cluster.nodes[0];
+    for (const [listener, target] of [
+      ['api', address],
+      ['replication', replicationAddress],
+      ['raft', raftAddress],
+    ]) {
+      isGood = judge(listener, target, expected[listener]) && isGood;
+    }
+  } finally {
+    await cluster.dispose();
+  }
+  isGood = (await judgeNode(expected.raft)) && isGood;
+  return isGood ? 0 : 1;
+}
+
+const isBareServer = process.argv[2] === 'bare-server';
+const h2spec = isBareServer ? undefined : findH2spec();
+if (isBareServer) serveBare(Number(process.argv[3]));
+else process.exitCode = await check();
