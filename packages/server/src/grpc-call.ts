@@ -1,10 +1,9 @@
-import { gunzip, type InputType, inflate, type ZlibOptions } from 'node:zlib';
 import { encodeHeaders, type ServerStream, type StreamListener } from '@coxswain/http2';
 import { ApiError, type Clock, errors, type Log } from '@coxswain/node';
-import { FrameDecompressor, FramesTooLargeError } from '@coxswain/table';
 import type { CallContext, Method } from './call.js';
 import { transportErrors } from './errors.js';
 import type { MethodMetrics } from './grpc-metrics.js';
+import type { MessageDecompressor } from './message-decompressor.js';
 import { MESSAGE_PREFIX_BYTES, MessageReader, MessageTooLargeError } from './message-reader.js';
 import { RequestQueue } from './request-queue.js';
 import type { SlowCalls } from './slow-calls.js';
@@ -17,8 +16,6 @@ export const messageSizeBytesMax = 4 * 1024 * 1024;
 const copiedMessageBytesMax = 16 * 1024 - MESSAGE_PREFIX_BYTES;
 /** Node's timers take no more. */
 const timerMsMax = 2 ** 31 - 1;
-/** What zlib takes to decompress a message, beside the message. */
-const decompressorBytes = 64 * 1024;
 /** No text of an error is longer: what comes in one frame every client takes. */
 const errorTextLengthMax = 1024;
 
@@ -56,6 +53,7 @@ export interface Route {
 /** What calls share. */
 export interface CallEnvironment {
   readonly slowCalls: SlowCalls;
+  readonly decompressor: MessageDecompressor;
   readonly routes: ReadonlyMap<string, Route>;
   readonly clock: Clock;
   readonly log: Log;
@@ -238,24 +236,18 @@ class GrpcCall implements CallContext, StreamListener {
 
   #decompress(bytes: Buffer): Buffer | Promise<Buffer> {
     const encoding = this.#stream.header('grpc-encoding') ?? 'identity';
-    if (encoding === 'identity') {
-      throw transportErrors.compressionNotNamed();
-    }
-    const stream = this.#stream;
-    if (encoding === 'snappy') return this.#keep(unsnap(bytes));
-    const decompress = encoding === 'gzip' ? gunzip : encoding === 'deflate' ? inflate : undefined;
+    const { decompressor } = this.#environment;
+    const decompress = decompressor.of(encoding);
     if (decompress === undefined) {
-      this.setTrailer('grpc-accept-encoding', 'identity,deflate,gzip,snappy');
+      this.setTrailer('grpc-accept-encoding', decompressor.acceptedEncodings);
       throw transportErrors.compressionUnknown(encoding);
     }
-    stream.hold(decompressorBytes);
-    const decompressed = decompressWith(decompress, bytes).then((plain) => {
-      stream.hold(-decompressorBytes);
-      return this.#keep(plain);
-    });
-    // Whoever waits for the message is told; the call may end before anybody does.
-    decompressed.catch(() => undefined);
-    return decompressed;
+    const plain = decompress(bytes);
+    if (!(plain instanceof Promise)) return this.#keep(plain);
+    const kept = plain.then((message) => this.#keep(message));
+    // Whoever waits for the message hears of it; the call may end before anybody does.
+    kept.catch(() => undefined);
+    return kept;
   }
 
   /** A unary request is kept until it is answered; of those that go on coming only one is taken at a time. */
@@ -440,38 +432,4 @@ function percentEncode(text: string): string {
   const short = text.length <= errorTextLengthMax ? text : `${text.slice(0, errorTextLengthMax)}…`;
   // What is half a character cannot be encoded, and becomes the replacement character.
   return short.replace(/\p{Surrogate}/gu, '\ufffd').replace(/[^ -$&-~]/gu, encodeURIComponent);
-}
-
-/** Snappy's framed format, in which Regatta's own clients send by default. Answers may always go uncompressed. */
-function unsnap(bytes: Buffer): Buffer {
-  try {
-    const decompressor = new FrameDecompressor(messageSizeBytesMax);
-    const plain = decompressor.update(bytes);
-    decompressor.end();
-    return plain;
-  } catch (error) {
-    throw notDecompressed(error instanceof FramesTooLargeError);
-  }
-}
-
-function notDecompressed(isTooLarge: boolean): Error {
-  return isTooLarge
-    ? new MessageTooLargeError(`Received message decompresses to more than ${messageSizeBytesMax}`)
-    : transportErrors.decompressionFailed();
-}
-
-function decompressWith(
-  decompress: (
-    bytes: InputType,
-    options: ZlibOptions,
-    done: (error: Error | null, result: Buffer) => void,
-  ) => void,
-  bytes: Buffer,
-): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    decompress(bytes, { maxOutputLength: messageSizeBytesMax }, (error, result) => {
-      if (error === null) resolve(result);
-      else reject(notDecompressed((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE'));
-    });
-  });
 }

@@ -19,6 +19,7 @@ import type { Method } from './call.js';
 import type { Certificates } from './certificates.js';
 import { acceptCall, messageSizeBytesMax, type Route } from './grpc-call.js';
 import type { GrpcMetrics } from './grpc-metrics.js';
+import { MessageDecompressor } from './message-decompressor.js';
 import { SlowCalls } from './slow-calls.js';
 import type { SnapshotHttp } from './snapshot-http.js';
 import { isClientAllowed, type ListenerTls, listenerCertificates } from './tls.js';
@@ -60,6 +61,7 @@ export class GrpcListener {
   readonly #options: GrpcListenerOptions;
   readonly #routes: ReadonlyMap<string, Route>;
   readonly #slowCalls: SlowCalls;
+  readonly #decompressor = new MessageDecompressor(messageSizeBytesMax);
   readonly #connections = new Map<Socket, { leave(): void }>();
   #listener: TcpServer | undefined;
   #isClosing = false;
@@ -189,7 +191,14 @@ export class GrpcListener {
   #serve(socket: Socket): void {
     const { clock, log, streamsMax, memory } = this.#options;
     const peer = socket.remoteAddress === undefined ? '' : `${socket.remoteAddress}:${socket.remotePort}`;
-    const environment = { routes: this.#routes, slowCalls: this.#slowCalls, clock, log, peer };
+    const environment = {
+      routes: this.#routes,
+      slowCalls: this.#slowCalls,
+      decompressor: this.#decompressor,
+      clock,
+      log,
+      peer,
+    };
     socket.setNoDelay(true);
     const connection = new ServerConnection(socket, {
       streamsMax,

@@ -3,7 +3,7 @@ import { connect as connectHttp2, type IncomingHttpHeaders } from 'node:http2';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { deflateSync, gzipSync } from 'node:zlib';
+import * as zlib from 'node:zlib';
 import {
   CLIENT_PREFACE,
   ErrorCode,
@@ -20,6 +20,7 @@ import { compressToFrames, STREAM_IDENTIFIER } from '@coxswain/table';
 import { type ServiceError, type StatusObject, status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { transportErrors } from '../src/errors.js';
+import { MessageDecompressor } from '../src/message-decompressor.js';
 import { Rpc } from './support/rpc.js';
 import { ScriptedListener } from './support/scripted-listener.js';
 
@@ -239,8 +240,8 @@ describe('the gRPC protocol over HTTP/2', () => {
   });
 
   test.each([
-    ['gzip', gzipSync],
-    ['deflate', deflateSync],
+    ['gzip', zlib.gzipSync],
+    ['deflate', zlib.deflateSync],
     ['snappy', (bytes: Buffer) => Buffer.concat([STREAM_IDENTIFIER, compressToFrames(bytes)])],
   ])('requests may be compressed with %s, up to the same size', async (encoding, compress) => {
     const headers = { 'grpc-encoding': encoding };
@@ -254,7 +255,19 @@ describe('the gRPC protocol over HTTP/2', () => {
 
   test('another compression is UNIMPLEMENTED, and the answer says what is known', async () => {
     const answer = await rawCall('/regatta.v1.KV/Put', [frameOf(putRequest, 1)], { 'grpc-encoding': 'br' });
-    expect(answer).toMatchObject({ status: '12', acceptEncoding: 'identity,deflate,gzip,snappy' });
+    const { acceptedEncodings } = new MessageDecompressor(0);
+    expect(answer).toMatchObject({ status: '12', acceptEncoding: acceptedEncodings });
+  });
+
+  test('a request in zstd, as Armada’s clients send it, is taken where Node has zstd', async () => {
+    // A frame of one raw block, with a window of 8 MiB: no compressor is needed to make it.
+    const block = Buffer.alloc(3);
+    block.writeUIntLE((putRequest.length << 3) | 1, 0, 3);
+    const frame = Buffer.concat([Buffer.from('28b52ffd0068', 'hex'), block, putRequest]);
+    const answer = await rawCall('/regatta.v1.KV/Put', [frameOf(frame, 1)], { 'grpc-encoding': 'zstd' });
+    const isKnown = 'zstdDecompress' in zlib;
+    expect(answer.status).toBe(isKnown ? '5' : '12');
+    if (!isKnown) expect(answer.acceptEncoding).toBe('identity,deflate,gzip,snappy');
   });
 
   test.each<[string, Buffer[], string]>([
