@@ -104,6 +104,7 @@ export class Follower {
     this.#workerContext = {
       ...shared,
       recovery: new Recovery(shared),
+      uncomparable: new Map(),
     };
   }
 

@@ -1,9 +1,9 @@
-import { createHash } from 'node:crypto';
-import { ApiError, type FollowerControl, type LedTable, Status } from '@coxswain/node';
+import { ApiError, type FollowerControl, type LedTable, type ReplicationApi, Status } from '@coxswain/node';
 import { mvcc, replication, WireError } from '@coxswain/protocol';
 import { SnapshotDamagedError } from '@coxswain/table';
 import type { FollowerEnvironment, FollowerOptions } from './follower.js';
 import { LinkError } from './leader-link.js';
+import { LogComparison } from './log-comparison.js';
 import { UNDERSTANDS_REVISION_COMPARES } from './log-stream.js';
 import { Backoff, jittered, pause } from './pause.js';
 import { CommandNotUnderstoodError, checkReceived } from './received-command.js';
@@ -20,6 +20,8 @@ const PROPOSAL_MS = 30_000;
 const POLL_FASTEST = 1 / 256;
 /** FAILED_PRECONDITION: the leader cluster needs somebody to act, so there is no hurry (regatta-protocol.md §3). */
 const PRECONDITION_INTERVALS = 10;
+/** Snapshots that are taken only because the logs cannot be compared any more are this far apart. */
+const UNCOMPARABLE_MS = 3_600_000;
 const { USE_SNAPSHOT, LEADER_BEHIND } = replication.ReplicateError;
 
 /** What came does not fit what is stored: the stored cursor says where to go on. */
@@ -27,17 +29,13 @@ class CursorMovedError extends Error {
   override readonly name = 'CursorMovedError';
 }
 
-/** An entry of the leader cluster's log, without its bytes. */
-interface LogAnchor {
-  readonly index: number;
-  readonly fingerprint: string;
-}
-
 export interface TableWorkerContext {
-  readonly node: FollowerControl;
+  readonly node: FollowerControl & Pick<ReplicationApi, 'openLog'>;
   readonly environment: FollowerEnvironment;
   readonly options: FollowerOptions;
   readonly recovery: Recovery;
+  /** When tables were taken anew because nothing could be compared, by the monotonic clock. */
+  readonly uncomparable: Map<string, number>;
   /** Something came from the leader cluster, or the first attempt after that failed. */
   readonly contact: (isThere: boolean) => void;
   readonly counters: { commandsApplied: number; bytesReceived: number };
@@ -60,10 +58,8 @@ export class TableWorker {
   #behindSinceMs: number | undefined;
   #idleMs = 0;
   #wasLeaderBehind = false;
-  /** An entry that was taken, by which the log of a stock leader is known to be the same still. */
-  #anchor: LogAnchor | undefined;
-  #lastTaken: LogAnchor | undefined;
-  #anchoredMs = 0;
+  /** Of a stock leader cluster, which names neither itself nor its shards. */
+  readonly #comparison: LogComparison;
 
   /** The last index that was taken into a proposal, and the proposals that were not applied yet. */
   #taken = 0;
@@ -73,6 +69,7 @@ export class TableWorker {
   constructor(table: LedTable, context: TableWorkerContext) {
     this.table = table;
     this.#context = context;
+    this.#comparison = new LogComparison(table, context);
     const { pollIntervalMs } = context.options;
     this.#backoff = new Backoff(context.environment.random, {
       leastMs: pollIntervalMs / 16,
@@ -140,9 +137,9 @@ export class TableWorker {
     while (!signal.aborted) {
       const beganMs = this.#nowMs;
       const before = this.#taken;
+      if (this.#isStock && this.#comparison.isDue(this.#taken)) await this.#compare();
       await this.#poll();
       this.#throwFailure();
-      await this.#checkAnchor();
       this.#backoff.reset();
       this.#state = 'replicating';
       this.#error = undefined;
@@ -177,7 +174,6 @@ export class TableWorker {
     const call = { deadlineMs: this.#nowMs + options.logRpcTimeoutMs, signal };
     let packed: ReceivedCommand[] = [];
     let packedBytes = 0;
-    let last: ReceivedCommand | undefined;
     for await (const bytes of environment.link.replicate(request, call)) {
       contact(true);
       counters.bytesReceived += bytes.length;
@@ -205,59 +201,48 @@ export class TableWorker {
         }
         packed.push(command);
         packedBytes += size;
-        last = command;
         if (isAlone) {
           await this.#propose(packed);
           packed = [];
           packedBytes = 0;
         }
       }
+      if (this.#isStock && this.#comparison.isDue(this.#taken + packed.length)) break;
       if (message.isTerminal || this.#failure !== undefined || signal.aborted) break;
     }
     if (packed.length > 0) await this.#propose(packed);
-    if (last !== undefined && node.leaderClusterId === '') this.#lastTaken = anchorOf(last);
   }
 
-  /**
-   * A stock leader names neither itself nor its shards: a table that was deleted and made again begins at index 1, and
-   * goes on past the cursor as if nothing had happened. So an entry that was taken is asked for once more from time to
-   * time. Where it is another one by now all of the table is taken anew.
-   */
-  async #checkAnchor(): Promise<void> {
-    const { node, environment, options } = this.#context;
-    if (node.leaderClusterId !== '' || this.#taken === 0) return;
-    if (this.#nowMs - this.#anchoredMs < options.reconcileIntervalMs && this.#anchor !== undefined) return;
-    const before = this.#anchor;
-    const now = await this.#entryAt(before?.index ?? this.#lastTaken?.index ?? this.#taken);
-    // Not there any more: it was compacted, or the next poll finds the leader cluster behind.
-    if (now !== undefined && before !== undefined && now.fingerprint !== before.fingerprint) {
-      const { name } = this.table;
+  get #isStock(): boolean {
+    return this.#context.node.leaderClusterId === '';
+  }
+
+  /** Nothing more is taken from a log that is not known to be the one before. */
+  async #compare(): Promise<void> {
+    const { environment, uncomparable } = this.#context;
+    const { name: table } = this.table;
+    const verdict = await this.#comparison.compare(this.#taken, this.#aborter.signal);
+    if (verdict === 'same' || verdict === 'shorter') return;
+    if (verdict === 'other') {
       environment.log('warn', 'a table was deleted and made again in the leader cluster: it is taken anew', {
-        table: name,
-        index: before.index,
+        table,
       });
-      await this.#settled();
-      this.#state = 'recovering';
-      throw new CursorMovedError('the log of the leader cluster is another one');
+    } else {
+      const lastMs = uncomparable.get(table);
+      if (lastMs !== undefined && this.#nowMs - lastMs < UNCOMPARABLE_MS) {
+        this.#comparison.passOver();
+        return;
+      }
+      uncomparable.set(table, this.#nowMs);
+      environment.log(
+        'warn',
+        'the leader cluster compacts its log so early that nobody can know whether it made the table again: it is taken anew, at most once an hour',
+        { table },
+      );
     }
-    this.#anchoredMs = this.#nowMs;
-    this.#anchor = this.#lastTaken ?? now;
-  }
-
-  /** What the leader cluster's log holds at an index; undefined: it does not say. */
-  async #entryAt(index: number): Promise<LogAnchor | undefined> {
-    const { environment, options } = this.#context;
-    const request = replication.ReplicateRequest.fromPartial({
-      table: Buffer.from(this.table.name),
-      leaderIndex: BigInt(index),
-      follower: options.followerName,
-    });
-    const call = { deadlineMs: this.#nowMs + options.logRpcTimeoutMs, signal: this.#aborter.signal };
-    for await (const bytes of environment.link.replicate(request, call)) {
-      const command = readReplicateMessage(bytes).commands[0];
-      return command?.leaderIndex === index ? anchorOf(command) : undefined;
-    }
-    return undefined;
+    await this.#settled();
+    this.#state = 'recovering';
+    throw new CursorMovedError('the log of the leader cluster is another one');
   }
 
   #learn({ leaderIndex, commands }: ReplicateMessage): void {
@@ -368,10 +353,6 @@ export class TableWorker {
       : this.#backoff.next();
     await pause(environment.clock, delayMs, signal);
   }
-}
-
-function anchorOf({ leaderIndex, command }: ReceivedCommand): LogAnchor {
-  return { index: leaderIndex, fingerprint: createHash('sha256').update(command).digest('base64') };
 }
 
 /** The fault of the leader cluster, of the network, or of a moment: another attempt may do better. */

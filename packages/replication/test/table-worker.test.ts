@@ -222,37 +222,6 @@ describe('a table of a follower cluster', () => {
     expect(appliedIndices(it.node.applied)).not.toContain(2);
   });
 
-  test('takes a table anew whose log a stock leader has begun again, however long it is by now', async () => {
-    const it = started(followerHarness());
-    it.lead(0);
-    it.node.leaderClusterId = '';
-    it.link.metadataAnswer = () =>
-      Promise.resolve({ tables: [{ name: 't', type: 0, shardId: 0n }], clusterId: '' });
-    let log = [put(1), put(2), put(3)];
-    it.link.replicateAnswer = ({ leaderIndex }) => {
-      const from = Number(leaderIndex);
-      const rest = log.slice(from - 1);
-      return from > log.length + 1
-        ? messages(encodeError(LEADER_BEHIND, 0))
-        : messages(
-            ...(rest.length > 0 ? [encodeCommands(rest, log.length)] : []),
-            encodeTerminal(log.length),
-          );
-    };
-    await it.clock.advance(100_000);
-    expect(it.node.loads).toEqual([]);
-    expect(appliedIndices(it.node.applied)).toEqual([1, 2, 3]);
-    // As long as the cursor, and then longer.
-    log = [put(1), put(2, 2), put(3, 2)];
-    await it.clock.advance(100);
-    log = [...log, put(4, 2)];
-    await it.clock.advance(40_000);
-    // The snapshot cannot be had here, and is asked for again and again.
-    expect(new Set(it.node.loads.map(({ name }) => name))).toEqual(new Set(['t']));
-    expect(it.follower.status().tables[0]).toMatchObject({ state: 'recovering' });
-    expect(it.node.stopped).toEqual([]);
-  });
-
   test('takes a GC of an Armada leader for an entry without effect, and passes it on (A8)', async () => {
     const it = started(followerHarness());
     it.lead(0);

@@ -25,7 +25,7 @@ export interface StockAge {
  */
 export class StockLeader {
   readonly pairs = new Map<string, { value: string; index: number }>();
-  readonly #log: mvcc.Command[] = [];
+  #log: mvcc.Command[] = [];
   #firstIndex = 1;
 
   constructor(
@@ -63,6 +63,13 @@ export class StockLeader {
   compact(): void {
     this.#firstIndex = this.appliedIndex + 1;
     if (this.age.collectsGarbage) this.collectGarbage();
+  }
+
+  /** The table is deleted and made again at once: nothing of what it was is left, and its log begins at 1. */
+  recreate(): void {
+    this.pairs.clear();
+    this.#log = [];
+    this.#firstIndex = 1;
   }
 
   #append(command: mvcc.Command): void {

@@ -8,9 +8,10 @@ import type {
   ReplicationApi,
   ShardLoad,
   TableInfo,
+  TableLog,
 } from '@coxswain/node';
 import { mvcc } from '@coxswain/protocol';
-import type { ApplyResult } from '@coxswain/table';
+import { type ApplyResult, CommandKind } from '@coxswain/table';
 
 export interface Applied {
   readonly cursor: number;
@@ -40,6 +41,9 @@ export class FakeNode implements Partial<NodeApi & ReplicationApi & FollowerCont
   /** Called before each proposal is applied. */
   beforeApply: (cursor: number) => Promise<void> | undefined = () => undefined;
   beforeRevision: () => Promise<void> = () => Promise.resolve();
+  /** The log of the table's own group: what was replicated, and when. */
+  readonly log: { readonly timeMs: number; readonly command: Buffer }[] = [];
+  wallMs: () => number = () => 1_000;
   readonly #listeners = new Set<() => void>();
 
   onChange(listener: () => void): () => void {
@@ -70,8 +74,24 @@ export class FakeNode implements Partial<NodeApi & ReplicationApi & FollowerCont
       const inner = decoded.sequence.length > 0 ? decoded.sequence : [decoded];
       this.applied.push({ cursor, indices: inner.map(({ leaderIndex }) => Number(leaderIndex)) });
       this.cursors.set(shardId, Number(decoded.leaderIndex));
+      this.log.push({ timeMs: this.wallMs(), command });
     }
     return { index: 1, revision: this.cursors.get(shardId)!, hasStaleCursor, ...NO_EFFECT };
+  }
+
+  openLog(): Promise<TableLog> {
+    const entries = this.log.map((entry, at) => ({
+      ...entry,
+      index: at + 1,
+      term: 1,
+      kind: CommandKind.Command,
+    }));
+    const log: Partial<TableLog> = {
+      firstIndex: 1,
+      appliedIndex: entries.length,
+      entries: (from) => entries.slice(from - 1, from),
+    };
+    return Promise.resolve(log as TableLog);
   }
 
   listTables(): Promise<TableInfo[]> {

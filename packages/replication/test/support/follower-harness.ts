@@ -10,12 +10,14 @@ export const SHARD = 10_001;
 export function followerHarness(options: Partial<FollowerOptions> = {}) {
   const clock = new ManualClock();
   const node = new FakeNode();
+  node.wallMs = () => clock.nowMs();
   const link = new FakeLink();
+  const lines: string[] = [];
   const fatal: unknown[] = [];
   const environment = {
     clock,
     random: { next: () => 0.5, bytes: (length: number) => Buffer.alloc(length) },
-    log: () => undefined,
+    log: (_level: string, message: string) => lines.push(message),
     link,
     fatal: (error: unknown) => fatal.push(error),
   };
@@ -33,5 +35,5 @@ export function followerHarness(options: Partial<FollowerOptions> = {}) {
     link.metadataAnswer = () =>
       Promise.resolve({ tables: [{ name: 't', type: 0, shardId: 10_001n }], clusterId: 'L' });
   };
-  return { clock, node, link, follower, fatal, environment, lead };
+  return { clock, node, link, follower, fatal, environment, lead, lines };
 }
