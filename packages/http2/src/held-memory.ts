@@ -5,6 +5,10 @@ const LOOK_MS = 1_000;
 /** Two looks in a row that find less than this sent make a slow reader: 32 KiB a second. */
 const SLOW_BYTES_PER_SECOND = 32 * 1024;
 const SLOW_LOOKS = 2;
+/** While the node stops, slow readers are looked for so many times as often: it has seconds to end in. */
+const LEAVING_HURRY = 4;
+/** A connection of which nothing is taken in so many looks in a row is broken off when the node stops: a second. */
+const STUCK_LOOKS = 4;
 /** A stream whose own window is below a frame is held up by itself, whatever its connection lets through. */
 const WINDOW_BYTES_MIN = 16 * 1024;
 /** What of the room for answers is left to connections that hold none. */
@@ -27,6 +31,9 @@ export interface MemoryHolder {
   breakOff(): void;
   /** Bytes that have left for the client since the connection began. */
   readonly sentBytes: number;
+  /** Of those, the bytes that the system has not taken from this process yet. */
+  readonly untakenBytes: number;
+  readonly streamCount: number;
   readonly streams: Iterable<ServerStream>;
 }
 
@@ -50,6 +57,9 @@ export class MemoryAccount {
   backlogBytes = 0;
   sentBytesAtLook = 0;
   isSlow = false;
+  /** What the system had taken of the connection at the last look, and in how many looks since then nothing more. */
+  takenBytesAtLook = -1;
+  stuckLooks = 0;
 
   constructor(readonly holder: MemoryHolder) {}
 }
@@ -117,10 +127,16 @@ export class HeldMemory {
     account.backlogBytes = 0;
   }
 
-  /** Nobody waits any more, and whoever does not read is reset soon: the node stops. */
+  /**
+   * The node stops. Nobody waits any more; a stream that is not read is reset within a second, and so is a connection
+   * closed that has only answers left, or only its end, which its client does not take.
+   */
   leave(): void {
+    if (this.#isLeaving) return;
     this.#isLeaving = true;
     for (const stream of [...this.#waitingStreams.keys()]) this.#settle(stream, false);
+    clearInterval(this.#timer);
+    this.#timer = undefined;
     this.#look();
   }
 
@@ -254,10 +270,11 @@ export class HeldMemory {
       stream.sentBytesAtLook = stream.sentBytes;
       stream.slowLooks = 0;
     }
-    const lookMs = this.#options.lookMs ?? LOOK_MS;
+    const lookMs = (this.#options.lookMs ?? LOOK_MS) / (this.#isLeaving ? LEAVING_HURRY : 1);
     this.#timer = setInterval(() => {
       this.#markSlow((SLOW_BYTES_PER_SECOND * lookMs) / 1_000);
       this.#giveUpSlow();
+      if (this.#isLeaving) this.#breakOffStuck();
       const isNeeded =
         this.#waiting.size > 0 || this.#isTight || (this.#isLeaving && this.#accounts.size > 0);
       if (isNeeded) return;
@@ -292,6 +309,18 @@ export class HeldMemory {
     for (const [stream, account] of slow) {
       if (this.#waiting.size === 0 && !this.#isLeaving) return;
       this.#giveUp(account, stream);
+    }
+  }
+
+  #breakOffStuck(): void {
+    for (const account of [...this.#accounts]) {
+      const { sentBytes, untakenBytes, streamCount } = account.holder;
+      const takenBytes = sentBytes - untakenBytes;
+      // A connection with streams and nothing to send waits for their handlers.
+      const isStuck = takenBytes === account.takenBytesAtLook && (untakenBytes > 0 || streamCount === 0);
+      account.takenBytesAtLook = takenBytes;
+      account.stuckLooks = isStuck ? account.stuckLooks + 1 : 0;
+      if (account.stuckLooks >= STUCK_LOOKS) account.holder.breakOff();
     }
   }
 

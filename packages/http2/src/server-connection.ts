@@ -628,6 +628,14 @@ export class ServerConnection implements StreamHost, MemoryHolder {
     return this.#sentBytes;
   }
 
+  get untakenBytes(): number {
+    return this.#socket.writableLength;
+  }
+
+  get streamCount(): number {
+    return this.#streams.size;
+  }
+
   get streams(): Iterable<ServerStream> {
     return this.#streams.values();
   }

@@ -1,4 +1,4 @@
-import { type AddressInfo, createServer, type Server } from 'node:net';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import {
   CLIENT_PREFACE,
@@ -25,15 +25,21 @@ let memory: HeldMemory | undefined;
 let options: HeldMemoryOptions;
 /** Pages that a stream is answered with. */
 let pageCount: number;
+/** No page is made before. */
+let ready: Promise<void>;
 let madeCount: number;
 let cancelled: ServerStream[];
 /** In the order in which they came. */
 let streams: ServerStream[];
 const clients: RawClient[] = [];
+/** The server's side of each client's connection, in the order in which they came. */
+let accepted: { readonly socket: Socket; readonly connection: ServerConnection }[];
 
 /** Answers with pages, each made when there is room for it, as the handler of a large range does. */
 async function answerWithPages(stream: ServerStream): Promise<void> {
-  for (let page = 0; page < pageCount; page++) {
+  const count = pageCount;
+  await ready;
+  for (let page = 0; page < count; page++) {
     const room = stream.reserve(PAGE_BYTES);
     if (room !== undefined && !(await room)) return;
     madeCount++;
@@ -47,9 +53,11 @@ beforeEach(async () => {
   memory = undefined;
   options = { heldBytesMax: 100_000_000, answerBytesMax: 4 * PAGE_BYTES, lookMs: 100 };
   pageCount = 1;
+  ready = Promise.resolve();
   madeCount = 0;
   cancelled = [];
   streams = [];
+  accepted = [];
   server = createServer((socket) => {
     memory ??= new HeldMemory(options);
     const onRequest = (stream: ServerStream) => {
@@ -64,7 +72,13 @@ beforeEach(async () => {
         },
       };
     };
-    new ServerConnection(socket, { streamsMax: 0, streamWindowBytes: 100_000, memory, onRequest });
+    const connection = new ServerConnection(socket, {
+      streamsMax: 0,
+      streamWindowBytes: 100_000,
+      memory,
+      onRequest,
+    });
+    accepted.push({ socket, connection });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   port = (server.address() as AddressInfo).port;
@@ -180,6 +194,52 @@ describe('answers that nobody reads', () => {
     for (const streamId of [1, 3, 5]) {
       expect(await client.resetOf(streamId)).toBe(ErrorCode.enhanceYourCalm);
     }
+  });
+
+  test('nor do they where the socket is what does not let through, or where only its end is left', async () => {
+    options = { ...options, answerBytesMax: 1_000 * PAGE_BYTES };
+    pageCount = 1_000;
+    connectRaw(LARGEST_WINDOW_BYTES).send(wholeRequest(1)).stopReading();
+    await turns(() => accepted[0]?.socket.writableNeedDrain === true);
+    pageCount = 1;
+    connectRaw(LARGEST_WINDOW_BYTES).send(wholeRequest(1)).stopReading();
+    await turns(() => streams[1]?.isClosed === true);
+    const left = [...accepted];
+    memory!.leave();
+    for (const { connection } of left) connection.leave();
+    await turns(() => left.every(({ socket }) => socket.destroyed));
+    expect(left.map(({ socket }) => socket.destroyed)).toEqual([true, true]);
+  });
+
+  test('on a node that stops, what is read goes on to its end', async () => {
+    options = { ...options, lookMs: 1_000 };
+    pageCount = 20;
+    const client = connectRaw().send(wholeRequest(1));
+    await turns(() => madeCount === 1);
+    memory!.leave();
+    accepted[0]!.connection.leave();
+    await readToEnd(client, 1);
+    expect(client.dataBytes(1)).toBe(20 * PAGE_BYTES);
+    await turns(() => accepted[0]!.socket.destroyed);
+  });
+
+  test('on a node that stops, what is not answered yet is awaited', async () => {
+    let answer: (() => void) | undefined;
+    ready = new Promise((resolve) => {
+      answer = resolve;
+    });
+    const waiting = connectRaw().send(wholeRequest(1));
+    await turns(() => streams.length === 1);
+    connectRaw().stopReading();
+    await turns(() => accepted.length === 2);
+    memory!.leave();
+    for (const { connection } of accepted) connection.leave();
+    // Longer than a connection lives that waits for nothing.
+    await turns(() => accepted[1]!.socket.destroyed);
+    answer!();
+    waiting.send(encodeWindowUpdate(1, PAGE_BYTES));
+    await waiting.until(() => waiting.ended(1));
+    expect(waiting.dataBytes(1)).toBe(PAGE_BYTES);
   });
 });
 
