@@ -90,8 +90,9 @@ export class KvService {
     try {
       const header = toWireHeader(readable.header(view.revision));
       let query: RangeQuery | undefined = toQuery(request);
+      const isAwaited = (): boolean => !call.isEnded;
       const nextPage = async (wanted: RangeQuery): Promise<regatta.RangeResponse> => {
-        const page = await view.range(wanted);
+        const page = await view.range(wanted, isAwaited);
         query = queryBehind(wanted, page);
         return toRangeResponse(header, page);
       };
@@ -152,7 +153,7 @@ export class KvService {
       const readable = await this.#node.read(name, linearizable, call);
       const room = call.reserve(pageSizeBytesMax);
       if (room !== undefined) await room;
-      return readTxn(readable, { compare, success, failure });
+      return readTxn(readable, { compare, success, failure }, call);
     }
     const command = commandOf(mvcc.Command_CommandType.TXN, request.table);
     command.txn = { compare, success, failure };
@@ -183,7 +184,9 @@ export class KvService {
     }
     // A page takes some megabytes from here on until it is sent, and a client may ask for thousands at once.
     const room = call.reserve(pageSizeBytesMax);
-    return room === undefined ? readPage(readable, request) : room.then(() => readPage(readable, request));
+    return room === undefined
+      ? readPage(readable, request, call)
+      : room.then(() => readPage(readable, request, call));
   }
 
   /** Refuses a request whose only fault comes after the table's existence in the order of checks. */
@@ -219,10 +222,11 @@ function readLatest(readable: ReadableTable, request: regatta.RangeRequest): reg
 async function readPage(
   readable: ReadableTable,
   request: regatta.RangeRequest,
+  call: CallContext,
 ): Promise<regatta.RangeResponse> {
   const view = openView(readable, request);
   try {
-    const page = await view.range(toQuery(request));
+    const page = await view.range(toQuery(request), () => !call.isEnded);
     return toRangeResponse(toWireHeader(readable.header(view.revision)), page);
   } catch (error) {
     throw toApiError(error);
@@ -231,10 +235,14 @@ async function readPage(
   }
 }
 
-async function readTxn(readable: ReadableTable, txn: mvcc.Txn): Promise<regatta.TxnResponse> {
+async function readTxn(
+  readable: ReadableTable,
+  txn: mvcc.Txn,
+  call: CallContext,
+): Promise<regatta.TxnResponse> {
   const view = openView(readable, { revision: 0n });
   try {
-    const { succeeded, responses } = await view.readOnlyTxn(txn);
+    const { succeeded, responses } = await view.readOnlyTxn(txn, () => !call.isEnded);
     return { header: toWireHeader(readable.header(view.revision)), succeeded, responses };
   } catch (error) {
     throw toApiError(error);

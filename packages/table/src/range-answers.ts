@@ -18,8 +18,12 @@ export class RangeAnswers {
     this.#budget = budget;
   }
 
-  /** The first page of a Range, as much of it as the budget leaves. */
-  async read(source: RecordSource, range: mvcc.RequestOp_Range): Promise<RangePage> {
+  /** The first page of a Range, as much of it as the budget leaves. `isAwaited`: see `RangeReader.open`. */
+  async read(
+    source: RecordSource,
+    range: mvcc.RequestOp_Range,
+    isAwaited?: () => boolean,
+  ): Promise<RangePage> {
     if (source !== this.#source) this.#known.clear();
     this.#source = source;
     const id = rangeId(range);
@@ -29,7 +33,7 @@ export class RangeAnswers {
       if (this.#budget.takes(known.sizeBytes)) return known.page;
     }
     const before = this.#budget.leftBytes;
-    const page = await this.#budget.range(source, range);
+    const page = await this.#budget.range(source, range, isAwaited);
     this.#known.set(id, { page, sizeBytes: before - this.#budget.leftBytes });
     return page;
   }

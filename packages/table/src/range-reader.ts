@@ -1,3 +1,4 @@
+import { AnswerAbandonedError } from './errors.js';
 import { createRevisionOf, keyInLatestKey, latestKey, modRevisionOf, valueIn, versionOf } from './layout.js';
 import { encodedPairSizeBytes } from './pair-size.js';
 import {
@@ -48,6 +49,7 @@ class PointScan implements RecordScan {
 export class RangeReader {
   readonly #query: RangeQuery;
   readonly #scan: RecordScan;
+  readonly #isAwaited: () => boolean;
   readonly #hasFilters: boolean;
   /** The answer of a count of the whole table, which needs no look at any key. */
   readonly #wholeCount: number | undefined;
@@ -57,15 +59,21 @@ export class RangeReader {
   #at = 0;
   #sentBytes = 0;
 
-  private constructor(query: RangeQuery, scan: RecordScan, wholeCount?: number) {
+  private constructor(query: RangeQuery, scan: RecordScan, isAwaited: () => boolean, wholeCount?: number) {
     this.#query = query;
+    this.#isAwaited = isAwaited;
     this.#wholeCount = wholeCount;
     this.#scan = scan;
     this.#hasFilters = filters(query);
     this.#left = query.limit > 0 ? query.limit : Number.POSITIVE_INFINITY;
   }
 
-  static async open(source: RecordSource, query: RangeQuery): Promise<RangeReader> {
+  /** Its pages reject with AnswerAbandonedError as soon as `isAwaited` gives false, which is asked once per chunk. */
+  static async open(
+    source: RecordSource,
+    query: RangeQuery,
+    isAwaited: () => boolean = always,
+  ): Promise<RangeReader> {
     const bounds = boundsOf(query.key, query.rangeEnd);
     if (bounds === undefined) {
       const found = source.get(query.key);
@@ -73,11 +81,12 @@ export class RangeReader {
       return new RangeReader(
         query,
         new PointScan(record === undefined ? undefined : [latestKey(query.key), record]),
+        isAwaited,
       );
     }
     const keysOnly = query.countOnly && !filters(query);
     if (keysOnly && query.limit === 0 && isWholeTable(bounds) && source.keyCount !== undefined) {
-      return new RangeReader(query, new PointScan(undefined), source.keyCount);
+      return new RangeReader(query, new PointScan(undefined), isAwaited, source.keyCount);
     }
     const scan = source.scan(bounds, {
       keysOnly,
@@ -86,7 +95,7 @@ export class RangeReader {
         query.limit < CHUNK_ENTRIES_MAX &&
         !filters(query) && { limit: query.limit + 1 }),
     });
-    return new RangeReader(query, scan);
+    return new RangeReader(query, scan, isAwaited);
   }
 
   /** What the pages so far take encoded. */
@@ -144,12 +153,15 @@ export class RangeReader {
         const pair = this.#pairs[this.#at]!;
         if (!this.#hasFilters || matches(this.#query, pair[1])) return pair;
       }
+      if (!this.#isAwaited()) throw new AnswerAbandonedError();
       this.#pairs = await this.#scan.next(Math.min(this.#left + 1, CHUNK_ENTRIES_MAX));
       this.#at = 0;
       if (this.#pairs.length === 0) return undefined;
     }
   }
 }
+
+const always = (): boolean => true;
 
 function filters(query: RangeQuery): boolean {
   return (

@@ -38,9 +38,13 @@ export class ResponseBudget {
     return true;
   }
 
-  /** The first page of a Txn's Range, no larger than what is left. */
-  async range(source: RecordSource, range: mvcc.RequestOp_Range): Promise<RangePage> {
-    const reader = await RangeReader.open(source, toRangeQuery(range, this.#leftBytes));
+  /** The first page of a Txn's Range, no larger than what is left. `isAwaited`: see `RangeReader.open`. */
+  async range(
+    source: RecordSource,
+    range: mvcc.RequestOp_Range,
+    isAwaited?: () => boolean,
+  ): Promise<RangePage> {
+    const reader = await RangeReader.open(source, toRangeQuery(range, this.#leftBytes), isAwaited);
     try {
       const page = await reader.nextPage(this.#leftBytes, false);
       this.#leftBytes -= reader.sentBytes;

@@ -40,9 +40,12 @@ export class TableView implements RecordSource {
     return this.#isEarlier ? undefined : this.state.keyCount;
   }
 
-  /** The first page of a range. At least one pair comes when one matches, also when it passes `maxBytes`. */
-  async range(query: RangeQuery): Promise<RangePage> {
-    const reader = await RangeReader.open(this, query);
+  /**
+   * The first page of a range. At least one pair comes when one matches, also when it passes `maxBytes`. Rejects with
+   * AnswerAbandonedError as soon as `isAwaited` gives false: a page may take many reads, and a filter all of the table.
+   */
+  async range(query: RangeQuery, isAwaited?: () => boolean): Promise<RangePage> {
+    const reader = await RangeReader.open(this, query, isAwaited);
     try {
       return await reader.nextPage(query.maxBytes, true);
     } finally {
@@ -69,15 +72,21 @@ export class TableView implements RecordSource {
     return comparesHold(this, compares);
   }
 
-  /** Runs a Txn that only reads. Rejects with ResponseTooLargeError when its answers pass the response cap. */
-  async readOnlyTxn(txn: mvcc.Txn): Promise<{ succeeded: boolean; responses: mvcc.ResponseOp[] }> {
+  /**
+   * Runs a Txn that only reads. Rejects with ResponseTooLargeError when its answers pass the response cap, and with
+   * AnswerAbandonedError as soon as `isAwaited` gives false.
+   */
+  async readOnlyTxn(
+    txn: mvcc.Txn,
+    isAwaited?: () => boolean,
+  ): Promise<{ succeeded: boolean; responses: mvcc.ResponseOp[] }> {
     const succeeded = await this.compare(txn.compare);
     const operations = succeeded ? txn.success : txn.failure;
     const answers = new RangeAnswers(new ResponseBudget(operations.length));
     const responses: mvcc.ResponseOp[] = [];
     for (const { request } of operations) {
       if (request?.$case !== 'requestRange') continue;
-      const page = await answers.read(this, request.value);
+      const page = await answers.read(this, request.value, isAwaited);
       if (page.nextKey !== undefined) throw new ResponseTooLargeError(RESPONSE_SIZE_BYTES_MAX);
       responses.push(rangeResponse(page));
     }

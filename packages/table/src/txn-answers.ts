@@ -54,7 +54,7 @@ export class TxnAnswers {
     const answers = new RangeAnswers(this.budget);
     for (const { place, source, range } of this.#ranges) {
       if (!isAwaited()) throw new AnswerAbandonedError();
-      this.responses[place] = rangeResponse(await answers.read(source, range));
+      this.responses[place] = rangeResponse(await answers.read(source, range, isAwaited));
     }
   }
 

@@ -1,6 +1,7 @@
 import { mvcc, regatta } from '@coxswain/protocol';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import {
+  AnswerAbandonedError,
   MemoryStoreDirectory,
   type RangePage,
   ResponseTooLargeError,
@@ -56,6 +57,28 @@ describe('a range', () => {
   });
 
   afterEach(() => table.close());
+
+  test('is read no further once nobody waits for it, be it a page, a count by revision, or a part of a Txn', async () => {
+    const pairs = Array.from({ length: 10_000 }, (_, index): [string, string] => [`k${index}`, 'v']);
+    await table.apply([entry(4, putBatch(pairs))]);
+    const view = table.view();
+    const all = query('\0', '\0');
+    const reads: ((isAwaited: () => boolean) => Promise<unknown>)[] = [
+      (isAwaited) => view.range(all, isAwaited),
+      (isAwaited) => view.range({ ...all, countOnly: true, minModRevision: 1 }, isAwaited),
+      (isAwaited) =>
+        view.readOnlyTxn({ compare: [], success: [opRange('\0', '\0')], failure: [] }, isAwaited),
+    ];
+    for (const read of reads) {
+      let asked = 0;
+      await expect(read(() => ++asked < 3)).rejects.toThrow(AnswerAbandonedError);
+      expect(asked).toBe(3);
+      await read(() => ++asked > 0);
+      // Between any two parts of it.
+      expect(asked).toBeGreaterThan(10);
+    }
+    view.close();
+  });
 
   test('without an end is one key; a missing one is empty', async () => {
     expect(keys(await table.range(query('b')))).toEqual(['b']);
