@@ -37,7 +37,11 @@ export const followerCluster: AcceptanceCheck = {
   async run(sizes) {
     const leader = await ProcessCluster.start(NODE_COUNT);
     try {
-      const follower = await ProcessCluster.startFollower(leader, NODE_COUNT, FOLLOWER_FLAGS);
+      const follower = await ProcessCluster.startFollower(
+        leader.replicationAddresses,
+        NODE_COUNT,
+        FOLLOWER_FLAGS,
+      );
       try {
         return await measure(leader, follower, sizes);
       } finally {

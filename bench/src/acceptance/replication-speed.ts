@@ -52,7 +52,7 @@ async function measureBetweenSingleNodes(sizes: Sizes): Promise<Measurement[]> {
   await fill(leader.cluster, sizes.keyCount);
   const startedMs = performance.now();
   await using follower = await runningCluster(() =>
-    ProcessCluster.startFollower(leader.cluster, 1, FOLLOWER_FLAGS),
+    ProcessCluster.startFollower(leader.cluster.replicationAddresses, 1, FOLLOWER_FLAGS),
   );
   const pair = new Pair(leader.cluster, follower.cluster);
   await pair.untilCaughtUp();
@@ -84,7 +84,7 @@ async function measureBetweenSingleNodes(sizes: Sizes): Promise<Measurement[]> {
 async function measureCatchUp(leaderNodeCount: number, sizes: Sizes): Promise<Measurement[]> {
   await using leader = await runningCluster(() => ProcessCluster.start(leaderNodeCount, LONG_LOG_FLAGS));
   await using follower = await runningCluster(() =>
-    ProcessCluster.startFollower(leader.cluster, 1, FOLLOWER_FLAGS),
+    ProcessCluster.startFollower(leader.cluster.replicationAddresses, 1, FOLLOWER_FLAGS),
   );
   const pair = new Pair(leader.cluster, follower.cluster);
   await pair.untilCaughtUp();

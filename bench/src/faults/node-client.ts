@@ -178,6 +178,11 @@ export class NodeClient {
     await this.#call(regatta.TablesService.create, regatta.CreateTableRequest.create({ name }), timeoutMs);
   }
 
+  /** Removes a table with all that it holds. @throws ServiceError */
+  async deleteTable(name: string, timeoutMs: number): Promise<void> {
+    await this.#call(regatta.TablesService.delete, regatta.DeleteTableRequest.create({ name }), timeoutMs);
+  }
+
   /** Every table of the node, by name. @throws ServiceError */
   async tables(timeoutMs: number): Promise<Map<string, TableState>> {
     const { tables } = await this.status(timeoutMs);

@@ -37,15 +37,14 @@ export class ProcessCluster {
     return ProcessCluster.#start('leader', nodeCount, { 'tables.names': TABLE, ...flags });
   }
 
-  /** Starts a follower cluster, whose nodes know every node of its leader cluster. */
+  /** Starts a follower cluster, whose nodes know every one of these replication addresses (`host:port`) of its leader cluster. */
   static startFollower(
-    leader: ProcessCluster,
+    leaderAddresses: readonly string[],
     nodeCount: number,
     flags: Readonly<Record<string, string>> = {},
   ): Promise<ProcessCluster> {
-    const leaderAddresses = leader.nodes.map(({ replicationAddress }) => `http://${replicationAddress}`);
     return ProcessCluster.#start('follower', nodeCount, {
-      'replication.leader-address': leaderAddresses.join(','),
+      'replication.leader-address': leaderAddresses.map((address) => `http://${address}`).join(','),
       ...flags,
     });
   }
@@ -113,6 +112,11 @@ export class ProcessCluster {
       }
       return undefined;
     });
+  }
+
+  /** `host:port` of every node's replication listener. */
+  get replicationAddresses(): string[] {
+    return this.nodes.map(({ replicationAddress }) => replicationAddress);
   }
 
   /** Every node but that one. */

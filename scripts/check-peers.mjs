@@ -1,0 +1,421 @@
+// Replicates between Coxswain and the real servers that speak its protocol, in both directions, by log and by snapshot,
+// while tables are deleted and made again and either side is killed, and compares the tables key by key.
+//
+//   node scripts/check-peers.mjs [--only regatta|armada] [--direction below|above]
+//
+// REGATTA names the binary of Regatta 0.5.2 (`go build github.com/jamf/regatta` at v0.5.2), else it is looked for on the
+// PATH; ARMADA that of Armada, which is left out without it. `below`: our follower cluster of three nodes below a stock
+// leader; `above`: a stock follower below our leader cluster. One line a step; exits with 1 when a step has failed.
+import { accessSync, constants } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { ProcessCluster } from '../bench/dist/src/faults/process-cluster.js';
+import { until } from '../bench/dist/src/faults/until.js';
+import { untilEqual } from './peers/content.mjs';
+import { StockProcess } from './peers/stock-process.mjs';
+import { acknowledged, putMany, writeAllKinds, writeRevisionTxns, writeWhile } from './peers/writes.mjs';
+
+const callTimeoutMs = 10_000;
+const stateTimeoutMs = 240_000;
+/** Enough to pass what both sides keep of their logs, by the flags below. */
+const entriesPastCompaction = 600;
+/** Logs are compacted often, so that snapshots are needed. */
+const compactionFlags = { 'raft.snapshot-entries': '200', 'raft.compaction-overhead': '20' };
+const followerFlags = { 'replication.reconcile-interval': '1s', 'replication.poll-interval': '200ms' };
+const stockFollowerFlags = {
+  ...followerFlags,
+  'replication.lease-interval': '1s',
+  'replication.cert-filename': '',
+  'replication.key-filename': '',
+  'replication.ca-filename': '',
+  'replication.insecure-skip-verify': 'true',
+};
+
+const { values: options } = parseArgs({
+  options: {
+    only: { type: 'string', default: '' },
+    direction: { type: 'string', default: '' },
+  },
+});
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
+
+function isExecutable(path) {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The peer's binary: named by the variable, or on the PATH; undefined: nowhere. Ends the process where the variable names none. */
+function findPeer(name, variable) {
+  const named = process.env[variable];
+  if (named && !isExecutable(named)) {
+    console.log(`${variable}=${named} is no program that can be run`);
+    process.exit(1);
+  }
+  const onPath = (process.env.PATH ?? '')
+    .split(delimiter)
+    .map((directory) => join(directory, name.toLowerCase()));
+  const path = named || onPath.find(isExecutable);
+  return path && { name, path };
+}
+
+let failures = 0;
+
+/** Runs steps in order until one fails, and says of each what it found. */
+async function scenario(title, run) {
+  const undo = [];
+  const step = async (what, act) => {
+    const startedMs = performance.now();
+    const seconds = () => ((performance.now() - startedMs) / 1000).toFixed(1);
+    try {
+      const figures = await act();
+      console.log(`${title}: ok, ${what}: ${figures} (${seconds()} s)`);
+    } catch (error) {
+      console.log(`${title}: FAILED, ${what} (${seconds()} s): ${error.message}`);
+      throw new StepFailed('', { cause: error });
+    }
+  };
+  try {
+    await run(step, (dispose) => undo.push(dispose));
+  } catch (error) {
+    failures++;
+    if (!(error instanceof StepFailed)) console.log(`${title}: FAILED: ${error.stack}`);
+  } finally {
+    for (const dispose of undo.reverse()) await dispose();
+  }
+}
+
+class StepFailed extends Error {}
+
+/** Throws when something that was acknowledged is not there. */
+function checkKept(pairs, keys) {
+  const lost = [...keys].filter(([key, value]) => pairs.get(key)?.value !== value).map(([key]) => key);
+  if (lost.length > 0) throw new Error(`${lost.length} acknowledged writes are gone: ${lost.slice(0, 5)}`);
+}
+
+const clientsOf = (cluster) => cluster.nodes.map(({ client }) => client);
+
+async function deleteAndMake(client, table, between) {
+  await client.deleteTable(table, callTimeoutMs);
+  await between?.();
+  await makeTable(client, table);
+}
+
+/** A stock server makes tables only a while after its start, and serves them a moment after it has made them. */
+async function makeTable(client, table) {
+  await until(`table '${table}' is made`, stateTimeoutMs, async () => {
+    await client.createTable(table, callTimeoutMs);
+    return true;
+  });
+  await until(`table '${table}' takes reads`, stateTimeoutMs, async () => {
+    await client.forTable(table).count(callTimeoutMs);
+    return true;
+  });
+}
+
+/** What one of our nodes says of its tables' replication. */
+async function replicationOf(node, table) {
+  return (await node.client.tables(callTimeoutMs)).get(table)?.replication;
+}
+
+/** The node of our follower cluster that replicates the table. */
+function pullerOf(cluster, table) {
+  return until(`a node replicates '${table}'`, stateTimeoutMs, async () => {
+    for (const node of cluster.nodes) {
+      if (node.process.isRunning && (await isPuller(node, table))) return node;
+    }
+    return undefined;
+  });
+}
+
+async function isPuller(node, table) {
+  const state = (await replicationOf(node, table))?.state;
+  return state !== undefined && state !== 'elsewhere';
+}
+
+async function snapshotsTaken(cluster) {
+  const counts = await Promise.all(
+    cluster.nodes.map(({ process }) => process.metric('coxswain_replication_snapshots_total')),
+  );
+  return counts.reduce((sum, count) => sum + count, 0);
+}
+
+/** Our follower cluster below a stock leader. */
+async function checkBelow(peer) {
+  await scenario(`Coxswain below ${peer.name}`, async (step, onEnd) => {
+    const leader = await StockProcess.start(peer, 'leader', compactionFlags);
+    onEnd(() => leader.dispose());
+    const table = (name) => leader.client.forTable(name);
+    let cluster;
+    const equal = (name) => untilEqual(name, leader.client, clientsOf(cluster));
+
+    await step('a table whose log does not reach back any more comes by snapshot', async () => {
+      await makeTable(leader.client, 'old');
+      await putMany(table('old'), 'large/', 80, 'v'.repeat(64 * 1024));
+      await putMany(table('old'), 'small/', entriesPastCompaction);
+      await makeTable(leader.client, 'log');
+      cluster = await ProcessCluster.startFollower([leader.replicationAddress], 3, followerFlags);
+      onEnd(() => cluster.dispose());
+      const { pairs } = await equal('old');
+      const snapshots = await snapshotsTaken(cluster);
+      if (snapshots === 0) throw new Error('no snapshot was taken');
+      return `${pairs.size} keys equal on 3 nodes, ${snapshots} snapshot(s)`;
+    });
+
+    await step('writes of every kind come by log', async () => {
+      const before = await snapshotsTaken(cluster);
+      await writeAllKinds(table('log'), 150, 1);
+      await equal('log');
+      const { revision } = await acknowledged(table('log').put('last', 'one', callTimeoutMs));
+      const { pairs } = await equal('log');
+      for (const client of clientsOf(cluster)) {
+        const { pair } = await client
+          .forTable('log')
+          .get('last', { linearizable: true, timeoutMs: callTimeoutMs });
+        if (pair.revision !== revision)
+          throw new Error(`revision ${pair.revision} is ${revision} in the leader cluster`);
+      }
+      if ((await snapshotsTaken(cluster)) !== before) throw new Error('a snapshot was taken');
+      return `150 writes, ${pairs.size} keys equal on 3 nodes, revision ${revision} too`;
+    });
+
+    await step('writes through the follower cluster', async () => {
+      for (const [index, client] of clientsOf(cluster).entries()) {
+        await writeAllKinds(client.forTable('log'), 30, 10 + index);
+      }
+      const { pairs } = await equal('log');
+      return `90 writes, ${pairs.size} keys equal`;
+    });
+
+    await step('kill -9 of the node that replicates, while the leader cluster is written to', async () => {
+      const node = await pullerOf(cluster, 'log');
+      const { keys } = await writeWhile([table('log')], 'puller/', 150, async () => {
+        await node.process.kill();
+        node.process.start();
+        await node.process.untilReady();
+      });
+      const { pairs } = await equal('log');
+      checkKept(pairs, keys);
+      return `${keys.size} writes, ${pairs.size} keys equal on 3 nodes`;
+    });
+
+    await step('kill -9 of the leader, while both clusters are written to', async () => {
+      const clients = [table('log'), ...clientsOf(cluster).map((client) => client.forTable('log'))];
+      const { keys, others } = await writeWhile(clients, 'leader/', 150, async () => {
+        await leader.kill();
+        await leader.restart();
+      });
+      const { pairs } = await equal('log');
+      checkKept(pairs, keys);
+      return `${keys.size} writes acknowledged and kept, ${others} not acknowledged, ${pairs.size} keys equal`;
+    });
+
+    await step('the follower cluster is down while the log is compacted', async () => {
+      for (const { process } of cluster.nodes) await process.kill();
+      await writeAllKinds(table('log'), 100, 20);
+      await putMany(table('log'), 'meanwhile/', entriesPastCompaction);
+      for (const { process } of cluster.nodes) process.start();
+      await cluster.untilReady();
+      const { pairs } = await equal('log');
+      const snapshots = await snapshotsTaken(cluster);
+      if (snapshots === 0) throw new Error('no snapshot was taken');
+      return `${pairs.size} keys equal on 3 nodes, ${snapshots} snapshot(s)`;
+    });
+
+    await step('a table is deleted, seen to be gone, and made again', async () => {
+      await makeTable(leader.client, 'again');
+      await putMany(table('again'), 'first/', 50);
+      await equal('again');
+      await deleteAndMake(leader.client, 'again', async () => {
+        // Nothing says on the follower's side that it has looked: three intervals are a wait, not a verdict.
+        await new Promise((done) => setTimeout(done, 3_000));
+      });
+      await putMany(table('again'), 'second/', 10);
+      const { pairs } = await equal('again');
+      return `${pairs.size} keys equal on 3 nodes`;
+    });
+
+    await step('a table is deleted and made again at once, its new log the longer one', async () => {
+      await makeTable(leader.client, 'longer');
+      await putMany(table('longer'), 'first/', 30);
+      await equal('longer');
+      await deleteAndMake(leader.client, 'longer');
+      await putMany(table('longer'), 'second/', 90);
+      const { pairs } = await equal('longer');
+      return `${pairs.size} keys equal on 3 nodes`;
+    });
+
+    await step('a table is deleted and made again at once, its new log the shorter one', async () => {
+      await makeTable(leader.client, 'shorter');
+      await putMany(table('shorter'), 'first/', 90);
+      await equal('shorter');
+      await deleteAndMake(leader.client, 'shorter');
+      await putMany(table('shorter'), 'second/', 10);
+      // It may be stopped with a reason, and wants an operator then, or be seen to be another one.
+      let how = 'noticed by itself';
+      let isEqual = false;
+      const equality = equal('shorter').then((result) => {
+        isEqual = true;
+        return result;
+      });
+      equality.catch(() => undefined);
+      await until('the table is stopped, or equal', stateTimeoutMs, async () => {
+        if (isEqual) return true;
+        for (const node of cluster.nodes) {
+          const { state, error } = (await replicationOf(node, 'shorter')) ?? {};
+          if (state !== 'stopped') continue;
+          if (!error.includes('coxswain reset --table shorter')) throw new Error(`stopped with: ${error}`);
+          await node.client.forTable('shorter').reset(callTimeoutMs);
+          how = 'stopped with its reason, and reset';
+          return true;
+        }
+        return false;
+      });
+      const { pairs } = await equality;
+      return `${how}; ${pairs.size} keys equal on 3 nodes`;
+    });
+
+    await step('at the end', async () => {
+      const sizes = [];
+      for (const name of ['old', 'log', 'again', 'longer', 'shorter']) {
+        sizes.push(`${name} ${(await equal(name)).pairs.size}`);
+      }
+      return `keys equal on 3 nodes: ${sizes.join(', ')}`;
+    });
+  });
+}
+
+/** A stock follower below our leader cluster. */
+async function checkAbove(peer) {
+  await scenario(`${peer.name} below Coxswain`, async (step, onEnd) => {
+    const cluster = await ProcessCluster.start(3, compactionFlags);
+    onEnd(() => cluster.dispose());
+    const [first, second] = cluster.nodes;
+    const table = (name) => first.client.forTable(name);
+    let follower;
+    const equal = (name) => untilEqual(name, first.client, [follower.client]);
+
+    await step('a table whose log does not reach back any more comes by snapshot', async () => {
+      await makeTable(first.client, 'old');
+      await putMany(table('old'), 'large/', 80, 'v'.repeat(64 * 1024));
+      await putMany(table('old'), 'small/', entriesPastCompaction);
+      await makeTable(first.client, 'log');
+      follower = await StockProcess.start(peer, 'follower', {
+        ...stockFollowerFlags,
+        ...(peer.name === 'Armada' ? {} : { 'memberlist.node-name': 'follower' }),
+        'replication.leader-address': `http://${second.replicationAddress}`,
+      });
+      onEnd(() => follower.dispose());
+      const { pairs } = await equal('old');
+      return `${pairs.size} keys equal`;
+    });
+
+    await step('writes of every kind come by log, transactions over revisions too', async () => {
+      await writeAllKinds(table('log'), 150, 1);
+      const held = await writeRevisionTxns(table('log'), 50);
+      const { pairs } = await equal('log');
+      return `200 writes (${held} of 50 such transactions held), ${pairs.size} keys equal`;
+    });
+
+    await step('writes through the follower', async () => {
+      const client = follower.client.forTable('log');
+      await writeAllKinds(client, 50, 10);
+      const { pairs } = await equal('log');
+      return `50 writes, ${pairs.size} keys equal`;
+    });
+
+    await step('requests as large as they may be', async () => {
+      const value = 'w'.repeat(2 * 1024 * 1024 - 1024);
+      await makeTable(first.client, 'large');
+      await acknowledged(table('large').put('one', value, callTimeoutMs));
+      await putMany(table('large'), 'more/', 5, value.slice(0, 1_500_000));
+      const { pairs } = await equal('large');
+      return `${pairs.size} keys of up to ${value.length} bytes equal`;
+    });
+
+    await step('kill -9 of the node that it asks, while all nodes are written to', async () => {
+      const clients = clientsOf(cluster).map((client) => client.forTable('log'));
+      const { keys, others } = await writeWhile(clients, 'leader/', 150, async () => {
+        await second.process.kill();
+        second.process.start();
+        await second.process.untilReady();
+      });
+      const { pairs } = await equal('log');
+      checkKept(pairs, keys);
+      return `${keys.size} writes acknowledged and kept, ${others} not acknowledged, ${pairs.size} keys equal`;
+    });
+
+    await step('kill -9 of the follower, while the leader cluster is written to', async () => {
+      const { keys } = await writeWhile([table('log')], 'follower/', 150, async () => {
+        await follower.kill();
+        await follower.restart();
+      });
+      const { pairs } = await equal('log');
+      checkKept(pairs, keys);
+      return `${keys.size} writes, ${pairs.size} keys equal`;
+    });
+
+    await step('the follower is down while the log is compacted', async () => {
+      await follower.kill();
+      await writeAllKinds(table('log'), 100, 20);
+      await putMany(table('log'), 'meanwhile/', entriesPastCompaction);
+      await follower.restart();
+      const { pairs } = await equal('log');
+      return `${pairs.size} keys equal`;
+    });
+
+    await step('a table is deleted, gone there, and made again', async () => {
+      await makeTable(first.client, 'again');
+      await putMany(table('again'), 'first/', 50);
+      await equal('again');
+      await deleteAndMake(first.client, 'again', () =>
+        until(
+          'it is gone there',
+          stateTimeoutMs,
+          async () => !(await follower.client.tables(callTimeoutMs)).has('again'),
+        ),
+      );
+      await putMany(table('again'), 'second/', 10);
+      const { pairs } = await equal('again');
+      return `${pairs.size} keys equal`;
+    });
+
+    for (const [name, before, after] of [
+      ['longer', 30, 90],
+      ['shorter', 90, 10],
+    ]) {
+      await step(`a table is deleted and made again at once, its new log the ${name} one`, async () => {
+        await makeTable(first.client, name);
+        await putMany(table(name), 'first/', before);
+        await equal(name);
+        await deleteAndMake(first.client, name);
+        await putMany(table(name), 'second/', after);
+        const { pairs } = await equal(name);
+        return `${pairs.size} keys equal`;
+      });
+    }
+
+    await step('at the end', async () => {
+      const sizes = [];
+      for (const name of ['old', 'log', 'large', 'again', 'longer', 'shorter']) {
+        sizes.push(`${name} ${(await equal(name)).pairs.size}`);
+      }
+      return `keys equal: ${sizes.join(', ')}`;
+    });
+  });
+}
+
+const all = [findPeer('Regatta', 'REGATTA'), findPeer('Armada', 'ARMADA')];
+const peers = all.filter((peer) => peer?.name.toLowerCase().includes(options.only));
+if (all[0] === undefined)
+  console.log('Regatta is left out: REGATTA names no binary, and none is on the PATH.');
+if (all[1] === undefined) console.log('Armada is left out: ARMADA names no binary, and none is on the PATH.');
+if (peers.length === 0) console.log('Nothing was checked.');
+for (const peer of peers) {
+  if (options.direction !== 'above') await checkBelow(peer);
+  if (options.direction !== 'below') await checkAbove(peer);
+}
+process.exit(failures === 0 ? 0 : 1);

@@ -1,0 +1,56 @@
+import { until } from '../../bench/dist/src/faults/until.js';
+
+const readTimeoutMs = 60_000;
+/** Ends what would never become equal; a busy machine takes a while. */
+const equalTimeoutMs = 240_000;
+const differencesShown = 5;
+
+/** Every pair of a table, from one linearizable view of one node. */
+export async function contentOf(client) {
+  const pairs = new Map();
+  for await (const { key, value, modRevision } of client.pairs(readTimeoutMs)) {
+    pairs.set(key.toString(), { value: value.toString(), modRevision: Number(modRevision) });
+  }
+  return pairs;
+}
+
+/**
+ * Waits until each of the nodes holds the keys and values of the leader cluster's table, and gives its content. Throws
+ * with the first keys that differ when that does not come about.
+ */
+export async function untilEqual(table, leader, nodes) {
+  let differences = [];
+  try {
+    return await until('', equalTimeoutMs, async () => {
+      const theirs = await contentOf(leader.forTable(table));
+      for (const [index, node] of nodes.entries()) {
+        const content = await contentOf(node.forTable(table));
+        differences = differencesBetween(theirs, content).map((line) => `node ${index + 1}: ${line}`);
+        if (differences.length > 0) return false;
+      }
+      return { pairs: theirs };
+    });
+  } catch (error) {
+    const shown = differences.slice(0, differencesShown).join('; ');
+    throw new Error(
+      `table '${table}' differs in ${differences.length} keys: ${shown || error.cause?.message}`,
+      { cause: error },
+    );
+  }
+}
+
+function differencesBetween(theirs, ours) {
+  const lines = [];
+  for (const [key, { value }] of theirs) {
+    const found = ours.get(key);
+    if (found === undefined) lines.push(`'${key}' is missing`);
+    else if (found.value !== value)
+      lines.push(`'${key}' is ${brief(found.value)} and ${brief(value)} in the leader cluster`);
+  }
+  for (const key of ours.keys()) if (!theirs.has(key)) lines.push(`'${key}' is not in the leader cluster`);
+  return lines;
+}
+
+function brief(value) {
+  return value.length > 40 ? `${value.slice(0, 40)}… (${value.length})` : JSON.stringify(value);
+}
