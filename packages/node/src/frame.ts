@@ -110,6 +110,19 @@ interface Records {
   readonly type: 'records';
   readonly records: readonly StartRecord[];
 }
+/** A question of a service above the node to the same service of a member. */
+export interface Ask {
+  readonly type: 'ask';
+  /** The answer has it too. */
+  readonly id: number;
+  readonly topic: string;
+  readonly body: Buffer;
+}
+export interface Answer {
+  readonly type: 'answer';
+  readonly id: number;
+  readonly body: Buffer;
+}
 interface GroupMessage {
   readonly type: 'raft';
   readonly group: GroupId;
@@ -124,7 +137,9 @@ export type PeerMessage =
   | SnapshotWanted
   | Hello
   | Introduce
-  | Records;
+  | Records
+  | Ask
+  | Answer;
 
 enum Code {
   PreVote = 1,
@@ -144,6 +159,8 @@ enum Code {
   Hello = 36,
   Introduce = 37,
   Records = 38,
+  Ask = 39,
+  Answer = 40,
 }
 
 const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0;
@@ -301,6 +318,19 @@ export class FrameWriter {
   records(records: readonly StartRecord[]): void {
     this.#head(Code.Records, 0);
     this.#startRecords(records);
+  }
+
+  ask({ id, topic, body }: Omit<Ask, 'type'>): void {
+    this.#head(Code.Ask, 0);
+    this.#number(id);
+    this.#text(topic);
+    this.#bytes(body);
+  }
+
+  answer({ id, body }: Omit<Answer, 'type'>): void {
+    this.#head(Code.Answer, 0);
+    this.#number(id);
+    this.#bytes(body);
   }
 
   #startRecords(records: readonly StartRecord[]): void {
@@ -509,6 +539,10 @@ export class FrameReader {
       }
       case Code.Records:
         return { type: 'records', records: this.#startRecords() };
+      case Code.Ask:
+        return { type: 'ask', id: this.#number(), topic: this.#text(), body: this.#bytes() };
+      case Code.Answer:
+        return { type: 'answer', id: this.#number(), body: this.#bytes() };
       default:
         throw new Error(`peer message of unknown type ${code as number}`);
     }

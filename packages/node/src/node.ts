@@ -32,6 +32,7 @@ import type { FrameHeader, PeerMessage, StartRecord } from './frame.js';
 import { Histogram } from './histogram.js';
 import { DataDirectoryError, Identity } from './identity.js';
 import type { MaintenanceControl } from './maintenance-api.js';
+import { type Answerer, MemberQuestions } from './member-questions.js';
 import type { NodeOptions } from './options.js';
 import { Peers } from './peers.js';
 import { META_SHARD } from './registry.js';
@@ -83,6 +84,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
   readonly #replicas: Replicas;
   readonly #tables: Tables;
   readonly #snapshots: Snapshots;
+  readonly #questions: MemberQuestions;
   readonly #formation: Formation;
   readonly #budget: Budget;
   readonly #archiveBacklog: ArchiveBacklog | undefined;
@@ -147,6 +149,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       observe: (header) => this.#observe(header),
       nowMs: () => clock.monotonicMs(),
     });
+    this.#questions = new MemberQuestions(this.#peers, clock);
     this.#admission = new Admission({
       identity,
       peers: this.#peers,
@@ -424,8 +427,20 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     }
   }
 
+  answerMembers(topic: string, answerer: Answerer): void {
+    this.#questions.answer(topic, answerer);
+  }
+
+  askMembers(topic: string, question: Buffer, waitMs: number): Promise<ReadonlyMap<NodeId, Buffer>> {
+    return this.#questions.ask(topic, question, waitMs);
+  }
+
   get leadsMeta(): boolean {
     return this.#replicas.get(META_SHARD)?.isLeader ?? false;
+  }
+
+  get clusterId(): string | undefined {
+    return this.#identity.clusterId;
   }
 
   get leaderClusterId(): string | undefined {
@@ -814,6 +829,10 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
         if (isMember) this.#admission.onIntroduce(reader.header, message);
       } else if (message.type === 'records') {
         if (isMember) this.#admission.onRecords(reader.header.from, message.records);
+      } else if (message.type === 'ask') {
+        if (isKnown) this.#questions.onAsk(reader.header.from, message);
+      } else if (message.type === 'answer') {
+        if (isKnown) this.#questions.onAnswer(reader.header.from, message);
       } else if (isKnown && this.#admission.isAdmitted) this.#onMessage(message, reader.header);
     }
     // Greetings are answered outside the turns of any group.
@@ -821,7 +840,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
   }
 
   #onMessage(
-    message: Exclude<PeerMessage, { type: 'hello' | 'introduce' | 'records' }>,
+    message: Exclude<PeerMessage, { type: 'hello' | 'introduce' | 'records' | 'ask' | 'answer' }>,
     { from, boot }: FrameHeader,
   ): void {
     const replica = this.#replicas.get(message.group);

@@ -1,3 +1,4 @@
+import type { NodeId } from '@coxswain/raft';
 import type { ApplyResult, CommandKind, Table } from '@coxswain/table';
 import type { Call, ClusterRole, Header } from './api.js';
 
@@ -107,6 +108,8 @@ export interface FollowerControl {
   readonly leadsMeta: boolean;
   /** Every table that follows the leader cluster's and that this node leads, sorted by name. */
   ledTables(): LedTable[];
+  /** This cluster's own id; undefined until it has formed. */
+  readonly clusterId: string | undefined;
   /**
    * The leader cluster that this cluster belongs to, as it named itself: empty for one that tells no id, undefined
    * while none was met (R4).
@@ -151,6 +154,13 @@ export interface FollowerControl {
 
 /** What services ask of a node for replication, in either role. `Node` implements it. */
 export interface ReplicationApi {
+  /** Answers what members ask about a topic with `askMembers`, at most 1 MiB; an empty answer says nothing. */
+  answerMembers(topic: string, answerer: (question: Buffer) => Buffer): void;
+  /**
+   * Asks the members that this node is connected to, and resolves with what they say within `waitMs`. For people and
+   * figures: questions and answers may be lost, and nothing that is decided may rest on them.
+   */
+  askMembers(topic: string, question: Buffer, waitMs: number): Promise<ReadonlyMap<NodeId, Buffer>>;
   readonly role: ClusterRole | undefined;
   /** R2: the table's log, after a ReadIndex and when what was committed by then is applied. Errors: tableNotFound, notReady, timeout, shuttingDown. */
   openLog(table: string, call: Call): Promise<TableLog>;

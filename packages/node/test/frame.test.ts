@@ -110,6 +110,8 @@ const peerMessage: fc.Arbitrary<PeerMessage> = fc.oneof(
     judged: fc.option(startRecord, { nil: undefined }),
   }),
   fc.record({ type: fc.constant('records' as const), records: fc.array(startRecord, { maxLength: 4 }) }),
+  fc.record({ type: fc.constant('ask' as const), id: number, topic: context, body: bytes }),
+  fc.record({ type: fc.constant('answer' as const), id: number, body: bytes }),
 );
 
 function write(writer: FrameWriter, message: PeerMessage): void {
@@ -137,6 +139,12 @@ function write(writer: FrameWriter, message: PeerMessage): void {
       return;
     case 'records':
       writer.records(message.records);
+      return;
+    case 'ask':
+      writer.ask(message);
+      return;
+    case 'answer':
+      writer.answer(message);
       return;
   }
 }

@@ -503,8 +503,8 @@ const goldens: readonly Golden[] = [
   golden(
     'TableReplication',
     regatta.TableReplication,
-    { state: 'stopped', leaderIndex: 150n },
-    '0a 07 73 74 6f 70 70 65 64 10 96 01',
+    { state: 'stopped', leaderIndex: 150n, replicatedBy: 2n },
+    '0a 07 73 74 6f 70 70 65 64 10 96 01 30 02',
   ),
   golden(
     'StatusResponse with what is ours',
@@ -612,7 +612,12 @@ const goldens: readonly Golden[] = [
     { table: t, leaderIndex: 7n, waitMs: 1000, clusterId: 'c', shardId: 10_001n, capabilities: 3n },
     '0a 01 74 10 07 a0 06 e8 07 aa 06 01 63 b0 06 91 4e b8 06 03',
   ),
-  golden('ReplicateRequest with a name', replication.ReplicateRequest, { follower: 'f' }, 'c2 06 01 66'),
+  golden(
+    'ReplicateRequest with who asks',
+    replication.ReplicateRequest,
+    { follower: 'f', followerClusterId: 'c' },
+    'c2 06 01 66 ca 06 01 63',
+  ),
   golden(
     'ReplicateRequest with the greatest uint32',
     replication.ReplicateRequest,

@@ -4,6 +4,7 @@ import type { LeaderLink } from './leader-link.js';
 import { Promotion } from './promotion.js';
 import { Reconciler } from './reconciler.js';
 import { Recovery } from './recovery.js';
+import { encodeProgress, readProgress } from './shared-progress.js';
 import type { ReplicationStatus, TableReplication } from './status.js';
 import { TableWorker, type TableWorkerContext } from './table-worker.js';
 
@@ -53,6 +54,9 @@ interface Running {
   stop(): void;
 }
 
+/** The topic under which the members of a follower cluster ask how the others replicate, and how long they wait. */
+const PROGRESS_TOPIC = 'replication progress';
+const PROGRESS_WAIT_MS = 1_000;
 /** A leader cluster that was out of reach for so long is logged as such at the next call that fails. */
 const SILENCE_LOGGED_MS = 2_000;
 
@@ -75,18 +79,25 @@ export class Follower {
   #isStopped = false;
   readonly #running = new Set<Promise<void>>();
   #seen: { readonly leadsMeta: boolean; readonly leaderClusterId: string | undefined } | undefined;
-  /** Since when the leader cluster is out of reach; undefined: it is not. */
+  /** When the first attempt since the last contact failed; undefined: none did. */
   #silentSinceMs: number | undefined;
+  /** When the leader cluster was heard last; undefined: not since this process started. */
+  #contactMs: number | undefined;
+  readonly #startedMs: number;
   #isSilenceLogged = false;
+  /** Shared by all that ask at the same time. */
+  #asking: Promise<ReplicationStatus> | undefined;
 
   constructor(node: FollowerNode, environment: FollowerEnvironment, options: FollowerOptions) {
     this.#node = node;
     this.#environment = environment;
     this.#options = options;
+    this.#startedMs = environment.clock.monotonicMs();
     this.writes = new ForwardedWrites(node, environment);
     const contact = (isThere: boolean): void => {
       const { clock, link, log } = environment;
       if (isThere) {
+        this.#contactMs = clock.monotonicMs();
         if (this.#isSilenceLogged)
           log('info', 'the leader cluster is reached again', { address: link.address });
         this.#isSilenceLogged = false;
@@ -109,6 +120,7 @@ export class Follower {
   }
 
   start(): void {
+    this.#node.answerMembers(PROGRESS_TOPIC, () => this.#progress());
     this.#leaveNode = this.#node.onChange(() => this.#adjust());
     this.#adjust();
   }
@@ -123,7 +135,7 @@ export class Follower {
 
   status(): ReplicationStatus {
     const { commandsApplied, bytesReceived, snapshotsTaken } = this.#counters;
-    const tables = this.#tables(this.#silentMs);
+    const tables = this.#tables();
     const isFollower = this.#node.role === 'follower';
     const { logRpcTimeoutMs } = this.#options;
     const isSilent = this.#silentMs >= logRpcTimeoutMs;
@@ -134,7 +146,7 @@ export class Follower {
       leaderClusterId: this.#node.leaderClusterId,
       error: isFollower ? this.#reconciler.error : undefined,
       isBroken: isFollower && isBroken,
-      isReached: this.#silentSinceMs === undefined,
+      isReached: this.#contactMs !== undefined && this.#silentSinceMs === undefined,
       tables,
       commandsApplied,
       bytesReceived,
@@ -142,26 +154,68 @@ export class Follower {
     };
   }
 
-  /** How long the leader cluster has been out of reach. */
+  /**
+   * As `status`, and for tables that another node replicates what that one says of them within a second. The index is
+   * this node's own, and so is the number of entries that are missing.
+   */
+  statusEverywhere(): Promise<ReplicationStatus> {
+    this.#asking ??= this.#askOthers().finally(() => {
+      this.#asking = undefined;
+    });
+    return this.#asking;
+  }
+
+  async #askOthers(): Promise<ReplicationStatus> {
+    const isElsewhere = ({ state }: TableReplication): boolean => state === 'elsewhere';
+    if (!this.status().tables.some(isElsewhere)) return this.status();
+    const answers = await this.#node.askMembers(PROGRESS_TOPIC, Buffer.alloc(0), PROGRESS_WAIT_MS);
+    const progress = readProgress(answers);
+    const shards = new Map(this.#node.status().tables.map(({ name, shardId }) => [name, shardId]));
+    const status = this.status();
+    const tables = status.tables.map((table) => {
+      const told = isElsewhere(table) ? progress.get(shards.get(table.name) ?? 0) : undefined;
+      if (told === undefined) return table;
+      const lagEntries = Math.max(0, told.leaderAppliedIndex - table.leaderIndex);
+      return { ...table, ...told, lagEntries };
+    });
+    return { ...status, tables };
+  }
+
+  /** How the tables that this node replicates stand, for the other members. */
+  #progress(): Buffer {
+    const own = this.#tables().filter(({ state }) => state !== 'elsewhere');
+    const shards = new Map(this.#node.status().tables.map(({ name, shardId }) => [name, shardId]));
+    return encodeProgress(new Map(own.map((table) => [shards.get(table.name) ?? 0, table])));
+  }
+
+  /** For how long every attempt to reach the leader cluster has failed. */
   get #silentMs(): number {
     const { clock } = this.#environment;
     return this.#silentSinceMs === undefined ? 0 : clock.monotonicMs() - this.#silentSinceMs;
   }
 
-  /** Nobody knows what is missing while the leader cluster is out of reach: a table is as old as the contact then. */
-  #tables(silentMs: number): TableReplication[] {
+  /** Nobody knows what is missing while the leader cluster is out of reach: a table is as old as the last contact then. */
+  get #unheardMs(): number {
+    if (this.#silentSinceMs === undefined) return 0;
+    return this.#environment.clock.monotonicMs() - (this.#contactMs ?? this.#startedMs);
+  }
+
+  #tables(): TableReplication[] {
     if (this.#node.role !== 'follower') return [];
-    return this.#node.status().tables.map(({ name, leaderIndex }) => {
+    const unheardMs = this.#unheardMs;
+    const { nodeId, tables } = this.#node.status();
+    return tables.map(({ name, leaderIndex }) => {
       const status = this.#workers.get(name)?.worker.status();
       return (
-        (status && { ...status, lagMs: Math.max(status.lagMs, silentMs) }) ?? {
+        (status && { ...status, lagMs: Math.max(status.lagMs, unheardMs), replicatedBy: nodeId }) ?? {
           name,
           state: 'elsewhere',
           leaderIndex: leaderIndex ?? 0,
           leaderAppliedIndex: 0,
           lagEntries: 0,
-          lagMs: 0,
+          lagMs: unheardMs,
           error: undefined,
+          replicatedBy: undefined,
         }
       );
     });

@@ -9,11 +9,22 @@ const NAME_LENGTH_MAX = 200;
 interface Sighting {
   readonly table: string;
   readonly follower: string;
-  leaderIndex: number;
-  seenMs: number;
+  readonly leaderIndex: number;
+  readonly seenMs: number;
 }
 
-/** Who replicates from this node, as far as it can tell: by table, and by the name or address that they gave. */
+/** Who asks for a table's log. */
+export interface Asker {
+  /** The name that it gave, or its network address. */
+  readonly name: string;
+  /** The id of its cluster, one node of which replicates a table at a time; empty: it gave none. */
+  readonly clusterId: string;
+}
+
+/**
+ * Who replicates from this node, as far as it can tell: by table, and by the follower cluster's id, so that a node that
+ * takes over from another one of its cluster takes its place here, or by the name or address of those that give no id.
+ */
 export class Followers {
   readonly #clock: Clock;
   /** The one seen longest ago first. */
@@ -23,14 +34,20 @@ export class Followers {
     this.#clock = clock;
   }
 
-  /** A follower has everything up to `leaderIndex`. */
-  saw(table: string, name: string, leaderIndex: number): void {
-    const follower = name.slice(0, NAME_LENGTH_MAX);
-    const key = `${table}\0${follower}`;
-    this.#sightings.delete(key);
+  /** A follower has everything up to `leaderIndex`. True: it, or its cluster, was not known here. */
+  saw(table: string, asker: Asker, leaderIndex: number): boolean {
+    const follower = asker.name.slice(0, NAME_LENGTH_MAX);
+    const key = asker.clusterId === '' ? `${table}\0${follower}` : keyOf(table, asker.clusterId);
+    const isNew = !this.#sightings.delete(key);
     const seenMs = this.#clock.monotonicMs();
     this.#sightings.set(key, { table, follower, leaderIndex, seenMs });
     this.#forget(seenMs - FORGOTTEN_AFTER_MS);
+    return isNew;
+  }
+
+  /** The follower cluster asks another node for the table now: what was seen of it here is no lag. */
+  left(table: string, clusterId: string): void {
+    this.#sightings.delete(keyOf(table, clusterId));
   }
 
   /** Sorted by table and name. `appliedIndex` is this cluster's, by table. */
@@ -54,6 +71,10 @@ export class Followers {
       this.#sightings.delete(key);
     }
   }
+}
+
+function keyOf(table: string, clusterId: string): string {
+  return `${table}\0cluster\0${clusterId.slice(0, NAME_LENGTH_MAX)}`;
 }
 
 function compareText(a: string, b: string): number {

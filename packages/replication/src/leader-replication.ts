@@ -20,6 +20,12 @@ const CHUNK_BYTES_MAX = 1024 * 1024;
 /** Where a table's live snapshot is downloaded: this and the table's name, encoded for a URL. */
 export const LIVE_SNAPSHOTS_PATH = 'snapshots-live/';
 
+/**
+ * The topic under which a node says to the other members that a follower cluster asks it for a table from now on: the
+ * table's name, NUL, the cluster's id. Nobody waits for an answer.
+ */
+const FOLLOWED_HERE_TOPIC = 'followed here';
+
 /** What the handlers know of a call. */
 export interface LeaderCall extends StreamCall {
   /** The caller's network address. */
@@ -53,6 +59,11 @@ export class LeaderReplication implements SnapshotSource {
     this.#node = node;
     this.#options = options;
     this.#followers = new Followers(options.clock);
+    node.answerMembers(FOLLOWED_HERE_TOPIC, (message) => {
+      const [table = '', clusterId = ''] = message.toString().split('\0');
+      this.#followers.left(table, clusterId);
+      return Buffer.alloc(0);
+    });
   }
 
   /** Every table, never fewer: UNAVAILABLE until this node has caught up with the meta group (R4). */
@@ -158,12 +169,23 @@ export class LeaderReplication implements SnapshotSource {
       const name = request.table.toString();
       const log = await this.#node.openLog(name, call);
       const stream = new LogStream(log, this.#options);
-      this.#followers.saw(name, request.follower || call.peer, Number(request.leaderIndex) - 1);
+      this.#saw(name, request, call);
       yield* stream.messages(request, { deadlineMs: call.deadlineMs, signal: aborter.signal });
     } finally {
       call.signal.removeEventListener('abort', abort);
       this.#waiting.delete(aborter);
     }
+  }
+
+  #saw(
+    table: string,
+    { follower, followerClusterId, leaderIndex }: replication.ReplicateRequest,
+    { peer }: LeaderCall,
+  ): void {
+    const asker = { name: follower || peer, clusterId: followerClusterId };
+    const isNew = this.#followers.saw(table, asker, Number(leaderIndex) - 1);
+    if (isNew && followerClusterId !== '')
+      void this.#node.askMembers(FOLLOWED_HERE_TOPIC, Buffer.from(`${table}\0${followerClusterId}`), 0);
   }
 
   /** The node leaves: streams of the log end, well, with what they have sent. */

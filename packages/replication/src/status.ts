@@ -4,7 +4,7 @@ export interface TableReplication {
   /**
    * `retrying`: the last attempt failed and another one follows by itself. `recovering`: it takes a snapshot.
    * `resetting`: it takes one because an operator asked. `stopped`: only a reset makes it go on. `elsewhere`: another
-   * node replicates it.
+   * node replicates it, and this one has not heard how.
    */
   readonly state: 'replicating' | 'retrying' | 'recovering' | 'resetting' | 'stopped' | 'elsewhere';
   /** The last index of the leader cluster that is applied here. */
@@ -12,10 +12,15 @@ export interface TableReplication {
   /** The leader cluster's applied index as it told last; 0 when it told none. */
   readonly leaderAppliedIndex: number;
   readonly lagEntries: number;
-  /** How old the state here may be: also since when the leader cluster is out of reach. 0 when nothing is known to be missing. */
+  /**
+   * How old the state here may be, in milliseconds: the time since the last contact while the leader cluster is out of
+   * reach. 0 when nothing is known to be missing.
+   */
   readonly lagMs: number;
   /** What is wrong and what to do about it; undefined when nothing is. */
   readonly error: string | undefined;
+  /** The node that replicates it, as far as this one knows. */
+  readonly replicatedBy: number | undefined;
 }
 
 /** How a follower cluster stands with its leader cluster, as this node knows. */
@@ -27,7 +32,7 @@ export interface ReplicationStatus {
   readonly error: string | undefined;
   /** Replication is broken: an operator must act, or the leader cluster was out of reach for too long. */
   readonly isBroken: boolean;
-  /** The last attempt to reach the leader cluster succeeded, or none was made. */
+  /** The last attempt to reach the leader cluster succeeded. False until one was made. */
   readonly isReached: boolean;
   readonly tables: readonly TableReplication[];
   /** Since the process started. */

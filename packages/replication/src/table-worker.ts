@@ -106,7 +106,7 @@ export class TableWorker {
     this.#aborter.abort();
   }
 
-  status(): TableReplication {
+  status(): Omit<TableReplication, 'replicatedBy'> {
     const cursor = this.#context.node.cursor(this.table.shardId) ?? 0;
     const lagEntries = Math.max(0, this.#leaderAppliedIndex - cursor);
     if (lagEntries === 0) this.#behindSinceMs = undefined;
@@ -170,6 +170,7 @@ export class TableWorker {
       clusterId: node.leaderClusterId ?? '',
       capabilities: UNDERSTANDS_REVISION_COMPARES,
       follower: options.followerName,
+      followerClusterId: node.clusterId ?? '',
     });
     const call = { deadlineMs: this.#nowMs + options.logRpcTimeoutMs, signal };
     let packed: ReceivedCommand[] = [];

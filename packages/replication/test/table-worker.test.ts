@@ -4,6 +4,7 @@ import { afterEach, describe, expect, test } from '@jest/globals';
 import type { Follower, LinkCall } from '../src/index.js';
 import { encodeCommands, encodeError, encodeTerminal } from '../src/replicate-message.js';
 import { broken, messages, refusal, silence } from './support/fake-link.js';
+import { FakeNode } from './support/fake-node.js';
 import { followerHarness, SHARD } from './support/follower-harness.js';
 import type { ManualClock } from './support/manual-clock.js';
 
@@ -260,8 +261,58 @@ describe('a table of a follower cluster', () => {
     expect(it.follower.status()).toMatchObject({ isBroken: false, isReached: false });
     await it.clock.advance(62_000);
     expect(it.follower.status().isBroken).toBe(true);
-    // A lag that is not known grows from the loss of contact on.
+    // A lag that is not known grows from the last contact on.
     expect(it.follower.status().tables[0]!.lagMs).toBeGreaterThan(60_000);
+  });
+
+  test('is as old as the last contact while the leader cluster is out of reach, on every node', async () => {
+    const it = started(followerHarness());
+    expect(it.follower.status().isReached).toBe(false);
+    it.lead(3);
+    // A long poll that nothing ends, until the leader cluster is killed.
+    let kill = (): void => undefined;
+    it.link.replicateAnswer = async function* () {
+      await new Promise<void>((resolve) => {
+        kill = resolve;
+      });
+      yield* broken();
+    };
+    it.node.tables.set('led by another node', SHARD + 1);
+    await it.clock.advance(0);
+    expect(it.follower.status()).toMatchObject({ isReached: true });
+    it.link.metadataAnswer = () => Promise.reject(refusal(14, 'away'));
+    it.link.replicateAnswer = () => broken();
+    await it.clock.advance(20_000);
+    const lags = () => it.follower.status().tables.map(({ lagMs }) => lagMs);
+    // Nothing has failed yet.
+    expect(lags()).toEqual([0, 0]);
+    kill();
+    await it.clock.advance(1_000);
+    expect(it.follower.status()).toMatchObject({ isReached: false, isBroken: false });
+    expect(lags()).toEqual([21_000, 21_000]);
+    await it.clock.advance(4_000);
+    expect(lags()).toEqual([25_000, 25_000]);
+  });
+
+  test('has the same figures on every node: the one that replicates it is asked', async () => {
+    const puller = started(followerHarness());
+    puller.lead(3);
+    puller.link.replicateAnswer = inTurn(() => messages(encodeCommands([put(4), put(5)], 9)));
+    await puller.clock.advance(2_000);
+    const other = followerHarness();
+    other.node.tables.set('t', SHARD);
+    const lonely = { state: 'elsewhere', lagEntries: 0, replicatedBy: undefined };
+    expect((await other.follower.statusEverywhere()).tables).toMatchObject([lonely]);
+    other.node.members.set(7, puller.node);
+    // A member that knows nothing of it, and one that says what is no answer.
+    other.node.members.set(8, new FakeNode());
+    const damaged = new FakeNode();
+    for (const topic of puller.node.answerers.keys()) damaged.answerMembers(topic, () => Buffer.from('{"'));
+    other.node.members.set(9, damaged);
+    const [table] = (await other.follower.statusEverywhere()).tables;
+    // Its own cursor is at 0, and 9 is the last index of the leader cluster.
+    expect(table).toMatchObject({ state: 'replicating', lagEntries: 9, replicatedBy: 7, error: undefined });
+    expect(table!.lagMs).toBe(puller.follower.status().tables[0]!.lagMs);
   });
 
   test('is replicated no more when its group is led elsewhere, or the cluster was promoted (R5)', async () => {

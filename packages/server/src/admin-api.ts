@@ -9,7 +9,10 @@ export interface AdminApiOptions {
   readonly address: ListenAddress;
   readonly readTimeoutMs: number;
   readonly version: string;
+  /** Whether the node serves its clients from what it has. */
   readonly readiness: () => Readiness;
+  /** The same, and on a follower cluster whether it also takes what its leader cluster writes. */
+  readonly replicationReadiness: () => Readiness;
   /** Read at every scrape. */
   readonly metrics: () => MetricJson[];
   readonly log: Log;
@@ -17,7 +20,7 @@ export interface AdminApiOptions {
 
 /**
  * The HTTP admin API: /metrics for Prometheus, /healthz and /livez (the process answers), /readyz (the node
- * serves; else 503 and why), /version.
+ * serves; else 503 and why), /readyz?role=replication (it serves, and a follower cluster keeps up), /version.
  */
 export class AdminApi {
   readonly #options: AdminApiOptions;
@@ -33,11 +36,14 @@ export class AdminApi {
     this.#http.get('/healthz', () => 'ok\n');
     this.#http.get('/livez', () => 'ok\n');
     this.#http.get('/version', () => ({ version: options.version, node: process.version }));
-    this.#http.get('/readyz', (_request, reply) => {
-      const readiness = options.readiness();
+    this.#http.get<{ Querystring: { readonly role?: string } }>('/readyz', (request, reply) => {
+      const { role } = request.query;
+      reply.type('text/plain; charset=utf-8');
+      if (role !== undefined && role !== 'replication')
+        return reply.status(400).send('unknown role: leave it out, or ask for role=replication\n');
+      const readiness = role === undefined ? options.readiness() : options.replicationReadiness();
       return reply
         .status(readiness.isReady ? 200 : 503)
-        .type('text/plain; charset=utf-8')
         .send(readiness.isReady ? 'ok\n' : `${formatConditions(readiness)}\n`);
     });
     this.#http.get('/metrics', async (_request, reply) => {

@@ -13,8 +13,8 @@ export interface ClusterServiceOptions {
   readonly config: Readonly<Record<string, unknown>>;
   /** Who replicates from this node. */
   readonly followers: () => readonly FollowerSighting[];
-  /** How this node follows a leader cluster; undefined when it does not. */
-  readonly replication: () => ReplicationStatus | undefined;
+  /** How this cluster follows a leader cluster; undefined when it does not. */
+  readonly replication: () => Promise<ReplicationStatus> | undefined;
   /** What this node archives; undefined: no archive is configured. */
   readonly archive: () => ArchiveStatus | undefined;
   /** What else went wrong, for operators. */
@@ -53,9 +53,9 @@ export class ClusterService {
   }
 
   /** Tables sorted by name: the stock backup command takes its list from here, so none may be missing. */
-  status(request: regatta.StatusRequest): regatta.StatusResponse {
+  async status(request: regatta.StatusRequest): Promise<regatta.StatusResponse> {
+    const following = this.#node.status().role === 'follower' ? await this.#options.replication() : undefined;
     const { nodeId, role, clusterId, tables, meta, isDiskFull } = this.#node.status();
-    const following = role === 'follower' ? this.#options.replication() : undefined;
     const archived = this.#options.archive();
     const problems: string[] = [];
     if (isDiskFull) problems.push('the disk is full: writes are refused until there is room');
@@ -137,6 +137,7 @@ function toWireReplication(table: TableReplication): regatta.TableReplication {
     lagEntries: BigInt(table.lagEntries),
     lagMs: BigInt(Math.round(table.lagMs)),
     error: table.error ?? '',
+    replicatedBy: BigInt(table.replicatedBy ?? 0),
   };
 }
 

@@ -84,10 +84,10 @@ export class HealthService {
   /** As moco-agent answers: errors, and their text tells why. */
   #checkAsMoco(): health.HealthCheckResponse {
     const { isReady, conditions } = this.readiness();
-    if (isReady) return { status: ServingStatus.SERVING };
     const told = Object.fromEntries(mocoConditions.map((name) => [name, conditions[name] ?? false]));
     const text = formatConditions({ isReady, conditions: told });
     if (Object.values(told).includes(true)) throw transportErrors.notHealthy(Status.Unavailable, text);
+    if (isReady) return { status: ServingStatus.SERVING };
     throw transportErrors.notHealthy(Status.Internal, formatConditions({ isReady, conditions }));
   }
 

@@ -1,11 +1,14 @@
-import type { NodeApi } from '@coxswain/node';
+import type { NodeApi, Readiness } from '@coxswain/node';
 import type { MetricJson } from './grpc-metrics.js';
 
 type Values = MetricJson['values'];
 type Labels = Record<string, string | number>;
 
-/** What a node tells Prometheus: `coxswain_*`, and Regatta's own names that dashboards read. */
-export function describeNodeMetrics(node: NodeApi, version: string): MetricJson[] {
+/**
+ * A node's metrics for Prometheus: `coxswain_*`, and Regatta's own names that dashboards read. `readiness` is what
+ * /readyz answers.
+ */
+export function describeNodeMetrics(node: NodeApi, version: string, { isReady }: Readiness): MetricJson[] {
   const { proposals, reads, walSyncSeconds, ...metrics } = node.metrics();
   const { nodeId, tables, meta, isDiskFull, peers } = node.status();
   const groups = meta ? [meta, ...tables] : tables;
@@ -30,7 +33,7 @@ export function describeNodeMetrics(node: NodeApi, version: string): MetricJson[
 
   return [
     gauge('coxswain_build_info', 'What runs here; always 1.', one(1, { version })),
-    gauge('coxswain_ready', 'Whether the node is ready.', one(Number(node.readiness().isReady))),
+    gauge('coxswain_ready', 'Whether the node is ready, as /readyz says.', one(Number(isReady))),
     gauge('coxswain_disk_full', 'Whether writes are refused for want of room.', one(Number(isDiskFull))),
     gauge(
       'coxswain_peer_connected',

@@ -355,7 +355,7 @@ export class Server {
       clusterName: config['memberlist.cluster-name'],
       config: describeConfig(config),
       followers: () => leader.followers(),
-      replication: () => follower?.status(),
+      replication: () => follower?.statusEverywhere(),
       archive: () => this.#archiver?.status(),
       errors: () => this.#mocoErrors(),
     }).methods();
@@ -391,9 +391,10 @@ export class Server {
       readTimeoutMs: config['rest.read-timeout'],
       version,
       readiness: () => this.#health!.readiness(),
+      replicationReadiness: () => keepingUp(this.#health!.readiness(), node, follower),
       metrics: () => [
         ...this.#metrics.describe(),
-        ...describeNodeMetrics(node, version),
+        ...describeNodeMetrics(node, version, this.#health!.readiness()),
         ...describeReplication(node, leader, follower),
         ...describeMaintenance(this.#backups!.counters, this.#restores!.counters),
         ...describeBackupAgent(this.#backupAgent),
@@ -589,14 +590,27 @@ async function during<T>(action: string, act: () => T | Promise<T>): Promise<T> 
   }
 }
 
-/** What holds replication up is as bad as any other reason not to serve (operations-protocols.md §2). */
+/**
+ * Adds what moco-agent's health asks of a follower cluster (operations-protocols.md §2). A table that cannot be applied
+ * does not serve either; a leader cluster that is away leaves the node ready, since local reads go on.
+ */
 function withReplication(readiness: Readiness, node: Node, follower: Follower | undefined): Readiness {
   if (follower === undefined || node.role !== 'follower') return readiness;
   const hasIOThreadError = follower.status().isBroken;
   const hasSQLThreadError = node.status().tables.some(({ error }) => error !== undefined);
   return {
-    isReady: readiness.isReady && !hasIOThreadError && !hasSQLThreadError,
+    isReady: readiness.isReady && !hasSQLThreadError,
     conditions: { ...readiness.conditions, hasIOThreadError, hasSQLThreadError },
+  };
+}
+
+/** Ready where the node is, and on a follower cluster also reaches its leader cluster and may replicate every table. */
+function keepingUp(readiness: Readiness, node: Node, follower: Follower | undefined): Readiness {
+  if (follower === undefined || node.role !== 'follower') return readiness;
+  const { isBroken, isReached } = follower.status();
+  return {
+    isReady: readiness.isReady && !isBroken && isReached,
+    conditions: { ...readiness.conditions, isLeaderClusterOutOfReach: !isReached },
   };
 }
 

@@ -68,6 +68,8 @@ describe('Clone', () => {
     expect(await recipient.rpc.failure(flushBinlog, {}, authorized)).toEqual(busy);
     const { text } = await recipient.node.get('/readyz');
     expect(text).toContain('isUnderCloning=true');
+    // Whatever keeps /readyz from 200 is in the metric too.
+    expect((await recipient.node.get('/metrics')).text).toMatch(/^coxswain_ready 0$/m);
     expect(await recipient.rpc.failure(health.HealthService.check, { service: 'moco' })).toEqual({
       code: status.UNAVAILABLE,
       details: 'hasIOThreadError=false, hasSQLThreadError=false, isUnderCloning=true',

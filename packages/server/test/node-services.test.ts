@@ -178,6 +178,9 @@ describe('the HTTP admin API', () => {
     expect(await node.get('/healthz')).toEqual({ status: 200, text: 'ok\n' });
     expect(await node.get('/livez')).toEqual({ status: 200, text: 'ok\n' });
     expect(await node.get('/readyz')).toEqual({ status: 200, text: 'ok\n' });
+    // A leader cluster replicates from nobody.
+    expect(await node.get('/readyz?role=replication')).toEqual({ status: 200, text: 'ok\n' });
+    expect((await node.get('/readyz?role=leader')).status).toBe(400);
     expect(JSON.parse((await node.get('/version')).text)).toMatchObject({ version: '0.1.0' });
     expect((await node.get('/nothing')).status).toBe(404);
   });
@@ -226,6 +229,7 @@ describe('a node without its peers', () => {
       const ready = await lonely.get('/readyz');
       expect(ready.status).toBe(503);
       expect(ready.text).toContain('hasNoLeader=true');
+      expect((await lonely.get('/metrics')).text).toMatch(/^coxswain_ready 0$/m);
       expect((await lonely.get('/healthz')).status).toBe(200);
       const failure = await client.failure(put, { table: Buffer.from('default'), key: Buffer.from('k') });
       expect(failure).toEqual({

@@ -98,8 +98,14 @@ export class ClusterNode {
   }
 
   async isReady(): Promise<boolean> {
-    const { ok } = await fetch(`http://127.0.0.1:${this.#ports.rest}/readyz`);
-    return ok;
+    return (await this.readiness()).isReady;
+  }
+
+  /** What /readyz says, or /readyz?role=…, with the reason while it is not ready. */
+  async readiness(role?: string): Promise<{ readonly isReady: boolean; readonly text: string }> {
+    const query = role === undefined ? '' : `?role=${role}`;
+    const response = await fetch(`http://127.0.0.1:${this.#ports.rest}/readyz${query}`);
+    return { isReady: response.ok, text: await response.text() };
   }
 
   async metrics(): Promise<string> {

@@ -111,6 +111,36 @@ describe('writes on a follower cluster', () => {
   });
 });
 
+test('every node says how every table is replicated, and the leader cluster who replicates it', async () => {
+  const puller = await follower.leaderOf('first');
+  await until('all nodes agree', async () => {
+    for (const { endpoint } of follower.nodes) {
+      const { stdout } = await run(['status', '--endpoints', endpoint, '--table', 'first']);
+      const line = stdout.split('\n').find((each) => each.startsWith(`replicates, ${endpoint}`));
+      if (!/, replicating, \d+, 0 entries, [\d.]+ s, $/.test(line ?? '')) return false;
+    }
+    const states = await Promise.all(follower.nodes.map((node) => node.status()));
+    const pullers = states.map(({ tables }) => Number(tables.get('first')!.replication!.replicatedBy));
+    return pullers.every((id) => id === puller.id);
+  });
+  await puller.kill();
+  const next = await follower.leaderOf('first');
+  await (await leader.client()).put('first', 'after', 'the handover');
+  await until('the other one is behind no more', async () => {
+    const { followers } = await leader.node(1).status();
+    const ofTable = followers.filter(
+      ({ table, follower: name }) => table === 'first' && !name.includes('moved'),
+    );
+    const [sighting] = ofTable;
+    return (
+      ofTable.length === 1 && sighting!.follower.endsWith(`node-${next.id}`) && sighting!.lagEntries === 0n
+    );
+  });
+  follower.restart(puller.id);
+  await follower.untilReady();
+  await untilEqual('first', leader, follower);
+});
+
 test('a follower cluster that starts before its leader cluster waits for it, and says so', async () => {
   const late = await started({ role: 'leader', nodes: 1, tables: ['first'] });
   await late.untilReady();
@@ -233,7 +263,8 @@ describe('a follower cluster that is pointed elsewhere deletes nothing (R4)', ()
     await untilAskedAgain(other);
     const status = await moved.node(1).status();
     expect(status.errors.join()).toMatch(/belongs to [0-9a-f]{32}: correct replication\.leader-address/);
-    expect(await moved.node(1).isReady()).toBe(false);
+    await until('it serves what it has', () => moved.node(1).isReady());
+    expect((await moved.node(1).readiness('replication')).isReady).toBe(false);
     expect(await contentOf(await moved.client(), 'first')).toEqual(before);
     expect([...status.tables.keys()]).toEqual(['first', 'second', 'third']);
     await moved.killAll();
@@ -258,4 +289,24 @@ describe('a follower cluster that is pointed elsewhere deletes nothing (R4)', ()
       expect([...(await status).tables.keys()]).toEqual(['first', 'second', 'third']);
     }
   });
+});
+
+test('whose leader cluster was killed serves what it has, and says how old that is', async () => {
+  await leader.killAll();
+  for (const node of follower.nodes) {
+    await until('it is known that the leader cluster is away', async () => {
+      const { isReady, text } = await node.readiness('replication');
+      return !isReady && text.includes('isLeaderClusterOutOfReach=true');
+    });
+    expect(await node.readiness()).toEqual({ isReady: true, text: 'ok\n' });
+    const metrics = await node.metrics();
+    expect(metrics).toMatch(/^coxswain_ready 1$/m);
+    expect(metrics).toMatch(/^coxswain_replication_leader_reached 0$/m);
+    const ages = async () => (await node.status()).tables.get('first')!.replication!.lagMs;
+    const before = await ages();
+    expect(before).toBeGreaterThan(0n);
+    await until('it grows older', async () => (await ages()) > before);
+    const client = await node.client();
+    expect(await client.get('first', 'after', { linearizable: false })).toBeDefined();
+  }
 });

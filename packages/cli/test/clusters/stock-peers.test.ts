@@ -138,7 +138,12 @@ test('our follower cluster keeps its tables when a stock leader tells none, and 
     leader.forget('table', 3);
     await until('replication stops', async () => (await replication()).state === 'stopped');
     expect((await replication()).error).toMatch(/coxswain reset --table table/);
-    expect(await follower.node(1).isReady()).toBe(false);
+    // What it has is served.
+    await until('it serves', () => follower.node(1).isReady());
+    expect(await follower.node(1).readiness('replication')).toMatchObject({
+      isReady: false,
+      text: expect.stringContaining('hasIOThreadError=true') as unknown as string,
+    });
     expect(await contentOf(client, 'table')).toEqual(before);
 
     await client.maintenance.reset({ table: 'table' });

@@ -29,6 +29,7 @@ export class FakeNode implements Partial<NodeApi & ReplicationApi & FollowerCont
   role: ClusterRole | undefined = 'follower';
   leadsMeta = true;
   leaderClusterId: string | undefined = 'L';
+  clusterId = 'F';
   led: LedTable[] = [];
   readonly cursors = new Map<number, number>();
   readonly applied: Applied[] = [];
@@ -38,6 +39,10 @@ export class FakeNode implements Partial<NodeApi & ReplicationApi & FollowerCont
   readonly resets: (string | undefined)[] = [];
   readonly stopped: [name: string, reason: string][] = [];
   readonly loads: FakeLoad[] = [];
+  readonly answerers = new Map<string, (question: Buffer) => Buffer>();
+  /** The other members of the cluster, by id. */
+  readonly members = new Map<number, FakeNode>();
+  nodeId = 1;
   /** Called before each proposal is applied. */
   beforeApply: (cursor: number) => Promise<void> | undefined = () => undefined;
   beforeRevision: () => Promise<void> = () => Promise.resolve();
@@ -131,6 +136,18 @@ export class FakeNode implements Partial<NodeApi & ReplicationApi & FollowerCont
     return Promise.resolve(load);
   }
 
+  answerMembers(topic: string, answerer: (question: Buffer) => Buffer): void {
+    this.answerers.set(topic, answerer);
+  }
+
+  askMembers(topic: string): Promise<ReadonlyMap<number, Buffer>> {
+    const answers = [...this.members].map(([id, { answerers }]) => {
+      const answer = answerers.get(topic)?.(Buffer.alloc(0));
+      return [id, answer ?? Buffer.alloc(0)] as const;
+    });
+    return Promise.resolve(new Map(answers));
+  }
+
   async whenRevision() {
     await this.beforeRevision();
     return { shardId: 1, replicaId: 1, revision: 1, raftTerm: 1, raftLeaderId: 1 };
@@ -138,7 +155,7 @@ export class FakeNode implements Partial<NodeApi & ReplicationApi & FollowerCont
 
   status(): NodeStatus {
     const tables = [...this.tables].map(([name, shardId]) => ({ name, shardId, leaderIndex: 0 }));
-    return { tables } as unknown as NodeStatus;
+    return { nodeId: this.nodeId, tables } as unknown as NodeStatus;
   }
 }
 

@@ -303,8 +303,8 @@ export interface TableArchive {
 /** TableReplication tells how a table of a follower cluster follows its leader cluster. Coxswain's own. */
 export interface TableReplication {
   /**
-   * state is replicating, retrying, recovering, resetting, stopped, or elsewhere when the node that leads
-   * the table's group, which is another one, replicates it.
+   * state is replicating, retrying, recovering, resetting, stopped, or elsewhere when another node replicates
+   * the table and does not say how.
    */
   state: string;
   /** leader_index is the last index of the leader cluster that is applied here. */
@@ -315,6 +315,8 @@ export interface TableReplication {
   lagMs: bigint;
   /** error is what is wrong, and what to do about it; empty when nothing is. */
   error: string;
+  /** replicated_by is the id of the node that replicates the table; 0 when that is not known. */
+  replicatedBy: bigint;
 }
 
 /** CreateTableRequest makes a table. */
@@ -2072,7 +2074,7 @@ export const TableArchive: MessageFns<TableArchive> = {
 };
 
 function createBaseTableReplication(): TableReplication {
-  return { state: "", leaderIndex: 0n, lagEntries: 0n, lagMs: 0n, error: "" };
+  return { state: "", leaderIndex: 0n, lagEntries: 0n, lagMs: 0n, error: "", replicatedBy: 0n };
 }
 
 export const TableReplication: MessageFns<TableReplication> = {
@@ -2091,6 +2093,9 @@ export const TableReplication: MessageFns<TableReplication> = {
     }
     if (message.error !== "") {
       writer.tag(42).string(message.error);
+    }
+    if (message.replicatedBy !== 0n) {
+      writer.tag(48).uint64(message.replicatedBy);
     }
     return writer;
   },
@@ -2142,6 +2147,14 @@ export const TableReplication: MessageFns<TableReplication> = {
           message.error = reader.string();
           continue;
         }
+        case 6: {
+          if (tag !== 48) {
+            break;
+          }
+
+          message.replicatedBy = reader.uint64() as bigint;
+          continue;
+        }
       }
       reader.skip(tag);
     }
@@ -2163,6 +2176,9 @@ export const TableReplication: MessageFns<TableReplication> = {
       : 0n;
     message.lagMs = (object.lagMs !== undefined && object.lagMs !== null) ? BigInt(object.lagMs) : 0n;
     message.error = object.error ?? "";
+    message.replicatedBy = (object.replicatedBy !== undefined && object.replicatedBy !== null)
+      ? BigInt(object.replicatedBy)
+      : 0n;
     return message;
   },
 };

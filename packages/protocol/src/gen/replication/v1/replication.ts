@@ -170,6 +170,11 @@ export interface ReplicateRequest {
   capabilities: bigint;
   /** follower names who asks, for the leader cluster's status. Coxswain's own. */
   follower: string;
+  /**
+   * follower_cluster_id is the follower cluster's own id: one of its nodes replicates a table at a time, so
+   * that whoever asks takes the place of the one that asked before. Coxswain's own.
+   */
+  followerClusterId: string;
 }
 
 /** ReplicateResponse carries commands, or an error, or only leader_index, which ends the stream. */
@@ -852,6 +857,7 @@ function createBaseReplicateRequest(): ReplicateRequest {
     shardId: 0n,
     capabilities: 0n,
     follower: "",
+    followerClusterId: "",
   };
 }
 
@@ -877,6 +883,9 @@ export const ReplicateRequest: MessageFns<ReplicateRequest> = {
     }
     if (message.follower !== "") {
       writer.tag(834).string(message.follower);
+    }
+    if (message.followerClusterId !== "") {
+      writer.tag(842).string(message.followerClusterId);
     }
     return writer;
   },
@@ -944,6 +953,14 @@ export const ReplicateRequest: MessageFns<ReplicateRequest> = {
           message.follower = reader.string();
           continue;
         }
+        case 105: {
+          if (tag !== 842) {
+            break;
+          }
+
+          message.followerClusterId = reader.string();
+          continue;
+        }
       }
       reader.skip(tag);
     }
@@ -967,6 +984,7 @@ export const ReplicateRequest: MessageFns<ReplicateRequest> = {
       ? BigInt(object.capabilities)
       : 0n;
     message.follower = object.follower ?? "";
+    message.followerClusterId = object.followerClusterId ?? "";
     return message;
   },
 };
