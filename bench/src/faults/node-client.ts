@@ -205,12 +205,12 @@ export class NodeClient {
     await this.#call(maintenance.MaintenanceService.reset, request, timeoutMs);
   }
 
-  /** Every pair, in key order, from one linearizable view. @throws ServiceError */
-  async *pairs(timeoutMs: number): AsyncGenerator<mvcc.KeyValue, void> {
+  /** Every pair from a key on, in key order, from one linearizable view. @throws ServiceError */
+  async *pairs(timeoutMs: number, from: Buffer = everything): AsyncGenerator<mvcc.KeyValue, void> {
     const { path, requestSerialize, responseDeserialize } = regatta.KVService.iterateRange;
     const request = regatta.RangeRequest.create({
       table: this.#table,
-      key: everything,
+      key: from,
       rangeEnd: everything,
       linearizable: true,
     });

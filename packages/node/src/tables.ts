@@ -165,7 +165,10 @@ export class Tables {
   }
 
   members(): MemberInfo[] {
-    return [...this.#options.initialMembers].map(([id, raftAddress]) => {
+    const { initialMembers, nodeId, nodeName, clientUrls } = this.#options;
+    return [...initialMembers].map(([id, raftAddress]) => {
+      // Of itself a node knows it from its configuration, of the others from what they have written into the meta group.
+      if (id === nodeId) return { id, name: nodeName, raftAddress, clientUrls };
       const told = this.#registry.member(id);
       // Addresses come from the flags at each start; what a member told before may be of an earlier one.
       return { id, name: told?.name ?? `node-${id}`, raftAddress, clientUrls: told?.clientUrls ?? [] };

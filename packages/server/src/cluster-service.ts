@@ -32,13 +32,14 @@ export class ClusterService {
   }
 
   /**
-   * Members sorted by name; Go clients take their endpoints from the client URLs. Throws notReady while the cluster
-   * forms, and nobody has said yet where clients reach it.
+   * Members sorted by name, with the URLs at which clients reach them. Throws notReady while the cluster forms, which
+   * is as long as no majority has said where it is reached: Go clients put the URLs in the place of the endpoints that
+   * they have, and would lose the other members.
    */
   memberList(): regatta.MemberListResponse {
     const { clusterId, members } = this.#node.status();
-    // Go clients would put an empty list in place of the endpoints that they have.
-    if (members.every(({ clientUrls }) => clientUrls.length === 0)) throw errors.notReady();
+    const reachable = members.filter(({ clientUrls }) => clientUrls.length > 0);
+    if (reachable.length <= members.length / 2) throw errors.notReady();
     return {
       cluster: this.#options.clusterName || (clusterId ?? ''),
       members: members

@@ -52,7 +52,8 @@ function environmentNames(name: OptionName): readonly [own: string, regatta: str
 }
 
 /**
- * Puts the configuration together: flags before environment before file before defaults. A secret may also
+ * Puts the configuration together: flags before environment before file before defaults; for a follower cluster
+ * `replication.address` is empty by default. A secret may also
  * come from the file that `<NAME>_FILE` in the environment names. Throws `ConfigError`.
  */
 export function loadConfig(sources: ConfigSources, role: 'leader' | 'follower' = 'leader'): LoadedConfig {
@@ -84,6 +85,9 @@ export function loadConfig(sources: ConfigSources, role: 'leader' | 'follower' =
     if (!option) throw new ConfigError(`unknown option '--${name}'`, true);
     set(option, raw, `--${name}`, true);
   }
+
+  // A follower cluster is nobody's leader cluster (R5): on the host of one, the port would be taken for nothing.
+  if (role === 'follower' && !given.has('replication.address')) values['replication.address'] = '';
 
   const notices = [...given]
     .map((name) => optionsByName.get(name)!)

@@ -51,7 +51,7 @@ import type { Method } from './call.js';
 import { Certificates } from './certificates.js';
 import { ClusterService } from './cluster-service.js';
 import { describeConfig } from './config.js';
-import type { Config } from './config-schema.js';
+import { type Config, configOptions } from './config-schema.js';
 import { DataDirectory, type DataPaths, dataPaths } from './data-directory.js';
 import { GrpcListener, memoryLimits } from './grpc-listener.js';
 import { GrpcMetrics, type MetricJson } from './grpc-metrics.js';
@@ -70,6 +70,9 @@ import { TablesService } from './tables-service.js';
 import type { ListenerTls } from './tls.js';
 import { version } from './version.js';
 
+/** Where a promoted node that was given no replication.address listens. */
+const defaultReplicationAddress = configOptions.find(({ name }) => name === 'replication.address')!
+  .default as string;
 /** How long calls under way may take to end when the node stops: as long as the default deadline. */
 const drainMs = 5_000;
 /** A peer of which nothing was heard for so many election timeouts is dialled again. */
@@ -381,7 +384,9 @@ export class Server {
     if (config['replication.enabled']) {
       this.#downloads = new SnapshotDownloads(leader, systemClock);
       const snapshots = new SnapshotHttp(this.#downloads, leader, { clock: systemClock, log: this.#log });
-      await this.#listenForFollowers([...kv, ...forFollowers, ...health], snapshots);
+      const listen = () => this.#listenForFollowers([...kv, ...forFollowers, ...health], snapshots);
+      if (config['replication.address'] === '') this.#oncePromoted(node, listen);
+      else await listen();
     }
 
     await this.#listenForBackupTools(node);
@@ -513,9 +518,18 @@ export class Server {
       if (this.#role !== 'follower' || !(error instanceof StartError)) throw error;
       this.#log('warn', 'the replication listener is not open, and a follower cluster needs none', {
         reason: error.message,
-        advice: 'set replication.enabled=false, or another replication.address before it is promoted',
+        advice: 'before it is promoted set replication.address to another one, and start the node again',
       });
     }
+  }
+
+  /** Does something when the node belongs to a leader cluster: at once, or when its follower cluster was promoted (R5). */
+  #oncePromoted(node: Node, act: () => Promise<void>): void {
+    const leave = node.onChange(() => {
+      if (node.role !== 'leader' || this.#stopped !== undefined) return;
+      leave();
+      void act().catch(this.#fatal);
+    });
   }
 
   async #listenGrpc(
@@ -524,7 +538,7 @@ export class Server {
     http1?: SnapshotHttp,
   ): Promise<void> {
     const config = this.#config;
-    const address = parseListenAddress(config[`${name}.address`])!;
+    const address = parseListenAddress(config[`${name}.address`] || defaultReplicationAddress)!;
     const listener = new GrpcListener(
       {
         name,

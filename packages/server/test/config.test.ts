@@ -25,6 +25,17 @@ function refusal(...sources: Parameters<typeof load>): ConfigError {
 }
 
 describe('configuration (regatta-protocol.md §5)', () => {
+  test('a follower cluster has no replication listener unless its address is given (R5)', () => {
+    const addressOf = (flags: ConfigSources['flags']) =>
+      loadConfig({ flags, environment: {}, configFile: '', readFile: () => undefined }, 'follower').config[
+        'replication.address'
+      ];
+    expect(addressOf({})).toBe('');
+    // Also one that is the default of a leader cluster.
+    const given = 'http://127.0.0.1:8444';
+    expect(addressOf({ 'replication.address': given })).toBe(given);
+  });
+
   test('defaults are Regatta’s, but listeners bind the loopback address', () => {
     const { config, file, notices } = load();
     expect(config).toMatchObject({

@@ -237,6 +237,11 @@ describe('a node without its peers', () => {
         details: 'request dropped as the shard is not ready',
       });
       expect((await client.call(clusterStatus, {})).id).toBe('1');
+      // Itself alone it knows: a client that takes its endpoints from there would lose the other two.
+      expect(await client.failure(memberList, {})).toEqual({
+        code: status.UNAVAILABLE,
+        details: 'request dropped as the shard is not ready',
+      });
     } finally {
       client.close();
       await lonely.stop();

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Log } from '@coxswain/node';
 import { regatta } from '@coxswain/protocol';
 import { loadConfig } from '../../src/config.js';
 import { Server } from '../../src/server.js';
@@ -29,18 +30,22 @@ export class OneNode {
     {
       waitsUntilReady = true,
       role = 'leader',
-    }: { waitsUntilReady?: boolean; role?: 'leader' | 'follower' } = {},
+      log = () => undefined,
+    }: { waitsUntilReady?: boolean; role?: 'leader' | 'follower'; log?: Log } = {},
   ): Promise<OneNode> {
     const directory = mkdtempSync(join(tmpdir(), 'coxswain-server-'));
-    const { config } = loadConfig({
-      flags: { ...testFlags, 'data-dir': directory, ...flags },
-      environment: {},
-      configFile: '',
-      readFile: () => undefined,
-    });
+    const { config } = loadConfig(
+      {
+        flags: { ...testFlags, 'data-dir': directory, ...flags },
+        environment: {},
+        configFile: '',
+        readFile: () => undefined,
+      },
+      role,
+    );
     const server = new Server(
       config,
-      () => undefined,
+      log,
       (error) => {
         throw error;
       },

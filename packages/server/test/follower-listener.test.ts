@@ -1,0 +1,41 @@
+import { maintenance } from '@coxswain/protocol';
+import { expect, test } from '@jest/globals';
+import { OneNode } from './support/one-node.js';
+import { Rpc } from './support/rpc.js';
+
+const { promote } = maintenance.MaintenanceService;
+const isOpen = 'replication listener is open';
+/** Where another process has the port that the test cannot choose. */
+const isTaken = 'the replication listener is not open, and a follower cluster needs none';
+
+/** A node of a follower cluster whose leader cluster is away, with what it has logged. */
+async function follower(flags: Record<string, string>) {
+  const logged: string[] = [];
+  const node = await OneNode.start(
+    { 'replication.enabled': 'true', 'replication.leader-address': '127.0.0.1:1', ...flags },
+    { role: 'follower', log: (_level, message) => logged.push(message) },
+  );
+  return { node, logged };
+}
+
+test('a node of a follower cluster leaves the replication port alone until the cluster is promoted (R5)', async () => {
+  const { node, logged } = await follower({});
+  const rpc = new Rpc(node.target);
+  try {
+    expect(logged).toContain('api listener is open');
+    expect(logged.filter((line) => [isOpen, isTaken].includes(line))).toEqual([]);
+    await rpc.call(promote, {});
+    while (!logged.includes(isOpen) && !logged.includes(isTaken)) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  } finally {
+    rpc.close();
+    await node.stop();
+  }
+});
+
+test('a node of a follower cluster that is given a replication address listens there from the start', async () => {
+  const { node, logged } = await follower({ 'replication.address': 'http://127.0.0.1:0' });
+  expect(logged).toContain(isOpen);
+  await node.stop();
+});
