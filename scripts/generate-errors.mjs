@@ -2,8 +2,10 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { archiveErrors } from '../packages/maintenance/dist/src/archive/errors.js';
 import { errors, Status } from '../packages/node/dist/src/errors.js';
 import { transportErrors } from '../packages/server/dist/src/errors.js';
+import * as table from '../packages/table/dist/src/errors.js';
 
 const page = join(dirname(fileURLToPath(import.meta.url)), '..', 'docs', 'errors.md');
 
@@ -22,6 +24,27 @@ function rows(declarations) {
       return `| \`${code}\` | ${statusNames[status] ?? 'varies'} | ${message.replaceAll('|', '\\|')} |`;
     });
 }
+
+/** Codes that no status belongs to, each with the texts that have it. */
+function textRows(made) {
+  return made.map(({ code, message }) => `| \`${code}\` | ${message.replaceAll('|', '\\|')} |`).sort();
+}
+
+const ellipses = ['…', '…', '…', '…'];
+const ofArchive = Object.values(archiveErrors).map((make) =>
+  make === archiveErrors.ambiguous ? make('…', '…', ['…', '…']) : make(...ellipses),
+);
+const isTableError = (value) => value.prototype instanceof table.TableError;
+const ofTables = Object.values(table)
+  .filter(isTableError)
+  .flatMap((TableError) =>
+    TableError === table.StoreUnusableError
+      ? ['noRoom', 'descriptors', 'permission', 'readOnly', 'inUse'].map(
+          (obstacle) => new TableError('…', obstacle, '…'),
+        )
+      : new TableError(...ellipses),
+  );
+const textHead = ['| code | text |', '| --- | --- |'];
 
 const head = ['| code | status | text |', '| --- | --- | --- |'];
 const text = `# Errors
@@ -43,6 +66,20 @@ ${[...head, ...rows(errors)].join('\n')}
 ## Of the listener
 
 ${[...head, ...rows(transportErrors)].join('\n')}
+
+## Of an archive
+
+\`coxswain archive\`, \`coxswain status\` and the log show these texts; the code is \`ArchiveError.code\`. To callers of a restore
+they come as \`archiveFailed\`.
+
+${[...textHead, ...textRows(ofArchive)].join('\n')}
+
+## Of a table's files and log
+
+They are in the log of the node, as the reason of what it does about them: see
+[operations](operations.md#damaged-files). The code is \`TableError.code\`.
+
+${[...textHead, ...textRows(ofTables)].join('\n')}
 `;
 
 if (!process.argv.includes('--check')) {

@@ -24,6 +24,7 @@ import { ForwardedSequences } from './forwarded.js';
 import type { Forward, Quiesce } from './frame.js';
 import { Proposals } from './proposals.js';
 import { LinearizableReads } from './reads.js';
+import { META_SHARD } from './registry.js';
 import type { ReplicaHost } from './replica-host.js';
 import { RevisionAges } from './revision-ages.js';
 import { Waiters } from './waiters.js';
@@ -374,10 +375,11 @@ export class Replica implements ReadableTable {
 
   /** Ends what is too late. */
   expire(nowMs: number): void {
-    const error = () =>
-      this.#raft.leader === NO_NODE
-        ? errors.noLeader(this.name ?? '', this.#aliveCount(), this.#raft.membership.voters.length)
-        : errors.timeout();
+    const error = () => {
+      if (this.#raft.leader !== NO_NODE) return errors.timeout();
+      const table = this.group === META_SHARD ? '' : (this.name ?? '');
+      return errors.noLeader(table, this.#aliveCount(), this.#raft.membership.voters.length);
+    };
     this.reads.expire(nowMs, error);
     this.proposals.expire(nowMs, error);
   }

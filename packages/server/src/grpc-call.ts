@@ -19,8 +19,10 @@ const timerMsMax = 2 ** 31 - 1;
 /** No text of an error is longer: what comes in one frame every client takes. */
 const errorTextLengthMax = 1024;
 
-/** A tenth of the caller's own deadline, and at most so much, is for the way back. */
+/** A handler gives up when a tenth of the caller's own deadline is left, and at most so much. */
 const deadlineMarginMsMax = 250;
+/** The call is ended, whatever its handler does, when this part of the margin is left for the way back. */
+const wayBack = 1 / 5;
 
 const statusOk = 0;
 const statusCancelled = 1;
@@ -123,13 +125,16 @@ class GrpcCall implements CallContext, StreamListener {
     this.#beganAtMs = metrics.begin(environment.clock.monotonicMs());
     const { timeoutMs } = stream;
     // Handlers give up a little before the caller does, so that it reads why.
-    const ownMs = timeoutMs && timeoutMs - Math.min(deadlineMarginMsMax, timeoutMs / 10);
+    const marginMs = Math.min(deadlineMarginMsMax, (timeoutMs ?? 0) / 10);
+    const ownMs = timeoutMs && timeoutMs - marginMs;
     this.deadlineMs = this.#beganAtMs + (ownMs ?? method.deadlineMs ?? defaultDeadlineMs);
     this.#hasOwnDeadline = timeoutMs !== undefined;
     if (timeoutMs !== undefined || method.isCutAtDeadline === true) {
       // The caller is told of its own deadline as such, see `#toApiError`.
       const expire = (): void => this.#fail(errors.timeout());
-      this.#deadlineTimer = setTimeout(expire, Math.min(this.deadlineMs - this.#beganAtMs, timerMsMax));
+      // A node looks at its deadlines once a tick: its answer, that there is no leader, say, comes a little after them.
+      const endMs = this.deadlineMs - this.#beganAtMs + marginMs * (1 - wayBack);
+      this.#deadlineTimer = setTimeout(expire, Math.min(endMs, timerMsMax));
     }
     if (method.kind === 'duplex' || method.kind === 'upload') this.#serveRequests(method);
   }

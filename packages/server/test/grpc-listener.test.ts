@@ -117,6 +117,20 @@ describe('deadlines', () => {
     expect(failure).toMatchObject({ status: '4', message: 'deadline exceeded' });
   });
 
+  test('what a handler says a little after the deadline that it was given still comes in time', async () => {
+    scripted.node.act = ({ deadlineMs }) =>
+      new Promise((_, reject) => {
+        // The node looks at its deadlines once a tick.
+        setTimeout(() => reject(errors.noLeader('t', 1, 3)), deadlineMs - performance.now() + 10);
+      });
+    const failure = await rawCall('/regatta.v1.KV/Put', [frameOf(putRequest)], { 'grpc-timeout': '1S' });
+    expect(failure).toMatchObject({
+      status: '14',
+      message: 'table t has no leader: 1 of 3 members answer',
+      errorCode: 'noLeader',
+    });
+  });
+
   test('the caller’s own is kept, and passing it is DEADLINE_EXCEEDED', async () => {
     const given = new GivenTime(errors.timeout());
     const failure = await rpc.failure(range, { table, key }, { timeoutMs: 60_000 });

@@ -1,3 +1,4 @@
+import type { ApiError } from '@coxswain/node';
 import { mvcc } from '@coxswain/protocol';
 import { describe, expect, test } from '@jest/globals';
 import { type Outcome, type Step, World } from './world.js';
@@ -32,6 +33,24 @@ describe('P1: a proposal is applied at most once, and its fate is told truly', (
     expect(read).toEqual({ value: '2', version: 1, revision: result.revision });
     await world.equal();
     expect(await world.contents(other)).toEqual(['after=2/1', 'before=1/1']);
+  });
+
+  test('without a leader, writes, reads and tables say so, and how many members answer', async () => {
+    const world = await World.formed();
+    const [leader, follower, other] = await world.roles();
+    world.kill(leader);
+    world.kill(other);
+    await world.until('it knows', () => world.replica(follower).raft.leader === 0);
+    const textOf = async (outcome: Outcome<unknown>): Promise<string> => {
+      expect(await world.fate(outcome)).toBe('Unavailable');
+      return (outcome.error as ApiError).message;
+    };
+    const ofTable = 'table main has no leader: 1 of 3 members answer';
+    expect(await textOf(world.put(follower, 'a', '1'))).toBe(ofTable);
+    expect(await textOf(world.get(follower, 'a'))).toBe(ofTable);
+    const ofCluster = 'the cluster has no leader: 1 of 3 members answer';
+    expect(await textOf(world.create(follower, 'new'))).toBe(ofCluster);
+    expect(await textOf(world.get(follower, 'a', { table: 'none' }))).toBe(ofCluster);
   });
 
   test('the connection to the leader breaks after the leader has appended', async () => {

@@ -1,0 +1,77 @@
+import { CoxswainError, OutcomeUnknownError, StatusCode } from '@coxswain/client';
+import { afterEach, expect, test } from '@jest/globals';
+import { Command, run } from '../support/command.js';
+import { Cluster, until } from './cluster.js';
+
+const PUTS = 400;
+const TEXT = 'outcome unknown: the write may have been applied; read before retrying';
+
+let cluster: Cluster;
+
+afterEach(() => cluster.stop());
+
+test('writes under way on a node that is killed end as README says, for the client and the command alike (P1)', async () => {
+  cluster = await Cluster.ready({ role: 'leader', nodes: 3, tables: ['default'] });
+  const leader = await cluster.leaderOf('default');
+  const others = cluster.nodes.filter(({ id }) => id !== leader.id);
+  const client = await leader.client();
+  // Nothing is committed any more, so that nothing is answered before the kill.
+  for (const node of others) node.signal('SIGSTOP');
+  const long = { timeoutMs: 600_000 };
+  const puts = Array.from({ length: PUTS }, (_, at) =>
+    client.put('default', `key/${at}`, `${at}`, long).then(
+      () => undefined,
+      (error: unknown) => error,
+    ),
+  );
+  const args = ['--endpoints', leader.endpoint, '--timeout', '10m'];
+  const command = new Command(['put', 'key/command', 'x', ...args]);
+  await until('the node has every write', async () => {
+    const [, pending] = /^coxswain_proposals_pending (\d+)$/m.exec(await leader.metrics()) ?? [];
+    return Number(pending) === PUTS + 1;
+  });
+
+  // Those that come now are refused, and were certainly not appended.
+  const refusal = 'table default has no leader: 1 of 3 members answer';
+  await until('the node knows that it has lost its quorum', async () => {
+    const error: unknown = await client.put('default', 'refused', 'x', { timeoutMs: 3_000 }).catch(same);
+    if (!(error instanceof CoxswainError) || error.errorCode !== 'noLeader') return false;
+    expect(error).toMatchObject({ code: StatusCode.UNAVAILABLE, message: refusal });
+    return true;
+  });
+  await until('a read says it too', async () => {
+    const error: unknown = await client.get('default', 'refused', { timeoutMs: 3_000 }).catch(same);
+    return error instanceof CoxswainError && error.errorCode === 'noLeader' && error.message === refusal;
+  });
+  await until('the command says it too', async () => {
+    const { exitCode, stderr } = await run(['put', 'refused', 'x', ...args.slice(0, 2), '--timeout', '3s']);
+    expect(exitCode).toBe(1);
+    return stderr === `coxswain: ${refusal} (${leader.endpoint}): try again, and see coxswain health\n`;
+  });
+
+  const { endpoint } = leader;
+  leader.signal('SIGKILL');
+  await leader.ended;
+  for (const error of await Promise.all(puts)) {
+    expect(error).toBeInstanceOf(OutcomeUnknownError);
+    expect(error).toMatchObject({ code: StatusCode.UNKNOWN, errorCode: 'outcomeUnknown', message: TEXT });
+  }
+  expect(await command.ended).toEqual({
+    exitCode: 1,
+    stdout: '',
+    stderr: `coxswain: ${TEXT} (${endpoint})\n`,
+  });
+  await leader.kill();
+  for (const node of others) node.signal('SIGCONT');
+  cluster.restart(leader.id);
+  await cluster.untilReady();
+  // Each may have been applied, once; what was refused was not.
+  const after = await cluster.client();
+  for (let at = 0; at < PUTS; at++) {
+    const pair = await after.get('default', `key/${at}`);
+    if (pair !== undefined) expect([pair.value.toString(), pair.version]).toEqual([`${at}`, 1n]);
+  }
+  expect(await after.get('default', 'refused')).toBeUndefined();
+});
+
+const same = (error: unknown): unknown => error;
