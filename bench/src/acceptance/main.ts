@@ -9,6 +9,7 @@ import { leaderKills } from './leader-kills.js';
 import { millionKeys } from './million-keys.js';
 import { processFaults } from './process-faults.js';
 import { replicationSpeed } from './replication-speed.js';
+import { transactionRanges } from './transaction-ranges.js';
 import { unreadAnswers } from './unread-answers.js';
 
 const checks: readonly AcceptanceCheck[] = [
@@ -19,13 +20,14 @@ const checks: readonly AcceptanceCheck[] = [
   followerCluster,
   replicationSpeed,
   backupSpeed,
+  transactionRanges,
   unreadAnswers,
   fuzz,
 ];
 
 const USAGE = `npm run acceptance -- [options] [check …]
 
-  --keys N      keys of follower-cluster and replication-speed (1000000), backup-speed (7400000: 2 GB)
+  --keys N      keys of follower-cluster and replication-speed (1000000), backup-speed (7400000: 2 GB), unread-answers (300000)
   --seconds N   how long their load lasts (60, 10, 10)
   --rounds N    rounds of replication-speed and backup-speed (3)
 

@@ -56,6 +56,7 @@ import { DataDirectory, type DataPaths, dataPaths } from './data-directory.js';
 import { GrpcListener, memoryLimits } from './grpc-listener.js';
 import { GrpcMetrics, type MetricJson } from './grpc-metrics.js';
 import { HealthService } from './health-service.js';
+import { describeHeldMemory } from './held-memory-metrics.js';
 import { KvService } from './kv-service.js';
 import { describeMaintenance } from './maintenance-metrics.js';
 import { MaintenanceService } from './maintenance-service.js';
@@ -406,6 +407,7 @@ export class Server {
         ...describeMoco(this.#clones!.status, this.#binlogBackups!.status),
         ...describeArchive(this.#archiver?.status()),
         describeCertificates(this.#certificates()),
+        ...describeHeldMemory(this.#memory),
       ],
       log: this.#log,
     });

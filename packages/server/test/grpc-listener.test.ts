@@ -20,6 +20,7 @@ import { compressToFrames, STREAM_IDENTIFIER } from '@coxswain/table';
 import { type ServiceError, type StatusObject, status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { transportErrors } from '../src/errors.js';
+import { describeHeldMemory } from '../src/held-memory-metrics.js';
 import { MessageDecompressor } from '../src/message-decompressor.js';
 import { Rpc } from './support/rpc.js';
 import { ScriptedListener } from './support/scripted-listener.js';
@@ -457,6 +458,28 @@ describe('metrics (operations-protocols.md: grpc_server_*)', () => {
     await cancelled;
     expect(handled()).toEqual({ 1: 2, 4: 1, 5: 1, 8: 1, 12: 1, 13: 1 });
     expect(metrics().messagesReceived).toBe(4);
+  });
+});
+
+describe('metrics of what calls hold', () => {
+  const metricOf = (name: string): number =>
+    Number(describeHeldMemory(scripted.memory).find((metric) => metric.name === name)!.values[0]!.value);
+
+  test('a call counts until it is answered', async () => {
+    let answer: (() => void) | undefined;
+    scripted.node.act = () =>
+      new Promise((_resolve, reject) => {
+        answer = () => reject(new ApiError(Status.NotFound, 'answered'));
+      });
+    const call = rpc.failure(put, { table, key, value: Buffer.alloc(100_000) });
+    while (answer === undefined) await new Promise((resolve) => setImmediate(resolve));
+    expect(metricOf('coxswain_calls_held_bytes')).toBeGreaterThan(100_000);
+    answer();
+    expect((await call).code).toBe(status.NOT_FOUND);
+    expect(metricOf('coxswain_calls_held_bytes')).toBe(0);
+    for (const name of ['unsent_bytes', 'waiting', 'given_up_total']) {
+      expect(metricOf(`coxswain_calls_${name}`)).toBe(0);
+    }
   });
 });
 

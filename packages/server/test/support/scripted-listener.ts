@@ -25,6 +25,7 @@ export class ScriptedListener {
     readonly listener: GrpcListener,
     readonly health: HealthService,
     readonly metrics: GrpcMetrics,
+    readonly memory: HeldMemory,
   ) {}
 
   static async start(options: ScriptedListenerOptions = {}): Promise<ScriptedListener> {
@@ -36,6 +37,7 @@ export class ScriptedListener {
       ...health.methods(),
     ];
     const metrics = new GrpcMetrics();
+    const memory = new HeldMemory({ ...memoryLimits, ...options.memory });
     const listener = new GrpcListener(
       {
         name: 'api',
@@ -51,7 +53,7 @@ export class ScriptedListener {
         },
         connectionsMax: options.connectionsMax ?? 0,
         streamsMax: 0,
-        memory: new HeldMemory({ ...memoryLimits, ...options.memory }),
+        memory,
         clock: systemClock,
         metrics,
         log: options.log ?? (() => undefined),
@@ -59,7 +61,7 @@ export class ScriptedListener {
       [...methods, ...reflect(methods)],
     );
     await listener.listen();
-    return new ScriptedListener(node, listener, health, metrics);
+    return new ScriptedListener(node, listener, health, metrics, memory);
   }
 
   /** What gRPC clients dial. */

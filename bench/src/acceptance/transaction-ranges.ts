@@ -1,0 +1,114 @@
+import type { mvcc } from '@coxswain/protocol';
+import { VALUE_SIZE_BYTES } from '../clusters/put-load.js';
+import type { NodeClient } from '../faults/node-client.js';
+import { type ClusterNode, ProcessCluster } from '../faults/process-cluster.js';
+import { ClosedLoop } from '../load/closed-loop.js';
+import { regattaDialect } from '../load/regatta-dialect.js';
+import { median } from '../statistics.js';
+import { type AcceptanceCheck, below } from './check.js';
+
+const KEY_COUNT = 50_000;
+const IN_FLIGHT = 256;
+const RANGES_PER_TXN = 100;
+const ROUNDS = 5;
+const TIMEOUT_MS = 300_000;
+const ANSWERED_WITHIN_SECONDS = 1;
+
+const everything = Buffer.from([0]);
+const countAll: mvcc.RequestOp = {
+  request: {
+    $case: 'requestRange',
+    value: { key: everything, rangeEnd: everything, limit: 0n, keysOnly: false, countOnly: true },
+  },
+};
+const putOne: mvcc.RequestOp = {
+  request: {
+    $case: 'requestPut',
+    value: { key: Buffer.from('txn'), value: Buffer.from('value'), prevKv: false },
+  },
+};
+/** Counts the whole table again and again, in an entry of the log. */
+const counts = {
+  compare: [],
+  success: [...Array.from({ length: RANGES_PER_TXN }, () => countAll), putOne],
+  failure: [],
+};
+
+/** A Txn of many ranges over a large table holds up neither the writes that follow it, nor a start that replays it. */
+export const transactionRanges: AcceptanceCheck = {
+  name: 'transaction-ranges',
+  async run() {
+    const cluster = await ProcessCluster.start(1);
+    const node = cluster.nodes[0]!;
+    try {
+      await fill(node);
+      const putSeconds: number[] = [];
+      const replaySeconds: number[] = [];
+      for (let round = 0; round < ROUNDS; round++) {
+        // A clean stop leaves nothing to replay, so that each round replays its own Txn alone.
+        await node.process.stop();
+        node.process.start();
+        await node.process.untilReady();
+        await expectWritten(node.client.put('before', 'value', TIMEOUT_MS));
+        const without = await secondsToRecover(node);
+        putSeconds.push(await secondsOfPutAfterTxn(node.client));
+        replaySeconds.push((await secondsToRecover(node)) - without);
+      }
+      const txn = `a Txn of ${RANGES_PER_TXN} counts of ${KEY_COUNT} keys and a put`;
+      return [
+        below(`a Put after ${txn} (median of ${ROUNDS})`, ANSWERED_WITHIN_SECONDS, median(putSeconds), 's'),
+        below(
+          `what the replay of it adds to a start, until a Put is answered (median of ${ROUNDS})`,
+          ANSWERED_WITHIN_SECONDS,
+          median(replaySeconds),
+          's',
+        ),
+      ];
+    } finally {
+      await cluster.dispose();
+    }
+  },
+};
+
+function fill(node: ClusterNode): Promise<unknown> {
+  return new ClosedLoop(
+    {
+      workload: 'fill',
+      keyCount: KEY_COUNT,
+      valueSizeBytes: VALUE_SIZE_BYTES,
+      answersHoldData: true,
+      endpoints: [node.address],
+      connectionCount: 1,
+      inFlight: IN_FLIGHT,
+      extent: { callCount: KEY_COUNT },
+    },
+    regattaDialect,
+  ).run();
+}
+
+/** The Put is sent right after the Txn, on the same connection. */
+async function secondsOfPutAfterTxn(client: NodeClient): Promise<number> {
+  const txn = client.txn(counts, TIMEOUT_MS);
+  const startedMs = performance.now();
+  await expectWritten(client.put('after', 'value', TIMEOUT_MS));
+  const seconds = (performance.now() - startedMs) / 1000;
+  await expectWritten(txn);
+  return seconds;
+}
+
+/** From the start after SIGKILL until a Put is acknowledged. */
+async function secondsToRecover(node: ClusterNode): Promise<number> {
+  await node.process.kill();
+  const startedMs = performance.now();
+  node.process.start();
+  await node.process.untilReady();
+  await expectWritten(node.client.put('recovered', 'value', TIMEOUT_MS));
+  return (performance.now() - startedMs) / 1000;
+}
+
+async function expectWritten(
+  write: Promise<{ readonly kind: string; readonly reason?: string }>,
+): Promise<void> {
+  const { kind, reason } = await write;
+  if (kind !== 'acknowledged') throw new Error(`a write is ${kind}: ${reason}`);
+}

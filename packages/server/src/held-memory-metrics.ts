@@ -1,0 +1,32 @@
+import type { HeldMemory } from '@coxswain/http2';
+import type { MetricJson } from './grpc-metrics.js';
+
+/** What calls hold in memory over all connections of a node, and what was done about those that hold too much. */
+export function describeHeldMemory(memory: HeldMemory): MetricJson[] {
+  return [
+    {
+      name: 'coxswain_calls_held_bytes',
+      help: 'Bytes that requests take until they are answered, and answers until they are sent.',
+      type: 'gauge',
+      values: [{ labels: {}, value: memory.heldBytes }],
+    },
+    {
+      name: 'coxswain_calls_unsent_bytes',
+      help: 'Of coxswain_calls_held_bytes, answers that are being made or wait for their client to read.',
+      type: 'gauge',
+      values: [{ labels: {}, value: memory.answerBytes }],
+    },
+    {
+      name: 'coxswain_calls_waiting',
+      help: 'Calls that wait for room for their next answer.',
+      type: 'gauge',
+      values: [{ labels: {}, value: memory.waitingCount }],
+    },
+    {
+      name: 'coxswain_calls_given_up_total',
+      help: 'Calls that were reset because their client did not read, or because there was no memory left.',
+      type: 'counter',
+      values: [{ labels: {}, value: memory.givenUpCount }],
+    },
+  ];
+}
