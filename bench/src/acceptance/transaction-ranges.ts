@@ -43,6 +43,7 @@ export const transactionRanges: AcceptanceCheck = {
     try {
       await fill(node);
       const putSeconds: number[] = [];
+      const startSeconds: number[] = [];
       const replaySeconds: number[] = [];
       for (let round = 0; round < ROUNDS; round++) {
         // A clean stop leaves nothing to replay, so that each round replays its own Txn alone.
@@ -50,17 +51,17 @@ export const transactionRanges: AcceptanceCheck = {
         node.process.start();
         await node.process.untilReady();
         await expectWritten(node.client.put('before', 'value', TIMEOUT_MS));
-        const without = await secondsToRecover(node);
+        startSeconds.push(await secondsToRecover(node));
         putSeconds.push(await secondsOfPutAfterTxn(node.client));
-        replaySeconds.push((await secondsToRecover(node)) - without);
+        replaySeconds.push(await secondsToRecover(node));
       }
       const txn = `a Txn of ${RANGES_PER_TXN} counts of ${KEY_COUNT} keys and a put`;
       return [
         below(`a Put after ${txn} (median of ${ROUNDS})`, ANSWERED_WITHIN_SECONDS, median(putSeconds), 's'),
         below(
-          `what the replay of it adds to a start, until a Put is answered (median of ${ROUNDS})`,
+          `a Put from the start on that replays it, above one without it (medians of ${ROUNDS})`,
           ANSWERED_WITHIN_SECONDS,
-          median(replaySeconds),
+          Math.max(0, median(replaySeconds) - median(startSeconds)),
           's',
         ),
       ];
