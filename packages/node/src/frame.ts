@@ -152,6 +152,7 @@ enum Code {
   HeartbeatResponse = 8,
   ReadIndex = 9,
   ReadIndexResponse = 10,
+  TimeoutNow = 11,
   Forward = 32,
   Refused = 33,
   Quiesce = 34,
@@ -246,6 +247,7 @@ export class FrameWriter {
         this.#number(message.term);
         this.#number(message.lastIndex);
         this.#number(message.lastTerm);
+        if (message.type === 'vote') this.#byte(message.isTransfer ? 1 : 0);
         return;
       case 'preVoteResponse':
       case 'voteResponse':
@@ -263,6 +265,10 @@ export class FrameWriter {
         this.#number(message.term);
         this.#text(message.context);
         this.#number(message.index);
+        return;
+      case 'timeoutNow':
+        this.#head(Code.TimeoutNow, group);
+        this.#number(message.term);
         return;
       case 'installSnapshot':
         throw new Error('snapshots travel as bulk streams, not in frames');
@@ -473,15 +479,9 @@ export class FrameReader {
           context: this.#text(),
         });
       case Code.PreVote:
+        return raft({ type: 'preVote', from, to, ...this.#campaign() });
       case Code.Vote:
-        return raft({
-          type: code === Code.Vote ? 'vote' : 'preVote',
-          from,
-          to,
-          term: this.#number(),
-          lastIndex: this.#number(),
-          lastTerm: this.#number(),
-        });
+        return raft({ type: 'vote', from, to, ...this.#campaign(), isTransfer: this.#byte() === 1 });
       case Code.PreVoteResponse:
       case Code.VoteResponse:
         return raft({
@@ -502,6 +502,8 @@ export class FrameReader {
           context: this.#text(),
           index: this.#number(),
         });
+      case Code.TimeoutNow:
+        return raft({ type: 'timeoutNow', from, to, term: this.#number() });
       case Code.Forward: {
         const term = this.#number();
         const settledBelow = this.#number();
@@ -546,6 +548,10 @@ export class FrameReader {
       default:
         throw new Error(`peer message of unknown type ${code as number}`);
     }
+  }
+
+  #campaign(): { term: number; lastIndex: number; lastTerm: number } {
+    return { term: this.#number(), lastIndex: this.#number(), lastTerm: this.#number() };
   }
 
   #startRecords(): StartRecord[] {

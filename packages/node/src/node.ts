@@ -8,7 +8,7 @@ import {
   TableClosedError,
   TableHalfAppliedError,
 } from '@coxswain/table';
-import { Wal, WalFullError } from '@coxswain/wal';
+import { type GroupId, Wal, WalFullError } from '@coxswain/wal';
 import { Admission } from './admission.js';
 import type {
   Call,
@@ -29,6 +29,7 @@ import type { Clock, Environment, Log, PeerHandler, Timer } from './environment.
 import { ApiError, errors } from './errors.js';
 import { Formation } from './formation.js';
 import type { FrameHeader, PeerMessage, StartRecord } from './frame.js';
+import { Handover } from './handover.js';
 import { Histogram } from './histogram.js';
 import { DataDirectoryError, Identity } from './identity.js';
 import type { MaintenanceControl } from './maintenance-api.js';
@@ -59,6 +60,8 @@ const HISTORY_CHECK_MS_MAX = 5000;
 const SYNC_SECONDS_BOUNDS = [
   0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5,
 ];
+/** How long a node that stops hands over what it leads, in election timeouts: one for each voter that it may ask in vain. */
+const HANDOVER_ELECTION_TIMEOUTS = 3;
 /** How long a node that stops waits for writes to its log. */
 const STOP_PATIENCE_MS = 2000;
 /** A compaction of history that does not come through in this time is proposed again at the next check. */
@@ -86,10 +89,12 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
   readonly #snapshots: Snapshots;
   readonly #questions: MemberQuestions;
   readonly #formation: Formation;
+  readonly #handover: Handover;
   readonly #budget: Budget;
   readonly #archiveBacklog: ArchiveBacklog | undefined;
   #isDiskFull = false;
   #isStopping = false;
+  #stopped: Promise<void> | undefined;
   #opened: Promise<void> | undefined;
   #tickTimer: Timer | undefined;
   #ticks = 0;
@@ -215,6 +220,12 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       onJoined: () => this.#run(this.#tables.enterCluster()),
       onRefused: (error) => this.#fail(error),
     });
+    this.#handover = new Handover({
+      replicas: this.#replicas,
+      isAlive: (peer) => this.#isAlive(peer),
+      log,
+      patienceTicks: options.electionTicks * HANDOVER_ELECTION_TIMEOUTS,
+    });
   }
 
   /** Reads what is on disk. Throws DataDirectoryError, or the log's errors, for what must not be guessed; nothing was changed then. */
@@ -282,8 +293,27 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     this.#peers.flush();
   }
 
-  /** Ends what is under way, leaves the disk so that nothing has to be replayed, and disconnects. */
-  async stop(): Promise<void> {
+  /**
+   * Hands over what it leads, ends what is under way, leaves the disk so that nothing has to be replayed, and
+   * disconnects.
+   */
+  stop(): Promise<void> {
+    this.#stopped ??= this.#leave();
+    return this.#stopped;
+  }
+
+  /**
+   * Begins to hand the group over to another member, which follows in step or soon will; given up after an election
+   * timeout. False, and nothing is done, where this node does not lead the group or `target` is no other voter.
+   */
+  transferLeadership(group: GroupId, target: NodeId): boolean {
+    return this.#replicas.get(group)?.transferLeadership(target) ?? false;
+  }
+
+  async #leave(): Promise<void> {
+    if (this.#isStopping) return;
+    await this.#handover.run();
+    // It may have failed meanwhile.
     if (this.#isStopping) return;
     this.#isStopping = true;
     this.#tickTimer?.cancel();
@@ -718,6 +748,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     }
     if (isHousekeeping) this.#admission.housekeep();
     if (this.#ticks % this.#keepAliveTicks === 0) this.#peers.keepAlive();
+    this.#handover.tick();
     this.#turns.run();
     if (isHousekeeping) {
       this.#logChanges();
@@ -926,6 +957,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     const { term, role, leader } = raft;
     this.#environment.log('debug', 'the leader of a group changed', { group, table, term, role, leader });
     this.#tellListeners();
+    this.#handover.look();
     if (replica.group === META_SHARD && replica.isLeader) this.#run(this.#tables.lead());
   }
 
@@ -1089,6 +1121,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     if (this.#isStopping) return;
     this.#isStopping = true;
     this.#tickTimer?.cancel();
+    this.#handover.abandon();
     this.#environment.fatal(error);
   }
 }

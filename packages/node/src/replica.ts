@@ -272,6 +272,17 @@ export class Replica implements ReadableTable {
     this.#ticksUntilCampaign = 3 + Math.floor(this.#host.random.next() * 4);
   }
 
+  /**
+   * Begins to hand the group over to another voter. False where this replica does not lead, or `target` is none.
+   * Proposals wait meanwhile, and go to whoever leads afterwards.
+   */
+  transferLeadership(target: NodeId): boolean {
+    if (this.#isClosed || this.isSuspended) return false;
+    // Also the abort of a transfer takes ticks.
+    this.wake();
+    return this.#raft.transferLeadership(target);
+  }
+
   peerLost(peer: NodeId): void {
     if (this.#isClosed || this.isSuspended) return;
     if (this.isLeader) {
@@ -309,6 +320,9 @@ export class Replica implements ReadableTable {
       refuse(true);
       return;
     }
+    // The node that proposed gives it to the next leader when it has applied an entry of a later term, or to this one
+    // again when the transfer came to nothing (P1). After a refusal it would send it here again at once.
+    if (this.#raft.transferTarget !== NO_NODE) return;
     const fresh = this.#forwarded.fresh(message.term, origin, message.settledBelow, message.proposals);
     if (fresh.length === 0) return;
     const timeMs = this.#stampMs();
@@ -438,7 +452,7 @@ export class Replica implements ReadableTable {
 
   #sendProposals(): void {
     const leader = this.#raft.leader;
-    if (leader === NO_NODE || this.#host.isDiskFull) return;
+    if (leader === NO_NODE || this.#host.isDiskFull || this.#raft.transferTarget !== NO_NODE) return;
     const nowMs = this.#host.clock.monotonicMs();
     if (!this.isLeader) {
       while (this.proposals.hasUnsent) {

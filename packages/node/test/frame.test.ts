@@ -56,12 +56,15 @@ const raftMessage: fc.Arbitrary<Message> = fc.oneof(
   }),
   fc.record({ ...addressed, type: fc.constant('heartbeat' as const), commit: number, context }),
   fc.record({ ...addressed, type: fc.constant('heartbeatResponse' as const), commit: number, context }),
+  fc.record({ ...addressed, type: fc.constant('preVote' as const), lastIndex: number, lastTerm: number }),
   fc.record({
     ...addressed,
-    type: fc.constantFrom('vote' as const, 'preVote' as const),
+    type: fc.constant('vote' as const),
     lastIndex: number,
     lastTerm: number,
+    isTransfer: fc.boolean(),
   }),
+  fc.record({ ...addressed, type: fc.constant('timeoutNow' as const) }),
   fc.record({
     ...addressed,
     type: fc.constantFrom('voteResponse' as const, 'preVoteResponse' as const),
@@ -178,6 +181,19 @@ describe('a peer frame', () => {
       }),
       { numRuns: 300 },
     );
+  });
+
+  test('has these bytes for a transfer of leadership: what nodes of one version exchange must not change', () => {
+    const hex = (message: Message) =>
+      encode({ type: 'raft', group: 10_001, message }).subarray(1).toString('hex');
+    const group = '000000008088c340';
+    const [three, four, nine] = ['0000000000000840', '0000000000001040', '0000000000002240'];
+    expect(hex({ type: 'timeoutNow', from, to, term: 3 })).toBe(`0b${group}${three}`);
+    const vote = { from, to, term: 4, lastIndex: 9, lastTerm: 3 };
+    const election = `${group}${four}${nine}${three}`;
+    expect(hex({ type: 'vote', ...vote, isTransfer: true })).toBe(`03${election}01`);
+    expect(hex({ type: 'vote', ...vote, isTransfer: false })).toBe(`03${election}00`);
+    expect(hex({ type: 'preVote', ...vote })).toBe(`01${election}`);
   });
 
   test('without messages is a sign of life', () => {

@@ -11,11 +11,13 @@ import {
   type HeartbeatResponse,
   type Membership,
   type Message,
+  NO_NODE,
   type NodeId,
   type ReadContext,
 } from './types.js';
 
-export type ProposeResult = 'appended' | 'notLeader' | 'tooManyUncommitted';
+/** `transferring`: nothing was appended, because the leadership is being handed over. */
+export type ProposeResult = 'appended' | 'notLeader' | 'tooManyUncommitted' | 'transferring';
 
 /** What a leader knows of one of its peers, for status pages and tests. */
 export interface PeerStatus {
@@ -39,6 +41,12 @@ export interface LeadershipHost {
   answerRead(round: ReadRound): void;
 }
 
+/** A leader that hands its leadership over (thesis 3.10). */
+interface Transfer {
+  readonly target: NodeId;
+  ticks: number;
+}
+
 const NOTHING: { readonly entries: readonly Entry[]; readonly bytes: number } = { entries: [], bytes: 0 };
 
 /**
@@ -59,6 +67,7 @@ export class Leadership {
   private ticksSinceHeartbeat = 0;
   private isAppendDue = true;
   private isReadHeartbeatDue = false;
+  private transfer: Transfer | undefined;
   /** The last read of the log for an append, which the next follower most likely needs too. */
   private lastRead = { from: 0, lastIndex: 0, ...NOTHING };
 
@@ -85,13 +94,19 @@ export class Leadership {
     return this.log.commit >= this.firstIndexInTerm;
   }
 
+  /** To whom the leadership is being handed over, or NO_NODE. */
+  get transferTarget(): NodeId {
+    return this.transfer?.target ?? NO_NODE;
+  }
+
   /** Whether `flush` may have something to send. */
   get needsFlush(): boolean {
     return this.isAppendDue || this.isReadHeartbeatDue;
   }
 
-  /** Every peer has every entry and says that it knows them committed, and no question waits. */
+  /** Every peer has every entry and says that it knows them committed, no question waits, and nothing is handed over. */
   get isIdle(): boolean {
+    if (this.transfer !== undefined) return false;
     const { lastIndex, commit, durableIndex } = this.log;
     if (commit !== lastIndex || durableIndex !== lastIndex || this.needsFlush) return false;
     if (!this.reads.isEmpty || this.heldReads.length > 0) return false;
@@ -118,11 +133,37 @@ export class Leadership {
 
   /** One tick of the clock: a heartbeat to everyone when it is due. */
   tick(): void {
+    // Whoever was to take over would have done so by now: this leader leads on, and takes proposals again.
+    if (this.transfer !== undefined && ++this.transfer.ticks >= this.config.electionTicks)
+      this.transfer = undefined;
     this.ticksSinceHeartbeat++;
     if (this.ticksSinceHeartbeat < this.config.heartbeatTicks) return;
     this.ticksSinceHeartbeat = 0;
     for (const peer of this.peers.values()) peer.awaitsHeartbeatResponse = true;
     this.sendHeartbeats();
+    // Again: the one before may be lost, and a node that campaigns already ignores it.
+    this.askToCampaign();
+  }
+
+  /**
+   * Begins to hand the leadership over to a voter, in place of a transfer to another one (thesis 3.10). Until this
+   * leader is deposed, or `electionTicks` have passed, it appends no proposals, so that `target` can have its whole
+   * log; then it asks `target` to campaign. False, and nothing happens, where `target` is no other voter.
+   */
+  transferTo(target: NodeId): boolean {
+    if (!this.peers.has(target) || !this.membership.voters.includes(target)) return false;
+    if (this.transfer?.target === target) return true;
+    this.transfer = { target, ticks: 0 };
+    this.askToCampaign();
+    return true;
+  }
+
+  /** Only a target that has every entry: with a shorter log it would lose, and depose this leader for nothing. */
+  private askToCampaign(): void {
+    if (this.transfer === undefined) return;
+    const { target: to } = this.transfer;
+    if (this.peers.get(to)!.match !== this.log.lastIndex) return;
+    this.host.send({ type: 'timeoutNow', from: this.config.id, to, term: this.term });
   }
 
   /** Whether a quorum was heard from since the last call (CheckQuorum). Begins a new period. */
@@ -136,6 +177,7 @@ export class Leadership {
   }
 
   propose(data: readonly Buffer[]): ProposeResult {
+    if (this.transfer !== undefined) return 'transferring';
     let bytes = 0;
     for (const item of data) bytes += item.length;
     const limit = this.config.maxUncommittedBytes;
@@ -197,7 +239,10 @@ export class Leadership {
         if (isNews) peer.inflights.freeTo(message.index);
         break;
     }
-    if (isNews) this.advanceCommit();
+    if (isNews) {
+      this.advanceCommit();
+      if (message.from === this.transfer?.target) this.askToCampaign();
+    }
     // The window may have opened, or a probe may have ended with more to send.
     this.isAppendDue = true;
   }

@@ -126,6 +126,11 @@ export class Raft {
     return this.leadership?.hasCommittedInTerm ?? false;
   }
 
+  /** To whom this leader is handing its leadership over, or NO_NODE. Proposals are refused meanwhile. */
+  get transferTarget(): NodeId {
+    return this.leadership?.transferTarget ?? NO_NODE;
+  }
+
   /**
    * A leader whose followers all have everything and know it committed, with nothing pending: its host may let
    * the group go quiet.
@@ -171,7 +176,7 @@ export class Raft {
   campaign(): void {
     if (this.leadership !== undefined || !this.isPromotable()) return;
     if (this.config.preVote) this.becomePreCandidate();
-    else this.becomeCandidate();
+    else this.becomeCandidate({ isTransfer: false });
   }
 
   /** Appends one entry per element, all or none. They leave for the followers with the next `ready`. */
@@ -206,11 +211,12 @@ export class Raft {
   }
 
   /**
-   * A leader gives its leadership up and follows nobody (D6: there is no room to write). The others elect a leader
-   * when they time out; this replica stays out of it when `canCampaign` is false.
+   * A leader begins to hand its leadership over to another voter (thesis 3.10): see `Leadership.transferTo`. False
+   * where this replica does not lead or `target` is no other voter. Its end shows in `role`, or in `transferTarget`
+   * when nothing came of it.
    */
-  stepDown(): void {
-    if (this.leadership !== undefined) this.becomeFollower(this.currentTerm, NO_NODE);
+  transferLeadership(target: NodeId): boolean {
+    return this.leadership?.transferTo(target) ?? false;
   }
 
   /** Messages to `peer` are being lost: its appends are sent one at a time until it answers. */
@@ -267,6 +273,11 @@ export class Raft {
         return;
       case 'readIndexResponse':
         this.reads.push({ context: message.context, index: message.index });
+        return;
+      case 'timeoutNow':
+        this.followLeader(message.from);
+        // Without a pre-vote: that asks whether a leader is missed, and this one is not.
+        if (this.isPromotable()) this.becomeCandidate({ isTransfer: true });
         return;
     }
   }
@@ -358,8 +369,9 @@ export class Raft {
     switch (message.type) {
       case 'preVote':
       case 'vote':
-        // Whoever hears a leader does not help to depose it (thesis 4.2.3), or a node that was cut off would.
-        if (this.isInContactWithLeader()) return false;
+        // Whoever hears a leader does not help to depose it (thesis 4.2.3), or a node that was cut off would. But
+        // where the leader itself asked for the election there is nothing to protect.
+        if (this.isInContactWithLeader() && !(message.type === 'vote' && message.isTransfer)) return false;
         // A pre-vote asks about a term in which nobody is yet.
         if (message.type === 'vote') this.becomeFollower(message.term, NO_NODE);
         return true;
@@ -370,6 +382,7 @@ export class Raft {
       case 'append':
       case 'heartbeat':
       case 'installSnapshot':
+      case 'timeoutNow':
         this.becomeFollower(message.term, message.from);
         return true;
       default:
@@ -430,10 +443,11 @@ export class Raft {
     this.votes.clear();
     this.votes.set(this.id, true);
     if (this.hasElectionEnded()) return;
-    this.requestVotes('preVote', this.currentTerm + 1, this.messages);
+    const { currentTerm: term, id: from } = this;
+    this.askVoters((to) => this.messages.push({ type: 'preVote', from, to, term: term + 1, ...this.logEnd }));
   }
 
-  private becomeCandidate(): void {
+  private becomeCandidate({ isTransfer }: { isTransfer: boolean }): void {
     this.enterTerm(this.currentTerm + 1);
     this.currentRole = 'candidate';
     this.knownLeader = NO_NODE;
@@ -442,7 +456,8 @@ export class Raft {
     this.votes.clear();
     // The requests wait for the term, the vote and the log that they speak of to be durable, as the candidate's own
     // vote does: a candidate that forgets a term could win it twice, with two logs (D1, DESIGN.md).
-    this.requestVotes('vote', this.currentTerm, this.responses);
+    const { currentTerm: term, id: from } = this;
+    this.askVoters((to) => this.responses.push({ type: 'vote', from, to, term, ...this.logEnd, isTransfer }));
   }
 
   private becomeLeader(): void {
@@ -494,11 +509,14 @@ export class Raft {
 
   // Elections (§5.2, §5.4.1, thesis 9.6).
 
-  private requestVotes(type: 'preVote' | 'vote', term: number, outbox: Message[]): void {
+  private askVoters(ask: (voter: NodeId) => void): void {
+    for (const voter of this.currentMembership.voters) if (voter !== this.id) ask(voter);
+  }
+
+  /** What voters compare with the end of their own logs (§5.4.1). */
+  private get logEnd(): { readonly lastIndex: number; readonly lastTerm: number } {
     const { lastIndex, lastTerm } = this.log;
-    for (const to of this.currentMembership.voters) {
-      if (to !== this.id) outbox.push({ type, from: this.id, to, term, lastIndex, lastTerm });
-    }
+    return { lastIndex, lastTerm };
   }
 
   private answerPreVote(message: PreVoteRequest): void {
@@ -569,7 +587,7 @@ export class Raft {
     if (!this.votes.has(this.id)) return false;
     switch (voteResult(this.currentMembership.voters, this.votes)) {
       case 'won':
-        if (this.currentRole === 'preCandidate') this.becomeCandidate();
+        if (this.currentRole === 'preCandidate') this.becomeCandidate({ isTransfer: false });
         else this.becomeLeader();
         return true;
       case 'lost':

@@ -65,6 +65,8 @@ export interface VoteRequest extends Addressed {
   readonly type: 'vote';
   readonly lastIndex: number;
   readonly lastTerm: number;
+  /** The leader asked for this election, so that voters listen although they still hear it (thesis 4.2.3). */
+  readonly isTransfer: boolean;
 }
 export interface VoteResponse extends Addressed {
   readonly type: 'voteResponse';
@@ -116,6 +118,10 @@ export interface ReadIndexResponse extends Addressed {
   readonly context: ReadContext;
   readonly index: number;
 }
+/** The leader asks a voter that has its whole log to campaign at once: it hands its leadership over (thesis 3.10). */
+export interface TimeoutNow extends Addressed {
+  readonly type: 'timeoutNow';
+}
 
 export type Message =
   | PreVoteRequest
@@ -128,7 +134,8 @@ export type Message =
   | HeartbeatResponse
   | InstallSnapshot
   | ReadIndexRequest
-  | ReadIndexResponse;
+  | ReadIndexResponse
+  | TimeoutNow;
 
 /**
  * The durable log as the core reads it. Synchronous: an implementation answers from memory or from pages

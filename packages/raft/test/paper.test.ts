@@ -22,7 +22,7 @@ function append({ prevIndex, terms = [], ...rest }: AppendFields): AppendRequest
 }
 
 function voteRequest(from: NodeId, term: number, lastIndex: number, lastTerm: number): VoteRequest {
-  return { type: 'vote', from, to: 1, term, lastIndex, lastTerm };
+  return { type: 'vote', from, to: 1, term, lastIndex, lastTerm, isTransfer: false };
 }
 
 function matched(from: NodeId, term: number, index: number): AppendResponse {

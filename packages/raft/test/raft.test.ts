@@ -87,7 +87,15 @@ describe('strangers', () => {
 
   test('the requests of a node that is no member are answered: this node may not have heard of its addition', () => {
     const node = new LoneReplica();
-    const sent = node.receive({ type: 'vote', from: 9, to: 1, term: 1, lastIndex: 0, lastTerm: 0 });
+    const sent = node.receive({
+      type: 'vote',
+      from: 9,
+      to: 1,
+      term: 1,
+      lastIndex: 0,
+      lastTerm: 0,
+      isTransfer: false,
+    });
     expect(lines(sent)).toEqual(['1->9 voteResponse term=1 granted']);
   });
 });
@@ -169,21 +177,6 @@ describe('snapshots (§7)', () => {
     const node = new LoneReplica();
     expect(lines(node.receive(snapshotAt(5, 2, [2, 3])))).toEqual(['1->2 appendResponse term=2 match=0']);
     expect(node.raft.lastIndex).toBe(0);
-  });
-});
-
-describe('a leader that steps down (D6)', () => {
-  test('leads no more in its term, takes no proposals, and votes in the next term', () => {
-    const node = new LoneReplica({ checkQuorum: true });
-    node.win();
-    node.raft.stepDown();
-    node.raft.canCampaign = false;
-    expect([node.raft.role, node.raft.leader]).toEqual(['follower', 0]);
-    expect(node.raft.propose([Buffer.from('x')])).toBe('notLeader');
-    node.receive(matched(2, 1, 1));
-    expect(node.raft.commitIndex).toBe(0);
-    const sent = node.receive({ type: 'vote', from: 2, to: 1, term: 2, lastIndex: 1, lastTerm: 1 });
-    expect(lines(sent)).toEqual(['1->2 voteResponse term=2 granted']);
   });
 });
 

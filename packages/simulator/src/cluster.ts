@@ -264,6 +264,16 @@ export class Cluster {
     });
   }
 
+  /** The node begins to hand each group that it leads over to `target`, which may be down, cut off or itself. */
+  handOver(id: NodeId, target: NodeId): void {
+    const { node, process } = this.#host(id);
+    if (node === undefined || process === undefined) return;
+    this.#say(`node ${id} hands over to node ${target}`);
+    this.loop.schedule(0, EventKind.Fault, process, () => {
+      for (const { group } of node.inspect().groups) node.transferLeadership(group, target);
+    });
+  }
+
   pause(id: NodeId): void {
     this.#say(`pause node ${id}`);
     this.#host(id).process?.pause();

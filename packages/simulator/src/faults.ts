@@ -24,7 +24,8 @@ export type FaultKind =
   | 'clockJump'
   | 'diskFull'
   | 'syncError'
-  | 'rollBack';
+  | 'rollBack'
+  | 'handOver';
 
 export interface FaultOptions {
   /** Relative frequencies. */
@@ -159,6 +160,9 @@ export class Faults {
       case 'syncError':
         if (!cluster.isUp(victim)) return;
         cluster.machine(victim).walDisk.failNextSync();
+        return;
+      case 'handOver':
+        for (const id of ids) cluster.handOver(id, victim);
         return;
       case 'rollBack': {
         const copy = cluster.copy(victim);

@@ -27,7 +27,7 @@ const drawnFaults: readonly FaultKind[] = [
   'syncError',
 ];
 /** What `withFault` may aim at. */
-export const faultKinds: readonly FaultKind[] = [...drawnFaults, 'rollBack'];
+export const faultKinds: readonly FaultKind[] = [...drawnFaults, 'rollBack', 'handOver'];
 
 /** Everything about one run but its length. */
 export interface Scenario {
@@ -151,6 +151,8 @@ export function drawScenario(random: SeededRandom): Scenario {
   };
   const rollBack = random.fork('rollBack');
   weights.rollBack = rollBack.chance(0.5) ? rollBack.between(0.1, 1) : 0;
+  const handOver = random.fork('handOver');
+  weights.handOver = handOver.chance(0.5) ? handOver.between(0.1, 1) : 0;
   return withMaintenance(scenario, random.fork('maintenance'));
 }
 

@@ -34,6 +34,11 @@ interface Leadership {
   releaseHeldReads(): void;
 }
 
+/** The part of the core that compares a candidate's log with its own. */
+interface Voter {
+  isUpToDate(message: Message): boolean;
+}
+
 const inside = (raft: Raft) => raft as unknown as Inside;
 
 /** `advanceCommit` without the rule of §5.4.2. */
@@ -240,6 +245,23 @@ export const knownBugs: readonly KnownBug[] = [
             if (leadership !== undefined && !Object.hasOwn(leadership, 'advanceCommit')) {
               leadership.advanceCommit = commitByCounting;
             }
+          },
+      ),
+  },
+  {
+    name: 'a vote in a transfer of leadership is granted whatever the log of the voter holds',
+    properties: ['leader completeness', 'committed on a quorum', 'state machine safety'],
+    seedsMax: 60,
+    steps: 8_000,
+    // Links that clog deliver the request to campaign after the transfer was given up and the leader went on.
+    adjust: (scenario) => restless(scenario, { handOver: 1, clog: 1 }),
+    plant: () =>
+      replace(
+        Raft.prototype as unknown as Voter,
+        'isUpToDate',
+        (isUpToDate) =>
+          function (this: Voter, message: Message) {
+            return (message.type === 'vote' && message.isTransfer) || isUpToDate.call(this, message);
           },
       ),
   },

@@ -28,8 +28,9 @@ export function hardState({ term, vote, commit }: HardState): string {
 function body(message: Message): string {
   switch (message.type) {
     case 'preVote':
-    case 'vote':
       return `log=${position(message.lastIndex, message.lastTerm)}`;
+    case 'vote':
+      return `log=${position(message.lastIndex, message.lastTerm)}${message.isTransfer ? ' transfer' : ''}`;
     case 'preVoteResponse':
     case 'voteResponse':
       return message.granted ? 'granted' : 'refused';
@@ -49,9 +50,11 @@ function body(message: Message): string {
       return `context=${message.context}`;
     case 'readIndexResponse':
       return `context=${message.context} index=${message.index}`;
+    case 'timeoutNow':
+      return '';
   }
 }
 
 export function message(what: Message): string {
-  return `${what.from}->${what.to} ${what.type} term=${what.term} ${body(what)}`;
+  return `${what.from}->${what.to} ${what.type} term=${what.term} ${body(what)}`.trimEnd();
 }

@@ -165,6 +165,16 @@ class Scenario {
       this.node(args.at(0)).nextTimeoutTicks = args.number('timeout')!;
     },
     'forget-leader': (args) => this.node(args.at(0)).raft.forgetLeader(),
+    // transfer-leadership 1 3     leader 1 hands over to node 3
+    'transfer-leadership': (args) => {
+      const { raft } = this.node(args.at(0));
+      if (!raft.transferLeadership(args.at(1))) this.output.push('no transfer');
+    },
+    // transfer-target 1
+    'transfer-target': (args) => {
+      const target = this.node(args.at(0)).raft.transferTarget;
+      this.output.push(target === 0 ? '-' : String(target));
+    },
     // can-campaign 1 false
     'can-campaign': (args) => {
       this.node(args.at(0)).raft.canCampaign = args.positional[1] === 'true';
@@ -463,7 +473,7 @@ class Scenario {
 }
 
 /** Commands that only look, and so are heard at every log level. */
-const QUERIES = new Set(['raft-log', 'raft-state', 'status', 'idle', 'messages']);
+const QUERIES = new Set(['raft-log', 'raft-state', 'status', 'idle', 'messages', 'transfer-target']);
 
 /** Runs a whole file and returns it with the output that its commands have now. */
 export function rerun(source: string): string {

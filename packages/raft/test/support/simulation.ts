@@ -26,6 +26,8 @@ interface Weather {
   readonly compact: number;
   readonly propose: number;
   readonly read: number;
+  /** The chance that a node, if it leads, begins to hand its leadership over. */
+  readonly transfer: number;
 }
 
 /** What a state machine was given: enough to compare replicas. */
@@ -71,8 +73,18 @@ export class Simulation {
   /** The history: what was applied at each index, by whoever applied it first. */
   readonly history: Applied[] = [];
   /** What really happened, so that a test can tell that it tested something. */
-  readonly counts = { elections: 0, crashes: 0, snapshots: 0, reads: 0, lostWrites: 0, duplicates: 0 };
+  readonly counts = {
+    elections: 0,
+    crashes: 0,
+    snapshots: 0,
+    reads: 0,
+    lostWrites: 0,
+    duplicates: 0,
+    transfers: 0,
+  };
   private readonly random: Random;
+  /** Transfers draw from a source of their own, so that they change nothing else in the run of a seed. */
+  private readonly transferRandom: Random;
   private readonly weather: Weather;
   private readonly membership: Membership;
   private packets: Packet[] = [];
@@ -91,6 +103,7 @@ export class Simulation {
   ) {
     const random = new Random(seed);
     this.random = random;
+    this.transferRandom = new Random(seed + 1_000_000);
     this.weather = {
       drop: random.next() * 0.2,
       duplicate: random.next() * 0.2,
@@ -102,6 +115,7 @@ export class Simulation {
       compact: random.next() * 0.02,
       propose: random.next() * 0.4,
       read: random.next() * 0.1,
+      transfer: this.transferRandom.next() ** 2 * 0.05,
       ...weather,
     };
     this.membership = {
@@ -184,6 +198,7 @@ export class Simulation {
       if (random.chance(weather.propose)) this.propose(replica);
       if (random.chance(weather.read)) this.read(replica);
       if (!this.isHealed && random.chance(weather.campaign)) replica.raft.campaign();
+      if (!this.isHealed && this.transferRandom.chance(weather.transfer)) this.transfer(replica);
       if (random.chance(weather.compact)) this.compact(replica);
       if (random.chance(0.8) && replica.raft.hasReady()) this.handle(replica, replica.raft.ready());
       while (replica.appends.length > 0 && random.chance(this.isHealed ? 0.6 : weather.sync))
@@ -212,6 +227,11 @@ export class Simulation {
   private read(replica: Replica): void {
     const context = `r${++this.contexts}`;
     if (replica.raft.readIndex(context)) replica.reads.set(context, { floor: this.acknowledged });
+  }
+
+  /** To any member, also one that is down, behind, a learner or the leader itself. */
+  private transfer(replica: Replica): void {
+    replica.raft.transferLeadership(this.transferRandom.pick(this.replicas).id);
   }
 
   private compact(replica: Replica): void {
@@ -342,6 +362,7 @@ export class Simulation {
     if (isDelivered) {
       if (message.type === 'installSnapshot') target.arrived.set(message.snapshot.index, state!);
       target.raft.step(message);
+      if (message.type === 'timeoutNow' && target.raft.role === 'candidate') this.counts.transfers++;
     }
     if (message.type === 'installSnapshot' && !isRepeated) {
       this.replicas[from - 1]!.raft.reportSnapshot(to, isDelivered);

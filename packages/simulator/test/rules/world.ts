@@ -550,9 +550,11 @@ export class Gate {
 /** What becomes of a request. */
 export class Outcome<T> {
   #settled: { value: T } | { error: unknown } | undefined;
+  /** Resolves when it is known, and never rejects. */
+  readonly settled: Promise<void>;
 
   constructor(promise: Promise<T>) {
-    promise.then(
+    this.settled = promise.then(
       (value) => {
         this.#settled = { value };
       },
