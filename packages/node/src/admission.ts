@@ -136,13 +136,8 @@ export class Admission {
     known.introduced = undefined;
     this.#unstored.add(boot);
     this.#isDirty = true;
-    this.#run(this.#confirm());
+    this.#run(this.#store());
     return false;
-  }
-
-  async #confirm(): Promise<void> {
-    const confirmed = [...this.#unstored];
-    if (await this.#store()) for (const boot of confirmed) this.#unstored.delete(boot);
   }
 
   /** Why a sender's boot is not the one that this node keeps of it, or undefined. */
@@ -170,7 +165,7 @@ export class Admission {
     const nowMs = this.#clock.monotonicMs();
     if (!this.#isDirty || nowMs - this.#storedMs < STORE_INTERVAL_MS) return;
     this.#storedMs = nowMs;
-    this.#run(this.#confirm());
+    this.#run(this.#store());
   }
 
   /** Called a few times a second: a member that was out of reach keeps this start too, as soon as it can be asked. */
@@ -308,13 +303,15 @@ export class Admission {
     return known;
   }
 
-  /** False when there is no room (D6): whoever asked asks again. */
+  /** Confirms what it stores, whoever asked for it. False when there is no room (D6): whoever asked asks again. */
   #store(): Promise<boolean> {
     this.#isDirty = false;
+    const confirmed = [...this.#unstored];
     const content = Buffer.from(`${JSON.stringify({ starts: this.#records() }, null, 2)}\n`);
     this.#stored = this.#stored.then(async () => {
       try {
         await this.#files.replace(FILE_NAME, content);
+        for (const boot of confirmed) this.#unstored.delete(boot);
         return true;
       } catch (error) {
         if ((error as { code?: unknown }).code !== 'ENOSPC') throw error;
