@@ -15,7 +15,7 @@ export const layers = {
   client: ['protocol'],
   cli: ['protocol', 'client', 'server', 'maintenance'],
   simulator: ['protocol', 'raft', 'wal', 'table', 'node', 'replication'],
-  bench: ['protocol', 'http2'],
+  bench: ['protocol', 'http2', 'client'],
 };
 
 /** What tests may import in addition: a service is tested through the client that applications use. */

@@ -4,6 +4,7 @@ import { backupSpeed } from './backup-speed.js';
 import type { AcceptanceCheck, AcceptanceSizes, Measurement } from './check.js';
 import { followerCluster } from './follower-cluster.js';
 import { fuzz } from './fuzz.js';
+import { gracefulStops } from './graceful-stops.js';
 import { idleTables } from './idle-tables.js';
 import { leaderKills } from './leader-kills.js';
 import { millionKeys } from './million-keys.js';
@@ -16,6 +17,7 @@ const checks: readonly AcceptanceCheck[] = [
   millionKeys,
   idleTables,
   leaderKills,
+  gracefulStops,
   processFaults,
   followerCluster,
   replicationSpeed,
@@ -29,7 +31,7 @@ const USAGE = `npm run acceptance -- [options] [check …]
 
   --keys N      keys of follower-cluster and replication-speed (1000000), backup-speed (7400000: 2 GB), unread-answers (300000)
   --seconds N   how long their load lasts (60, 10, 10)
-  --rounds N    rounds of replication-speed and backup-speed (3)
+  --rounds N    rounds of graceful-stops (9), replication-speed and backup-speed (3)
 
 Checks: ${checks.map(({ name }) => name).join(', ')}; default: all`;
 
