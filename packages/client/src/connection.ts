@@ -13,8 +13,11 @@ import { CoxswainError, judge, late } from './errors.js';
 export interface ConnectOptions {
   /** The API addresses of some or all nodes: `host:port`, or a URL with http, https, unix or unixs. */
   readonly endpoints: readonly string[];
-  /** For endpoints without a scheme: true or options for TLS. An https endpoint uses TLS in any case. */
-  readonly tls?: TlsOptions | boolean;
+  /**
+   * For endpoints without a scheme: true or options for TLS. An https endpoint uses TLS in any case. A function is
+   * asked at every handshake: give one where certificates are renewed while the program runs.
+   */
+  readonly tls?: TlsOptions | (() => TlsOptions) | boolean;
   /** Sent as `authorization: Bearer TOKEN`. */
   readonly token?: string;
   /** How long a call may take, all attempts together. Default 5000. */
@@ -151,13 +154,16 @@ export class Connection {
     const deadline = Date.now() + (options?.timeoutMs ?? this.#timeoutMs);
     for (let attempt = 1; ; attempt++) {
       const endpoint = this.#endpoints[this.#current]!;
-      const call: ClientReadableStream<Response> = endpoint.client.makeServerStreamRequest(
-        method.path,
-        method.requestSerialize,
-        method.responseDeserialize,
-        request,
-        this.#metadata,
-        callOptions(options),
+      const { channel } = endpoint;
+      const call: ClientReadableStream<Response> = channel.watch(
+        channel.client.makeServerStreamRequest(
+          method.path,
+          method.requestSerialize,
+          method.responseDeserialize,
+          request,
+          this.#metadata,
+          callOptions(options),
+        ),
       );
       let hasBegun = false;
       let isLate = false;
@@ -203,17 +209,20 @@ export class Connection {
       begin = resolve;
     });
     const answer = new Promise<Response>((resolve, reject) => {
-      const call = endpoint.client.makeClientStreamRequest(
-        method.path,
-        method.requestSerialize,
-        method.responseDeserialize,
-        this.#metadata,
-        callOptions(options),
-        (error: ServiceError | null, response?: Response) => {
-          isOver = true;
-          if (error) reject(error);
-          else resolve(response!);
-        },
+      const { channel } = endpoint;
+      const call = channel.watch(
+        channel.client.makeClientStreamRequest(
+          method.path,
+          method.requestSerialize,
+          method.responseDeserialize,
+          this.#metadata,
+          callOptions(options),
+          (error: ServiceError | null, response?: Response) => {
+            isOver = true;
+            if (error) reject(error);
+            else resolve(response!);
+          },
+        ),
       );
       // The callback tells it.
       call.on('error', () => undefined);
@@ -249,17 +258,20 @@ export class Connection {
     const request = name.length === 0 ? name : Buffer.concat([Buffer.from([0x0a, name.length]), name]);
     return new Promise((resolve, reject) => {
       let isServing = false;
-      const call = endpoint.client.makeUnaryRequest(
-        healthCheckPath,
-        (bytes: Buffer) => bytes,
-        (bytes: Buffer) => bytes,
-        request,
-        this.#metadata,
-        { deadline },
-        (error, response) => {
-          if (error) reject(judge(error, true, endpoint.address).error);
-          else isServing = servingResponse.equals(response!);
-        },
+      const { channel } = endpoint;
+      const call = channel.watch(
+        channel.client.makeUnaryRequest(
+          healthCheckPath,
+          (bytes: Buffer) => bytes,
+          (bytes: Buffer) => bytes,
+          request,
+          this.#metadata,
+          { deadline },
+          (error, response) => {
+            if (error) reject(judge(error, true, endpoint.address).error);
+            else isServing = servingResponse.equals(response!);
+          },
+        ),
       );
       // The reason is in the trailing metadata, which comes last.
       call.on('status', ({ code, metadata }) => {
@@ -274,20 +286,22 @@ export class Connection {
   }
 
   #attempt<Request, Response>(
-    { client }: Endpoint,
+    { channel }: Endpoint,
     method: MethodDefinition<Request, Response>,
     request: Request,
     deadline: number,
   ): Promise<Response> {
     return new Promise((resolve, reject) => {
-      client.makeUnaryRequest(
-        method.path,
-        method.requestSerialize,
-        method.responseDeserialize,
-        request,
-        this.#metadata,
-        { deadline },
-        (error, response) => (error ? reject(error) : resolve(response!)),
+      channel.watch(
+        channel.client.makeUnaryRequest(
+          method.path,
+          method.requestSerialize,
+          method.responseDeserialize,
+          request,
+          this.#metadata,
+          { deadline },
+          (error, response) => (error ? reject(error) : resolve(response!)),
+        ),
       );
     });
   }

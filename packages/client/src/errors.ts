@@ -1,3 +1,4 @@
+import { wasNeverSent } from '@coxswain/channel';
 import { type ServiceError, status } from '@grpc/grpc-js';
 
 /** gRPC status codes by name. */
@@ -109,16 +110,4 @@ function contactLost(cause: ServiceError, wasSent: boolean, endpoint: string): C
 /** What a read that was given up for its deadline ends with. */
 export function late(cause: unknown, endpoint: string): CoxswainError {
   return new CoxswainError(status.DEADLINE_EXCEEDED, 'no answer in time', endpoint, { cause });
-}
-
-/** Whether grpc-js says that it had no connection to send the request on. */
-function wasNeverSent(code: status, text: string): boolean {
-  if (code === status.DEADLINE_EXCEEDED) {
-    // It names the address of the node that it gave the request to.
-    return text.startsWith('Deadline exceeded after') && !text.includes('remote_addr=');
-  }
-  return (
-    code === status.UNAVAILABLE &&
-    (text.startsWith('No connection established') || text.startsWith('Name resolution failed'))
-  );
 }

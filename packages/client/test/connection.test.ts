@@ -1,4 +1,4 @@
-import { createServer, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { Coxswain, CoxswainError, OutcomeUnknownError, StatusCode } from '../src/index.js';
 import { FakeNode } from './support/fake-node.js';
@@ -214,11 +214,40 @@ describe('a stream that does not begin', () => {
   test('ends with DEADLINE_EXCEEDED when the time is up', async () => {
     const node = await FakeNode.start();
     node.isStreamSilent = true;
-    const client = await Coxswain.connect({ endpoints: [node.endpoint], timeoutMs: 200 });
-    const pages = client.iteratePages('t', 'k');
+    const client = await Coxswain.connect({ endpoints: [node.endpoint] });
+    const pages = client.iteratePages('t', 'k', { timeoutMs: 200 });
     await expect(pages.next()).rejects.toMatchObject({ code: StatusCode.DEADLINE_EXCEEDED });
     await until(() => node.isStreamCancelled);
     client.close();
+    node.stop();
+  });
+});
+
+describe('a connection that delivers nothing any more, while new ones work', () => {
+  test('costs one write its outcome, and the next calls get on (P1)', async () => {
+    const node = await FakeNode.start();
+    const sockets: Socket[] = [];
+    let isFrozen = false;
+    const proxy = createServer((near) => {
+      const isOld = !isFrozen;
+      const far = connect(Number(node.endpoint.split(':')[1]), '127.0.0.1');
+      sockets.push(near, far);
+      near.on('data', (chunk) => (isOld && isFrozen) || far.write(chunk));
+      far.on('data', (chunk) => (isOld && isFrozen) || near.write(chunk));
+      for (const socket of [near, far]) socket.on('error', () => undefined);
+    });
+    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+    const { port } = proxy.address() as { port: number };
+    const client = await Coxswain.connect({ endpoints: [`127.0.0.1:${port}`], timeoutMs: 60_000 });
+    await client.put('t', 'k', 'v');
+    isFrozen = true;
+    await expectUnknown(client.put('t', 'k', 'v'));
+    await client.put('t', 'k', 'v');
+    expect(node.putCount).toBe(2);
+    expect(sockets).toHaveLength(4);
+    client.close();
+    for (const socket of sockets) socket.destroy();
+    proxy.close();
     node.stop();
   });
 });

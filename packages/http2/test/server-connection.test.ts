@@ -394,6 +394,15 @@ describe('flow control', () => {
     expect(givenBackBytes).toBe(256_000);
   });
 
+  test('pings are answered as often as they come, with nothing else between them', async () => {
+    const session = openSession();
+    const answered = () =>
+      new Promise<void>((resolve, reject) => session.ping((error) => (error ? reject(error) : resolve())));
+    for (let i = 0; i < 2_000; i++) await answered();
+    await post(session, Buffer.alloc(1));
+    expect(seen).toHaveLength(1);
+  });
+
   test('the connection’s window is given back while requests come', async () => {
     const session = openSession();
     for (let i = 0; i < 30; i++) {

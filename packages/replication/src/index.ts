@@ -1,4 +1,5 @@
-export { GrpcLeaderLink, type GrpcLeaderLinkOptions, type LinkTls } from './adapters/grpc-leader-link.js';
+export type { ChannelTls as LinkTls } from '@coxswain/channel';
+export { GrpcLeaderLink, type GrpcLeaderLinkOptions } from './adapters/grpc-leader-link.js';
 export {
   defaultFollowerOptions,
   Follower,

@@ -1,4 +1,4 @@
-import { createServer, type Socket, type Server as TcpServer } from 'node:net';
+import { connect, createServer, type Socket, type Server as TcpServer } from 'node:net';
 import { systemClock } from '@coxswain/node';
 import { regatta, replication } from '@coxswain/protocol';
 import {
@@ -10,7 +10,7 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import { afterEach, describe, expect, test } from '@jest/globals';
-import { GrpcLeaderLink, type LinkError } from '../src/index.js';
+import { GrpcLeaderLink, type GrpcLeaderLinkOptions, type LinkError } from '../src/index.js';
 
 const open: { close(): void }[] = [];
 afterEach(() => {
@@ -56,13 +56,19 @@ async function freePort(): Promise<number> {
 }
 
 function linkTo(...ports: number[]): GrpcLeaderLink {
+  return linkWith({}, ports);
+}
+
+function linkWith(options: Partial<GrpcLeaderLinkOptions>, ports: readonly number[]): GrpcLeaderLink {
   const link = new GrpcLeaderLink({
     address: ports.map((port) => `127.0.0.1:${port}`).join(','),
     tls: undefined,
     messageBytesMax: 8 * 1024 * 1024,
     keepaliveTimeMs: 0,
     keepaliveTimeoutMs: 0,
+    log: () => undefined,
     clock: systemClock,
+    ...options,
   });
   open.push(link);
   return link;
@@ -181,6 +187,47 @@ describe('the way to a leader cluster over gRPC', () => {
     expect(cancelled).toBe(2);
   });
 
+  test('gives a connection up that delivers nothing any more, and takes another one', async () => {
+    const message = replication.ReplicateResponse.fromPartial({ leaderIndex: 1n });
+    const port = await serve({
+      replicate: (
+        call: ServerWritableStream<replication.ReplicateRequest, replication.ReplicateResponse>,
+      ) => {
+        call.write(message);
+      },
+      get: (_: unknown, answer: sendUnaryData<replication.MetadataResponse>) =>
+        answer(null, replication.MetadataResponse.fromPartial({ clusterId: 'c' })),
+    });
+    const sockets: Socket[] = [];
+    let isFrozen = false;
+    const proxy = createServer((near) => {
+      const isOld = !isFrozen;
+      const far = connect(port, '127.0.0.1');
+      sockets.push(near, far);
+      // Only what comes from the leader cluster is lost: one direction is enough.
+      near.pipe(far);
+      far.on('data', (chunk) => (isOld && isFrozen) || near.write(chunk));
+      for (const socket of [near, far]) socket.on('error', () => undefined);
+    });
+    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+    open.push({
+      close: () => {
+        for (const socket of sockets) socket.destroy();
+        proxy.close();
+      },
+    });
+    const link = linkWith({ keepaliveTimeMs: 200, keepaliveTimeoutMs: 200 }, [
+      (proxy.address() as { port: number }).port,
+    ]);
+    const read = async () => {
+      for await (const _ of link.replicate(replication.ReplicateRequest.create(), soon(60_000)))
+        isFrozen = true;
+    };
+    expect(await failureOf(read())).toMatchObject({ status: status.UNAVAILABLE });
+    expect((await link.metadata({}, soon())).clusterId).toBe('c');
+    expect(sockets).toHaveLength(4);
+  });
+
   test.each(['', 'nowhere', 'http://', 'host:port', 'a b:1'])('is not made to %j', (address) => {
     expect(
       () =>
@@ -190,6 +237,7 @@ describe('the way to a leader cluster over gRPC', () => {
           messageBytesMax: 1,
           keepaliveTimeMs: 0,
           keepaliveTimeoutMs: 0,
+          log: () => undefined,
           clock: systemClock,
         }),
     ).toThrow(TypeError);
@@ -204,6 +252,7 @@ describe('the way to a leader cluster over gRPC', () => {
         messageBytesMax: 1,
         keepaliveTimeMs: 0,
         keepaliveTimeoutMs: 0,
+        log: () => undefined,
         clock: systemClock,
       });
       expect(link.address).toMatch(/:\d$/);

@@ -3,16 +3,29 @@ import { statSync } from 'node:fs';
 import type { Log } from '@coxswain/node';
 
 const dayMs = 86_400_000;
+const pemCertificate = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 /** The files are looked at no more often. */
 const lookIntervalMs = 1_000;
 const warnBeforeMs = 30 * dayMs;
 
+/** What of it expires, where it is there. */
+interface Pem {
+  readonly cert?: unknown;
+  readonly ca?: unknown;
+}
+
+export interface Expiry {
+  /** The certificate that this side shows, or the authority that it holds others against. */
+  readonly kind: 'certificate' | 'authority';
+  readonly expiresMs: number;
+}
+
 export interface CertificatesOptions<T> {
-  /** The listener or link that uses them: `api`, `replication`, `raft`. */
+  /** The listener or link that uses them: `api`, `replication`, `raft`, `leader-cluster`, `clone`. */
   readonly name: string;
   readonly files: readonly string[];
   /** Reads and checks all files. Throws for files that are missing, unusable, or do not belong together. */
-  readonly load: () => T & { readonly cert?: unknown };
+  readonly load: () => T & Pem;
   readonly log: Log;
   readonly nowMs?: () => number;
 }
@@ -25,7 +38,8 @@ export class Certificates<T> {
   readonly name: string;
   readonly #options: CertificatesOptions<T>;
   readonly #nowMs: () => number;
-  #loaded: T & { readonly cert?: unknown };
+  #loaded: T;
+  #expiries: readonly Expiry[];
   #seen: string;
   #lookedMs: number;
   #warnedMs = 0;
@@ -36,7 +50,9 @@ export class Certificates<T> {
     this.#options = options;
     this.#nowMs = options.nowMs ?? Date.now;
     this.#seen = this.#stamp();
-    this.#loaded = options.load();
+    const loaded = options.load();
+    this.#loaded = loaded;
+    this.#expiries = expiriesOf(loaded);
     this.#lookedMs = this.#nowMs();
     this.#warnOfExpiry();
   }
@@ -47,9 +63,9 @@ export class Certificates<T> {
     return this.#loaded;
   }
 
-  /** Seconds until the certificate expires; negative once it has. */
-  get expirySeconds(): number {
-    return (this.#expiresMs - this.#nowMs()) / 1000;
+  /** When that which is in use expires. */
+  get expiries(): readonly Expiry[] {
+    return this.#expiries;
   }
 
   /** Looks at the files now. True: they had changed, and the new ones are in use. */
@@ -61,7 +77,9 @@ export class Certificates<T> {
     if (stamp === this.#seen) return false;
     this.#seen = stamp;
     try {
-      this.#loaded = load();
+      const loaded = load();
+      this.#expiries = expiriesOf(loaded);
+      this.#loaded = loaded;
     } catch (error) {
       log('error', 'replaced certificate files are not usable: the old ones stay in use', {
         listener: name,
@@ -70,25 +88,25 @@ export class Certificates<T> {
       return false;
     }
     this.#warnedMs = 0;
-    const expires = new Date(this.#expiresMs).toISOString();
-    log('info', 'certificates were read again', { listener: name, expires });
+    const expires = this.#expiries.map(({ kind, expiresMs }) => [kind, new Date(expiresMs).toISOString()]);
+    log('info', 'certificates were read again', { listener: name, expires: Object.fromEntries(expires) });
     this.#warnOfExpiry();
     return true;
   }
 
-  get #expiresMs(): number {
-    return Date.parse(new X509Certificate(this.#loaded.cert as Buffer).validTo);
-  }
-
   #warnOfExpiry(): void {
     const nowMs = this.#nowMs();
-    if (this.#expiresMs - nowMs > warnBeforeMs || nowMs - this.#warnedMs < dayMs) return;
-    this.#warnedMs = nowMs;
-    const expires = new Date(this.#expiresMs).toISOString();
-    this.#options.log('warn', 'a certificate expires soon: replace its files', {
-      listener: this.name,
-      expires,
-    });
+    if (nowMs - this.#warnedMs < dayMs) return;
+    for (const { kind, expiresMs } of this.#expiries) {
+      if (expiresMs - nowMs > warnBeforeMs) continue;
+      this.#warnedMs = nowMs;
+      const expires = new Date(expiresMs).toISOString();
+      this.#options.log('warn', 'a certificate expires soon: replace its files', {
+        listener: this.name,
+        kind,
+        expires,
+      });
+    }
   }
 
   /** Changes whenever a file is replaced or rewritten. */
@@ -99,4 +117,23 @@ export class Certificates<T> {
     });
     return stamps.join();
   }
+}
+
+/**
+ * A file of authorities may hold some that have expired and that nobody needs: the one that lasts longest counts.
+ * Throws for what is no certificate.
+ */
+function expiriesOf({ cert, ca }: Pem): readonly Expiry[] {
+  const expiries: Expiry[] = [];
+  if (cert !== undefined) expiries.push({ kind: 'certificate', expiresMs: expiryMs(String(cert)) });
+  const authorities = ca === undefined ? [] : (String(ca).match(pemCertificate) ?? []);
+  if (authorities.length > 0) {
+    expiries.push({ kind: 'authority', expiresMs: Math.max(...authorities.map(expiryMs)) });
+  }
+  return expiries;
+}
+
+/** Of the first certificate, which is the one that is shown. */
+function expiryMs(pem: string): number {
+  return Date.parse(new X509Certificate(pem).validTo);
 }

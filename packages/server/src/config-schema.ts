@@ -253,9 +253,12 @@ const definitions = {
   ),
   'replication.keepalive-time': onlyFor(
     'follower',
-    durationMs(30_000, 'how often a silent connection to the leader cluster is tried; 0: never'),
+    durationMs(2_000, 'a connection to the leader cluster that is silent for so long is tried; 0: never'),
   ),
-  'replication.keepalive-timeout': onlyFor('follower', durationMs(10_000, 'how long such a trial may take')),
+  'replication.keepalive-timeout': onlyFor(
+    'follower',
+    durationMs(3_000, 'without an answer in this time such a connection is closed and made anew'),
+  ),
   'replication.poll-interval': onlyFor(
     'follower',
     durationMs(

@@ -85,7 +85,7 @@ const snapshotCallsMax = 8;
 /** More than any message of a log holds (P4). */
 const donorMessageBytesMax = 16 * 1024 * 1024;
 /** A donor that is gone is noticed in twice that time. */
-const donorKeepaliveMs = 20_000;
+const donorKeepaliveMs = 5_000;
 /** Backups at a time, likewise. */
 const backupCallsMax = 8;
 /** Restores at a time, likewise. */
@@ -108,7 +108,8 @@ export class Server {
   readonly #metrics = new GrpcMetrics();
   readonly #memory = new HeldMemory(memoryLimits);
   readonly #listeners: GrpcListener[] = [];
-  #peerCertificates: Certificates<PeerTls> | undefined;
+  /** Those of links: of raft, of the leader cluster, of what is cloned. Listeners have their own. */
+  readonly #linkCertificates: Certificates<unknown>[] = [];
   #stopped: Promise<void> | undefined;
   readonly #tokens: Readonly<Record<TokenName, Token>>;
 
@@ -184,8 +185,8 @@ export class Server {
 
   /** Every set of certificates in use here. */
   #certificates(): Certificates<unknown>[] {
-    const all = [this.#peerCertificates, ...this.#listeners.map(({ certificates }) => certificates)];
-    return all.filter((certificates) => certificates !== undefined);
+    const listeners = this.#listeners.map(({ certificates }) => certificates);
+    return [...this.#linkCertificates, ...listeners.filter((certificates) => certificates !== undefined)];
   }
 
   /** Looks at every certificate file now. Gives the listeners whose certificates had changed and are in use. */
@@ -249,7 +250,7 @@ export class Server {
     const certificates = await during('read the certificates of raft', () =>
       peerCertificates(config, this.#log),
     );
-    this.#peerCertificates = certificates;
+    if (certificates !== undefined) this.#linkCertificates.push(certificates);
     return {
       clock: systemClock,
       random: systemRandom,
@@ -280,13 +281,17 @@ export class Server {
 
   #makeFollower(node: Node): Follower {
     const config = this.#config;
+    const certificates = linkCertificates(config, this.#log);
+    if (certificates !== undefined) this.#linkCertificates.push(certificates);
     this.#link = new GrpcLeaderLink({
       address: config['replication.leader-address'],
-      tls: linkTls(config),
+      tls: certificates && (() => certificates.current),
+      serverName: config['replication.server-name'],
       messageBytesMax: config['replication.max-recv-message-size-bytes'],
       keepaliveTimeMs: config['replication.keepalive-time'],
       keepaliveTimeoutMs: config['replication.keepalive-timeout'],
       clock: systemClock,
+      log: this.#log,
     });
     const environment = {
       clock: systemClock,
@@ -437,8 +442,8 @@ export class Server {
   #makeMoco(node: Node, leader: LeaderReplication): readonly Method[] {
     const config = this.#config;
     const requests = new OneAtATime();
-    const caFile = config['clone.ca-filename'];
-    const ca = caFile === '' ? undefined : readFileSync(caFile);
+    const authority = cloneAuthority(config, this.#log);
+    if (authority !== undefined) this.#linkCertificates.push(authority);
     const cloneToken = this.#tokens['clone.token'];
     const external = {
       address: config['clone.address'],
@@ -451,7 +456,7 @@ export class Server {
       ...environment,
       random: systemRandom,
       restorer: this.#restorer!,
-      connect: (donor) => connectToDonor(donor, ca),
+      connect: (donor) => connectToDonor(donor, authority, this.#log),
       external,
       rate: this.#restoreRate,
     });
@@ -585,9 +590,14 @@ export class Server {
 function describeCertificates(all: readonly Certificates<unknown>[]): MetricJson {
   return {
     name: 'coxswain_certificate_expiry_seconds',
-    help: 'Seconds until the certificate of a listener expires; negative once it has.',
+    help: 'Seconds until the certificate or the authority of a listener or link expires; negative once it has.',
     type: 'gauge',
-    values: all.map(({ name, expirySeconds }) => ({ labels: { listener: name }, value: expirySeconds })),
+    values: all.flatMap(({ name, expiries }) =>
+      expiries.map(({ kind, expiresMs }) => ({
+        labels: { listener: name, kind },
+        value: (expiresMs - Date.now()) / 1000,
+      })),
+    ),
   };
 }
 
@@ -636,32 +646,76 @@ function withArchive({ isReady, conditions }: Readiness, node: Node): Readiness 
   return { isReady: isReady && !isArchiveFull, conditions: { ...conditions, isArchiveFull } };
 }
 
-/** TLS is used where the address says https, or where there is something to use it with. */
-function linkTls(config: Config): LinkTls | undefined {
-  const read = (
-    name: 'replication.ca-filename' | 'replication.cert-filename' | 'replication.key-filename',
-  ) => (config[name] === '' ? undefined : readFileSync(config[name]));
-  const tls: LinkTls = {
-    ca: read('replication.ca-filename'),
-    cert: read('replication.cert-filename'),
-    key: read('replication.key-filename'),
-    serverName: config['replication.server-name'],
-    isVerificationSkipped: config['replication.insecure-skip-verify'],
-  };
-  const isAsked = tls.ca !== undefined || tls.cert !== undefined || tls.isVerificationSkipped;
-  return isAsked || config['replication.leader-address'].includes('https://') ? tls : undefined;
+/** Undefined: no TLS. It is used where the address says https, or where there is something to use it with. */
+function linkCertificates(config: Config, log: Log): Certificates<LinkTls> | undefined {
+  const names = ['replication.ca-filename', 'replication.cert-filename', 'replication.key-filename'] as const;
+  const files = names.map((name) => config[name]);
+  const [caFile, certFile, keyFile] = files;
+  const isVerificationSkipped = config['replication.insecure-skip-verify'];
+  const isAsked = caFile !== '' || certFile !== '' || isVerificationSkipped;
+  if (!isAsked && !config['replication.leader-address'].includes('https://')) return undefined;
+  if ((certFile === '') !== (keyFile === '')) {
+    const [missing, given] = certFile === '' ? [names[1], names[2]] : [names[2], names[1]];
+    throw new StartError(
+      `${missing} must be set: a certificate and its key go together, and ${given} is given`,
+    );
+  }
+  return new Certificates({
+    name: 'leader-cluster',
+    files,
+    load: () => {
+      const [ca, cert, key] = names.map((name) => readPem(config, name));
+      return checkedTls({ ca, cert, key, isVerificationSkipped });
+    },
+    log,
+  });
 }
 
-function connectToDonor({ address, token }: Donor, ca: Buffer | undefined): GrpcLeaderLink {
-  const tls = { ca, cert: undefined, key: undefined, serverName: '', isVerificationSkipped: false };
+/** Undefined: the system's authorities are believed. */
+function cloneAuthority(config: Config, log: Log): Certificates<LinkTls> | undefined {
+  const name = 'clone.ca-filename';
+  if (config[name] === '') return undefined;
+  const load = () => checkedTls({ ca: readPem(config, name) });
+  return new Certificates({ name: 'clone', files: [config[name]], load, log });
+}
+
+/** Undefined where the option is not set. Throws with the option's name. */
+function readPem(
+  config: Config,
+  name: 'clone.ca-filename' | `replication.${'ca' | 'cert' | 'key'}-filename`,
+): Buffer | undefined {
+  if (config[name] === '') return undefined;
+  try {
+    return readFileSync(config[name]);
+  } catch (cause) {
+    throw new Error(`${name}: cannot read ${config[name]}: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** Files that do not belong together are found here and not in the next handshake. */
+function checkedTls<
+  T extends { ca?: Buffer | undefined; cert?: Buffer | undefined; key?: Buffer | undefined },
+>(tls: T): T {
+  const { ca, cert, key } = tls;
+  createSecureContext({ ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) });
+  return tls;
+}
+
+function connectToDonor(
+  { address, token }: Donor,
+  authority: Certificates<LinkTls> | undefined,
+  log: Log,
+): GrpcLeaderLink {
+  const isTls = authority !== undefined || address.includes('https://');
   return new GrpcLeaderLink({
     address,
     token,
-    tls: ca !== undefined || address.includes('https://') ? tls : undefined,
+    tls: isTls ? () => authority?.current ?? {} : undefined,
     messageBytesMax: donorMessageBytesMax,
     keepaliveTimeMs: donorKeepaliveMs,
     keepaliveTimeoutMs: donorKeepaliveMs,
     clock: systemClock,
+    log,
   });
 }
 
@@ -702,10 +756,7 @@ function peerCertificates(config: Config, log: Log): Certificates<PeerTls> | und
     throw new StartError(`${missing} must be set: TLS between nodes needs all of ${names.join(', ')}`);
   const load = (): PeerTls => {
     const [cert, key, ca] = names.map((name) => readFileSync(config[name]));
-    const tls = { cert: cert!, key: key!, ca: ca! };
-    // Files that do not belong together are found here and not in the next handshake.
-    createSecureContext(tls);
-    return tls;
+    return checkedTls({ cert: cert!, key: key!, ca: ca! });
   };
   return new Certificates({ name: 'raft', files: names.map((name) => config[name]), load, log });
 }

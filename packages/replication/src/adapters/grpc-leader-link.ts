@@ -1,28 +1,14 @@
-import { type Clock, errors } from '@coxswain/node';
+import { Channel, type ChannelTls, wasNeverSent } from '@coxswain/channel';
+import { type Clock, errors, type Log } from '@coxswain/node';
 import { regatta, replication } from '@coxswain/protocol';
 import {
   type ChannelOptions,
-  Client,
   type ClientReadableStream,
-  credentials,
   Metadata,
   type ServiceError,
   status,
 } from '@grpc/grpc-js';
 import { type LeaderLink, type LinkCall, LinkError } from '../leader-link.js';
-
-/** Certificates in PEM. */
-export interface LinkTls {
-  /** Undefined: the system's authorities. */
-  readonly ca: Buffer | undefined;
-  /** The certificate that this cluster shows, with its key. */
-  readonly cert: Buffer | undefined;
-  readonly key: Buffer | undefined;
-  /** The name that the leader cluster's certificates are checked against; empty: that of its address. */
-  readonly serverName: string;
-  /** Believe any certificate: for trials only. */
-  readonly isVerificationSkipped: boolean;
-}
 
 export interface GrpcLeaderLinkOptions {
   /**
@@ -30,14 +16,19 @@ export interface GrpcLeaderLinkOptions {
    * `dns:` as gRPC has it; several with commas between. `https` needs `tls`.
    */
   readonly address: string;
-  readonly tls: LinkTls | undefined;
+  /** The certificates for the next handshake. Undefined: those of the system, where the address asks for TLS. */
+  readonly tls: (() => ChannelTls) | undefined;
+  /** The name that the leader cluster's certificates are checked against; empty: that of its address. */
+  readonly serverName?: string;
   /** What the nodes there want to be shown; empty: nothing. */
   readonly token?: string;
   readonly messageBytesMax: number;
-  /** 0: gRPC's default. */
+  /** A connection that was silent for so long while a call waits is tried; 0: never. */
   readonly keepaliveTimeMs: number;
+  /** How long that trial may take until the connection is given up. */
   readonly keepaliveTimeoutMs: number;
   readonly clock: Clock;
+  readonly log: Log;
 }
 
 /**
@@ -46,11 +37,14 @@ export interface GrpcLeaderLinkOptions {
  */
 const WINDOW_BYTES = 4 * 1024 * 1024;
 
+/** The same trouble with a node is logged no more often. */
+const LOG_INTERVAL_MS = 60_000;
+
 /** One node of the leader cluster. Snapshots have a connection of their own, so that the log never waits behind them. */
 interface Leader {
   readonly address: string;
-  readonly client: Client;
-  readonly bulkClient: Client;
+  readonly channel: Channel;
+  readonly bulkChannel: Channel;
 }
 
 /** A method of a generated service definition. */
@@ -95,11 +89,11 @@ export class GrpcLeaderLink implements LeaderLink {
 
   replicate(request: replication.ReplicateRequest, call: LinkCall): AsyncIterable<Buffer> {
     const definition = { ...replication.LogService.replicate, responseDeserialize: asItIs };
-    return this.#stream(this.#leader.client, definition, request, call);
+    return this.#stream(this.#leader.channel, definition, request, call);
   }
 
   snapshot(request: replication.SnapshotRequest, call: LinkCall): AsyncIterable<replication.SnapshotChunk> {
-    return this.#stream(this.#leader.bulkClient, replication.SnapshotService.stream, request, call);
+    return this.#stream(this.#leader.bulkChannel, replication.SnapshotService.stream, request, call);
   }
 
   range(request: regatta.RangeRequest, call: LinkCall): Promise<regatta.RangeResponse> {
@@ -119,9 +113,9 @@ export class GrpcLeaderLink implements LeaderLink {
   }
 
   close(): void {
-    for (const { client, bulkClient } of this.#leaders) {
-      client.close();
-      bulkClient.close();
+    for (const { channel, bulkChannel } of this.#leaders) {
+      channel.close();
+      bulkChannel.close();
     }
   }
 
@@ -134,18 +128,21 @@ export class GrpcLeaderLink implements LeaderLink {
     const leader = this.#leader;
     return new Promise((resolve, reject) => {
       let isFromLeader = false;
-      const started = leader.client.makeUnaryRequest(
-        path,
-        requestSerialize,
-        responseDeserialize,
-        request,
-        this.#metadata(),
-        { deadline: this.#deadline(call) },
-        (error, response) => {
-          call.signal?.removeEventListener('abort', cancel);
-          if (error === null) resolve(response as Response);
-          else reject(this.#failed(leader, error, isFromLeader, isRead));
-        },
+      const { channel } = leader;
+      const started = channel.watch(
+        channel.client.makeUnaryRequest(
+          path,
+          requestSerialize,
+          responseDeserialize,
+          request,
+          this.#metadata(),
+          { deadline: this.#deadline(call) },
+          (error, response) => {
+            call.signal?.removeEventListener('abort', cancel);
+            if (error === null) resolve(response as Response);
+            else reject(this.#failed(leader, error, isFromLeader, isRead));
+          },
+        ),
       );
       const cancel = (): void => started.cancel();
       call.signal?.addEventListener('abort', cancel);
@@ -160,20 +157,22 @@ export class GrpcLeaderLink implements LeaderLink {
   }
 
   async *#stream<Request, Response>(
-    client: Client,
+    channel: Channel,
     { path, requestSerialize, responseDeserialize }: Definition<Request, Response>,
     request: Request,
     call: LinkCall,
   ): AsyncGenerator<Response> {
     const leader = this.#leader;
     let isFromLeader = false;
-    const stream: ClientReadableStream<Response> = client.makeServerStreamRequest(
-      path,
-      requestSerialize,
-      responseDeserialize,
-      request,
-      this.#metadata(),
-      { deadline: this.#deadline(call) },
+    const stream: ClientReadableStream<Response> = channel.watch(
+      channel.client.makeServerStreamRequest(
+        path,
+        requestSerialize,
+        responseDeserialize,
+        request,
+        this.#metadata(),
+        { deadline: this.#deadline(call) },
+      ),
     );
     stream.on('metadata', () => {
       isFromLeader = true;
@@ -253,14 +252,6 @@ function isReset(code: status, text: string): boolean {
   return (code === status.INTERNAL && text.includes('RST_STREAM')) || code === status.CANCELLED;
 }
 
-/** Whether grpc-js says that it had no connection to send the request on. */
-function wasNeverSent(code: status, text: string): boolean {
-  return (
-    code === status.UNAVAILABLE &&
-    (text.startsWith('No connection established') || text.startsWith('Name resolution failed'))
-  );
-}
-
 function connect(address: string, options: GrpcLeaderLinkOptions): Leader {
   const { tls } = options;
   const [, scheme, rest] = /^(?:(https?):\/\/)?(.*)$/s.exec(address)!;
@@ -269,7 +260,6 @@ function connect(address: string, options: GrpcLeaderLinkOptions): Leader {
     throw new TypeError(`"${address}" is no address of a leader cluster: give host:port`);
   }
   const isTls = scheme === 'https' || (scheme === undefined && tls !== undefined);
-  const channelCredentials = isTls ? tlsCredentials(tls) : credentials.createInsecure();
   const channelOptions: ChannelOptions = {
     'grpc.max_receive_message_length': options.messageBytesMax,
     'grpc.max_send_message_length': -1,
@@ -278,18 +268,23 @@ function connect(address: string, options: GrpcLeaderLinkOptions): Leader {
     'grpc.max_reconnect_backoff_ms': 2_000,
     'grpc-node.flow_control_window': WINDOW_BYTES,
     'grpc.enable_retries': 0,
-    'grpc.use_local_subchannel_pool': 1,
-    ...(options.keepaliveTimeMs > 0 && { 'grpc.keepalive_time_ms': options.keepaliveTimeMs }),
-    ...(options.keepaliveTimeoutMs > 0 && { 'grpc.keepalive_timeout_ms': options.keepaliveTimeoutMs }),
-    ...(isTls && tls?.serverName && { 'grpc.ssl_target_name_override': tls.serverName }),
+    ...(isTls && options.serverName && { 'grpc.ssl_target_name_override': options.serverName }),
   };
-  const open = () => new Client(target, channelCredentials, channelOptions);
-  return { address: target, client: open(), bulkClient: open() };
-}
-
-function tlsCredentials(tls: LinkTls | undefined): ReturnType<typeof credentials.createSsl> {
-  const { ca, key, cert, isVerificationSkipped } = tls ?? { isVerificationSkipped: false };
-  return credentials.createSsl(ca ?? null, key ?? null, cert ?? null, {
-    rejectUnauthorized: !isVerificationSkipped,
-  });
+  const loggedMs = new Map<string, number>();
+  const onHandshakeFailed = (reason: string): void => {
+    const nowMs = options.clock.monotonicMs();
+    if (nowMs - (loggedMs.get(reason) ?? Number.NEGATIVE_INFINITY) < LOG_INTERVAL_MS) return;
+    if (loggedMs.size > 100) loggedMs.clear();
+    loggedMs.set(reason, nowMs);
+    options.log('warn', 'a handshake with the leader cluster failed', { address: target, reason });
+  };
+  const open = () =>
+    new Channel(target, {
+      tls: isTls ? (tls ?? (() => ({}))) : undefined,
+      silenceMs: options.keepaliveTimeMs,
+      trialMs: options.keepaliveTimeoutMs,
+      options: channelOptions,
+      onHandshakeFailed,
+    });
+  return { address: target, channel: open(), bulkChannel: open() };
 }

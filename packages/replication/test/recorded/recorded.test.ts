@@ -469,6 +469,7 @@ describe('over a connection, every byte of the messages is the recorded one', ()
       messageBytesMax: 8 * 1024 * 1024,
       keepaliveTimeMs: 0,
       keepaliveTimeoutMs: 0,
+      log: () => undefined,
       clock: { monotonicMs: () => 0 } as never,
     });
   });

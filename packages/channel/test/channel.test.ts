@@ -1,0 +1,207 @@
+import { connect, createServer, type Socket, type Server as TcpServer } from 'node:net';
+import {
+  type ClientReadableStream,
+  Metadata,
+  Server,
+  ServerCredentials,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+  type ServiceError,
+  type sendUnaryData,
+  status,
+} from '@grpc/grpc-js';
+import { afterEach, describe, expect, test } from '@jest/globals';
+import { Channel, wasNeverSent } from '../src/index.js';
+
+const asItIs = (bytes: Buffer): Buffer => bytes;
+const path = '/test.Test/Do';
+const method = {
+  path,
+  requestStream: false,
+  requestSerialize: asItIs,
+  requestDeserialize: asItIs,
+  responseSerialize: asItIs,
+  responseDeserialize: asItIs,
+};
+
+const open: (() => void)[] = [];
+afterEach(() => {
+  for (const close of open.splice(0).reverse()) close();
+});
+
+type Unary = (call: ServerUnaryCall<Buffer, Buffer>, answer: sendUnaryData<Buffer>) => void;
+type Stream = (call: ServerWritableStream<Buffer, Buffer>) => void;
+
+async function serve(handler: Unary | Stream, responseStream = false): Promise<number> {
+  const server = new Server();
+  server.addService({ do: { ...method, responseStream } }, { do: handler as Unary });
+  const port = await new Promise<number>((resolve, reject) =>
+    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
+      error ? reject(error) : resolve(bound),
+    ),
+  );
+  open.push(() => server.forceShutdown());
+  return port;
+}
+
+const listening = (server: TcpServer): Promise<number> =>
+  new Promise((resolve) =>
+    server.listen(0, '127.0.0.1', () => resolve((server.address() as { port: number }).port)),
+  );
+
+/** Passes flows on; `freeze` leaves those that it has open, and passes nothing more of them on. New ones work. */
+async function proxy(targetPort: number) {
+  const flows = new Set<{ isFrozen: boolean }>();
+  const sockets = new Set<Socket>();
+  const counts = { accepted: 0 };
+  const server = createServer((near) => {
+    counts.accepted++;
+    const far = connect(targetPort, '127.0.0.1');
+    const flow = { isFrozen: false };
+    flows.add(flow);
+    for (const [from, to] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      sockets.add(from);
+      from.on('data', (chunk) => flow.isFrozen || to.write(chunk));
+      from.on('error', () => undefined);
+      from.on('close', () => flow.isFrozen || to.destroy());
+    }
+  });
+  const port = await listening(server);
+  open.push(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return {
+    port,
+    counts,
+    freeze: () => {
+      for (const flow of flows) flow.isFrozen = true;
+    },
+  };
+}
+
+function channelTo(port: number, times = { silenceMs: 200, trialMs: 200 }): Channel {
+  const options = { 'grpc.initial_reconnect_backoff_ms': 20, 'grpc.max_reconnect_backoff_ms': 20 };
+  const channel = new Channel(`127.0.0.1:${port}`, { tls: undefined, options, ...times });
+  open.push(() => channel.close());
+  return channel;
+}
+
+const ask = (channel: Channel, deadlineMs = 600_000): Promise<Buffer> =>
+  new Promise((resolve, reject) => {
+    channel.watch(
+      channel.client.makeUnaryRequest(
+        path,
+        asItIs,
+        asItIs,
+        Buffer.from('request'),
+        new Metadata(),
+        { deadline: Date.now() + deadlineMs },
+        (error, response) => (error ? reject(error) : resolve(response!)),
+      ),
+    );
+  });
+
+const failureOf = (call: Promise<unknown>): Promise<ServiceError> =>
+  call.then(
+    () => {
+      throw new Error('no failure');
+    },
+    (error: ServiceError) => error,
+  );
+
+describe('a channel', () => {
+  test('ends a call on a connection that was frozen, and the next one gets on by a new connection', async () => {
+    const { port, freeze, counts } = await proxy(
+      await serve((_, answer) => answer(null, Buffer.from('answer'))),
+    );
+    const channel = channelTo(port);
+    expect(String(await ask(channel))).toBe('answer');
+    freeze();
+    const failure = await failureOf(ask(channel));
+    expect(failure.code).toBe(status.UNAVAILABLE);
+    // It was sent, and nobody knows what became of it (P1).
+    expect(wasNeverSent(failure.code, failure.details)).toBe(false);
+    expect(String(await ask(channel))).toBe('answer');
+    expect(counts.accepted).toBe(2);
+  });
+
+  test('ends a stream on a connection that was frozen', async () => {
+    const { port, freeze } = await proxy(
+      await serve((call: ServerWritableStream<Buffer, Buffer>) => {
+        call.write(Buffer.from('first'));
+      }, true),
+    );
+    const channel = channelTo(port);
+    const stream: ClientReadableStream<Buffer> = channel.watch(
+      channel.client.makeServerStreamRequest(path, asItIs, asItIs, Buffer.from('request')),
+    );
+    await new Promise((resolve) => stream.once('data', resolve));
+    freeze();
+    const failure = await new Promise<ServiceError>((resolve) => stream.once('error', resolve));
+    expect(failure.code).toBe(status.UNAVAILABLE);
+  });
+
+  test('lets a server take its time that is merely slow', async () => {
+    let finish = (): void => undefined;
+    const asked = new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    const port = await serve((_, answer) => {
+      void asked.then(() => answer(null, Buffer.from('late')));
+    });
+    const { counts, port: proxied } = await proxy(port);
+    const channel = channelTo(proxied, { silenceMs: 40, trialMs: 400 });
+    const answer = ask(channel);
+    // Each of these pauses is a silence of its own, which ends with an answer to what tries the connection.
+    for (let pause = 0; pause < 30; pause++) await new Promise((resolve) => setTimeout(resolve, 50));
+    finish();
+    expect(String(await answer)).toBe('late');
+    expect(counts.accepted).toBe(1);
+  });
+
+  test('dials again when what takes the connection never speaks, and keeps no such connection', async () => {
+    const port = await serve((_, answer) => answer(null, Buffer.from('answer')));
+    const held = new Set<Socket>();
+    let isStopped = true;
+    const server = createServer((near) => {
+      held.add(near);
+      near.on('error', () => undefined);
+      near.on('close', () => held.delete(near));
+      near.resume();
+      if (isStopped) return;
+      const far = connect(port, '127.0.0.1');
+      near.pipe(far).pipe(near);
+      near.on('close', () => far.destroy());
+      far.on('error', () => undefined);
+    });
+    const channel = channelTo(await listening(server));
+    open.push(() => {
+      for (const socket of held) socket.destroy();
+      server.close();
+    });
+    const first = await failureOf(ask(channel));
+    expect(wasNeverSent(first.code, first.details)).toBe(true);
+    // The one that was given up goes; another one may be there already.
+    while (held.size > 1) await new Promise((resolve) => setTimeout(resolve, 10));
+    isStopped = false;
+    for (;;) {
+      const answer = await ask(channel).catch((error: ServiceError) => {
+        expect(wasNeverSent(error.code, error.details)).toBe(true);
+      });
+      if (answer !== undefined) break;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  });
+
+  test('is ready when there is a connection, and says when it is refused', async () => {
+    await channelTo(await serve(() => undefined)).ready(600_000);
+    const probe = createServer();
+    const port = await listening(probe);
+    await new Promise((resolve) => probe.close(resolve));
+    await expect(channelTo(port).ready(600_000)).rejects.toThrow('the connection was refused');
+  });
+});

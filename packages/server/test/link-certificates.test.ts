@@ -1,0 +1,162 @@
+import { copyFileSync, readFileSync } from 'node:fs';
+import { ApiError, GrpcPeerTransport, type PeerTls, Status, systemClock } from '@coxswain/node';
+import { regatta } from '@coxswain/protocol';
+import { GrpcLeaderLink, type LinkTls } from '@coxswain/replication';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { Certificates } from '../src/certificates.js';
+import { Authority, type Identity } from './support/certificates.js';
+import { freePort } from './support/free-port.js';
+import { ScriptedListener } from './support/scripted-listener.js';
+
+let authority: Authority;
+let stranger: Authority;
+
+beforeAll(async () => {
+  authority = await Authority.create('authority');
+  stranger = await Authority.create('stranger');
+});
+const closers: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+afterAll(() => {
+  authority.remove();
+  stranger.remove();
+});
+
+async function until(isReached: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await isReached())) await new Promise((resolve) => setTimeout(resolve, 20));
+}
+
+/** What a link uses, from files that a test may replace. `files` are the certificate, its key and the authority. */
+class Files {
+  readonly lines: { readonly message: string; readonly [field: string]: unknown }[] = [];
+  readonly certificates: Certificates<LinkTls & PeerTls>;
+  readonly log = (_level: string, message: string, fields?: object): void => {
+    this.lines.push({ message, ...fields });
+  };
+
+  private constructor(readonly files: readonly [string, string, string]) {
+    const load = () => {
+      const [cert, key, ca] = files.map((file) => readFileSync(file));
+      return { cert: cert!, key: key!, ca: ca! };
+    };
+    this.certificates = new Certificates({ name: 'link', files, load, log: this.log });
+  }
+
+  static async of(issuer: Authority, name: string): Promise<Files> {
+    const { certFile, keyFile } = await issuer.issue(name, ['localhost']);
+    const caFile = `${certFile}.ca`;
+    copyFileSync(issuer.file, caFile);
+    return new Files([certFile, keyFile, caFile]);
+  }
+
+  replace({ certFile, keyFile }: Identity, issuer: Authority): void {
+    for (const [index, file] of [certFile, keyFile, issuer.file].entries()) {
+      copyFileSync(file, this.files[index]!);
+    }
+  }
+}
+
+describe('the certificates of a link', () => {
+  test('to the leader cluster are read again when they are replaced, and a handshake that fails is logged', async () => {
+    const server = await authority.issue('server', ['localhost']);
+    const scripted = await ScriptedListener.start({
+      address: { isTls: true, host: '127.0.0.1', port: 0 },
+      tls: {
+        certFile: server.certFile,
+        keyFile: server.keyFile,
+        caFile: authority.file,
+        isClientCertRequired: true,
+      },
+    });
+    closers.push(() => scripted.close());
+    scripted.node.act = () => Promise.reject(new ApiError(Status.NotFound, 'served'));
+    // Our certificate is another authority's, and that is the one that we believe.
+    const mine = await Files.of(stranger, 'follower');
+    const link = new GrpcLeaderLink({
+      address: scripted.target,
+      tls: () => mine.certificates.current,
+      serverName: 'localhost',
+      messageBytesMax: 1_000_000,
+      keepaliveTimeMs: 0,
+      keepaliveTimeoutMs: 0,
+      clock: systemClock,
+      log: mine.log,
+    });
+    closers.push(() => link.close());
+    const range = () =>
+      link.range(regatta.RangeRequest.fromPartial({ table: Buffer.from('t'), key: Buffer.from('k') }), {
+        deadlineMs: systemClock.monotonicMs() + 600_000,
+      });
+    await expect(range()).rejects.toMatchObject({ isFromLeader: false });
+    const failures = () =>
+      mine.lines.filter(({ message }) => message === 'a handshake with the leader cluster failed');
+    expect(failures()[0]).toMatchObject({
+      address: expect.stringMatching(/:\d+$/),
+      reason: expect.stringMatching(/certificate/),
+    });
+    // The right authority alone: now it is the other side that refuses, after the handshake.
+    copyFileSync(authority.file, mine.files[2]);
+    await until(() =>
+      range().then(
+        () => false,
+        () => failures().length > 1,
+      ),
+    );
+    expect(failures().at(-1)!.reason).toMatch(/alert|hung up|ECONNRESET/);
+    mine.replace(await authority.issue('follower', ['localhost']), authority);
+    await until(() =>
+      range().then(
+        () => false,
+        ({ message }) => message === 'served',
+      ),
+    );
+    expect(mine.certificates.expiries.map(({ kind }) => kind)).toEqual(['certificate', 'authority']);
+  });
+
+  test('between nodes are read again: a restarted node whose certificates were renewed rejoins the others', async () => {
+    const start = async (files: Files, listenAddress: string, peers: Map<number, string>) => {
+      const seen = { isConnected: false };
+      const transport = new GrpcPeerTransport({
+        listenAddress,
+        tls: () => files.certificates.current,
+        silenceMs: 2_000,
+        log: files.log,
+      });
+      closers.push(() => transport.close());
+      await transport.start(peers, {
+        onFrame: () => undefined,
+        onConnected: () => {
+          seen.isConnected = true;
+        },
+        onDisconnected: () => {
+          seen.isConnected = false;
+        },
+        onBulk: () => Promise.reject(new Error('none')),
+      });
+      return { transport, seen };
+    };
+    const [one, two] = [`localhost:${await freePort()}`, `localhost:${await freePort()}`];
+    const old = [await Files.of(authority, 'one'), await Files.of(authority, 'two')] as const;
+    const first = await start(old[0], one, new Map([[2, two]]));
+    const second = await start(old[1], two, new Map([[1, one]]));
+    await until(() => first.seen.isConnected && second.seen.isConnected);
+
+    // Node 2 restarts with certificates of a new authority; those of node 1 have not been replaced yet.
+    await second.transport.close();
+    const renewed = await Files.of(stranger, 'two');
+    const third = await start(renewed, two, new Map([[1, one]]));
+    const refused = ({ lines }: Files, peer: number) =>
+      lines.some(
+        ({ message, reason, ...fields }) =>
+          message === 'cannot connect to a peer' &&
+          fields.peer === peer &&
+          /certificate|alert/.test(String(reason)),
+      );
+    await until(() => refused(old[0], 2) && refused(renewed, 1));
+
+    old[0].replace(await stranger.issue('one', ['localhost']), stranger);
+    await until(() => first.seen.isConnected && third.seen.isConnected);
+  });
+});
