@@ -1,48 +1,117 @@
-import { spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
-import { expect, test } from '@jest/globals';
-import { freePorts, run, TemporaryDirectory } from './support/command.js';
+import { Coxswain } from '@coxswain/client';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { Command, freePorts, TemporaryDirectory } from './support/command.js';
 
-const coxswainFile = fileURLToPath(new URL('../../bin/coxswain.cjs', import.meta.url));
+const tablesMax = 60;
 
-test('a table for which there are too few descriptors is refused, and the node serves and starts again', async () => {
-  const directory = new TemporaryDirectory();
-  const [api, rest, raft] = await freePorts(3);
-  const args = [
-    `leader --config= --data-dir=${directory.path}/data --replication.enabled=false --raft.wal-segment-size=16MiB`,
-    `--api.address=http://127.0.0.1:${api} --rest.address=http://127.0.0.1:${rest} --raft.address=127.0.0.1:${raft}`,
-  ];
-  const start = async () => {
-    const child = spawn('sh', [
-      '-c',
-      `ulimit -n 192; exec ${process.execPath} ${coxswainFile} ${args.join(' ')}`,
-    ]);
-    const ended = new Promise((resolve) => child.once('close', resolve));
-    let output = '';
-    child.stdout.on('data', (text: Buffer) => {
-      output += text.toString();
-    });
-    while (!output.includes('the node has started') && child.exitCode === null)
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    return {
-      stop: () => {
-        child.kill();
-        return ended;
-      },
-    };
-  };
-  const endpoint = `--endpoints=127.0.0.1:${api}`;
-  let node = await start();
-  try {
-    let refusal = '';
-    for (let table = 1; refusal === '' && table < 40; table++)
-      refusal = (await run(['tables', 'create', `t${table}`, endpoint])).stderr;
-    expect(refusal).toMatch(/this node has \d+ of 192 descriptors in use.*raise ulimit -n \(LimitNOFILE/);
-    await node.stop();
-    node = await start();
-    expect((await run(['put', 'key', 'value', '--table=t1', endpoint])).exitCode).toBe(0);
-  } finally {
-    await node.stop();
-    directory.remove();
+let directory: TemporaryDirectory;
+let running: Command[];
+let clients: Coxswain[];
+
+beforeEach(() => {
+  directory = new TemporaryDirectory();
+  running = [];
+  clients = [];
+});
+
+afterEach(async () => {
+  for (const client of clients) client.close();
+  await Promise.all(running.map((node) => node.stop('SIGKILL')));
+  directory.remove();
+});
+
+interface Member {
+  readonly endpoint: string;
+  readonly flags: readonly string[];
+}
+
+async function members(count: number): Promise<Member[]> {
+  const ports = await freePorts(3 * count);
+  const raft = (id: number) => `127.0.0.1:${ports[3 * id - 1]}`;
+  const ids = Array.from({ length: count }, (_, index) => index + 1);
+  return ids.map((id) => {
+    const [api, rest] = ports.slice(3 * id - 3);
+    const flags = [
+      'leader',
+      '--config=',
+      `--data-dir=${directory.path}/${id}`,
+      '--replication.enabled=false',
+      '--raft.wal-segment-size=16MiB',
+      // Elections after 2 s of silence: a busy machine holds a node up for less.
+      '--raft.rtt=100ms',
+      `--raft.node-id=${id}`,
+      `--raft.initial-members=${ids.map((member) => `${member}=${raft(member)}`).join(',')}`,
+      `--api.address=http://127.0.0.1:${api}`,
+      `--rest.address=http://127.0.0.1:${rest}`,
+      `--raft.address=${raft(id)}`,
+    ];
+    return { endpoint: `127.0.0.1:${api}`, flags };
+  });
+}
+
+async function start({ flags }: Member, descriptorsMax: number): Promise<Command> {
+  const node = new Command(flags, { descriptorsMax });
+  running.push(node);
+  await node.prints('the node has started');
+  return node;
+}
+
+async function clientOf({ endpoint }: Member): Promise<Coxswain> {
+  const client = await Coxswain.connect({ endpoints: [endpoint], timeoutMs: 60_000 });
+  clients.push(client);
+  return client;
+}
+
+/** Makes a table, as soon as the cluster can make one. Gives the refusal for any other reason. */
+async function make(client: Coxswain, name: string): Promise<string | undefined> {
+  for (;;) {
+    try {
+      await client.tables.create(name);
+      return undefined;
+    } catch (error) {
+      const { message } = error as Error;
+      // An answer was lost, and the table was made all the same.
+      if (/already exists/.test(message)) return undefined;
+      if (!/not ready|no leader|timeout|outcome unknown/.test(message)) return message;
+    }
   }
+}
+
+async function refusalOf(client: Coxswain): Promise<string | undefined> {
+  for (let table = 1; table < tablesMax; table++) {
+    const refusal = await make(client, `t${table}`);
+    if (refusal !== undefined) return refusal;
+  }
+  return undefined;
+}
+
+describe('a table for which there are too few descriptors is refused', () => {
+  test('by the node that is asked; it goes on serving and starts again', async () => {
+    const member = (await members(1))[0]!;
+    const node = await start(member, 192);
+    const client = await clientOf(member);
+    expect(await refusalOf(client)).toMatch(
+      /this node has \d+ of 192 descriptors in use.*raise ulimit -n \(LimitNOFILE/,
+    );
+    await node.stop();
+    await start(member, 192);
+    await client.put('t1', 'key', 'value');
+  });
+
+  test('where another member has too few, which is named; every node goes on', async () => {
+    const three = await members(3);
+    const nodes = await Promise.all(three.map((member, index) => start(member, index === 2 ? 192 : 4096)));
+    const client = await clientOf(three[0]!);
+    expect(await refusalOf(client)).toMatch(/node 3 has too few of its 192 descriptors left/);
+    expect(nodes.map(({ child }) => child.exitCode)).toEqual([null, null, null]);
+    expect(nodes[2]!.stdout).toContain('too few descriptors are left for another table');
+    await (await clientOf(three[2]!)).put('t1', 'key', 'value');
+
+    // With a higher limit it says so, and tables are made again.
+    await nodes[2]!.stop();
+    await start(three[2]!, 4096);
+    let refusal = await make(client, 'last');
+    while (refusal?.includes('node 3 has too few')) refusal = await make(client, 'last');
+    expect(refusal).toBeUndefined();
+  });
 });

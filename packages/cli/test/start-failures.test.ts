@@ -10,6 +10,7 @@ import {
 } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { Coxswain } from '@coxswain/client';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { Command, freePorts, type Outcome, run, TemporaryDirectory } from './support/command.js';
 
@@ -91,6 +92,33 @@ describe('a node that cannot start says why in one line, and loses nothing', () 
     expect((await first.stop()).exitCode).toBe(0);
   });
 
+  test('a directory for the log, or for the tables, that another node uses', async () => {
+    const shared = join(directory.path, 'shared');
+    const first = new Command([...flags, `--raft.wal-dir=${shared}`]);
+    await first.prints('the cluster has formed');
+    const tables = join(directory.path, 'data', 'tables');
+    const [api, rest, raft] = await freePorts(3);
+    const other = [
+      ...flags,
+      `--data-dir=${directory.path}/other`,
+      `--api.address=http://127.0.0.1:${api}`,
+      `--rest.address=http://127.0.0.1:${rest}`,
+      `--raft.address=127.0.0.1:${raft}`,
+    ];
+    const held = `is in use by process ${first.child.pid} of host \\S+: stop`;
+    expectOneLine(
+      await run([...other, `--raft.wal-dir=${shared}`]),
+      1,
+      new RegExp(`the log's directory .*/shared ${held} .*--raft\\.wal-dir`),
+    );
+    expectOneLine(
+      await run([...other, `--raft.state-machine-dir=${tables}`]),
+      1,
+      new RegExp(`the tables' directory .*/data/tables ${held} .*--raft\\.state-machine-dir`),
+    );
+    expect((await first.stop()).exitCode).toBe(0);
+  });
+
   test('a data directory of a node that was killed is taken over, whatever its pid file says', async () => {
     const first = new Command(flags);
     await first.prints('the cluster has formed');
@@ -108,14 +136,18 @@ describe('a node that cannot start says why in one line, and loses nothing', () 
   test("the files of a node are their owner's alone, whatever the umask; a wider directory is named", async () => {
     const data = join(directory.path, 'data');
     const umask = process.umask(0);
+    const elsewhere = ['wal', 'state-machine'].map(
+      (part) => `--raft.${part}-dir=${directory.path}/of/${part}`,
+    );
     try {
       await liveOnce(flags);
+      await liveOnce([...flags, `--data-dir=${directory.path}/of/data`, ...elsewhere]);
     } finally {
       process.umask(umask);
     }
-    const names = readdirSync(data, { recursive: true }) as string[];
-    const open = ['', ...names].filter((name) => (statSync(join(data, name)).mode & 0o077) !== 0);
-    expect({ files: names.length > 10, open }).toEqual({ files: true, open: [] });
+    const names = readdirSync(directory.path, { recursive: true }) as string[];
+    const open = names.filter((name) => (statSync(join(directory.path, name)).mode & 0o077) !== 0);
+    expect({ files: names.length > 20, open }).toEqual({ files: true, open: [] });
 
     chmodSync(data, 0o755);
     const node = new Command(flags);
@@ -159,6 +191,25 @@ describe('a node that cannot start says why in one line, and loses nothing', () 
       await run(flags),
       1,
       /cannot open the tables in .*data\/tables: tables\/shard-1000 is damaged .*"coxswain restore".*MANIFEST/,
+    );
+  });
+
+  test('a table that lost writes in a cluster that has no other copy (D4)', async () => {
+    const node = new Command([...flags, '--tables.names=t']);
+    await node.prints('the cluster has formed');
+    const client = await Coxswain.connect({ endpoints: [`127.0.0.1:${ports[0]}`], timeoutMs: 60_000 });
+    for (let i = 0; i < 20; i++) await client.put('t', `key-${i}`, 'v'.repeat(10_000));
+    client.close();
+    await node.stop('SIGKILL');
+    const shard = join(directory.path, 'data', 'tables', 'shard-10001');
+    const log = join(shard, readdirSync(shard).find((name) => name.endsWith('.log'))!);
+    const content = readFileSync(log);
+    content[Math.floor(content.length / 2)]! ^= 1;
+    writeFileSync(log, content);
+    expectOneLine(
+      await run(flags),
+      1,
+      /tables\/shard-10001 is damaged or has lost writes .*"coxswain restore"/,
     );
   });
 

@@ -1,4 +1,5 @@
 import type { NodeId } from '@coxswain/raft';
+import { isStoreFull } from '@coxswain/table';
 import type { Clock, Log, SmallFiles } from './environment.js';
 import { errors } from './errors.js';
 import type { FrameHeader, Introduce, StartRecord } from './frame.js';
@@ -314,7 +315,7 @@ export class Admission {
         for (const boot of confirmed) this.#unstored.delete(boot);
         return true;
       } catch (error) {
-        if ((error as { code?: unknown }).code !== 'ENOSPC') throw error;
+        if (!isStoreFull(error)) throw error;
         this.#isDirty = true;
         return false;
       }

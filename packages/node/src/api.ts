@@ -1,6 +1,7 @@
 import type { mvcc } from '@coxswain/protocol';
 import type { NodeId, Role } from '@coxswain/raft';
 import type { ApplyResult, Table } from '@coxswain/table';
+import type { DiskShortage } from './disk-room.js';
 
 /**
  * What a cluster is to others (R5). `promoting`: it was a follower cluster, takes no writes for the moment, and
@@ -69,6 +70,8 @@ export interface MemberInfo {
   readonly name: string;
   readonly raftAddress: string;
   readonly clientUrls: readonly string[];
+  /** Its limit of descriptors, while it has too few left for another table. */
+  readonly descriptorsShortOf?: number;
 }
 
 /** A table that was taken out of service because the leader cluster had it no more (R4). */
@@ -94,6 +97,8 @@ export interface NodeStatus {
   /** The meta group, in the form of a table. */
   readonly meta: TableStatus | undefined;
   readonly isDiskFull: boolean;
+  /** The disk that lacks room, when one does. */
+  readonly diskShortage: DiskShortage | undefined;
   readonly peers: readonly { id: NodeId; isConnected: boolean }[];
 }
 

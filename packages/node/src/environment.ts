@@ -1,6 +1,7 @@
 import type { NodeId } from '@coxswain/raft';
 import type { StoreDirectory } from '@coxswain/table';
 import type { WalDisk } from '@coxswain/wal';
+import type { DiskRoom } from './disk-room.js';
 
 export interface Timer {
   cancel(): void;
@@ -29,10 +30,18 @@ export interface SmallFiles {
   read(name: string): Promise<Buffer | undefined>;
   /** Written aside, synced, renamed, parent synced: durable when it resolves. */
   replace(name: string, content: Buffer): Promise<void>;
-  /** Room on the disk that holds them, and the tables, in bytes. */
-  freeBytes(): Promise<number>;
   /** The descriptors that this process has in use, and its soft limit; no limit where the system does not say. */
   descriptors(): Promise<{ readonly inUse: number; readonly max: number }>;
+}
+
+/** The disks that hold a node's data. */
+export interface Disks {
+  /** What is left on each of them; several parts of the data on one disk are one. */
+  room(): Promise<readonly DiskRoom[]>;
+  /** Frees what `holdReserve` took, to open the data on a disk that is full (D6). */
+  releaseReserve(): Promise<void>;
+  /** Keeps some room from everybody until a start needs it, but leaves `leftBytes`. Takes less where there is less. */
+  holdReserve(leftBytes: number): Promise<void>;
 }
 
 /** One stream of bulk data to or from a peer, in order, with back-pressure. */
@@ -81,6 +90,7 @@ export interface Environment {
   readonly walDisk: WalDisk;
   readonly stores: StoreDirectory;
   readonly files: SmallFiles;
+  readonly disks: Disks;
   readonly log: Log;
   /** A broken invariant, or a disk that cannot be trusted (D6): the process must end, loudly. */
   readonly fatal: (error: unknown) => void;

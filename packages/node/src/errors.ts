@@ -117,6 +117,11 @@ export const errors = declareErrors({
       Status.ResourceExhausted,
       `this node has ${open} of ${max} descriptors in use, too many for another table: raise ulimit -n (LimitNOFILE under systemd) on every node and start it again`,
     ),
+  memberHasTooFewDescriptors: (member: number, max: number) =>
+    new ApiError(
+      Status.ResourceExhausted,
+      `node ${member} has too few of its ${max} descriptors left for another table: raise ulimit -n (LimitNOFILE under systemd) on every node and start it again`,
+    ),
   revisionCompacted: (floor: number) =>
     new ApiError(Status.OutOfRange, `revision is below the oldest one kept, which is ${floor}`),
   revisionInFuture: (applied: number) =>

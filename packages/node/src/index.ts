@@ -3,10 +3,19 @@ export {
   type GrpcPeerTransportOptions,
   type PeerTls,
 } from './adapters/grpc-peer-transport.js';
+export { NodeDisks } from './adapters/node-disks.js';
 export { NodeSmallFiles } from './adapters/node-small-files.js';
 export { systemClock } from './adapters/system-clock.js';
 export { systemRandom } from './adapters/system-random.js';
 export * from './api.js';
+export {
+  type DiskRoom,
+  type DiskShortage,
+  describeShortage,
+  roomWanted,
+  roomWantedByNew,
+  shortageOf,
+} from './disk-room.js';
 export * from './environment.js';
 export * from './errors.js';
 export { DATA_FORMAT, DataDirectoryError, Identity } from './identity.js';

@@ -8,7 +8,7 @@ import {
   TableClosedError,
   TableHalfAppliedError,
 } from '@coxswain/table';
-import { type GroupId, Wal, WalFullError } from '@coxswain/wal';
+import { type GroupId, Wal } from '@coxswain/wal';
 import { Admission } from './admission.js';
 import type {
   Call,
@@ -25,6 +25,7 @@ import type {
 import { ArchiveBacklog, type WantedLog } from './archive-backlog.js';
 import { Budget } from './budget.js';
 import { ChangeLog } from './change-log.js';
+import { DiskWatch } from './disk-watch.js';
 import type { Clock, Environment, Log, PeerHandler, Timer } from './environment.js';
 import { ApiError, errors } from './errors.js';
 import { Formation } from './formation.js';
@@ -49,9 +50,6 @@ import { Turns } from './turns.js';
 
 /** How often lost requests are repeated, in ticks. */
 const HOUSEKEEPING_TICKS = 10;
-const DISK_RETRY_MS = 1000;
-/** Writes are taken again when there is this many times the room below which they are refused. */
-const ROOM_HYSTERESIS = 1.5;
 /** Entries are removed from the log in portions of this part of `snapshotEntries`. */
 const COMPACTION_PORTION = 0.25;
 /** More is not removed at once: it takes a few nanoseconds of the event loop for each. */
@@ -92,7 +90,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
   readonly #handover: Handover;
   readonly #budget: Budget;
   readonly #archiveBacklog: ArchiveBacklog | undefined;
-  #isDiskFull = false;
+  readonly #diskWatch: DiskWatch;
   #isStopping = false;
   #stopped: Promise<void> | undefined;
   #opened: Promise<void> | undefined;
@@ -169,11 +167,21 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       onRefused: (error) => this.#fail(error),
       run: (work) => this.#run(work),
     });
+    this.#diskWatch = new DiskWatch({
+      environment,
+      options,
+      wal,
+      onFull: () => this.#suspendAll(),
+      onRoom: () => this.#replicas.restartAll(),
+      settled: (withinMs) => this.#isDoneWithin(this.#turns.settled(), withinMs),
+      isStopping: () => this.#isStopping,
+      run: (work) => this.#run(work),
+    });
     this.#turns = new Turns({
       clock,
       wal,
       peers: this.#peers,
-      onDiskFull: () => this.#enterDiskFull(),
+      onDiskFull: () => this.#diskWatch.enter(),
       onFatal: (error) => this.#fail(error),
     });
     this.#replicas = new Replicas({
@@ -265,6 +273,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
         'the data directory has a write-ahead log but no cluster id: bring node.json back, or wipe the data directory and replace this member',
       );
     }
+    await DiskWatch.prepareStart(environment, options, wal);
     const records = await Admission.read(environment.files);
     const boot = environment.random.bytes(8).toString('hex');
     await identity.beginStart({ boot, from: wal.durablePosition });
@@ -273,8 +282,15 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
 
   /** Opens the tables that the log knows. `start` does it where it was not done before. */
   openTables(): Promise<void> {
-    this.#opened ??= this.#replicas.openAll();
+    this.#opened ??= this.#openTables();
     return this.#opened;
+  }
+
+  async #openTables(): Promise<void> {
+    await this.#replicas.openAll();
+    // On a full disk nothing is written from here on, and what was released to open them is held again (D6).
+    await this.#diskWatch.check();
+    await this.#diskWatch.holdWhatIsLeft();
   }
 
   /** Listens, and joins its cluster or waits for one to form. Resolves when peers can reach it. */
@@ -624,7 +640,8 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       tables: this.#tables.replicas().map((replica) => replica.status()),
       quarantined: this.#tables.quarantinedTables(),
       meta: meta?.status(),
-      isDiskFull: this.#isDiskFull,
+      isDiskFull: this.#diskWatch.isFull,
+      diskShortage: this.#diskWatch.shortage,
       peers: [...this.#peers.ids].map((id) => ({ id, isConnected: this.#peers.isConnected(id) })),
     };
   }
@@ -635,7 +652,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       hasNoCluster: !this.#tables.hasGenesis,
       hasNoLeader: !this.#tables.isFresh || replicas.some(({ raft }) => raft.leader === NO_NODE),
       isRebuilding: replicas.some(({ hasTable }) => !hasTable),
-      isDiskFull: this.#isDiskFull,
+      isDiskFull: this.#diskWatch.isFull,
       isShuttingDown: this.#isStopping,
     };
     return { isReady: !Object.values(conditions).includes(true), conditions };
@@ -688,7 +705,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
 
   #admitWrite(): void {
     if (this.#isStopping) throw errors.shuttingDown();
-    if (this.#isDiskFull) throw errors.diskFull();
+    if (this.#diskWatch.isFull) throw errors.diskFull();
   }
 
   /** Of what would have to be archived. */
@@ -733,7 +750,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
   #tick(): void {
     this.#ticks++;
     // A write without entries is not refused: it waits in the log for room, which nobody else would look for (D6).
-    if (this.#wal.isFull) this.#enterDiskFull();
+    if (this.#wal.isFull) this.#diskWatch.enter();
     this.#formation.tick();
     this.#admission.tick();
     this.#watchPeers();
@@ -754,7 +771,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       this.#logChanges();
       this.#run(this.#tables.tend());
       if (this.#archiveBacklog !== undefined) this.#tendArchived(this.#archiveBacklog);
-      if (!this.#isDiskFull) this.#run(this.#checkRoom());
+      this.#run(this.#diskWatch.check());
     }
     this.#checkHistory(nowMs);
   }
@@ -803,7 +820,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
   async #compactHistory(replica: Replica, table: Table): Promise<void> {
     const { clock } = this.#environment;
     replica.revisionAges.note(table.revision, clock.monotonicMs());
-    if (replica.isLeader && !this.#isDiskFull && table.sealedBy === undefined) {
+    if (replica.isLeader && !this.#diskWatch.isFull && table.sealedBy === undefined) {
       const { historyRetentionMs } = this.#options;
       const cutoffMs = clock.nowMs() - historyRetentionMs;
       const oldRevision = replica.revisionAges.olderThan(historyRetentionMs, clock.monotonicMs());
@@ -912,7 +929,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       random,
       proposalBudget: this.#budget,
       get isDiskFull() {
-        return node.#isDiskFull;
+        return node.#diskWatch.isFull;
       },
       schedule: (replica) => this.#turns.schedule(replica),
       frameTo: (peer) => this.#peers.frameTo(peer),
@@ -931,7 +948,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       sendSnapshot: (replica, to) => this.#run(this.#sendSnapshot(replica, to)),
       installSnapshot: (replica, snapshot, write, append) =>
         this.#replicas.install(replica, snapshot, write, append),
-      diskFull: () => this.#enterDiskFull(),
+      diskFull: () => this.#diskWatch.enter(),
       fail: (error) => this.#fail(error),
     };
   }
@@ -1041,55 +1058,13 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
 
   // ---- trouble
 
-  /** D6: no room for the log. Writes are refused and leadership is given up; reads go on; it is tried again. */
-  #enterDiskFull(): void {
-    if (this.#isDiskFull || this.#isStopping) return;
-    this.#isDiskFull = true;
-    this.#environment.log('error', 'the disk is full, or nearly: writes are refused until there is room');
+  /** D6: no room. Writes are refused and leadership is given up; reads go on. */
+  #suspendAll(): void {
     for (const replica of this.#replicas.values()) {
       replica.isSuspended = true;
       replica.proposals.failUnsent(errors.diskFull);
       replica.reads.failAll();
     }
-    this.#retryDisk();
-  }
-
-  /** Below this a node takes no writes: what is under way, a checkpoint and a compaction must still fit (D6). */
-  get #roomBytesMin(): number {
-    return this.#options.storeWriteBufferBytes * 2;
-  }
-
-  async #checkRoom(): Promise<void> {
-    if ((await this.#environment.files.freeBytes()) < this.#roomBytesMin) this.#enterDiskFull();
-  }
-
-  #retryDisk(): void {
-    this.#environment.clock.startTimer(DISK_RETRY_MS, () => {
-      if (this.#isStopping) return;
-      this.#run(this.#leaveDiskFull());
-    });
-  }
-
-  async #leaveDiskFull(): Promise<void> {
-    try {
-      await this.#wal.reopen();
-    } catch (error) {
-      if (!(error instanceof WalFullError)) throw error;
-      this.#retryDisk();
-      return;
-    }
-    if ((await this.#environment.files.freeBytes()) < this.#roomBytesMin * ROOM_HYSTERESIS) {
-      this.#retryDisk();
-      return;
-    }
-    // It may fill up again before the log has written what waits in it.
-    if (!(await this.#isDoneWithin(this.#turns.settled(), DISK_RETRY_MS))) {
-      this.#retryDisk();
-      return;
-    }
-    this.#isDiskFull = false;
-    await this.#replicas.restartAll();
-    this.#environment.log('info', 'there is room on the disk again: writes are accepted');
   }
 
   /** Of what may wait for a write, which on a full disk waits for ever (D6). Rejects as `work` does in that time. */

@@ -62,6 +62,8 @@ export interface TablesOptions {
 
 /** What a new table (4, more as it grows), connections, logs and the files that grown tables open may need. */
 const SPARE_DESCRIPTORS = 96;
+/** A node that was short takes tables again with so many more left: connections come and go. */
+const DESCRIPTORS_HYSTERESIS = 32;
 
 /** The meta group on this node, and the tables that it says exist. */
 export class Tables {
@@ -291,10 +293,24 @@ export class Tables {
     }
   }
 
-  /** A node that runs out of descriptors ends, and cannot open its tables again: there must be room for one more. */
+  /**
+   * A node that runs out of descriptors ends, and cannot open its tables again: there must be room for one more, here and
+   * on every other member. Each says in the registry when it has too few left.
+   */
   async #checkDescriptors(): Promise<void> {
     const { inUse, max } = await this.#environment.files.descriptors();
     if (inUse + SPARE_DESCRIPTORS > max) throw errors.tooFewDescriptors(inUse, max);
+    for (const { id, descriptorsShortOf } of this.#registry.members()) {
+      if (id === this.#options.nodeId || descriptorsShortOf === undefined) continue;
+      throw errors.memberHasTooFewDescriptors(id, descriptorsShortOf);
+    }
+  }
+
+  /** This node's limit of descriptors where it has too few left for another table. */
+  async #descriptorsShortOf(): Promise<number | undefined> {
+    const wasShort = this.#registry.member(this.#options.nodeId)?.descriptorsShortOf !== undefined;
+    const { inUse, max } = await this.#environment.files.descriptors();
+    return inUse + SPARE_DESCRIPTORS + (wasShort ? DESCRIPTORS_HYSTERESIS : 0) > max ? max : undefined;
   }
 
   /** As `beginLoad`, on a leader cluster, also of a table that does not exist: the switch makes it. */
@@ -704,11 +720,15 @@ export class Tables {
     await this.#persist((deadlineMs) => this.#tellMember(deadlineMs));
   }
 
-  /** Tells the others how clients reach this node. */
+  /** Writes for the others how clients reach this node, and whether it can open another table. */
   async #tellMember(deadlineMs: number): Promise<void> {
     const { nodeId, nodeName, clientUrls, initialMembers, version } = this.#options;
     const raftAddress = initialMembers.get(nodeId) ?? '';
-    const member = { id: nodeId, name: nodeName, raftAddress, clientUrls, version };
+    const descriptorsShortOf = await this.#descriptorsShortOf();
+    const member = {
+      ...{ id: nodeId, name: nodeName, raftAddress, clientUrls, version },
+      ...(descriptorsShortOf !== undefined && { descriptorsShortOf }),
+    };
     if (JSON.stringify(this.#registry.member(nodeId)) === JSON.stringify(member)) return;
     await this.#propose(this.#registry.writeMember(member), deadlineMs);
   }
@@ -745,9 +765,29 @@ export class Tables {
       await this.#finishSwitches().catch(ignoreApiError);
       await this.#endQuarantines().catch(ignoreApiError);
       await this.#dropRetired().catch(ignoreApiError);
+      await this.#watchDescriptors().catch(ignoreApiError);
     } finally {
       this.#isTending = false;
     }
+  }
+
+  /** Once it has caught up, a node says when it cannot open another table, and when it can again. */
+  async #watchDescriptors(): Promise<void> {
+    const member = this.#registry.member(this.#options.nodeId);
+    if (!this.#isFresh || member === undefined) return;
+    const shortOf = await this.#descriptorsShortOf();
+    if (shortOf === member.descriptorsShortOf) return;
+    if (shortOf !== undefined) {
+      this.#environment.log(
+        'warn',
+        'too few descriptors are left for another table: the cluster makes none',
+        {
+          max: shortOf,
+          advice: 'raise ulimit -n (LimitNOFILE under systemd) on every node and start it again',
+        },
+      );
+    }
+    await this.#tellMember(this.#environment.clock.monotonicMs() + OWN_PROPOSAL_MS);
   }
 
   /** A table that was sealed and is still registered is deleted to the end by its leader. */

@@ -9,7 +9,6 @@ import { Peers } from '../src/peers.js';
 /** Node 1 of three, whose peers are this test: what it sends is kept, what it hears is made up. */
 async function newcomer() {
   const files: SmallFiles = {
-    freeBytes: async () => Number.MAX_SAFE_INTEGER,
     descriptors: async () => ({ inUse: 0, max: Number.POSITIVE_INFINITY }),
     read: async () => undefined,
     replace: async () => undefined,

@@ -12,7 +12,6 @@ function inMemory(content?: string) {
   const written = new Map<string, Buffer>();
   if (content !== undefined) written.set('node.json', Buffer.from(content));
   const files: SmallFiles = {
-    freeBytes: async () => Number.MAX_SAFE_INTEGER,
     descriptors: async () => ({ inUse: 0, max: Number.POSITIVE_INFINITY }),
     read: async (name) => written.get(name),
     replace: async (name, replacement) => {

@@ -1,5 +1,5 @@
 import { type ArchiveStatus, type TableArchiveStatus, tableWarnings } from '@coxswain/maintenance';
-import { errors, type NodeApi, type TableStatus } from '@coxswain/node';
+import { describeShortage, errors, type NodeApi, type TableStatus } from '@coxswain/node';
 import { regatta } from '@coxswain/protocol';
 import type { FollowerSighting, ReplicationStatus, TableReplication } from '@coxswain/replication';
 import { type Method, unary } from './call.js';
@@ -56,10 +56,13 @@ export class ClusterService {
   /** Tables sorted by name: the stock backup command takes its list from here, so none may be missing. */
   async status(request: regatta.StatusRequest): Promise<regatta.StatusResponse> {
     const following = this.#node.status().role === 'follower' ? await this.#options.replication() : undefined;
-    const { nodeId, role, clusterId, tables, meta, isDiskFull } = this.#node.status();
+    const { nodeId, role, clusterId, tables, meta, isDiskFull, diskShortage } = this.#node.status();
     const archived = this.#options.archive();
     const problems: string[] = [];
-    if (isDiskFull) problems.push('the disk is full: writes are refused until there is room');
+    if (isDiskFull) {
+      const which = diskShortage === undefined ? 'the disk is full' : describeShortage(diskShortage);
+      problems.push(`${which}: writes are refused until there is room`);
+    }
     for (const problem of meta ? replicaProblems(meta) : []) problems.push(`the meta group: ${problem}`);
     if (following?.error !== undefined) problems.push(`replication: ${following.error}`);
     for (const warning of archived?.warnings ?? []) problems.push(`archive: ${warning}`);

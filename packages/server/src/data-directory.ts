@@ -5,6 +5,7 @@ import {
   mkdirSync,
   openSync,
   readFileSync,
+  realpathSync,
   statSync,
   unlinkSync,
   writeFileSync,
@@ -28,31 +29,30 @@ export interface DataPaths {
  *
  * The holder has a lock of the system on `coxswain.lock` (fcntl, of the open file description), which ends with the
  * process however it ends. Process ids, which come again, and times decide nothing; containers that share a volume see
- * each other's lock. The file itself stays, and its content, like `coxswain.pid`, is information for people.
+ * each other's lock. The file itself stays, and its content, like `coxswain.pid`, is information for people. The log's
+ * and the tables' directories have such a file each: another node may be given the same one for either.
  */
 export class DataDirectory {
   readonly #pidFile: string;
-  readonly #lock: number;
+  readonly #locks: number[] = [];
+  readonly #locked = new Set<string>();
 
-  private constructor(
-    readonly paths: DataPaths,
-    lock: number,
-  ) {
+  private constructor(readonly paths: DataPaths) {
     this.#pidFile = join(paths.root, 'coxswain.pid');
-    this.#lock = lock;
   }
 
   /** Makes what is missing and takes the directory. Throws when it cannot be written or another process has it. */
   static take(paths: DataPaths): DataDirectory {
-    makeDirectory(paths.root);
-    const directory = new DataDirectory(paths, lockFile(paths.root));
+    const directory = new DataDirectory(paths);
     try {
       // The parent is synced by those who need it: the wal and the store directory.
-      for (const path of [paths.wal, paths.tables]) makeDirectory(path);
+      directory.#lock(paths.root, 'the data directory', '--data-dir');
+      directory.#lock(paths.wal, "the log's directory", '--raft.wal-dir');
+      directory.#lock(paths.tables, "the tables' directory", '--raft.state-machine-dir');
       // Nothing but the id: scripts say `kill $(cat coxswain.pid)`.
       ignoreNoRoom(() => writeFileSync(directory.#pidFile, `${process.pid}\n`, { mode: 0o600 }));
     } catch (error) {
-      closeSync(directory.#lock);
+      directory.#unlock();
       throw error;
     }
     return directory;
@@ -72,8 +72,21 @@ export class DataDirectory {
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
     } finally {
-      closeSync(this.#lock);
+      this.#unlock();
     }
+  }
+
+  /** Makes a directory where it is missing, and locks it. Two parts may be in one. */
+  #lock(path: string, what: string, option: string): void {
+    makeDirectory(path);
+    const real = realpathSync(path);
+    if (this.#locked.has(real)) return;
+    this.#locks.push(lockFile(path, what, option));
+    this.#locked.add(real);
+  }
+
+  #unlock(): void {
+    for (const lock of this.#locks.splice(0)) closeSync(lock);
   }
 }
 
@@ -105,14 +118,14 @@ function makeDirectory(path: string): void {
   }
 }
 
-/** Locks a data directory and gives the open file whose end ends the lock. Throws when another has it. */
-function lockFile(root: string): number {
-  const path = join(root, 'coxswain.lock');
+/** Locks a directory and gives the open file whose end ends the lock. Throws when another has it. */
+function lockFile(directory: string, what: string, option: string): number {
+  const path = join(directory, 'coxswain.lock');
   const file = openSync(path, 'a+', 0o600);
   try {
     if (!isLocked(file, path)) {
       throw new StartError(
-        `the data directory ${root} is in use by ${holder(path)}: stop that process, or choose another --data-dir`,
+        `${what} ${directory} is in use by ${holder(path)}: stop that process, or choose another ${option}`,
       );
     }
     ignoreNoRoom(() => {

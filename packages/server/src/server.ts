@@ -19,11 +19,13 @@ import {
 } from '@coxswain/maintenance';
 import {
   DataDirectoryError,
+  type Disks,
   defaultNodeOptions,
   type Environment,
   GrpcPeerTransport,
   type Log,
   Node,
+  NodeDisks,
   type NodeOptions,
   NodeSmallFiles,
   type PeerTls,
@@ -53,6 +55,7 @@ import { ClusterService } from './cluster-service.js';
 import { describeConfig } from './config.js';
 import { type Config, configOptions } from './config-schema.js';
 import { DataDirectory, type DataPaths, dataPaths } from './data-directory.js';
+import { checkFirstRoom, withRoom } from './disk-room.js';
 import { GrpcListener, memoryLimits } from './grpc-listener.js';
 import { GrpcMetrics, type MetricJson } from './grpc-metrics.js';
 import { HealthService } from './health-service.js';
@@ -175,11 +178,17 @@ export class Server {
    * which health answers. Rejects with a `StartError`, and leaves nothing open.
    */
   async start(): Promise<void> {
+    const options: NodeOptions = { ...toNodeOptions(this.#config), role: this.#role };
+    const paths = this.#paths();
+    const disks = new NodeDisks(
+      { files: paths.root, log: paths.wal, tables: paths.tables },
+      options.storeWriteBufferBytes,
+    );
     try {
-      await this.#open();
+      await this.#open(options, paths, disks);
     } catch (error) {
       await this.#close();
-      throw toStartError('start', error);
+      throw await withRoom(toStartError('start', error), disks, paths, options);
     }
   }
 
@@ -215,21 +224,24 @@ export class Server {
     return this.#stopped;
   }
 
-  async #open(): Promise<void> {
+  #paths(): DataPaths {
     const config = this.#config;
-    const nodeOptions: NodeOptions = { ...toNodeOptions(config), role: this.#role };
-    const paths = dataPaths(
+    return dataPaths(
       config['data-dir'] || config['raft.node-host-dir'] || 'coxswain-data',
       config['raft.wal-dir'],
       config['raft.state-machine-dir'],
     );
+  }
+
+  async #open(nodeOptions: NodeOptions, paths: DataPaths, disks: Disks): Promise<void> {
     this.#directory = await during(`use the data directory ${paths.root}`, () => DataDirectory.take(paths));
+    await checkFirstRoom(disks, paths, nodeOptions);
     const openToOthers = this.#directory.openToOthers.join(' ');
     if (openToOthers !== '') {
       this.#log('warn', `other users of this machine can enter ${openToOthers}: chmod go= ${openToOthers}`);
     }
 
-    const environment = await this.#openEnvironment(nodeOptions, paths);
+    const environment = await this.#openEnvironment(nodeOptions, paths, disks);
     const node = await during(`open the data in ${paths.root}`, () => Node.open(nodeOptions, environment));
     this.#node = node;
     if (this.#role === 'follower') {
@@ -245,7 +257,7 @@ export class Server {
     this.#log('info', 'the node has started', { version, dataDirectory: paths.root });
   }
 
-  async #openEnvironment(options: NodeOptions, paths: DataPaths): Promise<Environment> {
+  async #openEnvironment(options: NodeOptions, paths: DataPaths, disks: Disks): Promise<Environment> {
     const config = this.#config;
     const certificates = await during('read the certificates of raft', () =>
       peerCertificates(config, this.#log),
@@ -268,6 +280,7 @@ export class Server {
         }),
       ),
       files: new NodeSmallFiles(paths.root),
+      disks,
       log: this.#log,
       // Some of what forbids to use the data is only known once the node talks to others, or has read the log.
       fatal: (error) =>

@@ -26,7 +26,12 @@ export function toStartError(action: string, cause: unknown): StartError {
       return new StartError(`cannot ${action}:${at} is on a read-only file system`, { cause });
     case 'ENOSPC':
     case 'EDQUOT':
-      return new StartError(`cannot ${action}: the disk is full:${at}: make room and start again`, { cause });
+      return new StartError(
+        `cannot ${action}: the disk is full:${at && `${at}:`} make room and start again`,
+        {
+          cause,
+        },
+      );
     default:
       return new StartError(`cannot ${action}: ${oneLine(cause)}`, { cause });
   }

@@ -67,6 +67,7 @@ export class Machine {
       walDisk: this.walDisk.attach(process),
       stores: this.stores.attach(process),
       files: this.files.attach(process),
+      disks: this.files.disks(process),
       log,
       fatal,
     };

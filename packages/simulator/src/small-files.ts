@@ -1,4 +1,4 @@
-import type { SmallFiles } from '@coxswain/node';
+import type { Disks, SmallFiles } from '@coxswain/node';
 import { EventKind, type EventLoop } from './event-loop.js';
 import type { SimulatedProcess } from './process.js';
 import type { SeededRandom } from './random.js';
@@ -23,6 +23,21 @@ export class SimulatedFiles {
     for (const [name, content] of copy) this.#files.set(name, content);
   }
 
+  /** The one disk of the machine, as one process sees it. */
+  disks(process: SimulatedProcess): Disks {
+    const holds = new Set(['files', 'log', 'tables'] as const);
+    return {
+      room: () =>
+        new Promise((resolve) => {
+          this.loop.schedule(this.random.exponential(500), EventKind.File, process, () =>
+            resolve([{ disk: '/', directory: 'data', holds, freeBytes: this.freeBytes }]),
+          );
+        }),
+      releaseReserve: async () => undefined,
+      holdReserve: async () => undefined,
+    };
+  }
+
   /** The files as one process sees them. */
   attach(process: SimulatedProcess): SmallFiles {
     const later = <T>(act: () => T) =>
@@ -30,7 +45,6 @@ export class SimulatedFiles {
         this.loop.schedule(this.random.exponential(500), EventKind.File, process, () => resolve(act()));
       });
     return {
-      freeBytes: () => later(() => this.freeBytes),
       descriptors: async () => ({ inUse: 0, max: Number.POSITIVE_INFINITY }),
       read: (name) => later(() => this.#files.get(name)),
       replace: async (name, content) => {

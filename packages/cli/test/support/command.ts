@@ -23,9 +23,20 @@ export class Command {
 
   constructor(
     args: readonly string[],
-    options: { stdin?: string | Buffer; isStdinOpen?: boolean; cwd?: string; env?: NodeJS.ProcessEnv } = {},
+    options: {
+      stdin?: string | Buffer;
+      isStdinOpen?: boolean;
+      cwd?: string;
+      env?: NodeJS.ProcessEnv;
+      /** What `ulimit -n` says to it. */
+      descriptorsMax?: number;
+    } = {},
   ) {
-    this.child = spawn(process.execPath, [coxswainFile, ...args], {
+    const { descriptorsMax } = options;
+    const command = [process.execPath, coxswainFile, ...args];
+    const limit = ['sh', '-c', `ulimit -n ${descriptorsMax}; exec "$0" "$@"`];
+    const [program, ...rest] = descriptorsMax === undefined ? command : [...limit, ...command];
+    this.child = spawn(program!, rest, {
       cwd: options.cwd,
       env: { ...process.env, ...options.env },
       stdio: 'pipe',

@@ -1,4 +1,4 @@
-import { type FileHandle, mkdir, open, readdir, readFile, rename, statfs } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SmallFiles } from '../environment.js';
 
@@ -20,11 +20,6 @@ export class NodeSmallFiles implements SmallFiles {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
       throw error;
     }
-  }
-
-  async freeBytes(): Promise<number> {
-    const { bavail, bsize } = await statfs(this.#directory);
-    return bavail * bsize;
   }
 
   async replace(name: string, content: Buffer): Promise<void> {

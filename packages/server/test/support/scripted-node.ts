@@ -47,6 +47,7 @@ export class ScriptedNode implements NodeApi {
       quarantined: [],
       meta: undefined,
       isDiskFull: false,
+      diskShortage: undefined,
       peers: [],
     };
   }

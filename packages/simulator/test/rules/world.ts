@@ -496,7 +496,6 @@ export class World {
       walDisk: hookedDisk(environment.walDisk, take),
       stores: hookedStores(environment.stores, take),
       files: {
-        freeBytes: () => files.freeBytes(),
         descriptors: () => files.descriptors(),
         read: (name) => files.read(name),
         replace: (name, content) => take(`file replace ${name}`, () => files.replace(name, content)),

@@ -56,7 +56,8 @@ const OBSTACLE_WORDS: readonly (readonly [RegExp, StoreObstacle])[] = [
  */
 function toStoreError(name: string, error: unknown): unknown {
   if (!(error instanceof Error)) return error;
-  const cause = (error.cause instanceof Error ? error.cause : error) as Error & { code?: string };
+  // abstract-level wraps what LevelDB says.
+  const cause = (error.cause ?? error) as Error & { code?: string };
   const { code, message } = cause;
   if (code === 'LEVEL_LOCKED') return new StoreUnusableError(name, 'inUse', message, { cause: error });
   // A synchronous read gives an error of the disk without a code.
@@ -107,7 +108,12 @@ export class LevelStoreDirectory implements StoreDirectory {
 
   async list(): Promise<string[]> {
     await syncDirectory(this.#path);
-    return (await readdir(this.#path)).sort();
+    // Files beside the stores are others': a lock, a reserve.
+    const entries = await readdir(this.#path, { withFileTypes: true });
+    return entries
+      .filter((entry) => entry.isDirectory())
+      .map(({ name }) => name)
+      .sort();
   }
 
   async open(name: string, options: { create: boolean }): Promise<LevelStore> {
