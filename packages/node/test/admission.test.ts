@@ -11,7 +11,6 @@ const boots = { 2: '22'.repeat(8), 3: '33'.repeat(8) };
 async function admission() {
   let stored: Promise<void> = Promise.resolve();
   const files: SmallFiles = {
-    freeBytes: async () => Number.MAX_SAFE_INTEGER,
     descriptors: async () => ({ inUse: 0, max: Number.POSITIVE_INFINITY }),
     read: async () => undefined,
     replace: () => {
