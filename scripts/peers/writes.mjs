@@ -2,7 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { compare, operation } from '../../packages/client/dist/src/index.js';
 
 const status = { NOT_FOUND: 5, FAILED_PRECONDITION: 9 };
-const callTimeoutMs = 5_000;
+const callTimeoutMs = 30_000;
+/** While something is killed: what has no answer by then is not known, and another key is tried. */
+const faultTimeoutMs = 5_000;
 const inFlight = 4;
 /** Ends a load whose writes are never acknowledged. */
 const loadTimeoutMs = 300_000;
@@ -90,7 +92,7 @@ export async function writeWhile(clients, prefix, count, fault) {
       const index = next++;
       const key = `${prefix}${pad(index)}`;
       const outcome = await attempt(
-        clients[index % clients.length].put(key, `value ${index}`, callTimeoutMs),
+        clients[index % clients.length].put(key, `value ${index}`, faultTimeoutMs),
       );
       if (outcome.kind === 'acknowledged') keys.set(key, `value ${index}`);
       else {

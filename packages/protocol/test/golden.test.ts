@@ -506,6 +506,13 @@ const goldens: readonly Golden[] = [
     { state: 'stopped', leaderIndex: 150n, replicatedBy: 2n },
     '0a 07 73 74 6f 70 70 65 64 10 96 01 30 02',
   ),
+  golden('MetricsRequest', regatta.MetricsRequest, { format: 'f' }, '0a 01 66'),
+  golden(
+    'MetricsResponse',
+    regatta.MetricsResponse,
+    { metricsData: 'm', timestamp: 300n },
+    '0a 01 6d 10 ac 02',
+  ),
   golden(
     'StatusResponse with what is ours',
     regatta.StatusResponse,

@@ -1,9 +1,8 @@
 import type { Log, Readiness } from '@coxswain/node';
 import fastify, { type FastifyInstance } from 'fastify';
-import { collectDefaultMetrics, type Metric, Registry } from 'prom-client';
 import { formatListenAddress, type ListenAddress } from './address.js';
-import type { MetricJson } from './grpc-metrics.js';
 import { formatConditions } from './health-service.js';
+import type { MetricsPage } from './metrics-page.js';
 
 export interface AdminApiOptions {
   readonly address: ListenAddress;
@@ -13,8 +12,7 @@ export interface AdminApiOptions {
   readonly readiness: () => Readiness;
   /** The same, and on a follower cluster whether it also takes what its leader cluster writes. */
   readonly replicationReadiness: () => Readiness;
-  /** Read at every scrape. */
-  readonly metrics: () => MetricJson[];
+  readonly metrics: MetricsPage;
   readonly log: Log;
 }
 
@@ -29,10 +27,6 @@ export class AdminApi {
   constructor(options: AdminApiOptions) {
     this.#options = options;
     this.#http = fastify({ requestTimeout: options.readTimeoutMs, forceCloseConnections: true });
-    const defaults = new Registry();
-    // The default precision would wake an idle node a hundred times a second.
-    collectDefaultMetrics({ register: defaults, eventLoopMonitoringPrecision: 100 });
-
     this.#http.get('/healthz', () => 'ok\n');
     this.#http.get('/livez', () => 'ok\n');
     this.#http.get('/version', () => ({ version: options.version, node: process.version }));
@@ -46,11 +40,9 @@ export class AdminApi {
         .status(readiness.isReady ? 200 : 503)
         .send(readiness.isReady ? 'ok\n' : `${formatConditions(readiness)}\n`);
     });
-    this.#http.get('/metrics', async (_request, reply) => {
-      const own = new Registry();
-      for (const metric of options.metrics()) own.registerMetric(asMetric(metric));
-      return reply.type(own.contentType).send((await defaults.metrics()) + (await own.metrics()));
-    });
+    this.#http.get('/metrics', async (_request, reply) =>
+      reply.type(options.metrics.contentType).send(await options.metrics.text()),
+    );
   }
 
   /** Where it listens, with the port that the system chose where 0 was asked for. */
@@ -71,9 +63,4 @@ export class AdminApi {
   async close(): Promise<void> {
     await this.#http.close();
   }
-}
-
-/** Registries print whatever gives its values by `get`. */
-function asMetric(metric: MetricJson): Metric {
-  return { ...metric, aggregator: 'sum', get: async () => metric } as unknown as Metric;
 }

@@ -28,5 +28,11 @@ export const transportErrors = declareErrors({
   internal: declare(Status.Internal, 'internal error: the log of the node says more'),
   reflectionFailed: (detail: string) => new ApiError(Status.Internal, `reflection: ${detail}`),
   serviceUnknown: declare(Status.NotFound, 'unknown service'),
+  metricsFormatUnknown: declare(Status.Unimplemented, 'format is not yet supported'),
+  metricsTooLong: (lengthBytes: number) =>
+    new ApiError(
+      Status.ResourceExhausted,
+      `the metrics take ${lengthBytes} bytes, more than a message may have: read /metrics of the REST listener`,
+    ),
   notHealthy: (status: Status, conditions: string) => new ApiError(status, conditions),
 });

@@ -30,7 +30,9 @@ export function checkRangeRequest(request: regatta.RangeRequest): void {
   checkNotNegative('min_create_revision', request.minCreateRevision);
   checkNotNegative('max_create_revision', request.maxCreateRevision);
   checkNotNegative('revision', request.revision);
-  checkTableAndKey(request.table, request.key);
+  if (request.table.length === 0) throw errors.tableNotSet();
+  // As in Armada, a range without a first key begins with the first key of the table.
+  if (request.key.length === 0 && request.rangeEnd.length === 0) throw errors.keyNotSet();
 }
 
 function checkRangeShape(request: { limit: bigint; keysOnly: boolean; countOnly: boolean }): void {

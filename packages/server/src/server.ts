@@ -63,6 +63,8 @@ import { describeHeldMemory } from './held-memory-metrics.js';
 import { KvService } from './kv-service.js';
 import { describeMaintenance } from './maintenance-metrics.js';
 import { MaintenanceService } from './maintenance-service.js';
+import { MetricsPage } from './metrics-page.js';
+import { MetricsService } from './metrics-service.js';
 import { mocoMethods } from './moco-service.js';
 import { describeNodeMetrics } from './node-metrics.js';
 import { reflect } from './reflection.js';
@@ -391,13 +393,33 @@ export class Server {
         ])
       : [];
     const forFollowers = replicationMethods(leader);
+    const metrics = new MetricsPage(() => [
+      ...this.#metrics.describe(),
+      ...describeNodeMetrics(node, version, this.#health!.readiness()),
+      ...describeReplication(node, leader, follower),
+      ...describeMaintenance(this.#backups!.counters, this.#restores!.counters),
+      ...describeBackupAgent(this.#backupAgent),
+      ...describeMoco(this.#clones!.status, this.#binlogBackups!.status),
+      ...describeArchive(this.#archiver?.status()),
+      describeCertificates(this.#certificates()),
+      ...describeHeldMemory(this.#memory),
+    ]);
+    const metered = new MetricsService(metrics, systemClock).methods();
     this.#health = new HealthService(
       { readiness: () => this.#readiness(node) },
-      servicesOf([...kv, ...tables, ...forFollowers], [...cluster, ...maintenance]),
+      servicesOf([...kv, ...tables, ...forFollowers], [...cluster, ...metered, ...maintenance]),
     );
     const health = this.#health.methods();
 
-    const api = [...kv, ...tables, ...cluster, ...maintenance, ...metadataMethods(leader), ...health];
+    const api = [
+      ...kv,
+      ...tables,
+      ...cluster,
+      ...metered,
+      ...maintenance,
+      ...metadataMethods(leader),
+      ...health,
+    ];
     await this.#listenGrpc('api', api);
     // Follower clusters forward their writes over the connection that they replicate with.
     if (config['replication.enabled']) {
@@ -416,17 +438,7 @@ export class Server {
       version,
       readiness: () => this.#health!.readiness(),
       replicationReadiness: () => keepingUp(this.#health!.readiness(), node, follower),
-      metrics: () => [
-        ...this.#metrics.describe(),
-        ...describeNodeMetrics(node, version, this.#health!.readiness()),
-        ...describeReplication(node, leader, follower),
-        ...describeMaintenance(this.#backups!.counters, this.#restores!.counters),
-        ...describeBackupAgent(this.#backupAgent),
-        ...describeMoco(this.#clones!.status, this.#binlogBackups!.status),
-        ...describeArchive(this.#archiver?.status()),
-        describeCertificates(this.#certificates()),
-        ...describeHeldMemory(this.#memory),
-      ],
+      metrics,
       log: this.#log,
     });
     await during(`open the rest listener at ${config['rest.address']}`, () => this.#admin!.listen());

@@ -85,6 +85,17 @@ describe('Range (regatta-protocol.md §2)', () => {
     expect(await keysOf({ key: bytes('c'), rangeEnd: bytes('c') })).toEqual([]);
   });
 
+  test('range_end without a key begins at the first key, as in Armada', async () => {
+    await storeAll('a', 'ab', 'b');
+    const key = bytes('');
+    expect(await keysOf({ key, rangeEnd: bytes('\0') })).toEqual(['a', 'ab', 'b']);
+    expect(await keysOf({ key, rangeEnd: bytes('b') })).toEqual(['a', 'ab']);
+    expect(await keysOf({ key, rangeEnd: bytes('\0'), limit: 1n })).toEqual(['a']);
+    expect((await rpc.call(range, { table, key, rangeEnd: bytes('\0'), countOnly: true })).count).toBe(3n);
+    const pages = await collect(rpc.stream(iterateRange, { table, key, rangeEnd: bytes('b') }));
+    expect(pages.flatMap(({ kvs }) => kvs.map((pair) => pair.key.toString()))).toEqual(['a', 'ab']);
+  });
+
   test('limit: count is the keys of the response, and more is right at exactly limit and limit+1 matches', async () => {
     await storeAll('a', 'b', 'c');
     const all = { table, key: bytes('\0'), rangeEnd: bytes('\0') };
@@ -430,7 +441,7 @@ describe('errors, in the order in which they are checked', () => {
       details: 'min_mod_revision must not be negative',
     });
     expect(await failure({ table: none, key: none, rangeEnd: long })).toEqual(refusals.table);
-    expect(await failure({ table: nowhere, key: none, rangeEnd: long })).toEqual(refusals.key);
+    expect(await failure({ table: nowhere, key: none })).toEqual(refusals.key);
     expect(await failure({ table: nowhere, key, rangeEnd: long })).toEqual(refusals.notFound);
     expect(await failure({ table, key, rangeEnd: long })).toEqual(refusals.keyLength);
     expect(await failure({ table, key: long })).toEqual(refusals.keyLength);

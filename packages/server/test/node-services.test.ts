@@ -161,6 +161,7 @@ describe('reflection', () => {
       'maintenance.v1.Maintenance',
       'regatta.v1.Cluster',
       'regatta.v1.KV',
+      'regatta.v1.Metrics',
       'regatta.v1.Tables',
       'replication.v1.Log',
       'replication.v1.Metadata',
@@ -183,6 +184,19 @@ describe('the HTTP admin API', () => {
     expect((await node.get('/readyz?role=leader')).status).toBe(400);
     expect(JSON.parse((await node.get('/version')).text)).toMatchObject({ version: '0.1.0' });
     expect((await node.get('/nothing')).status).toBe(404);
+  });
+
+  test('Metrics.GetMetrics has what /metrics has, as the console of Armada asks for it', async () => {
+    const { getMetrics } = regatta.MetricsService;
+    const { metricsData, timestamp } = await rpc.call(getMetrics, {});
+    const names = (page: string) => page.split('\n').filter((line) => line.startsWith('# TYPE '));
+    expect(names(metricsData)).toEqual(names((await node.get('/metrics')).text));
+    expect(names(metricsData)).toContain('# TYPE coxswain_ready gauge');
+    expect(Math.abs(Number(timestamp) - Date.now() / 1000)).toBeLessThan(600);
+    expect(await rpc.failure(getMetrics, { format: 'json' })).toEqual({
+      code: status.UNIMPLEMENTED,
+      details: 'format is not yet supported',
+    });
   });
 
   test('/metrics has the names that Regatta’s dashboards read, and our own', async () => {

@@ -319,6 +319,20 @@ export interface TableReplication {
   replicatedBy: bigint;
 }
 
+/** MetricsRequest asks for the metrics. */
+export interface MetricsRequest {
+  /** format is the form of the answer. The empty one, which is Prometheus's text format, is the only one. */
+  format: string;
+}
+
+/** MetricsResponse has the metrics. */
+export interface MetricsResponse {
+  /** metrics_data is what /metrics has. */
+  metricsData: string;
+  /** timestamp is when they were read, in seconds since 1970. */
+  timestamp: bigint;
+}
+
 /** CreateTableRequest makes a table. */
 export interface CreateTableRequest {
   /** name is the name of the table. */
@@ -2183,6 +2197,106 @@ export const TableReplication: MessageFns<TableReplication> = {
   },
 };
 
+function createBaseMetricsRequest(): MetricsRequest {
+  return { format: "" };
+}
+
+export const MetricsRequest: MessageFns<MetricsRequest> = {
+  encode(message: MetricsRequest, writer: WireWriter = beginMessage()): WireWriter {
+    if (message.format !== "") {
+      writer.tag(10).string(message.format);
+    }
+    return writer;
+  },
+
+  decode(input: WireReader | Uint8Array, length?: number): MetricsRequest {
+    const reader = input instanceof WireReader ? input : new WireReader(input);
+    const outerEnd = reader.enter(length);
+    const message = createBaseMetricsRequest();
+    while (reader.pos < reader.end) {
+      const tag = reader.tag();
+      switch (tag >>> 3) {
+        case 1: {
+          if (tag !== 10) {
+            break;
+          }
+
+          message.format = reader.string();
+          continue;
+        }
+      }
+      reader.skip(tag);
+    }
+    reader.leave(outerEnd);
+    return message;
+  },
+
+  create(base?: DeepPartial<MetricsRequest>): MetricsRequest {
+    return MetricsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<MetricsRequest>): MetricsRequest {
+    const message = createBaseMetricsRequest();
+    message.format = object.format ?? "";
+    return message;
+  },
+};
+
+function createBaseMetricsResponse(): MetricsResponse {
+  return { metricsData: "", timestamp: 0n };
+}
+
+export const MetricsResponse: MessageFns<MetricsResponse> = {
+  encode(message: MetricsResponse, writer: WireWriter = beginMessage()): WireWriter {
+    if (message.metricsData !== "") {
+      writer.tag(10).string(message.metricsData);
+    }
+    if (message.timestamp !== 0n) {
+      writer.tag(16).int64(message.timestamp);
+    }
+    return writer;
+  },
+
+  decode(input: WireReader | Uint8Array, length?: number): MetricsResponse {
+    const reader = input instanceof WireReader ? input : new WireReader(input);
+    const outerEnd = reader.enter(length);
+    const message = createBaseMetricsResponse();
+    while (reader.pos < reader.end) {
+      const tag = reader.tag();
+      switch (tag >>> 3) {
+        case 1: {
+          if (tag !== 10) {
+            break;
+          }
+
+          message.metricsData = reader.string();
+          continue;
+        }
+        case 2: {
+          if (tag !== 16) {
+            break;
+          }
+
+          message.timestamp = reader.int64() as bigint;
+          continue;
+        }
+      }
+      reader.skip(tag);
+    }
+    reader.leave(outerEnd);
+    return message;
+  },
+
+  create(base?: DeepPartial<MetricsResponse>): MetricsResponse {
+    return MetricsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<MetricsResponse>): MetricsResponse {
+    const message = createBaseMetricsResponse();
+    message.metricsData = object.metricsData ?? "";
+    message.timestamp = (object.timestamp !== undefined && object.timestamp !== null) ? BigInt(object.timestamp) : 0n;
+    return message;
+  },
+};
+
 function createBaseCreateTableRequest(): CreateTableRequest {
   return { name: "", config: undefined };
 }
@@ -2607,6 +2721,26 @@ export interface ClusterServer extends UntypedServiceImplementation {
   memberList: handleUnaryCall<MemberListRequest, MemberListResponse>;
   /** Status tells the state of the node that answers. */
   status: handleUnaryCall<StatusRequest, StatusResponse>;
+}
+
+/** Metrics gives the metrics of the node that answers. Armada's. */
+export type MetricsService = typeof MetricsService;
+export const MetricsService = {
+  /** GetMetrics gives what the node's /metrics page has. */
+  getMetrics: {
+    path: "/regatta.v1.Metrics/GetMetrics" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: MetricsRequest): Buffer => MetricsRequest.encode(value).finish(),
+    requestDeserialize: (value: Buffer): MetricsRequest => MetricsRequest.decode(value),
+    responseSerialize: (value: MetricsResponse): Buffer => MetricsResponse.encode(value).finish(),
+    responseDeserialize: (value: Buffer): MetricsResponse => MetricsResponse.decode(value),
+  },
+} as const;
+
+export interface MetricsServer extends UntypedServiceImplementation {
+  /** GetMetrics gives what the node's /metrics page has. */
+  getMetrics: handleUnaryCall<MetricsRequest, MetricsResponse>;
 }
 
 /** Tables manages tables. Since 0.5. */

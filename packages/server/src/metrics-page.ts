@@ -1,0 +1,30 @@
+import { collectDefaultMetrics, type Metric, Registry } from 'prom-client';
+import type { MetricJson } from './grpc-metrics.js';
+
+/** All metrics of the process, in Prometheus's text format. */
+export class MetricsPage {
+  readonly #defaults = new Registry();
+  readonly #describe: () => MetricJson[];
+
+  /** `describe` gives our own metrics, read at every scrape. */
+  constructor(describe: () => MetricJson[]) {
+    this.#describe = describe;
+    // The default precision would wake an idle node a hundred times a second.
+    collectDefaultMetrics({ register: this.#defaults, eventLoopMonitoringPrecision: 100 });
+  }
+
+  get contentType(): string {
+    return this.#defaults.contentType;
+  }
+
+  async text(): Promise<string> {
+    const own = new Registry();
+    for (const metric of this.#describe()) own.registerMetric(asMetric(metric));
+    return (await this.#defaults.metrics()) + (await own.metrics());
+  }
+}
+
+/** Registries print whatever gives its values by `get`. */
+function asMetric(metric: MetricJson): Metric {
+  return { ...metric, aggregator: 'sum', get: async () => metric } as unknown as Metric;
+}
