@@ -106,6 +106,20 @@ describe('a bucket', () => {
     expect(await collect(store.folders('c/', {}))).toEqual(['1', '10', '2']);
   });
 
+  test('is read page by page to its end, and its folders too', async () => {
+    const names = Array.from(
+      { length: 2_500 },
+      (_, i) => `c/${i % 3}/log/${String(i).padStart(4, '0')}`,
+    ).sort();
+    for (const name of names) stub.objects.set(`p/${name}`, Buffer.from('x'));
+    stub.objects.set('other', Buffer.from('x'));
+    expect(await namesOf(store, '')).toEqual(names);
+    expect(stub.requests).toHaveLength(3);
+    expect(stub.requests.slice(1).every(({ query }) => query.has('continuation-token'))).toBe(true);
+    expect(await namesOf(store, 'c/1/')).toEqual(names.filter((name) => name.startsWith('c/1/')));
+    expect(await collect(store.folders('c/', {}))).toEqual(['0', '1', '2']);
+  });
+
   test('gets an object in parts of equal size, each with its hash', async () => {
     const content = random(2 * PART + 5);
     await store.put('a', inPieces(content, [1000, PART, PART]), {});
