@@ -171,8 +171,16 @@ describe('A7: a stamp is not far ahead of the time', () => {
   const said = (world: World, id: number, line: string) =>
     world.log(id).filter((logged) => logged.startsWith(line)).length;
 
-  test("a leader's clock is an hour ahead for a moment", async () => {
+  /** Every node has heard the clocks of the others. */
+  async function comparing(): Promise<World> {
     const world = await World.formed();
+    const isCompared = (id: number) => world.node(id).inspect().isClockCompared;
+    await world.until('all compare clocks', () => world.ids.every(isCompared));
+    return world;
+  }
+
+  test("a leader's clock is an hour ahead for a moment", async () => {
+    const world = await comparing();
     const [leader, follower] = await world.roles();
     await world.write(leader, 'a', '1');
     world.machine(leader).clock.jump(3_600_000);
@@ -195,7 +203,7 @@ describe('A7: a stamp is not far ahead of the time', () => {
   });
 
   test('a follower whose clock is ahead comes to lead', async () => {
-    const world = await World.formed();
+    const world = await comparing();
     const [leader, follower] = await world.roles();
     world.machine(follower).clock.jump(3_600_000);
     for (let now = leader; now !== follower; [now] = await world.roles()) world.restart(now);
