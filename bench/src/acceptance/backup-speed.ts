@@ -142,14 +142,14 @@ async function measureThrottled(
       restore: ['--dir', source, '--tables', TABLE, '--into', OTHER_TABLE, '--yes'],
     };
     for (const name of ['backup', 'restore'] as const) {
-      const command = new Command(
+      const command = new Command([
         name,
         '--endpoints',
         node.address,
         '--rate',
         THROTTLED_RATE,
         ...commands[name],
-      );
+      ]);
       const rate = await put();
       if (!command.isRunning) throw new Error(`the throttled ${name} did not last as long as the puts`);
       await command.interrupt();
@@ -174,12 +174,12 @@ async function measureThrottled(
 }
 
 function backup(node: ClusterNode, directory: string) {
-  return new Command('backup', '--endpoints', node.address, '--dir', directory, '--tables', TABLE).done();
+  return new Command(['backup', '--endpoints', node.address, '--dir', directory, '--tables', TABLE]).done();
 }
 
 function restore(node: ClusterNode, directory: string) {
   const flags = ['--endpoints', node.address, '--dir', directory, '--tables', TABLE, '--yes'];
-  return new Command('restore', ...flags).done();
+  return new Command(['restore', ...flags]).done();
 }
 
 /** Starts the process anew with its data. Resolves with what it uses when nothing was asked of it yet. */

@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import Table from 'cli-table3';
 import { backupSpeed } from './backup-speed.js';
 import type { AcceptanceCheck, AcceptanceSizes, Measurement } from './check.js';
+import { dumpLoad } from './dump-load.js';
 import { followerCluster } from './follower-cluster.js';
 import { fuzz } from './fuzz.js';
 import { gracefulStops } from './graceful-stops.js';
@@ -23,13 +24,14 @@ const checks: readonly AcceptanceCheck[] = [
   replicationSpeed,
   backupSpeed,
   transactionRanges,
+  dumpLoad,
   unreadAnswers,
   fuzz,
 ];
 
 const USAGE = `npm run acceptance -- [options] [check …]
 
-  --keys N      keys of follower-cluster and replication-speed (1000000), backup-speed (7400000: 2 GB), unread-answers (300000)
+  --keys N      keys of follower-cluster, replication-speed and dump-load (1000000), backup-speed (7400000: 2 GB), unread-answers (300000)
   --seconds N   how long their load lasts (60, 10, 10)
   --rounds N    rounds of graceful-stops (9), replication-speed and backup-speed (3)
 

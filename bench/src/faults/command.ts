@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { closeSync, openSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { readProcessUsage } from './process-usage.js';
 
@@ -14,6 +15,12 @@ export interface CommandResult {
   readonly peakBytes: number;
 }
 
+/** Files that a command reads and writes; without them it reads nothing and its output is dropped. */
+interface CommandFiles {
+  readonly stdin?: string;
+  readonly stdout?: string;
+}
+
 /** One `coxswain …` command that ends by itself, or when it is interrupted. */
 export class Command {
   readonly #child;
@@ -23,14 +30,17 @@ export class Command {
   #peakBytes = 0;
   #errorText = '';
 
-  constructor(...args: string[]) {
+  constructor(args: readonly string[], { stdin, stdout }: CommandFiles = {}) {
     this.#name = args[0]!;
+    const input = stdin === undefined ? undefined : openSync(stdin, 'r');
+    const output = stdout === undefined ? undefined : openSync(stdout, 'w');
     this.#child = spawn(process.execPath, [command, ...args], {
       env: { PATH: process.env['PATH'] },
-      stdio: ['ignore', 'ignore', 'pipe'],
+      stdio: [input ?? 'ignore', output ?? 'ignore', 'pipe'],
     });
+    for (const file of [input, output]) if (file !== undefined) closeSync(file);
     this.#exited = once(this.#child, 'exit');
-    this.#child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    this.#child.stderr!.setEncoding('utf8').on('data', (text: string) => {
       this.#errorText = (this.#errorText + text).slice(-ERROR_TAIL_LENGTH);
     });
   }

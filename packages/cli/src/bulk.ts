@@ -2,6 +2,7 @@ import { appendFileSync, fstatSync } from 'node:fs';
 import { type Coxswain, CoxswainError, OutcomeUnknownError, operation, StatusCode } from '@coxswain/client';
 import type { mvcc } from '@coxswain/protocol';
 import { Presets, SingleBar } from 'cli-progress';
+import { DumpReader, MalformedLineError } from './dump-format.js';
 import { ExitCode, failure } from './exit.js';
 import { StdinLines } from './stdin.js';
 
@@ -21,19 +22,54 @@ export interface BulkOptions {
   readonly skipBad: string | undefined;
 }
 
-/** A line that is not what the command reads. */
-class MalformedLineError extends Error {
-  override readonly name = 'MalformedLineError';
+/** How a command reads its lines. */
+interface LineReader {
+  /** Gives what the line asks for, or undefined where it asks for nothing. Throws MalformedLineError. */
+  read(line: Buffer): { readonly key: Buffer; readonly request: mvcc.RequestOp } | undefined;
+  /** Is shown the lines before --from-line. */
+  pass?(line: Buffer): void;
+  /** Whether a last line without a line feed is refused, since it may be the beginning of a longer one. */
+  readonly wantsLineFeed?: boolean;
+  /** Why the lines are not all that there should be, after the last one; undefined: they are. */
+  whyIncomplete?(): string | undefined;
 }
 
 /** Stores the pairs of stdin, `key<TAB>value` a line, in the order of the lines. Prints how many. */
 export async function putLines(client: Coxswain, table: string, options: BulkOptions): Promise<void> {
   const pipeline = new Pipeline('put', client, table, options);
-  await pipeline.run((line) => {
-    const separator = line.indexOf(tab);
-    if (separator <= 0) throw new MalformedLineError('it is not key<TAB>value');
-    const key = line.subarray(0, separator);
-    return { key, request: operation.put(key, line.subarray(separator + 1)) };
+  await pipeline.run({
+    read(line) {
+      const separator = line.indexOf(tab);
+      if (separator <= 0) throw new MalformedLineError('it is not key<TAB>value');
+      const key = line.subarray(0, separator);
+      return { key, request: operation.put(key, line.subarray(separator + 1)) };
+    },
+  });
+  process.stdout.write(`OK ${pipeline.lineCount}\n`);
+}
+
+/**
+ * Stores the pairs of a dump on stdin (dump-format.ts). Prints how many. Fails after the last line where that is not the
+ * dump's end, unless `isPartial`.
+ */
+export async function loadLines(
+  client: Coxswain,
+  table: string,
+  { isPartial, ...options }: BulkOptions & { readonly isPartial: boolean },
+): Promise<void> {
+  const pipeline = new Pipeline('load', client, table, options);
+  const dump = new DumpReader();
+  await pipeline.run({
+    read(line) {
+      const pair = dump.read(line);
+      return pair && { key: pair.key, request: operation.put(pair.key, pair.value) };
+    },
+    pass: (line) => void dump.isComment(line),
+    wantsLineFeed: true,
+    whyIncomplete: () =>
+      isPartial || dump.whyIncomplete === undefined
+        ? undefined
+        : `the input is not a whole dump: ${dump.whyIncomplete}; --partial takes it as it is`,
   });
   process.stdout.write(`OK ${pipeline.lineCount}\n`);
 }
@@ -41,9 +77,11 @@ export async function putLines(client: Coxswain, table: string, options: BulkOpt
 /** Removes the keys of stdin, one a line. Prints how many there were. */
 export async function deleteLines(client: Coxswain, table: string, options: BulkOptions): Promise<void> {
   const pipeline = new Pipeline('del', client, table, options);
-  await pipeline.run((line) => {
-    if (line.length === 0) throw new MalformedLineError('it is empty');
-    return { key: line, request: operation.deleteRange(line) };
+  await pipeline.run({
+    read(line) {
+      if (line.length === 0) throw new MalformedLineError('it is empty');
+      return { key: line, request: operation.deleteRange(line) };
+    },
   });
   process.stdout.write(`${pipeline.deletedCount}\n`);
 }
@@ -79,7 +117,7 @@ class Pipeline {
     this.#options = options;
   }
 
-  async run(parse: (line: Buffer) => { key: Buffer; request: mvcc.RequestOp }): Promise<void> {
+  async run(reader: LineReader): Promise<void> {
     const lines = new StdinLines();
     const progress = new Progress(this.#name, lines);
     let batch: Batch | undefined;
@@ -100,17 +138,26 @@ class Pipeline {
       for await (const line of lines) {
         if (this.#reason !== undefined) break;
         number++;
-        if (number < this.#options.fromLine) continue;
+        if (number < this.#options.fromLine) {
+          reader.pass?.(line);
+          continue;
+        }
         this.#open.add(number);
-        let parsed: ReturnType<typeof parse>;
+        let parsed: ReturnType<LineReader['read']>;
         try {
-          parsed = parse(line);
+          if (reader.wantsLineFeed && !lines.isTerminated)
+            throw new MalformedLineError('it does not end with a line feed, so it may be cut short');
+          parsed = reader.read(line);
         } catch (error) {
           if (!(error instanceof MalformedLineError)) throw error;
           // What stands before it is stored, so that the count says where to go on.
           if (batch) this.#send(batch);
           batch = undefined;
           this.#setAside(number, line, error.message);
+          continue;
+        }
+        if (parsed === undefined) {
+          this.#open.delete(number);
           continue;
         }
         const { key, request } = parsed;
@@ -130,6 +177,7 @@ class Pipeline {
         }
       }
       if (batch) this.#send(batch);
+      if (this.#reason === undefined) this.#reason = reader.whyIncomplete?.();
     } catch (error) {
       // To destroy stdin is what ends the wait for the next line.
       if (!isInterrupted) throw error;

@@ -11,14 +11,15 @@ export class CommandError extends Error {
   constructor(
     message: string,
     readonly exitCode: ExitCode,
+    options?: ErrorOptions,
   ) {
-    super(message);
+    super(message, options);
   }
 }
 
 /** The command was called wrongly. */
-export function usageError(message: string): CommandError {
-  return new CommandError(message, ExitCode.Usage);
+export function usageError(message: string, options?: ErrorOptions): CommandError {
+  return new CommandError(message, ExitCode.Usage, options);
 }
 
 /** What was asked for could not be done. */

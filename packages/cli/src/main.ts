@@ -7,7 +7,9 @@ process.umask(0o077);
 
 // A reader that has seen enough, such as `head`, is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  process.exit(error.code === 'EPIPE' ? ExitCode.Done : ExitCode.Failed);
+  if (error.code === 'EPIPE') process.exit(ExitCode.Done);
+  process.stderr.write(`coxswain: stdout cannot be written to: ${error.code ?? error.message}\n`);
+  process.exit(ExitCode.Failed);
 });
 
 const exitCode = await run(process.argv);

@@ -6,6 +6,7 @@ import { backupCommand } from './commands/backup.js';
 import { benchCommand } from './commands/bench.js';
 import { clusterCommands } from './commands/cluster.js';
 import { dataCommands } from './commands/data.js';
+import { dumpCommands } from './commands/dump.js';
 import { maintenanceCommands } from './commands/maintenance.js';
 import { playgroundCommand } from './commands/playground.js';
 import { restoreCommand } from './commands/restore.js';
@@ -32,6 +33,7 @@ function program(): Command {
     nodeCommand('follower'),
     playgroundCommand(),
     ...dataCommands(),
+    ...dumpCommands(),
     ...clusterCommands(),
     backupCommand(),
     restoreCommand(),

@@ -1,3 +1,5 @@
+import { failure } from './exit.js';
+
 /** All of stdin. */
 export async function readAll(): Promise<Buffer> {
   const chunks: Buffer[] = [];
@@ -8,24 +10,42 @@ export async function readAll(): Promise<Buffer> {
 const newline = 0x0a;
 
 /**
- * The lines of stdin as bytes, without their ends: keys and values need not be text. `bytesRead` counts what was
- * taken from stdin so far.
+ * The longest line that is read, in bytes: a value of 2 MiB in which every byte is written as `\xNN`, and room to spare.
+ * Input without line feeds must not be gathered without end.
+ */
+const lineSizeBytesMax = 16 * 1024 * 1024;
+
+/**
+ * The lines of stdin as bytes, without their ends: keys and values need not be text. Throws a failure at a line of more
+ * than 16 MiB.
  */
 export class StdinLines implements AsyncIterable<Buffer> {
+  /** What was taken from stdin so far. */
   bytesRead = 0;
+  /** Whether a line feed followed the line that was given last. */
+  isTerminated = true;
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Buffer> {
-    let rest: Buffer = Buffer.alloc(0);
+    let pieces: Buffer[] = [];
+    let sizeBytes = 0;
     for await (const chunk of process.stdin) {
-      this.bytesRead += (chunk as Buffer).length;
-      const data = rest.length === 0 ? (chunk as Buffer) : Buffer.concat([rest, chunk as Buffer]);
+      const data = chunk as Buffer;
+      this.bytesRead += data.length;
       let begin = 0;
       for (let end = data.indexOf(newline); end >= 0; end = data.indexOf(newline, begin)) {
-        yield data.subarray(begin, end);
+        const last = data.subarray(begin, end);
+        yield pieces.length === 0 ? last : Buffer.concat([...pieces, last]);
+        pieces = [];
+        sizeBytes = 0;
         begin = end + 1;
       }
-      rest = data.subarray(begin);
+      if (begin === data.length) continue;
+      pieces.push(data.subarray(begin));
+      sizeBytes += data.length - begin;
+      if (sizeBytes > lineSizeBytesMax) throw failure('stdin: a line is longer than 16 MiB');
     }
-    if (rest.length > 0) yield rest;
+    if (pieces.length === 0) return;
+    this.isTerminated = false;
+    yield Buffer.concat(pieces);
   }
 }

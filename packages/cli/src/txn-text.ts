@@ -1,6 +1,7 @@
 import { type Bytes, compare, type Operator, operation, prefixEnd, toEnd } from '@coxswain/client';
 import type { mvcc } from '@coxswain/protocol';
 import { usageError } from './exit.js';
+import { toBytes } from './key-range.js';
 
 /** A transaction as `coxswain txn` reads it. */
 export interface TxnText {
@@ -19,9 +20,10 @@ export interface TxnText {
  *     get key --prefix
  *
  * Compares are `value`, `version`, `create`, `mod` (or val, ver, c, m) of a quoted key, one of = != < >, and a
- * quoted value. Operations are put, get and del with words or quoted texts.
+ * quoted value. Operations are put, get and del with words or quoted texts. With `isHex` keys and values are pairs of
+ * hexadecimal digits, quoted or not.
  */
-export function parseTxnText(text: string): TxnText {
+export function parseTxnText(text: string, isHex = false): TxnText {
   const sections: string[][] = [[], [], []];
   let section = 0;
   for (const [index, raw] of text.split('\n').entries()) {
@@ -35,33 +37,45 @@ export function parseTxnText(text: string): TxnText {
     }
   }
   return {
-    compares: sections[0]!.map(parseCompare),
-    success: sections[1]!.map(parseOperation),
-    failure: sections[2]!.map(parseOperation),
+    compares: sections[0]!.map((line) => parseCompare(line, isHex)),
+    success: sections[1]!.map((line) => parseOperation(line, isHex)),
+    failure: sections[2]!.map((line) => parseOperation(line, isHex)),
   };
 }
 
 const comparePattern = /^(\w+)\s*\(\s*("(?:[^"\\]|\\.)*"|'[^']*'|[^")]*)\s*\)\s*(!=|=|<|>)\s*(.+)$/;
 
-function parseCompare(line: string): mvcc.Compare {
+function parseCompare(line: string, isHex: boolean): mvcc.Compare {
   const match = comparePattern.exec(line);
   if (!match) throw usageError(`txn: not a compare, such as mod("key") > "0": ${line}`);
   const [, target, keyText = '', operator, rightText = ''] = match;
-  const key = unquote(keyText);
-  const right = unquote(rightText.trim());
+  const key = readBytes(keyText, isHex);
+  const right = rightText.trim();
   switch (target) {
     case 'value':
     case 'val':
-      return compare.value(key, operator as Operator, right);
+      return compare.value(key, operator as Operator, readBytes(right, isHex));
     case 'version':
     case 'ver':
-      return compare.version(key, operator as Operator, parseInteger(right, line));
+      return compare.version(
+        key,
+        operator as Operator,
+        parseInteger(readBytes(right, false).toString(), line),
+      );
     case 'create':
     case 'c':
-      return compare.createRevision(key, operator as Operator, parseInteger(right, line));
+      return compare.createRevision(
+        key,
+        operator as Operator,
+        parseInteger(readBytes(right, false).toString(), line),
+      );
     case 'mod':
     case 'm':
-      return compare.modRevision(key, operator as Operator, parseInteger(right, line));
+      return compare.modRevision(
+        key,
+        operator as Operator,
+        parseInteger(readBytes(right, false).toString(), line),
+      );
     default:
       throw usageError(`txn: not a compare: ${target}: use value, version, create or mod`);
   }
@@ -73,16 +87,19 @@ function parseInteger(text: string, line: string): bigint {
   return BigInt(text);
 }
 
-function parseOperation(line: string): mvcc.RequestOp {
-  const words = splitWords(line);
+function parseOperation(line: string, isHex: boolean): mvcc.RequestOp {
+  // A quoted text is one word. Only a word that is not quoted is a flag.
+  const words = line.match(/"(?:[^"\\]|\\.)*"|'[^']*'|\S+/g) ?? [];
   const flags = new Map<string, string>();
   const names = words.filter((word) => {
     const flag = /^--([\w-]+)(?:=(.*))?$/.exec(word);
     if (flag) flags.set(flag[1]!, flag[2] ?? 'true');
     return !flag;
   });
-  const [name, key, second, ...rest] = names;
-  if (key === undefined || rest.length > 0) throw usageError(`txn: not an operation: ${line}`);
+  const [name, keyText, secondText, ...rest] = names;
+  if (keyText === undefined || rest.length > 0) throw usageError(`txn: not an operation: ${line}`);
+  const key = readBytes(keyText, isHex);
+  const second = secondText === undefined ? undefined : readBytes(secondText, isHex);
   const allow = (...allowed: readonly string[]): void => {
     for (const flag of flags.keys()) {
       if (!allowed.includes(flag)) throw usageError(`txn: unknown flag --${flag}: ${line}`);
@@ -114,19 +131,35 @@ function parseOperation(line: string): mvcc.RequestOp {
   }
 }
 
-/** Words are separated by spaces; a quoted text is one word. */
-function splitWords(line: string): string[] {
-  const words = line.match(/"(?:[^"\\]|\\.)*"|'[^']*'|\S+/g) ?? [];
-  return words.map(unquote);
+/** A key or a value: a word, or a text in quotes. Escapes in double quotes are those of JSON, and `\xNN` for a byte. */
+function readBytes(text: string, isHex: boolean): Buffer {
+  const quote = text.length > 1 && text.at(0) === text.at(-1) ? text.at(0) : undefined;
+  const inner = quote === '"' || quote === "'" ? text.slice(1, -1) : text;
+  if (isHex) return Buffer.from(toBytes(inner, true));
+  return quote === '"' ? readEscapes(inner) : Buffer.from(inner);
 }
 
-/** Takes the quotes off; escapes in double quotes are those of JSON and `\xNN`. */
-function unquote(text: string): string {
-  if (text.startsWith("'") && text.endsWith("'") && text.length > 1) return text.slice(1, -1);
-  if (!(text.startsWith('"') && text.endsWith('"') && text.length > 1)) return text;
-  try {
-    return JSON.parse(text.replace(/\\x([0-9a-f]{2})/gi, '\\u00$1')) as string;
-  } catch (cause) {
-    throw usageError(`txn: not a quoted text: ${text}${cause instanceof SyntaxError ? '' : String(cause)}`);
+function readEscapes(text: string): Buffer {
+  const pieces: Buffer[] = [];
+  let json = '';
+  const end = (): void => {
+    try {
+      pieces.push(Buffer.from(JSON.parse(`"${json}"`) as string));
+    } catch (cause) {
+      throw usageError(`txn: not a quoted text: "${text}": its escapes are those of JSON, and \\xNN`, {
+        cause,
+      });
+    }
+    json = '';
+  };
+  for (const [token, digits] of text.matchAll(/\\x([0-9a-f]{2})|\\?[\s\S]/gi)) {
+    if (digits === undefined) {
+      json += token;
+      continue;
+    }
+    end();
+    pieces.push(Buffer.from(digits, 'hex'));
   }
+  end();
+  return Buffer.concat(pieces);
 }

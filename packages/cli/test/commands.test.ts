@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { Coxswain, operation } from '@coxswain/client';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Command, freePorts, NodeCommand, type Outcome, run, TemporaryDirectory } from './support/command.js';
 
@@ -109,6 +110,63 @@ describe('data (interfaces.md)', () => {
     expect(await output(['get', '', '--prefix', '--min-mod-revision', above])).toBe('');
     expect(await output(['get', '', '--prefix', '--max-mod-revision', above, '--count-only'])).toBe('1\n');
     expect(await output(['del', '--hex', '00', '--prefix'])).toBe('1\n');
+  });
+
+  test('--sort-by and --order as etcdctl has them', async () => {
+    await output(['put', '--stdin'], 'o1\tb\no2\ta\no3\tc\n');
+    const sorted = ['get', 'o', '--prefix', '--keys-only', '--sort-by', 'value', '--order'];
+    expect(await output([...sorted, 'ascend'])).toBe('o2\no1\no3\n');
+    expect(await output([...sorted, 'DESCEND', '--limit', '1'])).toBe('o3\n');
+    await output(['del', 'o', '--prefix']);
+  });
+
+  test('txn --hex reads and shows hexadecimal digits', async () => {
+    const text = 'version("00ff") = "0"\n\nput 00ff 0a0d\nget 00ff\n';
+    expect(await output(['txn', '--hex'], text)).toBe('SUCCESS\n\nOK\n\n\\x00\\xff\n\\x0a\\x0d\n');
+    expect(await output(['del', '--hex', '00ff'])).toBe('1\n');
+  });
+
+  test('dump writes any bytes as lines of text, and load stores them', async () => {
+    const client = await Coxswain.connect({ endpoints: [node.endpoint] });
+    const puts = Array.from({ length: 256 }, (_, byte) =>
+      operation.put(Buffer.from([0x64, byte]), Buffer.from(byte % 5 === 0 ? [] : [byte, 0, byte])),
+    );
+    await client
+      .txn('default')
+      .do(...puts)
+      .commit();
+    await client.tables.create('loaded');
+    const dump = await output(['dump']);
+    expect(dump).toMatch(
+      /^# coxswain dump 1\nd\\x00\t\nd\\x01\t\\x01\\x00\\x01\n[\x20-\x7e\t\n]*\n# end 256\n$/,
+    );
+    expect(await output(['load', '--table', 'loaded'], dump)).toBe('OK 256\n');
+    expect(await output(['dump', '--table', 'loaded'])).toBe(dump);
+    expect(await output(['dump', '--hex', '6420', '6422'])).toBe(
+      '# coxswain dump 1\nd \t \\x00 \nd!\t!\\x00!\n# end 2\n',
+    );
+
+    const cut = dump.slice(0, dump.indexOf('dz'));
+    const incomplete = await node.run(['load', '--table', 'loaded'], { stdin: cut });
+    expectFailure(
+      incomplete,
+      1,
+      /^load: the input is not a whole dump: it has no end line, so it was cut short; --partial takes it as it is; 122 lines are done; go on with --from-line 124$/,
+    );
+    expect(await output(['load', '--table', 'loaded', '--partial'], cut)).toBe('OK 122\n');
+    const within = await node.run(['load', '--table', 'loaded', '--partial'], { stdin: `${cut}dz\tz\\x0` });
+    expectFailure(within, 1, /line 124: it does not end with a line feed, so it may be cut short; 122 lines/);
+
+    const bad = dump.replace('d!\t', 'd!\t\\q');
+    expectFailure(
+      await node.run(['load', '--table', 'loaded'], { stdin: bad }),
+      1,
+      /^load: line 35: it holds a backslash .*; 33 lines are done; go on with --from-line 35$/,
+    );
+    expect(await output(['load', '--table', 'loaded', '--from-line', '36'], bad)).toBe('OK 222\n');
+    await client.tables.delete('loaded');
+    expect((await client.deleteRange('default', 'd', { prefix: true })).deleted).toBe(256n);
+    client.close();
   });
 
   test('status beside a dead endpoint exits 1 and names it', async () => {
@@ -298,6 +356,8 @@ describe('usage', () => {
     ],
     [['get', 'a', '--timeout', 'soon'], '--timeout: must be a duration such as 500ms, 5s or 1m, not soon'],
     [['get', 'a', '-o', 'xml'], /argument 'xml' is invalid\. Allowed choices are simple, table, json\./],
+    [['get', 'a', '--order', 'up'], /argument 'up' is invalid\. Allowed choices are ASCEND, DESCEND\./],
+    [['dump', '-o', 'json'], 'dump: has one format, without --output'],
     [['put'], 'put: give a key and a value, or --stdin'],
     [['get', 'a', '--cert', 'x'], '--cert and --key must be given together'],
     [['playground', '--nodes', '10'], '--nodes: must be from 1 to 9, not 10'],

@@ -8,7 +8,7 @@ import {
   withConnectionFlags,
 } from '../connection-flags.js';
 import { usageError } from '../exit.js';
-import { parseCount } from './data.js';
+import { parseCount } from '../key-range.js';
 
 type Workload = 'put' | 'range' | 'txn' | 'mixed';
 

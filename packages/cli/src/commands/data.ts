@@ -1,27 +1,23 @@
-import type { Bytes, Coxswain, RangeOptions } from '@coxswain/client';
-import { prefixEnd, toEnd } from '@coxswain/client';
-import type { regatta } from '@coxswain/protocol';
-import { Command, InvalidArgumentError } from 'commander';
+import type { RangeOptions } from '@coxswain/client';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { deleteLines, putLines } from '../bulk.js';
-import {
-  type ConnectionFlags,
-  connectionFlags,
-  withClient,
-  withConnectionFlags,
-} from '../connection-flags.js';
+import { connectionFlags, withClient } from '../connection-flags.js';
 import { usageError } from '../exit.js';
+import {
+  type DataFlags,
+  dataCommand,
+  type KeyRangeFlags,
+  keyRange,
+  openKeyRange,
+  parseCount,
+  readPages,
+  toBytes,
+  withKeyRangeFlags,
+} from '../key-range.js';
 import { printRange, printResponse } from '../output.js';
+import { type SortOrder, type SortTarget, sortedPage, sortOrders, sortTargets } from '../sorted-pages.js';
 import { readAll } from '../stdin.js';
 import { parseTxnText } from '../txn-text.js';
-
-interface DataFlags extends ConnectionFlags {
-  readonly table: string;
-}
-
-interface KeyRangeFlags extends DataFlags {
-  readonly prefix: boolean;
-  readonly fromKey: boolean;
-}
 
 interface ReadFlags extends KeyRangeFlags {
   readonly limit: number;
@@ -35,6 +31,8 @@ interface ReadFlags extends KeyRangeFlags {
   readonly maxModRevision: number;
   readonly minCreateRevision: number;
   readonly maxCreateRevision: number;
+  readonly sortBy?: SortTarget;
+  readonly order?: SortOrder;
 }
 
 /** `get`, `range`, `put`, `del` and `txn`. */
@@ -49,7 +47,9 @@ function getCommand(): Command {
       .argument('<key>')
       .argument('[range-end]'),
   );
-  return command.action((key: string, rangeEnd: string | undefined) => read(command, key, rangeEnd));
+  return command.action((key: string, rangeEnd: string | undefined) =>
+    read(command, (flags) => keyRange(key, rangeEnd, flags)),
+  );
 }
 
 function rangeCommand(): Command {
@@ -59,11 +59,9 @@ function rangeCommand(): Command {
       .argument('[key]')
       .argument('[range-end]'),
   );
-  return command.action((key: string | undefined, rangeEnd: string | undefined) => {
-    const { prefix } = command.opts<ReadFlags>();
-    const isOpen = rangeEnd === undefined && !prefix;
-    return read(command, key ?? '\0', isOpen ? '\0' : rangeEnd);
-  });
+  return command.action((key: string | undefined, rangeEnd: string | undefined) =>
+    read(command, (flags) => openKeyRange(key, rangeEnd, flags)),
+  );
 }
 
 function putCommand(): Command {
@@ -139,7 +137,7 @@ function txnCommand(): Command {
   );
   return command.action(async () => {
     const flags = { ...connectionFlags(command), ...command.opts<DataFlags>() };
-    const { compares, success, failure } = parseTxnText((await readAll()).toString());
+    const { compares, success, failure } = parseTxnText((await readAll()).toString(), flags.hex);
     await withClient(flags, async (client) => {
       const response = await client
         .txn(flags.table)
@@ -152,16 +150,23 @@ function txnCommand(): Command {
   });
 }
 
-async function read(command: Command, key: string, rangeEnd: string | undefined): Promise<void> {
+async function read(
+  command: Command,
+  rangeOf: (flags: KeyRangeFlags) => ReturnType<typeof keyRange>,
+): Promise<void> {
   const flags = { ...connectionFlags(command), ...command.opts<ReadFlags>() };
   if (flags.keysOnly && flags.countOnly) throw usageError('--keys-only and --count-only cannot be combined');
   if (flags.printValueOnly && (flags.keysOnly || flags.countOnly))
     throw usageError('--print-value-only cannot be combined with --keys-only or --count-only');
-  const range = keyRange(key, rangeEnd, flags);
+  const range = rangeOf(flags);
+  const { sortBy = 'KEY', order = 'ASCEND' } = flags;
+  // Servers answer in the order of keys, so that is nothing to sort.
+  const isSorted = sortBy !== 'KEY' || order !== 'ASCEND';
   const options: RangeOptions = {
     ...range.options,
-    limit: flags.limit,
-    keysOnly: flags.keysOnly,
+    // The first of another order may be anywhere in the range, and values decide only where they are there.
+    limit: isSorted && !flags.countOnly ? 0 : flags.limit,
+    keysOnly: flags.keysOnly && sortBy !== 'VALUE',
     countOnly: flags.countOnly,
     linearizable: flags.linearizable,
     revision: flags.revision,
@@ -172,11 +177,11 @@ async function read(command: Command, key: string, rangeEnd: string | undefined)
     fromLeaderCluster: flags.fromLeader,
   };
   await withClient(flags, async (client) => {
-    const pages = isOneKey(options)
-      ? onePage(client, flags.table, range.key, options)
-      : flags.fromLeader
-        ? pagesFromLeader(client, flags.table, range.key, options)
-        : client.iteratePages(flags.table, range.key, options);
+    const inKeyOrder = readPages(client, flags.table, range.key, options);
+    const pages =
+      isSorted && !flags.countOnly
+        ? sortedPage(inKeyOrder, { by: sortBy, order, limit: flags.limit, keysOnly: flags.keysOnly })
+        : inKeyOrder;
     await printRange(pages, {
       format: flags.output,
       isHex: flags.hex,
@@ -187,101 +192,23 @@ async function read(command: Command, key: string, rangeEnd: string | undefined)
   });
 }
 
-function isOneKey({ prefix, rangeEnd }: RangeOptions): boolean {
-  return !prefix && rangeEnd === undefined;
-}
-
-async function* onePage(
-  client: Coxswain,
-  table: string,
-  key: Bytes,
-  options: RangeOptions,
-): AsyncGenerator<regatta.RangeResponse> {
-  yield await client.range(table, key, options);
-}
-
-/** The leader cluster answers single pages only: all of them as of the first one's revision. */
-async function* pagesFromLeader(
-  client: Coxswain,
-  table: string,
-  key: Bytes,
-  options: RangeOptions,
-): AsyncGenerator<regatta.RangeResponse> {
-  let from: Bytes = key;
-  const rangeEnd = options.prefix ? prefixEnd(key) : options.rangeEnd;
-  let { revision = 0 } = options;
-  let left = Number(options.limit ?? 0);
-  for (;;) {
-    const { prefix: _, ...rest } = options;
-    const page = await client.range(table, from, {
-      ...rest,
-      ...(rangeEnd !== undefined && { rangeEnd }),
-      limit: left,
-      revision,
-    });
-    yield page;
-    const last = page.kvs.at(-1);
-    if (!page.more || last === undefined || (left > 0 && page.kvs.length >= left)) return;
-    if (left > 0) left -= page.kvs.length;
-    revision = page.header?.revision ?? 0n;
-    from = Buffer.concat([last.key, Buffer.from([0])]);
-  }
-}
-
-function keyRange(
-  key: string,
-  rangeEnd: string | undefined,
-  { prefix, fromKey, hex }: KeyRangeFlags,
-): { key: Bytes; options: { prefix?: boolean; rangeEnd?: Bytes } } {
-  if ([prefix, fromKey, rangeEnd !== undefined].filter(Boolean).length > 1) {
-    throw usageError('give one of a range end, --prefix and --from-key');
-  }
-  // An empty key is no key: every key begins with the empty prefix, and comes after it.
-  if (key === '' && (prefix || fromKey)) return { key: '\0', options: { rangeEnd: toEnd } };
-  const from = toBytes(key, hex);
-  if (prefix) return { key: from, options: { prefix } };
-  if (fromKey) return { key: from, options: { rangeEnd: toEnd } };
-  return { key: from, options: rangeEnd === undefined ? {} : { rangeEnd: toBytes(rangeEnd, hex) } };
-}
-
-/** A key or value of the command line: with --hex pairs of hexadecimal digits, also as `\\x00\\xff`, which --hex shows. */
-function toBytes(text: string, isHex: boolean): Bytes {
-  // The bound of an open range is a zero byte already.
-  if (!isHex || text === '\0') return text;
-  const digits = text.replaceAll('\\x', '');
-  if (!/^(?:[0-9a-f]{2})*$/i.test(digits))
-    throw usageError('--hex: keys and values must be pairs of hexadecimal digits, such as 00ff');
-  return Buffer.from(digits, 'hex');
-}
-
-function dataCommand(name: string): Command {
-  return withConnectionFlags(new Command(name)).option('--table <name>', 'the table', 'default');
-}
-
-interface BulkFlags {
+/** Flags of the commands that read lines from stdin. */
+export interface BulkFlags {
   readonly stdin: boolean;
   readonly fromLine: number;
   readonly skipBad?: string;
 }
 
-function withBulkFlags(command: Command): Command {
+/** Adds `--from-line` and `--skip-bad`; `when` begins their help. */
+export function withBulkFlags(command: Command, when = 'with --stdin: '): Command {
   return command
     .option(
       '--from-line <number>',
-      'with --stdin: pass over the lines before this one; later ones may be done a second time',
+      `${when}pass over the lines before this one; later ones may be done a second time`,
       parseCount,
       1,
     )
-    .option(
-      '--skip-bad <file>',
-      'with --stdin: append lines that are malformed or refused to a file, and go on',
-    );
-}
-
-function withKeyRangeFlags(command: Command): Command {
-  return command
-    .option('--prefix', 'all keys that begin with the key', false)
-    .option('--from-key', 'all keys from the key on', false);
+    .option('--skip-bad <file>', `${when}append lines that are malformed or refused to a file, and go on`);
 }
 
 function withReadFlags(command: Command): Command {
@@ -297,13 +224,24 @@ function withReadFlags(command: Command): Command {
     .option('--min-mod-revision <number>', 'only keys last changed at this revision or later', parseCount, 0)
     .option('--max-mod-revision <number>', 'only keys last changed at this revision or before', parseCount, 0)
     .option('--min-create-revision <number>', 'only keys made at this revision or later', parseCount, 0)
-    .option('--max-create-revision <number>', 'only keys made at this revision or before', parseCount, 0);
+    .option('--max-create-revision <number>', 'only keys made at this revision or before', parseCount, 0)
+    .addOption(
+      new Option('--sort-by <what>', 'sort by what; up to 256 MiB are sorted, without --limit')
+        .choices(sortTargets)
+        .argParser(parseChoice(sortTargets)),
+    )
+    .addOption(
+      new Option('--order <order>', 'sort in which order; by key where --sort-by names nothing else')
+        .choices(sortOrders)
+        .argParser(parseChoice(sortOrders)),
+    );
 }
 
-/** A whole number of 0 or more. */
-export function parseCount(text: string): number {
-  const number = Number(text);
-  if (!/^\d+$/.test(text) || !Number.isSafeInteger(number))
-    throw new InvalidArgumentError('it must be a whole number.');
-  return number;
+/** As etcdctl: in capitals or small letters. */
+function parseChoice<Choice extends string>(choices: readonly Choice[]): (text: string) => Choice {
+  return (text) => {
+    const choice = choices.find((known) => known === text.toUpperCase());
+    if (choice === undefined) throw new InvalidArgumentError(`Allowed choices are ${choices.join(', ')}.`);
+    return choice;
+  };
 }

@@ -5,9 +5,9 @@ import { fileURLToPath } from 'node:url';
 import { Coxswain, CoxswainError, StatusCode } from '@coxswain/client';
 import { Command } from 'commander';
 import { ExitCode, failure, usageError } from '../exit.js';
+import { parseCount } from '../key-range.js';
 import { renderTable } from '../output.js';
 import { followerPorts, leaderPorts, type NodePorts, nodesMax } from '../playground-ports.js';
-import { parseCount } from './data.js';
 
 interface PlaygroundFlags {
   readonly nodes: number;

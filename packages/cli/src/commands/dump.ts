@@ -1,0 +1,103 @@
+import type { Command } from 'commander';
+import { loadLines } from '../bulk.js';
+import { connectionFlags, withClient } from '../connection-flags.js';
+import { dumpEnd, dumpHeader, formatPair } from '../dump-format.js';
+import { usageError } from '../exit.js';
+import {
+  type DataFlags,
+  dataCommand,
+  type KeyRangeFlags,
+  openKeyRange,
+  parseCount,
+  readPages,
+  withKeyRangeFlags,
+} from '../key-range.js';
+import { Writer } from '../writer.js';
+import { type BulkFlags, withBulkFlags } from './data.js';
+
+/** Below this many bytes output is gathered. */
+const flushSizeBytes = 64 * 1024;
+
+interface DumpFlags extends KeyRangeFlags {
+  readonly linearizable: boolean;
+  readonly fromLeader: boolean;
+  readonly revision: number;
+}
+
+/** `dump` and `load`: the pairs of a table as lines of text, whatever bytes they hold. */
+export function dumpCommands(): Command[] {
+  return [dumpCommand(), loadCommand()];
+}
+
+function dumpCommand(): Command {
+  const command = withKeyRangeFlags(
+    dataCommand('dump')
+      .description(
+        'write the pairs of a table, or of a range of its keys, to stdout as lines that load reads',
+      )
+      .argument('[key]')
+      .argument('[range-end]'),
+  )
+    .option('--no-linearizable', 'answer from what the node has, which may be stale')
+    .option('--from-leader', 'on a follower cluster: let the leader cluster answer', false)
+    .option('--revision <number>', 'as the table was at this revision', parseCount, 0)
+    .addHelpText('after', formatHelp);
+  return command.action(async (key: string | undefined, rangeEnd: string | undefined) => {
+    const flags = { ...connectionFlags(command), ...command.opts<DumpFlags>() };
+    if (flags.output !== 'simple') throw usageError('dump: has one format, without --output');
+    const range = openKeyRange(key, rangeEnd, flags);
+    await withClient(flags, async (client) => {
+      const pages = readPages(client, flags.table, range.key, {
+        ...range.options,
+        linearizable: flags.linearizable,
+        revision: flags.revision,
+        fromLeaderCluster: flags.fromLeader,
+      });
+      const writer = new Writer();
+      let pairCount = 0;
+      writer.write(`${dumpHeader}\n`);
+      for await (const { kvs } of pages) {
+        for (const pair of kvs) {
+          writer.write(`${formatPair(pair.key, pair.value)}\n`);
+          await writer.flush(flushSizeBytes);
+        }
+        pairCount += kvs.length;
+      }
+      writer.write(`${dumpEnd(pairCount)}\n`);
+      await writer.flush();
+    });
+  });
+}
+
+function loadCommand(): Command {
+  const command = withBulkFlags(
+    dataCommand('load').description('store the pairs of a dump on stdin; other keys of the table stay'),
+    '',
+  )
+    .option('--partial', 'take lines that are not a whole dump: without the end line, or some of them', false)
+    .addHelpText('after', formatHelp);
+  return command.action(async () => {
+    const flags = {
+      ...connectionFlags(command),
+      ...command.opts<DataFlags & BulkFlags & { readonly partial: boolean }>(),
+    };
+    if (flags.hex || flags.output !== 'simple')
+      throw usageError('load: reads one format, without --hex and --output');
+    await withClient(flags, (client) =>
+      loadLines(client, flags.table, {
+        fromLine: flags.fromLine,
+        skipBad: flags.skipBad,
+        isPartial: flags.partial,
+      }),
+    );
+  });
+}
+
+const formatHelp = `
+A line is key<TAB>value. In both \\\\ is a backslash, \\t, \\n and \\r are those characters, and \\xNN is any other byte. Lines
+that begin with # are comments; the last one counts the pairs, so that load notices a file that was cut short. Revisions and
+versions are not part of it: see coxswain backup.
+
+  coxswain dump --table users > users.dump
+  coxswain load --table users-again < users.dump
+  coxswain dump --prefix eu/ | coxswain load --table eu`;

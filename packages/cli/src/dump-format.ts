@@ -1,0 +1,111 @@
+import { failure } from './exit.js';
+
+const numberSign = 0x23;
+
+/**
+ * The lines of `coxswain dump`, which `coxswain load` reads (docs/backup-and-recovery.md). They are ASCII, so that any
+ * tool can carry, sort and compare them:
+ *
+ *     # coxswain dump 1
+ *     key<TAB>value
+ *     # end 1
+ *
+ * In keys and values `\\` is a backslash, `\t`, `\n` and `\r` are those characters, `\xNN` is any other byte outside of
+ * 0x20 to 0x7e, and a `#` that begins a key. A line that begins with `#` is a comment. The end line has the number of pairs
+ * since the first line: without it nobody could tell a file that was cut short from a whole one.
+ */
+export const dumpHeader = '# coxswain dump 1';
+
+export function dumpEnd(pairCount: number): string {
+  return `# end ${pairCount}`;
+}
+
+const shortEscapes: Readonly<Record<string, string>> = {
+  '\\': '\\\\',
+  '\t': '\\t',
+  '\n': '\\n',
+  '\r': '\\r',
+};
+const escapedCharacters: Readonly<Record<string, string>> = Object.fromEntries(
+  Object.entries(shortEscapes).map(([character, text]) => [text.slice(1), character]),
+);
+
+/** One pair as a line, without the line feed. */
+export function formatPair(key: Buffer, value: Buffer): string {
+  return `${writeEscapes(key).replace(/^#/, '\\x23')}\t${writeEscapes(value)}`;
+}
+
+function writeEscapes(bytes: Buffer): string {
+  const text = bytes.toString('latin1');
+  return text.replace(/[^\x20-\x5b\x5d-\x7e]/g, (character) => {
+    return shortEscapes[character] ?? `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`;
+  });
+}
+
+/** A line that `load` does not take; the message continues "line N: ". */
+export class MalformedLineError extends Error {
+  override readonly name = 'MalformedLineError';
+}
+
+/** Reads one line. Bytes from 0x80 up may also stand for themselves. Throws MalformedLineError. */
+export function parsePair(line: Buffer): { key: Buffer; value: Buffer } {
+  const text = line.toString('latin1');
+  const separator = text.indexOf('\t');
+  if (separator <= 0) throw new MalformedLineError('it is not key<TAB>value');
+  return { key: readEscapes(text.slice(0, separator)), value: readEscapes(text.slice(separator + 1)) };
+}
+
+function readEscapes(text: string): Buffer {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
+  const bare = /[\x00-\x1f\x7f]/.exec(text)?.[0];
+  if (bare !== undefined) {
+    const code = bare.charCodeAt(0).toString(16).padStart(2, '0');
+    throw new MalformedLineError(`it holds the control character 0x${code}: write it as \\x${code}`);
+  }
+  if (!text.includes('\\')) return Buffer.from(text, 'latin1');
+  const plain = text.replace(/\\(?:x([0-9a-f]{2})|([\s\S]?))/gi, (_, digits?: string, letter = '') => {
+    if (digits !== undefined) return String.fromCharCode(Number.parseInt(digits, 16));
+    const character = escapedCharacters[letter as string];
+    if (character === undefined)
+      throw new MalformedLineError('it holds a backslash that begins none of \\\\, \\t, \\n, \\r and \\xNN');
+    return character;
+  });
+  return Buffer.from(plain, 'latin1');
+}
+
+/** Reads the lines of a dump, several of which may stand one after another, and knows whether they are all there. */
+export class DumpReader {
+  #pairCount = 0;
+  #hasEnd = false;
+  #missing: string | undefined;
+
+  /** Gives the pair of a line, or undefined for a comment. Throws MalformedLineError, and a failure for another format. */
+  read(line: Buffer): { key: Buffer; value: Buffer } | undefined {
+    return this.isComment(line) ? undefined : parsePair(line);
+  }
+
+  /** As `read`, for a line whose pair is not wanted. */
+  isComment(line: Buffer): boolean {
+    if (line[0] !== numberSign) {
+      this.#pairCount++;
+      this.#hasEnd = false;
+      return false;
+    }
+    const [, kind, number] = /^# (coxswain dump|end) (\d+)$/.exec(line.toString('latin1')) ?? [];
+    if (kind === undefined) return true;
+    if (kind === 'end') {
+      this.#hasEnd = true;
+      if (Number(number) !== this.#pairCount)
+        this.#missing ??= `its end line counts ${number} pairs, and ${this.#pairCount} are there`;
+    } else if (number !== '1') {
+      throw failure(`load: the dump is of format ${number}, which this version does not read`);
+    }
+    this.#pairCount = 0;
+    return true;
+  }
+
+  /** Why this is not all that was dumped, once everything has been read; undefined: it is. */
+  get whyIncomplete(): string | undefined {
+    return this.#missing ?? (this.#hasEnd ? undefined : 'it has no end line, so it was cut short');
+  }
+}

@@ -1,0 +1,123 @@
+import { type Bytes, type Coxswain, prefixEnd, type RangeOptions, toEnd } from '@coxswain/client';
+import type { regatta } from '@coxswain/protocol';
+import { Command, InvalidArgumentError } from 'commander';
+import { type ConnectionFlags, withConnectionFlags } from './connection-flags.js';
+import { usageError } from './exit.js';
+
+/** Flags of the commands that read or write one table. */
+export interface DataFlags extends ConnectionFlags {
+  readonly table: string;
+}
+
+/** Flags of the commands that take a range of keys. */
+export interface KeyRangeFlags extends DataFlags {
+  readonly prefix: boolean;
+  readonly fromKey: boolean;
+}
+
+/** A command with the common flags and `--table`. */
+export function dataCommand(name: string): Command {
+  return withConnectionFlags(new Command(name)).option('--table <name>', 'the table', 'default');
+}
+
+/** Adds `--prefix` and `--from-key`. */
+export function withKeyRangeFlags(command: Command): Command {
+  return command
+    .option('--prefix', 'all keys that begin with the key', false)
+    .option('--from-key', 'all keys from the key on', false);
+}
+
+/** Reads the key, the end and the flags of a range. Throws a usage error for more than one kind of end. */
+export function keyRange(
+  key: string,
+  rangeEnd: string | undefined,
+  { prefix, fromKey, hex }: KeyRangeFlags,
+): { key: Bytes; options: { prefix?: boolean; rangeEnd?: Bytes } } {
+  if ([prefix, fromKey, rangeEnd !== undefined].filter(Boolean).length > 1) {
+    throw usageError('give one of a range end, --prefix and --from-key');
+  }
+  // An empty key is no key: every key begins with the empty prefix, and comes after it.
+  if (key === '' && (prefix || fromKey)) return { key: '\0', options: { rangeEnd: toEnd } };
+  const from = toBytes(key, hex);
+  if (prefix) return { key: from, options: { prefix } };
+  if (fromKey) return { key: from, options: { rangeEnd: toEnd } };
+  return { key: from, options: rangeEnd === undefined ? {} : { rangeEnd: toBytes(rangeEnd, hex) } };
+}
+
+/** As `keyRange`; without a key every key, without an end all keys from the key on. */
+export function openKeyRange(
+  key: string | undefined,
+  rangeEnd: string | undefined,
+  flags: KeyRangeFlags,
+): ReturnType<typeof keyRange> {
+  const isOpen = rangeEnd === undefined && !flags.prefix && !flags.fromKey;
+  return keyRange(key ?? '\0', isOpen ? '\0' : rangeEnd, flags);
+}
+
+/** A key or value of the command line: with --hex pairs of hexadecimal digits, also as `\x00\xff`, which --hex shows. */
+export function toBytes(text: string, isHex: boolean): Bytes {
+  // The bound of an open range is a zero byte already.
+  if (!isHex || text === '\0') return text;
+  const digits = text.replaceAll('\\x', '');
+  if (!/^(?:[0-9a-f]{2})*$/i.test(digits))
+    throw usageError('--hex: keys and values must be pairs of hexadecimal digits, such as 00ff');
+  return Buffer.from(digits, 'hex');
+}
+
+/** The pairs of a range, of any size, page by page from one point in time. */
+export function readPages(
+  client: Coxswain,
+  table: string,
+  key: Bytes,
+  options: RangeOptions,
+): AsyncGenerator<regatta.RangeResponse> {
+  if (!options.prefix && options.rangeEnd === undefined) return onePage(client, table, key, options);
+  return options.fromLeaderCluster
+    ? pagesFromLeader(client, table, key, options)
+    : client.iteratePages(table, key, options);
+}
+
+async function* onePage(
+  client: Coxswain,
+  table: string,
+  key: Bytes,
+  options: RangeOptions,
+): AsyncGenerator<regatta.RangeResponse> {
+  yield await client.range(table, key, options);
+}
+
+/** The leader cluster answers single pages only: all of them as of the first one's revision. */
+async function* pagesFromLeader(
+  client: Coxswain,
+  table: string,
+  key: Bytes,
+  options: RangeOptions,
+): AsyncGenerator<regatta.RangeResponse> {
+  let from: Bytes = key;
+  const rangeEnd = options.prefix ? prefixEnd(key) : options.rangeEnd;
+  let { revision = 0 } = options;
+  let left = Number(options.limit ?? 0);
+  for (;;) {
+    const { prefix: _, ...rest } = options;
+    const page = await client.range(table, from, {
+      ...rest,
+      ...(rangeEnd !== undefined && { rangeEnd }),
+      limit: left,
+      revision,
+    });
+    yield page;
+    const last = page.kvs.at(-1);
+    if (!page.more || last === undefined || (left > 0 && page.kvs.length >= left)) return;
+    if (left > 0) left -= page.kvs.length;
+    revision = page.header?.revision ?? 0n;
+    from = Buffer.concat([last.key, Buffer.from([0])]);
+  }
+}
+
+/** A whole number of 0 or more. */
+export function parseCount(text: string): number {
+  const number = Number(text);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(number))
+    throw new InvalidArgumentError('it must be a whole number.');
+  return number;
+}
