@@ -36,7 +36,7 @@ export function withConnectionFlags(command: Command): Command {
       .default(5_000, '5s')
       .argParser(parseTimeoutMs),
   ];
-  for (const option of options) command.addOption(option.env(`COXSWAIN_${option.name().toUpperCase()}`));
+  for (const option of options) command.addOption(option.env(environmentName(option)));
   command.option('--config <file>', 'a YAML file with any of these flags');
   command.addOption(
     new Option('-o, --output <format>', 'how results are shown')
@@ -47,6 +47,24 @@ export function withConnectionFlags(command: Command): Command {
   return command;
 }
 
+function environmentName(option: Option): string {
+  return `COXSWAIN_${option.name().toUpperCase()}`;
+}
+
+/**
+ * Throws a usage error for a name in the environment that is no flag: COXSWAIN_ENDPIONTS would otherwise leave --endpoints
+ * at its default without a word. The same environment may hold options of nodes, which all have a second underscore, and
+ * the COXSWAIN_PORT that Kubernetes makes for a service.
+ */
+function refuseUnknownNames(command: Command, environment: NodeJS.ProcessEnv): void {
+  const known = command.options.flatMap(({ envVar }) => envVar ?? []);
+  const unknown = Object.keys(environment).find(
+    (name) => /^COXSWAIN_[^_]*$/.test(name) && name !== 'COXSWAIN_PORT' && !known.includes(name),
+  );
+  if (unknown !== undefined)
+    throw usageError(`${unknown}: no flag has this name in the environment: use ${known.join(', ')}`);
+}
+
 function parseTimeoutMs(text: string): number {
   const match = /^(\d+(?:\.\d+)?)(ms|s|m)?$/.exec(text);
   if (!match) throw usageError(`--timeout: must be a duration such as 500ms, 5s or 1m, not ${text}`);
@@ -55,6 +73,7 @@ function parseTimeoutMs(text: string): number {
 
 /** The flags of a command as given, with what the configuration file adds. Flags and environment win. */
 export function connectionFlags(command: Command): ConnectionFlags {
+  refuseUnknownNames(command, process.env);
   const file = command.getOptionValue('config') as string | undefined;
   if (file !== undefined) readClientConfig(file, command);
   return command.opts<ConnectionFlags>();

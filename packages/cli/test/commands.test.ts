@@ -385,6 +385,11 @@ describe('usage', () => {
     });
     const env = { COXSWAIN_ENDPOINTS: node.endpoint };
     expect(await run(['tables', 'list'], { env })).toMatchObject({ exitCode: 0, stdout: 'default\n' });
+    expectFailure(
+      await run(['tables', 'list'], { env: { COXSWAIN_ENDPIONTS: node.endpoint } }),
+      2,
+      /^COXSWAIN_ENDPIONTS: no flag has this name in the environment: use COXSWAIN_ENDPOINTS, COXSWAIN_CACERT, /,
+    );
     writeFileSync(file, 'endpoint: x\n');
     expectFailure(
       await run(['tables', 'list', '--config', file]),

@@ -27,6 +27,8 @@ interface Definition<Value> {
   readonly onlyFor?: 'leader' | 'follower';
   /** True for names of Regatta's that mean nothing here: they are accepted, and the log says so once. */
   readonly isMeaningless?: true;
+  /** True for names that Regatta does not have: in the environment they are read with COXSWAIN_ before them only. */
+  readonly isOwn?: true;
 }
 
 const text = (value: string, description: string): Definition<string> => ({
@@ -94,6 +96,8 @@ const onlyFor = <Value>(role: 'leader' | 'follower', definition: Definition<Valu
   onlyFor: role,
 });
 
+const own = <Value>(definition: Definition<Value>): Definition<Value> => ({ ...definition, isOwn: true });
+
 const meaningless = (description: string): Definition<string> => ({
   kind: 'text',
   default: '',
@@ -106,7 +110,9 @@ const meaningless = (description: string): Definition<string> => ({
  * (regatta-protocol.md §5). Defaults are Regatta's, but that every listener binds the loopback address.
  */
 const definitions = {
-  'data-dir': text('', 'where the node keeps its data; default: raft.node-host-dir, else ./coxswain-data'),
+  'data-dir': own(
+    text('', 'where the node keeps its data; default: raft.node-host-dir, else ./coxswain-data'),
+  ),
 
   'api.address': address('http://127.0.0.1:8443', 'the API listener: http, https, unix or unixs'),
   'api.advertise-address': text('', 'the URL that clients are told to use; default: api.address'),
@@ -138,15 +144,17 @@ const definitions = {
     defaultNodeOptions.compactionOverheadEntries,
     'entries kept in a compacted log for nodes that lag',
   ),
-  'raft.cert-filename': text('', 'the certificate of this node for mutual TLS between nodes, PEM'),
-  'raft.key-filename': text('', 'the private key of raft.cert-filename, PEM'),
-  'raft.ca-filename': text('', "the authorities of the nodes' certificates, PEM"),
+  'raft.cert-filename': own(text('', 'the certificate of this node for mutual TLS between nodes, PEM')),
+  'raft.key-filename': own(text('', 'the private key of raft.cert-filename, PEM')),
+  'raft.ca-filename': own(text('', "the authorities of the nodes' certificates, PEM")),
   'raft.wal-dir': text('', 'where the log is kept; default: wal/ in the data directory'),
-  'raft.wal-segment-size': sizeBytes(
-    defaultNodeOptions.walSegmentSizeBytes,
-    'the size of one log segment',
-    // A segment must hold the largest entry, which a request of 4 MiB makes, with room to spare (P4).
-    16 * 1024 * 1024,
+  'raft.wal-segment-size': own(
+    sizeBytes(
+      defaultNodeOptions.walSegmentSizeBytes,
+      'the size of one log segment',
+      // A segment must hold the largest entry, which a request of 4 MiB makes, with room to spare (P4).
+      16 * 1024 * 1024,
+    ),
   ),
   'raft.node-host-dir': text('', "Regatta's name for the data directory"),
   'raft.state-machine-dir': text('', 'where the tables are kept; default: tables/ in the data directory'),
@@ -155,14 +163,11 @@ const definitions = {
     defaultNodeOptions.storeCacheBytes,
     'memory for cached blocks of the first table; each later one gets a smaller part',
   ),
-  'storage.write-buffer-size': sizeBytes(
-    defaultNodeOptions.storeWriteBufferBytes,
-    'memory for unsorted writes per table',
-    64 * 1024,
+  'storage.write-buffer-size': own(
+    sizeBytes(defaultNodeOptions.storeWriteBufferBytes, 'memory for unsorted writes per table', 64 * 1024),
   ),
-  'storage.history-retention': durationMs(
-    defaultNodeOptions.historyRetentionMs,
-    'how long superseded versions stay readable',
+  'storage.history-retention': own(
+    durationMs(defaultNodeOptions.historyRetentionMs, 'how long superseded versions stay readable'),
   ),
 
   'memberlist.node-name': text('', 'the name of this node; default: node-<id>'),
@@ -174,55 +179,70 @@ const definitions = {
 
   'maintenance.enabled': boolean(true, 'serve maintenance.v1: backup, restore, reset and promote'),
   'maintenance.token': secret('what callers of maintenance.v1 must present; empty: anyone may call'),
-  'maintenance.backup-bytes-per-second': sizeBytes(
-    0,
-    'how fast this node sends backups, all together, compressed, and stores bases in the archive; 0: no limit',
+  'maintenance.backup-bytes-per-second': own(
+    sizeBytes(
+      0,
+      'how fast this node sends backups, all together, compressed, and stores bases in the archive; 0: no limit',
+    ),
   ),
-  'maintenance.restore-bytes-per-second': sizeBytes(
-    0,
-    'how fast this node takes restores, all together, compressed; 0: no limit',
-  ),
-
-  'clone.address': text(
-    '',
-    'the donor outside, for Clone with external=true: host:port of an API or replication listener, with https:// for TLS',
-  ),
-  'clone.token': secret("the donor's maintenance token, where its API listener is named"),
-  'clone.ca-filename': text('', "the authorities of donors' certificates; donors are then reached over TLS"),
-
-  'backup-agent.address': text(
-    '',
-    'host:port of the Xtrabackup agent listener, which has no TLS; without a host 127.0.0.1; empty: none',
+  'maintenance.restore-bytes-per-second': own(
+    sizeBytes(0, 'how fast this node takes restores, all together, compressed; 0: no limit'),
   ),
 
-  'archive.target': text(
-    '',
-    'where the log of every table is archived: file:///directory, s3://bucket or s3://bucket/prefix; empty: nowhere; the same on every node',
+  'clone.address': own(
+    text(
+      '',
+      'the donor outside, for Clone with external=true: host:port of an API or replication listener, with https:// for TLS',
+    ),
   ),
-  'archive.s3-endpoint': text('', "the S3 server, http://host:port or https://host:port; default: Amazon's"),
-  'archive.s3-region': text('', 'the region of the bucket; default: us-east-1'),
-  'archive.s3-access-key-id': secret('the access key of the bucket'),
-  'archive.s3-secret-access-key': secret('the secret of the access key'),
-  'archive.object-size': sizeBytes(16 * 1024 * 1024, 'about how much an object holds, compressed', 64 * 1024),
-  'archive.object-age': durationMs(10_000, 'how long a write waits for its object to be stored'),
-  'archive.base-interval': durationMs(
-    86_400_000,
-    'how old the last base of a table becomes that is written to',
+  'clone.token': own(secret("the donor's maintenance token, where its API listener is named")),
+  'clone.ca-filename': own(
+    text('', "the authorities of donors' certificates; donors are then reached over TLS"),
   ),
-  'archive.retention-age': durationMs(
-    0,
-    'how long one can go back, at least; what is older goes; 0: nothing goes',
+
+  'backup-agent.address': own(
+    text(
+      '',
+      'host:port of the Xtrabackup agent listener, which has no TLS; without a host 127.0.0.1; empty: none',
+    ),
   ),
-  'archive.retention-bases': number(2, 'bases of each table that stay, however old', 1),
-  'archive.max-backlog': sizeBytes(
-    1024 * 1024 * 1024,
-    'how much of the logs may wait on a node to be archived, of all tables; the same on every node',
-    1024 * 1024,
+
+  'archive.target': own(
+    text(
+      '',
+      'where the log of every table is archived: file:///directory, s3://bucket or s3://bucket/prefix; empty: nowhere; the same on every node',
+    ),
   ),
-  'archive.on-limit': choice(
-    ['gap', 'stop-writes'],
-    'gap',
-    'when more waits: gap, the oldest goes and no restore crosses it; stop-writes, writes are refused',
+  'archive.s3-endpoint': own(
+    text('', "the S3 server, http://host:port or https://host:port; default: Amazon's"),
+  ),
+  'archive.s3-region': own(text('', 'the region of the bucket; default: us-east-1')),
+  'archive.s3-access-key-id': own(secret('the access key of the bucket')),
+  'archive.s3-secret-access-key': own(secret('the secret of the access key')),
+  'archive.object-size': own(
+    sizeBytes(16 * 1024 * 1024, 'about how much an object holds, compressed', 64 * 1024),
+  ),
+  'archive.object-age': own(durationMs(10_000, 'how long a write waits for its object to be stored')),
+  'archive.base-interval': own(
+    durationMs(86_400_000, 'how old the last base of a table becomes that is written to'),
+  ),
+  'archive.retention-age': own(
+    durationMs(0, 'how long one can go back, at least; what is older goes; 0: nothing goes'),
+  ),
+  'archive.retention-bases': own(number(2, 'bases of each table that stay, however old', 1)),
+  'archive.max-backlog': own(
+    sizeBytes(
+      1024 * 1024 * 1024,
+      'how much of the logs may wait on a node to be archived, of all tables; the same on every node',
+      1024 * 1024,
+    ),
+  ),
+  'archive.on-limit': own(
+    choice(
+      ['gap', 'stop-writes'],
+      'gap',
+      'when more waits: gap, the oldest goes and no restore crosses it; stop-writes, writes are refused',
+    ),
   ),
 
   'replication.enabled': boolean(true, 'serve the replication listener'),
@@ -305,7 +325,7 @@ const definitions = {
   'raft.max-in-mem-log-size': meaningless('memory for the log has its own limit'),
   'raft.max-recv-queue-size': meaningless('queues between nodes are bounded'),
   'raft.max-send-queue-size': meaningless('queues between nodes are bounded'),
-  'raft.seed-protocol': meaningless('wolf.raft is not served'),
+  'raft.seed-protocol': own(meaningless('wolf.raft is not served')),
   'memberlist.address': meaningless('members know each other by raft.initial-members'),
   'memberlist.advertise-address': meaningless('members know each other by raft.initial-members'),
   'memberlist.members': meaningless('members know each other by raft.initial-members'),

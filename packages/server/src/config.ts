@@ -1,6 +1,7 @@
 import { isMap, isScalar, parseDocument } from 'yaml';
 import { isPeerAddress, parseListenAddress } from './address.js';
-import { type Config, type ConfigOption, configOptions, type OptionName } from './config-schema.js';
+import { type Config, type ConfigOption, configOptions } from './config-schema.js';
+import { nearestName } from './nearest-name.js';
 import { formatDuration, parseDurationMs, parseSizeBytes } from './units.js';
 
 /** A configuration that cannot be used. The message is one line that names where and says what to do. */
@@ -30,7 +31,7 @@ export interface ConfigSources {
 export interface LoadedConfig {
   readonly config: Config;
   readonly file: string | undefined;
-  /** One line for each name that was given and means nothing here. */
+  /** One line for each name that was given and means nothing here, or was passed over. */
   readonly notices: readonly string[];
 }
 
@@ -45,10 +46,13 @@ function searchPath(environment: ConfigSources['environment']): string[] {
   return directories.flatMap((directory) => [`${directory}/config.yaml`, `${directory}/config.yml`]);
 }
 
-/** The names that an option has in the environment: ours first, then Regatta's. */
-function environmentNames(name: OptionName): readonly [own: string, regatta: string] {
-  const regatta = name.replace(/[.-]/g, '_').toUpperCase();
-  return [`COXSWAIN_${regatta}`, regatta];
+/**
+ * The names that an option has in the environment: ours first, then Regatta's. What Regatta does not have has no bare name:
+ * a DATA_DIR or CLONE_TOKEN is another program's.
+ */
+function environmentNames({ name, isOwn }: ConfigOption): readonly [own: string, ...regatta: string[]] {
+  const bare = name.replace(/[.-]/g, '_').toUpperCase();
+  return isOwn ? [`COXSWAIN_${bare}`] : [`COXSWAIN_${bare}`, bare];
 }
 
 /**
@@ -60,6 +64,7 @@ export function loadConfig(sources: ConfigSources, role: 'leader' | 'follower' =
   const values: Record<string, unknown> = {};
   for (const option of configOptions) values[option.name] = option.default;
   const given = new Set<string>();
+  const passedOver: string[] = [];
   const set = (option: ConfigOption, raw: unknown, where: string, isUsage: boolean): void => {
     values[option.name] = parseOption(option, raw, where, isUsage);
     given.add(option.name);
@@ -77,7 +82,16 @@ export function loadConfig(sources: ConfigSources, role: 'leader' | 'follower' =
   refuseUnknownNames(sources.environment);
   for (const option of configOptions) {
     const found = findInEnvironment(option, sources);
-    if (found) set(option, found.raw, found.where, false);
+    if (!found) continue;
+    try {
+      set(option, found.raw, found.where, false);
+    } catch (error) {
+      if (!(error instanceof ConfigError) || !found.isBare) throw error;
+      const [own] = environmentNames(option);
+      error.message += `; where it is meant for another program, set ${own}`;
+      if (!isShared(option)) throw error;
+      passedOver.push(`${error.message}: it is passed over`);
+    }
   }
 
   for (const [name, raw] of Object.entries(sources.flags)) {
@@ -96,7 +110,7 @@ export function loadConfig(sources: ConfigSources, role: 'leader' | 'follower' =
       const reason = option.isMeaningless ? option.description : `it is for ${option.onlyFor} clusters`;
       return `${option.name} is accepted and has no effect: ${reason}`;
     });
-  return { config: values as Config, file: file?.path, notices };
+  return { config: values as Config, file: file?.path, notices: [...notices, ...passedOver] };
 }
 
 function readConfigFile(
@@ -144,7 +158,7 @@ function toPlain(node: unknown): unknown {
 }
 
 /** Names of the commands' common flags, which the same environment may hold for the `coxswain` command. */
-const commandNames = ['CONFIG', 'ENDPOINTS', 'TABLE', 'TIMEOUT', 'TOKEN', 'CACERT', 'CERT', 'KEY', 'OUTPUT'];
+const commandNames = ['ENDPOINTS', 'TIMEOUT', 'TOKEN', 'CACERT', 'CERT', 'KEY'];
 /** What Kubernetes puts into every container for a service whose name begins with `coxswain`. */
 const kubernetesName =
   /^COXSWAIN_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)$/;
@@ -152,9 +166,9 @@ const kubernetesName =
 /** A misspelt name would otherwise leave its option at the default without a word. */
 function refuseUnknownNames(environment: ConfigSources['environment']): void {
   const known = [
-    ...configOptions.flatMap(({ name, kind }) => {
-      const [own] = environmentNames(name);
-      return kind === 'secret' ? [own, `${own}_FILE`] : [own];
+    ...configOptions.flatMap((option) => {
+      const [own] = environmentNames(option);
+      return option.kind === 'secret' ? [own, `${own}_FILE`] : [own];
     }),
     ...commandNames.map((name) => `COXSWAIN_${name}`),
   ];
@@ -162,43 +176,36 @@ function refuseUnknownNames(environment: ConfigSources['environment']): void {
   for (const [name, value] of Object.entries(environment)) {
     if (value === undefined || !name.startsWith('COXSWAIN_') || isKnown.has(name)) continue;
     if (kubernetesName.test(name)) continue;
-    const [nearest, distance] = known
-      .map((candidate) => [candidate, editDistance(name, candidate)] as const)
-      .reduce((best, next) => (next[1] < best[1] ? next : best));
-    const hint = distance <= 3 ? `: do you mean ${nearest}?` : ': remove it or correct its name';
+    const nearest = nearestName(name, known);
+    const hint = nearest === undefined ? ': remove it or correct its name' : `: do you mean ${nearest}?`;
     throw new ConfigError(`${name}: no option has this name in the environment${hint}`, false);
   }
 }
 
-/** How many characters must be inserted, removed or replaced to make `to` of `from` (Levenshtein). */
-function editDistance(from: string, to: string): number {
-  let row = Array.from({ length: to.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= from.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= to.length; j++) {
-      const replaced = row[j - 1]! + Number(from[i - 1] !== to[j - 1]);
-      next.push(Math.min(replaced, row[j]! + 1, next[j - 1]! + 1));
-    }
-    row = next;
-  }
-  return row[to.length]!;
+/**
+ * Whether many programs read the option's bare name: LOG_LEVEL and DEV_MODE, which only choose what is logged. A start must
+ * not fail for what another program takes there. A misspelt RAFT_INITIAL_MEMBERS or API_CLIENT_CERT_AUTH must.
+ */
+function isShared({ name }: ConfigOption): boolean {
+  return !name.includes('.');
 }
 
 function findInEnvironment(
   option: ConfigOption,
   sources: ConfigSources,
-): { raw: string; where: string } | undefined {
-  for (const name of environmentNames(option.name)) {
+): { raw: string; where: string; isBare: boolean } | undefined {
+  for (const name of environmentNames(option)) {
     const raw = sources.environment[name];
     const path = option.kind === 'secret' ? sources.environment[`${name}_FILE`] : undefined;
     if (raw !== undefined && path !== undefined) {
       throw new ConfigError(`${name} and ${name}_FILE are both set: remove one of them`, false);
     }
-    if (raw !== undefined) return { raw, where: name };
+    const isBare = !name.startsWith('COXSWAIN_');
+    if (raw !== undefined) return { raw, where: name, isBare };
     if (path !== undefined) {
       const content = sources.readFile(path);
       if (content === undefined) throw new ConfigError(`${name}_FILE: no such file: ${path}`, false);
-      return { raw: content.trim(), where: `${name}_FILE` };
+      return { raw: content.trim(), where: `${name}_FILE`, isBare };
     }
   }
   return undefined;

@@ -77,10 +77,43 @@ describe('configuration (regatta-protocol.md §5)', () => {
     );
   });
 
+  test('a bare name is read only where Regatta has the option', () => {
+    const others = { DATA_DIR: '/x', CLONE_TOKEN: 'x', ARCHIVE_TARGET: 'x', ARCHIVE_OBJECT_AGE: 'never' };
+    const { config, notices } = load({}, others);
+    expect(config).toEqual(load().config);
+    expect(notices).toEqual([]);
+    expect(load({}, { COXSWAIN_DATA_DIR: '/x' }).config['data-dir']).toBe('/x');
+  });
+
+  test('what another program takes for LOG_LEVEL is passed over with a notice', () => {
+    const { config, notices } = load({}, { LOG_LEVEL: 'verbose', DEV_MODE: 'on' });
+    expect(config).toEqual(load().config);
+    expect(notices).toEqual([
+      'LOG_LEVEL: must be one of debug, info, warn, error, not "verbose"; where it is meant for another program, set COXSWAIN_LOG_LEVEL: it is passed over',
+      'DEV_MODE: must be true or false, not "on"; where it is meant for another program, set COXSWAIN_DEV_MODE: it is passed over',
+    ]);
+    expect(load({}, { LOG_LEVEL: 'WARN' }).config['log-level']).toBe('warn');
+    expect(load({}, { LOG_LEVEL: 'verbose', COXSWAIN_LOG_LEVEL: 'debug' })).toMatchObject({
+      config: { 'log-level': 'debug' },
+      notices: [],
+    });
+    expect(() => load({}, { COXSWAIN_LOG_LEVEL: 'verbose' })).toThrow('must be one of');
+  });
+
+  test('a bare name that decides about data or access still stops the start', () => {
+    expect(refusal({}, { API_CLIENT_CERT_AUTH: 'on' }).message).toBe(
+      'API_CLIENT_CERT_AUTH: must be true or false, not "on"; where it is meant for another program, set COXSWAIN_API_CLIENT_CERT_AUTH',
+    );
+  });
+
   test('a secret that is set and named by a file is refused', () => {
     const both = { COXSWAIN_TABLES_TOKEN: 'a', COXSWAIN_TABLES_TOKEN_FILE: '/run/token' };
     expect(() => load({}, both, { '/run/token': 'b' })).toThrow(
       'COXSWAIN_TABLES_TOKEN and COXSWAIN_TABLES_TOKEN_FILE are both set: remove one of them',
+    );
+    const bare = { TABLES_TOKEN: 'a', TABLES_TOKEN_FILE: '/run/token' };
+    expect(() => load({}, bare, { '/run/token': 'b' })).toThrow(
+      'TABLES_TOKEN and TABLES_TOKEN_FILE are both set',
     );
   });
 
