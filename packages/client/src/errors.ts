@@ -51,6 +51,12 @@ const stockRefusals: ReadonlySet<string> = new Set([
   'system is too busy try again later',
 ]);
 
+/**
+ * The text with which a stock server answers, as UNKNOWN, that its list of tables changed between its reading and its
+ * writing of it: it compares a version and, where that is another, has written nothing.
+ */
+const stockConflict = 'version mismatch';
+
 /** What an attempt's failure means for the request. */
 export interface Failure {
   readonly error: CoxswainError;
@@ -79,18 +85,25 @@ export function judge(cause: ServiceError, isRead: boolean, endpoint: string): F
       code === status.CANCELLED ||
       (code === status.INTERNAL && text.includes('RST_STREAM')));
   const isRefused = code === status.UNAVAILABLE && (errorCode !== '' || stockRefusals.has(text) || !wasSent);
+  const isConflict = errorCode === '' && code === status.UNKNOWN && text === stockConflict;
   // A deadline that passed on the server ended the call, and not the write.
   const isUnclear =
-    code === status.UNKNOWN || (isContactLost && !isRefused && wasSent) || errorCode === 'deadlineExceeded';
+    (code === status.UNKNOWN && !isConflict) ||
+    (isContactLost && !isRefused && wasSent) ||
+    errorCode === 'deadlineExceeded';
   const error =
     isUnclear && !isRead
       ? new OutcomeUnknownError(endpoint, { cause })
       : isContactLost && !stockRefusals.has(text)
         ? contactLost(cause, wasSent, endpoint)
-        : new CoxswainError(code, text, endpoint, { cause, errorCode });
+        : isConflict
+          ? new CoxswainError(status.ABORTED, `another change of the tables came first (${text})`, endpoint, {
+              cause,
+            })
+          : new CoxswainError(code, text, endpoint, { cause, errorCode });
   return {
     error,
-    isRepeatable: isRefused || (isRead && isContactLost),
+    isRepeatable: isRefused || isConflict || (isRead && isContactLost),
     isEndpointAtFault: isRefused || isContactLost,
     wasNeverSent: !wasSent,
   };

@@ -89,7 +89,8 @@ and one that does not exist is made then; until then the old data serves, and no
 What was written to a table since the backup is lost by that: --into restores it beside the old one. Before a table that
 exists is replaced, its keys and revision are shown and a question is asked; where nobody can be asked, --yes is needed.
 Revisions of a
-restored table are above all that it ever had, and every key has version 1.
+restored table are above all that it ever had, and every key has version 1. Into a stock server tables go one after another,
+whatever --parallel says, and one that it refuses for another change of its tables is sent again.
 
   coxswain restore --dir /backups/monday --yes
   coxswain restore --dir /backups/monday --tables users --into users-of-monday
