@@ -340,7 +340,7 @@ export type Config = {
   readonly [Name in keyof typeof definitions]: (typeof definitions)[Name]['default'];
 };
 
-export type OptionName = keyof Config;
+type OptionName = keyof Config;
 
 /** An option as flags, documentation and `loadConfig` see it. */
 export interface ConfigOption extends Definition<unknown> {
