@@ -83,7 +83,7 @@ export async function verifyArchive(flags: ArchiveFlags): Promise<void> {
     );
     if (count > 0) {
       throw failure(
-        `${count === 1 ? '1 problem' : `${count} problems`} in ${store.url}: what cannot be read cannot be restored; put the objects back, or wait for the next base, behind which everything can be`,
+        `${count === 1 ? '1 problem' : `${count} problems`} in ${store.url}: what cannot be read cannot be restored; put the objects back, or wait for the next base: what comes after it can be restored`,
       );
     }
   });

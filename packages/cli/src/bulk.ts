@@ -119,14 +119,14 @@ class Pipeline {
 
   async run(reader: LineReader): Promise<void> {
     const lines = new StdinLines();
-    const progress = new Progress(this.#name, lines);
+    let progress: Progress | undefined;
     let batch: Batch | undefined;
     let number = 0;
     let isInterrupted = false;
     const interrupt = (): void => {
       // Who asks a second time does not wait for the transactions under way.
       if (isInterrupted) {
-        progress.stop();
+        progress?.stop();
         process.exit(ExitCode.Failed);
       }
       isInterrupted = true;
@@ -134,6 +134,8 @@ class Pipeline {
       process.stdin.destroy();
     };
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, interrupt);
+    // The bar hides the cursor: from here on a signal has to give it back.
+    progress = new Progress(this.#name, lines);
     try {
       for await (const line of lines) {
         if (this.#reason !== undefined) break;

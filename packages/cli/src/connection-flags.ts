@@ -95,11 +95,17 @@ export function addressedFlags<Flags extends { readonly address?: string }>(
 const fileKeys = ['endpoints', 'cacert', 'cert', 'key', 'token', 'timeout', 'table'];
 
 function readClientConfig(file: string, command: Command): void {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    throw failure(`${file}: ${whyUnreadable(error)}`);
+  }
   let content: unknown;
   try {
-    content = parse(readFileSync(file, 'utf8'), { prettyErrors: false });
+    content = parse(text, { prettyErrors: false });
   } catch (error) {
-    throw failure(`${file}: ${(error as Error).message.split('\n')[0]}`);
+    throw failure(`${file}: not valid YAML: ${(error as Error).message.split('\n')[0]}`);
   }
   if (content === null) return;
   if (typeof content !== 'object' || Array.isArray(content))
@@ -145,8 +151,19 @@ function readPem<Name extends string>(name: Name, file: string | undefined): { [
   try {
     return { [name]: readFileSync(file) } as { [name in Name]?: Buffer };
   } catch (error) {
-    throw failure(`cannot read ${file}: ${(error as Error).message}`);
+    throw failure(`${file}: ${whyUnreadable(error)}`);
   }
+}
+
+/** What the system says of a file, in words. */
+function whyUnreadable(error: unknown): string {
+  const { code } = error as NodeJS.ErrnoException;
+  const reasons: Readonly<Record<string, string>> = {
+    ENOENT: 'there is no such file',
+    EACCES: 'this user may not read it',
+    EISDIR: 'it is a directory',
+  };
+  return reasons[code ?? ''] ?? `it cannot be read (${code ?? (error as Error).message})`;
 }
 
 /** Connects, runs, and disconnects whatever happens. */

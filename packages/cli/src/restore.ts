@@ -71,7 +71,7 @@ async function findRestorables(flags: RestoreFlags): Promise<Restorable[]> {
   return names.map((name) => byName.get(name)!);
 }
 
-/** What a later backup has of each table goes behind the earlier ones; a full one takes their place. */
+/** What a later backup has of each table goes after the earlier ones; a full one takes their place. */
 async function addIncremental(byName: Map<string, Restorable>, directory: string): Promise<void> {
   const reader = await BackupReader.open(directory);
   for (const table of reader.manifest.tables) {
@@ -88,7 +88,7 @@ async function addIncremental(byName: Map<string, Restorable>, directory: string
       before?.revision !== table.base_revision
     ) {
       throw failure(
-        `the backup in ${directory} does not follow the one before it: of table '${name}' it begins behind revision ${table.base_revision}`,
+        `the backup in ${directory} does not follow the one before it: of table '${name}' it begins after revision ${table.base_revision}`,
       );
     }
     byName.set(name, { name, files: [...earlier.files, { reader, table }] });

@@ -1,10 +1,22 @@
+import { spawn, spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { Coxswain, operation } from '@coxswain/client';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { Command, freePorts, NodeCommand, type Outcome, run, TemporaryDirectory } from './support/command.js';
+import {
+  Command,
+  coxswainFile,
+  freePorts,
+  NodeCommand,
+  type Outcome,
+  run,
+  TemporaryDirectory,
+} from './support/command.js';
+
+const hideCursor = '\x1b[?25l';
+const showCursor = '\x1b[?25h';
 
 let node: NodeCommand;
 
@@ -95,6 +107,27 @@ describe('data (interfaces.md)', () => {
       'put: interrupted; 128 lines are done; go on with --from-line 129',
     );
     expect(await output(['del', 'i', '--prefix'])).toBe('128\n');
+  });
+
+  test('put --stdin that is interrupted on a terminal gives the cursor back', async () => {
+    if (spawnSync('script', ['--version']).status !== 0) {
+      process.stderr.write('not tried: this machine has no `script` of util-linux, which makes terminals\n');
+      return;
+    }
+    const line = `'${process.execPath}' '${coxswainFile}' put --stdin --endpoints ${node.endpoint}`;
+    const terminal = spawn('script', ['-qec', line, '/dev/null'], { stdio: 'pipe' });
+    const ended = new Promise((resolve) => terminal.once('close', resolve));
+    let shown = '';
+    terminal.stdout.setEncoding('utf8').on('data', (text: string) => {
+      const hadHidden = shown.includes(hideCursor);
+      shown += text;
+      // A line, and Ctrl-C.
+      if (!hadHidden && shown.includes(hideCursor)) terminal.stdin.write('terminal\tv\n\x03');
+    });
+    expect(await ended).toBe(1);
+    expect(shown).toMatch(/put: interrupted; \d+ lines are done; go on with --from-line \d+/);
+    expect(shown.lastIndexOf(showCursor)).toBeGreaterThan(shown.lastIndexOf(hideCursor));
+    await output(['del', 'terminal']);
   });
 
   test('--hex reads too, --print-value-only, filters by revision', async () => {
@@ -303,6 +336,27 @@ describe('the cluster', () => {
     expectFailure(down, 1, 'not healthy: 127.0.0.1:1: see the log of that node');
   });
 
+  test('commands end after --timeout at a node that hangs, with TLS too, where the handshake is never answered', async () => {
+    node.signal('SIGSTOP');
+    try {
+      const hung =
+        /takes the connection and (says nothing|does not answer the TLS handshake): the process hangs/;
+      const flags = ['--timeout', '1s', '--endpoints', `https://${node.endpoint}`];
+      const [health, status, get] = await Promise.all([
+        run(['health', ...flags]),
+        run(['status', ...flags]),
+        run(['get', 'k', ...flags]),
+      ]);
+      expect(health.stdout).toMatch(hung);
+      expectFailure(health, 1, /^not healthy: https:/);
+      expectFailure(status, 1, hung);
+      expectFailure(get, 1, hung);
+      expectFailure(await run(['get', 'k', '--timeout', '1s', '--endpoints', node.endpoint]), 1, hung);
+    } finally {
+      node.signal('SIGCONT');
+    }
+  });
+
   test('bench tells rate, latency percentiles and errors', async () => {
     for (const workload of ['put', 'range', 'txn', 'mixed']) {
       const result = JSON.parse(
@@ -390,6 +444,10 @@ describe('usage', () => {
       2,
       /^COXSWAIN_ENDPIONTS: no flag has this name in the environment: use COXSWAIN_ENDPOINTS, COXSWAIN_CACERT, /,
     );
+    for (const flag of ['--cacert', '--config']) {
+      const outcome = await run(['tables', 'list', flag, join(directory.path, 'none')]);
+      expectFailure(outcome, 1, /none: there is no such file$/);
+    }
     writeFileSync(file, 'endpoint: x\n');
     expectFailure(
       await run(['tables', 'list', '--config', file]),

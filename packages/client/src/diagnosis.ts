@@ -12,6 +12,9 @@ export interface Place {
   readonly tls: TlsOptions | undefined;
 }
 
+/** A place as it is tried out. */
+type ProbedPlace = Omit<Place, 'tls'> & { readonly tls: ConnectionOptions | undefined };
+
 /** The connection preface of HTTP/2 (RFC 9113, 3.4) and an empty SETTINGS frame. */
 const preface = Buffer.concat([
   Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'),
@@ -24,6 +27,9 @@ const untrusted =
   'its certificate is signed by no authority that is trusted here: give the right --cacert (ca)';
 const wantsCertificate =
   'it wants a certificate of the client, and takes none but those of its own authority: give the right --cert and --key (cert, key)';
+
+const closedPlain =
+  'it closes the connection: perhaps it speaks TLS (use https://), or it is the port of another service';
 
 const causes: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'nothing listens there: start the node',
@@ -48,12 +54,23 @@ const causes: Readonly<Record<string, string>> = {
   ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE: wantsCertificate,
 };
 
+const speaksTls = 'it speaks TLS: use https://, and --cacert (ca) if its authority is your own';
+
 /**
  * Says why no connection comes about, by making one and looking at each step: address, TLS, HTTP/2. Takes at most
- * `timeoutMs`, and sends no token. Undefined where nothing is wrong now.
+ * twice `timeoutMs`, and sends no token. Undefined where nothing is wrong now.
  */
-export function diagnose(place: Place, timeoutMs: number): Promise<string | undefined> {
+export async function diagnose(place: Place, timeoutMs: number): Promise<string | undefined> {
+  const cause = await probe(place, timeoutMs);
+  // Servers close a connection that does not begin with a TLS handshake without a word.
+  if (cause !== closedPlain) return cause;
+  const withTls = await probe({ ...place, tls: { rejectUnauthorized: false } }, timeoutMs);
+  return withTls === undefined || withTls === wantsCertificate ? speaksTls : cause;
+}
+
+function probe(place: ProbedPlace, timeoutMs: number): Promise<string | undefined> {
   return new Promise((resolve) => {
+    let isSecured = false;
     let step = 'does not answer: see whether it runs, and whether a firewall drops what is sent to it';
     const socket = open(place);
     const end = (cause: string | undefined): void => {
@@ -68,7 +85,8 @@ export function diagnose(place: Place, timeoutMs: number): Promise<string | unde
         : 'takes the connection and says nothing: the process hangs, or it speaks TLS (use https://)';
     });
     socket.on(place.tls ? 'secureConnect' : 'connect', () => {
-      if (place.tls) step = 'takes the connection and says nothing: the process hangs';
+      isSecured = place.tls !== undefined;
+      if (isSecured) step = 'takes the connection and says nothing: the process hangs';
       socket.write(preface);
     });
     let received = Buffer.alloc(0);
@@ -77,12 +95,12 @@ export function diagnose(place: Place, timeoutMs: number): Promise<string | unde
       const answer = readAnswer(received);
       if (answer !== 'more') end(answer);
     });
-    socket.on('error', (error: NodeJS.ErrnoException) => end(explain(error, place)));
-    socket.on('close', () => end(closed(place)));
+    socket.on('error', (error: NodeJS.ErrnoException) => end(explain(error, place, isSecured)));
+    socket.on('close', () => end(closed(place, isSecured)));
   });
 }
 
-function open({ path, host, port, tls }: Place): Socket {
+function open({ path, host, port, tls }: ProbedPlace): Socket {
   const address = path === undefined ? { host, port } : { path };
   if (tls === undefined) return connectPlain(address);
   const options: ConnectionOptions = { ...tls, ...address, ALPNProtocols: ['h2'] };
@@ -95,7 +113,7 @@ function open({ path, host, port, tls }: Place): Socket {
 /** What the first bytes mean; undefined: it speaks HTTP/2. */
 function readAnswer(bytes: Buffer): string | 'more' | undefined {
   if (bytes[0] === tlsAlert && (bytes.length < 2 || bytes[1] === 3)) {
-    return 'it speaks TLS: use https://, and --cacert (ca) if its authority is your own';
+    return speaksTls;
   }
   if (bytes.length < 9) return 'more';
   if (bytes[3] === settingsFrame && bytes.readUInt32BE(5) === 0) return undefined;
@@ -105,16 +123,18 @@ function readAnswer(bytes: Buffer): string | 'more' | undefined {
   return 'it does not speak gRPC: that is the port of another service';
 }
 
-function explain(error: NodeJS.ErrnoException, place: Place): string {
+function explain(error: NodeJS.ErrnoException, place: ProbedPlace, isSecured: boolean): string {
   if (error.code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
     return `its certificate is not for "${place.host}": use a name that the certificate holds`;
   }
-  if (error.code === 'ECONNRESET' || error.code === 'EPIPE') return closed(place);
+  if (error.code === 'ECONNRESET' || error.code === 'EPIPE') return closed(place, isSecured);
   return causes[error.code ?? ''] ?? `it cannot be connected to (${error.code ?? error.message})`;
 }
 
-function closed({ tls }: Place): string {
-  return tls === undefined
-    ? 'it closes the connection: perhaps it speaks TLS (use https://), or it is the port of another service'
+/** With TLS 1.3 a server looks at the client's certificate when the client has ended its part of the handshake. */
+function closed({ tls }: ProbedPlace, isSecured: boolean): string {
+  if (tls === undefined) return closedPlain;
+  return isSecured
+    ? wantsCertificate
     : 'it closes the connection in the TLS handshake: perhaps it wants --cert and --key, or does not speak TLS';
 }

@@ -74,7 +74,7 @@ export interface Failure {
  */
 export function judge(cause: ServiceError, isRead: boolean, endpoint: string): Failure {
   const { code } = cause;
-  const text = cause.details || cause.message;
+  const text = cause.details || withoutText(code);
   const errorCode = String(cause.metadata?.get('coxswain-error')[0] ?? '');
   const wasSent = !wasNeverSent(code, text);
   const isContactLost =
@@ -107,6 +107,13 @@ export function judge(cause: ServiceError, isRead: boolean, endpoint: string): F
     isEndpointAtFault: isRefused || isContactLost,
     wasNeverSent: !wasSent,
   };
+}
+
+/** What stands for the text of a server that gives none, such as one on the port of another service. */
+function withoutText(code: status): string {
+  return code === status.UNIMPLEMENTED
+    ? 'the server does not serve this call: perhaps it is not the API address, port 8443 by default'
+    : `the server answered ${status[code] ?? code}, and did not say why`;
 }
 
 /** The library's own text never reaches the caller: it speaks of its parts. It is the error's cause. */

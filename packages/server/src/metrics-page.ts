@@ -1,4 +1,5 @@
 import { collectDefaultMetrics, type Metric, Registry } from 'prom-client';
+import { LAG_RESOLUTION_MS, subtractLagResolution } from './event-loop-lag.js';
 import type { MetricJson } from './grpc-metrics.js';
 
 /** All metrics of the process, in Prometheus's text format. */
@@ -9,8 +10,8 @@ export class MetricsPage {
   /** `describe` gives our own metrics, read at every scrape. */
   constructor(describe: () => MetricJson[]) {
     this.#describe = describe;
-    // The default precision would wake an idle node a hundred times a second.
-    collectDefaultMetrics({ register: this.#defaults, eventLoopMonitoringPrecision: 100 });
+    collectDefaultMetrics({ register: this.#defaults, eventLoopMonitoringPrecision: LAG_RESOLUTION_MS });
+    subtractLagResolution(this.#defaults, LAG_RESOLUTION_MS);
   }
 
   get contentType(): string {

@@ -96,7 +96,7 @@ whatever --parallel says, and one that it refuses for another change of its tabl
   coxswain restore --dir /backups/monday --tables users --into users-of-monday
 
 With an archive (archive.target) a table comes back as it was at any revision or moment, also one that was deleted; what
-was reached is told exactly. --dry-run reads and checks all that would be used.
+was reached is said exactly. --dry-run reads and checks all that would be used.
 
   coxswain restore --tables users --to-time 2026-03-01T12:00:00Z --into users-at-noon
   coxswain restore --tables users --from-archive`;

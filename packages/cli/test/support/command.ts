@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const coxswainFile = fileURLToPath(new URL('../../../bin/coxswain.cjs', import.meta.url));
+/** The command's file, for `node`. */
+export const coxswainFile = fileURLToPath(new URL('../../../bin/coxswain.cjs', import.meta.url));
 
 /** What a command did. */
 export interface Outcome {
@@ -147,6 +148,11 @@ export class NodeCommand {
   /** Runs a command against this node. */
   run(args: readonly string[], options?: ConstructorParameters<typeof Command>[1]): Promise<Outcome> {
     return run([...args, '--endpoints', this.endpoint], options);
+  }
+
+  /** Stops or continues the process. */
+  signal(signal: NodeJS.Signals): void {
+    this.#command!.child.kill(signal);
   }
 
   async stop(): Promise<Outcome> {

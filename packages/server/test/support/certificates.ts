@@ -59,15 +59,19 @@ export class Authority {
     return this.#write('ca.pem', this.pem);
   }
 
-  /** Signs a certificate for a common name and host names. */
-  async issue(commonName: string, hostnames: readonly string[] = []): Promise<Identity> {
+  /** Signs a certificate for a common name and host names; one that has expired where a test wants that. */
+  async issue(
+    commonName: string,
+    hostnames: readonly string[] = [],
+    { isExpired = false }: { readonly isExpired?: boolean } = {},
+  ): Promise<Identity> {
     const keys = await generateKeys();
     const serialNumber = (++this.#serial).toString(16).padStart(2, '0');
     const certificate = await X509CertificateGenerator.create({
       serialNumber,
       subject: `CN=${commonName}`,
       issuer: this.certificate.subject,
-      ...validity(),
+      ...validity(isExpired),
       signingAlgorithm: algorithm,
       publicKey: keys.publicKey,
       signingKey: this.keys.privateKey,
@@ -105,7 +109,8 @@ function generateKeys(): Promise<webcrypto.CryptoKeyPair> {
   return webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
 }
 
-function validity(): { notBefore: Date; notAfter: Date } {
+function validity(isExpired = false): { notBefore: Date; notAfter: Date } {
   const dayMs = 86_400_000;
-  return { notBefore: new Date(Date.now() - dayMs), notAfter: new Date(Date.now() + dayMs) };
+  const nowMs = Date.now();
+  return { notBefore: new Date(nowMs - 2 * dayMs), notAfter: new Date(nowMs + (isExpired ? -dayMs : dayMs)) };
 }
