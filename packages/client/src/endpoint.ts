@@ -22,12 +22,14 @@ export class Endpoint {
   readonly #place: Omit<Place, 'tls'>;
   #channel: Channel | undefined;
 
-  /** Takes `host:port`, `http://…`, `https://…`, `unix:///path` or `unixs:///path`. */
+  /**
+   * Takes `host:port`, `http://…`, `https://…`, `unix:///path` or `unixs:///path`. Throws a TypeError, whose message says
+   * what an endpoint looks like, for anything else.
+   */
   constructor(address: string, tls: TlsOptions | (() => TlsOptions) | boolean | undefined) {
     this.address = address;
     const match = /^(?:(https?|unixs?):\/\/)?(.+?)\/?$/.exec(address);
-    if (!match) throw new TypeError(`not an endpoint: "${address}"`);
-    const [, scheme, rest = ''] = match;
+    const [, scheme, rest = ''] = match ?? [];
     this.#target = scheme?.startsWith('unix') ? `unix:${rest}` : rest;
     const isSecure = scheme ? scheme.endsWith('s') : Boolean(tls);
     const given = typeof tls === 'function' ? tls : () => (typeof tls === 'object' ? tls : {});
@@ -38,6 +40,12 @@ export class Endpoint {
       host: rest.slice(0, separator < 0 ? undefined : separator).replace(/^\[|\]$/g, ''),
       port: separator < 0 ? 443 : Number(rest.slice(separator + 1)),
     };
+    const { path, host, port } = this.#place;
+    const isPlace = /^[^/]+$/.test(host) && Number.isInteger(port) && port > 0 && port < 65_536;
+    if (path === undefined ? !isPlace : !path.startsWith('/'))
+      throw new TypeError(
+        `not an endpoint: "${address}": give host:port, or a URL with http, https, unix or unixs`,
+      );
   }
 
   /** The connection, for a call that begins now: see `Channel.watch`. */
