@@ -27,9 +27,16 @@ import {
   isValueShort,
   toNumber,
 } from './requests.js';
+import { Semaphore } from './semaphore.js';
 
 /** A page of a response ends before this: what Regatta leaves of a 4 MiB message for everything else. */
 const pageSizeBytesMax = 4 * 1024 * 1024 - 1024;
+
+/**
+ * Pages of IterateRange that are read at a time: as many as libuv has threads. More would stand in line before the reads
+ * and writes of others, and each takes a multiple of its size while it is made.
+ */
+const pagesReadMax = 4;
 
 const linearizable = { linearizable: true } as const;
 const serializable = { linearizable: false } as const;
@@ -45,6 +52,7 @@ type Forwarding = Pick<ForwardedWrites, 'put' | 'deleteRange' | 'txn' | 'range'>
 export class KvService {
   readonly #node: KvNode;
   readonly #writes: Forwarding | undefined;
+  readonly #pageTurns = new Semaphore(pagesReadMax);
 
   /** `writes`: where a follower cluster's writes go. */
   constructor(node: KvNode, writes?: Forwarding) {
@@ -100,7 +108,8 @@ export class KvService {
         // Between two pages a stream holds its view and nothing else: there may be thousands that wait.
         const room = call.reserve(pageSizeBytesMax);
         if (room !== undefined) await room;
-        yield await nextPage(query);
+        const wanted = query;
+        yield await this.#pageTurns.take(() => nextPage(wanted));
       }
     } catch (error) {
       throw toApiError(error);

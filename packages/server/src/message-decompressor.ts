@@ -2,6 +2,7 @@ import * as zlib from 'node:zlib';
 import { FrameDecompressor, FramesTooLargeError } from '@coxswain/table';
 import { transportErrors } from './errors.js';
 import { MessageTooLargeError } from './message-reader.js';
+import { Semaphore } from './semaphore.js';
 
 /**
  * Messages that are decompressed at a time, in zlib or zstd; the others wait. Each takes up to its limit for what comes
@@ -37,8 +38,7 @@ type Decompress = (bytes: Buffer) => Buffer | Promise<Buffer>;
 export class MessageDecompressor {
   readonly #messageBytesMax: number;
   readonly #byEncoding = new Map<string, Decompress>();
-  #running = 0;
-  readonly #waiting: (() => void)[] = [];
+  readonly #turns = new Semaphore(RUNNING_MAX);
 
   constructor(messageBytesMax: number) {
     this.#messageBytesMax = messageBytesMax;
@@ -63,16 +63,10 @@ export class MessageDecompressor {
   }
 
   async #run(decompress: () => Promise<Buffer>): Promise<Buffer> {
-    if (this.#running < RUNNING_MAX) this.#running++;
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
     try {
-      return await decompress();
+      return await this.#turns.take(decompress);
     } catch (error) {
       throw this.#toRefusal(error as NodeJS.ErrnoException);
-    } finally {
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#running--;
-      else next();
     }
   }
 
