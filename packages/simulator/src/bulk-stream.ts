@@ -29,6 +29,7 @@ export class BulkStream implements BulkSink {
   #verdict: Verdict | undefined;
   #isFinished = false;
   #hasEnded = false;
+  #isFrozen = false;
   /** Sent and not yet taken by the receiver. */
   #chunksUnderWay = 0;
   #lastDueUs = 0;
@@ -86,6 +87,11 @@ export class BulkStream implements BulkSink {
     this.fail('aborted by the sender');
   }
 
+  /** Nothing arrives any more, on either side, and neither hears of it. */
+  freeze(): void {
+    this.#isFrozen = true;
+  }
+
   /** The connection under the stream is gone: both sides see an error, each in its own time. */
   fail(reason: string): void {
     if (this.#hasEnded) return;
@@ -115,7 +121,7 @@ export class BulkStream implements BulkSink {
   #carry(arrive: () => void): void {
     this.#lastDueUs = Math.max(this.#lastDueUs, this.loop.nowUs + this.path.delayUs());
     this.loop.schedule(this.#lastDueUs - this.loop.nowUs, EventKind.Network, this.receiver, () => {
-      if (this.#hasEnded) return;
+      if (this.#hasEnded || this.#isFrozen) return;
       if (this.path.breaksNow()) this.fail('connection lost');
       else arrive();
     });
@@ -123,7 +129,9 @@ export class BulkStream implements BulkSink {
 
   /** Back to the sender. */
   #answer(arrive: () => void): void {
-    this.loop.schedule(this.path.delayUs(), EventKind.Network, this.sender, arrive);
+    this.loop.schedule(this.path.delayUs(), EventKind.Network, this.sender, () => {
+      if (!this.#isFrozen) arrive();
+    });
   }
 
   #wakeReader(): void {

@@ -21,6 +21,7 @@ export type FaultKind =
   | 'links'
   | 'clog'
   | 'reset'
+  | 'freeze'
   | 'clockJump'
   | 'diskFull'
   | 'syncError'
@@ -143,6 +144,14 @@ export class Faults {
         return;
       case 'reset':
         for (const other of ids) if (other !== victim) network.reset(victim, other);
+        return;
+      case 'freeze':
+        for (const other of ids) {
+          if (other === victim) continue;
+          const direction = random.pick(['there', 'back', 'both'] as const);
+          if (direction !== 'back') network.freeze(victim, other);
+          if (direction !== 'there') network.freeze(other, victim);
+        }
         return;
       case 'clockJump': {
         const { clock } = cluster.machine(victim);

@@ -13,6 +13,8 @@ export interface NetworkOptions {
   /** Mean time until the end of a broken connection is noticed. */
   readonly detectMeanUs: number;
   readonly redialMeanUs: number;
+  /** A connection on which nothing came back for so long is dialled again. */
+  readonly silenceUs: number;
   /** When a link is blocked: the probability that its connections break instead of only stalling. */
   readonly breakWhenBlockedProbability: number;
   /** When a connection holds this much that was not delivered yet, it takes no more. */
@@ -27,6 +29,9 @@ export interface NetworkOptions {
   /** Per chunk of a bulk stream: the probability that the stream breaks there. */
   readonly bulkBreakProbability: number;
 }
+
+/** A bulk stream is given up after as many silences: nothing takes its place. */
+const SILENCES_OF_BULK = 10;
 
 /** One direction between two machines. */
 class Link {
@@ -56,6 +61,10 @@ class Connection {
   readonly flights: Flight[] = [];
   backlogBytes = 0;
   isBroken = false;
+  /** What is sent on it is lost without a word. */
+  isFrozen = false;
+  /** Its dialler hears nothing on it any more. */
+  isSilent = false;
   isPumping = false;
   lastDueUs = 0;
   constructor(
@@ -165,6 +174,54 @@ export class SimulatedNetwork {
     }
   }
 
+  /**
+   * Loses without a word what one machine sends to the other on the connections that they have, for good; new ones work.
+   * So does a middlebox that forgets flows. Both ways of a connection are one flow: its dialler misses either its own
+   * frames' acknowledgements or the frames of those.
+   */
+  freeze(from: NodeId, to: NodeId): void {
+    const [link, back] = [this.#link(from, to), this.#link(to, from)];
+    for (const connection of this.#connections) {
+      if (connection.link !== link && connection.link !== back) continue;
+      connection.isFrozen ||= connection.link === link;
+      if (connection.isSilent) continue;
+      connection.isSilent = true;
+      this.loop.schedule(this.options.silenceUs, EventKind.Network, connection.from.process, () =>
+        this.replaceSilent(connection),
+      );
+    }
+    for (const stream of this.#bulkStreams) {
+      if ((stream.from !== from || stream.to !== to) && (stream.from !== to || stream.to !== from)) continue;
+      stream.freeze();
+      const givenUpUs = this.options.silenceUs * SILENCES_OF_BULK;
+      this.loop.schedule(givenUpUs, EventKind.Network, undefined, () => stream.fail('the peer is silent'));
+    }
+  }
+
+  /** As the real transport: the silent connection stays in use until a new one is up. */
+  replaceSilent(connection: Connection): void {
+    const { from, to } = connection;
+    if (connection.isBroken || from.isClosed) return;
+    const peer = this.#endpoints.get(to.node);
+    const isCut = connection.link.isBlocked || this.#link(to.node, from.node).isBlocked;
+    if (peer === undefined || isCut) {
+      const pauseUs = this.random.exponential(this.options.redialMeanUs);
+      this.loop.schedule(pauseUs, EventKind.Network, from.process, () => this.replaceSilent(connection));
+      return;
+    }
+    connection.isBroken = true;
+    this.#connections.delete(connection);
+    from.handler.onDisconnected(to.node);
+    this.#connect(from, peer);
+  }
+
+  #connect(from: Endpoint, to: Endpoint): void {
+    const connection = new Connection(from, to, this.#link(from.node, to.node));
+    this.#connections.add(connection);
+    from.outgoing.set(to.node, connection);
+    from.handler.onConnected(to.node);
+  }
+
   /** Breaks every connection between two machines, as a middlebox does that forgets them. */
   reset(a: NodeId, b: NodeId): void {
     for (const connection of this.#connections) {
@@ -190,10 +247,7 @@ export class SimulatedNetwork {
         this.#dial(from, peer, this.random.exponential(this.options.redialMeanUs));
         return;
       }
-      const connection = new Connection(from, to, this.#link(from.node, peer));
-      this.#connections.add(connection);
-      from.outgoing.set(peer, connection);
-      from.handler.onConnected(peer);
+      this.#connect(from, to);
     });
   }
 
@@ -218,7 +272,7 @@ export class SimulatedNetwork {
   #sendAlone(connection: Connection, frame: Buffer): void {
     const delayUs = this.#delayUs() + this.random.exponential(this.options.delayMeanUs * 10);
     this.loop.schedule(delayUs, EventKind.Network, connection.to.process, () => {
-      if (!connection.link.isBlocked) this.#deliver(connection.to, frame);
+      if (!connection.link.isBlocked && !connection.isFrozen) this.#deliver(connection.to, frame);
     });
   }
 
@@ -226,12 +280,13 @@ export class SimulatedNetwork {
   #pump(connection: Connection): void {
     const first = connection.flights[0];
     const { link } = connection;
-    if (first === undefined || connection.isPumping || connection.isBroken || link.isBlocked) return;
+    if (first === undefined || connection.isPumping || connection.isBroken || connection.isFrozen) return;
+    if (link.isBlocked) return;
     connection.isPumping = true;
     const delayUs = Math.max(first.dueUs, link.cloggedUntilUs) - this.loop.nowUs;
     this.loop.schedule(delayUs, EventKind.Network, connection.to.process, () => {
       connection.isPumping = false;
-      if (connection.isBroken) return;
+      if (connection.isBroken || connection.isFrozen) return;
       if (!link.isBlocked && link.cloggedUntilUs <= this.loop.nowUs) {
         connection.flights.shift();
         connection.backlogBytes -= first.frame.length;

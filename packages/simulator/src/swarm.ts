@@ -27,7 +27,7 @@ const drawnFaults: readonly FaultKind[] = [
   'syncError',
 ];
 /** What `withFault` may aim at. */
-export const faultKinds: readonly FaultKind[] = [...drawnFaults, 'rollBack', 'handOver'];
+export const faultKinds: readonly FaultKind[] = [...drawnFaults, 'rollBack', 'handOver', 'freeze'];
 
 /** Everything about one run but its length. */
 export interface Scenario {
@@ -110,6 +110,7 @@ export function drawScenario(random: SeededRandom): Scenario {
       delayMeanUs,
       detectMeanUs: logUniform(random, 1_000, 500_000),
       redialMeanUs: logUniform(random, 10_000, 500_000),
+      silenceUs: 2 * electionTicks * tickMs * 1_000,
       breakWhenBlockedProbability: random.pick([0, 0.5, 1]),
       backlogBytesMax: random.pick([64, 1024, 8192]) * 1024,
       dropProbability: isLossy ? often(0.1) : 0,
@@ -153,6 +154,8 @@ export function drawScenario(random: SeededRandom): Scenario {
   weights.rollBack = rollBack.chance(0.5) ? rollBack.between(0.1, 1) : 0;
   const handOver = random.fork('handOver');
   weights.handOver = handOver.chance(0.5) ? handOver.between(0.1, 1) : 0;
+  const freeze = random.fork('freeze');
+  weights.freeze = freeze.chance(0.5) ? freeze.between(0.1, 1) : 0;
   return withMaintenance(scenario, random.fork('maintenance'));
 }
 

@@ -2,6 +2,7 @@ import { Identity, TrustedClock } from '@coxswain/node';
 import { type Message, type NodeId, Raft, type ReadContext, type ReadState } from '@coxswain/raft';
 import { type OrderedStore, type StoreBatch, Table } from '@coxswain/table';
 import { type GroupWrite, Wal } from '@coxswain/wal';
+import { SimulatedNetwork } from '../src/index.js';
 import type { Scenario } from '../src/swarm.js';
 
 /** A bug that real systems had, put into the real code while a test runs. */
@@ -314,6 +315,14 @@ export const knownBugs: readonly KnownBug[] = [
         },
       };
     },
+  },
+  {
+    name: 'a silent connection is not dialled again',
+    properties: ['liveness'],
+    seedsMax: 20,
+    steps: 4_000,
+    adjust: (scenario) => restless(scenario, { freeze: 1 }),
+    plant: () => replace(SimulatedNetwork.prototype, 'replaceSilent', () => () => undefined),
   },
   {
     name: "a leader believes its clock, whatever the members' clocks show",

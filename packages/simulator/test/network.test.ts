@@ -15,6 +15,7 @@ const reliable: NetworkOptions = {
   delayMeanUs: 100,
   detectMeanUs: 1000,
   redialMeanUs: 1000,
+  silenceUs: 5_000,
   breakWhenBlockedProbability: 0,
   backlogBytesMax: 1024,
   dropProbability: 0,
@@ -102,6 +103,45 @@ describe('a connection', () => {
     network.unblock(1, 2);
     await untilUs(2_000_000);
     expect(frames(two)).toEqual(['there']);
+  });
+
+  test.each([
+    [1, 2],
+    [2, 1],
+  ])(
+    'that delivers nothing any more from %i to %i is replaced after a silence, and what it held is lost',
+    async (from, to) => {
+      const { boot, network, untilUs } = make();
+      const [one, two] = [boot(1), boot(2)];
+      await untilUs(10_000);
+      network.freeze(from, to);
+      one.transport.send(2, Buffer.from('on the old one'));
+      await untilUs(14_000);
+      expect(one.events.filter((event) => /^[+-]/.test(event))).toEqual(['+2']);
+      expect(frames(two)).toEqual(from === 1 ? [] : ['on the old one']);
+      await untilUs(100_000);
+      expect(one.events).toEqual(['+2', '-2', '+2']);
+      one.transport.send(2, Buffer.from('on the new one'));
+      await untilUs(200_000);
+      expect(frames(two).at(-1)).toBe('on the new one');
+      expect(frames(two)).toHaveLength(from === 1 ? 1 : 2);
+    },
+  );
+
+  test('that is silent stays in use while no new one can be made', async () => {
+    const { boot, network, untilUs } = make();
+    const [one, two] = [boot(1), boot(2)];
+    await untilUs(10_000);
+    network.freeze(1, 2);
+    network.block(2, 1);
+    await untilUs(1_000_000);
+    expect(one.events).toEqual(['+2']);
+    network.unblock(2, 1);
+    await untilUs(2_000_000);
+    expect(one.events).toEqual(['+2', '-2', '+2']);
+    one.transport.send(2, Buffer.from('again'));
+    await untilUs(3_000_000);
+    expect(frames(two)).toEqual(['again']);
   });
 
   test('breaks when its link stays blocked, and is dialled again', async () => {

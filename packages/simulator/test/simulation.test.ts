@@ -59,6 +59,16 @@ describe('a run in which disks are rolled back (T4)', () => {
   });
 });
 
+describe('a run in which connections freeze, one way or both, while new ones work', () => {
+  test('goes on', async () => {
+    for (let seed = 1; seed <= 2; seed++) {
+      const adjust = (scenario: Scenario) => withFault(scenario, 'freeze');
+      const result = await simulate({ seed, steps: 6_000, adjust });
+      expect([seed, result.violation]).toEqual([seed, undefined]);
+    }
+  });
+});
+
 describe('the command', () => {
   test('ends with one line per seed, the same in another process', async () => {
     const { stdout } = await run(process.execPath, [

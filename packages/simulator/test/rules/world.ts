@@ -38,6 +38,7 @@ const network = {
   delayMeanUs: 100,
   detectMeanUs: 1_000,
   redialMeanUs: 20_000,
+  silenceUs: 400_000,
   breakWhenBlockedProbability: 0,
   backlogBytesMax: 64 * 1024 * 1024,
   dropProbability: 0,
