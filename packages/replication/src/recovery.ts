@@ -1,12 +1,19 @@
-import type { FollowerControl, ShardLoad } from '@coxswain/node';
+import { type FollowerControl, type ShardLoad, Status } from '@coxswain/node';
 import { replication } from '@coxswain/protocol';
 import { SnapshotDamagedError } from '@coxswain/table';
 import type { FollowerEnvironment, FollowerOptions } from './follower.js';
+import { LinkError } from './leader-link.js';
+import { patiently } from './patience.js';
 import { RateLimit } from './rate-limit.js';
 import { ShardFiller } from './shard-filler.js';
 
 /** How long the steps around the stream may take. */
 const STEP_MS = 60_000;
+/**
+ * A leader cluster that sends nothing of a snapshot for so long is asked again: Armada's sometimes never answers. Twice as
+ * long each further time, since stock ones make all of a snapshot before they send its first byte.
+ */
+const PATIENCE_MS = 60_000;
 
 export interface RecoveryContext {
   readonly node: FollowerControl;
@@ -26,6 +33,8 @@ export class Recovery {
   readonly #waiting: (() => void)[] = [];
   /** What is not taken holds the sender up. */
   readonly #rate: RateLimit;
+  /** By table, how long the next attempt waits for a message; missing: PATIENCE_MS. */
+  readonly #patienceMs = new Map<string, number>();
 
   constructor(context: RecoveryContext) {
     this.#context = context;
@@ -78,6 +87,7 @@ export class Recovery {
       throw error;
     }
     counters.snapshotsTaken++;
+    this.#patienceMs.delete(name);
     environment.log('info', 'a table was taken anew from the leader cluster', { table: name });
   }
 
@@ -99,11 +109,19 @@ export class Recovery {
       clusterId: node.leaderClusterId ?? '',
     });
     const deadlineMs = clock.monotonicMs() + options.snapshotRpcTimeoutMs;
-    for await (const { data } of link.snapshot(request, { deadlineMs, signal })) {
-      contact(true);
-      counters.bytesReceived += data.length;
-      await this.#rate.pay(data.length, signal);
-      yield data;
+    const patienceMs = this.#patienceMs.get(name) ?? PATIENCE_MS;
+    const begin = (given: AbortSignal) => link.snapshot(request, { deadlineMs, signal: given });
+    try {
+      for await (const { data } of patiently(clock, patienceMs, signal, begin)) {
+        contact(true);
+        counters.bytesReceived += data.length;
+        await this.#rate.pay(data.length, signal);
+        yield data;
+      }
+    } catch (error) {
+      if (error instanceof LinkError && error.status === Status.DeadlineExceeded)
+        this.#patienceMs.set(name, Math.min(2 * patienceMs, options.snapshotRpcTimeoutMs));
+      throw error;
     }
   }
 }

@@ -1,8 +1,8 @@
 import { mvcc } from '@coxswain/protocol';
 import { compressToFrames, STREAM_IDENTIFIER } from '@coxswain/table';
 import { afterEach, describe, expect, test } from '@jest/globals';
-import type { FollowerOptions } from '../src/index.js';
-import { broken, lost } from './support/fake-link.js';
+import type { FollowerOptions, LinkCall } from '../src/index.js';
+import { broken, lost, silence } from './support/fake-link.js';
 import { followerHarness } from './support/follower-harness.js';
 import { settled } from './support/manual-clock.js';
 
@@ -14,7 +14,10 @@ afterEach(async () => {
 });
 
 /** A table whose snapshot is wanted; the stream is what the leader cluster gives. */
-async function recover(stream: () => AsyncIterable<Buffer>, options: Partial<FollowerOptions> = {}) {
+async function recover(
+  stream: (call: LinkCall) => AsyncIterable<Buffer>,
+  options: Partial<FollowerOptions> = {},
+) {
   it = followerHarness(options);
   it.lead(3, { isResetWanted: true });
   it.link.snapshotAnswer = stream;
@@ -48,6 +51,28 @@ async function* stream(...records: Buffer[]): AsyncGenerator<Buffer> {
 }
 
 describe('a snapshot of the leader cluster', () => {
+  test('of which nothing comes for a minute is asked for again, with twice the patience each time', async () => {
+    const asked: number[] = [];
+    const { node, clock, follower } = await recover((call) => {
+      asked.push(it.clock.monotonicMs());
+      return asked.length < 3 ? silence(call) : stream(pair('a'), end(9n));
+    });
+    await clock.advance(59_000);
+    expect(asked).toHaveLength(1);
+    await clock.advance(3_000);
+    expect(asked).toHaveLength(2);
+    expect(follower.status().tables[0]!.error).toContain('sent nothing for 60 s');
+    await clock.advance(117_000);
+    expect(asked).toHaveLength(2);
+    await clock.advance(5_000);
+    expect(asked).toHaveLength(3);
+    expect(node.loads.map(({ isSwitched, isAbandoned }) => ({ isSwitched, isAbandoned }))).toEqual([
+      { isSwitched: false, isAbandoned: true },
+      { isSwitched: false, isAbandoned: true },
+      { isSwitched: true, isAbandoned: false },
+    ]);
+  });
+
   test('fills a shard of its own, which takes over when it is whole (T2)', async () => {
     const { node } = await recover(() => stream(pair('a'), pair('b'), pair('c'), end(9n)));
     expect(node.loads[0]).toMatchObject({

@@ -9,7 +9,7 @@ export class FakeLink implements LeaderLink {
   readonly requests: replication.ReplicateRequest[] = [];
   metadataAnswer: () => Promise<replication.MetadataResponse> = unreachable;
   replicateAnswer: Replicate = () => broken();
-  snapshotAnswer: () => AsyncIterable<Buffer> = () => broken();
+  snapshotAnswer: (call: LinkCall) => AsyncIterable<Buffer> = () => broken();
   writeAnswer: (call: LinkCall) => Promise<regatta.PutResponse> = unreachable;
 
   metadata(): Promise<replication.MetadataResponse> {
@@ -21,8 +21,11 @@ export class FakeLink implements LeaderLink {
     return this.replicateAnswer(request, call);
   }
 
-  async *snapshot(): AsyncGenerator<replication.SnapshotChunk> {
-    for await (const data of this.snapshotAnswer())
+  async *snapshot(
+    _request: replication.SnapshotRequest,
+    call: LinkCall,
+  ): AsyncGenerator<replication.SnapshotChunk> {
+    for await (const data of this.snapshotAnswer(call))
       yield replication.SnapshotChunk.fromPartial({ data, len: BigInt(data.length) });
   }
 
