@@ -133,14 +133,15 @@ export class Backups {
     }
   }
 
-  #point(shardId: number, table: Table, { revision, state }: TableView): replication.BackupPoint {
+  #point(shardId: number, table: Table, view: TableView): replication.BackupPoint {
+    const { revision, state } = view;
     const isNow = revision === state.revision;
     return {
       clusterId: this.#node.status().clusterId ?? '',
       shardId: BigInt(shardId),
       revision: BigInt(revision),
       timeMs: isNow ? BigInt(state.lastTimeMs) : 0n,
-      keyCount: isNow ? BigInt(state.keyCount) : 0n,
+      keyCount: BigInt(view.keyCount ?? 0),
       sizeBytes: BigInt(table.approximateSizeBytes),
     };
   }

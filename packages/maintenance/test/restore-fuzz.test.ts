@@ -63,7 +63,7 @@ class MemoryLoad implements ShardLoad {
   }
 
   get keyCount(): number {
-    return this.table.keyCount;
+    return this.table.keyCount!;
   }
 
   switch(): Promise<boolean> {

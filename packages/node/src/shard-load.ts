@@ -12,7 +12,7 @@ export interface ShardLoadContext {
   readonly propose: (kind: CommandKind, payload: Buffer, deadlineMs: number) => Promise<ApplyResult>;
   readonly header: (revision: number) => Header;
   /** Live keys of the new shard here. */
-  readonly keyCount: () => number;
+  readonly countKeys: () => Promise<number>;
   readonly switch: (switching: Switching, call: Call) => Promise<boolean>;
   readonly abandon: (call: Call) => Promise<void>;
 }
@@ -54,8 +54,8 @@ export class ShardLoad implements ShardLoadApi {
     payload.writeBigUInt64LE(BigInt(end.leaderIndex));
     payload[8] = end.hasUnstamped && !this.#context.isRestore ? 1 : 0;
     const result = await this.#context.propose(CommandKind.Loaded, payload, deadlineMs);
-    if (this.#context.keyCount() !== end.keyCount) throw errors.loadIncomplete();
-    this.#reached(result);
+    if ((await this.#context.countKeys()) !== end.keyCount) throw errors.loadIncomplete();
+    await this.#reached(result);
   }
 
   async replay(commands: Buffer, { deadlineMs }: Call): Promise<void> {
@@ -69,13 +69,13 @@ export class ShardLoad implements ShardLoadApi {
     }
     const payload = mvcc.Command.encode({ ...SEQUENCE, sequence }).finish() as Buffer;
     // T2: what is half run again is no state of the table either: the shard serves from the last of them on.
-    this.#reached(await this.#context.propose(CommandKind.Command, payload, deadlineMs));
+    await this.#reached(await this.#context.propose(CommandKind.Command, payload, deadlineMs));
   }
 
-  #reached({ index, revision }: ApplyResult): void {
+  async #reached({ index, revision }: ApplyResult): Promise<void> {
+    this.#keyCount = await this.#context.countKeys();
     this.#loadedIndex = index;
     this.#revision = revision;
-    this.#keyCount = this.#context.keyCount();
   }
 
   #assertFinished(what: string): void {

@@ -375,7 +375,7 @@ export class Tables {
       propose: (kind, command, deadlineMs) =>
         this.#unlessReplaced(name, shardId, () => this.#context.propose(replica, kind, command, deadlineMs)),
       header: (revision) => replica.header(revision),
-      keyCount: () => replica.table.keyCount,
+      countKeys: () => replica.table.countKeys(),
       switch: (loaded, { deadlineMs }) => this.#switchTo(name, shardId, loaded, deadlineMs),
       abandon: ({ deadlineMs }) => this.#abandon(name, shardId, deadlineMs),
     });

@@ -5,8 +5,10 @@ import { ContentHash } from './content-hash.js';
 import type { Effects, Operation } from './effects.js';
 import { UnknownCommandError } from './errors.js';
 import { FrozenSource } from './frozen-source.js';
+import { HistoryBlockWriter } from './history-block.js';
 import { readSafeInteger } from './integers.js';
 import type { Change } from './journal.js';
+import { ALL_KEYS, boundsOf, type KeyBounds } from './key-bounds.js';
 import {
   createRevisionOf,
   historyKey,
@@ -19,27 +21,34 @@ import {
 } from './layout.js';
 import { Overlay } from './overlay.js';
 import { PairRecord } from './pair-record.js';
+import {
+  deletionOf,
+  deletionsWithin,
+  partsOf,
+  RANGE_DELETIONS_MAX,
+  type RangeDeletion,
+} from './range-deletion.js';
 import { identityOf, newRecordBlock, recordBlockOf } from './record-block.js';
 import {
-  ALL_KEYS,
-  boundsOf,
+  ChainedScan,
   EMPTY_SCAN,
-  type KeyBounds,
+  LiveScan,
   OverlaidScan,
   type RecordScan,
   type RecordSource,
-  scanLatest,
+  type StoredPair,
+  scanLive,
 } from './record-source.js';
-import { ResponseBudget } from './response-budget.js';
+import { PreviousPairs, ResponseBudget } from './response-budget.js';
 import { deleteRangeResponse, putResponse } from './responses.js';
 import { SharedSnapshot } from './shared-snapshot.js';
-import { keyId } from './sorted-tree.js';
+import { keyId, keyOfId } from './sorted-tree.js';
 import type { OrderedStore } from './store.js';
-import type { Progress, TableState } from './table-state.js';
+import { liveKeyCountOf, type Progress, type TableState } from './table-state.js';
 import { TxnAnswers } from './txn-answers.js';
 import { type ApplyResult, CommandKind, type TableEntry } from './types.js';
 
-/** Keys that a range deletion, or the end of a load, handles between two turns of the event loop. */
+/** Keys that a range deletion, its sweep, or the end of a load, handles between two turns of the event loop. */
 const SCAN_CHUNK_ENTRIES_MAX = 500;
 /** A batch of more pairs is applied like a large entry. */
 const SMALL_BATCH_PAIRS_MAX = 500;
@@ -79,6 +88,8 @@ interface Mark {
   readonly state: TableState;
   /** What came before the entry is in the store already. */
   readonly hasSpilled: boolean;
+  /** The last revision of which a record may be in the store already. */
+  readonly spilledRevision: number;
 }
 
 type Mutable<T> = { -readonly [Property in keyof T]: T[Property] };
@@ -112,6 +123,7 @@ export class Applier implements RecordSource {
   #changes: Change[] = [];
   #sizeBytes = 0;
   #mark: Mark | undefined;
+  #lastPutRevision = 0;
   /** While entry after entry is a load: no key that is there is above it. Undefined: that is not known. */
   #loadedUpTo: string | undefined;
   readonly #pair = new PairRecord();
@@ -212,25 +224,78 @@ export class Applier implements RecordSource {
     return effects;
   }
 
-  get keyCount(): number {
-    return this.#state.keyCount;
+  get keyCount(): number | undefined {
+    return liveKeyCountOf(this.#state);
   }
 
   get(key: Buffer): Buffer | undefined {
-    return this.#read(keyId(key), latestKey(key));
+    return this.#readLive(keyId(key), key, latestKey(key));
   }
 
   scan(bounds: KeyBounds, options: { limit?: number; keysOnly?: boolean }): RecordScan {
-    const unwritten = this.overlay.range(keyId(bounds.first), bounds.end && keyId(bounds.end));
-    if (unwritten.length === 0) return scanLatest(this.#store, undefined, bounds, options);
-    // The overlay may hide pairs of the store, so nobody knows how many must be read to find `limit`.
-    const { keysOnly = false } = options;
-    return new OverlaidScan(scanLatest(this.#store, undefined, bounds, { keysOnly }), unwritten);
+    const { deletions } = this.#state;
+    return scanLive({ store: this.#store, overlay: this.overlay, deletions }, bounds, options);
+  }
+
+  /** A range deletion has keys left to remove, and no entry that a crash left half applied comes before that. */
+  get canSweep(): boolean {
+    return this.#state.deletions.length > 0 && this.#progress === undefined;
+  }
+
+  /**
+   * Removes the next keys of the oldest range deletion, whose versions go into the history (A4). Takes its turn between
+   * entries: what it does depends on what they have written, and nothing that they read depends on it.
+   */
+  async sweep(): Promise<void> {
+    assert(this.#operations.length === 0, 'a sweep is a batch of its own');
+    const [deletion, ...later] = this.#state.deletions;
+    if (deletion === undefined) return;
+    // Every record that is there, deleted or not.
+    const scan = scanLive({ store: this.#store, overlay: this.overlay, deletions: [] }, deletion, {});
+    let pairs: StoredPair[];
+    try {
+      pairs = await scan.next(SCAN_CHUNK_ENTRIES_MAX);
+    } finally {
+      await scan.close();
+    }
+    const block = this.#historyBlock(deletion, deletion.lane);
+    let swept = 0;
+    let sizeBytes = 0;
+    for (; swept < pairs.length && sizeBytes < this.#options.effectsSizeBytesMax; swept++) {
+      const [storeKey, record] = pairs[swept]!;
+      sizeBytes += storeKey.length + record.length;
+      if (modRevisionOf(record) >= deletion.revision) continue;
+      this.#removeDeleted(storeKey, record);
+      block?.add(storeKey, record);
+      this.overlay.set(keyId(storeKey, 1), undefined);
+      this.#write(storeKey, undefined);
+    }
+    block?.end();
+    const last = pairs[swept - 1];
+    const rest = last && { ...deletion, first: Buffer.concat([keyInLatestKey(last[0]), ZERO_BYTE]) };
+    this.#state.deletions = rest === undefined ? later : [rest, ...later];
+  }
+
+  #removeDeleted(storeKey: Buffer, record: Buffer): void {
+    this.#contentHash.remove(identityOf(storeKey, record));
+    this.#state.keyCount -= 1;
+  }
+
+  /** Takes versions that were deleted into the history; undefined: it does not reach back to them any more. */
+  #historyBlock({ revision }: RangeDeletion, lane: number): HistoryBlockWriter | undefined {
+    if (revision <= this.#state.historyFloor) return undefined;
+    return new HistoryBlockWriter(revision, lane, (storeKey, block) => this.#write(storeKey, block));
   }
 
   #read(id: string, storeKey: Buffer): Buffer | undefined {
     const unwritten = this.overlay.get(id);
     return unwritten === undefined ? this.#store.getSync(storeKey) : unwritten.record;
+  }
+
+  #readLive(id: string, key: Buffer, storeKey: Buffer): Buffer | undefined {
+    const record = this.#read(id, storeKey);
+    if (record === undefined) return undefined;
+    return deletionOf(this.#state.deletions, key, record) === undefined ? record : undefined;
   }
 
   #applyCommand(entry: TableEntry, command: mvcc.Command): ApplyResult | Promise<ApplyResult> {
@@ -320,12 +385,19 @@ export class Applier implements RecordSource {
       state: this.#captureState(),
       // A resumed entry is the first one, and was half in the store before it was opened.
       hasSpilled: this.#progress !== undefined,
+      spilledRevision: this.#progress === undefined ? 0 : Number.POSITIVE_INFINITY,
     };
     return this.#progress;
   }
 
+  /** A shard is loaded before anything else is written to it (T2); a pair that it loads may be older than a deletion. */
+  #assertLoads(entry: TableEntry): void {
+    assert(this.#state.deletions.length === 0, `entry ${entry.index} loads a table that was written to (T2)`);
+  }
+
   /** Pairs of a snapshot stream, which belong to no moment of this table: they leave no history. */
   async #applyLoad(entry: TableEntry): Promise<ApplyResult> {
+    this.#assertLoads(entry);
     const mode = entry.payload[0];
     if (mode !== 0 && mode !== 1) throw new UnknownCommandError(`a load of mode ${mode}`, entry.index);
     const resumed = this.#beginLarge();
@@ -444,8 +516,10 @@ export class Applier implements RecordSource {
         const { key } = pairOf(command, place.index);
         const bounds = boundsOf(key, command.rangeEnd)!;
         const at: Place = { ...place, succeeded: undefined, operation: 0 };
-        const response = await this.#deleteRange(bounds, at, revision, command.prevKvs, budget, resumed);
-        return { succeeded: true, responses: budget === undefined ? NO_RESPONSES : [response] };
+        const answers = budget && new TxnAnswers(budget);
+        const response = await this.#deleteRange(bounds, at, revision, command.prevKvs, answers, resumed);
+        answers?.push(response);
+        return { succeeded: true, responses: answers?.responses ?? NO_RESPONSES, answers };
       }
       case mvcc.Command_CommandType.PUT_BATCH:
       case mvcc.Command_CommandType.DELETE_BATCH:
@@ -542,7 +616,7 @@ export class Applier implements RecordSource {
         const { key, rangeEnd, prevKv } = request.value;
         const bounds = boundsOf(key, rangeEnd);
         if (bounds !== undefined) {
-          return this.#deleteRange(bounds, place, revision, prevKv, budget, resumed);
+          return this.#deleteRange(bounds, place, revision, prevKv, answers, resumed);
         }
         const previous = this.#delete(key, revision);
         return budget && previousOfDelete(budget, key, previous, prevKv);
@@ -562,30 +636,40 @@ export class Applier implements RecordSource {
       answers.pushPoint({ keyCount: undefined, get: () => record, scan: () => EMPTY_SCAN }, range);
       return;
     }
-    this.#frozen ??= new FrozenSource(
-      this.#store,
-      new SharedSnapshot(this.#store.snapshot()),
-      this.overlay.freeze(),
-      this.#state.keyCount,
-    );
-    answers.pushScan(this.#frozen, range);
+    answers.pushScan(this.#freeze(), range);
   }
 
-  /** Deletes in chunks, and hands effects over when they grow large (A4). Exact about how many it deletes. */
+  #freeze(): FrozenSource {
+    this.#frozen ??= new FrozenSource({
+      store: this.#store,
+      snapshot: new SharedSnapshot(this.#store.snapshot()),
+      overlay: this.overlay.freeze(),
+      deletions: this.#state.deletions,
+      keyCount: this.keyCount,
+    });
+    return this.#frozen;
+  }
+
+  /**
+   * Deletes in chunks. Where that grows large, the rest is deleted at once by one record of its own, and the sweep
+   * removes the keys while later entries are applied; where it cannot be, the entry goes on in parts (A4). Exact about
+   * how many it deletes.
+   */
   async #deleteRange(
     bounds: KeyBounds,
     place: Place,
     revision: number,
     wantsPrevious: boolean,
-    budget: ResponseBudget | undefined,
+    answers: TxnAnswers | undefined,
     resumed: Progress | undefined,
   ): Promise<mvcc.ResponseOp> {
-    let deletedCount = resumed?.deletedCount ?? 0;
-    // To walk over what an operation before it deleted would cost as much as that did.
-    if (this.#state.keyCount === 0) return deleteRangeResponse(deletedCount, [], false);
-    const previous: mvcc.KeyValue[] = [];
-    let isCut = false;
-    const scan = this.scan({ first: resumed?.nextKey ?? bounds.first, end: bounds.end }, {});
+    const previous = new PreviousPairs(wantsPrevious ? answers?.budget : undefined);
+    const response: mvcc.ResponseOp_DeleteRange = {
+      deleted: BigInt(resumed?.deletedCount ?? 0),
+      prevKvs: previous.pairs,
+      more: false,
+    };
+    const scan = this.#scanToDelete({ first: resumed?.nextKey ?? bounds.first, end: bounds.end }, revision);
     try {
       for (;;) {
         const pairs = await scan.next(SCAN_CHUNK_ENTRIES_MAX);
@@ -593,22 +677,77 @@ export class Applier implements RecordSource {
         for (const [storeKey, record] of pairs) {
           const key = keyInLatestKey(storeKey);
           this.#deleteRecord(keyId(key), key, storeKey, record, revision);
-          if (wantsPrevious && budget !== undefined && !isCut) {
-            const pair = budget.pairWithin(key, record);
-            if (pair === undefined) isCut = true;
-            else previous.push(pair);
+          previous.take(key, record);
+          response.deleted += 1n;
+          if (!this.#isLarge()) continue;
+          const nextKey = Buffer.concat([key, ZERO_BYTE]);
+          if (this.#canDeleteLater(revision)) {
+            if (previous.takesMore)
+              await previous.takeAll(this.scan({ first: nextKey, end: bounds.end }, {}));
+            this.#deleteLater(bounds, nextKey, revision, response, answers);
+            response.more = previous.isCut;
+            return { response: { $case: 'responseDeleteRange', value: response } };
           }
-        }
-        deletedCount += pairs.length;
-        if (this.#isLarge()) {
-          const lastKey = keyInLatestKey(pairs[pairs.length - 1]![0]);
-          await this.#spill({ ...place, nextKey: Buffer.concat([lastKey, ZERO_BYTE]), deletedCount });
+          await this.#spill({ ...place, nextKey, deletedCount: Number(response.deleted) });
         }
       }
     } finally {
       await scan.close();
     }
-    return deleteRangeResponse(deletedCount, previous, isCut);
+    response.more = previous.isCut;
+    return { response: { $case: 'responseDeleteRange', value: response } };
+  }
+
+  /** The live records of a range, without a walk over what an operation before it in the entry deleted. */
+  #scanToDelete(bounds: KeyBounds, revision: number): RecordScan {
+    // What was deleted a moment ago need not be looked at.
+    if (this.#state.keyCount === 0) return EMPTY_SCAN;
+    const deleted = this.#isAllUnwritten(revision)
+      ? deletionsWithin(this.#state.deletions, bounds).filter((deletion) => deletion.revision === revision)
+      : [];
+    if (deleted.length === 0) return this.scan(bounds, {});
+    const parts = partsOf(bounds, deleted);
+    return new ChainedScan(
+      parts.map((part) => () => (part.isCovered ? this.#scanUnwritten(part) : this.scan(part, {}))),
+    );
+  }
+
+  /** The live records of a range that the store has not. */
+  #scanUnwritten({ first, end }: KeyBounds): RecordScan {
+    const unwritten = this.overlay.range(keyId(first), end && keyId(end));
+    return new LiveScan(new OverlaidScan(EMPTY_SCAN, unwritten), this.#state.deletions);
+  }
+
+  /** Every record that was written at the revision is in the overlay. */
+  #isAllUnwritten(revision: number): boolean {
+    return revision > this.#state.revision && revision > this.#mark!.spilledRevision;
+  }
+
+  /** A range deletion is told from what comes after it in the same revision by the overlay alone. */
+  #canDeleteLater(revision: number): boolean {
+    return this.#state.deletions.length < RANGE_DELETIONS_MAX && this.#isAllUnwritten(revision);
+  }
+
+  /** Deletes what is left of a range, from `nextKey` on, by one record (see `RangeDeletion`). */
+  #deleteLater(
+    bounds: KeyBounds,
+    nextKey: Buffer,
+    revision: number,
+    response: mvcc.ResponseOp_DeleteRange,
+    answers: TxnAnswers | undefined,
+  ): void {
+    // The deletion applies to older revisions; what this entry wrote before it is deleted here.
+    for (const { id, record } of this.overlay.range(keyId(nextKey), bounds.end && keyId(bounds.end))) {
+      if (record === undefined || modRevisionOf(record) < revision) continue;
+      const key = keyOfId(id);
+      this.#deleteRecord(id, key, latestKey(key), record, revision);
+      response.deleted += 1n;
+    }
+    answers?.pushCount(response, this.#freeze(), bounds);
+    const { deletions } = this.#state;
+    const lane = 2 * deletions.filter((deletion) => deletion.revision === revision).length;
+    this.#state.deletions = [...deletions, { ...bounds, revision, lane }];
+    this.#frozen = undefined;
   }
 
   /** The entry's effects fill a store batch. */
@@ -644,7 +783,14 @@ export class Applier implements RecordSource {
     this.#operations = [];
     this.#changes = [];
     this.#sizeBytes = 0;
-    this.#mark = { operationCount: 0, changeCount: 0, sizeBytes: 0, state: mark.state, hasSpilled: true };
+    this.#mark = {
+      operationCount: 0,
+      changeCount: 0,
+      sizeBytes: 0,
+      state: mark.state,
+      hasSpilled: true,
+      spilledRevision: Math.max(mark.spilledRevision, this.#lastPutRevision),
+    };
     await this.#options.spill(before, part);
   }
 
@@ -652,7 +798,11 @@ export class Applier implements RecordSource {
   #put(key: Buffer, value: Buffer, revision: number): Buffer | undefined {
     const id = keyId(key);
     const { identity, storeKey, record } = newRecordBlock(key, value);
-    const previous = this.#read(id, storeKey);
+    this.#lastPutRevision = revision;
+    const stored = this.#read(id, storeKey);
+    const deletion = stored && deletionOf(this.#state.deletions, key, stored);
+    if (deletion !== undefined) this.#replaceDeleted(deletion, storeKey, stored!);
+    const previous = deletion === undefined ? stored : undefined;
     let supersedes = false;
     if (previous === undefined) {
       writeRecordHeader(record, revision, revision, 1);
@@ -668,11 +818,20 @@ export class Applier implements RecordSource {
     return previous;
   }
 
+  /** Does for a key that is written anew what the sweep would have done for its deleted record. */
+  #replaceDeleted(deletion: RangeDeletion, storeKey: Buffer, record: Buffer): void {
+    this.#removeDeleted(storeKey, record);
+    // In a lane of its own: the sweep's blocks begin and end where they want.
+    const block = this.#historyBlock(deletion, deletion.lane + 1);
+    block?.add(storeKey, record);
+    block?.end();
+  }
+
   /** The record that was there before. */
   #delete(key: Buffer, revision: number): Buffer | undefined {
     const id = keyId(key);
     const storeKey = latestKey(key);
-    const previous = this.#read(id, storeKey);
+    const previous = this.#readLive(id, key, storeKey);
     if (previous !== undefined) this.#deleteRecord(id, key, storeKey, previous, revision);
     return previous;
   }

@@ -3,9 +3,12 @@ import { ByteReader } from './byte-reader.js';
 import { ByteWriter } from './byte-writer.js';
 import { CONTENT_HASH_SIZE_BYTES } from './content-hash.js';
 import { type Change, writeJournal } from './journal.js';
+import type { RangeDeletion } from './range-deletion.js';
 import type { Progress, TableState } from './table-state.js';
 
 const FORMAT = 1;
+/** As format 1, with range deletions that are under way. */
+const FORMAT_WITH_DELETIONS = 2;
 const HAS_LEADER_INDEX = 1;
 const HAS_SEAL = 2;
 const HAS_PROGRESS = 4;
@@ -31,12 +34,14 @@ export interface BatchRecord {
   readonly progress: Progress | undefined;
 }
 
+const NO_DELETIONS: readonly RangeDeletion[] = [];
+
 const writer = new ByteWriter(1024);
 
 /** The record, and behind it the journal of the batch's changes. */
 export function encodeBatchRecord(record: BatchRecord, changes: readonly Change[]): Buffer {
   const { state, checkpoint, progress } = record;
-  writer.varint(FORMAT);
+  writer.varint(state.deletions.length === 0 ? FORMAT : FORMAT_WITH_DELETIONS);
   writer.varint(
     (state.leaderIndex === undefined ? 0 : HAS_LEADER_INDEX) |
       (state.sealedBy === undefined ? 0 : HAS_SEAL) |
@@ -67,6 +72,7 @@ export function encodeBatchRecord(record: BatchRecord, changes: readonly Change[
       writer.bytes(progress.nextKey);
     }
   }
+  if (state.deletions.length > 0) writeDeletions(state.deletions);
   writeJournal(writer, changes);
   return writer.take();
 }
@@ -74,7 +80,11 @@ export function encodeBatchRecord(record: BatchRecord, changes: readonly Change[
 /** The record, and the encoded journal: decoding that is left to `readJournal`. */
 export function decodeBatchRecord(bytes: Buffer): BatchRecord & { readonly journal: Buffer } {
   const reader = new ByteReader(bytes);
-  assert.equal(reader.varint(), FORMAT, 'the table was written by a newer version');
+  const format = reader.varint();
+  assert(
+    format === FORMAT || format === FORMAT_WITH_DELETIONS,
+    'the table was written by a newer version of Coxswain',
+  );
   const flags = reader.varint();
   const checkpoint = { batchNumber: reader.varint(), appliedIndex: reader.varint() };
   const state = {
@@ -100,5 +110,35 @@ export function decodeBatchRecord(bytes: Buffer): BatchRecord & { readonly journ
       nextKey: flags & HAS_NEXT_KEY ? Buffer.from(reader.bytes(reader.varint())) : undefined,
     };
   }
-  return { state, checkpoint, progress, journal: bytes.subarray(reader.offset) };
+  const deletions = format === FORMAT_WITH_DELETIONS ? readDeletions(reader) : NO_DELETIONS;
+  return {
+    state: { ...state, deletions },
+    checkpoint,
+    progress,
+    journal: bytes.subarray(reader.offset),
+  };
+}
+
+function writeDeletions(deletions: readonly RangeDeletion[]): void {
+  writer.varint(deletions.length);
+  for (const { first, end, revision, lane } of deletions) {
+    writer.varint(revision);
+    writer.varint(lane);
+    writer.varint(first.length);
+    writer.bytes(first);
+    // No range ends before the empty key, so 0 is free for one without an end.
+    writer.varint(end === undefined ? 0 : end.length);
+    if (end !== undefined) writer.bytes(end);
+  }
+}
+
+function readDeletions(reader: ByteReader): RangeDeletion[] {
+  return Array.from({ length: reader.varint() }, () => {
+    const revision = reader.varint();
+    const lane = reader.varint();
+    const first = Buffer.from(reader.bytes(reader.varint()));
+    const endLength = reader.varint();
+    const end = endLength === 0 ? undefined : Buffer.from(reader.bytes(endLength));
+    return { first, end, revision, lane };
+  });
 }

@@ -1,6 +1,7 @@
 import { mvcc } from '@coxswain/protocol';
+import { boundsOf, type KeyBounds } from './key-bounds.js';
 import { createRevisionOf, keyInLatestKey, modRevisionOf, valueIn, versionOf } from './layout.js';
-import { boundsOf, type KeyBounds, type RecordSource } from './record-source.js';
+import type { RecordSource } from './record-source.js';
 
 const CHUNK_ENTRIES_MAX = 500;
 

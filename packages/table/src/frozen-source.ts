@@ -1,28 +1,31 @@
+import type { KeyBounds } from './key-bounds.js';
 import type { FrozenOverlay } from './overlay.js';
-import {
-  type KeyBounds,
-  OverlaidScan,
-  type RecordScan,
-  type RecordSource,
-  scanLatest,
-} from './record-source.js';
+import type { RangeDeletion } from './range-deletion.js';
+import { type RecordScan, type RecordSource, scanLive } from './record-source.js';
 import type { SharedSnapshot } from './shared-snapshot.js';
-import { keyId } from './sorted-tree.js';
 import type { OrderedStore } from './store.js';
+
+/** What a FrozenSource is made of. */
+export interface FrozenTable {
+  readonly store: OrderedStore;
+  readonly snapshot: SharedSnapshot;
+  readonly overlay: FrozenOverlay;
+  readonly deletions: readonly RangeDeletion[];
+  /** Live keys; undefined where nobody has counted them. */
+  readonly keyCount: number | undefined;
+}
 
 /** The table in the middle of an entry (A2), for reads that go on while later entries are applied. */
 export class FrozenSource implements RecordSource {
-  readonly keyCount: number;
-  readonly #store: OrderedStore;
-  readonly #snapshot: SharedSnapshot;
-  readonly #overlay: FrozenOverlay;
+  readonly #table: FrozenTable;
 
-  constructor(store: OrderedStore, snapshot: SharedSnapshot, overlay: FrozenOverlay, keyCount: number) {
-    this.#store = store;
-    this.#snapshot = snapshot;
-    this.#overlay = overlay;
-    this.keyCount = keyCount;
-    snapshot.hold(this);
+  constructor(table: FrozenTable) {
+    this.#table = table;
+    table.snapshot.hold(this);
+  }
+
+  get keyCount(): number | undefined {
+    return this.#table.keyCount;
   }
 
   /** Only ranges are read from it: a point is read at once. */
@@ -31,15 +34,11 @@ export class FrozenSource implements RecordSource {
   }
 
   scan(bounds: KeyBounds, options: { limit?: number; keysOnly?: boolean }): RecordScan {
-    const unwritten = this.#overlay.range(keyId(bounds.first), bounds.end && keyId(bounds.end));
-    if (unwritten.length === 0) return scanLatest(this.#store, this.#snapshot.native, bounds, options);
-    // The overlay may hide pairs of the store, so nobody knows how many must be read to find `limit`.
-    const { keysOnly = false } = options;
-    return new OverlaidScan(scanLatest(this.#store, this.#snapshot.native, bounds, { keysOnly }), unwritten);
+    return scanLive({ ...this.#table, snapshot: this.#table.snapshot.native }, bounds, options);
   }
 
   /** Closing twice is harmless. */
   close(): void {
-    this.#snapshot.release(this);
+    this.#table.snapshot.release(this);
   }
 }

@@ -8,9 +8,12 @@ export const LATEST = 0x4c;
 const HISTORY = 0x48;
 const BATCH = 0x4e;
 const OUTCOME = 0x4f;
+const HISTORY_BLOCK = 0x44;
 
 /** u64 create revision, u64 mod revision, u64 version, all little-endian; the value follows. */
 export const RECORD_HEADER_SIZE_BYTES = 24;
+
+const EMPTY = Buffer.alloc(0);
 
 export function createRevisionOf(record: Buffer): number {
   return readSafeInteger(record, 0);
@@ -145,3 +148,43 @@ export function outcomeKey(index: number, command: number): Buffer {
   storeKey.writeUInt32BE(command, 9);
   return storeKey;
 }
+
+const HISTORY_BLOCK_HEAD_SIZE_BYTES = 13;
+
+/**
+ * Where a block of versions is that a range deletion deleted: by its revision, the lane and the block's first key. The
+ * blocks of a lane do not overlap, so a key can be in just one: the last that begins at or before it.
+ */
+export function historyBlockKey(revision: number, lane: number, firstKey: Buffer): Buffer {
+  const storeKey = Buffer.allocUnsafe(HISTORY_BLOCK_HEAD_SIZE_BYTES + firstKey.length);
+  storeKey[0] = HISTORY_BLOCK;
+  writeRevisionBigEndian(storeKey, 1, revision);
+  storeKey.writeUInt32BE(lane, 9);
+  storeKey.set(firstKey, HISTORY_BLOCK_HEAD_SIZE_BYTES);
+  return storeKey;
+}
+
+/** Follows every block of the lane, and is at or before all of the next. */
+export function historyLaneEnd({ revision, lane }: HistoryLane): Buffer {
+  return historyBlockKey(revision, lane + 1, EMPTY);
+}
+
+/** At or before all blocks of the revision and of later ones. */
+export function historyBlocksFrom(revision: number): Buffer {
+  return historyBlockKey(revision, 0, EMPTY);
+}
+
+/** Blocks of one range deletion. */
+export interface HistoryLane {
+  readonly revision: number;
+  readonly lane: number;
+}
+
+/** The lane in a block's key. */
+export function historyLaneOf(storeKey: Buffer): HistoryLane {
+  const revision = storeKey.readUInt32BE(1) * 0x1_0000_0000 + storeKey.readUInt32BE(5);
+  return { revision, lane: storeKey.readUInt32BE(9) };
+}
+
+/** Follows every block. */
+export const HISTORY_BLOCK_END = Buffer.from([HISTORY_BLOCK + 1]);

@@ -1,18 +1,23 @@
 import { AnswerAbandonedError } from './errors.js';
+import { boundsOf, isWholeTable, type KeyBounds, NO_UPPER_BOUND } from './key-bounds.js';
 import { createRevisionOf, keyInLatestKey, latestKey, modRevisionOf, valueIn, versionOf } from './layout.js';
 import { encodedPairSizeBytes } from './pair-size.js';
-import {
-  boundsOf,
-  isWholeTable,
-  type RecordScan,
-  type RecordSource,
-  type StoredPair,
-} from './record-source.js';
+import type { RecordScan, RecordSource, StoredPair } from './record-source.js';
 import type { KeyRecord, RangePage, RangeQuery } from './types.js';
 
 /** The pairs that are decoded between two turns of the event loop. */
 const CHUNK_ENTRIES_MAX = 1000;
 const EMPTY = Buffer.alloc(0);
+const COUNT_QUERY = {
+  limit: 0,
+  keysOnly: false,
+  countOnly: true,
+  minModRevision: 0,
+  maxModRevision: 0,
+  minCreateRevision: 0,
+  maxCreateRevision: 0,
+  maxBytes: 0,
+};
 
 /** The record as readers get it. Shares memory. */
 export function toKeyRecord(key: Buffer, record: Buffer, keysOnly: boolean): KeyRecord {
@@ -42,6 +47,24 @@ class PointScan implements RecordScan {
 
   close(): Promise<void> {
     return Promise.resolve();
+  }
+}
+
+/**
+ * How many live keys the range has: a look at each, but for the whole of a table that knows its count. `isAwaited`: see
+ * `RangeReader.open`.
+ */
+export async function countLive(
+  source: RecordSource,
+  { first, end }: KeyBounds,
+  isAwaited?: () => boolean,
+): Promise<number> {
+  const query = { ...COUNT_QUERY, key: first, rangeEnd: end ?? NO_UPPER_BOUND };
+  const reader = await RangeReader.open(source, query, isAwaited);
+  try {
+    return (await reader.nextPage(0, false)).count;
+  } finally {
+    await reader.close();
   }
 }
 

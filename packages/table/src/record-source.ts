@@ -1,13 +1,9 @@
-import { LATEST_END, latestKey } from './layout.js';
-import type { OverlayEntry } from './overlay.js';
+import { isEmptyRange, type KeyBounds } from './key-bounds.js';
+import { keyInLatestKey, LATEST_END, latestKey } from './layout.js';
+import type { FrozenOverlay, OverlayEntry } from './overlay.js';
+import { deletionOf, deletionsWithin, type RangeDeletion } from './range-deletion.js';
 import { keyId, keyOfId } from './sorted-tree.js';
 import type { OrderedStore, StoreScan, StoreSnapshot } from './store.js';
-
-/** Keys in byte order from `first` on; undefined `end`: no upper bound. */
-export interface KeyBounds {
-  readonly first: Buffer;
-  readonly end: Buffer | undefined;
-}
 
 /** A key's latest store key (see layout.ts) and its record. */
 export type StoredPair = [storeKey: Buffer, record: Buffer];
@@ -29,27 +25,6 @@ export interface RecordSource {
   scan(bounds: KeyBounds, options: { limit?: number; keysOnly?: boolean }): RecordScan;
 }
 
-const NO_UPPER_BOUND = Buffer.from([0]);
-
-/** What `range_end` means (regatta-protocol.md section 2); undefined: it is absent, and one key is meant. */
-export function boundsOf(key: Buffer, rangeEnd: Buffer | undefined): KeyBounds | undefined {
-  if (rangeEnd === undefined || rangeEnd.length === 0) return undefined;
-  return { first: key, end: rangeEnd.equals(NO_UPPER_BOUND) ? undefined : rangeEnd };
-}
-
-/** The whole table. */
-export const ALL_KEYS: KeyBounds = { first: Buffer.alloc(0), end: undefined };
-
-/** True when the range holds every key but, maybe, the empty one, which no request can write. */
-export function isWholeTable({ first, end }: KeyBounds): boolean {
-  return end === undefined && (first.length === 0 || first.equals(NO_UPPER_BOUND));
-}
-
-/** True when the range holds no key whatever the table holds. LevelDB takes no inverted bounds. */
-function isEmpty(bounds: KeyBounds): boolean {
-  return bounds.end !== undefined && Buffer.compare(bounds.end, bounds.first) <= 0;
-}
-
 const BYTES_MAX = Number.MAX_SAFE_INTEGER;
 
 /** Of a range without keys. */
@@ -57,6 +32,39 @@ export const EMPTY_SCAN: RecordScan = {
   next: () => Promise.resolve([]),
   close: () => Promise.resolve(),
 };
+
+/** What a scan of latest records reads, and what stands between the store and its reader. */
+export interface LatestSource {
+  readonly store: OrderedStore;
+  /** Absent: the store as it is when the scan begins. */
+  readonly snapshot?: StoreSnapshot | undefined;
+  /** Effects that the store may not have yet (A2). */
+  readonly overlay?: FrozenOverlay;
+  /** What deleted records that the store still has. */
+  readonly deletions: readonly RangeDeletion[];
+}
+
+/** The live records of a range. */
+export function scanLive(
+  { store, snapshot, overlay, deletions }: LatestSource,
+  bounds: KeyBounds,
+  options: { limit?: number; keysOnly?: boolean },
+): RecordScan {
+  const unwritten = overlay?.range(keyId(bounds.first), bounds.end && keyId(bounds.end)) ?? [];
+  const deleting = deletionsWithin(deletions, bounds);
+  // Records that a reader will not see are read all the same, so nobody knows how many make up `limit`; and only
+  // the record says whether it was deleted.
+  const { keysOnly = false } = options;
+  const seesAll = unwritten.length === 0 && deleting.length === 0;
+  const base = scanLatest(
+    store,
+    snapshot,
+    bounds,
+    seesAll ? options : { keysOnly: keysOnly && deleting.length === 0 },
+  );
+  const stored = unwritten.length === 0 ? base : new OverlaidScan(base, unwritten);
+  return deleting.length === 0 ? stored : new LiveScan(stored, deleting);
+}
 
 class LatestScan implements RecordScan {
   readonly #scan: StoreScan;
@@ -74,14 +82,14 @@ class LatestScan implements RecordScan {
   }
 }
 
-/** The latest records in the store, or in a snapshot of it. */
+/** The latest records in the store, or in a snapshot of it: also those that a range deletion has yet to remove. */
 export function scanLatest(
   store: OrderedStore,
   snapshot: StoreSnapshot | undefined,
   bounds: KeyBounds,
   options: { limit?: number; keysOnly?: boolean },
 ): RecordScan {
-  if (isEmpty(bounds)) return EMPTY_SCAN;
+  if (isEmptyRange(bounds)) return EMPTY_SCAN;
   return new LatestScan(
     store.scan({
       gte: latestKey(bounds.first),
@@ -140,5 +148,56 @@ export class OverlaidScan implements RecordScan {
   #takeOverlayEntry(pairs: StoredPair[]): void {
     const entry = this.#overlay[this.#overlayAt++]!;
     if (entry.record !== undefined) pairs.push([latestKey(keyOfId(entry.id)), entry.record]);
+  }
+}
+
+/** Passes over the records that a range deletion has deleted, and not removed yet. */
+export class LiveScan implements RecordScan {
+  readonly #stored: RecordScan;
+  readonly #deletions: readonly RangeDeletion[];
+
+  constructor(stored: RecordScan, deletions: readonly RangeDeletion[]) {
+    this.#stored = stored;
+    this.#deletions = deletions;
+  }
+
+  async next(maxEntries: number): Promise<StoredPair[]> {
+    for (;;) {
+      const pairs = await this.#stored.next(maxEntries);
+      if (pairs.length === 0) return pairs;
+      const live = pairs.filter(
+        ([storeKey, record]) => deletionOf(this.#deletions, keyInLatestKey(storeKey), record) === undefined,
+      );
+      if (live.length > 0) return live;
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#stored.close();
+  }
+}
+
+/** One scan after the other. Each is begun when the one before it has ended. */
+export class ChainedScan implements RecordScan {
+  readonly #scans: (() => RecordScan)[];
+  #scan: RecordScan = EMPTY_SCAN;
+
+  constructor(scans: (() => RecordScan)[]) {
+    this.#scans = scans;
+  }
+
+  async next(maxEntries: number): Promise<StoredPair[]> {
+    for (;;) {
+      const pairs = await this.#scan.next(maxEntries);
+      if (pairs.length > 0) return pairs;
+      const following = this.#scans.shift();
+      if (following === undefined) return pairs;
+      await this.#scan.close();
+      this.#scan = following();
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#scan.close();
   }
 }

@@ -1,12 +1,15 @@
 import type { mvcc } from '@coxswain/protocol';
+import { keyInLatestKey } from './layout.js';
 import { encodedPairSizeBytes } from './pair-size.js';
 import { RangeReader } from './range-reader.js';
-import type { RecordSource } from './record-source.js';
+import type { RecordScan, RecordSource } from './record-source.js';
 import { RESPONSE_SIZE_BYTES_MAX, toKeyValue, toRangeQuery } from './responses.js';
 import type { RangePage } from './types.js';
 
 /** What an answer takes beside its pairs: two tags with lengths, a count and `more`. */
 const ANSWER_SIZE_BYTES_MAX = 20;
+/** Pairs that are read between two turns of the event loop. */
+const CHUNK_ENTRIES_MAX = 500;
 
 /** The response cap, shared by all that one entry or Txn answers. */
 export class ResponseBudget {
@@ -51,6 +54,48 @@ export class ResponseBudget {
       return page;
     } finally {
       await reader.close();
+    }
+  }
+}
+
+/** The pairs that a range deletion deleted, as far as they are asked for and fit. */
+export class PreviousPairs {
+  readonly pairs: mvcc.KeyValue[] = [];
+  readonly #budget: ResponseBudget | undefined;
+  #isCut = false;
+
+  /** Without a budget nobody asks for them. */
+  constructor(budget: ResponseBudget | undefined) {
+    this.#budget = budget;
+  }
+
+  /** A pair was left out. */
+  get isCut(): boolean {
+    return this.#isCut;
+  }
+
+  get takesMore(): boolean {
+    return this.#budget !== undefined && !this.#isCut;
+  }
+
+  /** In key order. The first that does not fit, and all after it, are left out. */
+  take(key: Buffer, record: Buffer): void {
+    if (this.#budget === undefined || this.#isCut) return;
+    const pair = this.#budget.pairWithin(key, record);
+    if (pair === undefined) this.#isCut = true;
+    else this.pairs.push(pair);
+  }
+
+  /** As many as fit; closes the scan. */
+  async takeAll(scan: RecordScan): Promise<void> {
+    try {
+      while (this.takesMore) {
+        const pairs = await scan.next(CHUNK_ENTRIES_MAX);
+        if (pairs.length === 0) return;
+        for (const [storeKey, record] of pairs) this.take(keyInLatestKey(storeKey), record);
+      }
+    } finally {
+      await scan.close();
     }
   }
 }

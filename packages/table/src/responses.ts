@@ -1,6 +1,6 @@
 import type { mvcc } from '@coxswain/protocol';
+import { boundsOf } from './key-bounds.js';
 import { createRevisionOf, modRevisionOf, valueIn, versionOf } from './layout.js';
-import { boundsOf } from './record-source.js';
 import type { KeyRecord, RangePage, RangeQuery } from './types.js';
 
 /** A page of a response ends before this many encoded bytes: what Regatta leaves of its 4 MiB message. */

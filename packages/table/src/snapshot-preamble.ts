@@ -3,6 +3,8 @@ import { Packr } from 'msgpackr';
 import type { TableState } from './table-state.js';
 
 const FORMAT = 1;
+/** As format 1, with range deletions that are under way, and the records that they have not removed. */
+const FORMAT_WITH_DELETIONS = 2;
 /** No protobuf message begins with a zero byte (field number 0), so this record is never taken for a Command. */
 const MARK = 0;
 
@@ -20,11 +22,23 @@ export function isPreamble(record: Buffer): boolean {
 }
 
 export function encodePreamble({ group, state }: SnapshotPreamble): Buffer {
-  return Buffer.concat([Buffer.from([MARK]), packr.pack({ format: FORMAT, group, state })]);
+  const { deletions, ...rest } = state;
+  const plain = { format: FORMAT, group, state: rest };
+  const record = deletions.length === 0 ? plain : { format: FORMAT_WITH_DELETIONS, group, state };
+  return Buffer.concat([Buffer.from([MARK]), packr.pack(record)]);
 }
 
 export function decodePreamble(record: Buffer): SnapshotPreamble {
   const { format, group, state } = packr.unpack(record.subarray(1)) as SnapshotPreamble & { format: number };
-  assert.equal(format, FORMAT, 'the snapshot was written by a newer version');
-  return { group, state: { ...state, contentHash: Buffer.from(state.contentHash) } };
+  assert(
+    format === FORMAT || format === FORMAT_WITH_DELETIONS,
+    'the snapshot was written by a newer version of Coxswain',
+  );
+  const deletions = (state.deletions ?? []).map(({ first, end, revision, lane }) => ({
+    first: Buffer.from(first),
+    end: end && Buffer.from(end),
+    revision,
+    lane,
+  }));
+  return { group, state: { ...state, contentHash: Buffer.from(state.contentHash), deletions } };
 }

@@ -1,5 +1,6 @@
 import { mvcc } from '@coxswain/protocol';
 import { writeSafeInteger } from './integers.js';
+import { ALL_KEYS, type KeyBounds } from './key-bounds.js';
 import {
   createRevisionOf,
   keyInLatestKey,
@@ -7,7 +8,6 @@ import {
   RECORD_HEADER_SIZE_BYTES,
   versionOf,
 } from './layout.js';
-import { ALL_KEYS, type KeyBounds } from './record-source.js';
 import { compressToFrames, STREAM_IDENTIFIER } from './snappy-frames.js';
 import { encodePreamble } from './snapshot-preamble.js';
 import type { TableView } from './table-view.js';
@@ -92,7 +92,9 @@ async function* slabs(
   let last: Buffer | undefined;
   const place = (): SnapshotPlace | undefined =>
     last && { lastKey: keyInLatestKey(last), stockLoaderSumBytes, keyCount };
-  const scan = view.scan(boundsBehind(behind?.lastKey), {});
+  const bounds = boundsBehind(behind?.lastKey);
+  // Our own nodes take the state as it is, with range deletions that are under way, and go on with them.
+  const scan = preamble === undefined ? view.scan(bounds, {}) : view.scanStored(bounds);
   try {
     for (;;) {
       const pairs = await scan.next(CHUNK_ENTRIES_MAX);

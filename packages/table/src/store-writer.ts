@@ -129,6 +129,11 @@ export class StoreWriter {
     await this.#flushing;
   }
 
+  /** Resolves when the checkpoint that is being made, if any, is complete or has failed. */
+  async flushed(): Promise<void> {
+    await this.#flushing;
+  }
+
   /** Refuses all further writes. */
   fail(cause: unknown): TableClosedError {
     this.#failure ??= new TableClosedError(this.#name, cause);

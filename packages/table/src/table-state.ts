@@ -1,3 +1,5 @@
+import type { RangeDeletion } from './range-deletion.js';
+
 /** Where a table is after some batch. Immutable; everything here is in the same store batch as the data (D3). */
 export interface TableState {
   /** The last entry that is applied in whole. */
@@ -11,14 +13,21 @@ export interface TableState {
   readonly lastTimeMs: number;
   /** Reads below it are refused (A5). */
   readonly historyFloor: number;
-  /** Live keys. */
+  /** Live keys, and those that `deletions` have not removed yet. */
   readonly keyCount: number;
-  /** 16 bytes (A6). */
+  /** 16 bytes (A6), of the keys that `keyCount` counts. */
   readonly contentHash: Buffer;
   /** The shard that took over, 0 when the table is deleted, undefined while it serves (T2). */
   readonly sealedBy: number | undefined;
   /** Changes of keys since the table was made: tells whether there is history between two states. */
   readonly changeCount: number;
+  /** Range deletions whose keys are being removed (A4), oldest first. */
+  readonly deletions: readonly RangeDeletion[];
+}
+
+/** Live keys; undefined while a range deletion goes on, and nobody has counted what it deleted. */
+export function liveKeyCountOf({ deletions, keyCount }: TableState): number | undefined {
+  return deletions.length === 0 ? keyCount : undefined;
 }
 
 /** How far an entry with a large effect has come (A4). */

@@ -1,16 +1,18 @@
 import type { mvcc } from '@coxswain/protocol';
 import { comparesHold } from './compare.js';
 import { ResponseTooLargeError } from './errors.js';
-import { getHistory, scanHistory } from './history.js';
+import { getHistory, type PastSource, scanHistory } from './history.js';
+import type { KeyBounds } from './key-bounds.js';
 import { latestKey } from './layout.js';
 import { RangeAnswers } from './range-answers.js';
+import { deletionOf, deletionsUpTo } from './range-deletion.js';
 import { RangeReader } from './range-reader.js';
-import { type KeyBounds, type RecordScan, type RecordSource, scanLatest } from './record-source.js';
+import { type RecordScan, type RecordSource, scanLatest, scanLive } from './record-source.js';
 import { ResponseBudget } from './response-budget.js';
 import { RESPONSE_SIZE_BYTES_MAX, rangeResponse } from './responses.js';
 import type { SharedSnapshot } from './shared-snapshot.js';
 import type { OrderedStore } from './store.js';
-import type { TableState } from './table-state.js';
+import { liveKeyCountOf, type TableState } from './table-state.js';
 import type { RangePage, RangeQuery } from './types.js';
 
 /**
@@ -37,7 +39,7 @@ export class TableView implements RecordSource {
   }
 
   get keyCount(): number | undefined {
-    return this.#isEarlier ? undefined : this.state.keyCount;
+    return this.#isEarlier ? undefined : liveKeyCountOf(this.state);
   }
 
   /**
@@ -95,14 +97,34 @@ export class TableView implements RecordSource {
 
   /** A record as it is stored; see layout.ts. */
   get(key: Buffer): Buffer | undefined | Promise<Buffer | undefined> {
-    if (this.#isEarlier) return getHistory(this.#store, this.#snapshot.native, key, this.revision);
-    return this.#store.getSync(latestKey(key), this.#snapshot.native);
+    if (this.#isEarlier) return getHistory(this.#past(), key, this.revision);
+    const record = this.#store.getSync(latestKey(key), this.#snapshot.native);
+    if (record === undefined) return undefined;
+    return deletionOf(this.state.deletions, key, record) === undefined ? record : undefined;
   }
 
   /** Records as they are stored, in key order. */
   scan(bounds: KeyBounds, options: { limit?: number; keysOnly?: boolean }): RecordScan {
-    if (this.#isEarlier) return scanHistory(this.#store, this.#snapshot.native, bounds, this.revision);
-    return scanLatest(this.#store, this.#snapshot.native, bounds, options);
+    const { native: snapshot } = this.#snapshot;
+    const { deletions } = this.state;
+    if (this.#isEarlier) return scanHistory(this.#past(), bounds, this.revision);
+    return scanLive({ store: this.#store, snapshot, deletions }, bounds, options);
+  }
+
+  /**
+   * The latest records as the store has them, also those that the state's range deletions have yet to remove: what
+   * the state's key count and content hash are of.
+   */
+  scanStored(bounds: KeyBounds): RecordScan {
+    return scanLatest(this.#store, this.#snapshot.native, bounds, {});
+  }
+
+  #past(): PastSource {
+    return {
+      store: this.#store,
+      snapshot: this.#snapshot.native,
+      deletions: deletionsUpTo(this.state.deletions, this.revision),
+    };
   }
 
   /** Closing twice is harmless. */

@@ -9,19 +9,21 @@ import {
   TableHalfAppliedError,
 } from './errors.js';
 import { HistoryRemoval } from './history-removal.js';
-import { BATCH_END, batchKey, batchNumberOf, latestKey, outcomeKey } from './layout.js';
-import { toKeyRecord } from './range-reader.js';
+import { ALL_KEYS } from './key-bounds.js';
+import { BATCH_END, batchKey, batchNumberOf, historyBlocksFrom, latestKey, outcomeKey } from './layout.js';
+import { deletionOf } from './range-deletion.js';
+import { countLive, toKeyRecord } from './range-reader.js';
 import { SharedSnapshot } from './shared-snapshot.js';
 import type { OrderedStore, StoreDirectory } from './store.js';
 import { StoreWriter } from './store-writer.js';
-import type { Progress, TableState } from './table-state.js';
+import { liveKeyCountOf, type Progress, type TableState } from './table-state.js';
 import { TableView } from './table-view.js';
 import type { ApplyResult, KeyRecord, RangePage, RangeQuery, TableEntry } from './types.js';
 
 /** Effects of one entry in one store batch, at most; see A4. */
 const EFFECTS_SIZE_BYTES_MAX = 4 * 1024 * 1024;
-/** Outcomes that are forgotten in one batch. */
-const PRUNE_STEP_KEYS_MAX = 500;
+/** Records that housekeeping removes in one batch. */
+const REMOVAL_STEP_KEYS_MAX = 500;
 const BYTES_MAX = Number.MAX_SAFE_INTEGER;
 
 export interface TableOptions {
@@ -39,6 +41,8 @@ export interface TableOptions {
   readonly isReplicated?: boolean;
   /** What the directory's stores were opened with: checkpoints are made when half of it is used (D4). */
   readonly writeBufferSizeBytes: number;
+  /** Effects of one entry in one store batch, at most (A4); absent: 4 MiB, or a quarter of the write buffer. */
+  readonly effectsSizeBytesMax?: number;
 }
 
 /** A latest key, and the revision that the read saw. */
@@ -63,6 +67,10 @@ export class Table {
   /** From before the entry that is being applied in parts, while it is (A4). */
   #before: { readonly snapshot: SharedSnapshot; readonly state: TableState } | undefined;
   #isClosed = false;
+  /** Set from the call of `close` on: nothing is begun by the table itself any more. */
+  #isClosing = false;
+  /** Set while the keys of range deletions are being removed. */
+  #sweeping: Promise<void> | undefined;
   /** Ends when the ranges of the answers so far have been read: one answer's after the other's. */
   #reading: Promise<void> = Promise.resolve();
   /** Ends when the entries handed over so far are evaluated; undefined: there is nothing to wait for. */
@@ -101,10 +109,12 @@ export class Table {
       onWritten: (effects) => this.#publish(effects),
     });
     this.#applier = new Applier(store, opened.state, opened.progress, {
-      effectsSizeBytesMax: Math.min(EFFECTS_SIZE_BYTES_MAX, options.writeBufferSizeBytes / 4),
+      effectsSizeBytesMax:
+        options.effectsSizeBytesMax ?? Math.min(EFFECTS_SIZE_BYTES_MAX, options.writeBufferSizeBytes / 4),
       spill: (before, part) => this.#spill(before, part),
       readLater: (read, end) => this.#readLater(read, end),
     });
+    this.#beginSweep();
   }
 
   /**
@@ -172,14 +182,23 @@ export class Table {
     return this.#state.historyFloor;
   }
 
-  /** Live keys. */
-  get keyCount(): number {
-    return this.#state.keyCount;
+  /** Live keys; undefined while the keys of a range deletion are being removed (A4). */
+  get keyCount(): number | undefined {
+    return liveKeyCountOf(this.#state);
   }
 
-  /** In hex. Comparable between replicas at the same applied index (A6). Undefined after a crash in the middle of an entry (A4). */
+  /**
+   * In hex. Comparable between replicas at the same applied index (A6). Undefined after a crash in the middle of an
+   * entry, and while the keys of a range deletion are being removed (A4).
+   */
   get contentHash(): string | undefined {
-    return this.#halfApplied === undefined ? this.#state.contentHash.toString('hex') : undefined;
+    if (this.#halfApplied !== undefined || this.isSweeping) return undefined;
+    return this.#state.contentHash.toString('hex');
+  }
+
+  /** The keys of a range deletion are being removed (A4). Reads do not see them any more. */
+  get isSweeping(): boolean {
+    return this.#state.deletions.length > 0;
   }
 
   /** The shard that took over, 0 when the table is deleted, undefined while it serves (T2). */
@@ -215,18 +234,11 @@ export class Table {
    * close the table: open it again and replay.
    */
   apply(entries: readonly TableEntry[]): Promise<ApplyResult[]> {
-    const evaluated =
-      this.#evaluation === undefined
-        ? this.#evaluate(entries)
-        : this.#evaluation.then(() => this.#evaluate(entries));
-    if (!(evaluated instanceof Promise)) return resultsOf(evaluated);
     // Only what reads ranges makes others wait, and only until it is evaluated.
-    const evaluation: Promise<void> = evaluated.then(
-      () => this.#endEvaluation(evaluation),
-      () => this.#endEvaluation(evaluation),
-    );
-    this.#evaluation = evaluation;
-    return evaluated.then(resultsOf);
+    if (this.#evaluation !== undefined) return this.#takeTurn(() => this.#evaluate(entries)).then(resultsOf);
+    const evaluated = this.#evaluate(entries);
+    if (!(evaluated instanceof Promise)) return resultsOf(evaluated);
+    return this.#takeTurn(() => evaluated).then(resultsOf);
   }
 
   /** Makes all that was applied durable, so that `checkpointIndex` moves up. Reads and writes go on meanwhile. */
@@ -254,6 +266,16 @@ export class Table {
       if (this.#store.getSync(marker) === undefined) return pointRead(key, record, this.#state);
     }
     return pointRead(key, this.#store.getSync(storeKey), inFlight.effects.state);
+  }
+
+  /** Live keys: a look at each while the keys of a range deletion are being removed. Rejects as `view` throws. */
+  async countKeys(): Promise<number> {
+    const view = this.view();
+    try {
+      return await countLive(view, ALL_KEYS);
+    } finally {
+      view.close();
+    }
   }
 
   /** The first page of a range at the latest revision; see TableView.range. */
@@ -289,25 +311,9 @@ export class Table {
 
   /** Forgets the outcomes of entries below: the log does not have them any more. */
   async pruneOutcomes(belowIndex: number): Promise<void> {
-    while (this.#outcomesFrom < belowIndex) {
-      this.#assertOpen();
-      const scan = this.#store.scan({
-        gte: outcomeKey(this.#outcomesFrom, 0),
-        lt: outcomeKey(belowIndex, 0),
-        keysOnly: true,
-        limit: PRUNE_STEP_KEYS_MAX,
-      });
-      try {
-        const found = await scan.next(PRUNE_STEP_KEYS_MAX, BYTES_MAX);
-        if (found.length === 0) {
-          this.#outcomesFrom = belowIndex;
-          return;
-        }
-        await this.#writer.writeHousekeeping(deletions(found.map(([storeKey]) => storeKey)));
-      } finally {
-        await scan.close();
-      }
-    }
+    if (this.#outcomesFrom >= belowIndex) return;
+    await this.#removeRecords(outcomeKey(this.#outcomesFrom, 0), outcomeKey(belowIndex, 0));
+    this.#outcomesFrom = belowIndex;
   }
 
   /**
@@ -347,6 +353,8 @@ export class Table {
 
   /** Waits for what is under way, then closes the store. Everything fails with TableClosedError afterwards. */
   async close(): Promise<void> {
+    this.#isClosing = true;
+    await this.#sweeping;
     await this.#evaluation;
     await this.#writer.idle();
     this.#writer.fail(undefined);
@@ -381,7 +389,7 @@ export class Table {
       this.#writer.fail(error);
       return Promise.reject(error);
     }
-    return { results, written: this.#writer.write(this.#applier.takeEffects()) };
+    return this.#evaluated(results);
   }
 
   /** Goes on from an entry that must wait for the store. */
@@ -399,7 +407,48 @@ export class Table {
       this.#writer.fail(error);
       throw error;
     }
-    return { results, written: this.#writer.write(this.#applier.takeEffects()) };
+    return this.#evaluated(results);
+  }
+
+  #evaluated(results: ApplyResult[]): Evaluated {
+    const written = this.#writer.write(this.#applier.takeEffects());
+    this.#beginSweep();
+    return { results, written };
+  }
+
+  #beginSweep(): void {
+    if (this.#applier.canSweep && !this.#isClosing) this.#sweeping ??= this.#sweep();
+  }
+
+  /** Removes the keys of range deletions, a batch at a time. Never rejects: a failure closes the table. */
+  async #sweep(): Promise<void> {
+    try {
+      // Whoever waits for the deletion's answer waits for a count of the same keys.
+      await this.#reading;
+      while (this.#applier.canSweep && !this.#isClosing && this.#writer.failure === undefined) {
+        // What clients write must never wait for a second checkpoint because of this.
+        await this.#writer.flushed();
+        const { written } = await this.#takeTurn(async () => {
+          await this.#applier.sweep();
+          return { written: this.#writer.write(this.#applier.takeEffects()) };
+        });
+        await written;
+      }
+    } catch (error) {
+      this.#writer.fail(error);
+    }
+    this.#sweeping = undefined;
+  }
+
+  /** Runs after the entries that were handed over so far, and before those that come meanwhile. */
+  #takeTurn<Result>(work: () => Result | Promise<Result>): Promise<Result> {
+    const turn = (this.#evaluation ?? Promise.resolve()).then(work);
+    const evaluation: Promise<void> = turn.then(
+      () => this.#endEvaluation(evaluation),
+      () => this.#endEvaluation(evaluation),
+    );
+    this.#evaluation = evaluation;
+    return turn;
   }
 
   #endEvaluation(evaluation: Promise<void>): void {
@@ -435,7 +484,23 @@ export class Table {
       );
       // Also an empty write makes room for others, where a step had nothing to remove but much to look at.
       if (storeKeys.length > 0 || !isDone) await this.#writer.writeHousekeeping(deletions(storeKeys));
-      if (isDone) return;
+      if (isDone) break;
+    }
+    await this.#removeRecords(historyBlocksFrom(0), historyBlocksFrom(this.#state.historyFloor + 1));
+  }
+
+  /** Removes what the store has in a range of store keys, in small batches. */
+  async #removeRecords(first: Buffer, end: Buffer): Promise<void> {
+    for (;;) {
+      this.#assertOpen();
+      const scan = this.#store.scan({ gte: first, lt: end, keysOnly: true, limit: REMOVAL_STEP_KEYS_MAX });
+      try {
+        const found = await scan.next(REMOVAL_STEP_KEYS_MAX, BYTES_MAX);
+        if (found.length === 0) return;
+        await this.#writer.writeHousekeeping(deletions(found.map(([storeKey]) => storeKey)));
+      } finally {
+        await scan.close();
+      }
     }
   }
 
@@ -505,10 +570,8 @@ function deletions(storeKeys: readonly Buffer[]): Operation[] {
 }
 
 function pointRead(key: Buffer, record: Buffer | undefined, state: TableState): PointRead {
-  return {
-    record: record === undefined ? undefined : toKeyRecord(key, record, false),
-    revision: state.revision,
-  };
+  const isLive = record !== undefined && deletionOf(state.deletions, key, record) === undefined;
+  return { record: isLive ? toKeyRecord(key, record, false) : undefined, revision: state.revision };
 }
 
 function initialState({ initialIndex, isReplicated = false }: TableOptions): TableState {
@@ -524,6 +587,7 @@ function initialState({ initialIndex, isReplicated = false }: TableOptions): Tab
     contentHash: new ContentHash().toBuffer(),
     sealedBy: undefined,
     changeCount: 0,
+    deletions: [],
   };
 }
 

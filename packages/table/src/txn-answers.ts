@@ -1,7 +1,9 @@
 import type { mvcc } from '@coxswain/protocol';
 import { AnswerAbandonedError } from './errors.js';
 import type { FrozenSource } from './frozen-source.js';
+import type { KeyBounds } from './key-bounds.js';
 import { RangeAnswers } from './range-answers.js';
+import { countLive } from './range-reader.js';
 import type { RecordSource } from './record-source.js';
 import type { ResponseBudget } from './response-budget.js';
 import { rangeResponse } from './responses.js';
@@ -10,6 +12,13 @@ interface PendingRange {
   readonly place: number;
   readonly source: RecordSource;
   readonly range: mvcc.RequestOp_Range;
+}
+
+/** A range deletion whose keys are counted from what the table was before it. */
+interface PendingCount {
+  readonly response: mvcc.ResponseOp_DeleteRange;
+  readonly source: RecordSource;
+  readonly bounds: KeyBounds;
 }
 
 const NOT_READ = rangeResponse({ records: [], count: 0, more: true, nextKey: undefined });
@@ -22,13 +31,14 @@ export class TxnAnswers {
   readonly responses: mvcc.ResponseOp[] = [];
   readonly budget: ResponseBudget;
   readonly #ranges: PendingRange[] = [];
+  readonly #counts: PendingCount[] = [];
   readonly #frozen = new Set<FrozenSource>();
 
   constructor(budget: ResponseBudget) {
     this.budget = budget;
   }
 
-  /** Some Range has to scan the store. */
+  /** Something is yet to be read from the store. */
   get scans(): boolean {
     return this.#frozen.size > 0;
   }
@@ -49,12 +59,22 @@ export class TxnAnswers {
     this.pushPoint(source, range);
   }
 
+  /** A range deletion that also deleted all that the source has within the bounds: that many are added to its count. */
+  pushCount(response: mvcc.ResponseOp_DeleteRange, source: FrozenSource, bounds: KeyBounds): void {
+    this.#frozen.add(source);
+    this.#counts.push({ response, source, bounds });
+  }
+
   /** Rejects with AnswerAbandonedError when nobody waits for it any more. */
   async readRanges(isAwaited: () => boolean): Promise<void> {
     const answers = new RangeAnswers(this.budget);
     for (const { place, source, range } of this.#ranges) {
       if (!isAwaited()) throw new AnswerAbandonedError();
       this.responses[place] = rangeResponse(await answers.read(source, range, isAwaited));
+    }
+    for (const { response, source, bounds } of this.#counts) {
+      if (!isAwaited()) throw new AnswerAbandonedError();
+      response.deleted += BigInt(await countLive(source, bounds, isAwaited));
     }
   }
 

@@ -78,7 +78,7 @@ export class Model {
       case 5:
         return this.#txn(revision, command.txn!);
       case 6:
-        for (const inner of command.sequence) this.apply(Number(inner.leaderIndex), inner);
+        for (const inner of command.sequence) this.apply(Number(inner.leaderIndex ?? revision), inner);
         return { succeeded: true, responses: [] };
       default:
         return { succeeded: true, responses: [] };

@@ -1,5 +1,7 @@
+import { createHash } from 'node:crypto';
 import { ContentHash } from '../src/content-hash.js';
-import type { StoreDirectory } from '../src/index.js';
+import type { StoreDirectory, Table } from '../src/index.js';
+import { ALL_KEYS } from '../src/key-bounds.js';
 
 const BATCH_RECORDS = 'N'.charCodeAt(0);
 const LATEST_RECORDS = 'L'.charCodeAt(0);
@@ -24,6 +26,34 @@ export async function logicalRecords(directory: StoreDirectory, name: string): P
   return records
     .filter(([key]) => key[0] !== BATCH_RECORDS)
     .map(([key, value]) => `${key.toString('hex')}=${value.toString('hex')}`);
+}
+
+/** All that readers can see of a table at the revisions, and its hash, once nothing is left to be removed. */
+export async function contentOf(table: Table, revisions: readonly number[]): Promise<unknown> {
+  while (table.isSweeping) await Promise.resolve();
+  const states = [];
+  for (const revision of revisions) {
+    const view = table.view(Math.min(revision, table.revision));
+    const hash = createHash('sha256');
+    let count = 0;
+    const scan = view.scan(ALL_KEYS, {});
+    for (;;) {
+      const pairs = await scan.next(1000);
+      if (pairs.length === 0) break;
+      for (const [key, record] of pairs) hash.update(`${key.toString('hex')}=${record.toString('hex')}`);
+      count += pairs.length;
+    }
+    await scan.close();
+    view.close();
+    states.push({ revision, count, hash: hash.digest('hex') });
+  }
+  const { revision, keyCount, contentHash } = table;
+  return { states, revision, keyCount, contentHash };
+}
+
+/** The first byte of each record that a store holds: what kind of record it is. */
+export async function recordKinds(directory: StoreDirectory, name: string): Promise<Set<string>> {
+  return new Set((await allRecords(directory, name)).map(([key]) => String.fromCharCode(key[0]!)));
 }
 
 /** The content hash computed anew from what the store holds. */

@@ -222,7 +222,7 @@ describe('a snapshot stream', () => {
       if (sumBytes >= 3 * 1024 * 1024) sumBytes = 0;
       else kept.add(text(mvcc.Command.decode(record).kv!.key));
     }
-    expect(records.length).toBeGreaterThan(source.keyCount);
+    expect(records.length).toBeGreaterThan(source.keyCount!);
     expect(kept.size).toBe(source.keyCount);
   });
 

@@ -115,7 +115,7 @@ export class Clones {
 
   async #checkEmpty(call: Call): Promise<void> {
     for (const { name } of await this.#node.listTables(call)) {
-      const { keyCount } = (await this.#node.openLog(name, call)).table;
+      const keyCount = await (await this.#node.openLog(name, call)).table.countKeys();
       if (keyCount > 0) throw errors.recipientNotEmpty(name, keyCount);
     }
   }

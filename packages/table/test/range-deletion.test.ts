@@ -1,0 +1,376 @@
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import {
+  CommandKind,
+  loadSnapshot,
+  MemoryStoreDirectory,
+  RESPONSE_SIZE_BYTES_MAX,
+  Table,
+  type TableEntry,
+  writeSnapshot,
+} from '../src/index.js';
+import { partsOf } from '../src/range-deletion.js';
+import { plain, plainPage, query, simpleCommand } from './arbitraries.js';
+import * as commands from './commands.js';
+import {
+  answered,
+  bytes,
+  del,
+  entry,
+  opDelete,
+  opPut,
+  opRange,
+  put,
+  putBatch,
+  text,
+  txn,
+} from './commands.js';
+import { Model } from './model.js';
+import { hashOfRecords, recordKinds } from './records.js';
+
+const NAME = '10001';
+const everything = commands.query('\0', '\0');
+
+/** A range deletion that finds more keys than one leaves the rest to the sweep, which takes one at a time. */
+function openTable(directory = new MemoryStoreDirectory(), effectsSizeBytesMax = 1): Promise<Table> {
+  const writeBufferSizeBytes = 1 << 26;
+  return Table.open({
+    directory,
+    name: NAME,
+    create: true,
+    initialIndex: 0,
+    writeBufferSizeBytes,
+    effectsSizeBytesMax,
+  });
+}
+
+async function turns(count: number): Promise<void> {
+  for (let turn = 0; turn < count; turn++) await Promise.resolve();
+}
+
+async function swept(table: Table): Promise<void> {
+  while (table.isSweeping) await turns(1);
+}
+
+/** What a table that deletes key by key, and is asked when all is done, says. */
+async function hashOfNaive(entries: readonly TableEntry[]): Promise<string | undefined> {
+  const table = await openTable(new MemoryStoreDirectory(), Number.POSITIVE_INFINITY);
+  await table.apply(entries);
+  const hash = table.contentHash;
+  await table.close();
+  return hash;
+}
+
+const step = fc.record({
+  command: fc.oneof(
+    { weight: 5, arbitrary: simpleCommand },
+    { weight: 1, arbitrary: fc.constant(del('\0', '\0', true)) },
+    { weight: 1, arbitrary: fc.constant(putBatch([...'abc'].map((key) => [key, key] as [string, string]))) },
+    {
+      weight: 1,
+      arbitrary: fc
+        .array(simpleCommand, { minLength: 1, maxLength: 4 })
+        .map((list) => commands.sequence(list)),
+    },
+  ),
+  /** How far the sweep gets before the next entry. */
+  turns: fc.oneof(fc.constant(0), fc.nat(60)),
+  event: fc.oneof(
+    { weight: 4, arbitrary: fc.constant('nothing' as const) },
+    { weight: 2, arbitrary: fc.constant('crash' as const) },
+    { weight: 1, arbitrary: fc.constant('compact' as const) },
+    { weight: 1, arbitrary: fc.constant('snapshot' as const) },
+  ),
+  reads: fc.array(fc.tuple(query, fc.nat(20)), { maxLength: 3 }),
+});
+
+/** A table beside a model of it. */
+class Comparison {
+  readonly model = new Model();
+  readonly #writeCounts = new Map<string, number>();
+  readonly #directory = new MemoryStoreDirectory({
+    afterWrite: async (name) => {
+      this.#writeCounts.set(name, (this.#writeCounts.get(name) ?? 0) + 1);
+    },
+  });
+  #table: Table | undefined;
+  readonly #entries: TableEntry[] = [];
+
+  get table(): Table {
+    return this.#table!;
+  }
+
+  get entries(): readonly TableEntry[] {
+    return this.#entries;
+  }
+
+  async open(): Promise<void> {
+    this.#table = await openTable(this.#directory);
+  }
+
+  async apply(command: Parameters<typeof entry>[1]): Promise<void> {
+    const index = this.#entries.length + 1;
+    const one = entry(index, command);
+    this.#entries.push(one);
+    const expected = this.model.apply(index, command);
+    const [result] = await answered(this.table.apply([one]));
+    expect(result!.succeeded).toBe(expected.succeeded);
+    if (command.batch.length > 0 || command.sequence.length > 0) return;
+    expect(result!.responses.map((of) => plain(of.response!.value))).toEqual(expected.responses);
+  }
+
+  async compact(): Promise<void> {
+    const index = this.#entries.length + 1;
+    const one = commands.internalEntry(index, CommandKind.Compact, index - 1);
+    this.#entries.push(one);
+    this.model.apply(index, commands.dummy());
+    await this.table.apply([one]);
+    await this.table.removeHistory();
+  }
+
+  /** Loses the newest writes to the store, which the log then has to bring again. */
+  async crash(lostCount: number): Promise<void> {
+    const last = this.#writeCounts.get(NAME)!;
+    this.#directory.crash(({ number }) => number <= last - lostCount);
+    await this.open();
+    await this.table.apply(this.#entries.slice(this.table.appliedIndex));
+  }
+
+  /** Goes on with what a Raft snapshot makes of the table. */
+  async takeSnapshot(): Promise<void> {
+    const view = this.table.view();
+    this.#writeCounts.delete('loaded');
+    await loadSnapshot(this.#directory, 'loaded', writeSnapshot(view, { preamble: 7 }));
+    view.close();
+    await this.table.close();
+    await this.#directory.rename('loaded', NAME);
+    this.#writeCounts.set(NAME, this.#writeCounts.get('loaded')!);
+    await this.open();
+  }
+
+  async compare(reads: readonly (readonly [Parameters<Model['range']>[1], number])[]): Promise<void> {
+    const { table, model } = this;
+    for (const [range, back] of reads) {
+      const revision = Math.max(model.revision - back, table.historyFloor);
+      const view = table.view(revision);
+      expect(plainPage(await view.range(range))).toEqual(model.range(revision, range));
+      const point = await view.get(range.key);
+      const [known] = model.range(revision, commands.query(text(range.key))).records;
+      expect(point === undefined).toBe(known === undefined);
+      view.close();
+      const [latest] = model.range(model.revision, commands.query(text(range.key))).records;
+      expect(plain(table.get(range.key).record)).toEqual(latest);
+    }
+    expect(await table.countKeys()).toBe(model.at(model.revision).size);
+  }
+
+  async end(): Promise<void> {
+    await swept(this.table);
+    const { contentHash, keyCount } = this.table;
+    expect(contentHash).toBe(await hashOfNaive(this.#entries));
+    const all = Array.from({ length: this.model.revision }, (_, back) => [everything, back] as const);
+    await this.compare(all);
+    await this.table.close();
+    expect(await hashOfRecords(this.#directory, NAME)).toEqual({ kept: contentHash, keyCount });
+  }
+}
+
+describe('range deletions whose keys are removed later, against a model that keeps every state', () => {
+  test('are read as done at once at every revision, with writes, crashes, compaction and snapshots meanwhile (A1, A2, A4, A6)', async () => {
+    let sweptLater = 0;
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(step, { minLength: 1, maxLength: 14 }),
+        fc.nat(3),
+        async (steps, lostCount) => {
+          const comparison = new Comparison();
+          await comparison.open();
+          for (const one of steps) {
+            await comparison.apply(one.command);
+            if (comparison.table.isSweeping) sweptLater += 1;
+            await turns(one.turns);
+            if (one.event === 'crash') await comparison.crash(lostCount);
+            if (one.event === 'compact') await comparison.compact();
+            if (one.event === 'snapshot') await comparison.takeSnapshot();
+            await comparison.compare(one.reads);
+          }
+          await comparison.end();
+        },
+      ),
+      { numRuns: 150 },
+    );
+    // Otherwise nothing of this was tested.
+    expect(sweptLater).toBeGreaterThan(100);
+  });
+});
+
+describe('a range deletion whose keys are removed later', () => {
+  const KEY_COUNT = 200;
+  const keyAt = (at: number): string => `k${String(at).padStart(4, '0')}`;
+  const pairs = (count: number, value = ''): [string, string][] =>
+    Array.from({ length: count }, (_, at) => [keyAt(at), value]);
+
+  /** A table whose sweep stands still until `release`: a checkpoint goes on. */
+  async function openHeld(
+    value = '',
+    effectsSizeBytesMax = 1,
+  ): Promise<{ table: Table; release: () => void; scans: { count: number } }> {
+    let release = (): void => undefined;
+    let holds = false;
+    const scans = { count: 0 };
+    const directory = new MemoryStoreDirectory({
+      beforeFlush: () =>
+        holds
+          ? new Promise((resolve) => {
+              release = resolve;
+            })
+          : Promise.resolve(),
+      beforeScan: async () => {
+        scans.count += 1;
+      },
+    });
+    const table = await openTable(directory, effectsSizeBytesMax);
+    await table.apply([entry(1, putBatch(pairs(KEY_COUNT, value)))]);
+    holds = true;
+    table.checkpoint().catch(() => undefined);
+    while (!table.isCheckpointing) await turns(1);
+    return {
+      table,
+      release: () => {
+        holds = false;
+        release();
+      },
+      scans,
+    };
+  }
+
+  test('holds up no later entry, and nobody sees its keys (A4)', async () => {
+    const { table, release } = await openHeld();
+    const [result] = await answered(table.apply([entry(2, del('k', 'l'))]));
+    expect(result!.responses[0]!.response!.value).toMatchObject({ deleted: BigInt(KEY_COUNT) });
+    await table.apply([entry(3, put(keyAt(7), 'new'))]);
+    expect([table.appliedIndex, table.isSweeping, table.contentHash, table.keyCount]).toEqual([
+      3,
+      true,
+      undefined,
+      undefined,
+    ]);
+    expect((await table.range(everything)).records.map(({ key }) => text(key))).toEqual([keyAt(7)]);
+    expect(table.get(bytes(keyAt(8))).record).toBeUndefined();
+    expect(table.get(bytes(keyAt(7))).record).toMatchObject({ createRevision: 3, version: 1 });
+    const before = table.view(1);
+    expect((await before.range({ ...everything, countOnly: true })).count).toBe(KEY_COUNT);
+    release();
+    await swept(table);
+    expect([table.keyCount, (await before.range({ ...everything, countOnly: true })).count]).toEqual([
+      1,
+      KEY_COUNT,
+    ]);
+    before.close();
+    const after = table.view(1);
+    expect((await after.range({ ...everything, countOnly: true })).count).toBe(KEY_COUNT);
+    after.close();
+    await table.close();
+  });
+
+  test('gives back what it deleted up to 4 MiB, in order, and counts all', async () => {
+    const { table, release } = await openHeld('v'.repeat(40_000));
+    const success = [opDelete('k', 'l', true), opPut(keyAt(3), 'new', true), opRange('k', 'l')];
+    const [result] = await answered(table.apply([entry(2, txn({ success }))]));
+    const [deleted, replaced, range] = result!.responses.map(({ response }) => response!.value);
+    const { prevKvs, ...rest } = deleted as { prevKvs: { key: Buffer }[] };
+    expect(rest).toEqual({ deleted: BigInt(KEY_COUNT), more: true });
+    expect(prevKvs).toHaveLength(Math.floor(RESPONSE_SIZE_BYTES_MAX / 40_030));
+    expect(prevKvs.map(({ key }) => text(key))).toEqual(pairs(prevKvs.length).map(([key]) => key));
+    expect([replaced, range]).toMatchObject([{ prevKv: undefined, more: false }, { count: 1n }]);
+    release();
+    await table.close();
+  });
+
+  test('is not walked over again by what comes after it in its Txn', async () => {
+    const { table, release, scans } = await openHeld('', 4000);
+    const one = opDelete('k', 'l');
+    await answered(table.apply([entry(2, txn({ success: [one] }))]));
+    const once = scans.count;
+    await table.apply([entry(3, putBatch(pairs(KEY_COUNT)))]);
+    scans.count = 0;
+    const success = Array.from({ length: 100 }, () => [one, opPut(keyAt(199), 'again')]).flat();
+    const [result] = await answered(table.apply([entry(4, txn({ success }))]));
+    expect(scans.count).toBeLessThan(4 * once);
+    expect(
+      result!.responses.filter((_, at) => at % 2 === 0).map(({ response }) => response!.value),
+    ).toMatchObject(Array.from({ length: 100 }, (_, at) => ({ deleted: at === 0 ? BigInt(KEY_COUNT) : 1n })));
+    expect(await table.countKeys()).toBe(1);
+    release();
+    await swept(table);
+    expect(table.keyCount).toBe(1);
+    await table.close();
+  });
+
+  test('goes on in parts where sixteen are under way (A4)', async () => {
+    const { table, release } = await openHeld();
+    for (let at = 0; at < 17; at++) {
+      const [result] = await answered(table.apply([entry(2 + at, del(keyAt(10 * at), keyAt(10 * at + 10)))]));
+      expect(result!.responses[0]!.response!.value).toMatchObject({ deleted: 10n });
+    }
+    expect(table.state.deletions).toHaveLength(16);
+    expect(await table.countKeys()).toBe(KEY_COUNT - 170);
+    release();
+    await swept(table);
+    expect(table.keyCount).toBe(KEY_COUNT - 170);
+    await table.close();
+  });
+
+  test('leaves nothing in the store when the history has passed it (A5)', async () => {
+    const directory = new MemoryStoreDirectory();
+    const table = await openTable(directory);
+    await table.apply([
+      entry(1, putBatch(pairs(KEY_COUNT))),
+      entry(2, del('k', 'l')),
+      entry(3, put('a', '')),
+    ]);
+    await swept(table);
+    expect(table.compactableRevision(3)).toBe(3);
+    await table.apply([commands.internalEntry(4, CommandKind.Compact, 3)]);
+    await table.checkpoint();
+    await table.removeHistory();
+    await table.close();
+    expect(await recordKinds(directory, NAME)).toEqual(new Set(['L', 'N']));
+  });
+
+  test('stops a table that is loaded while it goes on: a pair might be older (T2)', async () => {
+    const { table, release } = await openHeld();
+    await table.apply([entry(2, del('k', 'l'))]);
+    const load = { ...commands.internalEntry(3, CommandKind.Load), payload: Buffer.from([0]) };
+    await expect(table.apply([load])).rejects.toThrow('loads a table that was written to');
+    release();
+    await table.close();
+  });
+});
+
+test('the parts of a range are its own, in order, and covered or not as a whole', () => {
+  const bound = fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f');
+  const end = fc.option(bound, { nil: undefined });
+  const bounds = (first: string, to: string | undefined) => ({
+    first: bytes(first),
+    end: to === undefined ? undefined : bytes(to),
+  });
+  const has = (first: string, to: string | undefined, key: string): boolean =>
+    first <= key && (to === undefined || key < to);
+  fc.assert(
+    fc.property(bound, end, fc.array(fc.tuple(bound, end), { maxLength: 4 }), (first, to, list) => {
+      fc.pre(to === undefined || first < to);
+      const covering = list.filter(([from, until]) => until === undefined || from < until);
+      const parts = partsOf(
+        bounds(first, to),
+        covering.map((of) => ({ ...bounds(...of), revision: 1, lane: 0 })),
+      );
+      for (const key of 'abcdefg') {
+        const found = parts.filter((part) => has(text(part.first), part.end && text(part.end), key));
+        expect(found).toHaveLength(has(first, to, key) ? 1 : 0);
+        for (const { isCovered } of found) expect(isCovered).toBe(covering.some((of) => has(...of, key)));
+      }
+      expect(parts.map((part) => text(part.first))).toEqual(parts.map((part) => text(part.first)).toSorted());
+    }),
+  );
+});
