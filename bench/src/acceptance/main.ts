@@ -10,6 +10,7 @@ import { idleTables } from './idle-tables.js';
 import { leaderKills } from './leader-kills.js';
 import { millionKeys } from './million-keys.js';
 import { processFaults } from './process-faults.js';
+import { rangeDeletion } from './range-deletion.js';
 import { replicationSpeed } from './replication-speed.js';
 import { transactionRanges } from './transaction-ranges.js';
 import { unreadAnswers } from './unread-answers.js';
@@ -26,12 +27,14 @@ const checks: readonly AcceptanceCheck[] = [
   transactionRanges,
   dumpLoad,
   unreadAnswers,
+  rangeDeletion,
   fuzz,
 ];
 
 const USAGE = `npm run acceptance -- [options] [check …]
 
-  --keys N      keys of follower-cluster, replication-speed and dump-load (1000000), backup-speed (7400000: 2 GB), unread-answers (300000)
+  --keys N      keys of follower-cluster, replication-speed and dump-load (1000000), range-deletion (1000001),
+                unread-answers (300000), backup-speed (7400000: 2 GB)
   --seconds N   how long their load lasts (60, 10, 10)
   --rounds N    rounds of graceful-stops (9), replication-speed and backup-speed (3)
 

@@ -173,6 +173,18 @@ export class NodeClient {
     return Number(response.count);
   }
 
+  /** How many keys the first page has, of at most so many keys from the beginning of the table, linearizable. */
+  async first(limit: number, timeoutMs: number): Promise<number> {
+    const request = regatta.RangeRequest.create({
+      table: this.#table,
+      key: everything,
+      rangeEnd: everything,
+      linearizable: true,
+      limit: BigInt(limit),
+    });
+    return (await this.#call(regatta.KVService.range, request, timeoutMs)).kvs.length;
+  }
+
   /** @throws ServiceError */
   async createTable(name: string, timeoutMs: number): Promise<void> {
     await this.#call(regatta.TablesService.create, regatta.CreateTableRequest.create({ name }), timeoutMs);

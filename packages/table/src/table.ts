@@ -41,7 +41,7 @@ export interface TableOptions {
   readonly isReplicated?: boolean;
   /** What the directory's stores were opened with: checkpoints are made when half of it is used (D4). */
   readonly writeBufferSizeBytes: number;
-  /** Effects of one entry in one store batch, at most (A4); absent: 4 MiB, or a quarter of the write buffer. */
+  /** Effects of one entry in one store batch, at most (A4); never more than a quarter of the write buffer. */
   readonly effectsSizeBytesMax?: number;
 }
 
@@ -109,8 +109,10 @@ export class Table {
       onWritten: (effects) => this.#publish(effects),
     });
     this.#applier = new Applier(store, opened.state, opened.progress, {
-      effectsSizeBytesMax:
-        options.effectsSizeBytesMax ?? Math.min(EFFECTS_SIZE_BYTES_MAX, options.writeBufferSizeBytes / 4),
+      effectsSizeBytesMax: Math.min(
+        options.effectsSizeBytesMax ?? EFFECTS_SIZE_BYTES_MAX,
+        options.writeBufferSizeBytes / 4,
+      ),
       spill: (before, part) => this.#spill(before, part),
       readLater: (read, end) => this.#readLater(read, end),
     });

@@ -89,12 +89,21 @@ class Comparison {
   readonly model = new Model();
   readonly #writeCounts = new Map<string, number>();
   readonly #directory = new MemoryStoreDirectory({
+    beforeWrite: () => turns(this.#writeTurns),
     afterWrite: async (name) => {
       this.#writeCounts.set(name, (this.#writeCounts.get(name) ?? 0) + 1);
     },
   });
+  readonly #writeTurns: number;
+  readonly #effectsSizeBytesMax: number;
   #table: Table | undefined;
   readonly #entries: TableEntry[] = [];
+
+  /** `writeTurns`: how long the store takes for a write. `effectsSizeBytesMax`: the limit of A4. */
+  constructor(writeTurns: number, effectsSizeBytesMax: number) {
+    this.#writeTurns = writeTurns;
+    this.#effectsSizeBytesMax = effectsSizeBytesMax;
+  }
 
   get table(): Table {
     return this.#table!;
@@ -105,7 +114,7 @@ class Comparison {
   }
 
   async open(): Promise<void> {
-    this.#table = await openTable(this.#directory);
+    this.#table = await openTable(this.#directory, this.#effectsSizeBytesMax);
   }
 
   async apply(command: Parameters<typeof entry>[1]): Promise<void> {
@@ -182,8 +191,10 @@ describe('range deletions whose keys are removed later, against a model that kee
       fc.asyncProperty(
         fc.array(step, { minLength: 1, maxLength: 14 }),
         fc.nat(3),
-        async (steps, lostCount) => {
-          const comparison = new Comparison();
+        fc.nat(40),
+        fc.constantFrom(1, 50, 100, 200),
+        async (steps, lostCount, writeTurns, batchBytes) => {
+          const comparison = new Comparison(writeTurns, batchBytes);
           await comparison.open();
           for (const one of steps) {
             await comparison.apply(one.command);
@@ -197,7 +208,7 @@ describe('range deletions whose keys are removed later, against a model that kee
           await comparison.end();
         },
       ),
-      { numRuns: 150 },
+      { numRuns: 200 },
     );
     // Otherwise nothing of this was tested.
     expect(sweptLater).toBeGreaterThan(100);
@@ -284,6 +295,29 @@ describe('a range deletion whose keys are removed later', () => {
     expect(prevKvs.map(({ key }) => text(key))).toEqual(pairs(prevKvs.length).map(([key]) => key));
     expect([replaced, range]).toMatchObject([{ prevKv: undefined, more: false }, { count: 1n }]);
     release();
+    await table.close();
+  });
+
+  test('deletes what its own Txn wrote before it, and nothing that it writes after it (A1)', async () => {
+    const { table, release } = await openHeld('', 4000);
+    const success = [
+      opPut(keyAt(199), 'before'),
+      opDelete('k', 'l'),
+      opPut(keyAt(198), 'after'),
+      opRange('k', 'l'),
+    ];
+    const [result] = await answered(table.apply([entry(2, txn({ success }))]));
+    expect(table.isSweeping).toBe(true);
+    expect(result!.responses.map(({ response }) => response!.value)).toMatchObject([
+      {},
+      { deleted: BigInt(KEY_COUNT) },
+      {},
+      { count: 1n },
+    ]);
+    expect(table.get(bytes(keyAt(198))).record).toMatchObject({ createRevision: 2, version: 1 });
+    release();
+    await swept(table);
+    expect(table.keyCount).toBe(1);
     await table.close();
   });
 
