@@ -32,8 +32,8 @@ import { identityOf, newRecordBlock, recordBlockOf } from './record-block.js';
 import {
   ChainedScan,
   EMPTY_SCAN,
-  LiveScan,
   OverlaidScan,
+  onlyLive,
   type RecordScan,
   type RecordSource,
   type StoredPair,
@@ -715,7 +715,7 @@ export class Applier implements RecordSource {
   /** The live records of a range that the store has not. */
   #scanUnwritten({ first, end }: KeyBounds): RecordScan {
     const unwritten = this.overlay.range(keyId(first), end && keyId(end));
-    return new LiveScan(new OverlaidScan(EMPTY_SCAN, unwritten), this.#state.deletions);
+    return onlyLive(new OverlaidScan(EMPTY_SCAN, unwritten), this.#state.deletions);
   }
 
   /** Every record that was written at the revision is in the overlay. */

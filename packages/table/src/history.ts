@@ -16,7 +16,14 @@ import {
   parseHistoryKey,
 } from './layout.js';
 import { deletionOf, type RangeDeletion } from './range-deletion.js';
-import { EMPTY_SCAN, LiveScan, type RecordScan, type StoredPair, scanLatest } from './record-source.js';
+import {
+  EMPTY_SCAN,
+  FilteredScan,
+  onlyLive,
+  type RecordScan,
+  type StoredPair,
+  scanLatest,
+} from './record-source.js';
 import type { OrderedStore, StoreScan, StoreSnapshot } from './store.js';
 
 const BYTES_MAX = Number.MAX_SAFE_INTEGER;
@@ -202,29 +209,6 @@ class LaneScan implements RecordScan {
   }
 }
 
-/** The latest records that are as old as a revision. */
-class AsOldScan implements RecordScan {
-  readonly #scan: RecordScan;
-  readonly #revision: number;
-
-  constructor(scan: RecordScan, revision: number) {
-    this.#scan = scan;
-    this.#revision = revision;
-  }
-
-  async next(maxEntries: number): Promise<StoredPair[]> {
-    for (;;) {
-      const pairs = await this.#scan.next(maxEntries);
-      const old = pairs.filter(([, record]) => modRevisionOf(record) <= this.#revision);
-      if (old.length > 0 || pairs.length === 0) return old;
-    }
-  }
-
-  close(): Promise<void> {
-    return this.#scan.close();
-  }
-}
-
 /** Merges what was current at a revision from the latest records, the superseded ones and those in blocks: no key is in two of these. */
 class HistoryScan implements RecordScan {
   readonly #source: PastSource;
@@ -235,7 +219,10 @@ class HistoryScan implements RecordScan {
 
   constructor(source: PastSource, bounds: KeyBounds, revision: number) {
     const { store, snapshot, deletions } = source;
-    const latest = new AsOldScan(scanLatest(store, snapshot, bounds, {}), revision);
+    const latest = new FilteredScan(
+      scanLatest(store, snapshot, bounds, {}),
+      ([, record]) => modRevisionOf(record) <= revision,
+    );
     const superseded = store.scan({
       gte: historyLowerBound(bounds.first),
       lt: bounds.end === undefined ? HISTORY_END : historyLowerBound(bounds.end),
@@ -245,7 +232,7 @@ class HistoryScan implements RecordScan {
     this.#bounds = bounds;
     this.#revision = revision;
     this.#parts = [
-      new Peekable(deletions.length === 0 ? latest : new LiveScan(latest, deletions)),
+      new Peekable(onlyLive(latest, deletions)),
       new Peekable(new SupersededScan(superseded, revision)),
     ];
   }

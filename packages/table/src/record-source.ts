@@ -63,7 +63,7 @@ export function scanLive(
     seesAll ? options : { keysOnly: keysOnly && deleting.length === 0 },
   );
   const stored = unwritten.length === 0 ? base : new OverlaidScan(base, unwritten);
-  return deleting.length === 0 ? stored : new LiveScan(stored, deleting);
+  return onlyLive(stored, deleting);
 }
 
 class LatestScan implements RecordScan {
@@ -151,30 +151,36 @@ export class OverlaidScan implements RecordScan {
   }
 }
 
-/** Passes over the records that a range deletion has deleted, and not removed yet. */
-export class LiveScan implements RecordScan {
-  readonly #stored: RecordScan;
-  readonly #deletions: readonly RangeDeletion[];
+/** Passes over the pairs that do not hold. */
+export class FilteredScan implements RecordScan {
+  readonly #scan: RecordScan;
+  readonly #holds: (pair: StoredPair) => boolean;
 
-  constructor(stored: RecordScan, deletions: readonly RangeDeletion[]) {
-    this.#stored = stored;
-    this.#deletions = deletions;
+  constructor(scan: RecordScan, holds: (pair: StoredPair) => boolean) {
+    this.#scan = scan;
+    this.#holds = holds;
   }
 
   async next(maxEntries: number): Promise<StoredPair[]> {
     for (;;) {
-      const pairs = await this.#stored.next(maxEntries);
-      if (pairs.length === 0) return pairs;
-      const live = pairs.filter(
-        ([storeKey, record]) => deletionOf(this.#deletions, keyInLatestKey(storeKey), record) === undefined,
-      );
-      if (live.length > 0) return live;
+      const pairs = await this.#scan.next(maxEntries);
+      const held = pairs.filter(this.#holds);
+      if (held.length > 0 || pairs.length === 0) return held;
     }
   }
 
   close(): Promise<void> {
-    return this.#stored.close();
+    return this.#scan.close();
   }
+}
+
+/** Passes over the records that a range deletion has deleted, and not removed yet. */
+export function onlyLive(stored: RecordScan, deletions: readonly RangeDeletion[]): RecordScan {
+  if (deletions.length === 0) return stored;
+  return new FilteredScan(
+    stored,
+    ([storeKey, record]) => deletionOf(deletions, keyInLatestKey(storeKey), record) === undefined,
+  );
 }
 
 /** One scan after the other. Each is begun when the one before it has ended. */

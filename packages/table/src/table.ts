@@ -80,6 +80,8 @@ export class Table {
   #removing: Promise<void> | undefined;
   /** What `changeCount` was at the history floor. */
   #atFloor: { readonly historyFloor: number; readonly changeCount: number } | undefined;
+  /** The store holds no block of this revision or an earlier one, and never will again. */
+  #blocksRemovedUpTo = -1;
   /** No outcome is kept of entries below it. */
   #outcomesFrom = 0;
 
@@ -488,7 +490,10 @@ export class Table {
       if (storeKeys.length > 0 || !isDone) await this.#writer.writeHousekeeping(deletions(storeKeys));
       if (isDone) break;
     }
-    await this.#removeRecords(historyBlocksFrom(0), historyBlocksFrom(this.#state.historyFloor + 1));
+    const { historyFloor } = this.#state;
+    if (historyFloor <= this.#blocksRemovedUpTo) return;
+    await this.#removeRecords(historyBlocksFrom(0), historyBlocksFrom(historyFloor + 1));
+    this.#blocksRemovedUpTo = historyFloor;
   }
 
   /** Removes what the store has in a range of store keys, in small batches. */

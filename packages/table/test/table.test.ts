@@ -9,6 +9,7 @@ import {
   UnknownCommandError,
 } from '../src/index.js';
 import {
+  answered,
   bytes,
   compare,
   del,
@@ -179,7 +180,7 @@ describe('apply', () => {
     const table = await openTable();
     const value = 'x'.repeat(1 << 20);
     await table.apply(Array.from({ length: 6 }, (_, at) => entry(at + 1, put(`k${at}`, value))));
-    const [result] = await table.apply([entry(7, del('k', 'l', true))]);
+    const [result] = await answered(table.apply([entry(7, del('k', 'l', true))]));
     const { value: response } = result!.responses[0]!.response!;
     expect(response).toMatchObject({ deleted: 6n, more: true });
     expect((response as { prevKvs: unknown[] }).prevKvs).toHaveLength(3);

@@ -160,4 +160,31 @@ describe('the answer of a Txn that was applied', () => {
     expect(result!.responses).toHaveLength(success.length);
     await table.close();
   });
+
+  test('gives a page that was read before only where it fits once more', async () => {
+    const { table } = await openCounted();
+    await table.apply([entry(2, put('a', large))]);
+    const range = opRange('a', 'b');
+    const [result] = await answered(
+      table.apply([entry(3, txn({ success: [range, range, range, opPut('z', '')] }))]),
+    );
+    expect(encodedSizeBytes(result!.responses)).toBeLessThan(CLIENT_BYTES_MAX);
+    expect(valuesOf(result!.responses).slice(0, 3)).toMatchObject([
+      { count: 1n, more: false },
+      { count: 0n, more: true },
+      { count: 0n, more: true },
+    ]);
+    await table.close();
+  });
+
+  test('leaves room for what each of many answers takes beside its pair', async () => {
+    const { table } = await openCounted();
+    const success = Array.from({ length: 30_000 }, () => opPut('s', 'x'.repeat(130), true));
+    const [result] = await answered(table.apply([entry(2, txn({ success }))]));
+    const sizeBytes = encodedSizeBytes(result!.responses);
+    expect(sizeBytes).toBeLessThan(CLIENT_BYTES_MAX);
+    expect(sizeBytes).toBeGreaterThan(0.8 * CLIENT_BYTES_MAX);
+    expect(valuesOf(result!.responses).at(-1)).toMatchObject({ prevKv: undefined, more: true });
+    await table.close();
+  });
 });
