@@ -23,8 +23,6 @@ export interface NodeOptions {
   readonly walSegmentSizeBytes: number;
   readonly walEntryCacheBytesMax: number;
   readonly storeWriteBufferBytes: number;
-  /** Effects of one entry in one batch of its table's store (A4). Default 4 MiB. */
-  readonly tableBatchBytes: number;
   /** Block caches: the first table gets all of it, and each later one a smaller part. Default 16 MiB. */
   readonly storeCacheBytes: number;
   /** Proposals of this node that are not answered yet. Above: UNAVAILABLE, not a queue without end. */
@@ -71,7 +69,6 @@ export const defaultNodeOptions = {
   walEntryCacheBytesMax: 32 * 1024 * 1024,
   // Half of it is a checkpoint's worth: smaller ones would compact, and sync what is written meanwhile, more often.
   storeWriteBufferBytes: 32 * 1024 * 1024,
-  tableBatchBytes: 4 * 1024 * 1024,
   storeCacheBytes: 16 * 1024 * 1024,
   proposalsPendingMax: 16_384,
   proposalsPendingBytesMax: 64 * 1024 * 1024,

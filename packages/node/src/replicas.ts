@@ -344,7 +344,6 @@ export class Replicas {
         initialIndex: base,
         isReplicated,
         writeBufferSizeBytes: this.#options.storeWriteBufferBytes,
-        effectsSizeBytesMax: this.#options.tableBatchBytes,
       });
     } catch (error) {
       if (!(error instanceof TableGapError || error instanceof StoreDamagedError)) throw error;

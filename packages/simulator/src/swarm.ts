@@ -84,7 +84,7 @@ export function drawScenario(random: SeededRandom): Scenario {
   const snapshotEntries = Math.round(logUniform(random, 20, 2_000));
   const members = new Map(nodes.map((id) => [id, `node-${id}:5012`]));
   const valueSizeMeanBytes = Math.round(logUniform(random, 4, 2_000));
-  const drawn = {
+  const options = {
     ...defaultNodeOptions,
     initialMembers: members,
     clientUrls: [],
@@ -102,9 +102,6 @@ export function drawScenario(random: SeededRandom): Scenario {
     tablesMax: 10,
     initialTables: [mainTable],
   };
-  // Where the buffer is small, many entries, and nearly all range deletions, are too large for one batch (A4).
-  const isSmall = drawn.storeWriteBufferBytes <= 32 * 1024;
-  const options = { ...drawn, tableBatchBytes: isSmall ? 64 : drawn.tableBatchBytes };
 
   const scenario = {
     nodes,
