@@ -95,7 +95,9 @@ const contentOf = async (table: string): Promise<string[]> =>
   (await pairsOf(table)).map(({ key, value, version }) => `${key}=${value}/${version}`);
 
 const directories = (of: Pick<OneNode, 'directory'> = node): string[] =>
-  readdirSync(join(of.directory, 'tables')).sort();
+  readdirSync(join(of.directory, 'tables'))
+    .filter((name) => name.startsWith('shard-'))
+    .sort();
 
 /** Resolves when every shard that has a directory is a table's. */
 async function untilNoLitter(of = node, client = rpc): Promise<void> {

@@ -115,6 +115,7 @@ export async function untilNoLitter(node: ClusterNode): Promise<void> {
 /** The shards that a node keeps data of. */
 export function shardsOf(node: ClusterNode): number[] {
   return readdirSync(join(node.directory, 'tables'))
+    .filter((name) => name.startsWith('shard-'))
     .map((name) => Number(name.replace('shard-', '')))
     .sort((a, b) => a - b);
 }
