@@ -23,6 +23,7 @@ const services: [string, Methods][] = [
   ['maintenance.v1.Maintenance', maintenance.MaintenanceService],
   ['regatta.v1.Cluster', regatta.ClusterService],
   ['regatta.v1.KV', regatta.KVService],
+  ['regatta.v1.Metrics', regatta.MetricsService],
   ['regatta.v1.Tables', regatta.TablesService],
   ['replication.v1.Log', replication.LogService],
   ['replication.v1.Metadata', replication.MetadataService],
