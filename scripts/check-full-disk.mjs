@@ -2,7 +2,7 @@
 // with nothing or with 16 KiB left, one whose disk fills while it runs, a cluster of three with one such disk, the log
 // and the tables on different disks, and a first start. What must hold is D6, as README.md and docs/operations.md say it.
 //
-//   node scripts/check-full-disk.mjs [--only PATTERN] [--file-system ext4|tmpfs]
+//   npm run check:full-disk -- [--only PATTERN] [--file-system ext4|tmpfs]
 //
 // Needs Linux and root, to mount: an ext4 in a file where mkfs.ext4 is there, and a tmpfs. Where it cannot mount, it says
 // so and checks nothing. Exits with 1 when something does not hold.
@@ -25,9 +25,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { NodeClient } from '../bench/dist/src/faults/node-client.js';
 import { findFreePorts } from '../bench/dist/src/system/loopback-ports.js';
+import { checkOptions } from './check-options.mjs';
 
 const command = fileURLToPath(new URL('../packages/cli/bin/coxswain.cjs', import.meta.url));
 const tableName = 'default';
@@ -40,8 +40,9 @@ const kibibyte = 1024;
 const writeBufferBytes = 4 * mebibyte;
 const diskBytes = 160 * mebibyte;
 
-const { values } = parseArgs({
-  options: { only: { type: 'string', default: '' }, 'file-system': { type: 'string', default: '' } },
+const values = checkOptions('npm run check:full-disk -- [--only PATTERN] [--file-system ext4|tmpfs]', {
+  only: '',
+  'file-system': '',
 });
 
 const directory = mkdtempSync(join(tmpdir(), 'coxswain-full-disk-'));

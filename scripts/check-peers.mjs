@@ -1,16 +1,16 @@
 // Replicates between Coxswain and the real servers that speak its protocol, in both directions, by log and by snapshot,
 // while tables are deleted and made again and either side is killed, and compares the tables key by key.
 //
-//   node scripts/check-peers.mjs [--only regatta|armada] [--direction below|above]
+//   npm run check:peers -- [--only regatta|armada] [--direction below|above]
 //
 // REGATTA names the binary of Regatta 0.5.2 (`go build github.com/jamf/regatta` at v0.5.2), else it is looked for on the
 // PATH; ARMADA that of Armada, which is left out without it. `below`: our follower cluster of three nodes below a stock
 // leader; `above`: a stock follower below our leader cluster. One line a step; exits with 1 when a step has failed.
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { ProcessCluster } from '../bench/dist/src/faults/process-cluster.js';
 import { until } from '../bench/dist/src/faults/until.js';
+import { checkOptions } from './check-options.mjs';
 import { untilEqual } from './peers/content.mjs';
 import { StockProcess } from './peers/stock-process.mjs';
 import { acknowledged, putMany, writeAllKinds, writeRevisionTxns, writeWhile } from './peers/writes.mjs';
@@ -31,11 +31,9 @@ const stockFollowerFlags = {
   'replication.insecure-skip-verify': 'true',
 };
 
-const { values: options } = parseArgs({
-  options: {
-    only: { type: 'string', default: '' },
-    direction: { type: 'string', default: '' },
-  },
+const options = checkOptions('npm run check:peers -- [--only regatta|armada] [--direction below|above]', {
+  only: '',
+  direction: '',
 });
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
 

@@ -2,7 +2,7 @@
 // names, objects in parts, what a crash leaves behind, prefixes, wrong keys, no bucket. What differs from Amazon's is
 // printed; docs/compatibility.md ("Object stores") says what it means.
 //
-//   node scripts/check-s3.mjs [--only NAME]
+//   npm run check:s3 -- [--only NAME]
 //
 // Looks for rclone, versitygw, moto_server and minio on the PATH, or where RCLONE, VERSITYGW, MOTO_SERVER and MINIO say;
 // names those that are missing. Exits with 1 when something does not hold, or where there is no server at all.
@@ -13,12 +13,12 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import { findFreePorts } from '../bench/dist/src/system/loopback-ports.js';
 import { S3Requests } from '../packages/maintenance/dist/src/archive/adapters/s3-requests.js';
 import { S3Upload } from '../packages/maintenance/dist/src/archive/adapters/s3-upload.js';
 import { Deadline } from '../packages/maintenance/dist/src/archive/deadline.js';
 import { ArchiveError, S3Store } from '../packages/maintenance/dist/src/index.js';
+import { checkOptions } from './check-options.mjs';
 
 const accessKeyId = 'coxswaincheck';
 const secretAccessKey = 'coxswain-check-secret';
@@ -32,7 +32,7 @@ const hangsMs = 120_000;
 /** Impatient: what fails here fails for good. */
 const limits = { silenceMs: 30_000, attemptsMax: 2, pauseLeastMs: 100 };
 
-const { values } = parseArgs({ options: { only: { type: 'string', default: '' } } });
+const values = checkOptions('npm run check:s3 -- [--only NAME]', { only: '' });
 
 const root = mkdtempSync(join(tmpdir(), 'coxswain-s3-'));
 const children = new Set();

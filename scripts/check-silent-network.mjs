@@ -3,7 +3,7 @@
 // path is back, and the check measures how long until a put through that node is acknowledged. The same with TCP
 // proxies before the raft ports, which freeze the flows that they have and serve new ones.
 //
-//   node scripts/check-silent-network.mjs [--seconds 150] [--rounds 1] [--only network|proxy]
+//   npm run check:silent-network -- [--seconds 150] [--rounds 1] [--only network|proxy]
 //
 // The namespace needs Linux, root and the `ip` command. Exits with 1 when a round takes longer than 5 s.
 import { spawn, spawnSync } from 'node:child_process';
@@ -13,9 +13,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { NodeClient } from '../bench/dist/src/faults/node-client.js';
 import { findFreePorts } from '../bench/dist/src/system/loopback-ports.js';
+import { checkOptions } from './check-options.mjs';
 
 const targetMs = 5_000;
 const tableName = 'default';
@@ -24,13 +24,10 @@ const command = fileURLToPath(new URL('../packages/cli/bin/coxswain.cjs', import
 const noLinkAddress = '02:00:00:00:00:00';
 const directions = ['both directions', 'to the node', 'from the node'];
 
-const { values } = parseArgs({
-  options: {
-    seconds: { type: 'string', default: '150' },
-    rounds: { type: 'string', default: '1' },
-    only: { type: 'string', default: '' },
-  },
-});
+const values = checkOptions(
+  'npm run check:silent-network -- [--seconds 150] [--rounds 1] [--only network|proxy]',
+  { seconds: '150', rounds: '1', only: '' },
+);
 const cutMs = Number(values.seconds) * 1000;
 const rounds = Number(values.rounds);
 

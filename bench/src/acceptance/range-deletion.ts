@@ -1,12 +1,9 @@
-import { VALUE_SIZE_BYTES } from '../clusters/put-load.js';
+import { runLoad } from '../clusters/put-load.js';
 import { ProcessCluster } from '../faults/process-cluster.js';
 import { until } from '../faults/until.js';
-import { ClosedLoop } from '../load/closed-loop.js';
-import { regattaDialect } from '../load/regatta-dialect.js';
 import { type AcceptanceCheck, below, type Measurement } from './check.js';
 
 const KEY_COUNT = 1_000_001;
-const IN_FLIGHT = 256;
 const ANSWER_MAX_SECONDS = 10;
 const WAIT_MAX_SECONDS = 1;
 const RANGE_KEYS = 100;
@@ -21,19 +18,7 @@ export const rangeDeletion: AcceptanceCheck = {
   async run({ keyCount = KEY_COUNT }) {
     const cluster = await ProcessCluster.start(3);
     try {
-      await new ClosedLoop(
-        {
-          workload: 'fill',
-          keyCount,
-          valueSizeBytes: VALUE_SIZE_BYTES,
-          answersHoldData: true,
-          endpoints: cluster.nodes.map(({ address }) => address),
-          connectionCount: cluster.nodes.length,
-          inFlight: IN_FLIGHT,
-          extent: { callCount: keyCount },
-        },
-        regattaDialect,
-      ).run();
+      await runLoad(cluster, { workload: 'fill', keyCount, extent: { callCount: keyCount } });
       const storedCount = await cluster.nodes[0]!.client.count(TIMEOUT_MS);
       return await deleteAll(cluster, storedCount);
     } finally {

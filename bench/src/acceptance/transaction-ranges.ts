@@ -1,14 +1,11 @@
 import type { mvcc } from '@coxswain/protocol';
-import { VALUE_SIZE_BYTES } from '../clusters/put-load.js';
+import { runLoad } from '../clusters/put-load.js';
 import type { NodeClient } from '../faults/node-client.js';
 import { type ClusterNode, ProcessCluster } from '../faults/process-cluster.js';
-import { ClosedLoop } from '../load/closed-loop.js';
-import { regattaDialect } from '../load/regatta-dialect.js';
 import { median } from '../statistics.js';
 import { type AcceptanceCheck, below } from './check.js';
 
 const KEY_COUNT = 50_000;
-const IN_FLIGHT = 256;
 const RANGES_PER_TXN = 100;
 const ROUNDS = 5;
 const TIMEOUT_MS = 300_000;
@@ -41,7 +38,7 @@ export const transactionRanges: AcceptanceCheck = {
     const cluster = await ProcessCluster.start(1);
     const node = cluster.nodes[0]!;
     try {
-      await fill(node);
+      await runLoad(cluster, { workload: 'fill', keyCount: KEY_COUNT, extent: { callCount: KEY_COUNT } });
       const putSeconds: number[] = [];
       const startSeconds: number[] = [];
       const replaySeconds: number[] = [];
@@ -70,22 +67,6 @@ export const transactionRanges: AcceptanceCheck = {
     }
   },
 };
-
-function fill(node: ClusterNode): Promise<unknown> {
-  return new ClosedLoop(
-    {
-      workload: 'fill',
-      keyCount: KEY_COUNT,
-      valueSizeBytes: VALUE_SIZE_BYTES,
-      answersHoldData: true,
-      endpoints: [node.address],
-      connectionCount: 1,
-      inFlight: IN_FLIGHT,
-      extent: { callCount: KEY_COUNT },
-    },
-    regattaDialect,
-  ).run();
-}
 
 /** The Put is sent right after the Txn, on the same connection. */
 async function secondsOfPutAfterTxn(client: NodeClient): Promise<number> {

@@ -1,16 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { regatta, replication } from '@coxswain/protocol';
-import { VALUE_SIZE_BYTES } from '../clusters/put-load.js';
+import { runLoad } from '../clusters/put-load.js';
 import { type ClusterNode, ProcessCluster } from '../faults/process-cluster.js';
-import { ClosedLoop } from '../load/closed-loop.js';
 import { LatencyHistogram } from '../load/latency-histogram.js';
-import { regattaDialect } from '../load/regatta-dialect.js';
 import type { UnreadRequest } from '../process/unread-process.js';
 import { WorkerProcess } from '../process/worker-process.js';
 import { type AcceptanceCheck, below, type Measurement } from './check.js';
 
 const KEY_COUNT = 300_000;
-const IN_FLIGHT = 256;
 const OBSERVE_MS = 10_000;
 const AFTERWARDS_MS = 5_000;
 const RECOVERED_WITHIN_MS = 2_000;
@@ -111,11 +108,11 @@ const attacks: readonly Attack[] = [
 /** Clients that ask for much and read nothing cost others little, also once they are gone. */
 export const unreadAnswers: AcceptanceCheck = {
   name: 'unread-answers',
-  async run({ keyCount }) {
+  async run({ keyCount = KEY_COUNT }) {
     const cluster = await ProcessCluster.start(1);
     const node = cluster.nodes[0]!;
     try {
-      await fill(node, keyCount ?? KEY_COUNT);
+      await runLoad(cluster, { workload: 'fill', keyCount, extent: { callCount: keyCount } });
       await node.client.createTable(OTHER_TABLE, CREATE_TIMEOUT_MS);
       const measurements: Measurement[] = [];
       for (const attack of attacks) {
@@ -136,22 +133,6 @@ export const unreadAnswers: AcceptanceCheck = {
     }
   },
 };
-
-function fill(node: ClusterNode, keyCount: number): Promise<unknown> {
-  return new ClosedLoop(
-    {
-      workload: 'fill',
-      keyCount,
-      valueSizeBytes: VALUE_SIZE_BYTES,
-      answersHoldData: true,
-      endpoints: [node.address],
-      connectionCount: 1,
-      inFlight: IN_FLIGHT,
-      extent: { callCount: keyCount },
-    },
-    regattaDialect,
-  ).run();
-}
 
 async function withstand(
   node: ClusterNode,
