@@ -114,7 +114,8 @@ describe('data (interfaces.md)', () => {
       process.stderr.write('not tried: this machine has no `script` of util-linux, which makes terminals\n');
       return;
     }
-    const line = `'${process.execPath}' '${coxswainFile}' put --stdin --endpoints ${node.endpoint}`;
+    // In place of the shell, which the terminal sends the signal too: some shells end by it whatever the command does.
+    const line = `exec '${process.execPath}' '${coxswainFile}' put --stdin --endpoints ${node.endpoint}`;
     const terminal = spawn('script', ['-qec', line, '/dev/null'], { stdio: 'pipe' });
     const ended = new Promise((resolve) => terminal.once('close', resolve));
     let shown = '';

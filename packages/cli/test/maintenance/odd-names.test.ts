@@ -65,15 +65,15 @@ async function deleteAll(client: Coxswain): Promise<void> {
 
 test('a clone brings tables of any name', async () => {
   const [donorHost, port] = source.node(1).endpoint.split(':') as [string, string];
-  const stub = new Client(other.node(1).endpoint, credentials.createInsecure());
+  const caller = new Client(other.node(1).endpoint, credentials.createInsecure());
   const { path, requestSerialize, responseDeserialize } = moco.CloneServiceService.clone;
   const request = { external: false, donorHost, donorPort: Number(port) };
   await new Promise<void>((resolve, reject) => {
-    stub.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, (error) =>
+    caller.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, (error) =>
       error === null ? resolve() : reject(error),
     );
   });
-  stub.close();
+  caller.close();
   await until('the clone is done', async () =>
     (await other.node(1).metrics()).includes('coxswain_clone_state{state="done"} 1'),
   );
