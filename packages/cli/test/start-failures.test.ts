@@ -198,6 +198,8 @@ describe('a node that cannot start says why in one line, and loses nothing', () 
     const node = new Command([...flags, '--tables.names=t']);
     await node.prints('the cluster has formed');
     const client = await Coxswain.connect({ endpoints: [`127.0.0.1:${ports[0]}`], timeoutMs: 60_000 });
+    // The node makes it once the cluster has formed.
+    while (!(await client.tables.list()).tables.some(({ name }) => name === 't'));
     for (let i = 0; i < 20; i++) await client.put('t', `key-${i}`, 'v'.repeat(10_000));
     client.close();
     await node.stop('SIGKILL');
