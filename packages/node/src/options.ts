@@ -23,6 +23,8 @@ export interface NodeOptions {
   readonly walSegmentSizeBytes: number;
   readonly walEntryCacheBytesMax: number;
   readonly storeWriteBufferBytes: number;
+  /** Effects of one entry in one store batch, at most (A4). The simulator brings small ones. Default: the table's. */
+  readonly entryEffects?: { readonly sizeBytesMax: number; readonly operationsMax: number } | undefined;
   /** Block caches: the first table gets all of it, and each later one a smaller part. Default 16 MiB. */
   readonly storeCacheBytes: number;
   /** Proposals of this node that are not answered yet. Above: UNAVAILABLE, not a queue without end. */

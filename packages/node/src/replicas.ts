@@ -336,6 +336,7 @@ export class Replicas {
     { base, create, isReplicated = false }: { base: number; create: boolean; isReplicated?: boolean },
   ): Promise<Table | undefined> {
     const { stores, log } = this.#environment;
+    const { entryEffects, storeWriteBufferBytes } = this.#options;
     try {
       return await Table.open({
         directory: stores,
@@ -343,7 +344,11 @@ export class Replicas {
         create,
         initialIndex: base,
         isReplicated,
-        writeBufferSizeBytes: this.#options.storeWriteBufferBytes,
+        writeBufferSizeBytes: storeWriteBufferBytes,
+        ...(entryEffects && {
+          effectsSizeBytesMax: entryEffects.sizeBytesMax,
+          effectsOperationsMax: entryEffects.operationsMax,
+        }),
       });
     } catch (error) {
       if (!(error instanceof TableGapError || error instanceof StoreDamagedError)) throw error;

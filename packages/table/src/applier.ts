@@ -52,8 +52,6 @@ import { type ApplyResult, CommandKind, type TableEntry } from './types.js';
 const SCAN_CHUNK_ENTRIES_MAX = 500;
 /** A batch of more pairs is applied like a large entry. */
 const SMALL_BATCH_PAIRS_MAX = 500;
-/** Store writes of an entry that go into one store batch: preparing them takes some milliseconds. */
-const EFFECTS_OPERATIONS_MAX = 4000;
 const ALWAYS = (): boolean => true;
 const NO_RESPONSES: mvcc.ResponseOp[] = [];
 /** Of an entry that had its effect. */
@@ -97,6 +95,7 @@ type Mutable<T> = { -readonly [Property in keyof T]: T[Property] };
 export interface ApplierOptions {
   /** An entry that has more effects than this hands them over and goes on (A4). */
   readonly effectsSizeBytesMax: number;
+  readonly effectsOperationsMax: number;
   /**
    * Writes what is before the entry that grew too large (when there is something), then a part of its
    * effects. Resolves when both are in the store.
@@ -254,7 +253,7 @@ export class Applier implements RecordSource {
     const scan = scanLive({ store: this.#store, overlay: this.overlay, deletions: [] }, deletion, {});
     let pairs: StoredPair[];
     try {
-      pairs = await scan.next(SCAN_CHUNK_ENTRIES_MAX);
+      pairs = await scan.next(Math.min(SCAN_CHUNK_ENTRIES_MAX, this.#options.effectsOperationsMax));
     } finally {
       await scan.close();
     }
@@ -753,9 +752,10 @@ export class Applier implements RecordSource {
   /** The entry's effects fill a store batch. */
   #isLarge(): boolean {
     const mark = this.#mark!;
+    const { effectsOperationsMax, effectsSizeBytesMax } = this.#options;
     return (
-      this.#operations.length - mark.operationCount >= EFFECTS_OPERATIONS_MAX ||
-      this.#sizeBytes - mark.sizeBytes > this.#options.effectsSizeBytesMax
+      this.#operations.length - mark.operationCount >= effectsOperationsMax ||
+      this.#sizeBytes - mark.sizeBytes > effectsSizeBytesMax
     );
   }
 

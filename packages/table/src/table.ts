@@ -22,6 +22,8 @@ import type { ApplyResult, KeyRecord, RangePage, RangeQuery, TableEntry } from '
 
 /** Effects of one entry in one store batch, at most; see A4. */
 const EFFECTS_SIZE_BYTES_MAX = 4 * 1024 * 1024;
+/** Store writes of one entry in one store batch, at most: preparing them takes some milliseconds. */
+const EFFECTS_OPERATIONS_MAX = 4000;
 /** Records that housekeeping removes in one batch. */
 const REMOVAL_STEP_KEYS_MAX = 500;
 const BYTES_MAX = Number.MAX_SAFE_INTEGER;
@@ -43,6 +45,8 @@ export interface TableOptions {
   readonly writeBufferSizeBytes: number;
   /** Effects of one entry in one store batch, at most (A4); never more than a quarter of the write buffer. */
   readonly effectsSizeBytesMax?: number;
+  /** Store writes of one entry in one store batch, at most (A4). Default 4000. */
+  readonly effectsOperationsMax?: number;
 }
 
 /** A latest key, and the revision that the read saw. */
@@ -115,6 +119,7 @@ export class Table {
         options.effectsSizeBytesMax ?? EFFECTS_SIZE_BYTES_MAX,
         options.writeBufferSizeBytes / 4,
       ),
+      effectsOperationsMax: options.effectsOperationsMax ?? EFFECTS_OPERATIONS_MAX,
       spill: (before, part) => this.#spill(before, part),
       readLater: (read, end) => this.#readLater(read, end),
     });
@@ -186,9 +191,20 @@ export class Table {
     return this.#state.historyFloor;
   }
 
-  /** Live keys; undefined while the keys of a range deletion are being removed (A4). */
+  /**
+   * Live keys. Undefined after a crash in the middle of an entry, and while the keys of a range deletion are being
+   * removed (A4).
+   */
   get keyCount(): number | undefined {
-    return liveKeyCountOf(this.#state);
+    return this.isHalfApplied ? undefined : liveKeyCountOf(this.#state);
+  }
+
+  /**
+   * Opening found an entry half applied, as a crash left it: nothing can be read before the log has applied it to its
+   * end (A4).
+   */
+  get isHalfApplied(): boolean {
+    return this.#halfApplied !== undefined;
   }
 
   /**
@@ -196,7 +212,7 @@ export class Table {
    * entry, and while the keys of a range deletion are being removed (A4).
    */
   get contentHash(): string | undefined {
-    if (this.#halfApplied !== undefined || this.isSweeping) return undefined;
+    if (this.isHalfApplied || this.isSweeping) return undefined;
     return this.#state.contentHash.toString('hex');
   }
 
