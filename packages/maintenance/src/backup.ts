@@ -6,19 +6,12 @@ import {
   type NodeApi,
   type ReplicationApi,
   Status,
+  tableApiError,
 } from '@coxswain/node';
 import type { maintenance } from '@coxswain/protocol';
 import { replication } from '@coxswain/protocol';
 import type { RateLimit } from '@coxswain/replication';
-import {
-  type RevisionCompactedError,
-  type RevisionInFutureError,
-  type SnapshotPlace,
-  type Table,
-  TableError,
-  type TableView,
-  writeSnapshotPieces,
-} from '@coxswain/table';
+import { type SnapshotPlace, type Table, type TableView, writeSnapshotPieces } from '@coxswain/table';
 import { checkLeaderRole } from './role.js';
 import { noTransfers, type TransferCounters } from './transfer-counters.js';
 
@@ -76,7 +69,7 @@ export class Backups {
     try {
       isWhole = yield* this.#chunks(request, call);
     } catch (error) {
-      throw toApiError(error);
+      throw tableApiError(error);
     } finally {
       counters.underWay--;
       if (isWhole) counters.succeeded++;
@@ -162,17 +155,4 @@ function chunk(
     }),
     ...(point && { point }),
   });
-}
-
-/** A table that is half-way through an entry, or was closed under the reader, can be read in a moment. */
-function toApiError(error: unknown): unknown {
-  if (!(error instanceof TableError)) return error;
-  switch (error.code) {
-    case 'revisionCompacted':
-      return errors.revisionCompacted((error as RevisionCompactedError).historyFloor);
-    case 'revisionInFuture':
-      return errors.revisionInFuture((error as RevisionInFutureError).appliedRevision);
-    default:
-      return errors.notReady();
-  }
 }

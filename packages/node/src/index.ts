@@ -25,4 +25,5 @@ export * from './options.js';
 export { META_SHARD } from './registry.js';
 export type { Replica } from './replica.js';
 export * from './replication-api.js';
+export { tableApiError } from './table-errors.js';
 export { TrustedClock } from './trusted-clock.js';

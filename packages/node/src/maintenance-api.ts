@@ -5,7 +5,10 @@ import type { LedTable, ShardLoad, TableLog } from './replication-api.js';
 export interface MaintenanceControl {
   /** Undefined until the node knows its cluster's first entry. */
   readonly role: ClusterRole | undefined;
-  /** Called after the leadership of a group or the registry of tables has changed on this node. Gives what ends it. */
+  /**
+   * Called after the leadership of a group, the registry of tables, or whether a replica can serve has changed on this
+   * node. Gives what ends it.
+   */
   onChange(listener: () => void): () => void;
   /** Every table that this node leads, sorted by name. */
   ledTables(): LedTable[];

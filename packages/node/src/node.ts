@@ -415,17 +415,17 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
         this.#counters.linearizable++;
         await replica.confirmRead(call.deadlineMs);
       }
-      if (!replica.isServing && replica.table.sealedBy === undefined) await this.#loaded(replica, call);
+      if (!replica.isServing && replica.table.sealedBy === undefined) await this.#whole(replica, call);
       // R4: what is in quarantine is read under a name that says so.
       const isReadable = replica.isServing || this.#tables.quarantined(name) === replica;
       return isReadable ? replica : undefined;
     });
   }
 
-  /** T2: the shard has taken over the name, and is not whole on this node yet. */
-  async #loaded(replica: Replica, { deadlineMs }: Call): Promise<void> {
+  /** The shard has taken over the name and is not loaded on this node yet (T2), or a crash left an entry half applied (A4). */
+  async #whole(replica: Replica, { deadlineMs }: Call): Promise<void> {
     const waitMs = deadlineMs - this.#environment.clock.monotonicMs();
-    const isOver = () => replica.isLoaded || replica.isClosed || !replica.hasTable || this.#isStopping;
+    const isOver = () => replica.isWhole || replica.isClosed || !replica.hasTable || this.#isStopping;
     if (!(await replica.changes.until(isOver, waitMs))) throw errors.timeout();
   }
 
@@ -944,6 +944,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       },
       leaderChanged: (replica) => this.#leaderChanged(replica),
       applied: (replica, entries) => this.#applied(replica, entries),
+      becameWhole: () => this.#tellListeners(),
       tableFailed: (replica, table, error) => this.#replicas.tableFailed(replica, table, error),
       sendSnapshot: (replica, to) => this.#run(this.#sendSnapshot(replica, to)),
       installSnapshot: (replica, snapshot, write, append) =>

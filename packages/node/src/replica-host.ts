@@ -33,6 +33,8 @@ export interface ReplicaHost {
   countAppended(proposals: number): void;
   leaderChanged(replica: Replica): void;
   applied(replica: Replica, entries: number): void;
+  /** A replica serves that did not before: it was loaded to its end, or an entry that a crash left half applied was. */
+  becameWhole(): void;
   tableFailed(replica: Replica, table: Table, error: unknown): void;
   sendSnapshot(replica: Replica, to: NodeId): void;
   installSnapshot(

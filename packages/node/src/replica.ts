@@ -167,14 +167,18 @@ export class Replica implements ReadableTable {
     return this.#table !== undefined;
   }
 
-  /** Its load, if it had one, is applied here to the end. */
-  get isLoaded(): boolean {
-    return this.#table !== undefined && this.#table.appliedIndex >= this.loadedIndex;
+  /**
+   * Its load, if it had one, is applied here to the end (T2), and so is the entry that a crash left half applied (A4):
+   * before, what the table holds is no state of it.
+   */
+  get isWhole(): boolean {
+    const table = this.#table;
+    return table !== undefined && table.appliedIndex >= this.loadedIndex && !table.isHalfApplied;
   }
 
   /** It is whole here, and no other shard has taken over (T2). */
   get isServing(): boolean {
-    return this.isLoaded && this.#table!.sealedBy === undefined && !this.#isClosed;
+    return this.isWhole && this.#table!.sealedBy === undefined && !this.#isClosed;
   }
 
   get membership(): Membership {
@@ -546,6 +550,7 @@ export class Replica implements ReadableTable {
 
   async #applyBatch(table: Table, entries: Entry[]): Promise<void> {
     const sequences: (number | undefined)[] = [];
+    const { isWhole } = this;
     let results: ApplyResult[];
     try {
       results = await table.apply(entries.map((entry) => this.#tableEntry(entry, sequences)));
@@ -577,6 +582,7 @@ export class Replica implements ReadableTable {
     }
     this.reads.applied(last.index);
     this.changes.notify();
+    if (!isWhole && this.isWhole) this.#host.becameWhole();
     this.#host.applied(this, entries.length);
     this.#host.schedule(this);
   }

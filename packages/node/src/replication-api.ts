@@ -102,7 +102,10 @@ export interface ShardLoad {
 export interface FollowerControl {
   /** Undefined until the node knows its cluster's first entry. */
   readonly role: ClusterRole | undefined;
-  /** Called after the leadership of a group or the registry of tables has changed on this node. Gives what ends it. */
+  /**
+   * Called after the leadership of a group, the registry of tables, or whether a replica can serve has changed on this
+   * node. Gives what ends it.
+   */
   onChange(listener: () => void): () => void;
   /** This node leads the meta group: it reconciles the tables with the leader cluster's. */
   readonly leadsMeta: boolean;

@@ -20,6 +20,7 @@ import {
 import type { Replica } from './replica.js';
 import type { Replicas } from './replicas.js';
 import { ShardLoad } from './shard-load.js';
+import { tableApiError } from './table-errors.js';
 import { Waiters } from './waiters.js';
 
 /** What the node proposes for itself is tried for this long, and again later. */
@@ -375,7 +376,7 @@ export class Tables {
       propose: (kind, command, deadlineMs) =>
         this.#unlessReplaced(name, shardId, () => this.#context.propose(replica, kind, command, deadlineMs)),
       header: (revision) => replica.header(revision),
-      countKeys: () => replica.table.countKeys(),
+      countKeys: () => countKeys(replica),
       switch: (loaded, { deadlineMs }) => this.#switchTo(name, shardId, loaded, deadlineMs),
       abandon: ({ deadlineMs }) => this.#abandon(name, shardId, deadlineMs),
     });
@@ -637,6 +638,8 @@ export class Tables {
 
   async #followRegistry(): Promise<void> {
     const meta = this.meta();
+    // A crash left an entry half applied: the registry is read when the log has applied it to its end (A4).
+    if (meta.table.isHalfApplied) return;
     await this.#registry.reload(meta.table);
     this.#checkStartedAs();
     const existing = new Set<Replica>();
@@ -877,6 +880,15 @@ export class Tables {
         await new Promise<void>((resolve) => clock.startTimer(this.#options.tickMs * RETRY_TICKS, resolve));
       }
     }
+  }
+}
+
+/** Throws `notReady` where the table cannot be read for the moment. */
+async function countKeys({ table }: Replica): Promise<number> {
+  try {
+    return await table.countKeys();
+  } catch (error) {
+    throw tableApiError(error);
   }
 }
 

@@ -1,5 +1,5 @@
-import { errors, type TableLog } from '@coxswain/node';
-import { TableError, type TableView, writeSnapshot } from '@coxswain/table';
+import { type TableLog, tableApiError } from '@coxswain/node';
+import { type TableView, writeSnapshot } from '@coxswain/table';
 
 /** Changes when the same records become other bytes in `TableSnapshot.stream`. */
 const STREAM_FORMAT = 1;
@@ -24,7 +24,7 @@ export class TableSnapshot {
     try {
       this.#view = log.table.view();
     } catch (error) {
-      throw toApiError(error);
+      throw tableApiError(error);
     }
     this.leaderIndex = this.#view.state.appliedIndex;
     this.tag = `${STREAM_FORMAT}-${log.shardId}-${this.leaderIndex}`;
@@ -39,16 +39,11 @@ export class TableSnapshot {
         repeatsForStockLoader: true,
       });
     } catch (error) {
-      throw toApiError(error);
+      throw tableApiError(error);
     }
   }
 
   close(): void {
     this.#view.close();
   }
-}
-
-/** A table that is half-way through an entry, or was closed, also under a stream, can be read in a moment. */
-function toApiError(error: unknown): unknown {
-  return error instanceof TableError ? errors.notReady() : error;
 }

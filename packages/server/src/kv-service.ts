@@ -6,17 +6,11 @@ import {
   type Proposed,
   type ReadableTable,
   type ReplicationApi,
+  tableApiError,
 } from '@coxswain/node';
 import { mvcc, regatta } from '@coxswain/protocol';
 import type { ForwardedWrites } from '@coxswain/replication';
-import {
-  type KeyRecord,
-  type RangePage,
-  type RangeQuery,
-  type RevisionCompactedError,
-  type RevisionInFutureError,
-  TableError,
-} from '@coxswain/table';
+import type { KeyRecord, RangePage, RangeQuery } from '@coxswain/table';
 import { type CallContext, type Method, stream, unary } from './call.js';
 import {
   areKeysShort,
@@ -112,7 +106,7 @@ export class KvService {
         yield await this.#pageTurns.take(() => nextPage(wanted));
       }
     } catch (error) {
-      throw toApiError(error);
+      throw tableApiError(error);
     } finally {
       view.close();
     }
@@ -216,7 +210,7 @@ function readLatest(readable: ReadableTable, request: regatta.RangeRequest): reg
   try {
     found = readable.table.get(request.key);
   } catch (error) {
-    throw toApiError(error);
+    throw tableApiError(error);
   }
   const { record, revision } = found;
   const isShown = record !== undefined && !request.countOnly;
@@ -238,7 +232,7 @@ async function readPage(
     const page = await view.range(toQuery(request), () => !call.isEnded);
     return toRangeResponse(toWireHeader(readable.header(view.revision)), page);
   } catch (error) {
-    throw toApiError(error);
+    throw tableApiError(error);
   } finally {
     view.close();
   }
@@ -254,7 +248,7 @@ async function readTxn(
     const { succeeded, responses } = await view.readOnlyTxn(txn, () => !call.isEnded);
     return { header: toWireHeader(readable.header(view.revision)), succeeded, responses };
   } catch (error) {
-    throw toApiError(error);
+    throw tableApiError(error);
   } finally {
     view.close();
   }
@@ -267,7 +261,7 @@ function openView(
   try {
     return readable.table.view(revision === 0n ? undefined : toNumber(revision));
   } catch (error) {
-    throw toApiError(error);
+    throw tableApiError(error);
   }
 }
 
@@ -350,22 +344,4 @@ function toWireHeader(header: Header): regatta.ResponseHeader {
     raftTerm: BigInt(header.raftTerm),
     raftLeaderId: BigInt(header.raftLeaderId),
   };
-}
-
-/** What the API says of a table's error; a table that closed itself cannot be read before it is opened again. */
-function toApiError(error: unknown): unknown {
-  if (!(error instanceof TableError)) return error;
-  switch (error.code) {
-    case 'revisionCompacted':
-      return errors.revisionCompacted((error as RevisionCompactedError).historyFloor);
-    case 'revisionInFuture':
-      return errors.revisionInFuture((error as RevisionInFutureError).appliedRevision);
-    case 'responseTooLarge':
-      return errors.responseTooLarge();
-    case 'closed':
-    case 'halfApplied':
-      return errors.notReady();
-    default:
-      return error;
-  }
 }

@@ -9,6 +9,7 @@ import {
   type Random,
   type ReplicationApi,
   Status,
+  tableApiError,
 } from '@coxswain/node';
 import { type moco, replication } from '@coxswain/protocol';
 import { Backoff, type LeaderLink, LinkError, pause, type RateLimit } from '@coxswain/replication';
@@ -115,8 +116,17 @@ export class Clones {
 
   async #checkEmpty(call: Call): Promise<void> {
     for (const { name } of await this.#node.listTables(call)) {
-      const keyCount = await (await this.#node.openLog(name, call)).table.countKeys();
+      const keyCount = await this.#countKeys(name, call);
       if (keyCount > 0) throw errors.recipientNotEmpty(name, keyCount);
+    }
+  }
+
+  async #countKeys(name: string, call: Call): Promise<number> {
+    const { table } = await this.#node.openLog(name, call);
+    try {
+      return await table.countKeys();
+    } catch (error) {
+      throw tableApiError(error);
     }
   }
 

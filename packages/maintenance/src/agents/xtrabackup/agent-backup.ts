@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Call, Clock, NodeApi, ReplicationApi, TableInfo, TableLog } from '@coxswain/node';
-import { ApiError, Status } from '@coxswain/node';
-import { TableError, type TableView, writeSnapshot } from '@coxswain/table';
+import { ApiError, Status, tableApiError } from '@coxswain/node';
+import { writeSnapshot } from '@coxswain/table';
 import { backupFileNames } from '../../backup-file-names.js';
 import type { AgentRequest } from './agent-request.js';
 import { AgentRequestError } from './key-value-block.js';
@@ -11,9 +11,6 @@ import { type TarFile, writeTar } from './tar.js';
 
 /** Tables that are opened at a time: each asks its leader how far it is. */
 const OPENINGS_MAX = 32;
-/** How long a table may be half-way through one large entry (A4). */
-const HALF_APPLIED_MS = 30_000;
-const HALF_APPLIED_LOOK_MS = 50;
 const EXTENSION = '.bak';
 /** As long as the other. */
 const LOG_EXTENSION = '.log';
@@ -183,10 +180,10 @@ async function hold(
     const release = log.hold();
     try {
       const changes = after === undefined ? undefined : holdLog(table, log, after, release, clock);
-      return changes ?? (await holdView(table, log, release));
+      return changes ?? holdView(table, log, release);
     } catch (error) {
       release();
-      throw error;
+      throw tableApiError(error);
     }
   } catch (error) {
     if (error instanceof ApiError && error.status === Status.NotFound) return undefined;
@@ -214,8 +211,8 @@ function holdLog(
   };
 }
 
-async function holdView(table: TableInfo, log: TableLog, release: () => void): Promise<HeldTable> {
-  const view = await openView(log);
+function holdView(table: TableInfo, log: TableLog, release: () => void): HeldTable {
+  const view = log.table.view();
   const { revision, lastTimeMs, leaderIndex, appliedIndex } = view.state;
   return {
     ...table,
@@ -227,18 +224,6 @@ async function holdView(table: TableInfo, log: TableLog, release: () => void): P
       release();
     },
   };
-}
-
-async function openView(log: TableLog): Promise<TableView> {
-  for (let waitedMs = 0; ; waitedMs += HALF_APPLIED_LOOK_MS) {
-    try {
-      return log.table.view();
-    } catch (error) {
-      const isInAMoment = error instanceof TableError && error.code === 'halfApplied';
-      if (!isInAMoment || waitedMs >= HALF_APPLIED_MS) throw error;
-    }
-    await log.appliedAbove(log.appliedIndex, HALF_APPLIED_LOOK_MS, undefined);
-  }
 }
 
 async function measure(
