@@ -1,6 +1,7 @@
-// How long a range deletion of many keys takes, on a real LevelDB, and the longest that it held up the event loop. With
-// --whole 0 its bounds are not the table's, so that the keys must be counted:
-//   npx tsc -b packages/table && node packages/table/bench/delete.mjs [--keys 1000001] [--value 256] [--whole 0]
+// How long a range deletion of many keys takes, on a real LevelDB, the longest that it held up the event loop, and how
+// long ranges of 100 keys over what it deleted take meanwhile and after it. With --whole 0 its bounds are not the
+// table's, so that the keys must be counted; --outside 1000001 makes as many that it leaves alone:
+//   npx tsc -b packages/table && node packages/table/bench/delete.mjs [--keys 1000001] [--value 256] [--whole 0] [--outside 0]
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -42,14 +43,18 @@ const pair = (key, held) => ({
   modRevision: 0n,
   version: 0n,
 });
-for (let at = 0; at < keyCount; ) {
-  const entries = [];
-  for (; entries.length < 256 && at < keyCount; at++)
-    entries.push(
-      entry({ type: 0, kv: pair(`user/${String((at * 7919) % keyCount).padStart(12, '0')}`, value) }),
-    );
-  await table.apply(entries);
-}
+const fill = async (prefix, count) => {
+  for (let at = 0; at < count; ) {
+    const entries = [];
+    for (; entries.length < 256 && at < count; at++)
+      entries.push(
+        entry({ type: 0, kv: pair(`${prefix}/${String((at * 7919) % count).padStart(12, '0')}`, value) }),
+      );
+    await table.apply(entries);
+  }
+};
+await fill('user', keyCount);
+await fill('zone', option('--outside', 0));
 await table.checkpoint();
 let longestMs = 0;
 let lastMs = performance.now();
@@ -57,6 +62,20 @@ const watch = setInterval(() => {
   longestMs = Math.max(longestMs, performance.now() - lastMs);
   lastMs = performance.now();
 }, 1);
+const filters = { minModRevision: 0, maxModRevision: 0, minCreateRevision: 0, maxCreateRevision: 0 };
+const range = async () => {
+  const startMs = performance.now();
+  await table.range({
+    ...filters,
+    key: Buffer.from('user/'),
+    rangeEnd: Buffer.from('user0'),
+    limit: 100,
+    keysOnly: false,
+    countOnly: false,
+    maxBytes: 4 << 20,
+  });
+  return performance.now() - startMs;
+};
 const startMs = performance.now();
 const startUsage = process.cpuUsage();
 const whole = option('--whole', 1) === 1;
@@ -68,16 +87,27 @@ const [{ responses, reading }] = await table.apply([
   }),
 ]);
 const appliedMs = performance.now();
+let longestRangeMs = 0;
+const ranges = (async () => {
+  do {
+    longestRangeMs = Math.max(longestRangeMs, await range());
+    await sleep(100);
+  } while (table.isSweeping);
+})();
 await reading;
 const answeredMs = performance.now();
 while (table.isSweeping) await sleep(5);
+const removedMs = performance.now();
 const { user, system } = process.cpuUsage(startUsage);
+await ranges;
 clearInterval(watch);
+const rangeAfterMs = await range();
 const seconds = (ms) => ((ms - startMs) / 1000).toFixed(1);
 console.log(
   `${responses[0].response.value.deleted} keys deleted: applied after ${seconds(appliedMs)} s, answered after`,
-  `${seconds(answeredMs)} s, removed after ${seconds(performance.now())} s,`,
-  `CPU ${((user + system) / 1e6).toFixed(1)} s, the event loop held up for ${longestMs.toFixed(0)} ms at most`,
+  `${seconds(answeredMs)} s, removed after ${seconds(removedMs)} s,`,
+  `CPU ${((user + system) / 1e6).toFixed(1)} s, the event loop held up for ${longestMs.toFixed(0)} ms at most;`,
+  `a range took ${longestRangeMs.toFixed(0)} ms at most meanwhile, ${rangeAfterMs.toFixed(0)} ms after it`,
 );
 await table.close();
 rmSync(path, { recursive: true });

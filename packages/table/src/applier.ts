@@ -21,19 +21,11 @@ import {
 } from './layout.js';
 import { Overlay } from './overlay.js';
 import { PairRecord } from './pair-record.js';
-import {
-  deletionOf,
-  deletionsWithin,
-  partsOf,
-  RANGE_DELETIONS_MAX,
-  type RangeDeletion,
-} from './range-deletion.js';
+import { deletionOf, RANGE_DELETIONS_MAX, type RangeDeletion } from './range-deletion.js';
 import { identityOf, newRecordBlock, recordBlockOf } from './record-block.js';
 import {
-  ChainedScan,
   EMPTY_SCAN,
-  OverlaidScan,
-  onlyLive,
+  type RecordReader,
   type RecordScan,
   type RecordSource,
   type StoredPair,
@@ -47,6 +39,7 @@ import type { OrderedStore } from './store.js';
 import { liveKeyCountOf, type Progress, type TableState } from './table-state.js';
 import { TxnAnswers } from './txn-answers.js';
 import { type ApplyResult, CommandKind, type TableEntry } from './types.js';
+import { WrittenKeys } from './written-keys.js';
 
 /** Keys that a range deletion, its sweep, or the end of a load, handles between two turns of the event loop. */
 const SCAN_CHUNK_ENTRIES_MAX = 500;
@@ -96,6 +89,8 @@ export interface ApplierOptions {
   /** An entry that has more effects than this hands them over and goes on (A4). */
   readonly effectsSizeBytesMax: number;
   readonly effectsOperationsMax: number;
+  /** What the keys written in the bounds of a range deletion may take in memory. */
+  readonly writtenKeysSizeBytesMax: number;
   /**
    * Writes what is before the entry that grew too large (when there is something), then a part of its
    * effects. Resolves when both are in the store.
@@ -110,7 +105,7 @@ export interface ApplierOptions {
  * yet, and collects effects until `takeEffects`. Strictly serial: no entry may be applied before the one
  * before it has been.
  */
-export class Applier implements RecordSource {
+export class Applier implements RecordReader {
   readonly overlay = new Overlay();
   readonly #store: OrderedStore;
   readonly #options: ApplierOptions;
@@ -221,10 +216,6 @@ export class Applier implements RecordSource {
     this.#changes = [];
     this.#sizeBytes = 0;
     return effects;
-  }
-
-  get keyCount(): number | undefined {
-    return liveKeyCountOf(this.#state);
   }
 
   get(key: Buffer): Buffer | undefined {
@@ -632,7 +623,7 @@ export class Applier implements RecordSource {
   #answerRange(answers: TxnAnswers, range: mvcc.RequestOp_Range): void {
     if (boundsOf(range.key, range.rangeEnd) === undefined) {
       const record = this.get(range.key);
-      answers.pushPoint({ keyCount: undefined, get: () => record, scan: () => EMPTY_SCAN }, range);
+      answers.pushPoint(pointOf(record), range);
       return;
     }
     answers.pushScan(this.#freeze(), range);
@@ -644,7 +635,7 @@ export class Applier implements RecordSource {
       snapshot: new SharedSnapshot(this.#store.snapshot()),
       overlay: this.overlay.freeze(),
       deletions: this.#state.deletions,
-      keyCount: this.keyCount,
+      keyCount: liveKeyCountOf(this.#state),
     });
     return this.#frozen;
   }
@@ -668,7 +659,9 @@ export class Applier implements RecordSource {
       prevKvs: previous.pairs,
       more: false,
     };
-    const scan = this.#scanToDelete({ first: resumed?.nextKey ?? bounds.first, end: bounds.end }, revision);
+    const rest = { first: resumed?.nextKey ?? bounds.first, end: bounds.end };
+    // What was deleted a moment ago need not be looked at.
+    const scan = this.#state.keyCount === 0 ? EMPTY_SCAN : this.scan(rest, {});
     try {
       for (;;) {
         const pairs = await scan.next(SCAN_CHUNK_ENTRIES_MAX);
@@ -695,26 +688,6 @@ export class Applier implements RecordSource {
     }
     response.more = previous.isCut;
     return { response: { $case: 'responseDeleteRange', value: response } };
-  }
-
-  /** The live records of a range, without a walk over what an operation before it in the entry deleted. */
-  #scanToDelete(bounds: KeyBounds, revision: number): RecordScan {
-    // What was deleted a moment ago need not be looked at.
-    if (this.#state.keyCount === 0) return EMPTY_SCAN;
-    const deleted = this.#isAllUnwritten(revision)
-      ? deletionsWithin(this.#state.deletions, bounds).filter((deletion) => deletion.revision === revision)
-      : [];
-    if (deleted.length === 0) return this.scan(bounds, {});
-    const parts = partsOf(bounds, deleted);
-    return new ChainedScan(
-      parts.map((part) => () => (part.isCovered ? this.#scanUnwritten(part) : this.scan(part, {}))),
-    );
-  }
-
-  /** The live records of a range that the store has not. */
-  #scanUnwritten({ first, end }: KeyBounds): RecordScan {
-    const unwritten = this.overlay.range(keyId(first), end && keyId(end));
-    return onlyLive(new OverlaidScan(EMPTY_SCAN, unwritten), this.#state.deletions);
   }
 
   /** Every record that was written at the revision is in the overlay. */
@@ -745,7 +718,8 @@ export class Applier implements RecordSource {
     answers?.pushCount(response, this.#freeze(), bounds);
     const { deletions } = this.#state;
     const lane = 2 * deletions.filter((deletion) => deletion.revision === revision).length;
-    this.#state.deletions = [...deletions, { ...bounds, revision, lane }];
+    const written = new WrittenKeys(bounds, this.#options.writtenKeysSizeBytesMax);
+    this.#state.deletions = [...deletions, { ...bounds, revision, lane, written }];
     this.#frozen = undefined;
   }
 
@@ -814,6 +788,7 @@ export class Applier implements RecordSource {
     this.#contentHash.add(identity);
     this.#change(revision, storeKey, supersedes);
     this.overlay.set(id, record);
+    for (const { written } of this.#state.deletions) written?.add(key, id);
     this.#write(storeKey, record);
     return previous;
   }
@@ -890,6 +865,11 @@ export class Applier implements RecordSource {
   #captureState(): TableState {
     return { ...this.#state, contentHash: this.#contentHash.toBuffer() };
   }
+}
+
+/** Of a read of one key, which has been made. */
+function pointOf(record: Buffer | undefined): RecordSource {
+  return { get: () => record, scan: () => EMPTY_SCAN, count: () => Promise.resolve(0) };
 }
 
 /** At most so many answers does a command have. */

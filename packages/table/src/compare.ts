@@ -1,7 +1,7 @@
 import { mvcc } from '@coxswain/protocol';
 import { boundsOf, type KeyBounds } from './key-bounds.js';
 import { createRevisionOf, keyInLatestKey, modRevisionOf, valueIn, versionOf } from './layout.js';
-import type { RecordSource } from './record-source.js';
+import type { RecordReader } from './record-source.js';
 
 const CHUNK_ENTRIES_MAX = 500;
 
@@ -20,7 +20,7 @@ export function unknownInCompares(compares: readonly mvcc.Compare[]): string | u
 
 /** Every compare must hold; none: true (regatta-protocol.md section 2). Each key is read once, however many ranges it is in. */
 export async function comparesHold(
-  source: RecordSource,
+  source: RecordReader,
   compares: readonly mvcc.Compare[],
 ): Promise<boolean> {
   const ranges: RangeCompare[] = [];
@@ -67,7 +67,7 @@ function laterEnd(left: Buffer | undefined, right: Buffer | undefined): Buffer |
   return Buffer.compare(left, right) < 0 ? right : left;
 }
 
-async function overlappingHold(source: RecordSource, ranges: readonly RangeCompare[]): Promise<boolean> {
+async function overlappingHold(source: RecordReader, ranges: readonly RangeCompare[]): Promise<boolean> {
   const end = ranges.map((range) => range.end).reduce(laterEnd);
   const scan = source.scan({ first: ranges[0]!.first, end }, {});
   let begun: RangeCompare[] = [];

@@ -1,7 +1,7 @@
 import type { KeyBounds } from './key-bounds.js';
 import type { FrozenOverlay } from './overlay.js';
 import type { RangeDeletion } from './range-deletion.js';
-import { type RecordScan, type RecordSource, scanLive } from './record-source.js';
+import { countLive, type RecordScan, type RecordSource, scanLive } from './record-source.js';
 import type { SharedSnapshot } from './shared-snapshot.js';
 import type { OrderedStore } from './store.js';
 
@@ -24,10 +24,6 @@ export class FrozenSource implements RecordSource {
     table.snapshot.hold(this);
   }
 
-  get keyCount(): number | undefined {
-    return this.#table.keyCount;
-  }
-
   /** Only ranges are read from it: a point is read at once. */
   get(): never {
     throw new Error('a point is not read later');
@@ -35,6 +31,10 @@ export class FrozenSource implements RecordSource {
 
   scan(bounds: KeyBounds, options: { limit?: number; keysOnly?: boolean }): RecordScan {
     return scanLive({ ...this.#table, snapshot: this.#table.snapshot.native }, bounds, options);
+  }
+
+  count(bounds: KeyBounds, isAwaited: () => boolean): Promise<number> {
+    return countLive({ ...this.#table, snapshot: this.#table.snapshot.native }, bounds, isAwaited);
   }
 
   /** Closing twice is harmless. */

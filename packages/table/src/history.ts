@@ -16,14 +16,7 @@ import {
   parseHistoryKey,
 } from './layout.js';
 import { deletionOf, type RangeDeletion } from './range-deletion.js';
-import {
-  EMPTY_SCAN,
-  FilteredScan,
-  onlyLive,
-  type RecordScan,
-  type StoredPair,
-  scanLatest,
-} from './record-source.js';
+import { EMPTY_SCAN, FilteredScan, type RecordScan, type StoredPair, scanLive } from './record-source.js';
 import type { OrderedStore, StoreScan, StoreSnapshot } from './store.js';
 
 const BYTES_MAX = Number.MAX_SAFE_INTEGER;
@@ -220,7 +213,7 @@ class HistoryScan implements RecordScan {
   constructor(source: PastSource, bounds: KeyBounds, revision: number) {
     const { store, snapshot, deletions } = source;
     const latest = new FilteredScan(
-      scanLatest(store, snapshot, bounds, {}),
+      scanLive({ store, snapshot, deletions }, bounds, {}),
       ([, record]) => modRevisionOf(record) <= revision,
     );
     const superseded = store.scan({
@@ -231,10 +224,7 @@ class HistoryScan implements RecordScan {
     this.#source = source;
     this.#bounds = bounds;
     this.#revision = revision;
-    this.#parts = [
-      new Peekable(onlyLive(latest, deletions)),
-      new Peekable(new SupersededScan(superseded, revision)),
-    ];
+    this.#parts = [new Peekable(latest), new Peekable(new SupersededScan(superseded, revision))];
   }
 
   async next(maxEntries: number): Promise<StoredPair[]> {

@@ -12,6 +12,8 @@ import type {
 } from './store.js';
 
 const EMPTY = Buffer.alloc(0);
+/** Few, so that tests have counts of many parts. */
+const COUNT_PART_ENTRIES = 10;
 
 type Tree = SortedTree<Buffer>;
 
@@ -40,7 +42,7 @@ export interface MemoryStoreHooks {
   beforeFlush?(store: string): Promise<void>;
   /** Before the old log file's writes are durable otherwise. */
   beforeFlushEnds?(store: string): Promise<void>;
-  /** Before each answer of a scan. */
+  /** Before each answer of a scan, and of a read of many keys. */
   beforeScan?(store: string): Promise<void>;
 }
 
@@ -238,6 +240,25 @@ export class MemoryStore implements OrderedStore {
 
   getSync(key: Buffer, snapshot?: StoreSnapshot): Buffer | undefined {
     return this.#tree(snapshot).get(keyId(key));
+  }
+
+  async getMany(keys: Buffer[], snapshot?: StoreSnapshot): Promise<(Buffer | undefined)[]> {
+    const tree = this.#tree(snapshot);
+    const values = keys.map((key) => tree.get(keyId(key)));
+    await this.#hooks.beforeScan?.(this.#name);
+    this.#assertOpen();
+    return values;
+  }
+
+  async *count(
+    range: KeyRange & { readonly snapshot?: StoreSnapshot },
+  ): AsyncGenerator<number, void, undefined> {
+    const scan = this.scan({ ...range, keysOnly: true });
+    for (;;) {
+      const { length } = await scan.next(COUNT_PART_ENTRIES, Number.MAX_SAFE_INTEGER);
+      if (length === 0) return;
+      yield length;
+    }
   }
 
   scan(options: ScanOptions): StoreScan {

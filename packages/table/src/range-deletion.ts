@@ -1,15 +1,19 @@
-import { isWithinBounds, type KeyBounds, overlap } from './key-bounds.js';
+import { isEmptyRange, isWithinBounds, type KeyBounds, overlap } from './key-bounds.js';
 import { modRevisionOf } from './layout.js';
+import type { KeyTree, WrittenKeys } from './written-keys.js';
 
 /**
  * A deletion of a range that has happened, while the store still holds latest records that it deleted: those of the
- * range that are older than its revision. Readers pass over them, and the sweep removes them (A4). Immutable.
+ * range that are older than its revision. Readers pass over them, and the sweep removes them (A4). Immutable, but for what
+ * `written` comes to know.
  */
 export interface RangeDeletion extends KeyBounds {
   /** The revision that deleted. */
   readonly revision: number;
   /** Where its versions go in the history; see `historyBlockKey`. Even: the lane after it is its own as well. */
   readonly lane: number;
+  /** Not stored. Undefined: nobody knows, and readers look at every record. */
+  readonly written?: WrittenKeys | undefined;
 }
 
 /** The most that may be under way in a table: a record may have to be compared with each. */
@@ -44,27 +48,28 @@ export function deletionsUpTo(
 
 /** A part of a range. */
 export interface RangePart extends KeyBounds {
-  /** A deletion covers all of it; otherwise none covers any of it. */
-  readonly isCovered: boolean;
+  /** All that can be live in the part; undefined: anything. */
+  readonly keys: KeyTree | undefined;
 }
 
-/** The range in parts, in key order. */
-export function partsOf({ first, end }: KeyBounds, deletions: readonly RangeDeletion[]): RangePart[] {
+/** The range in parts, in key order, none where it is empty. Where several deletions say what can be live, the latest does. */
+export function partsOf(bounds: KeyBounds, deletions: readonly RangeDeletion[]): RangePart[] {
+  if (isEmptyRange(bounds)) return [];
+  const known = deletions.flatMap(({ written }) => {
+    const keys = written?.tree;
+    return keys !== undefined && overlap(written!.bounds, bounds) ? [{ ...written!.bounds, keys }] : [];
+  });
+  const starts = known
+    .flatMap(({ first, end }) => (end === undefined ? [first] : [first, end]))
+    .filter((at) => isWithinBounds(bounds, at))
+    .sort(Buffer.compare);
   const parts: RangePart[] = [];
-  let at = first;
-  for (const deletion of deletions.toSorted((left, right) => Buffer.compare(left.first, right.first))) {
-    if (deletion.end !== undefined && Buffer.compare(deletion.end, at) <= 0) continue;
-    if (end !== undefined && Buffer.compare(deletion.first, end) >= 0) break;
-    if (Buffer.compare(at, deletion.first) < 0) {
-      parts.push({ first: at, end: deletion.first, isCovered: false });
-      at = deletion.first;
-    }
-    const isLast =
-      deletion.end === undefined || (end !== undefined && Buffer.compare(end, deletion.end) <= 0);
-    parts.push({ first: at, end: isLast ? end : deletion.end, isCovered: true });
-    if (isLast) return parts;
-    at = deletion.end!;
+  for (const first of [bounds.first, ...starts]) {
+    const keys = known.findLast((part) => isWithinBounds(part, first))?.keys;
+    const last = parts.at(-1);
+    if (last !== undefined && last.keys === keys) continue;
+    if (last !== undefined) parts[parts.length - 1] = { ...last, end: first };
+    parts.push({ first, end: bounds.end, keys });
   }
-  parts.push({ first: at, end, isCovered: false });
   return parts;
 }

@@ -1,23 +1,13 @@
 import { AnswerAbandonedError } from './errors.js';
-import { boundsOf, isWholeTable, type KeyBounds, NO_UPPER_BOUND } from './key-bounds.js';
+import { boundsOf } from './key-bounds.js';
 import { createRevisionOf, keyInLatestKey, latestKey, modRevisionOf, valueIn, versionOf } from './layout.js';
 import { encodedPairSizeBytes } from './pair-size.js';
-import type { RecordScan, RecordSource, StoredPair } from './record-source.js';
+import { EMPTY_SCAN, type RecordScan, type RecordSource, type StoredPair } from './record-source.js';
 import type { KeyRecord, RangePage, RangeQuery } from './types.js';
 
 /** The pairs that are decoded between two turns of the event loop. */
 const CHUNK_ENTRIES_MAX = 1000;
 const EMPTY = Buffer.alloc(0);
-const COUNT_QUERY = {
-  limit: 0,
-  keysOnly: false,
-  countOnly: true,
-  minModRevision: 0,
-  maxModRevision: 0,
-  minCreateRevision: 0,
-  maxCreateRevision: 0,
-  maxBytes: 0,
-};
 
 /** The record as readers get it. Shares memory. */
 export function toKeyRecord(key: Buffer, record: Buffer, keysOnly: boolean): KeyRecord {
@@ -50,42 +40,24 @@ class PointScan implements RecordScan {
   }
 }
 
-/**
- * How many live keys the range has: a look at each, but for the whole of a table that knows its count. `isAwaited`: see
- * `RangeReader.open`.
- */
-export async function countLive(
-  source: RecordSource,
-  { first, end }: KeyBounds,
-  isAwaited?: () => boolean,
-): Promise<number> {
-  const query = { ...COUNT_QUERY, key: first, rangeEnd: end ?? NO_UPPER_BOUND };
-  const reader = await RangeReader.open(source, query, isAwaited);
-  try {
-    return (await reader.nextPage(0, false)).count;
-  } finally {
-    await reader.close();
-  }
-}
-
 /** Reads a range page by page from one view. Must be closed. */
 export class RangeReader {
   readonly #query: RangeQuery;
   readonly #scan: RecordScan;
   readonly #isAwaited: () => boolean;
   readonly #hasFilters: boolean;
-  /** The answer of a count of the whole table, which needs no look at any key. */
-  readonly #wholeCount: number | undefined;
+  /** The answer where only a count is asked for, of all that the range has. */
+  readonly #count: number | undefined;
   /** Matching pairs that the limit still allows. */
   #left: number;
   #pairs: StoredPair[] = [];
   #at = 0;
   #sentBytes = 0;
 
-  private constructor(query: RangeQuery, scan: RecordScan, isAwaited: () => boolean, wholeCount?: number) {
+  private constructor(query: RangeQuery, scan: RecordScan, isAwaited: () => boolean, count?: number) {
     this.#query = query;
     this.#isAwaited = isAwaited;
-    this.#wholeCount = wholeCount;
+    this.#count = count;
     this.#scan = scan;
     this.#hasFilters = filters(query);
     this.#left = query.limit > 0 ? query.limit : Number.POSITIVE_INFINITY;
@@ -108,8 +80,9 @@ export class RangeReader {
       );
     }
     const keysOnly = query.countOnly && !filters(query);
-    if (keysOnly && query.limit === 0 && isWholeTable(bounds) && source.keyCount !== undefined) {
-      return new RangeReader(query, new PointScan(undefined), isAwaited, source.keyCount);
+    if (keysOnly && query.limit === 0) {
+      const count = await source.count(bounds, isAwaited);
+      return new RangeReader(query, EMPTY_SCAN, isAwaited, count);
     }
     const scan = source.scan(bounds, {
       keysOnly,
@@ -135,8 +108,8 @@ export class RangeReader {
     const records: KeyRecord[] = [];
     let count = 0;
     let sizeBytes = 0;
-    if (countOnly && this.#wholeCount !== undefined) {
-      return { records, count: this.#wholeCount, more: false, nextKey: undefined };
+    if (this.#count !== undefined) {
+      return { records, count: this.#count, more: false, nextKey: undefined };
     }
     for (;;) {
       // Awaiting what is there already would cost a microtask per pair.

@@ -1,9 +1,17 @@
-import { isEmptyRange, type KeyBounds } from './key-bounds.js';
+import { AnswerAbandonedError } from './errors.js';
+import { isEmptyRange, isWholeTable, type KeyBounds } from './key-bounds.js';
 import { keyInLatestKey, LATEST_END, latestKey } from './layout.js';
 import type { FrozenOverlay, OverlayEntry } from './overlay.js';
-import { deletionOf, deletionsWithin, type RangeDeletion } from './range-deletion.js';
+import {
+  deletionOf,
+  deletionsWithin,
+  partsOf,
+  type RangeDeletion,
+  type RangePart,
+} from './range-deletion.js';
 import { keyId, keyOfId } from './sorted-tree.js';
 import type { OrderedStore, StoreScan, StoreSnapshot } from './store.js';
+import { idsFrom, type KeyTree } from './written-keys.js';
 
 /** A key's latest store key (see layout.ts) and its record. */
 export type StoredPair = [storeKey: Buffer, record: Buffer];
@@ -16,16 +24,27 @@ export interface RecordScan {
 }
 
 /** The live keys of a table as some reader sees them. */
-export interface RecordSource {
-  /** Live keys, where that is known without a look at each; undefined: it is not. */
-  readonly keyCount: number | undefined;
+export interface RecordReader {
   /** A promise only where the past is read. */
   get(key: Buffer): Buffer | undefined | Promise<Buffer | undefined>;
   /** `limit`: the most pairs that will be asked for. `keysOnly`: records may come empty. */
   scan(bounds: KeyBounds, options: { limit?: number; keysOnly?: boolean }): RecordScan;
 }
 
+/** One that also counts. */
+export interface RecordSource extends RecordReader {
+  /**
+   * Live keys of a range. Rejects with AnswerAbandonedError as soon as `isAwaited` gives false, which is asked every
+   * some thousand keys.
+   */
+  count(bounds: KeyBounds, isAwaited: () => boolean): Promise<number>;
+}
+
 const BYTES_MAX = Number.MAX_SAFE_INTEGER;
+/** Keys that one trip to the store looks up. */
+const LOOKUP_KEYS_MAX = 500;
+/** Records that are counted between two turns of the event loop, where each must be looked at. */
+const COUNT_PAGE_ENTRIES = 1000;
 
 /** Of a range without keys. */
 export const EMPTY_SCAN: RecordScan = {
@@ -46,24 +65,155 @@ export interface LatestSource {
 
 /** The live records of a range. */
 export function scanLive(
-  { store, snapshot, overlay, deletions }: LatestSource,
+  source: LatestSource,
   bounds: KeyBounds,
   options: { limit?: number; keysOnly?: boolean },
 ): RecordScan {
-  const unwritten = overlay?.range(keyId(bounds.first), bounds.end && keyId(bounds.end)) ?? [];
-  const deleting = deletionsWithin(deletions, bounds);
+  if (source.deletions.length === 0) return scanPart(source, { ...bounds, keys: undefined }, options);
+  const parts = partsOf(bounds, source.deletions);
+  if (parts.length === 1) return scanPart(source, parts[0]!, options);
+  return new ChainedScan(parts.map((part) => () => scanPart(source, part, options)));
+}
+
+function scanPart(
+  { store, snapshot, overlay, deletions }: LatestSource,
+  part: RangePart,
+  options: { limit?: number; keysOnly?: boolean },
+): RecordScan {
+  const unwritten = overlay?.range(keyId(part.first), part.end && keyId(part.end)) ?? [];
+  const deleting = deletionsWithin(deletions, part);
   // Records that a reader will not see are read all the same, so nobody knows how many make up `limit`; and only
   // the record says whether it was deleted.
   const { keysOnly = false } = options;
   const seesAll = unwritten.length === 0 && deleting.length === 0;
-  const base = scanLatest(
-    store,
-    snapshot,
-    bounds,
-    seesAll ? options : { keysOnly: keysOnly && deleting.length === 0 },
-  );
+  const base =
+    part.keys === undefined
+      ? scanLatest(store, snapshot, part, seesAll ? options : { keysOnly: keysOnly && deleting.length === 0 })
+      : new KeysScan({ store, snapshot }, part, part.keys, unwritten);
   const stored = unwritten.length === 0 ? base : new OverlaidScan(base, unwritten);
   return onlyLive(stored, deleting);
+}
+
+/**
+ * Of the given keys those that the store has, without a look at what lies between them. Where the overlay knows better
+ * the store is not asked.
+ */
+class KeysScan implements RecordScan {
+  readonly #source: Pick<LatestSource, 'store' | 'snapshot'>;
+  readonly #keys: KeyTree;
+  readonly #end: string | undefined;
+  readonly #overlay: readonly OverlayEntry[];
+  #overlayAt = 0;
+  /** Where the next lookup begins. */
+  #from: string;
+
+  constructor(
+    source: Pick<LatestSource, 'store' | 'snapshot'>,
+    { first, end }: KeyBounds,
+    keys: KeyTree,
+    overlay: readonly OverlayEntry[],
+  ) {
+    this.#source = source;
+    this.#keys = keys;
+    this.#from = keyId(first);
+    this.#end = end && keyId(end);
+    this.#overlay = overlay;
+  }
+
+  async next(maxEntries: number): Promise<StoredPair[]> {
+    // Where a first page holds nothing, as its keys were deleted again, there may be many more like that.
+    for (let size = Math.min(maxEntries, LOOKUP_KEYS_MAX); ; size = LOOKUP_KEYS_MAX) {
+      const ids = idsFrom(this.#keys, this.#from, this.#end, size);
+      if (ids.length === 0) return [];
+      this.#from = `${ids.at(-1)}\0`;
+      const storeKeys = ids.filter((id) => !this.#isUnwritten(id)).map((id) => latestKey(keyOfId(id)));
+      const pairs = await this.#read(storeKeys);
+      if (pairs.length > 0) return pairs;
+    }
+  }
+
+  async #read(storeKeys: Buffer[]): Promise<StoredPair[]> {
+    if (storeKeys.length === 0) return [];
+    const { store, snapshot } = this.#source;
+    const records = await store.getMany(storeKeys, snapshot);
+    const pairs: StoredPair[] = [];
+    for (const [at, record] of records.entries())
+      if (record !== undefined) pairs.push([storeKeys[at]!, record]);
+    return pairs;
+  }
+
+  #isUnwritten(id: string): boolean {
+    const overlay = this.#overlay;
+    while (this.#overlayAt < overlay.length && overlay[this.#overlayAt]!.id < id) this.#overlayAt += 1;
+    return overlay[this.#overlayAt]?.id === id;
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+/** What a count reads. */
+export interface CountedSource extends LatestSource {
+  readonly snapshot: StoreSnapshot;
+  /** Live keys of the table; undefined where nobody has counted them. */
+  readonly keyCount: number | undefined;
+}
+
+/** How many live records a range has; see `RecordSource.count`. */
+export async function countLive(
+  source: CountedSource,
+  bounds: KeyBounds,
+  isAwaited: () => boolean,
+): Promise<number> {
+  if (source.keyCount !== undefined && isWholeTable(bounds)) return source.keyCount;
+  let count = 0;
+  for (const part of partsOf(bounds, source.deletions)) {
+    // Only records say whether a deletion has deleted them.
+    const needsRecords = part.keys !== undefined || deletionsWithin(source.deletions, part).length > 0;
+    count += await (needsRecords
+      ? countScan(scanPart(source, part, { keysOnly: true }), isAwaited)
+      : countStored(source, part, isAwaited));
+  }
+  return count;
+}
+
+/** How many records a scan gives. Closes it. */
+export async function countScan(scan: RecordScan, isAwaited: () => boolean): Promise<number> {
+  try {
+    for (let count = 0; ; ) {
+      if (!isAwaited()) throw new AnswerAbandonedError();
+      const { length } = await scan.next(COUNT_PAGE_ENTRIES);
+      if (length === 0) return count;
+      count += length;
+    }
+  } finally {
+    await scan.close();
+  }
+}
+
+/** Counts what the store has, which makes no object of any key, and sets right what the overlay knows better (A2). */
+async function countStored(
+  { store, snapshot, overlay }: CountedSource,
+  { first, end }: KeyBounds,
+  isAwaited: () => boolean,
+): Promise<number> {
+  let count = 0;
+  for await (const part of store.count({ ...latestRange({ first, end }), snapshot })) {
+    if (!isAwaited()) throw new AnswerAbandonedError();
+    count += part;
+  }
+  const unwritten = overlay?.range(keyId(first), end && keyId(end)) ?? [];
+  for (let at = 0; at < unwritten.length; at += LOOKUP_KEYS_MAX) {
+    const entries = unwritten.slice(at, at + LOOKUP_KEYS_MAX);
+    const stored = await store.getMany(
+      entries.map(({ id }) => latestKey(keyOfId(id))),
+      snapshot,
+    );
+    for (const [place, { record }] of entries.entries())
+      count += (record === undefined ? 0 : 1) - (stored[place] === undefined ? 0 : 1);
+  }
+  return count;
 }
 
 class LatestScan implements RecordScan {
@@ -92,12 +242,15 @@ export function scanLatest(
   if (isEmptyRange(bounds)) return EMPTY_SCAN;
   return new LatestScan(
     store.scan({
-      gte: latestKey(bounds.first),
-      lt: bounds.end === undefined ? LATEST_END : latestKey(bounds.end),
+      ...latestRange(bounds),
       ...(snapshot !== undefined && { snapshot }),
       ...options,
     }),
   );
+}
+
+function latestRange({ first, end }: KeyBounds): { gte: Buffer; lt: Buffer } {
+  return { gte: latestKey(first), lt: end === undefined ? LATEST_END : latestKey(end) };
 }
 
 /**

@@ -42,7 +42,14 @@ export interface StoreBatch {
  */
 export interface OrderedStore {
   getSync(key: Buffer, snapshot?: StoreSnapshot): Buffer | undefined;
+  /** As many point reads at once, without holding up the event loop; in the order of the keys. */
+  getMany(keys: Buffer[], snapshot?: StoreSnapshot): Promise<(Buffer | undefined)[]>;
   scan(options: ScanOptions): StoreScan;
+  /**
+   * Counts the entries of a range, in parts of some thousand each. Leaving the loop early lets go of the store. Absent
+   * `snapshot`: the store as it is when the count begins.
+   */
+  count(range: KeyRange & { readonly snapshot?: StoreSnapshot }): AsyncGenerator<number, void, undefined>;
   snapshot(): StoreSnapshot;
   batch(): StoreBatch;
   /** Atomic. With `sync` this batch, and all before it in the same log file, survive a crash. */

@@ -7,7 +7,14 @@ import { latestKey } from './layout.js';
 import { RangeAnswers } from './range-answers.js';
 import { deletionOf, deletionsUpTo } from './range-deletion.js';
 import { RangeReader } from './range-reader.js';
-import { type RecordScan, type RecordSource, scanLatest, scanLive } from './record-source.js';
+import {
+  countLive,
+  countScan,
+  type RecordScan,
+  type RecordSource,
+  scanLatest,
+  scanLive,
+} from './record-source.js';
 import { ResponseBudget } from './response-budget.js';
 import { RESPONSE_SIZE_BYTES_MAX, rangeResponse } from './responses.js';
 import type { SharedSnapshot } from './shared-snapshot.js';
@@ -36,10 +43,6 @@ export class TableView implements RecordSource {
     this.revision = revision;
     this.#isEarlier = revision < state.revision;
     snapshot.hold(this);
-  }
-
-  get keyCount(): number | undefined {
-    return this.#isEarlier ? undefined : liveKeyCountOf(this.state);
   }
 
   /**
@@ -109,6 +112,14 @@ export class TableView implements RecordSource {
     const { deletions } = this.state;
     if (this.#isEarlier) return scanHistory(this.#past(), bounds, this.revision);
     return scanLive({ store: this.#store, snapshot, deletions }, bounds, options);
+  }
+
+  count(bounds: KeyBounds, isAwaited: () => boolean): Promise<number> {
+    if (this.#isEarlier) return countScan(this.scan(bounds, { keysOnly: true }), isAwaited);
+    const { native: snapshot } = this.#snapshot;
+    const { deletions } = this.state;
+    const keyCount = liveKeyCountOf(this.state);
+    return countLive({ store: this.#store, snapshot, deletions, keyCount }, bounds, isAwaited);
   }
 
   /**

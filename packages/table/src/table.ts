@@ -12,13 +12,14 @@ import { HistoryRemoval } from './history-removal.js';
 import { ALL_KEYS } from './key-bounds.js';
 import { BATCH_END, batchKey, batchNumberOf, historyBlocksFrom, latestKey, outcomeKey } from './layout.js';
 import { deletionOf } from './range-deletion.js';
-import { countLive, toKeyRecord } from './range-reader.js';
+import { toKeyRecord } from './range-reader.js';
 import { SharedSnapshot } from './shared-snapshot.js';
 import type { OrderedStore, StoreDirectory } from './store.js';
 import { StoreWriter } from './store-writer.js';
 import { liveKeyCountOf, type Progress, type TableState } from './table-state.js';
 import { TableView } from './table-view.js';
 import type { ApplyResult, KeyRecord, RangePage, RangeQuery, TableEntry } from './types.js';
+import { recallWrittenKeys, WRITTEN_KEYS_SIZE_BYTES_MAX } from './written-keys.js';
 
 /** Effects of one entry in one store batch, at most; see A4. */
 const EFFECTS_SIZE_BYTES_MAX = 4 * 1024 * 1024;
@@ -47,6 +48,8 @@ export interface TableOptions {
   readonly effectsSizeBytesMax?: number;
   /** Store writes of one entry in one store batch, at most (A4). Default 4000. */
   readonly effectsOperationsMax?: number;
+  /** What the keys written in the bounds of a range deletion may take in memory, while its sweep goes on. */
+  readonly writtenKeysSizeBytesMax?: number;
 }
 
 /** A latest key, and the revision that the read saw. */
@@ -120,6 +123,7 @@ export class Table {
         options.writeBufferSizeBytes / 4,
       ),
       effectsOperationsMax: options.effectsOperationsMax ?? EFFECTS_OPERATIONS_MAX,
+      writtenKeysSizeBytesMax: options.writtenKeysSizeBytesMax ?? WRITTEN_KEYS_SIZE_BYTES_MAX,
       spill: (before, part) => this.#spill(before, part),
       readLater: (read, end) => this.#readLater(read, end),
     });
@@ -131,7 +135,7 @@ export class Table {
    * Rejects with TableGapError or StoreDamagedError: the replica must be fenced. Other errors are the store's.
    */
   static async open(options: TableOptions): Promise<Table> {
-    const { directory, name, create } = options;
+    const { directory, name, create, writtenKeysSizeBytesMax = WRITTEN_KEYS_SIZE_BYTES_MAX } = options;
     const store = await directory.open(name, { create });
     try {
       const last = await readLastBatch(store);
@@ -149,11 +153,19 @@ export class Table {
         });
       }
       await assertNoGap(store, name, last.checkpoint.batchNumber, last.batchNumber);
+      const batches = {
+        oldestBatchNumber: (await readFirstBatchNumber(store)) ?? last.batchNumber,
+        lastBatchNumber: last.batchNumber,
+      };
+      const deletions = await recallWrittenKeys(store, last.state.deletions, {
+        ...batches,
+        sizeBytesMax: writtenKeysSizeBytesMax,
+      });
       return new Table(options, store, {
         ...last,
-        lastBatchNumber: last.batchNumber,
+        ...batches,
+        state: { ...last.state, deletions },
         sizeBytes: await store.approximateSizeBytes({}),
-        oldestBatchNumber: (await readFirstBatchNumber(store)) ?? last.batchNumber,
       });
     } catch (error) {
       await store.close();
@@ -292,7 +304,7 @@ export class Table {
   async countKeys(): Promise<number> {
     const view = this.view();
     try {
-      return await countLive(view, ALL_KEYS);
+      return await view.count(ALL_KEYS, () => true);
     } finally {
       view.close();
     }

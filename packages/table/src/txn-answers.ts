@@ -3,7 +3,6 @@ import { AnswerAbandonedError } from './errors.js';
 import type { FrozenSource } from './frozen-source.js';
 import type { KeyBounds } from './key-bounds.js';
 import { RangeAnswers } from './range-answers.js';
-import { countLive } from './range-reader.js';
 import type { RecordSource } from './record-source.js';
 import type { ResponseBudget } from './response-budget.js';
 import { rangeResponse } from './responses.js';
@@ -74,7 +73,7 @@ export class TxnAnswers {
     }
     for (const { response, source, bounds } of this.#counts) {
       if (!isAwaited()) throw new AnswerAbandonedError();
-      response.deleted += BigInt(await countLive(source, bounds, isAwaited));
+      response.deleted += BigInt(await source.count(bounds, isAwaited));
     }
   }
 

@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { StoreClosedError } from '../src/errors.js';
-import type { OrderedStore, ScanOptions, StoreDirectory } from '../src/index.js';
+import type { OrderedStore, ScanOptions, StoreDirectory, StoreSnapshot } from '../src/index.js';
 
 const bytes = (text: string): Buffer => Buffer.from(text, 'latin1');
+const text = (buffer: Buffer): string => buffer.toString('latin1');
 
 async function put(store: OrderedStore, pairs: Record<string, string>, sync = false): Promise<void> {
   const batch = store.batch();
@@ -114,6 +115,53 @@ export function describeStoreConformance(
       await scan.close();
     });
 
+    test('many keys are read at once, in the order asked for', async () => {
+      await put(store, { a: '1', b: '', '\xff': '3' });
+      const keys = ['\xff', 'absent', 'a', 'b', 'a'].map(bytes);
+      const read = async (from?: StoreSnapshot): Promise<(string | undefined)[]> =>
+        (await store.getMany(keys, from)).map((value) => (value === undefined ? undefined : text(value)));
+      expect(await read()).toEqual(['3', undefined, '1', '', '1']);
+      const snapshot = store.snapshot();
+      await put(store, { a: 'changed', absent: 'new' });
+      expect(await read(snapshot)).toEqual(['3', undefined, '1', '', '1']);
+      expect(await read()).toEqual(['3', 'new', 'changed', '', 'changed']);
+      expect(await store.getMany([])).toEqual([]);
+      snapshot.close();
+    });
+
+    test('a count is of the range and of the snapshot, whatever bytes the keys are', async () => {
+      const batch = store.batch();
+      for (let at = 0; at < 10_000; at++) {
+        const key = Buffer.alloc(5, 'k');
+        key.writeUInt32BE(at * 400_000, 1);
+        batch.put(key, bytes('v'));
+      }
+      await store.write(batch, { sync: false });
+      await put(store, { '\xc3': 'no UTF-8', '\xc3\x28': 'nor this', '\xff': '' });
+      const count = async (range: Parameters<OrderedStore['count']>[0]): Promise<number> => {
+        let sum = 0;
+        for await (const part of store.count(range)) {
+          expect(part).toBeGreaterThan(0);
+          sum += part;
+        }
+        return sum;
+      };
+      expect(await count({})).toBe(10_003);
+      expect(await count({ gte: bytes('k'), lt: bytes('l') })).toBe(10_000);
+      expect(await count({ gte: bytes('\xc3\x28'), lt: bytes('\xff') })).toBe(1);
+      expect(await count({ gte: bytes('\xc3'), lt: bytes('\xc3\x28') })).toBe(1);
+      expect(await count({ gte: bytes('x'), lt: bytes('y') })).toBe(0);
+      const snapshot = store.snapshot();
+      await put(store, { kk: 'new' });
+      expect(await count({ gte: bytes('k'), snapshot })).toBe(10_003);
+      expect(await count({ gte: bytes('k') })).toBe(10_004);
+      for await (const part of store.count({ gte: bytes('k') })) {
+        expect(part).toBeLessThan(10_000);
+        break;
+      }
+      snapshot.close();
+    });
+
     test('a snapshot keeps points and ranges while writes and flushes go on', async () => {
       await put(store, { a: '1', b: '2' });
       const snapshot = store.snapshot();
@@ -151,6 +199,8 @@ export function describeStoreConformance(
       const scan = store.scan({});
       await store.close();
       expect(() => store.getSync(bytes('a'))).toThrow(StoreClosedError);
+      await expect(store.getMany([bytes('a')])).rejects.toThrow(StoreClosedError);
+      await expect(store.count({}).next()).rejects.toThrow(StoreClosedError);
       await expect(scan.next(1, 1)).rejects.toThrow(StoreClosedError);
       await expect(store.write(batch, { sync: false })).rejects.toThrow();
     });
