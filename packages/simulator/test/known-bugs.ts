@@ -102,7 +102,9 @@ function tearBatches(store: OrderedStore): OrderedStore {
   const recordsOfBatches = 0x4e;
   return {
     getSync: (key, snapshot) => store.getSync(key, snapshot),
+    getMany: (keys, snapshot) => store.getMany(keys, snapshot),
     scan: (options) => store.scan(options),
+    count: (range) => store.count(range),
     snapshot: () => store.snapshot(),
     batch: () => {
       const parts = [store.batch(), store.batch()] as const;

@@ -45,6 +45,11 @@ export class TableView implements RecordSource {
     snapshot.hold(this);
   }
 
+  /** Live keys, where that is known without a look at each; undefined: it is not. */
+  get keyCount(): number | undefined {
+    return this.#isEarlier ? undefined : liveKeyCountOf(this.state);
+  }
+
   /**
    * The first page of a range. At least one pair comes when one matches, also when it passes `maxBytes`. Rejects with
    * AnswerAbandonedError as soon as `isAwaited` gives false: a page may take many reads, and a filter all of the table.
@@ -118,8 +123,7 @@ export class TableView implements RecordSource {
     if (this.#isEarlier) return countScan(this.scan(bounds, { keysOnly: true }), isAwaited);
     const { native: snapshot } = this.#snapshot;
     const { deletions } = this.state;
-    const keyCount = liveKeyCountOf(this.state);
-    return countLive({ store: this.#store, snapshot, deletions, keyCount }, bounds, isAwaited);
+    return countLive({ store: this.#store, snapshot, deletions, keyCount: this.keyCount }, bounds, isAwaited);
   }
 
   /**

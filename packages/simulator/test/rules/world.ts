@@ -615,7 +615,9 @@ function hookedDisk(disk: WalDisk, take: Take): WalDisk {
 function hookedStores(stores: StoreDirectory, take: Take): StoreDirectory {
   const hooked = (name: string, store: OrderedStore): OrderedStore => ({
     getSync: (key, snapshot) => store.getSync(key, snapshot),
+    getMany: (keys, snapshot) => store.getMany(keys, snapshot),
     scan: (options) => store.scan(options),
+    count: (range) => store.count(range),
     snapshot: () => store.snapshot(),
     batch: () => store.batch(),
     write: (batch, options) => take(`store write ${name}`, () => store.write(batch, options)),
