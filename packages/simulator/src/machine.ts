@@ -78,14 +78,17 @@ export class Machine {
     this.stores.processDied();
   }
 
-  /** What this machine's node keeps durably of a start of `member`. */
+  /**
+   * What this machine's node keeps durably of the newest start of `member` that took part. One that only introduced
+   * itself counted for nothing, so nothing is lost without it.
+   */
   startOf(member: NodeId): { number: number; position: number } | undefined {
     const content = this.files.copy().get('peers.json');
     if (content === undefined) return undefined;
     const { starts } = JSON.parse(content.toString()) as {
-      starts: { member: NodeId; number: number; position: number }[];
+      starts: { member: NodeId; number: number; position: number; tookPart: boolean }[];
     };
-    return starts.find((start) => start.member === member);
+    return starts.find((start) => start.member === member && start.tookPart);
   }
 
   copyDisks(): DiskCopy {
