@@ -1,2 +1,3 @@
 export { Channel, type ChannelTls, type WatchedChannelOptions } from './channel.js';
 export { wasNeverSent } from './never-sent.js';
+export { wasReset } from './reset.js';

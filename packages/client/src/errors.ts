@@ -1,4 +1,4 @@
-import { wasNeverSent } from '@coxswain/channel';
+import { wasNeverSent, wasReset } from '@coxswain/channel';
 import { type ServiceError, status } from '@grpc/grpc-js';
 
 /** gRPC status codes by name. */
@@ -79,11 +79,7 @@ export function judge(cause: ServiceError, isRead: boolean, endpoint: string): F
   const wasSent = !wasNeverSent(code, text);
   const isContactLost =
     errorCode === '' &&
-    (code === status.UNAVAILABLE ||
-      code === status.DEADLINE_EXCEEDED ||
-      // What grpc-js calls a stream that the other side, or the loss of the connection, has reset.
-      code === status.CANCELLED ||
-      (code === status.INTERNAL && text.includes('RST_STREAM')));
+    (code === status.UNAVAILABLE || code === status.DEADLINE_EXCEEDED || wasReset(code, text));
   const isRefused = code === status.UNAVAILABLE && (errorCode !== '' || stockRefusals.has(text) || !wasSent);
   const isConflict = errorCode === '' && code === status.UNKNOWN && text === stockConflict;
   // A deadline that passed on the server ended the call, and not the write.
@@ -103,7 +99,8 @@ export function judge(cause: ServiceError, isRead: boolean, endpoint: string): F
           : new CoxswainError(code, text, endpoint, { cause, errorCode });
   return {
     error,
-    isRepeatable: isRefused || isConflict || (isRead && isContactLost),
+    // What a node had no memory for it has none for at once.
+    isRepeatable: isRefused || isConflict || (isRead && isContactLost && code !== status.RESOURCE_EXHAUSTED),
     isEndpointAtFault: isRefused || isContactLost,
     wasNeverSent: !wasSent,
   };
@@ -121,6 +118,11 @@ function contactLost(cause: ServiceError, wasSent: boolean, endpoint: string): C
   if (!wasSent)
     return new CoxswainError(status.UNAVAILABLE, 'no connection to the node', endpoint, { cause });
   if (cause.code === status.DEADLINE_EXCEEDED) return late(cause, endpoint);
+  if (cause.code === status.RESOURCE_EXHAUSTED) {
+    const text =
+      'the node gave the call up for want of memory: take answers as they come, and fewer at a time';
+    return new CoxswainError(cause.code, text, endpoint, { cause });
+  }
   // A stock server's own words come with the metadata that ended its answer.
   const isFromServer = Object.keys(cause.metadata?.getMap() ?? {}).length > 0 && cause.details !== '';
   const text = isFromServer ? cause.details : 'the connection to the node was lost';

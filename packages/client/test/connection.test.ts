@@ -1,4 +1,5 @@
-import { connect, createServer, type Socket } from 'node:net';
+import { constants, createServer as createHttp2Server } from 'node:http2';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { Coxswain, CoxswainError, OutcomeUnknownError, StatusCode } from '../src/index.js';
 import { FakeNode } from './support/fake-node.js';
@@ -70,6 +71,35 @@ describe('the client finds a live node and repeats only what is safe (P1)', () =
     expect([first.putCount, second.putCount]).toEqual([1, 0]);
     await client.put('t', 'k', 'v');
     expect(second.putCount).toBe(1);
+  });
+
+  test('a write whose stream is reset, as a node without memory does to what holds most, is never repeated', async () => {
+    const paths: string[] = [];
+    const server = createHttp2Server().on('stream', (stream, headers) => {
+      paths.push(headers[':path']!);
+      stream.on('error', () => undefined);
+      if (headers[':path']!.startsWith('/regatta.v1.KV/')) {
+        stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+        return;
+      }
+      stream.respond({ ':status': 200, 'content-type': 'application/grpc', 'grpc-status': 12 });
+      stream.end();
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const endpoint = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const resetting = await Coxswain.connect({ endpoints: [endpoint, second.endpoint], timeoutMs: 600_000 });
+    await expectUnknown(resetting.put('t', 'k', 'v'));
+    const alone = await Coxswain.connect({ endpoints: [endpoint], timeoutMs: 600_000 });
+    await expect(alone.get('t', 'k')).rejects.toMatchObject({
+      code: StatusCode.RESOURCE_EXHAUSTED,
+      message: expect.stringMatching(/^the node gave the call up for want of memory/),
+    });
+    expect(paths.map((path) => path.split('/').pop())).toEqual(expect.arrayContaining(['Put', 'Range']));
+    expect(paths.filter((path) => path.includes('KV'))).toHaveLength(2);
+    expect([second.putCount, second.rangeCount]).toEqual([0, 0]);
+    resetting.close();
+    alone.close();
+    server.close();
   });
 
   test('a write with an unknown outcome is never repeated', async () => {

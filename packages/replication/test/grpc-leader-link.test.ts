@@ -1,3 +1,4 @@
+import { constants, createServer as createHttp2Server, type ServerHttp2Stream } from 'node:http2';
 import { connect, createServer, type Socket, type Server as TcpServer } from 'node:net';
 import { systemClock } from '@coxswain/node';
 import { regatta, replication } from '@coxswain/protocol';
@@ -130,9 +131,13 @@ describe('the way to a leader cluster over gRPC', () => {
   });
 
   test('does not know what became of a write that was not answered in time, and does of a read', async () => {
-    const port = await serve({ put: () => undefined, range: () => undefined });
+    let asked = 0;
+    const port = await serve({ put: () => asked++, range: () => undefined });
     const link = linkTo(port);
-    expect(await failureOf(link.put(aPut, soon(100)))).toMatchObject({ mayHaveHappened: true });
+    let error: LinkError | undefined;
+    // Until the machine is quick enough to send it in that time.
+    for (let timeMs = 100; asked === 0; timeMs *= 2) error = await failureOf(link.put(aPut, soon(timeMs)));
+    expect(error).toMatchObject({ mayHaveHappened: true });
     const range = regatta.RangeRequest.fromPartial({ table: Buffer.from('t'), key: Buffer.from('k') });
     expect(await failureOf(link.range(range, soon(100)))).toMatchObject({ mayHaveHappened: false });
   });
@@ -185,6 +190,30 @@ describe('the way to a leader cluster over gRPC', () => {
     await read().catch(() => undefined);
     while (cancelled < 2) await new Promise((resolve) => setTimeout(resolve, 10));
     expect(cancelled).toBe(2);
+  });
+
+  test.each<[string, (stream: ServerHttp2Stream) => void]>([
+    ['connection', (stream) => stream.session!.destroy()],
+    ['stream', (stream) => stream.close(constants.NGHTTP2_INTERNAL_ERROR)],
+    ['stream, for want of memory,', (stream) => stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM)],
+  ])('knows a loss of contact also where the %s breaks off after headers have come (P1)', async (_, cut) => {
+    const server = createHttp2Server();
+    server.on('sessionError', () => undefined);
+    server.on('stream', (stream) => {
+      stream.on('error', () => undefined);
+      stream.respond({ ':status': 200, 'content-type': 'application/grpc' });
+      // A message that says that it has two bytes, and one of them.
+      stream.write(Buffer.from('000000000240', 'hex'), () => setImmediate(() => cut(stream)));
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    open.push(server);
+    const link = linkTo((server.address() as { port: number }).port);
+    const lost = { isFromLeader: false, mayHaveHappened: true };
+    expect(await failureOf(link.put(aPut, soon()))).toMatchObject(lost);
+    const read = async () => {
+      for await (const _bytes of link.replicate(replication.ReplicateRequest.create(), soon()));
+    };
+    expect(await failureOf(read())).toMatchObject({ ...lost, mayHaveHappened: false });
   });
 
   test('gives a connection up that delivers nothing any more, and takes another one', async () => {

@@ -1,4 +1,4 @@
-import { Channel, type ChannelTls, wasNeverSent } from '@coxswain/channel';
+import { Channel, type ChannelTls, wasNeverSent, wasReset } from '@coxswain/channel';
 import { type Clock, errors, type Log } from '@coxswain/node';
 import { regatta, replication } from '@coxswain/protocol';
 import {
@@ -201,10 +201,11 @@ export class GrpcLeaderLink implements LeaderLink {
   #failed(leader: Leader, error: ServiceError, hasHeaders: boolean, isRead: boolean): LinkError {
     const code = error.code ?? status.UNKNOWN;
     const text = error.details || error.message;
-    const isFromLeader = hasHeaders || cameFromServer(error.metadata);
+    // After headers only the words of grpc-js tell a loss of contact: the trailers of a status may hold nothing else.
+    const isFromLeader = cameFromServer(error.metadata) || (hasHeaders && !wasReset(code, text));
     const isContactLost =
       !isFromLeader &&
-      (code === status.UNAVAILABLE || code === status.DEADLINE_EXCEEDED || isReset(code, text));
+      (code === status.UNAVAILABLE || code === status.DEADLINE_EXCEEDED || wasReset(code, text));
     // A node that has no leader or is leaving says UNAVAILABLE too, and another one may do better.
     if ((isContactLost || code === status.UNAVAILABLE) && leader === this.#leader) {
       this.#current = (this.#current + 1) % this.#leaders.length;
@@ -245,11 +246,6 @@ const stockRefusals: ReadonlyMap<string, string> = new Map([
 /** Whether a status came over the wire: ours has no metadata at all. */
 function cameFromServer(metadata: Metadata | undefined): boolean {
   return metadata !== undefined && Object.keys(metadata.getMap()).length > 0;
-}
-
-/** A stream that the other side, or the loss of the connection, has reset. */
-function isReset(code: status, text: string): boolean {
-  return (code === status.INTERNAL && text.includes('RST_STREAM')) || code === status.CANCELLED;
 }
 
 function connect(address: string, options: GrpcLeaderLinkOptions): Leader {
