@@ -289,6 +289,7 @@ export class Tables {
       await this.meta().confirmRead(call.deadlineMs);
       const table = this.#registry.table(name);
       if (table === undefined) throw errors.tableNotFound();
+      await this.#checkDescriptors();
       const shardId = await this.#tryBeginLoad(name, table, call);
       if (shardId !== undefined) return await this.#openLoad({ name, shardId, isRestore: false }, call);
     }

@@ -7,6 +7,8 @@ import type { SeededRandom } from './random.js';
 export class SimulatedFiles {
   /** What is left of the disk. */
   freeBytes = Number.MAX_SAFE_INTEGER;
+  /** What is in use of the descriptors that a process here may have. */
+  descriptors = { inUse: 0, max: Number.POSITIVE_INFINITY };
   readonly #files = new Map<string, Buffer>();
 
   constructor(
@@ -45,7 +47,7 @@ export class SimulatedFiles {
         this.loop.schedule(this.random.exponential(500), EventKind.File, process, () => resolve(act()));
       });
     return {
-      descriptors: async () => ({ inUse: 0, max: Number.POSITIVE_INFINITY }),
+      descriptors: async () => this.descriptors,
       read: (name) => later(() => this.#files.get(name)),
       replace: async (name, content) => {
         const copy = Buffer.from(content);

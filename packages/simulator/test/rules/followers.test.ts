@@ -528,6 +528,24 @@ describe('R5: a cluster is a leader cluster or a follower cluster', () => {
     expect(world.log(2).join('\n')).toContain('promoted');
   });
 
+  test('a promotion, like a snapshot, makes no shard for which a member has too few descriptors', async () => {
+    const world = await followerWorld();
+    const [leader, follower, other] = await world.roles();
+    const begin = (id: number) => new Outcome(world.node(id).beginLoad(TABLE, world.deadlineMs(id)));
+    world.machine(follower).files.descriptors = { inUse: 161, max: 256 };
+    const refused = begin(follower);
+    expect(await world.fate(refused)).toBe('ResourceExhausted');
+    expect(String(refused.error)).toContain('161 of 256 descriptors');
+    await world.until('it has said so', () => world.log(follower).join().includes('too few descriptors'));
+    let elsewhere = begin(other);
+    while ((await world.fate(elsewhere)) === 'ok') elsewhere = begin(other);
+    expect(String(elsewhere.error)).toContain(`node ${follower} has too few of its 256 descriptors left`);
+    world.machine(follower).files.descriptors = { inUse: 161, max: 4096 };
+    await world.sleep(5_000);
+    await promote(world, leader);
+    await world.until('it knows', () => world.node(follower).role === 'leader');
+  });
+
   test('what is still replicated while a table is promoted makes it begin again', async () => {
     const world = await followerWorld();
     const [leader, follower] = await world.roles();
