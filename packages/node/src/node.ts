@@ -1061,11 +1061,8 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
 
   /** D6: no room. Writes are refused and leadership is given up; reads go on. */
   #suspendAll(): void {
-    for (const replica of this.#replicas.values()) {
-      replica.isSuspended = true;
-      replica.proposals.failUnsent(errors.diskFull);
-      replica.reads.failAll();
-    }
+    for (const replica of this.#replicas.values()) replica.suspend();
+    this.#peers.flush();
   }
 
   /** Of what may wait for a write, which on a full disk waits for ever (D6). Rejects as `work` does in that time. */

@@ -287,6 +287,27 @@ export class Replica implements ReadableTable {
     return this.#raft.transferLeadership(target);
   }
 
+  /**
+   * Does nothing more until it is restarted, since nothing can be written (D6). What it leads goes to the voter that has
+   * most of the log, as far as is known: it campaigns at once, and a vote compares logs all the same.
+   */
+  suspend(): void {
+    if (this.isLeader && !this.#isClosed && !this.isSuspended) {
+      const voters = this.#raft
+        .peerStatuses()
+        .filter((peer) => !peer.isLearner && this.#host.isAlive(peer.id));
+      const most = Math.max(...voters.map(({ match }) => match));
+      const able = voters.filter(({ match }) => match === most);
+      const [from, term] = [this.#host.nodeId, this.#raft.term];
+      // Spread over those that have it.
+      const to = able[this.group % able.length]?.id;
+      if (to !== undefined) this.#send({ type: 'timeoutNow', from, to, term });
+    }
+    this.isSuspended = true;
+    this.proposals.failUnsent(errors.diskFull);
+    this.reads.failAll();
+  }
+
   peerLost(peer: NodeId): void {
     if (this.#isClosed || this.isSuspended) return;
     if (this.isLeader) {

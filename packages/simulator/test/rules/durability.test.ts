@@ -321,6 +321,24 @@ describe('D6: a full disk is survived, a disk that lies is not', () => {
     }
   });
 
+  test('what a leader without room led has another leader at once, quiet groups too: none waits for an election timeout', async () => {
+    const world = await World.formed({ options: { initialTables: [TABLE, 'quiet'] } });
+    const [leader, ...others] = await world.roles();
+    await world.write(leader, 'a', '1');
+    const led = [...world.node(leader).inspect().groups].filter(({ isLeader }) => isLeader);
+    await world.until('they are quiet', () => led.every(({ isQuiet }) => isQuiet));
+    world.machine(leader).files.freeBytes = 0;
+    await world.until('it knows', () => world.node(leader).status().isDiskFull);
+    const knownUs = world.loop.nowUs;
+    const isLedElsewhere = (group: number) => others.some((id) => world.replica(id, group).isLeader);
+    await world.until('others lead', () => led.every(({ group }) => isLedElsewhere(group)));
+    expect(world.loop.nowUs - knownUs).toBeLessThan(100_000);
+    await world.write(others[0], 'b', '1');
+    world.machine(leader).files.freeBytes = Number.MAX_SAFE_INTEGER;
+    await world.until('it is ready again', () => world.isReady(leader));
+    await world.equal();
+  });
+
   test('what waits for room is not acknowledged before it is written (D1)', async () => {
     const world = await World.formed({ options: { initialTables: [TABLE, 'other'] } });
     const [leader, follower, third] = await world.roles();
