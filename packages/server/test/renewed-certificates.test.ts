@@ -1,0 +1,105 @@
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Log } from '@coxswain/node';
+import { regatta } from '@coxswain/protocol';
+import { afterEach, expect, test } from '@jest/globals';
+import { Authority } from './support/certificates.js';
+import { freePort } from './support/free-port.js';
+import { OneNode } from './support/one-node.js';
+
+const closers: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+
+const table = Buffer.from('t');
+
+/** Certificate, key and authority in files of `directory`, from a new authority each time: all of them at once. */
+async function renew(directory: string): Promise<void> {
+  const authority = await Authority.create('authority');
+  const { certFile, keyFile } = await authority.issue('node', ['localhost']);
+  copyFileSync(certFile, join(directory, 'cert.pem'));
+  copyFileSync(keyFile, join(directory, 'key.pem'));
+  copyFileSync(authority.file, join(directory, 'ca.pem'));
+  authority.remove();
+}
+
+async function untilDone(act: () => Promise<unknown>): Promise<void> {
+  for (;;) {
+    try {
+      await act();
+      return;
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+}
+
+test('nodes and a follower cluster whose certificates were all renewed meet again when one node restarts', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'coxswain-renewed-'));
+  closers.push(() => rmSync(directory, { recursive: true }));
+  await renew(directory);
+  const tls = (option: string) => ({
+    [`${option}.cert-filename`]: join(directory, 'cert.pem'),
+    [`${option}.key-filename`]: join(directory, 'key.pem'),
+    [`${option}.ca-filename`]: join(directory, 'ca.pem'),
+  });
+  const [one, two] = [`localhost:${await freePort()}`, `localhost:${await freePort()}`];
+  const replication = `localhost:${await freePort()}`;
+  const lines: { readonly message: string; readonly listener?: string }[] = [];
+  const log: Log = (_level, message, fields) => lines.push({ message, ...fields });
+  const start = (id: number, raftAddress: string, more: Record<string, string>) =>
+    OneNode.start(
+      {
+        'data-dir': join(directory, `node-${id}`),
+        'raft.node-id': String(id),
+        'raft.address': raftAddress,
+        'raft.initial-members': `1=${one},2=${two}`,
+        'raft.rtt': '50ms',
+        ...tls('raft'),
+        ...more,
+      },
+      { waitsUntilReady: false, log },
+    );
+  const startSecond = () =>
+    start(2, two, {
+      'replication.enabled': 'true',
+      'replication.address': `https://${replication}`,
+      'replication.client-cert-auth': 'true',
+      ...tls('replication'),
+    });
+  const first = await start(1, one, {});
+  closers.push(() => first.stop());
+  let second = await startSecond();
+  closers.push(() => second.stop());
+  await first.untilReady();
+  const follower = await OneNode.start(
+    { 'replication.leader-address': `https://${replication}`, ...tls('replication') },
+    { role: 'follower', waitsUntilReady: false, log },
+  );
+  closers.push(() => follower.stop());
+
+  const [rpc, followerRpc] = [first.rpc(), follower.rpc()];
+  closers.push(() => rpc.close());
+  closers.push(() => followerRpc.close());
+  await first.createTable(rpc, 't');
+  /** Writes until that is done, and waits until the follower cluster has it. */
+  const write = async (key: string): Promise<void> => {
+    const pair = { table, key: Buffer.from(key) };
+    await untilDone(() => rpc.call(regatta.KVService.put, { ...pair, value: Buffer.from('v') }));
+    await untilDone(async () => {
+      const { count } = await followerRpc.call(regatta.KVService.range, pair);
+      if (count === 0n) throw new Error('it is not there');
+    });
+  };
+  await write('before');
+
+  await renew(directory);
+  await second.stop();
+  second = await startSecond();
+  await first.untilReady();
+  await write('after');
+  const logged = lines.filter(({ message }) => message === 'certificates were read again');
+  expect(new Set(logged.map(({ listener }) => listener))).toEqual(new Set(['raft', 'leader-cluster']));
+});
