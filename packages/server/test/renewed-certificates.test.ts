@@ -9,7 +9,9 @@ import { freePort } from './support/free-port.js';
 import { OneNode } from './support/one-node.js';
 
 const closers: (() => unknown)[] = [];
+let isOver = false;
 afterEach(async () => {
+  isOver = true;
   for (const close of closers.splice(0).reverse()) await close();
 });
 
@@ -25,8 +27,9 @@ async function renew(directory: string): Promise<void> {
   authority.remove();
 }
 
+/** Tries again until it succeeds, or the test has ended. */
 async function untilDone(act: () => Promise<unknown>): Promise<void> {
-  for (;;) {
+  while (!isOver) {
     try {
       await act();
       return;
