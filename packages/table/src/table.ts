@@ -503,7 +503,10 @@ export class Table {
     if (progress !== undefined) return;
     this.#state = state;
     this.#halfApplied = undefined;
-    this.#before?.snapshot.release(this);
+    // Housekeeping may be queued between what came before the entry and its first part: the last part alone moves the
+    // applied index.
+    if (this.#before === undefined || state.appliedIndex === this.#before.state.appliedIndex) return;
+    this.#before.snapshot.release(this);
     this.#before = undefined;
   }
 

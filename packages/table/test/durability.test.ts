@@ -384,11 +384,14 @@ describe('an entry with a large effect', () => {
     test(`${type}: is read as it was before until its last batch is written (A4)`, async () => {
       let writes = 0;
       let table: Table | undefined;
+      let checkpoint: Promise<void> | undefined;
       const seen: unknown[] = [];
       const directory = new MemoryStoreDirectory({
         afterWrite: async () => {
           writes += 1;
           if (table?.appliedIndex !== 2) return;
+          // Queued behind what came before the entry, and before its first part.
+          checkpoint ??= table.checkpoint();
           const view = table.view();
           const page = await view.range(query('\0', '\0', { countOnly: true }));
           seen.push([view.revision, page.count, table.get(bytes(keyAt(50))).record?.modRevision]);
@@ -418,6 +421,7 @@ describe('an entry with a large effect', () => {
         ]);
       }
       expect(await content(table)).toEqual(await expected(one));
+      await checkpoint;
       await table.close();
     });
 
