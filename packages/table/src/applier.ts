@@ -1,47 +1,25 @@
 import { strict as assert } from 'node:assert/strict';
 import { mvcc } from '@coxswain/protocol';
 import { comparesHold, hasRevisionCompares, unknownInCompares } from './compare.js';
-import { ContentHash } from './content-hash.js';
-import type { Effects, Operation } from './effects.js';
+import type { Effects } from './effects.js';
 import { UnknownCommandError } from './errors.js';
-import { FrozenSource } from './frozen-source.js';
-import { HistoryBlockWriter } from './history-block.js';
 import { readSafeInteger } from './integers.js';
-import type { Change } from './journal.js';
 import { ALL_KEYS, boundsOf, type KeyBounds } from './key-bounds.js';
-import {
-  createRevisionOf,
-  historyKey,
-  keyInLatestKey,
-  latestKey,
-  modRevisionOf,
-  outcomeKey,
-  versionOf,
-  writeRecordHeader,
-} from './layout.js';
-import { Overlay } from './overlay.js';
+import { keyInLatestKey, modRevisionOf, outcomeKey, writeRecordHeader } from './layout.js';
 import { PairRecord } from './pair-record.js';
-import { deletionOf, RANGE_DELETIONS_MAX, type RangeDeletion } from './range-deletion.js';
-import { identityOf, newRecordBlock, recordBlockOf } from './record-block.js';
-import {
-  EMPTY_SCAN,
-  type RecordReader,
-  type RecordScan,
-  type RecordSource,
-  type StoredPair,
-  scanLive,
-} from './record-source.js';
+import { type EntryMark, PendingEffects } from './pending-effects.js';
+import { RangeDeleter, type RangeDeleterOptions } from './range-deleter.js';
+import { identityOf, recordBlockOf } from './record-block.js';
+import { EMPTY_SCAN, type RecordSource } from './record-source.js';
 import { PreviousPairs, ResponseBudget } from './response-budget.js';
 import { deleteRangeResponse, putResponse } from './responses.js';
-import { SharedSnapshot } from './shared-snapshot.js';
-import { keyId, keyOfId } from './sorted-tree.js';
+import { keyId } from './sorted-tree.js';
 import type { OrderedStore } from './store.js';
-import { liveKeyCountOf, type Progress, type TableState } from './table-state.js';
+import type { Progress, TableState } from './table-state.js';
 import { TxnAnswers } from './txn-answers.js';
 import { type ApplyResult, CommandKind, type TableEntry } from './types.js';
-import { WrittenKeys } from './written-keys.js';
 
-/** Keys that a range deletion, its sweep, or the end of a load, handles between two turns of the event loop. */
+/** Keys that a range deletion, or the end of a load, handles between two turns of the event loop. */
 const SCAN_CHUNK_ENTRIES_MAX = 500;
 /** A batch of more pairs is applied like a large entry. */
 const SMALL_BATCH_PAIRS_MAX = 500;
@@ -49,7 +27,6 @@ const ALWAYS = (): boolean => true;
 const NO_RESPONSES: mvcc.ResponseOp[] = [];
 /** Of an entry that had its effect. */
 const EFFECTIVE = { hasStaleCursor: false, sealedBy: undefined } as const;
-const EMPTY = Buffer.alloc(0);
 /** Stands before each record of a load. */
 const LENGTH_SIZE_BYTES = 8;
 const ZERO_BYTE = Buffer.from([0]);
@@ -71,26 +48,8 @@ type Outcome = Pick<ApplyResult, 'succeeded' | 'responses'> & {
   readonly answers?: TxnAnswers | undefined;
 };
 
-/** Where the effects of the entry that is being applied begin. */
-interface Mark {
-  readonly operationCount: number;
-  readonly changeCount: number;
-  readonly sizeBytes: number;
-  readonly state: TableState;
-  /** What came before the entry is in the store already. */
-  readonly hasSpilled: boolean;
-  /** The last revision of which a record may be in the store already. */
-  readonly spilledRevision: number;
-}
-
-type Mutable<T> = { -readonly [Property in keyof T]: T[Property] };
-
-export interface ApplierOptions {
-  /** An entry that has more effects than this hands them over and goes on (A4). */
-  readonly effectsSizeBytesMax: number;
-  readonly effectsOperationsMax: number;
-  /** What the keys written in the bounds of a range deletion may take in memory. */
-  readonly writtenKeysSizeBytesMax: number;
+/** An entry that has more effects than these limits hands them over and goes on (A4). */
+export interface ApplierOptions extends RangeDeleterOptions {
   /**
    * Writes what is before the entry that grew too large (when there is something), then a part of its
    * effects. Resolves when both are in the store.
@@ -101,28 +60,19 @@ export interface ApplierOptions {
 }
 
 /**
- * Computes what entries do to a table (A1): it reads the store through the overlay of what is not written
- * yet, and collects effects until `takeEffects`. Strictly serial: no entry may be applied before the one
- * before it has been.
+ * Computes what entries do to a table (A1), and collects effects until `takeEffects`. Strictly serial: no entry may be
+ * applied before the one before it has been.
  */
-export class Applier implements RecordReader {
-  readonly overlay = new Overlay();
-  readonly #store: OrderedStore;
+export class Applier {
+  readonly #effects: PendingEffects;
+  readonly #rangeDeleter: RangeDeleter;
   readonly #options: ApplierOptions;
-  readonly #contentHash: ContentHash;
-  /** Its content hash is out of date until `#captureState`. */
-  readonly #state: Mutable<TableState>;
+  readonly #state: PendingEffects['state'];
   #progress: Progress | undefined;
-  #operations: Operation[] = [];
-  #changes: Change[] = [];
-  #sizeBytes = 0;
-  #mark: Mark | undefined;
-  #lastPutRevision = 0;
+  #mark: EntryMark | undefined;
   /** While entry after entry is a load: no key that is there is above it. Undefined: that is not known. */
   #loadedUpTo: string | undefined;
   readonly #pair = new PairRecord();
-  /** The table as it is in the middle of this Txn, until something is written. */
-  #frozen: FrozenSource | undefined;
 
   constructor(
     store: OrderedStore,
@@ -130,9 +80,9 @@ export class Applier implements RecordReader {
     progress: Progress | undefined,
     options: ApplierOptions,
   ) {
-    this.#store = store;
-    this.#state = { ...state };
-    this.#contentHash = ContentHash.fromBuffer(state.contentHash);
+    this.#effects = new PendingEffects(store, state);
+    this.#rangeDeleter = new RangeDeleter(store, this.#effects, options);
+    this.#state = this.#effects.state;
     this.#progress = progress;
     this.#options = options;
   }
@@ -205,26 +155,12 @@ export class Applier implements RecordReader {
 
   /** What was collected since the last call. */
   takeEffects(): Effects {
-    const effects: Effects = {
-      operations: this.#operations,
-      changes: this.#changes,
-      state: this.#captureState(),
-      progress: undefined,
-      generation: this.overlay.endGeneration(),
-    };
-    this.#operations = [];
-    this.#changes = [];
-    this.#sizeBytes = 0;
-    return effects;
+    return this.#effects.take();
   }
 
-  get(key: Buffer): Buffer | undefined {
-    return this.#readLive(keyId(key), key, latestKey(key));
-  }
-
-  scan(bounds: KeyBounds, options: { limit?: number; keysOnly?: boolean }): RecordScan {
-    const { deletions } = this.#state;
-    return scanLive({ store: this.#store, overlay: this.overlay, deletions }, bounds, options);
+  /** Forgets what the store has now; see `Effects.generation`. */
+  release(generation: number): void {
+    this.#effects.overlay.release(generation);
   }
 
   /** A range deletion has keys left to remove, and no entry that a crash left half applied comes before that. */
@@ -232,60 +168,9 @@ export class Applier implements RecordReader {
     return this.#state.deletions.length > 0 && this.#progress === undefined;
   }
 
-  /**
-   * Removes the next keys of the oldest range deletion, whose versions go into the history (A4). Takes its turn between
-   * entries: what it does depends on what they have written, and nothing that they read depends on it.
-   */
-  async sweep(): Promise<void> {
-    assert(this.#operations.length === 0, 'a sweep is a batch of its own');
-    const [deletion, ...later] = this.#state.deletions;
-    if (deletion === undefined) return;
-    // Every record that is there, deleted or not.
-    const scan = scanLive({ store: this.#store, overlay: this.overlay, deletions: [] }, deletion, {});
-    let pairs: StoredPair[];
-    try {
-      pairs = await scan.next(Math.min(SCAN_CHUNK_ENTRIES_MAX, this.#options.effectsOperationsMax));
-    } finally {
-      await scan.close();
-    }
-    const block = this.#historyBlock(deletion, deletion.lane);
-    let swept = 0;
-    let sizeBytes = 0;
-    for (; swept < pairs.length && sizeBytes < this.#options.effectsSizeBytesMax; swept++) {
-      const [storeKey, record] = pairs[swept]!;
-      sizeBytes += storeKey.length + record.length;
-      if (modRevisionOf(record) >= deletion.revision) continue;
-      this.#removeDeleted(storeKey, record);
-      block?.add(storeKey, record);
-      this.overlay.set(keyId(storeKey, 1), undefined);
-      this.#write(storeKey, undefined);
-    }
-    block?.end();
-    const last = pairs[swept - 1];
-    const rest = last && { ...deletion, first: Buffer.concat([keyInLatestKey(last[0]), ZERO_BYTE]) };
-    this.#state.deletions = rest === undefined ? later : [rest, ...later];
-  }
-
-  #removeDeleted(storeKey: Buffer, record: Buffer): void {
-    this.#contentHash.remove(identityOf(storeKey, record));
-    this.#state.keyCount -= 1;
-  }
-
-  /** Takes versions that were deleted into the history; undefined: it does not reach back to them any more. */
-  #historyBlock({ revision }: RangeDeletion, lane: number): HistoryBlockWriter | undefined {
-    if (revision <= this.#state.historyFloor) return undefined;
-    return new HistoryBlockWriter(revision, lane, (storeKey, block) => this.#write(storeKey, block));
-  }
-
-  #read(id: string, storeKey: Buffer): Buffer | undefined {
-    const unwritten = this.overlay.get(id);
-    return unwritten === undefined ? this.#store.getSync(storeKey) : unwritten.record;
-  }
-
-  #readLive(id: string, key: Buffer, storeKey: Buffer): Buffer | undefined {
-    const record = this.#read(id, storeKey);
-    if (record === undefined) return undefined;
-    return deletionOf(this.#state.deletions, key, record) === undefined ? record : undefined;
+  /** Removes the next keys of the oldest range deletion (A4). Takes its turn between entries. */
+  sweep(): Promise<void> {
+    return this.#rangeDeleter.sweep();
   }
 
   #applyCommand(entry: TableEntry, command: mvcc.Command): ApplyResult | Promise<ApplyResult> {
@@ -307,13 +192,13 @@ export class Applier implements RecordReader {
     switch (command.type) {
       case mvcc.Command_CommandType.PUT: {
         const { key, value } = pairOf(command, index);
-        const previous = this.#put(key, value, revision);
+        const previous = this.#effects.put(key, value, revision);
         return budget === undefined ? NO_RESPONSES : [previousOfPut(budget, key, previous, command.prevKvs)];
       }
       case mvcc.Command_CommandType.DELETE: {
         const { key } = pairOf(command, index);
         if (boundsOf(key, command.rangeEnd) !== undefined) return undefined;
-        const previous = this.#delete(key, revision);
+        const previous = this.#effects.delete(key, revision);
         return budget === undefined
           ? NO_RESPONSES
           : [previousOfDelete(budget, key, previous, command.prevKvs)];
@@ -350,7 +235,7 @@ export class Applier implements RecordReader {
         ? await this.#applySequence(entry, command.sequence, resumed)
         : await this.#applyOne(command, { index: entry.index, command: 0 }, revision, budget, resumed);
     this.#mark = undefined;
-    this.#frozen = undefined;
+    this.#effects.thaw();
     this.#advance(entry, command);
     // What reads no scan is done at once; the rest goes on while later entries are applied (A4).
     const isAwaited = entry.isAwaited ?? ALWAYS;
@@ -368,15 +253,8 @@ export class Applier implements RecordReader {
 
   /** From here on the entry's effects may be handed over in parts (A4). Gives where a crash left it. */
   #beginLarge(): Progress | undefined {
-    this.#mark = {
-      operationCount: this.#operations.length,
-      changeCount: this.#changes.length,
-      sizeBytes: this.#sizeBytes,
-      state: this.#captureState(),
-      // A resumed entry is the first one, and was half in the store before it was opened.
-      hasSpilled: this.#progress !== undefined,
-      spilledRevision: this.#progress === undefined ? 0 : Number.POSITIVE_INFINITY,
-    };
+    // A resumed entry is the first one, and was half in the store before it was opened.
+    this.#mark = this.#effects.mark(this.#progress !== undefined);
     return this.#progress;
   }
 
@@ -419,15 +297,15 @@ export class Applier implements RecordReader {
     // A snapshot comes in key order: to ask the store each time for what cannot be there is a fifth of the work.
     const isNew = this.#loadedUpTo !== undefined && id > this.#loadedUpTo;
     if (isNew) this.#loadedUpTo = id;
-    const previous = isNew ? undefined : this.#read(id, storeKey);
+    const previous = isNew ? undefined : this.#effects.read(id, storeKey);
     if (previous === undefined) this.#state.keyCount += 1;
-    else if (modRevisionOf(previous) !== 0) this.#contentHash.remove(identityOf(storeKey, previous));
+    else if (modRevisionOf(previous) !== 0) this.#effects.contentHash.remove(identityOf(storeKey, previous));
     if (stamp === undefined) writeRecordHeader(record, pair.createRevision, pair.modRevision, pair.version);
     else writeRecordHeader(record, stamp, stamp, 1);
     // A pair without revisions counts when `Loaded` has stamped it.
-    if (modRevisionOf(record) !== 0) this.#contentHash.add(identity);
-    this.overlay.set(id, record);
-    this.#write(storeKey, record);
+    if (modRevisionOf(record) !== 0) this.#effects.contentHash.add(identity);
+    this.#effects.overlay.set(id, record);
+    this.#effects.write(storeKey, record);
   }
 
   /** The load is whole: what came without revisions is stamped, and the history begins. */
@@ -447,7 +325,7 @@ export class Applier implements RecordReader {
   }
 
   async #stampUnstamped(index: number, revision: number, resumed: Progress | undefined): Promise<void> {
-    const scan = this.scan({ ...ALL_KEYS, first: resumed?.nextKey ?? ALL_KEYS.first }, {});
+    const scan = this.#effects.scan({ ...ALL_KEYS, first: resumed?.nextKey ?? ALL_KEYS.first }, {});
     try {
       for (;;) {
         const pairs = await scan.next(SCAN_CHUNK_ENTRIES_MAX);
@@ -456,10 +334,10 @@ export class Applier implements RecordReader {
           if (modRevisionOf(record) !== 0) continue;
           const stamped = Buffer.from(record);
           writeRecordHeader(stamped, revision, revision, 1);
-          this.#contentHash.add(identityOf(storeKey, stamped));
+          this.#effects.contentHash.add(identityOf(storeKey, stamped));
           const key = keyInLatestKey(storeKey);
-          this.overlay.set(keyId(key), stamped);
-          this.#write(storeKey, stamped);
+          this.#effects.overlay.set(keyId(key), stamped);
+          this.#effects.write(storeKey, stamped);
         }
         if (this.#isLarge()) {
           const lastKey = keyInLatestKey(pairs[pairs.length - 1]![0]);
@@ -546,10 +424,10 @@ export class Applier implements RecordReader {
     budget: ResponseBudget | undefined,
   ): mvcc.ResponseOp | undefined {
     if (type === mvcc.Command_CommandType.PUT_BATCH) {
-      this.#put(key, value, revision);
+      this.#effects.put(key, value, revision);
       return budget && putResponse(undefined, false);
     }
-    const previous = this.#delete(key, revision);
+    const previous = this.#effects.delete(key, revision);
     return budget && previousOfDelete(budget, key, previous, false);
   }
 
@@ -562,10 +440,10 @@ export class Applier implements RecordReader {
   ): Promise<Outcome> {
     const unknown = unknownInCompares(txn.compare);
     if (unknown !== undefined) throw new UnknownCommandError(unknown, place.index);
-    const succeeded = resumed?.succeeded ?? (await comparesHold(this, txn.compare));
+    const succeeded = resumed?.succeeded ?? (await comparesHold(this.#effects, txn.compare));
     if (hasRevisionCompares(txn.compare)) {
       const outcome = succeeded ? OUTCOME_SUCCEEDED : OUTCOME_FAILED;
-      this.#write(outcomeKey(place.index, place.command), outcome);
+      this.#effects.write(outcomeKey(place.index, place.command), outcome);
     }
     const operations = succeeded ? txn.success : txn.failure;
     const answers = budget && new TxnAnswers(budget);
@@ -599,7 +477,7 @@ export class Applier implements RecordReader {
     switch (request?.$case) {
       case 'requestPut': {
         const { key, value, prevKv } = request.value;
-        const previous = this.#put(key, value, revision);
+        const previous = this.#effects.put(key, value, revision);
         return budget && previousOfPut(budget, key, previous, prevKv);
       }
       case 'requestDeleteRange': {
@@ -608,7 +486,7 @@ export class Applier implements RecordReader {
         if (bounds !== undefined) {
           return this.#deleteRange(bounds, place, revision, prevKv, answers, resumed);
         }
-        const previous = this.#delete(key, revision);
+        const previous = this.#effects.delete(key, revision);
         return budget && previousOfDelete(budget, key, previous, prevKv);
       }
       case 'requestRange':
@@ -622,22 +500,11 @@ export class Applier implements RecordReader {
   /** A point is read at once. A range is read from what the table is now, when the entry has been applied. */
   #answerRange(answers: TxnAnswers, range: mvcc.RequestOp_Range): void {
     if (boundsOf(range.key, range.rangeEnd) === undefined) {
-      const record = this.get(range.key);
+      const record = this.#effects.get(range.key);
       answers.pushPoint(pointOf(record), range);
       return;
     }
-    answers.pushScan(this.#freeze(), range);
-  }
-
-  #freeze(): FrozenSource {
-    this.#frozen ??= new FrozenSource({
-      store: this.#store,
-      snapshot: new SharedSnapshot(this.#store.snapshot()),
-      overlay: this.overlay.freeze(),
-      deletions: this.#state.deletions,
-      keyCount: liveKeyCountOf(this.#state),
-    });
-    return this.#frozen;
+    answers.pushScan(this.#effects.freeze(), range);
   }
 
   /**
@@ -661,22 +528,24 @@ export class Applier implements RecordReader {
     };
     const rest = { first: resumed?.nextKey ?? bounds.first, end: bounds.end };
     // What was deleted a moment ago need not be looked at.
-    const scan = this.#state.keyCount === 0 ? EMPTY_SCAN : this.scan(rest, {});
+    const scan = this.#state.keyCount === 0 ? EMPTY_SCAN : this.#effects.scan(rest, {});
     try {
       for (;;) {
         const pairs = await scan.next(SCAN_CHUNK_ENTRIES_MAX);
         if (pairs.length === 0) break;
         for (const [storeKey, record] of pairs) {
           const key = keyInLatestKey(storeKey);
-          this.#deleteRecord(keyId(key), key, storeKey, record, revision);
+          this.#effects.deleteRecord(keyId(key), key, storeKey, record, revision);
           previous.take(key, record);
           response.deleted += 1n;
           if (!this.#isLarge()) continue;
           const nextKey = Buffer.concat([key, ZERO_BYTE]);
           if (this.#canDeleteLater(revision)) {
             if (previous.takesMore)
-              await previous.takeAll(this.scan({ first: nextKey, end: bounds.end }, {}));
-            this.#deleteLater(bounds, nextKey, revision, response, answers);
+              await previous.takeAll(this.#effects.scan({ first: nextKey, end: bounds.end }, {}));
+            response.deleted += BigInt(this.#rangeDeleter.deleteUnwritten(nextKey, bounds.end, revision));
+            answers?.pushCount(response, this.#effects.freeze(), bounds);
+            this.#rangeDeleter.deleteLater(bounds, revision);
             response.more = previous.isCut;
             return { response: { $case: 'responseDeleteRange', value: response } };
           }
@@ -697,148 +566,20 @@ export class Applier implements RecordReader {
 
   /** A range deletion is told from what comes after it in the same revision by the overlay alone. */
   #canDeleteLater(revision: number): boolean {
-    return this.#state.deletions.length < RANGE_DELETIONS_MAX && this.#isAllUnwritten(revision);
-  }
-
-  /** Deletes what is left of a range, from `nextKey` on, by one record (see `RangeDeletion`). */
-  #deleteLater(
-    bounds: KeyBounds,
-    nextKey: Buffer,
-    revision: number,
-    response: mvcc.ResponseOp_DeleteRange,
-    answers: TxnAnswers | undefined,
-  ): void {
-    // The deletion applies to older revisions; what this entry wrote before it is deleted here.
-    for (const { id, record } of this.overlay.range(keyId(nextKey), bounds.end && keyId(bounds.end))) {
-      if (record === undefined || modRevisionOf(record) < revision) continue;
-      const key = keyOfId(id);
-      this.#deleteRecord(id, key, latestKey(key), record, revision);
-      response.deleted += 1n;
-    }
-    answers?.pushCount(response, this.#freeze(), bounds);
-    const { deletions } = this.#state;
-    const lane = 2 * deletions.filter((deletion) => deletion.revision === revision).length;
-    const written = new WrittenKeys(bounds, this.#options.writtenKeysSizeBytesMax);
-    this.#state.deletions = [...deletions, { ...bounds, revision, lane, written }];
-    this.#frozen = undefined;
+    return this.#rangeDeleter.hasRoom && this.#isAllUnwritten(revision);
   }
 
   /** The entry's effects fill a store batch. */
   #isLarge(): boolean {
-    const mark = this.#mark!;
+    const { operationCount, sizeBytes } = this.#effects.since(this.#mark!);
     const { effectsOperationsMax, effectsSizeBytesMax } = this.#options;
-    return (
-      this.#operations.length - mark.operationCount >= effectsOperationsMax ||
-      this.#sizeBytes - mark.sizeBytes > effectsSizeBytesMax
-    );
+    return operationCount >= effectsOperationsMax || sizeBytes > effectsSizeBytesMax;
   }
 
   async #spill(progress: Progress): Promise<void> {
-    const mark = this.#mark!;
-    const operations = this.#operations;
-    const changes = this.#changes;
-    const before: Effects | undefined = mark.hasSpilled
-      ? undefined
-      : {
-          operations: operations.slice(0, mark.operationCount),
-          changes: changes.slice(0, mark.changeCount),
-          state: mark.state,
-          progress: undefined,
-          // What the overlay holds of it shares a generation with the part, and goes with that.
-          generation: 0,
-        };
-    const part: Effects = {
-      operations: operations.slice(mark.operationCount),
-      changes: changes.slice(mark.changeCount),
-      state: this.#captureState(),
-      progress,
-      generation: this.overlay.endGeneration(),
-    };
-    this.#operations = [];
-    this.#changes = [];
-    this.#sizeBytes = 0;
-    this.#mark = {
-      operationCount: 0,
-      changeCount: 0,
-      sizeBytes: 0,
-      state: mark.state,
-      hasSpilled: true,
-      spilledRevision: Math.max(mark.spilledRevision, this.#lastPutRevision),
-    };
+    const { before, part, mark } = this.#effects.takePart(this.#mark!, progress);
+    this.#mark = mark;
     await this.#options.spill(before, part);
-  }
-
-  /** The record that was there before. */
-  #put(key: Buffer, value: Buffer, revision: number): Buffer | undefined {
-    const id = keyId(key);
-    const { identity, storeKey, record } = newRecordBlock(key, value);
-    this.#lastPutRevision = revision;
-    const stored = this.#read(id, storeKey);
-    const deletion = stored && deletionOf(this.#state.deletions, key, stored);
-    if (deletion !== undefined) this.#replaceDeleted(deletion, storeKey, stored!);
-    const previous = deletion === undefined ? stored : undefined;
-    let supersedes = false;
-    if (previous === undefined) {
-      writeRecordHeader(record, revision, revision, 1);
-      this.#state.keyCount += 1;
-    } else {
-      writeRecordHeader(record, createRevisionOf(previous), revision, versionOf(previous) + 1);
-      supersedes = this.#supersede(key, storeKey, previous, revision);
-    }
-    this.#contentHash.add(identity);
-    this.#change(revision, storeKey, supersedes);
-    this.overlay.set(id, record);
-    for (const { written } of this.#state.deletions) written?.add(key, id);
-    this.#write(storeKey, record);
-    return previous;
-  }
-
-  /** Does for a key that is written anew what the sweep would have done for its deleted record. */
-  #replaceDeleted(deletion: RangeDeletion, storeKey: Buffer, record: Buffer): void {
-    this.#removeDeleted(storeKey, record);
-    // In a lane of its own: the sweep's blocks begin and end where they want.
-    const block = this.#historyBlock(deletion, deletion.lane + 1);
-    block?.add(storeKey, record);
-    block?.end();
-  }
-
-  /** The record that was there before. */
-  #delete(key: Buffer, revision: number): Buffer | undefined {
-    const id = keyId(key);
-    const storeKey = latestKey(key);
-    const previous = this.#readLive(id, key, storeKey);
-    if (previous !== undefined) this.#deleteRecord(id, key, storeKey, previous, revision);
-    return previous;
-  }
-
-  #deleteRecord(id: string, key: Buffer, storeKey: Buffer, previous: Buffer, revision: number): void {
-    const supersedes = this.#supersede(key, storeKey, previous, revision);
-    this.#state.keyCount -= 1;
-    this.#change(revision, storeKey, supersedes);
-    this.overlay.set(id, undefined);
-    this.#write(storeKey, undefined);
-  }
-
-  /**
-   * Moves a version into the history. One that was written at the same revision was never visible, so it
-   * leaves no trace.
-   */
-  #supersede(key: Buffer, storeKey: Buffer, previous: Buffer, revision: number): boolean {
-    this.#contentHash.remove(identityOf(storeKey, previous));
-    if (modRevisionOf(previous) >= revision) return false;
-    this.#write(historyKey(key, revision), previous);
-    return true;
-  }
-
-  #change(revision: number, storeKey: Buffer, supersedes: boolean): void {
-    this.#changes.push({ revision, key: keyInLatestKey(storeKey), supersedes });
-    this.#state.changeCount += 1;
-  }
-
-  #write(storeKey: Buffer, record: Buffer | undefined): void {
-    this.#frozen = undefined;
-    this.#operations.push({ storeKey, record });
-    this.#sizeBytes += storeKey.length + (record ?? EMPTY).length;
   }
 
   /** Revisions never go back, whatever a command says. */
@@ -860,10 +601,6 @@ export class Applier implements RecordReader {
   #raiseFloor(revision: number): void {
     const state = this.#state;
     state.historyFloor = Math.max(state.historyFloor, Math.min(revision, state.revision));
-  }
-
-  #captureState(): TableState {
-    return { ...this.#state, contentHash: this.#contentHash.toBuffer() };
   }
 }
 

@@ -499,7 +499,7 @@ export class Table {
   }
 
   #publish({ state, progress, generation }: Effects): void {
-    this.#applier.overlay.release(generation);
+    this.#applier.release(generation);
     if (progress !== undefined) return;
     this.#state = state;
     this.#halfApplied = undefined;

@@ -1,0 +1,270 @@
+import { ContentHash } from './content-hash.js';
+import type { Effects, Operation } from './effects.js';
+import { FrozenSource } from './frozen-source.js';
+import { HistoryBlockWriter } from './history-block.js';
+import type { Change } from './journal.js';
+import type { KeyBounds } from './key-bounds.js';
+import {
+  createRevisionOf,
+  historyKey,
+  keyInLatestKey,
+  latestKey,
+  modRevisionOf,
+  versionOf,
+  writeRecordHeader,
+} from './layout.js';
+import { Overlay } from './overlay.js';
+import { deletionOf, type RangeDeletion } from './range-deletion.js';
+import { identityOf, newRecordBlock } from './record-block.js';
+import { type RecordReader, type RecordScan, scanLive } from './record-source.js';
+import { SharedSnapshot } from './shared-snapshot.js';
+import { keyId } from './sorted-tree.js';
+import type { OrderedStore } from './store.js';
+import { liveKeyCountOf, type Progress, type TableState } from './table-state.js';
+
+const EMPTY = Buffer.alloc(0);
+
+/** Where the effects of the entry that is being applied begin. */
+export interface EntryMark {
+  readonly operationCount: number;
+  readonly changeCount: number;
+  readonly sizeBytes: number;
+  readonly state: TableState;
+  /** What came before the entry is in the store already. */
+  readonly hasSpilled: boolean;
+  /** The last revision of which a record may be in the store already. */
+  readonly spilledRevision: number;
+}
+
+type Mutable<T> = { -readonly [Property in keyof T]: T[Property] };
+
+/**
+ * The table as the entries so far leave it: it reads the store through the overlay of what is not written yet (A2), and
+ * keeps state, content hash and history in step with every record that is put or deleted.
+ */
+export class PendingEffects implements RecordReader {
+  readonly overlay = new Overlay();
+  readonly contentHash: ContentHash;
+  /** Its content hash is out of date until effects are taken. */
+  readonly state: Mutable<TableState>;
+  readonly #store: OrderedStore;
+  #operations: Operation[] = [];
+  #changes: Change[] = [];
+  #sizeBytes = 0;
+  #lastPutRevision = 0;
+  /** The table as it is in the middle of a Txn, until something is written. */
+  #frozen: FrozenSource | undefined;
+
+  constructor(store: OrderedStore, state: TableState) {
+    this.#store = store;
+    this.state = { ...state };
+    this.contentHash = ContentHash.fromBuffer(state.contentHash);
+  }
+
+  /** Nothing was written since effects were last taken. */
+  get isEmpty(): boolean {
+    return this.#operations.length === 0;
+  }
+
+  /** What was collected since the last call. */
+  take(): Effects {
+    const effects: Effects = {
+      operations: this.#operations,
+      changes: this.#changes,
+      state: this.#captureState(),
+      progress: undefined,
+      generation: this.overlay.endGeneration(),
+    };
+    this.#operations = [];
+    this.#changes = [];
+    this.#sizeBytes = 0;
+    return effects;
+  }
+
+  /** `hasSpilled`: a part of the entry is in the store already. */
+  mark(hasSpilled: boolean): EntryMark {
+    return {
+      operationCount: this.#operations.length,
+      changeCount: this.#changes.length,
+      sizeBytes: this.#sizeBytes,
+      state: this.#captureState(),
+      hasSpilled,
+      spilledRevision: hasSpilled ? Number.POSITIVE_INFINITY : 0,
+    };
+  }
+
+  /** What the entry has come to. */
+  since(mark: EntryMark): { operationCount: number; sizeBytes: number } {
+    return {
+      operationCount: this.#operations.length - mark.operationCount,
+      sizeBytes: this.#sizeBytes - mark.sizeBytes,
+    };
+  }
+
+  /** What came before the entry, if that is not in the store yet; what the entry has come to; and where it goes on. */
+  takePart(
+    mark: EntryMark,
+    progress: Progress,
+  ): { before: Effects | undefined; part: Effects; mark: EntryMark } {
+    const operations = this.#operations;
+    const changes = this.#changes;
+    const before: Effects | undefined = mark.hasSpilled
+      ? undefined
+      : {
+          operations: operations.slice(0, mark.operationCount),
+          changes: changes.slice(0, mark.changeCount),
+          state: mark.state,
+          progress: undefined,
+          // What the overlay holds of it shares a generation with the part, and goes with that.
+          generation: 0,
+        };
+    const part: Effects = {
+      operations: operations.slice(mark.operationCount),
+      changes: changes.slice(mark.changeCount),
+      state: this.#captureState(),
+      progress,
+      generation: this.overlay.endGeneration(),
+    };
+    this.#operations = [];
+    this.#changes = [];
+    this.#sizeBytes = 0;
+    const rest: EntryMark = {
+      operationCount: 0,
+      changeCount: 0,
+      sizeBytes: 0,
+      state: mark.state,
+      hasSpilled: true,
+      spilledRevision: Math.max(mark.spilledRevision, this.#lastPutRevision),
+    };
+    return { before, part, mark: rest };
+  }
+
+  get(key: Buffer): Buffer | undefined {
+    return this.#readLive(keyId(key), key, latestKey(key));
+  }
+
+  scan(bounds: KeyBounds, options: { limit?: number; keysOnly?: boolean }): RecordScan {
+    const { deletions } = this.state;
+    return scanLive({ store: this.#store, overlay: this.overlay, deletions }, bounds, options);
+  }
+
+  /** A key's record, live or not. */
+  read(id: string, storeKey: Buffer): Buffer | undefined {
+    const unwritten = this.overlay.get(id);
+    return unwritten === undefined ? this.#store.getSync(storeKey) : unwritten.record;
+  }
+
+  #readLive(id: string, key: Buffer, storeKey: Buffer): Buffer | undefined {
+    const record = this.read(id, storeKey);
+    if (record === undefined) return undefined;
+    return deletionOf(this.state.deletions, key, record) === undefined ? record : undefined;
+  }
+
+  /** The table as it is now, for reads that go on while later entries are applied. */
+  freeze(): FrozenSource {
+    this.#frozen ??= new FrozenSource({
+      store: this.#store,
+      snapshot: new SharedSnapshot(this.#store.snapshot()),
+      overlay: this.overlay.freeze(),
+      deletions: this.state.deletions,
+      keyCount: liveKeyCountOf(this.state),
+    });
+    return this.#frozen;
+  }
+
+  /** The next reader gets a frozen table of its own. */
+  thaw(): void {
+    this.#frozen = undefined;
+  }
+
+  /** The record that was there before. */
+  put(key: Buffer, value: Buffer, revision: number): Buffer | undefined {
+    const id = keyId(key);
+    const { identity, storeKey, record } = newRecordBlock(key, value);
+    this.#lastPutRevision = revision;
+    const stored = this.read(id, storeKey);
+    const deletion = stored && deletionOf(this.state.deletions, key, stored);
+    if (deletion !== undefined) this.#replaceDeleted(deletion, storeKey, stored!);
+    const previous = deletion === undefined ? stored : undefined;
+    let supersedes = false;
+    if (previous === undefined) {
+      writeRecordHeader(record, revision, revision, 1);
+      this.state.keyCount += 1;
+    } else {
+      writeRecordHeader(record, createRevisionOf(previous), revision, versionOf(previous) + 1);
+      supersedes = this.#supersede(key, storeKey, previous, revision);
+    }
+    this.contentHash.add(identity);
+    this.#change(revision, storeKey, supersedes);
+    this.overlay.set(id, record);
+    for (const { written } of this.state.deletions) written?.add(key, id);
+    this.write(storeKey, record);
+    return previous;
+  }
+
+  /** Does for a key that is written anew what the sweep would have done for its deleted record. */
+  #replaceDeleted(deletion: RangeDeletion, storeKey: Buffer, record: Buffer): void {
+    this.removeDeleted(storeKey, record);
+    // In a lane of its own: the sweep's blocks begin and end where they want.
+    const block = this.historyBlock(deletion, deletion.lane + 1);
+    block?.add(storeKey, record);
+    block?.end();
+  }
+
+  /** The record that was there before. */
+  delete(key: Buffer, revision: number): Buffer | undefined {
+    const id = keyId(key);
+    const storeKey = latestKey(key);
+    const previous = this.#readLive(id, key, storeKey);
+    if (previous !== undefined) this.deleteRecord(id, key, storeKey, previous, revision);
+    return previous;
+  }
+
+  /** Deletes a live key whose record is known. */
+  deleteRecord(id: string, key: Buffer, storeKey: Buffer, previous: Buffer, revision: number): void {
+    const supersedes = this.#supersede(key, storeKey, previous, revision);
+    this.state.keyCount -= 1;
+    this.#change(revision, storeKey, supersedes);
+    this.overlay.set(id, undefined);
+    this.write(storeKey, undefined);
+  }
+
+  /**
+   * Moves a version into the history. One that was written at the same revision was never visible, so it
+   * leaves no trace.
+   */
+  #supersede(key: Buffer, storeKey: Buffer, previous: Buffer, revision: number): boolean {
+    this.contentHash.remove(identityOf(storeKey, previous));
+    if (modRevisionOf(previous) >= revision) return false;
+    this.write(historyKey(key, revision), previous);
+    return true;
+  }
+
+  #change(revision: number, storeKey: Buffer, supersedes: boolean): void {
+    this.#changes.push({ revision, key: keyInLatestKey(storeKey), supersedes });
+    this.state.changeCount += 1;
+  }
+
+  /** Writes a record as it is stored; undefined deletes it. What the key's readers see is the overlay's. */
+  write(storeKey: Buffer, record: Buffer | undefined): void {
+    this.#frozen = undefined;
+    this.#operations.push({ storeKey, record });
+    this.#sizeBytes += storeKey.length + (record ?? EMPTY).length;
+  }
+
+  /** Takes the record of a key that a range deletion has deleted out of key count and content hash. */
+  removeDeleted(storeKey: Buffer, record: Buffer): void {
+    this.contentHash.remove(identityOf(storeKey, record));
+    this.state.keyCount -= 1;
+  }
+
+  /** Takes versions that were deleted into the history; undefined: it does not reach back to them any more. */
+  historyBlock({ revision }: RangeDeletion, lane: number): HistoryBlockWriter | undefined {
+    if (revision <= this.state.historyFloor) return undefined;
+    return new HistoryBlockWriter(revision, lane, (storeKey, block) => this.write(storeKey, block));
+  }
+
+  #captureState(): TableState {
+    return { ...this.state, contentHash: this.contentHash.toBuffer() };
+  }
+}
