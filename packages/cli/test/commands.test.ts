@@ -14,6 +14,7 @@ import {
   run,
   TemporaryDirectory,
 } from './support/command.js';
+import { runHere } from './support/command-here.js';
 
 const hideCursor = '\x1b[?25l';
 const showCursor = '\x1b[?25h';
@@ -28,9 +29,26 @@ afterAll(async () => {
   expect((await node.stop()).exitCode).toBe(0);
 });
 
+type Input = { readonly stdin?: string; readonly env?: NodeJS.ProcessEnv };
+
+/**
+ * A command against the node, within this process. A busy machine may take longer than the five seconds that people wait:
+ * no verdict depends on that.
+ */
+function command(args: readonly string[], { stdin, env }: Input = {}): Promise<Outcome> {
+  return runHere([...args, '--endpoints', node.endpoint], {
+    ...(stdin !== undefined && { stdin }),
+    env: { COXSWAIN_TIMEOUT: '5m', ...env },
+  });
+}
+
 /** The output of a command that must succeed and say nothing on stderr. */
-async function output(args: readonly string[], stdin?: string): Promise<string> {
-  const outcome = await node.run(args, stdin === undefined ? {} : { stdin });
+async function output(
+  args: readonly string[],
+  stdin?: string,
+  how: (args: readonly string[], input: Input) => Promise<Outcome> = command,
+): Promise<string> {
+  const outcome = await how(args, stdin === undefined ? {} : { stdin });
   expect(outcome).toMatchObject({ exitCode: 0, stderr: '' });
   return outcome.stdout;
 }
@@ -40,6 +58,31 @@ function expectFailure(outcome: Outcome, exitCode: number, line: string | RegExp
   expect(outcome.stderr).toMatch(/^coxswain: [^\n]+\n$/);
   expect(outcome.stderr.slice('coxswain: '.length, -1)).toMatch(line);
 }
+
+describe('a process of its own (interfaces.md)', () => {
+  const itsOutput = (args: readonly string[], stdin?: string): Promise<string> =>
+    output(args, stdin, (given, input) => node.run(given, input));
+
+  test('reads stdin, writes stdout, and exits 0', async () => {
+    expect(await itsOutput(['put', '--stdin'], 'p1\ta\np2\tb\n')).toBe('OK 2\n');
+    expect(await itsOutput(['put', 'p3'], '\n\0 trailing \n')).toBe('OK\n');
+    expect(await itsOutput(['get', 'p', '--prefix'])).toBe('p1\na\np2\nb\np3\n\n\0 trailing \n\n');
+    expect(await itsOutput(['get', 'missing'])).toBe('');
+    expect(await itsOutput(['del', 'p', '--prefix'])).toBe('3\n');
+  });
+
+  test('exits 1 when it fails and 2 when it is called wrongly, with one line on stderr', async () => {
+    const failed = await node.run(['put', '--stdin'], { stdin: 'a\t1\nnonsense\n' });
+    expectFailure(
+      failed,
+      1,
+      'put: line 2: it is not key<TAB>value; 1 lines are done; go on with --from-line 2',
+    );
+    expect(await itsOutput(['del', 'a'])).toBe('1\n');
+    expectFailure(await run(['get']), 2, "missing required argument 'key': see coxswain --help");
+    expectFailure(await run(['leader', '--nope']), 2, "unknown option '--nope': see coxswain --help");
+  });
+});
 
 describe('data (interfaces.md)', () => {
   test('put, get and del', async () => {
@@ -73,7 +116,7 @@ describe('data (interfaces.md)', () => {
 
   test('put --stdin names a bad line, counts what is done, and goes on where it is told to', async () => {
     const lines = 'b1\t1\nb2\t2\nmalformed\nb4\t4\n';
-    const ended = await node.run(['put', '--stdin'], { stdin: lines });
+    const ended = await command(['put', '--stdin'], { stdin: lines });
     expectFailure(
       ended,
       1,
@@ -84,7 +127,7 @@ describe('data (interfaces.md)', () => {
     const bad = join(directory.path, 'bad');
     // The server refuses a key of more than 1024 bytes, and with it the transaction that holds it.
     const long = 'k'.repeat(1025);
-    const skipped = await node.run(['put', '--stdin', '--skip-bad', bad], { stdin: `${lines}${long}\tv\n` });
+    const skipped = await command(['put', '--stdin', '--skip-bad', bad], { stdin: `${lines}${long}\tv\n` });
     expect(skipped).toMatchObject({ exitCode: 0, stdout: 'OK 3\n' });
     expect(skipped.stderr).toContain(`put: line 3: it is not key<TAB>value: it is in ${bad}\n`);
     expect(skipped.stderr).toContain('put: line 5: key length exceeded max allowed value');
@@ -136,7 +179,7 @@ describe('data (interfaces.md)', () => {
     expect(await output(['get', '--hex', '00ff'])).toBe('\\x00\\xff\n\\x0a\\x0d\n');
     expect(await output(['get', '--hex', '\\x00\\xff', '--print-value-only'])).toBe('\\x0a\\x0d\n');
     expect(await output(['get', '--hex', '', '--prefix', '--count-only'])).toBe('1\n');
-    expectFailure(await node.run(['get', '--hex', '0g']), 2, /^--hex: /);
+    expectFailure(await command(['get', '--hex', '0g']), 2, /^--hex: /);
     const { kvs } = JSON.parse(await output(['get', '--hex', '00ff', '-o', 'json'])) as {
       kvs: { modRevision: string }[];
     };
@@ -181,19 +224,19 @@ describe('data (interfaces.md)', () => {
     );
 
     const cut = dump.slice(0, dump.indexOf('dz'));
-    const incomplete = await node.run(['load', '--table', 'loaded'], { stdin: cut });
+    const incomplete = await command(['load', '--table', 'loaded'], { stdin: cut });
     expectFailure(
       incomplete,
       1,
       /^load: the input is not a whole dump: it has no end line, so it was cut short; --partial takes it as it is; 122 lines are done; go on with --from-line 124$/,
     );
     expect(await output(['load', '--table', 'loaded', '--partial'], cut)).toBe('OK 122\n');
-    const within = await node.run(['load', '--table', 'loaded', '--partial'], { stdin: `${cut}dz\tz\\x0` });
+    const within = await command(['load', '--table', 'loaded', '--partial'], { stdin: `${cut}dz\tz\\x0` });
     expectFailure(within, 1, /line 124: it does not end with a line feed, so it may be cut short; 122 lines/);
 
     const bad = dump.replace('d!\t', 'd!\t\\q');
     expectFailure(
-      await node.run(['load', '--table', 'loaded'], { stdin: bad }),
+      await command(['load', '--table', 'loaded'], { stdin: bad }),
       1,
       /^load: line 35: it holds a backslash .*; 33 lines are done; go on with --from-line 35$/,
     );
@@ -205,7 +248,7 @@ describe('data (interfaces.md)', () => {
 
   test('status beside a dead endpoint exits 1 and names it', async () => {
     const [dead] = await freePorts(1);
-    const outcome = await run(['status', '--endpoints', `${node.endpoint},127.0.0.1:${dead}`]);
+    const outcome = await runHere(['status', '--endpoints', `${node.endpoint},127.0.0.1:${dead}`]);
     expectFailure(outcome, 1, /^1 of 2 endpoints do not answer: .*nothing listens there/);
     expect(outcome.stdout).toContain('nothing listens there');
   });
@@ -285,7 +328,7 @@ describe('data (interfaces.md)', () => {
   });
 
   test('a line that is no pair is named', async () => {
-    const outcome = await node.run(['put', '--stdin'], { stdin: 'a\t1\nnonsense\n' });
+    const outcome = await command(['put', '--stdin'], { stdin: 'a\t1\nnonsense\n' });
     expectFailure(
       outcome,
       1,
@@ -306,7 +349,7 @@ describe('the cluster', () => {
       ],
     });
     expect(await output(['put', 'k', 'v', '--table', 'extra'])).toBe('OK\n');
-    const refused = await run(['tables', 'delete', 'extra', '--endpoints', node.endpoint]);
+    const refused = await command(['tables', 'delete', 'extra']);
     expect(refused).toMatchObject({
       exitCode: 2,
       stderr:
@@ -315,7 +358,7 @@ describe('the cluster', () => {
     expect(await output(['get', 'k', '--table', 'extra'])).toBe('k\nv\n');
     expect(await output(['tables', 'delete', 'extra', '--yes'])).toBe('OK\n');
     expectFailure(
-      await node.run(['get', 'k', '--table', 'extra']),
+      await command(['get', 'k', '--table', 'extra']),
       1,
       /^table not found \(.*\): see coxswain tables list$/,
     );
@@ -332,7 +375,7 @@ describe('the cluster', () => {
     expect(await output(['status', '--problems'])).toBe('1 of 1 endpoint answers, 1 table: no problems\n');
     expect(await output(['status', '--problems', '-o', 'json'])).toBe('');
     expect(await output(['health'])).toBe(`${node.endpoint}, healthy\n`);
-    const down = await run(['health', '--endpoints', `${node.endpoint},127.0.0.1:1`]);
+    const down = await runHere(['health', '--endpoints', `${node.endpoint},127.0.0.1:1`]);
     expect(down.stdout).toMatch(/^127.*, healthy\n127\.0\.0\.1:1, unhealthy, /);
     expectFailure(down, 1, 'not healthy: 127.0.0.1:1: see the log of that node');
   });
@@ -383,7 +426,7 @@ describe('promote', () => {
     const dying = createServer().on('stream', ({ session }) => session!.destroy());
     await new Promise<void>((resolve) => dying.listen(0, '127.0.0.1', resolve));
     const { port } = dying.address() as AddressInfo;
-    const outcome = await run(['promote', '--yes', '--endpoints', `127.0.0.1:${port}`]);
+    const outcome = await runHere(['promote', '--yes', '--endpoints', `127.0.0.1:${port}`]);
     expectFailure(
       outcome,
       1,
@@ -393,7 +436,7 @@ describe('promote', () => {
   });
 
   test('of what is a leader cluster already says so', async () => {
-    const outcome = await node.run(['promote', '--yes']);
+    const outcome = await command(['promote', '--yes']);
     expectFailure(outcome, 1, /^this is a leader cluster already \([^)]*\)$/);
   });
 });
@@ -420,13 +463,12 @@ describe('usage', () => {
       ['playground', '--port-offset', '60000'],
       '--port-offset: 60000 leads past port 65535: give a smaller one',
     ],
-    [['leader', '--nope'], "unknown option '--nope': see coxswain --help"],
   ])('%j exits 2 with one line', async (args, line) => {
-    expectFailure(await run(args), 2, line);
+    expectFailure(await runHere(args), 2, line);
   });
 
   test('a cluster that does not answer is one line that says what to do', async () => {
-    const outcome = await run(['get', 'k', '--endpoints', '127.0.0.1:1']);
+    const outcome = await runHere(['get', 'k', '--endpoints', '127.0.0.1:1']);
     expectFailure(outcome, 1, 'no node can be reached: 127.0.0.1:1: nothing listens there: start the node');
   });
 
@@ -434,24 +476,24 @@ describe('usage', () => {
     const directory = new TemporaryDirectory();
     const file = join(directory.path, 'client.yaml');
     writeFileSync(file, `endpoints: [${node.endpoint}]\ntimeout: 3s\n`);
-    expect(await run(['tables', 'list', '--config', file])).toMatchObject({
+    expect(await runHere(['tables', 'list', '--config', file])).toMatchObject({
       exitCode: 0,
       stdout: 'default\n',
     });
     const env = { COXSWAIN_ENDPOINTS: node.endpoint };
-    expect(await run(['tables', 'list'], { env })).toMatchObject({ exitCode: 0, stdout: 'default\n' });
+    expect(await runHere(['tables', 'list'], { env })).toMatchObject({ exitCode: 0, stdout: 'default\n' });
     expectFailure(
-      await run(['tables', 'list'], { env: { COXSWAIN_ENDPIONTS: node.endpoint } }),
+      await runHere(['tables', 'list'], { env: { COXSWAIN_ENDPIONTS: node.endpoint } }),
       2,
       /^COXSWAIN_ENDPIONTS: no flag has this name in the environment: use COXSWAIN_ENDPOINTS, COXSWAIN_CACERT, /,
     );
     for (const flag of ['--cacert', '--config']) {
-      const outcome = await run(['tables', 'list', flag, join(directory.path, 'none')]);
+      const outcome = await runHere(['tables', 'list', flag, join(directory.path, 'none')]);
       expectFailure(outcome, 1, /none: there is no such file$/);
     }
     writeFileSync(file, 'endpoint: x\n');
     expectFailure(
-      await run(['tables', 'list', '--config', file]),
+      await runHere(['tables', 'list', '--config', file]),
       1,
       /unknown key "endpoint": use endpoints, /,
     );

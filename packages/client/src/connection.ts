@@ -74,6 +74,7 @@ export class Connection {
   readonly #metadata = new Metadata();
   readonly #timeoutMs: number;
   #current = 0;
+  #isClosed = false;
 
   constructor(options: ConnectOptions) {
     if (options.endpoints.length === 0) throw new TypeError('at least one endpoint is needed');
@@ -126,7 +127,7 @@ export class Connection {
   ): Promise<Response> {
     const deadline = Date.now() + (options?.timeoutMs ?? this.#timeoutMs);
     for (let attempt = 1; ; attempt++) {
-      const endpoint = this.#endpoints[this.#current]!;
+      const endpoint = this.#chosen();
       try {
         if (isRead && this.#endpoints.length > 1) return await this.#askAround(method, request, deadline);
         return await this.#attempt(endpoint, method, request, deadline);
@@ -153,7 +154,7 @@ export class Connection {
   ): AsyncGenerator<Response> {
     const deadline = Date.now() + (options?.timeoutMs ?? this.#timeoutMs);
     for (let attempt = 1; ; attempt++) {
-      const endpoint = this.#endpoints[this.#current]!;
+      const endpoint = this.#chosen();
       const { channel } = endpoint;
       const call: ClientReadableStream<Response> = channel.watch(
         channel.client.makeServerStreamRequest(
@@ -200,8 +201,9 @@ export class Connection {
     messages: AsyncIterable<Request>,
     options: StreamOptions | undefined,
   ): Promise<Response> {
+    this.#chosen();
     await this.ready();
-    const endpoint = this.#endpoints[this.#current]!;
+    const endpoint = this.#chosen();
     let isOver = false;
     let isSent = false;
     let begin: (call: ClientWritableStream<Request>) => void = () => undefined;
@@ -250,13 +252,13 @@ export class Connection {
   }
 
   /** Asks the current endpoint, and no other. */
-  health(service: string, options: CallOptions | undefined): Promise<Health> {
-    const endpoint = this.#endpoints[this.#current]!;
+  async health(service: string, options: CallOptions | undefined): Promise<Health> {
+    const endpoint = this.#chosen();
     const deadline = Date.now() + (options?.timeoutMs ?? this.#timeoutMs);
     const name = Buffer.from(service);
     // HealthCheckRequest.service: field 1, a string. Names are shorter than 128 bytes.
     const request = name.length === 0 ? name : Buffer.concat([Buffer.from([0x0a, name.length]), name]);
-    return new Promise((resolve, reject) => {
+    return await new Promise((resolve, reject) => {
       let isServing = false;
       const { channel } = endpoint;
       const call = channel.watch(
@@ -281,7 +283,9 @@ export class Connection {
     });
   }
 
+  /** Calls under way end, and none is made again. */
   close(): void {
+    this.#isClosed = true;
     for (const endpoint of this.#endpoints) endpoint.close();
   }
 
@@ -327,7 +331,7 @@ export class Connection {
         timers.push(
           setTimeout(() => {
             this.#leave(endpoint);
-            if (askedCount < this.#endpoints.length) ask();
+            if (askedCount < this.#endpoints.length && !this.#isClosed) ask();
           }, silenceMs),
         );
         this.#attempt(endpoint, method, request, deadline).then(
@@ -345,6 +349,13 @@ export class Connection {
       };
       ask();
     });
+  }
+
+  /** The endpoint of the next attempt. Throws once the client is closed: a new channel would never be. */
+  #chosen(): Endpoint {
+    const endpoint = this.#endpoints[this.#current]!;
+    if (this.#isClosed) throw new CoxswainError(status.CANCELLED, 'the client is closed', endpoint.address);
+    return endpoint;
   }
 
   /** Goes on to the next endpoint, unless another call already did. */

@@ -149,6 +149,21 @@ describe('the client finds a live node and repeats only what is safe (P1)', () =
     await expectUnknown(put);
   });
 
+  test('a client that is closed makes no attempt again, and takes no call', async () => {
+    first.answers.push(...Array.from({ length: 1_000 }, () => notReady));
+    second.answers.push(...Array.from({ length: 1_000 }, () => notReady));
+    const closed = { code: StatusCode.CANCELLED, message: 'the client is closed' };
+    // Either node refuses it again and again: it was not applied.
+    const refused = expect(client.put('t', 'k', 'v')).rejects.toMatchObject(closed);
+    await until(() => first.putCount + second.putCount >= 3);
+    client.close();
+    await refused;
+    await expect(client.put('t', 'k', 'v')).rejects.toMatchObject(closed);
+    await expect(client.get('t', 'k')).rejects.toMatchObject(closed);
+    await expect(client.iterateRange('t', 'k').next()).rejects.toMatchObject(closed);
+    await expect(client.cluster.health()).rejects.toMatchObject(closed);
+  });
+
   test('a write that nobody answers in time may have been applied', async () => {
     first.answers.push('silence');
     const put = client.put('t', 'k', 'v', { timeoutMs: 200 });

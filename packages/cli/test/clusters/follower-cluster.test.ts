@@ -1,6 +1,6 @@
 import { compare, operation, StatusCode } from '@coxswain/client';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { run } from '../support/command.js';
+import { runHere } from '../support/command-here.js';
 import { Cluster, type ClusterNode, contentOf, until, untilEqual } from './cluster.js';
 import { ReplicationClient } from './stock/replication-client.js';
 
@@ -115,7 +115,7 @@ test('every node says how every table is replicated, and the leader cluster who 
   const puller = await follower.leaderOf('first');
   await until('all nodes agree', async () => {
     for (const { endpoint } of follower.nodes) {
-      const { stdout } = await run(['status', '--endpoints', endpoint, '--table', 'first']);
+      const { stdout } = await runHere(['status', '--endpoints', endpoint, '--table', 'first']);
       const line = stdout.split('\n').find((each) => each.startsWith(`replicates, ${endpoint}`));
       if (!/, replicating, \d+, 0 entries, [\d.]+ s, $/.test(line ?? '')) return false;
     }
@@ -167,7 +167,7 @@ describe('coxswain reset', () => {
   test('takes one table anew, or all', async () => {
     const flags = ['--endpoints', follower.node(3).endpoint];
     const before = await shards();
-    expect(await run(['reset', '--table', 'first', ...flags])).toMatchObject({ exitCode: 0, stderr: '' });
+    expect(await runHere(['reset', '--table', 'first', ...flags])).toMatchObject({ exitCode: 0, stderr: '' });
     await until(
       'node 1 knows the new shard',
       async () => (await shards()).get('first') !== before.get('first'),
@@ -176,7 +176,7 @@ describe('coxswain reset', () => {
     expect(after.get('second')).toBe(before.get('second'));
     await untilEqual('first', leader, follower);
 
-    expect(await run(['reset', '--all', ...flags])).toMatchObject({ exitCode: 0, stderr: '' });
+    expect(await runHere(['reset', '--all', ...flags])).toMatchObject({ exitCode: 0, stderr: '' });
     await until('every table has a new shard', async () => {
       const last = await shards();
       return [...after].every(([name, shardId]) => last.get(name) !== shardId);

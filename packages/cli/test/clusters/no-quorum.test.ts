@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from '@jest/globals';
-import { run } from '../support/command.js';
+import { runHere } from '../support/command-here.js';
 import { Cluster, until } from './cluster.js';
 
 let cluster: Cluster;
@@ -9,7 +9,7 @@ afterEach(() => cluster.stop());
 test('status of a node that is left alone says of each table that it has no leader, and exits 1', async () => {
   cluster = await Cluster.ready({ role: 'leader', nodes: 3, tables: ['default', 'other'] });
   const { endpoint } = cluster.node(1);
-  expect((await run(['status', '--endpoints', endpoint])).stdout).toMatch(
+  expect((await runHere(['status', '--endpoints', endpoint])).stdout).toMatch(
     /^1 of 1 endpoint answers, 2 tables: no problems\n/,
   );
   await Promise.all([cluster.node(2).kill(), cluster.node(3).kill()]);
@@ -19,7 +19,7 @@ test('status of a node that is left alone says of each table that it has no lead
       ({ leader, errors }) => leader === '0' && errors.join().includes('1 of 3'),
     );
   });
-  const outcome = await run(['status', '--endpoints', endpoint]);
+  const outcome = await runHere(['status', '--endpoints', endpoint]);
   expect(outcome.exitCode).toBe(1);
   expect(outcome.stderr).toBe(
     "coxswain: 2 tables have no leader: 'default', 'other': start the members that do not answer\n",
@@ -31,9 +31,9 @@ test('status of a node that is left alone says of each table that it has no lead
   expect(ofNode).toMatch(/, the meta group: no leader: 1 of 3 members answer$/);
   expect(rows).toHaveLength(2);
   expect(rows[0]).toMatch(/, default, none, .*, table 'default': no leader: 1 of 3 members answer$/);
-  const one = await run(['status', '--endpoints', endpoint, '--table', 'other', '--problems']);
+  const one = await runHere(['status', '--endpoints', endpoint, '--table', 'other', '--problems']);
   expect(one.stdout).toMatch(/^1 of 1 endpoint answers, 1 table: .*\n.*meta group.*\n.*table 'other': .*\n$/);
-  expect(await run(['status', '--endpoints', endpoint, '--table', 'nowhere'])).toMatchObject({
+  expect(await runHere(['status', '--endpoints', endpoint, '--table', 'nowhere'])).toMatchObject({
     exitCode: 1,
     stderr: "coxswain: there is no table 'nowhere': see coxswain tables list\n",
   });

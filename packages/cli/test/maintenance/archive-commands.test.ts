@@ -153,7 +153,7 @@ describe('coxswain archive', () => {
     writeFileSync(file, `archive:\n  target: ${target}\n  retention-age: 9000h\nraft.node-id: 3\n`);
     expect(await runHere(['archive', 'prune', '--config', file, '--dry-run'])).toMatchObject({ exitCode: 0 });
     const env = { COXSWAIN_ARCHIVE_TARGET: target };
-    expect((await runHere(['archive', 'list', '--config='], env)).stdout).toContain('users');
+    expect((await runHere(['archive', 'list', '--config='], { env })).stdout).toContain('users');
   });
 
   test('says what to do where it is called wrongly, or there is nothing', async () => {

@@ -7,7 +7,8 @@ import { maintenance, type regatta } from '@coxswain/protocol';
 import { Client, credentials, type ServiceError } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Cluster, type ClusterNode, until } from '../clusters/cluster.js';
-import { run, TemporaryDirectory } from '../support/command.js';
+import { TemporaryDirectory } from '../support/command.js';
+import { runHere } from '../support/command-here.js';
 import { Bucket } from './bucket.js';
 import { contentAsText, ModelWriter, type Point } from './model-writer.js';
 
@@ -164,7 +165,7 @@ describe('a bucket that is away', () => {
     });
     const { errors } = await cluster.node(1).status();
     expect(errors.join()).toMatch("archive: table 'kept' is not archived");
-    const { stdout } = await run(['status', '--endpoints', cluster.node(1).endpoint]);
+    const { stdout } = await runHere(['status', '--endpoints', cluster.node(1).endpoint]);
     expect(stdout).toMatch(/^archives, \S+, kept, retrying, \d+, 20\S+Z, \d/m);
     expect(await cluster.node(1).metrics()).toMatch(/coxswain_archive_failing\{table="kept"\} 1/);
     await bucket.restart();
@@ -194,7 +195,7 @@ describe('a bucket that is away', () => {
     const to = (limit: maintenance.RestoreArchiveRequest['limit']) =>
       restore(cluster.node(1), { table: bytes('gap'), into: bytes('copy'), limit });
     // What was about to be stored when the bucket went was still stored when it was back: the gap begins behind it.
-    const listed = await run(['archive', 'list', '--json', '--table=gap', ...bucket.flags('a/prefix')]);
+    const listed = await runHere(['archive', 'list', '--json', '--table=gap', ...bucket.flags('a/prefix')]);
     const [{ restorable }] = JSON.parse(listed.stdout).shards;
     const { last } = restorable[0] as { last: number };
     expect(last).toBeGreaterThanOrEqual(before.revision);

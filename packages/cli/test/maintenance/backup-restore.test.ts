@@ -4,7 +4,8 @@ import { type Coxswain, toEnd } from '@coxswain/client';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Cluster, until } from '../clusters/cluster.js';
 import { Writer } from '../clusters/writer.js';
-import { run, TemporaryDirectory } from '../support/command.js';
+import { TemporaryDirectory } from '../support/command.js';
+import { runHere } from '../support/command-here.js';
 import {
   begin,
   contentOf,
@@ -105,7 +106,7 @@ describe('a backup', () => {
   test('replaces nothing that is there unless it was confirmed, and says what would be lost', async () => {
     const endpoints = ['--endpoints', source.node(1).endpoint];
     const restore = (...flags: string[]) =>
-      run(['restore', '--dir', place('whole'), '--tables', 'small', ...endpoints, ...flags]);
+      runHere(['restore', '--dir', place('whole'), '--tables', 'small', ...endpoints, ...flags]);
     const before = await contentOf(client, 'small');
     const shards = shardsOf(source.node(1));
     expect(await restore()).toMatchObject({

@@ -3,7 +3,8 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Coxswain, operation, toEnd } from '@coxswain/client';
 import { type Cluster, type ClusterNode, until } from '../clusters/cluster.js';
-import { Command, type Outcome, run } from '../support/command.js';
+import { Command, type Outcome } from '../support/command.js';
+import { runHere } from '../support/command-here.js';
 
 /** Keys and values as text: bytes one to one. */
 export type Model = ReadonlyMap<string, string>;
@@ -73,7 +74,7 @@ export function difference(actual: Model, expected: Model): string | undefined {
 /** What the command may do without asking. */
 const unasked = { backup: [], restore: ['--yes'] } as const;
 
-/** `coxswain backup` or `restore` of a cluster. */
+/** `coxswain backup` or `restore` of a cluster, in a process of its own that may be killed. */
 export function begin(
   verb: 'backup' | 'restore',
   cluster: Cluster,
@@ -83,9 +84,10 @@ export function begin(
   return new Command([verb, '--dir', directory, ...unasked[verb], ...endpointsOf(cluster), ...flags]);
 }
 
+/** The same to its end, within this process. */
 export function runToEnd(...args: Parameters<typeof begin>): Promise<Outcome> {
   const [verb, cluster, directory, ...flags] = args;
-  return run([verb, '--dir', directory, ...unasked[verb], ...endpointsOf(cluster), ...flags]);
+  return runHere([verb, '--dir', directory, ...unasked[verb], ...endpointsOf(cluster), ...flags]);
 }
 
 function endpointsOf(cluster: Cluster): string[] {

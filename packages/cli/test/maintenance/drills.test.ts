@@ -4,7 +4,8 @@ import { pathToFileURL } from 'node:url';
 import { type Coxswain, compare, operation } from '@coxswain/client';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Cluster, until, untilEqual } from '../clusters/cluster.js';
-import { type Outcome, run, TemporaryDirectory } from '../support/command.js';
+import { type Outcome, TemporaryDirectory } from '../support/command.js';
+import { runHere } from '../support/command-here.js';
 import { contentAsText, ModelWriter } from './model-writer.js';
 
 // Each disaster of docs/backup-and-recovery.md, with its commands. The loss of a site is in ../clusters/resume.test.ts.
@@ -46,7 +47,7 @@ describe('a node whose disk is lost', () => {
     await untilEqual('orders', old, next);
     const read = await (await old.client()).get('orders', 'key-1');
     await old.killAll();
-    expect(await run(['promote', '--yes', ...endpointsOf(next)])).toMatchObject(done);
+    expect(await runHere(['promote', '--yes', ...endpointsOf(next)])).toMatchObject(done);
     const client = await next.client();
     expect(await contentAsText(client, 'orders')).toBe(writer.last.content);
     const swapped = await client
@@ -80,7 +81,7 @@ describe('a cluster that archives', () => {
   }
 
   function restore(of: Cluster, ...flags: string[]): Promise<Outcome> {
-    return run(['restore', '--yes', ...flags, ...endpointsOf(of)]);
+    return runHere(['restore', '--yes', ...flags, ...endpointsOf(of)]);
   }
 
   async function untilArchived(table: string, revision: number): Promise<void> {
@@ -104,7 +105,9 @@ describe('a cluster that archives', () => {
   test('brings a table back that was deleted', async () => {
     const writer = new ModelWriter(client, 'users');
     for (let turn = 0; turn < 80; turn++) await writer.write();
-    expect(await run(['tables', 'delete', 'users', '--yes', ...endpointsOf(cluster)])).toMatchObject(done);
+    expect(await runHere(['tables', 'delete', 'users', '--yes', ...endpointsOf(cluster)])).toMatchObject(
+      done,
+    );
     expect(await restore(cluster, '--tables', 'users', '--from-archive')).toMatchObject(done);
     expect(await contentAsText(client, 'users')).toBe(writer.last.content);
   });
@@ -131,13 +134,15 @@ describe('a cluster that archives', () => {
     const orders = new ModelWriter(client, 'orders');
     for (let turn = 0; turn < 50; turn++) await orders.write();
     const backup = join(directory.path, 'backup');
-    expect(await run(['backup', '--dir', backup, ...endpointsOf(cluster)])).toMatchObject(done);
+    expect(await runHere(['backup', '--dir', backup, ...endpointsOf(cluster)])).toMatchObject(done);
     const backedUp = await contentAsText(client, 'orders');
     orders.start();
     await untilArchived('orders', orders.last.revision + 100);
     const { clusterId } = await cluster.node(1).status();
+    // The write that is under way is its last one, answered or not.
+    const stopped = orders.stop();
     await cluster.killAll();
-    await orders.stop();
+    await stopped;
     for (const node of cluster.nodes) rmSync(node.directory, { recursive: true });
 
     const next = await started();

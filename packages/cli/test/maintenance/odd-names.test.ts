@@ -8,7 +8,8 @@ import { moco } from '@coxswain/protocol';
 import { Client, credentials } from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Cluster, until } from '../clusters/cluster.js';
-import { freePorts, run, TemporaryDirectory } from '../support/command.js';
+import { freePorts, TemporaryDirectory } from '../support/command.js';
+import { runHere } from '../support/command-here.js';
 import { contentOf, runToEnd } from './backups.js';
 
 /** Table names that T5 allows and a disk, a shell, a list or a tar may not. */
@@ -133,7 +134,7 @@ test('tables of any name come back from the archive', async () => {
       '--into',
       into,
     ];
-    expect(await run(['restore', ...flags])).toMatchObject({ exitCode: 0, stderr: '' });
+    expect(await runHere(['restore', ...flags])).toMatchObject({ exitCode: 0, stderr: '' });
     expect([...(await contentOf(client, into))]).toEqual([['is', Buffer.from(name).toString('latin1')]]);
   }
 });

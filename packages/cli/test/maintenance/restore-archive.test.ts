@@ -3,7 +3,8 @@ import { pathToFileURL } from 'node:url';
 import type { Coxswain } from '@coxswain/client';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Cluster } from '../clusters/cluster.js';
-import { type Outcome, run, TemporaryDirectory } from '../support/command.js';
+import { type Outcome, TemporaryDirectory } from '../support/command.js';
+import { runHere } from '../support/command-here.js';
 import { contentOf } from './backups.js';
 
 const directory = new TemporaryDirectory();
@@ -37,7 +38,7 @@ afterAll(async () => {
 });
 
 const restore = (...flags: string[]): Promise<Outcome> =>
-  run(['restore', '--endpoints', cluster.node(1).endpoint, '--tables', 'users', ...flags]);
+  runHere(['restore', '--endpoints', cluster.node(1).endpoint, '--tables', 'users', ...flags]);
 
 const expected = (count: number): [string, string][] =>
   Array.from({ length: count }, (_, turn) => [`user-${turn}`, `${turn}`]);
