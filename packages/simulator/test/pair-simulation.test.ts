@@ -68,7 +68,7 @@ describe('a bug that is put back between the clusters is found', () => {
 
   test('a stock follower gets transactions with compares that it does not know (R3)', async () => {
     const { txnOutcome } = Table.prototype;
-    const violation = await firstViolation(1, 40, () => {
+    const violation = await firstViolation(15, 40, () => {
       Table.prototype.txnOutcome = () => true;
       return () => {
         Table.prototype.txnOutcome = txnOutcome;
