@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { followerPorts, leaderPorts } from '../src/playground-ports.js';
 import { until } from './clusters/cluster.js';
 import { Command, run, TemporaryDirectory } from './support/command.js';
+import { runHere } from './support/command-here.js';
 
 let directory: TemporaryDirectory;
 let playground: Command | undefined;
@@ -63,18 +64,18 @@ describe('the playground (interfaces.md)', () => {
     start('--nodes', '3', '--tables', 'default,second');
     await playground!.prints('\nready');
     expect(playground!.stdout).toMatch(/│ leader-3 +│ 127\.0\.0\.1:\d+ +│/);
-    expect(await run(['put', 'hello', 'world', ...endpoint(1)])).toMatchObject({
+    expect(await runHere(['put', 'hello', 'world', ...endpoint(1)])).toMatchObject({
       exitCode: 0,
       stdout: 'OK\n',
     });
-    expect(await run(['get', 'hello', ...endpoint(3)])).toMatchObject({ stdout: 'hello\nworld\n' });
-    expect(await run(['put', 'k', 'v', '--table', 'second', ...endpoint(2)])).toMatchObject({
+    expect(await runHere(['get', 'hello', ...endpoint(3)])).toMatchObject({ stdout: 'hello\nworld\n' });
+    expect(await runHere(['put', 'k', 'v', '--table', 'second', ...endpoint(2)])).toMatchObject({
       stdout: 'OK\n',
     });
 
     process.kill(pidOf('leader-2'), 'SIGKILL');
     await playground!.prints('leader-2 ended by SIGKILL');
-    expect(await run(['put', 'still', 'here', '--timeout', '20s', ...endpoint(1)])).toMatchObject({
+    expect(await runHere(['put', 'still', 'here', '--timeout', '20s', ...endpoint(1)])).toMatchObject({
       stdout: 'OK\n',
     });
 
@@ -91,22 +92,26 @@ describe('the playground (interfaces.md)', () => {
     offset += 1;
     start('--nodes', '3');
     await playground!.prints('\nready');
-    expect(await run(['get', 'still', ...endpoint(2)])).toMatchObject({ stdout: 'still\nhere\n' });
+    expect(await runHere(['get', 'still', ...endpoint(2)])).toMatchObject({ stdout: 'still\nhere\n' });
   });
 
   test('--followers runs a follower cluster beside it, and SIGINT ends both without litter', async () => {
     start('--nodes', '1', '--followers', '1');
     await playground!.prints('\nready: ');
     const [leader, follower] = [leaderPorts(1, offset), followerPorts(1, offset)];
-    const { stdout } = await run(['put', 'hello', 'world', ...endpoint(1)]);
+    const { stdout } = await runHere(['put', 'hello', 'world', ...endpoint(1)]);
     expect(stdout).toBe('OK\n');
     const there = ['--endpoints', `127.0.0.1:${follower.api}`];
     await until(
       'it is read there',
-      async () => (await run(['get', 'hello', ...there])).stdout === 'hello\nworld\n',
+      async () => (await runHere(['get', 'hello', ...there])).stdout === 'hello\nworld\n',
     );
 
-    const status = await run(['status', '--endpoints', `127.0.0.1:${leader.api},127.0.0.1:${follower.api}`]);
+    const status = await runHere([
+      'status',
+      '--endpoints',
+      `127.0.0.1:${leader.api},127.0.0.1:${follower.api}`,
+    ]);
     expect(status).toMatchObject({ exitCode: 0, stderr: '' });
     const clusterId = '[0-9a-f]{32}';
     expect(status.stdout).toMatch(

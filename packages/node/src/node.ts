@@ -305,6 +305,8 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     else {
       this.#admission.tick();
       await this.#tables.enterCluster();
+      // The only member has no leader to miss, and need not wait for one.
+      if (peers.size === 0) for (const replica of this.#replicas.values()) replica.campaign(0);
     }
     this.#peers.flush();
   }

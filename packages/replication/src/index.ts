@@ -1,5 +1,6 @@
 export type { ChannelTls as LinkTls } from '@coxswain/channel';
-export { GrpcLeaderLink, type GrpcLeaderLinkOptions } from './adapters/grpc-leader-link.js';
+export type { GrpcLeaderLink, GrpcLeaderLinkOptions } from './adapters/grpc-leader-link.js';
+export { openGrpcLeaderLink } from './adapters/open-grpc-leader-link.js';
 export {
   defaultFollowerOptions,
   Follower,

@@ -11,7 +11,8 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import { afterEach, describe, expect, test } from '@jest/globals';
-import { GrpcLeaderLink, type GrpcLeaderLinkOptions, type LinkError } from '../src/index.js';
+import { GrpcLeaderLink, type GrpcLeaderLinkOptions } from '../src/adapters/grpc-leader-link.js';
+import type { LinkError } from '../src/index.js';
 
 const open: { close(): void }[] = [];
 afterEach(() => {

@@ -1,4 +1,4 @@
-import { isMap, isScalar, parseDocument } from 'yaml';
+import { createRequire } from 'node:module';
 import { isPeerAddress, parseListenAddress } from './address.js';
 import { type Config, type ConfigOption, configOptions } from './config-schema.js';
 import { nearestName } from './nearest-name.js';
@@ -128,8 +128,12 @@ function readConfigFile(
   return undefined;
 }
 
+/** Loaded for a file alone: most nodes have none, and it is a tenth of all modules that a node loads. */
+const loadYaml = (): typeof import('yaml') => createRequire(import.meta.url)('yaml');
+
 /** Nested and dotted keys mean the same: `api: { address: … }` and `api.address: …`. */
 function parseConfigFile(path: string, text: string): [name: string, raw: unknown][] {
+  const { isMap, isScalar, parseDocument } = loadYaml();
   const document = parseDocument(text, { prettyErrors: false });
   const error = document.errors[0];
   if (error) {

@@ -36,9 +36,10 @@ import {
 import {
   defaultFollowerOptions,
   Follower,
-  GrpcLeaderLink,
+  type GrpcLeaderLink,
   LeaderReplication,
   type LinkTls,
+  openGrpcLeaderLink,
   RateLimit,
   SnapshotDownloads,
 } from '@coxswain/replication';
@@ -247,8 +248,7 @@ export class Server {
     const node = await during(`open the data in ${paths.root}`, () => Node.open(nodeOptions, environment));
     this.#node = node;
     if (this.#role === 'follower') {
-      const follower = during('reach the leader cluster', () => this.#makeFollower(node));
-      this.#follower = await follower;
+      this.#follower = await during('reach the leader cluster', () => this.#makeFollower(node));
     }
     await during('open the archive', () => this.#makeArchiver(node));
     await this.#listen(node);
@@ -294,11 +294,11 @@ export class Server {
     };
   }
 
-  #makeFollower(node: Node): Follower {
+  async #makeFollower(node: Node): Promise<Follower> {
     const config = this.#config;
     const certificates = linkCertificates(config, this.#log);
     if (certificates !== undefined) this.#linkCertificates.push(certificates);
-    this.#link = new GrpcLeaderLink({
+    const link = await openGrpcLeaderLink({
       address: config['replication.leader-address'],
       tls: certificates && (() => certificates.current),
       serverName: config['replication.server-name'],
@@ -308,11 +308,12 @@ export class Server {
       clock: systemClock,
       log: this.#log,
     });
+    this.#link = link;
     const environment = {
       clock: systemClock,
       random: systemRandom,
       log: this.#log,
-      link: this.#link,
+      link,
       fatal: this.#fatal,
     };
     return new Follower(node, environment, {
@@ -730,9 +731,9 @@ function connectToDonor(
   { address, token }: Donor,
   authority: Certificates<LinkTls> | undefined,
   log: Log,
-): GrpcLeaderLink {
+): Promise<GrpcLeaderLink> {
   const isTls = authority !== undefined || address.includes('https://');
-  return new GrpcLeaderLink({
+  return openGrpcLeaderLink({
     address,
     token,
     tls: isTls ? () => authority?.current ?? {} : undefined,

@@ -1,7 +1,7 @@
 import { copyFileSync, readFileSync } from 'node:fs';
 import { ApiError, GrpcPeerTransport, type PeerTls, Status, systemClock } from '@coxswain/node';
 import { regatta } from '@coxswain/protocol';
-import { GrpcLeaderLink, type LinkTls } from '@coxswain/replication';
+import { type LinkTls, openGrpcLeaderLink } from '@coxswain/replication';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { Certificates } from '../src/certificates.js';
 import { Authority, type Identity } from './support/certificates.js';
@@ -74,7 +74,7 @@ describe('the certificates of a link', () => {
     scripted.node.act = () => Promise.reject(new ApiError(Status.NotFound, 'served'));
     // Our certificate is another authority's, and that is the one that we believe.
     const mine = await Files.of(stranger, 'follower');
-    const link = new GrpcLeaderLink({
+    const link = await openGrpcLeaderLink({
       address: scripted.target,
       tls: () => mine.certificates.current,
       serverName: 'localhost',

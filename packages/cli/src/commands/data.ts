@@ -1,6 +1,5 @@
 import type { RangeOptions } from '@coxswain/client';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { deleteLines, putLines } from '../bulk.js';
 import { connectionFlags, withClient } from '../connection-flags.js';
 import { usageError } from '../exit.js';
 import {
@@ -80,6 +79,7 @@ function putCommand(): Command {
     if (flags.stdin) {
       if (key !== undefined) throw usageError('put: give either a key or --stdin');
       if (flags.hex) throw usageError('put: lines of --stdin are bytes as they are, without --hex');
+      const { putLines } = await import('../bulk.js');
       await withClient(flags, (client) =>
         putLines(client, flags.table, { fromLine: flags.fromLine, skipBad: flags.skipBad }),
       );
@@ -114,6 +114,7 @@ function delCommand(): Command {
     if (flags.stdin) {
       if (key !== undefined) throw usageError('del: give either a key or --stdin');
       if (flags.hex) throw usageError('del: lines of --stdin are bytes as they are, without --hex');
+      const { deleteLines } = await import('../bulk.js');
       await withClient(flags, (client) =>
         deleteLines(client, flags.table, { fromLine: flags.fromLine, skipBad: flags.skipBad }),
       );

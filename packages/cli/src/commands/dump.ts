@@ -1,5 +1,4 @@
 import type { Command } from 'commander';
-import { loadLines } from '../bulk.js';
 import { connectionFlags, withClient } from '../connection-flags.js';
 import { dumpEnd, dumpHeader, formatPair } from '../dump-format.js';
 import { usageError } from '../exit.js';
@@ -83,6 +82,7 @@ function loadCommand(): Command {
     };
     if (flags.hex || flags.output !== 'simple')
       throw usageError('load: reads one format, without --hex and --output');
+    const { loadLines } = await import('../bulk.js');
     await withClient(flags, (client) =>
       loadLines(client, flags.table, {
         fromLine: flags.fromLine,

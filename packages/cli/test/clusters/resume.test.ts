@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { run } from '../support/command.js';
+import { runHere } from '../support/command-here.js';
 import { Cluster, type ClusterNode, contentOf, until, untilEqual } from './cluster.js';
 import { askForLog } from './stock/replication-client.js';
 import { StockFollower } from './stock/stock-follower.js';
@@ -194,7 +194,7 @@ describe('when the site of the leader cluster is lost (R5)', () => {
         () => true,
       );
     });
-    const outcome = await run(['promote', '--yes', '--endpoints', follower.node(2).endpoint]);
+    const outcome = await runHere(['promote', '--yes', '--endpoints', follower.node(2).endpoint]);
     expect(outcome).toMatchObject({ exitCode: 0, stderr: '' });
     promoted = follower;
     const client = await promoted.client();
@@ -239,7 +239,7 @@ describe('when the site of the leader cluster is lost (R5)', () => {
       const { errors } = await node.status();
       return errors.some((error) => error.includes('run "coxswain reset --all"'));
     });
-    const outcome = await run(['reset', '--all', '--endpoints', node.endpoint]);
+    const outcome = await runHere(['reset', '--all', '--endpoints', node.endpoint]);
     expect(outcome).toMatchObject({ exitCode: 0, stderr: '' });
     for (const table of ['first', 'second', 'third']) await untilEqual(table, promoted, sibling);
     expect((await node.status()).errors).toEqual([]);

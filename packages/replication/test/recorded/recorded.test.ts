@@ -11,7 +11,7 @@ import {
   writeSnapshot,
 } from '@coxswain/table';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { GrpcLeaderLink } from '../../src/index.js';
+import { GrpcLeaderLink } from '../../src/adapters/grpc-leader-link.js';
 import {
   encodeCommands,
   encodeError,

@@ -43,7 +43,7 @@ export interface ClonesOptions {
   readonly restorer: Pick<Restorer, 'restore'>;
   readonly requests: OneAtATime;
   /** The way to a donor, who wants to be shown the token where there is one. Throws TypeError for an address that is none. */
-  readonly connect: (donor: Donor) => LeaderLink;
+  readonly connect: (donor: Donor) => Promise<LeaderLink>;
   /** The donor outside; with an empty address none is configured. */
   readonly external: Donor;
   /** What all restores of this node share. */
@@ -97,7 +97,7 @@ export class Clones {
     try {
       await this.#checkEmpty(call);
       if (donor.address === '') throw errors.donorNotConfigured();
-      link = this.#connect(donor);
+      link = await this.#connect(donor);
       const tables = await this.#listOf(link, call);
       this.#status = { state: 'running', tables: tables.length, tablesDone: 0, bytes: 0, error: undefined };
       this.#running = this.#run(link, tables).finally(release);
@@ -130,9 +130,9 @@ export class Clones {
     }
   }
 
-  #connect(donor: Donor): LeaderLink {
+  async #connect(donor: Donor): Promise<LeaderLink> {
     try {
-      return this.#options.connect(donor);
+      return await this.#options.connect(donor);
     } catch (error) {
       throw errors.donorFailed(donor.address, textOf(error));
     }

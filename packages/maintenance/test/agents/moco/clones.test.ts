@@ -103,7 +103,7 @@ beforeEach(() => {
     random: { ...systemRandom, next: () => 0 },
     log: () => undefined,
     requests: new OneAtATime(),
-    connect: () => donor.link,
+    connect: async () => donor.link,
     external: { address: 'donor:1', token: '' },
     rate: new RateLimit(systemClock, 0),
     restorer: {
