@@ -11,6 +11,16 @@ const PROGRESS_TIMEOUT_MS = 600_000;
 const PUT_SHARE = 0.5;
 const SERIALIZABLE_SHARE = 0.1;
 
+/** Who writes what, and how fast. */
+export interface FaultLoadOptions {
+  readonly clientCount: number;
+  readonly keyCount: number;
+  /** What the keys begin with. */
+  readonly keyPrefix: string;
+  /** How long a client rests after each answer. */
+  readonly restMs: number;
+}
+
 /**
  * Clients that write and read a few keys through all nodes, each one call at a time, and report every answer
  * to a history. A client whose call failed goes on with the next node.
@@ -22,15 +32,11 @@ export class FaultLoad {
   #writeCount = 0;
   #isStopped = false;
 
-  constructor(
-    nodes: readonly ClusterNode[],
-    history: History,
-    options: { clientCount: number; keyCount: number },
-  ) {
+  constructor(nodes: readonly ClusterNode[], history: History, options: FaultLoadOptions) {
     this.#nodes = nodes;
     this.#history = history;
     this.#clients = Array.from({ length: options.clientCount }, (_, index) =>
-      this.#runClient(index, options.keyCount),
+      this.#runClient(index, options),
     );
   }
 
@@ -51,11 +57,11 @@ export class FaultLoad {
     await Promise.all(this.#clients);
   }
 
-  async #runClient(index: number, keyCount: number): Promise<void> {
+  async #runClient(index: number, { keyCount, keyPrefix, restMs }: FaultLoadOptions): Promise<void> {
     let turn = index;
     while (!this.#isStopped) {
       const node = this.#nodes[turn % this.#nodes.length]!;
-      const key = `key-${Math.floor(Math.random() * keyCount)}`;
+      const key = `${keyPrefix}${Math.floor(Math.random() * keyCount)}`;
       let isAnswered = false;
       try {
         if (Math.random() < PUT_SHARE) isAnswered = await this.#put(node, key);
@@ -67,7 +73,7 @@ export class FaultLoad {
       if (!isAnswered) {
         turn++;
         await sleep(PAUSE_AFTER_FAILURE_MS);
-      }
+      } else if (restMs > 0) await sleep(restMs);
     }
   }
 

@@ -150,30 +150,56 @@ export const faultScenarios: readonly FaultScenario[] = [
   followerNeedsSnapshot,
 ];
 
-/**
- * Runs a scenario, `rounds` times on the same cluster, under load. Throws when an acknowledged write is lost or
- * done twice, a read is stale, writes do not resume, or a node does not catch up. Gives what was checked.
- */
-export async function runFaultScenario(
-  scenario: FaultScenario,
-  options: { rounds: number; writesPerStep: number; pauseMs: number },
-): Promise<{ writeCount: number; readCount: number }> {
+/** How a scenario is run. */
+export interface FaultRun {
+  readonly rounds: number;
+  readonly writesPerStep: number;
+  readonly pauseMs: number;
+  /** How long a client rests after each answer. Nodes that start want the processor too. */
+  readonly restMs: number;
+}
+
+/** What was checked. */
+export interface FaultChecks {
+  readonly writeCount: number;
+  readonly readCount: number;
+}
+
+/** As `runFaultScenarioOn`, on a cluster of its own. */
+export async function runFaultScenario(scenario: FaultScenario, run: FaultRun): Promise<FaultChecks> {
   const cluster = await ProcessCluster.start(3, scenario.flags);
   try {
-    const history = new History();
-    const load = new FaultLoad(cluster.nodes, history, { clientCount: CLIENT_COUNT, keyCount: KEY_COUNT });
-    try {
-      for (let round = 0; round < options.rounds; round++) {
-        await load.untilWritten(options.writesPerStep);
-        await scenario.inflict({ cluster, history, load, ...options });
-        await load.untilWritten(options.writesPerStep);
-      }
-    } finally {
-      await load.stop();
-    }
-    await checkHealed(cluster, history);
-    return { writeCount: history.acknowledgedCount, readCount: history.readCount };
+    return await runFaultScenarioOn(cluster, scenario, run);
   } finally {
     await cluster.dispose();
   }
+}
+
+/**
+ * Runs a scenario, `rounds` times on the same cluster, under load, on keys that begin with the scenario's name. Throws
+ * when an acknowledged write is lost or done twice, a read is stale, writes do not resume, or a node does not catch up.
+ */
+export async function runFaultScenarioOn(
+  cluster: ProcessCluster,
+  scenario: FaultScenario,
+  { rounds, writesPerStep, pauseMs, restMs }: FaultRun,
+): Promise<FaultChecks> {
+  const history = new History();
+  const load = new FaultLoad(cluster.nodes, history, {
+    clientCount: CLIENT_COUNT,
+    keyCount: KEY_COUNT,
+    keyPrefix: `${scenario.name}-`,
+    restMs,
+  });
+  try {
+    for (let round = 0; round < rounds; round++) {
+      await load.untilWritten(writesPerStep);
+      await scenario.inflict({ cluster, history, load, writesPerStep, pauseMs });
+      await load.untilWritten(writesPerStep);
+    }
+  } finally {
+    await load.stop();
+  }
+  await checkHealed(cluster, history);
+  return { writeCount: history.acknowledgedCount, readCount: history.readCount };
 }

@@ -1,6 +1,7 @@
 import { CoxswainError, OutcomeUnknownError, StatusCode } from '@coxswain/client';
 import { afterEach, expect, test } from '@jest/globals';
-import { Command, run } from '../support/command.js';
+import { Command } from '../support/command.js';
+import { runHere } from '../support/command-here.js';
 import { Cluster, until } from './cluster.js';
 
 const PUTS = 400;
@@ -47,15 +48,24 @@ test('writes under way on a node that is killed end as README says, for the clie
   // Those that come now are refused, and are certainly not appended.
   const error: unknown = await client.put('default', 'refused', 'x', { timeoutMs: 3_000 }).catch(same);
   expect(error).toMatchObject({ errorCode: 'noLeader', code: StatusCode.UNAVAILABLE, message: refusal });
-  await until('a read says it too', async () => {
-    const error: unknown = await client.get('default', 'refused', { timeoutMs: 3_000 }).catch(same);
-    return error instanceof CoxswainError && error.errorCode === 'noLeader' && error.message === refusal;
-  });
-  await until('the command says it too', async () => {
-    const { exitCode, stderr } = await run(['put', 'refused', 'x', ...args.slice(0, 2), '--timeout', '3s']);
-    expect(exitCode).toBe(1);
-    return stderr === `coxswain: ${refusal} (${leader.endpoint}): try again, and see coxswain health\n`;
-  });
+  await Promise.all([
+    until('a read says it too', async () => {
+      const error: unknown = await client.get('default', 'refused', { timeoutMs: 3_000 }).catch(same);
+      return error instanceof CoxswainError && error.errorCode === 'noLeader' && error.message === refusal;
+    }),
+    until('the command says it too', async () => {
+      const { exitCode, stderr } = await runHere([
+        'put',
+        'refused',
+        'x',
+        ...args.slice(0, 2),
+        '--timeout',
+        '3s',
+      ]);
+      expect(exitCode).toBe(1);
+      return stderr === `coxswain: ${refusal} (${leader.endpoint}): try again, and see coxswain health\n`;
+    }),
+  ]);
 
   const { endpoint } = leader;
   leader.signal('SIGKILL');
@@ -78,8 +88,8 @@ test('writes under way on a node that is killed end as README says, for the clie
   await cluster.untilReady();
   // Each may have been applied, once; what was refused was not.
   const after = await cluster.client();
-  for (let at = 0; at < PUTS; at++) {
-    const pair = await after.get('default', `key/${at}`);
+  const pairs = await Promise.all(puts.map((_, at) => after.get('default', `key/${at}`)));
+  for (const [at, pair] of pairs.entries()) {
     if (pair !== undefined) expect([pair.value.toString(), pair.version]).toEqual([`${at}`, 1n]);
   }
   expect(await after.get('default', 'refused')).toBeUndefined();
