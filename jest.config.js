@@ -21,6 +21,7 @@ export default {
       ],
     },
   ],
+  testSequencer: '<rootDir>/scripts/test-sequencer.mjs',
   reporters: ['<rootDir>/scripts/progress-reporter.mjs', 'summary'],
   // Ends what hangs, and decides nothing: no test's verdict depends on how fast the machine is.
   testTimeout: 1_200_000,
