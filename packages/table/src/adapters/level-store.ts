@@ -31,8 +31,9 @@ const SCAN_BYTES_MAX = 1 << 20;
 const COUNT_PART_ENTRIES = 4000;
 
 /**
- * Of entries that nobody looks at. Native code makes strings of them, for a fraction of what two Buffers cost; what is
- * no UTF-8 is replaced there, and of no interest. Bounds are taken as they are.
+ * Of entries that nobody looks at. Native code makes strings of their keys, for a fraction of what two Buffers cost; what
+ * is no UTF-8 is replaced there, and of no interest. Bounds are taken as they are. Without keys an iterator would give
+ * nothing at all (findings/classic-level-iterates-nothing.sh).
  */
 const UNREAD = {
   name: 'unread',
