@@ -1,5 +1,6 @@
 import {
   chmodSync,
+  cpSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -11,29 +12,47 @@ import {
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { Coxswain } from '@coxswain/client';
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { Command, freePorts, type Outcome, run, TemporaryDirectory } from './support/command.js';
 
 let directory: TemporaryDirectory;
 let flags: string[];
 let ports: number[];
+/** What a node leaves that has lived once. */
+let lived: TemporaryDirectory;
+
+function flagsOf({ path }: TemporaryDirectory, [api, rest, raft]: readonly number[]): string[] {
+  return [
+    'leader',
+    '--config=',
+    `--data-dir=${path}/data`,
+    `--api.address=http://127.0.0.1:${api}`,
+    `--rest.address=http://127.0.0.1:${rest}`,
+    `--raft.address=127.0.0.1:${raft}`,
+    '--replication.enabled=false',
+    '--raft.wal-segment-size=16MiB',
+  ];
+}
+
+beforeAll(async () => {
+  lived = new TemporaryDirectory();
+  await liveOnce(flagsOf(lived, await freePorts(3)));
+});
+
+afterAll(() => lived.remove());
 
 beforeEach(async () => {
   directory = new TemporaryDirectory();
   ports = await freePorts(3);
-  flags = [
-    'leader',
-    '--config=',
-    `--data-dir=${directory.path}/data`,
-    `--api.address=http://127.0.0.1:${ports[0]}`,
-    `--rest.address=http://127.0.0.1:${ports[1]}`,
-    `--raft.address=127.0.0.1:${ports[2]}`,
-    '--replication.enabled=false',
-    '--raft.wal-segment-size=16MiB',
-  ];
+  flags = flagsOf(directory, ports);
 });
 
 afterEach(() => directory.remove());
+
+/** Gives the test's node the data of the one that has lived. */
+function inherit(): void {
+  cpSync(join(lived.path, 'data'), join(directory.path, 'data'), { recursive: true });
+}
 
 const pidFile = (): string => join(directory.path, 'data', 'coxswain.pid');
 
@@ -157,13 +176,13 @@ describe('a node that cannot start says why in one line, and loses nothing', () 
   });
 
   test('a data directory of another node id', async () => {
-    await liveOnce(flags);
+    inherit();
     const other = [...flags, '--raft.node-id=2', `--raft.initial-members=2=127.0.0.1:${ports[2]}`];
     expectOneLine(await run(other), 1, /data directory.*node 1/);
   });
 
   test('a data directory of a newer format', async () => {
-    await liveOnce(flags);
+    inherit();
     const file = join(directory.path, 'data', 'node.json');
     const content = JSON.parse(readFileSync(file, 'utf8')) as { format: number };
     writeFileSync(file, JSON.stringify({ ...content, format: content.format + 1 }));
@@ -184,7 +203,7 @@ describe('a node that cannot start says why in one line, and loses nothing', () 
   });
 
   test('a damaged table in a cluster that has no other copy (D4)', async () => {
-    await liveOnce(flags);
+    inherit();
     const shard = join(directory.path, 'data', 'tables', 'shard-1000');
     for (const name of readdirSync(shard)) if (name.startsWith('MANIFEST')) rmSync(join(shard, name));
     expectOneLine(

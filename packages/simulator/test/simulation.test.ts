@@ -49,7 +49,7 @@ describe('a run with restores', () => {
 describe('a run in which disks are rolled back (T4)', () => {
   test('refuses each such node before it votes, acknowledges or serves', async () => {
     let refused = 0;
-    for (let seed = 1; seed <= 6; seed++) {
+    for (let seed = 1; seed <= 3; seed++) {
       const adjust = (scenario: Scenario) => withFault(scenario, 'rollBack');
       const result = await simulate({ seed, steps: 10_000, adjust });
       expect([seed, result.violation]).toEqual([seed, undefined]);

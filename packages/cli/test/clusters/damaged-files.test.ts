@@ -1,15 +1,24 @@
 import { readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Cluster, contentOf, until, untilEqual } from './cluster.js';
 
 const KEYS = 50;
 /** LevelDB reads blocks without their checksums: of compressed ones it notices damage all the same. */
 const value = (i: number) => `${i} `.repeat(20_000);
 
-let cluster: Cluster | undefined;
+/** The tables of the first test, whose shards begin at 10001, and those of the second. */
+const [first, second] = [
+  ['a', 'b', 'c'],
+  ['d', 'e', 'f'],
+];
+let cluster: Cluster;
 
-afterEach(() => cluster?.stop());
+beforeAll(async () => {
+  cluster = await Cluster.ready({ role: 'leader', nodes: 3, tables: [...first, ...second] });
+});
+
+afterAll(() => cluster?.stop());
 
 const tableFile = /^\d+\.ldb$/;
 
@@ -30,10 +39,9 @@ const rebuilt = (output: string, shard: number): boolean =>
 
 describe('D4: a replica whose LevelDB files are damaged is rebuilt from its peers', () => {
   test('found at the start or while it runs, and nothing else stops for it', async () => {
-    cluster = await Cluster.ready({ role: 'leader', nodes: 3, tables: ['a', 'b', 'c'] });
     const client = await cluster.client();
     const keys = Array.from({ length: KEYS }, (_, i) => i);
-    for (const table of ['a', 'b', 'c']) {
+    for (const table of first) {
       await Promise.all(keys.map((i) => client.put(table, `key-${i}`, value(i))));
     }
     const node = cluster.node(1);
@@ -53,7 +61,7 @@ describe('D4: a replica whose LevelDB files are damaged is rebuilt from its peer
     for (const id of [1000, 10001, 10002]) {
       await until(`shard ${id} is rebuilt`, () => rebuilt(node.output, id));
     }
-    for (const table of ['a', 'b', 'c']) await untilEqual(table, cluster);
+    for (const table of first) await untilEqual(table, cluster);
 
     // Written over while the node has it open: a read finds it.
     const running = filesOf(shard(10003), tableFile).filter((path) => statSync(path).size > 10_000);
@@ -70,10 +78,9 @@ describe('D4: a replica whose LevelDB files are damaged is rebuilt from its peer
   });
 
   test("LevelDB's own log: a bit in its middle, half of it, all of it", async () => {
-    cluster = await Cluster.ready({ role: 'leader', nodes: 3, tables: ['a', 'b', 'c'] });
     const client = await cluster.client();
     const node = cluster.node(1);
-    for (const table of ['a', 'b', 'c']) {
+    for (const table of second) {
       for (let i = 0; i < 10; i++) await client.put(table, `key-${i}`, value(i));
       await untilEqual(table, cluster);
     }
@@ -85,16 +92,16 @@ describe('D4: a replica whose LevelDB files are damaged is rebuilt from its peer
       return log!;
     };
     // What follows the damage is still read: a batch is missing in the middle.
-    change(logOf(10001), (content) => {
+    change(logOf(10004), (content) => {
       content[Math.floor(content.length / 2)]! ^= 1;
     });
-    truncateSync(logOf(10002), Math.floor(statSync(logOf(10002)).size / 2));
-    rmSync(logOf(10003));
+    truncateSync(logOf(10005), Math.floor(statSync(logOf(10005)).size / 2));
+    rmSync(logOf(10006));
     cluster.restart(1);
     await cluster.untilReady();
-    await until('the table with a gap is rebuilt', () => rebuilt(node.output, 10001));
+    await until('the table with a gap is rebuilt', () => rebuilt(node.output, 10004));
     // What ends early is an earlier state, which the write-ahead log brings up to date.
-    for (const table of ['a', 'b', 'c']) await untilEqual(table, cluster);
+    for (const table of second) await untilEqual(table, cluster);
     expect(node.output).not.toMatch(/"level":60|the node stops/);
   });
 });

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from '
 import { join } from 'node:path';
 import { type Coxswain, toEnd } from '@coxswain/client';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { Cluster, until } from '../clusters/cluster.js';
+import { Cluster, until, untilEqual } from '../clusters/cluster.js';
 import { Writer } from '../clusters/writer.js';
 import { TemporaryDirectory } from '../support/command.js';
 import { runHere } from '../support/command-here.js';
@@ -281,6 +281,8 @@ test('whoever may not do it, or asks the wrong cluster, is told what to do', asy
   try {
     await guarded.untilReady();
     await follower.untilReady();
+    // Before it has the table there is nothing to be asked for, and a backup of nothing succeeds.
+    await untilEqual('t', guarded, follower);
     expect(await runToEnd('backup', guarded, place('guarded'))).toMatchObject({
       exitCode: 1,
       stderr: expect.stringContaining('give the right --token'),
