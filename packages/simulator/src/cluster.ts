@@ -5,6 +5,7 @@ import { type GroupInspection, ReplicaInspection } from './inspection.js';
 import type { Invariants } from './invariants.js';
 import type { DiskCopy, Machine } from './machine.js';
 import { SimulatedProcess } from './process.js';
+import type { RangeDeletions } from './range-deletions.js';
 import { Stamps } from './stamps.js';
 import type { StoreLoss } from './stores.js';
 import { Violation } from './violation.js';
@@ -47,6 +48,7 @@ export interface ClusterOptions {
   readonly firstLife?: number;
   /** What its nodes are called in the trace. */
   readonly label?: string;
+  readonly deletions?: RangeDeletions;
   /** Runs when a node has started; what it gives is stopped before the node is told to end in order. */
   readonly onServing?: (
     id: NodeId,
@@ -117,6 +119,7 @@ export class Cluster {
     if (owner === undefined) return;
     for (const [id, { process, node, startedUs }] of this.#hosts) {
       if (process !== owner || node === undefined) continue;
+      this.options.deletions?.observe(this.#name(id), node);
       this.#stamps.observe(id, { life: process, isCompared: node.inspect().isClockCompared, startedUs });
       if (this.#host(id).newest === undefined) this.invariants.observe(id, this.inspect(node));
       else if (node.inspect().isAdmitted) {
@@ -236,6 +239,7 @@ export class Cluster {
     host.companion = undefined;
     host.isServing = false;
     this.invariants.nodeDied(id);
+    this.options.deletions?.nodeDied(this.#name(id));
     if (death === 'powerLost') {
       machine.losePower(id === this.options.fragileMachine ? this.options.fragileLoss : 'suffix');
     } else {
@@ -282,6 +286,11 @@ export class Cluster {
   resume(id: NodeId): void {
     this.#say(`resume node ${id}`);
     this.#host(id).process?.resume();
+  }
+
+  /** Of a node, unique among the clusters of a run. */
+  #name(id: NodeId): string {
+    return `${this.options.label ?? ''}${id}`;
   }
 
   /** A line in the trace, with the time. */

@@ -8,6 +8,8 @@ import { check, Violation } from './violation.js';
 export interface KeyEffect {
   readonly key: string;
   readonly effect: RegisterEffect;
+  /** The key was deleted in the same entry before it was written. */
+  readonly isAnew?: boolean;
 }
 
 /** A key as a read saw it. */
@@ -22,6 +24,8 @@ export interface KeyState {
 interface Write {
   readonly revision: number;
   readonly value: string | undefined;
+  /** See `KeyEffect`. */
+  readonly isAnew: boolean;
 }
 
 interface View {
@@ -121,14 +125,12 @@ export class History {
     );
     shard.revisions.add(revision);
     this.#mustNotGoBack(shard, invocation, table, shardId, revision);
-    for (const { key, effect } of effects) {
+    for (const { key, effect, isAnew = false } of effects) {
       this.#record(shard, invocation, key, effect);
       const writes = shard.writes.get(key) ?? [];
       shard.writes.set(key, writes);
-      if (effect.kind === 'write') writes.push({ revision, value: effect.value });
-      if (effect.kind === 'compareAndSet' && effect.succeeded === true) {
-        writes.push({ revision, value: effect.value });
-      }
+      const hasWritten = effect.kind === 'write' || (effect.kind === 'compareAndSet' && effect.succeeded);
+      if (hasWritten) writes.push({ revision, value: effect.value, isAnew });
     }
     this.answered += 1;
   }
@@ -168,6 +170,21 @@ export class History {
     );
     shard.lastRevisionByReader.set(process, Math.max(revision, shard.lastRevisionByReader.get(process) ?? 0));
     shard.views.push({ revision, states, what: 'serializable read' });
+    this.answered += 1;
+  }
+
+  /** What a table held at a revision was shown: to a read of the past, or to a backup. */
+  readPast(
+    table: string,
+    shardId: number,
+    revision: number,
+    states: readonly KeyState[],
+    what: string,
+  ): void {
+    const shard = this.#shard(table, shardId);
+    // What a restore ran again on its way to the end is no state that anybody wrote.
+    if (shard.base === undefined || revision >= shard.base.revision)
+      shard.views.push({ revision, states, what });
     this.answered += 1;
   }
 
@@ -311,6 +328,15 @@ export class History {
           () =>
             `${where()}: create ${record.createRevision}, mod ${record.modRevision}, version ${record.version}`,
         );
+        const expected = mayHaveChanged() ? undefined : originOf(shard, key, revision);
+        check(
+          expected === undefined ||
+            (record.createRevision === expected.createRevision && record.version === expected.version),
+          'revisions of a record',
+          () =>
+            `${where()}: create ${record.createRevision}, version ${record.version}, ` +
+            `and it was created at ${expected?.createRevision} and written ${expected?.version} times since`,
+        );
         // What came with a restore has revisions up to that of its end.
         const isOfBase = base !== undefined && record.modRevision <= base.revision;
         const isLast = isOfBase ? last?.revision === base.revision : record.modRevision === last?.revision;
@@ -359,10 +385,29 @@ function checkArchive(name: string, { archived }: ShardHistory): void {
   }
 }
 
+/**
+ * When the key of a record was created, and how often it was written since, by the acknowledged writes up to a revision.
+ * Undefined: it was there before the first of them, or none of them wrote it.
+ */
+function originOf(
+  { writes, base }: ShardHistory,
+  key: string,
+  revision: number,
+): { createRevision: number; version: number } | undefined {
+  let origin: { createRevision: number; version: number } | undefined;
+  for (const write of (writes.get(key) ?? []).toReversed()) {
+    if (write.revision > revision) continue;
+    if (write.value === undefined) return origin;
+    origin = { createRevision: write.revision, version: (origin?.version ?? 0) + 1 };
+    if (write.isAnew) return origin;
+  }
+  return base === undefined ? origin : undefined;
+}
+
 /** A key as a write of what the shard began with. */
 function baseWrite(base: Base | undefined, key: string): Write | undefined {
   if (base === undefined) return undefined;
-  return { revision: base.revision, value: base.values.get(key) };
+  return { revision: base.revision, value: base.values.get(key), isAnew: false };
 }
 
 /** What a register of the shard held before anything was asked of it. */

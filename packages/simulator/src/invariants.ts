@@ -24,6 +24,8 @@ class Replica {
   term = 0;
   commitIndex = 0;
   appliedIndex = 0;
+  /** The applied index of which its content hash was compared: that is not known at once while keys are swept (A4). */
+  hashedIndex = 0;
   durableIndex = 0;
   lastIndex = 0;
   firstIndex = 1;
@@ -128,7 +130,10 @@ export class Invariants {
       seen.durableIndex === durableIndex &&
       seen.isLeader === (now.role === 'leader') &&
       seen.terms.get(lastIndex) === now.termAt(lastIndex);
-    if (isSame) return;
+    if (isSame) {
+      if (seen.hashedIndex !== appliedIndex) this.#observeApplied(group, node, seen, now);
+      return;
+    }
 
     check(term >= seen.term, 'monotonic term', () => `${name()}: ${seen.term} -> ${term}`);
     check(
@@ -170,7 +175,7 @@ export class Invariants {
     if (now.role === 'leader' && (!seen.isLeader || seen.term !== term))
       this.#observeLeader(group, node, now);
     this.#observeCommitted(group, node, seen, now);
-    if (appliedIndex !== seen.appliedIndex) this.#observeApplied(group, node, now);
+    if (appliedIndex !== seen.hashedIndex) this.#observeApplied(group, node, seen, now);
 
     seen.term = term;
     seen.commitIndex = commitIndex;
@@ -293,9 +298,10 @@ export class Invariants {
   }
 
   /** Replicas that applied the same entries hold the same content (A1, A6). */
-  #observeApplied(group: Group, node: NodeId, now: GroupInspection): void {
+  #observeApplied(group: Group, node: NodeId, seen: Replica, now: GroupInspection): void {
     const hash = now.contentHash;
     if (hash === undefined) return;
+    seen.hashedIndex = now.appliedIndex;
     const known = group.hashByAppliedIndex.get(now.appliedIndex);
     if (known === undefined) group.hashByAppliedIndex.set(now.appliedIndex, hash);
     check(
@@ -311,5 +317,6 @@ function forgetMemory(replica: Replica): void {
   replica.term = 0;
   replica.commitIndex = 0;
   replica.appliedIndex = 0;
+  replica.hashedIndex = 0;
   replica.isLeader = false;
 }

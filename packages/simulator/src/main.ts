@@ -51,7 +51,7 @@ async function main(): Promise<number> {
       return 1;
     }
     console.log(
-      `seed=${seed} steps=${result.steps} faults=${result.faults} ops=${result.operations} restores=${result.restored} rollbacks=${result.refusedRollbacks} ` +
+      `seed=${seed} steps=${result.steps} faults=${result.faults} ops=${result.operations} restores=${result.restored} rollbacks=${result.refusedRollbacks} sweeps=${result.deletions.swept} ` +
         `trace=${result.traceHash} ok`,
     );
   }

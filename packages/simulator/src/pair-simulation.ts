@@ -17,6 +17,7 @@ import { Machine } from './machine.js';
 import { SimulatedNetwork } from './network.js';
 import { SimulatedProcess } from './process.js';
 import { SeededRandom } from './random.js';
+import { RangeDeletions } from './range-deletions.js';
 import { ReplicasOfReplicas } from './replicas-of-replicas.js';
 import type { SimulationOptions, SimulationResult } from './simulation.js';
 import { StockFollower } from './stock-follower.js';
@@ -40,6 +41,8 @@ const forwardedKinds: readonly OperationKind[] = [
   'deleteRange',
   'compareAndSet',
   'transfer',
+  'putMany',
+  'replaceRange',
 ];
 
 export interface PairResult extends SimulationResult {
@@ -74,6 +77,7 @@ class PairSimulation {
   readonly #loop: EventLoop;
   readonly #random: SeededRandom;
   readonly #history = new History();
+  readonly #deletions = new RangeDeletions();
   readonly #leader: Side;
   readonly #follower: Side;
   readonly #wide: WideAreaNetwork;
@@ -99,8 +103,13 @@ class PairSimulation {
     const followerScenario = small(drawScenario(random.fork('follower scenario')), this.#random);
     this.#leader = this.#side('leader ', leaderScenario, random.fork('leader'), {});
     this.#follower = this.#side('follower ', followerScenario, random.fork('follower'), { role: 'follower' });
-    this.#workload = new Workload(loop, random.fork('workload'), leaderScenario.workload, this.#history, () =>
-      this.#leader.cluster.servers(),
+    this.#workload = new Workload(
+      loop,
+      random.fork('workload'),
+      leaderScenario.workload,
+      this.#history,
+      () => this.#leader.cluster.servers(),
+      this.#deletions,
     );
     const stockProcess = new SimulatedProcess(loop, stockLife);
     const stockClock = new SimulatedClock(loop, 1, 0).attach(stockProcess);
@@ -132,6 +141,7 @@ class PairSimulation {
       ...scenario,
       nodeOptions: (id) => ({ ...scenario.nodeOptions(id), ...also }),
       label,
+      deletions: this.#deletions,
       firstLife: isLeader ? 0 : firstFollowerLife,
       onDeath: (process) => {
         this.#workload.processDied(process);
@@ -277,6 +287,7 @@ class PairSimulation {
       operations: this.#history.answered,
       restored: this.#workload.restored,
       refusedRollbacks: this.#leader.cluster.refusedRollbacks + this.#follower.cluster.refusedRollbacks,
+      deletions: this.#deletions.counts,
       virtualSeconds: this.#loop.nowUs / 1e6,
       traceHash: trace.hash(),
       violation,

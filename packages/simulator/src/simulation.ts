@@ -1,4 +1,6 @@
+import type { ReadableTable } from '@coxswain/node';
 import type { NodeId } from '@coxswain/raft';
+import { RevisionCompactedError } from '@coxswain/table';
 import { Cluster } from './cluster.js';
 import { EventKind, EventLoop } from './event-loop.js';
 import { Faults } from './faults.js';
@@ -7,6 +9,7 @@ import { Invariants } from './invariants.js';
 import { Machine } from './machine.js';
 import { SimulatedNetwork } from './network.js';
 import { SeededRandom } from './random.js';
+import { type RangeDeletionCounts, RangeDeletions } from './range-deletions.js';
 import { drawScenario, type Scenario } from './swarm.js';
 import { Trace } from './trace.js';
 import { Violation } from './violation.js';
@@ -16,6 +19,8 @@ import { mainTable, readAll, Workload, wholeRange } from './workload.js';
 const progressBoundUs = 120_000_000;
 /** Virtual time in which replicas must be equal once nobody writes any more. */
 const convergenceBoundUs = 120_000_000;
+/** Earlier revisions at which replicas are compared in the end. */
+const PAST_COMPARED = 5;
 
 export interface SimulationOptions {
   readonly seed: number;
@@ -37,6 +42,7 @@ export interface SimulationResult {
   readonly restored: number;
   /** Nodes that were refused because their disks were rolled back. */
   readonly refusedRollbacks: number;
+  readonly deletions: RangeDeletionCounts;
   readonly virtualSeconds: number;
   /** Equal for equal runs. */
   readonly traceHash: string;
@@ -61,6 +67,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
 class Simulation {
   readonly #loop: EventLoop;
   readonly #history = new History();
+  readonly #deletions = new RangeDeletions();
   readonly #cluster: Cluster;
   readonly #workload: Workload;
   readonly #faults: Faults;
@@ -79,10 +86,16 @@ class Simulation {
     );
     this.#cluster = new Cluster(loop, machines, new Invariants(), {
       ...scenario,
+      deletions: this.#deletions,
       onDeath: (process) => this.#workload.processDied(process),
     });
-    this.#workload = new Workload(loop, random.fork('workload'), scenario.workload, this.#history, () =>
-      this.#cluster.servers(),
+    this.#workload = new Workload(
+      loop,
+      random.fork('workload'),
+      scenario.workload,
+      this.#history,
+      () => this.#cluster.servers(),
+      this.#deletions,
     );
     this.#faults = new Faults(loop, random.fork('faults'), scenario.faults, this.#cluster, network);
   }
@@ -120,6 +133,7 @@ class Simulation {
       operations: this.#history.answered,
       restored: this.#workload.restored,
       refusedRollbacks: this.#cluster.refusedRollbacks,
+      deletions: this.#deletions.counts,
       virtualSeconds: this.#loop.nowUs / 1e6,
       traceHash: trace.hash(),
       violation,
@@ -168,26 +182,11 @@ class Simulation {
     );
   }
 
-  /** What the hashes say is true of the records themselves. */
+  /** What the hashes say is true of the records themselves; and replicas hold the same at earlier revisions (A1). */
   async #compareContents(): Promise<void> {
-    const contents: string[] = [];
-    const read = async () => {
-      for (const { node, server } of this.#cluster.nodes()) {
-        const deadlineMs = server.monotonicMs() + 10_000;
-        const readable = await node.read(mainTable, { linearizable: false }, { deadlineMs });
-        const { records } = await readAll(readable.table, wholeRange, (revision) =>
-          readable.header(revision),
-        );
-        contents.push(
-          records
-            .map((r) => `${r.key}=${r.createRevision}/${r.modRevision}/${r.version}:${r.value}`)
-            .join('\n'),
-        );
-      }
-    };
     let isDone = false;
     let failure: { error: unknown } | undefined;
-    read().then(
+    this.#compareReplicas().then(
       () => {
         isDone = true;
       },
@@ -199,8 +198,25 @@ class Simulation {
       if (failure !== undefined) throw failure.error;
       return isDone;
     });
-    if (contents.some((content) => content !== contents[0])) {
-      throw new Violation('equal contents', 'replicas with equal hashes hold different records');
+  }
+
+  async #compareReplicas(): Promise<void> {
+    const readables = await Promise.all(
+      this.#cluster.nodes().map(({ node, server }) => {
+        const deadlineMs = server.monotonicMs() + 10_000;
+        return node.read(mainTable, { linearizable: false }, { deadlineMs });
+      }),
+    );
+    const { revision, historyFloor } = readables[0]!.table;
+    const past = Array.from({ length: PAST_COMPARED }, () => this.#random.integer(historyFloor, revision));
+    for (const at of [undefined, ...past]) {
+      const contents: (string | undefined)[] = [];
+      for (const readable of readables) contents.push(await contentOf(readable, at));
+      const known = contents.filter((content) => content !== undefined);
+      if (known.every((content) => content === known[0])) continue;
+      const detail =
+        at === undefined ? 'with equal hashes hold different records' : `differ at revision ${at}`;
+      throw new Violation('equal contents', `replicas ${detail}`);
     }
   }
 
@@ -218,5 +234,18 @@ class Simulation {
     return new Promise((resolve) => {
       this.#loop.schedule(delayUs, EventKind.Client, undefined, resolve);
     });
+  }
+}
+
+/** Every record, key by key; undefined: history does not reach back any more. */
+async function contentOf(readable: ReadableTable, at: number | undefined): Promise<string | undefined> {
+  try {
+    const { records } = await readAll(readable.table, wholeRange, (seen) => readable.header(seen), at);
+    return records
+      .map((r) => `${r.key}=${r.createRevision}/${r.modRevision}/${r.version}:${r.value}`)
+      .join('\n');
+  } catch (error) {
+    if (at !== undefined && error instanceof RevisionCompactedError) return undefined;
+    throw error;
   }
 }

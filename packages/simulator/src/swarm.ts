@@ -80,6 +80,7 @@ export function drawScenario(random: SeededRandom): Scenario {
   operations.createTable = changesTables ? 0.06 : 0;
   operations.deleteTable = changesTables ? 0.04 : 0;
   operations.listTables = changesTables ? 0.1 : 0;
+  for (const kind of ['putMany', 'replaceRange', 'rangePast', 'backup'] as const) operations[kind] = 0;
 
   const snapshotEntries = Math.round(logUniform(random, 20, 2_000));
   const members = new Map(nodes.map((id) => [id, `node-${id}:5012`]));
@@ -156,7 +157,7 @@ export function drawScenario(random: SeededRandom): Scenario {
   weights.handOver = handOver.chance(0.5) ? handOver.between(0.1, 1) : 0;
   const freeze = random.fork('freeze');
   weights.freeze = freeze.chance(0.5) ? freeze.between(0.1, 1) : 0;
-  return withMaintenance(scenario, random.fork('maintenance'));
+  return withLargeEntries(withMaintenance(scenario, random.fork('maintenance')), random.fork('effects'));
 }
 
 /** The fault of this kind is as likely as all others together, and strikes often. */
@@ -188,6 +189,43 @@ function withMaintenance(scenario: Scenario, random: SeededRandom): Scenario {
     ...scenario,
     workload: { ...scenario.workload, operations },
     nodeOptions: (node) => ({ ...nodeOptions(node), ...(isArchived && { archive }) }),
+  };
+}
+
+/**
+ * In every second run an entry of some keys is a large one (A4): it is written in parts, and a range deletion leaves most
+ * of its keys to a sweep, during which everything else goes on.
+ */
+function withLargeEntries(scenario: Scenario, random: SeededRandom): Scenario {
+  if (random.chance(0.5)) return scenario;
+  const entryEffects = {
+    sizeBytesMax: Math.round(logUniform(random, 64, 2_000)),
+    operationsMax: random.integer(2, 8),
+  };
+  // So many keys in one entry must fit into the smallest segment of a log.
+  const valueSizeMeanBytes = Math.min(scenario.workload.valueSizeMeanBytes, 200);
+  const workload = { ...scenario.workload, valueSizeMeanBytes };
+  return withEntryEffects({ ...scenario, workload }, entryEffects, {
+    keys: random.integer(8, 40),
+    deleteRange: random.between(0.1, 0.6),
+    putMany: random.between(0.2, 1),
+    replaceRange: random.chance(0.7) ? random.between(0.1, 0.6) : 0,
+    rangePast: random.chance(0.8) ? random.between(0.1, 0.6) : 0,
+    backup: random.chance(0.7) ? random.between(0.05, 0.3) : 0,
+  });
+}
+
+/** What one entry may write at once, and work that passes it often. */
+export function withEntryEffects(
+  scenario: Scenario,
+  entryEffects: NonNullable<NodeOptions['entryEffects']>,
+  { keys, ...operations }: { readonly keys: number } & Partial<WorkloadOptions['operations']>,
+): Scenario {
+  const { workload, nodeOptions } = scenario;
+  return {
+    ...scenario,
+    workload: { ...workload, keys, operations: { ...workload.operations, ...operations } },
+    nodeOptions: (node) => ({ ...nodeOptions(node), entryEffects }),
   };
 }
 

@@ -7,13 +7,22 @@ import {
   type NodeApi,
   type ShardLoad,
   Status,
+  tableApiError,
 } from '@coxswain/node';
 import { mvcc } from '@coxswain/protocol';
-import { type KeyRecord, type RangeQuery, type Table, TableError } from '@coxswain/table';
+import {
+  type KeyRecord,
+  type RangeQuery,
+  readSnapshotRecords,
+  type Table,
+  type TableView,
+  writeSnapshot,
+} from '@coxswain/table';
 import { EventKind, type EventLoop, type Scheduled } from './event-loop.js';
 import type { History, Invocation, KeyEffect, KeyState } from './history.js';
 import type { SimulatedProcess } from './process.js';
 import type { SeededRandom } from './random.js';
+import type { RangeDeletions } from './range-deletions.js';
 import { Violation } from './violation.js';
 
 export interface WorkloadOptions {
@@ -43,7 +52,11 @@ export type OperationKind =
   | 'deleteTable'
   | 'listTables'
   | 'restore'
-  | 'archive';
+  | 'archive'
+  | 'putMany'
+  | 'replaceRange'
+  | 'rangePast'
+  | 'backup';
 
 /** A node that takes requests now. */
 export interface Server {
@@ -58,6 +71,9 @@ export const mainTable = 'main';
 const passingTables = ['passing-a', 'passing-b'];
 /** The history of a table's name: does a table of that name exist? */
 const namesHistory = '(names)';
+
+/** How far a read goes back. */
+const PAST_REVISIONS_MAX = 60;
 
 /** What the archive takes at a time. */
 const ARCHIVED_BYTES_MAX = 64 * 1024;
@@ -98,6 +114,7 @@ export class Workload {
     private readonly history: History,
     /** Nodes that are up, paused ones included. */
     private readonly servers: () => readonly Server[],
+    private readonly deletions?: RangeDeletions,
   ) {}
 
   start(): void {
@@ -190,6 +207,14 @@ export class Workload {
         return this.#restore(server, table);
       case 'archive':
         return this.#archive(server);
+      case 'putMany':
+        return this.#putMany(server, table);
+      case 'replaceRange':
+        return this.#replaceRange(server, table);
+      case 'rangePast':
+        return this.#rangePast(server, table);
+      case 'backup':
+        return this.#backup(server, table);
     }
   }
 
@@ -240,19 +265,90 @@ export class Workload {
     });
   }
 
+  /** Writes neighbouring keys in one entry, often only if the first one still is what this client last saw. */
+  async #putMany(server: Server, table: string): Promise<boolean> {
+    const { keys } = this.#someRange();
+    const values = keys.map((key) => [key, this.#value()] as const);
+    if (this.random.chance(0.5)) return this.#writeIfAsSeen(server, table, values[0]!, values.slice(1));
+    const effects = values.map(([key, value]): KeyEffect => ({ key, effect: { kind: 'write', value } }));
+    const success = values.map(([key, value]) => putOf(key, value));
+    return this.#propose(server, table, txnOf(table, success), effects, () => effects);
+  }
+
+  /**
+   * Deletes a range, or all keys, and writes some of its keys, in one entry. What the entry itself wrote before the
+   * deletion goes as well.
+   */
+  async #replaceRange(server: Server, table: string): Promise<boolean> {
+    const isAll = this.random.chance(0.2);
+    const { keys, end } = isAll ? { keys: this.#keys(), end: undefined } : this.#someRange();
+    const before = this.random.chance(0.3) ? [putOf(this.random.pick(keys), this.#value())] : [];
+    const wantsPrevious = before.length === 0 && this.random.chance(0.5);
+    const deletion = {
+      key: isAll ? toTheEnd : Buffer.from(keys[0]!),
+      rangeEnd: end === undefined ? toTheEnd : Buffer.from(keyName(end)),
+      prevKv: wantsPrevious,
+      count: true,
+    };
+    const values = new Map<string, string>();
+    for (const key of keys) if (this.random.chance(0.2)) values.set(key, this.#value());
+    const success: mvcc.RequestOp[] = [
+      ...before,
+      { request: { $case: 'requestDeleteRange', value: deletion } },
+      ...[...values].map(([key, value]) => putOf(key, value)),
+    ];
+    const effectsOf = (previous: ReadonlyMap<string, string> | undefined) =>
+      keys.map(
+        (key): KeyEffect => ({
+          key,
+          isAnew: true,
+          effect: {
+            kind: 'write',
+            value: values.get(key),
+            ...(previous && { previous: { value: previous.get(key) } }),
+          },
+        }),
+      );
+    return this.#propose(server, table, txnOf(table, success), effectsOf(undefined), (responses) => {
+      const { deleted, prevKvs, more } = responseOf(responses[before.length], 'responseDeleteRange');
+      if (!wantsPrevious || more) return effectsOf(undefined);
+      if (Number(deleted) !== prevKvs.length) {
+        throw new Violation('answers', `${deleted} keys were deleted, and ${prevKvs.length} are shown`);
+      }
+      return effectsOf(new Map(prevKvs.map((kv) => [kv.key.toString(), kv.value.toString()])));
+    });
+  }
+
+  /** `end` is the number of the first key after it. */
+  #someRange(): { keys: string[]; end: number } {
+    const first = this.random.integer(0, this.options.keys - 1);
+    const end = this.random.integer(first + 1, this.options.keys);
+    return { keys: this.#keys().slice(first, end), end };
+  }
+
   /** Writes a key if it still is what this client last saw; a transfer writes a second key with it. */
   async #compareAndSet(server: Server, table: string, isTransfer: boolean): Promise<boolean> {
     const key = this.#key();
     const other = isTransfer ? this.random.pick(this.#keys().filter((name) => name !== key)) : undefined;
-    const seen = this.#seen.get(`${table}/${key}`) ?? { value: undefined, modRevision: 0 };
     const value = this.#value();
     const otherValue = this.#value();
+    return this.#writeIfAsSeen(server, table, [key, value], other === undefined ? [] : [[other, otherValue]]);
+  }
+
+  /** Writes all, if the first key still is what this client last saw. */
+  async #writeIfAsSeen(
+    server: Server,
+    table: string,
+    [key, value]: readonly [key: string, value: string],
+    others: ReadonlyArray<readonly [key: string, value: string]>,
+  ): Promise<boolean> {
+    const seen = this.#seen.get(`${table}/${key}`) ?? { value: undefined, modRevision: 0 };
     const command = mvcc.Command.fromPartial({
       table: Buffer.from(table),
       type: mvcc.Command_CommandType.TXN,
       txn: {
         compare: [this.#isAsSeen(key, seen)],
-        success: [putOf(key, value), ...(other === undefined ? [] : [putOf(other, otherValue)])],
+        success: [putOf(key, value), ...others.map(([other, otherValue]) => putOf(other, otherValue))],
         failure: [{ request: { $case: 'requestRange', value: { key: Buffer.from(key) } } }],
       },
     });
@@ -260,15 +356,16 @@ export class Workload {
       key,
       effect: { kind: 'compareAndSet', expected: seen.value, value, succeeded },
     });
-    const otherWrite: KeyEffect[] =
-      other === undefined ? [] : [{ key: other, effect: { kind: 'write', value: otherValue } }];
+    const otherWrites = others.map(
+      ([other, otherValue]): KeyEffect => ({ key: other, effect: { kind: 'write', value: otherValue } }),
+    );
     return this.#propose(
       server,
       table,
       command,
-      [compareAndSet(undefined), ...otherWrite],
+      [compareAndSet(undefined), ...otherWrites],
       (responses, succeeded) => {
-        if (succeeded) return [compareAndSet(true), ...otherWrite];
+        if (succeeded) return [compareAndSet(true), ...otherWrites];
         const observed = responseOf(responses[0], 'responseRange').kvs[0];
         const now = observed?.value.toString();
         if (now === seen.value)
@@ -355,25 +452,11 @@ export class Workload {
       [],
       async () => {
         const readable = await server.api.read(table, { linearizable }, this.#deadline(server));
-        try {
-          return await readAll(readable.table, query, (revision) => readable.header(revision));
-        } catch (error) {
-          // A snapshot, a deletion or a stop took the table away while it was read: its service asks to try again.
-          if (error instanceof TableError && error.code === 'closed') throw errors.notReady();
-          throw error;
-        }
+        this.deletions?.reads(readable.table, 'latest');
+        return await asApi(() => readAll(readable.table, query, (revision) => readable.header(revision)));
       },
       (invocation, { header, records }) => {
-        const byKey = new Map(records.map((record) => [record.key.toString(), record]));
-        const states = keys.map((key): KeyState => {
-          const record = byKey.get(key);
-          if (record === undefined) return { key, record: undefined };
-          const { createRevision, modRevision, version } = record;
-          return {
-            key,
-            record: { value: record.value.toString(), createRevision, modRevision, version },
-          };
-        });
+        const states = statesOf(keys, records);
         for (const { key, record } of states) {
           this.#seen.set(`${table}/${key}`, {
             value: record?.value,
@@ -384,6 +467,52 @@ export class Workload {
         if (linearizable) this.history.read(invocation, table, shardId, revision, states);
         else this.history.readSerializable(invocation, table, shardId, revision, states);
       },
+    );
+  }
+
+  /** Every key as it was at an earlier revision, on any node. */
+  async #rangePast(server: Server, table: string): Promise<boolean> {
+    const linearizable = this.random.chance(0.5);
+    return this.#call(
+      server,
+      table,
+      [],
+      async () => {
+        const readable = await server.api.read(table, { linearizable }, this.#deadline(server));
+        const { table: read } = readable;
+        const at = Math.max(read.historyFloor, read.revision - this.random.integer(0, PAST_REVISIONS_MAX));
+        this.deletions?.reads(read, 'past');
+        return await asApi(() => readAll(read, wholeRange, (revision) => readable.header(revision), at));
+      },
+      (_invocation, { header: { shardId, revision }, records }) =>
+        this.history.readPast(table, shardId, revision, statesOf(this.#keys(), records), 'read of the past'),
+      isOutOfRange,
+    );
+  }
+
+  /** Takes a backup of the table as it is, or as it was. */
+  async #backup(server: Server, table: string): Promise<boolean> {
+    return this.#call(
+      server,
+      table,
+      [],
+      async () => {
+        const log = await server.api.openLog(table, this.#deadline(server));
+        const { historyFloor, revision } = log.table;
+        const at = Math.max(historyFloor, revision - this.random.pick([0, 0, 1, 10]));
+        this.deletions?.reads(log.table, 'backup');
+        return await asApi(async () => {
+          const view = log.table.view(at);
+          try {
+            return { shardId: log.shardId, revision: at, records: await backedUp(view, table) };
+          } finally {
+            view.close();
+          }
+        });
+      },
+      (_invocation, { shardId, revision, records }) =>
+        this.history.readPast(table, shardId, revision, statesOf(this.#keys(), records), 'backup'),
+      isOutOfRange,
     );
   }
 
@@ -610,13 +739,14 @@ export const wholeRange: RangeQuery = {
   maxBytes: 4 * 1024 * 1024,
 };
 
-/** Every record of the range from one view, and the header that says which. */
+/** Every record of the range from one view, of `at` or of now, and the header that says which. */
 export async function readAll(
   table: Table,
   query: RangeQuery,
   headerOf: (revision: number) => Header,
+  at?: number,
 ): Promise<{ header: Header; records: KeyRecord[] }> {
-  const view = table.view();
+  const view = table.view(at);
   try {
     const header = headerOf(view.revision);
     const records: KeyRecord[] = [];
@@ -625,6 +755,59 @@ export async function readAll(
   } finally {
     view.close();
   }
+}
+
+/** The records of a backup of the view, as whoever restores it finds them. */
+async function backedUp(view: TableView, table: string): Promise<ReadRecord[]> {
+  const records: ReadRecord[] = [];
+  const stream = writeSnapshot(view, { table: Buffer.from(table), repeatsForStockLoader: true });
+  for await (const read of readSnapshotRecords(stream)) {
+    for (const record of read) {
+      const { key, value, createRevision, modRevision, version } = mvcc.Command.decode(record).kv!;
+      records.push({
+        key,
+        value,
+        createRevision: Number(createRevision),
+        modRevision: Number(modRevision),
+        version: Number(version),
+      });
+    }
+  }
+  return records;
+}
+
+type ReadRecord = Pick<KeyRecord, 'key' | 'value' | 'createRevision' | 'modRevision' | 'version'>;
+
+function statesOf(keys: readonly string[], records: readonly ReadRecord[]): KeyState[] {
+  const byKey = new Map(records.map((record) => [record.key.toString(), record]));
+  return keys.map((key) => {
+    const record = byKey.get(key);
+    if (record === undefined) return { key, record: undefined };
+    const { createRevision, modRevision, version } = record;
+    return { key, record: { value: record.value.toString(), createRevision, modRevision, version } };
+  });
+}
+
+/** A snapshot, a deletion or a stop took the table away while it was read: its service asks to try again. */
+async function asApi<T>(read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    throw tableApiError(error);
+  }
+}
+
+/** History has gone further since somebody looked how far it reaches. */
+function isOutOfRange(_invocation: Invocation, { status }: ApiError): boolean {
+  return status === Status.OutOfRange;
+}
+
+function txnOf(table: string, success: mvcc.RequestOp[]): mvcc.Command {
+  return mvcc.Command.fromPartial({
+    table: Buffer.from(table),
+    type: mvcc.Command_CommandType.TXN,
+    txn: { compare: [], success, failure: [] },
+  });
 }
 
 function putCommand(key: string, value: string): mvcc.Command {

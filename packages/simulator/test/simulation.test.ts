@@ -81,7 +81,7 @@ describe('the command', () => {
       '2000',
     ]);
     expect(stdout).toMatch(
-      /^seed=11 steps=\d+ faults=\d+ ops=\d+ restores=\d+ rollbacks=\d+ trace=[0-9a-f]{16} ok\nseed=12 steps=\d+ .* ok\n$/,
+      /^seed=11 steps=\d+ faults=\d+ ops=\d+ restores=\d+ rollbacks=\d+ sweeps=\d+ trace=[0-9a-f]{16} ok\nseed=12 steps=\d+ .* ok\n$/,
     );
     const { traceHash } = await simulate({ seed: 12, steps: 2_000 });
     expect(stdout).toContain(`trace=${traceHash} ok`);

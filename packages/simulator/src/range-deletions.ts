@@ -1,0 +1,75 @@
+import type { Node, Replica } from '@coxswain/node';
+import type { Table } from '@coxswain/table';
+
+/** How often a run came across range deletions whose keys are not removed yet (A4). */
+export interface RangeDeletionCounts {
+  /** Sweeps that were seen under way, one on each replica. */
+  readonly swept: number;
+  /** Tables of a process that died while a sweep was under way. */
+  readonly interrupted: number;
+  /** Tables that were opened with deletions under way: after a crash, or as a Raft snapshot brought them. */
+  readonly resumed: number;
+  /** Those of them that came with a Raft snapshot into a process that was running. */
+  readonly installed: number;
+  /** Tables that were opened in the middle of an entry. */
+  readonly halfApplied: number;
+  /** Reads and backups of tables with deletions under way, by how they read. */
+  readonly read: Readonly<Record<'latest' | 'past' | 'backup', number>>;
+}
+
+/** Counts what a run comes across, so that nobody believes that a checker saw what never happened. */
+export class RangeDeletions {
+  readonly #seen = new Set<string>();
+  readonly #tables = new WeakSet<Table>();
+  /** What each node swept when it was last looked at. */
+  readonly #sweeping = new Map<string, ReadonlySet<number>>();
+  readonly #replicas = new WeakSet<Replica>();
+  readonly #read = { latest: 0, past: 0, backup: 0 };
+  #interrupted = 0;
+  #resumed = 0;
+  #installed = 0;
+  #halfApplied = 0;
+
+  get counts(): RangeDeletionCounts {
+    return {
+      swept: this.#seen.size,
+      interrupted: this.#interrupted,
+      resumed: this.#resumed,
+      installed: this.#installed,
+      halfApplied: this.#halfApplied,
+      read: { ...this.#read },
+    };
+  }
+
+  /** After an event of a node, which is named as no other of the run. */
+  observe(name: string, node: Node): void {
+    const sweeping = new Set<number>();
+    for (const replica of node.inspect().groups) {
+      if (!replica.hasTable) continue;
+      const { table, group } = replica;
+      const isNew = !this.#tables.has(table);
+      if (isNew) {
+        this.#tables.add(table);
+        if (table.isHalfApplied) this.#halfApplied++;
+        if (table.isSweeping) this.#resumed++;
+        if (table.isSweeping && this.#replicas.has(replica)) this.#installed++;
+      }
+      this.#replicas.add(replica);
+      if (!table.isSweeping) continue;
+      sweeping.add(group);
+      for (const { revision, lane } of table.state.deletions)
+        this.#seen.add(`${name} ${group} ${revision} ${lane}`);
+    }
+    this.#sweeping.set(name, sweeping);
+  }
+
+  nodeDied(name: string): void {
+    this.#interrupted += this.#sweeping.get(name)?.size ?? 0;
+    this.#sweeping.delete(name);
+  }
+
+  /** A client is about to read a table. */
+  reads(table: Table, how: keyof RangeDeletionCounts['read']): void {
+    if (table.isSweeping) this.#read[how]++;
+  }
+}

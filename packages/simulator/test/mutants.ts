@@ -1,0 +1,90 @@
+/** A bug that is put into the text of the real code: for what no method that can be replaced stands between. */
+export interface Mutant {
+  readonly name: string;
+  /** A module of the repository, below `packages/`. */
+  readonly module: string;
+  /** Is found in the module once. */
+  readonly from: string | RegExp;
+  readonly to: string;
+  /** The properties whose checks must find it. */
+  readonly properties: readonly string[];
+  /** Seeds before it showed nothing when this was written. */
+  readonly firstSeed: number;
+}
+
+/** Range deletions whose keys are yet to be removed, and entries that are written in parts (A4). */
+export const mutants: readonly Mutant[] = [
+  {
+    name: 'a sweep removes a key that was written after the deletion',
+    module: 'table/dist/src/range-deleter.js',
+    from: /if \(modRevisionOf\(record\) >= deletion\.revision\)\s+continue;/,
+    to: '',
+    properties: ['equal hashes', 'linearizability', 'reads show every write', 'equal contents'],
+    firstSeed: 1,
+  },
+  {
+    name: 'a reader does not pass over deleted records',
+    module: 'table/dist/src/table-view.js',
+    from: 'return scanLive({ store: this.#store, snapshot, deletions }, bounds, options);',
+    to: 'return scanLive({ store: this.#store, snapshot, deletions: [] }, bounds, options);',
+    properties: ['linearizability', 'reads show every write'],
+    firstSeed: 1,
+  },
+  {
+    name: 'a put to a deleted key goes on from its version',
+    module: 'table/dist/src/pending-effects.js',
+    from: 'writeRecordHeader(record, revision, revision, 1);',
+    to: `const deleted = deletion === undefined ? undefined : stored;
+            writeRecordHeader(record, deleted ? createRevisionOf(deleted) : revision, revision, deleted ? versionOf(deleted) + 1 : 1);`,
+    properties: ['equal hashes', 'revisions of a record', 'equal contents'],
+    firstSeed: 2,
+  },
+  {
+    name: 'the versions that a sweep removes do not go into the history',
+    module: 'table/dist/src/range-deleter.js',
+    from: 'block?.add(storeKey, record);',
+    to: '',
+    properties: ['reads show every write', 'reads show what was written', 'equal contents'],
+    firstSeed: 1,
+  },
+  {
+    name: 'a read of the past passes over what was deleted after it',
+    module: 'table/dist/src/table-view.js',
+    from: 'deletions: deletionsUpTo(this.state.deletions, this.revision),',
+    to: 'deletions: this.state.deletions,',
+    properties: ['reads show every write', 'reads show what was written'],
+    firstSeed: 18,
+  },
+  {
+    name: 'a key that is written during a sweep is not noted for readers',
+    module: 'table/dist/src/pending-effects.js',
+    from: 'written?.add(key, id);',
+    to: ';',
+    properties: ['equal hashes', 'linearizability', 'reads show every write'],
+    firstSeed: 1,
+  },
+  {
+    name: 'a Raft snapshot does not say what its receiver must go on to sweep',
+    module: 'table/dist/src/snapshot-preamble.js',
+    from: '(state.deletions ?? []).map(',
+    to: '[].map(',
+    properties: ['equal hashes', 'linearizability', 'reads show every write', 'equal contents'],
+    firstSeed: 4,
+  },
+  {
+    name: 'the compares of a half-applied entry are made again',
+    module: 'table/dist/src/applier.js',
+    from: 'resumed?.succeeded ?? (await comparesHold(this.#effects, txn.compare))',
+    to: 'await comparesHold(this.#effects, txn.compare)',
+    properties: ['equal hashes', 'linearizability', 'equal contents'],
+    firstSeed: 1,
+  },
+  {
+    name: 'a node reads the registry before the log has ended a half-applied entry of it',
+    module: 'node/dist/src/tables.js',
+    from: /if \(meta\.table\.isHalfApplied\)\s+return;/,
+    to: '',
+    properties: ['a node runs until it is stopped'],
+    firstSeed: 9,
+  },
+];
