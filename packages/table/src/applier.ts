@@ -269,6 +269,8 @@ export class Applier {
     const mode = entry.payload[0];
     if (mode !== 0 && mode !== 1) throw new UnknownCommandError(`a load of mode ${mode}`, entry.index);
     const resumed = this.#beginLarge();
+    // What is loaded is in no list of written keys.
+    this.#state.swept = [];
     if (this.#state.keyCount === 0) this.#loadedUpTo = '';
     const isStampedAnew = mode === 1;
     const stamp = isStampedAnew ? entry.index : undefined;

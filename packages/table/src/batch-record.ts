@@ -112,7 +112,7 @@ export function decodeBatchRecord(bytes: Buffer): BatchRecord & { readonly journ
   }
   const deletions = format === FORMAT_WITH_DELETIONS ? readDeletions(reader) : NO_DELETIONS;
   return {
-    state: { ...state, deletions },
+    state: { ...state, deletions, swept: NO_DELETIONS },
     checkpoint,
     progress,
     journal: bytes.subarray(reader.offset),

@@ -11,6 +11,7 @@ export interface FrozenTable {
   readonly snapshot: SharedSnapshot;
   readonly overlay: FrozenOverlay;
   readonly deletions: readonly RangeDeletion[];
+  readonly swept: readonly RangeDeletion[];
   /** Live keys; undefined where nobody has counted them. */
   readonly keyCount: number | undefined;
 }

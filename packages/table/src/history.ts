@@ -28,6 +28,8 @@ export interface PastSource {
   readonly snapshot: StoreSnapshot;
   /** What had deleted, at the revision that is read, records that the store still has as the latest. */
   readonly deletions: readonly RangeDeletion[];
+  /** Those of the state that had happened at the revision. */
+  readonly swept: readonly RangeDeletion[];
 }
 
 /**
@@ -211,9 +213,9 @@ class HistoryScan implements RecordScan {
   #hasLanes = false;
 
   constructor(source: PastSource, bounds: KeyBounds, revision: number) {
-    const { store, snapshot, deletions } = source;
+    const { store, snapshot } = source;
     const latest = new FilteredScan(
-      scanLive({ store, snapshot, deletions }, bounds, {}),
+      scanLive(source, bounds, {}),
       ([, record]) => modRevisionOf(record) <= revision,
     );
     const superseded = store.scan({

@@ -144,8 +144,8 @@ export class PendingEffects implements RecordReader {
   }
 
   scan(bounds: KeyBounds, options: { limit?: number; keysOnly?: boolean }): RecordScan {
-    const { deletions } = this.state;
-    return scanLive({ store: this.#store, overlay: this.overlay, deletions }, bounds, options);
+    const { deletions, swept } = this.state;
+    return scanLive({ store: this.#store, overlay: this.overlay, deletions, swept }, bounds, options);
   }
 
   /** A key's record, live or not. */
@@ -167,6 +167,7 @@ export class PendingEffects implements RecordReader {
       snapshot: new SharedSnapshot(this.#store.snapshot()),
       overlay: this.overlay.freeze(),
       deletions: this.state.deletions,
+      swept: this.state.swept,
       keyCount: liveKeyCountOf(this.state),
     });
     return this.#frozen;
@@ -198,6 +199,7 @@ export class PendingEffects implements RecordReader {
     this.#change(revision, storeKey, supersedes);
     this.overlay.set(id, record);
     for (const { written } of this.state.deletions) written?.add(key, id);
+    for (const { written } of this.state.swept) written!.add(key, id);
     this.write(storeKey, record);
     return previous;
   }

@@ -10,6 +10,8 @@ import { WrittenKeys } from './written-keys.js';
 
 /** Keys that the sweep removes between two turns of the event loop. */
 const SWEEP_KEYS_MAX = 500;
+/** Range deletions that are remembered when their keys are removed: every put looks whether it is in one of them. */
+const SWEPT_MAX = 4;
 const ZERO_BYTE = Buffer.from([0]);
 
 export interface RangeDeleterOptions {
@@ -71,7 +73,7 @@ export class RangeDeleter {
     if (deletion === undefined) return;
     // Every record that is there, deleted or not.
     const scan = scanLive(
-      { store: this.#store, overlay: this.#effects.overlay, deletions: [] },
+      { store: this.#store, overlay: this.#effects.overlay, deletions: [], swept: [] },
       deletion,
       {},
     );
@@ -96,6 +98,11 @@ export class RangeDeleter {
     block?.end();
     const last = pairs[swept - 1];
     const rest = last && { ...deletion, first: Buffer.concat([keyInLatestKey(last[0]), ZERO_BYTE]) };
-    this.#effects.state.deletions = rest === undefined ? later : [rest, ...later];
+    const { state } = this.#effects;
+    state.deletions = rest === undefined ? later : [rest, ...later];
+    if (rest !== undefined) return;
+    state.swept = [...state.swept, deletion]
+      .filter(({ written }) => written?.tree !== undefined)
+      .slice(-SWEPT_MAX);
   }
 }

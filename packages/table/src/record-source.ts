@@ -61,6 +61,8 @@ export interface LatestSource {
   readonly overlay?: FrozenOverlay;
   /** What deleted records that the store still has. */
   readonly deletions: readonly RangeDeletion[];
+  /** See `TableState`. */
+  readonly swept: readonly RangeDeletion[];
 }
 
 /** The live records of a range. */
@@ -69,8 +71,9 @@ export function scanLive(
   bounds: KeyBounds,
   options: { limit?: number; keysOnly?: boolean },
 ): RecordScan {
-  if (source.deletions.length === 0) return scanPart(source, { ...bounds, keys: undefined }, options);
-  const parts = partsOf(bounds, source.deletions);
+  if (source.deletions.length === 0 && source.swept.length === 0)
+    return scanPart(source, { ...bounds, keys: undefined }, options);
+  const parts = partsOf(bounds, [...source.swept, ...source.deletions]);
   if (parts.length === 1) return scanPart(source, parts[0]!, options);
   return new ChainedScan(parts.map((part) => () => scanPart(source, part, options)));
 }
@@ -168,7 +171,7 @@ export async function countLive(
 ): Promise<number> {
   if (source.keyCount !== undefined && isWholeTable(bounds)) return source.keyCount;
   let count = 0;
-  for (const part of partsOf(bounds, source.deletions)) {
+  for (const part of partsOf(bounds, [...source.swept, ...source.deletions])) {
     // Only records say whether a deletion has deleted them.
     const needsRecords = part.keys !== undefined || deletionsWithin(source.deletions, part).length > 0;
     count += await (needsRecords

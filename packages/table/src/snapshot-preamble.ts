@@ -22,9 +22,13 @@ export function isPreamble(record: Buffer): boolean {
 }
 
 export function encodePreamble({ group, state }: SnapshotPreamble): Buffer {
-  const { deletions, ...rest } = state;
+  const { deletions, swept, ...rest } = state;
   const plain = { format: FORMAT, group, state: rest };
-  const record = deletions.length === 0 ? plain : { format: FORMAT_WITH_DELETIONS, group, state };
+  const stored = deletions.map(({ written, ...deletion }) => deletion);
+  const record =
+    deletions.length === 0
+      ? plain
+      : { format: FORMAT_WITH_DELETIONS, group, state: { ...rest, deletions: stored } };
   return Buffer.concat([Buffer.from([MARK]), packr.pack(record)]);
 }
 
@@ -40,5 +44,5 @@ export function decodePreamble(record: Buffer): SnapshotPreamble {
     revision,
     lane,
   }));
-  return { group, state: { ...state, contentHash: Buffer.from(state.contentHash), deletions } };
+  return { group, state: { ...state, contentHash: Buffer.from(state.contentHash), deletions, swept: [] } };
 }

@@ -1,6 +1,6 @@
 import type { RangeDeletion } from './range-deletion.js';
 
-/** Where a table is after some batch. Immutable; everything here is in the same store batch as the data (D3). */
+/** Where a table is after some batch. Immutable; everything stored here is in the same store batch as the data (D3). */
 export interface TableState {
   /** The last entry that is applied in whole. */
   readonly appliedIndex: number;
@@ -23,6 +23,11 @@ export interface TableState {
   readonly changeCount: number;
   /** Range deletions whose keys are being removed (A4), oldest first. */
   readonly deletions: readonly RangeDeletion[];
+  /**
+   * Not stored. Range deletions whose keys are removed, oldest first, of which it is known what was written since. The
+   * store may take long to forget such keys, and readers need not wait for that.
+   */
+  readonly swept: readonly RangeDeletion[];
 }
 
 /** Live keys; undefined while a range deletion goes on, and nobody has counted what it deleted. */

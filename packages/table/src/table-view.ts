@@ -114,16 +114,17 @@ export class TableView implements RecordSource {
   /** Records as they are stored, in key order. */
   scan(bounds: KeyBounds, options: { limit?: number; keysOnly?: boolean }): RecordScan {
     const { native: snapshot } = this.#snapshot;
-    const { deletions } = this.state;
+    const { deletions, swept } = this.state;
     if (this.#isEarlier) return scanHistory(this.#past(), bounds, this.revision);
-    return scanLive({ store: this.#store, snapshot, deletions }, bounds, options);
+    return scanLive({ store: this.#store, snapshot, deletions, swept }, bounds, options);
   }
 
   count(bounds: KeyBounds, isAwaited: () => boolean): Promise<number> {
     if (this.#isEarlier) return countScan(this.scan(bounds, { keysOnly: true }), isAwaited);
     const { native: snapshot } = this.#snapshot;
-    const { deletions } = this.state;
-    return countLive({ store: this.#store, snapshot, deletions, keyCount: this.keyCount }, bounds, isAwaited);
+    const { deletions, swept } = this.state;
+    const { keyCount } = this;
+    return countLive({ store: this.#store, snapshot, deletions, swept, keyCount }, bounds, isAwaited);
   }
 
   /**
@@ -139,6 +140,7 @@ export class TableView implements RecordSource {
       store: this.#store,
       snapshot: this.#snapshot.native,
       deletions: deletionsUpTo(this.state.deletions, this.revision),
+      swept: deletionsUpTo(this.state.swept, this.revision),
     };
   }
 

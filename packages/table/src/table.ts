@@ -626,6 +626,7 @@ function initialState({ initialIndex, isReplicated = false }: TableOptions): Tab
     sealedBy: undefined,
     changeCount: 0,
     deletions: [],
+    swept: [],
   };
 }
 
