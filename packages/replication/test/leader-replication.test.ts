@@ -10,6 +10,7 @@ type Answerer = (question: Buffer) => Buffer;
 function leaderCluster(size: number) {
   const clock = new ManualClock();
   const answerers = Array.from({ length: size }, () => new Map<string, Answerer>());
+  const told = { count: 0 };
   const nodes = answerers.map((own, at) => {
     const node = {
       role: 'leader',
@@ -17,6 +18,7 @@ function leaderCluster(size: number) {
       openLog: () => Promise.resolve({}),
       answerMembers: (topic: string, answerer: Answerer) => own.set(topic, answerer),
       askMembers: (topic: string, question: Buffer) => {
+        told.count++;
         for (const [other, those] of answerers.entries()) if (other !== at) those.get(topic)?.(question);
         return Promise.resolve(new Map());
       },
@@ -39,15 +41,18 @@ function leaderCluster(size: number) {
     nodes.map((node) =>
       node.followers().map(({ follower, lagEntries }) => `${follower} lacks ${lagEntries}`),
     );
-  return { ask, seen, clock };
+  return { ask, seen, clock, told };
 }
 
 describe('who replicates from a leader cluster', () => {
   test('is the node of a follower cluster that asked last, whichever node it asks', async () => {
-    const { ask, seen } = leaderCluster(2);
+    const { ask, seen, told } = leaderCluster(2);
     const from = { followerClusterId: 'F', leaderIndex: 91n };
     await ask(0, { ...from, follower: 'F/1' });
+    await ask(0, { ...from, follower: 'F/1' });
     expect(seen()).toEqual([['F/1 lacks 10'], []]);
+    // The other nodes hear of it once, and not with each request.
+    expect(told.count).toBe(1);
     // Another node of it takes over, and asks the same node here: handed over is not behind.
     await ask(0, { ...from, follower: 'F/2', leaderIndex: 101n });
     expect(seen()).toEqual([['F/2 lacks 0'], []]);
