@@ -82,16 +82,16 @@ describe('the ranges of a written Txn (A4)', () => {
 
   test('are read once where they are equal, written or not (P3)', async () => {
     const { table, scans } = await openCounted();
-    const success = Array.from({ length: 10_000 }, () => opRange('k', 'l', { countOnly: true }));
+    const success = Array.from({ length: 200 }, () => opRange('k', 'l', { countOnly: true }));
     await answered(table.apply([entry(2, txn({ success: success.slice(0, 1).concat(opPut('k0', '')) }))]));
     const once = scans.count;
     const [result] = await answered(table.apply([entry(3, txn({ success: [...success, opPut('k0', '')] }))]));
     expect(scans.count).toBe(2 * once);
-    expect(valuesOf(result!.responses)[9_999]).toMatchObject({ count: BigInt(MANY_KEYS) });
+    expect(valuesOf(result!.responses)[199]).toMatchObject({ count: BigInt(MANY_KEYS) });
     const view = table.view();
     const read = await view.readOnlyTxn(txn({ success }).txn!);
     expect(scans.count).toBe(3 * once);
-    expect(valuesOf(read.responses)[9_999]).toMatchObject({ count: BigInt(MANY_KEYS) });
+    expect(valuesOf(read.responses)[199]).toMatchObject({ count: BigInt(MANY_KEYS) });
     view.close();
     await table.close();
   });
