@@ -1,10 +1,18 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { CLIENT_PREFACE, encodeSettings, encodeWindowUpdate, Setting } from '@coxswain/http2';
+import {
+  CLIENT_PREFACE,
+  encodeFrame,
+  encodeSettings,
+  encodeWindowUpdate,
+  FrameFlag,
+  FrameType,
+  Setting,
+} from '@coxswain/http2';
 import { GrpcRequest } from '../http2/grpc-request.js';
 import { serveRequests } from './worker-process.js';
 
-/** Connections whose client asks for answers and reads none of them. */
+/** Connections whose client greets as any other, asks for answers, and reads none of them. */
 export interface UnreadRequest {
   /** `host:port`. */
   readonly endpoint: string;
@@ -41,7 +49,14 @@ async function open(request: UnreadRequest): Promise<{ connectionCount: number }
     sockets.push(socket);
     socket.on('error', () => undefined);
     await once(socket, 'connect');
-    // Nobody listens for data, so nothing is ever taken from the socket.
+    socket.write(
+      Buffer.concat([
+        CLIENT_PREFACE,
+        encodeSettings([[Setting.initialWindowSize, request.streamWindowBytes]]),
+      ]),
+    );
+    // The server's settings, and the last that is ever taken from the socket.
+    await once(socket, 'data');
     socket.pause();
     const calls = Buffer.alloc(call.sizeBytes * request.callsPerConnection);
     for (let at = 0; at < request.callsPerConnection; at++) {
@@ -49,8 +64,7 @@ async function open(request: UnreadRequest): Promise<{ connectionCount: number }
     }
     socket.write(
       Buffer.concat([
-        CLIENT_PREFACE,
-        encodeSettings([[Setting.initialWindowSize, request.streamWindowBytes]]),
+        encodeFrame(FrameType.settings, FrameFlag.acknowledge, 0, Buffer.alloc(0)),
         ...(request.connectionWindowBytes > INITIAL_CONNECTION_WINDOW_BYTES
           ? [encodeWindowUpdate(0, request.connectionWindowBytes - INITIAL_CONNECTION_WINDOW_BYTES)]
           : []),

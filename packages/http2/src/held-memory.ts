@@ -7,12 +7,14 @@ const SLOW_BYTES_PER_SECOND = 32 * 1024;
 const SLOW_LOOKS = 2;
 /** While the node stops, slow readers are looked for so many times as often: it has seconds to end in. */
 const LEAVING_HURRY = 4;
-/** A connection of which nothing is taken in so many looks in a row is broken off when the node stops: a second. */
-const STUCK_LOOKS = 4;
 /** A stream whose own window is below a frame is held up by itself, whatever its connection lets through. */
 const WINDOW_BYTES_MIN = 16 * 1024;
 /** What of the room for answers is left to connections that hold none. */
 const NEWCOMERS_SHARE = 1 / 4;
+/** What is known of how a connection reads. */
+type Standing = 'newcomer' | 'reader' | 'debtor';
+/** What of the room for answers all connections of a standing may take together, but for one answer that passes it. */
+const SHARES: Readonly<Record<Standing, number>> = { reader: 1, newcomer: 1 / 8, debtor: 1 / 16 };
 
 export interface HeldMemoryOptions {
   /** Bytes that requests take until they are answered and answers until they are sent, over all connections. */
@@ -27,6 +29,13 @@ export interface HeldMemoryOptions {
 export interface MemoryHolder {
   /** Resets the stream, and cancels what it does. */
   giveUp(stream: ServerStream): void;
+  /** What its window, or its socket, lets through now. */
+  readonly allowedBytes: number;
+  /**
+   * The client has read all that was sent to it but for little, as its acknowledgements show: what the system has taken
+   * may lie in its buffers, which hold megabytes.
+   */
+  readonly isReading: boolean;
   /** Ends the connection: no stream of it holds anything that it could be rid of. */
   breakOff(): void;
   /** Bytes that have left for the client since the connection began. */
@@ -39,6 +48,7 @@ export interface MemoryHolder {
 
 interface Waiter {
   readonly stream: ServerStream;
+  /** 0: a small answer. */
   readonly sizeBytes: number;
   readonly done: (isGranted: boolean) => void;
 }
@@ -53,21 +63,44 @@ export class MemoryAccount {
   readonly again = new Map<ServerStream, Waiter>();
   /** Which of the two goes next. */
   isFirstNext = false;
+  /** Waiting to send a small answer. */
+  readonly small = new Map<ServerStream, Waiter>();
+  /**
+   * A newcomer is a reader when an answer that it had to ask room for has left whole. A debtor is one of which a stream
+   * was given up that it did not read, until as much has left as was made for nothing.
+   */
+  standing: Standing = 'newcomer';
+  debtBytes = 0;
   /** What the socket has not taken yet. */
   backlogBytes = 0;
   sentBytesAtLook = 0;
   isSlow = false;
-  /** What the system had taken of the connection at the last look, and in how many looks since then nothing more. */
+  /** What the system had taken of the connection at the last look, and for how long there was more that it did not take. */
   takenBytesAtLook = -1;
-  stuckLooks = 0;
+  stuckMs = 0;
 
   constructor(readonly holder: MemoryHolder) {}
+
+  get waitingCount(): number {
+    return this.first.size + this.again.size + this.small.size;
+  }
+
+  /** Who of its streams goes next; small answers, which hold nothing back, before all others. */
+  get next(): Waiter | undefined {
+    const [preferred, other] = this.isFirstNext ? [this.first, this.again] : [this.again, this.first];
+    const queue = this.small.size > 0 ? this.small : preferred.size > 0 ? preferred : other;
+    const [waiter] = queue.values();
+    return waiter;
+  }
 }
 
 /**
  * The memory that all connections of a node share. Large answers are made only when there is room for them, for the
- * connection that holds least first, so that clients that do not read wait for themselves. A stream that is read too
- * slowly is reset as soon as another one waits for what it holds; where nobody waits it may take its time.
+ * connection that holds least first. A stream that is read too slowly is reset as soon as another one waits for what it
+ * holds; where nobody waits it may take its time. A connection of which a stream was reset owes what was made for
+ * nothing: until it has read as much it comes after all others, and shares little room with those that owe too. For one
+ * that does not read what was sent, or lets nothing through, no answer is made. So clients that do not read wait for
+ * themselves.
  */
 export class HeldMemory {
   readonly #options: HeldMemoryOptions;
@@ -78,6 +111,10 @@ export class HeldMemory {
   readonly #unsent = new Map<ServerStream, MemoryAccount>();
   #heldBytes = 0;
   #answerBytes = 0;
+  /** Of `answerBytes`, what connections of each standing hold. */
+  readonly #bytesOf: Record<Standing, number> = { newcomer: 0, reader: 0, debtor: 0 };
+  /** Somebody waits whose own standing would let it have more. */
+  #isShort = false;
   #givenUpCount = 0;
   #timer: NodeJS.Timeout | undefined;
   #isLeaving = false;
@@ -115,8 +152,13 @@ export class HeldMemory {
   }
 
   /** The connection is about to end: none of its streams waits any more. */
-  withdraw({ first, again }: MemoryAccount): void {
-    for (const stream of [...first.keys(), ...again.keys()]) this.#settle(stream, false);
+  withdraw({ first, again, small }: MemoryAccount): void {
+    for (const stream of [...first.keys(), ...again.keys(), ...small.keys()]) this.#settle(stream, false);
+  }
+
+  /** A connection has shown that it reads. */
+  resume(): void {
+    if (this.#waiting.size > 0) this.#grant();
   }
 
   /** All streams of the account are gone. */
@@ -134,7 +176,8 @@ export class HeldMemory {
   leave(): void {
     if (this.#isLeaving) return;
     this.#isLeaving = true;
-    for (const stream of [...this.#waitingStreams.keys()]) this.#settle(stream, false);
+    for (const [stream, account] of [...this.#waitingStreams])
+      if (!isToAcknowledge(account)) this.#settle(stream, false);
     clearInterval(this.#timer);
     this.#timer = undefined;
     this.#look();
@@ -158,8 +201,10 @@ export class HeldMemory {
     stream.answerBytes += sizeBytes;
     account.answerBytes += sizeBytes;
     this.#answerBytes += sizeBytes;
+    this.#bytesOf[account.standing] += sizeBytes;
     if (stream.answerBytes === 0) {
       this.#unsent.delete(stream);
+      if (account.standing === 'newcomer') this.#changeStanding(account, 'reader');
     } else if (!this.#unsent.has(stream)) {
       stream.sentBytesAtLook = stream.sentBytes;
       stream.slowLooks = 0;
@@ -190,6 +235,7 @@ export class HeldMemory {
     stream.answerBytes = 0;
     account.answerBytes -= answerBytes;
     this.#answerBytes -= answerBytes;
+    this.#bytesOf[account.standing] -= answerBytes;
     this.#unsent.delete(stream);
     if (this.#waiting.size > 0) this.#grant();
   }
@@ -200,15 +246,20 @@ export class HeldMemory {
       this.#take(account, stream, sizeBytes);
       return undefined;
     }
-    if (this.#isLeaving) return Promise.resolve(false);
+    if (this.#isLeaving && !isToAcknowledge(account)) return Promise.resolve(false);
     return new Promise((done) => {
-      const waiters = stream.sentBytes > 0 ? account.again : account.first;
+      const read = stream.sentBytes > 0 ? account.again : account.first;
+      const waiters = sizeBytes === 0 ? account.small : read;
       waiters.set(stream, { stream, sizeBytes, done });
       this.#waitingStreams.set(stream, account);
       this.#waiting.add(account);
       this.#grant();
       this.#look();
     });
+  }
+
+  get #lookMs(): number {
+    return this.#options.lookMs ?? LOOK_MS;
   }
 
   /** Somebody may soon have to go, and it should be known who is not read. */
@@ -223,29 +274,41 @@ export class HeldMemory {
   }
 
   #hasRoom(account: MemoryAccount, sizeBytes: number): boolean {
+    if (!this.#mayHold(account, sizeBytes)) return false;
     const { answerBytesMax } = this.#options;
     const limit = account.answerBytes === 0 ? answerBytesMax : answerBytesMax * (1 - NEWCOMERS_SHARE);
     return this.#answerBytes === 0 || this.#answerBytes + sizeBytes <= limit;
   }
 
+  /** Whether a connection may have so much where there is room. */
+  #mayHold(account: MemoryAccount, sizeBytes: number): boolean {
+    if (sizeBytes === 0) return true;
+    if (isShut(account)) return false;
+    const { standing } = account;
+    const heldBytes = this.#bytesOf[standing];
+    return heldBytes === 0 || heldBytes + sizeBytes <= this.#options.answerBytesMax * SHARES[standing];
+  }
+
   /** Serves those that wait as far as there is room: the connection that holds least, then the one that waits longest. */
   #grant(): void {
+    this.#isShort = false;
     while (this.#waiting.size > 0) {
-      let next: MemoryAccount | undefined;
-      for (const account of this.#waiting) {
-        if (next === undefined || account.answerBytes < next.answerBytes) next = account;
+      let account: MemoryAccount | undefined;
+      for (const other of this.#waiting) {
+        if (!this.#mayHold(other, other.next!.sizeBytes)) continue;
+        if (account === undefined || isBefore(other, account)) account = other;
       }
-      const account = next!;
-      const [preferred, other] = account.isFirstNext
-        ? [account.first, account.again]
-        : [account.again, account.first];
-      const [waiter] = (preferred.size > 0 ? preferred : other).values();
-      if (!this.#hasRoom(account, waiter!.sizeBytes)) return;
-      account.isFirstNext = !account.isFirstNext;
+      if (account === undefined) return;
+      const { stream, sizeBytes } = account.next!;
+      if (!this.#hasRoom(account, sizeBytes)) {
+        this.#isShort = true;
+        return;
+      }
+      if (sizeBytes > 0) account.isFirstNext = !account.isFirstNext;
       // It stands last among those that hold as little.
       this.#waiting.delete(account);
       this.#waiting.add(account);
-      this.#settle(waiter!.stream, true);
+      this.#settle(stream, true);
     }
   }
 
@@ -253,11 +316,11 @@ export class HeldMemory {
   #settle(stream: ServerStream, isGranted: boolean): void {
     const account = this.#waitingStreams.get(stream);
     if (account === undefined) return;
-    const waiter = account.again.get(stream) ?? account.first.get(stream);
+    const { first, again, small } = account;
+    const waiter = again.get(stream) ?? first.get(stream) ?? small.get(stream);
     this.#waitingStreams.delete(stream);
-    account.again.delete(stream);
-    account.first.delete(stream);
-    if (account.first.size === 0 && account.again.size === 0) this.#waiting.delete(account);
+    for (const waiters of [first, again, small]) waiters.delete(stream);
+    if (account.waitingCount === 0) this.#waiting.delete(account);
     if (isGranted) this.#take(account, stream, waiter!.sizeBytes);
     waiter!.done(isGranted);
   }
@@ -265,14 +328,14 @@ export class HeldMemory {
   /** Looks for slow readers, now and then, as long as somebody waits for what they hold. */
   #look(): void {
     if (this.#timer !== undefined) return;
-    for (const account of this.#accounts) account.sentBytesAtLook = account.holder.sentBytes;
+    for (const account of this.#accounts) this.#lookAt(account, 0);
     for (const stream of this.#unsent.keys()) {
       stream.sentBytesAtLook = stream.sentBytes;
       stream.slowLooks = 0;
     }
-    const lookMs = (this.#options.lookMs ?? LOOK_MS) / (this.#isLeaving ? LEAVING_HURRY : 1);
+    const lookMs = this.#lookMs / (this.#isLeaving ? LEAVING_HURRY : 1);
     this.#timer = setInterval(() => {
-      this.#markSlow((SLOW_BYTES_PER_SECOND * lookMs) / 1_000);
+      this.#markSlow(lookMs);
       this.#giveUpSlow();
       if (this.#isLeaving) this.#breakOffStuck();
       const isNeeded =
@@ -284,11 +347,37 @@ export class HeldMemory {
     this.#timer.unref();
   }
 
-  #markSlow(bytesMin: number): void {
-    for (const account of this.#accounts) {
-      account.isSlow = account.holder.sentBytes - account.sentBytesAtLook < bytesMin;
-      account.sentBytesAtLook = account.holder.sentBytes;
-    }
+  /** Gives what has left for the client since the last look, `sinceMs` ago. */
+  #lookAt(account: MemoryAccount, sinceMs: number): number {
+    const { sentBytes, untakenBytes, streamCount, isReading } = account.holder;
+    const newlySentBytes = sentBytes - account.sentBytesAtLook;
+    account.sentBytesAtLook = sentBytes;
+    this.#owe(account, -newlySentBytes);
+    const takenBytes = sentBytes - untakenBytes;
+    // A connection with streams and nothing to send waits for their handlers; one without any need not end before the node.
+    const isOver = this.#isLeaving && (streamCount === 0 || !isReading);
+    const isStuck = takenBytes === account.takenBytesAtLook && (untakenBytes > 0 || isOver);
+    account.takenBytesAtLook = takenBytes;
+    account.stuckMs = isStuck ? account.stuckMs + sinceMs : 0;
+    return newlySentBytes;
+  }
+
+  /** The connection owes so much more, or less. */
+  #owe(account: MemoryAccount, sizeBytes: number): void {
+    account.debtBytes = Math.max(0, account.debtBytes + sizeBytes);
+    if (account.debtBytes > 0) this.#changeStanding(account, 'debtor');
+    else if (account.standing === 'debtor') this.#changeStanding(account, 'reader');
+  }
+
+  #changeStanding(account: MemoryAccount, standing: Standing): void {
+    this.#bytesOf[account.standing] -= account.answerBytes;
+    this.#bytesOf[standing] += account.answerBytes;
+    account.standing = standing;
+  }
+
+  #markSlow(lookMs: number): void {
+    const bytesMin = (SLOW_BYTES_PER_SECOND * lookMs) / 1_000;
+    for (const account of this.#accounts) account.isSlow = this.#lookAt(account, lookMs) < bytesMin;
     for (const [stream, account] of this.#unsent) {
       const sentBytes = stream.sentBytes - stream.sentBytesAtLook;
       stream.sentBytesAtLook = stream.sentBytes;
@@ -297,6 +386,8 @@ export class HeldMemory {
       const isSlow = stream.waitingBytes > 0 && isHeldUp && sentBytes < bytesMin;
       stream.slowLooks = isSlow ? stream.slowLooks + 1 : 0;
     }
+    // Who has paid its debt may have room.
+    this.resume();
   }
 
   /** As many as others wait for, those that hold most first. */
@@ -307,21 +398,20 @@ export class HeldMemory {
         otherAccount.answerBytes - account.answerBytes || other.answerBytes - stream.answerBytes,
     );
     for (const [stream, account] of slow) {
-      if (this.#waiting.size === 0 && !this.#isLeaving) return;
-      this.#giveUp(account, stream);
+      if (this.#isLeaving || this.#isShort || this.#isAwaited(account.standing))
+        this.#giveUp(account, stream);
     }
   }
 
+  /** Whether a connection waits for what those of its own standing hold. */
+  #isAwaited(standing: Standing): boolean {
+    for (const account of this.#waiting) if (account.standing === standing && !isShut(account)) return true;
+    return false;
+  }
+
+  /** While the node stops: ends the connections of which nothing has been taken for as long as a look takes otherwise. */
   #breakOffStuck(): void {
-    for (const account of [...this.#accounts]) {
-      const { sentBytes, untakenBytes, streamCount } = account.holder;
-      const takenBytes = sentBytes - untakenBytes;
-      // A connection with streams and nothing to send waits for their handlers.
-      const isStuck = takenBytes === account.takenBytesAtLook && (untakenBytes > 0 || streamCount === 0);
-      account.takenBytesAtLook = takenBytes;
-      account.stuckLooks = isStuck ? account.stuckLooks + 1 : 0;
-      if (account.stuckLooks >= STUCK_LOOKS) account.holder.breakOff();
-    }
+    for (const { holder, stuckMs } of [...this.#accounts]) if (stuckMs >= this.#lookMs) holder.breakOff();
   }
 
   /** There is too much: the connection that holds most pays, with what is not read before anything else. */
@@ -361,8 +451,26 @@ export class HeldMemory {
 
   #giveUp(account: MemoryAccount, stream: ServerStream): void {
     this.#givenUpCount++;
+    if (stream.slowLooks > 0) this.#owe(account, stream.answerBytes);
     account.holder.giveUp(stream);
   }
+}
+
+/** Whether a connection has its turn before another one that waits too. */
+function isBefore(account: MemoryAccount, other: MemoryAccount): boolean {
+  const isDebtor = account.standing === 'debtor';
+  if (isDebtor !== (other.standing === 'debtor')) return !isDebtor;
+  return account.answerBytes < other.answerBytes;
+}
+
+/** It reads, and has yet to show it of what was sent last. */
+function isToAcknowledge({ standing, holder }: MemoryAccount): boolean {
+  return standing === 'reader' && !holder.isReading;
+}
+
+/** More for it would only lie there: it does not read, or lets nothing through of an answer that it has. */
+function isShut({ answerBytes, holder }: MemoryAccount): boolean {
+  return !holder.isReading || (answerBytes > 0 && holder.allowedBytes <= 0);
 }
 
 function lastOf(account: MemoryAccount): ServerStream | undefined {

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { ConnectionError, ErrorCode } from './errors.js';
 import {
@@ -34,6 +35,12 @@ const FIELD_OVERHEAD_BYTES = 32;
 const BACKLOG_BYTES_MAX = 1024 * 1024;
 /** A backlog from here on counts as memory that the connection holds. */
 const BACKLOG_BYTES_MIN = 64 * 1024;
+/**
+ * How much may be sent that the client has not shown to have read, see `MemoryHolder.isReading`: at first, and at most. It
+ * doubles whenever the client shows it, as TCP's window does, so that a reader far away is not held up for long.
+ */
+const UNREAD_BYTES_MIN = 64 * 1024;
+const UNREAD_BYTES_MAX = 16 * 1024 * 1024;
 /** Frames up to this together leave in one buffer, and when there are as many they leave. */
 const COALESCED_BYTES_MAX = 256 * 1024;
 /**
@@ -119,6 +126,13 @@ export class ServerConnection implements StreamHost, MemoryHolder {
   /** When the bytes came that are being read, on the clock of `performance.now()`. */
   #chunkAtMs = 0;
   #sentBytes = 0;
+  /** Of those, what the client has read for certain: what was sent before a PING that it has acknowledged. */
+  #readBytes = 0;
+  #unreadBytesMax = UNREAD_BYTES_MIN;
+  /** The PING that is not acknowledged, whose payload only who has read it knows, and `#sentBytes` when it was written. */
+  #probe: { readonly payload: Buffer; readonly atBytes: number } | undefined;
+  /** The client has read what a connection begins with. */
+  #areSettingsRead = false;
   #silentTicks = 0;
   #outgoing: Uint8Array[] = [];
   #outgoingBytes = 0;
@@ -246,6 +260,8 @@ export class ServerConnection implements StreamHost, MemoryHolder {
         } else {
           expectSize(end - start, 0);
           this.#countIdleFrame();
+          this.#areSettingsRead = true;
+          this.#memory.resume();
         }
         return;
       case FrameType.ping:
@@ -253,6 +269,8 @@ export class ServerConnection implements StreamHost, MemoryHolder {
         if (streamId !== 0) throw protocolError('PING of a stream');
         if ((flags & FrameFlag.acknowledge) === 0) {
           this.#write(encodeFrame(FrameType.ping, FrameFlag.acknowledge, 0, bytes.subarray(start, end)));
+        } else {
+          this.#onPong(bytes.subarray(start, end));
         }
         return;
       case FrameType.windowUpdate:
@@ -290,6 +308,24 @@ export class ServerConnection implements StreamHost, MemoryHolder {
     this.#openBlock = undefined;
     const whole = Buffer.concat(block.parts);
     this.#onHeaders(streamId, block.isLast, whole, 0, whole.length);
+  }
+
+  #onPong(payload: Buffer): void {
+    if (this.#probe === undefined || !this.#probe.payload.equals(payload)) return;
+    this.#readBytes = this.#probe.atBytes;
+    this.#probe = undefined;
+    this.#unreadBytesMax = Math.min(2 * this.#unreadBytesMax, UNREAD_BYTES_MAX);
+    this.#probeWhenDue();
+    this.#memory.resume();
+  }
+
+  /** Asks the client to show that it has read what was sent, in time for a reader not to be held up. */
+  #probeWhenDue(): void {
+    const atBytes = this.#sentBytes;
+    if (this.#probe !== undefined || atBytes - this.#readBytes < this.#unreadBytesMax / 2) return;
+    const payload = randomBytes(8);
+    this.#probe = { payload, atBytes };
+    this.#write(encodeFrame(FrameType.ping, 0, 0, payload));
   }
 
   #onReset(streamId: number): void {
@@ -632,6 +668,11 @@ export class ServerConnection implements StreamHost, MemoryHolder {
     return this.#socket.writableLength;
   }
 
+  get isReading(): boolean {
+    const unreadBytes = this.#sentBytes + this.#outgoingBytes - this.#readBytes;
+    return this.#areSettingsRead && unreadBytes < this.#unreadBytesMax;
+  }
+
   get streamCount(): number {
     return this.#streams.size;
   }
@@ -693,6 +734,7 @@ export class ServerConnection implements StreamHost, MemoryHolder {
     if (!this.#socket.writable) return;
     this.#sentBytes += sizeBytes;
     this.#socket.write(Buffer.concat(outgoing, sizeBytes));
+    this.#probeWhenDue();
     const backlogBytes = this.#socket.writableLength;
     if (backlogBytes < BACKLOG_BYTES_MIN) return;
     if (backlogBytes > BACKLOG_BYTES_MAX) this.#socket.pause();

@@ -27,10 +27,18 @@ import { Semaphore } from './semaphore.js';
 const pageSizeBytesMax = 4 * 1024 * 1024 - 1024;
 
 /**
- * Pages of IterateRange that are read at a time: as many as libuv has threads. More would stand in line before the reads
- * and writes of others, and each takes a multiple of its size while it is made.
+ * A page of IterateRange ends before the first size, then before twice that, and so on up to the second: a stream that
+ * nobody reads costs little, and the garbage of a large page costs more than its message saves.
  */
-const pagesReadMax = 4;
+const firstPageBytesMax = 16 * 1024;
+const laterPageBytesMax = 1024 * 1024;
+
+/**
+ * Pages of ranges that are read at a time, but for the first chunk of a Range or Txn, which may be all of it: as many as
+ * half of libuv's threads. More would stand in line before the reads and writes of others, and each takes a multiple of
+ * its size while it is made.
+ */
+const pagesReadMax = 2;
 
 const linearizable = { linearizable: true } as const;
 const serializable = { linearizable: false } as const;
@@ -91,18 +99,18 @@ export class KvService {
     const view = openView(readable, request);
     try {
       const header = toWireHeader(readable.header(view.revision));
-      let query: RangeQuery | undefined = toQuery(request);
+      let query: RangeQuery | undefined = { ...toQuery(request), maxBytes: firstPageBytesMax };
       const isAwaited = (): boolean => !call.isEnded;
       const nextPage = async (wanted: RangeQuery): Promise<regatta.RangeResponse> => {
         const page = await view.range(wanted, isAwaited);
-        query = queryBehind(wanted, page);
+        query = queryBehind(wanted, page, Math.min(2 * wanted.maxBytes, laterPageBytesMax));
         return toRangeResponse(header, page);
       };
       while (query !== undefined) {
         // Between two pages a stream holds its view and nothing else: there may be thousands that wait.
-        const room = call.reserve(pageSizeBytesMax);
+        const wanted: RangeQuery = query;
+        const room = call.reserve(wanted.maxBytes);
         if (room !== undefined) await room;
-        const wanted = query;
         yield await this.#pageTurns.take(() => nextPage(wanted));
       }
     } catch (error) {
@@ -156,7 +164,7 @@ export class KvService {
       const readable = await this.#node.read(name, linearizable, call);
       const room = call.reserve(pageSizeBytesMax);
       if (room !== undefined) await room;
-      return readTxn(readable, { compare, success, failure }, call);
+      return this.#inTurns(call, (isAwaited) => readTxn(readable, { compare, success, failure }, isAwaited));
     }
     const command = commandOf(mvcc.Command_CommandType.TXN, request.table);
     command.txn = { compare, success, failure };
@@ -186,10 +194,26 @@ export class KvService {
         : room.then(() => readLatest(readable, request));
     }
     // A page takes some megabytes from here on until it is sent, and a client may ask for thousands at once.
+    const read = () => this.#inTurns(call, (isAwaited) => readPage(readable, request, isAwaited));
     const room = call.reserve(pageSizeBytesMax);
-    return room === undefined
-      ? readPage(readable, request, call)
-      : room.then(() => readPage(readable, request, call));
+    return room === undefined ? read() : room.then(read);
+  }
+
+  /** Reads a page whose first chunk is read at once, and what follows it when it is its turn, see `pagesReadMax`. */
+  async #inTurns<Answer>(
+    call: CallContext,
+    read: (isAwaited: () => boolean | Promise<boolean>) => Promise<Answer>,
+  ): Promise<Answer> {
+    let chunkCount = 0;
+    try {
+      return await read(async () => {
+        // Counted before the wait: it is entered once.
+        if (++chunkCount === 2) await this.#pageTurns.enter();
+        return !call.isEnded;
+      });
+    } finally {
+      if (chunkCount >= 2) this.#pageTurns.leave();
+    }
   }
 
   /** Refuses a request whose only fault comes after the table's existence in the order of checks. */
@@ -225,11 +249,11 @@ function readLatest(readable: ReadableTable, request: regatta.RangeRequest): reg
 async function readPage(
   readable: ReadableTable,
   request: regatta.RangeRequest,
-  call: CallContext,
+  isAwaited: () => boolean | Promise<boolean>,
 ): Promise<regatta.RangeResponse> {
   const view = openView(readable, request);
   try {
-    const page = await view.range(toQuery(request), () => !call.isEnded);
+    const page = await view.range(toQuery(request), isAwaited);
     return toRangeResponse(toWireHeader(readable.header(view.revision)), page);
   } catch (error) {
     throw tableApiError(error);
@@ -241,11 +265,11 @@ async function readPage(
 async function readTxn(
   readable: ReadableTable,
   txn: mvcc.Txn,
-  call: CallContext,
+  isAwaited: () => boolean | Promise<boolean>,
 ): Promise<regatta.TxnResponse> {
   const view = openView(readable, { revision: 0n });
   try {
-    const { succeeded, responses } = await view.readOnlyTxn(txn, () => !call.isEnded);
+    const { succeeded, responses } = await view.readOnlyTxn(txn, isAwaited);
     return { header: toWireHeader(readable.header(view.revision)), succeeded, responses };
   } catch (error) {
     throw tableApiError(error);
@@ -292,10 +316,14 @@ function toQuery(request: regatta.RangeRequest): RangeQuery {
   };
 }
 
-/** What is left to read after a page; undefined where that was the last one. */
-function queryBehind(query: RangeQuery, { nextKey, count }: RangePage): RangeQuery | undefined {
+/** What is left to read after a page, in a page of so many bytes at most; undefined where that was the last one. */
+function queryBehind(
+  query: RangeQuery,
+  { nextKey, count }: RangePage,
+  maxBytes: number,
+): RangeQuery | undefined {
   if (nextKey === undefined) return undefined;
-  return { ...query, key: nextKey, limit: query.limit === 0 ? 0 : query.limit - count };
+  return { ...query, key: nextKey, limit: query.limit === 0 ? 0 : query.limit - count, maxBytes };
 }
 
 function toRangeResponse(header: regatta.ResponseHeader, page: RangePage): regatta.RangeResponse {

@@ -9,16 +9,24 @@ export class Semaphore {
 
   /** Settles as `act` does, which is called at once where a turn is free. */
   async take<Result>(act: () => Promise<Result>): Promise<Result> {
-    if (this.#free > 0) this.#free--;
-    else await new Promise<void>((resolve) => this.#waiting.add(resolve));
+    const turn = this.enter();
+    if (turn !== undefined) await turn;
     try {
       return await act();
     } finally {
-      this.#pass();
+      this.leave();
     }
   }
 
-  #pass(): void {
+  /** Takes a turn until `leave`: undefined where one is free, otherwise resolves when it is. */
+  enter(): Promise<void> | undefined {
+    if (this.#free === 0) return new Promise<void>((resolve) => this.#waiting.add(resolve));
+    this.#free--;
+    return undefined;
+  }
+
+  /** Passes on a turn that `enter` gave. */
+  leave(): void {
     const [next] = this.#waiting;
     if (next === undefined) {
       this.#free++;

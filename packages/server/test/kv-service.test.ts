@@ -158,9 +158,9 @@ describe('Range (regatta-protocol.md §2)', () => {
 });
 
 describe('IterateRange', () => {
-  test('splits at the same cap: more on all but the last message, and one point-in-time view', async () => {
-    const value = Buffer.alloc(1024 * 1024, 'v');
-    for (let i = 0; i < 7; i++) await rpc.call(put, { table, key: bytes(`k${i}`), value });
+  test('splits into pages that grow: more on all but the last message, and one point-in-time view', async () => {
+    const value = Buffer.alloc(10_000, 'v');
+    for (let i = 0; i < 12; i++) await rpc.call(put, { table, key: bytes(`k${i}`), value });
     const stream = rpc.stream(iterateRange, { table, key: bytes('k'), rangeEnd: bytes('l') });
     const iterator = stream[Symbol.asyncIterator]();
     const first = (await iterator.next()).value as regatta.RangeResponse;
@@ -169,26 +169,29 @@ describe('IterateRange', () => {
     for (let next = await iterator.next(); !next.done; next = await iterator.next())
       messages.push(next.value);
     expect(messages.map(({ count, more }) => [count, more])).toEqual([
+      [1n, true],
       [3n, true],
-      [3n, true],
-      [1n, false],
+      [6n, true],
+      [2n, false],
     ]);
     expect(new Set(messages.map(({ header }) => header!.revision)).size).toBe(1);
   });
 
   test('limit counts across messages, and sets more on the last when it cut the range short', async () => {
-    const value = Buffer.alloc(1024 * 1024, 'v');
+    const value = Buffer.alloc(10_000, 'v');
     for (let i = 0; i < 6; i++) await rpc.call(put, { table, key: bytes(`k${i}`), value });
     const all = { table, key: bytes('k'), rangeEnd: bytes('l') };
     const cut = await collect(rpc.stream(iterateRange, { ...all, limit: 5n }));
     expect(cut.map(({ count, more }) => [count, more])).toEqual([
+      [1n, true],
       [3n, true],
-      [2n, true],
+      [1n, true],
     ]);
     const whole = await collect(rpc.stream(iterateRange, { ...all, limit: 6n }));
     expect(whole.map(({ count, more }) => [count, more])).toEqual([
+      [1n, true],
       [3n, true],
-      [3n, false],
+      [2n, false],
     ]);
   });
 

@@ -34,7 +34,7 @@ export class FrozenSource implements RecordSource {
     return scanLive({ ...this.#table, snapshot: this.#table.snapshot.native }, bounds, options);
   }
 
-  count(bounds: KeyBounds, isAwaited: () => boolean): Promise<number> {
+  count(bounds: KeyBounds, isAwaited: () => boolean | Promise<boolean>): Promise<number> {
     return countLive({ ...this.#table, snapshot: this.#table.snapshot.native }, bounds, isAwaited);
   }
 

@@ -22,7 +22,7 @@ export class RangeAnswers {
   async read(
     source: RecordSource,
     range: mvcc.RequestOp_Range,
-    isAwaited?: () => boolean,
+    isAwaited?: () => boolean | Promise<boolean>,
   ): Promise<RangePage> {
     if (source !== this.#source) this.#known.clear();
     this.#source = source;

@@ -7,6 +7,8 @@ import type { KeyRecord, RangePage, RangeQuery } from './types.js';
 
 /** The pairs that are decoded between two turns of the event loop. */
 const CHUNK_ENTRIES_MAX = 1000;
+const CHUNK_ENTRIES_MIN = 64;
+const USUAL_PAIR_BYTES = 256;
 const EMPTY = Buffer.alloc(0);
 
 /** The record as readers get it. Shares memory. */
@@ -44,7 +46,7 @@ class PointScan implements RecordScan {
 export class RangeReader {
   readonly #query: RangeQuery;
   readonly #scan: RecordScan;
-  readonly #isAwaited: () => boolean;
+  readonly #isAwaited: () => boolean | Promise<boolean>;
   readonly #hasFilters: boolean;
   /** The answer where only a count is asked for, of all that the range has. */
   readonly #count: number | undefined;
@@ -53,21 +55,34 @@ export class RangeReader {
   #pairs: StoredPair[] = [];
   #at = 0;
   #sentBytes = 0;
+  /** A small page has no use for all pairs of the largest chunk. */
+  readonly #chunkEntries: number;
 
-  private constructor(query: RangeQuery, scan: RecordScan, isAwaited: () => boolean, count?: number) {
+  private constructor(
+    query: RangeQuery,
+    scan: RecordScan,
+    isAwaited: () => boolean | Promise<boolean>,
+    count?: number,
+  ) {
     this.#query = query;
     this.#isAwaited = isAwaited;
     this.#count = count;
     this.#scan = scan;
     this.#hasFilters = filters(query);
+    const entries =
+      query.countOnly || this.#hasFilters ? CHUNK_ENTRIES_MAX : query.maxBytes / USUAL_PAIR_BYTES;
+    this.#chunkEntries = Math.max(CHUNK_ENTRIES_MIN, Math.min(Math.ceil(entries), CHUNK_ENTRIES_MAX));
     this.#left = query.limit > 0 ? query.limit : Number.POSITIVE_INFINITY;
   }
 
-  /** Its pages reject with AnswerAbandonedError as soon as `isAwaited` gives false, which is asked once per chunk. */
+  /**
+   * Its pages reject with AnswerAbandonedError as soon as `isAwaited` gives false, which is asked before each chunk, and
+   * may let it wait for its turn.
+   */
   static async open(
     source: RecordSource,
     query: RangeQuery,
-    isAwaited: () => boolean = always,
+    isAwaited: () => boolean | Promise<boolean> = always,
   ): Promise<RangeReader> {
     const bounds = boundsOf(query.key, query.rangeEnd);
     if (bounds === undefined) {
@@ -149,8 +164,8 @@ export class RangeReader {
         const pair = this.#pairs[this.#at]!;
         if (!this.#hasFilters || matches(this.#query, pair[1])) return pair;
       }
-      if (!this.#isAwaited()) throw new AnswerAbandonedError();
-      this.#pairs = await this.#scan.next(Math.min(this.#left + 1, CHUNK_ENTRIES_MAX));
+      if (!(await this.#isAwaited())) throw new AnswerAbandonedError();
+      this.#pairs = await this.#scan.next(Math.min(this.#left + 1, this.#chunkEntries));
       this.#at = 0;
       if (this.#pairs.length === 0) return undefined;
     }

@@ -37,7 +37,7 @@ export interface RecordSource extends RecordReader {
    * Live keys of a range. Rejects with AnswerAbandonedError as soon as `isAwaited` gives false, which is asked every
    * some thousand keys.
    */
-  count(bounds: KeyBounds, isAwaited: () => boolean): Promise<number>;
+  count(bounds: KeyBounds, isAwaited: () => boolean | Promise<boolean>): Promise<number>;
 }
 
 const BYTES_MAX = Number.MAX_SAFE_INTEGER;
@@ -167,7 +167,7 @@ export interface CountedSource extends LatestSource {
 export async function countLive(
   source: CountedSource,
   bounds: KeyBounds,
-  isAwaited: () => boolean,
+  isAwaited: () => boolean | Promise<boolean>,
 ): Promise<number> {
   if (source.keyCount !== undefined && isWholeTable(bounds)) return source.keyCount;
   let count = 0;
@@ -182,10 +182,13 @@ export async function countLive(
 }
 
 /** How many records a scan gives. Closes it. */
-export async function countScan(scan: RecordScan, isAwaited: () => boolean): Promise<number> {
+export async function countScan(
+  scan: RecordScan,
+  isAwaited: () => boolean | Promise<boolean>,
+): Promise<number> {
   try {
     for (let count = 0; ; ) {
-      if (!isAwaited()) throw new AnswerAbandonedError();
+      if (!(await isAwaited())) throw new AnswerAbandonedError();
       const { length } = await scan.next(COUNT_PAGE_ENTRIES);
       if (length === 0) return count;
       count += length;
@@ -199,11 +202,11 @@ export async function countScan(scan: RecordScan, isAwaited: () => boolean): Pro
 async function countStored(
   { store, snapshot, overlay }: CountedSource,
   { first, end }: KeyBounds,
-  isAwaited: () => boolean,
+  isAwaited: () => boolean | Promise<boolean>,
 ): Promise<number> {
   let count = 0;
   for await (const part of store.count({ ...latestRange({ first, end }), snapshot })) {
-    if (!isAwaited()) throw new AnswerAbandonedError();
+    if (!(await isAwaited())) throw new AnswerAbandonedError();
     count += part;
   }
   const unwritten = overlay?.range(keyId(first), end && keyId(end)) ?? [];

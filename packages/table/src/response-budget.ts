@@ -45,7 +45,7 @@ export class ResponseBudget {
   async range(
     source: RecordSource,
     range: mvcc.RequestOp_Range,
-    isAwaited?: () => boolean,
+    isAwaited?: () => boolean | Promise<boolean>,
   ): Promise<RangePage> {
     const reader = await RangeReader.open(source, toRangeQuery(range, this.#leftBytes), isAwaited);
     try {

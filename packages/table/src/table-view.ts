@@ -54,7 +54,7 @@ export class TableView implements RecordSource {
    * The first page of a range. At least one pair comes when one matches, also when it passes `maxBytes`. Rejects with
    * AnswerAbandonedError as soon as `isAwaited` gives false: a page may take many reads, and a filter all of the table.
    */
-  async range(query: RangeQuery, isAwaited?: () => boolean): Promise<RangePage> {
+  async range(query: RangeQuery, isAwaited?: () => boolean | Promise<boolean>): Promise<RangePage> {
     const reader = await RangeReader.open(this, query, isAwaited);
     try {
       return await reader.nextPage(query.maxBytes, true);
@@ -88,7 +88,7 @@ export class TableView implements RecordSource {
    */
   async readOnlyTxn(
     txn: mvcc.Txn,
-    isAwaited?: () => boolean,
+    isAwaited?: () => boolean | Promise<boolean>,
   ): Promise<{ succeeded: boolean; responses: mvcc.ResponseOp[] }> {
     const succeeded = await this.compare(txn.compare);
     const operations = succeeded ? txn.success : txn.failure;
@@ -119,7 +119,7 @@ export class TableView implements RecordSource {
     return scanLive({ store: this.#store, snapshot, deletions, swept }, bounds, options);
   }
 
-  count(bounds: KeyBounds, isAwaited: () => boolean): Promise<number> {
+  count(bounds: KeyBounds, isAwaited: () => boolean | Promise<boolean>): Promise<number> {
     if (this.#isEarlier) return countScan(this.scan(bounds, { keysOnly: true }), isAwaited);
     const { native: snapshot } = this.#snapshot;
     const { deletions, swept } = this.state;

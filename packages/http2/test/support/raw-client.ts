@@ -24,10 +24,18 @@ export class RawClient {
   readonly #socket: Socket;
   readonly #waiting = new Set<() => void>();
   isClosed = false;
+  /** It acknowledges SETTINGS and PINGs as they come, as every real client does. */
+  acknowledges = false;
 
   constructor(port: number) {
     const reader = new FrameReader((type, flags, streamId, bytes, start, end) => {
-      this.frames.push({ type, flags, streamId, payload: Buffer.from(bytes.subarray(start, end)) });
+      const payload = Buffer.from(bytes.subarray(start, end));
+      this.frames.push({ type, flags, streamId, payload });
+      const isAsked = type === FrameType.settings || type === FrameType.ping;
+      if (this.acknowledges && isAsked && (flags & FrameFlag.acknowledge) === 0) {
+        const answer = type === FrameType.ping ? payload : Buffer.alloc(0);
+        this.send(encodeFrame(type, FrameFlag.acknowledge, 0, answer));
+      }
     });
     this.#socket = connect(port, '127.0.0.1');
     this.#socket.on('data', (chunk) => {
