@@ -253,18 +253,14 @@ describe('answers that nobody reads', () => {
     (await stopped()).send(wholeRequest(1));
     await turns(() => streams[0]?.isClosed === true);
     // More than the system takes.
-    pageBytes = 50_000_000;
+    pageBytes = 20_000_000;
     (await stopped()).send(wholeRequest(1));
     await turns(() => accepted[1]?.socket.writableNeedDrain === true);
-    pageBytes = PAGE_BYTES;
-    pageCount = 100;
-    (await stopped()).send(wholeRequest(1));
-    await turns(() => waitingCount() === 1);
     const left = [...accepted];
     memory!.leave();
     for (const { connection } of left) connection.leave();
     await turns(() => left.every(({ socket }) => socket.destroyed));
-    expect(left.map(({ socket }) => socket.destroyed)).toEqual([true, true, true]);
+    expect(left.map(({ socket }) => socket.destroyed)).toEqual([true, true]);
   });
 
   test('on a node that stops, what is read goes on to its end', async () => {
