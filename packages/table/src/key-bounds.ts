@@ -5,7 +5,7 @@ export interface KeyBounds {
 }
 
 /** As a range's end: it has none. */
-export const NO_UPPER_BOUND = Buffer.from([0]);
+const NO_UPPER_BOUND = Buffer.from([0]);
 
 /** What `range_end` means (regatta-protocol.md section 2); undefined: it is absent, and one key is meant. */
 export function boundsOf(key: Buffer, rangeEnd: Buffer | undefined): KeyBounds | undefined {

@@ -263,7 +263,7 @@ function latestRange({ first, end }: KeyBounds): { gte: Buffer; lt: Buffer } {
  * A scan of the store with unwritten effects laid over it (A2). The store may take some of these writes in
  * while the scan goes on: an overlay entry wins over whatever the store has, so that makes no difference.
  */
-export class OverlaidScan implements RecordScan {
+class OverlaidScan implements RecordScan {
   readonly #base: RecordScan;
   readonly #overlay: readonly OverlayEntry[];
   #overlayAt = 0;
@@ -334,7 +334,7 @@ export class FilteredScan implements RecordScan {
 }
 
 /** Passes over the records that a range deletion has deleted, and not removed yet. */
-export function onlyLive(stored: RecordScan, deletions: readonly RangeDeletion[]): RecordScan {
+function onlyLive(stored: RecordScan, deletions: readonly RangeDeletion[]): RecordScan {
   if (deletions.length === 0) return stored;
   return new FilteredScan(
     stored,
@@ -343,7 +343,7 @@ export function onlyLive(stored: RecordScan, deletions: readonly RangeDeletion[]
 }
 
 /** One scan after the other. Each is begun when the one before it has ended. */
-export class ChainedScan implements RecordScan {
+class ChainedScan implements RecordScan {
   readonly #scans: (() => RecordScan)[];
   #scan: RecordScan = EMPTY_SCAN;
 
