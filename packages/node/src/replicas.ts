@@ -150,6 +150,7 @@ export class Replicas {
 
   /** The core has taken a snapshot (D7): the state in place, then the log's reset, then the acknowledgement. */
   install(replica: Replica, snapshot: SnapshotMetadata, write: GroupWrite, append: StorageAppend): void {
+    const { raft } = replica;
     const run = async () => {
       const table = await this.#replaceTable(replica);
       if (table.appliedIndex !== snapshot.index) {
@@ -158,7 +159,13 @@ export class Replicas {
         );
       }
       await this.#turns.write([write]);
-      await replica.snapshotInstalled(table, append, snapshot);
+      if (this.#turns.isRefused(raft)) {
+        // An append from before the snapshot found the disk full (D6): the core begins anew with what is in place now.
+        replica.proposals.coveredBySnapshot(snapshot.term);
+        await replica.restart(table);
+      } else {
+        await replica.snapshotInstalled(table, append, snapshot);
+      }
     };
     const installing = run().finally(() => this.#installing.delete(replica.group));
     installing.catch((error: unknown) => this.#host.fail(error));

@@ -88,19 +88,28 @@ export class Turns {
     return this.#lastWrite;
   }
 
+  /** An append of this core was refused: nothing of it is acknowledged any more, and it is to be started anew. */
+  isRefused(raft: Raft): boolean {
+    return this.#refusedCores.has(raft);
+  }
+
   /**
    * `write` has told whom it concerns. What these cores hand out from now on builds on what was not written, so
-   * none of it may be acknowledged (D1), also where the log still takes it; they are started anew.
+   * none of it may be acknowledged (D1), also where the log still takes it; they are started anew when there is room.
+   * A group that was made after the disk was found full is suspended only here (D6).
    */
   #refused(turn: Turn): void {
-    for (const { raft } of turn.appends) this.#refusedCores.add(raft);
+    for (const { replica, raft } of turn.appends) {
+      this.#refusedCores.add(raft);
+      if (replica.raft === raft) replica.suspend();
+    }
   }
 
   #durable(turn: Turn): void {
     try {
       for (const { replica, raft, append } of turn.appends) {
         // The core was started anew meanwhile: it has read this from the log.
-        if (replica.raft !== raft || replica.isClosed || this.#refusedCores.has(raft)) continue;
+        if (replica.raft !== raft || replica.isClosed || this.isRefused(raft)) continue;
         replica.appended(append);
       }
     } catch (error) {

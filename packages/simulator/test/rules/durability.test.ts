@@ -373,6 +373,28 @@ describe('D6: a full disk is survived, a disk that lies is not', () => {
     await world.equal(10_002);
   });
 
+  test('a table that is made on a full disk waits for room as the others do, also where its log is gone by then', async () => {
+    const world = await World.formed({ options: compacting });
+    const [leader, follower] = await world.roles();
+    const gate = world.gate(follower, (step) => step === 'store open shard-10002');
+    await world.answer(world.create(leader, 'other'));
+    await world.until('it makes it', () => gate.waiting > 0);
+    world.machine(follower).files.freeBytes = 0;
+    await world.until('it knows', () => world.node(follower).status().isDiskFull);
+    gate.open();
+    await world.until('it is made', () => world.hasReplica(follower, 10_002));
+    world.beforeSteps(follower, noSpace);
+    for (let i = 0; i < 60; i++) await world.write(leader, `key-${i % 10}`, `value-${i}`, 'other');
+    const other = world.leader(10_002) ?? leader;
+    await world.until('the log is gone', () => world.replica(other, 10_002).log.truncated.index > 40);
+    expect(world.replica(follower, 10_002).isSuspended).toBe(true);
+    await world.sleep(3_000);
+    world.beforeSteps(follower, () => undefined);
+    world.machine(follower).files.freeBytes = Number.MAX_SAFE_INTEGER;
+    await world.until('it is ready again', () => world.isReady(follower));
+    await world.equal(10_002);
+  });
+
   test('a table whose store has no room is read as it was, and goes on when there is room', async () => {
     const world = await World.formed();
     const [leader, follower] = await world.roles();
