@@ -26,13 +26,14 @@ describe('runs whose entries are large ones (A4)', () => {
   test('come across range deletions under way, in every way that there is', async () => {
     const sum = { swept: 0, interrupted: 0, resumed: 0, installed: 0, halfApplied: 0 };
     const read = { latest: 0, past: 0, backup: 0 };
-    for (let seed = 1; seed <= 6; seed++) {
+    const missing = () => Object.entries({ ...sum, ...read }).filter(([, count]) => count === 0);
+    for (let seed = 1; seed <= 6 || (seed <= seedsMax && missing().length > 0); seed++) {
       const { violation, deletions } = await cleanRun(seed);
       expect([seed, violation]).toEqual([seed, undefined]);
       for (const key of Object.keys(sum) as (keyof typeof sum)[]) sum[key] += deletions[key];
       for (const how of Object.keys(read) as (keyof typeof read)[]) read[how] += deletions.read[how];
     }
-    expect(Object.entries({ ...sum, ...read }).filter(([, count]) => count === 0)).toEqual([]);
+    expect(missing()).toEqual([]);
   });
 });
 

@@ -25,8 +25,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'a reader does not pass over deleted records',
     module: 'table/dist/src/table-view.js',
-    from: 'return scanLive({ store: this.#store, snapshot, deletions }, bounds, options);',
-    to: 'return scanLive({ store: this.#store, snapshot, deletions: [] }, bounds, options);',
+    from: 'return scanLive({ store: this.#store, snapshot, deletions, swept }, bounds, options);',
+    to: 'return scanLive({ store: this.#store, snapshot, deletions: [], swept }, bounds, options);',
     properties: ['linearizability', 'reads show every write'],
     firstSeed: 1,
   },
