@@ -275,6 +275,27 @@ describe('answers that nobody reads', () => {
     await turns(() => accepted[0]!.socket.destroyed);
   });
 
+  test('on a node that stops, so does what waits for an acknowledgement of a client that has read before', async () => {
+    options = { ...options, lookMs: 1_000_000 };
+    const client = connectRaw(LARGEST_WINDOW_BYTES).send(wholeRequest(1));
+    await client.until(() => client.ended(1));
+    client.acknowledges = false;
+    pageCount = 20;
+    client.send(wholeRequest(3));
+    await turns(() => waitingCount() === 1);
+    memory!.leave();
+    accepted[0]!.connection.leave();
+    expect(waitingCount()).toBe(1);
+    const isPing = ({ type, flags }: { type: number; flags: number }): boolean =>
+      type === FrameType.ping && (flags & FrameFlag.acknowledge) === 0;
+    await client.until(() => client.frames.findLast(isPing) !== undefined);
+    client.acknowledges = true;
+    const { payload } = client.frames.findLast(isPing)!;
+    client.send(encodeFrame(FrameType.ping, FrameFlag.acknowledge, 0, payload));
+    await client.until(() => client.ended(3));
+    expect(client.dataBytes(3)).toBe(20 * PAGE_BYTES);
+  });
+
   test('on a node that stops, what is not answered yet is awaited', async () => {
     let answer: (() => void) | undefined;
     ready = new Promise((resolve) => {
