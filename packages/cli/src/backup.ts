@@ -26,7 +26,8 @@ const DURATION_MS = 7 * 24 * 3_600_000;
 export async function backUp(flags: TransferFlags): Promise<void> {
   await withClient(flags, async (client) => {
     const status = await client.cluster.status();
-    const names = [...status.tables.keys()].filter((name) => !name.includes('/')).sort();
+    // What is in quarantine is shown there as well.
+    const names = [...status.tables.keys()].filter((name) => !name.startsWith('quarantine/')).sort();
     const tables = selectTables(names, flags.tables, (name) => `there is no table ${name}`);
     if (flags.dryRun) {
       printPlan(

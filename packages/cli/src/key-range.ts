@@ -50,8 +50,9 @@ export function openKeyRange(
   rangeEnd: string | undefined,
   flags: KeyRangeFlags,
 ): ReturnType<typeof keyRange> {
-  const isOpen = rangeEnd === undefined && !flags.prefix && !flags.fromKey;
-  return keyRange(key ?? '\0', isOpen ? '\0' : rangeEnd, flags);
+  // Without a key, --prefix and --from-key are about the empty one.
+  if (flags.prefix || flags.fromKey) return keyRange(key ?? '', rangeEnd, flags);
+  return keyRange(key ?? '\0', rangeEnd ?? '\0', flags);
 }
 
 /** A key or value of the command line: with --hex pairs of hexadecimal digits, also as `\x00\xff`, which --hex shows. */

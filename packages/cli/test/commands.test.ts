@@ -110,6 +110,9 @@ describe('data (interfaces.md)', () => {
     expect(await output(['get', 'r', '--prefix', '--limit', '2', '--keys-only'])).toBe('r1\nr2\n');
     expect(await output(['get', '', '--prefix', '--count-only'])).toBe('4\n');
     expect(await output(['range', '--count-only', '--no-linearizable'])).toBe('4\n');
+    for (const flag of ['--prefix', '--from-key'])
+      expect(await output(['range', flag, '--count-only'])).toBe('4\n');
+    expect(await output(['dump', '--prefix'])).toContain('# end 4');
     expect(await output(['del', 'r', '--prefix'])).toBe('3\n');
     expect(await output(['del', '--stdin'], 's1\nmissing\n')).toBe('1\n');
   });
@@ -463,6 +466,7 @@ describe('usage', () => {
       ['playground', '--port-offset', '60000'],
       '--port-offset: 60000 leads past port 65535: give a smaller one',
     ],
+    [['playground', '--tables', ' , '], '--tables: name at least one table'],
   ])('%j exits 2 with one line', async (args, line) => {
     expectFailure(await runHere(args), 2, line);
   });

@@ -1,3 +1,5 @@
+import { TABLE_NAME_RULE } from './table-name.js';
+
 /** gRPC status codes, by their numbers on the wire. */
 export enum Status {
   InvalidArgument = 3,
@@ -104,10 +106,7 @@ export const errors = declareErrors({
   ),
   shuttingDown: declare(Status.Unavailable, 'request aborted'),
   nameNotSet: declare(Status.InvalidArgument, 'name must be set'),
-  nameInvalid: declare(
-    Status.InvalidArgument,
-    'name must be 1 to 255 bytes of UTF-8 without "/", NUL or control characters',
-  ),
+  nameInvalid: declare(Status.InvalidArgument, `name must be ${TABLE_NAME_RULE}`),
   tableExists: declare(Status.InvalidArgument, 'table already exists'),
   tableToDeleteNotFound: declare(Status.InvalidArgument, 'table not found'),
   tooManyTables: (max: number) =>

@@ -26,4 +26,5 @@ export { META_SHARD } from './registry.js';
 export type { Replica } from './replica.js';
 export * from './replication-api.js';
 export { tableApiError } from './table-errors.js';
+export { isTableName, TABLE_NAME_RULE } from './table-name.js';
 export { TrustedClock } from './trusted-clock.js';

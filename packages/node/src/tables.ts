@@ -21,6 +21,7 @@ import type { Replica } from './replica.js';
 import type { Replicas } from './replicas.js';
 import { ShardLoad } from './shard-load.js';
 import { tableApiError } from './table-errors.js';
+import { isTableName } from './table-name.js';
 import { Waiters } from './waiters.js';
 
 /** What the node proposes for itself is tried for this long, and again later. */
@@ -925,8 +926,5 @@ async function afterEffect<T>(work: Promise<T>): Promise<T> {
 /** T5. Throws `nameNotSet` or `nameInvalid`. */
 function checkTableName(name: string): void {
   if (name === '') throw errors.nameNotSet();
-  const isBad = /[/\p{Cc}]/u.test(name);
-  const bytes = Buffer.from(name);
-  // A lone surrogate has no UTF-8: it would come back as another name.
-  if (isBad || bytes.length > 255 || bytes.toString() !== name) throw errors.nameInvalid();
+  if (!isTableName(name)) throw errors.nameInvalid();
 }

@@ -10,7 +10,7 @@ type OptionKind =
   | 'number'
   | 'durationMs'
   | 'sizeBytes'
-  | 'list'
+  | 'tableNames'
   | 'members'
   | 'address';
 
@@ -73,8 +73,8 @@ const sizeBytes = (value: number, description: string, minimum = 0): Definition<
   description,
 });
 
-const list = (description: string): Definition<readonly string[]> => ({
-  kind: 'list',
+const tableNames = (description: string): Definition<readonly string[]> => ({
+  kind: 'tableNames',
   default: [],
   description,
 });
@@ -175,7 +175,7 @@ const definitions = {
 
   'tables.enabled': boolean(true, 'serve regatta.v1.Tables'),
   'tables.token': secret('what callers of regatta.v1.Tables must present; empty: anyone may call'),
-  'tables.names': onlyFor('leader', list('tables that exist from the start')),
+  'tables.names': onlyFor('leader', tableNames('tables that exist from the start')),
 
   'maintenance.enabled': boolean(true, 'serve maintenance.v1: backup, restore, reset and promote'),
   'maintenance.token': secret('what callers of maintenance.v1 must present; empty: anyone may call'),

@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module';
+import { isTableName, TABLE_NAME_RULE } from '@coxswain/node';
 import { isPeerAddress, parseListenAddress } from './address.js';
 import { type Config, type ConfigOption, configOptions } from './config-schema.js';
 import { nearestName } from './nearest-name.js';
@@ -244,12 +245,10 @@ function parseKind(option: ConfigOption, raw: unknown, refuse: (expected: string
       return parseDurationMs(String(raw)) ?? refuse('a duration such as 50ms, 1s or 5m');
     case 'sizeBytes':
       return parseSizeBytes(String(raw)) ?? refuse('a size such as 16777216 or 16MiB');
-    case 'list':
-      if (Array.isArray(raw)) return raw.map(String);
-      return String(raw)
-        .split(',')
-        .map((item) => item.trim())
-        .filter((item) => item !== '');
+    case 'tableNames': {
+      const names = Array.isArray(raw) ? raw.map(String) : itemsOf(String(raw));
+      return names.every(isTableName) ? names : refuse(`names of ${TABLE_NAME_RULE}`);
+    }
     case 'members':
       return parseMembers(raw) ?? refuse('members such as 1=host:5012,2=host:5012');
     case 'address':
@@ -267,6 +266,14 @@ function parseKind(option: ConfigOption, raw: unknown, refuse: (expected: string
       }
       return String(raw);
   }
+}
+
+/** A list with commas, without empty items. */
+function itemsOf(text: string): string[] {
+  return text
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '');
 }
 
 function parseMembers(raw: unknown): Record<string, string> | undefined {

@@ -187,6 +187,16 @@ describe('configuration (regatta-protocol.md §5)', () => {
       '1=a:1,1=b:1',
       '--raft.initial-members: must be members such as 1=host:5012,2=host:5012, not "1=a:1,1=b:1"',
     ],
+    [
+      'tables.names',
+      'users,eu/orders',
+      '--tables.names: must be names of 1 to 255 bytes of UTF-8 without "/", NUL or control characters, not "users,eu/orders"',
+    ],
+    [
+      'tables.names',
+      'a\tb',
+      '--tables.names: must be names of 1 to 255 bytes of UTF-8 without "/", NUL or control characters, not "a\\tb"',
+    ],
     ['dev-mode', 'maybe', '--dev-mode: must be true or false, not "maybe"'],
     ['log-level', 'loud', '--log-level: must be one of debug, info, warn, error, not "loud"'],
     [

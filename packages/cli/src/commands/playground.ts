@@ -76,6 +76,7 @@ class Playground {
       .split(',')
       .map((name) => name.trim())
       .filter((name) => name !== '');
+    if (this.#tables.length === 0) throw usageError('--tables: name at least one table');
     this.#dataDirectory = resolve(flags.dataDir);
     const { nodes, followers, portOffset } = flags;
     const leader = (_: unknown, index: number): Place => {
