@@ -12,5 +12,8 @@ export function describeFailedCall(error: unknown): string | undefined {
   // A stock server sends no codes.
   if (errorCode === 'tableNotFound' || message === 'table not found')
     return `${message} (${endpoint}): see coxswain tables list`;
+  // The text is Regatta's and gives no reason.
+  if (errorCode === 'notReady')
+    return `${message} (${endpoint}): try again, and see why with coxswain status and coxswain health`;
   return `${message} (${endpoint})${advice[code] ?? ''}`;
 }

@@ -53,6 +53,16 @@ export class StatusReport {
     return this.#tablesWhere(({ leader }) => leader === '0');
   }
 
+  /** The endpoints of nodes that know no cluster, and so no table. */
+  get #clusterless(): string[] {
+    // A stock server has no role, and says in its info what it is.
+    const isClusterless = ({ role, info }: regatta.StatusResponse) =>
+      role === '' && info.startsWith('coxswain ');
+    return this.#all
+      .filter(({ response }) => response !== undefined && isClusterless(response))
+      .map(({ endpoint }) => endpoint);
+  }
+
   /** Why the state is not known, or not well enough to take writes; undefined: it is. Scripts must see it. */
   get failure(): string | undefined {
     const silent = this.#all.filter(({ response }) => response === undefined);
@@ -61,6 +71,12 @@ export class StatusReport {
       const each = silent.map(({ endpoint, error }) => `${endpoint}: ${error}`);
       reasons.push(
         `${silent.length} of ${count(this.#all.length, 'endpoint does', 'endpoints do')} not answer: ${each.join('; ')}`,
+      );
+    }
+    const clusterless = this.#clusterless;
+    if (clusterless.length > 0) {
+      reasons.push(
+        `${count(clusterless.length, 'node has', 'nodes have')} no cluster: ${clusterless.join(', ')}: start the members that do not answer`,
       );
     }
     const { leaderless } = this;

@@ -90,6 +90,16 @@ describe('the report of coxswain status', () => {
     expect(report.following.rows).toEqual([]);
   });
 
+  test('fails when a node knows no cluster, and not for a stock server, which has no role', () => {
+    const unformed = answer('a', { tables: 0, ofNode: ['the cluster has not formed'], role: '' });
+    const stock = answer('b', { tables: 0, role: '' });
+    unformed.response.info = 'coxswain 0.1.0';
+    const report = new StatusReport([unformed, stock], { problems: false });
+    expect(report.failure).toBe('1 node has no cluster: a: start the members that do not answer');
+    expect(report.tables.rows[0]!.at(-1)).toBe('the cluster has not formed');
+    expect(new StatusReport([stock], { problems: false }).failure).toBeUndefined();
+  });
+
   test('says in each row of a follower cluster what is wrong with that table alone', () => {
     const follower = answer('a', {
       tables: 2,

@@ -1,5 +1,5 @@
 import { type ArchiveStatus, type TableArchiveStatus, tableWarnings } from '@coxswain/maintenance';
-import { describeShortage, errors, type NodeApi, type TableStatus } from '@coxswain/node';
+import { describeShortage, errors, type NodeApi, type NodeStatus, type TableStatus } from '@coxswain/node';
 import { regatta } from '@coxswain/protocol';
 import type { FollowerSighting, ReplicationStatus, TableReplication } from '@coxswain/replication';
 import { type Method, unary } from './call.js';
@@ -56,14 +56,15 @@ export class ClusterService {
   /** Tables sorted by name: the stock backup command takes its list from here, so none may be missing. */
   async status(request: regatta.StatusRequest): Promise<regatta.StatusResponse> {
     const following = this.#node.status().role === 'follower' ? await this.#options.replication() : undefined;
-    const { nodeId, role, clusterId, tables, meta, isDiskFull, diskShortage } = this.#node.status();
+    const ofNode = this.#node.status();
+    const { nodeId, role, clusterId, tables, isDiskFull, diskShortage } = ofNode;
     const archived = this.#options.archive();
     const problems: string[] = [];
     if (isDiskFull) {
       const which = diskShortage === undefined ? 'the disk is full' : describeShortage(diskShortage);
       problems.push(`${which}: writes are refused until there is room`);
     }
-    for (const problem of meta ? replicaProblems(meta) : []) problems.push(`the meta group: ${problem}`);
+    problems.push(...clusterProblems(ofNode));
     if (following?.error !== undefined) problems.push(`replication: ${following.error}`);
     for (const warning of archived?.warnings ?? []) problems.push(`archive: ${warning}`);
     problems.push(...this.#options.errors());
@@ -111,6 +112,19 @@ export class ClusterService {
       unary(regatta.ClusterService.status, (request) => this.status(request)),
     ];
   }
+}
+
+/** Why the node knows no cluster, or why its cluster makes no tables. */
+function clusterProblems({ clusterId, role, meta, members, peers }: NodeStatus): string[] {
+  if (clusterId === undefined) {
+    const answering = 1 + peers.filter(({ isConnected }) => isConnected).length;
+    return [
+      `the cluster has not formed: ${answering} of ${members.length} members answer: start all of them, with the same raft.initial-members`,
+    ];
+  }
+  const problems = meta ? replicaProblems(meta) : [];
+  if (role === undefined && problems.length === 0) problems.push('nothing of it is applied here yet');
+  return problems.map((problem) => `the meta group: ${problem}`);
 }
 
 /** Why a replica does not serve, or why its group takes no writes. */

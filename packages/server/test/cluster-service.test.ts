@@ -10,8 +10,12 @@ function serviceWith(reachable: number) {
     raftAddress: `127.0.0.1:${5000 + id}`,
     clientUrls: id <= reachable ? [`http://127.0.0.1:${8000 + id}`] : [],
   }));
-  const node = { status: () => ({ clusterId: 'c', members }) } as unknown as NodeApi;
-  return new ClusterService(node, {
+  return serviceOf({ clusterId: 'c', members });
+}
+
+/** The service of a node that says this of itself. */
+function serviceOf(status: object) {
+  return new ClusterService({ status: () => status } as unknown as NodeApi, {
     version: '',
     clusterName: '',
     config: {},
@@ -34,5 +38,33 @@ describe('Cluster.MemberList', () => {
       'node-2 http://127.0.0.1:8002',
       'node-3 ',
     ]);
+  });
+});
+
+describe('Cluster.Status', () => {
+  const members = [{ id: 1 }, { id: 2 }, { id: 3 }];
+  const peers = [
+    { id: 2, isConnected: true },
+    { id: 3, isConnected: false },
+  ];
+  const errorsOf = async (status: object) =>
+    (await serviceOf({ nodeId: 1, tables: [], members, peers, ...status }).status({ config: false })).errors;
+
+  test('says that the cluster has not formed, and how many members answer', async () => {
+    expect(await errorsOf({})).toEqual([
+      'the cluster has not formed: 2 of 3 members answer: start all of them, with the same raft.initial-members',
+    ]);
+  });
+
+  test('says why a node of a cluster knows no table yet', async () => {
+    const leaderless = { leader: 0, answeringCount: 1, voterCount: 3 };
+    expect(await errorsOf({ clusterId: 'c', meta: leaderless })).toEqual([
+      'the meta group: no leader: 1 of 3 members answer',
+    ]);
+    const meta = { ...leaderless, leader: 2 };
+    expect(await errorsOf({ clusterId: 'c', meta })).toEqual([
+      'the meta group: nothing of it is applied here yet',
+    ]);
+    expect(await errorsOf({ clusterId: 'c', meta, role: 'leader' })).toEqual([]);
   });
 });

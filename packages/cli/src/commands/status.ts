@@ -13,7 +13,7 @@ interface StatusFlags {
 export function statusCommand(): Command {
   const command = withConnectionFlags(
     new Command('status').description(
-      'show the state of each endpoint, table by table; exits 1 when an endpoint does not answer or a table has no leader',
+      'show the state of each endpoint, table by table; exits 1 when an endpoint does not answer, a table has no leader, or the cluster has not formed',
     ),
   )
     .option('--table <name>', 'only this table')

@@ -138,6 +138,8 @@ export class ClusterNode {
 export interface ClusterOptions {
   readonly role: 'leader' | 'follower';
   readonly nodes: number;
+  /** The nodes that are started; the others are named to them. Undefined: all. */
+  readonly only?: readonly number[];
   /** Of a leader cluster. */
   readonly tables?: readonly string[];
   /** Of a follower cluster: the cluster, or the replication address, that it follows. */
@@ -168,7 +170,7 @@ export class Cluster {
       return new ClusterNode(index + 1, { api, rest, raft, replication }, directoryOfNode);
     });
     const cluster = new Cluster(options, nodes, directory);
-    for (const { id } of nodes) cluster.restart(id);
+    for (const id of options.only ?? nodes.map((node) => node.id)) cluster.restart(id);
     return cluster;
   }
 

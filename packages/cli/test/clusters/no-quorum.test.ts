@@ -38,3 +38,26 @@ test('status of a node that is left alone says of each table that it has no lead
     stderr: "coxswain: there is no table 'nowhere': see coxswain tables list\n",
   });
 });
+
+test('status of a node whose cluster has not formed says so, and exits 1; other commands point to it', async () => {
+  cluster = await Cluster.start({ role: 'leader', nodes: 3, tables: ['default'], only: [1] });
+  const { endpoint } = cluster.node(1);
+  await until('node 1 answers', async () => (await cluster.node(1).status()).id === '1');
+  const outcome = await runHere(['status', '--endpoints', endpoint]);
+  expect(outcome.exitCode).toBe(1);
+  expect(outcome.stderr).toBe(
+    `coxswain: 1 node has no cluster: ${endpoint}: start the members that do not answer\n`,
+  );
+  const [summary, ofNode] = outcome.stdout.trimEnd().split('\n');
+  expect(summary).toBe('1 of 1 endpoint answers, 0 tables: 1 node has problems');
+  expect(ofNode).toContain('the cluster has not formed: 1 of 3 members answer: start all of them');
+  for (const command of [
+    ['put', 'k', 'v'],
+    ['tables', 'list'],
+  ]) {
+    expect(await runHere([...command, '--endpoints', endpoint, '--timeout', '1s'])).toMatchObject({
+      exitCode: 1,
+      stderr: `coxswain: request dropped as the shard is not ready (${endpoint}): try again, and see why with coxswain status and coxswain health\n`,
+    });
+  }
+});
