@@ -248,7 +248,7 @@ const definitions = {
   'replication.enabled': boolean(true, 'serve the replication listener'),
   'replication.address': address(
     'http://127.0.0.1:8444',
-    'the listener for follower clusters, with https for TLS; a node of a follower cluster for which it is not set opens it when the cluster is promoted',
+    'the listener for follower clusters, which also write through it: whoever reaches it can read and write every table; with https for TLS; a node of a follower cluster for which it is not set opens it when the cluster is promoted',
   ),
   'replication.cert-filename': text('', 'the certificate of the replication listener, PEM'),
   'replication.key-filename': text('', 'the private key of replication.cert-filename, PEM'),
