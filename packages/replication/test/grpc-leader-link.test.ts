@@ -12,6 +12,7 @@ import {
 } from '@grpc/grpc-js';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { GrpcLeaderLink, type GrpcLeaderLinkOptions } from '../src/adapters/grpc-leader-link.js';
+import { describeLostContact } from '../src/adapters/lost-contact.js';
 import type { LinkError } from '../src/index.js';
 
 const open: { close(): void }[] = [];
@@ -97,6 +98,43 @@ describe('the way to a leader cluster over gRPC', () => {
     const error = await failureOf(link.put(aPut, soon()));
     expect(error).toMatchObject({ status: status.UNAVAILABLE, isFromLeader: false, mayHaveHappened: false });
     expect((await link.put(aPut, soon())).header?.revision).toBe(7n);
+  });
+
+  test('says in plain words why a node is not reached, and keeps what grpc-js said as the cause', async () => {
+    const port = await freePort();
+    const error = await failureOf(linkTo(port).metadata({}, soon()));
+    expect(error.message).toBe(
+      `no connection to 127.0.0.1:${port}: nothing listens there: start that node, or correct replication.leader-address`,
+    );
+    expect((error.cause as Error).message).toContain('ECONNREFUSED');
+  });
+
+  test.each([
+    [status.DEADLINE_EXCEEDED, 'Deadline exceeded after 1.0s,remote_addr=h:1', 'h:1 gave no answer in time'],
+    [
+      status.UNAVAILABLE,
+      'Name resolution failed for target dns:h:1',
+      'no connection to h:1: the host name cannot be resolved',
+    ],
+    [
+      status.UNAVAILABLE,
+      'No connection established. Last error: Error: self-signed certificate. Resolution note: ',
+      'no connection to h:1: self-signed certificate',
+    ],
+    [
+      status.UNAVAILABLE,
+      'No connection established. Last error: null. Resolution note: ',
+      'no connection to h:1',
+    ],
+    [status.UNAVAILABLE, 'Connection dropped', 'the connection to h:1 was lost'],
+    [
+      status.RESOURCE_EXHAUSTED,
+      'Bandwidth exhausted or memory limit exceeded',
+      'h:1 gave the call up for want of memory',
+    ],
+    [status.INTERNAL, 'Received RST_STREAM with code 2', 'the call to h:1 was broken off'],
+  ])('%i %s: %s', (code, text, expected) => {
+    expect(describeLostContact('h:1', code, text)).toBe(expected);
   });
 
   test('tells what a node said itself from a loss of contact', async () => {

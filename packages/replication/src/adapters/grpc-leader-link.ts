@@ -9,6 +9,7 @@ import {
   status,
 } from '@grpc/grpc-js';
 import { type LeaderLink, type LinkCall, LinkError } from '../leader-link.js';
+import { describeLostContact } from './lost-contact.js';
 
 export interface GrpcLeaderLinkOptions {
   /**
@@ -220,7 +221,8 @@ export class GrpcLeaderLink implements LeaderLink {
       errorCode === 'outcomeUnknown' ||
       (isStockUnclear && code === status.UNAVAILABLE);
     const mayHaveHappened = !isRead && isUnclear && !wasNeverSent(code, text);
-    return new LinkError(code, text, isFromLeader, mayHaveHappened, {
+    const message = isContactLost ? describeLostContact(leader.address, code, text) : text;
+    return new LinkError(code, message, isFromLeader, mayHaveHappened, {
       cause: error,
       errorCode: errorCode || (stockRefusal ?? ''),
     });
