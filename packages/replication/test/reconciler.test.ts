@@ -37,6 +37,20 @@ describe("the leader cluster's list of tables", () => {
     expect(node.created).toEqual(['b', 'c']);
   });
 
+  test('shows a node that replicates nothing that the leader cluster is lost, with its next look, and that it is back', async () => {
+    const { clock, follower, link } = begin(['a'], ['a']);
+    await clock.advance(0);
+    expect(follower.status()).toMatchObject({ isReached: true, tables: [{ state: 'elsewhere' }] });
+    link.metadataAnswer = () => Promise.reject(lost());
+    await clock.advance(30_000);
+    expect(follower.status()).toMatchObject({ isReached: false, isBroken: false });
+    await clock.advance(MINUTE_MS);
+    expect(follower.status()).toMatchObject({ isReached: false, isBroken: true });
+    answer(['a']);
+    await clock.advance(30_000);
+    expect(follower.status()).toMatchObject({ isReached: true, isBroken: false });
+  });
+
   test('takes a table away only when three lists over five minutes lack it (R4)', async () => {
     const { node, clock } = begin(['a', 'b'], ['a']);
     await clock.advance(5 * MINUTE_MS - 30_000);
