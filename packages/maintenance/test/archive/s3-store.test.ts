@@ -9,7 +9,7 @@ import type { S3Options } from '../../src/archive/adapters/s3-requests.js';
 import { S3Store } from '../../src/archive/adapters/s3-store.js';
 import { ArchiveError } from '../../src/archive/errors.js';
 import { collect, contentOf, inPieces, namesOf, random } from './support/content.js';
-import { answerError, S3Stub, type StubRequest } from './support/s3-stub.js';
+import { answerError, type ScriptedRequest, ScriptedS3 } from './support/scripted-s3.js';
 import { describeObjectStore } from './support/store-conformance.js';
 
 describe('with s3rver', () => {
@@ -45,11 +45,11 @@ const LIMITS = { silenceMs: 600_000, attemptsMax: 3, pauseLeastMs: 1 };
 const PART = 16 * 1024 * 1024;
 
 describe('a bucket', () => {
-  const stub = new S3Stub();
+  const s3 = new ScriptedS3();
   let store: S3Store;
 
   const storeWith = (options: Partial<S3Options> = {}, limits = LIMITS): S3Store => {
-    const { endpoint, region, bucket, accessKeyId, secretAccessKey } = stub;
+    const { endpoint, region, bucket, accessKeyId, secretAccessKey } = s3;
     return new S3Store(
       { endpoint, region, bucket, prefix: 'p', accessKeyId, secretAccessKey, ...options },
       limits,
@@ -57,36 +57,36 @@ describe('a bucket', () => {
   };
 
   beforeEach(async () => {
-    stub.objects.clear();
-    stub.uploads.clear();
-    stub.requests.length = 0;
-    stub.intercept = () => false;
-    stub.uploadsPerPage = 1000;
-    await stub.start();
+    s3.objects.clear();
+    s3.uploads.clear();
+    s3.requests.length = 0;
+    s3.intercept = () => false;
+    s3.uploadsPerPage = 1000;
+    await s3.start();
     store = storeWith();
   });
 
   afterEach(async () => {
     await store.close();
-    await stub.stop();
+    await s3.stop();
   });
 
   const refuse =
-    (status: number, code: string): typeof stub.intercept =>
+    (status: number, code: string): typeof s3.intercept =>
     (_, response) => {
       answerError(response, status, code);
       return true;
     };
 
-  const hangUp: typeof stub.intercept = (_, response) => {
+  const hangUp: typeof s3.intercept = (_, response) => {
     response.destroy();
     return true;
   };
 
   /** Fails the first `count` requests of a method as given. */
-  function failFirst(count: number, method: string, fail: typeof stub.intercept): void {
+  function failFirst(count: number, method: string, fail: typeof s3.intercept): void {
     let left = count;
-    stub.intercept = (request, response) => {
+    s3.intercept = (request, response) => {
       if (request.method !== method || left === 0) return false;
       left--;
       return fail(request, response);
@@ -97,12 +97,12 @@ describe('a bucket', () => {
     const names = Array.from({ length: 1001 }, (_, i) =>
       `c/1/log/a-_.${String(i).padStart(4, '0')}~`.slice(0, -1),
     );
-    for (const name of names) stub.objects.set(`p/${name}`, Buffer.from('x'));
-    stub.objects.set("p/with (odd) 'name'", Buffer.from('x'));
-    stub.objects.set('q/other', Buffer.from('x'));
+    for (const name of names) s3.objects.set(`p/${name}`, Buffer.from('x'));
+    s3.objects.set("p/with (odd) 'name'", Buffer.from('x'));
+    s3.objects.set('q/other', Buffer.from('x'));
     expect(await namesOf(store, '')).toEqual(names);
-    stub.objects.set('p/c/10/log/a', Buffer.from('x'));
-    stub.objects.set('p/c/2/log/a', Buffer.from('x'));
+    s3.objects.set('p/c/10/log/a', Buffer.from('x'));
+    s3.objects.set('p/c/2/log/a', Buffer.from('x'));
     expect(await collect(store.folders('c/', {}))).toEqual(['1', '10', '2']);
   });
 
@@ -111,11 +111,11 @@ describe('a bucket', () => {
       { length: 2_500 },
       (_, i) => `c/${i % 3}/log/${String(i).padStart(4, '0')}`,
     ).sort();
-    for (const name of names) stub.objects.set(`p/${name}`, Buffer.from('x'));
-    stub.objects.set('other', Buffer.from('x'));
+    for (const name of names) s3.objects.set(`p/${name}`, Buffer.from('x'));
+    s3.objects.set('other', Buffer.from('x'));
     expect(await namesOf(store, '')).toEqual(names);
-    expect(stub.requests).toHaveLength(3);
-    expect(stub.requests.slice(1).every(({ query }) => query.has('continuation-token'))).toBe(true);
+    expect(s3.requests).toHaveLength(3);
+    expect(s3.requests.slice(1).every(({ query }) => query.has('continuation-token'))).toBe(true);
     expect(await namesOf(store, 'c/1/')).toEqual(names.filter((name) => name.startsWith('c/1/')));
     expect(await collect(store.folders('c/', {}))).toEqual(['0', '1', '2']);
   });
@@ -123,19 +123,19 @@ describe('a bucket', () => {
   test('gets an object in parts of equal size, each with its hash', async () => {
     const content = random(2 * PART + 5);
     await store.put('a', inPieces(content, [1000, PART, PART]), {});
-    const parts = stub.requests.filter(({ query }) => query.has('partNumber'));
+    const parts = s3.requests.filter(({ query }) => query.has('partNumber'));
     expect(parts.map(({ body }) => body.length)).toEqual([PART, PART, 5]);
     expect(parts.every(({ headers }) => headers['content-md5'] !== undefined)).toBe(true);
     // Amazon's takes nothing whose length is not known before.
     expect(parts.map(({ headers }) => Number(headers['content-length']))).toEqual([PART, PART, 5]);
     expect((await contentOf(store, 'a')).equals(content)).toBe(true);
-    expect(stub.uploads.size).toBe(0);
+    expect(s3.uploads.size).toBe(0);
   });
 
   test('is told how long an object is, however small', async () => {
     await store.put('none', Buffer.alloc(0), {});
     await store.put('small', random(1000), {});
-    const { requests } = stub;
+    const { requests } = s3;
     expect(requests.map(({ headers }) => Number(headers['content-length']))).toEqual([0, 1000]);
     expect(requests.map(({ headers }) => headers['transfer-encoding'])).toEqual([undefined, undefined]);
   });
@@ -173,12 +173,12 @@ describe('a bucket', () => {
           /secret\/|wrong-secret|AKID/,
         );
       }
-      expect(stub.requests.length).toBeLessThanOrEqual(operations.length);
+      expect(s3.requests.length).toBeLessThanOrEqual(operations.length);
     },
   );
 
   test('with another clock says that the clock is to be corrected', async () => {
-    stub.intercept = refuse(403, 'RequestTimeTooSkewed');
+    s3.intercept = refuse(403, 'RequestTimeTooSkewed');
     await expect(namesOf(store, '')).rejects.toMatchObject({ code: 'clockWrong' });
   });
 
@@ -189,8 +189,8 @@ describe('a bucket', () => {
   ])('that %s is asked again', async (_, fail) => {
     failFirst(2, 'PUT', fail);
     await store.put('a', Buffer.from('x'), {});
-    expect(stub.requests).toHaveLength(3);
-    expect(stub.objects.get('p/a')).toEqual(Buffer.from('x'));
+    expect(s3.requests).toHaveLength(3);
+    expect(s3.objects.get('p/a')).toEqual(Buffer.from('x'));
   });
 
   test('is not asked again for ever', async () => {
@@ -199,57 +199,57 @@ describe('a bucket', () => {
       code: 'storeFailed',
       message: expect.stringContaining('503 SlowDown'),
     });
-    expect(stub.requests).toHaveLength(3);
+    expect(s3.requests).toHaveLength(3);
   });
 
   test('that is silent is asked again, and when it stays silent is said to be slow or away', async () => {
     const impatient = storeWith({}, { ...LIMITS, silenceMs: 500 });
     failFirst(99, 'DELETE', () => true);
     await expect(impatient.delete('a', {})).rejects.toMatchObject({ code: 'timedOut' });
-    expect(stub.requests).toHaveLength(3);
+    expect(s3.requests).toHaveLength(3);
     await expect(store.delete('a', { timeoutMs: 20 })).rejects.toMatchObject({ code: 'timedOut' });
   });
 
   test('that is full says so', async () => {
-    stub.intercept = refuse(507, 'XMinioStorageFull');
+    s3.intercept = refuse(507, 'XMinioStorageFull');
     await expect(store.put('a', Buffer.from('x'), {})).rejects.toMatchObject({ code: 'storeFull' });
   });
 
   test('that nobody serves says where it was looked for', async () => {
-    const { endpoint } = stub;
-    await stub.stop();
+    const { endpoint } = s3;
+    await s3.stop();
     await expect(namesOf(store, '')).rejects.toMatchObject({
       code: 'storeUnreachable',
       message: expect.stringContaining(`${endpoint}: ECONNREFUSED`),
     });
-    await stub.start();
+    await s3.start();
   });
 
   test('of a server that dies within an upload has nothing of the object, and takes it when it is back', async () => {
-    const { port } = new URL(stub.endpoint);
+    const { port } = new URL(s3.endpoint);
     const content = random(2 * PART + 1);
     let hasDied = false;
-    stub.intercept = ({ query }, response) => {
+    s3.intercept = ({ query }, response) => {
       if (query.get('partNumber') !== '2') return false;
       hasDied = true;
       response.destroy();
-      void stub.stop();
+      void s3.stop();
       return true;
     };
     await expect(store.put('a', inPieces(content, []), {})).rejects.toMatchObject({
       code: 'storeUnreachable',
     });
     expect(hasDied).toBe(true);
-    expect(stub.objects.size).toBe(0);
-    stub.intercept = () => false;
-    await stub.start(Number(port));
+    expect(s3.objects.size).toBe(0);
+    s3.intercept = () => false;
+    await s3.start(Number(port));
     await store.put('a', inPieces(content, []), {});
     expect((await contentOf(store, 'a')).equals(content)).toBe(true);
   });
 
   test('whose server dies while an object is read gives the rest when it is back', async () => {
     const content = random(3_000_000);
-    stub.objects.set('p/a', content);
+    s3.objects.set('p/a', content);
     failFirst(2, 'GET', ({ headers }, response) => {
       const from = Number(/\d+/.exec(headers.range ?? '0')![0]);
       const rest = content.subarray(from);
@@ -263,7 +263,7 @@ describe('a bucket', () => {
 
   test('gives no mixture of an object and one that took its place while it was read', async () => {
     const content = random(3_000_000);
-    stub.objects.set('p/a', Buffer.from('another'));
+    s3.objects.set('p/a', Buffer.from('another'));
     failFirst(1, 'GET', (_, response) => {
       response.setHeader('content-length', content.length).setHeader('etag', '"before"');
       response.write(content.subarray(0, 1_000_000), () => response.destroy());
@@ -273,7 +273,7 @@ describe('a bucket', () => {
   });
 
   test('whose server always breaks off is said to do so', async () => {
-    stub.intercept = (_, response) => {
+    s3.intercept = (_, response) => {
       response.setHeader('content-length', 100);
       response.write('half', () => response.destroy());
       return true;
@@ -286,13 +286,13 @@ describe('a bucket', () => {
   test('has the object where only the answer to its completion was lost', async () => {
     const content = random(PART + 1);
     let isFirst = true;
-    stub.intercept = ({ method, query, key }, response) => {
+    s3.intercept = ({ method, query, key }, response) => {
       const isCompletion = method === 'POST' && query.has('uploadId');
       if (!isCompletion || !isFirst) return false;
       isFirst = false;
-      const { parts } = stub.uploads.get(query.get('uploadId')!)!;
-      stub.objects.set(key, Buffer.concat([...parts.values()]));
-      stub.uploads.clear();
+      const { parts } = s3.uploads.get(query.get('uploadId')!)!;
+      s3.objects.set(key, Buffer.concat([...parts.values()]));
+      s3.uploads.clear();
       response.destroy();
       return true;
     };
@@ -301,7 +301,7 @@ describe('a bucket', () => {
   });
 
   test('whose completion ends with an error in an answer of success has not got the object', async () => {
-    stub.intercept = ({ method, query }, response) => {
+    s3.intercept = ({ method, query }, response) => {
       if (method !== 'POST' || !query.has('uploadId')) return false;
       response.setHeader('content-type', 'application/xml').end('<Error><Code>InternalError</Code></Error>');
       return true;
@@ -310,7 +310,7 @@ describe('a bucket', () => {
       code: 'storeFailed',
       message: expect.stringContaining('InternalError'),
     });
-    expect(stub.uploads.size).toBe(0);
+    expect(s3.uploads.size).toBe(0);
   });
 
   test.each([
@@ -319,9 +319,9 @@ describe('a bucket', () => {
     'InitiateMultipartUploadResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"',
   ])('may answer with a root element of another name: %s', async (root) => {
     const content = random(PART + 1);
-    stub.intercept = ({ method, query, key }, response) => {
+    s3.intercept = ({ method, query, key }, response) => {
       if (method !== 'POST' || !query.has('uploads')) return false;
-      stub.uploads.set('the-id', { key, begin: new Date(), parts: new Map() });
+      s3.uploads.set('the-id', { key, begin: new Date(), parts: new Map() });
       const [name] = root.split(' ');
       const xml = `<${root}><Bucket>b</Bucket><UploadId>the-id</UploadId></${name}>`;
       response.setHeader('content-type', 'text/xml; charset=utf-8').end(`<?xml version="1.0"?>\n${xml}`);
@@ -344,7 +344,7 @@ describe('a bucket', () => {
     ];
 
     test('with a code that means something else says code and text, and takes nothing for absent', async () => {
-      stub.intercept = refuse(404, 'XAdminUserNotFound');
+      s3.intercept = refuse(404, 'XAdminUserNotFound');
       for (const outcome of await Promise.allSettled(operations())) {
         expect((outcome as PromiseRejectedResult).reason).toMatchObject({
           code: 'storeFailed',
@@ -354,7 +354,7 @@ describe('a bucket', () => {
     });
 
     test('without a code, as a proxy does, says so, and takes nothing for absent', async () => {
-      stub.intercept = (_, response) => {
+      s3.intercept = (_, response) => {
         response.writeHead(404, { 'content-type': 'text/html' }).end('<h1>Not Found</h1>');
         return true;
       };
@@ -367,14 +367,14 @@ describe('a bucket', () => {
     });
 
     test('since there is no bucket says that', async () => {
-      stub.intercept = refuse(404, 'NoSuchBucket');
+      s3.intercept = refuse(404, 'NoSuchBucket');
       for (const outcome of await Promise.allSettled(operations())) {
         expect((outcome as PromiseRejectedResult).reason).toMatchObject({ code: 'bucketMissing' });
       }
     });
 
     test('since there is no object says that, and has deleted it', async () => {
-      stub.intercept = refuse(404, 'NoSuchKey');
+      s3.intercept = refuse(404, 'NoSuchKey');
       await expect(contentOf(store, 'a')).rejects.toMatchObject({ code: 'objectMissing' });
       await store.delete('a', {});
       await expect(namesOf(store, '')).rejects.toMatchObject({ code: 'storeFailed' });
@@ -382,12 +382,12 @@ describe('a bucket', () => {
 
     test('to every part of an upload says so', async () => {
       const isStep = {
-        begin: ({ method, query }: StubRequest) => method === 'POST' && query.has('uploads'),
-        part: ({ query }: StubRequest) => query.has('partNumber'),
-        complete: ({ method, query }: StubRequest) => method === 'POST' && query.has('uploadId'),
+        begin: ({ method, query }: ScriptedRequest) => method === 'POST' && query.has('uploads'),
+        part: ({ query }: ScriptedRequest) => query.has('partNumber'),
+        complete: ({ method, query }: ScriptedRequest) => method === 'POST' && query.has('uploadId'),
       };
       for (const isThis of Object.values(isStep)) {
-        stub.intercept = (request, response) => {
+        s3.intercept = (request, response) => {
           if (!isThis(request)) return false;
           answerError(response, 404, 'NoSuchUpload');
           return true;
@@ -401,8 +401,8 @@ describe('a bucket', () => {
   });
 
   test('tells no key that a server repeats in its text', async () => {
-    const { accessKeyId, secretAccessKey } = stub;
-    stub.intercept = (_, response) => {
+    const { accessKeyId, secretAccessKey } = s3;
+    s3.intercept = (_, response) => {
       response.writeHead(400, { 'content-type': 'application/xml' });
       response.end(
         `<Error><Code>Odd</Code><Message>${accessKeyId}\n or ${secretAccessKey}</Message></Error>`,
@@ -430,12 +430,12 @@ describe('a bucket', () => {
       begin: new Date(Date.now() - ageMs),
       parts: new Map(),
     });
-    stub.uploads.set('old', upload('p/a', 25 * 3_600_000));
-    stub.uploads.set('young', upload('p/a', 1000));
-    stub.uploads.set('foreign', upload('q/a', 25 * 3_600_000));
-    stub.uploads.set('old, too', upload('p/b', 25 * 3_600_000));
-    stub.uploadsPerPage = 2;
+    s3.uploads.set('old', upload('p/a', 25 * 3_600_000));
+    s3.uploads.set('young', upload('p/a', 1000));
+    s3.uploads.set('foreign', upload('q/a', 25 * 3_600_000));
+    s3.uploads.set('old, too', upload('p/b', 25 * 3_600_000));
+    s3.uploadsPerPage = 2;
     expect(await store.removeLeftovers({})).toBe(2);
-    expect([...stub.uploads.keys()]).toEqual(['young', 'foreign']);
+    expect([...s3.uploads.keys()]).toEqual(['young', 'foreign']);
   });
 });

@@ -9,10 +9,10 @@ import { OneAtATime } from '../../../src/agents/moco/one-at-a-time.js';
 import { S3Store } from '../../../src/archive/adapters/s3-store.js';
 import { gapName, logName } from '../../../src/archive/names.js';
 import { MemoryObjectStore } from '../../archive/support/memory-store.js';
-import { S3Stub } from '../../archive/support/s3-stub.js';
+import { ScriptedS3 } from '../../archive/support/scripted-s3.js';
 import { MemoryNode } from '../../support/memory-node.js';
 
-const stub = new S3Stub();
+const s3 = new ScriptedS3();
 /** Nothing here is silent: a busy machine must not be taken for that. */
 const LIMITS = { silenceMs: 600_000, attemptsMax: 2, pauseLeastMs: 1 };
 
@@ -24,9 +24,9 @@ let flushed: () => Promise<void>;
 let logged: string[];
 
 beforeEach(async () => {
-  stub.objects.clear();
-  stub.intercept = () => false;
-  await stub.start();
+  s3.objects.clear();
+  s3.intercept = () => false;
+  await s3.start();
   node = new MemoryNode();
   store = new MemoryObjectStore();
   requests = new OneAtATime();
@@ -44,7 +44,7 @@ beforeEach(async () => {
 
 afterEach(async () => {
   await backups.stop();
-  await stub.stop();
+  await s3.stop();
 });
 
 const call = () => ({ deadlineMs: systemClock.monotonicMs() + 600_000 });
@@ -53,11 +53,11 @@ function request(more: Partial<moco.FlushAndBackupBinlogRequest> = {}): moco.Flu
   return moco.FlushAndBackupBinlogRequest.fromPartial({
     backupId: 'monday',
     bucketHost: '127.0.0.1',
-    bucketPort: Number(new URL(stub.endpoint).port),
-    bucketName: stub.bucket,
-    bucketRegion: stub.region,
-    accessKeyId: stub.accessKeyId,
-    secretAccessKey: stub.secretAccessKey,
+    bucketPort: Number(new URL(s3.endpoint).port),
+    bucketName: s3.bucket,
+    bucketRegion: s3.region,
+    accessKeyId: s3.accessKeyId,
+    secretAccessKey: s3.secretAccessKey,
     ...more,
   });
 }
@@ -75,8 +75,8 @@ async function run(more: Partial<moco.FlushAndBackupBinlogRequest> = {}): Promis
   while (backups.status.state === 'running') await new Promise((resolve) => setTimeout(resolve, 1));
 }
 
-const names = (): string[] => [...stub.objects.keys()].sort();
-const content = (name: string): string => gunzipSync(stub.objects.get(name)!).toString();
+const names = (): string[] => [...s3.objects.keys()].sort();
+const content = (name: string): string => gunzipSync(s3.objects.get(name)!).toString();
 
 describe('FlushAndBackupBinlog', () => {
   test('stores what the archive has, gzipped and numbered, and last the list of it', async () => {
@@ -91,7 +91,7 @@ describe('FlushAndBackupBinlog', () => {
     expect(backups.status).toMatchObject({ state: 'done', objects: 5, objectsDone: 5, error: undefined });
     const parts = [0, 1, 2, 3, 4].map((place) => `monday-00000${place}`);
     expect(names()).toEqual(['monday', ...parts]);
-    expect(stub.objects.get('monday')!.toString()).toBe(parts.join('\n'));
+    expect(s3.objects.get('monday')!.toString()).toBe(parts.join('\n'));
     expect(parts.map(content)).toEqual([
       '10001: 1 to 10',
       '10001: 11 to 20',
@@ -107,10 +107,10 @@ describe('FlushAndBackupBinlog', () => {
     archive(10_001, 11, 20);
     archive(10_002, 1, 5);
     await run({ backupId: 'week/tuesday' });
-    expect(stub.objects.get('week/tuesday')!.toString()).toBe('week/tuesday-000000\nweek/tuesday-000001');
+    expect(s3.objects.get('week/tuesday')!.toString()).toBe('week/tuesday-000000\nweek/tuesday-000001');
     expect(content('week/tuesday-000000')).toBe('10001: 11 to 20');
     await run({ backupId: 'wednesday' });
-    expect(stub.objects.get('wednesday')).toHaveLength(0);
+    expect(s3.objects.get('wednesday')).toHaveLength(0);
   });
 
   test('marks what was pruned since the last backup, in its place, in the log, and once', async () => {
@@ -127,7 +127,7 @@ describe('FlushAndBackupBinlog', () => {
     await run({ backupId: 'tuesday' });
     expect(backups.status).toMatchObject({ state: 'done', objects: 3, objectsDone: 3 });
     const parts = ['tuesday-000000', 'tuesday-000001', 'tuesday-000002'];
-    expect(stub.objects.get('tuesday')!.toString()).toBe(parts.join('\n'));
+    expect(s3.objects.get('tuesday')!.toString()).toBe(parts.join('\n'));
     const mark = { format: 1, gap: 'pruned', clusterId: 'c1' };
     const contents = parts.map(content);
     const marks = contents.filter((text) => text.startsWith('{')).map((text) => JSON.parse(text) as object);
@@ -142,13 +142,13 @@ describe('FlushAndBackupBinlog', () => {
       expect.stringContaining('"shard":10099,"first":6,"last":20'),
     ]);
     await run({ backupId: 'wednesday' });
-    expect(stub.objects.get('wednesday')).toHaveLength(0);
+    expect(s3.objects.get('wednesday')).toHaveLength(0);
   });
 
   test('that breaks off is none: the next one has all of it', async () => {
     archive(10_001, 1, 10);
     archive(10_001, 11, 20);
-    stub.intercept = ({ method, key }, response) => {
+    s3.intercept = ({ method, key }, response) => {
       if (method !== 'PUT' || key !== 'monday-000001') return false;
       response.writeHead(403).end('<Error><Code>AccessDenied</Code></Error>');
       return true;
@@ -160,7 +160,7 @@ describe('FlushAndBackupBinlog', () => {
         'the bucket cannot be written to: the keys are refused: correct access_key_id and secret_access_key',
     });
     expect(names()).toEqual(['monday-000000']);
-    stub.intercept = () => false;
+    s3.intercept = () => false;
     await run();
     expect(names()).toEqual(['monday', 'monday-000000', 'monday-000001']);
   });
@@ -206,10 +206,10 @@ describe('FlushAndBackupBinlog', () => {
 
   test('says so where nobody answers', async () => {
     const nobody = request();
-    await stub.stop();
+    await s3.stop();
     const reason = 'nobody answers there: correct bucket_host and bucket_port';
     await expect(backups.begin(nobody, call())).rejects.toEqual(errors.bucketFailed(reason));
-    await stub.start(nobody.bucketPort);
+    await s3.start(nobody.bucketPort);
   });
 
   test('says so of an id that is none, before anything else', async () => {
@@ -236,14 +236,14 @@ describe('FlushAndBackupBinlog', () => {
     archive(table.shardId, 1, 1);
     node.archived.set(table.shardId, 1);
     while (backups.status.state === 'running') await new Promise((resolve) => setTimeout(resolve, 1));
-    expect(stub.objects.get('monday')!.toString()).toBe('monday-000000');
+    expect(s3.objects.get('monday')!.toString()).toBe('monday-000000');
   });
 
   test('never logs a secret', async () => {
-    await run({ secretAccessKey: stub.secretAccessKey });
+    await run({ secretAccessKey: s3.secretAccessKey });
     await run({ backupId: 'other', secretAccessKey: 'wrong' }).catch(() => undefined);
     expect(logged.join()).toContain('monday');
-    expect(logged.join()).not.toContain(stub.secretAccessKey);
+    expect(logged.join()).not.toContain(s3.secretAccessKey);
   });
 });
 

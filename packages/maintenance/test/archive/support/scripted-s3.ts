@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 
 /** One request as the server has it, after its signature was found right. */
-export interface StubRequest {
+export interface ScriptedRequest {
   readonly method: string;
   readonly key: string;
   readonly query: URLSearchParams;
@@ -14,10 +14,10 @@ export interface StubRequest {
 const REGION = 'eu-test-1';
 
 /**
- * As much of S3 as is needed, in memory, which checks every signature (s3rver believes all), and which can be made to
- * fail: `intercept` answers in its place where it gives true.
+ * A server of S3 over HTTP that keeps objects in memory, checks every signature (s3rver believes all), and fails as a
+ * test's script wants: `intercept` answers in its place where it gives true.
  */
-export class S3Stub {
+export class ScriptedS3 {
   readonly bucket = 'bucket';
   readonly accessKeyId = 'AKIDEXAMPLE';
   readonly secretAccessKey = 'a-secret/of+some=length';
@@ -25,9 +25,9 @@ export class S3Stub {
   readonly objects = new Map<string, Buffer>();
   /** By id. */
   readonly uploads = new Map<string, { key: string; begin: Date; parts: Map<number, Buffer> }>();
-  readonly requests: StubRequest[] = [];
+  readonly requests: ScriptedRequest[] = [];
   uploadsPerPage = 1000;
-  intercept: (request: StubRequest, response: ServerResponse) => boolean = () => false;
+  intercept: (request: ScriptedRequest, response: ServerResponse) => boolean = () => false;
   #server: Server | undefined;
   #uploadCount = 0;
 
@@ -56,7 +56,7 @@ export class S3Stub {
     const pieces: Buffer[] = [];
     for await (const piece of incoming) pieces.push(piece as Buffer);
     const body = Buffer.concat(pieces);
-    const url = new URL(incoming.url!, 'http://stub');
+    const url = new URL(incoming.url!, 'http://s3');
     const { method, headers } = incoming as { method: string; headers: IncomingMessage['headers'] };
     const refusal = this.#refusal(method, url, headers);
     if (refusal) {
@@ -140,7 +140,7 @@ export class S3Stub {
     };
   }
 
-  #answerBucket({ query }: StubRequest, response: ServerResponse): void {
+  #answerBucket({ query }: ScriptedRequest, response: ServerResponse): void {
     const prefix = query.get('prefix') ?? '';
     if (query.has('uploads')) {
       // MinIO finds uploads by the whole key, or by none.
@@ -172,7 +172,7 @@ export class S3Stub {
     );
   }
 
-  #answerUpload({ method, key, query, body }: StubRequest, response: ServerResponse): void {
+  #answerUpload({ method, key, query, body }: ScriptedRequest, response: ServerResponse): void {
     if (query.has('uploads')) {
       const id = `upload-${++this.#uploadCount}`;
       this.uploads.set(id, { key, begin: new Date(), parts: new Map() });
@@ -209,7 +209,7 @@ export class S3Stub {
     );
   }
 
-  #answerObject({ method, key, headers, body }: StubRequest, response: ServerResponse): void {
+  #answerObject({ method, key, headers, body }: ScriptedRequest, response: ServerResponse): void {
     if (method === 'PUT') {
       this.objects.set(key, body);
       response.setHeader('etag', `"${etag(body)}"`).end();
