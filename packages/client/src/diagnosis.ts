@@ -1,5 +1,6 @@
 import { connect as connectPlain, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls } from 'node:tls';
+import { NO_ANSWER, systemErrors } from '@coxswain/channel';
 import type { TlsOptions } from './endpoint.js';
 
 /** Where an endpoint is, and how it is spoken to. */
@@ -32,12 +33,7 @@ const closedPlain =
   'it closes the connection: perhaps it speaks TLS (use https://), or it is the port of another service';
 
 const causes: Readonly<Record<string, string>> = {
-  ECONNREFUSED: 'nothing listens there: start the node',
-  ENOENT: 'there is no such socket: start the node',
-  ENOTFOUND: 'there is no host of that name',
-  EAI_AGAIN: 'the host name cannot be resolved now',
-  EHOSTUNREACH: 'there is no way to the host',
-  ENETUNREACH: 'there is no way to the network',
+  ...systemErrors,
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: untrusted,
   UNABLE_TO_GET_ISSUER_CERT: untrusted,
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: untrusted,
@@ -71,7 +67,7 @@ export async function diagnose(place: Place, timeoutMs: number): Promise<string 
 function probe(place: ProbedPlace, timeoutMs: number): Promise<string | undefined> {
   return new Promise((resolve) => {
     let isSecured = false;
-    let step = 'does not answer: see whether it runs, and whether a firewall drops what is sent to it';
+    let step = NO_ANSWER;
     const socket = open(place);
     const end = (cause: string | undefined): void => {
       clearTimeout(timer);

@@ -63,7 +63,7 @@ export class Turns {
     if (turn.writes.length === 0) return;
     this.write(turn.writes).then(
       () => this.#durable(turn),
-      () => this.#refused(turn),
+      (error: unknown) => this.#refused(turn, error instanceof WalFullError),
     );
   }
 
@@ -98,11 +98,11 @@ export class Turns {
    * none of it may be acknowledged (D1), also where the log still takes it; they are started anew when there is room.
    * A group that was made after the disk was found full is suspended only here (D6).
    */
-  #refused(turn: Turn): void {
-    for (const { replica, raft } of turn.appends) {
-      this.#refusedCores.add(raft);
-      if (replica.raft === raft) replica.suspend();
-    }
+  #refused(turn: Turn, isDiskFull: boolean): void {
+    for (const { raft } of turn.appends) this.#refusedCores.add(raft);
+    if (!isDiskFull) return;
+    for (const { replica, raft } of turn.appends) if (replica.raft === raft) replica.suspend();
+    this.#peers.flush();
   }
 
   #durable(turn: Turn): void {

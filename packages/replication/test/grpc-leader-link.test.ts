@@ -104,7 +104,7 @@ describe('the way to a leader cluster over gRPC', () => {
     const port = await freePort();
     const error = await failureOf(linkTo(port).metadata({}, soon()));
     expect(error.message).toBe(
-      `no connection to 127.0.0.1:${port}: nothing listens there: start that node, or correct replication.leader-address`,
+      `no connection to 127.0.0.1:${port}: nothing listens there: start the node, or correct replication.leader-address`,
     );
     expect((error.cause as Error).message).toContain('ECONNREFUSED');
   });

@@ -34,9 +34,9 @@ const firstPageBytesMax = 16 * 1024;
 const laterPageBytesMax = 1024 * 1024;
 
 /**
- * Pages of ranges that are read at a time, but for the first chunk of a Range or Txn, which may be all of it: as many as
- * half of libuv's threads. More would stand in line before the reads and writes of others, and each takes a multiple of
- * its size while it is made.
+ * Pages of ranges that are read at a time, but for the first chunk of a Range or Txn, which may be all of it. Far fewer
+ * than libuv has threads (8, see bin/coxswain.cjs): more would stand in line before the reads and writes of others, and
+ * each takes a multiple of its size while it is made.
  */
 const pagesReadMax = 2;
 

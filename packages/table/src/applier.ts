@@ -573,9 +573,7 @@ export class Applier {
 
   /** The entry's effects fill a store batch. */
   #isLarge(): boolean {
-    const { operationCount, sizeBytes } = this.#effects.since(this.#mark!);
-    const { effectsOperationsMax, effectsSizeBytesMax } = this.#options;
-    return operationCount >= effectsOperationsMax || sizeBytes > effectsSizeBytesMax;
+    return this.#effects.isLargeSince(this.#mark!, this.#options);
   }
 
   async #spill(progress: Progress): Promise<void> {

@@ -93,12 +93,18 @@ export class PendingEffects implements RecordReader {
     };
   }
 
-  /** What the entry has come to. */
-  since(mark: EntryMark): { operationCount: number; sizeBytes: number } {
-    return {
-      operationCount: this.#operations.length - mark.operationCount,
-      sizeBytes: this.#sizeBytes - mark.sizeBytes,
-    };
+  /** The entry's effects fill a store batch of these limits. */
+  isLargeSince(
+    mark: EntryMark,
+    {
+      effectsOperationsMax,
+      effectsSizeBytesMax,
+    }: { effectsOperationsMax: number; effectsSizeBytesMax: number },
+  ): boolean {
+    return (
+      this.#operations.length - mark.operationCount >= effectsOperationsMax ||
+      this.#sizeBytes - mark.sizeBytes > effectsSizeBytesMax
+    );
   }
 
   /** What came before the entry, if that is not in the store yet; what the entry has come to; and where it goes on. */

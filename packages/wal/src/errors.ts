@@ -27,7 +27,10 @@ export class WalCorruptError extends WalError {
     reason: string,
     options?: ErrorOptions,
   ) {
-    super(`the write-ahead log is corrupt: ${file} at offset ${offset}: ${reason}`, options);
+    super(
+      `the write-ahead log is corrupt: ${file} at offset ${offset}: ${reason}: it is never repaired, go on as if this disk were lost (docs/backup-and-recovery.md)`,
+      options,
+    );
   }
 }
 

@@ -1,11 +1,10 @@
+import { systemErrors } from '@coxswain/channel';
 import { status } from '@grpc/grpc-js';
 
 const causes: Readonly<Record<string, string>> = {
-  ECONNREFUSED: 'nothing listens there: start that node, or correct replication.leader-address',
+  ...systemErrors,
+  ECONNREFUSED: `${systemErrors.ECONNREFUSED}, or correct replication.leader-address`,
   ECONNRESET: 'it closes the connection: perhaps it is the port of another service, or wants TLS (https://)',
-  EHOSTUNREACH: 'there is no way to the host',
-  ENETUNREACH: 'there is no way to the network',
-  ETIMEDOUT: 'it does not answer: see whether it runs, and whether a firewall drops what is sent to it',
 };
 
 /**
