@@ -7,7 +7,7 @@ RUN node scripts/bootstrap.mjs \
  && rm -rf node_modules packages/*/node_modules bench \
  && CI=true npx -y "$(node -p 'require("./package.json").packageManager')" \
       install --prod --frozen-lockfile --offline --filter '@coxswain/cli...' \
- && rm -rf packages/simulator packages/*/src packages/*/test packages/*/dist/test packages/*/dist/*.tsbuildinfo
+ && rm -rf packages/simulator packages/testing packages/*/src packages/*/test packages/*/dist/test packages/*/dist/*.tsbuildinfo
 
 FROM node:22-slim
 ENV NODE_ENV=production \

@@ -9,6 +9,7 @@ export const layers = {
   table: ['protocol'],
   node: ['protocol', 'raft', 'wal', 'table'],
   channel: [],
+  testing: [],
   replication: ['protocol', 'table', 'node', 'channel'],
   maintenance: ['protocol', 'table', 'node', 'replication'],
   http2: [],
@@ -16,12 +17,14 @@ export const layers = {
   client: ['protocol', 'channel'],
   cli: ['protocol', 'client', 'server', 'maintenance'],
   simulator: ['protocol', 'raft', 'wal', 'table', 'node', 'replication'],
-  bench: ['protocol', 'http2', 'client'],
+  bench: ['protocol', 'http2', 'client', 'testing'],
 };
 
 /** What tests may import in addition: a service is tested through the client that applications use. */
 export const testLayers = {
-  server: ['client'],
+  replication: ['testing'],
+  server: ['client', 'testing'],
+  cli: ['testing'],
 };
 
 /** The folder of a workspace, relative to the root. */

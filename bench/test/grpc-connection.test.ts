@@ -14,7 +14,7 @@ import {
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { GrpcConnection } from '../src/http2/grpc-connection.js';
 import { GrpcRequest } from '../src/http2/grpc-request.js';
-import { portOf } from '../src/system/loopback-ports.js';
+import { portOf } from '../src/system/port-of.js';
 
 const request = new GrpcRequest({ path: '/a/b', authority: 'localhost', message: Buffer.alloc(1000) });
 /** `:status` 200, an entry of the static table. */

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { findFreePorts } from '../system/loopback-ports.js';
+import { findFreePorts } from '@coxswain/testing';
 import { NodeClient } from './node-client.js';
 import { type ClusterRole, NodeProcess } from './node-process.js';
 import { until } from './until.js';

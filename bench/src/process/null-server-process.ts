@@ -10,7 +10,7 @@ import {
   INITIAL_WINDOW_SIZE_BYTES,
   WINDOW_SIZE_BYTES_MAX,
 } from '@coxswain/http2';
-import { portOf } from '../system/loopback-ports.js';
+import { portOf } from '../system/port-of.js';
 import type { Listening } from './listening.js';
 import { serveRequests } from './worker-process.js';
 

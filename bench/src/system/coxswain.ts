@@ -3,10 +3,10 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { isPortFree } from '@coxswain/testing';
 import { regattaDialect } from '../load/regatta-dialect.js';
 import type { Cleanup } from '../process/cleanup.js';
 import { ManagedProcess } from '../process/managed-process.js';
-import { isPortFree } from './loopback-ports.js';
 import { waitUntilReady } from './readiness.js';
 import type { System } from './system.js';
 

@@ -1,10 +1,10 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { findFreePorts } from '@coxswain/testing';
 import { etcdDialect } from '../load/etcd-dialect.js';
 import type { Cleanup } from '../process/cleanup.js';
 import { ManagedProcess } from '../process/managed-process.js';
-import { findFreePorts } from './loopback-ports.js';
 import { waitUntilReady } from './readiness.js';
 import type { System } from './system.js';
 

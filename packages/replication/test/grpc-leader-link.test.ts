@@ -1,7 +1,8 @@
 import { constants, createServer as createHttp2Server, type ServerHttp2Stream } from 'node:http2';
-import { connect, createServer, type Socket, type Server as TcpServer } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { systemClock } from '@coxswain/node';
 import { regatta, replication } from '@coxswain/protocol';
+import { findFreePort } from '@coxswain/testing';
 import {
   Server,
   ServerCredentials,
@@ -49,15 +50,6 @@ async function serve(handlers: UntypedServiceImplementation, options = {}): Prom
   return port;
 }
 
-/** A port that nobody listens on. */
-async function freePort(): Promise<number> {
-  const probe: TcpServer = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
-  const { port } = probe.address() as { port: number };
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
-}
-
 function linkTo(...ports: number[]): GrpcLeaderLink {
   return linkWith({}, ports);
 }
@@ -94,14 +86,14 @@ const putAnswers =
 
 describe('the way to a leader cluster over gRPC', () => {
   test('goes on to the next node when one is not there, and says that nothing happened (P1)', async () => {
-    const link = linkTo(await freePort(), await serve({ put: putAnswers(7n) }));
+    const link = linkTo(await findFreePort(), await serve({ put: putAnswers(7n) }));
     const error = await failureOf(link.put(aPut, soon()));
     expect(error).toMatchObject({ status: status.UNAVAILABLE, isFromLeader: false, mayHaveHappened: false });
     expect((await link.put(aPut, soon())).header?.revision).toBe(7n);
   });
 
   test('says in plain words why a node is not reached, and keeps what grpc-js said as the cause', async () => {
-    const port = await freePort();
+    const port = await findFreePort();
     const error = await failureOf(linkTo(port).metadata({}, soon()));
     expect(error.message).toBe(
       `no connection to 127.0.0.1:${port}: nothing listens there: start the node, or correct replication.leader-address`,

@@ -2,10 +2,10 @@ import { copyFileSync, readFileSync } from 'node:fs';
 import { ApiError, GrpcPeerTransport, type PeerTls, Status, systemClock } from '@coxswain/node';
 import { regatta } from '@coxswain/protocol';
 import { type LinkTls, openGrpcLeaderLink } from '@coxswain/replication';
+import { findFreePort } from '@coxswain/testing';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { Certificates } from '../src/certificates.js';
 import { Authority, type Identity } from './support/certificates.js';
-import { freePort } from './support/free-port.js';
 import { ScriptedListener } from './support/scripted-listener.js';
 
 let authority: Authority;
@@ -137,7 +137,7 @@ describe('the certificates of a link', () => {
       });
       return { transport, seen };
     };
-    const [one, two] = [`localhost:${await freePort()}`, `localhost:${await freePort()}`];
+    const [one, two] = [`localhost:${await findFreePort()}`, `localhost:${await findFreePort()}`];
     const old = [await Files.of(authority, 'one'), await Files.of(authority, 'two')] as const;
     const first = await start(old[0], one, new Map([[2, two]]));
     const second = await start(old[1], two, new Map([[1, one]]));

@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Log } from '@coxswain/node';
 import { regatta } from '@coxswain/protocol';
+import { findFreePort } from '@coxswain/testing';
 import { afterEach, expect, test } from '@jest/globals';
 import { Authority } from './support/certificates.js';
-import { freePort } from './support/free-port.js';
 import { OneNode } from './support/one-node.js';
 
 const closers: (() => unknown)[] = [];
@@ -48,8 +48,8 @@ test('nodes and a follower cluster whose certificates were all renewed meet agai
     [`${option}.key-filename`]: join(directory, 'key.pem'),
     [`${option}.ca-filename`]: join(directory, 'ca.pem'),
   });
-  const [one, two] = [`localhost:${await freePort()}`, `localhost:${await freePort()}`];
-  const replication = `localhost:${await freePort()}`;
+  const [one, two] = [`localhost:${await findFreePort()}`, `localhost:${await findFreePort()}`];
+  const replication = `localhost:${await findFreePort()}`;
   const lines: { readonly message: string; readonly listener?: string }[] = [];
   const log: Log = (_level, message, fields) => lines.push({ message, ...fields });
   const start = (id: number, raftAddress: string, more: Record<string, string>) =>

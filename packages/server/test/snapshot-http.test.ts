@@ -5,10 +5,10 @@ import { connect, type Socket } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { mvcc, regatta, replication } from '@coxswain/protocol';
 import { readSnapshotRecords } from '@coxswain/table';
+import { findFreePort } from '@coxswain/testing';
 import { credentials, status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Authority, type Identity } from './support/certificates.js';
-import { freePort } from './support/free-port.js';
 import { OneNode } from './support/one-node.js';
 import { Rpc } from './support/rpc.js';
 
@@ -34,7 +34,7 @@ async function fill(table: string): Promise<void> {
 }
 
 beforeAll(async () => {
-  port = await freePort();
+  port = await findFreePort();
   node = await OneNode.start({
     'replication.enabled': 'true',
     'replication.address': `http://127.0.0.1:${port}`,
@@ -209,7 +209,7 @@ describe('over TLS', () => {
   afterAll(() => authority.remove());
 
   test('it is downloaded by whom client-cert-auth lets in, also where HTTP/2 is offered, and gRPC goes on', async () => {
-    const tlsPort = await freePort();
+    const tlsPort = await findFreePort();
     const secure = await OneNode.start({
       'replication.enabled': 'true',
       'replication.address': `https://127.0.0.1:${tlsPort}`,

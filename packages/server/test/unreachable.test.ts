@@ -1,8 +1,8 @@
 import { createServer, type Server } from 'node:net';
 import { Coxswain, type TlsOptions } from '@coxswain/client';
+import { findFreePort } from '@coxswain/testing';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Authority } from './support/certificates.js';
-import { freePort } from './support/free-port.js';
 import { OneNode } from './support/one-node.js';
 
 let authority: Authority;
@@ -31,7 +31,7 @@ beforeAll(async () => {
     'api.key-filename': identity.keyFile,
   });
   const mutual = { 'api.client-cert-auth': 'true', 'api.ca-filename': authority.file };
-  ports['raft'] = await freePort();
+  ports['raft'] = await findFreePort();
   [plain, secure, guarded, expired] = await Promise.all([
     OneNode.start({ 'raft.address': `127.0.0.1:${ports['raft']}` }),
     OneNode.start(files(server)),
@@ -54,7 +54,7 @@ beforeAll(async () => {
     ports[name] = Number(node.target.split(':').at(-1));
   }
   ports['rest'] = Number(new URL(plain.server.restUrl).port);
-  ports['nothing'] = await freePort();
+  ports['nothing'] = await findFreePort();
 });
 
 afterAll(async () => {

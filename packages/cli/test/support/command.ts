@@ -1,9 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { findFreePorts as freePorts } from '@coxswain/testing';
+
+export { freePorts };
 
 /** The command's file, for `node`. */
 export const coxswainFile = fileURLToPath(new URL('../../../bin/coxswain.cjs', import.meta.url));
@@ -89,21 +91,6 @@ export class TemporaryDirectory {
   remove(): void {
     rmSync(this.path, { recursive: true, force: true });
   }
-}
-
-/** Ports that were free a moment ago. */
-export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, () => {
-      const server = createServer();
-      return new Promise<typeof server>((resolve) => {
-        server.listen(0, '127.0.0.1', () => resolve(server));
-      });
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
 }
 
 /** A node alone in its cluster, in a process of its own. */

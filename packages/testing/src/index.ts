@@ -1,0 +1,1 @@
+export { findFreePort, findFreePorts, isPortFree } from './free-ports.js';
