@@ -30,7 +30,7 @@ const dayMs = 24 * 60 * 60 * 1000;
 /** Only keeps what hangs from hanging for ever. */
 const hangsMs = 120_000;
 /** Impatient: what fails here fails for good. */
-const limits = { silenceMs: 30_000, attemptsMax: 2, pauseLeastMs: 100 };
+const limits = { silenceMs: 30_000, attemptsMax: 2, pauseLeastMs: 100, partSizeBytes: partBytes };
 
 const values = checkOptions('npm run check:s3 -- [--only NAME]', { only: '' });
 

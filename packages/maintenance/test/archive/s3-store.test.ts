@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import S3rver from 's3rver';
-import type { S3Options } from '../../src/archive/adapters/s3-requests.js';
+import { DEFAULT_S3_LIMITS, type S3Options } from '../../src/archive/adapters/s3-requests.js';
 import { S3Store } from '../../src/archive/adapters/s3-store.js';
 import { ArchiveError } from '../../src/archive/errors.js';
 import { collect, contentOf, inPieces, namesOf, random } from './support/content.js';
@@ -41,8 +41,8 @@ describe('with s3rver', () => {
 });
 
 /** Quick, so that what fails for good does so at once; but a busy machine must not be taken for silence. */
-const LIMITS = { silenceMs: 600_000, attemptsMax: 3, pauseLeastMs: 1 };
-const PART = 16 * 1024 * 1024;
+const PART = 1024 * 1024;
+const LIMITS = { silenceMs: 600_000, attemptsMax: 3, pauseLeastMs: 1, partSizeBytes: PART };
 
 describe('a bucket', () => {
   const s3 = new ScriptedS3();
@@ -130,6 +130,12 @@ describe('a bucket', () => {
     expect(parts.map(({ headers }) => Number(headers['content-length']))).toEqual([PART, PART, 5]);
     expect((await contentOf(store, 'a')).equals(content)).toBe(true);
     expect(s3.uploads.size).toBe(0);
+  });
+
+  test('gets parts of a size that Amazon takes, for as large an object as it takes', () => {
+    const { partSizeBytes } = DEFAULT_S3_LIMITS;
+    expect(partSizeBytes).toBeGreaterThanOrEqual(5 * 1024 * 1024);
+    expect(partSizeBytes * 10_000).toBeGreaterThan(128 * 1024 ** 3);
   });
 
   test('is told how long an object is, however small', async () => {

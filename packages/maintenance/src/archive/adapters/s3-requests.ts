@@ -18,7 +18,7 @@ export interface S3Options {
   readonly secretAccessKey: string;
 }
 
-/** How patient requests are. */
+/** How patient requests are, and how large. */
 export interface S3Limits {
   /** How long there may be no answer, or no next piece of one, besides the time that a body takes. */
   readonly silenceMs: number;
@@ -26,9 +26,19 @@ export interface S3Limits {
   readonly attemptsMax: number;
   /** The pause before the second attempt, which doubles from then on; shortened by chance by up to a half. */
   readonly pauseLeastMs: number;
+  /**
+   * Every part of an upload but the last has this size: some servers want them to be equal. The least that Amazon's takes
+   * is 5 MiB. A store holds as much for each object that is stored in parts.
+   */
+  readonly partSizeBytes: number;
 }
 
-export const DEFAULT_S3_LIMITS: S3Limits = { silenceMs: 30_000, attemptsMax: 5, pauseLeastMs: 250 };
+export const DEFAULT_S3_LIMITS: S3Limits = {
+  silenceMs: 30_000,
+  attemptsMax: 5,
+  pauseLeastMs: 250,
+  partSizeBytes: 16 * 1024 * 1024,
+};
 
 /** One request of an operation. */
 export interface S3Task {

@@ -16,7 +16,7 @@ import {
 import { S3Download } from './s3-download.js';
 import { isNoSuchKey, isNoSuchUpload, S3AnswerError } from './s3-errors.js';
 import { DEFAULT_S3_LIMITS, type S3Limits, type S3Options, S3Requests, type S3Task } from './s3-requests.js';
-import { listS3Uploads, PART_SIZE_BYTES, S3Upload } from './s3-upload.js';
+import { listS3Uploads, S3Upload } from './s3-upload.js';
 
 /** What is stored with one request. */
 const SINGLE_SIZE_BYTES_MAX = 32 * 1024 * 1024;
@@ -73,7 +73,7 @@ export class S3Store implements ObjectStore {
 
   async #putParts(name: string, pieces: AsyncIterable<Buffer>, deadline: Deadline): Promise<PutResult> {
     const hash = createHash('sha256');
-    const part = Buffer.allocUnsafe(PART_SIZE_BYTES);
+    const part = Buffer.allocUnsafe(this.#requests.limits.partSizeBytes);
     let filledBytes = 0;
     let sizeBytes = 0;
     let upload: S3Upload | undefined;

@@ -4,8 +4,6 @@ import { archiveErrors } from '../errors.js';
 import { isNoSuchKey, isNoSuchUpload, S3AnswerError } from './s3-errors.js';
 import type { S3Requests, S3Task } from './s3-requests.js';
 
-/** The least that every server takes is 5 MiB, and some want all parts but the last to be equal. */
-export const PART_SIZE_BYTES = 16 * 1024 * 1024;
 /** S3's limit. */
 const PARTS_MAX = 10_000;
 /** A server puts the parts together before it answers. */
@@ -44,7 +42,8 @@ export class S3Upload {
   async add(body: Buffer): Promise<void> {
     const number = this.#parts.length + 1;
     if (number > PARTS_MAX) {
-      throw archiveErrors.objectTooLarge(this.#url, this.#name, PARTS_MAX * PART_SIZE_BYTES);
+      const { partSizeBytes } = this.#requests.limits;
+      throw archiveErrors.objectTooLarge(this.#url, this.#name, PARTS_MAX * partSizeBytes);
     }
     const task = { deadline: this.#deadline, doing: `storing ${this.#name}`, body };
     const part = await this.#requests.run(task, (client) =>

@@ -6,6 +6,7 @@ import { CommandKind } from '@coxswain/table';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { BinlogBackups, type BinlogNode } from '../../../src/agents/moco/binlog-backups.js';
 import { OneAtATime } from '../../../src/agents/moco/one-at-a-time.js';
+import { DEFAULT_S3_LIMITS } from '../../../src/archive/adapters/s3-requests.js';
 import { S3Store } from '../../../src/archive/adapters/s3-store.js';
 import { gapName, logName } from '../../../src/archive/names.js';
 import { MemoryObjectStore } from '../../archive/support/memory-store.js';
@@ -14,7 +15,7 @@ import { MemoryNode } from '../../support/memory-node.js';
 
 const s3 = new ScriptedS3();
 /** Nothing here is silent: a busy machine must not be taken for that. */
-const LIMITS = { silenceMs: 600_000, attemptsMax: 2, pauseLeastMs: 1 };
+const LIMITS = { ...DEFAULT_S3_LIMITS, silenceMs: 600_000, attemptsMax: 2, pauseLeastMs: 1 };
 
 let node: MemoryNode;
 let store: MemoryObjectStore;
