@@ -184,7 +184,7 @@ describe('a bucket that is away', () => {
     const before = writer.last;
     await until('it is archived', () => isArchived('gap', before));
     await bucket.kill();
-    await write(writer, 300);
+    await write(writer, 200);
     await bucket.restart();
     await until('the gap is marked', async () => (await archiveOf(cluster, 'gap')).gapCount > 0n);
     await until('all is archived', () => isArchived('gap', writer.last));

@@ -41,7 +41,7 @@ describe('a node whose disk is lost', () => {
     expect(stderr).toMatch('knows node 3 with another data directory: bring that one back');
     await lost.kill();
 
-    const next = await Cluster.ready({ role: 'follower', nodes: 3, follows: old });
+    const next = await Cluster.ready({ role: 'follower', nodes: 1, follows: old });
     clusters.push(next);
     await writer.stop();
     await untilEqual('orders', old, next);
@@ -72,7 +72,7 @@ describe('a cluster that archives', () => {
   async function started(): Promise<Cluster> {
     const ready = await Cluster.ready({
       role: 'leader',
-      nodes: 3,
+      nodes: 1,
       tables: ['orders', 'users'],
       flags: archiveFlags,
     });

@@ -1,13 +1,25 @@
 import { type Coxswain, CoxswainError, toEnd } from '@coxswain/client';
 
 /** What a client knew of a table when a write was answered. */
-export interface Point {
-  readonly revision: number;
-  readonly timeMs: number;
-  readonly content: string;
+export class Point {
+  readonly #pairs: ReadonlyMap<string, string>;
+
+  constructor(
+    readonly revision: number,
+    readonly timeMs: number,
+    pairs: ReadonlyMap<string, string>,
+  ) {
+    this.#pairs = new Map(pairs);
+  }
+
+  get content(): string {
+    return textOf(this.#pairs);
+  }
 }
 
 const KEY_COUNT = 50;
+/** Between two writes. What the tests look for is in any hundred of them: as many as a cluster takes only heat the machine. */
+const PAUSE_MS = 5;
 
 /** Writes a table one put after the other, each until it is answered, and remembers what the table was then. */
 export class ModelWriter {
@@ -37,7 +49,10 @@ export class ModelWriter {
   start(): void {
     this.#isStopped = false;
     this.#running = (async () => {
-      while (!this.#isStopped) await this.write();
+      while (!this.#isStopped) {
+        await this.write();
+        await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+      }
     })();
   }
 
@@ -74,7 +89,7 @@ export class ModelWriter {
   }
 
   #remember(revision: number): void {
-    this.points.push({ revision, timeMs: Date.now(), content: textOf(this.#pairs) });
+    this.points.push(new Point(revision, Date.now(), this.#pairs));
   }
 }
 
