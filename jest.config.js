@@ -21,6 +21,8 @@ export default {
       ],
     },
   ],
+  // Processes are started from the bundle: it must be of what was built.
+  globalSetup: '<rootDir>/scripts/bundle.mjs',
   testSequencer: '<rootDir>/scripts/test-sequencer.mjs',
   reporters: ['<rootDir>/scripts/progress-reporter.mjs', 'summary'],
   // Ends what hangs, and decides nothing: no test's verdict depends on how fast the machine is.

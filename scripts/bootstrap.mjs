@@ -42,4 +42,5 @@ if (!process.argv.includes('--install-only')) {
   for (const name of readdirSync(join(root, 'packages'))) removeOrphans(join('packages', name));
   removeOrphans('bench');
   run(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-b']);
+  run(process.execPath, [join(root, 'scripts', 'bundle.mjs')]);
 }

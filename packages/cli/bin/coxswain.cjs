@@ -6,4 +6,5 @@ process.env.UV_THREADPOOL_SIZE ??= '8';
 process.env.GRPC_VERBOSITY ??= 'NONE';
 // What libraries call deprecated is for those who develop them, not for those who read this command's output.
 process.noDeprecation = true;
-void import('../dist/src/main.js');
+// `npm run build` makes it of dist/src/main.js and all that this imports.
+void import('../bundle/main.js');

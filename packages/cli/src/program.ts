@@ -11,10 +11,7 @@ export async function run(argv: readonly string[]): Promise<ExitCode> {
   }
 }
 
-/**
- * A node starts without the other commands, and they without the server: modules are most of what a start takes, and each of
- * the two has hundreds.
- */
+/** A node starts without the other commands, and they without the server: modules are most of what a start takes. */
 async function start(argv: readonly string[]): Promise<void> {
   const [, , name, ...rest] = argv;
   if (name === 'leader' || name === 'follower') {

@@ -1,0 +1,80 @@
+// Puts the command and all that it imports into few files, packages/cli/bundle, which `bin/coxswain.cjs` runs: with
+// six hundred modules to find, read and link, a node takes twice as long to start. It bundles what `tsc -b` emitted;
+// `npm run build` does both, and so does every test run.
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const outdir = join(root, 'packages/cli/bundle');
+
+/** The path of a file as the bundle's modules name it: the checkout may be moved as a whole. */
+const fromBundle = (file) => {
+  const path = relative(outdir, file);
+  return path.startsWith('.') ? path : `./${path}`;
+};
+
+/** Packages with native code, which find it by where they lie. */
+const native = ['@node-rs/crc32', 'classic-level', 'fs-native-extensions', 'msgpackr', 'snappy'];
+
+const packagesStayInPlace = {
+  name: 'packages with native code stay in place',
+  setup({ onResolve, resolve }) {
+    const filter = new RegExp(`^(${native.join('|')})$`);
+    onResolve({ filter }, async ({ path, importer, resolveDir, kind, pluginData }) => {
+      if (pluginData === 'resolve') return undefined;
+      const [, workspace] = /^(.*?packages[/][^/]+)[/]dist[/]/.exec(importer) ?? [];
+      if (workspace === undefined)
+        throw new Error(`${importer} imports ${path}: a workspace must depend on it`);
+      const { path: file, errors } = await resolve(path, { resolveDir, kind, pluginData: 'resolve' });
+      if (errors.length > 0) return { errors };
+      // By the workspace's link to it, and not by the place that pnpm chose.
+      const inPackage = file.slice(file.lastIndexOf(`/node_modules/${path}/`));
+      return { path: fromBundle(join(workspace, inPackage)), external: true };
+    });
+  },
+};
+
+const modulesKnowTheirPlace = {
+  name: 'modules find files beside themselves',
+  setup({ onLoad }) {
+    onLoad({ filter: /packages\/[^/]+\/dist\/src\/.*[.]js$/ }, async ({ path }) => {
+      const text = await readFile(path, 'utf8');
+      const url = `new URL(${JSON.stringify(fromBundle(path))}, import.meta.url).href`;
+      return { contents: text.replaceAll('import.meta.url', url) };
+    });
+  },
+};
+
+/** Writes what differs and removes what is gone, so that a bundle that is already right stays usable meanwhile. */
+export default async function bundle() {
+  const { outputFiles } = await build({
+    absWorkingDir: root,
+    entryPoints: ['packages/cli/dist/src/main.js'],
+    outdir,
+    bundle: true,
+    splitting: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node20.19',
+    keepNames: true,
+    legalComments: 'none',
+    logLevel: 'warning',
+    write: false,
+    // CommonJS packages ask for Node's own modules by `require`, which an ES module does not have.
+    banner: {
+      js: "import { createRequire as createRequireOf } from 'node:module'; const require = createRequireOf(import.meta.url);",
+    },
+    plugins: [packagesStayInPlace, modulesKnowTheirPlace],
+  });
+  mkdirSync(outdir, { recursive: true });
+  for (const { path, contents } of outputFiles) {
+    if (!existsSync(path) || !readFileSync(path).equals(contents)) writeFileSync(path, contents);
+  }
+  const written = new Set(outputFiles.map(({ path }) => path));
+  for (const name of readdirSync(outdir)) if (!written.has(join(outdir, name))) rmSync(join(outdir, name));
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await bundle();
