@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const POLL_INTERVAL_MS = 20;
+const POLL_INTERVAL_MS = 50;
 
 /**
  * Waits for the condition to hold and gives what it returned, which must be something else than false or

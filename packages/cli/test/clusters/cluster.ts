@@ -21,7 +21,8 @@ export async function until(
       last = error;
     }
     if (performance.now() > deadline) throw new Error(`still waiting until ${what}`, { cause: last });
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    // Often enough not to be waited for, and seldom enough not to take the machine from what is waited for.
+    await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
 

@@ -128,7 +128,7 @@ export class NodeCommand {
         () => false,
       );
       if (isReady) return;
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await new Promise((resolve) => setTimeout(resolve, 50));
     }
   }
 
