@@ -1,13 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import {
-  faultScenarios,
-  killLeader,
-  runFaultScenario,
-  runFaultScenarioOn,
-} from '../src/faults/fault-scenarios.js';
+import { faultScenarios, killLeader, runFaultScenarioOn } from '../src/faults/fault-scenarios.js';
 import { ProcessCluster } from '../src/faults/process-cluster.js';
 
-/** Of every scenario that needs no options of its own. */
+/** One for all: a scenario that needs options has them when the one before it has started every node anew. */
 let cluster: ProcessCluster;
 
 beforeAll(async () => {
@@ -18,15 +13,18 @@ afterAll(() => cluster?.dispose());
 
 // D1-D3, P1 and P2 with real processes and real disks: `npm run acceptance` runs the same at full size.
 describe('no acknowledged write is lost and no read is stale when', () => {
-  test.each(faultScenarios)('$name', async (scenario) => {
-    const run = { rounds: 1, writesPerStep: 110, pauseMs: 0, restMs: 10 };
-    const { writeCount, readCount } =
-      scenario.flags === undefined
-        ? await runFaultScenarioOn(cluster, scenario, run)
-        : await runFaultScenario(scenario, run);
-    expect(writeCount).toBeGreaterThan(200);
-    expect(readCount).toBeGreaterThan(0);
-  });
+  test.each([...faultScenarios.entries()].map(([index, scenario]) => ({ ...scenario, index })))(
+    '$name',
+    async ({ index, ...scenario }) => {
+      const next = faultScenarios[index + 1]?.flags;
+      if (next !== undefined) for (const { process } of cluster.nodes) process.setFlags(next);
+      // Clients that rest leave the processors to the nodes that start, which is where most of the time goes.
+      const run = { rounds: 1, writesPerStep: 20, pauseMs: 0, restMs: 250 };
+      const { writeCount, readCount } = await runFaultScenarioOn(cluster, scenario, run);
+      expect(writeCount).toBeGreaterThanOrEqual(40);
+      expect(readCount).toBeGreaterThan(0);
+    },
+  );
 });
 
 // How long that takes is for `npm run acceptance -- leader-kills`, which holds it to 3 s.

@@ -35,12 +35,14 @@ process.on('exit', () => {
 export class NodeProcess {
   readonly nodeId: number;
   readonly #options: NodeProcessOptions;
+  #flags: Readonly<Record<string, string>>;
   readonly #outputFile: string;
   #child: ChildProcess | undefined;
 
   constructor(options: NodeProcessOptions) {
     this.nodeId = options.nodeId;
     this.#options = options;
+    this.#flags = options.flags;
     mkdirSync(options.directory, { recursive: true });
     this.#outputFile = join(options.directory, 'output.log');
   }
@@ -54,13 +56,18 @@ export class NodeProcess {
     return this.#child?.pid;
   }
 
+  /** Adds options, or changes them, for every start from now on. */
+  setFlags(flags: Readonly<Record<string, string>>): void {
+    this.#flags = { ...this.#flags, ...flags };
+  }
+
   start(): void {
     if (this.isRunning) throw new Error(`node ${this.nodeId} runs already`);
     const output = openSync(this.#outputFile, 'a');
-    const { role, directory, flags } = this.#options;
+    const { role, directory } = this.#options;
     const child = spawn(
       process.execPath,
-      [command, role, ...Object.entries(flags).map(([name, value]) => `--${name}=${value}`)],
+      [command, role, ...Object.entries(this.#flags).map(([name, value]) => `--${name}=${value}`)],
       // Its own directory, so that no configuration file that lies about is found.
       { cwd: directory, env: { PATH: process.env['PATH'] }, stdio: ['ignore', output, output] },
     );
