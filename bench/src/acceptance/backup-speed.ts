@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -29,6 +30,7 @@ const TABLE = 'default';
 const OTHER_TABLE = 'another';
 const WARM_UP_MS = 2_000;
 const SETTLE_MS = 5_000;
+const PROGRESS_LOOK_MS = 20;
 const STATUS_TIMEOUT_MS = 5_000;
 const READ_TIMEOUT_MS = 300_000;
 const FILL_PUTS_PER_TXN = 128;
@@ -36,7 +38,7 @@ const FILL_TXNS_IN_FLIGHT = 8;
 
 type Sizes = { readonly keyCount: number; readonly durationMs: number; readonly rounds: number };
 
-/** How fast a large table is backed up and restored, and at what cost of memory and to whom else writes. */
+/** How fast a large table is backed up and restored, at what cost of memory and to whom else writes, and that a killed backup goes on. */
 export const backupSpeed: AcceptanceCheck = {
   name: 'backup-speed',
   async run({ keyCount = KEY_COUNT, seconds = SECONDS, rounds = ROUNDS }) {
@@ -49,6 +51,7 @@ export const backupSpeed: AcceptanceCheck = {
       return [
         ...(await measureAlone(cluster, directory, sizes)),
         ...(await measureThrottled(cluster, directory, sizes)),
+        await killBackup(cluster, directory),
       ];
     } finally {
       await rm(directory, { recursive: true, force: true });
@@ -171,6 +174,44 @@ async function measureThrottled(
       isMet: !tables.has(OTHER_TABLE),
     },
   ];
+}
+
+/** A command that is killed once some of its progress is written down, and run again. */
+async function killBackup({ nodes }: ProcessCluster, directory: string): Promise<Measurement> {
+  const node = nodes[0]!;
+  const before = await contentDigest(node);
+  const target = join(directory, 'killed');
+  const flags = ['--endpoints', node.address, '--dir', target, '--tables', TABLE];
+  const killed = new Command(['backup', ...flags, '--rate', THROTTLED_RATE]);
+  const progressPath = join(target, `${TABLE}.bak.json`);
+  while (!existsSync(progressPath)) {
+    if (!killed.isRunning) throw new Error('the backup ended before it was killed: give more --keys');
+    await sleep(PROGRESS_LOOK_MS);
+  }
+  await killed.kill();
+  const { sizeBytes, moment } = JSON.parse(await readFile(progressPath, 'utf8')) as WrittenDown;
+  // What is written now is no part of it.
+  const success = [{ key: Buffer.from('since then'), value: Buffer.alloc(1) }].map((value) =>
+    mvcc.RequestOp.create({ request: { $case: 'requestPut', value } }),
+  );
+  await node.client.txn({ compare: [], success, failure: [] }, READ_TIMEOUT_MS);
+  await backup(node, target);
+  const manifest = await readFile(join(target, 'manifest.json'), 'utf8');
+  const { revision } = (JSON.parse(manifest) as { tables: [{ revision: number }] }).tables[0];
+  await restore(node, target);
+  const isEqual = (await contentDigest(node)) === before;
+  return {
+    what: 'a backup whose command is killed goes on, and is the table as it was when it began',
+    target: `revision ${moment.revision}, equal digests`,
+    measured: `revision ${revision}, ${isEqual ? 'equal' : 'different'} digests, after ${megabytes(sizeBytes)} MB`,
+    isMet: revision === moment.revision && isEqual,
+  };
+}
+
+/** Of a backup's progress. */
+interface WrittenDown {
+  readonly sizeBytes: number;
+  readonly moment: { readonly revision: number };
 }
 
 function backup(node: ClusterNode, directory: string) {

@@ -68,6 +68,12 @@ export class Command {
     await this.#exited;
   }
 
+  /** Without asking it. Resolves when it has ended. */
+  async kill(): Promise<void> {
+    this.#child.kill('SIGKILL');
+    await this.#exited;
+  }
+
   #sample(): void {
     if (!this.isRunning) return;
     try {

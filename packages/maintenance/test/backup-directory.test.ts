@@ -97,6 +97,16 @@ describe('a backup that broke off', () => {
     expect(await contentOf('t')).toBe('onetwothree');
   });
 
+  test('as its process was killed has to fetch 16 MiB again at most', async () => {
+    const killed = await (await opened()).table('t');
+    const mebibyte = Buffer.alloc(1024 * 1024);
+    for (let count = 1; count <= 24; count++) await killed.write(mebibyte, moment, at('a', count));
+    const file = await (await opened()).table('t');
+    expect(file.place).toEqual(at('a', 16));
+    await killed.close();
+    await file.close();
+  });
+
   test('begins anew where what is there is not what was written down', async () => {
     for (const spoil of [
       () => writeFileSync(join(directory, 't.bak.part'), 'oneX'.slice(0, 2)),

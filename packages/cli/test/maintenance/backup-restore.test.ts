@@ -4,16 +4,15 @@ import { type Coxswain, toEnd } from '@coxswain/client';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Cluster, until, untilEqual } from '../clusters/cluster.js';
 import { Writer } from '../clusters/writer.js';
-import { TemporaryDirectory } from '../support/command.js';
+import { type Outcome, TemporaryDirectory } from '../support/command.js';
 import { runHere } from '../support/command-here.js';
+import * as backups from './backups.js';
 import {
-  begin,
   contentOf,
   difference,
   fill,
   type Model,
   randomModel,
-  runToEnd,
   shardsOf,
   tableIn,
   untilNoLitter,
@@ -21,8 +20,13 @@ import {
 
 const directory = new TemporaryDirectory();
 const place = (name: string): string => join(directory.path, name);
-/** More than is written down of a backup's progress at a time, and nothing that compresses. */
-const large = randomModel(350, 100_000, 'large');
+/** Several pieces of a backup, and nothing that compresses. How gigabytes fare `npm run acceptance -- backup-speed` shows. */
+const large = randomModel(40, 100_000, 'large');
+/** A restore at this rate is under way for so long that what happens within it happens to it. */
+const slowly = ['--tables', 'large', '--rate', '256KiB'];
+/** So much of a backup holds a place where another one goes on. */
+const FIRST_PLACE_BYTES = 384 * 1024;
+const token = ['--token', 's3cret'];
 const small = randomModel(2_000, 200, 'small');
 let source: Cluster;
 let other: Cluster;
@@ -30,17 +34,30 @@ let client: Coxswain;
 
 beforeAll(async () => {
   [source, other] = await Promise.all([
-    Cluster.ready({ role: 'leader', nodes: 1, tables: ['empty', 'large', 'small'] }),
-    Cluster.ready({ role: 'leader', nodes: 3, tables: ['small'] }),
+    Cluster.ready({
+      role: 'leader',
+      nodes: 1,
+      flags: [
+        '--maintenance.token=s3cret',
+        // Whatever its reader's pace is, a backup of a few megabytes else leaves the server at once: sockets take it all.
+        '--maintenance.backup-bytes-per-second=320KiB',
+      ],
+    }),
+    Cluster.ready({ role: 'leader', nodes: 3, tables: ['empty', 'large', 'small'] }),
   ]);
   client = await source.client();
-  await Promise.all([fill(client, 'small', small), fill(client, 'large', large)]);
+  const there = await other.client();
+  await Promise.all([fill(there, 'small', small), fill(there, 'large', large)]);
 });
 
 afterAll(async () => {
-  await Promise.all([source.stop(), other.stop()]);
+  await source.stop();
   directory.remove();
 });
+
+/** With the token, for which only the source asks. */
+const begin = (...args: Parameters<typeof backups.begin>) => backups.begin(...args, ...token);
+const runToEnd = (...args: Parameters<typeof backups.begin>) => backups.runToEnd(...args, ...token);
 
 const expectContent = async (of: Coxswain, table: string, model: Model): Promise<void> => {
   expect(difference(await contentOf(of, table), model)).toBeUndefined();
@@ -48,32 +65,34 @@ const expectContent = async (of: Coxswain, table: string, model: Model): Promise
 
 describe('a backup', () => {
   test('is each table at one revision, however much is written meanwhile, and restores into another cluster', async () => {
-    const writer = new Writer(client, 'small');
+    const there = await other.client();
+    const writer = new Writer(there, 'small');
     await until('it writes', () => writer.written > 10);
-    expect(await runToEnd('backup', source, place('whole'))).toMatchObject({ exitCode: 0, stderr: '' });
+    expect(await runToEnd('backup', other, place('whole'))).toMatchObject({ exitCode: 0, stderr: '' });
     await writer.stop();
     const { revision } = tableIn(place('whole'), 'small');
-    const expected = await contentOf(client, 'small', revision);
+    const expected = await contentOf(there, 'small', revision);
     expect(expected.size).toBeGreaterThan(small.size);
 
-    const there = await other.client();
-    await there.put('small', 'of the other cluster', 'replaced');
-    const restored = await runToEnd('restore', other, place('whole'), '--json');
+    await client.tables.create('small');
+    await client.put('small', 'of the other cluster', 'replaced');
+    const restored = await runToEnd('restore', source, place('whole'), '--json');
     expect(restored).toMatchObject({ exitCode: 0, stderr: '' });
     expect(JSON.parse(restored.stdout).tables).toMatchObject([
       { name: 'empty', keys: 0 },
       { name: 'large', keys: large.size },
       { name: 'small', keys: expected.size },
     ]);
-    await expectContent(there, 'small', expected);
-    await expectContent(there, 'large', large);
-    await expectContent(there, 'empty', new Map());
-    await Promise.all(other.nodes.map(untilNoLitter));
+    await expectContent(client, 'small', expected);
+    await expectContent(client, 'large', large);
+    await expectContent(client, 'empty', new Map());
+    await untilNoLitter(source.node(1));
     // What it was restored from is backed up the same: there is one form of everything.
-    await runToEnd('backup', other, place('again'), '--tables', 'large');
-    const again = await runToEnd('restore', source, place('again'), '--into', 'large-again');
+    await runToEnd('backup', source, place('again'), '--tables', 'large');
+    const again = await runToEnd('restore', other, place('again'), '--into', 'large-again');
     expect(again).toMatchObject({ exitCode: 0, stderr: '' });
-    await expectContent(client, 'large-again', large);
+    await expectContent(there, 'large-again', large);
+    await Promise.all(other.nodes.map(untilNoLitter));
   });
 
   test('says what it would do, and does nothing', async () => {
@@ -104,7 +123,7 @@ describe('a backup', () => {
   });
 
   test('replaces nothing that is there unless it was confirmed, and says what would be lost', async () => {
-    const endpoints = ['--endpoints', source.node(1).endpoint];
+    const endpoints = ['--endpoints', source.node(1).endpoint, ...token];
     const restore = (...flags: string[]) =>
       runHere(['restore', '--dir', place('whole'), '--tables', 'small', ...endpoints, ...flags]);
     const before = await contentOf(client, 'small');
@@ -138,105 +157,10 @@ describe('a backup', () => {
   });
 });
 
-describe('a backup that breaks off', () => {
-  const slowly = ['--tables', 'large', '--rate', '10MiB', '--timeout', '1s'];
-  const partBytes = (name: string): number => {
-    const path = join(place(name), 'large.bak.part');
-    return existsSync(path) ? statSync(path).size : 0;
-  };
-
-  /** It goes on at the revision that it began with, and ends with what the table held then. */
-  const goesOn = async (name: string): Promise<void> => {
-    expect(existsSync(join(place(name), 'manifest.json'))).toBe(false);
-    expect(await runToEnd('restore', source, place(name))).toMatchObject({
-      exitCode: 1,
-      stderr: expect.stringContaining('is not whole: run the same coxswain backup again'),
-    });
-    const { revision } = tableIn(place(name), 'large');
-    client = await source.client();
-    await client.put('large', 'written', 'since then');
-    expect(await runToEnd('backup', source, place(name), '--tables', 'large')).toMatchObject({ exitCode: 0 });
-    expect(tableIn(place(name), 'large').revision).toBe(revision);
-    expect(readdirSync(place(name)).sort()).toEqual(['large.bak', 'manifest.json']);
-    expect(await runToEnd('restore', source, place(name), '--into', name)).toMatchObject({ exitCode: 0 });
-    await expectContent(client, name, large);
-    await client.deleteRange('large', 'written');
-  };
-
-  test('as the server was killed goes on at the same revision', async () => {
-    const backup = begin('backup', source, place('server-killed'), ...slowly);
-    await until('it is on its way', () => partBytes('server-killed') > 1024 * 1024);
-    await source.killAll();
-    expect(await backup.ended).toMatchObject({
-      exitCode: 1,
-      stderr: expect.stringContaining('run the same command again'),
-    });
-    source.restart(1);
-    await source.untilReady();
-    await goesOn('server-killed');
-  });
-
-  test('as it was killed itself goes on at the same revision', async () => {
-    const backup = begin('backup', source, place('killed'), ...slowly);
-    await until('its progress is written down', () => existsSync(join(place('killed'), 'large.bak.json')));
-    await backup.stop('SIGKILL');
-    await goesOn('killed');
-  });
-
-  test('as a connection was lost goes on by itself', async () => {
-    const backup = begin(
-      'backup',
-      source,
-      place('lost'),
-      '--tables',
-      'large',
-      '--rate',
-      '10MiB',
-      '--timeout',
-      '40s',
-    );
-    await until('it is on its way', () => partBytes('lost') > 1024 * 1024);
-    await source.killAll();
-    source.restart(1);
-    await source.untilReady();
-    client = await source.client();
-    expect(await backup.ended).toMatchObject({ exitCode: 0, stderr: '' });
-    expect(await runToEnd('restore', source, place('lost'), '--into', 'lost')).toMatchObject({ exitCode: 0 });
-    await expectContent(client, 'lost', large);
-  });
-});
-
-describe('a restore that breaks off leaves the old table, and no litter', () => {
-  const slowly = ['--tables', 'large', '--rate', '10MiB', '--timeout', '1s'];
-
-  test.each(['large', 'not-there'])('as the client is killed: %s', async (table) => {
-    const node = source.node(1);
-    const before = shardsOf(node);
-    const restore = begin('restore', source, place('whole'), ...slowly, '--into', table);
-    await until('it has begun', () => shardsOf(node).length > before.length);
-    await restore.stop('SIGKILL');
-    await untilNoLitter(node);
-    expect(shardsOf(node)).toEqual(before);
-    await expectContent(client, 'large', large);
-  });
-
-  test.each(['large', 'not-there'])('as the server is killed: %s', async (table) => {
-    const node = source.node(1);
-    const before = shardsOf(node);
-    const restore = begin('restore', source, place('whole'), ...slowly, '--into', table);
-    await until('it has begun', () => shardsOf(node).length > before.length);
-    await source.killAll();
-    expect((await restore.ended).exitCode).toBe(1);
-    source.restart(1);
-    await source.untilReady();
-    client = await source.client();
-    await untilNoLitter(node);
-    expect(shardsOf(node)).toEqual(before);
-    await expectContent(client, 'large', large);
-  });
-});
-
 describe('a restore into a cluster of three', () => {
+  // Nothing after it asks for the other cluster, and three nodes work even where nobody asks them.
+  afterAll(() => other.stop());
+
   test('ends well or leaves the old table, whichever node is killed', async () => {
     const there = await other.client();
     await there.tables.create('target');
@@ -244,21 +168,21 @@ describe('a restore into a cluster of three', () => {
     const old: Model = new Map([['old', 'old']]);
     // The last one is that which the restore goes to.
     for (const node of [...other.nodes].reverse()) {
-      const restore = begin(
+      const ended = runToEnd(
         'restore',
         other,
         place('whole'),
         '--tables',
         'large',
         '--rate',
-        '15MiB',
+        '512KiB',
         '--into',
         'target',
       );
       const before = shardsOf(other.node(1));
       await until('it has begun', () => shardsOf(other.node(1)).some((shard) => !before.includes(shard)));
       await node.kill();
-      const { exitCode, stderr } = await restore.ended;
+      const { exitCode, stderr } = await ended;
       other.restart(node.id);
       await other.untilReady();
       await expectContent(there, 'target', exitCode === 0 ? large : old);
@@ -270,34 +194,119 @@ describe('a restore into a cluster of three', () => {
   });
 });
 
-test('whoever may not do it, or asks the wrong cluster, is told what to do', async () => {
-  const guarded = await Cluster.start({
-    role: 'leader',
-    nodes: 1,
-    tables: ['t'],
-    flags: ['--maintenance.token=s3cret'],
+const untilOnItsWay = (name: string): Promise<void> =>
+  until(`the backup ${name} is on its way`, () => {
+    const path = join(place(name), 'large.bak.part');
+    return existsSync(path) && statSync(path).size > FIRST_PLACE_BYTES;
   });
-  const follower = await Cluster.start({ role: 'follower', nodes: 1, follows: guarded });
+
+const ofLarge = (timeout: string): string[] => ['--tables', 'large', '--timeout', timeout];
+
+/** Kills the source, and starts it again once what is to happen without it has happened. */
+async function withoutSource(happens: () => Promise<void>): Promise<void> {
+  await source.killAll();
+  await happens();
+  source.restart(1);
+  await source.untilReady();
+  client = await source.client();
+}
+
+describe('a backup that breaks off as the server is killed', () => {
+  let givenUp: Outcome;
+
+  beforeAll(async () => {
+    const killed = begin('backup', source, place('killed'), ...ofLarge('10m'));
+    await untilOnItsWay('killed');
+    const ended = runToEnd('backup', source, place('given-up'), ...ofLarge('1s'));
+    await untilOnItsWay('given-up');
+    await withoutSource(async () => {
+      givenUp = await ended;
+      await until('its progress is written down', () => existsSync(join(place('killed'), 'large.bak.json')));
+      await killed.stop('SIGKILL');
+    });
+  });
+
+  test.each(['given-up', 'killed'])('goes on at the same revision, as its command was %s', async (name) => {
+    expect(givenUp).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringContaining('run the same command again'),
+    });
+    expect(existsSync(join(place(name), 'manifest.json'))).toBe(false);
+    expect(await runToEnd('restore', source, place(name))).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringContaining('is not whole: run the same coxswain backup again'),
+    });
+    const { revision } = tableIn(place(name), 'large');
+    await client.put('large', 'written', 'since then');
+    expect(await runToEnd('backup', source, place(name), '--tables', 'large')).toMatchObject({ exitCode: 0 });
+    expect(tableIn(place(name), 'large').revision).toBe(revision);
+    expect(readdirSync(place(name)).sort()).toEqual(['large.bak', 'manifest.json']);
+    expect(await runToEnd('restore', source, place(name), '--into', name)).toMatchObject({ exitCode: 0 });
+    await expectContent(client, name, large);
+    await client.deleteRange('large', 'written');
+  });
+});
+
+describe('what breaks off', () => {
+  const flags = (into: string) => [...slowly, '--timeout', '1s', '--into', into];
+
+  /** Two restores, one into a table that there is, have begun. */
+  const begun = async (before: readonly number[]) => {
+    const restores = ['large', 'not-there'].map((table) =>
+      begin('restore', source, place('whole'), ...flags(table)),
+    );
+    await until('both have begun', () => shardsOf(source.node(1)).length === before.length + 2);
+    return restores;
+  };
+
+  const expectAsBefore = async (before: readonly number[]): Promise<void> => {
+    await untilNoLitter(source.node(1));
+    expect(shardsOf(source.node(1))).toEqual(before);
+    await expectContent(client, 'large', large);
+    expect((await client.tables.list()).tables.map(({ name }) => name)).not.toContain('not-there');
+  };
+
+  test('as the client is killed: a restore leaves the old table, and no litter', async () => {
+    const before = shardsOf(source.node(1));
+    const restores = await begun(before);
+    await Promise.all(restores.map((restore) => restore.stop('SIGKILL')));
+    await expectAsBefore(before);
+  });
+
+  test('as the server is killed: a restore leaves the old table, and no litter, and a backup that waits goes on by itself', async () => {
+    const before = shardsOf(source.node(1));
+    const restores = await begun(before);
+    const backup = runToEnd('backup', source, place('lost'), ...ofLarge('10m'));
+    await untilOnItsWay('lost');
+    await withoutSource(async () => {
+      for (const restore of restores) expect((await restore.ended).exitCode).toBe(1);
+    });
+    await expectAsBefore(before);
+    expect(await backup).toMatchObject({ exitCode: 0, stderr: '' });
+    expect(await runToEnd('restore', source, place('lost'), '--into', 'lost')).toMatchObject({ exitCode: 0 });
+    await expectContent(client, 'lost', large);
+  });
+});
+
+test('whoever may not do it, or asks the wrong cluster, is told what to do', async () => {
+  const follower = await Cluster.start({ role: 'follower', nodes: 1, follows: source });
   try {
-    await guarded.untilReady();
     await follower.untilReady();
     // Before it has the table there is nothing to be asked for, and a backup of nothing succeeds.
-    await untilEqual('t', guarded, follower);
-    expect(await runToEnd('backup', guarded, place('guarded'))).toMatchObject({
+    await untilEqual('empty', source, follower);
+    expect(await backups.runToEnd('backup', source, place('guarded'))).toMatchObject({
       exitCode: 1,
       stderr: expect.stringContaining('give the right --token'),
     });
-    const allowed = await runToEnd('backup', guarded, place('guarded'), '--token', 's3cret');
-    expect(allowed).toMatchObject({ exitCode: 0, stderr: '' });
     for (const verb of ['backup', 'restore'] as const) {
-      const path = verb === 'backup' ? place('of-a-follower') : place('guarded');
+      const path = verb === 'backup' ? place('of-a-follower') : place('whole');
       expect(await runToEnd(verb, follower, path)).toMatchObject({
         exitCode: 1,
         stderr: expect.stringContaining('only leader clusters do that: give the --endpoints of one'),
       });
     }
   } finally {
-    await Promise.all([guarded.stop(), follower.stop()]);
+    await follower.stop();
   }
 });
 
