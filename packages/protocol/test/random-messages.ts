@@ -111,7 +111,7 @@ function randomField(field: protobuf.Field, nesting: number): fc.Arbitrary<unkno
 
 function randomValue(field: protobuf.Field, nesting: number): fc.Arbitrary<unknown> {
   if (isStruct(field)) {
-    return fc.dictionary(key, jsonWithoutProto, { maxKeys: 3 });
+    return struct(jsonWithoutProto);
   }
   if (isMessage(field)) {
     return randomMessage(field.resolvedType as protobuf.Type, nesting + 1);
@@ -139,6 +139,12 @@ function randomValue(field: protobuf.Field, nesting: number): fc.Arbitrary<unkno
   }
 }
 
+/** Structs, which are decoded into objects without a prototype: their keys are whatever a client says. */
+function struct(value: fc.Arbitrary<unknown>): fc.Arbitrary<object> {
+  const fields = fc.dictionary(key, value, { maxKeys: 3 });
+  return fields.map((object) => Object.assign(Object.create(null), object));
+}
+
 const { json: jsonWithoutProto } = fc.letrec((tie) => ({
   json: fc.oneof(
     { depthSize: 'small' },
@@ -147,7 +153,7 @@ const { json: jsonWithoutProto } = fc.letrec((tie) => ({
     fc.double({ noNaN: true }),
     text,
     fc.array(tie('json'), { maxLength: 3 }),
-    fc.dictionary(key, tie('json'), { maxKeys: 3 }),
+    struct(tie('json')),
   ),
 }));
 

@@ -15,10 +15,12 @@ const EMPTY = Buffer.alloc(0);
 /** Few, so that tests have counts of many parts. */
 const COUNT_PART_ENTRIES = 10;
 
-type Tree = SortedTree<Buffer>;
+/** A record as it was put, with its key: scans hand it out as it is, and make nothing anew. */
+type Pair = [key: Buffer, value: Buffer];
+type Tree = SortedTree<Pair>;
 
 /** The content of every store of a directory at one moment. */
-export type StoresCopy = ReadonlyMap<string, SortedTree<Buffer>>;
+export type StoresCopy = ReadonlyMap<string, Tree>;
 
 /** A write that no flush has made durable yet. */
 export interface UnflushedWrite {
@@ -46,7 +48,8 @@ export interface MemoryStoreHooks {
   beforeScan?(store: string): Promise<void>;
 }
 
-type Operation = readonly [key: string, value: Buffer | undefined];
+/** What a batch leaves under a key: nothing where it deletes. */
+type Operation = readonly [id: string, pair: Pair | undefined];
 
 interface LoggedWrite {
   readonly number: number;
@@ -57,8 +60,8 @@ interface LoggedWrite {
 
 /** What survives a crash: what a flush made immutable, and whatever of the log is readable afterwards. */
 class Medium {
-  durable: Tree = newSortedTree<Buffer>();
-  current: Tree = newSortedTree<Buffer>();
+  durable: Tree = newSortedTree<Pair>();
+  current: Tree = newSortedTree<Pair>();
   log: LoggedWrite[] = [];
   logFile = 1;
   writeCount = 0;
@@ -66,9 +69,9 @@ class Medium {
 }
 
 function play(tree: Tree, operations: readonly Operation[]): void {
-  for (const [key, value] of operations) {
-    if (value === undefined) tree.delete(key);
-    else tree.set(key, value);
+  for (const [id, pair] of operations) {
+    if (pair === undefined) tree.delete(id);
+    else tree.set(id, pair);
   }
 }
 
@@ -159,7 +162,7 @@ class MemoryBatch implements StoreBatch {
 
   put(key: Buffer, value: Buffer): void {
     // Copies, as a real store does: the caller may reuse its buffers.
-    this.operations.push([keyId(key), Buffer.from(value)]);
+    this.operations.push([keyId(key), [Buffer.from(key), Buffer.from(value)]]);
     this.sizeBytes += key.length + value.length;
   }
 
@@ -178,8 +181,8 @@ class MemorySnapshot implements StoreSnapshot {
 }
 
 class MemoryScan implements StoreScan {
-  readonly #entries: IterableIterator<[string, Buffer]>;
-  readonly #stopsAt: (key: string) => boolean;
+  readonly #entries: IterableIterator<[string, Pair]>;
+  readonly #stopsAt: (id: string) => boolean;
   readonly #keysOnly: boolean;
   readonly #beforeScan: () => Promise<void> | undefined;
   #left: number;
@@ -192,16 +195,16 @@ class MemoryScan implements StoreScan {
     this.#beforeScan = beforeScan;
     if (options.reverse === true) {
       this.#entries = tree.entriesReversed(end, undefined, true);
-      this.#stopsAt = (key) => first !== undefined && key < first;
+      this.#stopsAt = (id) => first !== undefined && id < first;
     } else {
       this.#entries = tree.entries(first);
-      this.#stopsAt = (key) => end !== undefined && key >= end;
+      this.#stopsAt = (id) => end !== undefined && id >= end;
     }
   }
 
-  async next(maxEntries: number, maxBytes: number): Promise<[key: Buffer, value: Buffer][]> {
+  async next(maxEntries: number, maxBytes: number): Promise<Pair[]> {
     await this.#beforeScan();
-    const page: [Buffer, Buffer][] = [];
+    const page: Pair[] = [];
     let bytes = 0;
     while (page.length < maxEntries && bytes < maxBytes && this.#left > 0) {
       const { done, value: entry } = this.#entries.next();
@@ -209,10 +212,9 @@ class MemoryScan implements StoreScan {
         this.#left = 0;
         break;
       }
-      const key = Buffer.from(entry[0], 'latin1');
-      const value = this.#keysOnly ? EMPTY : entry[1];
-      page.push([key, value]);
-      bytes += key.length + value.length;
+      const pair: Pair = this.#keysOnly ? [entry[1][0], EMPTY] : entry[1];
+      page.push(pair);
+      bytes += pair[0].length + pair[1].length;
       this.#left -= 1;
     }
     return page;
@@ -223,7 +225,7 @@ class MemoryScan implements StoreScan {
   }
 }
 
-/** An ordered store in memory, for the simulator and for tests. Values handed out must not be changed. */
+/** An ordered store in memory, for the simulator and for tests. Keys and values handed out must not be changed. */
 export class MemoryStore implements OrderedStore {
   readonly #name: string;
   readonly #medium: Medium;
@@ -239,12 +241,12 @@ export class MemoryStore implements OrderedStore {
   }
 
   getSync(key: Buffer, snapshot?: StoreSnapshot): Buffer | undefined {
-    return this.#tree(snapshot).get(keyId(key));
+    return this.#tree(snapshot).get(keyId(key))?.[1];
   }
 
   async getMany(keys: Buffer[], snapshot?: StoreSnapshot): Promise<(Buffer | undefined)[]> {
     const tree = this.#tree(snapshot);
-    const values = keys.map((key) => tree.get(keyId(key)));
+    const values = keys.map((key) => tree.get(keyId(key))?.[1]);
     await this.#hooks.beforeScan?.(this.#name);
     this.#assertOpen();
     return values;
@@ -324,8 +326,8 @@ export class MemoryStore implements OrderedStore {
     this.#assertOpen();
     let bytes = 0;
     const end = range.lt && keyId(range.lt);
-    for (const [key, value] of this.#medium.durable.entries(range.gte && keyId(range.gte))) {
-      if (end !== undefined && key >= end) break;
+    for (const [id, [key, value]] of this.#medium.durable.entries(range.gte && keyId(range.gte))) {
+      if (end !== undefined && id >= end) break;
       bytes += key.length + value.length;
     }
     return bytes;

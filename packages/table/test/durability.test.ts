@@ -1,11 +1,13 @@
 import { cp, open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, test } from '@jest/globals';
+import { beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import {
   LevelStoreDirectory,
   MemoryStoreDirectory,
+  type MemoryStoreHooks,
   type StoreDirectory,
+  type StoresCopy,
   Table,
   TableClosedError,
   type TableEntry,
@@ -282,8 +284,8 @@ describe('a failed write', () => {
 });
 
 describe('an entry with a large effect', () => {
-  const WRITE_BUFFER_SIZE_BYTES = 64 * 1024;
-  const KEY_COUNT = 2600;
+  const WRITE_BUFFER_SIZE_BYTES = 32 * 1024;
+  const KEY_COUNT = 1300;
 
   const keyAt = (at: number): string => `key-${String(at).padStart(6, '0')}`;
 
@@ -296,7 +298,7 @@ describe('an entry with a large effect', () => {
 
   const filler = 'filler'.repeat(20);
   const manyPuts = (from: number): ReturnType<typeof opPut>[] =>
-    Array.from({ length: 150 }, (_, at) => opPut(keyAt(from * 100 + at), filler));
+    Array.from({ length: 75 }, (_, at) => opPut(keyAt(from * 50 + at), filler));
 
   const large = {
     TXN: entry(
@@ -321,20 +323,20 @@ describe('an entry with a large effect', () => {
       replicated(
         12,
         sequence([
-          replicated(10, putBatch(Array.from({ length: 200 }, (_, at) => [keyAt(at), filler]))),
+          replicated(10, putBatch(Array.from({ length: 100 }, (_, at) => [keyAt(at), filler]))),
           replicated(10, del(keyAt(0), '\0')),
           replicated(12, put(keyAt(9), 'last')),
         ]),
       ),
     ),
-    PUT_BATCH: entry(3, putBatch(Array.from({ length: 1500 }, (_, at) => [keyAt(at * 2), filler]))),
-    DELETE_BATCH: entry(3, deleteBatch(Array.from({ length: 1500 }, (_, at) => keyAt(at * 2)))),
+    PUT_BATCH: entry(3, putBatch(Array.from({ length: 750 }, (_, at) => [keyAt(at * 2), filler]))),
+    DELETE_BATCH: entry(3, deleteBatch(Array.from({ length: 750 }, (_, at) => keyAt(at * 2)))),
     'TXN of many operations': entry(
       3,
       txn({
         compare: [compare('MOD', keyAt(0), 'EQUAL', 99)],
-        failure: Array.from({ length: 1200 }, (_, at) =>
-          at % 3 === 2 ? opDelete(keyAt(at)) : opPut(keyAt(at % 900), filler),
+        failure: Array.from({ length: 600 }, (_, at) =>
+          at % 3 === 2 ? opDelete(keyAt(at)) : opPut(keyAt(at % 450), filler),
         ),
       }),
     ),
@@ -347,7 +349,7 @@ describe('an entry with a large effect', () => {
             // Small enough to be applied at once, large enough to be written before the next command.
             replicated(
               leaderIndex,
-              putBatch(Array.from({ length: 200 }, (_, at) => [keyAt(leaderIndex * 90 + at), filler])),
+              putBatch(Array.from({ length: 100 }, (_, at) => [keyAt(leaderIndex * 45 + at), filler])),
             ),
             replicated(
               leaderIndex + 1,
@@ -366,15 +368,25 @@ describe('an entry with a large effect', () => {
 
   const content = (table: Table): Promise<unknown> => contentOf(table, [0, 1, 2, 3, 9, 10, 11, 12, 20, 30]);
 
-  async function expected(one: TableEntry): Promise<unknown> {
+  /** Every store of a directory whose table has applied the first two entries: made once, and put back for each test. */
+  let loaded: StoresCopy;
+  beforeAll(async () => {
     const directory = new MemoryStoreDirectory();
-    const table = await openTable(directory, { create: true, writeBufferSizeBytes: 1 << 26 });
-    await table.apply([
-      load(),
-      entry(2, put('other', '1')),
-      one,
-      entry(4, replicated(30, put('after', '1'))),
-    ]);
+    const table = await openTable(directory, { create: true, writeBufferSizeBytes: WRITE_BUFFER_SIZE_BYTES });
+    await table.apply([load(), entry(2, put('other', '1'))]);
+    await table.close();
+    loaded = directory.copy();
+  });
+
+  function loadedDirectory(hooks: MemoryStoreHooks = {}): MemoryStoreDirectory {
+    const directory = new MemoryStoreDirectory(hooks);
+    directory.putBack(loaded);
+    return directory;
+  }
+
+  async function expected(one: TableEntry): Promise<unknown> {
+    const table = await openTable(loadedDirectory(), { writeBufferSizeBytes: 1 << 26 });
+    await table.apply([one, entry(4, replicated(30, put('after', '1')))]);
     const found = await content(table);
     await table.close();
     return found;
@@ -386,7 +398,7 @@ describe('an entry with a large effect', () => {
       let table: Table | undefined;
       let checkpoint: Promise<void> | undefined;
       const seen: unknown[] = [];
-      const directory = new MemoryStoreDirectory({
+      const directory = loadedDirectory({
         afterWrite: async () => {
           writes += 1;
           if (table?.appliedIndex !== 2) return;
@@ -398,8 +410,7 @@ describe('an entry with a large effect', () => {
           view.close();
         },
       });
-      table = await openTable(directory, { create: true, writeBufferSizeBytes: WRITE_BUFFER_SIZE_BYTES });
-      await table.apply([load(), entry(2, put('other', '1'))]);
+      table = await openTable(directory, { writeBufferSizeBytes: WRITE_BUFFER_SIZE_BYTES });
       const writesBefore = writes;
       const [[result]] = await Promise.all([
         table.apply([one]),
@@ -429,15 +440,14 @@ describe('an entry with a large effect', () => {
       const wanted = await expected(one);
       for (let partCount = 1; partCount < 5; partCount++) {
         let writesLeft = Number.POSITIVE_INFINITY;
-        const directory = new MemoryStoreDirectory({
+        const directory = loadedDirectory({
           beforeWrite: () => {
             writesLeft -= 1;
             return writesLeft < 0 ? new Promise(() => undefined) : Promise.resolve();
           },
         });
-        const options = { create: true, writeBufferSizeBytes: WRITE_BUFFER_SIZE_BYTES };
+        const options = { writeBufferSizeBytes: WRITE_BUFFER_SIZE_BYTES };
         let table = await openTable(directory, options);
-        await table.apply([load(), entry(2, put('other', '1'))]);
         // The batch before the large entry, which is empty, comes first.
         for (const writesUntilCrash of [1 + partCount, 1]) {
           writesLeft = writesUntilCrash;

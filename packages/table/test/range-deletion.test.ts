@@ -1,3 +1,5 @@
+// Jest's `expect` takes many times as long as these, which counts where values are compared by the thousand.
+import { deepEqual, equal } from 'node:assert/strict';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import {
@@ -153,9 +155,12 @@ class Comparison {
     this.#entries.push(one);
     const expected = this.model.apply(index, command);
     const [result] = await answered(this.table.apply([one]));
-    expect(result!.succeeded).toBe(expected.succeeded);
+    equal(result!.succeeded, expected.succeeded);
     if (command.batch.length > 0 || command.sequence.length > 0) return;
-    expect(result!.responses.map((of) => plain(of.response!.value))).toEqual(expected.responses);
+    deepEqual(
+      result!.responses.map((of) => plain(of.response!.value)),
+      expected.responses,
+    );
   }
 
   async compact(): Promise<void> {
@@ -192,15 +197,15 @@ class Comparison {
     for (const [range, back] of reads) {
       const revision = Math.max(model.revision - back, table.historyFloor);
       const view = table.view(revision);
-      expect(plainPage(await view.range(range))).toEqual(model.range(revision, range));
+      deepEqual(plainPage(await view.range(range)), model.range(revision, range));
       const point = await view.get(range.key);
       const [known] = model.range(revision, commands.query(text(range.key))).records;
-      expect(point === undefined).toBe(known === undefined);
+      equal(point === undefined, known === undefined);
       view.close();
       const [latest] = model.range(model.revision, commands.query(text(range.key))).records;
-      expect(plain(table.get(range.key).record)).toEqual(latest);
+      deepEqual(plain(table.get(range.key).record), latest);
     }
-    expect(await table.countKeys()).toBe(model.at(model.revision).size);
+    equal(await table.countKeys(), model.at(model.revision).size);
   }
 
   async end(): Promise<void> {
@@ -412,6 +417,8 @@ describe('a range deletion whose keys are removed later', () => {
   });
 
   const COUNT = 2000;
+  /** Some thirty keys at a time: nothing depends on how many, and one at a time takes its while. */
+  const SWEEP_SIZE_BYTES = 2000;
   const firsts = { ...commands.query('k', 'l'), limit: 100 };
 
   test('is jumped over by whoever reads the keys that were written since', async () => {
@@ -463,7 +470,9 @@ describe('a range deletion whose keys are removed later', () => {
   });
 
   test('is walked over where too many keys were written since, by whoever comes then', async () => {
-    const { table, release, scans } = await openHeld('', 1, COUNT, { writtenKeysSizeBytesMax: 1000 });
+    const { table, release, scans } = await openHeld('', SWEEP_SIZE_BYTES, COUNT, {
+      writtenKeysSizeBytesMax: 1000,
+    });
     await answered(table.apply([entry(2, del('k', 'l'))]));
     await table.apply([entry(3, putBatch(pairs(10, 'new')))]);
     const view = table.view();
@@ -539,7 +548,7 @@ describe('a range deletion whose keys are removed later', () => {
       while (text(table.state.deletions[0]!.first) === 'k') await turns(1);
       holds = true;
       directory.crash(() => true);
-      const again = await openTable(directory);
+      const again = await openTable(directory, SWEEP_SIZE_BYTES);
       return {
         table: again,
         scans,

@@ -32,6 +32,7 @@ export async function logicalRecords(directory: StoreDirectory, name: string): P
 export async function contentOf(table: Table, revisions: readonly number[]): Promise<unknown> {
   while (table.isSweeping) await Promise.resolve();
   const states = [];
+  const sizes = Buffer.alloc(8);
   for (const revision of revisions) {
     const view = table.view(Math.min(revision, table.revision));
     const hash = createHash('sha256');
@@ -40,7 +41,11 @@ export async function contentOf(table: Table, revisions: readonly number[]): Pro
     for (;;) {
       const pairs = await scan.next(1000);
       if (pairs.length === 0) break;
-      for (const [key, record] of pairs) hash.update(`${key.toString('hex')}=${record.toString('hex')}`);
+      for (const [key, record] of pairs) {
+        sizes.writeUInt32LE(key.length, 0);
+        sizes.writeUInt32LE(record.length, 4);
+        hash.update(Buffer.concat([sizes, key, record]));
+      }
       count += pairs.length;
     }
     await scan.close();
