@@ -17,7 +17,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ProcessCluster } from '../bench/dist/src/faults/process-cluster.js';
-import { findFreePorts } from '../bench/dist/src/system/loopback-ports.js';
+import { findFreePorts } from '../packages/testing/dist/src/index.js';
 
 const module = 'github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible';
 /** Of one case, in seconds: a busy machine is slow to answer. */

@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { NodeClient } from '../bench/dist/src/faults/node-client.js';
-import { findFreePorts } from '../bench/dist/src/system/loopback-ports.js';
+import { findFreePorts } from '../packages/testing/dist/src/index.js';
 import { checkOptions } from './check-options.mjs';
 
 const targetMs = 5_000;

@@ -12,7 +12,14 @@ const steps = [
   { name: 'format and style', command: [join(bin, 'biome'), 'ci', '--error-on-warnings'] },
   {
     name: 'import rules',
-    command: [join(bin, 'depcruise'), '--config', '.dependency-cruiser.mjs', 'packages/*/dist', 'bench/dist'],
+    command: [
+      join(bin, 'depcruise'),
+      '--config',
+      '.dependency-cruiser.mjs',
+      'packages/*/dist',
+      'bench/dist',
+      'scripts',
+    ],
   },
   { name: 'repository', command: [process.execPath, 'scripts/check-repository.mjs'] },
   { name: 'dead code', command: [join(bin, 'knip')] },

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { NodeClient } from '../../bench/dist/src/faults/node-client.js';
 import { until } from '../../bench/dist/src/faults/until.js';
-import { findFreePorts } from '../../bench/dist/src/system/loopback-ports.js';
+import { findFreePorts } from '../../packages/testing/dist/src/index.js';
 
 const startTimeoutMs = 120_000;
 const callTimeoutMs = 5_000;
