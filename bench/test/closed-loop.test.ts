@@ -49,7 +49,7 @@ function load(ports: readonly number[], changes: Partial<LoadSpecification> = {}
     endpoints: ports.map((port) => `127.0.0.1:${port}`),
     connectionCount: 3,
     inFlight: 16,
-    extent: { callCount: 2000 },
+    extent: { callCount: 400 },
     ...changes,
   };
 }
@@ -62,8 +62,8 @@ describe('the closed loop', () => {
       echo(call, callback);
     });
     const result = await new ClosedLoop(load([port]), regattaDialect).run();
-    expect(result.callCount).toBe(2000);
-    expect(callCount).toBe(2000);
+    expect(result.callCount).toBe(400);
+    expect(callCount).toBe(400);
     expect(result.errors).toEqual({});
     expect(result.p50Ms).toBeGreaterThan(0);
     expect(result.p99Ms).toBeGreaterThanOrEqual(result.p50Ms);
@@ -91,15 +91,15 @@ describe('the closed loop', () => {
       else echo(call, callback);
     });
     const result = await new ClosedLoop(load([port]), regattaDialect).run();
-    expect(result.errors).toEqual({ 'grpc-status 14': 500 });
-    expect(result.callCount).toBe(1500);
+    expect(result.errors).toEqual({ 'grpc-status 14': 100 });
+    expect(result.callCount).toBe(300);
   });
 
   test('counts an answer without the data that was asked for as an error', async () => {
     const { port } = await serve((_call, callback) => callback(null, Buffer.alloc(0)));
     const specification = load([port], { workload: 'read-serializable', answersHoldData: true });
     const result = await new ClosedLoop(specification, regattaDialect).run();
-    expect(result.errors).toEqual({ 'short answer': 2000 });
+    expect(result.errors).toEqual({ 'short answer': 400 });
   });
 
   test('reads answers that span frames and flow-control windows', async () => {
@@ -130,7 +130,7 @@ describe('the closed loop', () => {
     );
     const specification = load([port], { connectionCount: 1, inFlight: 64, valueSizeBytes: 4000 });
     const result = await new ClosedLoop(specification, regattaDialect).run();
-    expect(result).toMatchObject({ callCount: 2000, errors: {} });
+    expect(result).toMatchObject({ callCount: 400, errors: {} });
     expect(callCountMax).toBeLessThanOrEqual(5);
   });
 
