@@ -95,7 +95,7 @@ describe('the playground (interfaces.md)', () => {
     expect(await runHere(['get', 'still', ...endpoint(2)])).toMatchObject({ stdout: 'still\nhere\n' });
   });
 
-  test('--followers runs a follower cluster beside it, and SIGINT ends both without litter', async () => {
+  test('--followers runs a follower cluster beside it, SIGINT ends both without litter, and a second one on its ports ends with the reason', async () => {
     start('--nodes', '1', '--followers', '1');
     await playground!.prints('\nready: ');
     const [leader, follower] = [leaderPorts(1, offset), followerPorts(1, offset)];
@@ -124,29 +124,18 @@ describe('the playground (interfaces.md)', () => {
       new RegExp(`^replicated by, 127.0.0.1:${leader.api}, default, follower-1, `, 'm'),
     );
 
+    const other = new TemporaryDirectory();
+    const ports = ['--port-offset', String(offset)];
+    const second = await run(['playground', '--nodes', '1', '--data-dir', other.path, ...ports]);
+    expect(second.exitCode).toBe(1);
+    expect(second.stderr).toMatch(/^coxswain: leader-1 ended with exit code 1: .* is in use: [^\n]+\n$/);
+    other.remove();
+
     const pids = ['leader-1', 'follower-1'].map(pidOf);
     expect(await playground!.stop('SIGINT')).toMatchObject({ exitCode: 0, stderr: '' });
     for (const pid of pids) expect(() => process.kill(pid, 0)).toThrow('ESRCH');
     expect(readdirSync(directory.path)).toEqual(['data']);
     expect(readdirSync(join(directory.path, 'data')).sort()).toEqual(['follower-1', 'leader-1']);
     for (const node of ['leader-1', 'follower-1']) expect(() => pidOf(node)).toThrow('ENOENT');
-  });
-
-  test('a node that cannot start ends the playground with its reason', async () => {
-    start('--nodes', '1');
-    await playground!.prints('\nready');
-    const other = new TemporaryDirectory();
-    const second = await run([
-      'playground',
-      '--nodes',
-      '1',
-      '--data-dir',
-      other.path,
-      '--port-offset',
-      String(offset),
-    ]);
-    expect(second.exitCode).toBe(1);
-    expect(second.stderr).toMatch(/^coxswain: leader-1 ended with exit code 1: .* is in use: [^\n]+\n$/);
-    other.remove();
   });
 });
