@@ -1,6 +1,6 @@
 import { type Coxswain, compare, operation } from '@coxswain/client';
 import { mvcc } from '@coxswain/protocol';
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { Cluster, contentOf, until } from './cluster.js';
 import { askForLog } from './stock/replication-client.js';
 import { StockFollower } from './stock/stock-follower.js';
@@ -22,104 +22,115 @@ function ifEquals(key: string, value: string, then: string, otherwise: string): 
   };
 }
 
-describe.each([
-  { age: '0.5', hasInnerIndex: true },
-  { age: '0.5', hasInnerIndex: false },
-  { age: 'seed', hasInnerIndex: true },
-] as const)(
-  'our follower cluster after a stock leader of $age, inner leader_index: $hasInnerIndex',
-  (options) => {
-    let leader: StockLeader;
-    let follower: Cluster;
-    let client: Coxswain;
+describe('our follower cluster after a stock leader', () => {
+  const kinds = [
+    { kind: 'of version 0.5', age: '0.5', hasInnerIndex: true },
+    { kind: 'of version 0.5 whose commands hold no index', age: '0.5', hasInnerIndex: false },
+    { kind: 'of the seed', age: 'seed', hasInnerIndex: true },
+  ] as const;
+  /** Each kind of leader has two tables, one of which begins as a snapshot. */
+  const tablesOf = kinds.map((_, index) => ({ log: `log-${index}`, snapshot: `snapshot-${index}` }));
+  let leader: StockLeader;
+  let follower: Cluster;
+  let client: Coxswain;
 
-    beforeEach(async () => {
-      leader = await StockLeader.start(options);
-      leader.create('log');
-      leader.create('snapshot');
-      leader.localTables.push('local');
-      leader.brokenSnapshots.push('end', 'error');
-      for (let index = 1; index <= 30; index++) leader.put('snapshot', `key/${index}`, `${index}`);
-      leader.append('snapshot', { type: DELETE, kv: pair('key/1'), rangeEnd: bytes('key/2') });
-      leader.compact('snapshot');
-      follower = await Cluster.ready({ role: 'follower', nodes: 1, follows: leader.address });
-      client = await follower.client();
-    });
-
-    afterEach(async () => {
-      await follower?.stop();
-      leader.stop();
-    });
-
-    /** Waits until both hold the same keys and values, up to the leader's last index. */
-    async function untilEqual(table: string): Promise<void> {
-      const { state: theirs, compacted, log } = leader.tables.get(table)!;
-      await until(`table ${table} is equal`, async () => {
-        const { tables } = await follower.node(1).status();
-        return tables.get(table)?.replication?.leaderIndex === BigInt(compacted + log.length);
-      });
-      const ours = (await contentOf(client, table)).map((line) => line.replace(/ [^ ]*$/, ''));
-      expect(ours).toEqual(theirs.content());
+  beforeAll(async () => {
+    leader = await StockLeader.start();
+    leader.localTables.push('local');
+    for (const [index, { log, snapshot }] of tablesOf.entries()) {
+      leader.create(log, kinds[index]);
+      leader.create(snapshot, kinds[index]);
+      leader.tables.get(snapshot)!.brokenSnapshots.push('end', 'error');
+      for (let key = 1; key <= 30; key++) leader.put(snapshot, `key/${key}`, `${key}`);
+      leader.append(snapshot, { type: DELETE, kv: pair('key/1'), rangeEnd: bytes('key/2') });
+      leader.compact(snapshot);
     }
+    follower = await Cluster.ready({ role: 'follower', nodes: 1, follows: leader.address });
+    client = await follower.client();
+  });
 
-    test('ends with equal content, revisions being the indices of the leader', async () => {
-      await untilEqual('snapshot');
-      expect(leader.brokenSnapshots).toEqual([]);
+  afterAll(async () => {
+    await follower?.stop();
+    leader?.stop();
+  });
+
+  /** Waits until both hold the same keys and values, up to the leader's last index. */
+  async function untilEqual(table: string): Promise<void> {
+    const { state: theirs, compacted, log } = leader.tables.get(table)!;
+    await until(`table ${table} is equal`, async () => {
+      const { tables } = await follower.node(1).status();
+      return tables.get(table)?.replication?.leaderIndex === BigInt(compacted + log.length);
+    });
+    const ours = (await contentOf(client, table)).map((line) => line.replace(/ [^ ]*$/, ''));
+    expect(ours).toEqual(theirs.content());
+  }
+
+  test.each(kinds.map(({ kind }, index) => ({ kind, ...tablesOf[index]! })))(
+    '$kind ends with equal content, revisions being the indices of the leader',
+    async ({ log, snapshot }) => {
+      await untilEqual(snapshot);
+      expect(leader.tables.get(snapshot)!.brokenSnapshots).toEqual([]);
       // T3: a stock leader sends no revisions, so they are what the snapshot stands for.
-      expect(await client.get('snapshot', 'key/2')).toMatchObject({ createRevision: 31n, modRevision: 31n });
+      expect(await client.get(snapshot, 'key/2')).toMatchObject({ createRevision: 31n, modRevision: 31n });
 
-      leader.put('log', 'a', '1');
-      leader.append('log', { type: mvcc.Command_CommandType.DUMMY });
-      const index = leader.append('log', {
+      leader.put(log, 'a', '1');
+      leader.append(log, { type: mvcc.Command_CommandType.DUMMY });
+      const index = leader.append(log, {
         type: PUT_BATCH,
         batch: [pair('b', '1'), pair('c', '1'), pair('d')],
       });
-      leader.append('log', { type: DELETE_BATCH, batch: [pair('d'), pair('missing')] });
-      leader.append('log', ifEquals('a', '1', 'right', 'wrong'));
-      leader.append('log', ifEquals('a', '1', 'wrong', 'right again'));
-      leader.append('log', {
+      leader.append(log, { type: DELETE_BATCH, batch: [pair('d'), pair('missing')] });
+      leader.append(log, ifEquals('a', '1', 'right', 'wrong'));
+      leader.append(log, ifEquals('a', '1', 'wrong', 'right again'));
+      leader.append(log, {
         type: SEQUENCE,
         sequence: [pair('e', '1'), pair('e', '2')].map((kv) => mvcc.Command.fromPartial({ kv })),
       });
-      leader.append('log', { type: DELETE, kv: pair('x'), rangeEnd: bytes('\0') });
+      leader.append(log, { type: DELETE, kv: pair('x'), rangeEnd: bytes('\0') });
       // Armada, which proposes it each time that it has compacted its log.
-      leader.append('log', { type: GC, leaderIndex: 2n });
-      await untilEqual('log');
-      expect(await client.get('log', 'b')).toMatchObject({
+      leader.append(log, { type: GC, leaderIndex: 2n });
+      await untilEqual(log);
+      expect(await client.get(log, 'b')).toMatchObject({
         createRevision: BigInt(index),
         modRevision: BigInt(index),
         version: 1n,
       });
-      expect(await client.get('log', 'a')).toMatchObject({ value: bytes('right again'), version: 3n });
+      expect(await client.get(log, 'a')).toMatchObject({ value: bytes('right again'), version: 3n });
 
       // Written here, by way of the leader, and read here at once.
-      const { header } = await client.put('snapshot', 'key/3', 'forwarded');
+      const { header } = await client.put(snapshot, 'key/3', 'forwarded');
       expect(header!.revision).toBe(32n);
-      const read = await client.get('snapshot', 'key/3', { linearizable: false });
+      const read = await client.get(snapshot, 'key/3', { linearizable: false });
       expect(read).toMatchObject({ value: bytes('forwarded'), modRevision: 32n, version: 2n });
-      await client.deleteRange('snapshot', 'key/4');
+      await client.deleteRange(snapshot, 'key/4');
       await client
-        .txn('snapshot')
+        .txn(snapshot)
         .when(compare.value('key/3', '=', 'forwarded'))
         .do(operation.put('key/3', 'as it was compared'))
         .commit();
-      await untilEqual('snapshot');
+      await untilEqual(snapshot);
+    },
+  );
 
-      await follower.killAll();
-      leader.put('snapshot', 'key/5', 'during an outage');
-      leader.compact('snapshot');
-      leader.put('snapshot', 'key/6', 'after it');
-      follower.restart(1);
-      await follower.untilReady();
-      client = await follower.client();
-      await untilEqual('snapshot');
-      expect([...(await follower.node(1).status()).tables.keys()]).toEqual(['log', 'snapshot']);
-    });
-  },
-);
+  test('of every kind goes on after an outage, by log and by snapshot', async () => {
+    await follower.killAll();
+    for (const { snapshot } of tablesOf) {
+      leader.put(snapshot, 'key/5', 'during an outage');
+      leader.compact(snapshot);
+      leader.put(snapshot, 'key/6', 'after it');
+    }
+    for (const { log } of tablesOf) leader.put(log, 'during', 'an outage');
+    follower.restart(1);
+    await follower.untilReady();
+    client = await follower.client();
+    for (const table of tablesOf.flatMap(({ log, snapshot }) => [log, snapshot])) await untilEqual(table);
+    const status = await follower.node(1).status();
+    expect([...status.tables.keys()]).toEqual([...leader.tables.keys()].sort());
+  });
+});
 
 test('our follower cluster keeps its tables when a stock leader tells none, and one that lost its data is LEADER_BEHIND (R4)', async () => {
-  const leader = await StockLeader.start({ age: '0.5', hasInnerIndex: true });
+  const leader = await StockLeader.start();
   leader.create('table');
   for (let index = 1; index <= 9; index++) leader.put('table', `key/${index}`, 'value');
   const follower = await Cluster.ready({ role: 'follower', nodes: 1, follows: leader.address });
@@ -186,7 +197,7 @@ describe('a stock follower after our leader cluster', () => {
   test('ends with equal content, by log and by snapshot', async () => {
     // More than the 3 MiB at which its loader drops a record, so that only a repeated one survives.
     const value = Buffer.alloc(64 * 1024, 'v');
-    for (let index = 0; index < 130; index++) await client.put('large', `key/${index}`, value);
+    await Promise.all(Array.from({ length: 130 }, (_, index) => client.put('large', `key/${index}`, value)));
     const address = leader.node(1).replicationAddress;
     await until('the log begins later', async () => {
       await client.put('large', 'more', 'and more');

@@ -16,7 +16,7 @@ const { USE_SNAPSHOT, LEADER_BEHIND } = replication.ReplicateError;
 const commandsPerMessage = 3;
 const chunkBytes = 777;
 
-export interface StockLeaderOptions {
+export interface StockTableOptions {
   /** 0.5 ends a stream with a message of its own; leaders of the seed's days did not, and told no leader_index. */
   readonly age: 'seed' | '0.5';
   /** Commands carry their index themselves. */
@@ -25,6 +25,9 @@ export interface StockLeaderOptions {
 
 /** A table: what is in its log, from index `compacted` + 1 on, and what that makes. */
 interface StoredTable {
+  readonly options: StockTableOptions;
+  /** How the next snapshots end too early: with an error, or as if nothing were missing. */
+  readonly brokenSnapshots: ('error' | 'end')[];
   compacted: number;
   readonly log: mvcc.Command[];
   readonly state: StockTable;
@@ -35,16 +38,12 @@ export class StockLeader {
   readonly tables = new Map<string, StoredTable>();
   /** Names of tables that are its own affair. */
   readonly localTables: string[] = [];
-  /** How the next snapshots end too early: with an error, or as if nothing were missing. */
-  readonly brokenSnapshots: ('error' | 'end')[] = [];
   /** How often it was asked for its tables. */
   metadataCalls = 0;
-  readonly #options: StockLeaderOptions;
   readonly #server = new Server();
   #address = '';
 
-  private constructor(options: StockLeaderOptions) {
-    this.#options = options;
+  private constructor() {
     this.#server.addService(replication.MetadataService, {
       get: this.#unary(() => {
         this.metadataCalls++;
@@ -83,8 +82,8 @@ export class StockLeader {
     });
   }
 
-  static async start(options: StockLeaderOptions): Promise<StockLeader> {
-    const leader = new StockLeader(options);
+  static async start(): Promise<StockLeader> {
+    const leader = new StockLeader();
     const port = await new Promise<number>((resolve, reject) => {
       const credentials = ServerCredentials.createInsecure();
       leader.#server.bindAsync('127.0.0.1:0', credentials, (error, bound) =>
@@ -103,8 +102,9 @@ export class StockLeader {
     this.#server.forceShutdown();
   }
 
-  create(name: string): void {
-    this.tables.set(name, { compacted: 0, log: [], state: new StockTable() });
+  /** Makes a table, which it replicates as a leader of the table's options does. */
+  create(name: string, options: StockTableOptions = { age: '0.5', hasInnerIndex: true }): void {
+    this.tables.set(name, { options, brokenSnapshots: [], compacted: 0, log: [], state: new StockTable() });
   }
 
   /** Appends and applies; the index is the revision. */
@@ -125,8 +125,8 @@ export class StockLeader {
 
   /** Goes back to what it was after so many entries, as a leader does that lost its disk. */
   forget(name: string, keep: number): void {
-    const { log } = this.tables.get(name)!;
-    this.create(name);
+    const { log, options } = this.tables.get(name)!;
+    this.create(name, options);
     for (const command of log.slice(0, keep)) this.append(name, command);
   }
 
@@ -166,7 +166,7 @@ export class StockLeader {
       });
       return;
     }
-    const isNew = this.#options.age === '0.5';
+    const isNew = stored.options.age === '0.5';
     const applied = stored.compacted + stored.log.length;
     const leaderIndex = isNew ? BigInt(applied) : 0n;
     const send = (response: replication.ReplicateResponse['response']): void => {
@@ -178,7 +178,7 @@ export class StockLeader {
       for (let index = from; index <= applied; index += commandsPerMessage) {
         const commands = stored.log
           .slice(index - stored.compacted - 1, index - stored.compacted - 1 + commandsPerMessage)
-          .map((command, offset) => this.#outgoing(command, index + offset));
+          .map((command, offset) => this.#outgoing(stored, command, index + offset));
         send({ $case: 'commandsResponse', value: { commands } });
       }
       if (isNew) send(undefined);
@@ -186,9 +186,9 @@ export class StockLeader {
     call.end();
   }
 
-  #outgoing(command: mvcc.Command, index: number): replication.ReplicateCommand {
+  #outgoing({ options }: StoredTable, command: mvcc.Command, index: number): replication.ReplicateCommand {
     const leaderIndex = BigInt(index);
-    const inner = this.#options.hasInnerIndex ? { ...command, leaderIndex } : command;
+    const inner = options.hasInnerIndex ? { ...command, leaderIndex } : command;
     return replication.ReplicateCommand.fromPartial({ leaderIndex, command: inner } as never);
   }
 
@@ -216,7 +216,7 @@ export class StockLeader {
       return [length, record];
     });
     const whole = frame(Buffer.concat(parts));
-    const broken = this.brokenSnapshots.shift();
+    const broken = stored.brokenSnapshots.shift();
     const stream = broken === undefined ? whole : whole.subarray(0, whole.length / 2);
     for (let at = 0; at < stream.length; at += chunkBytes) {
       const data = stream.subarray(at, at + chunkBytes);
