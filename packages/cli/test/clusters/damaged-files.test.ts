@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Cluster, contentOf, until, untilEqual } from './cluster.js';
 
-const KEYS = 50;
+const KEYS = 20;
 /** LevelDB reads blocks without their checksums: of compressed ones it notices damage all the same. */
 const value = (i: number) => `${i} `.repeat(20_000);
 

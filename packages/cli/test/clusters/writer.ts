@@ -2,6 +2,8 @@ import { type Coxswain, CoxswainError, compare, operation } from '@coxswain/clie
 
 /** Keys that are written over and over, so that an entry that is applied twice shows in their versions. */
 const keyCount = 40;
+/** Between two writes: as many as a cluster takes only heat the machine while its nodes start. */
+const pauseMs = 20;
 
 /** Writes to a table until it is stopped: puts, deletions and transactions, one after the other. */
 export class Writer {
@@ -28,6 +30,7 @@ export class Writer {
       try {
         await this.#write(turn);
         this.written++;
+        await new Promise((resolve) => setTimeout(resolve, pauseMs));
       } catch (error) {
         // A node was killed under it: whether the write has happened is for both clusters to agree on.
         if (!(error instanceof CoxswainError)) throw error;
