@@ -14,6 +14,7 @@ const testFlags = {
   'replication.enabled': 'false',
   'raft.address': '127.0.0.1:0',
   'raft.wal-segment-size': '16MiB',
+  'storage.write-buffer-size': '4MiB',
   'raft.rtt': '5ms',
 } as const;
 

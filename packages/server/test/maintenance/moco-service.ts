@@ -1,0 +1,236 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { health, moco, mvcc, regatta, replication } from '@coxswain/protocol';
+import { status } from '@grpc/grpc-js';
+import { afterEach, describe, expect, test } from '@jest/globals';
+import { Authority } from '../support/certificates.js';
+import { OneNode } from '../support/one-node.js';
+import { collect, type Rpc } from '../support/rpc.js';
+
+// Registers the tests of ../maintenance.test.ts.
+export function mocoService(): void {
+  const { clone } = moco.CloneServiceService;
+  const { flushBinlog, flushAndBackupBinlog } = moco.BackupBinlogServiceService;
+  const { put, deleteRange, txn, range } = regatta.KVService;
+  const authorized = { metadata: { authorization: 'Bearer s3cret' } };
+  const bytes = (text: string): Buffer => Buffer.from(text);
+
+  const opened: (() => Promise<void> | void)[] = [];
+  afterEach(async () => {
+    for (const close of opened.splice(0).reverse()) await close();
+  });
+
+  async function start(flags: Record<string, string> = {}): Promise<{ node: OneNode; rpc: Rpc }> {
+    const node = await OneNode.start({ 'maintenance.token': 's3cret', ...flags });
+    opened.push(() => node.stop());
+    const rpc = node.rpc();
+    opened.push(() => rpc.close());
+    return { node, rpc };
+  }
+
+  async function pairsOf(rpc: Rpc, table: string): Promise<string[]> {
+    const request = { table: bytes(table), key: bytes('\0'), rangeEnd: bytes('\0'), linearizable: true };
+    const { kvs } = await rpc.call(range, request);
+    return kvs.map(({ key, value }) => `${key}=${value.toString('latin1').slice(0, 20)}`);
+  }
+
+  async function untilState(node: OneNode, metric: string, state: string): Promise<string> {
+    for (;;) {
+      const { text } = await node.get('/metrics');
+      if (text.includes(`${metric}{state="${state}"} 1`)) return text;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
+
+  const putOf = (key: string, value: string): mvcc.RequestOp => ({
+    request: { $case: 'requestPut', value: { key: bytes(key), value: bytes(value), prevKv: false } },
+  });
+
+  describe('Clone', () => {
+    test('fills an empty cluster with every table of the donor, and with what was written there meanwhile', async () => {
+      const donor = await start({ 'tables.names': 'a,b,empty' });
+      const noise = Buffer.from(Array.from({ length: 100_000 }, (_, place) => (place * place * 31) >>> 5));
+      for (let i = 0; i < 8; i++)
+        await donor.rpc.call(put, { table: bytes('a'), key: bytes(`k${i}`), value: noise });
+      await donor.rpc.call(put, { table: bytes('b'), key: bytes('k'), value: bytes('1') });
+
+      const recipient = await start({
+        'clone.address': donor.node.target,
+        'clone.token': 's3cret',
+        'maintenance.restore-bytes-per-second': '400KiB',
+        'tables.names': 'empty',
+      });
+      expect(await recipient.rpc.call(clone, { external: true }, authorized)).toEqual({});
+      // One at a time, whichever it is.
+      const busy = { code: status.RESOURCE_EXHAUSTED, details: 'another request is under processing' };
+      expect(await recipient.rpc.failure(clone, { external: true }, authorized)).toEqual(busy);
+      expect(await recipient.rpc.failure(flushBinlog, {}, authorized)).toEqual(busy);
+      const { text } = await recipient.node.get('/readyz');
+      expect(text).toContain('isUnderCloning=true');
+      // Whatever keeps /readyz from 200 is in the metric too.
+      expect((await recipient.node.get('/metrics')).text).toMatch(/^coxswain_ready 0$/m);
+      expect(await recipient.rpc.failure(health.HealthService.check, { service: 'moco' })).toEqual({
+        code: status.UNAVAILABLE,
+        details: 'hasIOThreadError=false, hasSQLThreadError=false, isUnderCloning=true',
+      });
+
+      // The snapshot of table a is on its way, so that this comes by the log.
+      while (/coxswain_clone_bytes 0\n/.test((await recipient.node.get('/metrics')).text)) {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+      await donor.rpc.call(put, { table: bytes('a'), key: bytes('later'), value: bytes('1') });
+      await donor.rpc.call(deleteRange, { table: bytes('a'), key: bytes('k3') });
+      await donor.rpc.call(txn, {
+        table: bytes('a'),
+        compare: [
+          mvcc.Compare.fromPartial({
+            target: mvcc.Compare_CompareTarget.VERSION,
+            key: bytes('later'),
+            targetUnion: { $case: 'version', value: 1n },
+          }),
+        ],
+        success: [putOf('txn', 'held')],
+        failure: [putOf('txn', 'did not hold')],
+      });
+
+      await untilState(recipient.node, 'coxswain_clone_state', 'done');
+      for (const table of ['a', 'b', 'empty']) {
+        expect(await pairsOf(recipient.rpc, table)).toEqual(await pairsOf(donor.rpc, table));
+      }
+      expect(await pairsOf(recipient.rpc, 'a')).toEqual(
+        expect.arrayContaining(['later=1', 'txn=held', expect.stringMatching(/^k0=/)]),
+      );
+      await recipient.node.untilReady();
+      const { SERVING } = health.HealthCheckResponse_ServingStatus;
+      expect(await recipient.rpc.call(health.HealthService.check, { service: 'moco' })).toEqual({
+        status: SERVING,
+      });
+    });
+
+    test('reaches a donor over TLS, and believes only the authorities that it is told of', async () => {
+      const authority = await Authority.create('donors');
+      opened.push(() => authority.remove());
+      const { certFile, keyFile } = await authority.issue('donor', ['localhost']);
+      const donor = await OneNode.start(
+        {
+          'api.address': 'https://127.0.0.1:0',
+          'api.cert-filename': certFile,
+          'api.key-filename': keyFile,
+          'tables.names': 't',
+        },
+        { waitsUntilReady: true },
+      );
+      opened.push(() => donor.stop());
+      const address = `https://${donor.target}`;
+      const stranger = await start({ 'clone.address': address });
+      const refused = await stranger.rpc.failure(clone, { external: true }, authorized);
+      expect(refused.details).toContain(`the donor ${donor.target} does not tell its tables`);
+      const recipient = await start({ 'clone.address': address, 'clone.ca-filename': authority.file });
+      await recipient.rpc.call(clone, { external: true }, authorized);
+      await untilState(recipient.node, 'coxswain_clone_state', 'done');
+      expect(await pairsOf(recipient.rpc, 't')).toEqual([]);
+    });
+
+    test('says what is wrong, in the order of moco-agent', async () => {
+      const { node, rpc } = await start({ 'tables.names': 't', 'clone.address': '127.0.0.1:1' });
+      const failure = (request: Partial<moco.CloneRequest>) => rpc.failure(clone, request, authorized);
+      for (const donorHost of ['', 'two words', 'https://host', '-host', 'a:b']) {
+        expect(await failure({ donorHost, donorPort: 0 })).toEqual({
+          code: status.INVALID_ARGUMENT,
+          details: 'invalid donor host name',
+        });
+      }
+      for (const donorPort of [0, -1, 65_536]) {
+        expect(await failure({ donorHost: 'localhost', donorPort })).toEqual({
+          code: status.INVALID_ARGUMENT,
+          details: 'invalid donor port',
+        });
+      }
+      const away = await failure({ external: true });
+      expect(away.code).toBe(status.FAILED_PRECONDITION);
+      expect(away.details).toContain('the donor 127.0.0.1:1 does not tell its tables');
+      await rpc.call(put, { table: bytes('t'), key: bytes('k') });
+      expect(await failure({ external: true })).toEqual({
+        code: status.FAILED_PRECONDITION,
+        details: 'recipient is not empty: table "t" holds 1 keys: delete it, or clone into another cluster',
+      });
+      expect((await rpc.failure(clone, { external: true })).code).toBe(status.UNAUTHENTICATED);
+      expect((await node.get('/readyz')).status).toBe(200);
+    });
+
+    test('shows a donor that the request names the token of the caller, and tells of what fails behind the answer', async () => {
+      const donor = await start({ 'tables.names': 't', 'maintenance.token': 'another' });
+      const recipient = await start({ 'clone.token': 'another' });
+      const [, port] = donor.node.target.split(':');
+      const request = { donorHost: '127.0.0.1', donorPort: Number(port) };
+      await recipient.rpc.call(clone, request, authorized);
+      await untilState(recipient.node, 'coxswain_clone_state', 'failed');
+      const { errors } = await recipient.rpc.call(regatta.ClusterService.status, {});
+      expect(errors).toEqual(['the clone has failed: table "t": Invalid token']);
+      expect((await recipient.rpc.call(regatta.ClusterService.status, {})).tables.size).toBe(0);
+      expect(await recipient.rpc.failure(clone, { external: true }, authorized)).toEqual({
+        code: status.FAILED_PRECONDITION,
+        details: 'the donor outside is not configured: set clone.address, or name a donor',
+      });
+    });
+  });
+
+  describe('FlushBinlog', () => {
+    test('has the archive store what was written by now, long before it would', async () => {
+      const directory = mkdtempSync(join(tmpdir(), 'coxswain-archive-'));
+      opened.push(() => rmSync(directory, { recursive: true }));
+      const target = pathToFileURL(directory).href;
+      const { node, rpc } = await start({
+        'archive.target': target,
+        'archive.object-age': '1h',
+        'tables.names': 't',
+        'raft.compaction-overhead': '3',
+      });
+      for (let i = 0; i < 10; i++) await rpc.call(put, { table: bytes('t'), key: bytes(`k${i}`) });
+      const names = async () =>
+        (await readdir(directory, { recursive: true })).filter((n) => n.endsWith('.log'));
+      expect(await names()).toEqual([]);
+      expect(await rpc.call(flushBinlog, {}, authorized)).toEqual({});
+      expect(await names()).toHaveLength(1);
+      // A follower cluster has nothing yet, and needs all of it.
+      const { replicate } = replication.LogService;
+      const follower = { table: bytes('t'), follower: 'f', leaderIndex: 1n };
+      const replicated = async () =>
+        (await collect(rpc.stream(replicate, follower, authorized)))[0]!.response?.$case;
+      expect(await replicated()).toBe('commandsResponse');
+      await rpc.call(flushBinlog, { delete: true }, authorized);
+      await rpc.call(put, { table: bytes('t'), key: bytes('k0') });
+      expect(await replicated()).toBe('commandsResponse');
+      // Now it has some of it.
+      const { header } = await rpc.call(put, { table: bytes('t'), key: bytes('k0') });
+      follower.leaderIndex = header!.revision;
+      expect(await replicated()).toBe('commandsResponse');
+      await rpc.call(flushBinlog, {}, authorized);
+      const logSize = async () =>
+        Number((await rpc.call(regatta.ClusterService.status, {})).tables.get('t')!.logSize);
+      const before = await logSize();
+      await rpc.call(flushBinlog, { delete: true }, authorized);
+      while ((await logSize()) >= before) await new Promise((resolve) => setTimeout(resolve, 5));
+      expect(await pairsOf(rpc, 't')).toHaveLength(10);
+      expect(await replicated()).toBe('commandsResponse');
+      follower.leaderIndex = 1n;
+      expect(await replicated()).toBe('errorResponse');
+      expect((await rpc.failure(flushBinlog, {})).code).toBe(status.UNAUTHENTICATED);
+      expect((await node.get('/readyz')).status).toBe(200);
+    });
+  });
+
+  describe('FlushAndBackupBinlog', () => {
+    test('needs an archive', async () => {
+      const { rpc } = await start();
+      const request = { backupId: 'b', bucketHost: 'localhost', bucketPort: 9000, bucketName: 'bucket' };
+      expect(await rpc.failure(flushAndBackupBinlog, request, authorized)).toEqual({
+        code: status.FAILED_PRECONDITION,
+        details: 'there is no archive to back up: set archive.target on every node',
+      });
+    });
+  });
+}
