@@ -1,3 +1,5 @@
+// Jest's `expect` takes many times as long as these, which counts where values are compared by the thousand.
+import { equal, ok } from 'node:assert/strict';
 import { describe, expect, test } from '@jest/globals';
 import { WalCorruptError, WalFormatError } from '../src/errors.js';
 import { encodeSegmentHeader } from '../src/record.js';
@@ -55,14 +57,14 @@ describe('damage to the log (D5)', () => {
       const outcome = await outcomeOf(damaged);
       if (outcome instanceof WalCorruptError) {
         counts.refused++;
-        expect(outcome.file).toBe('00000001.wal');
-        expect(outcome.offset).toBeLessThanOrEqual(offset);
-        expect(damaged.content('00000001.wal').equals(before)).toBe(true);
+        equal(outcome.file, '00000001.wal');
+        ok(outcome.offset <= offset);
+        ok(damaged.content('00000001.wal').equals(before));
       } else if (outcome === whole) {
         counts.same++;
       } else {
         counts.cut++;
-        expect(outcome).toBe(withoutLast);
+        equal(outcome, withoutLast);
       }
     }
     // Only padding can be damaged without effect; only the last record can be taken for torn.
