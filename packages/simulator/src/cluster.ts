@@ -1,7 +1,7 @@
-import { DataDirectoryError, type Environment, Node, type NodeOptions, type Replica } from '@coxswain/node';
+import { DataDirectoryError, type Environment, Node, type NodeOptions } from '@coxswain/node';
 import { EntryType, type NodeId } from '@coxswain/raft';
 import { EventKind, type EventLoop } from './event-loop.js';
-import { type GroupInspection, ReplicaInspection } from './inspection.js';
+import { type GroupInspection, Inspections } from './inspection.js';
 import type { Invariants } from './invariants.js';
 import type { DiskCopy, Machine } from './machine.js';
 import { SimulatedProcess } from './process.js';
@@ -28,7 +28,11 @@ class Host {
   isStopping = false;
   /** Set while the machine holds an earlier state of its disks: the newest one, which is put back in the end. */
   newest: DiskCopy | undefined;
-  constructor(readonly machine: Machine) {}
+  constructor(
+    readonly machine: Machine,
+    /** Unique among the clusters of a run. */
+    readonly name: string,
+  ) {}
 }
 
 /** A copy of a node's disks, and how far the node was when it was taken. */
@@ -61,7 +65,7 @@ export interface ClusterOptions {
 /** The machines, and the nodes that live and die on them. */
 export class Cluster {
   readonly #hosts = new Map<NodeId, Host>();
-  readonly #inspections = new WeakMap<Replica, GroupInspection>();
+  readonly #inspections = new Inspections();
   readonly #stamps: Stamps;
   #lives = 0;
   /** Nodes that were refused because their disks were rolled back (T4). */
@@ -74,7 +78,9 @@ export class Cluster {
     private readonly options: ClusterOptions,
   ) {
     this.#lives = options.firstLife ?? 0;
-    for (const machine of machines) this.#hosts.set(machine.node, new Host(machine));
+    const { label = '' } = options;
+    for (const machine of machines)
+      this.#hosts.set(machine.node, new Host(machine, `${label}${machine.node}`));
     this.#stamps = new Stamps(new Map(machines.map(({ node, clock }) => [node, clock])));
     invariants.onEntry = (leader, group, { type, data }) => {
       // The envelope's time stamp.
@@ -117,12 +123,15 @@ export class Cluster {
   observe(): void {
     const owner = this.loop.lastOwner;
     if (owner === undefined) return;
-    for (const [id, { process, node, startedUs }] of this.#hosts) {
+    for (const [id, host] of this.#hosts) {
+      const { process, node, startedUs, newest } = host;
       if (process !== owner || node === undefined) continue;
-      this.options.deletions?.observe(this.#name(id), node);
-      this.#stamps.observe(id, { life: process, isCompared: node.inspect().isClockCompared, startedUs });
-      if (this.#host(id).newest === undefined) this.invariants.observe(id, this.inspect(node));
-      else if (node.inspect().isAdmitted) {
+      const { groups, isClockCompared, isAdmitted } = node.inspect();
+      const replicas = [...groups];
+      this.options.deletions?.observe(host.name, replicas);
+      this.#stamps.observe(id, { life: process, isCompared: isClockCompared, startedUs });
+      if (newest === undefined) this.invariants.observe(id, this.#inspections.of(replicas));
+      else if (isAdmitted) {
         throw new Violation('a node that was rolled back takes no part', `node ${id} was admitted`);
       }
     }
@@ -172,16 +181,8 @@ export class Cluster {
   }
 
   /** The groups of a node, as the checkers see them. */
-  *inspect(node: Node): Iterable<GroupInspection> {
-    for (const replica of node.inspect().groups) {
-      if (replica.isClosed) continue;
-      let inspection = this.#inspections.get(replica);
-      if (inspection === undefined) {
-        inspection = new ReplicaInspection(replica);
-        this.#inspections.set(replica, inspection);
-      }
-      yield inspection;
-    }
+  inspect(node: Node): readonly GroupInspection[] {
+    return this.#inspections.of(node.inspect().groups);
   }
 
   /** One line per group and node: where they stand. */
@@ -239,7 +240,7 @@ export class Cluster {
     host.companion = undefined;
     host.isServing = false;
     this.invariants.nodeDied(id);
-    this.options.deletions?.nodeDied(this.#name(id));
+    this.options.deletions?.nodeDied(host.name);
     if (death === 'powerLost') {
       machine.losePower(id === this.options.fragileMachine ? this.options.fragileLoss : 'suffix');
     } else {
@@ -286,11 +287,6 @@ export class Cluster {
   resume(id: NodeId): void {
     this.#say(`resume node ${id}`);
     this.#host(id).process?.resume();
-  }
-
-  /** Of a node, unique among the clusters of a run. */
-  #name(id: NodeId): string {
-    return `${this.options.label ?? ''}${id}`;
   }
 
   /** A line in the trace, with the time. */

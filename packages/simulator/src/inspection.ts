@@ -82,3 +82,23 @@ export class ReplicaInspection implements GroupInspection {
     return table.appliedIndex === this.appliedIndex ? table.contentHash : undefined;
   }
 }
+
+/** Looks into the replicas of real nodes, each time by the same view of each. */
+export class Inspections {
+  readonly #known = new WeakMap<Replica, GroupInspection>();
+
+  /** Of a node's groups, in their order, without those that are closed. */
+  of(groups: Iterable<Replica>): GroupInspection[] {
+    const found: GroupInspection[] = [];
+    for (const replica of groups) {
+      if (replica.isClosed) continue;
+      let inspection = this.#known.get(replica);
+      if (inspection === undefined) {
+        inspection = new ReplicaInspection(replica);
+        this.#known.set(replica, inspection);
+      }
+      found.push(inspection);
+    }
+    return found;
+  }
+}

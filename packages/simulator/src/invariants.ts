@@ -61,14 +61,14 @@ export class Invariants {
   onEntry: (leader: NodeId | undefined, group: GroupId, entry: Entry) => void = () => undefined;
 
   /** After an event of `node`. */
-  observe(node: NodeId, groups: Iterable<GroupInspection>): void {
-    const before = this.#hosted.get(node);
-    const hosted: GroupId[] = [];
+  observe(node: NodeId, groups: readonly GroupInspection[]): void {
     for (const now of groups) {
-      hosted.push(now.group);
       if (now.isBetweenTurns) this.#observeDurable(node, now);
       else this.#observeGroup(node, now);
     }
+    const before = this.#hosted.get(node);
+    if (before?.length === groups.length && groups.every(({ group }, at) => group === before[at])) return;
+    const hosted = groups.map(({ group }) => group);
     this.#hosted.set(node, hosted);
     for (const group of before ?? []) if (!hosted.includes(group)) this.#observeDropped(node, group);
   }

@@ -1,4 +1,4 @@
-import type { Node, Replica } from '@coxswain/node';
+import type { Replica } from '@coxswain/node';
 import type { Table } from '@coxswain/table';
 
 /** How often a run came across range deletions whose keys are not removed yet (A4). */
@@ -20,10 +20,10 @@ export interface RangeDeletionCounts {
 /** Counts what a run comes across, so that nobody believes that a checker saw what never happened. */
 export class RangeDeletions {
   readonly #seen = new Set<string>();
-  readonly #tables = new WeakSet<Table>();
+  /** The table of each replica, as it was last seen. */
+  readonly #tables = new WeakMap<Replica, Table>();
   /** What each node swept when it was last looked at. */
   readonly #sweeping = new Map<string, ReadonlySet<number>>();
-  readonly #replicas = new WeakSet<Replica>();
   readonly #read = { latest: 0, past: 0, backup: 0 };
   #interrupted = 0;
   #resumed = 0;
@@ -42,25 +42,27 @@ export class RangeDeletions {
   }
 
   /** After an event of a node, which is named as no other of the run. */
-  observe(name: string, node: Node): void {
-    const sweeping = new Set<number>();
-    for (const replica of node.inspect().groups) {
+  observe(name: string, groups: Iterable<Replica>): void {
+    let sweeping: Set<number> | undefined;
+    for (const replica of groups) {
       if (!replica.hasTable) continue;
       const { table, group } = replica;
-      const isNew = !this.#tables.has(table);
-      if (isNew) {
-        this.#tables.add(table);
+      const { isSweeping } = table;
+      const before = this.#tables.get(replica);
+      if (before !== table) {
+        this.#tables.set(replica, table);
         if (table.isHalfApplied) this.#halfApplied++;
-        if (table.isSweeping) this.#resumed++;
-        if (table.isSweeping && this.#replicas.has(replica)) this.#installed++;
+        if (isSweeping) this.#resumed++;
+        if (isSweeping && before !== undefined) this.#installed++;
       }
-      this.#replicas.add(replica);
-      if (!table.isSweeping) continue;
+      if (!isSweeping) continue;
+      sweeping ??= new Set();
       sweeping.add(group);
       for (const { revision, lane } of table.state.deletions)
         this.#seen.add(`${name} ${group} ${revision} ${lane}`);
     }
-    this.#sweeping.set(name, sweeping);
+    if (sweeping !== undefined) this.#sweeping.set(name, sweeping);
+    else if (this.#sweeping.size > 0) this.#sweeping.delete(name);
   }
 
   nodeDied(name: string): void {

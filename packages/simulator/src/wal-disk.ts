@@ -35,29 +35,54 @@ interface PendingWrite {
   readonly data: Buffer;
 }
 
-/** A file's content: what the disk has, and what was written since and is only in the page cache. */
+/**
+ * A file's content: what the disk has, and what was written since and is only in the page cache. Nothing is copied
+ * before it has to be: most files of most runs are never written again once they were copied or their process died.
+ */
 class Content {
   /** In the order of the calls. */
   #pending: PendingWrite[] = [];
   /** Writes since the file was made, and how many of them are durable or given up. */
   writtenCount = 0;
   #settledCount = 0;
-  /** What readers see. */
-  readonly cached: Buffer;
+  #durable: Buffer;
+  /** A copy of the disk holds the same memory as `#durable`. */
+  #isShared: boolean;
+  /** The same memory as `#durable` until something is written. */
+  #cached: Buffer;
+  /** Outside of it, `#cached` holds the same as `#durable`. */
+  #writtenFrom = Number.POSITIVE_INFINITY;
+  #writtenTo = 0;
 
-  constructor(public durable: Buffer) {
-    this.cached = Buffer.from(durable);
+  constructor(durable: Buffer, isShared = false) {
+    this.#durable = durable;
+    this.#cached = durable;
+    this.#isShared = isShared;
+  }
+
+  /** What readers see. Not to be changed. */
+  get cached(): Buffer {
+    return this.#cached;
+  }
+
+  /** What the disk holds, as a copy that stays as it is. Not to be changed. */
+  copy(): Buffer {
+    this.#isShared = true;
+    return this.#durable;
   }
 
   write(offset: number, data: Buffer): void {
-    data.copy(this.cached, offset);
+    if (this.#cached === this.#durable) this.#cached = Buffer.from(this.#durable);
+    data.copy(this.#cached, offset);
+    this.#writtenFrom = Math.min(this.#writtenFrom, offset);
+    this.#writtenTo = Math.max(this.#writtenTo, offset + data.length);
     this.#pending.push({ offset, data });
     this.writtenCount += 1;
   }
 
   /** Makes the first `count` writes durable. */
   settle(count: number): void {
-    for (const write of this.#take(count)) write.data.copy(this.durable, write.offset);
+    for (const write of this.#take(count)) write.data.copy(this.#ownDurable(), write.offset);
   }
 
   /** After a failed sync the kernel takes the first `count` writes for clean: no later sync writes them (D6). */
@@ -69,6 +94,17 @@ class Content {
     const taken = this.#pending.splice(0, Math.max(0, count - this.#settledCount));
     this.#settledCount += taken.length;
     return taken;
+  }
+
+  /** What the disk has, to be changed: no copy sees it. */
+  #ownDurable(): Buffer {
+    if (this.#isShared) {
+      this.#isShared = false;
+      const isRead = this.#cached === this.#durable;
+      this.#durable = Buffer.from(this.#durable);
+      if (isRead) this.#cached = this.#durable;
+    }
+    return this.#durable;
   }
 
   /**
@@ -92,12 +128,21 @@ class Content {
         for (const write of writes.slice(0, kept)) {
           const from = Math.max(write.offset, sector * sectorSizeBytes);
           const to = Math.min(write.offset + write.data.length, (sector + 1) * sectorSizeBytes);
-          write.data.copy(this.durable, from, from - write.offset, to - write.offset);
+          write.data.copy(this.#ownDurable(), from, from - write.offset, to - write.offset);
         }
       }
     }
     this.#take(this.writtenCount);
-    this.durable.copy(this.cached);
+    if (this.#writtenFrom >= this.#writtenTo) return;
+    this.#durable.copy(this.#cached, this.#writtenFrom, this.#writtenFrom, this.#writtenTo);
+    this.#writtenFrom = Number.POSITIVE_INFINITY;
+    this.#writtenTo = 0;
+  }
+
+  /** For tests of corruption. */
+  flipBit(offset: number): void {
+    this.#ownDurable()[offset]! ^= 1 << (offset & 7);
+    this.#durable.copy(this.#cached);
   }
 }
 
@@ -151,21 +196,19 @@ export class SimulatedWalDisk {
 
   /** What the disk itself holds of every file: a copy of the volume, not what a process sees through the page cache. */
   copy(): ReadonlyMap<string, Buffer> {
-    return new Map([...this.#files].map(([name, { durable }]) => [name, Buffer.from(durable)]));
+    return new Map([...this.#files].map(([name, content]) => [name, content.copy()]));
   }
 
   /** Puts an earlier copy in the place of all files. No process may be alive. */
   putBack(copy: ReadonlyMap<string, Buffer>): void {
     this.#changes.splice(0);
     this.#files.clear();
-    for (const [name, durable] of copy) this.#files.set(name, new Content(Buffer.from(durable)));
+    for (const [name, durable] of copy) this.#files.set(name, new Content(durable, true));
   }
 
   /** Flips one bit of what is durable, for tests of corruption. */
   flipBit(name: string, offset: number): void {
-    const content = this.#content(name);
-    content.durable[offset]! ^= 1 << (offset & 7);
-    content.durable.copy(content.cached);
+    this.#content(name).flipBit(offset);
   }
 
   /** The disk as one process sees it. */
@@ -246,7 +289,11 @@ export class SimulatedWalDisk {
           content.settle(covered);
         });
       },
-      readSync: (offset, lengthBytes) => Buffer.from(content.cached.subarray(offset, offset + lengthBytes)),
+      readSync: (offset, lengthBytes, memory) => {
+        const bytes = content.cached.subarray(offset, offset + lengthBytes);
+        if (memory === undefined || memory.length < bytes.length) return Buffer.from(bytes);
+        return memory.subarray(0, bytes.copy(memory));
+      },
       close: () => this.#later(process, 0, () => undefined),
     };
   }

@@ -16,14 +16,13 @@ import type { WalDisk, WalFile } from '@coxswain/wal';
 import {
   EventKind,
   EventLoop,
-  type GroupInspection,
   Invariants,
   SeededRandom,
   SimulatedNetwork,
   SimulatedProcess,
   Trace,
 } from '../../src/index.js';
-import { ReplicaInspection } from '../../src/inspection.js';
+import { Inspections } from '../../src/inspection.js';
 import { Machine } from '../../src/machine.js';
 import { readAll, wholeRange } from '../../src/workload.js';
 
@@ -95,7 +94,7 @@ export class World {
   readonly #random: SeededRandom;
   readonly #hosts = new Map<NodeId, Host>();
   readonly #invariants = new Invariants();
-  readonly #inspections = new WeakMap<Replica, GroupInspection>();
+  readonly #inspections = new Inspections();
   #lives = 0;
 
   constructor({ nodes = 3, seed = 1, options = {} }: WorldOptions = {}) {
@@ -465,20 +464,8 @@ export class World {
         throw new Error(`node ${id} ended by itself: ${describe(end)}`, { cause: end });
       }
       if (process !== undefined && process === owner && node !== undefined) {
-        this.#invariants.observe(id, this.#inspect(node));
+        this.#invariants.observe(id, this.#inspections.of(node.inspect().groups));
       }
-    }
-  }
-
-  *#inspect(node: Node): Iterable<GroupInspection> {
-    for (const replica of node.inspect().groups) {
-      if (replica.isClosed) continue;
-      let inspection = this.#inspections.get(replica);
-      if (inspection === undefined) {
-        inspection = new ReplicaInspection(replica);
-        this.#inspections.set(replica, inspection);
-      }
-      yield inspection;
     }
   }
 
@@ -599,7 +586,7 @@ function hookedDisk(disk: WalDisk, take: Take): WalDisk {
       return take('wal write', () => file.write(buffers, offset));
     },
     sync: () => take('wal sync', () => file.sync()),
-    readSync: (offset, lengthBytes) => file.readSync(offset, lengthBytes),
+    readSync: (offset, lengthBytes, memory) => file.readSync(offset, lengthBytes, memory),
     close: () => file.close(),
   });
   return {
