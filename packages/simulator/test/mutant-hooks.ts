@@ -1,18 +1,30 @@
-import type { LoadHook } from 'node:module';
+import type { LoadHook, ResolveHook } from 'node:module';
 import type { Mutant } from './mutants.js';
 
-let mutant: Pick<Mutant, 'module' | 'from' | 'to'>;
+const packages = new URL('../../../', import.meta.url).href;
+let mutants: readonly Pick<Mutant, 'module' | 'from' | 'to'>[];
 
-export function initialize(given: typeof mutant): void {
-  mutant = given;
+export function initialize(given: typeof mutants): void {
+  mutants = given;
 }
+
+/** A module of the repository has the bug of the module that imports it, as `?mutant=` and the bug's number in its address. */
+export const resolve: ResolveHook = async (specifier, context, nextResolve) => {
+  const resolved = await nextResolve(specifier, context);
+  const { parentURL } = context;
+  if (parentURL === undefined || !resolved.url.startsWith(packages)) return resolved;
+  const url = new URL(resolved.url);
+  if (url.search === '') url.search = new URL(parentURL).search;
+  return { ...resolved, url: url.href };
+};
 
 /** Puts the bug into the module as it is loaded. Throws where the text that it replaces is not there just once. */
 export const load: LoadHook = async (url, context, nextLoad) => {
   const loaded = await nextLoad(url, context);
-  if (!url.endsWith(`/${mutant.module}`)) return loaded;
-  const source = String(loaded.source);
-  const parts = source.split(mutant.from);
+  const number = /[?]mutant=(\d+)$/.exec(url)?.[1];
+  const mutant = number === undefined ? undefined : mutants[Number(number)];
+  if (mutant === undefined || !new URL(url).pathname.endsWith(`/${mutant.module}`)) return loaded;
+  const parts = String(loaded.source).split(mutant.from);
   if (parts.length !== 2) {
     throw new Error(`${mutant.module} holds what the bug replaces ${parts.length - 1} times, not once`);
   }

@@ -1,0 +1,31 @@
+import { register } from 'node:module';
+import { mutants } from './mutants.js';
+
+/** What became of the search for one bug. */
+export interface Search {
+  readonly name: string;
+  /** The first seed that shows the bug, and what it shows. Undefined: none of those that were tried. */
+  readonly found: { readonly seed: number; readonly message: string } | undefined;
+  /** Violations of properties that are not the bug's own. */
+  readonly others: readonly string[];
+}
+
+const [, , seeds = '1', steps = '1'] = process.argv;
+const data = mutants.map(({ module, from, to }) => ({ module, from, to }));
+register('./mutant-hooks.js', import.meta.url, { data });
+
+// Each bug has every module of the repository for itself; what those import from elsewhere is loaded once.
+for (const [at, { name, properties, firstSeed }] of mutants.entries()) {
+  const { simulate } = (await import(`../src/index.js?mutant=${at}`)) as typeof import('../src/index.js');
+  const { deleting } = (await import(`./deleting.js?mutant=${at}`)) as typeof import('./deleting.js');
+  const others: string[] = [];
+  let found: Search['found'];
+  for (let seed = firstSeed; seed < firstSeed + Number(seeds) && found === undefined; seed++) {
+    const { violation } = await simulate({ seed, steps: Number(steps), adjust: deleting });
+    if (violation === undefined) continue;
+    const message = violation.message.slice(0, 1000);
+    if (properties.some((property) => message.startsWith(property))) found = { seed, message };
+    else others.push(`seed ${seed}: ${message}`);
+  }
+  console.log(JSON.stringify({ name, found, others } satisfies Search));
+}
