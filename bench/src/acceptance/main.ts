@@ -12,6 +12,7 @@ import { millionKeys } from './million-keys.js';
 import { processFaults } from './process-faults.js';
 import { rangeDeletion } from './range-deletion.js';
 import { replicationSpeed } from './replication-speed.js';
+import { simulation } from './simulation.js';
 import { transactionRanges } from './transaction-ranges.js';
 import { unreadAnswers } from './unread-answers.js';
 
@@ -29,6 +30,7 @@ const checks: readonly AcceptanceCheck[] = [
   unreadAnswers,
   rangeDeletion,
   fuzz,
+  simulation,
 ];
 
 const USAGE = `npm run acceptance -- [options] [check …]

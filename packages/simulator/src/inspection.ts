@@ -31,7 +31,7 @@ export interface GroupInspection {
 }
 
 /** Looks into a replica of a real node. */
-export class ReplicaInspection implements GroupInspection {
+class ReplicaInspection implements GroupInspection {
   constructor(private readonly replica: Replica) {}
 
   get group(): number {

@@ -99,7 +99,8 @@ class PairSimulation {
       delayMeanUs: this.#random.integer(100, 20_000),
       breakProbability: this.#random.pick([0, 0.002, 0.02]),
     });
-    const leaderScenario = small(drawScenario(random.fork('leader scenario')), this.#random);
+    const drawn = drawScenario(random.fork('leader scenario'));
+    const leaderScenario = small(options.adjust?.(drawn) ?? drawn, this.#random);
     const followerScenario = small(drawScenario(random.fork('follower scenario')), this.#random);
     this.#leader = this.#side('leader ', leaderScenario, random.fork('leader'), {});
     this.#follower = this.#side('follower ', followerScenario, random.fork('follower'), { role: 'follower' });

@@ -28,7 +28,7 @@ export interface SimulationOptions {
   readonly steps: number;
   /** Sees each line of the trace as it comes. */
   readonly onLine?: (line: string) => void;
-  /** Changes what was drawn: a test aims at something. */
+  /** Changes what was drawn, of two clusters for the leader cluster: a test aims at something. */
   readonly adjust?: (scenario: Scenario) => Scenario;
 }
 

