@@ -38,27 +38,38 @@ export class SnapshotRecords implements Iterable<Buffer> {
 export async function* readSnapshotRecords(
   stream: AsyncIterable<Buffer>,
 ): AsyncGenerator<SnapshotRecords, void, undefined> {
-  let rest: Buffer = Buffer.alloc(0);
+  let pieces: Buffer[] = [];
+  let sizeBytes = 0;
+  let neededBytes = LENGTH_SIZE_BYTES;
   for await (const plain of decompress(stream)) {
-    const bytes = rest.length === 0 ? plain : Buffer.concat([rest, plain]);
+    pieces.push(plain);
+    sizeBytes += plain.length;
+    // Pieces are joined when there is a whole record: joined one by one, a large record's bytes would be copied with each.
+    if (sizeBytes < neededBytes) continue;
+    const bytes = pieces.length === 1 ? plain : Buffer.concat(pieces, sizeBytes);
     const starts: number[] = [];
     const ends: number[] = [];
     let at = 0;
+    neededBytes = LENGTH_SIZE_BYTES;
     while (bytes.length - at >= LENGTH_SIZE_BYTES) {
       const length = bytes.readUInt32LE(at);
       if (length > RECORD_SIZE_BYTES_MAX || bytes.readUInt32LE(at + 4) !== 0) {
         throw new SnapshotDamagedError('a record is larger than any that can be written');
       }
       const start = at + LENGTH_SIZE_BYTES;
-      if (start + length > bytes.length) break;
+      if (start + length > bytes.length) {
+        neededBytes = LENGTH_SIZE_BYTES + length;
+        break;
+      }
       at = start + length;
       starts.push(start);
       ends.push(at);
     }
-    rest = bytes.subarray(at);
+    pieces = at < bytes.length ? [bytes.subarray(at)] : [];
+    sizeBytes = bytes.length - at;
     if (starts.length > 0) yield new SnapshotRecords(bytes, starts, ends);
   }
-  if (rest.length > 0) throw new SnapshotDamagedError('it ends within a record');
+  if (sizeBytes > 0) throw new SnapshotDamagedError('it ends within a record');
 }
 
 /** An empty stream is as good as a bare header: stock leaves either of an empty table. */

@@ -2,11 +2,14 @@ import { mvcc } from '@coxswain/protocol';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { Compressor, Decompressor } from 'snappy';
 import {
+  compressToFrames,
   LevelStoreDirectory,
   loadSnapshot,
   MemoryStoreDirectory,
+  readSnapshotRecords,
   SnapshotDamagedError,
   type SnapshotOptions,
+  STREAM_IDENTIFIER,
   type StoreDirectory,
   Table,
   writeSnapshot,
@@ -224,6 +227,33 @@ describe('a snapshot stream', () => {
     }
     expect(records.length).toBeGreaterThan(source.keyCount!);
     expect(kept.size).toBe(source.keyCount);
+  });
+
+  test('is read without copying a large record for each of its pieces', async () => {
+    const record = Buffer.alloc(8 + 4 * 1024 * 1024, 'a record ');
+    record.writeBigUInt64LE(BigInt(record.length - 8));
+    const frames = Buffer.concat([STREAM_IDENTIFIER, compressToFrames(record)]);
+    const concat = Buffer.concat;
+    let copiedBytes = 0;
+    Buffer.concat = (list, totalLength) => {
+      const bytes = concat(list, totalLength);
+      if (list.length > 1) copiedBytes += bytes.length;
+      return bytes;
+    };
+    let lengths: number[];
+    try {
+      const stream = (async function* () {
+        for (let at = 0; at < frames.length; at += 1000) yield frames.subarray(at, at + 1000);
+      })();
+      lengths = [];
+      for await (const records of readSnapshotRecords(stream)) {
+        for (const each of records) lengths.push(each.length);
+      }
+    } finally {
+      Buffer.concat = concat;
+    }
+    expect(lengths).toEqual([4 * 1024 * 1024]);
+    expect(copiedBytes).toBeLessThan(3 * record.length);
   });
 
   test('is one point in time while writes go on', async () => {
