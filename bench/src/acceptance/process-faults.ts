@@ -14,6 +14,7 @@ export const processFaults: AcceptanceCheck = {
           writesPerStep: 2_000,
           pauseMs: 5_000,
           restMs: 0,
+          restWhileStartingMs: 0,
         });
         const measured = `held for ${writeCount} writes, ${readCount} reads`;
         measurements.push({ what: `5 times: ${scenario.name}`, target, measured, isMet: true });

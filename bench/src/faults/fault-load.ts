@@ -19,6 +19,8 @@ export interface FaultLoadOptions {
   readonly keyPrefix: string;
   /** How long a client rests after each answer. */
   readonly restMs: number;
+  /** How long it rests while nodes start, which want the processors too. */
+  readonly restWhileStartingMs: number;
 }
 
 /**
@@ -30,6 +32,7 @@ export class FaultLoad {
   readonly #history: History;
   readonly #clients: Promise<void>[];
   #writeCount = 0;
+  #isStarting = false;
   #isStopped = false;
 
   constructor(nodes: readonly ClusterNode[], history: History, options: FaultLoadOptions) {
@@ -51,13 +54,24 @@ export class FaultLoad {
     this.#history.assertHolds();
   }
 
+  /** Has the clients rest longer until nodes that start are ready. */
+  async whileStarting(ready: Promise<void>): Promise<void> {
+    this.#isStarting = true;
+    try {
+      await ready;
+    } finally {
+      this.#isStarting = false;
+    }
+  }
+
   /** Lets the calls under way end. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     await Promise.all(this.#clients);
   }
 
-  async #runClient(index: number, { keyCount, keyPrefix, restMs }: FaultLoadOptions): Promise<void> {
+  async #runClient(index: number, options: FaultLoadOptions): Promise<void> {
+    const { keyCount, keyPrefix } = options;
     let turn = index;
     while (!this.#isStopped) {
       const node = this.#nodes[turn % this.#nodes.length]!;
@@ -73,7 +87,10 @@ export class FaultLoad {
       if (!isAnswered) {
         turn++;
         await sleep(PAUSE_AFTER_FAILURE_MS);
-      } else if (restMs > 0) await sleep(restMs);
+        continue;
+      }
+      const restMs = this.#isStarting ? options.restWhileStartingMs : options.restMs;
+      if (restMs > 0) await sleep(restMs);
     }
   }
 

@@ -32,7 +32,7 @@ async function killAndRestart(node: ClusterNode, { load, writesPerStep }: FaultC
   await node.process.kill();
   await load.untilWritten(writesPerStep);
   node.process.start();
-  await node.process.untilReady();
+  await load.whileStarting(node.process.untilReady());
 }
 
 /** Kills the leader; resolves with how long nobody could write. */
@@ -61,10 +61,10 @@ const followerIsKilled: FaultScenario = {
 
 const allAreKilled: FaultScenario = {
   name: 'all nodes are killed at once and come back',
-  inflict: async ({ cluster }) => {
+  inflict: async ({ cluster, load }) => {
     await Promise.all(cluster.nodes.map(({ process }) => process.kill()));
     for (const { process } of cluster.nodes) process.start();
-    await cluster.untilReady();
+    await load.whileStarting(cluster.untilReady());
   },
 };
 
@@ -75,7 +75,7 @@ const allAreStopped: FaultScenario = {
       await node.process.stop();
       await context.load.untilWritten(context.writesPerStep);
       node.process.start();
-      await node.process.untilReady();
+      await context.load.whileStarting(node.process.untilReady());
     }
   },
 };
@@ -132,7 +132,7 @@ const followerNeedsSnapshot: FaultScenario = {
     await follower!.process.kill();
     await load.untilWritten(Math.max(context.writesPerStep, 120));
     follower!.process.start();
-    await follower!.process.untilReady();
+    await load.whileStarting(follower!.process.untilReady());
     await load.untilWritten(context.writesPerStep);
     if ((await follower!.process.metric('coxswain_snapshots_received_total')) === 0) {
       throw new Error('the follower caught up without a snapshot');
@@ -156,8 +156,9 @@ export interface FaultRun {
   readonly rounds: number;
   readonly writesPerStep: number;
   readonly pauseMs: number;
-  /** How long a client rests after each answer. Nodes that start want the processor too. */
+  /** How long a client rests after each answer, and how long while nodes start, which want the processors too. */
   readonly restMs: number;
+  readonly restWhileStartingMs: number;
 }
 
 /** What was checked. */
@@ -183,7 +184,7 @@ export async function runFaultScenario(scenario: FaultScenario, run: FaultRun): 
 export async function runFaultScenarioOn(
   cluster: ProcessCluster,
   scenario: FaultScenario,
-  { rounds, writesPerStep, pauseMs, restMs }: FaultRun,
+  { rounds, writesPerStep, pauseMs, restMs, restWhileStartingMs }: FaultRun,
 ): Promise<FaultChecks> {
   const history = new History();
   const load = new FaultLoad(cluster.nodes, history, {
@@ -191,6 +192,7 @@ export async function runFaultScenarioOn(
     keyCount: KEY_COUNT,
     keyPrefix: `${scenario.name}-`,
     restMs,
+    restWhileStartingMs,
   });
   try {
     for (let round = 0; round < rounds; round++) {
