@@ -153,7 +153,7 @@ describe('the answer of a Txn that was applied', () => {
   test('fits also when ranges, deletions and many operations share it', async () => {
     const { table } = await openCounted();
     await table.apply([entry(2, put('a', large)), entry(3, put('b', large))]);
-    const small = Array.from({ length: 60_000 }, () => opPut('s', '', true));
+    const small = Array.from({ length: 15_000 }, () => opPut('s', 'x'.repeat(140), true));
     const success = [opRange('a', '\0'), ...small, opDelete('a', 'c', true), opRange('a', '\0')];
     const [result] = await answered(table.apply([entry(4, txn({ success }))]));
     expect(encodedSizeBytes(result!.responses)).toBeLessThan(CLIENT_BYTES_MAX);
@@ -179,7 +179,7 @@ describe('the answer of a Txn that was applied', () => {
 
   test('leaves room for what each of many answers takes beside its pair', async () => {
     const { table } = await openCounted();
-    const success = Array.from({ length: 30_000 }, () => opPut('s', 'x'.repeat(130), true));
+    const success = Array.from({ length: 15_000 }, () => opPut('s', 'x'.repeat(280), true));
     const [result] = await answered(table.apply([entry(2, txn({ success }))]));
     const sizeBytes = encodedSizeBytes(result!.responses);
     expect(sizeBytes).toBeLessThan(CLIENT_BYTES_MAX);

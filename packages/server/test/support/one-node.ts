@@ -7,7 +7,10 @@ import { loadConfig } from '../../src/config.js';
 import { Server } from '../../src/server.js';
 import { Rpc } from './rpc.js';
 
-/** Options of a node that shares its machine with other tests: free ports, little disk, short elections. */
+/**
+ * Options of a node that shares its machine with other tests: free ports, little disk, short elections. Ticks cost
+ * processor time, whether anything happens or not.
+ */
 const testFlags = {
   'api.address': 'http://127.0.0.1:0',
   'rest.address': 'http://127.0.0.1:0',
@@ -15,7 +18,7 @@ const testFlags = {
   'raft.address': '127.0.0.1:0',
   'raft.wal-segment-size': '16MiB',
   'storage.write-buffer-size': '4MiB',
-  'raft.rtt': '5ms',
+  'raft.rtt': '20ms',
 } as const;
 
 /** A real node with real disk and real sockets, alone in its cluster. */
