@@ -27,6 +27,8 @@ export default {
   reporters: ['<rootDir>/scripts/progress-reporter.mjs', 'summary'],
   // Ends what hangs, and decides nothing: no test's verdict depends on how fast the machine is.
   testTimeout: 1_200_000,
+  // With Jest's half a second, a worker that a busy machine lets end later is reported as one that leaks handles.
+  workerGracefulExitTimeout: 20_000,
   // Most tests wait for processes of their own: on two cores, where Jest would run one, two take three fifths of the time.
   maxWorkers: Math.max(2, availableParallelism() - 1),
 };

@@ -7,10 +7,7 @@ import { loadConfig } from '../../src/config.js';
 import { Server } from '../../src/server.js';
 import { Rpc } from './rpc.js';
 
-/**
- * Options of a node that shares its machine with other tests: free ports, little disk, short elections. Ticks cost
- * processor time, whether anything happens or not.
- */
+/** Options of a node that shares its machine with other tests: free ports, little disk, short elections. */
 const testFlags = {
   'api.address': 'http://127.0.0.1:0',
   'rest.address': 'http://127.0.0.1:0',
@@ -18,7 +15,7 @@ const testFlags = {
   'raft.address': '127.0.0.1:0',
   'raft.wal-segment-size': '16MiB',
   'storage.write-buffer-size': '4MiB',
-  'raft.rtt': '20ms',
+  'raft.rtt': '5ms',
 } as const;
 
 /** A real node with real disk and real sockets, alone in its cluster. */
