@@ -59,7 +59,6 @@ export default async function bundle() {
     format: 'esm',
     platform: 'node',
     target: 'node20.19',
-    keepNames: true,
     legalComments: 'none',
     logLevel: 'warning',
     write: false,

@@ -160,6 +160,18 @@ export class NodeClient {
     return new Map(response.kvs.map((pair) => [pair.key.toString(), storedPair(pair)]));
   }
 
+  /** The pairs from a key on in one linearizable answer, and whether there are more after them. */
+  async page(from: Buffer, timeoutMs: number): Promise<{ pairs: readonly mvcc.KeyValue[]; more: boolean }> {
+    const request = regatta.RangeRequest.create({
+      table: this.#table,
+      key: from,
+      rangeEnd: everything,
+      linearizable: true,
+    });
+    const { kvs, more } = await this.#call(regatta.KVService.range, request, timeoutMs);
+    return { pairs: kvs, more };
+  }
+
   /** How many keys the table has, from one point-in-time view. */
   async count(timeoutMs: number): Promise<number> {
     const request = regatta.RangeRequest.create({
@@ -217,12 +229,12 @@ export class NodeClient {
     await this.#call(maintenance.MaintenanceService.reset, request, timeoutMs);
   }
 
-  /** Every pair from a key on, in key order, from one linearizable view. @throws ServiceError */
-  async *pairs(timeoutMs: number, from: Buffer = everything): AsyncGenerator<mvcc.KeyValue, void> {
+  /** Every pair in key order, from one linearizable view. @throws ServiceError */
+  async *pairs(timeoutMs: number): AsyncGenerator<mvcc.KeyValue, void> {
     const { path, requestSerialize, responseDeserialize } = regatta.KVService.iterateRange;
     const request = regatta.RangeRequest.create({
       table: this.#table,
-      key: from,
+      key: everything,
       rangeEnd: everything,
       linearizable: true,
     });

@@ -4,11 +4,11 @@ import { createServer } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { Coxswain, operation } from '@coxswain/client';
+import { findFreePorts } from '@coxswain/testing';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import {
   Command,
   coxswainFile,
-  freePorts,
   NodeCommand,
   type Outcome,
   run,
@@ -248,7 +248,7 @@ describe('data (interfaces.md)', () => {
   });
 
   test('status beside a dead endpoint exits 1 and names it', async () => {
-    const [dead] = await freePorts(1);
+    const [dead] = await findFreePorts(1);
     const outcome = await runHere(['status', '--endpoints', `${node.endpoint},127.0.0.1:${dead}`]);
     expectFailure(outcome, 1, /^1 of 2 endpoints do not answer: .*nothing listens there/);
     expect(outcome.stdout).toContain('nothing listens there');

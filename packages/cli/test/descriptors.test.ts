@@ -1,6 +1,7 @@
 import { Coxswain } from '@coxswain/client';
+import { findFreePorts } from '@coxswain/testing';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { Command, freePorts, TemporaryDirectory } from './support/command.js';
+import { Command, TemporaryDirectory } from './support/command.js';
 
 const tablesMax = 60;
 /** Enough to start with, and for a handful of tables. */
@@ -28,7 +29,7 @@ interface Member {
 }
 
 async function members(count: number): Promise<Member[]> {
-  const ports = await freePorts(3 * count);
+  const ports = await findFreePorts(3 * count);
   const raft = (id: number) => `127.0.0.1:${ports[3 * id - 1]}`;
   const ids = Array.from({ length: count }, (_, index) => index + 1);
   return ids.map((id) => {
@@ -96,7 +97,7 @@ describe('a table for which there are too few descriptors is refused', () => {
     const client = await clientOf(three[0]!);
     expect(await refusalOf(client)).toMatch(`node 3 has too few of its ${fewDescriptors} descriptors left`);
     expect(nodes.map(({ child }) => child.exitCode)).toEqual([null, null, null]);
-    expect(nodes[2]!.stdout).toContain('too few descriptors are left for another table');
+    await nodes[2]!.prints('too few descriptors are left for another table');
     const there = await clientOf(three[2]!);
     expect(await make(there, 'last')).toMatch(
       new RegExp(

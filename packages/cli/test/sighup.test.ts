@@ -1,7 +1,8 @@
 import { writeFileSync } from 'node:fs';
 import { Coxswain, StatusCode } from '@coxswain/client';
+import { findFreePorts } from '@coxswain/testing';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
-import { Command, freePorts, TemporaryDirectory } from './support/command.js';
+import { Command, TemporaryDirectory } from './support/command.js';
 
 let directory: TemporaryDirectory;
 let node: Command | undefined;
@@ -16,7 +17,7 @@ afterEach(async () => {
 });
 
 test('SIGHUP reads tokens and the log level again, and one line says what changed and what needs a restart', async () => {
-  const [api, rest, raft] = await freePorts(3);
+  const [api, rest, raft] = await findFreePorts(3);
   const config = `${directory.path}/config.yaml`;
   const tokenFile = `${directory.path}/token`;
   const write = (level: string, token: string, rtt: string) => {

@@ -12,9 +12,10 @@ import {
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { Coxswain } from '@coxswain/client';
+import { findFreePorts } from '@coxswain/testing';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { until } from './clusters/cluster.js';
-import { Command, freePorts, type Outcome, run, TemporaryDirectory } from './support/command.js';
+import { Command, type Outcome, run, TemporaryDirectory } from './support/command.js';
 
 let directory: TemporaryDirectory;
 let ports: number[];
@@ -40,7 +41,7 @@ const elsewhere = (path: string): string[] => [
 
 beforeEach(async () => {
   directory = new TemporaryDirectory();
-  ports = await freePorts(3);
+  ports = await findFreePorts(3);
 });
 
 afterEach(() => directory.remove());
@@ -140,7 +141,7 @@ describe('beside a node that runs, on what belongs to it', () => {
 
   beforeAll(async () => {
     const place = new TemporaryDirectory();
-    const itsPorts = await freePorts(3);
+    const itsPorts = await findFreePorts(3);
     api = itsPorts[0]!;
     const flags = [...flagsOf(place.path, itsPorts), ...elsewhere(place.path), '--tables.names=t'];
     its = { place, flags, node: startOpenly(flags) };

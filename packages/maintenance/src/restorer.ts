@@ -76,9 +76,7 @@ export class Restorer {
   }
 
   async #restore(name: string, stream: AsyncIterable<Buffer>, call: RestoreCall): Promise<Restored> {
-    const shard = await this.#node.beginRestore(name, {
-      deadlineMs: Math.min(call.deadlineMs, this.#deadline().deadlineMs),
-    });
+    const shard = await this.#begin(name, call);
     try {
       await this.#fill(shard, stream);
       // Some clients end a stream in order when they break it off, and tell only then that they have left.
@@ -97,6 +95,16 @@ export class Restorer {
     const { shardId, keyCount } = shard;
     this.#environment.log('info', 'a table was restored', { table: name, shardId, keyCount });
     return { shardId, revision: shard.header().revision, keyCount };
+  }
+
+  async #begin(name: string, { deadlineMs }: RestoreCall): Promise<ShardLoad> {
+    try {
+      return await this.#node.beginRestore(name, {
+        deadlineMs: Math.min(deadlineMs, this.#deadline().deadlineMs),
+      });
+    } catch (error) {
+      throw toApiError(error);
+    }
   }
 
   async #fill(shard: ShardLoad, stream: AsyncIterable<Buffer>): Promise<void> {

@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import { Coxswain, toEnd } from '@coxswain/client';
 import type { regatta } from '@coxswain/protocol';
-import { Command, freePorts, type Outcome, TemporaryDirectory } from '../support/command.js';
+import { findFreePorts } from '@coxswain/testing';
+import { Command, type Outcome, TemporaryDirectory } from '../support/command.js';
 
 /** Only keeps what hangs from hanging for ever, and says what it waited for: no verdict depends on it. */
 const HANGS_MS = 600_000;
@@ -164,7 +165,7 @@ export class Cluster {
   /** Starts the processes. `ready` tells when they serve. */
   static async start(options: ClusterOptions): Promise<Cluster> {
     const directory = new TemporaryDirectory();
-    const ports = await freePorts(4 * options.nodes);
+    const ports = await findFreePorts(4 * options.nodes);
     const nodes = Array.from({ length: options.nodes }, (_, index) => {
       const [api, rest, raft, replication] = ports.slice(4 * index) as [number, number, number, number];
       const directoryOfNode = join(directory.path, String(index + 1));

@@ -3,9 +3,10 @@ import { mkdirSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { compare, operation } from '@coxswain/client';
+import { findFreePorts } from '@coxswain/testing';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Cluster } from '../clusters/cluster.js';
-import { freePorts, TemporaryDirectory } from '../support/command.js';
+import { TemporaryDirectory } from '../support/command.js';
 import { contentOf, difference, fill, randomModel, runToEnd, tableIn } from './backups.js';
 
 // Registers the tests of ./maintenance-commands.test.ts.
@@ -15,7 +16,7 @@ export function agentBackup(): void {
   let cluster: Cluster;
 
   beforeAll(async () => {
-    [port] = (await freePorts(1)) as [number];
+    [port] = (await findFreePorts(1)) as [number];
     const flags = [`--backup-agent.address=:${port}`];
     cluster = await Cluster.ready({ role: 'leader', nodes: 1, tables: ['idle', 'table'], flags });
   });

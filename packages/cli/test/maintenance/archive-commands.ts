@@ -1,9 +1,10 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { findFreePorts } from '@coxswain/testing';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Cluster, until } from '../clusters/cluster.js';
-import { freePorts, type Outcome, TemporaryDirectory } from '../support/command.js';
+import { type Outcome, TemporaryDirectory } from '../support/command.js';
 import { runHere } from '../support/command-here.js';
 
 // Registers the tests of ./maintenance-commands.test.ts.
@@ -161,7 +162,7 @@ export function archiveCommands(): void {
     });
 
     test('says what to do where it is called wrongly, or there is nothing', async () => {
-      const [port] = await freePorts(1);
+      const [port] = await findFreePorts(1);
       const s3 = ['--archive.target=s3://bucket', `--archive.s3-endpoint=http://127.0.0.1:${port}`];
       const list = (...args: string[]): Promise<Outcome> =>
         runHere(['archive', 'list', '--config=', ...args]);

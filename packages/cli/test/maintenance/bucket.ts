@@ -1,8 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { findFreePorts } from '@coxswain/testing';
 import { until } from '../clusters/cluster.js';
-import { freePorts, TemporaryDirectory } from '../support/command.js';
+import { TemporaryDirectory } from '../support/command.js';
 
 const BUCKET = 'bucket';
 const KEYS = 'S3RVER';
@@ -18,7 +19,7 @@ export class Bucket {
   }
 
   static async start(): Promise<Bucket> {
-    const [port] = await freePorts(1);
+    const [port] = await findFreePorts(1);
     const bucket = new Bucket(port!);
     await bucket.restart();
     return bucket;

@@ -5,10 +5,11 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Coxswain } from '@coxswain/client';
 import { moco } from '@coxswain/protocol';
+import { findFreePorts } from '@coxswain/testing';
 import { Client, credentials } from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Cluster, until } from '../clusters/cluster.js';
-import { freePorts, TemporaryDirectory } from '../support/command.js';
+import { TemporaryDirectory } from '../support/command.js';
 import { runHere } from '../support/command-here.js';
 import { contentOf, runToEnd } from './backups.js';
 
@@ -33,7 +34,7 @@ export function oddNames(): void {
   let other: Cluster;
 
   beforeAll(async () => {
-    [agentPort] = (await freePorts(1)) as [number];
+    [agentPort] = (await findFreePorts(1)) as [number];
     const flags = [
       `--archive.target=${pathToFileURL(join(directory.path, 'archive'))}`,
       '--archive.object-age=50ms',

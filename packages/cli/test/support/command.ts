@@ -3,9 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { findFreePorts as freePorts } from '@coxswain/testing';
-
-export { freePorts };
+import { findFreePorts } from '@coxswain/testing';
 
 /** The command's file, for `node`. */
 export const coxswainFile = fileURLToPath(new URL('../../../bin/coxswain.cjs', import.meta.url));
@@ -105,7 +103,7 @@ export class NodeCommand {
   ) {}
 
   static async start(): Promise<NodeCommand> {
-    const [api, rest, raft] = await freePorts(3);
+    const [api, rest, raft] = await findFreePorts(3);
     const node = new NodeCommand(`127.0.0.1:${api}`, `http://127.0.0.1:${rest}`, [
       `--api.address=http://127.0.0.1:${api}`,
       `--rest.address=http://127.0.0.1:${rest}`,
