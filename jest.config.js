@@ -29,6 +29,6 @@ export default {
   testTimeout: 1_200_000,
   // With Jest's half a second, a worker that a busy machine lets end later is reported as one that leaks handles.
   workerGracefulExitTimeout: 20_000,
-  // Most tests wait for processes of their own: on two cores, where Jest would run one, two take three fifths of the time.
-  maxWorkers: Math.max(2, availableParallelism() - 1),
+  // Many tests wait for processes of their own: on two cores, where Jest would run one worker, three leave the least idle.
+  maxWorkers: Math.max(3, availableParallelism() - 1),
 };
