@@ -3,7 +3,7 @@ import { type Coxswain, CoxswainError, compare, operation } from '@coxswain/clie
 /** Keys that are written over and over, so that an entry that is applied twice shows in their versions. */
 const keyCount = 40;
 /** Between two writes: as many as a cluster takes only heat the machine while its nodes start. */
-const pauseMs = 20;
+const pauseMs = 50;
 
 /** Writes to a table until it is stopped: puts, deletions and transactions, one after the other. */
 export class Writer {

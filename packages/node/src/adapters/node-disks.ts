@@ -15,6 +15,8 @@ const SMALL_RESERVE_BYTES = 1024 * 1024;
 export class NodeDisks implements Disks {
   readonly #directories: Readonly<Record<DataPart, string>>;
   readonly #reserveBytes: number;
+  /** By device. The room is looked at once a second, and a disk's name is for people. */
+  readonly #mountPoints = new Map<number, string>();
 
   /** `reserveBytes` is held back on the disk that has the tables; a part's directory may be missing as yet. */
   constructor(directories: Readonly<Record<DataPart, string>>, reserveBytes: number) {
@@ -37,8 +39,10 @@ export class NodeDisks implements Disks {
         continue;
       }
       const { bavail, bsize } = await statfs(place);
+      const disk = this.#mountPoints.get(dev) ?? (await mountPoint(place, dev));
+      this.#mountPoints.set(dev, disk);
       rooms.set(dev, {
-        disk: await mountPoint(place, dev),
+        disk,
         directory,
         holds: new Set([part]),
         freeBytes: bavail * bsize,
