@@ -1,4 +1,5 @@
 import { randomInt } from 'node:crypto';
+import { createSocket } from 'node:dgram';
 import { createServer } from 'node:net';
 
 /**
@@ -6,24 +7,21 @@ import { createServer } from 'node:net';
  * elsewhere. One of those, found free and then let go, may be another process's, or a client's, before its node listens.
  */
 const firstPort = 16_384;
-const regionCount = 8;
-const regionSize = 2_048;
+const portCount = 16_384;
 
-/** Jest's workers run at once: each has ports of its own. */
-const region = (Number(process.env['JEST_WORKER_ID'] ?? randomInt(regionCount)) || 0) % regionCount;
-let next = randomInt(regionSize);
+let next = firstPort + randomInt(portCount);
 
 /**
  * Finds ports on 127.0.0.1 that nobody listens on, all different, for servers that must be named to others before they
- * listen. No process of this or another run of tests is likely to take one before they do. Throws when there are not
- * enough of them.
+ * listen. They are this process's until it ends: no other that finds ports this way, in this or another run of tests, is
+ * given them. The search begins at `from`. Throws when there are not enough of them.
  */
-export async function findFreePorts(count: number): Promise<number[]> {
+export async function findFreePorts(count: number, from = next): Promise<number[]> {
   const ports: number[] = [];
-  for (let tried = 0; tried < regionSize && ports.length < count; tried++) {
-    const port = firstPort + region * regionSize + next;
-    next = (next + 1) % regionSize;
-    if (await isPortFree(port)) ports.push(port);
+  for (let tried = 0; tried < portCount && ports.length < count; tried++) {
+    const port = firstPort + ((from - firstPort + tried) % portCount);
+    next = port + 1;
+    if ((await isPortFree(port)) && (await claim(port))) ports.push(port);
   }
   if (ports.length < count) throw new Error(`only ${ports.length} of ${count} ports are free`);
   return ports;
@@ -41,5 +39,17 @@ export function isPortFree(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     server.once('error', () => resolve(false));
     server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  });
+}
+
+/**
+ * Whether the port is this process's now. The claim is the UDP port of the same number, which nothing here uses: the
+ * system gives it to one process, and takes it back when that ends in whatever way.
+ */
+function claim(port: number): Promise<boolean> {
+  const socket = createSocket({ type: 'udp4', reuseAddr: false }).unref();
+  return new Promise((resolve) => {
+    socket.once('error', () => resolve(false));
+    socket.bind({ port, address: '127.0.0.1', exclusive: true }, () => resolve(true));
   });
 }

@@ -30,25 +30,31 @@ export function archiveCommands(): void {
   /** Of the table `users`. */
   let lastRevision: number;
   let cluster: Cluster;
+  let beganMs: number;
 
   beforeAll(async () => {
+    beganMs = Date.now();
     const flags = [`--archive.target=${target}`, '--archive.object-age=50ms', '--archive.base-interval=1s'];
     cluster = await Cluster.ready({ role: 'leader', nodes: 1, tables: ['users', 'orders'], flags });
     const client = await cluster.client();
     await client.put('orders', 'a', '1');
-    // Two objects at least.
-    await writeAndArchive('first');
-    await writeAndArchive('second');
+    // Two log objects at least, however much of it the first base holds.
+    do await writeAndArchive('key');
+    while ((await usersArchived()).logCount < 2);
   });
 
   async function writeAndArchive(key: string): Promise<void> {
     const client = await cluster.client();
     const { header } = await client.put('users', key, 'value');
     lastRevision = Number(header!.revision);
-    await until('all is archived', async () => {
-      const { shards } = await listed('list', '--table', 'users');
-      return shards[0]?.restorable.at(-1)?.last === lastRevision;
-    });
+    await until(
+      'all is archived',
+      async () => (await usersArchived()).restorable.at(-1)?.last === lastRevision,
+    );
+  }
+
+  async function usersArchived(): Promise<Listed['shards'][number]> {
+    return (await listed('list', '--table', 'users')).shards[0]!;
   }
 
   afterAll(async () => {
@@ -77,14 +83,13 @@ export function archiveCommands(): void {
 
   describe('coxswain archive', () => {
     test('lists what of each table can be restored, exactly to the last write', async () => {
-      const begin = Date.now();
       const { url, shards } = await listed();
       expect(url).toBe(target);
       expect(shards.map(({ table }) => table).sort()).toEqual(['orders', 'users']);
       const users = shards.find(({ table }) => table === 'users')!;
       expect(users.restorable).toHaveLength(1);
       expect(users.logCount).toBeGreaterThan(1);
-      expect(users.firstTimeMs).toBeGreaterThan(begin - 60_000);
+      expect(users.firstTimeMs).toBeGreaterThanOrEqual(beganMs);
       expect(users.lastTimeMs).toBeGreaterThanOrEqual(users.firstTimeMs);
       expect(users.lastTimeMs).toBeLessThanOrEqual(Date.now());
     });
