@@ -15,7 +15,7 @@ const testFlags = {
   'raft.address': '127.0.0.1:0',
   'raft.wal-segment-size': '16MiB',
   'storage.write-buffer-size': '4MiB',
-  'raft.rtt': '5ms',
+  'raft.rtt': '10ms',
 } as const;
 
 /** A real node with real disk and real sockets, alone in its cluster. */
@@ -71,7 +71,7 @@ export class OneNode {
 
   async untilReady(): Promise<void> {
     while ((await this.get('/readyz')).status !== 200) {
-      await new Promise((resolve) => setTimeout(resolve, 5));
+      await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }
 
