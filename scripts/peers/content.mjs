@@ -1,7 +1,7 @@
 import { until } from '../../bench/dist/src/faults/until.js';
 
-/** The keys here are text. */
-const firstKey = Buffer.from([1]);
+/** No key here holds a byte below it, and Armada refuses NUL in keys. */
+const least = Buffer.of(1);
 const readTimeoutMs = 60_000;
 /** Ends what would never become equal; a busy machine takes a while. */
 const equalTimeoutMs = 240_000;
@@ -13,7 +13,7 @@ const differencesShown = 5;
  */
 async function contentOf(client) {
   const pairs = new Map();
-  let from = firstKey;
+  let from = least;
   for (;;) {
     const page = await client.page(from, readTimeoutMs);
     for (const { key, value, modRevision } of page.pairs) {
@@ -21,7 +21,7 @@ async function contentOf(client) {
     }
     const last = page.pairs.at(-1);
     if (!page.more || last === undefined) return pairs;
-    from = Buffer.concat([last.key, Buffer.of(0)]);
+    from = Buffer.concat([last.key, least]);
   }
 }
 
