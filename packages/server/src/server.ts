@@ -482,7 +482,7 @@ export class Server {
       ...environment,
       random: systemRandom,
       restorer: this.#restorer!,
-      connect: (donor) => connectToDonor(donor, authority, this.#log),
+      connect: (donor) => openDonorLink(donor, authority, this.#log),
       external,
       rate: this.#restoreRate,
     });
@@ -727,7 +727,7 @@ function checkedTls<
   return tls;
 }
 
-function connectToDonor(
+function openDonorLink(
   { address, token }: Donor,
   authority: Certificates<LinkTls> | undefined,
   log: Log,
