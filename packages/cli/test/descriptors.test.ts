@@ -108,6 +108,7 @@ describe('a table for which there are too few descriptors is refused', () => {
 
     await nodes[2]!.stop();
     const again = await start(three[2]!, fewDescriptors);
+    await again.prints('too few descriptors are left for another table');
     await there.put('t1', 'key', 'other');
     await again.stop();
 

@@ -87,6 +87,8 @@ export class Tables {
   readonly #loadProgress = new Map<GroupId, { readonly appliedIndex: number; readonly sinceMs: number }>();
   #isFresh = false;
   #hasFollowed = false;
+  /** The limit of descriptors that this process's log calls too low now. */
+  #loggedShortOf: number | undefined;
   #isTending = false;
   #hasCheckedStart = false;
   #followed: Promise<void> = Promise.resolve();
@@ -781,8 +783,8 @@ export class Tables {
     const member = this.#registry.member(this.#options.nodeId);
     if (!this.#isFresh || member === undefined) return;
     const shortOf = await this.#descriptorsShortOf();
-    if (shortOf === member.descriptorsShortOf) return;
-    if (shortOf !== undefined) {
+    // Also where the members know it already: from an earlier start, or since it was so when this node first told of itself.
+    if (shortOf !== undefined && shortOf !== this.#loggedShortOf) {
       this.#environment.log(
         'warn',
         'too few descriptors are left for another table: the cluster makes none',
@@ -792,6 +794,8 @@ export class Tables {
         },
       );
     }
+    this.#loggedShortOf = shortOf;
+    if (shortOf === member.descriptorsShortOf) return;
     await this.#tellMember(this.#environment.clock.monotonicMs() + OWN_PROPOSAL_MS);
   }
 
