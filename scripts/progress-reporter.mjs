@@ -1,21 +1,49 @@
 // Jest's reporter for `npm test`: one line per file as it ends, with how many of all have ended, and what failed in
-// full. Jest's own summary follows.
+// full. Jest's own summary follows. It also ends a run in which something hangs, and says what: no test's verdict depends
+// on a clock, so nothing else would.
 import { relative } from 'node:path';
+
+/** Some ten times what the longest takes on two cores that are kept busy. */
+const HANG_MS = 1_200_000;
+
+function sourceOf({ context, path }) {
+  return relative(context.config.rootDir, path)
+    .replace('/dist/', '/')
+    .replace(/[.]js$/, '.ts');
+}
 
 export default class ProgressReporter {
   #ended = 0;
+  #running = new Set();
+  #hang;
+
+  onRunStart() {
+    this.#hang = setTimeout(() => {
+      const files = [...this.#running].map(sourceOf).join(', ');
+      process.stderr.write(
+        `FAIL: no file has ended for ${HANG_MS / 60_000} minutes; still running: ${files}\n`,
+      );
+      process.exit(1);
+    }, HANG_MS);
+  }
+
+  onRunComplete() {
+    clearTimeout(this.#hang);
+  }
+
+  onTestFileStart(test) {
+    this.#running.add(test);
+  }
 
   onTestResult(test, result, { numTotalTestSuites }) {
     this.#ended++;
-    const hasFailed = result.numFailingTests > 0 || result.testExecError !== undefined;
+    this.#running.delete(test);
+    this.#hang.refresh();
+    const hasFailed = result.numFailingTests > 0 || Boolean(result.testExecError);
     const width = String(numTotalTestSuites).length;
     const count = `${String(this.#ended).padStart(width)}/${numTotalTestSuites}`;
     const seconds = (result.perfStats.runtime / 1000).toFixed(1).padStart(6);
-    const file = relative(test.context.config.rootDir, test.path)
-      .replace('/dist/', '/')
-      .replace(/[.]js$/, '.ts');
-    process.stderr.write(`${count} ${hasFailed ? 'FAIL' : 'ok  '} ${seconds} s  ${file}\n`);
+    process.stderr.write(`${count} ${hasFailed ? 'FAIL' : 'ok  '} ${seconds} s  ${sourceOf(test)}\n`);
     if (hasFailed) process.stderr.write(`${result.failureMessage ?? result.testExecError?.stack ?? ''}\n`);
-    for (const { message, origin } of result.console ?? []) process.stderr.write(`${message}\n${origin}\n`);
   }
 }

@@ -26,9 +26,15 @@ export async function runLarge({ what, files, environment }: LargeTests): Promis
 
 /** What Jest says, whatever comes of it. */
 function runJest(files: readonly string[], environment: Readonly<Record<string, string>>): Promise<string> {
-  const jest = ['--experimental-vm-modules', '--no-warnings', 'node_modules/jest/bin/jest.js'];
-  // With the collector in the test's hands it can tell what an input leaves behind.
-  const args = ['--expose-gc', ...jest, '--runInBand', '--testTimeout', '1800000', ...files];
+  // With the collector in the test's hands it can tell what an input leaves behind. The reporter of `npm test` would end
+  // a file that takes as long as these may.
+  const args = [
+    '--expose-gc',
+    'node_modules/jest/bin/jest.js',
+    '--runInBand',
+    '--reporters=default',
+    ...files,
+  ];
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, args, {
       cwd: REPOSITORY,
