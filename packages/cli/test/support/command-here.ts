@@ -17,7 +17,8 @@ export async function runHere(
   isRunning = true;
   const { stdout, stderr } = process;
   const input = Object.getOwnPropertyDescriptor(process, 'stdin')!;
-  const before = { env: process.env, stdout: stdout.write, stderr: stderr.write, isTTY: stderr.isTTY };
+  const { env: envBefore, noDeprecation = false } = process;
+  const before = { stdout: stdout.write, stderr: stderr.write, isTTY: stderr.isTTY };
   const written: { stdout: Buffer[]; stderr: Buffer[] } = { stdout: [], stderr: [] };
   const gather = (pieces: Buffer[]) => (piece: string | Uint8Array) => {
     pieces.push(Buffer.from(piece as string));
@@ -27,6 +28,7 @@ export async function runHere(
   stdout.write = gather(written.stdout);
   stderr.write = gather(written.stderr);
   stderr.isTTY = false;
+  process.noDeprecation = true;
   // In one piece, as bytes.
   Object.defineProperty(process, 'stdin', { configurable: true, value: Readable.from([Buffer.from(stdin)]) });
   try {
@@ -34,7 +36,8 @@ export async function runHere(
     const [out, err] = [written.stdout, written.stderr].map((pieces) => Buffer.concat(pieces).toString());
     return { exitCode, stdout: out!, stderr: err! };
   } finally {
-    process.env = before.env;
+    process.env = envBefore;
+    process.noDeprecation = noDeprecation;
     stdout.write = before.stdout;
     stderr.write = before.stderr;
     stderr.isTTY = before.isTTY;
