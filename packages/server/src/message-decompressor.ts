@@ -3,6 +3,7 @@ import { FrameDecompressor, FramesTooLargeError } from '@coxswain/table';
 import { transportErrors } from './errors.js';
 import { MessageTooLargeError } from './message-reader.js';
 import { Semaphore } from './semaphore.js';
+import { zstdFrameBytes } from './zstd-frame.js';
 
 /**
  * Messages that are decompressed at a time, in zlib or zstd; the others wait. Each takes up to its limit for what comes
@@ -16,15 +17,10 @@ const ZSTD_FRAMES_MAX = 16;
 
 type Callback<Result> = (error: NodeJS.ErrnoException | null, result: Result) => void;
 type Zlib = (bytes: Buffer, options: zlib.ZlibOptions, done: Callback<Buffer>) => void;
-/** With `info`, a call to zlib gives how much of its input it has used as well. */
-interface ZstdResult {
-  readonly buffer: Buffer;
-  readonly engine: { readonly bytesWritten: number };
-}
 
 /** Node has zstd from 22.15 and 23.8 on. */
 const { zstdDecompress } = zlib as {
-  readonly zstdDecompress?: (bytes: Buffer, options: object, done: Callback<ZstdResult>) => void;
+  readonly zstdDecompress?: (bytes: Buffer, options: object, done: Callback<Buffer>) => void;
 };
 const { ZSTD_d_windowLogMax: zstdWindowLogMax } = zlib.constants as { readonly ZSTD_d_windowLogMax?: number };
 
@@ -85,12 +81,14 @@ export class MessageDecompressor {
     let leftBytes = this.#messageBytesMax;
     let rest = bytes;
     do {
-      const { buffer, engine } = await decompressFrame(rest, leftBytes);
-      parts.push(buffer);
-      leftBytes -= buffer.length;
-      rest = rest.subarray(engine.bytesWritten);
+      const frameBytes = zstdFrameBytes(rest);
+      if (frameBytes === undefined || parts.length === ZSTD_FRAMES_MAX)
+        throw transportErrors.decompressionFailed();
+      const plain = await decompressFrame(rest.subarray(0, frameBytes), leftBytes);
+      parts.push(plain);
+      leftBytes -= plain.length;
+      rest = rest.subarray(frameBytes);
       if (leftBytes < 0) throw this.#tooLarge();
-      if (rest.length > 0 && parts.length === ZSTD_FRAMES_MAX) throw transportErrors.decompressionFailed();
     } while (rest.length > 0);
     return parts.length === 1 ? parts[0]! : Buffer.concat(parts);
   }
@@ -123,9 +121,8 @@ export class MessageDecompressor {
   }
 }
 
-function decompressFrame(bytes: Buffer, sizeBytesMax: number): Promise<ZstdResult> {
+function decompressFrame(bytes: Buffer, sizeBytesMax: number): Promise<Buffer> {
   const options = {
-    info: true,
     // Node takes no limit of 0. The caller sees the byte too many.
     maxOutputLength: Math.max(sizeBytesMax, 1),
     params: { [zstdWindowLogMax!]: ZSTD_WINDOW_LOG_MAX },
