@@ -1,6 +1,5 @@
 import { type Entry, EntryType } from '@coxswain/raft';
-import { CommandKind, type Table } from '@coxswain/table';
-import { openEnvelope } from './envelope.js';
+import { CommandKind, openEnvelope, type Table } from '@coxswain/table';
 import type { Replica } from './replica.js';
 import type { LogEntry, TableLog } from './replication-api.js';
 

@@ -12,13 +12,16 @@ import {
 import {
   type ApplyResult,
   CommandKind,
+  envelopeTimeMs,
+  openEnvelope,
+  ownSequence,
   StoreDamagedError,
+  sealEnvelope,
   type Table,
   type TableEntry,
 } from '@coxswain/table';
 import type { GroupId, GroupLog, GroupWrite } from '@coxswain/wal';
 import type { Header, ReadableTable, TableStatus } from './api.js';
-import { envelopeTimeMs, openEnvelope, ownSequence, sealEnvelope } from './envelope.js';
 import { type ApiError, errors } from './errors.js';
 import { ForwardedSequences } from './forwarded.js';
 import type { Forward, Quiesce } from './frame.js';

@@ -117,6 +117,11 @@ export class Raft {
     return this.log.lastIndex;
   }
 
+  /** The term of the entry at `index`; undefined where it is compacted away or past the end. */
+  termAt(index: number): number | undefined {
+    return this.log.term(index);
+  }
+
   get membership(): Membership {
     return this.currentMembership;
   }

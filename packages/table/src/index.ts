@@ -1,4 +1,12 @@
 export { LevelStoreDirectory, type LevelStoreOptions } from './adapters/level-store.js';
+export {
+  type Envelope,
+  envelopeTimeMs,
+  openEnvelope,
+  ownSequence,
+  type ProposalId,
+  sealEnvelope,
+} from './envelope.js';
 export * from './errors.js';
 export {
   MemoryStoreDirectory,
@@ -16,6 +24,7 @@ export {
   STREAM_IDENTIFIER,
 } from './snappy-frames.js';
 export { type LoadedSnapshot, loadSnapshot } from './snapshot-loader.js';
+export { type SnapshotPair, snapshotOfPairs } from './snapshot-of-pairs.js';
 export { readSnapshotRecords, SnapshotRecords } from './snapshot-reader.js';
 export {
   type SnapshotOptions,

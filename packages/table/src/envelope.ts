@@ -1,4 +1,5 @@
-import { type CommandKind, UnknownCommandError } from '@coxswain/table';
+import { UnknownCommandError } from './errors.js';
+import type { CommandKind } from './types.js';
 
 /**
  * What travels in a log entry beside the command (architecture.md §2.2). The command's bytes follow the

@@ -1,0 +1,41 @@
+import { wolfRaft } from '@coxswain/protocol';
+
+export type WolfErrorCode = Exclude<
+  wolfRaft.ErrorCode,
+  wolfRaft.ErrorCode.RAFT_UNDEFINED_ERROR | wolfRaft.ErrorCode.UNRECOGNIZED
+>;
+
+/**
+ * A call of wolf.raft that is refused. It travels in the answer's `error_res`, with gRPC status OK (trap 4); the code is
+ * one of the seed's 1 to 6.
+ */
+export class WolfError extends Error {
+  override readonly name = 'WolfError';
+  constructor(
+    readonly code: WolfErrorCode,
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
+
+const { ErrorCode } = wolfRaft;
+
+const declare =
+  <Args extends unknown[]>(code: WolfErrorCode, text: (...args: Args) => string) =>
+  (...args: Args): WolfError =>
+    new WolfError(code, text(...args));
+
+/** Every refusal of this package, once. */
+export const wolfErrors = {
+  jsonNotValid: declare(
+    ErrorCode.RAFT_APPEND_ENTRIES_JSON_OF_REQ_IS_NOT_VALID,
+    (reason: string, at: number) => `req is not the JSON of an AppendEntries: ${reason} at character ${at}`,
+  ),
+  appendFailed: declare(ErrorCode.RAFT_APPEND_ENTRIES_FAILED, (reason: string) => reason),
+  snapshotFailed: declare(ErrorCode.RAFT_INSTALL_SNAPSHOT_FAILED, (reason: string) => reason),
+  voteFailed: declare(ErrorCode.RAFT_VOTE_FAILED, (reason: string) => reason),
+  bootstrapFailed: declare(ErrorCode.RAFT_BOOTSTRAP_FAILED, (reason: string) => reason),
+  metricsFailed: declare(ErrorCode.RAFT_GET_METRICS_FAILED, (reason: string) => reason),
+};

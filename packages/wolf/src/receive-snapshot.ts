@@ -1,0 +1,63 @@
+import type { wolfRaft } from '@coxswain/protocol';
+import type { Heartbeat, NodeId } from '@coxswain/raft';
+import { WolfError, wolfErrors } from './errors.js';
+import { answerFailure, type Decided, peerOf, type ReplicaView, toNumber } from './receive.js';
+
+/** A chunk that goes into the `SnapshotAssembly`, unless `isCommitted`. */
+export interface WantedChunk {
+  readonly kind: 'chunk';
+  readonly from: NodeId;
+  /** The leader's term. */
+  readonly term: number;
+  readonly lastIndex: number;
+  readonly lastTerm: number;
+  /** All that the snapshot stands for is committed here already: the chunk is not needed, and the answer is that it is there. */
+  readonly isCommitted: boolean;
+  /**
+   * To be stepped before the chunk is taken: it is contact with the leader, which sends nothing else meanwhile, and
+   * brings the core into its term. Nobody waits for what the core answers.
+   */
+  readonly contact: Heartbeat;
+}
+
+/** What a chunk of InstallSnapshot is worth to this node. Decided: an earlier term, or an error. Never throws. */
+export function receiveSnapshotChunk(
+  request: Omit<wolfRaft.RaftInstallSnapshotReq, 'group'>,
+  replica: ReplicaView,
+): Decided<wolfRaft.RaftInstallSnapshotRes> | WantedChunk {
+  const { msgId } = request;
+  try {
+    const exact = (value: bigint, field: string) => toNumber(value, field, wolfErrors.snapshotFailed);
+    const term = exact(request.term, 'term');
+    const leaderId = exact(request.leaderId, 'leader_id');
+    const lastIndex = exact(request.lastIncludedIndex, 'last_included_index');
+    const lastTerm = exact(request.lastIncludedTerm, 'last_included_term');
+    if (term < replica.term || term === 0)
+      return { kind: 'decided', response: answerInstalled(msgId, replica.term) };
+    const from = peerOf(leaderId, replica, 'leader_id', wolfErrors.snapshotFailed);
+    if (replica.isLeader && term === replica.term)
+      throw wolfErrors.snapshotFailed(
+        `this node leads in term ${term} itself: two nodes have the same id, or one lost its disk`,
+      );
+    if (lastIndex === 0 || lastTerm === 0 || lastTerm > term)
+      throw wolfErrors.snapshotFailed(
+        `no leader of term ${term} has a snapshot of index ${lastIndex} and term ${lastTerm}`,
+      );
+    const isCommitted = lastIndex <= replica.commitIndex;
+    const known = isCommitted ? replica.termAt(lastIndex) : undefined;
+    if (known !== undefined && known !== lastTerm)
+      throw wolfErrors.snapshotFailed(
+        `entry ${lastIndex} is committed here with term ${known}, not ${lastTerm}`,
+      );
+    const contact: Heartbeat = { type: 'heartbeat', from, to: replica.id, term, commit: 0, context: '' };
+    return { kind: 'chunk', from, term, lastIndex, lastTerm, isCommitted, contact };
+  } catch (error) {
+    if (!(error instanceof WolfError)) throw error;
+    return { kind: 'decided', response: answerFailure(msgId, error) };
+  }
+}
+
+/** The answer to a chunk that was taken; to the last one only when the snapshot is installed, durably (D7). */
+export function answerInstalled(msgId: string, term: number): wolfRaft.RaftInstallSnapshotRes {
+  return { response: { $case: 'okRes', value: { msgId, term: BigInt(term) } } };
+}
