@@ -14,6 +14,8 @@ export {
   type Donor,
 } from './agents/moco/clones.js';
 export { OneAtATime } from './agents/moco/one-at-a-time.js';
+export { type Json, writeJson } from './agents/tidb-binlog/go-json.js';
+export { TidbBinlog, type TidbBinlogNode, type TidbBinlogOptions } from './agents/tidb-binlog/tidb-binlog.js';
 export {
   BackupAgent,
   type BackupAgentOptions,

@@ -70,6 +70,8 @@ export interface MemberInfo {
   readonly name: string;
   readonly raftAddress: string;
   readonly clientUrls: readonly string[];
+  /** host:port of its REST listener. Absent: it has not said, or it is of an earlier release. */
+  readonly restAddress?: string;
   /** Its limit of descriptors, while it has too few left for another table. */
   readonly descriptorsShortOf?: number;
 }
@@ -99,7 +101,8 @@ export interface NodeStatus {
   readonly isDiskFull: boolean;
   /** The disk that lacks room, when one does. */
   readonly diskShortage: DiskShortage | undefined;
-  readonly peers: readonly { id: NodeId; isConnected: boolean }[];
+  /** `silentMs`: since when nothing came from it. */
+  readonly peers: readonly { id: NodeId; isConnected: boolean; silentMs: number }[];
 }
 
 export interface Readiness {

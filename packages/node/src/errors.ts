@@ -105,6 +105,18 @@ export const errors = declareErrors({
     'outcome unknown: the write may have been applied; read before retrying',
   ),
   shuttingDown: declare(Status.Unavailable, 'request aborted'),
+  closing: declare(
+    Status.Unavailable,
+    'this node is being closed and takes no writes: write through another one',
+  ),
+  logPaused: declare(
+    Status.Unavailable,
+    'replication from this node is paused: ask another node of its cluster, or let an operator resume it',
+  ),
+  replicationPaused: declare(
+    Status.Unavailable,
+    'replication from the leader cluster is paused, so that a write could not arrive here, and nothing was changed: write there, or let an operator resume it',
+  ),
   nameNotSet: declare(Status.InvalidArgument, 'name must be set'),
   nameInvalid: declare(Status.InvalidArgument, `name must be ${TABLE_NAME_RULE}`),
   tableExists: declare(Status.InvalidArgument, 'table already exists'),

@@ -20,6 +20,7 @@ export * from './environment.js';
 export * from './errors.js';
 export { DATA_FORMAT, DataDirectoryError, Identity } from './identity.js';
 export * from './maintenance-api.js';
+export * from './member-control.js';
 export { Node } from './node.js';
 export * from './options.js';
 export { META_SHARD } from './registry.js';

@@ -34,6 +34,7 @@ import { Handover } from './handover.js';
 import { Histogram } from './histogram.js';
 import { DataDirectoryError, Identity } from './identity.js';
 import type { MaintenanceControl } from './maintenance-api.js';
+import type { MemberControl, MemberState, StateChange } from './member-control.js';
 import { type Answerer, MemberQuestions } from './member-questions.js';
 import type { NodeOptions } from './options.js';
 import { Peers } from './peers.js';
@@ -69,7 +70,7 @@ const COMPACTION_MS = 5000;
  * The replica host: many Raft groups over one log and one peer transport, and the tables that they hold.
  * `open` reads the disk, `start` joins the world, `stop` leaves it in order.
  */
-export class Node implements NodeApi, ReplicationApi, FollowerControl, MaintenanceControl {
+export class Node implements NodeApi, ReplicationApi, FollowerControl, MaintenanceControl, MemberControl {
   readonly #options: NodeOptions;
   /** Its wall time is what this node believes of its clock (A7). */
   readonly #environment: Environment;
@@ -361,6 +362,8 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       if (this.#tables.role !== 'leader') throw errors.notReady();
       // Nobody could tell here what the write did.
       if (!replica.hasTable) throw errors.notReady();
+      // What follower clusters must have before the node stops does not grow any more.
+      if (this.#ownState === 'closing') throw errors.closing();
       const result = await this.#proposeTo(replica, CommandKind.Command, bytes, call.deadlineMs);
       // T2: after the seal nothing has an effect any more, so it may go to the shard that took over.
       if (result.sealedBy !== undefined) return undefined;
@@ -437,6 +440,36 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     return this.#tables.role;
   }
 
+  get nodeId(): NodeId {
+    return this.#options.nodeId;
+  }
+
+  get #ownState(): MemberState {
+    return this.#tables.memberState(this.nodeId);
+  }
+
+  get isLogPaused(): boolean {
+    const state = this.#ownState;
+    return state === 'pausing' || state === 'paused';
+  }
+
+  get isReplicationPaused(): boolean {
+    return this.#tables.isAnyPaused;
+  }
+
+  memberState(id: NodeId): MemberState {
+    return this.#tables.memberState(id);
+  }
+
+  async memberStates(call: Call): Promise<ReadonlyMap<NodeId, MemberState>> {
+    return await this.#tables.memberStates(call);
+  }
+
+  async changeMemberState(id: NodeId, change: StateChange, call: Call): Promise<MemberState | undefined> {
+    this.#admitWrite();
+    return await this.#tables.changeMemberState(id, change, call);
+  }
+
   async openLog(table: string, call: Call): Promise<TableLog> {
     return await this.#onShard(table, call, async (replica) => {
       // R2: what was committed when it was asked for is applied here before anything is served.
@@ -445,6 +478,11 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       if (replica.table.sealedBy === undefined) throw errors.notReady();
       return undefined;
     });
+  }
+
+  localLog(table: string): TableLog | undefined {
+    const replica = this.#tables.get(table);
+    return replica?.isServing ? new ReplicaLog(replica) : undefined;
   }
 
   async whenRevision(table: string, revision: number, call: Call): Promise<Header> {
@@ -595,7 +633,9 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     for (const replica of this.#tables.replicas()) {
       await this.#tend(replica, (table) => table.checkpoint());
       if (replica.isClosed || !replica.hasTable || replica.isSuspended) continue;
-      this.#compactLog(replica, { upTo: followedUpTo.get(replica.name ?? '') ?? Number.POSITIVE_INFINITY });
+      await this.#compactLog(replica, {
+        upTo: followedUpTo.get(replica.name ?? '') ?? Number.POSITIVE_INFINITY,
+      });
     }
   }
 
@@ -644,7 +684,11 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       meta: meta?.status(),
       isDiskFull: this.#diskWatch.isFull,
       diskShortage: this.#diskWatch.shortage,
-      peers: [...this.#peers.ids].map((id) => ({ id, isConnected: this.#peers.isConnected(id) })),
+      peers: [...this.#peers.ids].map((id) => ({
+        id,
+        isConnected: this.#peers.isConnected(id),
+        silentMs: this.#peers.silenceMs(id),
+      })),
     };
   }
 
@@ -1000,15 +1044,19 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     return from === undefined ? undefined : { replica, from };
   }
 
-  /** Now and again, or with `asked` as soon as anything may go, but nothing above `upTo`. */
-  #compactLog(replica: Replica, asked?: { readonly upTo: number }): void {
+  /**
+   * Now and again, or with `asked` as soon as anything may go, but nothing above `upTo`. Gives what is under way, if it
+   * removes anything; nobody has to wait for it.
+   */
+  #compactLog(replica: Replica, asked?: { readonly upTo: number }): Promise<void> | undefined {
     const { log, table } = replica;
     const { snapshotEntries, compactionOverheadEntries, logBytesMax } = this.#options;
     const { index: truncatedIndex } = log.truncated;
     // Entries may be large: those of a load, and what a follower cluster packs.
     const isLarge = log.sizeBytes > logBytesMax;
     const isDue = isLarge || asked !== undefined;
-    if (!isDue && table.appliedIndex - truncatedIndex - compactionOverheadEntries < snapshotEntries) return;
+    if (!isDue && table.appliedIndex - truncatedIndex - compactionOverheadEntries < snapshotEntries)
+      return undefined;
     // Also of a large log a part stays, for those who follow it and are a little behind.
     const kept = Math.floor((table.appliedIndex - truncatedIndex) / 2);
     const behind = isLarge ? Math.min(kept, compactionOverheadEntries) : compactionOverheadEntries;
@@ -1020,22 +1068,22 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       asked?.upTo ?? Number.POSITIVE_INFINITY,
       truncatedIndex + COMPACTION_ENTRIES_MAX,
     );
-    if (last - truncatedIndex < portion) return;
+    if (last - truncatedIndex < portion) return undefined;
     // D4: only what a checkpoint holds may leave the log.
     const index = Math.min(table.checkpointIndex, last);
     if (index - truncatedIndex >= portion) {
       const term = log.term(index);
       if (term === undefined) throw new Error(`the log of group ${replica.group} has no term at ${index}`);
       const compact = { index, term, membership: replica.membership };
-      this.#run(
-        this.#turns
-          .write([{ group: replica.group, compact }])
-          // R3: outcomes are kept as long as the log has their entries.
-          .then(() => this.#tend(replica, (tended) => tended.pruneOutcomes(index + 1))),
-      );
-    } else if (!table.isCheckpointing) {
-      this.#run(this.#tend(replica, (tended) => tended.checkpoint()));
+      const compacted = this.#turns
+        .write([{ group: replica.group, compact }])
+        // R3: outcomes are kept as long as the log has their entries.
+        .then(() => this.#tend(replica, (tended) => tended.pruneOutcomes(index + 1)));
+      this.#run(compacted);
+      return compacted;
     }
+    if (!table.isCheckpointing) this.#run(this.#tend(replica, (tended) => tended.checkpoint()));
+    return undefined;
   }
 
   /** The first entry that the archive keeps in the log. */

@@ -7,6 +7,8 @@ export interface NodeOptions {
   readonly initialMembers: ReadonlyMap<NodeId, string>;
   /** Told to the other members, for Cluster.MemberList. */
   readonly clientUrls: readonly string[];
+  /** host:port of the REST listener, told to the other members; empty: there is none. */
+  readonly restAddress: string;
   readonly version: string;
   /** Raft's unit of time. Default 50. */
   readonly tickMs: number;
@@ -61,6 +63,7 @@ export interface ArchiveOptions {
 
 /** The defaults of everything that is not identity or address. */
 export const defaultNodeOptions = {
+  restAddress: '',
   tickMs: 50,
   heartbeatTicks: 1,
   electionTicks: 20,

@@ -4,6 +4,7 @@ import type { Table } from '@coxswain/table';
 import { Packr } from 'msgpackr';
 import type { ClusterRole, MemberInfo, TableInfo } from './api.js';
 import { type Genesis, genesisText } from './identity.js';
+import type { MemberState } from './member-control.js';
 
 /** The meta group's shard id (architecture.md §3). */
 export const META_SHARD = 1000;
@@ -34,6 +35,7 @@ const REPORTED_AT_ONCE_MAX = 1000;
  * | replication/NAME | ReplicationRecord: what holds the table's replication up. Absent: nothing |
  * | quarantine/SHARD | QuarantineRecord: a table that the leader cluster had no more (R4) |
  * | archived/SHARD | the index up to which the archive has the log of a table's shard; goes with the shard. Absent: 0 |
+ * | states/ID | MemberState: what an operator wants of a member. Absent: online |
  */
 const GENESIS_KEY = Buffer.from('genesis');
 const NEXT_SHARD_KEY = Buffer.from('next-shard');
@@ -45,6 +47,7 @@ const LOADING_PREFIX = 'loading/';
 const REPLICATION_PREFIX = 'replication/';
 const QUARANTINE_PREFIX = 'quarantine/';
 const ARCHIVED_PREFIX = 'archived/';
+const STATES_PREFIX = 'states/';
 
 const packr = new Packr({ useRecords: false });
 
@@ -146,6 +149,12 @@ interface Archived {
   readonly modRevision: number;
 }
 
+/** What an operator wants of a member. */
+interface KeptState {
+  readonly state: MemberState;
+  readonly modRevision: number;
+}
+
 /** What holds a table's replication up. */
 export interface ReplicationHold {
   readonly stopped: string | undefined;
@@ -166,6 +175,7 @@ export class Registry {
   #holds = new Map<string, ReplicationHold & { readonly modRevision: number }>();
   #quarantined = new Map<number, QuarantinedTable>();
   #archived = new Map<number, Archived>();
+  #states = new Map<NodeId, KeptState>();
   #cluster: ClusterRecord = LEADER_CLUSTER;
   #clusterVersion = 0;
 
@@ -177,6 +187,7 @@ export class Registry {
     const holds = new Map<string, ReplicationHold & { readonly modRevision: number }>();
     const quarantined = new Map<number, QuarantinedTable>();
     const archived = new Map<number, Archived>();
+    const states = new Map<NodeId, KeptState>();
     const view = meta.view();
     try {
       for await (const page of view.pages(everything)) {
@@ -225,6 +236,10 @@ export class Registry {
             const index = packr.unpack(record.value) as number;
             const { modRevision } = record;
             archived.set(Number(key.slice(ARCHIVED_PREFIX.length)), { index, modRevision });
+          } else if (key.startsWith(STATES_PREFIX)) {
+            const state = packr.unpack(record.value) as MemberState;
+            const { modRevision } = record;
+            states.set(Number(key.slice(STATES_PREFIX.length)), { state, modRevision });
           } else if (record.key.equals(CLUSTER_KEY)) {
             this.#cluster = packr.unpack(record.value) as ClusterRecord;
             this.#clusterVersion = record.version;
@@ -246,6 +261,7 @@ export class Registry {
     this.#holds = holds;
     this.#quarantined = quarantined;
     this.#archived = archived;
+    this.#states = states;
   }
 
   get role(): ClusterRole {
@@ -319,6 +335,15 @@ export class Registry {
 
   member(id: NodeId): MemberInfo | undefined {
     return this.#members.get(id);
+  }
+
+  stateOf(id: NodeId): MemberState {
+    return this.#states.get(id)?.state ?? 'online';
+  }
+
+  /** A member is to be paused. Where the cluster is a follower cluster, nobody replicates then. */
+  get isAnyPaused(): boolean {
+    return [...this.#states.values()].some(({ state }) => state === 'pausing' || state === 'paused');
   }
 
   /** The meta group's first command: the genesis and the tables that exist from the start. */
@@ -504,6 +529,12 @@ export class Registry {
       if (success.length === REPORTED_AT_ONCE_MAX) break;
     }
     return success.length === 0 ? undefined : transaction(compare, success);
+  }
+
+  /** No effect when something else was written of the member's state. */
+  writeState(id: NodeId, state: MemberState): mvcc.Command {
+    const key = keyOf(STATES_PREFIX, String(id));
+    return transaction([modRevisionIs(key, this.#states.get(id)?.modRevision ?? 0)], [put(key, state)]);
   }
 
   writeMember(member: MemberInfo): mvcc.Command {

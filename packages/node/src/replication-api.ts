@@ -109,6 +109,11 @@ export interface FollowerControl {
   onChange(listener: () => void): () => void;
   /** This node leads the meta group: it reconciles the tables with the leader cluster's. */
   readonly leadsMeta: boolean;
+  /**
+   * An operator has paused a member, as far as this node knows: no member takes anything from the leader cluster, since
+   * what one takes is applied on all (operations-protocols.md §3).
+   */
+  readonly isReplicationPaused: boolean;
   /** Every table that follows the leader cluster's and that this node leads, sorted by name. */
   ledTables(): LedTable[];
   /** This cluster's own id; undefined until it has formed. */
@@ -165,8 +170,14 @@ export interface ReplicationApi {
    */
   askMembers(topic: string, question: Buffer, waitMs: number): Promise<ReadonlyMap<NodeId, Buffer>>;
   readonly role: ClusterRole | undefined;
+  /** An operator has paused this node: it gives follower clusters neither log nor snapshots. */
+  readonly isLogPaused: boolean;
+  /** Called as `FollowerControl.onChange` is. */
+  onChange(listener: () => void): () => void;
   /** R2: the table's log, after a ReadIndex and when what was committed by then is applied. Errors: tableNotFound, notReady, timeout, shuttingDown. */
   openLog(table: string, call: Call): Promise<TableLog>;
+  /** The table's log as this node has it, without a word to anyone; undefined: it is not here, or does not serve. */
+  localLog(table: string): TableLog | undefined;
   /**
    * Resolves when the table, by whatever shard, has applied `revision` here. Errors: tableNotFound, timeout, shuttingDown.
    */

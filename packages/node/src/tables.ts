@@ -7,6 +7,7 @@ import type { WatchedTable } from './change-log.js';
 import type { Environment } from './environment.js';
 import { ApiError, errors, Status } from './errors.js';
 import { DataDirectoryError, type Identity } from './identity.js';
+import type { MemberState, StateChange } from './member-control.js';
 import type { NodeOptions } from './options.js';
 import {
   type Loader,
@@ -171,13 +172,16 @@ export class Tables {
   }
 
   members(): MemberInfo[] {
-    const { initialMembers, nodeId, nodeName, clientUrls } = this.#options;
+    const { initialMembers, nodeId, nodeName, clientUrls, restAddress } = this.#options;
     return [...initialMembers].map(([id, raftAddress]) => {
       // Of itself a node knows it from its configuration, of the others from what they have written into the meta group.
-      if (id === nodeId) return { id, name: nodeName, raftAddress, clientUrls };
+      if (id === nodeId) return { id, name: nodeName, raftAddress, clientUrls, restAddress };
       const told = this.#registry.member(id);
       // Addresses come from the flags at each start; what a member told before may be of an earlier one.
-      return { id, name: told?.name ?? `node-${id}`, raftAddress, clientUrls: told?.clientUrls ?? [] };
+      return {
+        ...{ id, name: told?.name ?? `node-${id}`, raftAddress, clientUrls: told?.clientUrls ?? [] },
+        restAddress: told?.restAddress ?? '',
+      };
     });
   }
 
@@ -493,6 +497,36 @@ export class Tables {
     }
   }
 
+  // ---- what operators want of members
+
+  memberState(id: NodeId): MemberState {
+    return this.#registry.stateOf(id);
+  }
+
+  get isAnyPaused(): boolean {
+    return this.#registry.isAnyPaused;
+  }
+
+  async memberStates({ deadlineMs }: Call): Promise<ReadonlyMap<NodeId, MemberState>> {
+    await this.meta().confirmRead(deadlineMs);
+    if (!this.#registry.hasGenesis) throw errors.notReady();
+    return new Map([...this.#options.initialMembers.keys()].map((id) => [id, this.memberState(id)]));
+  }
+
+  /** Undefined: it is done. Else the state that the member is in, which is none of `from`. */
+  async changeMemberState(
+    id: NodeId,
+    { from, to }: StateChange,
+    call: Call,
+  ): Promise<MemberState | undefined> {
+    await this.memberStates(call);
+    for (;;) {
+      const state = this.memberState(id);
+      if (!from.includes(state)) return state;
+      if (await this.#propose(this.#registry.writeState(id, to), call.deadlineMs)) return undefined;
+    }
+  }
+
   // ---- what a cluster is to others (R4, R5)
 
   get role(): ClusterRole | undefined {
@@ -729,11 +763,11 @@ export class Tables {
 
   /** Writes for the others how clients reach this node, and whether it can open another table. */
   async #tellMember(deadlineMs: number): Promise<void> {
-    const { nodeId, nodeName, clientUrls, initialMembers, version } = this.#options;
+    const { nodeId, nodeName, clientUrls, restAddress, initialMembers, version } = this.#options;
     const raftAddress = initialMembers.get(nodeId) ?? '';
     const descriptorsShortOf = await this.#descriptorsShortOf();
     const member = {
-      ...{ id: nodeId, name: nodeName, raftAddress, clientUrls, version },
+      ...{ id: nodeId, name: nodeName, raftAddress, clientUrls, restAddress, version },
       ...(descriptorsShortOf !== undefined && { descriptorsShortOf }),
     };
     if (JSON.stringify(this.#registry.member(nodeId)) === JSON.stringify(member)) return;

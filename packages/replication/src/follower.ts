@@ -1,9 +1,21 @@
-import type { Clock, FollowerControl, LedTable, Log, NodeApi, Random, ReplicationApi } from '@coxswain/node';
+import type {
+  Clock,
+  FollowerControl,
+  LedTable,
+  Log,
+  MemberControl,
+  NodeApi,
+  Random,
+  ReplicationApi,
+} from '@coxswain/node';
+import { replication } from '@coxswain/protocol';
 import { ForwardedWrites } from './forwarded-writes.js';
 import type { LeaderLink } from './leader-link.js';
+import { UNDERSTANDS_REVISION_COMPARES } from './log-stream.js';
 import { Promotion } from './promotion.js';
 import { Reconciler } from './reconciler.js';
 import { Recovery } from './recovery.js';
+import { readReplicateMessage } from './replicate-message.js';
 import { encodeProgress, readProgress } from './shared-progress.js';
 import type { ReplicationStatus, TableReplication } from './status.js';
 import { TableWorker, type TableWorkerContext } from './table-worker.js';
@@ -47,16 +59,28 @@ export interface FollowerEnvironment {
   readonly fatal: (error: unknown) => void;
 }
 
-type FollowerNode = NodeApi & ReplicationApi & FollowerControl;
+type FollowerNode = NodeApi &
+  ReplicationApi &
+  FollowerControl &
+  Pick<MemberControl, 'memberState' | 'nodeId'>;
 
 /** What runs until it is told to stop. */
 interface Running {
   stop(): void;
 }
 
+/** What the reconciler is woken for when it changes. */
+interface Duty {
+  readonly leadsMeta: boolean;
+  readonly leaderClusterId: string | undefined;
+  readonly state: string;
+}
+
 /** The topic under which the members of a follower cluster ask how the others replicate, and how long they wait. */
 const PROGRESS_TOPIC = 'replication progress';
 const PROGRESS_WAIT_MS = 1_000;
+/** Entries whose times are asked for at once: some, of elections, have none. */
+const TIMES_ASKED = 16;
 /** A leader cluster that was out of reach for so long is logged as such at the next call that fails. */
 const SILENCE_LOGGED_MS = 2_000;
 
@@ -78,7 +102,11 @@ export class Follower {
   #leaveNode: (() => void) | undefined;
   #isStopped = false;
   readonly #running = new Set<Promise<void>>();
-  #seen: { readonly leadsMeta: boolean; readonly leaderClusterId: string | undefined } | undefined;
+  /** Workers that have not ended yet, those that were stopped among them. */
+  #workerCount = 0;
+  #seen: Duty | undefined;
+  /** Since when an operator has replication paused, as this node knows; undefined: it is not. */
+  #pausedSinceMs: number | undefined;
   /** When the first attempt since the last contact failed; undefined: none did. */
   #silentSinceMs: number | undefined;
   /** When the leader cluster was heard last; undefined: not since this process started. */
@@ -144,7 +172,7 @@ export class Follower {
     return {
       leaderAddress: this.#environment.link.address,
       leaderClusterId: this.#node.leaderClusterId,
-      error: isFollower ? this.#reconciler.error : undefined,
+      error: isFollower ? (this.#pausedText ?? this.#reconciler.error) : undefined,
       isBroken: isFollower && isBroken,
       isReached: this.#contactMs !== undefined && this.#silentSinceMs === undefined,
       tables,
@@ -152,6 +180,58 @@ export class Follower {
       bytesReceived,
       snapshotsTaken,
     };
+  }
+
+  /** The names of the leader cluster's nodes; none of a stock one. Undefined: it was not met since the process started. */
+  get leaderNodes(): readonly string[] | undefined {
+    return this.#reconciler.leaderNodes;
+  }
+
+  /** Something is taken from the leader cluster here, or was and is being applied. */
+  get isTaking(): boolean {
+    return this.#workerCount > 0;
+  }
+
+  /** Says to the leader cluster what an operator wants of this node. Rejects with a LinkError. */
+  async tellState(deadlineMs: number): Promise<void> {
+    await this.#reconciler.tell(deadlineMs);
+  }
+
+  /**
+   * When the leader cluster appended the entry, or the last one before it that has a time, in milliseconds since 1970, by
+   * its own word. Undefined: it tells no times, or its log does not reach back so far. Rejects with a LinkError.
+   */
+  async timeOf(table: string, leaderIndex: number, deadlineMs: number): Promise<number | undefined> {
+    for (const from of new Set([Math.max(1, leaderIndex - TIMES_ASKED + 1), leaderIndex])) {
+      const timeMs = await this.#timeBetween(table, from, leaderIndex, deadlineMs);
+      if (timeMs !== undefined) return timeMs;
+    }
+    return undefined;
+  }
+
+  async #timeBetween(
+    table: string,
+    from: number,
+    last: number,
+    deadlineMs: number,
+  ): Promise<number | undefined> {
+    const request = replication.ReplicateRequest.fromPartial({
+      table: Buffer.from(table),
+      leaderIndex: BigInt(from),
+      clusterId: this.#node.leaderClusterId ?? '',
+      capabilities: UNDERSTANDS_REVISION_COMPARES,
+      follower: this.#options.followerName,
+      followerClusterId: this.#node.clusterId ?? '',
+      appliedIndex: BigInt(last),
+    });
+    let found: number | undefined;
+    for await (const bytes of this.#environment.link.replicate(request, { deadlineMs })) {
+      const { commands, error } = readReplicateMessage(bytes);
+      for (const { leaderIndex, timeMs } of commands) if (leaderIndex <= last && timeMs > 0) found = timeMs;
+      const isOver = error !== undefined || (commands.at(-1)?.leaderIndex ?? last) >= last;
+      if (isOver) break;
+    }
+    return found;
   }
 
   /**
@@ -188,6 +268,17 @@ export class Follower {
     return encodeProgress(new Map(own.map((table) => [shards.get(table.name) ?? 0, table])));
   }
 
+  /** Why nothing is replicated, where an operator wanted that. */
+  get #pausedText(): string | undefined {
+    const node = this.#node;
+    if (!node.isReplicationPaused) return undefined;
+    const paused = node
+      .status()
+      .members.filter(({ id }) => ['pausing', 'paused'].includes(node.memberState(id)))
+      .map(({ name }) => name);
+    return `it is paused on ${paused.join(', ')}: nothing is applied on any node until each of them is resumed with "PUT /state/NAME/resume" of the REST listener`;
+  }
+
   /** For how long every attempt to reach the leader cluster has failed. */
   get #silentMs(): number {
     const { clock } = this.#environment;
@@ -202,14 +293,17 @@ export class Follower {
 
   #tables(): TableReplication[] {
     if (this.#node.role !== 'follower') return [];
-    const unheardMs = this.#unheardMs;
+    const { clock } = this.#environment;
+    const isPaused = this.#pausedSinceMs !== undefined;
+    const pausedMs = isPaused ? clock.monotonicMs() - this.#pausedSinceMs! : 0;
+    const unheardMs = Math.max(this.#unheardMs, pausedMs);
     const { nodeId, tables } = this.#node.status();
     return tables.map(({ name, leaderIndex }) => {
       const status = this.#workers.get(name)?.worker.status();
       return (
         (status && { ...status, lagMs: Math.max(status.lagMs, unheardMs), replicatedBy: nodeId }) ?? {
           name,
-          state: 'elsewhere',
+          state: isPaused ? 'paused' : 'elsewhere',
           leaderIndex: leaderIndex ?? 0,
           leaderAppliedIndex: 0,
           lagEntries: 0,
@@ -229,7 +323,11 @@ export class Follower {
     if (isFollower) this.#reconciling ??= this.#run((signal) => this.#reconciler.run(signal));
     else this.#reconciling?.stop();
     this.#wakeReconciler();
-    const isTaking = isFollower && this.#reconciler.isLeaderKnown;
+    const isPaused = isFollower && this.#node.isReplicationPaused;
+    this.#pausedSinceMs = isPaused
+      ? (this.#pausedSinceMs ?? this.#environment.clock.monotonicMs())
+      : undefined;
+    const isTaking = isFollower && this.#reconciler.isLeaderKnown && !isPaused;
     this.#adjustWorkers(isTaking ? this.#node.ledTables() : []);
     const isPromoter = role === 'promoting' && this.#node.leadsMeta;
     if (!isPromoter) {
@@ -240,13 +338,16 @@ export class Follower {
     }
   }
 
-  /** Its duty, or the leader cluster that this cluster belongs to, has changed. */
+  /** Its duty, the leader cluster that this cluster belongs to, or what an operator wants of this node has changed. */
   #wakeReconciler(): void {
     const { leadsMeta, leaderClusterId } = this.#node;
+    const state = this.#node.memberState(this.#node.nodeId);
     const before = this.#seen;
-    this.#seen = { leadsMeta, leaderClusterId };
+    this.#seen = { leadsMeta, leaderClusterId, state };
     if (before === undefined) return;
-    if (leadsMeta !== before.leadsMeta || leaderClusterId !== before.leaderClusterId) this.#reconciler.wake();
+    const isSame =
+      leadsMeta === before.leadsMeta && leaderClusterId === before.leaderClusterId && state === before.state;
+    if (!isSame) this.#reconciler.wake();
   }
 
   #adjustWorkers(tables: readonly LedTable[]): void {
@@ -260,7 +361,12 @@ export class Follower {
     for (const table of tables) {
       if (this.#workers.has(table.name)) continue;
       const worker = new TableWorker(table, this.#workerContext);
-      this.#run(() => worker.run());
+      this.#workerCount++;
+      this.#run(() =>
+        worker.run().finally(() => {
+          this.#workerCount--;
+        }),
+      );
       this.#workers.set(table.name, { worker, stop: () => worker.stop() });
     }
   }

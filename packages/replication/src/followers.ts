@@ -9,7 +9,9 @@ const NAME_LENGTH_MAX = 200;
 interface Sighting {
   readonly table: string;
   readonly follower: string;
+  readonly clusterId: string;
   readonly leaderIndex: number;
+  readonly appliedIndex: number;
   readonly seenMs: number;
 }
 
@@ -34,13 +36,17 @@ export class Followers {
     this.#clock = clock;
   }
 
-  /** A follower has everything up to `leaderIndex`. True: it, or its cluster, was not known here. */
-  saw(table: string, asker: Asker, leaderIndex: number): boolean {
+  /**
+   * A follower has taken everything up to `leaderIndex`, and applied it up to `appliedIndex`. True: it, or its cluster,
+   * was not known here.
+   */
+  saw(table: string, asker: Asker, leaderIndex: number, appliedIndex = leaderIndex): boolean {
     const follower = asker.name.slice(0, NAME_LENGTH_MAX);
     const key = asker.clusterId === '' ? `${table}\0${follower}` : keyOf(table, asker.clusterId);
     const isNew = !this.#sightings.delete(key);
     const seenMs = this.#clock.monotonicMs();
-    this.#sightings.set(key, { table, follower, leaderIndex, seenMs });
+    const clusterId = asker.clusterId.slice(0, NAME_LENGTH_MAX);
+    this.#sightings.set(key, { table, follower, clusterId, leaderIndex, appliedIndex, seenMs });
     this.#forget(seenMs - FORGOTTEN_AFTER_MS);
     return isNew;
   }
@@ -55,10 +61,12 @@ export class Followers {
     const nowMs = this.#clock.monotonicMs();
     this.#forget(nowMs - FORGOTTEN_AFTER_MS);
     return [...this.#sightings.values()]
-      .map(({ table, follower, leaderIndex, seenMs }) => ({
+      .map(({ table, follower, clusterId, leaderIndex, appliedIndex: applied, seenMs }) => ({
         table,
         follower,
+        clusterId,
         leaderIndex,
+        appliedIndex: applied,
         lagEntries: Math.max(0, (appliedIndex(table) ?? leaderIndex) - leaderIndex),
         lastSeenMsAgo: nowMs - seenMs,
       }))

@@ -1,4 +1,12 @@
-import { ApiError, type Call, type Clock, errors, type ReplicationApi, Status } from '@coxswain/node';
+import {
+  ApiError,
+  type Call,
+  type Clock,
+  errors,
+  type FollowerControl,
+  type ReplicationApi,
+  Status,
+} from '@coxswain/node';
 import type { regatta } from '@coxswain/protocol';
 import { type LeaderLink, LinkError } from './leader-link.js';
 
@@ -31,11 +39,14 @@ const CODE_NAMES = [
  * arrived here too, so that whoever wrote reads it (regatta-protocol.md §2). The answer has the leader cluster's header.
  */
 export class ForwardedWrites {
-  readonly #node: ReplicationApi;
+  readonly #node: ReplicationApi & Pick<FollowerControl, 'isReplicationPaused'>;
   readonly #link: LeaderLink;
   readonly #clock: Clock;
 
-  constructor(node: ReplicationApi, { link, clock }: { link: LeaderLink; clock: Clock }) {
+  constructor(
+    node: ReplicationApi & Pick<FollowerControl, 'isReplicationPaused'>,
+    { link, clock }: { link: LeaderLink; clock: Clock },
+  ) {
     this.#node = node;
     this.#link = link;
     this.#clock = clock;
@@ -67,6 +78,8 @@ export class ForwardedWrites {
     call: Call,
     act: (call: { deadlineMs: number }) => Promise<Response>,
   ): Promise<Response> {
+    // What the leader cluster does would not arrive here, and its writer would learn nothing of it.
+    if (this.#node.isReplicationPaused) throw errors.replicationPaused();
     let response: Response;
     try {
       response = await act({ deadlineMs: this.#deadlineMs(call) });

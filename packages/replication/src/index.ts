@@ -7,6 +7,7 @@ export {
   type FollowerEnvironment,
   type FollowerOptions,
 } from './follower.js';
+export type { FollowerNodeSighting } from './follower-nodes.js';
 export type { ForwardedWrites } from './forwarded-writes.js';
 export * from './leader-link.js';
 export {
@@ -19,6 +20,7 @@ export { Backoff, jittered, pause } from './pause.js';
 export { RateLimit } from './rate-limit.js';
 export { whyNotUnderstood } from './received-command.js';
 export { type ReceivedCommand, type ReplicateMessage, readReplicateMessage } from './replicate-message.js';
+export { type ReplicatedCommand, readReplicatedEntry } from './replicated-entry.js';
 export { type Filled, type FilledPart, ShardFiller } from './shard-filler.js';
 export { type Download, SnapshotDownloads, type SnapshotSource } from './snapshot-downloads.js';
 export * from './status.js';

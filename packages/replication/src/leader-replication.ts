@@ -8,6 +8,7 @@ import {
   Status,
 } from '@coxswain/node';
 import { replication } from '@coxswain/protocol';
+import { type FollowerNodeSighting, FollowerNodes } from './follower-nodes.js';
 import { Followers } from './followers.js';
 import { LogStream, type StreamCall } from './log-stream.js';
 import type { SnapshotSource } from './snapshot-downloads.js';
@@ -50,6 +51,7 @@ export class LeaderReplication implements SnapshotSource {
   readonly #node: NodeApi & ReplicationApi;
   readonly #options: LeaderReplicationOptions;
   readonly #followers: Followers;
+  readonly #followerNodes: FollowerNodes;
   /** Those who wait for something new, to be sent home when the node leaves. */
   readonly #waiting = new Set<AbortController>();
   #isDraining = false;
@@ -59,6 +61,10 @@ export class LeaderReplication implements SnapshotSource {
     this.#node = node;
     this.#options = options;
     this.#followers = new Followers(options.clock);
+    this.#followerNodes = new FollowerNodes(options.clock);
+    node.onChange(() => {
+      if (node.isLogPaused) this.endWaiting();
+    });
     node.answerMembers(FOLLOWED_HERE_TOPIC, (message) => {
       const [table = '', clusterId = ''] = message.toString().split('\0');
       this.#followers.left(table, clusterId);
@@ -68,18 +74,21 @@ export class LeaderReplication implements SnapshotSource {
 
   /** Every table, never fewer: UNAVAILABLE until this node has caught up with the meta group (R4). */
   async metadata(
-    _request: replication.MetadataRequest,
+    { follower }: replication.MetadataRequest,
     call: LeaderCall,
   ): Promise<replication.MetadataResponse> {
     this.#checkRole();
+    if (follower !== undefined) this.#followerNodes.saw(follower);
     const tables = await this.#node.listTables(call);
+    const { clusterId, members } = this.#node.status();
     return {
       tables: tables.map(({ name, shardId }) => ({
         name,
         type: replication.Table_Type.REPLICATED,
         shardId: BigInt(shardId),
       })),
-      clusterId: this.#node.status().clusterId ?? '',
+      clusterId: clusterId ?? '',
+      nodes: members.map(({ name }) => name),
     };
   }
 
@@ -105,6 +114,7 @@ export class LeaderReplication implements SnapshotSource {
       for await (const bytes of snapshot.stream()) {
         for (let at = 0; at < bytes.length; at += CHUNK_BYTES_MAX) {
           if (call.signal.aborted) return;
+          this.#checkPaused();
           const data = bytes.subarray(at, at + CHUNK_BYTES_MAX);
           yield replication.SnapshotChunk.fromPartial({ data, len: BigInt(data.length) });
         }
@@ -118,12 +128,14 @@ export class LeaderReplication implements SnapshotSource {
   /** See `SnapshotSource`. The table is as new as a linearizable read, or newer. */
   async openSnapshot(name: string, call: Call): Promise<TableSnapshot> {
     this.#checkRole();
+    this.#checkPaused();
     return new TableSnapshot(name, await this.#node.openLog(name, call));
   }
 
   /** See `SnapshotSource`. */
   enterSnapshot(): () => void {
     this.#checkRole();
+    this.#checkPaused();
     if (this.#isDraining) throw errors.shuttingDown();
     if (this.#snapshotCalls >= this.#options.snapshotCallsMax) throw errors.tooBusy();
     this.#snapshotCalls++;
@@ -142,6 +154,7 @@ export class LeaderReplication implements SnapshotSource {
   ): Promise<replication.SnapshotQueryResponse> {
     if (table === '') throw errors.tableRequired();
     this.#checkRole();
+    this.#checkPaused();
     const { appliedIndex } = await this.#node.openLog(table, call);
     return replication.SnapshotQueryResponse.fromPartial({
       type: replication.SnapshotQueryResponse_SnapshotType.FULL,
@@ -158,6 +171,7 @@ export class LeaderReplication implements SnapshotSource {
     this.#checkRole();
     if (request.leaderIndex === 0n) throw errors.leaderIndexZero();
     this.#checkCluster(request.clusterId);
+    this.#checkPaused();
     if (this.#isDraining) throw errors.shuttingDown();
     if (this.#waiting.size >= this.#options.logCallsMax) throw errors.tooBusy();
     const aborter = new AbortController();
@@ -179,11 +193,12 @@ export class LeaderReplication implements SnapshotSource {
 
   #saw(
     table: string,
-    { follower, followerClusterId, leaderIndex }: replication.ReplicateRequest,
+    { follower, followerClusterId, leaderIndex, appliedIndex }: replication.ReplicateRequest,
     { peer }: LeaderCall,
   ): void {
     const asker = { name: follower || peer, clusterId: followerClusterId };
-    const isNew = this.#followers.saw(table, asker, Number(leaderIndex) - 1);
+    const taken = Number(leaderIndex) - 1;
+    const isNew = this.#followers.saw(table, asker, taken, Number(appliedIndex ?? taken));
     if (isNew && followerClusterId !== '')
       void this.#node.askMembers(FOLLOWED_HERE_TOPIC, Buffer.from(`${table}\0${followerClusterId}`), 0);
   }
@@ -191,7 +206,27 @@ export class LeaderReplication implements SnapshotSource {
   /** The node leaves: streams of the log end, well, with what they have sent. */
   drain(): void {
     this.#isDraining = true;
+    this.endWaiting();
+  }
+
+  /** Ends the streams of the log, well: followers that go on ask again, and tell how far they are. */
+  endWaiting(): void {
     for (const aborter of this.#waiting) aborter.abort();
+  }
+
+  /** A stream of the log, or a snapshot, is under way. */
+  get isSending(): boolean {
+    return this.#waiting.size > 0 || this.#snapshotCalls > 0;
+  }
+
+  /** See `SnapshotSource`. */
+  get isPaused(): boolean {
+    return this.#node.isLogPaused;
+  }
+
+  /** The nodes of follower clusters that asked this node for its tables lately. */
+  followerNodes(): FollowerNodeSighting[] {
+    return this.#followerNodes.sightings();
   }
 
   /** Who replicates from this node. */
@@ -205,6 +240,10 @@ export class LeaderReplication implements SnapshotSource {
     const { role } = this.#node;
     if (role === undefined) throw errors.notReady();
     if (role !== 'leader') throw errors.cannotBeFollowed();
+  }
+
+  #checkPaused(): void {
+    if (this.isPaused) throw errors.logPaused();
   }
 
   /** R4: a follower cluster of ours says whom it means. */

@@ -217,7 +217,10 @@ function commandsIn(log: TableLog, entry: number): { commands: mvcc.Command[]; s
   return { commands: isPacked ? sequence : [command], sizeBytes: bytes.length };
 }
 
-/** As this version marshals it: a release of the leader cluster may order fields otherwise, or add some. */
+/**
+ * As this version marshals it, without its time, which is added here: a release of the leader cluster may order fields
+ * otherwise, or add some.
+ */
 function canonical(command: mvcc.Command): Buffer {
-  return mvcc.Command.encode(command).finish() as Buffer;
+  return mvcc.Command.encode({ ...command, timeMs: undefined }).finish() as Buffer;
 }

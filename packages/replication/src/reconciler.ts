@@ -1,4 +1,4 @@
-import { ApiError, type FollowerControl, type NodeApi, Status } from '@coxswain/node';
+import { ApiError, type FollowerControl, type MemberControl, type NodeApi, Status } from '@coxswain/node';
 import { replication } from '@coxswain/protocol';
 import type { FollowerEnvironment, FollowerOptions } from './follower.js';
 import { LinkError } from './leader-link.js';
@@ -16,7 +16,7 @@ interface Absence {
 }
 
 export interface ReconcilerContext {
-  readonly node: NodeApi & FollowerControl;
+  readonly node: NodeApi & FollowerControl & Pick<MemberControl, 'memberState'>;
   readonly environment: FollowerEnvironment;
   readonly options: FollowerOptions;
   readonly contact: (isThere: boolean) => void;
@@ -36,6 +36,7 @@ export class Reconciler {
   #isLeaderKnown = false;
   #error: string | undefined;
   #isForeign = false;
+  #leaderNodes: readonly string[] | undefined;
 
   constructor(context: ReconcilerContext) {
     this.#context = context;
@@ -54,6 +55,11 @@ export class Reconciler {
   /** It is another one: nothing is taken from it. */
   get isForeign(): boolean {
     return this.#isForeign;
+  }
+
+  /** The names of the leader cluster's nodes; none of a stock one. Undefined: it was not met since the process started. */
+  get leaderNodes(): readonly string[] | undefined {
+    return this.#leaderNodes;
   }
 
   /** Why the last look failed, or undefined. */
@@ -99,8 +105,9 @@ export class Reconciler {
     const { node, environment, contact, onChecked } = this.#context;
     const { clock, link } = environment;
     const call = { deadlineMs: clock.monotonicMs() + CALL_MS, signal };
-    const { tables, clusterId } = await link.metadata({}, call);
+    const { tables, clusterId, nodes } = await link.metadata({ follower: this.#self() }, call);
     contact(true);
+    this.#leaderNodes = nodes;
     if (signal.aborted) return;
     const bound = node.leaderClusterId ?? (await node.bindLeaderCluster(clusterId, call));
     const wasKnown = this.isLeaderKnown;
@@ -111,8 +118,22 @@ export class Reconciler {
       this.#error = `the leader cluster is ${name(clusterId)}, and this cluster belongs to ${name(bound)}: correct replication.leader-address, or run "coxswain reset --all" to take everything from the other one`;
     }
     if (this.isLeaderKnown !== wasKnown || this.#isForeign) onChecked();
-    if (!this.#isForeign && node.leadsMeta) await this.#follow(tables, signal);
+    const isFollowing = !this.#isForeign && node.leadsMeta && !node.isReplicationPaused;
+    if (isFollowing) await this.#follow(tables, signal);
     else this.#absences.clear();
+  }
+
+  /** Says to the leader cluster that this node is there, and what an operator wants of it. */
+  async tell(deadlineMs: number): Promise<void> {
+    await this.#context.environment.link.metadata({ follower: this.#self() }, { deadlineMs });
+  }
+
+  #self(): replication.FollowerNode {
+    const { node, options } = this.#context;
+    const { nodeId, clusterId, members } = node.status();
+    const address = members.find(({ id }) => id === nodeId)?.restAddress ?? '';
+    const state = node.memberState(nodeId);
+    return { clusterId: clusterId ?? '', name: options.followerName, address, state };
   }
 
   async #follow(tables: readonly replication.Table[], signal: AbortSignal): Promise<void> {
@@ -125,7 +146,7 @@ export class Reconciler {
     const ours = new Map((await node.listTables(call())).map((table) => [table.name, table.shardId]));
     const refused: string[] = [];
     for (const table of theirs) {
-      if (ours.has(table) || signal.aborted) continue;
+      if (ours.has(table) || signal.aborted || node.isReplicationPaused) continue;
       try {
         await node.createReplicated(table, call());
         log('info', 'a table of the leader cluster was made here', { table });

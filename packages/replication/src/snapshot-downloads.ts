@@ -1,4 +1,4 @@
-import type { Call, Clock, Timer } from '@coxswain/node';
+import { type Call, type Clock, errors, type Timer } from '@coxswain/node';
 import type { TableSnapshot } from './table-snapshot.js';
 
 /** A download that broke off can be taken up again for so long. Meanwhile the store keeps what has been overwritten. */
@@ -10,6 +10,8 @@ const KEPT_MAX = 4;
 export interface SnapshotSource {
   /** Errors: those of a follower cluster, of an unknown table, and of a linearizable read. */
   openSnapshot(table: string, call: Call): Promise<TableSnapshot>;
+  /** An operator has paused this node: what is being sent breaks off. */
+  readonly isPaused: boolean;
   /** Takes one of the places for snapshots that are sent at a time, and gives what frees it. Throws tooBusy. */
   enterSnapshot(): () => void;
 }
@@ -106,6 +108,7 @@ export class SnapshotDownloads {
     let isBrokenOff = true;
     try {
       for await (const bytes of snapshot.stream()) {
+        if (this.#source.isPaused) throw errors.logPaused();
         seen(bytes);
         const end = at + bytes.length;
         if (end > from) yield bytes.subarray(Math.max(0, from - at));

@@ -3,10 +3,17 @@ export interface TableReplication {
   readonly name: string;
   /**
    * `retrying`: the last attempt failed and another one follows by itself. `recovering`: it takes a snapshot.
-   * `resetting`: it takes one because an operator asked. `stopped`: only a reset makes it go on. `elsewhere`: another
-   * node replicates it, and this one has not heard how.
+   * `resetting`: it takes one because an operator asked. `stopped`: only a reset makes it go on. `paused`: an operator
+   * has paused a node, and nobody replicates. `elsewhere`: another node replicates it, and this one has not heard how.
    */
-  readonly state: 'replicating' | 'retrying' | 'recovering' | 'resetting' | 'stopped' | 'elsewhere';
+  readonly state:
+    | 'replicating'
+    | 'retrying'
+    | 'recovering'
+    | 'resetting'
+    | 'stopped'
+    | 'paused'
+    | 'elsewhere';
   /** The last index of the leader cluster that is applied here. */
   readonly leaderIndex: number;
   /** The leader cluster's applied index as it told last; 0 when it told none. */
@@ -46,8 +53,12 @@ export interface FollowerSighting {
   readonly table: string;
   /** The name that it gave, or its network address. */
   readonly follower: string;
-  /** The last index that it said it has applied. */
+  /** The id of its cluster; empty: it gave none. */
+  readonly clusterId: string;
+  /** The last index that it has taken. */
   readonly leaderIndex: number;
+  /** The last index that it said it has applied: when it asked, which on an idle table was up to half a minute ago. */
+  readonly appliedIndex: number;
   readonly lagEntries: number;
   readonly lastSeenMsAgo: number;
 }

@@ -9,7 +9,7 @@ import { Backoff, jittered, pause } from './pause.js';
 import { CommandNotUnderstoodError, checkReceived } from './received-command.js';
 import type { Recovery } from './recovery.js';
 import { type ReceivedCommand, type ReplicateMessage, readReplicateMessage } from './replicate-message.js';
-import { encodeSequence, sizeInSequence } from './sequence.js';
+import { encodeSequence, encodeStamped, sizeInSequence } from './sequence.js';
 import type { TableReplication } from './status.js';
 
 /** Proposals under way: the next one is built while the ones before it are on their way to the disk (R1). */
@@ -171,6 +171,7 @@ export class TableWorker {
       capabilities: UNDERSTANDS_REVISION_COMPARES,
       follower: options.followerName,
       followerClusterId: node.clusterId ?? '',
+      appliedIndex: BigInt(node.cursor(this.table.shardId) ?? 0),
     });
     const call = { deadlineMs: this.#nowMs + options.logRpcTimeoutMs, signal };
     let packed: ReceivedCommand[] = [];
@@ -303,7 +304,7 @@ export class TableWorker {
     const cursor = this.#taken;
     const last = commands[commands.length - 1]!;
     const isPlain = commands.length === 1;
-    const command = isPlain ? Buffer.from(last.command) : encodeSequence(commands);
+    const command = isPlain ? encodeStamped(last) : encodeSequence(commands);
     this.#taken = last.leaderIndex;
     const proposal = this.#apply(cursor, command, commands.length).finally(() =>
       this.#inFlight.delete(proposal),

@@ -94,7 +94,7 @@ describe('the way to a leader cluster over gRPC', () => {
 
   test('says in plain words why a node is not reached, and keeps what grpc-js said as the cause', async () => {
     const port = await findFreePort();
-    const error = await failureOf(linkTo(port).metadata({}, soon()));
+    const error = await failureOf(linkTo(port).metadata({ follower: undefined }, soon()));
     expect(error.message).toBe(
       `no connection to 127.0.0.1:${port}: nothing listens there: start the node, or correct replication.leader-address`,
     );
@@ -190,7 +190,7 @@ describe('the way to a leader cluster over gRPC', () => {
       gzip,
     );
     const link = linkTo(port);
-    expect((await link.metadata({}, soon())).clusterId).toHaveLength(1000);
+    expect((await link.metadata({ follower: undefined }, soon())).clusterId).toHaveLength(1000);
     const found: Buffer[] = [];
     for await (const bytes of link.replicate(replication.ReplicateRequest.create(), soon()))
       found.push(bytes);
@@ -284,7 +284,7 @@ describe('the way to a leader cluster over gRPC', () => {
         isFrozen = true;
     };
     expect(await failureOf(read())).toMatchObject({ status: status.UNAVAILABLE });
-    expect((await link.metadata({}, soon())).clusterId).toBe('c');
+    expect((await link.metadata({ follower: undefined }, soon())).clusterId).toBe('c');
     expect(sockets).toHaveLength(4);
   });
 

@@ -11,10 +11,18 @@ function leaderCluster(size: number) {
   const clock = new ManualClock();
   const answerers = Array.from({ length: size }, () => new Map<string, Answerer>());
   const told = { count: 0 };
+  const listeners: (() => void)[] = [];
   const nodes = answerers.map((own, at) => {
     const node = {
       role: 'leader',
-      status: () => ({ clusterId: 'L', tables: [{ name: 't', appliedIndex: 100 }] }),
+      isLogPaused: false,
+      onChange: (listener: () => void) => listeners.push(listener),
+      listTables: () => Promise.resolve([]),
+      status: () => ({
+        clusterId: 'L',
+        tables: [{ name: 't', appliedIndex: 100 }],
+        members: [{ name: 'n' }],
+      }),
       openLog: () => Promise.resolve({}),
       answerMembers: (topic: string, answerer: Answerer) => own.set(topic, answerer),
       askMembers: (topic: string, question: Buffer) => {

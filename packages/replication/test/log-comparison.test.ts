@@ -34,7 +34,7 @@ function following(options: Partial<FollowerOptions> = {}) {
   it.lead(0);
   it.node.leaderClusterId = '';
   it.link.metadataAnswer = () =>
-    Promise.resolve({ tables: [{ name: 't', type: 0, shardId: 0n }], clusterId: '' });
+    Promise.resolve({ tables: [{ name: 't', type: 0, shardId: 0n }], clusterId: '', nodes: [] });
   it.link.replicateAnswer = ({ leaderIndex }) => {
     const from = Number(leaderIndex);
     const { log, firstIndex } = leader;
@@ -190,7 +190,7 @@ describe("a stock leader cluster's log", () => {
     it.lead(3);
     it.node.leaderClusterId = '';
     it.link.metadataAnswer = () =>
-      Promise.resolve({ tables: [{ name: 't', type: 0, shardId: 0n }], clusterId: '' });
+      Promise.resolve({ tables: [{ name: 't', type: 0, shardId: 0n }], clusterId: '', nodes: [] });
     it.follower.start();
     await it.clock.advance(1_000);
     it.leader.log = puts(1, 5, 'other');

@@ -24,7 +24,7 @@ function begin(ours: readonly string[], theirs: readonly string[], clusterId = '
 
 function answer(names: readonly string[], clusterId = 'L', type = 0): void {
   const tables = names.map((name): replication.Table => ({ name, type, shardId: 1n }));
-  it.link.metadataAnswer = () => Promise.resolve({ tables, clusterId });
+  it.link.metadataAnswer = () => Promise.resolve({ tables, clusterId, nodes: [] });
 }
 
 describe("the leader cluster's list of tables", () => {

@@ -9,7 +9,8 @@ import {
   encodeTerminal,
   readReplicateMessage,
 } from '../src/replicate-message.js';
-import { encodeSequence } from '../src/sequence.js';
+import { readReplicatedEntry } from '../src/replicated-entry.js';
+import { encodeSequence, encodeStamped } from '../src/sequence.js';
 
 const index = fc.oneof(
   fc.integer({ min: 1, max: 300 }),
@@ -137,17 +138,49 @@ describe('a SEQUENCE', () => {
           ...each,
           leaderIndex: BigInt(leaderIndex),
         }));
-        const sequence = encodeSequence(
-          entries.map((each, at) => ({ ...each, command: marshal(inner[at]!) })),
-        );
+        const marshalled = entries.map((each, at) => ({ ...each, command: marshal(inner[at]!) }));
+        const sequence = encodeSequence(marshalled);
         deepEqual(
           mvcc.Command.decode(sequence),
           mvcc.Command.fromPartial({
             type: mvcc.Command_CommandType.SEQUENCE,
-            sequence: inner,
+            sequence: inner.map((each, at) => ({
+              ...each,
+              ...(entries[at]!.timeMs > 0 && { timeMs: BigInt(entries[at]!.timeMs) }),
+            })),
             leaderIndex: BigInt(entries.at(-1)!.leaderIndex),
           }),
         );
+        const places = (all: readonly { leaderIndex: number; timeMs: number }[]) =>
+          all.map(({ leaderIndex, timeMs }) => [leaderIndex, timeMs]);
+        deepEqual(places(readReplicatedEntry(sequence)), places(entries));
+        for (const each of marshalled)
+          deepEqual(places(readReplicatedEntry(encodeStamped(each))), places([each]));
+      }),
+    );
+  });
+
+  test('that the leader cluster itself had is one command, whatever it holds', () => {
+    const command = mvcc.Command.encode(
+      mvcc.Command.fromPartial({
+        type: mvcc.Command_CommandType.SEQUENCE,
+        leaderIndex: 7n,
+        sequence: [{ leaderIndex: 3n }, { leaderIndex: 4n }],
+      }),
+    ).finish() as Buffer;
+    const found = readReplicatedEntry(encodeStamped({ leaderIndex: 7, timeMs: 99, command }));
+    expect(found).toMatchObject([{ leaderIndex: 7, timeMs: 99 }]);
+  });
+
+  test('is read back from bytes of any kind, or refused as no message', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 60 }), (bytes) => {
+        try {
+          for (const { leaderIndex } of readReplicatedEntry(Buffer.from(bytes)))
+            expect(leaderIndex).toBeGreaterThan(0);
+        } catch (error) {
+          expect(error).toBeInstanceOf(WireError);
+        }
       }),
     );
   });

@@ -1,8 +1,10 @@
-import type { Log, Readiness } from '@coxswain/node';
-import fastify, { type FastifyInstance } from 'fastify';
+import { ApiError, type Log, type Readiness } from '@coxswain/node';
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { formatListenAddress, type ListenAddress } from './address.js';
+import { sendApiError } from './binlog-routes.js';
 import { formatConditions } from './health-service.js';
 import type { MetricsPage } from './metrics-page.js';
+import { compileSchemas, noCompilers } from './schema-compilers.js';
 
 export interface AdminApiOptions {
   readonly address: ListenAddress;
@@ -13,45 +15,121 @@ export interface AdminApiOptions {
   /** The same, and on a follower cluster whether it also takes what its leader cluster writes. */
   readonly replicationReadiness: () => Readiness;
   readonly metrics: MetricsPage;
+  /** Adds the routes of another API. */
+  readonly addRoutes: (http: FastifyInstance) => void;
   readonly log: Log;
 }
 
-/** No route has a schema. Fastify's own compilers of schemas would be loaded at every start: 100 modules. */
-function noSchemas(): never {
-  throw new Error('a route of the admin API has a schema, and nothing compiles it');
+/** Longer parts of a path are 404. */
+const PATH_PART_LENGTH_MAX = 4_096;
+const NOT_FOUND = '404 page not found\n';
+
+/** A path that is served, with one of its methods. */
+interface Served {
+  readonly path: RegExp;
+  readonly method: string;
 }
 
 /**
  * The HTTP admin API: /metrics for Prometheus, /healthz and /livez (the process answers), /readyz (the node
- * serves; else 503 and why), /readyz?role=replication (it serves, and a follower cluster keeps up), /version.
+ * serves; else 503 and why), /readyz?role=replication (it serves, and a follower cluster keeps up), /version, what
+ * `addRoutes` adds, and /openapi.json, which describes all of it.
  */
 export class AdminApi {
   readonly #options: AdminApiOptions;
   readonly #http: FastifyInstance;
+  readonly #served: Served[] = [];
+  #page: Promise<string> | undefined;
 
   constructor(options: AdminApiOptions) {
     this.#options = options;
     this.#http = fastify({
       requestTimeout: options.readTimeoutMs,
       forceCloseConnections: true,
-      schemaController: { compilersFactory: { buildValidator: noSchemas, buildSerializer: noSchemas } },
+      routerOptions: { maxParamLength: PATH_PART_LENGTH_MAX },
+      schemaController: noCompilers,
     });
-    this.#http.get('/healthz', () => 'ok\n');
-    this.#http.get('/livez', () => 'ok\n');
-    this.#http.get('/version', () => ({ version: options.version, node: process.version }));
-    this.#http.get<{ Querystring: { readonly role?: string } }>('/readyz', (request, reply) => {
-      const { role } = request.query;
-      reply.type('text/plain; charset=utf-8');
-      if (role !== undefined && role !== 'replication')
-        return reply.status(400).send('unknown role: leave it out, or ask for role=replication\n');
-      const readiness = role === undefined ? options.readiness() : options.replicationReadiness();
-      return reply
-        .status(readiness.isReady ? 200 : 503)
-        .send(readiness.isReady ? 'ok\n' : `${formatConditions(readiness)}\n`);
-    });
-    this.#http.get('/metrics', async (_request, reply) =>
-      reply.type(options.metrics.contentType).send(await options.metrics.text()),
+    compileSchemas(this.#http);
+    this.#http.setNotFoundHandler((request, reply) => this.#notFound(request, reply));
+    this.#http.setErrorHandler((error, _request, reply) =>
+      error instanceof ApiError ? sendApiError(error, reply) : reply.send(error),
     );
+    // What a client sends in the body is asked for by nobody, whatever it is and is called.
+    this.#http.addHook('onRequest', (request, _reply, done) => {
+      delete request.raw.headers['content-type'];
+      done();
+    });
+    this.#http.removeAllContentTypeParsers();
+    this.#http.addContentTypeParser('*', (_request, payload, done) => {
+      payload.resume();
+      done(null);
+    });
+    this.#http.addHook('onRoute', ({ url, method }) => {
+      const path = new RegExp(`^${url.replace(/:[^/]+/g, '[^/]+')}$`);
+      for (const each of [method].flat()) this.#served.push({ path, method: each });
+    });
+    this.#addRoutes(this.#http);
+    this.#http.get('/openapi.json', async (_request, reply) => {
+      this.#page ??= this.#describe();
+      return reply.type('application/json; charset=utf-8').send(await this.#page);
+    });
+  }
+
+  /** The page of the API, from the schemas of the routes. What makes it is loaded when it is asked for first. */
+  async #describe(): Promise<string> {
+    const { default: swagger } = await import('@fastify/swagger');
+    const http = fastify({ schemaController: noCompilers });
+    compileSchemas(http);
+    await http.register(swagger, { openapi: describeApi(this.#options.version) });
+    this.#addRoutes(http);
+    await http.ready();
+    const page = `${JSON.stringify(http.swagger(), undefined, 2)}\n`;
+    await http.close();
+    return page;
+  }
+
+  #addRoutes(http: FastifyInstance): void {
+    const options = this.#options;
+    const tags = ['Node'];
+    const ok = { 200: { description: 'ok', content: { 'text/plain': { schema: { type: 'string' } } } } };
+    http.get('/healthz', { schema: { tags, summary: 'The process answers', response: ok } }, () => 'ok\n');
+    http.get('/livez', { schema: { tags, summary: 'The process answers', response: ok } }, () => 'ok\n');
+    http.get('/version', { schema: { tags, summary: 'The releases of Coxswain and Node' } }, () => ({
+      version: options.version,
+      node: process.version,
+    }));
+    http.get<{ Querystring: { readonly role?: string } }>(
+      '/readyz',
+      { schema: { tags, summary: 'The node serves; else 503 and why', querystring: readyQuery } },
+      (request, reply) => {
+        const { role } = request.query;
+        reply.type('text/plain; charset=utf-8');
+        if (role !== undefined && role !== 'replication')
+          return reply.status(400).send('unknown role: leave it out, or ask for role=replication\n');
+        const readiness = role === undefined ? options.readiness() : options.replicationReadiness();
+        return reply
+          .status(readiness.isReady ? 200 : 503)
+          .send(readiness.isReady ? 'ok\n' : `${formatConditions(readiness)}\n`);
+      },
+    );
+    http.get(
+      '/metrics',
+      { schema: { tags, summary: 'All metrics, in the text format of Prometheus' } },
+      async (_request, reply) => reply.type(options.metrics.contentType).send(await options.metrics.text()),
+    );
+    options.addRoutes(http);
+  }
+
+  /** As the real Pump: another method of a path that is served is 405 without a body. */
+  #notFound(request: FastifyRequest, reply: FastifyReply): FastifyReply {
+    const path = request.url.split('?', 1)[0]!;
+    const methods = this.#served.filter((served) => served.path.test(path)).map(({ method }) => method);
+    if (methods.length === 0 || methods.includes(request.method))
+      return reply.status(404).type('text/plain; charset=utf-8').send(NOT_FOUND);
+    return reply
+      .status(405)
+      .header('Allow', [...new Set(methods)].join(', '))
+      .send();
   }
 
   /** Where it listens, with the port that the system chose where 0 was asked for. */
@@ -72,4 +150,27 @@ export class AdminApi {
   async close(): Promise<void> {
     await this.#http.close();
   }
+}
+
+const readyQuery = {
+  type: 'object',
+  properties: {
+    role: {
+      type: 'string',
+      description: 'replication: it also takes what its leader cluster writes. Nothing else is known.',
+    },
+  },
+} as const;
+
+function describeApi(version: string) {
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'Coxswain, the REST listener of a node',
+      description:
+        'Health, metrics, and the HTTP API of TiDB-Binlog for the data of this cluster: a node of a leader cluster answers as a Pump, one of a follower cluster as a Drainer.',
+      version,
+    },
+    components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
+  } as const;
 }

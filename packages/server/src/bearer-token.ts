@@ -8,14 +8,7 @@ import type { CallContext, Method } from './call.js';
  */
 export function guardWithToken(token: Token, methods: readonly Method[]): readonly Method[] {
   if (token.value === '') return methods;
-  const check = (call: CallContext): void => {
-    const header = call.metadata('authorization');
-    if (header === undefined || header === '') throw errors.noToken();
-    const space = header.indexOf(' ');
-    if (space < 0) throw errors.badAuthorization();
-    if (header.slice(0, space).toLowerCase() !== 'bearer') throw errors.noToken();
-    if (!token.isRight(header.slice(space + 1))) throw errors.invalidToken();
-  };
+  const check = (call: CallContext): void => checkBearer(token, call.metadata('authorization'));
   return methods.map((method): Method => {
     if (method.kind === 'stream') {
       return {
@@ -52,6 +45,16 @@ export function guardWithToken(token: Token, methods: readonly Method[]): readon
       },
     };
   });
+}
+
+/** Throws unless the header `authorization` presents the token. Errors: badAuthorization, noToken, invalidToken. */
+export function checkBearer(token: Token, header: string | undefined): void {
+  if (token.value === '') return;
+  if (header === undefined || header === '') throw errors.noToken();
+  const space = header.indexOf(' ');
+  if (space < 0) throw errors.badAuthorization();
+  if (header.slice(0, space).toLowerCase() !== 'bearer') throw errors.noToken();
+  if (!token.isRight(header.slice(space + 1))) throw errors.invalidToken();
 }
 
 /** A token that may be replaced while it is in use. An empty one lets everybody in, for good. */

@@ -1,5 +1,5 @@
 import type { NodeApi, ReplicationApi } from '@coxswain/node';
-import type { Follower, LeaderReplication } from '@coxswain/replication';
+import type { Follower, LeaderReplication, TableReplication } from '@coxswain/replication';
 import type { MetricJson } from './grpc-metrics.js';
 
 /** Pairs of table and follower that are told, so that no caller's name makes metrics without end. */
@@ -18,7 +18,8 @@ export function describeReplication(
 
 function describeFollower(follower: Follower): MetricJson[] {
   const { tables, isBroken, isReached, commandsApplied, bytesReceived, snapshotsTaken } = follower.status();
-  const replicated = tables.filter(({ state }) => state !== 'elsewhere');
+  const isHere = ({ state }: TableReplication): boolean => state !== 'elsewhere' && state !== 'paused';
+  const replicated = tables.filter(isHere);
   const perTable = (
     name: string,
     help: string,
@@ -55,10 +56,7 @@ function describeFollower(follower: Follower): MetricJson[] {
       name: 'regatta_replication_leased',
       help: 'Whether this node replicates the table.',
       type: 'gauge',
-      values: tables.map(({ name, state }) => ({
-        labels: { table: name },
-        value: Number(state !== 'elsewhere'),
-      })),
+      values: tables.map((table) => ({ labels: { table: table.name }, value: Number(isHere(table)) })),
     },
     perTable(
       'coxswain_replication_lag_entries',

@@ -16,6 +16,7 @@ import {
   Restorer,
   Restores,
   S3Store,
+  TidbBinlog,
 } from '@coxswain/maintenance';
 import {
   DataDirectoryError,
@@ -50,6 +51,7 @@ import { AdminApi } from './admin-api.js';
 import { describeBackupAgent, describeMoco } from './agent-metrics.js';
 import { describeArchive } from './archive-metrics.js';
 import { guardWithToken, Token } from './bearer-token.js';
+import { addBinlogRoutes } from './binlog-routes.js';
 import type { Method } from './call.js';
 import { Certificates } from './certificates.js';
 import { ClusterService } from './cluster-service.js';
@@ -137,6 +139,12 @@ export class Server {
   #binlogBackups: BinlogBackups | undefined;
   #archiveStore: ObjectStore | undefined;
   #archiver: Archiver | undefined;
+  #binlog: TidbBinlog | undefined;
+  #onClosed: () => void = () => undefined;
+  /** Resolves when an operator has closed the node by its REST listener: the process is to stop it, as at SIGTERM. */
+  readonly closed = new Promise<void>((resolve) => {
+    this.#onClosed = resolve;
+  });
 
   /**
    * `fatal` is called for a broken invariant or a disk that cannot be trusted, and with a `StartError` for data that
@@ -164,6 +172,11 @@ export class Server {
   /** The URL at which clients on this machine reach the API, once started. */
   get apiUrl(): string {
     return localUrl(this.#listeners[0]!.address);
+  }
+
+  /** The URL at which follower clusters on this machine reach the replication listener, once started. */
+  get replicationUrl(): string {
+    return localUrl(this.#listeners[1]!.address);
   }
 
   /** Where the Xtrabackup agent listens, once started; undefined: nowhere. */
@@ -256,6 +269,7 @@ export class Server {
     await during('join the cluster', () => node.start());
     this.#follower?.start();
     this.#archiver?.start();
+    this.#binlog!.start(this.#fatal);
     this.#log('info', 'the node has started', { version, dataDirectory: paths.root });
   }
 
@@ -371,6 +385,15 @@ export class Server {
       snapshotCallsMax: snapshotCallsMax,
     });
     this.#leader = leader;
+    const binlog = new TidbBinlog(node, {
+      clock: systemClock,
+      log: this.#log,
+      startedAs: this.#role,
+      leader,
+      follower,
+      stop: () => this.#onClosed(),
+    });
+    this.#binlog = binlog;
     const kv = new KvService(node, follower?.writes).methods();
     const tables = config['tables.enabled']
       ? guardWithToken(this.#tokens['tables.token'], new TablesService(node).methods())
@@ -382,7 +405,7 @@ export class Server {
       followers: () => leader.followers(),
       replication: () => follower?.statusEverywhere(),
       archive: () => this.#archiver?.status(),
-      errors: () => this.#mocoErrors(),
+      errors: () => [...this.#mocoErrors(), ...this.#binlog!.problems()],
     }).methods();
     const service = this.#makeMaintenance(node);
     const moco = await during('read clone.ca-filename', () => this.#makeMoco(node, leader));
@@ -440,6 +463,12 @@ export class Server {
       readiness: () => this.#health!.readiness(),
       replicationReadiness: () => keepingUp(this.#health!.readiness(), node, follower),
       metrics,
+      addRoutes: (http) =>
+        addBinlogRoutes(http, {
+          binlog,
+          token: this.#tokens['maintenance.token'],
+          hasMaintenance: config['maintenance.enabled'],
+        }),
       log: this.#log,
     });
     await during(`open the rest listener at ${config['rest.address']}`, () => this.#admin!.listen());
@@ -595,6 +624,7 @@ export class Server {
     this.#health?.drain();
     this.#leader?.drain();
     await this.#backupAgent?.close();
+    this.#binlog?.stop();
     await this.#clones?.stop();
     await this.#binlogBackups?.stop();
     // The node goes on while calls under way wait for it, and so does what brings them their writes.
@@ -660,9 +690,10 @@ function withReplication(readiness: Readiness, node: Node, follower: Follower | 
 function keepingUp(readiness: Readiness, node: Node, follower: Follower | undefined): Readiness {
   if (follower === undefined || node.role !== 'follower') return readiness;
   const { isBroken, isReached } = follower.status();
+  const isReplicationPaused = node.isReplicationPaused;
   return {
-    isReady: readiness.isReady && !isBroken && isReached,
-    conditions: { ...readiness.conditions, isLeaderClusterOutOfReach: !isReached },
+    isReady: readiness.isReady && !isBroken && isReached && !isReplicationPaused,
+    conditions: { ...readiness.conditions, isLeaderClusterOutOfReach: !isReached, isReplicationPaused },
   };
 }
 
@@ -787,6 +818,15 @@ function peerCertificates(config: Config, log: Log): Certificates<PeerTls> | und
   return new Certificates({ name: 'raft', files: names.map((name) => config[name]), load, log });
 }
 
+/** host:port at which others reach the REST listener: where it binds every address, by the host of raft.address. */
+function advertisedRestAddress(config: Config): string {
+  const { host, port, path } = parseListenAddress(config['rest.address'])!;
+  if (path !== undefined) return path;
+  const isWildcard = host === '0.0.0.0' || host === '::';
+  const reached = isWildcard ? parseListenAddress(config['raft.address'])!.host! : host!;
+  return `${reached.includes(':') ? `[${reached}]` : reached}:${port}`;
+}
+
 function toNodeOptions(config: Config): NodeOptions {
   const nodeId = config['raft.node-id'];
   const members = new Map(
@@ -810,6 +850,7 @@ function toNodeOptions(config: Config): NodeOptions {
     nodeName: nodeName(config),
     initialMembers: members,
     clientUrls: [advertised],
+    restAddress: advertisedRestAddress(config),
     version,
     tickMs: config['raft.rtt'],
     heartbeatTicks: config['raft.heartbeat-rtt'],

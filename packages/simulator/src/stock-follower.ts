@@ -48,7 +48,7 @@ export class StockFollower {
   }
 
   async #poll(): Promise<void> {
-    const { tables } = await this.link.metadata({}, this.#call());
+    const { tables } = await this.link.metadata({ follower: undefined }, this.#call());
     const names = new Set(tables.map(({ name }) => name));
     for (const name of this.tables.keys()) if (!names.has(name)) this.tables.delete(name);
     for (const name of names) {

@@ -98,7 +98,7 @@ async function run(role: Role, command: Command): Promise<void> {
   await server.start();
   // The playground waits for this word.
   process.send?.('started');
-  await stop;
+  await Promise.race([stop, server.closed]);
   await server.stop();
   flush();
   process.exit(ExitCode.Done);

@@ -3,6 +3,8 @@ import type {
   FollowerControl,
   Header,
   LedTable,
+  MemberControl,
+  MemberState,
   NodeApi,
   NodeStatus,
   ReplicationApi,
@@ -25,7 +27,7 @@ const NO_EFFECT: Pick<ApplyResult, 'responses' | 'sealedBy' | 'succeeded'> = {
 };
 
 /** The part of a node that replication sees, kept in memory: cursors are compared as in a table (R1). */
-export class FakeNode implements Partial<NodeApi & ReplicationApi & FollowerControl> {
+export class FakeNode implements Partial<NodeApi & ReplicationApi & FollowerControl & MemberControl> {
   role: ClusterRole | undefined = 'follower';
   leadsMeta = true;
   leaderClusterId: string | undefined = 'L';
@@ -43,6 +45,9 @@ export class FakeNode implements Partial<NodeApi & ReplicationApi & FollowerCont
   /** The other members of the cluster, by id. */
   readonly members = new Map<number, FakeNode>();
   nodeId = 1;
+  /** What an operator wants of this node. */
+  state: MemberState = 'online';
+  isLogPaused = false;
   /** Called before each proposal is applied. */
   beforeApply: (cursor: number) => Promise<void> | undefined = () => undefined;
   beforeRevision: () => Promise<void> = () => Promise.resolve();
@@ -58,6 +63,14 @@ export class FakeNode implements Partial<NodeApi & ReplicationApi & FollowerCont
 
   changed(): void {
     for (const listener of this.#listeners) listener();
+  }
+
+  memberState(): MemberState {
+    return this.state;
+  }
+
+  get isReplicationPaused(): boolean {
+    return [this, ...this.members.values()].some(({ state }) => state === 'pausing' || state === 'paused');
   }
 
   ledTables(): LedTable[] {
@@ -155,7 +168,8 @@ export class FakeNode implements Partial<NodeApi & ReplicationApi & FollowerCont
 
   status(): NodeStatus {
     const tables = [...this.tables].map(([name, shardId]) => ({ name, shardId, leaderIndex: 0 }));
-    return { nodeId: this.nodeId, tables } as unknown as NodeStatus;
+    const members = [{ id: this.nodeId, name: `node-${this.nodeId}`, restAddress: 'here:1' }];
+    return { nodeId: this.nodeId, clusterId: this.clusterId, tables, members } as unknown as NodeStatus;
   }
 }
 

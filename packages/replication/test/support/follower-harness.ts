@@ -1,4 +1,4 @@
-import type { FollowerControl, NodeApi, ReplicationApi } from '@coxswain/node';
+import type { FollowerControl, MemberControl, NodeApi, ReplicationApi } from '@coxswain/node';
 import { defaultFollowerOptions, Follower, type FollowerOptions } from '../../src/index.js';
 import { FakeLink } from './fake-link.js';
 import { FakeNode } from './fake-node.js';
@@ -21,7 +21,8 @@ export function followerHarness(options: Partial<FollowerOptions> = {}) {
     link,
     fatal: (error: unknown) => fatal.push(error),
   };
-  const follower = new Follower(node as unknown as NodeApi & ReplicationApi & FollowerControl, environment, {
+  const whole = node as unknown as NodeApi & ReplicationApi & FollowerControl & MemberControl;
+  const follower = new Follower(whole, environment, {
     ...defaultFollowerOptions,
     followerName: 'node-1',
     ...options,
@@ -33,7 +34,7 @@ export function followerHarness(options: Partial<FollowerOptions> = {}) {
     const { stopped, isResetWanted = false } = also;
     node.led = [{ name: 't', shardId: SHARD, term: 1, stopped, isResetWanted }];
     link.metadataAnswer = () =>
-      Promise.resolve({ tables: [{ name: 't', type: 0, shardId: 10_001n }], clusterId: 'L' });
+      Promise.resolve({ tables: [{ name: 't', type: 0, shardId: 10_001n }], clusterId: 'L', nodes: [] });
   };
   return { clock, node, link, follower, fatal, environment, lead, lines };
 }

@@ -33,7 +33,9 @@ function fromOutside(world: World, id: number, { cursor, timeoutMs }: { cursor: 
   };
   return {
     tables: new Outcome(
-      leader.metadata({}, call).then(({ tables }) => tables.map(({ name, shardId }) => `${name} ${shardId}`)),
+      leader
+        .metadata({ follower: undefined }, call)
+        .then(({ tables }) => tables.map(({ name, shardId }) => `${name} ${shardId}`)),
     ),
     log: new Outcome(firstOfLog()),
     snapshot: new Outcome(snapshotSize()),

@@ -37,7 +37,7 @@ export class ReplicationClient {
         get.path,
         get.requestSerialize,
         get.responseDeserialize,
-        {},
+        { follower: undefined },
         new Metadata(),
         { deadline: deadline() },
         (error, response) => (error === null ? resolve(response!) : reject(error)),

@@ -57,6 +57,11 @@ export interface Command {
   sequence: Command[];
   /** count asks a DELETE for the number of keys that it removed. Since 0.5. */
   count: boolean;
+  /**
+   * time_ms is when the leader cluster appended the command, in milliseconds since 1970, where it was replicated
+   * from there and that is known. It has no effect. Coxswain's own.
+   */
+  timeMs?: bigint | undefined;
 }
 
 /** CommandType tells which of the other fields hold the effect. */
@@ -280,6 +285,7 @@ function createBaseCommand(): Command {
     prevKvs: false,
     sequence: [],
     count: false,
+    timeMs: undefined,
   };
 }
 
@@ -314,6 +320,9 @@ export const Command: MessageFns<Command> = {
     }
     if (message.count !== false) {
       writer.tag(88).bool(message.count);
+    }
+    if (message.timeMs !== undefined) {
+      writer.tag(800).int64(message.timeMs);
     }
     return writer;
   },
@@ -405,6 +414,14 @@ export const Command: MessageFns<Command> = {
           message.count = reader.bool();
           continue;
         }
+        case 100: {
+          if (tag !== 800) {
+            break;
+          }
+
+          message.timeMs = reader.int64() as bigint;
+          continue;
+        }
       }
       reader.skip(tag);
     }
@@ -429,6 +446,7 @@ export const Command: MessageFns<Command> = {
     message.prevKvs = object.prevKvs ?? false;
     message.sequence = object.sequence?.map((e) => Command.fromPartial(e)) || [];
     message.count = object.count ?? false;
+    message.timeMs = (object.timeMs !== undefined && object.timeMs !== null) ? BigInt(object.timeMs) : undefined;
     return message;
   },
 };

@@ -30,6 +30,20 @@ export enum ReplicateError {
 
 /** MetadataRequest asks for the tables. */
 export interface MetadataRequest {
+  /** follower is the node that asks. Coxswain's own. */
+  follower: FollowerNode | undefined;
+}
+
+/** FollowerNode is a node of a follower cluster, for the leader cluster's status. Coxswain's own. */
+export interface FollowerNode {
+  /** cluster_id is the id of the follower cluster. */
+  clusterId: string;
+  /** name is what the node is called, as in ReplicateRequest.follower. */
+  name: string;
+  /** address is the host:port of its REST listener. */
+  address: string;
+  /** state is what an operator wants of it: online, pausing, paused, closing or offline. */
+  state: string;
 }
 
 /** MetadataResponse lists the tables. */
@@ -38,6 +52,8 @@ export interface MetadataResponse {
   tables: Table[];
   /** cluster_id is the id of the leader cluster. Coxswain's own. */
   clusterId: string;
+  /** nodes holds the names of the leader cluster's nodes. Coxswain's own. */
+  nodes: string[];
 }
 
 /** Table is one table of the leader cluster. */
@@ -175,6 +191,11 @@ export interface ReplicateRequest {
    * that whoever asks takes the place of the one that asked before. Coxswain's own.
    */
   followerClusterId: string;
+  /**
+   * applied_index is the last index that the follower cluster has applied; what is between it and leader_index
+   * is on its way there. Absent from earlier releases. Coxswain's own.
+   */
+  appliedIndex?: bigint | undefined;
 }
 
 /** ReplicateResponse carries commands, or an error, or only leader_index, which ends the stream. */
@@ -217,11 +238,14 @@ export interface ReplicateErrResponse {
 }
 
 function createBaseMetadataRequest(): MetadataRequest {
-  return {};
+  return { follower: undefined };
 }
 
 export const MetadataRequest: MessageFns<MetadataRequest> = {
-  encode(_: MetadataRequest, writer: WireWriter = beginMessage()): WireWriter {
+  encode(message: MetadataRequest, writer: WireWriter = beginMessage()): WireWriter {
+    if (message.follower !== undefined) {
+      FollowerNode.encode(message.follower, writer.tag(802).fork()).join();
+    }
     return writer;
   },
 
@@ -232,6 +256,14 @@ export const MetadataRequest: MessageFns<MetadataRequest> = {
     while (reader.pos < reader.end) {
       const tag = reader.tag();
       switch (tag >>> 3) {
+        case 100: {
+          if (tag !== 802) {
+            break;
+          }
+
+          message.follower = FollowerNode.decode(reader, reader.length());
+          continue;
+        }
       }
       reader.skip(tag);
     }
@@ -242,14 +274,97 @@ export const MetadataRequest: MessageFns<MetadataRequest> = {
   create(base?: DeepPartial<MetadataRequest>): MetadataRequest {
     return MetadataRequest.fromPartial(base ?? {});
   },
-  fromPartial(_: DeepPartial<MetadataRequest>): MetadataRequest {
+  fromPartial(object: DeepPartial<MetadataRequest>): MetadataRequest {
     const message = createBaseMetadataRequest();
+    message.follower = (object.follower !== undefined && object.follower !== null)
+      ? FollowerNode.fromPartial(object.follower)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseFollowerNode(): FollowerNode {
+  return { clusterId: "", name: "", address: "", state: "" };
+}
+
+export const FollowerNode: MessageFns<FollowerNode> = {
+  encode(message: FollowerNode, writer: WireWriter = beginMessage()): WireWriter {
+    if (message.clusterId !== "") {
+      writer.tag(10).string(message.clusterId);
+    }
+    if (message.name !== "") {
+      writer.tag(18).string(message.name);
+    }
+    if (message.address !== "") {
+      writer.tag(26).string(message.address);
+    }
+    if (message.state !== "") {
+      writer.tag(34).string(message.state);
+    }
+    return writer;
+  },
+
+  decode(input: WireReader | Uint8Array, length?: number): FollowerNode {
+    const reader = input instanceof WireReader ? input : new WireReader(input);
+    const outerEnd = reader.enter(length);
+    const message = createBaseFollowerNode();
+    while (reader.pos < reader.end) {
+      const tag = reader.tag();
+      switch (tag >>> 3) {
+        case 1: {
+          if (tag !== 10) {
+            break;
+          }
+
+          message.clusterId = reader.string();
+          continue;
+        }
+        case 2: {
+          if (tag !== 18) {
+            break;
+          }
+
+          message.name = reader.string();
+          continue;
+        }
+        case 3: {
+          if (tag !== 26) {
+            break;
+          }
+
+          message.address = reader.string();
+          continue;
+        }
+        case 4: {
+          if (tag !== 34) {
+            break;
+          }
+
+          message.state = reader.string();
+          continue;
+        }
+      }
+      reader.skip(tag);
+    }
+    reader.leave(outerEnd);
+    return message;
+  },
+
+  create(base?: DeepPartial<FollowerNode>): FollowerNode {
+    return FollowerNode.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FollowerNode>): FollowerNode {
+    const message = createBaseFollowerNode();
+    message.clusterId = object.clusterId ?? "";
+    message.name = object.name ?? "";
+    message.address = object.address ?? "";
+    message.state = object.state ?? "";
     return message;
   },
 };
 
 function createBaseMetadataResponse(): MetadataResponse {
-  return { tables: [], clusterId: "" };
+  return { tables: [], clusterId: "", nodes: [] };
 }
 
 export const MetadataResponse: MessageFns<MetadataResponse> = {
@@ -259,6 +374,9 @@ export const MetadataResponse: MessageFns<MetadataResponse> = {
     }
     if (message.clusterId !== "") {
       writer.tag(802).string(message.clusterId);
+    }
+    for (const v of message.nodes) {
+      writer.tag(810).string(v!);
     }
     return writer;
   },
@@ -286,6 +404,14 @@ export const MetadataResponse: MessageFns<MetadataResponse> = {
           message.clusterId = reader.string();
           continue;
         }
+        case 101: {
+          if (tag !== 810) {
+            break;
+          }
+
+          message.nodes.push(reader.string());
+          continue;
+        }
       }
       reader.skip(tag);
     }
@@ -300,6 +426,7 @@ export const MetadataResponse: MessageFns<MetadataResponse> = {
     const message = createBaseMetadataResponse();
     message.tables = object.tables?.map((e) => Table.fromPartial(e)) || [];
     message.clusterId = object.clusterId ?? "";
+    message.nodes = object.nodes?.map((e) => e) || [];
     return message;
   },
 };
@@ -858,6 +985,7 @@ function createBaseReplicateRequest(): ReplicateRequest {
     capabilities: 0n,
     follower: "",
     followerClusterId: "",
+    appliedIndex: undefined,
   };
 }
 
@@ -886,6 +1014,9 @@ export const ReplicateRequest: MessageFns<ReplicateRequest> = {
     }
     if (message.followerClusterId !== "") {
       writer.tag(842).string(message.followerClusterId);
+    }
+    if (message.appliedIndex !== undefined) {
+      writer.tag(848).uint64(message.appliedIndex);
     }
     return writer;
   },
@@ -961,6 +1092,14 @@ export const ReplicateRequest: MessageFns<ReplicateRequest> = {
           message.followerClusterId = reader.string();
           continue;
         }
+        case 106: {
+          if (tag !== 848) {
+            break;
+          }
+
+          message.appliedIndex = reader.uint64() as bigint;
+          continue;
+        }
       }
       reader.skip(tag);
     }
@@ -985,6 +1124,9 @@ export const ReplicateRequest: MessageFns<ReplicateRequest> = {
       : 0n;
     message.follower = object.follower ?? "";
     message.followerClusterId = object.followerClusterId ?? "";
+    message.appliedIndex = (object.appliedIndex !== undefined && object.appliedIndex !== null)
+      ? BigInt(object.appliedIndex)
+      : undefined;
     return message;
   },
 };

@@ -1,0 +1,112 @@
+import type { LogEntry, TableLog } from '@coxswain/node';
+import { type ReplicatedCommand, readReplicatedEntry } from '@coxswain/replication';
+import { CommandKind } from '@coxswain/table';
+import { indicesOf, isOfIndex, type Position, timeMsOf, tsoOf } from './tso.js';
+
+/** Entries that are looked at, one after the other, for one that has a time: those of elections have none. */
+const LOOKED_AT_MAX = 1_000;
+/** What is read of a log between two turns of the event loop. */
+const READ_BYTES_MAX = 256 * 1024;
+
+/** A command of a table's log, with where it is in the leader cluster's log. */
+export interface FoundCommand {
+  readonly position: Position;
+  /** The position before it. */
+  readonly before: Position;
+  readonly term: number;
+  readonly kind: CommandKind;
+  /** The marshalled mvcc.v1.Command, where `kind` is Command. */
+  readonly command: Buffer;
+}
+
+/** Where a leader cluster's table is, as far as this node has applied it. */
+export function positionOf({ table }: TableLog): Position {
+  return { index: table.revision, timeMs: table.lastTimeMs };
+}
+
+/**
+ * Where a follower cluster's table is, by the leader cluster's index and time. The time is undefined where the log here
+ * does not have it: the table came by a snapshot, or from an earlier release, or the leader cluster tells no times.
+ */
+export function replicaPositionOf(log: TableLog): {
+  readonly index: number;
+  readonly timeMs: number | undefined;
+} {
+  const index = log.table.leaderIndex ?? 0;
+  if (index === 0) return { index, timeMs: 0 };
+  let isFound = false;
+  for (const entry of backwards(log, log.appliedIndex)) {
+    if (entry.kind === CommandKind.Load || entry.kind === CommandKind.Loaded) break;
+    const commands = commandsOf(entry).filter(({ leaderIndex }) => leaderIndex <= index);
+    // An entry that came too late for its cursor had no effect (R1); what it holds came again.
+    isFound ||= commands.at(-1)?.leaderIndex === index;
+    const stamped = isFound ? commands.findLast(({ timeMs }) => timeMs > 0) : undefined;
+    if (stamped !== undefined) return { index, timeMs: stamped.timeMs };
+  }
+  return { index, timeMs: undefined };
+}
+
+/** When an entry of a leader cluster's log was appended, or the last one before it that has a time; undefined: it is gone. */
+export function timeAt(log: TableLog, index: number): number | undefined {
+  if (index >= log.table.revision) return log.table.lastTimeMs;
+  for (const { timeMs } of backwards(log, index)) if (timeMs > 0) return timeMs;
+  return undefined;
+}
+
+/** The entry of a leader cluster's log that a TSO stands for. */
+export function findEntry(log: TableLog, ts: bigint): FoundCommand | undefined {
+  const last = Math.min(log.appliedIndex, log.table.revision);
+  for (const index of indicesOf(ts, log.firstIndex, last)) {
+    if (timeAt(log, index) !== timeMsOf(ts)) continue;
+    const [entry] = log.entries(index, 1);
+    if (entry === undefined) continue;
+    return {
+      position: { index, timeMs: timeMsOf(ts) },
+      before: { index: index - 1, timeMs: timeAt(log, index - 1) ?? timeMsOf(ts) },
+      term: entry.term,
+      kind: entry.kind,
+      command: entry.command,
+    };
+  }
+  return undefined;
+}
+
+/**
+ * As `findEntry`, of a follower cluster's log, which holds what it took from the leader cluster in entries of its own. It
+ * is read from its beginning; `pause` lets others run in between.
+ */
+export async function findReplicated(
+  log: TableLog,
+  ts: bigint,
+  pause: () => Promise<void>,
+): Promise<FoundCommand | undefined> {
+  let before: Position = { index: 0, timeMs: 0 };
+  for (let from = log.firstIndex; from <= log.appliedIndex && log.isServing; ) {
+    const entries = log.entries(Math.max(from, log.firstIndex), READ_BYTES_MAX);
+    for (const entry of entries) {
+      for (const { leaderIndex: index, timeMs, command } of commandsOf(entry)) {
+        const position = { index, timeMs: timeMs || before.timeMs };
+        if (isOfIndex(ts, index) && tsoOf(position) === ts && index <= (log.table.leaderIndex ?? 0))
+          return { position, before, term: entry.term, kind: entry.kind, command };
+        before = position;
+      }
+    }
+    if (entries.length === 0) return undefined;
+    from = entries.at(-1)!.index + 1;
+    await pause();
+  }
+  return undefined;
+}
+
+function commandsOf({ kind, command }: LogEntry): ReplicatedCommand[] {
+  return kind === CommandKind.Command ? readReplicatedEntry(command) : [];
+}
+
+/** The entry at an index and those before it, as many as the log has, and `LOOKED_AT_MAX` at most. */
+function* backwards(log: TableLog, from: number): Generator<LogEntry> {
+  const last = Math.max(log.firstIndex, from - LOOKED_AT_MAX + 1);
+  for (let index = Math.min(from, log.appliedIndex); index >= last; index--) {
+    const [entry] = log.entries(index, 1);
+    if (entry !== undefined) yield entry;
+  }
+}

@@ -1,0 +1,31 @@
+import type { NodeId } from '@coxswain/raft';
+import type { Call } from './api.js';
+
+/**
+ * What an operator wants of a member (operations-protocols.md §3), as the meta group keeps it. `pausing`, `paused`: it
+ * replicates no longer: a leader cluster's member sends no log and no snapshots, and no member of a follower cluster
+ * takes anything. `closing`: a leader cluster's member takes no writes of its own clients, and stops once every follower
+ * cluster has what is there. `offline`: it was closed.
+ */
+export type MemberState = 'online' | 'pausing' | 'paused' | 'closing' | 'offline';
+
+/** A change of a member's state that is made only where it is in one of the states `from`. */
+export interface StateChange {
+  readonly from: readonly MemberState[];
+  readonly to: MemberState;
+}
+
+/** What is asked of the node about its members' states. `Node` implements it. Errors are those of `NodeApi.propose`. */
+export interface MemberControl {
+  /** This node's own id. */
+  readonly nodeId: NodeId;
+  /** The state of a member as far as this node knows; `online` where nothing was ever said of it. */
+  memberState(id: NodeId): MemberState;
+  /** The state of every member, by the meta group asked now. */
+  memberStates(call: Call): Promise<ReadonlyMap<NodeId, MemberState>>;
+  /**
+   * Changes a member's state, durably. Resolves to undefined when that is done, and to the state that the member is in
+   * where that is none of `from`, and nothing was changed.
+   */
+  changeMemberState(id: NodeId, change: StateChange, call: Call): Promise<MemberState | undefined>;
+}

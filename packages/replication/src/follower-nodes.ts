@@ -1,0 +1,59 @@
+import type { Clock } from '@coxswain/node';
+import type { replication } from '@coxswain/protocol';
+
+/** Who has not asked for so long is forgotten. */
+const FORGOTTEN_AFTER_MS = 5 * 60_000;
+const NODES_MAX = 1_000;
+const TEXT_LENGTH_MAX = 200;
+
+/** A node of a follower cluster, as it said of itself when it asked for the tables last. */
+export interface FollowerNodeSighting {
+  readonly clusterId: string;
+  readonly name: string;
+  /** host:port of its REST listener. */
+  readonly address: string;
+  /** What an operator wants of it: online, pausing, paused, closing or offline. */
+  readonly state: string;
+  readonly lastSeenMsAgo: number;
+}
+
+interface Seen {
+  readonly node: Omit<FollowerNodeSighting, 'lastSeenMsAgo'>;
+  readonly seenMs: number;
+}
+
+/** The nodes of follower clusters that asked this node for its tables within five minutes. */
+export class FollowerNodes {
+  readonly #clock: Clock;
+  /** The one seen longest ago first. */
+  readonly #seen = new Map<string, Seen>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  saw({ clusterId, name, address, state }: replication.FollowerNode): void {
+    if (clusterId === '' || name === '') return;
+    const cut = (text: string): string => text.slice(0, TEXT_LENGTH_MAX);
+    const node = { clusterId: cut(clusterId), name: cut(name), address: cut(address), state: cut(state) };
+    const key = `${node.clusterId}\0${node.name}`;
+    this.#seen.delete(key);
+    this.#seen.set(key, { node, seenMs: this.#clock.monotonicMs() });
+    this.#forget();
+  }
+
+  /** The one seen longest ago first. */
+  sightings(): FollowerNodeSighting[] {
+    this.#forget();
+    const nowMs = this.#clock.monotonicMs();
+    return [...this.#seen.values()].map(({ node, seenMs }) => ({ ...node, lastSeenMsAgo: nowMs - seenMs }));
+  }
+
+  #forget(): void {
+    const seenBeforeMs = this.#clock.monotonicMs() - FORGOTTEN_AFTER_MS;
+    for (const [key, { seenMs }] of this.#seen) {
+      if (seenMs >= seenBeforeMs && this.#seen.size <= NODES_MAX) return;
+      this.#seen.delete(key);
+    }
+  }
+}

@@ -1,0 +1,326 @@
+import { request } from 'node:http';
+import { regatta } from '@coxswain/protocol';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { Ajv } from 'ajv';
+import { OneNode } from './support/one-node.js';
+import type { Rpc } from './support/rpc.js';
+
+const { put } = regatta.KVService;
+
+/** What of the page of the API is looked at. */
+interface Page {
+  readonly openapi: string;
+  readonly paths: Record<
+    string,
+    Record<string, { responses: Record<string, { content: Record<string, { schema: object }> }> }>
+  >;
+}
+
+/** An answer of the REST listener, its body as it came. */
+interface Answer {
+  readonly status: number;
+  readonly type: string | undefined;
+  readonly body: string;
+}
+
+function ask(
+  node: OneNode,
+  path: string,
+  {
+    method = 'GET',
+    headers = {},
+    body,
+  }: { method?: string; headers?: Record<string, string>; body?: string } = {},
+): Promise<Answer> {
+  const { hostname, port } = new URL(node.server.restUrl);
+  return new Promise((resolve, reject) => {
+    const asked = request({ hostname, port, path, method, headers, agent: false }, (response) => {
+      const parts: Buffer[] = [];
+      response.on('data', (part: Buffer) => parts.push(part));
+      response.on('error', reject);
+      response.on('end', () =>
+        resolve({
+          status: response.statusCode!,
+          type: response.headers['content-type'],
+          body: Buffer.concat(parts).toString(),
+        }),
+      );
+    });
+    asked.on('error', reject);
+    asked.end(body);
+  });
+}
+
+const change = (node: OneNode, nodeId: string, action: string): Promise<Answer> =>
+  ask(node, `/state/${nodeId}/${action}`, { method: 'PUT' });
+
+const indented = (message: string, code: number): string =>
+  `{\n  "message": ${JSON.stringify(message)},\n  "code": ${code},\n  "data": null\n}\n`;
+
+const jsonType = 'application/json; charset=UTF-8';
+const textType = 'text/plain; charset=utf-8';
+
+/** Reads JSON whose integers go beyond 2^53: each stays the text that it was. */
+function parseExactly(text: string): unknown {
+  return JSON.parse(text.replace(/([:[,]\s*)(-?\d+)(?=\s*[,}\]])/g, '$1"$2"'));
+}
+
+const putOf = (rpc: Rpc, table: string, key: string, value = 'v') =>
+  rpc.call(put, { table: Buffer.from(table), key: Buffer.from(key), value: Buffer.from(value) });
+
+async function commitTs(node: OneNode, table: string): Promise<string> {
+  const { body } = await ask(node, `/commit_ts?table=${table}`);
+  const { data } = parseExactly(body) as { data: { ts: string } };
+  return data.ts;
+}
+
+let leader: OneNode;
+let follower: OneNode;
+let rpc: Rpc;
+
+beforeAll(async () => {
+  leader = await OneNode.start({
+    'tables.names': 'b,a',
+    'memberlist.node-name': 'pump',
+    'replication.enabled': 'true',
+    'replication.address': 'http://127.0.0.1:0',
+  });
+  rpc = leader.rpc();
+  await putOf(rpc, 'a', 'key "1"\n');
+  follower = await OneNode.start(
+    {
+      'memberlist.node-name': 'drainer',
+      'replication.leader-address': leader.server.replicationUrl.replace('http://', ''),
+      'replication.reconcile-interval': '100ms',
+      'replication.poll-interval': '100ms',
+    },
+    { role: 'follower' },
+  );
+});
+
+afterAll(async () => {
+  rpc.close();
+  await follower.stop();
+  await leader.stop();
+});
+
+async function untilSynced(table: string): Promise<void> {
+  const wanted = await commitTs(leader, table);
+  for (;;) {
+    const { body } = await ask(follower, `/status?table=${table}`);
+    const { Synced, LastTS } = parseExactly(body) as { Synced: boolean; LastTS: string };
+    if (Synced && BigInt(LastTS) >= BigInt(wanted)) return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+describe('a Pump', () => {
+  test('has the status of all Pumps on one line, in the order of the real one, with exact numbers', async () => {
+    const answer = await ask(leader, '/status');
+    expect(answer).toMatchObject({ status: 200, type: textType });
+    expect(answer.body).toMatch(
+      /^\{"status":\{"pump":\{"nodeId":"pump","host":"127\.0\.0\.1:0","state":"online","isAlive":true,"score":0,"label":null,"maxCommitTS":\d{18},"updateTS":\d{18}\}\},"CommitTS":\d{18},"Checkpoint":\{\},"ErrMsg":""\}\n$/,
+    );
+    // The first table by name is `a`.
+    expect(answer.body).toContain(`"CommitTS":${await commitTs(leader, 'a')},`);
+    const { body } = await ask(leader, '/status?table=b');
+    expect(body).toContain(`"CommitTS":${await commitTs(leader, 'b')},`);
+  });
+
+  test('gives the time and the revision of the last write as a TSO', async () => {
+    const beforeMs = Date.now();
+    const { header } = await putOf(rpc, 'a', 'now');
+    const ts = BigInt(await commitTs(leader, 'a'));
+    expect(Number(ts & 0x3ffffn)).toBe(Number(header!.revision));
+    expect(Number(ts >> 18n)).toBeGreaterThanOrEqual(beforeMs);
+    expect(Number(ts >> 18n)).toBeLessThanOrEqual(Date.now());
+  });
+
+  test('answers /commit_ts with indented JSON', async () => {
+    expect(await ask(leader, '/commit_ts')).toMatchObject({
+      status: 200,
+      type: jsonType,
+      body: expect.stringMatching(
+        /^\{\n {2}"message": "get drainer's latest ts success!",\n {2}"code": 200,\n {2}"data": \{\n {4}"ts": \d{18}\n {2}\}\n\}\n$/,
+      ),
+    });
+  });
+
+  test('has status null and a text on failure, which is 200 all the same', async () => {
+    expect(await ask(leader, '/status?table=none')).toEqual({
+      status: 200,
+      type: textType,
+      body: '{"status":null,"CommitTS":0,"Checkpoint":{},"ErrMsg":"table not found"}\n',
+    });
+    expect((await ask(leader, '/commit_ts?table=none')).body).toBe(indented('table not found', 3));
+  });
+
+  test('has its Drainers, with what they have applied', async () => {
+    await putOf(rpc, 'a', 'for drainers');
+    await untilSynced('a');
+    const ts = await commitTs(leader, 'a');
+    for (;;) {
+      const { status, type, body } = await ask(leader, '/drainers');
+      expect([status, type]).toEqual([200, textType]);
+      expect(body).toMatch(
+        /^\[\{"nodeId":"drainer","host":"127\.0\.0\.1:0","state":"online","isAlive":true,"score":0,"label":null,"maxCommitTS":\d+,"updateTS":\d{18}\}\]\n$/,
+      );
+      // It says so with its next request.
+      if (body.includes(`"maxCommitTS":${ts},`)) break;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  });
+});
+
+describe('a Drainer', () => {
+  test('has its positions on one line, and they are those of the Pump', async () => {
+    await putOf(rpc, 'a', 'replicated');
+    await untilSynced('a');
+    const ts = await commitTs(leader, 'a');
+    expect(await ask(follower, '/status')).toEqual({
+      status: 200,
+      type: textType,
+      body: `{"PumpPos":{"pump":${ts}},"Synced":true,"LastTS":${ts},"TsMap":""}\n`,
+    });
+    expect(await commitTs(follower, 'a')).toBe(ts);
+  });
+
+  test('knows no other Drainer, and no table that is not there', async () => {
+    expect(await ask(follower, '/drainers')).toEqual({
+      status: 404,
+      type: textType,
+      body: '404 page not found\n',
+    });
+    expect(await ask(follower, '/status?table=none')).toEqual({
+      status: 404,
+      type: textType,
+      body: 'table not found\n',
+    });
+    expect((await ask(follower, '/commit_ts?table=none')).body).toBe(indented('table not found', 3));
+  });
+});
+
+describe('on both', () => {
+  const both = (): [OneNode, string][] => [
+    [leader, 'pump'],
+    [follower, 'drainer'],
+  ];
+
+  test('another method of a path is 405 without a body, and another path 404', async () => {
+    for (const [node, name] of both()) {
+      for (const [method, path] of [
+        ['POST', '/status'],
+        ['HEAD', '/status'],
+        ['DELETE', '/metrics'],
+        ['PUT', '/commit_ts'],
+        ['GET', `/state/${name}/pause`],
+        ['POST', `/state/${name}/pause?x=1`],
+        ['POST', '/debug/binlog/1'],
+        ['GET', '/debug/gc/trigger'],
+        ['PATCH', '/readyz'],
+      ] as const) {
+        expect([method, path, await ask(node, path, { method })]).toEqual([
+          method,
+          path,
+          { status: 405, type: undefined, body: '' },
+        ]);
+      }
+      for (const path of [
+        '/',
+        '/statuses',
+        '/state',
+        `/state/${name}`,
+        `/state/${name}/pause/x`,
+        '/debug/binlog/',
+      ]) {
+        expect([path, await ask(node, path, { method: 'PUT' })]).toEqual([
+          path,
+          { status: 404, type: textType, body: '404 page not found\n' },
+        ]);
+      }
+    }
+  });
+
+  test('refusals are 200 with code 3, in the order node id, state, action', async () => {
+    for (const [node, name] of both()) {
+      expect(await change(node, 'x', 'nonsense')).toEqual({
+        status: 200,
+        type: jsonType,
+        body: indented(`invalid nodeID x, this pump's nodeID is ${name}`, 3),
+      });
+      expect((await change(node, name, 'nonsense')).body).toBe(indented('invalid action nonsense', 3));
+      expect((await change(node, name, 'resume')).body).toBe(
+        indented("this pump's state is online, apply resume failed!", 3),
+      );
+      const long = 'n'.repeat(3_000);
+      expect((await change(node, long, 'pause')).body).toBe(
+        indented(`invalid nodeID ${long}, this pump's nodeID is ${name}`, 3),
+      );
+      expect((await change(node, 'a%2Fb', '%3Cc%3E')).body).toBe(
+        `{\n  "message": "invalid nodeID a/b, this pump's nodeID is ${name}",\n  "code": 3,\n  "data": null\n}\n`,
+      );
+    }
+  });
+
+  test('a page of the API is made of the schemas, and what is answered fits it', async () => {
+    for (const [node, name] of both()) {
+      const { status, type, body } = await ask(node, '/openapi.json');
+      expect([status, type]).toEqual([200, 'application/json; charset=utf-8']);
+      const page = JSON.parse(body) as Page;
+      expect(page.openapi).toBe('3.1.0');
+      expect(Object.keys(page.paths).sort()).toEqual([
+        '/commit_ts',
+        '/debug/binlog/{ts}',
+        '/debug/gc/trigger',
+        '/drainers',
+        '/healthz',
+        '/livez',
+        '/metrics',
+        '/readyz',
+        '/state/{nodeID}/{action}',
+        '/status',
+        '/version',
+      ]);
+      expect(Object.keys(page.paths['/state/{nodeID}/{action}']!)).toEqual(['put']);
+      const asked: [string, string, string][] = [
+        ['/status', 'get', '/status'],
+        ['/commit_ts', 'get', '/commit_ts'],
+        ['/state/{nodeID}/{action}', 'put', `/state/${name}/nonsense`],
+        ['/debug/binlog/{ts}', 'get', '/debug/binlog/1'],
+        ...(node === leader ? ([['/drainers', 'get', '/drainers']] as [string, string, string][]) : []),
+      ];
+      const ajv = new Ajv({ allowUnionTypes: true, formats: { int64: true } });
+      for (const [path, method, example] of asked) {
+        const answer = await ask(node, example, { method: method.toUpperCase() });
+        const [contentType, { schema }] = Object.entries(
+          page.paths[path]![method]!.responses['200']!.content,
+        )[0]!;
+        expect(answer.type).toContain(contentType);
+        const isText = (schema as { type?: string }).type === 'string';
+        expect([
+          path,
+          ajv.validate(schema, isText ? answer.body : JSON.parse(answer.body)),
+          ajv.errors,
+        ]).toEqual([path, true, null]);
+      }
+    }
+  });
+
+  test('what does not fit the schema of a request is 400', async () => {
+    expect(await ask(leader, '/status?table=a&table=b')).toMatchObject({
+      status: 400,
+      body: expect.stringContaining('data/table must be string'),
+    });
+  });
+
+  test('a body of any kind is passed over', async () => {
+    for (const type of ['application/json', 'application/x-www-form-urlencoded', 'nonsense']) {
+      const answer = await ask(leader, '/state/x/y', {
+        method: 'PUT',
+        headers: { 'content-type': type },
+        body: '{"broken',
+      });
+      expect(answer).toMatchObject({ status: 200, body: expect.stringContaining('invalid nodeID x') });
+    }
+  });
+});
