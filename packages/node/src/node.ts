@@ -1027,7 +1027,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
 
   #applied(replica: Replica, entries: number): void {
     this.#counters.applied += entries;
-    this.#compactLog(replica);
+    void this.#compactLog(replica);
   }
 
   /** What is archived by now may go, also where nothing is written any more. */
@@ -1035,7 +1035,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     const wanted = [...this.#replicas.values()].flatMap((replica) => this.#wantedLog(replica) ?? []);
     backlog.look(wanted);
     for (const { replica } of wanted) {
-      if (replica.hasTable && !replica.isSuspended) this.#compactLog(replica);
+      if (replica.hasTable && !replica.isSuspended) void this.#compactLog(replica);
     }
   }
 
