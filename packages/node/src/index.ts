@@ -1,3 +1,4 @@
+export { type FailedHandshake, watchHandshakes } from './adapters/failed-handshakes.js';
 export {
   GrpcPeerTransport,
   type GrpcPeerTransportOptions,

@@ -13,7 +13,7 @@ import {
   type Server as TlsServer,
 } from 'node:tls';
 import { type HeldMemory, type HeldMemoryOptions, ServerConnection } from '@coxswain/http2';
-import type { Clock, Log } from '@coxswain/node';
+import { type Clock, type FailedHandshake, type Log, watchHandshakes } from '@coxswain/node';
 import { formatListenAddress, type ListenAddress } from './address.js';
 import type { Method } from './call.js';
 import type { Certificates } from './certificates.js';
@@ -22,7 +22,7 @@ import type { GrpcMetrics } from './grpc-metrics.js';
 import { MessageDecompressor } from './message-decompressor.js';
 import { SlowCalls } from './slow-calls.js';
 import type { SnapshotHttp } from './snapshot-http.js';
-import { isClientAllowed, type ListenerTls, listenerCertificates } from './tls.js';
+import { type ListenerTls, listenerCertificates, whyRefused } from './tls.js';
 
 /** A whole message and what it is framed in: no unary request has to wait for a window. */
 const streamWindowBytes = messageSizeBytesMax + 64 * 1024;
@@ -112,13 +112,15 @@ export class GrpcListener {
   }
 
   #createTlsListener(certificates: Certificates<TlsOptions>): TlsServer {
-    const { tls, name, log, clock, http1 } = this.#options;
+    const { tls, name, http1 } = this.#options;
     let used = certificates.current;
     // gRPC clients offer HTTP/2 alone. Go's HTTP client offers both, and would download over HTTP/2 what is served over
     // HTTP/1.1: the server's order decides.
     const protocols = http1 === undefined ? {} : { ALPNProtocols: ['http/1.1', 'h2'] };
     const listener = createTlsServer({ ...used, ...protocols }, (socket: TLSSocket) => {
-      if (!this.#isClosing && isClientAllowed(socket, tls)) this.#accept(socket);
+      const refusal = whyRefused(socket, tls, name);
+      if (refusal !== undefined) this.#logFailure({ from: socket.remoteAddress, reason: refusal });
+      if (!this.#isClosing && refusal === undefined) this.#accept(socket);
       else socket.destroy();
     });
     // Before Node's own listener begins the handshake.
@@ -127,17 +129,16 @@ export class GrpcListener {
       used = certificates.current;
       listener.setSecureContext(used);
     });
-    listener.on('tlsClientError', (error, socket) => {
-      const nowMs = clock.monotonicMs();
-      if (nowMs - this.#failedMs < failureLogIntervalMs) return;
-      this.#failedMs = nowMs;
-      log('warn', 'a handshake failed', {
-        listener: name,
-        from: socket.remoteAddress,
-        reason: error.message,
-      });
-    });
+    watchHandshakes(listener, (failed) => this.#logFailure(failed));
     return listener;
+  }
+
+  #logFailure(failed: FailedHandshake): void {
+    const { name, log, clock } = this.#options;
+    const nowMs = clock.monotonicMs();
+    if (nowMs - this.#failedMs < failureLogIntervalMs) return;
+    this.#failedMs = nowMs;
+    log('warn', 'a handshake failed', { listener: name, ...failed });
   }
 
   /** Accepts nothing new, lets calls under way end, and breaks those that still run after `graceMs`. */

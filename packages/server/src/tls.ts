@@ -58,10 +58,17 @@ export function listenerCertificates(tls: ListenerTls, prefix: string, log: Log)
   return new Certificates({ name: prefix, files, load: () => loadTls(tls, prefix), log });
 }
 
-/** Whether the client's certificate, whose chain has been verified, bears the name that is asked for. */
-export function isClientAllowed(socket: TLSSocket, tls: ListenerTls): boolean {
-  if (tls.allowedCommonName === '' && tls.allowedHostname === '') return true;
+/**
+ * Why a client whose certificate has been verified is not let in: it bears another name than the options under `prefix`
+ * ask for. Undefined: it is let in.
+ */
+export function whyRefused(socket: TLSSocket, tls: ListenerTls, prefix: string): string | undefined {
+  const { allowedCommonName, allowedHostname } = tls;
+  if (allowedCommonName === '' && allowedHostname === '') return undefined;
   const certificate = socket.getPeerCertificate();
-  if (tls.allowedCommonName !== '' && certificate.subject?.CN !== tls.allowedCommonName) return false;
-  return tls.allowedHostname === '' || checkServerIdentity(tls.allowedHostname, certificate) === undefined;
+  const commonName = certificate.subject?.CN;
+  if (allowedCommonName !== '' && commonName !== allowedCommonName)
+    return `the client's certificate is of '${commonName}', not of ${prefix}.allowed-cn`;
+  const isOfHost = allowedHostname === '' || checkServerIdentity(allowedHostname, certificate) === undefined;
+  return isOfHost ? undefined : `the client's certificate is not for ${prefix}.allowed-hostname`;
 }

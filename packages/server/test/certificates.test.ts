@@ -1,4 +1,6 @@
+import { X509Certificate } from 'node:crypto';
 import { copyFileSync, writeFileSync } from 'node:fs';
+import { connect as connectTcp } from 'node:net';
 import { connect } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { Certificates } from '../src/certificates.js';
@@ -83,13 +85,48 @@ describe('certificates in files', () => {
     ]);
   });
 
+  test('warn of their end from 30 days before on, once a day, and not sooner', async () => {
+    await issued();
+    const dayMs = 86_400_000;
+    const expiresMs = Date.parse(new X509Certificate(used.cert).validTo);
+    let nowMs = expiresMs - 30 * dayMs - 1;
+    const lines: unknown[] = [];
+    const certificates = new Certificates({
+      name: 'api',
+      files: [used.certFile, used.keyFile],
+      load: () => loadTls(tlsOf(used), 'api'),
+      log: (level, message, fields) => lines.push([level, message, fields]),
+      nowMs: () => nowMs,
+    });
+    certificates.reload();
+    expect(lines).toEqual([]);
+    nowMs++;
+    certificates.reload();
+    const warning = [
+      'warn',
+      'a certificate expires soon: replace its files',
+      { listener: 'api', kind: 'certificate', expires: new Date(expiresMs).toISOString() },
+    ];
+    expect(lines).toEqual([warning]);
+    nowMs += dayMs - 1;
+    certificates.reload();
+    expect(lines).toEqual([warning]);
+    nowMs++;
+    certificates.reload();
+    expect(lines).toEqual([warning, warning]);
+  });
+
   test('a listener shows the new ones at the next handshake, and logs handshakes that fail', async () => {
     await issued();
     const lines: string[] = [];
+    const failures: unknown[] = [];
     scripted = await ScriptedListener.start({
       address: { isTls: true, host: '127.0.0.1', port: 0 },
       tls: tlsOf(used),
-      log: (_level, message) => lines.push(message),
+      log: (level, message, fields) => {
+        lines.push(message);
+        if (message === 'a handshake failed') failures.push({ level, ...fields });
+      },
     });
     const port = Number(scripted.target.split(':').pop());
     expect(await shownName(port)).toBe('first');
@@ -99,12 +136,29 @@ describe('certificates in files', () => {
     }
     expect(await shownName(port)).toBe('second');
     expect(lines).toContain('certificates were read again');
-    // This one trusts another authority.
+    // This one trusts another authority, and hangs up.
     const stranger = connect({ host: '127.0.0.1', port, ALPNProtocols: ['h2'] });
     await new Promise((resolve) => stranger.on('error', resolve));
-    for (let i = 0; i < 1_000 && !lines.includes('a handshake failed'); i++) {
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
-    expect(lines).toContain('a handshake failed');
+    while (failures.length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(failures).toEqual([
+      { level: 'warn', listener: 'api', from: '127.0.0.1', reason: 'socket hang up' },
+    ]);
+  });
+
+  test('a listener says in words what is wrong with a handshake', async () => {
+    await issued();
+    const failures: unknown[] = [];
+    scripted = await ScriptedListener.start({
+      address: { isTls: true, host: '127.0.0.1', port: 0 },
+      tls: tlsOf(used),
+      log: (_level, message, fields) => {
+        if (message === 'a handshake failed') failures.push(fields);
+      },
+    });
+    const plain = connectTcp(Number(scripted.target.split(':').pop()), '127.0.0.1');
+    plain.on('error', () => undefined).write('GET / HTTP/1.1\r\n\r\n');
+    while (failures.length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+    plain.destroy();
+    expect(failures).toEqual([{ listener: 'api', from: '127.0.0.1', reason: 'http request' }]);
   });
 });

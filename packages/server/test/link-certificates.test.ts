@@ -155,6 +155,16 @@ describe('the certificates of a link', () => {
           /certificate|alert/.test(String(reason)),
       );
     await until(() => refused(old[0], 2) && refused(renewed, 1));
+    const failures = () =>
+      [old[0], renewed].flatMap(({ lines }) =>
+        lines.filter(({ message }) => message === 'a handshake with a peer failed'),
+      );
+    await until(() => failures().length > 0);
+    expect(failures()[0]).toMatchObject({
+      from: expect.stringMatching(/^(127[.]0[.]0[.]1|::1|::ffff:127[.]0[.]0[.]1)$/),
+      // In words, without OpenSSL's lines of source.
+      reason: expect.stringMatching(/^[a-z0-9 ]+$/),
+    });
 
     old[0].replace(await stranger.issue('one', ['localhost']), stranger);
     await until(() => first.seen.isConnected && third.seen.isConnected);

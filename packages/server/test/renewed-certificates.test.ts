@@ -97,6 +97,21 @@ test('nodes and a follower cluster whose certificates were all renewed meet agai
     });
   };
   await write('before');
+  const expiries = /^coxswain_certificate_expiry_seconds\{listener="([^"]+)",kind="([^"]+)"\} (\S+)$/gm;
+  for (const [node, ...listeners] of [
+    [first, 'raft'],
+    [second, 'raft', 'replication'],
+    [follower, 'leader-cluster'],
+  ] as const) {
+    const series = [...(await node.get('/metrics')).text.matchAll(expiries)];
+    const names = series.map(([, listener, kind]) => `${listener} ${kind}`);
+    expect(names).toEqual(listeners.flatMap((name) => [`${name} certificate`, `${name} authority`]));
+    for (const [, , , seconds] of series) {
+      // The test's certificates live for a day.
+      expect(Number(seconds)).toBeGreaterThan(0);
+      expect(Number(seconds)).toBeLessThanOrEqual(86_400);
+    }
+  }
 
   await renew(directory);
   await second.stop();

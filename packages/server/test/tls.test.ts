@@ -15,6 +15,8 @@ let server: Identity;
 let client: Identity;
 let impostor: Identity;
 let scripted: ScriptedListener | undefined;
+/** Of each handshake that the listener has logged as failed. */
+const failures: object[] = [];
 
 beforeAll(async () => {
   authority = await Authority.create('authority');
@@ -25,6 +27,7 @@ beforeAll(async () => {
 });
 
 afterEach(async () => {
+  failures.splice(0);
   await scripted?.close();
   scripted = undefined;
 });
@@ -39,6 +42,9 @@ async function outcome(tls: ScriptedListenerOptions['tls'], identity?: Identity)
   scripted = await ScriptedListener.start({
     address: { isTls: true, host: '127.0.0.1', port: 0 },
     tls: { certFile: server.certFile, keyFile: server.keyFile, ...tls },
+    log: (_level, message, fields) => {
+      if (message === 'a handshake failed') failures.push({ ...fields });
+    },
   });
   scripted.node.act = () => Promise.reject(new ApiError(Status.NotFound, served.details));
   const channel = credentials.createSsl(authority.pem, identity?.key ?? null, identity?.cert ?? null);
@@ -78,14 +84,18 @@ describe('TLS on a listener (regatta-protocol.md §5)', () => {
   });
 
   test.each([
-    [{ allowedCommonName: 'anna' }, true],
-    [{ allowedCommonName: 'berta' }, false],
-    [{ allowedHostname: 'anna.example' }, true],
-    [{ allowedHostname: 'berta.example' }, false],
-    [{ allowedCommonName: 'anna', allowedHostname: 'berta.example' }, false],
-  ])('%j lets a client named anna in: %p', async (allowed, isServed) => {
+    [{ allowedCommonName: 'anna' }, undefined],
+    [{ allowedCommonName: 'berta' }, "the client's certificate is of 'anna', not of api.allowed-cn"],
+    [{ allowedHostname: 'anna.example' }, undefined],
+    [{ allowedHostname: 'berta.example' }, "the client's certificate is not for api.allowed-hostname"],
+    [
+      { allowedCommonName: 'anna', allowedHostname: 'berta.example' },
+      "the client's certificate is not for api.allowed-hostname",
+    ],
+  ])('%j: why a client named anna is not let in is logged: %p', async (allowed, reason) => {
     const result = await outcome({ caFile: authority.file, ...allowed }, client);
-    expect(result.code).toBe(isServed ? served.code : status.UNAVAILABLE);
+    expect(result.code).toBe(reason === undefined ? served.code : status.UNAVAILABLE);
+    expect(failures).toEqual(reason === undefined ? [] : [{ listener: 'api', from: '127.0.0.1', reason }]);
   });
 
   test('missing or unusable files are named', () => {

@@ -13,6 +13,7 @@ import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { NodeId } from '@coxswain/raft';
 import type { BulkSink, Log, PeerHandler, PeerTransport } from '../environment.js';
+import { watchHandshakes } from './failed-handshakes.js';
 import { MessageReader, messageOf } from './grpc-messages.js';
 
 /** More than this waiting for a peer is dropped: it is slow or gone, and Raft repeats what matters. */
@@ -394,12 +395,7 @@ export class GrpcPeerTransport implements PeerTransport {
       used = now;
       server.setSecureContext(now);
     });
-    server.on('tlsClientError', (error: Error, socket: Socket) =>
-      this.#logRarely('a handshake with a peer failed', {
-        from: socket.remoteAddress,
-        reason: error.message,
-      }),
-    );
+    watchHandshakes(server, (failed) => this.#logRarely('a handshake with a peer failed', { ...failed }));
     return server;
   }
 

@@ -1,0 +1,26 @@
+import type { EventEmitter } from 'node:events';
+import type { Socket } from 'node:net';
+
+/** Which peer failed a TLS handshake with a listener of this node, and why. */
+export interface FailedHandshake {
+  /** Its IP address; undefined for a Unix socket. */
+  readonly from: string | undefined;
+  readonly reason: string;
+}
+
+/** Calls `onFailed` for each TLS handshake with `listener`, a server of `node:tls` or `node:http2`, that fails. */
+export function watchHandshakes(listener: EventEmitter, onFailed: (failed: FailedHandshake) => void): void {
+  // The address can be read only while the connection is there; the socket remembers it once it was read. A peer that
+  // does not like this side's certificate hangs up, and the TLS socket, made later, does not know where it came from.
+  listener.prependListener('connection', (socket: Socket) => void socket.remoteAddress);
+  listener.on(
+    'tlsClientError',
+    (error: Error & { reason?: string }, socket: Socket & { _parent?: Socket }) => {
+      onFailed({
+        from: socket.remoteAddress ?? socket._parent?.remoteAddress,
+        // OpenSSL's whole message has addresses of memory and lines of its source.
+        reason: error.reason ?? error.message,
+      });
+    },
+  );
+}
