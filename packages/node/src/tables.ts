@@ -84,6 +84,10 @@ export class Tables {
   readonly changes: Waiters;
   /** Deleted shards, and the index of the meta group at which this node learned of it (T2). */
   readonly #retired = new Map<GroupId, number>();
+  /** Shards that loads of this boot go on with: any other one that the registry says it began, nobody goes on with. */
+  readonly #filling = new Set<GroupId>();
+  /** Loads of which it is not known yet whether they have begun. */
+  #loadsBeginning = 0;
   /** How far loads were when this node, which leads their old shards, last saw them go on. */
   readonly #loadProgress = new Map<GroupId, { readonly appliedIndex: number; readonly sinceMs: number }>();
   #isFresh = false;
@@ -348,8 +352,18 @@ export class Tables {
     const registry = this.#registry;
     const begin = async (lastIndex: number | undefined): Promise<number | undefined> => {
       const { nextShardId } = registry;
-      const command = registry.beginLoad(name, table, lastIndex, this.#loader);
-      return (await this.#propose(command, deadlineMs)) ? nextShardId : undefined;
+      this.#loadsBeginning++;
+      try {
+        const isBegun = await this.#propose(
+          registry.beginLoad(name, table, lastIndex, this.#loader),
+          deadlineMs,
+        );
+        if (!isBegun) return undefined;
+        this.#filling.add(nextShardId);
+        return nextShardId;
+      } finally {
+        this.#loadsBeginning--;
+      }
     };
     if (table === undefined) return await begin(registry.lastIndexOf(name));
     const old = this.#replicas.get(table.shardId);
@@ -375,18 +389,30 @@ export class Tables {
     call: Call,
   ): Promise<ShardLoad> {
     const replica = this.#replicas.get(shardId);
-    // Never the one that the name has by now: two loaders would fill it together.
-    if (this.#isReplaced(name, shardId) || replica === undefined) throw errors.loadReplaced();
-    if (replica.raft.leader === NO_NODE) replica.campaign(0);
-    await this.#unlessReplaced(name, shardId, () => afterEffect(replica.confirmRead(call.deadlineMs)));
+    try {
+      // Never the one that the name has by now: two loaders would fill it together.
+      if (this.#isReplaced(name, shardId) || replica === undefined) throw errors.loadReplaced();
+      if (replica.raft.leader === NO_NODE) replica.campaign(0);
+      await this.#unlessReplaced(name, shardId, () => afterEffect(replica.confirmRead(call.deadlineMs)));
+    } catch (error) {
+      this.#filling.delete(shardId);
+      throw error;
+    }
     return new ShardLoad(shardId, {
       isRestore,
       propose: (kind, command, deadlineMs) =>
         this.#unlessReplaced(name, shardId, () => this.#context.propose(replica, kind, command, deadlineMs)),
       header: (revision) => replica.header(revision),
       countKeys: () => countKeys(replica),
-      switch: (loaded, { deadlineMs }) => this.#switchTo(name, shardId, loaded, deadlineMs),
-      abandon: ({ deadlineMs }) => this.#abandon(name, shardId, deadlineMs),
+      switch: async (loaded, { deadlineMs }) => {
+        const isDone = await this.#switchTo(name, shardId, loaded, deadlineMs);
+        this.#filling.delete(shardId);
+        return isDone;
+      },
+      abandon: ({ deadlineMs }) => {
+        this.#filling.delete(shardId);
+        return this.#abandon(name, shardId, deadlineMs);
+      },
     });
   }
 
@@ -845,7 +871,8 @@ export class Tables {
 
   /**
    * What loaders left half-way is ended by the old shard's leader, or by that of the new one where there is none: a
-   * switch that was begun, a load that nobody goes on with. A loader that was started anew sees to its own at once.
+   * switch that was begun, a load that nobody goes on with. A node sees to its own at once: to those of its earlier
+   * boots, and to one that was begun although nobody heard of it, or whose loader failed to give it up.
    */
   async #finishSwitches(): Promise<void> {
     const { clock } = this.#environment;
@@ -853,7 +880,9 @@ export class Tables {
     for (const shard of [...this.#registry.loading()]) {
       const { name, shardId, switching, loader } = shard;
       const deadlineMs = clock.monotonicMs() + OWN_PROPOSAL_MS;
-      const isAbandoned = loader?.node === this.#options.nodeId && loader.boot !== this.#context.boot;
+      const isAbandoned =
+        loader?.node === this.#options.nodeId &&
+        (loader.boot !== this.#context.boot || (this.#loadsBeginning === 0 && !this.#filling.has(shardId)));
       const leads = (this.#byName.get(name) ?? this.#replicas.get(shardId))?.isLeader ?? false;
       if (leads) known.add(shardId);
       if (switching !== undefined) {

@@ -293,6 +293,23 @@ describe('T2: of what happens at the same time one thing holds, and the other on
 });
 
 describe('a restore that does not come to its end', () => {
+  test.each([
+    ['has its effect after its caller has gone', isMetaApply],
+    ['made a shard that does not answer in time', (step: Step) => step === `store write shard-${NEW}`],
+  ])('leaves nothing where its beginning %s', async (_, isHeld) => {
+    const world = await World.formed();
+    const [, follower, other] = await world.roles();
+    const gate = world.gate(follower, isHeld);
+    const begun = new Outcome(world.node(follower).beginRestore(TABLE, world.deadlineMs(follower, 1_000)));
+    await world.until('the others host the new shard', () =>
+      [...world.node(other).inspect().groups].some(({ group }) => group === NEW),
+    );
+    expect(await world.fate(begun)).not.toBe('ok');
+    gate.open();
+    await onlyShards(world, [OLD]);
+    expect(await world.contents(other)).toEqual([]);
+  });
+
   /** Half of it, and the writes that the table took meanwhile. */
   const begun = async (table: string) => {
     const world = await World.formed();
