@@ -77,6 +77,19 @@ export interface PeerTransport {
   close(): Promise<void>;
 }
 
+/**
+ * Carries the calls of wolf.raft to the other members of such a group: one request, and one answer or none
+ * (operations-protocols.md §1).
+ */
+export interface WolfLink {
+  /**
+   * Calls the method of that gRPC path at `host:port`, both messages as protobuf. Rejects when no answer has come within
+   * `timeoutMs`; whether the request arrived is not known then.
+   */
+  call(address: string, path: string, request: Buffer, timeoutMs: number): Promise<Buffer>;
+  close(): void;
+}
+
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
 /** Structured log lines. Fields never hold a key or a value of a table. */
@@ -87,6 +100,8 @@ export interface Environment {
   readonly clock: Clock;
   readonly random: Random;
   readonly transport: PeerTransport;
+  /** Used where `NodeOptions.wolf` is set. */
+  readonly wolfLink?: WolfLink;
   readonly walDisk: WalDisk;
   readonly stores: StoreDirectory;
   readonly files: SmallFiles;

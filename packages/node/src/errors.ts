@@ -121,6 +121,20 @@ export const errors = declareErrors({
   nameInvalid: declare(Status.InvalidArgument, `name must be ${TABLE_NAME_RULE}`),
   tableExists: declare(Status.InvalidArgument, 'table already exists'),
   tableToDeleteNotFound: declare(Status.InvalidArgument, 'table not found'),
+  tooLargeForWolf: declare(
+    Status.FailedPrecondition,
+    'the write does not fit into a message of wolf.raft, which is 4 MiB with everything in JSON: write less at a time',
+  ),
+  replicatedElsewhere: (table: string) =>
+    new ApiError(
+      Status.FailedPrecondition,
+      `table ${table} is replicated over wolf.raft, whose members decide what it holds: it is not deleted, restored or loaded; write to it, or restore into another table`,
+    ),
+  ledElsewhere: (table: string, member: number, address: string) =>
+    new ApiError(
+      Status.Unavailable,
+      `table ${table} is led by member ${member} at ${address}, and wolf.raft carries no requests to it: send writes and linearizable reads to that node, or read serializably here`,
+    ),
   tooManyTables: (max: number) =>
     new ApiError(Status.ResourceExhausted, `a cluster holds at most ${max} tables: delete one first`),
   tooFewDescriptors: (open: number, max: number) =>

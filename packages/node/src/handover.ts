@@ -78,7 +78,7 @@ export class Handover {
   }
 
   #isWaiting(replica: Replica): boolean {
-    if (replica.isClosed || replica.isSuspended) return false;
+    if (replica.isClosed || replica.isSuspended || !replica.speaksFrames) return false;
     const { raft, isLeader } = replica;
     // Deposed already: the election that deposed it may still fail.
     if (!isLeader) return raft.leader === NO_NODE && this.#asked.has(replica);

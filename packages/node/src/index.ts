@@ -4,6 +4,7 @@ export {
   type GrpcPeerTransportOptions,
   type PeerTls,
 } from './adapters/grpc-peer-transport.js';
+export { GrpcWolfLink } from './adapters/grpc-wolf-link.js';
 export { NodeDisks } from './adapters/node-disks.js';
 export { NodeSmallFiles } from './adapters/node-small-files.js';
 export { systemClock } from './adapters/system-clock.js';
@@ -24,9 +25,10 @@ export * from './maintenance-api.js';
 export * from './member-control.js';
 export { Node } from './node.js';
 export * from './options.js';
-export { META_SHARD } from './registry.js';
+export { META_SHARD, WOLF_SHARD } from './registry.js';
 export type { Replica } from './replica.js';
 export * from './replication-api.js';
 export { tableApiError } from './table-errors.js';
 export { isTableName, TABLE_NAME_RULE } from './table-name.js';
 export { TrustedClock } from './trusted-clock.js';
+export type { Wolf } from './wolf/wolf.js';

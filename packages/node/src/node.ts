@@ -38,7 +38,7 @@ import type { MemberControl, MemberState, StateChange } from './member-control.j
 import { type Answerer, MemberQuestions } from './member-questions.js';
 import type { NodeOptions } from './options.js';
 import { Peers } from './peers.js';
-import { META_SHARD } from './registry.js';
+import { META_SHARD, WOLF_SHARD } from './registry.js';
 import type { Replica } from './replica.js';
 import type { ReplicaHost } from './replica-host.js';
 import { ReplicaLog } from './replica-log.js';
@@ -48,6 +48,7 @@ import { Snapshots } from './snapshots.js';
 import { Tables } from './tables.js';
 import { TrustedClock } from './trusted-clock.js';
 import { Turns } from './turns.js';
+import { Wolf } from './wolf/wolf.js';
 
 /** How often lost requests are repeated, in ticks. */
 const HOUSEKEEPING_TICKS = 10;
@@ -91,6 +92,8 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
   readonly #handover: Handover;
   readonly #budget: Budget;
   readonly #archiveBacklog: ArchiveBacklog | undefined;
+  /** What wolf.raft asks of this node, whether it is a member of such a group or not. */
+  readonly wolf: Wolf;
   readonly #diskWatch: DiskWatch;
   #isStopping = false;
   #stopped: Promise<void> | undefined;
@@ -185,8 +188,19 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       onDiskFull: () => this.#diskWatch.enter(),
       onFatal: (error) => this.#fail(error),
     });
+    const host = this.#host(Buffer.from(identity.boot, 'hex'));
+    this.wolf = new Wolf({
+      options,
+      environment,
+      host,
+      replicas: () => this.#replicas,
+      isAdmitted: () => this.#admission.isAdmitted && !this.#isStopping,
+      tend: (replica, work) => this.#tend(replica, work),
+      run: (work) => this.#run(work),
+    });
     this.#replicas = new Replicas({
-      host: this.#host(Buffer.from(identity.boot, 'hex')),
+      host,
+      hostOf: (group) => (group === WOLF_SHARD ? this.wolf.host : host),
       options,
       environment,
       wal,
@@ -200,6 +214,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       replicas: this.#replicas,
       propose: (replica, kind, command, deadlineMs, cursor) =>
         this.#proposeTo(replica, kind, command, deadlineMs, cursor),
+      wolf: () => this.#replicas.get(WOLF_SHARD),
       checkpoint: (replica) => this.#tend(replica, (table) => table.checkpoint()),
       boot: identity.boot,
       isAlive: (peer) => this.#isAlive(peer),
@@ -217,7 +232,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       header: () => this.#peers.header(),
       checkMember: (sender) =>
         this.#peers.checkMember(sender) ?? this.#admission.checkBoot(sender.from, sender.boot),
-      replica: (group) => this.#replicas.get(group),
+      replica: (group) => this.#spokenTo(group),
       received: (replica, snapshot) => this.#replicas.receive(replica, snapshot),
     });
     this.#formation = new Formation({
@@ -274,6 +289,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
         'the data directory has a write-ahead log but no cluster id: bring node.json back, or wipe the data directory and replace this member',
       );
     }
+    Wolf.checkLog(wal.group(WOLF_SHARD), options.wolf);
     await DiskWatch.prepareStart(environment, options, wal);
     const records = await Admission.read(environment.files);
     const boot = environment.random.bytes(8).toString('hex');
@@ -289,6 +305,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
 
   async #openTables(): Promise<void> {
     await this.#replicas.openAll();
+    await this.wolf.open();
     // On a full disk nothing is written from here on, and what was released to open them is held again (D6).
     await this.#diskWatch.check();
     await this.#diskWatch.holdWhatIsLeft();
@@ -307,7 +324,9 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       this.#admission.tick();
       await this.#tables.enterCluster();
       // The only member has no leader to miss, and need not wait for one.
-      if (peers.size === 0) for (const replica of this.#replicas.values()) replica.campaign(0);
+      for (const replica of this.#replicas.values()) {
+        if (replica.membership.voters.length === 1) replica.campaign(0);
+      }
     }
     this.#peers.flush();
   }
@@ -344,6 +363,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     if (!isClosed) await this.#wal.close();
     await closing;
     await this.#environment.transport.close();
+    this.#environment.wolfLink?.close();
     if (isClosed) await this.#wal.close();
   }
 
@@ -364,6 +384,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       if (!replica.hasTable) throw errors.notReady();
       // What follower clusters must have before the node stops does not grow any more.
       if (this.#ownState === 'closing') throw errors.closing();
+      if (!replica.speaksFrames) this.wolf.checkSize(bytes);
       const result = await this.#proposeTo(replica, CommandKind.Command, bytes, call.deadlineMs);
       // T2: after the seal nothing has an effect any more, so it may go to the shard that took over.
       if (result.sealedBy !== undefined) return undefined;
@@ -554,7 +575,11 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     const isOfThisRole = (name: string) => this.role === 'leader' || this.#tables.isReplicated(name);
     const led = this.#tables
       .replicas()
-      .filter(({ name, isLeader, isServing }) => isLeader && isServing && isOfThisRole(name!));
+      // What is replicated over wolf.raft belongs to no cluster alone: its leader may be another's next.
+      .filter(
+        ({ name, isLeader, isServing, speaksFrames }) =>
+          isLeader && isServing && speaksFrames && isOfThisRole(name!),
+      );
     return led.map(({ name, group, raft }) => ({
       name: name!,
       shardId: group,
@@ -696,7 +721,9 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     const replicas = this.#tables.replicas();
     const conditions = {
       hasNoCluster: !this.#tables.hasGenesis,
-      hasNoLeader: !this.#tables.isFresh || replicas.some(({ raft }) => raft.leader === NO_NODE),
+      hasNoLeader:
+        !this.#tables.isFresh ||
+        replicas.some((replica) => replica.raft.leader === NO_NODE && !this.wolf.isUnformed(replica)),
       isRebuilding: replicas.some(({ hasTable }) => !hasTable),
       isDiskFull: this.#diskWatch.isFull,
       isShuttingDown: this.#isStopping,
@@ -812,6 +839,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     if (isHousekeeping) this.#admission.housekeep();
     if (this.#ticks % this.#keepAliveTicks === 0) this.#peers.keepAlive();
     this.#handover.tick();
+    this.wolf.tick();
     this.#turns.run();
     if (isHousekeeping) {
       this.#logChanges();
@@ -937,7 +965,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     message: Exclude<PeerMessage, { type: 'hello' | 'introduce' | 'records' | 'ask' | 'answer' }>,
     { from, boot }: FrameHeader,
   ): void {
-    const replica = this.#replicas.get(message.group);
+    const replica = this.#spokenTo(message.group);
     // Not made here yet, or dropped: Raft repeats what matters.
     if (replica === undefined) return;
     switch (message.type) {
@@ -961,6 +989,12 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     }
   }
 
+  /** The replica of a group whose members speak in frames. */
+  #spokenTo(group: GroupId): Replica | undefined {
+    const replica = this.#replicas.get(group);
+    return replica?.speaksFrames ? replica : undefined;
+  }
+
   // ---- what replicas ask for
 
   #host(boot: Buffer): ReplicaHost {
@@ -968,6 +1002,8 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     const { clock, random } = this.#environment;
     return {
       nodeId: this.#options.nodeId,
+      core: { preVote: true, maxInflightMessages: 256 },
+      ledElsewhere: undefined,
       boot,
       bootHex: this.#identity.boot,
       options: this.#options,

@@ -43,8 +43,19 @@ export interface NodeOptions {
   readonly quarantineMs: number;
   /** A group's log is compacted when it takes more than this, whatever its entries. */
   readonly logBytesMax: number;
+  /** Undefined: the node is no member of a wolf.raft group. */
+  readonly wolf?: WolfOptions | undefined;
   /** Undefined: logs are kept for nobody. The same on every member. */
   readonly archive?: ArchiveOptions | undefined;
+}
+
+/** A table whose Raft group speaks wolf.raft instead of frames (operations-protocols.md §1). Ids are wolf.raft's, from 0. */
+export interface WolfOptions {
+  readonly table: string;
+  /** The member that this node is. */
+  readonly id: number;
+  /** `host:port` of every member, this one included. */
+  readonly members: ReadonlyMap<number, string>;
 }
 
 /** How long logs are kept for the archive. */

@@ -8,6 +8,8 @@ import type { MemberState } from './member-control.js';
 
 /** The meta group's shard id (architecture.md §3). */
 export const META_SHARD = 1000;
+/** The group of the table that is replicated over wolf.raft; the registry's shards begin at 10001. */
+export const WOLF_SHARD = 1001;
 const FIRST_TABLE_SHARD = 10_001;
 
 /**

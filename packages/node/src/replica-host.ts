@@ -1,15 +1,27 @@
-import type { NodeId, SnapshotMetadata, StorageAppend } from '@coxswain/raft';
+import type { NodeId, RaftConfig, SnapshotMetadata, StorageAppend } from '@coxswain/raft';
 import type { Table } from '@coxswain/table';
 import type { GroupWrite } from '@coxswain/wal';
 import type { Budget } from './budget.js';
 import type { Clock, Random } from './environment.js';
+import type { ApiError } from './errors.js';
 import type { FrameWriter } from './frame.js';
 import type { NodeOptions } from './options.js';
 import type { Replica } from './replica.js';
 
+/** What takes a group's messages to one of its members, at the end of the turn. */
+export type Outbox = Pick<FrameWriter, 'raft' | 'forward' | 'refused' | 'quiesce' | 'snapshotWanted'>;
+
 /** What a replica asks of the node that hosts it. */
 export interface ReplicaHost {
+  /** The member of the group that this node is. */
   readonly nodeId: NodeId;
+  /** The settings of the core that hang on what its members' protocol carries. */
+  readonly core: Pick<RaftConfig, 'preVote' | 'maxInflightMessages' | 'maxMessageEntries'>;
+  /**
+   * What writes and linearizable reads get while another member leads a group whose members do not speak in frames:
+   * nothing else carries requests to a leader. Undefined: the members speak in frames.
+   */
+  readonly ledElsewhere: ((leader: NodeId) => ApiError) | undefined;
   /** 8 bytes that no other boot of any node has (P1, P2). */
   readonly boot: Buffer;
   readonly bootHex: string;
@@ -23,7 +35,7 @@ export interface ReplicaHost {
   /** The replica has work for the next turn. */
   schedule(replica: Replica): void;
   /** What goes to `peer` at the end of this turn. */
-  frameTo(peer: NodeId): FrameWriter;
+  frameTo(peer: NodeId): Outbox;
   /** Linearizable reads of one group that may wait. */
   readonly readsPendingMax: number;
   isConnected(peer: NodeId): boolean;

@@ -120,14 +120,13 @@ export class Replica implements ReadableTable {
       hardState: this.#log.hardState,
       membership: this.#log.membership,
       applied: this.#table?.appliedIndex ?? this.#log.truncated.index,
-      preVote: true,
       checkQuorum: true,
       maxMessageBytes: ENTRY_BYTES_IN_MESSAGE_MAX,
-      maxInflightMessages: 256,
       maxInflightBytes: 16 * 1024 * 1024,
       maxUncommittedBytes: 64 * 1024 * 1024,
       maxCommittedBytesPerReady: APPLY_BATCH_BYTES,
       random: () => this.#host.random.next(),
+      ...this.#host.core,
     });
     this.#durableIndex = raft.lastIndex;
     // A replica without its state could lead, but could not answer: it leaves that to the others.
@@ -186,6 +185,11 @@ export class Replica implements ReadableTable {
 
   get membership(): Membership {
     return this.#raft.membership;
+  }
+
+  /** Its members speak in frames, which carry requests, transfers of leadership and whole tables too. */
+  get speaksFrames(): boolean {
+    return this.#host.ledElsewhere === undefined;
   }
 
   get isLeader(): boolean {
@@ -312,7 +316,7 @@ export class Replica implements ReadableTable {
   }
 
   peerLost(peer: NodeId): void {
-    if (this.#isClosed || this.isSuspended) return;
+    if (this.#isClosed || this.isSuspended || !this.speaksFrames) return;
     if (this.isLeader) {
       this.#raft.reportUnreachable(peer);
       this.wake();
@@ -326,7 +330,7 @@ export class Replica implements ReadableTable {
 
   /** The outgoing connection to `peer` is up: proposals that were lost with the old one are given again (P1). */
   peerConnected(peer: NodeId): void {
-    if (this.#raft.leader === peer) this.#resend(Number.POSITIVE_INFINITY);
+    if (this.speaksFrames && this.#raft.leader === peer) this.#resend(Number.POSITIVE_INFINITY);
   }
 
   /** Appends for another node while this one leads in exactly the term that it was asked in (P1). */
@@ -431,8 +435,10 @@ export class Replica implements ReadableTable {
     const electionMs = this.#host.options.electionTicks * this.#host.options.tickMs;
     const lostBeforeMs = nowMs - electionMs / 2;
     this.reads.retry(lostBeforeMs);
-    if (!this.hasTable && !this.isLeader && !this.isSuspended) this.#askForSnapshot();
-    if (!this.proposals.isEmpty && !this.isLeader) this.#resend(lostBeforeMs);
+    if (this.speaksFrames && !this.isLeader) {
+      if (!this.hasTable && !this.isSuspended) this.#askForSnapshot();
+      if (!this.proposals.isEmpty) this.#resend(lostBeforeMs);
+    }
     if (this.reads.hasUnsent || this.proposals.hasUnsent) this.#host.schedule(this);
   }
 
@@ -464,6 +470,7 @@ export class Replica implements ReadableTable {
   /** One step of a turn: feeds the core and collects what it wants done. */
   collect(turn: Turn): void {
     if (this.#isClosed || this.isSuspended) return;
+    if (!this.speaksFrames) this.#refuseElsewhere();
     if (this.proposals.hasUnsent) this.#sendProposals();
     if (this.reads.beginRound(this.#raft, this.#host.clock.monotonicMs())) this.#host.countReadIndexRound();
     // Nothing of this group may be written behind a snapshot that is not in place yet.
@@ -476,6 +483,15 @@ export class Replica implements ReadableTable {
     }
     if (this.#raft.leader !== this.#leaderSeen) this.#leaderChanged();
     this.#apply();
+  }
+
+  /** P1: what was not given to a leader was not appended, and whoever asked may ask the leader. */
+  #refuseElsewhere(): void {
+    const { leader } = this.#raft;
+    if (leader === NO_NODE || this.isLeader) return;
+    const error = () => this.#host.ledElsewhere!(leader);
+    if (this.proposals.hasUnsent) this.proposals.failUnsent(error);
+    if (this.reads.count > 0) this.reads.failAll(error);
   }
 
   #sendProposals(): void {
@@ -726,7 +742,9 @@ export class Replica implements ReadableTable {
 function newestTimeMs(entries: readonly Entry[]): number | undefined {
   for (let i = entries.length - 1; i >= 0; i--) {
     const { type, data } = entries[i]!;
-    if (type !== EntryType.Empty) return envelopeTimeMs(data);
+    // 0: nobody stamped it. It came over wolf.raft from a member that knows no stamps.
+    const timeMs = type === EntryType.Empty ? 0 : envelopeTimeMs(data);
+    if (timeMs > 0) return timeMs;
   }
   return undefined;
 }

@@ -1,4 +1,10 @@
-import { type Membership, NO_NODE, type SnapshotMetadata, type StorageAppend } from '@coxswain/raft';
+import {
+  type Membership,
+  NO_NODE,
+  type NodeId,
+  type SnapshotMetadata,
+  type StorageAppend,
+} from '@coxswain/raft';
 import {
   isStoreFull,
   StoreDamagedError,
@@ -27,6 +33,7 @@ const storeName = (group: GroupId) => `shard-${group}`;
 /** The replicas of this node, and how their state machines come, go and are replaced. */
 export class Replicas {
   readonly #host: ReplicaHost;
+  readonly #hostOf: (group: GroupId) => ReplicaHost;
   readonly #options: NodeOptions;
   readonly #environment: Environment;
   readonly #wal: Wal;
@@ -41,6 +48,8 @@ export class Replicas {
 
   constructor(options: {
     host: ReplicaHost;
+    /** What hosts the replica of a group: `host`, but for a group whose members do not speak in frames. */
+    hostOf: (group: GroupId) => ReplicaHost;
     options: NodeOptions;
     environment: Environment;
     wal: Wal;
@@ -49,6 +58,7 @@ export class Replicas {
     afterMetaApply: () => Promise<void>;
   }) {
     this.#host = options.host;
+    this.#hostOf = options.hostOf;
     this.#options = options.options;
     this.#environment = options.environment;
     this.#wal = options.wal;
@@ -138,7 +148,7 @@ export class Replicas {
     if (replica.isStopped || this.#replicas.get(replica.group) !== replica) return false;
     if (!replica.hasTable) return await this.#rebuild(replica, snapshot);
     const { from, term, metadata } = snapshot;
-    const to = this.#options.nodeId;
+    const to = replica.raft.id;
     replica.step({ type: 'installSnapshot', from, to, term, snapshot: metadata });
     // The core decides in this turn: it asks for the installation, or it is past that index already.
     this.#turns.run();
@@ -249,6 +259,54 @@ export class Replicas {
     await this.#turns.settled();
     if (this.#isClosed || replica.isClosed) return;
     await replica.restart(undefined);
+    if (!replica.speaksFrames) await this.#beginAnew(replica);
+  }
+
+  /**
+   * Nobody can be asked for a snapshot where members do not speak in frames: the replica begins with nothing, as a
+   * learner, and its leader brings it what it lacks. Its term and vote stay, so it votes for nobody twice (D1).
+   */
+  async #beginAnew(replica: Replica): Promise<void> {
+    const { group, log } = replica;
+    replica.isSuspended = true;
+    const { term, vote } = log.hardState;
+    const membership = withLearner(log.membership, replica.raft.id);
+    // The log first: after a crash in between the table is found damaged again.
+    await this.#turns.write([
+      { group, reset: { index: 0, term: 0, membership }, hardState: { term, vote, commit: 0 } },
+    ]);
+    const { stores } = this.#environment;
+    const incoming = incomingStoreName(group);
+    await stores.remove(incoming);
+    const { storeWriteBufferBytes } = this.#options;
+    const empty = await Table.open({
+      directory: stores,
+      name: incoming,
+      create: true,
+      initialIndex: 0,
+      isReplicated: false,
+      writeBufferSizeBytes: storeWriteBufferBytes,
+    });
+    await empty.close();
+    await stores.rename(incoming, storeName(group));
+    await replica.restart(await this.#openTable(group, { base: 0, create: false }));
+  }
+
+  /** Changes who its members are, or what they may do, on this node's own word, and starts its core anew. */
+  async changeMembership(replica: Replica, membership: Membership): Promise<void> {
+    if (this.#installing.has(replica.group) || replica.isSuspended || !replica.hasTable) return;
+    const change = async (): Promise<void> => {
+      const { table } = replica;
+      replica.isSuspended = true;
+      await this.#turns.settled();
+      await replica.whenApplied();
+      const { index, term } = replica.log.truncated;
+      await this.#turns.write([{ group: replica.group, compact: { index, term, membership } }]);
+      if (!this.#isClosed && !replica.isClosed) await replica.restart(table);
+    };
+    const changing = change().finally(() => this.#installing.delete(replica.group));
+    this.#installing.set(replica.group, changing);
+    await changing;
   }
 
   async #reopen(replica: Replica): Promise<void> {
@@ -306,7 +364,8 @@ export class Replicas {
       return;
     }
     if (table !== undefined) await this.#agree(log, table);
-    this.#add(this.#log(log.group), table, name);
+    const replica = this.#add(this.#log(log.group), table, name);
+    if (table === undefined && !replica.speaksFrames) await this.#beginAnew(replica);
   }
 
   /** D7: after a crash between the two steps of an installation, the table's place wins over an older log. */
@@ -377,14 +436,23 @@ export class Replicas {
 
   #add(log: GroupLog, table: Table | undefined, name: string | undefined): Replica {
     const afterApply = log.group === META_SHARD ? this.#afterMetaApply : undefined;
-    const replica = new Replica(this.#host, { group: log.group, name, log, table, afterApply });
+    const replica = new Replica(this.#hostOf(log.group), { group: log.group, name, log, table, afterApply });
     this.#replicas.set(log.group, replica);
     return replica;
   }
 }
 
+/** The same members, of which `id` does not vote. */
+export function withLearner({ voters, learners }: Membership, id: NodeId): Membership {
+  return {
+    voters: voters.filter((voter) => voter !== id),
+    learners: [...new Set([...learners, id])].sort((a, b) => a - b),
+  };
+}
+
 function hasNoCopy(log: GroupLog): boolean {
-  return log.membership.voters.length === 1;
+  const { voters, learners } = log.membership;
+  return voters.length + learners.length === 1;
 }
 
 /** D4: a one-node cluster cannot rebuild a table, and serves nothing of what cannot be believed. */

@@ -17,6 +17,7 @@ import {
   Registry,
   type ReplicationHold,
   type Switching,
+  WOLF_SHARD,
 } from './registry.js';
 import type { Replica } from './replica.js';
 import type { Replicas } from './replicas.js';
@@ -46,6 +47,8 @@ export interface TablesOptions {
     deadlineMs: number,
     cursor?: number,
   ) => Promise<ApplyResult>;
+  /** The replica of the table that the node hosts outside of the registry, over wolf.raft. */
+  readonly wolf: () => Replica | undefined;
   /** Makes the replica's table durable (D4). */
   readonly checkpoint: (replica: Replica) => Promise<void>;
   /** Hex: no other boot of this node has it. */
@@ -105,6 +108,15 @@ export class Tables {
     this.#identity = options.identity;
     this.#replicas = options.replicas;
     this.changes = new Waiters(options.environment.clock);
+  }
+
+  get #wolfTable(): string | undefined {
+    return this.#options.wolf?.table;
+  }
+
+  /** Of another kind is the table that is replicated over wolf.raft: no registry says what becomes of it. */
+  #checkRegistered(name: string): void {
+    if (name === this.#wolfTable) throw errors.replicatedElsewhere(name);
   }
 
   /** The replica of a table that exists as far as this node knows. */
@@ -172,7 +184,9 @@ export class Tables {
 
   /** Sorted by name. */
   replicas(): Replica[] {
-    return this.#registry.tables().flatMap(({ name }) => this.#byName.get(name) ?? []);
+    const names = this.#registry.tables().map(({ name }) => name);
+    if (this.#wolfTable !== undefined) names.push(this.#wolfTable);
+    return names.sort().flatMap((name) => this.#byName.get(name) ?? []);
   }
 
   members(): MemberInfo[] {
@@ -219,6 +233,7 @@ export class Tables {
     call: Call,
   ): Promise<TableInfo> {
     checkTableName(name);
+    if (name === this.#wolfTable) throw errors.tableExists();
     for (;;) {
       await this.meta().confirmRead(call.deadlineMs);
       // The genesis takes the first shard ids for the tables that exist from the start.
@@ -242,6 +257,7 @@ export class Tables {
 
   async delete(name: string, call: Call): Promise<void> {
     if (name === '') throw errors.nameNotSet();
+    this.#checkRegistered(name);
     await this.meta().confirmRead(call.deadlineMs);
     this.#checkRole('leader');
     const table = this.#registry.table(name);
@@ -265,7 +281,13 @@ export class Tables {
 
   async list(call: Call): Promise<TableInfo[]> {
     await this.meta().confirmRead(call.deadlineMs);
-    return this.#registry.tables().map(({ name, shardId, config }) => ({ name, shardId, config }));
+    const tables: TableInfo[] = this.#registry
+      .tables()
+      .map(({ name, shardId, config }) => ({ name, shardId, config }));
+    if (this.#wolfTable !== undefined) {
+      tables.push({ name: this.#wolfTable, shardId: WOLF_SHARD, config: undefined });
+    }
+    return tables;
   }
 
   /**
@@ -296,6 +318,7 @@ export class Tables {
    * was begun before for that name is forgotten, unless it is being switched to.
    */
   async beginLoad(name: string, call: Call): Promise<ShardLoad> {
+    this.#checkRegistered(name);
     for (;;) {
       await this.meta().confirmRead(call.deadlineMs);
       const table = this.#registry.table(name);
@@ -329,6 +352,7 @@ export class Tables {
   /** As `beginLoad`, on a leader cluster, also of a table that does not exist: the switch makes it. */
   async beginRestore(name: string, call: Call): Promise<ShardLoad> {
     checkTableName(name);
+    this.#checkRegistered(name);
     for (;;) {
       await this.meta().confirmRead(call.deadlineMs);
       if (!this.#registry.hasGenesis) throw errors.notReady();
@@ -505,7 +529,7 @@ export class Tables {
   /** The first entry of a log that the archive may still want; undefined: it wants none, because it is no table's. */
   unarchivedFrom(replica: Replica): number | undefined {
     const { group, name } = replica;
-    if (group === META_SHARD) return undefined;
+    if (group === META_SHARD || group === WOLF_SHARD) return undefined;
     // Before the registry was read nobody knows whose log it is, nor how far it is archived.
     if (!this.#hasFollowed) return 0;
     if (name === undefined || this.#byName.get(name) !== replica) return undefined;
@@ -741,6 +765,7 @@ export class Tables {
       ),
       hostAll(this.#registry.loading(), ({ shardId, name }) => `loading/${shardId}/${name}`),
     ]);
+    this.#addWolf(byName, existing);
     const replaced = [...this.#byName].filter(([name, replica]) => byName.get(name) !== replica);
     this.#byName = byName;
     this.#hasFollowed = true;
@@ -753,6 +778,21 @@ export class Tables {
     // Who waits for what comes in the old shard's log would wait in vain.
     for (const [, replica] of replaced) replica.changes.notify();
     this.#context.onChanged();
+  }
+
+  #addWolf(byName: Map<string, Replica>, existing: Set<Replica>): void {
+    const replica = this.#context.wolf();
+    const name = this.#wolfTable;
+    if (replica === undefined || name === undefined) return;
+    existing.add(replica);
+    if (byName.has(name)) {
+      this.#context.onRefused(
+        new DataDirectoryError(
+          `the cluster has a table "${name}" already: give wolf.table another name, which no table has`,
+        ),
+      );
+    }
+    byName.set(name, replica);
   }
 
   /** R5: what the data is and what the node was started as must agree, before anything is written over. */

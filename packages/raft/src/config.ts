@@ -22,6 +22,8 @@ export interface RaftConfig {
   readonly checkQuorum: boolean;
   /** The most bytes of entry data in one append. One entry always fits. */
   readonly maxMessageBytes: number;
+  /** The most entries in one append. Undefined: no limit. */
+  readonly maxMessageEntries?: number;
   /**
    * Appends in flight to one follower, by count and by bytes of entry data. By Little's law the bytes bound the
    * rate: 8 MiB with a round trip of 100 ms is 80 MiB/s to each follower.

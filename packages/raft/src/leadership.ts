@@ -284,6 +284,19 @@ export class Leadership {
     if (peer?.state === 'replicate') peer.becomeProbe();
   }
 
+  /**
+   * The follower lacks what it had acknowledged in this term: its disk is not the one that it had. Nothing that it
+   * acknowledged counts from now on, and its match point is looked for anew.
+   */
+  reportLost(id: NodeId): void {
+    if (!this.peers.has(id)) return;
+    const { maxInflightMessages, maxInflightBytes } = this.config;
+    const peer = new Progress(this.log.lastIndex + 1, maxInflightMessages, maxInflightBytes);
+    peer.isRecentlyActive = true;
+    this.peers.set(id, peer);
+    this.isAppendDue = true;
+  }
+
   reportSnapshot(id: NodeId, succeeded: boolean): void {
     const peer = this.peers.get(id);
     if (peer?.state !== 'snapshot') return;
@@ -381,7 +394,12 @@ export class Leadership {
     const lastIndex = this.log.lastIndex;
     if (from > lastIndex) return NOTHING;
     if (this.lastRead.from !== from || this.lastRead.lastIndex !== lastIndex) {
-      const entries = this.log.entries(from, lastIndex, this.config.maxMessageBytes);
+      const { maxMessageBytes, maxMessageEntries = lastIndex } = this.config;
+      const entries = this.log.entries(
+        from,
+        Math.min(lastIndex, from + maxMessageEntries - 1),
+        maxMessageBytes,
+      );
       let bytes = 0;
       for (const entry of entries) bytes += entry.data.length;
       this.lastRead = { from, lastIndex, entries, bytes };

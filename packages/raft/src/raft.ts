@@ -229,6 +229,11 @@ export class Raft {
     this.leadership?.reportUnreachable(peer);
   }
 
+  /** `peer` has shown in this term that it lost what it had acknowledged: see `Leadership.reportLost`. */
+  reportLost(peer: NodeId): void {
+    this.leadership?.reportLost(peer);
+  }
+
   /** The outcome of the transfer that an InstallSnapshot message asked for. Every such message needs one. */
   reportSnapshot(peer: NodeId, succeeded: boolean): void {
     this.leadership?.reportSnapshot(peer, succeeded);

@@ -67,10 +67,12 @@ export type Method = {
   readonly deadlineMs?: number;
   /** The transport ends the call then, with `timeout`; otherwise that is the handler's business. */
   readonly isCutAtDeadline?: boolean;
+  /** Its answers are compressed with gzip for callers that take it. For small ones: it is done on the event loop. */
+  readonly isAnswerGzipped?: boolean;
 } & Handled;
 
 /** See `Method`. */
-type MethodOptions = Pick<Method, 'deadlineMs' | 'isCutAtDeadline'>;
+type MethodOptions = Pick<Method, 'deadlineMs' | 'isCutAtDeadline' | 'isAnswerGzipped'>;
 
 type Handled =
   | {

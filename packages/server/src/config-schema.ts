@@ -19,7 +19,7 @@ interface Definition<Value> {
   readonly kind: OptionKind;
   readonly default: Value;
   readonly description: string;
-  /** The least value that is accepted, of an option that is a number. */
+  /** The least value that is accepted, of an option that is a number; of members, the least id. */
   readonly minimum?: number;
   /** All values that are accepted, of a choice. */
   readonly choices?: readonly string[];
@@ -79,9 +79,10 @@ const tableNames = (description: string): Definition<readonly string[]> => ({
   description,
 });
 
-const members = (description: string): Definition<Readonly<Record<string, string>>> => ({
+const members = (description: string, minimum = 1): Definition<Readonly<Record<string, string>>> => ({
   kind: 'members',
   default: {},
+  minimum,
   description,
 });
 
@@ -207,6 +208,31 @@ const definitions = {
     ),
   ),
 
+  'wolf.address': own(
+    text(
+      '',
+      'host:port of the wolf.raft listener, at which the other members reach this node; it has no TLS: whoever reaches it can change the table; empty: none',
+    ),
+  ),
+  'wolf.members': own(
+    onlyFor(
+      'leader',
+      members(
+        'every member of the wolf.raft group, 0=host:port,1=host:port; this node is the one at wolf.address; default: 0, this node alone',
+        0,
+      ),
+    ),
+  ),
+  'wolf.table': own(
+    onlyFor(
+      'leader',
+      text(
+        '',
+        'the table that is replicated over wolf.raft; empty: none, and only Bootstrap and GetMetrics answer',
+      ),
+    ),
+  ),
+
   'archive.target': own(
     text(
       '',
@@ -325,7 +351,7 @@ const definitions = {
   'raft.max-in-mem-log-size': meaningless('memory for the log has its own limit'),
   'raft.max-recv-queue-size': meaningless('queues between nodes are bounded'),
   'raft.max-send-queue-size': meaningless('queues between nodes are bounded'),
-  'raft.seed-protocol': own(meaningless('wolf.raft is not served')),
+  'raft.seed-protocol': own(meaningless('wolf.raft has a listener of its own: wolf.address')),
   'memberlist.address': meaningless('members know each other by raft.initial-members'),
   'memberlist.advertise-address': meaningless('members know each other by raft.initial-members'),
   'memberlist.members': meaningless('members know each other by raft.initial-members'),

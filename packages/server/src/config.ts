@@ -250,7 +250,10 @@ function parseKind(option: ConfigOption, raw: unknown, refuse: (expected: string
       return names.every(isTableName) ? names : refuse(`names of ${TABLE_NAME_RULE}`);
     }
     case 'members':
-      return parseMembers(raw) ?? refuse('members such as 1=host:5012,2=host:5012');
+      return (
+        parseMembers(raw, option.minimum!) ??
+        refuse(`members such as ${option.minimum}=host:5012,${option.minimum! + 1}=host:5012`)
+      );
     case 'address':
       if (typeof raw === 'string' && parseListenAddress(raw)) return raw;
       return refuse('an address such as http://127.0.0.1:8443 or unix:///run/coxswain.sock');
@@ -276,7 +279,7 @@ function itemsOf(text: string): string[] {
     .filter((item) => item !== '');
 }
 
-function parseMembers(raw: unknown): Record<string, string> | undefined {
+function parseMembers(raw: unknown, idMin: number): Record<string, string> | undefined {
   const pairs =
     raw !== null && typeof raw === 'object' && !Array.isArray(raw)
       ? Object.entries(raw)
@@ -285,8 +288,8 @@ function parseMembers(raw: unknown): Record<string, string> | undefined {
           .map((item) => item.trim().split('='));
   const members: Record<string, string> = {};
   for (const [id, address] of pairs) {
-    if (!/^[1-9]\d{0,14}$/.test(id ?? '') || !isPeerAddress(String(address)) || members[id!])
-      return undefined;
+    const isId = /^(?:0|[1-9]\d{0,14})$/.test(id ?? '') && Number(id) >= idMin;
+    if (!isId || !isPeerAddress(String(address)) || members[id!]) return undefined;
     members[id!] = String(address);
   }
   return members;

@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib';
 import { encodeHeaders, type ServerStream, type StreamListener } from '@coxswain/http2';
 import { ApiError, type Clock, errors, type Log } from '@coxswain/node';
 import type { CallContext, Method } from './call.js';
@@ -31,6 +32,7 @@ const responseHeaders = [
   ['content-type', 'application/grpc'],
 ] as const;
 const headerBlock = encodeHeaders(responseHeaders);
+const gzipHeaderBlock = encodeHeaders([...responseHeaders, ['grpc-encoding', 'gzip']]);
 const okTrailerBlock = encodeHeaders([['grpc-status', '0']]);
 const notGrpcBlock = encodeHeaders([[':status', '415']]);
 const notPostBlock = encodeHeaders([[':status', '405']]);
@@ -342,15 +344,17 @@ class GrpcCall implements CallContext, StreamListener {
 
   #send(message: unknown): void {
     const stream = this.#stream;
-    const bytes = this.#method.definition.responseSerialize(message);
+    const plain = this.#method.definition.responseSerialize(message);
+    const isGzipped = this.#method.isAnswerGzipped === true && takesGzip(stream);
+    const bytes = isGzipped ? gzipSync(plain) : plain;
     this.#metrics.messagesSent++;
     if (!this.#hasSentHeaders) {
       this.#hasSentHeaders = true;
-      stream.sendHeaders(headerBlock);
+      stream.sendHeaders(isGzipped ? gzipHeaderBlock : headerBlock);
     }
     const isCopied = bytes.length <= copiedMessageBytesMax;
     const prefix = Buffer.allocUnsafe(MESSAGE_PREFIX_BYTES + (isCopied ? bytes.length : 0));
-    prefix[0] = 0;
+    prefix[0] = isGzipped ? 1 : 0;
     prefix.writeUInt32BE(bytes.length, 1);
     if (isCopied) bytes.copy(prefix, MESSAGE_PREFIX_BYTES);
     if (isCopied) stream.sendData(prefix);
@@ -415,6 +419,10 @@ function parseTimeoutMs(header: string | undefined): number | undefined | ApiErr
   if (header === undefined) return undefined;
   if (!/^\d{1,8}[HMSmun]$/u.test(header)) return transportErrors.timeoutMalformed(header);
   return Number(header.slice(0, -1)) * timeoutUnitMs[header.at(-1)!]!;
+}
+
+function takesGzip(stream: ServerStream): boolean {
+  return /(?:^|,)\s*gzip\s*(?:,|$)/u.test(stream.header('grpc-accept-encoding') ?? '');
 }
 
 /** The trailers of a call that failed; when nothing was sent before them they are headers too. */

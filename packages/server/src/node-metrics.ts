@@ -10,7 +10,7 @@ type Labels = Record<string, string | number>;
  */
 export function describeNodeMetrics(node: NodeApi, version: string, { isReady }: Readiness): MetricJson[] {
   const { proposals, reads, walSyncSeconds, ...metrics } = node.metrics();
-  const { nodeId, tables, meta, isDiskFull, peers } = node.status();
+  const { tables, meta, isDiskFull, peers } = node.status();
   const groups = meta ? [meta, ...tables] : tables;
   const perGroup = (value: (group: (typeof groups)[number]) => number): Values =>
     groups.map((group) => ({
@@ -48,7 +48,7 @@ export function describeNodeMetrics(node: NodeApi, version: string, { isReady }:
     gauge(
       'coxswain_is_leader',
       'Whether this node leads the group.',
-      perGroup((group) => Number(group.leader === nodeId)),
+      perGroup((group) => Number(group.role === 'leader')),
     ),
     gauge(
       'coxswain_raft_term',

@@ -24,6 +24,8 @@ import {
   defaultNodeOptions,
   type Environment,
   GrpcPeerTransport,
+  GrpcWolfLink,
+  isTableName,
   type Log,
   Node,
   NodeDisks,
@@ -33,6 +35,8 @@ import {
   type Readiness,
   systemClock,
   systemRandom,
+  TABLE_NAME_RULE,
+  type WolfOptions,
 } from '@coxswain/node';
 import {
   defaultFollowerOptions,
@@ -46,7 +50,7 @@ import {
 } from '@coxswain/replication';
 import { LevelStoreDirectory } from '@coxswain/table';
 import { NodeWalDisk } from '@coxswain/wal';
-import { formatListenAddress, localUrl, parseListenAddress } from './address.js';
+import { formatListenAddress, type ListenAddress, localUrl, parseListenAddress } from './address.js';
 import { AdminApi } from './admin-api.js';
 import { describeBackupAgent, describeMoco } from './agent-metrics.js';
 import { describeArchive } from './archive-metrics.js';
@@ -78,6 +82,7 @@ import { StartError, toStartError } from './start-error.js';
 import { TablesService } from './tables-service.js';
 import type { ListenerTls } from './tls.js';
 import { version } from './version.js';
+import { wolfMethods } from './wolf-service.js';
 
 /** Where a promoted node that was given no replication.address listens. */
 const defaultReplicationAddress = configOptions.find(({ name }) => name === 'replication.address')!
@@ -194,7 +199,10 @@ export class Server {
    * which health answers. Rejects with a `StartError`, and leaves nothing open.
    */
   async start(): Promise<void> {
-    const options: NodeOptions = { ...toNodeOptions(this.#config), role: this.#role };
+    const given = toNodeOptions(this.#config);
+    // What a follower cluster holds comes from its leader cluster (R5).
+    const wolf = this.#role === 'leader' ? given.wolf : undefined;
+    const options: NodeOptions = { ...given, role: this.#role, wolf };
     const paths = this.#paths();
     const disks = new NodeDisks(
       { files: paths.root, log: paths.wal, tables: paths.tables },
@@ -288,6 +296,7 @@ export class Server {
         silenceMs: silentElectionTimeouts * options.electionTicks * options.tickMs,
         log: this.#log,
       }),
+      wolfLink: new GrpcWolfLink(),
       walDisk: await during(`open the log in ${paths.wal}`, () => NodeWalDisk.open(paths.wal)),
       stores: await during(`open the tables in ${paths.tables}`, () =>
         LevelStoreDirectory.open(paths.tables, {
@@ -455,6 +464,7 @@ export class Server {
     }
 
     await this.#listenForBackupTools(node);
+    await this.#listenForWolf(node);
 
     this.#admin = new AdminApi({
       address: parseListenAddress(config['rest.address'])!,
@@ -570,6 +580,30 @@ export class Server {
       log: this.#log,
     });
     await during(`open the backup agent listener at ${given}`, () => this.#backupAgent!.listen());
+  }
+
+  /** The seed has no TLS, and its own listener so that nobody reaches it who merely reaches the API. */
+  async #listenForWolf(node: Node): Promise<void> {
+    const given = this.#config['wolf.address'];
+    if (given === '') return;
+    const address = wolfAddress(given);
+    const methods = wolfMethods(node.wolf);
+    const listener = new GrpcListener(
+      {
+        name: 'wolf',
+        address,
+        tls: noTls,
+        connectionsMax: 0,
+        streamsMax: 0,
+        memory: this.#memory,
+        clock: systemClock,
+        metrics: this.#metrics,
+        log: this.#log,
+      },
+      [...methods, ...reflect(methods)],
+    );
+    await during(`open the wolf.raft listener at ${given}`, () => listener.listen());
+    this.#listeners.push(listener);
   }
 
   /** A follower cluster refuses whoever comes here until it is promoted: a port that is taken does not hold it up. */
@@ -804,6 +838,41 @@ function listenerTls(config: Config, name: 'api' | 'replication'): ListenerTls {
   };
 }
 
+const noTls: ListenerTls = {
+  certFile: '',
+  keyFile: '',
+  caFile: '',
+  isClientCertRequired: false,
+  allowedCommonName: '',
+  allowedHostname: '',
+};
+
+function wolfAddress(given: string): ListenAddress {
+  const address = parseListenAddress(given);
+  if (address?.host === undefined || address.port === undefined || address.isTls) {
+    throw new StartError(`wolf.address must be host:port, not ${JSON.stringify(given)}`);
+  }
+  return address;
+}
+
+/** Undefined: no table is replicated over wolf.raft. */
+function wolfOptions(config: Config): WolfOptions | undefined {
+  const { 'wolf.table': table, 'wolf.address': own, 'wolf.members': named } = config;
+  if (table === '') return undefined;
+  if (own === '')
+    throw new StartError('wolf.table needs wolf.address, at which the other members reach this node');
+  if (!isTableName(table)) throw new StartError(`wolf.table must be ${TABLE_NAME_RULE}`);
+  const members = new Map(Object.entries(named).map(([id, address]) => [Number(id), address]));
+  if (members.size === 0) members.set(0, own);
+  const [id, ...more] = [...members].filter(([, address]) => address === own).map(([member]) => member);
+  if (id === undefined || more.length > 0) {
+    throw new StartError(
+      `wolf.members must list ${own}, which is wolf.address, once: add 0=${own}, or another id`,
+    );
+  }
+  return { table, id, members };
+}
+
 /** Undefined: no TLS between nodes. */
 function peerCertificates(config: Config, log: Log): Certificates<PeerTls> | undefined {
   const names = ['raft.cert-filename', 'raft.key-filename', 'raft.ca-filename'] as const;
@@ -862,6 +931,7 @@ function toNodeOptions(config: Config): NodeOptions {
     storeWriteBufferBytes: config['storage.write-buffer-size'],
     storeCacheBytes: config['storage.block-cache-size'],
     initialTables: config['tables.names'],
+    wolf: wolfOptions(config),
     archive:
       config['archive.target'] === ''
         ? undefined

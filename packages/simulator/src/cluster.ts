@@ -218,6 +218,7 @@ export class Cluster {
     const run = async () => {
       const node = await Node.open(this.options.nodeOptions(id), environment);
       host.node = node;
+      host.machine.serveWolf(process, node.wolf);
       await node.start();
       host.companion = this.options.onServing?.(id, node, process, environment);
       host.isServing = true;

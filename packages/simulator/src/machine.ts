@@ -1,4 +1,4 @@
-import type { Environment, Log } from '@coxswain/node';
+import type { Environment, Log, Wolf } from '@coxswain/node';
 import type { NodeId } from '@coxswain/raft';
 import type { StoresCopy } from '@coxswain/table';
 import { SimulatedClock } from './clock.js';
@@ -64,6 +64,7 @@ export class Machine {
       clock: this.clock.attach(process),
       random: this.random.fork(`process ${process.id}`),
       transport: this.network.transport(this.node, process),
+      wolfLink: this.network.wolf.link(this.node, process),
       walDisk: this.walDisk.attach(process),
       stores: this.stores.attach(process),
       files: this.files.attach(process),
@@ -71,6 +72,11 @@ export class Machine {
       log,
       fatal,
     };
+  }
+
+  /** From now on the node answers the calls of wolf.raft. */
+  serveWolf(process: SimulatedProcess, wolf: Wolf): void {
+    this.network.wolf.serve(this.node, process, wolf);
   }
 
   /** The process was killed: what it had written stays. */

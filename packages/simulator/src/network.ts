@@ -5,6 +5,7 @@ import { BulkStream } from './bulk-stream.js';
 import { EventKind, type EventLoop } from './event-loop.js';
 import type { SimulatedProcess } from './process.js';
 import type { SeededRandom } from './random.js';
+import { WolfNetwork } from './wolf-network.js';
 
 export interface NetworkOptions {
   readonly delayMinUs: number;
@@ -87,15 +88,24 @@ export class SimulatedNetwork {
   /** Frames delivered so far. */
   framesDelivered = 0;
 
+  /** The calls of wolf.raft between the same machines. */
+  readonly wolf: WolfNetwork;
+
   constructor(
     private readonly loop: EventLoop,
     private readonly random: SeededRandom,
-    private options: NetworkOptions,
-  ) {}
+    private currentOptions: NetworkOptions,
+  ) {
+    this.wolf = new WolfNetwork(loop, () => random.fork('wolf'), this);
+  }
+
+  get options(): NetworkOptions {
+    return this.currentOptions;
+  }
 
   /** From now on frames of a connection arrive in order, and once. */
   becomeReliable(): void {
-    this.options = {
+    this.currentOptions = {
       ...this.options,
       dropProbability: 0,
       duplicateProbability: 0,
@@ -365,6 +375,16 @@ export class SimulatedNetwork {
       this.#links.set(key, link);
     }
     return link;
+  }
+
+  /** One delay of a frame, without what links add. */
+  delayUs(): number {
+    return this.#delayUs();
+  }
+
+  /** How the way from one machine to another is now. */
+  wayOf(from: NodeId, to: NodeId): { readonly isBlocked: boolean; readonly cloggedUntilUs: number } {
+    return this.#link(from, to);
   }
 
   #delayUs(): number {

@@ -1,5 +1,5 @@
-import type { ReadableTable } from '@coxswain/node';
-import type { NodeId } from '@coxswain/raft';
+import { type Node, type ReadableTable, WOLF_SHARD } from '@coxswain/node';
+import { NO_NODE, type NodeId } from '@coxswain/raft';
 import { RevisionCompactedError } from '@coxswain/table';
 import { Cluster } from './cluster.js';
 import { EventKind, EventLoop } from './event-loop.js';
@@ -12,7 +12,8 @@ import { SeededRandom } from './random.js';
 import { type RangeDeletionCounts, RangeDeletions } from './range-deletions.js';
 import { drawScenario, type Scenario } from './swarm.js';
 import { Trace } from './trace.js';
-import { Violation } from './violation.js';
+import { check, Violation } from './violation.js';
+import type { WolfAnswer } from './wolf-network.js';
 import { mainTable, readAll, Workload, wholeRange } from './workload.js';
 
 /** Virtual time in which a healed cluster must answer on every node. */
@@ -72,6 +73,8 @@ class Simulation {
   readonly #workload: Workload;
   readonly #faults: Faults;
   readonly #random: SeededRandom;
+  /** The main table is replicated over wolf.raft. */
+  readonly #isOverWolf: boolean;
 
   constructor(private readonly options: SimulationOptions) {
     const random = new SeededRandom(options.seed);
@@ -98,11 +101,17 @@ class Simulation {
       this.#deletions,
     );
     this.#faults = new Faults(loop, random.fork('faults'), scenario.faults, this.#cluster, network);
+    this.#isOverWolf = scenario.nodeOptions(scenario.nodes[0]!).wolf !== undefined;
+    network.wolf.onAnswer = (id, answer) => {
+      const { node } = this.#cluster.nodes().find((each) => each.id === id) ?? {};
+      if (node !== undefined) checkConflict(node, answer);
+    };
   }
 
   async run(): Promise<void> {
     for (const id of this.#random.shuffled(this.#cluster.ids)) this.#cluster.start(id);
     this.#workload.start();
+    if (this.#isOverWolf) this.#bootstrap();
     // Most clusters are in order before the first fault; some do not even get together in peace (T4).
     if (!this.#random.chance(0.2)) {
       const isFormed = () => this.#cluster.nodes().some(({ node }) => node.readiness().isReady);
@@ -141,7 +150,22 @@ class Simulation {
     };
   }
 
-  /** The healed node takes a write and a linearizable read. */
+  /** An operator who asks one node after another until the group has a leader. */
+  #bootstrap(): void {
+    const nodes = this.#cluster.nodes();
+    const groups = nodes.flatMap(({ node }) => [...node.inspect().groups]);
+    if (groups.some(({ group, raft }) => group === WOLF_SHARD && raft.leader !== NO_NODE)) return;
+    const asked = nodes.length === 0 ? undefined : this.#random.pick(nodes);
+    if (asked !== undefined) {
+      const request = { msgId: 'operator', numberOfNodes: BigInt(this.#cluster.ids.length), group: 0n };
+      this.#loop.schedule(0, EventKind.Client, asked.server.process, () => {
+        void asked.node.wolf.bootstrap(request);
+      });
+    }
+    this.#loop.schedule(200_000, EventKind.Client, undefined, () => this.#bootstrap());
+  }
+
+  /** The healed node takes a write and a linearizable read; over wolf.raft, only the leader does. */
   async #makeProgress(id: NodeId): Promise<void> {
     let hasAnswered = false;
     let failure: { error: unknown } | undefined;
@@ -149,8 +173,10 @@ class Simulation {
       while (!hasAnswered) {
         // Some may have been leaving when everything was healed, and one alone is no quorum.
         for (const each of this.#cluster.ids) if (!this.#cluster.isUp(each)) this.#cluster.start(each);
-        const server = this.#cluster.nodes().find((node) => node.id === id)?.server;
-        hasAnswered = server !== undefined && (await this.#workload.probe(server));
+        const nodes = this.#cluster.nodes();
+        for (const { server } of this.#isOverWolf ? nodes : nodes.filter((node) => node.id === id)) {
+          hasAnswered ||= await this.#workload.probe(server);
+        }
         if (!hasAnswered) await this.#sleep(50_000);
       }
     };
@@ -235,6 +261,22 @@ class Simulation {
       this.#loop.schedule(delayUs, EventKind.Client, undefined, resolve);
     });
   }
+}
+
+/**
+ * What a refusal names is committed: a stock leader counts it as replicated (operations-protocols.md §1, trap 1). Checked
+ * as the answer leaves.
+ */
+function checkConflict(node: Node, { response }: WolfAnswer): void {
+  const replica = [...node.inspect().groups].find(({ group }) => group === WOLF_SHARD);
+  const conflict = response?.$case === 'okRes' ? response.value.conflictOpt : undefined;
+  if (conflict === undefined || replica === undefined) return;
+  const { commitIndex } = replica.raft;
+  check(
+    conflict.index <= BigInt(commitIndex),
+    'conflict_opt names what is committed',
+    () => `it names entry ${conflict.index}, and ${commitIndex} is committed`,
+  );
 }
 
 /** Every record, key by key; undefined: history does not reach back any more. */

@@ -146,10 +146,10 @@ export class WalGroupLog implements GroupLog {
     return run;
   }
 
-  /** Drops the entries up to and including `to.index`; a truncation point never goes back. */
+  /** Drops the entries up to and including `to.index`; a truncation point never goes back, but its membership may change. */
   compact(to: SnapshotMetadata): void {
     invariant(to.index <= this.lastIndex(), 'compaction past the end of the log');
-    if (to.index <= this.#truncated.index) return;
+    if (to.index < this.#truncated.index) return;
     this.#truncated = to;
     this.#index.dropPrefix(to.index);
     for (let run = this.#runs.at(0); run !== undefined; run = this.#runs.at(0)) {

@@ -481,7 +481,7 @@ export class Wal {
       }
       case RecordKind.Compact: {
         const written = this.#written.get(group)!;
-        if (item.to.index > written.truncated.index) written.truncated = item.to;
+        if (item.to.index >= written.truncated.index) written.truncated = item.to;
         break;
       }
       case RecordKind.Remove:

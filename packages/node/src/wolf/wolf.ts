@@ -1,0 +1,491 @@
+import { wolfRaft } from '@coxswain/protocol';
+import { EntryType, type Membership, type Message, NO_NODE, type NodeId, type Raft } from '@coxswain/raft';
+import { CommandKind, sealEnvelope } from '@coxswain/table';
+import type { GroupLog } from '@coxswain/wal';
+import {
+  answerFailure,
+  checkBootstrap,
+  configChangeData,
+  type ReplicaView,
+  receiveAppendEntries,
+  receiveVote,
+  type Stepped,
+  toNodeId,
+  toWolfEntry,
+  toWolfId,
+  type WolfError,
+  type WolfMetrics,
+  wolfErrors,
+  writeAppendEntries,
+  writeMetrics,
+} from '@coxswain/wolf';
+import type { Environment } from '../environment.js';
+import { errors } from '../errors.js';
+import { DataDirectoryError } from '../identity.js';
+import type { NodeOptions, WolfOptions } from '../options.js';
+import { WOLF_SHARD } from '../registry.js';
+import type { Replica } from '../replica.js';
+import type { ReplicaHost } from '../replica-host.js';
+import { type Replicas, withLearner } from '../replicas.js';
+import { WolfMember } from './wolf-member.js';
+import { WolfSnapshots } from './wolf-snapshots.js';
+
+const { getMetrics } = wolfRaft.RaftService;
+
+/** Entries of one AppendEntries, as real leaders send them (trap 5). */
+const APPEND_ENTRIES_MAX = 300;
+/** Stock members take messages of 4 MiB, with some room for what is around the entry. */
+const ENTRY_JSON_BYTES_MAX = 4 * 1024 * 1024 - 64 * 1024;
+/** The JSON of an entry is less than eight times as long as its command: base64, and text whose every byte is escaped. */
+const NEVER_TOO_LARGE_BYTES = ENTRY_JSON_BYTES_MAX / 8;
+/** A call whose answer waits for the disk longer is answered with an error; more than so many do not wait. */
+const ANSWER_MS = 30_000;
+const WAITING_MAX = 1000;
+/** A call to another member takes no longer, whatever the election timeout is. */
+const CALL_MS_MIN = 500;
+/** How long Bootstrap waits for the others' metrics. */
+const BOOTSTRAP_MS = 5_000;
+/** A first leader looks for its ConfigChange among so many entries. */
+const FIRST_ENTRIES = 64;
+
+export interface WolfContext {
+  readonly options: NodeOptions;
+  readonly environment: Environment;
+  /** The node that hosts ordinary groups. */
+  readonly host: ReplicaHost;
+  readonly replicas: () => Replicas;
+  /** This start takes part in its cluster (T4), and does not stop. */
+  readonly isAdmitted: () => boolean;
+  /** Works on a table for which nobody waits. */
+  readonly tend: (replica: Replica, work: () => Promise<void>) => Promise<void>;
+  readonly run: (work: Promise<unknown>) => void;
+}
+
+/** A call whose answer is the core's. */
+interface Waiting {
+  readonly raft: Raft;
+  settle(message: Message): boolean;
+  fail(reason: string): void;
+}
+
+/** What an answer of wolf.raft may be: every method has `error_res`. */
+interface Answer {
+  readonly response?: { readonly $case: 'okRes' | 'errorRes' } | undefined;
+}
+
+/**
+ * wolf.raft on this node: the group that replicates one table over its five calls, and the answers to them
+ * (operations-protocols.md §1). Methods never reject for what a caller did: refusals are answers (trap 4).
+ */
+export class Wolf {
+  /** What hosts the group's replica. */
+  readonly host: ReplicaHost;
+  readonly #context: WolfContext;
+  readonly #options: WolfOptions | undefined;
+  readonly #members = new Map<NodeId, WolfMember>();
+  readonly #snapshots: WolfSnapshots | undefined;
+  readonly #waiting = new Set<Waiting>();
+  #isForming = false;
+  #isPromoting = false;
+
+  constructor(context: WolfContext) {
+    this.#context = context;
+    const { wolf } = context.options;
+    this.#options = wolf;
+    this.host = wolf === undefined ? context.host : this.#makeHost(wolf, context.host);
+    this.#snapshots = wolf && this.#makeSnapshots(wolf);
+  }
+
+  /** Throws DataDirectoryError where the log holds a group that the options do not have, or one of other members. */
+  static checkLog(log: GroupLog | undefined, options: WolfOptions | undefined): void {
+    if (log === undefined) return;
+    if (options === undefined) {
+      throw new DataDirectoryError(
+        'the data directory holds a table that is replicated over wolf.raft: give wolf.table, wolf.members and wolf.address as before',
+      );
+    }
+    const { voters, learners } = log.membership;
+    const known = [...voters, ...learners].map((id) => toWolfId(id)!).sort((a, b) => a - b);
+    const given = [...options.members.keys()].sort((a, b) => a - b);
+    if (known.join() !== given.join()) {
+      throw new DataDirectoryError(
+        `the data directory belongs to a wolf.raft group of members ${known.join()}, but wolf.members names ${given.join()}: name the same, or give another data directory`,
+      );
+    }
+  }
+
+  /** Makes the group on a disk that has none. */
+  async open(): Promise<void> {
+    const { wolf } = this.#context.options;
+    if (wolf === undefined || this.#replica !== undefined) return;
+    // A replica begins as a learner: only Bootstrap, or a leader that has brought it up to date, makes it a voter (T4).
+    await this.#context.replicas().create(WOLF_SHARD, {
+      name: wolf.table,
+      base: 0,
+      isReplicated: false,
+      membership: withLearner(this.#allVoters, this.host.nodeId),
+    });
+  }
+
+  /** Nobody has formed the group yet, as far as this node knows: nothing is wrong where it has no leader. */
+  isUnformed(replica: Replica): boolean {
+    return replica.group === WOLF_SHARD && replica.raft.lastIndex === 0 && replica.raft.term === 0;
+  }
+
+  tick(): void {
+    const replica = this.#replica;
+    for (const waiting of this.#waiting) {
+      if (replica?.raft !== waiting.raft) waiting.fail('the replica was started anew: send it again');
+    }
+    this.#snapshots?.tick();
+    if (replica !== undefined && this.#context.isAdmitted()) this.#promote(replica);
+  }
+
+  /** P4. Throws `tooLargeForWolf` for a command that does not fit into a message of this protocol. */
+  checkSize(command: Buffer): void {
+    if (command.length < NEVER_TOO_LARGE_BYTES) return;
+    const id = { node: this.host.nodeId, boot: this.host.bootHex, sequence: 0 };
+    const data = sealEnvelope(CommandKind.Command, 0, id, command, undefined);
+    const entries = [toWolfEntry({ index: 1, term: 1, type: EntryType.Normal, data })];
+    const json = writeAppendEntries({
+      term: 1,
+      leaderId: 0,
+      prevLogIndex: 0,
+      prevLogTerm: 0,
+      entries,
+      leaderCommit: 0,
+    });
+    if (Buffer.byteLength(json) > ENTRY_JSON_BYTES_MAX) throw errors.tooLargeForWolf();
+  }
+
+  // ---- the five calls
+
+  async bootstrap(request: wolfRaft.RaftBootstrapReq): Promise<wolfRaft.RaftBootstrapRes> {
+    const { msgId, numberOfNodes } = request;
+    return await this.#answer(msgId, wolfErrors.bootstrapFailed, async (replica, options) => {
+      const members = [...options.members.keys()];
+      const isLogEmpty = this.isUnformed(replica) && !this.#isVoter(replica);
+      checkBootstrap(numberOfNodes, { self: options.id, members, isLogEmpty });
+      if (this.#isForming) throw wolfErrors.bootstrapFailed('another Bootstrap is under way');
+      this.#isForming = true;
+      try {
+        // T4: all are reachable, and all are empty. So nobody who has lost its disk helps to form a second group.
+        const others = [...options.members].filter(([id]) => id !== options.id);
+        await Promise.all(others.map(([id, address]) => this.#checkEmpty(id, address)));
+        if (!this.isUnformed(replica))
+          throw wolfErrors.bootstrapFailed('another member has formed the group');
+        await this.#context.replicas().changeMembership(replica, this.#allVoters);
+      } finally {
+        this.#isForming = false;
+      }
+      if (!this.#isVoter(replica)) {
+        throw wolfErrors.bootstrapFailed('the replica is busy: try again');
+      }
+      replica.campaign(0);
+      return { response: { $case: 'okRes', value: { msgId } } };
+    });
+  }
+
+  async appendEntries(request: wolfRaft.RaftAppendEntriesReq): Promise<wolfRaft.RaftAppendEntriesRes> {
+    return await this.#answer(request.msgId, wolfErrors.appendFailed, (replica) => {
+      const received = receiveAppendEntries(request, this.#view(replica));
+      if (received.kind === 'decided') return received.response;
+      const { message } = received;
+      if (message.entries.length > 0)
+        return this.#step(request.msgId, replica, received, wolfErrors.appendFailed);
+      // Without entries it says nothing of what is stored here, so its answer need not wait for the disk.
+      const { from, to, term, prevIndex, prevTerm } = message;
+      const isMatch = replica.raft.termAt(prevIndex) === prevTerm;
+      const commit = isMatch ? Math.min(message.commit, prevIndex) : 0;
+      replica.step({ type: 'heartbeat', from, to, term, commit, context: '' });
+      const answer: Message = {
+        type: 'appendResponse',
+        from: to,
+        to: from,
+        term: replica.raft.term,
+        index: prevIndex,
+        rejected: !isMatch,
+        hintIndex: 0,
+        hintTerm: 0,
+      };
+      return received.settle(answer, this.#view(replica))!;
+    });
+  }
+
+  async vote(request: wolfRaft.RaftVoteReq): Promise<wolfRaft.RaftVoteRes> {
+    return await this.#answer(request.msgId, wolfErrors.voteFailed, (replica) => {
+      // The field is no part of the seed: whoever sets it would get a real vote from a stock member.
+      const received = receiveVote({ ...request, preVote: false }, this.#view(replica));
+      if (received.kind === 'decided') return received.response;
+      // T4: who has not caught up votes in the first election alone, in which nobody has anything.
+      if (!this.#isVoter(replica) && received.message.lastIndex > 0) {
+        return received.unanswered(this.#view(replica))!;
+      }
+      return this.#step(request.msgId, replica, received, wolfErrors.voteFailed);
+    });
+  }
+
+  async installSnapshot(request: wolfRaft.RaftInstallSnapshotReq): Promise<wolfRaft.RaftInstallSnapshotRes> {
+    return await this.#answer(request.msgId, wolfErrors.snapshotFailed, (replica) =>
+      this.#snapshots!.receive(request, replica, () => this.#view(replica)),
+    );
+  }
+
+  async getMetrics({ msgId }: wolfRaft.RaftGetMetricsReq): Promise<wolfRaft.RaftGetMetricsRes> {
+    return { response: { $case: 'okRes', value: { msgId, metrics: this.#metrics() } } };
+  }
+
+  // ---- the group
+
+  get #replica(): Replica | undefined {
+    return this.#context.replicas().get(WOLF_SHARD);
+  }
+
+  get #allVoters(): Membership {
+    const voters = [...(this.#options?.members.keys() ?? [])].map(toNodeId).sort((a, b) => a - b);
+    return { voters, learners: [] };
+  }
+
+  #isVoter(replica: Replica): boolean {
+    return replica.membership.voters.includes(this.host.nodeId);
+  }
+
+  #makeHost(wolf: WolfOptions, base: ReplicaHost): ReplicaHost {
+    const { environment, options, run } = this.#context;
+    const { wolfLink } = environment;
+    if (wolfLink === undefined) throw new Error('a member of a wolf.raft group needs a link to the others');
+    const self = toNodeId(wolf.id);
+    const electionMs = options.electionTicks * options.tickMs;
+    for (const [wolfId, address] of wolf.members) {
+      if (wolfId === wolf.id) continue;
+      const id = toNodeId(wolfId);
+      const member = new WolfMember({
+        self,
+        id,
+        address,
+        link: wolfLink,
+        clock: environment.clock,
+        callMs: Math.max(CALL_MS_MIN, electionMs),
+        pauseMs: options.tickMs,
+        replica: () => this.#replica,
+        answered: (message) => this.#settle(message),
+        run,
+      });
+      this.#members.set(id, member);
+    }
+    const member = (id: NodeId): WolfMember => {
+      const found = this.#members.get(id);
+      if (found === undefined) throw new Error(`node ${id} is no other member of the wolf.raft group`);
+      return found;
+    };
+    const overrides: Partial<ReplicaHost> = {
+      nodeId: self,
+      core: { preVote: false, maxInflightMessages: 1, maxMessageEntries: APPEND_ENTRIES_MAX },
+      ledElsewhere: (leader) => {
+        const id = toWolfId(leader)!;
+        return errors.ledElsewhere(wolf.table, id, wolf.members.get(id) ?? '');
+      },
+      frameTo: member,
+      isConnected: (id) => member(id).isAlive,
+      isAlive: (id) => member(id).isAlive,
+      sendSnapshot: (replica, id) => {
+        const to = { id, address: wolf.members.get(toWolfId(id)!)! };
+        run(this.#context.tend(replica, () => this.#snapshots!.send(replica, member(id), to)));
+      },
+      leaderChanged: (replica) => {
+        base.leaderChanged(replica);
+        if (replica.isLeader) this.#declareMembers(replica);
+      },
+    };
+    return Object.assign(Object.create(base) as ReplicaHost, overrides);
+  }
+
+  #makeSnapshots({ members }: WolfOptions): WolfSnapshots {
+    const { stores, clock, log, wolfLink } = this.#context.environment;
+    return new WolfSnapshots({
+      stores,
+      link: wolfLink!,
+      clock,
+      log,
+      members: [...members.keys()],
+      received: (replica, snapshot) => this.#context.replicas().receive(replica, snapshot),
+    });
+  }
+
+  /** The first leader of a group says who its members are: stock members vote only when they have read it. */
+  #declareMembers(replica: Replica): void {
+    const { raft, log } = replica;
+    const last = Math.min(log.lastIndex(), FIRST_ENTRIES);
+    if (log.firstIndex() > 1 || log.lastIndex() > FIRST_ENTRIES) return;
+    const first = last === 0 ? [] : log.entries(1, last + 1, Number.MAX_SAFE_INTEGER);
+    if (first.some((entry) => toWolfEntry(entry).payload.type === 'configChange')) return;
+    const members = [...this.#options!.members.keys()];
+    raft.propose([configChangeData({ members, membersAfterConsensus: undefined })]);
+    replica.wake();
+  }
+
+  /**
+   * T4: who begins with nothing, or has lost what it had, votes from when it holds an entry of its leader's term that is
+   * committed, durably: then it holds all that was ever committed with its help (§5.4.2).
+   */
+  #promote(replica: Replica): void {
+    const { raft } = replica;
+    if (this.#isPromoting || this.#isVoter(replica) || replica.isSuspended || !replica.hasTable) return;
+    const { appliedIndex, term, leader } = raft;
+    if (appliedIndex === 0 || leader === NO_NODE || raft.termAt(appliedIndex) !== term) return;
+    this.#isPromoting = true;
+    const promoting = this.#context.replicas().changeMembership(replica, this.#allVoters);
+    this.#context.run(
+      promoting.finally(() => {
+        this.#isPromoting = false;
+      }),
+    );
+  }
+
+  async #checkEmpty(id: number, address: string): Promise<void> {
+    const refuse = (reason: string): WolfError =>
+      wolfErrors.bootstrapFailed(
+        `member ${id} at ${address} ${reason}: a group is formed when every member can be reached and has nothing`,
+      );
+    let metrics: Record<string, unknown> | undefined;
+    try {
+      const request = getMetrics.requestSerialize({ msgId: 'coxswain', group: 0n });
+      const bytes = await this.#context.environment.wolfLink!.call(
+        address,
+        getMetrics.path,
+        request,
+        BOOTSTRAP_MS,
+      );
+      const { response } = getMetrics.responseDeserialize(bytes);
+      if (response?.$case === 'okRes')
+        metrics = JSON.parse(response.value.metrics) as Record<string, unknown>;
+    } catch (error) {
+      throw refuse(`gives no metrics (${error instanceof Error ? error.message : String(error)})`);
+    }
+    if (metrics?.['id'] !== id) throw refuse(`says that it is member ${String(metrics?.['id'])}`);
+    if (metrics['last_log_index'] !== 0 || metrics['current_term'] !== 0) throw refuse('has a log or a term');
+  }
+
+  #metrics(): string {
+    const replica = this.#replica;
+    const wolf = this.#options;
+    if (replica === undefined || wolf === undefined) {
+      return writeMetrics({
+        id: wolf?.id ?? 0,
+        state: 'NonVoter',
+        currentTerm: 0,
+        lastLogIndex: 0,
+        lastApplied: 0,
+        currentLeader: undefined,
+        membershipConfig: { members: [wolf?.id ?? 0], membersAfterConsensus: undefined },
+      });
+    }
+    const { raft } = replica;
+    const status = replica.status();
+    const members =
+      this.isUnformed(replica) && !this.#isVoter(replica) ? [wolf.id] : [...wolf.members.keys()];
+    return writeMetrics(
+      {
+        id: wolf.id,
+        state: this.#state(replica),
+        currentTerm: raft.term,
+        lastLogIndex: raft.lastIndex,
+        lastApplied: status.appliedIndex,
+        currentLeader: toWolfId(raft.leader),
+        membershipConfig: { members, membersAfterConsensus: undefined },
+      },
+      {
+        table: wolf.table,
+        commit_index: raft.commitIndex,
+        first_log_index: replica.log.firstIndex(),
+        content_hash: status.contentHash,
+        error: status.error ?? null,
+      },
+    );
+  }
+
+  #state(replica: Replica): WolfMetrics['state'] {
+    if (replica.isClosed) return 'Shutdown';
+    if (!this.#isVoter(replica)) return 'NonVoter';
+    const { role } = replica.raft;
+    if (role === 'leader') return 'Leader';
+    return role === 'follower' ? 'Follower' : 'Candidate';
+  }
+
+  // ---- answers
+
+  #view(replica: Replica): ReplicaView {
+    const { raft } = replica;
+    const { voters, learners } = replica.membership;
+    return {
+      id: raft.id,
+      members: [...voters, ...learners],
+      term: raft.term,
+      isLeader: replica.isLeader,
+      commitIndex: raft.commitIndex,
+      termAt: (index) => raft.termAt(index),
+    };
+  }
+
+  /** What `work` gives, or its refusal as an answer. */
+  async #answer<A extends Answer>(
+    msgId: string,
+    refusal: (reason: string) => WolfError,
+    work: (replica: Replica, options: WolfOptions) => A | Promise<A>,
+  ): Promise<A> {
+    try {
+      const replica = this.#replica;
+      if (this.#options === undefined)
+        throw refusal('no table is replicated over wolf.raft here: set wolf.table');
+      if (replica === undefined || !this.#context.isAdmitted())
+        throw refusal('the node has only just started, or stops');
+      if (replica.isClosed || replica.isSuspended || replica.isStopped) {
+        throw refusal('the replica can take nothing in now: look at the log of the node, and try again');
+      }
+      return await work(replica, this.#options);
+    } catch (error) {
+      return answerFailure(msgId, error) as unknown as A;
+    }
+  }
+
+  /** Has the core decide. Resolves when its answer may leave. */
+  #step<A extends Answer>(
+    msgId: string,
+    replica: Replica,
+    received: Stepped<Message, A>,
+    refusal: (reason: string) => WolfError,
+  ): Promise<A> {
+    if (this.#waiting.size >= WAITING_MAX)
+      throw refusal('too many calls wait for the disk of this node: try again');
+    const { clock } = this.#context.environment;
+    return new Promise((resolve) => {
+      const end = (answer: A): void => {
+        this.#waiting.delete(waiting);
+        timer.cancel();
+        resolve(answer);
+      };
+      const fail = (reason: string): void => end(answerFailure(msgId, refusal(reason)) as unknown as A);
+      const timer = clock.startTimer(ANSWER_MS, () => fail('the disk of this node takes too long'));
+      const waiting: Waiting = {
+        raft: replica.raft,
+        settle: (message) => {
+          const answer = received.settle(message, this.#view(replica));
+          if (answer === undefined) return false;
+          end(answer);
+          return true;
+        },
+        fail,
+      };
+      this.#waiting.add(waiting);
+      replica.step(received.message);
+      // It hears a leader, and does not even take the term in (thesis 4.2.3).
+      if (replica.raft.term >= received.message.term) return;
+      const unanswered = received.unanswered(this.#view(replica));
+      if (unanswered !== undefined) end(unanswered);
+    });
+  }
+
+  #settle(message: Message): void {
+    for (const waiting of this.#waiting) waiting.settle(message);
+  }
+}

@@ -1,0 +1,179 @@
+import { crc32 } from 'node:zlib';
+import type { Wolf, WolfLink } from '@coxswain/node';
+import { wolfRaft } from '@coxswain/protocol';
+import type { NodeId } from '@coxswain/raft';
+import { EventKind, type EventLoop } from './event-loop.js';
+import type { SimulatedProcess } from './process.js';
+import type { SeededRandom } from './random.js';
+
+/** Answers the calls of wolf.raft to one life of a node. */
+interface Server {
+  readonly process: SimulatedProcess;
+  readonly wolf: Wolf;
+}
+
+/** The network that the calls go over. */
+interface Ways {
+  readonly options: {
+    readonly delayMeanUs: number;
+    readonly dropProbability: number;
+    readonly duplicateProbability: number;
+    readonly reorderProbability: number;
+  };
+  /** One delay, without what the way adds. */
+  delayUs(): number;
+  wayOf(from: NodeId, to: NodeId): { readonly isBlocked: boolean; readonly cloggedUntilUs: number };
+}
+
+/** An answer that left a node. */
+export type WolfAnswer = wolfRaft.RaftAppendEntriesRes;
+
+type Method = (wolf: Wolf, request: Buffer) => Promise<Buffer>;
+
+const { RaftService: service } = wolfRaft;
+const methods = new Map<string, Method>([
+  [
+    service.vote.path,
+    async (wolf, request) =>
+      service.vote.responseSerialize(await wolf.vote(service.vote.requestDeserialize(request))),
+  ],
+  [
+    service.appendEntries.path,
+    async (wolf, request) =>
+      service.appendEntries.responseSerialize(
+        await wolf.appendEntries(service.appendEntries.requestDeserialize(request)),
+      ),
+  ],
+  [
+    service.installSnapshot.path,
+    async (wolf, request) =>
+      service.installSnapshot.responseSerialize(
+        await wolf.installSnapshot(service.installSnapshot.requestDeserialize(request)),
+      ),
+  ],
+  [
+    service.getMetrics.path,
+    async (wolf, request) =>
+      service.getMetrics.responseSerialize(
+        await wolf.getMetrics(service.getMetrics.requestDeserialize(request)),
+      ),
+  ],
+]);
+
+/** How long a refused connection takes to be refused, and how often a blocked way is tried again. */
+const REFUSAL_US = 500;
+const RETRY_US = 20_000;
+
+/**
+ * The calls of wolf.raft between machines, over the links of their network: each way takes its delay, waits while its link
+ * is blocked or clogged (the caller gives up meanwhile, and what it sent may still arrive), and may lose, repeat or hold
+ * back what it carries, as the network does with frames.
+ */
+export class WolfNetwork {
+  readonly #servers = new Map<NodeId, Server>();
+  #random: SeededRandom | undefined;
+  /** Hears each answer to AppendEntries when it leaves a node. */
+  onAnswer: (node: NodeId, answer: WolfAnswer) => void = () => undefined;
+
+  constructor(
+    private readonly loop: EventLoop,
+    /** Called once, and only where there is something to carry: other runs draw as if there was no such network. */
+    private readonly fork: () => SeededRandom,
+    private readonly network: Ways,
+  ) {}
+
+  /** The address of a node's wolf.raft listener. */
+  static address(node: NodeId): string {
+    return `node-${node}:5300`;
+  }
+
+  /** From now on calls to `node` are answered, until the process dies. */
+  serve(node: NodeId, process: SimulatedProcess, wolf: Wolf): void {
+    const server = { process, wolf };
+    this.#servers.set(node, server);
+    process.onDeath(() => {
+      if (this.#servers.get(node) === server) this.#servers.delete(node);
+    });
+  }
+
+  /** What one life of `node` calls the others with. */
+  link(node: NodeId, process: SimulatedProcess): WolfLink {
+    let isClosed = false;
+    return {
+      call: (address, path, request, timeoutMs) => {
+        if (isClosed) return Promise.reject(new Error('closed'));
+        return this.#call(node, process, Number(/^node-(\d+):/.exec(address)![1]), path, request, timeoutMs);
+      },
+      close: () => {
+        isClosed = true;
+      },
+    };
+  }
+
+  #call(
+    from: NodeId,
+    caller: SimulatedProcess,
+    to: NodeId,
+    path: string,
+    request: Buffer,
+    timeoutMs: number,
+  ): Promise<Buffer> {
+    return new Promise((resolve, reject) => {
+      this.loop.schedule(timeoutMs * 1_000, EventKind.Network, caller, () => reject(new Error('no answer')));
+      const bytes = Buffer.from(request);
+      this.#carry(from, to, () => {
+        const server = this.#servers.get(to);
+        if (server === undefined) {
+          this.loop.schedule(REFUSAL_US, EventKind.Network, caller, () => reject(new Error('refused')));
+          return;
+        }
+        // The node runs in its own name.
+        this.loop.schedule(0, EventKind.Network, server.process, () => {
+          this.loop.trace.number(crc32(bytes));
+          this.#answer(to, server.wolf, path, bytes).then((answer) => {
+            this.#carry(to, from, () => {
+              this.loop.schedule(0, EventKind.Network, caller, () => {
+                this.loop.trace.number(crc32(answer));
+                resolve(answer);
+              });
+            });
+          }, reject);
+        });
+      });
+    });
+  }
+
+  async #answer(node: NodeId, wolf: Wolf, path: string, request: Buffer): Promise<Buffer> {
+    const answer = await methods.get(path)!(wolf, request);
+    if (path === service.appendEntries.path) {
+      const left = service.appendEntries.responseDeserialize(answer);
+      // In an event of its own: what it throws ends the run.
+      this.loop.schedule(0, EventKind.Network, undefined, () => this.onAnswer(node, left));
+    }
+    return answer;
+  }
+
+  /** Takes something along one way, by the faults of the network. */
+  #carry(from: NodeId, to: NodeId, arrive: () => void): void {
+    const { network } = this;
+    const { options } = network;
+    this.#random ??= this.fork();
+    const random = this.#random;
+    if (random.chance(options.dropProbability)) return;
+    let delayUs = network.delayUs();
+    if (random.chance(options.duplicateProbability)) {
+      this.#deliver(from, to, delayUs + random.exponential(options.delayMeanUs * 10), arrive);
+    }
+    if (random.chance(options.reorderProbability)) delayUs += random.exponential(options.delayMeanUs * 10);
+    this.#deliver(from, to, delayUs, arrive);
+  }
+
+  #deliver(from: NodeId, to: NodeId, delayUs: number, arrive: () => void): void {
+    this.loop.schedule(delayUs, EventKind.Network, undefined, () => {
+      const { isBlocked, cloggedUntilUs } = this.network.wayOf(from, to);
+      const waitUs = isBlocked ? RETRY_US : cloggedUntilUs - this.loop.nowUs;
+      if (waitUs > 0) this.#deliver(from, to, waitUs, arrive);
+      else arrive();
+    });
+  }
+}

@@ -1,0 +1,61 @@
+import type { Scenario } from '../src/swarm.js';
+import { WolfNetwork } from '../src/wolf-network.js';
+import { mainTable } from '../src/workload.js';
+
+/** Three nodes that replicate the main table over wolf.raft, with all the faults of the scenario but those of its disks' past. */
+export function overWolf(scenario: Scenario): Scenario {
+  const nodes = [1, 2, 3];
+  const initialMembers = new Map(nodes.map((id) => [id, `node-${id}:5012`]));
+  const members = new Map(nodes.map((id) => [id - 1, WolfNetwork.address(id)]));
+  // Its logs are archived by nobody, and it cannot be restored.
+  const operations = { ...scenario.workload.operations, restore: 0, archive: 0 };
+  const { deadlineMs } = scenario.workload;
+  return {
+    ...scenario,
+    nodes,
+    // A wal that was rolled back is refused by the nodes' own cluster, before it takes part in any group.
+    fragileMachine: scenario.fragileMachine === undefined ? undefined : 3,
+    workload: { ...scenario.workload, operations, deadlineMs: Math.max(deadlineMs, 2_000) },
+    nodeOptions: (node) => ({
+      ...scenario.nodeOptions(node),
+      initialMembers,
+      initialTables: [],
+      archive: undefined,
+      wolf: { table: mainTable, id: node - 1, members },
+    }),
+  };
+}
+
+/** As `overWolf`, where nodes die and are cut off often, and logs are so short that snapshots are needed. */
+export function restlessOverWolf(scenario: Scenario): Scenario {
+  const weights = { ...scenario.faults.weights };
+  for (const kind of Object.keys(weights) as (keyof typeof weights)[]) weights[kind] = 0;
+  const given = overWolf({
+    ...scenario,
+    fragileMachine: undefined,
+    network: {
+      ...scenario.network,
+      delayMinUs: 100,
+      delayMeanUs: 500,
+      dropProbability: 0,
+      duplicateProbability: 0,
+      reorderProbability: 0,
+    },
+    workload: { ...scenario.workload, clients: 8, thinkMeanUs: 3_000, valueSizeMeanBytes: 20 },
+    faults: {
+      weights: { ...weights, kill: 0.5, isolate: 2, oneWay: 1 },
+      intervalMeanUs: 60_000,
+      durationMeanUs: 100_000,
+    },
+  });
+  return {
+    ...given,
+    nodeOptions: (node) => ({
+      ...given.nodeOptions(node),
+      tickMs: 10,
+      electionTicks: 5,
+      snapshotEntries: 20,
+      compactionOverheadEntries: 5,
+    }),
+  };
+}
