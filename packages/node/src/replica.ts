@@ -389,7 +389,8 @@ export class Replica implements ReadableTable {
   }
 
   #considerQuiet(): void {
-    if (!this.isLeader) return;
+    // Nothing but frames says to followers that they need not miss their leader.
+    if (!this.isLeader || !this.speaksFrames) return;
     const isIdle = this.#raft.isIdle && this.proposals.isEmpty && this.reads.count === 0;
     // A leader that is cut off must go on counting, to find that it has no quorum any more.
     if (!isIdle || !this.#isQuorumAlive()) {
