@@ -263,18 +263,21 @@ export class Replicas {
   }
 
   /**
-   * Nobody can be asked for a snapshot where members do not speak in frames: the replica begins with nothing, as a
-   * learner, and its leader brings it what it lacks. Its term and vote stay, so it votes for nobody twice (D1).
+   * Nobody can be asked for a snapshot where members do not speak in frames. A log that has every entry makes the table
+   * anew; else the replica begins with nothing, as a learner, and its leader brings it what it lacks. Its term and vote
+   * stay, so it votes for nobody twice (D1).
    */
   async #beginAnew(replica: Replica): Promise<void> {
     const { group, log } = replica;
     replica.isSuspended = true;
-    const { term, vote } = log.hardState;
-    const membership = withLearner(log.membership, replica.raft.id);
     // The log first: after a crash in between the table is found damaged again.
-    await this.#turns.write([
-      { group, reset: { index: 0, term: 0, membership }, hardState: { term, vote, commit: 0 } },
-    ]);
+    if (log.firstIndex() > 1) {
+      const { term, vote } = log.hardState;
+      const membership = withLearner(log.membership, replica.raft.id);
+      await this.#turns.write([
+        { group, reset: { index: 0, term: 0, membership }, hardState: { term, vote, commit: 0 } },
+      ]);
+    }
     const { stores } = this.#environment;
     const incoming = incomingStoreName(group);
     await stores.remove(incoming);
