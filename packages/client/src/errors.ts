@@ -123,9 +123,11 @@ function contactLost(cause: ServiceError, wasSent: boolean, endpoint: string): C
       'the node gave the call up for want of memory: take answers as they come, and fewer at a time';
     return new CoxswainError(cause.code, text, endpoint, { cause });
   }
-  // A stock server's own words come with the metadata that ended its answer.
-  const isFromServer = Object.keys(cause.metadata?.getMap() ?? {}).length > 0 && cause.details !== '';
-  const text = isFromServer ? cause.details : 'the connection to the node was lost';
+  // A stock server's own words, if any, come with the metadata that ended its answer.
+  const isFromServer = Object.keys(cause.metadata?.getMap() ?? {}).length > 0;
+  const text = isFromServer
+    ? cause.details || withoutText(cause.code)
+    : 'the connection to the node was lost';
   return new CoxswainError(status.UNAVAILABLE, text, endpoint, { cause });
 }
 

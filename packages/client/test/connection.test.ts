@@ -193,6 +193,55 @@ describe('the client finds a live node and repeats only what is safe (P1)', () =
     expect([first.rangeCount, second.rangeCount]).toEqual([1, 1]);
   });
 
+  describe('a read that fails without a text of the server says in the words of this client', () => {
+    let alone: Coxswain;
+    // Less than an attempt takes: none is made again.
+    const once = { timeoutMs: 200 };
+
+    beforeEach(async () => {
+      alone = await Coxswain.connect({ endpoints: [first.endpoint], timeoutMs: 600_000 });
+    });
+
+    afterEach(() => alone.close());
+
+    test('that no answer came in time', async () => {
+      first.answers.push('silence');
+      await expect(alone.range('t', 'k', once)).rejects.toMatchObject({
+        code: StatusCode.DEADLINE_EXCEEDED,
+        message: 'no answer in time',
+      });
+    });
+
+    test.each(['INTERNAL', 'UNAVAILABLE'] as const)('that the server answered %s', async (name) => {
+      // A busy machine may not answer in time, and then takes the next answer for that one.
+      let error: { readonly code?: StatusCode };
+      do {
+        first.answers.push({ code: StatusCode[name], details: '' });
+        error = await alone.range('t', 'k', once).then(
+          () => ({}),
+          (cause: CoxswainError) => cause,
+        );
+      } while (error.code === undefined || error.code === StatusCode.DEADLINE_EXCEEDED);
+      expect(error).toMatchObject({
+        code: StatusCode[name],
+        message: `the server answered ${name}, and did not say why`,
+      });
+    });
+
+    test('that the connection was lost', async () => {
+      const pages = alone.iteratePages('t', 'k');
+      await pages.next();
+      first.stop();
+      const rest = async () => {
+        for await (const _ of pages);
+      };
+      await expect(rest()).rejects.toMatchObject({
+        code: StatusCode.UNAVAILABLE,
+        message: 'the connection to the node was lost',
+      });
+    });
+  });
+
   test('other errors are not repeated and keep code and text', async () => {
     first.answers.push({ code: StatusCode.NOT_FOUND, details: 'table not found' });
     const error = await client.range('t', 'k').catch((cause: unknown) => cause);
@@ -261,7 +310,10 @@ describe('a stream that does not begin', () => {
     node.isStreamSilent = true;
     const client = await Coxswain.connect({ endpoints: [node.endpoint] });
     const pages = client.iteratePages('t', 'k', { timeoutMs: 200 });
-    await expect(pages.next()).rejects.toMatchObject({ code: StatusCode.DEADLINE_EXCEEDED });
+    await expect(pages.next()).rejects.toMatchObject({
+      code: StatusCode.DEADLINE_EXCEEDED,
+      message: 'no answer in time',
+    });
     await until(() => node.isStreamCancelled);
     client.close();
     node.stop();
