@@ -24,6 +24,7 @@ export const layers = {
 /** What tests may import in addition: a service is tested through the client that applications use. */
 export const testLayers = {
   replication: ['testing'],
+  maintenance: ['testing'],
   server: ['client', 'testing'],
   cli: ['testing'],
 };

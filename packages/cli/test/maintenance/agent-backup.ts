@@ -1,9 +1,9 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { compare, operation } from '@coxswain/client';
-import { findFreePorts } from '@coxswain/testing';
+import { findFreePorts, XtrabackupClient, type XtrabackupRequest } from '@coxswain/testing';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Cluster } from '../clusters/cluster.js';
 import { TemporaryDirectory } from '../support/command.js';
@@ -37,7 +37,7 @@ export function agentBackup(): void {
     const answer = Buffer.concat(pieces);
     const end = answer.indexOf('\n\n') + 2;
     const block = answer.toString('utf8', 0, end);
-    expect(block).toMatch(/^READY\n3\nstatus=ok\n/);
+    expect(block).toMatch(/^READY\n5\nstatus=SENDING\n/);
     expect(spawnSync('tar', ['-x', '-C', path], { input: answer.subarray(end) }).status).toBe(0);
     return { path, sid: /\nsid=(.*)\n/.exec(block)![1]! };
   }
@@ -68,5 +68,58 @@ export function agentBackup(): void {
     expect(outcome).toMatchObject({ exitCode: 0 });
     expect(difference(await contentOf(client, 'table'), expected)).toBeUndefined();
     expect((await contentOf(client, 'idle')).size).toBe(0);
+  });
+  test.each([
+    {},
+    { encoding: 'base64', inlineCompress: 'gzip -c' },
+    { encoding: 'null' },
+  ] as Partial<XtrabackupRequest>[])(
+    'the real client unpacks what restores a table as it was: %j',
+    async (way) => {
+      const client = await cluster.client();
+      const agent = new XtrabackupClient({ port });
+      const run = async (name: string, request: Partial<XtrabackupRequest>): Promise<string> => {
+        const path = join(directory.path, JSON.stringify(way), name);
+        const { exitCode, error, block } = await agent.run({
+          level: '0',
+          directory: path,
+          ...way,
+          ...request,
+        });
+        expect([exitCode, error, block['status']]).toEqual([0, undefined, 'SENDING']);
+        return path;
+      };
+      /** As a script has it that puts the point of the last backup into its index. */
+      const pointIn = (path: string): string =>
+        JSON.parse(readFileSync(join(path, 'manifest.json'), 'utf8')).sid;
+
+      await fill(client, 'table', randomModel(300, 300, `full ${JSON.stringify(way)}`));
+      const full = await run('full', {});
+      await fill(client, 'table', randomModel(200, 300, `first ${JSON.stringify(way)}`));
+      const first = await run('first', { level: '1', binlog: pointIn(full) });
+      await client.deleteRange('table', '\u0000', { rangeEnd: '0' });
+      const second = await run('second', { level: '1', binlog: pointIn(first) });
+      const expected = await contentOf(client, 'table', tableIn(second, 'table').revision);
+
+      await client.put('table', 'late', 'too late');
+      const outcome = await runToEnd(
+        'restore',
+        cluster,
+        full,
+        '--incremental',
+        first,
+        '--incremental',
+        second,
+      );
+      expect(outcome).toMatchObject({ exitCode: 0 });
+      expect(difference(await contentOf(client, 'table'), expected)).toBeUndefined();
+    },
+  );
+
+  test('the real client exits with 1 where it is refused', async () => {
+    const request = { level: '0', directory: join(directory.path, 'refused') };
+    const refused = { exitCode: 1, block: {} };
+    expect(await new XtrabackupClient({ port, version: '1.0.0' }).run(request)).toMatchObject(refused);
+    expect(await new XtrabackupClient({ port }).run({ ...request, level: '2' })).toMatchObject(refused);
   });
 }

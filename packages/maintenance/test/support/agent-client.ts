@@ -1,6 +1,8 @@
 import { createConnection, type Socket } from 'node:net';
 import { finished } from 'node:stream/promises';
+import { uudecode } from '@coxswain/testing';
 import { extract, type Header } from 'tar-stream';
+import type { StreamEncodingName } from '../../src/agents/xtrabackup/stream-encoding.js';
 
 /** A request, byte by byte as the protocol has it. */
 export function requestOf(pairs: Readonly<Record<string, string>>, version = '0.76.1'): string {
@@ -81,4 +83,23 @@ export async function readTar(tar: Buffer): Promise<Map<string, { header: Header
   reader.end(tar);
   await finished(reader);
   return files;
+}
+
+/** The whole answer to a request that is refused. */
+export function refusalOf(msg: string): string {
+  return `2\nstatus=FAILED\nmsg=${msg.replaceAll(/\p{Cc}+/gu, ' ')}\n\n`;
+}
+
+/** What a whole stream holds. Throws where it is not encoded so. */
+export function decodeStream(stream: Buffer, encoding: StreamEncodingName): Buffer {
+  if (encoding === 'octets') return stream;
+  if (encoding === 'base64') return Buffer.from(stream.toString('latin1'), 'base64');
+  const pieces: Buffer[] = [];
+  for (let at = 0; at < stream.length; ) {
+    const end = at + 4 + stream.readUInt32BE(at);
+    if (end > stream.length) throw new Error('the last block is not whole');
+    pieces.push(uudecode(stream.subarray(at + 4, end)));
+    at = end;
+  }
+  return Buffer.concat(pieces);
 }

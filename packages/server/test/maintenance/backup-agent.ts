@@ -62,7 +62,7 @@ export function backupAgent(): void {
       expect(changes).not.toContain('k9');
 
       expect((await ask(node, { ...full, password: 'wrong' })).toString()).toBe(
-        'READY\n2\nstatus=error\nmsg=the password is wrong: it must be the maintenance token\n\n',
+        '2\nstatus=FAILED\nmsg=the password is wrong: it must be the maintenance token\n\n',
       );
       const { text } = await node.get('/metrics');
       expect(text).toContain('coxswain_backup_agent_requests_total{outcome="done"} 2');

@@ -3,7 +3,7 @@ import type { Call, Clock, NodeApi, ReplicationApi, TableInfo, TableLog } from '
 import { ApiError, Status, tableApiError } from '@coxswain/node';
 import { writeSnapshot } from '@coxswain/table';
 import { backupFileNames } from '../../backup-file-names.js';
-import type { AgentRequest } from './agent-request.js';
+import type { BackupRequest } from './agent-request.js';
 import { AgentRequestError } from './key-value-block.js';
 import { logRecords, reaches } from './log-records.js';
 import { clusterMark, formatSessionId } from './session-id.js';
@@ -34,39 +34,59 @@ interface HeldTable extends TableInfo {
   release(): void;
 }
 
+/** A table whose file was made once, to be counted. */
+interface MeasuredTable extends HeldTable {
+  readonly md5: string;
+  readonly sizeBytes: number;
+}
+
 /**
  * A backup directory of all tables as a tar. Each table is one point in time, held from the beginning. A tar tells the
  * size of a file before its content, so each file is made twice: once to be counted, and once to be sent. That costs
  * the time of reading it again and neither memory nor disk, whatever the table's size; the view is the same, so the
- * bytes are. The manifest comes last: a tar that has it is whole.
+ * bytes are. All are counted before the first is sent: a client gives up when nothing comes for 30 s, and must hear
+ * of what cannot be read before the stream begins. The manifest comes last: a tar that has it is whole.
  */
 export class AgentBackup {
   /** Names it for a later one of level 1; undefined where there are too many tables for that. */
   readonly sid: string | undefined;
-  readonly #tables: HeldTable[];
-  readonly #request: AgentRequest;
+  readonly #tables: readonly MeasuredTable[];
+  readonly #request: BackupRequest;
   readonly #clusterId: string;
   readonly #startedMs: number;
   readonly #clock: Clock;
 
   private constructor(
-    tables: HeldTable[],
-    request: AgentRequest,
-    { clusterId, clock }: { readonly clusterId: string; readonly clock: Clock },
+    tables: readonly MeasuredTable[],
+    request: BackupRequest,
+    {
+      clusterId,
+      clock,
+      startedMs,
+    }: { readonly clusterId: string; readonly clock: Clock; readonly startedMs: number },
   ) {
     this.#tables = tables;
     this.#request = request;
     this.#clusterId = clusterId;
     this.#clock = clock;
-    this.#startedMs = clock.nowMs();
+    this.#startedMs = startedMs;
     this.sid = formatSessionId({
       cluster: clusterMark(clusterId),
       revisions: new Map(tables.map(({ shardId, point }) => [shardId, point.revision])),
     });
   }
 
-  /** Must be closed. Rejects with AgentRequestError for what cannot be had, and with the node's errors. */
-  static async open(node: AgentNode, request: AgentRequest, clock: Clock, call: Call): Promise<AgentBackup> {
+  /**
+   * Holds every table and measures its file: the call's deadline is for the first, the signal for both. Must be closed.
+   * Rejects with AgentRequestError for what cannot be had, with the node's errors, with LogGoneError where a log was
+   * compacted meanwhile, and with the signal's reason.
+   */
+  static async open(
+    node: AgentNode,
+    request: BackupRequest,
+    { clock, call, signal }: { readonly clock: Clock; readonly call: Call; readonly signal: AbortSignal },
+  ): Promise<AgentBackup> {
+    const startedMs = clock.nowMs();
     const { clusterId } = node.status();
     if (clusterId === undefined || node.role === undefined) {
       throw new AgentRequestError('this node does not know its cluster yet: try again later');
@@ -83,6 +103,7 @@ export class AgentBackup {
       );
     }
     const held: HeldTable[] = [];
+    const measured: MeasuredTable[] = [];
     try {
       const infos = await node.listTables(call);
       for (let at = 0; at < infos.length; at += OPENINGS_MAX) {
@@ -96,11 +117,12 @@ export class AgentBackup {
         const failed = settled.find((result) => result.status === 'rejected');
         if (failed !== undefined) throw failed.reason;
       }
+      for (const table of held) measured.push({ ...table, ...(await measure(table.content(), signal)) });
     } catch (error) {
       for (const table of held) table.release();
       throw error;
     }
-    return new AgentBackup(held, request, { clusterId, clock });
+    return new AgentBackup(measured, request, { clusterId, clock, startedMs });
   }
 
   /** How many tables it holds, and how many of them whole. */
@@ -109,27 +131,31 @@ export class AgentBackup {
     return { full: this.#tables.length - incremental, incremental };
   }
 
+  /** With the manifest. */
+  get fileCount(): number {
+    return this.#tables.length + 1;
+  }
+
   /**
    * The tar. At the pace of its reader, and never more than a chunk of it. Throws LogGoneError where a log was compacted
-   * meanwhile, and the signal's reason when aborted.
+   * meanwhile.
    */
-  tar(signal: AbortSignal): AsyncGenerator<Buffer> {
-    return writeTar(this.#files(signal));
+  tar(): AsyncGenerator<Buffer> {
+    return writeTar(this.#files());
   }
 
   close(): void {
     for (const table of this.#tables) table.release();
   }
 
-  async *#files(signal: AbortSignal): AsyncGenerator<TarFile> {
+  async *#files(): AsyncGenerator<TarFile> {
     const { directory, isForReplication } = this.#request;
     const prefix = directory === '' ? '' : `${directory}/`;
     const tables: object[] = [];
     const names = this.#tables.map(({ name }) => name);
     const fileNames = backupFileNames(names, EXTENSION);
     for (const table of this.#tables) {
-      const { name, shardId, point, baseRevision } = table;
-      const { md5, sizeBytes } = await measure(table.content(), signal);
+      const { name, shardId, point, baseRevision, md5, sizeBytes } = table;
       const fileName = `${fileNames.get(name)}${baseRevision === undefined ? EXTENSION : LOG_EXTENSION}`;
       tables.push({
         name,
@@ -233,7 +259,7 @@ async function measure(
   const hash = createHash('md5');
   let sizeBytes = 0;
   for await (const chunk of content) {
-    // It may take minutes, in which nothing is sent that would show that the client has left.
+    // It may take minutes, in which nothing is sent: the client may leave meanwhile.
     signal.throwIfAborted();
     hash.update(chunk);
     sizeBytes += chunk.length;

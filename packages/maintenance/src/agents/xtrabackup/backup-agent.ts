@@ -1,33 +1,35 @@
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
-import { ApiError, type Clock, type Log, type Timer } from '@coxswain/node';
-import type { RateLimit } from '@coxswain/replication';
+import { ApiError, type Log } from '@coxswain/node';
+import { pause, type RateLimit } from '@coxswain/replication';
 import { AgentBackup, type AgentNode } from './agent-backup.js';
-import { type AgentRequest, type AgentRequestOptions, readAgentRequest } from './agent-request.js';
-import { AgentRequestError, encodeBlock, type KeyValues, RequestParser } from './key-value-block.js';
+import { AgentConnection, type AgentConnectionOptions, ConnectionLostError } from './agent-connection.js';
+import { type AgentRequestOptions, type BackupRequest, readAgentRequest } from './agent-request.js';
+import { BackupHistory, type BackupQuery, describeBackup } from './backup-history.js';
+import { gzipped } from './gzip.js';
+import { AgentRequestError, encodeBlock, type KeyValues } from './key-value-block.js';
 import { LogGoneError } from './log-records.js';
+import { makeEncoder } from './stream-encoding.js';
 
 const READY = 'READY\n';
-/** How long a refused client may take to read why. */
-const LINGER_MS = 2_000;
-/** How long finding out how far the tables are may take, in all. */
+/** Milliseconds for finding out how far the tables are, in all. */
 const OPEN_MS = 60_000;
+/** Bytes that are encoded before others on this event loop may have a turn. */
+const ENCODE_BYTES_MAX = 64 * 1024;
 
-export interface BackupAgentOptions extends AgentRequestOptions {
+export interface BackupAgentOptions extends AgentRequestOptions, AgentConnectionOptions {
   readonly host: string;
   readonly port: number;
-  readonly clock: Clock;
   readonly log: Log;
-  /** Between two pieces of a request. */
-  readonly silenceMs: number;
-  /** For a whole request, however it drips. */
-  readonly requestMs: number;
-  /** How long a client may take nothing of what is sent. */
-  readonly stallMs: number;
   readonly connectionsMax: number;
-  /** Each reads all tables. */
+  /** Backups at a time: each reads all tables. */
   readonly backupsMax: number;
   /** What all backups of this node share. */
   readonly rate: RateLimit;
+  /**
+   * Milliseconds between the block and the end of the stream, at least, for the real client. It has a shell make a file
+   * once it has read the block, opens that file when the stream has ended, and fails when it is not there yet.
+   */
+  readonly streamMsMin: number;
 }
 
 export const defaultBackupAgentLimits = {
@@ -36,6 +38,7 @@ export const defaultBackupAgentLimits = {
   stallMs: 120_000,
   connectionsMax: 64,
   backupsMax: 2,
+  streamMsMin: 500,
 } as const;
 
 /** What the agent has done. Bytes are those of tars. */
@@ -50,14 +53,16 @@ export interface BackupAgentStatus {
 
 /**
  * Speaks the Xtrabackup agent protocol (operations-protocols.md §4): one request per connection, answered by `READY`,
- * one block, and for a request that is served the tar of a backup directory. The protocol has no encryption, so that it
- * belongs on a loopback address or a network of one's own.
+ * a block, and for a backup the encoded tar of a backup directory. What is refused is answered by a block alone, without
+ * READY: the real client exits with 0 whatever a block says. The protocol has no encryption, so that it belongs on a
+ * loopback address or a network of one's own.
  */
 export class BackupAgent {
   readonly #node: AgentNode;
   readonly #options: BackupAgentOptions;
   readonly #server: Server;
-  readonly #connections = new Set<Connection>();
+  readonly #connections = new Set<AgentConnection>();
+  readonly #history = new BackupHistory();
   readonly #counters = { running: 0, done: 0, refused: 0, failed: 0, bytesSent: 0 };
 
   constructor(node: AgentNode, options: BackupAgentOptions) {
@@ -105,222 +110,160 @@ export class BackupAgent {
   }
 
   #accept(socket: Socket): void {
-    const connection = new Connection(socket, this.#options, (pairs) => this.#answer(connection, pairs));
+    const connection = new AgentConnection(socket, this.#options, (pairs) => this.#answer(connection, pairs));
     this.#connections.add(connection);
     void connection.ended.then(() => this.#connections.delete(connection));
   }
 
-  async #answer(connection: Connection, pairs: KeyValues | AgentRequestError): Promise<void> {
-    const { log, backupsMax } = this.#options;
-    const counters = this.#counters;
-    let backup: AgentBackup | undefined;
+  async #answer(connection: AgentConnection, pairs: KeyValues | AgentRequestError): Promise<void> {
+    const { log } = this.#options;
+    const { peer } = connection;
     try {
       if (pairs instanceof AgentRequestError) throw pairs;
       const request = readAgentRequest(pairs, this.#options);
-      if (counters.running >= backupsMax) {
-        throw new AgentRequestError(`${backupsMax} backups are under way: try again when one is done`);
-      }
-      counters.running++;
-      try {
-        backup = await this.#open(request);
-        await this.#send(connection, backup);
-      } finally {
-        counters.running--;
-        backup?.close();
-      }
-      counters.done++;
-      log('info', 'the backup agent has sent a backup', { peer: connection.peer, ...backup.tableCounts });
+      if (request.action === 'copy from') await this.#backUp(connection, request);
+      else if (request.action === 'monitor') await this.#report(connection, request.query);
+      else await this.#sayNothingIsDue(connection);
+      this.#counters.done++;
     } catch (error) {
-      if (backup === undefined && (error instanceof AgentRequestError || error instanceof ApiError)) {
-        counters.refused++;
-        log('warn', 'the backup agent has refused a request', {
-          peer: connection.peer,
-          reason: error.message,
-        });
+      const isRefused = error instanceof AgentRequestError || error instanceof ApiError;
+      if (isRefused && !connection.hasBegun) {
+        this.#counters.refused++;
+        log('warn', 'the backup agent has refused a request', { peer, reason: error.message });
         connection.refuse(error.message);
         return;
       }
-      counters.failed++;
+      this.#counters.failed++;
       log('error', 'the backup agent could not send a backup', {
-        peer: connection.peer,
-        reason:
-          error instanceof LogGoneError || error instanceof ConnectionLostError
-            ? error.message
-            : String(error),
+        peer,
+        reason: isExplained(error) ? error.message : String(error),
       });
-      // Nothing can be said within a tar: one that breaks off without its manifest says it.
-      if (backup === undefined) connection.refuse('the backup could not be made: see the log of the node');
-      else connection.breakOff();
+      if (!connection.hasBegun) connection.refuse(explanationOf(error));
+      else if (error instanceof ConnectionLostError || !connection.hasEnded) connection.breakOff();
     }
   }
 
-  #open(request: AgentRequest): Promise<AgentBackup> {
-    const { clock } = this.#options;
-    return AgentBackup.open(this.#node, request, clock, { deadlineMs: clock.monotonicMs() + OPEN_MS });
+  /** For what ZRM asks more often than there is something to send. */
+  async #sayNothingIsDue(connection: AgentConnection): Promise<void> {
+    await connection.send(READY + encodeBlock({ status: 'OK' }));
+    await connection.finish();
+    this.#options.log('debug', 'the backup agent had nothing to send', { peer: connection.peer });
   }
 
-  async #send(connection: Connection, backup: AgentBackup): Promise<void> {
-    const { full, incremental } = backup.tableCounts;
+  /** One block for each backup that is asked for, at the client's pace. */
+  async #report(connection: AgentConnection, query: BackupQuery): Promise<void> {
+    await connection.send(READY);
+    for (const record of this.#history.find(query)) {
+      await connection.send(encodeBlock(describeBackup(record)));
+    }
+    await connection.finish();
+  }
+
+  async #backUp(connection: AgentConnection, request: BackupRequest): Promise<void> {
+    const { log, clock, backupsMax } = this.#options;
+    const { sid, since, point } = request;
+    if (sid !== undefined && point !== undefined && this.#history.hasSent(sid, point)) {
+      await this.#sayNothingIsDue(connection);
+      return;
+    }
+    if (this.#counters.running >= backupsMax) {
+      throw new AgentRequestError(`${backupsMax} backups are under way: try again when one is done`);
+    }
+    this.#counters.running++;
+    const startedMs = clock.nowMs();
+    const sent = { bytes: 0 };
+    let backup: AgentBackup | undefined;
+    let failure: unknown;
+    try {
+      const call = { deadlineMs: clock.monotonicMs() + OPEN_MS };
+      backup = await AgentBackup.open(this.#node, request, { clock, call, signal: connection.lost });
+      await this.#send(connection, backup, request, sent);
+      log('info', 'the backup agent has sent a backup', { peer: connection.peer, ...backup.tableCounts });
+    } catch (error) {
+      failure = error;
+      throw error;
+    } finally {
+      this.#counters.running--;
+      backup?.close();
+      this.#history.add({
+        sid: sid ?? backup?.sid ?? '',
+        type: since === undefined ? 'full' : 'incremental',
+        startedMs,
+        endedMs: clock.nowMs(),
+        sizeBytes: sent.bytes,
+        fileCount: backup?.fileCount ?? 0,
+        isDone: failure === undefined,
+        message: failure === undefined ? summaryOf(backup!) : explanationOf(failure),
+        point: sid === undefined ? undefined : point,
+      });
+    }
+  }
+
+  /** READY, the block and the stream. `sent` counts bytes of the tar, compressed where that was asked for. */
+  async #send(
+    connection: AgentConnection,
+    backup: AgentBackup,
+    { encoding, isGzipped, isFromZrm }: BackupRequest,
+    sent: { bytes: number },
+  ): Promise<void> {
+    const { rate, clock, streamMsMin } = this.#options;
     const { sid } = backup;
-    const what = `sending ${full} tables in full and the changes of ${incremental}`;
-    const msg = sid === undefined ? `${what}; they are too many for a sid` : what;
-    await connection.send(READY + encodeBlock({ status: 'ok', msg, ...(sid !== undefined && { sid }) }));
-    for await (const chunk of backup.tar(connection.lost)) {
-      await this.#options.rate.pay(chunk.length, connection.lost);
-      await connection.send(chunk);
-      this.#counters.bytesSent += chunk.length;
+    const write = async (bytes: Buffer): Promise<void> => {
+      if (bytes.length === 0) return;
+      await rate.pay(bytes.length, connection.lost);
+      await connection.send(bytes);
+      this.#counters.bytesSent += bytes.length;
+    };
+    const encoder = makeEncoder(encoding);
+    await connection.send(
+      READY +
+        encodeBlock({
+          status: 'SENDING',
+          msg: summaryOf(backup),
+          // As ZRM's index of backups spells it, and as its client does.
+          ...(sid !== undefined && { sid, 'next-binlog': sid, next_binlog: sid }),
+        }),
+    );
+    const endsNotBeforeMs = clock.monotonicMs() + (isFromZrm ? streamMsMin : 0);
+    try {
+      const tar = backup.tar();
+      for await (const chunk of isGzipped ? gzipped(tar) : tar) {
+        for (let at = 0; at < chunk.length; at += ENCODE_BYTES_MAX) {
+          await write(encoder.push(chunk.subarray(at, at + ENCODE_BYTES_MAX)));
+        }
+        sent.bytes += chunk.length;
+      }
+      await write(encoder.end());
+      await pause(clock, Math.max(0, endsNotBeforeMs - clock.monotonicMs()), connection.lost);
+    } catch (error) {
+      if (error instanceof ConnectionLostError) throw error;
+      // With what is left, the tar ends within a file: no reader takes that for a whole one.
+      await write(encoder.end());
+      // The client takes such a block for one of uuencode that is too long. Elsewhere it would be content.
+      if (encoding.name === 'uuencode') connection.refuse(explanationOf(error));
+      else connection.cut();
+      throw error;
     }
     await connection.finish();
   }
 }
 
-/** The client went away, or takes nothing. */
-class ConnectionLostError extends Error {
-  override readonly name = 'ConnectionLostError';
+function summaryOf(backup: AgentBackup): string {
+  const { full, incremental } = backup.tableCounts;
+  const what = `sending ${full} tables in full and the changes of ${incremental}`;
+  return backup.sid === undefined ? `${what}; they are too many for a sid` : what;
 }
 
-/** One client: its request, with the limits of time, and the way for its answer, at its pace. */
-class Connection {
-  readonly peer: string;
-  /** Aborted with a ConnectionLostError when the socket is closed. */
-  readonly lost: AbortSignal;
-  /** Resolves when the socket is closed and its request is done with. */
-  readonly ended: Promise<void>;
-  readonly #socket: Socket;
-  readonly #options: BackupAgentOptions;
-  readonly #answer: (request: KeyValues | AgentRequestError) => Promise<void>;
-  readonly #parser = new RequestParser();
-  #answering: Promise<void> | undefined;
-  #silence: Timer;
-  readonly #patience: Timer;
+/** Whether an error's text is for whoever asked: others are for the log. */
+function isExplained(error: unknown): error is Error {
+  return (
+    error instanceof AgentRequestError ||
+    error instanceof ApiError ||
+    error instanceof LogGoneError ||
+    error instanceof ConnectionLostError
+  );
+}
 
-  constructor(
-    socket: Socket,
-    options: BackupAgentOptions,
-    answer: (request: KeyValues | AgentRequestError) => Promise<void>,
-  ) {
-    this.#socket = socket;
-    this.#options = options;
-    this.#answer = answer;
-    this.peer = `${socket.remoteAddress ?? ''}:${socket.remotePort ?? ''}`;
-    socket.setNoDelay(true);
-    socket.setKeepAlive(true);
-    const { clock, silenceMs, requestMs } = options;
-    const tooLate = (): void => this.#take(() => this.#refusal('no more of it came in time'));
-    this.#silence = clock.startTimer(silenceMs, tooLate);
-    this.#patience = clock.startTimer(requestMs, tooLate);
-    const aborter = new AbortController();
-    this.lost = aborter.signal;
-    const closed = new Promise<void>((resolve) => {
-      socket.once('close', () => {
-        aborter.abort(new ConnectionLostError('the client has left'));
-        resolve();
-      });
-    });
-    this.ended = closed.then(async () => {
-      this.#stopTimers();
-      await this.#answering;
-    });
-    // What was wrong with a socket is told by its being closed.
-    socket.on('error', () => undefined);
-    socket.on('data', (bytes: Buffer) => {
-      // What follows a request is read, so that the end of the connection is seen, and means nothing.
-      if (this.#answering !== undefined) return;
-      this.#silence.cancel();
-      this.#silence = clock.startTimer(silenceMs, tooLate);
-      this.#take(() => this.#parser.push(bytes));
-    });
-    socket.on('end', () => this.#take(() => this.#refusal('it ends')));
-  }
-
-  /** Hands the request over, or what is wrong with it, once. */
-  #take(read: () => KeyValues | AgentRequestError | undefined): void {
-    if (this.#answering !== undefined) return;
-    let request: KeyValues | AgentRequestError | undefined;
-    try {
-      request = read();
-    } catch (error) {
-      if (!(error instanceof AgentRequestError)) throw error;
-      request = error;
-    }
-    if (request === undefined) return;
-    this.#stopTimers();
-    this.#answering = this.#answer(request);
-  }
-
-  #refusal(what: string): AgentRequestError {
-    return new AgentRequestError(`the request is not whole: ${what} before ${this.#parser.missing}`);
-  }
-
-  #stopTimers(): void {
-    this.#silence.cancel();
-    this.#patience.cancel();
-  }
-
-  /** Resolves when the client may be sent more. Rejects with ConnectionLostError. */
-  async send(bytes: Buffer | string): Promise<void> {
-    const socket = this.#socket;
-    if (socket.destroyed) throw new ConnectionLostError('the client has left');
-    if (socket.write(bytes)) return;
-    await this.#until('drain');
-  }
-
-  /** Ends the answer. Resolves when the client has it. */
-  async finish(): Promise<void> {
-    if (this.#socket.destroyed) throw new ConnectionLostError('the client has left');
-    this.#socket.end();
-    if (!this.#socket.writableFinished) await this.#until('finish');
-    this.#lingerThenDestroy();
-  }
-
-  /** Says why the request is refused, and closes. */
-  refuse(msg: string): void {
-    if (this.#socket.destroyed) return;
-    this.#socket.end(READY + encodeBlock({ status: 'error', msg }));
-    this.#lingerThenDestroy();
-  }
-
-  /** Ends the connection within an answer. */
-  breakOff(): void {
-    this.#socket.destroy();
-  }
-
-  /** A client that goes on writing would have its answer thrown away by a socket that is closed at once. */
-  #lingerThenDestroy(): void {
-    const { clock } = this.#options;
-    const timer = clock.startTimer(LINGER_MS, () => this.#socket.destroy());
-    this.#socket.once('close', () => timer.cancel());
-  }
-
-  /** Waits for an event of the socket, as long as the client takes something. */
-  #until(event: 'drain' | 'finish'): Promise<void> {
-    const socket = this.#socket;
-    const { clock, stallMs } = this.#options;
-    return new Promise((resolve, reject) => {
-      const before = socket.bytesWritten - socket.writableLength;
-      const leave = (): void => {
-        timer.cancel();
-        socket.off(event, done);
-        socket.off('close', lost);
-      };
-      const done = (): void => {
-        leave();
-        resolve();
-      };
-      const lost = (): void => {
-        leave();
-        reject(new ConnectionLostError('the client has left'));
-      };
-      const stalled = (): void => {
-        const isMoving = socket.bytesWritten - socket.writableLength > before;
-        leave();
-        if (isMoving) this.#until(event).then(resolve, reject);
-        else reject(new ConnectionLostError('the client takes nothing'));
-      };
-      const timer = clock.startTimer(stallMs, stalled);
-      socket.once(event, done);
-      socket.once('close', lost);
-      if (socket.destroyed) lost();
-    });
-  }
+function explanationOf(error: unknown): string {
+  return isExplained(error) ? error.message : 'the backup could not be made: see the log of the node';
 }

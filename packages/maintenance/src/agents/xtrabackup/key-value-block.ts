@@ -8,7 +8,7 @@ const PROTOCOL_VERSION = '0.76.1';
 const [MAJOR, MINOR] = PROTOCOL_VERSION.split('.').map(Number) as [number, number];
 
 export const LINE_BYTES_MAX = 64 * 1024;
-export const PAIRS_MAX = 100;
+export const PAIRS_MAX = 200;
 const REQUEST_BYTES_MAX = 1024 * 1024;
 const LINEFEED = 0x0a;
 const NOTHING = Buffer.alloc(0);
@@ -25,6 +25,7 @@ export class RequestParser {
   #line: Buffer[] = [];
   #lineBytes = 0;
   #requestBytes = 0;
+  #linesRead = 0;
   #hasVersion = false;
   #pairCount: number | undefined;
   readonly #pairs = new Map<string, string>();
@@ -73,6 +74,7 @@ export class RequestParser {
   }
 
   #take(line: string): void {
+    this.#linesRead++;
     if (!this.#hasVersion) {
       checkVersion(line);
       this.#hasVersion = true;
@@ -95,13 +97,15 @@ export class RequestParser {
         `the request announces ${count} key=value lines and has ${this.#pairsRead}`,
       );
     }
+    // The line is not quoted: it may be the password's.
+    if (/\p{Cc}/u.test(line)) {
+      throw new AgentRequestError(`Bad data in line ${this.#linesRead} of the request: a control character`);
+    }
     const split = line.indexOf('=');
-    if (split < 1) throw new AgentRequestError(`line ${this.#pairsRead + 3} of the request is not key=value`);
+    if (split < 1) throw new AgentRequestError(`line ${this.#linesRead} of the request is not key=value`);
     const key = line.slice(0, split);
     if (this.#pairs.has(key)) {
-      throw new AgentRequestError(
-        `line ${this.#pairsRead + 3} of the request gives a key that was given before`,
-      );
+      throw new AgentRequestError(`line ${this.#linesRead} of the request gives a key that was given before`);
     }
     this.#pairs.set(key, line.slice(split + 1));
     this.#pairsRead++;

@@ -38,12 +38,17 @@ export function formatSessionId({ cluster, revisions }: SessionPoint): string | 
   return sid.length > SESSION_ID_LENGTH_MAX ? undefined : sid;
 }
 
+/** Whether a text has the form of a session id: clients call theirs by a directory. */
+export function isSessionId(text: string): boolean {
+  return text.startsWith(PREFIX);
+}
+
 /** Throws AgentRequestError for what no agent gave out. */
 export function parseSessionId(sid: string): SessionPoint {
   const bytes = Buffer.from(sid.slice(PREFIX.length), 'base64url');
   const body = bytes.subarray(0, -CHECKSUM_BYTES);
   const isWhole =
-    sid.startsWith(PREFIX) &&
+    isSessionId(sid) &&
     body.length >= CLUSTER_BYTES &&
     checksum(body).equals(bytes.subarray(-CHECKSUM_BYTES));
   if (!isWhole)

@@ -19,6 +19,15 @@ import { MemoryNode } from '../../support/memory-node.js';
 
 const clock: Clock = { ...systemClock, nowMs: () => Date.UTC(2026, 0, 2, 3, 4, 5, 678) };
 const full = { action: 'copy from', password: 's3cUre', 'backup-level': '0' };
+/** The request of the protocol's own description. */
+const example = {
+  action: 'copy from',
+  user: 'backupdb',
+  password: 's3cUre',
+  'backup-level': '0',
+  replication: '1',
+  file: '/srv/backups/BackupSet/20110304005033/ZRM_LINKS/.',
+};
 const { PUT, DUMMY, TXN } = mvcc.Command_CommandType;
 
 const agents: BackupAgent[] = [];
@@ -38,6 +47,7 @@ async function start(options: Partial<BackupAgentOptions> = {}): Promise<Started
   const logged: string[] = [];
   const agent = new BackupAgent(node, {
     ...defaultBackupAgentLimits,
+    streamMsMin: 0,
     host: '127.0.0.1',
     port: 0,
     clock,
@@ -78,7 +88,7 @@ async function backup(port: number, pairs: Readonly<Record<string, string>>) {
   const { bytes, isEnded } = await ask(port, requestOf(pairs));
   expect(isEnded).toBe(true);
   const { block, tar } = parseAnswer(bytes);
-  expect(block).toMatchObject({ status: 'ok' });
+  expect(block).toMatchObject({ status: 'SENDING', 'next-binlog': block['sid'], next_binlog: block['sid'] });
   const files = await readTar(tar);
   const manifest = JSON.parse(files.get('manifest.json')!.content.toString()) as {
     readonly sid: string;
@@ -134,14 +144,15 @@ function ustar(name: string, sizeBytes: number, seconds: number): Buffer {
 }
 
 describe('a full backup', () => {
-  test('is READY, one block and a tar, byte by byte', async () => {
+  test('asked for as the protocol describes it is READY, one block and a tar, byte by byte', async () => {
     const { node, port } = await start();
     const table = await node.createTable('t');
     await table.put('a', '1');
-    const { bytes, isEnded } = await ask(port, requestOf({ ...full, file: '/srv/b/.', replication: '1' }));
+    const { bytes, isEnded } = await ask(port, requestOf(example));
     expect(isEnded).toBe(true);
     const sid = formatSessionId({ cluster: clusterMark('c1'), revisions: new Map([[10_001, 1]]) });
-    const head = `READY\n3\nstatus=ok\nmsg=sending 1 tables in full and the changes of 0\nsid=${sid}\n\n`;
+    const block = `5\nstatus=SENDING\nmsg=sending 1 tables in full and the changes of 0\nsid=${sid}\n`;
+    const head = `READY\n${block}next-binlog=${sid}\nnext_binlog=${sid}\n\n`;
     expect(bytes.toString('utf8', 0, head.length)).toBe(head);
 
     // Framed snappy: its header, and one uncompressed or compressed chunk with the one PUT.
@@ -171,9 +182,9 @@ describe('a full backup', () => {
     const seconds = Math.floor(clock.nowMs() / 1000);
     const padded = (content: Buffer) => Buffer.concat([content, Buffer.alloc(-content.length & 511)]);
     const expected = Buffer.concat([
-      ustar('srv/b/t.bak', fileBytes, seconds),
+      ustar('srv/backups/BackupSet/20110304005033/ZRM_LINKS/t.bak', fileBytes, seconds),
       padded(file),
-      ustar('srv/b/manifest.json', manifest.length, seconds),
+      ustar('srv/backups/BackupSet/20110304005033/ZRM_LINKS/manifest.json', manifest.length, seconds),
       padded(manifest),
       Buffer.alloc(1024),
     ]);
@@ -193,12 +204,12 @@ describe('a full backup', () => {
       'quarantine/7/old',
     ];
     for (const name of names) await (await node.createTable(name)).put('key', name);
-    const { bytes } = await ask(port, requestOf({ ...full, file: 'x' }));
+    const { bytes } = await ask(port, requestOf({ ...full, file: 'x/ZRM_LINKS' }));
     const directory = mkdtempSync(join(tmpdir(), 'coxswain-agent-'));
     try {
       const { status } = spawnSync('tar', ['-x', '-C', directory], { input: parseAnswer(bytes).tar });
       expect(status).toBe(0);
-      const read = (file: string) => readFileSync(join(directory, 'x', file));
+      const read = (file: string) => readFileSync(join(directory, 'x/ZRM_LINKS', file));
       const { tables } = JSON.parse(read('manifest.json').toString()) as { tables: ManifestTable[] };
       const found = tables.map(({ name, file_name: file }) => {
         expect(file).not.toContain('/');
@@ -317,20 +328,34 @@ describe('an incremental backup', () => {
     expect(keysOf(commands.get('replaced'))).toEqual(['r=1']);
   });
 
-  test('whose log is compacted while it is sent breaks off, and is no backup', async () => {
-    const { node, agent, port, logged } = await start();
-    const table = await node.createTable('t');
-    const { sid } = await backup(port, full);
+  /** A table whose log is gone from the middle of what changed on when that is read for this time. */
+  async function withLogThatGoes(atReading: number) {
+    const started = await start();
+    const table = await started.node.createTable('t');
+    const { sid } = await backup(started.port, full);
     for (let i = 0; i < 40; i++) await table.put(`k${i}`, 'x'.repeat(200_000));
     const entries = table.entries.bind(table);
+    let readings = 0;
     table.entries = (from, maxBytes) => {
-      if (from > 20) table.firstIndex = 30;
+      if (from === 1) readings++;
+      if (readings === atReading && from > 20) table.firstIndex = 30;
       return entries(from, maxBytes);
     };
+    return { ...started, table, sid };
+  }
+
+  test('whose log is compacted while it is sent breaks off, and is no backup', async () => {
+    const { agent, port, table, sid, logged } = await withLogThatGoes(2);
     expect(await isWhole((await ask(port, requestOf(since(sid)))).bytes)).toBe(false);
     await until(() => agent.status.failed === 1 && agent.status.running === 0);
     expect(table.holders.size).toBe(0);
     expect(logged.at(-1)).toContain('the log was compacted meanwhile');
+  });
+
+  test('whose log is compacted before it is sent is refused, since nothing was answered yet', async () => {
+    const { agent, port, table, sid } = await withLogThatGoes(1);
+    expect(await refusal(port, since(sid))).toBe('the log was compacted meanwhile');
+    expect([agent.status.failed, agent.status.running, table.holders.size]).toEqual([1, 0, 0]);
   });
 
   test('is refused with the sid of another cluster, and on a follower cluster', async () => {
@@ -351,31 +376,80 @@ describe('an incremental backup', () => {
 async function refusal(port: number, pairs: Readonly<Record<string, string>>): Promise<string> {
   const { bytes, isEnded } = await ask(port, requestOf(pairs));
   expect(isEnded).toBe(true);
-  const found = /^READY\n2\nstatus=error\nmsg=(.+)\n\n$/.exec(bytes.toString());
+  const found = /^2\nstatus=FAILED\nmsg=(.+)\n\n$/.exec(bytes.toString());
   if (found === null) throw new Error(`not a refusal: ${bytes}`);
   return found[1]!;
 }
 
 describe('a request that is refused', () => {
+  const noPoint =
+    'backup-level=1 needs the point that it begins at: in the key binlog, or as sid, the sid of the backup before';
+
   test.each([
     [{ ...full, password: 'wrong' }, 'the password is wrong: it must be the maintenance token'],
     [{ action: 'copy from' }, 'the password is wrong: it must be the maintenance token'],
-    [{ password: 's3cUre' }, 'the key action is missing: it must be "copy from"'],
-    [{ ...full, action: 'copy to' }, 'the action is unknown: it must be "copy from"'],
+    [{ password: 's3cUre' }, 'the key action is missing: it must be "copy from" or "monitor"'],
+    [{ ...full, action: '' }, 'the key action is missing: it must be "copy from" or "monitor"'],
+    [{ ...full, action: 'copy to' }, 'the action is unknown: it must be "copy from" or "monitor"'],
     [{ ...full, 'backup-level': '2' }, 'backup-level must be 0 or 1'],
+    [{ ...full, 'backup-level': '' }, 'backup-level must be 0 or 1'],
     [{ ...full, replication: 'yes' }, 'replication must be 0 or 1'],
-    [{ ...full, 'backup-level': '1' }, 'backup-level=1 needs the sid of the backup that it is based on'],
+    [{ ...full, 'backup-level': '1' }, noPoint],
+    [{ ...full, 'backup-level': '1', sid: '/srv/backups/BackupSet/1', binlog: '' }, noPoint],
     [
       { ...full, 'backup-level': '1', sid: 'cx1-nothing' },
       'the sid is not one that an agent gave out, or was not copied whole',
     ],
-    [{ ...full, file: '/srv/../etc' }, 'file must be a path without ".." and control characters'],
-    [{ ...full, file: 'x'.repeat(1025) }, 'file must be at most 1024 bytes'],
-  ])('gets READY and one block that says why (%#)', async (pairs, message) => {
-    const { port, agent } = await start();
-    expect(await refusal(port, pairs)).toBe(message);
-    expect(agent.status).toMatchObject({ refused: 1, done: 0, failed: 0 });
-  });
+    [
+      { ...full, 'backup-level': '1', sid: '/srv/backups/BackupSet/1', binlog: 'mysql-bin.000012' },
+      'the sid is not one that an agent gave out, or was not copied whole',
+    ],
+    [{ ...full, file: '/ZRM_LINKS/../etc' }, 'file must be a path without ".."'],
+    [{ ...full, file: `ZRM_LINKS${'x'.repeat(1016)}` }, 'file must be at most 1024 bytes'],
+    [{ ...full, sid: 'x'.repeat(1025) }, 'sid must be at most 1024 characters'],
+    [
+      { ...full, 'agent-stream-encoding': 'application/x-yenc' },
+      'Unknown encoding requested: application/x-yenc (known are application/x-uuencode-stream, application/x-base64-stream, application/octet-stream)',
+    ],
+    [{ ...full, 'agent-stream-encoding': 'constructor' }, /^Unknown encoding requested: constructor /],
+    [
+      { ...full, 'agent-stream-block-size': '10k' },
+      'agent-stream-block-size must be a number of at most 12 digits',
+    ],
+    [
+      { ...full, 'agent-stream-block-size': '4' },
+      'agent-stream-block-size must be at least 5 for this encoding, not 4',
+    ],
+    [
+      { ...full, 'agent-stream-block-size': '56', 'agent-stream-encoding': 'application/x-base64-stream' },
+      'agent-stream-block-size must be at least 57 for this encoding, not 56',
+    ],
+    ...[
+      'bzip2',
+      'gzip -9',
+      'gzip -c; touch /tmp/x',
+      'gzip -c | tee x',
+      ' gzip',
+      'gzip  -c',
+      '../gzip',
+      '/a b/gzip',
+    ].map((command): [Record<string, string>, string] => [
+      { ...full, 'xtrabackup-agent:inline-compress': command },
+      'xtrabackup-agent:inline-compress must be "gzip -c" or "gzip": nothing else is done, and no command is run',
+    ]),
+    [{ ...full, action: 'monitor', newer_than: 'today' }, 'newer_than must be a number of at most 12 digits'],
+    [{ ...full, action: 'monitor', max_items: '-1' }, 'max_items must be a number of at most 12 digits'],
+    [{ action: 'monitor' }, 'the password is wrong: it must be the maintenance token'],
+  ] as [Record<string, string>, string | RegExp][])(
+    'gets no READY, and one block that says why (%#)',
+    async (pairs, message) => {
+      const { port, agent } = await start();
+      const text = await refusal(port, pairs);
+      if (message instanceof RegExp) expect(text).toMatch(message);
+      else expect(text).toBe(message);
+      expect(agent.status).toMatchObject({ refused: 1, done: 0, failed: 0 });
+    },
+  );
 
   test.each([
     ['0.77.0\n', 'version 0.77.0 of the protocol is not spoken here: this agent speaks 0.76.1'],
@@ -385,7 +459,7 @@ describe('a request that is refused', () => {
     const { port } = await start();
     const { bytes, isEnded } = await ask(port, text);
     expect(isEnded).toBe(true);
-    expect(bytes.toString()).toBe(`READY\n2\nstatus=error\nmsg=${message}\n\n`);
+    expect(bytes.toString()).toBe(`2\nstatus=FAILED\nmsg=${message}\n\n`);
   });
 
   test('because it ends, or falls silent, or drips, gets the same', async () => {
@@ -393,10 +467,10 @@ describe('a request that is refused', () => {
     const socket = await connect(ending.port);
     socket.end('0.76.1\n2\na=1\n');
     expect((await answerOf(socket)).bytes.toString()).toBe(
-      'READY\n2\nstatus=error\nmsg=the request is not whole: it ends before 1 of 2 key=value lines\n\n',
+      '2\nstatus=FAILED\nmsg=the request is not whole: it ends before 1 of 2 key=value lines\n\n',
     );
     const late =
-      'READY\n2\nstatus=error\nmsg=the request is not whole: no more of it came in time before the version line\n\n';
+      '2\nstatus=FAILED\nmsg=the request is not whole: no more of it came in time before the version line\n\n';
     const silent = await start({ silenceMs: 20 });
     expect((await ask(silent.port, '0')).bytes.toString()).toBe(late);
     const dripping = await start({ silenceMs: 10_000, requestMs: 60 });
@@ -432,10 +506,14 @@ describe('the agent', () => {
     return { ...started, table };
   }
 
-  test('sends no more than is taken, and lets go of everything when the client leaves', async () => {
+  test.each([
+    {},
+    { 'agent-stream-encoding': 'application/x-uuencode-stream', 'agent-stream-block-size': '999999999' },
+    { 'agent-stream-encoding': 'application/x-base64-stream', 'xtrabackup-agent:inline-compress': 'gzip -c' },
+  ])('sends no more than is taken, and lets go of everything when the client leaves (%#)', async (more) => {
     const { agent, port, table } = await withLargeTable();
     const socket = await connect(port);
-    socket.write(requestOf(full));
+    socket.write(requestOf({ ...full, ...more }));
     await new Promise<void>((resolve) => socket.once('readable', resolve));
     let sentBytes = -1;
     while (agent.status.bytesSent !== sentBytes) {
@@ -472,7 +550,7 @@ describe('the agent', () => {
     second.destroy();
     expect(await isWhole((await answerOf(first)).bytes)).toBe(true);
     await until(() => agent.status.running === 0);
-    expect(parseAnswer((await ask(port, requestOf(full))).bytes).block['status']).toBe('ok');
+    expect(parseAnswer((await ask(port, requestOf(full))).bytes).block['status']).toBe('SENDING');
   });
 
   test('that closes breaks off what is under way so that nobody takes it for a backup', async () => {
@@ -490,7 +568,8 @@ describe('the agent', () => {
   test('never logs what it was given', async () => {
     const { port, logged } = await start();
     await ask(port, requestOf({ ...full, password: 'hunter2', action: 'hunter3' }));
-    await ask(port, requestOf({ ...full, file: '../hunter4' }));
+    await ask(port, requestOf({ ...full, file: '../ZRM_LINKS/hunter4' }));
+    await ask(port, requestOf({ ...full, comment: 'hunter5\u0007' }));
     expect(logged.join()).toContain('refused');
     expect(logged.join()).not.toContain('hunter');
   });

@@ -1,12 +1,20 @@
+import { gunzipSync } from 'node:zlib';
 import { systemClock } from '@coxswain/node';
 import { RateLimit } from '@coxswain/replication';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { readAgentRequest } from '../../../src/agents/xtrabackup/agent-request.js';
+import { type AgentRequest, readAgentRequest } from '../../../src/agents/xtrabackup/agent-request.js';
 import { BackupAgent, defaultBackupAgentLimits } from '../../../src/agents/xtrabackup/backup-agent.js';
 import { AgentRequestError, RequestParser } from '../../../src/agents/xtrabackup/key-value-block.js';
-import { formatSessionId } from '../../../src/agents/xtrabackup/session-id.js';
-import { answerOf, connect, parseAnswer, readTar } from '../../support/agent-client.js';
+import { clusterMark, formatSessionId } from '../../../src/agents/xtrabackup/session-id.js';
+import {
+  answerOf,
+  connect,
+  decodeStream,
+  parseAnswer,
+  readTar,
+  refusalOf,
+} from '../../support/agent-client.js';
 import { MemoryNode } from '../../support/memory-node.js';
 
 /** Inputs of each property. `npm run acceptance` asks for more than every run of the tests can afford. */
@@ -17,6 +25,7 @@ const LEFT_BYTES_MAX = 512;
 const node = new MemoryNode();
 const agent = new BackupAgent(node, {
   ...defaultBackupAgentLimits,
+  streamMsMin: 0,
   host: '127.0.0.1',
   port: 0,
   clock: systemClock,
@@ -31,17 +40,37 @@ beforeAll(async () => {
 });
 afterAll(() => agent.close());
 
-const sid = formatSessionId({ cluster: '0011223344556677', revisions: new Map([[10_001, 1]]) })!;
+const FOREIGN_CLUSTER = '0011223344556677';
+const NOTHING_IS_DUE = /^READY\n1\nstatus=OK\n\n$/;
+const [sid, foreignSid] = [clusterMark('c1'), FOREIGN_CLUSTER].map(
+  (cluster) => formatSessionId({ cluster, revisions: new Map([[10_001, 1]]) })!,
+) as [string, string];
 /** Any character but half a surrogate pair; fast-check's own 'binary' first makes a map of all the 1.1 million. */
 const character = fc
   .integer({ min: 0, max: 0x10_f7ff })
   .map((at) => String.fromCodePoint(at < 0xd800 ? at : at + 0x800));
+const encodings = ['x-uuencode-stream', 'x-base64-stream', 'octet-stream'].map(
+  (name) => `application/${name}`,
+);
 const word = fc.oneof(
-  fc.constantFrom('copy from', 'copy to', '0', '1', '', '/a/./b', '..', sid, sid.slice(0, -2), 'cx1-AAAA'),
+  fc.constantFrom('copy from', 'copy to', '0', '1', '', '/a/./b', '..', sid, foreignSid, 'cx1-AAAA'),
+  fc.constantFrom('monitor', 'full', '/ZRM_LINKS/.', 'gzip -c', 'gzip', '57', '10240', '1000', ...encodings),
   fc.string({ unit: character, maxLength: 40 }),
 );
 const key = fc.oneof(
   { weight: 5, arbitrary: fc.constantFrom('action', 'backup-level', 'replication', 'file', 'sid', 'user') },
+  {
+    weight: 5,
+    arbitrary: fc.constantFrom(
+      'agent-stream-encoding',
+      'agent-stream-block-size',
+      'xtrabackup-agent:inline-compress',
+      'binlog',
+      'type',
+      'newer_than',
+      'max_items',
+    ),
+  },
   { weight: 1, arbitrary: fc.string({ unit: character, maxLength: 20 }) },
 );
 const version = fc.oneof(
@@ -54,6 +83,10 @@ const version = fc.oneof(
 const nearly = fc
   .record({
     version,
+    action: fc.oneof(
+      { weight: 6, arbitrary: fc.constant('copy from') },
+      { weight: 1, arbitrary: fc.constant('monitor') },
+    ),
     pairs: fc.array(fc.tuple(key, word), { maxLength: 8 }),
     wrongBy: fc.oneof({ weight: 6, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: fc.integer() }),
     keptShare: fc.oneof(
@@ -62,8 +95,8 @@ const nearly = fc
     ),
     behind: fc.oneof(fc.constant(''), fc.string({ maxLength: 10 })),
   })
-  .map(({ version: line, pairs, wrongBy, keptShare, behind }) => {
-    const lines = [['action', 'copy from'], ...pairs].map(([name, value]) => `${name}=${value}\n`).join('');
+  .map(({ version: line, action, pairs, wrongBy, keptShare, behind }) => {
+    const lines = [['action', action], ...pairs].map(([name, value]) => `${name}=${value}\n`).join('');
     const text = `${line}\n${pairs.length + 1 + wrongBy}\n${lines}\n${behind}`;
     return Buffer.from(text.slice(0, Math.ceil(text.length * keptShare)));
   });
@@ -96,14 +129,15 @@ function settledHeapBytes(): number {
   return process.memoryUsage().heapUsed;
 }
 
-function outcomeOf(bytes: Buffer, pieceBytes: number): unknown {
+/** The request, or the text of why there is none. */
+function outcomeOf(bytes: Buffer, pieceBytes: number): AgentRequest | string {
   const parser = new RequestParser();
   try {
     for (let at = 0; at < bytes.length; at += pieceBytes) {
       const pairs = parser.push(bytes.subarray(at, at + pieceBytes));
       if (pairs !== undefined) return readAgentRequest(pairs, { isPasswordRight: () => true });
     }
-    return parser.missing;
+    return `the request is not whole: it ends before ${parser.missing}`;
   } catch (error) {
     if (error instanceof AgentRequestError) return error.message;
     throw error;
@@ -119,9 +153,21 @@ test('whoever connects gets one whole answer, and nothing of him is left', async
       socket.end(bytes.subarray(isCut ? bytes.length / 2 : 0));
       const { bytes: answered, isEnded } = await answer;
       expect(isEnded).toBe(true);
-      const { block, tar } = parseAnswer(answered);
-      if (block['status'] === 'ok') expect((await readTar(tar)).size).toBe(2);
-      else expect([block['status'], tar.length]).toEqual(['error', 0]);
+      const request = outcomeOf(bytes, bytes.length);
+      if (typeof request === 'string') {
+        expect(answered.toString()).toBe(refusalOf(request));
+      } else if (request.action !== 'copy from') {
+        expect(answered.toString()).toMatch(request.action === 'nothing' ? NOTHING_IS_DUE : /^READY\n/);
+      } else if (request.since?.cluster === FOREIGN_CLUSTER) {
+        expect(answered.toString()).toMatch(
+          /^2\nstatus=FAILED\nmsg=the sid is of a backup of another cluster/,
+        );
+      } else if (!NOTHING_IS_DUE.test(answered.toString())) {
+        const { block, tar } = parseAnswer(answered);
+        expect(block['status']).toBe('SENDING');
+        const decoded = decodeStream(tar, request.encoding.name);
+        expect((await readTar(request.isGzipped ? gunzipSync(decoded) : decoded)).size).toBe(2);
+      }
     }),
     { numRuns: Math.ceil(runs / 10) },
   );

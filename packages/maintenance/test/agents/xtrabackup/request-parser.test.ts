@@ -59,6 +59,15 @@ describe('a request', () => {
     expect(parse('0.76.1\n0\n\n')?.size).toBe(0);
   });
 
+  test('has 200 pairs at most, with any characters but control characters', () => {
+    const lines = Array.from(
+      { length: PAIRS_MAX },
+      (_, place) => `k${place}=!"#%&'()*+,-./:;<=>?@[]^_{|}~ \u00fc\n`,
+    );
+    expect(PAIRS_MAX).toBe(200);
+    expect(parse(`0.76.1\n${PAIRS_MAX}\n${lines.join('')}\n`)?.size).toBe(PAIRS_MAX);
+  });
+
   test('has values with = in them, and empty ones', () => {
     expect([...parse('0.76.1\n2\na=b=c=\nd=\n\n')!]).toEqual([
       ['a', 'b=c='],
@@ -96,6 +105,9 @@ describe('a request', () => {
     ['0.76.1\n1\na=1\nb=2\n\n', 'a blank line must follow the 1 key=value lines that the request announces'],
     ['0.76.1\n2\na=1\nbee\n\n', 'line 4 of the request is not key=value'],
     ['0.76.1\n1\n=1\n\n', 'line 3 of the request is not key=value'],
+    ['0.76.1\n2\na=1\nb=2\u0000\n\n', 'Bad data in line 4 of the request: a control character'],
+    ['0.76.1\n1\na=1\r\n\n', 'Bad data in line 3 of the request: a control character'],
+    ['0.76.1\n1\n\u001ba=1\n\n', 'Bad data in line 3 of the request: a control character'],
     ['0.76.1\n2\na=1\na=2\n\n', 'line 4 of the request gives a key that was given before'],
   ])('%j is refused', (text, message) => {
     expect(refusal(text)).toBe(message);

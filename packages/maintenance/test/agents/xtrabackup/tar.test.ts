@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { expect, test } from '@jest/globals';
 import { type TarFile, writeTar } from '../../../src/agents/xtrabackup/tar.js';
 import { readTar } from '../../support/agent-client.js';
@@ -41,4 +42,32 @@ test('a file that is not as long as was said, or that cannot be read, breaks the
     throw new Error('the disk');
   })();
   await expect(read({ sizeBytes: 2 * piece.length, content: broken })).rejects.toThrow('the disk');
+});
+
+test('a tar that ends early ends within a file: GNU tar takes one that ends elsewhere for a whole one', async () => {
+  // The long names need a header of their own.
+  async function* files(isBroken: boolean): AsyncGenerator<TarFile> {
+    for (const [place, sizeBytes] of [1024, 700, 1, 512].entries()) {
+      const content = [Buffer.alloc(sizeBytes, 1), Buffer.alloc(sizeBytes, 2)];
+      yield {
+        name: `${place}`.repeat(200 * (place % 2) + 1),
+        sizeBytes: 2 * sizeBytes,
+        modifiedMs: 0,
+        content,
+      };
+    }
+    if (isBroken) throw new Error('the log');
+  }
+  const isTaken = (tar: Buffer): boolean => spawnSync('tar', ['-t'], { input: tar }).status === 0;
+  let given = Buffer.alloc(0);
+  const reading = (async () => {
+    for await (const part of writeTar(files(true))) given = Buffer.concat([given, part]);
+  })();
+  await expect(reading).rejects.toThrow('the log');
+  expect(isTaken(given)).toBe(false);
+
+  const parts: Buffer[] = [];
+  for await (const part of writeTar(files(false))) parts.push(part);
+  const outcomes = parts.map((_, count) => isTaken(Buffer.concat(parts.slice(0, count + 1))));
+  expect(outcomes).toEqual([...Array(8).fill(false), true]);
 });
