@@ -172,7 +172,7 @@ async function checkClient(program) {
     [undefined, 'gzip -c'].map((compress) => ({ encoding, compress })),
   );
   for (const { encoding, compress, blockBytes } of [...ways, { blockBytes: 1_000 }]) {
-    const way = `${encoding ?? 'no encoding'}, ${compress ?? 'not compressed'}, blocks of ${blockBytes ?? 'no size'}`;
+    const way = `${encoding ?? 'no encoding'}, ${compress ?? 'not compressed'}, blocks of ${blockBytes ?? 'its own size'}`;
     const keys = {
       ...(blockBytes && { 'xtrabackup-client:stream-block-size': blockBytes }),
       ...(encoding && { 'xtrabackup-client:stream-encoding': encoding }),
