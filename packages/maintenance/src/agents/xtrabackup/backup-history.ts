@@ -5,7 +5,7 @@ export const BACKUPS_REMEMBERED_MAX = 1_000;
 /** Bytes of a text that are kept. */
 const TEXT_LENGTH_MAX = 1_024;
 
-export type BackupType = 'full' | 'incremental';
+type BackupType = 'full' | 'incremental';
 
 /** A backup that has ended. */
 export interface BackupRecord {
