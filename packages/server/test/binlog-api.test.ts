@@ -1,11 +1,8 @@
-import { request } from 'node:http';
-import { regatta } from '@coxswain/protocol';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Ajv } from 'ajv';
+import { ask, change, commitTs, indented, jsonType, putOf, textType, untilSynced } from './support/binlog.js';
 import { OneNode } from './support/one-node.js';
 import type { Rpc } from './support/rpc.js';
-
-const { put } = regatta.KVService;
 
 /** What of the page of the API is looked at. */
 interface Page {
@@ -14,64 +11,6 @@ interface Page {
     string,
     Record<string, { responses: Record<string, { content: Record<string, { schema: object }> }> }>
   >;
-}
-
-/** An answer of the REST listener, its body as it came. */
-interface Answer {
-  readonly status: number;
-  readonly type: string | undefined;
-  readonly body: string;
-}
-
-function ask(
-  node: OneNode,
-  path: string,
-  {
-    method = 'GET',
-    headers = {},
-    body,
-  }: { method?: string; headers?: Record<string, string>; body?: string } = {},
-): Promise<Answer> {
-  const { hostname, port } = new URL(node.server.restUrl);
-  return new Promise((resolve, reject) => {
-    const asked = request({ hostname, port, path, method, headers, agent: false }, (response) => {
-      const parts: Buffer[] = [];
-      response.on('data', (part: Buffer) => parts.push(part));
-      response.on('error', reject);
-      response.on('end', () =>
-        resolve({
-          status: response.statusCode!,
-          type: response.headers['content-type'],
-          body: Buffer.concat(parts).toString(),
-        }),
-      );
-    });
-    asked.on('error', reject);
-    asked.end(body);
-  });
-}
-
-const change = (node: OneNode, nodeId: string, action: string): Promise<Answer> =>
-  ask(node, `/state/${nodeId}/${action}`, { method: 'PUT' });
-
-const indented = (message: string, code: number): string =>
-  `{\n  "message": ${JSON.stringify(message)},\n  "code": ${code},\n  "data": null\n}\n`;
-
-const jsonType = 'application/json; charset=UTF-8';
-const textType = 'text/plain; charset=utf-8';
-
-/** Reads JSON whose integers go beyond 2^53: each stays the text that it was. */
-function parseExactly(text: string): unknown {
-  return JSON.parse(text.replace(/([:[,]\s*)(-?\d+)(?=\s*[,}\]])/g, '$1"$2"'));
-}
-
-const putOf = (rpc: Rpc, table: string, key: string, value = 'v') =>
-  rpc.call(put, { table: Buffer.from(table), key: Buffer.from(key), value: Buffer.from(value) });
-
-async function commitTs(node: OneNode, table: string): Promise<string> {
-  const { body } = await ask(node, `/commit_ts?table=${table}`);
-  const { data } = parseExactly(body) as { data: { ts: string } };
-  return data.ts;
 }
 
 let leader: OneNode;
@@ -103,16 +42,6 @@ afterAll(async () => {
   await follower.stop();
   await leader.stop();
 });
-
-async function untilSynced(table: string): Promise<void> {
-  const wanted = await commitTs(leader, table);
-  for (;;) {
-    const { body } = await ask(follower, `/status?table=${table}`);
-    const { Synced, LastTS } = parseExactly(body) as { Synced: boolean; LastTS: string };
-    if (Synced && BigInt(LastTS) >= BigInt(wanted)) return;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
 
 describe('a Pump', () => {
   test('has the status of all Pumps on one line, in the order of the real one, with exact numbers', async () => {
@@ -157,7 +86,7 @@ describe('a Pump', () => {
 
   test('has its Drainers, with what they have applied', async () => {
     await putOf(rpc, 'a', 'for drainers');
-    await untilSynced('a');
+    await untilSynced(leader, follower, 'a');
     const ts = await commitTs(leader, 'a');
     for (;;) {
       const { status, type, body } = await ask(leader, '/drainers');
@@ -175,7 +104,7 @@ describe('a Pump', () => {
 describe('a Drainer', () => {
   test('has its positions on one line, and they are those of the Pump', async () => {
     await putOf(rpc, 'a', 'replicated');
-    await untilSynced('a');
+    await untilSynced(leader, follower, 'a');
     const ts = await commitTs(leader, 'a');
     expect(await ask(follower, '/status')).toEqual({
       status: 200,
