@@ -16,7 +16,11 @@ export function compileSchemas(http: FastifyInstance): void {
   http.setValidatorCompiler<object>(({ schema }) => {
     let compiled: Promise<Check> | undefined;
     const check = async (data: unknown): Promise<void> => {
-      compiled ??= compile(schema);
+      compiled ??= compile(schema).catch((error: unknown) => {
+        // It may be found again, as when there were too few descriptors.
+        compiled = undefined;
+        throw error;
+      });
       (await compiled)(data);
     };
     // Fastify waits for it, which its types do not say.
@@ -29,8 +33,9 @@ export function compileSchemas(http: FastifyInstance): void {
 type Check = (data: unknown) => void;
 
 async function compile(schema: object): Promise<Check> {
-  const { Ajv } = await import('ajv');
-  const ajv = new Ajv();
+  // What a bundle makes of it has no names of its own.
+  const { default: library } = await import('ajv');
+  const ajv = new library.Ajv();
   const validate = ajv.compile(schema);
   return (data) => {
     if (validate(data)) return;
