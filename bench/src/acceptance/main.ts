@@ -15,6 +15,7 @@ import { replicationSpeed } from './replication-speed.js';
 import { simulation } from './simulation.js';
 import { transactionRanges } from './transaction-ranges.js';
 import { unreadAnswers } from './unread-answers.js';
+import { wolf } from './wolf.js';
 
 const checks: readonly AcceptanceCheck[] = [
   millionKeys,
@@ -29,6 +30,7 @@ const checks: readonly AcceptanceCheck[] = [
   dumpLoad,
   unreadAnswers,
   rangeDeletion,
+  wolf,
   fuzz,
   simulation,
 ];

@@ -45,6 +45,37 @@ describe('a turn', () => {
     expect(appends[1]!.entries).toBe(appends[0]!.entries);
   });
 
+  test('an append holds no more entries than the limit, and the rest follows', () => {
+    const node = new LoneReplica({ maxMessageEntries: 3, maxInflightMessages: 1 });
+    node.win();
+    node.receive(matched(2, 1, 1), matched(3, 1, 1));
+    for (let i = 0; i < 5; i++) node.raft.propose([Buffer.from('x')]);
+    const sizes = (sent: readonly Message[]) =>
+      sent.flatMap((message) =>
+        message.type === 'append' && message.to === 2 ? [message.entries.length] : [],
+      );
+    expect(sizes(node.settle())).toEqual([3]);
+    expect(sizes(node.receive(matched(2, 1, 4)))).toEqual([2]);
+  });
+
+  test('what a member had acknowledged counts no more when it has lost it (T4)', () => {
+    const node = new LoneReplica({ voters: [1, 2, 3, 4, 5] });
+    node.win();
+    node.receive(matched(2, 1, 1), matched(3, 1, 1));
+    node.raft.propose([Buffer.from('x')]);
+    node.settle();
+    node.receive(matched(2, 1, 2));
+    expect(node.raft.commitIndex).toBe(1);
+    node.raft.reportLost(2);
+    // Two others would make three with node 2, and are one short without it.
+    node.receive(matched(3, 1, 2));
+    expect(node.raft.commitIndex).toBe(1);
+    expect(node.raft.peerStatuses().find(({ id }) => id === 2)).toMatchObject({ state: 'probe', match: 0 });
+    // It comes back by what it is sent anew.
+    node.receive(matched(2, 1, 2));
+    expect(node.raft.commitIndex).toBe(2);
+  });
+
   test('a proposal of several entries is appended whole or not at all', () => {
     const node = new LoneReplica({ maxUncommittedBytes: 10 });
     node.win();

@@ -1,8 +1,8 @@
 import type { LoadHook, ResolveHook } from 'node:module';
-import type { Mutant } from './mutants.js';
+import type { Edit } from './mutants.js';
 
 const packages = new URL('../../../', import.meta.url).href;
-let mutants: readonly Pick<Mutant, 'module' | 'from' | 'to'>[];
+let mutants: readonly (readonly Edit[])[];
 
 export function initialize(given: typeof mutants): void {
   mutants = given;
@@ -22,11 +22,15 @@ export const resolve: ResolveHook = async (specifier, context, nextResolve) => {
 export const load: LoadHook = async (url, context, nextLoad) => {
   const loaded = await nextLoad(url, context);
   const number = /[?]mutant=(\d+)$/.exec(url)?.[1];
-  const mutant = number === undefined ? undefined : mutants[Number(number)];
-  if (mutant === undefined || !new URL(url).pathname.endsWith(`/${mutant.module}`)) return loaded;
-  const parts = String(loaded.source).split(mutant.from);
-  if (parts.length !== 2) {
-    throw new Error(`${mutant.module} holds what the bug replaces ${parts.length - 1} times, not once`);
+  const edits = number === undefined ? [] : mutants[Number(number)]!;
+  const { pathname } = new URL(url);
+  let { source } = loaded;
+  for (const { module, from, to } of edits.filter((edit) => pathname.endsWith(`/${edit.module}`))) {
+    const parts = String(source).split(from);
+    if (parts.length !== 2) {
+      throw new Error(`${module} holds what the bug replaces ${parts.length - 1} times, not once`);
+    }
+    source = parts.join(to);
   }
-  return { ...loaded, source: parts.join(mutant.to) };
+  return { ...loaded, source };
 };

@@ -1,16 +1,33 @@
-/** A bug that is put into the text of the real code: for what no method that can be replaced stands between. */
-export interface Mutant {
-  readonly name: string;
+/** What is put into the text of a module. */
+export interface Edit {
   /** A module of the repository, below `packages/`. */
   readonly module: string;
   /** Is found in the module once. */
   readonly from: string | RegExp;
   readonly to: string;
+}
+
+/** A bug that is put into the text of the real code: for what no method that can be replaced stands between. */
+export interface Mutant extends Edit {
+  readonly name: string;
+  /** More to put in, elsewhere. */
+  readonly more?: readonly Edit[];
+  /** How long each run is. Default: what all have. */
+  readonly steps?: number;
+  /** It is looked for where a table is replicated over wolf.raft, and not where entries are large ones. */
+  readonly isOverWolf?: true;
   /** The properties whose checks must find it. */
   readonly properties: readonly string[];
   /** Found it, and soon, when this was written. The search goes on from there. */
   readonly firstSeed: number;
 }
+
+/** Trap 1 of wolf.raft: a leader of async-raft counts what it names as replicated. */
+const namesTheLastEntry = {
+  module: 'wolf/dist/src/receive.js',
+  from: 'const { commitIndex } = replica;',
+  to: 'let commitIndex = replica.commitIndex; while (replica.termAt(commitIndex + 1) !== undefined) commitIndex++;',
+};
 
 /** Range deletions whose keys are yet to be removed, and entries that are written in parts (A4). */
 export const mutants: readonly Mutant[] = [
@@ -86,5 +103,48 @@ export const mutants: readonly Mutant[] = [
     to: '',
     properties: ['a node runs until it is stopped'],
     firstSeed: 9,
+  },
+  {
+    name: 'conflict_opt names the last entry, whether it is committed or not',
+    ...namesTheLastEntry,
+    isOverWolf: true,
+    properties: ['conflict_opt names what is committed'],
+    firstSeed: 1,
+  },
+  {
+    name: 'conflict_opt names the last entry, and leaders take it for a match, as those of async-raft do',
+    ...namesTheLastEntry,
+    more: [
+      {
+        module: 'wolf/dist/src/peer-calls.js',
+        from: 'const below = BigInt(Math.max(prevIndex - 1, 0));',
+        to: `if (conflict !== undefined && this.lastIndex() >= Number(conflict.index)) return this.#response(term, Number(conflict.index));
+        const below = BigInt(Math.max(prevIndex - 1, 0));`,
+      },
+      {
+        module: 'wolf/dist/src/peer-calls.js',
+        from: '#term = 0;',
+        to: '#term = 0; lastIndex = () => 0;',
+      },
+      {
+        module: 'node/dist/src/wolf/wolf-member.js',
+        from: 'const calls = this.#calls;',
+        to: 'const calls = this.#calls; calls.lastIndex = () => replica.raft.lastIndex;',
+      },
+      // What it leads to is looked for, and not the name itself.
+      { module: 'simulator/dist/src/simulation.js', from: 'checkConflict(node, answer);', to: ';' },
+    ],
+    isOverWolf: true,
+    properties: [
+      'committed on a quorum',
+      'leader completeness',
+      'state machine safety',
+      'log matching',
+      'equal hashes',
+      'linearizability',
+      'reads show every write',
+    ],
+    firstSeed: 7,
+    steps: 10_000,
   },
 ];

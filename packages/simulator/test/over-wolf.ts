@@ -26,36 +26,41 @@ export function overWolf(scenario: Scenario): Scenario {
   };
 }
 
-/** As `overWolf`, where nodes die and are cut off often, and logs are so short that snapshots are needed. */
+/**
+ * As `overWolf`, where leaders are cut off, and others die, with entries that only they have, on slow disks and under many
+ * clients; logs are so short that snapshots are needed.
+ */
 export function restlessOverWolf(scenario: Scenario): Scenario {
   const weights = { ...scenario.faults.weights };
   for (const kind of Object.keys(weights) as (keyof typeof weights)[]) weights[kind] = 0;
+  const { machine, network, workload } = scenario;
   const given = overWolf({
     ...scenario,
-    fragileMachine: undefined,
+    machine: { ...machine, disk: { ...machine.disk, syncMeanUs: 5_000, slowSyncProbability: 0 } },
     network: {
-      ...scenario.network,
-      delayMinUs: 100,
-      delayMeanUs: 500,
+      ...network,
+      delayMinUs: 200,
+      delayMeanUs: 2_000,
       dropProbability: 0,
       duplicateProbability: 0,
       reorderProbability: 0,
     },
-    workload: { ...scenario.workload, clients: 8, thinkMeanUs: 3_000, valueSizeMeanBytes: 20 },
+    workload: { ...workload, clients: 24, thinkMeanUs: 1_000, valueSizeMeanBytes: 20 },
     faults: {
-      weights: { ...weights, kill: 0.5, isolate: 2, oneWay: 1 },
-      intervalMeanUs: 60_000,
-      durationMeanUs: 100_000,
+      weights: { ...weights, kill: 1, isolate: 2 },
+      intervalMeanUs: 120_000,
+      durationMeanUs: 150_000,
     },
   });
   return {
     ...given,
+    workload: { ...given.workload, deadlineMs: 300 },
     nodeOptions: (node) => ({
       ...given.nodeOptions(node),
       tickMs: 10,
-      electionTicks: 5,
-      snapshotEntries: 20,
-      compactionOverheadEntries: 5,
+      electionTicks: 8,
+      snapshotEntries: 200,
+      compactionOverheadEntries: 50,
     }),
   };
 }

@@ -10,18 +10,22 @@ export interface Search {
   readonly others: readonly string[];
 }
 
-const [, , seeds = '1', steps = '1'] = process.argv;
-const data = mutants.map(({ module, from, to }) => ({ module, from, to }));
+const [, , seeds = '1', stepsDefault = '1'] = process.argv;
+const data = mutants.map(({ module, from, to, more = [] }) => [{ module, from, to }, ...more]);
 register('./mutant-hooks.js', import.meta.url, { data });
 
 // Each bug has every module of the repository for itself; what those import from elsewhere is loaded once.
-for (const [at, { name, properties, firstSeed }] of mutants.entries()) {
+for (const [at, { name, properties, firstSeed, isOverWolf, steps }] of mutants.entries()) {
   const { simulate } = (await import(`../src/index.js?mutant=${at}`)) as typeof import('../src/index.js');
   const { deleting } = (await import(`./deleting.js?mutant=${at}`)) as typeof import('./deleting.js');
+  const { restlessOverWolf } = (await import(
+    `./over-wolf.js?mutant=${at}`
+  )) as typeof import('./over-wolf.js');
+  const adjust = isOverWolf ? restlessOverWolf : deleting;
   const others: string[] = [];
   let found: Search['found'];
   for (let seed = firstSeed; seed < firstSeed + Number(seeds) && found === undefined; seed++) {
-    const { violation } = await simulate({ seed, steps: Number(steps), adjust: deleting });
+    const { violation } = await simulate({ seed, steps: steps ?? Number(stepsDefault), adjust });
     if (violation === undefined) continue;
     const message = violation.message.slice(0, 1000);
     if (properties.some((property) => message.startsWith(property))) found = { seed, message };

@@ -6,6 +6,7 @@ import { simulate } from '../src/index.js';
 import { readArguments } from '../src/options.js';
 import { type Scenario, withFault } from '../src/swarm.js';
 import { knownBugs } from './known-bugs.js';
+import { overWolf, restlessOverWolf } from './over-wolf.js';
 import { restoring } from './restoring.js';
 import { sized } from './sizes.js';
 
@@ -59,6 +60,23 @@ describe('a run in which connections freeze, one way or both, while new ones wor
       const result = await simulate({ seed, steps: sized(3_000, 6_000), adjust });
       expect([seed, result.violation]).toEqual([seed, undefined]);
     }
+  });
+});
+
+describe('a run in which a table is replicated over wolf.raft', () => {
+  test('keeps every promise, with all faults, and goes on when they end', async () => {
+    let operations = 0;
+    for (const seed of sized([2, 6], [1, 2, 3, 4, 5, 6, 7, 8])) {
+      const result = await simulate({ seed, steps: sized(4_000, 20_000), adjust: overWolf });
+      expect([seed, result.violation]).toEqual([seed, undefined]);
+      operations += result.operations;
+    }
+    for (const seed of sized([3], [1, 2, 3, 4, 5])) {
+      const result = await simulate({ seed, steps: sized(4_000, 20_000), adjust: restlessOverWolf });
+      expect([seed, result.violation]).toEqual([seed, undefined]);
+      operations += result.operations;
+    }
+    expect(operations).toBeGreaterThan(100);
   });
 });
 

@@ -90,6 +90,21 @@ describe('the log', () => {
     expect(order.length).toBe(8);
   });
 
+  test('a compaction up to the truncation point changes the membership alone, for good', async () => {
+    const disk = new FaultyDisk();
+    let wal = await openWal(disk);
+    const membership = { voters: [1], learners: [2] };
+    await wal.append([
+      { group: 1, reset: { index: 0, term: 0, membership: { voters: [1, 2], learners: [] } } },
+    ]);
+    await wal.append([{ group: 1, entries: entriesOf(1, 1, 3), compact: { index: 0, term: 0, membership } }]);
+    await wal.close();
+    wal = await openWal(disk);
+    expect(wal.group(1)).toMatchObject({ membership, truncated: { index: 0 } });
+    expect(wal.group(1)!.lastIndex()).toBe(3);
+    await wal.close();
+  });
+
   test('drops a compacted prefix, a removed group and what a reset replaces', async () => {
     const disk = new FaultyDisk();
     const wal = await openWal(disk);

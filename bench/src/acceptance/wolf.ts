@@ -1,0 +1,16 @@
+import type { AcceptanceCheck } from './check.js';
+import { runLarge } from './jest.js';
+
+const PUTS = 10_000;
+
+/** Three nodes that replicate a table over wolf.raft alone, with a killed leader and a wiped disk. */
+export const wolf: AcceptanceCheck = {
+  name: 'wolf',
+  run: async () => [
+    await runLarge({
+      what: `three nodes over wolf.raft alone, ${PUTS} puts`,
+      files: ['clusters/wolf\\.test\\.js$'],
+      environment: { COXSWAIN_WOLF_PUTS: String(PUTS) },
+    }),
+  ],
+};
