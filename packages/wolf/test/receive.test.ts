@@ -135,6 +135,40 @@ describe('AppendEntries', () => {
     expect(replica.commitIndex).toBe(3);
   });
 
+  test('trap 2: so is one that names what is committed here with another term', () => {
+    const replica = replicaWith([1, 1, 2], 2);
+    assert.deepEqual(
+      append(replica, { term: 3, prevLogIndex: 1, prevLogTerm: 3 }),
+      ok(2, false, { index: 2, term: 1 }),
+    );
+    assert.deepEqual(append(replica, { term: 3, prevLogIndex: 1, prevLogTerm: 1 }), ok(3, true));
+  });
+
+  test('of two calls that wait, the answer to the shorter one settles only that', () => {
+    const replica = replicaWith([], 0);
+    replica.isDiskSlow = true;
+    const receive = (entries: readonly WolfEntry[]) => {
+      const req = writeAppendEntries(request({ entries }));
+      const received = receiveAppendEntries({ msgId: 'id', req }, replica);
+      assert(received.kind === 'stepped');
+      replica.raft.step(received.message);
+      replica.take();
+      return received;
+    };
+    const short = receive([normal(1, 1)]);
+    const long = receive([normal(1, 1), normal(2, 1)]);
+    const answers = replica.flush();
+    expect(answers).toHaveLength(2);
+    assert.deepEqual(
+      answers.map((answer) => short.settle(answer, replica) !== undefined),
+      [true, true],
+    );
+    assert.deepEqual(
+      answers.map((answer) => long.settle(answer, replica) !== undefined),
+      [false, true],
+    );
+  });
+
   test('trap 2: an empty log refuses a heartbeat with a conflict_opt of index 0', () => {
     assert.deepEqual(
       append(replicaWith([], 0), { prevLogIndex: 4, prevLogTerm: 1 }),

@@ -3,7 +3,7 @@
  * real crates make of them is in golden/.
  */
 
-export type TextKind = 'append' | 'snapshot' | 'state';
+export type TextKind = 'append' | 'snapshot' | 'state' | 'apply';
 export type Text = readonly [kind: TextKind, text: string];
 
 const head = '"term":2,"leader_id":0,"prev_log_index":1,"prev_log_term":1';
@@ -333,6 +333,38 @@ const states = [
   '{"last_applied_log":9,"client_serial_responses":{}}',
 ];
 
+const applied = (requests: readonly (readonly [client: string, serial: number, status: string])[]) =>
+  JSON.stringify(requests.map(([client, serial, status]) => ({ client, serial, status })));
+
+/** Requests that a state machine applies one after another. */
+const applies = [
+  applied([]),
+  applied([['c', 1, 'a']]),
+  // Only the client's last serial is passed over, ...
+  applied([
+    ['c', 7, 'a'],
+    ['c', 7, 'b'],
+  ]),
+  // ... a lower one is not, ...
+  applied([
+    ['c', 7, 'a'],
+    ['c', 3, 'b'],
+  ]),
+  // ... nor is an earlier one that comes back.
+  applied([
+    ['c', 7, 'a'],
+    ['c', 3, 'b'],
+    ['c', 7, 'c'],
+  ]),
+  applied([
+    ['c', 0, 'a'],
+    ['c', 0, 'b'],
+    ['d', 0, 'c'],
+    ['', 0, 'd'],
+    ['', 0, 'e'],
+  ]),
+];
+
 const asTexts = (kind: TextKind, texts: readonly string[]): Text[] => texts.map((text) => [kind, text]);
 
 /** Those written by hand. */
@@ -340,7 +372,11 @@ export const texts: readonly Text[] = [
   ...asTexts('append', appends),
   ...asTexts('snapshot', snapshots),
   ...asTexts('state', states),
+  ...asTexts('apply', applies),
 ];
+
+/** Those that a parser of this package reads. */
+const parsed = texts.filter(([kind]) => kind !== 'apply');
 
 /** What a mutation puts in: pieces of the grammar, where a parser goes wrong. */
 const PIECES = [
@@ -387,7 +423,7 @@ export function mutatedTexts(count: number, seed: number): Text[] {
   const random = randomOf(seed);
   const below = (limit: number) => Math.floor(random() * limit);
   return Array.from({ length: count }, (): Text => {
-    const [kind, original] = texts[below(texts.length)]!;
+    const [kind, original] = parsed[below(parsed.length)]!;
     let text = original.length > 600 ? original.slice(0, 600) : original;
     for (let edits = 1 + below(3); edits > 0; edits--) {
       const at = below(text.length + 1);
@@ -409,7 +445,7 @@ export function mutatedTexts(count: number, seed: number): Text[] {
 }
 
 /** Mulberry32: uniform in [0, 1), the same for a seed everywhere. */
-export function randomOf(seed: number): () => number {
+function randomOf(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;

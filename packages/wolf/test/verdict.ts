@@ -1,7 +1,10 @@
-import { readAppendEntries, WolfError, writeAppendEntries } from '../src/index.js';
+import { strict as assert } from 'node:assert/strict';
+import { mvcc } from '@coxswain/protocol';
+import { type ClientRequest, readAppendEntries, WolfError, writeAppendEntries } from '../src/index.js';
 import { JsonError } from '../src/json-reader.js';
 import { membershipJson } from '../src/membership.js';
 import { memstorePairs } from '../src/memstore-state.js';
+import { serialPut } from '../src/serial-put.js';
 import { SnapshotDocumentReader } from '../src/snapshot-document.js';
 import type { Text, TextKind } from './texts.js';
 
@@ -31,14 +34,29 @@ const read: Readonly<Record<TextKind, (text: string) => string>> = {
     const data = [...Buffer.concat(state)].join(',');
     return `{"index":${index},"term":${term},"membership":${membershipJson(membership)},"data":[${data}]}`;
   },
+  apply: (text) => {
+    const pairs = new Map<string, string>();
+    for (const request of JSON.parse(text) as Omit<ClientRequest, 'command'>[]) {
+      // As the table does it: see entries.test.ts.
+      const { compare, failure } = mvcc.Command.decode(serialPut(request)).txn!;
+      const [{ key, targetUnion }] = compare as [mvcc.Compare];
+      assert(targetUnion?.$case === 'value');
+      if (pairs.get(key.toString('hex')) === targetUnion.value.toString('hex')) continue;
+      for (const { request: put } of failure) {
+        assert(put?.$case === 'requestPut');
+        pairs.set(put.value.key.toString('hex'), put.value.value.toString('hex'));
+      }
+    }
+    return JSON.stringify([...pairs].sort(([a], [b]) => (a < b ? -1 : 1)));
+  },
   state: (text) =>
     JSON.stringify(memstorePairs(text).map(({ key, value }) => [key.toString('hex'), value.toString('hex')])),
 };
 
 /** What the real parser makes of it, in the same form; null where it refuses it. */
-export function realVerdictOf(kind: TextKind, printed: string | null): string | null {
+function realVerdictOf(kind: TextKind, printed: string | null): string | null {
   if (printed === null) return null;
-  if (kind !== 'state') return inOneOrder(printed);
+  if (kind !== 'state' && kind !== 'apply') return inOneOrder(printed);
   const { client_serial_responses, client_status } = JSON.parse(printed) as {
     client_serial_responses: Record<string, [number, string | null]>;
     client_status: Record<string, string>;
@@ -54,7 +72,7 @@ export function realVerdictOf(kind: TextKind, printed: string | null): string | 
 }
 
 /** The real printer has the members in random order: a HashSet has none. */
-export function inOneOrder(printed: string): string {
+function inOneOrder(printed: string): string {
   return printed.replace(/"(members(?:_after_consensus)?)":\[([\d,]*)\]/g, (_, name: string, ids: string) => {
     const sorted = ids === '' ? [] : ids.split(',').sort((a, b) => (BigInt(a) < BigInt(b) ? -1 : 1));
     return `"${name}":[${sorted.join(',')}]`;
