@@ -33,6 +33,8 @@ function runJest(files: readonly string[], environment: Readonly<Record<string, 
     'node_modules/jest/bin/jest.js',
     '--runInBand',
     '--reporters=default',
+    // Else Jest takes the files for more reporters.
+    '--',
     ...files,
   ];
   return new Promise((resolve, reject) => {

@@ -9,7 +9,7 @@ import {
   type StreamEncoding,
 } from '../../../src/agents/xtrabackup/stream-encoding.js';
 
-const runs = Number(process.env['COXSWAIN_FUZZ_RUNS'] ?? 100);
+const runs = 100;
 
 /** A stream that is encoded in pieces which end at these places. */
 function encode(encoding: StreamEncoding, stream: Buffer, ends: readonly number[] = []): Buffer {
