@@ -576,6 +576,7 @@ export class Server {
       port,
       isPasswordRight: (password) => this.#tokens['maintenance.token'].isRight(password),
       rate: this.#backupRate,
+      files: new NodeSmallFiles(this.#paths().root),
       clock: systemClock,
       log: this.#log,
     });

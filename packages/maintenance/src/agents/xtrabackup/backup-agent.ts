@@ -1,16 +1,18 @@
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
-import { ApiError, type Log } from '@coxswain/node';
+import { ApiError, type Log, type SmallFiles } from '@coxswain/node';
 import { pause, type RateLimit } from '@coxswain/replication';
 import { AgentBackup, type AgentNode } from './agent-backup.js';
 import { AgentConnection, type AgentConnectionOptions, ConnectionLostError } from './agent-connection.js';
 import { type AgentRequestOptions, type BackupRequest, readAgentRequest } from './agent-request.js';
-import { BackupHistory, type BackupQuery, describeBackup } from './backup-history.js';
+import { BackupHistory, type BackupQuery, type BackupRecord, describeBackup } from './backup-history.js';
 import { gzipped } from './gzip.js';
 import { AgentRequestError, encodeBlock, type KeyValues } from './key-value-block.js';
 import { LogGoneError } from './log-records.js';
 import { makeEncoder } from './stream-encoding.js';
 
 const READY = 'READY\n';
+/** What is remembered of backups, in the node's data directory. */
+const HISTORY_FILE = 'backup-agent.json';
 /** Milliseconds for finding out how far the tables are, in all. */
 const OPEN_MS = 60_000;
 /** Bytes that are encoded before others on this event loop may have a turn. */
@@ -25,6 +27,8 @@ export interface BackupAgentOptions extends AgentRequestOptions, AgentConnection
   readonly backupsMax: number;
   /** What all backups of this node share. */
   readonly rate: RateLimit;
+  /** Where the history of backups outlives the process. */
+  readonly files: Pick<SmallFiles, 'read' | 'replace'>;
   /**
    * Milliseconds between the block and the end of the stream, at least, for the real client. It has a shell make a file
    * once it has read the block, opens that file when the stream has ended, and fails when it is not there yet.
@@ -62,7 +66,9 @@ export class BackupAgent {
   readonly #options: BackupAgentOptions;
   readonly #server: Server;
   readonly #connections = new Set<AgentConnection>();
-  readonly #history = new BackupHistory();
+  #history = new BackupHistory();
+  /** The writing of the history, one time after the other. */
+  #historyWritten: Promise<void> = Promise.resolve();
   readonly #counters = { running: 0, done: 0, refused: 0, failed: 0, bytesSent: 0 };
 
   constructor(node: AgentNode, options: BackupAgentOptions) {
@@ -86,6 +92,7 @@ export class BackupAgent {
   /** Rejects with the system's error when the address cannot be bound. */
   async listen(): Promise<void> {
     const { host, port, log } = this.#options;
+    await this.#readHistory();
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', reject);
       this.#server.listen(port, host, () => {
@@ -107,6 +114,32 @@ export class BackupAgent {
     for (const connection of this.#connections) connection.breakOff();
     await closed;
     await Promise.all(Array.from(this.#connections, ({ ended }) => ended));
+    await this.#historyWritten;
+  }
+
+  async #readHistory(): Promise<void> {
+    const { files, log } = this.#options;
+    try {
+      const content = await files.read(HISTORY_FILE);
+      if (content !== undefined) this.#history = BackupHistory.decode(content);
+    } catch (error) {
+      // Backups do not need it.
+      log('warn', 'the backup agent knows no earlier backups', { file: HISTORY_FILE, reason: String(error) });
+    }
+  }
+
+  #remember(record: BackupRecord): void {
+    const { files, log } = this.#options;
+    this.#history.add(record);
+    this.#historyWritten = this.#historyWritten
+      .then(() => files.replace(HISTORY_FILE, this.#history.encode()))
+      .catch((error: unknown) => {
+        log('warn', 'the backup agent could not store what it has sent', {
+          file: HISTORY_FILE,
+          reason: String(error),
+          advice: 'after a restart action=monitor lacks it, and ZRM gets again what it asks for twice',
+        });
+      });
   }
 
   #accept(socket: Socket): void {
@@ -185,7 +218,7 @@ export class BackupAgent {
     } finally {
       this.#counters.running--;
       backup?.close();
-      this.#history.add({
+      this.#remember({
         sid: sid ?? backup?.sid ?? '',
         type: since === undefined ? 'full' : 'incremental',
         startedMs,

@@ -2,8 +2,9 @@ import { createHash } from 'node:crypto';
 
 /** Backups that are remembered, and as many as a request for them gets: the real agent's number. */
 export const BACKUPS_REMEMBERED_MAX = 1_000;
-/** Bytes of a text that are kept. */
+/** Characters of a text that are kept. */
 const TEXT_LENGTH_MAX = 1_024;
+const FORMAT = 1;
 
 type BackupType = 'full' | 'incremental';
 
@@ -39,6 +40,22 @@ export interface BackupQuery {
 export class BackupHistory {
   /** In the order in which they ended. Points are hashes, since a point may be as long as a line. */
   #records: BackupRecord[] = [];
+
+  /** What `encode` made. Throws where it is something else. */
+  static decode(content: Buffer): BackupHistory {
+    const { format, backups } = JSON.parse(content.toString()) as { format?: unknown; backups?: unknown };
+    if (format !== FORMAT || !Array.isArray(backups) || !backups.every(isRecord)) {
+      throw new Error(`it is no list of backups of format ${FORMAT}`);
+    }
+    const history = new BackupHistory();
+    history.#records = backups.slice(-BACKUPS_REMEMBERED_MAX);
+    return history;
+  }
+
+  /** All of it, as JSON. */
+  encode(): Buffer {
+    return Buffer.from(`${JSON.stringify({ format: FORMAT, backups: this.#records })}\n`);
+  }
 
   add(record: BackupRecord): void {
     this.#records.push({
@@ -79,6 +96,18 @@ export function describeBackup(record: BackupRecord): Readonly<Record<string, st
     files: String(record.fileCount),
     message: record.message,
   };
+}
+
+function isRecord(value: unknown): value is BackupRecord {
+  if (typeof value !== 'object' || value === null) return false;
+  const { sid, type, startedMs, endedMs, sizeBytes, fileCount, isDone, message, point } =
+    value as BackupRecord;
+  return (
+    [sid, message, point ?? ''].every((text) => typeof text === 'string') &&
+    [startedMs, endedMs, sizeBytes, fileCount].every(Number.isSafeInteger) &&
+    (type === 'full' || type === 'incremental') &&
+    typeof isDone === 'boolean'
+  );
 }
 
 function hashOf(point: string): string {

@@ -15,6 +15,7 @@ import {
 } from '../../../src/agents/xtrabackup/backup-agent.js';
 import { clusterMark, formatSessionId } from '../../../src/agents/xtrabackup/session-id.js';
 import { answerOf, ask, connect, parseAnswer, readTar, requestOf } from '../../support/agent-client.js';
+import { MemoryFiles } from '../../support/memory-files.js';
 import { MemoryNode } from '../../support/memory-node.js';
 
 const clock: Clock = { ...systemClock, nowMs: () => Date.UTC(2026, 0, 2, 3, 4, 5, 678) };
@@ -54,6 +55,7 @@ async function start(options: Partial<BackupAgentOptions> = {}): Promise<Started
     log: (_level, message, fields) => logged.push(`${message} ${JSON.stringify(fields)}`),
     isPasswordRight: (password) => password === 's3cUre',
     rate: new RateLimit(clock, 0),
+    files: new MemoryFiles(),
     ...options,
   });
   agents.push(agent);
@@ -563,6 +565,17 @@ describe('the agent', () => {
     expect(await isWhole((await answer).bytes)).toBe(false);
     expect([agent.status.running, table.viewCount]).toEqual([0, 0]);
     await expect(connect(port)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+  });
+
+  test('sends backups whatever becomes of its history, and says so', async () => {
+    const files = new MemoryFiles();
+    files.contents.set('backup-agent.json', Buffer.from('{"format":1'));
+    files.failure = new Error('no room');
+    const { agent, port, logged } = await start({ files });
+    await backup(port, full);
+    await agent.close();
+    expect(logged.filter((line) => line.includes('knows no earlier backups'))).toHaveLength(1);
+    expect(logged.filter((line) => line.includes('no room'))).toHaveLength(1);
   });
 
   test('never logs what it was given', async () => {

@@ -70,6 +70,26 @@ test('the changes since a point were sent under a sid when that backup was done'
   expect(history.hasSent('/1', 'q')).toBe(false);
 });
 
+test('a history is the same again from its file, and anything else is refused', () => {
+  const history = new BackupHistory();
+  history.add(record({ sid: '/1', type: 'incremental', point: 'p' }));
+  history.add(record({ sid: '/2', isDone: false }));
+  const again = BackupHistory.decode(history.encode());
+  expect(again.find(everything)).toEqual(history.find(everything));
+  expect(again.hasSent('/1', 'p')).toBe(true);
+  for (const other of [
+    '',
+    'null',
+    '{"format":2,"backups":[]}',
+    '{"format":1}',
+    '{"format":1,"backups":[null]}',
+    '{"format":1,"backups":[{"sid":"x"}]}',
+    history.encode().toString().replace('10240', '"10240"'),
+  ]) {
+    expect(() => BackupHistory.decode(Buffer.from(other))).toThrow();
+  }
+});
+
 test('so many backups are remembered, with no more of each than is needed', () => {
   const history = new BackupHistory();
   const long = 'x'.repeat(100_000);

@@ -15,6 +15,7 @@ import {
   readTar,
   refusalOf,
 } from '../../support/agent-client.js';
+import { MemoryFiles } from '../../support/memory-files.js';
 import { MemoryNode } from '../../support/memory-node.js';
 
 /** Inputs of each property. `npm run acceptance` asks for more than every run of the tests can afford. */
@@ -32,6 +33,7 @@ const agent = new BackupAgent(node, {
   log: () => undefined,
   isPasswordRight: (password) => password === '',
   rate: new RateLimit(systemClock, 0),
+  files: new MemoryFiles(),
 });
 
 beforeAll(async () => {

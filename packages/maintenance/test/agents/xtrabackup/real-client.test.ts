@@ -12,6 +12,7 @@ import {
   defaultBackupAgentLimits,
 } from '../../../src/agents/xtrabackup/backup-agent.js';
 import { ask, requestOf } from '../../support/agent-client.js';
+import { MemoryFiles } from '../../support/memory-files.js';
 import { MemoryNode } from '../../support/memory-node.js';
 
 const password = 's3cUre';
@@ -31,6 +32,7 @@ async function start(options: Partial<BackupAgentOptions> = {}): Promise<void> {
     log: () => undefined,
     isPasswordRight: (given) => given === password,
     rate: new RateLimit(systemClock, 0),
+    files: new MemoryFiles(),
     ...options,
   });
   await agent.listen();
@@ -244,7 +246,9 @@ describe('a client that does as the real one', () => {
   test('hears of the backups that were made, newest first', async () => {
     let nowMs = Date.UTC(2026, 0, 2);
     await agent.close();
-    await start({ clock: { ...systemClock, nowMs: () => (nowMs += 1_000) } });
+    const clock = { ...systemClock, nowMs: () => (nowMs += 1_000) };
+    const files = new MemoryFiles();
+    await start({ clock, files });
     await fillTables();
     const first = await run({ directory: directory('full') });
     const beganSeconds = Math.floor(nowMs / 1000);
@@ -253,6 +257,9 @@ describe('a client that does as the real one', () => {
     await run({ directory: directory('changes'), level: '1', binlog: first.block['next-binlog']! });
     node.beforeOpen = () => Promise.reject(new Error('secret'));
     await run({ directory: directory('broken') });
+    // A restart changes nothing.
+    await agent.close();
+    await start({ clock, files });
 
     const monitor = async (more: Readonly<Record<string, string>>): Promise<Record<string, string>[]> => {
       const { bytes } = await ask(agent.address.port, requestOf({ action: 'monitor', password, ...more }));
