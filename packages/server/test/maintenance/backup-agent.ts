@@ -1,4 +1,6 @@
+import { existsSync, statSync } from 'node:fs';
 import { createConnection } from 'node:net';
+import { join } from 'node:path';
 import { maintenance, regatta } from '@coxswain/protocol';
 import { FrameDecompressor } from '@coxswain/table';
 import { expect, test } from '@jest/globals';
@@ -64,8 +66,14 @@ export function backupAgent(): void {
       expect((await ask(node, { ...full, password: 'wrong' })).toString()).toBe(
         '2\nstatus=FAILED\nmsg=the password is wrong: it must be the maintenance token\n\n',
       );
+      const report = (await ask(node, { action: 'monitor', password: 's3cUre' })).toString();
+      expect(report.match(/^type=.*$/gm)).toEqual(['type=incremental', 'type=full']);
+      const kept = join(node.directory, 'backup-agent.json');
+      while (!existsSync(kept)) await new Promise((resolve) => setTimeout(resolve, 1));
+      expect(statSync(kept).mode & 0o777).toBe(0o600);
+
       const { text } = await node.get('/metrics');
-      expect(text).toContain('coxswain_backup_agent_requests_total{outcome="done"} 2');
+      expect(text).toContain('coxswain_backup_agent_requests_total{outcome="done"} 3');
       expect(text).toContain('coxswain_backup_agent_requests_total{outcome="refused"} 1');
     } finally {
       rpc.close();
