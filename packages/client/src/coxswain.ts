@@ -315,6 +315,11 @@ export class Maintenance {
   async promote(options?: CallOptions): Promise<void> {
     await this.#connection.unary(maintenance.MaintenanceService.promote, {}, false, options);
   }
+
+  /** Has the cluster serve with what a clone that failed has brought. Gives that clone; its donor is empty where there was none. */
+  async forgetClone(options?: CallOptions): Promise<maintenance.ForgetCloneResponse> {
+    return await this.#connection.unary(maintenance.MaintenanceService.forgetClone, {}, false, options);
+  }
 }
 
 async function* restoreMessages(

@@ -187,6 +187,15 @@ export const errors = declareErrors({
   donorHostInvalid: declare(Status.InvalidArgument, 'invalid donor host name'),
   donorPortInvalid: declare(Status.InvalidArgument, 'invalid donor port'),
   anotherRequest: declare(Status.ResourceExhausted, 'another request is under processing'),
+  cloning: declare(
+    Status.Unavailable,
+    'the cluster is being filled by a clone: writes are refused until it has ended',
+  ),
+  cloneRunning: (donor: string) =>
+    new ApiError(
+      Status.FailedPrecondition,
+      `the clone of ${donor} is under way: wait for its end; only one that failed can be forgotten`,
+    ),
   recipientNotEmpty: (table: string, keyCount: number) =>
     new ApiError(
       Status.FailedPrecondition,
@@ -199,7 +208,7 @@ export const errors = declareErrors({
   donorFailed: (donor: string, reason: string) =>
     new ApiError(
       Status.FailedPrecondition,
-      `the donor ${donor} does not tell its tables: ${reason}: name its API or replication listener, and see clone.token and clone.ca-filename`,
+      `the donor ${donor} cannot be cloned: ${reason}: name its API or replication listener, send its maintenance token or set clone.token, and see clone.ca-filename`,
     ),
   archiveNotSet: declare(
     Status.FailedPrecondition,
@@ -211,10 +220,15 @@ export const errors = declareErrors({
   ),
   backupIdInvalid: declare(
     Status.InvalidArgument,
-    'backup_id must be letters, digits, ".", "_" and "-", with "/" between, and no part may begin with "."',
+    'backup_id must be 1 to 900 bytes that a key in S3 may have: no control characters, and no "." or ".." alone between slashes',
   ),
   backupExists: (backupId: string) =>
     new ApiError(Status.InvalidArgument, `the requested backup has already completed: BackupId=${backupId}`),
+  backupIdTaken: (backupId: string, name: string) =>
+    new ApiError(
+      Status.InvalidArgument,
+      `backup_id ${backupId} cannot be used: its object ${name} would replace one that is no part of it: choose another id`,
+    ),
   bucketFailed: (reason: string) =>
     new ApiError(Status.Internal, `the bucket cannot be written to: ${reason}`),
   noArchive: declare(

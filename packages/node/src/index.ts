@@ -10,6 +10,7 @@ export { NodeSmallFiles } from './adapters/node-small-files.js';
 export { systemClock } from './adapters/system-clock.js';
 export { systemRandom } from './adapters/system-random.js';
 export * from './api.js';
+export { ClusterClone, type ClusterCloneContext, type HeldClone } from './cluster-clone.js';
 export {
   type DiskRoom,
   type DiskShortage,
@@ -25,7 +26,7 @@ export * from './maintenance-api.js';
 export * from './member-control.js';
 export { Node } from './node.js';
 export * from './options.js';
-export { META_SHARD, WOLF_SHARD } from './registry.js';
+export { META_SHARD, type RegisteredClone, type UnfinishedClone, WOLF_SHARD } from './registry.js';
 export type { Replica } from './replica.js';
 export * from './replication-api.js';
 export { tableApiError } from './table-errors.js';

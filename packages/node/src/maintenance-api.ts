@@ -1,4 +1,5 @@
 import type { Call, ClusterRole } from './api.js';
+import type { ClusterClone } from './cluster-clone.js';
 import type { LedTable, ShardLoad, TableLog } from './replication-api.js';
 
 /** What backups, restores and the archive ask of the node. `Node` implements it. Proposals' errors are those of `NodeApi.propose`. */
@@ -21,6 +22,8 @@ export interface MaintenanceControl {
    * first. Leader clusters only. Errors: nameNotSet, nameInvalid, tooManyTables, notReady, loadReplaced.
    */
   beginRestore(name: string, call: Call): Promise<ShardLoad>;
+  /** The clone of another cluster that fills this one, or was meant to. */
+  readonly clone: ClusterClone;
   /** What waits on this node to be archived, of all tables, and whether writes are refused until less does. */
   archiveBacklog(): { readonly sizeBytes: number; readonly refusesWrites: boolean };
   /** Up to here the archive has the shard's log, as far as this node knows; 0: nothing. */

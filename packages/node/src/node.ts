@@ -25,6 +25,7 @@ import type {
 import { ArchiveBacklog, type WantedLog } from './archive-backlog.js';
 import { Budget } from './budget.js';
 import { ChangeLog } from './change-log.js';
+import type { ClusterClone } from './cluster-clone.js';
 import { DiskWatch } from './disk-watch.js';
 import type { Clock, Environment, Log, PeerHandler, Timer } from './environment.js';
 import { ApiError, errors } from './errors.js';
@@ -62,6 +63,8 @@ const SYNC_SECONDS_BOUNDS = [
 ];
 /** How long a node that stops hands over what it leads, in election timeouts: one for each voter that it may ask in vain. */
 const HANDOVER_ELECTION_TIMEOUTS = 3;
+/** A follower counts up to two election timeouts before it gives its leader up, once it was silent for one. */
+const FORLORN_ELECTION_TIMEOUTS = 3;
 /** How long a node that stops waits for writes to its log. */
 const STOP_PATIENCE_MS = 2000;
 /** A compaction of history that does not come through in this time is proposed again at the next check. */
@@ -219,6 +222,8 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       boot: identity.boot,
       isAlive: (peer) => this.#isAlive(peer),
       lowestMetaApplied: () => this.#peers.lowestMetaApplied,
+      isMetaAppliedByAll: (index) =>
+        [...this.#peers.ids].every((id) => this.#peers.metaAppliedOf(id) >= index || this.#isForlorn(id)),
       isStopping: () => this.#isStopping,
       run: (work) => this.#run(work),
       onRefused: (error) => this.#fail(error),
@@ -640,6 +645,10 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     return await this.#tables.beginRestore(name, call);
   }
 
+  get clone(): ClusterClone {
+    return this.#tables.clone;
+  }
+
   archiveBacklog(): { sizeBytes: number; refusesWrites: boolean } {
     const backlog = this.#archiveBacklog;
     return { sizeBytes: backlog?.sizeBytes ?? 0, refusesWrites: backlog?.refusesWrites ?? false };
@@ -719,11 +728,14 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
 
   readiness(): Readiness {
     const replicas = this.#tables.replicas();
+    const meta = this.#replicas.get(META_SHARD);
     const conditions = {
       hasNoCluster: !this.#tables.hasGenesis,
+      // Whoever has no leader of the meta group does not know what the cluster has become meanwhile.
       hasNoLeader:
         !this.#tables.isFresh ||
-        replicas.some((replica) => replica.raft.leader === NO_NODE && !this.wolf.isUnformed(replica)),
+        hasNoLeader(meta) ||
+        replicas.some((replica) => hasNoLeader(replica) && !this.wolf.isUnformed(replica)),
       isRebuilding: replicas.some(({ hasTable }) => !hasTable),
       isDiskFull: this.#diskWatch.isFull,
       isShuttingDown: this.#isStopping,
@@ -785,6 +797,8 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
   #admitCommand(): void {
     this.#admitWrite();
     if (this.#archiveBacklog?.refusesWrites) throw errors.archiveBehind();
+    // T2: the table that comes takes the place of the one that is there, with whatever was written to it.
+    if (this.clone.isRunning) throw errors.cloning();
   }
 
   async #proposeTo(
@@ -872,6 +886,12 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
 
   #isAlive(peer: NodeId): boolean {
     return this.#peers.isConnected(peer) && !this.#isSilent(peer);
+  }
+
+  /** It was silent for so long that it has given up every leader among those that this node hears, if it lives. */
+  #isForlorn(peer: NodeId): boolean {
+    const { electionTicks, tickMs } = this.#options;
+    return this.#peers.silenceMs(peer) >= FORLORN_ELECTION_TIMEOUTS * electionTicks * tickMs;
   }
 
   #isSilent(peer: NodeId): boolean {
@@ -1199,6 +1219,10 @@ function watchClock(memberCount: number, log: Log): TrustedClock {
       log('info', 'the clock of this node is believed again', { wasAheadSeconds: seconds(aheadMs) });
     },
   });
+}
+
+function hasNoLeader(replica: Replica | undefined): boolean {
+  return replica === undefined || replica.raft.leader === NO_NODE;
 }
 
 function seconds(durationMs: number): number {

@@ -85,6 +85,11 @@ export class Peers {
     return lowest;
   }
 
+  /** As far as `id` is known to have applied the meta group. */
+  metaAppliedOf(id: NodeId): number {
+    return this.#peer(id).metaApplied;
+  }
+
   frameTo(id: NodeId): FrameWriter {
     const peer = this.#peer(id);
     if (peer.writer.lengthBytes > FRAME_BYTES_SOFT_MAX) this.#send(id, peer);

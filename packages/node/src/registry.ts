@@ -36,6 +36,7 @@ const REPORTED_AT_ONCE_MAX = 1000;
  * | loading/NAME | LoadingRecord: the shard that is being filled to take over the name (T2), also of a table that does not exist yet |
  * | replication/NAME | ReplicationRecord: what holds the table's replication up. Absent: nothing |
  * | quarantine/SHARD | QuarantineRecord: a table that the leader cluster had no more (R4) |
+ * | clone | UnfinishedClone: the clone that fills the cluster, or was meant to. Absent: none was begun, it succeeded, or it was forgotten |
  * | archived/SHARD | the index up to which the archive has the log of a table's shard; goes with the shard. Absent: 0 |
  * | states/ID | MemberState: what an operator wants of a member. Absent: online |
  */
@@ -50,6 +51,7 @@ const REPLICATION_PREFIX = 'replication/';
 const QUARANTINE_PREFIX = 'quarantine/';
 const ARCHIVED_PREFIX = 'archived/';
 const STATES_PREFIX = 'states/';
+const CLONE_KEY = Buffer.from('clone');
 
 const packr = new Packr({ useRecords: false });
 
@@ -87,6 +89,24 @@ export interface Loader {
   readonly node: NodeId;
   /** Hex. */
   readonly boot: string;
+}
+
+/** A clone of another cluster that was begun and has not succeeded. */
+export interface UnfinishedClone {
+  /** Random: no other clone has it. */
+  readonly id: string;
+  /** The process that fills the cluster. */
+  readonly filler: Loader;
+  /** The address of the cluster that is cloned. */
+  readonly donor: string;
+  /** Why it failed; null: it goes on, or its node has died and nobody has said so yet. */
+  readonly error: string | null;
+}
+
+/** As the registry has it. */
+export interface RegisteredClone extends UnfinishedClone {
+  /** The entry of the meta group that wrote it. */
+  readonly modRevision: number;
 }
 
 interface LoadingRecord {
@@ -178,6 +198,7 @@ export class Registry {
   #quarantined = new Map<number, QuarantinedTable>();
   #archived = new Map<number, Archived>();
   #states = new Map<NodeId, KeptState>();
+  #clone: RegisteredClone | undefined;
   #cluster: ClusterRecord = LEADER_CLUSTER;
   #clusterVersion = 0;
 
@@ -190,6 +211,7 @@ export class Registry {
     const quarantined = new Map<number, QuarantinedTable>();
     const archived = new Map<number, Archived>();
     const states = new Map<NodeId, KeptState>();
+    let clone: RegisteredClone | undefined;
     const view = meta.view();
     try {
       for await (const page of view.pages(everything)) {
@@ -242,6 +264,9 @@ export class Registry {
             const state = packr.unpack(record.value) as MemberState;
             const { modRevision } = record;
             states.set(Number(key.slice(STATES_PREFIX.length)), { state, modRevision });
+          } else if (record.key.equals(CLONE_KEY)) {
+            const { modRevision } = record;
+            clone = { ...(packr.unpack(record.value) as UnfinishedClone), modRevision };
           } else if (record.key.equals(CLUSTER_KEY)) {
             this.#cluster = packr.unpack(record.value) as ClusterRecord;
             this.#clusterVersion = record.version;
@@ -264,6 +289,7 @@ export class Registry {
     this.#quarantined = quarantined;
     this.#archived = archived;
     this.#states = states;
+    this.#clone = clone;
   }
 
   get role(): ClusterRole {
@@ -298,6 +324,10 @@ export class Registry {
   /** What the next table or load gets. */
   get nextShardId(): number {
     return this.#nextShard;
+  }
+
+  get clone(): RegisteredClone | undefined {
+    return this.#clone;
   }
 
   archivedIndex(shardId: number): number {
@@ -537,6 +567,14 @@ export class Registry {
   writeState(id: NodeId, state: MemberState): mvcc.Command {
     const key = keyOf(STATES_PREFIX, String(id));
     return transaction([modRevisionIs(key, this.#states.get(id)?.modRevision ?? 0)], [put(key, state)]);
+  }
+
+  /** Writes the clone that has not succeeded in the place of the one that was read; undefined: there is none any more. No effect when that has changed. */
+  writeClone(clone: UnfinishedClone | undefined): mvcc.Command {
+    const compare = [modRevisionIs(CLONE_KEY, this.#clone?.modRevision ?? 0)];
+    // What a cluster is may change meanwhile, and only a leader cluster is filled by a clone (R5).
+    if (clone !== undefined) compare.push(versionIs(CLUSTER_KEY, this.#clusterVersion));
+    return transaction(compare, [clone === undefined ? remove(CLONE_KEY) : put(CLONE_KEY, clone)]);
   }
 
   writeMember(member: MemberInfo): mvcc.Command {

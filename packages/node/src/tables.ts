@@ -4,6 +4,7 @@ import { type ApplyResult, CommandKind } from '@coxswain/table';
 import type { GroupId } from '@coxswain/wal';
 import type { Call, ClusterRole, MemberInfo, QuarantinedTable, TableInfo } from './api.js';
 import type { WatchedTable } from './change-log.js';
+import { ClusterClone } from './cluster-clone.js';
 import type { Environment } from './environment.js';
 import { ApiError, errors, Status } from './errors.js';
 import { DataDirectoryError, type Identity } from './identity.js';
@@ -57,6 +58,8 @@ export interface TablesOptions {
   readonly isAlive: (peer: NodeId) => boolean;
   /** The lowest applied index of the meta group that any member is known to have. */
   readonly lowestMetaApplied: () => number;
+  /** Every other member has applied the meta group so far, or has heard of nobody for so long that it takes none for its leader. */
+  readonly isMetaAppliedByAll: (index: number) => boolean;
   readonly isStopping: () => boolean;
   /** Runs work that nobody waits for. */
   readonly run: (work: Promise<unknown>) => void;
@@ -93,6 +96,10 @@ export class Tables {
   #loadsBeginning = 0;
   /** How far loads were when this node, which leads their old shards, last saw them go on. */
   readonly #loadProgress = new Map<GroupId, { readonly appliedIndex: number; readonly sinceMs: number }>();
+  /** The clone of another cluster that fills this one, or was meant to. */
+  readonly clone: ClusterClone;
+  /** The registry holds the meta group at least up to here. */
+  #followedIndex = 0;
   #isFresh = false;
   #hasFollowed = false;
   /** The limit of descriptors that this process's log calls too low now. */
@@ -108,6 +115,17 @@ export class Tables {
     this.#identity = options.identity;
     this.#replicas = options.replicas;
     this.changes = new Waiters(options.environment.clock);
+    this.clone = new ClusterClone({
+      clock: options.environment.clock,
+      random: options.environment.random,
+      self: this.#loader,
+      registered: () => this.#registry.clone,
+      confirmRead: (deadlineMs) => this.meta().confirmRead(deadlineMs),
+      write: (clone, deadlineMs) => this.#propose(this.#registry.writeClone(clone), deadlineMs),
+      isKnownToAll: options.isMetaAppliedByAll,
+      leadsMeta: () => this.#replicas.get(META_SHARD)?.isLeader ?? false,
+      isAlive: options.isAlive,
+    });
   }
 
   get #wolfTable(): string | undefined {
@@ -220,9 +238,10 @@ export class Tables {
     return meta;
   }
 
+  /** Up to here this node has applied the meta group and does what it says. */
   get metaApplied(): number {
     const meta = this.#replicas.get(META_SHARD);
-    return meta?.hasTable ? meta.table.appliedIndex : 0;
+    return meta?.hasTable ? Math.min(meta.table.appliedIndex, this.#followedIndex) : 0;
   }
 
   // ---- what callers ask for
@@ -728,6 +747,7 @@ export class Tables {
     const meta = this.meta();
     // A crash left an entry half applied: the registry is read when the log has applied it to its end (A4).
     if (meta.table.isHalfApplied) return;
+    const { appliedIndex } = meta.table;
     await this.#registry.reload(meta.table);
     this.#checkStartedAs();
     const existing = new Set<Replica>();
@@ -777,6 +797,7 @@ export class Tables {
     this.changes.notify();
     // Who waits for what comes in the old shard's log would wait in vain.
     for (const [, replica] of replaced) replica.changes.notify();
+    this.#followedIndex = appliedIndex;
     this.#context.onChanged();
   }
 
@@ -873,6 +894,7 @@ export class Tables {
       await this.#endQuarantines().catch(ignoreApiError);
       await this.#dropRetired().catch(ignoreApiError);
       await this.#watchDescriptors().catch(ignoreApiError);
+      await this.clone.tend().catch(ignoreApiError);
     } finally {
       this.#isTending = false;
     }

@@ -5,7 +5,7 @@ import { transportErrors } from './errors.js';
 
 const { HealthCheckResponse_ServingStatus: ServingStatus, HealthService: definition } = health;
 
-/** The name by which moco-agent's form of health is asked for, and what it tells of. */
+/** The name by which moco-agent's form of health is asked for, and the conditions that it knows. */
 const mocoName = 'moco';
 const mocoConditions = ['hasIOThreadError', 'hasSQLThreadError', 'isUnderCloning'] as const;
 
@@ -14,9 +14,10 @@ const watchIntervalMs = 250;
 
 /**
  * grpc.health.v1.Health for the whole node (the empty name) and for each service on the listener. A service
- * that needs a leader is NOT_SERVING until the node is ready, and all are while it drains. The reason goes
- * into the trailing metadata `health-reason`, as `name=bool` pairs where true is bad; to the name `moco` it is the
- * text of an error (operations-protocols.md §2).
+ * that needs a leader is NOT_SERVING until the node is ready, and all are while it drains; it is UNKNOWN as long as the
+ * node has no cluster. Whatever is bad goes into the trailing metadata `health-reason`, as `name=bool` pairs where true is
+ * bad, also where the node serves all the same: replication that fails keeps nobody from reading. The name `moco` gets
+ * moco-agent's form, in which it is the text of an error (operations-protocols.md §2).
  */
 export class HealthService {
   readonly #node: Pick<NodeApi, 'readiness'>;
@@ -48,8 +49,10 @@ export class HealthService {
     if (request.service === mocoName) return this.#checkAsMoco();
     const status = this.#statusOf(request.service);
     if (status === ServingStatus.SERVICE_UNKNOWN) throw transportErrors.serviceUnknown();
-    if (status === ServingStatus.NOT_SERVING)
-      call.setTrailer('health-reason', formatConditions(this.readiness()));
+    const readiness = this.readiness();
+    if (status !== ServingStatus.SERVING || Object.values(readiness.conditions).includes(true)) {
+      call.setTrailer('health-reason', formatConditions(readiness));
+    }
     return { status };
   }
 
@@ -94,8 +97,11 @@ export class HealthService {
   #statusOf(name: string): health.HealthCheckResponse_ServingStatus {
     const service = name === '' || name === mocoName ? { needsReadiness: true } : this.#services.get(name);
     if (!service) return ServingStatus.SERVICE_UNKNOWN;
-    const isServing = !this.#isDraining && (!service.needsReadiness || this.#node.readiness().isReady);
-    return isServing ? ServingStatus.SERVING : ServingStatus.NOT_SERVING;
+    if (this.#isDraining) return ServingStatus.NOT_SERVING;
+    if (!service.needsReadiness) return ServingStatus.SERVING;
+    const { isReady, conditions } = this.#node.readiness();
+    if (conditions['hasNoCluster']) return ServingStatus.UNKNOWN;
+    return isReady ? ServingStatus.SERVING : ServingStatus.NOT_SERVING;
   }
 }
 

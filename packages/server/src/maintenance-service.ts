@@ -1,19 +1,22 @@
 import type { ArchiveRestores, Backups, Restores } from '@coxswain/maintenance';
-import { ApiError, errors, type FollowerControl, Status } from '@coxswain/node';
+import { ApiError, errors, type FollowerControl, type MaintenanceControl, Status } from '@coxswain/node';
 import { maintenance } from '@coxswain/protocol';
 import { type CallContext, type Method, stream, unary, upload } from './call.js';
 
 /** Copying tables takes as long as it takes, where the caller said nothing (regatta-protocol.md §3). */
 const copyDeadlineMs = 3_600_000;
 
+/** What the service asks of the node. `Node` implements it. */
+type MaintenanceNode = FollowerControl & Pick<MaintenanceControl, 'clone'>;
+
 /** maintenance.v1.Maintenance: reset and promote on follower clusters, the rest on leader clusters. */
 export class MaintenanceService {
-  readonly #node: FollowerControl;
+  readonly #node: MaintenanceNode;
   readonly #backups: Backups;
   readonly #restores: Restores;
   readonly #archiveRestores: ArchiveRestores;
 
-  constructor(node: FollowerControl, backups: Backups, restores: Restores, archiveRestores: ArchiveRestores) {
+  constructor(node: MaintenanceNode, backups: Backups, restores: Restores, archiveRestores: ArchiveRestores) {
     this.#node = node;
     this.#backups = backups;
     this.#restores = restores;
@@ -53,6 +56,19 @@ export class MaintenanceService {
     return {};
   }
 
+  /**
+   * Has the cluster serve with what a clone that failed has brought (operations-protocols.md §2). Errors: notForThisRole,
+   * cloneRunning, and those of a proposal.
+   */
+  async forgetClone(
+    _request: maintenance.ForgetCloneRequest,
+    call: CallContext,
+  ): Promise<maintenance.ForgetCloneResponse> {
+    if (this.#node.role !== 'leader') throw errors.notForThisRole('ForgetClone');
+    const clone = await this.#node.clone.forget(call);
+    return { donor: clone?.donor ?? '', error: clone?.error ?? '' };
+  }
+
   #promoted(call: CallContext): Promise<void> {
     return new Promise((resolve) => {
       const look = (): void => {
@@ -68,7 +84,7 @@ export class MaintenanceService {
   }
 
   methods(): readonly Method[] {
-    const { backup, restore, reset, promote, restoreArchive } = maintenance.MaintenanceService;
+    const { backup, restore, reset, promote, restoreArchive, forgetClone } = maintenance.MaintenanceService;
     const copying = { deadlineMs: copyDeadlineMs, isCutAtDeadline: true } as const;
     return [
       stream(backup, (request, call) => this.#backups.backup(request, call), copying),
@@ -76,6 +92,7 @@ export class MaintenanceService {
       stream(restoreArchive, (request, call) => this.#archiveRestores.restore(request, call), copying),
       unary(reset, (request, call) => this.reset(request, call)),
       unary(promote, (request, call) => this.promote(request, call), { deadlineMs: copyDeadlineMs }),
+      unary(forgetClone, (request, call) => this.forgetClone(request, call)),
     ];
   }
 }

@@ -414,7 +414,7 @@ export class Server {
       followers: () => leader.followers(),
       replication: () => follower?.statusEverywhere(),
       archive: () => this.#archiver?.status(),
-      errors: () => [...this.#mocoErrors(), ...this.#binlog!.problems()],
+      errors: () => [...this.#mocoErrors(node), ...this.#binlog!.problems()],
     }).methods();
     const service = this.#makeMaintenance(node);
     const moco = await during('read clone.ca-filename', () => this.#makeMoco(node, leader));
@@ -506,7 +506,7 @@ export class Server {
 
   #makeMoco(node: Node, leader: LeaderReplication): readonly Method[] {
     const config = this.#config;
-    const requests = new OneAtATime();
+    const requests = new OneAtATime(() => node.clone.isRunning);
     const authority = cloneAuthority(config, this.#log);
     if (authority !== undefined) this.#linkCertificates.push(authority);
     const cloneToken = this.#tokens['clone.token'];
@@ -543,12 +543,13 @@ export class Server {
     return mocoMethods(this.#clones, this.#binlogBackups);
   }
 
-  /** What went on behind answers that were given. */
-  #mocoErrors(): string[] {
-    const clone = this.#clones!.status;
+  /** How what went on after an answer has failed. Of a clone every member says so, until another one succeeds or it is forgotten. */
+  #mocoErrors(node: Node): string[] {
+    const clone = node.clone.unfinished;
     const backup = this.#binlogBackups!.status;
+    const failure = clone?.error ?? (clone && !node.clone.isRunning ? 'its node is gone' : undefined);
     return [
-      ...(clone.error === undefined ? [] : [`the clone has failed: ${clone.error}`]),
+      ...(failure === undefined ? [] : [`the clone of ${clone!.donor} has failed: ${failure}`]),
       ...(backup.error === undefined ? [] : [`backup "${backup.backupId}" has failed: ${backup.error}`]),
     ];
   }
@@ -558,7 +559,7 @@ export class Server {
       withReplication(node.readiness(), node, this.#follower),
       node,
     );
-    const isUnderCloning = this.#clones!.isRunning;
+    const isUnderCloning = node.clone.unfinished !== undefined;
     return { isReady: isReady && !isUnderCloning, conditions: { ...conditions, isUnderCloning } };
   }
 

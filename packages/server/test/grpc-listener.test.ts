@@ -556,6 +556,32 @@ describe('health (operations-protocols.md §2)', () => {
     expect(trailer?.metadata.get('health-reason')).toEqual(['hasNoLeader=true, isDiskFull=false']);
   });
 
+  test('UNKNOWN as long as the node has no cluster, of what needs one', async () => {
+    scripted.node.isReady = false;
+    scripted.node.conditions = { hasNoCluster: true };
+    const unknown: number[] = [];
+    expect(await rpc.send(check, Buffer.alloc(0))).toEqual(unknown);
+    expect(await rpc.send(check, serviceNamed('regatta.v1.KV'))).toEqual(unknown);
+    await expect(rpc.send(check, serviceNamed('moco'))).rejects.toMatchObject({ code: status.INTERNAL });
+  });
+
+  test('SERVING while the leader cluster is away, since local reads go on, but for the name moco', async () => {
+    scripted.node.conditions = { hasIOThreadError: true, hasSQLThreadError: false, isUnderCloning: false };
+    let trailer: StatusObject | undefined;
+    const answer = await rpc.send(check, Buffer.alloc(0), {}, (received) => {
+      trailer = received;
+    });
+    expect(answer).toEqual(serving);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(trailer?.metadata.get('health-reason')).toEqual([
+      'hasNoLeader=false, isDiskFull=false, hasIOThreadError=true, hasSQLThreadError=false, isUnderCloning=false',
+    ]);
+    await expect(rpc.send(check, serviceNamed('moco'))).rejects.toMatchObject({
+      code: status.UNAVAILABLE,
+      details: 'hasIOThreadError=true, hasSQLThreadError=false, isUnderCloning=false',
+    });
+  });
+
   test("moco-agent's form: an error says why, INTERNAL where none of its reasons is the reason", async () => {
     expect(await rpc.send(check, serviceNamed('moco'))).toEqual(serving);
     scripted.node.isReady = false;

@@ -9,9 +9,9 @@ const lookMs = 250;
 /** Copying every table takes as long as it takes. */
 const promoteTimeoutMs = 3_600_000;
 
-/** `reset` and `promote`. */
+/** `reset`, `promote` and `clone forget`. */
 export function maintenanceCommands(): Command[] {
-  return [resetCommand(), promoteCommand()];
+  return [resetCommand(), promoteCommand(), cloneCommand()];
 }
 
 interface ResetFlags {
@@ -98,3 +98,27 @@ async function promote(client: Coxswain): Promise<void> {
     );
   }
 }
+
+function cloneCommand(): Command {
+  const command = new Command('clone').description('what remains of a clone that failed (moco-agent)');
+  const forget = withAddressFlag(
+    withConnectionFlags(
+      new Command('forget').description(
+        'have the cluster serve with what a clone that failed has brought, or with nothing',
+      ),
+    ),
+  );
+  forget.addHelpText('after', forgetHelp);
+  forget.action(async () => {
+    const flags = addressedFlags<{ readonly address?: string }>(forget);
+    const { donor, error } = await withClient(flags, (client) => client.maintenance.forgetClone());
+    const forgotten = `OK: the clone of ${donor} is forgotten${error && `, which failed: ${error}`}`;
+    process.stdout.write(`${donor === '' ? 'OK: there is no clone that failed' : forgotten}\n`);
+  });
+  return command.addCommand(forget);
+}
+
+const forgetHelp = `
+Clone, of moco-agent's CloneService, fills an empty cluster. Until a clone has succeeded no node of the cluster says
+SERVING, also after one that failed, so that nobody takes half of the tables for all of them. Either delete the tables
+that have come and clone again, or take the cluster as it is with this command.`;

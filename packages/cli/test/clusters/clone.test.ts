@@ -1,6 +1,7 @@
-import { moco } from '@coxswain/protocol';
+import { health, moco } from '@coxswain/protocol';
 import { Client, credentials, Metadata } from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { runHere } from '../support/command-here.js';
 import { Cluster, type ClusterNode, contentOf, until, untilEqual } from './cluster.js';
 
 /** Of 10 kB each: more than a second of what a clone may bring. */
@@ -8,6 +9,9 @@ const KEYS = 150;
 
 let donor: Cluster;
 let recipient: Cluster;
+
+const noise = Array.from({ length: 10_000 }, (_, place) => ((place * 7919) % 94) + 33);
+const value = (seed: number) => String.fromCharCode(...noise.map((code) => ((code * (seed + 3)) % 94) + 33));
 
 beforeAll(async () => {
   donor = await Cluster.ready({ role: 'leader', nodes: 1, tables: ['first', 'second', 'empty'] });
@@ -17,6 +21,11 @@ beforeAll(async () => {
     // So slow that the donor can die meanwhile.
     flags: ['--maintenance.restore-bytes-per-second=600KiB'],
   });
+  const client = await donor.client();
+  await Promise.all(
+    Array.from({ length: KEYS }, (_, index) => client.put('first', `key/${index}`, value(index))),
+  );
+  await client.put('second', 'one', '1');
 });
 
 afterAll(async () => {
@@ -45,16 +54,114 @@ async function pairsOf(node: ClusterNode, table: string): Promise<string[]> {
   return content.map((line) => line.slice(0, line.lastIndexOf(' ')));
 }
 
-test('a clone brings every table of a cluster to every node of an empty one, though the donor is killed meanwhile', async () => {
-  const client = await donor.client();
-  const noise = Array.from({ length: 10_000 }, (_, place) => ((place * 7919) % 94) + 33);
-  const value = (seed: number) =>
-    String.fromCharCode(...noise.map((code) => ((code * (seed + 3)) % 94) + 33));
-  await Promise.all(
-    Array.from({ length: KEYS }, (_, index) => client.put('first', `key/${index}`, value(index))),
-  );
-  await client.put('second', 'one', '1');
+/** Asks nodes for their health again and again, as whoever waits for SERVING does. What is no answer is not SERVING. */
+class Probes {
+  /** The nodes that said SERVING in any of the two forms, or to a watch. */
+  readonly serving: string[] = [];
+  asked = 0;
+  #isEnded = false;
+  readonly #ended: Promise<unknown>;
 
+  constructor(cluster: Cluster) {
+    this.#ended = Promise.all(
+      cluster.nodes.flatMap((node) => ['', 'moco'].map((name) => this.#follow(node, name))),
+    );
+  }
+
+  async #follow(node: ClusterNode, service: string): Promise<void> {
+    const { SERVING } = health.HealthCheckResponse_ServingStatus;
+    while (!this.#isEnded) {
+      const statuses = await Promise.all([checkOf(node, service), firstOfWatch(node, service)]);
+      // What was asked before the end may be answered after it.
+      if (statuses.includes(SERVING) && !this.#isEnded) this.serving.push(`${node.id} ${service}`);
+      this.asked++;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  async end(): Promise<void> {
+    this.#isEnded = true;
+    await this.#ended;
+  }
+}
+
+/** Undefined: an error, or nobody is there. */
+function checkOf(node: ClusterNode, service: string): Promise<number | undefined> {
+  const { path, requestSerialize, responseDeserialize } = health.HealthService.check;
+  const client = new Client(node.endpoint, credentials.createInsecure());
+  return new Promise<number | undefined>((resolve) => {
+    client.makeUnaryRequest(path, requestSerialize, responseDeserialize, { service }, (_error, response) =>
+      resolve(response?.status),
+    );
+  }).finally(() => client.close());
+}
+
+function firstOfWatch(node: ClusterNode, service: string): Promise<number | undefined> {
+  const { path, requestSerialize, responseDeserialize } = health.HealthService.watch;
+  const client = new Client(node.endpoint, credentials.createInsecure());
+  const stream = client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, { service });
+  return new Promise<number | undefined>((resolve) => {
+    stream.on('data', (response: health.HealthCheckResponse) => resolve(response.status));
+    stream.on('error', () => resolve(undefined));
+    stream.on('end', () => resolve(undefined));
+  }).finally(() => {
+    stream.cancel();
+    client.close();
+  });
+}
+
+const everyNodeSays = (text: string) =>
+  until(`every node says: ${text}`, async () => {
+    const answers = await Promise.all(recipient.nodes.map((node) => node.readiness()));
+    return answers.every((answer) => !answer.isReady && answer.text.includes(text));
+  });
+
+test('no probe of any node says SERVING after a clone whose donor is killed for good, until it is forgotten', async () => {
+  const [host, port] = donor.node(1).endpoint.split(':') as [string, string];
+  await clone(recipient.node(2), host, Number(port));
+  // From the answer on.
+  const probes = new Probes(recipient);
+  await until('some of it has come', async () =>
+    /coxswain_clone_bytes [1-9]/.test(await recipient.node(2).metrics()),
+  );
+  await donor.node(1).kill();
+  await recipient.node(3).kill();
+  recipient.restart(3);
+  await everyNodeSays('isUnderCloning=true');
+  await until('every node says that it failed', async () => {
+    const statuses = await Promise.all(recipient.nodes.map((node) => node.status()));
+    return statuses.every(({ errors }) =>
+      /^the clone of \S+ has failed: table "first": /.test(errors[0] ?? ''),
+    );
+  });
+  // The one that filled the cluster, and one after the other whoever leads.
+  for (const { id } of recipient.nodes) {
+    await recipient.node(id).kill();
+    recipient.restart(id);
+    await everyNodeSays('hasNoLeader=false');
+    await everyNodeSays('isUnderCloning=true');
+  }
+  await until('enough was asked', () => probes.asked > 20);
+  await probes.end();
+  expect(probes.serving).toEqual([]);
+
+  donor.restart(1);
+  const endpoints = recipient.nodes.map(({ endpoint }) => endpoint).join(',');
+  expect(await runHere(['clone', 'forget', '--endpoints', endpoints])).toMatchObject({
+    exitCode: 0,
+    stdout: expect.stringMatching(/^OK: the clone of \S+ is forgotten, which failed: table "first": .*\n$/),
+  });
+  await Promise.all([recipient.untilReady(), donor.untilReady()]);
+  expect(await runHere(['clone', 'forget', '--endpoints', endpoints])).toMatchObject({
+    exitCode: 0,
+    stdout: 'OK: there is no clone that failed\n',
+  });
+  const client = await recipient.client();
+  const { tables } = await client.tables.list();
+  for (const { name } of tables) await client.tables.delete(name);
+});
+
+test('a clone brings every table of a cluster to every node of an empty one, though the donor is killed meanwhile', async () => {
   const [host, port] = donor.node(1).endpoint.split(':') as [string, string];
   await clone(recipient.node(2), host, Number(port));
   const metrics = () => recipient.node(2).metrics();

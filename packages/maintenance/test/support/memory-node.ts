@@ -1,9 +1,13 @@
 import {
   type Call,
+  ClusterClone,
   type ClusterRole,
   errors,
   type LogEntry,
   type NodeStatus,
+  type RegisteredClone,
+  systemClock,
+  systemRandom,
   type TableInfo,
   type TableLog,
 } from '@coxswain/node';
@@ -112,6 +116,38 @@ export class MemoryNode {
   readonly archived = new Map<number, number>();
   readonly compactions: ReadonlyMap<string, number>[] = [];
   #lastShardId = 10_000;
+  #clone: RegisteredClone | undefined;
+  readonly #listeners = new Set<() => void>();
+  /** The real one, over a registry that is a variable. */
+  readonly clone = new ClusterClone({
+    clock: systemClock,
+    random: systemRandom,
+    self: { node: 1, boot: 'b' },
+    registered: () => this.#clone,
+    confirmRead: () => Promise.resolve(),
+    write: (clone) => {
+      this.#setClone(clone && { ...clone, modRevision: (this.#clone?.modRevision ?? 0) + 1 });
+      return Promise.resolve(true);
+    },
+    isKnownToAll: () => true,
+    leadsMeta: () => true,
+    isAlive: () => true,
+  });
+
+  #setClone(clone: RegisteredClone | undefined): void {
+    this.#clone = clone;
+    for (const listener of this.#listeners) listener();
+  }
+
+  /** As on another node that an operator asked for it. */
+  forgetClone(): void {
+    this.#setClone(undefined);
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
 
   async createTable(name: string): Promise<MemoryTable> {
     const table = await MemoryTable.make(++this.#lastShardId);

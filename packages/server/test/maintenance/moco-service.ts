@@ -1,10 +1,12 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { health, moco, mvcc, regatta, replication } from '@coxswain/protocol';
-import { status } from '@grpc/grpc-js';
+import { health, maintenance, moco, mvcc, regatta, replication } from '@coxswain/protocol';
+import { type ClientReadableStream, status } from '@grpc/grpc-js';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { Authority } from '../support/certificates.js';
 import { OneNode } from '../support/one-node.js';
@@ -15,6 +17,7 @@ export function mocoService(): void {
   const { clone } = moco.CloneServiceService;
   const { flushBinlog, flushAndBackupBinlog } = moco.BackupBinlogServiceService;
   const { put, deleteRange, txn, range } = regatta.KVService;
+  const { SERVING, NOT_SERVING } = health.HealthCheckResponse_ServingStatus;
   const authorized = { metadata: { authorization: 'Bearer s3cret' } };
   const bytes = (text: string): Buffer => Buffer.from(text);
 
@@ -23,8 +26,11 @@ export function mocoService(): void {
     for (const close of opened.splice(0).reverse()) await close();
   });
 
-  async function start(flags: Record<string, string> = {}): Promise<{ node: OneNode; rpc: Rpc }> {
-    const node = await OneNode.start({ 'maintenance.token': 's3cret', ...flags });
+  async function start(
+    flags: Record<string, string> = {},
+    options: { waitsUntilReady?: boolean } = {},
+  ): Promise<{ node: OneNode; rpc: Rpc }> {
+    const node = await OneNode.start({ 'maintenance.token': 's3cret', ...flags }, options);
     opened.push(() => node.stop());
     const rpc = node.rpc();
     opened.push(() => rpc.close());
@@ -43,6 +49,16 @@ export function mocoService(): void {
       if (text.includes(`${metric}{state="${state}"} 1`)) return text;
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
+  }
+
+  /** The first message of a stream that goes on. */
+  async function first<T>(stream: ClientReadableStream<T>): Promise<T[]> {
+    stream.on('error', () => undefined);
+    for await (const message of stream) {
+      stream.cancel();
+      return [message as T];
+    }
+    return [];
   }
 
   const putOf = (key: string, value: string): mvcc.RequestOp => ({
@@ -104,7 +120,6 @@ export function mocoService(): void {
         expect.arrayContaining(['later=1', 'txn=held', expect.stringMatching(/^k0=/)]),
       );
       await recipient.node.untilReady();
-      const { SERVING } = health.HealthCheckResponse_ServingStatus;
       expect(await recipient.rpc.call(health.HealthService.check, { service: 'moco' })).toEqual({
         status: SERVING,
       });
@@ -127,7 +142,7 @@ export function mocoService(): void {
       const address = `https://${donor.target}`;
       const stranger = await start({ 'clone.address': address });
       const refused = await stranger.rpc.failure(clone, { external: true }, authorized);
-      expect(refused.details).toContain(`the donor ${donor.target} does not tell its tables`);
+      expect(refused.details).toContain(`the donor ${donor.target} cannot be cloned`);
       const recipient = await start({ 'clone.address': address, 'clone.ca-filename': authority.file });
       await recipient.rpc.call(clone, { external: true }, authorized);
       await untilState(recipient.node, 'coxswain_clone_state', 'done');
@@ -151,7 +166,7 @@ export function mocoService(): void {
       }
       const away = await failure({ external: true });
       expect(away.code).toBe(status.FAILED_PRECONDITION);
-      expect(away.details).toContain('the donor 127.0.0.1:1 does not tell its tables');
+      expect(away.details).toContain('the donor 127.0.0.1:1 cannot be cloned');
       await rpc.call(put, { table: bytes('t'), key: bytes('k') });
       expect(await failure({ external: true })).toEqual({
         code: status.FAILED_PRECONDITION,
@@ -161,20 +176,75 @@ export function mocoService(): void {
       expect((await node.get('/readyz')).status).toBe(200);
     });
 
-    test('shows a donor that the request names the token of the caller, and tells of what fails behind the answer', async () => {
+    test('shows a donor that the request names the token of the caller, and is refused before it begins where that is another', async () => {
       const donor = await start({ 'tables.names': 't', 'maintenance.token': 'another' });
+      // This node's own secret is not for whom somebody else names.
       const recipient = await start({ 'clone.token': 'another' });
       const [, port] = donor.node.target.split(':');
       const request = { donorHost: '127.0.0.1', donorPort: Number(port) };
-      await recipient.rpc.call(clone, request, authorized);
-      await untilState(recipient.node, 'coxswain_clone_state', 'failed');
-      const { errors } = await recipient.rpc.call(regatta.ClusterService.status, {});
-      expect(errors).toEqual(['the clone has failed: table "t": Invalid token']);
-      expect((await recipient.rpc.call(regatta.ClusterService.status, {})).tables.size).toBe(0);
+      const refused = await recipient.rpc.failure(clone, request, authorized);
+      expect(refused.code).toBe(status.FAILED_PRECONDITION);
+      expect(refused.details).toContain(`the donor ${donor.node.target} cannot be cloned: Invalid token`);
+      // Nothing has begun, so nobody is under cloning.
+      expect(await recipient.rpc.call(health.HealthService.check, { service: 'moco' })).toEqual({
+        status: SERVING,
+      });
+      expect((await recipient.rpc.call(regatta.ClusterService.status, {})).errors).toEqual([]);
       expect(await recipient.rpc.failure(clone, { external: true }, authorized)).toEqual({
         code: status.FAILED_PRECONDITION,
         details: 'the donor outside is not configured: set clone.address, or name a donor',
       });
+    });
+
+    test('that fails later is under way for every probe, also after a restart, until it is forgotten or another one succeeds', async () => {
+      const donor = await start({ 'tables.names': 'a,b' });
+      const noise = Buffer.from(Array.from({ length: 100_000 }, (_, place) => (place * place * 31) >>> 5));
+      for (let i = 0; i < 4; i++)
+        await donor.rpc.call(put, { table: bytes('a'), key: bytes(`k${i}`), value: noise });
+      const directory = mkdtempSync(join(tmpdir(), 'coxswain-recipient-'));
+      opened.push(() => rmSync(directory, { recursive: true, force: true }));
+      const flags = {
+        'data-dir': directory,
+        'clone.address': donor.node.target,
+        'clone.token': 's3cret',
+        'maintenance.restore-bytes-per-second': '200KiB',
+      };
+      let recipient = await start(flags);
+      const probes = async (): Promise<void> => {
+        const { text, status: readyz } = await recipient.node.get('/readyz');
+        expect([readyz, text]).toEqual([503, expect.stringContaining('isUnderCloning=true')]);
+        const answer = await recipient.rpc.call(health.HealthService.check, {});
+        expect(answer).toEqual({ status: NOT_SERVING });
+        const [watched] = await first(recipient.rpc.stream(health.HealthService.watch, { service: 'moco' }));
+        expect(watched).toEqual({ status: NOT_SERVING });
+        expect(await recipient.rpc.failure(health.HealthService.check, { service: 'moco' })).toEqual({
+          code: status.UNAVAILABLE,
+          details: 'hasIOThreadError=false, hasSQLThreadError=false, isUnderCloning=true',
+        });
+      };
+      await recipient.rpc.call(clone, { external: true }, authorized);
+      // From now on the donor refuses what it let in before, the snapshot or the log after it.
+      donor.node.replaceToken('maintenance.token', 'another');
+      await untilState(recipient.node, 'coxswain_clone_state', 'failed');
+      await probes();
+      const failure = [expect.stringMatching(/^the clone of .* has failed: table ".": Invalid token$/)];
+      expect((await recipient.rpc.call(regatta.ClusterService.status, {})).errors).toEqual(failure);
+
+      await recipient.node.server.stop();
+      recipient = await start(flags, { waitsUntilReady: false });
+      while (!(await recipient.node.get('/readyz')).text.includes('hasNoLeader=false'))
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      await probes();
+      expect((await recipient.rpc.call(regatta.ClusterService.status, {})).errors).toEqual(failure);
+
+      const { forgetClone } = maintenance.MaintenanceService;
+      expect((await recipient.rpc.failure(forgetClone, {})).code).toBe(status.UNAUTHENTICATED);
+      expect(await recipient.rpc.call(forgetClone, {}, authorized)).toMatchObject({
+        donor: donor.node.target,
+        error: expect.stringContaining('Invalid token'),
+      });
+      expect(await recipient.rpc.call(health.HealthService.check, {})).toEqual({ status: SERVING });
+      expect(await recipient.rpc.call(forgetClone, {}, authorized)).toEqual({ donor: '', error: '' });
     });
   });
 
@@ -231,6 +301,51 @@ export function mocoService(): void {
         code: status.FAILED_PRECONDITION,
         details: 'there is no archive to back up: set archive.target on every node',
       });
+    });
+
+    test('speaks HTTPS where the host says so, names buckets in paths, and believes no stranger', async () => {
+      const authority = await Authority.create('buckets');
+      opened.push(() => authority.remove());
+      const { cert, key } = await authority.issue('bucket', ['localhost']);
+      const stored: string[] = [];
+      const bucket = createServer({ cert, key }, (request, response) => {
+        request.resume().once('end', () => {
+          if (request.method === 'PUT') stored.push(request.url!);
+          else response.writeHead(404, { 'content-type': 'application/xml' });
+          response.end(request.method === 'PUT' ? '' : '<Error><Code>NoSuchKey</Code></Error>');
+        });
+      });
+      await new Promise<void>((resolve) => bucket.listen(0, '127.0.0.1', resolve));
+      opened.push(() => new Promise((resolve) => bucket.close(() => resolve())));
+      const directory = mkdtempSync(join(tmpdir(), 'coxswain-archive-'));
+      opened.push(() => rmSync(directory, { recursive: true }));
+      const { node, rpc } = await start({
+        'archive.target': pathToFileURL(directory).href,
+        'tables.names': 't',
+      });
+      await rpc.call(put, { table: bytes('t'), key: bytes('k') });
+      const request = {
+        backupId: '2021-03-17T10:00:00Z',
+        bucketHost: 'https://127.0.0.1',
+        bucketPort: (bucket.address() as AddressInfo).port,
+        bucketName: 'backups',
+        accessKeyId: 'id',
+        secretAccessKey: 'secret',
+      };
+      expect(await rpc.failure(flushAndBackupBinlog, request, authorized)).toEqual({
+        code: status.INTERNAL,
+        details:
+          'the bucket cannot be written to: the certificate there is not believed: give its authority to the nodes in NODE_EXTRA_CA_CERTS',
+      });
+      // Node reads its authorities once, when it starts; this it asks for at each connection.
+      process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0';
+      opened.push(() => {
+        delete process.env['NODE_TLS_REJECT_UNAUTHORIZED'];
+      });
+      expect(await rpc.call(flushAndBackupBinlog, request, authorized)).toEqual({});
+      await untilState(node, 'coxswain_binlog_backup_state', 'done');
+      const id = encodeURIComponent(request.backupId);
+      expect(stored).toEqual([`/backups/${id}-000000`, `/backups/${id}`]);
     });
   });
 }

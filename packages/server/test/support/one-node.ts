@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Log } from '@coxswain/node';
 import { regatta } from '@coxswain/protocol';
 import { loadConfig } from '../../src/config.js';
+import type { Config } from '../../src/config-schema.js';
 import { Server } from '../../src/server.js';
 import { Rpc } from './rpc.js';
 
@@ -23,6 +24,7 @@ export class OneNode {
   private constructor(
     readonly server: Server,
     readonly directory: string,
+    private readonly config: Config,
   ) {}
 
   /** Starts a node and, unless told otherwise, waits until it is ready. */
@@ -53,7 +55,7 @@ export class OneNode {
       role,
     );
     await server.start();
-    const node = new OneNode(server, directory);
+    const node = new OneNode(server, directory, config);
     if (waitsUntilReady) await node.untilReady();
     return node;
   }
@@ -73,6 +75,11 @@ export class OneNode {
     while ((await this.get('/readyz')).status !== 200) {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
+  }
+
+  /** As SIGHUP does when its file has another token. */
+  replaceToken(name: 'maintenance.token' | 'clone.token', token: string): void {
+    this.server.replaceTokens({ ...this.config, [name]: token });
   }
 
   rpc(): Rpc {

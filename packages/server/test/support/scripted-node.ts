@@ -15,6 +15,8 @@ export class ScriptedNode implements NodeApi {
   /** What every read and write does. */
   act: (call: Call) => Promise<never> = () => Promise.reject(new Error('nothing was scripted'));
   isReady = true;
+  /** Besides those that depend on `isReady`. */
+  conditions: Readonly<Record<string, boolean>> = {};
 
   propose(_table: string, _command: unknown, call: Call): Promise<Proposed> {
     return this.act(call);
@@ -53,7 +55,8 @@ export class ScriptedNode implements NodeApi {
   }
 
   readiness(): Readiness {
-    return { isReady: this.isReady, conditions: { hasNoLeader: !this.isReady, isDiskFull: false } };
+    const conditions = { hasNoLeader: !this.isReady, isDiskFull: false, ...this.conditions };
+    return { isReady: this.isReady, conditions };
   }
 
   metrics(): NodeMetrics {

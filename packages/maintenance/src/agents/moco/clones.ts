@@ -4,7 +4,9 @@ import {
   type Call,
   type Clock,
   errors,
+  type HeldClone,
   type Log,
+  type MaintenanceControl,
   type NodeApi,
   type Random,
   type ReplicationApi,
@@ -25,10 +27,14 @@ const RETRY_LEAST_MS = 250;
 const RETRY_GREATEST_MS = 10_000;
 /** How long the donor may take to say which tables it has. */
 const LIST_MS = 10_000;
+/** Statuses with which a donor refuses to be read: the wrong token, or no such service. */
+const REFUSALS: ReadonlySet<number> = new Set([7, Status.Unimplemented, Status.Unauthenticated]);
 const HOST = /^[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?$/;
 
 /** What a clone asks of the node. `Node` implements it. */
-export type CloneNode = Pick<NodeApi, 'listTables'> & Pick<ReplicationApi, 'role' | 'openLog'>;
+export type CloneNode = Pick<NodeApi, 'listTables'> &
+  Pick<ReplicationApi, 'role' | 'openLog'> &
+  Pick<MaintenanceControl, 'clone' | 'onChange'> & { readonly clusterId: string | undefined };
 
 /** Whom to clone. */
 export interface Donor {
@@ -50,7 +56,7 @@ export interface ClonesOptions {
   readonly rate: RateLimit;
 }
 
-/** The last clone that this node has begun. */
+/** The last clone that this process has begun. What the cluster knows of one is `ClusterClone`. */
 export interface CloneStatus {
   readonly state: 'none' | 'running' | 'done' | 'failed';
   readonly tables: number;
@@ -62,7 +68,8 @@ export interface CloneStatus {
 
 /**
  * CloneService.Clone (operations-protocols.md §2): fills this cluster, which must be empty, with every table of another.
- * Each comes by a restore, so through Raft, whole or not at all, and with revisions of its own (T1, T3).
+ * Each comes by a restore, so through Raft, whole or not at all, and with revisions of its own (T1, T3). From its answer on
+ * every member of the cluster knows that it goes on, and until it has succeeded none of them says SERVING (`ClusterClone`).
  */
 export class Clones {
   readonly #node: CloneNode;
@@ -85,9 +92,10 @@ export class Clones {
   }
 
   /**
-   * Resolves when the clone has begun: the donor has told its tables. A donor that the request names is shown the token
-   * that the caller came with, and no secret of this node. Errors: notForThisRole, donorHostInvalid,
-   * donorPortInvalid, anotherRequest, recipientNotEmpty, donorNotConfigured, donorFailed, and those of a linearizable read.
+   * Resolves when the clone has begun: the donor has named its tables and lets them be read, and the cluster knows of it.
+   * A donor that the request names is shown the token that the caller came with, and no secret of this node. When it
+   * rejects, nothing has begun. Errors, in this order: notForThisRole, donorHostInvalid, donorPortInvalid, anotherRequest,
+   * recipientNotEmpty, donorNotConfigured, donorFailed; and those of a linearizable read and of a proposal.
    */
   async begin(request: moco.CloneRequest, token: string, call: Call): Promise<void> {
     checkLeaderRole(this.#node.role, 'Clone');
@@ -99,8 +107,15 @@ export class Clones {
       if (donor.address === '') throw errors.donorNotConfigured();
       link = await this.#connect(donor);
       const tables = await this.#listOf(link, call);
+      await this.#checkAccess(link, tables[0]?.name ?? '', call);
+      const held = await this.#node.clone.begin(donor.address, call);
+      // From here on no member takes writes, and what was written before must not be lost.
+      await this.#checkEmpty(call).catch(async (error: unknown) => {
+        await held.withdraw();
+        throw error;
+      });
       this.#status = { state: 'running', tables: tables.length, tablesDone: 0, bytes: 0, error: undefined };
-      this.#running = this.#run(link, tables).finally(release);
+      this.#running = this.#run(link, tables, held).finally(release);
     } catch (error) {
       link?.close();
       release();
@@ -139,23 +154,46 @@ export class Clones {
   }
 
   async #listOf(link: LeaderLink, call: Call): Promise<DonorTable[]> {
-    const deadlineMs = Math.min(call.deadlineMs, this.#options.clock.monotonicMs() + LIST_MS);
     try {
-      const { tables, clusterId } = await link.metadata(replication.MetadataRequest.create(), {
-        deadlineMs,
-        signal: this.#aborter.signal,
-      });
+      const request = replication.MetadataRequest.create();
+      const { tables, clusterId } = await link.metadata(request, this.#shortCall(call));
+      if (clusterId !== '' && clusterId === this.#node.clusterId) {
+        throw errors.donorFailed(link.address, 'it is a node of this cluster itself');
+      }
       return tables.map(({ name, shardId }) => ({ name, shardId, clusterId }));
     } catch (error) {
-      throw errors.donorFailed(link.address, textOf(error));
+      throw error instanceof ApiError ? error : errors.donorFailed(link.address, textOf(error));
     }
   }
 
-  async #run(link: LeaderLink, tables: readonly DonorTable[]): Promise<void> {
+  #shortCall(call: Call): { deadlineMs: number; signal: AbortSignal } {
+    const deadlineMs = Math.min(call.deadlineMs, this.#options.clock.monotonicMs() + LIST_MS);
+    return { deadlineMs, signal: this.#aborter.signal };
+  }
+
+  /**
+   * The list of tables is open to everybody, what is in them is not. So the donor is asked for a log from the entry 0 on, which
+   * every server refuses that lets the caller ask at all, and which costs it nothing.
+   */
+  async #checkAccess(link: LeaderLink, table: string, call: Call): Promise<void> {
+    const request = replication.ReplicateRequest.fromPartial({ table: Buffer.from(table), leaderIndex: 0n });
+    try {
+      for await (const _ of link.replicate(request, this.#shortCall(call))) break;
+    } catch (error) {
+      const isLetIn = error instanceof LinkError && error.isFromLeader && !REFUSALS.has(error.status);
+      if (!isLetIn) throw errors.donorFailed(link.address, textOf(error));
+    }
+  }
+
+  async #run(link: LeaderLink, tables: readonly DonorTable[], held: HeldClone): Promise<void> {
     const { log } = this.#options;
     const donor = link.address;
     log('info', 'a clone has begun', { donor, tables: tables.length });
     const broken = new AbortController();
+    // Somebody else decides what becomes of the cluster then, and nothing may be added to it.
+    const leave = this.#node.onChange(() => {
+      if (!held.isHeld) broken.abort(new Error('the cluster does not wait for it any more'));
+    });
     const signal = AbortSignal.any([this.#aborter.signal, broken.signal]);
     const waiting = [...tables];
     const work = async (): Promise<void> => {
@@ -166,27 +204,31 @@ export class Clones {
     };
     const workers = Array.from({ length: TABLES_IN_FLIGHT_MAX }, () =>
       work().catch((error: unknown) => {
-        broken.abort();
+        broken.abort(error);
         throw error;
       }),
     );
     const settled = await Promise.allSettled(workers);
     link.close();
+    leave();
     const failed = settled.find((result) => result.status === 'rejected');
     const { tablesDone } = this.#status;
     if (failed === undefined && !signal.aborted) {
+      await held.end();
       this.#status = { ...this.#status, state: 'done' };
       log('info', 'a clone is done', { donor, tables: tablesDone });
       return;
     }
-    const error = this.#aborter.signal.aborted ? 'the node was stopped' : textOf(failed?.reason);
+    const isStopped = this.#aborter.signal.aborted;
+    const error = isStopped ? 'the node was stopped' : textOf(broken.signal.reason ?? failed?.reason);
+    // A node that stops leaves it to its next start: without a quorum it would wait for nothing.
+    if (!isStopped) await held.end(error);
     this.#status = { ...this.#status, state: 'failed', error };
-    log('error', 'a clone has failed: delete the tables that have come, and clone again', {
-      donor,
-      tables: tables.length,
-      tablesDone,
-      reason: error,
-    });
+    log(
+      'error',
+      'a clone has failed: delete the tables that have come and clone again, or keep them with "coxswain clone forget"',
+      { donor, tables: tables.length, tablesDone, reason: error },
+    );
   }
 
   /** What fails by chance is tried again: until a table has come there is nothing of it here. */

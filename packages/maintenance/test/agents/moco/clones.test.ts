@@ -8,6 +8,8 @@ import { OneAtATime } from '../../../src/agents/moco/one-at-a-time.js';
 import { MemoryNode } from '../../support/memory-node.js';
 
 const { PUT, DUMMY } = mvcc.Command_CommandType;
+const INVALID_ARGUMENT = 3;
+const UNIMPLEMENTED = 12;
 const UNAVAILABLE = 14;
 const UNAUTHENTICATED = 16;
 
@@ -29,6 +31,9 @@ class FakeDonor {
   /** The chunks of each snapshot that is asked for, or what it breaks off with. */
   snapshots: (readonly (Buffer | Error)[])[] = [];
   logs: (readonly replication.ReplicateResponse[])[] = [];
+  clusterId = 'c';
+  /** What it answers who asks whether the log may be read at all. */
+  access: Error = new LinkError(INVALID_ARGUMENT, 'invalid leaderIndex', true, false);
   readonly asked: replication.ReplicateRequest[] = [];
   closed = 0;
 
@@ -36,11 +41,12 @@ class FakeDonor {
     address: 'donor:1',
     metadata: async () =>
       replication.MetadataResponse.fromPartial({
-        clusterId: 'c',
+        clusterId: this.clusterId,
         tables: this.tables.map((name) => ({ name, shardId: 10_001n })),
       }),
     snapshot: (): AsyncIterable<replication.SnapshotChunk> => this.#snapshot(this.snapshots.shift()!),
     replicate: (request: replication.ReplicateRequest): AsyncIterable<Buffer> => {
+      if (request.leaderIndex === 0n) return this.#refuse();
       this.asked.push(request);
       return this.#log(this.logs.shift()!);
     },
@@ -48,6 +54,11 @@ class FakeDonor {
       this.closed++;
     },
   } as unknown as LeaderLink;
+
+  // biome-ignore lint/correctness/useYield: a server that refuses gives nothing
+  async *#refuse(): AsyncGenerator<Buffer> {
+    throw this.access;
+  }
 
   async *#snapshot(chunks: readonly (Buffer | Error)[]): AsyncGenerator<replication.SnapshotChunk> {
     for (const chunk of chunks) {
@@ -93,21 +104,26 @@ let node: MemoryNode;
 let donor: FakeDonor;
 let clones: Clones;
 let restored: Map<string, string[]>;
+let beforeRestore: (name: string) => Promise<void>;
 
 beforeEach(() => {
   node = new MemoryNode();
   donor = new FakeDonor();
   restored = new Map();
+  beforeRestore = () => Promise.resolve();
   clones = new Clones(node, {
     clock: systemClock,
     random: { ...systemRandom, next: () => 0 },
     log: () => undefined,
-    requests: new OneAtATime(),
+    requests: new OneAtATime(() => false),
     connect: async () => donor.link,
     external: { address: 'donor:1', token: '' },
     rate: new RateLimit(systemClock, 0),
     restorer: {
-      restore: async (name, stream) => {
+      restore: async (name, stream, { signal }) => {
+        await beforeRestore(name);
+        // As the real one, which gives up what it has begun.
+        signal.throwIfAborted();
         const decompressor = new FrameDecompressor();
         const plain: Buffer[] = [];
         for await (const data of stream) plain.push(decompressor.update(data));
@@ -132,9 +148,13 @@ function keysOf(plain: Buffer): string[] {
   return keys;
 }
 
-async function run(): Promise<void> {
+function begin(): Promise<void> {
   const request = moco.CloneRequest.fromPartial({ external: true });
-  await clones.begin(request, '', { deadlineMs: systemClock.monotonicMs() + 600_000 });
+  return clones.begin(request, '', { deadlineMs: systemClock.monotonicMs() + 600_000 });
+}
+
+async function run(): Promise<void> {
+  await begin();
   while (clones.isRunning) await new Promise((resolve) => setTimeout(resolve, 5));
   expect(donor.closed).toBe(1);
 }
@@ -193,9 +213,70 @@ describe('a clone of a table', () => {
   });
 });
 
+describe('what can be known before the answer is an error of the call, and nothing has begun', () => {
+  test.each([
+    ['another token', new LinkError(UNAUTHENTICATED, 'Invalid token', true, false), 'Invalid token'],
+    ['no such service', new LinkError(UNIMPLEMENTED, 'unknown method', true, false), 'unknown method'],
+    ['nobody there any more', new LinkError(UNAVAILABLE, 'connect refused', false, false), 'connect refused'],
+  ])('%s', async (_what, access, reason) => {
+    donor.access = access;
+    for (const tables of [['t'], []]) {
+      donor.tables = tables;
+      await expect(begin()).rejects.toEqual(errors.donorFailed('donor:1', reason));
+    }
+    expect(clones.status.state).toBe('none');
+    expect(node.clone.unfinished).toBeUndefined();
+    // Nothing is held.
+    donor.access = new LinkError(INVALID_ARGUMENT, 'invalid leaderIndex', true, false);
+    donor.tables = [];
+    await begin();
+  });
+
+  test('a donor that is this cluster itself', async () => {
+    donor.clusterId = 'c1';
+    const itself = errors.donorFailed('donor:1', 'it is a node of this cluster itself');
+    await expect(begin()).rejects.toEqual(itself);
+  });
+});
+
+describe('the cluster', () => {
+  test('knows that it is being cloned until the clone has succeeded', async () => {
+    donor.snapshots = [snapshot(['a'], 7)];
+    donor.logs = [[end]];
+    await begin();
+    expect(node.clone.isRunning).toBe(true);
+    await expect(begin()).rejects.toEqual(errors.anotherRequest());
+    while (clones.isRunning) await new Promise((resolve) => setTimeout(resolve, 1));
+    expect(node.clone.unfinished).toBeUndefined();
+  });
+
+  test('knows that it failed, and why, until the next one succeeds', async () => {
+    donor.snapshots = [[new LinkError(UNAUTHENTICATED, 'Invalid token', true, false)]];
+    await run();
+    expect(node.clone.unfinished).toMatchObject({ donor: 'donor:1', error: 'table "t": Invalid token' });
+    donor = new FakeDonor();
+    donor.tables = [];
+    await run();
+    expect(node.clone.unfinished).toBeUndefined();
+  });
+
+  test('that waits for it no more gets nothing more of it', async () => {
+    donor.tables = ['t', 'u', 'v'];
+    let forget = (): void => undefined;
+    donor.snapshots = [snapshot(['a'], 7), snapshot(['a'], 7), snapshot(['a'], 7)];
+    donor.logs = [[end], [end], [end]];
+    beforeRestore = async (name) => {
+      if (name === 't') forget();
+    };
+    forget = () => node.forgetClone();
+    await run();
+    expect(clones.status).toMatchObject({ state: 'failed' });
+    expect(clones.status.tablesDone).toBeLessThan(3);
+    expect(restored.has('v')).toBe(false);
+  });
+});
+
 test('only an empty cluster is cloned into, and only a leader cluster', async () => {
-  const request = moco.CloneRequest.fromPartial({ external: true });
-  const begin = () => clones.begin(request, '', { deadlineMs: systemClock.monotonicMs() + 600_000 });
   await (await node.createTable('full')).put('a', '1');
   await expect(begin()).rejects.toEqual(errors.recipientNotEmpty('full', 1));
   node.role = 'follower';

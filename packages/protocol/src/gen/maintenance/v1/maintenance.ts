@@ -147,6 +147,18 @@ export interface RestoredPoint {
   leftOutTimeMs: bigint;
 }
 
+/** ForgetCloneRequest asks that nothing more is said of the clone that failed. Coxswain's own. */
+export interface ForgetCloneRequest {
+}
+
+/** ForgetCloneResponse says what was forgotten. Coxswain's own. */
+export interface ForgetCloneResponse {
+  /** donor is the address of the cluster that was to be cloned; empty: there was no clone that had failed. */
+  donor: string;
+  /** error is why the clone failed, as far as that is known. */
+  error: string;
+}
+
 function createBaseBackupRequest(): BackupRequest {
   return { table: emptyBytes, revision: 0n, afterKey: emptyBytes, shardId: 0n, recordBytes: 0n };
 }
@@ -933,6 +945,94 @@ export const RestoredPoint: MessageFns<RestoredPoint> = {
   },
 };
 
+function createBaseForgetCloneRequest(): ForgetCloneRequest {
+  return {};
+}
+
+export const ForgetCloneRequest: MessageFns<ForgetCloneRequest> = {
+  encode(_: ForgetCloneRequest, writer: WireWriter = beginMessage()): WireWriter {
+    return writer;
+  },
+
+  decode(input: WireReader | Uint8Array, length?: number): ForgetCloneRequest {
+    const reader = input instanceof WireReader ? input : new WireReader(input);
+    const outerEnd = reader.enter(length);
+    const message = createBaseForgetCloneRequest();
+    while (reader.pos < reader.end) {
+      const tag = reader.tag();
+      switch (tag >>> 3) {
+      }
+      reader.skip(tag);
+    }
+    reader.leave(outerEnd);
+    return message;
+  },
+
+  create(base?: DeepPartial<ForgetCloneRequest>): ForgetCloneRequest {
+    return ForgetCloneRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<ForgetCloneRequest>): ForgetCloneRequest {
+    const message = createBaseForgetCloneRequest();
+    return message;
+  },
+};
+
+function createBaseForgetCloneResponse(): ForgetCloneResponse {
+  return { donor: "", error: "" };
+}
+
+export const ForgetCloneResponse: MessageFns<ForgetCloneResponse> = {
+  encode(message: ForgetCloneResponse, writer: WireWriter = beginMessage()): WireWriter {
+    if (message.donor !== "") {
+      writer.tag(10).string(message.donor);
+    }
+    if (message.error !== "") {
+      writer.tag(18).string(message.error);
+    }
+    return writer;
+  },
+
+  decode(input: WireReader | Uint8Array, length?: number): ForgetCloneResponse {
+    const reader = input instanceof WireReader ? input : new WireReader(input);
+    const outerEnd = reader.enter(length);
+    const message = createBaseForgetCloneResponse();
+    while (reader.pos < reader.end) {
+      const tag = reader.tag();
+      switch (tag >>> 3) {
+        case 1: {
+          if (tag !== 10) {
+            break;
+          }
+
+          message.donor = reader.string();
+          continue;
+        }
+        case 2: {
+          if (tag !== 18) {
+            break;
+          }
+
+          message.error = reader.string();
+          continue;
+        }
+      }
+      reader.skip(tag);
+    }
+    reader.leave(outerEnd);
+    return message;
+  },
+
+  create(base?: DeepPartial<ForgetCloneResponse>): ForgetCloneResponse {
+    return ForgetCloneResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ForgetCloneResponse>): ForgetCloneResponse {
+    const message = createBaseForgetCloneResponse();
+    message.donor = object.donor ?? "";
+    message.error = object.error ?? "";
+    return message;
+  },
+};
+
 /** Maintenance is for operators. */
 export type MaintenanceService = typeof MaintenanceService;
 export const MaintenanceService = {
@@ -991,6 +1091,16 @@ export const MaintenanceService = {
       RestoreArchiveProgress.encode(value).finish(),
     responseDeserialize: (value: Buffer): RestoreArchiveProgress => RestoreArchiveProgress.decode(value),
   },
+  /** ForgetClone has the cluster serve with what a clone that failed has brought. Coxswain's own. */
+  forgetClone: {
+    path: "/maintenance.v1.Maintenance/ForgetClone" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ForgetCloneRequest): Buffer => ForgetCloneRequest.encode(value).finish(),
+    requestDeserialize: (value: Buffer): ForgetCloneRequest => ForgetCloneRequest.decode(value),
+    responseSerialize: (value: ForgetCloneResponse): Buffer => ForgetCloneResponse.encode(value).finish(),
+    responseDeserialize: (value: Buffer): ForgetCloneResponse => ForgetCloneResponse.decode(value),
+  },
 } as const;
 
 export interface MaintenanceServer extends UntypedServiceImplementation {
@@ -1007,6 +1117,8 @@ export interface MaintenanceServer extends UntypedServiceImplementation {
    * Coxswain's own.
    */
   restoreArchive: handleServerStreamingCall<RestoreArchiveRequest, RestoreArchiveProgress>;
+  /** ForgetClone has the cluster serve with what a clone that failed has brought. Coxswain's own. */
+  forgetClone: handleUnaryCall<ForgetCloneRequest, ForgetCloneResponse>;
 }
 
 type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;
