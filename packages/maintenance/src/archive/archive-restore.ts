@@ -7,15 +7,9 @@ import {
   Status,
   type TableLog,
 } from '@coxswain/node';
-import { type maintenance, mvcc } from '@coxswain/protocol';
+import type { maintenance } from '@coxswain/protocol';
 import { pause, type RateLimit } from '@coxswain/replication';
-import {
-  CommandKind,
-  compressToFrames,
-  readSnapshotRecords,
-  SnapshotDamagedError,
-  STREAM_IDENTIFIER,
-} from '@coxswain/table';
+import { CommandKind, readSnapshotRecords, SnapshotDamagedError, STREAM_IDENTIFIER } from '@coxswain/table';
 import type { StreamedCall } from '../backup.js';
 import type { Restored, Restorer } from '../restorer.js';
 import { checkLeaderRole } from '../role.js';
@@ -32,6 +26,7 @@ import {
   type RestoreRequest,
   readLog,
 } from './plan.js';
+import { replayedStream } from './replayed-stream.js';
 import type { ObjectStore } from './store.js';
 
 const OPEN_MS = 5_000;
@@ -43,12 +38,6 @@ const PATIENCE_MS = 3_000;
 /** How long it is waited for the end of the log of a table that is gone. */
 const END_MS = 15_000;
 const READ_BYTES_MAX = 256 * 1024;
-/** What is compressed at a time. */
-const PORTION_BYTES = 64 * 1024;
-const LENGTH_BYTES = 8;
-const END_OF_PAIRS = mvcc.Command.encode(
-  mvcc.Command.fromPartial({ type: mvcc.Command_CommandType.DUMMY, leaderIndex: 0n }),
-).finish() as Buffer;
 
 const STATUS: Readonly<Record<ArchiveErrorCode, Status>> = {
   targetInvalid: Status.FailedPrecondition,
@@ -60,6 +49,7 @@ const STATUS: Readonly<Record<ArchiveErrorCode, Status>> = {
   objectMissing: Status.FailedPrecondition,
   objectTooLarge: Status.FailedPrecondition,
   storeUnreachable: Status.Unavailable,
+  certificateRefused: Status.FailedPrecondition,
   storeFailed: Status.Unavailable,
   storeFull: Status.FailedPrecondition,
   timedOut: Status.Unavailable,
@@ -332,26 +322,7 @@ async function* streamOf(
     const expected = { name: base.name, shard, revision: base.info.revision };
     yield* new BaseObjectReader(expected, store.get(base.name, { signal })).backup();
   }
-  let portion = [record(END_OF_PAIRS)];
-  let portionBytes = 0;
-  for await (const entries of reader.entries({ signal })) {
-    for (const { command } of entries) {
-      if (command.length === 0) continue;
-      portion.push(record(command));
-      portionBytes += command.length;
-      if (portionBytes < PORTION_BYTES) continue;
-      yield compressToFrames(Buffer.concat(portion));
-      portion = [];
-      portionBytes = 0;
-    }
-  }
-  if (portion.length > 0) yield compressToFrames(Buffer.concat(portion));
-}
-
-function record(command: ArchivedEntry['command']): Buffer {
-  const length = Buffer.allocUnsafe(LENGTH_BYTES);
-  length.writeBigUInt64LE(BigInt(command.length));
-  return Buffer.concat([length, command]);
+  yield* replayedStream(reader.entries({ signal }));
 }
 
 /** Checks all of it, and keeps nothing. */

@@ -9,6 +9,7 @@ export type ArchiveErrorCode =
   | 'objectMissing'
   | 'objectTooLarge'
   | 'storeUnreachable'
+  | 'certificateRefused'
   | 'storeFailed'
   | 'storeFull'
   | 'timedOut'
@@ -92,6 +93,12 @@ export const archiveErrors = {
       `${store}: the endpoint cannot be reached (${reason}): correct archive.s3-endpoint, or see to it that it runs`,
       options,
     ),
+  certificateRefused: (store: string, endpoint: string, code: string, options?: ErrorOptions) =>
+    new ArchiveError(
+      'certificateRefused',
+      `${store}: the certificate of ${endpoint} is not believed (${code}): have it issued for that name, and give its authority in NODE_EXTRA_CA_CERTS`,
+      options,
+    ),
   storeFailed: (store: string, doing: string, reason: string, options?: ErrorOptions) =>
     new ArchiveError('storeFailed', `${store}: ${doing} failed: ${reason}`, options),
   storeFull: (store: string, options?: ErrorOptions) =>
@@ -126,6 +133,13 @@ export const archiveErrors = {
       'ambiguous',
       `${store}: several clusters archived a table "${table}": name one of ${clusterIds.join(', ')}`,
     ),
+  backupMissing: (store: string, id: string) =>
+    new ArchiveError(
+      'objectMissing',
+      `${store}: there is no backup "${id}", or it was not finished: its list is stored last, under its id`,
+    ),
+  backupIncomplete: (table: string, reason: string) =>
+    new ArchiveError('notReachable', `table "${table}" cannot be restored from these backups: ${reason}`),
   notReachable: (what: string, limit: string, reason: string) =>
     new ArchiveError('notReachable', `${what} cannot be restored to ${limit}: ${reason}`),
 } as const;

@@ -68,6 +68,20 @@ export function isName(name: string): boolean {
   return name.length <= NAME_BYTES_MAX && name.split('/').every((segment) => SEGMENT.test(segment));
 }
 
+const KEY_BYTES_MAX = 1024;
+const KEY_SEGMENT_FORBIDDEN = /^\.{1,2}$/;
+
+/**
+ * Keys of objects in S3 that somebody else chose. S3 takes nearly everything; refused is what does not reach a server as it
+ * is, or does not come back: control characters, which XML cannot hold, and segments `.` and `..`, which HTTP resolves.
+ */
+export function isKey(key: string): boolean {
+  const isLengthRight = key !== '' && Buffer.byteLength(key) <= KEY_BYTES_MAX;
+  return (
+    isLengthRight && !/\p{Cc}/u.test(key) && !key.split('/').some((part) => KEY_SEGMENT_FORBIDDEN.test(part))
+  );
+}
+
 /** Throws TypeError for what is no name: the names are made by this package, never by a user. */
 export function checkName(name: string): void {
   if (!isName(name)) throw new TypeError(`${JSON.stringify(name)} is no name of an object`);

@@ -18,8 +18,9 @@ import { BackupRecord } from '../../archive/backup-record.js';
 import { ArchiveError, archiveErrors } from '../../archive/errors.js';
 import { type ArchiveName, HASH_DIGITS, parseName, type ShardKey } from '../../archive/names.js';
 import { Runs } from '../../archive/runs.js';
-import { isName, type ObjectStore } from '../../archive/store.js';
+import type { ObjectStore, StoreCall } from '../../archive/store.js';
 import { checkLeaderRole } from '../../role.js';
+import { isBackupId, partName } from './binlog-backup-names.js';
 import type { OneAtATime } from './one-at-a-time.js';
 
 /** How long what was written by now may take to be in the archive, also what other nodes store. */
@@ -29,8 +30,9 @@ const FLUSH_LOOK_MS = 100;
 const CHECK_MS = 30_000;
 const READ_BYTES_MAX = 1024 * 1024;
 const OBJECTS_MAX = 1_000_000;
-const NUMBER_DIGITS = 6;
 const MARK_FORMAT = 1;
+/** What gzip begins with. */
+const GZIP = Buffer.from([0x1f, 0x8b]);
 
 /** What flushes and backups ask of the node. `Node` implements it. */
 export type BinlogNode = Pick<NodeApi, 'listTables' | 'status'> &
@@ -109,19 +111,19 @@ export class BinlogBackups {
 
   /**
    * Resolves when the upload has begun: the bucket answers, and does not have the backup. Errors: notForThisRole,
-   * archiveNotSet, backupIdInvalid, anotherRequest, backupExists, bucketFailed.
+   * archiveNotSet, backupIdInvalid, anotherRequest, backupExists, backupIdTaken, bucketFailed.
    */
   async begin(request: moco.FlushAndBackupBinlogRequest, call: Call): Promise<void> {
     checkLeaderRole(this.#node.role, 'FlushAndBackupBinlog');
     const { archive, requests } = this.#options;
     if (archive === undefined) throw errors.archiveNotSet();
     const { backupId } = request;
-    if (!isName(backupId)) throw errors.backupIdInvalid();
+    if (!isBackupId(backupId)) throw errors.backupIdInvalid();
     const release = requests.take();
     let bucket: ObjectStore | undefined;
     try {
       bucket = this.#openBucket(request);
-      if (await this.#isThere(bucket, request, call)) throw errors.backupExists(backupId);
+      await this.#checkIsNew(bucket, request, call);
       this.#status = { state: 'running', backupId, objects: 0, objectsDone: 0, bytes: 0, error: undefined };
       this.#running = this.#run(archive, bucket, request).finally(release);
     } catch (error) {
@@ -201,24 +203,24 @@ export class BinlogBackups {
         prefix: '',
         accessKeyId,
         secretAccessKey,
+        takesAnyKey: true,
       });
     } catch (error) {
       throw toApiError(error, bucketName);
     }
   }
 
-  async #isThere(
+  async #checkIsNew(
     bucket: ObjectStore,
     { backupId, bucketName }: moco.FlushAndBackupBinlogRequest,
     call: Call,
-  ): Promise<boolean> {
+  ): Promise<void> {
     const { clock } = this.#options;
     const timeoutMs = Math.ceil(Math.min(CHECK_MS, Math.max(1, call.deadlineMs - clock.monotonicMs())));
+    const patience = { timeoutMs, signal: this.#aborter.signal };
     try {
-      for await (const { name } of bucket.list(backupId, { timeoutMs, signal: this.#aborter.signal })) {
-        if (name === backupId) return true;
-      }
-      return false;
+      if ((await beginningOf(bucket, backupId, patience)) !== undefined) throw errors.backupExists(backupId);
+      await checkReplaceable(bucket, { backupId, name: partName(backupId, 0) }, patience);
     } catch (error) {
       throw toApiError(error, bucketName);
     }
@@ -257,7 +259,8 @@ export class BinlogBackups {
     this.#status = { ...this.#status, objects: parts.length };
     const names: string[] = [];
     for (const part of parts) {
-      const name = `${backupId}-${String(names.length).padStart(NUMBER_DIGITS, '0')}`;
+      const name = partName(backupId, names.length);
+      await checkReplaceable(bucket, { backupId, name }, { signal });
       if (part.kind === 'hole') this.#tellHole(part, backupId);
       const content = part.kind === 'hole' ? [markOf(part)] : this.#checked(store, part);
       await bucket.put(name, gzipped(content), { signal });
@@ -359,6 +362,31 @@ async function* gzipped(content: Iterable<Buffer> | AsyncIterable<Buffer>): Asyn
   await filled;
 }
 
+/** The first bytes of an object, if it has any; undefined: there is no such object. */
+async function beginningOf(bucket: ObjectStore, name: string, call: StoreCall): Promise<Buffer | undefined> {
+  try {
+    for await (const piece of bucket.get(name, call)) return piece;
+    return Buffer.alloc(0);
+  } catch (error) {
+    if (error instanceof ArchiveError && error.code === 'objectMissing') return undefined;
+    throw error;
+  }
+}
+
+/**
+ * What an attempt at the same backup left behind may be replaced. It is gzip, which the list of a backup whose id ends as
+ * parts do is not.
+ */
+async function checkReplaceable(
+  bucket: ObjectStore,
+  { backupId, name }: { readonly backupId: string; readonly name: string },
+  call: StoreCall,
+): Promise<void> {
+  const beginning = await beginningOf(bucket, name, call);
+  if (beginning === undefined || beginning.subarray(0, GZIP.length).equals(GZIP)) return;
+  throw errors.backupIdTaken(backupId, name);
+}
+
 /** What the archive got since, by shard and place in its log. */
 async function newObjects(
   store: ObjectStore,
@@ -389,6 +417,10 @@ function toApiError(error: unknown, bucket: string): Error {
       return errors.bucketFailed(`there is no bucket "${bucket}": create it, or correct bucket_name`);
     case 'regionWrong':
       return errors.bucketFailed('the bucket is in another region: correct bucket_region');
+    case 'certificateRefused':
+      return errors.bucketFailed(
+        'the certificate there is not believed: give its authority to the nodes in NODE_EXTRA_CA_CERTS',
+      );
     case 'storeUnreachable':
     case 'timedOut':
       return errors.bucketFailed('nobody answers there: correct bucket_host and bucket_port');

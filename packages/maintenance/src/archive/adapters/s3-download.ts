@@ -1,5 +1,5 @@
 import { Deadline } from '../deadline.js';
-import { checkName, PIECE_SIZE_BYTES_MAX, type StoreCall } from '../store.js';
+import { PIECE_SIZE_BYTES_MAX, type StoreCall } from '../store.js';
 import { S3AnswerError } from './s3-errors.js';
 import type { S3Requests, S3Task } from './s3-requests.js';
 
@@ -28,7 +28,6 @@ export class S3Download {
   }
 
   async *pieces(): AsyncGenerator<Buffer, void, undefined> {
-    checkName(this.#options.name);
     for (let failures = 1; ; failures++) {
       const aborter = new AbortController();
       try {
@@ -53,9 +52,9 @@ export class S3Download {
 
   /** Each piece has a deadline of its own. */
   #task(): S3Task {
-    const { url, name, call } = this.#options;
+    const { url, name, key, call } = this.#options;
     const doing = `reading ${name}`;
-    return { deadline: new Deadline(url, doing, call), doing, name };
+    return { deadline: new Deadline(url, doing, call), doing, name, key };
   }
 
   async #open(aborter: AbortController): Promise<ReadableStreamDefaultReader<Uint8Array>> {

@@ -110,6 +110,8 @@ export function declaredS3Error(error: unknown, place: S3Place): ArchiveError {
   if (error instanceof S3SilenceError) return archiveErrors.timedOut(url, doing);
   const code = networkCode(error);
   if (code !== undefined) {
+    if (CERTIFICATE_CODE.test(code))
+      return archiveErrors.certificateRefused(url, endpoint, code, { cause: error });
     const what = BREAK_CODES.has(code) ? `the connection to ${endpoint} breaks off` : endpoint;
     return archiveErrors.storeUnreachable(url, `${what}: ${code}`, { cause: error });
   }

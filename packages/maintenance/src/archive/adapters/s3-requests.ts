@@ -16,6 +16,8 @@ export interface S3Options {
   readonly prefix: string;
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
+  /** Names may be all that `isKey` takes, and not only those of an archive: somebody else chose them. */
+  readonly takesAnyKey?: boolean;
 }
 
 /** How patient requests are, and how large. */
@@ -47,6 +49,8 @@ export interface S3Task {
   readonly doing: string;
   /** The object, where the request is about one that must be there. */
   readonly name?: string;
+  /** The key within the bucket, where the request is about one object. */
+  readonly key?: string;
   /** What is sent: it is given time, and a hash of its own, so that it arrives as it was sent or not at all. */
   readonly body?: Uint8Array;
   /** Besides the patience that every request has. */
@@ -154,7 +158,7 @@ export class S3Requests {
    * For one attempt, which the signal ends. Making one costs far less than a request. Whatever a server refuses is an
    * S3StatusError: s3mini takes every 404 of some requests for absence.
    */
-  client({ body, root }: S3Task, signal: AbortSignal, md5?: string): S3mini {
+  client({ body, root, key }: S3Task, signal: AbortSignal, md5?: string): S3mini {
     const { bucket, accessKeyId, secretAccessKey } = this.#options;
     const extra: Record<string, string> = { 'accept-encoding': 'identity' };
     if (md5 !== undefined) extra['content-md5'] = md5;
@@ -170,7 +174,10 @@ export class S3Requests {
       return root === undefined || isOfHead ? response : withRoot(response, root);
     };
     const endpoint = `${this.#endpoint}/${bucket}`;
-    return new S3mini({ accessKeyId, secretAccessKey, endpoint, region: this.#region, fetch: send });
+    const client = new S3mini({ accessKeyId, secretAccessKey, endpoint, region: this.#region, fetch: send });
+    // s3mini takes slashes away that a key begins with, which would be another object's.
+    client.endpoint.pathname += /^\/*/.exec(key ?? '')![0];
+    return client;
   }
 }
 

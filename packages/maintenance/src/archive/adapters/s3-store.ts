@@ -4,8 +4,8 @@ import { Deadline } from '../deadline.js';
 import { archiveErrors } from '../errors.js';
 import {
   checkFolder,
-  checkName,
   checkPrefix,
+  isKey,
   isName,
   type ObjectStore,
   PIECE_SIZE_BYTES_MAX,
@@ -35,6 +35,7 @@ export class S3Store implements ObjectStore {
   readonly #prefix: string;
   readonly #requests: S3Requests;
   readonly #nowMs: () => number;
+  readonly #takesName: (name: string) => boolean;
   /** Uploads that are being given up. */
   readonly #aborts = new Set<Promise<void>>();
 
@@ -48,10 +49,11 @@ export class S3Store implements ObjectStore {
     this.#prefix = prefix && `${prefix}/`;
     this.#requests = new S3Requests(this.url, options, limits);
     this.#nowMs = nowMs;
+    this.#takesName = options.takesAnyKey ? isKey : isName;
   }
 
   async put(name: string, content: Buffer | AsyncIterable<Buffer>, call: StoreCall): Promise<PutResult> {
-    checkName(name);
+    this.#check(name);
     const deadline = new Deadline(this.url, `storing ${name}`, call);
     deadline.check();
     if (Buffer.isBuffer(content) && content.length <= SINGLE_SIZE_BYTES_MAX) {
@@ -65,8 +67,9 @@ export class S3Store implements ObjectStore {
   }
 
   async #putSingle(name: string, body: Buffer, deadline: Deadline): Promise<void> {
-    await this.#requests.run({ deadline, doing: `storing ${name}`, body }, async (client) => {
-      const response = await client.putObject(this.#key(name), body);
+    const key = this.#key(name);
+    await this.#requests.run({ deadline, doing: `storing ${name}`, key, body }, async (client) => {
+      const response = await client.putObject(key, body);
       await response.body?.cancel();
     });
   }
@@ -115,8 +118,9 @@ export class S3Store implements ObjectStore {
     return abort;
   }
 
-  get(name: string, call: StoreCall): AsyncGenerator<Buffer, void, undefined> {
-    return new S3Download(this.#requests, { url: this.url, name, key: this.#key(name), call }).pieces();
+  async *get(name: string, call: StoreCall): AsyncGenerator<Buffer, void, undefined> {
+    this.#check(name);
+    yield* new S3Download(this.#requests, { url: this.url, name, key: this.#key(name), call }).pieces();
   }
 
   async *list(prefix: string, call: StoreCall): AsyncGenerator<StoredObject, void, undefined> {
@@ -128,7 +132,7 @@ export class S3Store implements ObjectStore {
       for (const { Key: key, Size: sizeBytes } of page.objects ?? []) {
         const name = key.slice(this.#prefix.length);
         // Others may keep theirs in the bucket, too.
-        if (isName(name)) yield { name, sizeBytes };
+        if (this.#takesName(name)) yield { name, sizeBytes };
       }
       next = page.nextContinuationToken;
     } while (next !== undefined);
@@ -172,12 +176,13 @@ export class S3Store implements ObjectStore {
   }
 
   async delete(name: string, call: StoreCall): Promise<void> {
-    checkName(name);
+    this.#check(name);
     const doing = `deleting ${name}`;
-    const task = { deadline: new Deadline(this.url, doing, call), doing };
+    const key = this.#key(name);
+    const task = { deadline: new Deadline(this.url, doing, call), doing, key };
     await this.#requests.run(task, async (client) => {
       try {
-        await client.deleteObject(this.#key(name));
+        await client.deleteObject(key);
       } catch (error) {
         // Most servers do not even say so.
         if (!isNoSuchKey(error)) throw error;
@@ -213,6 +218,10 @@ export class S3Store implements ObjectStore {
 
   async close(): Promise<void> {
     await Promise.all(this.#aborts);
+  }
+
+  #check(name: string): void {
+    if (!this.#takesName(name)) throw new TypeError(`${JSON.stringify(name)} is no name of an object`);
   }
 
   #key(name: string): string {

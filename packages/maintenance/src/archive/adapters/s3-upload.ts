@@ -33,7 +33,7 @@ export class S3Upload {
   /** A request made twice begins two: the one that nobody knows of is left over (`ObjectStore.removeLeftovers`). */
   static async begin(options: S3UploadOptions): Promise<S3Upload> {
     const { requests, key, deadline, name } = options;
-    const task = { deadline, doing: `storing ${name}`, root: 'InitiateMultipartUploadResult' };
+    const task = { deadline, doing: `storing ${name}`, key, root: 'InitiateMultipartUploadResult' };
     const id = await requests.run(task, (client) => client.getMultipartUploadId(key));
     return new S3Upload(options, id);
   }
@@ -45,7 +45,7 @@ export class S3Upload {
       const { partSizeBytes } = this.#requests.limits;
       throw archiveErrors.objectTooLarge(this.#url, this.#name, PARTS_MAX * partSizeBytes);
     }
-    const task = { deadline: this.#deadline, doing: `storing ${this.#name}`, body };
+    const task = { deadline: this.#deadline, doing: `storing ${this.#name}`, key: this.#key, body };
     const part = await this.#requests.run(task, (client) =>
       client.uploadPart(this.#key, this.#id, body, number),
     );
@@ -56,7 +56,7 @@ export class S3Upload {
   async complete(): Promise<void> {
     const doing = `storing ${this.#name}`;
     const root = 'CompleteMultipartUploadResult';
-    const task = { deadline: this.#deadline, doing, extraMs: COMPLETE_MS, root };
+    const task = { deadline: this.#deadline, doing, key: this.#key, extraMs: COMPLETE_MS, root };
     let attempts = 0;
     await this.#requests.run(task, async (client) => {
       attempts++;
@@ -75,7 +75,7 @@ export class S3Upload {
   /** Lets go of the parts, as well as that can be done: what is left over is removed later. */
   async abort(): Promise<void> {
     const doing = `giving up storing ${this.#name}`;
-    const task = { deadline: new Deadline(this.#url, doing, { timeoutMs: ABORT_MS }), doing };
+    const task = { deadline: new Deadline(this.#url, doing, { timeoutMs: ABORT_MS }), doing, key: this.#key };
     await this.#requests
       .run(task, (client) => client.abortMultipartUpload(this.#key, this.#id))
       .catch(() => undefined);

@@ -30,7 +30,7 @@ beforeEach(async () => {
   await s3.start();
   node = new MemoryNode();
   store = new MemoryObjectStore();
-  requests = new OneAtATime();
+  requests = new OneAtATime(() => false);
   flushed = () => Promise.resolve();
   logged = [];
   backups = new BinlogBackups(node as unknown as BinlogNode, {
@@ -213,10 +213,54 @@ describe('FlushAndBackupBinlog', () => {
     await s3.start(nobody.bucketPort);
   });
 
+  test.each([
+    '2021-03-17T10:00:00Z',
+    'a b+c%2F&<d>"\'#?=*~',
+    'Übung/月曜日 🗓',
+    '/begins/with a slash//and has two',
+    'x'.repeat(900),
+    '.x/..y/z.',
+    ' ',
+  ])('takes any id that S3 takes as a key: %j', async (backupId) => {
+    archive(10_001, 1, 10);
+    await run({ backupId });
+    expect(backups.status).toMatchObject({ state: 'done', objects: 1 });
+    expect(names()).toEqual([backupId, `${backupId}-000000`]);
+    expect(s3.objects.get(backupId)!.toString()).toBe(`${backupId}-000000`);
+    await expect(backups.begin(request({ backupId }), call())).rejects.toEqual(errors.backupExists(backupId));
+  });
+
   test('says so of an id that is none, before anything else', async () => {
-    for (const backupId of ['', '../x', 'a b', '/x', '.x']) {
+    for (const backupId of [
+      '',
+      '../x',
+      'a/..',
+      '.',
+      'a/./b',
+      'two\nlines',
+      '\0',
+      'x'.repeat(901),
+      'ü'.repeat(451),
+    ]) {
       await expect(backups.begin(request({ backupId }), call())).rejects.toEqual(errors.backupIdInvalid());
     }
+  });
+
+  test('never replaces what is no part of it: the list of a backup whose id ends as the names of parts do', async () => {
+    archive(10_001, 1, 10);
+    await run({ backupId: 'nightly-000000' });
+    const before = names();
+    const begun = backups.begin(request({ backupId: 'nightly' }), call());
+    await expect(begun).rejects.toEqual(errors.backupIdTaken('nightly', 'nightly-000000'));
+    await run({ backupId: 'weekly-000001' });
+    archive(10_001, 11, 20);
+    archive(10_001, 21, 30);
+    await run({ backupId: 'weekly' });
+    expect(backups.status.error).toBe(errors.backupIdTaken('weekly', 'weekly-000001').message);
+    expect(names()).toEqual([...before, 'weekly-000000', 'weekly-000001']);
+    expect(s3.objects.get('weekly-000001')).toHaveLength(0);
+    await run({ backupId: 'again' });
+    expect(backups.status).toMatchObject({ state: 'done', objects: 2 });
   });
 
   test('waits for what was written by now, also for what other nodes store, and not for what changes nothing', async () => {
