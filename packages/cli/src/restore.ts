@@ -1,6 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Coxswain, CoxswainError, OutcomeUnknownError, StatusCode } from '@coxswain/client';
-import { type BackedUpTable, BackupReader, STREAM_IDENTIFIER } from '@coxswain/maintenance';
+import {
+  type BackedUpTable,
+  BackupReader,
+  type BinlogBackupReader,
+  type LogStart,
+  STREAM_IDENTIFIER,
+} from '@coxswain/maintenance';
+import type { BinlogBackupFlags } from './binlog-backups.js';
 import { confirmLoss, REPLACING } from './confirm.js';
 import { withClient } from './connection-flags.js';
 import { CommandError, failure, usageError } from './exit.js';
@@ -18,17 +25,28 @@ const CONFLICTS_MAX = 8;
 /** Before it is sent again; doubles from one time to the next. */
 const CONFLICT_PAUSE_MS = 50;
 
-export interface RestoreFlags extends TransferFlags {
+export interface RestoreFlags extends TransferFlags, BinlogBackupFlags {
   readonly into?: string;
   readonly incremental: readonly string[];
   /** Replace tables that are there without asking. */
   readonly yes: boolean;
 }
 
-/** What is to be restored of one table: the files of some backups, the first of them a full one. */
+/** What is to be restored of one table: parts of one stream, the first of them a full backup, or the beginning of a log. */
 interface Restorable {
   readonly name: string;
-  readonly files: readonly { readonly reader: BackupReader; readonly table: BackedUpTable }[];
+  readonly parts: readonly Part[];
+}
+
+/** What one backup holds of a table. */
+interface Part {
+  /** For people: where it comes from. */
+  readonly source: string;
+  /** What the manifest says of it, where it has one. */
+  readonly table?: BackedUpTable;
+  /** Reads all of it, and gives its size in bytes. `onProgress` gets the part of 1 that was read, and the bytes. */
+  check(onProgress: (part: number, bytes: number) => void): Promise<number>;
+  read(): AsyncIterable<Buffer>;
 }
 
 /** A table that was restored. */
@@ -42,12 +60,21 @@ interface Restored {
   readonly seconds: number;
 }
 
-/** `coxswain restore`: replaces tables by those of a backup directory. */
+/** `coxswain restore`: replaces tables by those of a backup directory, of backups of the archive, or of both. */
 export async function restore(flags: RestoreFlags): Promise<void> {
-  await restoreAll(await findRestorables(flags), flags);
+  if (flags.fromBinlogBackup === undefined) {
+    await restoreAll(select(await findFiles(flags), flags), flags);
+    return;
+  }
+  // What reads the configuration of nodes is loaded for this alone.
+  const { withBinlogBackups } = await import('./binlog-backups.js');
+  await withBinlogBackups(flags, async (backups) => {
+    const files = flags.dir === undefined ? new Map<string, Restorable>() : await findFiles(flags);
+    await restoreAll(withLogs(select(files, flags, backups.tables), backups), flags);
+  });
 }
 
-async function findRestorables(flags: RestoreFlags): Promise<Restorable[]> {
+async function findFiles(flags: RestoreFlags): Promise<Map<string, Restorable>> {
   const directory = directoryOf(flags);
   const reader = await BackupReader.open(directory);
   const byName = new Map<string, Restorable>();
@@ -57,18 +84,69 @@ async function findRestorables(flags: RestoreFlags): Promise<Restorable[]> {
         `${directory} holds an incremental backup of table '${table.name}': give the full one before it as --dir, and this one as --incremental`,
       );
     }
-    byName.set(table.name, { name: table.name, files: [{ reader, table }] });
+    byName.set(table.name, { name: table.name, parts: [fileOf(reader, table)] });
   }
   for (const directory of flags.incremental) await addIncremental(byName, directory);
-  const names = selectTables(
-    [...byName.keys()],
-    flags.tables,
-    (name) => `the backup in ${directory} has no table ${name}`,
+  return byName;
+}
+
+/** `others`: tables that are not in the directory. */
+function select(
+  byName: ReadonlyMap<string, Restorable>,
+  flags: RestoreFlags,
+  others: readonly string[] = [],
+): Restorable[] {
+  const names = selectTables([...new Set([...byName.keys(), ...others])], flags.tables, (name) =>
+    flags.fromBinlogBackup === undefined
+      ? `the backup in ${flags.dir} has no table ${name}`
+      : `the backups have no table ${name}`,
   );
   if (flags.into !== undefined && names.length !== 1) {
     throw usageError('--into is for one table: name it with --tables');
   }
-  return names.map((name) => byName.get(name)!);
+  return names.map((name) => byName.get(name) ?? { name, parts: [] });
+}
+
+function fileOf(reader: BackupReader, table: BackedUpTable): Part {
+  return {
+    source: table.file_name,
+    table,
+    check: (onProgress) => reader.check(table, onProgress),
+    read: () => reader.read(table),
+  };
+}
+
+/** What came after the files, or makes the whole table where there are none. */
+function withLogs(restorables: readonly Restorable[], backups: BinlogBackupReader): Restorable[] {
+  return restorables.map((restorable) => {
+    const { name, parts } = restorable;
+    const log = backups.log(name, momentOf(parts.at(-1)?.table));
+    if (log === undefined) return restorable;
+    const read = async function* (): AsyncGenerator<Buffer> {
+      if (log.isWhole) yield STREAM_IDENTIFIER;
+      yield* backups.stream(log);
+    };
+    const part: Part = {
+      source: `revisions ${log.first} to ${log.last}`,
+      read,
+      check: async (onProgress) => {
+        let sizeBytes = 0;
+        for await (const bytes of read()) {
+          sizeBytes += bytes.length;
+          onProgress(0, sizeBytes);
+        }
+        return sizeBytes;
+      },
+    };
+    // A log that begins with the table's first write makes all of it.
+    return { name, parts: log.isWhole ? [part] : [...parts, part] };
+  });
+}
+
+/** Undefined: a stock server's, which names no moment. */
+function momentOf(table: BackedUpTable | undefined): LogStart | undefined {
+  const { shard_id: shardId, revision } = table ?? {};
+  return shardId === undefined || revision === undefined ? undefined : { shardId, revision };
 }
 
 /** What a later backup has of each table goes after the earlier ones; a full one takes their place. */
@@ -78,10 +156,10 @@ async function addIncremental(byName: Map<string, Restorable>, directory: string
     const { name } = table;
     const earlier = byName.get(name);
     if (!isIncremental(table)) {
-      byName.set(name, { name, files: [{ reader, table }] });
+      byName.set(name, { name, parts: [fileOf(reader, table)] });
       continue;
     }
-    const before = earlier?.files.at(-1)?.table;
+    const before = earlier?.parts.at(-1)?.table;
     if (
       earlier === undefined ||
       before?.shard_id !== table.shard_id ||
@@ -91,7 +169,7 @@ async function addIncremental(byName: Map<string, Restorable>, directory: string
         `the backup in ${directory} does not follow the one before it: of table '${name}' it begins after revision ${table.base_revision}`,
       );
     }
-    byName.set(name, { name, files: [...earlier.files, { reader, table }] });
+    byName.set(name, { name, parts: [...earlier.parts, fileOf(reader, table)] });
   }
 }
 
@@ -165,11 +243,11 @@ function describe(error: Error): string {
 }
 
 /** Gives the size in bytes. */
-async function check({ name, files }: Restorable, bars: TransferBars): Promise<number> {
+async function check({ name, parts }: Restorable, bars: TransferBars): Promise<number> {
   const bar = bars.add('check', name);
   let sizeBytes = 0;
-  for (const { reader, table } of files) {
-    sizeBytes += await reader.check(table, (part, bytes) => bar.update(part, bytes));
+  for (const part of parts) {
+    sizeBytes += await part.check((done, bytes) => bar.update(done, bytes));
   }
   bar.stop();
   return sizeBytes;
@@ -177,7 +255,7 @@ async function check({ name, files }: Restorable, bars: TransferBars): Promise<n
 
 async function send(
   client: Coxswain,
-  { name, files }: Restorable,
+  { name, parts }: Restorable,
   {
     sizeBytes,
     flags,
@@ -196,8 +274,8 @@ async function send(
   const target = flags.into ?? name;
   const stream = async function* (): AsyncGenerator<Buffer> {
     let sentBytes = 0;
-    for (const { reader, table } of files) {
-      for await (const bytes of reader.read(table)) {
+    for (const part of parts) {
+      for await (const bytes of part.read()) {
         if (signal.aborted) throw new Error('another table failed');
         await pace.pay(bytes.length);
         yield bytes;
@@ -242,11 +320,11 @@ function isConflict(error: unknown): boolean {
 // ---- what is printed
 
 function printPlan(flags: RestoreFlags, tables: readonly Restorable[], sizes: readonly number[]): void {
-  const plan = tables.map(({ name, files }, place) => ({
+  const plan = tables.map(({ name, parts }, place) => ({
     name: flags.into ?? name,
     from: name,
     sizeBytes: sizes[place]!,
-    files: files.map(({ table }) => table.file_name),
+    files: parts.map(({ source }) => source),
   }));
   const rows = plan.map(({ name, sizeBytes, files }) => [name, formatSize(sizeBytes), files.join(' ')]);
   printRows(flags.output, { dryRun: true, tables: plan }, ['TABLE', 'SIZE', 'FROM'], rows);

@@ -1,4 +1,5 @@
 export { STREAM_IDENTIFIER } from '@coxswain/table';
+export { type BackedUpLog, BinlogBackupReader, type LogStart } from './agents/moco/binlog-backup-reader.js';
 export {
   type BinlogArchive,
   type BinlogBackupStatus,

@@ -33,7 +33,16 @@ export function restoreCommand(): Command {
     .option('--from-cluster <id>', 'from the archive of another cluster that lies in the same place')
     .addOption(
       new Option('--shard <id>', 'from the archive, of this shard of the table').argParser(parseShard),
-    );
+    )
+    .option(
+      '--from-binlog-backup <urls...>',
+      'in place of --dir or after it: backups of FlushAndBackupBinlog in the order in which they were made, each s3://bucket/ID',
+    )
+    .option(
+      '--s3-endpoint <url>',
+      "their S3 server, http://host:port or https://host:port; default: Amazon's",
+    )
+    .option('--s3-region <name>', 'the region of their bucket; default: us-east-1');
   command.addHelpText('after', restoreHelp);
   return command.action(async () => {
     const flags = transferFlags<RestoreFlags & ArchiveRestoreFlags>(command);
@@ -42,8 +51,11 @@ export function restoreCommand(): Command {
       await restore(flags);
       return;
     }
-    if (flags.dir !== undefined)
-      throw usageError('give --dir, or what is wanted from the archive, but not both');
+    if (flags.dir !== undefined || flags.fromBinlogBackup !== undefined) {
+      throw usageError(
+        'give --dir or --from-binlog-backup, or what is wanted from the archive, but not both',
+      );
+    }
     const { restoreArchive } = await import('../restore-archive.js');
     await restoreArchive(flags);
   });
@@ -99,4 +111,11 @@ With an archive (archive.target) a table comes back as it was at any revision or
 was reached is said exactly. --dry-run reads and checks all that would be used.
 
   coxswain restore --tables users --to-time 2026-03-01T12:00:00Z --into users-at-noon
-  coxswain restore --tables users --from-archive`;
+  coxswain restore --tables users --from-archive
+
+Backups of FlushAndBackupBinlog (moco-agent) hold the logs of tables, as MySQL's binlogs do. They make a table where they
+reach back to its first write, else they go on after a full backup in --dir. Give them in order, and none may be missing.
+The keys of the bucket come from the environment: COXSWAIN_ARCHIVE_S3_ACCESS_KEY_ID and COXSWAIN_ARCHIVE_S3_SECRET_ACCESS_KEY.
+
+  coxswain restore --from-binlog-backup s3://backups/monday s3://backups/tuesday --s3-endpoint http://minio:9000
+  coxswain restore --dir /backups/sunday --from-binlog-backup s3://backups/monday --s3-endpoint http://minio:9000`;

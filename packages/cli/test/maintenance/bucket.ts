@@ -25,6 +25,30 @@ export class Bucket {
     return bucket;
   }
 
+  readonly name = BUCKET;
+
+  get host(): string {
+    return '127.0.0.1';
+  }
+
+  get port(): number {
+    return this.#port;
+  }
+
+  get endpoint(): string {
+    return `http://${this.host}:${this.port}`;
+  }
+
+  /** Both the access key and its id. */
+  get key(): string {
+    return KEYS;
+  }
+
+  /** Where the server keeps the objects. */
+  get path(): string {
+    return this.#directory.path;
+  }
+
   /** What a node is told of it. */
   flags(prefix: string): string[] {
     return [

@@ -155,12 +155,15 @@ export class LogObjectWriter {
   }
 }
 
-/** What a log object must turn out to be. `hash`: of its name; the others: of the manifest, where it tells of it. */
-export interface ExpectedLogObject extends ShardKey {
+/** What a log object must turn out to be. All but `name` is left out where only the object itself says it, as in a backup. */
+export interface ExpectedLogObject extends Partial<ShardKey> {
+  /** For messages. */
   readonly name: string;
-  readonly first: number;
-  readonly last: number;
-  readonly hash: string;
+  readonly first?: number | undefined;
+  readonly last?: number | undefined;
+  /** Of its name in the archive. */
+  readonly hash?: string | undefined;
+  /** These two are the manifest's. */
   readonly sha256?: string | undefined;
   readonly sizeBytes?: number | undefined;
 }
@@ -202,7 +205,7 @@ export class LogObjectReader {
     const decompressor = new FrameDecompressor();
     let sizeBytes = 0;
     let rest: Buffer = Buffer.alloc(0);
-    const state = { next: this.#expected.first, firstTimeMs: 0, lastTimeMs: 0, term: 0 };
+    const state = { next: 0, firstTimeMs: 0, lastTimeMs: 0, term: 0 };
     for await (const piece of this.#content) {
       hash.update(piece);
       sizeBytes += piece.length;
@@ -217,7 +220,8 @@ export class LogObjectReader {
           rest = rest.subarray(taken);
         }
         const entries: ArchivedEntry[] = [];
-        rest = this.#takeEntries(rest, entries, state);
+        state.next ||= this.#header!.first;
+        rest = this.#takeEntries(rest, entries, { ...this.#header!, state });
         // The header alone is worth a turn, too: who wants only that is done.
         yield entries;
       }
@@ -241,7 +245,7 @@ export class LogObjectReader {
     if (!header || header.format !== FORMAT) {
       throw this.#damaged(`its format is ${header?.format}, and this version knows ${FORMAT}`);
     }
-    const { clusterId, shardId, first, last } = this.#expected;
+    const { clusterId, shardId, first, last } = { ...header, ...withoutUndefined(this.#expected) };
     const isThis =
       header.clusterId === clusterId &&
       header.shardId === shardId &&
@@ -252,17 +256,23 @@ export class LogObjectReader {
         `its header is that of entries ${header.first} to ${header.last} of shard ${header.shardId} of cluster ${header.clusterId}`,
       );
     }
-    const numbers = [header.firstIndex, header.firstTimeMs, header.lastTimeMs];
-    if (typeof header.table !== 'string' || !numbers.every(Number.isSafeInteger)) {
-      throw this.#damaged('its header lacks something');
-    }
+    const numbers = [shardId, first, last, header.firstIndex, header.firstTimeMs, header.lastTimeMs];
+    const texts = [header.table, clusterId];
+    const isWhole = numbers.every(Number.isSafeInteger) && texts.every((text) => typeof text === 'string');
+    if (!isWhole || first! < 1 || last! < first!) throw this.#damaged('its header lacks something');
     return header as LogHeader;
   }
 
   #takeEntries(
     bytes: Buffer,
     into: ArchivedEntry[],
-    state: { next: number; firstTimeMs: number; lastTimeMs: number; term: number },
+    {
+      last,
+      state,
+    }: {
+      readonly last: number;
+      readonly state: { next: number; firstTimeMs: number; lastTimeMs: number; term: number };
+    },
   ): Buffer {
     let at = 0;
     while (bytes.length - at >= ENTRY_HEADER_BYTES) {
@@ -270,10 +280,10 @@ export class LogObjectReader {
       const term = Number(bytes.readBigUInt64LE(at + 8));
       const timeMs = Number(bytes.readBigUInt64LE(at + 16));
       const length = bytes.readUInt32LE(at + 24);
-      if (index !== state.next || index > this.#expected.last) {
+      if (index !== state.next || index > last) {
         throw this.#damaged(
-          state.next > this.#expected.last
-            ? `it goes on behind entry ${this.#expected.last}`
+          state.next > last
+            ? `it goes on behind entry ${last}`
             : `entry ${state.next} is missing: entry ${index} stands in its place`,
         );
       }
@@ -301,16 +311,15 @@ export class LogObjectReader {
   ): void {
     const expected = this.#expected;
     if (!this.#header) throw this.#damaged('it has no header');
-    if (state.next !== expected.last + 1) {
-      throw this.#damaged(`it ends before entry ${state.next} of ${expected.last}`);
-    }
+    const { last } = this.#header;
+    if (state.next !== last + 1) throw this.#damaged(`it ends before entry ${state.next} of ${last}`);
     if (state.firstTimeMs !== this.#header.firstTimeMs || state.lastTimeMs !== this.#header.lastTimeMs) {
       throw this.#damaged('its header tells other times than its entries');
     }
     if (expected.sizeBytes !== undefined && sizeBytes !== expected.sizeBytes) {
       throw this.#damaged(`it has ${sizeBytes} bytes, and the manifest says ${expected.sizeBytes}`);
     }
-    if (sha256.slice(0, HASH_DIGITS) !== expected.hash) {
+    if (expected.hash !== undefined && sha256.slice(0, HASH_DIGITS) !== expected.hash) {
       throw this.#damaged('its sha256 is not the one in its name');
     }
     if (expected.sha256 !== undefined && sha256 !== expected.sha256) {
@@ -329,4 +338,9 @@ export class LogObjectReader {
   #damaged(detail: string, cause?: unknown): Error {
     return archiveErrors.objectDamaged(this.#expected.name, detail, { cause });
   }
+}
+
+/** Only what is known counts. */
+function withoutUndefined<T extends object>(fields: T): Partial<T> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Partial<T>;
 }

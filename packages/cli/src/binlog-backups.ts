@@ -1,0 +1,69 @@
+import { BinlogBackupReader, S3Store } from '@coxswain/maintenance';
+import { usageError } from './exit.js';
+import { loadNodeConfig } from './node-config.js';
+
+/** Where backups of FlushAndBackupBinlog are, and how the bucket is reached: as the options of nodes for their archive. */
+export interface BinlogBackupFlags {
+  /** `s3://bucket/ID`, in the order in which the backups were made. */
+  readonly fromBinlogBackup?: readonly string[];
+  readonly s3Endpoint?: string;
+  readonly s3Region?: string;
+}
+
+/** Opens the backups and lets go of them afterwards. */
+export async function withBinlogBackups<T>(
+  { fromBinlogBackup = [], s3Endpoint, s3Region }: BinlogBackupFlags,
+  work: (backups: BinlogBackupReader) => Promise<T>,
+): Promise<T> {
+  const places = fromBinlogBackup.map(placeOf);
+  const { bucket } = places[0]!;
+  if (places.some((place) => place.bucket !== bucket)) {
+    throw usageError('--from-binlog-backup: the backups must be in one bucket');
+  }
+  const nodeFlags = {
+    ...(s3Endpoint !== undefined && { 'archive.s3-endpoint': s3Endpoint }),
+    ...(s3Region !== undefined && { 'archive.s3-region': s3Region }),
+  };
+  const { config } = loadNodeConfig('leader', nodeFlags, '', process.env);
+  const store = new S3Store({
+    endpoint: checkedEndpoint(config['archive.s3-endpoint']),
+    region: config['archive.s3-region'],
+    bucket,
+    prefix: '',
+    accessKeyId: config['archive.s3-access-key-id'],
+    secretAccessKey: config['archive.s3-secret-access-key'],
+    takesAnyKey: true,
+  });
+  try {
+    const ids = places.map(({ id }) => id);
+    return await work(await BinlogBackupReader.open(store, ids, showProgress));
+  } finally {
+    await store.close();
+  }
+}
+
+/** The id is what it is: no URL, in which some of its characters would mean something. */
+function placeOf(text: string): { readonly bucket: string; readonly id: string } {
+  const [, bucket, id] = /^s3:\/\/([A-Za-z0-9][A-Za-z0-9._-]{1,62})\/(.+)$/s.exec(text) ?? [];
+  if (bucket === undefined || id === undefined) {
+    throw usageError(`--from-binlog-backup: must be s3://bucket/ID, not ${text}`);
+  }
+  return { bucket, id };
+}
+
+function checkedEndpoint(endpoint: string): string {
+  if (endpoint === '') return '';
+  const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
+  const isOrigin =
+    /^https?:$/.test(url?.protocol ?? '') && url!.pathname === '/' && !url!.search && !url!.hash;
+  if (!isOrigin || url!.username || url!.password) {
+    throw usageError('--s3-endpoint: must be http://host:port or https://host:port');
+  }
+  return url!.origin;
+}
+
+/** On a terminal, one line that is written again and again. */
+function showProgress(done: number, ofAll: number): void {
+  if (!process.stderr.isTTY) return;
+  process.stderr.write(`\r${done} of ${ofAll} objects found${done === ofAll ? '\n' : ''}`);
+}
