@@ -151,8 +151,8 @@ function withoutHole(
     throw archiveErrors.backupIncomplete(
       table,
       isMarked
-        ? `${showRun(hole)} are in no backup, since they were pruned from the archive before: give a full backup that was made after them as --dir`
-        : `${showRun(hole)} are missing: give the backups between these, in the order in which they were made`,
+        ? `${showRun(hole)} cannot be had: no backup took them before the archive lost them: give a full backup that was made later as --dir`
+        : `${showRun(hole)} cannot be had: give the backups between these, too, in the order in which they were made`,
     );
   };
   for (const part of parts) {
