@@ -96,7 +96,7 @@ describe('the way to a leader cluster over gRPC', () => {
     const port = await findFreePort();
     const error = await failureOf(linkTo(port).metadata({ follower: undefined }, soon()));
     expect(error.message).toBe(
-      `no connection to 127.0.0.1:${port}: nothing listens there: start the node, or correct replication.leader-address`,
+      `no connection to 127.0.0.1:${port}: nothing listens there: start the node, or correct its address`,
     );
     expect((error.cause as Error).message).toContain('ECONNREFUSED');
   });

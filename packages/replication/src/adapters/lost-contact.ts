@@ -3,7 +3,7 @@ import { status } from '@grpc/grpc-js';
 
 const causes: Readonly<Record<string, string>> = {
   ...systemErrors,
-  ECONNREFUSED: `${systemErrors.ECONNREFUSED}, or correct replication.leader-address`,
+  ECONNREFUSED: `${systemErrors.ECONNREFUSED}, or correct its address`,
   ECONNRESET: 'it closes the connection: perhaps it is the port of another service, or wants TLS (https://)',
 };
 
