@@ -126,7 +126,10 @@ const definitions = {
   'api.max-concurrent-connections': number(0, 'connections to the API listener; 0: no limit'),
   'api.max-concurrent-streams': number(0, 'calls under way per connection; 0: no limit'),
 
-  'rest.address': address('http://127.0.0.1:8079', 'the HTTP listener: /metrics, /healthz, /readyz'),
+  'rest.address': address(
+    'http://127.0.0.1:8079',
+    'the HTTP listener: /metrics, /healthz, /readyz, and the HTTP API of TiDB-Binlog, which pauses and closes nodes',
+  ),
   'rest.read-timeout': durationMs(5_000, 'how long a client of the HTTP listener may take to send a request'),
 
   'raft.address': text('127.0.0.1:5012', 'host:port at which the other nodes reach this one'),
@@ -178,8 +181,13 @@ const definitions = {
   'tables.token': secret('what callers of regatta.v1.Tables must present; empty: anyone may call'),
   'tables.names': onlyFor('leader', tableNames('tables that exist from the start')),
 
-  'maintenance.enabled': boolean(true, 'serve maintenance.v1: backup, restore, reset and promote'),
-  'maintenance.token': secret('what callers of maintenance.v1 must present; empty: anyone may call'),
+  'maintenance.enabled': boolean(
+    true,
+    'serve maintenance.v1: backup, restore, reset and promote; and PUT /state and /debug of the HTTP listener',
+  ),
+  'maintenance.token': secret(
+    'what callers of maintenance.v1, and of PUT /state and /debug of the HTTP listener, must present; empty: anyone may call',
+  ),
   'maintenance.backup-bytes-per-second': own(
     sizeBytes(
       0,

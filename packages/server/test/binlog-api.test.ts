@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Ajv } from 'ajv';
+import fc from 'fast-check';
 import { ask, change, commitTs, indented, jsonType, putOf, textType, untilSynced } from './support/binlog.js';
 import { OneNode } from './support/one-node.js';
 import type { Rpc } from './support/rpc.js';
@@ -189,6 +190,47 @@ describe('on both', () => {
         `{\n  "message": "invalid nodeID a/b, this pump's nodeID is ${name}",\n  "code": 3,\n  "data": null\n}\n`,
       );
     }
+  });
+
+  test('whatever comes is answered, and changes nothing', async () => {
+    const part = fc.oneof(
+      fc.constantFrom(
+        'state',
+        'debug',
+        'binlog',
+        'status',
+        'pump',
+        'drainer',
+        'gc',
+        'trigger',
+        '%',
+        '%2F',
+        '..',
+        '',
+      ),
+      fc.webFragments({ size: 'small' }),
+      fc.bigInt({ min: -(2n ** 70n), max: 2n ** 70n }).map(String),
+    );
+    const path = fc.array(part, { maxLength: 4 }).map((parts) => `/${parts.join('/')}`);
+    const method = fc.constantFrom(
+      'GET',
+      'PUT',
+      'POST',
+      'HEAD',
+      'DELETE',
+      'OPTIONS',
+      'PATCH',
+      'TRACE',
+      'PROPFIND',
+    );
+    await fc.assert(
+      fc.asyncProperty(method, path, fc.webQueryParameters({ size: 'small' }), async (how, where, query) => {
+        const { status } = await ask(leader, `${where}?${query}`, { method: how });
+        expect([200, 400, 404, 405, 503]).toContain(status);
+      }),
+      { numRuns: 150 },
+    );
+    expect((await ask(leader, '/status')).body).toContain('"state":"online"');
   });
 
   test('a page of the API is made of the schemas, and what is answered fits it', async () => {

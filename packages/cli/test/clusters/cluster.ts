@@ -62,6 +62,11 @@ export class ClusterNode {
     return `127.0.0.1:${this.#ports.raft}`;
   }
 
+  /** host:port of its REST listener. */
+  get restAddress(): string {
+    return `127.0.0.1:${this.#ports.rest}`;
+  }
+
   get isRunning(): boolean {
     return this.#command !== undefined;
   }

@@ -12,7 +12,10 @@ export class FakeLink implements LeaderLink {
   snapshotAnswer: (call: LinkCall) => AsyncIterable<Buffer> = () => broken();
   writeAnswer: (call: LinkCall) => Promise<regatta.PutResponse> = unreachable;
 
-  metadata(): Promise<replication.MetadataResponse> {
+  onMetadata: (request: replication.MetadataRequest) => unknown = () => undefined;
+
+  metadata(request: replication.MetadataRequest): Promise<replication.MetadataResponse> {
+    this.onMetadata(request);
     return this.metadataAnswer();
   }
 

@@ -50,7 +50,7 @@ export const jsonType = 'application/json; charset=UTF-8';
 export const textType = 'text/plain; charset=utf-8';
 
 /** Reads JSON whose integers go beyond 2^53: each stays the text that it was. */
-export function parseExactly(text: string): unknown {
+function parseExactly(text: string): unknown {
   return JSON.parse(text.replace(/([:[,]\s*)(-?\d+)(?=\s*[,}\]])/g, '$1"$2"'));
 }
 

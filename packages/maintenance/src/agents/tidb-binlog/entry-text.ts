@@ -38,7 +38,7 @@ export function describeEntry(found: FoundCommand, options: EntryTextOptions): s
 }
 
 /** Bytes as protobuf's text form has them: in double quotes, what is not printable ASCII in octal. */
-export function quote(bytes: Uint8Array): string {
+function quote(bytes: Uint8Array): string {
   let text = '"';
   for (const byte of bytes) {
     if (byte === 0x0a) text += '\\n';
