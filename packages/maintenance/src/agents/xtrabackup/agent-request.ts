@@ -43,7 +43,7 @@ const DIRECTORY_BYTES_MAX = 1024;
 const SID_LENGTH_MAX = 1024;
 /** What ZRM has in the path of a whole backup, and in no other that it asks for at level 0. */
 const FULL_BACKUP_MARK = 'ZRM_LINKS';
-/** The keys of the seed's own example and the sid. A ZRM configuration has many more, and its client adds some. */
+/** The keys that the seed names. A ZRM configuration has many more, and its client always adds some. */
 const SEED_KEYS: ReadonlySet<string> = new Set([
   'action',
   'user',
@@ -89,7 +89,7 @@ function readBackupRequest(pairs: KeyValues): AgentRequest {
   if (isClientsSid && sid.length > SID_LENGTH_MAX) {
     throw new AgentRequestError(`sid must be at most ${SID_LENGTH_MAX} characters`);
   }
-  const isFromZrm = isClientsSid || [...pairs.keys()].some((key) => !SEED_KEYS.has(key));
+  const isFromZrm = [...pairs.keys()].some((key) => !SEED_KEYS.has(key));
   const point = level === 1 ? pointOf(pairs, isClientsSid ? '' : sid) : undefined;
   return {
     action: 'copy from',

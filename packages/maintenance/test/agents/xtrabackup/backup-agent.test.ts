@@ -14,7 +14,15 @@ import {
   defaultBackupAgentLimits,
 } from '../../../src/agents/xtrabackup/backup-agent.js';
 import { clusterMark, formatSessionId } from '../../../src/agents/xtrabackup/session-id.js';
-import { answerOf, ask, connect, parseAnswer, readTar, requestOf } from '../../support/agent-client.js';
+import {
+  answerOf,
+  ask,
+  connect,
+  decodeStream,
+  parseAnswer,
+  readTar,
+  requestOf,
+} from '../../support/agent-client.js';
 import { MemoryFiles } from '../../support/memory-files.js';
 import { MemoryNode } from '../../support/memory-node.js';
 
@@ -237,6 +245,29 @@ describe('a full backup', () => {
     expect(commands).toHaveLength(300);
     expect(commands.filter(({ kv }) => kv!.value.toString() === 'later')).toEqual([]);
     await until(() => table.viewCount === 0);
+  });
+
+  test('is raw, below its file, where a request has the keys of the protocol alone, and encoded where it has others', async () => {
+    const { node, port } = await start();
+    await (await node.createTable('t')).put('a', '1');
+    const tarOf = async (pairs: Readonly<Record<string, string>>): Promise<Buffer> =>
+      parseAnswer((await ask(port, requestOf(pairs))).bytes).tar;
+    const namesIn = async (tar: Buffer): Promise<string[]> => [...(await readTar(tar)).keys()];
+    const below = 'srv/backups/BackupSet/20110304005033/ZRM_LINKS';
+    const named = [`${below}/t.bak`, `${below}/manifest.json`];
+    expect(await namesIn(await tarOf(example))).toEqual(named);
+    expect(await namesIn(await tarOf({ ...example, sid: '/srv/backups/BackupSet/20110304005033' }))).toEqual(
+      named,
+    );
+    for (const more of [
+      { tmpdir: '/tmp' },
+      { binlog: '' },
+      { 'agent-stream-encoding': '' },
+      { comment: '' },
+    ]) {
+      const tar = decodeStream(await tarOf({ ...example, ...more }), 'uuencode');
+      expect(await namesIn(tar)).toEqual(['t.bak', 'manifest.json']);
+    }
   });
 
   test('of a cluster without tables is a manifest', async () => {
