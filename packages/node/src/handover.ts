@@ -37,7 +37,9 @@ export class Handover {
    */
   run(): Promise<void> {
     this.#ticksLeft = this.#options.patienceTicks;
-    for (const { raft } of this.#options.replicas.values()) this.#count(raft.leader);
+    for (const { raft, speaksFrames } of this.#options.replicas.values()) {
+      if (speaksFrames) this.#count(raft.leader);
+    }
     return new Promise((resolve) => {
       this.#finish = resolve;
       this.look();

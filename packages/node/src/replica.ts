@@ -288,7 +288,7 @@ export class Replica implements ReadableTable {
    * Proposals wait meanwhile, and go to whoever leads afterwards.
    */
   transferLeadership(target: NodeId): boolean {
-    if (this.#isClosed || this.isSuspended) return false;
+    if (this.#isClosed || this.isSuspended || !this.speaksFrames) return false;
     // Also the abort of a transfer takes ticks.
     this.wake();
     return this.#raft.transferLeadership(target);

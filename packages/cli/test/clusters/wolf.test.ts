@@ -6,6 +6,7 @@ import { findFreePorts } from '@coxswain/testing';
 import { type Client, credentials, makeClientConstructor } from '@grpc/grpc-js';
 import { afterEach, expect, test } from '@jest/globals';
 import { TemporaryDirectory } from '../support/command.js';
+import { runHere } from '../support/command-here.js';
 import { ClusterNode, contentOf, until } from './cluster.js';
 
 /** `npm run acceptance -- wolf` puts 10,000. */
@@ -205,6 +206,18 @@ test('three nodes replicate a table over wolf.raft alone: the leader is killed, 
     expect(contents[0]).toHaveLength(puts);
     expect(contents[1]).toEqual(contents[0]);
     expect(contents[2]).toEqual(contents[0]);
+
+    // It is backed up as any other table.
+    const backup = await runHere([
+      'backup',
+      '--dir',
+      join(directory.path, 'backup'),
+      '--tables',
+      table,
+      '--endpoints',
+      (await leader(members)).node.endpoint,
+    ]);
+    expect(backup.stdout).toMatch(new RegExp(`^${table}, ${puts} keys, `));
 
     // A node that does not lead says who does, and has done nothing. Who leads may change meanwhile.
     await until('a node that does not lead refuses a write', async () => {
