@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Coxswain } from '@coxswain/client';
 import { findFreePorts } from '@coxswain/testing';
@@ -368,6 +369,33 @@ test('a follower that knows the seed alone is led, and what its conflict_opt nam
     current_leader: 0,
     last_applied: 3,
   });
+});
+
+test('every text that the real parser refuses is refused, and none that it takes, and nothing comes of any', async () => {
+  // What async-raft 0.6.1 makes of them: see packages/wolf/test/golden.test.ts.
+  const path = fileURLToPath(new URL('../../../wolf/test/golden/real.json', import.meta.url));
+  const { cases } = JSON.parse(readFileSync(path, 'utf8')) as { cases: [string, string, string | null][] };
+  const texts = cases.filter(([kind]) => kind === 'append');
+  expect(texts.length).toBeGreaterThan(400);
+  await startAs(1);
+  for (const [, text, printed] of texts) {
+    const answer = decoded(
+      'AppendEntries',
+      await caller.call('AppendEntries', { msg_id: `x${text}`, req: text }),
+    ) as {
+      ok_res?: { msg_id: string };
+      error_res?: { msg_id: string; code: number; msg: string };
+    };
+    const { ok_res, error_res } = answer;
+    expect((ok_res ?? error_res)?.msg_id).toBe(`x${text}`);
+    // One thing more is refused here.
+    const isTooLarge = error_res?.msg.includes('above 2^53-1') === true;
+    expect({ text, isRefused: error_res?.code === 2 }).toEqual({
+      text,
+      isRefused: printed === null || isTooLarge,
+    });
+  }
+  expect(JSON.parse(await caller.metrics())).toMatchObject({ last_log_index: 0, last_applied: 0 });
 });
 
 test('where no table is replicated, Bootstrap and GetMetrics answer', async () => {
