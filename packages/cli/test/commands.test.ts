@@ -29,15 +29,16 @@ afterAll(async () => {
   expect((await node.stop()).exitCode).toBe(0);
 });
 
-type Input = { readonly stdin?: string; readonly env?: NodeJS.ProcessEnv };
+type Input = { readonly stdin?: string; readonly typed?: string; readonly env?: NodeJS.ProcessEnv };
 
 /**
  * A command against the node, within this process. A busy machine may take longer than the five seconds that people wait:
  * no verdict depends on that.
  */
-function command(args: readonly string[], { stdin, env }: Input = {}): Promise<Outcome> {
+function command(args: readonly string[], { stdin, typed, env }: Input = {}): Promise<Outcome> {
   return runHere([...args, '--endpoints', node.endpoint], {
     ...(stdin !== undefined && { stdin }),
+    ...(typed !== undefined && { typed }),
     env: { COXSWAIN_TIMEOUT: '5m', ...env },
   });
 }
@@ -137,6 +138,44 @@ describe('data (interfaces.md)', () => {
     expect(await output(['del', 'b', '--prefix'])).toBe('3\n');
   });
 
+  test('a line that the server refuses is named, and all that is done counted, with transactions under way', async () => {
+    const line = (number: number): string => `refused-${String(number).padStart(4, '0')}`;
+    const lines = (input: (key: string) => string, bad: string): string =>
+      Array.from({ length: 1_000 }, (_, index) => (index === 299 ? bad : `${input(line(index + 1))}\n`)).join(
+        '',
+      );
+    const count = (): Promise<string> => output(['get', 'refused-', '--prefix', '--count-only']);
+    const long = 'k'.repeat(1025);
+    for (const bad of [`${long}\tv\n`, `${line(300)}\t${'v'.repeat(2 * 1024 * 1024 + 1)}\n`]) {
+      const ended = await command(['put', '--stdin'], { stdin: lines((key) => `${key}\tv`, bad) });
+      expectFailure(
+        ended,
+        1,
+        /^put: line 300: (key|value) length exceeded max allowed value.*; \d+ lines are done; go on with --from-line 300$/,
+      );
+      // Line 300 stands in the third of the transactions of 128 lines: those after it may be done too.
+      const done = Number(/; (\d+) lines/.exec(ended.stderr)![1]);
+      expect(done).toBeGreaterThanOrEqual(299);
+      expect(await count()).toBe(`${done}\n`);
+      expect(
+        await output(
+          ['put', '--stdin', '--from-line', '301'],
+          lines((key) => `${key}\tv`, bad),
+        ),
+      ).toBe('OK 700\n');
+      expect(await count()).toBe('999\n');
+      const deleted = await command(['del', '--stdin'], { stdin: lines((key) => key, `${long}\n`) });
+      expectFailure(
+        deleted,
+        1,
+        /^del: line 300: key length exceeded max allowed value.*; \d+ lines are done; go on with --from-line 300$/,
+      );
+      const left = 999 - Number(/; (\d+) lines/.exec(deleted.stderr)![1]);
+      expect(await count()).toBe(`${left}\n`);
+      await output(['del', 'refused-', '--prefix']);
+    }
+  });
+
   test('put --stdin that is interrupted counts what is done', async () => {
     // One whole transaction of 128 lines, and three lines that wait for more.
     const stdin = Array.from({ length: 131 }, (_, index) => `i${index + 1}\tv\n`).join('');
@@ -153,11 +192,14 @@ describe('data (interfaces.md)', () => {
     expect(await output(['del', 'i', '--prefix'])).toBe('128\n');
   });
 
-  test('put --stdin that is interrupted on a terminal gives the cursor back', async () => {
-    if (spawnSync('script', ['--version']).status !== 0) {
-      process.stderr.write('not tried: this machine has no `script` of util-linux, which makes terminals\n');
-      return;
-    }
+  const hasTerminals = spawnSync('script', ['--version']).status === 0;
+  const returnsCursor = 'put --stdin that is interrupted on a terminal gives the cursor back';
+  // `npm test` ends with the titles of what was not tried.
+  const title = hasTerminals
+    ? returnsCursor
+    : `not tried, for want of \`script\` (util-linux), which makes terminals: ${returnsCursor}`;
+  test(title, async () => {
+    if (!hasTerminals) return;
     // In place of the shell, which the terminal sends the signal too: some shells end by it whatever the command does.
     const line = `exec '${process.execPath}' '${coxswainFile}' put --stdin --endpoints ${node.endpoint}`;
     const terminal = spawn('script', ['-qec', line, '/dev/null'], { stdio: 'pipe' });
@@ -181,12 +223,24 @@ describe('data (interfaces.md)', () => {
     expect(await output(['get', '--hex', '\\x00\\xff', '--print-value-only'])).toBe('\\x0a\\x0d\n');
     expect(await output(['get', '--hex', '', '--prefix', '--count-only'])).toBe('1\n');
     expectFailure(await command(['get', '--hex', '0g']), 2, /^--hex: /);
+    await output(['put', '--hex', '00ff', '0d']);
     const { kvs } = JSON.parse(await output(['get', '--hex', '00ff', '-o', 'json'])) as {
-      kvs: { modRevision: string }[];
+      kvs: { createRevision: string; modRevision: string }[];
     };
-    const above = String(BigInt(kvs[0]!.modRevision) + 1n);
-    expect(await output(['get', '', '--prefix', '--min-mod-revision', above])).toBe('');
-    expect(await output(['get', '', '--prefix', '--max-mod-revision', above, '--count-only'])).toBe('1\n');
+    const { createRevision, modRevision } = kvs[0]!;
+    expect(BigInt(modRevision)).toBeGreaterThan(BigInt(createRevision));
+    /** How many keys a filter leaves, by its bound's distance from the revision that the key has. */
+    const left = async (flag: string, revision: string, distance: bigint): Promise<string> =>
+      output(['get', '', '--prefix', '--count-only', flag, String(BigInt(revision) + distance)]);
+    for (const [flag, revision, outside] of [
+      ['--min-mod-revision', modRevision, 1n],
+      ['--max-mod-revision', modRevision, -1n],
+      ['--min-create-revision', createRevision, 1n],
+      ['--max-create-revision', createRevision, -1n],
+    ] as const) {
+      expect(await left(flag, revision, 0n)).toBe('1\n');
+      expect(await left(flag, revision, outside)).toBe('0\n');
+    }
     expect(await output(['del', '--hex', '00', '--prefix'])).toBe('1\n');
   });
 
@@ -357,6 +411,22 @@ describe('the cluster', () => {
         "coxswain: nothing was changed: this removes the table, which loses table 'extra' (1 key, revision 2): give --yes where nobody can be asked\n",
     });
     expect(await output(['get', 'k', '--table', 'extra'])).toBe('k\nv\n');
+    // On a terminal it asks. Nothing but yes is a yes, least of all Ctrl-D.
+    const question = "This removes the table, which loses table 'extra' (1 key, revision 2). Go on? [y/N] ";
+    for (const typed of ['n\n', '\n', 'yesterday\n', '']) {
+      expect(await command(['tables', 'delete', 'extra'], { typed })).toEqual({
+        exitCode: 1,
+        stdout: '',
+        stderr: `${question}coxswain: nothing was changed\n`,
+      });
+    }
+    expect(await output(['get', 'k', '--table', 'extra'])).toBe('k\nv\n');
+    expect(await command(['tables', 'delete', 'extra'], { typed: 'y\n' })).toEqual({
+      exitCode: 0,
+      stdout: 'OK\n',
+      stderr: question,
+    });
+    await output(['tables', 'create', 'extra']);
     expect(await output(['tables', 'delete', 'extra', '--yes'])).toBe('OK\n');
     expectFailure(
       await command(['get', 'k', '--table', 'extra']),
@@ -387,12 +457,14 @@ describe('the cluster', () => {
       const hung =
         /takes the connection and (says nothing|does not answer the TLS handshake): the process hangs/;
       const flags = ['--timeout', '1s', '--endpoints', `https://${node.endpoint}`];
-      // The handshake is still under way when the process ends.
-      expectFailure(await run(['get', 'k', ...flags]), 1, hung);
-      const health = await runHere(['health', ...flags]);
+      // Processes of their own: the handshake is still under way when they end.
+      const commands = [['get', 'k'], ['health'], ['status']];
+      const ended = await Promise.all(commands.map((command) => run([...command, ...flags])));
+      const [get, health, status] = ended as [Outcome, Outcome, Outcome];
+      expectFailure(get, 1, hung);
       expect(health.stdout).toMatch(hung);
       expectFailure(health, 1, /^not healthy: https:/);
-      expectFailure(await runHere(['status', ...flags]), 1, hung);
+      expectFailure(status, 1, hung);
       expectFailure(await runHere(['get', 'k', '--timeout', '1s', '--endpoints', node.endpoint]), 1, hung);
     } finally {
       node.signal('SIGCONT');

@@ -53,7 +53,7 @@ async function members(count: number): Promise<Member[]> {
 }
 
 async function start({ flags }: Member, descriptorsMax: number): Promise<Command> {
-  const node = new Command(flags, { descriptorsMax });
+  const node = new Command(flags, { before: `ulimit -n ${descriptorsMax}` });
   running.push(node);
   await node.prints('the node has started');
   return node;

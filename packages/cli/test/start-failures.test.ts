@@ -62,10 +62,10 @@ function openTo(path: string): { files: boolean; open: string[] } {
 }
 
 /** Starts a node whose parent lets everybody read and write what it makes. */
-function startOpenly(flags: readonly string[]): Command {
+function startOpenly(flags: readonly string[], before?: string): Command {
   const umask = process.umask(0);
   try {
-    return new Command(flags);
+    return new Command(flags, before === undefined ? {} : { before });
   } finally {
     process.umask(umask);
   }
@@ -74,7 +74,7 @@ function startOpenly(flags: readonly string[]): Command {
 const nothingIsOpen = { files: true, open: [] };
 
 describe('a node that cannot start says why in one line, and loses nothing', () => {
-  test('a port in use', async () => {
+  test('a port in use; a pid file that bears its own id, as a container gives it again, is no other process', async () => {
     const flags = flagsOf(directory.path, ports);
     const blocker = createServer();
     await new Promise<void>((resolve) => blocker.listen(ports[0], '127.0.0.1', resolve));
@@ -85,8 +85,10 @@ describe('a node that cannot start says why in one line, and loses nothing', () 
       new RegExp(`cannot open the api listener .*127\\.0\\.0\\.1:${ports[0]} is in use`),
     );
     await new Promise((resolve) => blocker.close(resolve));
-    const node = startOpenly(flags);
+    const pidFile = join(directory.path, 'data', 'coxswain.pid');
+    const node = startOpenly(flags, `echo $$ > '${pidFile}'`);
     await node.prints('the cluster has formed');
+    expect(readFileSync(pidFile, 'utf8')).toBe(`${node.child.pid}\n`);
     expect((await node.stop()).exitCode).toBe(0);
     expect(openTo(directory.path)).toEqual(nothingIsOpen);
   });

@@ -6,12 +6,12 @@ let isRunning = false;
 
 /**
  * Runs a command within this process, as `bin/coxswain.cjs` does in one of its own, in a hundredth of the time that a
- * process takes to start. Neither its input nor its output is a terminal. Throws when another one is under way: both
- * would write to the same stdout.
+ * process takes to start. Its output is no terminal, and its input is one where `typed` says what a person types there.
+ * Throws when another one is under way: both would write to the same stdout.
  */
 export async function runHere(
   args: readonly string[],
-  { stdin = '', env = {} }: { stdin?: string | Buffer; env?: NodeJS.ProcessEnv } = {},
+  { stdin = '', typed, env = {} }: { stdin?: string | Buffer; typed?: string; env?: NodeJS.ProcessEnv } = {},
 ): Promise<Outcome> {
   if (isRunning) throw new Error('another command is under way in this process');
   isRunning = true;
@@ -30,7 +30,8 @@ export async function runHere(
   stderr.isTTY = false;
   process.noDeprecation = true;
   // In one piece, as bytes.
-  Object.defineProperty(process, 'stdin', { configurable: true, value: Readable.from([Buffer.from(stdin)]) });
+  const value = Object.assign(Readable.from([Buffer.from(typed ?? stdin)]), { isTTY: typed !== undefined });
+  Object.defineProperty(process, 'stdin', { configurable: true, value });
   try {
     const exitCode = await run(['node', 'coxswain', ...args]);
     const [out, err] = [written.stdout, written.stderr].map((pieces) => Buffer.concat(pieces).toString());

@@ -29,14 +29,14 @@ export class Command {
       isStdinOpen?: boolean;
       cwd?: string;
       env?: NodeJS.ProcessEnv;
-      /** What `ulimit -n` says to it. */
-      descriptorsMax?: number;
+      /** A line of shell that the process runs before it becomes the command: it has its id and its limits. */
+      before?: string;
     } = {},
   ) {
-    const { descriptorsMax } = options;
+    const { before } = options;
     const command = [process.execPath, coxswainFile, ...args];
-    const limit = ['sh', '-c', `ulimit -n ${descriptorsMax}; exec "$0" "$@"`];
-    const [program, ...rest] = descriptorsMax === undefined ? command : [...limit, ...command];
+    const shell = ['sh', '-c', `${before}; exec "$0" "$@"`];
+    const [program, ...rest] = before === undefined ? command : [...shell, ...command];
     this.child = spawn(program!, rest, {
       cwd: options.cwd,
       env: { ...process.env, ...options.env },
