@@ -388,7 +388,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       // Nobody could tell here what the write did.
       if (!replica.hasTable) throw errors.notReady();
       // What follower clusters must have before the node stops does not grow any more.
-      if (this.#ownState === 'closing') throw errors.closing();
+      if (this.#isClosing) throw errors.closing();
       if (!replica.speaksFrames) this.wolf.checkSize(bytes);
       const result = await this.#proposeTo(replica, CommandKind.Command, bytes, call.deadlineMs);
       // T2: after the seal nothing has an effect any more, so it may go to the shard that took over.
@@ -472,6 +472,12 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
 
   get #ownState(): MemberState {
     return this.#tables.memberState(this.nodeId);
+  }
+
+  /** Also once it was closed, until its process has ended, or has begun anew. */
+  get #isClosing(): boolean {
+    const state = this.#ownState;
+    return state === 'closing' || state === 'offline';
   }
 
   get isLogPaused(): boolean {

@@ -135,8 +135,12 @@ describe('a Pump', () => {
     const { pump, drainer } = await pair();
     const acknowledged: string[] = [];
     const refusals: string[] = [];
+    let isClosed = false;
+    void pump.node.server.closed.then(() => {
+      isClosed = true;
+    });
     const writer = async (id: number): Promise<void> => {
-      for (let i = 0; refusals.length < 10; i++) {
+      for (let i = 0; !isClosed; i++) {
         const key = `${id}/${i}`;
         try {
           await pump.rpc.call(put, { table, key: Buffer.from(key), value: Buffer.alloc(100) });
@@ -157,6 +161,8 @@ describe('a Pump', () => {
       'this node is being closed and takes no writes: write through another one',
     );
     await pump.node.server.closed;
+    // Not even now, before its process ends: followers would not get it.
+    await expect(putOf(pump.rpc, 't', 'late')).rejects.toMatchObject({ code: status.UNAVAILABLE });
     const { kvs } = await drainer.rpc.call(range, {
       table,
       key: Buffer.from([0]),
