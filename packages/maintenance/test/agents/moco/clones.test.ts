@@ -55,9 +55,8 @@ class FakeDonor {
     },
   } as unknown as LeaderLink;
 
-  // biome-ignore lint/correctness/useYield: a server that refuses gives nothing
-  async *#refuse(): AsyncGenerator<Buffer> {
-    throw this.access;
+  #refuse(): AsyncIterable<Buffer> {
+    return this.#log(Promise.reject(this.access));
   }
 
   async *#snapshot(chunks: readonly (Buffer | Error)[]): AsyncGenerator<replication.SnapshotChunk> {
@@ -67,8 +66,9 @@ class FakeDonor {
     }
   }
 
-  async *#log(messages: readonly replication.ReplicateResponse[]): AsyncGenerator<Buffer> {
-    for (const message of messages) yield replication.ReplicateResponse.encode(message).finish() as Buffer;
+  async *#log(messages: readonly replication.ReplicateResponse[] | Promise<never>): AsyncGenerator<Buffer> {
+    for (const message of await messages)
+      yield replication.ReplicateResponse.encode(message).finish() as Buffer;
   }
 }
 
