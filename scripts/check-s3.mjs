@@ -32,6 +32,18 @@ const hangsMs = 120_000;
 /** Impatient: what fails here fails for good. */
 const limits = { silenceMs: 30_000, attemptsMax: 2, pauseLeastMs: 100, partSizeBytes: partBytes };
 
+/** Ids of backups as scripts make them up, and worse. */
+const foreignKeys = [
+  '2021-03-17T10:00:00Z',
+  'Übung/月曜日',
+  'a b+c%2F&=?#[]{}',
+  `quotes"'and<brackets>`,
+  '/slash',
+  'slash',
+  'two//slashes',
+  'x'.repeat(200),
+];
+
 const values = checkOptions('npm run check:s3 -- [--only NAME]', { only: '' });
 
 const root = mkdtempSync(join(tmpdir(), 'coxswain-s3-'));
@@ -249,6 +261,36 @@ const checks = {
     const removed = await at(dayMs + 60_000).removeLeftovers({});
     assert.equal(removed, 1);
     assert.equal(await at(dayMs + 60_000).removeLeftovers({}), 0);
+  },
+  'keys that somebody else chose are stored as they are, one beside the other': async ({ endpoint }) => {
+    const store = open(endpoint, { prefix: '', takesAnyKey: true });
+    const refused = [];
+    const stored = new Map();
+    for (const key of foreignKeys) {
+      const content = randomBytes(100);
+      try {
+        await store.put(key, content, {});
+        stored.set(key, hashOf(content));
+      } catch (error) {
+        // Not every server takes what S3 takes; what it takes must be under that name.
+        assert.ok(error instanceof ArchiveError, String(error));
+        refused.push(JSON.stringify(key));
+      }
+    }
+    const mixedUp = [];
+    for (const [key, sha256] of stored) {
+      const isRight = hashOf(Buffer.concat(await collect(store.get(key, {})))) === sha256;
+      // In a file system empty names between slashes are none.
+      assert.ok(isRight || /^[/]|[/][/]/.test(key), `what is in ${key} is another's`);
+      if (!isRight) mixedUp.push(JSON.stringify(key));
+    }
+    for (const key of stored.keys()) await store.delete(key, {});
+    assert.ok(stored.has(foreignKeys[0]), `${foreignKeys[0]} is refused`);
+    const words = [
+      ...(refused.length === 0 ? [] : [`refused: ${refused.join(', ')}`]),
+      ...(mixedUp.length === 0 ? [] : [`taken for another: ${mixedUp.join(', ')}`]),
+    ];
+    return words.length === 0 ? undefined : words.join('; ');
   },
   'a wrong key is an error of every operation': async ({ endpoint, server }) => {
     if (server.checksKeys === false) return 'the server checks no keys: not tried';

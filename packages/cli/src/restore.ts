@@ -66,6 +66,7 @@ export async function restore(flags: RestoreFlags): Promise<void> {
     await restoreAll(select(await findFiles(flags), flags), flags);
     return;
   }
+  if (flags.dir === undefined && flags.incremental.length > 0) directoryOf(flags);
   // What reads the configuration of nodes is loaded for this alone.
   const { withBinlogBackups } = await import('./binlog-backups.js');
   await withBinlogBackups(flags, async (backups) => {

@@ -74,6 +74,11 @@ export class ClusterClone {
     return node === this.#context.self.node ? clone.id === this.#heldId : this.#context.isAlive(node);
   }
 
+  /** A clone was begun, and nobody has said that it ended: also where the node that fills the cluster cannot be reached from here. */
+  get mayBeRunning(): boolean {
+    return this.unfinished?.error === null;
+  }
+
   /**
    * Writes that the cluster is being filled, in the place of a clone that did not succeed. Resolves when every member that
    * answers anybody knows it: no health probe of any of them says SERVING from then on. When it rejects nothing is left.

@@ -804,7 +804,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     this.#admitWrite();
     if (this.#archiveBacklog?.refusesWrites) throw errors.archiveBehind();
     // T2: the table that comes takes the place of the one that is there, with whatever was written to it.
-    if (this.clone.isRunning) throw errors.cloning();
+    if (this.clone.mayBeRunning) throw errors.cloning();
   }
 
   async #proposeTo(

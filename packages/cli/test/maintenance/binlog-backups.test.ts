@@ -201,6 +201,7 @@ describe('backups of the archive', () => {
     [['never made'], [], 1, 'there is no backup "never made", or it was not finished'],
     [[FIRST], ['--tables', 'nobody'], 1, 'the backups have no table nobody'],
     [[FIRST], ['--from-archive'], 2, 'but not both'],
+    [[FIRST], ['--incremental', 'somewhere'], 2, 'name the directory of the backup'],
     [[FIRST], ['--s3-endpoint', 'nowhere'], 2, '--s3-endpoint: must be http'],
   ] as const)('%j %j changes nothing, and says why', async (ids, flags, exitCode, text) => {
     const outcome = await restore(other, ids, ...flags);

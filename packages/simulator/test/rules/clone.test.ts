@@ -102,8 +102,12 @@ describe('operations-protocols.md §2: isUnderCloning', () => {
     const error = `node ${follower}, which filled the cluster, is out of reach`;
     await world.sleep(50_000);
     for (const id of [leader, other]) expect(errorAt(world, id)).toBeNull();
+    // T2: until somebody has said that it failed, it may still bring tables.
+    expect(world.node(other).clone.isRunning).toBe(false);
+    expect(await world.fate(world.put(other, 'a', '1'))).toBe('Unavailable');
     await world.until('the others say so', () => [leader, other].every((id) => errorAt(world, id) === error));
     expect(noneServes(world)).toBe(true);
+    await world.write(other, 'a', '1');
     // What it still believes it may do has no effect on what the cluster says.
     const ended = new Outcome(held.end());
     world.network.heal();

@@ -22,6 +22,7 @@ let store: MemoryObjectStore;
 let requests: OneAtATime;
 let backups: BinlogBackups;
 let flushed: () => Promise<void>;
+let isCloning: boolean;
 let logged: string[];
 
 beforeEach(async () => {
@@ -30,7 +31,8 @@ beforeEach(async () => {
   await s3.start();
   node = new MemoryNode();
   store = new MemoryObjectStore();
-  requests = new OneAtATime(() => false);
+  isCloning = false;
+  requests = new OneAtATime(() => isCloning);
   flushed = () => Promise.resolve();
   logged = [];
   backups = new BinlogBackups(node as unknown as BinlogNode, {
@@ -282,6 +284,15 @@ describe('FlushAndBackupBinlog', () => {
     node.archived.set(table.shardId, 1);
     while (backups.status.state === 'running') await new Promise((resolve) => setTimeout(resolve, 1));
     expect(s3.objects.get('monday')!.toString()).toBe('monday-000000');
+  });
+
+  test('waits for its turn while a clone fills the cluster, whichever node has begun it', async () => {
+    isCloning = true;
+    await expect(backups.begin(request(), call())).rejects.toEqual(errors.anotherRequest());
+    await expect(backups.flush({ delete: false }, call())).rejects.toEqual(errors.anotherRequest());
+    isCloning = false;
+    await run();
+    expect(backups.status.state).toBe('done');
   });
 
   test('never logs a secret', async () => {

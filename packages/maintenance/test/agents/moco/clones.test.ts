@@ -276,6 +276,18 @@ describe('the cluster', () => {
   });
 });
 
+test('what is written while a clone begins is not lost by it: it does not begin (T2)', async () => {
+  const table = await node.createTable('t');
+  let opened = 0;
+  node.beforeOpen = async () => {
+    if (++opened === 2) await table.put('late', '1');
+  };
+  await expect(begin()).rejects.toEqual(errors.recipientNotEmpty('t', 1));
+  expect(node.clone.unfinished).toBeUndefined();
+  expect(donor.closed).toBe(1);
+  expect(clones.status.state).toBe('none');
+});
+
 test('only an empty cluster is cloned into, and only a leader cluster', async () => {
   await (await node.createTable('full')).put('a', '1');
   await expect(begin()).rejects.toEqual(errors.recipientNotEmpty('full', 1));
