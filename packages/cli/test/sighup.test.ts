@@ -3,6 +3,7 @@ import { Coxswain, StatusCode } from '@coxswain/client';
 import { findFreePorts } from '@coxswain/testing';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { Command, TemporaryDirectory } from './support/command.js';
+import { type SelfSigned, selfSigned } from './support/self-signed.js';
 
 let directory: TemporaryDirectory;
 let node: Command | undefined;
@@ -16,7 +17,7 @@ afterEach(async () => {
   directory.remove();
 });
 
-test('SIGHUP reads tokens and the log level again, and one line says what changed and what needs a restart', async () => {
+test('SIGHUP reads certificates, tokens and the log level again, and one line says what changed and what needs a restart', async () => {
   const [api, rest, raft] = await findFreePorts(3);
   const config = `${directory.path}/config.yaml`;
   const tokenFile = `${directory.path}/token`;
@@ -24,13 +25,21 @@ test('SIGHUP reads tokens and the log level again, and one line says what change
     writeFileSync(config, `log-level: ${level}\nraft.rtt: ${rtt}\n`);
     writeFileSync(tokenFile, token);
   };
+  const [certFile, keyFile] = [`${directory.path}/cert.pem`, `${directory.path}/key.pem`];
+  const show = ({ cert, key }: SelfSigned) => {
+    writeFileSync(certFile, cert);
+    writeFileSync(keyFile, key);
+  };
   write('info', 'first', '100ms');
+  show(selfSigned[0]);
   node = new Command(
     [
       'leader',
       `--config=${config}`,
       `--data-dir=${directory.path}/data`,
-      `--api.address=http://127.0.0.1:${api}`,
+      `--api.address=https://127.0.0.1:${api}`,
+      `--api.cert-filename=${certFile}`,
+      `--api.key-filename=${keyFile}`,
       `--rest.address=http://127.0.0.1:${rest}`,
       `--raft.address=127.0.0.1:${raft}`,
       '--replication.enabled=false',
@@ -47,9 +56,14 @@ test('SIGHUP reads tokens and the log level again, and one line says what change
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   };
-  /** Whether a table is made with a token. */
-  const create = async (name: string, token: string): Promise<boolean> => {
-    const client = await Coxswain.connect({ endpoints: [`127.0.0.1:${api}`], token, timeoutMs: 60_000 });
+  /** Whether a table is made with a token, by a client that trusts one certificate alone. */
+  const create = async (name: string, token: string, { cert }: SelfSigned): Promise<boolean> => {
+    const client = await Coxswain.connect({
+      endpoints: [`https://127.0.0.1:${api}`],
+      tls: { ca: Buffer.from(cert) },
+      token,
+      timeoutMs: 60_000,
+    });
     return client.tables
       .create(name)
       .then(
@@ -63,23 +77,32 @@ test('SIGHUP reads tokens and the log level again, and one line says what change
   };
   await node.prints('the node has started');
   await node.prints('the cluster has formed');
-  expect(await create('before', 'first')).toBe(true);
+  expect(await create('before', 'first', selfSigned[0])).toBe(true);
+  // A line at debug.
+  const elected = 'the leader of a group changed';
+  expect(node.stdout).not.toContain(elected);
 
   write('debug', 'second', '200ms');
+  // No handshake comes before the signal, which alone has them read.
+  show(selfSigned[1]);
   node.child.kill('SIGHUP');
   const line = await answer(1);
   expect(JSON.parse(line)).toMatchObject({
-    changed: ['tables.token', 'log-level info -> debug'],
+    changed: ['certificates of api', 'tables.token', 'log-level info -> debug'],
     needsRestart: ['raft.rtt'],
   });
   expect(line).not.toMatch(/first|second/);
-  expect(await create('refused', 'first')).toBe(false);
-  expect(await create('after', 'second')).toBe(true);
+  expect(await create('refused', 'first', selfSigned[1])).toBe(false);
+  expect(await create('after', 'second', selfSigned[1])).toBe(true);
+  await node.prints(elected);
 
   // A file that was emptied by mistake opens nothing.
   write('debug', '', '200ms');
   node.child.kill('SIGHUP');
   expect(JSON.parse(await answer(2))).toMatchObject({ needsRestart: ['raft.rtt', 'tables.token'] });
-  expect(await create('without', 'anything')).toBe(false);
-  expect(await create('still', 'second')).toBe(true);
+  expect(await create('without', 'anything', selfSigned[1])).toBe(false);
+  expect(await create('still', 'second', selfSigned[1])).toBe(true);
+
+  const { stdout } = await node.stop();
+  expect(stdout).toContain('"signal":"SIGTERM","msg":"the node was asked to stop"');
 });

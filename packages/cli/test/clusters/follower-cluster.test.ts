@@ -4,6 +4,7 @@ import { runHere } from '../support/command-here.js';
 import { Cluster, type ClusterNode, contentOf, until, untilEqual } from './cluster.js';
 import { ReplicationClient } from './stock/replication-client.js';
 
+const atDebug = ['--log-level=debug'];
 const clusters: Cluster[] = [];
 let leader: Cluster;
 let follower: Cluster;
@@ -15,9 +16,9 @@ async function started(options: Parameters<typeof Cluster.ready>[0]): Promise<Cl
 }
 
 beforeAll(async () => {
-  leader = await started({ role: 'leader', nodes: 1, tables: ['first', 'second'] });
+  leader = await started({ role: 'leader', nodes: 1, tables: ['first', 'second'], flags: atDebug });
   await leader.untilReady();
-  follower = await started({ role: 'follower', nodes: 3, follows: leader });
+  follower = await started({ role: 'follower', nodes: 3, follows: leader, flags: atDebug });
   await follower.untilReady();
   for (const table of ['first', 'second']) await untilEqual(table, leader, follower);
 });
@@ -26,12 +27,40 @@ afterAll(async () => {
   await Promise.all(clusters.map((cluster) => cluster.stop()));
 });
 
+/** A key and a value that stand nowhere else. */
+const secrets = { key: 'kiwi-of-the-workload', value: 'quince-of-the-workload' };
+
+/** Looks through what nodes have printed, at level debug, for the secrets as text, in base64, as digits and as bytes. */
+function expectSilence(nodes: readonly ClusterNode[]): void {
+  const forms = Object.values(secrets)
+    .map((text) => Buffer.from(text))
+    .flatMap((bytes) => [
+      bytes.toString(),
+      bytes.toString('base64').replace(/=*$/, '').slice(0, -1),
+      bytes.toString('hex'),
+      bytes.join(','),
+    ]);
+  for (const { output } of nodes) {
+    expect(output).toContain('"level":20');
+    expect(forms.filter((form) => output.includes(form))).toEqual([]);
+  }
+}
+
 /** How often a cluster was asked for its tables. */
 async function asked(cluster: Cluster): Promise<number> {
   const metrics = await cluster.node(1).metrics();
   const lines = metrics.split('\n').filter((line) => line.startsWith('grpc_server_handled_total{'));
   const line = lines.find((each) => each.includes('"replication.v1.Metadata"') && each.includes('"OK"'));
   return Number(line?.split(' ').at(-1) ?? 0);
+}
+
+/** Whether a line of a node's log has this level, as pino numbers them, and this text of the leader cluster. */
+function says(node: ClusterNode, level: number, text: string): boolean {
+  return node.output
+    .split('\n')
+    .some(
+      (line) => line.startsWith(`{"level":${level},`) && line.includes(`"msg":"the leader cluster ${text}`),
+    );
 }
 
 async function untilAskedAgain(cluster: Cluster): Promise<void> {
@@ -124,8 +153,36 @@ describe('writes on a follower cluster', () => {
   });
 });
 
+test('no node of either cluster logs a key or a value, whatever is done with them', async () => {
+  const { key, value } = secrets;
+  for (const node of [leader.node(1), follower.node(1), follower.node(2)]) {
+    const client = await node.client();
+    await client.put('first', key, value);
+    await client.get('first', key, { linearizable: false });
+    for await (const _ of client.iterateRange('first', key, { prefix: true }));
+    const swap = client
+      .txn('first')
+      .when(compare.value(key, '=', value))
+      .do(operation.put(`${key}-2`, value), operation.range(key))
+      .otherwise(operation.deleteRange(key));
+    expect((await swap.commit()).succeeded).toBe(true);
+    await client.deleteRange('first', key, { prefix: true, prevKv: true });
+    // What is refused, here or by the leader cluster, is no excuse either.
+    await expect(client.put('missing', key, value)).rejects.toThrow('table not found');
+    await expect(client.put('first', key.repeat(100), value)).rejects.toThrow('key length');
+    await expect(client.range('first', key, { revision: 1n << 40n })).rejects.toThrow();
+    await client.put('first', key, value);
+  }
+  await untilEqual('first', leader, follower);
+  expectSilence([...leader.nodes, ...follower.nodes]);
+});
+
 test('every node says how every table is replicated, and the leader cluster who replicates it', async () => {
   const puller = await follower.leaderOf('first');
+  for (const { output } of follower.nodes) {
+    expect(output).toContain('"msg":"connected to a peer"');
+    expect(output).toContain('"msg":"the leader of a group changed"');
+  }
   await until('all nodes agree', async () => {
     for (const { endpoint } of follower.nodes) {
       const { stdout } = await runHere(['status', '--endpoints', endpoint, '--table', 'first']);
@@ -138,6 +195,16 @@ test('every node says how every table is replicated, and the leader cluster who 
   });
   await puller.kill();
   const next = await follower.leaderOf('first');
+  const lost = `"peer":${puller.id},"reason":`;
+  await until('the others have said at debug that the connection is gone', () =>
+    follower.nodes.every(({ isRunning, output }) =>
+      isRunning
+        ? output
+            .split('\n')
+            .some((line) => line.includes(lost) && line.includes('connection to a peer was lost'))
+        : true,
+    ),
+  );
   await (await leader.client()).put('first', 'after', 'the handover');
   await until('the other one is behind no more', async () => {
     const { followers } = await leader.node(1).status();
@@ -235,10 +302,13 @@ describe('a follower cluster of another leader cluster', () => {
       const { errors } = await moved.node(1).status();
       return errors.some((error) => error.startsWith('replication: '));
     });
+    await until('its log says that it reaches none', () => says(moved.node(1), 40, 'is out of reach'));
+    expect(moved.node(1).output).not.toContain('is reached again');
     itsLeader.restart(1);
     await itsLeader.untilReady();
     await (await itsLeader.client()).put('first', 'k', 'v');
     await moved.untilReady();
+    await until('its log says that it reaches it', () => says(moved.node(1), 30, 'is reached again'));
     for (const table of ['first', 'second']) await untilEqual(table, itsLeader, moved);
   });
 
@@ -315,5 +385,7 @@ test('whose leader cluster was killed serves what it has, and says how old that 
     await until('it grows older', async () => (await ages()) > before);
     const client = await node.client();
     expect(await client.get('first', 'after', { linearizable: false })).toBeDefined();
+    await until('its log says so', () => says(node, 40, 'is out of reach: the tables here grow old'));
   }
+  expectSilence(follower.nodes);
 });
