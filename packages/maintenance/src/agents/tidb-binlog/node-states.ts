@@ -126,8 +126,13 @@ export class NodeStates {
     const { nodeId, role } = this.#node;
     const reports = await this.#options.members.ask({ table: undefined, endsWaiting: false });
     if (role === 'leader') return reports.get(nodeId)!.isQuiet;
-    const connected = this.#node.status().peers.filter(({ isConnected }) => isConnected);
-    return [nodeId, ...connected.map(({ id }) => id)].every((id) => reports.get(id)?.isQuiet ?? false);
+    return [nodeId, ...this.#connected].every((id) => reports.get(id)?.isQuiet ?? false);
+  }
+
+  /** The other members that this node can reach. */
+  get #connected(): number[] {
+    const { peers } = this.#node.status();
+    return peers.filter(({ isConnected }) => isConnected).map(({ id }) => id);
   }
 
   async #close(): Promise<void> {
@@ -159,10 +164,15 @@ export class NodeStates {
       const existing = new Set(this.#node.status().tables.map(({ name }) => name));
       const wanted = new Map([...targets].filter(([name]) => existing.has(name)));
       const missing = missingOf(wanted, reports.values());
-      if (missing === undefined) return;
+      // Who follows may be known to it alone.
+      const silent = this.#connected.find((id) => !reports.has(id));
+      if (missing === undefined && silent === undefined) return;
       if (clock.monotonicMs() - loggedMs >= LOG_INTERVAL_MS) {
         loggedMs = clock.monotonicMs();
-        this.#options.log('warn', 'the node that is being closed waits for a follower', { ...missing });
+        this.#options.log('warn', 'the node that is being closed waits for a follower', {
+          ...missing,
+          silent,
+        });
       }
       await pause(clock, LOOK_MS, signal);
     }
