@@ -166,6 +166,13 @@ const goldens: readonly Golden[] = [
     },
     '08 01 10 ac 02 18 03 20 04 28 05 30 06 38 07',
   ),
+  golden('ForgetCloneRequest', maintenance.ForgetCloneRequest, {}, ''),
+  golden(
+    'ForgetCloneResponse',
+    maintenance.ForgetCloneResponse,
+    { donor: 'd', error: 'e' },
+    '0a 01 64 12 01 65',
+  ),
   golden('ResetRequest', maintenance.ResetRequest, { table: t, resetAll: true }, '0a 01 74 10 01'),
   golden('ResetResponse', maintenance.ResetResponse, {}, ''),
   golden('PromoteRequest', maintenance.PromoteRequest, {}, ''),
@@ -556,6 +563,31 @@ const goldens: readonly Golden[] = [
   golden('TableInfo', regatta.TableInfo, { id: '1' }, '12 01 31'),
 
   golden('MetadataRequest', replication.MetadataRequest, {}, ''),
+  golden(
+    'MetadataRequest of a node of a follower cluster',
+    replication.MetadataRequest,
+    { follower: { name: 'n' } },
+    'a2 06 03 12 01 6e',
+  ),
+  golden(
+    'FollowerNode',
+    replication.FollowerNode,
+    { clusterId: 'c', name: 'n', address: 'a', state: 's' },
+    '0a 01 63 12 01 6e 1a 01 61 22 01 73',
+  ),
+  golden(
+    'MetadataResponse with the names of nodes',
+    replication.MetadataResponse,
+    { nodes: ['n'] },
+    'aa 06 01 6e',
+  ),
+  golden(
+    'ReplicateRequest with what is applied',
+    replication.ReplicateRequest,
+    { appliedIndex: 7n },
+    'd0 06 07',
+  ),
+  golden('Command with a time', mvcc.Command, { timeMs: 300n }, 'a0 06 ac 02'),
   golden(
     'MetadataResponse',
     replication.MetadataResponse,
