@@ -1,13 +1,16 @@
 // Replicates between Coxswain and the real servers that speak its protocol, in both directions, by log and by snapshot,
 // while tables are deleted and made again and either side is killed, and compares the tables key by key.
 //
-//   npm run check:peers -- [--only regatta|armada] [--direction below|above]
+//   npm run check:peers -- [--only regatta|armada] [--direction below|above|backup]
 //
 // REGATTA names the binary of Regatta 0.5.2 (`go build github.com/jamf/regatta` at v0.5.2), else it is looked for on the
 // PATH; ARMADA that of Armada, which is left out without it. `below`: our follower cluster of three nodes below a stock
 // leader; `above`: a stock follower below our leader cluster. One line a step; exits with 1 when a step has failed.
+import { execFile } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { ProcessCluster } from '../bench/dist/src/faults/process-cluster.js';
 import { until } from '../bench/dist/src/faults/until.js';
 import { checkOptions } from './check-options.mjs';
@@ -31,10 +34,13 @@ const stockFollowerFlags = {
   'replication.insecure-skip-verify': 'true',
 };
 
-const options = checkOptions('npm run check:peers -- [--only regatta|armada] [--direction below|above]', {
-  only: '',
-  direction: '',
-});
+const options = checkOptions(
+  'npm run check:peers -- [--only regatta|armada] [--direction below|above|backup]',
+  {
+    only: '',
+    direction: '',
+  },
+);
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
 
 function isExecutable(path) {
@@ -304,6 +310,57 @@ async function checkBelow(peer) {
   });
 }
 
+const command = fileURLToPath(new URL('../packages/cli/bin/coxswain.cjs', import.meta.url));
+
+/** Runs the command of ours against the server, and gives what it printed. Throws when it fails, with its reason. */
+async function coxswain(address, ...args) {
+  const { stdout } = await promisify(execFile)(process.execPath, [command, ...args, '--endpoints', address]);
+  return stdout;
+}
+
+/** Our backup and restore of a stock cluster, which says less of both than one of ours. */
+async function checkBackup(peer) {
+  await scenario(`a backup of ${peer.name}`, async (step, onEnd) => {
+    const stock = await StockProcess.start(peer, 'leader', {});
+    onEnd(() => stock.dispose());
+    const directory = join(stock.directory, 'backup');
+    const full = ['one', 'two', 'three', 'four'];
+
+    await step('every table, one without a key among them', async () => {
+      for (const name of [...full, 'empty']) await makeTable(stock.client, name);
+      for (const name of full) await putMany(stock.client.forTable(name), `${name}/`, 200);
+      const printed = await coxswain(stock.address, 'backup', '--dir', directory, '--output', 'simple');
+      const tables = printed.trim().split('\n').length;
+      if (tables !== full.length + 1) throw new Error(`it printed ${JSON.stringify(printed)}`);
+      return `${tables} tables`;
+    });
+
+    await step('restored into the same cluster, whose tables were written to since', async () => {
+      for (const name of full) await putMany(stock.client.forTable(name), 'later/', 20);
+      await coxswain(stock.address, 'restore', '--dir', directory, '--yes', '--parallel', '4');
+      for (const name of full) await untilCount(stock.client.forTable(name), 200);
+      await untilCount(stock.client.forTable('empty'), 0);
+      return `${full.length} tables of 200 keys, and one of none`;
+    });
+
+    await step('restored into a cluster of ours', async () => {
+      const cluster = await ProcessCluster.start(1, {});
+      onEnd(() => cluster.dispose());
+      const { client, address } = cluster.nodes[0];
+      await coxswain(address, 'restore', '--dir', directory, '--yes');
+      for (const name of full) await untilEqual(name, stock.client, [client]);
+      await untilCount(client.forTable('empty'), 0);
+      return 'keys and values equal';
+    });
+  });
+}
+
+function untilCount(client, count) {
+  return until(`a table has ${count} keys`, stateTimeoutMs, async () => {
+    return (await client.count(callTimeoutMs)) === count;
+  });
+}
+
 /** A stock follower below our leader cluster. */
 async function checkAbove(peer) {
   await scenario(`${peer.name} below Coxswain`, async (step, onEnd) => {
@@ -431,7 +488,9 @@ if (all[0] === undefined)
 if (all[1] === undefined) console.log('Armada is left out: ARMADA names no binary, and none is on the PATH.');
 if (peers.length === 0) console.log('Nothing was checked.');
 for (const peer of peers) {
-  if (options.direction !== 'above') await checkBelow(peer);
-  if (options.direction !== 'below') await checkAbove(peer);
+  const isAsked = (direction) => options.direction === '' || options.direction === direction;
+  if (isAsked('below')) await checkBelow(peer);
+  if (isAsked('above')) await checkAbove(peer);
+  if (isAsked('backup')) await checkBackup(peer);
 }
 process.exit(failures === 0 ? 0 : 1);

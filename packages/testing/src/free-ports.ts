@@ -43,13 +43,14 @@ export function isPortFree(port: number): Promise<boolean> {
 }
 
 /**
- * Whether the port is this process's now. The claim is the UDP port of the same number, which nothing here uses: the
- * system gives it to one process, and takes it back when that ends in whatever way.
+ * Whether the port is this process's now. The claim is a UDP port that stands for it, which the system gives to one
+ * process, and takes back when that ends in whatever way. Not the UDP port of the same number: peers that gossip, or speak
+ * QUIC, listen on that.
  */
 function claim(port: number): Promise<boolean> {
   const socket = createSocket({ type: 'udp4', reuseAddr: false }).unref();
   return new Promise((resolve) => {
     socket.once('error', () => resolve(false));
-    socket.bind({ port, address: '127.0.0.1', exclusive: true }, () => resolve(true));
+    socket.bind({ port: port + portCount, address: '127.0.0.1', exclusive: true }, () => resolve(true));
   });
 }

@@ -1,8 +1,9 @@
 import { spawnSync } from 'node:child_process';
+import { createSocket } from 'node:dgram';
 import { readFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { expect, test } from '@jest/globals';
-import { findFreePorts, isPortFree } from '../src/index.js';
+import { findFreePort, findFreePorts, isPortFree } from '../src/index.js';
 
 const index = new URL('../src/index.js', import.meta.url).href;
 
@@ -29,6 +30,16 @@ test('free ports are given to one process alone, once, until it ends', async () 
   expect(others.filter((port) => mine.includes(port))).toEqual([]);
   // It has ended, and what it had is free again.
   expect(found()).toEqual(others);
+});
+
+test('a free port is free for UDP as well, on which peers gossip', async () => {
+  const port = await findFreePort();
+  const socket = createSocket('udp4');
+  await new Promise<void>((resolve, reject) => {
+    socket.once('error', reject);
+    socket.bind({ port, address: '127.0.0.1', exclusive: true }, resolve);
+  });
+  await new Promise<void>((resolve) => socket.close(resolve));
 });
 
 test('a port that is listened on is not free', async () => {
