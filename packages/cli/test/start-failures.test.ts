@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { Coxswain } from '@coxswain/client';
 import { findFreePorts } from '@coxswain/testing';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
@@ -145,7 +146,16 @@ describe('beside a node that runs, on what belongs to it', () => {
     const place = new TemporaryDirectory();
     const itsPorts = await findFreePorts(3);
     api = itsPorts[0]!;
-    const flags = [...flagsOf(place.path, itsPorts), ...elsewhere(place.path), '--tables.names=t'];
+    const archive = [
+      `--archive.target=${pathToFileURL(join(place.path, 'archive'))}`,
+      '--archive.object-age=50ms',
+    ];
+    const flags = [
+      ...flagsOf(place.path, itsPorts),
+      ...elsewhere(place.path),
+      '--tables.names=t',
+      ...archive,
+    ];
     its = { place, flags, node: startOpenly(flags) };
     await its.node.prints('the cluster has formed');
   });
@@ -185,7 +195,19 @@ describe('beside a node that runs, on what belongs to it', () => {
     expect(readFileSync(pidFile(), 'utf8')).toBe(`${pid}\n`);
   });
 
-  test("the files of a node are their owner's alone, whatever the umask", () => {
+  test("the files of a node, of a backup and of an archive are their owner's alone, whatever the umask", async () => {
+    const client = await Coxswain.connect({ endpoints: [`127.0.0.1:${api}`], timeoutMs: 60_000 });
+    await until('the node has made its table', async () =>
+      (await client.tables.list()).tables.some(({ name }) => name === 't'),
+    );
+    await client.put('t', 'key', 'value');
+    client.close();
+    const filesOf = (name: string) =>
+      readdirSync(join(its.place.path, name), { recursive: true }) as string[];
+    await until('it has archived that', () => filesOf('archive').some((name) => name.includes('/log/')));
+    const backup = ['backup', '--dir', join(its.place.path, 'backup'), '--endpoints', `127.0.0.1:${api}`];
+    expect((await startOpenly(backup).ended).exitCode).toBe(0);
+    expect(filesOf('backup').sort()).toEqual(['manifest.json', 't.bak']);
     expect(openTo(its.place.path)).toEqual(nothingIsOpen);
   });
 

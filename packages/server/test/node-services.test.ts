@@ -222,6 +222,9 @@ describe('the HTTP admin API', () => {
     const rangeLabels = putLabels.replace('Put', 'Range');
     expect(value(`grpc_server_handled_total{${rangeLabels},grpc_code="NotFound"}`)).toBeGreaterThan(0);
     expect(value('regatta_applied_index{shard_id="10001",table="default"}')).toBeGreaterThan(0);
+    expect(value('coxswain_clock_jumps_total')).toBe(0);
+    expect(value('coxswain_clock_last_jump_seconds')).toBe(0);
+    expect(value('coxswain_clock_ahead_seconds')).toBe(0);
     expect(value('coxswain_ready')).toBe(1);
     expect(value('coxswain_wal_syncs_total')).toBeGreaterThan(0);
     expect(value('process_resident_memory_bytes')).toBeGreaterThan(0);

@@ -145,6 +145,13 @@ export function archiveCommands(): void {
       expect((await listed('list', '--table', 'users')).shards[0]!.restorable[0]!.first).toBe(
         before.restorable[0]!.first,
       );
+      // What FlushAndBackupBinlog has stored elsewhere, where it is used: nothing of this table.
+      const record = join(root, before.clusterId, 'binlog-backup.json');
+      writeFileSync(record, JSON.stringify({ format: 1, backupId: 'monday', shards: [] }));
+      const unbacked = await archive('prune', ...retention, '--dry-run');
+      expect(unbacked.stderr).toMatch(
+        /^coxswain: .*users.*: no backup by FlushAndBackupBinlog holds revisions \d+–\d+, which would be removed\n$/,
+      );
       const { stdout, exitCode } = await archive('prune', ...retention, '--json');
       expect(exitCode).toBe(0);
       expect(JSON.parse(stdout)).toMatchObject({

@@ -88,6 +88,11 @@ export function oddNames(): void {
 
   test('tables of any name are backed up and restored, all of them or those that are named', async () => {
     const backup = join(directory.path, 'backup');
+    const named = await runToEnd('backup', source, backup, '--dry-run', '--json', '--tables', '"a,b",users');
+    expect((JSON.parse(named.stdout).tables as { name: string }[]).map(({ name }) => name)).toEqual([
+      'a,b',
+      'users',
+    ]);
     expect(await runToEnd('backup', source, backup)).toMatchObject({ exitCode: 0, stderr: '' });
     const client = await other.client();
     const some = ['--tables', '"a,b",users', '--tables', '"""q"""'];

@@ -91,6 +91,29 @@ describe('a table that is deleted and made again (T1, T5)', () => {
   });
 });
 
+describe('a clock that is an hour ahead for a moment (A7)', () => {
+  test('takes nothing from follower clusters and backups, then or later', async () => {
+    const world = await World.formed();
+    const [leader, follower] = await world.roles();
+    const cursor = await world.write(follower, 'a', 'before');
+    for (const id of world.ids) world.machine(id).clock.jump(3_600_000);
+    const ahead = await world.write(follower, 'a', 'ahead');
+    for (const id of world.ids) world.machine(id).clock.jump(-3_600_000);
+    const last = await world.write(follower, 'a', 'after');
+    await world.equal();
+    for (const id of [leader, follower]) {
+      const answers = fromOutside(world, id, { cursor, timeoutMs: PATIENT_MS });
+      expect(await world.answer(answers.log)).toMatchObject({
+        $case: 'commandsResponse',
+        value: { commands: [{ leaderIndex: BigInt(ahead) }, { leaderIndex: BigInt(last) }] },
+      });
+      expect(await world.answer(answers.snapshot)).toBeGreaterThan(0);
+      const { table, appliedIndex } = await world.answer(answers.backup);
+      expect([table.keyCount, appliedIndex]).toEqual([1, last]);
+    }
+  });
+});
+
 describe('a node whose disk was put back to an earlier state (T4)', () => {
   /** Puts back what the machine held before `act`, and starts the node. Gives what brings the newest disk back. */
   async function rollBack(world: World, id: number, act: () => Promise<void>): Promise<() => Promise<void>> {
