@@ -5,21 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { NodeClient } from '../../bench/dist/src/faults/node-client.js';
 import { until } from '../../bench/dist/src/faults/until.js';
-import { findFreePorts, isPortFree } from '../../packages/testing/dist/src/index.js';
+import { findFreePorts } from '../../packages/testing/dist/src/index.js';
 
 const startTimeoutMs = 120_000;
 const callTimeoutMs = 5_000;
-
-/**
- * A port to gossip on, which Regatta does over UDP as well: the UDP port of one that `findFreePorts` gives is held as its
- * claim. This one lies below all of those.
- */
-async function findGossipPort() {
-  for (;;) {
-    const port = 10_240 + Math.floor(Math.random() * 6_000);
-    if (await isPortFree(port)) return port;
-  }
-}
 
 const running = new Set();
 process.on('exit', () => {
@@ -58,8 +47,7 @@ export class StockProcess {
   /** Resolves when its API answers. */
   static async start(peer, role, flags) {
     const directory = mkdtempSync(join(tmpdir(), 'coxswain-peer-'));
-    const ports = [...(await findFreePorts(4)), await findGossipPort()];
-    const stock = new StockProcess(peer, role, ports, directory, flags);
+    const stock = new StockProcess(peer, role, await findFreePorts(5), directory, flags);
     try {
       await stock.restart();
       return stock;
