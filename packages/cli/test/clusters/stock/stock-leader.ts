@@ -52,7 +52,7 @@ export class StockLeader {
           ...[...this.tables.keys()].map((name) => ({ name, type: REPLICATED, shardId: 0n })),
           ...this.localTables.map((name) => ({ name, type: LOCAL, shardId: 0n })),
         ];
-        return { tables, clusterId: '' };
+        return { tables, clusterId: '', nodes: [] };
       }),
     });
     this.#server.addService(replication.LogService, { replicate: this.#replicate.bind(this) });
