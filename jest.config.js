@@ -8,6 +8,7 @@ const group = {
   // of its own, as Jest's own runner has it, loads all modules anew and took 384 s where this takes 280.
   runner: 'jest-light-runner/child-process',
   setupFiles: ['<rootDir>/scripts/test-worker.mjs'],
+  setupFilesAfterEnv: ['<rootDir>/scripts/test-guard.mjs'],
   testMatch: ['<rootDir>/packages/*/dist/test/**/*.test.js', '<rootDir>/bench/dist/test/**/*.test.js'],
 };
 
