@@ -6,7 +6,7 @@ const processes = ['packages/cli/dist/test', 'bench/dist/test/(process-faults|ma
 const group = {
   // Jest runs what `tsc -b` emitted: it tests what ships, and needs no transformer. In plain Node: each file in a context
   // of its own, as Jest's own runner has it, loads all modules anew and took 384 s where this takes 280.
-  runner: 'jest-light-runner/child-process',
+  runner: '<rootDir>/scripts/test-runner.mjs',
   setupFiles: ['<rootDir>/scripts/test-worker.mjs'],
   setupFilesAfterEnv: ['<rootDir>/scripts/test-guard.mjs'],
   testMatch: ['<rootDir>/packages/*/dist/test/**/*.test.js', '<rootDir>/bench/dist/test/**/*.test.js'],
