@@ -114,7 +114,7 @@ export class XtrabackupClient {
       destination: '/var/lib/mysql-zrm',
       'retention-policy': '10W',
       'copy-plugin': '/usr/share/mysql-zrm/plugins/xtrabackup-client.pl',
-      'snapshot-plugin': '/usr/share/mysql-zrm/plugins/stub-snapshot.pl',
+      'snapshot-plugin': '/usr/share/mysql-zrm/plugins/lvm-snapshot.pl',
       verbose: '1',
       'mysql-binlog-path': '',
       'xtrabackup-agent:port': String(this.#options.port),
