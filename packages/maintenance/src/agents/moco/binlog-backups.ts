@@ -1,7 +1,4 @@
 import { createHash } from 'node:crypto';
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
-import { createGzip } from 'node:zlib';
 import {
   type Call,
   type Clock,
@@ -20,6 +17,7 @@ import { type ArchiveName, HASH_DIGITS, parseName, type ShardKey } from '../../a
 import { Runs } from '../../archive/runs.js';
 import type { ObjectStore, StoreCall } from '../../archive/store.js';
 import { checkLeaderRole } from '../../role.js';
+import { gzipped } from '../gzip.js';
 import { isBackupId, partName } from './binlog-backup-names.js';
 import type { OneAtATime } from './one-at-a-time.js';
 
@@ -352,14 +350,6 @@ function inOrder(a: BinlogName | Hole, b: BinlogName | Hole): number {
 function markOf({ shard, first, last }: Hole): Buffer {
   const mark = { format: MARK_FORMAT, gap: 'pruned', ...shard, first, last };
   return Buffer.from(`${JSON.stringify(mark)}\n`);
-}
-
-async function* gzipped(content: Iterable<Buffer> | AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  const gzip = createGzip();
-  const filled = pipeline(Readable.from(content, { objectMode: true }), gzip);
-  filled.catch(() => undefined);
-  for await (const piece of gzip) yield piece as Buffer;
-  await filled;
 }
 
 /** The first bytes of an object, if it has any; undefined: there is no such object. */

@@ -1,11 +1,11 @@
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { ApiError, type Log, type SmallFiles } from '@coxswain/node';
 import { pause, type RateLimit } from '@coxswain/replication';
+import { gzipped } from '../gzip.js';
 import { AgentBackup, type AgentNode } from './agent-backup.js';
 import { AgentConnection, type AgentConnectionOptions, ConnectionLostError } from './agent-connection.js';
 import { type AgentRequestOptions, type BackupRequest, readAgentRequest } from './agent-request.js';
 import { BackupHistory, type BackupQuery, type BackupRecord, describeBackup } from './backup-history.js';
-import { gzipped } from './gzip.js';
 import { AgentRequestError, encodeBlock, type KeyValues } from './key-value-block.js';
 import { LogGoneError } from './log-records.js';
 import { makeEncoder } from './stream-encoding.js';
