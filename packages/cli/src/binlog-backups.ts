@@ -1,4 +1,4 @@
-import { BinlogBackupReader, S3Store } from '@coxswain/maintenance';
+import { BinlogBackupReader, originOf, S3Store } from '@coxswain/maintenance';
 import { usageError } from './exit.js';
 import { loadNodeConfig } from './node-config.js';
 
@@ -25,8 +25,12 @@ export async function withBinlogBackups<T>(
     ...(s3Region !== undefined && { 'archive.s3-region': s3Region }),
   };
   const { config } = loadNodeConfig('leader', nodeFlags, '', process.env);
+  const endpoint = originOf(config['archive.s3-endpoint']);
+  if (endpoint === undefined) {
+    throw usageError('--s3-endpoint: must be http://host:port or https://host:port');
+  }
   const store = new S3Store({
-    endpoint: checkedEndpoint(config['archive.s3-endpoint']),
+    endpoint,
     region: config['archive.s3-region'],
     bucket,
     prefix: '',
@@ -49,17 +53,6 @@ function placeOf(text: string): { readonly bucket: string; readonly id: string }
     throw usageError(`--from-binlog-backup: must be s3://bucket/ID, not ${text}`);
   }
   return { bucket, id };
-}
-
-function checkedEndpoint(endpoint: string): string {
-  if (endpoint === '') return '';
-  const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
-  const isOrigin =
-    /^https?:$/.test(url?.protocol ?? '') && url!.pathname === '/' && !url!.search && !url!.hash;
-  if (!isOrigin || url!.username || url!.password) {
-    throw usageError('--s3-endpoint: must be http://host:port or https://host:port');
-  }
-  return url!.origin;
 }
 
 /** On a terminal, one line that is written again and again. */

@@ -72,7 +72,7 @@ export {
 export { type PrunedShard, type PruneOptions, prune, pruneShard, type Retention } from './archive/prune.js';
 export type { Run } from './archive/runs.js';
 export type { ObjectStore, PutResult, StoreCall, StoredObject } from './archive/store.js';
-export { type ArchiveTarget, openArchiveStore } from './archive/target.js';
+export { type ArchiveTarget, openArchiveStore, originOf } from './archive/target.js';
 export {
   type ArchiveProblem,
   type MarkedGap,

@@ -35,13 +35,18 @@ function directoryOf(target: string): string {
 }
 
 function checkedEndpoint(endpoint: string): string {
+  const origin = originOf(endpoint);
+  if (origin === undefined) throw archiveErrors.endpointInvalid(withoutUser(endpoint));
+  return origin;
+}
+
+/** An endpoint as `S3Store` takes it, where empty is Amazon's. Undefined: it is not http://host:port or https://host:port. */
+export function originOf(endpoint: string): string | undefined {
   if (endpoint === '') return '';
   const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
   const isHttp = url?.protocol === 'http:' || url?.protocol === 'https:';
-  if (!url || !isHttp || url.pathname !== '/' || url.search || url.hash || url.username || url.password) {
-    throw archiveErrors.endpointInvalid(withoutUser(endpoint));
-  }
-  return url.origin;
+  const isMore = !isHttp || url.pathname !== '/' || url.search || url.hash || url.username || url.password;
+  return isMore ? undefined : url.origin;
 }
 
 /** A URL may hold a password where none belongs. */
