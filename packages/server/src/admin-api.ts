@@ -4,7 +4,7 @@ import { formatListenAddress, type ListenAddress } from './address.js';
 import { sendApiError } from './binlog-routes.js';
 import { formatConditions } from './health-service.js';
 import type { MetricsPage } from './metrics-page.js';
-import { compileSchemas, noCompilers } from './schema-compilers.js';
+import { lazyCompilers } from './schema-compilers.js';
 
 export interface AdminApiOptions {
   readonly address: ListenAddress;
@@ -47,9 +47,8 @@ export class AdminApi {
       requestTimeout: options.readTimeoutMs,
       forceCloseConnections: true,
       routerOptions: { maxParamLength: PATH_PART_LENGTH_MAX },
-      schemaController: noCompilers,
+      schemaController: lazyCompilers,
     });
-    compileSchemas(this.#http);
     this.#http.setNotFoundHandler((request, reply) => this.#notFound(request, reply));
     this.#http.setErrorHandler((error, _request, reply) =>
       error instanceof ApiError ? sendApiError(error, reply) : reply.send(error),
@@ -78,8 +77,7 @@ export class AdminApi {
   /** The page of the API, from the schemas of the routes. What makes it is loaded when it is asked for first. */
   async #describe(): Promise<string> {
     const { default: swagger } = await import('@fastify/swagger');
-    const http = fastify({ schemaController: noCompilers });
-    compileSchemas(http);
+    const http = fastify({ schemaController: lazyCompilers });
     await http.register(swagger, { openapi: describeApi(this.#options.version) });
     this.#addRoutes(http);
     await http.ready();
