@@ -41,12 +41,17 @@ export function formatListenAddress(address: ListenAddress): string {
   return `http${suffix}://${formatHostAndPort(address.host!, address.port!)}`;
 }
 
-function formatHostAndPort(host: string, port: number): string {
+/** `host:port`, as `isPeerAddress` takes it. */
+export function formatHostAndPort(host: string, port: number): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 /** The URL that clients on the same machine reach a listener at: a wildcard host becomes the loopback one. */
 export function localUrl(address: ListenAddress): string {
-  const isWildcard = address.host === '0.0.0.0' || address.host === '::';
-  return formatListenAddress(isWildcard ? { ...address, host: '127.0.0.1' } : address);
+  return formatListenAddress(isWildcard(address) ? { ...address, host: '127.0.0.1' } : address);
+}
+
+/** Whether it is every address of the machine: nobody can dial that. */
+export function isWildcard({ host }: ListenAddress): boolean {
+  return host === '0.0.0.0' || host === '::';
 }

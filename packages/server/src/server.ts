@@ -50,7 +50,14 @@ import {
 } from '@coxswain/replication';
 import { LevelStoreDirectory } from '@coxswain/table';
 import { NodeWalDisk } from '@coxswain/wal';
-import { formatListenAddress, type ListenAddress, localUrl, parseListenAddress } from './address.js';
+import {
+  formatHostAndPort,
+  formatListenAddress,
+  isWildcard,
+  type ListenAddress,
+  localUrl,
+  parseListenAddress,
+} from './address.js';
 import { AdminApi } from './admin-api.js';
 import { describeBackupAgent, describeMoco } from './agent-metrics.js';
 import { describeArchive } from './archive-metrics.js';
@@ -564,13 +571,9 @@ export class Server {
   }
 
   async #listenForBackupTools(node: Node): Promise<void> {
-    const config = this.#config;
-    const given = config['backup-agent.address'];
+    const given = this.#config['backup-agent.address'];
     if (given === '') return;
-    const { host, port, isTls = false } = parseListenAddress(given) ?? {};
-    if (host === undefined || port === undefined || isTls) {
-      throw new StartError(`backup-agent.address must be host:port, not ${JSON.stringify(given)}`);
-    }
+    const { host, port } = plainAddress(this.#config, 'backup-agent.address');
     this.#backupAgent = new BackupAgent(node, {
       ...defaultBackupAgentLimits,
       host,
@@ -588,7 +591,7 @@ export class Server {
   async #listenForWolf(node: Node): Promise<void> {
     const given = this.#config['wolf.address'];
     if (given === '') return;
-    const address = wolfAddress(given);
+    const address = plainAddress(this.#config, 'wolf.address');
     const methods = wolfMethods(node.wolf);
     const listener = new GrpcListener(
       {
@@ -849,12 +852,16 @@ const noTls: ListenerTls = {
   allowedHostname: '',
 };
 
-function wolfAddress(given: string): ListenAddress {
-  const address = parseListenAddress(given);
-  if (address?.host === undefined || address.port === undefined || address.isTls) {
-    throw new StartError(`wolf.address must be host:port, not ${JSON.stringify(given)}`);
+/** Of a listener whose protocol has no encryption. */
+function plainAddress(
+  config: Config,
+  name: 'backup-agent.address' | 'wolf.address',
+): Required<Pick<ListenAddress, 'isTls' | 'host' | 'port'>> {
+  const { host, port, isTls = false } = parseListenAddress(config[name]) ?? {};
+  if (host === undefined || port === undefined || isTls) {
+    throw new StartError(`${name} must be host:port, not ${JSON.stringify(config[name])}`);
   }
-  return address;
+  return { isTls, host, port };
 }
 
 /** Undefined: no table is replicated over wolf.raft. */
@@ -891,11 +898,10 @@ function peerCertificates(config: Config, log: Log): Certificates<PeerTls> | und
 
 /** host:port at which others reach the REST listener: where it binds every address, by the host of raft.address. */
 function advertisedRestAddress(config: Config): string {
-  const { host, port, path } = parseListenAddress(config['rest.address'])!;
-  if (path !== undefined) return path;
-  const isWildcard = host === '0.0.0.0' || host === '::';
-  const reached = isWildcard ? parseListenAddress(config['raft.address'])!.host! : host!;
-  return `${reached.includes(':') ? `[${reached}]` : reached}:${port}`;
+  const address = parseListenAddress(config['rest.address'])!;
+  if (address.path !== undefined) return address.path;
+  const { host } = isWildcard(address) ? parseListenAddress(config['raft.address'])! : address;
+  return formatHostAndPort(host!, address.port!);
 }
 
 function toNodeOptions(config: Config): NodeOptions {
