@@ -137,9 +137,8 @@ export class TidbBinlog {
       const name = table ?? this.#firstTable();
       const reports = await this.#members.ask({ table: name, endsWaiting: false });
       for (const [id, report] of reports) this.#heard.set(id, report);
-      const pumps = this.#node
-        .status()
-        .members.map((member) => this.#pump(member, states.get(member.id) ?? 'online', reports));
+      const cluster = this.#node.status();
+      const pumps = cluster.members.map((member) => this.#pump(member, { cluster, states, reports }));
       pumps.sort(byNodeId);
       // After the members were asked: none of them is ahead of it.
       const commitTs =
@@ -217,7 +216,7 @@ export class TidbBinlog {
   async applyAction(nodeId: string, action: string): Promise<ActionAnswer> {
     const call = this.#call();
     const { members, peers } = this.#node.status();
-    const member = members.find((each) => this.#idOf(each) === nodeId);
+    const member = members.find((each) => idOf(each, members) === nodeId);
     const own = members.find(({ id }) => id === this.#node.nodeId)!;
     this.#options.log('info', 'an action was asked for', {
       nodeId: nodeId.slice(0, 200),
@@ -227,7 +226,7 @@ export class TidbBinlog {
       for (;;) {
         const states = await this.#node.memberStates(call);
         const state = member && (states.get(member.id) ?? 'online');
-        const judged = judgeAction({ nodeId, action, ownId: this.#idOf(own), state });
+        const judged = judgeAction({ nodeId, action, ownId: idOf(own, members), state });
         if ('code' in judged) return judged;
         const { id } = member!;
         const isReached = id === own.id || peers.some((peer) => peer.id === id && peer.isConnected);
@@ -326,22 +325,27 @@ export class TidbBinlog {
     return this.#node.status().tables[0]?.name;
   }
 
-  /** A member's name, with its number where another one has the same name. */
-  #idOf({ id, name }: MemberInfo): string {
-    const isAlone = this.#node.status().members.every((other) => other.id === id || other.name !== name);
-    return isAlone ? name : `${name}-${id}`;
-  }
-
-  #pump(member: MemberInfo, state: MemberState, reports: ReadonlyMap<number, MemberReport>): NodeObject {
+  #pump(
+    member: MemberInfo,
+    {
+      cluster,
+      states,
+      reports,
+    }: {
+      readonly cluster: ReturnType<TidbBinlogNode['status']>;
+      readonly states: ReadonlyMap<number, MemberState>;
+      readonly reports: ReadonlyMap<number, MemberReport>;
+    },
+  ): NodeObject {
     const { clock } = this.#options;
     const report = reports.get(member.id);
     const position = report?.position ?? this.#heard.get(member.id)?.position;
-    const peer = this.#node.status().peers.find(({ id }) => id === member.id);
+    const peer = cluster.peers.find(({ id }) => id === member.id);
     const heardMs = report?.nowMs ?? Math.floor(clock.nowMs() - (peer?.silentMs ?? 0));
     return {
-      nodeId: this.#idOf(member),
+      nodeId: idOf(member, cluster.members),
       host: member.restAddress ?? '',
-      state,
+      state: states.get(member.id) ?? 'online',
       isAlive: report !== undefined,
       score: 0,
       label: null,
@@ -392,6 +396,12 @@ export class TidbBinlog {
       throw error;
     }
   }
+}
+
+/** A member's name, with its number where another one has the same name. */
+function idOf({ id, name }: MemberInfo, members: readonly MemberInfo[]): string {
+  const isAlone = members.every((other) => other.id === id || other.name !== name);
+  return isAlone ? name : `${name}-${id}`;
 }
 
 function byNodeId(a: { readonly nodeId: string }, b: { readonly nodeId: string }): number {
