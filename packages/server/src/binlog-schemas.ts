@@ -118,14 +118,15 @@ export const schemas = {
     summary: 'The last entry of a table that is applied here',
     querystring,
     response: {
-      200: inJson('Indented JSON.', {
-        ...answer({
+      200: inJson(
+        'Indented JSON.',
+        answer({
           type: ['object', 'null'],
           required: ['ts'],
           additionalProperties: false,
           properties: { ts },
         }),
-      }),
+      ),
     },
   },
   state: {
