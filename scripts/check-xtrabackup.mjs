@@ -13,6 +13,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { until } from '../bench/dist/src/faults/until.js';
 import { Coxswain, toEnd } from '../packages/client/dist/src/index.js';
 import { makeEncoder } from '../packages/maintenance/dist/src/agents/xtrabackup/stream-encoding.js';
 import { findFreePorts } from '../packages/testing/dist/src/index.js';
@@ -109,15 +110,11 @@ async function checkClient(program) {
     { stdio: 'ignore' },
   );
   children.add(node);
-  while (
-    !(await fetch(`http://127.0.0.1:${rest}/readyz`).then(
-      ({ ok }) => ok,
-      () => false,
-    ))
-  ) {
-    assert.equal(node.exitCode, null, 'the node has ended');
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
+  await until('the node is ready', 60_000, async () => {
+    const response = await fetch(`http://127.0.0.1:${rest}/readyz`).catch(() => undefined);
+    return response?.ok === true || node.exitCode !== null;
+  });
+  assert.equal(node.exitCode, null, 'the node has ended');
   const db = await Coxswain.connect({ endpoints: [`127.0.0.1:${api}`], timeoutMs: 60_000 });
   const contentOf = async () => {
     const content = new Map();
