@@ -14,10 +14,10 @@ export const layers = {
   replication: ['protocol', 'table', 'node', 'channel'],
   maintenance: ['protocol', 'table', 'node', 'replication'],
   http2: [],
-  server: ['protocol', 'raft', 'wal', 'table', 'wolf', 'node', 'replication', 'maintenance', 'http2'],
+  server: ['protocol', 'raft', 'wal', 'table', 'node', 'replication', 'maintenance', 'http2'],
   client: ['protocol', 'channel'],
   cli: ['protocol', 'client', 'server', 'maintenance'],
-  simulator: ['protocol', 'raft', 'wal', 'table', 'wolf', 'node', 'replication'],
+  simulator: ['protocol', 'raft', 'wal', 'table', 'node', 'replication'],
   bench: ['protocol', 'http2', 'client', 'testing'],
 };
 
