@@ -5,7 +5,8 @@
 //
 // REGATTA names the binary of Regatta 0.5.2 (`go build github.com/jamf/regatta` at v0.5.2), else it is looked for on the
 // PATH; ARMADA that of Armada, which is left out without it. `below`: our follower cluster of three nodes below a stock
-// leader; `above`: a stock follower below our leader cluster. One line a step; exits with 1 when a step has failed.
+// leader; `above`: a stock follower below our leader cluster; `backup`: what `coxswain backup` makes of a stock leader, restored
+// into it and into a cluster of ours; default: all three. One line a step; exits with 1 when a step has failed.
 import { execFile } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';

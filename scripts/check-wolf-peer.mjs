@@ -2,8 +2,9 @@
 // 0.2.0 behind tonic (packages/wolf/test/real-peer), which needs cargo and some minutes to build; REAL_PEER may name what an
 // earlier build made.
 //
-// The group is formed by Bootstrap and written to through its leader; the leader is killed, and written to again under the
-// next one, until a real peer has led and our nodes have followed it, and the other way round. At the end all three hold the
+// The group is formed by Bootstrap and written to through its leader; where the leader is a node of ours it is
+// killed, else a follower is, and the group is written to again, until a real peer has led and our nodes have followed it, and
+// the other way round. At the end all three hold the
 // same. One line a step; exits with 1 when a step has failed.
 import { spawn, spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, rmSync } from 'node:fs';
