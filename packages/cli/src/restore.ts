@@ -60,7 +60,7 @@ interface Restored {
   readonly seconds: number;
 }
 
-/** `coxswain restore`: replaces tables by those of a backup directory, of backups of the archive, or of both. */
+/** `coxswain restore`: replaces tables by those of a backup directory, of backups of FlushAndBackupBinlog, or of both. */
 export async function restore(flags: RestoreFlags): Promise<void> {
   if (flags.fromBinlogBackup === undefined) {
     await restoreAll(select(await findFiles(flags), flags), flags);

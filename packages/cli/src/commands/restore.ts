@@ -100,9 +100,8 @@ Every file is checked before anything is sent. A table that exists is replaced i
 and one that does not exist is made then; until then the old data serves, and nothing is left of a restore that fails.
 What was written to a table since the backup is lost by that: --into restores it beside the old one. Before a table that
 exists is replaced, its keys and revision are shown and a question is asked; where nobody can be asked, --yes is needed.
-Revisions of a
-restored table are above all that it ever had, and every key has version 1. Into a stock server tables go one after another,
-whatever --parallel says, and one that it refuses for another change of its tables is sent again.
+Revisions of a restored table are above all that it ever had, and every key has version 1. Into a stock server tables go
+one after another, whatever --parallel says, and one that it refuses for another change of its tables is sent again.
 
   coxswain restore --dir /backups/monday --yes
   coxswain restore --dir /backups/monday --tables users --into users-of-monday
@@ -116,6 +115,8 @@ was reached is said exactly. --dry-run reads and checks all that would be used.
 Backups of FlushAndBackupBinlog (moco-agent) hold the logs of tables, as MySQL's binlogs do. They make a table where they
 reach back to its first write, else they go on after a full backup in --dir. Give them in order, and none may be missing.
 The keys of the bucket come from the environment: COXSWAIN_ARCHIVE_S3_ACCESS_KEY_ID and COXSWAIN_ARCHIVE_S3_SECRET_ACCESS_KEY.
+COXSWAIN_ARCHIVE_S3_ENDPOINT and COXSWAIN_ARCHIVE_S3_REGION stand in for --s3-endpoint and --s3-region; messages call these
+archive.s3-endpoint and archive.s3-region, as the options of nodes are called.
 
   coxswain restore --from-binlog-backup s3://backups/monday s3://backups/tuesday --s3-endpoint http://minio:9000
   coxswain restore --dir /backups/sunday --from-binlog-backup s3://backups/monday --s3-endpoint http://minio:9000`;
