@@ -424,7 +424,7 @@ export class Server {
       errors: () => [...this.#mocoErrors(node), ...this.#binlog!.problems()],
     }).methods();
     const service = this.#makeMaintenance(node);
-    const moco = await during('read clone.ca-filename', () => this.#makeMoco(node, leader));
+    const moco = await during('read clone.ca-filename', () => this.#makeMoco(node, binlog));
     const maintenance = config['maintenance.enabled']
       ? guardWithToken(this.#tokens['maintenance.token'], [
           ...service.methods(),
@@ -511,7 +511,7 @@ export class Server {
     return new MaintenanceService(node, this.#backups, this.#restores, archiveRestores);
   }
 
-  #makeMoco(node: Node, leader: LeaderReplication): readonly Method[] {
+  #makeMoco(node: Node, binlog: TidbBinlog): readonly Method[] {
     const config = this.#config;
     const requests = new OneAtATime(() => node.clone.isRunning);
     const authority = cloneAuthority(config, this.#log);
@@ -539,13 +539,7 @@ export class Server {
         flush: (signal) => this.#archiver!.flush(signal),
       },
       openBucket: (options) => new S3Store(options),
-      followedUpTo: () => {
-        const least = new Map<string, number>();
-        for (const { table, leaderIndex } of leader.followers()) {
-          least.set(table, Math.min(leaderIndex, least.get(table) ?? leaderIndex));
-        }
-        return least;
-      },
+      followedUpTo: () => binlog.followedUpTo(),
     });
     return mocoMethods(this.#clones, this.#binlogBackups);
   }

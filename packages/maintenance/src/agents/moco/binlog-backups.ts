@@ -51,7 +51,7 @@ export interface BinlogBackupsOptions {
   readonly archive: BinlogArchive | undefined;
   readonly openBucket: (options: S3Options) => ObjectStore;
   /** Up to where follower clusters have the log, by table. */
-  readonly followedUpTo: () => ReadonlyMap<string, number>;
+  readonly followedUpTo: () => Promise<ReadonlyMap<string, number>>;
 }
 
 /** The last backup that this node has begun. */
@@ -101,7 +101,7 @@ export class BinlogBackups {
     const release = this.#options.requests.take();
     try {
       await this.#flush(call.deadlineMs);
-      if (request.delete) await this.#node.compactLogs(this.#options.followedUpTo());
+      if (request.delete) await this.#node.compactLogs(await this.#options.followedUpTo());
     } finally {
       release();
     }

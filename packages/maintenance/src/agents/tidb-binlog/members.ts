@@ -84,6 +84,17 @@ export function mergeFollowed(reports: Iterable<MemberReport>): FollowedTable[] 
   );
 }
 
+/** What every follower that a member heard of has, by table: also where one was heard again, further on, by another member. */
+export function leastFollowed(reports: Iterable<MemberReport>): ReadonlyMap<string, number> {
+  const least = new Map<string, number>();
+  for (const { followed } of reports) {
+    for (const { table, appliedIndex } of followed) {
+      least.set(table, Math.min(appliedIndex, least.get(table) ?? appliedIndex));
+    }
+  }
+  return least;
+}
+
 function latest<Kind extends 'followed' | 'followerNodes'>(
   reports: Iterable<MemberReport>,
   kind: Kind,

@@ -15,7 +15,7 @@ import { type ActionAnswer, judgeAction, refused, succeeded } from './action.js'
 import { describeEntry } from './entry-text.js';
 import type { Json } from './go-json.js';
 import type { FollowedTable, MemberReport } from './member-report.js';
-import { Members, type MembersOptions, mergeFollowed, mergeFollowerNodes } from './members.js';
+import { leastFollowed, Members, type MembersOptions, mergeFollowed, mergeFollowerNodes } from './members.js';
 import { NodeStates, type StatefulNode } from './node-states.js';
 import { findEntry, findReplicated, positionOf, replicaPositionOf, timeAt } from './positions.js';
 import { parseTs, tsoOf } from './tso.js';
@@ -281,15 +281,8 @@ export class TidbBinlog {
     if (this.#isCollecting) return 'gc is working\n';
     this.#isCollecting = true;
     try {
-      const followedUpTo = new Map<string, number>();
-      const reports = await this.#members.ask({ table: undefined, endsWaiting: false });
-      for (const { followed } of reports.values()) {
-        for (const { table, appliedIndex } of followed) {
-          followedUpTo.set(table, Math.min(appliedIndex, followedUpTo.get(table) ?? appliedIndex));
-        }
-      }
       const before = this.#logSizes();
-      await this.#node.compactLogs(followedUpTo);
+      await this.#node.compactLogs(await this.followedUpTo());
       const freed = [...this.#logSizes()].map(
         ([name, size]) => [name, (before.get(name) ?? size) - size] as const,
       );
@@ -299,6 +292,14 @@ export class TidbBinlog {
     } finally {
       this.#isCollecting = false;
     }
+  }
+
+  /**
+   * Up to where every follower that some member heard of lately has applied the log, by table: one may ask another member
+   * next. A member that does not answer within a second is not waited for.
+   */
+  async followedUpTo(): Promise<ReadonlyMap<string, number>> {
+    return leastFollowed((await this.#members.ask({ table: undefined, endsWaiting: false })).values());
   }
 
   // ----

@@ -41,7 +41,7 @@ beforeEach(async () => {
     requests,
     archive: { store, flush: () => flushed() },
     openBucket: (options) => new S3Store(options, LIMITS),
-    followedUpTo: () => new Map([['t', 5]]),
+    followedUpTo: async () => new Map([['t', 5]]),
   });
 });
 

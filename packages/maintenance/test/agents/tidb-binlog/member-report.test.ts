@@ -7,7 +7,7 @@ import {
   encodeReport,
   type MemberReport,
 } from '../../../src/agents/tidb-binlog/member-report.js';
-import { mergeFollowed, mergeFollowerNodes } from '../../../src/agents/tidb-binlog/members.js';
+import { leastFollowed, mergeFollowed, mergeFollowerNodes } from '../../../src/agents/tidb-binlog/members.js';
 
 const report: MemberReport = {
   isQuiet: true,
@@ -42,6 +42,25 @@ describe('what members say of themselves', () => {
         },
       ),
     );
+  });
+
+  test('lets no log go that a follower of any member may ask for', () => {
+    const followed = (table: string, appliedIndex: number) => ({
+      ...report.followed[0]!,
+      table,
+      appliedIndex,
+    });
+    const reports = [
+      { ...report, followed: [followed('t', 7), followed('u', 3)] },
+      { ...report, followed: [followed('t', 4)] },
+      { ...report, followed: [] },
+    ];
+    const least = new Map([
+      ['t', 4],
+      ['u', 3],
+    ]);
+    expect(leastFollowed(reports)).toEqual(least);
+    expect(leastFollowed(reports.toReversed())).toEqual(least);
   });
 
   test('counts as what was heard last', () => {
