@@ -8,7 +8,7 @@ import { transferFlags, withTransferFlags } from '../transfer-flags.js';
 export function restoreCommand(): Command {
   const command = withTransferFlags(
     new Command('restore').description(
-      'replace tables of a leader cluster by those of a backup, or of the archive',
+      'replace tables of a leader cluster by those of a backup, of backups of the log, or of the archive',
     ),
   )
     .option('--into <name>', 'restore the only table as another one')
@@ -46,6 +46,12 @@ export function restoreCommand(): Command {
   command.addHelpText('after', restoreHelp);
   return command.action(async () => {
     const flags = transferFlags<RestoreFlags & ArchiveRestoreFlags>(command);
+    const { fromBinlogBackup, s3Endpoint, s3Region } = flags;
+    if (fromBinlogBackup === undefined && (s3Endpoint !== undefined || s3Region !== undefined)) {
+      throw usageError(
+        '--s3-endpoint and --s3-region say where --from-binlog-backup reads: give that too, or neither',
+      );
+    }
     if (!isFromArchive(flags)) {
       const { restore } = await import('../restore.js');
       await restore(flags);

@@ -106,6 +106,7 @@ export function restoreArchive(): void {
     [['--from-archive', '--dir', 'somewhere'], 'but not both'],
     [['--from-archive', '--tables', 'users,orders'], 'one table is restored at a time'],
     [[], 'name the directory of the backup'],
+    [['--dir', 'somewhere', '--s3-region', 'eu-1'], 'say where --from-binlog-backup reads'],
   ])('%j is wrong usage', async (flags, text) => {
     expect(await restore(...flags)).toMatchObject({ exitCode: 2, stderr: expect.stringContaining(text) });
   });
