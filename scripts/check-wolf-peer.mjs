@@ -87,7 +87,7 @@ class Member {
   }
 
   async metrics() {
-    return JSON.parse((await this.ask(wolfRaft.RaftService.getMetrics, { msgId: 'm', group: 0n })).metrics);
+    return JSON.parse((await this.ask(wolfRaft.RaftService.getMetrics, { msgId: 'm' })).metrics);
   }
 }
 
@@ -244,7 +244,7 @@ async function untilEqual(members) {
 }
 
 try {
-  await ours[0].ask(wolfRaft.RaftService.bootstrap, { msgId: 'b', numberOfNodes: 3n, group: 0n });
+  await ours[0].ask(wolfRaft.RaftService.bootstrap, { msgId: 'b', numberOfNodes: 3n });
   const first = await writeSome(100);
   await untilEqual([...ours, real]);
   console.log(`member ${first.id} led, and all three hold 100 writes`);

@@ -699,12 +699,7 @@ const goldens: readonly Golden[] = [
     { msgId: 'm', code: wolfRaft.ErrorCode.RAFT_APPEND_ENTRIES_FAILED, msg: 'x' },
     '0a 01 6d 10 03 1a 01 78',
   ),
-  golden(
-    'RaftBootstrapReq',
-    wolfRaft.RaftBootstrapReq,
-    { msgId: 'm', numberOfNodes: 3n, group: 1000n },
-    '0a 01 6d 18 03 a0 06 e8 07',
-  ),
+  golden('RaftBootstrapReq', wolfRaft.RaftBootstrapReq, { msgId: 'm', numberOfNodes: 3n }, '0a 01 6d 18 03'),
   golden('RaftBootstrapOkRes', wolfRaft.RaftBootstrapOkRes, { msgId: 'm' }, '0a 01 6d'),
   golden(
     'RaftBootstrapRes',
@@ -723,8 +718,8 @@ const goldens: readonly Golden[] = [
   golden(
     'RaftAppendEntriesReq',
     wolfRaft.RaftAppendEntriesReq,
-    { msgId: 'm', req: '{}', group: 1000n },
-    '0a 01 6d 12 02 7b 7d a0 06 e8 07',
+    { msgId: 'm', req: '{}' },
+    '0a 01 6d 12 02 7b 7d',
   ),
   golden('ConflictOpt', wolfRaft.ConflictOpt, { term: 2n, index: 5n }, '08 02 10 05'),
   golden(
@@ -758,9 +753,8 @@ const goldens: readonly Golden[] = [
       offset: 5n,
       done: true,
       data: text('d'),
-      group: 1000n,
     },
-    '0a 01 6d 10 01 18 02 20 03 28 04 30 05 38 01 42 01 64 a0 06 e8 07',
+    '0a 01 6d 10 01 18 02 20 03 28 04 30 05 38 01 42 01 64',
   ),
   golden(
     'RaftInstallSnapshotOkRes',
@@ -783,8 +777,8 @@ const goldens: readonly Golden[] = [
   golden(
     'RaftVoteReq',
     wolfRaft.RaftVoteReq,
-    { msgId: 'm', term: 1n, candidateId: 2n, lastLogIndex: 3n, lastLogTerm: 4n, group: 1000n, preVote: true },
-    '0a 01 6d 10 01 18 02 20 03 28 04 a0 06 e8 07 a8 06 01',
+    { msgId: 'm', term: 1n, candidateId: 2n, lastLogIndex: 3n, lastLogTerm: 4n },
+    '0a 01 6d 10 01 18 02 20 03 28 04',
   ),
   golden(
     'RaftVoteOkRes',
@@ -799,12 +793,7 @@ const goldens: readonly Golden[] = [
     { response: { $case: 'errorRes', value: {} } },
     '12 00',
   ),
-  golden(
-    'RaftGetMetricsReq',
-    wolfRaft.RaftGetMetricsReq,
-    { msgId: 'm', group: 1000n },
-    '0a 01 6d a0 06 e8 07',
-  ),
+  golden('RaftGetMetricsReq', wolfRaft.RaftGetMetricsReq, { msgId: 'm' }, '0a 01 6d'),
   golden(
     'RaftGetMetricsOkRes',
     wolfRaft.RaftGetMetricsOkRes,

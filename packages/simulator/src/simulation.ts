@@ -157,7 +157,7 @@ class Simulation {
     if (groups.some(({ group, raft }) => group === WOLF_SHARD && raft.leader !== NO_NODE)) return;
     const asked = nodes.length === 0 ? undefined : this.#random.pick(nodes);
     if (asked !== undefined) {
-      const request = { msgId: 'operator', numberOfNodes: BigInt(this.#cluster.ids.length), group: 0n };
+      const request = { msgId: 'operator', numberOfNodes: BigInt(this.#cluster.ids.length) };
       this.#loop.schedule(0, EventKind.Client, asked.server.process, () => {
         void asked.node.wolf.bootstrap(request);
       });

@@ -6,7 +6,6 @@ import type {
   InstallSnapshot,
   Message,
   NodeId,
-  PreVoteRequest,
   VoteRequest,
 } from '@coxswain/raft';
 import { writeAppendEntries } from './append-entries.js';
@@ -33,7 +32,7 @@ export type Call =
       answered(response: wolfRaft.RaftVoteRes): Message | undefined;
     };
 
-type Sent = AppendRequest | Heartbeat | VoteRequest | PreVoteRequest;
+type Sent = AppendRequest | Heartbeat | VoteRequest;
 
 /**
  * The calls that this node makes to one peer of one group, and what the answers mean to its core. A call that gets no
@@ -61,7 +60,6 @@ export class PeerCalls {
       case 'heartbeat':
         return this.#heartbeat(message, log, msgId);
       case 'vote':
-      case 'preVote':
         return this.#vote(message, msgId);
     }
   }
@@ -99,7 +97,7 @@ export class PeerCalls {
     });
     return {
       method: 'AppendEntries',
-      request: { msgId, req, group: 0n },
+      request: { msgId, req },
       answered: ({ response }) => {
         if (response?.$case !== 'okRes') return undefined;
         const { success, conflictOpt } = response.value;
@@ -132,7 +130,7 @@ export class PeerCalls {
     });
     return {
       method: 'AppendEntries',
-      request: { msgId, req, group: 0n },
+      request: { msgId, req },
       answered: ({ response }) => {
         if (response?.$case !== 'okRes') return undefined;
         const answeredTerm = termOf(response.value.term);
@@ -151,9 +149,8 @@ export class PeerCalls {
     };
   }
 
-  #vote(message: VoteRequest | PreVoteRequest, msgId: string): Call {
+  #vote(message: VoteRequest, msgId: string): Call {
     const { term, lastIndex, lastTerm } = message;
-    const preVote = message.type === 'preVote';
     return {
       method: 'Vote',
       request: {
@@ -162,8 +159,6 @@ export class PeerCalls {
         candidateId: BigInt(toWolfId(this.#self)!),
         lastLogIndex: BigInt(lastIndex),
         lastLogTerm: BigInt(lastTerm),
-        group: 0n,
-        preVote,
       },
       answered: ({ response }) => {
         if (response?.$case !== 'okRes') return undefined;
@@ -171,8 +166,7 @@ export class PeerCalls {
         const granted = response.value.voteGranted;
         // A vote counts in the term that it was asked for, and in no other.
         if (answeredTerm === undefined || (granted && answeredTerm !== term)) return undefined;
-        const type = preVote ? 'preVoteResponse' : 'voteResponse';
-        return { type, from: this.#peer, to: this.#self, term: answeredTerm, granted };
+        return { type: 'voteResponse', from: this.#peer, to: this.#self, term: answeredTerm, granted };
       },
     };
   }

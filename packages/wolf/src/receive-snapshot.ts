@@ -22,7 +22,7 @@ export interface WantedChunk {
 
 /** What a chunk of InstallSnapshot is worth to this node. Decided: an earlier term, or an error. Never throws. */
 export function receiveSnapshotChunk(
-  request: Omit<wolfRaft.RaftInstallSnapshotReq, 'group'>,
+  request: wolfRaft.RaftInstallSnapshotReq,
   replica: ReplicaView,
 ): Decided<wolfRaft.RaftInstallSnapshotRes> | WantedChunk {
   const { msgId } = request;

@@ -1,5 +1,5 @@
 import type { wolfRaft } from '@coxswain/protocol';
-import type { AppendRequest, Entry, Message, NodeId, PreVoteRequest, VoteRequest } from '@coxswain/raft';
+import type { AppendRequest, Entry, Message, NodeId, VoteRequest } from '@coxswain/raft';
 import { readAppendEntries, type WolfAppendEntries } from './append-entries.js';
 import { toRaftEntry } from './entries.js';
 import { WolfError, wolfErrors } from './errors.js';
@@ -70,7 +70,7 @@ function answered<T>(msgId: string, decide: () => T): T | Decided<{ response: An
  * Never throws: what is refused otherwise is answered with `error_res`.
  */
 export function receiveAppendEntries(
-  { msgId, req }: Pick<wolfRaft.RaftAppendEntriesReq, 'msgId' | 'req'>,
+  { msgId, req }: wolfRaft.RaftAppendEntriesReq,
   replica: ReplicaView,
 ): Decided<wolfRaft.RaftAppendEntriesRes> | Stepped<AppendRequest, wolfRaft.RaftAppendEntriesRes> {
   return answered(msgId, () => appendOf(msgId, readAppendEntries(req), replica));
@@ -188,10 +188,10 @@ function conflictAnswer(msgId: string, term: number, replica: ReplicaView): wolf
  * gives the refusal, in the term that the node stays in. Never throws.
  */
 export function receiveVote(
-  request: Omit<wolfRaft.RaftVoteReq, 'group'>,
+  request: wolfRaft.RaftVoteReq,
   replica: ReplicaView,
-): Decided<wolfRaft.RaftVoteRes> | Stepped<VoteRequest | PreVoteRequest, wolfRaft.RaftVoteRes> {
-  const { msgId, preVote } = request;
+): Decided<wolfRaft.RaftVoteRes> | Stepped<VoteRequest, wolfRaft.RaftVoteRes> {
+  const { msgId } = request;
   return answered(msgId, () => {
     const exact = (value: bigint, field: string) => toNumber(value, field, wolfErrors.voteFailed);
     const term = exact(request.term, 'term');
@@ -203,18 +203,15 @@ export function receiveVote(
     const from = peerOf(candidate, replica, 'candidate_id', wolfErrors.voteFailed);
     // A log that ends in a later term than the one that it campaigns in is nobody's.
     if (lastTerm > term) throw wolfErrors.voteFailed(`last_log_term ${lastTerm} is above term ${term}`);
-    const head = { from, to: replica.id, term, lastIndex, lastTerm };
-    const message: VoteRequest | PreVoteRequest = preVote
-      ? { type: 'preVote', ...head }
-      : { type: 'vote', ...head, isTransfer: false };
-    const type = preVote ? 'preVoteResponse' : 'voteResponse';
+    const to = replica.id;
+    const message: VoteRequest = { type: 'vote', from, to, term, lastIndex, lastTerm, isTransfer: false };
     return {
       kind: 'stepped',
       message,
       settle: (answer) => {
-        if (answer.type !== type || answer.to !== from) return undefined;
-        // An answer to a request of an earlier term. A pre-vote is refused in the term that the node is in.
-        if (answer.granted ? answer.term !== term : !preVote && answer.term < term) return undefined;
+        if (answer.type !== 'voteResponse' || answer.to !== from) return undefined;
+        // An answer to a request of an earlier term.
+        if (answer.granted ? answer.term !== term : answer.term < term) return undefined;
         return voteAnswer(msgId, answer.term, answer.granted);
       },
       unanswered: (view) => voteAnswer(msgId, view.term, false),

@@ -16,7 +16,7 @@ export interface AssembledPiece {
   readonly document: SnapshotDocument | undefined;
 }
 
-type Chunk = Omit<wolfRaft.RaftInstallSnapshotReq, 'group' | 'msgId'>;
+type Chunk = Omit<wolfRaft.RaftInstallSnapshotReq, 'msgId'>;
 
 interface Transfer {
   /** Which snapshot of which leader. */

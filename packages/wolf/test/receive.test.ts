@@ -414,7 +414,6 @@ const vote = (replica: TestReplica, fields: Partial<wolfRaft.RaftVoteReq>) =>
         candidateId: 1n,
         lastLogIndex: 0n,
         lastLogTerm: 0n,
-        preVote: false,
         ...fields,
       },
       replica,
@@ -444,7 +443,7 @@ describe('Vote', () => {
     const replica = replicaWith([], 0);
     replica.isDiskSlow = true;
     const received = receiveVote(
-      { msgId: 'id', term: 1n, candidateId: 1n, lastLogIndex: 0n, lastLogTerm: 0n, preVote: false },
+      { msgId: 'id', term: 1n, candidateId: 1n, lastLogIndex: 0n, lastLogTerm: 0n },
       replica,
     );
     assert(received.kind === 'stepped');
@@ -469,21 +468,6 @@ describe('Vote', () => {
 
   test('a candidate with the id 0 is one (trap 3)', () => {
     assert.deepEqual(vote(replicaWith([], 0, { id: 2 }), { candidateId: 0n }), voted(1, true));
-  });
-
-  test('a pre-vote changes nothing, and is answered either way', () => {
-    const replica = replicaWith([1], 1);
-    assert.deepEqual(
-      vote(replica, { term: 5n, lastLogIndex: 1n, lastLogTerm: 1n, preVote: true }),
-      voted(5, true),
-    );
-    assert.deepEqual(vote(replica, { term: 5n, preVote: true }), voted(1, false));
-    append(replica, { term: 1, prevLogIndex: 1, prevLogTerm: 1 });
-    assert.deepEqual(
-      vote(replica, { term: 5n, lastLogIndex: 1n, lastLogTerm: 1n, preVote: true }),
-      voted(1, false),
-    );
-    expect(replica.term).toBe(1);
   });
 
   test.each<[string, Partial<wolfRaft.RaftVoteReq>]>([

@@ -55,7 +55,7 @@ class Member {
   bootstrap(count: number): Promise<wolfRaft.RaftBootstrapRes> {
     const { path, requestSerialize, responseDeserialize } = wolfRaft.RaftService.bootstrap;
     return new Promise((resolve, reject) => {
-      const request = { msgId: 'b', numberOfNodes: BigInt(count), group: 0n };
+      const request = { msgId: 'b', numberOfNodes: BigInt(count) };
       this.#raft.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, (error, answer) =>
         error === null ? resolve(answer!) : reject(error),
       );
@@ -65,7 +65,7 @@ class Member {
   metrics(): Promise<Metrics> {
     const { path, requestSerialize, responseDeserialize } = wolfRaft.RaftService.getMetrics;
     return new Promise((resolve, reject) => {
-      const request = { msgId: 'm', group: 0n };
+      const request = { msgId: 'm' };
       this.#raft.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, (error, answer) => {
         const response = answer?.response;
         if (error !== null) reject(error);

@@ -114,7 +114,6 @@ export class WolfSnapshots {
           offset: BigInt(chunk.offset),
           done: chunk.done,
           data: chunk.data,
-          group: 0n,
         });
         if (response.response?.$case !== 'okRes') return false;
         const isDeposed = response.response.value.term > BigInt(term);

@@ -214,8 +214,7 @@ export class Wolf {
 
   async vote(request: wolfRaft.RaftVoteReq): Promise<wolfRaft.RaftVoteRes> {
     return await this.#answer(request.msgId, wolfErrors.voteFailed, (replica) => {
-      // The field is no part of the seed: whoever sets it would get a real vote from a stock member.
-      const received = receiveVote({ ...request, preVote: false }, this.#view(replica));
+      const received = receiveVote(request, this.#view(replica));
       if (received.kind === 'decided') return received.response;
       // T4: who has not caught up votes in the first election alone, in which nobody has anything.
       if (!this.#isVoter(replica) && received.message.lastIndex > 0) {
@@ -349,7 +348,7 @@ export class Wolf {
       );
     let metrics: Record<string, unknown> | undefined;
     try {
-      const request = getMetrics.requestSerialize({ msgId: 'coxswain', group: 0n });
+      const request = getMetrics.requestSerialize({ msgId: 'coxswain' });
       const bytes = await this.#context.environment.wolfLink!.call(
         address,
         getMetrics.path,

@@ -9,7 +9,7 @@ async function formed(): Promise<World> {
   const world = new World({ areApart: true, options });
   for (const id of world.ids) world.start(id);
   await world.until('every node is ready', () => world.ids.every((id) => world.isReady(id)));
-  const request = { msgId: 'b', numberOfNodes: 3n, group: 0n };
+  const request = { msgId: 'b', numberOfNodes: 3n };
   const { response } = await world.settled(world.node(1).wolf.bootstrap(request));
   expect(response).toEqual({ $case: 'okRes', value: { msgId: 'b' } });
   await world.until('every member votes', () => world.ids.every((id) => votes(world, id)));

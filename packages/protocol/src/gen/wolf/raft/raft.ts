@@ -14,9 +14,9 @@ export const protobufPackage = "wolf.raft";
 export const protobufFileName = "wolf/raft/raft.proto";
 
 /**
- * The Raft protocol for outsiders: Coxswain's nodes talk to each other over streams of their own. Fields
- * from 100 up are Coxswain's own; other speakers of this protocol skip them. Every request carries a
- * `msg_id` that its answer repeats.
+ * The Raft protocol for outsiders: Coxswain's nodes talk to each other over streams of their own. Every
+ * request carries a `msg_id` that its answer repeats. Reserved fields were Coxswain's own once: nothing ever
+ * came of them.
  */
 
 /** ErrorCode tells what failed. */
@@ -54,8 +54,6 @@ export interface RaftBootstrapReq {
   msgId: string;
   /** number_of_nodes is how many nodes the cluster shall have. */
   numberOfNodes: bigint;
-  /** group is the Raft group; 0 means the meta group. Coxswain's own. */
-  group: bigint;
 }
 
 /** RaftBootstrapOkRes tells that the cluster was formed. */
@@ -76,8 +74,6 @@ export interface RaftAppendEntriesReq {
   msgId: string;
   /** req is the request as JSON. */
   req: string;
-  /** group is the Raft group; 0 means the meta group. Coxswain's own. */
-  group: bigint;
 }
 
 /** ConflictOpt helps a leader to find where the logs part (section 5.3 of the Raft paper). */
@@ -124,8 +120,6 @@ export interface RaftInstallSnapshotReq {
   done: boolean;
   /** data is the chunk. */
   data: Buffer;
-  /** group is the Raft group; 0 means the meta group. Coxswain's own. */
-  group: bigint;
 }
 
 /** RaftInstallSnapshotOkRes tells that the chunk was taken. */
@@ -157,10 +151,6 @@ export interface RaftVoteReq {
   lastLogIndex: bigint;
   /** last_log_term is the term of the candidate's last log entry. */
   lastLogTerm: bigint;
-  /** group is the Raft group; 0 means the meta group. Coxswain's own. */
-  group: bigint;
-  /** pre_vote asks whether a vote would be granted, without any effect. Coxswain's own. */
-  preVote: boolean;
 }
 
 /** RaftVoteOkRes tells the vote. */
@@ -183,8 +173,6 @@ export interface RaftVoteRes {
 export interface RaftGetMetricsReq {
   /** msg_id comes back in the answer. */
   msgId: string;
-  /** group is the Raft group; 0 means the meta group. Coxswain's own. */
-  group: bigint;
 }
 
 /** RaftGetMetricsOkRes tells the state of the node. */
@@ -270,7 +258,7 @@ export const RaftErrorRes: MessageFns<RaftErrorRes> = {
 };
 
 function createBaseRaftBootstrapReq(): RaftBootstrapReq {
-  return { msgId: "", numberOfNodes: 0n, group: 0n };
+  return { msgId: "", numberOfNodes: 0n };
 }
 
 export const RaftBootstrapReq: MessageFns<RaftBootstrapReq> = {
@@ -280,9 +268,6 @@ export const RaftBootstrapReq: MessageFns<RaftBootstrapReq> = {
     }
     if (message.numberOfNodes !== 0n) {
       writer.tag(24).uint64(message.numberOfNodes);
-    }
-    if (message.group !== 0n) {
-      writer.tag(800).uint64(message.group);
     }
     return writer;
   },
@@ -310,14 +295,6 @@ export const RaftBootstrapReq: MessageFns<RaftBootstrapReq> = {
           message.numberOfNodes = reader.uint64() as bigint;
           continue;
         }
-        case 100: {
-          if (tag !== 800) {
-            break;
-          }
-
-          message.group = reader.uint64() as bigint;
-          continue;
-        }
       }
       reader.skip(tag);
     }
@@ -334,7 +311,6 @@ export const RaftBootstrapReq: MessageFns<RaftBootstrapReq> = {
     message.numberOfNodes = (object.numberOfNodes !== undefined && object.numberOfNodes !== null)
       ? BigInt(object.numberOfNodes)
       : 0n;
-    message.group = (object.group !== undefined && object.group !== null) ? BigInt(object.group) : 0n;
     return message;
   },
 };
@@ -454,7 +430,7 @@ export const RaftBootstrapRes: MessageFns<RaftBootstrapRes> = {
 };
 
 function createBaseRaftAppendEntriesReq(): RaftAppendEntriesReq {
-  return { msgId: "", req: "", group: 0n };
+  return { msgId: "", req: "" };
 }
 
 export const RaftAppendEntriesReq: MessageFns<RaftAppendEntriesReq> = {
@@ -464,9 +440,6 @@ export const RaftAppendEntriesReq: MessageFns<RaftAppendEntriesReq> = {
     }
     if (message.req !== "") {
       writer.tag(18).string(message.req);
-    }
-    if (message.group !== 0n) {
-      writer.tag(800).uint64(message.group);
     }
     return writer;
   },
@@ -494,14 +467,6 @@ export const RaftAppendEntriesReq: MessageFns<RaftAppendEntriesReq> = {
           message.req = reader.string();
           continue;
         }
-        case 100: {
-          if (tag !== 800) {
-            break;
-          }
-
-          message.group = reader.uint64() as bigint;
-          continue;
-        }
       }
       reader.skip(tag);
     }
@@ -516,7 +481,6 @@ export const RaftAppendEntriesReq: MessageFns<RaftAppendEntriesReq> = {
     const message = createBaseRaftAppendEntriesReq();
     message.msgId = object.msgId ?? "";
     message.req = object.req ?? "";
-    message.group = (object.group !== undefined && object.group !== null) ? BigInt(object.group) : 0n;
     return message;
   },
 };
@@ -739,7 +703,6 @@ function createBaseRaftInstallSnapshotReq(): RaftInstallSnapshotReq {
     offset: 0n,
     done: false,
     data: emptyBytes,
-    group: 0n,
   };
 }
 
@@ -768,9 +731,6 @@ export const RaftInstallSnapshotReq: MessageFns<RaftInstallSnapshotReq> = {
     }
     if (message.data.length !== 0) {
       writer.tag(66).bytes(message.data);
-    }
-    if (message.group !== 0n) {
-      writer.tag(800).uint64(message.group);
     }
     return writer;
   },
@@ -846,14 +806,6 @@ export const RaftInstallSnapshotReq: MessageFns<RaftInstallSnapshotReq> = {
           message.data = reader.bytes();
           continue;
         }
-        case 100: {
-          if (tag !== 800) {
-            break;
-          }
-
-          message.group = reader.uint64() as bigint;
-          continue;
-        }
       }
       reader.skip(tag);
     }
@@ -878,7 +830,6 @@ export const RaftInstallSnapshotReq: MessageFns<RaftInstallSnapshotReq> = {
     message.offset = (object.offset !== undefined && object.offset !== null) ? BigInt(object.offset) : 0n;
     message.done = object.done ?? false;
     message.data = object.data ?? emptyBytes;
-    message.group = (object.group !== undefined && object.group !== null) ? BigInt(object.group) : 0n;
     return message;
   },
 };
@@ -1010,7 +961,7 @@ export const RaftInstallSnapshotRes: MessageFns<RaftInstallSnapshotRes> = {
 };
 
 function createBaseRaftVoteReq(): RaftVoteReq {
-  return { msgId: "", term: 0n, candidateId: 0n, lastLogIndex: 0n, lastLogTerm: 0n, group: 0n, preVote: false };
+  return { msgId: "", term: 0n, candidateId: 0n, lastLogIndex: 0n, lastLogTerm: 0n };
 }
 
 export const RaftVoteReq: MessageFns<RaftVoteReq> = {
@@ -1029,12 +980,6 @@ export const RaftVoteReq: MessageFns<RaftVoteReq> = {
     }
     if (message.lastLogTerm !== 0n) {
       writer.tag(40).uint64(message.lastLogTerm);
-    }
-    if (message.group !== 0n) {
-      writer.tag(800).uint64(message.group);
-    }
-    if (message.preVote !== false) {
-      writer.tag(808).bool(message.preVote);
     }
     return writer;
   },
@@ -1086,22 +1031,6 @@ export const RaftVoteReq: MessageFns<RaftVoteReq> = {
           message.lastLogTerm = reader.uint64() as bigint;
           continue;
         }
-        case 100: {
-          if (tag !== 800) {
-            break;
-          }
-
-          message.group = reader.uint64() as bigint;
-          continue;
-        }
-        case 101: {
-          if (tag !== 808) {
-            break;
-          }
-
-          message.preVote = reader.bool();
-          continue;
-        }
       }
       reader.skip(tag);
     }
@@ -1125,8 +1054,6 @@ export const RaftVoteReq: MessageFns<RaftVoteReq> = {
     message.lastLogTerm = (object.lastLogTerm !== undefined && object.lastLogTerm !== null)
       ? BigInt(object.lastLogTerm)
       : 0n;
-    message.group = (object.group !== undefined && object.group !== null) ? BigInt(object.group) : 0n;
-    message.preVote = object.preVote ?? false;
     return message;
   },
 };
@@ -1270,16 +1197,13 @@ export const RaftVoteRes: MessageFns<RaftVoteRes> = {
 };
 
 function createBaseRaftGetMetricsReq(): RaftGetMetricsReq {
-  return { msgId: "", group: 0n };
+  return { msgId: "" };
 }
 
 export const RaftGetMetricsReq: MessageFns<RaftGetMetricsReq> = {
   encode(message: RaftGetMetricsReq, writer: WireWriter = beginMessage()): WireWriter {
     if (message.msgId !== "") {
       writer.tag(10).string(message.msgId);
-    }
-    if (message.group !== 0n) {
-      writer.tag(800).uint64(message.group);
     }
     return writer;
   },
@@ -1299,14 +1223,6 @@ export const RaftGetMetricsReq: MessageFns<RaftGetMetricsReq> = {
           message.msgId = reader.string();
           continue;
         }
-        case 100: {
-          if (tag !== 800) {
-            break;
-          }
-
-          message.group = reader.uint64() as bigint;
-          continue;
-        }
       }
       reader.skip(tag);
     }
@@ -1320,7 +1236,6 @@ export const RaftGetMetricsReq: MessageFns<RaftGetMetricsReq> = {
   fromPartial(object: DeepPartial<RaftGetMetricsReq>): RaftGetMetricsReq {
     const message = createBaseRaftGetMetricsReq();
     message.msgId = object.msgId ?? "";
-    message.group = (object.group !== undefined && object.group !== null) ? BigInt(object.group) : 0n;
     return message;
   },
 };
