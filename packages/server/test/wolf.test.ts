@@ -284,6 +284,10 @@ test('a candidate and a leader that know the seed alone are answered byte for by
   await caller.expect('InstallSnapshot', chunk(0, 100, false), ok(1, {}));
   await caller.expect('InstallSnapshot', chunk(100, snapshot.length, true), ok(1, {}));
   await expect(valueAt('f')).resolves.toBe('g');
+  // A leader that missed the answer sends the last chunk again; one that knows nothing of it, all of them.
+  await caller.expect('InstallSnapshot', chunk(100, snapshot.length, true), ok(1, {}));
+  await caller.expect('InstallSnapshot', chunk(0, 100, false), ok(1, {}));
+  await caller.expect('InstallSnapshot', chunk(100, snapshot.length, true), ok(1, {}));
   await caller.expect(
     'AppendEntries',
     append(req(1, 0, [9, 1], [normal(1, 10, 'f', 1, 'h')], 10)),

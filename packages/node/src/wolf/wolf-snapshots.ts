@@ -37,8 +37,6 @@ type Response = wolfRaft.RaftInstallSnapshotRes;
 interface Incoming {
   readonly pipe: Pipe;
   readonly loaded: Promise<LoadedSnapshot>;
-  /** The answer to the last chunk. */
-  result: Promise<Response> | undefined;
   lastMs: number;
 }
 
@@ -155,6 +153,8 @@ export class WolfSnapshots {
     const wanted = receiveSnapshotChunk(request, view());
     if (wanted.kind === 'decided') return wanted.response;
     replica.step(wanted.contact);
+    // Also the last chunk again, when its answer was lost.
+    if (wanted.isCommitted) return answerInstalled(msgId, view().term);
     try {
       const piece = this.#assembly.accept(request);
       if (piece.isFirst) await this.#begin({ index: wanted.lastIndex, term: wanted.lastTerm });
@@ -164,14 +164,11 @@ export class WolfSnapshots {
         throw wolfErrors.snapshotFailed('the transfer was given up: begin at offset 0');
       }
       incoming.lastMs = this.#options.clock.monotonicMs();
-      if (piece.isRepeat) return (await incoming.result) ?? answerInstalled(msgId, view().term);
+      if (piece.isRepeat) return answerInstalled(msgId, view().term);
       await Promise.race([incoming.pipe.push(piece.data), incoming.loaded]);
       if (piece.document === undefined) return answerInstalled(msgId, view().term);
-      incoming.pipe.end();
-      incoming.result = this.#install(incoming, wanted, replica).then(() =>
-        answerInstalled(msgId, Math.max(view().term, wanted.term)),
-      );
-      return await incoming.result;
+      await this.#install(incoming, wanted, replica);
+      return answerInstalled(msgId, Math.max(view().term, wanted.term));
     } catch (error) {
       await this.#giveUp();
       if (!(error instanceof WolfError)) {
@@ -193,18 +190,20 @@ export class WolfSnapshots {
     const loaded = loadSnapshot(stores, incomingStoreName(WOLF_SHARD), stream);
     // Whoever brings the next chunk hears of it.
     loaded.catch(() => undefined);
-    this.#incoming = { pipe, loaded, result: undefined, lastMs: clock.monotonicMs() };
+    this.#incoming = { pipe, loaded, lastMs: clock.monotonicMs() };
   }
 
   async #install(
-    { loaded }: Incoming,
+    { pipe, loaded }: Incoming,
     { from, term, lastIndex, lastTerm }: Extract<ReturnType<typeof receiveSnapshotChunk>, { kind: 'chunk' }>,
     replica: Replica,
   ): Promise<void> {
     const { stores, log, received } = this.#options;
     const storeName = incomingStoreName(WOLF_SHARD);
-    const { index, term: ofIndex, group } = await loaded;
+    // Nothing more is waited for.
     this.#incoming = undefined;
+    pipe.end();
+    const { index, term: ofIndex, group } = await loaded;
     if (group !== WOLF_SHARD || index !== lastIndex || ofIndex !== lastTerm) {
       await stores.remove(storeName);
       throw wolfErrors.snapshotFailed(
@@ -228,8 +227,7 @@ export class WolfSnapshots {
   tick(): void {
     const nowMs = this.#options.clock.monotonicMs();
     const incoming = this.#incoming;
-    if (incoming === undefined || incoming.result !== undefined || nowMs - incoming.lastMs < SILENCE_MS)
-      return;
+    if (incoming === undefined || nowMs - incoming.lastMs < SILENCE_MS) return;
     this.#turn = this.#turn.then(() => (this.#incoming === incoming ? this.#giveUp() : undefined));
   }
 
