@@ -1,11 +1,12 @@
-const PREFIX_BYTES = 5;
+/** What stands before the content of a gRPC message. */
+export const PREFIX_BYTES = 5;
 /** An entry may be as large as a client's message, and a frame as an entry and its neighbours (P4). */
 const MESSAGE_BYTES_MAX = 32 * 1024 * 1024;
 
-/** A gRPC message: a byte for "not compressed", the length, the content. */
-export function messageOf(content: Buffer): Buffer {
+/** A gRPC message: a byte that says whether the content is compressed, the length, the content. */
+export function messageOf(content: Buffer, isCompressed = false): Buffer {
   const message = Buffer.allocUnsafe(PREFIX_BYTES + content.length);
-  message[0] = 0;
+  message[0] = isCompressed ? 1 : 0;
   message.writeUInt32BE(content.length, 1);
   content.copy(message, PREFIX_BYTES);
   return message;
