@@ -14,9 +14,8 @@ export class WolfError extends Error {
   constructor(
     readonly code: WolfErrorCode,
     message: string,
-    options?: ErrorOptions,
   ) {
-    super(message, options);
+    super(message);
   }
 }
 
@@ -37,5 +36,4 @@ export const wolfErrors = {
   snapshotFailed: declare(ErrorCode.RAFT_INSTALL_SNAPSHOT_FAILED, (reason: string) => reason),
   voteFailed: declare(ErrorCode.RAFT_VOTE_FAILED, (reason: string) => reason),
   bootstrapFailed: declare(ErrorCode.RAFT_BOOTSTRAP_FAILED, (reason: string) => reason),
-  metricsFailed: declare(ErrorCode.RAFT_GET_METRICS_FAILED, (reason: string) => reason),
 };
