@@ -17,6 +17,8 @@ import type { CommandKind } from './types.js';
  * | then | | the command |
  */
 const HEADER_BYTES = 26;
+/** No envelope is shorter. */
+export const ENVELOPE_BYTES_MIN = HEADER_BYTES;
 const CURSOR_BYTES = 8;
 const HAS_CURSOR = 1;
 

@@ -1,5 +1,6 @@
 export { LevelStoreDirectory, type LevelStoreOptions } from './adapters/level-store.js';
 export {
+  ENVELOPE_BYTES_MIN,
   type Envelope,
   envelopeTimeMs,
   openEnvelope,

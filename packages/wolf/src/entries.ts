@@ -1,6 +1,6 @@
 import { mvcc } from '@coxswain/protocol';
 import { type Entry, EntryType } from '@coxswain/raft';
-import { CommandKind, openEnvelope, sealEnvelope } from '@coxswain/table';
+import { CommandKind, ENVELOPE_BYTES_MIN, openEnvelope, ownSequence, sealEnvelope } from '@coxswain/table';
 import { type ClientRequest, membership, type WolfEntry, type WolfPayload } from './append-entries.js';
 import { wolfErrors } from './errors.js';
 import { JsonReader } from './json-reader.js';
@@ -8,11 +8,9 @@ import { membershipJson, type WolfMembership } from './membership.js';
 import { serialPut, serialPutOf } from './serial-put.js';
 
 const NOTHING = Buffer.alloc(0);
-/** Where an entry's envelope says who proposed it, and the least length of one. */
-const ORIGIN_START = 8;
-const ENVELOPE_BYTES = 26;
 /** No node has the id 0: what came over wolf.raft without our envelope was proposed by nobody, at no time. */
 const NOBODY = { node: 0, boot: '0'.repeat(16), sequence: 0 };
+const NO_BOOT = Buffer.from(NOBODY.boot, 'hex');
 
 /**
  * The core's entry for one of wolf.raft. `data` is what goes into the log and to the table:
@@ -33,7 +31,7 @@ export function toRaftEntry({ term, index, payload }: WolfEntry): Entry {
       return { index, term, type: EntryType.Empty, data: NOTHING };
     case 'normal': {
       const { command } = payload.data;
-      if (command !== undefined && command.length < ENVELOPE_BYTES)
+      if (command !== undefined && command.length < ENVELOPE_BYTES_MIN)
         throw wolfErrors.appendFailed(
           `the command of entry ${index} is of ${command.length} bytes: it is cut short`,
         );
@@ -89,8 +87,7 @@ function openedOf(
 }
 
 function isOfNobody(data: Buffer): boolean {
-  for (let at = ORIGIN_START; at < ENVELOPE_BYTES; at++) if (data[at] !== 0) return false;
-  return true;
+  return data.length >= ENVELOPE_BYTES_MIN && ownSequence(data, NOBODY.node, NO_BOOT) === NOBODY.sequence;
 }
 
 function normalOf(command: Buffer): WolfPayload | undefined {

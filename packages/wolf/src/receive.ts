@@ -3,7 +3,7 @@ import type { AppendRequest, Entry, Message, NodeId, VoteRequest } from '@coxswa
 import { readAppendEntries, type WolfAppendEntries } from './append-entries.js';
 import { toRaftEntry } from './entries.js';
 import { WolfError, wolfErrors } from './errors.js';
-import { toNodeId } from './ids.js';
+import { toNodeId, toWolfId } from './ids.js';
 import { isSameMembership } from './membership.js';
 
 /** What the receiving side asks of this node's replica. `Raft` has all of it but `members`. */
@@ -116,7 +116,7 @@ function entriesOf(
 ): Entry[] {
   let lastTerm = prevLogIndex === 0 ? 0 : prevLogTerm;
   if (lastTerm > term) throw wolfErrors.appendFailed(`prev_log_term ${prevLogTerm} is above term ${term}`);
-  const members = replica.members.map((id) => id - 1);
+  const members = replica.members.map((id) => toWolfId(id)!);
   return entries.map((entry, place) => {
     if (entry.index !== prevLogIndex + 1 + place)
       throw wolfErrors.appendFailed(

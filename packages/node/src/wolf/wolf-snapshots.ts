@@ -9,6 +9,7 @@ import {
   SnapshotAssembly,
   snapshotChunks,
   tableSnapshotOf,
+  toWolfId,
   WolfError,
   wolfErrors,
 } from '@coxswain/wolf';
@@ -106,7 +107,7 @@ export class WolfSnapshots {
         const response = await this.#sendChunk(to.address, {
           msgId: MSG_ID,
           term: BigInt(term),
-          leaderId: BigInt(from - 1),
+          leaderId: BigInt(toWolfId(from)!),
           lastIncludedIndex: BigInt(index),
           lastIncludedTerm: BigInt(appliedTerm),
           offset: BigInt(chunk.offset),
@@ -218,7 +219,7 @@ export class WolfSnapshots {
     }
     log('info', isWanted ? 'received a snapshot' : 'a received snapshot was not needed any more', {
       group: WOLF_SHARD,
-      peer: from - 1,
+      peer: toWolfId(from),
       index,
     });
   }
