@@ -55,6 +55,11 @@ const CLONE_KEY = Buffer.from('clone');
 
 const packr = new Packr({ useRecords: false });
 
+/** The order in which tables are told. */
+export function compareNames(a: { readonly name: string }, b: { readonly name: string }): number {
+  return Buffer.compare(Buffer.from(a.name), Buffer.from(b.name));
+}
+
 interface TableRecord {
   readonly shardId: number;
   /** The log of the shard starts behind this index. */
@@ -344,9 +349,7 @@ export class Registry {
 
   /** Sorted by name in byte order, as the wire wants it. */
   tables(): RegisteredTable[] {
-    return [...this.#tables.values()].sort((a, b) =>
-      Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)),
-    );
+    return [...this.#tables.values()].sort(compareNames);
   }
 
   /** With those that are being made from a load. */

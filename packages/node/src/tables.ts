@@ -11,6 +11,7 @@ import { DataDirectoryError, type Identity } from './identity.js';
 import type { MemberState, StateChange } from './member-control.js';
 import type { NodeOptions } from './options.js';
 import {
+  compareNames,
   type Loader,
   type LoadingShard,
   META_SHARD,
@@ -202,9 +203,7 @@ export class Tables {
 
   /** Sorted by name. */
   replicas(): Replica[] {
-    const names = this.#registry.tables().map(({ name }) => name);
-    if (this.#wolfTable !== undefined) names.push(this.#wolfTable);
-    return names.sort().flatMap((name) => this.#byName.get(name) ?? []);
+    return this.#named().flatMap(({ name }) => this.#byName.get(name) ?? []);
   }
 
   members(): MemberInfo[] {
@@ -300,13 +299,16 @@ export class Tables {
 
   async list(call: Call): Promise<TableInfo[]> {
     await this.meta().confirmRead(call.deadlineMs);
-    const tables: TableInfo[] = this.#registry
-      .tables()
-      .map(({ name, shardId, config }) => ({ name, shardId, config }));
-    if (this.#wolfTable !== undefined) {
-      tables.push({ name: this.#wolfTable, shardId: WOLF_SHARD, config: undefined });
-    }
-    return tables;
+    return this.#named().map(({ name, shardId, config }) => ({ name, shardId, config }));
+  }
+
+  /** The registry's tables, and the one that is replicated over wolf.raft. Sorted by name. */
+  #named(): TableInfo[] {
+    const tables = this.#registry.tables();
+    const name = this.#wolfTable;
+    return name === undefined
+      ? tables
+      : [...tables, { name, shardId: WOLF_SHARD, config: undefined }].sort(compareNames);
   }
 
   /**
