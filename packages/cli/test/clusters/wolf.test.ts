@@ -230,7 +230,8 @@ test('three nodes replicate a table over wolf.raft alone: the leader is killed, 
     await until('a node that does not lead refuses a write', async () => {
       const now = await leader(members);
       const follower = members.find((member) => member !== now)!;
-      const put = (await follower.node.client()).put(table, 'refused', 'v');
+      // A client that knows this node alone would ask it again until it gives up.
+      const put = (await follower.node.client()).put(table, 'refused', 'v', { timeoutMs: 1_000 });
       const refusal = await put.then(String, (error: Error) => error.message);
       return refusal.includes(`table ${table} is led by member ${now.id} at ${now.address}`);
     });
