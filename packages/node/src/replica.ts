@@ -267,7 +267,9 @@ export class Replica implements ReadableTable {
 
   /**
    * Campaigns at once, and again until the group has a leader: for a new group, whose other replicas may not
-   * exist yet, and when the leader's node is gone. The pre-vote makes it harmless when a leader lives.
+   * exist yet, and when the leader's node is gone. The pre-vote makes it harmless when a leader lives. Without one it
+   * campaigns once, and then after each election timeout like any other: each campaign begins a term, in which those who
+   * have more entries do not campaign themselves.
    */
   campaign(delayTicks: number): void {
     this.wake();
@@ -280,7 +282,7 @@ export class Replica implements ReadableTable {
     // What the lost connection still delivered may have made it known again.
     this.#raft.forgetLeader();
     this.#raft.campaign();
-    this.#ticksUntilCampaign = 3 + Math.floor(this.#host.random.next() * 4);
+    if (this.#host.core.preVote) this.#ticksUntilCampaign = 3 + Math.floor(this.#host.random.next() * 4);
   }
 
   /**

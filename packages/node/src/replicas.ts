@@ -1,4 +1,5 @@
 import {
+  type HardState,
   type Membership,
   NO_NODE,
   type NodeId,
@@ -295,8 +296,11 @@ export class Replicas {
     await replica.restart(await this.#openTable(group, { base: 0, create: false }));
   }
 
-  /** Changes who its members are, or what they may do, on this node's own word, and starts its core anew. */
-  async changeMembership(replica: Replica, membership: Membership): Promise<void> {
+  /**
+   * Changes who its members are, or what they may do, on this node's own word, and starts its core anew; in a later term
+   * where `hardState` says so. Nothing happens where something else is done to the replica.
+   */
+  async changeMembership(replica: Replica, membership: Membership, hardState?: HardState): Promise<void> {
     if (this.#installing.has(replica.group) || replica.isSuspended || !replica.hasTable) return;
     const change = async (): Promise<void> => {
       const { table } = replica;
@@ -304,7 +308,10 @@ export class Replicas {
       await this.#turns.settled();
       await replica.whenApplied();
       const { index, term } = replica.log.truncated;
-      await this.#turns.write([{ group: replica.group, compact: { index, term, membership } }]);
+      const { group } = replica;
+      await this.#turns.write([
+        { group, compact: { index, term, membership }, ...(hardState && { hardState }) },
+      ]);
       if (!this.#isClosed && !replica.isClosed) await replica.restart(table);
     };
     const changing = change().finally(() => this.#installing.delete(replica.group));

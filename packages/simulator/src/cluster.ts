@@ -1,4 +1,11 @@
-import { DataDirectoryError, type Environment, Node, type NodeOptions } from '@coxswain/node';
+import {
+  DataDirectoryError,
+  type Environment,
+  Node,
+  type NodeOptions,
+  type Replica,
+  WOLF_SHARD,
+} from '@coxswain/node';
 import { EntryType, type NodeId } from '@coxswain/raft';
 import { EventKind, type EventLoop } from './event-loop.js';
 import { type GroupInspection, Inspections } from './inspection.js';
@@ -28,6 +35,8 @@ class Host {
   isStopping = false;
   /** Set while the machine holds an earlier state of its disks: the newest one, which is put back in the end. */
   newest: DiskCopy | undefined;
+  /** The member may lack what it had acknowledged over wolf.raft, or has acknowledged nothing: it was not seen to vote since. */
+  isIncomplete = true;
   constructor(
     readonly machine: Machine,
     /** Unique among the clusters of a run. */
@@ -48,6 +57,8 @@ export interface ClusterOptions {
   readonly fragileMachine: NodeId | undefined;
   readonly fragileLoss: StoreLoss;
   readonly onDeath: (process: SimulatedProcess) => void;
+  /** Each node is a cluster of its own, and they share nothing but a table over wolf.raft. */
+  readonly areApart?: boolean;
   /** The ids of its processes are above: unique among the clusters of a run. */
   readonly firstLife?: number;
   /** What its nodes are called in the trace. */
@@ -70,6 +81,9 @@ export class Cluster {
   #lives = 0;
   /** Nodes that were refused because their disks were rolled back (T4). */
   refusedRollbacks = 0;
+  /** Disks that were emptied, of members of a wolf.raft group, and losses of power that took what tables should keep (D4). */
+  wipedDisks = 0;
+  damagedDisks = 0;
 
   constructor(
     private readonly loop: EventLoop,
@@ -127,14 +141,38 @@ export class Cluster {
       const { process, node, startedUs, newest } = host;
       if (process !== owner || node === undefined) continue;
       const { groups, isClockCompared, isAdmitted } = node.inspect();
-      const replicas = [...groups];
+      const replicas = this.#shared(groups);
       this.options.deletions?.observe(host.name, replicas);
+      if (this.options.areApart && host.isIncomplete) host.isIncomplete = !replicas.some(hasCaughtUp);
       this.#stamps.observe(id, { life: process, isCompared: isClockCompared, startedUs });
       if (newest === undefined) this.invariants.observe(id, this.#inspections.of(replicas));
       else if (isAdmitted) {
         throw new Violation('a node that was rolled back takes no part', `node ${id} was admitted`);
       }
     }
+  }
+
+  /** The groups of a node that others have too. */
+  #shared(replicas: Iterable<Replica>): Replica[] {
+    const groups = [...replicas];
+    return this.options.areApart ? groups.filter(({ group }) => group === WOLF_SHARD) : groups;
+  }
+
+  /**
+   * Kills the node and empties its disks. False, and nothing was done: another member of the wolf.raft group has not caught
+   * up since it lost what it had, so that less than a quorum would know of what was acknowledged.
+   */
+  wipe(id: NodeId): boolean {
+    const others = [...this.#hosts].filter(([other]) => other !== id);
+    if (!this.options.areApart || others.some(([, { isIncomplete }]) => isIncomplete)) return false;
+    const host = this.#host(id);
+    this.kill(id, 'killed');
+    this.#say(`wipe node ${id}`);
+    host.machine.wipe();
+    host.isIncomplete = true;
+    this.invariants.diskLost(id);
+    this.wipedDisks += 1;
+    return true;
   }
 
   /** A copy of the node's disks; undefined when it is not in service. */
@@ -182,7 +220,7 @@ export class Cluster {
 
   /** The groups of a node, as the checkers see them. */
   inspect(node: Node): readonly GroupInspection[] {
-    return this.#inspections.of(node.inspect().groups);
+    return this.#inspections.of(this.#shared(node.inspect().groups));
   }
 
   /** One line per group and node: where they stand. */
@@ -243,11 +281,25 @@ export class Cluster {
     this.invariants.nodeDied(id);
     this.options.deletions?.nodeDied(host.name);
     if (death === 'powerLost') {
-      machine.losePower(id === this.options.fragileMachine ? this.options.fragileLoss : 'suffix');
+      this.#losePower(id, host);
     } else {
       machine.processDied();
     }
     this.options.onDeath(process);
+  }
+
+  #losePower(id: NodeId, host: Host): void {
+    const { fragileMachine, fragileLoss, areApart } = this.options;
+    const others = [...this.#hosts].filter(([other]) => other !== id);
+    // Where members of a wolf.raft group may be wiped, one disk at a time goes bad, and only in what others have too.
+    const isSafe = areApart && others.some(([, { isIncomplete }]) => isIncomplete);
+    if (id !== fragileMachine || isSafe) {
+      host.machine.losePower('suffix');
+      return;
+    }
+    if (areApart) host.isIncomplete = true;
+    this.damagedDisks += 1;
+    host.machine.losePower(fragileLoss, areApart ? isOfWolf : undefined);
   }
 
   /** SIGTERM: the node leaves in order. */
@@ -331,6 +383,13 @@ export class Cluster {
     return host;
   }
 }
+
+/** It has all that it acknowledged over wolf.raft, or may have helped to commit. */
+function hasCaughtUp({ hasTable, isSuspended, raft }: Replica): boolean {
+  return hasTable && !isSuspended && raft.membership.voters.includes(raft.id);
+}
+
+const isOfWolf = (store: string): boolean => store.startsWith(`shard-${WOLF_SHARD}`);
 
 /** Is this the error of a system call with that code, or caused by one? */
 function hasCode(error: unknown, code: string): boolean {

@@ -26,7 +26,8 @@ export type FaultKind =
   | 'diskFull'
   | 'syncError'
   | 'rollBack'
-  | 'handOver';
+  | 'handOver'
+  | 'wipe';
 
 export interface FaultOptions {
   /** Relative frequencies. */
@@ -172,6 +173,9 @@ export class Faults {
         return;
       case 'handOver':
         for (const id of ids) cluster.handOver(id, victim);
+        return;
+      case 'wipe':
+        if (cluster.wipe(victim)) this.#after(durationUs, () => cluster.start(victim));
         return;
       case 'rollBack': {
         const copy = cluster.copy(victim);

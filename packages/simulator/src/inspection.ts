@@ -13,7 +13,10 @@ export interface GroupInspection {
   readonly isBetweenTurns: boolean;
   readonly term: number;
   readonly role: Role;
+  /** Those whose entries and votes count. Over wolf.raft one that has not caught up votes in everyone's eyes but its own. */
   readonly voters: readonly NodeId[];
+  /** This node votes, as it says itself. */
+  readonly isVoter: boolean;
   /** One past the truncation point of the log. */
   readonly firstIndex: number;
   /** Of what was given to the wal, whether it is durable or not. */
@@ -51,7 +54,12 @@ class ReplicaInspection implements GroupInspection {
     return this.replica.raft.role;
   }
   get voters(): readonly NodeId[] {
-    return this.replica.raft.membership.voters;
+    const { voters, learners } = this.replica.raft.membership;
+    return learners.length === 0 ? voters : [...voters, ...learners];
+  }
+  get isVoter(): boolean {
+    const { id, membership } = this.replica.raft;
+    return membership.voters.includes(id);
   }
   get firstIndex(): number {
     return this.replica.log.firstIndex();

@@ -34,6 +34,17 @@ class Replica {
   isDropped = false;
   /** Terms of the log by index, from `firstIndex - 1` on; what the replica would have if it died now. */
   readonly terms = new Map<number, number>();
+  /**
+   * What it held on disks that it lost. Over wolf.raft that counts until it votes again: as long as it does not, nobody
+   * who lacks it is elected with its help (T4).
+   */
+  readonly lost: Replica[] = [];
+
+  /** It holds the entry durably, or has compacted it. */
+  holds(index: number, term: number): boolean {
+    if (this.isDropped || index < this.firstIndex) return true;
+    return index <= this.durableIndex && this.terms.get(index) === term;
+  }
 }
 
 /** What the whole cluster did in one group so far. */
@@ -55,6 +66,8 @@ class Group {
  */
 export class Invariants {
   readonly #groups = new Map<GroupId, Group>();
+  /** Whom each member of a group elected, by member and term; of those that were seen voting. */
+  readonly #votes = new Map<GroupId, Map<string, NodeId>>();
   /** What each node hosts, in its present life. */
   readonly #hosted = new Map<NodeId, readonly GroupId[]>();
   /** Hears of each entry when it is first seen, and who appended it; undefined: not seen yet. */
@@ -89,6 +102,28 @@ export class Invariants {
     }
   }
 
+  /** The disks of `node`, which does not run, are empty now. */
+  diskLost(node: NodeId): void {
+    for (const { replicas } of this.#groups.values()) {
+      const replica = replicas.get(node);
+      if (replica !== undefined) replicas.set(node, beginAnew(replica));
+    }
+  }
+
+  /** A vote of `node` has left it: it has one in a term, whatever became of its disk meanwhile (D1, T4). */
+  voted(node: NodeId, groupId: GroupId, term: bigint, candidate: NodeId): void {
+    const votes = this.#votes.get(groupId) ?? new Map<string, NodeId>();
+    this.#votes.set(groupId, votes);
+    const key = `${node} ${term}`;
+    const before = votes.get(key) ?? candidate;
+    votes.set(key, before);
+    check(
+      before === candidate,
+      'one vote in a term',
+      () => `group ${groupId}: node ${node} elects ${candidate} in term ${term}, and has elected ${before}`,
+    );
+  }
+
   /** What the wal was given before is acknowledged when it is durable, also while a full disk keeps the next turn off. */
   #observeDurable(node: NodeId, now: GroupInspection): void {
     const seen = this.#groups.get(now.group)?.replicas.get(node);
@@ -114,6 +149,11 @@ export class Invariants {
       seen = new Replica();
       group.replicas.set(node, seen);
     }
+    // Its log begins with nothing again.
+    if (now.firstIndex < seen.firstIndex) {
+      seen = beginAnew(seen);
+      group.replicas.set(node, seen);
+    }
     const name = () => `node ${node}, group ${now.group}`;
     const { term, commitIndex, appliedIndex, lastIndex, firstIndex, durableIndex } = now;
 
@@ -129,6 +169,7 @@ export class Invariants {
       seen.firstIndex === firstIndex &&
       seen.durableIndex === durableIndex &&
       seen.isLeader === (now.role === 'leader') &&
+      (seen.lost.length === 0 || !now.isVoter) &&
       seen.terms.get(lastIndex) === now.termAt(lastIndex);
     if (isSame) {
       if (seen.hashedIndex !== appliedIndex) this.#observeApplied(group, node, seen, now);
@@ -172,6 +213,10 @@ export class Invariants {
     if (now.voters.length > 0) group.voters = now.voters;
 
     this.#observeLog(group, node, seen, now);
+    if (now.isVoter && seen.lost.length > 0) {
+      seen.lost.length = 0;
+      for (const index of group.committed.keys()) this.#checkOnQuorum(group, now, index);
+    }
     if (now.role === 'leader' && (!seen.isLeader || seen.term !== term))
       this.#observeLeader(group, node, now);
     this.#observeCommitted(group, node, seen, now);
@@ -286,9 +331,8 @@ export class Invariants {
     for (const voter of group.voters) {
       const replica = group.replicas.get(voter);
       if (replica === undefined) continue;
-      const isCompacted = index < replica.firstIndex;
-      const isDurable = index <= replica.durableIndex && replica.terms.get(index) === committed.term;
-      if (replica.isDropped || isCompacted || isDurable) holders += 1;
+      const isHeld = (held: Replica): boolean => held.holds(index, committed.term);
+      if (isHeld(replica) || replica.lost.some(isHeld)) holders += 1;
     }
     check(
       holders > group.voters.length / 2,
@@ -310,6 +354,13 @@ export class Invariants {
       () => `group ${now.group}: node ${node} at ${now.appliedIndex} has ${hash}, others ${known}`,
     );
   }
+}
+
+/** A replica with an empty log in the place of one that may have acknowledged entries. */
+function beginAnew(before: Replica): Replica {
+  const replica = new Replica();
+  replica.lost.push(...before.lost, before);
+  return replica;
 }
 
 /** What is not on the disk may go back when the core starts anew. */

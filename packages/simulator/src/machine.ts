@@ -108,9 +108,14 @@ export class Machine {
     this.files.putBack(copy.files);
   }
 
-  /** The machine lost power: what was not synced may be gone. */
-  losePower(loss: StoreLoss): void {
+  /** Somebody empties the data directory. No process may be alive. */
+  wipe(): void {
+    this.putBack({ wal: new Map(), stores: new Map(), files: new Map() });
+  }
+
+  /** The machine lost power: what was not synced may be gone, and of a store for which `isFragile` holds what `loss` says. */
+  losePower(loss: StoreLoss, isFragile?: (store: string) => boolean): void {
     this.walDisk.losePower();
-    this.stores.losePower(loss);
+    this.stores.losePower(loss, isFragile);
   }
 }

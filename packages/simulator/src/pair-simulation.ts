@@ -45,7 +45,7 @@ const forwardedKinds: readonly OperationKind[] = [
   'replaceRange',
 ];
 
-export interface PairResult extends SimulationResult {
+export interface PairResult extends Omit<SimulationResult, 'wipedDisks' | 'damagedDisks'> {
   /** States of the follower cluster that were compared with the leader cluster's. */
   readonly compared: number;
   readonly snapshotsTaken: number;

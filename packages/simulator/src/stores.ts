@@ -59,17 +59,20 @@ export class SimulatedStores {
     this.#directory.putBack(copy);
   }
 
-  losePower(loss: StoreLoss): void {
+  /** Stores for which `isFragile` does not hold lose a suffix alone. */
+  losePower(loss: StoreLoss, isFragile: (store: string) => boolean = () => true): void {
     // Two draws per store say which of its writes go; the numbers of a store's writes are consecutive.
-    const lostByStore = new Map<string, { from: number; to: number }>();
+    const lostByStore = new Map<string, { from: number; to: number; isSafe: boolean }>();
     this.#directory.crash((write: UnflushedWrite) => {
       let lost = lostByStore.get(write.store);
       if (lost === undefined) {
         const from = write.number + this.random.integer(0, 40);
-        lost = { from, to: loss === 'suffix' ? Number.POSITIVE_INFINITY : from + this.random.integer(0, 10) };
+        const lossHere = isFragile(write.store) ? loss : 'suffix';
+        const to = lossHere === 'suffix' ? Number.POSITIVE_INFINITY : from + this.random.integer(0, 10);
+        lost = { from, to, isSafe: lossHere !== 'damaged' };
         lostByStore.set(write.store, lost);
       }
-      if (write.synced && loss !== 'damaged') return true;
+      if (write.synced && lost.isSafe) return true;
       return write.number < lost.from || write.number > lost.to;
     });
   }

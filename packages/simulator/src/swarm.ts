@@ -39,6 +39,8 @@ export interface Scenario {
   readonly fragileMachine: NodeId | undefined;
   readonly fragileLoss: StoreLoss;
   readonly nodeOptions: (node: NodeId) => NodeOptions;
+  /** Each node is a cluster of its own, and they share nothing but a table over wolf.raft. */
+  readonly areApart?: boolean;
 }
 
 /**
@@ -151,6 +153,8 @@ export function drawScenario(random: SeededRandom): Scenario {
     fragileLoss: random.pick(['hole', 'damaged'] as const),
     nodeOptions: (node: NodeId) => ({ ...options, nodeId: node, nodeName: `node-${node}` }),
   };
+  // No cluster takes an empty disk for a member's (T4): only members of a wolf.raft group lose theirs.
+  weights.wipe = 0;
   const rollBack = random.fork('rollBack');
   weights.rollBack = rollBack.chance(0.5) ? rollBack.between(0.1, 1) : 0;
   const handOver = random.fork('handOver');

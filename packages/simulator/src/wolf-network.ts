@@ -74,6 +74,8 @@ export class WolfNetwork {
   #random: SeededRandom | undefined;
   /** Hears each answer to AppendEntries when it leaves a node. */
   onAnswer: (node: NodeId, answer: WolfAnswer) => void = () => undefined;
+  /** Hears of each vote when it leaves a node, that of a candidate for itself too. */
+  onVote: (node: NodeId, term: bigint, candidate: NodeId) => void = () => undefined;
 
   constructor(
     private readonly loop: EventLoop,
@@ -145,6 +147,15 @@ export class WolfNetwork {
 
   async #answer(node: NodeId, wolf: Wolf, path: string, request: Buffer): Promise<Buffer> {
     const answer = await methods.get(path)!(wolf, request);
+    if (path === service.vote.path) {
+      const { term, candidateId } = service.vote.requestDeserialize(request);
+      const { response } = service.vote.responseDeserialize(answer);
+      const candidate = Number(candidateId) + 1;
+      this.loop.schedule(0, EventKind.Network, undefined, () => {
+        this.onVote(candidate, term, candidate);
+        if (response?.$case === 'okRes' && response.value.voteGranted) this.onVote(node, term, candidate);
+      });
+    }
     if (path === service.appendEntries.path) {
       const left = service.appendEntries.responseDeserialize(answer);
       // In an event of its own: what it throws ends the run.

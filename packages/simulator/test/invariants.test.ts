@@ -18,6 +18,7 @@ function replica(given: Partial<GroupInspection> & { log?: number[] }): GroupIns
       term: log.at(-1) ?? 0,
       role: 'follower',
       voters: [1, 2, 3],
+      isVoter: true,
       firstIndex: 1,
       lastIndex: log.length,
       durableIndex: log.length,
@@ -107,6 +108,27 @@ describe('each invariant', () => {
     invariants.observe(2, replica({ log: [1, 1], commitIndex: 2 }));
     invariants.nodeDied(1);
     expect(() => invariants.observe(1, replica({ log: [1] }))).toThrow('committed on a quorum');
+  });
+
+  test('committed on a quorum: what an emptied disk held counts until its member votes again, and not from then on (T4)', () => {
+    const invariants = new Invariants();
+    const log = [1, 1];
+    invariants.observe(1, replica({ log }));
+    invariants.observe(3, replica({ log: [1] }));
+    invariants.nodeDied(1);
+    invariants.diskLost(1);
+    invariants.observe(2, replica({ log, commitIndex: 2 }));
+    invariants.observe(1, replica({ log: [], isVoter: false, life: {} }));
+    expect(() => invariants.observe(1, replica({ log: [], life: {} }))).toThrow('committed on a quorum');
+  });
+
+  test('one vote in a term: also over the loss of a disk (T4)', () => {
+    const invariants = new Invariants();
+    invariants.voted(1, 1001, 4n, 2);
+    invariants.voted(1, 1001, 4n, 2);
+    invariants.voted(1, 1001, 5n, 3);
+    invariants.diskLost(1);
+    expect(() => invariants.voted(1, 1001, 4n, 3)).toThrow('one vote in a term');
   });
 
   test('§5.4.2: a leader commits an entry of an earlier term because a quorum has it', () => {

@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, test } from '@jest/globals';
 import { type SimulationResult, simulate } from '../src/index.js';
 import { deleting } from './deleting.js';
 import { mutants } from './mutants.js';
-import { restlessOverWolf } from './over-wolf.js';
+import { restlessApartOverWolf, restlessOverWolf } from './over-wolf.js';
 import type { Search } from './run-mutants.js';
 import { sized } from './sizes.js';
 
@@ -17,6 +17,8 @@ const seedsMax = 30;
 const steps = 6_000;
 /** Together they came across everything when this was written. */
 const coveringSeeds = [9, 10];
+
+const scenarios = { deleting, restlessOverWolf, restlessApartOverWolf };
 
 const cleanRuns = new Map<string, Promise<SimulationResult>>();
 
@@ -62,11 +64,11 @@ describe('a bug that is put into the text of the code is found', () => {
 
   test.each(mutants.map((mutant) => [mutant.name, mutant] as const))(
     '%s',
-    async (name, { isOverWolf, steps }) => {
+    async (name, { adjust = 'deleting', steps }) => {
       const { found, others } = searches.get(name)!;
       if (found === undefined) throw new Error(`none of ${seedsMax} seeds found it\n${others.join('\n')}`);
       // Without the bug the same seed shows nothing.
-      const clean = await cleanRun(found.seed, isOverWolf ? restlessOverWolf : deleting, steps);
+      const clean = await cleanRun(found.seed, scenarios[adjust], steps);
       expect(clean.violation).toBeUndefined();
     },
   );

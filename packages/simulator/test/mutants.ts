@@ -14,8 +14,8 @@ export interface Mutant extends Edit {
   readonly more?: readonly Edit[];
   /** How long each run is. Default: what all have. */
   readonly steps?: number;
-  /** It is looked for where a table is replicated over wolf.raft, and not where entries are large ones. */
-  readonly isOverWolf?: true;
+  /** The scenario in which it is looked for. Default: that of entries that are large ones. */
+  readonly adjust?: 'deleting' | 'restlessOverWolf' | 'restlessApartOverWolf';
   /** The properties whose checks must find it. */
   readonly properties: readonly string[];
   /** Found it, and soon, when this was written. The search goes on from there. */
@@ -107,7 +107,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'conflict_opt names the last entry, whether it is committed or not',
     ...namesTheLastEntry,
-    isOverWolf: true,
+    adjust: 'restlessOverWolf',
     properties: ['conflict_opt names what is committed'],
     firstSeed: 1,
   },
@@ -134,7 +134,7 @@ export const mutants: readonly Mutant[] = [
       // What it leads to is looked for, and not the name itself.
       { module: 'simulator/dist/src/simulation.js', from: 'checkConflict(node, answer);', to: ';' },
     ],
-    isOverWolf: true,
+    adjust: 'restlessOverWolf',
     properties: [
       'committed on a quorum',
       'leader completeness',
@@ -146,5 +146,33 @@ export const mutants: readonly Mutant[] = [
     ],
     firstSeed: 7,
     steps: 10_000,
+  },
+  {
+    name: 'a member with an empty disk takes part at once, and votes for whoever has nothing either',
+    module: 'node/dist/src/wolf/empty-disk.js',
+    from: 'refusal(replica) {',
+    to: 'refusal(replica) { return undefined;',
+    more: [
+      {
+        module: 'node/dist/src/wolf/empty-disk.js',
+        from: 'tick(replica) {',
+        to: 'tick(replica) { return undefined;',
+      },
+      {
+        module: 'node/dist/src/wolf/wolf.js',
+        from: 'if (!this.#emptyDisk.isGroupEmpty)',
+        to: 'if (received.message.lastIndex > 0)',
+      },
+    ],
+    adjust: 'restlessApartOverWolf',
+    properties: [
+      'one vote in a term',
+      'committed on a quorum',
+      'leader completeness',
+      'state machine safety',
+      'election safety',
+    ],
+    steps: 3_000,
+    firstSeed: 33,
   },
 ];

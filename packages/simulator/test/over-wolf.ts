@@ -1,8 +1,9 @@
+import type { FaultKind } from '../src/faults.js';
 import type { Scenario } from '../src/swarm.js';
 import { WolfNetwork } from '../src/wolf-network.js';
 import { mainTable } from '../src/workload.js';
 
-/** Three nodes that replicate the main table over wolf.raft, with all the faults of the scenario but those of its disks' past. */
+/** Three nodes of a cluster that replicate the main table over wolf.raft, with all the faults of the scenario. */
 export function overWolf(scenario: Scenario): Scenario {
   const nodes = [1, 2, 3];
   const initialMembers = new Map(nodes.map((id) => [id, `node-${id}:5012`]));
@@ -13,8 +14,7 @@ export function overWolf(scenario: Scenario): Scenario {
   return {
     ...scenario,
     nodes,
-    // A damaged table costs a member its log as well, where that was compacted: as a wiped disk (node's DESIGN.md).
-    fragileMachine: undefined,
+    fragileMachine: scenario.fragileMachine && ((scenario.fragileMachine - 1) % nodes.length) + 1,
     workload: { ...scenario.workload, operations, deadlineMs: Math.max(deadlineMs, 2_000) },
     nodeOptions: (node) => ({
       ...scenario.nodeOptions(node),
@@ -27,12 +27,29 @@ export function overWolf(scenario: Scenario): Scenario {
 }
 
 /**
+ * Three clusters of one node each that replicate the main table over wolf.raft, with all the faults of the scenario, and
+ * with disks that are emptied and damaged. A cluster alone notices no disk that was rolled back, and has no second member
+ * whose tables could be damaged but by the group's.
+ */
+export function apartOverWolf(scenario: Scenario): Scenario {
+  const given = overWolf(scenario);
+  const { faults, workload, nodeOptions } = given;
+  const operations = { ...workload.operations, createTable: 0, deleteTable: 0, listTables: 0 };
+  return {
+    ...given,
+    areApart: true,
+    fragileMachine: given.fragileMachine ?? 1,
+    workload: { ...workload, operations },
+    faults: { ...faults, weights: { ...faults.weights, rollBack: 0, wipe: 1, losePower: 1 } },
+    nodeOptions: (node) => ({ ...nodeOptions(node), initialMembers: new Map([[node, `node-${node}:5012`]]) }),
+  };
+}
+
+/**
  * As `overWolf`, where leaders are cut off, and others die, with entries that only they have, on slow disks and under many
  * clients; logs are so short that snapshots are needed.
  */
 export function restlessOverWolf(scenario: Scenario): Scenario {
-  const weights = { ...scenario.faults.weights };
-  for (const kind of Object.keys(weights) as (keyof typeof weights)[]) weights[kind] = 0;
   const { machine, network, workload } = scenario;
   const given = overWolf({
     ...scenario,
@@ -47,7 +64,7 @@ export function restlessOverWolf(scenario: Scenario): Scenario {
     },
     workload: { ...workload, clients: 24, thinkMeanUs: 1_000, valueSizeMeanBytes: 20 },
     faults: {
-      weights: { ...weights, kill: 1, isolate: 2 },
+      weights: only(scenario, { kill: 1, isolate: 2 }),
       intervalMeanUs: 120_000,
       durationMeanUs: 150_000,
     },
@@ -63,4 +80,25 @@ export function restlessOverWolf(scenario: Scenario): Scenario {
       compactionOverheadEntries: 50,
     }),
   };
+}
+
+/** As `restlessOverWolf`, between clusters of one node: members are wiped while others stand still, or are cut off. */
+export function restlessApartOverWolf(scenario: Scenario): Scenario {
+  const given = apartOverWolf(restlessOverWolf(scenario));
+  return {
+    ...given,
+    fragileMachine: undefined,
+    workload: { ...given.workload, clients: 4, thinkMeanUs: 10_000 },
+    faults: {
+      weights: only(scenario, { wipe: 1, pause: 1, isolate: 2 }),
+      intervalMeanUs: 50_000,
+      durationMeanUs: 200_000,
+    },
+  };
+}
+
+/** These faults, and no others. */
+function only({ faults }: Scenario, weights: Partial<Record<FaultKind, number>>): Record<FaultKind, number> {
+  const none = Object.fromEntries(Object.keys(faults.weights).map((kind) => [kind, 0]));
+  return { ...(none as Record<FaultKind, number>), ...weights };
 }

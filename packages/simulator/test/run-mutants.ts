@@ -15,13 +15,11 @@ const data = mutants.map(({ module, from, to, more = [] }) => [{ module, from, t
 register('./mutant-hooks.js', import.meta.url, { data });
 
 // Each bug has every module of the repository for itself; what those import from elsewhere is loaded once.
-for (const [at, { name, properties, firstSeed, isOverWolf, steps }] of mutants.entries()) {
+for (const [at, { name, properties, firstSeed, adjust: scenario = 'deleting', steps }] of mutants.entries()) {
   const { simulate } = (await import(`../src/index.js?mutant=${at}`)) as typeof import('../src/index.js');
   const { deleting } = (await import(`./deleting.js?mutant=${at}`)) as typeof import('./deleting.js');
-  const { restlessOverWolf } = (await import(
-    `./over-wolf.js?mutant=${at}`
-  )) as typeof import('./over-wolf.js');
-  const adjust = isOverWolf ? restlessOverWolf : deleting;
+  const overWolf = (await import(`./over-wolf.js?mutant=${at}`)) as typeof import('./over-wolf.js');
+  const adjust = { deleting, ...overWolf }[scenario];
   const others: string[] = [];
   let found: Search['found'];
   for (let seed = firstSeed; seed < firstSeed + Number(seeds) && found === undefined; seed++) {

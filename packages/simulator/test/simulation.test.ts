@@ -6,7 +6,7 @@ import { simulate } from '../src/index.js';
 import { readArguments } from '../src/options.js';
 import { type Scenario, withFault } from '../src/swarm.js';
 import { knownBugs } from './known-bugs.js';
-import { overWolf, restlessOverWolf } from './over-wolf.js';
+import { apartOverWolf, overWolf, restlessApartOverWolf, restlessOverWolf } from './over-wolf.js';
 import { restoring } from './restoring.js';
 import { sized } from './sizes.js';
 
@@ -66,17 +66,37 @@ describe('a run in which connections freeze, one way or both, while new ones wor
 describe('a run in which a table is replicated over wolf.raft', () => {
   test('keeps every promise, with all faults, and goes on when they end', async () => {
     let operations = 0;
-    for (const seed of sized([2, 6], [1, 2, 3, 4, 5, 6, 7, 8])) {
-      const result = await simulate({ seed, steps: sized(4_000, 20_000), adjust: overWolf });
+    let damaged = 0;
+    for (const seed of sized([1, 6], [1, 2, 3, 4, 5, 6, 7, 8])) {
+      const result = await simulate({ seed, steps: sized(3_000, 20_000), adjust: overWolf });
       expect([seed, result.violation]).toEqual([seed, undefined]);
       operations += result.operations;
+      damaged += result.damagedDisks;
     }
+    expect(damaged).toBeGreaterThan(1);
     for (const seed of sized([3], [1, 2, 3, 4, 5])) {
       const result = await simulate({ seed, steps: sized(4_000, 20_000), adjust: restlessOverWolf });
       expect([seed, result.violation]).toEqual([seed, undefined]);
       operations += result.operations;
     }
     expect(operations).toBeGreaterThan(100);
+  });
+
+  test('takes back members whose disks were wiped or damaged, and loses nothing (T4, D4)', async () => {
+    let [wiped, damaged] = [0, 0];
+    for (const seed of sized([4], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10])) {
+      const result = await simulate({ seed, steps: sized(4_000, 20_000), adjust: apartOverWolf });
+      expect([seed, result.violation]).toEqual([seed, undefined]);
+      wiped += result.wipedDisks;
+      damaged += result.damagedDisks;
+    }
+    for (const seed of sized([2], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10])) {
+      const result = await simulate({ seed, steps: sized(3_000, 20_000), adjust: restlessApartOverWolf });
+      expect([seed, result.violation]).toEqual([seed, undefined]);
+      wiped += result.wipedDisks;
+    }
+    expect(wiped).toBeGreaterThan(3);
+    expect(damaged).toBeGreaterThan(0);
   });
 });
 

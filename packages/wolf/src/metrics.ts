@@ -11,6 +11,28 @@ export interface WolfMetrics {
   readonly membershipConfig: WolfMembership;
 }
 
+/** Those of another member, as far as somebody asks for them. */
+export type MemberMetrics = Pick<WolfMetrics, 'id' | 'currentTerm' | 'lastLogIndex'> & {
+  readonly state: string;
+};
+
+/** Reads the JSON of GetMetrics. Undefined where one of these is missing, or is a number that cannot be kept exactly. */
+export function readMetrics(json: string): MemberMetrics | undefined {
+  let metrics: Readonly<Record<string, unknown>> | null;
+  try {
+    metrics = JSON.parse(json) as typeof metrics;
+  } catch {
+    return undefined;
+  }
+  if (metrics === null || typeof metrics !== 'object') return undefined;
+  const { id, state, current_term: currentTerm, last_log_index: lastLogIndex } = metrics;
+  if (!isIndex(id) || !isIndex(currentTerm) || !isIndex(lastLogIndex) || typeof state !== 'string')
+    return undefined;
+  return { id, state, currentTerm, lastLogIndex };
+}
+
+const isIndex = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+
 /** The JSON of GetMetrics: async-raft's keys in its order, then ours in the order in which `ours` has them. */
 export function writeMetrics(
   metrics: WolfMetrics,

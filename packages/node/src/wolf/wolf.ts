@@ -1,4 +1,4 @@
-import { wolfRaft } from '@coxswain/protocol';
+import type { wolfRaft } from '@coxswain/protocol';
 import { EntryType, type Membership, type Message, NO_NODE, type NodeId, type Raft } from '@coxswain/raft';
 import { CommandKind, sealEnvelope } from '@coxswain/table';
 import type { GroupLog } from '@coxswain/wal';
@@ -27,10 +27,10 @@ import { WOLF_SHARD } from '../registry.js';
 import type { Replica } from '../replica.js';
 import type { ReplicaHost } from '../replica-host.js';
 import { type Replicas, withLearner } from '../replicas.js';
+import { askMetrics } from './ask-metrics.js';
+import { EmptyDisk } from './empty-disk.js';
 import { WolfMember } from './wolf-member.js';
 import { WolfSnapshots } from './wolf-snapshots.js';
-
-const { getMetrics } = wolfRaft.RaftService;
 
 /** Entries of one AppendEntries, as real leaders send them (trap 5). */
 const APPEND_ENTRIES_MAX = 300;
@@ -43,8 +43,8 @@ const ANSWER_MS = 30_000;
 const WAITING_MAX = 1000;
 /** A call to another member takes no longer, whatever the election timeout is. */
 const CALL_MS_MIN = 500;
-/** How long Bootstrap waits for the others' metrics. */
-const BOOTSTRAP_MS = 5_000;
+/** How long the others' metrics are waited for at most. */
+const METRICS_MS = 5_000;
 /** A first leader looks for its ConfigChange among so many entries. */
 const FIRST_ENTRIES = 64;
 
@@ -84,6 +84,7 @@ export class Wolf {
   readonly #options: WolfOptions | undefined;
   readonly #members = new Map<NodeId, WolfMember>();
   readonly #snapshots: WolfSnapshots | undefined;
+  readonly #emptyDisk: EmptyDisk | undefined;
   readonly #waiting = new Set<Waiting>();
   #isForming = false;
   #isPromoting = false;
@@ -94,6 +95,7 @@ export class Wolf {
     this.#options = wolf;
     this.host = wolf === undefined ? context.host : this.#makeHost(wolf, context.host);
     this.#snapshots = wolf && this.#makeSnapshots(wolf);
+    this.#emptyDisk = wolf && this.#makeEmptyDisk(wolf);
   }
 
   /** Throws DataDirectoryError where the log holds a group that the options do not have, or one of other members. */
@@ -138,7 +140,10 @@ export class Wolf {
       if (replica?.raft !== waiting.raft) waiting.fail('the replica was started anew: send it again');
     }
     this.#snapshots?.tick();
-    if (replica !== undefined && this.#context.isAdmitted()) this.#promote(replica);
+    if (replica === undefined || !this.#context.isAdmitted()) return;
+    this.#promote(replica);
+    const asking = this.#emptyDisk!.tick(replica);
+    if (asking !== undefined) this.#context.run(asking);
   }
 
   /** P4. Throws `tooLargeForWolf` for a command that does not fit into a message of this protocol. */
@@ -191,6 +196,8 @@ export class Wolf {
       const received = receiveAppendEntries(request, this.#view(replica));
       if (received.kind === 'decided') return received.response;
       const { message } = received;
+      this.#checkRemembers(replica, wolfErrors.appendFailed);
+      if (message.entries.length > 0) this.#emptyDisk!.tookIn();
       if (message.entries.length > 0)
         return this.#step(request.msgId, replica, received, wolfErrors.appendFailed);
       // Without entries it says nothing of what is stored here, so its answer need not wait for the disk.
@@ -213,21 +220,26 @@ export class Wolf {
   }
 
   async vote(request: wolfRaft.RaftVoteReq): Promise<wolfRaft.RaftVoteRes> {
-    return await this.#answer(request.msgId, wolfErrors.voteFailed, (replica) => {
+    return await this.#answer(request.msgId, wolfErrors.voteFailed, async (replica) => {
       const received = receiveVote(request, this.#view(replica));
       if (received.kind === 'decided') return received.response;
-      // T4: who has not caught up votes in the first election alone, in which nobody has anything.
-      if (!this.#isVoter(replica) && received.message.lastIndex > 0) {
-        return received.unanswered(this.#view(replica))!;
+      this.#checkRemembers(replica, wolfErrors.voteFailed);
+      // T4: who has not caught up votes only where there is nothing to catch up with, as in the first election.
+      if (!this.#isVoter(replica)) {
+        if (!this.#emptyDisk!.isGroupEmpty) return received.unanswered(this.#view(replica))!;
+        await this.#context.replicas().changeMembership(replica, this.#allVoters);
+        if (!this.#isVoter(replica)) throw wolfErrors.voteFailed('the replica is busy: ask again');
       }
       return this.#step(request.msgId, replica, received, wolfErrors.voteFailed);
     });
   }
 
   async installSnapshot(request: wolfRaft.RaftInstallSnapshotReq): Promise<wolfRaft.RaftInstallSnapshotRes> {
-    return await this.#answer(request.msgId, wolfErrors.snapshotFailed, (replica) =>
-      this.#snapshots!.receive(request, replica, () => this.#view(replica)),
-    );
+    return await this.#answer(request.msgId, wolfErrors.snapshotFailed, (replica) => {
+      this.#checkRemembers(replica, wolfErrors.snapshotFailed);
+      this.#emptyDisk!.tookIn();
+      return this.#snapshots!.receive(request, replica, () => this.#view(replica));
+    });
   }
 
   async getMetrics({ msgId }: wolfRaft.RaftGetMetricsReq): Promise<wolfRaft.RaftGetMetricsRes> {
@@ -311,6 +323,19 @@ export class Wolf {
     });
   }
 
+  #makeEmptyDisk({ id, members }: WolfOptions): EmptyDisk {
+    const { environment, options, replicas } = this.#context;
+    const { clock, log, wolfLink } = environment;
+    return new EmptyDisk({
+      others: new Map([...members].filter(([member]) => member !== id)),
+      link: wolfLink!,
+      clock,
+      log,
+      askMs: Math.min(METRICS_MS, Math.max(CALL_MS_MIN, options.electionTicks * options.tickMs)),
+      replicas,
+    });
+  }
+
   /** The first leader of a group says who its members are: stock members vote only when they have read it. */
   #declareMembers(replica: Replica): void {
     const { raft, log } = replica;
@@ -346,23 +371,17 @@ export class Wolf {
       wolfErrors.bootstrapFailed(
         `member ${id} at ${address} ${reason}: a group is formed when every member can be reached and has nothing`,
       );
-    let metrics: Record<string, unknown> | undefined;
-    try {
-      const request = getMetrics.requestSerialize({ msgId: 'coxswain' });
-      const bytes = await this.#context.environment.wolfLink!.call(
-        address,
-        getMetrics.path,
-        request,
-        BOOTSTRAP_MS,
-      );
-      const { response } = getMetrics.responseDeserialize(bytes);
-      if (response?.$case === 'okRes')
-        metrics = JSON.parse(response.value.metrics) as Record<string, unknown>;
-    } catch (error) {
-      throw refuse(`gives no metrics (${error instanceof Error ? error.message : String(error)})`);
-    }
-    if (metrics?.['id'] !== id) throw refuse(`says that it is member ${String(metrics?.['id'])}`);
-    if (metrics['last_log_index'] !== 0 || metrics['current_term'] !== 0) throw refuse('has a log or a term');
+    const { wolfLink } = this.#context.environment;
+    const metrics = await askMetrics(wolfLink!, { id, address }, METRICS_MS).catch((error: Error) => {
+      throw refuse(error.message);
+    });
+    if (metrics.lastLogIndex !== 0 || metrics.currentTerm !== 0) throw refuse('has a log or a term');
+  }
+
+  /** T4. Throws what `refusal` makes of the reason while this member may have forgotten what it promised. */
+  #checkRemembers(replica: Replica, refusal: (reason: string) => WolfError): void {
+    const reason = this.#emptyDisk!.refusal(replica);
+    if (reason !== undefined) throw refusal(reason);
   }
 
   #metrics(): string {
@@ -398,7 +417,7 @@ export class Wolf {
         commit_index: raft.commitIndex,
         first_log_index: replica.log.firstIndex(),
         content_hash: status.contentHash,
-        error: status.error ?? null,
+        error: status.error ?? this.#emptyDisk!.refusal(replica) ?? null,
       },
     );
   }

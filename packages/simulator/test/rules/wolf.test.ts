@@ -1,19 +1,30 @@
 import { WOLF_SHARD } from '@coxswain/node';
 import type { NodeId } from '@coxswain/raft';
 import { describe, expect, test } from '@jest/globals';
+import { WolfNetwork } from '../../src/wolf-network.js';
 import { World } from './world.js';
 
 /** Three clusters of one node each that share a table over wolf.raft, and nothing else. */
 async function formed(): Promise<World> {
+  const world = await unformed();
+  await bootstrap(world);
+  await world.until('every member votes', () => world.ids.every((id) => votes(world, id)));
+  return world;
+}
+
+async function unformed(): Promise<World> {
   const options = { snapshotEntries: 10, compactionOverheadEntries: 2 };
   const world = new World({ areApart: true, options });
   for (const id of world.ids) world.start(id);
   await world.until('every node is ready', () => world.ids.every((id) => world.isReady(id)));
+  return world;
+}
+
+/** An operator has the first node form the group. */
+async function bootstrap(world: World): Promise<void> {
   const request = { msgId: 'b', numberOfNodes: 3n };
   const { response } = await world.settled(world.node(1).wolf.bootstrap(request));
   expect(response).toEqual({ $case: 'okRes', value: { msgId: 'b' } });
-  await world.until('every member votes', () => world.ids.every((id) => votes(world, id)));
-  return world;
 }
 
 function votes(world: World, id: NodeId): boolean {
@@ -57,6 +68,94 @@ describe('a member of a wolf.raft group', () => {
     const contents = await Promise.all(world.ids.map((id) => world.contents(id)));
     expect(contents[0]).toHaveLength(30);
     expect(new Set(contents.map(String)).size).toBe(1);
+  });
+
+  test('whose disk was wiped helps no leader that was deposed with its vote (T4)', async () => {
+    const world = await formed();
+    const [deposed] = await world.roles(WOLF_SHARD);
+    // The leader stands still, and hears nothing.
+    world.isolate(deposed);
+    world.pause(deposed);
+    const others = world.ids.filter((id) => id !== deposed);
+    await world.until('another one leads', () => others.some((id) => leads(world, id)));
+    const elected = others.find((id) => leads(world, id))!;
+    const wiped = others.find((id) => id !== elected)!;
+    await world.write(elected, 'key', 'kept');
+
+    // The one that elected it loses its disk, and then hears of nobody but the old leader, which knows nothing yet.
+    world.isolate(elected);
+    world.kill(wiped);
+    world.replaceMachine(wiped);
+    world.start(wiped);
+    await world.until('the wiped node serves', () => world.isServing(wiped));
+    world.network.unblock(deposed, wiped);
+    world.network.unblock(wiped, deposed);
+    world.resume(deposed);
+    expect(leads(world, deposed)).toBe(true);
+    const late = world.put(deposed, 'key', 'other', { timeoutMs: 2_000 });
+    expect(await world.fate(late)).not.toBe('ok');
+    expect(votes(world, wiped)).toBe(false);
+
+    world.network.heal();
+    await world.until('the wiped node votes again', () => votes(world, wiped));
+    await world.until('one of them leads', () => world.leader(WOLF_SHARD) !== undefined);
+    await world.equal(WOLF_SHARD);
+    const contents = await Promise.all(world.ids.map((id) => world.contents(id)));
+    expect(new Set(contents.map(String))).toEqual(new Set(['key=kept/1']));
+  });
+
+  test('whose disk was wiped elects nobody with an empty log where another member has entries (T4)', async () => {
+    const world = await unformed();
+    // The first leader writes no entry, and its members commit what it sent them.
+    world.beforeSteps(1, (step) =>
+      step === 'wal write' && leads(world, 1) ? new Promise(() => undefined) : undefined,
+    );
+    await bootstrap(world);
+    const commit = (id: NodeId): number => world.replica(id, WOLF_SHARD).raft.commitIndex;
+    await world.until('the others know it committed', () => commit(2) > 0 && commit(3) > 0);
+    world.losePower(1);
+    world.kill(2);
+    world.kill(3);
+    world.replaceMachine(3);
+    world.start(1);
+    world.start(3);
+    await world.until('the wiped node serves', () => world.isServing(1) && world.isServing(3));
+    expect(world.replica(1, WOLF_SHARD).raft.lastIndex).toBe(0);
+    const { term } = world.replica(1, WOLF_SHARD).raft;
+    await world.until('the first leader campaigns in vain', () => {
+      expect(leads(world, 1)).toBe(false);
+      return world.replica(1, WOLF_SHARD).raft.term > term + 5;
+    });
+    const { response } = await world.settled(world.node(3).wolf.getMetrics({ msgId: 'm' }));
+    expect(JSON.stringify(response)).toContain('has an empty disk');
+    expect(JSON.stringify(response)).toContain(`member 1 at ${WolfNetwork.address(2)} gives no metrics`);
+
+    world.start(2);
+    await world.until('every member votes', () => world.ids.every((id) => votes(world, id)));
+    await world.until('one of them leads', () => world.leader(WOLF_SHARD) !== undefined);
+    await world.equal(WOLF_SHARD);
+  });
+
+  test('that was to form the group does not keep those who have entries from leading', async () => {
+    const world = await unformed();
+    const request = { msgId: 'b', numberOfNodes: 3n };
+    const asked = [1, 2].map((id) => world.node(id).wolf.bootstrap(request));
+    await world.until('both of them vote', () => votes(world, 1) && votes(world, 2));
+    world.isolate(1);
+    await world.settled(Promise.all(asked));
+    await world.until('the second one leads', () => leads(world, 2));
+    await world.write(2, 'key', 'value');
+
+    // Without the third one, they need each other.
+    world.kill(3);
+    world.restart(2);
+    await world.until('the second one is back', () => world.isServing(2));
+    expect(world.replica(1, WOLF_SHARD).raft.lastIndex).toBe(0);
+    // So late that it takes nothing from calls that waited for it.
+    await world.until('the first one campaigns', () => world.replica(1, WOLF_SHARD).raft.term > 3);
+    world.network.heal();
+    await world.until('both have the same leader', () => world.leader(WOLF_SHARD) === 2);
+    await world.until('the first one has all', () => world.replica(1, WOLF_SHARD).status().revision > 0);
   });
 
   test('refuses what only the leader can do, and names it; nothing happened (P1)', async () => {

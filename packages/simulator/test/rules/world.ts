@@ -96,8 +96,6 @@ export class World {
   readonly ids: readonly NodeId[];
   readonly #options: Partial<NodeOptions>;
   readonly #areApart: boolean;
-  /** Nodes whose machine is not the first one. */
-  readonly #replaced = new Set<NodeId>();
   readonly #random: SeededRandom;
   readonly #hosts = new Map<NodeId, Host>();
   readonly #invariants = new Invariants();
@@ -111,6 +109,8 @@ export class World {
     this.network = new SimulatedNetwork(this.loop, this.#random.fork('network'), network);
     this.ids = Array.from({ length: nodes }, (_, i) => i + 1);
     for (const id of this.ids) this.replaceMachine(id);
+    this.network.wolf.onVote = (id, term, candidate) =>
+      this.#invariants.voted(id, WOLF_SHARD, term, candidate);
   }
 
   /** A cluster that has formed, and whose table every node serves. */
@@ -126,7 +126,8 @@ export class World {
 
   /** An empty machine in place of the one that was: its disks are gone (T4). */
   replaceMachine(id: NodeId): void {
-    if (this.#hosts.has(id)) this.#replaced.add(id);
+    // A group over wolf.raft takes it back, and goes by what it had until it has caught up.
+    if (this.#areApart) this.#invariants.diskLost(id);
     const random = this.#random.fork(`machine ${id}`);
     this.#hosts.set(id, new Host(new Machine(id, this.loop, this.network, random, machine)));
   }
@@ -482,9 +483,7 @@ export class World {
       if (end !== undefined && !isEndExpected) {
         throw new Error(`node ${id} ended by itself: ${describe(end)}`, { cause: end });
       }
-      // Of a group that takes a wiped disk back less is on a quorum than was: its node is not looked at any more.
-      const isLookedAt = !(this.#areApart && this.#replaced.has(id));
-      if (isLookedAt && process !== undefined && process === owner && node !== undefined) {
+      if (process !== undefined && process === owner && node !== undefined) {
         const groups = this.#inspections.of(node.inspect().groups);
         this.#invariants.observe(
           id,
