@@ -33,8 +33,8 @@ const REST_BYTES_MAX = 64 * 1024;
 const TEXT_OF_BYTE = Array.from({ length: 256 }, (_, byte) => Buffer.from(String(byte)));
 
 /**
- * Writes the document as serde_json prints it, in chunks of about `chunkBytes`, from a state that comes piece by piece. It
- * holds no more than a chunk.
+ * Writes the document as serde_json prints it, in chunks of `chunkBytes` and a last one of at most so many, from a state
+ * that comes piece by piece. It holds no more than a chunk.
  */
 export async function* snapshotChunks(
   { index, term, membership }: SnapshotDocument,
@@ -44,9 +44,19 @@ export async function* snapshotChunks(
   const head = Buffer.from(
     `{"index":${index},"term":${term},"membership":${membershipJson(membership)},"data":[`,
   );
+  const roomBytes = Math.max(chunkBytes, head.length) + BYTE_TEXT_MAX;
   let offset = 0;
-  let chunk = Buffer.allocUnsafe(Math.max(chunkBytes, head.length) + BYTE_TEXT_MAX);
+  let chunk = Buffer.allocUnsafe(roomBytes);
   let length = head.copy(chunk);
+  /** What is beyond a full chunk begins the next one. */
+  const take = (): SnapshotChunk => {
+    const full = { offset, data: chunk.subarray(0, chunkBytes), done: false };
+    const rest = chunk.subarray(chunkBytes, length);
+    offset += chunkBytes;
+    chunk = Buffer.allocUnsafe(roomBytes);
+    length = rest.copy(chunk);
+    return full;
+  };
   let isFirst = true;
   for await (const piece of state) {
     for (const byte of piece) {
@@ -54,14 +64,11 @@ export async function* snapshotChunks(
       isFirst = false;
       const text = TEXT_OF_BYTE[byte]!;
       for (let at = 0; at < text.length; at++) chunk[length++] = text[at]!;
-      if (length < chunkBytes) continue;
-      yield { offset, data: chunk.subarray(0, length), done: false };
-      offset += length;
-      chunk = Buffer.allocUnsafe(chunkBytes + BYTE_TEXT_MAX);
-      length = 0;
+      while (length >= chunkBytes) yield take();
     }
   }
   length += chunk.write(']}', length, 'latin1');
+  while (length > chunkBytes) yield take();
   yield { offset, data: chunk.subarray(0, length), done: true };
 }
 

@@ -1,20 +1,26 @@
-import { WOLF_SHARD } from '@coxswain/node';
+import { randomBytes } from 'node:crypto';
+import { type NodeOptions, WOLF_SHARD } from '@coxswain/node';
+import { wolfRaft } from '@coxswain/protocol';
 import type { NodeId } from '@coxswain/raft';
 import { describe, expect, test } from '@jest/globals';
 import { WolfNetwork } from '../../src/wolf-network.js';
 import { World } from './world.js';
 
+const MIB = 1024 * 1024;
+
 /** Three clusters of one node each that share a table over wolf.raft, and nothing else. */
-async function formed(): Promise<World> {
-  const world = await unformed();
+async function formed(options?: Partial<NodeOptions>): Promise<World> {
+  const world = await unformed(options);
   await bootstrap(world);
   await world.until('every member votes', () => world.ids.every((id) => votes(world, id)));
   return world;
 }
 
-async function unformed(): Promise<World> {
-  const options = { snapshotEntries: 10, compactionOverheadEntries: 2 };
-  const world = new World({ areApart: true, options });
+async function unformed(options: Partial<NodeOptions> = {}): Promise<World> {
+  const world = new World({
+    areApart: true,
+    options: { snapshotEntries: 10, compactionOverheadEntries: 2, ...options },
+  });
   for (const id of world.ids) world.start(id);
   await world.until('every node is ready', () => world.ids.every((id) => world.isReady(id)));
   return world;
@@ -170,6 +176,75 @@ describe('a member of a wolf.raft group', () => {
     await world.write(leader, 'other', 'value');
     await world.equal(WOLF_SHARD);
     expect(await world.contents(follower)).toEqual(['other=value/1']);
+  });
+
+  test('refuses an entry that fits into no message before it is proposed, and takes the largest that does (P4)', async () => {
+    const world = await formed({ walSegmentSizeBytes: 16 * MIB });
+    const [leader] = await world.roles(WOLF_SHARD);
+    let callBytesMax = 0;
+    world.onCall = (_from, _path, request) => {
+      callBytesMax = Math.max(callBytesMax, request.length);
+    };
+    await world.write(leader, 'before', 'kept');
+    await world.equal(WOLF_SHARD);
+    const { lastIndex, term } = world.replica(leader, WOLF_SHARD).raft;
+
+    // In the JSON a value is its text, and once more in base64: 1 and 4/3 bytes for each byte of ASCII, 6 and 4/3 of NUL.
+    const fits = (bytes: number, each: number): boolean => bytes * (each + 4 / 3) < 4 * MIB - 64 * 1024 - 200;
+    for (const [byte, each] of [
+      ['v', 1],
+      ['\0', 6],
+    ] as const) {
+      const length = Math.floor((4 * MIB - 64 * 1024) / (each + 4 / 3));
+      expect([fits(length - 200, each), fits(length, each)]).toEqual([true, false]);
+      const refused = world.put(leader, 'key', byte.repeat(length));
+      expect(await world.fate(refused)).toBe('FailedPrecondition');
+      expect(String(refused.error)).toContain('does not fit into a message of wolf.raft, which is 4 MiB');
+    }
+    // Nobody was given it, and nothing else is lost.
+    for (const id of world.ids) expect(world.replica(id, WOLF_SHARD).raft.lastIndex).toBe(lastIndex);
+
+    const largest = 'v'.repeat(Math.floor((4 * MIB - 64 * 1024) / (1 + 4 / 3)) - 200);
+    await world.write(leader, 'key', largest);
+    await world.write(leader, 'after', 'kept');
+    await world.equal(WOLF_SHARD);
+    expect(world.replica(leader, WOLF_SHARD).raft.term).toBe(term);
+    expect(callBytesMax).toBeGreaterThan(3.9 * MIB);
+    expect(callBytesMax).toBeLessThan(4 * MIB);
+    for (const id of world.ids) {
+      expect(await world.contents(id)).toEqual(['after=kept/1', 'before=kept/1', `key=${largest}/1`]);
+    }
+  });
+
+  test('gets a table in chunks of at most 3 MiB, and all of it (D7, trap 5)', async () => {
+    const world = await formed();
+    const [leader, wiped] = await world.roles(WOLF_SHARD);
+    // What does not compress: its JSON is some three and a half times as long.
+    for (let i = 0; i < 20; i++)
+      await world.write(leader, `key-${i}`, randomBytes(75_000).toString('base64'));
+    world.kill(wiped);
+    world.replaceMachine(wiped);
+    const { path, requestDeserialize } = wolfRaft.RaftService.installSnapshot;
+    const chunks: wolfRaft.RaftInstallSnapshotReq[] = [];
+    world.onCall = (_from, called, request) => {
+      if (called === path) chunks.push(requestDeserialize(request));
+    };
+    world.start(wiped);
+    await world.until('the wiped node votes again', () => votes(world, wiped));
+    await world.equal(WOLF_SHARD);
+
+    const sizes = chunks.map(({ data }) => data.length);
+    expect(sizes.length).toBeGreaterThan(2);
+    expect(sizes.slice(0, -1)).toEqual(sizes.slice(0, -1).map(() => 3 * MIB));
+    expect(sizes.at(-1)).toBeLessThanOrEqual(3 * MIB);
+    let offset = 0;
+    for (const [at, chunk] of chunks.entries()) {
+      expect([chunk.offset, chunk.done]).toEqual([BigInt(offset), at === chunks.length - 1]);
+      offset += chunk.data.length;
+    }
+    const contents = await Promise.all(world.ids.map((id) => world.contents(id)));
+    expect(contents[0]).toHaveLength(20);
+    expect(new Set(contents.map(String)).size).toBe(1);
   });
 
   test('keeps its leader while nothing happens', async () => {

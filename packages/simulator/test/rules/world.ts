@@ -94,6 +94,8 @@ export class World {
   readonly loop = new EventLoop(new Trace());
   readonly network: SimulatedNetwork;
   readonly ids: readonly NodeId[];
+  /** Hears of each call of wolf.raft that a node makes. */
+  onCall: (from: NodeId, path: string, request: Buffer) => void = () => undefined;
   readonly #options: Partial<NodeOptions>;
   readonly #areApart: boolean;
   readonly #random: SeededRandom;
@@ -502,9 +504,18 @@ export class World {
       // Nothing happens in the name of a process that was killed here.
       return process.isAlive ? act() : new Promise<T>(() => undefined);
     };
-    const { files, transport } = environment;
+    const { files, transport, wolfLink } = environment;
     return {
       ...environment,
+      ...(wolfLink && {
+        wolfLink: {
+          call: (address, path, request, timeoutMs) => {
+            this.onCall(host.machine.node, path, request);
+            return wolfLink.call(address, path, request, timeoutMs);
+          },
+          close: () => wolfLink.close(),
+        },
+      }),
       walDisk: hookedDisk(environment.walDisk, take),
       stores: hookedStores(environment.stores, take),
       files: {
