@@ -19,7 +19,7 @@ import type { Environment } from './environment.js';
 import { errors } from './errors.js';
 import { DataDirectoryError } from './identity.js';
 import type { NodeOptions } from './options.js';
-import { META_SHARD } from './registry.js';
+import { META_SHARD, WOLF_SHARD } from './registry.js';
 import { Replica } from './replica.js';
 import type { ReplicaHost } from './replica-host.js';
 import { incomingStoreName, type ReceivedSnapshot } from './snapshots.js';
@@ -224,10 +224,11 @@ export class Replicas {
     // Whoever used it meanwhile tells the same once more, or it was taken away in order.
     if (this.#isClosed || replica.isClosed || !replica.hasTable || replica.table !== table) return;
     const { log } = this.#environment;
+    const { group, name } = replica;
     const cause = error instanceof TableClosedError && error.cause !== undefined ? error.cause : error;
     if (cause instanceof UnknownCommandError) {
       // A8: waiting for an upgrade; the rest of the node goes on.
-      log('error', 'a table stopped', { group: replica.group, reason: cause.message });
+      log('error', 'a table stopped', { group, table: name, reason: cause.message });
       replica.stop(cause.message);
       table.close().catch((closing: unknown) => this.#host.fail(closing));
       return;
@@ -242,16 +243,17 @@ export class Replicas {
       this.#fence(replica, cause).catch((failure: unknown) => this.#host.fail(failure));
       return;
     }
-    log('error', 'a table failed and is opened again', { group: replica.group, reason: describe(error) });
+    log('error', 'a table failed and is opened again', { group, table: name, reason: describe(error) });
     void this.#reopen(replica);
   }
 
   /** D4: its files do not hold what was written to them, so nothing of it is believed until a peer's is in its place. */
   async #fence(replica: Replica, damage: StoreDamagedError): Promise<void> {
-    const { group } = replica;
+    const { group, name } = replica;
     if (hasNoCopy(replica.log)) throw noCopy(group, damage.message);
     this.#environment.log('error', 'a table is damaged and is rebuilt from its peers', {
       group,
+      table: name,
       reason: damage.message,
     });
     replica.isSuspended = true;
@@ -339,7 +341,8 @@ export class Replicas {
         return;
       }
       const { log, clock } = this.#environment;
-      log('error', 'a table cannot be opened', { group: replica.group, reason: describe(error) });
+      const { group, name } = replica;
+      log('error', 'a table cannot be opened', { group, table: name, reason: describe(error) });
       clock.startTimer(REOPEN_DELAY_MS, () => void this.#reopen(replica));
     }
   }
@@ -356,7 +359,7 @@ export class Replicas {
   }
 
   async #open(log: GroupLog): Promise<void> {
-    const name = log.group === META_SHARD ? 'meta' : undefined;
+    const name = this.#unregisteredName(log.group);
     let table: Table | undefined;
     try {
       table = await this.#openTable(log.group, { base: log.truncated.index, create: false });
@@ -365,6 +368,7 @@ export class Replicas {
       // D6: LevelDB writes when it opens. The node starts without this table, and opens it when there is room.
       this.#environment.log('error', 'a table cannot be opened until there is room on the disk', {
         group: log.group,
+        table: name,
         reason: describe(error),
       });
       this.#withoutRoom.add(log.group);
@@ -376,6 +380,12 @@ export class Replicas {
     if (table !== undefined) await this.#agree(log, table);
     const replica = this.#add(this.#log(log.group), table, name);
     if (table === undefined && !replica.speaksFrames) await this.#beginAnew(replica);
+  }
+
+  /** The name of a group that no registry names; undefined: the registry does. */
+  #unregisteredName(group: GroupId): string | undefined {
+    if (group === META_SHARD) return 'meta';
+    return group === WOLF_SHARD ? this.#options.wolf?.table : undefined;
   }
 
   /** D7: after a crash between the two steps of an installation, the table's place wins over an older log. */

@@ -93,6 +93,7 @@ export class Snapshots {
       const { accepted, reason } = await sink.finish();
       log(accepted ? 'info' : 'warn', accepted ? 'sent a snapshot' : 'a peer did not take a snapshot', {
         group: replica.group,
+        table: replica.name,
         peer: to,
         transferId: transfer.transferId,
         ...(accepted ? {} : { reason }),
@@ -101,7 +102,8 @@ export class Snapshots {
       return accepted;
     } catch (error) {
       sink.abort();
-      log('warn', 'sending a snapshot broke off', { group: replica.group, peer: to, reason: String(error) });
+      const { group, name } = replica;
+      log('warn', 'sending a snapshot broke off', { group, table: name, peer: to, reason: String(error) });
       return false;
     } finally {
       view.close();

@@ -75,8 +75,8 @@ class Member {
     });
   }
 
-  async kill(): Promise<void> {
-    await this.node.kill();
+  async kill(signal?: NodeJS.Signals): Promise<void> {
+    await this.node.kill(signal);
   }
 
   close(): void {
@@ -213,6 +213,22 @@ test('three nodes replicate a table over wolf.raft alone: the leader is killed, 
     expect(contents[0]).toHaveLength(puts);
     expect(contents[1]).toEqual(contents[0]);
     expect(contents[2]).toEqual(contents[0]);
+
+    // It keeps its name when its nodes are started again, by whatever they are asked.
+    await Promise.all(members.map((member) => member.kill('SIGTERM')));
+    for (const member of members) member.start(named);
+    await until('every node is ready again', async () => {
+      const answers = await Promise.all(members.map(({ node }) => node.isReady()));
+      return answers.every(Boolean);
+    });
+    for (const { node } of members) {
+      expect([...(await node.status()).tables.keys()]).toEqual([table]);
+      const named = (await node.metrics()).matchAll(/^coxswain_[^#{]*\{[^}]*table="([^"]*)"/gm);
+      expect([...new Set([...named].map(([, name]) => name))].sort()).toEqual(['meta', table]);
+    }
+    const led = await leader(members);
+    // Without ?table= it is of the first table.
+    expect((await fetch(`http://${led.node.restAddress}/status`)).status).toBe(200);
 
     // It is backed up as any other table.
     const backup = await runHere([

@@ -129,6 +129,7 @@ export class EmptyDisk {
     if (this.#waitsFor === reason) return;
     this.#waitsFor = reason;
     if (this.refusal(replica) === undefined) return;
-    this.#options.log('info', 'a member with an empty disk waits', { group: replica.group, reason });
+    const { group, name } = replica;
+    this.#options.log('info', 'a member with an empty disk waits', { group, table: name, reason });
   }
 }

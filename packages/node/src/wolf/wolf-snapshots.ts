@@ -77,6 +77,7 @@ export class WolfSnapshots {
     });
     log(isSent ? 'info' : 'warn', isSent ? 'sent a snapshot' : 'a member did not take a snapshot', {
       group: replica.group,
+      table: replica.name,
       peer: to.address,
     });
     if (replica.raft !== raft || replica.isClosed) return;
