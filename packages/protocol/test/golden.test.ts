@@ -657,6 +657,7 @@ const goldens: readonly Golden[] = [
     { follower: 'f', followerClusterId: 'c' },
     'c2 06 01 66 ca 06 01 63',
   ),
+  golden('ReplicateRequest that comes once', replication.ReplicateRequest, { once: true }, 'd8 06 01'),
   golden(
     'ReplicateRequest with the greatest uint32',
     replication.ReplicateRequest,

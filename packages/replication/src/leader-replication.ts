@@ -183,7 +183,8 @@ export class LeaderReplication implements SnapshotSource {
       const name = request.table.toString();
       const log = await this.#node.openLog(name, call);
       const stream = new LogStream(log, this.#options);
-      this.#saw(name, request, call);
+      // Whoever comes once never says that it has more: it would be a follower that lags, until it is forgotten.
+      if (!request.once) this.#saw(name, request, call);
       yield* stream.messages(request, { deadlineMs: call.deadlineMs, signal: aborter.signal });
     } finally {
       call.signal.removeEventListener('abort', abort);

@@ -79,6 +79,9 @@ describe('who replicates from a leader cluster', () => {
     expect(seen()).toEqual([
       ['127.0.0.1:1 lacks 100', 'of an earlier release lacks 0', 'same lacks 10', 'same lacks 20'],
     ]);
+    // Who takes a table once, as a clone does, is no follower cluster, whatever it is called.
+    await ask(0, { follower: 'clone', followerClusterId: 'C', leaderIndex: 1n, once: true });
+    expect(seen()[0]).toHaveLength(4);
     // One that is gone for good stays in sight for five minutes.
     await clock.advance(5 * 60_000 + 1);
     expect(seen()).toEqual([[]]);

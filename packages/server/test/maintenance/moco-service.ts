@@ -119,6 +119,8 @@ export function mocoService(): void {
       expect(await pairsOf(recipient.rpc, 'a')).toEqual(
         expect.arrayContaining(['later=1', 'txn=held', expect.stringMatching(/^k0=/)]),
       );
+      // A clone follows nothing: the donor could wait for it until it is forgotten, when it closes.
+      expect((await donor.rpc.call(regatta.ClusterService.status, {})).followers).toEqual([]);
       await recipient.node.untilReady();
       expect(await recipient.rpc.call(health.HealthService.check, { service: 'moco' })).toEqual({
         status: SERVING,

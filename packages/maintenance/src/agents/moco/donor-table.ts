@@ -53,7 +53,7 @@ export async function* donorTable(
     clusterId: table.clusterId,
     shardId: table.shardId,
     leaderIndex: BigInt(end.leaderIndex() + 1),
-    follower: 'clone',
+    once: true,
   };
   const log = link.replicate(replication.ReplicateRequest.fromPartial(asked), {
     deadlineMs: nowMs() + LOG_MS,

@@ -169,6 +169,8 @@ describe('a clone of a table', () => {
       expect(clones.status).toMatchObject({ state: 'done', tables: 1, tablesDone: 1, error: undefined });
       expect(restored.get('t')).toEqual(['a', 'b', 'DUMMY', 'c', 'd', 'e']);
       expect(donor.asked).toMatchObject([{ leaderIndex: 8n, clusterId: 'c', shardId: 10_001n }]);
+      // It replicates nothing, so the donor must wait for nothing from it.
+      expect(donor.asked).toMatchObject([{ once: true, follower: '', followerClusterId: '' }]);
       // R3: whoever does not say that it can do more gets what runs anywhere.
       expect(donor.asked[0]!.capabilities).toBe(0n);
     },

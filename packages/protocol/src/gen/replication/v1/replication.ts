@@ -195,7 +195,14 @@ export interface ReplicateRequest {
    * applied_index is the last index that the follower cluster has applied; what is between it and leader_index
    * is on its way there. Absent from earlier releases. Coxswain's own.
    */
-  appliedIndex?: bigint | undefined;
+  appliedIndex?:
+    | bigint
+    | undefined;
+  /**
+   * once says that whoever asks takes the log up to its head once and replicates nothing, as a clone does: the
+   * leader cluster knows it for no follower, and waits for nothing from it. Coxswain's own.
+   */
+  once: boolean;
 }
 
 /** ReplicateResponse carries commands, or an error, or only leader_index, which ends the stream. */
@@ -986,6 +993,7 @@ function createBaseReplicateRequest(): ReplicateRequest {
     follower: "",
     followerClusterId: "",
     appliedIndex: undefined,
+    once: false,
   };
 }
 
@@ -1017,6 +1025,9 @@ export const ReplicateRequest: MessageFns<ReplicateRequest> = {
     }
     if (message.appliedIndex !== undefined) {
       writer.tag(848).uint64(message.appliedIndex);
+    }
+    if (message.once !== false) {
+      writer.tag(856).bool(message.once);
     }
     return writer;
   },
@@ -1100,6 +1111,14 @@ export const ReplicateRequest: MessageFns<ReplicateRequest> = {
           message.appliedIndex = reader.uint64() as bigint;
           continue;
         }
+        case 107: {
+          if (tag !== 856) {
+            break;
+          }
+
+          message.once = reader.bool();
+          continue;
+        }
       }
       reader.skip(tag);
     }
@@ -1127,6 +1146,7 @@ export const ReplicateRequest: MessageFns<ReplicateRequest> = {
     message.appliedIndex = (object.appliedIndex !== undefined && object.appliedIndex !== null)
       ? BigInt(object.appliedIndex)
       : undefined;
+    message.once = object.once ?? false;
     return message;
   },
 };
