@@ -206,6 +206,7 @@ export class Connection {
     const endpoint = this.#chosen();
     let isOver = false;
     let isSent = false;
+    let interrupt = (): void => undefined;
     let begin: (call: ClientWritableStream<Request>) => void = () => undefined;
     const begun = new Promise<ClientWritableStream<Request>>((resolve) => {
       begin = resolve;
@@ -223,6 +224,7 @@ export class Connection {
             isOver = true;
             if (error) reject(error);
             else resolve(response!);
+            interrupt();
           },
         ),
       );
@@ -232,16 +234,23 @@ export class Connection {
     });
     answer.catch(() => undefined);
     const call = await begun;
+    const source = messages[Symbol.asyncIterator]();
+    // Undefined: it came to an end, or the server has answered, or is gone: it will not take the rest, which may be long in coming.
+    const next = (): Promise<Request | undefined> =>
+      new Promise((resolve, reject) => {
+        interrupt = () => resolve(undefined);
+        source.next().then(({ done, value }) => resolve(done || isOver ? undefined : value), reject);
+      });
     try {
-      for await (const message of messages) {
-        // The server has answered already: it will not take the rest.
-        if (isOver) break;
+      for (let message = await next(); message !== undefined; message = isOver ? undefined : await next()) {
         if (!call.write(message)) await Promise.race([once(call, 'drain'), answer.catch(() => undefined)]);
       }
       isSent = !isOver;
       call.end();
     } finally {
       if (!isSent) call.cancel();
+      // Whoever makes the messages lets go of what they are made of.
+      source.return?.().catch(() => undefined);
     }
     try {
       return await answer;

@@ -320,6 +320,22 @@ describe('a stream that does not begin', () => {
   });
 });
 
+describe('an upload', () => {
+  test('ends when the server has answered, however long its next piece is in coming', async () => {
+    const node = await FakeNode.start();
+    const client = await Coxswain.connect({ endpoints: [node.endpoint] });
+    const pieces = async function* (): AsyncGenerator<Buffer> {
+      yield Buffer.from('the first');
+      await new Promise(() => undefined);
+    };
+    await expect(client.maintenance.restore('t', pieces())).rejects.toMatchObject({
+      code: StatusCode.UNIMPLEMENTED,
+    });
+    client.close();
+    node.stop();
+  });
+});
+
 describe('a connection that delivers nothing any more, while new ones work', () => {
   test('costs one write its outcome, and the next calls get on (P1)', async () => {
     const node = await FakeNode.start();
