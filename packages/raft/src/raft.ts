@@ -42,6 +42,8 @@ export class Raft {
   private currentTerm: number;
   private vote: NodeId;
   private knownLeader: NodeId = NO_NODE;
+  /** Kept while the term lasts, also where `knownLeader` is forgotten: a term has one leader at most (§5.2). */
+  private electedInTerm: NodeId = NO_NODE;
   private currentMembership: Membership;
   /** Present while this replica leads. */
   private leadership: Leadership | undefined;
@@ -103,6 +105,11 @@ export class Raft {
   /** The known leader, or NO_NODE. */
   get leader(): NodeId {
     return this.knownLeader;
+  }
+
+  /** Who was elected in `term`, as far as this replica heard of it since its start: also a leader that is silent now. */
+  get leaderOfTerm(): NodeId {
+    return this.electedInTerm;
   }
 
   get commitIndex(): number {
@@ -442,6 +449,7 @@ export class Raft {
     this.currentRole = 'follower';
     this.leadership = undefined;
     this.knownLeader = leader;
+    if (leader !== NO_NODE) this.electedInTerm = leader;
     this.restartElectionTimer();
   }
 
@@ -474,6 +482,7 @@ export class Raft {
     assert(this.durable.term === this.currentTerm, 'a leader must not forget its term');
     this.currentRole = 'leader';
     this.knownLeader = this.id;
+    this.electedInTerm = this.id;
     this.restartElectionTimer();
     this.leadership = new Leadership(
       this.config,
@@ -489,11 +498,19 @@ export class Raft {
     if (term === this.currentTerm) return;
     this.currentTerm = term;
     this.vote = NO_NODE;
+    this.electedInTerm = NO_NODE;
   }
 
-  /** An append, heartbeat or snapshot of this term: its sender won the election. */
+  /**
+   * An append, heartbeat or snapshot of this term: its sender won the election. Of two leaders in one term each may commit
+   * an entry of its own at one index, so whoever hears of both must not go on.
+   */
   private followLeader(leader: NodeId): void {
-    assert(this.currentRole !== 'leader', () => `two leaders in term ${this.currentTerm}`);
+    assert(
+      this.electedInTerm === NO_NODE || this.electedInTerm === leader,
+      () => `two leaders in term ${this.currentTerm}: ${this.electedInTerm} and ${leader}`,
+    );
+    this.electedInTerm = leader;
     if (this.currentRole === 'follower') {
       this.knownLeader = leader;
       this.ticksSinceContact = 0;

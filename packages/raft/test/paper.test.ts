@@ -388,6 +388,43 @@ describe('5.3 Log replication', () => {
       node.receive(append({ from: 2, term: 1, prevIndex: 0, prevTerm: 0, terms: [1], commit: 0 })),
     ).toThrow('two leaders in term 1');
   });
+
+  test.each<[string, (from: NodeId) => Message]>([
+    ['append', (from) => append({ from, term: 1, prevIndex: 0, prevTerm: 0, terms: [1], commit: 0 })],
+    ['heartbeat', (from) => heartbeat(from, 1)],
+    [
+      'installSnapshot',
+      (from) => ({
+        type: 'installSnapshot',
+        from,
+        to: 1,
+        term: 1,
+        snapshot: { index: 9, term: 1, membership: { voters: [1, 2, 3], learners: [] } },
+      }),
+    ],
+    ['timeoutNow', (from) => ({ type: 'timeoutNow', from, to: 1, term: 1 })],
+  ])(
+    'a follower that hears a second leader of its term (%s) does not go on, also when the first one is silent',
+    (_, message) => {
+      // It entered the term by a vote, before it heard who leads in it.
+      const node = new LoneReplica({ term: 1, vote: 3 });
+      node.receive(append({ from: 2, term: 1, prevIndex: 0, prevTerm: 0, terms: [1], commit: 0 }));
+      node.raft.forgetLeader();
+      node.receive(heartbeat(2, 1));
+      node.raft.forgetLeader();
+      expect(() => node.receive(message(3))).toThrow('two leaders in term 1: 2 and 3');
+      expect([node.raft.lastIndex, node.raft.term]).toEqual([1, 1]);
+    },
+  );
+
+  test('nor does a leader that stepped down, where another one leads in its term', () => {
+    const node = roles[2]!.make({ checkQuorum: true });
+    for (let i = 0; i < 3 * ELECTION_TICKS && node.raft.role === 'leader'; i++) node.raft.tick();
+    expect([node.raft.role, node.raft.term]).toEqual(['follower', 1]);
+    expect(() =>
+      node.receive(append({ from: 2, term: 1, prevIndex: 0, prevTerm: 0, terms: [1], commit: 0 })),
+    ).toThrow('two leaders in term 1: 1 and 2');
+  });
 });
 
 describe('5.4 Safety', () => {

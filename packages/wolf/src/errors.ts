@@ -19,6 +19,18 @@ export class WolfError extends Error {
   }
 }
 
+/** The refusal of a call whose caller, the member `claimant`, says that it leads in a `term` that has another leader. */
+export class SecondLeader extends WolfError {
+  constructor(
+    code: WolfErrorCode,
+    message: string,
+    readonly term: number,
+    readonly claimant: number,
+  ) {
+    super(code, message);
+  }
+}
+
 const { ErrorCode } = wolfRaft;
 
 const declare =

@@ -9,13 +9,14 @@ export {
 export { checkBootstrap } from './bootstrap.js';
 export { type Standing, standingOf } from './empty-disk.js';
 export { configChangeData, toRaftEntry, toWolfEntry } from './entries.js';
-export { WolfError, type WolfErrorCode, wolfErrors } from './errors.js';
+export { SecondLeader, WolfError, type WolfErrorCode, wolfErrors } from './errors.js';
 export { toNodeId, toWolfId } from './ids.js';
 export { isSameMembership, type WolfMembership } from './membership.js';
 export { type MemberMetrics, readMetrics, type WolfMetrics, writeMetrics } from './metrics.js';
 export { type Call, type LogTerms, PeerCalls } from './peer-calls.js';
 export {
   answerFailure,
+  checkLeader,
   type Decided,
   type ReplicaView,
   receiveAppendEntries,

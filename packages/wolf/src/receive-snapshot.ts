@@ -1,7 +1,7 @@
 import type { wolfRaft } from '@coxswain/protocol';
 import type { Heartbeat, NodeId } from '@coxswain/raft';
-import { WolfError, wolfErrors } from './errors.js';
-import { answerFailure, type Decided, peerOf, type ReplicaView, toNumber } from './receive.js';
+import { wolfErrors } from './errors.js';
+import { checkLeader, type Decided, peerOf, type ReplicaView, refused, toNumber } from './receive.js';
 
 /** A chunk that goes into the `SnapshotAssembly`, unless `isCommitted`. */
 export interface WantedChunk {
@@ -35,10 +35,7 @@ export function receiveSnapshotChunk(
     if (term < replica.term || term === 0)
       return { kind: 'decided', response: answerInstalled(msgId, replica.term) };
     const from = peerOf(leaderId, replica, 'leader_id', wolfErrors.snapshotFailed);
-    if (replica.isLeader && term === replica.term)
-      throw wolfErrors.snapshotFailed(
-        `this node leads in term ${term} itself: two nodes have the same id, or one lost its disk`,
-      );
+    checkLeader(from, term, replica, wolfErrors.snapshotFailed);
     if (lastIndex === 0 || lastTerm === 0 || lastTerm > term)
       throw wolfErrors.snapshotFailed(
         `no leader of term ${term} has a snapshot of index ${lastIndex} and term ${lastTerm}`,
@@ -52,8 +49,7 @@ export function receiveSnapshotChunk(
     const contact: Heartbeat = { type: 'heartbeat', from, to: replica.id, term, commit: 0, context: '' };
     return { kind: 'chunk', from, term, lastIndex, lastTerm, isCommitted, contact };
   } catch (error) {
-    if (!(error instanceof WolfError)) throw error;
-    return { kind: 'decided', response: answerFailure(msgId, error) };
+    return refused(msgId, error);
   }
 }
 

@@ -1,8 +1,15 @@
 import type { wolfRaft } from '@coxswain/protocol';
-import type { AppendRequest, Entry, Message, NodeId, VoteRequest } from '@coxswain/raft';
+import {
+  type AppendRequest,
+  type Entry,
+  type Message,
+  NO_NODE,
+  type NodeId,
+  type VoteRequest,
+} from '@coxswain/raft';
 import { readAppendEntries, type WolfAppendEntries } from './append-entries.js';
 import { toRaftEntry } from './entries.js';
-import { WolfError, wolfErrors } from './errors.js';
+import { SecondLeader, WolfError, wolfErrors } from './errors.js';
 import { toNodeId, toWolfId } from './ids.js';
 import { isSameMembership } from './membership.js';
 
@@ -12,7 +19,8 @@ export interface ReplicaView {
   /** The configured members of the group, this node among them. */
   readonly members: readonly NodeId[];
   readonly term: number;
-  readonly isLeader: boolean;
+  /** Who leads, or led, in `term`, this node among them; NO_NODE where that is not known. */
+  readonly leaderOfTerm: NodeId;
   readonly commitIndex: number;
   /** The term of the entry at `index`; undefined where it is compacted away or past the end. */
   termAt(index: number): number | undefined;
@@ -22,6 +30,8 @@ export interface ReplicaView {
 export interface Decided<Response> {
   readonly kind: 'decided';
   readonly response: Response;
+  /** Set where the caller says that it leads in a term that has another leader. */
+  readonly secondLeader?: SecondLeader;
 }
 
 /** The core decides: step `message`, and give `settle` each message that the core then sends to `message.from`. */
@@ -53,8 +63,14 @@ function answered<T>(msgId: string, decide: () => T): T | Decided<{ response: An
   try {
     return decide();
   } catch (error) {
-    return { kind: 'decided', response: answerFailure(msgId, error) };
+    return refused(msgId, error);
   }
+}
+
+/** The WolfError as what was decided; any other error is thrown on. */
+export function refused(msgId: string, error: unknown): Decided<{ response: Answer }> {
+  const decided = { kind: 'decided', response: answerFailure(msgId, error) } as const;
+  return error instanceof SecondLeader ? { ...decided, secondLeader: error } : decided;
 }
 
 /**
@@ -86,10 +102,7 @@ function appendOf(
   if (term < replica.term || term === 0)
     return { kind: 'decided', response: appendAnswer(msgId, replica.term, false) };
   const from = peerOf(request.leaderId, replica, 'leader_id', wolfErrors.appendFailed);
-  if (replica.isLeader && term === replica.term)
-    throw wolfErrors.appendFailed(
-      `this node leads in term ${term} itself: two nodes have the same id, or one lost its disk`,
-    );
+  checkLeader(from, term, replica, wolfErrors.appendFailed);
   const entries = entriesOf(request, replica);
   const message = beyondCommit(request, from, entries, replica);
   if (message === undefined)
@@ -237,6 +250,27 @@ export function peerOf(
   if (!replica.members.includes(id))
     throw fail(`${field} ${wolfId} is not among the members that wolf.members names`);
   return id;
+}
+
+/**
+ * Throws SecondLeader where `term` is this node's and has another leader than `from`. A term has one (§5.2): each of two
+ * could have an entry of its own acknowledged at one index, and this node would count the one for the other.
+ */
+export function checkLeader(
+  from: NodeId,
+  term: number,
+  { id, term: current, leaderOfTerm }: Pick<ReplicaView, 'id' | 'term' | 'leaderOfTerm'>,
+  fail: Fail,
+): void {
+  if (term !== current || leaderOfTerm === NO_NODE || leaderOfTerm === from) return;
+  const known =
+    leaderOfTerm === id
+      ? `this node leads in term ${term} itself`
+      : `member ${toWolfId(leaderOfTerm)} leads in term ${term}`;
+  const { code, message } = fail(
+    `${known}, and member ${toWolfId(from)} cannot: two nodes have the same id, or one lost its disk`,
+  );
+  throw new SecondLeader(code, message, term, toWolfId(from)!);
 }
 
 /** A uint64 that this node can keep exactly. Throws above 2^53-1. */

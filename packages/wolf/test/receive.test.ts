@@ -302,12 +302,42 @@ describe('AppendEntries', () => {
     const replica = new TestReplica({ members: [1] });
     replica.raft.campaign();
     replica.take();
-    expect(replica.isLeader).toBe(true);
+    expect(replica.leaderOfTerm).toBe(replica.id);
     const twin = { ...view(replica), members: [1, 2] };
     const req = writeAppendEntries(request({ term: replica.term }));
     const received = receiveAppendEntries({ msgId: '', req }, twin);
     assert(received.kind === 'decided');
     expect(errorCodeOf(received.response.response)).toBe(ErrorCode.RAFT_APPEND_ENTRIES_FAILED);
+    expect(received.secondLeader).toMatchObject({ term: replica.term, claimant: 1 });
+  });
+
+  test.each([
+    ['a heartbeat', []],
+    ['an entry', [normal(2, 2)]],
+  ])('a second leader of a term is refused %s, and not heard (§5.2)', (_, entries) => {
+    const replica = replicaWith([], 0);
+    assert.deepEqual(append(replica, { term: 2, leaderId: 1, entries: [normal(1, 2)] }), ok(2, true));
+    const second = { term: 2, leaderId: 2, prevLogIndex: 1, prevLogTerm: 2, entries, leaderCommit: 1 };
+    // Also when the first one is silent: its term is the same.
+    for (const forget of [() => undefined, () => replica.raft.forgetLeader()]) {
+      forget();
+      const { leader } = replica.raft;
+      const received = receiveAppendEntries({ msgId: 'id', req: writeAppendEntries(second) }, replica);
+      assert(received.kind === 'decided');
+      assert.deepEqual(received.response.response, {
+        $case: 'errorRes',
+        value: {
+          msgId: 'id',
+          code: ErrorCode.RAFT_APPEND_ENTRIES_FAILED,
+          msg: 'member 1 leads in term 2, and member 2 cannot: two nodes have the same id, or one lost its disk',
+        },
+      });
+      expect(received.secondLeader).toMatchObject({ term: 2, claimant: 2 });
+      expect([replica.raft.leader, replica.commitIndex, replica.log.lastIndex()]).toEqual([leader, 0, 1]);
+    }
+    // The first one goes on, and in a later term the other may lead.
+    assert.deepEqual(append(replica, { ...second, leaderId: 1 }), ok(2, true));
+    assert.deepEqual(append(replica, { ...second, term: 3, entries: [] }), ok(3, true));
   });
 
   test('what is no JSON of a request is code 2, with msg_id as it came and nothing of the data in the text', () => {
@@ -324,7 +354,7 @@ const view = (replica: TestReplica) => ({
   id: replica.id,
   members: replica.members,
   term: replica.term,
-  isLeader: replica.isLeader,
+  leaderOfTerm: replica.leaderOfTerm,
   commitIndex: replica.commitIndex,
   termAt: (index: number) => replica.termAt(index),
 });
@@ -511,6 +541,17 @@ describe('InstallSnapshot', () => {
     expect([wanted.isCommitted, wanted.from, wanted.lastIndex]).toEqual([false, 2, 9]);
     replica.raft.step(wanted.contact);
     expect([replica.term, replica.raft.leader]).toEqual([4, 2]);
+  });
+
+  test('a chunk of a second leader of a term is refused (§5.2)', () => {
+    const replica = replicaWith([], 0);
+    append(replica, { term: 2, leaderId: 2 });
+    const received = receiveSnapshotChunk(chunk(), replica);
+    assert(received.kind === 'decided');
+    expect(errorCodeOf(received.response.response)).toBe(ErrorCode.RAFT_INSTALL_SNAPSHOT_FAILED);
+    expect(received.secondLeader).toMatchObject({ term: 2, claimant: 1 });
+    assert(receiveSnapshotChunk(chunk({ leaderId: 2n }), replica).kind === 'chunk');
+    assert(receiveSnapshotChunk(chunk({ term: 3n }), replica).kind === 'chunk');
   });
 
   test.each<[string, Partial<wolfRaft.RaftInstallSnapshotReq>]>([

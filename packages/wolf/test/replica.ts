@@ -92,6 +92,10 @@ export class TestReplica implements ReplicaView {
     return this.raft.role === 'leader';
   }
 
+  get leaderOfTerm(): NodeId {
+    return this.raft.leaderOfTerm;
+  }
+
   get commitIndex(): number {
     return this.raft.commitIndex;
   }

@@ -4,8 +4,10 @@ import { type LoadedSnapshot, loadSnapshot, type StoreDirectory, writeSnapshot }
 import {
   answerFailure,
   answerInstalled,
+  checkLeader,
   type ReplicaView,
   receiveSnapshotChunk,
+  type SecondLeader,
   SnapshotAssembly,
   snapshotChunks,
   tableSnapshotOf,
@@ -50,6 +52,8 @@ export interface WolfSnapshotsOptions {
   readonly members: readonly number[];
   /** Gives a snapshot that has arrived to the replica. False: it is not needed any more. */
   readonly received: (replica: Replica, snapshot: ReceivedSnapshot) => Promise<boolean>;
+  /** A chunk was refused, since its term has another leader. */
+  readonly refusedLeader: (second: SecondLeader) => void;
 }
 
 /** Whole tables over InstallSnapshot, in chunks (D7). */
@@ -153,7 +157,10 @@ export class WolfSnapshots {
   async #receive(request: Request, replica: Replica, view: () => ReplicaView): Promise<Response> {
     const { msgId } = request;
     const wanted = receiveSnapshotChunk(request, view());
-    if (wanted.kind === 'decided') return wanted.response;
+    if (wanted.kind === 'decided') {
+      if (wanted.secondLeader !== undefined) this.#options.refusedLeader(wanted.secondLeader);
+      return wanted.response;
+    }
     replica.step(wanted.contact);
     // Also the last chunk again, when its answer was lost.
     if (wanted.isCommitted) return answerInstalled(msgId, view().term);
@@ -169,7 +176,7 @@ export class WolfSnapshots {
       if (piece.isRepeat) return answerInstalled(msgId, view().term);
       await Promise.race([incoming.pipe.push(piece.data), incoming.loaded]);
       if (piece.document === undefined) return answerInstalled(msgId, view().term);
-      await this.#install(incoming, wanted, replica);
+      await this.#install(incoming, wanted, replica, view);
       return answerInstalled(msgId, Math.max(view().term, wanted.term));
     } catch (error) {
       await this.#giveUp();
@@ -199,6 +206,7 @@ export class WolfSnapshots {
     { pipe, loaded }: Incoming,
     { from, term, lastIndex, lastTerm }: Extract<ReturnType<typeof receiveSnapshotChunk>, { kind: 'chunk' }>,
     replica: Replica,
+    view: () => ReplicaView,
   ): Promise<void> {
     const { stores, log, received } = this.#options;
     const storeName = incomingStoreName(WOLF_SHARD);
@@ -206,11 +214,16 @@ export class WolfSnapshots {
     this.#incoming = undefined;
     pipe.end();
     const { index, term: ofIndex, group } = await loaded;
-    if (group !== WOLF_SHARD || index !== lastIndex || ofIndex !== lastTerm) {
+    try {
+      if (group !== WOLF_SHARD || index !== lastIndex || ofIndex !== lastTerm)
+        throw wolfErrors.snapshotFailed(
+          `the state is at index ${index} and term ${ofIndex}, not where the chunks say`,
+        );
+      // The replica may have begun anew since the chunk came, and know another leader.
+      checkLeader(from, term, view(), wolfErrors.snapshotFailed);
+    } catch (error) {
       await stores.remove(storeName);
-      throw wolfErrors.snapshotFailed(
-        `the state is at index ${index} and term ${ofIndex}, not where the chunks say`,
-      );
+      throw error;
     }
     const metadata = { index, term: ofIndex, membership: replica.membership };
     const isWanted = await received(replica, { metadata, storeName, from, term });

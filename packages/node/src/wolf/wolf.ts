@@ -9,6 +9,7 @@ import {
   type ReplicaView,
   receiveAppendEntries,
   receiveVote,
+  type SecondLeader,
   type Stepped,
   toNodeId,
   toWolfEntry,
@@ -86,6 +87,8 @@ export class Wolf {
   readonly #snapshots: WolfSnapshots | undefined;
   readonly #emptyDisk: EmptyDisk | undefined;
   readonly #waiting = new Set<Waiting>();
+  /** The members that were refused as second leaders of this term. */
+  #secondLeaders = { term: 0, members: new Set<number>() };
   #isForming = false;
   #isPromoting = false;
 
@@ -194,7 +197,10 @@ export class Wolf {
   async appendEntries(request: wolfRaft.RaftAppendEntriesReq): Promise<wolfRaft.RaftAppendEntriesRes> {
     return await this.#answer(request.msgId, wolfErrors.appendFailed, (replica) => {
       const received = receiveAppendEntries(request, this.#view(replica));
-      if (received.kind === 'decided') return received.response;
+      if (received.kind === 'decided') {
+        if (received.secondLeader !== undefined) this.#refusedLeader(received.secondLeader);
+        return received.response;
+      }
       const { message } = received;
       this.#checkRemembers(replica, wolfErrors.appendFailed);
       if (message.entries.length > 0) this.#emptyDisk!.tookIn();
@@ -320,6 +326,7 @@ export class Wolf {
       log,
       members: [...members.keys()],
       received: (replica, snapshot) => this.#context.replicas().receive(replica, snapshot),
+      refusedLeader: (second) => this.#refusedLeader(second),
     });
   }
 
@@ -384,6 +391,19 @@ export class Wolf {
     if (reason !== undefined) throw refusal(reason);
   }
 
+  /** Logs it once for each such member of a term: it may call many times a second. */
+  #refusedLeader({ term, claimant, message }: SecondLeader): void {
+    if (this.#secondLeaders.term !== term) this.#secondLeaders = { term, members: new Set() };
+    if (this.#secondLeaders.members.has(claimant)) return;
+    this.#secondLeaders.members.add(claimant);
+    this.#context.environment.log('error', 'refused a second leader of the term', {
+      group: WOLF_SHARD,
+      term,
+      peer: claimant,
+      reason: message,
+    });
+  }
+
   #metrics(): string {
     const replica = this.#replica;
     const wolf = this.#options;
@@ -439,7 +459,7 @@ export class Wolf {
       id: raft.id,
       members: [...voters, ...learners],
       term: raft.term,
-      isLeader: replica.isLeader,
+      leaderOfTerm: raft.leaderOfTerm,
       commitIndex: raft.commitIndex,
       termAt: (index) => raft.termAt(index),
     };

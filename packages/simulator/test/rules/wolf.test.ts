@@ -164,6 +164,60 @@ describe('a member of a wolf.raft group', () => {
     await world.until('the first one has all', () => world.replica(1, WOLF_SHARD).status().revision > 0);
   });
 
+  test('refuses a second leader of its term, and loses nothing of the first one’s (§5.2)', async () => {
+    const world = await formed();
+    const [leader, member, second] = await world.roles(WOLF_SHARD);
+    await world.write(leader, 'key', 'kept');
+    await world.equal(WOLF_SHARD);
+    const { term, lastIndex } = world.replica(member, WOLF_SHARD).raft;
+    const index = lastIndex + 1;
+    const data = { client: 'key', serial: 7, status: 'forged' };
+    const forged = { term, index, payload: { Normal: { data } } };
+    const refusal = {
+      $case: 'errorRes',
+      value: {
+        msgId: 'm',
+        code: wolfRaft.ErrorCode.RAFT_APPEND_ENTRIES_FAILED,
+        msg: `member ${leader - 1} leads in term ${term}, and member ${second - 1} cannot: two nodes have the same id, or one lost its disk`,
+      },
+    };
+    const { wolf } = world.node(member);
+    for (const entries of [[forged], []]) {
+      const req = JSON.stringify({
+        term,
+        leader_id: second - 1,
+        prev_log_index: lastIndex,
+        prev_log_term: term,
+        entries,
+        leader_commit: lastIndex,
+      });
+      expect((await world.settled(wolf.appendEntries({ msgId: 'm', req }))).response).toEqual(refusal);
+    }
+    const chunk = {
+      msgId: 'm',
+      term: BigInt(term),
+      leaderId: BigInt(second - 1),
+      lastIncludedIndex: BigInt(index),
+      lastIncludedTerm: BigInt(term),
+      offset: 0n,
+      done: false,
+      data: Buffer.alloc(0),
+    };
+    const { response } = await world.settled(wolf.installSnapshot(chunk));
+    expect(response).toEqual({
+      $case: 'errorRes',
+      value: { ...refusal.value, code: wolfRaft.ErrorCode.RAFT_INSTALL_SNAPSHOT_FAILED },
+    });
+    expect(world.log(member).filter((line) => line.includes('refused a second leader'))).toHaveLength(1);
+    expect(world.replica(member, WOLF_SHARD).raft).toMatchObject({ leader, lastIndex, term });
+
+    // What the leader acknowledges at that index is on every member.
+    await world.write(leader, 'key', 'acknowledged');
+    await world.equal(WOLF_SHARD);
+    expect(world.replica(member, WOLF_SHARD).raft).toMatchObject({ leader, lastIndex: index, term });
+    for (const id of world.ids) expect(await world.contents(id)).toEqual(['key=acknowledged/2']);
+  });
+
   test('refuses what only the leader can do, and names it; nothing happened (P1)', async () => {
     const world = await formed();
     const [leader, follower] = await world.roles(WOLF_SHARD);
