@@ -172,7 +172,7 @@ export const mutants: readonly Mutant[] = [
       'state machine safety',
       'election safety',
     ],
-    steps: 3_000,
+    steps: 1_500,
     firstSeed: 33,
   },
 ];

@@ -67,7 +67,7 @@ describe('a run in which a table is replicated over wolf.raft', () => {
   test('keeps every promise, with all faults, and goes on when they end', async () => {
     let operations = 0;
     let damaged = 0;
-    for (const seed of sized([1, 6], [1, 2, 3, 4, 5, 6, 7, 8])) {
+    for (const seed of sized([1], [1, 2, 3, 4, 5, 6, 7, 8])) {
       const result = await simulate({ seed, steps: sized(3_000, 20_000), adjust: overWolf });
       expect([seed, result.violation]).toEqual([seed, undefined]);
       operations += result.operations;

@@ -130,7 +130,7 @@ describe('a member of a wolf.raft group', () => {
     const { term } = world.replica(1, WOLF_SHARD).raft;
     await world.until('the first leader campaigns in vain', () => {
       expect(leads(world, 1)).toBe(false);
-      return world.replica(1, WOLF_SHARD).raft.term > term + 5;
+      return world.replica(1, WOLF_SHARD).raft.term > term + 2;
     });
     const { response } = await world.settled(world.node(3).wolf.getMetrics({ msgId: 'm' }));
     expect(JSON.stringify(response)).toContain('has an empty disk');
