@@ -64,6 +64,8 @@ interface NodeFile {
   readonly phase: Phase;
   readonly clusterId: string | null;
   readonly genesis: Genesis | null;
+  /** Which member of its wolf.raft group this directory is; missing where it never was one. */
+  readonly wolfId?: number;
   /** How many starts there were before those in `starts`. Missing in directories of versions that did not count. */
   readonly earlierStarts?: number;
   /** The last starts, oldest first. */
@@ -154,6 +156,18 @@ export class Identity {
     await this.#store({ ...this.#file, phase: 'joining', clusterId: clusterIdOf(genesis), genesis });
   }
 
+  /**
+   * Throws DataDirectoryError where the directory is another member's of its wolf.raft group: what it voted and acknowledged
+   * counts as that member's alone (T4).
+   */
+  checkWolfMember(wolfId: number): void {
+    const { wolfId: kept = wolfId } = this.#file;
+    if (kept === wolfId) return;
+    throw new DataDirectoryError(
+      `the data directory belongs to member ${kept} of its wolf.raft group, not to member ${wolfId}: check wolf.members, wolf.address and the data directory`,
+    );
+  }
+
   /** The number of this start, from 1. 0 before `beginStart`. */
   get startNumber(): number {
     return (this.#file.earlierStarts ?? 0) + (this.#file.starts?.length ?? 0);
@@ -164,12 +178,20 @@ export class Identity {
     return this.#file.starts?.at(-1)?.boot ?? '';
   }
 
-  /** Counts a start, durably, before anybody hears of it (T4). `from` is how far the log is durable now. */
-  async beginStart(start: Start): Promise<void> {
+  /**
+   * Counts a start, durably, before anybody hears of it (T4). `from` is how far the log is durable now; `wolfId` is which member
+   * of a wolf.raft group it is, if of any.
+   */
+  async beginStart(start: Start, wolfId = this.#file.wolfId): Promise<void> {
     const { earlierStarts = 0, starts = [] } = this.#file;
     const kept = [...starts, start].slice(-STARTS_MAX);
     const dropped = starts.length + 1 - kept.length;
-    await this.#store({ ...this.#file, earlierStarts: earlierStarts + dropped, starts: kept });
+    await this.#store({
+      ...this.#file,
+      earlierStarts: earlierStarts + dropped,
+      starts: kept,
+      ...(wolfId !== undefined && { wolfId }),
+    });
   }
 
   /**

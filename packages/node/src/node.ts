@@ -294,11 +294,13 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
         'the data directory has a write-ahead log but no cluster id: bring node.json back, or wipe the data directory and replace this member',
       );
     }
-    Wolf.checkLog(wal.group(WOLF_SHARD), options.wolf);
+    const wolfLog = wal.group(WOLF_SHARD);
+    Wolf.checkLog(wolfLog, options.wolf);
+    if (wolfLog !== undefined && options.wolf !== undefined) identity.checkWolfMember(options.wolf.id);
     await DiskWatch.prepareStart(environment, options, wal);
     const records = await Admission.read(environment.files);
     const boot = environment.random.bytes(8).toString('hex');
-    await identity.beginStart({ boot, from: wal.durablePosition });
+    await identity.beginStart({ boot, from: wal.durablePosition }, options.wolf?.id);
     return new Node(options, environment, identity, wal, syncSeconds, changeLog, records);
   }
 

@@ -81,6 +81,25 @@ describe('the identity of a data directory (T4)', () => {
     expect(left()).toBe(before);
   });
 
+  test('stays that of one member of a wolf.raft group', async () => {
+    const { files, text } = inMemory();
+    const load = () => Identity.load(files, 1, counting());
+    const start = { boot: '01'.repeat(8), from: 0 };
+    await (await load()).beginStart(start, 0);
+    // Nothing was kept of the group in the first start, whose options were wrong.
+    await (await load()).beginStart(start, 1);
+    await (await load()).beginStart(start);
+    const before = text();
+    const identity = await load();
+    identity.checkWolfMember(1);
+    expect(() => identity.checkWolfMember(0)).toThrow(
+      new DataDirectoryError(
+        'the data directory belongs to member 1 of its wolf.raft group, not to member 0: check wolf.members, wolf.address and the data directory',
+      ),
+    );
+    expect(text()).toBe(before);
+  });
+
   test.each(['', '{', 'null', '[]', '"x"'])('is refused when node.json holds %j', async (content) => {
     const { files } = inMemory(content);
     await expect(Identity.load(files, 1, counting())).rejects.toThrow(DataDirectoryError);

@@ -2,14 +2,20 @@ import { wolfErrors } from './errors.js';
 
 /**
  * Whether Bootstrap(number_of_nodes) may form the group. It names the members 0 to n-1 and the node itself, so 0 is the
- * node alone. Throws WolfError RAFT_BOOTSTRAP_FAILED where `wolf.members` names others, or the log is not empty, as it is
- * after a first Bootstrap.
+ * node alone. Throws WolfError RAFT_BOOTSTRAP_FAILED where `wolf.members` names others, or this member has a log, a term
+ * or a vote in the group, as after a first Bootstrap.
  */
 export function checkBootstrap(
   numberOfNodes: bigint,
-  group: { readonly self: number; readonly members: readonly number[]; readonly isLogEmpty: boolean },
+  group: {
+    readonly self: number;
+    readonly members: readonly number[];
+    readonly lastIndex: number;
+    readonly term: number;
+    readonly isVoter: boolean;
+  },
 ): void {
-  const { self, members, isLogEmpty } = group;
+  const { self, members, lastIndex, term, isVoter } = group;
   const count = BigInt(members.length);
   // Checked by count first: the number may be as large as 2^64-1.
   const isSelfBeyond = BigInt(self) >= numberOfNodes;
@@ -21,8 +27,15 @@ export function checkBootstrap(
         `${numberOfNodes + (isSelfBeyond ? 1n : 0n)} members, but wolf.members names ${members.length}: ${configured}`,
     );
   }
-  if (!isLogEmpty)
+  if (lastIndex > 0)
     throw wolfErrors.bootstrapFailed(
       'the log is not empty: the group was formed before and goes on from there',
     );
+  if (term > 0)
+    throw wolfErrors.bootstrapFailed(
+      `this member has no log, but it is in term ${term}, as after another one asked for its vote; a group is formed when every ` +
+        'member has nothing. If the group was formed, this member takes part by itself; if not, give it an empty data directory',
+    );
+  if (isVoter)
+    throw wolfErrors.bootstrapFailed('Bootstrap was called here before, and the group forms by itself');
 }

@@ -14,7 +14,7 @@ const refusal = (act: () => void): string => {
   return '';
 };
 
-const group = (self: number, members: number[], isLogEmpty = true) => ({ self, members, isLogEmpty });
+const group = (self: number, members: number[]) => ({ self, members, lastIndex: 0, term: 0, isVoter: false });
 
 test('Bootstrap names the members 0 to n-1 and the node itself', () => {
   expect(refusal(() => checkBootstrap(3n, group(1, [2, 0, 1])))).toBe('');
@@ -33,8 +33,13 @@ test('a number that is not that of wolf.members is refused with both, however la
   expect(refusal(() => checkBootstrap(3n, group(0, [0, 1, 7])))).toContain('0, 1, 7');
 });
 
-test('a second Bootstrap, or one on a log that is not empty, is refused', () => {
-  expect(refusal(() => checkBootstrap(3n, group(0, [0, 1, 2], false)))).toContain('not empty');
+test('a second Bootstrap, or one on a member that has something, is refused with what it has', () => {
+  const on = (has: object) => refusal(() => checkBootstrap(3n, { ...group(0, [0, 1, 2]), ...has }));
+  expect(on({ lastIndex: 1, term: 1, isVoter: true })).toContain('the log is not empty');
+  const onlyTerm = on({ term: 7 });
+  expect(onlyTerm).toContain('this member has no log, but it is in term 7');
+  expect(onlyTerm).toContain('give it an empty data directory');
+  expect(on({ isVoter: true })).toContain('Bootstrap was called here before');
 });
 
 test('GetMetrics has async-raft’s keys in its order, and ours after them', () => {

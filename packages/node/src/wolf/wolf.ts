@@ -172,8 +172,9 @@ export class Wolf {
     const { msgId, numberOfNodes } = request;
     return await this.#answer(msgId, wolfErrors.bootstrapFailed, async (replica, options) => {
       const members = [...options.members.keys()];
-      const isLogEmpty = this.isUnformed(replica) && !this.#isVoter(replica);
-      checkBootstrap(numberOfNodes, { self: options.id, members, isLogEmpty });
+      const { lastIndex, term } = replica.raft;
+      const isVoter = this.#isVoter(replica);
+      checkBootstrap(numberOfNodes, { self: options.id, members, lastIndex, term, isVoter });
       if (this.#isForming) throw wolfErrors.bootstrapFailed('another Bootstrap is under way');
       this.#isForming = true;
       try {

@@ -301,6 +301,38 @@ describe('a member of a wolf.raft group', () => {
     expect(new Set(contents.map(String)).size).toBe(1);
   });
 
+  test('that has a term and no log says so to Bootstrap', async () => {
+    const world = await unformed();
+    const vote = { msgId: 'v', term: 4n, candidateId: 0n, lastLogIndex: 0n, lastLogTerm: 0n };
+    const { wolf } = world.node(2);
+    // First it asks the others what they have.
+    for (let i = 0; i < 20 && world.replica(2, WOLF_SHARD).raft.term === 0; i++) {
+      await world.sleep(1_000);
+      await world.settled(wolf.vote(vote));
+    }
+    const { response } = await world.settled(wolf.bootstrap({ msgId: 'b', numberOfNodes: 3n }));
+    expect(JSON.stringify(response)).toContain('this member has no log, but it is in term');
+  });
+
+  test('whose data directory is started as another member is refused, and its own start goes on (T4)', async () => {
+    const world = await formed();
+    const [leader, member, other] = await world.roles(WOLF_SHARD);
+    await world.write(leader, 'key', 'value');
+    // The ids of two addresses are exchanged, and the set of ids is the same.
+    const exchanged = new Map(world.ids.map((id) => [id - 1, WolfNetwork.address(id)]));
+    exchanged.set(member - 1, WolfNetwork.address(other)).set(other - 1, WolfNetwork.address(member));
+    const wolf = { ...world.nodeOptions(member).wolf!, id: other - 1, members: exchanged };
+    world.kill(member);
+    world.start(member, { wolf });
+    const { message } = await world.endOf(member);
+    expect(message).toBe(
+      `the data directory belongs to member ${member - 1} of its wolf.raft group, not to member ${other - 1}: check wolf.members, wolf.address and the data directory`,
+    );
+    world.start(member);
+    await world.until('it votes as before', () => votes(world, member));
+    await world.equal(WOLF_SHARD);
+  });
+
   test('keeps its leader while nothing happens', async () => {
     const world = await formed();
     await world.roles(WOLF_SHARD);
