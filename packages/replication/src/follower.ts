@@ -9,6 +9,7 @@ import type {
   ReplicationApi,
 } from '@coxswain/node';
 import { replication } from '@coxswain/protocol';
+import { Contact } from './contact.js';
 import { ForwardedWrites } from './forwarded-writes.js';
 import type { LeaderLink } from './leader-link.js';
 import { UNDERSTANDS_REVISION_COMPARES } from './log-stream.js';
@@ -107,11 +108,8 @@ export class Follower {
   #seen: Duty | undefined;
   /** Since when an operator has replication paused, as this node knows; undefined: it is not. */
   #pausedSinceMs: number | undefined;
-  /** When the first attempt since the last contact failed; undefined: none did. */
-  #silentSinceMs: number | undefined;
-  /** When the leader cluster was heard last; undefined: not since this process started. */
-  #contactMs: number | undefined;
-  readonly #startedMs: number;
+  /** With the leader cluster as a whole. */
+  readonly #contact: Contact;
   #isSilenceLogged = false;
   /** Shared by all that ask at the same time. */
   #asking: Promise<ReplicationStatus> | undefined;
@@ -120,21 +118,21 @@ export class Follower {
     this.#node = node;
     this.#environment = environment;
     this.#options = options;
-    this.#startedMs = environment.clock.monotonicMs();
+    this.#contact = new Contact(environment.clock);
     this.writes = new ForwardedWrites(node, environment);
     const contact = (isThere: boolean): void => {
-      const { clock, link, log } = environment;
+      const { link, log } = environment;
       if (isThere) {
-        this.#contactMs = clock.monotonicMs();
+        this.#contact.heard();
         if (this.#isSilenceLogged)
           log('info', 'the leader cluster is reached again', { address: link.address });
         this.#isSilenceLogged = false;
-        this.#silentSinceMs = undefined;
         return;
       }
-      this.#silentSinceMs ??= clock.monotonicMs();
+      this.#contact.failed();
       // A call that fails once, and succeeds with another node of it, is not worth a line.
-      if (this.#isSilenceLogged || this.#silentMs < SILENCE_LOGGED_MS || node.role !== 'follower') return;
+      const isShort = this.#contact.failingMs < SILENCE_LOGGED_MS;
+      if (this.#isSilenceLogged || isShort || node.role !== 'follower') return;
       this.#isSilenceLogged = true;
       log('warn', 'the leader cluster is out of reach: the tables here grow old', { address: link.address });
     };
@@ -166,15 +164,19 @@ export class Follower {
     const tables = this.#tables();
     const isFollower = this.#node.role === 'follower';
     const { logRpcTimeoutMs } = this.#options;
-    const isSilent = this.#silentMs >= logRpcTimeoutMs;
+    const workers = [...this.#workers.values()].map(({ worker }) => worker);
+    const contacts = [this.#contact, ...workers.map(({ contact }) => contact)];
     const isBroken =
-      this.#reconciler.isForeign || isSilent || tables.some(({ state }) => state === 'stopped');
+      this.#reconciler.isForeign ||
+      contacts.some(({ failingMs }) => failingMs >= logRpcTimeoutMs) ||
+      tables.some(({ state }) => state === 'stopped');
     return {
       leaderAddress: this.#environment.link.address,
       leaderClusterId: this.#node.leaderClusterId,
       error: isFollower ? (this.#pausedText ?? this.#reconciler.error) : undefined,
       isBroken: isFollower && isBroken,
-      isReached: this.#contactMs !== undefined && this.#silentSinceMs === undefined,
+      isReached: !this.#contact.isNew && !this.#contact.isFailing,
+      isFailing: isFollower && workers.some(({ contact }) => contact.isFailing),
       tables,
       commandsApplied,
       bytesReceived,
@@ -279,24 +281,12 @@ export class Follower {
     return `it is paused on ${paused.join(', ')}: nothing is applied on any node until each of them is resumed with "PUT /state/NAME/resume" of the REST listener`;
   }
 
-  /** For how long every attempt to reach the leader cluster has failed. */
-  get #silentMs(): number {
-    const { clock } = this.#environment;
-    return this.#silentSinceMs === undefined ? 0 : clock.monotonicMs() - this.#silentSinceMs;
-  }
-
-  /** Nobody knows what is missing while the leader cluster is out of reach: a table is as old as the last contact then. */
-  get #unheardMs(): number {
-    if (this.#silentSinceMs === undefined) return 0;
-    return this.#environment.clock.monotonicMs() - (this.#contactMs ?? this.#startedMs);
-  }
-
   #tables(): TableReplication[] {
     if (this.#node.role !== 'follower') return [];
     const { clock } = this.#environment;
     const isPaused = this.#pausedSinceMs !== undefined;
     const pausedMs = isPaused ? clock.monotonicMs() - this.#pausedSinceMs! : 0;
-    const unheardMs = Math.max(this.#unheardMs, pausedMs);
+    const unheardMs = Math.max(this.#contact.unheardMs, pausedMs);
     const { nodeId, tables } = this.#node.status();
     return tables.map(({ name, leaderIndex }) => {
       const status = this.#workers.get(name)?.worker.status();
@@ -352,15 +342,22 @@ export class Follower {
 
   #adjustWorkers(tables: readonly LedTable[]): void {
     const led = new Map(tables.map((table) => [table.name, table]));
+    /** Of tables that this node goes on replicating, by another worker. */
+    const contacts = new Map<string, Contact>();
     for (const [name, { worker, stop }] of this.#workers) {
       const table = led.get(name);
       if (table !== undefined && isSame(table, worker.table)) continue;
       stop();
       this.#workers.delete(name);
+      contacts.set(name, worker.contact);
     }
     for (const table of tables) {
       if (this.#workers.has(table.name)) continue;
-      const worker = new TableWorker(table, this.#workerContext);
+      const worker = new TableWorker(
+        table,
+        this.#workerContext,
+        contacts.get(table.name) ?? new Contact(this.#environment.clock),
+      );
       this.#workerCount++;
       this.#run(() =>
         worker.run().finally(() => {

@@ -42,11 +42,14 @@ export class Recovery {
     this.#rate = new RateLimit(environment.clock, options.snapshotBytesPerSecondMax);
   }
 
-  /** Resolves when the new shard has the name, or when aborted. Rejects with what broke it; nothing is left then. */
-  async run(name: string, signal: AbortSignal): Promise<void> {
+  /**
+   * Resolves when the new shard has the name, or when aborted. Rejects with what broke it; nothing is left then. `heard` is
+   * called whenever something of the table came.
+   */
+  async run(name: string, signal: AbortSignal, heard: () => void): Promise<void> {
     await this.#enter(signal);
     try {
-      if (!signal.aborted) await this.#recover(name, signal);
+      if (!signal.aborted) await this.#recover(name, signal, heard);
     } finally {
       this.#running--;
       this.#waiting.shift()?.();
@@ -69,13 +72,13 @@ export class Recovery {
     this.#running++;
   }
 
-  async #recover(name: string, signal: AbortSignal): Promise<void> {
+  async #recover(name: string, signal: AbortSignal, heard: () => void): Promise<void> {
     const { node, environment, counters } = this.#context;
     const call = () => ({ deadlineMs: environment.clock.monotonicMs() + STEP_MS });
     const shard = await node.beginLoad(name, call());
     try {
       const filler = new ShardFiller(shard, environment.clock);
-      const { leaderIndex, ...filled } = await filler.fill(this.#stream(name, signal));
+      const { leaderIndex, ...filled } = await filler.fill(this.#stream(name, signal, heard));
       if (leaderIndex === undefined || leaderIndex === 0) {
         throw new SnapshotDamagedError('it ends without a leader_index: the stream broke off');
       }
@@ -101,7 +104,7 @@ export class Recovery {
     }
   }
 
-  async *#stream(name: string, signal: AbortSignal): AsyncGenerator<Buffer> {
+  async *#stream(name: string, signal: AbortSignal, heard: () => void): AsyncGenerator<Buffer> {
     const { node, environment, options, contact, counters } = this.#context;
     const { clock, link } = environment;
     const request = replication.SnapshotRequest.fromPartial({
@@ -114,6 +117,7 @@ export class Recovery {
     try {
       for await (const { data } of patiently(clock, patienceMs, signal, begin)) {
         contact(true);
+        heard();
         counters.bytesReceived += data.length;
         await this.#rate.pay(data.length, signal);
         yield data;

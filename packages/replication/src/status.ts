@@ -18,10 +18,11 @@ export interface TableReplication {
   readonly leaderIndex: number;
   /** The leader cluster's applied index as it told last; 0 when it told none. */
   readonly leaderAppliedIndex: number;
+  /** Entries that are known to be missing: of what the leader cluster has taken since it was heard nobody knows. */
   readonly lagEntries: number;
   /**
-   * How old the state here may be, in milliseconds: the time since the last contact while the leader cluster is out of
-   * reach. 0 when nothing is known to be missing.
+   * How old the state here may be, in milliseconds: the time since something of the table was heard last, while the leader
+   * cluster is out of reach or gives nothing of it. 0 when nothing is known to be missing.
    */
   readonly lagMs: number;
   /** What is wrong and what to do about it; undefined when nothing is. */
@@ -37,10 +38,12 @@ export interface ReplicationStatus {
   readonly leaderClusterId: string | undefined;
   /** Why nothing is replicated at all, or undefined. */
   readonly error: string | undefined;
-  /** Replication is broken: an operator must act, or the leader cluster was out of reach for too long. */
+  /** Replication is broken: an operator must act, or nothing came from the leader cluster, or of a table, for too long. */
   readonly isBroken: boolean;
   /** The last attempt to reach the leader cluster succeeded. False until one was made. */
   readonly isReached: boolean;
+  /** Of a table that this node replicates, the last attempt failed, also where the leader cluster refused it. */
+  readonly isFailing: boolean;
   readonly tables: readonly TableReplication[];
   /** Since the process started. */
   readonly commandsApplied: number;

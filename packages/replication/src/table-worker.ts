@@ -1,6 +1,7 @@
 import { ApiError, type FollowerControl, type LedTable, type ReplicationApi, Status } from '@coxswain/node';
 import { mvcc, replication, WireError } from '@coxswain/protocol';
 import { SnapshotDamagedError } from '@coxswain/table';
+import type { Contact } from './contact.js';
 import type { FollowerEnvironment, FollowerOptions } from './follower.js';
 import { LinkError } from './leader-link.js';
 import { LogComparison } from './log-comparison.js';
@@ -48,6 +49,8 @@ export interface TableWorkerContext {
  */
 export class TableWorker {
   readonly table: LedTable;
+  /** With the leader cluster, about this table: it may be reached, and give nothing. */
+  readonly contact: Contact;
   readonly #context: TableWorkerContext;
   readonly #aborter = new AbortController();
   readonly #backoff: Backoff;
@@ -66,8 +69,9 @@ export class TableWorker {
   readonly #inFlight = new Set<Promise<void>>();
   #failure: { readonly error: unknown } | undefined;
 
-  constructor(table: LedTable, context: TableWorkerContext) {
+  constructor(table: LedTable, context: TableWorkerContext, contact: Contact) {
     this.table = table;
+    this.contact = contact;
     this.#context = context;
     this.#comparison = new LogComparison(table, context);
     const { pollIntervalMs } = context.options;
@@ -84,13 +88,14 @@ export class TableWorker {
     if (stopped !== undefined) {
       this.#state = 'stopped';
       this.#error = stopped;
+      this.contact.failed();
       return;
     }
     if (isResetWanted) this.#state = 'resetting';
     while (!signal.aborted) {
       try {
         if (this.#state === 'resetting' || this.#state === 'recovering') {
-          await this.#context.recovery.run(name, signal);
+          await this.#context.recovery.run(name, signal, () => this.contact.heard());
           // The new shard is another table to lead, here or on another node.
           return;
         }
@@ -117,7 +122,10 @@ export class TableWorker {
       leaderIndex: cursor,
       leaderAppliedIndex: this.#leaderAppliedIndex,
       lagEntries,
-      lagMs: this.#behindSinceMs === undefined ? 0 : this.#nowMs - this.#behindSinceMs,
+      lagMs: Math.max(
+        this.#behindSinceMs === undefined ? 0 : this.#nowMs - this.#behindSinceMs,
+        this.contact.unheardMs,
+      ),
       error: this.#error,
     };
   }
@@ -166,7 +174,8 @@ export class TableWorker {
     const request = replication.ReplicateRequest.fromPartial({
       table: Buffer.from(name),
       leaderIndex: BigInt(this.#taken + 1),
-      waitMs: Math.floor(options.logRpcTimeoutMs / 2),
+      // After a failure an answer at once says that it is over.
+      waitMs: this.contact.isFailing ? 0 : Math.floor(options.logRpcTimeoutMs / 2),
       clusterId: node.leaderClusterId ?? '',
       capabilities: UNDERSTANDS_REVISION_COMPARES,
       follower: options.followerName,
@@ -178,6 +187,7 @@ export class TableWorker {
     let packedBytes = 0;
     for await (const bytes of environment.link.replicate(request, call)) {
       contact(true);
+      this.contact.heard();
       counters.bytesReceived += bytes.length;
       const message = readReplicateMessage(bytes);
       this.#learn(message);
@@ -287,6 +297,7 @@ export class TableWorker {
     environment.log('error', 'replication of a table is stopped', { table: this.table.name, reason });
     this.#state = 'stopped';
     this.#error = reason;
+    this.contact.failed();
     await node.stopReplication(this.table.name, reason, { deadlineMs: this.#nowMs + PROPOSAL_MS });
     // The registry says so now, and whoever follows it stops this worker.
     await pause(environment.clock, PROPOSAL_MS, this.#aborter.signal);
@@ -346,6 +357,7 @@ export class TableWorker {
       if (this.#state === 'recovering') return;
     } else if (isSurvivable(error)) {
       this.#error = describe(error);
+      this.contact.failed();
       if (error instanceof LinkError && !error.isFromLeader) contact(false);
       if (this.#state === 'replicating') this.#state = 'retrying';
     } else throw error;

@@ -294,6 +294,49 @@ describe('a table of a follower cluster', () => {
     expect(lags()).toEqual([25_000, 25_000]);
   });
 
+  test('is as old as what came of it last while the leader cluster is there, and gives nothing of it', async () => {
+    const it = started(followerHarness());
+    it.lead(4);
+    // Metadata is answered all the time, as by nodes that are paused.
+    it.link.replicateAnswer = inTurn(() => messages(puts(5, 5), encodeTerminal(5)));
+    await it.clock.advance(0);
+    const figures = () => {
+      const { isReached, isFailing, isBroken, tables } = it.follower.status();
+      return { isReached, isFailing, isBroken, lagMs: tables[0]!.lagMs };
+    };
+    expect(figures()).toEqual({ isReached: true, isFailing: false, isBroken: false, lagMs: 0 });
+    it.link.replicateAnswer = () => broken(refusal(14, 'replication from this node is paused'));
+    // Led anew here: what was heard before counts all the same.
+    it.node.led = it.node.led.map((table) => ({ ...table, term: 2 }));
+    it.node.changed();
+    await it.clock.advance(50_000);
+    expect(figures()).toEqual({ isReached: true, isFailing: true, isBroken: false, lagMs: 50_000 });
+    await it.clock.advance(20_000);
+    expect(figures()).toEqual({ isReached: true, isFailing: true, isBroken: true, lagMs: 70_000 });
+    // An idle table: whether it is over is known from an answer that does not wait.
+    const from = it.link.requests.length;
+    it.link.replicateAnswer = ({ waitMs }, call) =>
+      waitMs === 0 ? messages(encodeTerminal(5)) : silence(call);
+    await it.clock.advance(2_000);
+    expect(figures()).toEqual({ isReached: true, isFailing: false, isBroken: false, lagMs: 0 });
+    expect(it.link.requests.slice(from).map(({ waitMs }) => waitMs > 0)).toEqual([false, true]);
+  });
+
+  test('grows old while a snapshot of it is refused, and not while one comes', async () => {
+    const it = started(followerHarness());
+    it.lead(4, { isResetWanted: true });
+    it.link.snapshotAnswer = () => broken(refusal(14, 'replication from this node is paused'));
+    await it.clock.advance(30_000);
+    const { tables, isFailing } = it.follower.status();
+    expect([tables[0]!.state, tables[0]!.lagMs, isFailing]).toEqual(['resetting', 30_000, true]);
+    it.link.snapshotAnswer = async function* (call) {
+      yield Buffer.from('some of it');
+      yield* silence(call);
+    };
+    await it.clock.advance(2_000);
+    expect(it.follower.status()).toMatchObject({ isFailing: false, tables: [{ lagMs: 0 }] });
+  });
+
   test('has the same figures on every node: the one that replicates it is asked', async () => {
     const puller = started(followerHarness());
     puller.lead(3);

@@ -60,12 +60,12 @@ function describeFollower(follower: Follower): MetricJson[] {
     },
     perTable(
       'coxswain_replication_lag_entries',
-      'Entries of the leader cluster that are missing here.',
+      'Entries of the leader cluster that are known to be missing here.',
       (table) => table.lagEntries,
     ),
     perTable(
       'coxswain_replication_lag_seconds',
-      'How old the state here may be, also while the leader cluster is out of reach; 0 when nothing is known to be missing.',
+      'How old the state here may be, also while the leader cluster is out of reach or gives nothing of the table; 0 when nothing is known to be missing.',
       (table) => table.lagMs / 1000,
     ),
     perTable('coxswain_replication_stopped', 'Whether replication is stopped until a reset.', (table) =>
@@ -73,7 +73,7 @@ function describeFollower(follower: Follower): MetricJson[] {
     ),
     {
       name: 'coxswain_replication_broken',
-      help: 'Whether somebody must act, or the leader cluster was out of reach for too long.',
+      help: 'Whether somebody must act, or nothing came from the leader cluster, or of a table, for too long.',
       type: 'gauge',
       values: [{ labels: {}, value: Number(isBroken) }],
     },

@@ -719,14 +719,19 @@ function withReplication(readiness: Readiness, node: Node, follower: Follower | 
   };
 }
 
-/** Ready where the node is, and on a follower cluster also reaches its leader cluster and may replicate every table. */
+/** Ready where the node is, and on a follower cluster also reaches its leader cluster and replicates every table of its own. */
 function keepingUp(readiness: Readiness, node: Node, follower: Follower | undefined): Readiness {
   if (follower === undefined || node.role !== 'follower') return readiness;
-  const { isBroken, isReached } = follower.status();
+  const { isBroken, isReached, isFailing } = follower.status();
   const isReplicationPaused = node.isReplicationPaused;
   return {
-    isReady: readiness.isReady && !isBroken && isReached && !isReplicationPaused,
-    conditions: { ...readiness.conditions, isLeaderClusterOutOfReach: !isReached, isReplicationPaused },
+    isReady: readiness.isReady && !isBroken && isReached && !isFailing && !isReplicationPaused,
+    conditions: {
+      ...readiness.conditions,
+      isLeaderClusterOutOfReach: !isReached,
+      isReplicationFailing: isFailing,
+      isReplicationPaused,
+    },
   };
 }
 

@@ -119,6 +119,18 @@ describe('a Pump', () => {
       const { replication } = await drainer.tableStatus();
       return replication!.error.includes('replication from this node is paused');
     });
+    // It is reached, and says which tables there are; that nothing of them comes must show all the same.
+    await until(async () => Number((await drainer.tableStatus()).replication!.lagMs) > 200);
+    const { body: page } = await ask(drainer.node, '/metrics');
+    expect(page).toMatch(/^coxswain_replication_leader_reached 1$/m);
+    expect(Number(/^coxswain_replication_lag_seconds\{table="t"\} (\S+)$/m.exec(page)![1])).toBeGreaterThan(
+      0.2,
+    );
+    expect(await ask(drainer.node, '/readyz?role=replication')).toMatchObject({
+      status: 503,
+      body: expect.stringContaining('isReplicationFailing=true'),
+    });
+    expect((await ask(drainer.node, '/readyz')).status).toBe(200);
     await pump.stop();
     await pump.start();
     expect(await pump.stateBy(pump, '/status', 'pump')).toBe('paused');
@@ -129,6 +141,7 @@ describe('a Pump', () => {
     expect((await change(pump.node, 'pump', 'resume')).body).toBe(done('resume'));
     await untilEqual(pump, drainer);
     expect((await drainer.tableStatus()).contentHash).not.toBe(before.contentHash);
+    await until(async () => (await ask(drainer.node, '/readyz?role=replication')).status === 200);
   });
 
   test('that is closed under load takes no more writes, stops when followers have all, and is online again', async () => {
