@@ -1,5 +1,12 @@
 import { CoxswainError, StatusCode } from '@coxswain/client';
 
+/** The service is switched off there, or came with a later release. */
+export const methodUnknownAdvice =
+  'the node does not serve that: start it without --maintenance.enabled=false and --tables.enabled=false';
+
+/** Errors whose texts say what to do. */
+const saysWhatToDo: ReadonlySet<string> = new Set(['cloning', 'cloneFailed']);
+
 /** What the server said and where, with what to do about it where that is known; undefined where the error is no call's. */
 export function describeFailedCall(error: unknown): string | undefined {
   if (!(error instanceof CoxswainError)) return undefined;
@@ -15,5 +22,6 @@ export function describeFailedCall(error: unknown): string | undefined {
   // The text is Regatta's and gives no reason.
   if (errorCode === 'notReady')
     return `${message} (${endpoint}): try again, and see why with coxswain status and coxswain health`;
-  return `${message} (${endpoint})${advice[code] ?? ''}`;
+  if (errorCode === 'methodUnknown') return `${message} (${endpoint}): ${methodUnknownAdvice}`;
+  return `${message} (${endpoint})${saysWhatToDo.has(errorCode) ? '' : (advice[code] ?? '')}`;
 }

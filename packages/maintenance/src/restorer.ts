@@ -24,6 +24,8 @@ const { DUMMY, SEQUENCE, GC } = mvcc.Command_CommandType;
 export interface RestoreCall extends Call {
   /** Aborted when nobody waits for it any more: then it is not carried to its end. */
   readonly signal: AbortSignal;
+  /** The clone that brings the table: while it has not succeeded nobody else restores. */
+  readonly cloneId?: string;
 }
 
 /** What a restore needs around it. */
@@ -97,11 +99,10 @@ export class Restorer {
     return { shardId, revision: shard.header().revision, keyCount };
   }
 
-  async #begin(name: string, { deadlineMs }: RestoreCall): Promise<ShardLoad> {
+  async #begin(name: string, call: RestoreCall): Promise<ShardLoad> {
+    const deadlineMs = Math.min(call.deadlineMs, this.#deadline().deadlineMs);
     try {
-      return await this.#node.beginRestore(name, {
-        deadlineMs: Math.min(deadlineMs, this.#deadline().deadlineMs),
-      });
+      return await this.#node.beginRestore(name, { deadlineMs }, call.cloneId);
     } catch (error) {
       throw toApiError(error);
     }

@@ -29,6 +29,8 @@ export interface ClusterCloneContext {
 
 /** A clone that this process has begun. */
 export interface HeldClone {
+  /** Random: no other clone has it. */
+  readonly id: string;
   /** False: it was forgotten, or is held to have failed, because this node was out of reach for too long. */
   readonly isHeld: boolean;
   /**
@@ -74,9 +76,22 @@ export class ClusterClone {
     return node === this.#context.self.node ? clone.id === this.#heldId : this.#context.isAlive(node);
   }
 
-  /** A clone was begun, and nobody has said that it ended: also where the node that fills the cluster cannot be reached from here. */
-  get mayBeRunning(): boolean {
-    return this.unfinished?.error === null;
+  /**
+   * T2: half of the tables must not be taken for all of them, nor lose what was written to them when the rest comes. So
+   * until a clone has succeeded or was forgotten, it alone writes: `cloneId` says that the clone itself asks. Throws
+   * cloning and cloneFailed.
+   */
+  checkWrite(cloneId?: string): void {
+    const clone = this.unfinished;
+    if (clone === undefined && cloneId === undefined) return;
+    if (clone?.error === null && clone.id !== cloneId) throw errors.cloning();
+    if (clone === undefined || clone.error !== null) throw errors.cloneFailed();
+  }
+
+  /** What has come may be deleted, so that another clone can begin, but not before this one has ended. Throws cloning. */
+  checkDelete(): void {
+    // Also where the node that fills the cluster cannot be reached from here.
+    if (this.unfinished?.error === null) throw errors.cloning();
   }
 
   /**
@@ -99,6 +114,7 @@ export class ClusterClone {
     }
     const clone = this;
     return {
+      id,
       get isHeld() {
         const { id: registered, error } = clone.unfinished ?? {};
         return registered === id && error === null;

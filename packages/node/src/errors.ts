@@ -189,7 +189,11 @@ export const errors = declareErrors({
   anotherRequest: declare(Status.ResourceExhausted, 'another request is under processing'),
   cloning: declare(
     Status.Unavailable,
-    'the cluster is being filled by a clone: writes are refused until it has ended',
+    'the cluster is being filled by a clone: writes and changes of tables are refused until all tables have come: wait, and see coxswain status',
+  ),
+  cloneFailed: declare(
+    Status.Unavailable,
+    'a clone into this cluster has failed, so writes and new tables are refused: delete the tables that have come and call Clone again, or keep what is there with coxswain clone forget',
   ),
   cloneRunning: (donor: string) =>
     new ApiError(

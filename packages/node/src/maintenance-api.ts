@@ -19,9 +19,10 @@ export interface MaintenanceControl {
    * Makes an empty shard that takes over the table's name when it is switched to (T2), or makes the table then, where
    * there is none. Until then the old shard serves, also writes, which are not in the new one. Its loads stamp every
    * key anew (T3). An earlier load of that name is forgotten, unless it is being switched to already: then it comes
-   * first. Leader clusters only. Errors: nameNotSet, nameInvalid, tooManyTables, notReady, loadReplaced.
+   * first. Leader clusters only. While a clone has not succeeded it alone may, and says who it is by `cloneId`. Errors:
+   * nameNotSet, nameInvalid, tooManyTables, notReady, loadReplaced, cloning, cloneFailed; the last two also of the switch.
    */
-  beginRestore(name: string, call: Call): Promise<ShardLoad>;
+  beginRestore(name: string, call: Call, cloneId?: string): Promise<ShardLoad>;
   /** The clone of another cluster that fills this one, or was meant to. */
   readonly clone: ClusterClone;
   /** What waits on this node to be archived, of all tables, and whether writes are refused until less does. */

@@ -382,6 +382,8 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
   // ---- NodeApi
 
   async propose(table: string, command: mvcc.Command, call: Call): Promise<Proposed> {
+    // What this disk says of a clone may be old.
+    if (!this.#tables.isFresh) await this.#tables.meta().confirmRead(call.deadlineMs);
     this.#admitCommand();
     const bytes = mvcc.Command.encode(command).finish() as Buffer;
     return await this.#onShard(table, call, async (replica) => {
@@ -648,9 +650,9 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     return await this.#tables.beginLoad(name, call);
   }
 
-  async beginRestore(name: string, call: Call): Promise<ShardLoad> {
+  async beginRestore(name: string, call: Call, cloneId?: string): Promise<ShardLoad> {
     this.#admitWrite();
-    return await this.#tables.beginRestore(name, call);
+    return await this.#tables.beginRestore(name, call, cloneId);
   }
 
   get clone(): ClusterClone {
@@ -805,8 +807,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
   #admitCommand(): void {
     this.#admitWrite();
     if (this.#archiveBacklog?.refusesWrites) throw errors.archiveBehind();
-    // T2: the table that comes takes the place of the one that is there, with whatever was written to it.
-    if (this.clone.mayBeRunning) throw errors.cloning();
+    this.clone.checkWrite();
   }
 
   async #proposeTo(

@@ -419,6 +419,7 @@ export class Registry {
         versionIs(NEXT_SHARD_KEY, this.#nextShardVersion),
         // Whether a table follows another cluster's depends on what this cluster is (R5).
         versionIs(CLUSTER_KEY, this.#clusterVersion),
+        this.#cloneIsTheSame(),
       ],
       [
         put(tableKey(name), record),
@@ -489,7 +490,10 @@ export class Registry {
   beginSwitch(shard: LoadingShard, switching: Switching): mvcc.Command {
     const { name, modRevision, ...record } = shard;
     const key = keyOf(LOADING_PREFIX, name);
-    return transaction([modRevisionIs(key, modRevision)], [put(key, { ...record, switching })]);
+    return transaction(
+      [modRevisionIs(key, modRevision), this.#cloneIsTheSame()],
+      [put(key, { ...record, switching })],
+    );
   }
 
   /**
@@ -504,6 +508,8 @@ export class Registry {
       [
         modRevisionIs(tableKey(name), table?.modRevision ?? 0),
         modRevisionIs(keyOf(LOADING_PREFIX, name), shard.modRevision),
+        // Where a seal names the shard already, nothing may keep it from taking over (T2).
+        ...(table === undefined ? [this.#cloneIsTheSame()] : []),
       ],
       [
         put(tableKey(name), record),
@@ -574,10 +580,15 @@ export class Registry {
 
   /** Writes the clone that has not succeeded in the place of the one that was read; undefined: there is none any more. No effect when that has changed. */
   writeClone(clone: UnfinishedClone | undefined): mvcc.Command {
-    const compare = [modRevisionIs(CLONE_KEY, this.#clone?.modRevision ?? 0)];
+    const compare = [this.#cloneIsTheSame()];
     // What a cluster is may change meanwhile, and only a leader cluster is filled by a clone (R5).
     if (clone !== undefined) compare.push(versionIs(CLUSTER_KEY, this.#clusterVersion));
     return transaction(compare, [clone === undefined ? remove(CLONE_KEY) : put(CLONE_KEY, clone)]);
+  }
+
+  /** Who may make tables depends on the clone that has not succeeded (T2). */
+  #cloneIsTheSame(): mvcc.Compare {
+    return modRevisionIs(CLONE_KEY, this.#clone?.modRevision ?? 0);
   }
 
   writeMember(member: MemberInfo): mvcc.Command {

@@ -257,6 +257,7 @@ export class Tables {
       // The genesis takes the first shard ids for the tables that exist from the start.
       if (!this.#registry.hasGenesis) throw errors.notReady();
       this.#checkRole(isReplicated ? 'follower' : 'leader');
+      this.clone.checkWrite();
       if (this.#registry.table(name) !== undefined) throw errors.tableExists();
       const { tablesMax } = this.#options;
       if (this.#registry.tableCount >= tablesMax) throw errors.tooManyTables(tablesMax);
@@ -278,6 +279,7 @@ export class Tables {
     this.#checkRegistered(name);
     await this.meta().confirmRead(call.deadlineMs);
     this.#checkRole('leader');
+    this.clone.checkDelete();
     const table = this.#registry.table(name);
     const replica = this.#byName.get(name);
     if (table === undefined || replica === undefined) throw errors.tableToDeleteNotFound();
@@ -370,21 +372,26 @@ export class Tables {
     return inUse + SPARE_DESCRIPTORS + (wasShort ? DESCRIPTORS_HYSTERESIS : 0) > max ? max : undefined;
   }
 
-  /** As `beginLoad`, on a leader cluster, also of a table that does not exist: the switch makes it. */
-  async beginRestore(name: string, call: Call): Promise<ShardLoad> {
+  /**
+   * As `beginLoad`, on a leader cluster, also of a table that does not exist: the switch makes it. `cloneId`: the clone
+   * that asks for it.
+   */
+  async beginRestore(name: string, call: Call, cloneId?: string): Promise<ShardLoad> {
     checkTableName(name);
     this.#checkRegistered(name);
     for (;;) {
       await this.meta().confirmRead(call.deadlineMs);
       if (!this.#registry.hasGenesis) throw errors.notReady();
       this.#checkRole('leader');
+      this.clone.checkWrite(cloneId);
       const table = this.#registry.table(name);
       const { tablesMax } = this.#options;
       const isNew = table === undefined && this.#registry.loadingOf(name) === undefined;
       if (isNew && this.#registry.tableCount >= tablesMax) throw errors.tooManyTables(tablesMax);
       await this.#checkDescriptors();
       const shardId = await this.#tryBeginLoad(name, table, call);
-      if (shardId !== undefined) return await this.#openLoad({ name, shardId, isRestore: true }, call);
+      if (shardId !== undefined)
+        return await this.#openLoad({ name, shardId, isRestore: true, cloneId }, call);
     }
   }
 
@@ -429,10 +436,7 @@ export class Tables {
     return { node: this.#options.nodeId, boot: this.#context.boot };
   }
 
-  async #openLoad(
-    { name, shardId, isRestore }: { name: string; shardId: number; isRestore: boolean },
-    call: Call,
-  ): Promise<ShardLoad> {
+  async #openLoad({ name, shardId, isRestore, cloneId }: OpenedLoad, call: Call): Promise<ShardLoad> {
     const replica = this.#replicas.get(shardId);
     try {
       // Never the one that the name has by now: two loaders would fill it together.
@@ -450,7 +454,7 @@ export class Tables {
       header: (revision) => replica.header(revision),
       countKeys: () => countKeys(replica),
       switch: async (loaded, { deadlineMs }) => {
-        const isDone = await this.#switchTo(name, shardId, loaded, deadlineMs);
+        const isDone = await this.#switchTo({ name, shardId, cloneId }, loaded, deadlineMs);
         this.#filling.delete(shardId);
         return isDone;
       },
@@ -478,12 +482,18 @@ export class Tables {
   }
 
   /** False: the old shard was not at `ifCursor` any more. Throws `loadReplaced`. */
-  async #switchTo(name: string, shardId: number, loaded: Switching, deadlineMs: number): Promise<boolean> {
+  async #switchTo(
+    { name, shardId, cloneId }: Pick<OpenedLoad, 'name' | 'shardId' | 'cloneId'>,
+    loaded: Switching,
+    deadlineMs: number,
+  ): Promise<boolean> {
     await this.meta().confirmRead(deadlineMs);
     // An earlier attempt may have come through although nobody heard of it.
     if (this.#registry.table(name)?.shardId === shardId) return true;
     const shard = this.#registry.loadingOf(name);
     if (shard?.shardId !== shardId) throw errors.loadReplaced();
+    // A clone may have begun or ended since the load did.
+    if (shard.switching === undefined) this.clone.checkWrite(cloneId);
     if (this.#registry.table(name) === undefined) return await this.#makeOf(shard, loaded, deadlineMs);
     if (shard.switching === undefined) {
       await afterEffect(this.#propose(this.#registry.beginSwitch(shard, loaded), deadlineMs));
@@ -1023,6 +1033,14 @@ async function countKeys({ table }: Replica): Promise<number> {
   } catch (error) {
     throw tableApiError(error);
   }
+}
+
+interface OpenedLoad {
+  readonly name: string;
+  readonly shardId: number;
+  readonly isRestore: boolean;
+  /** The clone that fills it. */
+  readonly cloneId?: string | undefined;
 }
 
 /** A shard that this node hosts. */

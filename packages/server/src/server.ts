@@ -544,13 +544,11 @@ export class Server {
     return mocoMethods(this.#clones, this.#binlogBackups);
   }
 
-  /** How what went on after an answer has failed. Of a clone every member says so, until another one succeeds or it is forgotten. */
+  /** What an operator must know of what went on after an answer. Of a clone every member says it. */
   #mocoErrors(node: Node): string[] {
-    const clone = node.clone.unfinished;
     const backup = this.#binlogBackups!.status;
-    const failure = clone?.error ?? (clone && !node.clone.isRunning ? 'its node is gone' : undefined);
     return [
-      ...(failure === undefined ? [] : [`the clone of ${clone!.donor} has failed: ${failure}`]),
+      ...cloneProblems(node),
       ...(backup.error === undefined ? [] : [`backup "${backup.backupId}" has failed: ${backup.error}`]),
     ];
   }
@@ -812,6 +810,18 @@ function openDonorLink(
     clock: systemClock,
     log,
   });
+}
+
+/** Until a clone has succeeded or was forgotten the cluster serves nobody, whatever else is well. */
+function cloneProblems({ clone: { unfinished, isRunning } }: Node): string[] {
+  if (unfinished === undefined) return [];
+  const { donor, error } = unfinished;
+  if (error === null && isRunning) {
+    return [
+      `the clone of ${donor} is under way: no node is ready, and writes are refused, until all tables have come`,
+    ];
+  }
+  return [`the clone of ${donor} has failed: ${error ?? 'its node is gone'}`];
 }
 
 function nodeName(config: Config): string {

@@ -141,6 +141,15 @@ test('no probe of any node says SERVING after a clone whose donor is killed for 
     await everyNodeSays('hasNoLeader=false');
     await everyNodeSays('isUnderCloning=true');
   }
+  // Whoever the client asks: it is refused by all of them, and takes its time to say so.
+  const { endpoint } = recipient.node(1);
+  for (const args of [
+    ['put', 'x', 'y', '--table', 'first'],
+    ['tables', 'create', 'q1'],
+  ]) {
+    const refused = await runHere([...args, '--endpoints', endpoint, '--timeout', '2s']);
+    expect(refused).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('coxswain clone forget') });
+  }
   await until('enough was asked', () => probes.asked > 20);
   await probes.end();
   expect(probes.serving).toEqual([]);
@@ -157,6 +166,7 @@ test('no probe of any node says SERVING after a clone whose donor is killed for 
     stdout: 'OK: there is no clone that failed\n',
   });
   const client = await recipient.client();
+  await client.tables.create('q1');
   const { tables } = await client.tables.list();
   for (const { name } of tables) await client.tables.delete(name);
 });

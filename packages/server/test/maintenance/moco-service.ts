@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { errors } from '@coxswain/node';
 import { health, maintenance, moco, mvcc, regatta, replication } from '@coxswain/protocol';
 import { type ClientReadableStream, status } from '@grpc/grpc-js';
 import { afterEach, describe, expect, test } from '@jest/globals';
@@ -224,20 +225,38 @@ export function mocoService(): void {
           details: 'hasIOThreadError=false, hasSQLThreadError=false, isUnderCloning=true',
         });
       };
+      // T2: nothing that changes the data is taken, with a text that says what to do.
+      const { create } = regatta.TablesService;
+      const refused = async (details: string): Promise<void> => {
+        const failures = [
+          await recipient.rpc.failure(put, { table: bytes('a'), key: bytes('k') }),
+          await recipient.rpc.failure(deleteRange, { table: bytes('a'), key: bytes('k') }),
+          await recipient.rpc.failure(txn, { table: bytes('a'), success: [putOf('k', 'v')] }),
+          await recipient.rpc.failure(create, { name: 'q1' }),
+        ];
+        expect(failures).toEqual(failures.map(() => ({ code: status.UNAVAILABLE, details })));
+      };
+      const problems = async () => (await recipient.rpc.call(regatta.ClusterService.status, {})).errors;
       await recipient.rpc.call(clone, { external: true }, authorized);
+      await refused(errors.cloning().message);
+      expect(await problems()).toEqual([
+        `the clone of ${donor.node.target} is under way: no node is ready, and writes are refused, until all tables have come`,
+      ]);
       // From now on the donor refuses what it let in before, the snapshot or the log after it.
       donor.node.replaceToken('maintenance.token', 'another');
       await untilState(recipient.node, 'coxswain_clone_state', 'failed');
       await probes();
       const failure = [expect.stringMatching(/^the clone of .* has failed: table ".": Invalid token$/)];
-      expect((await recipient.rpc.call(regatta.ClusterService.status, {})).errors).toEqual(failure);
+      expect(await problems()).toEqual(failure);
+      await refused(errors.cloneFailed().message);
 
       await recipient.node.server.stop();
       recipient = await start(flags, { waitsUntilReady: false });
       while (!(await recipient.node.get('/readyz')).text.includes('hasNoLeader=false'))
         await new Promise((resolve) => setTimeout(resolve, 10));
       await probes();
-      expect((await recipient.rpc.call(regatta.ClusterService.status, {})).errors).toEqual(failure);
+      expect(await problems()).toEqual(failure);
+      await refused(errors.cloneFailed().message);
 
       const { forgetClone } = maintenance.MaintenanceService;
       expect((await recipient.rpc.failure(forgetClone, {})).code).toBe(status.UNAUTHENTICATED);
@@ -247,6 +266,9 @@ export function mocoService(): void {
       });
       expect(await recipient.rpc.call(health.HealthService.check, {})).toEqual({ status: SERVING });
       expect(await recipient.rpc.call(forgetClone, {}, authorized)).toEqual({ donor: '', error: '' });
+      expect(await problems()).toEqual([]);
+      await recipient.rpc.call(create, { name: 'q1' });
+      await recipient.rpc.call(put, { table: bytes('q1'), key: bytes('k') });
     });
   });
 

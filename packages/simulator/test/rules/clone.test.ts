@@ -1,7 +1,7 @@
-import { type HeldClone, META_SHARD } from '@coxswain/node';
+import { ApiError, type HeldClone, META_SHARD, type ShardLoad } from '@coxswain/node';
 import type { NodeId } from '@coxswain/raft';
 import { describe, expect, test } from '@jest/globals';
-import { Outcome, type Step, World } from './world.js';
+import { Outcome, type Step, TABLE, World } from './world.js';
 
 const DONOR = 'donor:8443';
 const isMetaApply = (step: Step) => step === `store write shard-${META_SHARD}`;
@@ -17,6 +17,39 @@ const allServe = (world: World) =>
   world.until('every node serves', () => world.ids.every((id) => serves(world, id)));
 const failedWith = (world: World, error: string) =>
   world.until(`every node says: ${error}`, () => world.ids.every((id) => errorAt(world, id) === error));
+
+/** How a request ended: `ok`, or the code of its error. */
+async function codeOf(world: World, request: Promise<unknown>): Promise<string> {
+  const outcome = new Outcome(request);
+  await world.until('an answer', () => outcome.isSettled);
+  if (outcome.error === undefined) return 'ok';
+  if (!(outcome.error instanceof ApiError)) throw outcome.error;
+  return outcome.error.code;
+}
+
+/** How a node answers what would change the cluster's data: the status must be UNAVAILABLE, so that clients come again. */
+async function writesAt(world: World, id: NodeId): Promise<Record<string, string>> {
+  const node = world.node(id);
+  const call = () => world.deadlineMs(id, 30_000);
+  const write = world.put(id, 'a', '1', { timeoutMs: 30_000 });
+  const fate = await world.fate(write);
+  return {
+    put: fate === 'Unavailable' ? (write.error as ApiError).code : fate,
+    create: await codeOf(world, node.createTable(`made on ${id}`, undefined, call())),
+    restore: await codeOf(world, node.beginRestore('restored', call())),
+    restoreOver: await codeOf(world, node.beginRestore(TABLE, call())),
+  };
+}
+
+const allAre = (code: string) => ({ put: code, create: code, restore: code, restoreOver: code });
+
+/** An empty table, up to the switch. */
+async function loadOf(world: World, id: NodeId, table: string, cloneId?: string): Promise<ShardLoad> {
+  const load = await world.settled(world.node(id).beginRestore(table, world.deadlineMs(id), cloneId));
+  const end = { leaderIndex: 0, keyCount: 0, hasUnstamped: false };
+  await world.settled(load.finish(end, world.deadlineMs(id)));
+  return load;
+}
 
 describe('operations-protocols.md §2: isUnderCloning', () => {
   test('is known to every member before the clone begins, and gone everywhere once it has succeeded', async () => {
@@ -107,7 +140,7 @@ describe('operations-protocols.md §2: isUnderCloning', () => {
     expect(await world.fate(world.put(other, 'a', '1'))).toBe('Unavailable');
     await world.until('the others say so', () => [leader, other].every((id) => errorAt(world, id) === error));
     expect(noneServes(world)).toBe(true);
-    await world.write(other, 'a', '1');
+    expect(await writesAt(world, other)).toEqual(allAre('cloneFailed'));
     // What it still believes it may do has no effect on what the cluster says.
     const ended = new Outcome(held.end());
     world.network.heal();
@@ -146,5 +179,87 @@ describe('operations-protocols.md §2: isUnderCloning', () => {
     await allServe(world);
     const held = await world.answer(begin(world, follower));
     expect(held.isHeld).toBe(true);
+  });
+});
+
+describe('T2: what has come of a clone is not taken for the whole, nor lost when the rest comes', () => {
+  test('so nobody writes or makes tables from its begin until it succeeds, in every state and on every node', async () => {
+    const world = await World.formed();
+    const [, follower, other] = await world.roles(META_SHARD);
+    const deletion = (id: NodeId) => codeOf(world, world.node(id).deleteTable('come', world.deadlineMs(id)));
+    const held = await world.answer(begin(world, follower));
+    const came = await loadOf(world, follower, 'come', held.id);
+    expect(await world.settled(came.switch({}, world.deadlineMs(follower)))).toBe(true);
+    for (const id of world.ids) {
+      expect(await writesAt(world, id)).toEqual(allAre('cloning'));
+      // The clone would succeed without it.
+      expect(await deletion(id)).toBe('cloning');
+    }
+    await world.settled(held.end('gone'));
+    await failedWith(world, 'gone');
+    for (const id of world.ids) expect(await writesAt(world, id)).toEqual(allAre('cloneFailed'));
+    // A restart forgets nothing, not even before a node has caught up.
+    for (const id of world.ids) world.losePower(id);
+    for (const id of world.ids) world.start(id);
+    await world.until('all are up', () => world.ids.every((id) => world.isServing(id)));
+    for (const id of world.ids) expect(await writesAt(world, id)).toEqual(allAre('cloneFailed'));
+    // The way out that is documented.
+    expect(await deletion(other)).toBe('ok');
+    const next = await world.answer(begin(world, other));
+    for (const id of world.ids) expect(await writesAt(world, id)).toEqual(allAre('cloning'));
+    await world.settled(next.end());
+    await allServe(world);
+    for (const id of world.ids) expect(await writesAt(world, id)).toEqual(allAre('ok'));
+  });
+
+  test('and everybody does again when it is forgotten', async () => {
+    const world = await World.formed();
+    const [leader, follower] = await world.roles(META_SHARD);
+    const held = await world.answer(begin(world, follower));
+    await world.settled(held.end('gone'));
+    expect(await writesAt(world, leader)).toEqual(allAre('cloneFailed'));
+    await world.settled(world.node(leader).clone.forget(world.deadlineMs(leader)));
+    await allServe(world);
+    for (const id of world.ids) expect(await writesAt(world, id)).toEqual(allAre('ok'));
+  });
+
+  test('nor at a member that was away, before it has heard of the clone', async () => {
+    const world = await World.formed();
+    const [leader, follower, other] = await world.roles(META_SHARD);
+    world.kill(other);
+    const held = await world.answer(begin(world, follower, 60_000));
+    await world.settled(held.end('gone'));
+    world.start(other);
+    const gate = world.gate(other, isMetaApply);
+    await world.until('it is up', () => world.isServing(other) && gate.waiting > 0);
+    await world.until('it knows who leads the table', () => world.leader() !== undefined);
+    expect(world.node(other).clone.unfinished).toBeUndefined();
+    const write = world.put(other, 'a', '1', { timeoutMs: 60_000 });
+    await world.sleep(2_000);
+    gate.open();
+    expect(await world.fate(write)).toBe('Unavailable');
+    expect((write.error as ApiError).code).toBe('cloneFailed');
+    expect(await world.value(leader, 'a')).toBeUndefined();
+  });
+
+  test('nor does a restore that began before the clone, nor the clone after its end', async () => {
+    const world = await World.formed();
+    const [leader, follower] = await world.roles(META_SHARD);
+    const names = async () =>
+      (await world.settled(world.node(leader).listTables(world.deadlineMs(leader)))).map(({ name }) => name);
+    const earlier = await loadOf(world, leader, 'earlier');
+    const over = await loadOf(world, leader, TABLE);
+    const held = await world.answer(begin(world, follower));
+    const late = await loadOf(world, follower, 'late', held.id);
+    const switching = (load: ShardLoad, id: NodeId) => codeOf(world, load.switch({}, world.deadlineMs(id)));
+    expect(await switching(earlier, leader)).toBe('cloning');
+    expect(await switching(over, leader)).toBe('cloning');
+    await world.settled(held.end('gone'));
+    await failedWith(world, 'gone');
+    expect(await switching(earlier, leader)).toBe('cloneFailed');
+    expect(await switching(late, follower)).toBe('cloneFailed');
+    const more = world.node(follower).beginRestore('more', world.deadlineMs(follower), held.id);
+    expect(await codeOf(world, more)).toBe('cloneFailed');
+    expect(await names()).toEqual([TABLE]);
   });
 });

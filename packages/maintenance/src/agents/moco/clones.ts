@@ -198,7 +198,7 @@ export class Clones {
     const waiting = [...tables];
     const work = async (): Promise<void> => {
       for (let table = waiting.shift(); table !== undefined && !signal.aborted; table = waiting.shift()) {
-        await this.#fill(link, table, signal);
+        await this.#fill(link, table, { signal, cloneId: held.id });
         this.#status = { ...this.#status, tablesDone: this.#status.tablesDone + 1 };
       }
     };
@@ -232,7 +232,11 @@ export class Clones {
   }
 
   /** What fails by chance is tried again: until a table has come there is nothing of it here. */
-  async #fill(link: LeaderLink, table: DonorTable, signal: AbortSignal): Promise<void> {
+  async #fill(
+    link: LeaderLink,
+    table: DonorTable,
+    { signal, cloneId }: { readonly signal: AbortSignal; readonly cloneId: string },
+  ): Promise<void> {
     const { clock, random, log, restorer } = this.#options;
     const backoff = new Backoff(random, { leastMs: RETRY_LEAST_MS, greatestMs: RETRY_GREATEST_MS });
     for (let attempt = 1; ; attempt++) {
@@ -240,7 +244,7 @@ export class Clones {
         const deadlineMs = clock.monotonicMs() + LIST_MS;
         // A donor that is written to all the time compacts its log faster than a large table comes.
         const stream = this.#stream(link, table, signal, attempt > 2);
-        await restorer.restore(table.name, stream, { deadlineMs, signal });
+        await restorer.restore(table.name, stream, { deadlineMs, signal, cloneId });
         return;
       } catch (error) {
         if (signal.aborted || attempt === ATTEMPTS_MAX || !mayPass(error)) {
