@@ -19,6 +19,10 @@ export function describeFailedCall(error: unknown): string | undefined {
   // A stock server sends no codes.
   if (errorCode === 'tableNotFound' || message === 'table not found')
     return `${message} (${endpoint}): see coxswain tables list`;
+  if (errorCode === 'ledElsewhere')
+    return `${message} (${endpoint}): give the API addresses of all members as --endpoints`;
+  // What another reason asks for is in the text.
+  if (errorCode === 'noLeader' && !message.endsWith('members answer')) return `${message} (${endpoint})`;
   // The text is Regatta's and gives no reason.
   if (errorCode === 'notReady')
     return `${message} (${endpoint}): try again, and see why with coxswain status and coxswain health`;

@@ -53,6 +53,17 @@ export class StatusReport {
     return this.#tablesWhere(({ leader }) => leader === '0');
   }
 
+  /** A table has no leader for lack of members, or of a reason: a stock server gives none. */
+  get #lacksMembers(): boolean {
+    return (
+      this.#tablesWhere(
+        (table) =>
+          table.leader === '0' &&
+          problemsOf(table).some((text) => /no leader(: .* members answer)?$/.test(text)),
+      ).length > 0
+    );
+  }
+
   /** The endpoints of nodes that know no cluster, and so no table. */
   get #clusterless(): string[] {
     // A stock server has no role, and says in its info what it is.
@@ -84,7 +95,7 @@ export class StatusReport {
       const more = leaderless.length - namesMax;
       const names = leaderless.slice(0, namesMax).map((name) => `'${name}'`);
       reasons.push(
-        `${count(leaderless.length, 'table has', 'tables have')} no leader: ${names.join(', ')}${more > 0 ? ` and ${more} more` : ''}: start the members that do not answer`,
+        `${count(leaderless.length, 'table has', 'tables have')} no leader: ${names.join(', ')}${more > 0 ? ` and ${more} more` : ''}: ${this.#lacksMembers ? 'start the members that do not answer' : 'the rows say what to do'}`,
       );
     }
     return reasons.length > 0 ? reasons.join('; ') : undefined;

@@ -135,6 +135,22 @@ describe('a node that cannot start says why in one line, and loses nothing', () 
     const members = '--raft.initial-members=2=127.0.0.1:1';
     expectOneLine(await run([...flags, members]), 1, /raft\.initial-members does not list this node: add 1=/);
   });
+
+  test('a follower cluster passes wolf.table over, which is for leader clusters', async () => {
+    const flags = flagsOf(directory.path, ports).with(0, 'follower');
+    const node = new Command([...flags, '--replication.leader-address=127.0.0.1:1', '--wolf.table=x']);
+    await node.prints('wolf.table is accepted and has no effect');
+    await node.prints('the cluster has formed');
+    expect((await node.stop()).exitCode).toBe(0);
+  });
+
+  test('half of what a table over wolf.raft takes', async () => {
+    const flags = flagsOf(directory.path, ports);
+    const members = '--wolf.members=0=127.0.0.1:1';
+    expectOneLine(await run([...flags, members]), 1, /wolf\.members needs wolf\.table/);
+    expectOneLine(await run([...flags, '--wolf.address=127.0.0.1:1', members]), 1, /needs wolf\.table/);
+    expectOneLine(await run([...flags, '--wolf.table=x', members]), 1, /wolf\.table needs wolf\.address/);
+  });
 });
 
 describe('beside a node that runs, on what belongs to it', () => {

@@ -77,6 +77,15 @@ describe('the report of coxswain status', () => {
     expect(report.failure).toBe('1 of 3 endpoints do not answer: c: nothing listens there');
   });
 
+  test('says of a table that has no leader for another reason that its row has it', () => {
+    const broken = { x: ["table 'x': no leader: the group has not been formed: call Bootstrap"] };
+    const failureOf = (more: Record<string, string[]>) =>
+      new StatusReport([answer('a', { tables: 1, broken: { ...broken, ...more } })], { problems: false })
+        .failure;
+    expect(failureOf({})).toBe("1 table has no leader: 'x': the rows say what to do");
+    expect(failureOf({ y: [noLeader('y')] })).toMatch(/^2 tables .*: start the members that do not answer$/);
+  });
+
   test('fails when a table has no leader, also one of a stock server, which does not say so', () => {
     const broken = Object.fromEntries(Array.from({ length: 7 }, (_, i) => [`x${i}`, [noLeader(`x${i}`)]]));
     expect(new StatusReport([answer('a', { tables: 1, broken })], { problems: false }).failure).toBe(

@@ -60,9 +60,8 @@ export interface TableStatus {
   readonly contentHash: string;
   /** Why this replica does not serve, or undefined. */
   readonly error: string | undefined;
-  /** How many voting members of the group there are, and how many of them answer this node, itself among them. */
-  readonly voterCount: number;
-  readonly answeringCount: number;
+  /** Why this node knows no leader of the group, or undefined while it knows one. */
+  readonly leaderless: string | undefined;
 }
 
 export interface MemberInfo {

@@ -80,10 +80,10 @@ export const errors = declareErrors({
   keyTooLong: declare(Status.FailedPrecondition, 'key length exceeded max allowed value'),
   valueTooLong: declare(Status.FailedPrecondition, 'value length exceeded max allowed value'),
   notReady: declare(Status.Unavailable, 'request dropped as the shard is not ready'),
-  noLeader: (table: string, answering: number, members: number) =>
+  noLeader: (table: string, reason: string) =>
     new ApiError(
       Status.Unavailable,
-      `${table === '' ? 'the cluster' : `table ${table}`} has no leader: ${answering} of ${members} members answer`,
+      `${table === '' ? 'the cluster' : `table ${table}`} has no leader: ${reason}`,
     ),
   tooBusy: declare(Status.Unavailable, 'system is too busy try again later'),
   diskFull: declare(
@@ -123,7 +123,7 @@ export const errors = declareErrors({
   tableToDeleteNotFound: declare(Status.InvalidArgument, 'table not found'),
   tooLargeForWolf: declare(
     Status.FailedPrecondition,
-    'the write does not fit into a message of wolf.raft, which is 4 MiB with everything in JSON: write less at a time',
+    'the write does not fit into a message of wolf.raft, which is 4 MiB in JSON: a value of 500 KiB always does, and plain text of 1.6 MiB; split it over several keys, or write it to a table of another kind',
   ),
   replicatedElsewhere: (table: string) =>
     new ApiError(
@@ -133,7 +133,7 @@ export const errors = declareErrors({
   ledElsewhere: (table: string, member: number, address: string) =>
     new ApiError(
       Status.Unavailable,
-      `table ${table} is led by member ${member} at ${address}, and wolf.raft carries no requests to it: send writes and linearizable reads to that node, or read serializably here`,
+      `table ${table} is led by member ${member} at ${address}, which is its wolf.raft address and takes no requests: send writes and linearizable reads to the API address of that node, or read serializably here`,
     ),
   tooManyTables: (max: number) =>
     new ApiError(Status.ResourceExhausted, `a cluster holds at most ${max} tables: delete one first`),

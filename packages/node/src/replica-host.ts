@@ -22,6 +22,8 @@ export interface ReplicaHost {
    * nothing else carries requests to a leader. Undefined: the members speak in frames.
    */
   readonly ledElsewhere: ((leader: NodeId) => ApiError) | undefined;
+  /** Why a group has no leader: how many of its voters answer, or what is known beyond that. */
+  whyLeaderless(replica: Replica, voters: { readonly answer: string; readonly isQuorum: boolean }): string;
   /** 8 bytes that no other boot of any node has (P1, P2). */
   readonly boot: Buffer;
   readonly bootHex: string;

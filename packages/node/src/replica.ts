@@ -417,6 +417,11 @@ export class Replica implements ReadableTable {
     return voters.filter((voter) => voter === nodeId || this.#host.isAlive(voter)).length;
   }
 
+  #whyLeaderless(): string {
+    const answer = `${this.#aliveCount()} of ${this.#raft.membership.voters.length} members answer`;
+    return this.#host.whyLeaderless(this, { answer, isQuorum: this.#isQuorumAlive() });
+  }
+
   *#peers(): Iterable<NodeId> {
     const { voters, learners } = this.#raft.membership;
     for (const peer of [...voters, ...learners]) if (peer !== this.#host.nodeId) yield peer;
@@ -427,7 +432,7 @@ export class Replica implements ReadableTable {
     const error = () => {
       if (this.#raft.leader !== NO_NODE) return errors.timeout();
       const table = this.group === META_SHARD ? '' : (this.name ?? '');
-      return errors.noLeader(table, this.#aliveCount(), this.#raft.membership.voters.length);
+      return errors.noLeader(table, this.#whyLeaderless());
     };
     this.reads.expire(nowMs, error);
     this.proposals.expire(nowMs, error);
@@ -735,8 +740,7 @@ export class Replica implements ReadableTable {
       leaderIndex: table?.leaderIndex,
       contentHash: table?.contentHash ?? '',
       error: this.#error,
-      voterCount: this.#raft.membership.voters.length,
-      answeringCount: this.#aliveCount(),
+      leaderless: this.#raft.leader === NO_NODE ? this.#whyLeaderless() : undefined,
     };
   }
 }

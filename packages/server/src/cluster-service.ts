@@ -128,9 +128,9 @@ function clusterProblems({ clusterId, role, meta, members, peers }: NodeStatus):
 }
 
 /** Why a replica does not serve, or why its group takes no writes. */
-function replicaProblems({ error, leader, answeringCount, voterCount }: TableStatus): string[] {
+function replicaProblems({ error, leaderless }: TableStatus): string[] {
   const problems = error === undefined ? [] : [error];
-  if (leader === 0) problems.push(`no leader: ${answeringCount} of ${voterCount} members answer`);
+  if (leaderless !== undefined) problems.push(`no leader: ${leaderless}`);
   return problems;
 }
 

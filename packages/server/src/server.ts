@@ -206,10 +206,9 @@ export class Server {
    * which health answers. Rejects with a `StartError`, and leaves nothing open.
    */
   async start(): Promise<void> {
-    const given = toNodeOptions(this.#config);
     // What a follower cluster holds comes from its leader cluster (R5).
-    const wolf = this.#role === 'leader' ? given.wolf : undefined;
-    const options: NodeOptions = { ...given, role: this.#role, wolf };
+    const wolf = this.#role === 'leader' ? wolfOptions(this.#config) : undefined;
+    const options: NodeOptions = { ...toNodeOptions(this.#config), role: this.#role, wolf };
     const paths = this.#paths();
     const disks = new NodeDisks(
       { files: paths.root, log: paths.wal, tables: paths.tables },
@@ -876,7 +875,10 @@ function plainAddress(
 /** Undefined: no table is replicated over wolf.raft. */
 function wolfOptions(config: Config): WolfOptions | undefined {
   const { 'wolf.table': table, 'wolf.address': own, 'wolf.members': named } = config;
-  if (table === '') return undefined;
+  if (table === '') {
+    if (Object.keys(named).length === 0) return undefined;
+    throw new StartError('wolf.members needs wolf.table, the table that these members replicate');
+  }
   if (own === '')
     throw new StartError('wolf.table needs wolf.address, at which the other members reach this node');
   if (!isTableName(table)) throw new StartError(`wolf.table must be ${TABLE_NAME_RULE}`);
@@ -948,7 +950,6 @@ function toNodeOptions(config: Config): NodeOptions {
     storeWriteBufferBytes: config['storage.write-buffer-size'],
     storeCacheBytes: config['storage.block-cache-size'],
     initialTables: config['tables.names'],
-    wolf: wolfOptions(config),
     archive:
       config['archive.target'] === ''
         ? undefined

@@ -57,11 +57,11 @@ describe('Cluster.Status', () => {
   });
 
   test('says why a node of a cluster knows no table yet', async () => {
-    const leaderless = { leader: 0, answeringCount: 1, voterCount: 3 };
-    expect(await errorsOf({ clusterId: 'c', meta: leaderless })).toEqual([
+    const leaderless = '1 of 3 members answer';
+    expect(await errorsOf({ clusterId: 'c', meta: { leader: 0, leaderless } })).toEqual([
       'the meta group: no leader: 1 of 3 members answer',
     ]);
-    const meta = { ...leaderless, leader: 2 };
+    const meta = { leader: 2 };
     expect(await errorsOf({ clusterId: 'c', meta })).toEqual([
       'the meta group: nothing of it is applied here yet',
     ]);

@@ -122,7 +122,10 @@ describe('deadlines', () => {
     scripted.node.act = ({ deadlineMs }) =>
       new Promise((_, reject) => {
         // The node looks at its deadlines once a tick.
-        setTimeout(() => reject(errors.noLeader('t', 1, 3)), deadlineMs - performance.now() + 10);
+        setTimeout(
+          () => reject(errors.noLeader('t', '1 of 3 members answer')),
+          deadlineMs - performance.now() + 10,
+        );
       });
     const failure = await rawCall('/regatta.v1.KV/Put', [frameOf(putRequest)], { 'grpc-timeout': '1S' });
     expect(failure).toMatchObject({

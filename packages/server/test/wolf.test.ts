@@ -487,6 +487,21 @@ test('where no table is replicated, Bootstrap and GetMetrics answer', async () =
   );
 });
 
+test('a group without a leader says whether it has been formed, and whether members are missing', async () => {
+  await startAs(1, {}, (addresses) => listenAround(addresses, pristine));
+  await untilItTakesPart();
+  client = await Coxswain.connect({ endpoints: [node.target] });
+  const reasons = async () => (await client!.cluster.status()).tables.get(table)?.errors;
+  expect(await reasons()).toEqual([
+    expect.stringContaining(`no leader: the group has not been formed: call Bootstrap of wolf.raft`),
+  ]);
+  await caller.expect('Bootstrap', { msg_id: 'x', number_of_nodes: 3 }, { ok_res: { msg_id: 'x' } });
+  // The others answer, and grant it no vote.
+  let said: readonly string[] | undefined;
+  while (!said?.[0]?.includes('no leader: 3 of 3 members answer, but have not elected one'))
+    said = await reasons();
+});
+
 test('a node alone is a group', async () => {
   await startAs(0, { 'wolf.members': '' });
   await caller.expect('Bootstrap', { msg_id: 'x', number_of_nodes: 0 }, { ok_res: { msg_id: 'x' } });
@@ -496,4 +511,9 @@ test('a node alone is a group', async () => {
   expect((await client.tables.list()).tables.map(({ name }) => name)).toContain(table);
   await expect(client.tables.create(table)).rejects.toThrow('table already exists');
   await expect(client.tables.delete(table)).rejects.toThrow('is replicated over wolf.raft');
+  // P4: what the text of the refusal says fits, of the bytes that take most room, and of plain text.
+  await client.put(table, 'k', Buffer.alloc(500 * 1024, 1));
+  await client.put(table, 'k', Buffer.alloc(Math.floor(1.6 * 1024 * 1024), 'a'));
+  const tooLarge = client.put(table, 'k', Buffer.alloc(Math.floor(1.8 * 1024 * 1024), 'a'));
+  await expect(tooLarge).rejects.toThrow('a value of 500 KiB always does, and plain text of 1.6 MiB');
 });

@@ -243,14 +243,17 @@ test('three nodes replicate a table over wolf.raft alone: the leader is killed, 
     expect(backup.stdout).toMatch(new RegExp(`^${table}, ${puts} keys, `));
 
     // A node that does not lead says who does, and has done nothing. Who leads may change meanwhile.
+    let refusal = '';
     await until('a node that does not lead refuses a write', async () => {
       const now = await leader(members);
       const follower = members.find((member) => member !== now)!;
-      // A client that knows this node alone would ask it again until it gives up.
-      const put = (await follower.node.client()).put(table, 'refused', 'v', { timeoutMs: 1_000 });
-      const refusal = await put.then(String, (error: Error) => error.message);
+      // Who knows this node alone would ask it again until it gives up.
+      const args = ['put', 'refused', 'v', '--table', table, '--endpoints', follower.node.endpoint];
+      refusal = (await runHere([...args, '--timeout', '1s'])).stderr;
       return refusal.includes(`table ${table} is led by member ${now.id} at ${now.address}`);
     });
+    expect(refusal).toContain('which is its wolf.raft address and takes no requests');
+    expect(refusal).toMatch(/: give the API addresses of all members as --endpoints\n$/);
   } finally {
     client.close();
   }

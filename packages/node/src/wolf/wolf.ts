@@ -46,6 +46,8 @@ const WAITING_MAX = 1000;
 const CALL_MS_MIN = 500;
 /** How long the others' metrics are waited for at most. */
 const METRICS_MS = 5_000;
+const NOT_FORMED =
+  'the group has not been formed: call Bootstrap of wolf.raft on one member, when all of them are up (docs/operations.md, "A table over wolf.raft")';
 /** A first leader looks for its ConfigChange among so many entries. */
 const FIRST_ENTRIES = 64;
 
@@ -303,6 +305,7 @@ export class Wolf {
         const id = toWolfId(leader)!;
         return errors.ledElsewhere(wolf.table, id, wolf.members.get(id) ?? '');
       },
+      whyLeaderless: (replica, voters) => this.#whyLeaderless(replica, voters),
       frameTo: member,
       isConnected: (id) => member(id).isAlive,
       isAlive: (id) => member(id).isAlive,
@@ -342,6 +345,21 @@ export class Wolf {
       askMs: Math.min(METRICS_MS, Math.max(CALL_MS_MIN, options.electionTicks * options.tickMs)),
       replicas,
     });
+  }
+
+  /** Only who asks for votes calls the others, so that only a voter knows how many answer; they may do so and not vote (T4). */
+  #whyLeaderless(
+    replica: Replica,
+    { answer, isQuorum }: { readonly answer: string; readonly isQuorum: boolean },
+  ): string {
+    const refusal = this.#emptyDisk!.refusal(replica);
+    if (refusal !== undefined) return refusal;
+    if (!this.#isVoter(replica)) {
+      return this.isUnformed(replica)
+        ? NOT_FORMED
+        : 'this member does not vote before a leader has brought it up to date, and hears none: start the others';
+    }
+    return isQuorum ? `${answer}, but have not elected one: see "error" in GetMetrics of each` : answer;
   }
 
   /** The first leader of a group says who its members are: stock members vote only when they have read it. */
