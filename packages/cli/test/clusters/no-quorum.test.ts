@@ -15,11 +15,12 @@ test('status of a node that is left alone says of each table that it has no lead
     return stdout.startsWith('1 of 1 endpoint answers, 2 tables: no problems\n');
   });
   await Promise.all([cluster.node(2).kill(), cluster.node(3).kill()]);
-  await until('no table has a leader', async () => {
-    const { tables } = await cluster.node(1).status();
-    return [...tables.values()].every(
-      ({ leader, errors }) => leader === '0' && errors.join().includes('1 of 3'),
+  await until('no group has a leader', async () => {
+    const { tables, errors } = await cluster.node(1).status();
+    const isLeaderless = [...tables.values()].every(
+      (table) => table.leader === '0' && table.errors.join().includes('1 of 3'),
     );
+    return isLeaderless && errors.includes('the meta group: no leader: 1 of 3 members answer');
   });
   const outcome = await runHere(['status', '--endpoints', endpoint]);
   expect(outcome.exitCode).toBe(1);
