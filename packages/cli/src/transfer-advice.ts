@@ -1,11 +1,20 @@
 import { CoxswainError, StatusCode } from '@coxswain/client';
+import { methodUnknownAdvice } from './failed-call.js';
 
-const advice: Partial<Record<StatusCode, string>> = {
+const adviceOfStatus: Partial<Record<StatusCode, string>> = {
   [StatusCode.UNAUTHENTICATED]: 'give the right --token',
-  [StatusCode.UNIMPLEMENTED]: 'only leader clusters do that: give the --endpoints of one',
+  // Of a stock server, which sends no codes.
+  [StatusCode.UNIMPLEMENTED]:
+    'only leader clusters that serve maintenance.v1 do that: give the --endpoints of one',
+};
+
+const adviceOfCode: Readonly<Record<string, string>> = {
+  methodUnknown: methodUnknownAdvice,
+  notForThisRole: 'only leader clusters do that: give the --endpoints of one',
 };
 
 /** What to do about an error that comes however often a backup or a restore is repeated; undefined: it may not. */
 export function adviceOf(error: Error): string | undefined {
-  return error instanceof CoxswainError ? advice[error.code] : undefined;
+  if (!(error instanceof CoxswainError)) return undefined;
+  return adviceOfCode[error.errorCode] ?? adviceOfStatus[error.code];
 }

@@ -511,6 +511,26 @@ describe('promote', () => {
   });
 });
 
+test('a node whose services are switched off is told from one that may not do it', async () => {
+  const silent = await NodeCommand.start(['--maintenance.enabled=false', '--tables.enabled=false']);
+  try {
+    const place = new TemporaryDirectory();
+    for (const args of [
+      ['backup', '--dir', join(place.path, 'b'), '--tables', 'default'],
+      ['promote', '--yes'],
+      ['tables', 'delete', 'default', '--yes'],
+    ]) {
+      const outcome = await runHere([...args, '--endpoints', silent.endpoint, '--timeout', '5m']);
+      expect(outcome.exitCode).toBe(1);
+      expect(outcome.stderr).toContain('start it without --maintenance.enabled=false');
+      expect(outcome.stderr).not.toContain('only leader clusters');
+    }
+    place.remove();
+  } finally {
+    await silent.stop();
+  }
+});
+
 describe('usage', () => {
   test.each([
     [['get'], "missing required argument 'key': see coxswain --help"],

@@ -212,7 +212,12 @@ export const errors = declareErrors({
   donorFailed: (donor: string, reason: string) =>
     new ApiError(
       Status.FailedPrecondition,
-      `the donor ${donor} cannot be cloned: ${reason}: name its API or replication listener, send its maintenance token or set clone.token, and see clone.ca-filename`,
+      `the donor ${donor} cannot be cloned: ${reason}: name its API listener, where its maintenance token must be the same as here, since it is shown the one that you send; or its replication listener, which asks for no token; or set clone.address and clone.token, and send external=true. For TLS see clone.ca-filename`,
+    ),
+  externalDonorFailed: (donor: string, reason: string) =>
+    new ApiError(
+      Status.FailedPrecondition,
+      `the donor ${donor} cannot be cloned: ${reason}: clone.address must name its API or replication listener, and clone.token must be its maintenance token. For TLS see clone.ca-filename`,
     ),
   archiveNotSet: declare(
     Status.FailedPrecondition,

@@ -102,7 +102,7 @@ export class NodeCommand {
     readonly flags: readonly string[],
   ) {}
 
-  static async start(): Promise<NodeCommand> {
+  static async start(more: readonly string[] = []): Promise<NodeCommand> {
     const [api, rest, raft] = await findFreePorts(3);
     const node = new NodeCommand(`127.0.0.1:${api}`, `http://127.0.0.1:${rest}`, [
       `--api.address=http://127.0.0.1:${api}`,
@@ -112,6 +112,7 @@ export class NodeCommand {
       '--raft.wal-segment-size=16MiB',
       '--config=',
       '--tables.names=default',
+      ...more,
     ]);
     node.#command = new Command(['leader', ...node.flags, `--data-dir=${node.directory.path}/data`]);
     await node.#untilReady();

@@ -56,6 +56,9 @@ export interface ClonesOptions {
   readonly rate: RateLimit;
 }
 
+/** What is to be done depends on who has named the donor. */
+type DonorFailed = (donor: string, reason: string) => ApiError;
+
 /** The last clone that this process has begun. What the cluster knows of one is `ClusterClone`. */
 export interface CloneStatus {
   readonly state: 'none' | 'running' | 'done' | 'failed';
@@ -95,7 +98,7 @@ export class Clones {
    * Resolves when the clone has begun: the donor has named its tables and lets them be read, and the cluster knows of it.
    * A donor that the request names is shown the token that the caller came with, and no secret of this node. When it
    * rejects, nothing has begun. Errors, in this order: notForThisRole, donorHostInvalid, donorPortInvalid, anotherRequest,
-   * recipientNotEmpty, donorNotConfigured, donorFailed; and those of a linearizable read and of a proposal.
+   * recipientNotEmpty, donorNotConfigured, donorFailed (of the one outside externalDonorFailed); and those of a linearizable read and of a proposal.
    */
   async begin(request: moco.CloneRequest, token: string, call: Call): Promise<void> {
     checkLeaderRole(this.#node.role, 'Clone');
@@ -105,9 +108,10 @@ export class Clones {
     try {
       await this.#checkEmpty(call);
       if (donor.address === '') throw errors.donorNotConfigured();
-      link = await this.#connect(donor);
-      const tables = await this.#listOf(link, call);
-      await this.#checkAccess(link, tables[0]?.name ?? '', call);
+      const failed = request.external ? errors.externalDonorFailed : errors.donorFailed;
+      link = await this.#connect(donor, failed);
+      const tables = await this.#listOf(link, failed, call);
+      await this.#checkAccess(link, tables[0]?.name ?? '', failed, call);
       const held = await this.#node.clone.begin(donor.address, call);
       // From here on no member takes writes, and what was written before must not be lost.
       await this.#checkEmpty(call).catch(async (error: unknown) => {
@@ -145,24 +149,24 @@ export class Clones {
     }
   }
 
-  async #connect(donor: Donor): Promise<LeaderLink> {
+  async #connect(donor: Donor, failed: DonorFailed): Promise<LeaderLink> {
     try {
       return await this.#options.connect(donor);
     } catch (error) {
-      throw errors.donorFailed(donor.address, textOf(error));
+      throw failed(donor.address, textOf(error));
     }
   }
 
-  async #listOf(link: LeaderLink, call: Call): Promise<DonorTable[]> {
+  async #listOf(link: LeaderLink, failed: DonorFailed, call: Call): Promise<DonorTable[]> {
     try {
       const request = replication.MetadataRequest.create();
       const { tables, clusterId } = await link.metadata(request, this.#shortCall(call));
       if (clusterId !== '' && clusterId === this.#node.clusterId) {
-        throw errors.donorFailed(link.address, 'it is a node of this cluster itself');
+        throw failed(link.address, 'it is a node of this cluster itself');
       }
       return tables.map(({ name, shardId }) => ({ name, shardId, clusterId }));
     } catch (error) {
-      throw error instanceof ApiError ? error : errors.donorFailed(link.address, textOf(error));
+      throw error instanceof ApiError ? error : failed(link.address, textOf(error));
     }
   }
 
@@ -175,13 +179,13 @@ export class Clones {
    * The list of tables is open to everybody, what is in them is not. So the donor is asked for a log from the entry 0 on, which
    * every server refuses that lets the caller ask at all, and which costs it nothing.
    */
-  async #checkAccess(link: LeaderLink, table: string, call: Call): Promise<void> {
+  async #checkAccess(link: LeaderLink, table: string, failed: DonorFailed, call: Call): Promise<void> {
     const request = replication.ReplicateRequest.fromPartial({ table: Buffer.from(table), leaderIndex: 0n });
     try {
       for await (const _ of link.replicate(request, this.#shortCall(call))) break;
     } catch (error) {
       const isLetIn = error instanceof LinkError && error.isFromLeader && !REFUSALS.has(error.status);
-      if (!isLetIn) throw errors.donorFailed(link.address, textOf(error));
+      if (!isLetIn) throw failed(link.address, textOf(error));
     }
   }
 

@@ -224,7 +224,7 @@ describe('what can be known before the answer is an error of the call, and nothi
     donor.access = access;
     for (const tables of [['t'], []]) {
       donor.tables = tables;
-      await expect(begin()).rejects.toEqual(errors.donorFailed('donor:1', reason));
+      await expect(begin()).rejects.toEqual(errors.externalDonorFailed('donor:1', reason));
     }
     expect(clones.status.state).toBe('none');
     expect(node.clone.unfinished).toBeUndefined();
@@ -234,9 +234,22 @@ describe('what can be known before the answer is an error of the call, and nothi
     await begin();
   });
 
+  test('a donor that the request names, with what helps there: clone.token is not shown to it', async () => {
+    donor.access = new LinkError(UNAUTHENTICATED, 'Invalid token', true, false);
+    const request = moco.CloneRequest.fromPartial({ donorHost: 'donor', donorPort: 1 });
+    const named = clones.begin(request, 'mine', { deadlineMs: systemClock.monotonicMs() + 600_000 });
+    await expect(named).rejects.toEqual(errors.donorFailed('donor:1', 'Invalid token'));
+    // A configured one is named by flags, and so is its token.
+    await expect(begin()).rejects.toEqual(errors.externalDonorFailed('donor:1', 'Invalid token'));
+    expect(errors.donorFailed('', '').message).toMatch(
+      /must be the same as here.*replication listener.*external=true/,
+    );
+    expect(errors.externalDonorFailed('', '').message).toMatch(/clone\.token must be its maintenance token/);
+  });
+
   test('a donor that is this cluster itself', async () => {
     donor.clusterId = 'c1';
-    const itself = errors.donorFailed('donor:1', 'it is a node of this cluster itself');
+    const itself = errors.externalDonorFailed('donor:1', 'it is a node of this cluster itself');
     await expect(begin()).rejects.toEqual(itself);
   });
 });
