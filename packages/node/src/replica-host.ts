@@ -16,7 +16,10 @@ export interface ReplicaHost {
   /** The member of the group that this node is. */
   readonly nodeId: NodeId;
   /** The settings of the core that hang on what its members' protocol carries. */
-  readonly core: Pick<RaftConfig, 'preVote' | 'maxInflightMessages' | 'maxMessageEntries'>;
+  readonly core: Pick<
+    RaftConfig,
+    'preVote' | 'maxInflightMessages' | 'maxMessageEntries' | 'remembersLeader'
+  >;
   /**
    * What writes and linearizable reads get while another member leads a group whose members do not speak in frames:
    * nothing else carries requests to a leader. Undefined: the members speak in frames.

@@ -20,6 +20,11 @@ export interface RaftConfig {
    * in contact with a leader for less than that (thesis 6.2, 4.2.3).
    */
   readonly checkQuorum: boolean;
+  /**
+   * Who leads a term is remembered over restarts as soon as this replica has an entry of that leader, as its vote: for groups
+   * whose members cannot be held to one vote in a term. Default false.
+   */
+  readonly remembersLeader?: boolean;
   /** The most bytes of entry data in one append. One entry always fits. */
   readonly maxMessageBytes: number;
   /** The most entries in one append. Undefined: no limit. */

@@ -91,6 +91,7 @@ export class Raft {
       this.currentTerm >= this.log.lastTerm,
       'the log holds entries of a term later than the hard state',
     );
+    if (config.remembersLeader && this.hasEntryOfTerm) this.electedInTerm = this.vote;
     this.restartElectionTimer();
   }
 
@@ -107,7 +108,10 @@ export class Raft {
     return this.knownLeader;
   }
 
-  /** Who was elected in `term`, as far as this replica heard of it since its start: also a leader that is silent now. */
+  /**
+   * Who was elected in `term`, also a leader that is silent now; NO_NODE where this replica has not heard of one. That is
+   * since its start, or with `remembersLeader` since it has an entry of the term.
+   */
   get leaderOfTerm(): NodeId {
     return this.electedInTerm;
   }
@@ -540,6 +544,12 @@ export class Raft {
     for (const voter of this.currentMembership.voters) if (voter !== this.id) ask(voter);
   }
 
+  /** An entry itself: after a snapshot nothing is known of who sent it. */
+  private get hasEntryOfTerm(): boolean {
+    const { firstIndex, lastIndex, lastTerm } = this.log;
+    return lastTerm === this.currentTerm && lastIndex >= firstIndex;
+  }
+
   /** What voters compare with the end of their own logs (§5.4.1). */
   private get logEnd(): { readonly lastIndex: number; readonly lastTerm: number } {
     const { lastIndex, lastTerm } = this.log;
@@ -581,6 +591,8 @@ export class Raft {
 
   /** One vote per term, and none in a term that has a leader. */
   private isFreeToVoteFor(candidate: NodeId): boolean {
+    // The vote names the leader then, and perhaps not for whom this replica voted.
+    if (this.config.remembersLeader && this.electedInTerm !== NO_NODE) return false;
     return this.vote === candidate || (this.vote === NO_NODE && this.knownLeader === NO_NODE);
   }
 
@@ -650,6 +662,8 @@ export class Raft {
       return;
     }
     log.merge(message.prevIndex, message.entries);
+    // Durable with the first of these entries, and so before they are acknowledged. Nobody votes in this term any more.
+    if (this.config.remembersLeader && this.hasEntryOfTerm) this.vote = message.from;
     const last = message.prevIndex + message.entries.length;
     log.commitTo(Math.min(message.commit, last));
     this.sendAppendResponse(message.from, last, this.responses);

@@ -417,6 +417,35 @@ describe('5.3 Log replication', () => {
     },
   );
 
+  test.each([
+    ['who voted for nobody', 0],
+    ['who voted for another candidate', 3],
+  ])(
+    'a replica that remembers the leader (%s) knows it after a restart, and votes no more in its term',
+    (_, vote) => {
+      const node = new LoneReplica({ term: 1, vote, remembersLeader: true });
+      node.receive(heartbeat(2, 1));
+      expect(node.disk.hardState.vote).toBe(vote);
+      node.receive(append({ from: 2, term: 1, prevIndex: 0, prevTerm: 0, terms: [1], commit: 0 }));
+      expect(node.disk.hardState).toMatchObject({ term: 1, vote: 2 });
+      for (const logTerms of [[1], []]) {
+        const restarted = new LoneReplica({ term: 1, vote: 2, logTerms, remembersLeader: true });
+        // A vote alone does not say who was elected.
+        expect(restarted.raft.leaderOfTerm).toBe(logTerms.length > 0 ? 2 : 0);
+      }
+      const again = node.receive({
+        type: 'vote',
+        from: 2,
+        to: 1,
+        term: 1,
+        lastIndex: 9,
+        lastTerm: 1,
+        isTransfer: false,
+      });
+      expect(again).toMatchObject([{ type: 'voteResponse', granted: false }]);
+    },
+  );
+
   test('nor does a leader that stepped down, where another one leads in its term', () => {
     const node = roles[2]!.make({ checkQuorum: true });
     for (let i = 0; i < 3 * ELECTION_TICKS && node.raft.role === 'leader'; i++) node.raft.tick();

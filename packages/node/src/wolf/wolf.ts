@@ -300,7 +300,12 @@ export class Wolf {
     };
     const overrides: Partial<ReplicaHost> = {
       nodeId: self,
-      core: { preVote: false, maxInflightMessages: 1, maxMessageEntries: APPEND_ENTRIES_MAX },
+      core: {
+        preVote: false,
+        maxInflightMessages: 1,
+        maxMessageEntries: APPEND_ENTRIES_MAX,
+        remembersLeader: true,
+      },
       ledElsewhere: (leader) => {
         const id = toWolfId(leader)!;
         return errors.ledElsewhere(wolf.table, id, wolf.members.get(id) ?? '');

@@ -181,6 +181,11 @@ describe('a member of a wolf.raft group', () => {
         msg: `member ${leader - 1} leads in term ${term}, and member ${second - 1} cannot: two nodes have the same id, or one lost its disk`,
       },
     };
+    // Restarted, and before it has heard the leader again, it knows who that is (D1).
+    world.isolate(member);
+    world.restart(member);
+    await world.until('it is back', () => votes(world, member));
+    expect(world.replica(member, WOLF_SHARD).raft.term).toBe(term);
     const { wolf } = world.node(member);
     for (const entries of [[forged], []]) {
       const req = JSON.stringify({
@@ -209,8 +214,13 @@ describe('a member of a wolf.raft group', () => {
       value: { ...refusal.value, code: wolfRaft.ErrorCode.RAFT_INSTALL_SNAPSHOT_FAILED },
     });
     expect(world.log(member).filter((line) => line.includes('refused a second leader'))).toHaveLength(1);
-    expect(world.replica(member, WOLF_SHARD).raft).toMatchObject({ leader, lastIndex, term });
+    expect(world.replica(member, WOLF_SHARD).raft).toMatchObject({
+      leaderOfTerm: leader,
+      lastIndex,
+      term,
+    });
 
+    world.network.heal();
     // What the leader acknowledges at that index is on every member.
     await world.write(leader, 'key', 'acknowledged');
     await world.equal(WOLF_SHARD);
