@@ -201,7 +201,7 @@ export class Follower {
 
   /**
    * When the leader cluster appended the entry, or the last one before it that has a time, in milliseconds since 1970, by
-   * its own word. Undefined: it tells no times, or its log does not reach back so far. Rejects with a LinkError.
+   * its own word. Undefined: it tells no times, or its log does not reach back so far and has gone on. Rejects with a LinkError.
    */
   async timeOf(table: string, leaderIndex: number, deadlineMs: number): Promise<number | undefined> {
     for (const from of new Set([Math.max(1, leaderIndex - TIMES_ASKED + 1), leaderIndex])) {
@@ -228,7 +228,10 @@ export class Follower {
     });
     let found: number | undefined;
     for await (const bytes of this.#environment.link.replicate(request, { deadlineMs })) {
-      const { commands, error } = readReplicateMessage(bytes);
+      const message = readReplicateMessage(bytes);
+      const { commands, error } = message;
+      // Also of a log that begins later, and of entries that were loaded: they have a time, and cannot be sent.
+      if (message.leaderIndex === last && message.leaderTimeMs > 0) found = message.leaderTimeMs;
       for (const { leaderIndex, timeMs } of commands) if (leaderIndex <= last && timeMs > 0) found = timeMs;
       const isOver = error !== undefined || (commands.at(-1)?.leaderIndex ?? last) >= last;
       if (isOver) break;

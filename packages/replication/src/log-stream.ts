@@ -55,23 +55,30 @@ export class LogStream {
     const from = Number(request.leaderIndex);
     // T1: the follower has read another shard of that name, whose indices mean something else.
     if (request.shardId !== 0n && Number(request.shardId) !== log.shardId) {
-      yield encodeError(USE_SNAPSHOT, log.appliedIndex);
+      yield encodeError(USE_SNAPSHOT, log.appliedIndex, this.#timeMs);
       return;
     }
     if (from > log.appliedIndex + 1) {
-      yield encodeError(LEADER_BEHIND, log.appliedIndex);
+      yield encodeError(LEADER_BEHIND, log.appliedIndex, this.#timeMs);
       return;
     }
     if (from > log.appliedIndex && request.waitMs > 0) await this.#waitFrom(from, request.waitMs, call);
     const { appliedIndex } = log;
+    const timeMs = this.#timeMs;
     try {
       yield* this.#commands(request, from, appliedIndex, call);
     } catch (error) {
       if (!(error instanceof SnapshotNeededError)) throw error;
-      yield encodeError(USE_SNAPSHOT, log.appliedIndex);
+      yield encodeError(USE_SNAPSHOT, log.appliedIndex, this.#timeMs);
       return;
     }
-    yield encodeTerminal(appliedIndex);
+    yield encodeTerminal(appliedIndex, timeMs);
+  }
+
+  /** The time of what is applied; 0 where the table is not at that index at this moment. */
+  get #timeMs(): number {
+    const { appliedIndex, table } = this.#log;
+    return table.revision === appliedIndex ? table.lastTimeMs : 0;
   }
 
   async #waitFrom(from: number, waitMs: number, call: StreamCall): Promise<void> {

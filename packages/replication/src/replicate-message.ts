@@ -7,6 +7,8 @@ import { mvcc, replication, WireReader } from '@coxswain/protocol';
 export interface ReplicateMessage {
   /** The leader cluster's applied index; 0 from leaders of the seed's days, which tell none. */
   readonly leaderIndex: number;
+  /** When the entry at `leaderIndex` was appended, or the last one before it with a time, ms since 1970; 0: not known. */
+  readonly leaderTimeMs: number;
   readonly commands: readonly ReceivedCommand[];
   readonly error: replication.ReplicateError | undefined;
   /** Neither commands nor an error: the last message of a stream. */
@@ -35,6 +37,7 @@ const bytesField = (field: number) => (field << 3) | 2;
 const COMMANDS_RESPONSE = bytesField(1);
 const ERROR_RESPONSE = bytesField(2);
 const RESPONSE_LEADER_INDEX = varintField(8);
+const RESPONSE_LEADER_TIME_MS = varintField(100);
 const COMMANDS = bytesField(1);
 const COMMAND_LEADER_INDEX = varintField(1);
 const COMMAND = bytesField(2);
@@ -78,17 +81,25 @@ export function encodeCommands(commands: readonly MarshalledCommand[], leaderInd
   return message;
 }
 
-export function encodeError(error: replication.ReplicateError, leaderIndex: number): Buffer {
-  return encodeSmall({ $case: 'errorResponse', value: { error } }, leaderIndex);
+export function encodeError(
+  error: replication.ReplicateError,
+  leaderIndex: number,
+  leaderTimeMs = 0,
+): Buffer {
+  return encodeSmall({ $case: 'errorResponse', value: { error } }, leaderIndex, leaderTimeMs);
 }
 
-/** The last message of a stream: only leader_index. */
-export function encodeTerminal(leaderIndex: number): Buffer {
-  return encodeSmall(undefined, leaderIndex);
+/** The last message of a stream: only leader_index, and its time. */
+export function encodeTerminal(leaderIndex: number, leaderTimeMs = 0): Buffer {
+  return encodeSmall(undefined, leaderIndex, leaderTimeMs);
 }
 
-function encodeSmall(response: replication.ReplicateResponse['response'], leaderIndex: number): Buffer {
-  const message = { response, leaderIndex: BigInt(leaderIndex) };
+function encodeSmall(
+  response: replication.ReplicateResponse['response'],
+  leaderIndex: number,
+  leaderTimeMs: number,
+): Buffer {
+  const message = { response, leaderIndex: BigInt(leaderIndex), leaderTimeMs: BigInt(leaderTimeMs) };
   return Buffer.from(replication.ReplicateResponse.encode(message).finish());
 }
 
@@ -99,6 +110,7 @@ function encodeSmall(response: replication.ReplicateResponse['response'], leader
 export function readReplicateMessage(bytes: Buffer): ReplicateMessage {
   const reader = new WireReader(bytes);
   let leaderIndex = 0;
+  let leaderTimeMs = 0;
   let commands: ReceivedCommand[] = [];
   let error: replication.ReplicateError | undefined;
   let hasCommands = false;
@@ -119,9 +131,10 @@ export function readReplicateMessage(bytes: Buffer): ReplicateMessage {
       commands = [];
       reader.leave(outerEnd);
     } else if (tag === RESPONSE_LEADER_INDEX) leaderIndex = readIndex(reader);
+    else if (tag === RESPONSE_LEADER_TIME_MS) leaderTimeMs = readIndex(reader);
     else reader.skip(tag);
   }
-  return { leaderIndex, commands, error, isTerminal: !hasCommands && error === undefined };
+  return { leaderIndex, leaderTimeMs, commands, error, isTerminal: !hasCommands && error === undefined };
 }
 
 function readCommands(reader: WireReader, into: ReceivedCommand[]): void {

@@ -100,6 +100,21 @@ function harness(log: FakeLog, messageBytesMax = 4 * 1024 * 1024) {
 const commandsOf = (messages: readonly ReplicateMessage[]) => messages.flatMap(({ commands }) => commands);
 
 describe('Log.Replicate', () => {
+  test('ends with the time of what is applied, also where the entries cannot be sent', async () => {
+    const log = new FakeLog();
+    log.append(CommandKind.Load);
+    log.append(CommandKind.Loaded);
+    Object.assign(log.table, { revision: 2, lastTimeMs: 77 });
+    const { ask } = harness(log);
+    const told = { leaderIndex: 2, leaderTimeMs: 77 };
+    expect(await ask({ leaderIndex: 1n })).toMatchObject([{ error: USE_SNAPSHOT, ...told }]);
+    expect(await ask({ leaderIndex: 9n })).toMatchObject([{ error: LEADER_BEHIND, ...told }]);
+    expect(await ask({ leaderIndex: 3n })).toMatchObject([{ isTerminal: true, ...told }]);
+    // The table is further on than what is sent: its time is that of another entry.
+    Object.assign(log.table, { revision: 3 });
+    expect(await ask({ leaderIndex: 3n })).toMatchObject([{ leaderTimeMs: 0 }]);
+  });
+
   test('sends contiguous indices, DUMMY for internal entries, and ends with one bare leader_index', async () => {
     const log = new FakeLog();
     log.append(CommandKind.None);

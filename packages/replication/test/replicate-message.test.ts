@@ -65,6 +65,7 @@ describe('a ReplicateResponse with marshalled commands', () => {
               })),
             },
           },
+          leaderTimeMs: 0n,
           leaderIndex: BigInt(applied),
         }).finish();
         const message = readReplicateMessage(Buffer.from(bytes));
@@ -91,7 +92,8 @@ describe('a ReplicateResponse with marshalled commands', () => {
       error: LEADER_BEHIND,
       isTerminal: false,
     });
-    expect(readReplicateMessage(encodeTerminal(7))).toMatchObject({
+    expect(readReplicateMessage(encodeTerminal(7, 9))).toMatchObject({
+      leaderTimeMs: 9,
       error: undefined,
       leaderIndex: 7,
       isTerminal: true,

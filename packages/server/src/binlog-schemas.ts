@@ -4,7 +4,7 @@ const ts = {
   type: 'integer',
   format: 'int64',
   description:
-    'A TSO: milliseconds since 1970 in all but the low 18 bits, and in those the low bits of the revision. Beyond 2^53: read it exactly.',
+    'A TSO: milliseconds since 1970 in all but the low 18 bits, and in those the low bits of the revision. Beyond 2^53: read it exactly. 0: nothing that has a time was written yet, or it is not known.',
 } as const;
 
 const nodeObject = {
@@ -19,7 +19,10 @@ const nodeObject = {
     isAlive: { type: 'boolean', description: 'It answers, or was heard within 90 s.' },
     score: { type: 'integer', enum: [0] },
     label: { type: 'null' },
-    maxCommitTS: { ...ts, description: 'What it has applied of the table; 0: that is not known.' },
+    maxCommitTS: {
+      ...ts,
+      description: 'What it has applied of the table; 0: nothing was written, or it does not answer.',
+    },
     updateTS: { ...ts, description: 'When it was heard last, by its clock.' },
   },
 } as const;
@@ -35,7 +38,7 @@ const pumpStatus = {
       description: 'The nodes of the cluster by nodeId; null on failure.',
       additionalProperties: nodeObject,
     },
-    CommitTS: { ...ts, description: 'The newest entry of the table; 0 on failure.' },
+    CommitTS: { ...ts, description: 'The newest entry of the table; 0: nothing was written, or on failure.' },
     Checkpoint: { type: 'object', additionalProperties: false },
     ErrMsg: { type: 'string', description: 'What went wrong; empty: nothing.' },
   },

@@ -1,9 +1,22 @@
+import { maintenance } from '@coxswain/protocol';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Ajv } from 'ajv';
 import fc from 'fast-check';
-import { ask, change, commitTs, indented, jsonType, putOf, textType, untilSynced } from './support/binlog.js';
+import {
+  ask,
+  change,
+  commitTs,
+  indented,
+  jsonType,
+  putOf,
+  textType,
+  until,
+  untilSynced,
+} from './support/binlog.js';
 import { OneNode } from './support/one-node.js';
-import type { Rpc } from './support/rpc.js';
+import { collect, type Rpc } from './support/rpc.js';
+
+const { backup, restore } = maintenance.MaintenanceService;
 
 /** What of the page of the API is looked at. */
 interface Page {
@@ -20,7 +33,7 @@ let rpc: Rpc;
 
 beforeAll(async () => {
   leader = await OneNode.start({
-    'tables.names': 'b,a',
+    'tables.names': 'b,a,c',
     'memberlist.node-name': 'pump',
     'replication.enabled': 'true',
     'replication.address': 'http://127.0.0.1:0',
@@ -113,6 +126,31 @@ describe('a Drainer', () => {
       body: `{"PumpPos":{"pump":${ts}},"Synced":true,"LastTS":${ts},"TsMap":""}\n`,
     });
     expect(await commitTs(follower, 'a')).toBe(ts);
+  });
+
+  test('knows when a table that came as a snapshot of a restored one was written last', async () => {
+    await putOf(rpc, 'b', 'k');
+    await untilSynced(leader, follower, 'b');
+    const name = Buffer.from('b');
+    const chunks = await collect(rpc.stream(backup, { table: name }));
+    await rpc.upload(restore, [
+      { data: { $case: 'info' as const, value: { table: name, baseRevision: 0n, sizeBytes: 0n } } },
+      ...chunks.map((value) => ({ data: { $case: 'chunk' as const, value } })),
+    ]);
+    const ts = await commitTs(leader, 'b');
+    // Only by the leader cluster's word: neither log has an entry that was written.
+    await until(async () => (await commitTs(follower, 'b')) === ts);
+    expect((await ask(follower, '/status?table=b')).body).toContain(`"LastTS":${ts},`);
+  });
+
+  test('has 0 of a table that was never written to, as the Pump has', async () => {
+    await until(async () => (await ask(follower, '/status?table=c')).body.includes('"Synced":true'));
+    const { body } = await ask(leader, '/status?table=c');
+    expect(body).toMatch(/"maxCommitTS":0,"updateTS":\d{18}\}\},"CommitTS":0,/);
+    expect((await ask(follower, '/status?table=c')).body).toContain('"LastTS":0,');
+    expect([await commitTs(leader, 'c'), await commitTs(follower, 'c')]).toEqual(['0', '0']);
+    for (const node of [leader, follower])
+      expect((await ask(node, '/debug/binlog/1?table=c')).body).toMatch(/^fail read binlog by ts: 1: /);
   });
 
   test('knows no other Drainer, and no table that is not there', async () => {

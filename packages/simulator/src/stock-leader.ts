@@ -81,7 +81,7 @@ export class StockLeader {
     const from = Number(request.leaderIndex);
     const leaderIndex = this.age.hasTerminal ? BigInt(this.appliedIndex) : 0n;
     const message = (response: replication.ReplicateResponse['response']): Buffer =>
-      Buffer.from(replication.ReplicateResponse.encode({ response, leaderIndex }).finish());
+      Buffer.from(replication.ReplicateResponse.encode({ response, leaderIndex, leaderTimeMs: 0n }).finish());
     const { LEADER_BEHIND, USE_SNAPSHOT } = replication.ReplicateError;
     if (from > this.appliedIndex + 1 || from < this.#firstIndex) {
       const error = from < this.#firstIndex ? USE_SNAPSHOT : LEADER_BEHIND;

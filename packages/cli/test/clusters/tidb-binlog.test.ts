@@ -91,12 +91,15 @@ async function act(through: ClusterNode, nodeId: string, action: string): Promis
   return JSON.parse(text) as ActionAnswer;
 }
 
-async function stateOf(through: ClusterNode, nodeId: string): Promise<string> {
+async function pumpOf(through: ClusterNode, nodeId: string): Promise<{ state: string }> {
   const { status } = parseExactly(await curl(at(through, lines.status))) as {
     status: Record<string, { state: string }>;
   };
-  return status[nodeId]!.state;
+  return status[nodeId]!;
 }
+
+const stateOf = async (through: ClusterNode, nodeId: string): Promise<string> =>
+  (await pumpOf(through, nodeId)).state;
 
 const success = (action: string): object => ({
   message: `apply action ${action} success!`,
@@ -191,6 +194,8 @@ describe('a Pump of several', () => {
     };
     const writers = Promise.all(leader.nodes.map(writer));
     await until('there is load', () => acknowledged.size > 100);
+    for (const node of leader.nodes)
+      expect(await pumpOf(node, 'node-3')).not.toMatchObject({ maxCommitTS: 0n });
     expect(await act(leader.node(1), 'node-3', 'close')).toEqual(success('close'));
     const { exitCode, stdout } = await closing.ended;
     isOver = true;
@@ -200,6 +205,9 @@ describe('a Pump of several', () => {
     expect(exitCode).toBe(0);
     expect(stdout).toContain('the node is being closed');
     expect(await stateOf(leader.node(1), 'node-3')).toBe('offline');
+    // What one node heard of it once another did not: nobody says it.
+    for (const node of [leader.node(1), leader.node(2)])
+      expect(await pumpOf(node, 'node-3')).toMatchObject({ isAlive: false, maxCommitTS: 0n });
     expect(await act(leader.node(1), 'node-3', 'close')).toMatchObject({ code: 3 });
     await untilEqual('t', leader, follower);
     const there = await contentOf(await follower.node(1).client(), 't');

@@ -281,7 +281,7 @@ describe('what travels marshalled, from log to log', () => {
     ['replicate-response-leader-behind', LEADER_BEHIND, 5],
   ])('our follower reads %s', (name, error, leaderIndex) => {
     const [message] = recordedMessages(name).map((bytes) => readReplicateMessage(bytes));
-    expect(message).toEqual({ leaderIndex, commands: [], error, isTerminal: false });
+    expect(message).toEqual({ leaderIndex, leaderTimeMs: 0, commands: [], error, isTerminal: false });
   });
 
   test('a sequence of commands is packed as recorded, and read back', () => {

@@ -170,7 +170,7 @@ export class StockLeader {
     const applied = stored.compacted + stored.log.length;
     const leaderIndex = isNew ? BigInt(applied) : 0n;
     const send = (response: replication.ReplicateResponse['response']): void => {
-      call.write({ response, leaderIndex });
+      call.write({ response, leaderIndex, leaderTimeMs: 0n });
     };
     if (applied + 1 < from) send({ $case: 'errorResponse', value: { error: LEADER_BEHIND } });
     else if (from <= stored.compacted) send({ $case: 'errorResponse', value: { error: USE_SNAPSHOT } });

@@ -53,8 +53,9 @@ export function timeAt(log: TableLog, index: number): number | undefined {
   return undefined;
 }
 
-/** The entry of a leader cluster's log that a TSO stands for. */
+/** The entry of a leader cluster's log that a TSO stands for; none that is older than the first write. */
 export function findEntry(log: TableLog, ts: bigint): FoundCommand | undefined {
+  if (timeMsOf(ts) === 0) return undefined;
   const last = Math.min(log.appliedIndex, log.table.revision);
   for (const index of indicesOf(ts, log.firstIndex, last)) {
     if (timeAt(log, index) !== timeMsOf(ts)) continue;
@@ -80,6 +81,7 @@ export async function findReplicated(
   ts: bigint,
   pause: () => Promise<void>,
 ): Promise<FoundCommand | undefined> {
+  if (timeMsOf(ts) === 0) return undefined;
   let before: Position = { index: 0, timeMs: 0 };
   for (let from = log.firstIndex; from <= log.appliedIndex && log.isServing; ) {
     const entries = log.entries(Math.max(from, log.firstIndex), READ_BYTES_MAX);

@@ -76,8 +76,6 @@ export class TidbBinlog {
   readonly #options: TidbBinlogOptions;
   readonly #members: Members;
   readonly #states: NodeStates;
-  /** What members said last, for those that do not answer. */
-  readonly #heard = new Map<number, MemberReport>();
   #searches = 0;
   /** When followers were made to say how far they are. */
   #hearingMs = Number.NEGATIVE_INFINITY;
@@ -136,7 +134,6 @@ export class TidbBinlog {
       const states = await this.#node.memberStates(this.#call());
       const name = table ?? this.#firstTable();
       const reports = await this.#members.ask({ table: name, endsWaiting: false });
-      for (const [id, report] of reports) this.#heard.set(id, report);
       const cluster = this.#node.status();
       const pumps = cluster.members.map((member) => this.#pump(member, { cluster, states, reports }));
       pumps.sort(byNodeId);
@@ -340,7 +337,8 @@ export class TidbBinlog {
   ): NodeObject {
     const { clock } = this.#options;
     const report = reports.get(member.id);
-    const position = report?.position ?? this.#heard.get(member.id)?.position;
+    // Of one that does not answer nobody knows it: what one node heard of it once, another did not.
+    const position = report?.position;
     const peer = cluster.peers.find(({ id }) => id === member.id);
     const heardMs = report?.nowMs ?? Math.floor(clock.nowMs() - (peer?.silentMs ?? 0));
     return {

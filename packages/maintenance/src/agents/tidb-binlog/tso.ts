@@ -13,9 +13,10 @@ const INT64_MAX = (1n << 63n) - 1n;
 /**
  * A position as a TSO, the way in which clients of TiDB-Binlog write times: milliseconds since 1970 in all but the low 18
  * bits, and in those the low bits of the index. They shift it to get a time. Two positions of one millisecond that are
- * 2^18 entries apart have the same one.
+ * 2^18 entries apart have the same one. It is 0 where the time is: nothing that has one was written by then.
  */
 export function tsoOf({ index, timeMs }: Position): bigint {
+  if (timeMs === 0) return 0n;
   return (BigInt(timeMs) << LOGICAL_BITS) | (BigInt(index) & LOGICAL_MASK);
 }
 

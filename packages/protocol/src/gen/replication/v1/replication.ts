@@ -218,6 +218,11 @@ export interface ReplicateResponse {
     | undefined;
   /** leader_index is the greatest index that the leader cluster had applied at the time of the call. */
   leaderIndex: bigint;
+  /**
+   * leader_time_ms is when the entry at leader_index was appended, or the last one before it that has a time, in
+   * milliseconds since 1970. Messages with commands do not have it: each command has its own. 0: it is not known.
+   */
+  leaderTimeMs: bigint;
 }
 
 /** ReplicateCommandsResponse is a run of commands. */
@@ -1152,7 +1157,7 @@ export const ReplicateRequest: MessageFns<ReplicateRequest> = {
 };
 
 function createBaseReplicateResponse(): ReplicateResponse {
-  return { response: undefined, leaderIndex: 0n };
+  return { response: undefined, leaderIndex: 0n, leaderTimeMs: 0n };
 }
 
 export const ReplicateResponse: MessageFns<ReplicateResponse> = {
@@ -1167,6 +1172,9 @@ export const ReplicateResponse: MessageFns<ReplicateResponse> = {
     }
     if (message.leaderIndex !== 0n) {
       writer.tag(64).uint64(message.leaderIndex);
+    }
+    if (message.leaderTimeMs !== 0n) {
+      writer.tag(800).uint64(message.leaderTimeMs);
     }
     return writer;
   },
@@ -1205,6 +1213,14 @@ export const ReplicateResponse: MessageFns<ReplicateResponse> = {
           message.leaderIndex = reader.uint64() as bigint;
           continue;
         }
+        case 100: {
+          if (tag !== 800) {
+            break;
+          }
+
+          message.leaderTimeMs = reader.uint64() as bigint;
+          continue;
+        }
       }
       reader.skip(tag);
     }
@@ -1236,6 +1252,9 @@ export const ReplicateResponse: MessageFns<ReplicateResponse> = {
     }
     message.leaderIndex = (object.leaderIndex !== undefined && object.leaderIndex !== null)
       ? BigInt(object.leaderIndex)
+      : 0n;
+    message.leaderTimeMs = (object.leaderTimeMs !== undefined && object.leaderTimeMs !== null)
+      ? BigInt(object.leaderTimeMs)
       : 0n;
     return message;
   },
