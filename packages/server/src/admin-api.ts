@@ -51,7 +51,7 @@ export class AdminApi {
     });
     this.#http.setNotFoundHandler((request, reply) => this.#notFound(request, reply));
     this.#http.setErrorHandler((error, _request, reply) =>
-      error instanceof ApiError ? sendApiError(error, reply) : reply.send(error),
+      error instanceof ApiError ? sendApiError(error, reply) : sendError(error, reply),
     );
     // What a client sends in the body is asked for by nobody, whatever it is and is called.
     this.#http.addHook('onRequest', (request, _reply, done) => {
@@ -89,7 +89,16 @@ export class AdminApi {
   #addRoutes(http: FastifyInstance): void {
     const options = this.#options;
     const tags = ['Node'];
-    const ok = { 200: { description: 'ok', content: { 'text/plain': { schema: { type: 'string' } } } } };
+    const text = (description: string) => ({
+      description,
+      content: { 'text/plain': { schema: { type: 'string' } } },
+    });
+    const ok = { 200: text('ok') };
+    const ready = {
+      200: text('ok'),
+      400: text('The role is not known.'),
+      503: text('The conditions that keep it from being ready, as name=true.'),
+    };
     http.get('/healthz', { schema: { tags, summary: 'The process answers', response: ok } }, () => 'ok\n');
     http.get('/livez', { schema: { tags, summary: 'The process answers', response: ok } }, () => 'ok\n');
     http.get('/version', { schema: { tags, summary: 'The releases of Coxswain and Node' } }, () => ({
@@ -99,7 +108,14 @@ export class AdminApi {
     http.get<{ Querystring: { readonly role?: string } }>(
       '/readyz',
       // Without a schema of the query: nothing may have to be loaded for it.
-      { schema: { tags, summary: 'The node serves; else 503 and why', description: readyDescription } },
+      {
+        schema: {
+          tags,
+          summary: 'The node serves; else 503 and why',
+          description: readyDescription,
+          response: ready,
+        },
+      },
       (request, reply) => {
         const { role } = request.query;
         reply.type('text/plain; charset=utf-8');
@@ -153,6 +169,15 @@ export class AdminApi {
 
 const readyDescription =
   'With role=replication: it also takes what its leader cluster writes. No other query is known.';
+
+/** A query that does not fit its schema is one that repeats a parameter: all of them are text. */
+function sendError(error: unknown, reply: FastifyReply): FastifyReply {
+  if ((error as { readonly code?: string }).code !== 'FST_ERR_VALIDATION') return reply.send(error);
+  return reply
+    .status(400)
+    .type('text/plain; charset=utf-8')
+    .send('a parameter of the query is given more than once: give it once\n');
+}
 
 function describeApi(version: string) {
   return {

@@ -80,10 +80,6 @@ const unauthorized = {
   ...answer({ type: 'null' }),
   description: 'maintenance.token is set, and the request does not present it.',
 };
-const notFound = {
-  ...text,
-  description: 'There is no such table, or nothing of that path on this kind of node.',
-};
 
 /** An answer of one content type. */
 const as = (contentType: string, description: string, schema: object) => ({
@@ -95,6 +91,7 @@ const inText = (description: string, schema: object) => as('text/plain', descrip
 const inJson = (description: string, schema: object) => as('application/json', description, schema);
 
 const querystring = { type: 'object', properties: { table } } as const;
+const repeated = inText('A parameter of the query is given more than once.', text);
 const security = [{}, { token: [] }];
 
 export const schemas = {
@@ -104,21 +101,27 @@ export const schemas = {
     querystring,
     response: {
       200: inText('One line of JSON.', { anyOf: [pumpStatus, drainerStatus] }),
-      404: inText('', notFound),
+      400: repeated,
+      404: inText('On a Drainer: there is no such table.', text),
+      503: inText('On a Drainer: the table cannot be read now.', text),
     },
   },
   drainers: {
     tags,
     summary: 'The nodes of follower clusters that were heard within five minutes, on a Pump',
+    description: 'Where the table is not on this node, as one that there is not, every maxCommitTS is 0.',
     querystring,
     response: {
       200: inText('One line of JSON.', { type: 'array', items: nodeObject }),
-      404: inText('', notFound),
+      400: repeated,
+      404: inText('This node is a Drainer.', text),
     },
   },
   commitTs: {
     tags,
-    summary: 'The last entry of a table that is applied here',
+    summary: 'The newest entry of a table',
+    description:
+      'On a Pump by a quorum of its replicas, on a Drainer the last one that is applied here. Of the table of wolf.raft only the member that leads it answers, here and under /status. A refusal has the status 200 and code 3.',
     querystring,
     response: {
       200: inJson(
@@ -130,6 +133,7 @@ export const schemas = {
           properties: { ts },
         }),
       ),
+      400: repeated,
     },
   },
   state: {
@@ -161,7 +165,11 @@ export const schemas = {
       type: 'object',
       properties: { table, values: { type: 'string', description: '1: values are shown too.' } },
     },
-    response: { 200: inText('What it is, or why it cannot be shown.', text), 401: inJson('', unauthorized) },
+    response: {
+      200: inText('What it is, or why it cannot be shown.', text),
+      400: repeated,
+      401: inJson('', unauthorized),
+    },
   },
   garbage: {
     tags,
