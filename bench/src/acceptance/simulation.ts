@@ -8,7 +8,7 @@ export const simulation: AcceptanceCheck = {
     await runLarge({
       what: "the simulators' tests, with all their seeds and steps",
       files: ['packages/simulator/dist/test/', 'packages/raft/dist/test/simulation\\.test\\.js$'],
-      environment: { COXSWAIN_TEST_SIZE: 'full' },
+      environment: { ACCEPTANCE_SIZE: 'full' },
     }),
   ],
 };

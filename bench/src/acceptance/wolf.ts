@@ -10,7 +10,7 @@ export const wolf: AcceptanceCheck = {
     await runLarge({
       what: `three nodes over wolf.raft alone, ${PUTS} puts`,
       files: ['clusters/wolf\\.test\\.js$'],
-      environment: { COXSWAIN_WOLF_PUTS: String(PUTS) },
+      environment: { ACCEPTANCE_WOLF_PUTS: String(PUTS) },
     }),
   ],
 };

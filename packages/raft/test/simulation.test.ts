@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { Simulation } from './support/simulation.js';
 
 /** `npm run acceptance -- simulation` runs these tests at their full size, `npm test` at a small one. */
-const isFull = process.env.COXSWAIN_TEST_SIZE === 'full';
+const isFull = process.env.ACCEPTANCE_SIZE === 'full';
 
 describe('a group on a random network and random disks', () => {
   test.each([
