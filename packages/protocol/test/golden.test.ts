@@ -687,8 +687,8 @@ const goldens: readonly Golden[] = [
   golden(
     'ReplicateResponse that ends the stream',
     replication.ReplicateResponse,
-    { leaderIndex: 9n },
-    '40 09',
+    { leaderIndex: 9n, leaderTimeMs: 1n },
+    '40 09 a0 06 01',
   ),
   golden('ReplicateCommandsResponse', replication.ReplicateCommandsResponse, { commands: [{}] }, '0a 00'),
   golden('ReplicateCommand', replication.ReplicateCommand, { command: {} }, '12 00'),

@@ -134,7 +134,7 @@ export const mutants: readonly Mutant[] = [
       // What it leads to is looked for, and not the name itself.
       { module: 'simulator/dist/src/simulation.js', from: 'checkConflict(node, answer);', to: ';' },
     ],
-    adjust: 'restlessOverWolf',
+    adjust: 'restlessApartOverWolf',
     properties: [
       'committed on a quorum',
       'leader completeness',
@@ -144,7 +144,7 @@ export const mutants: readonly Mutant[] = [
       'linearizability',
       'reads show every write',
     ],
-    firstSeed: 7,
+    firstSeed: 40,
     steps: 10_000,
   },
   {
