@@ -138,6 +138,7 @@ export const knownBugs: readonly KnownBug[] = [
   {
     name: 'a vote is not persisted',
     properties: ['election safety', 'log matching', 'state machine safety'],
+    firstSeed: 39,
     seedsMax: 100,
     steps: 6_000,
     // Elections all the time, by nodes that are back before the others have voted.
@@ -210,7 +211,7 @@ export const knownBugs: readonly KnownBug[] = [
   {
     name: 'a leader answers reads without asking a quorum',
     properties: ['no stale answer'],
-    firstSeed: 15,
+    firstSeed: 43,
     seedsMax: 60,
     steps: 8_000,
     adjust: (scenario) => restless(scenario, { pause: 1, isolate: 1 }),
