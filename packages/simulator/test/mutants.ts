@@ -70,7 +70,7 @@ export const mutants: readonly Mutant[] = [
     from: 'deletions: deletionsUpTo(this.state.deletions, this.revision),',
     to: 'deletions: this.state.deletions,',
     properties: ['reads show every write', 'reads show what was written'],
-    firstSeed: 28,
+    firstSeed: 30,
   },
   {
     name: 'a key that is written during a sweep is not noted for readers',
@@ -86,7 +86,7 @@ export const mutants: readonly Mutant[] = [
     from: '(state.deletions ?? []).map(',
     to: '[].map(',
     properties: ['equal hashes', 'linearizability', 'reads show every write', 'equal contents'],
-    firstSeed: 10,
+    firstSeed: 28,
   },
   {
     name: 'the compares of a half-applied entry are made again',
