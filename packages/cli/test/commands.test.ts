@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { Coxswain, operation } from '@coxswain/client';
 import { findFreePorts } from '@coxswain/testing';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { until } from './clusters/cluster.js';
 import {
   Command,
   coxswainFile,
@@ -513,14 +514,17 @@ describe('promote', () => {
 
 test('a node whose services are switched off is told from one that may not do it', async () => {
   const silent = await NodeCommand.start(['--maintenance.enabled=false', '--tables.enabled=false']);
+  const at = ['--endpoints', silent.endpoint, '--timeout', '5m'];
   try {
     const place = new TemporaryDirectory();
+    // A node is ready a moment before the first start's table is made.
+    await until('the table is there', async () => (await runHere(['put', 'k', 'v', ...at])).exitCode === 0);
     for (const args of [
       ['backup', '--dir', join(place.path, 'b'), '--tables', 'default'],
       ['promote', '--yes'],
       ['tables', 'delete', 'default', '--yes'],
     ]) {
-      const outcome = await runHere([...args, '--endpoints', silent.endpoint, '--timeout', '5m']);
+      const outcome = await runHere([...args, ...at]);
       expect(outcome.exitCode).toBe(1);
       expect(outcome.stderr).toContain('start it without --maintenance.enabled=false');
       expect(outcome.stderr).not.toContain('only leader clusters');
