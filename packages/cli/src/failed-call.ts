@@ -4,28 +4,32 @@ import { CoxswainError, StatusCode } from '@coxswain/client';
 export const methodUnknownAdvice =
   'the node does not serve that: start it without --maintenance.enabled=false and --tables.enabled=false';
 
-/** Errors whose texts say what to do. */
-const saysWhatToDo: ReadonlySet<string> = new Set(['cloning', 'cloneFailed']);
+const tableNotFoundAdvice = 'see coxswain tables list';
+
+/** What to do about an error of ours; empty: its text says it. */
+const adviceOfCode: Readonly<Record<string, string>> = {
+  tableNotFound: tableNotFoundAdvice,
+  ledElsewhere: 'give the API addresses of all members as --endpoints',
+  leaderless: '',
+  cloning: '',
+  cloneFailed: '',
+  // The text is Regatta's and gives no reason.
+  notReady: 'try again, and see why with coxswain status and coxswain health',
+  methodUnknown: methodUnknownAdvice,
+};
+
+/** What to do about any other error, and about those of a stock server, which sends no codes. */
+const adviceOfStatus: Partial<Record<StatusCode, string>> = {
+  [StatusCode.UNAVAILABLE]: 'try again, and see coxswain health',
+  [StatusCode.UNAUTHENTICATED]: 'give the right --token',
+};
 
 /** What the server said and where, with what to do about it where that is known; undefined where the error is no call's. */
 export function describeFailedCall(error: unknown): string | undefined {
   if (!(error instanceof CoxswainError)) return undefined;
   const { code, errorCode, message, endpoint } = error;
   if (errorCode === 'noConnection') return message;
-  const advice: Partial<Record<StatusCode, string>> = {
-    [StatusCode.UNAVAILABLE]: ': try again, and see coxswain health',
-    [StatusCode.UNAUTHENTICATED]: ': give the right --token',
-  };
-  // A stock server sends no codes.
-  if (errorCode === 'tableNotFound' || message === 'table not found')
-    return `${message} (${endpoint}): see coxswain tables list`;
-  if (errorCode === 'ledElsewhere')
-    return `${message} (${endpoint}): give the API addresses of all members as --endpoints`;
-  // What another reason asks for is in the text.
-  if (errorCode === 'noLeader' && !message.endsWith('members answer')) return `${message} (${endpoint})`;
-  // The text is Regatta's and gives no reason.
-  if (errorCode === 'notReady')
-    return `${message} (${endpoint}): try again, and see why with coxswain status and coxswain health`;
-  if (errorCode === 'methodUnknown') return `${message} (${endpoint}): ${methodUnknownAdvice}`;
-  return `${message} (${endpoint})${saysWhatToDo.has(errorCode) ? '' : (advice[code] ?? '')}`;
+  const ofStatus = message === 'table not found' ? tableNotFoundAdvice : adviceOfStatus[code];
+  const advice = adviceOfCode[errorCode] ?? ofStatus ?? '';
+  return `${message} (${endpoint})${advice === '' ? '' : `: ${advice}`}`;
 }

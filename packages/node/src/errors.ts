@@ -80,11 +80,13 @@ export const errors = declareErrors({
   keyTooLong: declare(Status.FailedPrecondition, 'key length exceeded max allowed value'),
   valueTooLong: declare(Status.FailedPrecondition, 'value length exceeded max allowed value'),
   notReady: declare(Status.Unavailable, 'request dropped as the shard is not ready'),
-  noLeader: (table: string, reason: string) =>
+  noLeader: (table: string, answer: string) =>
     new ApiError(
       Status.Unavailable,
-      `${table === '' ? 'the cluster' : `table ${table}`} has no leader: ${reason}`,
+      `${table === '' ? 'the cluster' : `table ${table}`} has no leader: ${answer}`,
     ),
+  leaderless: (table: string, reason: string) =>
+    new ApiError(Status.Unavailable, `table ${table} has no leader: ${reason}`),
   tooBusy: declare(Status.Unavailable, 'system is too busy try again later'),
   diskFull: declare(
     Status.Unavailable,

@@ -1033,7 +1033,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       nodeId: this.#options.nodeId,
       core: { preVote: true, maxInflightMessages: 256 },
       ledElsewhere: undefined,
-      whyLeaderless: (_replica, { answer }) => answer,
+      whyLeaderless: () => undefined,
       boot,
       bootHex: this.#identity.boot,
       options: this.#options,

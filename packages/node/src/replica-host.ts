@@ -25,8 +25,11 @@ export interface ReplicaHost {
    * nothing else carries requests to a leader. Undefined: the members speak in frames.
    */
   readonly ledElsewhere: ((leader: NodeId) => ApiError) | undefined;
-  /** Why a group has no leader: how many of its voters answer, or what is known beyond that. */
-  whyLeaderless(replica: Replica, voters: { readonly answer: string; readonly isQuorum: boolean }): string;
+  /** Why a group has no leader, and what to do; undefined: nothing is known beyond how many of its voters answer. */
+  whyLeaderless(
+    replica: Replica,
+    voters: { readonly answer: string; readonly isQuorum: boolean },
+  ): string | undefined;
   /** 8 bytes that no other boot of any node has (P1, P2). */
   readonly boot: Buffer;
   readonly bootHex: string;

@@ -417,9 +417,18 @@ export class Replica implements ReadableTable {
     return voters.filter((voter) => voter === nodeId || this.#host.isAlive(voter)).length;
   }
 
-  #whyLeaderless(): string {
-    const answer = `${this.#aliveCount()} of ${this.#raft.membership.voters.length} members answer`;
+  /** How many voters answer, in words. */
+  get #answer(): string {
+    return `${this.#aliveCount()} of ${this.#raft.membership.voters.length} members answer`;
+  }
+
+  #whyLeaderless(answer: string): string | undefined {
     return this.#host.whyLeaderless(this, { answer, isQuorum: this.#isQuorumAlive() });
+  }
+
+  #describeLeaderless(): string {
+    const answer = this.#answer;
+    return this.#whyLeaderless(answer) ?? answer;
   }
 
   *#peers(): Iterable<NodeId> {
@@ -432,7 +441,9 @@ export class Replica implements ReadableTable {
     const error = () => {
       if (this.#raft.leader !== NO_NODE) return errors.timeout();
       const table = this.group === META_SHARD ? '' : (this.name ?? '');
-      return errors.noLeader(table, this.#whyLeaderless());
+      const answer = this.#answer;
+      const reason = this.#whyLeaderless(answer);
+      return reason === undefined ? errors.noLeader(table, answer) : errors.leaderless(table, reason);
     };
     this.reads.expire(nowMs, error);
     this.proposals.expire(nowMs, error);
@@ -740,7 +751,7 @@ export class Replica implements ReadableTable {
       leaderIndex: table?.leaderIndex,
       contentHash: table?.contentHash ?? '',
       error: this.#error,
-      leaderless: this.#raft.leader === NO_NODE ? this.#whyLeaderless() : undefined,
+      leaderless: this.#raft.leader === NO_NODE ? this.#describeLeaderless() : undefined,
     };
   }
 }

@@ -24,7 +24,7 @@ const cleanRuns = new Map<string, Promise<SimulationResult>>();
 
 /** The run of a seed without any bug. */
 function cleanRun(seed: number, adjust = deleting, length = steps): Promise<SimulationResult> {
-  const name = `${adjust.name} ${seed}`;
+  const name = `${adjust.name} ${seed} ${length}`;
   const known = cleanRuns.get(name) ?? simulate({ seed, steps: length, adjust });
   cleanRuns.set(name, known);
   return known;

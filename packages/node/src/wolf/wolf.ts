@@ -206,9 +206,10 @@ export class Wolf {
       }
       const { message } = received;
       this.#checkRemembers(replica, wolfErrors.appendFailed);
-      if (message.entries.length > 0) this.#emptyDisk!.tookIn();
-      if (message.entries.length > 0)
+      if (message.entries.length > 0) {
+        this.#emptyDisk!.tookIn();
         return this.#step(request.msgId, replica, received, wolfErrors.appendFailed);
+      }
       // Without entries it says nothing of what is stored here, so its answer need not wait for the disk.
       const { from, to, term, prevIndex, prevTerm } = message;
       const isMatch = replica.raft.termAt(prevIndex) === prevTerm;
@@ -356,7 +357,7 @@ export class Wolf {
   #whyLeaderless(
     replica: Replica,
     { answer, isQuorum }: { readonly answer: string; readonly isQuorum: boolean },
-  ): string {
+  ): string | undefined {
     const refusal = this.#emptyDisk!.refusal(replica);
     if (refusal !== undefined) return refusal;
     if (!this.#isVoter(replica)) {
@@ -364,7 +365,7 @@ export class Wolf {
         ? NOT_FORMED
         : 'this member does not vote before a leader has brought it up to date, and hears none: start the others';
     }
-    return isQuorum ? `${answer}, but have not elected one: see "error" in GetMetrics of each` : answer;
+    return isQuorum ? `${answer}, but have not elected one: see "error" in GetMetrics of each` : undefined;
   }
 
   /** The first leader of a group says who its members are: stock members vote only when they have read it. */
