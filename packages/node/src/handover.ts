@@ -85,9 +85,12 @@ export class Handover {
     // Deposed already: the election that deposed it may still fail.
     if (!isLeader) return raft.leader === NO_NODE && this.#asked.has(replica);
     if (raft.transferTarget !== NO_NODE && this.#options.isAlive(raft.transferTarget)) return true;
+    const others = raft.peerStatuses().filter(({ isLearner }) => !isLearner);
+    // The only member of its group has nobody to hand over to.
+    if (others.length === 0) return false;
     const asked = this.#asked.get(replica) ?? new Set();
     this.#asked.set(replica, asked);
-    const target = this.#successor(raft.peerStatuses().filter(({ id }) => !asked.has(id)));
+    const target = this.#successor(others.filter(({ id }) => !asked.has(id)));
     if (target === undefined) return false;
     asked.add(target);
     this.#count(target);
@@ -96,9 +99,7 @@ export class Handover {
 
   /** The best of those that can take over: one that follows in step, then one that leads few groups. */
   #successor(peers: readonly PeerStatus[]): NodeId | undefined {
-    const able = peers.filter(
-      ({ id, isLearner, state }) => !isLearner && state !== 'snapshot' && this.#options.isAlive(id),
-    );
+    const able = peers.filter(({ id, state }) => state !== 'snapshot' && this.#options.isAlive(id));
     const lag = ({ state }: PeerStatus) => (state === 'replicate' ? 0 : 1);
     const groups = ({ id }: PeerStatus) => this.#groupsOf.get(id) ?? 0;
     able.sort((a, b) => lag(a) - lag(b) || groups(a) - groups(b) || b.match - a.match);

@@ -4,8 +4,8 @@ import { mutants } from './mutants.js';
 /** What became of the search for one bug. */
 export interface Search {
   readonly name: string;
-  /** The first seed that shows the bug, and what it shows. Undefined: none of those that were tried. */
-  readonly found: { readonly seed: number; readonly message: string } | undefined;
+  /** The first seed that shows the bug, after how many steps, and what it shows. Undefined: none of those that were tried. */
+  readonly found: { readonly seed: number; readonly steps: number; readonly message: string } | undefined;
   /** Violations of properties that are not the bug's own. */
   readonly others: readonly string[];
 }
@@ -23,10 +23,11 @@ for (const [at, { name, properties, firstSeed, adjust: scenario = 'deleting', st
   const others: string[] = [];
   let found: Search['found'];
   for (let seed = firstSeed; seed < firstSeed + Number(seeds) && found === undefined; seed++) {
-    const { violation } = await simulate({ seed, steps: steps ?? Number(stepsDefault), adjust });
+    const { violation, ...run } = await simulate({ seed, steps: steps ?? Number(stepsDefault), adjust });
     if (violation === undefined) continue;
     const message = violation.message.slice(0, 1000);
-    if (properties.some((property) => message.startsWith(property))) found = { seed, message };
+    if (properties.some((property) => message.startsWith(property)))
+      found = { seed, steps: run.steps, message };
     else others.push(`seed ${seed}: ${message}`);
   }
   console.log(JSON.stringify({ name, found, others } satisfies Search));

@@ -4,8 +4,11 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { runHere } from '../support/command-here.js';
 import { Cluster, type ClusterNode, contentOf, until, untilEqual } from './cluster.js';
 
-/** Of 10 kB each: more than a second of what a clone may bring. */
+/** Of 10 kB each. */
 const KEYS = 150;
+/** So slow that the donor can die long before all of them have come. */
+const slowly = ['--maintenance.restore-bytes-per-second=50KiB'];
+const fast = ['--maintenance.restore-bytes-per-second=600KiB'];
 
 let donor: Cluster;
 let recipient: Cluster;
@@ -18,8 +21,7 @@ beforeAll(async () => {
   recipient = await Cluster.ready({
     role: 'leader',
     nodes: 3,
-    // So slow that the donor can die meanwhile.
-    flags: ['--maintenance.restore-bytes-per-second=600KiB'],
+    flags: slowly,
   });
   const client = await donor.client();
   await Promise.all(
@@ -75,7 +77,7 @@ class Probes {
       // What was asked before the end may be answered after it.
       if (statuses.includes(SERVING) && !this.#isEnded) this.serving.push(`${node.id} ${service}`);
       this.asked++;
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await new Promise((resolve) => setTimeout(resolve, 100));
     }
   }
 
@@ -137,7 +139,7 @@ test('no probe of any node says SERVING after a clone whose donor is killed for 
   // The one that filled the cluster, and one after the other whoever leads.
   for (const { id } of recipient.nodes) {
     await recipient.node(id).kill();
-    recipient.restart(id);
+    recipient.restart(id, { flags: fast });
     await everyNodeSays('hasNoLeader=false');
     await everyNodeSays('isUnderCloning=true');
   }

@@ -4,10 +4,13 @@ import type { regatta } from '@coxswain/protocol';
 import { findFreePorts } from '@coxswain/testing';
 import { Command, type Outcome, TemporaryDirectory } from '../support/command.js';
 
+/** What is waited for will never be: the node has ended. */
+class NodeHasEnded extends Error {}
+
 /** Only keeps what hangs from hanging for ever, and says what it waited for: no verdict depends on it. */
 const HANGS_MS = 600_000;
 
-/** Waits until something holds; what it throws meanwhile only means that it does not hold yet. */
+/** Waits until something holds; what it throws meanwhile only means that it does not hold yet, unless a node has ended. */
 export async function until(
   what: string,
   holds: () => boolean | Promise<boolean>,
@@ -20,6 +23,7 @@ export async function until(
     try {
       if (await holds()) return;
     } catch (error) {
+      if (error instanceof NodeHasEnded) throw error;
       last = error;
     }
     if (performance.now() > deadline) throw new Error(`still waiting until ${what}`, { cause: last });
@@ -125,6 +129,12 @@ export class ClusterNode {
     this.#command!.child.kill(signal);
   }
 
+  /** Its process ended by itself. */
+  get hasEnded(): boolean {
+    const { exitCode = null, signalCode = null } = this.#command?.child ?? {};
+    return exitCode !== null || signalCode !== null;
+  }
+
   /** What the process did, when it ends by itself. */
   get ended(): Promise<Outcome> {
     return this.#command!.ended;
@@ -194,8 +204,12 @@ export class Cluster {
     }
   }
 
+  /** Rejects when a process ends meanwhile. */
   untilReady(): Promise<void> {
     return until('every node is ready', async () => {
+      for (const node of this.nodes) {
+        if (node.hasEnded) throw new NodeHasEnded(`node ${node.id} has ended: ${node.output}`);
+      }
       const answers = await Promise.all(this.nodes.map((node) => node.isReady()));
       return answers.every(Boolean);
     });

@@ -10,7 +10,7 @@ import { runHere } from '../support/command-here.js';
 import { ClusterNode, contentOf, until } from './cluster.js';
 
 /** `npm run acceptance -- wolf` puts 10,000. */
-const puts = Number(process.env.ACCEPTANCE_WOLF_PUTS ?? 300);
+const puts = Number(process.env.ACCEPTANCE_WOLF_PUTS ?? 120);
 const parallel = 32;
 const table = 'shared';
 
