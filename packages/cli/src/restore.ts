@@ -87,7 +87,7 @@ async function findFiles(flags: RestoreFlags): Promise<Map<string, Restorable>> 
     }
     byName.set(table.name, { name: table.name, parts: [fileOf(reader, table)] });
   }
-  for (const directory of flags.incremental) await addIncremental(byName, directory);
+  for (const directory of flags.incremental) await addIncremental(byName, directory, flags.tables);
   return byName;
 }
 
@@ -150,11 +150,24 @@ function momentOf(table: BackedUpTable | undefined): LogStart | undefined {
   return shardId === undefined || revision === undefined ? undefined : { shardId, revision };
 }
 
-/** What a later backup has of each table goes after the earlier ones; a full one takes their place. */
-async function addIncremental(byName: Map<string, Restorable>, directory: string): Promise<void> {
+/**
+ * What a later backup has of each table goes after the earlier ones; a full one takes their place. One of changes is of
+ * every table that there was: what it lacks had been deleted. `wanted`: no other table is looked at; undefined: all.
+ */
+async function addIncremental(
+  byName: Map<string, Restorable>,
+  directory: string,
+  wanted: readonly string[] | undefined,
+): Promise<void> {
   const reader = await BackupReader.open(directory);
-  for (const table of reader.manifest.tables) {
+  const { tables } = reader.manifest;
+  if (tables.some(isIncremental)) {
+    const held = new Set(tables.map(({ name }) => name));
+    for (const name of [...byName.keys()]) if (!held.has(name)) byName.delete(name);
+  }
+  for (const table of tables) {
     const { name } = table;
+    if (wanted?.includes(name) === false) continue;
     const earlier = byName.get(name);
     if (!isIncremental(table)) {
       byName.set(name, { name, parts: [fileOf(reader, table)] });

@@ -23,6 +23,7 @@ export interface AdminApiOptions {
 /** Longer parts of a path are 404. */
 const PATH_PART_LENGTH_MAX = 4_096;
 const NOT_FOUND = '404 page not found\n';
+const BAD_PATH = 'the path is not encoded as a URL is: write %25 for each % in it\n';
 
 /** A path that is served, with one of its methods. */
 interface Served {
@@ -48,6 +49,9 @@ export class AdminApi {
       forceCloseConnections: true,
       routerOptions: { maxParamLength: PATH_PART_LENGTH_MAX },
       schemaController: lazyCompilers,
+      // A path that no route can be looked up for.
+      frameworkErrors: ({ code }, request, reply) =>
+        code === 'FST_ERR_BAD_URL' ? sendText(400, BAD_PATH, reply) : this.#notFound(request, reply),
     });
     this.#http.setNotFoundHandler((request, reply) => this.#notFound(request, reply));
     this.#http.setErrorHandler((error, _request, reply) =>
@@ -139,8 +143,7 @@ export class AdminApi {
   #notFound(request: FastifyRequest, reply: FastifyReply): FastifyReply {
     const path = request.url.split('?', 1)[0]!;
     const methods = this.#served.filter((served) => served.path.test(path)).map(({ method }) => method);
-    if (methods.length === 0 || methods.includes(request.method))
-      return reply.status(404).type('text/plain; charset=utf-8').send(NOT_FOUND);
+    if (methods.length === 0 || methods.includes(request.method)) return sendText(404, NOT_FOUND, reply);
     return reply
       .status(405)
       .header('Allow', [...new Set(methods)].join(', '))
@@ -173,10 +176,11 @@ const readyDescription =
 /** A query that does not fit its schema is one that repeats a parameter: all of them are text. */
 function sendError(error: unknown, reply: FastifyReply): FastifyReply {
   if ((error as { readonly code?: string }).code !== 'FST_ERR_VALIDATION') return reply.send(error);
-  return reply
-    .status(400)
-    .type('text/plain; charset=utf-8')
-    .send('a parameter of the query is given more than once: give it once\n');
+  return sendText(400, 'a parameter of the query is given more than once: give it once\n', reply);
+}
+
+function sendText(status: number, text: string, reply: FastifyReply): FastifyReply {
+  return reply.status(status).type('text/plain; charset=utf-8').send(text);
 }
 
 function describeApi(version: string) {

@@ -178,6 +178,7 @@ export const schemas = {
     response: {
       200: inText('The first line is "trigger gc success", or "gc is working".', text),
       401: inJson('', unauthorized),
+      503: inText('The logs cannot be compacted now.', text),
     },
   },
 } as const;

@@ -200,12 +200,18 @@ describe('on both', () => {
         `/state/${name}`,
         `/state/${name}/pause/x`,
         '/debug/binlog/',
+        `/state/${'x'.repeat(5_000)}/pause`,
       ]) {
         expect([path, await ask(node, path, { method: 'PUT' })]).toEqual([
           path,
           { status: 404, type: textType, body: '404 page not found\n' },
         ]);
       }
+      expect(await ask(node, '/state/%zz/pause', { method: 'PUT' })).toEqual({
+        status: 400,
+        type: textType,
+        body: 'the path is not encoded as a URL is: write %25 for each % in it\n',
+      });
     }
   });
 

@@ -69,6 +69,29 @@ export function agentBackup(): void {
     expect(difference(await contentOf(client, 'table'), expected)).toBeUndefined();
     expect((await contentOf(client, 'idle')).size).toBe(0);
   });
+
+  test('a table that was deleted before the last of them stays deleted, and one whose changes are missing is left alone', async () => {
+    const client = await cluster.client();
+    await client.tables.create('short-lived');
+    const full = await backup('with', 0);
+    await client.tables.delete('short-lived');
+    await client.put('table', 'changed', 'once');
+    const first = await backup('without', 1, full.sid);
+    await client.put('table', 'changed', 'twice');
+    const second = await backup('without-2', 1, first.sid);
+    const restored = await runToEnd('restore', cluster, full.path, '--incremental', first.path, '--json');
+    expect(restored).toMatchObject({ exitCode: 0, stdout: expect.not.stringContaining('short-lived') });
+    expect((await client.tables.list()).tables.map(({ name }) => name)).not.toContain('short-lived');
+    // Without the one between.
+    const broken = ['--incremental', second.path];
+    expect(await runToEnd('restore', cluster, full.path, ...broken)).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringContaining("of table 'table' it begins after revision"),
+    });
+    expect(await runToEnd('restore', cluster, full.path, ...broken, '--tables', 'idle')).toMatchObject({
+      exitCode: 0,
+    });
+  });
   test.each([
     {},
     { encoding: 'base64', inlineCompress: 'gzip -c' },

@@ -231,6 +231,13 @@ describe('a bucket', () => {
     await s3.start();
   });
 
+  test('on a port that the HTTP client refuses says so', async () => {
+    await expect(namesOf(storeWith({ endpoint: 'http://127.0.0.1:6000' }), '')).rejects.toMatchObject({
+      code: 'storeUnreachable',
+      message: expect.stringContaining('127.0.0.1:6000: no request is sent to this port'),
+    });
+  });
+
   test('of a server that dies within an upload has nothing of the object, and takes it when it is back', async () => {
     const { port } = new URL(s3.endpoint);
     const content = random(2 * PART + 1);

@@ -35,6 +35,8 @@ export class AgentConnection {
   readonly #parser = new RequestParser();
   #answering: Promise<void> | undefined;
   #hasBegun = false;
+  /** Why the socket is closed, or will be. */
+  #lostBecause = 'the client has left';
   #silence: Timer;
   readonly #patience: Timer;
 
@@ -58,7 +60,7 @@ export class AgentConnection {
     this.lost = aborter.signal;
     const closed = new Promise<void>((resolve) => {
       socket.once('close', () => {
-        aborter.abort(new ConnectionLostError('the client has left'));
+        aborter.abort(this.#lostError());
         resolve();
       });
     });
@@ -115,7 +117,7 @@ export class AgentConnection {
   /** Resolves when the client may be sent more. Rejects with ConnectionLostError. */
   async send(bytes: Buffer | string): Promise<void> {
     const socket = this.#socket;
-    if (socket.destroyed) throw new ConnectionLostError('the client has left');
+    if (socket.destroyed) throw this.#lostError();
     this.#hasBegun = true;
     if (socket.write(bytes)) return;
     await this.#until('drain');
@@ -123,7 +125,7 @@ export class AgentConnection {
 
   /** Ends the answer. Resolves when the client has it. Rejects with ConnectionLostError. */
   async finish(): Promise<void> {
-    if (this.#socket.destroyed) throw new ConnectionLostError('the client has left');
+    if (this.#socket.destroyed) throw this.#lostError();
     this.#socket.end();
     if (!this.#socket.writableFinished) await this.#until('finish');
     this.#lingerThenDestroy();
@@ -132,6 +134,9 @@ export class AgentConnection {
   /** Writes a block that says why nothing more comes, and closes. The real client fails when it comes instead of READY. */
   refuse(msg: string): void {
     if (this.#socket.destroyed) return;
+    // Also instead of a request: what comes of one means nothing from now on.
+    this.#stopTimers();
+    this.#answering ??= Promise.resolve();
     this.#hasBegun = true;
     this.#socket.end(encodeBlock({ status: 'FAILED', msg }));
     this.#lingerThenDestroy();
@@ -143,9 +148,14 @@ export class AgentConnection {
     this.#lingerThenDestroy();
   }
 
-  /** Ends the connection at once. */
-  breakOff(): void {
+  /** Ends the connection at once. `because` is what whoever answers it learns. */
+  breakOff(because = this.#lostBecause): void {
+    this.#lostBecause = because;
     this.#socket.destroy();
+  }
+
+  #lostError(): ConnectionLostError {
+    return new ConnectionLostError(this.#lostBecause);
   }
 
   /** A client that goes on writing would have its answer thrown away by a socket that is closed at once. */
@@ -172,7 +182,7 @@ export class AgentConnection {
       };
       const lost = (): void => {
         leave();
-        reject(new ConnectionLostError('the client has left'));
+        reject(this.#lostError());
       };
       const stalled = (): void => {
         const isMoving = socket.bytesWritten - socket.writableLength > before;

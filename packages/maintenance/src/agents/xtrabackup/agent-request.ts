@@ -1,4 +1,4 @@
-import type { BackupQuery } from './backup-history.js';
+import { type BackupQuery, backupTypes, isBackupType } from './backup-history.js';
 import { AgentRequestError, type KeyValues } from './key-value-block.js';
 import { isSessionId, parseSessionId, type SessionPoint } from './session-id.js';
 import {
@@ -90,12 +90,12 @@ function readBackupRequest(pairs: KeyValues): AgentRequest {
     throw new AgentRequestError(`sid must be at most ${SID_LENGTH_MAX} characters`);
   }
   const isFromZrm = [...pairs.keys()].some((key) => !SEED_KEYS.has(key));
-  const point = level === 1 ? pointOf(pairs, isClientsSid ? '' : sid) : undefined;
+  const begin = level === 1 ? beginOf(pairs, isClientsSid ? '' : sid) : undefined;
   return {
     action: 'copy from',
-    since: point === undefined ? undefined : parseSessionId(point),
+    since: begin && parseSessionId(begin.point, begin.key),
     sid: isClientsSid ? sid : undefined,
-    point,
+    point: begin?.point,
     isFromZrm,
     isForReplication,
     directory: isFromZrm ? '' : readDirectory(file),
@@ -104,9 +104,14 @@ function readBackupRequest(pairs: KeyValues): AgentRequest {
   };
 }
 
-function pointOf(pairs: KeyValues, ownSid: string): string {
-  const point = pairs.get('binlog') || ownSid;
-  if (point !== '') return point;
+/** The point that a backup of level 1 begins at, and the key that has it. */
+function beginOf(
+  pairs: KeyValues,
+  ownSid: string,
+): { readonly point: string; readonly key: 'binlog' | 'sid' } {
+  const binlog = pairs.get('binlog') ?? '';
+  if (binlog !== '') return { point: binlog, key: 'binlog' };
+  if (ownSid !== '') return { point: ownSid, key: 'sid' };
   throw new AgentRequestError(
     'backup-level=1 needs the point that it begins at: in the key binlog, or as sid, the sid of the backup before',
   );
@@ -140,7 +145,8 @@ function readEncoding(pairs: KeyValues, isFromZrm: boolean): StreamEncoding {
     const known = Object.keys(ENCODING_NAMES).join(', ');
     throw new AgentRequestError(`Unknown encoding requested: ${wanted.slice(0, 100)} (known are ${known})`);
   }
-  const blockBytes = readNumber(pairs, 'agent-stream-block-size') || BLOCK_BYTES_DEFAULT;
+  const isSized = (pairs.get('agent-stream-block-size') ?? '') !== '';
+  const blockBytes = isSized ? readNumber(pairs, 'agent-stream-block-size') : BLOCK_BYTES_DEFAULT;
   if (blockBytes < blockBytesMin[name]) {
     throw new AgentRequestError(
       `agent-stream-block-size must be at least ${blockBytesMin[name]} for this encoding, not ${blockBytes}`,
@@ -159,8 +165,12 @@ function readIsGzipped(pairs: KeyValues): boolean {
 }
 
 function readQuery(pairs: KeyValues): BackupQuery {
+  const type = pairs.get('type') || undefined;
+  if (type !== undefined && !isBackupType(type)) {
+    throw new AgentRequestError(`type must be ${backupTypes.join(' or ')}`);
+  }
   return {
-    type: pairs.get('type') || undefined,
+    type,
     newerThanSeconds: readNumber(pairs, 'newer_than'),
     itemsMax: readNumber(pairs, 'max_items'),
   };

@@ -76,7 +76,8 @@ export class BackupAgent {
     this.#options = options;
     // A client may have said all it has to say and still want the answer.
     this.#server = createServer({ allowHalfOpen: true }, (socket) => this.#accept(socket));
-    this.#server.maxConnections = options.connectionsMax;
+    // Those beyond `connectionsMax` are told so, as many again at a time.
+    this.#server.maxConnections = 2 * options.connectionsMax;
   }
 
   /** With the port that the system chose where 0 was asked for. */
@@ -111,7 +112,7 @@ export class BackupAgent {
     const closed = this.#server.listening
       ? new Promise<void>((resolve) => this.#server.close(() => resolve()))
       : Promise.resolve();
-    for (const connection of this.#connections) connection.breakOff();
+    for (const connection of this.#connections) connection.breakOff('the node stops');
     await closed;
     await Promise.all(Array.from(this.#connections, ({ ended }) => ended));
     await this.#historyWritten;
@@ -143,7 +144,13 @@ export class BackupAgent {
   }
 
   #accept(socket: Socket): void {
+    const { connectionsMax } = this.#options;
     const connection = new AgentConnection(socket, this.#options, (pairs) => this.#answer(connection, pairs));
+    if (this.#connections.size >= connectionsMax) {
+      this.#counters.refused++;
+      connection.refuse(`${connectionsMax} connections are open: try again when one is closed`);
+      return;
+    }
     this.#connections.add(connection);
     void connection.ended.then(() => this.#connections.delete(connection));
   }
@@ -283,7 +290,7 @@ export class BackupAgent {
 
 function summaryOf(backup: AgentBackup): string {
   const { full, incremental } = backup.tableCounts;
-  const what = `sending ${full} tables in full and the changes of ${incremental}`;
+  const what = `sending ${full} ${full === 1 ? 'table' : 'tables'} in full and the changes of ${incremental}`;
   return backup.sid === undefined ? `${what}; they are too many for a sid` : what;
 }
 

@@ -6,7 +6,12 @@ export const BACKUPS_REMEMBERED_MAX = 1_000;
 const TEXT_LENGTH_MAX = 1_024;
 const FORMAT = 1;
 
-type BackupType = 'full' | 'incremental';
+export const backupTypes = ['full', 'incremental'] as const;
+
+type BackupType = (typeof backupTypes)[number];
+
+export const isBackupType = (text: string): text is BackupType =>
+  (backupTypes as readonly string[]).includes(text);
 
 /** A backup that has ended. */
 export interface BackupRecord {
@@ -29,7 +34,7 @@ export interface BackupRecord {
 /** Which backups are asked for. */
 export interface BackupQuery {
   /** Undefined: of both types. */
-  readonly type: string | undefined;
+  readonly type: BackupType | undefined;
   /** Begun at or after this second since 1970. */
   readonly newerThanSeconds: number;
   /** 0: all that are remembered. */
@@ -105,7 +110,7 @@ function isRecord(value: unknown): value is BackupRecord {
   return (
     [sid, message, point ?? ''].every((text) => typeof text === 'string') &&
     [startedMs, endedMs, sizeBytes, fileCount].every(Number.isSafeInteger) &&
-    (type === 'full' || type === 'incremental') &&
+    isBackupType(type) &&
     typeof isDone === 'boolean'
   );
 }

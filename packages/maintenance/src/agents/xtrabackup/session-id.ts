@@ -43,8 +43,8 @@ export function isSessionId(text: string): boolean {
   return text.startsWith(PREFIX);
 }
 
-/** Throws AgentRequestError for what no agent gave out. */
-export function parseSessionId(sid: string): SessionPoint {
+/** Reads what a request has under `key`. Throws AgentRequestError, which names the key, for what no agent gave out. */
+export function parseSessionId(sid: string, key: 'sid' | 'binlog' = 'sid'): SessionPoint {
   const bytes = Buffer.from(sid.slice(PREFIX.length), 'base64url');
   const body = bytes.subarray(0, -CHECKSUM_BYTES);
   const isWhole =
@@ -52,7 +52,7 @@ export function parseSessionId(sid: string): SessionPoint {
     body.length >= CLUSTER_BYTES &&
     checksum(body).equals(bytes.subarray(-CHECKSUM_BYTES));
   if (!isWhole)
-    throw new AgentRequestError('the sid is not one that an agent gave out, or was not copied whole');
+    throw new AgentRequestError(`the ${key} is not one that an agent gave out, or was not copied whole`);
   const revisions = new Map<number, number>();
   let at = CLUSTER_BYTES;
   const next = (): number => {
@@ -60,7 +60,7 @@ export function parseSessionId(sid: string): SessionPoint {
     for (let unit = 1; ; unit *= 0x80) {
       const byte = body[at++];
       if (byte === undefined || unit > Number.MAX_SAFE_INTEGER) {
-        throw new AgentRequestError('the sid is not one that this version of the agent gave out');
+        throw new AgentRequestError(`the ${key} is not one that this version of the agent gave out`);
       }
       value += (byte & 0x7f) * unit;
       if (byte < 0x80) return value;

@@ -73,6 +73,9 @@ const CERTIFICATE_CODE = /CERT|SELF_SIGNED|UNABLE_TO_|ERR_TLS|ERR_SSL/;
 
 const BREAK_CODES: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
 
+/** All that `fetch` says of a port that it refuses (fetch.spec.whatwg.org, 2.9 Port blocking). */
+const BAD_PORT = 'bad port';
+
 /** Characters of a server's text that an error holds. */
 const SERVER_TEXT_LENGTH_MAX = 200;
 
@@ -115,8 +118,14 @@ export function declaredS3Error(error: unknown, place: S3Place): ArchiveError {
     const what = BREAK_CODES.has(code) ? `the connection to ${endpoint} breaks off` : endpoint;
     return archiveErrors.storeUnreachable(url, `${what}: ${code}`, { cause: error });
   }
-  return archiveErrors.storeFailed(url, doing, innermost(error).message, { cause: error });
+  const { message } = innermost(error);
+  if (message === BAD_PORT)
+    return archiveErrors.storeUnreachable(url, portRefused(endpoint), { cause: error });
+  return archiveErrors.storeFailed(url, doing, message, { cause: error });
 }
+
+const portRefused = (endpoint: string): string =>
+  `${endpoint}: no request is sent to this port, which browsers keep for another protocol`;
 
 function refusalError(error: S3StatusError, place: S3Place): ArchiveError {
   const { url, bucket, doing, name } = place;

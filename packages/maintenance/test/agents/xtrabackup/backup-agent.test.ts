@@ -161,7 +161,7 @@ describe('a full backup', () => {
     const { bytes, isEnded } = await ask(port, requestOf(example));
     expect(isEnded).toBe(true);
     const sid = formatSessionId({ cluster: clusterMark('c1'), revisions: new Map([[10_001, 1]]) });
-    const block = `5\nstatus=SENDING\nmsg=sending 1 tables in full and the changes of 0\nsid=${sid}\n`;
+    const block = `5\nstatus=SENDING\nmsg=sending 1 table in full and the changes of 0\nsid=${sid}\n`;
     const head = `READY\n${block}next-binlog=${sid}\nnext_binlog=${sid}\n\n`;
     expect(bytes.toString('utf8', 0, head.length)).toBe(head);
 
@@ -290,7 +290,7 @@ describe('an incremental backup', () => {
     await table.put('a', '3');
     await (await node.createTable('new')).put('n', '1');
     const second = await backup(port, since(first.sid));
-    expect(second.msg).toBe('sending 1 tables in full and the changes of 2');
+    expect(second.msg).toBe('sending 1 table in full and the changes of 2');
     expect(second.tables).toMatchObject([
       { name: 'idle', file_name: 'idle.log', type: 'INCREMENTAL', base_revision: 0, revision: 0 },
       { name: 'new', file_name: 'new.bak', type: 'FULL', revision: 1 },
@@ -435,7 +435,7 @@ describe('a request that is refused', () => {
     ],
     [
       { ...full, 'backup-level': '1', sid: '/srv/backups/BackupSet/1', binlog: 'mysql-bin.000012' },
-      'the sid is not one that an agent gave out, or was not copied whole',
+      'the binlog is not one that an agent gave out, or was not copied whole',
     ],
     [{ ...full, file: '/ZRM_LINKS/../etc' }, 'file must be a path without ".."'],
     [{ ...full, file: `ZRM_LINKS${'x'.repeat(1016)}` }, 'file must be at most 1024 bytes'],
@@ -470,6 +470,11 @@ describe('a request that is refused', () => {
       { ...full, 'xtrabackup-agent:inline-compress': command },
       'xtrabackup-agent:inline-compress must be "gzip -c" or "gzip": nothing else is done, and no command is run',
     ]),
+    [
+      { ...full, 'agent-stream-block-size': '0' },
+      'agent-stream-block-size must be at least 5 for this encoding, not 0',
+    ],
+    [{ ...full, action: 'monitor', type: 'foo' }, 'type must be full or incremental'],
     [{ ...full, action: 'monitor', newer_than: 'today' }, 'newer_than must be a number of at most 12 digits'],
     [{ ...full, action: 'monitor', max_items: '-1' }, 'max_items must be a number of at most 12 digits'],
     [{ action: 'monitor' }, 'the password is wrong: it must be the maintenance token'],
@@ -578,8 +583,8 @@ describe('the agent', () => {
     expect(await refusal(port, full)).toBe('1 backups are under way: try again when one is done');
     const second = await connect(port);
     await until(() => agent.status.connections === 2);
-    const third = await connect(port);
-    expect((await answerOf(third)).bytes).toHaveLength(0);
+    expect(await refusal(port, full)).toBe('2 connections are open: try again when one is closed');
+    expect(agent.status.connections).toBe(2);
     second.destroy();
     expect(await isWhole((await answerOf(first)).bytes)).toBe(true);
     await until(() => agent.status.running === 0);
@@ -587,12 +592,13 @@ describe('the agent', () => {
   });
 
   test('that closes breaks off what is under way so that nobody takes it for a backup', async () => {
-    const { agent, port, table } = await withLargeTable();
+    const { agent, port, table, logged } = await withLargeTable();
     const socket = await connect(port);
     socket.write(requestOf(full));
     const answer = answerOf(socket);
     await until(() => agent.status.running === 1);
     await agent.close();
+    expect(logged.filter((line) => line.includes('the node stops'))).toHaveLength(1);
     expect(await isWhole((await answer).bytes)).toBe(false);
     expect([agent.status.running, table.viewCount]).toEqual([0, 0]);
     await expect(connect(port)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
