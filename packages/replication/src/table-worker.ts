@@ -171,11 +171,12 @@ export class TableWorker {
     const { environment, options, node, contact, counters } = this.#context;
     const { signal } = this.#aborter;
     const { name } = this.table;
+    const isWanting = this.#leaderAppliedIndex === 0 || this.contact.isFailing;
     const request = replication.ReplicateRequest.fromPartial({
       table: Buffer.from(name),
       leaderIndex: BigInt(this.#taken + 1),
-      // After a failure an answer at once says that it is over.
-      waitMs: this.contact.isFailing ? 0 : Math.floor(options.logRpcTimeoutMs / 2),
+      // An answer at once says how far the leader cluster is, at first, and after a failure that it is over.
+      waitMs: isWanting ? 0 : Math.floor(options.logRpcTimeoutMs / 2),
       clusterId: node.leaderClusterId ?? '',
       capabilities: UNDERSTANDS_REVISION_COMPARES,
       follower: options.followerName,
