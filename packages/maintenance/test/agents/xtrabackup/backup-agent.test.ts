@@ -581,6 +581,7 @@ describe('the agent', () => {
     first.write(requestOf(full));
     await until(() => agent.status.running === 1);
     expect(await refusal(port, full)).toBe('1 backups are under way: try again when one is done');
+    await until(() => agent.status.connections === 1);
     const second = await connect(port);
     await until(() => agent.status.connections === 2);
     expect(await refusal(port, full)).toBe('2 connections are open: try again when one is closed');
