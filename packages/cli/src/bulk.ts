@@ -32,6 +32,8 @@ interface LineReader {
   readonly wantsLineFeed?: boolean;
   /** Why the lines are not all that there should be, after the last one; undefined: they are. */
   whyIncomplete?(): string | undefined;
+  /** Whether the last line says itself that nothing follows. */
+  hasEnd?(): boolean;
 }
 
 /** Stores the pairs of stdin, `key<TAB>value` a line, in the order of the lines. Prints how many. */
@@ -70,6 +72,7 @@ export async function loadLines(
       isPartial || dump.whyIncomplete === undefined
         ? undefined
         : `the input is not a whole dump: ${dump.whyIncomplete}; --partial takes it as it is`,
+    hasEnd: () => dump.hasEnd,
   });
   process.stdout.write(`OK ${pipeline.lineCount}\n`);
 }
@@ -123,6 +126,7 @@ class Pipeline {
     let batch: Batch | undefined;
     let number = 0;
     let isInterrupted = false;
+    let isOver = false;
     const interrupt = (): void => {
       // Who asks a second time does not wait for the transactions under way.
       if (isInterrupted) {
@@ -179,7 +183,10 @@ class Pipeline {
         }
       }
       if (batch) this.#send(batch);
-      if (this.#reason === undefined) this.#reason = reader.whyIncomplete?.();
+      if (this.#reason === undefined) {
+        this.#reason = reader.whyIncomplete?.();
+        isOver = reader.hasEnd?.() === true;
+      }
     } catch (error) {
       // To destroy stdin is what ends the wait for the next line.
       if (!isInterrupted) throw error;
@@ -191,9 +198,8 @@ class Pipeline {
     }
     if (this.#reason === undefined) return;
     const next = this.#open.size > 0 ? Math.min(...this.#open) : number + 1;
-    throw failure(
-      `${this.#name}: ${this.#reason}; ${this.lineCount} lines are done; go on with --from-line ${next}`,
-    );
+    const advice = isOver ? '' : `; go on with --from-line ${next}`;
+    throw failure(`${this.#name}: ${this.#reason}; ${this.lineCount} lines are done${advice}`);
   }
 
   #send(batch: Batch): void {

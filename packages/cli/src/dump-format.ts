@@ -103,6 +103,11 @@ export class DumpReader {
     return true;
   }
 
+  /** Whether the last line was the end of a dump. */
+  get hasEnd(): boolean {
+    return this.#hasEnd;
+  }
+
   /** Why this is not all that was dumped, once everything has been read; undefined: it is. */
   get whyIncomplete(): string | undefined {
     return this.#missing ?? (this.#hasEnd ? undefined : 'it has no end line, so it was cut short');

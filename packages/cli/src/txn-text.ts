@@ -134,6 +134,7 @@ function parseOperation(line: string, isHex: boolean): mvcc.RequestOp {
 /** A key or a value: a word, or a text in quotes. Escapes in double quotes are those of JSON, and `\xNN` for a byte. */
 function readBytes(text: string, isHex: boolean): Buffer {
   const quote = text.length > 1 && text.at(0) === text.at(-1) ? text.at(0) : undefined;
+  if (quote === undefined && /^["']/.test(text)) throw usageError(`txn: a quote is not closed: ${text}`);
   const inner = quote === '"' || quote === "'" ? text.slice(1, -1) : text;
   if (isHex) return Buffer.from(toBytes(inner, true));
   return quote === '"' ? readEscapes(inner) : Buffer.from(inner);

@@ -287,6 +287,12 @@ describe('data (interfaces.md)', () => {
       /^load: the input is not a whole dump: it has no end line, so it was cut short; --partial takes it as it is; 122 lines are done; go on with --from-line 124$/,
     );
     expect(await output(['load', '--table', 'loaded', '--partial'], cut)).toBe('OK 122\n');
+    const lacking = await command(['load', '--table', 'loaded'], { stdin: dump.replace(/^dz.*\n/m, '') });
+    expectFailure(
+      lacking,
+      1,
+      /^load: .*: its end line counts 256 pairs, and 255 are there; --partial takes it as it is; 255 lines are done$/,
+    );
     const within = await command(['load', '--table', 'loaded', '--partial'], { stdin: `${cut}dz\tz\\x0` });
     expectFailure(within, 1, /line 124: it does not end with a line feed, so it may be cut short; 122 lines/);
 

@@ -42,8 +42,14 @@ describe('the text form of txn', () => {
   test.each([
     ['put 0 00', true, '--hex: keys and values must be pairs of hexadecimal digits'],
     ['put "\\q" v', false, 'txn: not a quoted text'],
+    ['put "a b', false, 'txn: a quote is not closed: "a'],
+    ["put k 'v", false, "txn: a quote is not closed: 'v"],
     ['put k v --colour', false, 'txn: unknown flag --colour'],
   ])('refuses %s', (line, isHex, reason) => {
     expect(() => put(line, isHex)).toThrow(reason);
+  });
+
+  test('refuses a compare with a quote that is not closed, which would hold of other values', () => {
+    expect(() => parseTxnText('value("k") = "1\n\nput hit 1\n', false)).toThrow('a quote is not closed');
   });
 });

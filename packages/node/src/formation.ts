@@ -36,6 +36,8 @@ export class Formation {
   readonly #empty = new Map<NodeId, string>();
   /** Refusals are logged once each, since they repeat with every greeting. */
   readonly #refused = new Set<string>();
+  /** The lists of initial members that others were started with, which greet many times a second. */
+  readonly #otherLists = new Map<NodeId, string>();
   #isJoining = false;
 
   constructor(options: {
@@ -88,6 +90,8 @@ export class Formation {
     }
     const theirs = [...hello.members].sort((a, b) => a - b).join();
     if (theirs !== this.#memberIds.join()) {
+      if (this.#otherLists.get(from) === theirs) return;
+      this.#otherLists.set(from, theirs);
       this.#log(
         'error',
         'another node was started with other initial members: give all nodes the same list',

@@ -54,6 +54,10 @@ export class DataDirectoryError extends Error {
   override readonly name = 'DataDirectoryError';
 }
 
+/** What to do where a part of the data directory is missing: a member without it must not vote (T4). */
+export const bringBack = (what: string): string =>
+  `bring ${what} back as it was last; where that is lost for good, so is this member's disk: keep the node stopped, and go on as docs/backup-and-recovery.md says of a lost disk`;
+
 /** `new`: no cluster yet. `joining`: the genesis is known, the first groups may be missing. `member`: complete. */
 type Phase = 'new' | 'joining' | 'member';
 
@@ -229,7 +233,5 @@ function parse(content: Buffer): NodeFile {
   } catch {
     // Falls through to the one answer for every kind of damage.
   }
-  throw new DataDirectoryError(
-    'node.json is damaged: restore it from a copy, or wipe the data directory and replace this member',
-  );
+  throw new DataDirectoryError(`node.json is damaged: ${bringBack('it')}`);
 }

@@ -33,7 +33,7 @@ import { Formation } from './formation.js';
 import type { FrameHeader, PeerMessage, StartRecord } from './frame.js';
 import { Handover } from './handover.js';
 import { Histogram } from './histogram.js';
-import { DataDirectoryError, Identity } from './identity.js';
+import { bringBack, DataDirectoryError, Identity } from './identity.js';
 import type { MaintenanceControl } from './maintenance-api.js';
 import type { MemberControl, MemberState, StateChange } from './member-control.js';
 import { type Answerer, MemberQuestions } from './member-questions.js';
@@ -285,13 +285,11 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       onFatal: environment.fatal,
     });
     if (identity.phase === 'member' && wal.group(META_SHARD) === undefined) {
-      throw new DataDirectoryError(
-        'the data directory lacks its write-ahead log: bring wal/ back, or wipe the data directory and replace this member',
-      );
+      throw new DataDirectoryError(`the data directory lacks its write-ahead log: ${bringBack('wal/')}`);
     }
     if (identity.phase === 'new' && wal.group(META_SHARD) !== undefined) {
       throw new DataDirectoryError(
-        'the data directory has a write-ahead log but no cluster id: bring node.json back, or wipe the data directory and replace this member',
+        `the data directory has a write-ahead log but no cluster id: ${bringBack('node.json')}`,
       );
     }
     const wolfLog = wal.group(WOLF_SHARD);

@@ -17,7 +17,7 @@ import {
 import type { GroupId, GroupLog, GroupWrite, Wal } from '@coxswain/wal';
 import type { Environment } from './environment.js';
 import { errors } from './errors.js';
-import { DataDirectoryError } from './identity.js';
+import { bringBack, DataDirectoryError } from './identity.js';
 import type { NodeOptions } from './options.js';
 import { META_SHARD, WOLF_SHARD } from './registry.js';
 import { Replica } from './replica.js';
@@ -93,7 +93,7 @@ export class Replicas {
       // T4: a directory that is gone took acknowledged data with it; the log behind it may be compacted.
       if (!names.delete(name)) {
         throw new DataDirectoryError(
-          `the data directory lacks tables/${name}, which the log knows: bring it back, or wipe the data directory and replace this member`,
+          `the data directory lacks tables/${name}, which the log knows: ${bringBack('it')}`,
         );
       }
       names.delete(incomingStoreName(log.group));
@@ -393,7 +393,7 @@ export class Replicas {
     const { appliedIndex: index, appliedTerm: term } = table;
     if (index < log.truncated.index) {
       throw new DataDirectoryError(
-        `tables/${storeName(log.group)} is at ${index}, but its log begins behind ${log.truncated.index}: bring the directory back, or wipe the data directory and replace this member`,
+        `tables/${storeName(log.group)} is at ${index}, but its log begins behind ${log.truncated.index}: ${bringBack('the directory')}`,
       );
     }
     if (log.term(index) === term) return;

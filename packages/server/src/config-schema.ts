@@ -59,10 +59,10 @@ const number = (value: number, description: string, minimum = 0): Definition<num
   description,
 });
 
-const durationMs = (value: number, description: string): Definition<number> => ({
+const durationMs = (value: number, description: string, minimum = 0): Definition<number> => ({
   kind: 'durationMs',
   default: value,
-  minimum: 0,
+  minimum,
   description,
 });
 
@@ -136,7 +136,7 @@ const definitions = {
   'raft.listen-address': text('', 'host:port that the Raft listener binds; default: raft.address'),
   'raft.node-id': number(1, 'the id of this node, unique in the cluster, never reused', 1),
   'raft.initial-members': members('every first member, 1=host:port,2=host:port; default: this node alone'),
-  'raft.rtt': durationMs(defaultNodeOptions.tickMs, "Raft's unit of time"),
+  'raft.rtt': durationMs(defaultNodeOptions.tickMs, "Raft's unit of time", 1),
   'raft.heartbeat-rtt': number(
     defaultNodeOptions.heartbeatTicks,
     'heartbeat interval in units of raft.rtt',

@@ -252,7 +252,9 @@ function parseKind(option: ConfigOption, raw: unknown, refuse: (expected: string
     case 'members':
       return (
         parseMembers(raw, option.minimum!) ??
-        refuse(`members such as ${option.minimum}=host:5012,${option.minimum! + 1}=host:5012`)
+        refuse(
+          `members, each with an id and an address of its own, such as ${option.minimum}=host-a:5012,${option.minimum! + 1}=host-b:5012`,
+        )
       );
     case 'address':
       if (typeof raw === 'string' && parseListenAddress(raw)) return raw;
@@ -292,7 +294,9 @@ function parseMembers(raw: unknown, idMin: number): Record<string, string> | und
     if (!isId || !isPeerAddress(String(address)) || members[id!]) return undefined;
     members[id!] = String(address);
   }
-  return members;
+  // One node would answer for two members.
+  const addresses = Object.values(members);
+  return new Set(addresses).size === addresses.length ? members : undefined;
 }
 
 const maskedSecret = '**********';

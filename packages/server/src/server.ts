@@ -884,10 +884,10 @@ function wolfOptions(config: Config): WolfOptions | undefined {
   if (!isTableName(table)) throw new StartError(`wolf.table must be ${TABLE_NAME_RULE}`);
   const members = new Map(Object.entries(named).map(([id, address]) => [Number(id), address]));
   if (members.size === 0) members.set(0, own);
-  const [id, ...more] = [...members].filter(([, address]) => address === own).map(([member]) => member);
-  if (id === undefined || more.length > 0) {
+  const id = [...members].find(([, address]) => address === own)?.[0];
+  if (id === undefined) {
     throw new StartError(
-      `wolf.members must list ${own}, which is wolf.address, once: add 0=${own}, or another id`,
+      `wolf.members must list ${own}, which is wolf.address: add it, with the id that it has on the other members`,
     );
   }
   return { table, id, members };

@@ -180,12 +180,12 @@ describe('configuration (regatta-protocol.md §5)', () => {
     [
       'raft.initial-members',
       '1=a',
-      '--raft.initial-members: must be members such as 1=host:5012,2=host:5012, not "1=a"',
+      '--raft.initial-members: must be members, each with an id and an address of its own, such as 1=host-a:5012,2=host-b:5012, not "1=a"',
     ],
     [
       'raft.initial-members',
       '1=a:1,1=b:1',
-      '--raft.initial-members: must be members such as 1=host:5012,2=host:5012, not "1=a:1,1=b:1"',
+      '--raft.initial-members: must be members, each with an id and an address of its own, such as 1=host-a:5012,2=host-b:5012, not "1=a:1,1=b:1"',
     ],
     [
       'tables.names',

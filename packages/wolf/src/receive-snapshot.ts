@@ -2,6 +2,7 @@ import type { wolfRaft } from '@coxswain/protocol';
 import type { Heartbeat, NodeId } from '@coxswain/raft';
 import { wolfErrors } from './errors.js';
 import { checkLeader, type Decided, peerOf, type ReplicaView, refused, toNumber } from './receive.js';
+import { checkTermLeap } from './term-leap.js';
 
 /** A chunk that goes into the `SnapshotAssembly`, unless `isCommitted`. */
 export interface WantedChunk {
@@ -34,6 +35,7 @@ export function receiveSnapshotChunk(
     const lastTerm = exact(request.lastIncludedTerm, 'last_included_term');
     if (term < replica.term || term === 0)
       return { kind: 'decided', response: answerInstalled(msgId, replica.term) };
+    checkTermLeap(term, replica.term, wolfErrors.snapshotFailed);
     const from = peerOf(leaderId, replica, 'leader_id', wolfErrors.snapshotFailed);
     checkLeader(from, term, replica, wolfErrors.snapshotFailed);
     if (lastIndex === 0 || lastTerm === 0 || lastTerm > term)

@@ -12,6 +12,7 @@ import { toRaftEntry } from './entries.js';
 import { SecondLeader, WolfError, wolfErrors } from './errors.js';
 import { toNodeId, toWolfId } from './ids.js';
 import { isSameMembership } from './membership.js';
+import { checkTermLeap } from './term-leap.js';
 
 /** What the receiving side asks of this node's replica. `Raft` has all of it but `members`. */
 export interface ReplicaView {
@@ -101,6 +102,7 @@ function appendOf(
   // Nobody can lead in term 0.
   if (term < replica.term || term === 0)
     return { kind: 'decided', response: appendAnswer(msgId, replica.term, false) };
+  checkTermLeap(term, replica.term, wolfErrors.appendFailed);
   const from = peerOf(request.leaderId, replica, 'leader_id', wolfErrors.appendFailed);
   checkLeader(from, term, replica, wolfErrors.appendFailed);
   const entries = entriesOf(request, replica);
@@ -143,8 +145,7 @@ function entriesOf(
     const { payload } = entry;
     if (payload.type === 'configChange' && !isSameMembership(payload.membership, members))
       throw wolfErrors.appendFailed(
-        `entry ${entry.index} changes the members, which are what wolf.members names: ${members.join(', ')}. ` +
-          'Change wolf.members on every node of ours, and send it again',
+        `entry ${entry.index} changes the members, which are what wolf.members names for good: ${members.join(', ')}`,
       );
     return toRaftEntry(entry);
   });
@@ -213,6 +214,7 @@ export function receiveVote(
     const candidate = exact(request.candidateId, 'candidate_id');
     if (term < replica.term || term === 0)
       return { kind: 'decided', response: voteAnswer(msgId, replica.term, false) };
+    checkTermLeap(term, replica.term, wolfErrors.voteFailed);
     const from = peerOf(candidate, replica, 'candidate_id', wolfErrors.voteFailed);
     // A log that ends in a later term than the one that it campaigns in is nobody's.
     if (lastTerm > term) throw wolfErrors.voteFailed(`last_log_term ${lastTerm} is above term ${term}`);

@@ -268,6 +268,7 @@ describe('AppendEntries', () => {
         ],
       },
     ],
+    ['a term that leaves no later one', { term: 2 ** 53 - 1 }],
     [
       'a command that is cut short',
       {
@@ -504,6 +505,8 @@ describe('Vote', () => {
     ['a candidate that is no member', { candidateId: 3n }],
     ['this node itself', { candidateId: 0n }],
     ['a term above 2^53-1', { term: 2n ** 53n }],
+    ['a term that leaves no later one', { term: 2n ** 53n - 1n }],
+    ['a term that no member gets to', { term: 2n ** 40n + 1n }],
     ['an index of 2^64-1', { lastLogIndex: 2n ** 64n - 1n }],
     ['a last term after the term', { lastLogTerm: 2n }],
   ])('%s is RAFT_VOTE_FAILED, and the term stays', (_, fields) => {
@@ -560,6 +563,7 @@ describe('InstallSnapshot', () => {
     ['a last term after the term', { lastIncludedTerm: 3n }],
     ['another term for what is committed', { lastIncludedIndex: 1n, lastIncludedTerm: 2n }],
     ['an index above 2^53-1', { lastIncludedIndex: 2n ** 63n }],
+    ['a term that leaves no later one', { term: 2n ** 53n - 1n }],
   ])('%s is RAFT_INSTALL_SNAPSHOT_FAILED', (_, fields) => {
     const received = receiveSnapshotChunk(chunk(fields), replicaWith([1], 1));
     assert(received.kind === 'decided');

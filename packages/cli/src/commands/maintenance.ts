@@ -1,4 +1,5 @@
 import { type Coxswain, OutcomeUnknownError } from '@coxswain/client';
+import type { regatta } from '@coxswain/protocol';
 import { Command } from 'commander';
 import { confirm } from '../confirm.js';
 import { addressedFlags, withAddressFlag, withClient, withConnectionFlags } from '../connection-flags.js';
@@ -35,7 +36,7 @@ function resetCommand(): Command {
     const { table, all } = flags;
     if (all === (table !== undefined)) throw usageError('give either --table or --all');
     await withClient(flags, async (client) => {
-      const before = await shardsOf(client);
+      const before = shardsOf((await client.cluster.status()).tables);
       await client.maintenance.reset(all ? 'all' : { table: table! });
       if (flags.wait)
         await untilReset(client, new Map([...before].filter(([name]) => all || name === table)));
@@ -44,17 +45,25 @@ function resetCommand(): Command {
   });
 }
 
+type Tables = regatta.StatusResponse['tables'];
+
 /** The shard of each table. A reset ends when another one has taken over. */
-async function shardsOf(client: Coxswain): Promise<Map<string, bigint>> {
-  const { tables } = await client.cluster.status();
-  return new Map([...tables].map(([name, { shardId }]) => [name, shardId]));
-}
+const shardsOf = (tables: Tables): Map<string, bigint> =>
+  new Map([...tables].map(([name, { shardId }]) => [name, shardId]));
 
 async function untilReset(client: Coxswain, before: ReadonlyMap<string, bigint>): Promise<void> {
   let told = -1;
+  let isPauseTold = false;
   for (;;) {
-    const now = await shardsOf(client);
+    const { tables } = await client.cluster.status();
+    const now = shardsOf(tables);
     const left = [...before].filter(([name, shardId]) => now.get(name) === shardId).length;
+    if (left > 0 && !isPauseTold && [...tables.values()].some(isPaused)) {
+      isPauseTold = true;
+      process.stderr.write(
+        'replication is paused here: this goes on when every node is resumed with "PUT /state/NAME/resume" of the REST listener\n',
+      );
+    }
     if (left !== told && process.stderr.isTTY) {
       process.stderr.write(`${before.size - left} of ${before.size} tables taken anew\n`);
     }
@@ -63,6 +72,8 @@ async function untilReset(client: Coxswain, before: ReadonlyMap<string, bigint>)
     await new Promise((resolve) => setTimeout(resolve, lookMs));
   }
 }
+
+const isPaused = ({ replication }: regatta.TableStatus): boolean => replication?.state === 'paused';
 
 interface PromoteFlags {
   readonly yes: boolean;

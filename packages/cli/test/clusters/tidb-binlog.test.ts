@@ -2,6 +2,7 @@ import { execFile, spawnSync } from 'node:child_process';
 import { promisify } from 'node:util';
 import { OutcomeUnknownError, StatusCode } from '@coxswain/client';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { Command } from '../support/command.js';
 import { Cluster, type ClusterNode, contentOf, until, untilEqual } from './cluster.js';
 
 let leader: Cluster;
@@ -232,7 +233,12 @@ describe('a Drainer of several', () => {
     });
     expect(await states()).toEqual(before);
     for (const node of follower.nodes) expect(await curl(at(node, lines.status))).toContain('"Synced":false');
+    const reset = new Command(['reset', '--table', 't', '--endpoints', follower.node(1).endpoint]);
+    await until('the command says what it waits for', () =>
+      reset.stderr.includes('replication is paused here: this goes on when every node is resumed'),
+    );
     expect(await act(follower.node(1), 'node-2', 'resume')).toEqual(success('resume'));
+    expect(await reset.ended).toMatchObject({ exitCode: 0, stdout: 'OK\n' });
     await untilEqual('t', leader, follower);
   });
 

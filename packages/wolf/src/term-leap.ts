@@ -1,0 +1,16 @@
+import type { WolfError } from './errors.js';
+
+/**
+ * How far a term that another member names may be ahead of this node's. Nothing in a call proves who sent it, and one with
+ * the greatest number would leave no later term to elect a leader in, for good. Members that elected ten times a second,
+ * apart from each other, would not be so far apart in three thousand years.
+ */
+export const TERM_LEAP_MAX = 2 ** 40;
+
+/** Throws what `fail` makes of the reason where `term` is further ahead of this node's than members can be. */
+export function checkTermLeap(term: number, current: number, fail: (reason: string) => WolfError): void {
+  if (term <= current + TERM_LEAP_MAX) return;
+  throw fail(
+    `term ${term} is more than 2^40 ahead of this node's, ${current}: no member gets there by elections, and it would soon leave none`,
+  );
+}
