@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { createSecureContext } from 'node:tls';
 import { type ConnectOptions, Coxswain } from '@coxswain/client';
 import { type Command, Option } from 'commander';
 import { failure, usageError } from './exit.js';
@@ -32,7 +33,10 @@ export function withConnectionFlags(command: Command): Command {
     new Option('--cert <file>', 'the certificate to show to servers that ask for one (PEM); turns on TLS'),
     new Option('--key <file>', 'the private key of --cert (PEM)'),
     new Option('--token <token>', 'the token of guarded services'),
-    new Option('--timeout <duration>', 'how long an operation may take')
+    new Option(
+      '--timeout <duration>',
+      'how long an operation may take: 500ms, 5s, 1m; a number alone is seconds',
+    )
       .default(5_000, '5s')
       .argParser(parseTimeoutMs),
   ];
@@ -67,8 +71,9 @@ function refuseUnknownNames(command: Command, environment: NodeJS.ProcessEnv): v
 
 function parseTimeoutMs(text: string): number {
   const match = /^(\d+(?:\.\d+)?)(ms|s|m)?$/.exec(text);
-  if (!match) throw usageError(`--timeout: must be a duration such as 500ms, 5s or 1m, not ${text}`);
-  return Number(match[1]) * { ms: 1, s: 1_000, m: 60_000 }[match[2] ?? 's']!;
+  const timeoutMs = match === null ? 0 : Number(match[1]) * { ms: 1, s: 1_000, m: 60_000 }[match[2] ?? 's']!;
+  if (timeoutMs > 0) return timeoutMs;
+  throw usageError(`--timeout: must be a duration above 0 such as 500ms, 5s or 1m, not ${text}`);
 }
 
 /** The flags of a command as given, with what the configuration file adds. Flags and environment win. */
@@ -133,29 +138,45 @@ export function connectOptions(flags: ConnectionFlags): ConnectOptions {
     throw usageError('--cert and --key must be given together');
   }
   const usesTls = flags.cacert !== undefined || flags.cert !== undefined;
+  const tls = {
+    ...readPem('ca', flags.cacert),
+    ...readPem('cert', flags.cert),
+    ...readPem('key', flags.key),
+  };
+  checkPair(flags, tls);
   return {
     endpoints,
     timeoutMs: flags.timeout,
     ...(flags.token === undefined ? {} : { token: flags.token }),
-    ...(usesTls
-      ? {
-          tls: {
-            ...readPem('ca', flags.cacert),
-            ...readPem('cert', flags.cert),
-            ...readPem('key', flags.key),
-          },
-        }
-      : {}),
+    ...(usesTls ? { tls } : {}),
   };
 }
 
+/** Files that do not belong together are found here, and named, and not in the first handshake. */
+function checkPair(flags: ConnectionFlags, tls: { readonly cert?: Buffer; readonly key?: Buffer }): void {
+  try {
+    createSecureContext(tls);
+  } catch (error) {
+    throw failure(`${flags.cert} and ${flags.key} are no certificate and its key: ${whatOpenSslSays(error)}`);
+  }
+}
+
+/** Without the numbers of its modules and functions. */
+const whatOpenSslSays = (error: unknown): string =>
+  (error as Error).message.replace(/^error:\w+:/, '').trim();
+
 function readPem<Name extends string>(name: Name, file: string | undefined): { [name in Name]?: Buffer } {
   if (file === undefined) return {};
+  let pem: Buffer;
   try {
-    return { [name]: readFileSync(file) } as { [name in Name]?: Buffer };
+    pem = readFileSync(file);
   } catch (error) {
     throw failure(`${file}: ${whyUnreadable(error)}`);
   }
+  if (name !== 'key' && !/-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----/.test(pem.toString('latin1'))) {
+    throw failure(`${file}: it holds no certificate in PEM`);
+  }
+  return { [name]: pem } as { [name in Name]?: Buffer };
 }
 
 /** What the system says of a file, in words. */

@@ -16,6 +16,7 @@ import {
   TemporaryDirectory,
 } from './support/command.js';
 import { runHere } from './support/command-here.js';
+import { selfSigned } from './support/self-signed.js';
 
 const hideCursor = '\x1b[?25l';
 const showCursor = '\x1b[?25h';
@@ -552,7 +553,10 @@ describe('usage', () => {
       ['get', 'a', '--limit', 'few'],
       /^option '--limit <number>' argument 'few' is invalid\. it must be a whole number\./,
     ],
-    [['get', 'a', '--timeout', 'soon'], '--timeout: must be a duration such as 500ms, 5s or 1m, not soon'],
+    ...['soon', '0', '0s'].map((text): [string[], string] => [
+      ['get', 'a', '--timeout', text],
+      `--timeout: must be a duration above 0 such as 500ms, 5s or 1m, not ${text}`,
+    ]),
     [['get', 'a', '-o', 'xml'], /argument 'xml' is invalid\. Allowed choices are simple, table, json\./],
     [['get', 'a', '--order', 'up'], /argument 'up' is invalid\. Allowed choices are ASCEND, DESCEND\./],
     [['dump', '-o', 'json'], 'dump: has one format, without --output'],
@@ -592,6 +596,21 @@ describe('usage', () => {
       const outcome = await runHere(['tables', 'list', flag, join(directory.path, 'none')]);
       expectFailure(outcome, 1, /none: there is no such file$/);
     }
+    // Files that hold something else, or do not belong together.
+    const [one, two] = selfSigned;
+    const [cert, key] = ['cert.pem', 'key.pem'].map((name) => join(directory.path, name)) as [string, string];
+    writeFileSync(cert, one.cert);
+    writeFileSync(key, two.key);
+    expectFailure(
+      await runHere(['tables', 'list', '--cacert', key]),
+      1,
+      `${key}: it holds no certificate in PEM`,
+    );
+    expectFailure(
+      await runHere(['tables', 'list', '--cert', cert, '--key', key]),
+      1,
+      new RegExp(`^${cert} and ${key} are no certificate and its key: .*key values mismatch$`),
+    );
     writeFileSync(file, 'endpoint: x\n');
     expectFailure(
       await runHere(['tables', 'list', '--config', file]),
