@@ -141,7 +141,7 @@ const followerNeedsSnapshot: FaultScenario = {
 };
 
 /**
- * What shows most in the least time, for each run of the tests: each of the others harms a part of what one of these does.
+ * What shows most in the least time, for each run of the tests. The others do less harm of the same kinds, or stop nodes cleanly.
  * Those that need no options of their own come first; the last of them starts every node anew.
  */
 export const hardestFaultScenarios: readonly FaultScenario[] = [

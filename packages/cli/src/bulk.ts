@@ -126,7 +126,6 @@ class Pipeline {
     let batch: Batch | undefined;
     let number = 0;
     let isInterrupted = false;
-    let isOver = false;
     const interrupt = (): void => {
       // Who asks a second time does not wait for the transactions under way.
       if (isInterrupted) {
@@ -183,10 +182,7 @@ class Pipeline {
         }
       }
       if (batch) this.#send(batch);
-      if (this.#reason === undefined) {
-        this.#reason = reader.whyIncomplete?.();
-        isOver = reader.hasEnd?.() === true;
-      }
+      if (this.#reason === undefined) this.#reason = reader.whyIncomplete?.();
     } catch (error) {
       // To destroy stdin is what ends the wait for the next line.
       if (!isInterrupted) throw error;
@@ -198,6 +194,7 @@ class Pipeline {
     }
     if (this.#reason === undefined) return;
     const next = this.#open.size > 0 ? Math.min(...this.#open) : number + 1;
+    const isOver = this.#open.size === 0 && reader.hasEnd?.() === true;
     const advice = isOver ? '' : `; go on with --from-line ${next}`;
     throw failure(`${this.#name}: ${this.#reason}; ${this.lineCount} lines are done${advice}`);
   }

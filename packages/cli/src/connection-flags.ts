@@ -1,6 +1,7 @@
+import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { createSecureContext } from 'node:tls';
+import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import { type ConnectOptions, Coxswain } from '@coxswain/client';
 import { type Command, Option } from 'commander';
 import { failure, usageError } from './exit.js';
@@ -137,27 +138,26 @@ export function connectOptions(flags: ConnectionFlags): ConnectOptions {
   if ((flags.cert === undefined) !== (flags.key === undefined)) {
     throw usageError('--cert and --key must be given together');
   }
-  const usesTls = flags.cacert !== undefined || flags.cert !== undefined;
   const tls = {
     ...readPem('ca', flags.cacert),
     ...readPem('cert', flags.cert),
     ...readPem('key', flags.key),
   };
-  checkPair(flags, tls);
+  if (flags.cert !== undefined) checkPair(flags, tls);
   return {
     endpoints,
     timeoutMs: flags.timeout,
     ...(flags.token === undefined ? {} : { token: flags.token }),
-    ...(usesTls ? { tls } : {}),
+    ...(flags.cacert === undefined && flags.cert === undefined ? {} : { tls }),
   };
 }
 
 /** Files that do not belong together are found here, and named, and not in the first handshake. */
-function checkPair(flags: ConnectionFlags, tls: { readonly cert?: Buffer; readonly key?: Buffer }): void {
+function checkPair({ cert, key }: ConnectionFlags, tls: SecureContextOptions): void {
   try {
-    createSecureContext(tls);
+    createSecureContext({ cert: tls.cert, key: tls.key });
   } catch (error) {
-    throw failure(`${flags.cert} and ${flags.key} are no certificate and its key: ${whatOpenSslSays(error)}`);
+    throw failure(`${cert} and ${key} are no certificate and its key: ${whatOpenSslSays(error)}`);
   }
 }
 
@@ -173,10 +173,18 @@ function readPem<Name extends string>(name: Name, file: string | undefined): { [
   } catch (error) {
     throw failure(`${file}: ${whyUnreadable(error)}`);
   }
-  if (name !== 'key' && !/-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----/.test(pem.toString('latin1'))) {
-    throw failure(`${file}: it holds no certificate in PEM`);
-  }
+  if (name !== 'key' && !holdsCertificate(pem)) throw failure(`${file}: it holds no certificate in PEM`);
   return { [name]: pem } as { [name in Name]?: Buffer };
+}
+
+/** TLS passes over an authority that it cannot read. */
+function holdsCertificate(pem: Buffer): boolean {
+  try {
+    new X509Certificate(pem);
+    return pem.includes('-----BEGIN ');
+  } catch {
+    return false;
+  }
 }
 
 /** What the system says of a file, in words. */

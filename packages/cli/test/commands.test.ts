@@ -601,11 +601,15 @@ describe('usage', () => {
     const [cert, key] = ['cert.pem', 'key.pem'].map((name) => join(directory.path, name)) as [string, string];
     writeFileSync(cert, one.cert);
     writeFileSync(key, two.key);
-    expectFailure(
-      await runHere(['tables', 'list', '--cacert', key]),
-      1,
-      `${key}: it holds no certificate in PEM`,
-    );
+    const damaged = join(directory.path, 'damaged.pem');
+    writeFileSync(damaged, one.cert.replace('MIIB', 'MIIC'));
+    for (const authority of [key, damaged]) {
+      expectFailure(
+        await runHere(['tables', 'list', '--cacert', authority]),
+        1,
+        `${authority}: it holds no certificate in PEM`,
+      );
+    }
     expectFailure(
       await runHere(['tables', 'list', '--cert', cert, '--key', key]),
       1,

@@ -11,7 +11,7 @@ import type {
 import { writeAppendEntries } from './append-entries.js';
 import { toWolfEntry } from './entries.js';
 import { toWolfId } from './ids.js';
-import { TERM_LEAP_MAX } from './term-leap.js';
+import { believableTerm } from './term-leap.js';
 
 /** What the calling side asks of this node's replica. `Raft` has it. */
 export interface LogTerms {
@@ -74,7 +74,7 @@ export class PeerCalls {
     { response }: wolfRaft.RaftInstallSnapshotRes,
   ): AppendResponse | undefined {
     if (response?.$case !== 'okRes') return undefined;
-    const term = believable(response.value.term, message.term);
+    const term = believableTerm(response.value.term, message.term);
     if (term === undefined || term < message.term) return undefined;
     if (term > message.term) return this.#response(term, 0);
     this.#enter(message.term);
@@ -102,7 +102,7 @@ export class PeerCalls {
       answered: ({ response }) => {
         if (response?.$case !== 'okRes') return undefined;
         const { success, conflictOpt } = response.value;
-        const answeredTerm = believable(response.value.term, term);
+        const answeredTerm = believableTerm(response.value.term, term);
         if (answeredTerm === undefined || answeredTerm < term) return undefined;
         if (answeredTerm > term) return this.#response(answeredTerm, 0);
         if (!success) return this.#rejection(message, conflictOpt);
@@ -134,7 +134,7 @@ export class PeerCalls {
       request: { msgId, req },
       answered: ({ response }) => {
         if (response?.$case !== 'okRes') return undefined;
-        const answeredTerm = believable(response.value.term, term);
+        const answeredTerm = believableTerm(response.value.term, term);
         if (answeredTerm === undefined || answeredTerm < term) return undefined;
         // Also a refusal says that the peer is in the leader's term now, which is all that a ReadIndex round asks.
         const knownCommit = response.value.success ? prevLogIndex : 0;
@@ -163,7 +163,7 @@ export class PeerCalls {
       },
       answered: ({ response }) => {
         if (response?.$case !== 'okRes') return undefined;
-        const answeredTerm = believable(response.value.term, term);
+        const answeredTerm = believableTerm(response.value.term, term);
         const granted = response.value.voteGranted;
         // A vote counts in the term that it was asked for, and in no other.
         if (answeredTerm === undefined || (granted && answeredTerm !== term)) return undefined;
@@ -203,11 +203,6 @@ export class PeerCalls {
       hintTerm: hintTerm ?? 0,
     };
   }
-}
-
-/** The term of an answer to a call of term `asked`. Undefined: further ahead than members can be. */
-function believable(term: bigint, asked: number): number | undefined {
-  return term <= BigInt(asked + TERM_LEAP_MAX) ? Number(term) : undefined;
 }
 
 /** Undefined for a term that this node could not keep exactly: it is not believed. */

@@ -5,7 +5,12 @@ import type { WolfError } from './errors.js';
  * the greatest number would leave no later term to elect a leader in, for good. Members that elected ten times a second,
  * apart from each other, would not be so far apart in three thousand years.
  */
-export const TERM_LEAP_MAX = 2 ** 40;
+const TERM_LEAP_MAX = 2 ** 40;
+
+/** The term of an answer to a call of term `asked`. Undefined: further ahead than members can be. */
+export function believableTerm(term: bigint, asked: number): number | undefined {
+  return term <= BigInt(asked + TERM_LEAP_MAX) ? Number(term) : undefined;
+}
 
 /** Throws what `fail` makes of the reason where `term` is further ahead of this node's than members can be. */
 export function checkTermLeap(term: number, current: number, fail: (reason: string) => WolfError): void {
