@@ -3,7 +3,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { isPortFree } from '@coxswain/testing';
+import { claimPorts } from '@coxswain/testing';
 import { regattaDialect } from '../load/regatta-dialect.js';
 import type { Cleanup } from '../process/cleanup.js';
 import { ManagedProcess } from '../process/managed-process.js';
@@ -16,7 +16,7 @@ const API_PORT = 8443;
 /** The ports of the first node: API, replication, REST and Raft. */
 const FIRST_NODE_PORTS = [API_PORT, 8444, 8079, 5012];
 const PORT_OFFSET_STEP = 1_000;
-const PORT_OFFSET_MAX = 50_000;
+const PORT_OFFSET_MAX = 40_000;
 const READY_TIMEOUT_MS = 60_000;
 const POLL_INTERVAL_MS = 100;
 
@@ -76,8 +76,7 @@ async function findPortOffset(): Promise<number> {
     const ports = nodeIndices().flatMap((node) =>
       FIRST_NODE_PORTS.map((port) => port + node * NODE_PORT_DISTANCE + offset),
     );
-    const areFree = await Promise.all(ports.map(isPortFree));
-    if (areFree.every(Boolean)) return offset;
+    if (await claimPorts(ports)) return offset;
   }
   throw new Error('no port offset is free for three nodes on 127.0.0.1');
 }

@@ -1,6 +1,7 @@
+import { randomInt } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { claimPorts } from '@coxswain/testing';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { followerPorts, leaderPorts } from '../src/playground-ports.js';
 import { until } from './clusters/cluster.js';
@@ -16,23 +17,20 @@ beforeEach(async () => {
   offset = await freeOffset();
 });
 
-/** An offset at which every port of three nodes and a follower is free, below those that connections are given. */
+/**
+ * An offset at which every port of three nodes and a follower is free, and no other test's, and so at the next one. All are
+ * below those that connections are given.
+ */
 async function freeOffset(): Promise<number> {
   for (;;) {
-    const candidate = 10_000 + Math.floor(Math.random() * 13_000);
-    const nodes = [...[1, 2, 3].map((node) => leaderPorts(node, candidate)), followerPorts(1, candidate)];
-    const ports = nodes.flatMap((node) => Object.values(node));
-    const areFree = await Promise.all(ports.map(isFree));
-    if (areFree.every(Boolean)) return candidate;
+    const candidate = 12_000 + 2 * randomInt(5_500);
+    const ports = [candidate, candidate + 1].flatMap((at) =>
+      [...[1, 2, 3].map((node) => leaderPorts(node, at)), followerPorts(1, at)].flatMap((node) =>
+        Object.values(node),
+      ),
+    );
+    if (await claimPorts([...new Set(ports)])) return candidate;
   }
-}
-
-function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.once('error', () => resolve(false));
-    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
-  });
 }
 
 afterEach(async () => {

@@ -21,7 +21,7 @@ export async function findFreePorts(count: number, from = next): Promise<number[
   for (let tried = 0; tried < portCount && ports.length < count; tried++) {
     const port = firstPort + ((from - firstPort + tried) % portCount);
     next = port + 1;
-    if ((await isPortFree(port)) && (await claim(port))) ports.push(port);
+    if (await claimPorts([port])) ports.push(port);
   }
   if (ports.length < count) throw new Error(`only ${ports.length} of ${count} ports are free`);
   return ports;
@@ -33,8 +33,17 @@ export async function findFreePort(): Promise<number> {
   return port!;
 }
 
-/** Whether nobody listens on that port of 127.0.0.1. */
-export function isPortFree(port: number): Promise<boolean> {
+/**
+ * Whether nobody listens on these ports of 127.0.0.1, and they are this process's until it ends, as those of `findFreePorts`:
+ * for servers whose ports are all known once one of them is. They must be below 49,152. Of ports that are not all free some
+ * may be this process's all the same.
+ */
+export async function claimPorts(ports: readonly number[]): Promise<boolean> {
+  for (const port of ports) if (!((await isPortFree(port)) && (await claim(port)))) return false;
+  return true;
+}
+
+function isPortFree(port: number): Promise<boolean> {
   const server = createServer();
   return new Promise((resolve) => {
     server.once('error', () => resolve(false));

@@ -1,4 +1,4 @@
-export { findFreePort, findFreePorts, isPortFree } from './free-ports.js';
+export { claimPorts, findFreePort, findFreePorts } from './free-ports.js';
 export { uudecode } from './uudecode.js';
 export {
   XtrabackupClient,

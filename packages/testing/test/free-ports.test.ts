@@ -1,11 +1,19 @@
 import { spawnSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { readFileSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
+import { createServer } from 'node:net';
 import { expect, test } from '@jest/globals';
-import { findFreePort, findFreePorts, isPortFree } from '../src/index.js';
+import { claimPorts, findFreePort, findFreePorts } from '../src/index.js';
 
 const index = new URL('../src/index.js', import.meta.url).href;
+
+/** What a process finds that ends then, and so has let go of them. */
+function foundByAnother(count: number, from: number): number[] {
+  const find = `findFreePorts(${count}, ${from})`;
+  const program = `import(${JSON.stringify(index)}).then(async ({ findFreePorts }) => console.log((await ${find}).join()))`;
+  const { stdout } = spawnSync(process.execPath, ['-e', program], { encoding: 'utf8' });
+  return stdout.trim().split(',').map(Number);
+}
 
 test('free ports are not those that the system gives to whoever asks for any', async () => {
   let systems = 32_768;
@@ -23,9 +31,7 @@ test('free ports are given to one process alone, once, until it ends', async () 
   const mine = await findFreePorts(5);
   const [first] = mine;
   expect(await findFreePorts(5, first)).not.toContain(first);
-  const asked = `import(${JSON.stringify(index)}).then(async ({ findFreePorts }) => console.log((await findFreePorts(20, ${first})).join()))`;
-  const found = () =>
-    spawnSync(process.execPath, ['-e', asked], { encoding: 'utf8' }).stdout.trim().split(',').map(Number);
+  const found = () => foundByAnother(20, first!);
   const others = found();
   expect(others.filter((port) => mine.includes(port))).toEqual([]);
   // It has ended, and what it had is free again.
@@ -42,11 +48,16 @@ test('a free port is free for UDP as well, on which peers gossip', async () => {
   await new Promise<void>((resolve) => socket.close(resolve));
 });
 
-test('a port that is listened on is not free', async () => {
+test('ports that are known are claimed where all of them are free, and once', async () => {
   const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  expect(await isPortFree(port)).toBe(false);
+  const [taken, free, another] = foundByAnother(3, await findFreePort());
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(taken, '127.0.0.1', resolve);
+  });
+  expect(await claimPorts([another!, taken!])).toBe(false);
   await new Promise((resolve) => server.close(resolve));
-  expect(await isPortFree(port)).toBe(true);
+  expect(await claimPorts([taken!, free!])).toBe(true);
+  expect(await claimPorts([free!])).toBe(false);
+  expect(await findFreePorts(3, taken)).not.toContain(free);
 });
