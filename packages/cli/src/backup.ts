@@ -10,6 +10,7 @@ import {
 import type { replication } from '@coxswain/protocol';
 import { withClient } from './connection-flags.js';
 import { failure } from './exit.js';
+import { describeFileError } from './file-error.js';
 import { formatSize, printRows } from './output.js';
 import { Pace } from './pace.js';
 import { inParallel } from './parallel.js';
@@ -56,7 +57,7 @@ async function copyTables(client: Coxswain, tables: readonly string[], flags: Tr
       } catch (error) {
         if (error instanceof BackupDirectoryError || !(error instanceof Error)) throw error;
         throw failure(
-          `backup of table '${name}' failed: ${error.message}: ${adviceOf(error) ?? 'run the same command again, which goes on where this one ended'}`,
+          `backup of table '${name}' failed: ${describeFileError(error) ?? error.message}: ${adviceOf(error) ?? 'run the same command again, which goes on where this one ended'}`,
         );
       } finally {
         bar.stop();
@@ -147,8 +148,9 @@ function isGone({ code }: CoxswainError): boolean {
   return code === StatusCode.OUT_OF_RANGE || code === StatusCode.FAILED_PRECONDITION;
 }
 
-function isContactLost({ code }: CoxswainError): boolean {
-  return code === StatusCode.UNAVAILABLE;
+/** A node that has waited for a leader in vain has waited long enough. */
+function isContactLost({ code, errorCode }: CoxswainError): boolean {
+  return code === StatusCode.UNAVAILABLE && errorCode !== 'noLeader' && errorCode !== 'leaderless';
 }
 
 // ---- what is printed

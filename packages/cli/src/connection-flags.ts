@@ -5,6 +5,7 @@ import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import { type ConnectOptions, Coxswain } from '@coxswain/client';
 import { type Command, Option } from 'commander';
 import { failure, usageError } from './exit.js';
+import { whyUnusable } from './file-error.js';
 import type { OutputFormat } from './output.js';
 import { leaderPorts } from './playground-ports.js';
 
@@ -108,7 +109,7 @@ function readClientConfig(file: string, command: Command): void {
   try {
     text = readFileSync(file, 'utf8');
   } catch (error) {
-    throw failure(`${file}: ${whyUnreadable(error)}`);
+    throw failure(`${file}: ${whyUnusable(error)}`);
   }
   let content: unknown;
   try {
@@ -171,7 +172,7 @@ function readPem<Name extends string>(name: Name, file: string | undefined): { [
   try {
     pem = readFileSync(file);
   } catch (error) {
-    throw failure(`${file}: ${whyUnreadable(error)}`);
+    throw failure(`${file}: ${whyUnusable(error)}`);
   }
   if (name !== 'key' && !holdsCertificate(pem)) throw failure(`${file}: it holds no certificate in PEM`);
   return { [name]: pem } as { [name in Name]?: Buffer };
@@ -185,17 +186,6 @@ function holdsCertificate(pem: Buffer): boolean {
   } catch {
     return false;
   }
-}
-
-/** What the system says of a file, in words. */
-function whyUnreadable(error: unknown): string {
-  const { code } = error as NodeJS.ErrnoException;
-  const reasons: Readonly<Record<string, string>> = {
-    ENOENT: 'there is no such file',
-    EACCES: 'this user may not read it',
-    EISDIR: 'it is a directory',
-  };
-  return reasons[code ?? ''] ?? `it cannot be read (${code ?? (error as Error).message})`;
 }
 
 /** Connects, runs, and disconnects whatever happens. */

@@ -11,6 +11,7 @@ const adviceOfCode: Readonly<Record<string, string>> = {
   tableNotFound: tableNotFoundAdvice,
   ledElsewhere: 'give the API addresses of all members as --endpoints',
   leaderless: '',
+  notFormed: '',
   cloning: '',
   cloneFailed: '',
   // The text is Regatta's and gives no reason.

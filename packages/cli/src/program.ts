@@ -38,7 +38,9 @@ async function report(error: unknown): Promise<ExitCode> {
     return error.exitCode;
   }
   const { describeFailedCall } = await import('./failed-call.js');
-  print(describeFailedCall(error) ?? (error instanceof Error ? error.message : String(error)));
+  const { describeFileError } = await import('./file-error.js');
+  const described = describeFailedCall(error) ?? describeFileError(error);
+  print(described ?? (error instanceof Error ? error.message : String(error)));
   return ExitCode.Failed;
 }
 

@@ -110,7 +110,11 @@ describe('a node that cannot start says why in one line, and loses nothing', () 
     const flags = flagsOf(directory.path, ports);
     const file = join(directory.path, 'file');
     writeFileSync(file, '');
-    expectOneLine(await run([...flags, `--data-dir=${file}`]), 1, /cannot use the data directory .*file/);
+    expectOneLine(
+      await run([...flags, `--data-dir=${file}`]),
+      1,
+      /cannot use the data directory \S+: \S+ is a file, or lies in one: name a directory$/m,
+    );
     // Root may write anywhere but where the kernel itself says no.
     const readOnly = process.getuid!() === 0 ? '/sys/coxswain' : join(directory.path, 'read-only');
     if (process.getuid!() !== 0) {

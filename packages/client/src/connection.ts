@@ -156,13 +156,17 @@ export class Connection {
     for (let attempt = 1; ; attempt++) {
       const endpoint = this.#chosen();
       const { channel } = endpoint;
+      const remainingMs = Math.max(deadline - Date.now(), 1);
+      // The server says before that why it has nothing to send.
+      const metadata = this.#metadata.clone();
+      metadata.set('coxswain-opening-timeout', `${Math.min(Math.ceil(remainingMs), 99_999_999)}m`);
       const call: ClientReadableStream<Response> = channel.watch(
         channel.client.makeServerStreamRequest(
           method.path,
           method.requestSerialize,
           method.responseDeserialize,
           request,
-          this.#metadata,
+          metadata,
           callOptions(options),
         ),
       );
@@ -171,7 +175,7 @@ export class Connection {
       const timer = setTimeout(() => {
         isLate = !hasBegun;
         if (isLate) call.cancel();
-      }, deadline - Date.now());
+      }, remainingMs);
       try {
         for await (const response of call) {
           hasBegun = true;

@@ -24,6 +24,12 @@ export interface StreamedCall extends Call {
   readonly signal: AbortSignal;
 }
 
+/** The call of a backup. */
+export interface BackupCall extends StreamedCall {
+  /** Its caller gives up then unless a first message has come. */
+  readonly openingDeadlineMs: number;
+}
+
 /** What backups ask of the node. */
 export type BackupNode = Pick<NodeApi, 'status'> & Pick<ReplicationApi, 'role' | 'openLog'>;
 
@@ -58,7 +64,7 @@ export class Backups {
    */
   async *backup(
     request: maintenance.BackupRequest,
-    call: StreamedCall,
+    call: BackupCall,
   ): AsyncGenerator<replication.SnapshotChunk> {
     checkLeaderRole(this.#node.role, 'Backup');
     if (request.table.length === 0) throw errors.tableNotSet();
@@ -80,7 +86,7 @@ export class Backups {
   /** Gives whether it was sent to its end. */
   async *#chunks(
     request: maintenance.BackupRequest,
-    call: StreamedCall,
+    call: BackupCall,
   ): AsyncGenerator<replication.SnapshotChunk, boolean> {
     const { table: name, revision, afterKey, recordBytes } = request;
     const log = await this.#open(name.toString(), call);
@@ -115,8 +121,8 @@ export class Backups {
     }
   }
 
-  async #open(name: string, call: StreamedCall): ReturnType<BackupNode['openLog']> {
-    const deadlineMs = Math.min(call.deadlineMs, this.#options.clock.monotonicMs() + OPEN_MS);
+  async #open(name: string, call: BackupCall): ReturnType<BackupNode['openLog']> {
+    const deadlineMs = Math.min(call.openingDeadlineMs, this.#options.clock.monotonicMs() + OPEN_MS);
     try {
       return await this.#node.openLog(name, { deadlineMs });
     } catch (error) {

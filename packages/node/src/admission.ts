@@ -1,7 +1,7 @@
 import type { NodeId } from '@coxswain/raft';
 import { isStoreFull } from '@coxswain/table';
 import type { Clock, Log, SmallFiles } from './environment.js';
-import { errors } from './errors.js';
+import { type ApiError, errors } from './errors.js';
 import type { FrameHeader, Introduce, StartRecord } from './frame.js';
 import { DataDirectoryError, type Identity } from './identity.js';
 import type { Peers } from './peers.js';
@@ -113,10 +113,19 @@ export class Admission {
     return this.#isAdmitted;
   }
 
-  /** Resolves when this node may serve. Throws `notReady` when that is not before the deadline. */
+  /** Resolves when this node may serve. Throws `noLeader` and `notReady` when that is not before the deadline. */
   async admitted(deadlineMs: number): Promise<void> {
     const waitMs = deadlineMs - this.#clock.monotonicMs();
-    if (!(await this.#changes.until(() => this.#isAdmitted, waitMs))) throw errors.notReady();
+    if (!(await this.#changes.until(() => this.#isAdmitted, waitMs))) throw this.#notAdmitted();
+  }
+
+  /** A node that reaches no quorum is in no cluster that could have a leader, as far as it can tell. */
+  #notAdmitted(): ApiError {
+    const peers = [...this.#peers.ids];
+    const members = peers.length + 1;
+    const answering = 1 + peers.filter((id) => this.#peers.isConnected(id)).length;
+    if (answering > members / 2) return errors.notReady();
+    return errors.noLeader('', `${answering} of ${members} members answer`);
   }
 
   /**

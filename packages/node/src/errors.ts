@@ -80,6 +80,11 @@ export const errors = declareErrors({
   keyTooLong: declare(Status.FailedPrecondition, 'key length exceeded max allowed value'),
   valueTooLong: declare(Status.FailedPrecondition, 'value length exceeded max allowed value'),
   notReady: declare(Status.Unavailable, 'request dropped as the shard is not ready'),
+  notFormed: (answering: number, members: number) =>
+    new ApiError(
+      Status.Unavailable,
+      `the cluster has not formed: ${answering} of ${members} members answer: start all of them, with the same raft.initial-members`,
+    ),
   noLeader: (table: string, answer: string) =>
     new ApiError(
       Status.Unavailable,

@@ -230,11 +230,17 @@ export class Tables {
     return this.#isFresh;
   }
 
-  /** Throws `notReady` before the cluster has formed. */
+  /** Throws `notFormed` before the cluster has formed. */
   meta(): Replica {
     const meta = this.#replicas.get(META_SHARD);
-    if (meta === undefined) throw errors.notReady();
+    if (meta === undefined) throw this.#notFormed();
     return meta;
+  }
+
+  #notFormed(): ApiError {
+    const { initialMembers, nodeId } = this.#options;
+    const answering = [...initialMembers.keys()].filter((id) => id === nodeId || this.#context.isAlive(id));
+    return errors.notFormed(answering.length, initialMembers.size);
   }
 
   /** Up to here this node has applied the meta group and does what it says. */

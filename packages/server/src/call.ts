@@ -2,6 +2,8 @@ import type { Call } from '@coxswain/node';
 
 /** What a handler knows of the call that carries its request. Nothing in it belongs to a gRPC library. */
 export interface CallContext extends Call {
+  /** When the caller of a stream gives up unless it has had an answer, on `Clock.monotonicMs`: `deadlineMs` at most. */
+  readonly openingDeadlineMs: number;
   /** The first value of a metadata key of the request, in lower case. */
   metadata(key: string): string | undefined;
   /** Adds a pair to the metadata that follows the response. */

@@ -32,14 +32,14 @@ export class ClusterService {
   }
 
   /**
-   * Members sorted by name, with the URLs at which clients reach them. Throws notReady while the cluster forms, which
+   * Members sorted by name, with the URLs at which clients reach them. Throws notFormed while the cluster forms, which
    * is as long as no majority has said where it is reached: Go clients put the URLs in the place of the endpoints that
    * they have, and would lose the other members.
    */
   memberList(): regatta.MemberListResponse {
     const { clusterId, members } = this.#node.status();
     const reachable = members.filter(({ clientUrls }) => clientUrls.length > 0);
-    if (reachable.length <= members.length / 2) throw errors.notReady();
+    if (reachable.length <= members.length / 2) throw errors.notFormed(reachable.length, members.length);
     return {
       cluster: this.#options.clusterName || (clusterId ?? ''),
       members: members
@@ -118,9 +118,7 @@ export class ClusterService {
 function clusterProblems({ clusterId, role, meta, members, peers }: NodeStatus): string[] {
   if (clusterId === undefined) {
     const answering = 1 + peers.filter(({ isConnected }) => isConnected).length;
-    return [
-      `the cluster has not formed: ${answering} of ${members.length} members answer: start all of them, with the same raft.initial-members`,
-    ];
+    return [errors.notFormed(answering, members.length).message];
   }
   const problems = meta ? replicaProblems(meta) : [];
   if (role === undefined && problems.length === 0) problems.push('nothing of it is applied here yet');

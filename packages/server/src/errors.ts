@@ -6,10 +6,10 @@ const declare = (status: Status, message: string) => () => new ApiError(status, 
 export const transportErrors = declareErrors({
   methodUnknown: (path: string) =>
     new ApiError(Status.Unimplemented, `The server does not implement the method ${path}`),
-  timeoutMalformed: (header: string) =>
+  timeoutMalformed: (name: string, header: string) =>
     new ApiError(
       Status.InvalidArgument,
-      `the header grpc-timeout is ${JSON.stringify(header)}: send up to eight digits and one of the units H, M, S, m, u and n, as in 250m`,
+      `the header ${name} is ${JSON.stringify(header)}: send up to eight digits and one of the units H, M, S, m, u and n, as in 250m`,
     ),
   messageMissing: declare(Status.Unimplemented, 'the request has no message'),
   messagesTooMany: declare(Status.Unimplemented, 'the request has more than one message'),

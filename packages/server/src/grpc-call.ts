@@ -22,6 +22,8 @@ const errorTextLengthMax = 1024;
 
 /** A handler gives up when a tenth of the caller's own deadline is left, and at most so much. */
 const deadlineMarginMsMax = 250;
+/** How long a client of ours waits for the first message of a stream, as grpc-timeout says it of the whole call. */
+const openingTimeoutHeader = 'coxswain-opening-timeout';
 /** The call is ended, whatever its handler does, when this part of the margin is left for the way back. */
 const wayBack = 1 / 5;
 
@@ -80,10 +82,12 @@ export function acceptCall(stream: ServerStream, environment: CallEnvironment): 
   if (route === undefined) {
     return refuse(stream, transportErrors.methodUnknown(path));
   }
-  const timeoutMs = parseTimeoutMs(stream.header('grpc-timeout'));
+  const timeoutMs = readTimeoutMs(stream, 'grpc-timeout');
   if (timeoutMs instanceof ApiError) return refuse(stream, timeoutMs);
+  const openingMs = readTimeoutMs(stream, openingTimeoutHeader);
+  if (openingMs instanceof ApiError) return refuse(stream, openingMs);
   stream.timeoutMs = timeoutMs;
-  return new GrpcCall(stream, route, environment);
+  return new GrpcCall(stream, route, openingMs, environment);
 }
 
 /** Answers a request that becomes no call: no handler sees it, and the metrics of its method do not count it. */
@@ -102,6 +106,7 @@ const nobody: StreamListener = {
 class GrpcCall implements CallContext, StreamListener {
   /** On `Clock.monotonicMs`. */
   readonly deadlineMs: number;
+  readonly openingDeadlineMs: number;
 
   readonly #stream: ServerStream;
   readonly #method: Method;
@@ -119,7 +124,12 @@ class GrpcCall implements CallContext, StreamListener {
   #hasSentHeaders = false;
   #isEnded = false;
 
-  constructor(stream: ServerStream, { method, metrics }: Route, environment: CallEnvironment) {
+  constructor(
+    stream: ServerStream,
+    { method, metrics }: Route,
+    openingMs: number | undefined,
+    environment: CallEnvironment,
+  ) {
     this.#stream = stream;
     this.#method = method;
     this.#metrics = metrics;
@@ -127,9 +137,13 @@ class GrpcCall implements CallContext, StreamListener {
     this.#beganAtMs = metrics.begin(environment.clock.monotonicMs());
     const { timeoutMs } = stream;
     // Handlers give up a little before the caller does, so that it reads why.
-    const marginMs = Math.min(deadlineMarginMsMax, (timeoutMs ?? 0) / 10);
+    const marginMs = marginOf(timeoutMs ?? 0);
     const ownMs = timeoutMs && timeoutMs - marginMs;
     this.deadlineMs = this.#beganAtMs + (ownMs ?? method.deadlineMs ?? defaultDeadlineMs);
+    this.openingDeadlineMs =
+      openingMs === undefined
+        ? this.deadlineMs
+        : Math.min(this.deadlineMs, this.#beganAtMs + openingMs - marginOf(openingMs));
     this.#hasOwnDeadline = timeoutMs !== undefined;
     if (timeoutMs !== undefined || method.isCutAtDeadline === true) {
       // The caller is told of its own deadline as such, see `#toApiError`.
@@ -410,14 +424,19 @@ class GrpcCall implements CallContext, StreamListener {
   }
 }
 
+function marginOf(timeoutMs: number): number {
+  return Math.min(deadlineMarginMsMax, timeoutMs / 10);
+}
+
 /**
  * How long the client waits for its answer, in milliseconds; undefined where it does not say. The header is up to eight
  * digits and a unit, as in `250m` (gRPC over HTTP/2, Timeout). Anything else is an error: a call must neither go on
  * for longer than its client wanted nor end before.
  */
-function parseTimeoutMs(header: string | undefined): number | undefined | ApiError {
+function readTimeoutMs(stream: ServerStream, name: string): number | undefined | ApiError {
+  const header = stream.header(name);
   if (header === undefined) return undefined;
-  if (!/^\d{1,8}[HMSmun]$/u.test(header)) return transportErrors.timeoutMalformed(header);
+  if (!/^\d{1,8}[HMSmun]$/u.test(header)) return transportErrors.timeoutMalformed(name, header);
   return Number(header.slice(0, -1)) * timeoutUnitMs[header.at(-1)!]!;
 }
 

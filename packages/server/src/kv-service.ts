@@ -95,7 +95,8 @@ export class KvService {
     if (!areKeysShort(request.key, request.rangeEnd)) {
       await this.#refuseExistingTable(name, errors.keyTooLong(), call);
     }
-    const readable = await this.#node.read(name, request.linearizable ? linearizable : serializable, call);
+    const consistency = request.linearizable ? linearizable : serializable;
+    const readable = await this.#node.read(name, consistency, { deadlineMs: call.openingDeadlineMs });
     const view = openView(readable, request);
     try {
       const header = toWireHeader(readable.header(view.revision));

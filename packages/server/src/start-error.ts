@@ -24,6 +24,9 @@ export function toStartError(action: string, cause: unknown): StartError {
       return new StartError(`cannot ${action}: no permission for${at}: check its owner and mode`, { cause });
     case 'EROFS':
       return new StartError(`cannot ${action}:${at} is on a read-only file system`, { cause });
+    case 'EEXIST':
+    case 'ENOTDIR':
+      return new StartError(`cannot ${action}:${at} is a file, or lies in one: name a directory`, { cause });
     case 'ENOSPC':
     case 'EDQUOT':
       return new StartError(

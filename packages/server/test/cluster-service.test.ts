@@ -28,7 +28,9 @@ function serviceOf(status: object) {
 
 describe('Cluster.MemberList', () => {
   test.each([0, 1])('is refused while %i of three members have said where they are reached', (reachable) => {
-    expect(() => serviceWith(reachable).memberList()).toThrow('request dropped as the shard is not ready');
+    expect(() => serviceWith(reachable).memberList()).toThrow(
+      `the cluster has not formed: ${reachable} of 3 members answer`,
+    );
   });
 
   test('has every member once a majority has', () => {

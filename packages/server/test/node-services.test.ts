@@ -251,6 +251,8 @@ describe('a node without its peers', () => {
       { waitsUntilReady: false },
     );
     const client = new Rpc(lonely.target);
+    const notFormed =
+      'the cluster has not formed: 1 of 3 members answer: start all of them, with the same raft.initial-members';
     try {
       const ready = await lonely.get('/readyz');
       expect(ready.status).toBe(503);
@@ -260,13 +262,13 @@ describe('a node without its peers', () => {
       const failure = await client.failure(put, { table: Buffer.from('default'), key: Buffer.from('k') });
       expect(failure).toEqual({
         code: status.UNAVAILABLE,
-        details: 'request dropped as the shard is not ready',
+        details: notFormed,
       });
       expect((await client.call(clusterStatus, {})).id).toBe('1');
       // Itself alone it knows: a client that takes its endpoints from there would lose the other two.
       expect(await client.failure(memberList, {})).toEqual({
         code: status.UNAVAILABLE,
-        details: 'request dropped as the shard is not ready',
+        details: notFormed,
       });
     } finally {
       client.close();

@@ -1,3 +1,5 @@
+import { maintenance, regatta } from '@coxswain/protocol';
+import { Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import { afterEach, expect, test } from '@jest/globals';
 import { runHere } from '../support/command-here.js';
 import { Cluster, until } from './cluster.js';
@@ -40,7 +42,65 @@ test('status of a node that is left alone says of each table that it has no lead
     exitCode: 1,
     stderr: "coxswain: there is no table 'nowhere': see coxswain tables list\n",
   });
+  // Who says how long it waits for the first message of a stream is told why none comes, before that.
+  const { iterateRange, range } = regatta.KVService;
+  const { backup } = maintenance.MaintenanceService;
+  const read = (isLinearizable: boolean) =>
+    regatta.RangeRequest.fromPartial({
+      table: Buffer.from('default'),
+      key: Buffer.from('k'),
+      linearizable: isLinearizable,
+    });
+  const backupOf = (name: string) => maintenance.BackupRequest.fromPartial({ table: Buffer.from(name) });
+  const ended: string[] = [];
+  const failureOfRead = (openingMs?: number) =>
+    failureOf(endpoint, iterateRange, read(true), openingMs).finally(() => ended.push(`read ${openingMs}`));
+  const failureOfBackup = (openingMs?: number) =>
+    failureOf(endpoint, backup, backupOf('other'), openingMs).finally(() =>
+      ended.push(`backup ${openingMs}`),
+    );
+  const failures = [failureOfRead(), failureOfBackup(), failureOfRead(300), failureOfBackup(300)];
+  const ofDefault = 'table default has no leader: 1 of 3 members answer';
+  const ofOther = 'table other has no leader: 1 of 3 members answer';
+  expect(await Promise.all(failures)).toEqual([ofDefault, ofOther, ofDefault, ofOther]);
+  expect(ended.slice(0, 2).sort()).toEqual(['backup 300', 'read 300']);
+  // Started anew, it knows nothing of its groups before most of its members have seen it.
+  await cluster.node(1).kill();
+  cluster.restart(1);
+  await until('node 1 answers', async () => (await cluster.node(1).status()).id === '1');
+  expect(
+    await Promise.all([
+      failureOf(endpoint, range, read(false)),
+      failureOf(endpoint, iterateRange, read(false)),
+      failureOf(endpoint, backup, backupOf('default')),
+    ]),
+  ).toEqual([
+    'the cluster has no leader: 1 of 3 members answer',
+    'the cluster has no leader: 1 of 3 members answer',
+    'table default has no leader: 1 of 3 members answer',
+  ]);
 });
+
+/** The text with which a node ends a call whose caller waits for a first message so long, and for its end as long as it takes. */
+async function failureOf<Request>(
+  endpoint: string,
+  { path, requestSerialize }: { path: string; requestSerialize: (request: Request) => Buffer },
+  request: Request,
+  openingMs?: number,
+): Promise<string> {
+  const client = new Client(endpoint, credentials.createInsecure());
+  const metadata = new Metadata();
+  if (openingMs !== undefined) metadata.set('coxswain-opening-timeout', `${openingMs}m`);
+  const call = client.makeServerStreamRequest(path, requestSerialize, (bytes) => bytes, request, metadata);
+  try {
+    for await (const message of call) return `${message.length} bytes`;
+    return 'no message';
+  } catch (error) {
+    return (error as ServiceError).details;
+  } finally {
+    client.close();
+  }
+}
 
 test('status of a node whose cluster has not formed says so, and exits 1; other commands point to it', async () => {
   cluster = await Cluster.start({ role: 'leader', nodes: 3, tables: ['default'], only: [1] });
@@ -60,7 +120,7 @@ test('status of a node whose cluster has not formed says so, and exits 1; other 
   ]) {
     expect(await runHere([...command, '--endpoints', endpoint, '--timeout', '1s'])).toMatchObject({
       exitCode: 1,
-      stderr: `coxswain: request dropped as the shard is not ready (${endpoint}): try again, and see why with coxswain status and coxswain health\n`,
+      stderr: `coxswain: the cluster has not formed: 1 of 3 members answer: start all of them, with the same raft.initial-members (${endpoint})\n`,
     });
   }
 });

@@ -151,6 +151,17 @@ describe('a backup', () => {
       exitCode: 1,
       stderr: 'coxswain: there is no table missing\n',
     });
+    // A file is no directory, neither to write nor to read.
+    writeFileSync(place('file'), '');
+    for (const [command, path] of [
+      ['backup', place('file')],
+      ['restore', join(place('file'), 'manifest.json')],
+    ] as const) {
+      expect(await runToEnd(command, source, place('file'))).toMatchObject({
+        exitCode: 1,
+        stderr: `coxswain: ${path}: it is a file, or lies in one: name a directory\n`,
+      });
+    }
   });
 });
 
