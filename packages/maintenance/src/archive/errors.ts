@@ -131,7 +131,7 @@ export const archiveErrors = {
   ambiguous: (store: string, table: string, clusterIds: readonly string[]) =>
     new ArchiveError(
       'ambiguous',
-      `${store}: several clusters archived a table "${table}": name one of ${clusterIds.join(', ')}`,
+      `${store}: several clusters archived a table "${table}": name one of ${[...clusterIds].sort().join(', ')}`,
     ),
   backupMissing: (store: string, id: string) =>
     new ArchiveError(
