@@ -67,7 +67,7 @@ test('status of a node that is left alone says of each table that it has no lead
   // Started anew, it knows nothing of its groups before most of its members have seen it.
   await cluster.node(1).kill();
   cluster.restart(1);
-  await until('node 1 answers', async () => (await cluster.node(1).status()).id === '1');
+  await until('node 1 has read its disk', async () => (await cluster.node(1).status()).role === 'leader');
   expect(
     await Promise.all([
       failureOf(endpoint, range, read(false)),
