@@ -217,14 +217,31 @@ export const errors = declareErrors({
     'the donor outside is not configured: set clone.address, or name a donor',
   ),
   donorFailed: (donor: string, reason: string) =>
+    new ApiError(Status.FailedPrecondition, `the donor ${donor} cannot be cloned: ${reason}`),
+  donorIsThisCluster: (donor: string) =>
     new ApiError(
       Status.FailedPrecondition,
-      `the donor ${donor} cannot be cloned: ${reason}: name its API listener, where its maintenance token must be the same as here, since it is shown the one that you send; or its replication listener, which asks for no token; or set clone.address and clone.token, and send external=true. For TLS see clone.ca-filename`,
+      `the donor ${donor} is a node of this cluster itself: name a node of another one`,
     ),
-  externalDonorFailed: (donor: string, reason: string) =>
+  donorIsNone: (donor: string) =>
     new ApiError(
       Status.FailedPrecondition,
-      `the donor ${donor} cannot be cloned: ${reason}: clone.address must name its API or replication listener, and clone.token must be its maintenance token. For TLS see clone.ca-filename`,
+      `the donor ${donor} does not give tables: it is another listener, such as the one of raft.address: name its replication listener, or its API listener, by default 8443`,
+    ),
+  donorWithoutMaintenance: (donor: string) =>
+    new ApiError(
+      Status.FailedPrecondition,
+      `the donor ${donor} says which tables it has, and does not give them: set maintenance.enabled there, or name its replication listener`,
+    ),
+  donorRefusesToken: (donor: string) =>
+    new ApiError(
+      Status.FailedPrecondition,
+      `the donor ${donor} refuses the token that this call was sent with: its maintenance token must be the same as here; or name its replication listener, which asks for no token; or set clone.address and clone.token, and send external=true`,
+    ),
+  externalDonorRefusesToken: (donor: string) =>
+    new ApiError(
+      Status.FailedPrecondition,
+      `the donor ${donor} refuses clone.token: set it to the maintenance token of the donor, or name its replication listener in clone.address, which asks for no token`,
     ),
   archiveNotSet: declare(
     Status.FailedPrecondition,

@@ -111,7 +111,32 @@ describe('the way to a leader cluster over gRPC', () => {
     [
       status.UNAVAILABLE,
       'No connection established. Last error: Error: self-signed certificate. Resolution note: ',
-      'no connection to h:1: self-signed certificate',
+      'no connection to h:1: its certificate is signed by no authority that is trusted here: correct the ca-filename',
+    ],
+    [
+      status.UNAVAILABLE,
+      'No connection established. Last error: Protocol error (2026-11-30T07:21:17.280Z). Resolution note: ',
+      'no connection to h:1: it is no gRPC server, but another listener, such as that of the REST API, or it wants TLS (https://, or the ca-filename of its authority)',
+    ],
+    [
+      status.UNAVAILABLE,
+      'No connection established. Last error: Failed to connect (2026-11-30T07:21:17.280Z). Resolution note: ',
+      'no connection to h:1: it closes the connection: perhaps it is the port of another service, or wants TLS (https://, or the ca-filename of its authority)',
+    ],
+    [
+      status.UNAVAILABLE,
+      'No connection established. Last error: no answer in 3 s (2026-11-30T07:21:17.280Z). Resolution note: ',
+      'no connection to h:1: it takes the connection and says nothing: it hangs, or is the port of another service, or wants TLS (https://, or the ca-filename of its authority)',
+    ],
+    [
+      status.UNAVAILABLE,
+      'No connection established. Last error: 80EC:error:0A00010B:SSL routines:ssl3_get_record:wrong version number:ssl3_record.c:350:\n. Resolution note: ',
+      'no connection to h:1: it does not speak TLS: use http://, and no ca-filename',
+    ],
+    [
+      status.UNAVAILABLE,
+      'No connection established. Last error: 80EC:error:0A00045C:SSL routines:ssl3_read_bytes:tlsv13 alert certificate required:rec_layer_s3.c:1601:\n. Resolution note: ',
+      'no connection to h:1: it takes only callers with a certificate of its own authority: give one (cert-filename), or name a listener that wants none',
     ],
     [
       status.UNAVAILABLE,

@@ -201,7 +201,7 @@ export class GrpcLeaderLink implements LeaderLink {
   /** What went wrong; after a loss of contact the next call goes to the next node. */
   #failed(leader: Leader, error: ServiceError, hasHeaders: boolean, isRead: boolean): LinkError {
     const code = error.code ?? status.UNKNOWN;
-    const text = error.details || error.message;
+    const text = error.details || `${leader.address} answers ${status[code]}, without a word`;
     // After headers only the words of grpc-js tell a loss of contact: the trailers of a status may hold nothing else.
     const isFromLeader = cameFromServer(error.metadata) || (hasHeaders && !wasReset(code, text));
     const isContactLost =

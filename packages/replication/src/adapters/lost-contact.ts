@@ -1,11 +1,41 @@
 import { systemErrors } from '@coxswain/channel';
 import { status } from '@grpc/grpc-js';
 
+/** Goes after "it". */
+const TLS_WANTED = 'wants TLS (https://, or the ca-filename of its authority)';
+
 const causes: Readonly<Record<string, string>> = {
   ...systemErrors,
   ECONNREFUSED: `${systemErrors.ECONNREFUSED}, or correct its address`,
-  ECONNRESET: 'it closes the connection: perhaps it is the port of another service, or wants TLS (https://)',
 };
+
+/** What the words of grpc-js, Node.js and OpenSSL for a handshake that failed mean; the first that fits counts. */
+const handshakes: readonly (readonly [RegExp, string])[] = [
+  [
+    /Failed to connect|ECONNRESET|EPIPE|hang up/,
+    `it closes the connection: perhaps it is the port of another service, or ${TLS_WANTED}`,
+  ],
+  [
+    /Protocol error/,
+    `it is no gRPC server, but another listener, such as that of the REST API, or it ${TLS_WANTED}`,
+  ],
+  [
+    /no answer in \d+ s/,
+    `it takes the connection and says nothing: it hangs, or is the port of another service, or ${TLS_WANTED}`,
+  ],
+  [/wrong version number|packet length too long/, 'it does not speak TLS: use http://, and no ca-filename'],
+  [/altnames/, 'its certificate is not for that name: use a name that the certificate holds'],
+  [/has expired/, 'its certificate has expired: renew it'],
+  [/not yet valid/, 'its certificate is not valid yet: compare the clocks'],
+  [
+    /self-signed|unable to (?:verify|get)|certificate signature/,
+    'its certificate is signed by no authority that is trusted here: correct the ca-filename',
+  ],
+  [
+    /alert (?:certificate required|handshake failure|unknown ca|bad certificate)|may not take the certificate/,
+    'it takes only callers with a certificate of its own authority: give one (cert-filename), or name a listener that wants none',
+  ],
+];
 
 /**
  * Says to an operator why a node of the leader cluster was not reached, or was lost, from the status and the text that
@@ -17,7 +47,8 @@ export function describeLostContact(address: string, code: status, text: string)
     return `no connection to ${address}: the host name cannot be resolved`;
   if (text.startsWith('No connection established')) {
     const last = /Last error: (?:Error: )?(.*?)\. Resolution note:/s.exec(text)?.[1] ?? 'null';
-    const cause = causes[/\bE[A-Z]{4,}\b/.exec(last)?.[0] ?? ''] ?? last;
+    const known = causes[/\bE[A-Z]{4,}\b/.exec(last)?.[0] ?? ''];
+    const cause = known ?? handshakes.find(([words]) => words.test(last))?.[1] ?? last;
     return `no connection to ${address}${cause === 'null' ? '' : `: ${cause}`}`;
   }
   if (code === status.UNAVAILABLE) return `the connection to ${address} was lost`;

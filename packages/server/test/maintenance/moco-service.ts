@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { errors } from '@coxswain/node';
 import { health, maintenance, moco, mvcc, regatta, replication } from '@coxswain/protocol';
+import { findFreePort } from '@coxswain/testing';
 import { type ClientReadableStream, status } from '@grpc/grpc-js';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { Authority } from '../support/certificates.js';
@@ -167,9 +168,11 @@ export function mocoService(): void {
           details: 'invalid donor port',
         });
       }
-      const away = await failure({ external: true });
-      expect(away.code).toBe(status.FAILED_PRECONDITION);
-      expect(away.details).toContain('the donor 127.0.0.1:1 cannot be cloned');
+      expect(await failure({ external: true })).toEqual({
+        code: status.FAILED_PRECONDITION,
+        details:
+          'the donor 127.0.0.1:1 cannot be cloned: no connection to 127.0.0.1:1: nothing listens there: start the node, or correct its address',
+      });
       await rpc.call(put, { table: bytes('t'), key: bytes('k') });
       expect(await failure({ external: true })).toEqual({
         code: status.FAILED_PRECONDITION,
@@ -179,6 +182,28 @@ export function mocoService(): void {
       expect((await node.get('/readyz')).status).toBe(200);
     });
 
+    test('says what is at an address that is none of a donor', async () => {
+      const raftPort = await findFreePort();
+      const agentPort = await findFreePort();
+      const donor = await start({
+        'raft.address': `127.0.0.1:${raftPort}`,
+        'backup-agent.address': `127.0.0.1:${agentPort}`,
+        'maintenance.enabled': 'false',
+      });
+      const { rpc } = await start();
+      const reason = async (donorPort: number) =>
+        (await rpc.failure(clone, { donorHost: '127.0.0.1', donorPort }, authorized)).details;
+      expect(await reason(raftPort)).toBe(errors.donorIsNone(`127.0.0.1:${raftPort}`).message);
+      for (const port of [agentPort, Number(new URL(donor.node.server.restUrl).port)]) {
+        expect(await reason(port)).toMatch(
+          /cannot be cloned: no connection to \S+: it is no gRPC server, but another listener/,
+        );
+      }
+      expect(await reason(Number(donor.node.target.split(':')[1]))).toBe(
+        errors.donorWithoutMaintenance(donor.node.target).message,
+      );
+    });
+
     test('shows a donor that the request names the token of the caller, and is refused before it begins where that is another', async () => {
       const donor = await start({ 'tables.names': 't', 'maintenance.token': 'another' });
       // This node's own secret is not for whom somebody else names.
@@ -186,8 +211,10 @@ export function mocoService(): void {
       const [, port] = donor.node.target.split(':');
       const request = { donorHost: '127.0.0.1', donorPort: Number(port) };
       const refused = await recipient.rpc.failure(clone, request, authorized);
-      expect(refused.code).toBe(status.FAILED_PRECONDITION);
-      expect(refused.details).toContain(`the donor ${donor.node.target} cannot be cloned: Invalid token`);
+      expect(refused).toEqual({
+        code: status.FAILED_PRECONDITION,
+        details: errors.donorRefusesToken(donor.node.target).message,
+      });
       // Nothing has begun, so nobody is under cloning.
       expect(await recipient.rpc.call(health.HealthService.check, { service: 'moco' })).toEqual({
         status: SERVING,

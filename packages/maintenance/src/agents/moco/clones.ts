@@ -27,8 +27,8 @@ const RETRY_LEAST_MS = 250;
 const RETRY_GREATEST_MS = 10_000;
 /** How long the donor may take to say which tables it has. */
 const LIST_MS = 10_000;
-/** Statuses with which a donor refuses to be read: the wrong token, or no such service. */
-const REFUSALS: ReadonlySet<number> = new Set([7, Status.Unimplemented, Status.Unauthenticated]);
+/** Statuses with which a donor refuses a token: a proxy in front of it may give the first, PERMISSION_DENIED. */
+const TOKEN_REFUSALS: ReadonlySet<number> = new Set([7, Status.Unauthenticated]);
 const HOST = /^[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?$/;
 
 /** What a clone asks of the node. `Node` implements it. */
@@ -56,8 +56,8 @@ export interface ClonesOptions {
   readonly rate: RateLimit;
 }
 
-/** What is to be done depends on who has named the donor. */
-type DonorFailed = (donor: string, reason: string) => ApiError;
+/** The refusal of a token. What is to be done depends on who has named the donor. */
+type TokenRefused = (donor: string) => ApiError;
 
 /** The last clone that this process has begun. What the cluster knows of one is `ClusterClone`. */
 export interface CloneStatus {
@@ -98,7 +98,8 @@ export class Clones {
    * Resolves when the clone has begun: the donor has named its tables and lets them be read, and the cluster knows of it.
    * A donor that the request names is shown the token that the caller came with, and no secret of this node. When it
    * rejects, nothing has begun. Errors, in this order: notForThisRole, donorHostInvalid, donorPortInvalid, anotherRequest,
-   * recipientNotEmpty, donorNotConfigured, donorFailed (of the one outside externalDonorFailed); and those of a linearizable read and of a proposal.
+   * recipientNotEmpty, donorNotConfigured, then donorFailed, donorIsNone, donorIsThisCluster, donorWithoutMaintenance and
+   * donorRefusesToken (of the one outside externalDonorRefusesToken); and those of a linearizable read and of a proposal.
    */
   async begin(request: moco.CloneRequest, token: string, call: Call): Promise<void> {
     checkLeaderRole(this.#node.role, 'Clone');
@@ -108,10 +109,10 @@ export class Clones {
     try {
       await this.#checkEmpty(call);
       if (donor.address === '') throw errors.donorNotConfigured();
-      const failed = request.external ? errors.externalDonorFailed : errors.donorFailed;
-      link = await this.#connect(donor, failed);
-      const tables = await this.#listOf(link, failed, call);
-      await this.#checkAccess(link, tables[0]?.name ?? '', failed, call);
+      const refused = request.external ? errors.externalDonorRefusesToken : errors.donorRefusesToken;
+      link = await this.#connect(donor);
+      const tables = await this.#listOf(link, refused, call);
+      await this.#checkAccess(link, tables[0]?.name ?? '', refused, call);
       const held = await this.#node.clone.begin(donor.address, call);
       // From here on no member takes writes, and what was written before must not be lost.
       await this.#checkEmpty(call).catch(async (error: unknown) => {
@@ -149,25 +150,24 @@ export class Clones {
     }
   }
 
-  async #connect(donor: Donor, failed: DonorFailed): Promise<LeaderLink> {
+  async #connect(donor: Donor): Promise<LeaderLink> {
     try {
       return await this.#options.connect(donor);
     } catch (error) {
-      throw failed(donor.address, textOf(error));
+      throw errors.donorFailed(donor.address, textOf(error));
     }
   }
 
-  async #listOf(link: LeaderLink, failed: DonorFailed, call: Call): Promise<DonorTable[]> {
-    try {
-      const request = replication.MetadataRequest.create();
-      const { tables, clusterId } = await link.metadata(request, this.#shortCall(call));
-      if (clusterId !== '' && clusterId === this.#node.clusterId) {
-        throw failed(link.address, 'it is a node of this cluster itself');
-      }
-      return tables.map(({ name, shardId }) => ({ name, shardId, clusterId }));
-    } catch (error) {
-      throw error instanceof ApiError ? error : failed(link.address, textOf(error));
-    }
+  async #listOf(link: LeaderLink, refused: TokenRefused, call: Call): Promise<DonorTable[]> {
+    const request = replication.MetadataRequest.create();
+    const metadata = await link.metadata(request, this.#shortCall(call)).catch((error: unknown) => {
+      throw statusOf(error) === Status.Unimplemented
+        ? errors.donorIsNone(link.address)
+        : refusalOf(error, link.address, refused);
+    });
+    const { tables, clusterId } = metadata;
+    if (clusterId !== '' && clusterId === this.#node.clusterId) throw errors.donorIsThisCluster(link.address);
+    return tables.map(({ name, shardId }) => ({ name, shardId, clusterId }));
   }
 
   #shortCall(call: Call): { deadlineMs: number; signal: AbortSignal } {
@@ -179,13 +179,14 @@ export class Clones {
    * The list of tables is open to everybody, what is in them is not. So the donor is asked for a log from the entry 0 on, which
    * every server refuses that lets the caller ask at all, and which costs it nothing.
    */
-  async #checkAccess(link: LeaderLink, table: string, failed: DonorFailed, call: Call): Promise<void> {
+  async #checkAccess(link: LeaderLink, table: string, refused: TokenRefused, call: Call): Promise<void> {
     const request = replication.ReplicateRequest.fromPartial({ table: Buffer.from(table), leaderIndex: 0n });
     try {
       for await (const _ of link.replicate(request, this.#shortCall(call))) break;
     } catch (error) {
-      const isLetIn = error instanceof LinkError && error.isFromLeader && !REFUSALS.has(error.status);
-      if (!isLetIn) throw failed(link.address, textOf(error));
+      const status = statusOf(error);
+      if (status === Status.Unimplemented) throw errors.donorWithoutMaintenance(link.address);
+      if (status === undefined || TOKEN_REFUSALS.has(status)) throw refusalOf(error, link.address, refused);
     }
   }
 
@@ -290,6 +291,18 @@ function mayPass(error: unknown): boolean {
   if (error instanceof DonorError) return true;
   if (error instanceof LinkError) return !error.isFromLeader || error.status === Status.Unavailable;
   return error instanceof ApiError && error.status === Status.Unavailable;
+}
+
+/** The status that the donor itself gave. Undefined: contact was not made, or was lost. */
+function statusOf(error: unknown): number | undefined {
+  return error instanceof LinkError && error.isFromLeader ? error.status : undefined;
+}
+
+/** What the caller is told of a call to the donor that failed. */
+function refusalOf(error: unknown, donor: string, refused: TokenRefused): ApiError {
+  const status = statusOf(error);
+  if (status !== undefined && TOKEN_REFUSALS.has(status)) return refused(donor);
+  return errors.donorFailed(donor, textOf(error));
 }
 
 function textOf(error: unknown): string {

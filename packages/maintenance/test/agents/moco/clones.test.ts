@@ -216,15 +216,22 @@ describe('a clone of a table', () => {
 });
 
 describe('what can be known before the answer is an error of the call, and nothing has begun', () => {
+  const unimplemented = new LinkError(UNIMPLEMENTED, 'unknown method', true, false);
+  const away = new LinkError(UNAVAILABLE, 'no connection to donor:1', false, false);
+
   test.each([
-    ['another token', new LinkError(UNAUTHENTICATED, 'Invalid token', true, false), 'Invalid token'],
-    ['no such service', new LinkError(UNIMPLEMENTED, 'unknown method', true, false), 'unknown method'],
-    ['nobody there any more', new LinkError(UNAVAILABLE, 'connect refused', false, false), 'connect refused'],
-  ])('%s', async (_what, access, reason) => {
+    [
+      'another token',
+      new LinkError(UNAUTHENTICATED, 'Invalid token', true, false),
+      errors.externalDonorRefusesToken('donor:1'),
+    ],
+    ['no such service', unimplemented, errors.donorWithoutMaintenance('donor:1')],
+    ['nobody there any more', away, errors.donorFailed('donor:1', 'no connection to donor:1')],
+  ])('%s', async (_what, access, refusal) => {
     donor.access = access;
     for (const tables of [['t'], []]) {
       donor.tables = tables;
-      await expect(begin()).rejects.toEqual(errors.externalDonorFailed('donor:1', reason));
+      await expect(begin()).rejects.toEqual(refusal);
     }
     expect(clones.status.state).toBe('none');
     expect(node.clone.unfinished).toBeUndefined();
@@ -234,23 +241,25 @@ describe('what can be known before the answer is an error of the call, and nothi
     await begin();
   });
 
+  test.each([
+    ['no list of tables', unimplemented, errors.donorIsNone('donor:1')],
+    ['nobody there', away, errors.donorFailed('donor:1', 'no connection to donor:1')],
+  ])('%s', async (_what, failure, refusal) => {
+    donor.link.metadata = () => Promise.reject(failure);
+    await expect(begin()).rejects.toEqual(refusal);
+    expect(donor.closed).toBe(1);
+  });
+
   test('a donor that the request names, with what helps there: clone.token is not shown to it', async () => {
     donor.access = new LinkError(UNAUTHENTICATED, 'Invalid token', true, false);
     const request = moco.CloneRequest.fromPartial({ donorHost: 'donor', donorPort: 1 });
     const named = clones.begin(request, 'mine', { deadlineMs: systemClock.monotonicMs() + 600_000 });
-    await expect(named).rejects.toEqual(errors.donorFailed('donor:1', 'Invalid token'));
-    // A configured one is named by flags, and so is its token.
-    await expect(begin()).rejects.toEqual(errors.externalDonorFailed('donor:1', 'Invalid token'));
-    expect(errors.donorFailed('', '').message).toMatch(
-      /must be the same as here.*replication listener.*external=true/,
-    );
-    expect(errors.externalDonorFailed('', '').message).toMatch(/clone\.token must be its maintenance token/);
+    await expect(named).rejects.toEqual(errors.donorRefusesToken('donor:1'));
   });
 
   test('a donor that is this cluster itself', async () => {
     donor.clusterId = 'c1';
-    const itself = errors.externalDonorFailed('donor:1', 'it is a node of this cluster itself');
-    await expect(begin()).rejects.toEqual(itself);
+    await expect(begin()).rejects.toEqual(errors.donorIsThisCluster('donor:1'));
   });
 });
 
