@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { NodeId } from '@coxswain/raft';
 import type { Random, SmallFiles } from './environment.js';
+import type { WolfOptions } from './options.js';
 
 /** The version of the data directory's layout. A newer one is refused, older ones are read. */
 export const DATA_FORMAT = 1;
@@ -70,6 +71,8 @@ interface NodeFile {
   readonly genesis: Genesis | null;
   /** Which member of its wolf.raft group this directory is; missing where it never was one. */
   readonly wolfId?: number;
+  /** The table of that group; missing also in directories of versions that did not keep it. */
+  readonly wolfTable?: string;
   /** How many starts there were before those in `starts`. Missing in directories of versions that did not count. */
   readonly earlierStarts?: number;
   /** The last starts, oldest first. */
@@ -161,15 +164,29 @@ export class Identity {
   }
 
   /**
-   * Throws DataDirectoryError where the directory is another member's of its wolf.raft group: what it voted and acknowledged
-   * counts as that member's alone (T4).
+   * Compares what the node is started with to the wolf.raft group that the directory holds. Throws DataDirectoryError where
+   * the directory is another member's of it: what it voted and acknowledged counts as that member's alone (T4). It also throws
+   * where the table has another name, so that nobody looks for it in vain, unless the group was never formed and holds
+   * nothing; and where no table is named at all, since the others go on counting on this member.
    */
-  checkWolfMember(wolfId: number): void {
-    const { wolfId: kept = wolfId } = this.#file;
-    if (kept === wolfId) return;
-    throw new DataDirectoryError(
-      `the data directory belongs to member ${kept} of its wolf.raft group, not to member ${wolfId}: check wolf.members, wolf.address and the data directory`,
-    );
+  checkWolf(given: Pick<WolfOptions, 'id' | 'table'> | undefined, isFormed: boolean): void {
+    const { wolfId, wolfTable } = this.#file;
+    if (given === undefined) {
+      const table = wolfTable === undefined ? 'a table' : `table "${wolfTable}"`;
+      throw new DataDirectoryError(
+        `the data directory holds ${table}, which is replicated over wolf.raft: give wolf.table, wolf.members and wolf.address as before`,
+      );
+    }
+    if (wolfId !== undefined && wolfId !== given.id) {
+      throw new DataDirectoryError(
+        `the data directory belongs to member ${wolfId} of its wolf.raft group, not to member ${given.id}: check wolf.members, wolf.address and the data directory`,
+      );
+    }
+    if (isFormed && wolfTable !== undefined && wolfTable !== given.table) {
+      throw new DataDirectoryError(
+        `the data directory holds table "${wolfTable}" of a wolf.raft group, but wolf.table is "${given.table}": set wolf.table to "${wolfTable}", since such a table keeps its name, or give another data directory`,
+      );
+    }
   }
 
   /** The number of this start, from 1. 0 before `beginStart`. */
@@ -183,10 +200,10 @@ export class Identity {
   }
 
   /**
-   * Counts a start, durably, before anybody hears of it (T4). `from` is how far the log is durable now; `wolfId` is which member
-   * of a wolf.raft group it is, if of any.
+   * Counts a start, durably, before anybody hears of it (T4). `from` is how far the log is durable now; `wolf` is which member
+   * of a wolf.raft group it is, and of which table, if of any.
    */
-  async beginStart(start: Start, wolfId = this.#file.wolfId): Promise<void> {
+  async beginStart(start: Start, wolf?: Pick<WolfOptions, 'id' | 'table'>): Promise<void> {
     const { earlierStarts = 0, starts = [] } = this.#file;
     const kept = [...starts, start].slice(-STARTS_MAX);
     const dropped = starts.length + 1 - kept.length;
@@ -194,7 +211,7 @@ export class Identity {
       ...this.#file,
       earlierStarts: earlierStarts + dropped,
       starts: kept,
-      ...(wolfId !== undefined && { wolfId }),
+      ...(wolf !== undefined && { wolfId: wolf.id, wolfTable: wolf.table }),
     });
   }
 

@@ -293,12 +293,14 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       );
     }
     const wolfLog = wal.group(WOLF_SHARD);
-    Wolf.checkLog(wolfLog, options.wolf);
-    if (wolfLog !== undefined && options.wolf !== undefined) identity.checkWolfMember(options.wolf.id);
+    if (wolfLog !== undefined) {
+      identity.checkWolf(options.wolf, Wolf.isFormed(wolfLog));
+      Wolf.checkMembers(wolfLog, options.wolf!);
+    }
     await DiskWatch.prepareStart(environment, options, wal);
     const records = await Admission.read(environment.files);
     const boot = environment.random.bytes(8).toString('hex');
-    await identity.beginStart({ boot, from: wal.durablePosition }, options.wolf?.id);
+    await identity.beginStart({ boot, from: wal.durablePosition }, options.wolf);
     return new Node(options, environment, identity, wal, syncSeconds, changeLog, records);
   }
 

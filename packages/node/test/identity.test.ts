@@ -81,21 +81,33 @@ describe('the identity of a data directory (T4)', () => {
     expect(left()).toBe(before);
   });
 
-  test('stays that of one member of a wolf.raft group', async () => {
+  test('stays that of one member of a wolf.raft group, and of its table', async () => {
     const { files, text } = inMemory();
     const load = () => Identity.load(files, 1, counting());
     const start = { boot: '01'.repeat(8), from: 0 };
-    await (await load()).beginStart(start, 0);
+    const wolf = { id: 1, table: 'shared' };
+    await (await load()).beginStart(start, { id: 0, table: 'misspelt' });
     // Nothing was kept of the group in the first start, whose options were wrong.
-    await (await load()).beginStart(start, 1);
+    await (await load()).beginStart(start, wolf);
     await (await load()).beginStart(start);
     const before = text();
     const identity = await load();
-    identity.checkWolfMember(1);
-    expect(() => identity.checkWolfMember(0)).toThrow(
+    identity.checkWolf(wolf, true);
+    expect(() => identity.checkWolf({ ...wolf, id: 0 }, true)).toThrow(
       new DataDirectoryError(
         'the data directory belongs to member 1 of its wolf.raft group, not to member 0: check wolf.members, wolf.address and the data directory',
       ),
+    );
+    const renamed = { ...wolf, table: 'renamed' };
+    expect(() => identity.checkWolf(renamed, true)).toThrow(
+      new DataDirectoryError(
+        'the data directory holds table "shared" of a wolf.raft group, but wolf.table is "renamed": set wolf.table to "shared", since such a table keeps its name, or give another data directory',
+      ),
+    );
+    // Nobody can miss anything there, and the name may be one that a table of the cluster has.
+    identity.checkWolf(renamed, false);
+    expect(() => identity.checkWolf(undefined, false)).toThrow(
+      'the data directory holds table "shared", which',
     );
     expect(text()).toBe(before);
   });

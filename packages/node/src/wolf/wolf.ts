@@ -103,14 +103,13 @@ export class Wolf {
     this.#emptyDisk = wolf && this.#makeEmptyDisk(wolf);
   }
 
-  /** Throws DataDirectoryError where the log holds a group that the options do not have, or one of other members. */
-  static checkLog(log: GroupLog | undefined, options: WolfOptions | undefined): void {
-    if (log === undefined) return;
-    if (options === undefined) {
-      throw new DataDirectoryError(
-        'the data directory holds a table that is replicated over wolf.raft: give wolf.table, wolf.members and wolf.address as before',
-      );
-    }
+  /** Whether the group of the log has been formed, as far as this member knows. One that was not holds nothing. */
+  static isFormed(log: GroupLog): boolean {
+    return log.lastIndex() > 0 || log.hardState.term > 0;
+  }
+
+  /** Throws DataDirectoryError where the log holds a group of other members. */
+  static checkMembers(log: GroupLog, options: WolfOptions): void {
     const { voters, learners } = log.membership;
     const known = [...voters, ...learners].map((id) => toWolfId(id)!).sort((a, b) => a - b);
     const given = [...options.members.keys()].sort((a, b) => a - b);

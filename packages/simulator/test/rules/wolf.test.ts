@@ -343,6 +343,23 @@ describe('a member of a wolf.raft group', () => {
     await world.equal(WOLF_SHARD);
   });
 
+  test.each([
+    ['another name', { table: 'renamed' }, 'but wolf.table is "renamed": set wolf.table to "TABLE"'],
+    ['no table', undefined, 'holds table "TABLE", which is replicated over wolf.raft: give wolf.table'],
+  ])('that is started with %s is refused, and loses nothing', async (_, change, message) => {
+    const world = await formed();
+    const [leader, member] = await world.roles(WOLF_SHARD);
+    await world.write(leader, 'key', 'value');
+    const given = world.nodeOptions(member).wolf!;
+    world.kill(member);
+    world.start(member, { wolf: change && { ...given, ...change } });
+    expect((await world.endOf(member)).message).toContain(message.replace('TABLE', given.table));
+    world.start(member);
+    await world.until('it votes as before', () => votes(world, member));
+    await world.equal(WOLF_SHARD);
+    expect(await world.contents(member)).toHaveLength(1);
+  });
+
   test('keeps its leader while nothing happens', async () => {
     const world = await formed();
     await world.roles(WOLF_SHARD);
