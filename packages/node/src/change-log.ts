@@ -1,4 +1,4 @@
-import { NO_NODE, type NodeId } from '@coxswain/raft';
+import type { NodeId } from '@coxswain/raft';
 import type { Log } from './environment.js';
 
 /** Changes of one kind that a look finds get a line each up to this number; more share one line with their count. */
@@ -18,7 +18,8 @@ export interface Surroundings {
 
 export interface WatchedTable {
   readonly shardId: number;
-  readonly leader: NodeId;
+  /** By the number that operators know it by; undefined: nobody. */
+  readonly leader: number | undefined;
   readonly term: number;
 }
 
@@ -100,10 +101,10 @@ export class ChangeLog {
       const old = before?.get(table);
       if (before !== undefined && old === undefined) made.push({ table, shardId });
       else if (old !== undefined && old.shardId !== shardId) replaced.push({ table, shardId });
-      const leaderBefore = old?.shardId === shardId ? old.leader : NO_NODE;
-      if (leader === leaderBefore) continue;
-      if (leader === NO_NODE) lost.push({ table, was: leaderBefore });
-      else gained.push({ table, leader, term, ...(leaderBefore !== NO_NODE && { was: leaderBefore }) });
+      const was = old?.shardId === shardId ? old.leader : undefined;
+      if (leader === was) continue;
+      if (leader === undefined) lost.push({ table, was });
+      else gained.push({ table, leader, term, ...(was !== undefined && { was }) });
     }
     const deleted: Change[] = [];
     for (const [table, { shardId }] of before ?? []) if (!now.has(table)) deleted.push({ table, shardId });

@@ -1031,6 +1031,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     const { clock, random } = this.#environment;
     return {
       nodeId: this.#options.nodeId,
+      memberNumber: (id) => (id === NO_NODE ? undefined : id),
       core: { preVote: true, maxInflightMessages: 256 },
       ledElsewhere: undefined,
       whyLeaderless: () => undefined,
@@ -1083,8 +1084,8 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
 
   #leaderChanged(replica: Replica): void {
     this.#counters.leaderChanges++;
-    const { group, name: table, raft } = replica;
-    const { term, role, leader } = raft;
+    const { group, name: table, raft, leaderNumber: leader } = replica;
+    const { term, role } = raft;
     this.#environment.log('debug', 'the leader of a group changed', { group, table, term, role, leader });
     this.#tellListeners();
     this.#handover.look();

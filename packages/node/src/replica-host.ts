@@ -15,6 +15,8 @@ export type Outbox = Pick<FrameWriter, 'raft' | 'forward' | 'refused' | 'quiesce
 export interface ReplicaHost {
   /** The member of the group that this node is. */
   readonly nodeId: NodeId;
+  /** The number by which operators know a member of the group; undefined for nobody. */
+  memberNumber(id: NodeId): number | undefined;
   /** The settings of the core that hang on what its members' protocol carries. */
   readonly core: Pick<
     RaftConfig,

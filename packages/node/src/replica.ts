@@ -196,6 +196,11 @@ export class Replica implements ReadableTable {
     return this.#raft.role === 'leader';
   }
 
+  /** The leader by the number that operators know it by; undefined: nobody leads, as far as this node knows. */
+  get leaderNumber(): number | undefined {
+    return this.#host.memberNumber(this.#raft.leader);
+  }
+
   get isQuiet(): boolean {
     return this.#isQuiet;
   }

@@ -194,9 +194,9 @@ export class Tables {
   watched(): ReadonlyMap<string, WatchedTable> | undefined {
     if (!this.#hasFollowed) return undefined;
     return new Map(
-      [...this.#byName].map(([name, { group, raft }]) => [
+      [...this.#byName].map(([name, { group, raft, leaderNumber: leader }]) => [
         name,
-        { shardId: group, leader: raft.leader, term: raft.term },
+        { shardId: group, leader, term: raft.term },
       ]),
     );
   }

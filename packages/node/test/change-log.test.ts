@@ -13,7 +13,7 @@ const peers = new Map([
   [2, true],
   [3, true],
 ]);
-const tables = (count: number, leader: number, shardBase = 0): Map<string, WatchedTable> =>
+const tables = (count: number, leader: number | undefined, shardBase = 0): Map<string, WatchedTable> =>
   new Map(Array.from({ length: count }, (_, i) => [`t${i}`, { shardId: shardBase + i, leader, term: 7 }]));
 
 describe('the log of changes', () => {
@@ -21,7 +21,7 @@ describe('the log of changes', () => {
     const { log, lines } = changeLog();
     log.look({ peers, tables: tables(1, 2) });
     lines.length = 0;
-    log.look({ peers, tables: tables(1, 0) });
+    log.look({ peers, tables: tables(1, undefined) });
     log.look({ peers, tables: tables(1, 3) });
     log.look({ peers, tables: tables(1, 3) });
     expect(lines).toEqual([
@@ -34,7 +34,7 @@ describe('the log of changes', () => {
     const { log, lines } = changeLog();
     log.look({ peers, tables: tables(1000, 2) });
     lines.length = 0;
-    log.look({ peers, tables: tables(1000, 0) });
+    log.look({ peers, tables: tables(1000, undefined) });
     expect(lines).toEqual(['warn: a table has lost its leader {"tables":1000,"first":"t0"}']);
   });
 

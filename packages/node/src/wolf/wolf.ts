@@ -300,6 +300,7 @@ export class Wolf {
     };
     const overrides: Partial<ReplicaHost> = {
       nodeId: self,
+      memberNumber: toWolfId,
       core: {
         preVote: false,
         maxInflightMessages: 1,

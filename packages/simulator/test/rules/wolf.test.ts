@@ -4,7 +4,7 @@ import { wolfRaft } from '@coxswain/protocol';
 import type { NodeId } from '@coxswain/raft';
 import { describe, expect, test } from '@jest/globals';
 import { WolfNetwork } from '../../src/wolf-network.js';
-import { World } from './world.js';
+import { TABLE, World } from './world.js';
 
 const MIB = 1024 * 1024;
 
@@ -358,6 +358,22 @@ describe('a member of a wolf.raft group', () => {
     await world.until('it votes as before', () => votes(world, member));
     await world.equal(WOLF_SHARD);
     expect(await world.contents(member)).toHaveLength(1);
+  });
+
+  test('names its leader in the log as wolf.members does', async () => {
+    const world = await formed();
+    const [leader, ...others] = await world.roles(WOLF_SHARD);
+    const { term } = world.replica(leader, WOLF_SHARD).raft;
+    const said = (id: NodeId, what: string) => world.log(id).some((line) => line.includes(what));
+    const found = `info: a table has a leader {"table":"${TABLE}","leader":${leader - 1},"term":${term}`;
+    await world.until('every node says who leads', () => world.ids.every((id) => said(id, found)));
+    expect(said(leader, `"table":"${TABLE}","term":${term},"role":"leader","leader":${leader - 1}}`)).toBe(
+      true,
+    );
+    world.kill(leader);
+    const lost = `warn: a table has lost its leader {"table":"${TABLE}","was":${leader - 1}}`;
+    const next = `"was":${leader - 1}}`;
+    await world.until('the others say who led', () => others.every((id) => said(id, lost) || said(id, next)));
   });
 
   test('keeps its leader while nothing happens', async () => {
