@@ -66,6 +66,8 @@ export class BackupAgent {
   readonly #options: BackupAgentOptions;
   readonly #server: Server;
   readonly #connections = new Set<AgentConnection>();
+  /** Those beyond `connectionsMax`, until their clients have read that. */
+  readonly #surplus = new Set<AgentConnection>();
   #history = new BackupHistory();
   /** The writing of the history, one time after the other. */
   #historyWritten: Promise<void> = Promise.resolve();
@@ -112,7 +114,7 @@ export class BackupAgent {
     const closed = this.#server.listening
       ? new Promise<void>((resolve) => this.#server.close(() => resolve()))
       : Promise.resolve();
-    for (const connection of this.#connections) connection.breakOff('the node stops');
+    for (const connection of [...this.#connections, ...this.#surplus]) connection.breakOff('the node stops');
     await closed;
     await Promise.all(Array.from(this.#connections, ({ ended }) => ended));
     await this.#historyWritten;
@@ -146,13 +148,13 @@ export class BackupAgent {
   #accept(socket: Socket): void {
     const { connectionsMax } = this.#options;
     const connection = new AgentConnection(socket, this.#options, (pairs) => this.#answer(connection, pairs));
-    if (this.#connections.size >= connectionsMax) {
-      this.#counters.refused++;
-      connection.refuse(`${connectionsMax} connections are open: try again when one is closed`);
-      return;
-    }
-    this.#connections.add(connection);
-    void connection.ended.then(() => this.#connections.delete(connection));
+    const isSurplus = this.#connections.size >= connectionsMax;
+    const among = isSurplus ? this.#surplus : this.#connections;
+    among.add(connection);
+    void connection.ended.then(() => among.delete(connection));
+    if (!isSurplus) return;
+    this.#counters.refused++;
+    connection.refuse(`${connectionsMax} connections are open: try again when one is closed`);
   }
 
   async #answer(connection: AgentConnection, pairs: KeyValues | AgentRequestError): Promise<void> {

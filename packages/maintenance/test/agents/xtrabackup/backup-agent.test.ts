@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -590,6 +591,26 @@ describe('the agent', () => {
     expect(await isWhole((await answerOf(first)).bytes)).toBe(true);
     await until(() => agent.status.running === 0);
     expect(parseAnswer((await ask(port, requestOf(full))).bytes).block['status']).toBe('SENDING');
+  });
+
+  test('that closes waits for no client that was refused', async () => {
+    let firedTimers = 0;
+    const startTimer: Clock['startTimer'] = (delayMs, callback) =>
+      clock.startTimer(delayMs, () => {
+        firedTimers++;
+        callback();
+      });
+    const { agent, port } = await start({ connectionsMax: 1, clock: { ...clock, startTimer } });
+    const first = await connect(port);
+    await until(() => agent.status.connections === 1);
+    // It has read the refusal, and does not close its side.
+    const second = await connect(port);
+    second.resume();
+    await once(second, 'end');
+    await agent.close();
+    expect(firedTimers).toBe(0);
+    first.destroy();
+    second.destroy();
   });
 
   test('that closes breaks off what is under way so that nobody takes it for a backup', async () => {
