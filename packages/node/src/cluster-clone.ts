@@ -1,6 +1,6 @@
 import type { NodeId } from '@coxswain/raft';
 import type { Call } from './api.js';
-import type { Clock, Random } from './environment.js';
+import type { Clock, Log, Random } from './environment.js';
 import { ApiError, errors } from './errors.js';
 import type { Loader, RegisteredClone, UnfinishedClone } from './registry.js';
 
@@ -10,13 +10,19 @@ const FILLER_GONE_MS = 60_000;
 const END_MS = 5_000;
 /** How often is looked whether every member knows that a clone has begun. */
 const LOOK_MS = 20;
+/** What the log says of a clone that has failed. */
+export const CLONE_FAILED =
+  'a clone has failed: delete the tables that have come and clone again, or keep them with "coxswain clone forget"';
 
 export interface ClusterCloneContext {
   readonly clock: Clock;
   readonly random: Random;
+  readonly log: Log;
   readonly self: Loader;
   /** As of the meta group's applied index here. */
   readonly registered: () => RegisteredClone | undefined;
+  /** This node has caught up since its start: what its disk says of a clone may be old before that. */
+  readonly isFresh: () => boolean;
   /** Resolves when what was committed to the meta group is applied here. */
   readonly confirmRead: (deadlineMs: number) => Promise<void>;
   /** Writes `clone` in the place of what is registered, undefined: nothing. False: that has changed meanwhile. */
@@ -56,6 +62,8 @@ export class ClusterClone {
   #withdrawnId: string | undefined;
   /** How that clone has ended, until it is written. */
   #ended: { readonly error: string | undefined } | undefined;
+  /** The last clone whose failure is in the log of this process, or will be: whoever begins one says how it ends. */
+  #toldId: string | undefined;
   /** Since when the filler is out of reach. */
   #gone: { readonly id: string; readonly sinceMs: number } | undefined;
 
@@ -102,6 +110,7 @@ export class ClusterClone {
   async begin(donor: string, { deadlineMs }: Call): Promise<HeldClone> {
     const { self: filler, random, confirmRead, write } = this.#context;
     const id = random.bytes(8).toString('hex');
+    this.#toldId = id;
     try {
       do {
         await confirmRead(deadlineMs);
@@ -165,10 +174,14 @@ export class ClusterClone {
     }
   }
 
-  /** Called from time to time: writes what could not be written before, and that a clone has failed whose node is gone. */
+  /**
+   * Called from time to time: writes what could not be written before, and that a clone has failed whose node is gone; and
+   * says in the log that one has failed, also after a restart.
+   */
   async tend(): Promise<void> {
     const { self, isAlive, leadsMeta, write } = this.#context;
     if (this.#ended !== undefined) await this.#writeEnd();
+    this.#tellFailure();
     const clone = this.unfinished;
     if (clone === undefined || clone.error !== null || clone.id === this.#heldId) {
       this.#gone = undefined;
@@ -181,6 +194,14 @@ export class ClusterClone {
     } else if (leadsMeta() && this.#isGone(clone.id)) {
       await this.#fail(clone, `node ${clone.filler.node}, which filled the cluster, is out of reach`);
     }
+  }
+
+  #tellFailure(): void {
+    const { log, isFresh } = this.#context;
+    const { id, donor, error } = this.unfinished ?? { error: null };
+    if (error === null || id === this.#toldId || !isFresh()) return;
+    this.#toldId = id;
+    log('warn', CLONE_FAILED, { donor, reason: error });
   }
 
   #isGone(id: string): boolean {

@@ -10,7 +10,7 @@ export { NodeSmallFiles } from './adapters/node-small-files.js';
 export { systemClock } from './adapters/system-clock.js';
 export { systemRandom } from './adapters/system-random.js';
 export * from './api.js';
-export { ClusterClone, type ClusterCloneContext, type HeldClone } from './cluster-clone.js';
+export { CLONE_FAILED, ClusterClone, type ClusterCloneContext, type HeldClone } from './cluster-clone.js';
 export {
   type DiskRoom,
   type DiskShortage,

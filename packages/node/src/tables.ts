@@ -119,7 +119,9 @@ export class Tables {
     this.clone = new ClusterClone({
       clock: options.environment.clock,
       random: options.environment.random,
+      log: options.environment.log,
       self: this.#loader,
+      isFresh: () => this.isFresh,
       registered: () => this.#registry.clone,
       confirmRead: (deadlineMs) => this.meta().confirmRead(deadlineMs),
       write: (clone, deadlineMs) => this.#propose(this.#registry.writeClone(clone), deadlineMs),

@@ -122,8 +122,10 @@ export class MemoryNode {
   readonly clone = new ClusterClone({
     clock: systemClock,
     random: systemRandom,
+    log: () => undefined,
     self: { node: 1, boot: 'b' },
     registered: () => this.#clone,
+    isFresh: () => true,
     confirmRead: () => Promise.resolve(),
     write: (clone) => {
       this.#setClone(clone && { ...clone, modRevision: (this.#clone?.modRevision ?? 0) + 1 });

@@ -84,10 +84,18 @@ describe('operations-protocols.md §2: isUnderCloning', () => {
     await world.until('another one leads', () => world.leader(META_SHARD) !== undefined);
     expect(noneServes(world)).toBe(true);
     world.start(leader);
+    const warning = 'warn: a clone has failed: delete the tables that have come and clone again';
     for (const id of [follower, other, leader]) {
+      const told = () => world.log(id).filter((line) => line.startsWith(warning));
+      const before = told().length;
       world.restart(id);
       await world.until('it is up', () => world.isServing(id) && world.node(id).readiness().isReady);
       expect(errorAt(world, id)).toBe('table "t": gone');
+      await world.until('its log says so', () => told().length > before);
+      await world.sleep(5_000);
+      expect(told().slice(before)).toEqual([
+        expect.stringContaining(`{"donor":"${DONOR}","reason":"table \\"t\\": gone"}`),
+      ]);
     }
     const second = await world.answer(begin(world, other));
     expect(noneServes(world)).toBe(true);

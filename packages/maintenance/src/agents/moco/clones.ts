@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import {
   ApiError,
   type Call,
+  CLONE_FAILED,
   type Clock,
   errors,
   type HeldClone,
@@ -229,11 +230,7 @@ export class Clones {
     // A node that stops leaves it to its next start: without a quorum it would wait for nothing.
     if (!isStopped) await held.end(error);
     this.#status = { ...this.#status, state: 'failed', error };
-    log(
-      'error',
-      'a clone has failed: delete the tables that have come and clone again, or keep them with "coxswain clone forget"',
-      { donor, tables: tables.length, tablesDone, reason: error },
-    );
+    log('error', CLONE_FAILED, { donor, tables: tables.length, tablesDone, reason: error });
   }
 
   /** What fails by chance is tried again: until a table has come there is nothing of it here. */
