@@ -4,6 +4,9 @@ import { CoxswainError, StatusCode } from '@coxswain/client';
 export const methodUnknownAdvice =
   'the node does not serve that: start it without --maintenance.enabled=false and --tables.enabled=false';
 
+/** The calls that a follower cluster leaves to its leader cluster. */
+export const leaderClustersOnlyAdvice = 'only leader clusters do that: give the --endpoints of one';
+
 const tableNotFoundAdvice = 'see coxswain tables list';
 
 /** What to do about an error of ours; empty: its text says it. */
@@ -17,6 +20,10 @@ const adviceOfCode: Readonly<Record<string, string>> = {
   // The text is Regatta's and gives no reason.
   notReady: 'try again, and see why with coxswain status and coxswain health',
   methodUnknown: methodUnknownAdvice,
+  // Their texts are Regatta's too.
+  notForFollower: leaderClustersOnlyAdvice,
+  notForThisRole: leaderClustersOnlyAdvice,
+  notForLeader: 'only follower clusters do that: give the --endpoints of one',
 };
 
 /** What to do about any other error, and about those of a stock server, which sends no codes. */

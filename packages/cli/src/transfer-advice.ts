@@ -1,5 +1,5 @@
 import { CoxswainError, StatusCode } from '@coxswain/client';
-import { methodUnknownAdvice } from './failed-call.js';
+import { leaderClustersOnlyAdvice, methodUnknownAdvice } from './failed-call.js';
 
 const adviceOfStatus: Partial<Record<StatusCode, string>> = {
   [StatusCode.UNAUTHENTICATED]: 'give the right --token',
@@ -10,7 +10,7 @@ const adviceOfStatus: Partial<Record<StatusCode, string>> = {
 
 const adviceOfCode: Readonly<Record<string, string>> = {
   methodUnknown: methodUnknownAdvice,
-  notForThisRole: 'only leader clusters do that: give the --endpoints of one',
+  notForThisRole: leaderClustersOnlyAdvice,
 };
 
 /** What to do about an error that comes however often a backup or a restore is repeated; undefined: it may not. */

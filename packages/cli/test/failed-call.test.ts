@@ -2,7 +2,7 @@ import { CoxswainError, StatusCode } from '@coxswain/client';
 import { expect, test } from '@jest/globals';
 import { describeFailedCall } from '../src/failed-call.js';
 
-const { UNAVAILABLE, NOT_FOUND, UNAUTHENTICATED, INTERNAL } = StatusCode;
+const { UNAVAILABLE, UNIMPLEMENTED, NOT_FOUND, UNAUTHENTICATED, INTERNAL } = StatusCode;
 
 test.each([
   ['noLeader', UNAVAILABLE, 'x (a:1): try again, and see coxswain health'],
@@ -13,6 +13,9 @@ test.each([
   ['noConnection', UNAVAILABLE, 'x'],
   ['ledElsewhere', UNAVAILABLE, 'x (a:1): give the API addresses of all members as --endpoints'],
   ['tableNotFound', NOT_FOUND, 'x (a:1): see coxswain tables list'],
+  ['notForFollower', UNIMPLEMENTED, 'x (a:1): only leader clusters do that: give the --endpoints of one'],
+  ['notForThisRole', UNIMPLEMENTED, 'x (a:1): only leader clusters do that: give the --endpoints of one'],
+  ['notForLeader', UNIMPLEMENTED, 'x (a:1): only follower clusters do that: give the --endpoints of one'],
   ['', UNAUTHENTICATED, 'x (a:1): give the right --token'],
   ['', INTERNAL, 'x (a:1)'],
 ])('a failed call is told with what to do about it: %s, status %i', (errorCode, status, told) => {

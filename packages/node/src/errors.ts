@@ -169,6 +169,8 @@ export const errors = declareErrors({
   ),
   notForFollower: (method: string) =>
     new ApiError(Status.Unimplemented, `method ${method} not implemented for follower`),
+  /** On a leader cluster; `notForThisRole` is on a follower cluster. Both texts are Regatta's. */
+  notForLeader: (method: string) => new ApiError(Status.Unimplemented, `method ${method} not implemented`),
   notForThisRole: (method: string) => new ApiError(Status.Unimplemented, `method ${method} not implemented`),
   tableToMaintainNotFound: declare(Status.NotFound, 'table not found'),
   backupOfAnotherShard: declare(

@@ -25,10 +25,10 @@ export class MaintenanceService {
 
   /**
    * Has a table, or every table, taken from the leader cluster anew. Answers when that will happen whatever fails; the
-   * old data serves until then. Errors: notForThisRole, tableNotSet, tableToMaintainNotFound, and those of a proposal.
+   * old data serves until then. Errors: notForLeader, tableNotSet, tableToMaintainNotFound, and those of a proposal.
    */
   async reset(request: maintenance.ResetRequest, call: CallContext): Promise<maintenance.ResetResponse> {
-    if (this.#node.role !== 'follower') throw errors.notForThisRole('Reset');
+    if (this.#node.role !== 'follower') throw errors.notForLeader('Reset');
     if (!request.resetAll && request.table.length === 0) throw errors.tableNotSet();
     try {
       await this.#node.requestReset(request.resetAll ? undefined : request.table.toString(), call);

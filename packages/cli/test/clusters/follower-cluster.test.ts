@@ -152,6 +152,24 @@ describe('writes on a follower cluster', () => {
     });
   });
 
+  test('a command that is for the other kind of cluster says so', async () => {
+    const ofLeaders = 'only leader clusters do that: give the --endpoints of one';
+    for (const args of [
+      ['tables', 'create', 'third'],
+      ['tables', 'delete', 'first', '--yes'],
+      ['restore', '--from-archive', '--tables', 'first', '--yes'],
+      ['restore', '--from-archive', '--tables', 'first', '--dry-run'],
+      ['clone', 'forget'],
+    ]) {
+      const refused = await runHere([...args, '--endpoints', follower.node(1).endpoint]);
+      expect(refused).toMatchObject({ exitCode: 1, stderr: expect.stringContaining(ofLeaders) });
+    }
+    expect(await runHere(['reset', '--all', '--endpoints', leader.node(1).endpoint])).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringContaining('only follower clusters do that: give the --endpoints of one'),
+    });
+  });
+
   test('a table that is made on the leader cluster is there', async () => {
     const there = await leader.client();
     await there.tables.create('third');
