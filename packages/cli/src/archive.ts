@@ -14,6 +14,7 @@ import {
   type VerifiedShard,
   verifyShard,
 } from '@coxswain/maintenance';
+import { counted } from './counted.js';
 import { failure, usageError } from './exit.js';
 import { loadNodeConfig } from './node-config.js';
 import { formatSize, type OutputFormat, printRows } from './output.js';
@@ -83,7 +84,7 @@ export async function verifyArchive(flags: ArchiveFlags): Promise<void> {
     );
     if (count > 0) {
       throw failure(
-        `${count === 1 ? '1 problem' : `${count} problems`} in ${store.url}: what cannot be read cannot be restored; put the objects back, or wait for the next base: what comes after it can be restored`,
+        `${counted(count, 'problem')} in ${store.url}: what cannot be read cannot be restored; put the objects back, or wait for the next base: what comes after it can be restored`,
       );
     }
   });
@@ -195,7 +196,7 @@ function progressOf(shard: ArchivedShard): (objectsRead: number, objectsInAll: n
     if (!process.stderr.isTTY) return;
     const isLast = objectsRead === objectsInAll;
     process.stderr.write(
-      `\r${showShard(shard)}: ${objectsRead} of ${objectsInAll} objects${isLast ? '\n' : ''}`,
+      `\r${showShard(shard)}: ${objectsRead} of ${counted(objectsInAll, 'object')}${isLast ? '\n' : ''}`,
     );
   };
 }

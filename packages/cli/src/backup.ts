@@ -9,6 +9,7 @@ import {
 } from '@coxswain/maintenance';
 import type { replication } from '@coxswain/protocol';
 import { withClient } from './connection-flags.js';
+import { counted } from './counted.js';
 import { failure } from './exit.js';
 import { describeFileError } from './file-error.js';
 import { formatSize, printRows } from './output.js';
@@ -174,7 +175,7 @@ function printBackup(
   const rows = manifest.tables.map(({ name, key_count: keys, revision, file_name: file }) => [
     name,
     // A stock server names neither.
-    keys === undefined ? 'unknown keys' : `${keys} keys`,
+    keys === undefined ? 'unknown keys' : counted(keys, 'key'),
     revision === undefined ? 'unknown revision' : `revision ${revision}`,
     formatSize(sizes.get(name) ?? 0),
     file,

@@ -1,4 +1,5 @@
 import { BinlogBackupReader, originOf, S3Store } from '@coxswain/maintenance';
+import { counted } from './counted.js';
 import { usageError } from './exit.js';
 import { loadNodeConfig } from './node-config.js';
 
@@ -58,5 +59,5 @@ function placeOf(text: string): { readonly bucket: string; readonly id: string }
 /** On a terminal, one line that is written again and again. */
 function showProgress(done: number, ofAll: number): void {
   if (!process.stderr.isTTY) return;
-  process.stderr.write(`\r${done} of ${ofAll} objects found${done === ofAll ? '\n' : ''}`);
+  process.stderr.write(`\r${done} of ${counted(ofAll, 'object')} found${done === ofAll ? '\n' : ''}`);
 }

@@ -2,6 +2,7 @@ import { appendFileSync, fstatSync } from 'node:fs';
 import { type Coxswain, CoxswainError, OutcomeUnknownError, operation, StatusCode } from '@coxswain/client';
 import type { mvcc } from '@coxswain/protocol';
 import { Presets, SingleBar } from 'cli-progress';
+import { counted } from './counted.js';
 import { DumpReader, MalformedLineError } from './dump-format.js';
 import { ExitCode, failure } from './exit.js';
 import { StdinLines } from './stdin.js';
@@ -196,7 +197,9 @@ class Pipeline {
     const next = this.#open.size > 0 ? Math.min(...this.#open) : number + 1;
     const isOver = this.#open.size === 0 && reader.hasEnd?.() === true;
     const advice = isOver ? '' : `; go on with --from-line ${next}`;
-    throw failure(`${this.#name}: ${this.#reason}; ${this.lineCount} lines are done${advice}`);
+    throw failure(
+      `${this.#name}: ${this.#reason}; ${counted(this.lineCount, 'line is', 'lines are')} done${advice}`,
+    );
   }
 
   #send(batch: Batch): void {

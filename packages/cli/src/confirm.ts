@@ -1,5 +1,6 @@
 import { createInterface } from 'node:readline/promises';
 import { type Coxswain, CoxswainError, toEnd } from '@coxswain/client';
+import { counted } from './counted.js';
 import { failure, usageError } from './exit.js';
 
 /** Tables whose content is counted and named. */
@@ -39,7 +40,7 @@ export async function confirmLoss(
   if (lost.length === 0) return;
   const losses: string[] = [];
   for (const name of lost.slice(0, DESCRIBED_MAX)) losses.push(await describeLoss(client, name));
-  if (lost.length > DESCRIBED_MAX) losses.push(`and ${lost.length - DESCRIBED_MAX} more tables`);
+  if (lost.length > DESCRIBED_MAX) losses.push(`and ${counted(lost.length - DESCRIBED_MAX, 'more table')}`);
   const loss = `${doing}, which loses ${losses.join(', ')}`;
   await confirm(`This ${loss}.`, `nothing was changed: this ${loss}${instead}`);
 }
@@ -47,7 +48,7 @@ export async function confirmLoss(
 async function describeLoss(client: Coxswain, table: string): Promise<string> {
   try {
     const { count, header } = await client.range(table, toEnd, { rangeEnd: toEnd, countOnly: true });
-    return `table '${table}' (${count === 1n ? '1 key' : `${count} keys`}, revision ${header?.revision ?? 'unknown'})`;
+    return `table '${table}' (${counted(count, 'key')}, revision ${header?.revision ?? 'unknown'})`;
   } catch (error) {
     if (!(error instanceof CoxswainError)) throw error;
     return `table '${table}' (how much it holds cannot be read: ${error.message})`;

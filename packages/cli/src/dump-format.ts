@@ -1,3 +1,4 @@
+import { counted } from './counted.js';
 import { failure } from './exit.js';
 
 const numberSign = 0x23;
@@ -95,7 +96,7 @@ export class DumpReader {
     if (kind === 'end') {
       this.#hasEnd = true;
       if (Number(number) !== this.#pairCount)
-        this.#missing ??= `its end line counts ${number} pairs, and ${this.#pairCount} are there`;
+        this.#missing ??= `its end line counts ${counted(Number(number), 'pair')}, and ${counted(this.#pairCount, 'is there', 'are there')}`;
     } else if (number !== '1') {
       throw failure(`load: the dump is of format ${number}, which this version does not read`);
     }

@@ -2,6 +2,7 @@ import type { Coxswain } from '@coxswain/client';
 import type { maintenance } from '@coxswain/protocol';
 import { confirmLoss, REPLACING } from './confirm.js';
 import { withClient } from './connection-flags.js';
+import { counted } from './counted.js';
 import { failure, usageError } from './exit.js';
 import { printRows } from './output.js';
 import { TransferBars } from './transfer-bars.js';
@@ -88,7 +89,7 @@ function printPoint(
   };
   const row = [
     table,
-    dryRun ? 'not restored' : `${keyCount} keys`,
+    dryRun ? 'not restored' : counted(keyCount, 'key'),
     `as of revision ${revision}`,
     time ?? 'before its first write',
     `shard ${fromShardId}`,

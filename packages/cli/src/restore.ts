@@ -10,6 +10,7 @@ import {
 import type { BinlogBackupFlags } from './binlog-backups.js';
 import { confirmLoss, REPLACING } from './confirm.js';
 import { withClient } from './connection-flags.js';
+import { counted } from './counted.js';
 import { CommandError, failure, usageError } from './exit.js';
 import { formatSize, printRows } from './output.js';
 import { Pace } from './pace.js';
@@ -346,9 +347,9 @@ function printPlan(flags: RestoreFlags, tables: readonly Restorable[], sizes: re
 
 function printRestored({ output }: RestoreFlags, tables: readonly Restored[]): void {
   const sorted = [...tables].sort((a, b) => (a.name < b.name ? -1 : 1));
-  const rows = sorted.map(({ name, keys = 'unknown', revision }) => [
+  const rows = sorted.map(({ name, keys, revision }) => [
     name,
-    `${keys} keys`,
+    keys === undefined ? 'unknown keys' : counted(keys, 'key'),
     revision === undefined ? 'unknown revision' : `revision ${revision}`,
   ]);
   printRows(output, { tables: sorted }, ['TABLE', 'KEYS', 'REVISION'], rows);

@@ -1,5 +1,6 @@
 import type { regatta } from '@coxswain/protocol';
 import type { Answer, Shown } from './ask-each.js';
+import { counted } from './counted.js';
 import { formatSize } from './output.js';
 
 type StatusAnswer = Answer<regatta.StatusResponse>;
@@ -37,15 +38,15 @@ export class StatusReport {
     const nodes = this.#all.filter(({ response }) => response && nodeProblems(response).length > 0).length;
     const silent = this.#all.length - answering;
     const wrong = [
-      silent > 0 ? `${count(silent, 'endpoint does', 'endpoints do')} not answer` : '',
+      silent > 0 ? `${counted(silent, 'endpoint does', 'endpoints do')} not answer` : '',
       this.leaderless.length > 0
-        ? `${count(this.leaderless.length, 'table has', 'tables have')} no leader`
+        ? `${counted(this.leaderless.length, 'table has', 'tables have')} no leader`
         : '',
-      withProblems.length > 0 ? `${count(withProblems.length, 'table has', 'tables have')} problems` : '',
-      nodes > 0 ? `${count(nodes, 'node has', 'nodes have')} problems` : '',
+      withProblems.length > 0 ? `${counted(withProblems.length, 'table has', 'tables have')} problems` : '',
+      nodes > 0 ? `${counted(nodes, 'node has', 'nodes have')} problems` : '',
     ].filter((part) => part !== '');
     const answer = answering === 1 ? 'answers' : 'answer';
-    return `${answering} of ${count(this.#all.length, 'endpoint', 'endpoints')} ${answer}, ${count(tables.size, 'table', 'tables')}: ${wrong.join(', ') || 'no problems'}`;
+    return `${answering} of ${counted(this.#all.length, 'endpoint')} ${answer}, ${counted(tables.size, 'table')}: ${wrong.join(', ') || 'no problems'}`;
   }
 
   /** The tables without a leader on any node that answers, sorted. */
@@ -81,13 +82,13 @@ export class StatusReport {
     if (silent.length > 0) {
       const each = silent.map(({ endpoint, error }) => `${endpoint}: ${error}`);
       reasons.push(
-        `${silent.length} of ${count(this.#all.length, 'endpoint does', 'endpoints do')} not answer: ${each.join('; ')}`,
+        `${silent.length} of ${counted(this.#all.length, 'endpoint does', 'endpoints do')} not answer: ${each.join('; ')}`,
       );
     }
     const clusterless = this.#clusterless;
     if (clusterless.length > 0) {
       reasons.push(
-        `${count(clusterless.length, 'node has', 'nodes have')} no cluster: ${clusterless.join(', ')}: start the members that do not answer`,
+        `${counted(clusterless.length, 'node has', 'nodes have')} no cluster: ${clusterless.join(', ')}: start the members that do not answer`,
       );
     }
     const { leaderless } = this;
@@ -95,7 +96,7 @@ export class StatusReport {
       const more = leaderless.length - namesMax;
       const names = leaderless.slice(0, namesMax).map((name) => `'${name}'`);
       reasons.push(
-        `${count(leaderless.length, 'table has', 'tables have')} no leader: ${names.join(', ')}${more > 0 ? ` and ${more} more` : ''}: ${this.#lacksMembers ? 'start the members that do not answer' : 'the rows say what to do'}`,
+        `${counted(leaderless.length, 'table has', 'tables have')} no leader: ${names.join(', ')}${more > 0 ? ` and ${more} more` : ''}: ${this.#lacksMembers ? 'start the members that do not answer' : 'the rows say what to do'}`,
       );
     }
     return reasons.length > 0 ? reasons.join('; ') : undefined;
@@ -127,7 +128,7 @@ export class StatusReport {
         String(replication?.leaderIndex ?? 0n),
         ...(replication === undefined || replication.state === 'elsewhere'
           ? ['', '']
-          : [`${replication.lagEntries} entries`, `${Number(replication.lagMs) / 1000} s`]),
+          : [counted(replication.lagEntries, 'entry', 'entries'), `${Number(replication.lagMs) / 1000} s`]),
         replication?.error ?? '',
       ]);
     });
@@ -146,7 +147,7 @@ export class StatusReport {
         table,
         follower,
         String(leaderIndex),
-        `${lagEntries} entries`,
+        counted(lagEntries, 'entry', 'entries'),
         `${Number(lastSeenMs) / 1000} s ago`,
       ]),
     );
@@ -253,8 +254,4 @@ function keepTables(
       followers: response.followers.filter(({ table }) => isKept(table, response.tables.get(table))),
     },
   };
-}
-
-function count(number: number, one: string, many: string): string {
-  return `${number} ${number === 1 ? one : many}`;
 }

@@ -78,7 +78,7 @@ describe('a process of its own (interfaces.md)', () => {
     expectFailure(
       failed,
       1,
-      'put: line 2: it is not key<TAB>value; 1 lines are done; go on with --from-line 2',
+      'put: line 2: it is not key<TAB>value; 1 line is done; go on with --from-line 2',
     );
     expect(await output(['del', 'a'])).toBe('1\n');
     expectFailure(await run(['get']), 2, "missing required argument 'key': see coxswain --help");
@@ -395,7 +395,7 @@ describe('data (interfaces.md)', () => {
     expectFailure(
       outcome,
       1,
-      'put: line 2: it is not key<TAB>value; 1 lines are done; go on with --from-line 2',
+      'put: line 2: it is not key<TAB>value; 1 line is done; go on with --from-line 2',
     );
     expect(await output(['del', 'a'])).toBe('1\n');
   });

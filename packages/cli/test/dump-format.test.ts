@@ -74,7 +74,7 @@ describe('whether a dump is whole', () => {
     expect(reads([dumpHeader, dumpEnd(0), 'a\t1']).whyIncomplete).toMatch('no end line');
     expect(reads([]).whyIncomplete).toMatch('no end line');
     expect(reads([dumpHeader, 'a\t1', dumpEnd(2), dumpHeader, dumpEnd(0)]).whyIncomplete).toBe(
-      'its end line counts 2 pairs, and 1 are there',
+      'its end line counts 2 pairs, and 1 is there',
     );
   });
 

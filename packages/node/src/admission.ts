@@ -1,5 +1,6 @@
 import type { NodeId } from '@coxswain/raft';
 import { isStoreFull } from '@coxswain/table';
+import { answersOf } from './counted.js';
 import type { Clock, Log, SmallFiles } from './environment.js';
 import { type ApiError, errors } from './errors.js';
 import type { FrameHeader, Introduce, StartRecord } from './frame.js';
@@ -125,7 +126,7 @@ export class Admission {
     const members = peers.length + 1;
     const answering = 1 + peers.filter((id) => this.#peers.isConnected(id)).length;
     if (answering > members / 2) return errors.notReady();
-    return errors.noLeader('', `${answering} of ${members} members answer`);
+    return errors.noLeader('', answersOf(answering, members));
   }
 
   /**

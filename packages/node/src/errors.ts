@@ -1,3 +1,4 @@
+import { answersOf, counted } from './counted.js';
 import { TABLE_NAME_RULE } from './table-name.js';
 
 /** gRPC status codes, by their numbers on the wire. */
@@ -83,7 +84,7 @@ export const errors = declareErrors({
   notFormed: (answering: number, members: number) =>
     new ApiError(
       Status.Unavailable,
-      `the cluster has not formed: ${answering} of ${members} members answer: start all of them, with the same raft.initial-members`,
+      `the cluster has not formed: ${answersOf(answering, members)}: start all of them, with the same raft.initial-members`,
     ),
   noLeader: (table: string, answer: string) =>
     new ApiError(
@@ -143,7 +144,10 @@ export const errors = declareErrors({
       `table ${table} is led by member ${member} at ${address}, which is its wolf.raft address and takes no requests: send writes and linearizable reads to the API address of that node, or read serializably here`,
     ),
   tooManyTables: (max: number) =>
-    new ApiError(Status.ResourceExhausted, `a cluster holds at most ${max} tables: delete one first`),
+    new ApiError(
+      Status.ResourceExhausted,
+      `a cluster holds at most ${counted(max, 'table')}: delete one first`,
+    ),
   tooFewDescriptors: (open: number, max: number) =>
     new ApiError(
       Status.ResourceExhausted,
@@ -212,7 +216,7 @@ export const errors = declareErrors({
   recipientNotEmpty: (table: string, keyCount: number) =>
     new ApiError(
       Status.FailedPrecondition,
-      `recipient is not empty: table "${table}" holds ${keyCount} keys: delete it, or clone into another cluster`,
+      `recipient is not empty: table "${table}" holds ${counted(keyCount, 'key')}: delete it, or clone into another cluster`,
     ),
   donorNotConfigured: declare(
     Status.FailedPrecondition,

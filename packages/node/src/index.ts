@@ -11,6 +11,7 @@ export { systemClock } from './adapters/system-clock.js';
 export { systemRandom } from './adapters/system-random.js';
 export * from './api.js';
 export { CLONE_FAILED, ClusterClone, type ClusterCloneContext, type HeldClone } from './cluster-clone.js';
+export { counted } from './counted.js';
 export {
   type DiskRoom,
   type DiskShortage,

@@ -22,6 +22,7 @@ import {
 } from '@coxswain/table';
 import type { GroupId, GroupLog, GroupWrite } from '@coxswain/wal';
 import type { Header, ReadableTable, TableStatus } from './api.js';
+import { answersOf } from './counted.js';
 import { type ApiError, errors } from './errors.js';
 import { ForwardedSequences } from './forwarded.js';
 import type { Forward, Quiesce } from './frame.js';
@@ -424,7 +425,7 @@ export class Replica implements ReadableTable {
 
   /** How many voters answer, in words. */
   get #answer(): string {
-    return `${this.#aliveCount()} of ${this.#raft.membership.voters.length} members answer`;
+    return answersOf(this.#aliveCount(), this.#raft.membership.voters.length);
   }
 
   #whyLeaderless(answer: string): string | undefined {

@@ -106,7 +106,8 @@ class SnapshotLoader {
     if (this.#preamble === undefined) throw new SnapshotDamagedError('it has no record of ours');
     const { state } = this.#preamble;
     if (state.keyCount !== this.#keyCount) {
-      throw new SnapshotDamagedError(`it holds ${this.#keyCount} keys, not ${state.keyCount}`);
+      const keys = this.#keyCount === 1 ? 'key' : 'keys';
+      throw new SnapshotDamagedError(`it holds ${this.#keyCount} ${keys}, not ${state.keyCount}`);
     }
     if (!state.contentHash.equals(this.#contentHash.toBuffer())) {
       throw new SnapshotDamagedError('its content hash differs');

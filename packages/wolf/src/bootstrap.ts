@@ -22,9 +22,10 @@ export function checkBootstrap(
   const named = (id: number): boolean => id === self || BigInt(id) < numberOfNodes;
   if (numberOfNodes + (isSelfBeyond ? 1n : 0n) !== count || !members.every(named)) {
     const configured = [...members].sort((a, b) => a - b).join(', ');
+    const made = numberOfNodes + (isSelfBeyond ? 1n : 0n);
     throw wolfErrors.bootstrapFailed(
       `number_of_nodes is ${numberOfNodes}, which with node ${self} itself makes ` +
-        `${numberOfNodes + (isSelfBeyond ? 1n : 0n)} members, but wolf.members names ${members.length}: ${configured}`,
+        `${made} ${made === 1n ? 'member' : 'members'}, but wolf.members names ${members.length}: ${configured}`,
     );
   }
   if (lastIndex > 0)

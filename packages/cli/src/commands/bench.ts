@@ -7,6 +7,7 @@ import {
   connectOptions,
   withConnectionFlags,
 } from '../connection-flags.js';
+import { counted } from '../counted.js';
 import { usageError } from '../exit.js';
 import { parseCount } from '../key-range.js';
 
@@ -155,9 +156,9 @@ function report(
   }
   const { latencyMs } = result;
   process.stdout.write(
-    `${workload}: ${result.requests} requests in ${result.seconds} s, ${result.requestsPerSecond}/s\n` +
+    `${workload}: ${counted(result.requests, 'request')} in ${result.seconds} s, ${result.requestsPerSecond}/s\n` +
       `latency ms: p50 ${latencyMs.p50}, p90 ${latencyMs.p90}, p99 ${latencyMs.p99}, p99.9 ${latencyMs.p999}, max ${latencyMs.max}\n` +
-      [...errors].map(([message, count]) => `${count} errors: ${message}\n`).join(''),
+      [...errors].map(([message, count]) => `${counted(count, 'error')}: ${message}\n`).join(''),
   );
 }
 

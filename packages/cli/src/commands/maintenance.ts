@@ -3,6 +3,7 @@ import type { regatta } from '@coxswain/protocol';
 import { Command } from 'commander';
 import { confirm } from '../confirm.js';
 import { addressedFlags, withAddressFlag, withClient, withConnectionFlags } from '../connection-flags.js';
+import { counted } from '../counted.js';
 import { failure, usageError } from '../exit.js';
 
 /** Between two looks at how far it is. */
@@ -65,7 +66,7 @@ async function untilReset(client: Coxswain, before: ReadonlyMap<string, bigint>)
       );
     }
     if (left !== told && process.stderr.isTTY) {
-      process.stderr.write(`${before.size - left} of ${before.size} tables taken anew\n`);
+      process.stderr.write(`${before.size - left} of ${counted(before.size, 'table')} taken anew\n`);
     }
     if (left === 0) return;
     told = left;

@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Coxswain, CoxswainError, StatusCode } from '@coxswain/client';
 import { Command } from 'commander';
+import { counted } from '../counted.js';
 import { ExitCode, failure, usageError } from '../exit.js';
 import { parseCount } from '../key-range.js';
 import { renderTable } from '../output.js';
@@ -181,7 +182,8 @@ class Playground {
 
   #size(): string {
     const { nodes, followers } = this.#flags;
-    return followers === 0 ? `${nodes} nodes` : `${nodes} nodes and ${followers} of a follower cluster`;
+    const size = counted(nodes, 'node');
+    return followers === 0 ? size : `${size} and ${followers} of a follower cluster`;
   }
 
   #printAddresses(): void {

@@ -176,7 +176,7 @@ export function mocoService(): void {
       await rpc.call(put, { table: bytes('t'), key: bytes('k') });
       expect(await failure({ external: true })).toEqual({
         code: status.FAILED_PRECONDITION,
-        details: 'recipient is not empty: table "t" holds 1 keys: delete it, or clone into another cluster',
+        details: 'recipient is not empty: table "t" holds 1 key: delete it, or clone into another cluster',
       });
       expect((await rpc.failure(clone, { external: true })).code).toBe(status.UNAUTHENTICATED);
       expect((await node.get('/readyz')).status).toBe(200);

@@ -1,5 +1,5 @@
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
-import { ApiError, type Log, type SmallFiles } from '@coxswain/node';
+import { ApiError, counted, type Log, type SmallFiles } from '@coxswain/node';
 import { pause, type RateLimit } from '@coxswain/replication';
 import { gzipped } from '../gzip.js';
 import { AgentBackup, type AgentNode } from './agent-backup.js';
@@ -154,7 +154,9 @@ export class BackupAgent {
     void connection.ended.then(() => among.delete(connection));
     if (!isSurplus) return;
     this.#counters.refused++;
-    connection.refuse(`${connectionsMax} connections are open: try again when one is closed`);
+    connection.refuse(
+      `${counted(connectionsMax, 'connection is', 'connections are')} open: try again when one is closed`,
+    );
   }
 
   async #answer(connection: AgentConnection, pairs: KeyValues | AgentRequestError): Promise<void> {
@@ -209,7 +211,9 @@ export class BackupAgent {
       return;
     }
     if (this.#counters.running >= backupsMax) {
-      throw new AgentRequestError(`${backupsMax} backups are under way: try again when one is done`);
+      throw new AgentRequestError(
+        `${counted(backupsMax, 'backup is', 'backups are')} under way: try again when one is done`,
+      );
     }
     this.#counters.running++;
     const startedMs = clock.nowMs();
@@ -292,7 +296,7 @@ export class BackupAgent {
 
 function summaryOf(backup: AgentBackup): string {
   const { full, incremental } = backup.tableCounts;
-  const what = `sending ${full} ${full === 1 ? 'table' : 'tables'} in full and the changes of ${incremental}`;
+  const what = `sending ${counted(full, 'table')} in full and the changes of ${incremental}`;
   return backup.sid === undefined ? `${what}; they are too many for a sid` : what;
 }
 

@@ -581,7 +581,7 @@ describe('the agent', () => {
     const first = await connect(port);
     first.write(requestOf(full));
     await until(() => agent.status.running === 1);
-    expect(await refusal(port, full)).toBe('1 backups are under way: try again when one is done');
+    expect(await refusal(port, full)).toBe('1 backup is under way: try again when one is done');
     await until(() => agent.status.connections === 1);
     const second = await connect(port);
     await until(() => agent.status.connections === 2);
