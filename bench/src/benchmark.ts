@@ -19,7 +19,9 @@ import { WorkerProcess } from './process/worker-process.js';
 import { type Summary, summarize } from './summary.js';
 import { startCoxswain } from './system/coxswain.js';
 import { findEtcdVersion, startEtcd } from './system/etcd.js';
+import { findLeader } from './system/leader.js';
 import { describeMachine, type Machine } from './system/machine.js';
+import { findRegattaVersion, startRegatta } from './system/regatta.js';
 import type { System } from './system/system.js';
 
 /** All that a benchmark tells. */
@@ -95,8 +97,12 @@ export async function runBenchmark(
   }
 
   const systems = await startSystems(options, directory, cleanup, leftOut);
-  const contestants = systems.map((system) => new SystemContestant(system, generator, settings));
-  for (const contestant of contestants) await contestant.fill();
+  const contestants: SystemContestant[] = [];
+  for (const system of systems) {
+    await new SystemContestant(system, generator, settings).fill();
+    const endpoints = options.to === 'leader' ? [await findLeader(system)] : system.endpoints;
+    contestants.push(new SystemContestant({ ...system, endpoints }, generator, settings));
+  }
   const ceilingOf = await startCeilings(options, settings, directory, generator, cleanup);
   for (const workload of options.workloads) {
     for (const inFlight of options.inFlight) {
@@ -132,6 +138,17 @@ async function startSystems(
     if (running !== undefined) systems.push(running);
     else if (version !== undefined) systems.push(await startEtcd(join(directory, 'etcd'), version, cleanup));
     else leftOut.push('etcd is not installed: left out (Debian has it as etcd-server)');
+  }
+  if (options.peers.includes('regatta')) {
+    const running = runningSystem('regatta', 'regatta', options);
+    const version = findRegattaVersion();
+    if (running !== undefined) systems.push(running);
+    else if (version !== undefined)
+      systems.push(await startRegatta(join(directory, 'regatta'), version, cleanup));
+    else
+      leftOut.push(
+        'regatta is not installed: left out (go build github.com/jamf/regatta; REGATTA may name it)',
+      );
   }
   return systems;
 }

@@ -1,7 +1,8 @@
 import { parseArgs } from 'node:util';
 import { RANGE_KEY_COUNT, WORKLOADS, type WorkloadName } from './load/workload.js';
 
-const KNOWN_PEERS = ['etcd'];
+const KNOWN_PEERS = ['etcd', 'regatta'];
+const TARGETS = ['all', 'leader'] as const;
 /** A request must fit into one HTTP/2 frame. */
 const VALUE_SIZE_BYTES_MAX = 16_000;
 
@@ -21,13 +22,16 @@ export interface Options {
   readonly valueSizeBytes: number;
   readonly keyCount: number;
   readonly connectionCount: number;
+  /** Whether calls go to every node in turn, or to the one that leads. */
+  readonly to: (typeof TARGETS)[number];
   /** `host:port` of systems that already run, by name; they are not started then. */
   readonly endpoints: ReadonlyMap<string, readonly string[]>;
 }
 
 export const USAGE = `npm run bench -- [options]
 
-  --against etcd        measure three nodes of it too; it is left out, by name, when it is not installed
+  --against LIST        etcd,regatta: measure three nodes of them too; what is not installed is left out, by name
+  --to all|leader       which nodes calls go to (all)
   --json FILE           write every run and every median to a file
   --workloads LIST      ${Object.keys(WORKLOADS).join(',')}
   --in-flight LIST      calls under way at any time (1,16,256,1024)
@@ -37,7 +41,7 @@ export const USAGE = `npm run bench -- [options]
   --keys N              (10000)
   --connections N       to all nodes together (6)
   --endpoints NAME=host:port,…
-                        measure a coxswain or etcd that already runs; repeatable
+                        measure a coxswain, etcd or regatta that already runs; repeatable
   --without LIST        leave out coxswain, echo, iterator or generator
 
 Workloads:
@@ -61,6 +65,7 @@ export function parseOptions(args: readonly string[]): Options {
   if (keyCount < RANGE_KEY_COUNT) throw new UsageError(`--keys is at least ${RANGE_KEY_COUNT}`);
   return {
     peers: oneOf('--against', KNOWN_PEERS, values.against),
+    to: only('--to', TARGETS, values.to),
     without: oneOf('--without', ['coxswain', 'echo', 'iterator', 'generator'], values.without),
     jsonFile: values.json,
     workloads: oneOf('--workloads', Object.keys(WORKLOADS) as WorkloadName[], values.workloads),
@@ -81,6 +86,7 @@ function parse(args: readonly string[]) {
       args: [...args],
       options: {
         against: { type: 'string', default: '' },
+        to: { type: 'string', default: 'all' },
         without: { type: 'string', default: '' },
         json: { type: 'string' },
         workloads: { type: 'string', default: Object.keys(WORKLOADS).join(',') },
@@ -118,6 +124,13 @@ function oneOf<Item extends string>(option: string, known: readonly Item[], text
     if (found === undefined) throw new UsageError(`${option}: ${item} is none of ${known.join(', ')}`);
     return found;
   });
+}
+
+function only<Item extends string>(option: string, known: readonly Item[], text: string): Item {
+  const [first, ...others] = oneOf(option, known, text);
+  if (first === undefined || others.length > 0)
+    throw new UsageError(`${option} takes one of ${known.join(', ')}`);
+  return first;
 }
 
 function positive(option: string, text: string): number {

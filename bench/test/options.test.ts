@@ -5,6 +5,7 @@ describe('the command line', () => {
   test('has defaults for everything', () => {
     expect(parseOptions([])).toMatchObject({
       peers: [],
+      to: 'all',
       workloads: ['put', 'read-linearizable', 'read-serializable', 'range-100', 'mixed'],
       inFlight: [1, 16, 256, 1024],
       valueSizeBytes: 256,
@@ -15,10 +16,12 @@ describe('the command line', () => {
   test('takes peers, lists and systems that already run', () => {
     const options = parseOptions([
       ...['--against', 'etcd', '--in-flight', '1,8', '--workloads', 'put,mixed', '--seconds', '0.5'],
+      ...['--to', 'leader'],
       ...['--endpoints', 'etcd=a:1,b:2', '--endpoints', 'coxswain=c:3'],
     ]);
     expect(options).toMatchObject({
       peers: ['etcd'],
+      to: 'leader',
       inFlight: [1, 8],
       workloads: ['put', 'mixed'],
       durationMs: 500,
@@ -32,6 +35,8 @@ describe('the command line', () => {
   test.each([
     [['--unknown'], '--unknown'],
     [['--against', 'zookeeper'], 'zookeeper is none of etcd'],
+    [['--to', 'followers'], 'followers is none of all, leader'],
+    [['--to', 'all,leader'], '--to takes one of all, leader'],
     [['--workloads', 'puts'], 'puts is none of put'],
     [['--in-flight', '0'], '0 is not above 0'],
     [['--rounds', '1.5'], '1.5 is not a whole number'],

@@ -29,6 +29,8 @@ export interface NodeOptions {
   readonly entryEffects?: { readonly sizeBytesMax: number; readonly operationsMax: number } | undefined;
   /** Block caches: the first table gets all of it, and each later one a smaller part. Default 16 MiB. */
   readonly storeCacheBytes: number;
+  /** What the pages of all tables may take in memory, from which ranges are answered; 0: there are none. */
+  readonly pageCacheBytes: number;
   /** Proposals of this node that are not answered yet. Above: UNAVAILABLE, not a queue without end. */
   readonly proposalsPendingMax: number;
   readonly proposalsPendingBytesMax: number;
@@ -86,6 +88,7 @@ export const defaultNodeOptions = {
   // Half of it is a checkpoint's worth: smaller ones would compact, and sync what is written meanwhile, more often.
   storeWriteBufferBytes: 32 * 1024 * 1024,
   storeCacheBytes: 16 * 1024 * 1024,
+  pageCacheBytes: 32 * 1024 * 1024,
   proposalsPendingMax: 16_384,
   proposalsPendingBytesMax: 64 * 1024 * 1024,
   readsPendingMax: 65_536,

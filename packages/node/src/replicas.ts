@@ -8,6 +8,7 @@ import {
 } from '@coxswain/raft';
 import {
   isStoreFull,
+  PageBudget,
   StoreDamagedError,
   Table,
   TableClosedError,
@@ -39,6 +40,7 @@ export class Replicas {
   readonly #environment: Environment;
   readonly #wal: Wal;
   readonly #turns: Turns;
+  readonly #pageBudget: PageBudget | undefined;
   readonly #afterMetaApply: () => Promise<void>;
   readonly #replicas = new Map<GroupId, Replica>();
   /** Snapshots on their way into place, by group: nothing else may happen to its log and table meanwhile. */
@@ -65,6 +67,8 @@ export class Replicas {
     this.#wal = options.wal;
     this.#turns = options.turns;
     this.#afterMetaApply = options.afterMetaApply;
+    const { pageCacheBytes } = options.options;
+    this.#pageBudget = pageCacheBytes > 0 ? new PageBudget(pageCacheBytes) : undefined;
     // Whoever reads finds damage first: a client's read, a snapshot for a peer, an apply.
     this.#environment.stores.onDamaged = (name, error) => {
       const damaged = [...this.#replicas.values()].find(({ group }) => storeName(group) === name);
@@ -431,6 +435,7 @@ export class Replicas {
         initialIndex: base,
         isReplicated,
         writeBufferSizeBytes: storeWriteBufferBytes,
+        ...(this.#pageBudget && { pageBudget: this.#pageBudget }),
         ...(entryEffects && {
           effectsSizeBytesMax: entryEffects.sizeBytesMax,
           effectsOperationsMax: entryEffects.operationsMax,

@@ -167,6 +167,13 @@ const definitions = {
     defaultNodeOptions.storeCacheBytes,
     'memory for cached blocks of the first table; each later one gets a smaller part',
   ),
+  'storage.page-cache-size': own(
+    sizeBytes(
+      defaultNodeOptions.pageCacheBytes,
+      'memory for pages of all tables, from which ranges are answered; 0: none',
+      0,
+    ),
+  ),
   'storage.write-buffer-size': own(
     sizeBytes(defaultNodeOptions.storeWriteBufferBytes, 'memory for unsorted writes per table', 64 * 1024),
   ),

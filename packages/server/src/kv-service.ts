@@ -10,7 +10,7 @@ import {
 } from '@coxswain/node';
 import { mvcc, regatta } from '@coxswain/protocol';
 import type { ForwardedWrites } from '@coxswain/replication';
-import type { KeyRecord, RangePage, RangeQuery } from '@coxswain/table';
+import { Gap, type KeyRecord, type RangePage, type RangeQuery } from '@coxswain/table';
 import { type CallContext, type Method, stream, unary } from './call.js';
 import {
   areKeysShort,
@@ -40,6 +40,14 @@ const laterPageBytesMax = 1024 * 1024;
  */
 const pagesReadMax = 2;
 
+/** What a range that is answered from memory takes at most: copying it holds up nobody. */
+const cachedSizeBytesMax = 256 * 1024;
+/** Gaps of one range that are filled before it is read another way. */
+const cacheFillsMax = 16;
+
+/** The message itself where its pairs were copied as they are. */
+type RangeAnswer = regatta.RangeResponse | Buffer;
+
 const linearizable = { linearizable: true } as const;
 const serializable = { linearizable: false } as const;
 const noBytes = Buffer.alloc(0);
@@ -68,10 +76,7 @@ export class KvService {
   }
 
   /** One key, or a page of a range. */
-  range(
-    request: regatta.RangeRequest,
-    call: CallContext,
-  ): regatta.RangeResponse | Promise<regatta.RangeResponse> {
+  range(request: regatta.RangeRequest, call: CallContext): RangeAnswer | Promise<RangeAnswer> {
     if (request.fromLeaderCluster && this.#leaderCluster !== undefined) {
       return this.#leaderCluster.range(request, call);
     }
@@ -175,7 +180,9 @@ export class KvService {
 
   methods(): readonly Method[] {
     return [
-      unary(regatta.KVService.range, (request, call) => this.range(request, call)),
+      unary({ ...regatta.KVService.range, responseSerialize: encodeRangeAnswer }, (request, call) =>
+        this.range(request, call),
+      ),
       stream(regatta.KVService.iterateRange, (request, call) => this.iterateRange(request, call)),
       unary(regatta.KVService.put, (request, call) => this.put(request, call)),
       unary(regatta.KVService.deleteRange, (request, call) => this.deleteRange(request, call)),
@@ -187,13 +194,63 @@ export class KvService {
     readable: ReadableTable,
     request: regatta.RangeRequest,
     call: CallContext,
-  ): regatta.RangeResponse | Promise<regatta.RangeResponse> {
+  ): RangeAnswer | Promise<RangeAnswer> {
     if (isLatestPoint(request)) {
       const room = call.reserve(0);
       return room === undefined
         ? readLatest(readable, request)
         : room.then(() => readLatest(readable, request));
     }
+    if (isCacheable(request)) return this.#readCached(readable, request, call, cacheFillsMax, false);
+    return this.#readStored(readable, request, call);
+  }
+
+  /** A range of some pairs, copied from memory, without a promise where all of it is there. */
+  #readCached(
+    readable: ReadableTable,
+    request: regatta.RangeRequest,
+    call: CallContext,
+    fillsLeft: number,
+    hasRoom: boolean,
+  ): RangeAnswer | Promise<RangeAnswer> {
+    const limit = toNumber(request.limit);
+    let found: ReturnType<ReadableTable['table']['cachedRange']>;
+    try {
+      found = readable.table.cachedRange(
+        { key: request.key, rangeEnd: request.rangeEnd, limit },
+        cachedSizeBytesMax,
+      );
+    } catch (error) {
+      throw tableApiError(error);
+    }
+    if (found instanceof Gap) {
+      if (fillsLeft === 0) return this.#readStored(readable, request, call);
+      // One more tells whether there is more.
+      return readable.table.fillGap(found, limit === 0 ? Number.MAX_SAFE_INTEGER : limit + 1).then(
+        () => this.#readCached(readable, request, call, fillsLeft - 1, hasRoom),
+        (error: unknown) => {
+          throw tableApiError(error);
+        },
+      );
+    }
+    if (found === undefined) return this.#readStored(readable, request, call);
+    const { count, more, sizeBytes, revision } = found;
+    const room = hasRoom ? undefined : call.reserve(sizeBytes);
+    if (room !== undefined)
+      return room.then(() => this.#readCached(readable, request, call, fillsLeft, true));
+    const rest = { header: toWireHeader(readable.header(revision)), kvs: [], more, count: BigInt(count) };
+    const head = regatta.RangeResponse.encode(rest).finish();
+    const message = Buffer.allocUnsafe(head.length + sizeBytes);
+    message.set(head);
+    found.copyTo(message, head.length);
+    return message;
+  }
+
+  #readStored(
+    readable: ReadableTable,
+    request: regatta.RangeRequest,
+    call: CallContext,
+  ): Promise<regatta.RangeResponse> {
     // A page takes some megabytes from here on until it is sent, and a client may ask for thousands at once.
     const read = () => this.#inTurns(call, (isAwaited) => readPage(readable, request, isAwaited));
     const room = call.reserve(pageSizeBytesMax);
@@ -290,10 +347,24 @@ function openView(
   }
 }
 
+/** A range as it is now, of which pairs are wanted and nothing is left out. */
+function isCacheable(request: regatta.RangeRequest): boolean {
+  return (
+    request.rangeEnd.length > 0 && !request.keysOnly && !request.countOnly && isLatestUnfiltered(request)
+  );
+}
+
+function encodeRangeAnswer(answer: RangeAnswer): Buffer {
+  return Buffer.isBuffer(answer) ? answer : regatta.KVService.range.responseSerialize(answer);
+}
+
 /** One key as it is now: a point read serves it. */
 function isLatestPoint(request: regatta.RangeRequest): boolean {
+  return request.rangeEnd.length === 0 && isLatestUnfiltered(request);
+}
+
+function isLatestUnfiltered(request: regatta.RangeRequest): boolean {
   return (
-    request.rangeEnd.length === 0 &&
     request.revision === 0n &&
     request.minModRevision === 0n &&
     request.maxModRevision === 0n &&

@@ -949,6 +949,7 @@ function toNodeOptions(config: Config): NodeOptions {
     walSegmentSizeBytes: config['raft.wal-segment-size'],
     storeWriteBufferBytes: config['storage.write-buffer-size'],
     storeCacheBytes: config['storage.block-cache-size'],
+    pageCacheBytes: config['storage.page-cache-size'],
     initialTables: config['tables.names'],
     archive:
       config['archive.target'] === ''

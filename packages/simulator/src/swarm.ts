@@ -101,6 +101,8 @@ export function drawScenario(random: SeededRandom): Scenario {
     walEntryCacheBytesMax: random.pick([16, 256, 4096]) * 1024,
     storeWriteBufferBytes: random.pick([32, 256, 4096]) * 1024,
     storeCacheBytes: 1024 * 1024,
+    // Small: pages come and go.
+    pageCacheBytes: 8 * 1024,
     proposalsPendingMax: random.pick([4, 64, 16_384]),
     tablesMax: 10,
     initialTables: [mainTable],

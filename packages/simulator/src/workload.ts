@@ -9,8 +9,9 @@ import {
   Status,
   tableApiError,
 } from '@coxswain/node';
-import { mvcc } from '@coxswain/protocol';
+import { mvcc, regatta } from '@coxswain/protocol';
 import {
+  Gap,
   type KeyRecord,
   type RangeQuery,
   readSnapshotRecords,
@@ -739,6 +740,37 @@ export const wholeRange: RangeQuery = {
   maxBytes: 4 * 1024 * 1024,
 };
 
+/** Gaps of a range that are filled before it is read from a view. */
+const FILLS_MAX = 4;
+
+/** Every record of the range as it is now, from pages, as the KV service answers ranges; undefined: they do not say. */
+async function readCached(
+  table: Table,
+  query: RangeQuery,
+): Promise<{ revision: number; records: KeyRecord[] } | undefined> {
+  for (let fillsLeft = FILLS_MAX; ; fillsLeft--) {
+    const found = table.cachedRange(query, query.maxBytes);
+    if (found === undefined) return undefined;
+    if (!(found instanceof Gap)) {
+      const message = Buffer.alloc(found.sizeBytes);
+      found.copyTo(message, 0);
+      return { revision: found.revision, records: regatta.RangeResponse.decode(message).kvs.map(toRecord) };
+    }
+    if (fillsLeft === 0) return undefined;
+    await table.fillGap(found, found.end === undefined ? 1 : FILLS_MAX);
+  }
+}
+
+function toRecord({ key, value, createRevision, modRevision, version }: mvcc.KeyValue): KeyRecord {
+  return {
+    key,
+    value,
+    createRevision: Number(createRevision),
+    modRevision: Number(modRevision),
+    version: Number(version),
+  };
+}
+
 /** Every record of the range from one view, of `at` or of now, and the header that says which. */
 export async function readAll(
   table: Table,
@@ -746,6 +778,10 @@ export async function readAll(
   headerOf: (revision: number) => Header,
   at?: number,
 ): Promise<{ header: Header; records: KeyRecord[] }> {
+  if (at === undefined) {
+    const cached = await readCached(table, query);
+    if (cached !== undefined) return { header: headerOf(cached.revision), records: cached.records };
+  }
   const view = table.view(at);
   try {
     const header = headerOf(view.revision);

@@ -16,7 +16,7 @@ const program = fileURLToPath(new URL('./run-mutants.js', import.meta.url));
 const seedsMax = 30;
 const steps = 6_000;
 /** Together they came across everything when this was written. */
-const coveringSeeds = [16, 28];
+const coveringSeeds = [77];
 
 const scenarios = { deleting, restlessOverWolf, restlessApartOverWolf };
 
@@ -36,7 +36,7 @@ describe('runs whose entries are large ones (A4)', () => {
     const read = { latest: 0, past: 0, backup: 0 };
     const missing = () => Object.entries({ ...sum, ...read }).filter(([, count]) => count === 0);
     const all = Array.from({ length: seedsMax }, (_, at) => at + 1);
-    const seeds = new Set(sized([...coveringSeeds, ...all], all));
+    const seeds = new Set([...coveringSeeds, ...all]);
     const runsMin = sized(1, seedsMax);
     let runs = 0;
     for (const seed of seeds) {

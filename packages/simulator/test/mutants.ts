@@ -57,6 +57,34 @@ export const mutants: readonly Mutant[] = [
     firstSeed: 5,
   },
   {
+    name: 'a page is not told of what is deleted',
+    module: 'table/dist/src/page-cache.js',
+    from: 'page.write(id, record && encodePair(keyInLatestKey(storeKey), record));',
+    to: 'if (record !== undefined) page.write(id, encodePair(keyInLatestKey(storeKey), record));',
+    properties: [
+      'linearizability',
+      'equal hashes',
+      'reads show every write',
+      'revisions of a record',
+      'equal contents',
+    ],
+    firstSeed: 1,
+  },
+  {
+    name: 'a page is filled without what is written meanwhile',
+    module: 'table/dist/src/page-cache.js',
+    from: 'fill.writes.set(id, record);',
+    to: ';',
+    properties: [
+      'linearizability',
+      'equal hashes',
+      'reads show every write',
+      'revisions of a record',
+      'equal contents',
+    ],
+    firstSeed: 4,
+  },
+  {
     name: 'the versions that a sweep removes do not go into the history',
     module: 'table/dist/src/range-deleter.js',
     from: 'block?.add(storeKey, record);',
@@ -86,7 +114,7 @@ export const mutants: readonly Mutant[] = [
     from: '(state.deletions ?? []).map(',
     to: '[].map(',
     properties: ['equal hashes', 'linearizability', 'reads show every write', 'equal contents'],
-    firstSeed: 28,
+    firstSeed: 74,
   },
   {
     name: 'the compares of a half-applied entry are made again',

@@ -21,6 +21,8 @@ export function overWolf(scenario: Scenario): Scenario {
       initialMembers,
       initialTables: [],
       archive: undefined,
+      // What is looked for here is how members speak: tables are read from their stores.
+      pageCacheBytes: 0,
       wolf: { table: mainTable, id: node - 1, members },
     }),
   };

@@ -6,6 +6,7 @@ import { UnknownCommandError } from './errors.js';
 import { readSafeInteger } from './integers.js';
 import { ALL_KEYS, boundsOf, type KeyBounds } from './key-bounds.js';
 import { keyInLatestKey, modRevisionOf, outcomeKey, writeRecordHeader } from './layout.js';
+import type { PageCache } from './page-cache.js';
 import { PairRecord } from './pair-record.js';
 import { type EntryMark, PendingEffects } from './pending-effects.js';
 import { RangeDeleter, type RangeDeleterOptions } from './range-deleter.js';
@@ -55,6 +56,8 @@ export interface ApplierOptions extends RangeDeleterOptions {
    * effects. Resolves when both are in the store.
    */
   readonly spill: (before: Effects | undefined, part: Effects) => Promise<void>;
+  /** Knows the latest records of parts of the table. */
+  readonly pages: PageCache | undefined;
   /** Runs a read in its turn, and `end` after it in any case. Rejects with what the read rejects with. */
   readonly readLater: (read: () => Promise<void>, end: () => void) => Promise<void>;
 }
@@ -80,7 +83,7 @@ export class Applier {
     progress: Progress | undefined,
     options: ApplierOptions,
   ) {
-    this.#effects = new PendingEffects(store, state);
+    this.#effects = new PendingEffects(store, state, options.pages);
     this.#rangeDeleter = new RangeDeleter(store, this.#effects, options);
     this.#state = this.#effects.state;
     this.#progress = progress;

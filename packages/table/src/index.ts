@@ -15,6 +15,8 @@ export {
   type StoresCopy,
   type UnflushedWrite,
 } from './memory-store.js';
+export { PageBudget } from './page-budget.js';
+export { Gap } from './page-cache.js';
 export { PairRecord, REVISION_MAX } from './pair-record.js';
 export { rangeId } from './range-answers.js';
 export { RESPONSE_SIZE_BYTES_MAX } from './responses.js';

@@ -1,6 +1,6 @@
 import { createRevisionOf, modRevisionOf, RECORD_HEADER_SIZE_BYTES, versionOf } from './layout.js';
 
-function varintSizeBytes(value: number): number {
+export function varintSizeBytes(value: number): number {
   let size = 1;
   for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 0x80)) size += 1;
   return size;

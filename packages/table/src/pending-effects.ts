@@ -14,6 +14,7 @@ import {
   writeRecordHeader,
 } from './layout.js';
 import { Overlay } from './overlay.js';
+import type { PageCache } from './page-cache.js';
 import { deletionOf, type RangeDeletion } from './range-deletion.js';
 import { identityOf, newRecordBlock } from './record-block.js';
 import { type RecordReader, type RecordScan, scanLive } from './record-source.js';
@@ -48,6 +49,7 @@ export class PendingEffects implements RecordReader {
   /** Its content hash is out of date until effects are taken. */
   readonly state: Mutable<TableState>;
   readonly #store: OrderedStore;
+  readonly #pages: PageCache | undefined;
   #operations: Operation[] = [];
   #changes: Change[] = [];
   #sizeBytes = 0;
@@ -55,8 +57,9 @@ export class PendingEffects implements RecordReader {
   /** The table as it is in the middle of a Txn, until something is written. */
   #frozen: FrozenSource | undefined;
 
-  constructor(store: OrderedStore, state: TableState) {
+  constructor(store: OrderedStore, state: TableState, pages: PageCache | undefined) {
     this.#store = store;
+    this.#pages = pages;
     this.state = { ...state };
     this.contentHash = ContentHash.fromBuffer(state.contentHash);
   }
@@ -157,7 +160,10 @@ export class PendingEffects implements RecordReader {
   /** A key's record, live or not. */
   read(id: string, storeKey: Buffer): Buffer | undefined {
     const unwritten = this.overlay.get(id);
-    return unwritten === undefined ? this.#store.getSync(storeKey) : unwritten.record;
+    if (unwritten !== undefined) return unwritten.record;
+    // Pages are as the last batch left the store that readers were told of: the overlay has all that came since.
+    const cached = this.#pages?.record(id);
+    return cached === undefined ? this.#store.getSync(storeKey) : (cached ?? undefined);
   }
 
   #readLive(id: string, key: Buffer, storeKey: Buffer): Buffer | undefined {

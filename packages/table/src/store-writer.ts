@@ -12,6 +12,8 @@ const MEMTABLE_OVERHEAD_BYTES = 64;
 export interface InFlight {
   readonly batchNumber: number;
   readonly effects: Effects;
+  /** Resolves when readers were told of it, or it has failed. */
+  readonly settled: Promise<void>;
 }
 
 interface Queued {
@@ -184,15 +186,23 @@ export class StoreWriter {
     const checkpointIsDue = isCheckpoint || this.#usedBytes >= this.#checkpointSizeBytes;
     if (checkpointIsDue) await this.#flushing;
     this.#lastBatchNumber = batchNumber;
-    this.#inFlight = { batchNumber, effects };
+    let settle = (): void => undefined;
+    const settled = new Promise<void>((resolveSettled) => {
+      settle = resolveSettled;
+    });
+    this.#inFlight = { batchNumber, effects, settled };
     // LevelDB begins a new log at some moment of a flush, and leaves the old one without fsync. Whatever comes
     // before that moment must be synced, lest a crash lose it and not what comes after. To let writes wait for it
     // could cost them tenths of a second; to sync all of them until the flush ends adds half to their p99.
     // What is then in the new log is covered by the next checkpoint: it comes before LevelDB swaps on its own.
     const sync = checkpointIsDue || this.#leavesLog;
-    await this.#store.write(batch, { sync });
-    this.#inFlight = undefined;
-    this.#onWritten(effects);
+    try {
+      await this.#store.write(batch, { sync });
+      this.#inFlight = undefined;
+      this.#onWritten(effects);
+    } finally {
+      settle();
+    }
     resolve();
     if (!checkpointIsDue) return;
     this.#usedBytes = 0;

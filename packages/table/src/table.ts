@@ -9,11 +9,14 @@ import {
   TableHalfAppliedError,
 } from './errors.js';
 import { HistoryRemoval } from './history-removal.js';
-import { ALL_KEYS } from './key-bounds.js';
+import { ALL_KEYS, boundsOf } from './key-bounds.js';
 import { BATCH_END, batchKey, batchNumberOf, historyBlocksFrom, latestKey, outcomeKey } from './layout.js';
+import type { PageBudget } from './page-budget.js';
+import { type CachedPairs, Gap, PageCache } from './page-cache.js';
 import { deletionOf } from './range-deletion.js';
 import { toKeyRecord } from './range-reader.js';
 import { SharedSnapshot } from './shared-snapshot.js';
+import { keyId } from './sorted-tree.js';
 import type { OrderedStore, StoreDirectory } from './store.js';
 import { StoreWriter } from './store-writer.js';
 import { liveKeyCountOf, type Progress, type TableState } from './table-state.js';
@@ -48,6 +51,8 @@ export interface TableOptions {
   readonly effectsSizeBytesMax?: number;
   /** Store writes of one entry in one store batch, at most (A4). Default 4000. */
   readonly effectsOperationsMax?: number;
+  /** Where the pages are kept that ranges are answered from; absent: there are none. */
+  readonly pageBudget?: PageBudget;
   /** What the keys written in the bounds of a range deletion may take in memory, while its sweep goes on. */
   readonly writtenKeysSizeBytesMax?: number;
 }
@@ -67,6 +72,7 @@ export class Table {
   readonly #store: OrderedStore;
   readonly #applier: Applier;
   readonly #writer: StoreWriter;
+  readonly #pages: PageCache | undefined;
   /** What readers see: the state as of the last batch that ends with an entry. */
   #state: TableState;
   /** The entry that opening found half applied, until it is applied to its end (A4). */
@@ -112,6 +118,7 @@ export class Table {
       opened.oldestBatchNumber,
       (batchNumber) => this.#readBatch(batchNumber).journal,
     );
+    this.#pages = options.pageBudget && new PageCache(store, options.pageBudget);
     this.#writer = new StoreWriter(store, options.name, {
       ...opened,
       writeBufferSizeBytes: options.writeBufferSizeBytes,
@@ -124,6 +131,7 @@ export class Table {
       ),
       effectsOperationsMax: options.effectsOperationsMax ?? EFFECTS_OPERATIONS_MAX,
       writtenKeysSizeBytesMax: options.writtenKeysSizeBytesMax ?? WRITTEN_KEYS_SIZE_BYTES_MAX,
+      pages: this.#pages,
       spill: (before, part) => this.#spill(before, part),
       readLater: (read, end) => this.#readLater(read, end),
     });
@@ -300,6 +308,36 @@ export class Table {
     return pointRead(key, this.#store.getSync(storeKey), inFlight.effects.state);
   }
 
+  /**
+   * The first pairs of a range at the latest revision from memory, or the first part of it that is not there, for
+   * `fillGap`. Undefined: they are to be read another way, since they take more than `bytesMax`, or since the table
+   * is being changed in parts. Throws TableClosedError, TableHalfAppliedError.
+   */
+  cachedRange(
+    { key, rangeEnd, limit }: Pick<RangeQuery, 'key' | 'rangeEnd' | 'limit'>,
+    bytesMax: number,
+  ): (CachedPairs & { readonly revision: number }) | Gap | undefined {
+    this.#assertReadable();
+    const isSettled = this.#before === undefined && !this.isSweeping && !this.hasFailed;
+    const bounds = boundsOf(key, rangeEnd);
+    if (this.#pages === undefined || !isSettled || bounds === undefined) return undefined;
+    // Another read may have seen a batch of which the pages have not heard yet: nobody may see less afterwards (P3).
+    const { inFlight } = this.#writer;
+    if (inFlight !== undefined && this.#store.getSync(batchKey(inFlight.batchNumber)) !== undefined)
+      return undefined;
+    const interval = { first: keyId(bounds.first), end: bounds.end && keyId(bounds.end) };
+    const found = this.#pages.range(interval, limit === 0 ? Number.MAX_SAFE_INTEGER : limit, bytesMax);
+    if (found === undefined || found instanceof Gap) return found;
+    return { ...found, revision: this.#state.revision };
+  }
+
+  /** Reads the beginning of a gap, some `wanted` pairs of it, into memory. Rejects: TableClosedError, the store's errors. */
+  async fillGap(gap: Gap, wanted: number): Promise<void> {
+    this.#assertReadable();
+    const { inFlight } = this.#writer;
+    await this.#pages?.fill(gap, wanted, () => inFlight?.settled);
+  }
+
   /** Live keys: a look at each while the keys of a range deletion are being removed. Rejects as `view` throws. */
   async countKeys(): Promise<number> {
     const view = this.view();
@@ -391,6 +429,7 @@ export class Table {
     await this.#writer.idle();
     this.#writer.fail(undefined);
     this.#isClosed = true;
+    this.#pages?.clear();
     await this.#store.close();
     await this.#reading;
   }
@@ -498,7 +537,8 @@ export class Table {
     await this.#writer.write(part);
   }
 
-  #publish({ state, progress, generation }: Effects): void {
+  #publish({ operations, state, progress, generation }: Effects): void {
+    this.#pages?.written(operations);
     this.#applier.release(generation);
     if (progress !== undefined) return;
     this.#state = state;

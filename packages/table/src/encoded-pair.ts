@@ -1,0 +1,128 @@
+import {
+  createRevisionOf,
+  modRevisionOf,
+  RECORD_HEADER_SIZE_BYTES,
+  versionOf,
+  writeRecordHeader,
+} from './layout.js';
+import { encodedPairSizeBytes, varintSizeBytes } from './pair-size.js';
+
+/** Tags of regatta.v1.RangeResponse.kvs, and of mvcc.v1.KeyValue in it: field number and wire type. */
+const KVS = (3 << 3) | 2;
+const KEY = (1 << 3) | 2;
+const CREATE_REVISION = 2 << 3;
+const MOD_REVISION = 3 << 3;
+const VALUE = (4 << 3) | 2;
+/** Field 100, which takes two bytes: 0xa0 0x06. */
+const VERSION_LOW = 0xa0;
+const VERSION_HIGH = 0x06;
+
+/** Writes one after the other what protobuf calls fields; where it is. */
+let at = 0;
+
+function putVarint(target: Buffer, value: number): void {
+  let rest = value;
+  while (rest >= 0x80) {
+    target[at++] = (rest % 0x80) | 0x80;
+    rest = Math.floor(rest / 0x80);
+  }
+  target[at++] = rest;
+}
+
+function putInteger(target: Buffer, tag: number, value: number): void {
+  if (value === 0) return;
+  target[at++] = tag;
+  putVarint(target, value);
+}
+
+function putBytes(target: Buffer, tag: number, source: Buffer, start: number): void {
+  const length = source.length - start;
+  if (length === 0) return;
+  target[at++] = tag;
+  putVarint(target, length);
+  source.copy(target, at, start);
+  at += length;
+}
+
+/** The pair as an element of a RangeResponse, in the bytes that the generated code makes of it. */
+export function encodePair(key: Buffer, record: Buffer): Buffer {
+  const sizeBytes = encodedPairSizeBytes(key.length, record, false);
+  const encoded = Buffer.allocUnsafe(sizeBytes);
+  at = 0;
+  encoded[at++] = KVS;
+  putVarint(encoded, bodySizeBytes(sizeBytes));
+  putBytes(encoded, KEY, key, 0);
+  putInteger(encoded, CREATE_REVISION, createRevisionOf(record));
+  putInteger(encoded, MOD_REVISION, modRevisionOf(record));
+  putBytes(encoded, VALUE, record, RECORD_HEADER_SIZE_BYTES);
+  const version = versionOf(record);
+  if (version !== 0) {
+    encoded[at++] = VERSION_LOW;
+    encoded[at++] = VERSION_HIGH;
+    putVarint(encoded, version);
+  }
+  return encoded;
+}
+
+/** What is left of an element's size behind its tag and its length. */
+function bodySizeBytes(sizeBytes: number): number {
+  const body = sizeBytes - 2;
+  // A length takes more bytes the longer it is, and is part of the size.
+  for (let lengthBytes = 1; ; lengthBytes++) {
+    if (varintSizeBytes(body - lengthBytes + 1) <= lengthBytes) return body - lengthBytes + 1;
+  }
+}
+
+function takeVarint(source: Buffer): number {
+  let value = 0;
+  let factor = 1;
+  for (;;) {
+    const byte = source[at++]!;
+    value += (byte & 0x7f) * factor;
+    if (byte < 0x80) return value;
+    factor *= 0x80;
+  }
+}
+
+/** The record that `encodePair` was given. */
+export function recordOfPair(encoded: Buffer): Buffer {
+  let create = 0;
+  let mod = 0;
+  let version = 0;
+  let valueStart = 0;
+  let valueEnd = 0;
+  at = 1;
+  takeVarint(encoded);
+  while (at < encoded.length) {
+    switch (encoded[at++]) {
+      case KEY:
+        // The length first: it moves on.
+        skip(takeVarint(encoded));
+        break;
+      case CREATE_REVISION:
+        create = takeVarint(encoded);
+        break;
+      case MOD_REVISION:
+        mod = takeVarint(encoded);
+        break;
+      case VALUE: {
+        const length = takeVarint(encoded);
+        valueStart = at;
+        valueEnd = at + length;
+        skip(length);
+        break;
+      }
+      default:
+        skip(1);
+        version = takeVarint(encoded);
+    }
+  }
+  const record = Buffer.allocUnsafe(RECORD_HEADER_SIZE_BYTES + valueEnd - valueStart);
+  writeRecordHeader(record, create, mod, version);
+  encoded.copy(record, RECORD_HEADER_SIZE_BYTES, valueStart, valueEnd);
+  return record;
+}
+
+function skip(length: number): void {
+  at += length;
+}

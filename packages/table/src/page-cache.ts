@@ -1,0 +1,227 @@
+import type { Operation } from './effects.js';
+import { encodePair, recordOfPair } from './encoded-pair.js';
+import { keyInLatestKey, LATEST, LATEST_END, latestKey } from './layout.js';
+import type { PageBudget } from './page-budget.js';
+import { RecordPage } from './record-page.js';
+import { keyId, keyOfId, newSortedTree } from './sorted-tree.js';
+import type { OrderedStore } from './store.js';
+
+/** A page is filled with so many pairs at least, where there are as many, and split above twice that. */
+const PAGE_PAIRS = 64;
+/** A page ends with the pair that passes it, so that pages of large values are small. */
+const PAGE_BYTES_MAX = 128 * 1024;
+
+/** An interval of keys, as Latin-1 strings. No end: all keys from the first on. */
+export interface Interval {
+  readonly first: string;
+  readonly end: string | undefined;
+}
+
+/** Pairs of a range, in encoded form. Valid until anything is written: to be copied at once. */
+export interface CachedPairs {
+  readonly count: number;
+  /** The range has more. */
+  readonly more: boolean;
+  readonly sizeBytes: number;
+  copyTo(target: Buffer, at: number): void;
+}
+
+/** A part of a range of which nothing is known here. */
+export class Gap implements Interval {
+  constructor(
+    readonly first: string,
+    readonly end: string | undefined,
+  ) {}
+}
+
+/** Reads an interval from the store, and notes what is written to it meanwhile. */
+interface Fill extends Interval {
+  readonly writes: Map<string, Buffer | undefined>;
+  readonly done: Promise<void>;
+}
+
+/**
+ * The latest records of parts of a table, as the last written batch left them: each page knows all keys of an interval.
+ * Whatever is written goes to the pages as well, so they are never out of date; what is not there is read from the store
+ * once somebody asks for it.
+ */
+export class PageCache {
+  readonly #store: OrderedStore;
+  readonly #budget: PageBudget;
+  readonly #pages = newSortedTree<RecordPage>();
+  readonly #fills = new Set<Fill>();
+  readonly #pagePairs: number;
+
+  constructor(store: OrderedStore, budget: PageBudget, pagePairs = PAGE_PAIRS) {
+    this.#store = store;
+    this.#budget = budget;
+    this.#pagePairs = pagePairs;
+  }
+
+  /** The store has these writes now. */
+  written(operations: readonly Operation[]): void {
+    if (this.#pages.size === 0 && this.#fills.size === 0) return;
+    for (const { storeKey, record } of operations) if (storeKey[0] === LATEST) this.#write(storeKey, record);
+  }
+
+  #write(storeKey: Buffer, record: Buffer | undefined): void {
+    const id = keyId(storeKey, 1);
+    for (const fill of this.#fills) if (contains(fill, id)) fill.writes.set(id, record);
+    const page = this.#pageAt(id);
+    if (page === undefined) return;
+    page.write(id, record && encodePair(keyInLatestKey(storeKey), record));
+    this.#keepSmall(page);
+  }
+
+  /** The latest record of a key; null: there is none; undefined: it is not known here. */
+  record(id: string): Buffer | null | undefined {
+    const page = this.#pageAt(id);
+    if (page === undefined) return undefined;
+    const pair = page.find(id);
+    return pair === undefined ? null : recordOfPair(pair);
+  }
+
+  /**
+   * The first pairs of an interval, `limit` at most, or the first part of it that is not known here. Undefined: they take
+   * more than `bytesMax`.
+   */
+  range({ first, end }: Interval, limit: number, bytesMax: number): CachedPairs | Gap | undefined {
+    const pieces: { page: RecordPage; from: number; to: number }[] = [];
+    let count = 0;
+    let sizeBytes = 0;
+    let more = false;
+    for (let at: string | undefined = first; at !== undefined && (end === undefined || at < end); ) {
+      const page = this.#pageAt(at);
+      if (page === undefined) return this.#gapAt(at, end);
+      this.#budget.touch(page);
+      const from = page.placeOf(at);
+      const last =
+        end === undefined || (page.end !== undefined && page.end <= end) ? page.size : page.placeOf(end);
+      const to = Math.min(last, from + limit - count);
+      more = to < last;
+      if (to > from) {
+        count += to - from;
+        sizeBytes += page.bytesBetween(from, to);
+        if (sizeBytes > bytesMax) return undefined;
+        pieces.push({ page, from, to });
+      }
+      if (more) break;
+      at = page.end;
+    }
+    const copyTo = (target: Buffer, start: number): void => {
+      let offset = start;
+      for (const { page, from, to } of pieces) {
+        page.copyTo(target, offset, from, to);
+        offset += page.bytesBetween(from, to);
+      }
+    };
+    return { count, more, sizeBytes, copyTo };
+  }
+
+  /**
+   * Reads the beginning of what is not known, some `wanted` pairs of it. A batch that is being written may be among what it
+   * reads: `settled` resolves when that was told to `written`. Rejects with what the store rejects with.
+   */
+  fill({ first, end }: Interval, wanted: number, settled: () => Promise<void> | undefined): Promise<void> {
+    for (const fill of this.#fills) if (fill.first === first) return fill.done;
+    const writes = new Map<string, Buffer | undefined>();
+    const limit = Math.max(this.#pagePairs, Math.min(wanted, 2 * this.#pagePairs));
+    // The scan sees the store as it is now; it is begun before anything else is written.
+    const scan = this.#store.scan({
+      gte: latestKey(keyOfId(first)),
+      lt: end === undefined ? LATEST_END : latestKey(keyOfId(end)),
+      limit,
+    });
+    const read = async (): Promise<void> => {
+      const ids: string[] = [];
+      const pairs: Buffer[] = [];
+      let bytes = 0;
+      let covered: string | undefined = end;
+      try {
+        for (;;) {
+          const page = await scan.next(limit, PAGE_BYTES_MAX);
+          if (page.length === 0) break;
+          for (const [storeKey, record] of page) {
+            const id = keyId(storeKey, 1);
+            const pair = encodePair(keyInLatestKey(storeKey), record);
+            ids.push(id);
+            pairs.push(pair);
+            bytes += pair.length;
+            covered = `${id}\0`;
+            if (bytes > PAGE_BYTES_MAX) break;
+          }
+          if (bytes > PAGE_BYTES_MAX) break;
+          if (ids.length < limit) covered = end;
+          else break;
+        }
+        await scan.close();
+        await settled();
+        // In one turn: what is written from now on goes to the page itself.
+        this.#add({ first, end: covered }, ids, pairs, writes);
+      } finally {
+        this.#fills.delete(fill);
+        await scan.close();
+      }
+    };
+    const fill: Fill = { first, end, writes, done: read() };
+    this.#fills.add(fill);
+    return fill.done;
+  }
+
+  /** Forgets everything. */
+  clear(): void {
+    for (const page of this.#pages.values()) this.#budget.remove(page);
+    this.#pages.clear();
+  }
+
+  #add(
+    interval: Interval,
+    ids: string[],
+    pairs: Buffer[],
+    writes: ReadonlyMap<string, Buffer | undefined>,
+  ): void {
+    // Another fill may have brought some of it meanwhile.
+    if (this.#pageAt(interval.first) !== undefined) return;
+    const next = this.#pages.nextHigherKey(interval.first);
+    const end =
+      next !== undefined && (interval.end === undefined || next < interval.end) ? next : interval.end;
+    while (end !== undefined && ids.length > 0 && ids.at(-1)! >= end) {
+      ids.pop();
+      pairs.pop();
+    }
+    const page = new RecordPage({ first: interval.first, end }, ids, pairs, this.#evict);
+    for (const [id, record] of writes) {
+      if (page.covers(id)) page.write(id, record && encodePair(keyOfId(id), record));
+    }
+    this.#pages.set(page.first, page);
+    this.#keepSmall(page);
+  }
+
+  #keepSmall(page: RecordPage): void {
+    if (page.size > 2 * this.#pagePairs || (page.size > 1 && page.sizeBytes > 2 * PAGE_BYTES_MAX)) {
+      const upper = page.split();
+      this.#pages.set(upper.first, upper);
+      this.#budget.account(upper);
+    }
+    // It may be dropped at once.
+    if (this.#pages.get(page.first) === page) this.#budget.account(page);
+  }
+
+  readonly #evict = (page: RecordPage): void => {
+    this.#pages.delete(page.first);
+  };
+
+  #pageAt(id: string): RecordPage | undefined {
+    const page = this.#pages.getPairOrNextLower(id)?.[1];
+    return page?.covers(id) === true ? page : undefined;
+  }
+
+  #gapAt(first: string, end: string | undefined): Gap {
+    const next = this.#pages.nextHigherKey(first);
+    return new Gap(first, next !== undefined && (end === undefined || next < end) ? next : end);
+  }
+}
+
+function contains({ first, end }: Interval, id: string): boolean {
+  return id >= first && (end === undefined || id < end);
+}
