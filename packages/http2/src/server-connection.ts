@@ -68,6 +68,9 @@ const SILENCE_TICKS = 5;
 /** A payload up to this is copied behind its frame's header: one piece less to send is worth more. */
 const COPIED_BYTES_MAX = 4 * 1024;
 
+/** Pieces of so many bytes on average are sent from where they are; smaller ones are copied into one, which costs less. */
+const GATHERED_BYTES_MIN = 4 * 1024;
+
 /** Resets of answered streams that may still come, at most. */
 const RESETS_DUE_MAX = 100_000;
 /** A request has these, each once (RFC 9113, 8.3.1). CONNECT, which has fewer, is not served. */
@@ -733,7 +736,13 @@ export class ServerConnection implements StreamHost, MemoryHolder {
     // After the end nobody hears it.
     if (!this.#socket.writable) return;
     this.#sentBytes += sizeBytes;
-    this.#socket.write(Buffer.concat(outgoing, sizeBytes));
+    if (sizeBytes < outgoing.length * GATHERED_BYTES_MIN) {
+      this.#socket.write(Buffer.concat(outgoing, sizeBytes));
+    } else {
+      this.#socket.cork();
+      for (const piece of outgoing) this.#socket.write(piece);
+      this.#socket.uncork();
+    }
     this.#probeWhenDue();
     const backlogBytes = this.#socket.writableLength;
     if (backlogBytes < BACKLOG_BYTES_MIN) return;
