@@ -45,6 +45,14 @@ export class NodeStates {
   readonly #options: NodeStatesOptions;
   readonly #aborter = new AbortController();
   #nap = new AbortController();
+  #setBegun = (): void => undefined;
+  /**
+   * Resolves when this node has put behind it what an earlier process of it left, or stops. A state that it is given before
+   * that would be taken for the earlier process's.
+   */
+  readonly begun: Promise<void> = new Promise((resolve) => {
+    this.#setBegun = resolve;
+  });
   #leaveNode: (() => void) | undefined;
 
   constructor(node: StatefulNode, options: NodeStatesOptions) {
@@ -65,6 +73,7 @@ export class NodeStates {
     this.#leaveNode?.();
     this.#aborter.abort();
     this.#nap.abort();
+    this.#setBegun();
   }
 
   get #state(): MemberState {
@@ -78,6 +87,7 @@ export class NodeStates {
   async #run(): Promise<void> {
     // An earlier process was closed, or died while it was.
     await this.#change({ from: ['closing', 'offline'], to: 'online' });
+    this.#setBegun();
     while (!this.#isStopped) {
       const state = this.#state;
       if (state === 'pausing') {

@@ -230,6 +230,7 @@ export class TidbBinlog {
         // What it is to do it would do when it is started; that nobody waits for.
         if (!isReached && action !== 'resume')
           return refused(`${nodeId} does not answer: start it, or ask again when it can be reached`);
+        if (id === own.id) await this.#states.begun;
         if ((await this.#node.changeMemberState(id, judged, call)) !== undefined) continue;
         if (judged.to === 'pausing') await this.#untilPaused(id);
         return succeeded(action);
