@@ -51,7 +51,8 @@ const text = `# Errors
 
 Made by \`scripts/generate-errors.mjs\` from the declarations. A node sends the code of an error in the trailer
 \`coxswain-error\`; the TypeScript client gives it as \`errorCode\`. Judge by the code: texts may change, codes may not.
-Stock servers send no codes.
+Stock servers send no codes. The client says in the header \`coxswain-opening-timeout\`, as \`grpc-timeout\` does of a whole call, how long it
+waits for the first message of a stream: the node tells it before that why none comes.
 
 - \`UNKNOWN\` with the code \`outcomeUnknown\` is the only answer after which a write may have been applied. The TypeScript
   client throws it as \`OutcomeUnknownError\`, also when it lost the connection, or its time was up, with a write under way.

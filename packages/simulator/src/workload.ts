@@ -799,14 +799,7 @@ async function backedUp(view: TableView, table: string): Promise<ReadRecord[]> {
   const stream = writeSnapshot(view, { table: Buffer.from(table), repeatsForStockLoader: true });
   for await (const read of readSnapshotRecords(stream)) {
     for (const record of read) {
-      const { key, value, createRevision, modRevision, version } = mvcc.Command.decode(record).kv!;
-      records.push({
-        key,
-        value,
-        createRevision: Number(createRevision),
-        modRevision: Number(modRevision),
-        version: Number(version),
-      });
+      records.push(toRecord(mvcc.Command.decode(record).kv!));
     }
   }
   return records;

@@ -5,7 +5,7 @@ import {
   versionOf,
   writeRecordHeader,
 } from './layout.js';
-import { encodedPairSizeBytes, varintSizeBytes } from './pair-size.js';
+import { elementSizeBytes, keyValueSizeBytes } from './pair-size.js';
 
 /** Tags of regatta.v1.RangeResponse.kvs, and of mvcc.v1.KeyValue in it: field number and wire type. */
 const KVS = (3 << 3) | 2;
@@ -46,11 +46,11 @@ function putBytes(target: Buffer, tag: number, source: Buffer, start: number): v
 
 /** The pair as an element of a RangeResponse, in the bytes that the generated code makes of it. */
 export function encodePair(key: Buffer, record: Buffer): Buffer {
-  const sizeBytes = encodedPairSizeBytes(key.length, record, false);
-  const encoded = Buffer.allocUnsafe(sizeBytes);
+  const sizeBytes = keyValueSizeBytes(key.length, record, false);
+  const encoded = Buffer.allocUnsafe(elementSizeBytes(sizeBytes));
   at = 0;
   encoded[at++] = KVS;
-  putVarint(encoded, bodySizeBytes(sizeBytes));
+  putVarint(encoded, sizeBytes);
   putBytes(encoded, KEY, key, 0);
   putInteger(encoded, CREATE_REVISION, createRevisionOf(record));
   putInteger(encoded, MOD_REVISION, modRevisionOf(record));
@@ -62,15 +62,6 @@ export function encodePair(key: Buffer, record: Buffer): Buffer {
     putVarint(encoded, version);
   }
   return encoded;
-}
-
-/** What is left of an element's size behind its tag and its length. */
-function bodySizeBytes(sizeBytes: number): number {
-  const body = sizeBytes - 2;
-  // A length takes more bytes the longer it is, and is part of the size.
-  for (let lengthBytes = 1; ; lengthBytes++) {
-    if (varintSizeBytes(body - lengthBytes + 1) <= lengthBytes) return body - lengthBytes + 1;
-  }
 }
 
 function takeVarint(source: Buffer): number {

@@ -154,7 +154,6 @@ export class PageCache {
           if (ids.length < limit) covered = end;
           else break;
         }
-        await scan.close();
         await settled();
         // In one turn: what is written from now on goes to the page itself.
         this.#add({ first, end: covered }, ids, pairs, writes);

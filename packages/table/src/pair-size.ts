@@ -1,6 +1,6 @@
 import { createRevisionOf, modRevisionOf, RECORD_HEADER_SIZE_BYTES, versionOf } from './layout.js';
 
-export function varintSizeBytes(value: number): number {
+function varintSizeBytes(value: number): number {
   let size = 1;
   for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 0x80)) size += 1;
   return size;
@@ -15,13 +15,23 @@ function bytesFieldSizeBytes(length: number): number {
   return length === 0 ? 0 : 1 + varintSizeBytes(length) + length;
 }
 
-/** What the pair takes as an element of a repeated mvcc.v1.KeyValue in a response. */
-export function encodedPairSizeBytes(keySizeBytes: number, record: Buffer, keysOnly: boolean): number {
-  const size =
+/** What the pair takes as a mvcc.v1.KeyValue. */
+export function keyValueSizeBytes(keySizeBytes: number, record: Buffer, keysOnly: boolean): number {
+  return (
     bytesFieldSizeBytes(keySizeBytes) +
     integerFieldSizeBytes(createRevisionOf(record), 1) +
     integerFieldSizeBytes(modRevisionOf(record), 1) +
     integerFieldSizeBytes(versionOf(record), 2) +
-    (keysOnly ? 0 : bytesFieldSizeBytes(record.length - RECORD_HEADER_SIZE_BYTES));
-  return 1 + varintSizeBytes(size) + size;
+    (keysOnly ? 0 : bytesFieldSizeBytes(record.length - RECORD_HEADER_SIZE_BYTES))
+  );
+}
+
+/** What a KeyValue of that size takes as an element of a response. */
+export function elementSizeBytes(sizeBytes: number): number {
+  return 1 + varintSizeBytes(sizeBytes) + sizeBytes;
+}
+
+/** What the pair takes as an element of a repeated mvcc.v1.KeyValue in a response. */
+export function encodedPairSizeBytes(keySizeBytes: number, record: Buffer, keysOnly: boolean): number {
+  return elementSizeBytes(keyValueSizeBytes(keySizeBytes, record, keysOnly));
 }
