@@ -134,6 +134,7 @@ class Simulation {
 
     this.#workload.stop();
     this.#faults.heal();
+    this.#keepUp();
     for (const id of this.#cluster.ids) await this.#makeProgress(id);
     const isIdle = () => this.#workload.pendingCount === 0;
     await this.#reach('every request ends', convergenceBoundUs, isIdle);
@@ -177,14 +178,18 @@ class Simulation {
     this.#loop.schedule(200_000, EventKind.Client, undefined, () => this.#bootstrap());
   }
 
+  /** Some may be leaving when everything is healed, and are gone only later: each is started again. */
+  #keepUp(): void {
+    for (const id of this.#cluster.ids) if (!this.#cluster.isUp(id)) this.#cluster.start(id);
+    this.#loop.schedule(50_000, EventKind.Fault, undefined, () => this.#keepUp());
+  }
+
   /** The healed node takes a write and a linearizable read; over wolf.raft, only the leader does. */
   async #makeProgress(id: NodeId): Promise<void> {
     let hasAnswered = false;
     let failure: { error: unknown } | undefined;
     const probe = async () => {
       while (!hasAnswered) {
-        // Some may have been leaving when everything was healed, and one alone is no quorum.
-        for (const each of this.#cluster.ids) if (!this.#cluster.isUp(each)) this.#cluster.start(each);
         const nodes = this.#cluster.nodes();
         for (const { server } of this.#isOverWolf ? nodes : nodes.filter((node) => node.id === id)) {
           hasAnswered ||= await this.#workload.probe(server);
