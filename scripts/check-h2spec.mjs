@@ -1,23 +1,16 @@
-// Runs h2spec, the conformance tests for HTTP/2 servers, against the listeners of one real node that speak it: API,
-// replication and raft. (The REST listener speaks HTTP/1.1 alone.) Fails when a case fails that
+// Runs h2spec, the conformance tests for HTTP/2 servers, against the listeners of one real node that speak it: API and
+// replication. (The REST listener speaks HTTP/1.1 alone, the raft listener neither.) Fails when a case fails that
 // `h2spec-expected.json` does not have, and when one that it has passes, or is no case of h2spec: the list stays true.
-//
-// The raft listener is Node's own HTTP/2. So that nothing is put down to Node that is ours, a bare server of Node must
-// fail every case that is expected to fail there.
 //
 //   node scripts/check-h2spec.mjs
 //
 // H2SPEC names the binary; otherwise `h2spec` on the PATH is run, or Go builds it in a temporary directory. Where there is
 // none of them, nothing is checked.
-import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:http2';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { ProcessCluster } from '../bench/dist/src/faults/process-cluster.js';
-import { findFreePorts } from '../packages/testing/dist/src/index.js';
 
 const module = 'github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible';
 /** Of one case, in seconds: a busy machine is slow to answer. */
@@ -115,39 +108,6 @@ function endsAgain(address, name, hasFailed) {
   return true;
 }
 
-/** Gives whether Node's own HTTP/2, in a process of its own, fails all that is put down to it. */
-async function judgeNode(expected) {
-  const [port] = await findFreePorts(1);
-  const server = spawn(process.execPath, [fileURLToPath(import.meta.url), 'bare-server', String(port)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  try {
-    await once(server.stdout, 'data');
-    const passed = run(`127.0.0.1:${port}`).filter(
-      ({ name, hasFailed }) => expected[name] !== undefined && !hasFailed,
-    );
-    const { node, nghttp2 } = process.versions;
-    console.log(
-      `node:http2 alone (Node ${node}, nghttp2 ${nghttp2}): ${passed.length} pass of those expected to fail`,
-    );
-    for (const { name } of passed) console.log(`  PASSES ${name}: it is the raft listener that fails it`);
-    return passed.length === 0;
-  } finally {
-    server.kill();
-  }
-}
-
-/** Answers every request as the raft listener answers one to no method of its own: at once, and with headers alone. */
-function serveBare(port) {
-  const server = createServer();
-  server.on('sessionError', () => undefined);
-  server.on('stream', (stream) => {
-    stream.on('error', () => undefined);
-    stream.respond({ ':status': 200 }, { endStream: true });
-  });
-  server.listen(port, '127.0.0.1', () => console.log('listening'));
-}
-
 /** Gives the exit code. */
 async function check() {
   if (h2spec === undefined) {
@@ -157,30 +117,21 @@ async function check() {
     return 0;
   }
   const expected = JSON.parse(readFileSync(new URL('h2spec-expected.json', import.meta.url), 'utf8'));
-  const [raftPort] = await findFreePorts(1);
-  const raftAddress = `127.0.0.1:${raftPort}`;
-  const cluster = await ProcessCluster.start(1, {
-    'raft.address': raftAddress,
-    'raft.initial-members': `1=${raftAddress}`,
-  });
+  const cluster = await ProcessCluster.start(1);
   let isGood = true;
   try {
     const { address, replicationAddress } = cluster.nodes[0];
     for (const [listener, target] of [
       ['api', address],
       ['replication', replicationAddress],
-      ['raft', raftAddress],
     ]) {
       isGood = judge(listener, target, expected[listener]) && isGood;
     }
   } finally {
     await cluster.dispose();
   }
-  isGood = (await judgeNode(expected.raft)) && isGood;
   return isGood ? 0 : 1;
 }
 
-const isBareServer = process.argv[2] === 'bare-server';
-const h2spec = isBareServer ? undefined : findH2spec();
-if (isBareServer) serveBare(Number(process.argv[3]));
-else process.exitCode = await check();
+const h2spec = findH2spec();
+process.exitCode = await check();

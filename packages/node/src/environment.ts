@@ -46,7 +46,7 @@ export interface Disks {
 
 /** One stream of bulk data to or from a peer, in order, with back-pressure. */
 export interface BulkSink {
-  /** Resolves when the stream takes more. Rejects when it broke. */
+  /** Resolves when the stream takes more. Rejects when it broke. The chunk must not be written to any more. */
   write(chunk: Buffer): Promise<void>;
   /** Ends the stream and waits for the receiver's verdict. */
   finish(): Promise<{ accepted: boolean; reason: string }>;
@@ -71,7 +71,10 @@ export interface PeerHandler {
 export interface PeerTransport {
   /** Listens, and from then on keeps a connection to each peer, redialling with backoff. */
   start(peers: ReadonlyMap<NodeId, string>, handler: PeerHandler): Promise<void>;
-  /** False when the peer is not connected or its backlog is full: the frame is dropped, as Raft allows. */
+  /**
+   * False when the peer is not connected or its backlog is full: the frame is dropped, as Raft allows. A frame that was
+   * taken must not be written to any more: it may leave from where it is.
+   */
   send(peer: NodeId, frame: Buffer): boolean;
   openBulk(peer: NodeId, header: Buffer): BulkSink;
   close(): Promise<void>;

@@ -232,7 +232,7 @@ export const errors = declareErrors({
   donorIsNone: (donor: string) =>
     new ApiError(
       Status.FailedPrecondition,
-      `the donor ${donor} does not give tables: it is another listener, such as the one of raft.address: name its replication listener, or its API listener, by default 8443`,
+      `the donor ${donor} does not give tables: it is another listener, such as the one of wolf.address: name its replication listener, or its API listener, by default 8443`,
     ),
   donorWithoutMaintenance: (donor: string) =>
     new ApiError(

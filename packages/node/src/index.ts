@@ -1,12 +1,12 @@
 export { type FailedHandshake, watchHandshakes } from './adapters/failed-handshakes.js';
-export {
-  GrpcPeerTransport,
-  type GrpcPeerTransportOptions,
-  type PeerTls,
-} from './adapters/grpc-peer-transport.js';
 export { GrpcWolfLink } from './adapters/grpc-wolf-link.js';
 export { NodeDisks } from './adapters/node-disks.js';
 export { NodeSmallFiles } from './adapters/node-small-files.js';
+export {
+  type PeerTls,
+  SocketPeerTransport,
+  type SocketPeerTransportOptions,
+} from './adapters/socket-peer-transport.js';
 export { systemClock } from './adapters/system-clock.js';
 export { systemRandom } from './adapters/system-random.js';
 export * from './api.js';

@@ -23,7 +23,6 @@ import {
   type Disks,
   defaultNodeOptions,
   type Environment,
-  GrpcPeerTransport,
   GrpcWolfLink,
   isTableName,
   type Log,
@@ -33,6 +32,7 @@ import {
   NodeSmallFiles,
   type PeerTls,
   type Readiness,
+  SocketPeerTransport,
   systemClock,
   systemRandom,
   TABLE_NAME_RULE,
@@ -688,8 +688,8 @@ function describeCertificates(all: readonly Certificates<unknown>[]): MetricJson
 }
 
 /** Carries the frames of peers; where it cannot listen, the start says so of it and of nothing else. */
-class RaftListener extends GrpcPeerTransport {
-  override start(...of: Parameters<GrpcPeerTransport['start']>): Promise<void> {
+class RaftListener extends SocketPeerTransport {
+  override start(...of: Parameters<SocketPeerTransport['start']>): Promise<void> {
     return during('open the raft listener', () => super.start(...of));
   }
 }

@@ -1,5 +1,8 @@
+import { once } from 'node:events';
 import { copyFileSync, readFileSync } from 'node:fs';
-import { ApiError, GrpcPeerTransport, type PeerTls, Status, systemClock } from '@coxswain/node';
+import { connect, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import { ApiError, type PeerTls, SocketPeerTransport, Status, systemClock } from '@coxswain/node';
 import { regatta } from '@coxswain/protocol';
 import { type LinkTls, openGrpcLeaderLink } from '@coxswain/replication';
 import { findFreePort } from '@coxswain/testing';
@@ -27,6 +30,9 @@ afterAll(() => {
 async function until(isReached: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await isReached())) await new Promise((resolve) => setTimeout(resolve, 20));
 }
+
+/** Also where it ends with an error, as a reset. */
+const closed = (socket: Socket): Promise<unknown> => new Promise((resolve) => socket.once('close', resolve));
 
 /** What a link uses, from files that a test may replace. `files` are the certificate, its key and the authority. */
 class Files {
@@ -118,7 +124,7 @@ describe('the certificates of a link', () => {
   test('between nodes are read again: a restarted node whose certificates were renewed rejoins the others', async () => {
     const start = async (files: Files, listenAddress: string, peers: Map<number, string>) => {
       const seen = { isConnected: false };
-      const transport = new GrpcPeerTransport({
+      const transport = new SocketPeerTransport({
         listenAddress,
         tls: () => files.certificates.current,
         silenceMs: 2_000,
@@ -168,5 +174,65 @@ describe('the certificates of a link', () => {
 
     old[0].replace(await stranger.issue('one', ['localhost']), stranger);
     await until(() => first.seen.isConnected && third.seen.isConnected);
+  });
+
+  test('between nodes carry frames and bulk; who shows none, or says nothing, is hung up on, and close ends all', async () => {
+    const files = await Files.of(authority, 'node');
+    const frames: string[] = [];
+    let bulkBytes = 0;
+    let isConnected = false;
+    const start = async (peers: Map<number, string>) => {
+      const transport = new SocketPeerTransport({
+        listenAddress: 'localhost:0',
+        tls: () => files.certificates.current,
+        silenceMs: 400,
+        log: files.log,
+      });
+      closers.push(() => transport.close());
+      await transport.start(peers, {
+        onFrame: (frame) => frames.push(`${frame.length} ${frame.subarray(-3)}`),
+        onConnected: () => {
+          isConnected = true;
+        },
+        onDisconnected: () => undefined,
+        onBulk: async (source) => {
+          for await (const piece of source) bulkBytes += piece.length;
+          return { accepted: true, reason: '' };
+        },
+      });
+      return transport;
+    };
+    const two = await start(new Map());
+    const one = await start(new Map([[2, `localhost:${two.port}`]]));
+    await until(() => isConnected);
+    for (const frame of ['abc', 'x'.repeat(5000), `${'y'.repeat(3_000_000)}end`, 'def'])
+      expect(one.send(2, Buffer.from(frame))).toBe(true);
+    await until(() => frames.length === 4);
+    expect(frames).toEqual(['3 abc', '5000 xxx', '3000003 end', '3 def']);
+    const sink = one.openBulk(2, Buffer.from('header'));
+    for (let pieces = 0; pieces < 40; pieces++) await sink.write(Buffer.alloc(250_000));
+    expect(await sink.finish()).toEqual({ accepted: true, reason: '' });
+    expect(bulkBytes).toBe(10_000_000);
+
+    const silent = connect(two.port, 'localhost').on('error', () => undefined);
+    const plain = connect(two.port, 'localhost').on('error', () => undefined);
+    const nameless = connectTls({ host: 'localhost', port: two.port, ca: authority.pem });
+    nameless.on('error', () => undefined);
+    for (const socket of [silent, plain, nameless]) socket.resume();
+    plain.write('coxswain.peer.v2 frames\n');
+    nameless.write('coxswain.peer.v2 frames\n\0\0\0\x01z');
+    await Promise.all([silent, plain, nameless].map(closed));
+    const failed = ({ message }: { message: string }) => message === 'a handshake with a peer failed';
+    await until(() => files.lines.filter(failed).length >= 3);
+    expect(frames).toHaveLength(4);
+
+    const waiting = connect(two.port, 'localhost')
+      .on('error', () => undefined)
+      .resume();
+    await once(waiting, 'connect');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    await two.close();
+    await closed(waiting);
+    await until(() => !one.send(2, Buffer.from('late')));
   });
 });

@@ -141,7 +141,7 @@ describe('the client says why it does not reach an endpoint', () => {
       'the raft port',
       '127.0.0.1:raft',
       undefined,
-      'the server does not serve this call: perhaps it is not the API address, port 8443 by default',
+      'it closes the connection: perhaps it speaks TLS (use https://), or it is the port of another service',
     ],
     ['nothing', '127.0.0.1:nothing', undefined, 'nothing listens there: start the node'],
     ['no socket', 'unix:///nowhere/coxswain.sock', undefined, 'there is no such socket: start the node'],

@@ -8,19 +8,24 @@ export interface FailedHandshake {
   readonly reason: string;
 }
 
-/** Calls `onFailed` for each TLS handshake with `listener`, a server of `node:tls` or `node:http2`, that fails. */
+/**
+ * Calls `onFailed` for each TLS handshake with `listener`, a server of `node:tls` or `node:http2`, that fails, and hangs up
+ * on who has not finished one in the listener's time for that: Node only tells of it.
+ */
 export function watchHandshakes(listener: EventEmitter, onFailed: (failed: FailedHandshake) => void): void {
   // The address can be read only while the connection is there; the socket remembers it once it was read. A peer that
   // does not like this side's certificate hangs up, and the TLS socket, made later, does not know where it came from.
   listener.prependListener('connection', (socket: Socket) => void socket.remoteAddress);
   listener.on(
     'tlsClientError',
-    (error: Error & { reason?: string }, socket: Socket & { _parent?: Socket }) => {
+    (error: Error & { code?: string; reason?: string }, socket: Socket & { _parent?: Socket }) => {
       onFailed({
         from: socket.remoteAddress ?? socket._parent?.remoteAddress,
         // OpenSSL's whole message has addresses of memory and lines of its source.
         reason: error.reason ?? error.message,
       });
+      // No other failure: Node still sends an alert there, and hangs up itself.
+      if (error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT') socket.destroy();
     },
   );
 }

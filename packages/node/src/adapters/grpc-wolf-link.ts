@@ -2,8 +2,9 @@ import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { gunzip, gzip } from 'node:zlib';
 import type { WolfLink } from '../environment.js';
-import { messageOf, PREFIX_BYTES } from './grpc-messages.js';
 
+/** What stands before the content of a gRPC message: whether it is compressed, and the length. */
+const PREFIX_BYTES = 5;
 /** What members answer is small; more is taken from nobody. */
 const ANSWER_BYTES_MAX = 4 * 1024 * 1024;
 
@@ -23,7 +24,7 @@ export class GrpcWolfLink implements WolfLink {
   #isClosed = false;
 
   async call(address: string, path: string, request: Buffer, timeoutMs: number): Promise<Buffer> {
-    const body = messageOf(await gzipped(request), true);
+    const body = compressedMessage(await gzipped(request));
     if (this.#isClosed) throw new Error('the node is stopping');
     const connection = this.#connections.get(address) ?? this.#connect(address);
     const answer = await this.#exchange(connection, address, path, body, timeoutMs);
@@ -120,6 +121,13 @@ function gzipped(plain: Buffer): Promise<Buffer> {
     // Entries are many and the network is near: the fastest level.
     gzip(plain, { level: 1 }, (error, bytes) => (error === null ? resolve(bytes) : reject(error)));
   });
+}
+
+function compressedMessage(content: Buffer): Buffer {
+  const prefix = Buffer.alloc(PREFIX_BYTES);
+  prefix[0] = 1;
+  prefix.writeUInt32BE(content.length, 1);
+  return Buffer.concat([prefix, content]);
 }
 
 /** The one message of an answer. Rejects where the answer holds none, or anything else. */

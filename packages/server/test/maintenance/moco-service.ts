@@ -185,15 +185,20 @@ export function mocoService(): void {
     test('says what is at an address that is none of a donor', async () => {
       const raftPort = await findFreePort();
       const agentPort = await findFreePort();
+      const wolfPort = await findFreePort();
       const donor = await start({
         'raft.address': `127.0.0.1:${raftPort}`,
         'backup-agent.address': `127.0.0.1:${agentPort}`,
+        'wolf.address': `127.0.0.1:${wolfPort}`,
         'maintenance.enabled': 'false',
       });
       const { rpc } = await start();
       const reason = async (donorPort: number) =>
         (await rpc.failure(clone, { donorHost: '127.0.0.1', donorPort }, authorized)).details;
-      expect(await reason(raftPort)).toBe(errors.donorIsNone(`127.0.0.1:${raftPort}`).message);
+      expect(await reason(wolfPort)).toBe(errors.donorIsNone(`127.0.0.1:${wolfPort}`).message);
+      expect(await reason(raftPort)).toMatch(
+        /cannot be cloned: no connection to \S+: it closes the connection: perhaps/,
+      );
       for (const port of [agentPort, Number(new URL(donor.node.server.restUrl).port)]) {
         expect(await reason(port)).toMatch(
           /cannot be cloned: no connection to \S+: it is no gRPC server, but another listener/,

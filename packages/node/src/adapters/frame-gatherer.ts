@@ -1,0 +1,68 @@
+import type { Socket } from 'node:net';
+import { LENGTH_BYTES } from './peer-protocol.js';
+
+/** A frame of at least this size leaves from where it is; copying less is cheaper than one more buffer for the system. */
+const UNCOPIED_BYTES_MIN = 4096;
+
+/** Gathers the frames for a socket, so that those of one turn of the event loop leave in one call of the system. */
+export class FrameGatherer {
+  readonly #socket: Socket;
+  #frames: Buffer[] = [];
+  #gatheredBytes = 0;
+  /** Bytes of frames that the system has not taken yet. */
+  backlogBytes = 0;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+  }
+
+  /** The frame is this object's from then on. */
+  add(frame: Buffer): void {
+    if (this.#frames.length === 0) process.nextTick(this.#flush);
+    this.#frames.push(frame);
+    this.#gatheredBytes += frame.length;
+    this.backlogBytes += frame.length;
+  }
+
+  readonly #flush = (): void => {
+    const frames = this.#frames;
+    const frameBytes = this.#gatheredBytes;
+    this.#frames = [];
+    this.#gatheredBytes = 0;
+    const onTaken = (): void => {
+      this.backlogBytes -= frameBytes;
+    };
+    const pieces = piecesOf(frames);
+    if (pieces.length === 1) {
+      this.#socket.write(pieces[0]!, onTaken);
+      return;
+    }
+    this.#socket.cork();
+    for (const [index, piece] of pieces.entries()) {
+      if (index < pieces.length - 1) this.#socket.write(piece);
+      else this.#socket.write(piece, onTaken);
+    }
+    this.#socket.uncork();
+  };
+}
+
+/** Lengths and small frames in copies that lie together, and the large frames between them. */
+function piecesOf(frames: readonly Buffer[]): Buffer[] {
+  const isSmall = (frame: Buffer): boolean => frame.length < UNCOPIED_BYTES_MIN;
+  let copiedBytes = 0;
+  for (const frame of frames) copiedBytes += LENGTH_BYTES + (isSmall(frame) ? frame.length : 0);
+  const copies = Buffer.allocUnsafe(copiedBytes);
+  const pieces: Buffer[] = [];
+  let start = 0;
+  let at = 0;
+  for (const frame of frames) {
+    at = copies.writeUInt32BE(frame.length, at);
+    if (isSmall(frame)) at += frame.copy(copies, at);
+    else {
+      pieces.push(copies.subarray(start, at), frame);
+      start = at;
+    }
+  }
+  if (at > start) pieces.push(copies.subarray(start, at));
+  return pieces;
+}
