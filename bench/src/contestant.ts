@@ -1,10 +1,12 @@
 import type { LoadDuration, LoadResult, LoadSpecification } from './load/closed-loop.js';
-import type { WorkloadName } from './load/workload.js';
+import { isWriting, type WorkloadName } from './load/workload.js';
 import type { GeneratorRequest } from './process/generator-process.js';
 import type { IteratorRequest } from './process/iterator-process.js';
 import { listProcessTree } from './process/process-tree.js';
 import type { WorkerProcess } from './process/worker-process.js';
+import { findLeader } from './system/leader.js';
 import type { System } from './system/system.js';
+import { addedSince, readWriteStages, type WriteStages } from './system/write-stages.js';
 
 /** What all contestants are given alike. */
 export interface LoadSettings {
@@ -18,6 +20,8 @@ export interface LoadSettings {
 export interface Run extends LoadResult {
   /** CPU time of all the contestant's processes per call; undefined where that is not known. */
   readonly cpuMicrosecondsPerCall: number | undefined;
+  /** What the leader counted of its writes meanwhile, the warm-up's too; absent where there are none, or none are counted. */
+  readonly writeStages?: WriteStages;
 }
 
 /** One that takes part in a comparison. */
@@ -51,6 +55,20 @@ export class SystemContestant implements Contestant {
   }
 
   async run(workload: WorkloadName, inFlight: number): Promise<Run> {
+    const leader = this.name === 'coxswain' && isWriting(workload) ? await this.#findLeader() : undefined;
+    if (leader === undefined) return await this.#measure(workload, inFlight);
+    const before = await readWriteStages(leader);
+    const run = await this.#measure(workload, inFlight);
+    return { ...run, writeStages: addedSince(before, await readWriteStages(leader)) };
+  }
+
+  /** Where calls go to one node alone, that is the leader. */
+  async #findLeader(): Promise<string> {
+    const [endpoint, ...others] = this.#system.endpoints;
+    return others.length === 0 ? endpoint! : await findLeader(this.#system);
+  }
+
+  async #measure(workload: WorkloadName, inFlight: number): Promise<Run> {
     const { extent } = this.#settings;
     const startedCpuMs = this.#processorTimeMs();
     const result = await this.#load(workload, inFlight, extent);

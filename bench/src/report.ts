@@ -1,7 +1,11 @@
 import Table from 'cli-table3';
 import type { Report } from './benchmark.js';
+import type { Summary } from './summary.js';
 
-/** The report as text: the machine, then one line per workload, calls in flight and contestant. */
+/**
+ * The report as text: the machine, then one line per workload, calls in flight and contestant, then one per stage of the
+ * writes.
+ */
 export function formatReport({ machine, options, systems, leftOut, summaries }: Report): string {
   const table = new Table({
     head: [
@@ -43,7 +47,26 @@ export function formatReport({ machine, options, systems, leftOut, summaries }: 
       `medians of ${options.rounds} alternating runs of ${options.durationMs / 1000} s; ` +
       'all processes and the load generator share the machine',
     table.toString(),
+    ...formatWriteStages(summaries),
   ].join('\n');
+}
+
+function formatWriteStages(summaries: readonly Summary[]): string[] {
+  const table = new Table({
+    head: ['workload', 'in flight', 'stage of a put', 'p50 ms', 'p99 ms', 'mean ms'],
+    colAligns: ['left', 'right', 'left', 'right', 'right', 'right'],
+    style: { head: [], border: [], compact: true },
+  });
+  for (const { workload, inFlight, writeStages } of summaries) {
+    for (const { stage, p50Ms, p99Ms, meanMs } of writeStages) {
+      table.push([workload, inFlight, stage, p50Ms.toFixed(2), p99Ms.toFixed(2), meanMs.toFixed(2)]);
+    }
+  }
+  if (table.length === 0) return [];
+  return [
+    'Where the puts that coxswain’s leader was asked for spent their time, by its metrics over all runs:',
+    table.toString(),
+  ];
 }
 
 function formatErrors(errors: Readonly<Record<string, number>>): string {

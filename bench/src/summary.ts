@@ -1,5 +1,6 @@
 import type { Run } from './contestant.js';
 import { median } from './statistics.js';
+import { type StageSummary, summarizeStages } from './system/write-stages.js';
 
 /** Everything measured about one contestant under one load. */
 export interface Summary {
@@ -17,6 +18,8 @@ export interface Summary {
   readonly errors: Readonly<Record<string, number>>;
   /** The median of the rounds' ratios of Coxswain's rate to this one's; undefined where there is no pair. */
   readonly coxswainRatio: number | undefined;
+  /** Where writes spent their time on the leader; empty where that is not known. */
+  readonly writeStages: readonly StageSummary[];
   /** In the order of the rounds. */
   readonly runs: readonly Run[];
 }
@@ -51,6 +54,7 @@ export function summarize(
       coxswainRuns === undefined || coxswainRuns === runs
         ? undefined
         : median(runs.map((run, round) => coxswainRuns[round]!.callsPerSecond / run.callsPerSecond)),
+    writeStages: summarizeStages(runs.map((run) => run.writeStages).filter((stages) => stages !== undefined)),
     runs,
   };
 }

@@ -13,6 +13,10 @@ export const WORKLOADS = {
 
 export type WorkloadName = keyof typeof WORKLOADS;
 
+export function isWriting(workload: WorkloadName): boolean {
+  return workload === 'put' || workload === 'mixed';
+}
+
 /** How many keys a range read returns. */
 export const RANGE_KEY_COUNT = 100;
 const MIXED_READ_SHARE = 0.8;

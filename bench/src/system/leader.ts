@@ -1,10 +1,8 @@
 import { regatta } from '@coxswain/protocol';
-import { Client, credentials } from '@grpc/grpc-js';
 import { encodeKey } from '../load/key-space.js';
 import { regattaDialect } from '../load/regatta-dialect.js';
 import type { System } from './system.js';
-
-const CALL_MS = 10_000;
+import { callUnary } from './unary-call.js';
 
 /** The endpoint of the node that leads: what is asked there takes no detour. @throws Error when none says that it does. */
 export async function findLeader({ name, dialect, endpoints }: System): Promise<string> {
@@ -18,14 +16,14 @@ export async function findLeader({ name, dialect, endpoints }: System): Promise<
 async function leadsTable(endpoint: string): Promise<boolean> {
   const message = regattaDialect.encodeRange({ key: encodeKey(0), isLinearizable: true });
   const { header } = regatta.RangeResponse.decode(
-    await call(endpoint, regattaDialect.rangePath, Buffer.from(message)),
+    await callUnary(endpoint, regattaDialect.rangePath, Buffer.from(message)),
   );
   return header !== undefined && header.replicaId === header.raftLeaderId;
 }
 
 /** etcdserverpb.StatusResponse: header is field 1, with the member's id as field 2, and the leader's id is field 4. */
 async function leadsEtcd(endpoint: string): Promise<boolean> {
-  const answer = fieldsOf(await call(endpoint, '/etcdserverpb.Maintenance/Status', Buffer.alloc(0)));
+  const answer = fieldsOf(await callUnary(endpoint, '/etcdserverpb.Maintenance/Status', Buffer.alloc(0)));
   const header = answer.get(1);
   return Buffer.isBuffer(header) && fieldsOf(header).get(2) === answer.get(4);
 }
@@ -54,16 +52,4 @@ function fieldsOf(message: Buffer): Map<number, bigint | Buffer> {
     }
   }
   return fields;
-}
-
-function call(endpoint: string, path: string, message: Buffer): Promise<Buffer> {
-  const client = new Client(endpoint, credentials.createInsecure());
-  const asItIs = (bytes: Buffer): Buffer => bytes;
-  return new Promise<Buffer>((resolve, reject) => {
-    const options = { deadline: Date.now() + CALL_MS };
-    client.makeUnaryRequest(path, asItIs, asItIs, message, options, (error, answer) => {
-      if (error) reject(error);
-      else resolve(answer!);
-    });
-  }).finally(() => client.close());
 }

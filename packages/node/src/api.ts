@@ -2,6 +2,8 @@ import type { mvcc } from '@coxswain/protocol';
 import type { NodeId, Role } from '@coxswain/raft';
 import type { ApplyResult, Table } from '@coxswain/table';
 import type { DiskShortage } from './disk-room.js';
+import type { Histogram } from './histogram.js';
+import type { WriteStages } from './write-stages.js';
 
 /**
  * What a cluster is to others (R5). `promoting`: it was a follower cluster, takes no writes for the moment, and
@@ -13,6 +15,8 @@ export type ClusterRole = 'leader' | 'follower' | 'promoting';
 export interface Call {
   /** On `Clock.monotonicMs`. When it passes, the request ends with `timeout`, or `outcomeUnknown` for a write that may have happened (P1). */
   readonly deadlineMs: number;
+  /** Is told when a write that it asked for was applied, on `Clock.monotonicMs`, and where to count what its answer takes. */
+  applied?(atMs: number, stages: WriteStages): void;
 }
 
 /** What a response's header says (regatta.v1.ResponseHeader). */
@@ -122,9 +126,9 @@ export interface NodeMetrics {
   readonly reads: { linearizable: number; serializable: number; readIndexRounds: number };
   readonly leaderChanges: number;
   readonly walSyncs: number;
-  /** Upper bounds in seconds and cumulative counts, as Prometheus has them. */
-  readonly walSyncSeconds: { bounds: readonly number[]; counts: readonly number[]; sum: number };
+  readonly walSyncSeconds: Histogram;
   readonly walBytes: number;
+  readonly writeStages: WriteStages;
   readonly snapshotsSent: number;
   readonly snapshotsReceived: number;
   readonly peerBytesSent: number;

@@ -22,6 +22,7 @@ export {
 } from './disk-room.js';
 export * from './environment.js';
 export * from './errors.js';
+export { Histogram } from './histogram.js';
 export { DATA_FORMAT, DataDirectoryError, Identity } from './identity.js';
 export * from './maintenance-api.js';
 export * from './member-control.js';
@@ -34,3 +35,4 @@ export { tableApiError } from './table-errors.js';
 export { isTableName, TABLE_NAME_RULE } from './table-name.js';
 export { TrustedClock } from './trusted-clock.js';
 export type { Wolf } from './wolf/wolf.js';
+export { WriteStages } from './write-stages.js';

@@ -50,6 +50,7 @@ import { Tables } from './tables.js';
 import { TrustedClock } from './trusted-clock.js';
 import { Turns } from './turns.js';
 import { Wolf } from './wolf/wolf.js';
+import { WriteStages } from './write-stages.js';
 
 /** How often lost requests are repeated, in ticks. */
 const HOUSEKEEPING_TICKS = 10;
@@ -84,6 +85,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
   readonly #identity: Identity;
   readonly #wal: Wal;
   readonly #syncSeconds: Histogram;
+  readonly #writeStages = new WriteStages();
   readonly #peers: Peers;
   readonly #admission: Admission;
   readonly #turns: Turns;
@@ -216,7 +218,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       identity,
       replicas: this.#replicas,
       propose: (replica, kind, command, deadlineMs, cursor) =>
-        this.#proposeTo(replica, kind, command, deadlineMs, cursor),
+        this.#proposeTo(replica, kind, command, { deadlineMs }, cursor),
       wolf: () => this.#replicas.get(WOLF_SHARD),
       checkpoint: (replica) => this.#tend(replica, (table) => table.checkpoint()),
       boot: identity.boot,
@@ -394,7 +396,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       // What follower clusters must have before the node stops does not grow any more.
       if (this.#isClosing) throw errors.closing();
       if (!replica.speaksFrames) this.wolf.checkSize(bytes);
-      const result = await this.#proposeTo(replica, CommandKind.Command, bytes, call.deadlineMs);
+      const result = await this.#proposeTo(replica, CommandKind.Command, bytes, call);
       // T2: after the seal nothing has an effect any more, so it may go to the shard that took over.
       if (result.sealedBy !== undefined) return undefined;
       return { result, header: replica.header(result.revision) };
@@ -616,7 +618,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     this.#admitCommand();
     const replica = this.#replicas.get(shardId);
     if (replica === undefined || !replica.isServing) throw errors.notReady();
-    const result = await this.#proposeTo(replica, CommandKind.Command, command, call.deadlineMs, cursor);
+    const result = await this.#proposeTo(replica, CommandKind.Command, command, call, cursor);
     // T2: it had no effect, and another shard goes on from a cursor of its own.
     if (result.sealedBy !== undefined) throw errors.notReady();
     return result;
@@ -764,6 +766,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       walSyncs: wal.syncs,
       walSyncSeconds: this.#syncSeconds,
       walBytes: wal.segmentBytes,
+      writeStages: this.#writeStages,
       snapshotsSent: this.#snapshots.sentCount,
       snapshotsReceived: this.#snapshots.receivedCount,
       clock: {
@@ -814,11 +817,11 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     replica: Replica,
     kind: CommandKind,
     command: Buffer,
-    deadlineMs: number,
+    call: Call,
     cursor?: number,
   ): Promise<ApplyResult> {
     try {
-      return await replica.propose(kind, command, deadlineMs, cursor);
+      return await replica.propose(kind, command, call, cursor);
     } catch (error) {
       if (error instanceof ApiError) {
         if (error.isOutcomeUnknown) this.#counters.outcomeUnknown++;
@@ -932,7 +935,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
         const command = Buffer.alloc(8);
         command.writeBigUInt64LE(BigInt(revision));
         const deadlineMs = clock.monotonicMs() + COMPACTION_MS;
-        await replica.propose(CommandKind.Compact, command, deadlineMs).catch(ignoreApiError);
+        await replica.propose(CommandKind.Compact, command, { deadlineMs }).catch(ignoreApiError);
       }
     }
     await table.removeHistory();
@@ -1041,6 +1044,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       clock,
       random,
       proposalBudget: this.#budget,
+      writeStages: this.#writeStages,
       get isDiskFull() {
         return node.#diskWatch.isFull;
       },

@@ -1,4 +1,5 @@
 import type { ApplyResult, CommandKind } from '@coxswain/table';
+import type { Call } from './api.js';
 import type { Budget } from './budget.js';
 import { type ApiError, errors } from './errors.js';
 
@@ -7,8 +8,9 @@ export interface Proposal {
   readonly command: Buffer;
   /** See `TableEntry.cursor` (R1). */
   readonly cursor: number | undefined;
-  /** On the monotonic clock. */
-  readonly deadlineMs: number;
+  readonly call: Call;
+  /** When it was made, on the monotonic clock. */
+  readonly beganMs: number;
   readonly resolve: (result: ApplyResult) => void;
   readonly reject: (error: ApiError) => void;
 }
@@ -61,7 +63,7 @@ export class Proposals {
   add(proposal: Proposal): void {
     if (!this.#budget.tryTake(proposal.command.length)) throw errors.tooBusy();
     this.#unsent.push(proposal);
-    if (proposal.deadlineMs < this.#nextDeadlineMs) this.#nextDeadlineMs = proposal.deadlineMs;
+    this.#nextDeadlineMs = Math.min(this.#nextDeadlineMs, proposal.call.deadlineMs);
   }
 
   /** Hands out the unsent proposals, up to `bytesMax` but at least one, as given to the leader of `term`. */
@@ -75,7 +77,8 @@ export class Proposals {
         kind: proposal.kind,
         command: proposal.command,
         cursor: proposal.cursor,
-        deadlineMs: proposal.deadlineMs,
+        call: proposal.call,
+        beganMs: proposal.beganMs,
         resolve: proposal.resolve,
         reject: proposal.reject,
         sequence: this.#nextSequence++,
@@ -105,14 +108,9 @@ export class Proposals {
     return again;
   }
 
-  /** Whether somebody waits for the entry with this sequence. */
-  awaits(sequence: number): boolean {
-    return this.#sent.has(sequence);
-  }
-
-  /** Until when somebody waits for it, on the monotonic clock. */
-  deadlineMs(sequence: number): number {
-    return this.#sent.get(sequence)?.deadlineMs ?? 0;
+  /** The proposal with this sequence, for which somebody waits. */
+  awaited(sequence: number): SentProposal | undefined {
+    return this.#sent.get(sequence);
   }
 
   applied(sequence: number, result: ApplyResult): void {
@@ -181,8 +179,9 @@ export class Proposals {
     if (nowMs < this.#nextDeadlineMs) return;
     let next = Number.POSITIVE_INFINITY;
     for (const proposal of this.#sent.values()) {
-      if (proposal.deadlineMs > nowMs) {
-        if (proposal.deadlineMs < next) next = proposal.deadlineMs;
+      const { deadlineMs } = proposal.call;
+      if (deadlineMs > nowMs) {
+        if (deadlineMs < next) next = deadlineMs;
         continue;
       }
       this.#settle(proposal);
@@ -190,8 +189,9 @@ export class Proposals {
     }
     const kept: Proposal[] = [];
     for (const proposal of this.#unsent) {
-      if (proposal.deadlineMs > nowMs) {
-        if (proposal.deadlineMs < next) next = proposal.deadlineMs;
+      const { deadlineMs } = proposal.call;
+      if (deadlineMs > nowMs) {
+        if (deadlineMs < next) next = deadlineMs;
         kept.push(proposal);
       } else {
         this.#budget.release(proposal.command.length);

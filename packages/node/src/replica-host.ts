@@ -7,6 +7,7 @@ import type { ApiError } from './errors.js';
 import type { FrameWriter } from './frame.js';
 import type { NodeOptions } from './options.js';
 import type { Replica } from './replica.js';
+import type { WriteStages } from './write-stages.js';
 
 /** What takes a group's messages to one of its members, at the end of the turn. */
 export type Outbox = Pick<FrameWriter, 'raft' | 'forward' | 'refused' | 'quiesce' | 'snapshotWanted'>;
@@ -40,6 +41,7 @@ export interface ReplicaHost {
   readonly clock: Clock;
   readonly random: Random;
   readonly proposalBudget: Budget;
+  readonly writeStages: WriteStages;
   /** Proposals are refused until there is room (D6). */
   readonly isDiskFull: boolean;
   /** The replica has work for the next turn. */

@@ -21,17 +21,18 @@ import {
   type TableEntry,
 } from '@coxswain/table';
 import type { GroupId, GroupLog, GroupWrite } from '@coxswain/wal';
-import type { Header, ReadableTable, TableStatus } from './api.js';
+import type { Call, Header, ReadableTable, TableStatus } from './api.js';
 import { answersOf } from './counted.js';
 import { type ApiError, errors } from './errors.js';
 import { ForwardedSequences } from './forwarded.js';
 import type { Forward, Quiesce } from './frame.js';
-import { Proposals } from './proposals.js';
+import { Proposals, type SentProposal } from './proposals.js';
 import { LinearizableReads } from './reads.js';
 import { META_SHARD } from './registry.js';
 import type { ReplicaHost } from './replica-host.js';
 import { RevisionAges } from './revision-ages.js';
 import { Waiters } from './waiters.js';
+import { WriteProgress } from './write-progress.js';
 
 /** Proposals handed to the core, or forwarded, at a time. */
 const PROPOSAL_BATCH_BYTES = 1024 * 1024;
@@ -59,6 +60,7 @@ export class Replica implements ReadableTable {
   name: string | undefined;
   readonly proposals: Proposals;
   readonly reads: LinearizableReads;
+  readonly progress: WriteProgress;
   /** Told after every apply, and when the table is taken away here. */
   readonly changes: Waiters;
   /** The entry that ended the load of this shard (T2): what it held before is no state of the table. 0: it was not loaded. */
@@ -105,6 +107,7 @@ export class Replica implements ReadableTable {
     this.changes = new Waiters(host.clock);
     this.proposals = new Proposals(host.proposalBudget);
     this.reads = new LinearizableReads({ node: host.nodeId, boot: host.bootHex });
+    this.progress = new WriteProgress(host.writeStages, host.clock);
     this.#raft = this.#makeRaft();
     this.#appliedTerm = this.#table?.appliedTerm ?? 0;
     this.#error = this.#table === undefined ? 'its state is damaged and is being rebuilt' : undefined;
@@ -226,10 +229,11 @@ export class Replica implements ReadableTable {
   }
 
   /** Resolves when the command is applied here. Errors: tooBusy, notReady, timeout, outcomeUnknown, shuttingDown. */
-  propose(kind: CommandKind, command: Buffer, deadlineMs: number, cursor?: number): Promise<ApplyResult> {
+  propose(kind: CommandKind, command: Buffer, call: Call, cursor?: number): Promise<ApplyResult> {
     return new Promise((resolve, reject) => {
       if (this.#isClosed) throw errors.notReady();
-      this.proposals.add({ kind, command, cursor, deadlineMs, resolve, reject });
+      const beganMs = this.#host.clock.monotonicMs();
+      this.proposals.add({ kind, command, cursor, call, beganMs, resolve, reject });
       this.wake();
     });
   }
@@ -584,6 +588,7 @@ export class Replica implements ReadableTable {
   /** The append is durable: only now its responses may leave (D1). */
   appended(append: StorageAppend): void {
     this.#durableIndex = append.lastIndex;
+    this.progress.durable(append);
     this.#raft.appended(append);
     for (const response of append.responses) this.#send(response);
     this.#host.schedule(this);
@@ -600,6 +605,7 @@ export class Replica implements ReadableTable {
   // ---- apply
 
   #enqueue(entries: readonly Entry[]): void {
+    this.progress.committed(entries);
     if (this.#committed.length === 0) this.#committed = entries as Entry[];
     else this.#committed = this.#committed.concat(entries);
   }
@@ -614,11 +620,11 @@ export class Replica implements ReadableTable {
   }
 
   async #applyBatch(table: Table, entries: Entry[]): Promise<void> {
-    const sequences: (number | undefined)[] = [];
+    const awaited: (SentProposal | undefined)[] = [];
     const { isWhole } = this;
     let results: ApplyResult[];
     try {
-      results = await table.apply(entries.map((entry) => this.#tableEntry(entry, sequences)));
+      results = await table.apply(entries.map((entry) => this.#tableEntry(entry, awaited)));
     } catch (error) {
       this.#isApplying = false;
       this.#host.tableFailed(this, table, error);
@@ -637,9 +643,10 @@ export class Replica implements ReadableTable {
     if (this.#isClosed) return;
     const last = entries.at(-1)!;
     this.#raft.applied(last.index);
+    this.progress.applied(entries, awaited);
     for (let i = 0; i < entries.length; i++) {
-      const sequence = sequences[i];
-      if (sequence !== undefined) this.proposals.applied(sequence, results[i]!);
+      const proposal = awaited[i];
+      if (proposal !== undefined) this.proposals.applied(proposal.sequence, results[i]!);
     }
     if (last.term !== this.#appliedTerm) {
       this.#appliedTerm = last.term;
@@ -652,19 +659,20 @@ export class Replica implements ReadableTable {
     this.#host.schedule(this);
   }
 
-  #tableEntry(entry: Entry, sequences: (number | undefined)[]): TableEntry {
+  #tableEntry(entry: Entry, awaited: (SentProposal | undefined)[]): TableEntry {
     const { index, term, data } = entry;
     if (entry.type === EntryType.Empty) {
-      sequences.push(undefined);
+      awaited.push(undefined);
       const kind = CommandKind.None;
       return { index, term, timeMs: 0, kind, payload: data, cursor: undefined, wantsResult: false };
     }
     const { kind, timeMs, cursor, command } = openEnvelope(data, index);
     const sequence = ownSequence(data, this.#host.nodeId, this.#host.boot);
-    const wantsResult = sequence !== undefined && this.proposals.awaits(sequence);
-    sequences.push(wantsResult ? sequence : undefined);
+    const proposal = sequence === undefined ? undefined : this.proposals.awaited(sequence);
+    awaited.push(proposal);
+    const wantsResult = proposal !== undefined;
     if (!wantsResult) return { index, term, timeMs, kind, payload: command, cursor, wantsResult };
-    const deadlineMs = this.proposals.deadlineMs(sequence);
+    const { deadlineMs } = proposal.call;
     const isAwaited = (): boolean => this.#host.clock.monotonicMs() < deadlineMs;
     return { index, term, timeMs, kind, payload: command, cursor, wantsResult, isAwaited };
   }
@@ -680,6 +688,7 @@ export class Replica implements ReadableTable {
     // Those who follow the table see it before a read does (T5).
     if (table !== undefined && this.#afterApply !== undefined) await this.#afterApply();
     this.#committed = [];
+    this.progress.clear();
     this.#isApplying = false;
     this.#isQuiet = false;
     this.#error = table === undefined ? 'its state is damaged and is being rebuilt' : undefined;
@@ -721,6 +730,7 @@ export class Replica implements ReadableTable {
     if (this.#afterApply !== undefined) await this.#afterApply();
     this.#error = undefined;
     this.#committed = [];
+    this.progress.clear();
     this.#raft.canCampaign = true;
     this.#appliedTerm = snapshot.term;
     this.#lastTimeMs = Math.max(this.#lastTimeMs, table.lastTimeMs);

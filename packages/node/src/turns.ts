@@ -56,6 +56,7 @@ export class Turns {
         for (const replica of replicas) replica.collect(turn);
       }
       this.#peers.flush();
+      for (const { replica, append } of turn.appends) replica.progress.handed(append);
     } catch (error) {
       this.#onFatal(error);
       return;

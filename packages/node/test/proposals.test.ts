@@ -16,7 +16,8 @@ function harness(limits = MANY) {
       kind: CommandKind.Command,
       command: Buffer.from(name),
       cursor: undefined,
-      deadlineMs,
+      call: { deadlineMs },
+      beganMs: 0,
       resolve: (result) => outcomes.push(`${name} at ${result.index}`),
       reject: (error: ApiError) => outcomes.push(`${name}: ${error.message}`),
     });
@@ -105,7 +106,7 @@ describe('a proposal', () => {
     expect(names(proposals.resend(1, 1, 1))).toEqual(['a']);
     proposals.refused(1, [sent!.sequence], false);
     expect(proposals.hasUnsent).toBe(false);
-    expect(proposals.awaits(sent!.sequence)).toBe(true);
+    expect(proposals.awaited(sent!.sequence)).toBe(sent);
   });
 
   test('is not given again while it may still be on its way', () => {

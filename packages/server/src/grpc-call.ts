@@ -1,6 +1,6 @@
 import { gzipSync } from 'node:zlib';
 import { encodeHeaders, type ServerStream, type StreamListener } from '@coxswain/http2';
-import { ApiError, type Clock, errors, type Log } from '@coxswain/node';
+import { ApiError, type Clock, errors, type Log, type WriteStages } from '@coxswain/node';
 import type { CallContext, Method } from './call.js';
 import { transportErrors } from './errors.js';
 import type { MethodMetrics } from './grpc-metrics.js';
@@ -123,6 +123,9 @@ class GrpcCall implements CallContext, StreamListener {
   #trailer: [name: string, value: string][] = [];
   #hasSentHeaders = false;
   #isEnded = false;
+  /** It is a write, applied at `#appliedMs`. */
+  #writeStages: WriteStages | undefined;
+  #appliedMs = 0;
 
   constructor(
     stream: ServerStream,
@@ -156,6 +159,11 @@ class GrpcCall implements CallContext, StreamListener {
   }
 
   // ---- CallContext
+
+  applied(atMs: number, stages: WriteStages): void {
+    this.#appliedMs = atMs;
+    this.#writeStages = stages;
+  }
 
   metadata(key: string): string | undefined {
     return this.#stream.header(key);
@@ -403,7 +411,8 @@ class GrpcCall implements CallContext, StreamListener {
       const { path } = this.#method.definition;
       this.#environment.slowCalls.ended(path, nowMs - this.#beganAtMs, nowMs);
     }
-    if (code !== statusOk) this.#abortController?.abort();
+    if (code === statusOk) this.#writeStages?.answer.observe((nowMs - this.#appliedMs) / 1000);
+    else this.#abortController?.abort();
     this.#requests?.end();
   }
 

@@ -1,4 +1,4 @@
-import type { NodeApi, Readiness } from '@coxswain/node';
+import type { Histogram, NodeApi, Readiness } from '@coxswain/node';
 import type { MetricJson } from './grpc-metrics.js';
 
 type Values = MetricJson['values'];
@@ -9,7 +9,7 @@ type Labels = Record<string, string | number>;
  * /readyz answers.
  */
 export function describeNodeMetrics(node: NodeApi, version: string, { isReady }: Readiness): MetricJson[] {
-  const { proposals, reads, walSyncSeconds, ...metrics } = node.metrics();
+  const { proposals, reads, ...metrics } = node.metrics();
   const { tables, meta, isDiskFull, peers } = node.status();
   const groups = meta ? [meta, ...tables] : tables;
   const perGroup = (value: (group: (typeof groups)[number]) => number): Values =>
@@ -119,21 +119,17 @@ export function describeNodeMetrics(node: NodeApi, version: string, { isReady }:
       'Bytes written to the write-ahead log.',
       one(metrics.walBytes),
     ),
-    {
-      name: 'coxswain_wal_sync_seconds',
-      help: 'How long syncs of the write-ahead log took.',
-      type: 'histogram',
-      values: [
-        ...walSyncSeconds.bounds.map((le, index) => ({
-          metricName: 'coxswain_wal_sync_seconds_bucket',
-          labels: { le },
-          value: walSyncSeconds.counts[index] ?? 0,
-        })),
-        { metricName: 'coxswain_wal_sync_seconds_bucket', labels: { le: '+Inf' }, value: metrics.walSyncs },
-        { metricName: 'coxswain_wal_sync_seconds_sum', labels: {}, value: walSyncSeconds.sum },
-        { metricName: 'coxswain_wal_sync_seconds_count', labels: {}, value: metrics.walSyncs },
-      ],
-    },
+    histogram('coxswain_wal_sync_seconds', 'How long syncs of the write-ahead log took.', [
+      { labels: {}, histogram: metrics.walSyncSeconds },
+    ]),
+    histogram(
+      'coxswain_write_stage_seconds',
+      'How long the writes that this node proposed took, by stage; the stages follow each other.',
+      Object.entries<Histogram>({ ...metrics.writeStages }).map(([stage, stageSeconds]) => ({
+        labels: { stage },
+        histogram: stageSeconds,
+      })),
+    ),
     counter('coxswain_snapshots_sent_total', 'Snapshots sent to members.', one(metrics.snapshotsSent)),
     counter(
       'coxswain_snapshots_received_total',
@@ -162,4 +158,21 @@ export function describeNodeMetrics(node: NodeApi, version: string, { isReady }:
       one(metrics.peerBytesReceived),
     ),
   ];
+}
+
+function histogram(
+  name: string,
+  help: string,
+  series: readonly { readonly labels: Labels; readonly histogram: Histogram }[],
+): MetricJson {
+  const values = series.flatMap(({ labels, histogram: { bounds, counts, sum } }) => [
+    ...counts.map((value, index) => ({
+      metricName: `${name}_bucket`,
+      labels: { ...labels, le: bounds[index] ?? '+Inf' },
+      value,
+    })),
+    { metricName: `${name}_sum`, labels, value: sum },
+    { metricName: `${name}_count`, labels, value: counts.at(-1)! },
+  ]);
+  return { name, help, type: 'histogram', values };
 }

@@ -227,8 +227,35 @@ describe('the HTTP admin API', () => {
     expect(value('coxswain_clock_ahead_seconds')).toBe(0);
     expect(value('coxswain_ready')).toBe(1);
     expect(value('coxswain_wal_syncs_total')).toBeGreaterThan(0);
+    expect(value('coxswain_wal_sync_seconds_count')).toBe(value('coxswain_wal_syncs_total'));
     expect(value('process_resident_memory_bytes')).toBeGreaterThan(0);
     expect(text).not.toContain('NaN');
+  });
+
+  test('/metrics has where the time of a put went, stage by stage', async () => {
+    const read = async () => {
+      const { text } = await node.get('/metrics');
+      const lines = text.matchAll(
+        /^coxswain_write_stage_seconds_(sum|count|bucket)\{(?:le="\+Inf",)?stage="(\w+)"(?:,le="\+Inf")?\} (.*)$/gm,
+      );
+      return new Map([...lines].map(([, kind, stage, value]) => [`${stage} ${kind}`, Number(value)]));
+    };
+    const before = await read();
+    const beganMs = performance.now();
+    await rpc.call(put, { table: Buffer.from('default'), key: Buffer.from('staged') });
+    const tookSeconds = (performance.now() - beganMs) / 1000;
+    const after = await read();
+    const added = (name: string): number => after.get(name)! - before.get(name)!;
+    const stages = ['queue', 'wal', 'peers', 'apply', 'answer'];
+    let sum = 0;
+    for (const stage of stages) {
+      expect([stage, added(`${stage} count`)]).toEqual([stage, 1]);
+      expect(added(`${stage} bucket`)).toBe(1);
+      expect(added(`${stage} sum`)).toBeGreaterThan(0);
+      sum += added(`${stage} sum`);
+    }
+    expect(after.size).toBe(3 * stages.length);
+    expect(sum).toBeLessThan(tookSeconds);
   });
 
   test('/metrics has the lag of the event loop without the time between two looks at it', async () => {

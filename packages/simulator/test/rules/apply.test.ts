@@ -229,7 +229,7 @@ describe('A7: a stamp is not far ahead of the time', () => {
 describe('A8: what is unknown stops its table, and nothing else', () => {
   const unknownKind = (world: World, leader: number) => {
     const { deadlineMs } = world.deadlineMs(leader);
-    return world.replica(leader).propose(99 as CommandKind, Buffer.from('from the future'), deadlineMs);
+    return world.replica(leader).propose(99 as CommandKind, Buffer.from('from the future'), { deadlineMs });
   };
   const unknownEnvelope = (world: World, leader: number) => {
     const data = Buffer.alloc(30);

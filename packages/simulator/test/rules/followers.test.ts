@@ -455,7 +455,7 @@ describe('R5: a cluster is a leader cluster or a follower cluster', () => {
     });
     const bytes = mvcc.Command.encode(command).finish() as Buffer;
     const { deadlineMs } = world.deadlineMs(1);
-    await world.settled(world.replica(1, META_SHARD).propose(CommandKind.Command, bytes, deadlineMs));
+    await world.settled(world.replica(1, META_SHARD).propose(CommandKind.Command, bytes, { deadlineMs }));
     for (const id of world.ids) world.kill(id);
     for (const id of world.ids) world.start(id);
     await world.until('they are back', () => world.ids.every((id) => world.isReady(id)));

@@ -53,6 +53,38 @@ describe('P1: a proposal is applied at most once, and its fate is told truly', (
     expect(await textOf(world.get(follower, 'a', { table: 'none' }))).toBe(ofCluster);
   });
 
+  test('the stages of a write add up to it, on a leader and where it is forwarded', async () => {
+    const world = await World.formed();
+    const [leader, follower, other] = await world.roles();
+    const heldMs = 100;
+    /** In which stages of a put the node that is asked spends the time for which the logs of some are held up. */
+    const slowStages = async (asked: number, heldUp: readonly number[]): Promise<string[]> => {
+      const { queue, wal, peers, apply } = world.node(asked).metrics().writeStages;
+      const stages = Object.entries({ queue, wal, peers, apply });
+      const before = stages.map(([, { sum, counts }]) => ({ sum, count: counts.at(-1)! }));
+      const { clock } = world.machine(asked);
+      const beganMs = clock.monotonicMs;
+      let endedMs = 0;
+      const gates = heldUp.map((id) => world.gate(id, isWal));
+      const put = world.put(asked, 'key', 'value');
+      void put.settled.then(() => {
+        endedMs = clock.monotonicMs;
+      });
+      await world.sleep(heldMs);
+      for (const gate of gates) gate.open();
+      await world.answer(put);
+      expect(stages.map(([, { counts }], i) => counts.at(-1)! - before[i]!.count)).toEqual([1, 1, 1, 1]);
+      const tookMs = stages.map(([, { sum }], i) => (sum - before[i]!.sum) * 1000);
+      expect(tookMs.reduce((sum, ms) => sum + ms, 0)).toBeCloseTo(endedMs - beganMs, 6);
+      return stages.filter((_, i) => tookMs[i]! > heldMs / 2).map(([stage]) => stage);
+    };
+    expect(await slowStages(leader, [])).toEqual([]);
+    expect(await slowStages(leader, [leader])).toEqual(['wal']);
+    expect(await slowStages(leader, [follower, other])).toEqual(['peers']);
+    expect(await slowStages(follower, [follower])).toEqual(['wal']);
+    expect(await slowStages(follower, [leader, other])).toEqual(['peers']);
+  });
+
   test('the connection to the leader breaks after the leader has appended', async () => {
     const world = await World.formed();
     const [leader, follower, other] = await world.roles();

@@ -263,7 +263,7 @@ describe('T2: of what happens at the same time one thing holds, and the other on
     const load = await restored(world, follower, pairs(20, 'new'));
     const deletion = Buffer.alloc(8);
     const { deadlineMs } = world.deadlineMs(leader);
-    await world.settled(world.replica(leader).propose(CommandKind.Seal, deletion, deadlineMs));
+    await world.settled(world.replica(leader).propose(CommandKind.Seal, deletion, { deadlineMs }));
     expect(await refusal(world, load.switch({}, world.deadlineMs(follower)))).toContain('came first');
     await onlyShards(world, []);
     expect(await world.fate(world.get(other, 'new-007'))).toBe('NotFound');
