@@ -9,6 +9,7 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
+import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -18,6 +19,17 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { until } from './clusters/cluster.js';
 import { Command, type Outcome, run, TemporaryDirectory } from './support/command.js';
 import { runHere } from './support/command-here.js';
+
+/** What a table is stored in: nobody else here has to do with it. */
+const { ClassicLevel } = createRequire(new URL('../../../table/package.json', import.meta.url))(
+  'classic-level',
+) as { readonly ClassicLevel: new (path: string, options: object) => Level };
+
+interface Level {
+  get(key: Buffer): Promise<Buffer | undefined>;
+  put(key: Buffer, value: Buffer): Promise<void>;
+  close(): Promise<void>;
+}
 
 let directory: TemporaryDirectory;
 let ports: number[];
@@ -195,9 +207,12 @@ describe('beside a node that runs, on what belongs to it', () => {
   const pidFile = (): string => join(data(), 'coxswain.pid');
 
   /** The start of another node, on a copy of what that one has. */
-  function onCopy(damage: (path: string) => void, flags: readonly string[] = []): Promise<Outcome> {
+  async function onCopy(
+    damage: (path: string) => void | Promise<void>,
+    flags: readonly string[] = [],
+  ): Promise<Outcome> {
     cpSync(its.place.path, directory.path, { recursive: true });
-    damage(directory.path);
+    await damage(directory.path);
     return run([...flagsOf(directory.path, ports), ...elsewhere(directory.path), ...flags]);
   }
 
@@ -275,12 +290,16 @@ describe('beside a node that runs, on what belongs to it', () => {
     });
 
     test('a table that lost writes in a cluster that has no other copy (D4)', async () => {
-      const outcome = await onCopy((path) => {
-        const shard = join(path, 'of', 'tables', 'shard-10001');
-        const log = join(shard, readdirSync(shard).find((name) => name.endsWith('.log'))!);
-        const content = readFileSync(log);
-        content[Math.floor(content.length / 2)]! ^= 1;
-        writeFileSync(log, content);
+      const outcome = await onCopy(async (path) => {
+        const table = new ClassicLevel(join(path, 'of', 'tables', 'shard-10001'), {
+          keyEncoding: 'buffer',
+          valueEncoding: 'buffer',
+        });
+        const batch = (number: number): Buffer =>
+          Buffer.from(`4e${number.toString(16).padStart(16, '0')}`, 'hex');
+        // One that follows three which are not there.
+        await table.put(batch(5), (await table.get(batch(1)))!);
+        await table.close();
       });
       expectOneLine(outcome, 1, /tables\/shard-10001 is damaged or has lost writes .*"coxswain restore"/);
     });

@@ -56,6 +56,9 @@ import { WriteStages } from './write-stages.js';
 const HOUSEKEEPING_TICKS = 10;
 /** Entries are removed from the log in portions of this part of `snapshotEntries`. */
 const COMPACTION_PORTION = 0.25;
+/** With this many `snapshotEntries` or more the log waits for a checkpoint of the table's own, up to so many times as many. */
+const LONG_LOG_ENTRIES = 10_000;
+const LONG_LOG_COMPACTIONS = 5;
 /** More is not removed at once: it takes a few nanoseconds of the event loop for each. */
 const COMPACTION_ENTRIES_MAX = 100_000;
 const HISTORY_CHECK_MS_MAX = 5000;
@@ -1153,7 +1156,13 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       this.#run(compacted);
       return compacted;
     }
-    if (!table.isCheckpointing) this.#run(this.#tend(replica, (tended) => tended.checkpoint()));
+    // A busy table makes checkpoints by itself, and each costs less for an entry the more there are.
+    const isShort = snapshotEntries < LONG_LOG_ENTRIES;
+    const worth = isShort
+      ? Math.max(portion, snapshotEntries - portion)
+      : LONG_LOG_COMPACTIONS * snapshotEntries;
+    if (!table.isCheckpointing && table.appliedIndex - table.checkpointIndex >= (isDue ? 1 : worth))
+      this.#run(this.#tend(replica, (tended) => tended.checkpoint()));
     return undefined;
   }
 

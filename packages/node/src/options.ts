@@ -24,7 +24,10 @@ export interface NodeOptions {
   readonly historyRetentionMs: number;
   readonly walSegmentSizeBytes: number;
   readonly walEntryCacheBytesMax: number;
+  /** What a table may keep in memory of what was written: half of it is flushed while the other half is filled. */
   readonly storeWriteBufferBytes: number;
+  /** What all tables may keep in memory of what was written: past it the table that keeps most is flushed. */
+  readonly writeMemoryBytes: number;
   /** Effects of one entry in one store batch, at most (A4). The simulator brings small ones. Default: the table's. */
   readonly entryEffects?: { readonly sizeBytesMax: number; readonly operationsMax: number } | undefined;
   /** Block caches: the first table gets all of it, and each later one a smaller part. Default 16 MiB. */
@@ -85,8 +88,8 @@ export const defaultNodeOptions = {
   historyRetentionMs: 300_000,
   walSegmentSizeBytes: 16 * 1024 * 1024,
   walEntryCacheBytesMax: 32 * 1024 * 1024,
-  // Half of it is a checkpoint's worth: smaller ones would compact, and sync what is written meanwhile, more often.
-  storeWriteBufferBytes: 32 * 1024 * 1024,
+  storeWriteBufferBytes: 16 * 1024 * 1024,
+  writeMemoryBytes: 128 * 1024 * 1024,
   storeCacheBytes: 16 * 1024 * 1024,
   pageCacheBytes: 32 * 1024 * 1024,
   proposalsPendingMax: 16_384,

@@ -81,6 +81,8 @@ export class Replica implements ReadableTable {
   #raft: Raft;
   #table: Table | undefined;
   #durableIndex = 0;
+  /** The log has it, and what was applied of it may have been in memory alone (D4). */
+  #replayedUpTo = 0;
   /** Committed and durable here (D2), in order, not yet given to the table. */
   #committed: Entry[] = [];
   #isApplying = false;
@@ -133,6 +135,7 @@ export class Replica implements ReadableTable {
       ...this.#host.core,
     });
     this.#durableIndex = raft.lastIndex;
+    this.#replayedUpTo = raft.commitIndex;
     // A replica without its state could lead, but could not answer: it leaves that to the others.
     raft.canCampaign = this.#table !== undefined;
     return raft;
@@ -174,12 +177,14 @@ export class Replica implements ReadableTable {
   }
 
   /**
-   * Its load, if it had one, is applied here to the end (T2), and so is the entry that a crash left half applied (A4):
-   * before, what the table holds is no state of it.
+   * Its load, if it had one, is applied here to the end (T2), and so are what this node knew to be committed when it
+   * opened the table, and the entry that a crash left half applied (A4): before, what the table holds is no state of it,
+   * or one that was left behind long ago.
    */
   get isWhole(): boolean {
     const table = this.#table;
-    return table !== undefined && table.appliedIndex >= this.loadedIndex && !table.isHalfApplied;
+    const upTo = Math.max(this.loadedIndex, this.#replayedUpTo);
+    return table !== undefined && table.appliedIndex >= upTo && !table.isHalfApplied;
   }
 
   /** It is whole here, and no other shard has taken over (T2). */

@@ -14,6 +14,7 @@ import {
   TableClosedError,
   TableGapError,
   UnknownCommandError,
+  WriteBudget,
 } from '@coxswain/table';
 import type { GroupId, GroupLog, GroupWrite, Wal } from '@coxswain/wal';
 import type { Environment } from './environment.js';
@@ -41,6 +42,7 @@ export class Replicas {
   readonly #wal: Wal;
   readonly #turns: Turns;
   readonly #pageBudget: PageBudget | undefined;
+  readonly #writeBudget: WriteBudget;
   readonly #afterMetaApply: () => Promise<void>;
   readonly #replicas = new Map<GroupId, Replica>();
   /** Snapshots on their way into place, by group: nothing else may happen to its log and table meanwhile. */
@@ -67,8 +69,9 @@ export class Replicas {
     this.#wal = options.wal;
     this.#turns = options.turns;
     this.#afterMetaApply = options.afterMetaApply;
-    const { pageCacheBytes } = options.options;
+    const { pageCacheBytes, writeMemoryBytes } = options.options;
     this.#pageBudget = pageCacheBytes > 0 ? new PageBudget(pageCacheBytes) : undefined;
+    this.#writeBudget = new WriteBudget(writeMemoryBytes);
     // Whoever reads finds damage first: a client's read, a snapshot for a peer, an apply.
     this.#environment.stores.onDamaged = (name, error) => {
       const damaged = [...this.#replicas.values()].find(({ group }) => storeName(group) === name);
@@ -434,7 +437,9 @@ export class Replicas {
         create,
         initialIndex: base,
         isReplicated,
-        writeBufferSizeBytes: storeWriteBufferBytes,
+        // What the registry says decides what a node that starts does: each change of it goes to the disk at once.
+        writeBufferSizeBytes: group === META_SHARD ? 0 : storeWriteBufferBytes,
+        writeBudget: this.#writeBudget,
         ...(this.#pageBudget && { pageBudget: this.#pageBudget }),
         ...(entryEffects && {
           effectsSizeBytesMax: entryEffects.sizeBytesMax,

@@ -765,8 +765,8 @@ export class Tables {
 
   async #followRegistry(): Promise<void> {
     const meta = this.meta();
-    // A crash left an entry half applied: the registry is read when the log has applied it to its end (A4).
-    if (meta.table.isHalfApplied) return;
+    // What it holds may be of long ago, or half an entry (A4): the registry is read when the log has applied the rest.
+    if (!meta.isWhole) return;
     const { appliedIndex } = meta.table;
     await this.#registry.reload(meta.table);
     this.#checkStartedAs();

@@ -175,7 +175,18 @@ const definitions = {
     ),
   ),
   'storage.write-buffer-size': own(
-    sizeBytes(defaultNodeOptions.storeWriteBufferBytes, 'memory for unsorted writes per table', 64 * 1024),
+    sizeBytes(
+      defaultNodeOptions.storeWriteBufferBytes,
+      'memory for writes of a table that are not in its store yet: half of it is flushed while the other half is filled',
+      64 * 1024,
+    ),
+  ),
+  'storage.write-memory-size': own(
+    sizeBytes(
+      defaultNodeOptions.writeMemoryBytes,
+      'memory for such writes of all tables: past it the table with most is flushed',
+      1024 * 1024,
+    ),
   ),
   'storage.history-retention': own(
     durationMs(defaultNodeOptions.historyRetentionMs, 'how long superseded versions stay readable'),

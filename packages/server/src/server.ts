@@ -948,6 +948,7 @@ function toNodeOptions(config: Config): NodeOptions {
     historyRetentionMs: config['storage.history-retention'],
     walSegmentSizeBytes: config['raft.wal-segment-size'],
     storeWriteBufferBytes: config['storage.write-buffer-size'],
+    writeMemoryBytes: config['storage.write-memory-size'],
     storeCacheBytes: config['storage.block-cache-size'],
     pageCacheBytes: config['storage.page-cache-size'],
     initialTables: config['tables.names'],

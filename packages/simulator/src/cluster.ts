@@ -14,7 +14,6 @@ import type { DiskCopy, Machine } from './machine.js';
 import { SimulatedProcess } from './process.js';
 import type { RangeDeletions } from './range-deletions.js';
 import { Stamps } from './stamps.js';
-import type { StoreLoss } from './stores.js';
 import { Violation } from './violation.js';
 import type { Server } from './workload.js';
 
@@ -55,7 +54,6 @@ export interface ClusterOptions {
   readonly nodeOptions: (node: NodeId) => NodeOptions;
   /** The state of a store may be damaged by a loss of power only on this machine, so that good copies survive. */
   readonly fragileMachine: NodeId | undefined;
-  readonly fragileLoss: StoreLoss;
   readonly onDeath: (process: SimulatedProcess) => void;
   /** Each node is a cluster of its own, and they share nothing but a table over wolf.raft. */
   readonly areApart?: boolean;
@@ -289,17 +287,15 @@ export class Cluster {
   }
 
   #losePower(id: NodeId, host: Host): void {
-    const { fragileMachine, fragileLoss, areApart } = this.options;
+    const { fragileMachine, areApart } = this.options;
     const others = [...this.#hosts].filter(([other]) => other !== id);
     // Where members of a wolf.raft group may be wiped, one disk at a time goes bad, and only in what others have too.
     const isSafe = areApart && others.some(([, { isIncomplete }]) => isIncomplete);
-    if (id !== fragileMachine || isSafe) {
-      host.machine.losePower('suffix');
-      return;
-    }
+    host.machine.losePower();
+    if (id !== fragileMachine || isSafe) return;
     if (areApart) host.isIncomplete = true;
     this.damagedDisks += 1;
-    host.machine.losePower(fragileLoss, areApart ? isOfWolf : undefined);
+    host.machine.stores.loseBatches((store) => !areApart || isOfWolf(store));
   }
 
   /** SIGTERM: the node leaves in order. */

@@ -7,7 +7,7 @@ import type { SimulatedNetwork } from './network.js';
 import type { SimulatedProcess } from './process.js';
 import type { SeededRandom } from './random.js';
 import { SimulatedFiles } from './small-files.js';
-import { SimulatedStores, type StoreLoss, type StoreOptions } from './stores.js';
+import { SimulatedStores, type StoreOptions } from './stores.js';
 import { type DiskOptions, SimulatedWalDisk } from './wal-disk.js';
 
 export interface MachineOptions {
@@ -113,9 +113,9 @@ export class Machine {
     this.putBack({ wal: new Map(), stores: new Map(), files: new Map() });
   }
 
-  /** The machine lost power: what was not synced may be gone, and of a store for which `isFragile` holds what `loss` says. */
-  losePower(loss: StoreLoss, isFragile?: (store: string) => boolean): void {
+  /** The machine lost power: what was not synced may be gone. */
+  losePower(): void {
     this.walDisk.losePower();
-    this.stores.losePower(loss, isFragile);
+    this.stores.losePower();
   }
 }

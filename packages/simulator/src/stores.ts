@@ -1,4 +1,4 @@
-import type { MemoryStoreHooks, StoreDirectory, StoresCopy, UnflushedWrite } from '@coxswain/table';
+import type { MemoryStoreHooks, StoreDirectory, StoresCopy } from '@coxswain/table';
 import { MemoryStoreDirectory } from '@coxswain/table';
 import { EventKind, type EventLoop } from './event-loop.js';
 import type { SimulatedProcess } from './process.js';
@@ -10,16 +10,6 @@ export interface StoreOptions {
   readonly flushMeanUs: number;
   readonly scanMeanUs: number;
 }
-
-/**
- * What a loss of power does to the writes that no flush has made immutable (D4).
- *
- * - `suffix`: some of the newest unsynced ones are gone, in every store.
- * - `hole`: a run of unsynced ones in the middle is gone, as when the log file that held them was closed
- *   without fsync. The replica has to notice, and is rebuilt from its peers.
- * - `damaged`: as `hole`, but synced ones go too, as after a flipped bit in the log.
- */
-export type StoreLoss = 'suffix' | 'hole' | 'damaged';
 
 /** The ordered stores of one machine: the table package's store in memory, with time and loss added. */
 export class SimulatedStores {
@@ -59,22 +49,16 @@ export class SimulatedStores {
     this.#directory.putBack(copy);
   }
 
-  /** Stores for which `isFragile` does not hold lose a suffix alone. */
-  losePower(loss: StoreLoss, isFragile: (store: string) => boolean = () => true): void {
-    // Two draws per store say which of its writes go; the numbers of a store's writes are consecutive.
-    const lostByStore = new Map<string, { from: number; to: number; isSafe: boolean }>();
-    this.#directory.crash((write: UnflushedWrite) => {
-      let lost = lostByStore.get(write.store);
-      if (lost === undefined) {
-        const from = write.number + this.random.integer(0, 40);
-        const lossHere = isFragile(write.store) ? loss : 'suffix';
-        const to = lossHere === 'suffix' ? Number.POSITIVE_INFINITY : from + this.random.integer(0, 10);
-        lost = { from, to, isSafe: lossHere !== 'damaged' };
-        lostByStore.set(write.store, lost);
-      }
-      if (write.synced && lost.isSafe) return true;
-      return write.number < lost.from || write.number > lost.to;
-    });
+  /** What a flush has not made durable is gone, or is not (D4). */
+  losePower(): void {
+    this.#directory.crash(() => this.random.chance(0.5));
+  }
+
+  /** Of some of the stores a batch in the middle is lost, as after a flipped bit (D4): each must notice, and is rebuilt from peers. */
+  loseBatches(isFragile: (store: string) => boolean): void {
+    const copy = this.#directory.copy();
+    for (const name of [...copy.keys()].filter(isFragile)) if (this.random.chance(0.3)) loseBatch(copy, name);
+    this.#directory.putBack(copy);
   }
 
   #wait(meanUs: number): Promise<void> {
@@ -82,4 +66,12 @@ export class SimulatedStores {
       this.loop.schedule(this.random.exponential(meanUs), EventKind.Store, this.#process, resolve);
     });
   }
+}
+
+/** Takes the last batch record but one out of a store: later ones show that it is missing. */
+export function loseBatch(copy: StoresCopy, name: string): void {
+  const recordsOfBatches = 'N';
+  const store = copy.get(name)!;
+  const batches = [...store.keys()].filter((key) => key.startsWith(recordsOfBatches));
+  if (batches.length > 1) store.delete(batches.at(-2)!);
 }

@@ -4,7 +4,6 @@ import type { FaultKind, FaultOptions } from './faults.js';
 import type { MachineOptions } from './machine.js';
 import type { NetworkOptions } from './network.js';
 import type { SeededRandom } from './random.js';
-import type { StoreLoss } from './stores.js';
 import { mainTable, type OperationKind, type WorkloadOptions } from './workload.js';
 
 /** Each is left out of half of the runs. */
@@ -37,7 +36,6 @@ export interface Scenario {
   readonly workload: WorkloadOptions;
   readonly faults: FaultOptions;
   readonly fragileMachine: NodeId | undefined;
-  readonly fragileLoss: StoreLoss;
   readonly nodeOptions: (node: NodeId) => NodeOptions;
   /** Each node is a cluster of its own, and they share nothing but a table over wolf.raft. */
   readonly areApart?: boolean;
@@ -99,7 +97,7 @@ export function drawScenario(random: SeededRandom): Scenario {
     historyRetentionMs: random.pick([1_000, 10_000, 300_000]),
     walSegmentSizeBytes: random.pick([64, 256, 1024]) * 1024,
     walEntryCacheBytesMax: random.pick([16, 256, 4096]) * 1024,
-    storeWriteBufferBytes: random.pick([32, 256, 4096]) * 1024,
+    storeWriteBufferBytes: random.pick([2, 32, 256]) * 1024,
     storeCacheBytes: 1024 * 1024,
     // Small: pages come and go.
     pageCacheBytes: 8 * 1024,
@@ -152,7 +150,6 @@ export function drawScenario(random: SeededRandom): Scenario {
       durationMeanUs: logUniform(random, 20_000, 3_000_000),
     },
     fragileMachine: nodes.length >= 3 && random.chance(0.5) ? random.pick(nodes) : undefined,
-    fragileLoss: random.pick(['hole', 'damaged'] as const),
     nodeOptions: (node: NodeId) => ({ ...options, nodeId: node, nodeName: `node-${node}` }),
   };
   // No cluster takes an empty disk for a member's (T4): only members of a wolf.raft group lose theirs.

@@ -132,7 +132,7 @@ export class WolfNetwork {
         // The node runs in its own name.
         this.loop.schedule(0, EventKind.Network, server.process, () => {
           this.loop.trace.number(crc32(bytes));
-          this.#answer(to, server.wolf, path, bytes).then((answer) => {
+          this.#answer(caller, to, server.wolf, path, bytes).then((answer) => {
             this.#carry(to, from, () => {
               this.loop.schedule(0, EventKind.Network, caller, () => {
                 this.loop.trace.number(crc32(answer));
@@ -145,14 +145,21 @@ export class WolfNetwork {
     });
   }
 
-  async #answer(node: NodeId, wolf: Wolf, path: string, request: Buffer): Promise<Buffer> {
+  async #answer(
+    caller: SimulatedProcess,
+    node: NodeId,
+    wolf: Wolf,
+    path: string,
+    request: Buffer,
+  ): Promise<Buffer> {
     const answer = await methods.get(path)!(wolf, request);
     if (path === service.vote.path) {
       const { term, candidateId } = service.vote.requestDeserialize(request);
       const { response } = service.vote.responseDeserialize(answer);
       const candidate = Number(candidateId) + 1;
       this.loop.schedule(0, EventKind.Network, undefined, () => {
-        this.onVote(candidate, term, candidate);
+        // A request that outlives its candidate elects nobody.
+        if (caller.isAlive) this.onVote(candidate, term, candidate);
         if (response?.$case === 'okRes' && response.value.voteGranted) this.onVote(node, term, candidate);
       });
     }

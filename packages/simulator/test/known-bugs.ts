@@ -1,6 +1,6 @@
 import { Identity, TrustedClock } from '@coxswain/node';
 import { type Message, type NodeId, Raft, type ReadContext, type ReadState } from '@coxswain/raft';
-import { type OrderedStore, type StoreBatch, Table } from '@coxswain/table';
+import { type OrderedStore, Table } from '@coxswain/table';
 import { type GroupWrite, Wal } from '@coxswain/wal';
 import { SimulatedNetwork } from '../src/index.js';
 import type { Scenario } from '../src/swarm.js';
@@ -99,8 +99,8 @@ function replace<T extends object, K extends keyof T>(
   };
 }
 
-/** A store that writes the record of a batch, which holds the applied index, before the rest of the batch. */
-function tearBatches(store: OrderedStore): OrderedStore {
+/** A store that writes the records of batches, which hold the applied index, before the rest of a flush. */
+function tearFlushes(store: OrderedStore): OrderedStore {
   const recordsOfBatches = 0x4e;
   return {
     getSync: (key, snapshot) => store.getSync(key, snapshot),
@@ -108,27 +108,13 @@ function tearBatches(store: OrderedStore): OrderedStore {
     scan: (options) => store.scan(options),
     count: (range) => store.count(range),
     snapshot: () => store.snapshot(),
-    batch: () => {
-      const parts = [store.batch(), store.batch()] as const;
-      const partOf = (key: Buffer) => (key[0] === recordsOfBatches ? parts[0] : parts[1]);
-      return {
-        parts,
-        put: (key: Buffer, value: Buffer) => partOf(key).put(key, value),
-        del: (key: Buffer) => partOf(key).del(key),
-        get length() {
-          return parts[0].length + parts[1].length;
-        },
-        get sizeBytes() {
-          return parts[0].sizeBytes + parts[1].sizeBytes;
-        },
-      };
+    turn: () => store.turn(),
+    write: async (operations) => {
+      const all = [...operations];
+      await store.write(all.filter(({ storeKey }) => storeKey[0] === recordsOfBatches));
+      await store.write(all.filter(({ storeKey }) => storeKey[0] !== recordsOfBatches));
     },
-    write: async (batch, options) => {
-      const { parts } = batch as unknown as { parts: readonly [StoreBatch, StoreBatch] };
-      await store.write(parts[0], options);
-      await store.write(parts[1], options);
-    },
-    flush: (onNewLog) => store.flush(onNewLog),
+    flush: () => store.flush(),
     approximateSizeBytes: (range) => store.approximateSizeBytes(range),
     close: () => store.close(),
   };
@@ -201,7 +187,7 @@ export const knownBugs: readonly KnownBug[] = [
             ...options,
             directory: {
               list: () => options.directory.list(),
-              open: async (name, how) => tearBatches(await options.directory.open(name, how)),
+              open: async (name, how) => tearFlushes(await options.directory.open(name, how)),
               rename: (from, to) => options.directory.rename(from, to),
               remove: (name) => options.directory.remove(name),
             },

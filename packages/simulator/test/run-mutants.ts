@@ -10,12 +10,13 @@ export interface Search {
   readonly others: readonly string[];
 }
 
-const [, , seeds = '1', stepsDefault = '1'] = process.argv;
+const [, , seeds = '1', stepsDefault = '1', wanted = ''] = process.argv;
 const data = mutants.map(({ module, from, to, more = [] }) => [{ module, from, to }, ...more]);
 register('./mutant-hooks.js', import.meta.url, { data });
 
 // Each bug has every module of the repository for itself; what those import from elsewhere is loaded once.
 for (const [at, { name, properties, firstSeed, adjust: scenario = 'deleting', steps }] of mutants.entries()) {
+  if (!name.includes(wanted)) continue;
   const { simulate } = (await import(`../src/index.js?mutant=${at}`)) as typeof import('../src/index.js');
   const { deleting } = (await import(`./deleting.js?mutant=${at}`)) as typeof import('./deleting.js');
   const overWolf = (await import(`./over-wolf.js?mutant=${at}`)) as typeof import('./over-wolf.js');

@@ -31,7 +31,7 @@ describe('a run', () => {
 describe('a run with restores', () => {
   test('shows each of them whole, or not at all', async () => {
     let restored = 0;
-    for (const seed of sized([73], [9, 10, 73])) {
+    for (const seed of sized([33], [23, 33, 41])) {
       const result = await simulate({ seed, steps: sized(5_000, 12_000), adjust: restoring });
       expect([seed, result.violation]).toEqual([seed, undefined]);
       restored += result.restored;

@@ -53,7 +53,6 @@ function world(seed: number, age: StockAge) {
       initialTables: [],
     }),
     fragileMachine: undefined,
-    fragileLoss: 'hole',
     onDeath: () => undefined,
     onServing: (id, node, process, environment) => {
       const way = random.fork(`way of process ${process.id}`);

@@ -15,7 +15,7 @@ import { EMPTY_SCAN, type RecordSource } from './record-source.js';
 import { PreviousPairs, ResponseBudget } from './response-budget.js';
 import { deleteRangeResponse, putResponse } from './responses.js';
 import { keyId } from './sorted-tree.js';
-import type { OrderedStore } from './store.js';
+import type { StoreReader } from './store.js';
 import type { Progress, TableState } from './table-state.js';
 import { TxnAnswers } from './txn-answers.js';
 import { type ApplyResult, CommandKind, type TableEntry } from './types.js';
@@ -78,7 +78,7 @@ export class Applier {
   readonly #pair = new PairRecord();
 
   constructor(
-    store: OrderedStore,
+    store: StoreReader,
     state: TableState,
     progress: Progress | undefined,
     options: ApplierOptions,
@@ -182,7 +182,8 @@ export class Applier {
     const responses = this.#applyPoints(entry.index, command, revision, budget);
     if (responses === undefined) return this.#applyLarge(entry, command, revision, budget);
     this.#advance(entry, command);
-    return { index: entry.index, revision, succeeded: true, responses, ...EFFECTIVE };
+    const { index } = entry;
+    return { index, revision, succeeded: true, responses, hasStaleCursor: false, sealedBy: undefined };
   }
 
   /** Small commands that touch only keys that they name; undefined: it is another one, and nothing was done. */
@@ -540,7 +541,7 @@ export class Applier {
         if (pairs.length === 0) break;
         for (const [storeKey, record] of pairs) {
           const key = keyInLatestKey(storeKey);
-          this.#effects.deleteRecord(keyId(key), key, storeKey, record, revision);
+          this.#effects.deleteRecord(keyId(key), storeKey, record, revision);
           previous.take(key, record);
           response.deleted += 1n;
           if (!this.#isLarge()) continue;

@@ -6,9 +6,10 @@ import { type Change, writeJournal } from './journal.js';
 import type { RangeDeletion } from './range-deletion.js';
 import type { Progress, TableState } from './table-state.js';
 
-const FORMAT = 1;
-/** As format 1, with range deletions that are under way. */
-const FORMAT_WITH_DELETIONS = 2;
+/** 1 and 2 had a record of its own for each version in the history; no release wrote them. */
+const FORMAT = 3;
+/** As format 3, with range deletions that are under way. */
+const FORMAT_WITH_DELETIONS = 4;
 const HAS_LEADER_INDEX = 1;
 const HAS_SEAL = 2;
 const HAS_PROGRESS = 4;
@@ -83,7 +84,7 @@ export function decodeBatchRecord(bytes: Buffer): BatchRecord & { readonly journ
   const format = reader.varint();
   assert(
     format === FORMAT || format === FORMAT_WITH_DELETIONS,
-    'the table was written by a newer version of Coxswain',
+    'the table was written by another version of Coxswain',
   );
   const flags = reader.varint();
   const checkpoint = { batchNumber: reader.varint(), appliedIndex: reader.varint() };

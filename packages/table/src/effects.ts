@@ -1,15 +1,16 @@
 import type { Change } from './journal.js';
+import type { Operation } from './store.js';
 import type { Progress, TableState } from './table-state.js';
 
-/** A write of one store key; undefined deletes it. */
-export interface Operation {
-  readonly storeKey: Buffer;
-  readonly record: Buffer | undefined;
+/** A write of a table's store, and the version that it moves into the history. */
+export interface Write extends Operation {
+  /** What it replaces or deletes, at the revision. */
+  readonly superseded?: { readonly record: Buffer; readonly revision: number } | undefined;
 }
 
 /** What goes into one store batch. */
 export interface Effects {
-  readonly operations: readonly Operation[];
+  readonly operations: readonly Write[];
   readonly changes: readonly Change[];
   /** The table's state once this is written. */
   readonly state: TableState;

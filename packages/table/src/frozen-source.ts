@@ -3,11 +3,11 @@ import type { FrozenOverlay } from './overlay.js';
 import type { RangeDeletion } from './range-deletion.js';
 import { countLive, type RecordScan, type RecordSource, scanLive } from './record-source.js';
 import type { SharedSnapshot } from './shared-snapshot.js';
-import type { OrderedStore } from './store.js';
+import type { StoreReader } from './store.js';
 
 /** What a FrozenSource is made of. */
 export interface FrozenTable {
-  readonly store: OrderedStore;
+  readonly store: StoreReader;
   readonly snapshot: SharedSnapshot;
   readonly overlay: FrozenOverlay;
   readonly deletions: readonly RangeDeletion[];

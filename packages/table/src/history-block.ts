@@ -1,60 +1,72 @@
-import { historyBlockKey, keyInLatestKey } from './layout.js';
+import { readSafeInteger, writeSafeInteger } from './integers.js';
+import { type HistoryLane, historyBlockKey, keyInLatestKey } from './layout.js';
 import type { StoredPair } from './record-source.js';
 
-const LENGTH_SIZE_BYTES = 4;
-/** A block ends with the record that takes it past this: a read of one key takes in a whole block. */
+/** u32 key length, u32 record length, u64 superseding revision, all little-endian; key and record follow. */
+const HEADER_SIZE_BYTES = 16;
+/** A block is no larger, but for a single larger version: a read of one key takes in a whole block. */
 const BLOCK_SIZE_BYTES = 64 * 1024;
+const FIRST_SIZE_BYTES = 1024;
+
+/** A version of a key: its latest store key, its record, and the revision that replaced or deleted it. */
+type Version = readonly [...StoredPair, supersededAt: number];
 
 /**
- * Gathers the versions that one range deletion deleted, in key order, into records of many: to write a record for each
- * would cost more than all the rest of the deletion.
+ * Gathers versions of one lane, which come in the order of keys and of the revisions that superseded them, into records
+ * of many: to write a record for each would cost more than all else that is done for it.
  */
 export class HistoryBlockWriter {
-  readonly #revision: number;
-  readonly #lane: number;
+  readonly #lane: HistoryLane;
   readonly #write: (storeKey: Buffer, block: Buffer) => void;
-  #pairs: StoredPair[] = [];
+  /** Grows to the size of a block, and is used for each. */
+  #memory = Buffer.allocUnsafe(FIRST_SIZE_BYTES);
   #sizeBytes = 0;
+  /** Where the block will be. */
+  #place: Buffer | undefined;
 
-  constructor(revision: number, lane: number, write: (storeKey: Buffer, block: Buffer) => void) {
-    this.#revision = revision;
+  constructor(lane: HistoryLane, write: (storeKey: Buffer, block: Buffer) => void) {
     this.#lane = lane;
     this.#write = write;
   }
 
-  add(storeKey: Buffer, record: Buffer): void {
-    this.#pairs.push([storeKey, record]);
-    this.#sizeBytes += 2 * LENGTH_SIZE_BYTES + storeKey.length + record.length;
-    if (this.#sizeBytes >= BLOCK_SIZE_BYTES) this.end();
+  add(storeKey: Buffer, record: Buffer, supersededAt: number): void {
+    const sizeBytes = HEADER_SIZE_BYTES + storeKey.length + record.length;
+    if (this.#sizeBytes + sizeBytes > BLOCK_SIZE_BYTES) this.end();
+    this.#place ??= historyBlockKey(this.#lane, keyInLatestKey(storeKey), supersededAt);
+    if (this.#sizeBytes + sizeBytes > this.#memory.length) this.#grow(this.#sizeBytes + sizeBytes);
+    const block = this.#memory;
+    let at = this.#sizeBytes;
+    block.writeUInt32LE(storeKey.length, at);
+    block.writeUInt32LE(record.length, at + 4);
+    writeSafeInteger(block, at + 8, supersededAt);
+    at += HEADER_SIZE_BYTES;
+    block.set(storeKey, at);
+    block.set(record, at + storeKey.length);
+    this.#sizeBytes += sizeBytes;
+  }
+
+  #grow(sizeBytes: number): void {
+    const larger = Buffer.allocUnsafeSlow(Math.max(sizeBytes, 2 * this.#memory.length));
+    larger.set(this.#memory.subarray(0, this.#sizeBytes));
+    this.#memory = larger;
   }
 
   /** Writes what was added since the last block. */
   end(): void {
-    const [first] = this.#pairs;
-    if (first === undefined) return;
-    const block = Buffer.allocUnsafe(this.#sizeBytes);
-    let at = 0;
-    for (const [storeKey, record] of this.#pairs) {
-      block.writeUInt32LE(storeKey.length, at);
-      block.writeUInt32LE(record.length, at + LENGTH_SIZE_BYTES);
-      at += 2 * LENGTH_SIZE_BYTES;
-      block.set(storeKey, at);
-      at += storeKey.length;
-      block.set(record, at);
-      at += record.length;
-    }
-    this.#write(historyBlockKey(this.#revision, this.#lane, keyInLatestKey(first[0])), block);
-    this.#pairs = [];
+    if (this.#place === undefined) return;
+    this.#write(this.#place, Buffer.from(this.#memory.subarray(0, this.#sizeBytes)));
+    this.#place = undefined;
     this.#sizeBytes = 0;
   }
 }
 
-/** The pairs of a block: latest keys and records, in key order. They share its memory. */
-export function* readHistoryBlock(block: Buffer): Generator<StoredPair> {
+/** The versions of a block in order. They share its memory. */
+export function* readHistoryBlock(block: Buffer): Generator<Version> {
   for (let at = 0; at < block.length; ) {
-    const keyAt = at + 2 * LENGTH_SIZE_BYTES;
+    const keyAt = at + HEADER_SIZE_BYTES;
     const recordAt = keyAt + block.readUInt32LE(at);
-    at = recordAt + block.readUInt32LE(at + LENGTH_SIZE_BYTES);
-    yield [block.subarray(keyAt, recordAt), block.subarray(recordAt, at)];
+    const supersededAt = readSafeInteger(block, at + 8);
+    at = recordAt + block.readUInt32LE(at + 4);
+    yield [block.subarray(keyAt, recordAt), block.subarray(recordAt, at), supersededAt];
   }
 }

@@ -1,30 +1,33 @@
+import type { BufferedStore } from './buffered-store.js';
 import { readHistoryBlock } from './history-block.js';
 import { isEmptyRange, type KeyBounds } from './key-bounds.js';
 import {
   HISTORY_BLOCK_END,
-  HISTORY_END,
   type HistoryLane,
   historyBlockKey,
   historyBlocksFrom,
-  historyKey,
+  historyBlocksOf,
   historyLaneEnd,
   historyLaneOf,
-  historyLowerBound,
   keyInLatestKey,
+  LATEST_END,
   latestKey,
   modRevisionOf,
-  parseHistoryKey,
 } from './layout.js';
+import { type Memtable, versionAt } from './memtable.js';
 import { deletionOf, type RangeDeletion } from './range-deletion.js';
 import { EMPTY_SCAN, FilteredScan, type RecordScan, type StoredPair, scanLive } from './record-source.js';
-import type { OrderedStore, StoreScan, StoreSnapshot } from './store.js';
+import { keyId } from './sorted-tree.js';
+import type { StoreScan, StoreSnapshot } from './store.js';
 
 const BYTES_MAX = Number.MAX_SAFE_INTEGER;
-const ZERO_BYTE = Buffer.from([0]);
+const EMPTY = Buffer.alloc(0);
+/** Keys in memory that are looked at between two turns of the event loop. */
+const MEMORY_STEP_KEYS = 500;
 
 /** What earlier revisions are read from. */
 export interface PastSource {
-  readonly store: OrderedStore;
+  readonly store: BufferedStore;
   readonly snapshot: StoreSnapshot;
   /** What had deleted, at the revision that is read, records that the store still has as the latest. */
   readonly deletions: readonly RangeDeletion[];
@@ -33,8 +36,8 @@ export interface PastSource {
 }
 
 /**
- * A key's record as it was at a revision: the latest one when it is as old and was not deleted by then, else the
- * version that was superseded first after it, when that one is as old.
+ * A key's record as it was at a revision: the latest one when it is as old and was not deleted by then, else the version
+ * that is as old and was superseded later, of which there is one at most.
  */
 export async function getHistory(
   source: PastSource,
@@ -42,24 +45,23 @@ export async function getHistory(
   revision: number,
 ): Promise<Buffer | undefined> {
   const { store, snapshot, deletions } = source;
-  const latest = store.getSync(latestKey(key), snapshot);
+  const storeKey = latestKey(key);
+  const latest = store.getSync(storeKey, snapshot);
   if (latest !== undefined && modRevisionOf(latest) <= revision) {
     return deletionOf(deletions, key, latest) === undefined ? latest : undefined;
   }
-  const superseded = await firstOf(
-    store.scan({
-      gte: historyKey(key, revision + 1),
-      lt: historyLowerBound(Buffer.concat([key, ZERO_BYTE])),
-      snapshot,
-      limit: 1,
-    }),
-  );
-  if (superseded !== undefined && modRevisionOf(superseded[1]) <= revision) return superseded[1];
+  const { memtables, number } = store.seenBy(snapshot);
+  const id = keyId(storeKey);
+  for (const memtable of memtables) {
+    const entry = memtable.entry(id);
+    const version = entry && versionAt(entry, revision, number);
+    if (version !== undefined) return version;
+  }
   for await (const lane of lanesAfter(source, revision)) {
-    const block = await blockOf(source, lane, key);
-    if (block === undefined) continue;
-    for (const [storeKey, record] of readHistoryBlock(block)) {
-      if (keyInLatestKey(storeKey).equals(key) && modRevisionOf(record) <= revision) return record;
+    for (const block of await blocksWith(source, lane, key, revision)) {
+      for (const [blockKey, record, supersededAt] of readHistoryBlock(block)) {
+        if (blockKey.equals(storeKey) && isCurrentAt(revision, record, supersededAt)) return record;
+      }
     }
   }
   return undefined;
@@ -71,6 +73,9 @@ export function scanHistory(source: PastSource, bounds: KeyBounds, revision: num
   return new HistoryScan(source, bounds, revision);
 }
 
+const isCurrentAt = (revision: number, record: Buffer, supersededAt: number): boolean =>
+  modRevisionOf(record) <= revision && revision < supersededAt;
+
 async function firstOf(scan: StoreScan): Promise<[key: Buffer, value: Buffer] | undefined> {
   try {
     return (await scan.next(1, BYTES_MAX))[0];
@@ -79,7 +84,7 @@ async function firstOf(scan: StoreScan): Promise<[key: Buffer, value: Buffer] | 
   }
 }
 
-/** The lanes of range deletions after a revision, one seek each. */
+/** The lanes that hold versions which were superseded after a revision, one seek each. */
 async function* lanesAfter(
   { store, snapshot }: PastSource,
   revision: number,
@@ -96,55 +101,73 @@ async function* lanesAfter(
   }
 }
 
-/** The only block of the lane that can hold the key, or the one before it; undefined: there is none. */
-async function blockOf(
+/**
+ * The only blocks of the lane that can hold the version of the key that was superseded first after the revision: the last
+ * that begins before it, and the one that begins with it.
+ */
+async function blocksWith(
   { store, snapshot }: PastSource,
-  { revision, lane }: HistoryLane,
+  lane: HistoryLane,
   key: Buffer,
-): Promise<Buffer | undefined> {
-  const last = await firstOf(
-    store.scan({
-      gte: historyBlockKey(revision, lane, Buffer.alloc(0)),
-      lt: historyBlockKey(revision, lane, Buffer.concat([key, ZERO_BYTE])),
-      snapshot,
-      reverse: true,
-      limit: 1,
-    }),
-  );
-  return last?.[1];
+  revision: number,
+): Promise<Buffer[]> {
+  const place = historyBlockKey(lane, key, revision + 1);
+  const before = await lastBefore(store, snapshot, lane, place);
+  const next = await firstOf(store.scan({ gte: place, lt: historyLaneEnd(lane), snapshot, limit: 1 }));
+  return [before?.[1], next?.[1]].filter((block) => block !== undefined);
 }
 
-/** Of each key the version that a revision after the given one superseded first, if it is as old as that. */
-class SupersededScan implements RecordScan {
-  readonly #scan: StoreScan;
-  readonly #revision: number;
-  #decidedKey: Buffer | undefined;
+function lastBefore(
+  store: BufferedStore,
+  snapshot: StoreSnapshot,
+  lane: HistoryLane,
+  place: Buffer,
+): Promise<[key: Buffer, value: Buffer] | undefined> {
+  return firstOf(
+    store.scan({ gte: historyBlocksOf(lane, EMPTY), lt: place, snapshot, reverse: true, limit: 1 }),
+  );
+}
 
-  constructor(scan: StoreScan, revision: number) {
-    this.#scan = scan;
+/** The versions of one memtable that are in a range and were current at a revision. */
+class MemtableScan implements RecordScan {
+  readonly #source: PastSource;
+  readonly #memtable: Memtable;
+  readonly #number: number;
+  readonly #revision: number;
+  readonly #end: string;
+  #from: string;
+
+  constructor(source: PastSource, memtable: Memtable, number: number, bounds: KeyBounds, revision: number) {
+    this.#source = source;
+    this.#memtable = memtable;
+    this.#number = number;
     this.#revision = revision;
+    this.#from = keyId(latestKey(bounds.first));
+    this.#end = keyId(bounds.end === undefined ? LATEST_END : latestKey(bounds.end));
   }
 
-  async next(maxEntries: number): Promise<StoredPair[]> {
+  async next(): Promise<StoredPair[]> {
     for (;;) {
-      const entries = await this.#scan.next(maxEntries, BYTES_MAX);
+      const entries = this.#memtable.range(this.#from, this.#end, MEMORY_STEP_KEYS);
+      const last = entries.at(-1);
+      if (last === undefined) return [];
+      this.#from = `${last.id}\0`;
       const pairs: StoredPair[] = [];
-      for (const [storeKey, record] of entries) {
-        const { key, supersededAt } = parseHistoryKey(storeKey);
-        if (supersededAt <= this.#revision || this.#decidedKey?.equals(key) === true) continue;
-        this.#decidedKey = key;
-        if (modRevisionOf(record) <= this.#revision) pairs.push([latestKey(key), record]);
+      for (const entry of entries) {
+        const version = versionAt(entry, this.#revision, this.#number);
+        if (version !== undefined) pairs.push([entry.storeKey, version]);
       }
-      if (pairs.length > 0 || entries.length === 0) return pairs;
+      if (pairs.length > 0) return pairs;
+      await this.#source.store.turn();
     }
   }
 
   close(): Promise<void> {
-    return this.#scan.close();
+    return Promise.resolve();
   }
 }
 
-/** The pairs of one lane that are in a range and as old as a revision. */
+/** The versions of one lane that are in a range and were current at a revision. */
 class LaneScan implements RecordScan {
   readonly #source: PastSource;
   readonly #lane: HistoryLane;
@@ -162,17 +185,24 @@ class LaneScan implements RecordScan {
   }
 
   async next(): Promise<StoredPair[]> {
-    const begun = this.#scan !== undefined;
     const blocks: Buffer[] = [];
-    // The range may begin within a block.
-    const before = begun ? undefined : await blockOf(this.#source, this.#lane, keyInLatestKey(this.#first));
-    if (before !== undefined) blocks.push(before);
-    this.#scan ??= this.#open();
+    if (this.#scan === undefined) {
+      const { store, snapshot } = this.#source;
+      const place = historyBlocksOf(this.#lane, keyInLatestKey(this.#first));
+      // The range may begin within a block.
+      const before = await lastBefore(store, snapshot, this.#lane, place);
+      if (before !== undefined) blocks.push(before[1]);
+      const end =
+        this.#end === undefined
+          ? historyLaneEnd(this.#lane)
+          : historyBlocksOf(this.#lane, keyInLatestKey(this.#end));
+      this.#scan = store.scan({ gte: place, lt: end, snapshot });
+    }
     for (;;) {
       const found = await this.#scan.next(1, BYTES_MAX);
       blocks.push(...found.map(([, block]) => block));
       if (blocks.length === 0) return [];
-      const pairs = blocks.flatMap((block) => [...readHistoryBlock(block)].filter((pair) => this.#has(pair)));
+      const pairs = blocks.flatMap((block) => this.#pairsOf(block));
       if (pairs.length > 0) return pairs;
       blocks.length = 0;
     }
@@ -182,29 +212,24 @@ class LaneScan implements RecordScan {
     return this.#scan?.close() ?? Promise.resolve();
   }
 
-  #open(): StoreScan {
-    const { revision, lane } = this.#lane;
-    const first = Buffer.concat([keyInLatestKey(this.#first), ZERO_BYTE]);
-    return this.#source.store.scan({
-      gte: historyBlockKey(revision, lane, first),
-      lt:
-        this.#end === undefined
-          ? historyLaneEnd(this.#lane)
-          : historyBlockKey(revision, lane, keyInLatestKey(this.#end)),
-      snapshot: this.#source.snapshot,
-    });
+  #pairsOf(block: Buffer): StoredPair[] {
+    const pairs: StoredPair[] = [];
+    for (const [storeKey, record, supersededAt] of readHistoryBlock(block)) {
+      if (this.#has(storeKey) && isCurrentAt(this.#revision, record, supersededAt))
+        pairs.push([storeKey, record]);
+    }
+    return pairs;
   }
 
-  #has([storeKey, record]: StoredPair): boolean {
+  #has(storeKey: Buffer): boolean {
     return (
       Buffer.compare(this.#first, storeKey) <= 0 &&
-      (this.#end === undefined || Buffer.compare(storeKey, this.#end) < 0) &&
-      modRevisionOf(record) <= this.#revision
+      (this.#end === undefined || Buffer.compare(storeKey, this.#end) < 0)
     );
   }
 }
 
-/** Merges what was current at a revision from the latest records, the superseded ones and those in blocks: no key is in two of these. */
+/** Merges what was current at a revision from the latest records, and from versions in memory and in blocks. */
 class HistoryScan implements RecordScan {
   readonly #source: PastSource;
   readonly #bounds: KeyBounds;
@@ -213,20 +238,16 @@ class HistoryScan implements RecordScan {
   #hasLanes = false;
 
   constructor(source: PastSource, bounds: KeyBounds, revision: number) {
-    const { store, snapshot } = source;
     const latest = new FilteredScan(
       scanLive(source, bounds, {}),
       ([, record]) => modRevisionOf(record) <= revision,
     );
-    const superseded = store.scan({
-      gte: historyLowerBound(bounds.first),
-      lt: bounds.end === undefined ? HISTORY_END : historyLowerBound(bounds.end),
-      snapshot,
-    });
+    const { memtables, number } = source.store.seenBy(source.snapshot);
+    const recent = memtables.map((memtable) => new MemtableScan(source, memtable, number, bounds, revision));
     this.#source = source;
     this.#bounds = bounds;
     this.#revision = revision;
-    this.#parts = [new Peekable(latest), new Peekable(new SupersededScan(superseded, revision))];
+    this.#parts = [latest, ...recent].map((scan) => new Peekable(scan));
   }
 
   async next(maxEntries: number): Promise<StoredPair[]> {
@@ -244,8 +265,10 @@ class HistoryScan implements RecordScan {
         if (first === undefined || Buffer.compare(part.first[0], first.first![0]) < 0) first = part;
       }
       if (first === undefined) break;
-      pairs.push(first.first!);
-      first.skip();
+      const pair = first.first!;
+      pairs.push(pair);
+      // What a flush has written may still be in memory too.
+      for (const part of this.#parts) if (part.first?.[0].equals(pair[0]) === true) part.skip();
     }
     return pairs;
   }

@@ -38,10 +38,11 @@ export {
 } from './snapshot-writer.js';
 export type {
   KeyRange,
+  Operation,
   OrderedStore,
   ScanOptions,
-  StoreBatch,
   StoreDirectory,
+  StoreReader,
   StoreScan,
   StoreSnapshot,
 } from './store.js';
@@ -56,3 +57,4 @@ export {
   type RangeQuery,
   type TableEntry,
 } from './types.js';
+export { WriteBudget } from './write-budget.js';

@@ -5,8 +5,6 @@ import type { ByteWriter } from './byte-writer.js';
 export interface Change {
   readonly revision: number;
   readonly key: Buffer;
-  /** A version was superseded: it is in the history under this revision. */
-  readonly supersedes: boolean;
 }
 
 /** Appends the changes of a batch, whose revisions never fall. */
@@ -14,7 +12,7 @@ export function writeJournal(writer: ByteWriter, changes: readonly Change[]): vo
   let revision = 0;
   for (const change of changes) {
     writer.varint(change.revision - revision);
-    writer.varint(change.key.length * 2 + (change.supersedes ? 1 : 0));
+    writer.varint(change.key.length);
     writer.bytes(change.key);
     revision = change.revision;
   }
@@ -26,7 +24,6 @@ export function* readJournal(journal: Buffer): Generator<Change> {
   let revision = 0;
   while (!reader.atEnd) {
     revision += reader.varint();
-    const length = reader.varint();
-    yield { revision, key: reader.bytes(Math.floor(length / 2)), supersedes: length % 2 === 1 };
+    yield { revision, key: reader.bytes(reader.varint()) };
   }
 }

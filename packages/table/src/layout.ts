@@ -5,7 +5,6 @@ import { readSafeInteger, writeSafeInteger } from './integers.js';
  * free for the store itself. These numbers are on disk.
  */
 export const LATEST = 0x4c;
-const HISTORY = 0x48;
 const BATCH = 0x4e;
 const OUTCOME = 0x4f;
 const HISTORY_BLOCK = 0x44;
@@ -59,66 +58,6 @@ export function keyInLatestKey(storeKey: Buffer): Buffer {
 /** Follows every latest key. */
 export const LATEST_END = Buffer.from([LATEST + 1]);
 
-const ESCAPE_END = 1;
-const ESCAPED_ZERO = 0xff;
-
-/**
- * The key so escaped that what follows it in a store key cannot change the order of keys: a zero byte
- * becomes 00 FF, and 00 01 ends it.
- */
-function historyPrefix(key: Buffer, tailSizeBytes: number): Buffer {
-  let zeros = 0;
-  for (let at = key.indexOf(0); at !== -1; at = key.indexOf(0, at + 1)) zeros += 1;
-  const storeKey = Buffer.allocUnsafe(1 + key.length + zeros + tailSizeBytes);
-  storeKey[0] = HISTORY;
-  if (zeros === 0) {
-    storeKey.set(key, 1);
-    return storeKey;
-  }
-  let at = 1;
-  for (const byte of key) {
-    storeKey[at++] = byte;
-    if (byte === 0) storeKey[at++] = ESCAPED_ZERO;
-  }
-  return storeKey;
-}
-
-/**
- * Where the version of a key is that the given revision replaced or deleted. Big-endian, so that the
- * versions of a key are in order.
- */
-export function historyKey(key: Buffer, supersededAt: number): Buffer {
-  const storeKey = historyPrefix(key, 10);
-  const at = storeKey.length - 10;
-  storeKey[at] = 0;
-  storeKey[at + 1] = ESCAPE_END;
-  writeRevisionBigEndian(storeKey, at + 2, supersededAt);
-  return storeKey;
-}
-
-/** At or before every superseded version of the key and of all keys after it. */
-export function historyLowerBound(key: Buffer): Buffer {
-  return historyPrefix(key, 0);
-}
-
-/** Follows every history key. */
-export const HISTORY_END = Buffer.from([HISTORY + 1]);
-
-/** The user's key and the superseding revision in a history key. */
-export function parseHistoryKey(storeKey: Buffer): { key: Buffer; supersededAt: number } {
-  const end = storeKey.length - 10;
-  const supersededAt = storeKey.readUInt32BE(end + 2) * 0x1_0000_0000 + storeKey.readUInt32BE(end + 6);
-  const escaped = storeKey.subarray(1, end);
-  if (!escaped.includes(0)) return { key: escaped, supersededAt };
-  const key = Buffer.allocUnsafe(escaped.length);
-  let length = 0;
-  for (let at = 0; at < escaped.length; at++) {
-    key[length++] = escaped[at]!;
-    if (escaped[at] === 0) at++;
-  }
-  return { key: key.subarray(0, length), supersededAt };
-}
-
 function writeRevisionBigEndian(target: Buffer, offset: number, revision: number): void {
   target.writeUInt32BE(Math.floor(revision / 0x1_0000_0000), offset);
   target.writeUInt32BE(revision >>> 0, offset + 4);
@@ -150,34 +89,69 @@ export function outcomeKey(index: number, command: number): Buffer {
 }
 
 const HISTORY_BLOCK_HEAD_SIZE_BYTES = 13;
+const ESCAPE_END = 1;
+const ESCAPED_ZERO = 0xff;
 
 /**
- * Where a block of versions is that a range deletion deleted: by its revision, the lane and the block's first key. The
- * blocks of a lane do not overlap, so a key can be in just one: the last that begins at or before it.
+ * At or before every block of the lane that begins with the key or a later one. The key is so escaped that what follows it
+ * cannot change the order of keys: a zero byte becomes 00 FF, and 00 01 ends it.
  */
-export function historyBlockKey(revision: number, lane: number, firstKey: Buffer): Buffer {
-  const storeKey = Buffer.allocUnsafe(HISTORY_BLOCK_HEAD_SIZE_BYTES + firstKey.length);
+export function historyBlocksOf({ revision, lane }: HistoryLane, key: Buffer, tailSizeBytes = 0): Buffer {
+  let zeros = 0;
+  for (let at = key.indexOf(0); at !== -1; at = key.indexOf(0, at + 1)) zeros += 1;
+  const head = HISTORY_BLOCK_HEAD_SIZE_BYTES;
+  const storeKey = Buffer.allocUnsafe(head + key.length + zeros + tailSizeBytes);
   storeKey[0] = HISTORY_BLOCK;
   writeRevisionBigEndian(storeKey, 1, revision);
   storeKey.writeUInt32BE(lane, 9);
-  storeKey.set(firstKey, HISTORY_BLOCK_HEAD_SIZE_BYTES);
+  if (zeros === 0) {
+    storeKey.set(key, head);
+    return storeKey;
+  }
+  let at = head;
+  for (const byte of key) {
+    storeKey[at++] = byte;
+    if (byte === 0) storeKey[at++] = ESCAPED_ZERO;
+  }
+  return storeKey;
+}
+
+/**
+ * Where a block of versions is: by its lane, and by its first version's key and the revision that superseded that. The
+ * blocks of a lane do not overlap, so a version can be in just one: the last that begins at or before it.
+ */
+export function historyBlockKey(lane: HistoryLane, firstKey: Buffer, supersededAt: number): Buffer {
+  const storeKey = historyBlocksOf(lane, firstKey, 10);
+  const at = storeKey.length - 10;
+  storeKey[at] = 0;
+  storeKey[at + 1] = ESCAPE_END;
+  writeRevisionBigEndian(storeKey, at + 2, supersededAt);
   return storeKey;
 }
 
 /** Follows every block of the lane, and is at or before all of the next. */
 export function historyLaneEnd({ revision, lane }: HistoryLane): Buffer {
-  return historyBlockKey(revision, lane + 1, EMPTY);
+  return historyBlocksOf({ revision, lane: lane + 1 }, EMPTY);
 }
 
 /** At or before all blocks of the revision and of later ones. */
 export function historyBlocksFrom(revision: number): Buffer {
-  return historyBlockKey(revision, 0, EMPTY);
+  return historyBlocksOf({ revision, lane: 0 }, EMPTY);
 }
 
-/** Blocks of one range deletion. */
+/** Blocks of versions in the order of keys and of the revisions that superseded them. */
 export interface HistoryLane {
+  /** None of its versions was superseded later: once the history begins there, all of its blocks can go. */
   readonly revision: number;
   readonly lane: number;
+}
+
+/** Lanes from here on are of flushes, those before of range deletions. */
+const FLUSH_LANES_FROM = 0x8000_0000;
+
+/** The lane of a flush up to a batch: two that end with the same revision, in the middle of an entry, have different ones. */
+export function historyLaneOfFlush(revision: number, batchNumber: number): HistoryLane {
+  return { revision, lane: FLUSH_LANES_FROM + (batchNumber % (FLUSH_LANES_FROM - 1)) };
 }
 
 /** The lane in a block's key. */

@@ -1,11 +1,11 @@
 import { strict as assert } from 'node:assert/strict';
-import { StoreClosedError } from './errors.js';
+import { StoreClosedError, StoreDamagedError } from './errors.js';
 import { compareIds, keyId, newSortedTree, type SortedTree } from './sorted-tree.js';
 import type {
   KeyRange,
+  Operation,
   OrderedStore,
   ScanOptions,
-  StoreBatch,
   StoreDirectory,
   StoreScan,
   StoreSnapshot,
@@ -28,34 +28,26 @@ export interface UnflushedWrite {
   readonly store: string;
   /** Counts the writes of the store from 1. */
   readonly number: number;
-  /** It came after the last flush began: a crash that takes earlier writes may leave it. */
-  readonly inLastLogFile: boolean;
-  /** A synced write that came with or after it covers it: losing it takes damage to the file, not just a crash. */
-  readonly synced: boolean;
 }
 
 /** Where a simulator takes part. Every hook may delay (by its promise) or fail (by rejecting) what it precedes. */
 export interface MemoryStoreHooks {
   /** Before a write takes effect. A rejection fails the write, which then has no effect. */
-  beforeWrite?(store: string, options: { sync: boolean }): Promise<void>;
+  beforeWrite?(store: string): Promise<void>;
   /** After a write is visible to readers, before its promise resolves. */
-  afterWrite?(store: string, options: { sync: boolean }): Promise<void>;
-  /** Before a flush begins a new log file. What is written until then is in the old one. */
+  afterWrite?(store: string): Promise<void>;
+  /** Before a flush makes durable what was written by then. */
   beforeFlush?(store: string): Promise<void>;
-  /** Before the old log file's writes are durable otherwise. */
-  beforeFlushEnds?(store: string): Promise<void>;
-  /** Before each answer of a scan, and of a read of many keys. */
+  /** Before each answer of a scan, and of a read of many keys, and in place of a turn of the event loop. */
   beforeScan?(store: string): Promise<void>;
 }
 
-/** What a batch leaves under a key: nothing where it deletes. */
-type Operation = readonly [id: string, pair: Pair | undefined];
+/** What a write leaves under a key: nothing where it deletes. */
+type Change = readonly [id: string, pair: Pair | undefined];
 
 interface LoggedWrite {
   readonly number: number;
-  readonly logFile: number;
-  synced: boolean;
-  readonly operations: readonly Operation[];
+  readonly changes: readonly Change[];
 }
 
 /** What survives a crash: what a flush made immutable, and whatever of the log is readable afterwards. */
@@ -63,16 +55,21 @@ class Medium {
   durable: Tree = newSortedTree<Pair>();
   current: Tree = newSortedTree<Pair>();
   log: LoggedWrite[] = [];
-  logFile = 1;
   writeCount = 0;
+  isDamaged = false;
   opened: MemoryStore | undefined;
 }
 
-function play(tree: Tree, operations: readonly Operation[]): void {
-  for (const [id, pair] of operations) {
+function play(tree: Tree, changes: readonly Change[]): void {
+  for (const [id, pair] of changes) {
     if (pair === undefined) tree.delete(id);
     else tree.set(id, pair);
   }
+}
+
+/** Copies, as a real store does: the caller may reuse its buffers. */
+function toChange({ storeKey, record }: Operation): Change {
+  return [keyId(storeKey), record && [Buffer.from(storeKey), Buffer.from(record)]];
 }
 
 /** The stores of one simulated node. Deterministic: no clock, no randomness, and promises in a fixed order. */
@@ -96,6 +93,7 @@ export class MemoryStoreDirectory implements StoreDirectory {
       this.#media.set(name, medium);
     }
     if (medium.opened !== undefined) throw new Error(`store ${name} is already open`);
+    if (medium.isDamaged) throw new StoreDamagedError(name, 'a block does not match its checksum');
     medium.opened = new MemoryStore(name, medium, this.#hooks);
     return medium.opened;
   }
@@ -132,43 +130,28 @@ export class MemoryStoreDirectory implements StoreDirectory {
   }
 
   /**
-   * The node loses power: open stores die, and of the writes since the last flush only those remain that
-   * `survives` says. LevelDB may lose any of them without a word, even in the middle (D4): unsynced ones in
-   * any crash, synced ones when a bit of its log flips as well.
+   * The node loses power: open stores die, and of the writes since the last flush only those remain that `survives`
+   * says. LevelDB may lose any of them without a word, even in the middle (D4).
    */
   crash(survives: (write: UnflushedWrite) => boolean): void {
     for (const [name, medium] of this.#media) {
       medium.opened?.die();
       medium.opened = undefined;
-      medium.log = medium.log.filter(({ number, logFile, synced }) =>
-        survives({ store: name, number, inLastLogFile: logFile === medium.logFile, synced }),
-      );
+      medium.log = medium.log.filter(({ number }) => survives({ store: name, number }));
       medium.current = medium.durable.clone();
-      for (const write of medium.log) play(medium.current, write.operations);
+      for (const write of medium.log) play(medium.current, write.changes);
       // Recovery writes what it could read of the log into immutable files, as LevelDB does.
       medium.durable = medium.current.clone();
       medium.log = [];
     }
   }
-}
 
-class MemoryBatch implements StoreBatch {
-  readonly operations: Operation[] = [];
-  sizeBytes = 0;
-
-  get length(): number {
-    return this.operations.length;
-  }
-
-  put(key: Buffer, value: Buffer): void {
-    // Copies, as a real store does: the caller may reuse its buffers.
-    this.operations.push([keyId(key), [Buffer.from(key), Buffer.from(value)]]);
-    this.sizeBytes += key.length + value.length;
-  }
-
-  del(key: Buffer): void {
-    this.operations.push([keyId(key), undefined]);
-    this.sizeBytes += key.length;
+  /** Bits flip in the durable files of a store: it cannot be opened any more. */
+  damage(name: string): void {
+    const medium = this.#media.get(name);
+    if (medium === undefined) throw new Error(`store ${name} does not exist`);
+    assert(medium.opened === undefined, `store ${name} is open`);
+    medium.isDamaged = true;
   }
 }
 
@@ -276,50 +259,39 @@ export class MemoryStore implements OrderedStore {
     return new MemorySnapshot(this.#tree().clone());
   }
 
-  batch(): MemoryBatch {
-    return new MemoryBatch();
+  async turn(): Promise<void> {
+    await this.#hooks.beforeScan?.(this.#name);
+    this.#assertOpen();
   }
 
-  async write(batch: StoreBatch, options: { sync: boolean }): Promise<void> {
-    assert(batch instanceof MemoryBatch, 'a batch belongs to the store that made it');
+  async write(operations: Iterable<Operation>): Promise<void> {
     this.#assertOpen();
     assert(!this.#writing, 'a write may not start before the one before it has resolved');
     this.#writing = true;
     try {
-      await this.#hooks.beforeWrite?.(this.#name, options);
+      const changes = Array.from(operations, toChange);
+      await this.#hooks.beforeWrite?.(this.#name);
       this.#assertOpen();
       const medium = this.#medium;
       medium.writeCount += 1;
-      const { logFile } = medium;
-      medium.log.push({
-        number: medium.writeCount,
-        logFile,
-        synced: options.sync,
-        operations: batch.operations,
-      });
-      if (options.sync) for (const write of medium.log) write.synced ||= write.logFile === logFile;
-      play(medium.current, batch.operations);
-      await this.#hooks.afterWrite?.(this.#name, options);
+      medium.log.push({ number: medium.writeCount, changes });
+      play(medium.current, changes);
+      await this.#hooks.afterWrite?.(this.#name);
       this.#assertOpen();
     } finally {
       this.#writing = false;
     }
   }
 
-  async flush(onNewLog: () => void): Promise<void> {
-    this.#assertOpen();
-    await this.#hooks.beforeFlush?.(this.#name);
+  async flush(): Promise<void> {
     this.#assertOpen();
     const medium = this.#medium;
     const durable = medium.current.clone();
-    // The old log file is left as it is: what is not synced in it now never will be (D4).
-    medium.logFile += 1;
-    const { logFile } = medium;
-    onNewLog();
-    await this.#hooks.beforeFlushEnds?.(this.#name);
+    const { writeCount } = medium;
+    await this.#hooks.beforeFlush?.(this.#name);
     this.#assertOpen();
     medium.durable = durable;
-    medium.log = medium.log.filter((write) => write.logFile >= logFile);
+    medium.log = medium.log.filter(({ number }) => number > writeCount);
   }
 
   async approximateSizeBytes(range: KeyRange): Promise<number> {

@@ -1,10 +1,9 @@
-import type { Operation } from './effects.js';
 import { encodePair, recordOfPair } from './encoded-pair.js';
 import { keyInLatestKey, LATEST, LATEST_END, latestKey } from './layout.js';
 import type { PageBudget } from './page-budget.js';
 import { RecordPage } from './record-page.js';
 import { keyId, keyOfId, newSortedTree } from './sorted-tree.js';
-import type { OrderedStore } from './store.js';
+import type { Operation, StoreReader } from './store.js';
 
 /** A page is filled with so many pairs at least, where there are as many, and split above twice that. */
 const PAGE_PAIRS = 64;
@@ -46,13 +45,13 @@ interface Fill extends Interval {
  * once somebody asks for it.
  */
 export class PageCache {
-  readonly #store: OrderedStore;
+  readonly #store: StoreReader;
   readonly #budget: PageBudget;
   readonly #pages = newSortedTree<RecordPage>();
   readonly #fills = new Set<Fill>();
   readonly #pagePairs: number;
 
-  constructor(store: OrderedStore, budget: PageBudget, pagePairs = PAGE_PAIRS) {
+  constructor(store: StoreReader, budget: PageBudget, pagePairs = PAGE_PAIRS) {
     this.#store = store;
     this.#budget = budget;
     this.#pagePairs = pagePairs;
@@ -119,10 +118,9 @@ export class PageCache {
   }
 
   /**
-   * Reads the beginning of what is not known, some `wanted` pairs of it. A batch that is being written may be among what it
-   * reads: `settled` resolves when that was told to `written`. Rejects with what the store rejects with.
+   * Reads the beginning of what is not known, some `wanted` pairs of it. Rejects with what the store rejects with.
    */
-  fill({ first, end }: Interval, wanted: number, settled: () => Promise<void> | undefined): Promise<void> {
+  fill({ first, end }: Interval, wanted: number): Promise<void> {
     for (const fill of this.#fills) if (fill.first === first) return fill.done;
     const writes = new Map<string, Buffer | undefined>();
     const limit = Math.max(this.#pagePairs, Math.min(wanted, 2 * this.#pagePairs));
@@ -154,7 +152,6 @@ export class PageCache {
           if (ids.length < limit) covered = end;
           else break;
         }
-        await settled();
         // In one turn: what is written from now on goes to the page itself.
         this.#add({ first, end: covered }, ids, pairs, writes);
       } finally {

@@ -1,12 +1,11 @@
 import { ContentHash } from './content-hash.js';
-import type { Effects, Operation } from './effects.js';
+import type { Effects, Write } from './effects.js';
 import { FrozenSource } from './frozen-source.js';
 import { HistoryBlockWriter } from './history-block.js';
 import type { Change } from './journal.js';
 import type { KeyBounds } from './key-bounds.js';
 import {
   createRevisionOf,
-  historyKey,
   keyInLatestKey,
   latestKey,
   modRevisionOf,
@@ -20,10 +19,8 @@ import { identityOf, newRecordBlock } from './record-block.js';
 import { type RecordReader, type RecordScan, scanLive } from './record-source.js';
 import { SharedSnapshot } from './shared-snapshot.js';
 import { keyId } from './sorted-tree.js';
-import type { OrderedStore } from './store.js';
+import type { StoreReader } from './store.js';
 import { liveKeyCountOf, type Progress, type TableState } from './table-state.js';
-
-const EMPTY = Buffer.alloc(0);
 
 /** Where the effects of the entry that is being applied begin. */
 export interface EntryMark {
@@ -48,16 +45,16 @@ export class PendingEffects implements RecordReader {
   readonly contentHash: ContentHash;
   /** Its content hash is out of date until effects are taken. */
   readonly state: Mutable<TableState>;
-  readonly #store: OrderedStore;
+  readonly #store: StoreReader;
   readonly #pages: PageCache | undefined;
-  #operations: Operation[] = [];
+  #operations: Write[] = [];
   #changes: Change[] = [];
   #sizeBytes = 0;
   #lastPutRevision = 0;
   /** The table as it is in the middle of a Txn, until something is written. */
   #frozen: FrozenSource | undefined;
 
-  constructor(store: OrderedStore, state: TableState, pages: PageCache | undefined) {
+  constructor(store: StoreReader, state: TableState, pages: PageCache | undefined) {
     this.#store = store;
     this.#pages = pages;
     this.state = { ...state };
@@ -199,20 +196,20 @@ export class PendingEffects implements RecordReader {
     const deletion = stored && deletionOf(this.state.deletions, key, stored);
     if (deletion !== undefined) this.#replaceDeleted(deletion, storeKey, stored!);
     const previous = deletion === undefined ? stored : undefined;
-    let supersedes = false;
+    let superseded: Write['superseded'];
     if (previous === undefined) {
       writeRecordHeader(record, revision, revision, 1);
       this.state.keyCount += 1;
     } else {
       writeRecordHeader(record, createRevisionOf(previous), revision, versionOf(previous) + 1);
-      supersedes = this.#supersede(key, storeKey, previous, revision);
+      superseded = this.#supersede(storeKey, previous, revision);
     }
     this.contentHash.add(identity);
-    this.#change(revision, storeKey, supersedes);
+    this.#change(revision, storeKey);
     this.overlay.set(id, record);
     for (const { written } of this.state.deletions) written?.add(key, id);
     for (const { written } of this.state.swept) written!.add(key, id);
-    this.write(storeKey, record);
+    this.write(storeKey, record, superseded);
     return previous;
   }
 
@@ -221,7 +218,7 @@ export class PendingEffects implements RecordReader {
     this.removeDeleted(storeKey, record);
     // In a lane of its own: the sweep's blocks begin and end where they want.
     const block = this.historyBlock(deletion, deletion.lane + 1);
-    block?.add(storeKey, record);
+    block?.add(storeKey, record, deletion.revision);
     block?.end();
   }
 
@@ -230,40 +227,38 @@ export class PendingEffects implements RecordReader {
     const id = keyId(key);
     const storeKey = latestKey(key);
     const previous = this.#readLive(id, key, storeKey);
-    if (previous !== undefined) this.deleteRecord(id, key, storeKey, previous, revision);
+    if (previous !== undefined) this.deleteRecord(id, storeKey, previous, revision);
     return previous;
   }
 
   /** Deletes a live key whose record is known. */
-  deleteRecord(id: string, key: Buffer, storeKey: Buffer, previous: Buffer, revision: number): void {
-    const supersedes = this.#supersede(key, storeKey, previous, revision);
+  deleteRecord(id: string, storeKey: Buffer, previous: Buffer, revision: number): void {
+    const superseded = this.#supersede(storeKey, previous, revision);
     this.state.keyCount -= 1;
-    this.#change(revision, storeKey, supersedes);
+    this.#change(revision, storeKey);
     this.overlay.set(id, undefined);
-    this.write(storeKey, undefined);
+    this.write(storeKey, undefined, superseded);
   }
 
   /**
-   * Moves a version into the history. One that was written at the same revision was never visible, so it
-   * leaves no trace.
+   * What goes into the history of a version that is replaced or deleted. One that was written at the same revision was
+   * never visible, so it leaves no trace.
    */
-  #supersede(key: Buffer, storeKey: Buffer, previous: Buffer, revision: number): boolean {
+  #supersede(storeKey: Buffer, previous: Buffer, revision: number): Write['superseded'] {
     this.contentHash.remove(identityOf(storeKey, previous));
-    if (modRevisionOf(previous) >= revision) return false;
-    this.write(historyKey(key, revision), previous);
-    return true;
+    return modRevisionOf(previous) >= revision ? undefined : { record: previous, revision };
   }
 
-  #change(revision: number, storeKey: Buffer, supersedes: boolean): void {
-    this.#changes.push({ revision, key: keyInLatestKey(storeKey), supersedes });
+  #change(revision: number, storeKey: Buffer): void {
+    this.#changes.push({ revision, key: keyInLatestKey(storeKey) });
     this.state.changeCount += 1;
   }
 
   /** Writes a record as it is stored; undefined deletes it. What the key's readers see is the overlay's. */
-  write(storeKey: Buffer, record: Buffer | undefined): void {
+  write(storeKey: Buffer, record: Buffer | undefined, superseded?: Write['superseded']): void {
     this.#frozen = undefined;
-    this.#operations.push({ storeKey, record });
-    this.#sizeBytes += storeKey.length + (record ?? EMPTY).length;
+    this.#operations.push({ storeKey, record, superseded });
+    this.#sizeBytes += storeKey.length + (record?.length ?? 0) + (superseded?.record.length ?? 0);
   }
 
   /** Takes the record of a key that a range deletion has deleted out of key count and content hash. */
@@ -275,7 +270,7 @@ export class PendingEffects implements RecordReader {
   /** Takes versions that were deleted into the history; undefined: it does not reach back to them any more. */
   historyBlock({ revision }: RangeDeletion, lane: number): HistoryBlockWriter | undefined {
     if (revision <= this.state.historyFloor) return undefined;
-    return new HistoryBlockWriter(revision, lane, (storeKey, block) => this.write(storeKey, block));
+    return new HistoryBlockWriter({ revision, lane }, (storeKey, block) => this.write(storeKey, block));
   }
 
   #captureState(): TableState {

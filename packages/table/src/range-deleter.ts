@@ -5,7 +5,7 @@ import type { PendingEffects } from './pending-effects.js';
 import { RANGE_DELETIONS_MAX } from './range-deletion.js';
 import { type StoredPair, scanLive } from './record-source.js';
 import { keyId, keyOfId } from './sorted-tree.js';
-import type { OrderedStore } from './store.js';
+import type { StoreReader } from './store.js';
 import { WrittenKeys } from './written-keys.js';
 
 /** Keys that the sweep removes between two turns of the event loop. */
@@ -24,11 +24,11 @@ export interface RangeDeleterOptions {
 
 /** Deletes ranges by a record of each, and removes the keys while later entries are applied (see `RangeDeletion`). */
 export class RangeDeleter {
-  readonly #store: OrderedStore;
+  readonly #store: StoreReader;
   readonly #effects: PendingEffects;
   readonly #options: RangeDeleterOptions;
 
-  constructor(store: OrderedStore, effects: PendingEffects, options: RangeDeleterOptions) {
+  constructor(store: StoreReader, effects: PendingEffects, options: RangeDeleterOptions) {
     this.#store = store;
     this.#effects = effects;
     this.#options = options;
@@ -48,7 +48,7 @@ export class RangeDeleter {
     for (const { id, record } of this.#effects.overlay.range(keyId(first), end && keyId(end))) {
       if (record === undefined || modRevisionOf(record) < revision) continue;
       const key = keyOfId(id);
-      this.#effects.deleteRecord(id, key, latestKey(key), record, revision);
+      this.#effects.deleteRecord(id, latestKey(key), record, revision);
       deletedCount += 1;
     }
     return deletedCount;
@@ -91,7 +91,7 @@ export class RangeDeleter {
       sizeBytes += storeKey.length + record.length;
       if (modRevisionOf(record) >= deletion.revision) continue;
       this.#effects.removeDeleted(storeKey, record);
-      block?.add(storeKey, record);
+      block?.add(storeKey, record, deletion.revision);
       this.#effects.overlay.set(keyId(storeKey, 1), undefined);
       this.#effects.write(storeKey, undefined);
     }

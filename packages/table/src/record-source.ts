@@ -10,7 +10,7 @@ import {
   type RangePart,
 } from './range-deletion.js';
 import { keyId, keyOfId } from './sorted-tree.js';
-import type { OrderedStore, StoreScan, StoreSnapshot } from './store.js';
+import type { StoreReader, StoreScan, StoreSnapshot } from './store.js';
 import { idsFrom, type KeyTree } from './written-keys.js';
 
 /** A key's latest store key (see layout.ts) and its record. */
@@ -54,7 +54,7 @@ export const EMPTY_SCAN: RecordScan = {
 
 /** What a scan of latest records reads, and what stands between the store and its reader. */
 export interface LatestSource {
-  readonly store: OrderedStore;
+  readonly store: StoreReader;
   /** Absent: the store as it is when the scan begins. */
   readonly snapshot?: StoreSnapshot | undefined;
   /** Effects that the store may not have yet (A2). */
@@ -240,7 +240,7 @@ class LatestScan implements RecordScan {
 
 /** The latest records in the store, or in a snapshot of it: also those that a range deletion has yet to remove. */
 export function scanLatest(
-  store: OrderedStore,
+  store: StoreReader,
   snapshot: StoreSnapshot | undefined,
   bounds: KeyBounds,
   options: { limit?: number; keysOnly?: boolean },

@@ -5,7 +5,7 @@ import { modRevisionOf, writeRecordHeader } from './layout.js';
 import { newRecordBlock } from './record-block.js';
 import { decodePreamble, isPreamble, type SnapshotPreamble } from './snapshot-preamble.js';
 import { readSnapshotRecords } from './snapshot-reader.js';
-import type { OrderedStore, StoreBatch, StoreDirectory } from './store.js';
+import type { Operation, OrderedStore, StoreDirectory } from './store.js';
 import { initializeStore } from './table.js';
 import type { TableState } from './table-state.js';
 
@@ -48,20 +48,20 @@ export async function loadSnapshot(
 class SnapshotLoader {
   readonly #store: OrderedStore;
   readonly #contentHash = new ContentHash();
-  #batch: StoreBatch;
+  #batch: Operation[] = [];
+  #batchBytes = 0;
   #keyCount = 0;
   #lastKey: Buffer | undefined;
   #preamble: SnapshotPreamble | undefined;
 
   constructor(store: OrderedStore) {
     this.#store = store;
-    this.#batch = store.batch();
   }
 
   async load(stream: AsyncIterable<Buffer>): Promise<LoadedSnapshot> {
     for await (const records of readSnapshotRecords(stream)) {
       for (const record of records) this.#take(record);
-      if (this.#batch.sizeBytes >= BATCH_SIZE_BYTES) await this.#writeBatch();
+      if (this.#batchBytes >= BATCH_SIZE_BYTES) await this.#writeBatch();
     }
     await this.#writeBatch();
     const { group, state: carried } = this.#checkedPreamble();
@@ -91,15 +91,17 @@ class SnapshotLoader {
     writeRecordHeader(record, toNumber(kv.createRevision), toNumber(kv.modRevision), toNumber(kv.version));
     // In the middle of a load there may be pairs without revisions, which do not count yet.
     if (modRevisionOf(record) !== 0) this.#contentHash.add(identity);
-    this.#batch.put(storeKey, record);
+    this.#batch.push({ storeKey, record });
+    this.#batchBytes += storeKey.length + record.length;
     this.#keyCount += 1;
     this.#lastKey = kv.key;
   }
 
   async #writeBatch(): Promise<void> {
     if (this.#batch.length === 0) return;
-    await this.#store.write(this.#batch, { sync: false });
-    this.#batch = this.#store.batch();
+    await this.#store.write(this.#batch);
+    this.#batch = [];
+    this.#batchBytes = 0;
   }
 
   #checkedPreamble(): SnapshotPreamble {

@@ -1,55 +1,45 @@
 import { type Checkpoint, encodeBatchRecord } from './batch-record.js';
+import type { BufferedStore } from './buffered-store.js';
 import type { Effects } from './effects.js';
 import { TableClosedError } from './errors.js';
 import { batchKey } from './layout.js';
-import type { OrderedStore } from './store.js';
 import type { Progress, TableState } from './table-state.js';
-
-/** What a record takes in LevelDB's memtable beside its key and value: skip list node, sequence number, lengths. */
-const MEMTABLE_OVERHEAD_BYTES = 64;
-
-/** A batch whose write has begun and not resolved: readers may see it or not. */
-export interface InFlight {
-  readonly batchNumber: number;
-  readonly effects: Effects;
-  /** Resolves when readers were told of it, or it has failed. */
-  readonly settled: Promise<void>;
-}
+import type { BufferedWrites, WriteBudget } from './write-budget.js';
 
 interface Queued {
   readonly effects: Effects;
   readonly isCheckpoint: boolean;
-  readonly resolve: () => void;
+  readonly resolve: (batchNumber: number) => void;
   readonly reject: (error: Error) => void;
 }
 
 /**
- * Writes batches to the store one after another, numbers them, and makes checkpoints (D4). After a failed
- * write nothing is written any more: what of it is in the store only reopening can tell.
+ * Writes batches to the store one after another, numbers them, and makes checkpoints (D4). A batch is written, and
+ * readers see it, in the turn that hands it over, unless memory is full: then it waits for the flush that makes room.
+ * After a failed flush nothing is written any more.
  */
-export class StoreWriter {
-  readonly #store: OrderedStore;
+export class StoreWriter implements BufferedWrites {
+  readonly #store: BufferedStore;
   readonly #name: string;
-  readonly #checkpointSizeBytes: number;
+  readonly #bufferSizeBytes: number;
+  readonly #budget: WriteBudget | undefined;
   readonly #onWritten: (effects: Effects) => void;
   readonly #queue: Queued[] = [];
   #isDraining = false;
   #lastBatchNumber: number;
+  /** As the last batch that is queued leaves it. */
   #lastState: TableState;
+  /** As the last batch that is written left it. */
+  #written: TableState;
   #lastProgress: Progress | undefined;
   #checkpoint: Checkpoint;
-  /** About what the memtable holds. */
-  #usedBytes = 0;
   #sizeBytes: number;
   #flushing: Promise<void> | undefined;
-  /** A flush has begun, and the next write may still go to the log that it leaves behind. */
-  #leavesLog = false;
-  #inFlight: InFlight | undefined;
   #failure: TableClosedError | undefined;
   #drained: Promise<void> = Promise.resolve();
 
   constructor(
-    store: OrderedStore,
+    store: BufferedStore,
     name: string,
     options: {
       readonly lastBatchNumber: number;
@@ -57,9 +47,11 @@ export class StoreWriter {
       readonly progress: Progress | undefined;
       readonly checkpoint: Checkpoint;
       readonly sizeBytes: number;
-      /** A checkpoint is made when half of it is used: LevelDB then never swaps memtables on its own (D4). */
+      /** Half of it may be written while the other half is being flushed. */
       readonly writeBufferSizeBytes: number;
-      /** Called when a batch is in the store, before its promise resolves. */
+      /** Of all tables together. */
+      readonly writeBudget: WriteBudget | undefined;
+      /** Called when readers see a batch, before its promise resolves. */
       readonly onWritten: (effects: Effects) => void;
     },
   ) {
@@ -67,15 +59,17 @@ export class StoreWriter {
     this.#name = name;
     this.#lastBatchNumber = options.lastBatchNumber;
     this.#lastState = options.state;
+    this.#written = options.state;
     this.#lastProgress = options.progress;
     this.#checkpoint = options.checkpoint;
     this.#sizeBytes = options.sizeBytes;
-    this.#checkpointSizeBytes = options.writeBufferSizeBytes / 2;
+    this.#bufferSizeBytes = options.writeBufferSizeBytes / 2;
+    this.#budget = options.writeBudget;
     this.#onWritten = options.onWritten;
   }
 
-  get inFlight(): InFlight | undefined {
-    return this.#inFlight;
+  get usedBytes(): number {
+    return this.#store.usedBytes;
   }
 
   /** Set when nothing is written any more. */
@@ -83,7 +77,7 @@ export class StoreWriter {
     return this.#failure;
   }
 
-  /** A batch is queued or under way. */
+  /** A batch waits for room. */
   get isBusy(): boolean {
     return this.#isDraining;
   }
@@ -95,7 +89,7 @@ export class StoreWriter {
 
   /** About what the store took on disk at the last checkpoint, and what its memory has taken since. */
   get sizeBytes(): number {
-    return this.#sizeBytes + this.#usedBytes;
+    return this.#sizeBytes + this.#store.usedBytes;
   }
 
   /** The last complete checkpoint. */
@@ -103,32 +97,44 @@ export class StoreWriter {
     return this.#checkpoint;
   }
 
-  /** The number of the last batch whose write has begun. */
+  /** The number of the last batch. */
   get lastBatchNumber(): number {
     return this.#lastBatchNumber;
   }
 
-  /** Queues a batch. Resolves when it is in the store, in the order of calls. Rejects: TableClosedError. */
-  write(effects: Effects): Promise<void> {
-    return this.#enqueue(effects, false);
+  /** Resolves when readers see the batch, in the order of calls. Rejects: TableClosedError. */
+  async write(effects: Effects): Promise<void> {
+    await this.#enqueue(effects, false);
+    // A large entry comes in many parts (A4): others have their turn between two.
+    if (effects.progress !== undefined) await this.#takeTurn();
   }
 
-  /** Queues housekeeping: a batch that leaves the table's state as the batch before it did. */
-  writeHousekeeping(operations: Effects['operations']): Promise<void> {
-    return this.#enqueue(this.#unchanged(operations), false);
+  /** Writes a batch that leaves the table's state as the batch before it did. Others have their turn after it. */
+  async writeHousekeeping(operations: Effects['operations']): Promise<void> {
+    await this.#enqueue(this.#unchanged(operations), false);
+    await this.#takeTurn();
   }
 
-  /** Makes all that was queued before durable. Rejects: TableClosedError. */
+  /** Lets others go on. The table may be closed meanwhile. */
+  async #takeTurn(): Promise<void> {
+    try {
+      await this.#store.turn();
+    } catch (error) {
+      throw this.fail(error);
+    }
+  }
+
+  /** Makes all that was written before durable. Rejects: TableClosedError. */
   async makeCheckpoint(): Promise<void> {
-    await this.#enqueue(this.#unchanged([]), true);
-    await this.idle();
+    const batchNumber = await this.#enqueue(this.#unchanged([]), true);
+    while (this.#failure === undefined && this.#checkpoint.batchNumber < batchNumber) await this.#flushing;
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  /** Resolves when nothing is queued, being written or being flushed, also after a failure. */
+  /** Resolves when nothing waits or is being flushed, also after a failure. */
   async idle(): Promise<void> {
     await this.#drained;
-    await this.#flushing;
+    while (this.#flushing !== undefined) await this.#flushing;
   }
 
   /** Resolves when the checkpoint that is being made, if any, is complete or has failed. */
@@ -139,6 +145,7 @@ export class StoreWriter {
   /** Refuses all further writes. */
   fail(cause: unknown): TableClosedError {
     this.#failure ??= new TableClosedError(this.#name, cause);
+    this.#budget?.remove(this);
     return this.#failure;
   }
 
@@ -146,82 +153,78 @@ export class StoreWriter {
     return { operations, changes: [], state: this.#lastState, progress: this.#lastProgress, generation: 0 };
   }
 
-  #enqueue(effects: Effects, isCheckpoint: boolean): Promise<void> {
+  /** The batch's number. */
+  #enqueue(effects: Effects, isCheckpoint: boolean): Promise<number> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     this.#lastState = effects.state;
     this.#lastProgress = effects.progress;
+    if (!this.#isDraining && !this.#mustWait(isCheckpoint)) {
+      return Promise.resolve(this.#writeBatch(effects, isCheckpoint));
+    }
     return new Promise((resolve, reject) => {
       this.#queue.push({ effects, isCheckpoint, resolve, reject });
       if (!this.#isDraining) this.#drained = this.#drain();
     });
   }
 
-  /** Never rejects: whoever waits for a batch learns of its failure. */
+  /** One flush goes on at a time, and nothing more is taken in than it has left room for. */
+  #mustWait(isCheckpoint: boolean): boolean {
+    return this.#flushing !== undefined && (isCheckpoint || this.#isFull || this.#budget?.isFull === true);
+  }
+
+  get #isFull(): boolean {
+    return this.#store.usedBytes > this.#bufferSizeBytes;
+  }
+
+  /** Never rejects: whoever waits for a batch learns of a failure. */
   async #drain(): Promise<void> {
     this.#isDraining = true;
-    for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
-      try {
-        if (this.#failure !== undefined) throw this.#failure;
-        await this.#writeBatch(next);
-      } catch (error) {
-        next.reject(this.fail(error));
+    for (let next = this.#queue[0]; next !== undefined; next = this.#queue[0]) {
+      while (this.#mustWait(next.isCheckpoint)) await this.#flushing;
+      this.#queue.shift();
+      if (this.#failure === undefined) {
+        next.resolve(this.#writeBatch(next.effects, next.isCheckpoint));
+      } else {
+        next.reject(this.#failure);
       }
     }
     this.#isDraining = false;
   }
 
-  async #writeBatch({ effects, isCheckpoint, resolve }: Queued): Promise<void> {
+  #writeBatch(effects: Effects, isCheckpoint: boolean): number {
     const batchNumber = this.#lastBatchNumber + 1;
-    const batch = this.#store.batch();
-    for (const { storeKey, record } of effects.operations) {
-      if (record === undefined) batch.del(storeKey);
-      else batch.put(storeKey, record);
-    }
-    const { state, progress, changes } = effects;
-    batch.put(
-      batchKey(batchNumber),
-      encodeBatchRecord({ state, checkpoint: this.#checkpoint, progress }, changes),
-    );
-    this.#usedBytes += batch.sizeBytes + batch.length * MEMTABLE_OVERHEAD_BYTES;
-    const checkpointIsDue = isCheckpoint || this.#usedBytes >= this.#checkpointSizeBytes;
-    if (checkpointIsDue) await this.#flushing;
+    const { operations, state, progress, changes } = effects;
+    const record = encodeBatchRecord({ state, checkpoint: this.#checkpoint, progress }, changes);
+    this.#store.write([...operations, { storeKey: batchKey(batchNumber), record }]);
     this.#lastBatchNumber = batchNumber;
-    let settle = (): void => undefined;
-    const settled = new Promise<void>((resolveSettled) => {
-      settle = resolveSettled;
-    });
-    this.#inFlight = { batchNumber, effects, settled };
-    // LevelDB begins a new log at some moment of a flush, and leaves the old one without fsync. Whatever comes
-    // before that moment must be synced, lest a crash lose it and not what comes after. To let writes wait for it
-    // could cost them tenths of a second; to sync all of them until the flush ends adds half to their p99.
-    // What is then in the new log is covered by the next checkpoint: it comes before LevelDB swaps on its own.
-    const sync = checkpointIsDue || this.#leavesLog;
-    try {
-      await this.#store.write(batch, { sync });
-      this.#inFlight = undefined;
-      this.#onWritten(effects);
-    } finally {
-      settle();
-    }
-    resolve();
-    if (!checkpointIsDue) return;
-    this.#usedBytes = 0;
-    this.#leavesLog = true;
-    this.#flushing = this.#flush({ batchNumber, appliedIndex: state.appliedIndex });
+    this.#written = state;
+    this.#onWritten(effects);
+    if (isCheckpoint || this.#isFull) this.beginFlush();
+    this.#budget?.account(this);
+    return batchNumber;
+  }
+
+  beginFlush(): void {
+    if (this.#flushing !== undefined || this.#failure !== undefined) return;
+    const { appliedIndex, historyFloor } = this.#written;
+    this.#flushing = this.#flush({ batchNumber: this.#lastBatchNumber, appliedIndex }, historyFloor);
   }
 
   /** Never rejects: a failed flush fails all writes from then on. */
-  async #flush(checkpoint: Checkpoint): Promise<void> {
+  async #flush(checkpoint: Checkpoint, historyFloor: number): Promise<void> {
+    const budgetedBytes = this.#budget?.flushBegins(this) ?? 0;
     try {
-      await this.#store.flush(() => {
-        this.#leavesLog = false;
-      });
-      this.#leavesLog = false;
+      await this.#store.flush({ historyFloor, batchNumber: checkpoint.batchNumber });
       this.#checkpoint = checkpoint;
       this.#sizeBytes = await this.#store.approximateSizeBytes({});
     } catch (error) {
       this.fail(error);
     }
     this.#flushing = undefined;
+    this.#budget?.flushEnds(budgetedBytes);
+    if (this.#failure !== undefined) return;
+    // What came meanwhile may have filled memory again.
+    if (this.#isFull) this.beginFlush();
+    this.#budget?.account(this);
   }
 }

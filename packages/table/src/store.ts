@@ -27,20 +27,14 @@ export interface StoreSnapshot {
   close(): void;
 }
 
-/** Collects writes that are to happen together. */
-export interface StoreBatch {
-  put(key: Buffer, value: Buffer): void;
-  del(key: Buffer): void;
-  readonly length: number;
-  /** Bytes of keys and values so far. */
-  readonly sizeBytes: number;
+/** A write of one store key; undefined deletes it. */
+export interface Operation {
+  readonly storeKey: Buffer;
+  readonly record: Buffer | undefined;
 }
 
-/**
- * An ordered byte store. One writer: a write is not started before the one before it has resolved.
- * What it may lose in a crash is D4: unsynced batches, silently, even in the middle.
- */
-export interface OrderedStore {
+/** What readers of an ordered byte store use. */
+export interface StoreReader {
   getSync(key: Buffer, snapshot?: StoreSnapshot): Buffer | undefined;
   /** As many point reads at once, without holding up the event loop; in the order of the keys. */
   getMany(keys: Buffer[], snapshot?: StoreSnapshot): Promise<(Buffer | undefined)[]>;
@@ -51,16 +45,19 @@ export interface OrderedStore {
    */
   count(range: KeyRange & { readonly snapshot?: StoreSnapshot }): AsyncGenerator<number, void, undefined>;
   snapshot(): StoreSnapshot;
-  batch(): StoreBatch;
-  /** Atomic. With `sync` this batch, and all before it in the same log file, survive a crash. */
-  write(batch: StoreBatch, options: { sync: boolean }): Promise<void>;
-  /**
-   * Forces what was written before into durable, immutable files (LevelDB: compactRange). Writes may go on. At some
-   * moment the store begins a new log file, and leaves the old one as it is: what is not synced in it now never will
-   * be (D4). `onNewLog` is called once every write that begins from then on goes to the new one; where nobody saw that
-   * moment, the end of the flush tells the same.
-   */
-  flush(onNewLog: () => void): Promise<void>;
+  /** Resolves when whatever else waits by now has had its turn: work that goes on in memory alone takes it now and then. */
+  turn(): Promise<void>;
+}
+
+/**
+ * An ordered byte store. One writer: a write is not started before the one before it has resolved.
+ * What no flush has made durable it may lose in a crash (D4): whole writes, silently.
+ */
+export interface OrderedStore extends StoreReader {
+  /** Atomic, however many there are. What they hold must stay as it is until it resolves. */
+  write(operations: Iterable<Operation>): Promise<void>;
+  /** Forces what was written before into durable, immutable files (LevelDB: compactRange). */
+  flush(): Promise<void>;
   /** About how many bytes of disk the range takes. */
   approximateSizeBytes(range: KeyRange): Promise<number>;
   close(): Promise<void>;

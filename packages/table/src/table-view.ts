@@ -1,4 +1,5 @@
 import type { mvcc } from '@coxswain/protocol';
+import type { BufferedStore } from './buffered-store.js';
 import { comparesHold } from './compare.js';
 import { ResponseTooLargeError } from './errors.js';
 import { getHistory, type PastSource, scanHistory } from './history.js';
@@ -18,7 +19,6 @@ import {
 import { ResponseBudget } from './response-budget.js';
 import { RESPONSE_SIZE_BYTES_MAX, rangeResponse } from './responses.js';
 import type { SharedSnapshot } from './shared-snapshot.js';
-import type { OrderedStore } from './store.js';
 import { liveKeyCountOf, type TableState } from './table-state.js';
 import type { RangePage, RangeQuery } from './types.js';
 
@@ -31,12 +31,12 @@ export class TableView implements RecordSource {
   readonly revision: number;
   /** The state of the table as the view was opened. */
   readonly state: TableState;
-  readonly #store: OrderedStore;
+  readonly #store: BufferedStore;
   readonly #snapshot: SharedSnapshot;
   readonly #isEarlier: boolean;
 
   /** Made by Table.view. */
-  constructor(store: OrderedStore, snapshot: SharedSnapshot, state: TableState, revision: number) {
+  constructor(store: BufferedStore, snapshot: SharedSnapshot, state: TableState, revision: number) {
     this.#store = store;
     this.#snapshot = snapshot;
     this.state = state;

@@ -1,7 +1,8 @@
 import { Applier } from './applier.js';
 import { type BatchRecord, type Checkpoint, decodeBatchRecord, encodeBatchRecord } from './batch-record.js';
+import { BufferedStore } from './buffered-store.js';
 import { ContentHash } from './content-hash.js';
-import type { Effects, Operation } from './effects.js';
+import type { Effects } from './effects.js';
 import {
   RevisionCompactedError,
   RevisionInFutureError,
@@ -17,15 +18,18 @@ import { deletionOf } from './range-deletion.js';
 import { toKeyRecord } from './range-reader.js';
 import { SharedSnapshot } from './shared-snapshot.js';
 import { keyId } from './sorted-tree.js';
-import type { OrderedStore, StoreDirectory } from './store.js';
+import type { Operation, OrderedStore, StoreDirectory } from './store.js';
 import { StoreWriter } from './store-writer.js';
 import { liveKeyCountOf, type Progress, type TableState } from './table-state.js';
 import { TableView } from './table-view.js';
 import type { ApplyResult, KeyRecord, RangePage, RangeQuery, TableEntry } from './types.js';
+import type { WriteBudget } from './write-budget.js';
 import { recallWrittenKeys, WRITTEN_KEYS_SIZE_BYTES_MAX } from './written-keys.js';
 
 /** Effects of one entry in one store batch, at most; see A4. */
 const EFFECTS_SIZE_BYTES_MAX = 4 * 1024 * 1024;
+/** However small the write buffer is. */
+const EFFECTS_SIZE_BYTES_MIN = 64 * 1024;
 /** Store writes of one entry in one store batch, at most: preparing them takes some milliseconds. */
 const EFFECTS_OPERATIONS_MAX = 4000;
 /** Records that housekeeping removes in one batch. */
@@ -45,12 +49,14 @@ export interface TableOptions {
    * revision 0, whatever its log begins with.
    */
   readonly isReplicated?: boolean;
-  /** What the directory's stores were opened with: checkpoints are made when half of it is used (D4). */
+  /** What the table may keep in memory of what was written: half of it is flushed while the other half is filled. */
   readonly writeBufferSizeBytes: number;
-  /** Effects of one entry in one store batch, at most (A4); never more than a quarter of the write buffer. */
+  /** Effects of one entry in one store batch, at most (A4). Default 4 MiB, or a quarter of the write buffer where that is between 64 KiB and 4 MiB. */
   readonly effectsSizeBytesMax?: number;
   /** Store writes of one entry in one store batch, at most (A4). Default 4000. */
   readonly effectsOperationsMax?: number;
+  /** What all tables together may keep in memory of what was written; absent: each keeps what it may by itself. */
+  readonly writeBudget?: WriteBudget;
   /** Where the pages are kept that ranges are answered from; absent: there are none. */
   readonly pageBudget?: PageBudget;
   /** What the keys written in the bounds of a range deletion may take in memory, while its sweep goes on. */
@@ -69,7 +75,7 @@ export interface PointRead {
  */
 export class Table {
   readonly #name: string;
-  readonly #store: OrderedStore;
+  readonly #store: BufferedStore;
   readonly #applier: Applier;
   readonly #writer: StoreWriter;
   readonly #pages: PageCache | undefined;
@@ -100,7 +106,7 @@ export class Table {
 
   private constructor(
     options: TableOptions,
-    store: OrderedStore,
+    store: BufferedStore,
     opened: {
       readonly state: TableState;
       readonly progress: Progress | undefined;
@@ -114,21 +120,20 @@ export class Table {
     this.#store = store;
     this.#state = opened.state;
     this.#halfApplied = opened.progress;
-    this.#historyRemoval = new HistoryRemoval(
-      opened.oldestBatchNumber,
-      (batchNumber) => this.#readBatch(batchNumber).journal,
+    this.#historyRemoval = new HistoryRemoval(opened.oldestBatchNumber, (batchNumber) =>
+      this.#readBatch(batchNumber),
     );
     this.#pages = options.pageBudget && new PageCache(store, options.pageBudget);
     this.#writer = new StoreWriter(store, options.name, {
       ...opened,
       writeBufferSizeBytes: options.writeBufferSizeBytes,
+      writeBudget: options.writeBudget,
       onWritten: (effects) => this.#publish(effects),
     });
     this.#applier = new Applier(store, opened.state, opened.progress, {
-      effectsSizeBytesMax: Math.min(
-        options.effectsSizeBytesMax ?? EFFECTS_SIZE_BYTES_MAX,
-        options.writeBufferSizeBytes / 4,
-      ),
+      effectsSizeBytesMax:
+        options.effectsSizeBytesMax ??
+        Math.max(EFFECTS_SIZE_BYTES_MIN, Math.min(EFFECTS_SIZE_BYTES_MAX, options.writeBufferSizeBytes / 4)),
       effectsOperationsMax: options.effectsOperationsMax ?? EFFECTS_OPERATIONS_MAX,
       writtenKeysSizeBytesMax: options.writtenKeysSizeBytesMax ?? WRITTEN_KEYS_SIZE_BYTES_MAX,
       pages: this.#pages,
@@ -151,7 +156,7 @@ export class Table {
         if (!create) throw new TableGapError(name, 'it holds no batch at all');
         const state = await initializeStore(store, initialState(options));
         const checkpoint = { batchNumber: 1, appliedIndex: state.appliedIndex };
-        return new Table(options, store, {
+        return new Table(options, new BufferedStore(store), {
           state,
           progress: undefined,
           checkpoint,
@@ -169,7 +174,7 @@ export class Table {
         ...batches,
         sizeBytesMax: writtenKeysSizeBytesMax,
       });
-      return new Table(options, store, {
+      return new Table(options, new BufferedStore(store), {
         ...last,
         ...batches,
         state: { ...last.state, deletions },
@@ -296,16 +301,7 @@ export class Table {
       const { snapshot, state } = this.#before;
       return pointRead(key, this.#store.getSync(storeKey, snapshot.native), state);
     }
-    const inFlight = this.#writer.inFlight;
-    if (inFlight === undefined) return pointRead(key, this.#store.getSync(storeKey), this.#state);
-    // The batch under way becomes visible at some moment, and its batch record with it. Once that is seen, so
-    // is all of the batch; while it is not seen after the read either, the read saw nothing of it.
-    const marker = batchKey(inFlight.batchNumber);
-    if (this.#store.getSync(marker) === undefined) {
-      const record = this.#store.getSync(storeKey);
-      if (this.#store.getSync(marker) === undefined) return pointRead(key, record, this.#state);
-    }
-    return pointRead(key, this.#store.getSync(storeKey), inFlight.effects.state);
+    return pointRead(key, this.#store.getSync(storeKey), this.#state);
   }
 
   /**
@@ -321,10 +317,6 @@ export class Table {
     const isSettled = this.#before === undefined && !this.isSweeping && !this.hasFailed;
     const bounds = boundsOf(key, rangeEnd);
     if (this.#pages === undefined || !isSettled || bounds === undefined) return undefined;
-    // Another read may have seen a batch of which the pages have not heard yet: nobody may see less afterwards (P3).
-    const { inFlight } = this.#writer;
-    if (inFlight !== undefined && this.#store.getSync(batchKey(inFlight.batchNumber)) !== undefined)
-      return undefined;
     const interval = { first: keyId(bounds.first), end: bounds.end && keyId(bounds.end) };
     const found = this.#pages.range(interval, limit === 0 ? Number.MAX_SAFE_INTEGER : limit, bytesMax);
     if (found === undefined || found instanceof Gap) return found;
@@ -334,8 +326,7 @@ export class Table {
   /** Reads the beginning of a gap, some `wanted` pairs of it, into memory. Rejects: TableClosedError, the store's errors. */
   async fillGap(gap: Gap, wanted: number): Promise<void> {
     this.#assertReadable();
-    const { inFlight } = this.#writer;
-    await this.#pages?.fill(gap, wanted, () => inFlight?.settled);
+    await this.#pages?.fill(gap, wanted);
   }
 
   /** Live keys: a look at each while the keys of a range deletion are being removed. Rejects as `view` throws. */
@@ -563,6 +554,8 @@ export class Table {
     }
     const { historyFloor } = this.#state;
     if (historyFloor <= this.#blocksRemovedUpTo) return;
+    // One that began with an earlier floor writes blocks that are to be removed.
+    await this.#writer.flushed();
     await this.#removeRecords(historyBlocksFrom(0), historyBlocksFrom(historyFloor + 1));
     this.#blocksRemovedUpTo = historyFloor;
   }
@@ -582,16 +575,8 @@ export class Table {
     }
   }
 
-  /** A snapshot, and the state that belongs to just what it holds. */
   #takeSnapshot(): { snapshot: SharedSnapshot; state: TableState } {
-    const native = this.#store.snapshot();
-    const inFlight = this.#writer.inFlight;
-    const seesInFlight =
-      inFlight !== undefined && this.#store.getSync(batchKey(inFlight.batchNumber), native) !== undefined;
-    return {
-      snapshot: new SharedSnapshot(native),
-      state: seesInFlight ? inFlight.effects.state : this.#state,
-    };
+    return { snapshot: new SharedSnapshot(this.#store.snapshot()), state: this.#state };
   }
 
   #readBatch(batchNumber: number): ReturnType<typeof decodeBatchRecord> {
@@ -602,10 +587,9 @@ export class Table {
 
   /** The last written batch of which something holds that, once false, stays false. */
   #lastBatchWhere(holds: (batch: ReturnType<typeof decodeBatchRecord>) => boolean): BatchRecord | undefined {
-    const inFlight = this.#writer.inFlight;
     let found: BatchRecord | undefined;
     let low = this.#historyRemoval.oldestBatchNumber;
-    let high = inFlight === undefined ? this.#writer.lastBatchNumber : inFlight.batchNumber - 1;
+    let high = this.#writer.lastBatchNumber;
     while (low <= high) {
       const middle = Math.floor((low + high) / 2);
       const batch = this.#readBatch(middle);
@@ -715,10 +699,9 @@ async function assertNoGap(store: OrderedStore, name: string, first: number, las
 
 /** Writes the first batch record of a new store, durably. */
 export async function initializeStore(store: OrderedStore, state: TableState): Promise<TableState> {
-  const batch = store.batch();
   const checkpoint = { batchNumber: 1, appliedIndex: state.appliedIndex };
-  batch.put(batchKey(1), encodeBatchRecord({ state, checkpoint, progress: undefined }, []));
-  await store.write(batch, { sync: true });
-  await store.flush(() => undefined);
+  const record = encodeBatchRecord({ state, checkpoint, progress: undefined }, []);
+  await store.write([{ storeKey: batchKey(1), record }]);
+  await store.flush();
   return state;
 }

@@ -4,7 +4,7 @@ import { isWithinBounds, type KeyBounds } from './key-bounds.js';
 import { BATCH_END, batchKey, batchNumberOf } from './layout.js';
 import type { RangeDeletion } from './range-deletion.js';
 import { keyId, newSortedTree, type SortedTree } from './sorted-tree.js';
-import type { OrderedStore } from './store.js';
+import type { StoreReader } from './store.js';
 
 /** What the keys of one range deletion may take: about 90,000 of 30 bytes. Past that, readers walk over the store. */
 export const WRITTEN_KEYS_SIZE_BYTES_MAX = 8 * 1024 * 1024;
@@ -70,7 +70,7 @@ const RECALL_BATCHES = 100;
  * the history was removed, journals may be gone, and it stays unknown.
  */
 export async function recallWrittenKeys(
-  store: OrderedStore,
+  store: StoreReader,
   deletions: readonly RangeDeletion[],
   options: {
     readonly oldestBatchNumber: number;

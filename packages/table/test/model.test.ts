@@ -7,13 +7,21 @@ import { plain, plainPage, query, simpleCommand } from './arbitraries.js';
 import * as commands from './commands.js';
 import { text } from './commands.js';
 import { Model } from './model.js';
-import { hashOfRecords, logicalRecords } from './records.js';
+import { closeWhole, hashOfRecords, logicalRecords } from './records.js';
 
 async function openTable(
   directory = new MemoryStoreDirectory(),
   writeBufferSizeBytes = 1 << 20,
 ): Promise<Table> {
-  return Table.open({ directory, name: '10001', create: true, initialIndex: 0, writeBufferSizeBytes });
+  const effectsSizeBytesMax = 1 << 18;
+  return Table.open({
+    directory,
+    name: '10001',
+    create: true,
+    initialIndex: 0,
+    writeBufferSizeBytes,
+    effectsSizeBytesMax,
+  });
 }
 
 /** Applies in batches of the given sizes, without waiting for one before handing over the next. */
@@ -38,9 +46,11 @@ describe('the table against a model that keeps every state', () => {
         fc.array(simpleCommand, { minLength: 1, maxLength: 15 }),
         fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 1, maxLength: 4 }),
         fc.array(fc.tuple(query, fc.nat(15)), { maxLength: 6 }),
-        async (list, sizes, queries) => {
+        fc.constantFrom(1, 1000, 4000, 1 << 20),
+        async (list, sizes, queries, writeBufferSizeBytes) => {
           const model = new Model();
-          const table = await openTable();
+          // With small buffers each batch, or a few of them, are flushed.
+          const table = await openTable(new MemoryStoreDirectory(), writeBufferSizeBytes);
           const results = await applyInBatches(
             table,
             list.map((command, at) => commands.entry(at + 1, command)),
@@ -89,7 +99,7 @@ describe('the table against a model that keeps every state', () => {
             const table = await openTable(directory);
             await applyInBatches(table, entries, how);
             const { state } = table;
-            await table.close();
+            await closeWhole(table);
             replicas.push({ state, records: await logicalRecords(directory, '10001') });
           }
           deepEqual(replicas[1], replicas[0]);
@@ -112,7 +122,7 @@ describe('the table against a model that keeps every state', () => {
         );
         const kept = table.contentHash;
         const { keyCount } = table;
-        await table.close();
+        await closeWhole(table);
         deepEqual(await hashOfRecords(directory, '10001'), { kept, keyCount });
       }),
       { numRuns: 100 },

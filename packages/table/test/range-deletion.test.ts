@@ -33,7 +33,7 @@ import {
   txn,
 } from './commands.js';
 import { Model } from './model.js';
-import { hashOfRecords, recordKinds } from './records.js';
+import { closeWhole, hashOfRecords, recordKinds } from './records.js';
 import { makeTemporaryDirectory } from './temporary-directory.js';
 
 const NAME = '10001';
@@ -102,6 +102,7 @@ const step = fc.record({
   turns: fc.oneof(fc.constant(0), fc.nat(60)),
   event: fc.oneof(
     { weight: 4, arbitrary: fc.constant('nothing' as const) },
+    { weight: 3, arbitrary: fc.constant('flush' as const) },
     { weight: 3, arbitrary: fc.constant('crash' as const) },
     { weight: 1, arbitrary: fc.constant('compact' as const) },
     { weight: 1, arbitrary: fc.constant('snapshot' as const) },
@@ -112,12 +113,9 @@ const step = fc.record({
 /** A table beside a model of it. */
 class Comparison {
   readonly model = new Model();
-  readonly #writeCounts = new Map<string, number>();
   readonly #directory = new MemoryStoreDirectory({
     beforeWrite: () => turns(this.#writeTurns),
-    afterWrite: async (name) => {
-      this.#writeCounts.set(name, (this.#writeCounts.get(name) ?? 0) + 1);
-    },
+    beforeFlush: () => turns(this.#writeTurns),
   });
   readonly #writeTurns: number;
   readonly #effectsSizeBytesMax: number;
@@ -172,10 +170,15 @@ class Comparison {
     await this.table.removeHistory();
   }
 
-  /** Loses the newest writes to the store, which the log then has to bring again. */
-  async crash(lostCount: number): Promise<void> {
-    const last = this.#writeCounts.get(NAME)!;
-    this.#directory.crash(({ number }) => number <= last - lostCount);
+  /** Begins to make durable what was written. */
+  flush(): void {
+    // It fails where a crash comes before its end.
+    this.table.checkpoint().catch(() => undefined);
+  }
+
+  /** Loses what was not flushed, and maybe what was being flushed, which the log then has to bring again. */
+  async crash(losesFlush: boolean): Promise<void> {
+    this.#directory.crash(() => !losesFlush);
     await this.open();
     await this.table.apply(this.#entries.slice(this.table.appliedIndex));
   }
@@ -183,12 +186,10 @@ class Comparison {
   /** Goes on with what a Raft snapshot makes of the table. */
   async takeSnapshot(): Promise<void> {
     const view = this.table.view();
-    this.#writeCounts.delete('loaded');
     await loadSnapshot(this.#directory, 'loaded', writeSnapshot(view, { preamble: 7 }));
     view.close();
     await this.table.close();
     await this.#directory.rename('loaded', NAME);
-    this.#writeCounts.set(NAME, this.#writeCounts.get('loaded')!);
     await this.open();
   }
 
@@ -214,7 +215,7 @@ class Comparison {
     expect(contentHash).toBe(await hashOfNaive(this.#entries));
     const all = Array.from({ length: this.model.revision }, (_, back) => [everything, back] as const);
     await this.compare(all);
-    await this.table.close();
+    await closeWhole(this.table);
     expect(await hashOfRecords(this.#directory, NAME)).toEqual({ kept: contentHash, keyCount });
   }
 }
@@ -233,19 +234,20 @@ describe('range deletions whose keys are removed later, against a model that kee
     await fc.assert(
       fc.asyncProperty(
         fc.array(step, { minLength: 1, maxLength: 14 }),
-        fc.nat(3),
+        fc.boolean(),
         fc.nat(40),
         fc.constantFrom(1, 50, 100, 200),
         fc.constantFrom(0, 150, 100_000),
-        async (steps, lostCount, writeTurns, batchBytes, writtenBytes) => {
+        async (steps, losesFlush, writeTurns, batchBytes, writtenBytes) => {
           const comparison = new Comparison(writeTurns, batchBytes, writtenBytes);
           await comparison.open();
           for (const one of steps) {
             await comparison.apply(one.command);
             note(comparison.table, false);
             await turns(one.turns);
+            if (one.event === 'flush') comparison.flush();
             if (one.event === 'crash') {
-              await comparison.crash(lostCount);
+              await comparison.crash(losesFlush);
               note(comparison.table, true);
             }
             if (one.event === 'compact') await comparison.compact();
@@ -351,23 +353,25 @@ describe('a range deletion whose keys are removed later', () => {
     const held: (() => void)[] = [];
     let holds = false;
     const directory = new MemoryStoreDirectory({
-      beforeWrite: () => (holds ? new Promise((resolve) => held.push(resolve)) : Promise.resolve()),
+      beforeScan: () => (holds ? new Promise((resolve) => held.push(resolve)) : Promise.resolve()),
     });
     const table = await openTable(directory);
-    await table.apply([entry(1, putBatch(pairs(3)))]);
+    await table.apply([entry(1, putBatch(pairs(30)))]);
+    await answered(table.apply([entry(2, del('k', 'l'))]));
     holds = true;
-    const deleted = table.apply([entry(2, del('k', 'l'))]);
+    // The sweep looks for the next key.
     while (held.length === 0) await turns(1);
-    held.shift()!();
-    await deleted;
-    // The sweep's write of the second key: the entry itself deleted the first.
-    while (held.length === 0) await turns(1);
-    const put3 = table.apply([entry(3, put(keyAt(1), 'new'))]);
+    const sweptUpTo = (): string => text(table.state.deletions[0]!.first);
+    const next = pairs(30)
+      .map(([key]) => key)
+      .find((key) => key > sweptUpTo())!;
+    const put3 = table.apply([entry(3, put(next, 'new'))]);
     await turns(20);
     holds = false;
     held.shift()!();
     await put3;
-    expect(table.get(bytes(keyAt(1))).record).toMatchObject({ createRevision: 3, version: 1 });
+    expect(sweptUpTo() > next).toBe(true);
+    expect(table.get(bytes(next)).record).toMatchObject({ createRevision: 3, version: 1 });
     await swept(table);
     expect(table.keyCount).toBe(1);
     await table.close();
@@ -487,7 +491,8 @@ describe('a range deletion whose keys are removed later', () => {
     view.close();
     scans.count = 0;
     expect((await table.range(firsts)).count).toBe(20);
-    expect(scans.count).toBeGreaterThan(10);
+    // In memory others have their turn after a thousand keys.
+    expect(scans.count).toBeGreaterThanOrEqual(COUNT / 1000);
     release();
     await swept(table);
     expect(table.keyCount).toBe(20);
@@ -534,7 +539,7 @@ describe('a range deletion whose keys are removed later', () => {
       let holds = false;
       const scans = { count: 0 };
       const directory = new MemoryStoreDirectory({
-        beforeWrite: () => (holds ? new Promise((resolve) => held.push(resolve)) : Promise.resolve()),
+        beforeFlush: () => (holds ? new Promise((resolve) => held.push(resolve)) : Promise.resolve()),
         beforeScan: async () => {
           scans.count += 1;
         },
@@ -546,9 +551,12 @@ describe('a range deletion whose keys are removed later', () => {
       await answered(table.apply([entry(2, del('k', 'l')), entry(3, some)]));
       await beforeCrash(table);
       while (text(table.state.deletions[0]!.first) === 'k') await turns(1);
+      await table.checkpoint();
       holds = true;
       directory.crash(() => true);
       const again = await openTable(directory, SWEEP_SIZE_BYTES);
+      // A sweep stands back while a checkpoint is made.
+      again.checkpoint().catch(() => undefined);
       return {
         table: again,
         scans,
@@ -621,7 +629,7 @@ describe('a range deletion whose keys are removed later', () => {
     await table.apply([commands.internalEntry(4, CommandKind.Compact, 3)]);
     await table.checkpoint();
     await table.removeHistory();
-    await table.close();
+    await closeWhole(table);
     expect(await recordKinds(directory, NAME)).toEqual(new Set(['L', 'N']));
   });
 

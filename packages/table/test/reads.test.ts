@@ -261,7 +261,7 @@ describe('a read at an earlier revision', () => {
   });
 });
 
-describe('a read while a write is under way', () => {
+describe('a read while a flush is under way', () => {
   test('reports just the revision that it saw (P2, P3)', async () => {
     let table: Table | undefined;
     const seen: unknown[] = [];
@@ -274,18 +274,19 @@ describe('a read while a write is under way', () => {
       seen.push([view.revision, records[0] && text(records[0].value)]);
       view.close();
     };
-    table = await openTable(new MemoryStoreDirectory({ beforeWrite: look, afterWrite: look }));
-    await Promise.all([table.apply([entry(1, put('a', '1'))]), table.apply([entry(2, put('a', '2'))])]);
+    const hooks = { beforeWrite: look, afterWrite: look, beforeFlush: look };
+    table = await openTable(new MemoryStoreDirectory(hooks));
+    await table.apply([entry(1, put('a', '1'))]);
+    const checkpoint = table.checkpoint();
+    await table.apply([entry(2, put('a', '2'))]);
+    await checkpoint;
     expect(seen).toEqual([
-      [0, undefined],
-      [0, undefined],
-      [1, '1'],
-      [1, '1'],
-      [1, '1'],
-      [1, '1'],
       [2, '2'],
-      [2, '2'],
+      // The view was opened before the second entry.
+      [1, '1'],
+      ...Array.from({ length: 4 }, () => [2, '2']),
     ]);
+    expect(table.checkpointIndex).toBe(1);
     await table.close();
   });
 });

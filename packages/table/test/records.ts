@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto';
 import { ContentHash } from '../src/content-hash.js';
+import { readHistoryBlock } from '../src/history-block.js';
 import type { StoreDirectory, Table } from '../src/index.js';
 import { ALL_KEYS } from '../src/key-bounds.js';
 
 const BATCH_RECORDS = 'N'.charCodeAt(0);
 const LATEST_RECORDS = 'L'.charCodeAt(0);
+const HISTORY_BLOCKS = 'D'.charCodeAt(0);
 
 async function allRecords(directory: StoreDirectory, name: string): Promise<[Buffer, Buffer][]> {
   const store = await directory.open(name, { create: false });
@@ -20,12 +22,25 @@ async function allRecords(directory: StoreDirectory, name: string): Promise<[Buf
   return found;
 }
 
-/** Everything that a store holds but its batch records: those depend on how entries came in batches. */
+/** Everything that a store holds but its batch records and its history: those depend on how entries came in batches and flushes. */
 export async function logicalRecords(directory: StoreDirectory, name: string): Promise<string[]> {
   const records = await allRecords(directory, name);
   return records
-    .filter(([key]) => key[0] !== BATCH_RECORDS)
+    .filter(([key]) => key[0] !== BATCH_RECORDS && key[0] !== HISTORY_BLOCKS)
     .map(([key, value]) => `${key.toString('hex')}=${value.toString('hex')}`);
+}
+
+/** How many versions a store has in its history. */
+export async function historyCount(directory: StoreDirectory, name: string): Promise<number> {
+  const records = await allRecords(directory, name);
+  const blocks = records.filter(([key]) => key[0] === HISTORY_BLOCKS);
+  return blocks.flatMap(([, block]) => [...readHistoryBlock(block)]).length;
+}
+
+/** Makes durable what the table holds, and closes it. */
+export async function closeWhole(table: Table): Promise<void> {
+  await table.checkpoint();
+  await table.close();
 }
 
 /** All that readers can see of a table at the revisions, and its hash, once nothing is left to be removed. */

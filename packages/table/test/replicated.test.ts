@@ -28,7 +28,7 @@ import {
   sequence,
   txn,
 } from './commands.js';
-import { hashOfRecords } from './records.js';
+import { closeWhole, hashOfRecords } from './records.js';
 
 const NAME = '10001';
 /** A shard that takes over a name starts there (T1). */
@@ -36,7 +36,13 @@ const BASE = 1_000_000_000;
 
 function open(
   directory: StoreDirectory,
-  { isReplicated = true, base = 0, create = true, writeBufferSizeBytes = 1 << 22 } = {},
+  {
+    isReplicated = true,
+    base = 0,
+    create = true,
+    writeBufferSizeBytes = 1 << 22,
+    effectsSizeBytesMax = 1 << 20,
+  } = {},
 ): Promise<Table> {
   return Table.open({
     directory,
@@ -45,6 +51,7 @@ function open(
     initialIndex: base,
     isReplicated,
     writeBufferSizeBytes,
+    effectsSizeBytesMax,
   });
 }
 
@@ -52,7 +59,7 @@ async function closed(
   table: Table,
 ): Promise<Pick<Table, 'contentHash' | 'revision' | 'keyCount' | 'leaderIndex'>> {
   const { contentHash, revision, keyCount, leaderIndex } = table;
-  await table.close();
+  await closeWhole(table);
   return { contentHash, revision, keyCount, leaderIndex };
 }
 
@@ -332,7 +339,7 @@ describe('a load', () => {
     );
     const entries = [load(1, 0, records.slice(0, 30)), load(2, 0, records.slice(30)), loaded(3, 50, true)];
     // A small write buffer: each entry is written in several parts.
-    const small = { writeBufferSizeBytes: 16 * 1024 };
+    const small = { writeBufferSizeBytes: 8 * 1024, effectsSizeBytesMax: 4 * 1024 };
     const whole = await open(new MemoryStoreDirectory(), small);
     await whole.apply(entries);
     const content = await contentOf(whole);
@@ -340,21 +347,28 @@ describe('a load', () => {
     const expected = await closed(whole);
     let crashes = 0;
     for (let kept = 1; ; kept++) {
-      const directory = new MemoryStoreDirectory();
-      const table = await open(directory, small);
-      await table.apply(entries);
-      const { appliedIndex } = table;
-      let written = 0;
-      directory.crash(({ number }) => {
-        written = Math.max(written, number);
-        return number <= kept;
+      let writes = 0;
+      const directory = new MemoryStoreDirectory({
+        beforeWrite: () => (++writes > kept ? new Promise(() => undefined) : Promise.resolve()),
       });
+      const table = await open(directory, small);
+      let isDone = false;
+      table.apply(entries).then(
+        () => {
+          isDone = true;
+        },
+        // The store is gone.
+        () => undefined,
+      );
+      while (writes <= kept && !isDone) await Promise.resolve();
+      directory.crash(() => true);
+      writes = Number.NEGATIVE_INFINITY;
       const reopened = await open(directory, { ...small, create: false });
-      if (reopened.appliedIndex < appliedIndex) crashes++;
+      if (!isDone) crashes++;
       await reopened.apply(entries.filter(({ index }) => index > reopened.appliedIndex));
       expect(await contentOf(reopened)).toEqual(content);
       expect(await closed(reopened)).toEqual(expected);
-      if (kept >= written) break;
+      if (isDone) break;
     }
     expect(crashes).toBeGreaterThan(6);
   });

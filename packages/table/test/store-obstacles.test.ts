@@ -17,9 +17,7 @@ beforeEach(async () => {
   ({ path, dispose } = await makeTemporaryDirectory());
   directory = await LevelStoreDirectory.open(path, options);
   const store = await directory.open(name, { create: true });
-  const batch = store.batch();
-  batch.put(Buffer.from('Lkey'), Buffer.from('value'));
-  await store.write(batch, { sync: true });
+  await store.write([{ storeKey: Buffer.from('Lkey'), record: Buffer.from('value') }]);
   await store.close();
 });
 

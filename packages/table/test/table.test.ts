@@ -8,6 +8,7 @@ import {
   type TableEntry,
   UnknownCommandError,
 } from '../src/index.js';
+import { batchKey } from '../src/layout.js';
 import {
   answered,
   bytes,
@@ -26,7 +27,7 @@ import {
   text,
   txn,
 } from './commands.js';
-import { logicalRecords } from './records.js';
+import { closeWhole, historyCount, logicalRecords } from './records.js';
 
 const NAME = '10001';
 
@@ -34,7 +35,15 @@ async function openTable(
   directory = new MemoryStoreDirectory(),
   writeBufferSizeBytes = 1 << 22,
 ): Promise<Table> {
-  return Table.open({ directory, name: NAME, create: true, initialIndex: 0, writeBufferSizeBytes });
+  const effectsSizeBytesMax = 1 << 20;
+  return Table.open({
+    directory,
+    name: NAME,
+    create: true,
+    initialIndex: 0,
+    writeBufferSizeBytes,
+    effectsSizeBytesMax,
+  });
 }
 
 describe('apply', () => {
@@ -44,24 +53,25 @@ describe('apply', () => {
     const directory = new MemoryStoreDirectory({
       beforeWrite: () => (holds ? new Promise((resolve) => held.push(resolve)) : Promise.resolve()),
     });
-    const table = await openTable(directory);
+    // Memory is full after one batch, and after another while that is being flushed.
+    const table = await openTable(directory, 1);
+    holds = true;
     await table.apply([
       entry(
         1,
         putBatch([
           ['a', '1'],
           ['b', '1'],
-          ['c', '1'],
         ]),
       ),
     ]);
-    holds = true;
+    await table.apply([entry(2, put('c', '1'))]);
     const order: number[] = [];
     const all = [
-      table.apply([entry(2, put('bb', '2')), entry(3, del('a'))]),
-      table.apply([entry(4, txn({ success: [opRange('\0', '\0', { keysOnly: true })] }))]),
-      table.apply([entry(5, put('a', '5', true)), entry(6, del('b', 'c', true))]),
-      table.apply([entry(7, txn({ compare: [compare('VERSION', 'bb', 'EQUAL', 0)] }))]),
+      table.apply([entry(3, put('bb', '2')), entry(4, del('a'))]),
+      table.apply([entry(5, txn({ success: [opRange('\0', '\0', { keysOnly: true })] }))]),
+      table.apply([entry(6, put('a', '5', true)), entry(7, del('b', 'c', true))]),
+      table.apply([entry(8, txn({ compare: [compare('VERSION', 'bb', 'EQUAL', 0)] }))]),
     ].map((result, at) =>
       result.then((results) => {
         order.push(at);
@@ -69,7 +79,8 @@ describe('apply', () => {
       }),
     );
     while (held.length === 0) await Promise.resolve();
-    expect(table.appliedIndex).toBe(1);
+    for (let turn = 0; turn < 50; turn++) await Promise.resolve();
+    expect(table.appliedIndex).toBe(2);
     expect(order).toEqual([]);
     holds = false;
     held.shift()!();
@@ -99,7 +110,7 @@ describe('apply', () => {
       const table = await openTable(directory);
       const results = await table.apply(list.map((one) => ({ ...one, wantsResult })));
       expect(results.every(({ responses }) => responses.length > 0)).toBe(wantsResult);
-      await table.close();
+      await closeWhole(table);
       records.push(await logicalRecords(directory, NAME));
     }
     expect(records[0]).toEqual(records[1]);
@@ -170,6 +181,7 @@ describe('apply', () => {
     ]);
     expect(first!.revision).toBe(70);
     expect(table.get(bytes('a'))).toMatchObject({ record: { modRevision: 70 }, revision: 75 });
+    await table.checkpoint();
     directory.crash(() => true);
     const reopened = await openTable(directory);
     expect(reopened.state).toMatchObject({ appliedIndex: 3, revision: 75, leaderIndex: 75 });
@@ -225,6 +237,7 @@ describe('sealing', () => {
     ]);
     expect(table.state).toMatchObject({ appliedIndex: 5, sealedBy: 10_002, historyFloor: 0 });
     expect(text(table.get(bytes('a')).record!.value)).toBe('1');
+    await table.checkpoint();
     directory.crash(() => true);
     const reopened = await openTable(directory);
     expect(reopened.sealedBy).toBe(10_002);
@@ -233,9 +246,6 @@ describe('sealing', () => {
 });
 
 describe('history', () => {
-  const historyCount = async (directory: MemoryStoreDirectory): Promise<number> =>
-    (await logicalRecords(directory, NAME)).filter((record) => record.startsWith('48')).length;
-
   test('is unreadable below a Compact at once, and still there above it (A5)', async () => {
     const table = await openTable();
     await table.apply([1, 2, 3, 4].map((index) => entry(index, put('a', String(index)))));
@@ -256,6 +266,31 @@ describe('history', () => {
     await table.close();
   });
 
+  test('is read once while a flush has written it, and memory still has it', async () => {
+    const held: (() => void)[] = [];
+    let holds = false;
+    const directory = new MemoryStoreDirectory({
+      beforeFlush: () => (holds ? new Promise((resolve) => held.push(resolve)) : Promise.resolve()),
+    });
+    const table = await openTable(directory);
+    await table.apply([1, 2, 3].map((index) => entry(index, put('a', String(index)))));
+    await table.apply([entry(4, put('b', '4'))]);
+    holds = true;
+    const checkpoint = table.checkpoint();
+    while (held.length === 0) await Promise.resolve();
+    await table.apply([entry(5, del('b')), entry(6, put('a', '6'))]);
+    for (const revision of [1, 2, 3, 4, 5, 6]) {
+      const view = table.view(revision);
+      const { records } = await view.range(query('\0', '\0'));
+      const expected = [`a@${[1, 2, 3, 3, 3, 6][revision - 1]}`, ...(revision === 4 ? ['b@4'] : [])];
+      expect(records.map(({ key, modRevision }) => `${text(key)}@${modRevision}`)).toEqual(expected);
+      view.close();
+    }
+    held.shift()!();
+    await checkpoint;
+    await table.close();
+  });
+
   test('is removed below the floor and nowhere else, in steps, also after a restart (A5)', async () => {
     const directory = new MemoryStoreDirectory();
     let table = await openTable(directory);
@@ -272,17 +307,17 @@ describe('history', () => {
     };
     expect(await seen(2000)).toHaveLength(10);
     expect((await seen(2000)) as unknown[]).toContainEqual([1999, 200]);
-    await table.close();
+    await closeWhole(table);
     // Each write but the first of a key superseded one; those up to revision 2000 are gone.
-    expect(await historyCount(directory)).toBe(1000);
+    expect(await historyCount(directory, NAME)).toBe(1000);
     table = await openTable(directory);
     expect(table.state).toEqual(state);
     await table.apply([internalEntry(3002, CommandKind.Compact, 3000)]);
     await table.checkpoint();
     await table.removeHistory();
     expect(await seen(3000)).toHaveLength(10);
-    await table.close();
-    expect(await historyCount(directory)).toBe(0);
+    await closeWhole(table);
+    expect(await historyCount(directory, NAME)).toBe(0);
   });
 
   test('of batches since the last checkpoint stays, so that a gap would show (D4)', async () => {
@@ -291,7 +326,10 @@ describe('history', () => {
     await table.apply([1, 2, 3].map((index) => entry(index, put('a', String(index)))));
     await table.apply([internalEntry(4, CommandKind.Compact, 3)]);
     await table.removeHistory();
-    directory.crash(({ number }) => number !== 2);
+    await closeWhole(table);
+    const store = await directory.open(NAME, { create: false });
+    await store.write([{ storeKey: batchKey(2), record: undefined }]);
+    await store.close();
     await expect(openTable(directory)).rejects.toThrow(/batch 2 is missing/);
   });
 

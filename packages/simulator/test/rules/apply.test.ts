@@ -140,7 +140,7 @@ describe('A7: time never goes back within a table', () => {
   test('a leader starts anew, and its table lacks the newest entries of its log', async () => {
     const world = await World.formed({ nodes: 1 });
     await world.write(1, 'a', '1');
-    const holdTable = () => world.gate(1, (step) => step === `store write shard-${world.shard()}`);
+    const holdTable = () => world.gate(1, (step) => step === `apply shard-${world.shard()}`);
     const leads = () => world.isServing(1) && world.replica(1).isLeader;
     holdTable();
     world.put(1, 'a', '2');

@@ -4,7 +4,7 @@ import { describe, expect, test } from '@jest/globals';
 import { Outcome, type Step, TABLE, World } from './world.js';
 
 const DONOR = 'donor:8443';
-const isMetaApply = (step: Step) => step === `store write shard-${META_SHARD}`;
+const isMetaApply = (step: Step) => step === `apply shard-${META_SHARD}`;
 
 const begin = (world: World, id: NodeId, timeoutMs = 30_000): Outcome<HeldClone> =>
   new Outcome(world.node(id).clone.begin(DONOR, world.deadlineMs(id, timeoutMs)));

@@ -7,6 +7,8 @@ const isWal = (step: Step) => step.startsWith('wal');
 const isSync = (step: Step) => step === 'wal sync';
 /** Small enough that a few dozen writes compact the log. */
 const compacting = { snapshotEntries: 20, compactionOverheadEntries: 5 };
+/** Each few batches of a table are flushed. */
+const flushing = { storeWriteBufferBytes: 2000 };
 
 async function writeMany(world: World, id: number, count: number): Promise<void> {
   for (let i = 0; i < count; i++) await world.write(id, `key-${i % 10}`, `value-${i}`);
@@ -82,21 +84,13 @@ describe('D2: nothing is applied that is not durable here', () => {
 describe('D4: a store that lost a batch is never believed', () => {
   /** One follower's table has lost a batch in the middle, and has started again with that. */
   async function withGap() {
-    const world = await World.formed();
+    const world = await World.formed({ options: flushing });
     const roles = await world.roles();
     const [leader, follower] = roles;
-    let isLost = false;
-    world.beforeSteps(follower, (step) => {
-      if (isLost || step !== `store write shard-${world.shard()}`) return undefined;
-      isLost = true;
-      return 'lost';
-    });
-    await writeMany(world, leader, 5);
-    await world.until('the follower has applied all', () => {
-      const { table } = world.replica(follower);
-      return isLost && table.appliedIndex === world.replica(leader).table.appliedIndex;
-    });
+    await writeMany(world, leader, 20);
+    await world.equal();
     world.kill(follower);
+    world.loseBatch(follower, world.shard());
     world.start(follower);
     const gate = world.gate(follower, (step) => step === `store open shard-${world.shard()}.incoming`);
     await world.until('the rebuilding begins', () => gate.waiting > 0);
@@ -130,17 +124,13 @@ describe('D4: a store that lost a batch is never believed', () => {
   });
 
   test('a table that is deleted while it is rebuilt leaves nothing in the log', async () => {
-    const world = await World.formed();
+    const world = await World.formed({ options: flushing });
     const [leader, follower] = await world.roles();
-    let isLost = false;
-    world.beforeSteps(follower, (step) => {
-      if (isLost || step !== `store write shard-${world.shard()}`) return undefined;
-      isLost = true;
-      return 'lost';
-    });
-    await writeMany(world, leader, 5);
+    await writeMany(world, leader, 20);
     await world.equal();
-    world.restart(follower);
+    world.kill(follower);
+    world.loseBatch(follower, world.shard());
+    world.start(follower);
     const gate = world.gate(follower, (step) => step === `store rename shard-${world.shard()}.incoming`);
     await world.until('the snapshot has come', () => gate.waiting > 0);
     await world.answer(world.delete(leader, TABLE));
@@ -213,15 +203,10 @@ describe('D4: a store that lost a batch is never believed', () => {
   });
 
   test('a cluster of one refuses to start, and names the directory and the command', async () => {
-    const world = await World.formed({ nodes: 1 });
-    let isLost = false;
-    world.beforeSteps(1, (step) => {
-      if (isLost || step !== `store write shard-${world.shard()}`) return undefined;
-      isLost = true;
-      return 'lost';
-    });
-    await writeMany(world, 1, 5);
+    const world = await World.formed({ nodes: 1, options: flushing });
+    await writeMany(world, 1, 20);
     world.kill(1);
+    world.loseBatch(1, world.shard());
     world.start(1);
     const { message } = await world.endOf(1);
     expect(message).toContain(`tables/shard-${world.shard()}`);
@@ -244,13 +229,13 @@ describe('D4: a store that lost a batch is never believed', () => {
     expect(log.truncated.index).toBeLessThanOrEqual(table.checkpointIndex);
   });
 
-  test.each(['apply', 'checkpoint'])(
-    'a store that refuses a write on %s is opened again, and replayed',
+  test.each(['write', 'end'])(
+    'a store that refuses the %s of a flush is opened again, and replayed',
     async (when) => {
-      const world = await World.formed({ options: when === 'checkpoint' ? compacting : {} });
+      const world = await World.formed({ options: compacting });
       const [leader, follower] = await world.roles();
       const name = `shard-${world.shard()}`;
-      const fails = when === 'apply' ? `store write ${name}` : `store flush ${name}`;
+      const fails = when === 'write' ? `store write ${name}` : `store flush ${name}`;
       let refused = 0;
       world.beforeSteps(follower, (step) => {
         if (step !== fails || refused === 3) return undefined;
@@ -397,7 +382,7 @@ describe('D6: a full disk is survived, a disk that lies is not', () => {
   });
 
   test('a table whose store has no room is read as it was, and goes on when there is room', async () => {
-    const world = await World.formed();
+    const world = await World.formed({ options: flushing });
     const [leader, follower] = await world.roles();
     await world.write(leader, 'a', '1');
     world.beforeSteps(leader, (step) => {
@@ -492,7 +477,7 @@ describe('D7: an installed snapshot is in place, or not at all', () => {
     world.network.block(leader, follower);
     await writeMany(world, leader, 60);
     await world.until('the log is gone', () => world.replica(leader).log.truncated.index > 40);
-    const gate = world.gate(follower, (step) => step === `store write shard-${world.shard()}`);
+    const gate = world.gate(follower, (step) => step === `apply shard-${world.shard()}`);
     world.network.unblock(leader, follower);
     await world.sleep(2_000);
     gate.open();

@@ -8,7 +8,7 @@ import { Outcome, type Step, TABLE, World, type WorldOptions } from './world.js'
 
 const SHARD = 10_001;
 const BASE_STEP = 1_000_000_000;
-const isApplyOf = (shard: number) => (step: Step) => step === `store write shard-${shard}`;
+const isApplyOf = (shard: number) => (step: Step) => step === `apply shard-${shard}`;
 
 /** A follower cluster with one table, which has nothing of its leader cluster yet. */
 async function followerWorld({ options, ...more }: WorldOptions = {}): Promise<World> {

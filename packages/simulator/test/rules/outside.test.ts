@@ -70,7 +70,7 @@ describe('a table that is deleted and made again (T1, T5)', () => {
     const world = await World.formed();
     const [leader, follower] = await world.roles();
     const cursor = await world.write(follower, 'a', 'old');
-    const gate = world.gate(follower, (step) => step === 'store write shard-1000');
+    const gate = world.gate(follower, (step) => step === 'apply shard-1000');
     const shard = await makeAgain(world, leader);
     const answers = fromOutside(world, follower, { cursor, timeoutMs: PATIENT_MS });
     await world.sleep(5_000);

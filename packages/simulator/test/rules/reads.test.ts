@@ -101,7 +101,7 @@ describe('P2: a linearizable read sees every write that ended before it began', 
   test('it waits for the write of the store', async () => {
     const world = await World.formed();
     const [leader, follower] = await world.roles();
-    const gate = world.gate(follower, (step) => step === `store write shard-${world.shard()}`);
+    const gate = world.gate(follower, (step) => step === `apply shard-${world.shard()}`);
     await world.write(leader, 'a', 'new');
     const read = world.get(follower, 'a');
     await world.sleep(500);

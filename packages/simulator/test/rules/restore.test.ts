@@ -9,7 +9,7 @@ const OLD = 10_001;
 const NEW = 10_002;
 const BASE_STEP = 1_000_000_000;
 const MISSING = 'missing';
-const isMetaApply = (step: Step) => step === `store write shard-${META_SHARD}`;
+const isMetaApply = (step: Step) => step === `apply shard-${META_SHARD}`;
 
 /** What the restored table holds: the pairs of the stream, each at version 1. */
 const contentOf = (prefix: string, count = 20) => pairs(count, prefix).map(({ key }) => `${key}=${prefix}/1`);
@@ -101,7 +101,7 @@ describe('commands of a log are run again before the switch', () => {
     expect(load.keyCount).toBe(3);
     expect(load.header()).toMatchObject({ shardId: NEW });
     // What is run again comes after the load, and a node that has applied only that serves nothing.
-    const gate = world.gate(other, (step) => step === `store write shard-${NEW}`);
+    const gate = world.gate(other, (step) => step === `apply shard-${NEW}`);
     await switching(world, follower, load);
     await world.until('it knows', () => shardOf(world, other) === NEW);
     expect(world.replica(other, NEW).loadedIndex).toBe(load.header().revision);
@@ -295,7 +295,7 @@ describe('T2: of what happens at the same time one thing holds, and the other on
 describe('a restore that does not come to its end', () => {
   test.each([
     ['has its effect after its caller has gone', isMetaApply],
-    ['made a shard that does not answer in time', (step: Step) => step === `store write shard-${NEW}`],
+    ['made a shard that does not answer in time', (step: Step) => step === `apply shard-${NEW}`],
   ])('leaves nothing where its beginning %s', async (_, isHeld) => {
     const world = await World.formed();
     const [, follower, other] = await world.roles();

@@ -7,8 +7,8 @@ import { Gate, Outcome, type Step, TABLE, World } from './world.js';
 const OLD = 10_001;
 const NEW = 10_002;
 const BASE_STEP = 1_000_000_000;
-const isMetaApply = (step: Step) => step === `store write shard-${META_SHARD}`;
-const isApplyOf = (shard: number) => (step: Step) => step === `store write shard-${shard}`;
+const isMetaApply = (step: Step) => step === `apply shard-${META_SHARD}`;
+const isApplyOf = (shard: number) => (step: Step) => step === `apply shard-${shard}`;
 
 /** What the switched table holds: the pairs of the load, each at version 1. */
 const contentOf = (prefix: string, count = 20) => pairs(count, prefix).map(({ key }) => `${key}=${prefix}/1`);

@@ -5,7 +5,7 @@ import { Outcome, type Step, TABLE, World } from './world.js';
 
 const SHARD = 10_001;
 const BASE_STEP = 1_000_000_000;
-const isMetaApply = (step: Step) => step === `store write shard-${META_SHARD}`;
+const isMetaApply = (step: Step) => step === `apply shard-${META_SHARD}`;
 
 async function created(world: World, id: number, name: string): Promise<number> {
   return (await world.answer(world.create(id, name))).shardId;

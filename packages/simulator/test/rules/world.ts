@@ -12,7 +12,7 @@ import {
 } from '@coxswain/node';
 import { mvcc } from '@coxswain/protocol';
 import type { NodeId } from '@coxswain/raft';
-import type { OrderedStore, StoreDirectory } from '@coxswain/table';
+import { type OrderedStore, type StoreDirectory, Table } from '@coxswain/table';
 import type { WalDisk, WalFile } from '@coxswain/wal';
 import {
   EventKind,
@@ -25,6 +25,7 @@ import {
 } from '../../src/index.js';
 import { Inspections } from '../../src/inspection.js';
 import { Machine } from '../../src/machine.js';
+import { loseBatch } from '../../src/stores.js';
 import { WolfNetwork } from '../../src/wolf-network.js';
 import { readAll, wholeRange } from '../../src/workload.js';
 
@@ -194,11 +195,19 @@ export class World {
     host.machine.processDied();
   }
 
-  /** Power fails: what was not synced may be gone. `damaged`: and a store lost batches that were (D4). */
-  losePower(id: NodeId, loss: 'suffix' | 'hole' | 'damaged' = 'suffix'): void {
+  /** The store of a group, on a node that is down, loses one of its last batches and keeps the last one (D4). */
+  loseBatch(id: NodeId, group: number): void {
+    const { stores } = this.#host(id).machine;
+    const copy = stores.copy();
+    loseBatch(copy, `shard-${group}`);
+    stores.putBack(copy);
+  }
+
+  /** Power fails: what was not synced may be gone. */
+  losePower(id: NodeId): void {
     const host = this.#host(id);
     this.#die(host);
-    host.machine.losePower(loss);
+    host.machine.losePower();
   }
 
   #die(host: Host): void {
@@ -634,6 +643,24 @@ function hookedDisk(disk: WalDisk, take: Take): WalDisk {
   };
 }
 
+const takesOf = new WeakMap<StoreDirectory, Take>();
+
+// A table applies entries in memory: what holds one up there is no business of its store.
+const openTable = Table.open.bind(Table);
+Table.open = async (options) => {
+  const table = await openTable(options);
+  const take = takesOf.get(options.directory);
+  if (take === undefined) return table;
+  const apply = table.apply.bind(table);
+  let before: Promise<unknown> = Promise.resolve();
+  table.apply = (entries) => {
+    const begun = before.then(() => take(`apply ${options.name}`, async () => ({ results: apply(entries) })));
+    before = begun;
+    return begun.then(({ results }) => results);
+  };
+  return table;
+};
+
 function hookedStores(stores: StoreDirectory, take: Take): StoreDirectory {
   const hooked = (name: string, store: OrderedStore): OrderedStore => ({
     getSync: (key, snapshot) => store.getSync(key, snapshot),
@@ -641,19 +668,21 @@ function hookedStores(stores: StoreDirectory, take: Take): StoreDirectory {
     scan: (options) => store.scan(options),
     count: (range) => store.count(range),
     snapshot: () => store.snapshot(),
-    batch: () => store.batch(),
-    write: (batch, options) => take(`store write ${name}`, () => store.write(batch, options)),
-    flush: (onNewLog) => take(`store flush ${name}`, () => store.flush(onNewLog)),
+    turn: () => store.turn(),
+    write: (operations) => take(`store write ${name}`, () => store.write(operations)),
+    flush: () => take(`store flush ${name}`, () => store.flush()),
     approximateSizeBytes: (range) => store.approximateSizeBytes(range),
     close: () => store.close(),
   });
-  return {
+  const directory: StoreDirectory = {
     list: () => stores.list(),
     open: (name, options) =>
       take(`store open ${name}`, async () => hooked(name, await stores.open(name, options))),
     rename: (from, to) => take(`store rename ${from}`, () => stores.rename(from, to)),
     remove: (name) => take(`store remove ${name}`, () => stores.remove(name)),
   };
+  takesOf.set(directory, take);
+  return directory;
 }
 
 function describe(error: unknown): string {

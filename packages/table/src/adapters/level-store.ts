@@ -1,14 +1,14 @@
 import { strict as assert } from 'node:assert/strict';
 import { access, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate } from 'node:timers/promises';
 import { ClassicLevel, type Iterator as LevelIterator } from 'classic-level';
 import { StoreClosedError, StoreDamagedError, type StoreObstacle, StoreUnusableError } from '../errors.js';
 import type {
   KeyRange,
+  Operation,
   OrderedStore,
   ScanOptions,
-  StoreBatch,
   StoreDirectory,
   StoreScan,
   StoreSnapshot,
@@ -42,8 +42,10 @@ const UNREAD = {
   decode: () => EMPTY,
 } as const;
 
-/** A flush begins a new log within a millisecond or so; only one that waits for a compaction takes longer. */
-const NEW_LOG_POLL_MS = 2;
+/** Operations that are handed to native code between two turns of the event loop: about a millisecond's. */
+const WRITE_STEP_OPERATIONS = 500;
+/** Bytes that take as long as one more operation. */
+const WRITE_STEP_OPERATION_BYTES = 1024;
 
 const CACHE_BYTES_MIN = 64 * 1024;
 
@@ -213,31 +215,6 @@ class FlushTurns {
   }
 }
 
-type ChainedBatch = ReturnType<Database['batch']>;
-
-class LevelBatch implements StoreBatch {
-  readonly chained: ChainedBatch;
-  sizeBytes = 0;
-
-  constructor(chained: ChainedBatch) {
-    this.chained = chained;
-  }
-
-  get length(): number {
-    return this.chained.length;
-  }
-
-  put(key: Buffer, value: Buffer): void {
-    this.chained.put(key, value);
-    this.sizeBytes += key.length + value.length;
-  }
-
-  del(key: Buffer): void {
-    this.chained.del(key);
-    this.sizeBytes += key.length;
-  }
-}
-
 class LevelSnapshot implements StoreSnapshot {
   readonly native: ReturnType<Database['snapshot']>;
 
@@ -362,56 +339,40 @@ export class LevelStore implements OrderedStore {
     return new LevelSnapshot(this.#database.snapshot());
   }
 
-  batch(): LevelBatch {
-    return new LevelBatch(this.#database.batch());
+  async turn(): Promise<void> {
+    await setImmediate();
   }
 
-  async write(batch: StoreBatch, options: { sync: boolean }): Promise<void> {
-    assert(batch instanceof LevelBatch, 'a batch belongs to the store that made it');
+  async write(operations: Iterable<Operation>): Promise<void> {
     try {
-      await batch.chained.write(options);
+      const batch = this.#database.batch();
+      let left = WRITE_STEP_OPERATIONS;
+      for (const { storeKey, record } of operations) {
+        if (record === undefined) batch.del(storeKey);
+        else batch.put(storeKey, record);
+        left -= 1 + (record?.length ?? 0) / WRITE_STEP_OPERATION_BYTES;
+        if (left > 0) continue;
+        left = WRITE_STEP_OPERATIONS;
+        await setImmediate();
+      }
+      await batch.write();
     } catch (error) {
       throw this.#toError(error);
     }
   }
 
-  flush(onNewLog: () => void): Promise<void> {
+  flush(): Promise<void> {
     return this.#flushTurns.take(async () => {
-      const lastLog = await this.#lastLogNumber();
-      // compactRange forces the memtable to disk whatever the range; one that no file reaches spares the rest of the
-      // data. So the probe has another key: with this one each flush would merge its file down through all levels.
-      const compacted = this.#database.compactRange(ABSENT_KEY, ABSENT_KEY);
-      let isCompacted = false;
-      const ended = compacted
-        .catch(() => undefined)
-        .then(() => {
-          isCompacted = true;
-        });
-      // LevelDB makes the new log's file and goes over to it under the one lock that every write needs: whoever has
-      // seen the file writes to it.
-      while (!isCompacted) {
-        if ((await this.#lastLogNumber()) > lastLog) {
-          onNewLog();
-          break;
-        }
-        await Promise.race([ended, sleep(NEW_LOG_POLL_MS)]);
-      }
       try {
-        await compacted;
+        // compactRange forces the memtable to disk whatever the range; one that no file reaches spares the rest of the
+        // data. So the probe has another key: with this one each flush would merge its file down through all levels.
+        await this.#database.compactRange(ABSENT_KEY, ABSENT_KEY);
         // It reports no error. A failed one shows in the next write, so there is one.
         await this.#database.del(PROBE_KEY);
       } catch (error) {
         throw this.#toError(error);
       }
     });
-  }
-
-  async #lastLogNumber(): Promise<number> {
-    const names = await readdir(this.#database.location);
-    return Math.max(
-      0,
-      ...names.filter((name) => name.endsWith('.log')).map((name) => Number.parseInt(name, 10)),
-    );
   }
 
   approximateSizeBytes(range: KeyRange): Promise<number> {

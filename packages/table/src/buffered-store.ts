@@ -1,0 +1,294 @@
+import { strict as assert } from 'node:assert/strict';
+import type { Write } from './effects.js';
+import { HistoryBlockWriter } from './history-block.js';
+import { LayeredScan } from './layered-scan.js';
+import { historyLaneOfFlush, LATEST } from './layout.js';
+import { asOf, Memtable, type SupersededVersion, type Written } from './memtable.js';
+import { keyId } from './sorted-tree.js';
+import type {
+  KeyRange,
+  Operation,
+  OrderedStore,
+  ScanOptions,
+  StoreReader,
+  StoreScan,
+  StoreSnapshot,
+} from './store.js';
+
+/** Keys that one trip to the store looks up. */
+const LOOKUP_KEYS_MAX = 500;
+
+/** A snapshot of the store below, which several readers hold; it changes at flushes alone. */
+class BaseSnapshot {
+  readonly native: StoreSnapshot;
+  #holders = 0;
+  #isOutdated = false;
+
+  constructor(native: StoreSnapshot) {
+    this.native = native;
+  }
+
+  hold(): this {
+    this.#holders += 1;
+    return this;
+  }
+
+  release(): void {
+    this.#holders -= 1;
+    this.#closeIfUnused();
+  }
+
+  /** The store has changed: whoever comes takes another one. */
+  outdate(): void {
+    this.#isOutdated = true;
+    this.#closeIfUnused();
+  }
+
+  #closeIfUnused(): void {
+    if (this.#isOutdated && this.#holders === 0) this.native.close();
+  }
+}
+
+/** What a reader sees: of each memtable the writes up to a number, over a snapshot of the store below. */
+export interface Seen {
+  /** Newest first. */
+  readonly memtables: readonly Memtable[];
+  readonly number: number;
+  readonly native: StoreSnapshot;
+}
+
+class BufferedSnapshot implements StoreSnapshot, Seen {
+  readonly memtables: readonly Memtable[];
+  readonly number: number;
+  readonly #base: BaseSnapshot;
+  readonly #onClose: () => void;
+  #isClosed = false;
+
+  constructor(memtables: readonly Memtable[], number: number, base: BaseSnapshot, onClose: () => void) {
+    this.memtables = memtables;
+    this.number = number;
+    this.#base = base.hold();
+    this.#onClose = onClose;
+  }
+
+  get native(): StoreSnapshot {
+    return this.#base.native;
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#base.release();
+    this.#onClose();
+  }
+}
+
+/** What a flush must know of the table. */
+export interface FlushOptions {
+  /** Versions that this revision or an earlier one superseded are of no use to anybody. */
+  readonly historyFloor: number;
+  /** The last batch that is in it. */
+  readonly batchNumber: number;
+}
+
+/**
+ * An ordered store with what was written since its last flush laid over it, in memory. The log of the shard makes a
+ * write durable, so the store below need not see it before a flush: then it gets the last write of each key, in key
+ * order, and the history in blocks, in one atomic batch. A crash leaves it as a flush left it, and the log has the rest
+ * (D4).
+ */
+export class BufferedStore implements StoreReader {
+  readonly #base: OrderedStore;
+  #active = new Memtable();
+  /** What is being flushed. */
+  #frozen: Memtable | undefined;
+  /** The latest records of what was flushed last, for point reads. */
+  #flushed: ReadonlyMap<string, Buffer | undefined> = new Map();
+  #number = 0;
+  #snapshot: BaseSnapshot | undefined;
+  #openSnapshots = 0;
+  /** Somebody may read as of this write and of earlier ones. */
+  #heldNumber = -1;
+
+  constructor(base: OrderedStore) {
+    this.#base = base;
+  }
+
+  /** About what the writes take in memory that no flush has begun with. */
+  get usedBytes(): number {
+    return this.#active.usedBytes;
+  }
+
+  /** Readers see all of it at once, from now on. Keys and records must stay as they are. */
+  write(writes: Iterable<Write>): void {
+    this.#number += 1;
+    for (const write of writes) this.#active.write(write, this.#number, this.#heldNumber);
+  }
+
+  /**
+   * Makes durable what was written before. Writes and reads go on. One at a time. Rejects with what the store rejects with,
+   * after which no other may be begun.
+   */
+  async flush(options: FlushOptions): Promise<void> {
+    assert(this.#frozen === undefined, 'one flush goes on at a time');
+    const frozen = this.#active;
+    this.#frozen = frozen;
+    this.#active = new Memtable();
+    const flushed = new Map<string, Buffer | undefined>();
+    // Readers that see the frozen memtable do not mind whether the store below has it already.
+    await this.#base.write(flushedOperations(frozen, options, flushed));
+    await this.#base.flush();
+    this.#frozen = undefined;
+    this.#flushed = flushed;
+    this.#snapshot?.outdate();
+    this.#snapshot = undefined;
+  }
+
+  getSync(key: Buffer, snapshot?: StoreSnapshot): Buffer | undefined {
+    const id = keyId(key);
+    if (snapshot !== undefined) {
+      const seen = this.seenBy(snapshot);
+      const found = findIn(seen, id);
+      return found === undefined ? this.#base.getSync(key, seen.native) : found.record;
+    }
+    const found = this.#active.get(id) ?? this.#frozen?.get(id);
+    if (found !== undefined) return found.record;
+    const record = this.#flushed.get(id);
+    return record !== undefined || this.#flushed.has(id) ? record : this.#base.getSync(key);
+  }
+
+  async getMany(keys: Buffer[], snapshot?: StoreSnapshot): Promise<(Buffer | undefined)[]> {
+    const seen = snapshot === undefined ? this.snapshot() : this.seenBy(snapshot);
+    try {
+      // The records as they are now: what was found is written again meanwhile.
+      const found = keys.map((key) => {
+        const written = findIn(seen, keyId(key));
+        return written && { record: written.record };
+      });
+      const rest = keys.filter((_, at) => found[at] === undefined);
+      // It is a turn of the event loop too, where all of it is in memory.
+      const stored = (await this.#base.getMany(rest, seen.native)).values();
+      return found.map((written) => (written === undefined ? stored.next().value : written.record));
+    } finally {
+      if (snapshot === undefined) (seen as BufferedSnapshot).close();
+    }
+  }
+
+  scan(options: ScanOptions): StoreScan {
+    const { snapshot, ...rest } = options;
+    if (snapshot !== undefined)
+      return new LayeredScan(this.#base, this.seenBy(snapshot), rest, () => undefined);
+    const seen = this.snapshot();
+    return new LayeredScan(this.#base, seen, rest, () => seen.close());
+  }
+
+  /** The first parts are of the store below; each of the last ones, which may be negative, sets some of them right. */
+  async *count(
+    range: KeyRange & { readonly snapshot?: StoreSnapshot },
+  ): AsyncGenerator<number, void, undefined> {
+    const { snapshot, ...bounds } = range;
+    const own = snapshot === undefined ? this.snapshot() : undefined;
+    const seen = own ?? this.seenBy(snapshot!);
+    try {
+      yield* this.#base.count({ ...bounds, snapshot: seen.native });
+      const end = bounds.lt && keyId(bounds.lt);
+      for (const [level, memtable] of seen.memtables.entries()) {
+        const above = { ...seen, memtables: seen.memtables.slice(0, level) };
+        for (let from = bounds.gte && keyId(bounds.gte); ; ) {
+          const entries = memtable.range(from, end, LOOKUP_KEYS_MAX);
+          const last = entries.at(-1);
+          if (last === undefined) break;
+          from = `${last.id}\0`;
+          const writes = entries.flatMap((entry) => {
+            const written = findIn(above, entry.id) === undefined ? asOf(entry, seen.number) : undefined;
+            return written === undefined ? [] : [{ storeKey: entry.storeKey, record: written.record }];
+          });
+          yield await this.#correction(writes, seen.native);
+        }
+      }
+    } finally {
+      own?.close();
+    }
+  }
+
+  /** By how many keys the store below, with these writes, has more than without. */
+  async #correction(writes: readonly Operation[], native: StoreSnapshot): Promise<number> {
+    const stored = await this.#base.getMany(
+      writes.map(({ storeKey }) => storeKey),
+      native,
+    );
+    let more = 0;
+    for (const [at, { record }] of writes.entries()) {
+      more += (record === undefined ? 0 : 1) - (stored[at] === undefined ? 0 : 1);
+    }
+    return more;
+  }
+
+  snapshot(): BufferedSnapshot {
+    this.#snapshot ??= new BaseSnapshot(this.#base.snapshot());
+    this.#openSnapshots += 1;
+    this.#heldNumber = this.#number;
+    const memtables = this.#frozen === undefined ? [this.#active] : [this.#active, this.#frozen];
+    return new BufferedSnapshot(memtables, this.#number, this.#snapshot, () => {
+      this.#openSnapshots -= 1;
+      if (this.#openSnapshots === 0) this.#heldNumber = -1;
+    });
+  }
+
+  /** What a snapshot of this store sees. */
+  seenBy(snapshot: StoreSnapshot): Seen {
+    assert(snapshot instanceof BufferedSnapshot, 'a snapshot belongs to the store that made it');
+    return snapshot;
+  }
+
+  turn(): Promise<void> {
+    return this.#base.turn();
+  }
+
+  /** About how many bytes of disk the range takes. */
+  approximateSizeBytes(range: KeyRange): Promise<number> {
+    return this.#base.approximateSizeBytes(range);
+  }
+
+  /** What was not flushed is gone. */
+  close(): Promise<void> {
+    return this.#base.close();
+  }
+}
+
+function findIn({ memtables, number }: Pick<Seen, 'memtables' | 'number'>, id: string): Written | undefined {
+  for (const memtable of memtables) {
+    const found = memtable.get(id, number);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+/** What a flush writes: the last write of each key, noted in `latest` too where readers ask for it, and blocks of history. */
+function* flushedOperations(
+  memtable: Memtable,
+  { historyFloor, batchNumber }: FlushOptions,
+  latest: Map<string, Buffer | undefined>,
+): Generator<Operation> {
+  const blocks: Operation[] = [];
+  const lane = historyLaneOfFlush(memtable.lastSupersedingRevision, batchNumber);
+  const history = new HistoryBlockWriter(lane, (storeKey, record) => blocks.push({ storeKey, record }));
+  for (const entry of memtable.entries()) {
+    yield entry;
+    const { id, storeKey, record, superseded } = entry;
+    if (storeKey[0] === LATEST) latest.set(id, record);
+    for (const version of inOrder(superseded)) {
+      if (version.revision > historyFloor) history.add(storeKey, version.record, version.revision);
+      yield* blocks.splice(0);
+    }
+  }
+  history.end();
+  yield* blocks;
+}
+
+/** The first that was superseded first. */
+function inOrder(last: SupersededVersion | undefined): SupersededVersion[] {
+  const versions: SupersededVersion[] = [];
+  for (let version = last; version !== undefined; version = version.older) versions.push(version);
+  return versions.reverse();
+}

@@ -1,0 +1,192 @@
+import type { Seen } from './buffered-store.js';
+import { asOf, type Memtable, type MemtableEntry } from './memtable.js';
+import { compareIds, keyId } from './sorted-tree.js';
+import type { OrderedStore, ScanOptions, StoreScan, StoreSnapshot } from './store.js';
+
+const EMPTY = Buffer.alloc(0);
+const ZERO_BYTE = Buffer.from([0]);
+/** Entries that come from memory alone before others have their turn. */
+const TURN_ENTRIES = 1000;
+/** Keys that a cursor takes from a memtable at once. */
+const READ_KEYS = 64;
+
+type Pair = [key: Buffer, value: Buffer];
+
+/** The writes of a memtable within bounds that a reader sees, one at a time. Others may be written meanwhile. */
+class MemtableCursor {
+  readonly #memtable: Memtable;
+  readonly #number: number;
+  readonly #reverse: boolean;
+  #first: string | undefined;
+  #end: string | undefined;
+  #entries: MemtableEntry[] = [];
+  #at = 0;
+  /** Of the present write; undefined: there are no more. */
+  id: string | undefined;
+  storeKey: Buffer | undefined;
+  record: Buffer | undefined;
+
+  constructor(memtable: Memtable, number: number, { gte, lt, reverse = false }: ScanOptions) {
+    this.#memtable = memtable;
+    this.#number = number;
+    this.#reverse = reverse;
+    this.#first = gte && keyId(gte);
+    this.#end = lt && keyId(lt);
+    this.advance();
+  }
+
+  advance(): void {
+    for (;;) {
+      if (this.#at === this.#entries.length && !this.#readOn()) {
+        this.id = undefined;
+        return;
+      }
+      const entry = this.#entries[this.#at++]!;
+      const written = asOf(entry, this.#number);
+      if (written === undefined) continue;
+      this.id = entry.id;
+      this.storeKey = entry.storeKey;
+      this.record = written.record;
+      return;
+    }
+  }
+
+  #readOn(): boolean {
+    const memtable = this.#memtable;
+    this.#at = 0;
+    this.#entries = this.#reverse
+      ? memtable.rangeReversed(this.#first, this.#end, READ_KEYS)
+      : memtable.range(this.#first, this.#end, READ_KEYS);
+    const last = this.#entries.at(-1);
+    if (last === undefined) return false;
+    if (this.#reverse) this.#end = last.id;
+    else this.#first = `${last.id}\0`;
+    return true;
+  }
+}
+
+/** A scan of a store through the writes that lie over it. */
+export class LayeredScan implements StoreScan {
+  readonly #store: OrderedStore;
+  readonly #native: StoreSnapshot;
+  readonly #options: ScanOptions;
+  readonly #onClose: () => void;
+  readonly #cursors: readonly MemtableCursor[];
+  readonly #direction: 1 | -1;
+  #base: StoreScan | undefined;
+  /** How many entries the present scan of the store below was asked for at most, and how many it has given. */
+  #baseLimit = 0;
+  #baseCount = 0;
+  #page: Pair[] = [];
+  #at = 0;
+  #left: number;
+  #sinceTurn = 0;
+
+  constructor(
+    store: OrderedStore,
+    { memtables, number, native }: Seen,
+    options: ScanOptions,
+    onClose: () => void,
+  ) {
+    this.#store = store;
+    this.#native = native;
+    this.#options = options;
+    this.#onClose = onClose;
+    this.#direction = options.reverse === true ? -1 : 1;
+    this.#cursors = memtables
+      .map((memtable) => new MemtableCursor(memtable, number, options))
+      .filter(({ id }) => id !== undefined);
+    this.#left = options.limit ?? Number.POSITIVE_INFINITY;
+    this.#openBase(undefined);
+  }
+
+  async next(maxEntries: number, maxBytes: number): Promise<Pair[]> {
+    const pairs: Pair[] = [];
+    const wanted = Math.min(maxEntries, this.#left);
+    if (this.#sinceTurn >= TURN_ENTRIES) {
+      this.#sinceTurn = 0;
+      await this.#store.turn();
+    }
+    let bytes = 0;
+    while (pairs.length < wanted && bytes < maxBytes) {
+      if (this.#base !== undefined && this.#at === this.#page.length) {
+        // What is there already is given before the store is asked for more.
+        if (pairs.length > 0) break;
+        await this.#readOn(this.#base, wanted);
+        continue;
+      }
+      const upper = this.#upper();
+      const lower = this.#page[this.#at];
+      if (upper === undefined && lower === undefined) break;
+      const pair = this.#take(lower, upper);
+      if (pair === undefined) continue;
+      pairs.push(pair);
+      bytes += pair[0].length + pair[1].length;
+    }
+    this.#left -= pairs.length;
+    this.#sinceTurn += pairs.length;
+    return pairs;
+  }
+
+  async close(): Promise<void> {
+    this.#left = 0;
+    this.#onClose();
+    await this.#base?.close();
+  }
+
+  /** The next pair of both; undefined where a write deletes it. */
+  #take(lower: Pair | undefined, upper: MemtableCursor | undefined): Pair | undefined {
+    const order =
+      lower === undefined
+        ? 1
+        : upper === undefined
+          ? -1
+          : this.#direction * compareIds(keyId(lower[0]), upper.id!);
+    if (order <= 0) this.#at += 1;
+    if (order < 0) return lower;
+    const { id, storeKey, record } = upper!;
+    // Older memtables may have a write of the same key.
+    for (const cursor of this.#cursors) if (cursor.id === id) cursor.advance();
+    if (record === undefined) return undefined;
+    return [storeKey!, this.#options.keysOnly === true ? EMPTY : record];
+  }
+
+  /** Of the memtables' next writes the first in order; of one key the newest. */
+  #upper(): MemtableCursor | undefined {
+    let first: MemtableCursor | undefined;
+    for (const cursor of this.#cursors) {
+      if (cursor.id === undefined) continue;
+      if (first === undefined || this.#direction * compareIds(cursor.id, first.id!) < 0) first = cursor;
+    }
+    return first;
+  }
+
+  async #readOn(base: StoreScan, maxEntries: number): Promise<void> {
+    const last = this.#page.at(-1)?.[0];
+    this.#page = await base.next(maxEntries, Number.MAX_SAFE_INTEGER);
+    this.#at = 0;
+    this.#sinceTurn = 0;
+    this.#baseCount += this.#page.length;
+    if (this.#page.length > 0) return;
+    this.#base = undefined;
+    if (this.#baseCount === this.#baseLimit) this.#openBase(last);
+    await base.close();
+  }
+
+  /** Begins behind `last`. A limit is one of what readers get: writes may delete any of what the store has. */
+  #openBase(last: Buffer | undefined): void {
+    const { gte, lt, limit, reverse = false, keysOnly = false } = this.#options;
+    const first = last === undefined || reverse ? gte : Buffer.concat([last, ZERO_BYTE]);
+    const end = last !== undefined && reverse ? last : lt;
+    this.#baseLimit = limit === undefined ? Number.POSITIVE_INFINITY : this.#left;
+    this.#baseCount = 0;
+    this.#base = this.#store.scan({
+      ...(first !== undefined && { gte: first }),
+      ...(end !== undefined && { lt: end }),
+      snapshot: this.#native,
+      reverse,
+      keysOnly,
+      ...(limit !== undefined && { limit: this.#baseLimit }),
+    });
+  }
+}
