@@ -63,7 +63,7 @@ export const mutants: readonly Mutant[] = [
     to: `const deleted = deletion === undefined ? undefined : stored;
             writeRecordHeader(record, deleted ? createRevisionOf(deleted) : revision, revision, deleted ? versionOf(deleted) + 1 : 1);`,
     properties: ['equal hashes', 'revisions of a record', 'equal contents'],
-    firstSeed: 5,
+    firstSeed: 6,
   },
   {
     name: 'a page is not told of what is deleted',
@@ -103,7 +103,7 @@ export const mutants: readonly Mutant[] = [
     from: 'if (version.revision > historyFloor)',
     to: 'if (version.revision > historyFloor + 5)',
     properties: ['reads show every write', 'reads show what was written', 'equal contents'],
-    firstSeed: 1,
+    firstSeed: 5,
   },
   {
     name: 'a reader sees what is written after it began',
@@ -111,7 +111,7 @@ export const mutants: readonly Mutant[] = [
     from: 'if (entry.number <= heldNumber)',
     to: 'if (false)',
     properties: ['revisions of a record', ...outOfDate, 'reads show what was written'],
-    firstSeed: 1,
+    firstSeed: 3,
   },
   {
     name: 'points that are looked up together are read after they were found',
@@ -119,7 +119,7 @@ export const mutants: readonly Mutant[] = [
     from: 'return written && { record: written.record };',
     to: 'return written;',
     properties: ['revisions of a record', ...outOfDate, 'reads show what was written'],
-    firstSeed: 1,
+    firstSeed: 16,
   },
   {
     name: 'the versions that a sweep removes do not go into the history',
@@ -159,7 +159,7 @@ export const mutants: readonly Mutant[] = [
     from: 'resumed?.succeeded ?? (await comparesHold(this.#effects, txn.compare))',
     to: 'await comparesHold(this.#effects, txn.compare)',
     properties: ['equal hashes', 'linearizability', 'equal contents'],
-    firstSeed: 9,
+    firstSeed: 12,
   },
   {
     name: 'a node reads the registry before the log has ended a half-applied entry of it',
@@ -167,14 +167,14 @@ export const mutants: readonly Mutant[] = [
     from: /if \(!meta\.isWhole\)\s+return;/,
     to: '',
     properties: ['a node runs until it is stopped'],
-    firstSeed: 9,
+    firstSeed: 12,
   },
   {
     name: 'conflict_opt names the last entry, whether it is committed or not',
     ...namesTheLastEntry,
     adjust: 'restlessOverWolf',
     properties: ['conflict_opt names what is committed'],
-    firstSeed: 1,
+    firstSeed: 2,
   },
   {
     name: 'conflict_opt names the last entry, and leaders take it for a match, as those of async-raft do',
