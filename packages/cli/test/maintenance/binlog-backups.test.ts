@@ -134,7 +134,9 @@ describe('backups of the archive', () => {
   }
 
   async function expectRestored(id: string, table: string, as = table): Promise<void> {
-    const restored = await contentOf(await other.client(), as);
+    const restored = await contentOf(await other.client(), as).catch((cause: unknown) => {
+      throw new Error(`table "${as}" cannot be read; the node says:\n${other.node(1).output}`, { cause });
+    });
     expect(difference(restored, then.get(`${id} ${table}`)!)).toBeUndefined();
     expect(hashOf(restored)).toBe(hashOf(then.get(`${id} ${table}`)!));
   }
