@@ -1,3 +1,4 @@
+import { strict as assert } from 'node:assert/strict';
 import { mvcc } from '@coxswain/protocol';
 import { type Membership, NO_NODE, type NodeId } from '@coxswain/raft';
 import { type ApplyResult, CommandKind } from '@coxswain/table';
@@ -289,8 +290,9 @@ export class Tables {
     this.#checkRole('leader');
     this.clone.checkDelete();
     const table = this.#registry.table(name);
-    const replica = this.#byName.get(name);
-    if (table === undefined || replica === undefined) throw errors.tableToDeleteNotFound();
+    if (table === undefined) throw errors.tableToDeleteNotFound();
+    const replica = this.#replicas.get(table.shardId);
+    if (replica === undefined) throw errors.notReady();
     await this.#seal(table, replica, call.deadlineMs);
   }
 
@@ -302,8 +304,9 @@ export class Tables {
     await this.meta().confirmRead(call.deadlineMs);
     this.#checkRole('follower');
     const table = this.#registry.table(name);
-    const replica = this.#byName.get(name);
-    if (table?.shardId !== shardId || !table.isReplicated || replica === undefined) return;
+    if (table?.shardId !== shardId || !table.isReplicated) return;
+    const replica = this.#replicas.get(shardId);
+    if (replica === undefined) throw errors.notReady();
     await this.#seal(table, replica, call.deadlineMs);
   }
 
@@ -331,7 +334,10 @@ export class Tables {
     if (role !== needed) throw errors.notReady();
   }
 
-  /** T2: sealed first, so that no node acknowledges a write that vanishes; then taken out of the registry. */
+  /**
+   * T2: sealed first, so that no node acknowledges a write that vanishes; then taken out of the registry. The replica is
+   * the shard's own, and not the one that requests for the name go to: that one follows the registry a little later.
+   */
   async #seal(table: RegisteredTable, replica: Replica, deadlineMs: number): Promise<void> {
     const { index } = await this.#context.propose(replica, CommandKind.Seal, sealedBy(0), deadlineMs);
     // A switch came first: there is another shard to be deleted, which the caller finds by asking again.
@@ -536,6 +542,8 @@ export class Tables {
     // Not the one that requests go to: it follows the registry a little later, and another one must not be sealed.
     const old = table && this.#replicas.get(table.shardId);
     if (table === undefined || old === undefined) return false;
+    // A shard that was sealed by itself would never serve again, and nobody could take its place.
+    assert(table.shardId !== shardId, `shard ${shardId} has the name ${name} already`);
     const { hasStaleCursor, sealedBy: sealed } = await this.#context.propose(
       old,
       CommandKind.Seal,
@@ -943,11 +951,13 @@ export class Tables {
 
   /** A table that was sealed and is still registered is deleted to the end by its leader. */
   async #finishDeletions(): Promise<void> {
-    for (const [name, replica] of this.#byName) {
-      if (!replica.isLeader || !replica.hasTable || replica.table.sealedBy !== 0) continue;
+    for (const name of this.#byName.keys()) {
+      // Anything may have become of the name while the one before it was deleted.
       const table = this.#registry.table(name);
-      if (table === undefined) continue;
-      await this.#seal(table, replica, this.#environment.clock.monotonicMs() + OWN_PROPOSAL_MS);
+      const replica = table && this.#replicas.get(table.shardId);
+      if (replica === undefined || !replica.isLeader || !replica.hasTable) continue;
+      if (replica.table.sealedBy !== 0) continue;
+      await this.#seal(table!, replica, this.#environment.clock.monotonicMs() + OWN_PROPOSAL_MS);
     }
   }
 
@@ -959,8 +969,11 @@ export class Tables {
   async #finishSwitches(): Promise<void> {
     const { clock } = this.#environment;
     const known = new Set<GroupId>();
-    for (const shard of [...this.#registry.loading()]) {
-      const { name, shardId, switching, loader } = shard;
+    for (const { name } of [...this.#registry.loading()]) {
+      // Anything may have become of the load while the one before it was ended.
+      const shard = this.#registry.loadingOf(name);
+      if (shard === undefined) continue;
+      const { shardId, switching, loader } = shard;
       const deadlineMs = clock.monotonicMs() + OWN_PROPOSAL_MS;
       const isAbandoned =
         loader?.node === this.#options.nodeId &&

@@ -1,7 +1,7 @@
 import { META_SHARD } from '@coxswain/node';
 import { describe, expect, test } from '@jest/globals';
 import { sized } from '../sizes.js';
-import { fill, loaded, onlyShards, pairs, shardOf } from './followers.js';
+import { fill, loaded, onlyShards, pairs, restored, shardOf } from './followers.js';
 import { Gate, Outcome, type Step, TABLE, World } from './world.js';
 
 const OLD = 10_001;
@@ -281,6 +281,37 @@ describe('T2: a shard takes over a name, and nothing that was acknowledged is lo
     expect(await world.settled(second.switch({}, world.deadlineMs(other)))).toBe(true);
     await onlyShards(world, [second.shardId]);
     expect(await world.contents(leader)).toEqual(contentOf('second'));
+  });
+
+  test('of two switches that a node sees to, it ends none once more that has ended while it waited for the other', async () => {
+    const world = await World.formed({ nodes: 1 });
+    const call = () => world.deadlineMs(1, 30_000);
+    const tables = [TABLE, `${TABLE}-2`];
+    await world.answer(world.create(1, tables[1]!));
+    const olds = tables.map(
+      (table) =>
+        world
+          .node(1)
+          .status()
+          .tables.find(({ name }) => name === table)!.shardId,
+    );
+    const loads = [];
+    for (const table of tables) loads.push(await restored(world, 1, pairs(20, 'new'), table));
+    const gates = olds.map(() => new Gate());
+    world.beforeSteps(1, (step) => gates[olds.findIndex((shard) => isApplyOf(shard)(step))]?.pass());
+    const switches = loads.map((load) => new Outcome(load.switch({}, call())));
+    // Each waits for its seal, and the node, which ends what is left half-way, for the first one's.
+    await world.until('both wait', () => gates.every(({ waiting }) => waiting > 0));
+    await world.sleep(2_000);
+    for (const at of [1, 0]) {
+      gates[at]!.open();
+      expect(await world.answer(switches[at]!)).toBe(true);
+    }
+    await world.sleep(2_000);
+    for (const table of tables) {
+      expect(await world.value(1, 'new-007', table)).toBe('new');
+      await world.write(1, 'a', '1', table);
+    }
   });
 
   test('to switch once more, when the answer was lost, is the same switch', async () => {

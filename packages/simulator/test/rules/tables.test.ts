@@ -1,4 +1,5 @@
 import { META_SHARD } from '@coxswain/node';
+import { CommandKind } from '@coxswain/table';
 import { describe, expect, test } from '@jest/globals';
 import { sized } from '../sizes.js';
 import { Outcome, type Step, TABLE, World } from './world.js';
@@ -136,6 +137,26 @@ describe('T2: a deleted table acknowledges nothing', () => {
         expect(await stores.list()).toEqual([`shard-${META_SHARD}`, `shard-${shard}`]);
       });
     }
+  });
+
+  test('a node that ends deletions which stopped half-way deletes no table that was made again meanwhile', async () => {
+    const world = await World.formed({ nodes: 1 });
+    const again = `${TABLE}-2`;
+    const shards = [SHARD, await created(world, 1, again)];
+    const seal = (shard: number) =>
+      new Outcome(world.replica(1, shard).propose(CommandKind.Seal, Buffer.alloc(8), world.deadlineMs(1)));
+    // As where a deletion was cut off behind the seal.
+    for (const sealed of shards.map(seal)) await world.answer(sealed);
+    const gate = world.gate(1, (step) => step === `apply shard-${SHARD}`);
+    await world.until('the node ends the first one', () => gate.waiting > 0);
+    await world.answer(world.delete(1, again));
+    const shard = await created(world, 1, again);
+    await world.write(1, 'a', '1', again);
+    gate.open();
+    await dropped(world, SHARD);
+    await dropped(world, shards[1]!);
+    expect(world.hasReplica(1, shard)).toBe(true);
+    expect(await world.value(1, 'a', again)).toBe('1');
   });
 });
 
