@@ -7,7 +7,7 @@ import {
   FrameFlag,
   FrameReader,
   FrameType,
-  HpackDecoder,
+  HeaderListReader,
   INITIAL_WINDOW_SIZE_BYTES,
   Setting,
   WINDOW_SIZE_BYTES_MAX,
@@ -49,7 +49,7 @@ export class GrpcConnection {
   readonly #calls = new Map<number, Call>();
   /** Calls that the peer's flow control or stream limit holds back, oldest first. */
   readonly #waiting: Call[] = [];
-  readonly #headers = new HpackDecoder();
+  readonly #headers = new HeaderListReader();
   readonly #reader = new FrameReader((...frame) => this.#onFrame(...frame));
   readonly #onClosed: (reason: string) => void;
   #nextStreamId = 1;
@@ -63,8 +63,6 @@ export class GrpcConnection {
   #isFlushScheduled = false;
   #onSettings: (() => void) | undefined;
   #closedReason: string | undefined;
-  /** The call whose header block is being decoded. */
-  #headersCall: Call | undefined;
   /** A header block whose CONTINUATION frames are still to come. */
   #unfinishedBlock: { readonly streamId: number; readonly endsStream: boolean; bytes: Buffer } | undefined;
   #readAtMs = 0;
@@ -283,17 +281,17 @@ export class GrpcConnection {
   }
 
   #onHeaderBlock(streamId: number, endsStream: boolean, bytes: Buffer, start: number, end: number): void {
-    // Blocks of streams that are no longer known are decoded too: each may change the dynamic table.
-    this.#headersCall = this.#calls.get(streamId);
-    this.#headers.decode(bytes, start, end, this.#onField);
+    // Blocks of streams that are no longer known are read too: each may change the dynamic table.
+    const { headers } = this.#headers.read(bytes, start, end);
+    const call = this.#calls.get(streamId);
+    if (call !== undefined) {
+      for (let at = 0; at < headers.length; at += 2) {
+        if (headers[at] === ':status') call.httpStatus = headers[at + 1]!;
+        else if (headers[at] === 'grpc-status') call.grpcStatus = headers[at + 1]!;
+      }
+    }
     if (endsStream) this.#endCall(streamId, undefined);
   }
-
-  readonly #onField = (name: string, value: string): void => {
-    if (this.#headersCall === undefined) return;
-    if (name === ':status') this.#headersCall.httpStatus = value;
-    else if (name === 'grpc-status') this.#headersCall.grpcStatus = value;
-  };
 
   #onSettingsFrame(bytes: Buffer, start: number, end: number): void {
     for (let position = start; position + 6 <= end; position += 6) {

@@ -42,35 +42,29 @@ export const CLIENT_PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'l
 /** One frame as bytes. */
 export function encodeFrame(type: number, flags: number, streamId: number, payload: Uint8Array): Buffer {
   const frame = Buffer.allocUnsafe(FRAME_HEADER_SIZE_BYTES + payload.length);
-  writeFrameHeader(frame, type, flags, streamId, payload.length);
+  writeFrameHeader(frame, 0, type, flags, streamId, payload.length);
   frame.set(payload, FRAME_HEADER_SIZE_BYTES);
   return frame;
 }
 
-/** What precedes a frame's payload. */
-export function encodeFrameHeader(
-  type: number,
-  flags: number,
-  streamId: number,
-  payloadSizeBytes: number,
-): Buffer {
-  const header = Buffer.allocUnsafe(FRAME_HEADER_SIZE_BYTES);
-  writeFrameHeader(header, type, flags, streamId, payloadSizeBytes);
-  return header;
-}
-
-function writeFrameHeader(
+/** Writes what precedes a frame's payload, at a place in `target`. */
+export function writeFrameHeader(
   target: Buffer,
+  at: number,
   type: number,
   flags: number,
   streamId: number,
   payloadSizeBytes: number,
 ): void {
-  target.writeUInt16BE(payloadSizeBytes >>> 8, 0);
-  target[2] = payloadSizeBytes & 0xff;
-  target[3] = type;
-  target[4] = flags;
-  target.writeUInt32BE(streamId, 5);
+  target[at] = payloadSizeBytes >>> 16;
+  target[at + 1] = payloadSizeBytes >>> 8;
+  target[at + 2] = payloadSizeBytes;
+  target[at + 3] = type;
+  target[at + 4] = flags;
+  target[at + 5] = streamId >>> 24;
+  target[at + 6] = streamId >>> 16;
+  target[at + 7] = streamId >>> 8;
+  target[at + 8] = streamId;
 }
 
 /** A SETTINGS frame of (identifier, value) pairs. */

@@ -92,6 +92,7 @@ export class HpackDecoder {
   readonly #dynamic: Field[] = [];
   #tableSizeBytes = 0;
   #tableSizeBytesMax: number;
+  #tableVersion = 0;
   #bytes: Buffer = Buffer.alloc(0);
   #position = 0;
   #end = 0;
@@ -100,6 +101,11 @@ export class HpackDecoder {
   constructor(tableSizeBytesLimit = 4096) {
     this.#tableSizeBytesLimit = tableSizeBytesLimit;
     this.#tableSizeBytesMax = tableSizeBytesLimit;
+  }
+
+  /** Another one whenever something has changed the table, on which the meaning of later blocks depends. */
+  get tableVersion(): number {
+    return this.#tableVersion;
   }
 
   /**
@@ -141,7 +147,7 @@ export class HpackDecoder {
 
   /** An integer whose first byte has `prefixBits` bits left for it (RFC 7541, 5.1). */
   #integer(prefixBits: number): number {
-    const prefixMax = 2 ** prefixBits - 1;
+    const prefixMax = (1 << prefixBits) - 1;
     let value = this.#byte() & prefixMax;
     if (value < prefixMax) return value;
     for (let shift = 0; shift <= 21; shift += 7) {
@@ -181,6 +187,7 @@ export class HpackDecoder {
   }
 
   #insert(field: Field): void {
+    this.#tableVersion += 1;
     this.#dynamic.push(field);
     this.#tableSizeBytes += sizeBytes(field);
     this.#evict();
@@ -188,6 +195,7 @@ export class HpackDecoder {
 
   #resize(sizeBytesMax: number): void {
     if (sizeBytesMax > this.#tableSizeBytesLimit) throw new Error('HPACK: table size above the limit');
+    this.#tableVersion += 1;
     this.#tableSizeBytesMax = sizeBytesMax;
     this.#evict();
   }

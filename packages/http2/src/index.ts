@@ -2,6 +2,7 @@ export { ConnectionError, ErrorCode } from './errors.js';
 export * from './frame.js';
 export { FrameReader, type FrameVisitor } from './frame-reader.js';
 export { encodeHeaders } from './header-block.js';
+export { HeaderListReader } from './header-list.js';
 export { HeldMemory, type HeldMemoryOptions } from './held-memory.js';
 export { HpackDecoder } from './hpack-decoder.js';
 export { ServerConnection, type ServerConnectionOptions } from './server-connection.js';

@@ -4,7 +4,6 @@ import { ConnectionError, ErrorCode } from './errors.js';
 import {
   CLIENT_PREFACE,
   encodeFrame,
-  encodeFrameHeader,
   encodeSettings,
   encodeWindowUpdate,
   FRAME_HEADER_SIZE_BYTES,
@@ -18,19 +17,17 @@ import {
 import { FrameReader } from './frame-reader.js';
 import { encodeHeaders } from './header-block.js';
 import { HeaderKind } from './header-kind.js';
+import { HEADER_LIST_BYTES_MAX, type HeaderList, HeaderListReader } from './header-list.js';
 import type { HeldMemory, MemoryAccount, MemoryHolder } from './held-memory.js';
-import { HpackDecoder } from './hpack-decoder.js';
+import { OutgoingFrames } from './outgoing-frames.js';
 import { ServerStream, type StreamHost, type StreamListener } from './server-stream.js';
 import { recentStandstillMs, watchStandstill } from './standstill.js';
 import { StreamNumbers } from './stream-numbers.js';
 
 /** What all streams together may send before the next WINDOW_UPDATE. It is given back at once: see `HeldMemory`. */
 const CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024;
-/** What the fields of a request's headers may take, as SETTINGS_MAX_HEADER_LIST_SIZE counts them. */
-const HEADER_LIST_BYTES_MAX = 64 * 1024;
 /** What it may take encoded, in HEADERS and CONTINUATION frames: past that nobody means well (CVE-2024-27316). */
 const HEADER_BLOCK_BYTES_MAX = 64 * 1024;
-const FIELD_OVERHEAD_BYTES = 32;
 /** No more is read while so much waits to be sent: a client that does not read gets no more answers. */
 const BACKLOG_BYTES_MAX = 1024 * 1024;
 /** A backlog from here on counts as memory that the connection holds. */
@@ -65,12 +62,6 @@ const TICK_MS = 20_000;
 const PING_TICKS = 3;
 const SILENCE_TICKS = 5;
 
-/** A payload up to this is copied behind its frame's header: one piece less to send is worth more. */
-const COPIED_BYTES_MAX = 4 * 1024;
-
-/** Pieces of so many bytes on average are sent from where they are; smaller ones are copied into one, which costs less. */
-const GATHERED_BYTES_MIN = 4 * 1024;
-
 /** Resets of answered streams that may still come, at most. */
 const RESETS_DUE_MAX = 100_000;
 /** A request has these, each once (RFC 9113, 8.3.1). CONNECT, which has fewer, is not served. */
@@ -104,7 +95,7 @@ export class ServerConnection implements StreamHost, MemoryHolder {
   readonly #socket: Socket;
   readonly #options: ServerConnectionOptions;
   readonly #reader: FrameReader;
-  readonly #decoder = new HpackDecoder();
+  readonly #headers = new HeaderListReader();
   readonly #memory: HeldMemory;
   readonly #account: MemoryAccount;
   readonly #streams = new Map<number, ServerStream>();
@@ -137,8 +128,9 @@ export class ServerConnection implements StreamHost, MemoryHolder {
   /** The client has read what a connection begins with. */
   #areSettingsRead = false;
   #silentTicks = 0;
-  #outgoing: Uint8Array[] = [];
-  #outgoingBytes = 0;
+  readonly #outgoing = new OutgoingFrames();
+  /** What is to be sent will be, before the event loop goes on. */
+  #isFlushing = false;
   /** The client's decoder has shrunk its table: the next header block must say so (RFC 9113, 4.3.1). */
   #isTableShrunk = false;
   #isLeaving = false;
@@ -355,43 +347,17 @@ export class ServerConnection implements StreamHost, MemoryHolder {
   }
 
   #onHeaders(streamId: number, isLast: boolean, bytes: Buffer, start: number, end: number): void {
-    const headers: string[] = [];
-    let sizeBytes = 0;
-    let seen = 0;
-    let isMalformed = false;
-    let hasRegular = false;
-    let contentLengthBytes = -1;
-    // Every block must be decoded, wanted or not: it may change the table for those after it.
-    try {
-      this.#decoder.decode(bytes, start, end, (name, value, kind) => {
-        sizeBytes += name.length + value.length + FIELD_OVERHEAD_BYTES;
-        if (sizeBytes <= HEADER_LIST_BYTES_MAX) headers.push(name, value);
-        if (kind === HeaderKind.regular) {
-          hasRegular = true;
-        } else if (kind === HeaderKind.contentLength) {
-          hasRegular = true;
-          const lengthBytes = /^\d{1,15}$/u.test(value) ? Number(value) : -1;
-          if (lengthBytes < 0 || (contentLengthBytes >= 0 && lengthBytes !== contentLengthBytes)) {
-            isMalformed = true;
-          }
-          contentLengthBytes = lengthBytes;
-        } else {
-          // Pseudo-header fields come first, and each once (RFC 9113, 8.3).
-          if (kind === HeaderKind.malformed || hasRegular || (seen & kind) !== 0) isMalformed = true;
-          seen |= kind;
-        }
-      });
-    } catch (cause) {
-      throw badHeaderBlock(cause as Error);
-    }
+    // Every block must be read, wanted or not: it may change the table for those after it.
+    const list = this.#readHeaders(bytes, start, end);
+    const { isMalformed, sizeBytes, pseudoFields, contentLengthBytes } = list;
     if (!this.#numbers.isNew(streamId)) {
-      this.#onTrailers(streamId, isLast, isMalformed || seen !== 0);
+      this.#onTrailers(streamId, isLast, isMalformed || pseudoFields !== 0);
       return;
     }
     this.#numbers.opened(streamId);
     // RFC 9113, 8.1.1: nor is a request whole that ends here and promised a body.
     const lacksBody = isLast && contentLengthBytes > 0;
-    if (isMalformed || lacksBody || (seen & REQUEST_FIELDS) !== REQUEST_FIELDS) {
+    if (isMalformed || lacksBody || (pseudoFields & REQUEST_FIELDS) !== REQUEST_FIELDS) {
       this.#refuse(streamId, isLast, ErrorCode.protocolError);
       return;
     }
@@ -409,7 +375,7 @@ export class ServerConnection implements StreamHost, MemoryHolder {
     const stream = new ServerStream(
       this,
       streamId,
-      headers,
+      list.headers,
       this.#streamSendWindowBytes,
       this.#chunkAtMs,
       contentLengthBytes,
@@ -426,6 +392,14 @@ export class ServerConnection implements StreamHost, MemoryHolder {
     stream.isEndReceived = isLast;
     stream.listener = onRequest(stream);
     if (isLast) stream.listener?.onEnd();
+  }
+
+  #readHeaders(bytes: Buffer, start: number, end: number): HeaderList {
+    try {
+      return this.#headers.read(bytes, start, end);
+    } catch (cause) {
+      throw badHeaderBlock(cause as Error);
+    }
   }
 
   /** Trailers of a request mean nothing to gRPC, but that it is complete. */
@@ -610,15 +584,13 @@ export class ServerConnection implements StreamHost, MemoryHolder {
 
   writeFrame(type: number, flags: number, streamId: number, payload: Uint8Array): void {
     if (type === FrameType.data) this.#sendWindowBytes -= payload.length;
+    let shown = payload;
     if (type === FrameType.headers && this.#isTableShrunk) {
       this.#isTableShrunk = false;
-      this.#write(encodeFrame(type, flags, streamId, Buffer.concat([NO_TABLE, payload])));
-    } else if (payload.length <= COPIED_BYTES_MAX) {
-      this.#write(encodeFrame(type, flags, streamId, payload));
-    } else {
-      this.#write(encodeFrameHeader(type, flags, streamId, payload.length));
-      this.#write(payload);
+      shown = Buffer.concat([NO_TABLE, payload]);
     }
+    this.#outgoing.push(type, flags, streamId, shown);
+    this.#flushSoon();
   }
 
   wait(stream: ServerStream): void {
@@ -672,7 +644,7 @@ export class ServerConnection implements StreamHost, MemoryHolder {
   }
 
   get isReading(): boolean {
-    const unreadBytes = this.#sentBytes + this.#outgoingBytes - this.#readBytes;
+    const unreadBytes = this.#sentBytes + this.#outgoing.sizeBytes - this.#readBytes;
     return this.#areSettingsRead && unreadBytes < this.#unreadBytesMax;
   }
 
@@ -718,31 +690,32 @@ export class ServerConnection implements StreamHost, MemoryHolder {
     this.#write(encodeFrame(FrameType.goAway, 0, 0, payload));
   }
 
-  #write(bytes: Uint8Array): void {
+  #write(frame: Uint8Array): void {
+    this.#outgoing.pushEncoded(frame);
+    this.#flushSoon();
+  }
+
+  #flushSoon(): void {
     // All that is answered before the event loop goes on shares one write.
-    if (this.#outgoing.length === 0) process.nextTick(this.#flush);
-    this.#outgoing.push(bytes);
-    this.#outgoingBytes += bytes.length;
+    if (!this.#isFlushing) {
+      this.#isFlushing = true;
+      process.nextTick(this.#flush);
+    }
     // Whoever produces without end must see soon that the peer is slower, even if it never lets the loop go on.
-    if (this.#outgoingBytes >= COALESCED_BYTES_MAX) this.#flush();
+    if (this.#outgoing.sizeBytes >= COALESCED_BYTES_MAX) this.#flush();
   }
 
   readonly #flush = (): void => {
-    const outgoing = this.#outgoing;
-    if (outgoing.length === 0) return;
-    const sizeBytes = this.#outgoingBytes;
-    this.#outgoing = [];
-    this.#outgoingBytes = 0;
+    this.#isFlushing = false;
+    const { sizeBytes } = this.#outgoing;
+    if (sizeBytes === 0) return;
+    const pieces = this.#outgoing.take();
     // After the end nobody hears it.
     if (!this.#socket.writable) return;
     this.#sentBytes += sizeBytes;
-    if (sizeBytes < outgoing.length * GATHERED_BYTES_MIN) {
-      this.#socket.write(Buffer.concat(outgoing, sizeBytes));
-    } else {
-      this.#socket.cork();
-      for (const piece of outgoing) this.#socket.write(piece);
-      this.#socket.uncork();
-    }
+    if (pieces.length > 1) this.#socket.cork();
+    for (const piece of pieces) this.#socket.write(piece);
+    if (pieces.length > 1) this.#socket.uncork();
     this.#probeWhenDue();
     const backlogBytes = this.#socket.writableLength;
     if (backlogBytes < BACKLOG_BYTES_MIN) return;
