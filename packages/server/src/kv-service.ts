@@ -12,6 +12,7 @@ import { mvcc, regatta } from '@coxswain/protocol';
 import type { ForwardedWrites } from '@coxswain/replication';
 import { Gap, type KeyRecord, type RangePage, type RangeQuery } from '@coxswain/table';
 import { type CallContext, type Method, stream, unary } from './call.js';
+import { encodeRange } from './encoded-range.js';
 import {
   areKeysShort,
   checkRangeRequest,
@@ -234,16 +235,10 @@ export class KvService {
       );
     }
     if (found === undefined) return this.#readStored(readable, request, call);
-    const { count, more, sizeBytes, revision } = found;
-    const room = hasRoom ? undefined : call.reserve(sizeBytes);
+    const room = hasRoom ? undefined : call.reserve(found.sizeBytes);
     if (room !== undefined)
       return room.then(() => this.#readCached(readable, request, call, fillsLeft, true));
-    const rest = { header: toWireHeader(readable.header(revision)), kvs: [], more, count: BigInt(count) };
-    const head = regatta.RangeResponse.encode(rest).finish();
-    const message = Buffer.allocUnsafe(head.length + sizeBytes);
-    message.set(head);
-    found.copyTo(message, head.length);
-    return message;
+    return encodeRange(readable.header(found.revision), found);
   }
 
   #readStored(
@@ -287,21 +282,19 @@ export class KvService {
 }
 
 /** The latest value of one key, without a promise. */
-function readLatest(readable: ReadableTable, request: regatta.RangeRequest): regatta.RangeResponse {
-  let found: ReturnType<ReadableTable['table']['get']>;
+function readLatest(readable: ReadableTable, request: regatta.RangeRequest): RangeAnswer {
   try {
-    found = readable.table.get(request.key);
+    if (!request.countOnly && !request.keysOnly) {
+      const found = readable.table.encodedGet(request.key);
+      return encodeRange(readable.header(found.revision), found);
+    }
+    const { record, revision } = readable.table.get(request.key);
+    const kvs = record === undefined || request.countOnly ? [] : [toKeyValue(record, request.keysOnly)];
+    const count = record === undefined ? 0n : 1n;
+    return { header: toWireHeader(readable.header(revision)), kvs, more: false, count };
   } catch (error) {
     throw tableApiError(error);
   }
-  const { record, revision } = found;
-  const isShown = record !== undefined && !request.countOnly;
-  return {
-    header: toWireHeader(readable.header(revision)),
-    kvs: isShown ? [toKeyValue(record, request.keysOnly)] : [],
-    more: false,
-    count: record === undefined ? 0n : 1n,
-  };
 }
 
 async function readPage(

@@ -48,20 +48,31 @@ function putBytes(target: Buffer, tag: number, source: Buffer, start: number): v
 export function encodePair(key: Buffer, record: Buffer): Buffer {
   const sizeBytes = keyValueSizeBytes(key.length, record, false);
   const encoded = Buffer.allocUnsafe(elementSizeBytes(sizeBytes));
-  at = 0;
-  encoded[at++] = KVS;
-  putVarint(encoded, sizeBytes);
-  putBytes(encoded, KEY, key, 0);
-  putInteger(encoded, CREATE_REVISION, createRevisionOf(record));
-  putInteger(encoded, MOD_REVISION, modRevisionOf(record));
-  putBytes(encoded, VALUE, record, RECORD_HEADER_SIZE_BYTES);
+  writePair(encoded, 0, key, record, sizeBytes);
+  return encoded;
+}
+
+/** Writes the pair in that form at a place of `target`. `sizeBytes`: see `keyValueSizeBytes`. */
+export function writePair(
+  target: Buffer,
+  start: number,
+  key: Buffer,
+  record: Buffer,
+  sizeBytes: number,
+): void {
+  at = start;
+  target[at++] = KVS;
+  putVarint(target, sizeBytes);
+  putBytes(target, KEY, key, 0);
+  putInteger(target, CREATE_REVISION, createRevisionOf(record));
+  putInteger(target, MOD_REVISION, modRevisionOf(record));
+  putBytes(target, VALUE, record, RECORD_HEADER_SIZE_BYTES);
   const version = versionOf(record);
   if (version !== 0) {
-    encoded[at++] = VERSION_LOW;
-    encoded[at++] = VERSION_HIGH;
-    putVarint(encoded, version);
+    target[at++] = VERSION_LOW;
+    target[at++] = VERSION_HIGH;
+    putVarint(target, version);
   }
-  return encoded;
 }
 
 function takeVarint(source: Buffer): number {

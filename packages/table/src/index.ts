@@ -1,4 +1,5 @@
 export { LevelStoreDirectory, type LevelStoreOptions } from './adapters/level-store.js';
+export type { EncodedPairs } from './encoded-pairs.js';
 export {
   ENVELOPE_BYTES_MIN,
   type Envelope,

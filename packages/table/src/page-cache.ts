@@ -1,4 +1,5 @@
 import { encodePair, recordOfPair } from './encoded-pair.js';
+import { PagedPairs, type PagePart } from './encoded-pairs.js';
 import { keyInLatestKey, LATEST, LATEST_END, latestKey } from './layout.js';
 import type { PageBudget } from './page-budget.js';
 import { RecordPage } from './record-page.js';
@@ -14,15 +15,6 @@ const PAGE_BYTES_MAX = 128 * 1024;
 export interface Interval {
   readonly first: string;
   readonly end: string | undefined;
-}
-
-/** Pairs of a range, in encoded form. Valid until anything is written: to be copied at once. */
-export interface CachedPairs {
-  readonly count: number;
-  /** The range has more. */
-  readonly more: boolean;
-  readonly sizeBytes: number;
-  copyTo(target: Buffer, at: number): void;
 }
 
 /** A part of a range of which nothing is known here. */
@@ -82,10 +74,15 @@ export class PageCache {
 
   /**
    * The first pairs of an interval, `limit` at most, or the first part of it that is not known here. Undefined: they take
-   * more than `bytesMax`.
+   * more than `bytesMax`. `revision`: the table's.
    */
-  range({ first, end }: Interval, limit: number, bytesMax: number): CachedPairs | Gap | undefined {
-    const pieces: { page: RecordPage; from: number; to: number }[] = [];
+  range(
+    { first, end }: Interval,
+    limit: number,
+    bytesMax: number,
+    revision: number,
+  ): PagedPairs | Gap | undefined {
+    const parts: PagePart[] = [];
     let count = 0;
     let sizeBytes = 0;
     let more = false;
@@ -102,19 +99,12 @@ export class PageCache {
         count += to - from;
         sizeBytes += page.bytesBetween(from, to);
         if (sizeBytes > bytesMax) return undefined;
-        pieces.push({ page, from, to });
+        parts.push({ page, from, to });
       }
       if (more) break;
       at = page.end;
     }
-    const copyTo = (target: Buffer, start: number): void => {
-      let offset = start;
-      for (const { page, from, to } of pieces) {
-        page.copyTo(target, offset, from, to);
-        offset += page.bytesBetween(from, to);
-      }
-    };
-    return { count, more, sizeBytes, copyTo };
+    return new PagedPairs(revision, count, more, sizeBytes, parts);
   }
 
   /**

@@ -3,6 +3,7 @@ import { type BatchRecord, type Checkpoint, decodeBatchRecord, encodeBatchRecord
 import { BufferedStore } from './buffered-store.js';
 import { ContentHash } from './content-hash.js';
 import type { Effects } from './effects.js';
+import { type EncodedPairs, EncodedPoint } from './encoded-pairs.js';
 import {
   RevisionCompactedError,
   RevisionInFutureError,
@@ -13,7 +14,7 @@ import { HistoryRemoval } from './history-removal.js';
 import { ALL_KEYS, boundsOf } from './key-bounds.js';
 import { BATCH_END, batchKey, batchNumberOf, historyBlocksFrom, latestKey, outcomeKey } from './layout.js';
 import type { PageBudget } from './page-budget.js';
-import { type CachedPairs, Gap, PageCache } from './page-cache.js';
+import { type Gap, PageCache } from './page-cache.js';
 import { deletionOf } from './range-deletion.js';
 import { toKeyRecord } from './range-reader.js';
 import { SharedSnapshot } from './shared-snapshot.js';
@@ -295,13 +296,26 @@ export class Table {
 
   /** The latest record of a key: one point read, no promise. Throws TableClosedError, TableHalfAppliedError. */
   get(key: Buffer): PointRead {
+    const record = this.#readPoint(key);
+    return { record: record && toKeyRecord(key, record, false), revision: this.#readState.revision };
+  }
+
+  /** As `get`, in the form of an answer. */
+  encodedGet(key: Buffer): EncodedPairs {
+    const record = this.#readPoint(key);
+    return new EncodedPoint(this.#readState.revision, key, record);
+  }
+
+  /** What a read sees that begins now. */
+  get #readState(): TableState {
+    return this.#before === undefined ? this.#state : this.#before.state;
+  }
+
+  #readPoint(key: Buffer): Buffer | undefined {
     this.#assertReadable();
-    const storeKey = latestKey(key);
-    if (this.#before !== undefined) {
-      const { snapshot, state } = this.#before;
-      return pointRead(key, this.#store.getSync(storeKey, snapshot.native), state);
-    }
-    return pointRead(key, this.#store.getSync(storeKey), this.#state);
+    const record = this.#store.getSync(latestKey(key), this.#before?.snapshot.native);
+    if (record === undefined) return undefined;
+    return deletionOf(this.#readState.deletions, key, record) === undefined ? record : undefined;
   }
 
   /**
@@ -312,15 +326,14 @@ export class Table {
   cachedRange(
     { key, rangeEnd, limit }: Pick<RangeQuery, 'key' | 'rangeEnd' | 'limit'>,
     bytesMax: number,
-  ): (CachedPairs & { readonly revision: number }) | Gap | undefined {
+  ): EncodedPairs | Gap | undefined {
     this.#assertReadable();
     const isSettled = this.#before === undefined && !this.isSweeping && !this.hasFailed;
     const bounds = boundsOf(key, rangeEnd);
     if (this.#pages === undefined || !isSettled || bounds === undefined) return undefined;
     const interval = { first: keyId(bounds.first), end: bounds.end && keyId(bounds.end) };
-    const found = this.#pages.range(interval, limit === 0 ? Number.MAX_SAFE_INTEGER : limit, bytesMax);
-    if (found === undefined || found instanceof Gap) return found;
-    return { ...found, revision: this.#state.revision };
+    const pairsMax = limit === 0 ? Number.MAX_SAFE_INTEGER : limit;
+    return this.#pages.range(interval, pairsMax, bytesMax, this.#state.revision);
   }
 
   /** Reads the beginning of a gap, some `wanted` pairs of it, into memory. Rejects: TableClosedError, the store's errors. */
@@ -629,11 +642,6 @@ async function resultsOf({ results, written }: Evaluated): Promise<ApplyResult[]
 
 function deletions(storeKeys: readonly Buffer[]): Operation[] {
   return storeKeys.map((storeKey) => ({ storeKey, record: undefined }));
-}
-
-function pointRead(key: Buffer, record: Buffer | undefined, state: TableState): PointRead {
-  const isLive = record !== undefined && deletionOf(state.deletions, key, record) === undefined;
-  return { record: isLive ? toKeyRecord(key, record, false) : undefined, revision: state.revision };
 }
 
 function initialState({ initialIndex, isReplicated = false }: TableOptions): TableState {

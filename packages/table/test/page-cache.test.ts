@@ -4,9 +4,10 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { BufferedStore } from '../src/buffered-store.js';
 import { encodePair, recordOfPair } from '../src/encoded-pair.js';
+import { type EncodedPairs, EncodedPoint } from '../src/encoded-pairs.js';
 import { MemoryStoreDirectory, PageBudget, Table } from '../src/index.js';
 import { latestKey, writeRecordHeader } from '../src/layout.js';
-import { type CachedPairs, Gap, PageCache } from '../src/page-cache.js';
+import { Gap, PageCache } from '../src/page-cache.js';
 import { keyId, keyOfId } from '../src/sorted-tree.js';
 import type { Operation } from '../src/store.js';
 import { bytes, del, entry, put, putBatch, text } from './commands.js';
@@ -20,7 +21,7 @@ function recordOf(value: Buffer, create = 1, mod = 1, version = 1): Buffer {
 }
 
 /** The pairs as a client reads them. */
-function decoded(pairs: CachedPairs): regatta.RangeResponse['kvs'] {
+function decoded(pairs: EncodedPairs): regatta.RangeResponse['kvs'] {
   const message = Buffer.alloc(pairs.sizeBytes);
   pairs.copyTo(message, 0);
   const { kvs } = regatta.RangeResponse.decode(message);
@@ -50,6 +51,10 @@ test('a pair is encoded in the bytes of the generated code, and read back as it 
         const response = { header: undefined, kvs: [pair], more: false, count: 0n };
         deepEqual(encoded, regatta.RangeResponse.encode(response).finish());
         deepEqual(recordOfPair(encoded), record);
+        const point = new EncodedPoint(mod, Buffer.from(key), record);
+        const target = Buffer.alloc(point.sizeBytes + 7);
+        point.copyTo(target, 7);
+        deepEqual(target.subarray(7), encoded);
       },
     ),
     { numRuns: 500 },
@@ -131,7 +136,7 @@ describe('pages', () => {
               const record = cache.record(key);
               if (record !== undefined) deepEqual(record ?? undefined, published.get(key));
             }
-            const found = cache.range(one, one.limit, 1 << 20);
+            const found = cache.range(one, one.limit, 1 << 20, 1);
             if (found instanceof Gap) return found;
             const all = expected(one.first, one.end);
             const kvs = decoded(found!);

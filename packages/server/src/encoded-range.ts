@@ -1,0 +1,46 @@
+import type { Header } from '@coxswain/node';
+import type { EncodedPairs } from '@coxswain/table';
+
+/** Tags of regatta.v1.RangeResponse and of its ResponseHeader: field number and wire type. */
+const HEADER = (1 << 3) | 2;
+const MORE = 4 << 3;
+const COUNT = 5 << 3;
+const SHARD_ID = 1 << 3;
+const REPLICA_ID = 2 << 3;
+const REVISION = 3 << 3;
+const RAFT_TERM = 4 << 3;
+const RAFT_LEADER_ID = 5 << 3;
+
+/** Six integers of at most 53 bits, and what stands around them, take less. */
+const head = Buffer.allocUnsafe(96);
+let end = 0;
+
+/** A RangeResponse of pairs that are encoded already, as what decodes it sees the one that the generated code makes. */
+export function encodeRange(header: Header, pairs: EncodedPairs): Buffer {
+  // The header's length takes one byte: it is less than 128.
+  end = 2;
+  putInteger(SHARD_ID, header.shardId);
+  putInteger(REPLICA_ID, header.replicaId);
+  putInteger(REVISION, header.revision);
+  putInteger(RAFT_TERM, header.raftTerm);
+  putInteger(RAFT_LEADER_ID, header.raftLeaderId);
+  head[0] = HEADER;
+  head[1] = end - 2;
+  if (pairs.more) putInteger(MORE, 1);
+  putInteger(COUNT, pairs.count);
+  const message = Buffer.allocUnsafe(end + pairs.sizeBytes);
+  for (let at = 0; at < end; at++) message[at] = head[at]!;
+  pairs.copyTo(message, end);
+  return message;
+}
+
+function putInteger(tag: number, value: number): void {
+  if (value === 0) return;
+  head[end++] = tag;
+  let rest = value;
+  while (rest >= 0x80) {
+    head[end++] = (rest % 0x80) | 0x80;
+    rest = Math.floor(rest / 0x80);
+  }
+  head[end++] = rest;
+}
