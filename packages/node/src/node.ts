@@ -386,24 +386,55 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
 
   // ---- NodeApi
 
-  async propose(table: string, command: mvcc.Command, call: Call): Promise<Proposed> {
+  propose(table: string, command: mvcc.Command, call: Call): Promise<Proposed> {
+    const replica = this.#tables.isFresh ? this.#tables.get(table) : undefined;
+    if (replica === undefined || this.#isStopping) return this.#proposeLater(table, command, call);
+    try {
+      this.#admitCommand();
+      const bytes = mvcc.Command.encode(command).finish() as Buffer;
+      this.#admitCommandTo(replica, bytes);
+      return replica.propose(CommandKind.Command, bytes, call).then(
+        (result) =>
+          // T2: after the seal nothing has an effect any more, so it may go to the shard that took over.
+          result.sealedBy === undefined
+            ? { result, header: replica.header(result.revision) }
+            : this.#proposeLater(table, command, call),
+        (error: unknown) => {
+          this.#countFailure(error);
+          if (!this.#isUndone(replica, error)) throw error;
+          return this.#proposeLater(table, command, call);
+        },
+      );
+    } catch (error) {
+      return this.#isUndone(replica, error)
+        ? this.#proposeLater(table, command, call)
+        : Promise.reject(error);
+    }
+  }
+
+  /** As `propose`, of a table that this node does not serve yet, or whose shard changes (T2). */
+  async #proposeLater(table: string, command: mvcc.Command, call: Call): Promise<Proposed> {
     // What this disk says of a clone may be old.
     if (!this.#tables.isFresh) await this.#tables.meta().confirmRead(call.deadlineMs);
     this.#admitCommand();
     const bytes = mvcc.Command.encode(command).finish() as Buffer;
     return await this.#onShard(table, call, async (replica) => {
-      // R5: what a follower cluster holds comes from its leader cluster alone.
-      if (this.#tables.role !== 'leader') throw errors.notReady();
-      // Nobody could tell here what the write did.
-      if (!replica.hasTable) throw errors.notReady();
-      // What follower clusters must have before the node stops does not grow any more.
-      if (this.#isClosing) throw errors.closing();
-      if (!replica.speaksFrames) this.wolf.checkSize(bytes);
+      this.#admitCommandTo(replica, bytes);
       const result = await this.#proposeTo(replica, CommandKind.Command, bytes, call);
-      // T2: after the seal nothing has an effect any more, so it may go to the shard that took over.
       if (result.sealedBy !== undefined) return undefined;
       return { result, header: replica.header(result.revision) };
     });
+  }
+
+  /** Throws where a command of a client cannot go to the replica. */
+  #admitCommandTo(replica: Replica, bytes: Buffer): void {
+    // R5: what a follower cluster holds comes from its leader cluster alone.
+    if (this.#tables.role !== 'leader') throw errors.notReady();
+    // Nobody could tell here what the write did.
+    if (!replica.hasTable) throw errors.notReady();
+    // What follower clusters must have before the node stops does not grow any more.
+    if (this.#isClosing) throw errors.closing();
+    if (!replica.speaksFrames) this.wolf.checkSize(bytes);
   }
 
   /**
@@ -422,11 +453,16 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
         const outcome = await attempt(replica);
         if (outcome !== undefined) return outcome;
       } catch (error) {
-        const isGone = error instanceof ApiError && !error.isOutcomeUnknown && replica.isClosed;
-        if (!isGone || this.#isStopping) throw error;
+        if (!this.#isUndone(replica, error)) throw error;
       }
       await this.#tables.moved(table, replica, call);
     }
+  }
+
+  /** The replica was dropped before anything was done: another shard may do it. */
+  #isUndone(replica: Replica, error: unknown): boolean {
+    const isGone = error instanceof ApiError && !error.isOutcomeUnknown && replica.isClosed;
+    return isGone && !this.#isStopping;
   }
 
   read(
@@ -435,11 +471,22 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     call: Call,
   ): ReadableTable | Promise<ReadableTable> {
     const replica = this.#tables.get(table);
-    if (replica === undefined || linearizable || this.#isStopping || !this.#serves(replica)) {
+    if (replica === undefined || this.#isStopping || !this.#serves(replica)) {
       return this.#readLater(table, linearizable, call);
     }
-    this.#counters.serializable++;
-    return replica;
+    if (!linearizable) {
+      this.#counters.serializable++;
+      return replica;
+    }
+    this.#counters.linearizable++;
+    return replica.confirmRead(call.deadlineMs).then(
+      // It may have been sealed or dropped meanwhile (T2): nothing was done, so it begins anew.
+      () => (this.#serves(replica) ? replica : this.#readLater(table, linearizable, call)),
+      (error: unknown) => {
+        if (!this.#isUndone(replica, error)) throw error;
+        return this.#readLater(table, linearizable, call);
+      },
+    );
   }
 
   /** T4: before its members have confirmed that it lost nothing, what is on this disk may be an old state. */
@@ -826,12 +873,15 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     try {
       return await replica.propose(kind, command, call, cursor);
     } catch (error) {
-      if (error instanceof ApiError) {
-        if (error.isOutcomeUnknown) this.#counters.outcomeUnknown++;
-        else this.#counters.refused++;
-      }
+      this.#countFailure(error);
       throw error;
     }
+  }
+
+  #countFailure(error: unknown): void {
+    if (!(error instanceof ApiError)) return;
+    if (error.isOutcomeUnknown) this.#counters.outcomeUnknown++;
+    else this.#counters.refused++;
   }
 
   // ---- time
