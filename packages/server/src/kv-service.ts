@@ -12,7 +12,7 @@ import { mvcc, regatta } from '@coxswain/protocol';
 import type { ForwardedWrites } from '@coxswain/replication';
 import { Gap, type KeyRecord, type RangePage, type RangeQuery } from '@coxswain/table';
 import { type CallContext, type Method, stream, unary } from './call.js';
-import { encodeRange } from './encoded-range.js';
+import { encodePut, encodeRange } from './encoded-answers.js';
 import {
   areKeysShort,
   checkRangeRequest,
@@ -48,6 +48,8 @@ const cacheFillsMax = 16;
 
 /** The message itself where its pairs were copied as they are. */
 type RangeAnswer = regatta.RangeResponse | Buffer;
+/** The message itself where it says what every put is answered. */
+type PutAnswer = regatta.PutResponse | Buffer;
 
 const linearizable = { linearizable: true } as const;
 const serializable = { linearizable: false } as const;
@@ -127,7 +129,7 @@ export class KvService {
     }
   }
 
-  put(request: regatta.PutRequest, call: CallContext): Promise<regatta.PutResponse> {
+  put(request: regatta.PutRequest, call: CallContext): Promise<PutAnswer> {
     const forwarded = this.#leaderCluster?.put(request, call);
     if (forwarded !== undefined) return forwarded;
     const { table, key, value } = request;
@@ -138,7 +140,7 @@ export class KvService {
     const command = commandOf(mvcc.Command_CommandType.PUT, table);
     command.kv = { key, value, createRevision: 0n, modRevision: 0n, version: 0n };
     command.prevKvs = request.prevKv;
-    return this.#node.propose(name, command, call).then(toPutResponse);
+    return this.#node.propose(name, command, call).then(toPutAnswer);
   }
 
   /** `deleted` is always exact; `more` says that the pairs that were asked for did not all fit. */
@@ -185,7 +187,9 @@ export class KvService {
         this.range(request, call),
       ),
       stream(regatta.KVService.iterateRange, (request, call) => this.iterateRange(request, call)),
-      unary(regatta.KVService.put, (request, call) => this.put(request, call)),
+      unary({ ...regatta.KVService.put, responseSerialize: encodePutAnswer }, (request, call) =>
+        this.put(request, call),
+      ),
       unary(regatta.KVService.deleteRange, (request, call) => this.deleteRange(request, call)),
       unary(regatta.KVService.txn, (request, call) => this.txn(request, call)),
     ];
@@ -410,12 +414,14 @@ function toKeyValue(record: KeyRecord, keysOnly: boolean): mvcc.KeyValue {
   };
 }
 
-function toPutResponse({ result, header }: Proposed): regatta.PutResponse {
+function toPutAnswer({ result, header }: Proposed): PutAnswer {
   const response = result.responses[0]?.response;
-  return {
-    header: toWireHeader(header),
-    prevKv: response?.$case === 'responsePut' ? response.value.prevKv : undefined,
-  };
+  const prevKv = response?.$case === 'responsePut' ? response.value.prevKv : undefined;
+  return prevKv === undefined ? encodePut(header) : { header: toWireHeader(header), prevKv };
+}
+
+function encodePutAnswer(answer: PutAnswer): Buffer {
+  return Buffer.isBuffer(answer) ? answer : regatta.KVService.put.responseSerialize(answer);
 }
 
 function toDeleteRangeResponse({ result, header }: Proposed): regatta.DeleteRangeResponse {

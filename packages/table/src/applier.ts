@@ -10,7 +10,7 @@ import type { PageCache } from './page-cache.js';
 import { PairRecord } from './pair-record.js';
 import { type EntryMark, PendingEffects } from './pending-effects.js';
 import { RangeDeleter, type RangeDeleterOptions } from './range-deleter.js';
-import { identityOf, recordBlockOf } from './record-block.js';
+import { identityOf, newRecordBlock, recordBlockOf } from './record-block.js';
 import { EMPTY_SCAN, type RecordSource } from './record-source.js';
 import { PreviousPairs, ResponseBudget } from './response-budget.js';
 import { deleteRangeResponse, putResponse } from './responses.js';
@@ -26,6 +26,8 @@ const SCAN_CHUNK_ENTRIES_MAX = 500;
 const SMALL_BATCH_PAIRS_MAX = 500;
 const ALWAYS = (): boolean => true;
 const NO_RESPONSES: mvcc.ResponseOp[] = [];
+/** Of a put that does not ask for the pair before it. */
+const PUT_RESPONSES = [putResponse(undefined, false)];
 /** Of an entry that had its effect. */
 const EFFECTIVE = { hasStaleCursor: false, sealedBy: undefined } as const;
 /** Stands before each record of a load. */
@@ -108,7 +110,11 @@ export class Applier {
         this.#advance(entry, undefined);
         break;
       case CommandKind.Command: {
-        const command = mvcc.Command.decode(entry.payload);
+        const { payload } = entry;
+        // The usual command, which asks for nothing but to be done: none of what stands for others is made for it.
+        if (sealedBy === undefined && this.#pair.read(payload, 0, payload.length))
+          return this.#applyPut(entry, this.#pair);
+        const command = mvcc.Command.decode(payload);
         if (sealedBy === undefined) return this.#applyCommand(entry, command);
         this.#advance(entry, undefined);
         break;
@@ -176,6 +182,15 @@ export class Applier {
     return this.#rangeDeleter.sweep();
   }
 
+  #applyPut(entry: TableEntry, pair: PairRecord): ApplyResult {
+    const { index } = entry;
+    const revision = Math.max(index, this.#state.revision);
+    this.#effects.put(recordBlockOf(pair), revision);
+    this.#advance(entry, undefined);
+    const responses = entry.wantsResult ? PUT_RESPONSES : NO_RESPONSES;
+    return { index, revision, succeeded: true, responses, hasStaleCursor: false, sealedBy: undefined };
+  }
+
   #applyCommand(entry: TableEntry, command: mvcc.Command): ApplyResult | Promise<ApplyResult> {
     const revision = this.#revisionOf(entry, command);
     const budget = entry.wantsResult ? new ResponseBudget(operationCountOf(command)) : undefined;
@@ -196,7 +211,7 @@ export class Applier {
     switch (command.type) {
       case mvcc.Command_CommandType.PUT: {
         const { key, value } = pairOf(command, index);
-        const previous = this.#effects.put(key, value, revision);
+        const previous = this.#effects.put(newRecordBlock(key, value), revision);
         return budget === undefined ? NO_RESPONSES : [previousOfPut(budget, key, previous, command.prevKvs)];
       }
       case mvcc.Command_CommandType.DELETE: {
@@ -430,7 +445,7 @@ export class Applier {
     budget: ResponseBudget | undefined,
   ): mvcc.ResponseOp | undefined {
     if (type === mvcc.Command_CommandType.PUT_BATCH) {
-      this.#effects.put(key, value, revision);
+      this.#effects.put(newRecordBlock(key, value), revision);
       return budget && putResponse(undefined, false);
     }
     const previous = this.#effects.delete(key, revision);
@@ -483,7 +498,7 @@ export class Applier {
     switch (request?.$case) {
       case 'requestPut': {
         const { key, value, prevKv } = request.value;
-        const previous = this.#effects.put(key, value, revision);
+        const previous = this.#effects.put(newRecordBlock(key, value), revision);
         return budget && previousOfPut(budget, key, previous, prevKv);
       }
       case 'requestDeleteRange': {

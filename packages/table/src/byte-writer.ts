@@ -11,10 +11,12 @@ export class ByteWriter {
     return this.#length;
   }
 
-  bytes(source: Uint8Array): void {
-    this.#reserve(source.length);
-    this.#buffer.set(source, this.#length);
-    this.#length += source.length;
+  /** `source` from `start` on. */
+  bytes(source: Buffer, start = 0): void {
+    const sizeBytes = source.length - start;
+    this.#reserve(sizeBytes);
+    source.copy(this.#buffer, this.#length, start);
+    this.#length += sizeBytes;
   }
 
   /** An integer from 0 to 2^53-1 in as few bytes as it needs, seven bits each, the lowest first. */

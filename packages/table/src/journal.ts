@@ -4,7 +4,8 @@ import type { ByteWriter } from './byte-writer.js';
 /** A key that changed at a revision. */
 export interface Change {
   readonly revision: number;
-  readonly key: Buffer;
+  /** See `latestKey`. */
+  readonly storeKey: Buffer;
 }
 
 /** Appends the changes of a batch, whose revisions never fall. */
@@ -12,14 +13,16 @@ export function writeJournal(writer: ByteWriter, changes: readonly Change[]): vo
   let revision = 0;
   for (const change of changes) {
     writer.varint(change.revision - revision);
-    writer.varint(change.key.length);
-    writer.bytes(change.key);
+    writer.varint(change.storeKey.length - 1);
+    writer.bytes(change.storeKey, 1);
     revision = change.revision;
   }
 }
 
-/** The changes of a batch in order. Keys share the journal's memory. */
-export function* readJournal(journal: Buffer): Generator<Change> {
+/** The keys that a batch changed, in order. They share the journal's memory. */
+export function* readJournal(
+  journal: Buffer,
+): Generator<{ readonly revision: number; readonly key: Buffer }> {
   const reader = new ByteReader(journal);
   let revision = 0;
   while (!reader.atEnd) {

@@ -15,7 +15,7 @@ import {
 import { Overlay } from './overlay.js';
 import type { PageCache } from './page-cache.js';
 import { deletionOf, type RangeDeletion } from './range-deletion.js';
-import { identityOf, newRecordBlock } from './record-block.js';
+import { identityOf, type RecordBlock } from './record-block.js';
 import { type RecordReader, type RecordScan, scanLive } from './record-source.js';
 import { SharedSnapshot } from './shared-snapshot.js';
 import { keyId } from './sorted-tree.js';
@@ -187,13 +187,16 @@ export class PendingEffects implements RecordReader {
     this.#frozen = undefined;
   }
 
-  /** The record that was there before. */
-  put(key: Buffer, value: Buffer, revision: number): Buffer | undefined {
-    const id = keyId(key);
-    const { identity, storeKey, record } = newRecordBlock(key, value);
+  /** Puts a pair whose record lacks its header. Gives the record that was there before. */
+  put({ identity, storeKey, record }: RecordBlock, revision: number): Buffer | undefined {
+    const id = keyId(storeKey, 1);
     this.#lastPutRevision = revision;
     const stored = this.read(id, storeKey);
-    const deletion = stored && deletionOf(this.state.deletions, key, stored);
+    const { deletions, swept } = this.state;
+    const deletion =
+      stored === undefined || deletions.length === 0
+        ? undefined
+        : deletionOf(deletions, keyInLatestKey(storeKey), stored);
     if (deletion !== undefined) this.#replaceDeleted(deletion, storeKey, stored!);
     const previous = deletion === undefined ? stored : undefined;
     let superseded: Write['superseded'];
@@ -207,8 +210,8 @@ export class PendingEffects implements RecordReader {
     this.contentHash.add(identity);
     this.#change(revision, storeKey);
     this.overlay.set(id, record);
-    for (const { written } of this.state.deletions) written?.add(key, id);
-    for (const { written } of this.state.swept) written!.add(key, id);
+    for (const { written } of deletions) written?.add(keyInLatestKey(storeKey), id);
+    for (const { written } of swept) written!.add(keyInLatestKey(storeKey), id);
     this.write(storeKey, record, superseded);
     return previous;
   }
@@ -250,7 +253,7 @@ export class PendingEffects implements RecordReader {
   }
 
   #change(revision: number, storeKey: Buffer): void {
-    this.#changes.push({ revision, key: keyInLatestKey(storeKey) });
+    this.#changes.push({ revision, storeKey });
     this.state.changeCount += 1;
   }
 

@@ -19,10 +19,14 @@ const pair = fc.record({
 const encoded = (command: Partial<mvcc.Command>): Buffer =>
   Buffer.from(mvcc.Command.encode(mvcc.Command.fromPartial(command)).finish());
 
+const { type: _type, kv: _kv, table: _table, ...NOTHING } = mvcc.Command.decode(Buffer.alloc(0));
+
 /** What the generated code reads, where all of it is a usual pair. */
 function decoded(record: Buffer) {
-  const { type, kv } = mvcc.Command.decode(record);
+  const { type, kv, table: _, ...rest } = mvcc.Command.decode(record);
   if (type !== Type.PUT || kv === undefined) return undefined;
+  // All that a command may say beside its pair is left unsaid: apply asks for nothing more (A1).
+  deepEqual(rest, NOTHING);
   const { key, value, createRevision, modRevision, version } = kv;
   return {
     key,
@@ -60,6 +64,12 @@ describe('a pair of a snapshot record', () => {
       encoded({ type: Type.DUMMY, leaderIndex: 7n }),
       encoded({ type: Type.DELETE, kv }),
       encoded({ kv, leaderIndex: 7n }),
+      encoded({ kv, prevKvs: true }),
+      encoded({ kv, rangeEnd: Buffer.from('z') }),
+      encoded({ kv, count: true }),
+      encoded({ kv, batch: [kv] }),
+      encoded({ kv, txn: mvcc.Txn.create() }),
+      encoded({ kv, sequence: [mvcc.Command.create()] }),
       encoded({ kv: { ...kv, modRevision: -1n } }),
       encoded({ kv: { ...kv, modRevision: 2n ** 53n } }),
       // The parts of a message that comes twice are joined.

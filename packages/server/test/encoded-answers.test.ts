@@ -1,9 +1,9 @@
 import { regatta } from '@coxswain/protocol';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { encodeRange } from '../src/encoded-range.js';
+import { encodePut, encodeRange } from '../src/encoded-answers.js';
 
-test('an encoded range is the answer that the generated code makes', () => {
+test('an encoded answer is the one that the generated code makes', () => {
   const number = fc.oneof(fc.nat(300), fc.bigInt({ min: 0n, max: 2n ** 53n - 1n }).map(Number));
   const header = fc.record({
     shardId: number,
@@ -49,6 +49,8 @@ test('an encoded range is the answer that the generated code makes', () => {
       );
       // No byte more than the generated code needs: fields that are 0 are left out.
       expect(message.length).toBe(regatta.RangeResponse.encode(expected).finish().length);
+      const put = regatta.PutResponse.encode({ header: expected.header, prevKv: undefined }).finish();
+      expect(encodePut(ids).equals(put)).toBe(true);
     }),
   );
 });

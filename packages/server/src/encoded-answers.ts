@@ -1,7 +1,7 @@
 import type { Header } from '@coxswain/node';
 import type { EncodedPairs } from '@coxswain/table';
 
-/** Tags of regatta.v1.RangeResponse and of its ResponseHeader: field number and wire type. */
+/** Tags of regatta.v1.RangeResponse, PutResponse and their ResponseHeader: field number and wire type. */
 const HEADER = (1 << 3) | 2;
 const MORE = 4 << 3;
 const COUNT = 5 << 3;
@@ -17,6 +17,28 @@ let end = 0;
 
 /** A RangeResponse of pairs that are encoded already, as what decodes it sees the one that the generated code makes. */
 export function encodeRange(header: Header, pairs: EncodedPairs): Buffer {
+  putHeader(header);
+  if (pairs.more) putInteger(MORE, 1);
+  putInteger(COUNT, pairs.count);
+  const message = Buffer.allocUnsafe(end + pairs.sizeBytes);
+  copyHead(message);
+  pairs.copyTo(message, end);
+  return message;
+}
+
+/** A PutResponse without the pair that was there before. */
+export function encodePut(header: Header): Buffer {
+  putHeader(header);
+  const message = Buffer.allocUnsafe(end);
+  copyHead(message);
+  return message;
+}
+
+function copyHead(target: Buffer): void {
+  for (let at = 0; at < end; at++) target[at] = head[at]!;
+}
+
+function putHeader(header: Header): void {
   // The header's length takes one byte: it is less than 128.
   end = 2;
   putInteger(SHARD_ID, header.shardId);
@@ -26,12 +48,6 @@ export function encodeRange(header: Header, pairs: EncodedPairs): Buffer {
   putInteger(RAFT_LEADER_ID, header.raftLeaderId);
   head[0] = HEADER;
   head[1] = end - 2;
-  if (pairs.more) putInteger(MORE, 1);
-  putInteger(COUNT, pairs.count);
-  const message = Buffer.allocUnsafe(end + pairs.sizeBytes);
-  for (let at = 0; at < end; at++) message[at] = head[at]!;
-  pairs.copyTo(message, end);
-  return message;
 }
 
 function putInteger(tag: number, value: number): void {
