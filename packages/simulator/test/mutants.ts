@@ -140,7 +140,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'a key that is written during a sweep is not noted for readers',
     module: 'table/dist/src/pending-effects.js',
-    from: 'written?.add(key, id);',
+    from: 'written?.add(keyInLatestKey(storeKey), id);',
     to: ';',
     properties: ['equal hashes', 'linearizability', 'reads show every write'],
     firstSeed: 5,
