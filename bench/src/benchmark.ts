@@ -60,6 +60,7 @@ export async function runBenchmark(
     keyCount: options.keyCount,
     valueSizeBytes: options.valueSizeBytes,
     connectionCount: options.connectionCount,
+    tableCount: options.tableCount,
     extent: { warmUpMs: options.warmUpMs, durationMs: options.durationMs },
   };
   const leftOut: string[] = [];
@@ -129,7 +130,7 @@ async function startSystems(
   if (!options.without.includes('coxswain')) {
     systems.push(
       runningSystem('coxswain', 'regatta', options) ??
-        (await startCoxswain(join(directory, 'coxswain'), cleanup)),
+        (await startCoxswain(join(directory, 'coxswain'), options, cleanup)),
     );
   }
   if (options.peers.includes('etcd')) {

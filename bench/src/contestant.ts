@@ -13,6 +13,8 @@ export interface LoadSettings {
   readonly keyCount: number;
   readonly valueSizeBytes: number;
   readonly connectionCount: number;
+  /** Each of which has as many keys. */
+  readonly tableCount: number;
   readonly extent: LoadDuration;
 }
 
@@ -49,7 +51,9 @@ export class SystemContestant implements Contestant {
 
   /** Puts every key once, so that each read finds something. @throws Error when a put fails. */
   async fill(): Promise<void> {
-    const { errors } = await this.#load('fill', 256, { callCount: this.#settings.keyCount });
+    const { keyCount } = this.#settings;
+    const callCount = keyCount * (this.#system.dialect === 'etcd' ? 1 : this.#settings.tableCount);
+    const { errors } = await this.#load('fill', 256, { callCount });
     const failures = Object.keys(errors);
     if (failures.length > 0) throw new Error(`${this.name} could not be filled: ${failures.join(', ')}`);
   }
@@ -95,9 +99,10 @@ export class SystemContestant implements Contestant {
     extent: LoadSpecification['extent'],
   ): Promise<LoadResult> {
     const { dialect, endpoints, answersHoldData } = this.#system;
-    const { keyCount, valueSizeBytes, connectionCount } = this.#settings;
+    const { keyCount, valueSizeBytes, connectionCount, tableCount } = this.#settings;
     return this.#generator.request({
       dialect,
+      tableCount,
       load: {
         workload,
         keyCount,

@@ -22,6 +22,10 @@ export interface Options {
   readonly valueSizeBytes: number;
   readonly keyCount: number;
   readonly connectionCount: number;
+  /** How many nodes of Coxswain there are; its peers have three. */
+  readonly nodeCount: number;
+  /** Over how many tables of Coxswain the load is spread. */
+  readonly tableCount: number;
   /** Whether calls go to every node in turn, or to the one that leads. */
   readonly to: (typeof TARGETS)[number];
   /** `host:port` of systems that already run, by name; they are not started then. */
@@ -40,6 +44,8 @@ export const USAGE = `npm run bench -- [options]
   --value-size BYTES    (256)
   --keys N              (10000)
   --connections N       to all nodes together (6)
+  --nodes N             of Coxswain, 1 to 9 (3)
+  --tables N            of Coxswain, over which calls are spread; each has as many keys (1)
   --endpoints NAME=host:port,…
                         measure a coxswain, etcd or regatta that already runs; repeatable
   --without LIST        leave out coxswain, echo, iterator or generator
@@ -62,6 +68,8 @@ export function parseOptions(args: readonly string[]): Options {
   const keyCount = positiveInteger('--keys', values.keys);
   if (valueSizeBytes > VALUE_SIZE_BYTES_MAX)
     throw new UsageError(`--value-size is at most ${VALUE_SIZE_BYTES_MAX}`);
+  if (values.tables !== '1' && values.against !== '')
+    throw new UsageError('--tables: peers are measured with one table, without --against');
   if (keyCount < RANGE_KEY_COUNT) throw new UsageError(`--keys is at least ${RANGE_KEY_COUNT}`);
   return {
     peers: oneOf('--against', KNOWN_PEERS, values.against),
@@ -76,6 +84,8 @@ export function parseOptions(args: readonly string[]): Options {
     valueSizeBytes,
     keyCount,
     connectionCount: positiveInteger('--connections', values.connections),
+    nodeCount: positiveInteger('--nodes', values.nodes),
+    tableCount: positiveInteger('--tables', values.tables),
     endpoints: new Map(values.endpoints.map(parseEndpoints)),
   };
 }
@@ -96,6 +106,8 @@ function parse(args: readonly string[]) {
         'value-size': { type: 'string', default: '256' },
         keys: { type: 'string', default: '10000' },
         connections: { type: 'string', default: '6' },
+        nodes: { type: 'string', default: '3' },
+        tables: { type: 'string', default: '1' },
         endpoints: { type: 'string', multiple: true, default: [] },
       },
     }).values;

@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { regatta } from '@coxswain/protocol';
 import { Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData, status } from '@grpc/grpc-js';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { ClosedLoop, type LoadSpecification } from '../src/load/closed-loop.js';
-import { regattaDialect } from '../src/load/regatta-dialect.js';
+import { regattaDialect, regattaDialectOf, tableNames } from '../src/load/regatta-dialect.js';
 
 type Handler = (call: ServerUnaryCall<Buffer, Buffer>, callback: sendUnaryData<Buffer>) => void;
 
@@ -81,6 +82,25 @@ describe('the closed loop', () => {
     }
     await new ClosedLoop(load(ports, { inFlight: 1, extent: { callCount: 300 } }), regattaDialect).run();
     expect(callCounts).toEqual([100, 100, 100]);
+  });
+
+  test('fills all tables alike, and then spreads its calls over them', async () => {
+    const tables = tableNames(3);
+    let seen: regatta.PutRequest[] = [];
+    const { port } = await serve((call, callback) => {
+      seen.push(regatta.PutRequest.decode(call.request));
+      echo(call, callback);
+    });
+    const dialects = tables.map(regattaDialectOf);
+    const run = (workload: 'fill' | 'put') =>
+      new ClosedLoop(load([port], { workload, extent: { callCount: 600 } }), ...dialects).run();
+    await run('fill');
+    const keysOf = (name: string) =>
+      seen.filter(({ table }) => table.toString() === name).map(({ key }) => key.toString());
+    for (const table of tables) expect(new Set(keysOf(table)).size).toBe(200);
+    seen = [];
+    await run('put');
+    for (const table of tables) expect(keysOf(table).length).toBeGreaterThan(100);
   });
 
   test('counts answers with an error status by that status, and never as calls', async () => {

@@ -9,6 +9,8 @@ describe('the command line', () => {
       workloads: ['put', 'read-linearizable', 'read-serializable', 'range-100', 'mixed'],
       inFlight: [1, 16, 256, 1024],
       valueSizeBytes: 256,
+      nodeCount: 3,
+      tableCount: 1,
       jsonFile: undefined,
     });
   });
@@ -43,6 +45,8 @@ describe('the command line', () => {
     [['--seconds', 'x'], 'x is not above 0'],
     [['--keys', '99'], 'at least 100'],
     [['--value-size', '20000'], 'at most 16000'],
+    [['--nodes', '0'], '0 is not above 0'],
+    [['--tables', '2', '--against', 'etcd'], 'peers are measured with one table'],
     [['--endpoints', 'etcd'], 'NAME=host:port'],
     [['--endpoints', 'redis=a:1'], 'redis is none of'],
   ])('refuses %j', (args, message) => {

@@ -20,6 +20,7 @@ export async function runLoad(
   try {
     const result = await generator.request({
       dialect: 'regatta',
+      tableCount: 1,
       load: {
         ...load,
         valueSizeBytes: VALUE_SIZE_BYTES,

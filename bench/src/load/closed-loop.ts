@@ -56,10 +56,14 @@ export class ClosedLoop {
   #callCountLeft: number;
   #callCountUnderWay = 0;
 
-  constructor(specification: LoadSpecification, dialect: Dialect) {
+  /** `dialects`: one, or one for each table over which the load is spread. */
+  constructor(specification: LoadSpecification, ...dialects: readonly Dialect[]) {
     const { endpoints, connectionCount, extent } = specification;
     this.#specification = specification;
-    this.#nextRequest = createRequestSource(specification, dialect);
+    this.#nextRequest = spread(
+      specification,
+      dialects.map((dialect) => createRequestSource(specification, dialect)),
+    );
     this.#callCountLeft = 'callCount' in extent ? extent.callCount : Number.POSITIVE_INFINITY;
     this.#links = Array.from(
       { length: connectionCount },
@@ -172,4 +176,15 @@ class Slot implements CallListener {
     this.#freeSinceMs = atMs;
     this.startNextCall();
   }
+}
+
+/** Takes from sources at random; to fill all alike, in turn. */
+function spread({ workload }: LoadSpecification, sources: readonly RequestSource[]): RequestSource {
+  const [only, ...others] = sources;
+  if (only !== undefined && others.length === 0) return only;
+  if (workload === 'fill') {
+    let next = 0;
+    return () => sources[next++ % sources.length]!();
+  }
+  return () => sources[Math.floor(Math.random() * sources.length)]!();
 }

@@ -1,23 +1,32 @@
 import { regatta } from '@coxswain/protocol';
 import type { Dialect } from './dialect.js';
 
-const table = Buffer.from('default');
+/** Regatta's API, which Coxswain serves, on a table. */
+export function regattaDialectOf(name: string): Dialect {
+  const table = Buffer.from(name);
+  return {
+    rangePath: '/regatta.v1.KV/Range',
+    putPath: '/regatta.v1.KV/Put',
+    encodeRange({ key, rangeEnd, limit = 0, isLinearizable }) {
+      const request = regatta.RangeRequest.fromPartial({
+        table,
+        key,
+        limit: BigInt(limit),
+        linearizable: isLinearizable,
+        ...(rangeEnd === undefined ? {} : { rangeEnd }),
+      });
+      return regatta.RangeRequest.encode(request).finish();
+    },
+    encodePut(key, value) {
+      return regatta.PutRequest.encode(regatta.PutRequest.fromPartial({ table, key, value })).finish();
+    },
+  };
+}
 
-/** Regatta's API, which Coxswain serves, on the table that every cluster has. */
-export const regattaDialect: Dialect = {
-  rangePath: '/regatta.v1.KV/Range',
-  putPath: '/regatta.v1.KV/Put',
-  encodeRange({ key, rangeEnd, limit = 0, isLinearizable }) {
-    const request = regatta.RangeRequest.fromPartial({
-      table,
-      key,
-      limit: BigInt(limit),
-      linearizable: isLinearizable,
-      ...(rangeEnd === undefined ? {} : { rangeEnd }),
-    });
-    return regatta.RangeRequest.encode(request).finish();
-  },
-  encodePut(key, value) {
-    return regatta.PutRequest.encode(regatta.PutRequest.fromPartial({ table, key, value })).finish();
-  },
-};
+/** On the table that every cluster has. */
+export const regattaDialect = regattaDialectOf(tableNames(1)[0]!);
+
+/** The tables of a benchmark that has so many. */
+export function tableNames(count: number): string[] {
+  return Array.from({ length: count }, (_, at) => (at === 0 ? 'default' : `bench-${at + 1}`));
+}

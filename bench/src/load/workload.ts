@@ -33,6 +33,8 @@ export interface WorkloadSpecification {
   readonly answersHoldData: boolean;
 }
 
+let randomPool: Buffer | undefined;
+
 /** Gives the request of the next call. */
 export type RequestSource = () => GrpcRequest;
 
@@ -48,7 +50,8 @@ export function createRequestSource(specification: WorkloadSpecification, dialec
   }
 
   function put(nextKey: () => number): GrpcRequest {
-    const pool = randomBytes(RANDOM_POOL_SIZE_BYTES);
+    randomPool ??= randomBytes(RANDOM_POOL_SIZE_BYTES);
+    const pool = randomPool;
     const value = Buffer.alloc(valueSizeBytes, 0xff);
     const message = Buffer.from(dialect.encodePut(KEY_MARK, value));
     const keyOffset = message.indexOf(KEY_MARK);

@@ -1,16 +1,17 @@
 import { ClosedLoop, type LoadResult, type LoadSpecification } from '../load/closed-loop.js';
 import { etcdDialect } from '../load/etcd-dialect.js';
-import { regattaDialect } from '../load/regatta-dialect.js';
+import { regattaDialectOf, tableNames } from '../load/regatta-dialect.js';
 import { serveRequests } from './worker-process.js';
-
-const dialects = { etcd: etcdDialect, regatta: regattaDialect };
 
 /** What the load generator is asked for: one run. */
 export interface GeneratorRequest {
-  readonly dialect: keyof typeof dialects;
+  readonly dialect: 'etcd' | 'regatta';
+  /** Over how many tables the load is spread; etcd has none. */
+  readonly tableCount: number;
   readonly load: LoadSpecification;
 }
 
-serveRequests<GeneratorRequest, LoadResult>(({ dialect, load }) =>
-  new ClosedLoop(load, dialects[dialect]).run(),
-);
+serveRequests<GeneratorRequest, LoadResult>(({ dialect, tableCount, load }) => {
+  const dialects = dialect === 'etcd' ? [etcdDialect] : tableNames(tableCount).map(regattaDialectOf);
+  return new ClosedLoop(load, ...dialects).run();
+});
