@@ -12,6 +12,8 @@ export interface AcceptanceSizes {
   readonly keyCount: number | undefined;
   /** How long a run under load lasts. */
   readonly seconds: number | undefined;
+  /** Tables of idle-tables. */
+  readonly tableCount?: number | undefined;
   /** How often speeds are measured; the median counts. */
   readonly rounds: number | undefined;
 }

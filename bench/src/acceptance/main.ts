@@ -40,6 +40,7 @@ const USAGE = `npm run acceptance -- [options] [check …]
   --keys N      keys of follower-cluster, replication-speed and dump-load (1000000), range-deletion (1000001),
                 unread-answers (300000), backup-speed (7400000: 2 GB)
   --seconds N   how long their load lasts (60, 10, 10)
+  --tables N    tables of idle-tables (1000)
   --rounds N    rounds of graceful-stops (9), replication-speed and backup-speed (3)
 
 Checks: ${checks.map(({ name }) => name).join(', ')}; default: all`;
@@ -54,7 +55,12 @@ function parseArguments(args: readonly string[]): Arguments {
   const { values, positionals } = parseArgs({
     args: [...args],
     allowPositionals: true,
-    options: { keys: { type: 'string' }, seconds: { type: 'string' }, rounds: { type: 'string' } },
+    options: {
+      keys: { type: 'string' },
+      seconds: { type: 'string' },
+      rounds: { type: 'string' },
+      tables: { type: 'string' },
+    },
   });
   const unknown = positionals.filter((name) => !checks.some((check) => check.name === name));
   if (unknown.length > 0) throw new Error(`no check is called ${unknown.join(', ')}`);
@@ -66,7 +72,12 @@ function parseArguments(args: readonly string[]): Arguments {
   };
   return {
     names: positionals,
-    sizes: { keyCount: size('keys'), seconds: size('seconds'), rounds: size('rounds') },
+    sizes: {
+      keyCount: size('keys'),
+      seconds: size('seconds'),
+      rounds: size('rounds'),
+      tableCount: size('tables'),
+    },
   };
 }
 

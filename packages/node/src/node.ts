@@ -911,6 +911,8 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     this.clock.nowMs();
     const isHousekeeping = this.#ticks % HOUSEKEEPING_TICKS === 0;
     for (const replica of this.#replicas.values()) {
+      // Of thousands of tables few have anything to do.
+      if (replica.isAtRest) continue;
       if (this.#admission.isAdmitted) replica.tick();
       replica.expire(nowMs);
       if (isHousekeeping && this.#admission.isAdmitted) replica.housekeep(nowMs);

@@ -214,6 +214,11 @@ export class Replica implements ReadableTable {
     return this.#isQuiet;
   }
 
+  /** Its group is quiet, and nobody waits for anything: time changes nothing here until something wakes it. */
+  get isAtRest(): boolean {
+    return this.#isQuiet && this.#table !== undefined && this.reads.count === 0 && this.proposals.isEmpty;
+  }
+
   get isClosed(): boolean {
     return this.#isClosed;
   }
