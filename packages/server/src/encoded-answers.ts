@@ -54,9 +54,14 @@ function putInteger(tag: number, value: number): void {
   if (value === 0) return;
   head[end++] = tag;
   let rest = value;
-  while (rest >= 0x80) {
+  // What has more than 31 bits is no integer to a processor, and takes longer.
+  while (rest > 0x7fff_ffff) {
     head[end++] = (rest % 0x80) | 0x80;
     rest = Math.floor(rest / 0x80);
+  }
+  while (rest >= 0x80) {
+    head[end++] = (rest & 0x7f) | 0x80;
+    rest >>>= 7;
   }
   head[end++] = rest;
 }

@@ -22,9 +22,14 @@ let at = 0;
 
 function putVarint(target: Buffer, value: number): void {
   let rest = value;
-  while (rest >= 0x80) {
+  // What has more than 31 bits is no integer to a processor, and takes longer.
+  while (rest > 0x7fff_ffff) {
     target[at++] = (rest % 0x80) | 0x80;
     rest = Math.floor(rest / 0x80);
+  }
+  while (rest >= 0x80) {
+    target[at++] = (rest & 0x7f) | 0x80;
+    rest >>>= 7;
   }
   target[at++] = rest;
 }

@@ -1,8 +1,11 @@
 import { createRevisionOf, modRevisionOf, RECORD_HEADER_SIZE_BYTES, versionOf } from './layout.js';
 
 function varintSizeBytes(value: number): number {
-  let size = 1;
-  for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 0x80)) size += 1;
+  if (value < 0x80) return 1;
+  if (value < 0x4000) return 2;
+  if (value < 0x20_0000) return 3;
+  let size = 4;
+  for (let rest = Math.floor(value / 0x20_0000); rest >= 0x80; rest = Math.floor(rest / 0x80)) size += 1;
   return size;
 }
 
