@@ -387,37 +387,38 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
   // ---- NodeApi
 
   propose(table: string, command: mvcc.Command, call: Call): Promise<Proposed> {
+    // Of what waits for its answer little should be kept: the command goes as soon as it is encoded.
+    return this.#propose(table, mvcc.Command.encode(command).finish() as Buffer, call);
+  }
+
+  #propose(table: string, bytes: Buffer, call: Call): Promise<Proposed> {
     const replica = this.#tables.isFresh ? this.#tables.get(table) : undefined;
-    if (replica === undefined || this.#isStopping) return this.#proposeLater(table, command, call);
+    if (replica === undefined || this.#isStopping) return this.#proposeLater(table, bytes, call);
     try {
       this.#admitCommand();
-      const bytes = mvcc.Command.encode(command).finish() as Buffer;
       this.#admitCommandTo(replica, bytes);
       return replica.propose(CommandKind.Command, bytes, call).then(
         (result) =>
           // T2: after the seal nothing has an effect any more, so it may go to the shard that took over.
           result.sealedBy === undefined
             ? { result, header: replica.header(result.revision) }
-            : this.#proposeLater(table, command, call),
+            : this.#proposeLater(table, bytes, call),
         (error: unknown) => {
           this.#countFailure(error);
           if (!this.#isUndone(replica, error)) throw error;
-          return this.#proposeLater(table, command, call);
+          return this.#proposeLater(table, bytes, call);
         },
       );
     } catch (error) {
-      return this.#isUndone(replica, error)
-        ? this.#proposeLater(table, command, call)
-        : Promise.reject(error);
+      return this.#isUndone(replica, error) ? this.#proposeLater(table, bytes, call) : Promise.reject(error);
     }
   }
 
   /** As `propose`, of a table that this node does not serve yet, or whose shard changes (T2). */
-  async #proposeLater(table: string, command: mvcc.Command, call: Call): Promise<Proposed> {
+  async #proposeLater(table: string, bytes: Buffer, call: Call): Promise<Proposed> {
     // What this disk says of a clone may be old.
     if (!this.#tables.isFresh) await this.#tables.meta().confirmRead(call.deadlineMs);
     this.#admitCommand();
-    const bytes = mvcc.Command.encode(command).finish() as Buffer;
     return await this.#onShard(table, call, async (replica) => {
       this.#admitCommandTo(replica, bytes);
       const result = await this.#proposeTo(replica, CommandKind.Command, bytes, call);

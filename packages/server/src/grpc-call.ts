@@ -226,12 +226,13 @@ class GrpcCall implements CallContext, StreamListener {
       this.#requests.end();
     } else if (!this.#reader.isEmpty) {
       this.#fail(transportErrors.messageCutOff());
-    } else if (this.#request === undefined) {
-      this.#fail(transportErrors.messageMissing());
-    } else if (this.#request instanceof Promise) {
-      this.#request.then(this.#serve, this.#fail);
     } else {
-      this.#serve(this.#request);
+      const request = this.#request;
+      // Whoever serves it may be done with it long before the answer is there.
+      this.#request = undefined;
+      if (request === undefined) this.#fail(transportErrors.messageMissing());
+      else if (request instanceof Promise) request.then(this.#serve, this.#fail);
+      else this.#serve(request);
     }
   }
 
