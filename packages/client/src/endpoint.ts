@@ -48,23 +48,17 @@ export class Endpoint {
       );
   }
 
-  /** The connection, for a call that begins now: see `Channel.watch`. */
+  /** The connection, for a call that begins now. */
   get channel(): Channel {
     this.#channel ??= new Channel(this.#target, {
       tls: this.#tls,
       silenceMs,
       trialMs,
-      options: {
-        'grpc.max_receive_message_length': -1,
-        'grpc.max_send_message_length': -1,
-        // A page of a range is up to 4 MiB; with HTTP/2's default window it would come in 64 KiB steps.
-        'grpc-node.flow_control_window': 4 * 1024 * 1024,
-        // A node that comes back is used again soon.
-        'grpc.initial_reconnect_backoff_ms': 100,
-        'grpc.max_reconnect_backoff_ms': 1_000,
-        // Databases are not behind the web proxy that the environment names.
-        'grpc.enable_http_proxy': 0,
-      },
+      // A page of a range is up to 4 MiB; with HTTP/2's default window it would come in 64 KiB steps.
+      windowBytes: 4 * 1024 * 1024,
+      // A node that comes back is used again soon.
+      backoffMsMin: 100,
+      backoffMsMax: 1_000,
     });
     return this.#channel;
   }
