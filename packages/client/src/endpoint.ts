@@ -1,5 +1,5 @@
 import { Channel } from '@coxswain/channel';
-import { diagnose, type Place } from './diagnosis.js';
+import type { Place } from './diagnosis.js';
 
 /** TLS towards the servers: the authorities to trust, and a certificate of one's own where they ask for it. PEM. */
 export interface TlsOptions {
@@ -69,8 +69,10 @@ export class Endpoint {
   }
 
   /** Says why there is no connection; undefined where one comes about now. Takes at most `timeoutMs`. */
-  diagnose(timeoutMs: number): Promise<string | undefined> {
-    return diagnose({ ...this.#place, tls: this.#tls?.() }, timeoutMs);
+  async diagnose(timeoutMs: number): Promise<string | undefined> {
+    // Who reaches a node never needs it, nor what it imports of TLS.
+    const { diagnose } = await import('./diagnosis.js');
+    return await diagnose({ ...this.#place, tls: this.#tls?.() }, timeoutMs);
   }
 
   close(): void {
