@@ -35,6 +35,8 @@ export class SingleAnswerCall<Request, Response> extends Call {
       this.#resolve = resolve;
       this.#reject = reject;
     });
+    // Whoever still writes looks at the answer later.
+    if (!this.#isKept) this.answer.catch(() => undefined);
     this.start();
   }
 

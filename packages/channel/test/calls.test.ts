@@ -421,6 +421,34 @@ describe('a stream of answers', () => {
   });
 });
 
+test('a message that is longer than the window does not come before somebody reads', async () => {
+  const ping = { ...method, path: '/test.Test/Ping' };
+  let writtenBytes = 0;
+  const { port } = await serve((stream, headers) => {
+    if (headers[':path'] === ping.path) {
+      answer(stream, framed('pong'));
+      return;
+    }
+    stream.respond(grpc, { waitForTrailers: true });
+    stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': 0 }));
+    const body = framed(Buffer.alloc(1024 * 1024));
+    const push = (error?: Error | null): void => {
+      if (error) return;
+      const part = body.subarray(writtenBytes, writtenBytes + 8_192);
+      writtenBytes += part.length;
+      if (part.length > 0) stream.write(part, push);
+      else stream.end();
+    };
+    push();
+  });
+  const channel = channelTo(port);
+  const call = channel.serverStream(method, request);
+  for (let each = 0; each < 100; each++) await channel.unary(ping, request);
+  expect(writtenBytes).toBeLessThan(100_000);
+  for await (const message of call) expect(message).toHaveLength(1024 * 1024);
+  expect(writtenBytes).toBeGreaterThan(1024 * 1024);
+});
+
 describe('a stream of requests', () => {
   test('waits for a server that does not read, and ends when it has answered', async () => {
     let held: ServerHttp2Stream | undefined;
@@ -582,6 +610,10 @@ describe('a server that takes no call, or loses one', () => {
     const channel = channelTo(port);
     const underWay = channel.unary(method, request);
     await until(() => held !== undefined);
+    const unreached = channelTo(port);
+    const waiting = failureOf(unreached.unary(method, request));
+    unreached.close();
+    expect(await waiting).toMatchObject({ code: Status.UNAVAILABLE, origin: 'neverSent' });
     channel.close();
     expect(await failureOf(channel.unary(method, request))).toMatchObject({ origin: 'neverSent' });
     answer(held!, framed('still'));

@@ -16,6 +16,7 @@ const WINDOW_BYTES = 1_000;
 const request: readonly Field[] = [
   [':method', 'POST'],
   [':path', '/'],
+  ['x-name', 'value'],
 ];
 const ok = [[':status', '200']] as const;
 
