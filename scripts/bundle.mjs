@@ -51,13 +51,62 @@ const whatIsUnaskedStaysAway = {
   },
 };
 
+/**
+ * Imports from a workspace whose modules do nothing when they are loaded ("sideEffects") become imports from the modules
+ * that its index names. esbuild leaves out what nobody uses, but puts into one file all that one index passes on: a
+ * command that asks for a key would read the server's code, and that of every protocol, with it.
+ */
+class ModuleImports {
+  /** By the name of a workspace, and of what its index exports: what gives the import of it under a local name. */
+  #known = new Map();
+
+  constructor() {
+    for (const name of readdirSync(join(root, 'packages'))) {
+      const file = join(root, 'packages', name, 'package.json');
+      if (!existsSync(file) || JSON.parse(readFileSync(file, 'utf8')).sideEffects !== false) continue;
+      this.#known.set(`@coxswain/${name}`, exportsOf(join(root, 'packages', name, 'dist/src')));
+    }
+  }
+
+  /** The text of a module, as `tsc` emitted it. What an index does not name one by one is imported from there. */
+  apply(text) {
+    return text.replace(/^import \{([^}]*)\} from '(@coxswain\/\w+)';$/gm, (whole, list, workspace) => {
+      const known = this.#known.get(workspace);
+      const names = namePairs(list);
+      if (known === undefined || names.some(([name]) => !known.has(name))) return whole;
+      return names.map(([name, local = name]) => known.get(name)(local)).join(' ');
+    });
+  }
+}
+
+function exportsOf(folder) {
+  const found = new Map();
+  const index = readFileSync(join(folder, 'index.js'), 'utf8');
+  for (const [, space, list = '', file] of index.matchAll(
+    /^export (?:\* as (\w+)|\{([^}]*)\}) from '([^']+)';$/gm,
+  )) {
+    const from = JSON.stringify(join(folder, file));
+    if (space) found.set(space, (local) => `import * as ${local} from ${from};`);
+    for (const [inner, outer = inner] of namePairs(list))
+      found.set(outer, (local) => `import { ${inner} as ${local} } from ${from};`);
+  }
+  return found;
+}
+
+/** The names of an import or export list, each with the one after `as` where there is one. */
+function namePairs(list) {
+  const names = list.split(',').map((each) => each.trim());
+  return names.filter((each) => each !== '').map((each) => each.split(/\s+as\s+/));
+}
+
 const modulesKnowTheirPlace = {
-  name: 'modules find files beside themselves',
+  name: 'modules find files beside themselves, and each other',
   setup({ onLoad }) {
+    const moduleImports = new ModuleImports();
     onLoad({ filter: /packages\/[^/]+\/dist\/src\/.*[.]js$/ }, async ({ path }) => {
       const text = await readFile(path, 'utf8');
       const url = `new URL(${JSON.stringify(fromBundle(path))}, import.meta.url).href`;
-      return { contents: text.replaceAll('import.meta.url', url) };
+      return { contents: moduleImports.apply(text.replaceAll('import.meta.url', url)) };
     });
   },
 };

@@ -1,263 +1,312 @@
-import type { Socket } from 'node:net';
-import {
-  type ChannelOptions,
-  Client,
-  connectivityState,
-  credentials,
-  type StatusObject,
-} from '@grpc/grpc-js';
-import { WatchedCredentials } from './watched-credentials.js';
+import type { Field } from '@coxswain/http2';
+import type { Call, CallHost, CallOptions, Method } from './call.js';
+import { CallError } from './call-error.js';
+import { ACCEPTED_ENCODINGS } from './decompress.js';
+import { type ChannelTls, Dial, type DialListener, type Link } from './dial.js';
+import type { Metadata } from './metadata.js';
+import { ServerStreamCall } from './server-stream-call.js';
+import { Silence, type SilenceLimits } from './silence.js';
+import { SingleAnswerCall } from './single-answer-call.js';
+import { Status } from './status.js';
+import { parseTarget, type Target } from './target.js';
 
 /** Connections are looked at this often within the shorter of the two times that they may be silent for. */
 const LOOKS_PER_SILENCE = 4;
 const LOOK_MS_MIN = 10;
-/** A connection that is not up by then is dialled again: the system alone would pause for up to a minute. */
-const DIAL_MS_MAX = 3_000;
+/** The pause before the next dial grows by this, up to its maximum (gRPC: "Connection Backoff Protocol"). */
+const BACKOFF_FACTOR = 1.6;
+/** Each pause is longer or shorter by up to this part, so that clients of one server do not come at once. */
+const BACKOFF_JITTER = 0.2;
 /**
- * As much more that the system took to send since the last look shows that the other side acknowledges what is sent: a
- * long upload over a slow link has nothing to read for longer than a connection may be silent.
+ * How often a connection that the server leaves is tried with a ping of HTTP/2: it takes no call any more, and servers
+ * with grpc-go's defaults end a connection at the third ping.
  */
-const PROGRESS_BYTES_MIN = 16 * 1024;
+const PINGS_MAX = 2;
 
-/** Any server answers this with a status alone, which no flow control holds back: there is no such service. */
-const PING = '/grpc.health.v1.Health/Check';
-const PING_REQUEST = Buffer.from([0x0a, 4, ...Buffer.from('ping')]);
 const asItIs = (bytes: Buffer): Buffer => bytes;
+/** Any server answers this with a status alone, which no flow control holds back: there is no such service. */
+const PING: Method<Buffer, Buffer> = {
+  path: '/grpc.health.v1.Health/Check',
+  requestSerialize: asItIs,
+  responseDeserialize: asItIs,
+};
+const PING_REQUEST = Buffer.from([0x0a, 4, ...Buffer.from('ping')]);
+const NO_METADATA: Metadata = new Map();
 
-/** Certificates in PEM. */
-export interface ChannelTls {
-  /** The authorities to trust. Undefined: those that Node.js trusts. */
-  readonly ca?: Buffer | undefined;
-  /** What this side shows, with its key. */
-  readonly cert?: Buffer | undefined;
-  readonly key?: Buffer | undefined;
-  /** Believe any certificate: for trials only. */
-  readonly isVerificationSkipped?: boolean;
-}
-
-export interface WatchedChannelOptions {
+export interface ChannelOptions extends SilenceLimits {
   /** What is used for the next handshake. Undefined: no TLS. */
   readonly tls: (() => ChannelTls) | undefined;
-  /** A connection on which nothing came for so long, while a call waits, is tried with a call; 0: never. */
-  readonly silenceMs: number;
-  /** How long that trial may take. When it is over without a single byte, the connection is closed. */
-  readonly trialMs: number;
-  readonly options?: ChannelOptions;
+  /** The name that certificates are checked against. Undefined: that of the target. */
+  readonly serverName?: string | undefined;
+  /** A longer answer is RESOURCE_EXHAUSTED. Default: any is taken. */
+  readonly messageBytesMax?: number;
+  /** What the server may send on one call ahead of what is read. */
+  readonly windowBytes: number;
+  /** The pauses between dials that fail: the first, and the longest. Calls in a pause fail at once. */
+  readonly backoffMsMin: number;
+  readonly backoffMsMax: number;
   /** A handshake failed on this side, or the other side ended the connection before it said anything. */
   readonly onHandshakeFailed?: (reason: string) => void;
 }
 
-/** A socket of grpc-js, from the moment on that its TCP connection is up. */
-interface Connection {
-  readonly socket: Socket;
-  /** Set once TLS is done, where there is TLS. */
-  secured: Socket;
-  /** Calls can be sent on it. */
-  isUp: boolean;
-  receivedBytes: number;
-  sentBytes: number;
-  silentLooks: number;
+/** A connection that is up. */
+interface Connected extends Link {
+  readonly silence: Silence;
+  pings: number;
 }
 
 /**
- * A grpc-js client that does not trust the network's silence. grpc-js waits without a limit for a connection to come
- * up, and its keepalive pings are refused by servers with grpc-go's defaults when they come more than once in some
- * minutes. Here a connection that falls silent while a call waits is tried with a call that costs next to nothing, and
- * closed when not one byte comes back; calls on it fail as calls on a lost connection do. A connection that does not
- * come up within 3 s is dialled again. Certificates are those of the moment of each handshake.
- *
- * Whoever makes a call hands it to `watch`.
+ * Calls of gRPC to one server, over one connection at a time, which is made when a call needs it. It does not trust the
+ * network's silence: a connection that falls silent while a call waits is tried with a call that costs next to nothing,
+ * and closed when not one byte comes back; calls on it fail as calls on a lost connection do. A connection that does not
+ * come up within 3 s is given up. Certificates are those of the moment of each handshake.
  */
-export class Channel {
-  readonly #target: string;
-  readonly #options: WatchedChannelOptions;
+export class Channel implements CallHost, DialListener {
+  readonly messageBytesMax: number;
+  readonly #target: Target;
+  readonly #options: ChannelOptions;
   readonly #lookMs: number;
-  readonly #connections = new Set<Connection>();
-  #client: Client | undefined;
-  #waitingCalls = 0;
-  #dialLooks = 0;
+  /** All that are up. New calls go to the current one; the others only end what a server that leaves still owes. */
+  readonly #links = new Map<Link, Connected>();
+  #current: Connected | undefined;
+  #dial: Dial | undefined;
+  /** Calls that wait for a connection, or for room on it, in their order. */
+  readonly #waiting = new Set<Call>();
+  readonly #whoWantsConnection = new Set<(failure: CallError | undefined) => void>();
+  #backoffMs: number;
+  /** No dial before this moment, on the clock of `performance.now()`. */
+  #dialAtMs = 0;
+  #lastFailure: CallError | undefined;
+  #isClosed = false;
   #timer: NodeJS.Timeout | undefined;
+  /** See `fieldsOf`: the fields of each method, per metadata. */
+  readonly #fields = new WeakMap<Metadata, Map<string, readonly Field[]>>();
 
   /** `target` is gRPC's: `host:port`, `unix:/path`. */
-  constructor(target: string, options: WatchedChannelOptions) {
-    this.#target = target;
+  constructor(target: string, options: ChannelOptions) {
+    this.#target = parseTarget(target);
     this.#options = options;
-    const { silenceMs, trialMs } = options;
-    const shorterMs = silenceMs > 0 ? Math.min(silenceMs, trialMs) : DIAL_MS_MAX;
-    this.#lookMs = Math.max(shorterMs / LOOKS_PER_SILENCE, LOOK_MS_MIN);
+    this.messageBytesMax = options.messageBytesMax ?? Number.POSITIVE_INFINITY;
+    this.#backoffMs = options.backoffMsMin;
+    this.#lookMs = Math.max(Math.min(options.silenceMs, options.trialMs) / LOOKS_PER_SILENCE, LOOK_MS_MIN);
   }
 
-  /** For calls that begin now: another one after a connection did not come up. */
-  get client(): Client {
-    this.#client ??= this.#open();
-    return this.#client;
+  /** One request, one answer. Rejects with a CallError. */
+  async unary<Request, Response>(
+    method: Method<Request, Response>,
+    request: Request,
+    options: CallOptions = {},
+  ): Promise<Response> {
+    return await new SingleAnswerCall(this, method, request, options).answer;
   }
 
-  /** Watches the connection until the call has ended. Gives the call. */
-  watch<Call extends { on(event: 'status', listener: (status: StatusObject) => void): unknown }>(
-    call: Call,
-  ): Call {
-    this.#waitingCalls++;
-    call.on('status', () => {
-      this.#waitingCalls--;
-    });
-    this.#startLooking();
-    return call;
+  /** One request, and answers to loop over. */
+  serverStream<Request, Response>(
+    method: Method<Request, Response>,
+    request: Request,
+    options: CallOptions = {},
+  ): ServerStreamCall<Request, Response> {
+    return new ServerStreamCall(this, method, request, options);
   }
 
-  /** Resolves when there is a connection. Rejects when it is refused, or after `timeoutMs`. */
+  /** Requests that are written one after the other, and one answer. */
+  clientStream<Request, Response>(
+    method: Method<Request, Response>,
+    options: CallOptions = {},
+  ): SingleAnswerCall<Request, Response> {
+    return new SingleAnswerCall<Request, Response>(this, method, undefined, options);
+  }
+
+  /** Resolves when there is a connection. Rejects with a CallError when there is none, or after `timeoutMs`. */
   async ready(timeoutMs: number): Promise<void> {
-    const deadlineMs = performance.now() + timeoutMs;
-    this.#waitingCalls++;
+    if (this.#current !== undefined) return;
+    const unreachable = this.#whyNoDial();
+    if (unreachable !== undefined) throw unreachable;
+    await new Promise<void>((resolve, reject) => {
+      const told = (failure: CallError | undefined): void => {
+        clearTimeout(timer);
+        this.#whoWantsConnection.delete(told);
+        if (failure === undefined) resolve();
+        else reject(failure);
+      };
+      const timer = setTimeout(() => {
+        told(new CallError(Status.UNAVAILABLE, `no connection within ${timeoutMs} ms`, 'neverSent'));
+      }, timeoutMs);
+      this.#whoWantsConnection.add(told);
+      this.#startDial();
+    });
+  }
+
+  /** Calls under way go on; those that wait for a connection, and later ones, fail. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#dial?.cancel();
+    this.#dial = undefined;
+    this.#failWaiting(closed());
+    for (const { connection } of [...this.#links.keys()]) connection.leave();
+  }
+
+  // ---- CallHost
+
+  fieldsOf(path: string, metadata: Metadata = NO_METADATA): readonly Field[] {
+    let byPath = this.#fields.get(metadata);
+    if (byPath === undefined) {
+      byPath = new Map();
+      this.#fields.set(metadata, byPath);
+    }
+    let fields = byPath.get(path);
+    if (fields === undefined) {
+      fields = [
+        [':method', 'POST'],
+        [':scheme', this.#options.tls === undefined ? 'http' : 'https'],
+        [':path', path],
+        [':authority', this.#target.authority],
+        ['content-type', 'application/grpc'],
+        ['te', 'trailers'],
+        ['user-agent', 'grpc-node-coxswain'],
+        ['grpc-accept-encoding', ACCEPTED_ENCODINGS],
+        ...metadata,
+      ];
+      byPath.set(path, fields);
+    }
+    return fields;
+  }
+
+  submit(call: Call): void {
+    if (this.#waiting.size === 0 && this.#current?.connection.hasRoom) {
+      this.#begin(call, this.#current);
+      return;
+    }
+    const unreachable = this.#current === undefined ? this.#whyNoDial() : undefined;
+    if (unreachable !== undefined) {
+      call.fail(unreachable);
+      return;
+    }
+    this.#waiting.add(call);
+    if (this.#current === undefined) this.#startDial();
+    else this.#startLooking();
+  }
+
+  withdraw(call: Call): void {
+    this.#waiting.delete(call);
+  }
+
+  // ---- DialListener
+
+  onUp(link: Link): void {
+    this.#dial = undefined;
+    this.#backoffMs = this.#options.backoffMsMin;
+    this.#lastFailure = undefined;
+    const { silenceMs, trialMs } = this.#options;
+    this.#current = { ...link, silence: new Silence({ silenceMs, trialMs }, this.#lookMs), pings: 0 };
+    this.#links.set(link, this.#current);
+    for (const told of [...this.#whoWantsConnection]) told(undefined);
+    this.#serveWaiting();
+  }
+
+  onFailed(failure: CallError): void {
+    this.#dial = undefined;
+    const jitter = 1 + BACKOFF_JITTER * (2 * Math.random() - 1);
+    this.#dialAtMs = performance.now() + this.#backoffMs * jitter;
+    this.#backoffMs = Math.min(this.#backoffMs * BACKOFF_FACTOR, this.#options.backoffMsMax);
+    this.#lastFailure = failure;
+    this.#failWaiting(failure);
+  }
+
+  onChange(link: Link): void {
+    if (link.connection.isLeaving && this.#current?.connection === link.connection) this.#current = undefined;
+    this.#serveWaiting();
+  }
+
+  onDown(link: Link): void {
+    this.#links.delete(link);
+    this.onChange(link);
+  }
+
+  onHandshakeFailed(reason: string): void {
+    this.#options.onHandshakeFailed?.(reason);
+  }
+
+  /** Why no connection can be made now; undefined where one can, or is being made. */
+  #whyNoDial(): CallError | undefined {
+    if (this.#isClosed) return closed();
+    return this.#dial === undefined && performance.now() < this.#dialAtMs ? this.#lastFailure : undefined;
+  }
+
+  #startDial(): void {
+    if (this.#dial !== undefined) return;
+    const { tls, serverName, windowBytes } = this.#options;
+    this.#dial = new Dial({ target: this.#target, tls, serverName, streamWindowBytes: windowBytes }, this);
+  }
+
+  #begin(call: Call, { connection }: Connected): void {
+    call.begin(connection);
     this.#startLooking();
-    try {
-      for (;;) {
-        const channel = this.client.getChannel();
-        const state = channel.getConnectivityState(true);
-        if (state === connectivityState.READY) return;
-        if (state === connectivityState.TRANSIENT_FAILURE) throw new Error('the connection was refused');
-        const remainingMs = deadlineMs - performance.now();
-        if (remainingMs <= 0) throw new Error(`no connection within ${timeoutMs} ms`);
-        const until = Date.now() + Math.min(remainingMs, this.#lookMs);
-        await new Promise<void>((resolve) => channel.watchConnectivityState(state, until, () => resolve()));
-      }
-    } finally {
-      this.#waitingCalls--;
+  }
+
+  #serveWaiting(): void {
+    if (this.#current === undefined) {
+      if (this.#waiting.size > 0) this.#startDial();
+      return;
+    }
+    for (const call of this.#waiting) {
+      if (!this.#current?.connection.hasRoom) return;
+      this.#waiting.delete(call);
+      this.#begin(call, this.#current);
     }
   }
 
-  close(): void {
-    clearInterval(this.#timer);
-    this.#timer = undefined;
-    this.#client?.close();
-    this.#client = undefined;
-    // grpc-js itself would wait for a handshake that is under way.
-    for (const { socket, isUp } of this.#connections) if (!isUp) socket.destroy();
+  #failWaiting(failure: CallError): void {
+    for (const told of [...this.#whoWantsConnection]) told(failure);
+    for (const call of [...this.#waiting]) {
+      this.#waiting.delete(call);
+      call.fail(failure);
+    }
   }
 
-  #open(): Client {
-    const { tls, options } = this.#options;
-    const current = () => {
-      if (tls === undefined) return credentials.createInsecure();
-      const { ca, key, cert, isVerificationSkipped = false } = tls();
-      return credentials.createSsl(ca ?? null, key ?? null, cert ?? null, {
-        rejectUnauthorized: !isVerificationSkipped,
-      });
-    };
-    const watched = new WatchedCredentials(tls !== undefined, current, {
-      onSocket: (socket) => this.#onSocket(socket),
-      onSecured: (socket, secured) => this.#onSecured(socket, secured),
-      onHandshakeFailed: ({ message }) => this.#options.onHandshakeFailed?.(message),
-    });
-    return new Client(this.#target, watched, {
-      ...options,
-      // A connection of one's own: only then is it known which calls a silent one holds up.
-      'grpc.use_local_subchannel_pool': 1,
-    });
-  }
-
-  #onSocket(socket: Socket): void {
-    const connection: Connection = {
-      socket,
-      secured: socket,
-      isUp: false,
-      receivedBytes: 0,
-      sentBytes: 0,
-      silentLooks: 0,
-    };
-    this.#connections.add(connection);
-    this.#markWhenUp(connection);
-    const dialled = setTimeout(() => {
-      if (connection.isUp) return;
-      const error = new Error(`no answer in ${DIAL_MS_MAX / 1000} s`);
-      connection.secured.destroy(error);
-      socket.destroy();
-    }, DIAL_MS_MAX);
-    dialled.unref();
-    socket.once('close', () => {
-      clearTimeout(dialled);
-      this.#connections.delete(connection);
-    });
-  }
-
-  #onSecured(socket: Socket, secured: Socket): void {
-    const connection = [...this.#connections].find((each) => each.socket === socket);
-    if (connection === undefined || secured === socket) return;
-    connection.secured = secured;
-    // A server that does not like this side's certificate says so after the handshake, in TLS 1.3, or just hangs up.
-    let reason = 'the other side hung up: it may not take the certificate that is shown to it';
-    secured.once('error', ({ message }) => {
-      reason = message;
-    });
-    secured.once('close', () => {
-      if (!connection.isUp && this.#client !== undefined) this.#options.onHandshakeFailed?.(reason);
-    });
-  }
-
-  /** grpc-js is ready when the server's SETTINGS have come. */
-  #markWhenUp(connection: Connection, channel = this.#client?.getChannel()): void {
-    const state = channel?.getConnectivityState(false);
-    if (state === connectivityState.READY) connection.isUp = true;
-    else if (channel !== undefined && state !== connectivityState.SHUTDOWN && !connection.socket.destroyed)
-      channel.watchConnectivityState(state!, Number.POSITIVE_INFINITY, () =>
-        this.#markWhenUp(connection, channel),
-      );
-  }
+  // ---- silence
 
   #startLooking(): void {
-    if (this.#timer !== undefined) return;
+    if (this.#timer !== undefined || this.#options.silenceMs === 0) return;
     this.#timer = setInterval(() => this.#look(), this.#lookMs);
     this.#timer.unref();
   }
 
-  /** Counts looks and not time: a process that was held up itself has not listened meanwhile. */
   #look(): void {
-    const state = this.#client?.getChannel().getConnectivityState(false);
-    const isDialling = state === connectivityState.CONNECTING;
-    if (this.#waitingCalls === 0 && !isDialling) {
-      clearInterval(this.#timer);
-      this.#timer = undefined;
-      this.#dialLooks = 0;
-      for (const connection of this.#connections) connection.silentLooks = 0;
-      return;
+    let isAnyBusy = false;
+    for (const link of this.#links.values()) {
+      const { connection, socket, silence } = link;
+      if (connection.streamCount === 0) {
+        silence.reset();
+        continue;
+      }
+      isAnyBusy = true;
+      const verdict = silence.look(socket.bytesRead, socket.bytesWritten);
+      if (verdict === 'dead') {
+        if (connection.hasRoom || link.pings <= PINGS_MAX) connection.destroy();
+      } else if (verdict === 'try') this.#try(link);
     }
-    // A socket that is there is in its handshake, which has a limit of its own.
-    this.#dialLooks = isDialling && this.#connections.size === 0 ? this.#dialLooks + 1 : 0;
-    if (this.#dialLooks * this.#lookMs >= DIAL_MS_MAX) this.#dialAgain();
-    if (state === connectivityState.READY && this.#options.silenceMs > 0) this.#lookAtCurrent();
+    if (isAnyBusy) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
   }
 
-  /** The system pauses longer and longer before it tries a first packet again. The calls that wait were never sent. */
-  #dialAgain(): void {
-    this.#dialLooks = 0;
-    this.#client?.close();
-    this.#client = undefined;
-    if (this.#waitingCalls > 0) this.client.getChannel().getConnectivityState(true);
+  /** Asks for a sign of life. */
+  #try(link: Connected): void {
+    if (link.connection.hasRoom) {
+      const options: CallOptions = { deadline: Date.now() + this.#options.trialMs };
+      const host: CallHost = {
+        messageBytesMax: this.messageBytesMax,
+        fieldsOf: (path) => this.fieldsOf(path),
+        submit: (call) => call.begin(link.connection),
+        withdraw: () => undefined,
+      };
+      new SingleAnswerCall(host, PING, PING_REQUEST, options).answer.catch(() => undefined);
+    } else if (link.pings++ < PINGS_MAX) link.connection.ping();
   }
+}
 
-  /** The newest connection is the one that calls go to; older ones only end what a server that leaves still owes. */
-  #lookAtCurrent(): void {
-    const current = [...this.#connections].at(-1);
-    if (current === undefined) return;
-    const { silenceMs, trialMs } = this.#options;
-    const { bytesRead, bytesWritten } = current.secured;
-    const isAlive =
-      bytesRead !== current.receivedBytes || bytesWritten - current.sentBytes >= PROGRESS_BYTES_MIN;
-    current.receivedBytes = bytesRead;
-    current.sentBytes = bytesWritten;
-    current.silentLooks = isAlive ? 0 : current.silentLooks + 1;
-    const silentMs = current.silentLooks * this.#lookMs;
-    if (silentMs >= silenceMs + trialMs) {
-      // Without an error: grpc-js then fails its calls with UNAVAILABLE, as those of any connection that was lost.
-      current.secured.destroy();
-      current.socket.destroy();
-    } else if (silentMs >= silenceMs && silentMs - this.#lookMs < silenceMs) {
-      this.#ping();
-    }
-  }
-
-  #ping(): void {
-    const deadline = Date.now() + this.#options.trialMs;
-    this.#client?.makeUnaryRequest(PING, asItIs, asItIs, PING_REQUEST, { deadline }, () => undefined);
-  }
+function closed(): CallError {
+  return new CallError(Status.UNAVAILABLE, 'Channel closed before call started', 'neverSent');
 }

@@ -1,4 +1,7 @@
-export { Channel, type ChannelTls, type WatchedChannelOptions } from './channel.js';
-export { wasNeverSent } from './never-sent.js';
-export { wasReset } from './reset.js';
+export type { CallOptions, Method } from './call.js';
+export { CallError, type FailureOrigin } from './call-error.js';
+export { Channel, type ChannelOptions } from './channel.js';
+export type { ChannelTls } from './dial.js';
+export { type Metadata, metadataOf } from './metadata.js';
+export { Status } from './status.js';
 export { NO_ANSWER, systemErrors } from './system-errors.js';

@@ -2,8 +2,6 @@
 // The thread pool serves fdatasync, LevelDB batches and iterators at once; its size is read when the
 // pool starts, which loading ES modules does. So it is set here, in a file that needs no pool.
 process.env.UV_THREADPOOL_SIZE ??= '8';
-// Errors are told by us, in one line; gRPC's own log of them would come beside it.
-process.env.GRPC_VERBOSITY ??= 'NONE';
 // What libraries call deprecated is for those who develop them, not for those who read this command's output.
 process.noDeprecation = true;
 // `npm run build` makes it of dist/src/main.js and all that this imports.

@@ -1,7 +1,6 @@
-import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { createSecureContext, type SecureContextOptions } from 'node:tls';
+import type { SecureContextOptions } from 'node:tls';
 import { type ConnectOptions, Coxswain } from '@coxswain/client';
 import { type Command, Option } from 'commander';
 import { failure, usageError } from './exit.js';
@@ -155,6 +154,8 @@ export function connectOptions(flags: ConnectionFlags): ConnectOptions {
 
 /** Files that do not belong together are found here, and named, and not in the first handshake. */
 function checkPair({ cert, key }: ConnectionFlags, tls: SecureContextOptions): void {
+  // Only who uses certificates waits for what reads them to be loaded; so below.
+  const { createSecureContext } = process.getBuiltinModule('node:tls');
   try {
     createSecureContext({ cert: tls.cert, key: tls.key });
   } catch (error) {
@@ -180,6 +181,7 @@ function readPem<Name extends string>(name: Name, file: string | undefined): { [
 
 /** TLS passes over an authority that it cannot read. */
 function holdsCertificate(pem: Buffer): boolean {
+  const { X509Certificate } = process.getBuiltinModule('node:crypto');
   try {
     new X509Certificate(pem);
     return pem.includes('-----BEGIN ');

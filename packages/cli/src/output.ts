@@ -1,5 +1,5 @@
+import { createRequire } from 'node:module';
 import type { mvcc, regatta } from '@coxswain/protocol';
-import Table from 'cli-table3';
 import { toProtobufJson } from './protobuf-json.js';
 import { Writer } from './writer.js';
 
@@ -11,11 +11,15 @@ function showBytes(bytes: Buffer, isHex: boolean): Buffer | string {
   return isHex ? bytes.toString('hex').replace(/../g, '\\x$&') : bytes;
 }
 
+/** Loaded for a table alone: a command that shows none has half as much to read without it. */
+const loadTable = (): typeof import('cli-table3') => createRequire(import.meta.url)('cli-table3');
+
 /** A table without colours, so that it reads the same in a file. */
 export function renderTable(
   head: readonly string[],
   rows: readonly (readonly (string | number)[])[],
 ): string {
+  const Table = loadTable();
   const table = new Table({ head: [...head], style: { head: [], border: [] } });
   for (const row of rows) table.push([...row]);
   return `${table.toString()}\n`;

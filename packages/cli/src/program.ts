@@ -20,7 +20,8 @@ async function start(argv: readonly string[]): Promise<void> {
     return;
   }
   const { program } = await import('./commands/root.js');
-  await program().parseAsync([...argv]);
+  const commands = await program(name);
+  await commands.parseAsync([...argv]);
 }
 
 async function report(error: unknown): Promise<ExitCode> {

@@ -1,11 +1,4 @@
-import { once } from 'node:events';
-import {
-  type ClientReadableStream,
-  type ClientWritableStream,
-  Metadata,
-  type ServiceError,
-  status,
-} from '@grpc/grpc-js';
+import { type CallError, type Metadata, type Method, metadataOf, Status } from '@coxswain/channel';
 import { Endpoint, type TlsOptions } from './endpoint.js';
 import { CoxswainError, judge, late } from './errors.js';
 
@@ -36,13 +29,6 @@ export interface StreamOptions extends CallOptions {
   readonly durationMs?: number;
 }
 
-/** A method of a generated service definition. */
-export interface MethodDefinition<Request, Response> {
-  readonly path: string;
-  readonly requestSerialize: (value: Request) => Buffer;
-  readonly responseDeserialize: (value: Buffer) => Response;
-}
-
 /** What a node says of its health. */
 export interface Health {
   readonly isServing: boolean;
@@ -50,7 +36,12 @@ export interface Health {
   readonly reason: string;
 }
 
-const healthCheckPath = '/grpc.health.v1.Health/Check';
+const asItIs = (bytes: Buffer): Buffer => bytes;
+const healthCheck: Method<Buffer, Buffer> = {
+  path: '/grpc.health.v1.Health/Check',
+  requestSerialize: asItIs,
+  responseDeserialize: asItIs,
+};
 /** HealthCheckResponse.status: field 1, a varint; 1 is SERVING. */
 const servingResponse = Buffer.from([0x08, 0x01]);
 
@@ -71,7 +62,7 @@ const attemptMsMin = 300;
 /** Sends calls to one node at a time, and goes on to the next when that one fails. */
 export class Connection {
   readonly #endpoints: readonly Endpoint[];
-  readonly #metadata = new Metadata();
+  readonly #metadata: Metadata;
   readonly #timeoutMs: number;
   #current = 0;
   #isClosed = false;
@@ -80,7 +71,7 @@ export class Connection {
     if (options.endpoints.length === 0) throw new TypeError('at least one endpoint is needed');
     this.#endpoints = options.endpoints.map((address) => new Endpoint(address, options.tls));
     this.#timeoutMs = options.timeoutMs ?? defaultTimeoutMs;
-    if (options.token) this.#metadata.set('authorization', `Bearer ${options.token}`);
+    this.#metadata = metadataOf(options.token ? { authorization: `Bearer ${options.token}` } : {});
   }
 
   /** The endpoint that calls go to now. */
@@ -115,12 +106,12 @@ export class Connection {
     );
     const addresses = this.#endpoints.map(({ address }) => address).join(', ');
     const text = `no node can be reached: ${reasons.join('; ')}`;
-    return new CoxswainError(status.UNAVAILABLE, text, addresses, { errorCode: 'noConnection', cause });
+    return new CoxswainError(Status.UNAVAILABLE, text, addresses, { errorCode: 'noConnection', cause });
   }
 
   /** One request, one response, as many attempts as are safe and the time allows. */
   async unary<Request, Response>(
-    method: MethodDefinition<Request, Response>,
+    method: Method<Request, Response>,
     request: Request,
     isRead: boolean,
     options: CallOptions | undefined,
@@ -132,7 +123,7 @@ export class Connection {
         if (isRead && this.#endpoints.length > 1) return await this.#askAround(method, request, deadline);
         return await this.#attempt(endpoint, method, request, deadline);
       } catch (cause) {
-        const failure = judge(cause as ServiceError, isRead, endpoint.address);
+        const failure = judge(cause as CallError, isRead, endpoint.address);
         if (failure.isEndpointAtFault) this.#leave(endpoint);
         if (failure.isRepeatable && (await this.#pause(attempt, deadline))) continue;
         throw failure.wasNeverSent ? await this.#noNode(cause) : failure.error;
@@ -147,7 +138,7 @@ export class Connection {
    * where it certainly was not begun.
    */
   async *stream<Request, Response>(
-    method: MethodDefinition<Request, Response>,
+    method: Method<Request, Response>,
     request: Request,
     options: StreamOptions | undefined,
     isRead = true,
@@ -155,21 +146,13 @@ export class Connection {
     const deadline = Date.now() + (options?.timeoutMs ?? this.#timeoutMs);
     for (let attempt = 1; ; attempt++) {
       const endpoint = this.#chosen();
-      const { channel } = endpoint;
       const remainingMs = Math.max(deadline - Date.now(), 1);
-      // The server says before that why it has nothing to send.
-      const metadata = this.#metadata.clone();
-      metadata.set('coxswain-opening-timeout', `${Math.min(Math.ceil(remainingMs), 99_999_999)}m`);
-      const call: ClientReadableStream<Response> = channel.watch(
-        channel.client.makeServerStreamRequest(
-          method.path,
-          method.requestSerialize,
-          method.responseDeserialize,
-          request,
-          metadata,
-          callOptions(options),
-        ),
-      );
+      const call = endpoint.channel.serverStream(method, request, {
+        metadata: this.#metadata,
+        // The server says before that why it has nothing to send.
+        varying: [['coxswain-opening-timeout', `${Math.min(Math.ceil(remainingMs), 99_999_999)}m`]],
+        deadline: deadlineOf(options),
+      });
       let hasBegun = false;
       let isLate = false;
       const timer = setTimeout(() => {
@@ -179,11 +162,11 @@ export class Connection {
       try {
         for await (const response of call) {
           hasBegun = true;
-          yield response as Response;
+          yield response;
         }
         return;
       } catch (cause) {
-        const failure = judge(cause as ServiceError, isRead, endpoint.address);
+        const failure = judge(cause as CallError, isRead, endpoint.address);
         if (failure.isEndpointAtFault) this.#leave(endpoint);
         if (isLate && isRead) throw late(cause, endpoint.address);
         if (!hasBegun && failure.isRepeatable && (await this.#pause(attempt, deadline))) continue;
@@ -201,43 +184,25 @@ export class Connection {
    * CoxswainError, whatever the server has seen of them: what is not whole has no effect.
    */
   async upload<Request, Response>(
-    method: MethodDefinition<Request, Response>,
+    method: Method<Request, Response>,
     messages: AsyncIterable<Request>,
     options: StreamOptions | undefined,
   ): Promise<Response> {
     this.#chosen();
     await this.ready();
     const endpoint = this.#chosen();
+    const call = endpoint.channel.clientStream(method, {
+      metadata: this.#metadata,
+      deadline: deadlineOf(options),
+    });
     let isOver = false;
     let isSent = false;
     let interrupt = (): void => undefined;
-    let begin: (call: ClientWritableStream<Request>) => void = () => undefined;
-    const begun = new Promise<ClientWritableStream<Request>>((resolve) => {
-      begin = resolve;
-    });
-    const answer = new Promise<Response>((resolve, reject) => {
-      const { channel } = endpoint;
-      const call = channel.watch(
-        channel.client.makeClientStreamRequest(
-          method.path,
-          method.requestSerialize,
-          method.responseDeserialize,
-          this.#metadata,
-          callOptions(options),
-          (error: ServiceError | null, response?: Response) => {
-            isOver = true;
-            if (error) reject(error);
-            else resolve(response!);
-            interrupt();
-          },
-        ),
-      );
-      // The callback tells it.
-      call.on('error', () => undefined);
-      begin(call);
-    });
-    answer.catch(() => undefined);
-    const call = await begun;
+    const over = (): void => {
+      isOver = true;
+      interrupt();
+    };
+    call.answer.then(over, over);
     const source = messages[Symbol.asyncIterator]();
     // Undefined: it came to an end, or the server has answered, or is gone: it will not take the rest, which may be long in coming.
     const next = (): Promise<Request | undefined> =>
@@ -247,19 +212,19 @@ export class Connection {
       });
     try {
       for (let message = await next(); message !== undefined; message = isOver ? undefined : await next()) {
-        if (!call.write(message)) await Promise.race([once(call, 'drain'), answer.catch(() => undefined)]);
+        if (!call.write(message)) await call.drained();
       }
       isSent = !isOver;
-      call.end();
+      call.endRequest();
     } finally {
       if (!isSent) call.cancel();
       // Whoever makes the messages lets go of what they are made of.
       source.return?.().catch(() => undefined);
     }
     try {
-      return await answer;
+      return await call.answer;
     } catch (cause) {
-      const { error } = judge(cause as ServiceError, !isSent, endpoint.address);
+      const { error } = judge(cause as CallError, !isSent, endpoint.address);
       throw error;
     }
   }
@@ -271,29 +236,20 @@ export class Connection {
     const name = Buffer.from(service);
     // HealthCheckRequest.service: field 1, a string. Names are shorter than 128 bytes.
     const request = name.length === 0 ? name : Buffer.concat([Buffer.from([0x0a, name.length]), name]);
-    return await new Promise((resolve, reject) => {
-      let isServing = false;
-      const { channel } = endpoint;
-      const call = channel.watch(
-        channel.client.makeUnaryRequest(
-          healthCheckPath,
-          (bytes: Buffer) => bytes,
-          (bytes: Buffer) => bytes,
-          request,
-          this.#metadata,
-          { deadline },
-          (error, response) => {
-            if (error) reject(judge(error, true, endpoint.address).error);
-            else isServing = servingResponse.equals(response!);
-          },
-        ),
-      );
-      // The reason is in the trailing metadata, which comes last.
-      call.on('status', ({ code, metadata }) => {
-        if (code === status.OK)
-          resolve({ isServing, reason: String(metadata.get('health-reason')[0] ?? '') });
+    // The reason is in the trailing metadata.
+    let reason = '';
+    try {
+      const response = await endpoint.channel.unary(healthCheck, request, {
+        metadata: this.#metadata,
+        deadline,
+        onTrailers: (trailers) => {
+          reason = trailers.get('health-reason') ?? '';
+        },
       });
-    });
+      return { isServing: servingResponse.equals(response), reason };
+    } catch (error) {
+      throw judge(error as CallError, true, endpoint.address).error;
+    }
   }
 
   /** Calls under way end, and none is made again. */
@@ -304,23 +260,11 @@ export class Connection {
 
   #attempt<Request, Response>(
     { channel }: Endpoint,
-    method: MethodDefinition<Request, Response>,
+    method: Method<Request, Response>,
     request: Request,
     deadline: number,
   ): Promise<Response> {
-    return new Promise((resolve, reject) => {
-      channel.watch(
-        channel.client.makeUnaryRequest(
-          method.path,
-          method.requestSerialize,
-          method.responseDeserialize,
-          request,
-          this.#metadata,
-          { deadline },
-          (error, response) => (error ? reject(error) : resolve(response!)),
-        ),
-      );
-    });
+    return channel.unary(method, request, { metadata: this.#metadata, deadline });
   }
 
   /**
@@ -328,7 +272,7 @@ export class Connection {
    * that hangs costs a read a second, and one that needs longer than that is not cut short.
    */
   #askAround<Request, Response>(
-    method: MethodDefinition<Request, Response>,
+    method: Method<Request, Response>,
     request: Request,
     deadline: number,
   ): Promise<Response> {
@@ -352,7 +296,7 @@ export class Connection {
             end();
             resolve(response);
           },
-          (error: ServiceError) => {
+          (error: CallError) => {
             underWayCount--;
             if (underWayCount > 0 && judge(error, true, endpoint.address).isRepeatable) return;
             end();
@@ -367,7 +311,7 @@ export class Connection {
   /** The endpoint of the next attempt. Throws once the client is closed: a new channel would never be. */
   #chosen(): Endpoint {
     const endpoint = this.#endpoints[this.#current]!;
-    if (this.#isClosed) throw new CoxswainError(status.CANCELLED, 'the client is closed', endpoint.address);
+    if (this.#isClosed) throw new CoxswainError(Status.CANCELLED, 'the client is closed', endpoint.address);
     return endpoint;
   }
 
@@ -389,6 +333,6 @@ export class Connection {
   }
 }
 
-function callOptions(options: StreamOptions | undefined): { deadline?: number } {
-  return options?.durationMs === undefined ? {} : { deadline: Date.now() + options.durationMs };
+function deadlineOf(options: StreamOptions | undefined): number | undefined {
+  return options?.durationMs === undefined ? undefined : Date.now() + options.durationMs;
 }

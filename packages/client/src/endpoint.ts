@@ -1,5 +1,5 @@
 import { Channel } from '@coxswain/channel';
-import { diagnose, type Place } from './diagnosis.js';
+import type { Place } from './diagnosis.js';
 
 /** TLS towards the servers: the authorities to trust, and a certificate of one's own where they ask for it. PEM. */
 export interface TlsOptions {
@@ -48,23 +48,17 @@ export class Endpoint {
       );
   }
 
-  /** The connection, for a call that begins now: see `Channel.watch`. */
+  /** The connection, for a call that begins now. */
   get channel(): Channel {
     this.#channel ??= new Channel(this.#target, {
       tls: this.#tls,
       silenceMs,
       trialMs,
-      options: {
-        'grpc.max_receive_message_length': -1,
-        'grpc.max_send_message_length': -1,
-        // A page of a range is up to 4 MiB; with HTTP/2's default window it would come in 64 KiB steps.
-        'grpc-node.flow_control_window': 4 * 1024 * 1024,
-        // A node that comes back is used again soon.
-        'grpc.initial_reconnect_backoff_ms': 100,
-        'grpc.max_reconnect_backoff_ms': 1_000,
-        // Databases are not behind the web proxy that the environment names.
-        'grpc.enable_http_proxy': 0,
-      },
+      // A page of a range is up to 4 MiB; with HTTP/2's default window it would come in 64 KiB steps.
+      windowBytes: 4 * 1024 * 1024,
+      // A node that comes back is used again soon.
+      backoffMsMin: 100,
+      backoffMsMax: 1_000,
     });
     return this.#channel;
   }
@@ -75,8 +69,10 @@ export class Endpoint {
   }
 
   /** Says why there is no connection; undefined where one comes about now. Takes at most `timeoutMs`. */
-  diagnose(timeoutMs: number): Promise<string | undefined> {
-    return diagnose({ ...this.#place, tls: this.#tls?.() }, timeoutMs);
+  async diagnose(timeoutMs: number): Promise<string | undefined> {
+    // Who reaches a node never needs it, nor what it imports of TLS.
+    const { diagnose } = await import('./diagnosis.js');
+    return await diagnose({ ...this.#place, tls: this.#tls?.() }, timeoutMs);
   }
 
   close(): void {

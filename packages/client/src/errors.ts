@@ -1,8 +1,7 @@
-import { wasNeverSent, wasReset } from '@coxswain/channel';
-import { type ServiceError, status } from '@grpc/grpc-js';
+import { type CallError, Status } from '@coxswain/channel';
 
 /** gRPC status codes by name. */
-export { status as StatusCode } from '@grpc/grpc-js';
+export { Status as StatusCode } from '@coxswain/channel';
 
 /** A call that failed. The message is the server's own text, or says what became of the connection. */
 export class CoxswainError extends Error {
@@ -10,7 +9,7 @@ export class CoxswainError extends Error {
   /** Which error of docs/errors.md it is; empty where a stock server answered, or none did. Judge by this, not by the text. */
   readonly errorCode: string;
   constructor(
-    readonly code: status,
+    readonly code: Status,
     message: string,
     /** The endpoint that the last attempt went to. */
     readonly endpoint: string,
@@ -34,7 +33,7 @@ export class OutcomeUnknownError extends CoxswainError {
   override readonly name = 'OutcomeUnknownError';
   constructor(endpoint: string, options?: ErrorOptions) {
     super(
-      status.UNKNOWN,
+      Status.UNKNOWN,
       'outcome unknown: the write may have been applied; read before retrying',
       endpoint,
       { ...options, errorCode: 'outcomeUnknown' },
@@ -70,68 +69,79 @@ export interface Failure {
 
 /**
  * Judges a failed attempt. Reads may be repeated after any loss of contact. A write only when it certainly was
- * not applied: the connection was never made, or a server refused it (P1). An unknown outcome is never repeated.
+ * not applied: it never began, or a server refused it (P1). An unknown outcome is never repeated.
  */
-export function judge(cause: ServiceError, isRead: boolean, endpoint: string): Failure {
-  const { code } = cause;
+export function judge(cause: CallError, isRead: boolean, endpoint: string): Failure {
+  const { code, origin } = cause;
   const text = cause.details || withoutText(code);
-  const errorCode = String(cause.metadata?.get('coxswain-error')[0] ?? '');
-  const wasSent = !wasNeverSent(code, text);
+  const errorCode = cause.metadata.get('coxswain-error') ?? '';
+  const wasSent = !cause.wasNeverProcessed;
   const isContactLost =
     errorCode === '' &&
-    (code === status.UNAVAILABLE || code === status.DEADLINE_EXCEEDED || wasReset(code, text));
-  const isRefused = code === status.UNAVAILABLE && (errorCode !== '' || stockRefusals.has(text) || !wasSent);
-  const isConflict = errorCode === '' && code === status.UNKNOWN && text === stockConflict;
+    (origin === 'lost' ||
+      !wasSent ||
+      code === Status.UNAVAILABLE ||
+      code === Status.DEADLINE_EXCEEDED ||
+      code === Status.CANCELLED);
+  const isRefused = code === Status.UNAVAILABLE && (errorCode !== '' || stockRefusals.has(text) || !wasSent);
+  const isConflict = errorCode === '' && code === Status.UNKNOWN && text === stockConflict;
   // A deadline that passed on the server ended the call, and not the write.
   const isUnclear =
-    (code === status.UNKNOWN && !isConflict) ||
+    (code === Status.UNKNOWN && !isConflict) ||
+    origin === 'unusable' ||
     (isContactLost && !isRefused && wasSent) ||
     errorCode === 'deadlineExceeded';
   const error =
     isUnclear && !isRead
       ? new OutcomeUnknownError(endpoint, { cause })
       : isContactLost && !stockRefusals.has(text)
-        ? contactLost(cause, wasSent, endpoint)
+        ? contactLost(cause, endpoint)
         : isConflict
-          ? new CoxswainError(status.ABORTED, `another change of the tables came first (${text})`, endpoint, {
+          ? new CoxswainError(Status.ABORTED, `another change of the tables came first (${text})`, endpoint, {
               cause,
             })
           : new CoxswainError(code, text, endpoint, { cause, errorCode });
   return {
     error,
     // What a node had no memory for it has none for at once.
-    isRepeatable: isRefused || isConflict || (isRead && isContactLost && code !== status.RESOURCE_EXHAUSTED),
+    isRepeatable: isRefused || isConflict || (isRead && isContactLost && code !== Status.RESOURCE_EXHAUSTED),
     isEndpointAtFault: isRefused || isContactLost,
-    wasNeverSent: !wasSent,
+    wasNeverSent: origin === 'neverSent',
   };
 }
 
 /** What stands for the text of a server that gives none, such as one on the port of another service. */
-function withoutText(code: status): string {
-  return code === status.UNIMPLEMENTED
+function withoutText(code: Status): string {
+  return code === Status.UNIMPLEMENTED
     ? 'the server does not serve this call: perhaps it is not the API address, port 8443 by default'
-    : `the server answered ${status[code] ?? code}, and did not say why`;
+    : `the server answered ${Status[code] ?? code}, and did not say why`;
 }
 
-/** The library's own text never reaches the caller: it speaks of its parts. It is the error's cause. */
-function contactLost(cause: ServiceError, wasSent: boolean, endpoint: string): CoxswainError {
-  if (!wasSent)
-    return new CoxswainError(status.UNAVAILABLE, 'no connection to the node', endpoint, { cause });
-  if (cause.code === status.DEADLINE_EXCEEDED) return late(cause, endpoint);
-  if (cause.code === status.RESOURCE_EXHAUSTED) {
+/** The channel's own text never reaches the caller: it speaks of its parts. It is the error's cause. */
+function contactLost(cause: CallError, endpoint: string): CoxswainError {
+  const { code, details, origin } = cause;
+  if (origin === 'neverSent')
+    return new CoxswainError(Status.UNAVAILABLE, 'no connection to the node', endpoint, { cause });
+  if (origin === 'refused')
+    return new CoxswainError(
+      Status.UNAVAILABLE,
+      'the node does not take the call: it is stopping, or busy',
+      endpoint,
+      {
+        cause,
+      },
+    );
+  if (code === Status.DEADLINE_EXCEEDED) return late(cause, endpoint);
+  if (code === Status.RESOURCE_EXHAUSTED) {
     const text =
       'the node gave the call up for want of memory: take answers as they come, and fewer at a time';
-    return new CoxswainError(cause.code, text, endpoint, { cause });
+    return new CoxswainError(code, text, endpoint, { cause });
   }
-  // A stock server's own words, if any, come with the metadata that ended its answer.
-  const isFromServer = Object.keys(cause.metadata?.getMap() ?? {}).length > 0;
-  const text = isFromServer
-    ? cause.details || withoutText(cause.code)
-    : 'the connection to the node was lost';
-  return new CoxswainError(status.UNAVAILABLE, text, endpoint, { cause });
+  const text = origin === 'answered' ? details || withoutText(code) : 'the connection to the node was lost';
+  return new CoxswainError(Status.UNAVAILABLE, text, endpoint, { cause });
 }
 
 /** What a read that was given up for its deadline ends with. */
 export function late(cause: unknown, endpoint: string): CoxswainError {
-  return new CoxswainError(status.DEADLINE_EXCEEDED, 'no answer in time', endpoint, { cause });
+  return new CoxswainError(Status.DEADLINE_EXCEEDED, 'no answer in time', endpoint, { cause });
 }

@@ -118,6 +118,23 @@ describe('the client finds a live node and repeats only what is safe (P1)', () =
     expect([first.putCount, second.putCount]).toEqual([1, 2]);
   });
 
+  test('a write is not repeated for a text that says what a library says of calls that it never sent', async () => {
+    for (const details of [
+      'No connection established',
+      'Name resolution failed',
+      'Channel closed before call started',
+    ]) {
+      first.answers.push({ code: StatusCode.UNAVAILABLE, details });
+      const { putCount } = first;
+      await expectUnknown(client.put('t', 'k', 'v'));
+      expect(first.putCount + second.putCount).toBe(putCount + 1);
+      // The client has left it for the other one, and comes back.
+      second.answers.push(notReady);
+      await client.put('t', 'k', 'v');
+      second.putCount = 0;
+    }
+  });
+
   test("a deadline that passed on the server leaves a write's outcome unknown", async () => {
     first.answers.push({
       code: StatusCode.DEADLINE_EXCEEDED,

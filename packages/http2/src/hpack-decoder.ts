@@ -1,4 +1,5 @@
 import { headerKind } from './header-kind.js';
+import { STATIC_TABLE } from './hpack-static-table.js';
 import { decodeHuffman } from './huffman.js';
 
 interface Field {
@@ -11,73 +12,11 @@ interface Field {
 /** Takes a field of a header block. `kind` is one of `HeaderKind`. */
 export type FieldVisitor = (name: string, value: string, kind: number) => void;
 
-/** RFC 7541, Appendix A; index 1 is the first. */
-const STATIC_TABLE: readonly Field[] = [
-  ':authority',
-  ':method=GET',
-  ':method=POST',
-  ':path=/',
-  ':path=/index.html',
-  ':scheme=http',
-  ':scheme=https',
-  ':status=200',
-  ':status=204',
-  ':status=206',
-  ':status=304',
-  ':status=400',
-  ':status=404',
-  ':status=500',
-  'accept-charset',
-  'accept-encoding=gzip, deflate',
-  'accept-language',
-  'accept-ranges',
-  'accept',
-  'access-control-allow-origin',
-  'age',
-  'allow',
-  'authorization',
-  'cache-control',
-  'content-disposition',
-  'content-encoding',
-  'content-language',
-  'content-length',
-  'content-location',
-  'content-range',
-  'content-type',
-  'cookie',
-  'date',
-  'etag',
-  'expect',
-  'expires',
-  'from',
-  'host',
-  'if-match',
-  'if-modified-since',
-  'if-none-match',
-  'if-range',
-  'if-unmodified-since',
-  'last-modified',
-  'link',
-  'location',
-  'max-forwards',
-  'proxy-authenticate',
-  'proxy-authorization',
-  'range',
-  'referer',
-  'refresh',
-  'retry-after',
-  'server',
-  'set-cookie',
-  'strict-transport-security',
-  'transfer-encoding',
-  'user-agent',
-  'vary',
-  'via',
-  'www-authenticate',
-].map((entry) => {
-  const [name = '', value = ''] = entry.split('=');
-  return { name, value, kind: headerKind(name, value) };
-});
+const STATIC_FIELDS: readonly Field[] = STATIC_TABLE.map(([name, value]) => ({
+  name,
+  value,
+  kind: headerKind(name, value),
+}));
 
 /** What an entry costs beyond its strings (RFC 7541, 4.1). */
 const ENTRY_OVERHEAD_BYTES = 32;
@@ -179,9 +118,9 @@ export class HpackDecoder {
 
   #field(index: number): Field {
     const field =
-      index <= STATIC_TABLE.length
-        ? STATIC_TABLE[index - 1]
-        : this.#dynamic[this.#dynamic.length - (index - STATIC_TABLE.length)];
+      index <= STATIC_FIELDS.length
+        ? STATIC_FIELDS[index - 1]
+        : this.#dynamic[this.#dynamic.length - (index - STATIC_FIELDS.length)];
     if (field === undefined) throw new Error(`HPACK: no table entry ${index}`);
     return field;
   }

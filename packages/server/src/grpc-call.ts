@@ -1,11 +1,18 @@
 import { gzipSync } from 'node:zlib';
-import { encodeHeaders, type ServerStream, type StreamListener } from '@coxswain/http2';
+import {
+  encodeHeaders,
+  MESSAGE_PREFIX_BYTES,
+  MessageFlagError,
+  MessageReader,
+  MessageTooLargeError,
+  type ServerStream,
+  type StreamListener,
+} from '@coxswain/http2';
 import { ApiError, type Clock, errors, type Log, type WriteStages } from '@coxswain/node';
 import type { CallContext, Method } from './call.js';
 import { transportErrors } from './errors.js';
 import type { MethodMetrics } from './grpc-metrics.js';
 import type { MessageDecompressor } from './message-decompressor.js';
-import { MESSAGE_PREFIX_BYTES, MessageReader, MessageTooLargeError } from './message-reader.js';
 import { RequestQueue } from './request-queue.js';
 import type { SlowCalls } from './slow-calls.js';
 
@@ -420,6 +427,7 @@ class GrpcCall implements CallContext, StreamListener {
   /** What the caller sees of an error: the API's own in full, of any other only that there was one. */
   #toApiError(cause: unknown): ApiError {
     if (cause instanceof MessageTooLargeError) return transportErrors.messageTooLarge(cause.message);
+    if (cause instanceof MessageFlagError) return transportErrors.messageFlagInvalid();
     if (!(cause instanceof ApiError)) {
       const { path } = this.#method.definition;
       this.#environment.log('error', 'a call failed with an internal error', {

@@ -1,7 +1,7 @@
 import * as zlib from 'node:zlib';
+import { MessageTooLargeError } from '@coxswain/http2';
 import { FrameDecompressor, FramesTooLargeError } from '@coxswain/table';
 import { transportErrors } from './errors.js';
-import { MessageTooLargeError } from './message-reader.js';
 import { Semaphore } from './semaphore.js';
 import { zstdFrameBytes } from './zstd-frame.js';
 

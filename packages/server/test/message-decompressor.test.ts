@@ -1,8 +1,8 @@
 import * as zlib from 'node:zlib';
+import { MessageTooLargeError } from '@coxswain/http2';
 import { compressToFrames, STREAM_IDENTIFIER } from '@coxswain/table';
 import { describe, expect, test } from '@jest/globals';
 import { MessageDecompressor } from '../src/message-decompressor.js';
-import { MessageTooLargeError } from '../src/message-reader.js';
 
 const { zstdCompressSync } = zlib as { zstdCompressSync?: (bytes: Buffer) => Buffer };
 const hello = Buffer.from('hello hello hello hello hello');

@@ -1,39 +1,78 @@
 import { Command } from 'commander';
 import { prepare } from '../command-line.js';
 import { version } from '../version.js';
-import { archiveCommand } from './archive.js';
-import { backupCommand } from './backup.js';
-import { benchCommand } from './bench.js';
-import { clusterCommands } from './cluster.js';
-import { dataCommands } from './data.js';
-import { dumpCommands } from './dump.js';
-import { maintenanceCommands } from './maintenance.js';
-import { playgroundCommand } from './playground.js';
-import { restoreCommand } from './restore.js';
 
-/** All commands under one name. */
-export function program(): Command {
+/** Commands that come from one module. */
+interface CommandGroup {
+  readonly names: readonly string[];
+  load(): Promise<Command[]>;
+}
+
+/** All commands, in the order in which help shows them. Each group is loaded for its own commands, and for help. */
+const groups: readonly CommandGroup[] = [
+  {
+    names: ['leader', 'follower'],
+    load: async () => [nodeCommand('leader'), nodeCommand('follower')],
+  },
+  {
+    names: ['playground'],
+    load: async () => [(await import('./playground.js')).playgroundCommand()],
+  },
+  {
+    names: ['get', 'range', 'put', 'del', 'txn'],
+    load: async () => (await import('./data.js')).dataCommands(),
+  },
+  {
+    names: ['dump', 'load'],
+    load: async () => (await import('./dump.js')).dumpCommands(),
+  },
+  {
+    names: ['tables', 'members', 'status', 'health'],
+    load: async () => (await import('./cluster.js')).clusterCommands(),
+  },
+  {
+    names: ['backup'],
+    load: async () => [(await import('./backup.js')).backupCommand()],
+  },
+  {
+    names: ['restore'],
+    load: async () => [(await import('./restore.js')).restoreCommand()],
+  },
+  {
+    names: ['archive'],
+    load: async () => [(await import('./archive.js')).archiveCommand()],
+  },
+  {
+    names: ['reset', 'promote', 'clone'],
+    load: async () => (await import('./maintenance.js')).maintenanceCommands(),
+  },
+  {
+    names: ['bench'],
+    load: async () => [(await import('./bench.js')).benchCommand()],
+  },
+  {
+    // The flag needs no command at all.
+    names: ['version', '--version'],
+    load: async () => [
+      new Command('version').description('show the version').action(() => {
+        process.stdout.write(`coxswain ${version} (node ${process.version})\n`);
+      }),
+    ],
+  },
+];
+
+/**
+ * The commands under one name: those of the group that has `name`, which are a fraction of all that would have to be
+ * loaded; all of them where no group has it, as for help or a command that does not exist.
+ */
+export async function program(name: string | undefined): Promise<Command> {
   const root = new Command('coxswain')
     .description("A Raft-replicated key-value database that speaks Regatta's API")
     .enablePositionalOptions()
     .version(version, '--version', 'show the version');
-  const commands = [
-    nodeCommand('leader'),
-    nodeCommand('follower'),
-    playgroundCommand(),
-    ...dataCommands(),
-    ...dumpCommands(),
-    ...clusterCommands(),
-    backupCommand(),
-    restoreCommand(),
-    archiveCommand(),
-    ...maintenanceCommands(),
-    benchCommand(),
-    new Command('version').description('show the version').action(() => {
-      process.stdout.write(`coxswain ${version} (node ${process.version})\n`);
-    }),
-  ];
-  for (const command of commands) root.addCommand(command);
+  const named = groups.filter(({ names }) => name !== undefined && names.includes(name));
+  const loaded = await Promise.all((named.length > 0 ? named : groups).map((group) => group.load()));
+  for (const command of loaded.flat()) root.addCommand(command);
   prepare(root);
   return root;
 }

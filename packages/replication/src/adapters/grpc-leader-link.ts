@@ -1,13 +1,15 @@
-import { Channel, type ChannelTls, wasNeverSent, wasReset } from '@coxswain/channel';
+import {
+  type CallError,
+  type CallOptions,
+  Channel,
+  type ChannelTls,
+  type Metadata,
+  type Method,
+  metadataOf,
+  Status,
+} from '@coxswain/channel';
 import { type Clock, errors, type Log } from '@coxswain/node';
 import { regatta, replication } from '@coxswain/protocol';
-import {
-  type ChannelOptions,
-  type ClientReadableStream,
-  Metadata,
-  type ServiceError,
-  status,
-} from '@grpc/grpc-js';
 import { type LeaderLink, type LinkCall, LinkError } from '../leader-link.js';
 import { describeLostContact } from './lost-contact.js';
 
@@ -48,26 +50,19 @@ interface Leader {
   readonly bulkChannel: Channel;
 }
 
-/** A method of a generated service definition. */
-interface Definition<Request, Response> {
-  readonly path: string;
-  readonly requestSerialize: (value: Request) => Buffer;
-  readonly responseDeserialize: (value: Buffer) => Response;
-}
-
 const asItIs = (bytes: Buffer): Buffer => bytes;
 
 /** The way to a leader cluster over gRPC. */
 export class GrpcLeaderLink implements LeaderLink {
   readonly #leaders: readonly Leader[];
   readonly #clock: Clock;
-  readonly #token: string;
+  readonly #metadata: Metadata;
   #current = 0;
 
   /** Throws TypeError for an address that is none. */
   constructor(options: GrpcLeaderLinkOptions) {
     this.#clock = options.clock;
-    this.#token = options.token ?? '';
+    this.#metadata = metadataOf(options.token ? { authorization: `Bearer ${options.token}` } : {});
     this.#leaders = options.address
       .split(',')
       .map((address) => address.trim())
@@ -120,107 +115,55 @@ export class GrpcLeaderLink implements LeaderLink {
     }
   }
 
-  #unary<Request, Response>(
-    { path, requestSerialize, responseDeserialize }: Definition<Request, Response>,
+  async #unary<Request, Response>(
+    method: Method<Request, Response>,
     request: Request,
     call: LinkCall,
     isRead: boolean,
   ): Promise<Response> {
     const leader = this.#leader;
-    return new Promise((resolve, reject) => {
-      let isFromLeader = false;
-      const { channel } = leader;
-      const started = channel.watch(
-        channel.client.makeUnaryRequest(
-          path,
-          requestSerialize,
-          responseDeserialize,
-          request,
-          this.#metadata(),
-          { deadline: this.#deadline(call) },
-          (error, response) => {
-            call.signal?.removeEventListener('abort', cancel);
-            if (error === null) resolve(response as Response);
-            else reject(this.#failed(leader, error, isFromLeader, isRead));
-          },
-        ),
-      );
-      const cancel = (): void => started.cancel();
-      call.signal?.addEventListener('abort', cancel);
-      // A status that the leader's node sent comes with its headers or trailers; one of this side comes with neither.
-      started.on('metadata', () => {
-        isFromLeader = true;
-      });
-      started.on('status', ({ metadata }) => {
-        if (cameFromServer(metadata)) isFromLeader = true;
-      });
-    });
+    try {
+      return await leader.channel.unary(method, request, this.#options(call));
+    } catch (error) {
+      throw this.#failed(leader, error as CallError, isRead);
+    }
   }
 
   async *#stream<Request, Response>(
     channel: Channel,
-    { path, requestSerialize, responseDeserialize }: Definition<Request, Response>,
+    method: Method<Request, Response>,
     request: Request,
     call: LinkCall,
   ): AsyncGenerator<Response> {
     const leader = this.#leader;
-    let isFromLeader = false;
-    const stream: ClientReadableStream<Response> = channel.watch(
-      channel.client.makeServerStreamRequest(
-        path,
-        requestSerialize,
-        responseDeserialize,
-        request,
-        this.#metadata(),
-        { deadline: this.#deadline(call) },
-      ),
-    );
-    stream.on('metadata', () => {
-      isFromLeader = true;
-    });
-    const cancel = (): void => stream.cancel();
-    call.signal?.addEventListener('abort', cancel);
-    if (call.signal?.aborted) cancel();
-    let isDone = false;
     try {
-      for await (const message of stream) yield message as Response;
-      isDone = true;
+      yield* channel.serverStream(method, request, this.#options(call));
     } catch (error) {
-      isDone = true;
-      throw this.#failed(leader, error as ServiceError, isFromLeader, true);
-    } finally {
-      call.signal?.removeEventListener('abort', cancel);
-      if (!isDone) {
-        // Whoever stops reading is not told how it ended.
-        stream.on('error', () => undefined);
-        stream.cancel();
-      }
+      throw this.#failed(leader, error as CallError, true);
     }
   }
 
   /** What went wrong; after a loss of contact the next call goes to the next node. */
-  #failed(leader: Leader, error: ServiceError, hasHeaders: boolean, isRead: boolean): LinkError {
-    const code = error.code ?? status.UNKNOWN;
-    const text = error.details || `${leader.address} answers ${status[code]}, without a word`;
-    // After headers only the words of grpc-js tell a loss of contact: the trailers of a status may hold nothing else.
-    const isFromLeader = cameFromServer(error.metadata) || (hasHeaders && !wasReset(code, text));
-    const isContactLost =
-      !isFromLeader &&
-      (code === status.UNAVAILABLE || code === status.DEADLINE_EXCEEDED || wasReset(code, text));
+  #failed(leader: Leader, error: CallError, isRead: boolean): LinkError {
+    const { code, origin } = error;
+    const text = error.details || `${leader.address} answers ${Status[code]}, without a word`;
+    const isFromLeader = origin === 'answered' || origin === 'unusable';
+    const isContactLost = !isFromLeader;
     // A node that has no leader or is leaving says UNAVAILABLE too, and another one may do better.
-    if ((isContactLost || code === status.UNAVAILABLE) && leader === this.#leader) {
+    if ((isContactLost || code === Status.UNAVAILABLE) && leader === this.#leader) {
       this.#current = (this.#current + 1) % this.#leaders.length;
     }
-    const errorCode = String(error.metadata?.get('coxswain-error')[0] ?? '');
+    const errorCode = error.metadata.get('coxswain-error') ?? '';
     const stockRefusal = errorCode === '' && isFromLeader ? stockRefusals.get(text) : undefined;
     // A node of ours says UNAVAILABLE only where nothing was done; a stock one also where it gave up waiting.
     const isStockUnclear = isFromLeader && errorCode === '' && stockRefusal === undefined;
     const isUnclear =
       isContactLost ||
-      (code === status.DEADLINE_EXCEEDED && errorCode !== 'appliedByLeaderOnly') ||
+      origin === 'unusable' ||
+      (code === Status.DEADLINE_EXCEEDED && errorCode !== 'appliedByLeaderOnly') ||
       errorCode === 'outcomeUnknown' ||
-      (isStockUnclear && code === status.UNAVAILABLE);
-    const mayHaveHappened = !isRead && isUnclear && !wasNeverSent(code, text);
+      (isStockUnclear && code === Status.UNAVAILABLE);
+    const mayHaveHappened = !isRead && isUnclear && !error.wasNeverProcessed;
     const message = isContactLost ? describeLostContact(leader.address, code, text) : text;
     return new LinkError(code, message, isFromLeader, mayHaveHappened, {
       cause: error,
@@ -228,14 +171,9 @@ export class GrpcLeaderLink implements LeaderLink {
     });
   }
 
-  #metadata(): Metadata {
-    const metadata = new Metadata();
-    if (this.#token !== '') metadata.set('authorization', `Bearer ${this.#token}`);
-    return metadata;
-  }
-
-  #deadline({ deadlineMs }: LinkCall): Date {
-    return new Date(Date.now() + Math.max(0, deadlineMs - this.#clock.monotonicMs()));
+  #options({ deadlineMs, signal }: LinkCall): CallOptions {
+    const remainingMs = Math.max(0, deadlineMs - this.#clock.monotonicMs());
+    return { metadata: this.#metadata, deadline: Date.now() + remainingMs, signal };
   }
 }
 
@@ -245,11 +183,6 @@ const stockRefusals: ReadonlyMap<string, string> = new Map([
   [errors.tooBusy().message, 'tooBusy'],
 ]);
 
-/** Whether a status came over the wire: ours has no metadata at all. */
-function cameFromServer(metadata: Metadata | undefined): boolean {
-  return metadata !== undefined && Object.keys(metadata.getMap()).length > 0;
-}
-
 function connect(address: string, options: GrpcLeaderLinkOptions): Leader {
   const { tls } = options;
   const [, scheme, rest] = /^(?:(https?):\/\/)?(.*)$/s.exec(address)!;
@@ -258,16 +191,6 @@ function connect(address: string, options: GrpcLeaderLinkOptions): Leader {
     throw new TypeError(`"${address}" is no address of a leader cluster: give host:port`);
   }
   const isTls = scheme === 'https' || (scheme === undefined && tls !== undefined);
-  const channelOptions: ChannelOptions = {
-    'grpc.max_receive_message_length': options.messageBytesMax,
-    'grpc.max_send_message_length': -1,
-    'grpc.initial_reconnect_backoff_ms': 50,
-    'grpc.min_reconnect_backoff_ms': 50,
-    'grpc.max_reconnect_backoff_ms': 2_000,
-    'grpc-node.flow_control_window': WINDOW_BYTES,
-    'grpc.enable_retries': 0,
-    ...(isTls && options.serverName && { 'grpc.ssl_target_name_override': options.serverName }),
-  };
   const loggedMs = new Map<string, number>();
   const onHandshakeFailed = (reason: string): void => {
     const nowMs = options.clock.monotonicMs();
@@ -281,7 +204,11 @@ function connect(address: string, options: GrpcLeaderLinkOptions): Leader {
       tls: isTls ? (tls ?? (() => ({}))) : undefined,
       silenceMs: options.keepaliveTimeMs,
       trialMs: options.keepaliveTimeoutMs,
-      options: channelOptions,
+      serverName: options.serverName || undefined,
+      messageBytesMax: options.messageBytesMax,
+      windowBytes: WINDOW_BYTES,
+      backoffMsMin: 50,
+      backoffMsMax: 2_000,
       onHandshakeFailed,
     });
   return { address: target, channel: open(), bulkChannel: open() };

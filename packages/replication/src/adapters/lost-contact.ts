@@ -1,5 +1,4 @@
-import { systemErrors } from '@coxswain/channel';
-import { status } from '@grpc/grpc-js';
+import { Status, systemErrors } from '@coxswain/channel';
 
 /** Goes after "it". */
 const TLS_WANTED = 'wants TLS (https://, or the ca-filename of its authority)';
@@ -9,14 +8,14 @@ const causes: Readonly<Record<string, string>> = {
   ECONNREFUSED: `${systemErrors.ECONNREFUSED}, or correct its address`,
 };
 
-/** What the words of grpc-js, Node.js and OpenSSL for a handshake that failed mean; the first that fits counts. */
+/** What the words of the channel, Node.js and OpenSSL for a handshake that failed mean; the first that fits counts. */
 const handshakes: readonly (readonly [RegExp, string])[] = [
   [
-    /Failed to connect|ECONNRESET|EPIPE|hang up/,
+    /Failed to connect|ECONNRESET|EPIPE|hang up|disconnected before secure/,
     `it closes the connection: perhaps it is the port of another service, or ${TLS_WANTED}`,
   ],
   [
-    /Protocol error/,
+    /Protocol error|HTTP\/2: /,
     `it is no gRPC server, but another listener, such as that of the REST API, or it ${TLS_WANTED}`,
   ],
   [
@@ -39,20 +38,20 @@ const handshakes: readonly (readonly [RegExp, string])[] = [
 
 /**
  * Says to an operator why a node of the leader cluster was not reached, or was lost, from the status and the text that
- * grpc-js gives: its text speaks of its own parts.
+ * the channel gives: its text speaks of its own parts.
  */
-export function describeLostContact(address: string, code: status, text: string): string {
-  if (code === status.DEADLINE_EXCEEDED) return `${address} gave no answer in time`;
+export function describeLostContact(address: string, code: Status, text: string): string {
+  if (code === Status.DEADLINE_EXCEEDED) return `${address} gave no answer in time`;
   if (text.startsWith('Name resolution failed'))
     return `no connection to ${address}: the host name cannot be resolved`;
   if (text.startsWith('No connection established')) {
-    const last = /Last error: (?:Error: )?(.*?)\. Resolution note:/s.exec(text)?.[1] ?? 'null';
+    const last = /Last error: (?:Error: )?(.*?)(?:\. Resolution note:.*)?$/s.exec(text)?.[1] ?? 'null';
     const known = causes[/\bE[A-Z]{4,}\b/.exec(last)?.[0] ?? ''];
     const cause = known ?? handshakes.find(([words]) => words.test(last))?.[1] ?? last;
     return `no connection to ${address}${cause === 'null' ? '' : `: ${cause}`}`;
   }
-  if (code === status.UNAVAILABLE) return `the connection to ${address} was lost`;
-  // ENHANCE_YOUR_CALM: see `wasReset`.
-  if (code === status.RESOURCE_EXHAUSTED) return `${address} gave the call up for want of memory`;
+  if (code === Status.UNAVAILABLE) return `the connection to ${address} was lost`;
+  // ENHANCE_YOUR_CALM: a node without memory resets what holds most.
+  if (code === Status.RESOURCE_EXHAUSTED) return `${address} gave the call up for want of memory`;
   return `the call to ${address} was broken off`;
 }

@@ -1,5 +1,3 @@
-import { transportErrors } from './errors.js';
-
 /** The compressed flag and the length before each message (gRPC over HTTP/2, Length-Prefixed-Message). */
 export const MESSAGE_PREFIX_BYTES = 5;
 
@@ -9,7 +7,7 @@ export const MESSAGE_PREFIX_BYTES = 5;
  */
 const GROWTH = 8;
 
-/** A message of a request's body. */
+/** A message of a gRPC call's body, as it came. */
 export interface ReceivedMessage {
   readonly isCompressed: boolean;
   readonly bytes: Buffer;
@@ -20,7 +18,12 @@ export class MessageTooLargeError extends Error {
   override readonly name = 'MessageTooLargeError';
 }
 
-/** Cuts a request's body into messages. What comes is copied once, but for the growth of a long message. */
+/** The byte before a message, which says whether it is compressed, says neither. */
+export class MessageFlagError extends Error {
+  override readonly name = 'MessageFlagError';
+}
+
+/** Cuts the body of a gRPC call, a request's or an answer's, into messages. What comes is copied once, but for the growth of a long message. */
 export class MessageReader {
   readonly #messageBytesMax: number;
   /** Nobody has taken them yet. */
@@ -45,6 +48,11 @@ export class MessageReader {
     return this.#whole.length === 0 && this.#prefixLength === 0 && this.#body === undefined;
   }
 
+  /** A message is complete, or is refused, that nobody has taken. */
+  get hasNext(): boolean {
+    return this.#whole.length > 0 || this.#refusal !== undefined;
+  }
+
   /** How much of what came the last message took, with its prefix. */
   get takenBytes(): number {
     return this.#takenBytes;
@@ -60,8 +68,8 @@ export class MessageReader {
   }
 
   /**
-   * The next message that is complete. Throws MessageTooLargeError as soon as one is announced, and an INTERNAL
-   * ApiError where the flag before a message is none.
+   * The next message that is complete. Throws MessageTooLargeError as soon as one is announced that is
+   * longer than what is taken, and MessageFlagError where the flag before a message is none.
    */
   next(): ReceivedMessage | undefined {
     const message = this.#whole.shift();
@@ -91,7 +99,7 @@ export class MessageReader {
     const flag = prefix[offset]!;
     const length = prefix.readUInt32BE(offset + 1);
     if (flag > 1) {
-      this.#refusal = transportErrors.messageFlagInvalid();
+      this.#refusal = new MessageFlagError('the flag before a message is neither 0 nor 1');
     } else if (length > this.#messageBytesMax) {
       this.#refusal = new MessageTooLargeError(
         `Received message larger than max (${length} vs ${this.#messageBytesMax})`,
