@@ -35,9 +35,9 @@ class MemoryLoad implements ShardLoad {
     this.table = table;
   }
 
-  async load(records: Buffer): Promise<void> {
+  async load(records: readonly Buffer[]): Promise<void> {
     expect(this.#isFinished).toBe(false);
-    await this.#apply(CommandKind.Load, Buffer.concat([Buffer.of(1), records]));
+    await this.#apply(CommandKind.Load, Buffer.concat([Buffer.of(1), ...records]));
   }
 
   async finish(end: Parameters<ShardLoad['finish']>[0]): Promise<void> {

@@ -62,12 +62,12 @@ export interface ShardLoad {
   readonly shardId: number;
   /**
    * Proposes records of a snapshot stream, each a u64 little-endian length and a marshalled mvcc.v1.Command PUT, in
-   * key order. Resolves when they are applied. Some calls may be under way at once.
+   * key order, in parts that are cut anywhere and are copied before this returns. Resolves when they are applied. Some calls may be under way at once.
    * The keys keep the revisions and versions that they come with, for replication; a restore stamps each with the
    * index of its entry and version 1 (T3).
    * The caller has checked the records: apply refuses nothing (A3). At most 1 MiB, or one record, and 2000 records.
    */
-  load(records: Buffer, call: Call): Promise<void>;
+  load(records: readonly Buffer[], call: Call): Promise<void>;
   /**
    * Ends the load. `leaderIndex` becomes the shard's cursor where it is a replica of a leader cluster's.
    * `hasUnstamped`: some keys came without revisions, and take it; a restore has stamped every one. Throws

@@ -40,10 +40,10 @@ export class ShardLoad implements ShardLoadApi {
     this.#context = context;
   }
 
-  async load(records: Buffer, { deadlineMs }: Call): Promise<void> {
+  async load(records: readonly Buffer[], { deadlineMs }: Call): Promise<void> {
     if (this.#loadedIndex !== 0) throw new Error('a shard is loaded before its load is finished, not after');
     const mode = this.#context.isRestore ? STAMP_ANEW : KEEP_REVISIONS;
-    await this.#context.propose(CommandKind.Load, Buffer.concat([mode, records]), deadlineMs);
+    await this.#context.propose(CommandKind.Load, Buffer.concat([mode, ...records]), deadlineMs);
   }
 
   async finish(

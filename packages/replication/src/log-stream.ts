@@ -23,6 +23,16 @@ const GATHER_MS = 2;
 const GATHER_ENTRIES_MAX = 256;
 /** ReplicateRequest.capabilities: compares on revisions and versions are understood. */
 export const UNDERSTANDS_REVISION_COMPARES = 1n;
+/** ReplicateRequest.capabilities: the stream of a long poll may go on behind a last message, with what came meanwhile. */
+export const TAKES_MORE_ANSWERS = 2n;
+/**
+ * So long does a long poll go on with such a follower: another request, with its linearizable read, costs both sides more
+ * than a batch of commands, and a write that comes in between waits for it. It is not longer since each request tells
+ * how far the follower is.
+ */
+const GOING_ON_MS = 250;
+/** A stream ends when nothing came for so long, for the same reason. */
+const PAUSE_MS = 20;
 
 const { USE_SNAPSHOT, LEADER_BEHIND } = replication.ReplicateError;
 
@@ -40,7 +50,10 @@ export interface LogStreamOptions {
   readonly messageBytesMax: number;
 }
 
-/** One answer to Log.Replicate: what is committed and applied (R2, R6) from an index on, once. */
+/**
+ * The answer to one Log.Replicate: what is committed and applied (R2, R6) from an index on, once; to a long poll of a
+ * follower that takes more also what is applied soon after.
+ */
 export class LogStream {
   readonly #log: TableLog;
   readonly #options: LogStreamOptions;
@@ -63,16 +76,24 @@ export class LogStream {
       return;
     }
     if (from > log.appliedIndex && request.waitMs > 0) await this.#waitFrom(from, request.waitMs, call);
-    const { appliedIndex } = log;
-    const timeMs = this.#timeMs;
-    try {
-      yield* this.#commands(request, from, appliedIndex, call);
-    } catch (error) {
-      if (!(error instanceof SnapshotNeededError)) throw error;
-      yield encodeError(USE_SNAPSHOT, log.appliedIndex, this.#timeMs);
-      return;
+    const { clock } = this.#options;
+    const goesOn = request.waitMs > 0 && (request.capabilities & TAKES_MORE_ANSWERS) !== 0n;
+    const endMs = clock.monotonicMs() + (goesOn ? GOING_ON_MS : 0);
+    for (let next = from; ; ) {
+      const { appliedIndex } = log;
+      const timeMs = this.#timeMs;
+      try {
+        next = yield* this.#commands(request, next, appliedIndex, call);
+      } catch (error) {
+        if (!(error instanceof SnapshotNeededError)) throw error;
+        yield encodeError(USE_SNAPSHOT, log.appliedIndex, this.#timeMs);
+        return;
+      }
+      yield encodeTerminal(appliedIndex, timeMs);
+      if (next <= appliedIndex || clock.monotonicMs() >= endMs) return;
+      if (log.appliedIndex < next) await this.#waitFrom(next, PAUSE_MS, call);
+      if (log.appliedIndex < next || call.signal.aborted) return;
     }
-    yield encodeTerminal(appliedIndex, timeMs);
   }
 
   /** The time of what is applied; 0 where the table is not at that index at this moment. */
@@ -92,16 +113,18 @@ export class LogStream {
     return this.#log.appliedAbove(index - 1, Math.min(waitMs, leftMs), call.signal);
   }
 
+  /** Gives the index behind the last that was sent. */
   async *#commands(
     request: replication.ReplicateRequest,
     from: number,
     appliedIndex: number,
     call: StreamCall,
-  ): AsyncGenerator<Buffer> {
+  ): AsyncGenerator<Buffer, number> {
     const { clock, messageBytesMax } = this.#options;
     let batch: MarshalledCommand[] = [];
     let batchBytes = MESSAGE_OVERHEAD_BYTES;
-    for (let next = from; next <= appliedIndex; ) {
+    let next = from;
+    while (next <= appliedIndex) {
       if (call.signal.aborted || clock.monotonicMs() >= call.deadlineMs - DEADLINE_MARGIN_MS) break;
       for (const entry of this.#read(next, appliedIndex)) {
         const command = this.#toCommand(request, entry);
@@ -119,6 +142,7 @@ export class LogStream {
       await new Promise<void>((resolve) => clock.defer(resolve));
     }
     if (batch.length > 0) yield encodeCommands(batch, appliedIndex);
+    return next;
   }
 
   /** What was applied before a seal stays true after it, but the log may be gone, or be compacted meanwhile. */

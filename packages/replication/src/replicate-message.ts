@@ -11,7 +11,7 @@ export interface ReplicateMessage {
   readonly leaderTimeMs: number;
   readonly commands: readonly ReceivedCommand[];
   readonly error: replication.ReplicateError | undefined;
-  /** Neither commands nor an error: the last message of a stream. */
+  /** Neither commands nor an error: all that was applied has come, and the stream ends, unless more may (`TAKES_MORE_ANSWERS`). */
   readonly isTerminal: boolean;
 }
 

@@ -1,6 +1,8 @@
 import type { Call, Clock, ShardLoad } from '@coxswain/node';
 import { mvcc } from '@coxswain/protocol';
 import {
+  compareKeys,
+  type KeyPlace,
   PairRecord,
   REVISION_MAX,
   readSnapshotRecords,
@@ -38,8 +40,10 @@ export interface FilledPart {
 export class ShardFiller {
   readonly #shard: ShardLoad;
   readonly #clock: Clock;
-  /** The load that is being gathered. */
-  #buffer: Buffer = Buffer.alloc(0);
+  /** The load that is being gathered: what was taken, in the memory in which it came. */
+  #parts: Buffer[] = [];
+  /** What goes on with the last part: records that lie one behind the other are one part. */
+  #open: { readonly bytes: Buffer; readonly start: number; end: number } | undefined;
   #bytes = 0;
   #records = 0;
   readonly #inFlight = new Set<Promise<void>>();
@@ -49,11 +53,7 @@ export class ShardFiller {
   #leaderIndex: number | undefined;
   readonly #pair = new PairRecord();
   /** The key before. */
-  #last: Pick<PairRecord, 'bytes' | 'keyStart' | 'keyEnd'> = {
-    bytes: Buffer.alloc(0),
-    keyStart: 0,
-    keyEnd: 0,
-  };
+  #last: KeyPlace = { bytes: Buffer.alloc(0), keyStart: 0, keyEnd: 0 };
 
   constructor(shard: ShardLoad, clock: Clock) {
     this.#shard = shard;
@@ -115,14 +115,11 @@ export class ShardFiller {
     // Some leaders send a record with an empty key, which no table can hold.
     if (pair.keyEnd === pair.keyStart) return;
     pair.check();
-    const last = this.#last;
-    const order = pair.bytes.compare(last.bytes, last.keyStart, last.keyEnd, pair.keyStart, pair.keyEnd);
+    const order = compareKeys(pair, this.#last);
     // A pair may come twice in a row, for the sake of stock loaders (regatta-protocol.md §3).
     if (order === 0) return;
     if (order < 0) throw new SnapshotDamagedError('its keys are not in order');
-    last.bytes = pair.bytes;
-    last.keyStart = pair.keyStart;
-    last.keyEnd = pair.keyEnd;
+    this.#last = { bytes: pair.bytes, keyStart: pair.keyStart, keyEnd: pair.keyEnd };
     this.#keyCount++;
     if (pair.modRevision === 0) this.#hasUnstamped = true;
     this.#add(bytes, start, end);
@@ -146,22 +143,27 @@ export class ShardFiller {
   /** Its length stands before it. */
   #add(bytes: Buffer, start: number, end: number): void {
     const from = start - LENGTH_BYTES;
-    const sizeBytes = this.#bytes + end - from;
-    if (sizeBytes > this.#buffer.length) {
-      const larger = Buffer.allocUnsafe(Math.max(sizeBytes, LOAD_BYTES_MAX + end - from));
-      this.#buffer.copy(larger, 0, 0, this.#bytes);
-      this.#buffer = larger;
+    if (this.#open?.bytes === bytes && this.#open.end === from) this.#open.end = end;
+    else {
+      this.#closePart();
+      this.#open = { bytes, start: from, end };
     }
-    bytes.copy(this.#buffer, this.#bytes, from, end);
-    this.#bytes = sizeBytes;
+    this.#bytes += end - from;
     this.#records++;
+  }
+
+  #closePart(): void {
+    if (this.#open !== undefined)
+      this.#parts.push(this.#open.bytes.subarray(this.#open.start, this.#open.end));
+    this.#open = undefined;
   }
 
   async #load(): Promise<void> {
     while (this.#inFlight.size >= LOADS_IN_FLIGHT_MAX) await Promise.race(this.#inFlight);
     if (this.#failure !== undefined) throw this.#failure.error;
-    const records = this.#buffer.subarray(0, this.#bytes);
-    this.#buffer = Buffer.alloc(0);
+    this.#closePart();
+    const records = this.#parts;
+    this.#parts = [];
     this.#bytes = 0;
     this.#records = 0;
     const call: Call = { deadlineMs: this.#clock.monotonicMs() + LOAD_MS };

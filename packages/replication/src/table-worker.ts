@@ -5,7 +5,7 @@ import type { Contact } from './contact.js';
 import type { FollowerEnvironment, FollowerOptions } from './follower.js';
 import { LinkError } from './leader-link.js';
 import { LogComparison } from './log-comparison.js';
-import { UNDERSTANDS_REVISION_COMPARES } from './log-stream.js';
+import { TAKES_MORE_ANSWERS, UNDERSTANDS_REVISION_COMPARES } from './log-stream.js';
 import { Backoff, jittered, pause } from './pause.js';
 import { CommandNotUnderstoodError, checkReceived } from './received-command.js';
 import type { Recovery } from './recovery.js';
@@ -13,8 +13,13 @@ import { type ReceivedCommand, type ReplicateMessage, readReplicateMessage } fro
 import { encodeSequence, encodeStamped, sizeInSequence } from './sequence.js';
 import type { TableReplication } from './status.js';
 
-/** Proposals under way: the next one is built while the ones before it are on their way to the disk (R1). */
-const PROPOSALS_IN_FLIGHT_MAX = 4;
+/**
+ * Proposals under way: the next one is built while the ones before it are on their way to the disk (R1). Small ones come
+ * every few milliseconds, and a slow disk takes longer for a write: what finds no room waits for two of them.
+ */
+const PROPOSALS_IN_FLIGHT_MAX = 16;
+/** Of the largest size, so many. */
+const FULL_PROPOSALS_IN_FLIGHT_MAX = 4;
 /** How long a proposal may take. What it did is told by the cursor, so nothing is lost when it takes longer. */
 const PROPOSAL_MS = 30_000;
 /** A leader cluster that knows no long poll is asked as often as this part of the interval after something came. */
@@ -67,6 +72,12 @@ export class TableWorker {
   /** The last index that was taken into a proposal, and the proposals that were not applied yet. */
   #taken = 0;
   readonly #inFlight = new Set<Promise<void>>();
+  #inFlightBytes = 0;
+  /** What came behind that, in no proposal yet. */
+  #packed: ReceivedCommand[] = [];
+  #packedBytes = 0;
+  /** It is all that has come for the moment, and waits for room among what is under way alone. */
+  #isPackedDue = false;
   #failure: { readonly error: unknown } | undefined;
 
   constructor(table: LedTable, context: TableWorkerContext, contact: Contact) {
@@ -166,8 +177,18 @@ export class TableWorker {
     await pause(clock, jittered(random, this.#idleMs), this.#aborter.signal);
   }
 
-  /** One Log.Replicate: from what was taken last to what the leader cluster had applied. */
   async #poll(): Promise<void> {
+    try {
+      await this.#takeLog();
+      await this.#propose();
+    } finally {
+      // What is in no proposal is asked for again.
+      this.#takePacked();
+    }
+  }
+
+  /** One Log.Replicate: from what was taken last to what the leader cluster had applied, and what came soon after. */
+  async #takeLog(): Promise<void> {
     const { environment, options, node, contact, counters } = this.#context;
     const { signal } = this.#aborter;
     const { name } = this.table;
@@ -178,14 +199,12 @@ export class TableWorker {
       // An answer at once says how far the leader cluster is, at first, and after a failure that it is over.
       waitMs: isWanting ? 0 : Math.floor(options.logRpcTimeoutMs / 2),
       clusterId: node.leaderClusterId ?? '',
-      capabilities: UNDERSTANDS_REVISION_COMPARES,
+      capabilities: UNDERSTANDS_REVISION_COMPARES | TAKES_MORE_ANSWERS,
       follower: options.followerName,
       followerClusterId: node.clusterId ?? '',
       appliedIndex: BigInt(node.cursor(this.table.shardId) ?? 0),
     });
     const call = { deadlineMs: this.#nowMs + options.logRpcTimeoutMs, signal };
-    let packed: ReceivedCommand[] = [];
-    let packedBytes = 0;
     for await (const bytes of environment.link.replicate(request, call)) {
       contact(true);
       this.contact.heard();
@@ -196,34 +215,43 @@ export class TableWorker {
         await this.#refused(message.error);
         return;
       }
-      for (const command of message.commands) {
-        // Sent twice: harmless.
-        if (command.leaderIndex <= this.#taken + packed.length) continue;
-        if (command.leaderIndex !== this.#taken + packed.length + 1) {
-          throw new CursorMovedError(
-            `entry ${command.leaderIndex} of the leader cluster came where ${this.#taken + packed.length + 1} was due`,
-          );
-        }
-        checkReceived(command);
-        const size = sizeInSequence(command);
-        const isAlone = command.type === mvcc.Command_CommandType.SEQUENCE;
-        if (packed.length > 0 && (isAlone || packedBytes + size > options.sequenceBytesMax)) {
-          await this.#propose(packed);
-          packed = [];
-          packedBytes = 0;
-        }
-        packed.push(command);
-        packedBytes += size;
-        if (isAlone) {
-          await this.#propose(packed);
-          packed = [];
-          packedBytes = 0;
-        }
-      }
-      if (this.#isStock && this.#comparison.isDue(this.#taken + packed.length)) break;
-      if (message.isTerminal || this.#failure !== undefined || signal.aborted) break;
+      await this.#pack(message.commands);
+      if (this.#isStock && this.#comparison.isDue(this.#packedUpTo)) break;
+      if (this.#failure !== undefined || signal.aborted) break;
+      if (!message.isTerminal) continue;
+      // A stock leader's stream ends here. One of ours may go on: what has come so far waits for room alone.
+      if (this.#isStock) break;
+      this.#isPackedDue = true;
+      this.#proposeDue();
     }
-    if (packed.length > 0) await this.#propose(packed);
+  }
+
+  /** The last index that has come. */
+  get #packedUpTo(): number {
+    return this.#taken + this.#packed.length;
+  }
+
+  /** Packs commands, and proposes what is full. */
+  async #pack(commands: readonly ReceivedCommand[]): Promise<void> {
+    for (const command of commands) {
+      const due = this.#packedUpTo + 1;
+      // Sent twice: harmless.
+      if (command.leaderIndex < due) continue;
+      if (command.leaderIndex !== due) {
+        throw new CursorMovedError(
+          `entry ${command.leaderIndex} of the leader cluster came where ${due} was due`,
+        );
+      }
+      checkReceived(command);
+      const size = sizeInSequence(command);
+      const isAlone = command.type === mvcc.Command_CommandType.SEQUENCE;
+      const isFull = this.#packedBytes + size > this.#context.options.sequenceBytesMax;
+      if (this.#packed.length > 0 && (isAlone || isFull)) await this.#propose();
+      this.#packed.push(command);
+      this.#packedBytes += size;
+      this.#isPackedDue = false;
+      if (isAlone) await this.#propose();
+    }
   }
 
   get #isStock(): boolean {
@@ -308,20 +336,49 @@ export class TableWorker {
     if (this.#failure !== undefined) throw this.#failure.error;
   }
 
-  /** Waits only for room among what is under way. */
-  async #propose(commands: readonly ReceivedCommand[]): Promise<void> {
-    while (this.#inFlight.size >= PROPOSALS_IN_FLIGHT_MAX) await Promise.race(this.#inFlight);
-    // R1: what comes behind a failed one would be refused by its cursor.
-    if (this.#failure !== undefined) return;
-    const cursor = this.#taken;
-    const last = commands[commands.length - 1]!;
-    const isPlain = commands.length === 1;
-    const command = isPlain ? encodeStamped(last) : encodeSequence(commands);
-    this.#taken = last.leaderIndex;
-    const proposal = this.#apply(cursor, command, commands.length).finally(() =>
-      this.#inFlight.delete(proposal),
+  /** Proposes what is packed. Waits only for room among what is under way. */
+  async #propose(): Promise<void> {
+    while (this.#packed.length > 0 && !this.#hasRoom) await Promise.race(this.#inFlight);
+    this.#proposePacked();
+  }
+
+  get #hasRoom(): boolean {
+    const bytesMax = FULL_PROPOSALS_IN_FLIGHT_MAX * this.#context.options.sequenceBytesMax;
+    const { size } = this.#inFlight;
+    return (
+      size === 0 || (size < PROPOSALS_IN_FLIGHT_MAX && this.#inFlightBytes + this.#packedBytes <= bytesMax)
     );
+  }
+
+  /** Proposes what is packed, where that is due and there is room: else more is packed with it until there is. */
+  #proposeDue(): void {
+    if (this.#isPackedDue && this.#hasRoom) this.#proposePacked();
+  }
+
+  #proposePacked(): void {
+    const last = this.#packed.at(-1);
+    // R1: what comes behind a failed one would be refused by its cursor.
+    if (last === undefined || this.#failure !== undefined) return;
+    const sizeBytes = this.#packedBytes;
+    const commands = this.#takePacked();
+    const cursor = this.#taken;
+    const command = commands.length === 1 ? encodeStamped(last) : encodeSequence(commands);
+    this.#taken = last.leaderIndex;
+    const proposal = this.#apply(cursor, command, commands.length).finally(() => {
+      this.#inFlight.delete(proposal);
+      this.#inFlightBytes -= sizeBytes;
+      this.#proposeDue();
+    });
     this.#inFlight.add(proposal);
+    this.#inFlightBytes += sizeBytes;
+  }
+
+  #takePacked(): ReceivedCommand[] {
+    const commands = this.#packed;
+    this.#packed = [];
+    this.#packedBytes = 0;
+    this.#isPackedDue = false;
+    return commands;
   }
 
   async #apply(cursor: number, command: Buffer, count: number): Promise<void> {

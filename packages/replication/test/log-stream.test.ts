@@ -64,6 +64,7 @@ class FakeLog implements TableLog {
     return new Promise((resolve) => {
       const end = (): void => {
         this.#waiting.delete(look);
+        signal?.removeEventListener('abort', look);
         timer.cancel();
         resolve();
       };
@@ -276,6 +277,85 @@ describe('Log.Replicate', () => {
       expect(patient.answer.indices).toBeUndefined();
       await patient.clock.advance(1);
       expect(patient.answer.indices).toEqual([]);
+    });
+  });
+
+  describe('as a long poll that goes on', () => {
+    /** Asks for what follows the log's only entry, and tells each message as it comes. */
+    async function goingOn() {
+      const log = new FakeLog();
+      log.append(CommandKind.Command, put('a'));
+      const { clock } = log;
+      const aborter = new AbortController();
+      const found: ReplicateMessage[] = [];
+      const answer = {
+        isOver: false,
+        indices: () => commandsOf(found).map(({ leaderIndex }) => leaderIndex),
+      };
+      const request = replication.ReplicateRequest.fromPartial({
+        table: Buffer.from('t'),
+        leaderIndex: 2n,
+        waitMs: 30_000,
+        capabilities: 3n,
+      });
+      void (async () => {
+        const stream = new LogStream(log, { clock, messageBytesMax: 4 * 1024 * 1024 });
+        const call = { deadlineMs: clock.monotonicMs() + 60_000, signal: aborter.signal };
+        for await (const bytes of stream.messages(request, call)) found.push(readReplicateMessage(bytes));
+        answer.isOver = true;
+      })();
+      await settled();
+      return { log, clock, aborter, found, answer };
+    }
+
+    test('sends what is applied soon after as well, each batch with its end', async () => {
+      const { log, clock, found, answer } = await goingOn();
+      for (const last of [2, 3, 4]) {
+        log.append(CommandKind.Command, put('b'));
+        await clock.advance(2);
+        expect(answer.indices()).toEqual(log.entriesInLog.slice(1, last).map(({ index }) => index));
+        expect(found.at(-1)).toMatchObject({ isTerminal: true, leaderIndex: last });
+      }
+      expect(answer.isOver).toBe(false);
+    });
+
+    test('ends when nothing came for 20 ms, since the next request tells how far the follower is', async () => {
+      const { log, clock, found, answer } = await goingOn();
+      log.append(CommandKind.Command, put('b'));
+      await clock.advance(21.9);
+      expect(answer.isOver).toBe(false);
+      await clock.advance(0.1);
+      expect(answer.isOver).toBe(true);
+      expect(found.map(({ isTerminal }) => isTerminal)).toEqual([false, true]);
+      expect(clock.waiting).toBe(0);
+    });
+
+    test('ends after 250 ms however much comes, and when it is given up', async () => {
+      const { log, clock, answer } = await goingOn();
+      log.append(CommandKind.Command, put('b'));
+      for (let ms = 0; ms < 250; ms += 10) {
+        expect(answer.isOver).toBe(false);
+        await clock.advance(10);
+        log.append(CommandKind.Command, put('b'));
+      }
+      await clock.advance(10);
+      expect(answer.isOver).toBe(true);
+      const other = await goingOn();
+      other.log.append(CommandKind.Command, put('b'));
+      await other.clock.advance(3);
+      other.aborter.abort();
+      await settled();
+      expect(other.answer.isOver).toBe(true);
+    });
+
+    test('says that only a snapshot tells the rest where a load comes', async () => {
+      const { log, clock, found, answer } = await goingOn();
+      log.append(CommandKind.Command, put('b'));
+      await clock.advance(2);
+      log.append(CommandKind.Load);
+      await clock.advance(2);
+      expect(answer.isOver).toBe(true);
+      expect(found.at(-1)!.error).toBe(USE_SNAPSHOT);
     });
   });
 

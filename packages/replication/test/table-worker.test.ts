@@ -70,7 +70,7 @@ describe('a table of a follower cluster', () => {
     expect(asked(it.link.requests)).toEqual([5, 10, 11]);
     expect(it.link.requests[0]).toMatchObject({
       clusterId: 'L',
-      capabilities: 1n,
+      capabilities: 3n,
       follower: 'node-1',
       shardId: 0n,
     });
@@ -81,6 +81,58 @@ describe('a table of a follower cluster', () => {
       leaderIndex: 10,
       lagEntries: 0,
     });
+  });
+
+  test('proposes a batch when its end has come, though the stream goes on', async () => {
+    const it = started(followerHarness());
+    it.lead(0);
+    it.link.replicateAnswer = async function* (_request, call) {
+      yield puts(1, 2);
+      yield encodeTerminal(2);
+      yield* silence(call);
+    };
+    await it.clock.advance(0);
+    expect(it.node.applied.map(({ cursor, indices }) => [cursor, indices])).toEqual([[0, [1, 2]]]);
+    expect(asked(it.link.requests)).toEqual([1]);
+  });
+
+  test('packs what comes while many proposals are under way, and proposes it when one has ended', async () => {
+    for (const { sequenceBytesMax, underWay, count, rest } of [
+      { sequenceBytesMax: 1024 * 1024, underWay: 16, count: 19, rest: [[16, [17, 18, 19]]] },
+      // Of the largest size four.
+      {
+        sequenceBytesMax: 100,
+        underWay: 4,
+        count: 6,
+        rest: [
+          [4, [5]],
+          [5, [6]],
+        ],
+      },
+    ]) {
+      const it = started(followerHarness({ sequenceBytesMax }));
+      it.lead(0);
+      const ends: (() => void)[] = [];
+      it.node.beforeApply = () => new Promise((resolve) => ends.push(resolve));
+      it.link.replicateAnswer = async function* (_request, call) {
+        for (const at of range(1, count)) {
+          yield encodeCommands([put(at, sequenceBytesMax === 100 ? 75 : 1)], at);
+          yield encodeTerminal(at);
+        }
+        yield* silence(call);
+      };
+      await it.clock.advance(0);
+      expect(ends).toHaveLength(underWay);
+      for (let at = 0; at < ends.length; at++) {
+        ends[at]!();
+        await it.clock.advance(0);
+      }
+      expect(it.node.applied.map(({ cursor, indices }) => [cursor, indices])).toEqual([
+        ...range(1, underWay).map((at) => [at - 1, [at]]),
+        ...rest,
+      ]);
+      await it.follower.stop();
+    }
   });
 
   test('keeps sequences to their limit, and sends what is larger alone (P4)', async () => {

@@ -613,7 +613,7 @@ export class Workload {
     );
     const half = this.random.integer(0, pairs.length);
     const parts = [pairs.slice(0, half), pairs.slice(half)].filter(({ length }) => length > 0);
-    await Promise.all(parts.map((part) => load.load(withLengths(part), call())));
+    await Promise.all(parts.map((part) => load.load([withLengths(part)], call())));
     await load.finish({ leaderIndex: 0, keyCount: pairs.length, hasUnstamped: true }, call());
     const replays = this.random.integer(0, 2);
     for (let i = 0; i < replays; i++) {

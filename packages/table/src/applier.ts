@@ -5,7 +5,8 @@ import type { Effects } from './effects.js';
 import { UnknownCommandError } from './errors.js';
 import { readSafeInteger } from './integers.js';
 import { ALL_KEYS, boundsOf, type KeyBounds } from './key-bounds.js';
-import { keyInLatestKey, modRevisionOf, outcomeKey, writeRecordHeader } from './layout.js';
+import { compareKeys, type KeyPlace } from './key-place.js';
+import { keyInLatestKey, modRevisionOf, outcomeKey, type Stamp, writeRecordHeader } from './layout.js';
 import type { PageCache } from './page-cache.js';
 import { PairRecord } from './pair-record.js';
 import { type EntryMark, PendingEffects } from './pending-effects.js';
@@ -28,6 +29,8 @@ const ALWAYS = (): boolean => true;
 const NO_RESPONSES: mvcc.ResponseOp[] = [];
 /** Of a put that does not ask for the pair before it. */
 const PUT_RESPONSES = [putResponse(undefined, false)];
+/** Before every key but the empty one. */
+const NO_KEY: KeyPlace = { bytes: Buffer.alloc(0), keyStart: 0, keyEnd: 0 };
 /** Of an entry that had its effect. */
 const EFFECTIVE = { hasStaleCursor: false, sealedBy: undefined } as const;
 /** Stands before each record of a load. */
@@ -75,8 +78,8 @@ export class Applier {
   readonly #state: PendingEffects['state'];
   #progress: Progress | undefined;
   #mark: EntryMark | undefined;
-  /** While entry after entry is a load: no key that is there is above it. Undefined: that is not known. */
-  #loadedUpTo: string | undefined;
+  /** While a table is loaded: no key that is there is after it. Undefined: that is not known. */
+  #lastLoaded: KeyPlace | undefined;
   readonly #pair = new PairRecord();
 
   constructor(
@@ -103,7 +106,7 @@ export class Applier {
     if (entry.cursor !== undefined && entry.cursor !== (this.#state.leaderIndex ?? 0)) {
       return this.#passOver(entry);
     }
-    if (entry.kind !== CommandKind.Load) this.#loadedUpTo = undefined;
+    if (entry.kind === CommandKind.Command) this.#lastLoaded = undefined;
     // Unknown kinds stop the table even when it is sealed: every replica must agree on what the log says.
     switch (entry.kind) {
       case CommandKind.None:
@@ -290,41 +293,47 @@ export class Applier {
     const resumed = this.#beginLarge();
     // What is loaded is in no list of written keys.
     this.#state.swept = [];
-    if (this.#state.keyCount === 0) this.#loadedUpTo = '';
-    const isStampedAnew = mode === 1;
-    const stamp = isStampedAnew ? entry.index : undefined;
+    // A table without a key that had some may have deletions of them in memory: there nothing is taken in as a run.
+    if (this.#state.keyCount === 0 && this.#state.changeCount === 0) this.#lastLoaded = NO_KEY;
+    const stamp =
+      mode === 1 ? { createRevision: entry.index, modRevision: entry.index, version: 1 } : undefined;
     const { payload } = entry;
+    const pair = this.#pair;
     let place = 0;
     for (let at = 1; at < payload.length; ) {
       const start = at + LENGTH_SIZE_BYTES;
       at = start + readSafeInteger(payload, at);
       if (place++ < (resumed?.operation ?? 0)) continue;
-      this.#load(payload, start, at, stamp, entry.index);
+      if (!pair.read(payload, start, at))
+        pair.assign(pairOf(mvcc.Command.decode(payload.subarray(start, at)), entry.index));
+      this.#load(pair, stamp ?? pair, payload.length - start);
       if (this.#isLarge())
         await this.#spill({ ...BEGINNING, index: entry.index, command: 0, operation: place });
     }
+    this.#effects.endLoad();
+    if (this.#lastLoaded !== undefined) this.#lastLoaded = copyOf(this.#lastLoaded);
     this.#mark = undefined;
     this.#advance(entry, undefined);
     return this.#emptyResult(entry, undefined, false);
   }
 
-  /** Takes in the pair of the record at `bytes[start…end)`, stamped with a revision or as it is. */
-  #load(bytes: Buffer, start: number, end: number, stamp: number | undefined, index: number): void {
-    const pair = this.#pair;
-    if (!pair.read(bytes, start, end))
-      pair.assign(pairOf(mvcc.Command.decode(bytes.subarray(start, end)), index));
+  /** Takes in a pair, stamped so. `leftBytes`: of its entry, it among them. */
+  #load(pair: PairRecord, stamp: Stamp, leftBytes: number): void {
+    // A snapshot comes in key order: it would cost most of the work to ask for what cannot be there.
+    if (this.#lastLoaded !== undefined && compareKeys(pair, this.#lastLoaded) > 0) {
+      const { bytes, keyStart, keyEnd } = pair;
+      this.#lastLoaded = { bytes, keyStart, keyEnd };
+      this.#effects.load(pair, stamp, leftBytes);
+      return;
+    }
     const { identity, storeKey, record } = recordBlockOf(pair);
     const id = keyId(storeKey, 1);
-    // A snapshot comes in key order: to ask the store each time for what cannot be there is a fifth of the work.
-    const isNew = this.#loadedUpTo !== undefined && id > this.#loadedUpTo;
-    if (isNew) this.#loadedUpTo = id;
-    const previous = isNew ? undefined : this.#effects.read(id, storeKey);
+    const previous = this.#effects.read(id, storeKey);
     if (previous === undefined) this.#state.keyCount += 1;
     else if (modRevisionOf(previous) !== 0) this.#effects.contentHash.remove(identityOf(storeKey, previous));
-    if (stamp === undefined) writeRecordHeader(record, pair.createRevision, pair.modRevision, pair.version);
-    else writeRecordHeader(record, stamp, stamp, 1);
+    writeRecordHeader(record, stamp.createRevision, stamp.modRevision, stamp.version);
     // A pair without revisions counts when `Loaded` has stamped it.
-    if (modRevisionOf(record) !== 0) this.#effects.contentHash.add(identity);
+    if (stamp.modRevision !== 0) this.#effects.contentHash.add(identity);
     this.#effects.overlay.set(id, record);
     this.#effects.write(storeKey, record);
   }
@@ -621,6 +630,12 @@ export class Applier {
     const state = this.#state;
     state.historyFloor = Math.max(state.historyFloor, Math.min(revision, state.revision));
   }
+}
+
+/** In memory of its own. */
+function copyOf({ bytes, keyStart, keyEnd }: KeyPlace): KeyPlace {
+  const key = Buffer.from(bytes.subarray(keyStart, keyEnd));
+  return { bytes: key, keyStart: 0, keyEnd: key.length };
 }
 
 /** Of a read of one key, which has been made. */

@@ -4,6 +4,7 @@ import { HistoryBlockWriter } from './history-block.js';
 import { LayeredScan } from './layered-scan.js';
 import { historyLaneOfFlush, LATEST } from './layout.js';
 import { asOf, Memtable, type SupersededVersion, type Written } from './memtable.js';
+import type { SortedRun } from './sorted-run.js';
 import { keyId } from './sorted-tree.js';
 import type {
   KeyRange,
@@ -119,9 +120,13 @@ export class BufferedStore implements StoreReader {
     return this.#active.usedBytes;
   }
 
-  /** Readers see all of it at once, from now on. Keys and records must stay as they are. */
-  write(writes: Iterable<Write>): void {
+  /**
+   * Readers see all of it at once, from now on. Keys and records must stay as they are. `runs` are of keys that were never
+   * written before, in key order, behind all that runs brought before; they are taken in before the writes.
+   */
+  write(writes: Iterable<Write>, runs: readonly SortedRun[] = []): void {
     this.#number += 1;
+    for (const run of runs) this.#active.load(run, this.#number);
     for (const write of writes) this.#active.write(write, this.#number, this.#heldNumber);
   }
 
@@ -264,7 +269,10 @@ function findIn({ memtables, number }: Pick<Seen, 'memtables' | 'number'>, id: s
   return undefined;
 }
 
-/** What a flush writes: the last write of each key, noted in `latest` too where readers ask for it, and blocks of history. */
+/**
+ * What a flush writes: the last write of each key, noted in `latest` too where readers ask for it, and blocks of history.
+ * What was loaded is not noted: nobody reads it soon.
+ */
 function* flushedOperations(
   memtable: Memtable,
   { historyFloor, batchNumber }: FlushOptions,
@@ -273,6 +281,8 @@ function* flushedOperations(
   const blocks: Operation[] = [];
   const lane = historyLaneOfFlush(memtable.lastSupersedingRevision, batchNumber);
   const history = new HistoryBlockWriter(lane, (storeKey, record) => blocks.push({ storeKey, record }));
+  // In one batch the last write of a key counts, so what was written again comes after them.
+  for (const run of memtable.runs()) yield* run.operations();
   for (const entry of memtable.entries()) {
     yield entry;
     const { id, storeKey, record, superseded } = entry;

@@ -1,4 +1,5 @@
 import type { Change } from './journal.js';
+import type { SortedRun } from './sorted-run.js';
 import type { Operation } from './store.js';
 import type { Progress, TableState } from './table-state.js';
 
@@ -11,6 +12,8 @@ export interface Write extends Operation {
 /** What goes into one store batch. */
 export interface Effects {
   readonly operations: readonly Write[];
+  /** Written before the operations: keys that the store has never had, of one run behind those of the other. */
+  readonly runs: readonly SortedRun[];
   readonly changes: readonly Change[];
   /** The table's state once this is written. */
   readonly state: TableState;

@@ -10,6 +10,7 @@ export {
   sealEnvelope,
 } from './envelope.js';
 export * from './errors.js';
+export { compareKeys, type KeyPlace } from './key-place.js';
 export {
   MemoryStoreDirectory,
   type MemoryStoreHooks,

@@ -107,12 +107,20 @@ export class LayeredScan implements StoreScan {
       this.#sinceTurn = 0;
       await this.#store.turn();
     }
+    // What nothing is laid over goes on as it came.
+    while (wanted > 0 && this.#base !== undefined && this.#at === this.#page.length && !this.#isOverlaid) {
+      await this.#readOn(this.#base, wanted, maxBytes);
+      if (this.#page.length === 0) continue;
+      this.#at = this.#page.length;
+      this.#left -= this.#page.length;
+      return this.#page;
+    }
     let bytes = 0;
     while (pairs.length < wanted && bytes < maxBytes) {
       if (this.#base !== undefined && this.#at === this.#page.length) {
         // What is there already is given before the store is asked for more.
         if (pairs.length > 0) break;
-        await this.#readOn(this.#base, wanted);
+        await this.#readOn(this.#base, wanted, Number.MAX_SAFE_INTEGER);
         continue;
       }
       const upper = this.#upper();
@@ -132,6 +140,11 @@ export class LayeredScan implements StoreScan {
     this.#left = 0;
     this.#onClose();
     await this.#base?.close();
+  }
+
+  /** Some memtable has more to say. */
+  get #isOverlaid(): boolean {
+    return this.#cursors.some(({ id }) => id !== undefined);
   }
 
   /** The next pair of both; undefined where a write deletes it. */
@@ -161,9 +174,9 @@ export class LayeredScan implements StoreScan {
     return first;
   }
 
-  async #readOn(base: StoreScan, maxEntries: number): Promise<void> {
+  async #readOn(base: StoreScan, maxEntries: number, maxBytes: number): Promise<void> {
     const last = this.#page.at(-1)?.[0];
-    this.#page = await base.next(maxEntries, Number.MAX_SAFE_INTEGER);
+    this.#page = await base.next(maxEntries, maxBytes);
     this.#at = 0;
     this.#sinceTurn = 0;
     this.#baseCount += this.#page.length;

@@ -37,9 +37,25 @@ export function writeRecordHeader(
   modRevision: number,
   version: number,
 ): void {
-  writeSafeInteger(record, 0, createRevision);
-  writeSafeInteger(record, 8, modRevision);
-  writeSafeInteger(record, 16, version);
+  writeRecordHeaderAt(record, 0, { createRevision, modRevision, version });
+}
+
+/** What the header of a record says. */
+export interface Stamp {
+  readonly createRevision: number;
+  readonly modRevision: number;
+  readonly version: number;
+}
+
+/** Writes the header of a record that begins in the middle of a buffer. */
+export function writeRecordHeaderAt(
+  target: Buffer,
+  offset: number,
+  { createRevision, modRevision, version }: Stamp,
+): void {
+  writeSafeInteger(target, offset, createRevision);
+  writeSafeInteger(target, offset + 8, modRevision);
+  writeSafeInteger(target, offset + 16, version);
 }
 
 /** Where the latest version of a key is: one point read. */

@@ -1,6 +1,7 @@
 import type { Write } from './effects.js';
 import { modRevisionOf } from './layout.js';
-import { keyId, newSortedTree } from './sorted-tree.js';
+import type { SortedRun } from './sorted-run.js';
+import { compareIds, keyId, newSortedTree } from './sorted-tree.js';
 import type { Operation } from './store.js';
 
 /** What a key takes in memory beside itself and its record: map and tree slots, objects, the string by which it is found. */
@@ -55,11 +56,19 @@ class Entry implements Written, Operation {
 /** See `Entry`. */
 export type MemtableEntry = Readonly<Entry>;
 
+/** A run of new keys, and the write that brought it. */
+interface LoadedRun {
+  readonly run: SortedRun;
+  readonly number: number;
+}
+
 /** What was written to a store since a flush began, in memory and in key order. */
 export class Memtable {
   /** Points are found here: to search the tree costs several times as much. */
   readonly #entries = new Map<string, Entry>();
   readonly #order = newSortedTree<MemtableEntry>();
+  /** In key order. What is written to one of their keys later has an entry, which then goes before the run. */
+  readonly #runs: LoadedRun[] = [];
   #usedBytes = 0;
   #lastSupersedingRevision = 0;
 
@@ -73,16 +82,20 @@ export class Memtable {
     return this.#lastSupersedingRevision;
   }
 
+  /** Takes in keys that were never written, behind those of the runs before. */
+  load(run: SortedRun, number: number): void {
+    this.#runs.push({ run, number });
+    this.#usedBytes += run.usedBytes;
+  }
+
   /** `heldNumber`: somebody may read as of this write and of earlier ones. */
   write({ storeKey, record, superseded }: Write, number: number, heldNumber: number): void {
     const id = keyId(storeKey);
     const sizeBytes = record?.length ?? 0;
-    let entry = this.#entries.get(id);
+    let entry = this.#entries.get(id) ?? this.#takeLoaded(id);
     if (entry === undefined) {
       entry = new Entry(id, storeKey, record, number);
-      this.#entries.set(id, entry);
-      this.#order.set(id, entry);
-      this.#usedBytes += ENTRY_OVERHEAD_BYTES + 2 * storeKey.length + sizeBytes;
+      this.#add(entry);
     } else {
       if (entry.number <= heldNumber) {
         entry.older = new OlderWrite(entry.record, entry.number, entry.older);
@@ -104,19 +117,45 @@ export class Memtable {
     this.#usedBytes += VERSION_OVERHEAD_BYTES + superseded.record.length;
   }
 
-  /** The last write of a key, or the last up to `number`; undefined: it was not written. */
-  get(id: string, number = Number.POSITIVE_INFINITY): Written | undefined {
-    return asOf(this.#entries.get(id), number);
+  #add(entry: Entry): void {
+    this.#entries.set(entry.id, entry);
+    this.#order.set(entry.id, entry);
+    this.#usedBytes += ENTRY_OVERHEAD_BYTES + 2 * entry.storeKey.length + (entry.record?.length ?? 0);
   }
 
-  /** The key's last write, and its history. */
+  /** Makes an entry of a key in a run, since it is written again. */
+  #takeLoaded(id: string): Entry | undefined {
+    const entry = this.#loaded(id);
+    if (entry !== undefined) this.#add(entry);
+    return entry;
+  }
+
+  #loaded(id: string): Entry | undefined {
+    for (const { run, number } of this.#runs) {
+      const place = run.find(id);
+      if (place !== undefined) return new Entry(id, run.storeKey(place), run.record(place), number);
+    }
+    return undefined;
+  }
+
+  /** The last write of a key, or the last up to `number`; undefined: it was not written. */
+  get(id: string, number = Number.POSITIVE_INFINITY): Written | undefined {
+    return asOf(this.#entries.get(id) ?? this.#loaded(id), number);
+  }
+
+  /** The key's last write, and its history; undefined: it was not written, or once and as a new key of a run. */
   entry(id: string): MemtableEntry | undefined {
     return this.#entries.get(id);
   }
 
-  /** All keys in order. Nothing may be written meanwhile. */
+  /** All keys in order, but those that stand in runs alone. Nothing may be written meanwhile. */
   entries(): Iterable<MemtableEntry> {
     return this.#order.values();
+  }
+
+  /** See `load`. Entries go before what these have of the same keys. */
+  runs(): SortedRun[] {
+    return this.#runs.map(({ run }) => run);
   }
 
   /** The first keys from `first` on and before `end`, `max` at most. */
@@ -126,7 +165,8 @@ export class Memtable {
       if (found.length === max || (end !== undefined && id >= end)) break;
       found.push(entry);
     }
-    return found;
+    if (this.#runs.length === 0) return found;
+    return merged(found, this.#loadedBetween(first, end, max, false), compareIds, max);
   }
 
   /** The last keys before `end` and not before `first`, `max` at most, in reverse order. */
@@ -136,8 +176,40 @@ export class Memtable {
       if (found.length === max || (first !== undefined && id < first)) break;
       found.push(entry);
     }
+    if (this.#runs.length === 0) return found;
+    const loaded = this.#loadedBetween(first, end, max, true);
+    return merged(found, loaded, (left, right) => compareIds(right, left), max);
+  }
+
+  /** Of the keys that stand in runs alone the first within the bounds, or the last in reverse order, `max` at most. */
+  #loadedBetween(
+    first: string | undefined,
+    end: string | undefined,
+    max: number,
+    isReverse: boolean,
+  ): MemtableEntry[] {
+    const found: MemtableEntry[] = [];
+    for (const { run, number } of isReverse ? this.#runs.toReversed() : this.#runs) {
+      const { from, to } = run.between(first, end);
+      for (let step = 0; step < to - from && found.length < max; step++) {
+        const place = isReverse ? to - 1 - step : from + step;
+        const id = run.id(place);
+        if (!this.#entries.has(id)) found.push(new Entry(id, run.storeKey(place), run.record(place), number));
+      }
+      if (found.length === max) break;
+    }
     return found;
   }
+}
+
+/** Two lists without a common key in one order, `max` entries at most. */
+function merged(
+  left: readonly MemtableEntry[],
+  right: readonly MemtableEntry[],
+  compare: (left: string, right: string) => number,
+  max: number,
+): MemtableEntry[] {
+  return [...left, ...right].sort((one, other) => compare(one.id, other.id)).slice(0, max);
 }
 
 /** Of a write and those before it the last up to `number`. */

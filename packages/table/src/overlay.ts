@@ -1,4 +1,6 @@
-import { newSortedTree, type SortedTree } from './sorted-tree.js';
+import { LATEST } from './layout.js';
+import type { SortedRun } from './sorted-run.js';
+import { compareIds, newSortedTree, type SortedTree } from './sorted-tree.js';
 
 /** A key that was written or deleted, but maybe not in the store yet. */
 export interface OverlayEntry {
@@ -11,6 +13,15 @@ export interface OverlayEntry {
 
 /** An overlay at some moment; see `Overlay.range`. */
 export type FrozenOverlay = Pick<Overlay, 'range'>;
+
+/** Keys that an entry loads, which nobody had written before. */
+interface OverlayRun {
+  readonly run: SortedRun;
+  readonly generation: number;
+}
+
+/** Stands before a key in its store key, by which runs are in order. */
+const PREFIX = String.fromCharCode(LATEST);
 
 const NOTHING: FrozenOverlay = { range: () => [] };
 
@@ -32,10 +43,25 @@ export class Overlay {
   /** In the order of generations: an entry that is set again moves to the end. */
   readonly #entries = new Map<string, OverlayEntry>();
   #ordered: SortedTree<OverlayEntry> | undefined;
+  /** In key order, and in the order of generations. An entry of the same key is newer. */
+  #runs: OverlayRun[] = [];
   #generation = 1;
 
   get(id: string): OverlayEntry | undefined {
-    return this.#entries.get(id);
+    return this.#entries.get(id) ?? this.#loaded(id);
+  }
+
+  #loaded(id: string): OverlayEntry | undefined {
+    for (const { run, generation } of this.#runs) {
+      const place = run.find(PREFIX + id);
+      if (place !== undefined) return { id, record: run.record(place), generation };
+    }
+    return undefined;
+  }
+
+  /** Takes in keys that were never written, behind those of the runs before. The run may grow until the generation ends. */
+  load(run: SortedRun): void {
+    this.#runs.push({ run, generation: this.#generation });
   }
 
   set(id: string, record: Buffer | undefined): void {
@@ -47,12 +73,30 @@ export class Overlay {
 
   /** The entries from `first` up to, but not with, `end`, in key order; undefined: no upper bound. */
   range(first: string, end: string | undefined): OverlayEntry[] {
-    if (this.#entries.size === 0) return [];
-    return rangeOf(this.#order(), first, end);
+    const entries = this.#entries.size === 0 ? [] : rangeOf(this.#order(), first, end);
+    if (this.#runs.length === 0) return entries;
+    return [...entries, ...this.#loadedBetween(first, end)].sort((left, right) =>
+      compareIds(left.id, right.id),
+    );
+  }
+
+  #loadedBetween(first: string, end: string | undefined): OverlayEntry[] {
+    return this.#runs.flatMap(({ run, generation }) => {
+      const { from, to } = run.between(PREFIX + first, end === undefined ? undefined : PREFIX + end);
+      return Array.from({ length: to - from }, (_, step) => {
+        const place = from + step;
+        return { id: run.id(place).slice(PREFIX.length), record: run.record(place), generation };
+      }).filter(({ id }) => !this.#entries.has(id));
+    });
   }
 
   /** What it holds now, whatever is set or released later. The tree is copied only where it changes. */
   freeze(): FrozenOverlay {
+    if (this.#runs.length > 0) {
+      const entries = this.range('', undefined);
+      const ordered = newSortedTree(entries.map((entry): [string, OverlayEntry] => [entry.id, entry]));
+      return { range: (first, end) => rangeOf(ordered, first, end) };
+    }
     if (this.#entries.size === 0) return NOTHING;
     const ordered = this.#order().clone();
     return { range: (first, end) => rangeOf(ordered, first, end) };
@@ -76,5 +120,6 @@ export class Overlay {
       this.#ordered?.delete(id);
     }
     if (this.#entries.size === 0) this.#ordered = undefined;
+    if (this.#runs.length > 0) this.#runs = this.#runs.filter((loaded) => loaded.generation > generation);
   }
 }

@@ -50,7 +50,7 @@ export class PageCache {
   }
 
   /** The store has these writes now. */
-  written(operations: readonly Operation[]): void {
+  written(operations: Iterable<Operation>): void {
     if (this.#pages.size === 0 && this.#fills.size === 0) return;
     for (const { storeKey, record } of operations) if (storeKey[0] === LATEST) this.#write(storeKey, record);
   }

@@ -1,5 +1,7 @@
 import { mvcc } from '@coxswain/protocol';
 import { SnapshotDamagedError } from './errors.js';
+import type { KeyPlace } from './key-place.js';
+import type { Stamp } from './layout.js';
 
 /** No revision and no version is higher. Above it there is room for the bases of shards to come (T1). */
 export const REVISION_MAX = 2 ** 52;
@@ -25,7 +27,7 @@ const BEYOND = 0x7fff_ffff;
  * The pair of a record of a snapshot stream: where its key and value lie, and its revisions. One object serves for
  * record after record: there are millions, and an object each, or a Buffer, would cost more than to read them.
  */
-export class PairRecord {
+export class PairRecord implements KeyPlace, Stamp {
   bytes: Buffer = EMPTY;
   keyStart = 0;
   keyEnd = 0;

@@ -9,15 +9,18 @@ import {
   keyInLatestKey,
   latestKey,
   modRevisionOf,
+  type Stamp,
   versionOf,
   writeRecordHeader,
 } from './layout.js';
 import { Overlay } from './overlay.js';
 import type { PageCache } from './page-cache.js';
+import type { PairRecord } from './pair-record.js';
 import { deletionOf, type RangeDeletion } from './range-deletion.js';
 import { identityOf, type RecordBlock } from './record-block.js';
 import { type RecordReader, type RecordScan, scanLive } from './record-source.js';
 import { SharedSnapshot } from './shared-snapshot.js';
+import { SortedRun } from './sorted-run.js';
 import { keyId } from './sorted-tree.js';
 import type { StoreReader } from './store.js';
 import { liveKeyCountOf, type Progress, type TableState } from './table-state.js';
@@ -25,6 +28,7 @@ import { liveKeyCountOf, type Progress, type TableState } from './table-state.js
 /** Where the effects of the entry that is being applied begin. */
 export interface EntryMark {
   readonly operationCount: number;
+  readonly runCount: number;
   readonly changeCount: number;
   readonly sizeBytes: number;
   readonly state: TableState;
@@ -33,6 +37,9 @@ export interface EntryMark {
   /** The last revision of which a record may be in the store already. */
   readonly spilledRevision: number;
 }
+
+/** What a loaded pair takes as it is stored, by what it takes as it travels. */
+const STORED_FACTOR = 1.2;
 
 type Mutable<T> = { -readonly [Property in keyof T]: T[Property] };
 
@@ -48,6 +55,9 @@ export class PendingEffects implements RecordReader {
   readonly #store: StoreReader;
   readonly #pages: PageCache | undefined;
   #operations: Write[] = [];
+  #runs: SortedRun[] = [];
+  /** Takes what the present entry loads; undefined: it has loaded nothing yet. */
+  #run: SortedRun | undefined;
   #changes: Change[] = [];
   #sizeBytes = 0;
   #lastPutRevision = 0;
@@ -63,28 +73,36 @@ export class PendingEffects implements RecordReader {
 
   /** Nothing was written since effects were last taken. */
   get isEmpty(): boolean {
-    return this.#operations.length === 0;
+    return this.#operations.length === 0 && this.#runs.length === 0;
   }
 
   /** What was collected since the last call. */
   take(): Effects {
     const effects: Effects = {
       operations: this.#operations,
+      runs: this.#runs,
       changes: this.#changes,
       state: this.#captureState(),
       progress: undefined,
       generation: this.overlay.endGeneration(),
     };
+    this.#clear();
+    return effects;
+  }
+
+  #clear(): void {
+    this.endLoad();
     this.#operations = [];
+    this.#runs = [];
     this.#changes = [];
     this.#sizeBytes = 0;
-    return effects;
   }
 
   /** `hasSpilled`: a part of the entry is in the store already. */
   mark(hasSpilled: boolean): EntryMark {
     return {
       operationCount: this.#operations.length,
+      runCount: this.#runs.length,
       changeCount: this.#changes.length,
       sizeBytes: this.#sizeBytes,
       state: this.#captureState(),
@@ -102,7 +120,7 @@ export class PendingEffects implements RecordReader {
     }: { effectsOperationsMax: number; effectsSizeBytesMax: number },
   ): boolean {
     return (
-      this.#operations.length - mark.operationCount >= effectsOperationsMax ||
+      this.#operations.length - mark.operationCount + (this.#run?.length ?? 0) >= effectsOperationsMax ||
       this.#sizeBytes - mark.sizeBytes > effectsSizeBytesMax
     );
   }
@@ -113,11 +131,13 @@ export class PendingEffects implements RecordReader {
     progress: Progress,
   ): { before: Effects | undefined; part: Effects; mark: EntryMark } {
     const operations = this.#operations;
+    const runs = this.#runs;
     const changes = this.#changes;
     const before: Effects | undefined = mark.hasSpilled
       ? undefined
       : {
           operations: operations.slice(0, mark.operationCount),
+          runs: runs.slice(0, mark.runCount),
           changes: changes.slice(0, mark.changeCount),
           state: mark.state,
           progress: undefined,
@@ -126,16 +146,16 @@ export class PendingEffects implements RecordReader {
         };
     const part: Effects = {
       operations: operations.slice(mark.operationCount),
+      runs: runs.slice(mark.runCount),
       changes: changes.slice(mark.changeCount),
       state: this.#captureState(),
       progress,
       generation: this.overlay.endGeneration(),
     };
-    this.#operations = [];
-    this.#changes = [];
-    this.#sizeBytes = 0;
+    this.#clear();
     const rest: EntryMark = {
       operationCount: 0,
+      runCount: 0,
       changeCount: 0,
       sizeBytes: 0,
       state: mark.state,
@@ -255,6 +275,30 @@ export class PendingEffects implements RecordReader {
   #change(revision: number, storeKey: Buffer): void {
     this.#changes.push({ revision, storeKey });
     this.state.changeCount += 1;
+  }
+
+  /**
+   * Takes in a pair whose key was never written, and follows all that were loaded before. `leftBytes`: about what its entry
+   * brings from it on.
+   */
+  load(pair: PairRecord, stamp: Stamp, leftBytes: number): void {
+    this.#frozen = undefined;
+    if (this.#run === undefined) {
+      this.#run = new SortedRun(Math.ceil(leftBytes * STORED_FACTOR));
+      this.#runs.push(this.#run);
+      this.overlay.load(this.#run);
+    }
+    const identity = this.#run.add(pair, stamp);
+    this.#sizeBytes += identity.length;
+    this.state.keyCount += 1;
+    // A pair without revisions counts when `Loaded` has stamped it.
+    if (stamp.modRevision !== 0) this.contentHash.add(identity);
+  }
+
+  /** The entry loads no more. */
+  endLoad(): void {
+    this.#run?.seal();
+    this.#run = undefined;
   }
 
   /** Writes a record as it is stored; undefined deletes it. What the key's readers see is the overlay's. */

@@ -48,7 +48,8 @@ function emptyBlock(keyLength: number, valueLength: number): RecordBlock {
   };
 }
 
-function copyBytes(source: Buffer, start: number, end: number, target: Buffer, at: number): void {
+/** Copies `source[start…end)` to `target[at…]`. */
+export function copyBytes(source: Buffer, start: number, end: number, target: Buffer, at: number): void {
   if (end - start > SHORT_BYTES_MAX) {
     source.copy(target, at, start, end);
     return;

@@ -59,18 +59,32 @@ export class FrameDecompressor {
 
   /** The plain bytes of the chunks that `piece` completes. */
   update(piece: Buffer): Buffer {
-    const buffer = this.#rest.length === 0 ? piece : Buffer.concat([this.#rest, piece]);
-    const plain: Buffer[] = [];
+    const blocks = [...this.blocks(piece)];
+    return blocks.length === 1 ? blocks[0]! : Buffer.concat(blocks);
+  }
+
+  /** As `update`, one chunk after the other: they may share the memory of `piece`. To be taken to the end. */
+  *blocks(piece: Buffer): Generator<Buffer, void, undefined> {
     let at = 0;
-    while (buffer.length - at >= HEADER_BYTES) {
-      const end = at + HEADER_BYTES + buffer.readUIntLE(at + 1, 3);
-      if (end > buffer.length) break;
-      const block = this.#chunk(buffer[at]!, buffer.subarray(at + HEADER_BYTES, end));
-      if (block.length > 0) plain.push(block);
+    // The chunk that broke off is put together, and no other is copied.
+    while (this.#rest.length > 0 && at < piece.length) {
+      const end = Math.min(at + chunkSize(this.#rest, 0) - this.#rest.length, piece.length);
+      this.#rest = Buffer.concat([this.#rest, piece.subarray(at, end)]);
       at = end;
+      if (this.#rest.length < HEADER_BYTES || this.#rest.length < chunkSize(this.#rest, 0)) continue;
+      const chunk = this.#rest;
+      this.#rest = EMPTY;
+      const block = this.#chunk(chunk[0]!, chunk.subarray(HEADER_BYTES));
+      if (block.length > 0) yield block;
     }
-    this.#rest = buffer.subarray(at);
-    return plain.length === 1 ? plain[0]! : Buffer.concat(plain);
+    while (piece.length - at >= HEADER_BYTES) {
+      const end = at + chunkSize(piece, at);
+      if (end > piece.length) break;
+      const block = this.#chunk(piece[at]!, piece.subarray(at + HEADER_BYTES, end));
+      at = end;
+      if (block.length > 0) yield block;
+    }
+    if (at < piece.length) this.#rest = piece.subarray(at);
   }
 
   /** The stream is over: it must not be in the middle of a chunk. */
@@ -99,6 +113,11 @@ export class FrameDecompressor {
     if (maskedChecksum(block) !== body.readUInt32LE(0)) throw new Error('the checksum of a block is wrong');
     return block;
   }
+}
+
+/** Of the chunk that begins there; of its header while there is no more of it. */
+function chunkSize(buffer: Buffer, at: number): number {
+  return buffer.length - at < HEADER_BYTES ? HEADER_BYTES : HEADER_BYTES + buffer.readUIntLE(at + 1, 3);
 }
 
 function uncompress(data: Buffer): Buffer {

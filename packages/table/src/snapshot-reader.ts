@@ -4,8 +4,6 @@ import { FrameDecompressor } from './snappy-frames.js';
 const LENGTH_SIZE_BYTES = 8;
 /** No accepted request makes a larger pair (P4). */
 const RECORD_SIZE_BYTES_MAX = 16 * 1024 * 1024;
-/** Compressed bytes that are handed over at a time, so that a large chunk does not hold up the event loop. */
-const PIECE_SIZE_BYTES = 64 * 1024;
 
 /**
  * Some whole records of a snapshot stream, as they stand in it: u64 length, then the record. They share the memory of
@@ -38,47 +36,92 @@ export class SnapshotRecords implements Iterable<Buffer> {
 export async function* readSnapshotRecords(
   stream: AsyncIterable<Buffer>,
 ): AsyncGenerator<SnapshotRecords, void, undefined> {
-  let pieces: Buffer[] = [];
-  let sizeBytes = 0;
-  let neededBytes = LENGTH_SIZE_BYTES;
-  for await (const plain of decompress(stream)) {
-    pieces.push(plain);
-    sizeBytes += plain.length;
-    // Pieces are joined when there is a whole record: joined one by one, a large record's bytes would be copied with each.
-    if (sizeBytes < neededBytes) continue;
-    const bytes = pieces.length === 1 ? plain : Buffer.concat(pieces, sizeBytes);
+  const broken = new BrokenRecord();
+  for await (const bytes of decompress(stream)) {
     const starts: number[] = [];
     const ends: number[] = [];
-    let at = 0;
-    neededBytes = LENGTH_SIZE_BYTES;
+    let at = broken.take(bytes);
+    const whole = broken.whole();
+    if (whole !== undefined) yield new SnapshotRecords(whole, [LENGTH_SIZE_BYTES], [whole.length]);
     while (bytes.length - at >= LENGTH_SIZE_BYTES) {
-      const length = bytes.readUInt32LE(at);
-      if (length > RECORD_SIZE_BYTES_MAX || bytes.readUInt32LE(at + 4) !== 0) {
-        throw new SnapshotDamagedError('a record is larger than any that can be written');
-      }
-      const start = at + LENGTH_SIZE_BYTES;
-      if (start + length > bytes.length) {
-        neededBytes = LENGTH_SIZE_BYTES + length;
-        break;
-      }
-      at = start + length;
-      starts.push(start);
-      ends.push(at);
+      const end = at + recordSize(bytes, at);
+      if (end > bytes.length) break;
+      starts.push(at + LENGTH_SIZE_BYTES);
+      ends.push(end);
+      at = end;
     }
-    pieces = at < bytes.length ? [bytes.subarray(at)] : [];
-    sizeBytes = bytes.length - at;
+    if (at < bytes.length) broken.begin(bytes.subarray(at));
     if (starts.length > 0) yield new SnapshotRecords(bytes, starts, ends);
   }
-  if (sizeBytes > 0) throw new SnapshotDamagedError('it ends within a record');
+  if (broken.isBegun) throw new SnapshotDamagedError('it ends within a record');
+}
+
+/** Of a record with its length. Throws SnapshotDamagedError. */
+function recordSize(bytes: Buffer, at: number): number {
+  const length = bytes.readUInt32LE(at);
+  if (length > RECORD_SIZE_BYTES_MAX || bytes.readUInt32LE(at + 4) !== 0) {
+    throw new SnapshotDamagedError('a record is larger than any that can be written');
+  }
+  return LENGTH_SIZE_BYTES + length;
+}
+
+/**
+ * The record with which a block ends and the next one begins: it alone is copied. Its pieces are joined when it is whole:
+ * joined one by one, a large record's bytes would be copied with each.
+ */
+class BrokenRecord {
+  #pieces: Buffer[] = [];
+  #sizeBytes = 0;
+  /** With its length; undefined: the length is not known yet. */
+  #wholeBytes: number | undefined;
+
+  get isBegun(): boolean {
+    return this.#sizeBytes > 0;
+  }
+
+  begin(piece: Buffer): void {
+    this.#add(piece);
+  }
+
+  /** Takes what belongs to it from the beginning of a block. Gives where that ends. */
+  take(block: Buffer): number {
+    let at = 0;
+    while (this.isBegun && at < block.length && this.#sizeBytes !== this.#wholeBytes) {
+      const end = Math.min(at + (this.#wholeBytes ?? LENGTH_SIZE_BYTES) - this.#sizeBytes, block.length);
+      this.#add(block.subarray(at, end));
+      at = end;
+    }
+    return at;
+  }
+
+  /** Once, when there is nothing missing any more. */
+  whole(): Buffer | undefined {
+    if (this.#sizeBytes !== this.#wholeBytes) return undefined;
+    const bytes = Buffer.concat(this.#pieces, this.#sizeBytes);
+    this.#pieces = [];
+    this.#sizeBytes = 0;
+    this.#wholeBytes = undefined;
+    return bytes;
+  }
+
+  #add(piece: Buffer): void {
+    this.#pieces.push(piece);
+    this.#sizeBytes += piece.length;
+    if (this.#wholeBytes !== undefined || this.#sizeBytes < LENGTH_SIZE_BYTES) return;
+    const beginning = this.#pieces.length === 1 ? piece : Buffer.concat(this.#pieces, this.#sizeBytes);
+    this.#wholeBytes = recordSize(beginning, 0);
+  }
 }
 
 /** An empty stream is as good as a bare header: stock leaves either of an empty table. */
 async function* decompress(stream: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, undefined> {
   const decompressor = new FrameDecompressor();
   for await (const chunk of stream) {
-    for (let at = 0; at < chunk.length; at += PIECE_SIZE_BYTES) {
-      const plain = refusingDamage(() => decompressor.update(chunk.subarray(at, at + PIECE_SIZE_BYTES)));
-      if (plain.length > 0) yield plain;
+    const blocks = decompressor.blocks(chunk);
+    for (;;) {
+      const { value: block, done } = refusingDamage(() => blocks.next());
+      if (done === true) break;
+      yield block;
     }
   }
   refusingDamage(() => decompressor.end());

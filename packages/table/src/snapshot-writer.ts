@@ -8,6 +8,7 @@ import {
   RECORD_HEADER_SIZE_BYTES,
   versionOf,
 } from './layout.js';
+import { copyBytes } from './record-block.js';
 import { compressToFrames, STREAM_IDENTIFIER } from './snappy-frames.js';
 import { encodePreamble } from './snapshot-preamble.js';
 import type { TableView } from './table-view.js';
@@ -172,14 +173,20 @@ class RecordSlab {
     const createRevision = createRevisionOf(stored);
     const modRevision = modRevisionOf(stored);
     const version = versionOf(stored);
+    const versionLength = numberFieldSize(version, 2);
     const kvLength =
       bytesFieldSize(keyLength) +
       numberFieldSize(createRevision, 1) +
       numberFieldSize(modRevision, 1) +
       bytesFieldSize(valueLength) +
-      numberFieldSize(version, 2);
+      versionLength;
     const length = bytesFieldSize(table.length) + 1 + varintSize(kvLength) + kvLength;
     this.#begin(length);
+    const valueAt = this.#end + length - versionLength - valueLength;
+    // To copy a part of a Buffer Node makes an object for it, so all of the record is copied, and what stands before its
+    // value is written over, where all of that is of this record.
+    const isCopied = valueAt - RECORD_HEADER_SIZE_BYTES >= this.#end;
+    if (isCopied) this.#buffer.set(stored, valueAt - RECORD_HEADER_SIZE_BYTES);
     if (table.length > 0) {
       this.#varint(TABLE);
       this.#varint(table.length);
@@ -191,14 +198,16 @@ class RecordSlab {
     if (keyLength > 0) {
       this.#varint(KEY);
       this.#varint(keyLength);
-      this.#bytes(storeKey, 1);
+      copyBytes(storeKey, 1, storeKey.length, this.#buffer, this.#end);
+      this.#end += keyLength;
     }
     this.#number(CREATE_REVISION, createRevision);
     this.#number(MOD_REVISION, modRevision);
     if (valueLength > 0) {
       this.#varint(VALUE);
       this.#varint(valueLength);
-      this.#bytes(stored, RECORD_HEADER_SIZE_BYTES);
+      if (isCopied) this.#end += valueLength;
+      else this.#bytes(stored, RECORD_HEADER_SIZE_BYTES);
     }
     this.#number(VERSION, version);
     return length;

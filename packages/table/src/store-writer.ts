@@ -150,7 +150,14 @@ export class StoreWriter implements BufferedWrites {
   }
 
   #unchanged(operations: Effects['operations']): Effects {
-    return { operations, changes: [], state: this.#lastState, progress: this.#lastProgress, generation: 0 };
+    return {
+      operations,
+      runs: [],
+      changes: [],
+      state: this.#lastState,
+      progress: this.#lastProgress,
+      generation: 0,
+    };
   }
 
   /** The batch's number. */
@@ -193,9 +200,9 @@ export class StoreWriter implements BufferedWrites {
 
   #writeBatch(effects: Effects, isCheckpoint: boolean): number {
     const batchNumber = this.#lastBatchNumber + 1;
-    const { operations, state, progress, changes } = effects;
+    const { operations, runs, state, progress, changes } = effects;
     const record = encodeBatchRecord({ state, checkpoint: this.#checkpoint, progress }, changes);
-    this.#store.write([...operations, { storeKey: batchKey(batchNumber), record }]);
+    this.#store.write([...operations, { storeKey: batchKey(batchNumber), record }], runs);
     this.#lastBatchNumber = batchNumber;
     this.#written = state;
     this.#onWritten(effects);

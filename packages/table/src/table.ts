@@ -541,7 +541,8 @@ export class Table {
     await this.#writer.write(part);
   }
 
-  #publish({ operations, state, progress, generation }: Effects): void {
+  #publish({ operations, runs, state, progress, generation }: Effects): void {
+    for (const run of runs) this.#pages?.written(run.operations());
     this.#pages?.written(operations);
     this.#applier.release(generation);
     if (progress !== undefined) return;

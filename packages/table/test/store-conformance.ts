@@ -85,6 +85,39 @@ export function describeStoreConformance(
       expect(await collect(store, { gte: bytes('x'), lt: bytes('y') })).toEqual([]);
     });
 
+    test('a scan gives keys of any bytes as they are, also from a snapshot, in both directions and with a limit', async () => {
+      const keys = [
+        'a',
+        'b\x00',
+        '\xc3\xa4',
+        '\xc3\x28',
+        '\xef\xbb\xbfbom',
+        '\xef\xbf\xbd',
+        '\xed\xa0\x80',
+        '\xf0\x9f\x8e\x88',
+      ];
+      const random = Array.from(
+        { length: 300 },
+        (_, at) => `r${at}-${at % 7 === 0 ? String.fromCharCode(at % 256) : ''}`,
+      );
+      const all = [...keys, ...random];
+      await put(store, Object.fromEntries(all.map((key) => [key, key])));
+      const sorted = all.sort((left, right) => Buffer.compare(bytes(left), bytes(right)));
+      const expected = sorted.map((key) => `${key}=${key}`);
+      const snapshot = store.snapshot();
+      await put(store, { a: 'changed', '\xc3': 'new' });
+      for (const page of [1, 2, 50, 1000]) {
+        expect(await collect(store, { snapshot }, page)).toEqual(expected);
+        expect(await collect(store, { snapshot, reverse: true }, page)).toEqual(expected.toReversed());
+        for (const limit of [1, 3, 200, 305])
+          expect(await collect(store, { snapshot, limit }, page)).toEqual(expected.slice(0, limit));
+        const bounds = { gte: bytes('b'), lt: bytes('\xef\xbf') };
+        const within = sorted.filter((key) => key >= 'b' && key < '\xef\xbf').map((key) => `${key}=`);
+        expect(await collect(store, { snapshot, ...bounds, keysOnly: true }, page)).toEqual(within);
+      }
+      snapshot.close();
+    });
+
     test('a scan gives no more entries than it is asked for', async () => {
       await put(store, { a: '1', b: '2', c: '3' });
       const scan = store.scan({});

@@ -371,7 +371,7 @@ describe('the snapshot stream', () => {
 
   test('our follower loads it: without the empty key, without a table name, without revisions', async () => {
     const loaded: Buffer[] = [];
-    const shard = { load: (records: Buffer) => Promise.resolve(void loaded.push(records)) };
+    const shard = { load: (records: Buffer[]) => Promise.resolve(void loaded.push(...records)) };
     const clock = { monotonicMs: () => 0 };
     const filler = new ShardFiller(shard as unknown as ShardLoad, clock as never);
     const filled = await filler.fill(inOrder(chunksOf(recordedMessages('snapshot-stream'))));

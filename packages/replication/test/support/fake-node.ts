@@ -183,7 +183,8 @@ export class FakeLoad implements ShardLoad {
 
   constructor(readonly name: string) {}
 
-  load(records: Buffer): Promise<void> {
+  load(parts: readonly Buffer[]): Promise<void> {
+    const records = Buffer.concat(parts);
     for (let at = 0; at < records.length; ) {
       const end = at + 8 + Number(records.readBigUInt64LE(at));
       this.keys.push(mvcc.Command.decode(records.subarray(at + 8, end)).kv!.key.toString());

@@ -97,7 +97,7 @@ export async function fillPart(
   const half = content.length >> 1;
   // Two at a time, as those do that fill it.
   const calls = [content.slice(0, half), content.slice(half)].map((part) =>
-    load.load(records(part), world.deadlineMs(id)),
+    load.load([records(part)], world.deadlineMs(id)),
   );
   await world.settled(Promise.all(calls));
 }

@@ -15,7 +15,6 @@ import type {
 } from '../store.js';
 
 type Database = ClassicLevel<Buffer, Buffer>;
-type DatabaseIterator = LevelIterator<Database, Buffer, Buffer>;
 
 const EMPTY = Buffer.alloc(0);
 /** Below every key that a table uses, and never written: to compact it touches no data. */
@@ -46,6 +45,14 @@ const UNREAD = {
 const WRITE_STEP_OPERATIONS = 500;
 /** Bytes that take as long as one more operation. */
 const WRITE_STEP_OPERATION_BYTES = 1024;
+
+/** Of keys that come as strings; see `LevelScan`. Bounds are taken as they are. */
+const TEXT = {
+  name: 'text',
+  format: 'utf8',
+  encode: (bound: Buffer | string) => bound as string,
+  decode: (key: string): Buffer | string => key,
+} as const;
 
 const CACHE_BYTES_MIN = 64 * 1024;
 
@@ -228,28 +235,104 @@ class LevelSnapshot implements StoreSnapshot {
   }
 }
 
+type ScanIterator = LevelIterator<Database, Buffer | string, Buffer>;
+
+/**
+ * Makes an iterator from behind a key on, or to before it where the scan is reversed; undefined: all of the range. With
+ * `asText` it gives keys as strings.
+ */
+type OpenIterator = (last: Buffer | undefined, leftCount: number, asText: boolean) => ScanIterator;
+
+/**
+ * Keys come from native code as strings where that can be, which costs a third of what a Buffer costs. A key that is no
+ * UTF-8 comes with U+FFFD in it: then the scan goes on from there with keys as they are.
+ */
 class LevelScan implements StoreScan {
-  readonly #iterator: DatabaseIterator;
+  readonly #open: OpenIterator;
   readonly #keysOnly: boolean;
   readonly #toError: (error: unknown) => unknown;
+  #iterator: ScanIterator;
+  #leftCount: number;
+  #last: Buffer | undefined;
+  #isText: boolean;
+  #isClosed = false;
 
-  constructor(iterator: DatabaseIterator, keysOnly: boolean, toError: (error: unknown) => unknown) {
-    this.#iterator = iterator;
+  constructor(
+    open: OpenIterator,
+    { keysOnly, asText, limit }: { keysOnly: boolean; asText: boolean; limit: number },
+    toError: (error: unknown) => unknown,
+  ) {
+    this.#open = open;
     this.#toError = toError;
     this.#keysOnly = keysOnly;
+    this.#leftCount = limit;
+    this.#isText = asText;
+    this.#iterator = open(undefined, limit, asText);
   }
 
   async next(maxEntries: number, _maxBytes: number): Promise<[key: Buffer, value: Buffer][]> {
-    const entries = await this.#iterator.nextv(maxEntries).catch((error: unknown) => {
+    try {
+      for (;;) {
+        const entries = await this.#iterator.nextv(maxEntries);
+        const found = this.#isText ? takeText(entries as [Buffer | string, Buffer][]) : entries;
+        const isCut = found.length < entries.length;
+        this.#leftCount -= found.length;
+        if (found.length > 0 && this.#isText) this.#last = found[found.length - 1]![0] as Buffer;
+        if (this.#keysOnly) for (const entry of found) entry[1] = EMPTY;
+        if (isCut) await this.#goOnWithBytes();
+        if (found.length > 0 || !isCut) return found as [Buffer, Buffer][];
+      }
+    } catch (error) {
       throw this.#toError(error);
-    });
-    if (this.#keysOnly) for (const entry of entries) entry[1] = EMPTY;
-    return entries;
+    }
+  }
+
+  async #goOnWithBytes(): Promise<void> {
+    await this.#iterator.close();
+    this.#isText = false;
+    this.#iterator = this.#open(this.#last, this.#leftCount, false);
+    if (this.#isClosed) await this.#iterator.close();
   }
 
   close(): Promise<void> {
+    this.#isClosed = true;
     return this.#iterator.close();
   }
+}
+
+const REPLACEMENT_CHARACTER = '\ufffd';
+/** Keys are cut from slabs of this size. */
+const KEY_SLAB_BYTES = 16 * 1024;
+let keySlab = EMPTY;
+let keySlabUsedBytes = 0;
+
+/** Turns keys into what they are made of, up to the first that cannot be told. */
+function takeText(entries: [Buffer | string, Buffer][]): [Buffer | string, Buffer][] {
+  for (const [place, entry] of entries.entries()) {
+    const key = bytesOf(entry[0] as string);
+    if (key === undefined) return entries.slice(0, place);
+    entry[0] = key;
+  }
+  return entries;
+}
+
+/** Undefined: it may have been something else than this text. */
+function bytesOf(text: string): Buffer | undefined {
+  const { length } = text;
+  if (length > KEY_SLAB_BYTES / 8)
+    return text.includes(REPLACEMENT_CHARACTER) ? undefined : Buffer.from(text);
+  if (keySlabUsedBytes + length > keySlab.length) {
+    keySlab = Buffer.allocUnsafeSlow(KEY_SLAB_BYTES);
+    keySlabUsedBytes = 0;
+  }
+  const start = keySlabUsedBytes;
+  for (let at = 0; at < length; at++) {
+    const code = text.charCodeAt(at);
+    if (code > 0x7f) return text.includes(REPLACEMENT_CHARACTER) ? undefined : Buffer.from(text);
+    keySlab[start + at] = code;
+  }
+  keySlabUsedBytes += length;
+  return keySlab.subarray(start, keySlabUsedBytes);
 }
 
 /** A LevelDB. What bites is in dependencies.md: every scan is a thread-pool trip, only getSync is not. */
@@ -321,18 +404,23 @@ export class LevelStore implements OrderedStore {
     }
   }
 
-  scan(options: ScanOptions): StoreScan {
-    const keysOnly = options.keysOnly === true;
-    const iterator = this.#database.iterator<Buffer, Buffer>({
-      ...(options.gte !== undefined && { gte: options.gte }),
-      ...(options.lt !== undefined && { lt: options.lt }),
-      ...(options.snapshot !== undefined && { snapshot: nativeOf(options.snapshot) }),
-      reverse: options.reverse === true,
-      values: !keysOnly,
-      limit: options.limit ?? -1,
-      highWaterMarkBytes: SCAN_BYTES_MAX,
-    });
-    return new LevelScan(iterator, keysOnly, this.#toError);
+  scan({ gte, lt, snapshot, reverse = false, keysOnly = false, limit = -1 }: ScanOptions): StoreScan {
+    const open: OpenIterator = (last, leftCount, asText) => {
+      const first = last === undefined || reverse ? gte : Buffer.concat([last, ABSENT_KEY]);
+      const end = last !== undefined && reverse ? last : lt;
+      return this.#database.iterator<Buffer | string, Buffer>({
+        ...(first !== undefined && { gte: first }),
+        ...(end !== undefined && { lt: end }),
+        ...(snapshot !== undefined && { snapshot: nativeOf(snapshot) }),
+        ...(asText && { keyEncoding: TEXT }),
+        reverse,
+        values: !keysOnly,
+        limit: limit < 0 ? limit : leftCount,
+        highWaterMarkBytes: SCAN_BYTES_MAX,
+      });
+    };
+    // Without a snapshot a second iterator would see what was written since the first one was made.
+    return new LevelScan(open, { keysOnly, asText: snapshot !== undefined, limit }, this.#toError);
   }
 
   snapshot(): LevelSnapshot {

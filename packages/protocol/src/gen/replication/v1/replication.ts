@@ -181,7 +181,8 @@ export interface ReplicateRequest {
   shardId: bigint;
   /**
    * capabilities is a set of bits for what the asking side understands: 1, compares on revisions and
-   * versions, so that a Txn with them may travel as it is. Coxswain's own.
+   * versions, so that a Txn with them may travel as it is; 2, a long poll whose stream goes on for a while behind the
+   * bare leader_index that ends a batch, with what was applied since. Coxswain's own.
    */
   capabilities: bigint;
   /** follower names who asks, for the leader cluster's status. Coxswain's own. */

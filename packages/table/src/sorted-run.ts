@@ -1,0 +1,120 @@
+import { LATEST, RECORD_HEADER_SIZE_BYTES, type Stamp, writeRecordHeaderAt } from './layout.js';
+import type { PairRecord } from './pair-record.js';
+import { copyBytes } from './record-block.js';
+import { keyId } from './sorted-tree.js';
+import type { Operation } from './store.js';
+
+const LENGTH_SIZE_BYTES = 4;
+/** Memory for so many times as much may stay with a run that grows no more. */
+const UNUSED_FACTOR_MAX = 1.5;
+/** A place in the list of places. */
+const PLACE_SIZE_BYTES = 8;
+
+/**
+ * Latest records in key order, packed one behind the other: as an entry of a load brings them. A load writes millions of
+ * keys that nobody has written before and that nobody reads for the moment, so there is no object for any of them, and
+ * no map or tree: whoever looks for one halves its way to it.
+ */
+export class SortedRun {
+  #bytes: Buffer;
+  /** Where each record begins: u32 key length, store key, record, which is what the content hash takes (A6). */
+  readonly #starts: number[] = [];
+  #end = 0;
+
+  /** `sizeBytes`: about what its records will take. */
+  constructor(sizeBytes: number) {
+    this.#bytes = Buffer.allocUnsafeSlow(sizeBytes);
+  }
+
+  /** How many records there are. */
+  get length(): number {
+    return this.#starts.length;
+  }
+
+  /** About what it takes in memory. */
+  get usedBytes(): number {
+    return this.#bytes.length + this.#starts.length * PLACE_SIZE_BYTES;
+  }
+
+  /** Adds a pair, whose key follows all that are there. Gives what its hash is made of, valid until the next call. */
+  add({ bytes, keyStart, keyEnd, valueStart, valueEnd }: PairRecord, stamp: Stamp): Buffer {
+    const start = this.#end;
+    const keyAt = start + LENGTH_SIZE_BYTES + 1;
+    const recordAt = keyAt + keyEnd - keyStart;
+    const end = recordAt + RECORD_HEADER_SIZE_BYTES + valueEnd - valueStart;
+    if (end > this.#bytes.length) this.#resize(2 * end);
+    const target = this.#bytes;
+    target.writeUInt32LE(keyEnd - keyStart, start);
+    target[keyAt - 1] = LATEST;
+    copyBytes(bytes, keyStart, keyEnd, target, keyAt);
+    writeRecordHeaderAt(target, recordAt, stamp);
+    copyBytes(bytes, valueStart, valueEnd, target, recordAt + RECORD_HEADER_SIZE_BYTES);
+    this.#starts.push(start);
+    this.#end = end;
+    return target.subarray(start, end);
+  }
+
+  /** Nothing is added any more: memory that is not used is given back where it is much. */
+  seal(): void {
+    if (this.#bytes.length > this.#end * UNUSED_FACTOR_MAX) this.#resize(this.#end);
+  }
+
+  #resize(sizeBytes: number): void {
+    const other = Buffer.allocUnsafeSlow(sizeBytes);
+    this.#bytes.copy(other, 0, 0, this.#end);
+    this.#bytes = other;
+  }
+
+  storeKey(place: number): Buffer {
+    const start = this.#starts[place]!;
+    return this.#bytes.subarray(start + LENGTH_SIZE_BYTES, this.#recordAt(start));
+  }
+
+  record(place: number): Buffer {
+    return this.#bytes.subarray(this.#recordAt(this.#starts[place]!), this.#starts[place + 1] ?? this.#end);
+  }
+
+  /** Of the store key; see `keyId`. */
+  id(place: number): string {
+    return keyId(this.storeKey(place));
+  }
+
+  #recordAt(start: number): number {
+    return start + LENGTH_SIZE_BYTES + 1 + this.#bytes.readUInt32LE(start);
+  }
+
+  /** The place of the first store key that is not before `id`; the length where there is none. */
+  placeOf(id: string): number {
+    let low = 0;
+    let high = this.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.id(middle) < id) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  /** The places of the store keys from `first` on and before `end`: the first of them, and the one behind the last. */
+  between(
+    first: string | undefined,
+    end: string | undefined,
+  ): { readonly from: number; readonly to: number } {
+    const from = first === undefined ? 0 : this.placeOf(first);
+    const to = end === undefined ? this.length : this.placeOf(end);
+    return { from, to: Math.max(from, to) };
+  }
+
+  /** The place of a store key; undefined: it is not here. */
+  find(id: string): number | undefined {
+    const place = this.placeOf(id);
+    return place < this.length && this.id(place) === id ? place : undefined;
+  }
+
+  /** What a store must write. */
+  *operations(): Generator<Operation, void, undefined> {
+    for (let place = 0; place < this.length; place++) {
+      yield { storeKey: this.storeKey(place), record: this.record(place) };
+    }
+  }
+}
