@@ -49,6 +49,8 @@ class Entry implements Written, Operation {
     readonly storeKey: Buffer,
     public record: Buffer | undefined,
     public number: number,
+    /** Of a latest key: what lies under this memtable has a record of it. */
+    readonly wasStored: boolean,
   ) {}
 }
 
@@ -74,12 +76,12 @@ export class Memtable {
   }
 
   /** `heldNumber`: somebody may read as of this write and of earlier ones. */
-  write({ storeKey, record, superseded }: Write, number: number, heldNumber: number): void {
+  write({ storeKey, record, superseded, isNew = false }: Write, number: number, heldNumber: number): void {
     const id = keyId(storeKey);
     const sizeBytes = record?.length ?? 0;
     let entry = this.#entries.get(id);
     if (entry === undefined) {
-      entry = new Entry(id, storeKey, record, number);
+      entry = new Entry(id, storeKey, record, number, !isNew);
       this.#entries.set(id, entry);
       this.#order.set(id, entry);
       this.#usedBytes += ENTRY_OVERHEAD_BYTES + 2 * storeKey.length + sizeBytes;

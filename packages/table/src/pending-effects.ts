@@ -16,7 +16,7 @@ import { Overlay } from './overlay.js';
 import type { PageCache } from './page-cache.js';
 import { deletionOf, type RangeDeletion } from './range-deletion.js';
 import { identityOf, newRecordBlock } from './record-block.js';
-import { type RecordReader, type RecordScan, scanLive } from './record-source.js';
+import { type RecordReader, type RecordScan, type RecordScanOptions, scanLive } from './record-source.js';
 import { SharedSnapshot } from './shared-snapshot.js';
 import { keyId } from './sorted-tree.js';
 import type { StoreReader } from './store.js';
@@ -149,7 +149,7 @@ export class PendingEffects implements RecordReader {
     return this.#readLive(keyId(key), key, latestKey(key));
   }
 
-  scan(bounds: KeyBounds, options: { limit?: number; keysOnly?: boolean }): RecordScan {
+  scan(bounds: KeyBounds, options: RecordScanOptions): RecordScan {
     const { deletions, swept } = this.state;
     return scanLive({ store: this.#store, overlay: this.overlay, deletions, swept }, bounds, options);
   }
@@ -209,7 +209,7 @@ export class PendingEffects implements RecordReader {
     this.overlay.set(id, record);
     for (const { written } of this.state.deletions) written?.add(key, id);
     for (const { written } of this.state.swept) written!.add(key, id);
-    this.write(storeKey, record, superseded);
+    this.write(storeKey, record, superseded, stored === undefined);
     return previous;
   }
 
@@ -255,9 +255,9 @@ export class PendingEffects implements RecordReader {
   }
 
   /** Writes a record as it is stored; undefined deletes it. What the key's readers see is the overlay's. */
-  write(storeKey: Buffer, record: Buffer | undefined, superseded?: Write['superseded']): void {
+  write(storeKey: Buffer, record: Buffer | undefined, superseded?: Write['superseded'], isNew = false): void {
     this.#frozen = undefined;
-    this.#operations.push({ storeKey, record, superseded });
+    this.#operations.push({ storeKey, record, superseded, isNew });
     this.#sizeBytes += storeKey.length + (record?.length ?? 0) + (superseded?.record.length ?? 0);
   }
 
