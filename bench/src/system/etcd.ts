@@ -8,7 +8,7 @@ import { ManagedProcess } from '../process/managed-process.js';
 import { waitUntilReady } from './readiness.js';
 import type { System } from './system.js';
 
-const NODE_COUNT = 3;
+const USUAL_NODE_COUNT = 3;
 
 /** The installed version, such as `3.4.23`, or undefined when etcd is not installed. */
 export function findEtcdVersion(): string | undefined {
@@ -18,14 +18,19 @@ export function findEtcdVersion(): string | undefined {
 }
 
 /**
- * Starts three etcd nodes on loopback with etcd's own defaults.
+ * Starts etcd nodes on loopback, three unless said otherwise, with etcd's own defaults.
  *
  * @param directory for their data and output.
  */
-export async function startEtcd(directory: string, version: string, cleanup: Cleanup): Promise<System> {
+export async function startEtcd(
+  directory: string,
+  version: string,
+  cleanup: Cleanup,
+  nodeCount = USUAL_NODE_COUNT,
+): Promise<System> {
   mkdirSync(directory, { recursive: true });
-  const ports = await findFreePorts(2 * NODE_COUNT);
-  const nodes = Array.from({ length: NODE_COUNT }, (_, index) => ({
+  const ports = await findFreePorts(2 * nodeCount);
+  const nodes = Array.from({ length: nodeCount }, (_, index) => ({
     name: `etcd-${index + 1}`,
     client: `127.0.0.1:${ports[2 * index]}`,
     peer: `http://127.0.0.1:${ports[2 * index + 1]}`,

@@ -30,6 +30,8 @@ export interface NodeOptions {
   readonly writeMemoryBytes: number;
   /** Effects of one entry in one store batch, at most (A4). The simulator brings small ones. Default: the table's. */
   readonly entryEffects?: { readonly sizeBytesMax: number; readonly operationsMax: number } | undefined;
+  /** Keys of which a table knows the number without a look at each. The simulator brings few. Default: the table's. */
+  readonly keyBlockKeys?: number | undefined;
   /** Block caches: the first table gets all of it, and each later one a smaller part. Default 16 MiB. */
   readonly storeCacheBytes: number;
   /** What the pages of all tables may take in memory, from which ranges are answered; 0: there are none. */

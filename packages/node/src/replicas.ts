@@ -429,7 +429,7 @@ export class Replicas {
     { base, create, isReplicated = false }: { base: number; create: boolean; isReplicated?: boolean },
   ): Promise<Table | undefined> {
     const { stores, log } = this.#environment;
-    const { entryEffects, storeWriteBufferBytes } = this.#options;
+    const { entryEffects, keyBlockKeys, storeWriteBufferBytes } = this.#options;
     try {
       return await Table.open({
         directory: stores,
@@ -439,6 +439,7 @@ export class Replicas {
         isReplicated,
         // What the registry says decides what a node that starts does: each change of it goes to the disk at once.
         writeBufferSizeBytes: group === META_SHARD ? 0 : storeWriteBufferBytes,
+        keyBlockKeys,
         writeBudget: this.#writeBudget,
         ...(this.#pageBudget && { pageBudget: this.#pageBudget }),
         ...(entryEffects && {

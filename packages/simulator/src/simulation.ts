@@ -2,6 +2,7 @@ import { type Node, type ReadableTable, WOLF_SHARD } from '@coxswain/node';
 import { NO_NODE, type NodeId } from '@coxswain/raft';
 import { RevisionCompactedError } from '@coxswain/table';
 import { Cluster } from './cluster.js';
+import { checkCounts } from './counts.js';
 import { EventKind, EventLoop } from './event-loop.js';
 import { Faults } from './faults.js';
 import { History } from './history.js';
@@ -302,6 +303,7 @@ function checkConflict(node: Node, { response }: WolfAnswer): void {
 async function contentOf(readable: ReadableTable, at: number | undefined): Promise<string | undefined> {
   try {
     const { records } = await readAll(readable.table, wholeRange, (seen) => readable.header(seen), at);
+    await checkCounts(readable.table, wholeRange, at);
     return records
       .map((r) => `${r.key}=${r.createRevision}/${r.modRevision}/${r.version}:${r.value}`)
       .join('\n');

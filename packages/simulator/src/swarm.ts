@@ -6,6 +6,9 @@ import type { NetworkOptions } from './network.js';
 import type { SeededRandom } from './random.js';
 import { mainTable, type OperationKind, type WorkloadOptions } from './workload.js';
 
+/** So few that a table has several blocks. */
+const KEY_BLOCK_KEYS = 3;
+
 /** Each is left out of half of the runs. */
 const drawnFaults: readonly FaultKind[] = [
   'kill',
@@ -80,7 +83,8 @@ export function drawScenario(random: SeededRandom): Scenario {
   operations.createTable = changesTables ? 0.06 : 0;
   operations.deleteTable = changesTables ? 0.04 : 0;
   operations.listTables = changesTables ? 0.1 : 0;
-  for (const kind of ['putMany', 'replaceRange', 'rangePast', 'backup'] as const) operations[kind] = 0;
+  for (const kind of ['putMany', 'replaceRange', 'rangePast', 'count', 'backup'] as const)
+    operations[kind] = 0;
 
   const snapshotEntries = Math.round(logUniform(random, 20, 2_000));
   const members = new Map(nodes.map((id) => [id, `node-${id}:5012`]));
@@ -98,6 +102,7 @@ export function drawScenario(random: SeededRandom): Scenario {
     walSegmentSizeBytes: random.pick([64, 256, 1024]) * 1024,
     walEntryCacheBytesMax: random.pick([16, 256, 4096]) * 1024,
     storeWriteBufferBytes: random.pick([2, 32, 256]) * 1024,
+    keyBlockKeys: KEY_BLOCK_KEYS,
     storeCacheBytes: 1024 * 1024,
     // Small: pages come and go.
     pageCacheBytes: 8 * 1024,
@@ -160,7 +165,18 @@ export function drawScenario(random: SeededRandom): Scenario {
   weights.handOver = handOver.chance(0.5) ? handOver.between(0.1, 1) : 0;
   const freeze = random.fork('freeze');
   weights.freeze = freeze.chance(0.5) ? freeze.between(0.1, 1) : 0;
-  return withLargeEntries(withMaintenance(scenario, random.fork('maintenance')), random.fork('effects'));
+  const large = withLargeEntries(
+    withMaintenance(scenario, random.fork('maintenance')),
+    random.fork('effects'),
+  );
+  const counts = random.fork('counts');
+  return counts.chance(0.3) ? withCounts(large, counts.between(0.05, 0.5)) : large;
+}
+
+/** Clients count keys, this often beside what else they do. */
+export function withCounts(scenario: Scenario, count: number): Scenario {
+  const { workload } = scenario;
+  return { ...scenario, workload: { ...workload, operations: { ...workload.operations, count } } };
 }
 
 /** The fault of this kind is as likely as all others together, and strikes often. */

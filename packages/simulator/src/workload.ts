@@ -19,6 +19,7 @@ import {
   type TableView,
   writeSnapshot,
 } from '@coxswain/table';
+import { checkCounts } from './counts.js';
 import { EventKind, type EventLoop, type Scheduled } from './event-loop.js';
 import type { History, Invocation, KeyEffect, KeyState } from './history.js';
 import type { SimulatedProcess } from './process.js';
@@ -57,6 +58,7 @@ export type OperationKind =
   | 'putMany'
   | 'replaceRange'
   | 'rangePast'
+  | 'count'
   | 'backup';
 
 /** A node that takes requests now. */
@@ -214,6 +216,8 @@ export class Workload {
         return this.#replaceRange(server, table);
       case 'rangePast':
         return this.#rangePast(server, table);
+      case 'count':
+        return this.#count(server, table);
       case 'backup':
         return this.#backup(server, table);
     }
@@ -487,6 +491,22 @@ export class Workload {
       },
       (_invocation, { header: { shardId, revision }, records }) =>
         this.history.readPast(table, shardId, revision, statesOf(this.#keys(), records), 'read of the past'),
+      isOutOfRange,
+    );
+  }
+
+  /** How many keys parts of the table have, or had, is what a look at each of them says. */
+  async #count(server: Server, table: string): Promise<boolean> {
+    return this.#call(
+      server,
+      table,
+      [],
+      async () => {
+        const { table: read } = await server.api.read(table, { linearizable: false }, this.#deadline(server));
+        const at = Math.max(read.historyFloor, read.revision - this.random.pick([0, 0, 1, 5]));
+        return await asApi(() => checkCounts(read, wholeRange, at));
+      },
+      () => undefined,
       isOutOfRange,
     );
   }

@@ -1,4 +1,4 @@
-import { type Scenario, withEntryEffects } from '../src/swarm.js';
+import { type Scenario, withCounts, withEntryEffects } from '../src/swarm.js';
 
 /** Three nodes whose entries are large ones (A4), which die, come back and fall behind during range deletions. */
 export function deleting(scenario: Scenario): Scenario {
@@ -40,8 +40,12 @@ export function deleting(scenario: Scenario): Scenario {
     replaceRange: 0.4,
     range: 0.4,
     rangePast: 0.5,
+    count: 0,
     backup: 0.2,
     createTable: 0.3,
     deleteTable: 0.3,
   });
 }
+
+/** The same, while clients count keys. */
+export const counting = (scenario: Scenario): Scenario => withCounts(deleting(scenario), 1);

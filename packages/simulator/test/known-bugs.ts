@@ -107,6 +107,7 @@ function tearFlushes(store: OrderedStore): OrderedStore {
     getMany: (keys, snapshot) => store.getMany(keys, snapshot),
     scan: (options) => store.scan(options),
     count: (range) => store.count(range),
+    countParts: (range, partEntries) => store.countParts(range, partEntries),
     snapshot: () => store.snapshot(),
     turn: () => store.turn(),
     write: async (operations) => {

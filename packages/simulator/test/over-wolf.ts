@@ -8,8 +8,8 @@ export function overWolf(scenario: Scenario): Scenario {
   const nodes = [1, 2, 3];
   const initialMembers = new Map(nodes.map((id) => [id, `node-${id}:5012`]));
   const members = new Map(nodes.map((id) => [id - 1, WolfNetwork.address(id)]));
-  // Its logs are archived by nobody, and it cannot be restored.
-  const operations = { ...scenario.workload.operations, restore: 0, archive: 0 };
+  // Its logs are archived by nobody, and it cannot be restored. How tables count is looked for elsewhere.
+  const operations = { ...scenario.workload.operations, restore: 0, archive: 0, count: 0 };
   const { deadlineMs } = scenario.workload;
   return {
     ...scenario,

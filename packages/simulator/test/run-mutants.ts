@@ -18,9 +18,11 @@ register('./mutant-hooks.js', import.meta.url, { data });
 for (const [at, { name, properties, firstSeed, adjust: scenario = 'deleting', steps }] of mutants.entries()) {
   if (!name.includes(wanted)) continue;
   const { simulate } = (await import(`../src/index.js?mutant=${at}`)) as typeof import('../src/index.js');
-  const { deleting } = (await import(`./deleting.js?mutant=${at}`)) as typeof import('./deleting.js');
+  const { counting, deleting } = (await import(
+    `./deleting.js?mutant=${at}`
+  )) as typeof import('./deleting.js');
   const overWolf = (await import(`./over-wolf.js?mutant=${at}`)) as typeof import('./over-wolf.js');
-  const adjust = { deleting, ...overWolf }[scenario];
+  const adjust = { counting, deleting, ...overWolf }[scenario];
   const others: string[] = [];
   let found: Search['found'];
   for (let seed = firstSeed; seed < firstSeed + Number(seeds) && found === undefined; seed++) {

@@ -335,7 +335,7 @@ export class Applier {
     // A pair without revisions counts when `Loaded` has stamped it.
     if (stamp.modRevision !== 0) this.#effects.contentHash.add(identity);
     this.#effects.overlay.set(id, record);
-    this.#effects.write(storeKey, record);
+    this.#effects.write(storeKey, record, undefined, previous === undefined);
   }
 
   /** The load is whole: what came without revisions is stamped, and the history begins. */

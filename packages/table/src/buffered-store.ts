@@ -1,9 +1,13 @@
 import { strict as assert } from 'node:assert/strict';
+import { countBlocks, countBlocksWithin } from './block-count.js';
+import { type BlockRange, BlockScan } from './block-scan.js';
 import type { Write } from './effects.js';
 import { HistoryBlockWriter } from './history-block.js';
+import type { KeyBlocks } from './key-blocks.js';
 import { LayeredScan } from './layered-scan.js';
 import { historyLaneOfFlush, LATEST } from './layout.js';
-import { asOf, Memtable, type SupersededVersion, type Written } from './memtable.js';
+import { asOf, Memtable, type MemtableEntry, type SupersededVersion, type Written } from './memtable.js';
+import { isWithinRevisions, type RevisionBounds } from './revision-bounds.js';
 import type { SortedRun } from './sorted-run.js';
 import { keyId } from './sorted-tree.js';
 import type {
@@ -18,15 +22,19 @@ import type {
 
 /** Keys that one trip to the store looks up. */
 const LOOKUP_KEYS_MAX = 500;
+/** Keys in memory that are counted between two turns of the event loop. */
+const COUNT_STEP_KEYS = 4000;
 
 /** A snapshot of the store below, which several readers hold; it changes at flushes alone. */
 class BaseSnapshot {
   readonly native: StoreSnapshot;
+  readonly blocks: KeyBlocks;
   #holders = 0;
   #isOutdated = false;
 
-  constructor(native: StoreSnapshot) {
+  constructor(native: StoreSnapshot, blocks: KeyBlocks) {
     this.native = native;
+    this.blocks = blocks;
   }
 
   hold(): this {
@@ -56,6 +64,8 @@ export interface Seen {
   readonly memtables: readonly Memtable[];
   readonly number: number;
   readonly native: StoreSnapshot;
+  /** What is known of the store below as the snapshot sees it. */
+  readonly blocks: KeyBlocks;
 }
 
 class BufferedSnapshot implements StoreSnapshot, Seen {
@@ -74,6 +84,10 @@ class BufferedSnapshot implements StoreSnapshot, Seen {
 
   get native(): StoreSnapshot {
     return this.#base.native;
+  }
+
+  get blocks(): KeyBlocks {
+    return this.#base.blocks;
   }
 
   close(): void {
@@ -105,14 +119,17 @@ export class BufferedStore implements StoreReader {
   #frozen: Memtable | undefined;
   /** The latest records of what was flushed last, for point reads. */
   #flushed: ReadonlyMap<string, Buffer | undefined> = new Map();
+  #blocks: KeyBlocks;
   #number = 0;
   #snapshot: BaseSnapshot | undefined;
   #openSnapshots = 0;
   /** Somebody may read as of this write and of earlier ones. */
   #heldNumber = -1;
 
-  constructor(base: OrderedStore) {
+  /** `blocks`: what is known of the latest keys that it has. */
+  constructor(base: OrderedStore, blocks: KeyBlocks) {
     this.#base = base;
+    this.#blocks = blocks;
   }
 
   /** About what the writes take in memory that no flush has begun with. */
@@ -140,9 +157,13 @@ export class BufferedStore implements StoreReader {
     this.#frozen = frozen;
     this.#active = new Memtable();
     const flushed = new Map<string, Buffer | undefined>();
+    // Readers that come meanwhile count what lies under the frozen memtable: they must not see it there already.
+    this.#baseSnapshot();
     // Readers that see the frozen memtable do not mind whether the store below has it already.
     await this.#base.write(flushedOperations(frozen, options, flushed));
     await this.#base.flush();
+    const blocks = await this.#blocks.after(frozen.latestEntries(), () => this.#base.turn());
+    this.#blocks = blocks;
     this.#frozen = undefined;
     this.#flushed = flushed;
     this.#snapshot?.outdate();
@@ -180,35 +201,48 @@ export class BufferedStore implements StoreReader {
   }
 
   scan(options: ScanOptions): StoreScan {
-    const { snapshot, ...rest } = options;
-    if (snapshot !== undefined)
-      return new LayeredScan(this.#base, this.seenBy(snapshot), rest, () => undefined);
-    const seen = this.snapshot();
-    return new LayeredScan(this.#base, seen, rest, () => seen.close());
-  }
-
-  /** The first parts are of the store below; each of the last ones, which may be negative, sets some of them right. */
-  async *count(
-    range: KeyRange & { readonly snapshot?: StoreSnapshot },
-  ): AsyncGenerator<number, void, undefined> {
-    const { snapshot, ...bounds } = range;
+    const { snapshot, revisions, ...rest } = options;
     const own = snapshot === undefined ? this.snapshot() : undefined;
     const seen = own ?? this.seenBy(snapshot!);
+    const onClose = (): void => own?.close();
+    if (revisions === undefined) return new LayeredScan(this.#base, seen, rest, onClose);
+    assert(
+      rest.reverse !== true && rest.limit === undefined,
+      'records of some revisions are read in key order',
+    );
+    return new LayeredScan(
+      this.#base,
+      seen,
+      rest,
+      onClose,
+      ({ gte, lt }) => new BlockScan(this.#rangeOf(seen, gte, lt), revisions),
+    );
+  }
+
+  /**
+   * Counts latest keys. The first parts are of the store below; each of the last ones, which may be negative, sets some of
+   * them right.
+   */
+  async *count({
+    gte,
+    lt,
+    snapshot,
+  }: KeyRange & { readonly snapshot?: StoreSnapshot }): AsyncGenerator<number, void, undefined> {
+    const own = snapshot === undefined ? this.snapshot() : undefined;
+    const seen = own ?? this.seenBy(snapshot!);
+    const range = this.#rangeOf(seen, gte, lt);
     try {
-      yield* this.#base.count({ ...bounds, snapshot: seen.native });
-      const end = bounds.lt && keyId(bounds.lt);
-      for (const [level, memtable] of seen.memtables.entries()) {
-        const above = { ...seen, memtables: seen.memtables.slice(0, level) };
-        for (let from = bounds.gte && keyId(bounds.gte); ; ) {
-          const entries = memtable.range(from, end, LOOKUP_KEYS_MAX);
-          const last = entries.at(-1);
-          if (last === undefined) break;
-          from = `${last.id}\0`;
-          const writes = entries.flatMap((entry) => {
-            const written = findIn(above, entry.id) === undefined ? asOf(entry, seen.number) : undefined;
-            return written === undefined ? [] : [{ storeKey: entry.storeKey, record: written.record }];
-          });
-          yield await this.#correction(writes, seen.native);
+      yield* countBlocks(range);
+      for (const memtable of seen.memtables) {
+        for (const entries of stepsOf(memtable, range, COUNT_STEP_KEYS)) {
+          let more = 0;
+          for (const entry of entries) {
+            const written = asOf(entry, seen.number);
+            if (written === undefined) continue;
+            more += (written.record === undefined ? 0 : 1) - (entry.wasStored ? 1 : 0);
+          }
+          yield more;
+          await this.turn();
         }
       }
     } finally {
@@ -216,28 +250,56 @@ export class BufferedStore implements StoreReader {
     }
   }
 
-  /** By how many keys the store below, with these writes, has more than without. */
-  async #correction(writes: readonly Operation[], native: StoreSnapshot): Promise<number> {
-    const stored = await this.#base.getMany(
-      writes.map(({ storeKey }) => storeKey),
-      native,
-    );
-    let more = 0;
-    for (const [at, { record }] of writes.entries()) {
-      more += (record === undefined ? 0 : 1) - (stored[at] === undefined ? 0 : 1);
+  /** Counts the latest keys whose records have some revisions; in parts as `count` does. */
+  async *countRevisions(
+    { gte, lt, snapshot }: Required<KeyRange> & { readonly snapshot: StoreSnapshot },
+    revisions: RevisionBounds,
+  ): AsyncGenerator<number, void, undefined> {
+    const seen = this.seenBy(snapshot);
+    const range = this.#rangeOf(seen, gte, lt);
+    yield* countBlocksWithin(range, revisions);
+    for (const [level, memtable] of seen.memtables.entries()) {
+      const above = { ...seen, memtables: seen.memtables.slice(0, level) };
+      const below = seen.memtables.slice(level + 1);
+      for (const entries of stepsOf(memtable, range, LOOKUP_KEYS_MAX)) {
+        let more = 0;
+        const doubtful: Buffer[] = [];
+        for (const entry of entries) {
+          const written = asOf(entry, seen.number);
+          // An entry above tells of the key.
+          if (written === undefined || findIn(above, entry.id) !== undefined) continue;
+          if (written.record !== undefined && isWithinRevisions(revisions, written.record)) more += 1;
+          const lowest = below.findLast((other) => other.get(entry.id, seen.number) !== undefined);
+          if (!(lowest?.entry(entry.id) ?? entry).wasStored) continue;
+          const known = seen.blocks.at(entry.id)!.revisions;
+          if (known.isWithin(revisions)) more -= 1;
+          else if (known.mayMeet(revisions)) doubtful.push(entry.storeKey);
+        }
+        const stored = await this.#base.getMany(doubtful, seen.native);
+        yield more - stored.filter((record) => isWithinRevisions(revisions, record!)).length;
+      }
     }
-    return more;
+  }
+
+  #rangeOf({ native, blocks }: Seen, gte: Buffer | undefined, lt: Buffer | undefined): BlockRange {
+    assert(gte?.[0] === LATEST && lt !== undefined, 'only ranges of latest keys are told by blocks');
+    return { store: this.#base, snapshot: native, blocks, first: keyId(gte), end: keyId(lt) };
   }
 
   snapshot(): BufferedSnapshot {
-    this.#snapshot ??= new BaseSnapshot(this.#base.snapshot());
+    const base = this.#baseSnapshot();
     this.#openSnapshots += 1;
     this.#heldNumber = this.#number;
     const memtables = this.#frozen === undefined ? [this.#active] : [this.#active, this.#frozen];
-    return new BufferedSnapshot(memtables, this.#number, this.#snapshot, () => {
+    return new BufferedSnapshot(memtables, this.#number, base, () => {
       this.#openSnapshots -= 1;
       if (this.#openSnapshots === 0) this.#heldNumber = -1;
     });
+  }
+
+  #baseSnapshot(): BaseSnapshot {
+    this.#snapshot ??= new BaseSnapshot(this.#base.snapshot(), this.#blocks);
+    return this.#snapshot;
   }
 
   /** What a snapshot of this store sees. */
@@ -258,6 +320,21 @@ export class BufferedStore implements StoreReader {
   /** What was not flushed is gone. */
   close(): Promise<void> {
     return this.#base.close();
+  }
+}
+
+/** The entries of a range, some at a time. Others may be written between two steps. */
+function* stepsOf(
+  memtable: Memtable,
+  { first, end }: BlockRange,
+  maxEntries: number,
+): Generator<MemtableEntry[], void, undefined> {
+  for (let from = first; ; ) {
+    const entries = memtable.range(from, end, maxEntries);
+    const last = entries.at(-1);
+    if (last === undefined) return;
+    yield entries;
+    from = `${last.id}\0`;
   }
 }
 

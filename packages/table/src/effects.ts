@@ -7,6 +7,8 @@ import type { Progress, TableState } from './table-state.js';
 export interface Write extends Operation {
   /** What it replaces or deletes, at the revision. */
   readonly superseded?: { readonly record: Buffer; readonly revision: number } | undefined;
+  /** Of a latest key that the store has no record of yet. A key that it has none of is never deleted. */
+  readonly isNew?: boolean;
 }
 
 /** What goes into one store batch. */

@@ -1,7 +1,13 @@
 import type { KeyBounds } from './key-bounds.js';
 import type { FrozenOverlay } from './overlay.js';
 import type { RangeDeletion } from './range-deletion.js';
-import { countLive, type RecordScan, type RecordSource, scanLive } from './record-source.js';
+import {
+  countLive,
+  type RecordScan,
+  type RecordScanOptions,
+  type RecordSource,
+  scanLive,
+} from './record-source.js';
 import type { SharedSnapshot } from './shared-snapshot.js';
 import type { StoreReader } from './store.js';
 
@@ -30,7 +36,7 @@ export class FrozenSource implements RecordSource {
     throw new Error('a point is not read later');
   }
 
-  scan(bounds: KeyBounds, options: { limit?: number; keysOnly?: boolean }): RecordScan {
+  scan(bounds: KeyBounds, options: RecordScanOptions): RecordScan {
     return scanLive({ ...this.#table, snapshot: this.#table.snapshot.native }, bounds, options);
   }
 

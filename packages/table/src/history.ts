@@ -1,4 +1,5 @@
 import type { BufferedStore } from './buffered-store.js';
+import { AnswerAbandonedError } from './errors.js';
 import { readHistoryBlock } from './history-block.js';
 import { isEmptyRange, type KeyBounds } from './key-bounds.js';
 import {
@@ -15,8 +16,17 @@ import {
   modRevisionOf,
 } from './layout.js';
 import { type Memtable, versionAt } from './memtable.js';
-import { deletionOf, type RangeDeletion } from './range-deletion.js';
-import { EMPTY_SCAN, FilteredScan, type RecordScan, type StoredPair, scanLive } from './record-source.js';
+import { deletionOf, deletionsWithin, type RangeDeletion } from './range-deletion.js';
+import {
+  countScan,
+  EMPTY_SCAN,
+  FilteredScan,
+  latestRange,
+  type RecordScan,
+  type StoredPair,
+  scanLive,
+} from './record-source.js';
+import { ANY_REVISION } from './revision-bounds.js';
 import { keyId } from './sorted-tree.js';
 import type { StoreScan, StoreSnapshot } from './store.js';
 
@@ -70,7 +80,35 @@ export async function getHistory(
 /** All records of a range as they were at a revision, in key order. */
 export function scanHistory(source: PastSource, bounds: KeyBounds, revision: number): RecordScan {
   if (isEmptyRange(bounds)) return EMPTY_SCAN;
-  return new HistoryScan(source, bounds, revision);
+  const latest = new FilteredScan(
+    scanLive(source, bounds, { revisions: { ...ANY_REVISION, maxModRevision: revision } }),
+    ([, record]) => modRevisionOf(record) <= revision,
+  );
+  return new HistoryScan(source, bounds, revision, [latest]);
+}
+
+/**
+ * How many keys a range had at a revision; see `RecordSource.count`: those whose latest records are as old, and those of which
+ * the history has a version that was current.
+ */
+export async function countHistory(
+  source: PastSource,
+  bounds: KeyBounds,
+  revision: number,
+  isAwaited: () => boolean | Promise<boolean>,
+): Promise<number> {
+  if (isEmptyRange(bounds)) return 0;
+  // Only records say whether a deletion had deleted them; and as a bound 0 is none.
+  if (deletionsWithin(source.deletions, bounds).length > 0 || revision === 0)
+    return countScan(scanHistory(source, bounds, revision), isAwaited);
+  let count = await countScan(new HistoryScan(source, bounds, revision, []), isAwaited);
+  const range = { ...latestRange(bounds), snapshot: source.snapshot };
+  const revisions = { ...ANY_REVISION, maxModRevision: revision };
+  for await (const part of source.store.countRevisions(range, revisions)) {
+    if (!(await isAwaited())) throw new AnswerAbandonedError();
+    count += part;
+  }
+  return count;
 }
 
 const isCurrentAt = (revision: number, record: Buffer, supersededAt: number): boolean =>
@@ -237,17 +275,14 @@ class HistoryScan implements RecordScan {
   readonly #parts: Peekable[];
   #hasLanes = false;
 
-  constructor(source: PastSource, bounds: KeyBounds, revision: number) {
-    const latest = new FilteredScan(
-      scanLive(source, bounds, {}),
-      ([, record]) => modRevisionOf(record) <= revision,
-    );
+  /** `latest`: of the latest records those that are as old, if they are asked for. */
+  constructor(source: PastSource, bounds: KeyBounds, revision: number, latest: readonly RecordScan[]) {
     const { memtables, number } = source.store.seenBy(source.snapshot);
     const recent = memtables.map((memtable) => new MemtableScan(source, memtable, number, bounds, revision));
     this.#source = source;
     this.#bounds = bounds;
     this.#revision = revision;
-    this.#parts = [latest, ...recent].map((scan) => new Peekable(scan));
+    this.#parts = [...latest, ...recent].map((scan) => new Peekable(scan));
   }
 
   async next(maxEntries: number): Promise<StoredPair[]> {

@@ -68,6 +68,7 @@ class MemtableCursor {
 /** A scan of a store through the writes that lie over it. */
 export class LayeredScan implements StoreScan {
   readonly #store: OrderedStore;
+  readonly #scanBase: (options: ScanOptions) => StoreScan;
   readonly #native: StoreSnapshot;
   readonly #options: ScanOptions;
   readonly #onClose: () => void;
@@ -87,8 +88,11 @@ export class LayeredScan implements StoreScan {
     { memtables, number, native }: Seen,
     options: ScanOptions,
     onClose: () => void,
+    /** Scans the store below. */
+    scanBase = (base: ScanOptions) => store.scan(base),
   ) {
     this.#store = store;
+    this.#scanBase = scanBase;
     this.#native = native;
     this.#options = options;
     this.#onClose = onClose;
@@ -193,7 +197,7 @@ export class LayeredScan implements StoreScan {
     const end = last !== undefined && reverse ? last : lt;
     this.#baseLimit = limit === undefined ? Number.POSITIVE_INFINITY : this.#left;
     this.#baseCount = 0;
-    this.#base = this.#store.scan({
+    this.#base = this.#scanBase({
       ...(first !== undefined && { gte: first }),
       ...(end !== undefined && { lt: end }),
       snapshot: this.#native,

@@ -246,6 +246,19 @@ export class MemoryStore implements OrderedStore {
     }
   }
 
+  async *countParts(
+    range: KeyRange & { readonly snapshot: StoreSnapshot },
+    partEntries: number,
+  ): AsyncGenerator<{ count: number; last: Buffer }, void, undefined> {
+    const scan = this.scan({ ...range, keysOnly: true });
+    for (;;) {
+      const page = await scan.next(partEntries, Number.MAX_SAFE_INTEGER);
+      const last = page.at(-1);
+      if (last === undefined) return;
+      yield { count: page.length, last: last[0] };
+    }
+  }
+
   scan(options: ScanOptions): StoreScan {
     // Iterating over a clone keeps the scan at one point in time while writes go on.
     const tree = this.#tree(options.snapshot).clone();

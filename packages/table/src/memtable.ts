@@ -1,5 +1,5 @@
 import type { Write } from './effects.js';
-import { modRevisionOf } from './layout.js';
+import { LATEST, modRevisionOf } from './layout.js';
 import type { SortedRun } from './sorted-run.js';
 import { compareIds, keyId, newSortedTree } from './sorted-tree.js';
 import type { Operation } from './store.js';
@@ -8,6 +8,9 @@ import type { Operation } from './store.js';
 const ENTRY_OVERHEAD_BYTES = 250;
 /** What a version that was replaced takes beside its record. */
 const VERSION_OVERHEAD_BYTES = 150;
+
+/** At or before every latest key. */
+const LATEST_ID = keyId(Buffer.from([LATEST]));
 
 /** One write of a key. */
 export interface Written {
@@ -50,6 +53,8 @@ class Entry implements Written, Operation {
     readonly storeKey: Buffer,
     public record: Buffer | undefined,
     public number: number,
+    /** Of a latest key: what lies under this memtable has a record of it. */
+    readonly wasStored: boolean,
   ) {}
 }
 
@@ -89,12 +94,12 @@ export class Memtable {
   }
 
   /** `heldNumber`: somebody may read as of this write and of earlier ones. */
-  write({ storeKey, record, superseded }: Write, number: number, heldNumber: number): void {
+  write({ storeKey, record, superseded, isNew = false }: Write, number: number, heldNumber: number): void {
     const id = keyId(storeKey);
     const sizeBytes = record?.length ?? 0;
     let entry = this.#entries.get(id) ?? this.#takeLoaded(id);
     if (entry === undefined) {
-      entry = new Entry(id, storeKey, record, number);
+      entry = new Entry(id, storeKey, record, number, !isNew);
       this.#add(entry);
     } else {
       if (entry.number <= heldNumber) {
@@ -133,7 +138,7 @@ export class Memtable {
   #loaded(id: string): Entry | undefined {
     for (const { run, number } of this.#runs) {
       const place = run.find(id);
-      if (place !== undefined) return new Entry(id, run.storeKey(place), run.record(place), number);
+      if (place !== undefined) return new Entry(id, run.storeKey(place), run.record(place), number, false);
     }
     return undefined;
   }
@@ -143,14 +148,30 @@ export class Memtable {
     return asOf(this.#entries.get(id) ?? this.#loaded(id), number);
   }
 
-  /** The key's last write, and its history; undefined: it was not written, or once and as a new key of a run. */
+  /** The key's last write, and its history; undefined: it was not written. */
   entry(id: string): MemtableEntry | undefined {
-    return this.#entries.get(id);
+    return this.#entries.get(id) ?? this.#loaded(id);
   }
 
   /** All keys in order, but those that stand in runs alone. Nothing may be written meanwhile. */
   entries(): Iterable<MemtableEntry> {
     return this.#order.values();
+  }
+
+  /** All latest keys in order, those of runs too. Nothing may be written meanwhile. */
+  *latestEntries(): Generator<MemtableEntry, void, undefined> {
+    const written = this.#order.entries(LATEST_ID);
+    let next = written.next();
+    for (const { run, number } of this.#runs) {
+      for (let place = 0; place < run.length; place++) {
+        const id = run.id(place);
+        for (; !next.done && next.value[0] < id; next = written.next()) yield next.value[1];
+        // Of a key that was written again the entry comes in its turn.
+        if (next.done || next.value[0] !== id)
+          yield new Entry(id, run.storeKey(place), run.record(place), number, false);
+      }
+    }
+    for (; !next.done && next.value[1].storeKey[0] === LATEST; next = written.next()) yield next.value[1];
   }
 
   /** See `load`. Entries go before what these have of the same keys. */
@@ -194,7 +215,8 @@ export class Memtable {
       for (let step = 0; step < to - from && found.length < max; step++) {
         const place = isReverse ? to - 1 - step : from + step;
         const id = run.id(place);
-        if (!this.#entries.has(id)) found.push(new Entry(id, run.storeKey(place), run.record(place), number));
+        if (!this.#entries.has(id))
+          found.push(new Entry(id, run.storeKey(place), run.record(place), number, false));
       }
       if (found.length === max) break;
     }

@@ -18,7 +18,7 @@ import type { PageCache } from './page-cache.js';
 import type { PairRecord } from './pair-record.js';
 import { deletionOf, type RangeDeletion } from './range-deletion.js';
 import { identityOf, type RecordBlock } from './record-block.js';
-import { type RecordReader, type RecordScan, scanLive } from './record-source.js';
+import { type RecordReader, type RecordScan, type RecordScanOptions, scanLive } from './record-source.js';
 import { SharedSnapshot } from './shared-snapshot.js';
 import { SortedRun } from './sorted-run.js';
 import { keyId } from './sorted-tree.js';
@@ -169,7 +169,7 @@ export class PendingEffects implements RecordReader {
     return this.#readLive(keyId(key), key, latestKey(key));
   }
 
-  scan(bounds: KeyBounds, options: { limit?: number; keysOnly?: boolean }): RecordScan {
+  scan(bounds: KeyBounds, options: RecordScanOptions): RecordScan {
     const { deletions, swept } = this.state;
     return scanLive({ store: this.#store, overlay: this.overlay, deletions, swept }, bounds, options);
   }
@@ -232,7 +232,7 @@ export class PendingEffects implements RecordReader {
     this.overlay.set(id, record);
     for (const { written } of deletions) written?.add(keyInLatestKey(storeKey), id);
     for (const { written } of swept) written!.add(keyInLatestKey(storeKey), id);
-    this.write(storeKey, record, superseded);
+    this.write(storeKey, record, superseded, stored === undefined);
     return previous;
   }
 
@@ -302,9 +302,9 @@ export class PendingEffects implements RecordReader {
   }
 
   /** Writes a record as it is stored; undefined deletes it. What the key's readers see is the overlay's. */
-  write(storeKey: Buffer, record: Buffer | undefined, superseded?: Write['superseded']): void {
+  write(storeKey: Buffer, record: Buffer | undefined, superseded?: Write['superseded'], isNew = false): void {
     this.#frozen = undefined;
-    this.#operations.push({ storeKey, record, superseded });
+    this.#operations.push({ storeKey, record, superseded, isNew });
     this.#sizeBytes += storeKey.length + (record?.length ?? 0) + (superseded?.record.length ?? 0);
   }
 

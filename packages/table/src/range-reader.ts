@@ -3,6 +3,7 @@ import { boundsOf } from './key-bounds.js';
 import { createRevisionOf, keyInLatestKey, latestKey, modRevisionOf, valueIn, versionOf } from './layout.js';
 import { encodedPairSizeBytes } from './pair-size.js';
 import { EMPTY_SCAN, type RecordScan, type RecordSource, type StoredPair } from './record-source.js';
+import { hasRevisionBounds, isWithinRevisions } from './revision-bounds.js';
 import type { KeyRecord, RangePage, RangeQuery } from './types.js';
 
 /** The pairs that are decoded between two turns of the event loop. */
@@ -68,7 +69,7 @@ export class RangeReader {
     this.#isAwaited = isAwaited;
     this.#count = count;
     this.#scan = scan;
-    this.#hasFilters = filters(query);
+    this.#hasFilters = hasRevisionBounds(query);
     const entries =
       query.countOnly || this.#hasFilters ? CHUNK_ENTRIES_MAX : query.maxBytes / USUAL_PAIR_BYTES;
     this.#chunkEntries = Math.max(CHUNK_ENTRIES_MIN, Math.min(Math.ceil(entries), CHUNK_ENTRIES_MAX));
@@ -94,7 +95,8 @@ export class RangeReader {
         isAwaited,
       );
     }
-    const keysOnly = query.countOnly && !filters(query);
+    const hasFilters = hasRevisionBounds(query);
+    const keysOnly = query.countOnly && !hasFilters;
     if (keysOnly && query.limit === 0) {
       const count = await source.count(bounds, isAwaited);
       return new RangeReader(query, EMPTY_SCAN, isAwaited, count);
@@ -102,9 +104,8 @@ export class RangeReader {
     const scan = source.scan(bounds, {
       keysOnly,
       // One more tells whether there is more; with filters nobody knows how many must be looked at.
-      ...(query.limit > 0 &&
-        query.limit < CHUNK_ENTRIES_MAX &&
-        !filters(query) && { limit: query.limit + 1 }),
+      ...(query.limit > 0 && query.limit < CHUNK_ENTRIES_MAX && !hasFilters && { limit: query.limit + 1 }),
+      ...(hasFilters && { revisions: query }),
     });
     return new RangeReader(query, scan, isAwaited);
   }
@@ -162,7 +163,7 @@ export class RangeReader {
     for (;;) {
       for (; this.#at < this.#pairs.length; this.#at++) {
         const pair = this.#pairs[this.#at]!;
-        if (!this.#hasFilters || matches(this.#query, pair[1])) return pair;
+        if (!this.#hasFilters || isWithinRevisions(this.#query, pair[1])) return pair;
       }
       if (!(await this.#isAwaited())) throw new AnswerAbandonedError();
       this.#pairs = await this.#scan.next(Math.min(this.#left + 1, this.#chunkEntries));
@@ -173,24 +174,3 @@ export class RangeReader {
 }
 
 const always = (): boolean => true;
-
-function filters(query: RangeQuery): boolean {
-  return (
-    query.minModRevision !== 0 ||
-    query.maxModRevision !== 0 ||
-    query.minCreateRevision !== 0 ||
-    query.maxCreateRevision !== 0
-  );
-}
-
-function matches(query: RangeQuery, record: Buffer): boolean {
-  return (
-    isWithin(modRevisionOf(record), query.minModRevision, query.maxModRevision) &&
-    isWithin(createRevisionOf(record), query.minCreateRevision, query.maxCreateRevision)
-  );
-}
-
-/** Inclusive; 0: no bound. */
-function isWithin(revision: number, min: number, max: number): boolean {
-  return revision >= min && (max === 0 || revision <= max);
-}

@@ -9,6 +9,7 @@ import {
   type RangeDeletion,
   type RangePart,
 } from './range-deletion.js';
+import type { RevisionBounds } from './revision-bounds.js';
 import { keyId, keyOfId } from './sorted-tree.js';
 import type { StoreReader, StoreScan, StoreSnapshot } from './store.js';
 import { idsFrom, type KeyTree } from './written-keys.js';
@@ -23,12 +24,21 @@ export interface RecordScan {
   close(): Promise<void>;
 }
 
+/** What a reader of a range has no use for. */
+export interface RecordScanOptions {
+  /** The most pairs that will be asked for. Not together with `revisions`. */
+  readonly limit?: number;
+  /** Records may come empty. */
+  readonly keysOnly?: boolean;
+  /** Other records may be left out. */
+  readonly revisions?: RevisionBounds;
+}
+
 /** The live keys of a table as some reader sees them. */
 export interface RecordReader {
   /** A promise only where the past is read. */
   get(key: Buffer): Buffer | undefined | Promise<Buffer | undefined>;
-  /** `limit`: the most pairs that will be asked for. `keysOnly`: records may come empty. */
-  scan(bounds: KeyBounds, options: { limit?: number; keysOnly?: boolean }): RecordScan;
+  scan(bounds: KeyBounds, options: RecordScanOptions): RecordScan;
 }
 
 /** One that also counts. */
@@ -44,7 +54,7 @@ const BYTES_MAX = Number.MAX_SAFE_INTEGER;
 /** Keys that one trip to the store looks up. */
 const LOOKUP_KEYS_MAX = 500;
 /** Records that are counted between two turns of the event loop, where each must be looked at. */
-const COUNT_PAGE_ENTRIES = 1000;
+const COUNT_PAGE_ENTRIES = 400;
 
 /** Of a range without keys. */
 export const EMPTY_SCAN: RecordScan = {
@@ -66,11 +76,7 @@ export interface LatestSource {
 }
 
 /** The live records of a range. */
-export function scanLive(
-  source: LatestSource,
-  bounds: KeyBounds,
-  options: { limit?: number; keysOnly?: boolean },
-): RecordScan {
+export function scanLive(source: LatestSource, bounds: KeyBounds, options: RecordScanOptions): RecordScan {
   if (source.deletions.length === 0 && source.swept.length === 0)
     return scanPart(source, { ...bounds, keys: undefined }, options);
   const parts = partsOf(bounds, [...source.swept, ...source.deletions]);
@@ -81,17 +87,24 @@ export function scanLive(
 function scanPart(
   { store, snapshot, overlay, deletions }: LatestSource,
   part: RangePart,
-  options: { limit?: number; keysOnly?: boolean },
+  options: RecordScanOptions,
 ): RecordScan {
   const unwritten = overlay?.range(keyId(part.first), part.end && keyId(part.end)) ?? [];
   const deleting = deletionsWithin(deletions, part);
   // Records that a reader will not see are read all the same, so nobody knows how many make up `limit`; and only
   // the record says whether it was deleted.
-  const { keysOnly = false } = options;
+  const { keysOnly = false, revisions } = options;
   const seesAll = unwritten.length === 0 && deleting.length === 0;
   const base =
     part.keys === undefined
-      ? scanLatest(store, snapshot, part, seesAll ? options : { keysOnly: keysOnly && deleting.length === 0 })
+      ? scanLatest(
+          store,
+          snapshot,
+          part,
+          seesAll
+            ? options
+            : { keysOnly: keysOnly && deleting.length === 0, ...(revisions !== undefined && { revisions }) },
+        )
       : new KeysScan({ store, snapshot }, part, part.keys, unwritten);
   const stored = unwritten.length === 0 ? base : new OverlaidScan(base, unwritten);
   return onlyLive(stored, deleting);
@@ -243,7 +256,7 @@ export function scanLatest(
   store: StoreReader,
   snapshot: StoreSnapshot | undefined,
   bounds: KeyBounds,
-  options: { limit?: number; keysOnly?: boolean },
+  options: RecordScanOptions,
 ): RecordScan {
   if (isEmptyRange(bounds)) return EMPTY_SCAN;
   return new LatestScan(
@@ -255,7 +268,8 @@ export function scanLatest(
   );
 }
 
-function latestRange({ first, end }: KeyBounds): { gte: Buffer; lt: Buffer } {
+/** The store keys of a range. */
+export function latestRange({ first, end }: KeyBounds): { gte: Buffer; lt: Buffer } {
   return { gte: latestKey(first), lt: end === undefined ? LATEST_END : latestKey(end) };
 }
 

@@ -1,4 +1,5 @@
 import type { StoreDamagedError } from './errors.js';
+import type { RevisionBounds } from './revision-bounds.js';
 
 /** A half-open key range in byte order. Absent bounds are open ends. */
 export interface KeyRange {
@@ -14,6 +15,8 @@ export interface ScanOptions extends KeyRange {
   readonly keysOnly?: boolean;
   /** The most entries this scan will be asked for; lets the store read no further. */
   readonly limit?: number;
+  /** Of a range of latest keys: other records may be left out. Only forward, and without a limit. */
+  readonly revisions?: RevisionBounds;
 }
 
 /** Reads on in order. Must be closed; closing twice is harmless. */
@@ -56,6 +59,14 @@ export interface StoreReader {
 export interface OrderedStore extends StoreReader {
   /** Atomic, however many there are. What they hold must stay as it is until it resolves. */
   write(operations: Iterable<Operation>): Promise<void>;
+  /**
+   * Counts the entries of a range in parts of so many each, the last of fewer. A part says which key is its last, or undefined
+   * where that cannot be said for certain without a look at each.
+   */
+  countParts(
+    range: KeyRange & { readonly snapshot: StoreSnapshot },
+    partEntries: number,
+  ): AsyncGenerator<{ readonly count: number; readonly last: Buffer | undefined }, void, undefined>;
   /** Forces what was written before into durable, immutable files (LevelDB: compactRange). */
   flush(): Promise<void>;
   /** About how many bytes of disk the range takes. */

@@ -2,7 +2,7 @@ import type { mvcc } from '@coxswain/protocol';
 import type { BufferedStore } from './buffered-store.js';
 import { comparesHold } from './compare.js';
 import { ResponseTooLargeError } from './errors.js';
-import { getHistory, type PastSource, scanHistory } from './history.js';
+import { countHistory, getHistory, type PastSource, scanHistory } from './history.js';
 import type { KeyBounds } from './key-bounds.js';
 import { latestKey } from './layout.js';
 import { RangeAnswers } from './range-answers.js';
@@ -10,8 +10,8 @@ import { deletionOf, deletionsUpTo } from './range-deletion.js';
 import { RangeReader } from './range-reader.js';
 import {
   countLive,
-  countScan,
   type RecordScan,
+  type RecordScanOptions,
   type RecordSource,
   scanLatest,
   scanLive,
@@ -112,7 +112,7 @@ export class TableView implements RecordSource {
   }
 
   /** Records as they are stored, in key order. */
-  scan(bounds: KeyBounds, options: { limit?: number; keysOnly?: boolean }): RecordScan {
+  scan(bounds: KeyBounds, options: RecordScanOptions): RecordScan {
     const { native: snapshot } = this.#snapshot;
     const { deletions, swept } = this.state;
     if (this.#isEarlier) return scanHistory(this.#past(), bounds, this.revision);
@@ -120,7 +120,7 @@ export class TableView implements RecordSource {
   }
 
   count(bounds: KeyBounds, isAwaited: () => boolean | Promise<boolean>): Promise<number> {
-    if (this.#isEarlier) return countScan(this.scan(bounds, { keysOnly: true }), isAwaited);
+    if (this.#isEarlier) return countHistory(this.#past(), bounds, this.revision, isAwaited);
     const { native: snapshot } = this.#snapshot;
     const { deletions, swept } = this.state;
     const { keyCount } = this;

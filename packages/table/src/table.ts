@@ -11,6 +11,7 @@ import {
   TableHalfAppliedError,
 } from './errors.js';
 import { HistoryRemoval } from './history-removal.js';
+import { KeyBlocks } from './key-blocks.js';
 import { ALL_KEYS, boundsOf } from './key-bounds.js';
 import { BATCH_END, batchKey, batchNumberOf, historyBlocksFrom, latestKey, outcomeKey } from './layout.js';
 import type { PageBudget } from './page-budget.js';
@@ -56,6 +57,8 @@ export interface TableOptions {
   readonly effectsSizeBytesMax?: number;
   /** Store writes of one entry in one store batch, at most (A4). Default 4000. */
   readonly effectsOperationsMax?: number;
+  /** How many keys a block is made of that knows their number; see `KeyBlocks`. Default 256, and more in a large table. */
+  readonly keyBlockKeys?: number | undefined;
   /** What all tables together may keep in memory of what was written; absent: each keeps what it may by itself. */
   readonly writeBudget?: WriteBudget;
   /** Where the pages are kept that ranges are answered from; absent: there are none. */
@@ -150,6 +153,7 @@ export class Table {
    */
   static async open(options: TableOptions): Promise<Table> {
     const { directory, name, create, writtenKeysSizeBytesMax = WRITTEN_KEYS_SIZE_BYTES_MAX } = options;
+    const keyBlocks = { blockKeys: options.keyBlockKeys };
     const store = await directory.open(name, { create });
     try {
       const last = await readLastBatch(store);
@@ -157,7 +161,7 @@ export class Table {
         if (!create) throw new TableGapError(name, 'it holds no batch at all');
         const state = await initializeStore(store, initialState(options));
         const checkpoint = { batchNumber: 1, appliedIndex: state.appliedIndex };
-        return new Table(options, new BufferedStore(store), {
+        return new Table(options, new BufferedStore(store, KeyBlocks.empty(keyBlocks)), {
           state,
           progress: undefined,
           checkpoint,
@@ -175,7 +179,7 @@ export class Table {
         ...batches,
         sizeBytesMax: writtenKeysSizeBytesMax,
       });
-      return new Table(options, new BufferedStore(store), {
+      return new Table(options, new BufferedStore(store, KeyBlocks.unknown(last.state.keyCount, keyBlocks)), {
         ...last,
         ...batches,
         state: { ...last.state, deletions },

@@ -6,11 +6,13 @@ import { BufferedStore } from '../src/buffered-store.js';
 import { encodePair, recordOfPair } from '../src/encoded-pair.js';
 import { type EncodedPairs, EncodedPoint } from '../src/encoded-pairs.js';
 import { MemoryStoreDirectory, PageBudget, Table } from '../src/index.js';
+import { KeyBlocks } from '../src/key-blocks.js';
 import { latestKey, writeRecordHeader } from '../src/layout.js';
 import { Gap, PageCache } from '../src/page-cache.js';
 import { keyId, keyOfId } from '../src/sorted-tree.js';
 import type { Operation } from '../src/store.js';
 import { bytes, del, entry, put, putBatch, text } from './commands.js';
+import { asTablesWrite } from './table-writes.js';
 
 const revision = fc.oneof(fc.nat(300), fc.bigInt({ min: 0n, max: 2n ** 52n }).map(Number));
 
@@ -104,7 +106,7 @@ describe('pages', () => {
             beforeFlush: delay,
             beforeScan: delay,
           });
-          const store = new BufferedStore(await directory.open('store', { create: true }));
+          const store = new BufferedStore(await directory.open('store', { create: true }), KeyBlocks.empty());
           const budget = new PageBudget(budgetBytes);
           const cache = new PageCache(store, budget, 3);
           /** What readers were told of. */
@@ -120,7 +122,7 @@ describe('pages', () => {
             // A table tells its pages in the turn in which its store gets a batch.
             written = written.then(async () => {
               await delay();
-              store.write(operations);
+              store.write(asTablesWrite(store, operations));
               cache.written(operations);
               for (const { storeKey, record } of operations) {
                 if (record === undefined) published.delete(keyId(storeKey, 1));

@@ -38,6 +38,7 @@ import { makeTemporaryDirectory } from './temporary-directory.js';
 
 const NAME = '10001';
 const everything = commands.query('\0', '\0');
+const middle = commands.query('a\0', 'c');
 
 /** A range deletion that finds more keys than one leaves the rest to the sweep, which takes one at a time. */
 function openTable(
@@ -119,18 +120,18 @@ class Comparison {
   });
   readonly #writeTurns: number;
   readonly #effectsSizeBytesMax: number;
-  readonly #writtenKeysSizeBytesMax: number;
+  readonly #options: Partial<TableOptions>;
   #table: Table | undefined;
   readonly #entries: TableEntry[] = [];
 
   /**
-   * `writeTurns`: how long the store takes for a write. `effectsSizeBytesMax`: the limit of A4.
-   * `writtenKeysSizeBytesMax`: what is known of a deletion's keys before they are too many.
+   * `writeTurns`: how long the store takes for a write. `effectsSizeBytesMax`: the limit of A4. Of the options
+   * `writtenKeysSizeBytesMax` is what is known of a deletion's keys before they are too many.
    */
-  constructor(writeTurns: number, effectsSizeBytesMax: number, writtenKeysSizeBytesMax: number) {
+  constructor(writeTurns: number, effectsSizeBytesMax: number, options: Partial<TableOptions>) {
     this.#writeTurns = writeTurns;
     this.#effectsSizeBytesMax = effectsSizeBytesMax;
-    this.#writtenKeysSizeBytesMax = writtenKeysSizeBytesMax;
+    this.#options = options;
   }
 
   get table(): Table {
@@ -142,9 +143,7 @@ class Comparison {
   }
 
   async open(): Promise<void> {
-    this.#table = await openTable(this.#directory, this.#effectsSizeBytesMax, {
-      writtenKeysSizeBytesMax: this.#writtenKeysSizeBytesMax,
-    });
+    this.#table = await openTable(this.#directory, this.#effectsSizeBytesMax, this.#options);
   }
 
   async apply(command: Parameters<typeof entry>[1]): Promise<void> {
@@ -199,6 +198,10 @@ class Comparison {
       const revision = Math.max(model.revision - back, table.historyFloor);
       const view = table.view(revision);
       deepEqual(plainPage(await view.range(range)), model.range(revision, range));
+      const counted = { ...range, keysOnly: false, countOnly: true, limit: 0 };
+      deepEqual(plainPage(await view.range(counted)), model.range(revision, counted));
+      const unfiltered = commands.query(text(range.key), text(range.rangeEnd!), { countOnly: true });
+      deepEqual(plainPage(await view.range(unfiltered)), model.range(revision, unfiltered));
       const point = await view.get(range.key);
       const [known] = model.range(revision, commands.query(text(range.key))).records;
       equal(point === undefined, known === undefined);
@@ -213,7 +216,9 @@ class Comparison {
     await swept(this.table);
     const { contentHash, keyCount } = this.table;
     expect(contentHash).toBe(await hashOfNaive(this.#entries));
-    const all = Array.from({ length: this.model.revision }, (_, back) => [everything, back] as const);
+    const all = Array.from({ length: this.model.revision }, (_, back) =>
+      [everything, middle].map((range) => [range, back] as const),
+    ).flat();
     await this.compare(all);
     await closeWhole(this.table);
     expect(await hashOfRecords(this.#directory, NAME)).toEqual({ kept: contentHash, keyCount });
@@ -238,8 +243,12 @@ describe('range deletions whose keys are removed later, against a model that kee
         fc.nat(40),
         fc.constantFrom(1, 50, 100, 200),
         fc.constantFrom(0, 150, 100_000),
-        async (steps, losesFlush, writeTurns, batchBytes, writtenBytes) => {
-          const comparison = new Comparison(writeTurns, batchBytes, writtenBytes);
+        fc.constantFrom(1, 2, 256),
+        async (steps, losesFlush, writeTurns, batchBytes, writtenKeysSizeBytesMax, keyBlockKeys) => {
+          const comparison = new Comparison(writeTurns, batchBytes, {
+            writtenKeysSizeBytesMax,
+            keyBlockKeys,
+          });
           await comparison.open();
           for (const one of steps) {
             await comparison.apply(one.command);

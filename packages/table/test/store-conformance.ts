@@ -183,6 +183,32 @@ export function describeStoreConformance(
       snapshot.close();
     });
 
+    if (name !== 'BufferedStore') {
+      test('a count in parts says where each ends, or that it does not know', async () => {
+        const key = (at: number): string => `k${String(at).padStart(6, '0')}`;
+        await put(store, Object.fromEntries(Array.from({ length: 9_001 }, (_, at) => [key(at), 'v'])));
+        await put(store, { 'l\xff1': 'no UTF-8', 'l\xff2': 'nor this' });
+        const snapshot = store.snapshot();
+        await put(store, { k1: 'new' });
+        const parts: (readonly [count: number, last: string | undefined])[] = [];
+        for await (const { count, last } of store.countParts(
+          { gte: bytes('k'), lt: bytes('l'), snapshot },
+          1000,
+        ))
+          parts.push([count, last && text(last)]);
+        expect(parts).toEqual([
+          ...Array.from({ length: 9 }, (_, at) => [1000, key(1000 * at + 999)]),
+          [1, key(9000)],
+        ]);
+        const others: (string | undefined)[] = [];
+        for await (const { last } of store.countParts({ gte: bytes('l'), lt: bytes('m'), snapshot }, 1))
+          others.push(last && text(last));
+        for (const [at, other] of others.entries()) expect([`l\xff${at + 1}`, undefined]).toContain(other);
+        expect(others).toHaveLength(2);
+        snapshot.close();
+      });
+    }
+
     test('a snapshot keeps points and ranges while writes and flushes go on', async () => {
       await put(store, { a: '1', b: '2' });
       const snapshot = store.snapshot();

@@ -667,6 +667,7 @@ function hookedStores(stores: StoreDirectory, take: Take): StoreDirectory {
     getMany: (keys, snapshot) => store.getMany(keys, snapshot),
     scan: (options) => store.scan(options),
     count: (range) => store.count(range),
+    countParts: (range, partEntries) => store.countParts(range, partEntries),
     snapshot: () => store.snapshot(),
     turn: () => store.turn(),
     write: (operations) => take(`store write ${name}`, () => store.write(operations)),

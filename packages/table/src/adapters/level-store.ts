@@ -30,10 +30,21 @@ const SCAN_BYTES_MAX = 1 << 20;
 const COUNT_PART_ENTRIES = 4000;
 
 /**
- * Of entries that nobody looks at. Native code makes strings of their keys, for a fraction of what two Buffers cost; what
- * is no UTF-8 is replaced there, and of no interest. Bounds are taken as they are. Without keys an iterator would give
- * nothing at all (findings/classic-level-iterates-nothing.sh).
+ * Keys that are counted. Native code makes strings of them, for a fraction of what Buffers cost; what is no UTF-8 is replaced
+ * there. Bounds are taken as they are. Without keys an iterator would give nothing at all
+ * (findings/classic-level-iterates-nothing.sh).
  */
+const KEY_TEXT = {
+  name: 'key-text',
+  format: 'utf8',
+  encode: (bound: Buffer | string) => bound as string,
+  decode: (text: string) => text,
+} as const;
+
+/** What native code puts in the place of bytes that are no UTF-8. */
+const REPLACEMENT = '\ufffd';
+
+/** Values that nobody looks at. */
 const UNREAD = {
   name: 'unread',
   format: 'utf8',
@@ -380,21 +391,43 @@ export class LevelStore implements OrderedStore {
   async *count(
     range: KeyRange & { readonly snapshot?: StoreSnapshot },
   ): AsyncGenerator<number, void, undefined> {
-    const { snapshot, ...bounds } = range;
+    for await (const keys of this.#keyTexts(range, COUNT_PART_ENTRIES)) yield keys.length;
+  }
+
+  async *countParts(
+    range: KeyRange & { readonly snapshot: StoreSnapshot },
+    partEntries: number,
+  ): AsyncGenerator<{ count: number; last: Buffer | undefined }, void, undefined> {
+    const parts = Math.max(1, Math.floor(COUNT_PART_ENTRIES / partEntries));
+    for await (const keys of this.#keyTexts(range, parts * partEntries)) {
+      for (let from = 0; from < keys.length; from += partEntries) {
+        const count = Math.min(partEntries, keys.length - from);
+        const [last] = keys[from + count - 1]!;
+        // It may stand for bytes that are no UTF-8.
+        yield { count, last: last.includes(REPLACEMENT) ? undefined : Buffer.from(last) };
+      }
+    }
+  }
+
+  /** The keys of a range, some at a time, as native code makes strings of them. */
+  async *#keyTexts(
+    { snapshot, ...bounds }: KeyRange & { readonly snapshot?: StoreSnapshot },
+    maxEntries: number,
+  ): AsyncGenerator<[key: string, value: Buffer][], void, undefined> {
     try {
-      const iterator = this.#database.iterator({
-        ...bounds,
+      const iterator = this.#database.iterator<string, Buffer>({
+        ...(bounds as object),
         ...(snapshot !== undefined && { snapshot: nativeOf(snapshot) }),
-        keyEncoding: UNREAD,
+        keyEncoding: KEY_TEXT,
         valueEncoding: UNREAD,
         values: false,
         highWaterMarkBytes: SCAN_BYTES_MAX,
       });
       try {
         for (;;) {
-          const { length } = await iterator.nextv(COUNT_PART_ENTRIES);
-          if (length === 0) return;
-          yield length;
+          const keys = await iterator.nextv(maxEntries);
+          if (keys.length === 0) return;
+          yield keys;
         }
       } finally {
         await iterator.close();

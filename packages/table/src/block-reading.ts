@@ -1,0 +1,89 @@
+import { strict as assert } from 'node:assert/strict';
+import { KeyBlock } from './key-block.js';
+import type { KeyBlocks } from './key-blocks.js';
+import { RevisionSpan } from './revision-bounds.js';
+import { keyId } from './sorted-tree.js';
+
+/**
+ * Learns from somebody who reads the keys of a block, or its keys from some place on, what lies in it: divides a large one, and
+ * notes between which revisions the records are.
+ */
+export class BlockReading {
+  readonly #blocks: KeyBlocks;
+  /** What is left of the block behind all parts that are known by now; undefined: nothing more is to be learned. */
+  #rest: KeyBlock | undefined;
+  /** What of the block lies before the place where reading begins. */
+  #before: KeyBlock | undefined;
+  /** Of the present part. */
+  #first: string | undefined;
+  #last: Buffer | undefined;
+  #count = 0;
+  #revisions = RevisionSpan.none;
+
+  /** `from`: where reading begins, if that is within the block. */
+  constructor(blocks: KeyBlocks, block: KeyBlock, from = block.first) {
+    this.#blocks = blocks;
+    this.#rest = block;
+    if (from > block.first) this.#before = new KeyBlock(block.first, from, undefined, block.revisions);
+  }
+
+  /** The next key. Without its record nothing is learned of revisions. */
+  take(storeKey: Buffer, record?: Buffer): void {
+    const rest = this.#rest;
+    if (rest === undefined) return;
+    this.#first ??= keyId(storeKey);
+    this.#last = storeKey;
+    this.#count += 1;
+    this.#revisions = record === undefined ? rest.revisions : this.#revisions.and(record);
+    if (this.#count === this.#keysOfPart(rest)) this.#endPart(rest, false);
+  }
+
+  /** So many keys more, of which the last is known, or nothing else. */
+  takePart(count: number, last: Buffer | undefined): void {
+    const rest = this.#rest;
+    if (rest === undefined) return;
+    this.#first ??= this.#before?.end ?? rest.first;
+    this.#last = last;
+    this.#count += count;
+    this.#revisions = rest.revisions;
+    if (last !== undefined && this.#count >= this.#blocks.blockKeys) this.#endPart(rest, false);
+  }
+
+  /** All of the block has been read, from where reading began. */
+  end(): void {
+    const rest = this.#rest;
+    if (rest === undefined) return;
+    const isAll = this.#before === undefined;
+    assert(
+      !isAll || rest.count === undefined || rest.count === this.#count,
+      'a block has as many keys as the store',
+    );
+    // Many short ranges would cut the block in many pieces.
+    if (isAll || this.#count >= this.#blocks.blockKeys / 2) this.#endPart(rest, true);
+    this.#rest = undefined;
+  }
+
+  #keysOfPart(rest: KeyBlock): number {
+    const isWhole = this.#before === undefined && this.#blocks.isSmall(rest);
+    return isWhole ? rest.count! : this.#blocks.blockKeys;
+  }
+
+  #endPart(rest: KeyBlock, isLast: boolean): void {
+    const parts = this.#before === undefined ? [] : [this.#before];
+    let behind: KeyBlock | undefined;
+    if (this.#first !== undefined) {
+      const end = this.#last === undefined ? rest.end : `${keyId(this.#last)}\0`;
+      parts.push(new KeyBlock(this.#first, end, this.#count, this.#revisions));
+      const isCounted = rest.count !== undefined && this.#before === undefined;
+      const left = isCounted ? rest.count! - this.#count : undefined;
+      if (!isLast && left !== 0 && end < rest.end) behind = new KeyBlock(end, rest.end, left, rest.revisions);
+      if (behind !== undefined) parts.push(behind);
+    }
+    const isKept = this.#blocks.replace(rest, parts);
+    this.#rest = isKept ? behind : undefined;
+    this.#before = undefined;
+    this.#first = undefined;
+    this.#count = 0;
+    this.#revisions = RevisionSpan.none;
+  }
+}
