@@ -1,6 +1,6 @@
 import { type Node, type ReadableTable, WOLF_SHARD } from '@coxswain/node';
 import { NO_NODE, type NodeId } from '@coxswain/raft';
-import { RevisionCompactedError } from '@coxswain/table';
+import { RevisionCompactedError, TableError } from '@coxswain/table';
 import { Cluster } from './cluster.js';
 import { checkCounts } from './counts.js';
 import { EventKind, EventLoop } from './event-loop.js';
@@ -299,7 +299,7 @@ function checkConflict(node: Node, { response }: WolfAnswer): void {
   );
 }
 
-/** Every record, key by key; undefined: history does not reach back any more. */
+/** Every record, key by key; undefined: history does not reach back any more, or the table was taken away while it was read. */
 async function contentOf(readable: ReadableTable, at: number | undefined): Promise<string | undefined> {
   try {
     const { records } = await readAll(readable.table, wholeRange, (seen) => readable.header(seen), at);
@@ -309,6 +309,7 @@ async function contentOf(readable: ReadableTable, at: number | undefined): Promi
       .join('\n');
   } catch (error) {
     if (at !== undefined && error instanceof RevisionCompactedError) return undefined;
+    if (error instanceof TableError && error.code === 'closed') return undefined;
     throw error;
   }
 }
