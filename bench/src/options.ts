@@ -69,7 +69,7 @@ export function parseOptions(args: readonly string[]): Options {
   if (valueSizeBytes > VALUE_SIZE_BYTES_MAX)
     throw new UsageError(`--value-size is at most ${VALUE_SIZE_BYTES_MAX}`);
   if (values.tables !== '1' && values.against !== '')
-    throw new UsageError('--tables: peers are measured with one table, without --against');
+    throw new UsageError('--tables: peers are measured with one table: leave out --against');
   if (keyCount < RANGE_KEY_COUNT) throw new UsageError(`--keys is at least ${RANGE_KEY_COUNT}`);
   return {
     peers: oneOf('--against', KNOWN_PEERS, values.against),

@@ -1,6 +1,13 @@
 import type { Socket } from 'node:net';
 import { ClientStream, type ClientStreamHost, type ClientStreamListener } from './client-stream.js';
-import { ConnectionError, ErrorCode } from './errors.js';
+import {
+  badHeaderBlock,
+  ConnectionError,
+  ErrorCode,
+  expectSize,
+  protocolError,
+  windowOverflow,
+} from './errors.js';
 import {
   CLIENT_PREFACE,
   encodeFrame,
@@ -540,26 +547,5 @@ export class ClientConnection implements ClientStreamHost {
       stream.listener.onLost(this.#cause);
     }
     this.#options.onClose(this.#cause);
-  }
-}
-
-function protocolError(message: string): ConnectionError {
-  return new ConnectionError(ErrorCode.protocolError, message);
-}
-
-function badHeaderBlock(cause: Error): ConnectionError {
-  return new ConnectionError(ErrorCode.compressionError, cause.message, { cause });
-}
-
-function windowOverflow(): ConnectionError {
-  return new ConnectionError(ErrorCode.flowControlError, 'a window grew beyond 2^31-1 bytes');
-}
-
-function expectSize(sizeBytes: number, expectedBytes: number): void {
-  if (sizeBytes !== expectedBytes) {
-    throw new ConnectionError(
-      ErrorCode.frameSizeError,
-      `a frame of ${sizeBytes} bytes, not ${expectedBytes}`,
-    );
   }
 }

@@ -24,3 +24,26 @@ export class ConnectionError extends Error {
     super(`HTTP/2: ${message}`, options);
   }
 }
+
+/** The other side broke the rules of the connection (RFC 9113, 5.4.1). */
+export function protocolError(message: string): ConnectionError {
+  return new ConnectionError(ErrorCode.protocolError, message);
+}
+
+export function badHeaderBlock(cause: Error): ConnectionError {
+  return new ConnectionError(ErrorCode.compressionError, cause.message, { cause });
+}
+
+export function windowOverflow(): ConnectionError {
+  return new ConnectionError(ErrorCode.flowControlError, 'a window grew beyond 2^31-1 bytes');
+}
+
+/** Throws where the payload of a frame does not have the only size that it may have. */
+export function expectSize(sizeBytes: number, expectedBytes: number): void {
+  if (sizeBytes !== expectedBytes) {
+    throw new ConnectionError(
+      ErrorCode.frameSizeError,
+      `a frame of ${sizeBytes} bytes, not ${expectedBytes}`,
+    );
+  }
+}

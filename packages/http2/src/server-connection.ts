@@ -1,6 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
-import { ConnectionError, ErrorCode } from './errors.js';
+import {
+  badHeaderBlock,
+  ConnectionError,
+  ErrorCode,
+  expectSize,
+  protocolError,
+  windowOverflow,
+} from './errors.js';
 import {
   CLIENT_PREFACE,
   encodeFrame,
@@ -749,26 +756,5 @@ export class ServerConnection implements StreamHost, MemoryHolder {
     this.#silentTicks++;
     if (this.#silentTicks === PING_TICKS) this.#write(encodeFrame(FrameType.ping, 0, 0, Buffer.alloc(8)));
     else if (this.#silentTicks >= SILENCE_TICKS) this.#socket.destroy();
-  }
-}
-
-function protocolError(message: string): ConnectionError {
-  return new ConnectionError(ErrorCode.protocolError, message);
-}
-
-function badHeaderBlock(cause: Error): ConnectionError {
-  return new ConnectionError(ErrorCode.compressionError, cause.message, { cause });
-}
-
-function windowOverflow(): ConnectionError {
-  return new ConnectionError(ErrorCode.flowControlError, 'a window grew beyond 2^31-1 bytes');
-}
-
-function expectSize(sizeBytes: number, expectedBytes: number): void {
-  if (sizeBytes !== expectedBytes) {
-    throw new ConnectionError(
-      ErrorCode.frameSizeError,
-      `a frame of ${sizeBytes} bytes, not ${expectedBytes}`,
-    );
   }
 }
