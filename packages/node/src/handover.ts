@@ -82,8 +82,9 @@ export class Handover {
   #isWaiting(replica: Replica): boolean {
     if (replica.isClosed || replica.isSuspended || !replica.speaksFrames) return false;
     const { raft, isLeader } = replica;
-    // Deposed already: the election that deposed it may still fail.
-    if (!isLeader) return raft.leader === NO_NODE && this.#asked.has(replica);
+    // Deposed already: the election that deposed it may still fail. Where too few are left, nobody wins one: the
+    // other nodes are stopping too.
+    if (!isLeader) return raft.leader === NO_NODE && this.#asked.has(replica) && replica.isQuorumAlive;
     if (raft.transferTarget !== NO_NODE && this.#options.isAlive(raft.transferTarget)) return true;
     const others = raft.peerStatuses().filter(({ isLearner }) => !isLearner);
     // The only member of its group has nobody to hand over to.

@@ -415,7 +415,7 @@ export class Replica implements ReadableTable {
     if (!this.isLeader || !this.speaksFrames) return;
     const isIdle = this.#raft.isIdle && this.proposals.isEmpty && this.reads.count === 0;
     // A leader that is cut off must go on counting, to find that it has no quorum any more.
-    if (!isIdle || !this.#isQuorumAlive()) {
+    if (!isIdle || !this.isQuorumAlive) {
       this.#idleTicks = 0;
       return;
     }
@@ -426,7 +426,8 @@ export class Replica implements ReadableTable {
     this.#isQuiet = true;
   }
 
-  #isQuorumAlive(): boolean {
+  /** Whether so many voters answer, this node among them, that the group can have a leader. */
+  get isQuorumAlive(): boolean {
     return this.#aliveCount() > this.#raft.membership.voters.length / 2;
   }
 
@@ -443,7 +444,7 @@ export class Replica implements ReadableTable {
   }
 
   #whyLeaderless(answer: string): string | undefined {
-    return this.#host.whyLeaderless(this, { answer, isQuorum: this.#isQuorumAlive() });
+    return this.#host.whyLeaderless(this, { answer, isQuorum: this.isQuorumAlive });
   }
 
   #describeLeaderless(): string {

@@ -1,4 +1,5 @@
 import { META_SHARD } from '@coxswain/node';
+import { NO_NODE } from '@coxswain/raft';
 import { describe, expect, test } from '@jest/globals';
 import { type Outcome, TABLE, World } from './world.js';
 
@@ -137,6 +138,19 @@ describe('a node that stops hands over what it leads (thesis 3.10)', () => {
     const startedUs = world.loop.nowUs;
     await world.stop(leader);
     expect(world.loop.nowUs - startedUs).toBeLessThan(500_000);
+  });
+
+  test('an election that nobody is left to win is not waited for', async () => {
+    const world = await World.formed();
+    const [leader, follower, other] = await world.roles();
+    const replica = world.replica(leader);
+    const stopping = world.node(leader).stop();
+    await world.until('it is deposed', () => !replica.isLeader && replica.raft.leader === NO_NODE);
+    const startedUs = world.loop.nowUs;
+    world.kill(follower);
+    world.kill(other);
+    await world.settled(stopping);
+    expect(world.loop.nowUs - startedUs).toBeLessThan(1_000_000);
   });
 
   test('nodes that stop at once all stop', async () => {
