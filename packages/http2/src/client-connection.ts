@@ -25,6 +25,7 @@ import { FrameReader } from './frame-reader.js';
 import { HEADER_LIST_BYTES_MAX, type HeaderList, HeaderListReader } from './header-list.js';
 import { type Field, HpackEncoder } from './hpack-encoder.js';
 import { OutgoingFrames } from './outgoing-frames.js';
+import { StreamTable } from './stream-table.js';
 
 /** What all streams together may receive before the next WINDOW_UPDATE: it is given back at once, each stream's is not. */
 const CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024;
@@ -58,7 +59,7 @@ export class ClientConnection implements ClientStreamHost {
   readonly #reader: FrameReader;
   readonly #headers = new HeaderListReader();
   readonly #encoder = new HpackEncoder();
-  readonly #streams = new Map<number, ClientStream>();
+  readonly #streams = new StreamTable<ClientStream>();
   /** Those that have something to send, and wait for the connection. */
   readonly #waiting = new Set<ClientStream>();
   #nextId = 1;
@@ -135,7 +136,7 @@ export class ClientConnection implements ClientStreamHost {
       this.#options.streamWindowBytes,
     );
     if (this.#streams.size === 0) this.#socket.ref();
-    this.#streams.set(id, stream);
+    this.#streams.add(stream);
     this.#writeHeaders(id, this.#encoder.encode(constant, varying));
     if (this.#nextId > STREAM_ID_MAX) this.leave();
     return stream;
@@ -380,7 +381,7 @@ export class ClientConnection implements ClientStreamHost {
   #changeWindows(difference: number): void {
     if (difference === 0) return;
     this.#streamSendWindowBytes += difference;
-    for (const stream of [...this.#streams.values()]) {
+    for (const stream of this.#streams.values()) {
       stream.sendWindowBytes += difference;
       if (stream.sendWindowBytes > WINDOW_SIZE_BYTES_MAX) throw windowOverflow();
       if (difference > 0) stream.flush();
@@ -410,7 +411,7 @@ export class ClientConnection implements ClientStreamHost {
     const wasLeaving = this.isLeaving;
     this.#isLeaving = true;
     if (!wasLeaving) this.#options.onChange();
-    for (const stream of [...this.#streams.values()]) {
+    for (const stream of this.#streams.values()) {
       if (stream.id <= lastStreamId || stream.isClosed) continue;
       this.#forget(stream);
       stream.listener.onReset(ErrorCode.refusedStream, !stream.isAnswered);
@@ -542,7 +543,7 @@ export class ClientConnection implements ClientStreamHost {
   #onClose(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    for (const stream of [...this.#streams.values()]) {
+    for (const stream of this.#streams.values()) {
       this.#forget(stream);
       stream.listener.onLost(this.#cause);
     }

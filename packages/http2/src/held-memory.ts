@@ -107,8 +107,6 @@ export class HeldMemory {
   readonly #accounts = new Set<MemoryAccount>();
   /** Those that have somebody waiting, who was served last at the end. */
   readonly #waiting = new Set<MemoryAccount>();
-  /** Streams with answers that are not sent. */
-  readonly #unsent = new Map<ServerStream, MemoryAccount>();
   #heldBytes = 0;
   #answerBytes = 0;
   /** Of `answerBytes`, what connections of each standing hold. */
@@ -198,18 +196,15 @@ export class HeldMemory {
 
   /** As `hold`, for what the stream has not sent of its answer, or reserves for it. */
   holdAnswer(account: MemoryAccount, stream: ServerStream, sizeBytes: number): void {
+    if (stream.answerBytes === 0) {
+      stream.sentBytesAtLook = stream.sentBytes;
+      stream.slowLooks = 0;
+    }
     stream.answerBytes += sizeBytes;
     account.answerBytes += sizeBytes;
     this.#answerBytes += sizeBytes;
     this.#bytesOf[account.standing] += sizeBytes;
-    if (stream.answerBytes === 0) {
-      this.#unsent.delete(stream);
-      if (account.standing === 'newcomer') this.#changeStanding(account, 'reader');
-    } else if (!this.#unsent.has(stream)) {
-      stream.sentBytesAtLook = stream.sentBytes;
-      stream.slowLooks = 0;
-      this.#unsent.set(stream, account);
-    }
+    if (stream.answerBytes === 0 && account.standing === 'newcomer') this.#changeStanding(account, 'reader');
     if (sizeBytes > 0 && this.#isTight) this.#look();
     this.hold(account, stream, sizeBytes);
     if (sizeBytes < 0 && this.#waiting.size > 0) this.#grant();
@@ -236,7 +231,6 @@ export class HeldMemory {
     account.answerBytes -= answerBytes;
     this.#answerBytes -= answerBytes;
     this.#bytesOf[account.standing] -= answerBytes;
-    this.#unsent.delete(stream);
     if (this.#waiting.size > 0) this.#grant();
   }
 
@@ -329,7 +323,7 @@ export class HeldMemory {
   #look(): void {
     if (this.#timer !== undefined) return;
     for (const account of this.#accounts) this.#lookAt(account, 0);
-    for (const stream of this.#unsent.keys()) {
+    for (const [stream] of this.#unsent()) {
       stream.sentBytesAtLook = stream.sentBytes;
       stream.slowLooks = 0;
     }
@@ -345,6 +339,13 @@ export class HeldMemory {
       this.#timer = undefined;
     }, lookMs);
     this.#timer.unref();
+  }
+
+  /** Streams with answers that are not sent. */
+  *#unsent(): Generator<[stream: ServerStream, account: MemoryAccount], void, undefined> {
+    for (const account of this.#accounts) {
+      for (const stream of account.holder.streams) if (stream.answerBytes > 0) yield [stream, account];
+    }
   }
 
   /** Gives what has left for the client since the last look, `sinceMs` ago. */
@@ -378,7 +379,7 @@ export class HeldMemory {
   #markSlow(lookMs: number): void {
     const bytesMin = (SLOW_BYTES_PER_SECOND * lookMs) / 1_000;
     for (const account of this.#accounts) account.isSlow = this.#lookAt(account, lookMs) < bytesMin;
-    for (const [stream, account] of this.#unsent) {
+    for (const [stream, account] of this.#unsent()) {
       const sentBytes = stream.sentBytes - stream.sentBytesAtLook;
       stream.sentBytesAtLook = stream.sentBytes;
       // What is still being made, or stands in line for a connection that takes much, is not slow.
@@ -392,7 +393,7 @@ export class HeldMemory {
 
   /** As many as others wait for, those that hold most first. */
   #giveUpSlow(): void {
-    const slow = [...this.#unsent].filter(([stream]) => stream.slowLooks >= SLOW_LOOKS);
+    const slow = [...this.#unsent()].filter(([stream]) => stream.slowLooks >= SLOW_LOOKS);
     slow.sort(
       ([stream, account], [other, otherAccount]) =>
         otherAccount.answerBytes - account.answerBytes || other.answerBytes - stream.answerBytes,

@@ -30,6 +30,7 @@ import { OutgoingFrames } from './outgoing-frames.js';
 import { ServerStream, type StreamHost, type StreamListener } from './server-stream.js';
 import { recentStandstillMs, watchStandstill } from './standstill.js';
 import { StreamNumbers } from './stream-numbers.js';
+import { StreamTable } from './stream-table.js';
 
 /** What all streams together may send before the next WINDOW_UPDATE. It is given back at once: see `HeldMemory`. */
 const CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024;
@@ -105,9 +106,9 @@ export class ServerConnection implements StreamHost, MemoryHolder {
   readonly #headers = new HeaderListReader();
   readonly #memory: HeldMemory;
   readonly #account: MemoryAccount;
-  readonly #streams = new Map<number, ServerStream>();
+  readonly #streams = new StreamTable<ServerStream>();
   /** Those that have something to send, or want to. */
-  readonly #waiting = new Set<ServerStream>();
+  #waiting = new Set<ServerStream>();
   #prefaceBytes = 0;
   #hasSettings = false;
   readonly #numbers = new StreamNumbers();
@@ -387,7 +388,7 @@ export class ServerConnection implements StreamHost, MemoryHolder {
       this.#chunkAtMs,
       contentLengthBytes,
     );
-    this.#streams.set(streamId, stream);
+    this.#streams.add(stream);
     this.hold(stream, costBytes);
     if (stream.isClosed) return;
     if (sizeBytes > HEADER_LIST_BYTES_MAX) {
@@ -499,7 +500,7 @@ export class ServerConnection implements StreamHost, MemoryHolder {
     this.#spendPatience();
     const difference = initialWindowBytes - this.#streamSendWindowBytes;
     this.#streamSendWindowBytes = initialWindowBytes;
-    const streams = [...this.#streams.values()];
+    const streams = this.#streams.values();
     for (const stream of streams) {
       stream.sendWindowBytes += difference;
       if (stream.sendWindowBytes > WINDOW_SIZE_BYTES_MAX) throw windowOverflow();
@@ -576,7 +577,7 @@ export class ServerConnection implements StreamHost, MemoryHolder {
 
   #cancelAll(): void {
     this.#memory.withdraw(this.#account);
-    for (const stream of [...this.#streams.values()]) this.#cancel(stream);
+    for (const stream of this.#streams.values()) this.#cancel(stream);
   }
 
   // ---- what goes: StreamHost
@@ -601,6 +602,8 @@ export class ServerConnection implements StreamHost, MemoryHolder {
   }
 
   wait(stream: ServerStream): void {
+    // See `StreamTable`: what lives on keeps what it has forgotten.
+    if (this.#waiting.size === 0) this.#waiting = new Set();
     this.#waiting.add(stream);
   }
 

@@ -2,6 +2,7 @@ import type { ApplyResult, CommandKind } from '@coxswain/table';
 import type { Call } from './api.js';
 import type { Budget } from './budget.js';
 import { type ApiError, errors } from './errors.js';
+import { SequenceWindow } from './sequence-window.js';
 
 export interface Proposal {
   readonly kind: CommandKind;
@@ -35,9 +36,8 @@ export interface SentProposal extends Proposal {
 export class Proposals {
   readonly #budget: Budget;
   #unsent: Proposal[] = [];
-  /** In order of sequence, since sequences are given out when a proposal is sent. */
-  readonly #sent = new Map<number, SentProposal>();
-  #nextSequence = 1;
+  /** By sequence, which are given out when a proposal is sent. */
+  readonly #sent = new SequenceWindow<SentProposal>();
   /** No proposal expires before this. */
   #nextDeadlineMs = Number.POSITIVE_INFINITY;
 
@@ -55,8 +55,7 @@ export class Proposals {
 
   /** Every sequence below this is settled. */
   get settledBelow(): number {
-    for (const sequence of this.#sent.keys()) return sequence;
-    return this.#nextSequence;
+    return this.#sent.first;
   }
 
   /** Throws `tooBusy` when the node's budget is spent. */
@@ -81,12 +80,12 @@ export class Proposals {
         beganMs: proposal.beganMs,
         resolve: proposal.resolve,
         reject: proposal.reject,
-        sequence: this.#nextSequence++,
+        sequence: this.#sent.next,
         term,
         transmissions: 1,
         sentAtMs: nowMs,
       };
-      this.#sent.set(next.sequence, next);
+      this.#sent.add(next);
       sent.push(next);
     }
     this.#unsent = sent.length === this.#unsent.length ? [] : this.#unsent.slice(sent.length);

@@ -8,7 +8,8 @@ interface Waiter {
 }
 
 interface Round {
-  readonly waiters: Waiter[];
+  readonly context: ReadContext;
+  waiters: Waiter[];
   readonly sentAtMs: number;
 }
 
@@ -20,7 +21,8 @@ export class LinearizableReads {
   readonly #contextPrefix: string;
   #round = 0;
   #next: Waiter[] = [];
-  readonly #sent = new Map<ReadContext, Round>();
+  /** The round that is under way. */
+  #sent: Round | undefined;
   /** Confirmed, but what they need is not applied yet. */
   #confirmed: { index: number; waiters: Waiter[] }[] = [];
   #count = 0;
@@ -46,19 +48,19 @@ export class LinearizableReads {
 
   /** Sends the next round when reads wait for one and none is under way. True when it was sent. */
   beginRound(raft: Raft, nowMs: number): boolean {
-    if (this.#next.length === 0 || this.#sent.size > 0) return false;
+    if (this.#next.length === 0 || this.#sent !== undefined) return false;
     const context = this.#contextPrefix + ++this.#round;
     if (!raft.readIndex(context)) return false;
-    this.#sent.set(context, { waiters: this.#next, sentAtMs: nowMs });
+    this.#sent = { context, waiters: this.#next, sentAtMs: nowMs };
     this.#next = [];
     return true;
   }
 
   /** The round was confirmed: its reads are served once `index` is applied. */
   confirmed(state: ReadState, appliedIndex: number): void {
-    const round = this.#sent.get(state.context);
-    if (round === undefined) return;
-    this.#sent.delete(state.context);
+    const round = this.#sent;
+    if (round?.context !== state.context) return;
+    this.#sent = undefined;
     if (state.index <= appliedIndex) this.#resolve(round.waiters);
     else this.#confirmed.push({ index: state.index, waiters: round.waiters });
   }
@@ -73,13 +75,12 @@ export class LinearizableReads {
     this.#confirmed = still;
   }
 
-  /** Rounds that were sent before `sentBeforeMs` may be lost: their reads join the next one. Reading twice is harmless. */
+  /** A round that was sent before `sentBeforeMs` may be lost: its reads join the next one. Reading twice is harmless. */
   retry(sentBeforeMs: number): void {
-    for (const [context, round] of this.#sent) {
-      if (round.sentAtMs >= sentBeforeMs) continue;
-      this.#sent.delete(context);
-      this.#next = [...round.waiters, ...this.#next];
-    }
+    const round = this.#sent;
+    if (round === undefined || round.sentAtMs >= sentBeforeMs) return;
+    this.#sent = undefined;
+    this.#next = [...round.waiters, ...this.#next];
   }
 
   expire(nowMs: number, error: () => ApiError): void {
@@ -92,9 +93,7 @@ export class LinearizableReads {
         return false;
       });
     this.#next = keep(this.#next);
-    for (const [context, round] of this.#sent) {
-      this.#sent.set(context, { waiters: keep(round.waiters), sentAtMs: round.sentAtMs });
-    }
+    if (this.#sent !== undefined) this.#sent.waiters = keep(this.#sent.waiters);
     this.#confirmed = this.#confirmed.map(({ index, waiters }) => ({ index, waiters: keep(waiters) }));
   }
 

@@ -16,7 +16,6 @@ export interface ReadRound {
 export class ReadIndexQueue {
   private rounds: ReadRound[] = [];
   private firstSequence = 1;
-  private readonly sequences = new Map<ReadContext, number>();
   private readonly acknowledged = new Map<NodeId, number>();
 
   get isEmpty(): boolean {
@@ -35,16 +34,15 @@ export class ReadIndexQueue {
 
   /** False for a repeat of a round that waits already: its first arrival answers both. */
   add(round: ReadRound): boolean {
-    if (this.sequences.has(round.context)) return false;
+    if (this.placeOf(round.context) !== -1) return false;
     this.rounds.push(round);
-    this.sequences.set(round.context, this.newestSequence);
     return true;
   }
 
   /** False when `context` is not waiting: confirmed meanwhile, of an earlier term, or none. */
   acknowledge(from: NodeId, context: ReadContext): boolean {
-    const sequence = this.sequences.get(context);
-    if (sequence === undefined || sequence <= this.acknowledgedBy(from)) return false;
+    const sequence = this.firstSequence + this.placeOf(context);
+    if (sequence < this.firstSequence || sequence <= this.acknowledgedBy(from)) return false;
     this.acknowledged.set(from, sequence);
     return true;
   }
@@ -61,7 +59,11 @@ export class ReadIndexQueue {
     const confirmed = this.rounds.slice(0, count);
     this.rounds = this.rounds.slice(count);
     this.firstSequence += confirmed.length;
-    for (const round of confirmed) this.sequences.delete(round.context);
     return confirmed;
+  }
+
+  /** -1: it does not wait. Few rounds do: a node has one under way at a time. */
+  private placeOf(context: ReadContext): number {
+    return this.rounds.findLastIndex((round) => round.context === context);
   }
 }

@@ -6,7 +6,7 @@ import { HistoryBlockWriter } from './history-block.js';
 import type { KeyBlocks } from './key-blocks.js';
 import { LayeredScan } from './layered-scan.js';
 import { historyLaneOfFlush, LATEST } from './layout.js';
-import { asOf, Memtable, type MemtableEntry, type SupersededVersion, type Written } from './memtable.js';
+import { asOf, Memtable, type MemtableEntry, type Written } from './memtable.js';
 import { isWithinRevisions, type RevisionBounds } from './revision-bounds.js';
 import type { SortedRun } from './sorted-run.js';
 import { keyId } from './sorted-tree.js';
@@ -117,8 +117,8 @@ export class BufferedStore implements StoreReader {
   #active = new Memtable();
   /** What is being flushed. */
   #frozen: Memtable | undefined;
-  /** The latest records of what was flushed last, for point reads. */
-  #flushed: ReadonlyMap<string, Buffer | undefined> = new Map();
+  /** What was flushed last, for point reads; what was loaded is not there, as nobody reads that soon. */
+  #flushed: ReadonlyMap<string, Written> = new Map();
   #blocks: KeyBlocks;
   #number = 0;
   #snapshot: BaseSnapshot | undefined;
@@ -156,16 +156,15 @@ export class BufferedStore implements StoreReader {
     const frozen = this.#active;
     this.#frozen = frozen;
     this.#active = new Memtable();
-    const flushed = new Map<string, Buffer | undefined>();
     // Readers that come meanwhile count what lies under the frozen memtable: they must not see it there already.
     this.#baseSnapshot();
     // Readers that see the frozen memtable do not mind whether the store below has it already.
-    await this.#base.write(flushedOperations(frozen, options, flushed));
+    await this.#base.write(flushedOperations(frozen, options));
     await this.#base.flush();
     const blocks = await this.#blocks.after(frozen.latestEntries(), () => this.#base.turn());
     this.#blocks = blocks;
     this.#frozen = undefined;
-    this.#flushed = flushed;
+    this.#flushed = frozen.points;
     this.#snapshot?.outdate();
     this.#snapshot = undefined;
   }
@@ -177,10 +176,8 @@ export class BufferedStore implements StoreReader {
       const found = findIn(seen, id);
       return found === undefined ? this.#base.getSync(key, seen.native) : found.record;
     }
-    const found = this.#active.get(id) ?? this.#frozen?.get(id);
-    if (found !== undefined) return found.record;
-    const record = this.#flushed.get(id);
-    return record !== undefined || this.#flushed.has(id) ? record : this.#base.getSync(key);
+    const found = this.#active.get(id) ?? this.#frozen?.get(id) ?? this.#flushed.get(id);
+    return found === undefined ? this.#base.getSync(key) : found.record;
   }
 
   async getMany(keys: Buffer[], snapshot?: StoreSnapshot): Promise<(Buffer | undefined)[]> {
@@ -346,14 +343,10 @@ function findIn({ memtables, number }: Pick<Seen, 'memtables' | 'number'>, id: s
   return undefined;
 }
 
-/**
- * What a flush writes: the last write of each key, noted in `latest` too where readers ask for it, and blocks of history.
- * What was loaded is not noted: nobody reads it soon.
- */
+/** What a flush writes: the last write of each key, and blocks of history. */
 function* flushedOperations(
   memtable: Memtable,
   { historyFloor, batchNumber }: FlushOptions,
-  latest: Map<string, Buffer | undefined>,
 ): Generator<Operation> {
   const blocks: Operation[] = [];
   const lane = historyLaneOfFlush(memtable.lastSupersedingRevision, batchNumber);
@@ -362,20 +355,12 @@ function* flushedOperations(
   for (const run of memtable.runs()) yield* run.operations();
   for (const entry of memtable.entries()) {
     yield entry;
-    const { id, storeKey, record, superseded } = entry;
-    if (storeKey[0] === LATEST) latest.set(id, record);
-    for (const version of inOrder(superseded)) {
-      if (version.revision > historyFloor) history.add(storeKey, version.record, version.revision);
-      yield* blocks.splice(0);
+    const { storeKey } = entry;
+    for (const { record, revision } of memtable.supersededVersions(entry)) {
+      if (revision > historyFloor) history.add(storeKey, record, revision);
+      if (blocks.length > 0) yield* blocks.splice(0);
     }
   }
   history.end();
   yield* blocks;
-}
-
-/** The first that was superseded first. */
-function inOrder(last: SupersededVersion | undefined): SupersededVersion[] {
-  const versions: SupersededVersion[] = [];
-  for (let version = last; version !== undefined; version = version.older) versions.push(version);
-  return versions.reverse();
 }

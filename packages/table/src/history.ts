@@ -15,7 +15,7 @@ import {
   latestKey,
   modRevisionOf,
 } from './layout.js';
-import { type Memtable, versionAt } from './memtable.js';
+import type { Memtable } from './memtable.js';
 import { deletionOf, deletionsWithin, type RangeDeletion } from './range-deletion.js';
 import {
   countScan,
@@ -64,7 +64,7 @@ export async function getHistory(
   const id = keyId(storeKey);
   for (const memtable of memtables) {
     const entry = memtable.entry(id);
-    const version = entry && versionAt(entry, revision, number);
+    const version = entry && memtable.versionAt(entry, revision, number);
     if (version !== undefined) return version;
   }
   for await (const lane of lanesAfter(source, revision)) {
@@ -192,7 +192,7 @@ class MemtableScan implements RecordScan {
       this.#from = `${last.id}\0`;
       const pairs: StoredPair[] = [];
       for (const entry of entries) {
-        const version = versionAt(entry, this.#revision, this.#number);
+        const version = this.#memtable.versionAt(entry, this.#revision, this.#number);
         if (version !== undefined) pairs.push([entry.storeKey, version]);
       }
       if (pairs.length > 0) return pairs;

@@ -1,13 +1,15 @@
+import { ByteArena, NOWHERE } from './byte-arena.js';
 import type { Write } from './effects.js';
 import { LATEST, modRevisionOf } from './layout.js';
 import type { SortedRun } from './sorted-run.js';
 import { compareIds, keyId, newSortedTree } from './sorted-tree.js';
 import type { Operation } from './store.js';
+import { NO_VERSION, SupersededVersions, VERSION_SIZE_BYTES } from './superseded-versions.js';
 
-/** What a key takes in memory beside itself and its record: map and tree slots, objects, the string by which it is found. */
-const ENTRY_OVERHEAD_BYTES = 250;
-/** What a version that was replaced takes beside its record. */
-const VERSION_OVERHEAD_BYTES = 150;
+/** What a key takes in memory beside what is in the arena: map and tree slots, an object, the string by which it is found. */
+const ENTRY_OVERHEAD_BYTES = 200;
+/** What a write that an earlier reader sees takes beside its record. */
+const OLDER_OVERHEAD_BYTES = 60;
 
 /** At or before every latest key. */
 const LATEST_ID = keyId(Buffer.from([LATEST]));
@@ -21,45 +23,69 @@ export interface Written {
   readonly older: Written | undefined;
 }
 
+/** A store key that was written: its last write, and earlier ones for whoever still reads as of them. */
+export interface MemtableEntry extends Written, Operation {
+  /** See `keyId`. */
+  readonly id: string;
+  /** Of a latest key: what lies under this memtable has a record of it. */
+  readonly wasStored: boolean;
+}
+
 // Classes, and no literals: V8 gives each object of one class one shape, whatever its first values were.
 
-class OlderWrite implements Written {
+class PackedWrite implements Written {
   constructor(
-    readonly record: Buffer | undefined,
-    readonly number: number,
-    readonly older: Written | undefined,
+    readonly arena: ByteArena,
+    /** Of its record; NOWHERE: it deleted the key. */
+    public place: number,
+    public number: number,
+    public older: Written | undefined,
   ) {}
+
+  get record(): Buffer | undefined {
+    return this.place === NOWHERE ? undefined : this.arena.at(this.place);
+  }
 }
 
-/** A version that a write replaced or deleted at a revision, and the one before it. */
-export class SupersededVersion {
+class PackedEntry extends PackedWrite implements MemtableEntry {
+  /** The last version that a write superseded. */
+  superseded = NO_VERSION;
+
   constructor(
-    readonly record: Buffer,
-    readonly revision: number,
-    /** Of the write that did it. */
-    readonly number: number,
-    readonly older: SupersededVersion | undefined,
-  ) {}
+    arena: ByteArena,
+    readonly id: string,
+    /** Of the store key. */
+    readonly keyPlace: number,
+    place: number,
+    number: number,
+    readonly wasStored: boolean,
+  ) {
+    super(arena, place, number, undefined);
+  }
+
+  get storeKey(): Buffer {
+    return this.arena.at(this.keyPlace);
+  }
 }
 
-/** A store key that was written: its last write, earlier ones for whoever still reads as of them, and its history. */
-class Entry implements Written, Operation {
-  older: Written | undefined;
-  superseded: SupersededVersion | undefined;
+/** Of a key that stands in a run alone. */
+class LoadedEntry implements MemtableEntry {
+  readonly older = undefined;
+  readonly wasStored = false;
 
   constructor(
-    /** See `keyId`. */
     readonly id: string,
     readonly storeKey: Buffer,
-    public record: Buffer | undefined,
-    public number: number,
-    /** Of a latest key: what lies under this memtable has a record of it. */
-    readonly wasStored: boolean,
+    readonly record: Buffer,
+    readonly number: number,
   ) {}
 }
 
-/** See `Entry`. */
-export type MemtableEntry = Readonly<Entry>;
+/** A version that a write replaced or deleted at a revision. */
+export interface SupersededVersion {
+  readonly record: Buffer;
+  readonly revision: number;
+}
 
 /** A run of new keys, and the write that brought it. */
 interface LoadedRun {
@@ -70,16 +96,20 @@ interface LoadedRun {
 /** What was written to a store since a flush began, in memory and in key order. */
 export class Memtable {
   /** Points are found here: to search the tree costs several times as much. */
-  readonly #entries = new Map<string, Entry>();
-  readonly #order = newSortedTree<MemtableEntry>();
+  readonly #entries = new Map<string, PackedEntry>();
+  readonly #order = newSortedTree<PackedEntry>();
+  /** Keys and records. */
+  readonly #arena = new ByteArena();
+  readonly #versions = new SupersededVersions();
   /** In key order. What is written to one of their keys later has an entry, which then goes before the run. */
   readonly #runs: LoadedRun[] = [];
-  #usedBytes = 0;
+  /** Beside the arena. */
+  #overheadBytes = 0;
   #lastSupersedingRevision = 0;
 
   /** About what it takes in memory. */
   get usedBytes(): number {
-    return this.#usedBytes;
+    return this.#arena.usedBytes + this.#overheadBytes;
   }
 
   /** The greatest revision that superseded a version here. */
@@ -90,55 +120,53 @@ export class Memtable {
   /** Takes in keys that were never written, behind those of the runs before. */
   load(run: SortedRun, number: number): void {
     this.#runs.push({ run, number });
-    this.#usedBytes += run.usedBytes;
+    this.#overheadBytes += run.usedBytes;
   }
 
   /** `heldNumber`: somebody may read as of this write and of earlier ones. */
   write({ storeKey, record, superseded, isNew = false }: Write, number: number, heldNumber: number): void {
     const id = keyId(storeKey);
-    const sizeBytes = record?.length ?? 0;
+    const place = record === undefined ? NOWHERE : this.#arena.add(record);
     let entry = this.#entries.get(id) ?? this.#takeLoaded(id);
+    let supersededPlace = NOWHERE;
     if (entry === undefined) {
-      entry = new Entry(id, storeKey, record, number, !isNew);
-      this.#add(entry);
+      entry = this.#add(id, storeKey, place, number, !isNew);
     } else {
+      supersededPlace = entry.place;
       if (entry.number <= heldNumber) {
-        entry.older = new OlderWrite(entry.record, entry.number, entry.older);
-        this.#usedBytes += VERSION_OVERHEAD_BYTES + sizeBytes;
-      } else {
-        this.#usedBytes += sizeBytes - (entry.record?.length ?? 0);
+        entry.older = new PackedWrite(this.#arena, entry.place, entry.number, entry.older);
+        this.#overheadBytes += OLDER_OVERHEAD_BYTES;
       }
-      entry.record = record;
+      entry.place = place;
       entry.number = number;
     }
     if (superseded === undefined) return;
-    this.#lastSupersedingRevision = Math.max(this.#lastSupersedingRevision, superseded.revision);
-    entry.superseded = new SupersededVersion(
-      superseded.record,
-      superseded.revision,
-      number,
-      entry.superseded,
-    );
-    this.#usedBytes += VERSION_OVERHEAD_BYTES + superseded.record.length;
+    // What is superseded is the last record: where that is not here, it lies under this memtable.
+    if (supersededPlace === NOWHERE) supersededPlace = this.#arena.add(superseded.record);
+    const { revision } = superseded;
+    if (revision > this.#lastSupersedingRevision) this.#lastSupersedingRevision = revision;
+    entry.superseded = this.#versions.add(supersededPlace, revision, number, entry.superseded);
+    this.#overheadBytes += VERSION_SIZE_BYTES;
   }
 
-  #add(entry: Entry): void {
-    this.#entries.set(entry.id, entry);
-    this.#order.set(entry.id, entry);
-    this.#usedBytes += ENTRY_OVERHEAD_BYTES + 2 * entry.storeKey.length + (entry.record?.length ?? 0);
-  }
-
-  /** Makes an entry of a key in a run, since it is written again. */
-  #takeLoaded(id: string): Entry | undefined {
-    const entry = this.#loaded(id);
-    if (entry !== undefined) this.#add(entry);
+  #add(id: string, storeKey: Buffer, place: number, number: number, wasStored: boolean): PackedEntry {
+    const entry = new PackedEntry(this.#arena, id, this.#arena.add(storeKey), place, number, wasStored);
+    this.#entries.set(id, entry);
+    this.#order.set(id, entry);
+    this.#overheadBytes += ENTRY_OVERHEAD_BYTES + id.length;
     return entry;
   }
 
-  #loaded(id: string): Entry | undefined {
+  /** Makes an entry of a key in a run, since it is written again. */
+  #takeLoaded(id: string): PackedEntry | undefined {
+    const loaded = this.#loaded(id);
+    return loaded && this.#add(id, loaded.storeKey, this.#arena.add(loaded.record), loaded.number, false);
+  }
+
+  #loaded(id: string): LoadedEntry | undefined {
     for (const { run, number } of this.#runs) {
       const place = run.find(id);
-      if (place !== undefined) return new Entry(id, run.storeKey(place), run.record(place), number, false);
+      if (place !== undefined) return new LoadedEntry(id, run.storeKey(place), run.record(place), number);
     }
     return undefined;
   }
@@ -153,9 +181,45 @@ export class Memtable {
     return this.#entries.get(id) ?? this.#loaded(id);
   }
 
+  /** The last writes of all keys, but of those that stand in runs alone. */
+  get points(): ReadonlyMap<string, Written> {
+    return this.#entries;
+  }
+
   /** All keys in order, but those that stand in runs alone. Nothing may be written meanwhile. */
   entries(): Iterable<MemtableEntry> {
     return this.#order.values();
+  }
+
+  /**
+   * The versions of a key that were replaced or deleted, the first of them first. None may be superseded meanwhile.
+   */
+  *supersededVersions(entry: MemtableEntry): Generator<SupersededVersion, void, undefined> {
+    const versions: number[] = [];
+    for (let version = supersededOf(entry); version !== NO_VERSION; version = this.#versions.older(version))
+      versions.push(version);
+    for (const version of versions.reverse()) {
+      yield {
+        record: this.#arena.at(this.#versions.place(version)),
+        revision: this.#versions.revision(version),
+      };
+    }
+  }
+
+  /** The version that was current at a revision and was replaced or deleted later, by a write up to `number`. */
+  versionAt(entry: MemtableEntry, revision: number, number: number): Buffer | undefined {
+    const versions = this.#versions;
+    // The last first: revisions fall.
+    for (
+      let version = supersededOf(entry);
+      version !== NO_VERSION && versions.revision(version) > revision;
+      version = versions.older(version)
+    ) {
+      if (versions.number(version) > number) continue;
+      const record = this.#arena.at(versions.place(version));
+      if (modRevisionOf(record) <= revision) return record;
+    }
+    return undefined;
   }
 
   /** All latest keys in order, those of runs too. Nothing may be written meanwhile. */
@@ -168,7 +232,7 @@ export class Memtable {
         for (; !next.done && next.value[0] < id; next = written.next()) yield next.value[1];
         // Of a key that was written again the entry comes in its turn.
         if (next.done || next.value[0] !== id)
-          yield new Entry(id, run.storeKey(place), run.record(place), number, false);
+          yield new LoadedEntry(id, run.storeKey(place), run.record(place), number);
       }
     }
     for (; !next.done && next.value[1].storeKey[0] === LATEST; next = written.next()) yield next.value[1];
@@ -216,7 +280,7 @@ export class Memtable {
         const place = isReverse ? to - 1 - step : from + step;
         const id = run.id(place);
         if (!this.#entries.has(id))
-          found.push(new Entry(id, run.storeKey(place), run.record(place), number, false));
+          found.push(new LoadedEntry(id, run.storeKey(place), run.record(place), number));
       }
       if (found.length === max) break;
     }
@@ -241,19 +305,6 @@ export function asOf(written: Written | undefined, number: number): Written | un
   return seen;
 }
 
-/** The version that was current at a revision and was replaced or deleted later, by a write up to `number`. */
-export function versionAt(
-  { superseded }: MemtableEntry,
-  revision: number,
-  number: number,
-): Buffer | undefined {
-  // The last first: revisions fall.
-  for (
-    let version = superseded;
-    version !== undefined && version.revision > revision;
-    version = version.older
-  ) {
-    if (version.number <= number && modRevisionOf(version.record) <= revision) return version.record;
-  }
-  return undefined;
+function supersededOf(entry: MemtableEntry): number {
+  return entry instanceof PackedEntry ? entry.superseded : NO_VERSION;
 }

@@ -1,4 +1,5 @@
 export { claimPorts, findFreePort, findFreePorts } from './free-ports.js';
+export { oldGenerationGrowth } from './old-generation.js';
 export { uudecode } from './uudecode.js';
 export {
   XtrabackupClient,

@@ -1,0 +1,63 @@
+const CAPACITY_MIN = 64;
+
+/**
+ * What has consecutive numbers, from the first that is still there to the last that was added: a ring, which holes do not
+ * hurt. No `Map`, for the reason that `StreamTable` of packages/http2 tells.
+ */
+export class SequenceWindow<Item extends { readonly sequence: number }> {
+  #ring: (Item | undefined)[] = new Array<undefined>(CAPACITY_MIN).fill(undefined);
+  #first = 1;
+  #next = 1;
+  #size = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Of the first item that is there; where there is none, `next`. */
+  get first(): number {
+    return this.#first;
+  }
+
+  /** What the next item is to have. */
+  get next(): number {
+    return this.#next;
+  }
+
+  /** Adds the item with the number `next`. */
+  add(item: Item): void {
+    if (this.#next - this.#first === this.#ring.length) this.#grow();
+    this.#ring[item.sequence & (this.#ring.length - 1)] = item;
+    this.#next = item.sequence + 1;
+    this.#size += 1;
+  }
+
+  get(sequence: number): Item | undefined {
+    if (sequence < this.#first || sequence >= this.#next) return undefined;
+    return this.#ring[sequence & (this.#ring.length - 1)];
+  }
+
+  delete(sequence: number): void {
+    if (this.get(sequence) === undefined) return;
+    const mask = this.#ring.length - 1;
+    this.#ring[sequence & mask] = undefined;
+    this.#size -= 1;
+    while (this.#first < this.#next && this.#ring[this.#first & mask] === undefined) this.#first += 1;
+  }
+
+  /** In order. What is deleted or added meanwhile does not matter. */
+  values(): Item[] {
+    const items: Item[] = [];
+    for (let sequence = this.#first; sequence < this.#next; sequence++) {
+      const item = this.get(sequence);
+      if (item !== undefined) items.push(item);
+    }
+    return items;
+  }
+
+  #grow(): void {
+    const items = this.values();
+    this.#ring = new Array<undefined>(2 * this.#ring.length).fill(undefined);
+    for (const item of items) this.#ring[item.sequence & (this.#ring.length - 1)] = item;
+  }
+}
