@@ -9,7 +9,7 @@ import type { GroupId } from '@coxswain/wal';
  * Integers that may exceed 32 bits (terms, indices, group ids) are written as IEEE doubles: exact up to
  * 2^53, and the cheapest 8-byte number that JavaScript can read.
  */
-const FRAME_VERSION = 3;
+const FRAME_VERSION = 4;
 const HEADER_BYTES = 62;
 
 /** Frames pass this only when a single message does (P4: an entry may be as large as a request). */
@@ -153,6 +153,8 @@ enum Code {
   ReadIndex = 9,
   ReadIndexResponse = 10,
   TimeoutNow = 11,
+  /** An append that is not to be answered. */
+  Commit = 12,
   Forward = 32,
   Refused = 33,
   Quiesce = 34,
@@ -208,7 +210,7 @@ export class FrameWriter {
     if (message.to !== this.#to) throw new Error(`message for node ${message.to} in a frame for ${this.#to}`);
     switch (message.type) {
       case 'append': {
-        this.#head(Code.Append, group);
+        this.#head(message.isToAnswer ? Code.Append : Code.Commit, group);
         this.#number(message.term);
         this.#number(message.prevIndex);
         this.#number(message.prevTerm);
@@ -437,7 +439,8 @@ export class FrameReader {
     const from = this.header.from;
     const to = this.#to;
     switch (code) {
-      case Code.Append: {
+      case Code.Append:
+      case Code.Commit: {
         const term = this.#number();
         const prevIndex = this.#number();
         const prevTerm = this.#number();
@@ -447,7 +450,8 @@ export class FrameReader {
           const type = this.#entryType();
           return { index: ++index, type, term: this.#number(), data: this.#bytes() };
         });
-        return raft({ type: 'append', from, to, term, prevIndex, prevTerm, commit, entries });
+        const isToAnswer = code === Code.Append;
+        return raft({ type: 'append', from, to, term, prevIndex, prevTerm, commit, entries, isToAnswer });
       }
       case Code.AppendResponse:
         return raft({

@@ -39,6 +39,7 @@ const raftMessage: fc.Arbitrary<Message> = fc.oneof(
       prevIndex: fc.nat(),
       prevTerm: number,
       commit: number,
+      isToAnswer: fc.boolean(),
       entries: fc.array(
         fc.record({ term: number, type: fc.constantFrom(EntryType.Empty, EntryType.Normal), data: bytes }),
         { maxLength: 5 },

@@ -361,6 +361,8 @@ export class Leadership {
     }
     const { entries, bytes } = withEntries ? this.read(peer.next) : NOTHING;
     const commit = this.log.commit;
+    // One that is to show what was lost must be answered; so must a probe.
+    const isToAnswer = withEntries || peer.isEmptyAppendDue;
     peer.sent(entries.length, bytes, commit);
     this.host.send({
       type: 'append',
@@ -371,6 +373,7 @@ export class Leadership {
       prevTerm,
       entries,
       commit,
+      isToAnswer,
     });
     return true;
   }

@@ -666,7 +666,7 @@ export class Raft {
     if (this.config.remembersLeader && this.hasEntryOfTerm) this.vote = message.from;
     const last = message.prevIndex + message.entries.length;
     log.commitTo(Math.min(message.commit, last));
-    this.sendAppendResponse(message.from, last, this.responses);
+    if (message.isToAnswer) this.sendAppendResponse(message.from, last, this.responses);
   }
 
   private sendAppendResponse(to: NodeId, index: number, outbox: Message[]): void {

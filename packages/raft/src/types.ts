@@ -78,6 +78,11 @@ export interface AppendRequest extends Addressed {
   readonly prevTerm: number;
   readonly entries: readonly Entry[];
   readonly commit: number;
+  /**
+   * False: it only tells a follower in step of a commit index, and one that takes it in says nothing. Half of the messages of a
+   * lone write would be such answers.
+   */
+  readonly isToAnswer: boolean;
 }
 export interface AppendResponse extends Addressed {
   readonly type: 'appendResponse';

@@ -9,7 +9,9 @@ import { Random } from './support/random.js';
  * the section that states it. Node 1 is real; the test plays the others.
  */
 
-type AppendFields = Omit<AppendRequest, 'type' | 'to' | 'entries'> & { readonly terms?: readonly number[] };
+type AppendFields = Omit<AppendRequest, 'type' | 'to' | 'entries' | 'isToAnswer'> & {
+  readonly terms?: readonly number[];
+};
 
 function append({ prevIndex, terms = [], ...rest }: AppendFields): AppendRequest {
   const entries = terms.map((term, i) => ({
@@ -18,7 +20,7 @@ function append({ prevIndex, terms = [], ...rest }: AppendFields): AppendRequest
     type: 1,
     data: Buffer.from(`${term}.${prevIndex + 1 + i}`),
   }));
-  return { type: 'append', to: 1, prevIndex, entries, ...rest };
+  return { type: 'append', to: 1, prevIndex, entries, isToAnswer: true, ...rest };
 }
 
 function voteRequest(from: NodeId, term: number, lastIndex: number, lastTerm: number): VoteRequest {

@@ -95,6 +95,7 @@ describe('a turn', () => {
       prevTerm: 0,
       entries: [{ index: 1, term: 1, type: 1, data: Buffer.from('x') }],
       commit: 0,
+      isToAnswer: true,
     });
     node.raft.step({ type: 'heartbeat', from: 2, to: 1, term: 1, commit: 1, context: '' });
     const { append, committed } = node.take();
@@ -184,6 +185,7 @@ describe('snapshots (§7)', () => {
       prevTerm: 2,
       entries: [{ index: 6, term: 2, type: 1, data: Buffer.from('x') }],
       commit: 6,
+      isToAnswer: true,
     });
     const { append, committed } = node.take();
     expect(node.raft.commitIndex).toBe(6);

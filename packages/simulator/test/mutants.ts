@@ -89,8 +89,8 @@ export const mutants: readonly Mutant[] = [
     from: /this\.#baseSnapshot\(\);\s+\/\/ Readers/,
     to: '// Readers',
     adjust: 'counting',
-    properties: ['counts'],
-    firstSeed: 1,
+    properties: ['counts', 'answers', 'a block has as many keys as the store'],
+    firstSeed: 4,
   },
   {
     name: 'a count of the past does not see what was deleted since',
@@ -136,8 +136,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'a flush forgets the history',
     module: 'table/dist/src/buffered-store.js',
-    from: 'if (version.revision > historyFloor)',
-    to: 'if (version.revision > historyFloor + 5)',
+    from: 'if (revision > historyFloor)',
+    to: 'if (revision > historyFloor + 5)',
     properties: ['reads show every write', 'reads show what was written', 'equal contents'],
     firstSeed: 5,
   },

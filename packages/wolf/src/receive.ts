@@ -162,7 +162,7 @@ function beyondCommit(
   replica: ReplicaView,
 ): AppendRequest | undefined {
   const { id: to, commitIndex } = replica;
-  const head = { type: 'append', from, to, term, commit: leaderCommit } as const;
+  const head = { type: 'append', from, to, term, commit: leaderCommit, isToAnswer: true } as const;
   const prevTerm = prevLogIndex === 0 ? 0 : prevLogTerm;
   if (prevLogIndex >= commitIndex) return { ...head, prevIndex: prevLogIndex, prevTerm, entries };
   const differs = (index: number, sent: number): boolean => {

@@ -92,6 +92,7 @@ describe('a leader of ours', () => {
       prevTerm: 1,
       entries: [],
       commit: 4,
+      isToAnswer: true,
     };
     const answer = askAppend(calls.call(empty, leader, ''), (request) => {
       // Nor is it told that anything is committed which it may not have: it would apply what its log has there.
