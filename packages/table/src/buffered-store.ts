@@ -356,7 +356,8 @@ function* flushedOperations(
   for (const entry of memtable.entries()) {
     yield entry;
     const { storeKey } = entry;
-    for (const { record, revision } of memtable.supersededVersions(entry)) {
+    for (const version of memtable.supersededVersions(entry)) {
+      const { record, revision } = memtable.supersededVersion(version);
       if (revision > historyFloor) history.add(storeKey, record, revision);
       if (blocks.length > 0) yield* blocks.splice(0);
     }

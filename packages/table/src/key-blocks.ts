@@ -67,6 +67,7 @@ export class KeyBlocks {
   /** The blocks that may have keys from `first` up to, but not with, `end`, in key order. */
   within(first: string, end: string): KeyBlock[] {
     const found: KeyBlock[] = [];
+    if (first >= end) return found;
     const before = this.#blocks.nextLowerPair(first)?.[1];
     if (before !== undefined && before.end > first) found.push(before);
     for (const [, block] of this.#blocks.entries(first)) {

@@ -191,19 +191,20 @@ export class Memtable {
     return this.#order.values();
   }
 
-  /**
-   * The versions of a key that were replaced or deleted, the first of them first. None may be superseded meanwhile.
-   */
-  *supersededVersions(entry: MemtableEntry): Generator<SupersededVersion, void, undefined> {
+  /** The versions of a key that were replaced or deleted, the first of them first; see `supersededVersion`. */
+  supersededVersions(entry: MemtableEntry): number[] {
     const versions: number[] = [];
     for (let version = supersededOf(entry); version !== NO_VERSION; version = this.#versions.older(version))
       versions.push(version);
-    for (const version of versions.reverse()) {
-      yield {
-        record: this.#arena.at(this.#versions.place(version)),
-        revision: this.#versions.revision(version),
-      };
-    }
+    return versions.reverse();
+  }
+
+  /** What was replaced or deleted, and at which revision. */
+  supersededVersion(version: number): SupersededVersion {
+    return {
+      record: this.#arena.at(this.#versions.place(version)),
+      revision: this.#versions.revision(version),
+    };
   }
 
   /** The version that was current at a revision and was replaced or deleted later, by a write up to `number`. */

@@ -245,6 +245,21 @@ describe('a buffered store', () => {
     expect(counted).toEqual([1, 2]);
   });
 
+  test('has nothing in a range that ends before it begins, whatever is known of its blocks', async () => {
+    const base = await new MemoryStoreDirectory().open('base', { create: true });
+    await base.write(keys.map((storeKey) => ({ storeKey, record: toRecord([1, 1]) })));
+    const store = new BufferedStore(base, KeyBlocks.unknown(keys.length, { blockKeys: 2 }));
+    for (const [gte, lt] of [
+      [1, 0],
+      [4, 1],
+      [3, 3],
+    ] as const) {
+      expect(await countOf(store, { gte: keys[gte]!, lt: keys[lt]! })).toBe(0);
+      expect(await all(store, { gte: keys[gte]!, lt: keys[lt]! }, 5)).toEqual([]);
+    }
+    expect(await countOf(store, { gte: keys[0]!, lt: Buffer.from('M') })).toBe(keys.length);
+  });
+
   test('gives the store below the last write of each key, in key order, as one (D3)', async () => {
     const written: string[] = [];
     const base = await new MemoryStoreDirectory().open('base', { create: true });
