@@ -247,8 +247,12 @@ describe('a buffered store', () => {
 
   test('has nothing in a range that ends before it begins, whatever is known of its blocks', async () => {
     const base = await new MemoryStoreDirectory().open('base', { create: true });
-    await base.write(keys.map((storeKey) => ({ storeKey, record: toRecord([1, 1]) })));
-    const store = new BufferedStore(base, KeyBlocks.unknown(keys.length, { blockKeys: 2 }));
+    const store = new BufferedStore(base, KeyBlocks.empty({ blockKeys: 2 }));
+    // One block, and then all others among its keys: it is counted, and large.
+    for (const written of [[keys[0]!, keys.at(-1)!], keys.slice(1, -1)]) {
+      store.write(written.map((storeKey) => ({ storeKey, record: toRecord([1, 1]), isNew: true })));
+      await store.flush({ historyFloor: 0, batchNumber: ++flushCount });
+    }
     for (const [gte, lt] of [
       [1, 0],
       [4, 1],
