@@ -911,9 +911,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     // For the warning: a jump may come and go between two writes.
     this.clock.nowMs();
     const isHousekeeping = this.#ticks % HOUSEKEEPING_TICKS === 0;
-    for (const replica of this.#replicas.values()) {
-      // Of thousands of tables few have anything to do.
-      if (replica.isAtRest) continue;
+    for (const replica of this.#replicas.awake()) {
       if (this.#admission.isAdmitted) replica.tick();
       replica.expire(nowMs);
       if (isHousekeeping && this.#admission.isAdmitted) replica.housekeep(nowMs);
@@ -1104,7 +1102,10 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       get isDiskFull() {
         return node.#diskWatch.isFull;
       },
-      schedule: (replica) => this.#turns.schedule(replica),
+      schedule: (replica) => {
+        this.#replicas.stirred(replica);
+        this.#turns.schedule(replica);
+      },
       frameTo: (peer) => this.#peers.frameTo(peer),
       readsPendingMax: this.#options.readsPendingMax,
       isConnected: (peer) => this.#peers.isConnected(peer),

@@ -95,6 +95,8 @@ export class Replica implements ReadableTable {
   #leaderSeen: NodeId = NO_NODE;
   #idleTicks = 0;
   #isQuiet = false;
+  /** The node's clock passes it over, since it was at rest when it was last looked at. */
+  isPassedOver = false;
   #ticksUntilCampaign = 0;
   #error: string | undefined;
 

@@ -45,6 +45,8 @@ export class Replicas {
   readonly #writeBudget: WriteBudget;
   readonly #afterMetaApply: () => Promise<void>;
   readonly #replicas = new Map<GroupId, Replica>();
+  /** See `awake`; undefined: who that is must be looked at anew. */
+  #awake: readonly Replica[] | undefined;
   /** Snapshots on their way into place, by group: nothing else may happen to its log and table meanwhile. */
   readonly #installing = new Map<GroupId, Promise<void>>();
   #isClosed = false;
@@ -91,6 +93,24 @@ export class Replicas {
     return this.#replicas.size;
   }
 
+  /** Those that time may change something in, in the order of `values`. Of thousands of tables most are at rest. */
+  awake(): readonly Replica[] {
+    if (this.#awake === undefined || this.#awake.some(({ isAtRest }) => isAtRest)) {
+      const awake: Replica[] = [];
+      for (const replica of this.#replicas.values()) {
+        replica.isPassedOver = replica.isAtRest;
+        if (!replica.isPassedOver) awake.push(replica);
+      }
+      this.#awake = awake;
+    }
+    return this.#awake;
+  }
+
+  /** Something happened in a replica that may have been at rest. */
+  stirred(replica: Replica): void {
+    if (replica.isPassedOver) this.#awake = undefined;
+  }
+
   /** Opens every group that the log knows. Throws DataDirectoryError for what must not be guessed. */
   async openAll(): Promise<void> {
     const names = new Set(await this.#environment.stores.list());
@@ -133,6 +153,7 @@ export class Replicas {
   /** The group is gone for good, and so is its data. */
   async drop(replica: Replica): Promise<void> {
     this.#replicas.delete(replica.group);
+    this.#awake = undefined;
     // What resets a log that was removed would make the group anew.
     await this.#installing.get(replica.group)?.catch(() => undefined);
     await replica.close(errors.tableNotFound);
@@ -469,6 +490,7 @@ export class Replicas {
     const afterApply = log.group === META_SHARD ? this.#afterMetaApply : undefined;
     const replica = new Replica(this.#hostOf(log.group), { group: log.group, name, log, table, afterApply });
     this.#replicas.set(log.group, replica);
+    this.#awake = undefined;
     return replica;
   }
 }
