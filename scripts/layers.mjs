@@ -23,6 +23,9 @@ export const layers = {
 
 /** What tests may import in addition: a service is tested through the client that applications use. */
 export const testLayers = {
+  table: ['testing'],
+  node: ['testing'],
+  http2: ['testing'],
   replication: ['testing'],
   maintenance: ['testing'],
   server: ['client', 'testing'],
