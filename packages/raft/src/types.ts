@@ -79,8 +79,8 @@ export interface AppendRequest extends Addressed {
   readonly entries: readonly Entry[];
   readonly commit: number;
   /**
-   * False: it only tells a follower in step of a commit index, and one that takes it in says nothing. Half of the messages of a
-   * lone write would be such answers.
+   * False: it only tells a follower in step of a commit index, and one that takes it in says nothing. Half of the
+   * answers to a lone write would say nothing else.
    */
   readonly isToAnswer: boolean;
 }

@@ -355,8 +355,10 @@ function* flushedOperations(
   for (const run of memtable.runs()) yield* run.operations();
   for (const entry of memtable.entries()) {
     yield entry;
+    const versions = memtable.supersededVersions(entry);
+    if (versions.length === 0) continue;
     const { storeKey } = entry;
-    for (const version of memtable.supersededVersions(entry)) {
+    for (const version of versions) {
       const { record, revision } = memtable.supersededVersion(version);
       if (revision > historyFloor) history.add(storeKey, record, revision);
       if (blocks.length > 0) yield* blocks.splice(0);

@@ -49,8 +49,8 @@ export class ByteArena {
     const first = this.#chunks[0];
     if (this.#chunks.length < 2 && needed <= CHUNK_SIZE_BYTES) {
       // Whoever holds a piece of the old one holds that.
-      const sizes = Math.max(FIRST_CHUNK_SIZE_BYTES, 2 * (first?.length ?? 0), needed);
-      const grown = Buffer.allocUnsafeSlow(Math.min(CHUNK_SIZE_BYTES, sizes));
+      const wanted = Math.max(FIRST_CHUNK_SIZE_BYTES, 2 * (first?.length ?? 0), needed);
+      const grown = Buffer.allocUnsafeSlow(Math.min(CHUNK_SIZE_BYTES, wanted));
       first?.copy(grown, 0, 0, this.#chunkUsedBytes);
       this.#chunks[0] = grown;
       return grown;

@@ -4,7 +4,7 @@ import { LATEST, modRevisionOf } from './layout.js';
 import type { SortedRun } from './sorted-run.js';
 import { compareIds, keyId, newSortedTree } from './sorted-tree.js';
 import type { Operation } from './store.js';
-import { NO_VERSION, SupersededVersions, VERSION_SIZE_BYTES } from './superseded-versions.js';
+import { NO_VERSION, SupersededVersions } from './superseded-versions.js';
 
 /** What a key takes in memory beside what is in the arena: map and tree slots, an object, the string by which it is found. */
 const ENTRY_OVERHEAD_BYTES = 200;
@@ -103,13 +103,13 @@ export class Memtable {
   readonly #versions = new SupersededVersions();
   /** In key order. What is written to one of their keys later has an entry, which then goes before the run. */
   readonly #runs: LoadedRun[] = [];
-  /** Beside the arena. */
+  /** Beside arena and versions. */
   #overheadBytes = 0;
   #lastSupersedingRevision = 0;
 
   /** About what it takes in memory. */
   get usedBytes(): number {
-    return this.#arena.usedBytes + this.#overheadBytes;
+    return this.#arena.usedBytes + this.#versions.usedBytes + this.#overheadBytes;
   }
 
   /** The greatest revision that superseded a version here. */
@@ -146,7 +146,6 @@ export class Memtable {
     const { revision } = superseded;
     if (revision > this.#lastSupersedingRevision) this.#lastSupersedingRevision = revision;
     entry.superseded = this.#versions.add(supersededPlace, revision, number, entry.superseded);
-    this.#overheadBytes += VERSION_SIZE_BYTES;
   }
 
   #add(id: string, storeKey: Buffer, place: number, number: number, wasStored: boolean): PackedEntry {
@@ -236,7 +235,7 @@ export class Memtable {
           yield new LoadedEntry(id, run.storeKey(place), run.record(place), number);
       }
     }
-    for (; !next.done && next.value[1].storeKey[0] === LATEST; next = written.next()) yield next.value[1];
+    for (; !next.done && next.value[0].charCodeAt(0) === LATEST; next = written.next()) yield next.value[1];
   }
 
   /** See `load`. Entries go before what these have of the same keys. */

@@ -1,8 +1,6 @@
-import { NOWHERE } from './byte-arena.js';
-
 const FIRST_CAPACITY = 16;
 /** What a version takes beside its record. */
-export const VERSION_SIZE_BYTES = 24;
+const VERSION_SIZE_BYTES = 24;
 /** A key has no version. */
 export const NO_VERSION = -1;
 
@@ -32,9 +30,14 @@ export class SupersededVersions {
     return version;
   }
 
+  /** What the versions take beside their records. */
+  get usedBytes(): number {
+    return this.#count * VERSION_SIZE_BYTES;
+  }
+
   /** Where its record is. */
   place(version: number): number {
-    return this.#places[version] ?? NOWHERE;
+    return this.#places[version]!;
   }
 
   /** That superseded it. */
