@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { NodeClient } from '../faults/node-client.js';
 import { ProcessCluster } from '../faults/process-cluster.js';
 import { type AcceptanceCheck, below } from './check.js';
 
@@ -8,6 +9,7 @@ const OBSERVE_MS = 30_000;
 const CREATE_TIMEOUT_MS = 60_000;
 /** Each asks for its own; the registry takes one change after the other. */
 const CREATED_AT_ONCE = 4;
+const ASKED_AT_ONCE = 32;
 
 /** What a node uses that has many tables and nothing to do, and how soon all of them are back after all nodes were stopped. */
 export const idleTables: AcceptanceCheck = {
@@ -36,15 +38,37 @@ export const idleTables: AcceptanceCheck = {
       for (const { process } of cluster.nodes) process.start();
       await cluster.untilReady();
       const readyMs = performance.now() - restartedMs;
+      const servedMs = performance.now();
+      const failedCount = await unserved(client, names);
+      const eachMs = (performance.now() - servedMs) / names.length;
       const tables = `${tableCount} tables`;
       return [
         below(`to create ${tables}, each`, 100, createdMs / names.length, 'ms'),
         below(`memory of an idle node with ${tables}`, 250, residentMb, 'MB'),
         below(`CPU of an idle node with ${tables}`, 2, Math.max(...cpuShares) * 100, '% of a core'),
         below(`until all of ${tables} are ready after all nodes were killed`, 10, readyMs / 1000, 's'),
+        below(`of ${tables} those that then refuse a put or do not give it back`, 1, failedCount, 'tables'),
+        below('a put and a linearizable read of each, 32 at a time', 100, eachMs, 'ms'),
       ];
     } finally {
       await cluster.dispose();
     }
   },
 };
+
+/** How many tables do not take a put, or do not give it back. */
+async function unserved(client: NodeClient, names: readonly string[]): Promise<number> {
+  let failedCount = 0;
+  const rest = names.values();
+  const ask = async (): Promise<void> => {
+    for (const name of rest) {
+      const table = client.forTable(name);
+      const put = await table.put('key', name, CREATE_TIMEOUT_MS);
+      const read = await table.get('key', { linearizable: true, timeoutMs: CREATE_TIMEOUT_MS });
+      const isThere = read.kind === 'answered' && read.pair?.value === name;
+      if (put.kind !== 'acknowledged' || !isThere) failedCount += 1;
+    }
+  };
+  await Promise.all(Array.from({ length: ASKED_AT_ONCE }, ask));
+  return failedCount;
+}

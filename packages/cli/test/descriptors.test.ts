@@ -40,6 +40,8 @@ async function members(count: number): Promise<Member[]> {
       `--data-dir=${directory.path}/${id}`,
       '--replication.enabled=false',
       '--raft.wal-segment-size=16MiB',
+      // More than there can be: each takes its descriptors for good.
+      '--storage.open-tables=1000',
       // Elections after 2 s of silence: a busy machine holds a node up for less.
       '--raft.rtt=100ms',
       `--raft.node-id=${id}`,
@@ -118,4 +120,25 @@ describe('a table for which there are too few descriptors is refused', () => {
     while (refusal?.includes('node 3 has too few')) refusal = await make(client, 'last');
     expect(refusal).toBeUndefined();
   });
+});
+
+test('a node has more tables than descriptors where it closes those that are not used', async () => {
+  const [alone] = await members(1);
+  const openTables = '--storage.open-tables=0';
+  const node = { ...alone!, flags: [...alone!.flags, openTables] };
+  const descriptorsMax = 4 * tablesMax;
+  const first = await start(node, descriptorsMax);
+  const client = await clientOf(node);
+  expect(await refusalOf(client)).toBeUndefined();
+  const names = Array.from({ length: tablesMax - 1 }, (_, index) => `t${index + 1}`);
+  await Promise.all(names.map((name) => client.put(name, 'key', name)));
+  // All at once, and after a start that opens each of them.
+  const valuesOf = async (reader: Coxswain) =>
+    await Promise.all(names.map(async (name) => (await reader.get(name, 'key'))?.value.toString()));
+  expect(await valuesOf(client)).toEqual(names);
+  await first.stop('SIGKILL');
+  await start(node, descriptorsMax);
+  const again = await clientOf(node);
+  for (const name of names) await again.put(name, 'other', name);
+  expect(await valuesOf(again)).toEqual(names);
 });

@@ -984,7 +984,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       const { historyRetentionMs } = this.#options;
       const cutoffMs = clock.nowMs() - historyRetentionMs;
       const oldRevision = replica.revisionAges.olderThan(historyRetentionMs, clock.monotonicMs());
-      const revision = table.compactableRevision(cutoffMs, oldRevision);
+      const revision = await table.compactableRevision(cutoffMs, oldRevision);
       if (revision !== undefined && replica.isLeader && !this.#isStopping) {
         const command = Buffer.alloc(8);
         command.writeBigUInt64LE(BigInt(revision));

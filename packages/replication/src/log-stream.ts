@@ -127,7 +127,7 @@ export class LogStream {
     while (next <= appliedIndex) {
       if (call.signal.aborted || clock.monotonicMs() >= call.deadlineMs - DEADLINE_MARGIN_MS) break;
       for (const entry of this.#read(next, appliedIndex)) {
-        const command = this.#toCommand(request, entry);
+        const command = await this.#toCommand(request, entry);
         const size = sizeInMessage(command);
         if (batch.length > 0 && batchBytes + size > messageBytesMax) {
           yield encodeCommands(batch, appliedIndex);
@@ -152,11 +152,11 @@ export class LogStream {
     return log.entries(from, READ_BYTES_MAX).filter(({ index }) => index <= appliedIndex);
   }
 
-  #toCommand(request: replication.ReplicateRequest, entry: LogEntry): MarshalledCommand {
+  async #toCommand(request: replication.ReplicateRequest, entry: LogEntry): Promise<MarshalledCommand> {
     const { index: leaderIndex, timeMs, kind } = entry;
     switch (kind) {
       case CommandKind.Command:
-        return { leaderIndex, timeMs, command: this.#forAsker(request, entry) };
+        return { leaderIndex, timeMs, command: await this.#forAsker(request, entry) };
       case CommandKind.Load:
       case CommandKind.Loaded:
         // Their records have revisions of other moments, which only a snapshot can bring.
@@ -172,9 +172,9 @@ export class LogStream {
   }
 
   /** Stock followers get what they can run again as it was run here (R3). */
-  #forAsker(request: replication.ReplicateRequest, { index, command }: LogEntry): Buffer {
+  async #forAsker(request: replication.ReplicateRequest, { index, command }: LogEntry): Promise<Buffer> {
     if ((request.capabilities & UNDERSTANDS_REVISION_COMPARES) !== 0n) return command;
-    const stock = toStockCommand(command, index, this.#log.table);
+    const stock = await toStockCommand(command, index, this.#log.table);
     if (stock === undefined) throw new SnapshotNeededError();
     return stock;
   }

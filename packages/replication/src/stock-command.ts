@@ -11,11 +11,11 @@ const isStock = ({ target }: mvcc.Compare): boolean => target === mvcc.Compare_C
  * such Txn as one without compares that does what was done here. Undefined where that is not recorded any more.
  * A GC, which only Armada knows and which has no effect here, goes out as a DUMMY (A8).
  */
-export function toStockCommand(
+export async function toStockCommand(
   command: Buffer,
   index: number,
   table: Pick<TableLog['table'], 'txnOutcome'>,
-): Buffer | undefined {
+): Promise<Buffer | undefined> {
   const { type } = peekCommand(command);
   if (type !== TXN && type !== SEQUENCE && type !== GC) return command;
   const decoded = mvcc.Command.decode(command);
@@ -28,7 +28,7 @@ export function toStockCommand(
     }
     const { txn } = part;
     if (part.type !== TXN || txn === undefined || txn.compare.every(isStock)) continue;
-    const succeeded = table.txnOutcome(index, place);
+    const succeeded = await table.txnOutcome(index, place);
     if (succeeded === undefined) return undefined;
     part.txn = { compare: [], success: succeeded ? txn.success : txn.failure, failure: [] };
     isChanged = true;

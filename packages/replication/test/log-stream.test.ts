@@ -24,7 +24,7 @@ class FakeLog implements TableLog {
   readonly clock = new ManualClock();
   readonly shardId = 10_001;
   readonly outcomes = new Map<number, boolean>();
-  readonly table = { txnOutcome: (index: number) => this.outcomes.get(index) } as unknown as Table;
+  readonly table = { txnOutcome: async (index: number) => this.outcomes.get(index) } as unknown as Table;
   firstIndex = 1;
   readonly baseIndex = 0;
   readonly loadedIndex = 0;

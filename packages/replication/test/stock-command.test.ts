@@ -21,29 +21,29 @@ const branchesOf = (command: Buffer) =>
     part!.success.map(({ request }) => (request!.value as { key: Buffer }).key.toString()),
   ]);
 
-test('each Txn of a sequence becomes the branch that it took (R3)', () => {
+test('each Txn of a sequence becomes the branch that it took (R3)', async () => {
   const sequence = encode({ type: SEQUENCE, sequence: [txn(VERSION), txn(VALUE), txn(VERSION)] });
-  const txnOutcome = (index: number, place = 0) => (index === 7 ? place === 0 : undefined);
-  expect(branchesOf(toStockCommand(sequence, 7, { txnOutcome })!)).toEqual([
+  const txnOutcome = async (index: number, place = 0) => (index === 7 ? place === 0 : undefined);
+  expect(branchesOf((await toStockCommand(sequence, 7, { txnOutcome }))!)).toEqual([
     [0, ['yes']],
     [1, ['yes']],
     [0, ['no']],
   ]);
-  expect(toStockCommand(sequence, 8, { txnOutcome })).toBeUndefined();
+  expect(await toStockCommand(sequence, 8, { txnOutcome })).toBeUndefined();
 });
 
-test('a GC becomes a DUMMY: Regatta knows none, and its followers keep no tombstones', () => {
+test('a GC becomes a DUMMY: Regatta knows none, and its followers keep no tombstones', async () => {
   const gc = { type: GC, leaderIndex: 3n };
-  const context = { txnOutcome: () => undefined };
-  const alone = toStockCommand(encode(gc), 3, context)!;
+  const context = { txnOutcome: async () => undefined };
+  const alone = (await toStockCommand(encode(gc), 3, context))!;
   expect(mvcc.Command.decode(alone)).toMatchObject({ type: DUMMY, leaderIndex: 3n });
-  const within = toStockCommand(encode({ type: SEQUENCE, sequence: [gc, txn(VALUE)] }), 3, context)!;
+  const within = (await toStockCommand(encode({ type: SEQUENCE, sequence: [gc, txn(VALUE)] }), 3, context))!;
   expect(mvcc.Command.decode(within).sequence.map(({ type }) => type)).toEqual([DUMMY, TXN]);
 });
 
-test('what a stock follower runs as it was run here stays byte for byte', () => {
+test('what a stock follower runs as it was run here stays byte for byte', async () => {
   const commands = [encode(txn(VALUE)), encode({ type: SEQUENCE, sequence: [txn(VALUE)] })];
   for (const command of commands) {
-    expect(toStockCommand(command, 1, { txnOutcome: () => undefined })).toBe(command);
+    expect(await toStockCommand(command, 1, { txnOutcome: async () => undefined })).toBe(command);
   }
 });

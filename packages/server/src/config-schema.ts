@@ -188,6 +188,12 @@ const definitions = {
       1024 * 1024,
     ),
   ),
+  'storage.open-tables': own(
+    number(
+      0,
+      'tables whose files are open at a time: those used last; 0: as the limit of descriptors allows, 2000 at most',
+    ),
+  ),
   'storage.history-retention': own(
     durationMs(defaultNodeOptions.historyRetentionMs, 'how long superseded versions stay readable'),
   ),

@@ -285,9 +285,13 @@ export class KvService {
   }
 }
 
-/** The latest value of one key, without a promise. */
-function readLatest(readable: ReadableTable, request: regatta.RangeRequest): RangeAnswer {
+/** The latest value of one key, without a promise where the table's files are open. */
+function readLatest(
+  readable: ReadableTable,
+  request: regatta.RangeRequest,
+): RangeAnswer | Promise<RangeAnswer> {
   try {
+    if (!readable.table.isAwake) return wakeAndReadLatest(readable, request);
     if (!request.countOnly && !request.keysOnly) {
       const found = readable.table.encodedGet(request.key);
       return encodeRange(readable.header(found.revision), found);
@@ -299,6 +303,18 @@ function readLatest(readable: ReadableTable, request: regatta.RangeRequest): Ran
   } catch (error) {
     throw tableApiError(error);
   }
+}
+
+async function wakeAndReadLatest(
+  readable: ReadableTable,
+  request: regatta.RangeRequest,
+): Promise<RangeAnswer> {
+  try {
+    await readable.table.wake();
+  } catch (error) {
+    throw tableApiError(error);
+  }
+  return await readLatest(readable, request);
 }
 
 async function readPage(

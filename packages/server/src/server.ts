@@ -48,7 +48,7 @@ import {
   RateLimit,
   SnapshotDownloads,
 } from '@coxswain/replication';
-import { LevelStoreDirectory } from '@coxswain/table';
+import { LevelStoreDirectory, RestingStores, type StoreDirectory } from '@coxswain/table';
 import { NodeWalDisk } from '@coxswain/wal';
 import {
   formatHostAndPort,
@@ -96,6 +96,13 @@ const defaultReplicationAddress = configOptions.find(({ name }) => name === 'rep
   .default as string;
 /** How long calls under way may take to end when the node stops: as long as the default deadline. */
 const drainMs = 5_000;
+/** Tables whose files are open at a time, where neither the operator nor the limit of descriptors says less. */
+const openTablesMax = 2_000;
+const openTablesMin = 8;
+/** One takes four when it is new, and more as it grows. */
+const descriptorsPerOpenTable = 8;
+/** What a node takes without tables and connections, and must have left when it makes one. */
+const descriptorsForAllElse = 160;
 /** A peer of which nothing was heard for so many election timeouts is dialled again. */
 const silentElectionTimeouts = 2;
 /** Streams of the log at a time: each table of each follower cluster has one, most of which wait. */
@@ -293,6 +300,7 @@ export class Server {
       peerCertificates(config, this.#log),
     );
     if (certificates !== undefined) this.#linkCertificates.push(certificates);
+    const files = new NodeSmallFiles(paths.root);
     return {
       clock: systemClock,
       random: systemRandom,
@@ -305,12 +313,9 @@ export class Server {
       wolfLink: new GrpcWolfLink(),
       walDisk: await during(`open the log in ${paths.wal}`, () => NodeWalDisk.open(paths.wal)),
       stores: await during(`open the tables in ${paths.tables}`, () =>
-        LevelStoreDirectory.open(paths.tables, {
-          writeBufferSizeBytes: options.storeWriteBufferBytes,
-          cacheSizeBytes: options.storeCacheBytes,
-        }),
+        this.#openStores(options, paths.tables, files),
       ),
-      files: new NodeSmallFiles(paths.root),
+      files,
       disks,
       log: this.#log,
       // Some of what forbids to use the data is only known once the node talks to others, or has read the log.
@@ -321,6 +326,17 @@ export class Server {
             : error,
         ),
     };
+  }
+
+  async #openStores(options: NodeOptions, path: string, files: NodeSmallFiles): Promise<StoreDirectory> {
+    const directory = await LevelStoreDirectory.open(path, {
+      writeBufferSizeBytes: options.storeWriteBufferBytes,
+      cacheSizeBytes: options.storeCacheBytes,
+    });
+    const { max } = await files.descriptors();
+    const allowed = Math.floor((max - descriptorsForAllElse) / descriptorsPerOpenTable);
+    const byDefault = Math.max(openTablesMin, Math.min(openTablesMax, allowed));
+    return new RestingStores(directory, this.#config['storage.open-tables'] || byDefault);
   }
 
   async #makeFollower(node: Node): Promise<Follower> {

@@ -1,5 +1,5 @@
 import type { MemoryStoreHooks, StoreDirectory, StoresCopy } from '@coxswain/table';
-import { MemoryStoreDirectory } from '@coxswain/table';
+import { MemoryStoreDirectory, RestingStores } from '@coxswain/table';
 import { EventKind, type EventLoop } from './event-loop.js';
 import type { SimulatedProcess } from './process.js';
 import type { SeededRandom } from './random.js';
@@ -9,11 +9,14 @@ export interface StoreOptions {
   readonly writeMeanUs: number;
   readonly flushMeanUs: number;
   readonly scanMeanUs: number;
+  /** Stores that are awake at most; with few they come and go all the time. Absent: each machine draws it. */
+  readonly awakeMax?: number;
 }
 
 /** The ordered stores of one machine: the table package's store in memory, with time and loss added. */
 export class SimulatedStores {
   readonly #directory: MemoryStoreDirectory;
+  readonly #awakeMax: number;
   #process: SimulatedProcess | undefined;
 
   constructor(
@@ -22,18 +25,32 @@ export class SimulatedStores {
     options: StoreOptions,
   ) {
     const hooks: MemoryStoreHooks = {
+      beforeOpen: () => this.#wait(options.scanMeanUs),
       beforeWrite: () => this.#wait(options.writeMeanUs),
       afterWrite: () => this.#wait(options.writeMeanUs),
       beforeFlush: () => this.#wait(options.flushMeanUs),
       beforeScan: () => this.#wait(options.scanMeanUs),
     };
     this.#directory = new MemoryStoreDirectory(hooks);
+    this.#awakeMax = options.awakeMax ?? random.pick([1, 2, 1_000]);
   }
 
   /** The stores as the machine's present process sees them. */
   attach(process: SimulatedProcess): StoreDirectory {
     this.#process = process;
-    return this.#directory;
+    return new RestingStores(this.#whileAlive(process), this.#awakeMax);
+  }
+
+  /** What a process that is gone was about to wake stays closed: its successor opens it. */
+  #whileAlive(process: SimulatedProcess): StoreDirectory {
+    const directory = this.#directory;
+    return {
+      list: () => directory.list(),
+      open: (name, options) =>
+        process.isAlive ? directory.open(name, options) : new Promise(() => undefined),
+      rename: (from, to) => directory.rename(from, to),
+      remove: (name) => directory.remove(name),
+    };
   }
 
   /** The process is gone, its machine runs on: the page cache keeps what was written. */

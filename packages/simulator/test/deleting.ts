@@ -13,7 +13,7 @@ export function deleting(scenario: Scenario): Scenario {
     // Stores as slow as wals: a sweep takes as long as some requests.
     machine: {
       ...scenario.machine,
-      stores: { writeMeanUs: 1_000, flushMeanUs: 5_000, scanMeanUs: 500 },
+      stores: { writeMeanUs: 1_000, flushMeanUs: 5_000, scanMeanUs: 500, awakeMax: 1_000 },
     },
     workload: { ...scenario.workload, clients: 8, thinkMeanUs: 3_000, valueSizeMeanBytes: 20 },
     faults: {

@@ -103,6 +103,11 @@ function replace<T extends object, K extends keyof T>(
 function tearFlushes(store: OrderedStore): OrderedStore {
   const recordsOfBatches = 0x4e;
   return {
+    get isAwake() {
+      return store.isAwake;
+    },
+    hold: () => store.hold(),
+    release: () => store.release(),
     getSync: (key, snapshot) => store.getSync(key, snapshot),
     getMany: (keys, snapshot) => store.getMany(keys, snapshot),
     scan: (options) => store.scan(options),

@@ -74,7 +74,7 @@ describe('a bug that is put back between the clusters is found', () => {
   test('a stock follower gets transactions with compares that it does not know (R3)', async () => {
     const { txnOutcome } = Table.prototype;
     const violation = await firstViolation({ first: 18, seedsMax: 40, steps: 6_000 }, () => {
-      Table.prototype.txnOutcome = () => true;
+      Table.prototype.txnOutcome = async () => true;
       return () => {
         Table.prototype.txnOutcome = txnOutcome;
       };

@@ -26,7 +26,7 @@ const network = {
 };
 const machine = {
   disk: { writeMeanUs: 20, syncMeanUs: 200, slowSyncProbability: 0, slowSyncUs: 0 },
-  stores: { writeMeanUs: 30, flushMeanUs: 500, scanMeanUs: 30 },
+  stores: { writeMeanUs: 30, flushMeanUs: 500, scanMeanUs: 30, awakeMax: 1_000 },
   clockDriftMax: 0,
   clockOffsetMsMax: 0,
 };

@@ -25,16 +25,17 @@ const LOOKUP_KEYS_MAX = 500;
 /** Keys in memory that are counted between two turns of the event loop. */
 const COUNT_STEP_KEYS = 4000;
 
-/** A snapshot of the store below, which several readers hold; it changes at flushes alone. */
+/** A snapshot of the store below, which all share who read at the same time; it changes at flushes alone. */
 class BaseSnapshot {
   readonly native: StoreSnapshot;
   readonly blocks: KeyBlocks;
   #holders = 0;
-  #isOutdated = false;
+  readonly #onUnused: () => void;
 
-  constructor(native: StoreSnapshot, blocks: KeyBlocks) {
+  constructor(native: StoreSnapshot, blocks: KeyBlocks, onUnused: () => void) {
     this.native = native;
     this.blocks = blocks;
+    this.#onUnused = onUnused;
   }
 
   hold(): this {
@@ -44,17 +45,9 @@ class BaseSnapshot {
 
   release(): void {
     this.#holders -= 1;
-    this.#closeIfUnused();
-  }
-
-  /** The store has changed: whoever comes takes another one. */
-  outdate(): void {
-    this.#isOutdated = true;
-    this.#closeIfUnused();
-  }
-
-  #closeIfUnused(): void {
-    if (this.#isOutdated && this.#holders === 0) this.native.close();
+    if (this.#holders > 0) return;
+    this.native.close();
+    this.#onUnused();
   }
 }
 
@@ -157,16 +150,37 @@ export class BufferedStore implements StoreReader {
     this.#frozen = frozen;
     this.#active = new Memtable();
     // Readers that come meanwhile count what lies under the frozen memtable: they must not see it there already.
-    this.#baseSnapshot();
-    // Readers that see the frozen memtable do not mind whether the store below has it already.
-    await this.#base.write(flushedOperations(frozen, options));
-    await this.#base.flush();
-    const blocks = await this.#blocks.after(frozen.latestEntries(), () => this.#base.turn());
-    this.#blocks = blocks;
-    this.#frozen = undefined;
-    this.#flushed = frozen.points;
-    this.#snapshot?.outdate();
-    this.#snapshot = undefined;
+    const before = this.#baseSnapshot().hold();
+    try {
+      // Readers that see the frozen memtable do not mind whether the store below has it already.
+      await this.#base.write(flushedOperations(frozen, options));
+      await this.#base.flush();
+      const blocks = await this.#blocks.after(frozen.latestEntries(), () => this.#base.turn());
+      this.#blocks = blocks;
+      this.#frozen = undefined;
+      this.#flushed = frozen.points;
+      this.#snapshot = undefined;
+    } finally {
+      before.release();
+    }
+  }
+
+  get isAwake(): boolean {
+    return this.#base.isAwake;
+  }
+
+  hold(): Promise<void> | undefined {
+    return this.#base.hold();
+  }
+
+  release(): void {
+    this.#base.release();
+  }
+
+  /** As `getSync`, by a promise where the store is at rest. */
+  get(key: Buffer, snapshot?: StoreSnapshot): Buffer | undefined | Promise<Buffer | undefined> {
+    if (this.isAwake) return this.getSync(key, snapshot);
+    return this.getMany([key], snapshot).then(([record]) => record);
   }
 
   getSync(key: Buffer, snapshot?: StoreSnapshot): Buffer | undefined {
@@ -295,7 +309,12 @@ export class BufferedStore implements StoreReader {
   }
 
   #baseSnapshot(): BaseSnapshot {
-    this.#snapshot ??= new BaseSnapshot(this.#base.snapshot(), this.#blocks);
+    if (this.#snapshot === undefined) {
+      const snapshot = new BaseSnapshot(this.#base.snapshot(), this.#blocks, () => {
+        if (this.#snapshot === snapshot) this.#snapshot = undefined;
+      });
+      this.#snapshot = snapshot;
+    }
     return this.#snapshot;
   }
 

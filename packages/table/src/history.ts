@@ -56,7 +56,7 @@ export async function getHistory(
 ): Promise<Buffer | undefined> {
   const { store, snapshot, deletions } = source;
   const storeKey = latestKey(key);
-  const latest = store.getSync(storeKey, snapshot);
+  const latest = await store.get(storeKey, snapshot);
   if (latest !== undefined && modRevisionOf(latest) <= revision) {
     return deletionOf(deletions, key, latest) === undefined ? latest : undefined;
   }

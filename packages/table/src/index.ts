@@ -22,6 +22,7 @@ export { Gap } from './page-cache.js';
 export { PairRecord, REVISION_MAX } from './pair-record.js';
 export { rangeId } from './range-answers.js';
 export { RESPONSE_SIZE_BYTES_MAX } from './responses.js';
+export { RestingStores } from './resting-stores.js';
 export {
   compressToFrames,
   FrameDecompressor,

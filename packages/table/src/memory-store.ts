@@ -38,6 +38,8 @@ export interface MemoryStoreHooks {
   afterWrite?(store: string): Promise<void>;
   /** Before a flush makes durable what was written by then. */
   beforeFlush?(store: string): Promise<void>;
+  /** Before a store is opened. */
+  beforeOpen?(store: string): Promise<void>;
   /** Before each answer of a scan, and of a read of many keys, and in place of a turn of the event loop. */
   beforeScan?(store: string): Promise<void>;
 }
@@ -86,6 +88,7 @@ export class MemoryStoreDirectory implements StoreDirectory {
   }
 
   async open(name: string, options: { create: boolean }): Promise<MemoryStore> {
+    await this.#hooks.beforeOpen?.(name);
     let medium = this.#media.get(name);
     if (medium === undefined) {
       if (!options.create) throw new Error(`store ${name} does not exist`);
@@ -221,6 +224,16 @@ export class MemoryStore implements OrderedStore {
     this.#name = name;
     this.#medium = medium;
     this.#hooks = hooks;
+  }
+
+  readonly isAwake = true;
+
+  hold(): undefined {
+    // It stays open until it is closed.
+  }
+
+  release(): void {
+    // See `hold`.
   }
 
   getSync(key: Buffer, snapshot?: StoreSnapshot): Buffer | undefined {

@@ -38,6 +38,15 @@ export interface Operation {
 
 /** What readers of an ordered byte store use. */
 export interface StoreReader {
+  /** Whether `getSync` can be called in this turn; see RestingStore. */
+  readonly isAwake: boolean;
+  /**
+   * Keeps the store awake until `release`. Undefined: it is; otherwise it is when this resolves. Rejects as `open` does, and
+   * then nothing is to be released.
+   */
+  hold(): Promise<void> | undefined;
+  release(): void;
+  /** Only where the store is awake. */
   getSync(key: Buffer, snapshot?: StoreSnapshot): Buffer | undefined;
   /** As many point reads at once, without holding up the event loop; in the order of the keys. */
   getMany(keys: Buffer[], snapshot?: StoreSnapshot): Promise<(Buffer | undefined)[]>;

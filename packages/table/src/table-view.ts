@@ -106,7 +106,12 @@ export class TableView implements RecordSource {
   /** A record as it is stored; see layout.ts. */
   get(key: Buffer): Buffer | undefined | Promise<Buffer | undefined> {
     if (this.#isEarlier) return getHistory(this.#past(), key, this.revision);
-    const record = this.#store.getSync(latestKey(key), this.#snapshot.native);
+    const record = this.#store.get(latestKey(key), this.#snapshot.native);
+    if (record instanceof Promise) return record.then((found) => this.#undeleted(key, found));
+    return this.#undeleted(key, record);
+  }
+
+  #undeleted(key: Buffer, record: Buffer | undefined): Buffer | undefined {
     if (record === undefined) return undefined;
     return deletionOf(this.state.deletions, key, record) === undefined ? record : undefined;
   }

@@ -11,6 +11,7 @@ import {
   TableHalfAppliedError,
 } from './errors.js';
 import { HistoryRemoval } from './history-removal.js';
+import { readJournal } from './journal.js';
 import { KeyBlocks } from './key-blocks.js';
 import { ALL_KEYS, boundsOf } from './key-bounds.js';
 import { BATCH_END, batchKey, batchNumberOf, historyBlocksFrom, latestKey, outcomeKey } from './layout.js';
@@ -104,7 +105,9 @@ export class Table {
   /** What `changeCount` was at the history floor. */
   #atFloor: { readonly historyFloor: number; readonly changeCount: number } | undefined;
   /** The store holds no block of this revision or an earlier one, and never will again. */
-  #blocksRemovedUpTo = -1;
+  #blocksRemovedUpTo: number;
+  /** The history floor and the checkpoint at which nothing was left to remove. */
+  #removedAt: { readonly historyFloor: number; readonly batchNumber: number } | undefined;
   /** No outcome is kept of entries below it. */
   #outcomesFrom = 0;
 
@@ -118,9 +121,11 @@ export class Table {
       readonly sizeBytes: number;
       readonly oldestBatchNumber: number;
       readonly lastBatchNumber: number;
+      readonly blocksRemovedUpTo: number;
     },
   ) {
     this.#name = options.name;
+    this.#blocksRemovedUpTo = opened.blocksRemovedUpTo;
     this.#store = store;
     this.#state = opened.state;
     this.#halfApplied = opened.progress;
@@ -156,6 +161,7 @@ export class Table {
     const keyBlocks = { blockKeys: options.keyBlockKeys };
     const store = await directory.open(name, { create });
     try {
+      await store.hold();
       const last = await readLastBatch(store);
       if (last === undefined) {
         if (!create) throw new TableGapError(name, 'it holds no batch at all');
@@ -168,6 +174,7 @@ export class Table {
           sizeBytes: 0,
           oldestBatchNumber: 1,
           lastBatchNumber: 1,
+          blocksRemovedUpTo: state.historyFloor,
         });
       }
       await assertNoGap(store, name, last.checkpoint.batchNumber, last.batchNumber);
@@ -184,10 +191,15 @@ export class Table {
         ...batches,
         state: { ...last.state, deletions },
         sizeBytes: await store.approximateSizeBytes({}),
+        blocksRemovedUpTo: (await hasBlocksUpTo(store, last.state.historyFloor))
+          ? -1
+          : last.state.historyFloor,
       });
     } catch (error) {
       await store.close();
       throw error;
+    } finally {
+      store.release();
     }
   }
 
@@ -285,7 +297,8 @@ export class Table {
    */
   apply(entries: readonly TableEntry[]): Promise<ApplyResult[]> {
     // Only what reads ranges makes others wait, and only until it is evaluated.
-    if (this.#evaluation !== undefined) return this.#takeTurn(() => this.#evaluate(entries)).then(resultsOf);
+    if (this.#evaluation !== undefined || !this.isAwake)
+      return this.#takeTurn(() => this.#evaluateAwake(entries)).then(resultsOf);
     const evaluated = this.#evaluate(entries);
     if (!(evaluated instanceof Promise)) return resultsOf(evaluated);
     return this.#takeTurn(() => evaluated).then(resultsOf);
@@ -298,7 +311,31 @@ export class Table {
     await this.#writer.makeCheckpoint();
   }
 
-  /** The latest record of a key: one point read, no promise. Throws TableClosedError, TableHalfAppliedError. */
+  /** Its files are open; see RestingStore. */
+  get isAwake(): boolean {
+    return this.#store.isAwake;
+  }
+
+  /** Opens its files where they are closed. Rejects: the store's errors. */
+  wake(): Promise<void> {
+    return this.#awake(() => undefined);
+  }
+
+  /** Runs with the files open, and keeps them open until it ends. */
+  async #awake<Result>(work: () => Result | Promise<Result>): Promise<Result> {
+    const waking = this.#store.hold();
+    if (waking !== undefined) await waking;
+    try {
+      return await work();
+    } finally {
+      this.#store.release();
+    }
+  }
+
+  /**
+   * The latest record of a key: one point read, no promise, of a table that is awake. Throws TableClosedError,
+   * TableHalfAppliedError.
+   */
   get(key: Buffer): PointRead {
     const record = this.#readPoint(key);
     return { record: record && toKeyRecord(key, record, false), revision: this.#readState.revision };
@@ -381,9 +418,9 @@ export class Table {
   }
 
   /** Which way a Txn with compares on revisions or versions went; undefined: not recorded, or pruned (R3). */
-  txnOutcome(index: number, command = 0): boolean | undefined {
+  async txnOutcome(index: number, command = 0): Promise<boolean | undefined> {
     this.#assertOpen();
-    const outcome = this.#store.getSync(outcomeKey(index, command));
+    const outcome = await this.#store.get(outcomeKey(index, command));
     return outcome === undefined ? undefined : outcome[0] === 1;
   }
 
@@ -400,7 +437,15 @@ export class Table {
    * propose a Compact of (A5). Undefined: there is no history below it that is not compacted yet. Costs some
    * point reads, none when nothing was written since the last Compact.
    */
-  compactableRevision(cutoffTimeMs: number, oldRevision = 0): number | undefined {
+  async compactableRevision(cutoffTimeMs: number, oldRevision = 0): Promise<number | undefined> {
+    this.#assertOpen();
+    const { historyFloor, changeCount, revision } = this.#state;
+    const isKnown = this.#atFloor?.historyFloor === historyFloor && this.#atFloor.changeCount === changeCount;
+    if (isKnown || revision <= historyFloor) return undefined;
+    return await this.#awake(() => this.#findCompactable(cutoffTimeMs, oldRevision));
+  }
+
+  #findCompactable(cutoffTimeMs: number, oldRevision: number): number | undefined {
     this.#assertOpen();
     const { historyFloor, changeCount } = this.#state;
     if (this.#atFloor?.historyFloor !== historyFloor) {
@@ -408,7 +453,10 @@ export class Table {
         // A part of an entry has changes of the revision that its state does not show yet (A4).
         progress === undefined ? state.revision <= historyFloor : state.revision < historyFloor,
       );
-      this.#atFloor = { historyFloor, changeCount: atFloor?.state.changeCount ?? -1 };
+      this.#atFloor = {
+        historyFloor,
+        changeCount: atFloor?.state.changeCount ?? this.#changeCountAt(historyFloor),
+      };
     }
     if (this.#atFloor.changeCount === changeCount) return undefined;
     const atCutoff = this.#lastBatchWhere(
@@ -427,6 +475,15 @@ export class Table {
       this.#removing = undefined;
     });
     return this.#removing;
+  }
+
+  /** Most tables have nothing to remove most of the time, and are left at rest. */
+  get #isHistoryRemoved(): boolean {
+    const { historyFloor } = this.#state;
+    const { batchNumber } = this.#writer.checkpoint;
+    if (this.#blocksRemovedUpTo < historyFloor) return false;
+    if (this.#historyRemoval.oldestBatchNumber >= batchNumber) return true;
+    return this.#removedAt?.historyFloor === historyFloor && this.#removedAt.batchNumber === batchNumber;
   }
 
   /** Waits for what is under way, then closes the store. Everything fails with TableClosedError afterwards. */
@@ -455,13 +512,23 @@ export class Table {
     return turn;
   }
 
+  async #evaluateAwake(entries: readonly TableEntry[]): Promise<Evaluated> {
+    try {
+      return await this.#awake(() => this.#evaluate(entries));
+    } catch (error) {
+      this.#writer.fail(error);
+      throw error;
+    }
+  }
+
   #evaluate(entries: readonly TableEntry[]): Evaluated | Promise<Evaluated> {
     const results: ApplyResult[] = [];
     try {
       this.#assertOpen();
       for (let at = 0; at < entries.length; at++) {
         const result = this.#applier.apply(entries[at]!);
-        if (result instanceof Promise) return this.#evaluateSlowly(entries, at, results, result);
+        if (result instanceof Promise)
+          return this.#awake(() => this.#evaluateSlowly(entries, at, results, result));
         results.push(result);
       }
     } catch (error) {
@@ -507,10 +574,12 @@ export class Table {
       while (this.#applier.canSweep && !this.#isClosing && this.#writer.failure === undefined) {
         // What clients write must never wait for a second checkpoint because of this.
         await this.#writer.flushed();
-        const { written } = await this.#takeTurn(async () => {
-          await this.#applier.sweep();
-          return { written: this.#writer.write(this.#applier.takeEffects()) };
-        });
+        const { written } = await this.#takeTurn(() =>
+          this.#awake(async () => {
+            await this.#applier.sweep();
+            return { written: this.#writer.write(this.#applier.takeEffects()) };
+          }),
+        );
         await written;
       }
     } catch (error) {
@@ -560,14 +629,21 @@ export class Table {
   }
 
   async #removeHistory(): Promise<void> {
+    this.#assertOpen();
+    if (!this.#isHistoryRemoved) await this.#awake(() => this.#removeHistoryAwake());
+  }
+
+  async #removeHistoryAwake(): Promise<void> {
     for (;;) {
       this.#assertOpen();
-      const { storeKeys, isDone } = this.#historyRemoval.step(
-        this.#state.historyFloor,
-        this.#writer.checkpoint.batchNumber,
-      );
+      const removedAt = {
+        historyFloor: this.#state.historyFloor,
+        batchNumber: this.#writer.checkpoint.batchNumber,
+      };
+      const { storeKeys, isDone } = this.#historyRemoval.step(removedAt.historyFloor, removedAt.batchNumber);
       // Also an empty write makes room for others, where a step had nothing to remove but much to look at.
       if (storeKeys.length > 0 || !isDone) await this.#writer.writeHousekeeping(deletions(storeKeys));
+      this.#removedAt = removedAt;
       if (isDone) break;
     }
     const { historyFloor } = this.#state;
@@ -591,6 +667,17 @@ export class Table {
         await scan.close();
       }
     }
+  }
+
+  /** What `changeCount` was at the history floor, where no batch of that time is left; -1: nobody knows. */
+  #changeCountAt(historyFloor: number): number {
+    const { oldestBatchNumber } = this.#historyRemoval;
+    // The first batch of a store that a snapshot brought has all changes and lists none.
+    if (oldestBatchNumber === 1) return -1;
+    const { state, journal } = this.#readBatch(oldestBatchNumber);
+    let later = 0;
+    for (const { revision } of readJournal(journal)) if (revision > historyFloor) later += 1;
+    return state.changeCount - later;
   }
 
   #takeSnapshot(): { snapshot: SharedSnapshot; state: TableState } {
@@ -684,6 +771,17 @@ async function readFirstBatchNumber(store: OrderedStore): Promise<number | undef
   try {
     const [first] = await scan.next(1, BYTES_MAX);
     return first && batchNumberOf(first[0]);
+  } finally {
+    await scan.close();
+  }
+}
+
+/** Whether it has history of this revision or an earlier one. */
+async function hasBlocksUpTo(store: OrderedStore, revision: number): Promise<boolean> {
+  const range = { gte: historyBlocksFrom(0), lt: historyBlocksFrom(revision + 1) };
+  const scan = store.scan({ ...range, keysOnly: true, limit: 1 });
+  try {
+    return (await scan.next(1, BYTES_MAX)).length > 0;
   } finally {
     await scan.close();
   }

@@ -482,7 +482,7 @@ describe('an entry with a large effect', () => {
         if (table.appliedIndex === 2) await table.apply([one]);
         expect(table.appliedIndex).toBe(3);
         await table.apply([entry(4, replicated(30, put('after', '1')))]);
-        if (type === 'TXN') expect(table.txnOutcome(3)).toBe(true);
+        if (type === 'TXN') expect(await table.txnOutcome(3)).toBe(true);
         expect(await content(table)).toEqual(wanted);
         await table.close();
       }

@@ -634,7 +634,7 @@ describe('a range deletion whose keys are removed later', () => {
       entry(3, put('a', '')),
     ]);
     await swept(table);
-    expect(table.compactableRevision(3)).toBe(3);
+    expect(await table.compactableRevision(3)).toBe(3);
     await table.apply([commands.internalEntry(4, CommandKind.Compact, 3)]);
     await table.checkpoint();
     await table.removeHistory();

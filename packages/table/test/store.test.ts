@@ -49,6 +49,11 @@ function buffered(directory: StoreDirectory): StoreDirectory {
     const store = new BufferedStore(base, KeyBlocks.empty());
     let isClosed = false;
     return {
+      get isAwake() {
+        return store.isAwake;
+      },
+      hold: () => store.hold(),
+      release: () => store.release(),
       getSync: (key, snapshot) => store.getSync(key, snapshot),
       getMany: (keys, snapshot) => store.getMany(keys, snapshot),
       scan: (options) => store.scan(options),

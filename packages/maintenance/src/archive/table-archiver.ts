@@ -357,7 +357,7 @@ export class TableArchiver {
     let next = first;
     while (next >= log.firstIndex && next <= log.appliedIndex && !this.#aborter.signal.aborted) {
       for (const entry of log.entries(next, READ_BYTES_MAX)) {
-        const command = toArchived(entry, log);
+        const command = await toArchived(entry, log);
         if (command === undefined) return entry.index;
         object.add({ index: entry.index, term: entry.term, timeMs: entry.timeMs, command });
         next = entry.index + 1;
@@ -465,10 +465,10 @@ function isInternal(kind: CommandKind): boolean {
 }
 
 /** Undefined: it cannot be run again, because its outcome was not kept, or it holds what a load brought. */
-function toArchived({ kind, index, command }: LogEntry, log: TableLog): Buffer | undefined {
+async function toArchived({ kind, index, command }: LogEntry, log: TableLog): Promise<Buffer | undefined> {
   if (isInternal(kind)) return NOTHING;
   if (kind === CommandKind.Seal) return END_OF_SHARD;
-  return kind === CommandKind.Command ? toStockCommand(command, index, log.table) : undefined;
+  return kind === CommandKind.Command ? await toStockCommand(command, index, log.table) : undefined;
 }
 
 function textOf(error: unknown): string {

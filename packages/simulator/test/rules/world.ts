@@ -50,7 +50,7 @@ const network = {
 };
 const machine = {
   disk: { writeMeanUs: 20, syncMeanUs: 200, slowSyncProbability: 0, slowSyncUs: 0 },
-  stores: { writeMeanUs: 30, flushMeanUs: 500, scanMeanUs: 30 },
+  stores: { writeMeanUs: 30, flushMeanUs: 500, scanMeanUs: 30, awakeMax: 1_000 },
   clockDriftMax: 0,
   clockOffsetMsMax: 0,
 };
@@ -663,6 +663,11 @@ Table.open = async (options) => {
 
 function hookedStores(stores: StoreDirectory, take: Take): StoreDirectory {
   const hooked = (name: string, store: OrderedStore): OrderedStore => ({
+    get isAwake() {
+      return store.isAwake;
+    },
+    hold: () => store.hold(),
+    release: () => store.release(),
     getSync: (key, snapshot) => store.getSync(key, snapshot),
     getMany: (keys, snapshot) => store.getMany(keys, snapshot),
     scan: (options) => store.scan(options),

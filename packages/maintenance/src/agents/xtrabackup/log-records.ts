@@ -46,7 +46,7 @@ export async function* logRecords(
     }
     for (const entry of log.entries(next, READ_BYTES_MAX)) {
       if (entry.index > upTo) break;
-      const command = commandOf(entry, log);
+      const command = await commandOf(entry, log);
       if (command !== undefined) add(command);
       next = entry.index + 1;
       if (slabBytes < SLAB_BYTES) continue;
@@ -66,9 +66,9 @@ export function reaches(log: TableLog, after: number): boolean {
   return log.firstIndex <= after + 1 && log.loadedIndex <= after;
 }
 
-function commandOf(entry: LogEntry, log: TableLog): Buffer | undefined {
+async function commandOf(entry: LogEntry, log: TableLog): Promise<Buffer | undefined> {
   if (entry.kind !== CommandKind.Command) return undefined;
-  const command = toStockCommand(entry.command, entry.index, log.table);
+  const command = await toStockCommand(entry.command, entry.index, log.table);
   if (command === undefined) throw new LogGoneError('the outcome of a transaction is not recorded any more');
   return command;
 }
