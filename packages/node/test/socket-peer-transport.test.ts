@@ -9,6 +9,9 @@ class FreezingProxy {
   readonly #server: Server;
   readonly #pairs: { readonly client: Socket; readonly server: Socket; isFrozen: boolean }[] = [];
   accepted = 0;
+  /** From the dialler, and back to it. */
+  receivedBytes = 0;
+  answeredBytes = 0;
   /** Also new connections lose everything. */
   isDark = false;
 
@@ -18,8 +21,14 @@ class FreezingProxy {
       const server = connect(targetPort, '127.0.0.1');
       const pair = { client, server, isFrozen: this.isDark };
       this.#pairs.push(pair);
-      client.on('data', (data) => pair.isFrozen || server.write(data));
-      server.on('data', (data) => pair.isFrozen || client.write(data));
+      client.on('data', (data) => {
+        this.receivedBytes += data.length;
+        if (!pair.isFrozen) server.write(data);
+      });
+      server.on('data', (data) => {
+        this.answeredBytes += data.length;
+        if (!pair.isFrozen) client.write(data);
+      });
       for (const [one, other] of [
         [client, server],
         [server, client],
@@ -183,6 +192,29 @@ describe('the peer transport', () => {
     await new Promise((resolve) => setTimeout(resolve, 1_500));
     expect(proxy.accepted).toBe(1);
     expect(one.handler.connected).toBe(1);
+  });
+
+  test('says nothing else where frames flow, and answers them no more often than is looked for answers', async () => {
+    const silenceMs = 800;
+    const lookMs = silenceMs / 8;
+    const { one, two, proxy } = await pair(silenceMs);
+    const frame = 'a frame';
+    await until('it is quiet', () => proxy.receivedBytes > 24);
+    const beforeBytes = proxy.receivedBytes;
+    const beforeAnsweredBytes = proxy.answeredBytes;
+    const beganMs = performance.now();
+    const sent = 60;
+    for (let i = 0; i < sent; i++) {
+      one.transport.send(2, Buffer.from(frame));
+      await new Promise((resolve) => setTimeout(resolve, lookMs / 10));
+    }
+    await until('the frames are there', () => two.handler.frames.length === sent);
+    const looks = (performance.now() - beganMs) / lookMs;
+    // What the first look after the last frames before says is on its way, or a look that came too late on a busy machine.
+    const said = (proxy.receivedBytes - beforeBytes - sent * (4 + frame.length)) / 4;
+    expect(said).toBeLessThanOrEqual(1);
+    expect((proxy.answeredBytes - beforeAnsweredBytes) / 4).toBeLessThanOrEqual(looks + 1);
+    expect(one.handler.disconnected).toBe(0);
   });
 
   test('hangs up on bytes that are no preface', async () => {

@@ -69,9 +69,10 @@ export class InboundPeer {
     const cutter = new MessageCutter((frame) => handler.onFrame(frame));
     return (chunk) => {
       this.#missedLooks = 0;
-      // Also in the middle of a large frame: what arrives shows that the connection works.
+      // Also in the middle of a large frame: what arrives shows that the connection works. Once a look is enough of it, of
+      // the eight that the dialler waits.
       const nowMs = performance.now();
-      if (nowMs - this.#answeredMs > lookMs / 2 && this.#socket.writableLength === 0) {
+      if (nowMs - this.#answeredMs >= lookMs && this.#socket.writableLength === 0) {
         this.#answeredMs = nowMs;
         this.#socket.write(SIGN_OF_LIFE);
       }

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { open, rm, stat, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { DataPart, DiskRoom } from '../disk-room.js';
@@ -11,12 +11,14 @@ const STEP_BYTES = 256 * 1024;
 /** Where only small files are. */
 const SMALL_RESERVE_BYTES = 1024 * 1024;
 
+type Disk = Omit<DiskRoom, 'freeBytes'>;
+
 /** The disks that hold a node's data, each once, and a reserve file on those that hold small files or tables. */
 export class NodeDisks implements Disks {
   readonly #directories: Readonly<Record<DataPart, string>>;
   readonly #reserveBytes: number;
-  /** By device. The room is looked at once a second, and a disk's name is for people. */
-  readonly #mountPoints = new Map<number, string>();
+  /** Known once all directories are there: from then on a look asks nothing of a disk but its room. */
+  #disks: readonly Disk[] | undefined;
 
   /** `reserveBytes` is held back on the disk that has the tables; a part's directory may be missing as yet. */
   constructor(directories: Readonly<Record<DataPart, string>>, reserveBytes: number) {
@@ -25,49 +27,54 @@ export class NodeDisks implements Disks {
   }
 
   async room(): Promise<readonly DiskRoom[]> {
-    const rooms = new Map<
-      number,
-      { disk: string; directory: string; holds: Set<DataPart>; freeBytes: number }
-    >();
-    for (const part of ['files', 'log', 'tables'] as const) {
-      const directory = this.#directories[part];
-      const place = existing(directory);
-      const { dev } = await stat(place);
-      const known = rooms.get(dev);
-      if (known !== undefined) {
-        known.holds.add(part);
-        continue;
-      }
-      const { bavail, bsize } = await statfs(place);
-      const disk = this.#mountPoints.get(dev) ?? (await mountPoint(place, dev));
-      this.#mountPoints.set(dev, disk);
-      rooms.set(dev, {
-        disk,
-        directory,
-        holds: new Set([part]),
-        freeBytes: bavail * bsize,
-      });
-    }
-    return [...rooms.values()];
+    const rooms: DiskRoom[] = [];
+    for (const disk of await this.#find())
+      rooms.push({ ...disk, freeBytes: await freeBytesAt(disk.directory) });
+    return rooms;
   }
 
   async releaseReserve(): Promise<void> {
-    for (const { directory } of await this.room()) await rm(join(directory, RESERVE_NAME), { force: true });
+    for (const { directory } of await this.#find()) await rm(join(directory, RESERVE_NAME), { force: true });
   }
 
   async holdReserve(leftBytes: number): Promise<void> {
-    for (const { directory, holds, freeBytes } of await this.room()) {
+    for (const { directory, holds } of await this.#find()) {
       // The log has a reserve of its own.
       if (!holds.has('files') && !holds.has('tables')) continue;
       const wantedBytes = holds.has('tables') ? this.#reserveBytes : SMALL_RESERVE_BYTES;
       const path = join(directory, RESERVE_NAME);
-      const heldBytes = existsSync(path) ? (await stat(path)).size : 0;
-      const addedBytes = Math.min(wantedBytes - heldBytes, freeBytes - leftBytes);
-      if (addedBytes > 0 && (addedBytes >= STEP_BYTES || addedBytes === wantedBytes - heldBytes)) {
+      const heldBytes = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+      const missingBytes = wantedBytes - heldBytes;
+      if (missingBytes <= 0) continue;
+      const addedBytes = Math.min(missingBytes, (await freeBytesAt(directory)) - leftBytes);
+      if (addedBytes > 0 && (addedBytes >= STEP_BYTES || addedBytes === missingBytes)) {
         await extend(path, heldBytes, addedBytes);
       }
     }
   }
+
+  async #find(): Promise<readonly Disk[]> {
+    if (this.#disks !== undefined) return this.#disks;
+    const disks = new Map<number, { disk: string; directory: string; holds: Set<DataPart> }>();
+    for (const part of ['files', 'log', 'tables'] as const) {
+      const directory = this.#directories[part];
+      const place = existing(directory);
+      const { dev } = await stat(place);
+      const known = disks.get(dev);
+      if (known === undefined) {
+        disks.set(dev, { disk: await mountPoint(place, dev), directory, holds: new Set([part]) });
+      } else known.holds.add(part);
+    }
+    const found = [...disks.values()];
+    // A directory that is made later may be a disk of its own.
+    if (Object.values(this.#directories).every((directory) => existsSync(directory))) this.#disks = found;
+    return found;
+  }
+}
+
+async function freeBytesAt(directory: string): Promise<number> {
+  const { bavail, bsize } = await statfs(existing(directory));
+  return bavail * bsize;
 }
 
 /** Appends what no file system can make smaller, until there is no room. */

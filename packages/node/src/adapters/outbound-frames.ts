@@ -17,6 +17,8 @@ export class OutboundFrames {
   #cause: NodeJS.ErrnoException | undefined;
   /** Looks since something came back. */
   missedLooks = 0;
+  /** A frame left since the last look. */
+  #hasSpoken = false;
 
   /** `onUp`: the peer has accepted the connection. `onLost`: it is over, also one that was never up. */
   constructor(socket: Socket, onUp: () => void, onLost: (reason: string) => void) {
@@ -56,12 +58,14 @@ export class OutboundFrames {
     if (this.#socket.destroyed || frame.length > MESSAGE_BYTES_MAX) return false;
     if (backlogBytes > 0 && backlogBytes + frame.length > BACKLOG_BYTES_MAX) return false;
     this.#gatherer.add(frame);
+    this.#hasSpoken = true;
     return true;
   }
 
-  /** Makes the peer answer, and counts until it does. */
+  /** Makes the peer answer, as frames do where there are any, and counts until it does. */
   look(): void {
-    if (this.#gatherer.backlogBytes === 0) this.#gatherer.add(NOTHING);
+    if (!this.#hasSpoken && this.#gatherer.backlogBytes === 0) this.#gatherer.add(NOTHING);
+    this.#hasSpoken = false;
     this.missedLooks++;
   }
 
