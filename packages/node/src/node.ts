@@ -416,6 +416,8 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
 
   /** As `propose`, of a table that this node does not serve yet, or whose shard changes (T2). */
   async #proposeLater(table: string, bytes: Buffer, call: Call): Promise<Proposed> {
+    // Without room nobody here can lead the group that says more.
+    this.#admitWrite();
     // What this disk says of a clone may be old.
     if (!this.#tables.isFresh) await this.#tables.meta().confirmRead(call.deadlineMs);
     this.#admitCommand();
