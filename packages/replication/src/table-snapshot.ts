@@ -2,7 +2,7 @@ import { type TableLog, tableApiError } from '@coxswain/node';
 import { type TableView, writeSnapshot } from '@coxswain/table';
 
 /** Changes when the same records become other bytes in `TableSnapshot.stream`. */
-const STREAM_FORMAT = 1;
+const STREAM_FORMAT = 2;
 
 /**
  * A table as it was at one applied index, for other clusters. Every stream of it has the same bytes. Must be closed: it

@@ -22,22 +22,29 @@ enum ChunkType {
   StreamIdentifier = 0xff,
 }
 
-/** The chunks of a stream that hold `plain`. */
+/**
+ * The chunks of a stream that hold `plain`. Where its first block does not shrink the others are not tried: what is encrypted
+ * or compressed already mostly has neighbours like it, and to try costs as much as all else here.
+ */
 export function compressToFrames(plain: Buffer): Buffer {
-  const parts: Buffer[] = [];
+  const blockCount = Math.ceil(plain.length / BLOCK_SIZE_BYTES_MAX);
+  const frames = Buffer.allocUnsafeSlow(plain.length + blockCount * (HEADER_BYTES + CHECKSUM_BYTES));
+  let end = 0;
+  let isTried = true;
   for (let at = 0; at < plain.length; at += BLOCK_SIZE_BYTES_MAX) {
     const block = plain.subarray(at, at + BLOCK_SIZE_BYTES_MAX);
-    const compressed = compressSync(block);
+    const compressed: Buffer = isTried ? compressSync(block) : block;
     // As the format advises: what shrinks by less than an eighth is not worth the reader's while.
     const isWorthIt = compressed.length < block.length - block.length / 8;
+    if (at === 0) isTried = isWorthIt;
     const body = isWorthIt ? compressed : block;
-    const header = Buffer.allocUnsafe(HEADER_BYTES + CHECKSUM_BYTES);
-    header[0] = isWorthIt ? ChunkType.Compressed : ChunkType.Plain;
-    header.writeUIntLE(CHECKSUM_BYTES + body.length, 1, 3);
-    header.writeUInt32LE(maskedChecksum(block), HEADER_BYTES);
-    parts.push(header, body);
+    frames[end] = isWorthIt ? ChunkType.Compressed : ChunkType.Plain;
+    frames.writeUIntLE(CHECKSUM_BYTES + body.length, end + 1, 3);
+    frames.writeUInt32LE(maskedChecksum(block), end + HEADER_BYTES);
+    frames.set(body, end + HEADER_BYTES + CHECKSUM_BYTES);
+    end += HEADER_BYTES + CHECKSUM_BYTES + body.length;
   }
-  return Buffer.concat(parts);
+  return frames.subarray(0, end);
 }
 
 /** A stream holds more than its reader takes. */

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { Compressor, Decompressor } from 'snappy';
@@ -41,6 +42,13 @@ describe('framed snappy', () => {
       }),
       { numRuns: 30 },
     );
+  });
+
+  test('tries no further block of a piece whose first does not shrink', () => {
+    const noise = randomBytes(65_536);
+    const zeros = Buffer.alloc(65_536);
+    expect(compressToFrames(Buffer.concat([noise, zeros]))).toHaveLength(2 * (65_536 + 8));
+    expect(compressToFrames(Buffer.concat([zeros, noise])).length).toBeLessThan(65_536 + 8 + 4_000);
   });
 
   test('skips padding', () => {
