@@ -27,9 +27,9 @@ enum ChunkType {
  * or compressed already mostly has neighbours like it, and to try costs as much as all else here.
  */
 export function compressToFrames(plain: Buffer): Buffer {
-  const blockCount = Math.ceil(plain.length / BLOCK_SIZE_BYTES_MAX);
-  const frames = Buffer.allocUnsafeSlow(plain.length + blockCount * (HEADER_BYTES + CHECKSUM_BYTES));
-  let end = 0;
+  const blocks: Buffer[] = [];
+  const bodies: Buffer[] = [];
+  let sizeBytes = 0;
   let isTried = true;
   for (let at = 0; at < plain.length; at += BLOCK_SIZE_BYTES_MAX) {
     const block = plain.subarray(at, at + BLOCK_SIZE_BYTES_MAX);
@@ -37,14 +37,21 @@ export function compressToFrames(plain: Buffer): Buffer {
     // As the format advises: what shrinks by less than an eighth is not worth the reader's while.
     const isWorthIt = compressed.length < block.length - block.length / 8;
     if (at === 0) isTried = isWorthIt;
-    const body = isWorthIt ? compressed : block;
-    frames[end] = isWorthIt ? ChunkType.Compressed : ChunkType.Plain;
+    blocks.push(block);
+    bodies.push(isWorthIt ? compressed : block);
+    sizeBytes += HEADER_BYTES + CHECKSUM_BYTES + (isWorthIt ? compressed : block).length;
+  }
+  const frames = Buffer.allocUnsafeSlow(sizeBytes);
+  let end = 0;
+  for (const [place, body] of bodies.entries()) {
+    const block = blocks[place]!;
+    frames[end] = body === block ? ChunkType.Plain : ChunkType.Compressed;
     frames.writeUIntLE(CHECKSUM_BYTES + body.length, end + 1, 3);
     frames.writeUInt32LE(maskedChecksum(block), end + HEADER_BYTES);
     frames.set(body, end + HEADER_BYTES + CHECKSUM_BYTES);
     end += HEADER_BYTES + CHECKSUM_BYTES + body.length;
   }
-  return frames.subarray(0, end);
+  return frames;
 }
 
 /** A stream holds more than its reader takes. */
