@@ -79,12 +79,13 @@ export class DiskWatch {
     this.#retry();
   }
 
-  /** Looks whether there is enough room; keeps the reserve where there is much. */
-  async check(): Promise<void> {
+  /** Looks whether there is enough room; keeps the reserve where there is much. `beforeFull` runs first where there is not. */
+  async check(beforeFull?: () => Promise<void>): Promise<void> {
     if (this.#isFull || this.#isStopping()) return;
     const shortage = await this.#look(1);
     if (shortage !== undefined) {
       this.#shortage = shortage;
+      await beforeFull?.();
       this.enter();
     } else {
       // Nobody waits for it: at a node's first start it takes a while.

@@ -319,7 +319,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
     await this.#replicas.openAll();
     await this.wolf.open();
     // On a full disk nothing is written from here on, and what was released to open them is held again (D6).
-    await this.#diskWatch.check();
+    await this.#diskWatch.check(() => this.#replicas.replay());
     await this.#diskWatch.holdWhatIsLeft();
   }
 

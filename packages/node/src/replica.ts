@@ -119,14 +119,18 @@ export class Replica implements ReadableTable {
   }
 
   #makeRaft(): Raft {
-    const { options } = this.#host;
+    const { nodeId, options } = this.#host;
+    const { hardState, membership } = this.#log;
+    const isAlone = membership.voters.length === 1 && membership.voters[0] === nodeId;
     const raft = new Raft({
-      id: this.#host.nodeId,
+      id: nodeId,
       electionTicks: options.electionTicks,
       heartbeatTicks: options.heartbeatTicks,
       log: this.#log,
-      hardState: this.#log.hardState,
-      membership: this.#log.membership,
+      // What a quorum has written is committed, and where that is this node alone, all that its log holds is. So it is applied
+      // also where no leader can say so, on a full disk (D6).
+      hardState: isAlone ? { ...hardState, commit: this.#log.lastIndex() } : hardState,
+      membership,
       applied: this.#table?.appliedIndex ?? this.#log.truncated.index,
       checkQuorum: true,
       maxMessageBytes: ENTRY_BYTES_IN_MESSAGE_MAX,

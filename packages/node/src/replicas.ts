@@ -28,6 +28,8 @@ import { incomingStoreName, type ReceivedSnapshot } from './snapshots.js';
 import type { Turns } from './turns.js';
 
 const REOPEN_DELAY_MS = 1000;
+/** A replay looks so often whether it is over, where nobody tells of its end. */
+const REPLAY_LOOK_MS = 1000;
 /** Tables that are being opened at once at start; more would only wait for the same threads. */
 const OPENED_AT_ONCE_MAX = 4;
 
@@ -136,6 +138,20 @@ export class Replicas {
     if (this.#withoutRoom.size > 0) this.#host.diskFull();
     // What the log does not know was being made or dropped when the node ended.
     for (const name of names) await this.#environment.stores.remove(name);
+  }
+
+  /**
+   * Applies what this node knew to be committed and no flush had written, which takes memory alone: on a full disk it cannot
+   * wait for the cores, which hand out nothing then, and until it is applied no table is read (D6).
+   */
+  async replay(): Promise<void> {
+    for (const replica of this.#replicas.values()) {
+      // What is applied of the registry goes to the disk at once.
+      if (replica.group === META_SHARD) continue;
+      const isOver = (): boolean => replica.isWhole || replica.isSuspended || !replica.hasTable;
+      if (!isOver()) this.#turns.schedule(replica);
+      while (!isOver()) await replica.changes.until(isOver, REPLAY_LOOK_MS);
+    }
   }
 
   /** A new group on this node. Every member makes it the same way, so their logs agree from the start. */

@@ -424,16 +424,18 @@ describe('D6: a full disk is survived, a disk that lies is not', () => {
     await world.write(1, 'b', '2');
   });
 
-  test('a node that is started on a full disk says at once that it is full to whoever writes', async () => {
+  test('a node that is started on a full disk reads what it had acknowledged, and says at once that it is full to whoever writes', async () => {
     const world = await World.formed({ nodes: 1 });
     await world.write(1, 'a', '1');
     world.kill(1);
     world.machine(1).files.freeBytes = 0;
     world.start(1);
     await world.until('it knows', () => world.isServing(1) && world.node(1).status().isDiskFull);
-    const refused = world.put(1, 'b', '1');
+    const refused = world.put(1, 'b', '2');
     await world.sleep(100);
     expect(String(refused.error)).toContain('the disk of the node is full');
+    // No flush had written it, and nothing came behind it that would have said that it is committed.
+    expect((await world.answer(world.get(1, 'a', { linearizable: false })))?.value).toBe('1');
   });
 
   test('an error of a sync ends the node, and its next life is whole', async () => {
