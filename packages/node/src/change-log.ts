@@ -12,15 +12,23 @@ const SLOW_SYNC_MS = 1_000;
 export interface Surroundings {
   /** Each other member, and whether it is heard. */
   readonly peers: ReadonlyMap<NodeId, boolean>;
-  /** Undefined: the registry of tables is not known yet. */
+  /** By name; undefined: the registry of tables is not known yet. */
   readonly tables: ReadonlyMap<string, WatchedTable> | undefined;
 }
 
+/** What is looked at of the replica that serves a table. */
 export interface WatchedTable {
+  /** Its shard. */
+  readonly group: number;
+  /** The leader by the number that operators know it by; undefined: nobody. */
+  readonly leaderNumber: number | undefined;
+  readonly raft: { readonly term: number };
+}
+
+/** What a look has seen. */
+interface SeenTable {
   readonly shardId: number;
-  /** By the number that operators know it by; undefined: nobody. */
   readonly leader: number | undefined;
-  readonly term: number;
 }
 
 /**
@@ -31,7 +39,8 @@ export interface WatchedTable {
 export class ChangeLog {
   readonly #log: Log;
   readonly #peers = new Map<NodeId, boolean>();
-  #tables: ReadonlyMap<string, WatchedTable> | undefined;
+  /** Undefined until tables are looked at. Changed in place: of a thousand tables hardly one is another than half a second ago. */
+  #tables: Map<string, SeenTable> | undefined;
   #hasQuorum: boolean | undefined;
   #slowSyncs = 0;
   #slowestSyncMs = 0;
@@ -45,8 +54,9 @@ export class ChangeLog {
   look({ peers, tables }: Surroundings): void {
     this.#lookAtPeers(peers);
     if (tables === undefined) return;
-    this.#lookAtTables(this.#tables, tables);
-    this.#tables = tables;
+    const isFirst = this.#tables === undefined;
+    this.#tables ??= new Map();
+    this.#lookAtTables(this.#tables, tables, isFirst);
   }
 
   /** Called with the duration of each sync of the write-ahead log. */
@@ -90,24 +100,35 @@ export class ChangeLog {
   }
 
   #lookAtTables(
-    before: ReadonlyMap<string, WatchedTable> | undefined,
+    seen: Map<string, SeenTable>,
     now: ReadonlyMap<string, WatchedTable>,
+    isFirst: boolean,
   ): void {
     const made: Change[] = [];
     const replaced: Change[] = [];
     const lost: Change[] = [];
     const gained: Change[] = [];
-    for (const [table, { shardId, leader, term }] of now) {
-      const old = before?.get(table);
-      if (before !== undefined && old === undefined) made.push({ table, shardId });
-      else if (old !== undefined && old.shardId !== shardId) replaced.push({ table, shardId });
+    for (const [table, { group: shardId, leaderNumber: leader, raft }] of now) {
+      const old = seen.get(table);
+      if (old?.shardId === shardId && old.leader === leader) continue;
+      seen.set(table, { shardId, leader });
+      if (old === undefined) {
+        if (!isFirst) made.push({ table, shardId });
+      } else if (old.shardId !== shardId) replaced.push({ table, shardId });
       const was = old?.shardId === shardId ? old.leader : undefined;
       if (leader === was) continue;
       if (leader === undefined) lost.push({ table, was });
-      else gained.push({ table, leader, term, ...(was !== undefined && { was }) });
+      else gained.push({ table, leader, term: raft.term, ...(was !== undefined && { was }) });
     }
     const deleted: Change[] = [];
-    for (const [table, { shardId }] of before ?? []) if (!now.has(table)) deleted.push({ table, shardId });
+    // By now all that are there are in it.
+    if (seen.size > now.size) {
+      for (const [table, { shardId }] of seen) {
+        if (now.has(table)) continue;
+        deleted.push({ table, shardId });
+        seen.delete(table);
+      }
+    }
     this.#logAll('info', 'a table was made', made);
     this.#logAll('info', 'a table was replaced by another shard', replaced);
     this.#logAll('info', 'a table was deleted', deleted);

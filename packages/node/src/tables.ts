@@ -195,13 +195,7 @@ export class Tables {
 
   /** The tables by name with what the log says of them. Undefined: this node has not read the registry yet. */
   watched(): ReadonlyMap<string, WatchedTable> | undefined {
-    if (!this.#hasFollowed) return undefined;
-    return new Map(
-      [...this.#byName].map(([name, { group, raft, leaderNumber: leader }]) => [
-        name,
-        { shardId: group, leader, term: raft.term },
-      ]),
-    );
+    return this.#hasFollowed ? this.#byName : undefined;
   }
 
   /** Sorted by name. */

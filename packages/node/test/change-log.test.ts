@@ -14,7 +14,12 @@ const peers = new Map([
   [3, true],
 ]);
 const tables = (count: number, leader: number | undefined, shardBase = 0): Map<string, WatchedTable> =>
-  new Map(Array.from({ length: count }, (_, i) => [`t${i}`, { shardId: shardBase + i, leader, term: 7 }]));
+  new Map(
+    Array.from({ length: count }, (_, i) => [
+      `t${i}`,
+      { group: shardBase + i, leaderNumber: leader, raft: { term: 7 } },
+    ]),
+  );
 
 describe('the log of changes', () => {
   test('has one line for each table that loses or gets its leader', () => {
