@@ -6,6 +6,7 @@ import {
   writeRecordHeader,
 } from './layout.js';
 import { elementSizeBytes, keyValueSizeBytes } from './pair-size.js';
+import { copyBytes } from './record-block.js';
 
 /** Tags of regatta.v1.RangeResponse.kvs, and of mvcc.v1.KeyValue in it: field number and wire type. */
 const KVS = (3 << 3) | 2;
@@ -45,7 +46,7 @@ function putBytes(target: Buffer, tag: number, source: Buffer, start: number): v
   if (length === 0) return;
   target[at++] = tag;
   putVarint(target, length);
-  source.copy(target, at, start);
+  copyBytes(source, start, source.length, target, at);
   at += length;
 }
 
@@ -57,18 +58,20 @@ export function encodePair(key: Buffer, record: Buffer): Buffer {
   return encoded;
 }
 
-/** Writes the pair in that form at a place of `target`. `sizeBytes`: see `keyValueSizeBytes`. */
+/** Writes the pair in that form at a place of `target`, and gives where it ends. `sizeBytes`: see `keyValueSizeBytes`. */
 export function writePair(
   target: Buffer,
   start: number,
   key: Buffer,
   record: Buffer,
   sizeBytes: number,
-): void {
+  /** Where the key begins in its bytes. */
+  keyStart = 0,
+): number {
   at = start;
   target[at++] = KVS;
   putVarint(target, sizeBytes);
-  putBytes(target, KEY, key, 0);
+  putBytes(target, KEY, key, keyStart);
   putInteger(target, CREATE_REVISION, createRevisionOf(record));
   putInteger(target, MOD_REVISION, modRevisionOf(record));
   putBytes(target, VALUE, record, RECORD_HEADER_SIZE_BYTES);
@@ -78,6 +81,7 @@ export function writePair(
     target[at++] = VERSION_HIGH;
     putVarint(target, version);
   }
+  return at;
 }
 
 function takeVarint(source: Buffer): number {

@@ -1,8 +1,9 @@
-import { encodePair, recordOfPair } from './encoded-pair.js';
+import { encodePair, recordOfPair, writePair } from './encoded-pair.js';
 import { PagedPairs, type PagePart } from './encoded-pairs.js';
 import { keyInLatestKey, LATEST, LATEST_END, latestKey } from './layout.js';
 import type { PageBudget } from './page-budget.js';
-import { RecordPage } from './record-page.js';
+import { elementSizeBytes, keyValueSizeBytes } from './pair-size.js';
+import { type PagePairs, RecordPage } from './record-page.js';
 import { keyId, keyOfId, newSortedTree } from './sorted-tree.js';
 import type { Operation, StoreReader } from './store.js';
 
@@ -10,6 +11,8 @@ import type { Operation, StoreReader } from './store.js';
 const PAGE_PAIRS = 64;
 /** A page ends with the pair that passes it, so that pages of large values are small. */
 const PAGE_BYTES_MAX = 128 * 1024;
+
+type Pair = readonly [storeKey: Buffer, record: Buffer];
 
 /** An interval of keys, as Latin-1 strings. No end: all keys from the first on. */
 export interface Interval {
@@ -121,29 +124,23 @@ export class PageCache {
       limit,
     });
     const read = async (): Promise<void> => {
-      const ids: string[] = [];
-      const pairs: Buffer[] = [];
+      const pairs: Pair[] = [];
       let bytes = 0;
-      let covered: string | undefined = end;
+      let isWhole = false;
       try {
-        for (;;) {
+        while (pairs.length < limit && bytes <= PAGE_BYTES_MAX) {
           const page = await scan.next(limit, PAGE_BYTES_MAX);
-          if (page.length === 0) break;
-          for (const [storeKey, record] of page) {
-            const id = keyId(storeKey, 1);
-            const pair = encodePair(keyInLatestKey(storeKey), record);
-            ids.push(id);
+          isWhole = page.length === 0;
+          if (isWhole) break;
+          for (const pair of page) {
             pairs.push(pair);
-            bytes += pair.length;
-            covered = `${id}\0`;
+            bytes += pair[0].length + pair[1].length;
             if (bytes > PAGE_BYTES_MAX) break;
           }
-          if (bytes > PAGE_BYTES_MAX) break;
-          if (ids.length < limit) covered = end;
-          else break;
         }
+        const covered = isWhole ? end : `${keyId(pairs.at(-1)![0], 1)}\0`;
         // In one turn: what is written from now on goes to the page itself.
-        this.#add({ first, end: covered }, ids, pairs, writes);
+        this.#add({ first, end: covered }, pairs, writes);
       } finally {
         this.#fills.delete(fill);
         await scan.close();
@@ -160,22 +157,13 @@ export class PageCache {
     this.#pages.clear();
   }
 
-  #add(
-    interval: Interval,
-    ids: string[],
-    pairs: Buffer[],
-    writes: ReadonlyMap<string, Buffer | undefined>,
-  ): void {
+  #add(interval: Interval, pairs: readonly Pair[], writes: ReadonlyMap<string, Buffer | undefined>): void {
     // Another fill may have brought some of it meanwhile.
     if (this.#pageAt(interval.first) !== undefined) return;
     const next = this.#pages.nextHigherKey(interval.first);
     const end =
       next !== undefined && (interval.end === undefined || next < interval.end) ? next : interval.end;
-    while (end !== undefined && ids.length > 0 && ids.at(-1)! >= end) {
-      ids.pop();
-      pairs.pop();
-    }
-    const page = new RecordPage({ first: interval.first, end }, ids, pairs, this.#evict);
+    const page = new RecordPage({ first: interval.first, end }, encodePairs(pairs, end), this.#evict);
     for (const [id, record] of writes) {
       if (page.covers(id)) page.write(id, record && encodePair(keyOfId(id), record));
     }
@@ -206,6 +194,32 @@ export class PageCache {
     const next = this.#pages.nextHigherKey(first);
     return new Gap(first, next !== undefined && (end === undefined || next < end) ? next : end);
   }
+}
+
+/** Those before `end`, in the form of answers. */
+function encodePairs(pairs: readonly Pair[], end: string | undefined): PagePairs {
+  const ids: string[] = [];
+  const sizes: number[] = [];
+  let sizeBytes = 0;
+  for (const [storeKey, record] of pairs) {
+    const id = keyId(storeKey, 1);
+    if (end !== undefined && id >= end) break;
+    const pairBytes = keyValueSizeBytes(storeKey.length - 1, record, false);
+    ids.push(id);
+    sizes.push(pairBytes);
+    sizeBytes += elementSizeBytes(pairBytes);
+  }
+  // Of its own: a part of a pool would keep the rest of that alive.
+  const joined = Buffer.allocUnsafeSlow(sizeBytes);
+  const offsets: number[] = [];
+  let at = 0;
+  for (const [place, pairBytes] of sizes.entries()) {
+    const [storeKey, record] = pairs[place]!;
+    offsets.push(at);
+    at = writePair(joined, at, storeKey, record, pairBytes, 1);
+  }
+  offsets.push(at);
+  return { ids, joined, offsets };
 }
 
 function contains({ first, end }: Interval, id: string): boolean {

@@ -4,6 +4,13 @@ import { strict as assert } from 'node:assert/strict';
 const PAIR_OVERHEAD_BYTES = 64;
 const PAGE_OVERHEAD_BYTES = 512;
 
+/** Keys in order, their encoded pairs one behind the other, and where each pair begins and the last one ends. */
+export interface PagePairs {
+  readonly ids: string[];
+  readonly joined: Buffer;
+  readonly offsets: number[];
+}
+
 /**
  * All live keys of an interval with their pairs, encoded as an answer has them: a range is copied out of it. Keys are
  * Latin-1 strings, see `keyId`.
@@ -19,24 +26,25 @@ export class RecordPage {
   /** Called when memory is short. */
   readonly evict: (page: RecordPage) => void;
   #ids: string[];
-  #pairs: Buffer[];
-  /** The pairs one behind the other, and where each begins; undefined: something was written since. */
+  /** The pairs one behind the other, and where each begins and the last ends; undefined: something was written since. */
   #joined: Buffer | undefined;
-  #offsets: number[] = [];
+  #offsets: number[];
+  /** The pairs where they are not joined. */
+  #pairs: Buffer[] = [];
   #pairBytes: number;
 
   constructor(
     { first, end }: { first: string; end: string | undefined },
-    ids: string[],
-    pairs: Buffer[],
+    { ids, joined, offsets }: PagePairs,
     evict: (page: RecordPage) => void,
   ) {
     this.first = first;
     this.end = end;
     this.evict = evict;
     this.#ids = ids;
-    this.#pairs = pairs;
-    this.#pairBytes = pairs.reduce((sum, pair) => sum + pair.length, 0);
+    this.#joined = joined;
+    this.#offsets = offsets;
+    this.#pairBytes = joined.length;
   }
 
   /** Whether the interval has the key in it. */
@@ -111,13 +119,17 @@ export class RecordPage {
   /** Gives its second half away. */
   split(): RecordPage {
     assert(this.#ids.length > 1, 'a page of one key is not split');
-    this.#part();
+    const joined = this.#join();
     const middle = this.#ids.length >>> 1;
     const ids = this.#ids.splice(middle);
-    const pairs = this.#pairs.splice(middle);
-    const upper = new RecordPage({ first: ids[0]!, end: this.end }, ids, pairs, this.evict);
+    const cut = this.#offsets[middle]!;
+    const offsets = this.#offsets.splice(middle).map((offset) => offset - cut);
+    this.#offsets.push(cut);
+    const pairs = { ids, joined: ownCopy(joined, cut, joined.length), offsets };
+    const upper = new RecordPage({ first: ids[0]!, end: this.end }, pairs, this.evict);
     this.end = ids[0]!;
-    this.#pairBytes = this.#pairs.reduce((sum, pair) => sum + pair.length, 0);
+    this.#joined = ownCopy(joined, 0, cut);
+    this.#pairBytes = cut;
     return upper;
   }
 
@@ -150,4 +162,11 @@ export class RecordPage {
     this.#pairs = this.#ids.map((_, place) => this.#pairAt(place));
     this.#joined = undefined;
   }
+}
+
+/** Of its own: a part would keep the rest of the memory alive. */
+function ownCopy(bytes: Buffer, start: number, end: number): Buffer {
+  const copy = Buffer.allocUnsafeSlow(end - start);
+  bytes.copy(copy, 0, start, end);
+  return copy;
 }
