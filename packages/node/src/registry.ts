@@ -224,6 +224,12 @@ export class Registry {
           const key = record.key.toString('utf8');
           if (key.startsWith(TABLES_PREFIX)) {
             const name = key.slice(TABLES_PREFIX.length);
+            // Of thousands hardly one is another than before.
+            const known = this.#tables.get(name);
+            if (known?.modRevision === record.modRevision) {
+              tables.set(name, known);
+              continue;
+            }
             const { shardId, base, config, isReplicated, loadedIndex } = packr.unpack(
               record.value,
             ) as TableRecord;

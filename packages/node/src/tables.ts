@@ -773,15 +773,15 @@ export class Tables {
     await this.#registry.reload(meta.table);
     this.#checkStartedAs();
     const existing = new Set<Replica>();
-    const host = async (shard: HostedShard, name: string): Promise<Replica> => {
+    const make = async (shard: HostedShard, name: string): Promise<Replica> => {
+      const { shardId, base, isReplicated } = shard;
+      const membership = this.#membership();
+      const replica = await this.#replicas.create(shardId, { name, base, isReplicated, membership });
+      if (meta.isLeader) replica.campaign(0);
+      return host(replica, shard, name);
+    };
+    const host = (replica: Replica, shard: HostedShard, name: string): Replica => {
       const { shardId } = shard;
-      let replica = this.#replicas.get(shardId);
-      if (replica === undefined) {
-        const { base, isReplicated } = shard;
-        const membership = this.#membership();
-        replica = await this.#replicas.create(shardId, { name, base, isReplicated, membership });
-        if (meta.isLeader) replica.campaign(0);
-      }
       replica.name = name;
       replica.loadedIndex = shard.loadedIndex ?? 0;
       replica.baseIndex = shard.base;
@@ -793,11 +793,16 @@ export class Tables {
       shards: Iterable<Shard>,
       nameOf: (shard: Shard) => string,
     ): Promise<Map<string, Replica>> => {
-      const hosted = [...shards].map(async (shard) => {
+      // Most are there already, and there may be thousands: a promise is made for those alone that are not.
+      const hosted = [...shards].map((shard): [string, Replica | Promise<Replica>] => {
         const name = nameOf(shard);
-        return [name, await host(shard, name)] as const;
+        const replica = this.#replicas.get(shard.shardId);
+        return [name, replica === undefined ? make(shard, name) : host(replica, shard, name)];
       });
-      return new Map(await Promise.all(hosted));
+      const made = hosted.filter(([, replica]) => replica instanceof Promise);
+      const replicas = await Promise.all(made.map(([, replica]) => replica));
+      for (const [place, entry] of made.entries()) entry[1] = replicas[place]!;
+      return new Map(hosted as [string, Replica][]);
     };
     const [byName, quarantined] = await Promise.all([
       hostAll(this.#registry.tables(), ({ name }) => name),
