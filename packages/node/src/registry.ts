@@ -1,6 +1,6 @@
 import { mvcc } from '@coxswain/protocol';
 import type { NodeId } from '@coxswain/raft';
-import type { Table } from '@coxswain/table';
+import type { RangePage, RangeQuery, Table, TableView } from '@coxswain/table';
 import { Packr } from 'msgpackr';
 import type { ClusterRole, MemberInfo, TableInfo } from './api.js';
 import { type Genesis, genesisText } from './identity.js';
@@ -190,8 +190,10 @@ export interface ReplicationHold {
 
 const NO_HOLD: ReplicationHold = { stopped: undefined, isResetWanted: false };
 
-/** What the meta group says, as of its applied index. Reloaded after every apply. */
+/** What the meta group says, as of its applied index. Follows it after every apply. */
 export class Registry {
+  /** The revision that it is of, and how many keys the meta group has there; undefined: it has read nothing. */
+  #read: { readonly revision: number; readonly keyCount: number } | undefined;
   #tables = new Map<string, RegisteredTable>();
   #members = new Map<NodeId, MemberInfo>();
   #nextShard = FIRST_TABLE_SHARD;
@@ -207,90 +209,109 @@ export class Registry {
   #cluster: ClusterRecord = LEADER_CLUSTER;
   #clusterVersion = 0;
 
-  async reload(meta: Table): Promise<void> {
-    const tables = new Map<string, RegisteredTable>();
-    const members = new Map<NodeId, MemberInfo>();
-    const retired = new Map<string, number>();
-    const loading = new Map<string, LoadingShard>();
-    const holds = new Map<string, ReplicationHold & { readonly modRevision: number }>();
-    const quarantined = new Map<number, QuarantinedTable>();
-    const archived = new Map<number, Archived>();
-    const states = new Map<NodeId, KeptState>();
-    let clone: RegisteredClone | undefined;
+  /**
+   * Reads what has changed; all of it where that is not known, or where keys are gone: then there are fewer than were known
+   * and have come since.
+   */
+  async follow(meta: Table): Promise<void> {
     const view = meta.view();
     try {
-      for await (const page of view.pages(everything)) {
-        for (const record of page.records) {
-          const key = record.key.toString('utf8');
-          if (key.startsWith(TABLES_PREFIX)) {
-            const name = key.slice(TABLES_PREFIX.length);
-            // Of thousands hardly one is another than before.
-            const known = this.#tables.get(name);
-            if (known?.modRevision === record.modRevision) {
-              tables.set(name, known);
-              continue;
-            }
-            const { shardId, base, config, isReplicated, loadedIndex } = packr.unpack(
-              record.value,
-            ) as TableRecord;
-            tables.set(name, {
-              name,
-              shardId,
-              base,
-              isReplicated: isReplicated ?? false,
-              loadedIndex: loadedIndex ?? 0,
-              config: config ?? undefined,
-              modRevision: record.modRevision,
-            });
-          } else if (key.startsWith(NAMES_PREFIX)) {
-            retired.set(
-              key.slice(NAMES_PREFIX.length),
-              (packr.unpack(record.value) as RetiredName).lastIndex,
-            );
-          } else if (key.startsWith(MEMBERS_PREFIX)) {
-            const member = packr.unpack(record.value) as MemberInfo;
-            members.set(member.id, member);
-          } else if (key.startsWith(LOADING_PREFIX)) {
-            const name = key.slice(LOADING_PREFIX.length);
-            const { switching, ...shard } = packr.unpack(record.value) as LoadingRecord;
-            loading.set(name, {
-              ...shard,
-              name,
-              switching: switching ?? undefined,
-              modRevision: record.modRevision,
-            });
-          } else if (key.startsWith(REPLICATION_PREFIX)) {
-            const { stopped, isResetWanted } = packr.unpack(record.value) as ReplicationRecord;
-            const { modRevision } = record;
-            const hold = { stopped: stopped ?? undefined, isResetWanted, modRevision };
-            holds.set(key.slice(REPLICATION_PREFIX.length), hold);
-          } else if (key.startsWith(QUARANTINE_PREFIX)) {
-            const shardId = Number(key.slice(QUARANTINE_PREFIX.length));
-            quarantined.set(shardId, { ...(packr.unpack(record.value) as QuarantineRecord), shardId });
-          } else if (key.startsWith(ARCHIVED_PREFIX)) {
-            const index = packr.unpack(record.value) as number;
-            const { modRevision } = record;
-            archived.set(Number(key.slice(ARCHIVED_PREFIX.length)), { index, modRevision });
-          } else if (key.startsWith(STATES_PREFIX)) {
-            const state = packr.unpack(record.value) as MemberState;
-            const { modRevision } = record;
-            states.set(Number(key.slice(STATES_PREFIX.length)), { state, modRevision });
-          } else if (record.key.equals(CLONE_KEY)) {
-            const { modRevision } = record;
-            clone = { ...(packr.unpack(record.value) as UnfinishedClone), modRevision };
-          } else if (record.key.equals(CLUSTER_KEY)) {
-            this.#cluster = packr.unpack(record.value) as ClusterRecord;
-            this.#clusterVersion = record.version;
-          } else if (record.key.equals(NEXT_SHARD_KEY)) {
-            this.#nextShard = packr.unpack(record.value) as number;
-            this.#nextShardVersion = record.version;
-          } else if (record.key.equals(GENESIS_KEY)) {
-            this.#genesis = packr.unpack(record.value) as string;
-          }
-        }
-      }
+      const { revision, keyCount } = view;
+      const changed = await this.#changes(view);
+      // Until it is taken in, nobody knows what of it is.
+      this.#read = undefined;
+      await this.#takeIn(changed ?? view.pages(changedSince(0)), changed !== undefined);
+      if (keyCount !== undefined) this.#read = { revision, keyCount };
     } finally {
       view.close();
+    }
+  }
+
+  /** What was written since the last look; undefined: that does not tell all. */
+  async #changes(view: TableView): Promise<RangePage[] | undefined> {
+    const read = this.#read;
+    if (read === undefined || view.revision < read.revision) return undefined;
+    const pages: RangePage[] = [];
+    let newCount = 0;
+    for await (const page of view.pages(changedSince(read.revision))) {
+      pages.push(page);
+      newCount += page.records.filter(({ createRevision }) => createRevision > read.revision).length;
+    }
+    return read.keyCount + newCount === view.keyCount ? pages : undefined;
+  }
+
+  async #takeIn(pages: Iterable<RangePage> | AsyncIterable<RangePage>, isAddition: boolean): Promise<void> {
+    const kept = <Key, Value>(map: Map<Key, Value>): Map<Key, Value> =>
+      isAddition ? new Map(map) : new Map<Key, Value>();
+    const tables = kept(this.#tables);
+    const members = kept(this.#members);
+    const retired = kept(this.#retired);
+    const loading = kept(this.#loading);
+    const holds = kept(this.#holds);
+    const quarantined = kept(this.#quarantined);
+    const archived = kept(this.#archived);
+    const states = kept(this.#states);
+    let clone = isAddition ? this.#clone : undefined;
+    for await (const page of pages) {
+      for (const record of page.records) {
+        const key = record.key.toString('utf8');
+        if (key.startsWith(TABLES_PREFIX)) {
+          const name = key.slice(TABLES_PREFIX.length);
+          const { shardId, base, config, isReplicated, loadedIndex } = packr.unpack(
+            record.value,
+          ) as TableRecord;
+          tables.set(name, {
+            name,
+            shardId,
+            base,
+            isReplicated: isReplicated ?? false,
+            loadedIndex: loadedIndex ?? 0,
+            config: config ?? undefined,
+            modRevision: record.modRevision,
+          });
+        } else if (key.startsWith(NAMES_PREFIX)) {
+          retired.set(key.slice(NAMES_PREFIX.length), (packr.unpack(record.value) as RetiredName).lastIndex);
+        } else if (key.startsWith(MEMBERS_PREFIX)) {
+          const member = packr.unpack(record.value) as MemberInfo;
+          members.set(member.id, member);
+        } else if (key.startsWith(LOADING_PREFIX)) {
+          const name = key.slice(LOADING_PREFIX.length);
+          const { switching, ...shard } = packr.unpack(record.value) as LoadingRecord;
+          loading.set(name, {
+            ...shard,
+            name,
+            switching: switching ?? undefined,
+            modRevision: record.modRevision,
+          });
+        } else if (key.startsWith(REPLICATION_PREFIX)) {
+          const { stopped, isResetWanted } = packr.unpack(record.value) as ReplicationRecord;
+          const { modRevision } = record;
+          const hold = { stopped: stopped ?? undefined, isResetWanted, modRevision };
+          holds.set(key.slice(REPLICATION_PREFIX.length), hold);
+        } else if (key.startsWith(QUARANTINE_PREFIX)) {
+          const shardId = Number(key.slice(QUARANTINE_PREFIX.length));
+          quarantined.set(shardId, { ...(packr.unpack(record.value) as QuarantineRecord), shardId });
+        } else if (key.startsWith(ARCHIVED_PREFIX)) {
+          const index = packr.unpack(record.value) as number;
+          const { modRevision } = record;
+          archived.set(Number(key.slice(ARCHIVED_PREFIX.length)), { index, modRevision });
+        } else if (key.startsWith(STATES_PREFIX)) {
+          const state = packr.unpack(record.value) as MemberState;
+          const { modRevision } = record;
+          states.set(Number(key.slice(STATES_PREFIX.length)), { state, modRevision });
+        } else if (record.key.equals(CLONE_KEY)) {
+          const { modRevision } = record;
+          clone = { ...(packr.unpack(record.value) as UnfinishedClone), modRevision };
+        } else if (record.key.equals(CLUSTER_KEY)) {
+          this.#cluster = packr.unpack(record.value) as ClusterRecord;
+          this.#clusterVersion = record.version;
+        } else if (record.key.equals(NEXT_SHARD_KEY)) {
+          this.#nextShard = packr.unpack(record.value) as number;
+          this.#nextShardVersion = record.version;
+        } else if (record.key.equals(GENESIS_KEY)) {
+          this.#genesis = packr.unpack(record.value) as string;
+        }
+      }
     }
     this.#tables = tables;
     this.#members = members;
@@ -606,18 +627,21 @@ const NOTHING = Buffer.alloc(0);
 
 const LEADER_CLUSTER: ClusterRecord = { role: 'leader', wasPromoted: false, leaderClusterId: null };
 
-const everything = {
-  key: Buffer.from([0]),
-  rangeEnd: Buffer.from([0]),
-  limit: 0,
-  keysOnly: false,
-  countOnly: false,
-  minModRevision: 0,
-  maxModRevision: 0,
-  minCreateRevision: 0,
-  maxCreateRevision: 0,
-  maxBytes: 1024 * 1024,
-};
+/** All keys that were written after a revision. */
+function changedSince(revision: number): RangeQuery {
+  return {
+    key: Buffer.from([0]),
+    rangeEnd: Buffer.from([0]),
+    limit: 0,
+    keysOnly: false,
+    countOnly: false,
+    minModRevision: revision === 0 ? 0 : revision + 1,
+    maxModRevision: 0,
+    minCreateRevision: 0,
+    maxCreateRevision: 0,
+    maxBytes: 1024 * 1024,
+  };
+}
 
 function keyOf(prefix: string, name: string): Buffer {
   return Buffer.from(prefix + name);

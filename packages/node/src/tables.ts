@@ -770,7 +770,7 @@ export class Tables {
     // What it holds may be of long ago, or half an entry (A4): the registry is read when the log has applied the rest.
     if (!meta.isWhole) return;
     const { appliedIndex } = meta.table;
-    await this.#registry.reload(meta.table);
+    await this.#registry.follow(meta.table);
     this.#checkStartedAs();
     const existing = new Set<Replica>();
     const make = async (shard: HostedShard, name: string): Promise<Replica> => {
