@@ -16,7 +16,7 @@ const program = fileURLToPath(new URL('./run-mutants.js', import.meta.url));
 const seedsMax = 30;
 const steps = 6_000;
 /** Together they came across everything when this was written. */
-const coveringSeeds = [56];
+const coveringSeeds = [8];
 
 const scenarios = { counting, deleting, restlessOverWolf, restlessApartOverWolf };
 
