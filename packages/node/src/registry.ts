@@ -57,8 +57,13 @@ const packr = new Packr({ useRecords: false });
 
 /** The order in which tables are told. */
 export function compareNames(a: { readonly name: string }, b: { readonly name: string }): number {
-  return Buffer.compare(Buffer.from(a.name), Buffer.from(b.name));
+  if (hasOtherOrder.test(a.name) || hasOtherOrder.test(b.name))
+    return Buffer.compare(Buffer.from(a.name), Buffer.from(b.name));
+  return a.name < b.name ? -1 : a.name > b.name ? 1 : 0;
 }
+
+/** UTF-16, in which JavaScript compares, has these in another order than UTF-8 has them. */
+const hasOtherOrder = /[\ud800-\uffff]/;
 
 interface TableRecord {
   readonly shardId: number;
@@ -195,6 +200,8 @@ export class Registry {
   /** The revision that it is of, and how many keys the meta group has there; undefined: it has read nothing. */
   #read: { readonly revision: number; readonly keyCount: number } | undefined;
   #tables = new Map<string, RegisteredTable>();
+  /** The tables by name, once somebody has asked. */
+  #sorted: readonly RegisteredTable[] | undefined;
   #members = new Map<NodeId, MemberInfo>();
   #nextShard = FIRST_TABLE_SHARD;
   #nextShardVersion = 0;
@@ -314,6 +321,7 @@ export class Registry {
       }
     }
     this.#tables = tables;
+    this.#sorted = undefined;
     this.#members = members;
     this.#retired = retired;
     this.#loading = loading;
@@ -375,8 +383,9 @@ export class Registry {
   }
 
   /** Sorted by name in byte order, as the wire wants it. */
-  tables(): RegisteredTable[] {
-    return [...this.#tables.values()].sort(compareNames);
+  tables(): readonly RegisteredTable[] {
+    this.#sorted ??= [...this.#tables.values()].sort(compareNames);
+    return this.#sorted;
   }
 
   /** With those that are being made from a load. */

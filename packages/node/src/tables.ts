@@ -310,7 +310,7 @@ export class Tables {
   }
 
   /** The registry's tables, and the one that is replicated over wolf.raft. Sorted by name. */
-  #named(): TableInfo[] {
+  #named(): readonly TableInfo[] {
     const tables = this.#registry.tables();
     const name = this.#wolfTable;
     return name === undefined

@@ -2,7 +2,7 @@ import { mvcc } from '@coxswain/protocol';
 import { CommandKind, MemoryStoreDirectory, Table } from '@coxswain/table';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { Registry } from '../src/registry.js';
+import { compareNames, Registry } from '../src/registry.js';
 
 const memberOf = (id: number, name: string) => ({
   id,
@@ -61,6 +61,19 @@ describe('what a node knows of the meta group', () => {
         await anew.follow(meta);
         expect(membersOf(following)).toEqual(membersOf(anew));
         await meta.close();
+      }),
+    );
+  });
+
+  test('names are in the order of their bytes', () => {
+    const name = fc.oneof(
+      fc.string({ unit: 'binary' }),
+      fc.constantFrom('a', '\u{10000}', '\uffff', '\ue000'),
+    );
+    fc.assert(
+      fc.property(name, name, (left, right) => {
+        const order = Buffer.compare(Buffer.from(left), Buffer.from(right));
+        expect(compareNames({ name: left }, { name: right })).toBe(order);
       }),
     );
   });
