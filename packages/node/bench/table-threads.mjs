@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { mvcc } from '@coxswain/protocol';
 import { CommandKind, LevelStoreDirectory, Table } from '../../table/dist/src/index.js';
+import { steadyState } from './steady-state.mjs';
 
 const KEYS = 10_000;
 const VALUE_BYTES = 256;
@@ -150,13 +151,7 @@ async function measure(tableCount, workerCount, seconds) {
       await new Promise(setImmediate);
     }
   });
-  // Until V8 has compiled what is hot.
-  await new Promise((resolve) => setTimeout(resolve, 3000));
-  const [before, cpu, beganAt] = [answered, process.cpuUsage(), performance.now()];
-  await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
-  const { user, system } = process.cpuUsage(cpu);
-  const count = answered - before;
-  const elapsedMs = performance.now() - beganAt;
+  const { perSecond, cpuMicroseconds } = await steadyState(() => answered, { warmUpMs: 3000, seconds });
   isOver = true;
   await Promise.all(loops);
   await own?.close();
@@ -168,7 +163,7 @@ async function measure(tableCount, workerCount, seconds) {
   return {
     tables: tableCount,
     threads: workerCount === 0 ? 'main alone' : `main and ${workerCount}`,
-    'puts/s': Math.round(count / (elapsedMs / 1000)),
-    'CPU µs/put': Number(((user + system) / count).toFixed(1)),
+    'puts/s': perSecond,
+    'CPU µs/put': Number(cpuMicroseconds.toFixed(1)),
   };
 }

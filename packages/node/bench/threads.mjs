@@ -5,6 +5,7 @@
 // ArrayBuffer that changes hands, `objects` an object with its Buffer for each.
 import { once } from 'node:events';
 import { isMainThread, parentPort, Worker } from 'node:worker_threads';
+import { steadyState } from './steady-state.mjs';
 
 const REQUEST_BYTES = 300;
 const ANSWER_BYTES = 60;
@@ -51,19 +52,13 @@ async function measure(form, batch, seconds) {
     if (!isOver) send();
   });
   for (let at = 0; at < IN_FLIGHT_BATCHES; at++) send();
-  // Until V8 has compiled what is hot.
-  await new Promise((resolve) => setTimeout(resolve, 1000));
-  const [before, cpu, beganAt] = [answered, process.cpuUsage(), performance.now()];
-  await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
-  const { user, system } = process.cpuUsage(cpu);
-  const count = answered - before;
-  const elapsedMs = performance.now() - beganAt;
+  const { perSecond, cpuMicroseconds } = await steadyState(() => answered, { warmUpMs: 1000, seconds });
   isOver = true;
   await worker.terminate();
   return {
     form,
     batch,
-    'requests/s': Math.round(count / (elapsedMs / 1000)),
-    'CPU µs': Number(((user + system) / count).toFixed(2)),
+    'requests/s': perSecond,
+    'CPU µs': Number(cpuMicroseconds.toFixed(2)),
   };
 }

@@ -5,10 +5,10 @@ import {
   versionOf,
   writeRecordHeader,
 } from './layout.js';
-import { elementSizeBytes, keyValueSizeBytes } from './pair-size.js';
+import { elementSizeBytes, integerFieldSizeBytes, keyValueSizeBytes } from './pair-size.js';
 import { copyBytes } from './record-block.js';
 
-/** Tags of regatta.v1.RangeResponse.kvs, and of mvcc.v1.KeyValue in it: field number and wire type. */
+/** Tags of regatta.v1.RangeResponse.kvs, which mvcc.v1.Command.kv shares, and of mvcc.v1.KeyValue in it: field number and wire type. */
 const KVS = (3 << 3) | 2;
 const KEY = (1 << 3) | 2;
 const CREATE_REVISION = 2 << 3;
@@ -18,36 +18,15 @@ const VALUE = (4 << 3) | 2;
 const VERSION_LOW = 0xa0;
 const VERSION_HIGH = 0x06;
 
-/** Writes one after the other what protobuf calls fields; where it is. */
-let at = 0;
-
-function putVarint(target: Buffer, value: number): void {
+/** Gives where it ends. */
+function putVarint(target: Buffer, start: number, value: number): number {
+  let at = start;
   let rest = value;
   // What has more than 31 bits is no integer to a processor, and takes longer.
-  while (rest > 0x7fff_ffff) {
-    target[at++] = (rest % 0x80) | 0x80;
-    rest = Math.floor(rest / 0x80);
-  }
-  while (rest >= 0x80) {
-    target[at++] = (rest & 0x7f) | 0x80;
-    rest >>>= 7;
-  }
+  for (; rest > 0x7fff_ffff; rest = Math.floor(rest / 0x80)) target[at++] = (rest % 0x80) | 0x80;
+  for (; rest >= 0x80; rest >>>= 7) target[at++] = (rest & 0x7f) | 0x80;
   target[at++] = rest;
-}
-
-function putInteger(target: Buffer, tag: number, value: number): void {
-  if (value === 0) return;
-  target[at++] = tag;
-  putVarint(target, value);
-}
-
-function putBytes(target: Buffer, tag: number, source: Buffer, start: number): void {
-  const length = source.length - start;
-  if (length === 0) return;
-  target[at++] = tag;
-  putVarint(target, length);
-  copyBytes(source, start, source.length, target, at);
-  at += length;
+  return at;
 }
 
 /** The pair as an element of a RangeResponse, in the bytes that the generated code makes of it. */
@@ -68,21 +47,49 @@ export function writePair(
   /** Where the key begins in its bytes. */
   keyStart = 0,
 ): number {
-  at = start;
-  target[at++] = KVS;
-  putVarint(target, sizeBytes);
-  putBytes(target, KEY, key, keyStart);
-  putInteger(target, CREATE_REVISION, createRevisionOf(record));
-  putInteger(target, MOD_REVISION, modRevisionOf(record));
-  putBytes(target, VALUE, record, RECORD_HEADER_SIZE_BYTES);
+  const keyLength = key.length - keyStart;
+  const valueLength = record.length - RECORD_HEADER_SIZE_BYTES;
+  const createRevision = createRevisionOf(record);
+  const modRevision = modRevisionOf(record);
   const version = versionOf(record);
+  const valueEnd = start + elementSizeBytes(sizeBytes) - integerFieldSizeBytes(version, 2);
+  // To copy a part of a Buffer Node makes an object for it, so all of the record is copied, and what stands before its
+  // value is written over, where all of that is of this pair.
+  const recordAt = valueEnd - record.length;
+  if (recordAt >= start) target.set(record, recordAt);
+  else record.copy(target, valueEnd - valueLength, RECORD_HEADER_SIZE_BYTES);
+  let at = start;
+  target[at++] = KVS;
+  at = putVarint(target, at, sizeBytes);
+  // Nobody here can put an empty one, but a Txn of a stock leader cluster can (A3).
+  if (keyLength > 0) {
+    target[at++] = KEY;
+    at = putVarint(target, at, keyLength);
+    copyBytes(key, keyStart, key.length, target, at);
+    at += keyLength;
+  }
+  if (createRevision !== 0) {
+    target[at++] = CREATE_REVISION;
+    at = putVarint(target, at, createRevision);
+  }
+  if (modRevision !== 0) {
+    target[at++] = MOD_REVISION;
+    at = putVarint(target, at, modRevision);
+  }
+  if (valueLength > 0) {
+    target[at++] = VALUE;
+    at = putVarint(target, at, valueLength) + valueLength;
+  }
   if (version !== 0) {
     target[at++] = VERSION_LOW;
     target[at++] = VERSION_HIGH;
-    putVarint(target, version);
+    at = putVarint(target, at, version);
   }
   return at;
 }
+
+/** Where a read of an encoded pair is. */
+let at = 0;
 
 function takeVarint(source: Buffer): number {
   let value = 0;

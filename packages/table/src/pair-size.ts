@@ -10,7 +10,7 @@ function varintSizeBytes(value: number): number {
 }
 
 /** A field number from 1 to 15 takes one byte of tag, version=100 takes two. */
-function integerFieldSizeBytes(value: number, tagSizeBytes: number): number {
+export function integerFieldSizeBytes(value: number, tagSizeBytes: number): number {
   return value === 0 ? 0 : tagSizeBytes + varintSizeBytes(value);
 }
 

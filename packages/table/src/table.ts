@@ -160,8 +160,10 @@ export class Table {
     const { directory, name, create, writtenKeysSizeBytesMax = WRITTEN_KEYS_SIZE_BYTES_MAX } = options;
     const keyBlocks = { blockKeys: options.keyBlockKeys };
     const store = await directory.open(name, { create });
+    let isHeld = false;
     try {
       await store.hold();
+      isHeld = true;
       const last = await readLastBatch(store);
       if (last === undefined) {
         if (!create) throw new TableGapError(name, 'it holds no batch at all');
@@ -199,7 +201,7 @@ export class Table {
       await store.close();
       throw error;
     } finally {
-      store.release();
+      if (isHeld) store.release();
     }
   }
 
@@ -643,8 +645,9 @@ export class Table {
       const { storeKeys, isDone } = this.#historyRemoval.step(removedAt.historyFloor, removedAt.batchNumber);
       // Also an empty write makes room for others, where a step had nothing to remove but much to look at.
       if (storeKeys.length > 0 || !isDone) await this.#writer.writeHousekeeping(deletions(storeKeys));
+      if (!isDone) continue;
       this.#removedAt = removedAt;
-      if (isDone) break;
+      break;
     }
     const { historyFloor } = this.#state;
     if (historyFloor <= this.#blocksRemovedUpTo) return;
