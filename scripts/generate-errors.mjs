@@ -3,8 +3,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { archiveErrors } from '../packages/maintenance/dist/src/archive/errors.js';
-import { errors, Status } from '../packages/node/dist/src/errors.js';
-import { transportErrors } from '../packages/server/dist/src/errors.js';
+import { errors, Status } from '../packages/node/dist/src/api/errors.js';
+import { transportErrors } from '../packages/server/dist/src/grpc/errors.js';
 import * as table from '../packages/table/dist/src/errors.js';
 
 const page = join(dirname(fileURLToPath(import.meta.url)), '..', 'docs', 'errors.md');

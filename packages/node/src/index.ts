@@ -9,9 +9,16 @@ export {
 } from './adapters/socket-peer-transport.js';
 export { systemClock } from './adapters/system-clock.js';
 export { systemRandom } from './adapters/system-random.js';
-export * from './api.js';
-export { CLONE_FAILED, ClusterClone, type ClusterCloneContext, type HeldClone } from './cluster-clone.js';
-export { counted } from './counted.js';
+export * from './api/api.js';
+export { counted } from './api/counted.js';
+export * from './api/environment.js';
+export * from './api/errors.js';
+export * from './api/maintenance-api.js';
+export * from './api/member-control.js';
+export * from './api/options.js';
+export * from './api/replication-api.js';
+export { DATA_FORMAT, DataDirectoryError, Identity } from './cluster/identity.js';
+export { TrustedClock } from './cluster/trusted-clock.js';
 export {
   type DiskRoom,
   type DiskShortage,
@@ -19,20 +26,18 @@ export {
   roomWanted,
   roomWantedByNew,
   shortageOf,
-} from './disk-room.js';
-export * from './environment.js';
-export * from './errors.js';
+} from './disk/disk-room.js';
+export type { Replica } from './group/replica.js';
+export { WriteStages } from './group/write-stages.js';
 export { Histogram } from './histogram.js';
-export { DATA_FORMAT, DataDirectoryError, Identity } from './identity.js';
-export * from './maintenance-api.js';
-export * from './member-control.js';
+export {
+  CLONE_FAILED,
+  ClusterClone,
+  type ClusterCloneContext,
+  type HeldClone,
+} from './meta/cluster-clone.js';
+export { META_SHARD, type RegisteredClone, type UnfinishedClone, WOLF_SHARD } from './meta/registry.js';
+export { tableApiError } from './meta/table-errors.js';
+export { isTableName, TABLE_NAME_RULE } from './meta/table-name.js';
 export { Node } from './node.js';
-export * from './options.js';
-export { META_SHARD, type RegisteredClone, type UnfinishedClone, WOLF_SHARD } from './registry.js';
-export type { Replica } from './replica.js';
-export * from './replication-api.js';
-export { tableApiError } from './table-errors.js';
-export { isTableName, TABLE_NAME_RULE } from './table-name.js';
-export { TrustedClock } from './trusted-clock.js';
 export type { Wolf } from './wolf/wolf.js';
-export { WriteStages } from './write-stages.js';

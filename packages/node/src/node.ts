@@ -9,7 +9,6 @@ import {
   TableHalfAppliedError,
 } from '@coxswain/table';
 import { type GroupId, Wal } from '@coxswain/wal';
-import { Admission } from './admission.js';
 import type {
   Call,
   ClusterRole,
@@ -21,36 +20,43 @@ import type {
   ReadableTable,
   Readiness,
   TableInfo,
-} from './api.js';
-import { ArchiveBacklog, type WantedLog } from './archive-backlog.js';
-import { Budget } from './budget.js';
-import { ChangeLog } from './change-log.js';
-import type { ClusterClone } from './cluster-clone.js';
-import { DiskWatch } from './disk-watch.js';
-import type { Clock, Environment, Log, PeerHandler, Timer } from './environment.js';
-import { ApiError, errors } from './errors.js';
-import { Formation } from './formation.js';
-import type { FrameHeader, PeerMessage, StartRecord } from './frame.js';
-import { Handover } from './handover.js';
+} from './api/api.js';
+import type { Clock, Environment, Log, PeerHandler, Timer } from './api/environment.js';
+import { ApiError, errors } from './api/errors.js';
+import type { MaintenanceControl } from './api/maintenance-api.js';
+import type { MemberControl, MemberState, StateChange } from './api/member-control.js';
+import type { NodeOptions } from './api/options.js';
+import type {
+  FollowerControl,
+  LedTable,
+  ReplicationApi,
+  ShardLoad,
+  TableLog,
+} from './api/replication-api.js';
+import { Admission } from './cluster/admission.js';
+import { ChangeLog } from './cluster/change-log.js';
+import { Formation } from './cluster/formation.js';
+import type { FrameHeader, PeerMessage, StartRecord } from './cluster/frame.js';
+import { bringBack, DataDirectoryError, Identity } from './cluster/identity.js';
+import { type Answerer, MemberQuestions } from './cluster/member-questions.js';
+import { Peers } from './cluster/peers.js';
+import { TrustedClock } from './cluster/trusted-clock.js';
+import { DiskWatch } from './disk/disk-watch.js';
+import { ArchiveBacklog, type WantedLog } from './group/archive-backlog.js';
+import { Budget } from './group/budget.js';
+import { Handover } from './group/handover.js';
+import type { Replica } from './group/replica.js';
+import type { ReplicaHost } from './group/replica-host.js';
+import { ReplicaLog } from './group/replica-log.js';
+import { Replicas } from './group/replicas.js';
+import { Snapshots } from './group/snapshots.js';
+import { Turns } from './group/turns.js';
+import { WriteStages } from './group/write-stages.js';
 import { Histogram } from './histogram.js';
-import { bringBack, DataDirectoryError, Identity } from './identity.js';
-import type { MaintenanceControl } from './maintenance-api.js';
-import type { MemberControl, MemberState, StateChange } from './member-control.js';
-import { type Answerer, MemberQuestions } from './member-questions.js';
-import type { NodeOptions } from './options.js';
-import { Peers } from './peers.js';
-import { META_SHARD, WOLF_SHARD } from './registry.js';
-import type { Replica } from './replica.js';
-import type { ReplicaHost } from './replica-host.js';
-import { ReplicaLog } from './replica-log.js';
-import { Replicas } from './replicas.js';
-import type { FollowerControl, LedTable, ReplicationApi, ShardLoad, TableLog } from './replication-api.js';
-import { Snapshots } from './snapshots.js';
-import { Tables } from './tables.js';
-import { TrustedClock } from './trusted-clock.js';
-import { Turns } from './turns.js';
+import type { ClusterClone } from './meta/cluster-clone.js';
+import { META_SHARD, WOLF_SHARD } from './meta/registry.js';
+import { Tables } from './meta/tables.js';
 import { Wolf } from './wolf/wolf.js';
-import { WriteStages } from './write-stages.js';
 
 /** How often lost requests are repeated, in ticks. */
 const HOUSEKEEPING_TICKS = 10;

@@ -1,4 +1,4 @@
-import type { Clock, Timer } from './environment.js';
+import type { Clock, Timer } from './api/environment.js';
 
 interface Waiter {
   readonly isReached: () => boolean;

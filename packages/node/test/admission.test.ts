@@ -1,9 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
-import { Admission } from '../src/admission.js';
-import type { Clock, PeerTransport, SmallFiles } from '../src/environment.js';
-import type { FrameHeader } from '../src/frame.js';
-import { Identity } from '../src/identity.js';
-import { Peers } from '../src/peers.js';
+import type { Clock, PeerTransport, SmallFiles } from '../src/api/environment.js';
+import { Admission } from '../src/cluster/admission.js';
+import type { FrameHeader } from '../src/cluster/frame.js';
+import { Identity } from '../src/cluster/identity.js';
+import { Peers } from '../src/cluster/peers.js';
 
 const boots = { 2: '22'.repeat(8), 3: '33'.repeat(8) };
 

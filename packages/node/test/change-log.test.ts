@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { ChangeLog, type WatchedTable } from '../src/change-log.js';
+import { ChangeLog, type WatchedTable } from '../src/cluster/change-log.js';
 
 function changeLog() {
   const lines: string[] = [];

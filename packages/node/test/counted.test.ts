@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { answersOf, counted } from '../src/counted.js';
+import { answersOf, counted } from '../src/api/counted.js';
 
 test('one is told as one', () => {
   expect([0, 1, 2n, 1n].map((number) => counted(number, 'key'))).toEqual([

@@ -1,10 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import type { PeerTransport, SmallFiles } from '../src/environment.js';
-import { Formation } from '../src/formation.js';
-import { FrameReader, FrameWriter, type Hello, NO_CLUSTER } from '../src/frame.js';
-import { clusterIdOf, genesisText, Identity } from '../src/identity.js';
-import { Peers } from '../src/peers.js';
+import type { PeerTransport, SmallFiles } from '../src/api/environment.js';
+import { Formation } from '../src/cluster/formation.js';
+import { FrameReader, FrameWriter, type Hello, NO_CLUSTER } from '../src/cluster/frame.js';
+import { clusterIdOf, genesisText, Identity } from '../src/cluster/identity.js';
+import { Peers } from '../src/cluster/peers.js';
 
 /** Node 1 of three, whose peers are this test: what it sends is kept, what it hears is made up. */
 async function newcomer() {

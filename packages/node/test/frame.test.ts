@@ -3,7 +3,13 @@ import { deepEqual, equal, match, throws } from 'node:assert/strict';
 import { EntryType, type Message } from '@coxswain/raft';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { type FrameHeader, FrameReader, FrameWriter, NO_CLUSTER, type PeerMessage } from '../src/frame.js';
+import {
+  type FrameHeader,
+  FrameReader,
+  FrameWriter,
+  NO_CLUSTER,
+  type PeerMessage,
+} from '../src/cluster/frame.js';
 
 const header: FrameHeader = {
   clusterId: 'ab'.repeat(16),

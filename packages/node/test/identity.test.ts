@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
-import type { Random, SmallFiles } from '../src/environment.js';
-import { clusterIdOf, DATA_FORMAT, DataDirectoryError, Identity } from '../src/identity.js';
+import type { Random, SmallFiles } from '../src/api/environment.js';
+import { clusterIdOf, DATA_FORMAT, DataDirectoryError, Identity } from '../src/cluster/identity.js';
 
 /** Makes other bytes each time. */
 function counting(): Random {

@@ -1,9 +1,9 @@
 import { type ApplyResult, CommandKind } from '@coxswain/table';
 import { describe, expect, test } from '@jest/globals';
-import { Budget } from '../src/budget.js';
-import { type ApiError, errors } from '../src/errors.js';
-import { ForwardedSequences } from '../src/forwarded.js';
-import { Proposals } from '../src/proposals.js';
+import { type ApiError, errors } from '../src/api/errors.js';
+import { Budget } from '../src/group/budget.js';
+import { ForwardedSequences } from '../src/group/forwarded.js';
+import { Proposals } from '../src/group/proposals.js';
 
 const MANY = { countMax: 100, bytesMax: 1000 };
 

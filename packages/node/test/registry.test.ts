@@ -2,7 +2,7 @@ import { mvcc } from '@coxswain/protocol';
 import { CommandKind, MemoryStoreDirectory, Table } from '@coxswain/table';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { compareNames, Registry } from '../src/registry.js';
+import { compareNames, Registry } from '../src/meta/registry.js';
 
 const memberOf = (id: number, name: string) => ({
   id,

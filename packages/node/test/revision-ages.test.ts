@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { RevisionAges } from '../src/revision-ages.js';
+import { RevisionAges } from '../src/group/revision-ages.js';
 
 describe('ages of revisions (A5)', () => {
   test('are those of the first moment at which each was seen', () => {

@@ -1,7 +1,7 @@
 import { oldGenerationGrowth } from '@coxswain/testing';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { SequenceWindow } from '../src/sequence-window.js';
+import { SequenceWindow } from '../src/group/sequence-window.js';
 
 describe('a window of sequences', () => {
   test('gives what was added and not deleted, in order, and which is the first', () => {

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { SocketPeerTransport } from '../src/adapters/socket-peer-transport.js';
-import type { BulkSource, PeerHandler } from '../src/environment.js';
+import type { BulkSource, PeerHandler } from '../src/api/environment.js';
 
 /** A middlebox that forgets flows: what goes over a frozen connection vanishes, and new ones work. */
 class FreezingProxy {

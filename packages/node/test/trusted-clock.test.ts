@@ -2,7 +2,7 @@
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { CLOCK_LEAD_MS_MAX, TrustedClock } from '../src/trusted-clock.js';
+import { CLOCK_LEAD_MS_MAX, TrustedClock } from '../src/cluster/trusted-clock.js';
 
 const START_MS = Date.UTC(2026, 0, 1);
 const HOUR_MS = 3_600_000;

@@ -1,11 +1,11 @@
 import { type Entry, EntryType, type StorageAppend } from '@coxswain/raft';
 import { CommandKind } from '@coxswain/table';
 import { describe, expect, test } from '@jest/globals';
-import type { Call } from '../src/api.js';
-import type { Clock } from '../src/environment.js';
-import type { Proposal } from '../src/proposals.js';
-import { WriteProgress } from '../src/write-progress.js';
-import { WriteStages } from '../src/write-stages.js';
+import type { Call } from '../src/api/api.js';
+import type { Clock } from '../src/api/environment.js';
+import type { Proposal } from '../src/group/proposals.js';
+import { WriteProgress } from '../src/group/write-progress.js';
+import { WriteStages } from '../src/group/write-stages.js';
 
 function harness() {
   let nowMs = 0;

@@ -57,39 +57,39 @@ import {
   type ListenAddress,
   localUrl,
   parseListenAddress,
-} from './address.js';
-import { AdminApi } from './admin-api.js';
-import { describeBackupAgent, describeMoco } from './agent-metrics.js';
-import { describeArchive } from './archive-metrics.js';
-import { guardWithToken, Token } from './bearer-token.js';
-import { addBinlogRoutes } from './binlog-routes.js';
-import type { Method } from './call.js';
-import { Certificates } from './certificates.js';
-import { ClusterService } from './cluster-service.js';
-import { describeConfig } from './config.js';
-import { type Config, configOptions } from './config-schema.js';
-import { DataDirectory, type DataPaths, dataPaths } from './data-directory.js';
-import { checkFirstRoom, withRoom } from './disk-room.js';
-import { GrpcListener, memoryLimits } from './grpc-listener.js';
-import { GrpcMetrics, type MetricJson } from './grpc-metrics.js';
-import { HealthService } from './health-service.js';
-import { describeHeldMemory } from './held-memory-metrics.js';
-import { KvService } from './kv-service.js';
-import { describeMaintenance } from './maintenance-metrics.js';
-import { MaintenanceService } from './maintenance-service.js';
-import { MetricsPage } from './metrics-page.js';
-import { MetricsService } from './metrics-service.js';
-import { mocoMethods } from './moco-service.js';
-import { describeNodeMetrics } from './node-metrics.js';
-import { reflect } from './reflection.js';
-import { describeReplication } from './replication-metrics.js';
-import { metadataMethods, replicationMethods, tableMethods } from './replication-services.js';
-import { SnapshotHttp } from './snapshot-http.js';
-import { StartError, toStartError } from './start-error.js';
-import { TablesService } from './tables-service.js';
-import type { ListenerTls } from './tls.js';
-import { version } from './version.js';
-import { wolfMethods } from './wolf-service.js';
+} from './config/address.js';
+import { describeConfig } from './config/config.js';
+import { type Config, configOptions } from './config/config-schema.js';
+import { guardWithToken, Token } from './grpc/bearer-token.js';
+import type { Method } from './grpc/call.js';
+import { GrpcListener, memoryLimits } from './grpc/grpc-listener.js';
+import { reflect } from './grpc/reflection.js';
+import { describeBackupAgent, describeMoco } from './metrics/agent-metrics.js';
+import { describeArchive } from './metrics/archive-metrics.js';
+import { GrpcMetrics, type MetricJson } from './metrics/grpc-metrics.js';
+import { describeHeldMemory } from './metrics/held-memory-metrics.js';
+import { describeMaintenance } from './metrics/maintenance-metrics.js';
+import { MetricsPage } from './metrics/metrics-page.js';
+import { describeNodeMetrics } from './metrics/node-metrics.js';
+import { describeReplication } from './metrics/replication-metrics.js';
+import { Certificates } from './process/certificates.js';
+import { DataDirectory, type DataPaths, dataPaths } from './process/data-directory.js';
+import { checkFirstRoom, withRoom } from './process/disk-room.js';
+import { StartError, toStartError } from './process/start-error.js';
+import type { ListenerTls } from './process/tls.js';
+import { version } from './process/version.js';
+import { AdminApi } from './rest/admin-api.js';
+import { addBinlogRoutes } from './rest/binlog-routes.js';
+import { SnapshotHttp } from './rest/snapshot-http.js';
+import { ClusterService } from './services/cluster-service.js';
+import { HealthService } from './services/health-service.js';
+import { KvService } from './services/kv-service.js';
+import { MaintenanceService } from './services/maintenance-service.js';
+import { MetricsService } from './services/metrics-service.js';
+import { mocoMethods } from './services/moco-service.js';
+import { metadataMethods, replicationMethods, tableMethods } from './services/replication-services.js';
+import { TablesService } from './services/tables-service.js';
+import { wolfMethods } from './services/wolf-service.js';
 
 /** Where a promoted node that was given no replication.address listens. */
 const defaultReplicationAddress = configOptions.find(({ name }) => name === 'replication.address')!

@@ -3,8 +3,8 @@ import { copyFileSync, writeFileSync } from 'node:fs';
 import { connect as connectTcp } from 'node:net';
 import { connect } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import { Certificates } from '../src/certificates.js';
-import { loadTls } from '../src/tls.js';
+import { Certificates } from '../src/process/certificates.js';
+import { loadTls } from '../src/process/tls.js';
 import { Authority, type Identity } from './support/certificates.js';
 import { ScriptedListener } from './support/scripted-listener.js';
 

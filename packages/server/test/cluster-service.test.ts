@@ -1,6 +1,6 @@
 import type { NodeApi } from '@coxswain/node';
 import { describe, expect, test } from '@jest/globals';
-import { ClusterService } from '../src/cluster-service.js';
+import { ClusterService } from '../src/services/cluster-service.js';
 
 /** The service of a node of three, so many of which have said where clients reach them. */
 function serviceWith(reachable: number) {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
-import { ConfigError, type ConfigSources, describeConfig, loadConfig } from '../src/config.js';
-import { configOptions } from '../src/config-schema.js';
-import { formatDuration, parseDurationMs, parseSizeBytes } from '../src/units.js';
+import { ConfigError, type ConfigSources, describeConfig, loadConfig } from '../src/config/config.js';
+import { configOptions } from '../src/config/config-schema.js';
+import { formatDuration, parseDurationMs, parseSizeBytes } from '../src/config/units.js';
 
 /** Loads a configuration from what a test gives; files by path. */
 function load(

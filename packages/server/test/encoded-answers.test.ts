@@ -1,7 +1,7 @@
 import { regatta } from '@coxswain/protocol';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { encodePut, encodeRange } from '../src/encoded-answers.js';
+import { encodePut, encodeRange } from '../src/grpc/encoded-answers.js';
 
 test('an encoded answer is the one that the generated code makes', () => {
   const number = fc.oneof(fc.nat(300), fc.bigInt({ min: 0n, max: 2n ** 53n - 1n }).map(Number));

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
-import { LAG_RESOLUTION_MS, subtractLagResolution } from '../src/event-loop-lag.js';
+import { LAG_RESOLUTION_MS, subtractLagResolution } from '../src/metrics/event-loop-lag.js';
 
 const names = ['min', 'max', 'mean', 'stddev', 'p50', 'p90', 'p99'];
 

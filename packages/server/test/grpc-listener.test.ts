@@ -19,9 +19,9 @@ import { regatta } from '@coxswain/protocol';
 import { compressToFrames, STREAM_IDENTIFIER } from '@coxswain/table';
 import { type ServiceError, type StatusObject, status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { transportErrors } from '../src/errors.js';
-import { describeHeldMemory } from '../src/held-memory-metrics.js';
-import { MessageDecompressor } from '../src/message-decompressor.js';
+import { transportErrors } from '../src/grpc/errors.js';
+import { MessageDecompressor } from '../src/grpc/message-decompressor.js';
+import { describeHeldMemory } from '../src/metrics/held-memory-metrics.js';
 import { Rpc } from './support/rpc.js';
 import { ScriptedListener } from './support/scripted-listener.js';
 

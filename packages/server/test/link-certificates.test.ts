@@ -7,7 +7,7 @@ import { regatta } from '@coxswain/protocol';
 import { type LinkTls, openGrpcLeaderLink } from '@coxswain/replication';
 import { findFreePort } from '@coxswain/testing';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import { Certificates } from '../src/certificates.js';
+import { Certificates } from '../src/process/certificates.js';
 import { Authority, type Identity } from './support/certificates.js';
 import { ScriptedListener } from './support/scripted-listener.js';
 

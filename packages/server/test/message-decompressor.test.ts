@@ -2,7 +2,7 @@ import * as zlib from 'node:zlib';
 import { MessageTooLargeError } from '@coxswain/http2';
 import { compressToFrames, STREAM_IDENTIFIER } from '@coxswain/table';
 import { describe, expect, test } from '@jest/globals';
-import { MessageDecompressor } from '../src/message-decompressor.js';
+import { MessageDecompressor } from '../src/grpc/message-decompressor.js';
 
 const { zstdCompressSync } = zlib as { zstdCompressSync?: (bytes: Buffer) => Buffer };
 const hello = Buffer.from('hello hello hello hello hello');

@@ -4,7 +4,7 @@ import { regatta } from '@coxswain/protocol';
 import { status } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import type { MethodDefinition } from '../src/call.js';
+import type { MethodDefinition } from '../src/grpc/call.js';
 import { OneNode } from './support/one-node.js';
 import { Rpc } from './support/rpc.js';
 

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { SlowCalls } from '../src/slow-calls.js';
+import { SlowCalls } from '../src/grpc/slow-calls.js';
 
 test('a slow call has a line with its method, and more of them within ten seconds share the next one', () => {
   const lines: string[] = [];

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { StartError, toStartError } from '../src/start-error.js';
+import { StartError, toStartError } from '../src/process/start-error.js';
 
 /** An error as the system gives it. */
 function systemError(code: string, more: object = {}): Error {

@@ -2,7 +2,7 @@ import { ApiError, Status } from '@coxswain/node';
 import { regatta } from '@coxswain/protocol';
 import { credentials, status } from '@grpc/grpc-js';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import { loadTls } from '../src/tls.js';
+import { loadTls } from '../src/process/tls.js';
 import { Authority, type Identity } from './support/certificates.js';
 import { type Failure, Rpc } from './support/rpc.js';
 import { ScriptedListener, type ScriptedListenerOptions } from './support/scripted-listener.js';

@@ -1,6 +1,6 @@
 import * as zlib from 'node:zlib';
 import { expect, test } from '@jest/globals';
-import { zstdFrameBytes } from '../src/zstd-frame.js';
+import { zstdFrameBytes } from '../src/grpc/zstd-frame.js';
 
 const hex = (text: string) => Buffer.from(text.replaceAll(' ', ''), 'hex');
 /** RFC 8878, 3.1.1 and 3.1.2: each form that a header and a block may have. */

@@ -1,7 +1,7 @@
 import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { gunzip, gzip } from 'node:zlib';
-import type { WolfLink } from '../environment.js';
+import type { WolfLink } from '../api/environment.js';
 
 /** What stands before the content of a gRPC message: whether it is compressed, and the length. */
 const PREFIX_BYTES = 5;

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import type { PeerHandler } from '../environment.js';
+import type { PeerHandler } from '../api/environment.js';
 import { BulkPieces } from './bulk-pieces.js';
 import { MessageCutter } from './message-cutter.js';
 import { ACCEPTANCE, BulkCode, bulkHead, OpeningReader, PREFACES, SIGN_OF_LIFE } from './peer-protocol.js';

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
 import { open, rm, stat, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { DataPart, DiskRoom } from '../disk-room.js';
-import type { Disks } from '../environment.js';
+import type { Disks } from '../api/environment.js';
+import type { DataPart, DiskRoom } from '../disk/disk-room.js';
 
 const RESERVE_NAME = 'reserve';
 /** The log's own fdatasync waits for whatever is queued at the disk, so the reserve is made in small steps. */

@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
 import { type FileHandle, mkdir, open, readdir, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { SmallFiles } from '../environment.js';
+import type { SmallFiles } from '../api/environment.js';
 
 /** Small files in one directory, each replaced as a whole and durably. */
 export class NodeSmallFiles implements SmallFiles {

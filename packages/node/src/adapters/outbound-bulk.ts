@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import type { BulkSink } from '../environment.js';
+import type { BulkSink } from '../api/environment.js';
 import { BULK_BACKLOG_BYTES_MAX } from './bulk-pieces.js';
 import { MessageCutter } from './message-cutter.js';
 import { ACCEPTANCE, BulkCode, bulkHead, OpeningReader, PREFACES, SIGN_OF_LIFE } from './peer-protocol.js';

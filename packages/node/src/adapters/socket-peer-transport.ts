@@ -8,7 +8,7 @@ import {
 } from 'node:net';
 import { connect as connectTls, createServer as createTlsServer, type Server as TlsServer } from 'node:tls';
 import type { NodeId } from '@coxswain/raft';
-import type { BulkSink, Log, PeerHandler, PeerTransport } from '../environment.js';
+import type { BulkSink, Log, PeerHandler, PeerTransport } from '../api/environment.js';
 import { watchHandshakes } from './failed-handshakes.js';
 import { InboundPeer } from './inbound-peer.js';
 import { OutboundBulk } from './outbound-bulk.js';

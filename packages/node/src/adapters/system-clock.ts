@@ -1,5 +1,5 @@
 import { performance } from 'node:perf_hooks';
-import type { Clock } from '../environment.js';
+import type { Clock } from '../api/environment.js';
 
 export const systemClock: Clock = {
   nowMs: () => Date.now(),

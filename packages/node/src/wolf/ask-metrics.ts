@@ -1,6 +1,6 @@
 import { wolfRaft } from '@coxswain/protocol';
 import { type MemberMetrics, readMetrics } from '@coxswain/wolf';
-import type { WolfLink } from '../environment.js';
+import type { WolfLink } from '../api/environment.js';
 
 const { getMetrics } = wolfRaft.RaftService;
 

@@ -1,7 +1,7 @@
 import { type MemberMetrics, standingOf, toWolfId } from '@coxswain/wolf';
-import type { Clock, Log, WolfLink } from '../environment.js';
-import type { Replica } from '../replica.js';
-import type { Replicas } from '../replicas.js';
+import type { Clock, Log, WolfLink } from '../api/environment.js';
+import type { Replica } from '../group/replica.js';
+import type { Replicas } from '../group/replicas.js';
 import { askMetrics } from './ask-metrics.js';
 
 /** Between two rounds of questions. */

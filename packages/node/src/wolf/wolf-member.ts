@@ -1,9 +1,9 @@
 import { wolfRaft } from '@coxswain/protocol';
 import type { AppendRequest, Heartbeat, Message, NodeId, VoteRequest } from '@coxswain/raft';
 import { type Call, PeerCalls } from '@coxswain/wolf';
-import type { Clock, WolfLink } from '../environment.js';
-import type { Replica } from '../replica.js';
-import type { Outbox } from '../replica-host.js';
+import type { Clock, WolfLink } from '../api/environment.js';
+import type { Replica } from '../group/replica.js';
+import type { Outbox } from '../group/replica-host.js';
 
 const { appendEntries, vote } = wolfRaft.RaftService;
 

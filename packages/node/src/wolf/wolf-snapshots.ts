@@ -15,10 +15,10 @@ import {
   WolfError,
   wolfErrors,
 } from '@coxswain/wolf';
-import type { Clock, Log, WolfLink } from '../environment.js';
-import { WOLF_SHARD } from '../registry.js';
-import type { Replica } from '../replica.js';
-import { incomingStoreName, type ReceivedSnapshot } from '../snapshots.js';
+import type { Clock, Log, WolfLink } from '../api/environment.js';
+import type { Replica } from '../group/replica.js';
+import { incomingStoreName, type ReceivedSnapshot } from '../group/snapshots.js';
+import { WOLF_SHARD } from '../meta/registry.js';
 import { Pipe } from './pipe.js';
 import type { WolfMember } from './wolf-member.js';
 

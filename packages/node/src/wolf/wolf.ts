@@ -20,14 +20,14 @@ import {
   writeAppendEntries,
   writeMetrics,
 } from '@coxswain/wolf';
-import type { Environment } from '../environment.js';
-import { errors } from '../errors.js';
-import { DataDirectoryError } from '../identity.js';
-import type { NodeOptions, WolfOptions } from '../options.js';
-import { WOLF_SHARD } from '../registry.js';
-import type { Replica } from '../replica.js';
-import type { ReplicaHost } from '../replica-host.js';
-import { type Replicas, withLearner } from '../replicas.js';
+import type { Environment } from '../api/environment.js';
+import { errors } from '../api/errors.js';
+import type { NodeOptions, WolfOptions } from '../api/options.js';
+import { DataDirectoryError } from '../cluster/identity.js';
+import type { Replica } from '../group/replica.js';
+import type { ReplicaHost } from '../group/replica-host.js';
+import { type Replicas, withLearner } from '../group/replicas.js';
+import { WOLF_SHARD } from '../meta/registry.js';
 import { askMetrics } from './ask-metrics.js';
 import { EmptyDisk } from './empty-disk.js';
 import { WolfMember } from './wolf-member.js';

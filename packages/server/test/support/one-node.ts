@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Log } from '@coxswain/node';
 import { regatta } from '@coxswain/protocol';
-import { loadConfig } from '../../src/config.js';
-import type { Config } from '../../src/config-schema.js';
+import { loadConfig } from '../../src/config/config.js';
+import type { Config } from '../../src/config/config-schema.js';
 import { Server } from '../../src/server.js';
 import { Rpc } from './rpc.js';
 

@@ -8,7 +8,7 @@ import {
   type ServiceError,
   type StatusObject,
 } from '@grpc/grpc-js';
-import type { MethodDefinition } from '../../src/call.js';
+import type { MethodDefinition } from '../../src/grpc/call.js';
 
 /** How a call failed. */
 export interface Failure {

@@ -1,13 +1,13 @@
 import { HeldMemory, type HeldMemoryOptions } from '@coxswain/http2';
 import { type Log, systemClock } from '@coxswain/node';
-import { type ListenAddress, localUrl } from '../../src/address.js';
-import { GrpcListener, memoryLimits } from '../../src/grpc-listener.js';
-import { GrpcMetrics } from '../../src/grpc-metrics.js';
-import { HealthService } from '../../src/health-service.js';
-import { KvService } from '../../src/kv-service.js';
-import { reflect } from '../../src/reflection.js';
-import { TablesService } from '../../src/tables-service.js';
-import type { ListenerTls } from '../../src/tls.js';
+import { type ListenAddress, localUrl } from '../../src/config/address.js';
+import { GrpcListener, memoryLimits } from '../../src/grpc/grpc-listener.js';
+import { reflect } from '../../src/grpc/reflection.js';
+import { GrpcMetrics } from '../../src/metrics/grpc-metrics.js';
+import type { ListenerTls } from '../../src/process/tls.js';
+import { HealthService } from '../../src/services/health-service.js';
+import { KvService } from '../../src/services/kv-service.js';
+import { TablesService } from '../../src/services/tables-service.js';
 import { ScriptedNode } from './scripted-node.js';
 
 export interface ScriptedListenerOptions {

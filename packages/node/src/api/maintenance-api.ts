@@ -1,0 +1,43 @@
+import type { ClusterClone } from '../meta/cluster-clone.js';
+import type { Call, ClusterRole } from './api.js';
+import type { LedTable, ShardLoad, TableLog } from './replication-api.js';
+
+/** What backups, restores and the archive ask of the node. `Node` implements it. Proposals' errors are those of `NodeApi.propose`. */
+export interface MaintenanceControl {
+  /** Undefined until the node knows its cluster's first entry. */
+  readonly role: ClusterRole | undefined;
+  /**
+   * Called after the leadership of a group, the registry of tables, or whether a replica can serve has changed on this
+   * node. Gives what ends it.
+   */
+  onChange(listener: () => void): () => void;
+  /** Every table that this node leads, sorted by name. */
+  ledTables(): LedTable[];
+  /** R2: the table's log, after a ReadIndex and when what was committed by then is applied. Errors: tableNotFound, notReady, timeout, shuttingDown. */
+  openLog(table: string, call: Call): Promise<TableLog>;
+  /**
+   * Makes an empty shard that takes over the table's name when it is switched to (T2), or makes the table then, where
+   * there is none. Until then the old shard serves, also writes, which are not in the new one. Its loads stamp every
+   * key anew (T3). An earlier load of that name is forgotten, unless it is being switched to already: then it comes
+   * first. Leader clusters only. While a clone has not succeeded it alone may, and says who it is by `cloneId`. Errors:
+   * nameNotSet, nameInvalid, tooManyTables, notReady, loadReplaced, cloning, cloneFailed; the last two also of the switch.
+   */
+  beginRestore(name: string, call: Call, cloneId?: string): Promise<ShardLoad>;
+  /** The clone of another cluster that fills this one, or was meant to. */
+  readonly clone: ClusterClone;
+  /** What waits on this node to be archived, of all tables, and whether writes are refused until less does. */
+  archiveBacklog(): { readonly sizeBytes: number; readonly refusesWrites: boolean };
+  /** Up to here the archive has the shard's log, as far as this node knows; 0: nothing. */
+  archivedIndex(shardId: number): number;
+  /**
+   * Makes known to every member, durably, how far the archive has the logs of these shards, by shard id. Never goes
+   * back; what the cluster knows already, and shards that no table has, are left out, and when nothing is left nothing
+   * is proposed.
+   */
+  reportArchived(indices: ReadonlyMap<number, number>, call: Call): Promise<void>;
+  /**
+   * Has the logs of this node's tables compacted now: up to what is kept anyway for members and follower clusters that
+   * are a little behind, what the archive lacks, and what `followedUpTo` says that followers have, by table. Never further.
+   */
+  compactLogs(followedUpTo: ReadonlyMap<string, number>): Promise<void>;
+}

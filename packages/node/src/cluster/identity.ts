@@ -1,0 +1,254 @@
+import { createHash } from 'node:crypto';
+import type { NodeId } from '@coxswain/raft';
+import type { Random, SmallFiles } from '../api/environment.js';
+import type { WolfOptions } from '../api/options.js';
+
+/** The version of the data directory's layout. A newer one is refused, older ones are read. */
+export const DATA_FORMAT = 1;
+
+const FILE_NAME = 'node.json';
+
+/**
+ * Who formed the cluster. Its hash is the cluster's id, so that two nodes with the same id agree on every
+ * member's incarnation, and a wiped disk that comes back under an old node id is told apart (T4).
+ */
+export interface Genesis {
+  readonly members: readonly { readonly id: NodeId; readonly incarnation: string }[];
+}
+
+/** The canonical text of a genesis: what is hashed, stored and told to peers. */
+export function genesisText(genesis: Genesis): string {
+  const members = [...genesis.members]
+    .sort((a, b) => a.id - b.id)
+    .map(({ id, incarnation }) => ({ id, incarnation }));
+  return JSON.stringify({ members });
+}
+
+/** Reads what a peer says a genesis is. Undefined: it is none. */
+export function parseGenesis(text: string): Genesis | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  const members = (value as { members?: unknown } | null)?.members;
+  if (!Array.isArray(members) || members.length === 0) return undefined;
+  const genesis = {
+    members: members.map((member) => ({ id: member?.id, incarnation: member?.incarnation })),
+  };
+  const isMember = ({ id, incarnation }: { id: unknown; incarnation: unknown }): boolean =>
+    Number.isInteger(id) && (id as number) > 0 && /^[0-9a-f]{16}$/.test(String(incarnation));
+  if (!genesis.members.every(isMember)) return undefined;
+  const isEveryIdOnce = new Set(genesis.members.map(({ id }) => id)).size === members.length;
+  // Only the canonical text has the hash that the others know the cluster by.
+  return isEveryIdOnce && genesisText(genesis) === text ? genesis : undefined;
+}
+
+/** 32 hex digits. */
+export function clusterIdOf(genesis: Genesis): string {
+  return createHash('sha256').update(genesisText(genesis)).digest('hex').slice(0, 32);
+}
+
+/** A data directory that this node must not use as it is. The text says what to do. */
+export class DataDirectoryError extends Error {
+  override readonly name = 'DataDirectoryError';
+}
+
+/** What to do where a part of the data directory is missing: a member without it must not vote (T4). */
+export const bringBack = (what: string): string =>
+  `bring ${what} back as it was last; where that is lost for good, so is this member's disk: keep the node stopped, and go on as docs/backup-and-recovery.md says of a lost disk`;
+
+/** `new`: no cluster yet. `joining`: the genesis is known, the first groups may be missing. `member`: complete. */
+type Phase = 'new' | 'joining' | 'member';
+
+interface NodeFile {
+  readonly format: number;
+  readonly nodeId: NodeId;
+  readonly incarnation: string;
+  readonly phase: Phase;
+  readonly clusterId: string | null;
+  readonly genesis: Genesis | null;
+  /** Which member of its wolf.raft group this directory is; missing where it never was one. */
+  readonly wolfId?: number;
+  /** The table of that group; missing also in directories of versions that did not keep it. */
+  readonly wolfTable?: string;
+  /** How many starts there were before those in `starts`. Missing in directories of versions that did not count. */
+  readonly earlierStarts?: number;
+  /** The last starts, oldest first. */
+  readonly starts?: readonly Start[];
+}
+
+/** One start of a node: its boot, and where its log was durable when it began. */
+interface Start {
+  readonly boot: string;
+  readonly from: number;
+}
+
+/** Starts that are kept: a member that was away for more of them cannot be answered, and takes the node's word. */
+const STARTS_MAX = 1000;
+
+/** node.json: what makes this data directory this node's and no other's. */
+export class Identity {
+  readonly #files: SmallFiles;
+  #file: NodeFile;
+
+  private constructor(files: SmallFiles, file: NodeFile) {
+    this.#files = files;
+    this.#file = file;
+  }
+
+  /** Reads node.json, or makes the first one. Throws DataDirectoryError when the directory is another node's, newer or damaged. */
+  static async load(files: SmallFiles, nodeId: NodeId, random: Random): Promise<Identity> {
+    const content = await files.read(FILE_NAME);
+    if (content === undefined) {
+      const file: NodeFile = {
+        format: DATA_FORMAT,
+        nodeId,
+        incarnation: random.bytes(8).toString('hex'),
+        phase: 'new',
+        clusterId: null,
+        genesis: null,
+      };
+      const identity = new Identity(files, file);
+      // Durable before anyone hears of the incarnation: a crash must not make the same disk look wiped.
+      await identity.#store(file);
+      return identity;
+    }
+    const file = parse(content);
+    if (file.format > DATA_FORMAT) {
+      throw new DataDirectoryError(
+        `the data directory has format ${file.format}, this version reads up to ${DATA_FORMAT}: start it with the version that wrote it, or a newer one`,
+      );
+    }
+    if (file.nodeId !== nodeId) {
+      throw new DataDirectoryError(
+        `the data directory belongs to node ${file.nodeId}, not to node ${nodeId}: check the node id and the data directory`,
+      );
+    }
+    return new Identity(files, file);
+  }
+
+  get nodeId(): NodeId {
+    return this.#file.nodeId;
+  }
+
+  get incarnation(): string {
+    return this.#file.incarnation;
+  }
+
+  get phase(): Phase {
+    return this.#file.phase;
+  }
+
+  get genesis(): Genesis | undefined {
+    return this.#file.genesis ?? undefined;
+  }
+
+  get clusterId(): string | undefined {
+    return this.#file.clusterId ?? undefined;
+  }
+
+  incarnationOf(member: NodeId): string | undefined {
+    return this.#file.genesis?.members.find(({ id }) => id === member)?.incarnation;
+  }
+
+  /** Binds this node to a cluster, for good. The genesis must hold this node's incarnation. */
+  async join(genesis: Genesis): Promise<void> {
+    if (this.#file.phase !== 'new') throw new Error('this node already belongs to a cluster');
+    const self = genesis.members.find(({ id }) => id === this.nodeId);
+    if (self?.incarnation !== this.incarnation) {
+      throw new Error('a node joins only a cluster whose genesis holds its incarnation');
+    }
+    await this.#store({ ...this.#file, phase: 'joining', clusterId: clusterIdOf(genesis), genesis });
+  }
+
+  /**
+   * Compares what the node is started with to the wolf.raft group that the directory holds. Throws DataDirectoryError where
+   * the directory is another member's of it: what it voted and acknowledged counts as that member's alone (T4). It also throws
+   * where the table has another name, so that nobody looks for it in vain, unless the group was never formed and holds
+   * nothing; and where no table is named at all, since the others go on counting on this member.
+   */
+  checkWolf(given: Pick<WolfOptions, 'id' | 'table'> | undefined, isFormed: boolean): void {
+    const { wolfId, wolfTable } = this.#file;
+    if (given === undefined) {
+      const table = wolfTable === undefined ? 'a table' : `table "${wolfTable}"`;
+      throw new DataDirectoryError(
+        `the data directory holds ${table}, which is replicated over wolf.raft: give wolf.table, wolf.members and wolf.address as before`,
+      );
+    }
+    if (wolfId !== undefined && wolfId !== given.id) {
+      throw new DataDirectoryError(
+        `the data directory belongs to member ${wolfId} of its wolf.raft group, not to member ${given.id}: check wolf.members, wolf.address and the data directory`,
+      );
+    }
+    if (isFormed && wolfTable !== undefined && wolfTable !== given.table) {
+      throw new DataDirectoryError(
+        `the data directory holds table "${wolfTable}" of a wolf.raft group, but wolf.table is "${given.table}": set wolf.table to "${wolfTable}", since such a table keeps its name, or give another data directory`,
+      );
+    }
+  }
+
+  /** The number of this start, from 1. 0 before `beginStart`. */
+  get startNumber(): number {
+    return (this.#file.earlierStarts ?? 0) + (this.#file.starts?.length ?? 0);
+  }
+
+  /** 16 hex digits that no other start of any node has. */
+  get boot(): string {
+    return this.#file.starts?.at(-1)?.boot ?? '';
+  }
+
+  /**
+   * Counts a start, durably, before anybody hears of it (T4). `from` is how far the log is durable now; `wolf` is which member
+   * of a wolf.raft group it is, and of which table, if of any.
+   */
+  async beginStart(start: Start, wolf?: Pick<WolfOptions, 'id' | 'table'>): Promise<void> {
+    const { earlierStarts = 0, starts = [] } = this.#file;
+    const kept = [...starts, start].slice(-STARTS_MAX);
+    const dropped = starts.length + 1 - kept.length;
+    await this.#store({
+      ...this.#file,
+      earlierStarts: earlierStarts + dropped,
+      starts: kept,
+      ...(wolf !== undefined && { wolfId: wolf.id, wolfTable: wolf.table }),
+    });
+  }
+
+  /**
+   * What a member knows of this node that this directory does not hold, in words; undefined when it holds everything.
+   * A start that is not among its own, or whose log went further than the next start found, happened to a newer state
+   * of the directory (T4).
+   */
+  lacks({ number, boot, position }: { number: number; boot: string; position: number }): string | undefined {
+    const { earlierStarts = 0, starts = [] } = this.#file;
+    if (number > this.startNumber) return `its start ${number}, and this is start ${this.startNumber}`;
+    // So long ago that it is not known here any more.
+    if (number <= earlierStarts) return undefined;
+    const start = starts[number - earlierStarts - 1];
+    if (start?.boot !== boot) return `another start ${number} of it`;
+    const next = starts[number - earlierStarts];
+    if (next === undefined || next.from >= position) return undefined;
+    return `that its log was longer in its start ${number} than it is now`;
+  }
+
+  /** The meta group exists on this disk: from now on a missing one means a damaged directory. */
+  async complete(): Promise<void> {
+    await this.#store({ ...this.#file, phase: 'member' });
+  }
+
+  async #store(file: NodeFile): Promise<void> {
+    await this.#files.replace(FILE_NAME, Buffer.from(`${JSON.stringify(file, null, 2)}\n`));
+    this.#file = file;
+  }
+}
+
+function parse(content: Buffer): NodeFile {
+  try {
+    const file = JSON.parse(content.toString('utf8')) as NodeFile;
+    if (Number.isInteger(file.format) && Number.isInteger(file.nodeId)) return file;
+  } catch {
+    // Falls through to the one answer for every kind of damage.
+  }
+  throw new DataDirectoryError(`node.json is damaged: ${bringBack('it')}`);
+}

@@ -1,0 +1,169 @@
+import { type Wal, WalFullError } from '@coxswain/wal';
+import type { Environment } from '../api/environment.js';
+import type { NodeOptions } from '../api/options.js';
+import { type DiskShortage, roomWanted, shortageOf } from './disk-room.js';
+
+const RETRY_MS = 1000;
+/** Writes are taken again when there is this many times the room below which they are refused. */
+const HYSTERESIS = 1.5;
+/** What the reserve leaves of a disk that is full: small files still change. */
+const LEFT_BYTES = 1024 * 1024;
+
+/**
+ * Watches the room on the disks that hold a node's data (D6). A disk is full from when it has less than a node wants,
+ * or a write was refused, until there is room with some to spare, which is looked for once a second. A reserve is held
+ * back on each disk, so that a node can be started on a full one: opening node.json and LevelDB takes some room.
+ */
+export class DiskWatch {
+  readonly #environment: Pick<Environment, 'clock' | 'disks' | 'log'>;
+  readonly #options: NodeOptions;
+  readonly #wal: Wal;
+  readonly #onFull: () => void;
+  readonly #onRoom: () => Promise<void>;
+  readonly #settled: (withinMs: number) => Promise<boolean>;
+  readonly #isStopping: () => boolean;
+  readonly #run: (work: Promise<unknown>) => void;
+  #isFull = false;
+  #shortage: DiskShortage | undefined;
+  #isHolding = false;
+
+  constructor(options: {
+    environment: Pick<Environment, 'clock' | 'disks' | 'log'>;
+    options: NodeOptions;
+    wal: Wal;
+    /** Called when the disk is found to be full. */
+    onFull: () => void;
+    /** Called when there is room again; writes are taken when it resolves. */
+    onRoom: () => Promise<void>;
+    /** Whether all that waits in the log is written, in that time. */
+    settled: (withinMs: number) => Promise<boolean>;
+    isStopping: () => boolean;
+    run: (work: Promise<unknown>) => void;
+  }) {
+    this.#environment = options.environment;
+    this.#options = options.options;
+    this.#wal = options.wal;
+    this.#onFull = options.onFull;
+    this.#onRoom = options.onRoom;
+    this.#settled = options.settled;
+    this.#isStopping = options.isStopping;
+    this.#run = options.run;
+  }
+
+  /**
+   * Gives the reserve of a full disk to what opens the data, once the log has taken what it can get: it would take the
+   * reserve as well.
+   */
+  static async prepareStart(environment: Environment, options: NodeOptions, wal: Wal): Promise<void> {
+    const rooms = await environment.disks.room();
+    if (shortageOf(rooms, roomWanted(options, wal.isFull)) === undefined) return;
+    await reopen(wal);
+    await environment.disks.releaseReserve();
+  }
+
+  get isFull(): boolean {
+    return this.#isFull;
+  }
+
+  /** The disk that lacks room; undefined when none does, or as long as it is not known. */
+  get shortage(): DiskShortage | undefined {
+    return this.#isFull ? this.#shortage : undefined;
+  }
+
+  /** A write was refused, or the log is full. */
+  enter(): void {
+    if (this.#isFull || this.#isStopping()) return;
+    this.#isFull = true;
+    this.#onFull();
+    this.#run(this.#report());
+    this.#retry();
+  }
+
+  /** Looks whether there is enough room; keeps the reserve where there is much. `beforeFull` runs first where there is not. */
+  async check(beforeFull?: () => Promise<void>): Promise<void> {
+    if (this.#isFull || this.#isStopping()) return;
+    const shortage = await this.#look(1);
+    if (shortage !== undefined) {
+      this.#shortage = shortage;
+      await beforeFull?.();
+      this.enter();
+    } else {
+      // Nobody waits for it: at a node's first start it takes a while.
+      this.#run(this.#hold(HYSTERESIS * this.#wanted(false).tables));
+    }
+  }
+
+  /** Takes what is left of a full disk into the reserve, for the next start. */
+  async holdWhatIsLeft(): Promise<void> {
+    if (this.#isFull) await this.#hold(LEFT_BYTES);
+  }
+
+  #wanted(isLogFull: boolean) {
+    return roomWanted(this.#options, isLogFull);
+  }
+
+  async #look(factor: number, isLogFull = this.#wal.isFull): Promise<DiskShortage | undefined> {
+    const { files, log, tables } = this.#wanted(isLogFull);
+    const rooms = await this.#environment.disks.room();
+    return shortageOf(rooms, { files: files * factor, log: log * factor, tables: tables * factor });
+  }
+
+  /** One at a time: allocating takes a while on a slow disk. */
+  async #hold(leftBytes: number): Promise<void> {
+    if (this.#isHolding) return;
+    this.#isHolding = true;
+    try {
+      await this.#environment.disks.holdReserve(leftBytes);
+    } finally {
+      this.#isHolding = false;
+    }
+  }
+
+  async #report(): Promise<void> {
+    // A write may have been refused of a disk that has room again.
+    this.#shortage = (await this.#look(1)) ?? this.#shortage ?? (await this.#look(HYSTERESIS));
+    this.#environment.log('error', 'the disk is full, or nearly: writes are refused until there is room', {
+      ...this.#shortage,
+    });
+  }
+
+  #retry(): void {
+    this.#environment.clock.startTimer(RETRY_MS, () => {
+      if (this.#isStopping()) return;
+      this.#run(this.#leave());
+    });
+  }
+
+  async #leave(): Promise<void> {
+    // First what costs nothing: the log would take room that the tables want.
+    const shortage = await this.#look(HYSTERESIS, false);
+    if (shortage !== undefined) {
+      this.#shortage = shortage;
+      await this.holdWhatIsLeft();
+      this.#retry();
+      return;
+    }
+    // It may fill up again before the log has written what waits in it.
+    const hasRoom =
+      (await reopen(this.#wal)) && !(await this.#look(HYSTERESIS)) && (await this.#settled(RETRY_MS));
+    if (!hasRoom) {
+      this.#shortage = (await this.#look(HYSTERESIS)) ?? this.#shortage;
+      this.#retry();
+      return;
+    }
+    this.#isFull = false;
+    await this.#onRoom();
+    this.#environment.log('info', 'there is room on the disk again: writes are accepted');
+  }
+}
+
+/** Whether the log has all the space that it keeps ahead of need. */
+async function reopen(wal: Wal): Promise<boolean> {
+  try {
+    await wal.reopen();
+    return true;
+  } catch (error) {
+    if (!(error instanceof WalFullError)) throw error;
+    return false;
+  }
+}

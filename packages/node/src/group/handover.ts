@@ -1,0 +1,113 @@
+import { NO_NODE, type NodeId, type PeerStatus } from '@coxswain/raft';
+import type { Log } from '../api/environment.js';
+import type { Replica } from './replica.js';
+
+interface HandoverOptions {
+  readonly replicas: { values(): Iterable<Replica> };
+  /** Whether the node can be reached and was heard of lately. */
+  readonly isAlive: (peer: NodeId) => boolean;
+  readonly log: Log;
+  /** The longest that it may take, in ticks of the node. */
+  readonly patienceTicks: number;
+}
+
+/**
+ * Hands over what a node leads before it stops (thesis 3.10), so that no group waits for an election timeout. Each
+ * group goes to a voter that follows in step, and together they are spread over the other nodes. A voter that does not
+ * take over within an election timeout is not asked again, and the next one is.
+ *
+ * The node goes on as before meanwhile: it ticks, takes requests, and forwards them to the new leaders.
+ */
+export class Handover {
+  readonly #options: HandoverOptions;
+  #ticksLeft = 0;
+  #finish: (() => void) | undefined;
+  /** The groups that were led here when it began, or since, and who was asked to take each over. */
+  readonly #asked = new Map<Replica, Set<NodeId>>();
+  /** How many groups each node leads or was asked to lead. */
+  readonly #groupsOf = new Map<NodeId, number>();
+
+  constructor(options: HandoverOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Resolves when every group that this node led has another leader, as far as anybody can take it over, and after
+   * `patienceTicks` at the latest. Called once.
+   */
+  run(): Promise<void> {
+    this.#ticksLeft = this.#options.patienceTicks;
+    for (const { raft, speaksFrames } of this.#options.replicas.values()) {
+      if (speaksFrames) this.#count(raft.leader);
+    }
+    return new Promise((resolve) => {
+      this.#finish = resolve;
+      this.look();
+    });
+  }
+
+  /** Ends it, done or not: the node has failed, and nothing ticks any more. */
+  abandon(): void {
+    if (this.#finish !== undefined) this.#end(this.#finish);
+  }
+
+  /** Called at every tick of the node. */
+  tick(): void {
+    if (this.#finish === undefined) return;
+    this.#ticksLeft--;
+    this.look();
+  }
+
+  /** Called also when a group has another leader. */
+  look(): void {
+    if (this.#finish === undefined) return;
+    let waiting = 0;
+    for (const replica of this.#options.replicas.values()) if (this.#isWaiting(replica)) waiting++;
+    if (waiting === 0 || this.#ticksLeft <= 0) this.#end(this.#finish);
+  }
+
+  #end(finish: () => void): void {
+    this.#finish = undefined;
+    if (this.#asked.size > 0) {
+      const kept = [...this.#asked.keys()].filter(
+        ({ raft, isLeader }) => isLeader || raft.leader === NO_NODE,
+      );
+      const [groups, keptGroups] = [this.#asked.size, kept.length];
+      if (keptGroups === 0) this.#options.log('info', 'leadership was handed over', { groups });
+      else this.#options.log('warn', 'leadership was not handed over everywhere', { groups, keptGroups });
+    }
+    finish();
+  }
+
+  #isWaiting(replica: Replica): boolean {
+    if (replica.isClosed || replica.isSuspended || !replica.speaksFrames) return false;
+    const { raft, isLeader } = replica;
+    // Deposed already: the election that deposed it may still fail. Where too few are left, nobody wins one: the
+    // other nodes are stopping too.
+    if (!isLeader) return raft.leader === NO_NODE && this.#asked.has(replica) && replica.isQuorumAlive;
+    if (raft.transferTarget !== NO_NODE && this.#options.isAlive(raft.transferTarget)) return true;
+    const others = raft.peerStatuses().filter(({ isLearner }) => !isLearner);
+    // The only member of its group has nobody to hand over to.
+    if (others.length === 0) return false;
+    const asked = this.#asked.get(replica) ?? new Set();
+    this.#asked.set(replica, asked);
+    const target = this.#successor(others.filter(({ id }) => !asked.has(id)));
+    if (target === undefined) return false;
+    asked.add(target);
+    this.#count(target);
+    return replica.transferLeadership(target);
+  }
+
+  /** The best of those that can take over: one that follows in step, then one that leads few groups. */
+  #successor(peers: readonly PeerStatus[]): NodeId | undefined {
+    const able = peers.filter(({ id, state }) => state !== 'snapshot' && this.#options.isAlive(id));
+    const lag = ({ state }: PeerStatus) => (state === 'replicate' ? 0 : 1);
+    const groups = ({ id }: PeerStatus) => this.#groupsOf.get(id) ?? 0;
+    able.sort((a, b) => lag(a) - lag(b) || groups(a) - groups(b) || b.match - a.match);
+    return able[0]?.id;
+  }
+
+  #count(leader: NodeId): void {
+    this.#groupsOf.set(leader, (this.#groupsOf.get(leader) ?? 0) + 1);
+  }
+}

@@ -1,0 +1,807 @@
+import {
+  type Entry,
+  EntryType,
+  type Membership,
+  type Message,
+  NO_NODE,
+  type NodeId,
+  Raft,
+  type SnapshotMetadata,
+  type StorageAppend,
+} from '@coxswain/raft';
+import {
+  type ApplyResult,
+  CommandKind,
+  envelopeTimeMs,
+  openEnvelope,
+  ownSequence,
+  StoreDamagedError,
+  sealEnvelope,
+  type Table,
+  type TableEntry,
+} from '@coxswain/table';
+import type { GroupId, GroupLog, GroupWrite } from '@coxswain/wal';
+import type { Call, Header, ReadableTable, TableStatus } from '../api/api.js';
+import { answersOf } from '../api/counted.js';
+import { type ApiError, errors } from '../api/errors.js';
+import type { Forward, Quiesce } from '../cluster/frame.js';
+import { META_SHARD } from '../meta/registry.js';
+import { Waiters } from '../waiters.js';
+import { ForwardedSequences } from './forwarded.js';
+import { Proposals, type SentProposal } from './proposals.js';
+import { LinearizableReads } from './reads.js';
+import type { ReplicaHost } from './replica-host.js';
+import { RevisionAges } from './revision-ages.js';
+import { WriteProgress } from './write-progress.js';
+
+/** Proposals handed to the core, or forwarded, at a time. */
+const PROPOSAL_BATCH_BYTES = 1024 * 1024;
+/** What the core may hand out for apply at a time. */
+const APPLY_BATCH_BYTES = 2 * 1024 * 1024;
+const ENTRY_BYTES_IN_MESSAGE_MAX = 512 * 1024;
+
+export interface ReplicaOptions {
+  readonly group: GroupId;
+  /** For status and metrics; undefined while only the shard id is known. */
+  readonly name: string | undefined;
+  readonly log: GroupLog;
+  /** Undefined when the state is damaged: the replica is rebuilt from its peers (D4). */
+  readonly table: Table | undefined;
+  /** Runs after each apply, before anybody hears of it. */
+  readonly afterApply: (() => Promise<void>) | undefined;
+}
+
+/**
+ * This node's replica of one Raft group: the core, the group's log and its state machine, and the proposals
+ * and reads that wait for them. The node steps it in turns (architecture.md §2.4).
+ */
+export class Replica implements ReadableTable {
+  readonly group: GroupId;
+  name: string | undefined;
+  readonly proposals: Proposals;
+  readonly reads: LinearizableReads;
+  readonly progress: WriteProgress;
+  /** Told after every apply, and when the table is taken away here. */
+  readonly changes: Waiters;
+  /** The entry that ended the load of this shard (T2): what it held before is no state of the table. 0: it was not loaded. */
+  loadedIndex = 0;
+  /** The index before the first entry that this group ever had (T1). */
+  baseIndex = 0;
+  /** Those who still read its log, whatever becomes of the table: it is not dropped before them. */
+  readonly holders = new Set<object>();
+  /** For its history (A5). */
+  readonly revisionAges = new RevisionAges();
+  /** The core must not be stepped: a snapshot is being installed, or the disk is full. */
+  isSuspended = false;
+
+  readonly #host: ReplicaHost;
+  readonly #log: GroupLog;
+  readonly #afterApply: (() => Promise<void>) | undefined;
+  readonly #forwarded = new ForwardedSequences();
+  #raft: Raft;
+  #table: Table | undefined;
+  #durableIndex = 0;
+  /** The log has it, and what was applied of it may have been in memory alone (D4). */
+  #replayedUpTo = 0;
+  /** Committed and durable here (D2), in order, not yet given to the table. */
+  #committed: Entry[] = [];
+  #isApplying = false;
+  #applying: Promise<void> = Promise.resolve();
+  #isClosed = false;
+  #isStopped = false;
+  /** The newest time stamp in this group's log (A7). */
+  #lastTimeMs = 0;
+  #appliedTerm: number;
+  #leaderSeen: NodeId = NO_NODE;
+  #idleTicks = 0;
+  #isQuiet = false;
+  /** The node's clock passes it over, since it was at rest when it was last looked at. */
+  isPassedOver = false;
+  #ticksUntilCampaign = 0;
+  #error: string | undefined;
+
+  constructor(host: ReplicaHost, options: ReplicaOptions) {
+    this.#host = host;
+    this.group = options.group;
+    this.name = options.name;
+    this.#log = options.log;
+    this.#afterApply = options.afterApply;
+    this.#log.snapshotSource = () => this.#sendableSnapshot();
+    this.#table = options.table;
+    this.changes = new Waiters(host.clock);
+    this.proposals = new Proposals(host.proposalBudget);
+    this.reads = new LinearizableReads({ node: host.nodeId, boot: host.bootHex });
+    this.progress = new WriteProgress(host.writeStages, host.clock);
+    this.#raft = this.#makeRaft();
+    this.#appliedTerm = this.#table?.appliedTerm ?? 0;
+    this.#error = this.#table === undefined ? 'its state is damaged and is being rebuilt' : undefined;
+    this.#lastTimeMs = this.#newestTimeMs();
+  }
+
+  #makeRaft(): Raft {
+    const { nodeId, options } = this.#host;
+    const { hardState, membership } = this.#log;
+    const isAlone = membership.voters.length === 1 && membership.voters[0] === nodeId;
+    const raft = new Raft({
+      id: nodeId,
+      electionTicks: options.electionTicks,
+      heartbeatTicks: options.heartbeatTicks,
+      log: this.#log,
+      // What a quorum has written is committed, and where that is this node alone, all that its log holds is. So it is applied
+      // also where no leader can say so, on a full disk (D6).
+      hardState: isAlone ? { ...hardState, commit: this.#log.lastIndex() } : hardState,
+      membership,
+      applied: this.#table?.appliedIndex ?? this.#log.truncated.index,
+      checkQuorum: true,
+      maxMessageBytes: ENTRY_BYTES_IN_MESSAGE_MAX,
+      maxInflightBytes: 16 * 1024 * 1024,
+      maxUncommittedBytes: 64 * 1024 * 1024,
+      maxCommittedBytesPerReady: APPLY_BATCH_BYTES,
+      random: () => this.#host.random.next(),
+      ...this.#host.core,
+    });
+    this.#durableIndex = raft.lastIndex;
+    this.#replayedUpTo = raft.commitIndex;
+    // A replica without its state could lead, but could not answer: it leaves that to the others.
+    raft.canCampaign = this.#table !== undefined;
+    return raft;
+  }
+
+  /** The newest time stamp in the log and the table (A7). */
+  #newestTimeMs(): number {
+    const log = this.#log;
+    const applied = this.#table?.appliedIndex ?? 0;
+    for (let index = log.lastIndex(); index > applied && index >= log.firstIndex(); index--) {
+      const timeMs = newestTimeMs(log.entries(index, index + 1, 1));
+      if (timeMs !== undefined) return timeMs;
+    }
+    return this.#table?.lastTimeMs ?? 0;
+  }
+
+  #sendableSnapshot(): SnapshotMetadata | undefined {
+    const table = this.#table;
+    if (table === undefined || table.appliedIndex === 0) return undefined;
+    return { index: table.appliedIndex, term: table.appliedTerm, membership: this.#raft.membership };
+  }
+
+  get raft(): Raft {
+    return this.#raft;
+  }
+
+  get log(): GroupLog {
+    return this.#log;
+  }
+
+  /** The state machine. Throws `notReady` while it is being rebuilt. */
+  get table(): Table {
+    if (this.#table === undefined) throw errors.notReady();
+    return this.#table;
+  }
+
+  get hasTable(): boolean {
+    return this.#table !== undefined;
+  }
+
+  /**
+   * Its load, if it had one, is applied here to the end (T2), and so are what this node knew to be committed when it
+   * opened the table, and the entry that a crash left half applied (A4): before, what the table holds is no state of it,
+   * or one that was left behind long ago.
+   */
+  get isWhole(): boolean {
+    const table = this.#table;
+    const upTo = Math.max(this.loadedIndex, this.#replayedUpTo);
+    return table !== undefined && table.appliedIndex >= upTo && !table.isHalfApplied;
+  }
+
+  /** It is whole here, and no other shard has taken over (T2). */
+  get isServing(): boolean {
+    return this.isWhole && this.#table!.sealedBy === undefined && !this.#isClosed;
+  }
+
+  get membership(): Membership {
+    return this.#raft.membership;
+  }
+
+  /** Its members speak in frames, which carry requests, transfers of leadership and whole tables too. */
+  get speaksFrames(): boolean {
+    return this.#host.ledElsewhere === undefined;
+  }
+
+  get isLeader(): boolean {
+    return this.#raft.role === 'leader';
+  }
+
+  /** The leader by the number that operators know it by; undefined: nobody leads, as far as this node knows. */
+  get leaderNumber(): number | undefined {
+    return this.#host.memberNumber(this.#raft.leader);
+  }
+
+  get isQuiet(): boolean {
+    return this.#isQuiet;
+  }
+
+  /** Its group is quiet, and nobody waits for anything: time changes nothing here until something wakes it. */
+  get isAtRest(): boolean {
+    return this.#isQuiet && this.#table !== undefined && this.reads.count === 0 && this.proposals.isEmpty;
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  /** Its log holds what this version does not know (A8). */
+  get isStopped(): boolean {
+    return this.#isStopped;
+  }
+
+  header(revision: number): Header {
+    return {
+      shardId: this.group,
+      replicaId: this.#host.nodeId,
+      revision,
+      raftTerm: this.#raft.term,
+      raftLeaderId: this.#raft.leader,
+    };
+  }
+
+  /** Resolves when the command is applied here. Errors: tooBusy, notReady, timeout, outcomeUnknown, shuttingDown. */
+  propose(kind: CommandKind, command: Buffer, call: Call, cursor?: number): Promise<ApplyResult> {
+    return new Promise((resolve, reject) => {
+      if (this.#isClosed) throw errors.notReady();
+      const beganMs = this.#host.clock.monotonicMs();
+      this.proposals.add({ kind, command, cursor, call, beganMs, resolve, reject });
+      this.wake();
+    });
+  }
+
+  /** Resolves when a read of the table, made at once, is linearizable. Errors: notReady, timeout, shuttingDown, tooBusy. */
+  confirmRead(deadlineMs: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.#isClosed || this.#table === undefined) throw errors.notReady();
+      if (this.reads.count >= this.#host.readsPendingMax) throw errors.tooBusy();
+      this.reads.add({ deadlineMs, resolve, reject });
+      this.wake();
+    });
+  }
+
+  // ---- input: each of these changes the core and asks for a turn
+
+  /** Something happens in the group: ticks count again. */
+  wake(): void {
+    this.#isQuiet = false;
+    this.#idleTicks = 0;
+    this.#host.schedule(this);
+  }
+
+  step(message: Message): void {
+    if (this.#isClosed || this.isSuspended) return;
+    this.#raft.step(message);
+    // Heartbeats and their answers are what idle groups exchange. All else needs ticks, and a candidate a heartbeat.
+    if (message.type !== 'heartbeat' && message.type !== 'heartbeatResponse') this.#idleTicks = 0;
+    this.#isQuiet = false;
+    this.#host.schedule(this);
+  }
+
+  tick(): void {
+    if (this.#isClosed || this.isSuspended || this.#isQuiet) return;
+    // Before the tick: the heartbeat that it makes is something to send, so the core would not be idle.
+    this.#considerQuiet();
+    if (!this.#isQuiet) this.#raft.tick();
+    if (this.#ticksUntilCampaign > 0 && --this.#ticksUntilCampaign === 0) this.#campaignAgain();
+    this.#host.schedule(this);
+  }
+
+  /**
+   * Campaigns at once, and again until the group has a leader: for a new group, whose other replicas may not
+   * exist yet, and when the leader's node is gone. The pre-vote makes it harmless when a leader lives. Without one it
+   * campaigns once, and then after each election timeout like any other: each campaign begins a term, in which those who
+   * have more entries do not campaign themselves.
+   */
+  campaign(delayTicks: number): void {
+    this.wake();
+    this.#ticksUntilCampaign = delayTicks + 1;
+  }
+
+  #campaignAgain(): void {
+    const { leader } = this.#raft;
+    if (leader === this.#host.nodeId || (leader !== NO_NODE && this.#host.isConnected(leader))) return;
+    // What the lost connection still delivered may have made it known again.
+    this.#raft.forgetLeader();
+    this.#raft.campaign();
+    if (this.#host.core.preVote) this.#ticksUntilCampaign = 3 + Math.floor(this.#host.random.next() * 4);
+  }
+
+  /**
+   * Begins to hand the group over to another voter. False where this replica does not lead, or `target` is none.
+   * Proposals wait meanwhile, and go to whoever leads afterwards.
+   */
+  transferLeadership(target: NodeId): boolean {
+    if (this.#isClosed || this.isSuspended || !this.speaksFrames) return false;
+    // Also the abort of a transfer takes ticks.
+    this.wake();
+    return this.#raft.transferLeadership(target);
+  }
+
+  /**
+   * Does nothing more until it is restarted, since nothing can be written (D6). What it leads goes to the voter that has
+   * most of the log, as far as is known: it campaigns at once, and a vote compares logs all the same.
+   */
+  suspend(): void {
+    if (this.isLeader && !this.#isClosed && !this.isSuspended) {
+      const voters = this.#raft
+        .peerStatuses()
+        .filter((peer) => !peer.isLearner && this.#host.isAlive(peer.id));
+      const most = Math.max(...voters.map(({ match }) => match));
+      const able = voters.filter(({ match }) => match === most);
+      const [from, term] = [this.#host.nodeId, this.#raft.term];
+      // Spread over those that have it.
+      const to = able[this.group % able.length]?.id;
+      if (to !== undefined) this.#send({ type: 'timeoutNow', from, to, term });
+    }
+    this.isSuspended = true;
+    this.proposals.failUnsent(errors.diskFull);
+    this.reads.failAll();
+  }
+
+  peerLost(peer: NodeId): void {
+    if (this.#isClosed || this.isSuspended || !this.speaksFrames) return;
+    if (this.isLeader) {
+      this.#raft.reportUnreachable(peer);
+      this.wake();
+    } else if (this.#raft.leader === peer) {
+      // Whoever notices forgets the leader, so that pre-votes are granted without waiting out the timeout;
+      // a leader that still reaches a quorum keeps it, since that quorum has not forgotten.
+      this.#raft.forgetLeader();
+      this.campaign(Math.floor((this.#host.random.next() * this.#host.options.electionTicks) / 4));
+    }
+  }
+
+  /** The outgoing connection to `peer` is up: proposals that were lost with the old one are given again (P1). */
+  peerConnected(peer: NodeId): void {
+    if (this.speaksFrames && this.#raft.leader === peer) this.#resend(Number.POSITIVE_INFINITY);
+  }
+
+  /** Appends for another node while this one leads in exactly the term that it was asked in (P1). */
+  acceptForward(message: Forward, from: { node: NodeId; boot: string }): void {
+    const reply = (isBusy: boolean, sequences: number[]) => {
+      if (sequences.length === 0) return;
+      const { group, term } = message;
+      this.#host.frameTo(from.node).refused({ group, term, isBusy, sequences });
+    };
+    const origin = `${from.node}/${from.boot}`;
+    // A repeat of what was appended is not refused (P1), also where nothing is accepted any more.
+    const refuse = (isBusy: boolean) =>
+      reply(isBusy, this.#forwarded.notAppended(message.term, origin, message.proposals));
+    if (this.#isClosed || this.isSuspended || !this.isLeader || this.#raft.term !== message.term) {
+      refuse(false);
+      return;
+    }
+    if (this.#host.isDiskFull) {
+      refuse(true);
+      return;
+    }
+    // The node that proposed gives it to the next leader when it has applied an entry of a later term, or to this one
+    // again when the transfer came to nothing (P1). After a refusal it would send it here again at once.
+    if (this.#raft.transferTarget !== NO_NODE) return;
+    const fresh = this.#forwarded.fresh(message.term, origin, message.settledBelow, message.proposals);
+    if (fresh.length === 0) return;
+    const timeMs = this.#stampMs();
+    const entries = fresh.map(({ kind, sequence, command, cursor }) =>
+      sealEnvelope(kind, timeMs, { node: from.node, boot: from.boot, sequence }, command, cursor),
+    );
+    const outcome = this.#raft.propose(entries);
+    if (outcome !== 'appended') {
+      reply(
+        outcome === 'tooManyUncommitted',
+        fresh.map(({ sequence }) => sequence),
+      );
+      return;
+    }
+    this.#forwarded.appended(origin, fresh);
+    this.#host.countAppended(fresh.length);
+    this.wake();
+  }
+
+  refused(term: number, sequences: readonly number[], isBusy: boolean): void {
+    this.proposals.refused(term, sequences, isBusy);
+    this.#host.schedule(this);
+  }
+
+  /** The leader says that nothing happens here: ticks stop until something does. */
+  acceptQuiesce(message: Quiesce, from: NodeId): void {
+    if (this.#isClosed || this.isSuspended) return;
+    const raft = this.#raft;
+    const isCurrent = raft.leader === from && raft.term === message.term;
+    const hasAll = raft.commitIndex === message.commit && raft.lastIndex === message.commit;
+    if (isCurrent && hasAll && this.proposals.isEmpty && this.reads.count === 0) this.#isQuiet = true;
+  }
+
+  #considerQuiet(): void {
+    // Nothing but frames says to followers that they need not miss their leader.
+    if (!this.isLeader || !this.speaksFrames) return;
+    const isIdle = this.#raft.isIdle && this.proposals.isEmpty && this.reads.count === 0;
+    // A leader that is cut off must go on counting, to find that it has no quorum any more.
+    if (!isIdle || !this.isQuorumAlive) {
+      this.#idleTicks = 0;
+      return;
+    }
+    if (++this.#idleTicks < this.#host.options.electionTicks * 2) return;
+    for (const peer of this.#peers()) {
+      this.#host.frameTo(peer).quiesce(this.group, this.#raft.term, this.#raft.commitIndex);
+    }
+    this.#isQuiet = true;
+  }
+
+  /** Whether so many voters answer, this node among them, that the group can have a leader. */
+  get isQuorumAlive(): boolean {
+    return this.#aliveCount() > this.#raft.membership.voters.length / 2;
+  }
+
+  /** How many voters answer, this node among them. */
+  #aliveCount(): number {
+    const { nodeId } = this.#host;
+    const { voters } = this.#raft.membership;
+    return voters.filter((voter) => voter === nodeId || this.#host.isAlive(voter)).length;
+  }
+
+  /** How many voters answer, in words. */
+  get #answer(): string {
+    return answersOf(this.#aliveCount(), this.#raft.membership.voters.length);
+  }
+
+  #whyLeaderless(answer: string): string | undefined {
+    return this.#host.whyLeaderless(this, { answer, isQuorum: this.isQuorumAlive });
+  }
+
+  #describeLeaderless(): string {
+    const answer = this.#answer;
+    return this.#whyLeaderless(answer) ?? answer;
+  }
+
+  *#peers(): Iterable<NodeId> {
+    const { voters, learners } = this.#raft.membership;
+    for (const peer of [...voters, ...learners]) if (peer !== this.#host.nodeId) yield peer;
+  }
+
+  /** Ends what is too late. */
+  expire(nowMs: number): void {
+    const error = () => {
+      if (this.#raft.leader !== NO_NODE) return errors.timeout();
+      const table = this.group === META_SHARD ? '' : (this.name ?? '');
+      const answer = this.#answer;
+      const reason = this.#whyLeaderless(answer);
+      return reason === undefined ? errors.noLeader(table, answer) : errors.leaderless(table, reason);
+    };
+    this.reads.expire(nowMs, error);
+    this.proposals.expire(nowMs, error);
+  }
+
+  /** Called a few times a second: repeats what may be lost. */
+  housekeep(nowMs: number): void {
+    const electionMs = this.#host.options.electionTicks * this.#host.options.tickMs;
+    const lostBeforeMs = nowMs - electionMs / 2;
+    this.reads.retry(lostBeforeMs);
+    if (this.speaksFrames && !this.isLeader) {
+      if (!this.hasTable && !this.isSuspended) this.#askForSnapshot();
+      if (!this.proposals.isEmpty) this.#resend(lostBeforeMs);
+    }
+    if (this.reads.hasUnsent || this.proposals.hasUnsent) this.#host.schedule(this);
+  }
+
+  /**
+   * Asks the leader, or everybody where it is not known: the group may be quiet, with this replica as the leader
+   * that the others still believe in, and only a message wakes them.
+   */
+  #askForSnapshot(): void {
+    const { leader } = this.#raft;
+    const asked = leader === NO_NODE ? this.#peers() : [leader];
+    for (const peer of asked) this.#host.frameTo(peer).snapshotWanted(this.group);
+  }
+
+  #resend(sentBeforeMs: number): void {
+    const leader = this.#raft.leader;
+    if (leader === NO_NODE || leader === this.#host.nodeId) return;
+    const proposals = this.proposals.resend(this.#raft.term, sentBeforeMs, this.#host.clock.monotonicMs());
+    if (proposals.length > 0) this.#forward(leader, proposals);
+  }
+
+  #forward(leader: NodeId, proposals: Forward['proposals']): void {
+    const { group } = this;
+    const { settledBelow } = this.proposals;
+    this.#host.frameTo(leader).forward({ group, term: this.#raft.term, settledBelow, proposals });
+  }
+
+  // ---- the turn
+
+  /** One step of a turn: feeds the core and collects what it wants done. */
+  collect(turn: Turn): void {
+    if (this.#isClosed || this.isSuspended) return;
+    if (!this.speaksFrames) this.#refuseElsewhere();
+    if (this.proposals.hasUnsent) this.#sendProposals();
+    if (this.reads.beginRound(this.#raft, this.#host.clock.monotonicMs())) this.#host.countReadIndexRound();
+    // Nothing of this group may be written behind a snapshot that is not in place yet.
+    while (!this.isSuspended && this.#raft.hasReady()) {
+      const ready = this.#raft.ready();
+      for (const message of ready.messages) this.#send(message);
+      if (ready.append !== undefined) this.#collectAppend(turn, ready.append);
+      if (ready.committed.length > 0) this.#enqueue(ready.committed);
+      for (const read of ready.reads) this.reads.confirmed(read, this.#raft.appliedIndex);
+    }
+    if (this.#raft.leader !== this.#leaderSeen) this.#leaderChanged();
+    this.#apply();
+  }
+
+  /** P1: what was not given to a leader was not appended, and whoever asked may ask the leader. */
+  #refuseElsewhere(): void {
+    const { leader } = this.#raft;
+    if (leader === NO_NODE || this.isLeader) return;
+    const error = () => this.#host.ledElsewhere!(leader);
+    if (this.proposals.hasUnsent) this.proposals.failUnsent(error);
+    if (this.reads.count > 0) this.reads.failAll(error);
+  }
+
+  #sendProposals(): void {
+    const leader = this.#raft.leader;
+    if (leader === NO_NODE || this.#host.isDiskFull || this.#raft.transferTarget !== NO_NODE) return;
+    const nowMs = this.#host.clock.monotonicMs();
+    if (!this.isLeader) {
+      while (this.proposals.hasUnsent) {
+        this.#forward(leader, this.proposals.send(this.#raft.term, PROPOSAL_BATCH_BYTES, nowMs));
+      }
+      return;
+    }
+    while (this.proposals.hasUnsent) {
+      const sent = this.proposals.send(this.#raft.term, PROPOSAL_BATCH_BYTES, nowMs);
+      const id = { node: this.#host.nodeId, boot: this.#host.bootHex, sequence: 0 };
+      const timeMs = this.#stampMs();
+      const entries = sent.map(({ kind, command, cursor, sequence }) => {
+        id.sequence = sequence;
+        return sealEnvelope(kind, timeMs, id, command, cursor);
+      });
+      if (this.#raft.propose(entries) === 'appended') {
+        this.#host.countAppended(entries.length);
+        continue;
+      }
+      // Uncommitted data is at its limit: the budget pushes back on clients until there is room again.
+      this.proposals.takeBack(sent);
+      return;
+    }
+  }
+
+  /** A7: never back, whatever the clock does; and the host's clock is never far ahead of the members'. */
+  #stampMs(): number {
+    this.#lastTimeMs = Math.max(this.#lastTimeMs, this.#host.clock.nowMs());
+    return this.#lastTimeMs;
+  }
+
+  #send(message: Message): void {
+    if (message.type === 'installSnapshot') this.#host.sendSnapshot(this, message.to);
+    else this.#host.frameTo(message.to).raft(this.group, message);
+  }
+
+  #collectAppend(turn: Turn, append: StorageAppend): void {
+    this.#lastTimeMs = Math.max(this.#lastTimeMs, newestTimeMs(append.entries) ?? 0);
+    const write: GroupWrite = {
+      group: this.group,
+      ...(append.hardState === undefined ? {} : { hardState: append.hardState }),
+      ...(append.entries.length === 0 ? {} : { entries: append.entries }),
+      ...(append.snapshot === undefined ? {} : { reset: append.snapshot }),
+    };
+    if (append.snapshot === undefined) {
+      turn.writes.push(write);
+      turn.appends.push({ replica: this, raft: this.#raft, append });
+    } else {
+      // D7: the state machine is in place, durably, before the log says that it is.
+      this.isSuspended = true;
+      this.#host.installSnapshot(this, append.snapshot, write, append);
+    }
+  }
+
+  /** Up to here the log survives a crash (D1). */
+  get durableIndex(): number {
+    return this.#durableIndex;
+  }
+
+  /** The append is durable: only now its responses may leave (D1). */
+  appended(append: StorageAppend): void {
+    this.#durableIndex = append.lastIndex;
+    this.progress.durable(append);
+    this.#raft.appended(append);
+    for (const response of append.responses) this.#send(response);
+    this.#host.schedule(this);
+  }
+
+  #leaderChanged(): void {
+    this.#leaderSeen = this.#raft.leader;
+    // A round that was given to the old leader is lost; one that this node led is void in the new term.
+    this.reads.retry(Number.POSITIVE_INFINITY);
+    this.#host.leaderChanged(this);
+    if (this.reads.hasUnsent || this.proposals.hasUnsent) this.#host.schedule(this);
+  }
+
+  // ---- apply
+
+  #enqueue(entries: readonly Entry[]): void {
+    this.progress.committed(entries);
+    if (this.#committed.length === 0) this.#committed = entries as Entry[];
+    else this.#committed = this.#committed.concat(entries);
+  }
+
+  /** One store write is under way at a time: what commits meanwhile makes the next batch. */
+  #apply(): void {
+    if (this.#isApplying || this.#committed.length === 0 || this.#table === undefined) return;
+    const entries = this.#committed;
+    this.#committed = [];
+    this.#isApplying = true;
+    this.#applying = this.#applyBatch(this.#table, entries).catch((error: unknown) => this.#host.fail(error));
+  }
+
+  async #applyBatch(table: Table, entries: Entry[]): Promise<void> {
+    const awaited: (SentProposal | undefined)[] = [];
+    const { isWhole } = this;
+    let results: ApplyResult[];
+    try {
+      results = await table.apply(entries.map((entry) => this.#tableEntry(entry, awaited)));
+    } catch (error) {
+      this.#isApplying = false;
+      this.#host.tableFailed(this, table, error);
+      return;
+    }
+    try {
+      if (this.#afterApply !== undefined) await this.#afterApply();
+    } catch (error) {
+      this.#isApplying = false;
+      // It reads the table, whose files may be damaged (D4).
+      if (!(error instanceof StoreDamagedError)) throw error;
+      this.#host.tableFailed(this, table, error);
+      return;
+    }
+    this.#isApplying = false;
+    if (this.#isClosed) return;
+    const last = entries.at(-1)!;
+    this.#raft.applied(last.index);
+    this.progress.applied(entries, awaited);
+    for (let i = 0; i < entries.length; i++) {
+      const proposal = awaited[i];
+      if (proposal !== undefined) this.proposals.applied(proposal.sequence, results[i]!);
+    }
+    if (last.term !== this.#appliedTerm) {
+      this.#appliedTerm = last.term;
+      this.proposals.termApplied(last.term);
+    }
+    this.reads.applied(last.index);
+    this.changes.notify();
+    if (!isWhole && this.isWhole) this.#host.becameWhole();
+    this.#host.applied(this, entries.length);
+    this.#host.schedule(this);
+  }
+
+  #tableEntry(entry: Entry, awaited: (SentProposal | undefined)[]): TableEntry {
+    const { index, term, data } = entry;
+    if (entry.type === EntryType.Empty) {
+      awaited.push(undefined);
+      const kind = CommandKind.None;
+      return { index, term, timeMs: 0, kind, payload: data, cursor: undefined, wantsResult: false };
+    }
+    const { kind, timeMs, cursor, command } = openEnvelope(data, index);
+    const sequence = ownSequence(data, this.#host.nodeId, this.#host.boot);
+    const proposal = sequence === undefined ? undefined : this.proposals.awaited(sequence);
+    awaited.push(proposal);
+    const wantsResult = proposal !== undefined;
+    if (!wantsResult) return { index, term, timeMs, kind, payload: command, cursor, wantsResult };
+    const { deadlineMs } = proposal.call;
+    const isAwaited = (): boolean => this.#host.clock.monotonicMs() < deadlineMs;
+    return { index, term, timeMs, kind, payload: command, cursor, wantsResult, isAwaited };
+  }
+
+  // ---- life cycle
+
+  /**
+   * Starts the core anew from what is on disk, as after a restart: Raft needs nothing else. Whoever calls it
+   * has suspended the replica and made sure that no write of this group is under way.
+   */
+  async restart(table: Table | undefined): Promise<void> {
+    this.#table = table;
+    // Those who follow the table see it before a read does (T5).
+    if (table !== undefined && this.#afterApply !== undefined) await this.#afterApply();
+    this.#committed = [];
+    this.progress.clear();
+    this.#isApplying = false;
+    this.#isQuiet = false;
+    this.#error = table === undefined ? 'its state is damaged and is being rebuilt' : undefined;
+    this.#raft = this.#makeRaft();
+    this.#lastTimeMs = Math.max(this.#lastTimeMs, this.#newestTimeMs());
+    this.isSuspended = false;
+    this.changes.notify();
+    this.reads.retry(Number.POSITIVE_INFINITY);
+    this.#host.schedule(this);
+  }
+
+  /** Resolves when no apply is under way. */
+  whenApplied(): Promise<void> {
+    return this.#applying;
+  }
+
+  /** The state machine cannot go on (A8): reads and writes of this group are refused here, the log is kept. */
+  stop(reason: string): void {
+    this.#isStopped = true;
+    this.isSuspended = true;
+    this.detachTable(reason);
+    this.proposals.failAll(errors.notReady);
+    this.reads.failAll();
+  }
+
+  /** The table is taken away, to be replaced or reopened. Reads are refused until then. */
+  detachTable(reason: string): Table | undefined {
+    const table = this.#table;
+    this.#table = undefined;
+    this.#committed = [];
+    this.#error = reason;
+    this.changes.notify();
+    return table;
+  }
+
+  /** The installed snapshot is in place and its reset is durable. */
+  async snapshotInstalled(table: Table, append: StorageAppend, snapshot: SnapshotMetadata): Promise<void> {
+    this.#table = table;
+    if (this.#afterApply !== undefined) await this.#afterApply();
+    this.#error = undefined;
+    this.#committed = [];
+    this.progress.clear();
+    this.#raft.canCampaign = true;
+    this.#appliedTerm = snapshot.term;
+    this.#lastTimeMs = Math.max(this.#lastTimeMs, table.lastTimeMs);
+    this.isSuspended = false;
+    this.appended(append);
+    this.proposals.coveredBySnapshot(snapshot.term);
+    this.reads.applied(snapshot.index);
+    this.changes.notify();
+  }
+
+  async close(unsentError: () => ApiError): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.proposals.failAll(unsentError);
+    this.reads.failAll(unsentError);
+    this.changes.notify();
+    await this.#table?.close();
+  }
+
+  status(): TableStatus {
+    const table = this.#table;
+    return {
+      name: this.name ?? String(this.group),
+      shardId: this.group,
+      logSizeBytes: this.#log.sizeBytes,
+      dbSizeBytes: table?.approximateSizeBytes ?? 0,
+      leader: this.#raft.leader,
+      role: this.#raft.role,
+      lastIndex: this.#raft.lastIndex,
+      term: this.#raft.term,
+      commitIndex: this.#raft.commitIndex,
+      appliedIndex: table?.appliedIndex ?? 0,
+      revision: table?.revision ?? 0,
+      leaderIndex: table?.leaderIndex,
+      contentHash: table?.contentHash ?? '',
+      error: this.#error,
+      leaderless: this.#raft.leader === NO_NODE ? this.#describeLeaderless() : undefined,
+    };
+  }
+}
+
+/** Of the last entry that has a time stamp: a new leader's empty one has none. */
+function newestTimeMs(entries: readonly Entry[]): number | undefined {
+  for (let i = entries.length - 1; i >= 0; i--) {
+    const { type, data } = entries[i]!;
+    // 0: nobody stamped it. It came over wolf.raft from a member that knows no stamps.
+    const timeMs = type === EntryType.Empty ? 0 : envelopeTimeMs(data);
+    if (timeMs > 0) return timeMs;
+  }
+  return undefined;
+}
+
+/** What one turn writes: all groups together, in one disk write (architecture.md §2.4). */
+export interface Turn {
+  readonly writes: GroupWrite[];
+  readonly appends: { readonly replica: Replica; readonly raft: Raft; readonly append: StorageAppend }[];
+}

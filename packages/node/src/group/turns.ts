@@ -1,0 +1,123 @@
+import type { Raft } from '@coxswain/raft';
+import { type GroupWrite, type Wal, WalFullError } from '@coxswain/wal';
+import type { Clock } from '../api/environment.js';
+import type { Peers } from '../cluster/peers.js';
+import type { Replica, Turn } from './replica.js';
+
+/**
+ * The node's loop (architecture.md §2.4). One turn: step every group that has input, send to the peers
+ * before the own disk write (thesis 10.2.1), write all groups' appends with one sync, hand back what became
+ * durable. A turn may begin while the last one's sync is under way: the log gathers what comes meanwhile.
+ */
+export class Turns {
+  readonly #clock: Clock;
+  readonly #wal: Wal;
+  readonly #peers: Peers;
+  readonly #onDiskFull: () => void;
+  readonly #onFatal: (error: unknown) => void;
+  #waiting = new Set<Replica>();
+  #isScheduled = false;
+  readonly #refusedCores = new WeakSet<Raft>();
+  #lastWrite: Promise<void> = Promise.resolve();
+
+  constructor(options: {
+    clock: Clock;
+    wal: Wal;
+    peers: Peers;
+    onDiskFull: () => void;
+    onFatal: (error: unknown) => void;
+  }) {
+    this.#clock = options.clock;
+    this.#wal = options.wal;
+    this.#peers = options.peers;
+    this.#onDiskFull = options.onDiskFull;
+    this.#onFatal = options.onFatal;
+  }
+
+  /** Soon, so that all input that already waits shares the turn. */
+  schedule(replica: Replica): void {
+    this.#waiting.add(replica);
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    this.#clock.defer(this.#runScheduled);
+  }
+
+  readonly #runScheduled = (): void => {
+    this.#isScheduled = false;
+    this.run();
+  };
+
+  run(): void {
+    const turn: Turn = { writes: [], appends: [] };
+    try {
+      if (this.#waiting.size > 0) {
+        const replicas = this.#waiting;
+        this.#waiting = new Set();
+        for (const replica of replicas) replica.collect(turn);
+      }
+      this.#peers.flush();
+      for (const { replica, append } of turn.appends) replica.progress.handed(append);
+    } catch (error) {
+      this.#onFatal(error);
+      return;
+    }
+    if (turn.writes.length === 0) return;
+    this.write(turn.writes).then(
+      () => this.#durable(turn),
+      (error: unknown) => this.#refused(turn, error instanceof WalFullError),
+    );
+  }
+
+  /** Rejects when the write failed, after the node was told: a full disk is survived, anything else is fatal (D6). */
+  write(writes: readonly GroupWrite[]): Promise<void> {
+    const written = this.#wal.append(writes);
+    const earlier = this.#lastWrite;
+    this.#lastWrite = written.then(
+      () => earlier,
+      (error: unknown) => {
+        if (error instanceof WalFullError) this.#onDiskFull();
+        else this.#onFatal(error);
+        // A refused write ends at once; those that the log had taken before may still wait for room.
+        return earlier;
+      },
+    );
+    return written;
+  }
+
+  /** Resolves when every write so far has ended, well or not. */
+  settled(): Promise<void> {
+    return this.#lastWrite;
+  }
+
+  /** An append of this core was refused: nothing of it is acknowledged any more, and it is to be started anew. */
+  isRefused(raft: Raft): boolean {
+    return this.#refusedCores.has(raft);
+  }
+
+  /**
+   * `write` has told whom it concerns. What these cores hand out from now on builds on what was not written, so
+   * none of it may be acknowledged (D1), also where the log still takes it; they are started anew when there is room.
+   * A group that was made after the disk was found full is suspended only here (D6).
+   */
+  #refused(turn: Turn, isDiskFull: boolean): void {
+    for (const { raft } of turn.appends) this.#refusedCores.add(raft);
+    if (!isDiskFull) return;
+    for (const { replica, raft } of turn.appends) if (replica.raft === raft) replica.suspend();
+    this.#peers.flush();
+  }
+
+  #durable(turn: Turn): void {
+    try {
+      for (const { replica, raft, append } of turn.appends) {
+        // The core was started anew meanwhile: it has read this from the log.
+        if (replica.raft !== raft || replica.isClosed || this.isRefused(raft)) continue;
+        replica.appended(append);
+      }
+    } catch (error) {
+      this.#onFatal(error);
+      return;
+    }
+    // At once, not on the next round of the event loop: acknowledgements wait.
+    this.run();
+  }
+}

@@ -1,0 +1,25 @@
+import { type RevisionCompactedError, type RevisionInFutureError, TableError } from '@coxswain/table';
+import { errors } from '../api/errors.js';
+
+/**
+ * The API's error for one that a read of a table has thrown. A table that is half-way through an entry after a crash
+ * (A4), was closed under its reader, or is rebuilt from its peers because its files are damaged (D4), can be read in a
+ * moment: `notReady`. What is no error of a table, or says that something is broken, is given back as it is.
+ */
+export function tableApiError(error: unknown): unknown {
+  if (!(error instanceof TableError)) return error;
+  switch (error.code) {
+    case 'revisionCompacted':
+      return errors.revisionCompacted((error as RevisionCompactedError).historyFloor);
+    case 'revisionInFuture':
+      return errors.revisionInFuture((error as RevisionInFutureError).appliedRevision);
+    case 'responseTooLarge':
+      return errors.responseTooLarge();
+    case 'closed':
+    case 'halfApplied':
+    case 'storeDamaged':
+      return errors.notReady();
+    default:
+      return error;
+  }
+}

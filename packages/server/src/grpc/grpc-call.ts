@@ -1,0 +1,485 @@
+import { gzipSync } from 'node:zlib';
+import {
+  encodeHeaders,
+  MESSAGE_PREFIX_BYTES,
+  MessageFlagError,
+  MessageReader,
+  MessageTooLargeError,
+  type ServerStream,
+  type StreamListener,
+} from '@coxswain/http2';
+import { ApiError, type Clock, errors, type Log, type WriteStages } from '@coxswain/node';
+import type { MethodMetrics } from '../metrics/grpc-metrics.js';
+import type { CallContext, Method } from './call.js';
+import { transportErrors } from './errors.js';
+import type { MessageDecompressor } from './message-decompressor.js';
+import { RequestQueue } from './request-queue.js';
+import type { SlowCalls } from './slow-calls.js';
+
+/** How long a call may take where the client said nothing (regatta-protocol.md §2). */
+const defaultDeadlineMs = 5_000;
+/** Requests above are RESOURCE_EXHAUSTED (P4). */
+export const messageSizeBytesMax = 4 * 1024 * 1024;
+/** A message up to this is copied behind its prefix, so that it leaves in one frame. */
+const copiedMessageBytesMax = 16 * 1024 - MESSAGE_PREFIX_BYTES;
+/** Node's timers take no more. */
+const timerMsMax = 2 ** 31 - 1;
+/** No text of an error is longer: what comes in one frame every client takes. */
+const errorTextLengthMax = 1024;
+
+/** A handler gives up when a tenth of the caller's own deadline is left, and at most so much. */
+const deadlineMarginMsMax = 250;
+/** How long a client of ours waits for the first message of a stream, as grpc-timeout says it of the whole call. */
+const openingTimeoutHeader = 'coxswain-opening-timeout';
+/** The call is ended, whatever its handler does, when this part of the margin is left for the way back. */
+const wayBack = 1 / 5;
+
+const statusOk = 0;
+const statusCancelled = 1;
+const responseHeaders = [
+  [':status', '200'],
+  ['content-type', 'application/grpc'],
+] as const;
+const headerBlock = encodeHeaders(responseHeaders);
+const gzipHeaderBlock = encodeHeaders([...responseHeaders, ['grpc-encoding', 'gzip']]);
+const okTrailerBlock = encodeHeaders([['grpc-status', '0']]);
+const notGrpcBlock = encodeHeaders([[':status', '415']]);
+const notPostBlock = encodeHeaders([[':status', '405']]);
+/** With a message format or parameters, of which protobuf is what is spoken; not grpc-web. */
+const grpcContentType = /^application\/grpc(?:$|[+; ])/u;
+
+const timeoutUnitMs: Readonly<Record<string, number>> = {
+  H: 3_600_000,
+  M: 60_000,
+  S: 1_000,
+  m: 1,
+  u: 1e-3,
+  n: 1e-6,
+};
+
+/** A method as a listener serves it. */
+export interface Route {
+  readonly method: Method;
+  readonly metrics: MethodMetrics;
+}
+
+/** What calls share. */
+export interface CallEnvironment {
+  readonly slowCalls: SlowCalls;
+  readonly decompressor: MessageDecompressor;
+  readonly routes: ReadonlyMap<string, Route>;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** See `CallContext.peer`. */
+  readonly peer: string;
+}
+
+/** What takes the request that has begun on `stream`; what is no call of a known method is answered at once. */
+export function acceptCall(stream: ServerStream, environment: CallEnvironment): StreamListener {
+  if (stream.header(':method') !== 'POST') {
+    stream.sendTrailers(notPostBlock);
+    return nobody;
+  }
+  if (!grpcContentType.test(stream.header('content-type') ?? '')) {
+    stream.sendTrailers(notGrpcBlock);
+    return nobody;
+  }
+  const path = stream.header(':path') ?? '';
+  const route = environment.routes.get(path);
+  if (route === undefined) {
+    return refuse(stream, transportErrors.methodUnknown(path));
+  }
+  const timeoutMs = readTimeoutMs(stream, 'grpc-timeout');
+  if (timeoutMs instanceof ApiError) return refuse(stream, timeoutMs);
+  const openingMs = readTimeoutMs(stream, openingTimeoutHeader);
+  if (openingMs instanceof ApiError) return refuse(stream, openingMs);
+  stream.timeoutMs = timeoutMs;
+  return new GrpcCall(stream, route, openingMs, environment);
+}
+
+/** Answers a request that becomes no call: no handler sees it, and the metrics of its method do not count it. */
+function refuse(stream: ServerStream, error: ApiError): StreamListener {
+  stream.sendTrailers(failureBlock(error, [], false));
+  return nobody;
+}
+
+const nobody: StreamListener = {
+  onData: () => undefined,
+  onEnd: () => undefined,
+  onCancel: () => undefined,
+};
+
+/** One call: its request as it comes, its handler, its answer, and what the handler sees of it. */
+class GrpcCall implements CallContext, StreamListener {
+  /** On `Clock.monotonicMs`. */
+  readonly deadlineMs: number;
+  readonly openingDeadlineMs: number;
+
+  readonly #stream: ServerStream;
+  readonly #method: Method;
+  readonly #metrics: MethodMetrics;
+  readonly #environment: CallEnvironment;
+  readonly #beganAtMs: number;
+  readonly #reader = new MessageReader(messageSizeBytesMax);
+  /** The caller set a deadline, or the method has one; when it has passed the call is ended. */
+  readonly #deadlineTimer: NodeJS.Timeout | undefined;
+  readonly #hasOwnDeadline: boolean;
+  #request: Buffer | Promise<Buffer> | undefined;
+  #requests: RequestQueue<unknown> | undefined;
+  #abortController: AbortController | undefined;
+  #trailer: [name: string, value: string][] = [];
+  #hasSentHeaders = false;
+  #isEnded = false;
+  /** It is a write, applied at `#appliedMs`. */
+  #writeStages: WriteStages | undefined;
+  #appliedMs = 0;
+
+  constructor(
+    stream: ServerStream,
+    { method, metrics }: Route,
+    openingMs: number | undefined,
+    environment: CallEnvironment,
+  ) {
+    this.#stream = stream;
+    this.#method = method;
+    this.#metrics = metrics;
+    this.#environment = environment;
+    this.#beganAtMs = metrics.begin(environment.clock.monotonicMs());
+    const { timeoutMs } = stream;
+    // Handlers give up a little before the caller does, so that it reads why.
+    const marginMs = marginOf(timeoutMs ?? 0);
+    const ownMs = timeoutMs && timeoutMs - marginMs;
+    this.deadlineMs = this.#beganAtMs + (ownMs ?? method.deadlineMs ?? defaultDeadlineMs);
+    this.openingDeadlineMs =
+      openingMs === undefined
+        ? this.deadlineMs
+        : Math.min(this.deadlineMs, this.#beganAtMs + openingMs - marginOf(openingMs));
+    this.#hasOwnDeadline = timeoutMs !== undefined;
+    if (timeoutMs !== undefined || method.isCutAtDeadline === true) {
+      // The caller is told of its own deadline as such, see `#toApiError`.
+      const expire = (): void => this.#fail(errors.timeout());
+      // A node looks at its deadlines once a tick: its answer, that there is no leader, say, comes a little after them.
+      const endMs = this.deadlineMs - this.#beganAtMs + marginMs * (1 - wayBack);
+      this.#deadlineTimer = setTimeout(expire, Math.min(endMs, timerMsMax));
+    }
+    if (method.kind === 'duplex' || method.kind === 'upload') this.#serveRequests(method);
+  }
+
+  // ---- CallContext
+
+  applied(atMs: number, stages: WriteStages): void {
+    this.#appliedMs = atMs;
+    this.#writeStages = stages;
+  }
+
+  metadata(key: string): string | undefined {
+    return this.#stream.header(key);
+  }
+
+  setTrailer(key: string, value: string): void {
+    this.#trailer.push([key, value]);
+  }
+
+  get isEnded(): boolean {
+    return this.#isEnded;
+  }
+
+  get peer(): string {
+    return this.#environment.peer;
+  }
+
+  reserve(sizeBytes: number): Promise<void> | undefined {
+    return this.#stream.reserve(sizeBytes)?.then(this.#checkRoom);
+  }
+
+  readonly #checkRoom = (isGranted: boolean): void => {
+    if (!isGranted && !this.#isEnded) throw errors.shuttingDown();
+    const isLate = this.#method.kind === 'unary' && this.#environment.clock.monotonicMs() >= this.deadlineMs;
+    if (this.#isEnded || isLate) throw errors.timeout();
+  };
+
+  get signal(): AbortSignal {
+    if (this.#abortController === undefined) {
+      this.#abortController = new AbortController();
+      if (this.#isEnded) this.#abortController.abort();
+    }
+    return this.#abortController.signal;
+  }
+
+  // ---- StreamListener
+
+  onData(bytes: Buffer, start: number, end: number): void {
+    if (this.#isEnded) return;
+    this.#reader.push(bytes, start, end);
+    if (this.#requests !== undefined) {
+      this.#requests.wake();
+      return;
+    }
+    try {
+      for (let message = this.#nextMessage(); message !== undefined; message = this.#nextMessage()) {
+        if (this.#request !== undefined) {
+          throw transportErrors.messagesTooMany();
+        }
+        this.#request = message;
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  onEnd(): void {
+    if (this.#isEnded) return;
+    if (this.#requests !== undefined) {
+      this.#requests.end();
+    } else if (!this.#reader.isEmpty) {
+      this.#fail(transportErrors.messageCutOff());
+    } else {
+      const request = this.#request;
+      // Whoever serves it may be done with it long before the answer is there.
+      this.#request = undefined;
+      if (request === undefined) this.#fail(transportErrors.messageMissing());
+      else if (request instanceof Promise) request.then(this.#serve, this.#fail);
+      else this.#serve(request);
+    }
+  }
+
+  onCancel(): void {
+    this.#end(statusCancelled);
+  }
+
+  /** The next message that is whole, and in plain. */
+  #nextMessage(): Buffer | Promise<Buffer> | undefined {
+    const message = this.#reader.next();
+    if (message === undefined) return undefined;
+    this.#metrics.messagesReceived++;
+    return message.isCompressed ? this.#decompress(message.bytes) : message.bytes;
+  }
+
+  /** The next request of a call that has many. The client may send as much again when it is asked for. */
+  readonly #takeRequest = (): unknown => {
+    if (this.#isEnded) {
+      // What was sent so far must not be taken for all of it.
+      if (this.#method.kind === 'upload') throw errors.requestBrokenOff();
+      return undefined;
+    }
+    const message = this.#nextMessage();
+    if (message === undefined) {
+      if (this.#stream.isEndReceived && !this.#reader.isEmpty) throw transportErrors.messageCutOff();
+      return undefined;
+    }
+    this.#stream.consume(this.#reader.takenBytes);
+    return message instanceof Promise ? message.then(this.#deserialize) : this.#deserialize(message);
+  };
+
+  #decompress(bytes: Buffer): Buffer | Promise<Buffer> {
+    const encoding = this.#stream.header('grpc-encoding') ?? 'identity';
+    const { decompressor } = this.#environment;
+    const decompress = decompressor.of(encoding);
+    if (decompress === undefined) {
+      this.setTrailer('grpc-accept-encoding', decompressor.acceptedEncodings);
+      throw transportErrors.compressionUnknown(encoding);
+    }
+    const plain = decompress(bytes);
+    if (!(plain instanceof Promise)) return this.#keep(plain);
+    const kept = plain.then((message) => this.#keep(message));
+    // Whoever waits for the message hears of it; the call may end before anybody does.
+    kept.catch(() => undefined);
+    return kept;
+  }
+
+  /** A unary request is kept until it is answered; of those that go on coming only one is taken at a time. */
+  #keep(plain: Buffer): Buffer {
+    if (this.#requests === undefined) this.#stream.hold(plain.length);
+    return plain;
+  }
+
+  readonly #deserialize = (bytes: Buffer): unknown => {
+    try {
+      return this.#method.definition.requestDeserialize(bytes);
+    } catch (cause) {
+      throw transportErrors.messageUndecodable(cause);
+    }
+  };
+
+  // ---- handlers
+
+  readonly #serve = (bytes: Buffer): void => {
+    if (this.#isEnded) return;
+    const method = this.#method;
+    // What is known at once is answered at once: no promise stands between a local read and its answer.
+    try {
+      const request = this.#deserialize(bytes);
+      if (method.kind === 'stream') {
+        void this.#sendAll(method.handle(request, this));
+      } else if (method.kind === 'unary') {
+        const answer = method.handle(request, this);
+        if (answer instanceof Promise) answer.then(this.#succeed, this.#fail);
+        else this.#succeed(answer);
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
+  };
+
+  #serveRequests(method: Method & { kind: 'duplex' | 'upload' }): void {
+    this.#requests = new RequestQueue(this.#takeRequest);
+    try {
+      if (method.kind === 'duplex') void this.#sendAll(method.handle(this.#requests, this));
+      else method.handle(this.#requests, this).then(this.#succeed, this.#fail);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  readonly #succeed = (response: unknown): void => {
+    if (this.#isEnded) return;
+    try {
+      this.#send(response);
+      this.#complete();
+    } catch (error) {
+      this.#fail(error);
+    }
+  };
+
+  async #sendAll(messages: AsyncIterable<unknown>): Promise<void> {
+    const iterator = messages[Symbol.asyncIterator]();
+    try {
+      try {
+        while (await this.#sendNext(iterator)) {
+          if (this.#stream.isCongested) {
+            await new Promise<void>((resolve) => this.#stream.whenDrained(resolve));
+          }
+          // What others hold that do not read leaves no room for more.
+          const room = this.reserve(0);
+          if (room !== undefined) await room;
+        }
+        this.#complete();
+      } finally {
+        await iterator.return?.();
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** Gives false after the last message. Keeps none of them: the next one may be minutes away. */
+  async #sendNext(iterator: AsyncIterator<unknown>): Promise<boolean> {
+    const next = await iterator.next();
+    if (next.done === true || this.#isEnded) return false;
+    this.#send(next.value);
+    return true;
+  }
+
+  // ---- the answer
+
+  #send(message: unknown): void {
+    const stream = this.#stream;
+    const plain = this.#method.definition.responseSerialize(message);
+    const isGzipped = this.#method.isAnswerGzipped === true && takesGzip(stream);
+    const bytes = isGzipped ? gzipSync(plain) : plain;
+    this.#metrics.messagesSent++;
+    if (!this.#hasSentHeaders) {
+      this.#hasSentHeaders = true;
+      stream.sendHeaders(isGzipped ? gzipHeaderBlock : headerBlock);
+    }
+    const isCopied = bytes.length <= copiedMessageBytesMax;
+    const prefix = Buffer.allocUnsafe(MESSAGE_PREFIX_BYTES + (isCopied ? bytes.length : 0));
+    prefix[0] = isGzipped ? 1 : 0;
+    prefix.writeUInt32BE(bytes.length, 1);
+    if (isCopied) bytes.copy(prefix, MESSAGE_PREFIX_BYTES);
+    if (isCopied) stream.sendData(prefix);
+    else stream.sendData(prefix, bytes);
+  }
+
+  #complete(): void {
+    if (this.#isEnded) return;
+    this.#stream.sendTrailers(
+      this.#trailer.length === 0
+        ? okTrailerBlock
+        : encodeHeaders([['grpc-status', String(statusOk)], ...this.#trailer]),
+    );
+    this.#end(statusOk);
+  }
+
+  readonly #fail = (cause: unknown): void => {
+    if (this.#isEnded) return;
+    const error = this.#toApiError(cause);
+    this.#stream.sendTrailers(failureBlock(error, this.#trailer, this.#hasSentHeaders));
+    this.#end(error.status);
+  };
+
+  #end(code: number): void {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    clearTimeout(this.#deadlineTimer);
+    const nowMs = this.#environment.clock.monotonicMs();
+    this.#metrics.end(this.#beganAtMs, nowMs, code);
+    // A stream lasts as long as its client reads or sends.
+    if (this.#method.kind === 'unary') {
+      const { path } = this.#method.definition;
+      this.#environment.slowCalls.ended(path, nowMs - this.#beganAtMs, nowMs);
+    }
+    if (code === statusOk) this.#writeStages?.answer.observe((nowMs - this.#appliedMs) / 1000);
+    else this.#abortController?.abort();
+    this.#requests?.end();
+  }
+
+  /** What the caller sees of an error: the API's own in full, of any other only that there was one. */
+  #toApiError(cause: unknown): ApiError {
+    if (cause instanceof MessageTooLargeError) return transportErrors.messageTooLarge(cause.message);
+    if (cause instanceof MessageFlagError) return transportErrors.messageFlagInvalid();
+    if (!(cause instanceof ApiError)) {
+      const { path } = this.#method.definition;
+      this.#environment.log('error', 'a call failed with an internal error', {
+        path,
+        error: cause instanceof Error ? (cause.stack ?? cause.message) : String(cause),
+      });
+      return transportErrors.internal();
+    }
+    // The caller's own deadline is the caller's own matter; only the default one is a timeout of ours.
+    const isOwnDeadline = this.#hasOwnDeadline && cause.code === 'timeout';
+    return isOwnDeadline ? errors.deadlineExceeded() : cause;
+  }
+}
+
+function marginOf(timeoutMs: number): number {
+  return Math.min(deadlineMarginMsMax, timeoutMs / 10);
+}
+
+/**
+ * How long the client waits for its answer, in milliseconds; undefined where it does not say. The header is up to eight
+ * digits and a unit, as in `250m` (gRPC over HTTP/2, Timeout). Anything else is an error: a call must neither go on
+ * for longer than its client wanted nor end before.
+ */
+function readTimeoutMs(stream: ServerStream, name: string): number | undefined | ApiError {
+  const header = stream.header(name);
+  if (header === undefined) return undefined;
+  if (!/^\d{1,8}[HMSmun]$/u.test(header)) return transportErrors.timeoutMalformed(name, header);
+  return Number(header.slice(0, -1)) * timeoutUnitMs[header.at(-1)!]!;
+}
+
+function takesGzip(stream: ServerStream): boolean {
+  return /(?:^|,)\s*gzip\s*(?:,|$)/u.test(stream.header('grpc-accept-encoding') ?? '');
+}
+
+/** The trailers of a call that failed; when nothing was sent before them they are headers too. */
+function failureBlock(
+  { status, message, code }: ApiError,
+  trailer: readonly (readonly [name: string, value: string])[],
+  hasSentHeaders: boolean,
+): Buffer {
+  return encodeHeaders([
+    ...(hasSentHeaders ? [] : responseHeaders),
+    ['grpc-status', String(status)],
+    ['grpc-message', percentEncode(message)],
+    ...(code === '' ? [] : ([['coxswain-error', code]] as const)),
+    ...trailer,
+  ]);
+}
+
+/** Everything but printable ASCII without `%` (gRPC over HTTP/2, Status-Message). */
+function percentEncode(text: string): string {
+  const short = text.length <= errorTextLengthMax ? text : `${text.slice(0, errorTextLengthMax)}…`;
+  // What is half a character cannot be encoded, and becomes the replacement character.
+  return short.replace(/\p{Surrogate}/gu, '\ufffd').replace(/[^ -$&-~]/gu, encodeURIComponent);
+}

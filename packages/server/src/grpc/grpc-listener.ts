@@ -1,0 +1,251 @@
+import { unlinkSync } from 'node:fs';
+import {
+  type AddressInfo,
+  connect,
+  createServer as createTcpServer,
+  type Socket,
+  type Server as TcpServer,
+} from 'node:net';
+import {
+  createServer as createTlsServer,
+  type TLSSocket,
+  type TlsOptions,
+  type Server as TlsServer,
+} from 'node:tls';
+import { type HeldMemory, type HeldMemoryOptions, ServerConnection } from '@coxswain/http2';
+import { type Clock, type FailedHandshake, type Log, watchHandshakes } from '@coxswain/node';
+import { formatListenAddress, type ListenAddress } from '../config/address.js';
+import type { GrpcMetrics } from '../metrics/grpc-metrics.js';
+import type { Certificates } from '../process/certificates.js';
+import { type ListenerTls, listenerCertificates, whyRefused } from '../process/tls.js';
+import type { SnapshotHttp } from '../rest/snapshot-http.js';
+import type { Method } from './call.js';
+import { acceptCall, messageSizeBytesMax, type Route } from './grpc-call.js';
+import { MessageDecompressor } from './message-decompressor.js';
+import { SlowCalls } from './slow-calls.js';
+
+/** A whole message and what it is framed in: no unary request has to wait for a window. */
+const streamWindowBytes = messageSizeBytesMax + 64 * 1024;
+/**
+ * What calls may hold in memory, over all connections of a node. The room for answers is that for sixteen pages of a
+ * range: more than the threads that read can make at a time.
+ */
+export const memoryLimits: HeldMemoryOptions = {
+  heldBytesMax: 256 * 1024 * 1024,
+  answerBytesMax: 64 * 1024 * 1024,
+};
+
+/** Handshakes that fail are logged no more often: strangers can make as many as they like. */
+const failureLogIntervalMs = 10_000;
+
+export interface GrpcListenerOptions {
+  /** For error texts: the prefix of the options that configure this listener. */
+  readonly name: string;
+  readonly address: ListenAddress;
+  readonly tls: ListenerTls;
+  /** 0: no limit. */
+  readonly connectionsMax: number;
+  /** Per connection; 0: no limit. */
+  readonly streamsMax: number;
+  /** One for all listeners of a node, see `memoryLimits`. */
+  readonly memory: HeldMemory;
+  readonly clock: Clock;
+  readonly metrics: GrpcMetrics;
+  readonly log: Log;
+  /** Takes the connections that speak HTTP/1.1; undefined: nobody does, and they are refused. */
+  readonly http1?: SnapshotHttp | undefined;
+}
+
+/** Carries calls between sockets and handlers: the gRPC protocol over @coxswain/http2. */
+export class GrpcListener {
+  readonly #options: GrpcListenerOptions;
+  readonly #routes: ReadonlyMap<string, Route>;
+  readonly #slowCalls: SlowCalls;
+  readonly #decompressor = new MessageDecompressor(messageSizeBytesMax);
+  readonly #connections = new Map<Socket, { leave(): void }>();
+  #listener: TcpServer | undefined;
+  #isClosing = false;
+  #certificates: Certificates<TlsOptions> | undefined;
+  #failedMs = Number.NEGATIVE_INFINITY;
+
+  constructor(options: GrpcListenerOptions, methods: readonly Method[]) {
+    this.#options = options;
+    const { metrics } = options;
+    this.#slowCalls = new SlowCalls(options.log);
+    this.#routes = new Map(
+      methods.map((method) => [
+        method.definition.path,
+        { method, metrics: metrics.method(method.definition.path, metricTypes[method.kind]) },
+      ]),
+    );
+  }
+
+  /** Where it listens, with the port that the system chose where 0 was asked for. */
+  get address(): ListenAddress {
+    const bound = this.#listener?.address() as AddressInfo | string | null | undefined;
+    if (!bound || typeof bound === 'string') return this.#options.address;
+    return { ...this.#options.address, port: bound.port };
+  }
+
+  /** Begins to listen. Rejects with the system's error when the address cannot be bound. */
+  async listen(): Promise<void> {
+    const { address, tls, name, connectionsMax, log } = this.#options;
+    if (address.isTls) {
+      this.#certificates = listenerCertificates(tls, name, log);
+      this.#listener = this.#createTlsListener(this.#certificates);
+    } else {
+      this.#listener = createTcpServer({ noDelay: true }, (socket) => this.#accept(socket));
+    }
+    if (connectionsMax > 0) this.#listener.maxConnections = connectionsMax;
+    if (address.path !== undefined) await removeStaleSocket(address.path);
+    await bind(this.#listener, address);
+    // One connection that cannot be accepted, for want of memory or descriptors, must not end the process.
+    this.#listener.on('error', ({ message }) => {
+      log('error', `${name} listener could not accept a connection`, { error: message });
+    });
+    log('info', `${name} listener is open`, { address: formatListenAddress(this.address) });
+  }
+
+  /** Undefined where it listens without TLS, or not yet. */
+  get certificates(): Certificates<TlsOptions> | undefined {
+    return this.#certificates;
+  }
+
+  #createTlsListener(certificates: Certificates<TlsOptions>): TlsServer {
+    const { tls, name, http1 } = this.#options;
+    let used = certificates.current;
+    // gRPC clients offer HTTP/2 alone. Go's HTTP client offers both, and would download over HTTP/2 what is served over
+    // HTTP/1.1: the server's order decides.
+    const protocols = http1 === undefined ? {} : { ALPNProtocols: ['http/1.1', 'h2'] };
+    const listener = createTlsServer({ ...used, ...protocols }, (socket: TLSSocket) => {
+      const refusal = whyRefused(socket, tls, name);
+      if (refusal !== undefined) this.#logFailure({ from: socket.remoteAddress, reason: refusal });
+      if (!this.#isClosing && refusal === undefined) this.#accept(socket);
+      else socket.destroy();
+    });
+    // Before Node's own listener begins the handshake.
+    listener.prependListener('connection', () => {
+      if (certificates.current === used) return;
+      used = certificates.current;
+      listener.setSecureContext(used);
+    });
+    watchHandshakes(listener, (failed) => this.#logFailure(failed));
+    return listener;
+  }
+
+  #logFailure(failed: FailedHandshake): void {
+    const { name, log, clock } = this.#options;
+    const nowMs = clock.monotonicMs();
+    if (nowMs - this.#failedMs < failureLogIntervalMs) return;
+    this.#failedMs = nowMs;
+    log('warn', 'a handshake failed', { listener: name, ...failed });
+  }
+
+  /** Accepts nothing new, lets calls under way end, and breaks those that still run after `graceMs`. */
+  async close(graceMs: number): Promise<void> {
+    this.#isClosing = true;
+    this.#listener?.close();
+    this.#options.memory.leave();
+    const timer = setTimeout(() => {
+      for (const socket of this.#connections.keys()) socket.destroy();
+    }, graceMs);
+    const closed = Array.from(this.#connections, ([socket, connection]) => {
+      connection.leave();
+      return new Promise((resolve) => socket.once('close', resolve));
+    });
+    // A connection closes when its last call has ended.
+    await Promise.all(closed);
+    clearTimeout(timer);
+  }
+
+  #accept(socket: Socket): void {
+    const { http1 } = this.#options;
+    if (http1 === undefined) this.#serve(socket);
+    else this.#recognize(socket, http1);
+  }
+
+  /** The first bytes of a client say what it speaks: an HTTP/2 client begins with `PRI `, and waits for nothing. */
+  #recognize(socket: Socket, http1: SnapshotHttp): void {
+    const destroy = (): void => {
+      socket.destroy();
+    };
+    socket.on('error', destroy);
+    socket.once('close', () => this.#connections.delete(socket));
+    this.#connections.set(socket, { leave: destroy });
+    const timer = setTimeout(destroy, recognitionMs);
+    socket.once('close', () => clearTimeout(timer));
+    socket.once('readable', () => {
+      clearTimeout(timer);
+      const first: Buffer | null = socket.read();
+      if (first === null) return;
+      socket.unshift(first);
+      // The letter is enough: no method of HTTP/1.1 that is served here begins with it.
+      if (this.#isClosing) destroy();
+      else if (first[0] === HTTP2_FIRST_BYTE) this.#serve(socket);
+      else {
+        this.#connections.set(socket, { leave: () => http1.leave(socket) });
+        http1.accept(socket);
+      }
+    });
+  }
+
+  #serve(socket: Socket): void {
+    const { clock, log, streamsMax, memory } = this.#options;
+    const peer = socket.remoteAddress === undefined ? '' : `${socket.remoteAddress}:${socket.remotePort}`;
+    const environment = {
+      routes: this.#routes,
+      slowCalls: this.#slowCalls,
+      decompressor: this.#decompressor,
+      clock,
+      log,
+      peer,
+    };
+    socket.setNoDelay(true);
+    const connection = new ServerConnection(socket, {
+      streamsMax,
+      streamWindowBytes,
+      memory,
+      onRequest: (stream) => acceptCall(stream, environment),
+    });
+    this.#connections.set(socket, connection);
+    socket.once('close', () => this.#connections.delete(socket));
+  }
+}
+
+/** How long a client may say nothing before it is known what it speaks. */
+const recognitionMs = 10_000;
+const HTTP2_FIRST_BYTE = 'P'.charCodeAt(0);
+
+const metricTypes = {
+  unary: 'unary',
+  stream: 'server_stream',
+  upload: 'client_stream',
+  duplex: 'bidi_stream',
+} as const;
+
+function bind(listener: TcpServer, address: ListenAddress): Promise<void> {
+  return new Promise((resolve, reject) => {
+    listener.once('error', reject);
+    const onListening = (): void => {
+      listener.off('error', reject);
+      resolve();
+    };
+    if (address.path !== undefined) listener.listen(address.path, onListening);
+    else listener.listen(address.port!, address.host, onListening);
+  });
+}
+
+/** Removes the socket file of a process that is gone; one that somebody answers on is left, and binding fails. */
+function removeStaleSocket(path: string): Promise<void> {
+  return new Promise((resolve) => {
+    const probe = connect(path);
+    probe.once('connect', () => {
+      probe.destroy();
+      resolve();
+    });
+    probe.once('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ECONNREFUSED') unlinkSync(path);
+      resolve();
+    });
+  });
+}

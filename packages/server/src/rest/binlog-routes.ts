@@ -1,0 +1,102 @@
+import { type Json, type TidbBinlog, writeJson } from '@coxswain/maintenance';
+import { ApiError, Status } from '@coxswain/node';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { checkBearer, type Token } from '../grpc/bearer-token.js';
+import { schemas } from './binlog-schemas.js';
+
+export interface BinlogRoutesOptions {
+  readonly binlog: TidbBinlog;
+  /** What must be presented for all that changes something or shows keys. */
+  readonly token: Token;
+  /** Whether that is served at all. */
+  readonly hasMaintenance: boolean;
+}
+
+interface TableQuery {
+  readonly table?: string;
+}
+
+/** The content types of the real server: what Go's library makes of a body by itself, and that of its JSON answers. */
+const plainText = 'text/plain; charset=utf-8';
+const jsonText = 'application/json; charset=UTF-8';
+const INDENT = 2;
+
+/**
+ * Adds the HTTP API of TiDB-Binlog (operations-protocols.md §3) but for /metrics: paths, shapes, texts and content types
+ * are those of the real Pump and Drainer.
+ */
+export function addBinlogRoutes(http: FastifyInstance, options: BinlogRoutesOptions): void {
+  const { binlog, token, hasMaintenance } = options;
+  const reading = { exposeHeadRoute: false };
+
+  http.get<{ Querystring: TableQuery }>(
+    '/status',
+    { ...reading, schema: schemas.status },
+    async (request, reply) => {
+      const table = request.query.table || undefined;
+      const status = binlog.isPump ? binlog.pumpStatus(table) : binlog.drainerStatus(table);
+      return sendLine(reply, await status);
+    },
+  );
+
+  http.get<{ Querystring: TableQuery }>(
+    '/drainers',
+    { ...reading, schema: schemas.drainers },
+    async (request, reply) => {
+      if (!binlog.isPump) return reply.callNotFound();
+      return sendLine(reply, await binlog.drainers(request.query.table || undefined));
+    },
+  );
+
+  http.get<{ Querystring: TableQuery }>(
+    '/commit_ts',
+    { ...reading, schema: schemas.commitTs },
+    async (request, reply) => sendIndented(reply, await binlog.commitTs(request.query.table || undefined)),
+  );
+
+  if (!hasMaintenance) return;
+  const checkToken = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    try {
+      checkBearer(token, request.headers.authorization);
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      reply.status(401).header('WWW-Authenticate', 'Bearer');
+      await sendIndented(reply, { message: error.message, code: 3, data: null });
+    }
+  };
+  const guarded = { ...reading, onRequest: checkToken };
+
+  http.put<{ Params: { readonly nodeID: string; readonly action: string } }>(
+    '/state/:nodeID/:action',
+    { ...guarded, schema: schemas.state },
+    async ({ params: { nodeID, action } }, reply) =>
+      sendIndented(reply, await binlog.applyAction(nodeID, action)),
+  );
+
+  http.get<{ Params: { readonly ts: string }; Querystring: TableQuery & { readonly values?: string } }>(
+    '/debug/binlog/:ts',
+    { ...guarded, schema: schemas.entry },
+    async ({ params: { ts }, query: { table, values } }, reply) =>
+      reply.type(plainText).send(await binlog.entryAt(ts, table || undefined, values === '1')),
+  );
+
+  http.post('/debug/gc/trigger', { ...guarded, schema: schemas.garbage }, async (_request, reply) =>
+    reply.type(plainText).send(await binlog.collectGarbage()),
+  );
+}
+
+/** What the API refuses with an error of ours, since the real server has no answer for it: one line of text. */
+export function sendApiError(error: ApiError, reply: FastifyReply): FastifyReply {
+  return reply
+    .status(error.status === Status.NotFound ? 404 : 503)
+    .type(plainText)
+    .send(`${error.message}\n`);
+}
+
+function sendLine(reply: FastifyReply, value: Json): FastifyReply {
+  return reply.type(plainText).send(`${writeJson(value)}\n`);
+}
+
+function sendIndented(reply: FastifyReply, value: Json): FastifyReply {
+  return reply.type(jsonText).send(`${writeJson(value, INDENT)}\n`);
+}

@@ -1,0 +1,183 @@
+import { type ArchiveStatus, type TableArchiveStatus, tableWarnings } from '@coxswain/maintenance';
+import { describeShortage, errors, type NodeApi, type NodeStatus, type TableStatus } from '@coxswain/node';
+import { regatta } from '@coxswain/protocol';
+import type { FollowerSighting, ReplicationStatus, TableReplication } from '@coxswain/replication';
+import { type Method, unary } from '../grpc/call.js';
+
+/** What regatta.v1.Cluster tells beside the node's own status. */
+export interface ClusterServiceOptions {
+  readonly version: string;
+  /** The cluster's name as configured; empty: its id is told. */
+  readonly clusterName: string;
+  /** Flat, dotted names, secrets masked. */
+  readonly config: Readonly<Record<string, unknown>>;
+  /** Who replicates from this node. */
+  readonly followers: () => readonly FollowerSighting[];
+  /** How this cluster follows a leader cluster; undefined when it does not. */
+  readonly replication: () => Promise<ReplicationStatus> | undefined;
+  /** What this node archives; undefined: no archive is configured. */
+  readonly archive: () => ArchiveStatus | undefined;
+  /** What else went wrong, for operators. */
+  readonly errors: () => readonly string[];
+}
+
+/** regatta.v1.Cluster: the members, and the state of the node that answers. Works without a leader. */
+export class ClusterService {
+  readonly #node: NodeApi;
+  readonly #options: ClusterServiceOptions;
+
+  constructor(node: NodeApi, options: ClusterServiceOptions) {
+    this.#node = node;
+    this.#options = options;
+  }
+
+  /**
+   * Members sorted by name, with the URLs at which clients reach them. Throws notFormed while the cluster forms, which
+   * is as long as no majority has said where it is reached: Go clients put the URLs in the place of the endpoints that
+   * they have, and would lose the other members.
+   */
+  memberList(): regatta.MemberListResponse {
+    const { clusterId, members } = this.#node.status();
+    const reachable = members.filter(({ clientUrls }) => clientUrls.length > 0);
+    if (reachable.length <= members.length / 2) throw errors.notFormed(reachable.length, members.length);
+    return {
+      cluster: this.#options.clusterName || (clusterId ?? ''),
+      members: members
+        .map(({ id, name, raftAddress, clientUrls }) => ({
+          id: String(id),
+          name,
+          peerURLs: [raftAddress],
+          clientURLs: [...clientUrls],
+        }))
+        .sort((a, b) => compareText(a.name, b.name)),
+    };
+  }
+
+  /** Tables sorted by name: the stock backup command takes its list from here, so none may be missing. */
+  async status(request: regatta.StatusRequest): Promise<regatta.StatusResponse> {
+    const following = this.#node.status().role === 'follower' ? await this.#options.replication() : undefined;
+    const ofNode = this.#node.status();
+    const { nodeId, role, clusterId, tables, isDiskFull, diskShortage } = ofNode;
+    const archived = this.#options.archive();
+    const problems: string[] = [];
+    if (isDiskFull) {
+      const which = diskShortage === undefined ? 'the disk is full' : describeShortage(diskShortage);
+      problems.push(`${which}: writes are refused until there is room`);
+    }
+    problems.push(...clusterProblems(ofNode));
+    if (following?.error !== undefined) problems.push(`replication: ${following.error}`);
+    for (const warning of archived?.warnings ?? []) problems.push(`archive: ${warning}`);
+    problems.push(...this.#options.errors());
+    const archives = new Map(archived?.tables.map((table) => [table.name, table]));
+    const replications = new Map(following?.tables.map((table) => [table.name, table]));
+    const byName = new Map<string, regatta.TableStatus>();
+    for (const table of [...tables].sort((a, b) => compareText(a.name, b.name))) {
+      const replication = replications.get(table.name);
+      const archive = archives.get(table.name);
+      const ofTable = tableProblems(table, replication, archive);
+      problems.push(...ofTable);
+      byName.set(table.name, {
+        logSize: BigInt(table.logSizeBytes),
+        dbSize: BigInt(table.dbSizeBytes),
+        leader: String(table.leader),
+        raftIndex: BigInt(table.lastIndex),
+        raftTerm: BigInt(table.term),
+        raftAppliedIndex: BigInt(table.appliedIndex),
+        shardId: BigInt(table.shardId),
+        revision: BigInt(table.revision),
+        contentHash: table.contentHash,
+        replication: replication && toWireReplication(replication),
+        archive: archive && toWireArchive(archive),
+        errors: ofTable,
+      });
+    }
+    return {
+      id: String(nodeId),
+      version: this.#options.version,
+      info: `coxswain ${this.#options.version}`,
+      tables: byName,
+      config: request.config ? { ...this.#options.config } : undefined,
+      errors: problems,
+      role: role ?? '',
+      clusterId: clusterId ?? '',
+      leaderAddress: following?.leaderAddress ?? '',
+      leaderClusterId: following?.leaderClusterId ?? '',
+      followers: this.#options.followers().map(toWireFollower),
+    };
+  }
+
+  methods(): readonly Method[] {
+    return [
+      unary(regatta.ClusterService.memberList, () => this.memberList()),
+      unary(regatta.ClusterService.status, (request) => this.status(request)),
+    ];
+  }
+}
+
+/** Why the node knows no cluster, or why its cluster makes no tables. */
+function clusterProblems({ clusterId, role, meta, members, peers }: NodeStatus): string[] {
+  if (clusterId === undefined) {
+    const answering = 1 + peers.filter(({ isConnected }) => isConnected).length;
+    return [errors.notFormed(answering, members.length).message];
+  }
+  const problems = meta ? replicaProblems(meta) : [];
+  if (role === undefined && problems.length === 0) problems.push('nothing of it is applied here yet');
+  return problems.map((problem) => `the meta group: ${problem}`);
+}
+
+/** Why a replica does not serve, or why its group takes no writes. */
+function replicaProblems({ error, leaderless }: TableStatus): string[] {
+  const problems = error === undefined ? [] : [error];
+  if (leaderless !== undefined) problems.push(`no leader: ${leaderless}`);
+  return problems;
+}
+
+/** All that is wrong with a table on this node; each text names it. */
+function tableProblems(
+  table: TableStatus,
+  replication: TableReplication | undefined,
+  archive: TableArchiveStatus | undefined,
+): string[] {
+  const problems = replicaProblems(table).map((problem) => `table '${table.name}': ${problem}`);
+  if (replication?.error !== undefined) {
+    problems.push(`replication of table '${table.name}': ${replication.error}`);
+  }
+  for (const warning of archive ? tableWarnings(archive) : []) problems.push(`archive: ${warning}`);
+  return problems;
+}
+
+function toWireReplication(table: TableReplication): regatta.TableReplication {
+  return {
+    state: table.state,
+    leaderIndex: BigInt(table.leaderIndex),
+    lagEntries: BigInt(table.lagEntries),
+    lagMs: BigInt(Math.round(table.lagMs)),
+    error: table.error ?? '',
+    replicatedBy: BigInt(table.replicatedBy ?? 0),
+  };
+}
+
+function toWireArchive(table: TableArchiveStatus): regatta.TableArchive {
+  return {
+    state: table.state,
+    archivedIndex: BigInt(table.archivedIndex),
+    archivedTimeMs: BigInt(table.archivedTimeMs),
+    backlogBytes: BigInt(table.backlogBytes),
+    gapCount: BigInt(table.gapCount),
+    error: table.error ?? '',
+  };
+}
+
+function toWireFollower(sighting: FollowerSighting): regatta.FollowerStatus {
+  return {
+    table: sighting.table,
+    follower: sighting.follower,
+    leaderIndex: BigInt(sighting.leaderIndex),
+    lagEntries: BigInt(sighting.lagEntries),
+    lastSeenMs: BigInt(Math.round(sighting.lastSeenMsAgo)),
+  };
+}
+
+function compareText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

@@ -1,0 +1,98 @@
+import type { ArchiveRestores, Backups, Restores } from '@coxswain/maintenance';
+import { ApiError, errors, type FollowerControl, type MaintenanceControl, Status } from '@coxswain/node';
+import { maintenance } from '@coxswain/protocol';
+import { type CallContext, type Method, stream, unary, upload } from '../grpc/call.js';
+
+/** Copying tables takes as long as it takes, where the caller said nothing (regatta-protocol.md §3). */
+const copyDeadlineMs = 3_600_000;
+
+/** What the service asks of the node. `Node` implements it. */
+type MaintenanceNode = FollowerControl & Pick<MaintenanceControl, 'clone'>;
+
+/** maintenance.v1.Maintenance: reset and promote on follower clusters, the rest on leader clusters. */
+export class MaintenanceService {
+  readonly #node: MaintenanceNode;
+  readonly #backups: Backups;
+  readonly #restores: Restores;
+  readonly #archiveRestores: ArchiveRestores;
+
+  constructor(node: MaintenanceNode, backups: Backups, restores: Restores, archiveRestores: ArchiveRestores) {
+    this.#node = node;
+    this.#backups = backups;
+    this.#restores = restores;
+    this.#archiveRestores = archiveRestores;
+  }
+
+  /**
+   * Has a table, or every table, taken from the leader cluster anew. Answers when that will happen whatever fails; the
+   * old data serves until then. Errors: notForLeader, tableNotSet, tableToMaintainNotFound, and those of a proposal.
+   */
+  async reset(request: maintenance.ResetRequest, call: CallContext): Promise<maintenance.ResetResponse> {
+    if (this.#node.role !== 'follower') throw errors.notForLeader('Reset');
+    if (!request.resetAll && request.table.length === 0) throw errors.tableNotSet();
+    try {
+      await this.#node.requestReset(request.resetAll ? undefined : request.table.toString(), call);
+    } catch (error) {
+      if (error instanceof ApiError && error.status === Status.NotFound)
+        throw errors.tableToMaintainNotFound();
+      throw error;
+    }
+    return {};
+  }
+
+  /**
+   * Turns the follower cluster into a leader cluster, for good (R5). Answers when it takes writes of its own. A call
+   * that ends early changes nothing: it goes on, and calling again waits again. Errors: isLeaderCluster, timeout.
+   */
+  async promote(
+    _request: maintenance.PromoteRequest,
+    call: CallContext,
+  ): Promise<maintenance.PromoteResponse> {
+    const { role } = this.#node;
+    if (role === undefined) throw errors.notReady();
+    if (role === 'leader') throw errors.isLeaderCluster();
+    await this.#node.beginPromotion(call);
+    await this.#promoted(call);
+    return {};
+  }
+
+  /**
+   * Has the cluster serve with what a clone that failed has brought (operations-protocols.md §2). Errors: notForThisRole,
+   * cloneRunning, and those of a proposal.
+   */
+  async forgetClone(
+    _request: maintenance.ForgetCloneRequest,
+    call: CallContext,
+  ): Promise<maintenance.ForgetCloneResponse> {
+    if (this.#node.role !== 'leader') throw errors.notForThisRole('ForgetClone');
+    const clone = await this.#node.clone.forget(call);
+    return { donor: clone?.donor ?? '', error: clone?.error ?? '' };
+  }
+
+  #promoted(call: CallContext): Promise<void> {
+    return new Promise((resolve) => {
+      const look = (): void => {
+        if (this.#node.role !== 'leader' && !call.isEnded) return;
+        leave();
+        call.signal.removeEventListener('abort', look);
+        resolve();
+      };
+      const leave = this.#node.onChange(look);
+      call.signal.addEventListener('abort', look);
+      look();
+    });
+  }
+
+  methods(): readonly Method[] {
+    const { backup, restore, reset, promote, restoreArchive, forgetClone } = maintenance.MaintenanceService;
+    const copying = { deadlineMs: copyDeadlineMs, isCutAtDeadline: true } as const;
+    return [
+      stream(backup, (request, call) => this.#backups.backup(request, call), copying),
+      upload(restore, (messages, call) => this.#restores.restore(messages, call), copying),
+      stream(restoreArchive, (request, call) => this.#archiveRestores.restore(request, call), copying),
+      unary(reset, (request, call) => this.reset(request, call)),
+      unary(promote, (request, call) => this.promote(request, call), { deadlineMs: copyDeadlineMs }),
+      unary(forgetClone, (request, call) => this.forgetClone(request, call)),
+    ];
+  }
+}

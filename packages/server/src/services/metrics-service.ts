@@ -1,0 +1,32 @@
+import type { Clock } from '@coxswain/node';
+import { regatta } from '@coxswain/protocol';
+import { type Method, unary } from '../grpc/call.js';
+import { transportErrors } from '../grpc/errors.js';
+import type { MetricsPage } from '../metrics/metrics-page.js';
+
+/** The longest page that fits a message which clients take by default, 4 MiB. */
+const pageBytesMax = 4 * 1024 * 1024 - 1024;
+
+/** regatta.v1.Metrics, as Armada has it: its console asks for the metrics over the API. */
+export class MetricsService {
+  readonly #page: MetricsPage;
+  readonly #clock: Clock;
+
+  constructor(page: MetricsPage, clock: Clock) {
+    this.#page = page;
+    this.#clock = clock;
+  }
+
+  /** Errors: metricsFormatUnknown, metricsTooLong. */
+  async getMetrics({ format }: regatta.MetricsRequest): Promise<regatta.MetricsResponse> {
+    if (format !== '') throw transportErrors.metricsFormatUnknown();
+    const metricsData = await this.#page.text();
+    const lengthBytes = Buffer.byteLength(metricsData);
+    if (lengthBytes > pageBytesMax) throw transportErrors.metricsTooLong(lengthBytes);
+    return { metricsData, timestamp: BigInt(Math.floor(this.#clock.nowMs() / 1000)) };
+  }
+
+  methods(): readonly Method[] {
+    return [unary(regatta.MetricsService.getMetrics, (request) => this.getMetrics(request))];
+  }
+}

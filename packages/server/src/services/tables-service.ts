@@ -1,0 +1,50 @@
+import { errors, type NodeApi, type ReplicationApi } from '@coxswain/node';
+import { regatta } from '@coxswain/protocol';
+import type { CallContext, Method } from '../grpc/call.js';
+import { unary } from '../grpc/call.js';
+
+/** regatta.v1.Tables: makes, removes and lists tables. */
+export class TablesService {
+  readonly #node: NodeApi & Pick<ReplicationApi, 'role'>;
+
+  constructor(node: NodeApi & Pick<ReplicationApi, 'role'>) {
+    this.#node = node;
+  }
+
+  /** Errors: nameNotSet, nameInvalid, tableExists, tooManyTables, and those of a proposal. */
+  async create(request: regatta.CreateTableRequest, call: CallContext): Promise<regatta.CreateTableResponse> {
+    this.#checkRole('Create');
+    if (request.name === '') throw errors.nameNotSet();
+    const table = await this.#node.createTable(request.name, request.config, call);
+    return { id: String(table.shardId) };
+  }
+
+  /** Errors: nameNotSet, tableToDeleteNotFound, and those of a proposal. */
+  async delete(request: regatta.DeleteTableRequest, call: CallContext): Promise<regatta.DeleteTableResponse> {
+    this.#checkRole('Delete');
+    if (request.name === '') throw errors.nameNotSet();
+    await this.#node.deleteTable(request.name, call);
+    return {};
+  }
+
+  /** Sorted by name; linearizable. */
+  async list(_request: regatta.ListTablesRequest, call: CallContext): Promise<regatta.ListTablesResponse> {
+    const tables = await this.#node.listTables(call);
+    return {
+      tables: tables.map(({ name, shardId, config }) => ({ name, id: String(shardId), config })),
+    };
+  }
+
+  /** A follower cluster has its tables from its leader cluster. */
+  #checkRole(method: string): void {
+    if (this.#node.role === 'follower') throw errors.notForFollower(method);
+  }
+
+  methods(): readonly Method[] {
+    return [
+      unary(regatta.TablesService.create, (request, call) => this.create(request, call)),
+      unary(regatta.TablesService.delete, (request, call) => this.delete(request, call)),
+      unary(regatta.TablesService.list, (request, call) => this.list(request, call)),
+    ];
+  }
+}

@@ -1,0 +1,20 @@
+import type { Wolf } from '@coxswain/node';
+import { wolfRaft } from '@coxswain/protocol';
+import { type Method, unary } from '../grpc/call.js';
+
+/** Where the caller said nothing: a member may have to sync its disk first, or to load a whole snapshot. */
+const deadlineMs = 60_000;
+/** Callers send gzip and expect it (trap 5). */
+const options = { deadlineMs, isAnswerGzipped: true };
+
+/** wolf.raft of the seed (operations-protocols.md §1). What is refused says so in the answer, with gRPC status OK (trap 4). */
+export function wolfMethods(wolf: Wolf): readonly Method[] {
+  const { bootstrap, appendEntries, installSnapshot, vote, getMetrics } = wolfRaft.RaftService;
+  return [
+    unary(bootstrap, (request) => wolf.bootstrap(request), options),
+    unary(appendEntries, (request) => wolf.appendEntries(request), options),
+    unary(installSnapshot, (request) => wolf.installSnapshot(request), options),
+    unary(vote, (request) => wolf.vote(request), options),
+    unary(getMetrics, (request) => wolf.getMetrics(request), options),
+  ];
+}
