@@ -13,10 +13,10 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { S3Requests } from '../packages/maintenance/dist/src/archive/adapters/s3-requests.js';
-import { S3Upload } from '../packages/maintenance/dist/src/archive/adapters/s3-upload.js';
-import { Deadline } from '../packages/maintenance/dist/src/archive/deadline.js';
-import { ArchiveError, S3Store } from '../packages/maintenance/dist/src/index.js';
+import { S3Requests } from '../packages/archive/dist/src/adapters/s3-requests.js';
+import { S3Upload } from '../packages/archive/dist/src/adapters/s3-upload.js';
+import { Deadline } from '../packages/archive/dist/src/deadline.js';
+import { ArchiveError, S3Store } from '../packages/archive/dist/src/index.js';
 import { findFreePorts } from '../packages/testing/dist/src/index.js';
 import { checkOptions } from './check-options.mjs';
 

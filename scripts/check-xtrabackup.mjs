@@ -14,8 +14,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { until } from '../bench/dist/src/faults/until.js';
+import { makeEncoder } from '../packages/agents/dist/src/xtrabackup/stream-encoding.js';
 import { Coxswain, toEnd } from '../packages/client/dist/src/index.js';
-import { makeEncoder } from '../packages/maintenance/dist/src/agents/xtrabackup/stream-encoding.js';
 import { findFreePorts } from '../packages/testing/dist/src/index.js';
 import { checkOptions } from './check-options.mjs';
 

@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { archiveErrors } from '../packages/maintenance/dist/src/archive/errors.js';
+import { archiveErrors } from '../packages/archive/dist/src/errors.js';
 import { errors, Status } from '../packages/node/dist/src/api/errors.js';
 import { transportErrors } from '../packages/server/dist/src/grpc/errors.js';
 import * as table from '../packages/table/dist/src/errors.js';

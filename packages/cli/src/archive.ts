@@ -13,7 +13,7 @@ import {
   showShard,
   type VerifiedShard,
   verifyShard,
-} from '@coxswain/maintenance';
+} from '@coxswain/archive';
 import { counted } from './counted.js';
 import { failure, usageError } from './exit.js';
 import { loadNodeConfig } from './node-config.js';

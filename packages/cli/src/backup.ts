@@ -1,4 +1,3 @@
-import { type Coxswain, CoxswainError, StatusCode } from '@coxswain/client';
 import {
   BackupDirectoryError,
   type BackupMoment,
@@ -6,7 +5,8 @@ import {
   BackupWriter,
   type Manifest,
   type TableFile,
-} from '@coxswain/maintenance';
+} from '@coxswain/backup';
+import { type Coxswain, CoxswainError, StatusCode } from '@coxswain/client';
 import type { replication } from '@coxswain/protocol';
 import { withClient } from './connection-flags.js';
 import { counted } from './counted.js';

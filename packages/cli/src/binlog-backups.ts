@@ -1,4 +1,5 @@
-import { BinlogBackupReader, originOf, S3Store } from '@coxswain/maintenance';
+import { BinlogBackupReader } from '@coxswain/agents';
+import { originOf, S3Store } from '@coxswain/archive';
 import { counted } from './counted.js';
 import { usageError } from './exit.js';
 import { loadNodeConfig } from './node-config.js';

@@ -1,12 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { BinlogBackupReader, LogStart } from '@coxswain/agents';
+import { type BackedUpTable, BackupReader } from '@coxswain/backup';
 import { type Coxswain, CoxswainError, OutcomeUnknownError, StatusCode } from '@coxswain/client';
-import {
-  type BackedUpTable,
-  BackupReader,
-  type BinlogBackupReader,
-  type LogStart,
-  STREAM_IDENTIFIER,
-} from '@coxswain/maintenance';
+import { STREAM_IDENTIFIER } from '@coxswain/stream';
 import type { BinlogBackupFlags } from './binlog-backups.js';
 import { confirmLoss, REPLACING } from './confirm.js';
 import { withClient } from './connection-flags.js';

@@ -29,7 +29,6 @@ export {
 } from './disk/disk-room.js';
 export type { Replica } from './group/replica.js';
 export { WriteStages } from './group/write-stages.js';
-export { Histogram } from './histogram.js';
 export {
   CLONE_FAILED,
   ClusterClone,

@@ -1,5 +1,7 @@
 import { mvcc } from '@coxswain/protocol';
 import { NO_NODE, type NodeId } from '@coxswain/raft';
+import type { Clock, Timer } from '@coxswain/runtime';
+import { Histogram } from '@coxswain/runtime';
 import {
   type ApplyResult,
   CommandKind,
@@ -21,7 +23,7 @@ import type {
   Readiness,
   TableInfo,
 } from './api/api.js';
-import type { Clock, Environment, Log, PeerHandler, Timer } from './api/environment.js';
+import type { Environment, Log, PeerHandler } from './api/environment.js';
 import { ApiError, errors } from './api/errors.js';
 import type { MaintenanceControl } from './api/maintenance-api.js';
 import type { MemberControl, MemberState, StateChange } from './api/member-control.js';
@@ -52,7 +54,6 @@ import { Replicas } from './group/replicas.js';
 import { Snapshots } from './group/snapshots.js';
 import { Turns } from './group/turns.js';
 import { WriteStages } from './group/write-stages.js';
-import { Histogram } from './histogram.js';
 import type { ClusterClone } from './meta/cluster-clone.js';
 import { META_SHARD, WOLF_SHARD } from './meta/registry.js';
 import { Tables } from './meta/tables.js';

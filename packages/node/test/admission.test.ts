@@ -1,5 +1,6 @@
+import type { Clock } from '@coxswain/runtime';
 import { describe, expect, test } from '@jest/globals';
-import type { Clock, PeerTransport, SmallFiles } from '../src/api/environment.js';
+import type { PeerTransport, SmallFiles } from '../src/api/environment.js';
 import { Admission } from '../src/cluster/admission.js';
 import type { FrameHeader } from '../src/cluster/frame.js';
 import { Identity } from '../src/cluster/identity.js';

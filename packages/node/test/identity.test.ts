@@ -1,5 +1,6 @@
+import type { Random } from '@coxswain/runtime';
 import { describe, expect, test } from '@jest/globals';
-import type { Random, SmallFiles } from '../src/api/environment.js';
+import type { SmallFiles } from '../src/api/environment.js';
 import { clusterIdOf, DATA_FORMAT, DataDirectoryError, Identity } from '../src/cluster/identity.js';
 
 /** Makes other bytes each time. */

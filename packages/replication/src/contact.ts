@@ -1,4 +1,4 @@
-import type { Clock } from '@coxswain/node';
+import type { Clock } from '@coxswain/runtime';
 
 /**
  * Remembers when something was heard last, of the leader cluster or of one of its tables, and whether attempts have

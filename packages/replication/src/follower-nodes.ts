@@ -1,5 +1,5 @@
-import type { Clock } from '@coxswain/node';
 import type { replication } from '@coxswain/protocol';
+import type { Clock } from '@coxswain/runtime';
 
 /** Who has not asked for so long is forgotten. */
 const FORGOTTEN_AFTER_MS = 5 * 60_000;

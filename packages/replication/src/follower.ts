@@ -1,14 +1,6 @@
-import type {
-  Clock,
-  FollowerControl,
-  LedTable,
-  Log,
-  MemberControl,
-  NodeApi,
-  Random,
-  ReplicationApi,
-} from '@coxswain/node';
+import type { FollowerControl, LedTable, Log, MemberControl, NodeApi, ReplicationApi } from '@coxswain/node';
 import { replication } from '@coxswain/protocol';
+import type { Clock, Random } from '@coxswain/runtime';
 import { Contact } from './contact.js';
 import { ForwardedWrites } from './forwarded-writes.js';
 import type { LeaderLink } from './leader-link.js';

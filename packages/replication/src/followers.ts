@@ -1,4 +1,4 @@
-import type { Clock } from '@coxswain/node';
+import type { Clock } from '@coxswain/runtime';
 import type { FollowerSighting } from './status.js';
 
 /** Who has not asked for so long is forgotten. */

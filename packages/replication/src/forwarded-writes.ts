@@ -1,13 +1,13 @@
 import {
   ApiError,
   type Call,
-  type Clock,
   errors,
   type FollowerControl,
   type ReplicationApi,
   Status,
 } from '@coxswain/node';
 import type { regatta } from '@coxswain/protocol';
+import type { Clock } from '@coxswain/runtime';
 import { type LeaderLink, LinkError } from './leader-link.js';
 
 /** The leader cluster is given a little less time than the caller gave, so that its own answer arrives. */

@@ -16,8 +16,6 @@ export {
   type LeaderReplicationOptions,
   LIVE_SNAPSHOTS_PATH,
 } from './leader-replication.js';
-export { Backoff, jittered, pause } from './pause.js';
-export { RateLimit } from './rate-limit.js';
 export { whyNotUnderstood } from './received-command.js';
 export { type ReceivedCommand, type ReplicateMessage, readReplicateMessage } from './replicate-message.js';
 export { type ReplicatedCommand, readReplicatedEntry } from './replicated-entry.js';

@@ -1,13 +1,6 @@
-import {
-  ApiError,
-  type Call,
-  type Clock,
-  errors,
-  type NodeApi,
-  type ReplicationApi,
-  Status,
-} from '@coxswain/node';
+import { ApiError, type Call, errors, type NodeApi, type ReplicationApi, Status } from '@coxswain/node';
 import { replication } from '@coxswain/protocol';
+import type { Clock } from '@coxswain/runtime';
 import { type FollowerNodeSighting, FollowerNodes } from './follower-nodes.js';
 import { Followers } from './followers.js';
 import { LogStream, type StreamCall } from './log-stream.js';

@@ -1,5 +1,6 @@
-import type { Call, Clock, LogEntry, TableLog } from '@coxswain/node';
+import type { Call, LogEntry, TableLog } from '@coxswain/node';
 import { mvcc, replication } from '@coxswain/protocol';
+import type { Clock } from '@coxswain/runtime';
 import { CommandKind } from '@coxswain/table';
 import {
   encodeCommands,

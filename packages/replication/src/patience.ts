@@ -1,4 +1,5 @@
-import { type Clock, Status } from '@coxswain/node';
+import { Status } from '@coxswain/node';
+import type { Clock } from '@coxswain/runtime';
 import { LinkError } from './leader-link.js';
 
 /**

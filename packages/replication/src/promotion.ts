@@ -1,7 +1,8 @@
 import { ApiError, type FollowerControl, type NodeApi } from '@coxswain/node';
-import { SnapshotDamagedError, TableError, writeSnapshot } from '@coxswain/table';
+import { pause } from '@coxswain/runtime';
+import { SnapshotDamagedError } from '@coxswain/stream';
+import { TableError, writeSnapshot } from '@coxswain/table';
 import type { FollowerEnvironment } from './follower.js';
-import { pause } from './pause.js';
 import { ShardFiller } from './shard-filler.js';
 
 const STEP_MS = 60_000;

@@ -1,10 +1,10 @@
 import { type FollowerControl, type ShardLoad, Status } from '@coxswain/node';
 import { replication } from '@coxswain/protocol';
-import { SnapshotDamagedError } from '@coxswain/table';
+import { RateLimit } from '@coxswain/runtime';
+import { SnapshotDamagedError } from '@coxswain/stream';
 import type { FollowerEnvironment, FollowerOptions } from './follower.js';
 import { LinkError } from './leader-link.js';
 import { patiently } from './patience.js';
-import { RateLimit } from './rate-limit.js';
 import { ShardFiller } from './shard-filler.js';
 
 /** How long the steps around the stream may take. */

@@ -1,5 +1,6 @@
-import type { Call, Clock, ShardLoad } from '@coxswain/node';
+import type { Call, ShardLoad } from '@coxswain/node';
 import { mvcc } from '@coxswain/protocol';
+import type { Clock } from '@coxswain/runtime';
 import {
   compareKeys,
   type KeyPlace,
@@ -8,7 +9,7 @@ import {
   readSnapshotRecords,
   SnapshotDamagedError,
   SnapshotRecords,
-} from '@coxswain/table';
+} from '@coxswain/stream';
 
 /** What one entry of a load holds: it travels and is applied like any other. */
 const LOAD_BYTES_MAX = 512 * 1024;

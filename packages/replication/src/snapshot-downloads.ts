@@ -1,4 +1,5 @@
-import { type Call, type Clock, errors, type Timer } from '@coxswain/node';
+import { type Call, errors } from '@coxswain/node';
+import type { Clock, Timer } from '@coxswain/runtime';
 import type { TableSnapshot } from './table-snapshot.js';
 
 /** A download that broke off can be taken up again for so long. Meanwhile the store keeps what has been overwritten. */

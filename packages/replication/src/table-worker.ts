@@ -1,12 +1,12 @@
 import { ApiError, type FollowerControl, type LedTable, type ReplicationApi, Status } from '@coxswain/node';
 import { mvcc, replication, WireError } from '@coxswain/protocol';
-import { SnapshotDamagedError } from '@coxswain/table';
+import { Backoff, jittered, pause } from '@coxswain/runtime';
+import { SnapshotDamagedError } from '@coxswain/stream';
 import type { Contact } from './contact.js';
 import type { FollowerEnvironment, FollowerOptions } from './follower.js';
 import { LinkError } from './leader-link.js';
 import { LogComparison } from './log-comparison.js';
 import { TAKES_MORE_ANSWERS, UNDERSTANDS_REVISION_COMPARES } from './log-stream.js';
-import { Backoff, jittered, pause } from './pause.js';
 import { CommandNotUnderstoodError, checkReceived } from './received-command.js';
 import type { Recovery } from './recovery.js';
 import { type ReceivedCommand, type ReplicateMessage, readReplicateMessage } from './replicate-message.js';

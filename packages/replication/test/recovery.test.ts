@@ -1,5 +1,5 @@
 import { mvcc } from '@coxswain/protocol';
-import { compressToFrames, STREAM_IDENTIFIER } from '@coxswain/table';
+import { compressToFrames, STREAM_IDENTIFIER } from '@coxswain/stream';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import type { FollowerOptions, LinkCall } from '../src/index.js';
 import { broken, lost, silence } from './support/fake-link.js';

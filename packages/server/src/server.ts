@@ -1,23 +1,17 @@
 import { readFileSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';
-import { HeldMemory } from '@coxswain/http2';
 import {
-  ArchiveRestores,
-  Archiver,
   BackupAgent,
-  Backups,
   BinlogBackups,
   Clones,
   type Donor,
   defaultBackupAgentLimits,
-  type ObjectStore,
   OneAtATime,
-  openArchiveStore,
-  Restorer,
-  Restores,
-  S3Store,
   TidbBinlog,
-} from '@coxswain/maintenance';
+} from '@coxswain/agents';
+import { ArchiveRestores, Archiver, type ObjectStore, openArchiveStore, S3Store } from '@coxswain/archive';
+import { Backups, Restorer, Restores } from '@coxswain/backup';
+import { HeldMemory } from '@coxswain/http2';
 import {
   DataDirectoryError,
   type Disks,
@@ -45,9 +39,9 @@ import {
   LeaderReplication,
   type LinkTls,
   openGrpcLeaderLink,
-  RateLimit,
   SnapshotDownloads,
 } from '@coxswain/replication';
+import { RateLimit } from '@coxswain/runtime';
 import { LevelStoreDirectory, RestingStores, type StoreDirectory } from '@coxswain/table';
 import { NodeWalDisk } from '@coxswain/wal';
 import {

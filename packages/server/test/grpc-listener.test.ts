@@ -16,7 +16,7 @@ import {
 } from '@coxswain/http2';
 import { ApiError, errors, Status } from '@coxswain/node';
 import { regatta } from '@coxswain/protocol';
-import { compressToFrames, STREAM_IDENTIFIER } from '@coxswain/table';
+import { compressToFrames, STREAM_IDENTIFIER } from '@coxswain/stream';
 import { type ServiceError, type StatusObject, status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { transportErrors } from '../src/grpc/errors.js';

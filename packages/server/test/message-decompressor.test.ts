@@ -1,6 +1,6 @@
 import * as zlib from 'node:zlib';
 import { MessageTooLargeError } from '@coxswain/http2';
-import { compressToFrames, STREAM_IDENTIFIER } from '@coxswain/table';
+import { compressToFrames, STREAM_IDENTIFIER } from '@coxswain/stream';
 import { describe, expect, test } from '@jest/globals';
 import { MessageDecompressor } from '../src/grpc/message-decompressor.js';
 

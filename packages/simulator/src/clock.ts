@@ -1,4 +1,4 @@
-import type { Clock, Timer } from '@coxswain/node';
+import type { Clock, Timer } from '@coxswain/runtime';
 import { EventKind, type EventLoop } from './event-loop.js';
 import type { SimulatedProcess } from './process.js';
 

@@ -1,4 +1,4 @@
-import type { Random } from '@coxswain/node';
+import type { Random } from '@coxswain/runtime';
 
 // Jest looks a global up in its own context each time, at fifty times the price of a constant.
 const { floor, imul, log, min } = Math;

@@ -1,7 +1,7 @@
-import type { Clock } from '@coxswain/node';
 import { mvcc, replication } from '@coxswain/protocol';
 import { type LeaderLink, LinkError } from '@coxswain/replication';
-import { readSnapshotRecords, SnapshotDamagedError } from '@coxswain/table';
+import type { Clock } from '@coxswain/runtime';
+import { readSnapshotRecords, SnapshotDamagedError } from '@coxswain/stream';
 import { Violation } from './violation.js';
 
 const POLL_MS = 150;

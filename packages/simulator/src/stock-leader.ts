@@ -1,7 +1,7 @@
-import type { Clock } from '@coxswain/node';
 import { mvcc, type regatta, replication } from '@coxswain/protocol';
 import { type LeaderLink, type LinkCall, LinkError } from '@coxswain/replication';
-import { compressToFrames, STREAM_IDENTIFIER } from '@coxswain/table';
+import type { Clock } from '@coxswain/runtime';
+import { compressToFrames, STREAM_IDENTIFIER } from '@coxswain/stream';
 import { EventKind, type EventLoop } from './event-loop.js';
 import type { SimulatedProcess } from './process.js';
 import type { SeededRandom } from './random.js';

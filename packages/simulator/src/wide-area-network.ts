@@ -1,7 +1,8 @@
-import { ApiError, type Clock, type NodeApi } from '@coxswain/node';
+import { ApiError, type NodeApi } from '@coxswain/node';
 import { mvcc, regatta, replication } from '@coxswain/protocol';
 import type { NodeId } from '@coxswain/raft';
 import { type LeaderLink, type LeaderReplication, type LinkCall, LinkError } from '@coxswain/replication';
+import type { Clock } from '@coxswain/runtime';
 import { EventKind, type EventLoop } from './event-loop.js';
 import type { SimulatedProcess } from './process.js';
 import type { SeededRandom } from './random.js';

@@ -10,11 +10,11 @@ import {
   tableApiError,
 } from '@coxswain/node';
 import { mvcc, regatta } from '@coxswain/protocol';
+import { readSnapshotRecords } from '@coxswain/stream';
 import {
   Gap,
   type KeyRecord,
   type RangeQuery,
-  readSnapshotRecords,
   type Table,
   type TableView,
   writeSnapshot,

@@ -1,14 +1,13 @@
 import { strict as assert } from 'node:assert/strict';
 import { mvcc } from '@coxswain/protocol';
+import { compareKeys, type KeyPlace, PairRecord } from '@coxswain/stream';
 import { comparesHold, hasRevisionCompares, unknownInCompares } from './compare.js';
 import type { Effects } from './effects.js';
 import { UnknownCommandError } from './errors.js';
 import { readSafeInteger } from './integers.js';
 import { ALL_KEYS, boundsOf, type KeyBounds } from './key-bounds.js';
-import { compareKeys, type KeyPlace } from './key-place.js';
 import { keyInLatestKey, modRevisionOf, outcomeKey, type Stamp, writeRecordHeader } from './layout.js';
 import type { PageCache } from './page-cache.js';
-import { PairRecord } from './pair-record.js';
 import { type EntryMark, PendingEffects } from './pending-effects.js';
 import { RangeDeleter, type RangeDeleterOptions } from './range-deleter.js';
 import { identityOf, newRecordBlock, recordBlockOf } from './record-block.js';

@@ -9,8 +9,7 @@ export type TableErrorCode =
   | 'revisionCompacted'
   | 'revisionInFuture'
   | 'responseTooLarge'
-  | 'answerAbandoned'
-  | 'snapshotDamaged';
+  | 'answerAbandoned';
 
 /** Base of this package's errors. */
 export abstract class TableError extends Error {
@@ -157,18 +156,6 @@ export class ResponseTooLargeError extends TableError {
 
   constructor(sizeBytesMax: number) {
     super(`the ranges of the transaction hold more than ${sizeBytesMax} bytes`);
-  }
-}
-
-/** A snapshot or backup stream is cut short, malformed, or not what its own hash says. Nothing was installed. */
-export class SnapshotDamagedError extends TableError {
-  readonly code = 'snapshotDamaged';
-
-  constructor(
-    readonly detail: string,
-    options?: ErrorOptions,
-  ) {
-    super(`the snapshot is damaged: ${detail}`, options);
   }
 }
 

@@ -10,7 +10,6 @@ export {
   sealEnvelope,
 } from './envelope.js';
 export * from './errors.js';
-export { compareKeys, type KeyPlace } from './key-place.js';
 export {
   MemoryStoreDirectory,
   type MemoryStoreHooks,
@@ -19,19 +18,11 @@ export {
 } from './memory-store.js';
 export { PageBudget } from './page-budget.js';
 export { Gap } from './page-cache.js';
-export { PairRecord, REVISION_MAX } from './pair-record.js';
 export { rangeId } from './range-answers.js';
 export { RESPONSE_SIZE_BYTES_MAX } from './responses.js';
 export { RestingStores } from './resting-stores.js';
-export {
-  compressToFrames,
-  FrameDecompressor,
-  FramesTooLargeError,
-  STREAM_IDENTIFIER,
-} from './snappy-frames.js';
 export { type LoadedSnapshot, loadSnapshot } from './snapshot-loader.js';
 export { type SnapshotPair, snapshotOfPairs } from './snapshot-of-pairs.js';
-export { readSnapshotRecords, SnapshotRecords } from './snapshot-reader.js';
 export {
   type SnapshotOptions,
   type SnapshotPiece,

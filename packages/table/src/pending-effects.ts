@@ -1,3 +1,4 @@
+import type { PairRecord } from '@coxswain/stream';
 import { ContentHash } from './content-hash.js';
 import type { Effects, Write } from './effects.js';
 import { FrozenSource } from './frozen-source.js';
@@ -15,7 +16,6 @@ import {
 } from './layout.js';
 import { Overlay } from './overlay.js';
 import type { PageCache } from './page-cache.js';
-import type { PairRecord } from './pair-record.js';
 import { deletionOf, type RangeDeletion } from './range-deletion.js';
 import { identityOf, type RecordBlock } from './record-block.js';
 import { type RecordReader, type RecordScan, type RecordScanOptions, scanLive } from './record-source.js';

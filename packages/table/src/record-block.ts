@@ -1,5 +1,5 @@
+import type { PairRecord } from '@coxswain/stream';
 import { LATEST, RECORD_HEADER_SIZE_BYTES } from './layout.js';
-import type { PairRecord } from './pair-record.js';
 
 const LENGTH_SIZE_BYTES = 4;
 /**

@@ -1,10 +1,9 @@
 import { mvcc } from '@coxswain/protocol';
+import { readSnapshotRecords, SnapshotDamagedError } from '@coxswain/stream';
 import { ContentHash } from './content-hash.js';
-import { SnapshotDamagedError } from './errors.js';
 import { modRevisionOf, writeRecordHeader } from './layout.js';
 import { newRecordBlock } from './record-block.js';
 import { decodePreamble, isPreamble, type SnapshotPreamble } from './snapshot-preamble.js';
-import { readSnapshotRecords } from './snapshot-reader.js';
 import type { Operation, OrderedStore, StoreDirectory } from './store.js';
 import { initializeStore } from './table.js';
 import type { TableState } from './table-state.js';

@@ -1,8 +1,8 @@
 import { mvcc } from '@coxswain/protocol';
+import { compressToFrames, STREAM_IDENTIFIER } from '@coxswain/stream';
 import { ContentHash } from './content-hash.js';
 import { writeRecordHeader } from './layout.js';
 import { newRecordBlock } from './record-block.js';
-import { compressToFrames, STREAM_IDENTIFIER } from './snappy-frames.js';
 import { encodePreamble } from './snapshot-preamble.js';
 
 const LENGTH_SIZE_BYTES = 8;

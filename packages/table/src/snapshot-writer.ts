@@ -1,11 +1,11 @@
 import { mvcc } from '@coxswain/protocol';
+import { compressToFrames, STREAM_IDENTIFIER } from '@coxswain/stream';
 import { writePair } from './encoded-pair.js';
 import { writeSafeInteger } from './integers.js';
 import { ALL_KEYS, type KeyBounds } from './key-bounds.js';
 import { keyInLatestKey } from './layout.js';
 import { elementSizeBytes, keyValueSizeBytes } from './pair-size.js';
 import { copyBytes } from './record-block.js';
-import { compressToFrames, STREAM_IDENTIFIER } from './snappy-frames.js';
 import { encodePreamble } from './snapshot-preamble.js';
 import type { TableView } from './table-view.js';
 

@@ -1,5 +1,5 @@
+import type { PairRecord } from '@coxswain/stream';
 import { LATEST, RECORD_HEADER_SIZE_BYTES, type Stamp, writeRecordHeaderAt } from './layout.js';
-import type { PairRecord } from './pair-record.js';
 import { copyBytes } from './record-block.js';
 import { keyId } from './sorted-tree.js';
 import type { Operation } from './store.js';

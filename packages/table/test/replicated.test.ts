@@ -1,11 +1,11 @@
 import { mvcc } from '@coxswain/protocol';
+import { readSnapshotRecords } from '@coxswain/stream';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import {
   CommandKind,
   loadSnapshot,
   MemoryStoreDirectory,
-  readSnapshotRecords,
   type StoreDirectory,
   Table,
   type TableEntry,

@@ -1,15 +1,17 @@
 import { mvcc } from '@coxswain/protocol';
+import {
+  compressToFrames,
+  readSnapshotRecords,
+  SnapshotDamagedError,
+  STREAM_IDENTIFIER,
+} from '@coxswain/stream';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { Compressor, Decompressor } from 'snappy';
 import {
-  compressToFrames,
   LevelStoreDirectory,
   loadSnapshot,
   MemoryStoreDirectory,
-  readSnapshotRecords,
-  SnapshotDamagedError,
   type SnapshotOptions,
-  STREAM_IDENTIFIER,
   type StoreDirectory,
   Table,
   writeSnapshot,

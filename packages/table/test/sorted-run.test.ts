@@ -1,7 +1,8 @@
+import { PairRecord } from '@coxswain/stream';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { BufferedStore } from '../src/buffered-store.js';
-import { MemoryStoreDirectory, PairRecord } from '../src/index.js';
+import { MemoryStoreDirectory } from '../src/index.js';
 import { KeyBlocks } from '../src/key-blocks.js';
 import { LATEST_END, latestKey, writeRecordHeader } from '../src/layout.js';
 import { newRecordBlock } from '../src/record-block.js';

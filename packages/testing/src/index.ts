@@ -1,5 +1,6 @@
 export { claimPorts, findFreePort, findFreePorts } from './free-ports.js';
 export { oldGenerationGrowth } from './old-generation.js';
+export { answerError, type ScriptedRequest, ScriptedS3 } from './scripted-s3.js';
 export { uudecode } from './uudecode.js';
 export {
   XtrabackupClient,

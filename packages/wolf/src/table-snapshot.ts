@@ -1,4 +1,5 @@
-import { STREAM_IDENTIFIER, snapshotOfPairs } from '@coxswain/table';
+import { STREAM_IDENTIFIER } from '@coxswain/stream';
+import { snapshotOfPairs } from '@coxswain/table';
 import { wolfErrors } from './errors.js';
 import { JsonError } from './json-reader.js';
 import { memstorePairs } from './memstore-state.js';

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { DirectoryStore, findShards, verifyShard } from '@coxswain/archive';
 import type { Coxswain } from '@coxswain/client';
-import { DirectoryStore, findShards, verifyShard } from '@coxswain/maintenance';
 import { maintenance, type regatta } from '@coxswain/protocol';
 import { Client, credentials, type ServiceError } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';

@@ -1,5 +1,5 @@
 import { performance } from 'node:perf_hooks';
-import type { Clock } from '../api/environment.js';
+import type { Clock } from '@coxswain/runtime';
 
 export const systemClock: Clock = {
   nowMs: () => Date.now(),

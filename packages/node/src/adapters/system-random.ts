@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { Random } from '../api/environment.js';
+import type { Random } from '@coxswain/runtime';
 
 export const systemRandom: Random = {
   next: () => Math.random(),

@@ -1,9 +1,9 @@
 import type { mvcc } from '@coxswain/protocol';
 import type { NodeId, Role } from '@coxswain/raft';
+import type { Histogram } from '@coxswain/runtime';
 import type { ApplyResult, Table } from '@coxswain/table';
 import type { DiskShortage } from '../disk/disk-room.js';
 import type { WriteStages } from '../group/write-stages.js';
-import type { Histogram } from '../histogram.js';
 
 /**
  * What a cluster is to others (R5). `promoting`: it was a follower cluster, takes no writes for the moment, and

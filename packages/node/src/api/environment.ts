@@ -1,28 +1,8 @@
 import type { NodeId } from '@coxswain/raft';
+import type { Clock, Random } from '@coxswain/runtime';
 import type { StoreDirectory } from '@coxswain/table';
 import type { WalDisk } from '@coxswain/wal';
 import type { DiskRoom } from '../disk/disk-room.js';
-
-export interface Timer {
-  cancel(): void;
-}
-
-export interface Clock {
-  /** Wall time, milliseconds since 1970. May jump. */
-  nowMs(): number;
-  /** Never goes back; only differences mean anything. */
-  monotonicMs(): number;
-  /** Calls back once, after `delayMs`. */
-  startTimer(delayMs: number, callback: () => void): Timer;
-  /** Calls back soon, after the input that already waits was handled. */
-  defer(callback: () => void): void;
-}
-
-export interface Random {
-  /** Uniform in [0, 1). */
-  next(): number;
-  bytes(lengthBytes: number): Buffer;
-}
 
 /** A file of a few kilobytes that is replaced as a whole: node.json. */
 export interface SmallFiles {

@@ -1,9 +1,10 @@
 import type { NodeId } from '@coxswain/raft';
+import type { Clock } from '@coxswain/runtime';
+import { Waiters } from '@coxswain/runtime';
 import { isStoreFull } from '@coxswain/table';
 import { answersOf } from '../api/counted.js';
-import type { Clock, Log, SmallFiles } from '../api/environment.js';
+import type { Log, SmallFiles } from '../api/environment.js';
 import { type ApiError, errors } from '../api/errors.js';
-import { Waiters } from '../waiters.js';
 import type { FrameHeader, Introduce, StartRecord } from './frame.js';
 import { DataDirectoryError, type Identity } from './identity.js';
 import type { Peers } from './peers.js';

@@ -1,5 +1,6 @@
 import type { NodeId } from '@coxswain/raft';
-import type { Log, Random } from '../api/environment.js';
+import type { Random } from '@coxswain/runtime';
+import type { Log } from '../api/environment.js';
 import type { FrameHeader, Hello } from './frame.js';
 import { NO_CLUSTER } from './frame.js';
 import {

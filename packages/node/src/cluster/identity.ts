@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { NodeId } from '@coxswain/raft';
-import type { Random, SmallFiles } from '../api/environment.js';
+import type { Random } from '@coxswain/runtime';
+import type { SmallFiles } from '../api/environment.js';
 import type { WolfOptions } from '../api/options.js';
 
 /** The version of the data directory's layout. A newer one is refused, older ones are read. */

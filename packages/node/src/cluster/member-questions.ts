@@ -1,5 +1,5 @@
 import type { NodeId } from '@coxswain/raft';
-import type { Clock, Timer } from '../api/environment.js';
+import type { Clock, Timer } from '@coxswain/runtime';
 import type { Answer, Ask } from './frame.js';
 import type { Peers } from './peers.js';
 

@@ -1,5 +1,5 @@
 import type { NodeId } from '@coxswain/raft';
-import type { Clock } from '../api/environment.js';
+import type { Clock } from '@coxswain/runtime';
 
 /** A wall clock that is further ahead than this is not believed: NTP leaves far less, a wrong setting far more. */
 export const CLOCK_LEAD_MS_MAX = 10_000;

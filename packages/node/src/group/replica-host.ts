@@ -1,7 +1,7 @@
 import type { NodeId, RaftConfig, SnapshotMetadata, StorageAppend } from '@coxswain/raft';
+import type { Clock, Random } from '@coxswain/runtime';
 import type { Table } from '@coxswain/table';
 import type { GroupWrite } from '@coxswain/wal';
-import type { Clock, Random } from '../api/environment.js';
 import type { ApiError } from '../api/errors.js';
 import type { NodeOptions } from '../api/options.js';
 import type { FrameWriter } from '../cluster/frame.js';

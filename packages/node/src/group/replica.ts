@@ -9,6 +9,7 @@ import {
   type SnapshotMetadata,
   type StorageAppend,
 } from '@coxswain/raft';
+import { Waiters } from '@coxswain/runtime';
 import {
   type ApplyResult,
   CommandKind,
@@ -26,7 +27,6 @@ import { answersOf } from '../api/counted.js';
 import { type ApiError, errors } from '../api/errors.js';
 import type { Forward, Quiesce } from '../cluster/frame.js';
 import { META_SHARD } from '../meta/registry.js';
-import { Waiters } from '../waiters.js';
 import { ForwardedSequences } from './forwarded.js';
 import { Proposals, type SentProposal } from './proposals.js';
 import { LinearizableReads } from './reads.js';

@@ -1,8 +1,9 @@
 import type { Membership, NodeId, SnapshotMetadata } from '@coxswain/raft';
+import type { Random } from '@coxswain/runtime';
 import { loadSnapshot, type StoreDirectory, writeSnapshot } from '@coxswain/table';
 import type { GroupId } from '@coxswain/wal';
 import { Packr } from 'msgpackr';
-import type { BulkSource, Log, PeerTransport, Random } from '../api/environment.js';
+import type { BulkSource, Log, PeerTransport } from '../api/environment.js';
 import type { FrameHeader } from '../cluster/frame.js';
 import type { Replica } from './replica.js';
 

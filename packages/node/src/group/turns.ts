@@ -1,6 +1,6 @@
 import type { Raft } from '@coxswain/raft';
+import type { Clock } from '@coxswain/runtime';
 import { type GroupWrite, type Wal, WalFullError } from '@coxswain/wal';
-import type { Clock } from '../api/environment.js';
 import type { Peers } from '../cluster/peers.js';
 import type { Replica, Turn } from './replica.js';
 

@@ -1,5 +1,5 @@
 import type { Entry, StorageAppend } from '@coxswain/raft';
-import type { Clock } from '../api/environment.js';
+import type { Clock } from '@coxswain/runtime';
 import type { Proposal } from './proposals.js';
 import type { WriteStages } from './write-stages.js';
 

@@ -1,4 +1,4 @@
-import { Histogram } from '../histogram.js';
+import { Histogram } from '@coxswain/runtime';
 
 /** Upper bounds in seconds. Stages of a quick write take tens of microseconds, those of a slow one seconds. */
 const BOUNDS = [

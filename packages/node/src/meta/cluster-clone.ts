@@ -1,6 +1,7 @@
 import type { NodeId } from '@coxswain/raft';
+import type { Clock, Random } from '@coxswain/runtime';
 import type { Call } from '../api/api.js';
-import type { Clock, Log, Random } from '../api/environment.js';
+import type { Log } from '../api/environment.js';
 import { ApiError, errors } from '../api/errors.js';
 import type { Loader, RegisteredClone, UnfinishedClone } from './registry.js';
 

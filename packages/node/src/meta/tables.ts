@@ -1,6 +1,7 @@
 import { strict as assert } from 'node:assert/strict';
 import { mvcc } from '@coxswain/protocol';
 import { type Membership, NO_NODE, type NodeId } from '@coxswain/raft';
+import { Waiters } from '@coxswain/runtime';
 import { type ApplyResult, CommandKind } from '@coxswain/table';
 import type { GroupId } from '@coxswain/wal';
 import type { Call, ClusterRole, MemberInfo, QuarantinedTable, TableInfo } from '../api/api.js';
@@ -12,7 +13,6 @@ import type { WatchedTable } from '../cluster/change-log.js';
 import { DataDirectoryError, type Identity } from '../cluster/identity.js';
 import type { Replica } from '../group/replica.js';
 import type { Replicas } from '../group/replicas.js';
-import { Waiters } from '../waiters.js';
 import { ClusterClone } from './cluster-clone.js';
 import {
   compareNames,

@@ -1,5 +1,6 @@
+import type { Clock } from '@coxswain/runtime';
 import { type MemberMetrics, standingOf, toWolfId } from '@coxswain/wolf';
-import type { Clock, Log, WolfLink } from '../api/environment.js';
+import type { Log, WolfLink } from '../api/environment.js';
 import type { Replica } from '../group/replica.js';
 import type { Replicas } from '../group/replicas.js';
 import { askMetrics } from './ask-metrics.js';

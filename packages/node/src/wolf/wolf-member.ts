@@ -1,7 +1,8 @@
 import { wolfRaft } from '@coxswain/protocol';
 import type { AppendRequest, Heartbeat, Message, NodeId, VoteRequest } from '@coxswain/raft';
+import type { Clock } from '@coxswain/runtime';
 import { type Call, PeerCalls } from '@coxswain/wolf';
-import type { Clock, WolfLink } from '../api/environment.js';
+import type { WolfLink } from '../api/environment.js';
 import type { Replica } from '../group/replica.js';
 import type { Outbox } from '../group/replica-host.js';
 

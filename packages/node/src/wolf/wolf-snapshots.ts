@@ -1,5 +1,6 @@
 import { wolfRaft } from '@coxswain/protocol';
 import type { InstallSnapshot } from '@coxswain/raft';
+import type { Clock } from '@coxswain/runtime';
 import { type LoadedSnapshot, loadSnapshot, type StoreDirectory, writeSnapshot } from '@coxswain/table';
 import {
   answerFailure,
@@ -15,7 +16,7 @@ import {
   WolfError,
   wolfErrors,
 } from '@coxswain/wolf';
-import type { Clock, Log, WolfLink } from '../api/environment.js';
+import type { Log, WolfLink } from '../api/environment.js';
 import type { Replica } from '../group/replica.js';
 import { incomingStoreName, type ReceivedSnapshot } from '../group/snapshots.js';
 import { WOLF_SHARD } from '../meta/registry.js';

@@ -8,8 +8,9 @@ import {
   metadataOf,
   Status,
 } from '@coxswain/channel';
-import { type Clock, errors, type Log } from '@coxswain/node';
+import { errors, type Log } from '@coxswain/node';
 import { regatta, replication } from '@coxswain/protocol';
+import type { Clock } from '@coxswain/runtime';
 import { type LeaderLink, type LinkCall, LinkError } from '../leader-link.js';
 import { describeLostContact } from './lost-contact.js';
 

@@ -2,14 +2,8 @@ import { createServer, type Http2Server, type ServerHttp2Stream } from 'node:htt
 import type { AddressInfo } from 'node:net';
 import type { ShardLoad } from '@coxswain/node';
 import { maintenance, mvcc, regatta, replication } from '@coxswain/protocol';
-import {
-  CommandKind,
-  FrameDecompressor,
-  MemoryStoreDirectory,
-  readSnapshotRecords,
-  Table,
-  writeSnapshot,
-} from '@coxswain/table';
+import { FrameDecompressor, readSnapshotRecords } from '@coxswain/stream';
+import { CommandKind, MemoryStoreDirectory, Table, writeSnapshot } from '@coxswain/table';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { GrpcLeaderLink } from '../../src/adapters/grpc-leader-link.js';
 import {

@@ -1,4 +1,4 @@
-import type { Clock, Timer } from '@coxswain/node';
+import type { Clock, Timer } from '@coxswain/runtime';
 
 interface Alarm {
   readonly dueMs: number;

@@ -8,7 +8,8 @@ import {
   type ServerStream,
   type StreamListener,
 } from '@coxswain/http2';
-import { ApiError, type Clock, errors, type Log, type WriteStages } from '@coxswain/node';
+import { ApiError, errors, type Log, type WriteStages } from '@coxswain/node';
+import type { Clock } from '@coxswain/runtime';
 import type { MethodMetrics } from '../metrics/grpc-metrics.js';
 import type { CallContext, Method } from './call.js';
 import { transportErrors } from './errors.js';

@@ -13,7 +13,8 @@ import {
   type Server as TlsServer,
 } from 'node:tls';
 import { type HeldMemory, type HeldMemoryOptions, ServerConnection } from '@coxswain/http2';
-import { type Clock, type FailedHandshake, type Log, watchHandshakes } from '@coxswain/node';
+import { type FailedHandshake, type Log, watchHandshakes } from '@coxswain/node';
+import type { Clock } from '@coxswain/runtime';
 import { formatListenAddress, type ListenAddress } from '../config/address.js';
 import type { GrpcMetrics } from '../metrics/grpc-metrics.js';
 import type { Certificates } from '../process/certificates.js';

@@ -1,7 +1,7 @@
 import * as zlib from 'node:zlib';
 import { MessageTooLargeError } from '@coxswain/http2';
-import { FrameDecompressor, FramesTooLargeError } from '@coxswain/table';
-import { Semaphore } from '../semaphore.js';
+import { Semaphore } from '@coxswain/runtime';
+import { FrameDecompressor, FramesTooLargeError } from '@coxswain/stream';
 import { transportErrors } from './errors.js';
 import { zstdFrameBytes } from './zstd-frame.js';
 

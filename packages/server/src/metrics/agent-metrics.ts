@@ -1,4 +1,4 @@
-import type { BackupAgent, BinlogBackupStatus, CloneStatus } from '@coxswain/maintenance';
+import type { BackupAgent, BinlogBackupStatus, CloneStatus } from '@coxswain/agents';
 import type { MetricJson } from './grpc-metrics.js';
 
 /** What Prometheus is told of the Xtrabackup agent listener; nothing where there is none. */

@@ -1,4 +1,4 @@
-import type { ArchiveStatus } from '@coxswain/maintenance';
+import type { ArchiveStatus } from '@coxswain/archive';
 import type { MetricJson } from './grpc-metrics.js';
 
 /** What Prometheus is told of the archive; nothing where none is configured. */

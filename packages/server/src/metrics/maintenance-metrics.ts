@@ -1,4 +1,4 @@
-import type { TransferCounters } from '@coxswain/maintenance';
+import type { TransferCounters } from '@coxswain/backup';
 import type { MetricJson } from './grpc-metrics.js';
 
 /** What Prometheus is told of backups and restores. */

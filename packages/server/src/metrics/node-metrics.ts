@@ -1,4 +1,5 @@
-import type { Histogram, NodeApi, Readiness } from '@coxswain/node';
+import type { NodeApi, Readiness } from '@coxswain/node';
+import type { Histogram } from '@coxswain/runtime';
 import type { MetricJson } from './grpc-metrics.js';
 
 type Values = MetricJson['values'];

@@ -1,4 +1,4 @@
-import { type Json, type TidbBinlog, writeJson } from '@coxswain/maintenance';
+import { type Json, type TidbBinlog, writeJson } from '@coxswain/agents';
 import { ApiError, Status } from '@coxswain/node';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { checkBearer, type Token } from '../grpc/bearer-token.js';

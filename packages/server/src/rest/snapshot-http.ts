@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { ApiError, type Clock, type Log, Status } from '@coxswain/node';
+import { ApiError, type Log, Status } from '@coxswain/node';
 import { LIVE_SNAPSHOTS_PATH, type SnapshotDownloads, type SnapshotSource } from '@coxswain/replication';
+import type { Clock } from '@coxswain/runtime';
 
 /** How long a download may take: as long as Snapshot.Stream. */
 const downloadMs = 3_600_000;

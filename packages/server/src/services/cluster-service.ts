@@ -1,4 +1,4 @@
-import { type ArchiveStatus, type TableArchiveStatus, tableWarnings } from '@coxswain/maintenance';
+import { type ArchiveStatus, type TableArchiveStatus, tableWarnings } from '@coxswain/archive';
 import { describeShortage, errors, type NodeApi, type NodeStatus, type TableStatus } from '@coxswain/node';
 import { regatta } from '@coxswain/protocol';
 import type { FollowerSighting, ReplicationStatus, TableReplication } from '@coxswain/replication';

@@ -10,10 +10,10 @@ import {
 } from '@coxswain/node';
 import { mvcc, regatta } from '@coxswain/protocol';
 import type { ForwardedWrites } from '@coxswain/replication';
+import { Semaphore } from '@coxswain/runtime';
 import { Gap, type KeyRecord, type RangePage, type RangeQuery } from '@coxswain/table';
 import { type CallContext, type Method, stream, unary } from '../grpc/call.js';
 import { encodePut, encodeRange } from '../grpc/encoded-answers.js';
-import { Semaphore } from '../semaphore.js';
 import {
   areKeysShort,
   checkRangeRequest,

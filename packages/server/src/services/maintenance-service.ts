@@ -1,4 +1,5 @@
-import type { ArchiveRestores, Backups, Restores } from '@coxswain/maintenance';
+import type { ArchiveRestores } from '@coxswain/archive';
+import type { Backups, Restores } from '@coxswain/backup';
 import { ApiError, errors, type FollowerControl, type MaintenanceControl, Status } from '@coxswain/node';
 import { maintenance } from '@coxswain/protocol';
 import { type CallContext, type Method, stream, unary, upload } from '../grpc/call.js';

@@ -1,5 +1,5 @@
-import type { Clock } from '@coxswain/node';
 import { regatta } from '@coxswain/protocol';
+import type { Clock } from '@coxswain/runtime';
 import { type Method, unary } from '../grpc/call.js';
 import { transportErrors } from '../grpc/errors.js';
 import type { MetricsPage } from '../metrics/metrics-page.js';

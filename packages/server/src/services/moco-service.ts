@@ -1,4 +1,4 @@
-import type { BinlogBackups, Clones } from '@coxswain/maintenance';
+import type { BinlogBackups, Clones } from '@coxswain/agents';
 import { moco } from '@coxswain/protocol';
 import { type Method, unary } from '../grpc/call.js';
 

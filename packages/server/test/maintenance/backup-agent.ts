@@ -2,7 +2,7 @@ import { existsSync, statSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { maintenance, regatta } from '@coxswain/protocol';
-import { FrameDecompressor } from '@coxswain/table';
+import { FrameDecompressor } from '@coxswain/stream';
 import { expect, test } from '@jest/globals';
 import { OneNode } from '../support/one-node.js';
 import { collect } from '../support/rpc.js';

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { maintenance, mvcc, regatta, replication } from '@coxswain/protocol';
-import { FrameDecompressor, readSnapshotRecords, STREAM_IDENTIFIER } from '@coxswain/table';
+import { FrameDecompressor, readSnapshotRecords, STREAM_IDENTIFIER } from '@coxswain/stream';
 import { status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { OneNode } from '../support/one-node.js';

@@ -3,7 +3,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { META_SHARD } from '@coxswain/node';
 import { maintenance, mvcc, regatta, replication } from '@coxswain/protocol';
-import { compressToFrames, STREAM_IDENTIFIER } from '@coxswain/table';
+import { compressToFrames, STREAM_IDENTIFIER } from '@coxswain/stream';
 import { status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { OneNode } from '../support/one-node.js';

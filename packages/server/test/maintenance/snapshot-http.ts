@@ -4,7 +4,7 @@ import { request as httpsRequest } from 'node:https';
 import { connect, type Socket } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { mvcc, regatta, replication } from '@coxswain/protocol';
-import { readSnapshotRecords } from '@coxswain/table';
+import { readSnapshotRecords } from '@coxswain/stream';
 import { findFreePort } from '@coxswain/testing';
 import { credentials, status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';

@@ -1,0 +1,262 @@
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { createGunzip } from 'node:zlib';
+import type { ShardKey } from '@coxswain/archive';
+import {
+  type ArchivedEntry,
+  type ArchivedShard,
+  ArchiveError,
+  archiveErrors,
+  LogObjectReader,
+  type ObjectStore,
+  type Run,
+  readWhole,
+  replayedStream,
+  showRun,
+} from '@coxswain/archive';
+import { isBackupId, partName } from './binlog-backup-names.js';
+
+/** Names of as many objects as one backup may hold, and more than enough of them. */
+const LIST_BYTES_MAX = 256 * 1024 * 1024;
+/** The mark of entries that are in no backup: JSON of a few numbers and a table's name. */
+const MARK_BYTES_MAX = 64 * 1024;
+/** Objects whose beginnings are read at a time. */
+const OPENED_AT_ONCE_MAX = 8;
+const OPENING_BRACE = 0x7b;
+
+/** Entries of a shard's log in one object of a backup. */
+interface LogPart extends Run {
+  readonly name: string;
+}
+
+/** What some backups hold of a shard. */
+interface BackedUpShard extends ArchivedShard {
+  readonly parts: LogPart[];
+  /** Entries that are said to be in no backup. */
+  readonly gaps: Run[];
+}
+
+/** The moment of a table that a full backup holds, after which its log goes on. */
+export interface LogStart {
+  readonly shardId: number;
+  readonly revision: number;
+}
+
+/** The log of a table from some entry on, without a hole, ready to be run again. */
+export interface BackedUpLog extends Run {
+  readonly shard: ArchivedShard;
+  /** True: it begins with the shard's very first entry, and makes the whole table. */
+  readonly isWhole: boolean;
+  readonly parts: readonly LogPart[];
+}
+
+/**
+ * Backups that FlushAndBackupBinlog made, in the order in which they were made (operations-protocols.md §2). They hold logs, as
+ * MySQL's binlogs do: a table can be made from them alone where they reach back to its first write, else after a full backup.
+ */
+export class BinlogBackupReader {
+  readonly #store: ObjectStore;
+  readonly #shards: ReadonlyMap<string, BackedUpShard>;
+
+  private constructor(store: ObjectStore, shards: ReadonlyMap<string, BackedUpShard>) {
+    this.#store = store;
+    this.#shards = shards;
+  }
+
+  /**
+   * Reads the list of each backup and the beginning of each object. Errors: backupMissing, objectDamaged, and the store's.
+   * `onProgress` gets how many objects were looked at, of how many.
+   */
+  static async open(
+    store: ObjectStore,
+    ids: readonly string[],
+    onProgress: (done: number, ofAll: number) => void = () => undefined,
+  ): Promise<BinlogBackupReader> {
+    const names: string[] = [];
+    for (const id of ids) names.push(...(await listOf(store, id)));
+    const shards = new Map<string, BackedUpShard>();
+    let next = 0;
+    let done = 0;
+    const work = async (): Promise<void> => {
+      for (let place = next++; place < names.length; place = next++) {
+        await open(store, names[place]!, shards);
+        onProgress(++done, names.length);
+      }
+    };
+    await Promise.all(Array.from({ length: OPENED_AT_ONCE_MAX }, work));
+    for (const { parts } of shards.values()) parts.sort((a, b) => a.first - b.first || b.last - a.last);
+    return new BinlogBackupReader(store, shards);
+  }
+
+  /** The names of the tables whose logs there are, sorted. */
+  get tables(): string[] {
+    return [
+      ...new Set([...this.#shards.values()].flatMap(({ table, parts }) => (parts.length > 0 ? [table] : []))),
+    ].sort();
+  }
+
+  /**
+   * What is to be run again to have the table as the backups have it last, with `after` on top of a full backup of that
+   * moment. Undefined: there is nothing of the table that is later. Errors: ambiguous, and notReachable where entries are missing.
+   */
+  log(table: string, after?: LogStart): BackedUpLog | undefined {
+    const shard = this.#newestShard(table);
+    if (shard === undefined || shard.shardId < (after?.shardId ?? 0)) return undefined;
+    // What a shard held before its log begins is in no log: it was filled by a restore, or the archive came later (T2).
+    const isContinued = after?.shardId === shard.shardId;
+    const begin = shard.parts[0]?.first ?? 0;
+    const isWhole = !isContinued && shard.firstIndex > 0 && begin === shard.firstIndex;
+    if (!isContinued && !isWhole) {
+      throw archiveErrors.backupIncomplete(
+        table,
+        `its log begins with revision ${begin} of shard ${shard.shardId}, which is not its first: give a full backup of that shard as --dir, from coxswain backup, or the backups before these`,
+      );
+    }
+    const first = isContinued ? after.revision + 1 : shard.firstIndex;
+    const { parts, last } = withoutHole(shard, first);
+    return { shard, isWhole, parts, first, last };
+  }
+
+  #newestShard(table: string): BackedUpShard | undefined {
+    const shards = [...this.#shards.values()].filter(
+      (shard) => shard.table === table && shard.parts.length > 0,
+    );
+    const clusters = [...new Set(shards.map(({ clusterId }) => clusterId))];
+    if (clusters.length > 1) throw archiveErrors.ambiguous(this.#store.url, table, clusters);
+    return shards.sort((a, b) => b.shardId - a.shardId)[0];
+  }
+
+  /** What `Restorer` runs again, without the header of a stream. Each object is read to its end, so that all of it is checked. */
+  stream(log: BackedUpLog): AsyncGenerator<Buffer> {
+    return replayedStream(this.#entries(log));
+  }
+
+  async *#entries({ shard, parts, first }: BackedUpLog): AsyncGenerator<ArchivedEntry[]> {
+    let next = first;
+    for (const part of parts) {
+      const { clusterId, shardId } = shard;
+      const expected = { ...part, clusterId, shardId };
+      const content = gunzipped(this.#store, part.name);
+      for await (const entries of new LogObjectReader(expected, content).entries()) {
+        const wanted = entries.filter(({ index }) => index >= next);
+        if (wanted.length > 0) yield wanted;
+      }
+      next = Math.max(next, part.last + 1);
+    }
+  }
+}
+
+/** The parts that hold every entry from `first` to the last one that any backup has, or says to be missing. */
+function withoutHole(
+  { table, parts, gaps }: BackedUpShard,
+  first: number,
+): { readonly parts: readonly LogPart[]; readonly last: number } {
+  const wanted: LogPart[] = [];
+  let next = first;
+  const refuse = (hole: Run): never => {
+    const isMarked = gaps.some((gap) => gap.first <= hole.last && gap.last >= hole.first);
+    throw archiveErrors.backupIncomplete(
+      table,
+      isMarked
+        ? `${showRun(hole)} cannot be had: no backup took them before the archive lost them: give a full backup that was made later as --dir`
+        : `${showRun(hole)} cannot be had: give the backups between these, too, in the order in which they were made`,
+    );
+  };
+  for (const part of parts) {
+    if (part.last < next) continue;
+    if (part.first > next) refuse({ first: next, last: part.first - 1 });
+    wanted.push(part);
+    next = part.last + 1;
+  }
+  const lost = Math.max(0, ...gaps.map(({ last }) => last));
+  if (lost >= next) refuse({ first: next, last: lost });
+  return { parts: wanted, last: next - 1 };
+}
+
+/** The names of a backup's objects. The list is stored last, so a backup without one was never finished. */
+async function listOf(store: ObjectStore, id: string): Promise<string[]> {
+  if (!isBackupId(id)) throw archiveErrors.backupMissing(store.url, id);
+  let list: Buffer;
+  try {
+    list = await readWhole(store, id, LIST_BYTES_MAX, {});
+  } catch (error) {
+    if (error instanceof ArchiveError && error.code === 'objectMissing') {
+      throw archiveErrors.backupMissing(store.url, id);
+    }
+    throw error;
+  }
+  const names = list.length === 0 ? [] : list.toString().split('\n');
+  if (names.some((name, place) => name !== partName(id, place))) {
+    throw archiveErrors.objectDamaged(id, 'it does not list the objects of a backup');
+  }
+  return names;
+}
+
+/** Finds out what an object holds, and adds it. */
+async function open(store: ObjectStore, name: string, shards: Map<string, BackedUpShard>): Promise<void> {
+  const content = gunzipped(store, name);
+  const beginning = await content.next();
+  const piece = beginning.done ? Buffer.alloc(0) : beginning.value;
+  const whole = rejoined(piece, content);
+  try {
+    if (piece[0] === OPENING_BRACE) {
+      const { clusterId, shardId, first, last } = await readMark(name, whole);
+      shardOf(shards, { clusterId, shardId }).gaps.push({ first, last });
+      return;
+    }
+    const { first, last, ...shard } = await new LogObjectReader({ name }, whole).readHeader();
+    const found = shardOf(shards, shard);
+    found.parts.push({ name, first, last });
+    Object.assign(found, { table: shard.table, firstIndex: shard.firstIndex });
+  } finally {
+    await content.return(undefined);
+  }
+}
+
+/** A mark knows no table: that of its shard is known from the objects beside it. */
+function shardOf(shards: Map<string, BackedUpShard>, { clusterId, shardId }: ShardKey): BackedUpShard {
+  const key = `${clusterId}/${shardId}`;
+  const found = shards.get(key) ?? { clusterId, shardId, table: '', firstIndex: 0, parts: [], gaps: [] };
+  shards.set(key, found);
+  return found;
+}
+
+async function readMark(name: string, content: AsyncIterable<Buffer>): Promise<ShardKey & Run> {
+  const pieces: Buffer[] = [];
+  let sizeBytes = 0;
+  for await (const piece of content) {
+    sizeBytes += piece.length;
+    if (sizeBytes > MARK_BYTES_MAX) throw archiveErrors.objectDamaged(name, 'it is too large for a mark');
+    pieces.push(piece);
+  }
+  let mark: Partial<ShardKey & Run> | undefined;
+  try {
+    mark = JSON.parse(Buffer.concat(pieces).toString()) as typeof mark;
+  } catch (cause) {
+    throw archiveErrors.objectDamaged(name, 'it is no JSON', { cause });
+  }
+  const { clusterId, shardId, first, last } = mark ?? {};
+  const isMark = typeof clusterId === 'string' && [shardId, first, last].every(Number.isSafeInteger);
+  if (!isMark) throw archiveErrors.objectDamaged(name, 'it is no mark of missing entries');
+  return { clusterId, shardId: shardId!, first: first!, last: last! };
+}
+
+async function* rejoined(first: Buffer, rest: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  if (first.length > 0) yield first;
+  yield* rest;
+}
+
+async function* gunzipped(store: ObjectStore, name: string): AsyncGenerator<Buffer, void, undefined> {
+  const gunzip = createGunzip();
+  const filled = pipeline(Readable.from(store.get(name, {})), gunzip);
+  filled.catch(() => undefined);
+  try {
+    for await (const piece of gunzip) yield piece as Buffer;
+    await filled;
+  } catch (error) {
+    const isOfGzip = String((error as NodeJS.ErrnoException).code).startsWith('Z_');
+    throw isOfGzip
+      ? archiveErrors.objectDamaged(name, 'it is not gzip as it was stored', { cause: error })
+      : error;
+  }
+}

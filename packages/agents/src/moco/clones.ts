@@ -1,0 +1,306 @@
+import { isIP } from 'node:net';
+import type { Restorer } from '@coxswain/backup';
+import { checkLeaderRole } from '@coxswain/backup';
+import {
+  ApiError,
+  type Call,
+  CLONE_FAILED,
+  errors,
+  type HeldClone,
+  type Log,
+  type MaintenanceControl,
+  type NodeApi,
+  type ReplicationApi,
+  Status,
+  tableApiError,
+} from '@coxswain/node';
+import { type moco, replication } from '@coxswain/protocol';
+import { type LeaderLink, LinkError } from '@coxswain/replication';
+import { Backoff, type Clock, pause, type Random, type RateLimit } from '@coxswain/runtime';
+import { DonorError, type DonorTable, donorTable } from './donor-table.js';
+import type { OneAtATime } from './one-at-a-time.js';
+
+/** Tables that come at a time. */
+const TABLES_IN_FLIGHT_MAX = 2;
+const ATTEMPTS_MAX = 6;
+const RETRY_LEAST_MS = 250;
+const RETRY_GREATEST_MS = 10_000;
+/** How long the donor may take to say which tables it has. */
+const LIST_MS = 10_000;
+/** Statuses with which a donor refuses a token: a proxy in front of it may give the first, PERMISSION_DENIED. */
+const TOKEN_REFUSALS: ReadonlySet<number> = new Set([7, Status.Unauthenticated]);
+const HOST = /^[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?$/;
+
+/** What a clone asks of the node. `Node` implements it. */
+export type CloneNode = Pick<NodeApi, 'listTables'> &
+  Pick<ReplicationApi, 'role' | 'openLog'> &
+  Pick<MaintenanceControl, 'clone' | 'onChange'> & { readonly clusterId: string | undefined };
+
+/** Whom to clone. */
+export interface Donor {
+  readonly address: string;
+  readonly token: string;
+}
+
+export interface ClonesOptions {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly restorer: Pick<Restorer, 'restore'>;
+  readonly requests: OneAtATime;
+  /** The way to a donor, who wants to be shown the token where there is one. Throws TypeError for an address that is none. */
+  readonly connect: (donor: Donor) => Promise<LeaderLink>;
+  /** The donor outside; with an empty address none is configured. */
+  readonly external: Donor;
+  /** What all restores of this node share. */
+  readonly rate: RateLimit;
+}
+
+/** The refusal of a token. What is to be done depends on who has named the donor. */
+type TokenRefused = (donor: string) => ApiError;
+
+/** The last clone that this process has begun. What the cluster knows of one is `ClusterClone`. */
+export interface CloneStatus {
+  readonly state: 'none' | 'running' | 'done' | 'failed';
+  readonly tables: number;
+  readonly tablesDone: number;
+  /** Compressed, as they came, with what came twice. */
+  readonly bytes: number;
+  readonly error: string | undefined;
+}
+
+/**
+ * CloneService.Clone (operations-protocols.md §2): fills this cluster, which must be empty, with every table of another.
+ * Each comes by a restore, so through Raft, whole or not at all, and with revisions of its own (T1, T3). From its answer on
+ * every member of the cluster knows that it goes on, and until it has succeeded none of them says SERVING (`ClusterClone`).
+ */
+export class Clones {
+  readonly #node: CloneNode;
+  readonly #options: ClonesOptions;
+  readonly #aborter = new AbortController();
+  #status: CloneStatus = { state: 'none', tables: 0, tablesDone: 0, bytes: 0, error: undefined };
+  #running: Promise<void> | undefined;
+
+  constructor(node: CloneNode, options: ClonesOptions) {
+    this.#node = node;
+    this.#options = options;
+  }
+
+  get status(): CloneStatus {
+    return this.#status;
+  }
+
+  get isRunning(): boolean {
+    return this.#status.state === 'running';
+  }
+
+  /**
+   * Resolves when the clone has begun: the donor has named its tables and lets them be read, and the cluster knows of it.
+   * A donor that the request names is shown the token that the caller came with, and no secret of this node. When it
+   * rejects, nothing has begun. Errors, in this order: notForThisRole, donorHostInvalid, donorPortInvalid, anotherRequest,
+   * recipientNotEmpty, donorNotConfigured, then donorFailed, donorIsNone, donorIsThisCluster, donorWithoutMaintenance and
+   * donorRefusesToken (of the one outside externalDonorRefusesToken); and those of a linearizable read and of a proposal.
+   */
+  async begin(request: moco.CloneRequest, token: string, call: Call): Promise<void> {
+    checkLeaderRole(this.#node.role, 'Clone');
+    const donor = request.external ? this.#options.external : { address: addressOf(request), token };
+    const release = this.#options.requests.take();
+    let link: LeaderLink | undefined;
+    try {
+      await this.#checkEmpty(call);
+      if (donor.address === '') throw errors.donorNotConfigured();
+      const refused = request.external ? errors.externalDonorRefusesToken : errors.donorRefusesToken;
+      link = await this.#connect(donor);
+      const tables = await this.#listOf(link, refused, call);
+      await this.#checkAccess(link, tables[0]?.name ?? '', refused, call);
+      const held = await this.#node.clone.begin(donor.address, call);
+      // From here on no member takes writes, and what was written before must not be lost.
+      await this.#checkEmpty(call).catch(async (error: unknown) => {
+        await held.withdraw();
+        throw error;
+      });
+      this.#status = { state: 'running', tables: tables.length, tablesDone: 0, bytes: 0, error: undefined };
+      this.#running = this.#run(link, tables, held).finally(release);
+    } catch (error) {
+      link?.close();
+      release();
+      throw error;
+    }
+  }
+
+  /** Breaks off what is under way. Resolves when nothing is. */
+  async stop(): Promise<void> {
+    this.#aborter.abort();
+    await this.#running;
+  }
+
+  async #checkEmpty(call: Call): Promise<void> {
+    for (const { name } of await this.#node.listTables(call)) {
+      const keyCount = await this.#countKeys(name, call);
+      if (keyCount > 0) throw errors.recipientNotEmpty(name, keyCount);
+    }
+  }
+
+  async #countKeys(name: string, call: Call): Promise<number> {
+    const { table } = await this.#node.openLog(name, call);
+    try {
+      return await table.countKeys();
+    } catch (error) {
+      throw tableApiError(error);
+    }
+  }
+
+  async #connect(donor: Donor): Promise<LeaderLink> {
+    try {
+      return await this.#options.connect(donor);
+    } catch (error) {
+      throw errors.donorFailed(donor.address, textOf(error));
+    }
+  }
+
+  async #listOf(link: LeaderLink, refused: TokenRefused, call: Call): Promise<DonorTable[]> {
+    const request = replication.MetadataRequest.create();
+    const metadata = await link.metadata(request, this.#shortCall(call)).catch((error: unknown) => {
+      throw statusOf(error) === Status.Unimplemented
+        ? errors.donorIsNone(link.address)
+        : refusalOf(error, link.address, refused);
+    });
+    const { tables, clusterId } = metadata;
+    if (clusterId !== '' && clusterId === this.#node.clusterId) throw errors.donorIsThisCluster(link.address);
+    return tables.map(({ name, shardId }) => ({ name, shardId, clusterId }));
+  }
+
+  #shortCall(call: Call): { deadlineMs: number; signal: AbortSignal } {
+    const deadlineMs = Math.min(call.deadlineMs, this.#options.clock.monotonicMs() + LIST_MS);
+    return { deadlineMs, signal: this.#aborter.signal };
+  }
+
+  /**
+   * The list of tables is open to everybody, what is in them is not. So the donor is asked for a log from the entry 0 on, which
+   * every server refuses that lets the caller ask at all, and which costs it nothing.
+   */
+  async #checkAccess(link: LeaderLink, table: string, refused: TokenRefused, call: Call): Promise<void> {
+    const request = replication.ReplicateRequest.fromPartial({ table: Buffer.from(table), leaderIndex: 0n });
+    try {
+      for await (const _ of link.replicate(request, this.#shortCall(call))) break;
+    } catch (error) {
+      const status = statusOf(error);
+      if (status === Status.Unimplemented) throw errors.donorWithoutMaintenance(link.address);
+      if (status === undefined || TOKEN_REFUSALS.has(status)) throw refusalOf(error, link.address, refused);
+    }
+  }
+
+  async #run(link: LeaderLink, tables: readonly DonorTable[], held: HeldClone): Promise<void> {
+    const { log } = this.#options;
+    const donor = link.address;
+    log('info', 'a clone has begun', { donor, tables: tables.length });
+    const broken = new AbortController();
+    // Somebody else decides what becomes of the cluster then, and nothing may be added to it.
+    const leave = this.#node.onChange(() => {
+      if (!held.isHeld) broken.abort(new Error('the cluster does not wait for it any more'));
+    });
+    const signal = AbortSignal.any([this.#aborter.signal, broken.signal]);
+    const waiting = [...tables];
+    const work = async (): Promise<void> => {
+      for (let table = waiting.shift(); table !== undefined && !signal.aborted; table = waiting.shift()) {
+        await this.#fill(link, table, { signal, cloneId: held.id });
+        this.#status = { ...this.#status, tablesDone: this.#status.tablesDone + 1 };
+      }
+    };
+    const workers = Array.from({ length: TABLES_IN_FLIGHT_MAX }, () =>
+      work().catch((error: unknown) => {
+        broken.abort(error);
+        throw error;
+      }),
+    );
+    const settled = await Promise.allSettled(workers);
+    link.close();
+    leave();
+    const failed = settled.find((result) => result.status === 'rejected');
+    const { tablesDone } = this.#status;
+    if (failed === undefined && !signal.aborted) {
+      await held.end();
+      this.#status = { ...this.#status, state: 'done' };
+      log('info', 'a clone is done', { donor, tables: tablesDone });
+      return;
+    }
+    const isStopped = this.#aborter.signal.aborted;
+    const error = isStopped ? 'the node was stopped' : textOf(broken.signal.reason ?? failed?.reason);
+    // A node that stops leaves it to its next start: without a quorum it would wait for nothing.
+    if (!isStopped) await held.end(error);
+    this.#status = { ...this.#status, state: 'failed', error };
+    log('error', CLONE_FAILED, { donor, tables: tables.length, tablesDone, reason: error });
+  }
+
+  /** What fails by chance is tried again: until a table has come there is nothing of it here. */
+  async #fill(
+    link: LeaderLink,
+    table: DonorTable,
+    { signal, cloneId }: { readonly signal: AbortSignal; readonly cloneId: string },
+  ): Promise<void> {
+    const { clock, random, log, restorer } = this.#options;
+    const backoff = new Backoff(random, { leastMs: RETRY_LEAST_MS, greatestMs: RETRY_GREATEST_MS });
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const deadlineMs = clock.monotonicMs() + LIST_MS;
+        // A donor that is written to all the time compacts its log faster than a large table comes.
+        const stream = this.#stream(link, table, signal, attempt > 2);
+        await restorer.restore(table.name, stream, { deadlineMs, signal, cloneId });
+        return;
+      } catch (error) {
+        if (signal.aborted || attempt === ATTEMPTS_MAX || !mayPass(error)) {
+          throw new Error(`table "${table.name}": ${textOf(error)}`, { cause: error });
+        }
+        log('warn', 'a table could not be cloned, and is tried again', {
+          table: table.name,
+          reason: textOf(error),
+        });
+        await pause(clock, backoff.next(), signal);
+      }
+    }
+  }
+
+  async *#stream(
+    link: LeaderLink,
+    table: DonorTable,
+    signal: AbortSignal,
+    isSnapshotEnough: boolean,
+  ): AsyncGenerator<Buffer> {
+    const { clock, rate } = this.#options;
+    const call = { nowMs: () => clock.monotonicMs(), signal, isSnapshotEnough };
+    for await (const data of donorTable(link, table, call)) {
+      this.#status = { ...this.#status, bytes: this.#status.bytes + data.length };
+      await rate.pay(data.length, signal);
+      yield data;
+    }
+  }
+}
+
+function addressOf({ donorHost, donorPort }: moco.CloneRequest): string {
+  if (isIP(donorHost) === 0 && !HOST.test(donorHost)) throw errors.donorHostInvalid();
+  if (donorPort < 1 || donorPort > 65_535) throw errors.donorPortInvalid();
+  return isIP(donorHost) === 6 ? `[${donorHost}]:${donorPort}` : `${donorHost}:${donorPort}`;
+}
+
+/** A donor that is away or replaces the table, or a cluster without a leader for a moment. */
+function mayPass(error: unknown): boolean {
+  if (error instanceof DonorError) return true;
+  if (error instanceof LinkError) return !error.isFromLeader || error.status === Status.Unavailable;
+  return error instanceof ApiError && error.status === Status.Unavailable;
+}
+
+/** The status that the donor itself gave. Undefined: contact was not made, or was lost. */
+function statusOf(error: unknown): number | undefined {
+  return error instanceof LinkError && error.isFromLeader ? error.status : undefined;
+}
+
+/** What the caller is told of a call to the donor that failed. */
+function refusalOf(error: unknown, donor: string, refused: TokenRefused): ApiError {
+  const status = statusOf(error);
+  if (status !== undefined && TOKEN_REFUSALS.has(status)) return refused(donor);
+  return errors.donorFailed(donor, textOf(error));
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

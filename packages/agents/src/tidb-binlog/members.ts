@@ -1,0 +1,113 @@
+import type { MemberControl, NodeApi, ReplicationApi } from '@coxswain/node';
+import type { FollowerNodeSighting, LeaderReplication } from '@coxswain/replication';
+import type { Clock } from '@coxswain/runtime';
+import {
+  decodeQuestion,
+  decodeReport,
+  encodeQuestion,
+  encodeReport,
+  type FollowedTable,
+  type MemberReport,
+  REPORT_TOPIC,
+  type ReportQuestion,
+} from './member-report.js';
+import { positionOf } from './positions.js';
+
+/** How long the other members may take. */
+const ASK_MS = 1_000;
+
+export type ReportingNode = Pick<NodeApi, 'status'> &
+  Pick<ReplicationApi, 'role' | 'localLog' | 'answerMembers' | 'askMembers' | 'isLogPaused'> &
+  Pick<MemberControl, 'nodeId'>;
+
+export interface MembersOptions {
+  readonly clock: Clock;
+  readonly leader: Pick<LeaderReplication, 'followers' | 'followerNodes' | 'endWaiting' | 'isSending'>;
+  /** On a follower cluster: this node takes nothing from the leader cluster since a member is to be paused. */
+  readonly hasStoppedTaking: () => boolean;
+}
+
+/** What the members of this cluster tell each other about themselves and about those that follow them. */
+export class Members {
+  readonly #node: ReportingNode;
+  readonly #options: MembersOptions;
+
+  constructor(node: ReportingNode, options: MembersOptions) {
+    this.#node = node;
+    this.#options = options;
+    node.answerMembers(REPORT_TOPIC, (bytes) => {
+      const question = decodeQuestion(bytes);
+      return question === undefined ? Buffer.alloc(0) : encodeReport(this.#report(question));
+    });
+  }
+
+  /** The reports of this node and of every other one that answers within a second, by id. */
+  async ask(question: ReportQuestion): Promise<ReadonlyMap<number, MemberReport>> {
+    const answers = await this.#node.askMembers(REPORT_TOPIC, encodeQuestion(question), ASK_MS);
+    const reports = new Map([[this.#node.nodeId, this.#report(question)]]);
+    for (const [id, answer] of answers) {
+      const report = decodeReport(answer);
+      if (report !== undefined) reports.set(id, report);
+    }
+    return reports;
+  }
+
+  #report({ table, endsWaiting }: ReportQuestion): MemberReport {
+    const { clock, leader, hasStoppedTaking } = this.#options;
+    const isLeaderCluster = this.#node.role === 'leader';
+    if (endsWaiting) leader.endWaiting();
+    const log = table === undefined ? undefined : this.#node.localLog(table);
+    const followed = leader.followers().filter((each) => table === undefined || each.table === table);
+    return {
+      isQuiet: isLeaderCluster ? this.#node.isLogPaused && !leader.isSending : hasStoppedTaking(),
+      nowMs: Math.floor(clock.nowMs()),
+      position: isLeaderCluster && log !== undefined ? positionOf(log) : undefined,
+      followed: followed.map(({ table, follower, clusterId, appliedIndex, lastSeenMsAgo }) => ({
+        ...{ table, follower, clusterId, appliedIndex, lastSeenMsAgo },
+      })),
+      followerNodes: leader.followerNodes(),
+    };
+  }
+}
+
+/** Of each node of a follower cluster what a member heard last. */
+export function mergeFollowerNodes(reports: Iterable<MemberReport>): FollowerNodeSighting[] {
+  return latest(reports, 'followerNodes', ({ clusterId, name }) => `${clusterId}\0${name}`);
+}
+
+/**
+ * How far each follower cluster, or each follower that names no cluster, has each table: what a member heard last, or
+ * where two heard at the same time, the more.
+ */
+export function mergeFollowed(reports: Iterable<MemberReport>): FollowedTable[] {
+  return latest(reports, 'followed', ({ table, clusterId, follower }) =>
+    clusterId === '' ? `${table}\0\0${follower}` : `${table}\0${clusterId}`,
+  );
+}
+
+/** What every follower that a member heard of has, by table: also where one was heard again, further on, by another member. */
+export function leastFollowed(reports: Iterable<MemberReport>): ReadonlyMap<string, number> {
+  const least = new Map<string, number>();
+  for (const { followed } of reports) {
+    for (const { table, appliedIndex } of followed) {
+      least.set(table, Math.min(appliedIndex, least.get(table) ?? appliedIndex));
+    }
+  }
+  return least;
+}
+
+function latest<Kind extends 'followed' | 'followerNodes'>(
+  reports: Iterable<MemberReport>,
+  kind: Kind,
+  keyOf: (sighting: MemberReport[Kind][number]) => string,
+): MemberReport[Kind][number][] {
+  const found = new Map<string, MemberReport[Kind][number]>();
+  for (const report of reports) {
+    for (const sighting of report[kind]) {
+      const key = keyOf(sighting);
+      const known = found.get(key);
+      if (known === undefined || sighting.lastSeenMsAgo < known.lastSeenMsAgo) found.set(key, sighting);
+    }
+  }
+  return [...found.values()];
+}

@@ -1,0 +1,210 @@
+import {
+  ApiError,
+  type Log,
+  type MemberControl,
+  type MemberState,
+  type NodeApi,
+  type ReplicationApi,
+} from '@coxswain/node';
+import { type Clock, pause } from '@coxswain/runtime';
+import { missingOf } from './drain.js';
+import type { Members } from './members.js';
+
+/** How long a change of the meta group is tried, before it is tried again. */
+const CHANGE_MS = 5_000;
+const RETRY_MS = 200;
+/** How often it is looked whether the node is quiet, or followers have what they must have. */
+const LOOK_MS = 100;
+/** How often it is logged what a node that is being closed waits for. */
+const LOG_INTERVAL_MS = 10_000;
+/** How long the leader cluster may take to hear that a node of its follower cluster goes. */
+const FAREWELL_MS = 1_000;
+
+export type StatefulNode = Pick<NodeApi, 'status' | 'metrics'> &
+  Pick<ReplicationApi, 'role' | 'onChange' | 'openLog'> &
+  MemberControl;
+
+export interface NodeStatesOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly members: Members;
+  /** Says to the leader cluster what this node's state is. */
+  readonly tellState: (deadlineMs: number) => Promise<void>;
+  /** The node was closed: it stops. */
+  readonly stop: () => void;
+}
+
+/**
+ * Carries out what the meta group says that this node's state shall be (operations-protocols.md §3): `pausing` becomes
+ * `paused` when nothing is replicated any more, and `closing` becomes `offline` when followers have all that is here; then
+ * the node stops. A node that was closed and is started again is online; one that was paused stays so.
+ */
+export class NodeStates {
+  readonly #node: StatefulNode;
+  readonly #options: NodeStatesOptions;
+  readonly #aborter = new AbortController();
+  #nap = new AbortController();
+  #setBegun = (): void => undefined;
+  /**
+   * Resolves when this node has put behind it what an earlier process of it left, or stops. A state that it is given before
+   * that would be taken for the earlier process's.
+   */
+  readonly begun: Promise<void> = new Promise((resolve) => {
+    this.#setBegun = resolve;
+  });
+  #leaveNode: (() => void) | undefined;
+
+  constructor(node: StatefulNode, options: NodeStatesOptions) {
+    this.#node = node;
+    this.#options = options;
+  }
+
+  /** `fatal` gets a broken invariant. */
+  start(fatal: (error: unknown) => void): void {
+    this.#leaveNode = this.#node.onChange(() => this.#nap.abort());
+    this.#run().catch((error: unknown) => {
+      if (!this.#isStopped) fatal(error);
+    });
+  }
+
+  /** Begins nothing any more. What was begun goes on when the node is started again. */
+  stop(): void {
+    this.#leaveNode?.();
+    this.#aborter.abort();
+    this.#nap.abort();
+    this.#setBegun();
+  }
+
+  get #state(): MemberState {
+    return this.#node.memberState(this.#node.nodeId);
+  }
+
+  get #isStopped(): boolean {
+    return this.#aborter.signal.aborted;
+  }
+
+  async #run(): Promise<void> {
+    // An earlier process was closed, or died while it was.
+    await this.#change({ from: ['closing', 'offline'], to: 'online' });
+    this.#setBegun();
+    while (!this.#isStopped) {
+      const state = this.#state;
+      if (state === 'pausing') {
+        if (await this.#isQuiet()) await this.#change({ from: ['pausing'], to: 'paused' });
+        else await pause(this.#options.clock, LOOK_MS, this.#aborter.signal);
+      } else if (state === 'closing') {
+        await this.#close();
+        return;
+      } else await this.#nextChange(state);
+    }
+  }
+
+  /** Waits for a change of the node, at which the state may be another one. */
+  async #nextChange(state: MemberState): Promise<void> {
+    while (this.#state === state && !this.#isStopped) {
+      await new Promise<void>((resolve) => {
+        const { signal } = this.#nap;
+        if (signal.aborted) resolve();
+        else signal.addEventListener('abort', () => resolve(), { once: true });
+      });
+      if (!this.#isStopped) this.#nap = new AbortController();
+    }
+  }
+
+  /** Tried until the meta group has taken it, or says that there is nothing to be changed. */
+  async #change(change: { from: readonly MemberState[]; to: MemberState }): Promise<void> {
+    const { clock } = this.#options;
+    while (!this.#isStopped) {
+      try {
+        const call = { deadlineMs: clock.monotonicMs() + CHANGE_MS };
+        // Where there is nothing to be changed nothing is proposed, also on a full disk.
+        const state = (await this.#node.memberStates(call)).get(this.#node.nodeId)!;
+        if (!change.from.includes(state)) return;
+        await this.#node.changeMemberState(this.#node.nodeId, change, call);
+        this.#options.log('info', 'the state of this node has changed', { state: change.to });
+        return;
+      } catch (error) {
+        if (!(error instanceof ApiError)) throw error;
+        await pause(clock, RETRY_MS, this.#aborter.signal);
+      }
+    }
+  }
+
+  /** On a leader cluster this node sends nothing; on a follower cluster no member that can be heard takes anything. */
+  async #isQuiet(): Promise<boolean> {
+    const { nodeId, role } = this.#node;
+    const reports = await this.#options.members.ask({ table: undefined, endsWaiting: false });
+    if (role === 'leader') return reports.get(nodeId)!.isQuiet;
+    return [nodeId, ...this.#connected].every((id) => reports.get(id)?.isQuiet ?? false);
+  }
+
+  /** The other members that this node can reach. */
+  get #connected(): number[] {
+    const { peers } = this.#node.status();
+    return peers.filter(({ isConnected }) => isConnected).map(({ id }) => id);
+  }
+
+  async #close(): Promise<void> {
+    const { log, clock, stop } = this.#options;
+    if (this.#node.role === 'leader') {
+      log(
+        'info',
+        'the node is being closed: it takes no writes, and waits until every follower cluster has all',
+        {},
+      );
+      await this.#drain();
+    } else log('info', 'the node is being closed', {});
+    if (this.#isStopped) return;
+    await this.#change({ from: ['closing'], to: 'offline' });
+    await this.#options.tellState(clock.monotonicMs() + FAREWELL_MS);
+    if (!this.#isStopped) stop();
+  }
+
+  /** Resolves when every follower cluster has applied all that clients have written through this node, or when stopped. */
+  async #drain(): Promise<void> {
+    const { clock, members } = this.#options;
+    const { signal } = this.#aborter;
+    // Those that were taken before the state was `closing`.
+    while (this.#node.metrics().proposals.pending > 0 && !signal.aborted) await pause(clock, LOOK_MS, signal);
+    const targets = await this.#targets();
+    let loggedMs = clock.monotonicMs();
+    while (!signal.aborted) {
+      const reports = await members.ask({ table: undefined, endsWaiting: true });
+      const existing = new Set(this.#node.status().tables.map(({ name }) => name));
+      const wanted = new Map([...targets].filter(([name]) => existing.has(name)));
+      const missing = missingOf(wanted, reports.values());
+      // Who follows may be known to it alone.
+      const silent = this.#connected.find((id) => !reports.has(id));
+      if (missing === undefined && silent === undefined) return;
+      if (clock.monotonicMs() - loggedMs >= LOG_INTERVAL_MS) {
+        loggedMs = clock.monotonicMs();
+        this.#options.log('warn', 'the node that is being closed waits for a follower', {
+          ...missing,
+          silent,
+        });
+      }
+      await pause(clock, LOOK_MS, signal);
+    }
+  }
+
+  /** The last index of each table, as a quorum has it. */
+  async #targets(): Promise<ReadonlyMap<string, number>> {
+    const { clock } = this.#options;
+    const targets = new Map<string, number>();
+    for (const { name } of this.#node.status().tables) {
+      while (!this.#isStopped) {
+        try {
+          const log = await this.#node.openLog(name, { deadlineMs: clock.monotonicMs() + CHANGE_MS });
+          targets.set(name, log.appliedIndex);
+          break;
+        } catch (error) {
+          if (!(error instanceof ApiError)) throw error;
+          // It was deleted meanwhile: nobody needs it.
+          if (error.code === 'tableNotFound') break;
+          await pause(clock, RETRY_MS, this.#aborter.signal);
+        }
+      }
+    }
+    return targets;
+  }
+}

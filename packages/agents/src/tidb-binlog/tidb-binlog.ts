@@ -1,0 +1,413 @@
+import {
+  ApiError,
+  errors,
+  type FollowerControl,
+  type Log,
+  type MaintenanceControl,
+  type MemberInfo,
+  type MemberState,
+  type ReplicationApi,
+  type TableLog,
+} from '@coxswain/node';
+import { type Follower, type FollowerNodeSighting, LinkError } from '@coxswain/replication';
+import { type Clock, pause } from '@coxswain/runtime';
+import { type ActionAnswer, judgeAction, refused, succeeded } from './action.js';
+import { describeEntry } from './entry-text.js';
+import type { Json } from './go-json.js';
+import type { FollowedTable, MemberReport } from './member-report.js';
+import { leastFollowed, Members, type MembersOptions, mergeFollowed, mergeFollowerNodes } from './members.js';
+import { NodeStates, type StatefulNode } from './node-states.js';
+import { findEntry, findReplicated, positionOf, replicaPositionOf, timeAt } from './positions.js';
+import { parseTs, tsoOf } from './tso.js';
+
+/** How long the meta group, or a table, may take to answer. */
+const CALL_MS = 5_000;
+/** How long the leader cluster may take to say when it appended an entry. */
+const LEADER_MS = 1_000;
+/** How long PUT /state waits until a node that is to be paused is. */
+const PAUSING_MS = 5_000;
+const LOOK_MS = 20;
+/** Logs that are searched for an entry at a time. */
+const SEARCHES_MAX = 4;
+/** How long followers have to say how far they are, and how often they are made to. */
+const HEARING_MS = 100;
+const HEARING_INTERVAL_MS = 1_000;
+/** Who was not heard for so long is not called alive: nodes of follower clusters ask every 30 s. */
+const ALIVE_MS = 90_000;
+
+export type TidbBinlogNode = StatefulNode &
+  Pick<ReplicationApi, 'localLog' | 'answerMembers' | 'askMembers' | 'isLogPaused'> &
+  Pick<MaintenanceControl, 'compactLogs'> &
+  Pick<FollowerControl, 'isReplicationPaused' | 'leaderClusterId'>;
+
+export interface TidbBinlogOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** What the process was started as: what it is until it knows its cluster. */
+  readonly startedAs: 'leader' | 'follower';
+  readonly leader: MembersOptions['leader'];
+  readonly follower:
+    | Pick<Follower, 'status' | 'statusEverywhere' | 'leaderNodes' | 'isTaking' | 'timeOf' | 'tellState'>
+    | undefined;
+  /** The node was closed: it stops. */
+  readonly stop: () => void;
+}
+
+/** A status object, the same for Pumps and Drainers. */
+interface NodeObject {
+  readonly [key: string]: Json;
+  readonly nodeId: string;
+  readonly host: string;
+  readonly state: string;
+  readonly isAlive: boolean;
+  readonly score: number;
+  readonly label: null;
+  readonly maxCommitTS: bigint;
+  readonly updateTS: bigint;
+}
+
+/**
+ * What the HTTP API of TiDB-Binlog says and does (operations-protocols.md §3), for this cluster's own data: a node of a
+ * leader cluster is a Pump, a node of a follower cluster a Drainer. What it gives is written as JSON or text elsewhere.
+ * `table` is undefined for the first one.
+ */
+export class TidbBinlog {
+  readonly #node: TidbBinlogNode;
+  readonly #options: TidbBinlogOptions;
+  readonly #members: Members;
+  readonly #states: NodeStates;
+  #searches = 0;
+  /** When followers were made to say how far they are. */
+  #hearingMs = Number.NEGATIVE_INFINITY;
+  #isCollecting = false;
+
+  constructor(node: TidbBinlogNode, options: TidbBinlogOptions) {
+    this.#node = node;
+    this.#options = options;
+    const { clock, log, leader, follower, stop } = options;
+    const hasStoppedTaking = (): boolean => node.isReplicationPaused && !(follower?.isTaking ?? false);
+    this.#members = new Members(node, { clock, leader, hasStoppedTaking });
+    const tellState = async (deadlineMs: number): Promise<void> => {
+      if (this.isPump) return;
+      try {
+        await follower?.tellState(deadlineMs);
+      } catch (error) {
+        // It forgets this node after a while.
+        if (!(error instanceof LinkError)) throw error;
+      }
+    };
+    this.#states = new NodeStates(node, { clock, log, members: this.#members, tellState, stop });
+  }
+
+  /** Begins to carry out what is wanted of this node. `fatal` gets a broken invariant. */
+  start(fatal: (error: unknown) => void): void {
+    this.#states.start(fatal);
+  }
+
+  /** Nothing is carried out any more. */
+  stop(): void {
+    this.#states.stop();
+  }
+
+  /** Of a leader cluster; else it is a Drainer. */
+  get isPump(): boolean {
+    return (this.#node.role ?? this.#options.startedAs) === 'leader';
+  }
+
+  /** What an operator is to know, one line each. */
+  problems(): string[] {
+    const state = this.#node.memberState(this.#node.nodeId);
+    if (state === 'online' || state === 'offline') return [];
+    if (state === 'closing') return ['this node is being closed: it takes no writes, and then stops'];
+    return this.isPump
+      ? [
+          'this node is paused: follower clusters get nothing from it until "PUT /state/NAME/resume" of its REST listener',
+        ]
+      : [];
+  }
+
+  // ---- what is read
+
+  /** GET /status of a Pump: every Pump, and how far the table is. */
+  async pumpStatus(table: string | undefined): Promise<Json> {
+    try {
+      const states = await this.#node.memberStates(this.#call());
+      const name = table ?? this.#firstTable();
+      const reports = await this.#members.ask({ table: name, endsWaiting: false });
+      const cluster = this.#node.status();
+      const pumps = cluster.members.map((member) => this.#pump(member, { cluster, states, reports }));
+      pumps.sort(byNodeId);
+      // After the members were asked: none of them is ahead of it.
+      const commitTs =
+        name === undefined ? 0n : tsoOf(positionOf(await this.#node.openLog(name, this.#call())));
+      const status = Object.fromEntries(pumps.map((pump) => [pump.nodeId, pump]));
+      return { status, CommitTS: commitTs, Checkpoint: {}, ErrMsg: '' };
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      return { status: null, CommitTS: 0n, Checkpoint: {}, ErrMsg: error.message };
+    }
+  }
+
+  /** GET /drainers of a Pump: every node of the follower clusters that were heard lately. */
+  async drainers(table: string | undefined): Promise<Json> {
+    const name = table ?? this.#firstTable();
+    await this.#hearFollowers(name);
+    const reports = await this.#members.ask({ table: name, endsWaiting: false });
+    const log = name === undefined ? undefined : this.#node.localLog(name);
+    const followed = mergeFollowed(reports.values());
+    const nodes = mergeFollowerNodes(reports.values());
+    const known = new Set(nodes.map(({ clusterId }) => clusterId));
+    const drainers = nodes.map((node) => {
+      const position = followed.find(({ clusterId }) => clusterId === node.clusterId);
+      return this.#drainer(node, position, log);
+    });
+    // Stock ones, and those of earlier releases, say nothing of themselves.
+    for (const each of followed.filter(({ clusterId }) => !known.has(clusterId))) {
+      const { clusterId, follower: name, lastSeenMsAgo } = each;
+      const node = { clusterId, name, address: name, state: 'online', lastSeenMsAgo };
+      drainers.push(this.#drainer(node, each, log));
+    }
+    return drainers.sort(byNodeId);
+  }
+
+  /** GET /status of a Drainer. Errors: tableNotFound. */
+  async drainerStatus(table: string | undefined): Promise<Json> {
+    const follower = this.#options.follower!;
+    const name = table ?? this.#firstTable();
+    const position = name === undefined ? 0n : await this.#latest(name);
+    const { tables, leaderAddress, isReached } = await follower.statusEverywhere();
+    const status = tables.find((each) => each.name === name);
+    const { leaderNodes } = follower;
+    const pumps = leaderNodes?.length === 0 ? [leaderAddress] : leaderNodes?.toSorted(compareText);
+    const isSynced =
+      isReached &&
+      (status === undefined
+        ? name === undefined
+        : status.state === 'replicating' && status.leaderAppliedIndex > 0 && status.lagEntries === 0);
+    return {
+      PumpPos: pumps === undefined ? null : Object.fromEntries(pumps.map((pump) => [pump, position])),
+      Synced: isSynced,
+      LastTS: position,
+      TsMap: '',
+    };
+  }
+
+  /** GET /commit_ts. */
+  async commitTs(table: string | undefined): Promise<Json> {
+    try {
+      const name = table ?? this.#firstTable();
+      const ts = name === undefined ? 0n : await this.#latest(name);
+      return { message: "get drainer's latest ts success!", code: 200, data: { ts } };
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      return refused(error.message);
+    }
+  }
+
+  // ---- what is done
+
+  /**
+   * PUT /state. The change is made in the meta group, whichever node is asked, and the node that it concerns carries it
+   * out. A node that is to be paused has some seconds for that before this resolves.
+   */
+  async applyAction(nodeId: string, action: string): Promise<ActionAnswer> {
+    const call = this.#call();
+    const { members, peers } = this.#node.status();
+    const member = members.find((each) => idOf(each, members) === nodeId);
+    const own = members.find(({ id }) => id === this.#node.nodeId)!;
+    this.#options.log('info', 'an action was asked for', {
+      nodeId: nodeId.slice(0, 200),
+      action: action.slice(0, 200),
+    });
+    try {
+      for (;;) {
+        const states = await this.#node.memberStates(call);
+        const state = member && (states.get(member.id) ?? 'online');
+        const judged = judgeAction({ nodeId, action, ownId: idOf(own, members), state });
+        if ('code' in judged) return judged;
+        const { id } = member!;
+        const isReached = id === own.id || peers.some((peer) => peer.id === id && peer.isConnected);
+        // What it is to do it would do when it is started; that nobody waits for.
+        if (!isReached && action !== 'resume')
+          return refused(`${nodeId} does not answer: start it, or ask again when it can be reached`);
+        if (id === own.id) await this.#states.begun;
+        if ((await this.#node.changeMemberState(id, judged, call)) !== undefined) continue;
+        if (judged.to === 'pausing') await this.#untilPaused(id);
+        return succeeded(action);
+      }
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      return refused(error.message);
+    }
+  }
+
+  async #untilPaused(id: number): Promise<void> {
+    const { clock } = this.#options;
+    const deadlineMs = clock.monotonicMs() + PAUSING_MS;
+    while (this.#node.memberState(id) === 'pausing' && clock.monotonicMs() < deadlineMs) {
+      await pause(clock, LOOK_MS, new AbortController().signal);
+    }
+  }
+
+  /** GET /debug/binlog: the entry of the table's log that a TSO stands for, as text. */
+  async entryAt(text: string, table: string | undefined, hasValues: boolean): Promise<string> {
+    const ts = parseTs(text);
+    if (ts === undefined) return `invalid parameter ts: ${text}`;
+    const failed = (reason: string): string => `fail read binlog by ts: ${ts}: ${reason}`;
+    if (this.#searches >= SEARCHES_MAX) return failed(errors.tooBusy().message);
+    this.#searches++;
+    try {
+      const name = table ?? this.#firstTable();
+      if (name === undefined) return failed('there is no table');
+      const log = await this.#node.openLog(name, this.#call());
+      const { clock } = this.#options;
+      const found = this.isPump
+        ? findEntry(log, ts)
+        : await findReplicated(log, ts, () => new Promise((resolve) => clock.defer(resolve)));
+      if (found === undefined) return failed(`not found in the log of table ${JSON.stringify(name)}`);
+      return describeEntry(found, { table: name, hasValues });
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      return failed(error.message);
+    } finally {
+      this.#searches--;
+    }
+  }
+
+  /** POST /debug/gc/trigger: this node's logs go, up to what members, followers and the archive may still need. */
+  async collectGarbage(): Promise<string> {
+    if (this.#isCollecting) return 'gc is working\n';
+    this.#isCollecting = true;
+    try {
+      const before = this.#logSizes();
+      await this.#node.compactLogs(await this.followedUpTo());
+      const freed = [...this.#logSizes()].map(
+        ([name, size]) => [name, (before.get(name) ?? size) - size] as const,
+      );
+      const lines = freed.filter(([, bytes]) => bytes > 0).map(([name, bytes]) => `${name}: ${bytes} bytes`);
+      const total = freed.reduce((sum, [, bytes]) => sum + Math.max(0, bytes), 0);
+      return ['trigger gc success', `${total} bytes of logs were freed`, ...lines, ''].join('\n');
+    } finally {
+      this.#isCollecting = false;
+    }
+  }
+
+  /**
+   * Up to where every follower that some member heard of lately has applied the log, by table: one may ask another member
+   * next. A member that does not answer within a second is not waited for.
+   */
+  async followedUpTo(): Promise<ReadonlyMap<string, number>> {
+    return leastFollowed((await this.#members.ask({ table: undefined, endsWaiting: false })).values());
+  }
+
+  // ----
+
+  /** Followers of an idle table last said half a minute ago how far they are: they are made to say it again. */
+  async #hearFollowers(table: string | undefined): Promise<void> {
+    const { clock } = this.#options;
+    if (clock.monotonicMs() - this.#hearingMs < HEARING_INTERVAL_MS) return;
+    this.#hearingMs = clock.monotonicMs();
+    await this.#members.ask({ table, endsWaiting: true });
+    await pause(clock, HEARING_MS, new AbortController().signal);
+  }
+
+  #logSizes(): Map<string, number> {
+    return new Map(this.#node.status().tables.map(({ name, logSizeBytes }) => [name, logSizeBytes]));
+  }
+
+  #call(): { deadlineMs: number } {
+    return { deadlineMs: this.#options.clock.monotonicMs() + CALL_MS };
+  }
+
+  /** Undefined: there is none. */
+  #firstTable(): string | undefined {
+    return this.#node.status().tables[0]?.name;
+  }
+
+  #pump(
+    member: MemberInfo,
+    {
+      cluster,
+      states,
+      reports,
+    }: {
+      readonly cluster: ReturnType<TidbBinlogNode['status']>;
+      readonly states: ReadonlyMap<number, MemberState>;
+      readonly reports: ReadonlyMap<number, MemberReport>;
+    },
+  ): NodeObject {
+    const { clock } = this.#options;
+    const report = reports.get(member.id);
+    // Of one that does not answer nobody knows it: what one node heard of it once, another did not.
+    const position = report?.position;
+    const peer = cluster.peers.find(({ id }) => id === member.id);
+    const heardMs = report?.nowMs ?? Math.floor(clock.nowMs() - (peer?.silentMs ?? 0));
+    return {
+      nodeId: idOf(member, cluster.members),
+      host: member.restAddress ?? '',
+      state: states.get(member.id) ?? 'online',
+      isAlive: report !== undefined,
+      score: 0,
+      label: null,
+      maxCommitTS: position === undefined ? 0n : tsoOf(position),
+      updateTS: tsoOf({ index: 0, timeMs: heardMs }),
+    };
+  }
+
+  #drainer(
+    { name, address, state, lastSeenMsAgo }: FollowerNodeSighting,
+    followed: FollowedTable | undefined,
+    log: TableLog | undefined,
+  ): NodeObject {
+    const index = followed?.appliedIndex ?? 0;
+    const timeMs = log === undefined || index === 0 ? undefined : timeAt(log, index);
+    const heardMs = Math.floor(this.#options.clock.nowMs() - lastSeenMsAgo);
+    return {
+      nodeId: name,
+      host: address,
+      state,
+      isAlive: state !== 'offline' && lastSeenMsAgo < ALIVE_MS,
+      score: 0,
+      label: null,
+      maxCommitTS: timeMs === undefined ? 0n : tsoOf({ index, timeMs }),
+      updateTS: tsoOf({ index: 0, timeMs: heardMs }),
+    };
+  }
+
+  /** Where the table is here. Errors: tableNotFound. */
+  async #latest(name: string): Promise<bigint> {
+    if (this.isPump) return tsoOf(positionOf(await this.#node.openLog(name, this.#call())));
+    const log = this.#node.localLog(name) ?? (await this.#node.openLog(name, this.#call()));
+    const { index, timeMs } = replicaPositionOf(log);
+    if (timeMs !== undefined) return tsoOf({ index, timeMs });
+    // A stock leader cluster tells no times: there is only the one at which the entry came here.
+    const isStock = this.#node.leaderClusterId === '';
+    const told = isStock ? log.table.lastTimeMs : await this.#timeOf(name, index);
+    // 0 where it is not known: by a later time someone would take for applied what is not.
+    return told === undefined ? 0n : tsoOf({ index, timeMs: told });
+  }
+
+  async #timeOf(table: string, index: number): Promise<number | undefined> {
+    const { clock, follower } = this.#options;
+    try {
+      return await follower!.timeOf(table, index, clock.monotonicMs() + LEADER_MS);
+    } catch (error) {
+      if (error instanceof LinkError) return undefined;
+      throw error;
+    }
+  }
+}
+
+/** A member's name, with its number where another one has the same name. */
+function idOf({ id, name }: MemberInfo, members: readonly MemberInfo[]): string {
+  const isAlone = members.every((other) => other.id === id || other.name !== name);
+  return isAlone ? name : `${name}-${id}`;
+}
+
+function byNodeId(a: { readonly nodeId: string }, b: { readonly nodeId: string }): number {
+  return compareText(a.nodeId, b.nodeId);
+}
+
+function compareText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

@@ -1,0 +1,199 @@
+import type { Socket } from 'node:net';
+import type { Clock, Timer } from '@coxswain/runtime';
+import { AgentRequestError, encodeBlock, type KeyValues, RequestParser } from './key-value-block.js';
+
+/** How long a client whose answer has ended may take to read it. */
+const LINGER_MS = 2_000;
+
+/** The limits of time of a client. */
+export interface AgentConnectionOptions {
+  readonly clock: Clock;
+  /** Milliseconds between two pieces of a request. */
+  readonly silenceMs: number;
+  /** Milliseconds for a whole request, however it drips. */
+  readonly requestMs: number;
+  /** Milliseconds for which a client may take nothing of what is sent. */
+  readonly stallMs: number;
+}
+
+/** The client went away, or takes nothing. */
+export class ConnectionLostError extends Error {
+  override readonly name = 'ConnectionLostError';
+}
+
+/** One client of the agent: reads its request within the limits of time, and writes the answer at the client's pace. */
+export class AgentConnection {
+  /** Address and port, for the log. */
+  readonly peer: string;
+  /** Aborted with a ConnectionLostError when the socket is closed. */
+  readonly lost: AbortSignal;
+  /** Resolves when the socket is closed and its request is done with. */
+  readonly ended: Promise<void>;
+  readonly #socket: Socket;
+  readonly #options: AgentConnectionOptions;
+  readonly #answer: (request: KeyValues | AgentRequestError) => Promise<void>;
+  readonly #parser = new RequestParser();
+  #answering: Promise<void> | undefined;
+  #hasBegun = false;
+  /** Why the socket is closed, or will be. */
+  #lostBecause = 'the client has left';
+  #silence: Timer;
+  readonly #patience: Timer;
+
+  /** `answer` is called once, with the request or with what is wrong with it. */
+  constructor(
+    socket: Socket,
+    options: AgentConnectionOptions,
+    answer: (request: KeyValues | AgentRequestError) => Promise<void>,
+  ) {
+    this.#socket = socket;
+    this.#options = options;
+    this.#answer = answer;
+    this.peer = `${socket.remoteAddress ?? ''}:${socket.remotePort ?? ''}`;
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true);
+    const { clock, silenceMs, requestMs } = options;
+    const tooLate = (): void => this.#take(() => this.#refusal('no more of it came in time'));
+    this.#silence = clock.startTimer(silenceMs, tooLate);
+    this.#patience = clock.startTimer(requestMs, tooLate);
+    const aborter = new AbortController();
+    this.lost = aborter.signal;
+    const closed = new Promise<void>((resolve) => {
+      socket.once('close', () => {
+        aborter.abort(this.#lostError());
+        resolve();
+      });
+    });
+    this.ended = closed.then(async () => {
+      this.#stopTimers();
+      await this.#answering;
+    });
+    // What was wrong with a socket shows in its being closed.
+    socket.on('error', () => undefined);
+    socket.on('data', (bytes: Buffer) => {
+      // What follows a request is read, so that the end of the connection is seen, and means nothing.
+      if (this.#answering !== undefined) return;
+      this.#silence.cancel();
+      this.#silence = clock.startTimer(silenceMs, tooLate);
+      this.#take(() => this.#parser.push(bytes));
+    });
+    socket.on('end', () => this.#take(() => this.#refusal('it ends')));
+  }
+
+  /** Whether something of an answer was written: a refusal comes too late then. */
+  get hasBegun(): boolean {
+    return this.#hasBegun;
+  }
+
+  /** Whether nothing more can be written: the client is to read the rest. */
+  get hasEnded(): boolean {
+    return this.#socket.writableEnded;
+  }
+
+  /** Hands the request over, or what is wrong with it, once. */
+  #take(read: () => KeyValues | AgentRequestError | undefined): void {
+    if (this.#answering !== undefined) return;
+    let request: KeyValues | AgentRequestError | undefined;
+    try {
+      request = read();
+    } catch (error) {
+      if (!(error instanceof AgentRequestError)) throw error;
+      request = error;
+    }
+    if (request === undefined) return;
+    this.#stopTimers();
+    this.#answering = this.#answer(request);
+  }
+
+  #refusal(what: string): AgentRequestError {
+    return new AgentRequestError(`the request is not whole: ${what} before ${this.#parser.missing}`);
+  }
+
+  #stopTimers(): void {
+    this.#silence.cancel();
+    this.#patience.cancel();
+  }
+
+  /** Resolves when the client may be sent more. Rejects with ConnectionLostError. */
+  async send(bytes: Buffer | string): Promise<void> {
+    const socket = this.#socket;
+    if (socket.destroyed) throw this.#lostError();
+    this.#hasBegun = true;
+    if (socket.write(bytes)) return;
+    await this.#until('drain');
+  }
+
+  /** Ends the answer. Resolves when the client has it. Rejects with ConnectionLostError. */
+  async finish(): Promise<void> {
+    if (this.#socket.destroyed) throw this.#lostError();
+    this.#socket.end();
+    if (!this.#socket.writableFinished) await this.#until('finish');
+    this.#lingerThenDestroy();
+  }
+
+  /** Writes a block that says why nothing more comes, and closes. The real client fails when it comes instead of READY. */
+  refuse(msg: string): void {
+    if (this.#socket.destroyed) return;
+    // Also instead of a request: what comes of one means nothing from now on.
+    this.#stopTimers();
+    this.#answering ??= Promise.resolve();
+    this.#hasBegun = true;
+    this.#socket.end(encodeBlock({ status: 'FAILED', msg }));
+    this.#lingerThenDestroy();
+  }
+
+  /** Ends the connection within an answer, after what was written of it. */
+  cut(): void {
+    this.#socket.destroySoon();
+    this.#lingerThenDestroy();
+  }
+
+  /** Ends the connection at once. `because` is what whoever answers it learns. */
+  breakOff(because = this.#lostBecause): void {
+    this.#lostBecause = because;
+    this.#socket.destroy();
+  }
+
+  #lostError(): ConnectionLostError {
+    return new ConnectionLostError(this.#lostBecause);
+  }
+
+  /** A client that goes on writing would have its answer thrown away by a socket that is closed at once. */
+  #lingerThenDestroy(): void {
+    const { clock } = this.#options;
+    const timer = clock.startTimer(LINGER_MS, () => this.#socket.destroy());
+    this.#socket.once('close', () => timer.cancel());
+  }
+
+  /** Waits for an event of the socket, as long as the client takes something. */
+  #until(event: 'drain' | 'finish'): Promise<void> {
+    const socket = this.#socket;
+    const { clock, stallMs } = this.#options;
+    return new Promise((resolve, reject) => {
+      const before = socket.bytesWritten - socket.writableLength;
+      const leave = (): void => {
+        timer.cancel();
+        socket.off(event, done);
+        socket.off('close', lost);
+      };
+      const done = (): void => {
+        leave();
+        resolve();
+      };
+      const lost = (): void => {
+        leave();
+        reject(this.#lostError());
+      };
+      const stalled = (): void => {
+        const isMoving = socket.bytesWritten - socket.writableLength > before;
+        leave();
+        if (isMoving) this.#until(event).then(resolve, reject);
+        else reject(new ConnectionLostError('the client takes nothing'));
+      };
+      const timer = clock.startTimer(stallMs, stalled);
+      socket.once(event, done);
+      socket.once('close', lost);
+      if (socket.destroyed) lost();
+    });
+  }
+}

@@ -1,0 +1,315 @@
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { ApiError, counted, type Log, type SmallFiles } from '@coxswain/node';
+import { pause, type RateLimit } from '@coxswain/runtime';
+import { gzipped } from '../gzip.js';
+import { AgentBackup, type AgentNode } from './agent-backup.js';
+import { AgentConnection, type AgentConnectionOptions, ConnectionLostError } from './agent-connection.js';
+import { type AgentRequestOptions, type BackupRequest, readAgentRequest } from './agent-request.js';
+import { BackupHistory, type BackupQuery, type BackupRecord, describeBackup } from './backup-history.js';
+import { AgentRequestError, encodeBlock, type KeyValues } from './key-value-block.js';
+import { LogGoneError } from './log-records.js';
+import { makeEncoder } from './stream-encoding.js';
+
+const READY = 'READY\n';
+/** What is remembered of backups, in the node's data directory. */
+const HISTORY_FILE = 'backup-agent.json';
+/** Milliseconds for finding out how far the tables are, in all. */
+const OPEN_MS = 60_000;
+/** Bytes that are encoded before others on this event loop may have a turn. */
+const ENCODE_BYTES_MAX = 64 * 1024;
+
+export interface BackupAgentOptions extends AgentRequestOptions, AgentConnectionOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly log: Log;
+  readonly connectionsMax: number;
+  /** Backups at a time: each reads all tables. */
+  readonly backupsMax: number;
+  /** What all backups of this node share. */
+  readonly rate: RateLimit;
+  /** Where the history of backups outlives the process. */
+  readonly files: Pick<SmallFiles, 'read' | 'replace'>;
+  /**
+   * Milliseconds between the block and the end of the stream, at least, for the real client. It has a shell make a file
+   * once it has read the block, opens that file when the stream has ended, and fails when it is not there yet.
+   */
+  readonly streamMsMin: number;
+}
+
+export const defaultBackupAgentLimits = {
+  silenceMs: 30_000,
+  requestMs: 120_000,
+  stallMs: 120_000,
+  connectionsMax: 64,
+  backupsMax: 2,
+  streamMsMin: 500,
+} as const;
+
+/** What the agent has done. Bytes are those of tars. */
+export interface BackupAgentStatus {
+  readonly connections: number;
+  readonly running: number;
+  readonly done: number;
+  readonly refused: number;
+  readonly failed: number;
+  readonly bytesSent: number;
+}
+
+/**
+ * Speaks the Xtrabackup agent protocol (operations-protocols.md §4): one request per connection, answered by `READY`,
+ * a block, and for a backup the encoded tar of a backup directory. What is refused is answered by a block alone, without
+ * READY: the real client exits with 0 whatever a block says. The protocol has no encryption, so that it belongs on a
+ * loopback address or a network of one's own.
+ */
+export class BackupAgent {
+  readonly #node: AgentNode;
+  readonly #options: BackupAgentOptions;
+  readonly #server: Server;
+  readonly #connections = new Set<AgentConnection>();
+  /** Those beyond `connectionsMax`, until their clients have read that. */
+  readonly #surplus = new Set<AgentConnection>();
+  #history = new BackupHistory();
+  /** The writing of the history, one time after the other. */
+  #historyWritten: Promise<void> = Promise.resolve();
+  readonly #counters = { running: 0, done: 0, refused: 0, failed: 0, bytesSent: 0 };
+
+  constructor(node: AgentNode, options: BackupAgentOptions) {
+    this.#node = node;
+    this.#options = options;
+    // A client may have said all it has to say and still want the answer.
+    this.#server = createServer({ allowHalfOpen: true }, (socket) => this.#accept(socket));
+    // Those beyond `connectionsMax` are told so, as many again at a time.
+    this.#server.maxConnections = 2 * options.connectionsMax;
+  }
+
+  /** With the port that the system chose where 0 was asked for. */
+  get address(): { readonly host: string; readonly port: number } {
+    const bound = this.#server.address() as AddressInfo | null;
+    return { host: this.#options.host, port: bound?.port ?? this.#options.port };
+  }
+
+  get status(): BackupAgentStatus {
+    return { connections: this.#connections.size, ...this.#counters };
+  }
+
+  /** Rejects with the system's error when the address cannot be bound. */
+  async listen(): Promise<void> {
+    const { host, port, log } = this.#options;
+    await this.#readHistory();
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen(port, host, () => {
+        this.#server.off('error', reject);
+        resolve();
+      });
+    });
+    this.#server.on('error', ({ message }) => {
+      log('error', 'the backup agent could not accept a connection', { error: message });
+    });
+    log('info', 'the backup agent listens', this.address);
+  }
+
+  /** Takes nothing more and breaks off what is under way: a tar without a manifest is no backup. */
+  async close(): Promise<void> {
+    const closed = this.#server.listening
+      ? new Promise<void>((resolve) => this.#server.close(() => resolve()))
+      : Promise.resolve();
+    for (const connection of [...this.#connections, ...this.#surplus]) connection.breakOff('the node stops');
+    await closed;
+    await Promise.all(Array.from(this.#connections, ({ ended }) => ended));
+    await this.#historyWritten;
+  }
+
+  async #readHistory(): Promise<void> {
+    const { files, log } = this.#options;
+    try {
+      const content = await files.read(HISTORY_FILE);
+      if (content !== undefined) this.#history = BackupHistory.decode(content);
+    } catch (error) {
+      // Backups do not need it.
+      log('warn', 'the backup agent knows no earlier backups', { file: HISTORY_FILE, reason: String(error) });
+    }
+  }
+
+  #remember(record: BackupRecord): void {
+    const { files, log } = this.#options;
+    this.#history.add(record);
+    this.#historyWritten = this.#historyWritten
+      .then(() => files.replace(HISTORY_FILE, this.#history.encode()))
+      .catch((error: unknown) => {
+        log('warn', 'the backup agent could not store what it has sent', {
+          file: HISTORY_FILE,
+          reason: String(error),
+          advice: 'after a restart action=monitor lacks it, and ZRM gets again what it asks for twice',
+        });
+      });
+  }
+
+  #accept(socket: Socket): void {
+    const { connectionsMax } = this.#options;
+    const connection = new AgentConnection(socket, this.#options, (pairs) => this.#answer(connection, pairs));
+    const isSurplus = this.#connections.size >= connectionsMax;
+    const among = isSurplus ? this.#surplus : this.#connections;
+    among.add(connection);
+    void connection.ended.then(() => among.delete(connection));
+    if (!isSurplus) return;
+    this.#counters.refused++;
+    connection.refuse(
+      `${counted(connectionsMax, 'connection is', 'connections are')} open: try again when one is closed`,
+    );
+  }
+
+  async #answer(connection: AgentConnection, pairs: KeyValues | AgentRequestError): Promise<void> {
+    const { log } = this.#options;
+    const { peer } = connection;
+    try {
+      if (pairs instanceof AgentRequestError) throw pairs;
+      const request = readAgentRequest(pairs, this.#options);
+      if (request.action === 'copy from') await this.#backUp(connection, request);
+      else if (request.action === 'monitor') await this.#report(connection, request.query);
+      else await this.#sayNothingIsDue(connection);
+      this.#counters.done++;
+    } catch (error) {
+      const isRefused = error instanceof AgentRequestError || error instanceof ApiError;
+      if (isRefused && !connection.hasBegun) {
+        this.#counters.refused++;
+        log('warn', 'the backup agent has refused a request', { peer, reason: error.message });
+        connection.refuse(error.message);
+        return;
+      }
+      this.#counters.failed++;
+      log('error', 'the backup agent could not send a backup', {
+        peer,
+        reason: isExplained(error) ? error.message : String(error),
+      });
+      if (!connection.hasBegun) connection.refuse(explanationOf(error));
+      else if (error instanceof ConnectionLostError || !connection.hasEnded) connection.breakOff();
+    }
+  }
+
+  /** For what ZRM asks more often than there is something to send. */
+  async #sayNothingIsDue(connection: AgentConnection): Promise<void> {
+    await connection.send(READY + encodeBlock({ status: 'OK' }));
+    await connection.finish();
+    this.#options.log('debug', 'the backup agent had nothing to send', { peer: connection.peer });
+  }
+
+  /** One block for each backup that is asked for, at the client's pace. */
+  async #report(connection: AgentConnection, query: BackupQuery): Promise<void> {
+    await connection.send(READY);
+    for (const record of this.#history.find(query)) {
+      await connection.send(encodeBlock(describeBackup(record)));
+    }
+    await connection.finish();
+  }
+
+  async #backUp(connection: AgentConnection, request: BackupRequest): Promise<void> {
+    const { log, clock, backupsMax } = this.#options;
+    const { sid, since, point } = request;
+    if (sid !== undefined && point !== undefined && this.#history.hasSent(sid, point)) {
+      await this.#sayNothingIsDue(connection);
+      return;
+    }
+    if (this.#counters.running >= backupsMax) {
+      throw new AgentRequestError(
+        `${counted(backupsMax, 'backup is', 'backups are')} under way: try again when one is done`,
+      );
+    }
+    this.#counters.running++;
+    const startedMs = clock.nowMs();
+    const sent = { bytes: 0 };
+    let backup: AgentBackup | undefined;
+    let failure: unknown;
+    try {
+      const call = { deadlineMs: clock.monotonicMs() + OPEN_MS };
+      backup = await AgentBackup.open(this.#node, request, { clock, call, signal: connection.lost });
+      await this.#send(connection, backup, request, sent);
+      log('info', 'the backup agent has sent a backup', { peer: connection.peer, ...backup.tableCounts });
+    } catch (error) {
+      failure = error;
+      throw error;
+    } finally {
+      this.#counters.running--;
+      backup?.close();
+      this.#remember({
+        sid: sid ?? backup?.sid ?? '',
+        type: since === undefined ? 'full' : 'incremental',
+        startedMs,
+        endedMs: clock.nowMs(),
+        sizeBytes: sent.bytes,
+        fileCount: backup?.fileCount ?? 0,
+        isDone: failure === undefined,
+        message: failure === undefined ? summaryOf(backup!) : explanationOf(failure),
+        point: sid === undefined ? undefined : point,
+      });
+    }
+  }
+
+  /** READY, the block and the stream. `sent` counts bytes of the tar, compressed where that was asked for. */
+  async #send(
+    connection: AgentConnection,
+    backup: AgentBackup,
+    { encoding, isGzipped, isFromZrm }: BackupRequest,
+    sent: { bytes: number },
+  ): Promise<void> {
+    const { rate, clock, streamMsMin } = this.#options;
+    const { sid } = backup;
+    const write = async (bytes: Buffer): Promise<void> => {
+      if (bytes.length === 0) return;
+      await rate.pay(bytes.length, connection.lost);
+      await connection.send(bytes);
+      this.#counters.bytesSent += bytes.length;
+    };
+    const encoder = makeEncoder(encoding);
+    await connection.send(
+      READY +
+        encodeBlock({
+          status: 'SENDING',
+          msg: summaryOf(backup),
+          // As ZRM's index of backups spells it, and as its client does.
+          ...(sid !== undefined && { sid, 'next-binlog': sid, next_binlog: sid }),
+        }),
+    );
+    const endsNotBeforeMs = clock.monotonicMs() + (isFromZrm ? streamMsMin : 0);
+    try {
+      const tar = backup.tar();
+      for await (const chunk of isGzipped ? gzipped(tar) : tar) {
+        for (let at = 0; at < chunk.length; at += ENCODE_BYTES_MAX) {
+          await write(encoder.push(chunk.subarray(at, at + ENCODE_BYTES_MAX)));
+        }
+        sent.bytes += chunk.length;
+      }
+      await write(encoder.end());
+      await pause(clock, Math.max(0, endsNotBeforeMs - clock.monotonicMs()), connection.lost);
+    } catch (error) {
+      if (error instanceof ConnectionLostError) throw error;
+      // With what is left, the tar ends within a file: no reader takes that for a whole one.
+      await write(encoder.end());
+      // The client takes such a block for one of uuencode that is too long. Elsewhere it would be content.
+      if (encoding.name === 'uuencode') connection.refuse(explanationOf(error));
+      else connection.cut();
+      throw error;
+    }
+    await connection.finish();
+  }
+}
+
+function summaryOf(backup: AgentBackup): string {
+  const { full, incremental } = backup.tableCounts;
+  const what = `sending ${counted(full, 'table')} in full and the changes of ${incremental}`;
+  return backup.sid === undefined ? `${what}; they are too many for a sid` : what;
+}
+
+/** Whether an error's text is for whoever asked: others are for the log. */
+function isExplained(error: unknown): error is Error {
+  return (
+    error instanceof AgentRequestError ||
+    error instanceof ApiError ||
+    error instanceof LogGoneError ||
+    error instanceof ConnectionLostError
+  );
+}
+
+function explanationOf(error: unknown): string {
+  return isExplained(error) ? error.message : 'the backup could not be made: see the log of the node';
+}

@@ -1,0 +1,57 @@
+import type { MemberState } from '@coxswain/node';
+import { expect, test } from '@jest/globals';
+import {
+  TidbBinlog,
+  type TidbBinlogNode,
+  type TidbBinlogOptions,
+} from '../../src/tidb-binlog/tidb-binlog.js';
+
+test('a node that is closed while it begins closes: the state is not taken for what an earlier process left', async () => {
+  let state: MemberState = 'online';
+  let calls = 0;
+  let answer = (): void => undefined;
+  const first = new Promise<void>((resolve) => {
+    answer = resolve;
+  });
+  const listeners = new Set<() => void>();
+  const node = {
+    nodeId: 1,
+    role: 'follower',
+    isReplicationPaused: false,
+    status: () => ({ members: [{ id: 1, name: 'drainer', clientUrls: [] }], peers: [], tables: [] }),
+    memberState: () => state,
+    memberStates: async () => {
+      // The one with which the node begins.
+      if (++calls === 1) await first;
+      return new Map([[1, state]]);
+    },
+    changeMemberState: async (
+      _id: number,
+      { from, to }: { from: readonly MemberState[]; to: MemberState },
+    ) => {
+      if (!from.includes(state)) return state;
+      state = to;
+      for (const listener of listeners) listener();
+      return undefined;
+    },
+    onChange: (listener: () => void) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    answerMembers: () => undefined,
+  } as unknown as TidbBinlogNode;
+  const clock = { monotonicMs: () => 0, nowMs: () => 0, schedule: () => () => undefined };
+  const stopped = new Promise<void>((resolve) => {
+    const options = { clock, log: () => undefined, startedAs: 'follower', stop: resolve };
+    const binlog = new TidbBinlog(node, options as unknown as TidbBinlogOptions);
+    binlog.start((error) => {
+      throw error;
+    });
+    void binlog
+      .applyAction('drainer', 'close')
+      .then((answered) => expect(answered).toMatchObject({ code: 200 }));
+    setImmediate(answer);
+  });
+  await stopped;
+  expect(state).toBe('offline');
+});

@@ -1,0 +1,58 @@
+import { ApiError, type MaintenanceControl } from '@coxswain/node';
+import { Backoff, type Clock, pause, type Random } from '@coxswain/runtime';
+
+/** Reports of this time go together: a cluster writes one entry for them all. */
+const GATHER_MS = 1_000;
+const REPORT_MS = 5_000;
+const RETRY_LEAST_MS = 500;
+const RETRY_GREATEST_MS = 30_000;
+
+/** Tells the cluster how far shards are archived, of many at once. Not until then their logs are compacted. */
+export class ArchivedReports {
+  readonly #node: Pick<MaintenanceControl, 'reportArchived'>;
+  readonly #clock: Clock;
+  readonly #backoff: Backoff;
+  readonly #aborter = new AbortController();
+  #indices = new Map<number, number>();
+  #running: Promise<void> | undefined;
+
+  constructor(
+    node: Pick<MaintenanceControl, 'reportArchived'>,
+    { clock, random }: { readonly clock: Clock; readonly random: Random },
+  ) {
+    this.#node = node;
+    this.#clock = clock;
+    this.#backoff = new Backoff(random, { leastMs: RETRY_LEAST_MS, greatestMs: RETRY_GREATEST_MS });
+  }
+
+  add(shardId: number, index: number): void {
+    if (index === 0 || this.#aborter.signal.aborted) return;
+    this.#indices.set(shardId, index);
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined;
+    });
+  }
+
+  /** What is not told by then is found out by whoever archives next. */
+  async stop(): Promise<void> {
+    this.#aborter.abort();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#aborter;
+    while (this.#indices.size > 0 && !signal.aborted) {
+      await pause(this.#clock, GATHER_MS, signal);
+      const indices = this.#indices;
+      this.#indices = new Map();
+      try {
+        await this.#node.reportArchived(indices, { deadlineMs: this.#clock.monotonicMs() + REPORT_MS });
+        this.#backoff.reset();
+      } catch (error) {
+        if (!(error instanceof ApiError)) throw error;
+        this.#indices = new Map([...indices, ...this.#indices]);
+        await pause(this.#clock, this.#backoff.next(), signal);
+      }
+    }
+  }
+}

@@ -1,0 +1,259 @@
+import type { FollowerControl, LedTable, Log, MaintenanceControl, NodeApi } from '@coxswain/node';
+import type { Clock, Random, RateLimit } from '@coxswain/runtime';
+import type { ArchiveCounters, ArchiveStatus, TableArchiveStatus } from './archive-status.js';
+import { ArchivedReports } from './archived-reports.js';
+import { prune, type Retention, UNBACKED_PRUNED } from './prune.js';
+import { Slots } from './slots.js';
+import type { ObjectStore } from './store.js';
+import { TableArchiver, type TableArchiverContext } from './table-archiver.js';
+
+export interface ArchiverOptions {
+  /** An object holds about so much, compressed, or one entry. */
+  readonly objectSizeBytes: number;
+  /** No entry waits longer than about this for its object to be stored, when the store answers. */
+  readonly objectAgeMs: number;
+  /** How old the last base becomes, of a table that is written to. */
+  readonly baseIntervalMs: number;
+  readonly retention: Retention;
+  /** As the node has it: what may wait in the logs of all tables. */
+  readonly backlogBytesMax: number;
+}
+
+export interface ArchiverEnvironment {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly store: ObjectStore;
+  /** Of bases, compressed. */
+  readonly baseRate: RateLimit;
+  /** A broken invariant: the process must end. */
+  readonly fatal: (error: unknown) => void;
+}
+
+/** What archiving asks of the node. */
+export type ArchiverNode = Pick<NodeApi, 'status'> & Pick<FollowerControl, 'leadsMeta'> & MaintenanceControl;
+
+/** Objects that are gathered or stored at a time; each is held in memory. */
+const UPLOADS_MAX = 2;
+const BASES_MAX = 1;
+/** Tables that find out at a time where to go on: a few small requests each. */
+const OPENINGS_MAX = 8;
+/** From this part of `archive.max-backlog` on what waits is worth a warning. */
+const BACKLOG_WARNING = 0.5;
+const CHECK_MS = 1_000;
+/** How often shards that no table has any more are looked at. */
+const PRUNE_MS = 3_600_000;
+
+/** Archives the tables of a leader cluster that this node leads (R6). What another node leads, that one archives. */
+export class Archiver {
+  readonly #node: ArchiverNode;
+  readonly #environment: ArchiverEnvironment;
+  readonly #options: ArchiverOptions;
+  readonly #counters: ArchiveCounters = {
+    logObjects: 0,
+    logBytes: 0,
+    bases: 0,
+    gaps: 0,
+    errors: 0,
+    objectsPruned: 0,
+  };
+  readonly #reports: ArchivedReports;
+  readonly #tableContext: TableArchiverContext;
+  /** Of the tables that this node leads. */
+  readonly #tables = new Map<string, TableArchiver>();
+  readonly #running = new Map<TableArchiver, Promise<void>>();
+  #leaveNode: (() => void) | undefined;
+  #isStopped = false;
+  #isBehind = false;
+  #check: { cancel(): void } | undefined;
+  readonly #aborter = new AbortController();
+  #pruning: Promise<void> | undefined;
+  #prunedMs: number;
+
+  constructor(node: ArchiverNode, environment: ArchiverEnvironment, options: ArchiverOptions) {
+    this.#node = node;
+    this.#environment = environment;
+    this.#options = options;
+    this.#prunedMs = environment.clock.monotonicMs();
+    this.#reports = new ArchivedReports(node, environment);
+    this.#tableContext = {
+      node,
+      environment,
+      options,
+      counters: this.#counters,
+      uploads: new Slots(UPLOADS_MAX),
+      bases: new Slots(BASES_MAX),
+      openings: new Slots(OPENINGS_MAX),
+      report: (shardId, index) => this.#reports.add(shardId, index),
+    };
+  }
+
+  start(): void {
+    this.#leaveNode = this.#node.onChange(() => this.#adjust());
+    this.#adjust();
+    this.#watch();
+  }
+
+  /** Resolves when nothing of it runs any more. What is being stored is given up; whoever leads next stores it. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#leaveNode?.();
+    this.#check?.cancel();
+    this.#aborter.abort();
+    for (const archiver of this.#running.keys()) archiver.stop();
+    await Promise.all([...this.#running.values(), this.#pruning]);
+    await this.#reports.stop();
+  }
+
+  get store(): ObjectStore {
+    return this.#environment.store;
+  }
+
+  /** Up to here the archive has the shard's log, as far as this node or the cluster knows; 0: nothing. */
+  archivedIndex(shardId: number): number {
+    return Math.max(this.#node.archivedIndex(shardId), this.#archiverOf(shardId)?.archivedIndex ?? 0);
+  }
+
+  /** Why this node cannot archive the shard for the moment; undefined: it can, or another node does. */
+  errorOf(shardId: number): string | undefined {
+    return this.#archiverOf(shardId)?.status().error;
+  }
+
+  #archiverOf(shardId: number): TableArchiver | undefined {
+    return [...this.#tables.values()].find(({ table }) => table.shardId === shardId);
+  }
+
+  /**
+   * This node still stores the end of a table of that name, which was deleted, or whose shard was replaced (T2). Not while
+   * the store fails.
+   */
+  isEnding(name: string): boolean {
+    return [...this.#running.keys()].some(
+      (archiver) =>
+        archiver.table.name === name && archiver.isLeaving && archiver.status().error === undefined,
+    );
+  }
+
+  /** Cuts the open objects of this node's tables. Resolves when what was applied by now is stored, or when aborted. */
+  async flush(signal: AbortSignal): Promise<void> {
+    await Promise.all([...this.#tables.values()].map((archiver) => archiver.flush(signal)));
+  }
+
+  status(): ArchiveStatus {
+    const { sizeBytes, refusesWrites } = this.#node.archiveBacklog();
+    const tables = this.#node.role === 'leader' ? this.#tableStatuses(refusesWrites) : [];
+    return {
+      target: this.#environment.store.url,
+      tables,
+      backlogBytes: sizeBytes,
+      backlogBytesMax: this.#options.backlogBytesMax,
+      warnings: this.#warnings(sizeBytes, refusesWrites),
+      counters: this.#counters,
+    };
+  }
+
+  #tableStatuses(refusesWrites: boolean): TableArchiveStatus[] {
+    return this.#node.status().tables.map(({ name, shardId }) => {
+      const archiver = this.#tables.get(name);
+      if (archiver === undefined) return this.#elsewhere(name, shardId);
+      const status = archiver.status();
+      return refusesWrites ? { ...status, state: 'full' } : status;
+    });
+  }
+
+  #elsewhere(name: string, shardId: number): TableArchiveStatus {
+    return {
+      name,
+      state: 'elsewhere',
+      archivedIndex: this.#node.archivedIndex(shardId),
+      archivedTimeMs: 0,
+      backlogBytes: 0,
+      backlogMs: 0,
+      gapCount: 0,
+      error: undefined,
+    };
+  }
+
+  #warnings(backlogBytes: number, refusesWrites: boolean): string[] {
+    if (refusesWrites) return ['as much as archive.max-backlog waits to be archived: writes are refused'];
+    return this.#isMuch(backlogBytes) ? ['more than half of archive.max-backlog waits to be archived'] : [];
+  }
+
+  #isMuch(backlogBytes: number): boolean {
+    return backlogBytes >= this.#options.backlogBytesMax * BACKLOG_WARNING;
+  }
+
+  /** Says once that much waits, and once that it does not any more. */
+  #watch(): void {
+    const { clock, log } = this.#environment;
+    const { sizeBytes, refusesWrites } = this.#node.archiveBacklog();
+    const isBehind = this.#isMuch(sizeBytes);
+    if (isBehind !== this.#isBehind) {
+      this.#isBehind = isBehind;
+      const { backlogBytesMax } = this.#options;
+      const message = isBehind ? 'much waits to be archived' : 'the archive has caught up';
+      log(isBehind ? 'warn' : 'info', message, { backlogBytes: sizeBytes, backlogBytesMax, refusesWrites });
+    }
+    if (clock.monotonicMs() - this.#prunedMs >= PRUNE_MS) this.#pruneShards();
+    this.#check = clock.startTimer(CHECK_MS, () => this.#watch());
+  }
+
+  /** What no table has any more nobody archives: one node of the cluster sees to it that it goes when it is old. */
+  #pruneShards(): void {
+    this.#prunedMs = this.#environment.clock.monotonicMs();
+    const isMine = this.#node.role === 'leader' && this.#node.leadsMeta;
+    if (!isMine || this.#options.retention.ageMs === 0) return;
+    this.#pruning ??= this.#prune().finally(() => {
+      this.#pruning = undefined;
+    });
+  }
+
+  async #prune(): Promise<void> {
+    const { clock, store, log } = this.#environment;
+    const { clusterId } = this.#node.status();
+    const options = { retention: this.#options.retention, nowMs: clock.nowMs(), isDryRun: false };
+    const { signal } = this.#aborter;
+    try {
+      for await (const pruned of prune(store, { clusterId }, options, { signal })) {
+        this.#counters.objectsPruned += pruned.baseCount + pruned.logCount + pruned.gapCount;
+        const { shard, unbacked } = pruned;
+        if (unbacked.length > 0)
+          log('warn', UNBACKED_PRUNED, { table: shard.table, shard: shard.shardId, unbacked });
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      this.#counters.errors++;
+      log('warn', 'what is too old in the archive could not be removed yet', { error: String(error) });
+    }
+  }
+
+  /** Archives what this node leads now. */
+  #adjust(): void {
+    if (this.#isStopped) return;
+    const tables = this.#node.role === 'leader' ? this.#node.ledTables() : [];
+    const led = new Map(tables.map((table) => [table.name, table]));
+    for (const [name, archiver] of this.#tables) {
+      const table = led.get(name);
+      if (table !== undefined && isSame(table, archiver.table)) continue;
+      this.#tables.delete(name);
+      archiver.leave();
+    }
+    for (const table of tables) if (!this.#tables.has(table.name)) this.#begin(table);
+  }
+
+  #begin(table: LedTable): void {
+    const archiver = new TableArchiver(table, this.#tableContext);
+    this.#tables.set(table.name, archiver);
+    const ended = archiver
+      .run()
+      .catch((error: unknown) => {
+        if (!this.#isStopped) this.#environment.fatal(error);
+      })
+      .finally(() => this.#running.delete(archiver));
+    this.#running.set(archiver, ended);
+  }
+}
+
+function isSame(a: LedTable, b: LedTable): boolean {
+  return a.shardId === b.shardId && a.term === b.term;
+}

@@ -1,0 +1,295 @@
+import type { Clock, Random, RateLimit } from '@coxswain/runtime';
+import { type TableView, writeSnapshot } from '@coxswain/table';
+import { BaseObjectReader, writeBaseObject } from './base-object.js';
+import { ArchiveError } from './errors.js';
+import { type ArchivedShard, LogObjectReader, LogObjectWriter } from './log-object.js';
+import { baseEntry, encodeGap, logEntry, type ManifestEntry, ShardManifest } from './manifest.js';
+import {
+  type ArchiveName,
+  baseName,
+  gapName,
+  HASH_DIGITS,
+  logPrefix,
+  parseName,
+  shardPrefix,
+} from './names.js';
+import { type PrunedShard, pruneShard, type Retention } from './prune.js';
+import type { ObjectStore, StoreCall } from './store.js';
+
+/** What a shard's archive needs of the world. */
+export interface ShardArchiveEnvironment {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly store: ObjectStore;
+  /** Of bases, compressed. */
+  readonly baseRate: RateLimit;
+}
+
+/** What the node knows of the shard's log. */
+export interface KnownLog {
+  /** The cluster knows that the archive has the log up to here; 0: nothing. */
+  readonly archivedIndex: number;
+  /** The first entry that can still be stored. */
+  readonly firstIndex: number;
+}
+
+/** A base, as later ones are scheduled by it. */
+export interface LastBase {
+  readonly revision: number;
+  readonly timeMs: number;
+}
+
+/**
+ * The end of what is archived of a shard, to which the node that leads the table adds. One call of `putLog` and `putGap`
+ * at a time, and one of `putBase`.
+ */
+export class ShardArchive {
+  readonly #environment: ShardArchiveEnvironment;
+  readonly #shard: ArchivedShard;
+  readonly #manifest: ShardManifest;
+  /** Of the manifest: one addition at a time. */
+  #adding: Promise<unknown> = Promise.resolve();
+  #endIndex: number;
+  /** From here to the end nothing is missing. */
+  #runFirst: number;
+  #lastBase: LastBase | undefined;
+  #archivedTimeMs = 0;
+  #gapCount: number;
+  readonly #beganMs: number;
+
+  private constructor(
+    environment: ShardArchiveEnvironment,
+    shard: ArchivedShard,
+    manifest: ShardManifest,
+    found: Found,
+  ) {
+    this.#environment = environment;
+    this.#shard = shard;
+    this.#manifest = manifest;
+    this.#endIndex = found.endIndex;
+    this.#runFirst = found.runFirst;
+    this.#lastBase = found.lastBase;
+    this.#archivedTimeMs = found.archivedTimeMs;
+    this.#gapCount = found.gapCount;
+    this.#beganMs = found.beganMs || environment.clock.nowMs();
+  }
+
+  /** Finds out where to go on. Errors: the store's. */
+  static async open(
+    environment: ShardArchiveEnvironment,
+    shard: ArchivedShard,
+    known: KnownLog,
+    call: StoreCall,
+  ): Promise<ShardArchive> {
+    const manifest = await ShardManifest.open(environment.store, shard, call);
+    const found = await find(environment.store, shard, manifest.newestEntries, known, call);
+    return new ShardArchive(environment, shard, manifest, found);
+  }
+
+  /** The last entry that is stored, or is told to be missing; 0: there is nothing yet. */
+  get endIndex(): number {
+    return this.#endIndex;
+  }
+
+  /** Of that entry, or of one before it; 0: not known here. */
+  get archivedTimeMs(): number {
+    return this.#archivedTimeMs;
+  }
+
+  get gapCount(): number {
+    return this.#gapCount;
+  }
+
+  get lastBase(): LastBase | undefined {
+    return this.#lastBase;
+  }
+
+  /** When the shard's first entry was stamped, where there is no base yet, or was found to have none. */
+  get beganMs(): number {
+    return this.#beganMs;
+  }
+
+  /** What was stored last can be restored: from it back to the shard's first entry, or to a base, nothing is missing. */
+  get isRestorable(): boolean {
+    if (this.#runFirst === this.#shard.firstIndex) return true;
+    return this.#lastBase !== undefined && this.#lastBase.revision >= this.#runFirst - 1;
+  }
+
+  /** What comes behind the last entry begins at `first`: nobody misses what is between, or it is told to be a gap. */
+  beginRunAt(first: number): void {
+    this.#runFirst = first;
+    this.#endIndex = first - 1;
+  }
+
+  /** Holds the entries from the one behind the end on. */
+  beginLog(): LogObjectWriter {
+    return new LogObjectWriter(this.#shard);
+  }
+
+  /** Stores entries behind the end. They are stored, and the end is behind them, also where only the manifest failed. */
+  async putLog(writer: LogObjectWriter, call: StoreCall): Promise<void> {
+    const object = await writer.finish();
+    await this.#environment.store.put(object.name, object.content, call);
+    this.#endIndex = object.last;
+    if (object.lastTimeMs > 0) this.#archivedTimeMs = object.lastTimeMs;
+    await this.#add(logEntry(object), call);
+  }
+
+  /** Marks entries behind the end that are gone and were never stored. The end is behind them then. */
+  async putGap(first: number, last: number, call: StoreCall): Promise<void> {
+    const { clock, store } = this.#environment;
+    const name = gapName(this.#shard, first, last);
+    const content = encodeGap({ ...this.#shard, first, last, timeMs: clock.nowMs() });
+    const stored = await store.put(name, content, call);
+    this.#gapCount++;
+    this.#runFirst = last + 1;
+    this.#endIndex = last;
+    await this.#add({ kind: 'gap', name, first, last, ...stored }, call);
+  }
+
+  /** Stores the whole table as it is in the view. */
+  async putBase(view: TableView, call: StoreCall): Promise<void> {
+    const { clock, random, store } = this.#environment;
+    const { revision, state } = view;
+    const { lastTimeMs } = state;
+    const base = { ...this.#shard, revision, timeMs: Math.max(clock.nowMs(), lastTimeMs), lastTimeMs };
+    const unique = random.bytes(HASH_DIGITS / 2).toString('hex');
+    const name = baseName(this.#shard, revision, unique);
+    const stored = await store.put(name, writeBaseObject(base, this.#paced(view, call)), call);
+    this.#lastBase = { revision, timeMs: base.timeMs };
+    await this.#add(baseEntry(base, { name, ...stored }), call);
+  }
+
+  /** Removes what is too old. The gaps that went are not counted any more. */
+  async prune(retention: Retention, call: StoreCall): Promise<PrunedShard> {
+    const { clock, store } = this.#environment;
+    const options = { retention, nowMs: clock.nowMs(), isDryRun: false };
+    const pruned = await pruneShard(store, this.#shard, options, call);
+    this.#gapCount -= pruned.gapCount;
+    return pruned;
+  }
+
+  async *#paced(view: TableView, { signal }: StoreCall): AsyncGenerator<Buffer> {
+    const table = Buffer.from(this.#shard.table);
+    const never = new AbortController().signal;
+    for await (const piece of writeSnapshot(view, { table, repeatsForStockLoader: true })) {
+      await this.#environment.baseRate.pay(piece.length, signal ?? never);
+      yield piece;
+    }
+  }
+
+  async #add(entry: ManifestEntry, call: StoreCall): Promise<void> {
+    const before = this.#adding;
+    const added = before.catch(() => undefined).then(() => this.#manifest.add(entry, call));
+    this.#adding = added;
+    await added;
+  }
+}
+
+/** Where an archive ends. */
+interface Found {
+  readonly endIndex: number;
+  readonly runFirst: number;
+  readonly lastBase: LastBase | undefined;
+  readonly archivedTimeMs: number;
+  readonly gapCount: number;
+  /** Of the shard's first entry, where that is what all begins with; 0: not known. */
+  readonly beganMs: number;
+}
+
+/**
+ * The end is what the newest chapter of the manifest says. The cluster may know of more, where a deposed leader put an
+ * older chapter in place of the newest, or the store was put back to what it was: then what the log still has is stored
+ * once more. Where the log has not enough of it, what is stored may lack something.
+ */
+async function find(
+  store: ObjectStore,
+  shard: ArchivedShard,
+  newest: readonly ManifestEntry[],
+  { archivedIndex, firstIndex }: KnownLog,
+  call: StoreCall,
+): Promise<Found> {
+  const gaps = await named(store, `${shardPrefix(shard)}gaps/`, 'gap', call);
+  const lastBase = await findLastBase(store, shard, newest, call);
+  let endIndex = 0;
+  let archivedTimeMs = 0;
+  for (const entry of newest) {
+    if (entry.kind !== 'base') endIndex = Math.max(endIndex, entry.last);
+    if (entry.kind === 'log') archivedTimeMs = Math.max(archivedTimeMs, entry.lastTimeMs);
+  }
+  const facts = { lastBase, archivedTimeMs, gapCount: gaps.length, beganMs: 0 };
+  const beginAt = (first: number): Found => ({ ...facts, endIndex: first - 1, runFirst: first });
+  // A chapter that a base begins tells nothing of the log before it, and of that the cluster knows.
+  if (endIndex === 0 && newest.length > 0) endIndex = archivedIndex;
+  // Nothing is stored, or nobody knows what: all that the log has is stored, maybe once more.
+  if (endIndex === 0) return beginAt(Math.max(shard.firstIndex, firstIndex));
+  if (endIndex < archivedIndex && firstIndex > endIndex + 1) return beginAt(archivedIndex + 1);
+  const gapEnd = gaps.reduce((end, { last }) => Math.max(end, last), 0);
+  if (gapEnd > 0) return { ...facts, endIndex, runFirst: gapEnd + 1 };
+  // Retention takes what is oldest, so what is stored begins with a base, or with the shard's first entry.
+  if (lastBase !== undefined) return { ...facts, endIndex, runFirst: lastBase.revision + 1 };
+  const beganMs = await findBegin(store, shard, call);
+  if (beganMs === undefined) return beginAt(endIndex + 1);
+  return { ...facts, endIndex, runFirst: shard.firstIndex, beganMs };
+}
+
+/** When the shard's first entry was stamped; undefined: it is not stored. */
+async function findBegin(
+  store: ObjectStore,
+  shard: ArchivedShard,
+  call: StoreCall,
+): Promise<number | undefined> {
+  if (shard.firstIndex === 0) return undefined;
+  const [first] = await named(store, logPrefix(shard, shard.firstIndex), 'log', call);
+  if (first === undefined) return undefined;
+  const expected = { ...first, ...first.shard };
+  return await unlessDamaged(async () => {
+    const { firstTimeMs } = await new LogObjectReader(expected, store.get(first.name, call)).readHeader();
+    return firstTimeMs;
+  });
+}
+
+async function findLastBase(
+  store: ObjectStore,
+  shard: ArchivedShard,
+  newest: readonly ManifestEntry[],
+  call: StoreCall,
+): Promise<LastBase | undefined> {
+  const bases = await named(store, `${shardPrefix(shard)}base/`, 'base', call);
+  for (const { name, revision } of bases.reverse()) {
+    const told = newest.find((entry) => entry.name === name);
+    if (told?.kind === 'base') return { revision, timeMs: told.timeMs };
+    const timeMs = await unlessDamaged(async () => {
+      const content = store.get(name, call);
+      return (await new BaseObjectReader({ name, shard, revision }, content).readInfo()).timeMs;
+    });
+    if (timeMs !== undefined) return { revision, timeMs };
+  }
+  return undefined;
+}
+
+/** What is damaged is as good as not there. */
+async function unlessDamaged<T>(read: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await read();
+  } catch (error) {
+    if (!(error instanceof ArchiveError)) throw error;
+    if (error.code !== 'objectDamaged' && error.code !== 'objectMissing') throw error;
+    return undefined;
+  }
+}
+
+/** In the order of their names, whatever the store's is. */
+async function named<Kind extends ArchiveName['kind']>(
+  store: ObjectStore,
+  prefix: string,
+  kind: Kind,
+  call: StoreCall,
+): Promise<Extract<ArchiveName, { kind: Kind }>[]> {
+  const names: Extract<ArchiveName, { kind: Kind }>[] = [];
+  for await (const { name } of store.list(prefix, call)) {
+    const parsed = parseName(name);
+    if (parsed?.kind === kind) names.push(parsed as Extract<ArchiveName, { kind: Kind }>);
+  }
+  return names.sort((a, b) => (a.name < b.name ? -1 : 1));
+}

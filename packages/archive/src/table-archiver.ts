@@ -1,0 +1,477 @@
+import {
+  ApiError,
+  type LedTable,
+  type Log,
+  type LogEntry,
+  type MaintenanceControl,
+  type NodeApi,
+  type TableLog,
+} from '@coxswain/node';
+import { toStockCommand } from '@coxswain/replication';
+import { Backoff, pause } from '@coxswain/runtime';
+import { CommandKind } from '@coxswain/table';
+import type { ArchiveCounters, TableArchiveStatus } from './archive-status.js';
+import { END_OF_SHARD, type LogObjectWriter } from './log-object.js';
+import { type Retention, UNBACKED_PRUNED } from './prune.js';
+import { ShardArchive, type ShardArchiveEnvironment } from './shard-archive.js';
+import type { Slots } from './slots.js';
+
+/** What is read from the log and compressed at a time: about a millisecond of the event loop. */
+const READ_BYTES_MAX = 256 * 1024;
+const OPEN_MS = 5_000;
+/** How often in its life an open object is looked at for its size. */
+const LOOKS_PER_OBJECT = 20;
+const LOOK_LEAST_MS = 20;
+const LOOK_GREATEST_MS = 500;
+/** An idle table is told when there is something new; this is for what nobody tells. */
+const IDLE_MS = 600_000;
+const RETRY_LEAST_MS = 250;
+const RETRY_GREATEST_MS = 30_000;
+const NOTHING = Buffer.alloc(0);
+
+/** What the archivers of a node's tables share. */
+export interface TableArchiverContext {
+  readonly node: Pick<NodeApi, 'status'> & MaintenanceControl;
+  readonly environment: ShardArchiveEnvironment & { readonly log: Log };
+  readonly options: {
+    readonly objectSizeBytes: number;
+    readonly objectAgeMs: number;
+    readonly baseIntervalMs: number;
+    readonly retention: Retention;
+  };
+  readonly counters: ArchiveCounters;
+  readonly uploads: Slots;
+  readonly bases: Slots;
+  readonly openings: Slots;
+  /** The archive has the shard's log up to there. */
+  readonly report: (shardId: number, index: number) => void;
+}
+
+/**
+ * Archives one table while this node leads its group: what is applied (R6) goes into objects of a limited size and age,
+ * one after the other, and now and then a base. What is stored is read at the beginning, so nothing is remembered that
+ * matters: whoever leads next goes on from there, and where two leaders store the same entries they are equal.
+ *
+ * A log of which entries are gone that were never stored is archived from where it goes on, the gap is marked, and a base
+ * is taken at once: behind it everything can be restored again.
+ */
+export class TableArchiver {
+  readonly table: LedTable;
+  readonly #context: TableArchiverContext;
+  readonly #aborter = new AbortController();
+  readonly #backoff: Backoff;
+  readonly #baseBackoff: Backoff;
+  #log: TableLog | undefined;
+  #release: (() => void) | undefined;
+  #archive: ShardArchive | undefined;
+  /** Up to here the log has nothing but internal entries that are not stored: they wait for a command to go with. */
+  #seen = 0;
+  /** When the first command that is not stored was seen; undefined: there is none. */
+  #openSinceMs: number | undefined;
+  #waiting: AbortController | undefined;
+  readonly #flushes = new Set<{ index: number | undefined; readonly done: () => void }>();
+  #isLeaving = false;
+  #base: Promise<void> | undefined;
+  #baseNotBeforeMs = 0;
+  #error: string | undefined;
+  #baseError: string | undefined;
+
+  constructor(table: LedTable, context: TableArchiverContext) {
+    this.table = table;
+    this.#context = context;
+    const delays = { leastMs: RETRY_LEAST_MS, greatestMs: RETRY_GREATEST_MS };
+    this.#backoff = new Backoff(context.environment.random, delays);
+    this.#baseBackoff = new Backoff(context.environment.random, delays);
+  }
+
+  /** Resolves when it was stopped, or has left, and nothing of it is under way. What fails is tried again. */
+  async run(): Promise<void> {
+    const { signal } = this.#aborter;
+    while (!signal.aborted) {
+      try {
+        this.#log ??= await this.#openLog();
+        const log = this.#log;
+        if (!(await this.#untilDue(log))) break;
+        await this.#act(log);
+        this.#succeeded();
+      } catch (error) {
+        if (signal.aborted || this.#hasNothingLeft()) break;
+        await this.#failed(error);
+      }
+    }
+    this.stop();
+    await this.#base;
+    this.#release?.();
+    this.#answerFlushes(() => true);
+  }
+
+  stop(): void {
+    this.#aborter.abort();
+    this.#waiting?.abort();
+  }
+
+  /** The node does not lead the table any more. Where the table was sealed (T2) nobody else will store the end of its log. */
+  leave(): void {
+    if (!this.#isSealed()) {
+      this.stop();
+      return;
+    }
+    this.#isLeaving = true;
+    this.#waiting?.abort();
+  }
+
+  /** It stores the end of a shard that has no table any more. */
+  get isLeaving(): boolean {
+    return this.#isLeaving;
+  }
+
+  /** Cuts the open object. Resolves when what was applied by now is stored, when this ends, or when aborted. */
+  flush(signal: AbortSignal): Promise<void> {
+    if (this.#aborter.signal.aborted || signal.aborted) return Promise.resolve();
+    return new Promise((resolve) => {
+      const flush = {
+        index: this.#log?.appliedIndex,
+        done: () => {
+          signal.removeEventListener('abort', flush.done);
+          this.#flushes.delete(flush);
+          resolve();
+        },
+      };
+      signal.addEventListener('abort', flush.done, { once: true });
+      this.#flushes.add(flush);
+      this.#waiting?.abort();
+    });
+  }
+
+  status(): TableArchiveStatus {
+    const error = this.#error ?? this.#baseError;
+    return {
+      name: this.table.name,
+      state: error === undefined ? 'archiving' : 'retrying',
+      archivedIndex: this.archivedIndex,
+      archivedTimeMs: this.#archive?.archivedTimeMs ?? 0,
+      backlogBytes: this.#backlogBytes(),
+      backlogMs: this.#openSinceMs === undefined ? 0 : this.#nowMs - this.#openSinceMs,
+      gapCount: this.#archive?.gapCount ?? 0,
+      error,
+    };
+  }
+
+  get #nowMs(): number {
+    return this.#context.environment.clock.monotonicMs();
+  }
+
+  /** The last entry that is stored; 0: none. */
+  get archivedIndex(): number {
+    if (this.#archive !== undefined) return this.#archive.endIndex;
+    return this.#context.node.archivedIndex(this.table.shardId);
+  }
+
+  #backlogBytes(): number {
+    // Entries that no restore would miss do not wait: an idle table has no backlog.
+    if (this.#log === undefined || this.#openSinceMs === undefined) return 0;
+    return this.#log.sizeBytesAbove(this.archivedIndex);
+  }
+
+  /** A log that was taken away has nothing applied. */
+  #hasNothingLeft(): boolean {
+    return this.#isLeaving && (this.#log === undefined || this.#log.appliedIndex === 0);
+  }
+
+  #isSealed(): boolean {
+    const log = this.#log;
+    return log !== undefined && log.appliedIndex > 0 && log.table.sealedBy !== undefined;
+  }
+
+  async #openLog(): Promise<TableLog> {
+    const { node } = this.#context;
+    const log = await node.openLog(this.table.name, { deadlineMs: this.#nowMs + OPEN_MS });
+    if (log.shardId !== this.table.shardId) throw new Error('another shard has the name by now');
+    // The end of the log of a deleted table is what brings the table back: it goes when it is stored.
+    this.#release = log.hold();
+    this.#seen = log.baseIndex;
+    return log;
+  }
+
+  // ---- what is to be done, and when
+
+  /** False: there is nothing left to do, ever. */
+  async #untilDue(log: TableLog): Promise<boolean> {
+    for (;;) {
+      if (this.#aborter.signal.aborted) return false;
+      this.#look(log);
+      if (this.#isDue(log)) return true;
+      if (this.#isLeaving) return false;
+      await this.#wait(log);
+    }
+  }
+
+  /** Looks for the first command behind what is stored. */
+  #look(log: TableLog): void {
+    if (log.appliedIndex === 0) return;
+    for (const flush of this.#flushes) flush.index ??= log.appliedIndex;
+    while (this.#openSinceMs === undefined && this.#seen < log.appliedIndex) {
+      const from = Math.max(this.#seen + 1, log.firstIndex);
+      if (from > log.appliedIndex) break;
+      const entries = log.entries(from, READ_BYTES_MAX);
+      const command = entries.find(({ kind }) => !isInternal(kind));
+      if (command !== undefined) this.#openSinceMs = this.#nowMs;
+      this.#seen = (command?.index ?? entries.at(-1)!.index + 1) - 1;
+    }
+    const stored = this.#openSinceMs === undefined ? log.appliedIndex : this.archivedIndex;
+    this.#answerFlushes((index) => index <= stored);
+  }
+
+  #answerFlushes(isDone: (index: number) => boolean): void {
+    for (const flush of [...this.#flushes]) if (isDone(flush.index ?? Number.POSITIVE_INFINITY)) flush.done();
+  }
+
+  #isDue(log: TableLog): boolean {
+    if (log.appliedIndex === 0) return false;
+    if (this.#archive === undefined) return this.#hasSomethingToArchive(log);
+    return this.archivedIndex + 1 < log.firstIndex || this.#isObjectDue(log) || this.#isBaseDue();
+  }
+
+  /** What was never written to costs the store nothing. */
+  #hasSomethingToArchive(log: TableLog): boolean {
+    const isKnown = this.#context.node.archivedIndex(this.table.shardId) > 0;
+    return isKnown || this.#openSinceMs !== undefined || log.firstIndex > log.baseIndex + 1;
+  }
+
+  #isObjectDue(log: TableLog): boolean {
+    const { objectAgeMs, objectSizeBytes } = this.#context.options;
+    if (this.#openSinceMs === undefined) return false;
+    if (this.#isLeaving || this.#flushes.size > 0) return true;
+    if (this.#nowMs - this.#openSinceMs >= objectAgeMs) return true;
+    return log.sizeBytesAbove(this.archivedIndex) >= objectSizeBytes;
+  }
+
+  #isBaseDue(): boolean {
+    return this.#base === undefined && !this.#isSealed() && this.#baseDueInMs() <= 0;
+  }
+
+  /** A base that is needed is taken at once; another one when the last is old, and something came after it. */
+  #baseDueInMs(): number {
+    const archive = this.#archive;
+    if (archive === undefined) return Number.POSITIVE_INFINITY;
+    const heldBackMs = this.#baseNotBeforeMs - this.#nowMs;
+    if (!archive.isRestorable) return heldBackMs;
+    const { lastBase } = archive;
+    const end = this.#openSinceMs === undefined ? archive.endIndex : (this.#log?.appliedIndex ?? 0);
+    const hasChanged = end > (lastBase?.revision ?? 0);
+    if (!hasChanged) return Number.POSITIVE_INFINITY;
+    const { clock } = this.#context.environment;
+    const sinceMs = clock.nowMs() - (lastBase?.timeMs ?? archive.beganMs);
+    return Math.max(this.#context.options.baseIntervalMs - sinceMs, heldBackMs);
+  }
+
+  async #wait(log: TableLog): Promise<void> {
+    const { clock } = this.#context.environment;
+    const { objectAgeMs } = this.#context.options;
+    const aborter = new AbortController();
+    this.#waiting = aborter;
+    const baseMs = this.#base === undefined ? Math.max(0, this.#baseDueInMs()) : IDLE_MS;
+    const lookMs = Math.min(LOOK_GREATEST_MS, Math.max(LOOK_LEAST_MS, objectAgeMs / LOOKS_PER_OBJECT));
+    try {
+      if (this.#openSinceMs !== undefined || !log.isServing) {
+        await pause(clock, Math.min(lookMs, baseMs), aborter.signal);
+      } else {
+        await log.appliedAbove(log.appliedIndex, Math.min(IDLE_MS, baseMs), aborter.signal);
+      }
+    } finally {
+      this.#waiting = undefined;
+    }
+  }
+
+  // ---- doing it
+
+  async #act(log: TableLog): Promise<void> {
+    const archive = this.#archive;
+    if (archive === undefined) {
+      await this.#openArchive(log);
+      return;
+    }
+    if (archive.endIndex + 1 < log.firstIndex) await this.#skip(log, archive, log.firstIndex - 1);
+    if (this.#isBaseDue()) this.#base = this.#runBase(log, archive);
+    if (this.#isObjectDue(log)) await this.#store(log, archive);
+  }
+
+  async #openArchive(log: TableLog): Promise<void> {
+    const { node, environment } = this.#context;
+    const { name, shardId } = this.table;
+    const shard = {
+      clusterId: node.status().clusterId ?? '',
+      shardId,
+      table: name,
+      firstIndex: log.loadedIndex > 0 ? 0 : log.baseIndex + 1,
+    };
+    await this.#inTurn(this.#context.openings, async (signal) => {
+      const known = { archivedIndex: node.archivedIndex(shardId), firstIndex: log.firstIndex };
+      this.#archive = await ShardArchive.open(environment, shard, known, { signal });
+      this.#advanced(this.#archive);
+    });
+  }
+
+  /** Entries up to `last` can never be stored. */
+  async #skip(log: TableLog, archive: ShardArchive, last: number): Promise<void> {
+    // What a load brought into the shard was no part of the table's story, and is in the base that is taken now (T2).
+    const first = Math.max(archive.endIndex, log.loadedIndex) + 1;
+    if (first <= last) {
+      await archive.putGap(first, last, { signal: this.#aborter.signal });
+      this.#context.counters.gaps++;
+      this.#tell('error', 'entries were never archived, and no restore can cross the gap', { first, last });
+    } else archive.beginRunAt(last + 1);
+    this.#advanced(archive);
+  }
+
+  #advanced({ endIndex }: ShardArchive): void {
+    this.#seen = endIndex;
+    this.#openSinceMs = undefined;
+    this.#context.report(this.table.shardId, endIndex);
+  }
+
+  async #store(log: TableLog, archive: ShardArchive): Promise<void> {
+    await this.#inTurn(this.#context.uploads, async (signal) => {
+      const { endIndex } = archive;
+      const object = archive.beginLog();
+      const unfit = await this.#fill(log, endIndex + 1, object);
+      if (object.isEmpty) {
+        if (unfit !== undefined) await this.#skip(log, archive, unfit);
+        return;
+      }
+      try {
+        await archive.putLog(object, { signal });
+      } finally {
+        if (archive.endIndex > endIndex) {
+          this.#context.counters.logObjects++;
+          this.#context.counters.logBytes += object.sizeBytes;
+          this.#advanced(archive);
+        }
+      }
+    });
+  }
+
+  /** Gives the index of an entry that cannot be archived, where one comes next. */
+  async #fill(log: TableLog, first: number, object: LogObjectWriter): Promise<number | undefined> {
+    const { clock } = this.#context.environment;
+    const { objectSizeBytes } = this.#context.options;
+    let next = first;
+    while (next >= log.firstIndex && next <= log.appliedIndex && !this.#aborter.signal.aborted) {
+      for (const entry of log.entries(next, READ_BYTES_MAX)) {
+        const command = await toArchived(entry, log);
+        if (command === undefined) return entry.index;
+        object.add({ index: entry.index, term: entry.term, timeMs: entry.timeMs, command });
+        next = entry.index + 1;
+        if (object.sizeBytes >= objectSizeBytes) return undefined;
+      }
+      // Whoever else waits for the event loop comes first.
+      await new Promise<void>((resolve) => clock.defer(resolve));
+    }
+    return undefined;
+  }
+
+  async #runBase(log: TableLog, archive: ShardArchive): Promise<void> {
+    const { signal } = this.#aborter;
+    const release = await this.#context.bases.take(signal);
+    try {
+      if (signal.aborted) return;
+      const view = log.table.view();
+      try {
+        // The end of a shard must come behind every base, so that whoever begins with one meets it.
+        if (view.state.sealedBy !== undefined) return;
+        await archive.putBase(view, { signal });
+      } finally {
+        view.close();
+      }
+      this.#context.counters.bases++;
+      this.#baseBackoff.reset();
+      this.#baseError = undefined;
+      await this.#prune(archive, signal);
+    } catch (error) {
+      if (!signal.aborted) this.#baseFailed(error);
+    } finally {
+      release?.();
+      this.#base = undefined;
+      this.#waiting?.abort();
+    }
+  }
+
+  /** A new base makes older ones needless. */
+  async #prune(archive: ShardArchive, signal: AbortSignal): Promise<void> {
+    const { retention } = this.#context.options;
+    if (retention.ageMs === 0) return;
+    const { counters } = this.#context;
+    try {
+      const { baseCount, logCount, gapCount, unbacked } = await archive.prune(retention, { signal });
+      counters.objectsPruned += baseCount + logCount + gapCount;
+      if (unbacked.length > 0) this.#tell('warn', UNBACKED_PRUNED, { unbacked });
+    } catch (error) {
+      if (signal.aborted) return;
+      counters.errors++;
+      this.#tell('warn', 'what is too old in the archive could not be removed yet', { error: textOf(error) });
+    }
+  }
+
+  #baseFailed(error: unknown): void {
+    this.#baseNotBeforeMs = this.#nowMs + this.#baseBackoff.next();
+    this.#context.counters.errors++;
+    const reason = textOf(error);
+    if (this.#baseError === undefined)
+      this.#tell('warn', 'a base backup could not be archived', { error: reason });
+    this.#baseError = reason;
+  }
+
+  async #inTurn(slots: Slots, act: (signal: AbortSignal) => Promise<void>): Promise<void> {
+    const { signal } = this.#aborter;
+    const release = await slots.take(signal);
+    if (release === undefined) return;
+    try {
+      await act(signal);
+    } finally {
+      release();
+    }
+  }
+
+  #succeeded(): void {
+    this.#backoff.reset();
+    if (this.#error !== undefined) this.#tell('info', 'the table is archived again', {});
+    this.#error = undefined;
+  }
+
+  async #failed(error: unknown): Promise<void> {
+    const { clock } = this.#context.environment;
+    const aborter = new AbortController();
+    // The node itself is not ready for a moment now and then; that is no failure of the archive.
+    if (!(error instanceof ApiError)) {
+      this.#context.counters.errors++;
+      const reason = textOf(error);
+      if (this.#error === undefined)
+        this.#tell('warn', 'the table cannot be archived for the moment', { error: reason });
+      this.#error = reason;
+    }
+    this.#waiting = aborter;
+    await pause(clock, this.#backoff.next(), aborter.signal);
+    this.#waiting = undefined;
+  }
+
+  #tell(level: 'info' | 'warn' | 'error', message: string, fields: Record<string, unknown>): void {
+    const { name, shardId } = this.table;
+    this.#context.environment.log(level, message, { table: name, shardId, ...fields });
+  }
+}
+
+/** Changes nothing that a restore would bring back. A seal does not either, but says that nothing comes behind it (T2). */
+function isInternal(kind: CommandKind): boolean {
+  return kind === CommandKind.None || kind === CommandKind.Compact;
+}
+
+/** Undefined: it cannot be run again, because its outcome was not kept, or it holds what a load brought. */
+async function toArchived({ kind, index, command }: LogEntry, log: TableLog): Promise<Buffer | undefined> {
+  if (isInternal(kind)) return NOTHING;
+  if (kind === CommandKind.Seal) return END_OF_SHARD;
+  return kind === CommandKind.Command ? await toStockCommand(command, index, log.table) : undefined;
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

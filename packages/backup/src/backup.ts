@@ -1,0 +1,163 @@
+import {
+  ApiError,
+  type Call,
+  errors,
+  type NodeApi,
+  type ReplicationApi,
+  Status,
+  tableApiError,
+} from '@coxswain/node';
+import type { maintenance } from '@coxswain/protocol';
+import { replication } from '@coxswain/protocol';
+import type { Clock, RateLimit } from '@coxswain/runtime';
+import { type SnapshotPlace, type Table, type TableView, writeSnapshotPieces } from '@coxswain/table';
+import { checkLeaderRole } from './role.js';
+import { noTransfers, type TransferCounters } from './transfer-counters.js';
+
+/** How long the table may take to become readable. */
+const OPEN_MS = 5_000;
+
+/** What a stream's handler knows of its call. */
+export interface StreamedCall extends Call {
+  /** Aborted when nobody waits for the rest. */
+  readonly signal: AbortSignal;
+}
+
+/** The call of a backup. */
+export interface BackupCall extends StreamedCall {
+  /** Its caller gives up then unless a first message has come. */
+  readonly openingDeadlineMs: number;
+}
+
+/** What backups ask of the node. */
+export type BackupNode = Pick<NodeApi, 'status'> & Pick<ReplicationApi, 'role' | 'openLog'>;
+
+export interface BackupsOptions {
+  readonly clock: Clock;
+  /** What all backups of this node share. */
+  readonly rate: RateLimit;
+  /** At a time. Above: tooBusy. */
+  readonly callsMax: number;
+}
+
+/** Maintenance.Backup (regatta-protocol.md §4): a table at one revision as a stream of chunks, below 1 MiB each. */
+export class Backups {
+  readonly #node: BackupNode;
+  readonly #options: BackupsOptions;
+  readonly #counters: TransferCounters = noTransfers();
+
+  constructor(node: BackupNode, options: BackupsOptions) {
+    this.#node = node;
+    this.#options = options;
+  }
+
+  get counters(): Readonly<TransferCounters> {
+    return this.#counters;
+  }
+
+  /**
+   * The table as it is now, or with a revision as it was then, behind a key: so a backup that broke off goes on, which
+   * is possible while the table keeps its history (A5). Holds no more than a chunk, at the pace of its reader.
+   * Errors: notForThisRole, tableNotSet, tableToMaintainNotFound, tooBusy, backupOfAnotherShard, revisionCompacted,
+   * revisionInFuture, and those of a linearizable read.
+   */
+  async *backup(
+    request: maintenance.BackupRequest,
+    call: BackupCall,
+  ): AsyncGenerator<replication.SnapshotChunk> {
+    checkLeaderRole(this.#node.role, 'Backup');
+    if (request.table.length === 0) throw errors.tableNotSet();
+    const counters = this.#counters;
+    if (counters.underWay >= this.#options.callsMax) throw errors.tooBusy();
+    counters.underWay++;
+    let isWhole = false;
+    try {
+      isWhole = yield* this.#chunks(request, call);
+    } catch (error) {
+      throw tableApiError(error);
+    } finally {
+      counters.underWay--;
+      if (isWhole) counters.succeeded++;
+      else counters.failed++;
+    }
+  }
+
+  /** Gives whether it was sent to its end. */
+  async *#chunks(
+    request: maintenance.BackupRequest,
+    call: BackupCall,
+  ): AsyncGenerator<replication.SnapshotChunk, boolean> {
+    const { table: name, revision, afterKey, recordBytes } = request;
+    const log = await this.#open(name.toString(), call);
+    const { shardId, table } = log;
+    if (request.shardId !== 0n && Number(request.shardId) !== shardId) throw errors.backupOfAnotherShard();
+    // A table that is replaced or deleted meanwhile is backed up to its end all the same.
+    const release = log.hold();
+    let view: TableView | undefined;
+    try {
+      view = table.view(revision === 0n ? undefined : Number(revision));
+      let point: replication.BackupPoint | undefined = this.#point(shardId, table, view);
+      const behind =
+        afterKey.length === 0
+          ? {}
+          : { behind: { lastKey: afterKey, stockLoaderSumBytes: Number(recordBytes) } };
+      const pieces = writeSnapshotPieces(view, { table: name, repeatsForStockLoader: true, ...behind });
+      let keyCount = 0;
+      for await (const { frames, place } of pieces) {
+        await this.#options.rate.pay(frames.length, call.signal);
+        if (call.signal.aborted) return false;
+        yield chunk(frames, place, point);
+        point = undefined;
+        this.#counters.bytes += frames.length;
+        if (place === undefined) continue;
+        this.#counters.keys += place.keyCount - keyCount;
+        keyCount = place.keyCount;
+      }
+      return true;
+    } finally {
+      view?.close();
+      release();
+    }
+  }
+
+  async #open(name: string, call: BackupCall): ReturnType<BackupNode['openLog']> {
+    const deadlineMs = Math.min(call.openingDeadlineMs, this.#options.clock.monotonicMs() + OPEN_MS);
+    try {
+      return await this.#node.openLog(name, { deadlineMs });
+    } catch (error) {
+      if (error instanceof ApiError && error.status === Status.NotFound)
+        throw errors.tableToMaintainNotFound();
+      throw error;
+    }
+  }
+
+  #point(shardId: number, table: Table, view: TableView): replication.BackupPoint {
+    const { revision, state } = view;
+    const isNow = revision === state.revision;
+    return {
+      clusterId: this.#node.status().clusterId ?? '',
+      shardId: BigInt(shardId),
+      revision: BigInt(revision),
+      timeMs: isNow ? BigInt(state.lastTimeMs) : 0n,
+      keyCount: BigInt(view.keyCount ?? 0),
+      sizeBytes: BigInt(table.approximateSizeBytes),
+    };
+  }
+}
+
+function chunk(
+  data: Buffer,
+  place: SnapshotPlace | undefined,
+  point: replication.BackupPoint | undefined,
+): replication.SnapshotChunk {
+  return replication.SnapshotChunk.fromPartial({
+    data,
+    len: BigInt(data.length),
+    ...(place && {
+      lastKey: place.lastKey,
+      recordBytes: BigInt(place.stockLoaderSumBytes),
+      keyCount: BigInt(place.keyCount),
+    }),
+    ...(point && { point }),
+  });
+}

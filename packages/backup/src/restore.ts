@@ -1,0 +1,93 @@
+import { errors, type MaintenanceControl } from '@coxswain/node';
+import type { maintenance } from '@coxswain/protocol';
+import type { RateLimit } from '@coxswain/runtime';
+import type { StreamedCall } from './backup.js';
+import type { Restorer } from './restorer.js';
+import { checkLeaderRole } from './role.js';
+import { noTransfers, type TransferCounters } from './transfer-counters.js';
+
+export interface RestoresOptions {
+  /** What all restores of this node share: what is not taken holds the sender up. */
+  readonly rate: RateLimit;
+  /** At a time. Above: tooBusy. */
+  readonly callsMax: number;
+}
+
+/** Maintenance.Restore (regatta-protocol.md §4): a table is replaced by what is uploaded, when all of it has come. */
+export class Restores {
+  readonly #node: Pick<MaintenanceControl, 'role'>;
+  readonly #restorer: Restorer;
+  readonly #options: RestoresOptions;
+  readonly #counters: TransferCounters = noTransfers();
+
+  constructor(node: Pick<MaintenanceControl, 'role'>, restorer: Restorer, options: RestoresOptions) {
+    this.#node = node;
+    this.#restorer = restorer;
+    this.#options = options;
+  }
+
+  get counters(): Readonly<TransferCounters> {
+    return this.#counters;
+  }
+
+  /**
+   * First the info, then chunks; the caller ends them. An upload that breaks off or is damaged changes nothing.
+   * Errors: notForThisRole, tooBusy, firstMessageNotInfo, tableNotSet, chunkExpected, and those of `Restorer.restore`.
+   */
+  async restore(
+    messages: AsyncIterable<maintenance.RestoreMessage>,
+    call: StreamedCall,
+  ): Promise<maintenance.RestoreResponse> {
+    checkLeaderRole(this.#node.role, 'Restore');
+    const counters = this.#counters;
+    if (counters.underWay >= this.#options.callsMax) throw errors.tooBusy();
+    counters.underWay++;
+    const upload = messages[Symbol.asyncIterator]();
+    try {
+      const { table, sizeBytes } = await readInfo(upload);
+      const stream = this.#chunks(upload, Number(sizeBytes), call);
+      const { shardId, revision, keyCount } = await this.#restorer.restore(table.toString(), stream, call);
+      counters.succeeded++;
+      counters.keys += keyCount;
+      return { shardId: BigInt(shardId), revision: BigInt(revision), keyCount: BigInt(keyCount) };
+    } catch (error) {
+      counters.failed++;
+      throw error;
+    } finally {
+      counters.underWay--;
+      await upload.return?.();
+    }
+  }
+
+  async *#chunks(
+    upload: AsyncIterator<maintenance.RestoreMessage>,
+    announcedBytes: number,
+    { signal }: StreamedCall,
+  ): AsyncGenerator<Buffer> {
+    let receivedBytes = 0;
+    for (let next = await upload.next(); !next.done; next = await upload.next()) {
+      const { data } = next.value;
+      if (data?.$case !== 'chunk') throw errors.chunkExpected();
+      const bytes = data.value.data;
+      this.#counters.bytes += bytes.length;
+      receivedBytes += bytes.length;
+      await this.#options.rate.pay(bytes.length, signal);
+      yield bytes;
+    }
+    // Nothing was sent: the table must not be emptied by that. Of an empty table the stream has its header.
+    if (receivedBytes === 0) throw errors.restoreWithoutSnapshot();
+    if (announcedBytes !== 0 && receivedBytes !== announcedBytes) {
+      throw errors.restoreDamaged(
+        `it has ${receivedBytes} bytes, and not the ${announcedBytes} that were announced`,
+      );
+    }
+  }
+}
+
+async function readInfo(upload: AsyncIterator<maintenance.RestoreMessage>): Promise<maintenance.RestoreInfo> {
+  const first = await upload.next();
+  const data = first.done ? undefined : first.value.data;
+  if (data?.$case !== 'info') throw errors.firstMessageNotInfo();
+  if (data.value.table.length === 0) throw errors.tableNotSet();
+  return data.value;
+}

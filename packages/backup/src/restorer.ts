@@ -1,0 +1,197 @@
+import {
+  ApiError,
+  type Call,
+  errors,
+  type Log,
+  type MaintenanceControl,
+  type ShardLoad,
+} from '@coxswain/node';
+import { mvcc } from '@coxswain/protocol';
+import { ShardFiller, whyNotUnderstood } from '@coxswain/replication';
+import type { Clock } from '@coxswain/runtime';
+import { readSnapshotRecords, SnapshotDamagedError, type SnapshotRecords } from '@coxswain/stream';
+
+/** How long each step may take that is not the stream's own. */
+const STEP_MS = 60_000;
+/** What is run again as one entry, see `ShardLoad.replay`. */
+const REPLAY_BYTES_MAX = 512 * 1024;
+/** No accepted request makes a larger command, whatever a conversion adds to it (P4). */
+const COMMAND_BYTES_MAX = 4 * 1024 * 1024 + 64 * 1024;
+const LENGTH_BYTES = 8;
+const { DUMMY, SEQUENCE, GC } = mvcc.Command_CommandType;
+
+/** Who asks for a restore. */
+export interface RestoreCall extends Call {
+  /** Aborted when nobody waits for it any more: then it is not carried to its end. */
+  readonly signal: AbortSignal;
+  /** The clone that brings the table: while it has not succeeded nobody else restores. */
+  readonly cloneId?: string;
+}
+
+/** What a restore needs around it. */
+export interface RestorerEnvironment {
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** What a table is after a restore. */
+export interface Restored {
+  readonly shardId: number;
+  readonly revision: number;
+  readonly keyCount: number;
+}
+
+/**
+ * Replaces a table, or makes one, by what a stream holds: pairs and, behind a DUMMY, commands that are run again in
+ * order (DESIGN.md). All of it goes into a shard of its own, which takes over the name in one step when the stream has
+ * come to its end (T2). Whatever breaks it before leaves the table as it is, and nothing else.
+ */
+export class Restorer {
+  readonly #node: Pick<MaintenanceControl, 'beginRestore'>;
+  readonly #environment: RestorerEnvironment;
+  readonly #underWay = new Set<Promise<unknown>>();
+
+  constructor(node: Pick<MaintenanceControl, 'beginRestore'>, environment: RestorerEnvironment) {
+    this.#node = node;
+    this.#environment = environment;
+  }
+
+  /**
+   * `stream` is framed snappy, and is read at the pace of the cluster. The call's deadline is for the beginning alone:
+   * the rest takes as long as the stream. Rejects with what the stream throws, restoreDamaged, requestBrokenOff,
+   * loadReplaced, restoreInterrupted, the errors of `MaintenanceControl.beginRestore` and, when the switch was begun,
+   * outcomeUnknown.
+   */
+  async restore(name: string, stream: AsyncIterable<Buffer>, call: RestoreCall): Promise<Restored> {
+    const restore = this.#restore(name, stream, call);
+    this.#underWay.add(restore);
+    try {
+      return await restore;
+    } finally {
+      this.#underWay.delete(restore);
+    }
+  }
+
+  /** Resolves when nothing of what was begun is under way. */
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#underWay);
+  }
+
+  async #restore(name: string, stream: AsyncIterable<Buffer>, call: RestoreCall): Promise<Restored> {
+    const shard = await this.#begin(name, call);
+    try {
+      await this.#fill(shard, stream);
+      // Some clients end a stream in order when they break it off, and tell only then that they have left.
+      if (call.signal.aborted) throw errors.requestBrokenOff();
+    } catch (error) {
+      await this.#abandon(shard, name);
+      throw toApiError(error);
+    }
+    try {
+      await shard.switch({}, this.#deadline());
+    } catch (error) {
+      // Once it is begun it is carried to its end, and nothing is abandoned by this.
+      await this.#abandon(shard, name);
+      throw error;
+    }
+    const { shardId, keyCount } = shard;
+    this.#environment.log('info', 'a table was restored', { table: name, shardId, keyCount });
+    return { shardId, revision: shard.header().revision, keyCount };
+  }
+
+  async #begin(name: string, call: RestoreCall): Promise<ShardLoad> {
+    const deadlineMs = Math.min(call.deadlineMs, this.#deadline().deadlineMs);
+    try {
+      return await this.#node.beginRestore(name, { deadlineMs }, call.cloneId);
+    } catch (error) {
+      throw toApiError(error);
+    }
+  }
+
+  async #fill(shard: ShardLoad, stream: AsyncIterable<Buffer>): Promise<void> {
+    const records = readSnapshotRecords(stream);
+    try {
+      const filler = new ShardFiller(shard, this.#environment.clock);
+      const { filled, rest } = await filler.fillFrom(records);
+      await shard.finish({ ...filled, leaderIndex: 0 }, this.#deadline());
+      if (filled.leaderIndex !== undefined) await this.#replay(shard, rest, records);
+    } finally {
+      await records.return();
+    }
+  }
+
+  /** The commands behind the pairs, as few entries as they fit in. */
+  async #replay(
+    shard: ShardLoad,
+    first: SnapshotRecords,
+    others: AsyncIterable<SnapshotRecords>,
+  ): Promise<void> {
+    let batch: Buffer[] = [];
+    let batchBytes = 0;
+    const replay = async (): Promise<void> => {
+      if (batchBytes > 0) await shard.replay(Buffer.concat(batch), this.#deadline());
+      batch = [];
+      batchBytes = 0;
+    };
+    const take = async (records: SnapshotRecords): Promise<void> => {
+      for (const record of records) {
+        for (const command of commandsOf(record)) {
+          const sizeBytes = LENGTH_BYTES + command.length;
+          if (batchBytes + sizeBytes > REPLAY_BYTES_MAX) await replay();
+          const length = Buffer.alloc(LENGTH_BYTES);
+          length.writeBigUInt64LE(BigInt(command.length));
+          batch.push(length, command);
+          batchBytes += sizeBytes;
+        }
+      }
+    };
+    await take(first);
+    for await (const records of others) await take(records);
+    await replay();
+  }
+
+  async #abandon(shard: ShardLoad, table: string): Promise<void> {
+    try {
+      await shard.abandon(this.#deadline());
+    } catch (error) {
+      this.#environment.log('warn', 'what a restore left behind could not be given up yet', {
+        table,
+        reason: String(error),
+      });
+    }
+  }
+
+  #deadline(): Call {
+    return { deadlineMs: this.#environment.clock.monotonicMs() + STEP_MS };
+  }
+}
+
+/** What a record asks to be run again. Throws SnapshotDamagedError for what apply could only stop at (A3, A8). */
+function commandsOf(record: Buffer): Buffer[] {
+  if (record.length > COMMAND_BYTES_MAX) {
+    throw new SnapshotDamagedError('a command is larger than any that a request makes');
+  }
+  const command = decode(record);
+  const reason = whyNotUnderstood(command);
+  if (reason !== undefined) throw new SnapshotDamagedError(`a command is ${reason}`);
+  // Entries that had no effect stand in a log as DUMMYs; and each part that is put behind another begins with one.
+  if (command.type === DUMMY || command.type === GC) return [];
+  if (command.type !== SEQUENCE) return [record];
+  return command.sequence
+    .filter(({ type }) => type !== DUMMY && type !== GC)
+    .map((inner) => mvcc.Command.encode(inner).finish() as Buffer);
+}
+
+function decode(record: Buffer): mvcc.Command {
+  try {
+    return mvcc.Command.decode(record);
+  } catch (error) {
+    throw new SnapshotDamagedError('a record is not a Command', { cause: error });
+  }
+}
+
+/** Before the switch nothing is changed, whatever is not known of the shard that was filled. */
+function toApiError(error: unknown): unknown {
+  if (error instanceof SnapshotDamagedError) return errors.restoreDamaged(error.detail);
+  return error instanceof ApiError && error.isOutcomeUnknown ? errors.restoreInterrupted() : error;
+}

@@ -1,8 +1,0 @@
-import { MemoryObjectStore } from './support/memory-store.js';
-import { describeObjectStore } from './support/store-conformance.js';
-
-/** What stands in for a store in other tests must do as one. */
-describeObjectStore('memory', async () => ({
-  store: new MemoryObjectStore(),
-  dispose: () => Promise.resolve(),
-}));

@@ -1,0 +1,8 @@
+export { Backoff, jittered } from './backoff.js';
+export type { Clock, Timer } from './clock.js';
+export { Histogram } from './histogram.js';
+export { pause } from './pause.js';
+export type { Random } from './random.js';
+export { RateLimit } from './rate-limit.js';
+export { Semaphore } from './semaphore.js';
+export { Waiters } from './waiters.js';
