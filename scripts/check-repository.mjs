@@ -11,6 +11,17 @@ function readJson(path) {
   return JSON.parse(readFileSync(join(root, path), 'utf8'));
 }
 
+/** The workspaces that the projects of a workspace refer to: its own, and that of tests which stand above what is tested. */
+function projectsOf(folder) {
+  const projects = [folder, `${folder}/test/rules`].filter((path) =>
+    existsSync(join(root, path, 'tsconfig.json')),
+  );
+  const referenced = projects.flatMap((path) =>
+    (readJson(`${path}/tsconfig.json`).references ?? []).map((reference) => join(root, path, reference.path)),
+  );
+  return [...new Set(referenced)].filter((path) => path !== join(root, folder)).sort();
+}
+
 function ourDependencies(dependencies = {}) {
   return Object.keys(dependencies)
     .filter((name) => name.startsWith('@coxswain/'))
@@ -41,9 +52,7 @@ function* checkLayers() {
         yield `${folder}/package.json: tests of ${workspace} may not use ${other}`;
     }
     const declared = [...runtime, ...development].map((other) => join(root, folderOf(other))).sort();
-    const referenced = (readJson(`${folder}/tsconfig.json`).references ?? [])
-      .map(({ path }) => join(root, folder, path))
-      .sort();
+    const referenced = projectsOf(folder);
     if (declared.join() !== referenced.join()) {
       yield `${folder}/tsconfig.json: references must be the workspaces that package.json names`;
     }

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { archiveErrors } from '../packages/archive/dist/src/errors.js';
 import { errors, Status } from '../packages/node/dist/src/api/errors.js';
 import { transportErrors } from '../packages/server/dist/src/grpc/errors.js';
+import { SnapshotDamagedError } from '../packages/stream/dist/src/index.js';
 import * as table from '../packages/table/dist/src/errors.js';
 
 const page = join(dirname(fileURLToPath(import.meta.url)), '..', 'docs', 'errors.md');
@@ -43,7 +44,8 @@ const ofTables = Object.values(table)
           (obstacle) => new TableError('…', obstacle, '…'),
         )
       : new TableError(...ellipses),
-  );
+  )
+  .concat(new SnapshotDamagedError(...ellipses));
 const textHead = ['| code | text |', '| --- | --- |'];
 
 const head = ['| code | status | text |', '| --- | --- | --- |'];

@@ -13,7 +13,7 @@ export const layers = {
   channel: ['http2'],
   table: ['protocol', 'stream'],
   wolf: ['protocol', 'raft', 'stream', 'table'],
-  node: ['protocol', 'raft', 'runtime', 'stream', 'wal', 'table', 'wolf'],
+  node: ['protocol', 'raft', 'runtime', 'wal', 'table', 'wolf'],
   replication: ['protocol', 'runtime', 'stream', 'table', 'node', 'channel'],
   backup: ['protocol', 'runtime', 'stream', 'table', 'node', 'replication'],
   archive: ['protocol', 'runtime', 'stream', 'table', 'node', 'replication', 'backup'],
@@ -42,7 +42,9 @@ export const layers = {
 /** What tests may import in addition: a service is tested through the client that applications use. */
 export const testLayers = {
   table: ['testing'],
-  node: ['testing'],
+  // Its rules are tried in simulated clusters: test/rules is a project of its own, which stands above the simulator.
+  node: ['testing', 'replication', 'simulator'],
+  simulator: ['testing'],
   http2: ['testing'],
   replication: ['testing'],
   archive: ['testing'],

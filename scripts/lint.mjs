@@ -3,9 +3,11 @@
 import { spawnSync } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { folderOf, layers } from './layers.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const bin = join(root, 'node_modules', '.bin');
+const workspaces = Object.keys(layers).map(folderOf);
 
 const steps = [
   { name: 'types', command: [join(bin, 'tsc'), '-b'] },
@@ -16,8 +18,7 @@ const steps = [
       join(bin, 'depcruise'),
       '--config',
       '.dependency-cruiser.mjs',
-      'packages/*/dist',
-      'bench/dist',
+      ...workspaces.map((folder) => `${folder}/dist`),
       'scripts',
     ],
   },

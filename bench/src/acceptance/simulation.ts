@@ -7,7 +7,11 @@ export const simulation: AcceptanceCheck = {
   run: async () => [
     await runLarge({
       what: "the simulators' tests, with all their seeds and steps",
-      files: ['packages/simulator/dist/test/', 'packages/raft/dist/test/simulation\\.test\\.js$'],
+      files: [
+        'packages/simulator/dist/test/',
+        'packages/node/dist/test/rules/',
+        'packages/raft/dist/test/simulation\\.test\\.js$',
+      ],
       environment: { ACCEPTANCE_SIZE: 'full' },
     }),
   ],

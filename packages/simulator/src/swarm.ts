@@ -201,7 +201,7 @@ function withMaintenance(scenario: Scenario, random: SeededRandom): Scenario {
     restore: random.chance(0.5) ? random.between(0.02, 0.3) : 0,
     archive: isArchived ? random.between(0.05, 0.5) : 0,
   };
-  // Writes that stop until somebody archives would be no progress: test/rules tries them.
+  // Writes that stop until somebody archives would be no progress: packages/node/test/rules tries them.
   const archive = { backlogBytesMax: random.pick([8, 64, 1024]) * 1024, onLimit: 'gap' as const };
   const { nodeOptions } = scenario;
   return {

@@ -1,13 +1,13 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { sized } from '@coxswain/testing';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { type SimulationResult, simulate } from '../src/index.js';
 import { counting, deleting } from './deleting.js';
 import { mutants } from './mutants.js';
 import { restlessApartOverWolf, restlessOverWolf } from './over-wolf.js';
 import type { Search } from './run-mutants.js';
-import { sized } from './sizes.js';
 
 const run = promisify(execFile);
 const program = fileURLToPath(new URL('./run-mutants.js', import.meta.url));

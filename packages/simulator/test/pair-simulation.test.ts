@@ -1,8 +1,8 @@
 import { Table, type TableEntry } from '@coxswain/table';
+import { sized } from '@coxswain/testing';
 import { describe, expect, test } from '@jest/globals';
 import { simulatePair } from '../src/index.js';
 import { restoring } from './restoring.js';
-import { sized } from './sizes.js';
 
 describe('a leader cluster and a follower cluster', () => {
   test('agree at every index, and end equal, whatever happens to both and to the way between', async () => {

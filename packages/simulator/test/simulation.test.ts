@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { sized } from '@coxswain/testing';
 import { describe, expect, test } from '@jest/globals';
 import { simulate } from '../src/index.js';
 import { readArguments } from '../src/options.js';
@@ -8,7 +9,6 @@ import { type Scenario, withFault } from '../src/swarm.js';
 import { knownBugs } from './known-bugs.js';
 import { apartOverWolf, overWolf, restlessApartOverWolf, restlessOverWolf } from './over-wolf.js';
 import { restoring } from './restoring.js';
-import { sized } from './sizes.js';
 
 const run = promisify(execFile);
 const program = fileURLToPath(new URL('../src/main.js', import.meta.url));

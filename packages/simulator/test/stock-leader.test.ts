@@ -1,12 +1,12 @@
 import { defaultNodeOptions } from '@coxswain/node';
 import { defaultFollowerOptions, Follower } from '@coxswain/replication';
+import { sized } from '@coxswain/testing';
 import { describe, expect, test } from '@jest/globals';
 import { Cluster } from '../src/cluster.js';
 import { EventLoop, Invariants, SeededRandom, SimulatedNetwork, Trace } from '../src/index.js';
 import { Machine } from '../src/machine.js';
 import { type StockAge, StockLeader, StockLink } from '../src/stock-leader.js';
 import { readAll, wholeRange } from '../src/workload.js';
-import { sized } from './sizes.js';
 
 const TABLE = 't';
 const VIRTUAL_BOUND_US = 60_000_000;

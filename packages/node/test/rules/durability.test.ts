@@ -1,6 +1,6 @@
 import { StoreDamagedError } from '@coxswain/table';
+import { sized } from '@coxswain/testing';
 import { describe, expect, test } from '@jest/globals';
-import { sized } from '../sizes.js';
 import { type Step, TABLE, World } from './world.js';
 
 const isWal = (step: Step) => step.startsWith('wal');

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { type NodeOptions, WOLF_SHARD } from '@coxswain/node';
 import { wolfRaft } from '@coxswain/protocol';
 import type { NodeId } from '@coxswain/raft';
+import { WolfNetwork } from '@coxswain/simulator';
 import { describe, expect, test } from '@jest/globals';
-import { WolfNetwork } from '../../src/wolf-network.js';
 import { TABLE, World } from './world.js';
 
 const MIB = 1024 * 1024;

@@ -1,7 +1,7 @@
 import { META_SHARD } from '@coxswain/node';
 import { CommandKind } from '@coxswain/table';
+import { sized } from '@coxswain/testing';
 import { describe, expect, test } from '@jest/globals';
-import { sized } from '../sizes.js';
 import { Outcome, type Step, TABLE, World } from './world.js';
 
 const SHARD = 10_001;

@@ -1,5 +1,5 @@
+import { sized } from '@coxswain/testing';
 import { describe, expect, test } from '@jest/globals';
-import { sized } from '../sizes.js';
 import { World } from './world.js';
 
 /** Behind it comes the code of the first message. */

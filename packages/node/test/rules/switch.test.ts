@@ -1,6 +1,6 @@
 import { META_SHARD } from '@coxswain/node';
+import { sized } from '@coxswain/testing';
 import { describe, expect, test } from '@jest/globals';
-import { sized } from '../sizes.js';
 import { fill, loaded, onlyShards, pairs, restored, shardOf } from './followers.js';
 import { Gate, Outcome, type Step, TABLE, World } from './world.js';
 

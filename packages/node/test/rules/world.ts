@@ -12,22 +12,23 @@ import {
 } from '@coxswain/node';
 import { mvcc } from '@coxswain/protocol';
 import type { NodeId } from '@coxswain/raft';
-import { type OrderedStore, type StoreDirectory, Table } from '@coxswain/table';
-import type { WalDisk, WalFile } from '@coxswain/wal';
 import {
   EventKind,
   EventLoop,
+  Inspections,
   Invariants,
+  loseBatch,
+  Machine,
+  readAll,
   SeededRandom,
   SimulatedNetwork,
   SimulatedProcess,
   Trace,
-} from '../../src/index.js';
-import { Inspections } from '../../src/inspection.js';
-import { Machine } from '../../src/machine.js';
-import { loseBatch } from '../../src/stores.js';
-import { WolfNetwork } from '../../src/wolf-network.js';
-import { readAll, wholeRange } from '../../src/workload.js';
+  WolfNetwork,
+  wholeRange,
+} from '@coxswain/simulator';
+import { type OrderedStore, type StoreDirectory, Table } from '@coxswain/table';
+import type { WalDisk, WalFile } from '@coxswain/wal';
 
 /** The table that every world has. */
 export const TABLE = 'main';

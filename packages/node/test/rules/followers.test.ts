@@ -1,8 +1,8 @@
 import { META_SHARD } from '@coxswain/node';
 import { mvcc } from '@coxswain/protocol';
 import { CommandKind } from '@coxswain/table';
+import { sized } from '@coxswain/testing';
 import { describe, expect, test } from '@jest/globals';
-import { sized } from '../sizes.js';
 import { loaded, onlyShards, pairs, replicate, shardOf } from './followers.js';
 import { Outcome, type Step, TABLE, World, type WorldOptions } from './world.js';
 
