@@ -1,6 +1,7 @@
 import { type CallError, type Metadata, type Method, metadataOf, Status } from '@coxswain/channel';
-import { Endpoint, type TlsOptions } from './endpoint.js';
+import { Endpoint } from './endpoint.js';
 import { CoxswainError, judge, late } from './errors.js';
+import type { TlsOptions } from './place.js';
 
 /** How to reach a cluster. */
 export interface ConnectOptions {

@@ -1,17 +1,7 @@
 import { connect as connectPlain, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import { NO_ANSWER, systemErrors } from '@coxswain/channel';
-import type { TlsOptions } from './endpoint.js';
-
-/** Where an endpoint is, and how it is spoken to. */
-export interface Place {
-  /** A Unix socket's path, or undefined. */
-  readonly path: string | undefined;
-  readonly host: string;
-  readonly port: number;
-  /** Undefined: plain. */
-  readonly tls: TlsOptions | undefined;
-}
+import type { Place } from './place.js';
 
 /** A place as it is tried out. */
 type ProbedPlace = Omit<Place, 'tls'> & { readonly tls: ConnectionOptions | undefined };

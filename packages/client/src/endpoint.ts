@@ -1,13 +1,5 @@
 import { Channel } from '@coxswain/channel';
-import type { Place } from './diagnosis.js';
-
-/** TLS towards the servers: the authorities to trust, and a certificate of one's own where they ask for it. PEM. */
-export interface TlsOptions {
-  /** Default: the authorities that Node.js trusts. */
-  readonly ca?: Buffer;
-  readonly cert?: Buffer;
-  readonly key?: Buffer;
-}
+import type { Place, TlsOptions } from './place.js';
 
 /** A node that says nothing for so long while a call waits is asked whether it is there. */
 const silenceMs = 2_000;

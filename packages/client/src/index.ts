@@ -13,6 +13,6 @@ export {
   type RestoreOptions,
   type Tables,
 } from './coxswain.js';
-export type { TlsOptions } from './endpoint.js';
 export { CoxswainError, OutcomeUnknownError, StatusCode } from './errors.js';
+export type { TlsOptions } from './place.js';
 export { type CompareOptions, compare, type Operator, operation, type TxnBuilder } from './txn.js';

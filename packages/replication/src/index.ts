@@ -1,13 +1,10 @@
 export type { ChannelTls as LinkTls } from '@coxswain/channel';
 export type { GrpcLeaderLink, GrpcLeaderLinkOptions } from './adapters/grpc-leader-link.js';
 export { openGrpcLeaderLink } from './adapters/open-grpc-leader-link.js';
-export {
-  defaultFollowerOptions,
-  Follower,
-  type FollowerEnvironment,
-  type FollowerOptions,
-} from './follower.js';
+export { Follower } from './follower.js';
+export type { FollowerEnvironment } from './follower-environment.js';
 export type { FollowerNodeSighting } from './follower-nodes.js';
+export { defaultFollowerOptions, type FollowerOptions } from './follower-options.js';
 export type { ForwardedWrites } from './forwarded-writes.js';
 export * from './leader-link.js';
 export {

@@ -1,7 +1,8 @@
 import type { LedTable, ReplicationApi, TableLog } from '@coxswain/node';
 import { mvcc, replication } from '@coxswain/protocol';
 import { CommandKind } from '@coxswain/table';
-import type { FollowerEnvironment, FollowerOptions } from './follower.js';
+import type { FollowerEnvironment } from './follower-environment.js';
+import type { FollowerOptions } from './follower-options.js';
 import { readReplicateMessage } from './replicate-message.js';
 
 /** So many successive commands are compared: one alone, a probe's say, may be the same in another log. */

@@ -2,7 +2,7 @@ import { ApiError, type FollowerControl, type NodeApi } from '@coxswain/node';
 import { pause } from '@coxswain/runtime';
 import { SnapshotDamagedError } from '@coxswain/stream';
 import { TableError, writeSnapshot } from '@coxswain/table';
-import type { FollowerEnvironment } from './follower.js';
+import type { FollowerEnvironment } from './follower-environment.js';
 import { ShardFiller } from './shard-filler.js';
 
 const STEP_MS = 60_000;

@@ -1,7 +1,8 @@
 import { ApiError, type FollowerControl, type MemberControl, type NodeApi, Status } from '@coxswain/node';
 import { replication } from '@coxswain/protocol';
 import { Backoff, jittered, pause } from '@coxswain/runtime';
-import type { FollowerEnvironment, FollowerOptions } from './follower.js';
+import type { FollowerEnvironment } from './follower-environment.js';
+import type { FollowerOptions } from './follower-options.js';
 import { LinkError } from './leader-link.js';
 
 /** R4: a table goes only when it was missing from so many successive complete answers, over so long. */

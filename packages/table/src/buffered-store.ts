@@ -8,6 +8,7 @@ import { LayeredScan } from './layered-scan.js';
 import { historyLaneOfFlush, LATEST } from './layout.js';
 import { asOf, Memtable, type MemtableEntry, type Written } from './memtable.js';
 import { isWithinRevisions, type RevisionBounds } from './revision-bounds.js';
+import type { Seen } from './seen.js';
 import type { SortedRun } from './sorted-run.js';
 import { keyId } from './sorted-tree.js';
 import type {
@@ -49,16 +50,6 @@ class BaseSnapshot {
     this.native.close();
     this.#onUnused();
   }
-}
-
-/** What a reader sees: of each memtable the writes up to a number, over a snapshot of the store below. */
-export interface Seen {
-  /** Newest first. */
-  readonly memtables: readonly Memtable[];
-  readonly number: number;
-  readonly native: StoreSnapshot;
-  /** What is known of the store below as the snapshot sees it. */
-  readonly blocks: KeyBlocks;
 }
 
 class BufferedSnapshot implements StoreSnapshot, Seen {

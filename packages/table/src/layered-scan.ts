@@ -1,5 +1,5 @@
-import type { Seen } from './buffered-store.js';
 import { asOf, type Memtable, type MemtableEntry } from './memtable.js';
+import type { Seen } from './seen.js';
 import { compareIds, keyId } from './sorted-tree.js';
 import type { OrderedStore, ScanOptions, StoreScan, StoreSnapshot } from './store.js';
 

@@ -19,6 +19,7 @@ import type { PageBudget } from './page-budget.js';
 import { type Gap, PageCache } from './page-cache.js';
 import { deletionOf } from './range-deletion.js';
 import { toKeyRecord } from './range-reader.js';
+import { recallWrittenKeys } from './recalled-keys.js';
 import { SharedSnapshot } from './shared-snapshot.js';
 import { keyId } from './sorted-tree.js';
 import type { Operation, OrderedStore, StoreDirectory } from './store.js';
@@ -27,7 +28,7 @@ import { liveKeyCountOf, type Progress, type TableState } from './table-state.js
 import { TableView } from './table-view.js';
 import type { ApplyResult, KeyRecord, RangePage, RangeQuery, TableEntry } from './types.js';
 import type { WriteBudget } from './write-budget.js';
-import { recallWrittenKeys, WRITTEN_KEYS_SIZE_BYTES_MAX } from './written-keys.js';
+import { WRITTEN_KEYS_SIZE_BYTES_MAX } from './written-keys.js';
 
 /** Effects of one entry in one store batch, at most; see A4. */
 const EFFECTS_SIZE_BYTES_MAX = 4 * 1024 * 1024;

@@ -1,10 +1,5 @@
-import { decodeBatchRecord } from './batch-record.js';
-import { readJournal } from './journal.js';
 import { isWithinBounds, type KeyBounds } from './key-bounds.js';
-import { BATCH_END, batchKey, batchNumberOf } from './layout.js';
-import type { RangeDeletion } from './range-deletion.js';
-import { keyId, newSortedTree, type SortedTree } from './sorted-tree.js';
-import type { StoreReader } from './store.js';
+import { newSortedTree, type SortedTree } from './sorted-tree.js';
 
 /** What the keys of one range deletion may take: about 90,000 of 30 bytes. Past that, readers walk over the store. */
 export const WRITTEN_KEYS_SIZE_BYTES_MAX = 8 * 1024 * 1024;
@@ -59,58 +54,4 @@ export function idsFrom(tree: KeyTree, from: string, end: string | undefined, ma
     ids.push(id);
   }
   return ids;
-}
-
-/** Batch records whose journals are read between two turns of the event loop. */
-const RECALL_BATCHES = 100;
-
-/**
- * The deletions of a table that is being opened, with the keys that were written since each: the journals from the first
- * batch on that has the deletion tell them. Where no batch before that one is left, as after a Raft snapshot or where
- * the history was removed, journals may be gone, and it stays unknown.
- */
-export async function recallWrittenKeys(
-  store: StoreReader,
-  deletions: readonly RangeDeletion[],
-  options: {
-    readonly oldestBatchNumber: number;
-    readonly lastBatchNumber: number;
-    /** See `WrittenKeys`. */
-    readonly sizeBytesMax: number;
-  },
-): Promise<readonly RangeDeletion[]> {
-  const { oldestBatchNumber, lastBatchNumber, sizeBytesMax } = options;
-  const read = (batchNumber: number): readonly RangeDeletion[] =>
-    decodeBatchRecord(store.getSync(batchKey(batchNumber))!).state.deletions;
-  const recalled: { readonly written: WrittenKeys; readonly since: number }[] = [];
-  const all = deletions.map((deletion) => {
-    const isSame = ({ revision, lane }: RangeDeletion): boolean =>
-      revision === deletion.revision && lane === deletion.lane;
-    let low = oldestBatchNumber;
-    let high = lastBatchNumber;
-    while (low < high) {
-      const middle = Math.floor((low + high) / 2);
-      if (read(middle).some(isSame)) high = middle;
-      else low = middle + 1;
-    }
-    if (low === oldestBatchNumber) return deletion;
-    const written = new WrittenKeys(read(low).find(isSame)!, sizeBytesMax);
-    recalled.push({ written, since: low });
-    return { ...deletion, written };
-  });
-  if (recalled.length === 0) return all;
-  const scan = store.scan({ gte: batchKey(recalled[0]!.since), lt: BATCH_END });
-  try {
-    for (;;) {
-      const page = await scan.next(RECALL_BATCHES, Number.MAX_SAFE_INTEGER);
-      if (page.length === 0) return all;
-      for (const [storeKey, record] of page) {
-        const growing = recalled.filter(({ since }) => since <= batchNumberOf(storeKey));
-        for (const { key } of readJournal(decodeBatchRecord(record).journal))
-          for (const { written } of growing) written.add(key, keyId(key));
-      }
-    }
-  } finally {
-    await scan.close();
-  }
 }

@@ -1,0 +1,13 @@
+import type { KeyBlocks } from './key-blocks.js';
+import type { Memtable } from './memtable.js';
+import type { StoreSnapshot } from './store.js';
+
+/** What a reader sees: of each memtable the writes up to a number, over a snapshot of the store below. */
+export interface Seen {
+  /** Newest first. */
+  readonly memtables: readonly Memtable[];
+  readonly number: number;
+  readonly native: StoreSnapshot;
+  /** What is known of the store below as the snapshot sees it. */
+  readonly blocks: KeyBlocks;
+}
