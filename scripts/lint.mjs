@@ -22,6 +22,7 @@ const steps = [
       'scripts',
     ],
   },
+  { name: 'circles', command: [process.execPath, 'scripts/check-circles.mjs'] },
   { name: 'repository', command: [process.execPath, 'scripts/check-repository.mjs'] },
   { name: 'dead code', command: [join(bin, 'knip')] },
   { name: 'proto style', command: [join(bin, 'buf'), 'lint'] },

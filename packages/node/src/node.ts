@@ -50,7 +50,7 @@ import { Handover } from './group/handover.js';
 import type { Replica } from './group/replica.js';
 import type { ReplicaHost } from './group/replica-host.js';
 import { ReplicaLog } from './group/replica-log.js';
-import { Replicas } from './group/replicas.js';
+import { type GroupHosting, type ReplicaObserver, Replicas } from './group/replicas.js';
 import { Snapshots } from './group/snapshots.js';
 import { Turns } from './group/turns.js';
 import { WriteStages } from './group/write-stages.js';
@@ -203,19 +203,20 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
       onDiskFull: () => this.#diskWatch.enter(),
       onFatal: (error) => this.#fail(error),
     });
-    const host = this.#host(Buffer.from(identity.boot, 'hex'));
+    const hosting = this.#hosting(Buffer.from(identity.boot, 'hex'));
     this.wolf = new Wolf({
       options,
       environment,
-      host,
+      hosting,
       replicas: () => this.#replicas,
       isAdmitted: () => this.#admission.isAdmitted && !this.#isStopping,
       tend: (replica, work) => this.#tend(replica, work),
       run: (work) => this.#run(work),
     });
     this.#replicas = new Replicas({
-      host,
-      hostOf: (group) => (group === WOLF_SHARD ? this.wolf.host : host),
+      hostingOf: (group) => (group === WOLF_SHARD ? this.wolf.hosting : hosting),
+      diskFull: () => this.#diskWatch.enter(),
+      fail: (error) => this.#fail(error),
       options,
       environment,
       wal,
@@ -1092,49 +1093,42 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
 
   // ---- what replicas ask for
 
-  #host(boot: Buffer): ReplicaHost {
+  /** What hosts the groups whose members speak in frames. */
+  #hosting(boot: Buffer): GroupHosting {
     const node = this;
     const { clock, random } = this.#environment;
-    return {
-      nodeId: this.#options.nodeId,
-      memberNumber: (id) => (id === NO_NODE ? undefined : id),
+    const host: ReplicaHost = {
+      member: {
+        nodeId: this.#options.nodeId,
+        boot,
+        bootHex: this.#identity.boot,
+        numberOf: (id) => (id === NO_NODE ? undefined : id),
+      },
+      peers: {
+        frameTo: (peer) => this.#peers.frameTo(peer),
+        isConnected: (peer) => this.#peers.isConnected(peer),
+        isAlive: (peer) => this.#isAlive(peer),
+      },
       core: { preVote: true, maxInflightMessages: 256 },
-      ledElsewhere: undefined,
-      whyLeaderless: () => undefined,
-      boot,
-      bootHex: this.#identity.boot,
+      elsewhere: undefined,
       options: this.#options,
       clock,
       random,
       proposalBudget: this.#budget,
       writeStages: this.#writeStages,
+      counters: this.#counters,
       get isDiskFull() {
         return node.#diskWatch.isFull;
       },
-      schedule: (replica) => {
-        this.#replicas.stirred(replica);
-        this.#turns.schedule(replica);
-      },
-      frameTo: (peer) => this.#peers.frameTo(peer),
-      readsPendingMax: this.#options.readsPendingMax,
-      isConnected: (peer) => this.#peers.isConnected(peer),
-      isAlive: (peer) => this.#isAlive(peer),
-      countAppended: (proposals) => {
-        this.#counters.appended += proposals;
-      },
-      countReadIndexRound: () => {
-        this.#counters.readIndexRounds++;
-      },
+      fail: (error) => this.#fail(error),
+    };
+    const observer: ReplicaObserver = {
       leaderChanged: (replica) => this.#leaderChanged(replica),
       applied: (replica, entries) => this.#applied(replica, entries),
       becameWhole: () => this.#tellListeners(),
-      tableFailed: (replica, table, error) => this.#replicas.tableFailed(replica, table, error),
       sendSnapshot: (replica, to) => this.#run(this.#sendSnapshot(replica, to)),
-      installSnapshot: (replica, snapshot, write, append) =>
-        this.#replicas.install(replica, snapshot, write, append),
-      diskFull: () => this.#diskWatch.enter(),
-      fail: (error) => this.#fail(error),
     };
+    return { host, observer };
   }
 
   async #sendSnapshot(replica: Replica, to: NodeId): Promise<void> {
@@ -1254,7 +1248,7 @@ export class Node implements NodeApi, ReplicationApi, FollowerControl, Maintenan
 
   /** D6: no room. Writes are refused and leadership is given up; reads go on. */
   #suspendAll(): void {
-    for (const replica of this.#replicas.values()) replica.suspend();
+    for (const replica of this.#replicas.values()) replica.giveUp();
     this.#peers.flush();
   }
 

@@ -30,7 +30,7 @@ import { META_SHARD } from '../meta/registry.js';
 import { ForwardedSequences } from './forwarded.js';
 import { Proposals, type SentProposal } from './proposals.js';
 import { LinearizableReads } from './reads.js';
-import type { ReplicaHost } from './replica-host.js';
+import type { ReplicaEvents, ReplicaHost } from './replica-host.js';
 import { RevisionAges } from './revision-ages.js';
 import { WriteProgress } from './write-progress.js';
 
@@ -49,7 +49,14 @@ export interface ReplicaOptions {
   readonly table: Table | undefined;
   /** Runs after each apply, before anybody hears of it. */
   readonly afterApply: (() => Promise<void>) | undefined;
+  readonly events: ReplicaEvents;
 }
+
+/**
+ * Whether the core is stepped. `suspended`: not until a restart, since a snapshot is being installed, the table is being
+ * replaced, or the disk is full. `stopped`: not by this version, since the log holds what it does not know (A8).
+ */
+type ReplicaState = 'running' | 'suspended' | 'stopped';
 
 /**
  * This node's replica of one Raft group: the core, the group's log and its state machine, and the proposals
@@ -71,10 +78,9 @@ export class Replica implements ReadableTable {
   readonly holders = new Set<object>();
   /** For its history (A5). */
   readonly revisionAges = new RevisionAges();
-  /** The core must not be stepped: a snapshot is being installed, or the disk is full. */
-  isSuspended = false;
 
   readonly #host: ReplicaHost;
+  readonly #events: ReplicaEvents;
   readonly #log: GroupLog;
   readonly #afterApply: (() => Promise<void>) | undefined;
   readonly #forwarded = new ForwardedSequences();
@@ -87,8 +93,8 @@ export class Replica implements ReadableTable {
   #committed: Entry[] = [];
   #isApplying = false;
   #applying: Promise<void> = Promise.resolve();
+  #state: ReplicaState = 'running';
   #isClosed = false;
-  #isStopped = false;
   /** The newest time stamp in this group's log (A7). */
   #lastTimeMs = 0;
   #appliedTerm: number;
@@ -102,6 +108,7 @@ export class Replica implements ReadableTable {
 
   constructor(host: ReplicaHost, options: ReplicaOptions) {
     this.#host = host;
+    this.#events = options.events;
     this.group = options.group;
     this.name = options.name;
     this.#log = options.log;
@@ -110,7 +117,7 @@ export class Replica implements ReadableTable {
     this.#table = options.table;
     this.changes = new Waiters(host.clock);
     this.proposals = new Proposals(host.proposalBudget);
-    this.reads = new LinearizableReads({ node: host.nodeId, boot: host.bootHex });
+    this.reads = new LinearizableReads({ node: host.member.nodeId, boot: host.member.bootHex });
     this.progress = new WriteProgress(host.writeStages, host.clock);
     this.#raft = this.#makeRaft();
     this.#appliedTerm = this.#table?.appliedTerm ?? 0;
@@ -119,7 +126,8 @@ export class Replica implements ReadableTable {
   }
 
   #makeRaft(): Raft {
-    const { nodeId, options } = this.#host;
+    const { options } = this.#host;
+    const { nodeId } = this.#host.member;
     const { hardState, membership } = this.#log;
     const isAlone = membership.voters.length === 1 && membership.voters[0] === nodeId;
     const raft = new Raft({
@@ -204,7 +212,7 @@ export class Replica implements ReadableTable {
 
   /** Its members speak in frames, which carry requests, transfers of leadership and whole tables too. */
   get speaksFrames(): boolean {
-    return this.#host.ledElsewhere === undefined;
+    return this.#host.elsewhere === undefined;
   }
 
   get isLeader(): boolean {
@@ -213,7 +221,7 @@ export class Replica implements ReadableTable {
 
   /** The leader by the number that operators know it by; undefined: nobody leads, as far as this node knows. */
   get leaderNumber(): number | undefined {
-    return this.#host.memberNumber(this.#raft.leader);
+    return this.#host.member.numberOf(this.#raft.leader);
   }
 
   get isQuiet(): boolean {
@@ -229,15 +237,20 @@ export class Replica implements ReadableTable {
     return this.#isClosed;
   }
 
+  /** The core must not be stepped. */
+  get isSuspended(): boolean {
+    return this.#state !== 'running';
+  }
+
   /** Its log holds what this version does not know (A8). */
   get isStopped(): boolean {
-    return this.#isStopped;
+    return this.#state === 'stopped';
   }
 
   header(revision: number): Header {
     return {
       shardId: this.group,
-      replicaId: this.#host.nodeId,
+      replicaId: this.#host.member.nodeId,
       revision,
       raftTerm: this.#raft.term,
       raftLeaderId: this.#raft.leader,
@@ -258,7 +271,7 @@ export class Replica implements ReadableTable {
   confirmRead(deadlineMs: number): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#isClosed || this.#table === undefined) throw errors.notReady();
-      if (this.reads.count >= this.#host.readsPendingMax) throw errors.tooBusy();
+      if (this.reads.count >= this.#host.options.readsPendingMax) throw errors.tooBusy();
       this.reads.add({ deadlineMs, resolve, reject });
       this.wake();
     });
@@ -270,7 +283,7 @@ export class Replica implements ReadableTable {
   wake(): void {
     this.#isQuiet = false;
     this.#idleTicks = 0;
-    this.#host.schedule(this);
+    this.#events.schedule();
   }
 
   step(message: Message): void {
@@ -279,7 +292,7 @@ export class Replica implements ReadableTable {
     // Heartbeats and their answers are what idle groups exchange. All else needs ticks, and a candidate a heartbeat.
     if (message.type !== 'heartbeat' && message.type !== 'heartbeatResponse') this.#idleTicks = 0;
     this.#isQuiet = false;
-    this.#host.schedule(this);
+    this.#events.schedule();
   }
 
   tick(): void {
@@ -288,7 +301,7 @@ export class Replica implements ReadableTable {
     this.#considerQuiet();
     if (!this.#isQuiet) this.#raft.tick();
     if (this.#ticksUntilCampaign > 0 && --this.#ticksUntilCampaign === 0) this.#campaignAgain();
-    this.#host.schedule(this);
+    this.#events.schedule();
   }
 
   /**
@@ -304,7 +317,8 @@ export class Replica implements ReadableTable {
 
   #campaignAgain(): void {
     const { leader } = this.#raft;
-    if (leader === this.#host.nodeId || (leader !== NO_NODE && this.#host.isConnected(leader))) return;
+    if (leader === this.#host.member.nodeId || (leader !== NO_NODE && this.#host.peers.isConnected(leader)))
+      return;
     // What the lost connection still delivered may have made it known again.
     this.#raft.forgetLeader();
     this.#raft.campaign();
@@ -323,22 +337,22 @@ export class Replica implements ReadableTable {
   }
 
   /**
-   * Does nothing more until it is restarted, since nothing can be written (D6). What it leads goes to the voter that has
-   * most of the log, as far as is known: it campaigns at once, and a vote compares logs all the same.
+   * Suspends the replica, since nothing can be written (D6). What it leads goes to the voter that has most of the log, as
+   * far as is known: that one campaigns at once, and a vote compares logs all the same.
    */
-  suspend(): void {
+  giveUp(): void {
     if (this.isLeader && !this.#isClosed && !this.isSuspended) {
       const voters = this.#raft
         .peerStatuses()
-        .filter((peer) => !peer.isLearner && this.#host.isAlive(peer.id));
+        .filter((peer) => !peer.isLearner && this.#host.peers.isAlive(peer.id));
       const most = Math.max(...voters.map(({ match }) => match));
       const able = voters.filter(({ match }) => match === most);
-      const [from, term] = [this.#host.nodeId, this.#raft.term];
+      const [from, term] = [this.#host.member.nodeId, this.#raft.term];
       // Spread over those that have it.
       const to = able[this.group % able.length]?.id;
       if (to !== undefined) this.#send({ type: 'timeoutNow', from, to, term });
     }
-    this.isSuspended = true;
+    this.suspend();
     this.proposals.failUnsent(errors.diskFull);
     this.reads.failAll();
   }
@@ -366,7 +380,7 @@ export class Replica implements ReadableTable {
     const reply = (isBusy: boolean, sequences: number[]) => {
       if (sequences.length === 0) return;
       const { group, term } = message;
-      this.#host.frameTo(from.node).refused({ group, term, isBusy, sequences });
+      this.#host.peers.frameTo(from.node).refused({ group, term, isBusy, sequences });
     };
     const origin = `${from.node}/${from.boot}`;
     // A repeat of what was appended is not refused (P1), also where nothing is accepted any more.
@@ -398,13 +412,13 @@ export class Replica implements ReadableTable {
       return;
     }
     this.#forwarded.appended(origin, fresh);
-    this.#host.countAppended(fresh.length);
+    this.#host.counters.appended += fresh.length;
     this.wake();
   }
 
   refused(term: number, sequences: readonly number[], isBusy: boolean): void {
     this.proposals.refused(term, sequences, isBusy);
-    this.#host.schedule(this);
+    this.#events.schedule();
   }
 
   /** The leader says that nothing happens here: ticks stop until something does. */
@@ -427,7 +441,7 @@ export class Replica implements ReadableTable {
     }
     if (++this.#idleTicks < this.#host.options.electionTicks * 2) return;
     for (const peer of this.#peers()) {
-      this.#host.frameTo(peer).quiesce(this.group, this.#raft.term, this.#raft.commitIndex);
+      this.#host.peers.frameTo(peer).quiesce(this.group, this.#raft.term, this.#raft.commitIndex);
     }
     this.#isQuiet = true;
   }
@@ -439,9 +453,9 @@ export class Replica implements ReadableTable {
 
   /** How many voters answer, this node among them. */
   #aliveCount(): number {
-    const { nodeId } = this.#host;
+    const { nodeId } = this.#host.member;
     const { voters } = this.#raft.membership;
-    return voters.filter((voter) => voter === nodeId || this.#host.isAlive(voter)).length;
+    return voters.filter((voter) => voter === nodeId || this.#host.peers.isAlive(voter)).length;
   }
 
   /** How many voters answer, in words. */
@@ -450,7 +464,7 @@ export class Replica implements ReadableTable {
   }
 
   #whyLeaderless(answer: string): string | undefined {
-    return this.#host.whyLeaderless(this, { answer, isQuorum: this.isQuorumAlive });
+    return this.#host.elsewhere?.whyLeaderless({ answer, isQuorum: this.isQuorumAlive });
   }
 
   #describeLeaderless(): string {
@@ -460,7 +474,7 @@ export class Replica implements ReadableTable {
 
   *#peers(): Iterable<NodeId> {
     const { voters, learners } = this.#raft.membership;
-    for (const peer of [...voters, ...learners]) if (peer !== this.#host.nodeId) yield peer;
+    for (const peer of [...voters, ...learners]) if (peer !== this.#host.member.nodeId) yield peer;
   }
 
   /** Ends what is too late. */
@@ -485,7 +499,7 @@ export class Replica implements ReadableTable {
       if (!this.hasTable && !this.isSuspended) this.#askForSnapshot();
       if (!this.proposals.isEmpty) this.#resend(lostBeforeMs);
     }
-    if (this.reads.hasUnsent || this.proposals.hasUnsent) this.#host.schedule(this);
+    if (this.reads.hasUnsent || this.proposals.hasUnsent) this.#events.schedule();
   }
 
   /**
@@ -495,12 +509,12 @@ export class Replica implements ReadableTable {
   #askForSnapshot(): void {
     const { leader } = this.#raft;
     const asked = leader === NO_NODE ? this.#peers() : [leader];
-    for (const peer of asked) this.#host.frameTo(peer).snapshotWanted(this.group);
+    for (const peer of asked) this.#host.peers.frameTo(peer).snapshotWanted(this.group);
   }
 
   #resend(sentBeforeMs: number): void {
     const leader = this.#raft.leader;
-    if (leader === NO_NODE || leader === this.#host.nodeId) return;
+    if (leader === NO_NODE || leader === this.#host.member.nodeId) return;
     const proposals = this.proposals.resend(this.#raft.term, sentBeforeMs, this.#host.clock.monotonicMs());
     if (proposals.length > 0) this.#forward(leader, proposals);
   }
@@ -508,7 +522,7 @@ export class Replica implements ReadableTable {
   #forward(leader: NodeId, proposals: Forward['proposals']): void {
     const { group } = this;
     const { settledBelow } = this.proposals;
-    this.#host.frameTo(leader).forward({ group, term: this.#raft.term, settledBelow, proposals });
+    this.#host.peers.frameTo(leader).forward({ group, term: this.#raft.term, settledBelow, proposals });
   }
 
   // ---- the turn
@@ -518,7 +532,8 @@ export class Replica implements ReadableTable {
     if (this.#isClosed || this.isSuspended) return;
     if (!this.speaksFrames) this.#refuseElsewhere();
     if (this.proposals.hasUnsent) this.#sendProposals();
-    if (this.reads.beginRound(this.#raft, this.#host.clock.monotonicMs())) this.#host.countReadIndexRound();
+    if (this.reads.beginRound(this.#raft, this.#host.clock.monotonicMs()))
+      this.#host.counters.readIndexRounds++;
     // Nothing of this group may be written behind a snapshot that is not in place yet.
     while (!this.isSuspended && this.#raft.hasReady()) {
       const ready = this.#raft.ready();
@@ -535,7 +550,7 @@ export class Replica implements ReadableTable {
   #refuseElsewhere(): void {
     const { leader } = this.#raft;
     if (leader === NO_NODE || this.isLeader) return;
-    const error = () => this.#host.ledElsewhere!(leader);
+    const error = () => this.#host.elsewhere!.error(leader);
     if (this.proposals.hasUnsent) this.proposals.failUnsent(error);
     if (this.reads.count > 0) this.reads.failAll(error);
   }
@@ -552,14 +567,14 @@ export class Replica implements ReadableTable {
     }
     while (this.proposals.hasUnsent) {
       const sent = this.proposals.send(this.#raft.term, PROPOSAL_BATCH_BYTES, nowMs);
-      const id = { node: this.#host.nodeId, boot: this.#host.bootHex, sequence: 0 };
+      const id = { node: this.#host.member.nodeId, boot: this.#host.member.bootHex, sequence: 0 };
       const timeMs = this.#stampMs();
       const entries = sent.map(({ kind, command, cursor, sequence }) => {
         id.sequence = sequence;
         return sealEnvelope(kind, timeMs, id, command, cursor);
       });
       if (this.#raft.propose(entries) === 'appended') {
-        this.#host.countAppended(entries.length);
+        this.#host.counters.appended += entries.length;
         continue;
       }
       // Uncommitted data is at its limit: the budget pushes back on clients until there is room again.
@@ -575,8 +590,8 @@ export class Replica implements ReadableTable {
   }
 
   #send(message: Message): void {
-    if (message.type === 'installSnapshot') this.#host.sendSnapshot(this, message.to);
-    else this.#host.frameTo(message.to).raft(this.group, message);
+    if (message.type === 'installSnapshot') this.#events.sendSnapshot(message.to);
+    else this.#host.peers.frameTo(message.to).raft(this.group, message);
   }
 
   #collectAppend(turn: Turn, append: StorageAppend): void {
@@ -592,8 +607,8 @@ export class Replica implements ReadableTable {
       turn.appends.push({ replica: this, raft: this.#raft, append });
     } else {
       // D7: the state machine is in place, durably, before the log says that it is.
-      this.isSuspended = true;
-      this.#host.installSnapshot(this, append.snapshot, write, append);
+      this.suspend();
+      this.#events.installSnapshot(append.snapshot, write, append);
     }
   }
 
@@ -608,15 +623,15 @@ export class Replica implements ReadableTable {
     this.progress.durable(append);
     this.#raft.appended(append);
     for (const response of append.responses) this.#send(response);
-    this.#host.schedule(this);
+    this.#events.schedule();
   }
 
   #leaderChanged(): void {
     this.#leaderSeen = this.#raft.leader;
     // A round that was given to the old leader is lost; one that this node led is void in the new term.
     this.reads.retry(Number.POSITIVE_INFINITY);
-    this.#host.leaderChanged(this);
-    if (this.reads.hasUnsent || this.proposals.hasUnsent) this.#host.schedule(this);
+    this.#events.leaderChanged();
+    if (this.reads.hasUnsent || this.proposals.hasUnsent) this.#events.schedule();
   }
 
   // ---- apply
@@ -644,7 +659,7 @@ export class Replica implements ReadableTable {
       results = await table.apply(entries.map((entry) => this.#tableEntry(entry, awaited)));
     } catch (error) {
       this.#isApplying = false;
-      this.#host.tableFailed(this, table, error);
+      this.#events.tableFailed(table, error);
       return;
     }
     try {
@@ -653,7 +668,7 @@ export class Replica implements ReadableTable {
       this.#isApplying = false;
       // It reads the table, whose files may be damaged (D4).
       if (!(error instanceof StoreDamagedError)) throw error;
-      this.#host.tableFailed(this, table, error);
+      this.#events.tableFailed(table, error);
       return;
     }
     this.#isApplying = false;
@@ -671,9 +686,9 @@ export class Replica implements ReadableTable {
     }
     this.reads.applied(last.index);
     this.changes.notify();
-    if (!isWhole && this.isWhole) this.#host.becameWhole();
-    this.#host.applied(this, entries.length);
-    this.#host.schedule(this);
+    if (!isWhole && this.isWhole) this.#events.becameWhole();
+    this.#events.applied(entries.length);
+    this.#events.schedule();
   }
 
   #tableEntry(entry: Entry, awaited: (SentProposal | undefined)[]): TableEntry {
@@ -684,7 +699,7 @@ export class Replica implements ReadableTable {
       return { index, term, timeMs: 0, kind, payload: data, cursor: undefined, wantsResult: false };
     }
     const { kind, timeMs, cursor, command } = openEnvelope(data, index);
-    const sequence = ownSequence(data, this.#host.nodeId, this.#host.boot);
+    const sequence = ownSequence(data, this.#host.member.nodeId, this.#host.member.boot);
     const proposal = sequence === undefined ? undefined : this.proposals.awaited(sequence);
     awaited.push(proposal);
     const wantsResult = proposal !== undefined;
@@ -695,6 +710,16 @@ export class Replica implements ReadableTable {
   }
 
   // ---- life cycle
+
+  /** Steps the core no more until `restart`, or until a snapshot is installed. */
+  suspend(): void {
+    if (this.#state === 'running') this.#state = 'suspended';
+  }
+
+  /** Steps the core again: what it was suspended for is over, and the log and the table are as the core knows them. */
+  resume(): void {
+    this.#state = 'running';
+  }
 
   /**
    * Starts the core anew from what is on disk, as after a restart: Raft needs nothing else. Whoever calls it
@@ -711,10 +736,10 @@ export class Replica implements ReadableTable {
     this.#error = table === undefined ? 'its state is damaged and is being rebuilt' : undefined;
     this.#raft = this.#makeRaft();
     this.#lastTimeMs = Math.max(this.#lastTimeMs, this.#newestTimeMs());
-    this.isSuspended = false;
+    this.resume();
     this.changes.notify();
     this.reads.retry(Number.POSITIVE_INFINITY);
-    this.#host.schedule(this);
+    this.#events.schedule();
   }
 
   /** Resolves when no apply is under way. */
@@ -724,8 +749,7 @@ export class Replica implements ReadableTable {
 
   /** The state machine cannot go on (A8): reads and writes of this group are refused here, the log is kept. */
   stop(reason: string): void {
-    this.#isStopped = true;
-    this.isSuspended = true;
+    this.#state = 'stopped';
     this.detachTable(reason);
     this.proposals.failAll(errors.notReady);
     this.reads.failAll();
@@ -751,7 +775,7 @@ export class Replica implements ReadableTable {
     this.#raft.canCampaign = true;
     this.#appliedTerm = snapshot.term;
     this.#lastTimeMs = Math.max(this.#lastTimeMs, table.lastTimeMs);
-    this.isSuspended = false;
+    this.resume();
     this.appended(append);
     this.proposals.coveredBySnapshot(snapshot.term);
     this.reads.applied(snapshot.index);

@@ -23,7 +23,7 @@ import type { NodeOptions } from '../api/options.js';
 import { bringBack, DataDirectoryError } from '../cluster/identity.js';
 import { META_SHARD, WOLF_SHARD } from '../meta/registry.js';
 import { Replica } from './replica.js';
-import type { ReplicaHost } from './replica-host.js';
+import type { ReplicaEvents, ReplicaHost } from './replica-host.js';
 import { incomingStoreName, type ReceivedSnapshot } from './snapshots.js';
 import type { Turns } from './turns.js';
 
@@ -35,10 +35,28 @@ const OPENED_AT_ONCE_MAX = 4;
 
 const storeName = (group: GroupId) => `shard-${group}`;
 
+/** Hears of what happens in replicas. */
+export interface ReplicaObserver {
+  leaderChanged(replica: Replica): void;
+  /** So many entries were applied. */
+  applied(replica: Replica, entries: number): void;
+  /** A replica serves that did not before. */
+  becameWhole(): void;
+  /** A member of the group needs a snapshot, which nobody waits for. */
+  sendSnapshot(replica: Replica, to: NodeId): void;
+}
+
+/** What hosts the replica of a group. */
+export interface GroupHosting {
+  readonly host: ReplicaHost;
+  readonly observer: ReplicaObserver;
+}
+
 /** The replicas of this node, and how their state machines come, go and are replaced. */
 export class Replicas {
-  readonly #host: ReplicaHost;
-  readonly #hostOf: (group: GroupId) => ReplicaHost;
+  readonly #hostingOf: (group: GroupId) => GroupHosting;
+  readonly #diskFull: () => void;
+  readonly #fail: (error: unknown) => void;
   readonly #options: NodeOptions;
   readonly #environment: Environment;
   readonly #wal: Wal;
@@ -56,9 +74,11 @@ export class Replicas {
   readonly #withoutRoom = new Set<GroupId>();
 
   constructor(options: {
-    host: ReplicaHost;
-    /** What hosts the replica of a group: `host`, but for a group whose members do not speak in frames. */
-    hostOf: (group: GroupId) => ReplicaHost;
+    hostingOf: (group: GroupId) => GroupHosting;
+    /** There is no room to write (D6). */
+    diskFull: () => void;
+    /** Stops the node: an invariant is broken. */
+    fail: (error: unknown) => void;
     options: NodeOptions;
     environment: Environment;
     wal: Wal;
@@ -66,8 +86,9 @@ export class Replicas {
     /** Runs after each apply of the meta group, before anybody hears of it. */
     afterMetaApply: () => Promise<void>;
   }) {
-    this.#host = options.host;
-    this.#hostOf = options.hostOf;
+    this.#hostingOf = options.hostingOf;
+    this.#diskFull = options.diskFull;
+    this.#fail = options.fail;
     this.#options = options.options;
     this.#environment = options.environment;
     this.#wal = options.wal;
@@ -109,7 +130,7 @@ export class Replicas {
   }
 
   /** Something happened in a replica that may have been at rest. */
-  stirred(replica: Replica): void {
+  #stirred(replica: Replica): void {
     if (replica.isPassedOver) this.#awake = undefined;
   }
 
@@ -135,7 +156,7 @@ export class Replicas {
     const outcomes = await Promise.allSettled(Array.from({ length: OPENED_AT_ONCE_MAX }, openRest));
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
     if (failed !== undefined) throw failed.reason;
-    if (this.#withoutRoom.size > 0) this.#host.diskFull();
+    if (this.#withoutRoom.size > 0) this.#diskFull();
     // What the log does not know was being made or dropped when the node ended.
     for (const name of names) await this.#environment.stores.remove(name);
   }
@@ -204,7 +225,7 @@ export class Replicas {
   }
 
   /** The core has taken a snapshot (D7): the state in place, then the log's reset, then the acknowledgement. */
-  install(replica: Replica, snapshot: SnapshotMetadata, write: GroupWrite, append: StorageAppend): void {
+  #install(replica: Replica, snapshot: SnapshotMetadata, write: GroupWrite, append: StorageAppend): void {
     const { raft } = replica;
     const run = async () => {
       const table = await this.#replaceTable(replica);
@@ -223,7 +244,7 @@ export class Replicas {
       }
     };
     const installing = run().finally(() => this.#installing.delete(replica.group));
-    installing.catch((error: unknown) => this.#host.fail(error));
+    installing.catch((error: unknown) => this.#fail(error));
     this.#installing.set(replica.group, installing);
   }
 
@@ -243,7 +264,7 @@ export class Replicas {
 
   async #rebuildTo(replica: Replica, metadata: SnapshotMetadata): Promise<void> {
     const { log } = replica;
-    replica.isSuspended = true;
+    replica.suspend();
     await this.#turns.settled();
     const table = await this.#replaceTable(replica);
     if (log.term(metadata.index) !== metadata.term) {
@@ -274,17 +295,17 @@ export class Replicas {
       // A8: waiting for an upgrade; the rest of the node goes on.
       log('error', 'a table stopped', { group, table: name, reason: cause.message });
       replica.stop(cause.message);
-      table.close().catch((closing: unknown) => this.#host.fail(closing));
+      table.close().catch((closing: unknown) => this.#fail(closing));
       return;
     }
     if (isStoreFull(cause)) {
       // D6: it stays as it is, for reads, until there is room to open it again.
-      replica.isSuspended = true;
-      this.#host.diskFull();
+      replica.suspend();
+      this.#diskFull();
       return;
     }
     if (cause instanceof StoreDamagedError) {
-      this.#fence(replica, cause).catch((failure: unknown) => this.#host.fail(failure));
+      this.#fence(replica, cause).catch((failure: unknown) => this.#fail(failure));
       return;
     }
     log('error', 'a table failed and is opened again', { group, table: name, reason: describe(error) });
@@ -300,7 +321,7 @@ export class Replicas {
       table: name,
       reason: damage.message,
     });
-    replica.isSuspended = true;
+    replica.suspend();
     await replica.detachTable('its files are damaged')?.close();
     await replica.whenApplied();
     await this.#turns.settled();
@@ -316,7 +337,7 @@ export class Replicas {
    */
   async #beginAnew(replica: Replica): Promise<void> {
     const { group, log } = replica;
-    replica.isSuspended = true;
+    replica.suspend();
     // The log first: after a crash in between the table is found damaged again.
     if (log.firstIndex() > 1) {
       const { term, vote } = log.hardState;
@@ -350,7 +371,7 @@ export class Replicas {
     if (this.#installing.has(replica.group) || replica.isSuspended || !replica.hasTable) return;
     const change = async (): Promise<void> => {
       const { table } = replica;
-      replica.isSuspended = true;
+      replica.suspend();
       await this.#turns.settled();
       await replica.whenApplied();
       const { index, term } = replica.log.truncated;
@@ -366,7 +387,7 @@ export class Replicas {
   }
 
   async #reopen(replica: Replica): Promise<void> {
-    replica.isSuspended = true;
+    replica.suspend();
     await replica.detachTable('a write to its store failed')?.close();
     await this.#turns.settled();
     if (this.#isClosed || replica.isClosed) return;
@@ -377,11 +398,11 @@ export class Replicas {
     } catch (error) {
       if (isStoreFull(error)) {
         this.#withoutRoom.add(replica.group);
-        this.#host.diskFull();
+        this.#diskFull();
         return;
       }
       if (error instanceof DataDirectoryError) {
-        this.#host.fail(error);
+        this.#fail(error);
         return;
       }
       const { log, clock } = this.#environment;
@@ -418,7 +439,7 @@ export class Replicas {
       this.#withoutRoom.add(log.group);
       const replica = this.#add(this.#log(log.group), undefined, name);
       replica.detachTable('there is no room on the disk to open its files');
-      replica.isSuspended = true;
+      replica.suspend();
       return;
     }
     if (table !== undefined) await this.#agree(log, table);
@@ -504,7 +525,21 @@ export class Replicas {
 
   #add(log: GroupLog, table: Table | undefined, name: string | undefined): Replica {
     const afterApply = log.group === META_SHARD ? this.#afterMetaApply : undefined;
-    const replica = new Replica(this.#hostOf(log.group), { group: log.group, name, log, table, afterApply });
+    const { group } = log;
+    const { host, observer } = this.#hostingOf(group);
+    const events: ReplicaEvents = {
+      schedule: () => {
+        this.#stirred(replica);
+        this.#turns.schedule(replica);
+      },
+      leaderChanged: () => observer.leaderChanged(replica),
+      applied: (entries) => observer.applied(replica, entries),
+      becameWhole: () => observer.becameWhole(),
+      tableFailed: (failed, error) => this.tableFailed(replica, failed, error),
+      sendSnapshot: (to) => observer.sendSnapshot(replica, to),
+      installSnapshot: (snapshot, write, append) => this.#install(replica, snapshot, write, append),
+    };
+    const replica: Replica = new Replica(host, { group, name, log, table, afterApply, events });
     this.#replicas.set(log.group, replica);
     this.#awake = undefined;
     return replica;

@@ -102,7 +102,7 @@ export class Turns {
   #refused(turn: Turn, isDiskFull: boolean): void {
     for (const { raft } of turn.appends) this.#refusedCores.add(raft);
     if (!isDiskFull) return;
-    for (const { replica, raft } of turn.appends) if (replica.raft === raft) replica.suspend();
+    for (const { replica, raft } of turn.appends) if (replica.raft === raft) replica.giveUp();
     this.#peers.flush();
   }
 

@@ -25,8 +25,8 @@ import { errors } from '../api/errors.js';
 import type { NodeOptions, WolfOptions } from '../api/options.js';
 import { DataDirectoryError } from '../cluster/identity.js';
 import type { Replica } from '../group/replica.js';
-import type { ReplicaHost } from '../group/replica-host.js';
-import { type Replicas, withLearner } from '../group/replicas.js';
+import type { GroupPeers, ReplicaHost } from '../group/replica-host.js';
+import { type GroupHosting, type ReplicaObserver, type Replicas, withLearner } from '../group/replicas.js';
 import { WOLF_SHARD } from '../meta/registry.js';
 import { askMetrics } from './ask-metrics.js';
 import { EmptyDisk } from './empty-disk.js';
@@ -54,8 +54,8 @@ const FIRST_ENTRIES = 64;
 export interface WolfContext {
   readonly options: NodeOptions;
   readonly environment: Environment;
-  /** The node that hosts ordinary groups. */
-  readonly host: ReplicaHost;
+  /** What hosts the groups whose members speak in frames. */
+  readonly hosting: GroupHosting;
   readonly replicas: () => Replicas;
   /** This start takes part in its cluster (T4), and does not stop. */
   readonly isAdmitted: () => boolean;
@@ -82,7 +82,7 @@ interface Answer {
  */
 export class Wolf {
   /** What hosts the group's replica. */
-  readonly host: ReplicaHost;
+  readonly hosting: GroupHosting;
   readonly #context: WolfContext;
   readonly #options: WolfOptions | undefined;
   readonly #members = new Map<NodeId, WolfMember>();
@@ -98,7 +98,7 @@ export class Wolf {
     this.#context = context;
     const { wolf } = context.options;
     this.#options = wolf;
-    this.host = wolf === undefined ? context.host : this.#makeHost(wolf, context.host);
+    this.hosting = wolf === undefined ? context.hosting : this.#makeHosting(wolf, context.hosting);
     this.#snapshots = wolf && this.#makeSnapshots(wolf);
     this.#emptyDisk = wolf && this.#makeEmptyDisk(wolf);
   }
@@ -129,7 +129,7 @@ export class Wolf {
       name: wolf.table,
       base: 0,
       isReplicated: false,
-      membership: withLearner(this.#allVoters, this.host.nodeId),
+      membership: withLearner(this.#allVoters, this.#nodeId),
     });
   }
 
@@ -153,7 +153,7 @@ export class Wolf {
   /** P4. Throws `tooLargeForWolf` for a command that does not fit into a message of this protocol. */
   checkSize(command: Buffer): void {
     if (command.length < NEVER_TOO_LARGE_BYTES) return;
-    const id = { node: this.host.nodeId, boot: this.host.bootHex, sequence: 0 };
+    const id = { node: this.#nodeId, boot: this.hosting.host.member.bootHex, sequence: 0 };
     const data = sealEnvelope(CommandKind.Command, 0, id, command, undefined);
     const entries = [toWolfEntry({ index: 1, term: 1, type: EntryType.Normal, data })];
     const json = writeAppendEntries({
@@ -261,16 +261,20 @@ export class Wolf {
     return this.#context.replicas().get(WOLF_SHARD);
   }
 
+  get #nodeId(): NodeId {
+    return this.hosting.host.member.nodeId;
+  }
+
   get #allVoters(): Membership {
     const voters = [...(this.#options?.members.keys() ?? [])].map(toNodeId).sort((a, b) => a - b);
     return { voters, learners: [] };
   }
 
   #isVoter(replica: Replica): boolean {
-    return replica.membership.voters.includes(this.host.nodeId);
+    return replica.membership.voters.includes(this.#nodeId);
   }
 
-  #makeHost(wolf: WolfOptions, base: ReplicaHost): ReplicaHost {
+  #makeHosting(wolf: WolfOptions, base: GroupHosting): GroupHosting {
     const { environment, options, run } = this.#context;
     const { wolfLink } = environment;
     if (wolfLink === undefined) throw new Error('a member of a wolf.raft group needs a link to the others');
@@ -298,33 +302,37 @@ export class Wolf {
       if (found === undefined) throw new Error(`node ${id} is no other member of the wolf.raft group`);
       return found;
     };
-    const overrides: Partial<ReplicaHost> = {
-      nodeId: self,
-      memberNumber: toWolfId,
+    const isAlive = (id: NodeId): boolean => member(id).isAlive;
+    const peers: GroupPeers = { frameTo: member, isConnected: isAlive, isAlive };
+    const host: Partial<ReplicaHost> = {
+      member: { ...base.host.member, nodeId: self, numberOf: toWolfId },
+      peers,
       core: {
         preVote: false,
         maxInflightMessages: 1,
         maxMessageEntries: APPEND_ENTRIES_MAX,
         remembersLeader: true,
       },
-      ledElsewhere: (leader) => {
-        const id = toWolfId(leader)!;
-        return errors.ledElsewhere(wolf.table, id, wolf.members.get(id) ?? '');
+      elsewhere: {
+        error: (leader) => {
+          const id = toWolfId(leader)!;
+          return errors.ledElsewhere(wolf.table, id, wolf.members.get(id) ?? '');
+        },
+        whyLeaderless: (voters) => this.#replica && this.#whyLeaderless(this.#replica, voters),
       },
-      whyLeaderless: (replica, voters) => this.#whyLeaderless(replica, voters),
-      frameTo: member,
-      isConnected: (id) => member(id).isAlive,
-      isAlive: (id) => member(id).isAlive,
+    };
+    const observer: ReplicaObserver = {
+      ...base.observer,
       sendSnapshot: (replica, id) => {
         const to = { id, address: wolf.members.get(toWolfId(id)!)! };
         run(this.#context.tend(replica, () => this.#snapshots!.send(replica, member(id), to)));
       },
       leaderChanged: (replica) => {
-        base.leaderChanged(replica);
+        base.observer.leaderChanged(replica);
         if (replica.isLeader) this.#declareMembers(replica);
       },
     };
-    return Object.assign(Object.create(base) as ReplicaHost, overrides);
+    return { host: Object.assign(Object.create(base.host) as ReplicaHost, host), observer };
   }
 
   #makeSnapshots({ members }: WolfOptions): WolfSnapshots {

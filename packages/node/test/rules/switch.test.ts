@@ -143,7 +143,7 @@ describe('T2: a shard takes over a name, and nothing that was acknowledged is lo
     const [leader, follower] = await world.roles();
     const load = await loaded(world, leader, pairs(20, 'new'));
     // As while a snapshot is on its way into place: nothing leaves the replica.
-    world.replica(follower, OLD).isSuspended = true;
+    world.replica(follower, OLD).suspend();
     const put = world.put(follower, 'a', '1', { timeoutMs: 30_000 });
     const read = world.get(follower, 'new-007', { timeoutMs: 30_000 });
     const log = new Outcome(world.node(follower).openLog(TABLE, world.deadlineMs(follower, 30_000)));
@@ -200,7 +200,7 @@ describe('T2: a shard takes over a name, and nothing that was acknowledged is lo
     await world.write(other, 'a', '1');
     const next = await loaded(world, loader, pairs(20, 'next'));
     const replicas = world.ids.map((id) => world.replica(id, NEW));
-    for (const replica of replicas) replica.isSuspended = true;
+    for (const replica of replicas) replica.suspend();
     const switching = new Outcome(next.switch({}, world.deadlineMs(loader, 30_000)));
     await world.sleep(500);
     // It learns of both switches at once, and does not have the third shard yet.
@@ -210,7 +210,7 @@ describe('T2: a shard takes over a name, and nothing that was acknowledged is lo
     expect(shardOf(world, other)).toBe(NEW);
     expect(switching.fate).toBe('pending');
     for (const replica of replicas) {
-      replica.isSuspended = false;
+      replica.resume();
       replica.wake();
     }
     gates.open.open();
