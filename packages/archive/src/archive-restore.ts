@@ -1,13 +1,6 @@
 import type { Restored, Restorer, StreamedCall } from '@coxswain/backup';
 import { checkLeaderRole } from '@coxswain/backup';
-import {
-  ApiError,
-  errors,
-  type MaintenanceControl,
-  type NodeApi,
-  Status,
-  type TableLog,
-} from '@coxswain/node';
+import { ApiError, errors, type NodeParts, Status, type TableLog } from '@coxswain/node';
 import type { maintenance } from '@coxswain/protocol';
 import { type Clock, pause, type RateLimit } from '@coxswain/runtime';
 import { readSnapshotRecords, SnapshotDamagedError, STREAM_IDENTIFIER } from '@coxswain/stream';
@@ -73,7 +66,7 @@ export interface ArchiveRestoresOptions {
   readonly callsMax: number;
 }
 
-type ArchiveRestoreNode = Pick<MaintenanceControl, 'role' | 'openLog'> & Pick<NodeApi, 'status'>;
+type ArchiveRestoreNode = Pick<NodeParts, 'cluster' | 'logs' | 'reports'>;
 
 /**
  * Maintenance.RestoreArchive: a table as it was at a revision or at a moment, from a base and the log behind it, in place
@@ -99,7 +92,7 @@ export class ArchiveRestores {
     request: maintenance.RestoreArchiveRequest,
     call: StreamedCall,
   ): AsyncGenerator<maintenance.RestoreArchiveProgress> {
-    checkLeaderRole(this.#node.role, 'RestoreArchive');
+    checkLeaderRole(this.#node.cluster.role, 'RestoreArchive');
     if (request.table.length === 0) throw errors.tableNotSet();
     const { archive } = this.#options;
     if (archive === undefined) throw errors.noArchive();
@@ -145,7 +138,7 @@ export class ArchiveRestores {
     { archive, counting, progress }: Sources,
     call: StreamedCall,
   ): Promise<maintenance.RestoredPoint> {
-    const { clusterId } = this.#node.status();
+    const { clusterId } = this.#node.reports.status();
     const asked = toRequest(request, clusterId);
     if (asked.clusterId === clusterId) await this.#untilArchived(archive, asked, call);
     const plan = await this.#plan(archive, asked, call);
@@ -192,7 +185,7 @@ export class ArchiveRestores {
 
   /** A cluster knows which of its shards serve. Of others, and of other clusters, what is there is all that there is. */
   #isEndWanted({ shard }: RestorePlan, { limit }: RestoreRequest): boolean {
-    const { clusterId, tables } = this.#node.status();
+    const { clusterId, tables } = this.#node.reports.status();
     if (shard.clusterId !== clusterId || limit.toRevision !== undefined) return false;
     return !tables.some(({ shardId }) => shardId === shard.shardId);
   }
@@ -235,7 +228,7 @@ export class ArchiveRestores {
   async #openLog(table: string, call: StreamedCall): Promise<TableLog | undefined> {
     const deadlineMs = Math.min(call.deadlineMs, this.#options.clock.monotonicMs() + OPEN_MS);
     try {
-      return await this.#node.openLog(table, { deadlineMs });
+      return await this.#node.logs.open(table, { deadlineMs });
     } catch (error) {
       if (error instanceof ApiError && error.status === Status.NotFound) return undefined;
       throw error;

@@ -1,4 +1,4 @@
-import { ApiError, type MaintenanceControl } from '@coxswain/node';
+import { ApiError, type NodeParts } from '@coxswain/node';
 import { Backoff, type Clock, pause, type Random } from '@coxswain/runtime';
 
 /** Reports of this time go together: a cluster writes one entry for them all. */
@@ -9,7 +9,7 @@ const RETRY_GREATEST_MS = 30_000;
 
 /** Tells the cluster how far shards are archived, of many at once. Not until then their logs are compacted. */
 export class ArchivedReports {
-  readonly #node: Pick<MaintenanceControl, 'reportArchived'>;
+  readonly #node: Pick<NodeParts, 'maintenance'>;
   readonly #clock: Clock;
   readonly #backoff: Backoff;
   readonly #aborter = new AbortController();
@@ -17,7 +17,7 @@ export class ArchivedReports {
   #running: Promise<void> | undefined;
 
   constructor(
-    node: Pick<MaintenanceControl, 'reportArchived'>,
+    node: Pick<NodeParts, 'maintenance'>,
     { clock, random }: { readonly clock: Clock; readonly random: Random },
   ) {
     this.#node = node;
@@ -46,7 +46,9 @@ export class ArchivedReports {
       const indices = this.#indices;
       this.#indices = new Map();
       try {
-        await this.#node.reportArchived(indices, { deadlineMs: this.#clock.monotonicMs() + REPORT_MS });
+        await this.#node.maintenance.reportArchived(indices, {
+          deadlineMs: this.#clock.monotonicMs() + REPORT_MS,
+        });
         this.#backoff.reset();
       } catch (error) {
         if (!(error instanceof ApiError)) throw error;

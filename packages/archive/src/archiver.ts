@@ -1,4 +1,4 @@
-import type { FollowerControl, LedTable, Log, MaintenanceControl, NodeApi } from '@coxswain/node';
+import type { LedTable, Log, NodeParts } from '@coxswain/node';
 import type { Clock, Random, RateLimit } from '@coxswain/runtime';
 import type { ArchiveCounters, ArchiveStatus, TableArchiveStatus } from './archive-status.js';
 import { ArchivedReports } from './archived-reports.js';
@@ -31,7 +31,7 @@ export interface ArchiverEnvironment {
 }
 
 /** What archiving asks of the node. */
-export type ArchiverNode = Pick<NodeApi, 'status'> & Pick<FollowerControl, 'leadsMeta'> & MaintenanceControl;
+export type ArchiverNode = Pick<NodeParts, 'cluster' | 'logs' | 'maintenance' | 'reports'>;
 
 /** Objects that are gathered or stored at a time; each is held in memory. */
 const UPLOADS_MAX = 2;
@@ -89,7 +89,7 @@ export class Archiver {
   }
 
   start(): void {
-    this.#leaveNode = this.#node.onChange(() => this.#adjust());
+    this.#leaveNode = this.#node.cluster.onChange(() => this.#adjust());
     this.#adjust();
     this.#watch();
   }
@@ -111,7 +111,10 @@ export class Archiver {
 
   /** Up to here the archive has the shard's log, as far as this node or the cluster knows; 0: nothing. */
   archivedIndex(shardId: number): number {
-    return Math.max(this.#node.archivedIndex(shardId), this.#archiverOf(shardId)?.archivedIndex ?? 0);
+    return Math.max(
+      this.#node.maintenance.archivedIndex(shardId),
+      this.#archiverOf(shardId)?.archivedIndex ?? 0,
+    );
   }
 
   /** Why this node cannot archive the shard for the moment; undefined: it can, or another node does. */
@@ -140,8 +143,8 @@ export class Archiver {
   }
 
   status(): ArchiveStatus {
-    const { sizeBytes, refusesWrites } = this.#node.archiveBacklog();
-    const tables = this.#node.role === 'leader' ? this.#tableStatuses(refusesWrites) : [];
+    const { sizeBytes, refusesWrites } = this.#node.maintenance.archiveBacklog();
+    const tables = this.#node.cluster.role === 'leader' ? this.#tableStatuses(refusesWrites) : [];
     return {
       target: this.#environment.store.url,
       tables,
@@ -153,7 +156,7 @@ export class Archiver {
   }
 
   #tableStatuses(refusesWrites: boolean): TableArchiveStatus[] {
-    return this.#node.status().tables.map(({ name, shardId }) => {
+    return this.#node.reports.status().tables.map(({ name, shardId }) => {
       const archiver = this.#tables.get(name);
       if (archiver === undefined) return this.#elsewhere(name, shardId);
       const status = archiver.status();
@@ -165,7 +168,7 @@ export class Archiver {
     return {
       name,
       state: 'elsewhere',
-      archivedIndex: this.#node.archivedIndex(shardId),
+      archivedIndex: this.#node.maintenance.archivedIndex(shardId),
       archivedTimeMs: 0,
       backlogBytes: 0,
       backlogMs: 0,
@@ -186,7 +189,7 @@ export class Archiver {
   /** Says once that much waits, and once that it does not any more. */
   #watch(): void {
     const { clock, log } = this.#environment;
-    const { sizeBytes, refusesWrites } = this.#node.archiveBacklog();
+    const { sizeBytes, refusesWrites } = this.#node.maintenance.archiveBacklog();
     const isBehind = this.#isMuch(sizeBytes);
     if (isBehind !== this.#isBehind) {
       this.#isBehind = isBehind;
@@ -201,7 +204,7 @@ export class Archiver {
   /** What no table has any more nobody archives: one node of the cluster sees to it that it goes when it is old. */
   #pruneShards(): void {
     this.#prunedMs = this.#environment.clock.monotonicMs();
-    const isMine = this.#node.role === 'leader' && this.#node.leadsMeta;
+    const isMine = this.#node.cluster.role === 'leader' && this.#node.cluster.leadsMeta;
     if (!isMine || this.#options.retention.ageMs === 0) return;
     this.#pruning ??= this.#prune().finally(() => {
       this.#pruning = undefined;
@@ -210,7 +213,7 @@ export class Archiver {
 
   async #prune(): Promise<void> {
     const { clock, store, log } = this.#environment;
-    const { clusterId } = this.#node.status();
+    const { clusterId } = this.#node.reports.status();
     const options = { retention: this.#options.retention, nowMs: clock.nowMs(), isDryRun: false };
     const { signal } = this.#aborter;
     try {
@@ -230,7 +233,7 @@ export class Archiver {
   /** Archives what this node leads now. */
   #adjust(): void {
     if (this.#isStopped) return;
-    const tables = this.#node.role === 'leader' ? this.#node.ledTables() : [];
+    const tables = this.#node.cluster.role === 'leader' ? this.#node.logs.led() : [];
     const led = new Map(tables.map((table) => [table.name, table]));
     for (const [name, archiver] of this.#tables) {
       const table = led.get(name);

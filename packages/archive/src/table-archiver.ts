@@ -3,8 +3,7 @@ import {
   type LedTable,
   type Log,
   type LogEntry,
-  type MaintenanceControl,
-  type NodeApi,
+  type NodeParts,
   type TableLog,
 } from '@coxswain/node';
 import { toStockCommand } from '@coxswain/replication';
@@ -31,7 +30,7 @@ const NOTHING = Buffer.alloc(0);
 
 /** What the archivers of a node's tables share. */
 export interface TableArchiverContext {
-  readonly node: Pick<NodeApi, 'status'> & MaintenanceControl;
+  readonly node: Pick<NodeParts, 'logs' | 'maintenance' | 'reports'>;
   readonly environment: ShardArchiveEnvironment & { readonly log: Log };
   readonly options: {
     readonly objectSizeBytes: number;
@@ -164,7 +163,7 @@ export class TableArchiver {
   /** The last entry that is stored; 0: none. */
   get archivedIndex(): number {
     if (this.#archive !== undefined) return this.#archive.endIndex;
-    return this.#context.node.archivedIndex(this.table.shardId);
+    return this.#context.node.maintenance.archivedIndex(this.table.shardId);
   }
 
   #backlogBytes(): number {
@@ -185,7 +184,7 @@ export class TableArchiver {
 
   async #openLog(): Promise<TableLog> {
     const { node } = this.#context;
-    const log = await node.openLog(this.table.name, { deadlineMs: this.#nowMs + OPEN_MS });
+    const log = await node.logs.open(this.table.name, { deadlineMs: this.#nowMs + OPEN_MS });
     if (log.shardId !== this.table.shardId) throw new Error('another shard has the name by now');
     // The end of the log of a deleted table is what brings the table back: it goes when it is stored.
     this.#release = log.hold();
@@ -234,7 +233,7 @@ export class TableArchiver {
 
   /** What was never written to costs the store nothing. */
   #hasSomethingToArchive(log: TableLog): boolean {
-    const isKnown = this.#context.node.archivedIndex(this.table.shardId) > 0;
+    const isKnown = this.#context.node.maintenance.archivedIndex(this.table.shardId) > 0;
     return isKnown || this.#openSinceMs !== undefined || log.firstIndex > log.baseIndex + 1;
   }
 
@@ -300,13 +299,13 @@ export class TableArchiver {
     const { node, environment } = this.#context;
     const { name, shardId } = this.table;
     const shard = {
-      clusterId: node.status().clusterId ?? '',
+      clusterId: node.reports.status().clusterId ?? '',
       shardId,
       table: name,
       firstIndex: log.loadedIndex > 0 ? 0 : log.baseIndex + 1,
     };
     await this.#inTurn(this.#context.openings, async (signal) => {
-      const known = { archivedIndex: node.archivedIndex(shardId), firstIndex: log.firstIndex };
+      const known = { archivedIndex: node.maintenance.archivedIndex(shardId), firstIndex: log.firstIndex };
       this.#archive = await ShardArchive.open(environment, shard, known, { signal });
       this.#advanced(this.#archive);
     });

@@ -2,9 +2,9 @@ import {
   ApiError,
   type Call,
   errors,
-  type NodeApi,
-  type ReplicationApi,
+  type NodeParts,
   Status,
+  type TableLog,
   tableApiError,
 } from '@coxswain/node';
 import type { maintenance } from '@coxswain/protocol';
@@ -30,7 +30,7 @@ export interface BackupCall extends StreamedCall {
 }
 
 /** What backups ask of the node. */
-export type BackupNode = Pick<NodeApi, 'status'> & Pick<ReplicationApi, 'role' | 'openLog'>;
+export type BackupNode = Pick<NodeParts, 'cluster' | 'logs' | 'reports'>;
 
 export interface BackupsOptions {
   readonly clock: Clock;
@@ -65,7 +65,7 @@ export class Backups {
     request: maintenance.BackupRequest,
     call: BackupCall,
   ): AsyncGenerator<replication.SnapshotChunk> {
-    checkLeaderRole(this.#node.role, 'Backup');
+    checkLeaderRole(this.#node.cluster.role, 'Backup');
     if (request.table.length === 0) throw errors.tableNotSet();
     const counters = this.#counters;
     if (counters.underWay >= this.#options.callsMax) throw errors.tooBusy();
@@ -120,10 +120,10 @@ export class Backups {
     }
   }
 
-  async #open(name: string, call: BackupCall): ReturnType<BackupNode['openLog']> {
+  async #open(name: string, call: BackupCall): Promise<TableLog> {
     const deadlineMs = Math.min(call.openingDeadlineMs, this.#options.clock.monotonicMs() + OPEN_MS);
     try {
-      return await this.#node.openLog(name, { deadlineMs });
+      return await this.#node.logs.open(name, { deadlineMs });
     } catch (error) {
       if (error instanceof ApiError && error.status === Status.NotFound)
         throw errors.tableToMaintainNotFound();
@@ -135,7 +135,7 @@ export class Backups {
     const { revision, state } = view;
     const isNow = revision === state.revision;
     return {
-      clusterId: this.#node.status().clusterId ?? '',
+      clusterId: this.#node.reports.status().clusterId ?? '',
       shardId: BigInt(shardId),
       revision: BigInt(revision),
       timeMs: isNow ? BigInt(state.lastTimeMs) : 0n,

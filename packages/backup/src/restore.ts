@@ -1,4 +1,4 @@
-import { errors, type MaintenanceControl } from '@coxswain/node';
+import { errors, type NodeParts } from '@coxswain/node';
 import type { maintenance } from '@coxswain/protocol';
 import type { RateLimit } from '@coxswain/runtime';
 import type { StreamedCall } from './backup.js';
@@ -15,12 +15,12 @@ export interface RestoresOptions {
 
 /** Maintenance.Restore (regatta-protocol.md §4): a table is replaced by what is uploaded, when all of it has come. */
 export class Restores {
-  readonly #node: Pick<MaintenanceControl, 'role'>;
+  readonly #node: Pick<NodeParts, 'cluster'>;
   readonly #restorer: Restorer;
   readonly #options: RestoresOptions;
   readonly #counters: TransferCounters = noTransfers();
 
-  constructor(node: Pick<MaintenanceControl, 'role'>, restorer: Restorer, options: RestoresOptions) {
+  constructor(node: Pick<NodeParts, 'cluster'>, restorer: Restorer, options: RestoresOptions) {
     this.#node = node;
     this.#restorer = restorer;
     this.#options = options;
@@ -38,7 +38,7 @@ export class Restores {
     messages: AsyncIterable<maintenance.RestoreMessage>,
     call: StreamedCall,
   ): Promise<maintenance.RestoreResponse> {
-    checkLeaderRole(this.#node.role, 'Restore');
+    checkLeaderRole(this.#node.cluster.role, 'Restore');
     const counters = this.#counters;
     if (counters.underWay >= this.#options.callsMax) throw errors.tooBusy();
     counters.underWay++;

@@ -1,11 +1,4 @@
-import {
-  ApiError,
-  type Call,
-  errors,
-  type Log,
-  type MaintenanceControl,
-  type ShardLoad,
-} from '@coxswain/node';
+import { ApiError, type Call, errors, type Log, type NodeParts, type ShardLoad } from '@coxswain/node';
 import { mvcc } from '@coxswain/protocol';
 import { ShardFiller, whyNotUnderstood } from '@coxswain/replication';
 import type { Clock } from '@coxswain/runtime';
@@ -47,11 +40,11 @@ export interface Restored {
  * come to its end (T2). Whatever breaks it before leaves the table as it is, and nothing else.
  */
 export class Restorer {
-  readonly #node: Pick<MaintenanceControl, 'beginRestore'>;
+  readonly #node: Pick<NodeParts, 'maintenance'>;
   readonly #environment: RestorerEnvironment;
   readonly #underWay = new Set<Promise<unknown>>();
 
-  constructor(node: Pick<MaintenanceControl, 'beginRestore'>, environment: RestorerEnvironment) {
+  constructor(node: Pick<NodeParts, 'maintenance'>, environment: RestorerEnvironment) {
     this.#node = node;
     this.#environment = environment;
   }
@@ -102,7 +95,7 @@ export class Restorer {
   async #begin(name: string, call: RestoreCall): Promise<ShardLoad> {
     const deadlineMs = Math.min(call.deadlineMs, this.#deadline().deadlineMs);
     try {
-      return await this.#node.beginRestore(name, { deadlineMs }, call.cloneId);
+      return await this.#node.maintenance.beginRestore(name, { deadlineMs }, call.cloneId);
     } catch (error) {
       throw toApiError(error);
     }

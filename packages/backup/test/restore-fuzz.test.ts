@@ -1,4 +1,4 @@
-import { ApiError, type Header, type ShardLoad, Status, systemClock } from '@coxswain/node';
+import { ApiError, type Header, type NodeParts, type ShardLoad, Status, systemClock } from '@coxswain/node';
 import { maintenance, mvcc, replication } from '@coxswain/protocol';
 import { RateLimit } from '@coxswain/runtime';
 import { compressToFrames, readSnapshotRecords, STREAM_IDENTIFIER } from '@coxswain/stream';
@@ -97,7 +97,8 @@ const node = {
   },
 };
 const begun = (): MemoryLoad | undefined => last.load;
-const restores = new Restores(node, new Restorer(node, { clock: systemClock, log: () => undefined }), {
+const parts = { cluster: node, maintenance: node } as unknown as Pick<NodeParts, 'cluster' | 'maintenance'>;
+const restores = new Restores(parts, new Restorer(parts, { clock: systemClock, log: () => undefined }), {
   rate: new RateLimit(systemClock, 0),
   callsMax: 1,
 });

@@ -9,14 +9,21 @@ export {
 } from './adapters/socket-peer-transport.js';
 export { systemClock } from './adapters/system-clock.js';
 export { systemRandom } from './adapters/system-random.js';
-export * from './api/api.js';
+export * from './api/call.js';
+export * from './api/cluster-api.js';
 export { counted } from './api/counted.js';
 export * from './api/environment.js';
 export * from './api/errors.js';
-export * from './api/maintenance-api.js';
+export * from './api/follower-control.js';
+export * from './api/kv-api.js';
+export * from './api/logs-api.js';
+export * from './api/maintenance-control.js';
 export * from './api/member-control.js';
+export type { NodeParts } from './api/node-parts.js';
 export * from './api/options.js';
-export * from './api/replication-api.js';
+export * from './api/reports-api.js';
+export type { ShardLoad } from './api/shard-load.js';
+export * from './api/tables-api.js';
 export { DATA_FORMAT, DataDirectoryError, Identity } from './cluster/identity.js';
 export { TrustedClock } from './cluster/trusted-clock.js';
 export {

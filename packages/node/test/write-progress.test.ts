@@ -2,7 +2,7 @@ import { type Entry, EntryType, type StorageAppend } from '@coxswain/raft';
 import type { Clock } from '@coxswain/runtime';
 import { CommandKind } from '@coxswain/table';
 import { describe, expect, test } from '@jest/globals';
-import type { Call } from '../src/api/api.js';
+import type { Call } from '../src/api/call.js';
 import type { Proposal } from '../src/group/proposals.js';
 import { WriteProgress } from '../src/group/write-progress.js';
 import { WriteStages } from '../src/group/write-stages.js';

@@ -1,4 +1,4 @@
-import type { FollowerControl, LedTable, MemberControl, NodeApi, ReplicationApi } from '@coxswain/node';
+import type { LedTable, NodeParts } from '@coxswain/node';
 import { replication } from '@coxswain/protocol';
 import { Contact } from './contact.js';
 import type { FollowerEnvironment } from './follower-environment.js';
@@ -13,10 +13,10 @@ import { encodeProgress, readProgress } from './shared-progress.js';
 import type { ReplicationStatus, TableReplication } from './status.js';
 import { TableWorker, type TableWorkerContext } from './table-worker.js';
 
-type FollowerNode = NodeApi &
-  ReplicationApi &
-  FollowerControl &
-  Pick<MemberControl, 'memberState' | 'nodeId'>;
+type FollowerNode = Pick<
+  NodeParts,
+  'kv' | 'tables' | 'cluster' | 'logs' | 'follower' | 'members' | 'reports'
+>;
 
 /** What runs until it is told to stop. */
 interface Running {
@@ -85,7 +85,7 @@ export class Follower {
       this.#contact.failed();
       // A call that fails once, and succeeds with another node of it, is not worth a line.
       const isShort = this.#contact.failingMs < SILENCE_LOGGED_MS;
-      if (this.#isSilenceLogged || isShort || node.role !== 'follower') return;
+      if (this.#isSilenceLogged || isShort || node.cluster.role !== 'follower') return;
       this.#isSilenceLogged = true;
       log('warn', 'the leader cluster is out of reach: the tables here grow old', { address: link.address });
     };
@@ -99,8 +99,8 @@ export class Follower {
   }
 
   start(): void {
-    this.#node.answerMembers(PROGRESS_TOPIC, () => this.#progress());
-    this.#leaveNode = this.#node.onChange(() => this.#adjust());
+    this.#node.cluster.answerMembers(PROGRESS_TOPIC, () => this.#progress());
+    this.#leaveNode = this.#node.cluster.onChange(() => this.#adjust());
     this.#adjust();
   }
 
@@ -115,7 +115,7 @@ export class Follower {
   status(): ReplicationStatus {
     const { commandsApplied, bytesReceived, snapshotsTaken } = this.#counters;
     const tables = this.#tables();
-    const isFollower = this.#node.role === 'follower';
+    const isFollower = this.#node.cluster.role === 'follower';
     const { logRpcTimeoutMs } = this.#options;
     const workers = [...this.#workers.values()].map(({ worker }) => worker);
     const contacts = [this.#contact, ...workers.map(({ contact }) => contact)];
@@ -125,7 +125,7 @@ export class Follower {
       tables.some(({ state }) => state === 'stopped');
     return {
       leaderAddress: this.#environment.link.address,
-      leaderClusterId: this.#node.leaderClusterId,
+      leaderClusterId: this.#node.cluster.leaderClusterId,
       error: isFollower ? (this.#pausedText ?? this.#reconciler.error) : undefined,
       isBroken: isFollower && isBroken,
       isReached: !this.#contact.isNew && !this.#contact.isFailing,
@@ -173,10 +173,10 @@ export class Follower {
     const request = replication.ReplicateRequest.fromPartial({
       table: Buffer.from(table),
       leaderIndex: BigInt(from),
-      clusterId: this.#node.leaderClusterId ?? '',
+      clusterId: this.#node.cluster.leaderClusterId ?? '',
       capabilities: UNDERSTANDS_REVISION_COMPARES,
       follower: this.#options.followerName,
-      followerClusterId: this.#node.clusterId ?? '',
+      followerClusterId: this.#node.cluster.id ?? '',
       appliedIndex: BigInt(last),
     });
     let found: number | undefined;
@@ -206,9 +206,9 @@ export class Follower {
   async #askOthers(): Promise<ReplicationStatus> {
     const isElsewhere = ({ state }: TableReplication): boolean => state === 'elsewhere';
     if (!this.status().tables.some(isElsewhere)) return this.status();
-    const answers = await this.#node.askMembers(PROGRESS_TOPIC, Buffer.alloc(0), PROGRESS_WAIT_MS);
+    const answers = await this.#node.cluster.askMembers(PROGRESS_TOPIC, Buffer.alloc(0), PROGRESS_WAIT_MS);
     const progress = readProgress(answers);
-    const shards = new Map(this.#node.status().tables.map(({ name, shardId }) => [name, shardId]));
+    const shards = new Map(this.#node.reports.status().tables.map(({ name, shardId }) => [name, shardId]));
     const status = this.status();
     const tables = status.tables.map((table) => {
       const told = isElsewhere(table) ? progress.get(shards.get(table.name) ?? 0) : undefined;
@@ -222,28 +222,28 @@ export class Follower {
   /** How the tables that this node replicates stand, for the other members. */
   #progress(): Buffer {
     const own = this.#tables().filter(({ state }) => state !== 'elsewhere');
-    const shards = new Map(this.#node.status().tables.map(({ name, shardId }) => [name, shardId]));
+    const shards = new Map(this.#node.reports.status().tables.map(({ name, shardId }) => [name, shardId]));
     return encodeProgress(new Map(own.map((table) => [shards.get(table.name) ?? 0, table])));
   }
 
   /** Why nothing is replicated, where an operator wanted that. */
   get #pausedText(): string | undefined {
     const node = this.#node;
-    if (!node.isReplicationPaused) return undefined;
-    const paused = node
+    if (!node.members.isReplicationPaused) return undefined;
+    const paused = node.reports
       .status()
-      .members.filter(({ id }) => ['pausing', 'paused'].includes(node.memberState(id)))
+      .members.filter(({ id }) => ['pausing', 'paused'].includes(node.members.state(id)))
       .map(({ name }) => name);
     return `it is paused on ${paused.join(', ')}: nothing is applied on any node until each of them is resumed with "PUT /state/NAME/resume" of the REST listener`;
   }
 
   #tables(): TableReplication[] {
-    if (this.#node.role !== 'follower') return [];
+    if (this.#node.cluster.role !== 'follower') return [];
     const { clock } = this.#environment;
     const isPaused = this.#pausedSinceMs !== undefined;
     const pausedMs = isPaused ? clock.monotonicMs() - this.#pausedSinceMs! : 0;
     const unheardMs = Math.max(this.#contact.unheardMs, pausedMs);
-    const { nodeId, tables } = this.#node.status();
+    const { nodeId, tables } = this.#node.reports.status();
     return tables.map(({ name, leaderIndex }) => {
       const status = this.#workers.get(name)?.worker.status();
       return (
@@ -264,18 +264,18 @@ export class Follower {
   /** Makes what runs here what the node's part is now. */
   #adjust(): void {
     if (this.#isStopped) return;
-    const { role } = this.#node;
+    const { role } = this.#node.cluster;
     const isFollower = role === 'follower';
     if (isFollower) this.#reconciling ??= this.#run((signal) => this.#reconciler.run(signal));
     else this.#reconciling?.stop();
     this.#wakeReconciler();
-    const isPaused = isFollower && this.#node.isReplicationPaused;
+    const isPaused = isFollower && this.#node.members.isReplicationPaused;
     this.#pausedSinceMs = isPaused
       ? (this.#pausedSinceMs ?? this.#environment.clock.monotonicMs())
       : undefined;
     const isTaking = isFollower && this.#reconciler.isLeaderKnown && !isPaused;
-    this.#adjustWorkers(isTaking ? this.#node.ledTables() : []);
-    const isPromoter = role === 'promoting' && this.#node.leadsMeta;
+    this.#adjustWorkers(isTaking ? this.#node.logs.led() : []);
+    const isPromoter = role === 'promoting' && this.#node.cluster.leadsMeta;
     if (!isPromoter) {
       this.#promoting?.stop();
       this.#promoting = undefined;
@@ -286,8 +286,8 @@ export class Follower {
 
   /** Its duty, the leader cluster that this cluster belongs to, or what an operator wants of this node has changed. */
   #wakeReconciler(): void {
-    const { leadsMeta, leaderClusterId } = this.#node;
-    const state = this.#node.memberState(this.#node.nodeId);
+    const { leadsMeta, leaderClusterId } = this.#node.cluster;
+    const state = this.#node.members.state(this.#node.cluster.nodeId);
     const before = this.#seen;
     this.#seen = { leadsMeta, leaderClusterId, state };
     if (before === undefined) return;

@@ -1,11 +1,4 @@
-import {
-  ApiError,
-  type Call,
-  errors,
-  type FollowerControl,
-  type ReplicationApi,
-  Status,
-} from '@coxswain/node';
+import { ApiError, type Call, errors, type NodeParts, Status } from '@coxswain/node';
 import type { regatta } from '@coxswain/protocol';
 import type { Clock } from '@coxswain/runtime';
 import { type LeaderLink, LinkError } from './leader-link.js';
@@ -39,12 +32,12 @@ const CODE_NAMES = [
  * arrived here too, so that whoever wrote reads it (regatta-protocol.md §2). The answer has the leader cluster's header.
  */
 export class ForwardedWrites {
-  readonly #node: ReplicationApi & Pick<FollowerControl, 'isReplicationPaused'>;
+  readonly #node: Pick<NodeParts, 'logs' | 'members'>;
   readonly #link: LeaderLink;
   readonly #clock: Clock;
 
   constructor(
-    node: ReplicationApi & Pick<FollowerControl, 'isReplicationPaused'>,
+    node: Pick<NodeParts, 'logs' | 'members'>,
     { link, clock }: { link: LeaderLink; clock: Clock },
   ) {
     this.#node = node;
@@ -79,7 +72,7 @@ export class ForwardedWrites {
     act: (call: { deadlineMs: number }) => Promise<Response>,
   ): Promise<Response> {
     // What the leader cluster does would not arrive here, and its writer would learn nothing of it.
-    if (this.#node.isReplicationPaused) throw errors.replicationPaused();
+    if (this.#node.members.isReplicationPaused) throw errors.replicationPaused();
     let response: Response;
     try {
       response = await act({ deadlineMs: this.#deadlineMs(call) });
@@ -90,7 +83,7 @@ export class ForwardedWrites {
     // A stock leader gives none where nothing was written.
     if (revision > 0) {
       try {
-        await this.#node.whenRevision(table.toString(), revision, call);
+        await this.#node.logs.whenRevision(table.toString(), revision, call);
       } catch (error) {
         // P1: it has happened, so nothing may say that it may be repeated.
         if (error instanceof ApiError) throw errors.appliedByLeaderOnly();

@@ -1,4 +1,4 @@
-import { ApiError, type Call, errors, type NodeApi, type ReplicationApi, Status } from '@coxswain/node';
+import { ApiError, type Call, errors, type NodeParts, Status } from '@coxswain/node';
 import { replication } from '@coxswain/protocol';
 import type { Clock } from '@coxswain/runtime';
 import { type FollowerNodeSighting, FollowerNodes } from './follower-nodes.js';
@@ -41,7 +41,7 @@ export interface LeaderReplicationOptions {
  * their snapshots. A follower cluster answers that it is none (R5).
  */
 export class LeaderReplication implements SnapshotSource {
-  readonly #node: NodeApi & ReplicationApi;
+  readonly #node: Pick<NodeParts, 'tables' | 'cluster' | 'logs' | 'members' | 'reports'>;
   readonly #options: LeaderReplicationOptions;
   readonly #followers: Followers;
   readonly #followerNodes: FollowerNodes;
@@ -50,15 +50,18 @@ export class LeaderReplication implements SnapshotSource {
   #isDraining = false;
   #snapshotCalls = 0;
 
-  constructor(node: NodeApi & ReplicationApi, options: LeaderReplicationOptions) {
+  constructor(
+    node: Pick<NodeParts, 'tables' | 'cluster' | 'logs' | 'members' | 'reports'>,
+    options: LeaderReplicationOptions,
+  ) {
     this.#node = node;
     this.#options = options;
     this.#followers = new Followers(options.clock);
     this.#followerNodes = new FollowerNodes(options.clock);
-    node.onChange(() => {
-      if (node.isLogPaused) this.endWaiting();
+    node.cluster.onChange(() => {
+      if (node.members.isLogPaused) this.endWaiting();
     });
-    node.answerMembers(FOLLOWED_HERE_TOPIC, (message) => {
+    node.cluster.answerMembers(FOLLOWED_HERE_TOPIC, (message) => {
       const [table = '', clusterId = ''] = message.toString().split('\0');
       this.#followers.left(table, clusterId);
       return Buffer.alloc(0);
@@ -72,8 +75,8 @@ export class LeaderReplication implements SnapshotSource {
   ): Promise<replication.MetadataResponse> {
     this.#checkRole();
     if (follower !== undefined) this.#followerNodes.saw(follower);
-    const tables = await this.#node.listTables(call);
-    const { clusterId, members } = this.#node.status();
+    const tables = await this.#node.tables.list(call);
+    const { clusterId, members } = this.#node.reports.status();
     return {
       tables: tables.map(({ name, shardId }) => ({
         name,
@@ -122,7 +125,7 @@ export class LeaderReplication implements SnapshotSource {
   async openSnapshot(name: string, call: Call): Promise<TableSnapshot> {
     this.#checkRole();
     this.#checkPaused();
-    return new TableSnapshot(name, await this.#node.openLog(name, call));
+    return new TableSnapshot(name, await this.#node.logs.open(name, call));
   }
 
   /** See `SnapshotSource`. */
@@ -148,7 +151,7 @@ export class LeaderReplication implements SnapshotSource {
     if (table === '') throw errors.tableRequired();
     this.#checkRole();
     this.#checkPaused();
-    const { appliedIndex } = await this.#node.openLog(table, call);
+    const { appliedIndex } = await this.#node.logs.open(table, call);
     return replication.SnapshotQueryResponse.fromPartial({
       type: replication.SnapshotQueryResponse_SnapshotType.FULL,
       tipIndex: BigInt(appliedIndex),
@@ -174,7 +177,7 @@ export class LeaderReplication implements SnapshotSource {
     if (call.signal.aborted) abort();
     try {
       const name = request.table.toString();
-      const log = await this.#node.openLog(name, call);
+      const log = await this.#node.logs.open(name, call);
       const stream = new LogStream(log, this.#options);
       // Whoever comes once never says that it has more: it would be a follower that lags, until it is forgotten.
       if (!request.once) this.#saw(name, request, call);
@@ -194,7 +197,11 @@ export class LeaderReplication implements SnapshotSource {
     const taken = Number(leaderIndex) - 1;
     const isNew = this.#followers.saw(table, asker, taken, Number(appliedIndex ?? taken));
     if (isNew && followerClusterId !== '')
-      void this.#node.askMembers(FOLLOWED_HERE_TOPIC, Buffer.from(`${table}\0${followerClusterId}`), 0);
+      void this.#node.cluster.askMembers(
+        FOLLOWED_HERE_TOPIC,
+        Buffer.from(`${table}\0${followerClusterId}`),
+        0,
+      );
   }
 
   /** The node leaves: streams of the log end, well, with what they have sent. */
@@ -215,7 +222,7 @@ export class LeaderReplication implements SnapshotSource {
 
   /** See `SnapshotSource`. */
   get isPaused(): boolean {
-    return this.#node.isLogPaused;
+    return this.#node.members.isLogPaused;
   }
 
   /** The nodes of follower clusters that asked this node for its tables lately. */
@@ -225,13 +232,15 @@ export class LeaderReplication implements SnapshotSource {
 
   /** Who replicates from this node. */
   followers(): FollowerSighting[] {
-    const applied = new Map(this.#node.status().tables.map(({ name, appliedIndex }) => [name, appliedIndex]));
+    const applied = new Map(
+      this.#node.reports.status().tables.map(({ name, appliedIndex }) => [name, appliedIndex]),
+    );
     return this.#followers.sightings((table) => applied.get(table));
   }
 
   /** R5: what a follower cluster holds is another's, and might go back when that one is changed. */
   #checkRole(): void {
-    const { role } = this.#node;
+    const { role } = this.#node.cluster;
     if (role === undefined) throw errors.notReady();
     if (role !== 'leader') throw errors.cannotBeFollowed();
   }
@@ -242,7 +251,7 @@ export class LeaderReplication implements SnapshotSource {
 
   /** R4: a follower cluster of ours says whom it means. */
   #checkCluster(expected: string): void {
-    const { clusterId } = this.#node.status();
+    const { clusterId } = this.#node.reports.status();
     if (expected !== '' && expected !== clusterId) throw errors.wrongLeaderCluster(clusterId ?? '');
   }
 }

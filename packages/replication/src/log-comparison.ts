@@ -1,4 +1,4 @@
-import type { LedTable, ReplicationApi, TableLog } from '@coxswain/node';
+import type { LedTable, NodeParts, TableLog } from '@coxswain/node';
 import { mvcc, replication } from '@coxswain/protocol';
 import { CommandKind } from '@coxswain/table';
 import type { FollowerEnvironment } from './follower-environment.js';
@@ -19,7 +19,7 @@ const UNCOMPARED_MAX = 2_000;
 const { SEQUENCE } = mvcc.Command_CommandType;
 
 export interface LogComparisonContext {
-  readonly node: Pick<ReplicationApi, 'openLog'>;
+  readonly node: Pick<NodeParts, 'logs'>;
   readonly environment: FollowerEnvironment;
   readonly options: FollowerOptions;
 }
@@ -83,9 +83,9 @@ export class LogComparison {
     );
   }
 
-  /** Errors: those of `ReplicationApi.openLog`, and LinkError. */
+  /** Errors: those of `LogsApi.open`, and LinkError. */
   async compare(taken: number, signal: AbortSignal): Promise<Verdict> {
-    const log = await this.#node.openLog(this.#table.name, { deadlineMs: this.#deadlineMs });
+    const log = await this.#node.logs.open(this.#table.name, { deadlineMs: this.#deadlineMs });
     const now = { taken, entry: log.appliedIndex };
     const known = this.#runs(log);
     for (const run of known) {

@@ -1,4 +1,4 @@
-import { ApiError, type FollowerControl, type NodeApi } from '@coxswain/node';
+import { ApiError, type NodeParts } from '@coxswain/node';
 import { pause } from '@coxswain/runtime';
 import { SnapshotDamagedError } from '@coxswain/stream';
 import { TableError, writeSnapshot } from '@coxswain/table';
@@ -14,10 +14,10 @@ const RETRY_MS = 500;
  * meta group does it, and what one has begun another one ends.
  */
 export class Promotion {
-  readonly #node: NodeApi & FollowerControl;
+  readonly #node: Pick<NodeParts, 'kv' | 'cluster' | 'follower'>;
   readonly #environment: FollowerEnvironment;
 
-  constructor(node: NodeApi & FollowerControl, environment: FollowerEnvironment) {
+  constructor(node: Pick<NodeParts, 'kv' | 'cluster' | 'follower'>, environment: FollowerEnvironment) {
     this.#node = node;
     this.#environment = environment;
   }
@@ -25,10 +25,10 @@ export class Promotion {
   /** Resolves when the cluster is a leader cluster, or when aborted. Rejects with a broken invariant. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#environment;
-    while (!signal.aborted && this.#node.role === 'promoting') {
+    while (!signal.aborted && this.#node.cluster.role === 'promoting') {
       try {
-        const [table] = this.#node.unpromotedTables();
-        if (table === undefined) await this.#node.finishPromotion(this.#call());
+        const [table] = this.#node.follower.unpromotedTables();
+        if (table === undefined) await this.#node.follower.finishPromotion(this.#call());
         else await this.#promote(table.name);
       } catch (error) {
         const isSurvivable =
@@ -45,8 +45,8 @@ export class Promotion {
   }
 
   async #promote(name: string): Promise<void> {
-    const shard = await this.#node.beginLoad(name, this.#call());
-    const readable = await this.#node.read(name, { linearizable: true }, this.#call());
+    const shard = await this.#node.follower.beginLoad(name, this.#call());
+    const readable = await this.#node.kv.read(name, { linearizable: true }, this.#call());
     const view = readable.table.view();
     try {
       const filler = new ShardFiller(shard, this.#environment.clock);

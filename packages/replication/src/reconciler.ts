@@ -1,4 +1,4 @@
-import { ApiError, type FollowerControl, type MemberControl, type NodeApi, Status } from '@coxswain/node';
+import { ApiError, type NodeParts, Status } from '@coxswain/node';
 import { replication } from '@coxswain/protocol';
 import { Backoff, jittered, pause } from '@coxswain/runtime';
 import type { FollowerEnvironment } from './follower-environment.js';
@@ -17,7 +17,7 @@ interface Absence {
 }
 
 export interface ReconcilerContext {
-  readonly node: NodeApi & FollowerControl & Pick<MemberControl, 'memberState'>;
+  readonly node: Pick<NodeParts, 'tables' | 'cluster' | 'follower' | 'members' | 'reports'>;
   readonly environment: FollowerEnvironment;
   readonly options: FollowerOptions;
   readonly contact: (isThere: boolean) => void;
@@ -110,7 +110,7 @@ export class Reconciler {
     contact(true);
     this.#leaderNodes = nodes;
     if (signal.aborted) return;
-    const bound = node.leaderClusterId ?? (await node.bindLeaderCluster(clusterId, call));
+    const bound = node.cluster.leaderClusterId ?? (await node.follower.bindLeaderCluster(clusterId, call));
     const wasKnown = this.isLeaderKnown;
     this.#isLeaderKnown = true;
     this.#isForeign = bound !== clusterId;
@@ -119,7 +119,7 @@ export class Reconciler {
       this.#error = `the leader cluster is ${name(clusterId)}, and this cluster belongs to ${name(bound)}: correct replication.leader-address, or run "coxswain reset --all" to take everything from the other one`;
     }
     if (this.isLeaderKnown !== wasKnown || this.#isForeign) onChecked();
-    const isFollowing = !this.#isForeign && node.leadsMeta && !node.isReplicationPaused;
+    const isFollowing = !this.#isForeign && node.cluster.leadsMeta && !node.members.isReplicationPaused;
     if (isFollowing) await this.#follow(tables, signal);
     else this.#absences.clear();
   }
@@ -131,9 +131,9 @@ export class Reconciler {
 
   #self(): replication.FollowerNode {
     const { node, options } = this.#context;
-    const { nodeId, clusterId, members } = node.status();
+    const { nodeId, clusterId, members } = node.reports.status();
     const address = members.find(({ id }) => id === nodeId)?.restAddress ?? '';
-    const state = node.memberState(nodeId);
+    const state = node.members.state(nodeId);
     return { clusterId: clusterId ?? '', name: options.followerName, address, state };
   }
 
@@ -144,12 +144,12 @@ export class Reconciler {
     const theirs = new Set(
       tables.filter(({ type }) => type === replication.Table_Type.REPLICATED).map((table) => table.name),
     );
-    const ours = new Map((await node.listTables(call())).map((table) => [table.name, table.shardId]));
+    const ours = new Map((await node.tables.list(call())).map((table) => [table.name, table.shardId]));
     const refused: string[] = [];
     for (const table of theirs) {
-      if (ours.has(table) || signal.aborted || node.isReplicationPaused) continue;
+      if (ours.has(table) || signal.aborted || node.members.isReplicationPaused) continue;
       try {
-        await node.createReplicated(table, call());
+        await node.follower.createTable(table, call());
         log('info', 'a table of the leader cluster was made here', { table });
       } catch (error) {
         if (!(error instanceof ApiError) || !isLasting(error)) throw error;
@@ -157,7 +157,7 @@ export class Reconciler {
       }
     }
     // A leader cluster of ours numbers its shards, and the log of a new one never fits an old cursor (T1).
-    await this.#dropAbsent(theirs, ours, node.leaderClusterId === '');
+    await this.#dropAbsent(theirs, ours, node.cluster.leaderClusterId === '');
     if (refused.length > 0)
       throw new ApiError(Status.InvalidArgument, `not made here: ${refused.join('; ')}`);
   }
@@ -175,7 +175,7 @@ export class Reconciler {
       if (isStock && theirs.has(table) && ours.get(table) === shardId) {
         // Nothing else would say so where the new table's log is as long as the cursor.
         log('warn', 'a table of the leader cluster was gone for a while: it is taken anew', { table });
-        await node.requestReset(table, { deadlineMs: clock.monotonicMs() + CALL_MS });
+        await node.follower.requestReset(table, { deadlineMs: clock.monotonicMs() + CALL_MS });
       }
       if (theirs.has(table) || ours.get(table) !== shardId) this.#absences.delete(table);
     }
@@ -189,7 +189,7 @@ export class Reconciler {
       absence.count++;
       this.#absences.set(table, absence);
       if (absence.count < ABSENCES_MIN || nowMs - absence.sinceMs < ABSENCE_MS_MIN) continue;
-      await node.quarantine(table, shardId, { deadlineMs: clock.monotonicMs() + CALL_MS });
+      await node.follower.quarantine(table, shardId, { deadlineMs: clock.monotonicMs() + CALL_MS });
       this.#absences.delete(table);
       log(
         'warn',

@@ -1,4 +1,4 @@
-import { type FollowerControl, type ShardLoad, Status } from '@coxswain/node';
+import { type NodeParts, type ShardLoad, Status } from '@coxswain/node';
 import { replication } from '@coxswain/protocol';
 import { RateLimit } from '@coxswain/runtime';
 import { SnapshotDamagedError } from '@coxswain/stream';
@@ -17,7 +17,7 @@ const STEP_MS = 60_000;
 const PATIENCE_MS = 60_000;
 
 export interface RecoveryContext {
-  readonly node: FollowerControl;
+  readonly node: Pick<NodeParts, 'cluster' | 'follower'>;
   readonly environment: FollowerEnvironment;
   readonly options: FollowerOptions;
   readonly contact: (isThere: boolean) => void;
@@ -76,7 +76,7 @@ export class Recovery {
   async #recover(name: string, signal: AbortSignal, heard: () => void): Promise<void> {
     const { node, environment, counters } = this.#context;
     const call = () => ({ deadlineMs: environment.clock.monotonicMs() + STEP_MS });
-    const shard = await node.beginLoad(name, call());
+    const shard = await node.follower.beginLoad(name, call());
     try {
       const filler = new ShardFiller(shard, environment.clock);
       const { leaderIndex, ...filled } = await filler.fill(this.#stream(name, signal, heard));
@@ -110,7 +110,7 @@ export class Recovery {
     const { clock, link } = environment;
     const request = replication.SnapshotRequest.fromPartial({
       table: Buffer.from(name),
-      clusterId: node.leaderClusterId ?? '',
+      clusterId: node.cluster.leaderClusterId ?? '',
     });
     const deadlineMs = clock.monotonicMs() + options.snapshotRpcTimeoutMs;
     const patienceMs = this.#patienceMs.get(name) ?? PATIENCE_MS;

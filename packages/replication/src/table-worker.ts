@@ -1,4 +1,4 @@
-import { ApiError, type FollowerControl, type LedTable, type ReplicationApi, Status } from '@coxswain/node';
+import { ApiError, type LedTable, type NodeParts, Status } from '@coxswain/node';
 import { mvcc, replication, WireError } from '@coxswain/protocol';
 import { Backoff, jittered, pause } from '@coxswain/runtime';
 import { SnapshotDamagedError } from '@coxswain/stream';
@@ -37,7 +37,7 @@ class CursorMovedError extends Error {
 }
 
 export interface TableWorkerContext {
-  readonly node: FollowerControl & Pick<ReplicationApi, 'openLog'>;
+  readonly node: Pick<NodeParts, 'cluster' | 'logs' | 'follower'>;
   readonly environment: FollowerEnvironment;
   readonly options: FollowerOptions;
   readonly recovery: Recovery;
@@ -124,7 +124,7 @@ export class TableWorker {
   }
 
   status(): Omit<TableReplication, 'replicatedBy'> {
-    const cursor = this.#context.node.cursor(this.table.shardId) ?? 0;
+    const cursor = this.#context.node.follower.cursor(this.table.shardId) ?? 0;
     const lagEntries = Math.max(0, this.#leaderAppliedIndex - cursor);
     if (lagEntries === 0) this.#behindSinceMs = undefined;
     else this.#behindSinceMs ??= this.#nowMs;
@@ -151,7 +151,7 @@ export class TableWorker {
     const { signal } = this.#aborter;
     await this.#settled();
     this.#failure = undefined;
-    const cursor = this.#context.node.cursor(this.table.shardId);
+    const cursor = this.#context.node.follower.cursor(this.table.shardId);
     if (cursor === undefined) throw new CursorMovedError('the table does not serve here for the moment');
     this.#taken = cursor;
     while (!signal.aborted) {
@@ -199,11 +199,11 @@ export class TableWorker {
       leaderIndex: BigInt(this.#taken + 1),
       // An answer at once says how far the leader cluster is, at first, and after a failure that it is over.
       waitMs: isWanting ? 0 : Math.floor(options.logRpcTimeoutMs / 2),
-      clusterId: node.leaderClusterId ?? '',
+      clusterId: node.cluster.leaderClusterId ?? '',
       capabilities: UNDERSTANDS_REVISION_COMPARES | TAKES_MORE_ANSWERS,
       follower: options.followerName,
-      followerClusterId: node.clusterId ?? '',
-      appliedIndex: BigInt(node.cursor(this.table.shardId) ?? 0),
+      followerClusterId: node.cluster.id ?? '',
+      appliedIndex: BigInt(node.follower.cursor(this.table.shardId) ?? 0),
     });
     const call = { deadlineMs: this.#nowMs + options.logRpcTimeoutMs, signal };
     for await (const bytes of environment.link.replicate(request, call)) {
@@ -256,7 +256,7 @@ export class TableWorker {
   }
 
   get #isStock(): boolean {
-    return this.#context.node.leaderClusterId === '';
+    return this.#context.node.cluster.leaderClusterId === '';
   }
 
   /** Nothing more is taken from a log that is not known to be the one before. */
@@ -318,7 +318,7 @@ export class TableWorker {
       throw new CursorMovedError('the leader cluster is behind this one');
     }
     await this.#stopForGood(
-      `the leader cluster's log of the table ends before index ${node.cursor(this.table.shardId)}, which was replicated from it: the table was deleted and made again there, or the leader cluster was restored or is another one; run "coxswain reset --table ${name}" to take everything from it anew`,
+      `the leader cluster's log of the table ends before index ${node.follower.cursor(this.table.shardId)}, which was replicated from it: the table was deleted and made again there, or the leader cluster was restored or is another one; run "coxswain reset --table ${name}" to take everything from it anew`,
     );
   }
 
@@ -328,7 +328,7 @@ export class TableWorker {
     this.#state = 'stopped';
     this.#error = reason;
     this.contact.failed();
-    await node.stopReplication(this.table.name, reason, { deadlineMs: this.#nowMs + PROPOSAL_MS });
+    await node.follower.stopReplication(this.table.name, reason, { deadlineMs: this.#nowMs + PROPOSAL_MS });
     // The registry says so now, and whoever follows it stops this worker.
     await pause(environment.clock, PROPOSAL_MS, this.#aborter.signal);
   }
@@ -387,7 +387,7 @@ export class TableWorker {
     try {
       const { shardId } = this.table;
       const call = { deadlineMs: this.#nowMs + PROPOSAL_MS };
-      const { hasStaleCursor } = await node.replicate(shardId, { cursor, command }, call);
+      const { hasStaleCursor } = await node.follower.replicate(shardId, { cursor, command }, call);
       if (hasStaleCursor) throw new CursorMovedError('another proposal came first');
       counters.commandsApplied += count;
     } catch (error) {

@@ -1,4 +1,4 @@
-import { ApiError, errors, type FollowerControl, type ReplicationApi } from '@coxswain/node';
+import { ApiError, errors } from '@coxswain/node';
 import { regatta } from '@coxswain/protocol';
 import { describe, expect, test } from '@jest/globals';
 import { ForwardedWrites } from '../src/forwarded-writes.js';
@@ -11,7 +11,7 @@ function harness() {
   const node = new FakeNode();
   const link = new FakeLink();
   const clock = new ManualClock();
-  const writes = new ForwardedWrites(node as unknown as ReplicationApi & FollowerControl, { link, clock });
+  const writes = new ForwardedWrites(node.parts, { link, clock });
   const request = regatta.PutRequest.fromPartial({ table: Buffer.from('t'), key: Buffer.from('k') });
   const put = () => writes.put(request, { deadlineMs: clock.monotonicMs() + 5_000 });
   return { node, link, clock, put };

@@ -1,4 +1,4 @@
-import type { NodeApi, ReplicationApi } from '@coxswain/node';
+import type { NodeParts } from '@coxswain/node';
 import { replication } from '@coxswain/protocol';
 import { describe, expect, test } from '@jest/globals';
 import { LeaderReplication } from '../src/index.js';
@@ -13,25 +13,29 @@ function leaderCluster(size: number) {
   const told = { count: 0 };
   const listeners: (() => void)[] = [];
   const nodes = answerers.map((own, at) => {
-    const node = {
-      role: 'leader',
-      isLogPaused: false,
-      onChange: (listener: () => void) => listeners.push(listener),
-      listTables: () => Promise.resolve([]),
-      status: () => ({
-        clusterId: 'L',
-        tables: [{ name: 't', appliedIndex: 100 }],
-        members: [{ name: 'n' }],
-      }),
-      openLog: () => Promise.resolve({}),
-      answerMembers: (topic: string, answerer: Answerer) => own.set(topic, answerer),
-      askMembers: (topic: string, question: Buffer) => {
-        told.count++;
-        for (const [other, those] of answerers.entries()) if (other !== at) those.get(topic)?.(question);
-        return Promise.resolve(new Map());
+    const parts = {
+      cluster: {
+        role: 'leader',
+        onChange: (listener: () => void) => listeners.push(listener),
+        answerMembers: (topic: string, answerer: Answerer) => own.set(topic, answerer),
+        askMembers: (topic: string, question: Buffer) => {
+          told.count++;
+          for (const [other, those] of answerers.entries()) if (other !== at) those.get(topic)?.(question);
+          return Promise.resolve(new Map());
+        },
       },
+      members: { isLogPaused: false },
+      tables: { list: () => Promise.resolve([]) },
+      reports: {
+        status: () => ({
+          clusterId: 'L',
+          tables: [{ name: 't', appliedIndex: 100 }],
+          members: [{ name: 'n' }],
+        }),
+      },
+      logs: { open: () => Promise.resolve({}) },
     };
-    return new LeaderReplication(node as unknown as NodeApi & ReplicationApi, {
+    return new LeaderReplication(parts as unknown as NodeParts, {
       clock,
       messageBytesMax: 1024,
       logCallsMax: 10,

@@ -1,4 +1,4 @@
-import { type ApiError, errors, type NodeApi, type ReplicationApi } from '@coxswain/node';
+import { type ApiError, errors } from '@coxswain/node';
 import { mvcc, replication } from '@coxswain/protocol';
 import { describe, expect, test } from '@jest/globals';
 import { LeaderReplication } from '../src/index.js';
@@ -89,7 +89,7 @@ describe('a paused node of a leader cluster', () => {
   test('refuses logs and snapshots, so that followers go elsewhere, and lists tables', async () => {
     const node = new FakeNode();
     node.role = 'leader';
-    const leader = new LeaderReplication(node as unknown as NodeApi & ReplicationApi, {
+    const leader = new LeaderReplication(node.parts, {
       clock: new ManualClock(),
       messageBytesMax: 1_024,
       logCallsMax: 10,

@@ -455,7 +455,7 @@ export class Server {
     ]);
     const metered = new MetricsService(metrics, systemClock).methods();
     this.#health = new HealthService(
-      { readiness: () => this.#readiness(node) },
+      () => this.#readiness(node),
       servicesOf([...kv, ...tables, ...forFollowers], [...cluster, ...metered, ...maintenance]),
     );
     const health = this.#health.methods();
@@ -522,7 +522,7 @@ export class Server {
 
   #makeMoco(node: Node, binlog: TidbBinlog): readonly Method[] {
     const config = this.#config;
-    const requests = new OneAtATime(() => node.clone.isRunning);
+    const requests = new OneAtATime(() => node.maintenance.clone.isRunning);
     const authority = cloneAuthority(config, this.#log);
     if (authority !== undefined) this.#linkCertificates.push(authority);
     const cloneToken = this.#tokens['clone.token'];
@@ -564,10 +564,10 @@ export class Server {
 
   #readiness(node: Node): Readiness {
     const { isReady, conditions } = withArchive(
-      withReplication(node.readiness(), node, this.#follower),
+      withReplication(node.reports.readiness(), node, this.#follower),
       node,
     );
-    const isUnderCloning = node.clone.unfinished !== undefined;
+    const isUnderCloning = node.maintenance.clone.unfinished !== undefined;
     return { isReady: isReady && !isUnderCloning, conditions: { ...conditions, isUnderCloning } };
   }
 
@@ -627,8 +627,8 @@ export class Server {
 
   /** Does something when the node belongs to a leader cluster: at once, or when its follower cluster was promoted (R5). */
   #oncePromoted(node: Node, act: () => Promise<void>): void {
-    const leave = node.onChange(() => {
-      if (node.role !== 'leader' || this.#stopped !== undefined) return;
+    const leave = node.cluster.onChange(() => {
+      if (node.cluster.role !== 'leader' || this.#stopped !== undefined) return;
       leave();
       void act().catch(this.#fatal);
     });
@@ -717,9 +717,9 @@ async function during<T>(action: string, act: () => T | Promise<T>): Promise<T> 
  * does not serve either; a leader cluster that is away leaves the node ready, since local reads go on.
  */
 function withReplication(readiness: Readiness, node: Node, follower: Follower | undefined): Readiness {
-  if (follower === undefined || node.role !== 'follower') return readiness;
+  if (follower === undefined || node.cluster.role !== 'follower') return readiness;
   const hasIOThreadError = follower.status().isBroken;
-  const hasSQLThreadError = node.status().tables.some(({ error }) => error !== undefined);
+  const hasSQLThreadError = node.reports.status().tables.some(({ error }) => error !== undefined);
   return {
     isReady: readiness.isReady && !hasSQLThreadError,
     conditions: { ...readiness.conditions, hasIOThreadError, hasSQLThreadError },
@@ -728,9 +728,9 @@ function withReplication(readiness: Readiness, node: Node, follower: Follower | 
 
 /** Ready where the node is, and on a follower cluster also reaches its leader cluster and replicates every table of its own. */
 function keepingUp(readiness: Readiness, node: Node, follower: Follower | undefined): Readiness {
-  if (follower === undefined || node.role !== 'follower') return readiness;
+  if (follower === undefined || node.cluster.role !== 'follower') return readiness;
   const { isBroken, isReached, isFailing } = follower.status();
-  const isReplicationPaused = node.isReplicationPaused;
+  const isReplicationPaused = node.members.isReplicationPaused;
   return {
     isReady: readiness.isReady && !isBroken && isReached && !isFailing && !isReplicationPaused,
     conditions: {
@@ -744,7 +744,7 @@ function keepingUp(readiness: Readiness, node: Node, follower: Follower | undefi
 
 /** Who refuses writes is not ready, whatever the reason (operations-protocols.md §2). */
 function withArchive({ isReady, conditions }: Readiness, node: Node): Readiness {
-  const isArchiveFull = node.archiveBacklog().refusesWrites;
+  const isArchiveFull = node.maintenance.archiveBacklog().refusesWrites;
   return { isReady: isReady && !isArchiveFull, conditions: { ...conditions, isArchiveFull } };
 }
 
@@ -822,7 +822,11 @@ function openDonorLink(
 }
 
 /** Until a clone has succeeded or was forgotten the cluster serves nobody, whatever else is well. */
-function cloneProblems({ clone: { unfinished, isRunning } }: Node): string[] {
+function cloneProblems({
+  maintenance: {
+    clone: { unfinished, isRunning },
+  },
+}: Node): string[] {
   if (unfinished === undefined) return [];
   const { donor, error } = unfinished;
   if (error === null && isRunning) {

@@ -1,4 +1,4 @@
-import type { NodeApi } from '@coxswain/node';
+import type { NodeParts } from '@coxswain/node';
 import { describe, expect, test } from '@jest/globals';
 import { ClusterService } from '../src/services/cluster-service.js';
 
@@ -15,7 +15,7 @@ function serviceWith(reachable: number) {
 
 /** The service of a node that says this of itself. */
 function serviceOf(status: object) {
-  return new ClusterService({ status: () => status } as unknown as NodeApi, {
+  return new ClusterService({ reports: { status: () => status } } as unknown as Pick<NodeParts, 'reports'>, {
     version: '',
     clusterName: '',
     config: {},

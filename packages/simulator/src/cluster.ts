@@ -229,7 +229,7 @@ export class Cluster {
         lines.push(`node ${id} is down`);
         continue;
       }
-      const { isReady, conditions } = node.readiness();
+      const { isReady, conditions } = node.reports.readiness();
       lines.push(`node ${id}: ready ${isReady} ${JSON.stringify(conditions)}`);
       for (const { group, raft, log, hasTable, isSuspended, isQuiet } of node.inspect().groups) {
         lines.push(

@@ -1,4 +1,4 @@
-import { ApiError, errors, type Node, type NodeApi, type NodeOptions, type Proposed } from '@coxswain/node';
+import { ApiError, errors, type KvApi, type Node, type NodeOptions, type Proposed } from '@coxswain/node';
 import { mvcc, regatta } from '@coxswain/protocol';
 import type { NodeId } from '@coxswain/raft';
 import {
@@ -194,7 +194,8 @@ class PairSimulation {
     for (const { cluster } of sides) {
       for (const id of this.#random.shuffled(cluster.ids)) cluster.start(id);
     }
-    const isReady = ({ cluster }: Side) => cluster.nodes().some(({ node }) => node.readiness().isReady);
+    const isReady = ({ cluster }: Side) =>
+      cluster.nodes().some(({ node }) => node.reports.readiness().isReady);
     await this.#reach('both clusters become ready', progressBoundUs, () => sides.every(isReady));
     let stockFailure: { error: unknown } | undefined;
     this.#stock.run().catch((error: unknown) => {
@@ -238,7 +239,7 @@ class PairSimulation {
   /** What the stock follower has made of the leader cluster's commands and snapshots is what they did there (R3). */
   async #compareWithStock(failure: () => { error: unknown } | undefined): Promise<void> {
     const [leader] = this.#leader.cluster.nodes();
-    const tables = () => leader!.node.status().tables;
+    const tables = () => leader!.node.reports.status().tables;
     await this.#reach('the stock follower has everything', convergenceBoundUs, () => {
       const failed = failure();
       if (failed !== undefined) throw failed.error;
@@ -250,7 +251,7 @@ class PairSimulation {
     const read = async () => {
       for (const { name } of tables()) {
         const call = { deadlineMs: leader!.server.monotonicMs() + 10_000 };
-        const readable = await leader!.node.read(name, { linearizable: false }, call);
+        const readable = await leader!.node.kv.read(name, { linearizable: false }, call);
         const { records } = await readAll(readable.table, wholeRange, (revision) =>
           readable.header(revision),
         );
@@ -330,9 +331,11 @@ class PairSimulation {
     const { node, server } = this.#random.pick(nodes);
     this.#loop.schedule(0, EventKind.Client, server.process, () => {
       const call = { deadlineMs: server.monotonicMs() + 2_000 };
-      node.requestReset(this.#random.chance(0.8) ? mainTable : undefined, call).catch((error: unknown) => {
-        if (!(error instanceof ApiError)) throw error;
-      });
+      node.follower
+        .requestReset(this.#random.chance(0.8) ? mainTable : undefined, call)
+        .catch((error: unknown) => {
+          if (!(error instanceof ApiError)) throw error;
+        });
     });
   }
 
@@ -380,14 +383,14 @@ class PairSimulation {
     if (leaders.length !== this.#leader.cluster.ids.length) return false;
     if (followers.length !== this.#follower.cluster.ids.length) return false;
     const states = leaders.map(({ node }) =>
-      node
+      node.reports
         .status()
         .tables.map(({ name, appliedIndex, contentHash }) => `${name} ${appliedIndex} ${contentHash}`),
     );
     const expected = states[0]!;
     if (states.some((state) => state.join() !== expected.join())) return false;
     return followers.every(({ node }) => {
-      const tables = node
+      const tables = node.reports
         .status()
         .tables.map(({ name, leaderIndex, contentHash }) => `${name} ${leaderIndex} ${contentHash}`);
       // One that the leader cluster has no more is kept for five minutes and more (R4).
@@ -440,7 +443,7 @@ function small(scenario: Scenario, random: SeededRandom): Scenario {
 }
 
 /** A client's command as a request to a follower cluster, and its answer as that of a node. */
-function forwarding(writes: ForwardedWrites): NodeApi['propose'] {
+function forwarding(writes: ForwardedWrites): KvApi['propose'] {
   return async (_name, command, call): Promise<Proposed> => {
     try {
       return await send(writes, command, call);

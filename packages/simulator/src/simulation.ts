@@ -124,7 +124,7 @@ class Simulation {
     if (this.#isOverWolf) this.#bootstrap();
     // Most clusters are in order before the first fault; some do not even get together in peace (T4).
     if (!this.#random.chance(0.2)) {
-      const isFormed = () => this.#cluster.nodes().some(({ node }) => node.readiness().isReady);
+      const isFormed = () => this.#cluster.nodes().some(({ node }) => node.reports.readiness().isReady);
       await this.#reach('a new cluster becomes ready', progressBoundUs, isFormed);
     }
     this.#faults.start();
@@ -221,7 +221,8 @@ class Simulation {
     const first = states[0];
     if (first === undefined || states.length !== this.#cluster.ids.length) return false;
     // What each cluster has for itself is compared with nobody's, and must be there too.
-    if (this.#areApart && !this.#cluster.nodes().every(({ node }) => node.readiness().isReady)) return false;
+    if (this.#areApart && !this.#cluster.nodes().every(({ node }) => node.reports.readiness().isReady))
+      return false;
     return states.every(
       (state) =>
         state.length === first.length && state.every((text, i) => text !== undefined && text === first[i]),
@@ -250,7 +251,7 @@ class Simulation {
     const readables = await Promise.all(
       this.#cluster.nodes().map(({ node, server }) => {
         const deadlineMs = server.monotonicMs() + 10_000;
-        return node.read(mainTable, { linearizable: false }, { deadlineMs });
+        return node.kv.read(mainTable, { linearizable: false }, { deadlineMs });
       }),
     );
     const { revision, historyFloor } = readables[0]!.table;

@@ -1,4 +1,4 @@
-import { ApiError, type NodeApi } from '@coxswain/node';
+import { ApiError, type NodeParts } from '@coxswain/node';
 import { mvcc, regatta, replication } from '@coxswain/protocol';
 import type { NodeId } from '@coxswain/raft';
 import { type LeaderLink, type LeaderReplication, type LinkCall, LinkError } from '@coxswain/replication';
@@ -17,7 +17,7 @@ export interface WideAreaOptions {
 /** One node of the leader cluster, as far as others may call it. */
 interface LeaderNode {
   readonly process: SimulatedProcess;
-  readonly api: NodeApi;
+  readonly api: Pick<NodeParts, 'kv' | 'tables' | 'reports'>;
   readonly replication: LeaderReplication;
   readonly clock: Clock;
 }
@@ -201,7 +201,7 @@ class SimulatedLink implements LeaderLink {
     return this.#exchange(call, true, async (leader, leaderCall) => {
       const { table, key, value, prevKv } = carried(regatta.PutRequest, request);
       const command = mvcc.Command.fromPartial({ table, kv: { key, value }, prevKvs: prevKv });
-      const { result, header } = await leader.api.propose(table.toString(), command, leaderCall);
+      const { result, header } = await leader.api.kv.propose(table.toString(), command, leaderCall);
       const put = result.responses[0]?.response;
       return carried(
         regatta.PutResponse,
@@ -224,7 +224,7 @@ class SimulatedLink implements LeaderLink {
         prevKvs: prevKv,
         count,
       });
-      const { result, header } = await leader.api.propose(table.toString(), command, leaderCall);
+      const { result, header } = await leader.api.kv.propose(table.toString(), command, leaderCall);
       const deleted = result.responses[0]?.response;
       return carried(
         regatta.DeleteRangeResponse,
@@ -244,7 +244,7 @@ class SimulatedLink implements LeaderLink {
         type: mvcc.Command_CommandType.TXN,
         txn: { compare, success, failure },
       });
-      const { result, header } = await leader.api.propose(table.toString(), command, leaderCall);
+      const { result, header } = await leader.api.kv.propose(table.toString(), command, leaderCall);
       const { succeeded, responses } = result;
       return carried(regatta.TxnResponse, { header: toWire(header), succeeded, responses });
     });
@@ -332,7 +332,7 @@ function leaderSideCall({ clock }: LeaderNode, leftMs: number): LeaderSideCall {
   return { deadlineMs: clock.monotonicMs() + leftMs, signal: new AbortController().signal, peer: 'far away' };
 }
 
-function toWire(header: Awaited<ReturnType<NodeApi['propose']>>['header']): regatta.ResponseHeader {
+function toWire(header: Awaited<ReturnType<NodeParts['kv']['propose']>>['header']): regatta.ResponseHeader {
   return {
     shardId: BigInt(header.shardId),
     replicaId: BigInt(header.replicaId),

@@ -3,8 +3,7 @@ import {
   type Call,
   errors,
   type Header,
-  type MaintenanceControl,
-  type NodeApi,
+  type NodeParts,
   type ShardLoad,
   Status,
   tableApiError,
@@ -64,7 +63,7 @@ export type OperationKind =
 /** A node that takes requests now. */
 export interface Server {
   readonly process: SimulatedProcess;
-  readonly api: NodeApi & MaintenanceControl;
+  readonly api: Pick<NodeParts, 'kv' | 'tables' | 'cluster' | 'logs' | 'maintenance' | 'reports'>;
   monotonicMs(): number;
 }
 
@@ -418,7 +417,7 @@ export class Workload {
       server,
       table,
       effects,
-      () => server.api.propose(table, command, this.#deadline(server)),
+      () => server.api.kv.propose(table, command, this.#deadline(server)),
       (invocation, { result, header }) => {
         if (result.revision !== header.revision) {
           throw new Violation('answers', `revision ${result.revision} has the header ${header.revision}`);
@@ -456,7 +455,7 @@ export class Workload {
       table,
       [],
       async () => {
-        const readable = await server.api.read(table, { linearizable }, this.#deadline(server));
+        const readable = await server.api.kv.read(table, { linearizable }, this.#deadline(server));
         this.deletions?.reads(readable.table, 'latest');
         return await asApi(() => readAll(readable.table, query, (revision) => readable.header(revision)));
       },
@@ -483,7 +482,7 @@ export class Workload {
       table,
       [],
       async () => {
-        const readable = await server.api.read(table, { linearizable }, this.#deadline(server));
+        const readable = await server.api.kv.read(table, { linearizable }, this.#deadline(server));
         const { table: read } = readable;
         const at = Math.max(read.historyFloor, read.revision - this.random.integer(0, PAST_REVISIONS_MAX));
         this.deletions?.reads(read, 'past');
@@ -502,7 +501,11 @@ export class Workload {
       table,
       [],
       async () => {
-        const { table: read } = await server.api.read(table, { linearizable: false }, this.#deadline(server));
+        const { table: read } = await server.api.kv.read(
+          table,
+          { linearizable: false },
+          this.#deadline(server),
+        );
         const at = Math.max(read.historyFloor, read.revision - this.random.pick([0, 0, 1, 5]));
         return await asApi(() => checkCounts(read, wholeRange, at));
       },
@@ -518,7 +521,7 @@ export class Workload {
       table,
       [],
       async () => {
-        const log = await server.api.openLog(table, this.#deadline(server));
+        const log = await server.api.logs.open(table, this.#deadline(server));
         const { historyFloor, revision } = log.table;
         const at = Math.max(historyFloor, revision - this.random.pick([0, 0, 1, 10]));
         this.deletions?.reads(log.table, 'backup');
@@ -548,7 +551,7 @@ export class Workload {
       server,
       namesHistory,
       [effect(undefined)],
-      () => server.api.createTable(name, undefined, this.#deadline(server)),
+      () => server.api.tables.create(name, undefined, this.#deadline(server)),
       (invocation) => this.history.changedName(invocation, namesHistory, effect(true)),
       (invocation, error) => {
         if (error.message !== 'table already exists') return false;
@@ -565,7 +568,7 @@ export class Workload {
       server,
       namesHistory,
       [deleted],
-      () => server.api.deleteTable(name, this.#deadline(server)),
+      () => server.api.tables.delete(name, this.#deadline(server)),
       (invocation) => this.history.changedName(invocation, namesHistory, deleted),
       (invocation, error) => {
         if (error.message !== 'table not found') return false;
@@ -581,7 +584,7 @@ export class Workload {
       server,
       namesHistory,
       [],
-      () => server.api.listTables(this.#deadline(server)),
+      () => server.api.tables.list(this.#deadline(server)),
       (invocation, tables) => {
         const names = new Set(tables.map(({ name }) => name));
         for (const key of passingTables) {
@@ -606,7 +609,7 @@ export class Workload {
       isPassing ? namesHistory : table,
       isPassing ? [exists] : [],
       async () => {
-        const load = await server.api.beginRestore(table, this.#deadline(server));
+        const load = await server.api.maintenance.beginRestore(table, this.#deadline(server));
         try {
           await this.#fill(server, table, load);
           if (this.random.chance(0.2)) throw errors.loadReplaced();
@@ -650,7 +653,7 @@ export class Workload {
   /** Takes some of what is not archived of a table that the node leads, and tells the cluster how far. */
   async #archive(server: Server): Promise<boolean> {
     const { api } = server;
-    const led = api.ledTables();
+    const led = api.logs.led();
     if (led.length === 0) return false;
     const { name, shardId } = this.random.pick(led);
     const call = (): Call => this.#deadline(server);
@@ -659,13 +662,13 @@ export class Workload {
       name,
       [],
       async () => {
-        const log = await api.openLog(name, call());
+        const log = await api.logs.open(name, call());
         if (log.shardId !== shardId) return;
-        const from = Math.max(log.firstIndex, api.archivedIndex(shardId) + 1);
+        const from = Math.max(log.firstIndex, api.maintenance.archivedIndex(shardId) + 1);
         if (from > log.appliedIndex) return;
         const entries = log.entries(from, this.random.integer(1, ARCHIVED_BYTES_MAX));
         for (const entry of entries) this.history.archived(name, shardId, entry);
-        await api.reportArchived(new Map([[shardId, entries.at(-1)!.index]]), call());
+        await api.maintenance.reportArchived(new Map([[shardId, entries.at(-1)!.index]]), call());
       },
       () => undefined,
     );

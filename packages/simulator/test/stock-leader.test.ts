@@ -84,7 +84,7 @@ function world(seed: number, age: StockAge) {
     const nodes = cluster.nodes();
     return (
       nodes.length === ids.length &&
-      nodes.every(({ node }) => node.status().tables[0]?.leaderIndex === leader.appliedIndex)
+      nodes.every(({ node }) => node.reports.status().tables[0]?.leaderIndex === leader.appliedIndex)
     );
   };
   const heal = () => {
@@ -107,7 +107,7 @@ async function recordsOf(
   let isOver = false;
   const read = async () => {
     const call = { deadlineMs: server.monotonicMs() + 5_000 };
-    const readable = await node.read(TABLE, { linearizable: false }, call);
+    const readable = await node.kv.read(TABLE, { linearizable: false }, call);
     const all = await readAll(readable.table, wholeRange, (revision) => readable.header(revision));
     records = all.records.map(({ key, value, modRevision }) => ({
       key: key.toString(),

@@ -11,7 +11,7 @@ import {
   type ShardKey,
 } from '@coxswain/archive';
 import { checkLeaderRole } from '@coxswain/backup';
-import { type Call, errors, type Log, type MaintenanceControl, type NodeApi } from '@coxswain/node';
+import { type Call, errors, type Log, type NodeParts } from '@coxswain/node';
 import type { moco } from '@coxswain/protocol';
 import { type Clock, pause } from '@coxswain/runtime';
 import { CommandKind } from '@coxswain/table';
@@ -31,8 +31,7 @@ const MARK_FORMAT = 1;
 const GZIP = Buffer.from([0x1f, 0x8b]);
 
 /** What flushes and backups ask of the node. `Node` implements it. */
-export type BinlogNode = Pick<NodeApi, 'listTables' | 'status'> &
-  Pick<MaintenanceControl, 'role' | 'openLog' | 'archivedIndex' | 'compactLogs'>;
+export type BinlogNode = Pick<NodeParts, 'tables' | 'cluster' | 'logs' | 'maintenance' | 'reports'>;
 
 /** The archive of this node's cluster. */
 export interface BinlogArchive {
@@ -95,11 +94,11 @@ export class BinlogBackups {
 
   /** Resolves when the archive has what was written by now. Errors: notForThisRole, anotherRequest, flushTooSlow, and those of a linearizable read. */
   async flush(request: moco.FlushBinlogRequest, call: Call): Promise<void> {
-    checkLeaderRole(this.#node.role, 'FlushBinlog');
+    checkLeaderRole(this.#node.cluster.role, 'FlushBinlog');
     const release = this.#options.requests.take();
     try {
       await this.#flush(call.deadlineMs);
-      if (request.delete) await this.#node.compactLogs(await this.#options.followedUpTo());
+      if (request.delete) await this.#node.maintenance.compactLogs(await this.#options.followedUpTo());
     } finally {
       release();
     }
@@ -110,7 +109,7 @@ export class BinlogBackups {
    * archiveNotSet, backupIdInvalid, anotherRequest, backupExists, backupIdTaken, bucketFailed.
    */
   async begin(request: moco.FlushAndBackupBinlogRequest, call: Call): Promise<void> {
-    checkLeaderRole(this.#node.role, 'FlushAndBackupBinlog');
+    checkLeaderRole(this.#node.cluster.role, 'FlushAndBackupBinlog');
     const { archive, requests } = this.#options;
     if (archive === undefined) throw errors.archiveNotSet();
     const { backupId } = request;
@@ -146,7 +145,7 @@ export class BinlogBackups {
     try {
       await archive.flush(signal);
       // What other nodes lead they store by themselves, when it is old enough.
-      for (const { name } of await this.#node.listTables({ deadlineMs })) {
+      for (const { name } of await this.#node.tables.list({ deadlineMs })) {
         await this.#untilArchived(name, { deadlineMs }, signal);
       }
       if (signal.aborted) throw errors.flushTooSlow();
@@ -156,11 +155,11 @@ export class BinlogBackups {
   }
 
   async #untilArchived(name: string, call: Call, signal: AbortSignal): Promise<void> {
-    const log = await this.#node.openLog(name, call);
+    const log = await this.#node.logs.open(name, call);
     const upTo = log.appliedIndex;
     let from = 0;
     while (!signal.aborted && log.isServing) {
-      from = Math.max(from, this.#node.archivedIndex(log.shardId) + 1, log.firstIndex);
+      from = Math.max(from, this.#node.maintenance.archivedIndex(log.shardId) + 1, log.firstIndex);
       // Entries that change nothing are stored with the next that does.
       while (from <= upTo) {
         const entries = log.entries(from, READ_BYTES_MAX);
@@ -245,7 +244,7 @@ export class BinlogBackups {
 
   async #upload(store: ObjectStore, bucket: ObjectStore, backupId: string): Promise<void> {
     const { signal } = this.#aborter;
-    const clusterId = this.#node.status().clusterId ?? '';
+    const clusterId = this.#node.reports.status().clusterId ?? '';
     const record = new BackupRecord(store, clusterId);
     const before = await record.read({ signal });
     // Asked first: what is stored while the objects are listed is no hole.
@@ -274,8 +273,8 @@ export class BinlogBackups {
   /** Up to which entry the archive was given each table's log, whatever was pruned of it since. By shard id. */
   async #archivedShards(): Promise<ReadonlyMap<number, number>> {
     const { clock } = this.#options;
-    const tables = await this.#node.listTables({ deadlineMs: clock.monotonicMs() + FLUSH_MS });
-    return new Map(tables.map(({ shardId }) => [shardId, this.#node.archivedIndex(shardId)]));
+    const tables = await this.#node.tables.list({ deadlineMs: clock.monotonicMs() + FLUSH_MS });
+    return new Map(tables.map(({ shardId }) => [shardId, this.#node.maintenance.archivedIndex(shardId)]));
   }
 
   #tellHole({ shard, first, last }: Hole, backupId: string): void {

@@ -8,9 +8,7 @@ import {
   errors,
   type HeldClone,
   type Log,
-  type MaintenanceControl,
-  type NodeApi,
-  type ReplicationApi,
+  type NodeParts,
   Status,
   tableApiError,
 } from '@coxswain/node';
@@ -32,9 +30,7 @@ const TOKEN_REFUSALS: ReadonlySet<number> = new Set([7, Status.Unauthenticated])
 const HOST = /^[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?$/;
 
 /** What a clone asks of the node. `Node` implements it. */
-export type CloneNode = Pick<NodeApi, 'listTables'> &
-  Pick<ReplicationApi, 'role' | 'openLog'> &
-  Pick<MaintenanceControl, 'clone' | 'onChange'> & { readonly clusterId: string | undefined };
+export type CloneNode = Pick<NodeParts, 'tables' | 'cluster' | 'logs' | 'maintenance'>;
 
 /** Whom to clone. */
 export interface Donor {
@@ -102,7 +98,7 @@ export class Clones {
    * donorRefusesToken (of the one outside externalDonorRefusesToken); and those of a linearizable read and of a proposal.
    */
   async begin(request: moco.CloneRequest, token: string, call: Call): Promise<void> {
-    checkLeaderRole(this.#node.role, 'Clone');
+    checkLeaderRole(this.#node.cluster.role, 'Clone');
     const donor = request.external ? this.#options.external : { address: addressOf(request), token };
     const release = this.#options.requests.take();
     let link: LeaderLink | undefined;
@@ -113,7 +109,7 @@ export class Clones {
       link = await this.#connect(donor);
       const tables = await this.#listOf(link, refused, call);
       await this.#checkAccess(link, tables[0]?.name ?? '', refused, call);
-      const held = await this.#node.clone.begin(donor.address, call);
+      const held = await this.#node.maintenance.clone.begin(donor.address, call);
       // From here on no member takes writes, and what was written before must not be lost.
       await this.#checkEmpty(call).catch(async (error: unknown) => {
         await held.withdraw();
@@ -135,14 +131,14 @@ export class Clones {
   }
 
   async #checkEmpty(call: Call): Promise<void> {
-    for (const { name } of await this.#node.listTables(call)) {
+    for (const { name } of await this.#node.tables.list(call)) {
       const keyCount = await this.#countKeys(name, call);
       if (keyCount > 0) throw errors.recipientNotEmpty(name, keyCount);
     }
   }
 
   async #countKeys(name: string, call: Call): Promise<number> {
-    const { table } = await this.#node.openLog(name, call);
+    const { table } = await this.#node.logs.open(name, call);
     try {
       return await table.countKeys();
     } catch (error) {
@@ -166,7 +162,8 @@ export class Clones {
         : refusalOf(error, link.address, refused);
     });
     const { tables, clusterId } = metadata;
-    if (clusterId !== '' && clusterId === this.#node.clusterId) throw errors.donorIsThisCluster(link.address);
+    if (clusterId !== '' && clusterId === this.#node.cluster.id)
+      throw errors.donorIsThisCluster(link.address);
     return tables.map(({ name, shardId }) => ({ name, shardId, clusterId }));
   }
 
@@ -196,7 +193,7 @@ export class Clones {
     log('info', 'a clone has begun', { donor, tables: tables.length });
     const broken = new AbortController();
     // Somebody else decides what becomes of the cluster then, and nothing may be added to it.
-    const leave = this.#node.onChange(() => {
+    const leave = this.#node.cluster.onChange(() => {
       if (!held.isHeld) broken.abort(new Error('the cluster does not wait for it any more'));
     });
     const signal = AbortSignal.any([this.#aborter.signal, broken.signal]);

@@ -1,4 +1,4 @@
-import type { MemberControl, NodeApi, ReplicationApi } from '@coxswain/node';
+import type { NodeParts } from '@coxswain/node';
 import type { FollowerNodeSighting, LeaderReplication } from '@coxswain/replication';
 import type { Clock } from '@coxswain/runtime';
 import {
@@ -16,9 +16,7 @@ import { positionOf } from './positions.js';
 /** How long the other members may take. */
 const ASK_MS = 1_000;
 
-export type ReportingNode = Pick<NodeApi, 'status'> &
-  Pick<ReplicationApi, 'role' | 'localLog' | 'answerMembers' | 'askMembers' | 'isLogPaused'> &
-  Pick<MemberControl, 'nodeId'>;
+export type ReportingNode = Pick<NodeParts, 'cluster' | 'logs' | 'members'>;
 
 export interface MembersOptions {
   readonly clock: Clock;
@@ -35,7 +33,7 @@ export class Members {
   constructor(node: ReportingNode, options: MembersOptions) {
     this.#node = node;
     this.#options = options;
-    node.answerMembers(REPORT_TOPIC, (bytes) => {
+    node.cluster.answerMembers(REPORT_TOPIC, (bytes) => {
       const question = decodeQuestion(bytes);
       return question === undefined ? Buffer.alloc(0) : encodeReport(this.#report(question));
     });
@@ -43,8 +41,8 @@ export class Members {
 
   /** The reports of this node and of every other one that answers within a second, by id. */
   async ask(question: ReportQuestion): Promise<ReadonlyMap<number, MemberReport>> {
-    const answers = await this.#node.askMembers(REPORT_TOPIC, encodeQuestion(question), ASK_MS);
-    const reports = new Map([[this.#node.nodeId, this.#report(question)]]);
+    const answers = await this.#node.cluster.askMembers(REPORT_TOPIC, encodeQuestion(question), ASK_MS);
+    const reports = new Map([[this.#node.cluster.nodeId, this.#report(question)]]);
     for (const [id, answer] of answers) {
       const report = decodeReport(answer);
       if (report !== undefined) reports.set(id, report);
@@ -54,12 +52,12 @@ export class Members {
 
   #report({ table, endsWaiting }: ReportQuestion): MemberReport {
     const { clock, leader, hasStoppedTaking } = this.#options;
-    const isLeaderCluster = this.#node.role === 'leader';
+    const isLeaderCluster = this.#node.cluster.role === 'leader';
     if (endsWaiting) leader.endWaiting();
-    const log = table === undefined ? undefined : this.#node.localLog(table);
+    const log = table === undefined ? undefined : this.#node.logs.local(table);
     const followed = leader.followers().filter((each) => table === undefined || each.table === table);
     return {
-      isQuiet: isLeaderCluster ? this.#node.isLogPaused && !leader.isSending : hasStoppedTaking(),
+      isQuiet: isLeaderCluster ? this.#node.members.isLogPaused && !leader.isSending : hasStoppedTaking(),
       nowMs: Math.floor(clock.nowMs()),
       position: isLeaderCluster && log !== undefined ? positionOf(log) : undefined,
       followed: followed.map(({ table, follower, clusterId, appliedIndex, lastSeenMsAgo }) => ({

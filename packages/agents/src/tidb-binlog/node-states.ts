@@ -1,11 +1,4 @@
-import {
-  ApiError,
-  type Log,
-  type MemberControl,
-  type MemberState,
-  type NodeApi,
-  type ReplicationApi,
-} from '@coxswain/node';
+import { ApiError, type Log, type MemberState, type NodeParts } from '@coxswain/node';
 import { type Clock, pause } from '@coxswain/runtime';
 import { missingOf } from './drain.js';
 import type { Members } from './members.js';
@@ -20,9 +13,7 @@ const LOG_INTERVAL_MS = 10_000;
 /** How long the leader cluster may take to hear that a node of its follower cluster goes. */
 const FAREWELL_MS = 1_000;
 
-export type StatefulNode = Pick<NodeApi, 'status' | 'metrics'> &
-  Pick<ReplicationApi, 'role' | 'onChange' | 'openLog'> &
-  MemberControl;
+export type StatefulNode = Pick<NodeParts, 'cluster' | 'logs' | 'members' | 'reports'>;
 
 export interface NodeStatesOptions {
   readonly clock: Clock;
@@ -61,7 +52,7 @@ export class NodeStates {
 
   /** `fatal` gets a broken invariant. */
   start(fatal: (error: unknown) => void): void {
-    this.#leaveNode = this.#node.onChange(() => this.#nap.abort());
+    this.#leaveNode = this.#node.cluster.onChange(() => this.#nap.abort());
     this.#run().catch((error: unknown) => {
       if (!this.#isStopped) fatal(error);
     });
@@ -76,7 +67,7 @@ export class NodeStates {
   }
 
   get #state(): MemberState {
-    return this.#node.memberState(this.#node.nodeId);
+    return this.#node.members.state(this.#node.cluster.nodeId);
   }
 
   get #isStopped(): boolean {
@@ -118,9 +109,9 @@ export class NodeStates {
       try {
         const call = { deadlineMs: clock.monotonicMs() + CHANGE_MS };
         // Where there is nothing to be changed nothing is proposed, also on a full disk.
-        const state = (await this.#node.memberStates(call)).get(this.#node.nodeId)!;
+        const state = (await this.#node.members.states(call)).get(this.#node.cluster.nodeId)!;
         if (!change.from.includes(state)) return;
-        await this.#node.changeMemberState(this.#node.nodeId, change, call);
+        await this.#node.members.changeState(this.#node.cluster.nodeId, change, call);
         this.#options.log('info', 'the state of this node has changed', { state: change.to });
         return;
       } catch (error) {
@@ -132,7 +123,7 @@ export class NodeStates {
 
   /** On a leader cluster this node sends nothing; on a follower cluster no member that can be heard takes anything. */
   async #isQuiet(): Promise<boolean> {
-    const { nodeId, role } = this.#node;
+    const { nodeId, role } = this.#node.cluster;
     const reports = await this.#options.members.ask({ table: undefined, endsWaiting: false });
     if (role === 'leader') return reports.get(nodeId)!.isQuiet;
     return [nodeId, ...this.#connected].every((id) => reports.get(id)?.isQuiet ?? false);
@@ -140,13 +131,13 @@ export class NodeStates {
 
   /** The other members that this node can reach. */
   get #connected(): number[] {
-    const { peers } = this.#node.status();
+    const { peers } = this.#node.reports.status();
     return peers.filter(({ isConnected }) => isConnected).map(({ id }) => id);
   }
 
   async #close(): Promise<void> {
     const { log, clock, stop } = this.#options;
-    if (this.#node.role === 'leader') {
+    if (this.#node.cluster.role === 'leader') {
       log(
         'info',
         'the node is being closed: it takes no writes, and waits until every follower cluster has all',
@@ -165,12 +156,13 @@ export class NodeStates {
     const { clock, members } = this.#options;
     const { signal } = this.#aborter;
     // Those that were taken before the state was `closing`.
-    while (this.#node.metrics().proposals.pending > 0 && !signal.aborted) await pause(clock, LOOK_MS, signal);
+    while (this.#node.reports.metrics().proposals.pending > 0 && !signal.aborted)
+      await pause(clock, LOOK_MS, signal);
     const targets = await this.#targets();
     let loggedMs = clock.monotonicMs();
     while (!signal.aborted) {
       const reports = await members.ask({ table: undefined, endsWaiting: true });
-      const existing = new Set(this.#node.status().tables.map(({ name }) => name));
+      const existing = new Set(this.#node.reports.status().tables.map(({ name }) => name));
       const wanted = new Map([...targets].filter(([name]) => existing.has(name)));
       const missing = missingOf(wanted, reports.values());
       // Who follows may be known to it alone.
@@ -191,10 +183,10 @@ export class NodeStates {
   async #targets(): Promise<ReadonlyMap<string, number>> {
     const { clock } = this.#options;
     const targets = new Map<string, number>();
-    for (const { name } of this.#node.status().tables) {
+    for (const { name } of this.#node.reports.status().tables) {
       while (!this.#isStopped) {
         try {
-          const log = await this.#node.openLog(name, { deadlineMs: clock.monotonicMs() + CHANGE_MS });
+          const log = await this.#node.logs.open(name, { deadlineMs: clock.monotonicMs() + CHANGE_MS });
           targets.set(name, log.appliedIndex);
           break;
         } catch (error) {

@@ -1,12 +1,11 @@
 import {
   ApiError,
   errors,
-  type FollowerControl,
   type Log,
-  type MaintenanceControl,
   type MemberInfo,
   type MemberState,
-  type ReplicationApi,
+  type NodeParts,
+  type NodeStatus,
   type TableLog,
 } from '@coxswain/node';
 import { type Follower, type FollowerNodeSighting, LinkError } from '@coxswain/replication';
@@ -35,10 +34,7 @@ const HEARING_INTERVAL_MS = 1_000;
 /** Who was not heard for so long is not called alive: nodes of follower clusters ask every 30 s. */
 const ALIVE_MS = 90_000;
 
-export type TidbBinlogNode = StatefulNode &
-  Pick<ReplicationApi, 'localLog' | 'answerMembers' | 'askMembers' | 'isLogPaused'> &
-  Pick<MaintenanceControl, 'compactLogs'> &
-  Pick<FollowerControl, 'isReplicationPaused' | 'leaderClusterId'>;
+export type TidbBinlogNode = StatefulNode & Pick<NodeParts, 'maintenance'>;
 
 export interface TidbBinlogOptions {
   readonly clock: Clock;
@@ -85,7 +81,8 @@ export class TidbBinlog {
     this.#node = node;
     this.#options = options;
     const { clock, log, leader, follower, stop } = options;
-    const hasStoppedTaking = (): boolean => node.isReplicationPaused && !(follower?.isTaking ?? false);
+    const hasStoppedTaking = (): boolean =>
+      node.members.isReplicationPaused && !(follower?.isTaking ?? false);
     this.#members = new Members(node, { clock, leader, hasStoppedTaking });
     const tellState = async (deadlineMs: number): Promise<void> => {
       if (this.isPump) return;
@@ -111,12 +108,12 @@ export class TidbBinlog {
 
   /** Of a leader cluster; else it is a Drainer. */
   get isPump(): boolean {
-    return (this.#node.role ?? this.#options.startedAs) === 'leader';
+    return (this.#node.cluster.role ?? this.#options.startedAs) === 'leader';
   }
 
   /** What an operator is to know, one line each. */
   problems(): string[] {
-    const state = this.#node.memberState(this.#node.nodeId);
+    const state = this.#node.members.state(this.#node.cluster.nodeId);
     if (state === 'online' || state === 'offline') return [];
     if (state === 'closing') return ['this node is being closed: it takes no writes, and then stops'];
     return this.isPump
@@ -131,15 +128,15 @@ export class TidbBinlog {
   /** GET /status of a Pump: every Pump, and how far the table is. */
   async pumpStatus(table: string | undefined): Promise<Json> {
     try {
-      const states = await this.#node.memberStates(this.#call());
+      const states = await this.#node.members.states(this.#call());
       const name = table ?? this.#firstTable();
       const reports = await this.#members.ask({ table: name, endsWaiting: false });
-      const cluster = this.#node.status();
+      const cluster = this.#node.reports.status();
       const pumps = cluster.members.map((member) => this.#pump(member, { cluster, states, reports }));
       pumps.sort(byNodeId);
       // After the members were asked: none of them is ahead of it.
       const commitTs =
-        name === undefined ? 0n : tsoOf(positionOf(await this.#node.openLog(name, this.#call())));
+        name === undefined ? 0n : tsoOf(positionOf(await this.#node.logs.open(name, this.#call())));
       const status = Object.fromEntries(pumps.map((pump) => [pump.nodeId, pump]));
       return { status, CommitTS: commitTs, Checkpoint: {}, ErrMsg: '' };
     } catch (error) {
@@ -153,7 +150,7 @@ export class TidbBinlog {
     const name = table ?? this.#firstTable();
     await this.#hearFollowers(name);
     const reports = await this.#members.ask({ table: name, endsWaiting: false });
-    const log = name === undefined ? undefined : this.#node.localLog(name);
+    const log = name === undefined ? undefined : this.#node.logs.local(name);
     const followed = mergeFollowed(reports.values());
     const nodes = mergeFollowerNodes(reports.values());
     const known = new Set(nodes.map(({ clusterId }) => clusterId));
@@ -212,16 +209,16 @@ export class TidbBinlog {
    */
   async applyAction(nodeId: string, action: string): Promise<ActionAnswer> {
     const call = this.#call();
-    const { members, peers } = this.#node.status();
+    const { members, peers } = this.#node.reports.status();
     const member = members.find((each) => idOf(each, members) === nodeId);
-    const own = members.find(({ id }) => id === this.#node.nodeId)!;
+    const own = members.find(({ id }) => id === this.#node.cluster.nodeId)!;
     this.#options.log('info', 'an action was asked for', {
       nodeId: nodeId.slice(0, 200),
       action: action.slice(0, 200),
     });
     try {
       for (;;) {
-        const states = await this.#node.memberStates(call);
+        const states = await this.#node.members.states(call);
         const state = member && (states.get(member.id) ?? 'online');
         const judged = judgeAction({ nodeId, action, ownId: idOf(own, members), state });
         if ('code' in judged) return judged;
@@ -231,7 +228,7 @@ export class TidbBinlog {
         if (!isReached && action !== 'resume')
           return refused(`${nodeId} does not answer: start it, or ask again when it can be reached`);
         if (id === own.id) await this.#states.begun;
-        if ((await this.#node.changeMemberState(id, judged, call)) !== undefined) continue;
+        if ((await this.#node.members.changeState(id, judged, call)) !== undefined) continue;
         if (judged.to === 'pausing') await this.#untilPaused(id);
         return succeeded(action);
       }
@@ -244,7 +241,7 @@ export class TidbBinlog {
   async #untilPaused(id: number): Promise<void> {
     const { clock } = this.#options;
     const deadlineMs = clock.monotonicMs() + PAUSING_MS;
-    while (this.#node.memberState(id) === 'pausing' && clock.monotonicMs() < deadlineMs) {
+    while (this.#node.members.state(id) === 'pausing' && clock.monotonicMs() < deadlineMs) {
       await pause(clock, LOOK_MS, new AbortController().signal);
     }
   }
@@ -259,7 +256,7 @@ export class TidbBinlog {
     try {
       const name = table ?? this.#firstTable();
       if (name === undefined) return failed('there is no table');
-      const log = await this.#node.openLog(name, this.#call());
+      const log = await this.#node.logs.open(name, this.#call());
       const { clock } = this.#options;
       const found = this.isPump
         ? findEntry(log, ts)
@@ -280,7 +277,7 @@ export class TidbBinlog {
     this.#isCollecting = true;
     try {
       const before = this.#logSizes();
-      await this.#node.compactLogs(await this.followedUpTo());
+      await this.#node.maintenance.compactLogs(await this.followedUpTo());
       const freed = [...this.#logSizes()].map(
         ([name, size]) => [name, (before.get(name) ?? size) - size] as const,
       );
@@ -312,7 +309,7 @@ export class TidbBinlog {
   }
 
   #logSizes(): Map<string, number> {
-    return new Map(this.#node.status().tables.map(({ name, logSizeBytes }) => [name, logSizeBytes]));
+    return new Map(this.#node.reports.status().tables.map(({ name, logSizeBytes }) => [name, logSizeBytes]));
   }
 
   #call(): { deadlineMs: number } {
@@ -321,7 +318,7 @@ export class TidbBinlog {
 
   /** Undefined: there is none. */
   #firstTable(): string | undefined {
-    return this.#node.status().tables[0]?.name;
+    return this.#node.reports.status().tables[0]?.name;
   }
 
   #pump(
@@ -331,7 +328,7 @@ export class TidbBinlog {
       states,
       reports,
     }: {
-      readonly cluster: ReturnType<TidbBinlogNode['status']>;
+      readonly cluster: NodeStatus;
       readonly states: ReadonlyMap<number, MemberState>;
       readonly reports: ReadonlyMap<number, MemberReport>;
     },
@@ -376,12 +373,12 @@ export class TidbBinlog {
 
   /** Where the table is here. Errors: tableNotFound. */
   async #latest(name: string): Promise<bigint> {
-    if (this.isPump) return tsoOf(positionOf(await this.#node.openLog(name, this.#call())));
-    const log = this.#node.localLog(name) ?? (await this.#node.openLog(name, this.#call()));
+    if (this.isPump) return tsoOf(positionOf(await this.#node.logs.open(name, this.#call())));
+    const log = this.#node.logs.local(name) ?? (await this.#node.logs.open(name, this.#call()));
     const { index, timeMs } = replicaPositionOf(log);
     if (timeMs !== undefined) return tsoOf({ index, timeMs });
     // A stock leader cluster tells no times: there is only the one at which the entry came here.
-    const isStock = this.#node.leaderClusterId === '';
+    const isStock = this.#node.cluster.leaderClusterId === '';
     const told = isStock ? log.table.lastTimeMs : await this.#timeOf(name, index);
     // 0 where it is not known: by a later time someone would take for applied what is not.
     return told === undefined ? 0n : tsoOf({ index, timeMs: told });

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { backupFileNames } from '@coxswain/backup';
-import type { Call, NodeApi, ReplicationApi, TableInfo, TableLog } from '@coxswain/node';
+import type { Call, NodeParts, TableInfo, TableLog } from '@coxswain/node';
 import { ApiError, Status, tableApiError } from '@coxswain/node';
 import type { Clock } from '@coxswain/runtime';
 import { writeSnapshot } from '@coxswain/table';
@@ -17,7 +17,7 @@ const EXTENSION = '.bak';
 const LOG_EXTENSION = '.log';
 
 /** What a backup asks of the node. `Node` implements it. */
-export type AgentNode = Pick<NodeApi, 'listTables' | 'status'> & Pick<ReplicationApi, 'role' | 'openLog'>;
+export type AgentNode = Pick<NodeParts, 'tables' | 'cluster' | 'logs' | 'reports'>;
 
 /** One table, held as it was. */
 interface HeldTable extends TableInfo {
@@ -88,12 +88,12 @@ export class AgentBackup {
     { clock, call, signal }: { readonly clock: Clock; readonly call: Call; readonly signal: AbortSignal },
   ): Promise<AgentBackup> {
     const startedMs = clock.nowMs();
-    const { clusterId } = node.status();
-    if (clusterId === undefined || node.role === undefined) {
+    const { clusterId } = node.reports.status();
+    if (clusterId === undefined || node.cluster.role === undefined) {
       throw new AgentRequestError('this node does not know its cluster yet: try again later');
     }
     const { since } = request;
-    if (since !== undefined && node.role !== 'leader') {
+    if (since !== undefined && node.cluster.role !== 'leader') {
       throw new AgentRequestError(
         'a follower cluster makes full backups only: use backup-level=0, or ask the leader cluster',
       );
@@ -106,7 +106,7 @@ export class AgentBackup {
     const held: HeldTable[] = [];
     const measured: MeasuredTable[] = [];
     try {
-      const infos = await node.listTables(call);
+      const infos = await node.tables.list(call);
       for (let at = 0; at < infos.length; at += OPENINGS_MAX) {
         const opened = infos
           .slice(at, at + OPENINGS_MAX)
@@ -199,7 +199,7 @@ async function hold(
   call: Call,
 ): Promise<HeldTable | undefined> {
   try {
-    const log = await node.openLog(info.name, call);
+    const log = await node.logs.open(info.name, call);
     const table = { ...info, shardId: log.shardId };
     // Of another shard than the list's the sid says nothing: its revisions are others (T1).
     const isSameShard = log.shardId === info.shardId;

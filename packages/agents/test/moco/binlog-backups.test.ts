@@ -6,7 +6,7 @@ import { moco } from '@coxswain/protocol';
 import { CommandKind } from '@coxswain/table';
 import { ScriptedS3 } from '@coxswain/testing';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { BinlogBackups, type BinlogNode } from '../../src/moco/binlog-backups.js';
+import { BinlogBackups } from '../../src/moco/binlog-backups.js';
 import { OneAtATime } from '../../src/moco/one-at-a-time.js';
 import { MemoryNode } from '../support/memory-node.js';
 
@@ -32,7 +32,7 @@ beforeEach(async () => {
   requests = new OneAtATime(() => isCloning);
   flushed = () => Promise.resolve();
   logged = [];
-  backups = new BinlogBackups(node as unknown as BinlogNode, {
+  backups = new BinlogBackups(node.parts, {
     clock: systemClock,
     log: (_level, message, fields) => logged.push(`${message} ${JSON.stringify(fields)}`),
     requests,

@@ -112,7 +112,7 @@ beforeEach(() => {
   donor = new FakeDonor();
   restored = new Map();
   beforeRestore = () => Promise.resolve();
-  clones = new Clones(node, {
+  clones = new Clones(node.parts, {
     clock: systemClock,
     random: { ...systemRandom, next: () => 0 },
     log: () => undefined,

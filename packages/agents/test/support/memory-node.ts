@@ -4,6 +4,7 @@ import {
   type ClusterRole,
   errors,
   type LogEntry,
+  type NodeParts,
   type NodeStatus,
   type RegisteredClone,
   systemClock,
@@ -136,6 +137,9 @@ export class MemoryNode {
     isAlive: () => true,
   });
 
+  /** This fake as the objects that a node hands out. */
+  readonly parts: NodeParts = partsOf(this);
+
   #setClone(clone: RegisteredClone | undefined): void {
     this.#clone = clone;
     for (const listener of this.#listeners) listener();
@@ -181,4 +185,29 @@ export class MemoryNode {
     if (table === undefined) throw errors.tableNotFound();
     return table;
   }
+}
+
+function partsOf(fake: MemoryNode): NodeParts {
+  const parts = {
+    cluster: {
+      get role() {
+        return fake.role;
+      },
+      get id() {
+        return fake.clusterId;
+      },
+      onChange: (listener: () => void) => fake.onChange(listener),
+    },
+    tables: { list: () => fake.listTables() },
+    logs: { open: (name: string, call: Call) => fake.openLog(name, call) },
+    maintenance: {
+      get clone() {
+        return fake.clone;
+      },
+      archivedIndex: (shardId: number) => fake.archivedIndex(shardId),
+      compactLogs: (followedUpTo: ReadonlyMap<string, number>) => fake.compactLogs(followedUpTo),
+    },
+    reports: { status: () => fake.status() },
+  };
+  return parts as unknown as NodeParts;
 }

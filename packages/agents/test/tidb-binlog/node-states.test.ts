@@ -15,30 +15,33 @@ test('a node that is closed while it begins closes: the state is not taken for w
   });
   const listeners = new Set<() => void>();
   const node = {
-    nodeId: 1,
-    role: 'follower',
-    isReplicationPaused: false,
-    status: () => ({ members: [{ id: 1, name: 'drainer', clientUrls: [] }], peers: [], tables: [] }),
-    memberState: () => state,
-    memberStates: async () => {
-      // The one with which the node begins.
-      if (++calls === 1) await first;
-      return new Map([[1, state]]);
+    reports: {
+      status: () => ({ members: [{ id: 1, name: 'drainer', clientUrls: [] }], peers: [], tables: [] }),
     },
-    changeMemberState: async (
-      _id: number,
-      { from, to }: { from: readonly MemberState[]; to: MemberState },
-    ) => {
-      if (!from.includes(state)) return state;
-      state = to;
-      for (const listener of listeners) listener();
-      return undefined;
+    members: {
+      isReplicationPaused: false,
+      state: () => state,
+      states: async () => {
+        // The one with which the node begins.
+        if (++calls === 1) await first;
+        return new Map([[1, state]]);
+      },
+      changeState: async (_id: number, { from, to }: { from: readonly MemberState[]; to: MemberState }) => {
+        if (!from.includes(state)) return state;
+        state = to;
+        for (const listener of listeners) listener();
+        return undefined;
+      },
     },
-    onChange: (listener: () => void) => {
-      listeners.add(listener);
-      return () => listeners.delete(listener);
+    cluster: {
+      nodeId: 1,
+      role: 'follower',
+      onChange: (listener: () => void) => {
+        listeners.add(listener);
+        return () => listeners.delete(listener);
+      },
+      answerMembers: () => undefined,
     },
-    answerMembers: () => undefined,
   } as unknown as TidbBinlogNode;
   const clock = { monotonicMs: () => 0, nowMs: () => 0, schedule: () => () => undefined };
   const stopped = new Promise<void>((resolve) => {

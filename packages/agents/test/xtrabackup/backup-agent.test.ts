@@ -56,7 +56,7 @@ interface Started {
 async function start(options: Partial<BackupAgentOptions> = {}): Promise<Started> {
   const node = new MemoryNode();
   const logged: string[] = [];
-  const agent = new BackupAgent(node, {
+  const agent = new BackupAgent(node.parts, {
     ...defaultBackupAgentLimits,
     streamMsMin: 0,
     host: '127.0.0.1',

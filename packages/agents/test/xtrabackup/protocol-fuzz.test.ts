@@ -17,7 +17,7 @@ const runs = Number(process.env['COXSWAIN_FUZZ_RUNS'] ?? 500);
 const LEFT_BYTES_MAX = 512;
 
 const node = new MemoryNode();
-const agent = new BackupAgent(node, {
+const agent = new BackupAgent(node.parts, {
   ...defaultBackupAgentLimits,
   streamMsMin: 0,
   host: '127.0.0.1',

@@ -23,7 +23,7 @@ let client: XtrabackupClient;
 
 async function start(options: Partial<BackupAgentOptions> = {}): Promise<void> {
   node = new MemoryNode();
-  agent = new BackupAgent(node, {
+  agent = new BackupAgent(node.parts, {
     ...defaultBackupAgentLimits,
     streamMsMin: 0,
     host: '127.0.0.1',

@@ -115,7 +115,7 @@ export class FakeTable implements TableLog {
 }
 
 /** A node that leads what a test says. */
-export class FakeArchiveNode implements Partial<ArchiverNode> {
+export class FakeArchiveNode {
   role: 'leader' | 'follower' = 'leader';
   leadsMeta = true;
   readonly tables: FakeTable[] = [];
@@ -125,9 +125,8 @@ export class FakeArchiveNode implements Partial<ArchiverNode> {
   backlog = { sizeBytes: 0, refusesWrites: false };
   readonly #listeners = new Set<() => void>();
 
-  get asNode(): ArchiverNode {
-    return this as unknown as ArchiverNode;
-  }
+  /** This fake as the objects that a node hands out. */
+  readonly asNode: ArchiverNode = partsOf(this);
 
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
@@ -165,4 +164,26 @@ export class FakeArchiveNode implements Partial<ArchiverNode> {
     const tables = this.tables.map(({ name, shardId }) => ({ name, shardId }));
     return { clusterId: 'c0ffee', tables } as unknown as NodeStatus;
   }
+}
+
+function partsOf(fake: FakeArchiveNode): ArchiverNode {
+  const parts = {
+    cluster: {
+      get role() {
+        return fake.role;
+      },
+      get leadsMeta() {
+        return fake.leadsMeta;
+      },
+      onChange: (listener: () => void) => fake.onChange(listener),
+    },
+    logs: { led: () => fake.ledTables(), open: (name: string) => fake.openLog(name) },
+    maintenance: {
+      archiveBacklog: () => fake.archiveBacklog(),
+      archivedIndex: (shardId: number) => fake.archivedIndex(shardId),
+      reportArchived: (indices: ReadonlyMap<number, number>) => fake.reportArchived(indices),
+    },
+    reports: { status: () => fake.status() },
+  };
+  return parts as unknown as ArchiverNode;
 }

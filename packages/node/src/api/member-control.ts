@@ -1,5 +1,5 @@
 import type { NodeId } from '@coxswain/raft';
-import type { Call } from './api.js';
+import type { Call } from './call.js';
 
 /**
  * What an operator wants of a member (operations-protocols.md §3), as the meta group keeps it. `pausing`, `paused`: it
@@ -15,17 +15,22 @@ export interface StateChange {
   readonly to: MemberState;
 }
 
-/** What is asked of the node about its members' states. `Node` implements it. Errors are those of `NodeApi.propose`. */
+/** What is asked of the node about its members' states. Errors are those of `KvApi.propose`. */
 export interface MemberControl {
-  /** This node's own id. */
-  readonly nodeId: NodeId;
   /** The state of a member as far as this node knows; `online` where nothing was ever said of it. */
-  memberState(id: NodeId): MemberState;
+  state(id: NodeId): MemberState;
   /** The state of every member, by the meta group asked now. */
-  memberStates(call: Call): Promise<ReadonlyMap<NodeId, MemberState>>;
+  states(call: Call): Promise<ReadonlyMap<NodeId, MemberState>>;
   /**
    * Changes a member's state, durably. Resolves to undefined when that is done, and to the state that the member is in
    * where that is none of `from`, and nothing was changed.
    */
-  changeMemberState(id: NodeId, change: StateChange, call: Call): Promise<MemberState | undefined>;
+  changeState(id: NodeId, change: StateChange, call: Call): Promise<MemberState | undefined>;
+  /** An operator has paused this node: it gives follower clusters neither log nor snapshots. */
+  readonly isLogPaused: boolean;
+  /**
+   * An operator has paused a member, as far as this node knows: no member takes anything from the leader cluster, since
+   * what one takes is applied on all (operations-protocols.md §3).
+   */
+  readonly isReplicationPaused: boolean;
 }

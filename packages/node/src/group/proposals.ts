@@ -1,5 +1,5 @@
 import type { ApplyResult, CommandKind } from '@coxswain/table';
-import type { Call } from '../api/api.js';
+import type { Call } from '../api/call.js';
 import { type ApiError, errors } from '../api/errors.js';
 import type { Budget } from './budget.js';
 import { SequenceWindow } from './sequence-window.js';

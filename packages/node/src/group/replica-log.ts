@@ -1,6 +1,6 @@
 import { type Entry, EntryType } from '@coxswain/raft';
 import { CommandKind, openEnvelope, type Table } from '@coxswain/table';
-import type { LogEntry, TableLog } from '../api/replication-api.js';
+import type { LogEntry, TableLog } from '../api/logs-api.js';
 import type { Replica } from './replica.js';
 
 /** A replica's log for those who follow the table from outside: nothing but what is applied here (R6). */

@@ -1,6 +1,4 @@
 import {
-  type Entry,
-  EntryType,
   type Membership,
   type Message,
   NO_NODE,
@@ -10,25 +8,19 @@ import {
   type StorageAppend,
 } from '@coxswain/raft';
 import { Waiters } from '@coxswain/runtime';
-import {
-  type ApplyResult,
-  CommandKind,
-  envelopeTimeMs,
-  openEnvelope,
-  ownSequence,
-  StoreDamagedError,
-  sealEnvelope,
-  type Table,
-  type TableEntry,
-} from '@coxswain/table';
+import { type ApplyResult, type CommandKind, sealEnvelope, type Table } from '@coxswain/table';
 import type { GroupId, GroupLog, GroupWrite } from '@coxswain/wal';
-import type { Call, Header, ReadableTable, TableStatus } from '../api/api.js';
-import { answersOf } from '../api/counted.js';
+import type { Call, Header } from '../api/call.js';
 import { type ApiError, errors } from '../api/errors.js';
+import type { ReadableTable } from '../api/kv-api.js';
+import type { TableStatus } from '../api/reports-api.js';
 import type { Forward, Quiesce } from '../cluster/frame.js';
 import { META_SHARD } from '../meta/registry.js';
-import { ForwardedSequences } from './forwarded.js';
-import { Proposals, type SentProposal } from './proposals.js';
+import { type AppliedBatch, ApplyLoop } from './apply-loop.js';
+import { Electorate } from './electorate.js';
+import { EntryStamps } from './entry-stamps.js';
+import { ForwardAcceptor } from './forward-acceptor.js';
+import { Proposals } from './proposals.js';
 import { LinearizableReads } from './reads.js';
 import type { ReplicaEvents, ReplicaHost } from './replica-host.js';
 import { RevisionAges } from './revision-ages.js';
@@ -83,20 +75,19 @@ export class Replica implements ReadableTable {
   readonly #events: ReplicaEvents;
   readonly #log: GroupLog;
   readonly #afterApply: (() => Promise<void>) | undefined;
-  readonly #forwarded = new ForwardedSequences();
+  readonly #forwards: ForwardAcceptor;
+  readonly #electorate: Electorate;
   #raft: Raft;
   #table: Table | undefined;
   #durableIndex = 0;
   /** The log has it, and what was applied of it may have been in memory alone (D4). */
   #replayedUpTo = 0;
-  /** Committed and durable here (D2), in order, not yet given to the table. */
-  #committed: Entry[] = [];
-  #isApplying = false;
-  #applying: Promise<void> = Promise.resolve();
+  readonly #applyLoop: ApplyLoop;
+  /** Whether it was whole when the batch that is being applied began. */
+  #wasWhole = false;
   #state: ReplicaState = 'running';
   #isClosed = false;
-  /** The newest time stamp in this group's log (A7). */
-  #lastTimeMs = 0;
+  readonly #stamps: EntryStamps;
   #appliedTerm: number;
   #leaderSeen: NodeId = NO_NODE;
   #idleTicks = 0;
@@ -122,7 +113,18 @@ export class Replica implements ReadableTable {
     this.#raft = this.#makeRaft();
     this.#appliedTerm = this.#table?.appliedTerm ?? 0;
     this.#error = this.#table === undefined ? 'its state is damaged and is being rebuilt' : undefined;
-    this.#lastTimeMs = this.#newestTimeMs();
+    this.#stamps = new EntryStamps(host.clock, this.#log, this.#table);
+    this.#forwards = new ForwardAcceptor(host, this.#stamps);
+    this.#electorate = new Electorate(host);
+    this.#applyLoop = new ApplyLoop({
+      member: host.member,
+      clock: host.clock,
+      proposals: this.proposals,
+      afterApply: this.#afterApply,
+      applied: (batch) => this.#applied(batch),
+      tableFailed: (table, error) => this.#events.tableFailed(table, error),
+      fail: (error) => host.fail(error),
+    });
   }
 
   #makeRaft(): Raft {
@@ -153,17 +155,6 @@ export class Replica implements ReadableTable {
     // A replica without its state could lead, but could not answer: it leaves that to the others.
     raft.canCampaign = this.#table !== undefined;
     return raft;
-  }
-
-  /** The newest time stamp in the log and the table (A7). */
-  #newestTimeMs(): number {
-    const log = this.#log;
-    const applied = this.#table?.appliedIndex ?? 0;
-    for (let index = log.lastIndex(); index > applied && index >= log.firstIndex(); index--) {
-      const timeMs = newestTimeMs(log.entries(index, index + 1, 1));
-      if (timeMs !== undefined) return timeMs;
-    }
-    return this.#table?.lastTimeMs ?? 0;
   }
 
   #sendableSnapshot(): SnapshotMetadata | undefined {
@@ -377,43 +368,8 @@ export class Replica implements ReadableTable {
 
   /** Appends for another node while this one leads in exactly the term that it was asked in (P1). */
   acceptForward(message: Forward, from: { node: NodeId; boot: string }): void {
-    const reply = (isBusy: boolean, sequences: number[]) => {
-      if (sequences.length === 0) return;
-      const { group, term } = message;
-      this.#host.peers.frameTo(from.node).refused({ group, term, isBusy, sequences });
-    };
-    const origin = `${from.node}/${from.boot}`;
-    // A repeat of what was appended is not refused (P1), also where nothing is accepted any more.
-    const refuse = (isBusy: boolean) =>
-      reply(isBusy, this.#forwarded.notAppended(message.term, origin, message.proposals));
-    if (this.#isClosed || this.isSuspended || !this.isLeader || this.#raft.term !== message.term) {
-      refuse(false);
-      return;
-    }
-    if (this.#host.isDiskFull) {
-      refuse(true);
-      return;
-    }
-    // The node that proposed gives it to the next leader when it has applied an entry of a later term, or to this one
-    // again when the transfer came to nothing (P1). After a refusal it would send it here again at once.
-    if (this.#raft.transferTarget !== NO_NODE) return;
-    const fresh = this.#forwarded.fresh(message.term, origin, message.settledBelow, message.proposals);
-    if (fresh.length === 0) return;
-    const timeMs = this.#stampMs();
-    const entries = fresh.map(({ kind, sequence, command, cursor }) =>
-      sealEnvelope(kind, timeMs, { node: from.node, boot: from.boot, sequence }, command, cursor),
-    );
-    const outcome = this.#raft.propose(entries);
-    if (outcome !== 'appended') {
-      reply(
-        outcome === 'tooManyUncommitted',
-        fresh.map(({ sequence }) => sequence),
-      );
-      return;
-    }
-    this.#forwarded.appended(origin, fresh);
-    this.#host.counters.appended += fresh.length;
-    this.wake();
+    const raft = this.#isClosed || this.isSuspended ? undefined : this.#raft;
+    if (this.#forwards.accept(raft, message, from)) this.wake();
   }
 
   refused(term: number, sequences: readonly number[], isBusy: boolean): void {
@@ -448,28 +404,7 @@ export class Replica implements ReadableTable {
 
   /** Whether so many voters answer, this node among them, that the group can have a leader. */
   get isQuorumAlive(): boolean {
-    return this.#aliveCount() > this.#raft.membership.voters.length / 2;
-  }
-
-  /** How many voters answer, this node among them. */
-  #aliveCount(): number {
-    const { nodeId } = this.#host.member;
-    const { voters } = this.#raft.membership;
-    return voters.filter((voter) => voter === nodeId || this.#host.peers.isAlive(voter)).length;
-  }
-
-  /** How many voters answer, in words. */
-  get #answer(): string {
-    return answersOf(this.#aliveCount(), this.#raft.membership.voters.length);
-  }
-
-  #whyLeaderless(answer: string): string | undefined {
-    return this.#host.elsewhere?.whyLeaderless({ answer, isQuorum: this.isQuorumAlive });
-  }
-
-  #describeLeaderless(): string {
-    const answer = this.#answer;
-    return this.#whyLeaderless(answer) ?? answer;
+    return this.#electorate.isQuorumAlive(this.#raft.membership);
   }
 
   *#peers(): Iterable<NodeId> {
@@ -482,9 +417,7 @@ export class Replica implements ReadableTable {
     const error = () => {
       if (this.#raft.leader !== NO_NODE) return errors.timeout();
       const table = this.group === META_SHARD ? '' : (this.name ?? '');
-      const answer = this.#answer;
-      const reason = this.#whyLeaderless(answer);
-      return reason === undefined ? errors.noLeader(table, answer) : errors.leaderless(table, reason);
+      return this.#electorate.leaderless(table, this.#raft.membership);
     };
     this.reads.expire(nowMs, error);
     this.proposals.expire(nowMs, error);
@@ -539,11 +472,15 @@ export class Replica implements ReadableTable {
       const ready = this.#raft.ready();
       for (const message of ready.messages) this.#send(message);
       if (ready.append !== undefined) this.#collectAppend(turn, ready.append);
-      if (ready.committed.length > 0) this.#enqueue(ready.committed);
+      if (ready.committed.length > 0) {
+        this.progress.committed(ready.committed);
+        this.#applyLoop.enqueue(ready.committed);
+      }
       for (const read of ready.reads) this.reads.confirmed(read, this.#raft.appliedIndex);
     }
     if (this.#raft.leader !== this.#leaderSeen) this.#leaderChanged();
-    this.#apply();
+    const { isWhole } = this;
+    if (this.#applyLoop.run(this.#table)) this.#wasWhole = isWhole;
   }
 
   /** P1: what was not given to a leader was not appended, and whoever asked may ask the leader. */
@@ -568,7 +505,7 @@ export class Replica implements ReadableTable {
     while (this.proposals.hasUnsent) {
       const sent = this.proposals.send(this.#raft.term, PROPOSAL_BATCH_BYTES, nowMs);
       const id = { node: this.#host.member.nodeId, boot: this.#host.member.bootHex, sequence: 0 };
-      const timeMs = this.#stampMs();
+      const timeMs = this.#stamps.next();
       const entries = sent.map(({ kind, command, cursor, sequence }) => {
         id.sequence = sequence;
         return sealEnvelope(kind, timeMs, id, command, cursor);
@@ -583,19 +520,13 @@ export class Replica implements ReadableTable {
     }
   }
 
-  /** A7: never back, whatever the clock does; and the host's clock is never far ahead of the members'. */
-  #stampMs(): number {
-    this.#lastTimeMs = Math.max(this.#lastTimeMs, this.#host.clock.nowMs());
-    return this.#lastTimeMs;
-  }
-
   #send(message: Message): void {
     if (message.type === 'installSnapshot') this.#events.sendSnapshot(message.to);
     else this.#host.peers.frameTo(message.to).raft(this.group, message);
   }
 
   #collectAppend(turn: Turn, append: StorageAppend): void {
-    this.#lastTimeMs = Math.max(this.#lastTimeMs, newestTimeMs(append.entries) ?? 0);
+    this.#stamps.saw(append.entries);
     const write: GroupWrite = {
       group: this.group,
       ...(append.hardState === undefined ? {} : { hardState: append.hardState }),
@@ -636,42 +567,7 @@ export class Replica implements ReadableTable {
 
   // ---- apply
 
-  #enqueue(entries: readonly Entry[]): void {
-    this.progress.committed(entries);
-    if (this.#committed.length === 0) this.#committed = entries as Entry[];
-    else this.#committed = this.#committed.concat(entries);
-  }
-
-  /** One store write is under way at a time: what commits meanwhile makes the next batch. */
-  #apply(): void {
-    if (this.#isApplying || this.#committed.length === 0 || this.#table === undefined) return;
-    const entries = this.#committed;
-    this.#committed = [];
-    this.#isApplying = true;
-    this.#applying = this.#applyBatch(this.#table, entries).catch((error: unknown) => this.#host.fail(error));
-  }
-
-  async #applyBatch(table: Table, entries: Entry[]): Promise<void> {
-    const awaited: (SentProposal | undefined)[] = [];
-    const { isWhole } = this;
-    let results: ApplyResult[];
-    try {
-      results = await table.apply(entries.map((entry) => this.#tableEntry(entry, awaited)));
-    } catch (error) {
-      this.#isApplying = false;
-      this.#events.tableFailed(table, error);
-      return;
-    }
-    try {
-      if (this.#afterApply !== undefined) await this.#afterApply();
-    } catch (error) {
-      this.#isApplying = false;
-      // It reads the table, whose files may be damaged (D4).
-      if (!(error instanceof StoreDamagedError)) throw error;
-      this.#events.tableFailed(table, error);
-      return;
-    }
-    this.#isApplying = false;
+  #applied({ entries, awaited, results }: AppliedBatch): void {
     if (this.#isClosed) return;
     const last = entries.at(-1)!;
     this.#raft.applied(last.index);
@@ -686,27 +582,9 @@ export class Replica implements ReadableTable {
     }
     this.reads.applied(last.index);
     this.changes.notify();
-    if (!isWhole && this.isWhole) this.#events.becameWhole();
+    if (!this.#wasWhole && this.isWhole) this.#events.becameWhole();
     this.#events.applied(entries.length);
     this.#events.schedule();
-  }
-
-  #tableEntry(entry: Entry, awaited: (SentProposal | undefined)[]): TableEntry {
-    const { index, term, data } = entry;
-    if (entry.type === EntryType.Empty) {
-      awaited.push(undefined);
-      const kind = CommandKind.None;
-      return { index, term, timeMs: 0, kind, payload: data, cursor: undefined, wantsResult: false };
-    }
-    const { kind, timeMs, cursor, command } = openEnvelope(data, index);
-    const sequence = ownSequence(data, this.#host.member.nodeId, this.#host.member.boot);
-    const proposal = sequence === undefined ? undefined : this.proposals.awaited(sequence);
-    awaited.push(proposal);
-    const wantsResult = proposal !== undefined;
-    if (!wantsResult) return { index, term, timeMs, kind, payload: command, cursor, wantsResult };
-    const { deadlineMs } = proposal.call;
-    const isAwaited = (): boolean => this.#host.clock.monotonicMs() < deadlineMs;
-    return { index, term, timeMs, kind, payload: command, cursor, wantsResult, isAwaited };
   }
 
   // ---- life cycle
@@ -729,13 +607,12 @@ export class Replica implements ReadableTable {
     this.#table = table;
     // Those who follow the table see it before a read does (T5).
     if (table !== undefined && this.#afterApply !== undefined) await this.#afterApply();
-    this.#committed = [];
+    this.#applyLoop.restart();
     this.progress.clear();
-    this.#isApplying = false;
     this.#isQuiet = false;
     this.#error = table === undefined ? 'its state is damaged and is being rebuilt' : undefined;
     this.#raft = this.#makeRaft();
-    this.#lastTimeMs = Math.max(this.#lastTimeMs, this.#newestTimeMs());
+    this.#stamps.restart(this.#log, table);
     this.resume();
     this.changes.notify();
     this.reads.retry(Number.POSITIVE_INFINITY);
@@ -744,7 +621,7 @@ export class Replica implements ReadableTable {
 
   /** Resolves when no apply is under way. */
   whenApplied(): Promise<void> {
-    return this.#applying;
+    return this.#applyLoop.whenApplied();
   }
 
   /** The state machine cannot go on (A8): reads and writes of this group are refused here, the log is kept. */
@@ -759,7 +636,7 @@ export class Replica implements ReadableTable {
   detachTable(reason: string): Table | undefined {
     const table = this.#table;
     this.#table = undefined;
-    this.#committed = [];
+    this.#applyLoop.clear();
     this.#error = reason;
     this.changes.notify();
     return table;
@@ -770,11 +647,11 @@ export class Replica implements ReadableTable {
     this.#table = table;
     if (this.#afterApply !== undefined) await this.#afterApply();
     this.#error = undefined;
-    this.#committed = [];
+    this.#applyLoop.clear();
     this.progress.clear();
     this.#raft.canCampaign = true;
     this.#appliedTerm = snapshot.term;
-    this.#lastTimeMs = Math.max(this.#lastTimeMs, table.lastTimeMs);
+    this.#stamps.sawTable(table);
     this.resume();
     this.appended(append);
     this.proposals.coveredBySnapshot(snapshot.term);
@@ -808,20 +685,12 @@ export class Replica implements ReadableTable {
       leaderIndex: table?.leaderIndex,
       contentHash: table?.contentHash ?? '',
       error: this.#error,
-      leaderless: this.#raft.leader === NO_NODE ? this.#describeLeaderless() : undefined,
+      leaderless:
+        this.#raft.leader === NO_NODE
+          ? this.#electorate.describeLeaderless(this.#raft.membership)
+          : undefined,
     };
   }
-}
-
-/** Of the last entry that has a time stamp: a new leader's empty one has none. */
-function newestTimeMs(entries: readonly Entry[]): number | undefined {
-  for (let i = entries.length - 1; i >= 0; i--) {
-    const { type, data } = entries[i]!;
-    // 0: nobody stamped it. It came over wolf.raft from a member that knows no stamps.
-    const timeMs = type === EntryType.Empty ? 0 : envelopeTimeMs(data);
-    if (timeMs > 0) return timeMs;
-  }
-  return undefined;
 }
 
 /** What one turn writes: all groups together, in one disk write (architecture.md §2.4). */

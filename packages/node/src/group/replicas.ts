@@ -13,6 +13,7 @@ import {
   Table,
   TableClosedError,
   TableGapError,
+  TableHalfAppliedError,
   UnknownCommandError,
   WriteBudget,
 } from '@coxswain/table';
@@ -100,7 +101,7 @@ export class Replicas {
     // Whoever reads finds damage first: a client's read, a snapshot for a peer, an apply.
     this.#environment.stores.onDamaged = (name, error) => {
       const damaged = [...this.#replicas.values()].find(({ group }) => storeName(group) === name);
-      if (damaged?.hasTable) this.tableFailed(damaged, damaged.table, error);
+      if (damaged?.hasTable) this.#tableFailed(damaged, damaged.table, error);
     };
   }
 
@@ -285,7 +286,7 @@ export class Replicas {
   }
 
   /** The table closed itself: a write failed, and it is opened again and replays the log (D4). */
-  tableFailed(replica: Replica, table: Table, error: unknown): void {
+  #tableFailed(replica: Replica, table: Table, error: unknown): void {
     // Whoever used it meanwhile tells the same once more, or it was taken away in order.
     if (this.#isClosed || replica.isClosed || !replica.hasTable || replica.table !== table) return;
     const { log } = this.#environment;
@@ -384,6 +385,20 @@ export class Replicas {
     const changing = change().finally(() => this.#installing.delete(replica.group));
     this.#installing.set(replica.group, changing);
     await changing;
+  }
+
+  /** Works on a table for which nobody waits. A table that fails meanwhile is opened again, as after an apply. */
+  async tend(replica: Replica, work: (table: Table) => Promise<void>): Promise<void> {
+    if (replica.isClosed || !replica.hasTable) return;
+    const { table } = replica;
+    try {
+      await work(table);
+    } catch (error) {
+      // A table that was opened in the middle of an entry cannot be read before the log has ended it (A4).
+      if (error instanceof TableHalfAppliedError) return;
+      if (!(error instanceof TableClosedError || error instanceof StoreDamagedError)) throw error;
+      this.#tableFailed(replica, table, error);
+    }
   }
 
   async #reopen(replica: Replica): Promise<void> {
@@ -535,7 +550,7 @@ export class Replicas {
       leaderChanged: () => observer.leaderChanged(replica),
       applied: (entries) => observer.applied(replica, entries),
       becameWhole: () => observer.becameWhole(),
-      tableFailed: (failed, error) => this.tableFailed(replica, failed, error),
+      tableFailed: (failed, error) => this.#tableFailed(replica, failed, error),
       sendSnapshot: (to) => observer.sendSnapshot(replica, to),
       installSnapshot: (snapshot, write, append) => this.#install(replica, snapshot, write, append),
     };

@@ -1,6 +1,6 @@
 import type { NodeId } from '@coxswain/raft';
 import type { Clock, Random } from '@coxswain/runtime';
-import type { Call } from '../api/api.js';
+import type { Call } from '../api/call.js';
 import type { Log } from '../api/environment.js';
 import { ApiError, errors } from '../api/errors.js';
 import type { Loader, RegisteredClone, UnfinishedClone } from './registry.js';

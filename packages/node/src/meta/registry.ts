@@ -2,8 +2,10 @@ import { mvcc } from '@coxswain/protocol';
 import type { NodeId } from '@coxswain/raft';
 import type { RangePage, RangeQuery, Table, TableView } from '@coxswain/table';
 import { Packr } from 'msgpackr';
-import type { ClusterRole, MemberInfo, TableInfo } from '../api/api.js';
+import type { ClusterRole } from '../api/cluster-api.js';
 import type { MemberState } from '../api/member-control.js';
+import type { MemberInfo } from '../api/reports-api.js';
+import type { TableInfo } from '../api/tables-api.js';
 import { type Genesis, genesisText } from '../cluster/identity.js';
 
 /** The meta group's shard id (architecture.md §3). */

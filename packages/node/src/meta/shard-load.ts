@@ -1,8 +1,8 @@
 import { mvcc } from '@coxswain/protocol';
 import { type ApplyResult, CommandKind } from '@coxswain/table';
-import type { Call, Header } from '../api/api.js';
+import type { Call, Header } from '../api/call.js';
 import { errors } from '../api/errors.js';
-import type { ShardLoad as ShardLoadApi } from '../api/replication-api.js';
+import type { ShardLoad as ShardLoadApi } from '../api/shard-load.js';
 import type { Switching } from './registry.js';
 
 /** What a load needs of the new shard, and of those that give it the name. */

@@ -197,8 +197,8 @@ describe('A7: a stamp is not far ahead of the time', () => {
     expect(stamps.at(-1)).toBeGreaterThan(trueMs - 1_000);
     expect([ahead, over].map((line) => said(world, leader, line))).toEqual([1, 1]);
     expect(world.log(leader).find((line) => line.startsWith(ahead))).toContain('"aheadSeconds":3600');
-    expect(world.node(leader).metrics().clock).toMatchObject({ jumps: 1 });
-    expect(world.node(leader).metrics().clock.lastJumpSeconds).toBeCloseTo(3_600, 0);
+    expect(world.node(leader).reports.metrics().clock).toMatchObject({ jumps: 1 });
+    expect(world.node(leader).reports.metrics().clock.lastJumpSeconds).toBeCloseTo(3_600, 0);
     expect([ahead, jumped].map((line) => said(world, follower, line))).toEqual([0, 0]);
   });
 
@@ -254,7 +254,7 @@ describe('A8: what is unknown stops its table, and nothing else', () => {
     const errorOf = (id: number) =>
       world
         .node(id)
-        .status()
+        .reports.status()
         .tables.find(({ name }) => name === TABLE)?.error ?? '';
     await world.until('it stops', () => world.ids.every((id) => errorOf(id) !== ''));
     for (const id of world.ids) expect(errorOf(id)).toContain('upgrade this node');
@@ -277,7 +277,7 @@ describe('A8: what is unknown stops its table, and nothing else', () => {
       if (step !== 'wal write') return undefined;
       throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
     });
-    const isFull = () => world.node(full!).status().isDiskFull;
+    const isFull = () => world.node(full!).reports.status().isDiskFull;
     while (!isFull()) await world.fate(world.put(follower, 'b', 'x', { table: 'other', timeoutMs: 200 }));
     world.beforeSteps(full!, () => undefined);
     await world.until('there is room', () => !isFull());

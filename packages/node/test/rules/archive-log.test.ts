@@ -42,7 +42,7 @@ const logBeginsAt = (world: World, first: number, shard = SHARD) =>
   );
 
 const report = (world: World, id: number, ...indices: [shard: number, index: number][]) =>
-  world.settled(world.node(id).reportArchived(new Map(indices), world.deadlineMs(id)));
+  world.settled(world.node(id).maintenance.reportArchived(new Map(indices), world.deadlineMs(id)));
 
 /** Long enough for every node to have looked at what its logs hold, several times. */
 const LOOKS_MS = 3_000;
@@ -64,7 +64,7 @@ describe('what is not archived stays in the log', () => {
     world.kill(leader);
     await world.until('another leads', () => [follower, other].some((id) => world.replica(id).isLeader));
     const next = [follower, other].find((id) => world.replica(id).isLeader)!;
-    const log = await world.settled(world.node(next).openLog(TABLE, world.deadlineMs(next)));
+    const log = await world.settled(world.node(next).logs.open(TABLE, world.deadlineMs(next)));
     const kept = log.entries(61, 1024 * KIB);
     expect(kept.map(({ index }) => index)).toEqual(
       Array.from({ length: log.appliedIndex - 60 }, (_, i) => 61 + i),
@@ -132,7 +132,7 @@ describe('the log of a table that was deleted', () => {
   test('stays, to its end, as long as it is held on that node, and goes then', async () => {
     const world = await written(10);
     const [leader, follower, other] = await world.roles();
-    const log = await world.settled(world.node(leader).openLog(TABLE, world.deadlineMs(leader)));
+    const log = await world.settled(world.node(leader).logs.open(TABLE, world.deadlineMs(leader)));
     const releases = [log.hold(), log.hold()];
     const last = await world.write(leader, 'last', '1');
     await world.answer(world.delete(follower, TABLE));
@@ -152,12 +152,12 @@ describe('the log of a table that was deleted', () => {
 describe('a follower cluster', () => {
   test("keeps no log for an archive, which is the leader cluster's", async () => {
     const world = await World.formed({ options: options('stop-writes', { role: 'follower' }) });
-    await world.settled(world.node(1).createReplicated(TABLE, world.deadlineMs(1)));
+    await world.settled(world.node(1).follower.createTable(TABLE, world.deadlineMs(1)));
     for (let cursor = 0; cursor < 100; cursor++) {
       await world.settled(replicate(world, 1, { shard: SHARD, cursor }));
     }
     await world.until('the oldest went', () => world.ids.every((id) => firstOf(world, id) > 50));
-    expect(world.node(1).archiveBacklog()).toEqual({ sizeBytes: 0, refusesWrites: false });
+    expect(world.node(1).maintenance.archiveBacklog()).toEqual({ sizeBytes: 0, refusesWrites: false });
   });
 });
 
@@ -174,9 +174,9 @@ describe('how far a log is archived', () => {
     for (const id of world.ids) world.restart(id);
     await world.until('all are back', () => world.ids.every((id) => world.isReady(id)));
     for (const id of world.ids) {
-      await world.until('it is known', () => world.node(id).archivedIndex(SHARD) === 8);
-      expect(world.node(id).archivedIndex(OTHER_SHARD)).toBe(9);
-      expect(world.node(id).archivedIndex(99_999)).toBe(0);
+      await world.until('it is known', () => world.node(id).maintenance.archivedIndex(SHARD) === 8);
+      expect(world.node(id).maintenance.archivedIndex(OTHER_SHARD)).toBe(9);
+      expect(world.node(id).maintenance.archivedIndex(99_999)).toBe(0);
     }
   });
 
@@ -190,7 +190,9 @@ describe('how far a log is archived', () => {
     await report(world, leader, [SHARD, 10], [OTHER_SHARD, 10], [load.shardId, 11]);
     await onlyShards(world, [load.shardId]);
     for (const id of world.ids) {
-      const known = [SHARD, OTHER_SHARD, load.shardId].map((shard) => world.node(id).archivedIndex(shard));
+      const known = [SHARD, OTHER_SHARD, load.shardId].map((shard) =>
+        world.node(id).maintenance.archivedIndex(shard),
+      );
       expect(known).toEqual([0, 0, 11]);
     }
   });
@@ -209,7 +211,7 @@ describe('when too much waits to be archived', () => {
       expect(sizes[0]! + sizes[1]!).toBeLessThanOrEqual(64 * KIB);
       // No more goes than has to, but for what goes at a time.
       expect(sizes[0]! + sizes[1]!).toBeGreaterThan(55 * KIB);
-      expect(world.node(id).archiveBacklog().refusesWrites).toBe(false);
+      expect(world.node(id).maintenance.archiveBacklog().refusesWrites).toBe(false);
     }
   });
 
@@ -218,13 +220,13 @@ describe('when too much waits to be archived', () => {
     const [leader, follower] = await world.roles();
     for (const id of world.ids) expect(await world.fate(world.put(id, 'a', '1'))).toBe('ok');
     await writeMany(world, 22, KIB);
-    const refuses = (id: number) => world.node(id).archiveBacklog().refusesWrites;
+    const refuses = (id: number) => world.node(id).maintenance.archiveBacklog().refusesWrites;
     await world.until('every node has seen it', () => world.ids.every(refuses));
     for (const id of world.ids) {
       const put = world.put(id, 'a', '2');
       expect(await world.fate(put)).toBe('Unavailable');
       expect((put.error as Error).message).toContain('archive.max-backlog');
-      expect(world.node(id).archiveBacklog().sizeBytes).toBeGreaterThanOrEqual(64 * KIB);
+      expect(world.node(id).maintenance.archiveBacklog().sizeBytes).toBeGreaterThanOrEqual(64 * KIB);
       expect(firstOf(world, id)).toBe(1);
       expect(await world.value(id, 'a')).toBe('1');
     }

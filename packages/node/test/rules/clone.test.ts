@@ -7,11 +7,11 @@ const DONOR = 'donor:8443';
 const isMetaApply = (step: Step) => step === `apply shard-${META_SHARD}`;
 
 const begin = (world: World, id: NodeId, timeoutMs = 30_000): Outcome<HeldClone> =>
-  new Outcome(world.node(id).clone.begin(DONOR, world.deadlineMs(id, timeoutMs)));
-const errorAt = (world: World, id: NodeId) => world.node(id).clone.unfinished?.error;
+  new Outcome(world.node(id).maintenance.clone.begin(DONOR, world.deadlineMs(id, timeoutMs)));
+const errorAt = (world: World, id: NodeId) => world.node(id).maintenance.clone.unfinished?.error;
 /** What a health probe of the node is answered: SERVING or not (operations-protocols.md §2). */
 const serves = (world: World, id: NodeId): boolean =>
-  world.isUp(id) && world.isReady(id) && world.node(id).clone.unfinished === undefined;
+  world.isUp(id) && world.isReady(id) && world.node(id).maintenance.clone.unfinished === undefined;
 const noneServes = (world: World): boolean => world.ids.every((id) => !serves(world, id));
 const allServe = (world: World) =>
   world.until('every node serves', () => world.ids.every((id) => serves(world, id)));
@@ -35,9 +35,9 @@ async function writesAt(world: World, id: NodeId): Promise<Record<string, string
   const fate = await world.fate(write);
   return {
     put: fate === 'Unavailable' ? (write.error as ApiError).code : fate,
-    create: await codeOf(world, node.createTable(`made on ${id}`, undefined, call())),
-    restore: await codeOf(world, node.beginRestore('restored', call())),
-    restoreOver: await codeOf(world, node.beginRestore(TABLE, call())),
+    create: await codeOf(world, node.tables.create(`made on ${id}`, undefined, call())),
+    restore: await codeOf(world, node.maintenance.beginRestore('restored', call())),
+    restoreOver: await codeOf(world, node.maintenance.beginRestore(TABLE, call())),
   };
 }
 
@@ -45,7 +45,9 @@ const allAre = (code: string) => ({ put: code, create: code, restore: code, rest
 
 /** An empty table, up to the switch. */
 async function loadOf(world: World, id: NodeId, table: string, cloneId?: string): Promise<ShardLoad> {
-  const load = await world.settled(world.node(id).beginRestore(table, world.deadlineMs(id), cloneId));
+  const load = await world.settled(
+    world.node(id).maintenance.beginRestore(table, world.deadlineMs(id), cloneId),
+  );
   const end = { leaderIndex: 0, keyCount: 0, hasUnstamped: false };
   await world.settled(load.finish(end, world.deadlineMs(id)));
   return load;
@@ -60,9 +62,9 @@ describe('operations-protocols.md §2: isUnderCloning', () => {
     expect(held.isHeld).toBe(true);
     // Whichever node is asked.
     for (const id of world.ids) {
-      expect(world.node(id).clone.isRunning).toBe(true);
+      expect(world.node(id).maintenance.clone.isRunning).toBe(true);
       expect(await world.fate(begin(world, id))).toBe('ResourceExhausted');
-      const forgotten = new Outcome(world.node(id).clone.forget(world.deadlineMs(id)));
+      const forgotten = new Outcome(world.node(id).maintenance.clone.forget(world.deadlineMs(id)));
       expect(await world.fate(forgotten)).toBe('FailedPrecondition');
       // T2: what is written now would go when the table comes.
       expect(await world.fate(world.put(id, 'a', '1'))).toBe('Unavailable');
@@ -89,7 +91,7 @@ describe('operations-protocols.md §2: isUnderCloning', () => {
       const told = () => world.log(id).filter((line) => line.startsWith(warning));
       const before = told().length;
       world.restart(id);
-      await world.until('it is up', () => world.isServing(id) && world.node(id).readiness().isReady);
+      await world.until('it is up', () => world.isServing(id) && world.node(id).reports.readiness().isReady);
       expect(errorAt(world, id)).toBe('table "t": gone');
       await world.until('its log says so', () => told().length > before);
       await world.sleep(5_000);
@@ -106,7 +108,8 @@ describe('operations-protocols.md §2: isUnderCloning', () => {
   test('stays until an operator forgets the clone, on any node', async () => {
     const world = await World.formed();
     const [leader, follower, other] = await world.roles(META_SHARD);
-    const forget = (id: NodeId) => world.settled(world.node(id).clone.forget(world.deadlineMs(id)));
+    const forget = (id: NodeId) =>
+      world.settled(world.node(id).maintenance.clone.forget(world.deadlineMs(id)));
     expect(await forget(leader)).toBeUndefined();
     const held = await world.answer(begin(world, follower));
     await world.settled(held.end('gone'));
@@ -144,7 +147,7 @@ describe('operations-protocols.md §2: isUnderCloning', () => {
     await world.sleep(50_000);
     for (const id of [leader, other]) expect(errorAt(world, id)).toBeNull();
     // T2: until somebody has said that it failed, it may still bring tables.
-    expect(world.node(other).clone.isRunning).toBe(false);
+    expect(world.node(other).maintenance.clone.isRunning).toBe(false);
     expect(await world.fate(world.put(other, 'a', '1'))).toBe('Unavailable');
     await world.until('the others say so', () => [leader, other].every((id) => errorAt(world, id) === error));
     expect(noneServes(world)).toBe(true);
@@ -194,7 +197,8 @@ describe('T2: what has come of a clone is not taken for the whole, nor lost when
   test('so nobody writes or makes tables from its begin until it succeeds, in every state and on every node', async () => {
     const world = await World.formed();
     const [, follower, other] = await world.roles(META_SHARD);
-    const deletion = (id: NodeId) => codeOf(world, world.node(id).deleteTable('come', world.deadlineMs(id)));
+    const deletion = (id: NodeId) =>
+      codeOf(world, world.node(id).tables.delete('come', world.deadlineMs(id)));
     const held = await world.answer(begin(world, follower));
     const came = await loadOf(world, follower, 'come', held.id);
     expect(await world.settled(came.switch({}, world.deadlineMs(follower)))).toBe(true);
@@ -226,7 +230,7 @@ describe('T2: what has come of a clone is not taken for the whole, nor lost when
     const held = await world.answer(begin(world, follower));
     await world.settled(held.end('gone'));
     expect(await writesAt(world, leader)).toEqual(allAre('cloneFailed'));
-    await world.settled(world.node(leader).clone.forget(world.deadlineMs(leader)));
+    await world.settled(world.node(leader).maintenance.clone.forget(world.deadlineMs(leader)));
     await allServe(world);
     for (const id of world.ids) expect(await writesAt(world, id)).toEqual(allAre('ok'));
   });
@@ -241,7 +245,7 @@ describe('T2: what has come of a clone is not taken for the whole, nor lost when
     const gate = world.gate(other, isMetaApply);
     await world.until('it is up', () => world.isServing(other) && gate.waiting > 0);
     await world.until('it knows who leads the table', () => world.leader() !== undefined);
-    expect(world.node(other).clone.unfinished).toBeUndefined();
+    expect(world.node(other).maintenance.clone.unfinished).toBeUndefined();
     const write = world.put(other, 'a', '1', { timeoutMs: 60_000 });
     await world.sleep(2_000);
     gate.open();
@@ -254,7 +258,7 @@ describe('T2: what has come of a clone is not taken for the whole, nor lost when
     const world = await World.formed();
     const [leader, follower] = await world.roles(META_SHARD);
     const names = async () =>
-      (await world.settled(world.node(leader).listTables(world.deadlineMs(leader)))).map(({ name }) => name);
+      (await world.settled(world.node(leader).tables.list(world.deadlineMs(leader)))).map(({ name }) => name);
     const earlier = await loadOf(world, leader, 'earlier');
     const over = await loadOf(world, leader, TABLE);
     const held = await world.answer(begin(world, follower));
@@ -266,7 +270,7 @@ describe('T2: what has come of a clone is not taken for the whole, nor lost when
     await failedWith(world, 'gone');
     expect(await switching(earlier, leader)).toBe('cloneFailed');
     expect(await switching(late, follower)).toBe('cloneFailed');
-    const more = world.node(follower).beginRestore('more', world.deadlineMs(follower), held.id);
+    const more = world.node(follower).maintenance.beginRestore('more', world.deadlineMs(follower), held.id);
     expect(await codeOf(world, more)).toBe('cloneFailed');
     expect(await names()).toEqual([TABLE]);
   });

@@ -102,7 +102,7 @@ describe('D4: a store that lost a batch is never believed', () => {
     const [leader, follower] = roles;
     expect(world.log(follower).join()).toContain('has lost writes');
     expect(world.isReady(follower)).toBe(false);
-    expect(world.node(follower).status().tables[0]?.error).toContain('damaged');
+    expect(world.node(follower).reports.status().tables[0]?.error).toContain('damaged');
     expect(await world.fate(world.get(follower, 'key-1', { linearizable: false }))).toBe('Unavailable');
     expect(await world.fate(world.put(follower, 'key-1', 'x'))).toBe('Unavailable');
     await world.write(leader, 'key-1', 'y');
@@ -281,7 +281,7 @@ describe('D6: a full disk is survived, a disk that lies is not', () => {
     world.beforeSteps(leader, noSpace);
     const doubtful = [world.put(leader, 'b', '1'), world.put(leader, 'c', '1')];
     await world.until('it knows', () => {
-      if (world.node(leader).status().isDiskFull) return true;
+      if (world.node(leader).reports.status().isDiskFull) return true;
       if (doubtful.every(({ isSettled }) => isSettled)) doubtful.push(world.put(leader, 'd', '1'));
       return false;
     });
@@ -314,7 +314,7 @@ describe('D6: a full disk is survived, a disk that lies is not', () => {
     const led = [...world.node(leader).inspect().groups].filter(({ isLeader }) => isLeader);
     await world.until('they are quiet', () => led.every(({ isQuiet }) => isQuiet));
     world.machine(leader).files.freeBytes = 0;
-    await world.until('it knows', () => world.node(leader).status().isDiskFull);
+    await world.until('it knows', () => world.node(leader).reports.status().isDiskFull);
     const knownUs = world.loop.nowUs;
     const isLedElsewhere = (group: number) => others.some((id) => world.replica(id, group).isLeader);
     await world.until('others lead', () => led.every(({ group }) => isLedElsewhere(group)));
@@ -334,7 +334,7 @@ describe('D6: a full disk is survived, a disk that lies is not', () => {
     const waits = world.put(leader, 'a', '1', { timeoutMs: 30_000 });
     await world.sleep(50);
     const refused = world.put(leader, 'a', '1', { table: 'other', timeoutMs: 30_000 });
-    await world.until('it knows', () => world.node(follower).status().isDiskFull);
+    await world.until('it knows', () => world.node(follower).reports.status().isDiskFull);
     const gate = world.gate(follower, isSync);
     await world.until('there is room', () => gate.waiting > 0);
     await world.sleep(3_000);
@@ -352,7 +352,7 @@ describe('D6: a full disk is survived, a disk that lies is not', () => {
     await world.until('it makes it', () => gate.waiting > 0);
     world.beforeSteps(follower, noSpace);
     gate.open();
-    await world.until('it knows', () => world.node(follower).status().isDiskFull);
+    await world.until('it knows', () => world.node(follower).reports.status().isDiskFull);
     await world.stop(follower);
     world.start(follower);
     await world.until('it is ready', () => world.isReady(follower));
@@ -366,7 +366,7 @@ describe('D6: a full disk is survived, a disk that lies is not', () => {
     await world.answer(world.create(leader, 'other'));
     await world.until('it makes it', () => gate.waiting > 0);
     world.machine(follower).files.freeBytes = 0;
-    await world.until('it knows', () => world.node(follower).status().isDiskFull);
+    await world.until('it knows', () => world.node(follower).reports.status().isDiskFull);
     gate.open();
     await world.until('it is made', () => world.hasReplica(follower, 10_002));
     world.beforeSteps(follower, noSpace);
@@ -390,7 +390,7 @@ describe('D6: a full disk is survived, a disk that lies is not', () => {
       throw new Error('IO error: 000018.log: No space left on device');
     });
     const doubtful = world.put(leader, 'b', '1');
-    await world.until('it knows', () => world.node(leader).status().isDiskFull);
+    await world.until('it knows', () => world.node(leader).reports.status().isDiskFull);
     const refused = world.put(leader, 'c', '1');
     expect(await world.fate(refused)).toBe('Unavailable');
     expect(String(refused.error)).toContain('the disk of the node is full');
@@ -411,14 +411,14 @@ describe('D6: a full disk is survived, a disk that lies is not', () => {
     const world = await World.formed({ nodes: 1, options: { storeWriteBufferBytes: 16 * mebibyte } });
     await world.write(1, 'a', '1');
     world.machine(1).files.freeBytes = 31 * mebibyte;
-    await world.until('it knows', () => world.node(1).status().isDiskFull);
+    await world.until('it knows', () => world.node(1).reports.status().isDiskFull);
     const refused = world.put(1, 'b', '1');
     expect(await world.fate(refused)).toBe('Unavailable');
     expect(String(refused.error)).toContain('the disk of the node is full');
     expect((await world.answer(world.get(1, 'a', { linearizable: false })))?.value).toBe('1');
     world.machine(1).files.freeBytes = 47 * mebibyte;
     await world.sleep(3_000);
-    expect(world.node(1).status().isDiskFull).toBe(true);
+    expect(world.node(1).reports.status().isDiskFull).toBe(true);
     world.machine(1).files.freeBytes = 48 * mebibyte;
     await world.until('it is ready again', () => world.isReady(1));
     await world.write(1, 'b', '2');
@@ -430,7 +430,7 @@ describe('D6: a full disk is survived, a disk that lies is not', () => {
     world.kill(1);
     world.machine(1).files.freeBytes = 0;
     world.start(1);
-    await world.until('it knows', () => world.isServing(1) && world.node(1).status().isDiskFull);
+    await world.until('it knows', () => world.isServing(1) && world.node(1).reports.status().isDiskFull);
     const refused = world.put(1, 'b', '2');
     await world.sleep(100);
     expect(String(refused.error)).toContain('the disk of the node is full');
@@ -474,7 +474,7 @@ describe('D7: an installed snapshot is in place, or not at all', () => {
       await world.until('it crashes or is equal', () => hasCrashed() || world.isEqual());
       if (!hasCrashed()) {
         expect(step).toBeGreaterThan(10);
-        expect(world.node(follower).metrics().snapshotsReceived).toBe(1);
+        expect(world.node(follower).reports.metrics().snapshotsReceived).toBe(1);
         return;
       }
       world.start(follower);

@@ -13,7 +13,7 @@ const isApplyOf = (shard: number) => (step: Step) => step === `apply shard-${sha
 /** A follower cluster with one table, which has nothing of its leader cluster yet. */
 async function followerWorld({ options, ...more }: WorldOptions = {}): Promise<World> {
   const world = await World.formed({ ...more, options: { role: 'follower', ...options } });
-  await world.settled(world.node(1).createReplicated(TABLE, world.deadlineMs(1)));
+  await world.settled(world.node(1).follower.createTable(TABLE, world.deadlineMs(1)));
   await world.until('all have it', () => world.ids.every((id) => shardOf(world, id) === SHARD));
   await world.roles();
   return world;
@@ -24,7 +24,7 @@ async function follow(world: World, pick: () => number, until: number): Promise<
   for (;;) {
     const id = pick();
     const node = world.node(id);
-    const cursor = node.cursor(SHARD);
+    const cursor = node.follower.cursor(SHARD);
     if (cursor !== undefined && cursor >= until) return;
     const sent: Outcome<unknown>[] = [];
     // Several are under way, each built on the one before.
@@ -56,7 +56,7 @@ describe('R1: what is replicated leaves no hole, and is applied once', () => {
       const result = await world.settled(replicate(world, follower, { shard: SHARD, cursor, key: 'lost' }));
       expect(result.hasStaleCursor).toBe(true);
     }
-    await world.until('it is everywhere', () => world.node(follower).cursor(SHARD) === 3);
+    await world.until('it is everywhere', () => world.node(follower).follower.cursor(SHARD) === 3);
     await expectWhole(world, follower, 3);
     await world.equal();
   });
@@ -65,7 +65,7 @@ describe('R1: what is replicated leaves no hole, and is applied once', () => {
     const world = await followerWorld();
     const [leader, follower] = await world.roles();
     await Promise.all([follow(world, () => leader, 150), follow(world, () => follower, 150)]);
-    for (const id of world.ids) await world.until('all', () => world.node(id).cursor(SHARD) === 150);
+    for (const id of world.ids) await world.until('all', () => world.node(id).follower.cursor(SHARD) === 150);
     await expectWhole(world, follower, 150);
     await world.equal();
   });
@@ -90,7 +90,8 @@ describe('R1: what is replicated leaves no hole, and is applied once', () => {
         await world.until('it is back', () => world.isReady(leader));
       }
       await world.answer(following);
-      for (const id of world.ids) await world.until('all', () => world.node(id).cursor(SHARD) === 200);
+      for (const id of world.ids)
+        await world.until('all', () => world.node(id).follower.cursor(SHARD) === 200);
       await expectWhole(world, 1, 200);
       await world.equal();
     },
@@ -105,7 +106,7 @@ describe('R2: whoever is asked for the log has applied what was committed by the
     await world.equal();
     const gate = world.gate(follower, isApplyOf(SHARD));
     const last = await world.write(leader, 'a', '2');
-    const log = new Outcome(world.node(follower).openLog(TABLE, world.deadlineMs(follower, 30_000)));
+    const log = new Outcome(world.node(follower).logs.open(TABLE, world.deadlineMs(follower, 30_000)));
     await world.sleep(1_000);
     expect(log.fate).toBe('pending');
     gate.open();
@@ -120,7 +121,7 @@ describe('R2: whoever is asked for the log has applied what was committed by the
   test('an open log tells of what is applied later, and ends with its table', async () => {
     const world = await World.formed();
     const [leader, follower] = await world.roles();
-    const log = await world.settled(world.node(follower).openLog(TABLE, world.deadlineMs(follower)));
+    const log = await world.settled(world.node(follower).logs.open(TABLE, world.deadlineMs(follower)));
     const { changes } = world.replica(follower);
     const before = log.appliedIndex;
     const told = new Outcome(log.appliedAbove(before, 30_000, undefined));
@@ -157,7 +158,7 @@ describe('R2: whoever is asked for the log has applied what was committed by the
     const world = await World.formed();
     const [, follower] = await world.roles();
     world.isolate(follower);
-    const log = new Outcome(world.node(follower).openLog(TABLE, world.deadlineMs(follower, 2_000)));
+    const log = new Outcome(world.node(follower).logs.open(TABLE, world.deadlineMs(follower, 2_000)));
     expect(await world.fate(log)).toBe('Unavailable');
   });
 });
@@ -169,7 +170,7 @@ describe('R4: what the leader cluster has no more stays readable for a while', (
     const world = await followerWorld({ options });
     await follow(world, () => 1, 20);
     await world.equal();
-    await world.settled(world.node(2).quarantine(TABLE, SHARD, world.deadlineMs(2)));
+    await world.settled(world.node(2).follower.quarantine(TABLE, SHARD, world.deadlineMs(2)));
     await world.until('all know', () => world.ids.every((id) => shardOf(world, id) === undefined));
     return world;
   }
@@ -183,12 +184,12 @@ describe('R4: what the leader cluster has no more stays readable for a while', (
           expect((await world.answer(read))?.value).toBe('x');
           expect(await world.fate(world.get(id, 'key-7', { linearizable }))).toBe('NotFound');
         }
-        const [kept] = world.node(id).status().quarantined;
+        const [kept] = world.node(id).reports.status().quarantined;
         expect(kept).toMatchObject({ name: TABLE, shardId: SHARD, readableAs: READABLE });
       }
-      const names = await world.settled(world.node(1).listTables(world.deadlineMs(1)));
+      const names = await world.settled(world.node(1).tables.list(world.deadlineMs(1)));
       expect(names).toEqual([]);
-      const log = new Outcome(world.node(1).openLog(READABLE, world.deadlineMs(1)));
+      const log = new Outcome(world.node(1).logs.open(READABLE, world.deadlineMs(1)));
       expect(await world.fate(log)).toBe('NotFound');
       for (const id of world.ids) world.losePower(id);
       for (const id of world.ids) world.start(id);
@@ -207,7 +208,7 @@ describe('R4: what the leader cluster has no more stays readable for a while', (
     await world.sleep(5_000);
     jump(-2);
     await world.sleep(1_000);
-    for (const id of world.ids) expect(world.node(id).status().quarantined).toHaveLength(1);
+    for (const id of world.ids) expect(world.node(id).reports.status().quarantined).toHaveLength(1);
   });
 
   test('it goes when its time is over, everywhere', async () => {
@@ -216,12 +217,12 @@ describe('R4: what the leader cluster has no more stays readable for a while', (
     for (const id of world.ids) expect(world.hasReplica(id, SHARD)).toBe(true);
     await onlyShards(world, []);
     expect(await world.fate(world.get(1, 'key-7', { table: READABLE }))).toBe('NotFound');
-    expect(world.node(1).status().quarantined).toEqual([]);
+    expect(world.node(1).reports.status().quarantined).toEqual([]);
   });
 
   test('the name may be used again meanwhile, above all that it had (T1)', async () => {
     const world = await quarantined();
-    await world.settled(world.node(3).createReplicated(TABLE, world.deadlineMs(3)));
+    await world.settled(world.node(3).follower.createTable(TABLE, world.deadlineMs(3)));
     const shard = shardOf(world, 3)!;
     expect(shard).not.toBe(SHARD);
     expect(world.replica(3, shard).log.truncated.index).toBeGreaterThanOrEqual(BASE_STEP);
@@ -231,7 +232,7 @@ describe('R4: what the leader cluster has no more stays readable for a while', (
 
   test('a table that has another shard by now is left alone', async () => {
     const world = await followerWorld();
-    await world.settled(world.node(1).quarantine(TABLE, SHARD + 1, world.deadlineMs(1)));
+    await world.settled(world.node(1).follower.quarantine(TABLE, SHARD + 1, world.deadlineMs(1)));
     expect(shardOf(world, 1)).toBe(SHARD);
     expect(world.replica(1).table.sealedBy).toBeUndefined();
   });
@@ -242,10 +243,13 @@ describe('R4: what the leader cluster has no more stays readable for a while', (
     await follow(world, () => leader, 20);
     await world.equal();
     world.gate(leader, isApplyOf(SHARD));
-    void new Outcome(world.node(leader).quarantine(TABLE, SHARD, world.deadlineMs(leader)));
+    void new Outcome(world.node(leader).follower.quarantine(TABLE, SHARD, world.deadlineMs(leader)));
     await world.until('it is sealed', () => world.replica(follower).table.sealedBy === 0);
     world.kill(leader);
-    await world.until('it is in quarantine', () => world.node(follower).status().quarantined.length === 1);
+    await world.until(
+      'it is in quarantine',
+      () => world.node(follower).reports.status().quarantined.length === 1,
+    );
     expect((await world.answer(world.get(follower, 'key-7', { table: READABLE })))?.value).toBe('x');
     world.start(leader);
     await world.until('it is back', () => world.isReady(leader));
@@ -255,9 +259,9 @@ describe('R4: what the leader cluster has no more stays readable for a while', (
   test('a member that was away all the time has it, too', async () => {
     const world = await World.formed({ options: { role: 'follower' } });
     world.kill(3);
-    await world.settled(world.node(1).createReplicated(TABLE, world.deadlineMs(1)));
+    await world.settled(world.node(1).follower.createTable(TABLE, world.deadlineMs(1)));
     await follow(world, () => 1, 20);
-    await world.settled(world.node(1).quarantine(TABLE, SHARD, world.deadlineMs(1)));
+    await world.settled(world.node(1).follower.quarantine(TABLE, SHARD, world.deadlineMs(1)));
     world.start(3);
     await world.until('it is back', () => world.isReady(3));
     expect((await world.answer(world.get(3, 'key-7', { table: READABLE })))?.value).toBe('x');
@@ -268,35 +272,39 @@ describe('R4: one leader cluster', () => {
   test('the first one counts, until everything is reset', async () => {
     const world = await followerWorld();
     const bind = (id: number, name: string) =>
-      world.settled(world.node(id).bindLeaderCluster(name, world.deadlineMs(id)));
+      world.settled(world.node(id).follower.bindLeaderCluster(name, world.deadlineMs(id)));
     const answers = [bind(1, 'first'), bind(2, 'second')];
     const [one, two] = [await answers[0]!, await answers[1]!];
     expect(one).toBe(two);
     expect(await bind(3, 'third')).toBe(one);
-    await world.settled(world.node(3).requestReset(undefined, world.deadlineMs(3)));
+    await world.settled(world.node(3).follower.requestReset(undefined, world.deadlineMs(3)));
     expect(await bind(3, 'third')).toBe('third');
-    await world.until('all know', () => world.ids.every((id) => world.node(id).leaderClusterId === 'third'));
+    await world.until('all know', () =>
+      world.ids.every((id) => world.node(id).cluster.leaderClusterId === 'third'),
+    );
   });
 
   test('one that tells no id is one, too', async () => {
     const world = await followerWorld();
-    expect(await world.settled(world.node(1).bindLeaderCluster('', world.deadlineMs(1)))).toBe('');
-    expect(await world.settled(world.node(2).bindLeaderCluster('x', world.deadlineMs(2)))).toBe('');
+    expect(await world.settled(world.node(1).follower.bindLeaderCluster('', world.deadlineMs(1)))).toBe('');
+    expect(await world.settled(world.node(2).follower.bindLeaderCluster('x', world.deadlineMs(2)))).toBe('');
   });
 });
 
 describe('what an operator must know, and wants', () => {
-  const led = (world: World) => world.ids.flatMap((id) => world.node(id).ledTables());
+  const led = (world: World) => world.ids.flatMap((id) => world.node(id).logs.led());
 
   test('a stop is known to whoever leads the table, until a reset, which a switch ends', async () => {
     const world = await followerWorld();
     const [leader, follower] = await world.roles();
-    await world.settled(world.node(follower).stopReplication(TABLE, 'why', world.deadlineMs(follower)));
+    await world.settled(
+      world.node(follower).follower.stopReplication(TABLE, 'why', world.deadlineMs(follower)),
+    );
     await world.until('it is known', () => led(world)[0]?.stopped === 'why');
     world.restart(leader);
     await world.until('another one leads', () => world.isReady(leader) && led(world).length === 1);
     expect(led(world)).toMatchObject([{ name: TABLE, stopped: 'why', isResetWanted: false }]);
-    await world.settled(world.node(follower).requestReset(TABLE, world.deadlineMs(follower)));
+    await world.settled(world.node(follower).follower.requestReset(TABLE, world.deadlineMs(follower)));
     await world.until('it is known', () => led(world)[0]?.isResetWanted === true);
     expect(led(world)[0]!.stopped).toBeUndefined();
     const load = await loaded(world, follower, pairs(20, 'new'), { leaderIndex: 500 });
@@ -304,8 +312,8 @@ describe('what an operator must know, and wants', () => {
     await world.roles(load.shardId);
     await world.until('it is known', () => led(world)[0]?.shardId === load.shardId);
     expect(led(world)[0]).toMatchObject({ stopped: undefined, isResetWanted: false });
-    expect(world.node(follower).cursor(load.shardId)).toBe(500);
-    const unknown = new Outcome(world.node(1).requestReset('none', world.deadlineMs(1)));
+    expect(world.node(follower).follower.cursor(load.shardId)).toBe(500);
+    const unknown = new Outcome(world.node(1).follower.requestReset('none', world.deadlineMs(1)));
     expect(await world.fate(unknown)).toBe('NotFound');
   });
 
@@ -314,16 +322,18 @@ describe('what an operator must know, and wants', () => {
     const [leader, follower] = await world.roles(META_SHARD);
     const gate = world.gate(follower, isApplyOf(META_SHARD));
     // This node still reads the registry of before.
-    const late = new Outcome(world.node(follower).stopReplication(TABLE, 'late', world.deadlineMs(follower)));
-    await world.settled(world.node(leader).requestReset(TABLE, world.deadlineMs(leader)));
+    const late = new Outcome(
+      world.node(follower).follower.stopReplication(TABLE, 'late', world.deadlineMs(follower)),
+    );
+    await world.settled(world.node(leader).follower.requestReset(TABLE, world.deadlineMs(leader)));
     gate.open();
     await world.until('an answer', () => late.isSettled);
     await world.until('a leader', () => led(world).length === 1);
     expect(led(world)[0]!.isResetWanted).toBe(true);
-    await world.settled(world.node(leader).quarantine(TABLE, SHARD, world.deadlineMs(leader)));
-    const gone = new Outcome(world.node(1).stopReplication(TABLE, 'gone', world.deadlineMs(1)));
+    await world.settled(world.node(leader).follower.quarantine(TABLE, SHARD, world.deadlineMs(leader)));
+    const gone = new Outcome(world.node(1).follower.stopReplication(TABLE, 'gone', world.deadlineMs(1)));
     await world.until('an answer', () => gone.isSettled);
-    await world.settled(world.node(leader).createReplicated(TABLE, world.deadlineMs(leader)));
+    await world.settled(world.node(leader).follower.createTable(TABLE, world.deadlineMs(leader)));
     await world.until('a leader', () => led(world).length === 1);
     expect(led(world)[0]).toMatchObject({ stopped: undefined, isResetWanted: false });
   });
@@ -332,8 +342,8 @@ describe('what an operator must know, and wants', () => {
     const world = await followerWorld();
     const [leader, follower] = await world.roles();
     let heard = 0;
-    const end = world.node(follower).onChange(() => heard++);
-    await world.settled(world.node(leader).createReplicated('more', world.deadlineMs(leader)));
+    const end = world.node(follower).cluster.onChange(() => heard++);
+    await world.settled(world.node(leader).follower.createTable('more', world.deadlineMs(leader)));
     await world.until(
       'it hears of the table',
       () => heard > 0 && shardOf(world, follower, 'more') !== undefined,
@@ -345,7 +355,7 @@ describe('what an operator must know, and wants', () => {
     await world.until('there is another one', () => world.leader() !== undefined);
     end();
     const after = heard;
-    await world.settled(world.node(follower).requestReset(TABLE, world.deadlineMs(follower)));
+    await world.settled(world.node(follower).follower.requestReset(TABLE, world.deadlineMs(follower)));
     await world.sleep(100);
     expect(heard).toBe(after);
   });
@@ -355,11 +365,11 @@ describe('a write that was forwarded is there when it is answered', () => {
   test('when its revision is applied, by whatever shard, also one that is not there yet', async () => {
     const world = await World.formed({ options: { role: 'follower' } });
     const wait = (id: number, revision: number, timeoutMs = 30_000) =>
-      new Outcome(world.node(id).whenRevision(TABLE, revision, world.deadlineMs(id, timeoutMs)));
+      new Outcome(world.node(id).logs.whenRevision(TABLE, revision, world.deadlineMs(id, timeoutMs)));
     const early = wait(2, 2);
     const never = wait(2, 2, 500);
     expect(await world.fate(never)).toBe('Unavailable');
-    await world.settled(world.node(1).createReplicated(TABLE, world.deadlineMs(1)));
+    await world.settled(world.node(1).follower.createTable(TABLE, world.deadlineMs(1)));
     expect(early.fate).toBe('pending');
     await follow(world, () => 1, 2);
     await world.answer(early);
@@ -381,7 +391,7 @@ describe('a write that was forwarded is there when it is answered', () => {
     world.kill(other);
     const gate = world.gate(follower, isApplyOf(SHARD));
     const waiting = new Outcome(
-      world.node(follower).whenRevision(TABLE, 500, world.deadlineMs(follower, 20_000)),
+      world.node(follower).logs.whenRevision(TABLE, 500, world.deadlineMs(follower, 20_000)),
     );
     const load = await loaded(world, leader, pairs(20, 'new'), { leaderIndex: 500 });
     await world.settled(load.switch({}, world.deadlineMs(leader)));
@@ -392,7 +402,7 @@ describe('a write that was forwarded is there when it is answered', () => {
   test('a promotion in between answers no write that the promoted table may lack (R5)', async () => {
     const world = await followerWorld();
     await follow(world, () => 1, 20);
-    const waiting = new Outcome(world.node(2).whenRevision(TABLE, 21, world.deadlineMs(2, 30_000)));
+    const waiting = new Outcome(world.node(2).logs.whenRevision(TABLE, 21, world.deadlineMs(2, 30_000)));
     await promote(world, 1);
     await world.until('an answer', () => waiting.isSettled);
     expect(waiting.fate).not.toBe('ok');
@@ -402,15 +412,15 @@ describe('a write that was forwarded is there when it is answered', () => {
 /** Copies every table into a shard of its own, as a promotion does. */
 async function promote(world: World, id: number): Promise<void> {
   const node = world.node(id);
-  await world.settled(node.beginPromotion(world.deadlineMs(id)));
-  for (const { name, shardId } of node.unpromotedTables()) {
-    await world.until('it is applied', () => node.cursor(shardId) !== undefined);
-    const cursor = node.cursor(shardId)!;
+  await world.settled(node.follower.beginPromotion(world.deadlineMs(id)));
+  for (const { name, shardId } of node.follower.unpromotedTables()) {
+    await world.until('it is applied', () => node.follower.cursor(shardId) !== undefined);
+    const cursor = node.follower.cursor(shardId)!;
     const content = pairs(20, 'promoted', cursor);
     const load = await loaded(world, id, content, { table: name, leaderIndex: cursor });
     expect(await world.settled(load.switch({ ifCursor: cursor }, world.deadlineMs(id)))).toBe(true);
   }
-  await world.settled(node.finishPromotion(world.deadlineMs(id)));
+  await world.settled(node.follower.finishPromotion(world.deadlineMs(id)));
 }
 
 describe('R5: a cluster is a leader cluster or a follower cluster', () => {
@@ -419,9 +429,12 @@ describe('R5: a cluster is a leader cluster or a follower cluster', () => {
       const world = await World.formed({ options: { role } });
       const tables = role === 'leader' ? 1 : 0;
       for (const id of world.ids) {
-        expect(world.node(id).role).toBe(role);
-        expect(world.node(id).status().role).toBe(role);
-        await world.until('it knows its tables', () => world.node(id).status().tables.length === tables);
+        expect(world.node(id).cluster.role).toBe(role);
+        expect(world.node(id).reports.status().role).toBe(role);
+        await world.until(
+          'it knows its tables',
+          () => world.node(id).reports.status().tables.length === tables,
+        );
       }
     }
   });
@@ -439,7 +452,7 @@ describe('R5: a cluster is a leader cluster or a follower cluster', () => {
     world.kill(1);
     world.start(1);
     await world.until('nothing was changed', () => world.isReady(1));
-    expect(world.node(1).role).toBe(role);
+    expect(world.node(1).cluster.role).toBe(role);
   });
 
   test('data without a role, of an older version, is a leader cluster', async () => {
@@ -459,7 +472,7 @@ describe('R5: a cluster is a leader cluster or a follower cluster', () => {
     for (const id of world.ids) world.kill(id);
     for (const id of world.ids) world.start(id);
     await world.until('they are back', () => world.ids.every((id) => world.isReady(id)));
-    for (const id of world.ids) expect(world.node(id).role).toBe('leader');
+    for (const id of world.ids) expect(world.node(id).cluster.role).toBe('leader');
     await world.write(1, 'a', '1');
     world.kill(1);
     world.start(1, { role: 'follower' });
@@ -479,21 +492,21 @@ describe('R5: a cluster is a leader cluster or a follower cluster', () => {
     const [leader, follower] = await world.roles();
     // One that has not heard of it yet asks first.
     const gate = world.gate(follower, isApplyOf(META_SHARD));
-    await world.settled(world.node(leader).beginPromotion(world.deadlineMs(leader)));
-    expect(world.node(follower).role).toBe('follower');
+    await world.settled(world.node(leader).follower.beginPromotion(world.deadlineMs(leader)));
+    expect(world.node(follower).cluster.role).toBe('follower');
     const { deadlineMs } = world.deadlineMs(follower);
     const refused = [
       world.create(follower, 'own'),
       world.delete(follower, TABLE),
-      new Outcome(world.node(follower).createReplicated('theirs', { deadlineMs })),
-      new Outcome(world.node(follower).quarantine(TABLE, SHARD, { deadlineMs })),
+      new Outcome(world.node(follower).follower.createTable('theirs', { deadlineMs })),
+      new Outcome(world.node(follower).follower.quarantine(TABLE, SHARD, { deadlineMs })),
     ];
     gate.open();
     for (const outcome of refused) {
       expect(await world.fate(outcome)).toBe('Unavailable');
       expect(outcome.error).toMatchObject({ message: expect.stringContaining('is being promoted') });
     }
-    expect(world.node(leader).unpromotedTables()).toMatchObject([{ name: TABLE, shardId: SHARD }]);
+    expect(world.node(leader).follower.unpromotedTables()).toMatchObject([{ name: TABLE, shardId: SHARD }]);
     expect(world.replica(leader).table.sealedBy).toBeUndefined();
     await promote(world, leader);
     await world.answer(world.create(follower, 'own'));
@@ -504,27 +517,27 @@ describe('R5: a cluster is a leader cluster or a follower cluster', () => {
     const world = await followerWorld();
     const [leader, follower, other] = await world.roles();
     await follow(world, () => leader, 20);
-    await world.settled(world.node(follower).beginPromotion(world.deadlineMs(follower)));
-    await world.until('all know', () => world.ids.every((id) => world.node(id).role === 'promoting'));
-    expect(world.node(leader).unpromotedTables()).toMatchObject([{ name: TABLE, shardId: SHARD }]);
+    await world.settled(world.node(follower).follower.beginPromotion(world.deadlineMs(follower)));
+    await world.until('all know', () => world.ids.every((id) => world.node(id).cluster.role === 'promoting'));
+    expect(world.node(leader).follower.unpromotedTables()).toMatchObject([{ name: TABLE, shardId: SHARD }]);
     for (const id of world.ids) {
       expect(await world.fate(world.put(id, 'a', '1'))).toBe('Unavailable');
-      const create = new Outcome(world.node(id).createReplicated('new', world.deadlineMs(id)));
+      const create = new Outcome(world.node(id).follower.createTable('new', world.deadlineMs(id)));
       expect(await world.fate(create)).toBe('Unavailable');
     }
-    const tooEarly = new Outcome(world.node(leader).finishPromotion(world.deadlineMs(leader)));
+    const tooEarly = new Outcome(world.node(leader).follower.finishPromotion(world.deadlineMs(leader)));
     expect(await world.fate(tooEarly)).toBe('Unavailable');
     await promote(world, other);
-    await world.until('all know', () => world.ids.every((id) => world.node(id).role === 'leader'));
+    await world.until('all know', () => world.ids.every((id) => world.node(id).cluster.role === 'leader'));
     expect(await world.write(follower, 'a', '1')).toBeGreaterThan(BASE_STEP);
     expect((await world.answer(world.get(leader, 'promoted-007')))?.revision).toBe(20);
-    expect(world.node(leader).unpromotedTables()).toEqual([]);
-    await world.settled(world.node(leader).beginPromotion(world.deadlineMs(leader)));
+    expect(world.node(leader).follower.unpromotedTables()).toEqual([]);
+    await world.settled(world.node(leader).follower.beginPromotion(world.deadlineMs(leader)));
     // Started as it was before, it serves as what it is.
     for (const id of world.ids) world.kill(id);
     for (const id of world.ids) world.start(id, { role: id === 1 ? 'leader' : 'follower' });
     await world.until('they are back', () => world.ids.every((id) => world.isReady(id)));
-    for (const id of world.ids) expect(world.node(id).role).toBe('leader');
+    for (const id of world.ids) expect(world.node(id).cluster.role).toBe('leader');
     await world.write(1, 'a', '2');
     expect(world.log(2).join('\n')).toContain('promoted');
   });
@@ -532,7 +545,7 @@ describe('R5: a cluster is a leader cluster or a follower cluster', () => {
   test('a promotion, like a snapshot, makes no shard for which a member has too few descriptors', async () => {
     const world = await followerWorld();
     const [leader, follower, other] = await world.roles();
-    const begin = (id: number) => new Outcome(world.node(id).beginLoad(TABLE, world.deadlineMs(id)));
+    const begin = (id: number) => new Outcome(world.node(id).follower.beginLoad(TABLE, world.deadlineMs(id)));
     world.machine(follower).files.descriptors = { inUse: 161, max: 256 };
     const refused = begin(follower);
     expect(await world.fate(refused)).toBe('ResourceExhausted');
@@ -544,14 +557,14 @@ describe('R5: a cluster is a leader cluster or a follower cluster', () => {
     world.machine(follower).files.descriptors = { inUse: 161, max: 4096 };
     await world.sleep(5_000);
     await promote(world, leader);
-    await world.until('it knows', () => world.node(follower).role === 'leader');
+    await world.until('it knows', () => world.node(follower).cluster.role === 'leader');
   });
 
   test('what is still replicated while a table is promoted makes it begin again', async () => {
     const world = await followerWorld();
     const [leader, follower] = await world.roles();
     await follow(world, () => leader, 20);
-    await world.until('it is applied', () => world.node(follower).cursor(SHARD) === 20);
+    await world.until('it is applied', () => world.node(follower).follower.cursor(SHARD) === 20);
     const load = await loaded(world, follower, pairs(20, 'promoted'), { leaderIndex: 20 });
     await world.settled(replicate(world, leader, { shard: SHARD, cursor: 20 }));
     expect(await world.settled(load.switch({ ifCursor: 20 }, world.deadlineMs(follower)))).toBe(false);
@@ -573,11 +586,13 @@ describe('R5: a cluster is a leader cluster or a follower cluster', () => {
     });
     const command = mvcc.Command.encode(jump).finish() as Buffer;
     await world.settled(
-      world.node(leader).replicate(SHARD, { cursor: 0, command }, world.deadlineMs(leader)),
+      world.node(leader).follower.replicate(SHARD, { cursor: 0, command }, world.deadlineMs(leader)),
     );
-    await world.settled(world.node(leader).beginPromotion(world.deadlineMs(leader)));
-    await world.until('it knows', () => world.node(follower).role === 'promoting');
-    const begun = new Outcome(world.node(follower).beginLoad(TABLE, world.deadlineMs(follower, 30_000)));
+    await world.settled(world.node(leader).follower.beginPromotion(world.deadlineMs(leader)));
+    await world.until('it knows', () => world.node(follower).cluster.role === 'promoting');
+    const begun = new Outcome(
+      world.node(follower).follower.beginLoad(TABLE, world.deadlineMs(follower, 30_000)),
+    );
     await world.sleep(1_000);
     gate.open();
     const { shardId } = await world.answer(begun);
@@ -591,9 +606,9 @@ describe('R5: a cluster is a leader cluster or a follower cluster', () => {
     const jump = mvcc.Command.fromPartial({ type: mvcc.Command_CommandType.DUMMY, leaderIndex: BigInt(far) });
     const command = mvcc.Command.encode(jump).finish() as Buffer;
     await world.settled(
-      world.node(leader).replicate(SHARD, { cursor: 0, command }, world.deadlineMs(leader)),
+      world.node(leader).follower.replicate(SHARD, { cursor: 0, command }, world.deadlineMs(leader)),
     );
-    await world.settled(world.node(leader).quarantine(TABLE, SHARD, world.deadlineMs(leader)));
+    await world.settled(world.node(leader).follower.quarantine(TABLE, SHARD, world.deadlineMs(leader)));
     await promote(world, leader);
     await world.answer(world.create(leader, TABLE));
     expect(await world.write(leader, 'a', '1')).toBeGreaterThan(far + BASE_STEP);

@@ -45,7 +45,7 @@ export async function loaded(
   content: readonly Pair[],
   { table = TABLE, leaderIndex = 0 } = {},
 ): Promise<ShardLoad> {
-  const load = await world.settled(world.node(id).beginLoad(table, world.deadlineMs(id)));
+  const load = await world.settled(world.node(id).follower.beginLoad(table, world.deadlineMs(id)));
   await fill(world, id, load, content, leaderIndex);
   return load;
 }
@@ -57,7 +57,7 @@ export async function restored(
   content: readonly Pair[],
   table = TABLE,
 ): Promise<ShardLoad> {
-  const load = await world.settled(world.node(id).beginRestore(table, world.deadlineMs(id)));
+  const load = await world.settled(world.node(id).maintenance.beginRestore(table, world.deadlineMs(id)));
   await fill(world, id, load, content);
   return load;
 }
@@ -120,14 +120,14 @@ export function replicate(
   timeoutMs = 5_000,
 ): Promise<ApplyResult> {
   const command = replicated(cursor + 1, key);
-  return world.node(id).replicate(shard, { cursor, command }, world.deadlineMs(id, timeoutMs));
+  return world.node(id).follower.replicate(shard, { cursor, command }, world.deadlineMs(id, timeoutMs));
 }
 
 /** The shard that has the table's name, as the node knows. */
 export function shardOf(world: World, id: number, table = TABLE): number | undefined {
   return world
     .node(id)
-    .status()
+    .reports.status()
     .tables.find(({ name }) => name === table)?.shardId;
 }
 

@@ -61,9 +61,9 @@ describe('A4: an entry of the registry that a crash left half applied', () => {
       create(world, id, 'other');
       await world.until('it is half applied', () => held.waiting > 0);
       const gate = await startedHalfApplied(world, id, META_SHARD);
-      const { conditions } = world.node(id).readiness();
+      const { conditions } = world.node(id).reports.readiness();
       expect(conditions.hasNoCluster).toBe(true);
-      const list = new Outcome(world.node(id).listTables(world.deadlineMs(id, 50_000)));
+      const list = new Outcome(world.node(id).tables.list(world.deadlineMs(id, 50_000)));
       const read = world.get(id, 'a', { table: 'other', linearizable: false, timeoutMs: 50_000 });
       await world.sleep(2_000);
       expect([list.fate, read.fate]).toEqual(['pending', 'pending']);
@@ -106,17 +106,17 @@ describe('A4: an entry of a table that a crash left half applied', () => {
     const node = world.node(1);
     const { table } = world.replica(1);
     expect([table.contentHash, table.keyCount]).toEqual([undefined, undefined]);
-    expect(node.status().tables[0]).toMatchObject({ name: TABLE, contentHash: '' });
+    expect(node.reports.status().tables[0]).toMatchObject({ name: TABLE, contentHash: '' });
     // Whoever would follow or archive it begins when it is whole, and hears of that.
-    expect(node.ledTables()).toEqual([]);
+    expect(node.logs.led()).toEqual([]);
     let calls = 0;
-    node.onChange(() => calls++);
+    node.cluster.onChange(() => calls++);
     const call = world.deadlineMs(1, 50_000);
     const asked = {
       read: world.get(1, 'a', { linearizable: false, timeoutMs: 50_000 }),
       linearizable: world.get(1, 'a', { timeoutMs: 50_000 }),
-      log: new Outcome(node.openLog(TABLE, call)),
-      revision: new Outcome(node.whenRevision(TABLE, 1, call)),
+      log: new Outcome(node.logs.open(TABLE, call)),
+      revision: new Outcome(node.logs.whenRevision(TABLE, 1, call)),
     };
     await world.sleep(7_000);
     expect(Object.values(asked).map(({ fate }) => fate)).toEqual(Array(4).fill('pending'));
@@ -126,7 +126,7 @@ describe('A4: an entry of a table that a crash left half applied', () => {
     const log = await world.answer(asked.log);
     expect(await world.settled(log.table.countKeys())).toBe(keys.length);
     await world.answer(asked.revision);
-    expect(node.ledTables()).toHaveLength(1);
+    expect(node.logs.led()).toHaveLength(1);
     expect(calls).toBeGreaterThan(0);
     const left = await world.contents(1);
     expect(left).toEqual(keys.map((key) => `${key}=after/2`));

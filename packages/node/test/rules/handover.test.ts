@@ -132,7 +132,7 @@ describe('a node that stops hands over what it leads (thesis 3.10)', () => {
     await world.until('it notices', () =>
       world
         .node(leader)
-        .status()
+        .reports.status()
         .peers.every((peer) => !peer.isConnected),
     );
     const startedUs = world.loop.nowUs;

@@ -48,7 +48,7 @@ describe('T4: a node is who its disk says', () => {
     await world.sleep(30_000);
     expect(asked).toBeGreaterThan(10);
     expect(world.replica(other).isLeader).toBe(false);
-    expect(world.node(follower).status().clusterId).toBeUndefined();
+    expect(world.node(follower).reports.status().clusterId).toBeUndefined();
     world.expectEnd(follower);
     world.loseFrames(other, () => false);
     await world.endOf(follower);
@@ -62,7 +62,7 @@ describe('T4: a node is who its disk says', () => {
     // The third answers that it is empty, and never hears what was formed with it.
     for (const id of [1, 2]) world.loseFrames(id, (to, frame) => to === 3 && isOfCluster(frame));
     await world.until('two have joined', () =>
-      [1, 2].every((id) => world.isServing(id) && world.node(id).status().clusterId !== undefined),
+      [1, 2].every((id) => world.isServing(id) && world.node(id).reports.status().clusterId !== undefined),
     );
     world.kill(2);
     world.replaceMachine(2);
@@ -70,7 +70,7 @@ describe('T4: a node is who its disk says', () => {
     expect((await world.endOf(2)).message).toContain('with another data directory');
     world.loseFrames(1, () => false);
     await world.until('the other two form a quorum', () => world.isReady(1) && world.isReady(3));
-    expect(world.node(3).status().clusterId).toBe(world.node(1).status().clusterId);
+    expect(world.node(3).reports.status().clusterId).toBe(world.node(1).reports.status().clusterId);
   });
 
   test('a founder that is wiped does not found a second cluster', async () => {
@@ -79,15 +79,15 @@ describe('T4: a node is who its disk says', () => {
     world.loseFrames(1, (to, frame) => to === 3 && isOfCluster(frame));
     await world.until(
       'one has joined',
-      () => world.isServing(2) && world.node(2).status().clusterId !== undefined,
+      () => world.isServing(2) && world.node(2).reports.status().clusterId !== undefined,
     );
-    const { clusterId } = world.node(2).status();
+    const { clusterId } = world.node(2).reports.status();
     world.kill(1);
     world.replaceMachine(1);
     world.start(1);
     expect((await world.endOf(1)).message).toContain('with another data directory');
     await world.until('the others go on', () => world.isReady(2) && world.isReady(3));
-    expect(world.node(3).status().clusterId).toBe(clusterId);
+    expect(world.node(3).reports.status().clusterId).toBe(clusterId);
   });
 
   test('a node of another cluster is refused', async () => {
@@ -98,10 +98,10 @@ describe('T4: a node is who its disk says', () => {
     const [strangeLeader] = await stranger.roles();
     stranger.loseFrames(strangeLeader, (to, frame) => to === follower && frames.push(frame) < 0);
     for (let i = 0; i < 20; i++) await stranger.write(strangeLeader, 'a', 'strange');
-    const before = JSON.stringify(world.node(follower).status().tables);
+    const before = JSON.stringify(world.node(follower).reports.status().tables);
     for (const frame of frames) world.deliver(follower, frame);
     await world.sleep(1_000);
-    expect(JSON.stringify(world.node(follower).status().tables)).toBe(before);
+    expect(JSON.stringify(world.node(follower).reports.status().tables)).toBe(before);
     expect(world.log(follower).join()).toContain('it belongs to cluster');
     expect(await world.value(leader, 'a')).toBe('1');
   });
@@ -133,7 +133,7 @@ describe('T4: a node is who its disk says', () => {
     await world.sleep(10_000);
     // Once, however often they greet each other.
     expect(world.log(1).filter((line) => line.includes('with other initial members'))).toHaveLength(1);
-    for (const id of world.ids) expect(world.node(id).status().clusterId).toBeUndefined();
+    for (const id of world.ids) expect(world.node(id).reports.status().clusterId).toBeUndefined();
     world.kill(3);
     world.start(3);
     await world.until('it forms', () => isReady(world));
@@ -188,7 +188,7 @@ describe('T4: a node is who its disk says', () => {
         }
         world.start(id);
         await world.until('it forms', () => isReady(world));
-        expect(new Set(world.ids.map((node) => world.node(node).status().clusterId)).size).toBe(1);
+        expect(new Set(world.ids.map((node) => world.node(node).reports.status().clusterId)).size).toBe(1);
         await world.write(id, 'a', '1');
         await world.equal();
       }

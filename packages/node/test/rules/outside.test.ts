@@ -39,7 +39,7 @@ function fromOutside(world: World, id: number, { cursor, timeoutMs }: { cursor: 
     ),
     log: new Outcome(firstOfLog()),
     snapshot: new Outcome(snapshotSize()),
-    backup: new Outcome(node.openLog(TABLE, call)),
+    backup: new Outcome(node.logs.open(TABLE, call)),
   };
 }
 
@@ -165,7 +165,7 @@ describe('a node whose disk was put back to an earlier state (T4)', () => {
 
   test('is refused in a follower cluster too, whose cursor does not go back', async () => {
     const world = await World.formed({ options: { role: 'follower' } });
-    await world.settled(world.node(1).createReplicated(TABLE, world.deadlineMs(1)));
+    await world.settled(world.node(1).follower.createTable(TABLE, world.deadlineMs(1)));
     await world.until('all have it', () => world.ids.every((id) => shardOf(world, id) === OLD_SHARD));
     const [leader, follower] = await world.roles();
     const follow = async (from: number, to: number): Promise<void> => {
@@ -178,9 +178,9 @@ describe('a node whose disk was put back to an earlier state (T4)', () => {
     await world.equal();
     const bringBack = await rollBack(world, follower, () => follow(5, 15));
     await bringBack();
-    expect(world.node(leader).cursor(OLD_SHARD)).toBe(15);
+    expect(world.node(leader).follower.cursor(OLD_SHARD)).toBe(15);
     await follow(15, 20);
-    await world.until('it has all', () => world.node(follower).cursor(OLD_SHARD) === 20);
+    await world.until('it has all', () => world.node(follower).follower.cursor(OLD_SHARD) === 20);
     await world.equal();
   });
 });

@@ -59,7 +59,7 @@ describe('P1: a proposal is applied at most once, and its fate is told truly', (
     const heldMs = 100;
     /** In which stages of a put the node that is asked spends the time for which the logs of some are held up. */
     const slowStages = async (asked: number, heldUp: readonly number[]): Promise<string[]> => {
-      const { queue, wal, peers, apply } = world.node(asked).metrics().writeStages;
+      const { queue, wal, peers, apply } = world.node(asked).reports.metrics().writeStages;
       const stages = Object.entries({ queue, wal, peers, apply });
       const before = stages.map(([, { sum, counts }]) => ({ sum, count: counts.at(-1)! }));
       const { clock } = world.machine(asked);
@@ -265,7 +265,7 @@ describe('P4: what is accepted is carried everywhere', () => {
     await world.until('the log is gone', () => world.replica(leader).log.truncated.index > 10);
     world.start(other);
     await world.equal();
-    expect(world.node(other).metrics().snapshotsReceived).toBe(1);
+    expect(world.node(other).reports.metrics().snapshotsReceived).toBe(1);
     expect(await sizes(other)).toEqual(await sizes(leader));
   });
 });

@@ -86,7 +86,7 @@ describe('quiet groups (architecture.md section 3)', () => {
       if (step !== 'wal write') return undefined;
       throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
     });
-    const isFull = () => world.node(follower).status().isDiskFull;
+    const isFull = () => world.node(follower).reports.status().isDiskFull;
     for (let i = 0; !isFull(); i++) await world.write(leader, 'a', String(i), 'other');
     expect(world.replica(leader).isQuiet).toBe(true);
     world.beforeSteps(follower, () => undefined);

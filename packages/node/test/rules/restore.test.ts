@@ -53,7 +53,9 @@ describe('T3: a restore stamps every key anew', () => {
   test('also those that come without revisions', async () => {
     const world = await World.formed();
     const [leader] = await world.roles();
-    const load = await world.settled(world.node(leader).beginRestore(TABLE, world.deadlineMs(leader)));
+    const load = await world.settled(
+      world.node(leader).maintenance.beginRestore(TABLE, world.deadlineMs(leader)),
+    );
     await fill(world, leader, load, pairs(20, 'stock', 0));
     await switching(world, leader, load);
     expect((await world.answer(world.get(leader, 'stock-007')))!.revision).toBeGreaterThan(BASE_STEP);
@@ -66,13 +68,13 @@ describe('T1: whoever follows a table that is restored', () => {
     const world = await World.formed();
     const [leader, follower] = await world.roles();
     const cursor = await world.write(leader, 'old', '1');
-    const old = await world.settled(world.node(leader).openLog(TABLE, world.deadlineMs(leader)));
+    const old = await world.settled(world.node(leader).logs.open(TABLE, world.deadlineMs(leader)));
     const load = await restored(world, follower, pairs(20, 'new'));
     await world.settled(load.replay(commands(putOf('a', '1')), world.deadlineMs(follower)));
     await switching(world, follower, load);
     await world.until('the old log ends', () => !old.isServing);
     for (const id of world.ids) {
-      const log = await world.settled(world.node(id).openLog(TABLE, world.deadlineMs(id)));
+      const log = await world.settled(world.node(id).logs.open(TABLE, world.deadlineMs(id)));
       expect(log.shardId).toBe(NEW);
       expect(log.baseIndex).toBeGreaterThanOrEqual(cursor + BASE_STEP);
       expect(log.loadedIndex).toBe(load.header().revision);
@@ -120,7 +122,7 @@ describe('commands of a log are run again before the switch', () => {
     const world = await World.formed();
     const [leader] = await world.roles();
     const call = () => world.deadlineMs(leader);
-    const load = await world.settled(world.node(leader).beginRestore(TABLE, call()));
+    const load = await world.settled(world.node(leader).maintenance.beginRestore(TABLE, call()));
     const refused = [load.replay(commands(putOf('a', '1')), call()), load.switch({}, call())];
     for (const promise of refused)
       await expect(world.settled<unknown>(promise)).rejects.toThrow('not before');
@@ -139,7 +141,7 @@ describe('a table that does not exist', () => {
     const load = await restored(world, follower, pairs(20, 'new'), MISSING);
     expect(await world.fate(world.put(other, 'a', '1', { table: MISSING }))).toBe('NotFound');
     expect(await world.fate(world.get(leader, 'a', { table: MISSING }))).toBe('NotFound');
-    expect(world.node(leader).status().tables).toHaveLength(1);
+    expect(world.node(leader).reports.status().tables).toHaveLength(1);
     expect(await switching(world, follower, load)).toBe(true);
     for (const id of world.ids) {
       expect(await world.value(id, 'new-007', MISSING)).toBe('new');
@@ -179,8 +181,8 @@ describe('a table that does not exist', () => {
   test('counts as one of as many as a cluster may have', async () => {
     const world = await World.formed({ options: { tablesMax: 2 } });
     const [leader, follower] = await world.roles();
-    await world.settled(world.node(leader).beginRestore(MISSING, world.deadlineMs(leader)));
-    const another = world.node(follower).beginRestore('another', world.deadlineMs(follower));
+    await world.settled(world.node(leader).maintenance.beginRestore(MISSING, world.deadlineMs(leader)));
+    const another = world.node(follower).maintenance.beginRestore('another', world.deadlineMs(follower));
     expect(await refusal(world, another)).toContain('at most 2 tables');
     expect(await world.fate(world.create(follower, 'another'))).toBe('ResourceExhausted');
     // A second attempt takes the place of the first.
@@ -205,7 +207,7 @@ describe('a table that does not exist', () => {
   test('has no name that no table may have', async () => {
     const world = await World.formed();
     for (const name of ['', 'a/b']) {
-      const begun = new Outcome(world.node(1).beginRestore(name, world.deadlineMs(1)));
+      const begun = new Outcome(world.node(1).maintenance.beginRestore(name, world.deadlineMs(1)));
       expect(await world.fate(begun)).toBe('InvalidArgument');
     }
   });
@@ -236,7 +238,9 @@ describe('T2: of what happens at the same time one thing holds, and the other on
     world.loseFrames(leader, (to) => isCut && to === follower);
     const { raft } = world.replica(leader, META_SHARD);
     const before = raft.lastIndex;
-    const first = new Outcome(world.node(follower).beginRestore(MISSING, world.deadlineMs(follower)));
+    const first = new Outcome(
+      world.node(follower).maintenance.beginRestore(MISSING, world.deadlineMs(follower)),
+    );
     await world.until('it is proposed', () => raft.lastIndex > before);
     isCut = true;
     const second = await restored(world, leader, pairs(20, 'second'), MISSING);
@@ -287,7 +291,7 @@ describe('T2: of what happens at the same time one thing holds, and the other on
     const world = new World({ options: { role: 'follower', initialTables: [] } });
     for (const id of world.ids) world.start(id);
     await world.until('every node is ready', () => world.ids.every((id) => world.isReady(id)));
-    const begun = new Outcome(world.node(1).beginRestore(TABLE, world.deadlineMs(1)));
+    const begun = new Outcome(world.node(1).maintenance.beginRestore(TABLE, world.deadlineMs(1)));
     expect(await world.fate(begun)).toBe('Unavailable');
   });
 });
@@ -300,7 +304,9 @@ describe('a restore that does not come to its end', () => {
     const world = await World.formed();
     const [, follower, other] = await world.roles();
     const gate = world.gate(follower, isHeld);
-    const begun = new Outcome(world.node(follower).beginRestore(TABLE, world.deadlineMs(follower, 1_000)));
+    const begun = new Outcome(
+      world.node(follower).maintenance.beginRestore(TABLE, world.deadlineMs(follower, 1_000)),
+    );
     await world.until('the others host the new shard', () =>
       [...world.node(other).inspect().groups].some(({ group }) => group === NEW),
     );
@@ -315,7 +321,9 @@ describe('a restore that does not come to its end', () => {
     const world = await World.formed();
     const [leader, follower, other] = await world.roles();
     await world.write(leader, 'old', '1');
-    const load = await world.settled(world.node(follower).beginRestore(table, world.deadlineMs(follower)));
+    const load = await world.settled(
+      world.node(follower).maintenance.beginRestore(table, world.deadlineMs(follower)),
+    );
     await fill(world, follower, load, pairs(20, 'new'));
     await world.settled(load.replay(commands(putOf('a', '1')), world.deadlineMs(follower)));
     await world.write(other, 'old', '2');
@@ -378,7 +386,9 @@ describe('a restore goes on when leaders change', () => {
   test('of the shard that is filled, of the table and of the registry', async () => {
     const world = await World.formed();
     const [, loader] = await world.roles();
-    const load = await world.settled(world.node(loader).beginRestore(TABLE, world.deadlineMs(loader)));
+    const load = await world.settled(
+      world.node(loader).maintenance.beginRestore(TABLE, world.deadlineMs(loader)),
+    );
     const content = pairs(60, 'new');
     for (let part = 0; part < 3; part++) {
       await fillPart(world, loader, load, content.slice(part * 20, part * 20 + 20));

@@ -78,7 +78,7 @@ describe('T2: a shard takes over a name, and nothing that was acknowledged is lo
     const reads = [true, false].map((linearizable) =>
       world.get(follower, 'a', { linearizable, timeoutMs: 30_000 }),
     );
-    const log = new Outcome(world.node(follower).openLog(TABLE, world.deadlineMs(follower, 30_000)));
+    const log = new Outcome(world.node(follower).logs.open(TABLE, world.deadlineMs(follower, 30_000)));
     const late = world.put(follower, 'c', 'late', { timeoutMs: 1_000 });
     // It is certain that it was not written, so it may be repeated.
     expect(await world.fate(late)).toBe('Unavailable');
@@ -122,7 +122,7 @@ describe('T2: a shard takes over a name, and nothing that was acknowledged is lo
   test('a node on which the new shard is not whole yet serves none of it', async () => {
     const world = await World.formed();
     const [leader, follower] = await world.roles();
-    const load = await world.settled(world.node(leader).beginLoad(TABLE, world.deadlineMs(leader)));
+    const load = await world.settled(world.node(leader).follower.beginLoad(TABLE, world.deadlineMs(leader)));
     await world.until('all have the new shard', () => world.ids.every((id) => world.hasReplica(id, NEW)));
     // The new shard exists on the node, and nothing more of it is applied there.
     const gate = world.gate(follower, isApplyOf(NEW));
@@ -146,7 +146,7 @@ describe('T2: a shard takes over a name, and nothing that was acknowledged is lo
     world.replica(follower, OLD).suspend();
     const put = world.put(follower, 'a', '1', { timeoutMs: 30_000 });
     const read = world.get(follower, 'new-007', { timeoutMs: 30_000 });
-    const log = new Outcome(world.node(follower).openLog(TABLE, world.deadlineMs(follower, 30_000)));
+    const log = new Outcome(world.node(follower).logs.open(TABLE, world.deadlineMs(follower, 30_000)));
     await world.settled(load.switch({}, world.deadlineMs(leader)));
     expect((await world.answer(put)).header.shardId).toBe(NEW);
     expect((await world.answer(read))?.value).toBe('new');
@@ -159,7 +159,7 @@ describe('T2: a shard takes over a name, and nothing that was acknowledged is lo
     const load = await loaded(world, leader, pairs(20, 'new'));
     await world.settled(load.switch({}, world.deadlineMs(leader)));
     const revision = await world.write(follower, 'a', '1');
-    const log = await world.settled(world.node(follower).openLog(TABLE, world.deadlineMs(follower)));
+    const log = await world.settled(world.node(follower).logs.open(TABLE, world.deadlineMs(follower)));
     const entries = log.entries(log.firstIndex, 1024 * 1024);
     // Those who follow the table would take a load for an entry that does nothing.
     expect(new Set(entries.map(({ kind }) => kind))).not.toContain(4);
@@ -248,7 +248,9 @@ describe('T2: a shard takes over a name, and nothing that was acknowledged is lo
     const world = await World.formed();
     const [leader, follower, other] = await world.roles();
     await world.write(leader, 'a', '1');
-    const load = await world.settled(world.node(follower).beginLoad(TABLE, world.deadlineMs(follower)));
+    const load = await world.settled(
+      world.node(follower).follower.beginLoad(TABLE, world.deadlineMs(follower)),
+    );
     expect(load.shardId).toBe(NEW);
     world.restart(follower);
     const second = await loaded(world, other, pairs(20, 'second'));
@@ -262,7 +264,9 @@ describe('T2: a shard takes over a name, and nothing that was acknowledged is lo
   test('a load that nobody goes on with goes after an hour, and none before', async () => {
     const world = await World.formed({ options: { tickMs: 500 } });
     const [, follower] = await world.roles();
-    const load = await world.settled(world.node(follower).beginLoad(TABLE, world.deadlineMs(follower)));
+    const load = await world.settled(
+      world.node(follower).follower.beginLoad(TABLE, world.deadlineMs(follower)),
+    );
     for (let minutes = 0; minutes < 55; minutes++) await world.sleep(59_000);
     for (const id of world.ids) expect(world.hasReplica(id, load.shardId)).toBe(true);
     for (let minutes = 0; minutes < 10; minutes++) await world.sleep(59_000);
@@ -292,7 +296,7 @@ describe('T2: a shard takes over a name, and nothing that was acknowledged is lo
       (table) =>
         world
           .node(1)
-          .status()
+          .reports.status()
           .tables.find(({ name }) => name === table)!.shardId,
     );
     const loads = [];
@@ -336,7 +340,7 @@ describe('T2: a shard takes over a name, and nothing that was acknowledged is lo
   test('a load that lacks keys does not end', async () => {
     const world = await World.formed();
     const [leader] = await world.roles();
-    const load = await world.settled(world.node(leader).beginLoad(TABLE, world.deadlineMs(leader)));
+    const load = await world.settled(world.node(leader).follower.beginLoad(TABLE, world.deadlineMs(leader)));
     const end = { leaderIndex: 0, keyCount: 1, hasUnstamped: false };
     expect(await world.fate(new Outcome(load.finish(end, world.deadlineMs(leader))))).toBe('Internal');
   });

@@ -54,7 +54,7 @@ describe('T2: a deleted table acknowledges nothing', () => {
     await world.write(follower, 'a', '1');
     const gate = world.gate(follower, isMetaApply);
     await world.answer(world.delete(leader, TABLE));
-    expect(world.node(follower).status().tables).toHaveLength(1);
+    expect(world.node(follower).reports.status().tables).toHaveLength(1);
     await world.until('it is sealed here', () => world.replica(follower).table.sealedBy === 0);
     const requests: Outcome<unknown>[] = [
       world.put(follower, 'a', '2', { timeoutMs: 60_000 }),
@@ -126,7 +126,7 @@ describe('T2: a deleted table acknowledges nothing', () => {
       await world.answer(deletion);
       await world.until('it is back', () => world.isReady(follower));
       await dropped(world, SHARD);
-      const names = await world.settled(world.node(follower).listTables(world.deadlineMs(follower)));
+      const names = await world.settled(world.node(follower).tables.list(world.deadlineMs(follower)));
       expect(names).toEqual([]);
       const shard = await created(world, follower, TABLE);
       expect(await world.value(follower, 'a')).toBeUndefined();
@@ -190,8 +190,8 @@ describe('T5: a table is denied only when it does not exist, and promised only w
       world.put(follower, 'b', '1', { timeoutMs: 60_000 }),
       world.get(follower, 'a', { timeoutMs: 60_000 }),
       world.get(follower, 'a', { linearizable: false, timeoutMs: 60_000 }),
-      new Outcome(world.node(follower).openLog(TABLE, call)),
-      new Outcome(world.node(follower).whenRevision(TABLE, 1, call)),
+      new Outcome(world.node(follower).logs.open(TABLE, call)),
+      new Outcome(world.node(follower).logs.whenRevision(TABLE, 1, call)),
     ];
     await world.sleep(5_000);
     for (const { fate } of requests) expect(fate).toBe('pending');
@@ -233,11 +233,11 @@ describe('T5: a table is denied only when it does not exist, and promised only w
   test('requests for a table that does not exist share rounds of the meta group', async () => {
     const world = await World.formed();
     const [, follower] = await world.roles();
-    const before = world.node(follower).metrics().reads.readIndexRounds;
+    const before = world.node(follower).reports.metrics().reads.readIndexRounds;
     const reads = Array.from({ length: 500 }, () => world.get(follower, 'a', { table: 'none' }));
     await world.until('all end', () => reads.every(({ isSettled }) => isSettled));
     expect(new Set(reads.map(({ fate }) => fate))).toEqual(new Set(['NotFound']));
-    expect(world.node(follower).metrics().reads.readIndexRounds - before).toBeLessThan(5);
+    expect(world.node(follower).reports.metrics().reads.readIndexRounds - before).toBeLessThan(5);
   });
 
   test('a creation answers when a quorum hosts the group, and it has a leader', async () => {
@@ -262,7 +262,7 @@ describe('T5: a table is denied only when it does not exist, and promised only w
     for (const creation of creations) fates.push(await world.fate(creation));
     expect(fates[1]).toBe('ok');
     expect([fates[0], fates[2]].sort()).toEqual(['InvalidArgument', 'ok']);
-    const tables = await world.settled(world.node(other).listTables(world.deadlineMs(other)));
+    const tables = await world.settled(world.node(other).tables.list(world.deadlineMs(other)));
     expect(tables.map(({ name }) => name)).toEqual([TABLE, 'x', 'y']);
     expect(new Set(tables.map(({ shardId }) => shardId)).size).toBe(3);
   });

@@ -267,7 +267,7 @@ export class World {
 
   isReady(id: NodeId): boolean {
     const { node, isServing } = this.#host(id);
-    return isServing && node!.readiness().isReady;
+    return isServing && node!.reports.readiness().isReady;
   }
 
   node(id: NodeId): Node {
@@ -411,13 +411,13 @@ export class World {
   }
 
   propose(id: NodeId, command: mvcc.Command, { table = TABLE, timeoutMs = 5_000 } = {}) {
-    return new Outcome(this.node(id).propose(table, command, this.deadlineMs(id, timeoutMs)));
+    return new Outcome(this.node(id).kv.propose(table, command, this.deadlineMs(id, timeoutMs)));
   }
 
   /** Reads a key. */
   get(id: NodeId, key: string, { table = TABLE, linearizable = true, timeoutMs = 5_000 } = {}) {
     const read = async () => {
-      const readable = await this.node(id).read(table, { linearizable }, this.deadlineMs(id, timeoutMs));
+      const readable = await this.node(id).kv.read(table, { linearizable }, this.deadlineMs(id, timeoutMs));
       const { record } = readable.table.get(Buffer.from(key));
       return (
         record && { value: record.value.toString(), version: record.version, revision: record.modRevision }
@@ -440,7 +440,7 @@ export class World {
   /** All that a replica holds, key by key. */
   async contents(id: NodeId, table = TABLE): Promise<string[]> {
     const read = async () => {
-      const readable = await this.node(id).read(table, { linearizable: false }, this.deadlineMs(id));
+      const readable = await this.node(id).kv.read(table, { linearizable: false }, this.deadlineMs(id));
       const { records } = await readAll(readable.table, wholeRange, (revision) => readable.header(revision));
       return records.map(({ key, value, version }) => `${key}=${value}/${version}`);
     };
@@ -448,11 +448,11 @@ export class World {
   }
 
   create(id: NodeId, name: string, timeoutMs = 5_000) {
-    return new Outcome(this.node(id).createTable(name, undefined, this.deadlineMs(id, timeoutMs)));
+    return new Outcome(this.node(id).tables.create(name, undefined, this.deadlineMs(id, timeoutMs)));
   }
 
   delete(id: NodeId, name: string, timeoutMs = 5_000) {
-    return new Outcome(this.node(id).deleteTable(name, this.deadlineMs(id, timeoutMs)));
+    return new Outcome(this.node(id).tables.delete(name, this.deadlineMs(id, timeoutMs)));
   }
 
   // ---- waiting

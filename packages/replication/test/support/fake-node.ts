@@ -1,13 +1,11 @@
 import type {
   ClusterRole,
-  FollowerControl,
   Header,
   LedTable,
-  MemberControl,
   MemberState,
-  NodeApi,
+  NodeParts,
   NodeStatus,
-  ReplicationApi,
+  ReplicatedCommand,
   ShardLoad,
   TableInfo,
   TableLog,
@@ -27,7 +25,7 @@ const NO_EFFECT: Pick<ApplyResult, 'responses' | 'sealedBy' | 'succeeded'> = {
 };
 
 /** The part of a node that replication sees, kept in memory: cursors are compared as in a table (R1). */
-export class FakeNode implements Partial<NodeApi & ReplicationApi & FollowerControl & MemberControl> {
+export class FakeNode {
   role: ClusterRole | undefined = 'follower';
   leadsMeta = true;
   leaderClusterId: string | undefined = 'L';
@@ -55,6 +53,9 @@ export class FakeNode implements Partial<NodeApi & ReplicationApi & FollowerCont
   readonly log: { readonly timeMs: number; readonly command: Buffer }[] = [];
   wallMs: () => number = () => 1_000;
   readonly #listeners = new Set<() => void>();
+
+  /** This fake as the objects that a node hands out. */
+  readonly parts: NodeParts = partsOf(this);
 
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
@@ -171,6 +172,59 @@ export class FakeNode implements Partial<NodeApi & ReplicationApi & FollowerCont
     const members = [{ id: this.nodeId, name: `node-${this.nodeId}`, restAddress: 'here:1' }];
     return { nodeId: this.nodeId, clusterId: this.clusterId, tables, members } as unknown as NodeStatus;
   }
+}
+
+function partsOf(fake: FakeNode): NodeParts {
+  const parts = {
+    cluster: {
+      get nodeId() {
+        return fake.nodeId;
+      },
+      get role() {
+        return fake.role;
+      },
+      get id() {
+        return fake.clusterId;
+      },
+      get leaderClusterId() {
+        return fake.leaderClusterId;
+      },
+      get leadsMeta() {
+        return fake.leadsMeta;
+      },
+      onChange: (listener: () => void) => fake.onChange(listener),
+      answerMembers: (topic: string, answerer: (question: Buffer) => Buffer) =>
+        fake.answerMembers(topic, answerer),
+      askMembers: (topic: string) => fake.askMembers(topic),
+    },
+    tables: { list: () => fake.listTables() },
+    logs: {
+      open: () => fake.openLog(),
+      led: () => fake.ledTables(),
+      whenRevision: () => fake.whenRevision(),
+    },
+    follower: {
+      cursor: (shardId: number) => fake.cursor(shardId),
+      replicate: (shardId: number, command: ReplicatedCommand) => fake.replicate(shardId, command),
+      bindLeaderCluster: (id: string) => fake.bindLeaderCluster(id),
+      createTable: (name: string) => fake.createReplicated(name),
+      quarantine: (name: string, shardId: number) => fake.quarantine(name, shardId),
+      requestReset: (name: string | undefined) => fake.requestReset(name),
+      stopReplication: (name: string, reason: string) => fake.stopReplication(name, reason),
+      beginLoad: (name: string) => fake.beginLoad(name),
+    },
+    members: {
+      state: () => fake.memberState(),
+      get isLogPaused() {
+        return fake.isLogPaused;
+      },
+      get isReplicationPaused() {
+        return fake.isReplicationPaused;
+      },
+    },
+    reports: { status: () => fake.status() },
+  };
+  return parts as unknown as NodeParts;
 }
 
 /** A shard that a test fills. */

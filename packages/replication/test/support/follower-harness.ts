@@ -1,4 +1,3 @@
-import type { FollowerControl, MemberControl, NodeApi, ReplicationApi } from '@coxswain/node';
 import { defaultFollowerOptions, Follower, type FollowerOptions } from '../../src/index.js';
 import { FakeLink } from './fake-link.js';
 import { FakeNode } from './fake-node.js';
@@ -21,7 +20,7 @@ export function followerHarness(options: Partial<FollowerOptions> = {}) {
     link,
     fatal: (error: unknown) => fatal.push(error),
   };
-  const whole = node as unknown as NodeApi & ReplicationApi & FollowerControl & MemberControl;
+  const whole = node.parts;
   const follower = new Follower(whole, environment, {
     ...defaultFollowerOptions,
     followerName: 'node-1',

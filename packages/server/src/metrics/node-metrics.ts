@@ -1,4 +1,4 @@
-import type { NodeApi, Readiness } from '@coxswain/node';
+import type { NodeParts, Readiness } from '@coxswain/node';
 import type { Histogram } from '@coxswain/runtime';
 import type { MetricJson } from './grpc-metrics.js';
 
@@ -9,9 +9,13 @@ type Labels = Record<string, string | number>;
  * A node's metrics for Prometheus: `coxswain_*`, and Regatta's own names that dashboards read. `readiness` is what
  * /readyz answers.
  */
-export function describeNodeMetrics(node: NodeApi, version: string, { isReady }: Readiness): MetricJson[] {
-  const { proposals, reads, ...metrics } = node.metrics();
-  const { tables, meta, isDiskFull, peers } = node.status();
+export function describeNodeMetrics(
+  node: Pick<NodeParts, 'reports'>,
+  version: string,
+  { isReady }: Readiness,
+): MetricJson[] {
+  const { proposals, reads, ...metrics } = node.reports.metrics();
+  const { tables, meta, isDiskFull, peers } = node.reports.status();
   const groups = meta ? [meta, ...tables] : tables;
   const perGroup = (value: (group: (typeof groups)[number]) => number): Values =>
     groups.map((group) => ({

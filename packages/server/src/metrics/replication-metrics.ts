@@ -1,4 +1,4 @@
-import type { NodeApi, ReplicationApi } from '@coxswain/node';
+import type { NodeParts } from '@coxswain/node';
 import type { Follower, LeaderReplication, TableReplication } from '@coxswain/replication';
 import type { MetricJson } from './grpc-metrics.js';
 
@@ -7,11 +7,11 @@ const followersMax = 1_000;
 
 /** What Prometheus is told of replication between clusters, with Regatta's own names where there are any. */
 export function describeReplication(
-  node: NodeApi & Pick<ReplicationApi, 'role'>,
+  node: Pick<NodeParts, 'cluster' | 'reports'>,
   leader: LeaderReplication,
   follower: Follower | undefined,
 ): MetricJson[] {
-  return node.role === 'follower' && follower !== undefined
+  return node.cluster.role === 'follower' && follower !== undefined
     ? describeFollower(follower)
     : describeLeader(node, leader);
 }
@@ -101,13 +101,13 @@ function describeFollower(follower: Follower): MetricJson[] {
   ];
 }
 
-function describeLeader(node: NodeApi, leader: LeaderReplication): MetricJson[] {
+function describeLeader(node: Pick<NodeParts, 'reports'>, leader: LeaderReplication): MetricJson[] {
   return [
     {
       name: 'regatta_replication_index',
       help: 'The last index that is applied.',
       type: 'gauge',
-      values: node.status().tables.map(({ name, appliedIndex }) => ({
+      values: node.reports.status().tables.map(({ name, appliedIndex }) => ({
         labels: { role: 'leader', table: name },
         value: appliedIndex,
       })),

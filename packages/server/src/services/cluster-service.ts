@@ -1,5 +1,5 @@
 import { type ArchiveStatus, type TableArchiveStatus, tableWarnings } from '@coxswain/archive';
-import { describeShortage, errors, type NodeApi, type NodeStatus, type TableStatus } from '@coxswain/node';
+import { describeShortage, errors, type NodeParts, type NodeStatus, type TableStatus } from '@coxswain/node';
 import { regatta } from '@coxswain/protocol';
 import type { FollowerSighting, ReplicationStatus, TableReplication } from '@coxswain/replication';
 import { type Method, unary } from '../grpc/call.js';
@@ -23,10 +23,10 @@ export interface ClusterServiceOptions {
 
 /** regatta.v1.Cluster: the members, and the state of the node that answers. Works without a leader. */
 export class ClusterService {
-  readonly #node: NodeApi;
+  readonly #node: Pick<NodeParts, 'reports'>;
   readonly #options: ClusterServiceOptions;
 
-  constructor(node: NodeApi, options: ClusterServiceOptions) {
+  constructor(node: Pick<NodeParts, 'reports'>, options: ClusterServiceOptions) {
     this.#node = node;
     this.#options = options;
   }
@@ -37,7 +37,7 @@ export class ClusterService {
    * they have, and would lose the other members.
    */
   memberList(): regatta.MemberListResponse {
-    const { clusterId, members } = this.#node.status();
+    const { clusterId, members } = this.#node.reports.status();
     const reachable = members.filter(({ clientUrls }) => clientUrls.length > 0);
     if (reachable.length <= members.length / 2) throw errors.notFormed(reachable.length, members.length);
     return {
@@ -55,8 +55,9 @@ export class ClusterService {
 
   /** Tables sorted by name: the stock backup command takes its list from here, so none may be missing. */
   async status(request: regatta.StatusRequest): Promise<regatta.StatusResponse> {
-    const following = this.#node.status().role === 'follower' ? await this.#options.replication() : undefined;
-    const ofNode = this.#node.status();
+    const following =
+      this.#node.reports.status().role === 'follower' ? await this.#options.replication() : undefined;
+    const ofNode = this.#node.reports.status();
     const { nodeId, role, clusterId, tables, isDiskFull, diskShortage } = ofNode;
     const archived = this.#options.archive();
     const problems: string[] = [];

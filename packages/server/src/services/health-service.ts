@@ -1,4 +1,4 @@
-import { type NodeApi, type Readiness, Status } from '@coxswain/node';
+import { type Readiness, Status } from '@coxswain/node';
 import { health } from '@coxswain/protocol';
 import { type CallContext, type Method, stream, unary } from '../grpc/call.js';
 import { transportErrors } from '../grpc/errors.js';
@@ -20,16 +20,16 @@ const watchIntervalMs = 250;
  * moco-agent's form, in which it is the text of an error (operations-protocols.md §2).
  */
 export class HealthService {
-  readonly #node: Pick<NodeApi, 'readiness'>;
+  readonly #nodeReadiness: () => Readiness;
   /** By name: whether the service can answer only when the node is ready. */
   readonly #services: ReadonlyMap<string, { readonly needsReadiness: boolean }>;
   #isDraining = false;
 
   constructor(
-    node: Pick<NodeApi, 'readiness'>,
+    nodeReadiness: () => Readiness,
     services: ReadonlyMap<string, { readonly needsReadiness: boolean }>,
   ) {
-    this.#node = node;
+    this.#nodeReadiness = nodeReadiness;
     this.#services = services;
   }
 
@@ -40,7 +40,7 @@ export class HealthService {
 
   /** Whether the node is ready, and while it is not, or drains, why. */
   readiness(): Readiness {
-    const readiness = this.#node.readiness();
+    const readiness = this.#nodeReadiness();
     if (!this.#isDraining) return readiness;
     return { isReady: false, conditions: { ...readiness.conditions, isShuttingDown: true } };
   }
@@ -99,7 +99,7 @@ export class HealthService {
     if (!service) return ServingStatus.SERVICE_UNKNOWN;
     if (this.#isDraining) return ServingStatus.NOT_SERVING;
     if (!service.needsReadiness) return ServingStatus.SERVING;
-    const { isReady, conditions } = this.#node.readiness();
+    const { isReady, conditions } = this.#nodeReadiness();
     if (conditions['hasNoCluster']) return ServingStatus.UNKNOWN;
     return isReady ? ServingStatus.SERVING : ServingStatus.NOT_SERVING;
   }

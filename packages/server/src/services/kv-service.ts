@@ -2,10 +2,9 @@ import {
   ApiError,
   errors,
   type Header,
-  type NodeApi,
+  type NodeParts,
   type Proposed,
   type ReadableTable,
-  type ReplicationApi,
   tableApiError,
 } from '@coxswain/node';
 import { mvcc, regatta } from '@coxswain/protocol';
@@ -55,7 +54,7 @@ const linearizable = { linearizable: true } as const;
 const serializable = { linearizable: false } as const;
 const noBytes = Buffer.alloc(0);
 
-type KvNode = NodeApi & Pick<ReplicationApi, 'role'>;
+type KvNode = Pick<NodeParts, 'kv' | 'cluster'>;
 type Forwarding = Pick<ForwardedWrites, 'put' | 'deleteRange' | 'txn' | 'range'>;
 
 /**
@@ -75,7 +74,7 @@ export class KvService {
 
   /** On a follower cluster, until it is promoted: the way to the leader cluster. */
   get #leaderCluster(): Forwarding | undefined {
-    return this.#node.role === 'follower' ? this.#writes : undefined;
+    return this.#node.cluster.role === 'follower' ? this.#writes : undefined;
   }
 
   /** One key, or a page of a range. */
@@ -88,7 +87,7 @@ export class KvService {
     if (!areKeysShort(request.key, request.rangeEnd)) {
       return this.#refuseExistingTable(name, errors.keyTooLong(), call);
     }
-    const readable = this.#node.read(name, request.linearizable ? linearizable : serializable, call);
+    const readable = this.#node.kv.read(name, request.linearizable ? linearizable : serializable, call);
     if (readable instanceof Promise) return readable.then((table) => this.#readRange(table, request, call));
     return this.#readRange(readable, request, call);
   }
@@ -104,7 +103,7 @@ export class KvService {
       await this.#refuseExistingTable(name, errors.keyTooLong(), call);
     }
     const consistency = request.linearizable ? linearizable : serializable;
-    const readable = await this.#node.read(name, consistency, { deadlineMs: call.openingDeadlineMs });
+    const readable = await this.#node.kv.read(name, consistency, { deadlineMs: call.openingDeadlineMs });
     const view = openView(readable, request);
     try {
       const header = toWireHeader(readable.header(view.revision));
@@ -140,7 +139,7 @@ export class KvService {
     const command = commandOf(mvcc.Command_CommandType.PUT, table);
     command.kv = { key, value, createRevision: 0n, modRevision: 0n, version: 0n };
     command.prevKvs = request.prevKv;
-    return this.#node.propose(name, command, call).then(toPutAnswer);
+    return this.#node.kv.propose(name, command, call).then(toPutAnswer);
   }
 
   /** `deleted` is always exact; `more` says that the pairs that were asked for did not all fit. */
@@ -156,7 +155,7 @@ export class KvService {
     if (rangeEnd.length > 0) command.rangeEnd = rangeEnd;
     command.prevKvs = request.prevKv;
     command.count = request.count;
-    return this.#node.propose(name, command, call).then(toDeleteRangeResponse);
+    return this.#node.kv.propose(name, command, call).then(toDeleteRangeResponse);
   }
 
   /** A transaction that only reads is never proposed, and always linearizable (P3). */
@@ -170,14 +169,14 @@ export class KvService {
     if (!shape.areValuesShort) return this.#refuseExistingTable(name, errors.valueTooLong(), call);
     const { compare, success, failure } = request;
     if (shape.isReadOnly) {
-      const readable = await this.#node.read(name, linearizable, call);
+      const readable = await this.#node.kv.read(name, linearizable, call);
       const room = call.reserve(pageSizeBytesMax);
       if (room !== undefined) await room;
       return this.#inTurns(call, (isAwaited) => readTxn(readable, { compare, success, failure }, isAwaited));
     }
     const command = commandOf(mvcc.Command_CommandType.TXN, request.table);
     command.txn = { compare, success, failure };
-    const { result, header } = await this.#node.propose(name, command, call);
+    const { result, header } = await this.#node.kv.propose(name, command, call);
     return { header: toWireHeader(header), succeeded: result.succeeded, responses: result.responses };
   }
 
@@ -277,7 +276,7 @@ export class KvService {
   async #refuseExistingTable(name: string, refusal: ApiError, call: CallContext): Promise<never> {
     const notFound = errors.tableNotFound();
     try {
-      await this.#node.read(name, serializable, call);
+      await this.#node.kv.read(name, serializable, call);
     } catch (error) {
       if (error instanceof ApiError && error.status === notFound.status) throw error;
     }

@@ -1,6 +1,6 @@
 import type { ArchiveRestores } from '@coxswain/archive';
 import type { Backups, Restores } from '@coxswain/backup';
-import { ApiError, errors, type FollowerControl, type MaintenanceControl, Status } from '@coxswain/node';
+import { ApiError, errors, type NodeParts, Status } from '@coxswain/node';
 import { maintenance } from '@coxswain/protocol';
 import { type CallContext, type Method, stream, unary, upload } from '../grpc/call.js';
 
@@ -8,7 +8,7 @@ import { type CallContext, type Method, stream, unary, upload } from '../grpc/ca
 const copyDeadlineMs = 3_600_000;
 
 /** What the service asks of the node. `Node` implements it. */
-type MaintenanceNode = FollowerControl & Pick<MaintenanceControl, 'clone'>;
+type MaintenanceNode = Pick<NodeParts, 'cluster' | 'follower' | 'maintenance'>;
 
 /** maintenance.v1.Maintenance: reset and promote on follower clusters, the rest on leader clusters. */
 export class MaintenanceService {
@@ -29,10 +29,10 @@ export class MaintenanceService {
    * old data serves until then. Errors: notForLeader, tableNotSet, tableToMaintainNotFound, and those of a proposal.
    */
   async reset(request: maintenance.ResetRequest, call: CallContext): Promise<maintenance.ResetResponse> {
-    if (this.#node.role !== 'follower') throw errors.notForLeader('Reset');
+    if (this.#node.cluster.role !== 'follower') throw errors.notForLeader('Reset');
     if (!request.resetAll && request.table.length === 0) throw errors.tableNotSet();
     try {
-      await this.#node.requestReset(request.resetAll ? undefined : request.table.toString(), call);
+      await this.#node.follower.requestReset(request.resetAll ? undefined : request.table.toString(), call);
     } catch (error) {
       if (error instanceof ApiError && error.status === Status.NotFound)
         throw errors.tableToMaintainNotFound();
@@ -49,10 +49,10 @@ export class MaintenanceService {
     _request: maintenance.PromoteRequest,
     call: CallContext,
   ): Promise<maintenance.PromoteResponse> {
-    const { role } = this.#node;
+    const { role } = this.#node.cluster;
     if (role === undefined) throw errors.notReady();
     if (role === 'leader') throw errors.isLeaderCluster();
-    await this.#node.beginPromotion(call);
+    await this.#node.follower.beginPromotion(call);
     await this.#promoted(call);
     return {};
   }
@@ -65,20 +65,20 @@ export class MaintenanceService {
     _request: maintenance.ForgetCloneRequest,
     call: CallContext,
   ): Promise<maintenance.ForgetCloneResponse> {
-    if (this.#node.role !== 'leader') throw errors.notForThisRole('ForgetClone');
-    const clone = await this.#node.clone.forget(call);
+    if (this.#node.cluster.role !== 'leader') throw errors.notForThisRole('ForgetClone');
+    const clone = await this.#node.maintenance.clone.forget(call);
     return { donor: clone?.donor ?? '', error: clone?.error ?? '' };
   }
 
   #promoted(call: CallContext): Promise<void> {
     return new Promise((resolve) => {
       const look = (): void => {
-        if (this.#node.role !== 'leader' && !call.isEnded) return;
+        if (this.#node.cluster.role !== 'leader' && !call.isEnded) return;
         leave();
         call.signal.removeEventListener('abort', look);
         resolve();
       };
-      const leave = this.#node.onChange(look);
+      const leave = this.#node.cluster.onChange(look);
       call.signal.addEventListener('abort', look);
       look();
     });

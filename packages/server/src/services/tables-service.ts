@@ -1,13 +1,13 @@
-import { errors, type NodeApi, type ReplicationApi } from '@coxswain/node';
+import { errors, type NodeParts } from '@coxswain/node';
 import { regatta } from '@coxswain/protocol';
 import type { CallContext, Method } from '../grpc/call.js';
 import { unary } from '../grpc/call.js';
 
 /** regatta.v1.Tables: makes, removes and lists tables. */
 export class TablesService {
-  readonly #node: NodeApi & Pick<ReplicationApi, 'role'>;
+  readonly #node: Pick<NodeParts, 'tables' | 'cluster'>;
 
-  constructor(node: NodeApi & Pick<ReplicationApi, 'role'>) {
+  constructor(node: Pick<NodeParts, 'tables' | 'cluster'>) {
     this.#node = node;
   }
 
@@ -15,7 +15,7 @@ export class TablesService {
   async create(request: regatta.CreateTableRequest, call: CallContext): Promise<regatta.CreateTableResponse> {
     this.#checkRole('Create');
     if (request.name === '') throw errors.nameNotSet();
-    const table = await this.#node.createTable(request.name, request.config, call);
+    const table = await this.#node.tables.create(request.name, request.config, call);
     return { id: String(table.shardId) };
   }
 
@@ -23,13 +23,13 @@ export class TablesService {
   async delete(request: regatta.DeleteTableRequest, call: CallContext): Promise<regatta.DeleteTableResponse> {
     this.#checkRole('Delete');
     if (request.name === '') throw errors.nameNotSet();
-    await this.#node.deleteTable(request.name, call);
+    await this.#node.tables.delete(request.name, call);
     return {};
   }
 
   /** Sorted by name; linearizable. */
   async list(_request: regatta.ListTablesRequest, call: CallContext): Promise<regatta.ListTablesResponse> {
-    const tables = await this.#node.listTables(call);
+    const tables = await this.#node.tables.list(call);
     return {
       tables: tables.map(({ name, shardId, config }) => ({ name, id: String(shardId), config })),
     };
@@ -37,7 +37,7 @@ export class TablesService {
 
   /** A follower cluster has its tables from its leader cluster. */
   #checkRole(method: string): void {
-    if (this.#node.role === 'follower') throw errors.notForFollower(method);
+    if (this.#node.cluster.role === 'follower') throw errors.notForFollower(method);
   }
 
   methods(): readonly Method[] {

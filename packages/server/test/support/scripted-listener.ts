@@ -30,7 +30,10 @@ export class ScriptedListener {
 
   static async start(options: ScriptedListenerOptions = {}): Promise<ScriptedListener> {
     const node = new ScriptedNode();
-    const health = new HealthService(node, new Map([['regatta.v1.KV', { needsReadiness: true }]]));
+    const health = new HealthService(
+      () => node.reports.readiness(),
+      new Map([['regatta.v1.KV', { needsReadiness: true }]]),
+    );
     const methods = [
       ...new KvService(node).methods(),
       ...new TablesService(node).methods(),

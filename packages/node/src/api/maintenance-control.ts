@@ -1,20 +1,9 @@
 import type { ClusterClone } from '../meta/cluster-clone.js';
-import type { Call, ClusterRole } from './api.js';
-import type { LedTable, ShardLoad, TableLog } from './replication-api.js';
+import type { Call } from './call.js';
+import type { ShardLoad } from './shard-load.js';
 
-/** What backups, restores and the archive ask of the node. `Node` implements it. Proposals' errors are those of `NodeApi.propose`. */
+/** What backups, restores and the archive ask of the node. Proposals' errors are those of `KvApi.propose`. */
 export interface MaintenanceControl {
-  /** Undefined until the node knows its cluster's first entry. */
-  readonly role: ClusterRole | undefined;
-  /**
-   * Called after the leadership of a group, the registry of tables, or whether a replica can serve has changed on this
-   * node. Gives what ends it.
-   */
-  onChange(listener: () => void): () => void;
-  /** Every table that this node leads, sorted by name. */
-  ledTables(): LedTable[];
-  /** R2: the table's log, after a ReadIndex and when what was committed by then is applied. Errors: tableNotFound, notReady, timeout, shuttingDown. */
-  openLog(table: string, call: Call): Promise<TableLog>;
   /**
    * Makes an empty shard that takes over the table's name when it is switched to (T2), or makes the table then, where
    * there is none. Until then the old shard serves, also writes, which are not in the new one. Its loads stamp every

@@ -1,50 +1,8 @@
-import type { mvcc } from '@coxswain/protocol';
 import type { NodeId, Role } from '@coxswain/raft';
 import type { Histogram } from '@coxswain/runtime';
-import type { ApplyResult, Table } from '@coxswain/table';
 import type { DiskShortage } from '../disk/disk-room.js';
 import type { WriteStages } from '../group/write-stages.js';
-
-/**
- * What a cluster is to others (R5). `promoting`: it was a follower cluster, takes no writes for the moment, and
- * becomes a leader cluster for good.
- */
-export type ClusterRole = 'leader' | 'follower' | 'promoting';
-
-/** The limits of one request. */
-export interface Call {
-  /** On `Clock.monotonicMs`. When it passes, the request ends with `timeout`, or `outcomeUnknown` for a write that may have happened (P1). */
-  readonly deadlineMs: number;
-  /** Is told when a write that it asked for was applied, on `Clock.monotonicMs`, and where to count what its answer takes. */
-  applied?(atMs: number, stages: WriteStages): void;
-}
-
-/** What a response's header says (regatta.v1.ResponseHeader). */
-export interface Header {
-  readonly shardId: number;
-  readonly replicaId: number;
-  readonly revision: number;
-  readonly raftTerm: number;
-  readonly raftLeaderId: number;
-}
-
-export interface Proposed {
-  readonly result: ApplyResult;
-  readonly header: Header;
-}
-
-/** A table that may be read now: what was asked for (linearizable or not) holds. Use it at once, without waiting. */
-export interface ReadableTable {
-  readonly table: Table;
-  header(revision: number): Header;
-}
-
-export interface TableInfo {
-  readonly name: string;
-  readonly shardId: number;
-  /** As given to Tables.Create; JSON. */
-  readonly config: Record<string, unknown> | undefined;
-}
+import type { ClusterRole } from './cluster-api.js';
 
 export interface TableStatus {
   readonly name: string;
@@ -144,24 +102,8 @@ export interface NodeMetrics {
   };
 }
 
-/** The replica host, as the API services use it. `Node` implements it. */
-export interface NodeApi {
-  /**
-   * Proposes a command for a table (its bytes are marshalled once, here) and resolves when it is applied on
-   * this node. Any node takes it. Errors: tableNotFound, notReady, tooBusy, diskFull, timeout, outcomeUnknown, shuttingDown.
-   */
-  propose(table: string, command: mvcc.Command, call: Call): Promise<Proposed>;
-  /**
-   * Gives the table when it may be read as asked. Errors: tableNotFound, notReady, timeout, shuttingDown.
-   * A read that is not linearizable, of a table that this node knows and serves, is answered at once and
-   * without a promise, since a point read costs no more than a promise does; errors may then be thrown.
-   */
-  read(table: string, options: { linearizable: boolean }, call: Call): ReadableTable | Promise<ReadableTable>;
-  /** Resolves when a quorum hosts the table's group and it has a leader. Errors: nameInvalid, tableExists, tooManyTables, and those of propose. */
-  createTable(name: string, config: Record<string, unknown> | undefined, call: Call): Promise<TableInfo>;
-  deleteTable(name: string, call: Call): Promise<void>;
-  /** Linearizable, sorted by name. */
-  listTables(call: Call): Promise<TableInfo[]>;
+/** How a node is. */
+export interface ReportsApi {
   status(): NodeStatus;
   readiness(): Readiness;
   metrics(): NodeMetrics;

@@ -1,0 +1,47 @@
+import type { Membership } from '@coxswain/raft';
+import { answersOf } from '../api/counted.js';
+import { type ApiError, errors } from '../api/errors.js';
+import type { ReplicaHost } from './replica-host.js';
+
+/** The voters of a group, by whether they answer: it can have a leader only while a quorum of them does. */
+export class Electorate {
+  readonly #host: ReplicaHost;
+
+  constructor(host: ReplicaHost) {
+    this.#host = host;
+  }
+
+  /** Whether so many voters answer, this node among them, that the group can have a leader. */
+  isQuorumAlive(membership: Membership): boolean {
+    return this.#aliveCount(membership) > membership.voters.length / 2;
+  }
+
+  /** Says why the group has no leader, or at least how many of its voters answer. */
+  describeLeaderless(membership: Membership): string {
+    return this.#whyLeaderless(membership) ?? this.#answer(membership);
+  }
+
+  /** Gives the error of requests for a table whose group has no leader. */
+  leaderless(table: string, membership: Membership): ApiError {
+    const reason = this.#whyLeaderless(membership);
+    return reason === undefined
+      ? errors.noLeader(table, this.#answer(membership))
+      : errors.leaderless(table, reason);
+  }
+
+  #whyLeaderless(membership: Membership): string | undefined {
+    const isQuorum = this.isQuorumAlive(membership);
+    return this.#host.elsewhere?.whyLeaderless({ answer: this.#answer(membership), isQuorum });
+  }
+
+  /** How many voters answer, in words. */
+  #answer(membership: Membership): string {
+    return answersOf(this.#aliveCount(membership), membership.voters.length);
+  }
+
+  /** How many voters answer, this node among them. */
+  #aliveCount({ voters }: Membership): number {
+    const { member, peers } = this.#host;
+    return voters.filter((voter) => voter === member.nodeId || peers.isAlive(voter)).length;
+  }
+}

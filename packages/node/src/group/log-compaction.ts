@@ -1,0 +1,135 @@
+import type { Table } from '@coxswain/table';
+import type { NodeOptions } from '../api/options.js';
+import type { ArchiveBacklog, WantedLog } from './archive-backlog.js';
+import type { Replica } from './replica.js';
+import type { Replicas } from './replicas.js';
+import type { Turns } from './turns.js';
+
+/** Entries are removed from the log in portions of this part of `snapshotEntries`. */
+const COMPACTION_PORTION = 0.25;
+/** With this many `snapshotEntries` or more the log waits for a checkpoint of the table's own, up to so many times as many. */
+const LONG_LOG_ENTRIES = 10_000;
+const LONG_LOG_COMPACTIONS = 5;
+/** More is not removed at once: it takes a few nanoseconds of the event loop for each. */
+const COMPACTION_ENTRIES_MAX = 100_000;
+
+export interface LogCompactionOptions {
+  readonly options: NodeOptions;
+  readonly replicas: Replicas;
+  readonly turns: Turns;
+  readonly archiveBacklog: ArchiveBacklog | undefined;
+  /** Gives the first entry of the replica's log that the archive lacks; undefined where nothing is archived. */
+  readonly unarchivedFrom: (replica: Replica) => number | undefined;
+  /** Runs work that nobody waits for. */
+  readonly run: (work: Promise<unknown>) => void;
+}
+
+/** Removes entries from the logs that a checkpoint of the table holds (D4) and that nobody wants any more. */
+export class LogCompaction {
+  readonly #options: NodeOptions;
+  readonly #replicas: Replicas;
+  readonly #turns: Turns;
+  readonly #archiveBacklog: ArchiveBacklog | undefined;
+  readonly #unarchivedFrom: (replica: Replica) => number | undefined;
+  readonly #run: (work: Promise<unknown>) => void;
+
+  constructor(options: LogCompactionOptions) {
+    this.#options = options.options;
+    this.#replicas = options.replicas;
+    this.#turns = options.turns;
+    this.#archiveBacklog = options.archiveBacklog;
+    this.#unarchivedFrom = options.unarchivedFrom;
+    this.#run = options.run;
+  }
+
+  /** Lets go what is archived by now, also where nothing is written any more. */
+  tendArchived(): void {
+    const backlog = this.#archiveBacklog;
+    if (backlog === undefined) return;
+    const wanted = [...this.#replicas.values()].flatMap((replica) => this.#wantedLog(replica) ?? []);
+    backlog.look(wanted);
+    for (const { replica } of wanted) {
+      if (replica.hasTable && !replica.isSuspended) void this.compact(replica);
+    }
+  }
+
+  /**
+   * Compacts the logs of these replicas as soon as anything may go, up to the entries that `followedUpTo` says that
+   * followers have, by table.
+   */
+  async compactNow(replicas: readonly Replica[], followedUpTo: ReadonlyMap<string, number>): Promise<void> {
+    for (const replica of replicas) {
+      await this.#replicas.tend(replica, (table) => table.checkpoint());
+      if (replica.isClosed || !replica.hasTable || replica.isSuspended) continue;
+      await this.compact(replica, {
+        upTo: followedUpTo.get(replica.name ?? '') ?? Number.POSITIVE_INFINITY,
+      });
+    }
+  }
+
+  /**
+   * Compacts a log now and again, or with `asked` as soon as anything may go, but nothing above `upTo`. Gives the removal
+   * that is under way, if there is one; nobody has to wait for it.
+   */
+  compact(replica: Replica, asked?: { readonly upTo: number }): Promise<void> | undefined {
+    const { log, table } = replica;
+    const { snapshotEntries, compactionOverheadEntries, logBytesMax } = this.#options;
+    const { index: truncatedIndex } = log.truncated;
+    // Entries may be large: those of a load, and what a follower cluster packs.
+    const isLarge = log.sizeBytes > logBytesMax;
+    const isDue = isLarge || asked !== undefined;
+    if (!isDue && table.appliedIndex - truncatedIndex - compactionOverheadEntries < snapshotEntries)
+      return undefined;
+    // Also of a large log a part stays, for those who follow it and are a little behind.
+    const kept = Math.floor((table.appliedIndex - truncatedIndex) / 2);
+    const overhead = isLarge ? Math.min(kept, compactionOverheadEntries) : compactionOverheadEntries;
+    const portion = isDue ? 1 : snapshotEntries * COMPACTION_PORTION;
+    const last = Math.min(
+      table.appliedIndex - overhead,
+      this.#wantedFrom(replica) - 1,
+      asked?.upTo ?? Number.POSITIVE_INFINITY,
+      truncatedIndex + COMPACTION_ENTRIES_MAX,
+    );
+    if (last - truncatedIndex < portion) return undefined;
+    // D4: only what a checkpoint holds may leave the log.
+    const index = Math.min(table.checkpointIndex, last);
+    if (index - truncatedIndex >= portion) return this.#remove(replica, index);
+    this.#checkpoint(replica, table, portion, isDue);
+    return undefined;
+  }
+
+  #remove(replica: Replica, index: number): Promise<void> {
+    const term = replica.log.term(index);
+    if (term === undefined) throw new Error(`the log of group ${replica.group} has no term at ${index}`);
+    const compact = { index, term, membership: replica.membership };
+    const compacted = this.#turns
+      .write([{ group: replica.group, compact }])
+      // R3: outcomes are kept as long as the log has their entries.
+      .then(() => this.#replicas.tend(replica, (tended) => tended.pruneOutcomes(index + 1)));
+    this.#run(compacted);
+    return compacted;
+  }
+
+  /** A busy table makes checkpoints by itself, and each costs less for an entry the more there are. */
+  #checkpoint(replica: Replica, table: Table, portion: number, isDue: boolean): void {
+    const { snapshotEntries } = this.#options;
+    const isShort = snapshotEntries < LONG_LOG_ENTRIES;
+    const worth = isShort
+      ? Math.max(portion, snapshotEntries - portion)
+      : LONG_LOG_COMPACTIONS * snapshotEntries;
+    if (!table.isCheckpointing && table.appliedIndex - table.checkpointIndex >= (isDue ? 1 : worth))
+      this.#run(this.#replicas.tend(replica, (tended) => tended.checkpoint()));
+  }
+
+  #wantedLog(replica: Replica): WantedLog | undefined {
+    const from = this.#unarchivedFrom(replica);
+    return from === undefined ? undefined : { replica, from };
+  }
+
+  /** The first entry that the archive keeps in the log. */
+  #wantedFrom(replica: Replica): number {
+    const backlog = this.#archiveBacklog;
+    const wanted = backlog && this.#wantedLog(replica);
+    return wanted === undefined ? Number.POSITIVE_INFINITY : backlog!.keptFrom(wanted);
+  }
+}

@@ -1,0 +1,54 @@
+import type { Call } from '../api/call.js';
+import type { MaintenanceControl } from '../api/maintenance-control.js';
+import type { ShardLoad } from '../api/shard-load.js';
+import type { ArchiveBacklog } from '../group/archive-backlog.js';
+import type { LogCompaction } from '../group/log-compaction.js';
+import type { ClusterClone } from '../meta/cluster-clone.js';
+import type { Tables } from '../meta/tables.js';
+import type { WriteGate } from './write-gate.js';
+
+/** Does what backups, restores and the archive ask of a node. */
+export class MaintenanceRequests implements MaintenanceControl {
+  readonly #tables: Tables;
+  readonly #gate: WriteGate;
+  readonly #logCompaction: LogCompaction;
+  readonly #backlog: ArchiveBacklog | undefined;
+
+  constructor(
+    tables: Tables,
+    gate: WriteGate,
+    logCompaction: LogCompaction,
+    backlog: ArchiveBacklog | undefined,
+  ) {
+    this.#tables = tables;
+    this.#gate = gate;
+    this.#logCompaction = logCompaction;
+    this.#backlog = backlog;
+  }
+
+  async beginRestore(name: string, call: Call, cloneId?: string): Promise<ShardLoad> {
+    this.#gate.checkWrite();
+    return await this.#tables.beginRestore(name, call, cloneId);
+  }
+
+  get clone(): ClusterClone {
+    return this.#tables.clone;
+  }
+
+  archiveBacklog(): { sizeBytes: number; refusesWrites: boolean } {
+    return { sizeBytes: this.#backlog?.sizeBytes ?? 0, refusesWrites: this.#backlog?.refusesWrites ?? false };
+  }
+
+  archivedIndex(shardId: number): number {
+    return this.#tables.archivedIndex(shardId);
+  }
+
+  async reportArchived(indices: ReadonlyMap<number, number>, call: Call): Promise<void> {
+    this.#gate.checkWrite();
+    await this.#tables.reportArchived(indices, call);
+  }
+
+  async compactLogs(followedUpTo: ReadonlyMap<string, number>): Promise<void> {
+    await this.#logCompaction.compactNow(this.#tables.replicas(), followedUpTo);
+  }
+}

@@ -1,0 +1,46 @@
+import type { NodeId } from '@coxswain/raft';
+import type { Call } from '../api/call.js';
+import type { MemberControl, MemberState, StateChange } from '../api/member-control.js';
+import type { Tables } from '../meta/tables.js';
+import type { WriteGate } from './write-gate.js';
+
+/** Keeps what operators want of members. */
+export class MemberRequests implements MemberControl {
+  readonly #nodeId: NodeId;
+  readonly #tables: Tables;
+  readonly #gate: WriteGate;
+
+  constructor(nodeId: NodeId, tables: Tables, gate: WriteGate) {
+    this.#nodeId = nodeId;
+    this.#tables = tables;
+    this.#gate = gate;
+  }
+
+  state(id: NodeId): MemberState {
+    return this.#tables.memberState(id);
+  }
+
+  async states(call: Call): Promise<ReadonlyMap<NodeId, MemberState>> {
+    return await this.#tables.memberStates(call);
+  }
+
+  async changeState(id: NodeId, change: StateChange, call: Call): Promise<MemberState | undefined> {
+    this.#gate.checkWrite();
+    return await this.#tables.changeMemberState(id, change, call);
+  }
+
+  get isLogPaused(): boolean {
+    const state = this.state(this.#nodeId);
+    return state === 'pausing' || state === 'paused';
+  }
+
+  get isReplicationPaused(): boolean {
+    return this.#tables.isAnyPaused;
+  }
+
+  /** Whether this node is being closed. Also once it was closed, until its process has ended, or has begun anew. */
+  get isClosing(): boolean {
+    const state = this.state(this.#nodeId);
+    return state === 'closing' || state === 'offline';
+  }
+}
