@@ -111,7 +111,7 @@ export interface FollowerControl {
   readonly leadsMeta: boolean;
   /**
    * An operator has paused a member, as far as this node knows: no member takes anything from the leader cluster, since
-   * what one takes is applied on all (operations-protocols.md §3).
+   * what one takes is applied on all (docs/operations-protocols.md §3).
    */
   readonly isReplicationPaused: boolean;
   /** Every table that follows the leader cluster's and that this node leads, sorted by name. */
