@@ -53,7 +53,8 @@ export default {
     },
     {
       name: 'raft-is-pure',
-      comment: 'raft has no I/O: it imports neither Node nor npm (architecture.md section 1).',
+      comment:
+        'raft has no I/O: it imports neither Node nor npm (ARCHITECTURE.md, "The folders are the architecture").',
       severity: 'error',
       from: { path: '^packages/raft/dist/src/' },
       to: { dependencyTypes: ['core', 'npm'] },

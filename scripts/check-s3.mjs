@@ -1,6 +1,6 @@
 // Stores, lists, reads and deletes with the archive's S3 store on real servers other than Amazon's: more than a page of
 // names, objects in parts, what a crash leaves behind, prefixes, wrong keys, no bucket. What differs from Amazon's is
-// printed; docs/compatibility.md ("Object stores") says what it means.
+// printed; docs/compatibility.md, "Object stores" says what it means.
 //
 //   npm run check:s3 -- [--only NAME]
 //

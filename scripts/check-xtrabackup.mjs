@@ -1,6 +1,6 @@
 // Has Perl, which the real client of the Xtrabackup agent is written in, decode and encode what the agent's encoders make,
 // and has that client itself take backups of a node, full and incremental, in every encoding, which `coxswain restore` then
-// brings back. docs/compatibility.md ("Xtrabackup agent protocol") says where it comes from.
+// brings back. docs/compatibility.md, "Xtrabackup agent protocol" says where it comes from.
 //
 //   npm run check:xtrabackup
 //

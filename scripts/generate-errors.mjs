@@ -8,7 +8,7 @@ import { transportErrors } from '../packages/server/dist/src/grpc/errors.js';
 import { SnapshotDamagedError } from '../packages/stream/dist/src/index.js';
 import * as table from '../packages/table/dist/src/errors.js';
 
-const page = join(dirname(fileURLToPath(import.meta.url)), '..', 'docs', 'errors.md');
+const page = join(dirname(fileURLToPath(import.meta.url)), '../docs/errors.md');
 
 const statusNames = Object.fromEntries(
   Object.entries(Status)

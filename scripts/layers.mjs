@@ -1,4 +1,4 @@
-// Which workspace may use which: the folder list is the architecture (architecture.md section 1). Imports
+// Which workspace may use which (ARCHITECTURE.md, "The folders are the architecture"). Imports
 // point downward only, so every list names workspaces that stand below its owner.
 
 /** What the code that ships may import. */

@@ -24,6 +24,7 @@ const steps = [
   },
   { name: 'circles', command: [process.execPath, 'scripts/check-circles.mjs'] },
   { name: 'repository', command: [process.execPath, 'scripts/check-repository.mjs'] },
+  { name: 'citations', command: [process.execPath, 'scripts/check-citations.mjs'] },
   { name: 'dead code', command: [join(bin, 'knip')] },
   { name: 'proto style', command: [join(bin, 'buf'), 'lint'] },
   { name: 'proto compatibility', command: [join(bin, 'buf'), 'breaking', '--against', 'proto/frozen.binpb'] },

@@ -57,7 +57,7 @@ const clientOptions: ClientOptions = {
   'grpc.use_local_subchannel_pool': 1,
 };
 
-/** The texts with which a server refuses (regatta-protocol.md section 2), and the client's own for a call never sent. */
+/** The texts with which a server refuses (docs/protocol.md §2), and the client's own for a call never sent. */
 const refusals = [
   'request dropped as the shard is not ready',
   'system is too busy try again later',
@@ -66,7 +66,7 @@ const refusals = [
   'No connection established',
 ];
 
-/** What a follower cluster puts before the answer of its leader cluster (regatta-protocol.md section 2). */
+/** What a follower cluster puts before the answer of its leader cluster (docs/protocol.md §2). */
 const leaderErrorPrefix = /^leader error: rpc error: code = \w+ desc = /;
 
 /** Every key of a table: from the first one, without an end. */

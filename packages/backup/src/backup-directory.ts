@@ -6,7 +6,7 @@ import { backupFileNames } from './backup-file-names.js';
 
 /*
  * A backup directory is `<table>.bak` per table and `manifest.json`, which comes last: a directory that has it is whole
- * (regatta-protocol.md §4). While a table is on its way it is `<table>.bak.part`, and `<table>.bak.json` tells how much
+ * (docs/protocol.md §4). While a table is on its way it is `<table>.bak.part`, and `<table>.bak.json` tells how much
  * of that counts and where a backup that broke off goes on.
  */
 

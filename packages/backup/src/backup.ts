@@ -40,7 +40,7 @@ export interface BackupsOptions {
   readonly callsMax: number;
 }
 
-/** Maintenance.Backup (regatta-protocol.md §4): a table at one revision as a stream of chunks, below 1 MiB each. */
+/** Maintenance.Backup (docs/protocol.md §4): a table at one revision as a stream of chunks, below 1 MiB each. */
 export class Backups {
   readonly #node: BackupNode;
   readonly #options: BackupsOptions;

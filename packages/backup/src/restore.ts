@@ -13,7 +13,7 @@ export interface RestoresOptions {
   readonly callsMax: number;
 }
 
-/** Maintenance.Restore (regatta-protocol.md §4): a table is replaced by what is uploaded, when all of it has come. */
+/** Maintenance.Restore (docs/protocol.md §4): a table is replaced by what is uploaded, when all of it has come. */
 export class Restores {
   readonly #node: Pick<NodeParts, 'cluster'>;
   readonly #restorer: Restorer;

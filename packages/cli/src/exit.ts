@@ -1,4 +1,4 @@
-/** What scripts can rely on (interfaces.md): done, the operation failed, wrong usage. */
+/** The exit codes that scripts may rely on (docs/compatibility.md, "What scripts may rely on"): done, failed, wrong usage. */
 export enum ExitCode {
   Done = 0,
   Failed = 1,

@@ -1,4 +1,4 @@
-/** The ports of one node of the playground (interfaces.md). */
+/** The ports of one node of the playground (docs/compatibility.md, "What scripts may rely on"). */
 export interface NodePorts {
   readonly api: number;
   readonly replication: number;

@@ -62,7 +62,7 @@ function expectFailure(outcome: Outcome, exitCode: number, line: string | RegExp
   expect(outcome.stderr.slice('coxswain: '.length, -1)).toMatch(line);
 }
 
-describe('a process of its own (interfaces.md)', () => {
+describe('a process of its own (docs/compatibility.md, "What scripts may rely on")', () => {
   const itsOutput = (args: readonly string[], stdin?: string): Promise<string> =>
     output(args, stdin, (given, input) => node.run(given, input));
 
@@ -85,7 +85,7 @@ describe('a process of its own (interfaces.md)', () => {
   });
 });
 
-describe('data (interfaces.md)', () => {
+describe('data (docs/compatibility.md, "What scripts may rely on")', () => {
   test('put, get and del', async () => {
     expect(await output(['put', 'fruit', 'apple'])).toBe('OK\n');
     expect(await output(['get', 'fruit'])).toBe('fruit\napple\n');

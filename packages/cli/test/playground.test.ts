@@ -52,7 +52,7 @@ function pidOf(node: string): number {
   return Number(readFileSync(join(directory.path, 'data', node, 'coxswain.pid'), 'utf8'));
 }
 
-describe('the playground (interfaces.md)', () => {
+describe('the playground (docs/compatibility.md, "What scripts may rely on")', () => {
   test('the ports are those of the table', () => {
     expect(leaderPorts(1, 0)).toEqual({ api: 8443, replication: 8444, rest: 8079, raft: 5012 });
     expect(leaderPorts(3, 20_000)).toEqual({ api: 28_643, replication: 28_644, rest: 28_279, raft: 25_212 });

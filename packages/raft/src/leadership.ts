@@ -223,7 +223,7 @@ export class Leadership {
       () =>
         `node ${message.from} acknowledges entry ${message.index} that this leader does not have (its log ends at ${this.log.lastIndex}): ` +
         'the disk of a member was put back to an earlier state, and what was acknowledged since was lost with it. ' +
-        'Stop the member whose disk was restored; see "A disk that was rolled back" in docs/operations.md',
+        'Stop the member whose disk was restored; see docs/operations.md, "A disk that was rolled back, wiped or exchanged"',
     );
     const isNews = peer.acknowledge(message.index);
     switch (peer.state) {

@@ -29,7 +29,7 @@ const CODE_NAMES = [
 
 /**
  * Writes on a follower cluster: the leader cluster does them, unchecked here, and they are answered when they have
- * arrived here too, so that whoever wrote reads it (regatta-protocol.md §2). The answer has the leader cluster's header.
+ * arrived here too, so that whoever wrote reads it (docs/protocol.md §2). The answer has the leader cluster's header.
  */
 export class ForwardedWrites {
   readonly #node: Pick<NodeParts, 'logs' | 'members'>;

@@ -8,7 +8,7 @@ import type { SnapshotSource } from './snapshot-downloads.js';
 import type { FollowerSighting } from './status.js';
 import { TableSnapshot } from './table-snapshot.js';
 
-/** A chunk of a snapshot is at most this large (regatta-protocol.md §3). */
+/** A chunk of a snapshot is at most this large (docs/protocol.md §3). */
 const CHUNK_BYTES_MAX = 1024 * 1024;
 
 /** Where a table's live snapshot is downloaded: this and the table's name, encoded for a URL. */
@@ -37,7 +37,7 @@ export interface LeaderReplicationOptions {
 }
 
 /**
- * What a leader cluster serves to follower clusters (regatta-protocol.md §3): which tables there are, their logs and
+ * What a leader cluster serves to follower clusters (docs/protocol.md §3): which tables there are, their logs and
  * their snapshots. A follower cluster answers that it is none (R5).
  */
 export class LeaderReplication implements SnapshotSource {

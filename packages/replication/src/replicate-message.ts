@@ -2,7 +2,7 @@ import { mvcc, replication, WireReader } from '@coxswain/protocol';
 
 /**
  * replication.v1.ReplicateResponse with its commands marshalled: what a leader cluster's log holds travels to a
- * follower cluster's log without being decoded on the way (architecture.md §2.2).
+ * follower cluster's log without being decoded on the way (ARCHITECTURE.md, "The bytes of a command").
  */
 export interface ReplicateMessage {
   /** The leader cluster's applied index; 0 from leaders of the seed's days, which tell none. */

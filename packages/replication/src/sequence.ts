@@ -26,7 +26,7 @@ export function encodeStamped(command: MarshalledCommand): Buffer {
 
 /**
  * One mvcc.v1.Command of type SEQUENCE that holds these commands as they are, each with a leader_index and a time of its
- * own, and has the last one's leader_index (regatta-protocol.md §3). Several commands then cost a follower cluster one
+ * own, and has the last one's leader_index (docs/protocol.md §3). Several commands then cost a follower cluster one
  * log entry.
  */
 export function encodeSequence(commands: readonly MarshalledCommand[]): Buffer {

@@ -117,7 +117,7 @@ export class ShardFiller {
     if (pair.keyEnd === pair.keyStart) return;
     pair.check();
     const order = compareKeys(pair, this.#last);
-    // A pair may come twice in a row, for the sake of stock loaders (regatta-protocol.md §3).
+    // A pair may come twice in a row, for the sake of stock loaders (docs/protocol.md §3).
     if (order === 0) return;
     if (order < 0) throw new SnapshotDamagedError('its keys are not in order');
     this.#last = { bytes: pair.bytes, keyStart: pair.keyStart, keyEnd: pair.keyEnd };

@@ -30,7 +30,7 @@ export class TableSnapshot {
     this.tag = `${STREAM_FORMAT}-${log.shardId}-${this.leaderIndex}`;
   }
 
-  /** One framed-snappy stream that ends with a DUMMY of `leaderIndex` (regatta-protocol.md §3). Throws UNAVAILABLE when the table closes. */
+  /** One framed-snappy stream that ends with a DUMMY of `leaderIndex` (docs/protocol.md §3). Throws UNAVAILABLE when the table closes. */
   async *stream(): AsyncGenerator<Buffer> {
     try {
       yield* writeSnapshot(this.#view, {

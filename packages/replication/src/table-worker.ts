@@ -25,7 +25,7 @@ const FULL_PROPOSALS_IN_FLIGHT_MAX = 4;
 const PROPOSAL_MS = 30_000;
 /** A leader cluster that knows no long poll is asked as often as this part of the interval after something came. */
 const POLL_FASTEST = 1 / 256;
-/** FAILED_PRECONDITION: the leader cluster needs somebody to act, so there is no hurry (regatta-protocol.md §3). */
+/** FAILED_PRECONDITION: the leader cluster needs somebody to act, so there is no hurry (docs/protocol.md §3). */
 const PRECONDITION_INTERVALS = 10;
 /** Snapshots that are taken only because the logs cannot be compared any more are this far apart. */
 const UNCOMPARABLE_MS = 3_600_000;

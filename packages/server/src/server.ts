@@ -116,8 +116,8 @@ const tokenNames = ['tables.token', 'maintenance.token', 'clone.token'] as const
 type TokenName = (typeof tokenNames)[number];
 
 /**
- * One node of a leader or follower cluster, wired: data directory, replica host, listeners (architecture.md §1). What is
- * chosen here is chosen nowhere else.
+ * One node of a leader or follower cluster, wired: data directory, replica host, listeners (DESIGN.md, "How a request
+ * travels"). What is chosen here is chosen nowhere else.
  */
 export class Server {
   readonly #config: Config;
@@ -713,7 +713,7 @@ async function during<T>(action: string, act: () => T | Promise<T>): Promise<T> 
 }
 
 /**
- * Adds what moco-agent's health asks of a follower cluster (operations-protocols.md §2). A table that cannot be applied
+ * Adds what moco-agent's health asks of a follower cluster (docs/operations-protocols.md §2). A table that cannot be applied
  * does not serve either; a leader cluster that is away leaves the node ready, since local reads go on.
  */
 function withReplication(readiness: Readiness, node: Node, follower: Follower | undefined): Readiness {
@@ -742,7 +742,7 @@ function keepingUp(readiness: Readiness, node: Node, follower: Follower | undefi
   };
 }
 
-/** Who refuses writes is not ready, whatever the reason (operations-protocols.md §2). */
+/** Who refuses writes is not ready, whatever the reason (docs/operations-protocols.md §2). */
 function withArchive({ isReady, conditions }: Readiness, node: Node): Readiness {
   const isArchiveFull = node.maintenance.archiveBacklog().refusesWrites;
   return { isReady: isReady && !isArchiveFull, conditions: { ...conditions, isArchiveFull } };

@@ -24,7 +24,7 @@ function refusal(...sources: Parameters<typeof load>): ConfigError {
   throw new Error('the configuration was accepted');
 }
 
-describe('configuration (regatta-protocol.md §5)', () => {
+describe('configuration (docs/protocol.md §5)', () => {
   test('a follower cluster has no replication listener unless its address is given (R5)', () => {
     const addressOf = (flags: ConfigSources['flags']) =>
       loadConfig({ flags, environment: {}, configFile: '', readFile: () => undefined }, 'follower').config[

@@ -46,7 +46,7 @@ afterEach(async () => {
   await scripted.close();
 });
 
-describe('errors of the node reach the caller with their code and text (regatta-protocol.md §2)', () => {
+describe('errors of the node reach the caller with their code and text (docs/protocol.md §2)', () => {
   test.each([
     ['notReady', status.UNAVAILABLE, 'request dropped as the shard is not ready'],
     ['tooBusy', status.UNAVAILABLE, 'system is too busy try again later'],
@@ -433,7 +433,7 @@ async function rawCall(path: string, frames: readonly Buffer[], headers: Record<
   };
 }
 
-describe('metrics (operations-protocols.md: grpc_server_*)', () => {
+describe('metrics that dashboards of Regatta read (docs/protocol.md §5)', () => {
   const path = '/regatta.v1.KV/Put';
   const metrics = () => scripted.metrics.method(path, 'unary');
   const handled = () =>
@@ -536,7 +536,7 @@ describe('listening', () => {
   });
 });
 
-describe('health (operations-protocols.md §2)', () => {
+describe('health (docs/operations-protocols.md §2)', () => {
   const check = {
     path: '/grpc.health.v1.Health/Check',
     responseDeserialize: (bytes: Buffer) => [...bytes],

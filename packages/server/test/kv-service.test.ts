@@ -54,7 +54,7 @@ const deleteOp = (value: Partial<mvcc.RequestOp_DeleteRange>): mvcc.RequestOp =>
   request: { $case: 'requestDeleteRange', value: mvcc.RequestOp_DeleteRange.create(value) },
 });
 
-describe('Range (regatta-protocol.md §2)', () => {
+describe('Range (docs/protocol.md §2)', () => {
   test('one key: the pair with its revisions, or nothing with status OK', async () => {
     const created = await store('k', 'v1');
     const modified = await store('k', 'v2');

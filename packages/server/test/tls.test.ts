@@ -57,7 +57,7 @@ async function outcome(tls: ScriptedListenerOptions['tls'], identity?: Identity)
   }
 }
 
-describe('TLS on a listener (regatta-protocol.md §5)', () => {
+describe('TLS on a listener (docs/protocol.md §5)', () => {
   test('https serves clients that trust its authority', async () => {
     expect(await outcome({})).toEqual(served);
   });

@@ -285,7 +285,7 @@ class Simulation {
 }
 
 /**
- * What a refusal names is committed: a stock leader counts it as replicated (operations-protocols.md §1, trap 1). Checked
+ * What a refusal names is committed: a stock leader counts it as replicated (docs/operations-protocols.md §1, trap 1). Checked
  * as the answer leaves.
  */
 function checkConflict(node: Node, { response }: WolfAnswer): void {

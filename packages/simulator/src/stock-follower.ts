@@ -16,7 +16,7 @@ class StockTable {
 }
 
 /**
- * A follower cluster as the document has stock Regatta's (regatta-protocol.md §3), in one process: it sends no field of
+ * A follower cluster of stock Regatta as docs/protocol.md §3 describes it, in one process: it sends no field of
  * ours and reads none, takes an unknown compare target for an existence test (R3), deletes at once what the leader
  * cluster has no more, and stops reading a stream at its bare last message.
  */

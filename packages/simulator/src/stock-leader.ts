@@ -20,7 +20,7 @@ export interface StockAge {
 }
 
 /**
- * A leader cluster as the document has stock Regatta's (regatta-protocol.md §3): one table in memory, a log with
+ * A leader cluster of stock Regatta as docs/protocol.md §3 describes it: one table in memory, a log with
  * contiguous indices, snapshots without revisions. It sends no field of ours and reads none.
  */
 export class StockLeader {

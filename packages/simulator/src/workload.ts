@@ -869,7 +869,7 @@ function putCommand(key: string, value: string): mvcc.Command {
   });
 }
 
-/** Each with its length before it, as snapshot streams have them (regatta-protocol.md §3). */
+/** Each with its length before it, as snapshot streams have them (docs/protocol.md §3). */
 function withLengths(commands: readonly mvcc.Command[]): Buffer {
   return Buffer.concat(
     commands.flatMap((command) => {

@@ -3,7 +3,7 @@ import { compressSync, uncompressSync } from 'snappy';
 
 /*
  * Framed snappy (google/snappy, framing_format.txt). The streams that the snappy package brings work on threads
- * of their own, whose timing no simulation can repeat (architecture.md section 5); blocks of at most 64 KiB are
+ * of their own, whose timing no simulation can repeat (ARCHITECTURE.md, "Determinism"); blocks of at most 64 KiB are
  * done here in a fraction of a millisecond each.
  */
 

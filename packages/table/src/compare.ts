@@ -18,7 +18,7 @@ export function unknownInCompares(compares: readonly mvcc.Compare[]): string | u
   return undefined;
 }
 
-/** Every compare must hold; none: true (regatta-protocol.md section 2). Each key is read once, however many ranges it is in. */
+/** Every compare must hold; none: true (docs/protocol.md §2). Each key is read once, however many ranges it is in. */
 export async function comparesHold(
   source: RecordReader,
   compares: readonly mvcc.Compare[],

@@ -2,7 +2,7 @@ import { UnknownCommandError } from './errors.js';
 import type { CommandKind } from './types.js';
 
 /**
- * What travels in a log entry beside the command (architecture.md §2.2). The command's bytes follow the
+ * What travels in a log entry beside the command (ARCHITECTURE.md, "The bytes of a command"). The command's bytes follow the
  * envelope untouched: they are what the client's node marshalled, and what follower clusters get.
  *
  * | offset | bytes | what |

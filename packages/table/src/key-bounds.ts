@@ -7,7 +7,7 @@ export interface KeyBounds {
 /** As a range's end: it has none. */
 const NO_UPPER_BOUND = Buffer.from([0]);
 
-/** What `range_end` means (regatta-protocol.md section 2); undefined: it is absent, and one key is meant. */
+/** What `range_end` means (docs/protocol.md §2); undefined: it is absent, and one key is meant. */
 export function boundsOf(key: Buffer, rangeEnd: Buffer | undefined): KeyBounds | undefined {
   if (rangeEnd === undefined || rangeEnd.length === 0) return undefined;
   return { first: key, end: rangeEnd.equals(NO_UPPER_BOUND) ? undefined : rangeEnd };

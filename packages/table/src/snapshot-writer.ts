@@ -53,7 +53,7 @@ export interface SnapshotPiece {
 
 /**
  * The table as a stream of framed snappy, in chunks well below 1 MiB: records of u64 little-endian length and
- * a marshalled mvcc.v1.Command, one PUT per key in key order (regatta-protocol.md section 3). Works at the
+ * a marshalled mvcc.v1.Command, one PUT per key in key order (docs/protocol.md §3). Works at the
  * pace of its reader, and holds no more than a chunk. The view must stay open meanwhile.
  */
 export async function* writeSnapshot(

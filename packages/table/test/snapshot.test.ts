@@ -218,7 +218,7 @@ describe('a snapshot stream', () => {
     const list = Array.from({ length: 12 }, (_, at) => entry(5 + at, put(`k${10 + at}`, large)));
     await source.apply(list);
     const stream = await snapshotOf(source, { repeatsForStockLoader: true });
-    // What a stock loader does: see regatta-protocol.md section 3.
+    // What a stock loader does: see docs/protocol.md §3.
     const kept = new Set<string>();
     let sumBytes = 0;
     const records = await recordsOf(stream);

@@ -49,7 +49,7 @@ const ENCODINGS = {
 const BLOCK_BYTES_DEFAULT = 10_240;
 
 /**
- * A client of the Xtrabackup agent as operations-protocols.md §4 describes the real one, 0.75.1 of PalominoDB's ZRM
+ * A client of the Xtrabackup agent as docs/operations-protocols.md §4 describes the real one, 0.75.1 of PalominoDB's ZRM
  * plugins: it dies without READY, reads a stream only after `status=SENDING`, takes it in the blocks of its encoding,
  * pipes it into tar, and exits with 0 for anything that it does not know.
  */

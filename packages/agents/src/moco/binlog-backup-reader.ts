@@ -51,7 +51,7 @@ export interface BackedUpLog extends Run {
 }
 
 /**
- * Backups that FlushAndBackupBinlog made, in the order in which they were made (operations-protocols.md §2). They hold logs, as
+ * Backups that FlushAndBackupBinlog made, in the order in which they were made (docs/operations-protocols.md §2). They hold logs, as
  * MySQL's binlogs do: a table can be made from them alone where they reach back to its first write, else after a full backup.
  */
 export class BinlogBackupReader {

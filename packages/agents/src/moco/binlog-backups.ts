@@ -66,7 +66,7 @@ export interface BinlogBackupStatus {
 type BinlogName = Extract<ArchiveName, { readonly kind: 'log' | 'gap' }>;
 
 /**
- * BackupBinlogService of moco-agent (operations-protocols.md §2): what this cluster's archive holds, in the place of
+ * BackupBinlogService of moco-agent (docs/operations-protocols.md §2): what this cluster's archive holds, in the place of
  * MySQL's binlogs.
  */
 export class BinlogBackups {

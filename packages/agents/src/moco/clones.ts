@@ -66,7 +66,7 @@ export interface CloneStatus {
 }
 
 /**
- * CloneService.Clone (operations-protocols.md §2): fills this cluster, which must be empty, with every table of another.
+ * CloneService.Clone (docs/operations-protocols.md §2): fills this cluster, which must be empty, with every table of another.
  * Each comes by a restore, so through Raft, whole or not at all, and with revisions of its own (T1, T3). From its answer on
  * every member of the cluster knows that it goes on, and until it has succeeded none of them says SERVING (`ClusterClone`).
  */

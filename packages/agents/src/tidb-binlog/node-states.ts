@@ -26,7 +26,7 @@ export interface NodeStatesOptions {
 }
 
 /**
- * Carries out what the meta group says that this node's state shall be (operations-protocols.md §3): `pausing` becomes
+ * Carries out what the meta group says that this node's state shall be (docs/operations-protocols.md §3): `pausing` becomes
  * `paused` when nothing is replicated any more, and `closing` becomes `offline` when followers have all that is here; then
  * the node stops. A node that was closed and is started again is online; one that was paused stays so.
  */

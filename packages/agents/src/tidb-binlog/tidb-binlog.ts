@@ -63,7 +63,7 @@ interface NodeObject {
 }
 
 /**
- * What the HTTP API of TiDB-Binlog says and does (operations-protocols.md §3), for this cluster's own data: a node of a
+ * What the HTTP API of TiDB-Binlog says and does (docs/operations-protocols.md §3), for this cluster's own data: a node of a
  * leader cluster is a Pump, a node of a follower cluster a Drainer. What it gives is written as JSON or text elsewhere.
  * `table` is undefined for the first one.
  */

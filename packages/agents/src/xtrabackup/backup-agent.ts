@@ -56,7 +56,7 @@ export interface BackupAgentStatus {
 }
 
 /**
- * Speaks the Xtrabackup agent protocol (operations-protocols.md §4): one request per connection, answered by `READY`,
+ * Speaks the Xtrabackup agent protocol (docs/operations-protocols.md §4): one request per connection, answered by `READY`,
  * a block, and for a backup the encoded tar of a backup directory. What is refused is answered by a block alone, without
  * READY: the real client exits with 0 whatever a block says. The protocol has no encryption, so that it belongs on a
  * loopback address or a network of one's own.

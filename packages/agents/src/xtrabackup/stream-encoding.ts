@@ -1,4 +1,4 @@
-/** How a client of the agent wants the bytes of a stream (operations-protocols.md §4). */
+/** How a client of the agent wants the bytes of a stream (docs/operations-protocols.md §4). */
 export type StreamEncodingName = 'uuencode' | 'base64' | 'octets';
 
 /** An encoding with the client's block size, in bytes. */

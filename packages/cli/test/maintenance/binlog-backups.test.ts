@@ -14,7 +14,7 @@ import { Bucket } from './bucket.js';
 const FIRST = '2021-03-17T10:00:00Z';
 const SECOND = '2021-03-18T10:00:00+09:00';
 
-/** FlushAndBackupBinlog over a real S3 server, and `coxswain restore --from-binlog-backup` (operations-protocols.md §2). */
+/** FlushAndBackupBinlog over a real S3 server, and `coxswain restore --from-binlog-backup` (docs/operations-protocols.md §2). */
 describe('backups of the archive', () => {
   const directory = new TemporaryDirectory();
   let bucket: Bucket;

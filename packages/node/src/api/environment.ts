@@ -62,7 +62,7 @@ export interface PeerTransport {
 
 /**
  * Carries the calls of wolf.raft to the other members of such a group: one request, and one answer or none
- * (operations-protocols.md §1).
+ * (docs/operations-protocols.md §1).
  */
 export interface WolfLink {
   /**
@@ -78,7 +78,7 @@ export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 /** Structured log lines. Fields never hold a key or a value of a table. */
 export type Log = (level: LogLevel, message: string, fields?: Record<string, unknown>) => void;
 
-/** All that a node touches of the world (architecture.md §5). The simulator brings another one. */
+/** All that a node touches of the world (ARCHITECTURE.md, "Determinism"). The simulator brings another one. */
 export interface Environment {
   readonly clock: Clock;
   readonly random: Random;

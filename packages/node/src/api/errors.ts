@@ -17,7 +17,7 @@ export enum Status {
 }
 
 /**
- * An error that a caller is meant to see: its status and text are part of the API (regatta-protocol.md §2).
+ * An error that a caller is meant to see: its status and text are part of the API (docs/protocol.md §2).
  * UNAVAILABLE is given only where nothing was or can have been done, because clients retry it.
  */
 export class ApiError extends Error {
@@ -62,7 +62,7 @@ export function declareErrors<Declarations extends Readonly<Record<string, Make>
 
 const declare = (status: Status, message: string) => () => new ApiError(status, message);
 
-/** Every error of the API, once. The order in which requests are checked is regatta-protocol.md §2's. */
+/** Every error of the API, once. The order in which requests are checked is docs/protocol.md §2's. */
 export const errors = declareErrors({
   limitNegative: declare(Status.InvalidArgument, 'limit must be a positive number'),
   keysOnlyAndCountOnly: declare(

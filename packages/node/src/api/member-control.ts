@@ -2,7 +2,7 @@ import type { NodeId } from '@coxswain/raft';
 import type { Call } from './call.js';
 
 /**
- * What an operator wants of a member (operations-protocols.md §3), as the meta group keeps it. `pausing`, `paused`: it
+ * What an operator wants of a member (docs/operations-protocols.md §3), as the meta group keeps it. `pausing`, `paused`: it
  * replicates no longer: a leader cluster's member sends no log and no snapshots, and no member of a follower cluster
  * takes anything. `closing`: a leader cluster's member takes no writes of its own clients, and stops once every follower
  * cluster has what is there. `offline`: it was closed.
@@ -30,7 +30,7 @@ export interface MemberControl {
   readonly isLogPaused: boolean;
   /**
    * An operator has paused a member, as far as this node knows: no member takes anything from the leader cluster, since
-   * what one takes is applied on all (operations-protocols.md §3).
+   * what one takes is applied on all (docs/operations-protocols.md §3).
    */
   readonly isReplicationPaused: boolean;
 }

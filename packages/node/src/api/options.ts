@@ -56,7 +56,7 @@ export interface NodeOptions {
   readonly archive?: ArchiveOptions | undefined;
 }
 
-/** A table whose Raft group speaks wolf.raft instead of frames (operations-protocols.md §1). Ids are wolf.raft's, from 0. */
+/** A table whose Raft group speaks wolf.raft instead of frames (docs/operations-protocols.md §1). Ids are wolf.raft's, from 0. */
 export interface WolfOptions {
   readonly table: string;
   /** The member that this node is. */

@@ -34,8 +34,8 @@ interface Known {
  * introduces itself: each member answers with what it knows, and the node compares that with the starts that its
  * directory holds. What it lacks, it lost: the directory was rolled back, and the node ends. It does nothing but
  * introduce itself until a quorum keeps its new start durably. A copy that was refused leaves nothing that would shut the
- * newest directory out: a start that never took part is replaced, with the consent of every member. DESIGN.md ("A disk
- * that was rolled back") says what that proves and what it cannot.
+ * newest directory out: a start that never took part is replaced, with the consent of every member. DESIGN.md, "A disk
+ * that was rolled back" says what that proves and what it cannot.
  */
 export class Admission {
   readonly #identity: Identity;

@@ -4,7 +4,7 @@ import type { GroupId } from '@coxswain/wal';
 
 /**
  * The unit that nodes exchange: everything that one turn of one node has to say to one peer, for all groups
- * (architecture.md §2.5). A fixed header that proves who speaks (T4), then messages until the end.
+ * (ARCHITECTURE.md, "Turns"). A fixed header that proves who speaks (T4), then messages until the end.
  *
  * Integers that may exceed 32 bits (terms, indices, group ids) are written as IEEE doubles: exact up to
  * 2^53, and the cheapest 8-byte number that JavaScript can read.

@@ -1,4 +1,4 @@
-/** What a node lets in before it pushes back (architecture.md §7), shared by all its groups. */
+/** What a node lets in before it pushes back (ARCHITECTURE.md, "Limits"), shared by all its groups. */
 export class Budget {
   readonly #countMax: number;
   readonly #bytesMax: number;

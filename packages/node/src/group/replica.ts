@@ -52,7 +52,7 @@ type ReplicaState = 'running' | 'suspended' | 'stopped';
 
 /**
  * This node's replica of one Raft group: the core, the group's log and its state machine, and the proposals
- * and reads that wait for them. The node steps it in turns (architecture.md §2.4).
+ * and reads that wait for them. The node steps it in turns (ARCHITECTURE.md, "Turns").
  */
 export class Replica implements ReadableTable {
   readonly group: GroupId;
@@ -693,7 +693,7 @@ export class Replica implements ReadableTable {
   }
 }
 
-/** What one turn writes: all groups together, in one disk write (architecture.md §2.4). */
+/** What one turn writes: all groups together, in one disk write (ARCHITECTURE.md, "Turns"). */
 export interface Turn {
   readonly writes: GroupWrite[];
   readonly appends: { readonly replica: Replica; readonly raft: Raft; readonly append: StorageAppend }[];

@@ -7,7 +7,7 @@ import type { BulkSource, Log, PeerTransport } from '../api/environment.js';
 import type { FrameHeader } from '../cluster/frame.js';
 import type { Replica } from './replica.js';
 
-/** Bulk frames are at most this large (architecture.md §3). */
+/** Bulk frames are at most this large (ARCHITECTURE.md, "Nodes among themselves"). */
 const CHUNK_BYTES_MAX = 512 * 1024;
 /** A node streams to this many peers and groups at a time; more would only share its disk and its link. */
 const SENDING_MAX = 2;

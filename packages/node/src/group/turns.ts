@@ -5,7 +5,7 @@ import type { Peers } from '../cluster/peers.js';
 import type { Replica, Turn } from './replica.js';
 
 /**
- * The node's loop (architecture.md §2.4). One turn: step every group that has input, send to the peers
+ * The node's loop (ARCHITECTURE.md, "Turns"). One turn: step every group that has input, send to the peers
  * before the own disk write (thesis 10.2.1), write all groups' appends with one sync, hand back what became
  * durable. A turn may begin while the last one's sync is under way: the log gathers what comes meanwhile.
  */

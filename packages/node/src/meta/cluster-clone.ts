@@ -50,7 +50,7 @@ export interface HeldClone {
 }
 
 /**
- * The clone of another cluster that fills this one, or was meant to (operations-protocols.md §2). That it has not succeeded
+ * The clone of another cluster that fills this one, or was meant to (docs/operations-protocols.md §2). That it has not succeeded
  * is a record of the meta group, so every member knows it, whichever node fills the cluster, and after every restart:
  * who waits for SERVING must never get half a cluster. The record goes when the clone succeeds, when the next one takes
  * its place and succeeds, or when an operator forgets it.

@@ -8,7 +8,7 @@ import type { MemberInfo } from '../api/reports-api.js';
 import type { TableInfo } from '../api/tables-api.js';
 import { type Genesis, genesisText } from '../cluster/identity.js';
 
-/** The meta group's shard id (architecture.md §3). */
+/** The meta group's shard id (ARCHITECTURE.md, "Groups"). */
 export const META_SHARD = 1000;
 /** The group of the table that is replicated over wolf.raft; the registry's shards begin at 10001. */
 export const WOLF_SHARD = 1001;

@@ -78,7 +78,7 @@ interface Answer {
 
 /**
  * wolf.raft on this node: the group that replicates one table over its five calls, and the answers to them
- * (operations-protocols.md §1). Methods never reject for what a caller did: refusals are answers (trap 4).
+ * (docs/operations-protocols.md §1). Methods never reject for what a caller did: refusals are answers (trap 4).
  */
 export class Wolf {
   /** What hosts the group's replica. */

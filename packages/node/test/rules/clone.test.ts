@@ -9,7 +9,7 @@ const isMetaApply = (step: Step) => step === `apply shard-${META_SHARD}`;
 const begin = (world: World, id: NodeId, timeoutMs = 30_000): Outcome<HeldClone> =>
   new Outcome(world.node(id).maintenance.clone.begin(DONOR, world.deadlineMs(id, timeoutMs)));
 const errorAt = (world: World, id: NodeId) => world.node(id).maintenance.clone.unfinished?.error;
-/** What a health probe of the node is answered: SERVING or not (operations-protocols.md §2). */
+/** What a health probe of the node is answered: SERVING or not (docs/operations-protocols.md §2). */
 const serves = (world: World, id: NodeId): boolean =>
   world.isUp(id) && world.isReady(id) && world.node(id).maintenance.clone.unfinished === undefined;
 const noneServes = (world: World): boolean => world.ids.every((id) => !serves(world, id));
@@ -53,7 +53,7 @@ async function loadOf(world: World, id: NodeId, table: string, cloneId?: string)
   return load;
 }
 
-describe('operations-protocols.md §2: isUnderCloning', () => {
+describe('docs/operations-protocols.md §2: isUnderCloning', () => {
   test('is known to every member before the clone begins, and gone everywhere once it has succeeded', async () => {
     const world = await World.formed();
     const [leader, follower, other] = await world.roles(META_SHARD);

@@ -11,7 +11,7 @@ async function quiet(initialTables = [TABLE]) {
   return { world, roles, isQuiet };
 }
 
-describe('quiet groups (architecture.md section 3)', () => {
+describe('quiet groups (ARCHITECTURE.md, "Groups")', () => {
   test('stay quiet, and send nothing but signs of life', async () => {
     const { world, isQuiet, roles } = await quiet();
     const { term } = world.replica(roles[0]).raft;

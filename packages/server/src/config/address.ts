@@ -10,7 +10,7 @@ export interface ListenAddress {
 }
 
 /**
- * Reads an address as Regatta has it (regatta-protocol.md §5): `http://host:port`, `https://host:port`,
+ * Reads an address as Regatta has it (docs/protocol.md §5): `http://host:port`, `https://host:port`,
  * `unix:///path` or `unixs:///path`; the scheme decides about TLS. Without a scheme it is http, without a
  * host the loopback address. Undefined where the text is no address.
  */

@@ -108,7 +108,7 @@ const meaningless = (description: string): Definition<string> => ({
 
 /**
  * Every option of a node, once: flags, environment variables and the configuration file carry the same names
- * (regatta-protocol.md §5). Defaults are Regatta's, but that every listener binds the loopback address.
+ * (docs/protocol.md §5). Defaults are Regatta's, but that every listener binds the loopback address.
  */
 const definitions = {
   'data-dir': own(

@@ -301,7 +301,7 @@ function parseMembers(raw: unknown, idMin: number): Record<string, string> | und
 
 const maskedSecret = '**********';
 
-/** The configuration as Cluster.Status shows it: dotted names, secrets masked (regatta-protocol.md §1). */
+/** The configuration as Cluster.Status shows it: dotted names, secrets masked (docs/protocol.md §1). */
 export function describeConfig(config: Config): Record<string, unknown> {
   const described: Record<string, unknown> = {};
   for (const { name, kind } of configOptions) {

@@ -17,7 +17,7 @@ import type { MessageDecompressor } from './message-decompressor.js';
 import { RequestQueue } from './request-queue.js';
 import type { SlowCalls } from './slow-calls.js';
 
-/** How long a call may take where the client said nothing (regatta-protocol.md §2). */
+/** How long a call may take where the client said nothing (docs/protocol.md §2). */
 const defaultDeadlineMs = 5_000;
 /** Requests above are RESOURCE_EXHAUSTED (P4). */
 export const messageSizeBytesMax = 4 * 1024 * 1024;

@@ -25,7 +25,7 @@ export interface DataPaths {
 
 /**
  * A node's data directory, held by this process: `coxswain.lock`, `coxswain.pid`, `wal/`, `tables/`, `node.json`
- * (interfaces.md).
+ * (docs/compatibility.md, "What scripts may rely on").
  *
  * The holder has a lock of the system on `coxswain.lock` (fcntl, of the open file description), which ends with the
  * process however it ends. Process ids, which come again, and times decide nothing; containers that share a volume see

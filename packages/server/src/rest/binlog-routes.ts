@@ -22,7 +22,7 @@ const jsonText = 'application/json; charset=UTF-8';
 const INDENT = 2;
 
 /**
- * Adds the HTTP API of TiDB-Binlog (operations-protocols.md §3) but for /metrics: paths, shapes, texts and content types
+ * Adds the HTTP API of TiDB-Binlog (docs/operations-protocols.md §3) but for /metrics: paths, shapes, texts and content types
  * are those of the real Pump and Drainer.
  */
 export function addBinlogRoutes(http: FastifyInstance, options: BinlogRoutesOptions): void {

@@ -17,7 +17,7 @@ const watchIntervalMs = 250;
  * that needs a leader is NOT_SERVING until the node is ready, and all are while it drains; it is UNKNOWN as long as the
  * node has no cluster. Whatever is bad goes into the trailing metadata `health-reason`, as `name=bool` pairs where true is
  * bad, also where the node serves all the same: replication that fails keeps nobody from reading. The name `moco` gets
- * moco-agent's form, in which it is the text of an error (operations-protocols.md §2).
+ * moco-agent's form, in which it is the text of an error (docs/operations-protocols.md §2).
  */
 export class HealthService {
   readonly #nodeReadiness: () => Readiness;

@@ -58,7 +58,7 @@ type KvNode = Pick<NodeParts, 'kv' | 'cluster'>;
 type Forwarding = Pick<ForwardedWrites, 'put' | 'deleteRange' | 'txn' | 'range'>;
 
 /**
- * regatta.v1.KV. Requests are checked in the order of regatta-protocol.md §2, all of it before anything is proposed
+ * regatta.v1.KV. Requests are checked in the order of docs/protocol.md §2, all of it before anything is proposed
  * (A3). A serializable read of one key is answered without a promise.
  */
 export class KvService {
@@ -160,7 +160,7 @@ export class KvService {
 
   /** A transaction that only reads is never proposed, and always linearizable (P3). */
   async txn(request: regatta.TxnRequest, call: CallContext): Promise<regatta.TxnResponse> {
-    // What writes goes unchecked to the leader cluster, whose answers they are (regatta-protocol.md §2).
+    // What writes goes unchecked to the leader cluster, whose answers they are (docs/protocol.md §2).
     const leaderCluster = this.#leaderCluster;
     if (leaderCluster !== undefined && !isReadOnly(request)) return leaderCluster.txn(request, call);
     const shape = checkTxnRequest(request);

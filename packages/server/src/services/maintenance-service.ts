@@ -4,7 +4,7 @@ import { ApiError, errors, type NodeParts, Status } from '@coxswain/node';
 import { maintenance } from '@coxswain/protocol';
 import { type CallContext, type Method, stream, unary, upload } from '../grpc/call.js';
 
-/** Copying tables takes as long as it takes, where the caller said nothing (regatta-protocol.md §3). */
+/** Copying tables takes as long as it takes, where the caller said nothing (docs/protocol.md §3). */
 const copyDeadlineMs = 3_600_000;
 
 /** What the service asks of the node. `Node` implements it. */
@@ -58,7 +58,7 @@ export class MaintenanceService {
   }
 
   /**
-   * Has the cluster serve with what a clone that failed has brought (operations-protocols.md §2). Errors: notForThisRole,
+   * Has the cluster serve with what a clone that failed has brought (docs/operations-protocols.md §2). Errors: notForThisRole,
    * cloneRunning, and those of a proposal.
    */
   async forgetClone(

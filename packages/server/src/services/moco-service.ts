@@ -5,7 +5,7 @@ import { type Method, unary } from '../grpc/call.js';
 /** Where the caller said nothing: a clone waits for the donor and for every member, flushing for the store. */
 const deadlineMs = 60_000;
 
-/** CloneService and BackupBinlogService of moco-agent (operations-protocols.md §2). */
+/** CloneService and BackupBinlogService of moco-agent (docs/operations-protocols.md §2). */
 export function mocoMethods(clones: Clones, backups: BinlogBackups): readonly Method[] {
   const { clone } = moco.CloneServiceService;
   const { flushBinlog, flushAndBackupBinlog } = moco.BackupBinlogServiceService;

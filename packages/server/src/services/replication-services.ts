@@ -2,7 +2,7 @@ import { replication } from '@coxswain/protocol';
 import type { LeaderReplication } from '@coxswain/replication';
 import { type Method, stream, unary } from '../grpc/call.js';
 
-/** Where the caller said nothing (regatta-protocol.md §3). */
+/** Where the caller said nothing (docs/protocol.md §3). */
 const logDeadlineMs = 60_000;
 const snapshotDeadlineMs = 3_600_000;
 

@@ -22,7 +22,7 @@ export function toNumber(value: bigint): number {
   return value > greatestSafe ? Number.MAX_SAFE_INTEGER : Number(value);
 }
 
-/** The shape of a Range or IterateRange, in the order of regatta-protocol.md §2, up to the table's existence. */
+/** The shape of a Range or IterateRange, in the order of docs/protocol.md §2, up to the table's existence. */
 export function checkRangeRequest(request: regatta.RangeRequest): void {
   checkRangeShape(request);
   checkNotNegative('min_mod_revision', request.minModRevision);

@@ -7,7 +7,7 @@ const deadlineMs = 60_000;
 /** Callers send gzip and expect it (trap 5). */
 const options = { deadlineMs, isAnswerGzipped: true };
 
-/** wolf.raft of the seed (operations-protocols.md §1). What is refused says so in the answer, with gRPC status OK (trap 4). */
+/** wolf.raft of the seed (docs/operations-protocols.md §1). What is refused says so in the answer, with gRPC status OK (trap 4). */
 export function wolfMethods(wolf: Wolf): readonly Method[] {
   const { bootstrap, appendEntries, installSnapshot, vote, getMetrics } = wolfRaft.RaftService;
   return [

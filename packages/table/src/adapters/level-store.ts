@@ -346,7 +346,7 @@ function bytesOf(text: string): Buffer | undefined {
   return keySlab.subarray(start, keySlabUsedBytes);
 }
 
-/** A LevelDB. What bites is in dependencies.md: every scan is a thread-pool trip, only getSync is not. */
+/** A LevelDB. Every scan is a trip to the thread pool, only `getSync` is not (DESIGN.md, "What LevelDB gives"). */
 export class LevelStore implements OrderedStore {
   readonly #database: Database;
   readonly #flushTurns: FlushTurns;

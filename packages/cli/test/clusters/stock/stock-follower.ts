@@ -9,7 +9,7 @@ const failedPrecondition = 9;
 /** A loader drops the record that brings the sum of record lengths to it, and starts a new sum. */
 const loaderSumBytes = 3 * 1024 * 1024;
 
-/** A stock follower cluster, as the document has it: it polls, and knows nothing of ours. */
+/** A stock follower cluster as docs/protocol.md §3 describes it: it polls, and knows nothing of ours. */
 export class StockFollower {
   readonly tables = new Map<string, { table: StockTable; leaderIndex: number }>();
   snapshotsTaken = 0;

@@ -33,7 +33,7 @@ interface StoredTable {
   readonly state: StockTable;
 }
 
-/** A stock leader cluster, as the document has it: it knows nothing of ours, and sets no revisions on pairs. */
+/** A stock leader cluster as docs/protocol.md §3 describes it: it knows nothing of ours, and sets no revisions on pairs. */
 export class StockLeader {
   readonly tables = new Map<string, StoredTable>();
   /** Names of tables that are its own affair. */
