@@ -42,7 +42,9 @@ export {
   type ClusterCloneContext,
   type HeldClone,
 } from './meta/cluster-clone.js';
-export { META_SHARD, type RegisteredClone, type UnfinishedClone, WOLF_SHARD } from './meta/registry.js';
+export type { UnfinishedClone } from './meta/records.js';
+export type { RegisteredClone } from './meta/registry.js';
+export { META_SHARD, WOLF_SHARD } from './meta/shards.js';
 export { tableApiError } from './meta/table-errors.js';
 export { isTableName, TABLE_NAME_RULE } from './meta/table-name.js';
 export { Node } from './node.js';

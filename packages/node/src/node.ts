@@ -35,8 +35,8 @@ import { type GroupHosting, type ReplicaObserver, Replicas } from './group/repli
 import { Snapshots } from './group/snapshots.js';
 import { Turns } from './group/turns.js';
 import { WriteStages } from './group/write-stages.js';
-import { META_SHARD, WOLF_SHARD } from './meta/registry.js';
-import { Tables } from './meta/tables.js';
+import { Meta } from './meta/meta.js';
+import { META_SHARD, WOLF_SHARD } from './meta/shards.js';
 import { ChangeListeners } from './requests/change-listeners.js';
 import { ClusterRequests } from './requests/cluster-requests.js';
 import { FollowerRequests } from './requests/follower-requests.js';
@@ -86,7 +86,7 @@ export class Node implements NodeParts {
   readonly #admission: Admission;
   readonly #turns: Turns;
   readonly #replicas: Replicas;
-  readonly #tables: Tables;
+  readonly #meta: Meta;
   readonly #snapshots: Snapshots;
   readonly #formation: Formation;
   readonly #handover: Handover;
@@ -148,7 +148,7 @@ export class Node implements NodeParts {
       transport,
       ids: memberIds.filter((id) => id !== options.nodeId),
       log,
-      metaApplied: () => this.#tables.metaApplied,
+      metaApplied: () => this.#meta.directory.metaApplied,
       position: () => wal.durablePosition,
       wallMs,
       isAdmitted: () => this.#admission.isAdmitted,
@@ -206,16 +206,16 @@ export class Node implements NodeParts {
       environment,
       wal,
       turns: this.#turns,
-      afterMetaApply: () => this.#tables.follow(),
+      afterMetaApply: () => this.#meta.directory.follow(),
     });
     const gate = new WriteGate({
       isStopping,
       isDiskFull: () => this.#diskWatch.isFull,
       isArchiveBehind: () => archiveBacklog?.refusesWrites ?? false,
-      checkClone: () => this.#tables.clone.checkWrite(),
+      checkClone: () => this.#meta.clone.checkWrite(),
     });
     const archiveBacklog = options.archive && new ArchiveBacklog(options.archive);
-    this.#tables = new Tables({
+    this.#meta = new Meta({
       options,
       environment,
       identity,
@@ -223,8 +223,6 @@ export class Node implements NodeParts {
       propose: (replica, kind, command, deadlineMs, cursor) =>
         shards.propose(replica, kind, command, { deadlineMs }, cursor),
       wolf: () => this.#replicas.get(WOLF_SHARD),
-      checkpoint: (replica) => this.#replicas.tend(replica, (table) => table.checkpoint()),
-      boot: identity.boot,
       isAlive: (peer) => this.#liveness.isAlive(peer),
       lowestMetaApplied: () => this.#peers.lowestMetaApplied,
       isMetaAppliedByAll: (index) =>
@@ -236,7 +234,7 @@ export class Node implements NodeParts {
       onRefused: (error) => this.#fail(error),
       onChanged: () => this.#listeners.notify(),
     });
-    const shards = new ShardRequests(this.#tables, gate, this.#counters);
+    const shards = new ShardRequests(this.#meta, gate, this.#counters);
     this.#snapshots = new Snapshots({
       transport,
       stores,
@@ -254,7 +252,7 @@ export class Node implements NodeParts {
       memberIds,
       random,
       log,
-      onJoined: () => this.#run(this.#tables.enterCluster()),
+      onJoined: () => this.#run(this.#meta.enterCluster()),
       onRefused: (error) => this.#fail(error),
     });
     this.#handover = new Handover({
@@ -279,7 +277,7 @@ export class Node implements NodeParts {
       replicas: this.#replicas,
       turns: this.#turns,
       archiveBacklog,
-      unarchivedFrom: (replica) => this.#tables.unarchivedFrom(replica),
+      unarchivedFrom: (replica) => this.#meta.directory.unarchivedFrom(replica),
       run,
     });
     this.#historyCompaction = new HistoryCompaction({
@@ -291,11 +289,11 @@ export class Node implements NodeParts {
       run,
     });
 
-    const members = new MemberRequests(options.nodeId, this.#tables, gate);
+    const members = new MemberRequests(options.nodeId, this.#meta, gate);
     this.members = members;
     this.kv = new KvRequests({
       clock,
-      tables: this.#tables,
+      meta: this.#meta,
       shards,
       gate,
       admission: this.#admission,
@@ -303,18 +301,18 @@ export class Node implements NodeParts {
       isClosing: () => members.isClosing,
       checkWolfSize: (command) => this.wolf.checkSize(command),
     });
-    this.tables = new TableRequests(this.#tables, gate);
+    this.tables = new TableRequests(this.#meta, gate);
     this.cluster = new ClusterRequests({
       nodeId: options.nodeId,
       identity,
-      tables: this.#tables,
+      meta: this.#meta,
       replicas: this.#replicas,
       questions,
       listeners: this.#listeners,
     });
-    this.logs = new LogRequests(this.#tables, shards, gate, clock);
-    this.follower = new FollowerRequests(this.#tables, this.#replicas, shards, gate);
-    this.maintenance = new MaintenanceRequests(this.#tables, gate, this.#logCompaction, archiveBacklog);
+    this.logs = new LogRequests(this.#meta, shards, gate, clock);
+    this.follower = new FollowerRequests(this.#meta, this.#replicas, shards, gate);
+    this.maintenance = new MaintenanceRequests(this.#meta, gate, this.#logCompaction, archiveBacklog);
     this.reports = new NodeReports({
       clock,
       wallMs,
@@ -328,7 +326,7 @@ export class Node implements NodeParts {
       counters: this.#counters,
       peers: this.#peers,
       replicas: this.#replicas,
-      tables: this.#tables,
+      meta: this.#meta,
       snapshots: this.#snapshots,
       diskWatch: this.#diskWatch,
       wolf: this.wolf,
@@ -408,7 +406,7 @@ export class Node implements NodeParts {
     if (this.#identity.phase === 'new') this.#formation.tick();
     else {
       this.#admission.tick();
-      await this.#tables.enterCluster();
+      await this.#meta.enterCluster();
       // The only member has no leader to miss, and need not wait for one.
       for (const replica of this.#replicas.values()) {
         if (replica.membership.voters.length === 1) replica.campaign(0);
@@ -441,7 +439,7 @@ export class Node implements NodeParts {
     if (this.#isStopping) return;
     this.#isStopping = true;
     this.#tickTimer?.cancel();
-    this.#tables.stopping();
+    this.#meta.stopping();
     // On a full disk a write may wait for ever (D6), and a replica for that write; closing the log ends it.
     await this.#isDoneWithin(this.#turns.settled(), STOP_PATIENCE_MS);
     const closing = this.#replicas.close();
@@ -472,7 +470,7 @@ export class Node implements NodeParts {
   } {
     return {
       groups: this.#replicas.values(),
-      isMetaFresh: this.#tables.isFresh,
+      isMetaFresh: this.#meta.isFresh,
       isAdmitted: this.#admission.isAdmitted,
       startNumber: this.#identity.startNumber,
       position: this.#wal.durablePosition,
@@ -518,7 +516,7 @@ export class Node implements NodeParts {
     this.#turns.run();
     if (isHousekeeping) {
       this.#logChanges();
-      this.#run(this.#tables.tend());
+      this.#run(this.#meta.tend());
       this.#logCompaction.tendArchived();
       this.#run(this.#diskWatch.check());
     }
@@ -527,7 +525,7 @@ export class Node implements NodeParts {
 
   #logChanges(): void {
     const peers = new Map([...this.#peers.ids].map((id) => [id, this.#liveness.isAlive(id)]));
-    this.#changeLog.look({ peers, tables: this.#tables.watched() });
+    this.#changeLog.look({ peers, tables: this.#meta.directory.watched() });
   }
 
   // ---- peers
@@ -600,7 +598,7 @@ export class Node implements NodeParts {
     this.#environment.log('debug', 'the leader of a group changed', { group, table, term, role, leader });
     this.#listeners.notify();
     this.#handover.look();
-    if (replica.group === META_SHARD && replica.isLeader) this.#run(this.#tables.lead());
+    if (replica.group === META_SHARD && replica.isLeader) this.#run(this.#meta.lead());
   }
 
   #applied(replica: Replica, entries: number): void {

@@ -2,7 +2,9 @@ import { mvcc } from '@coxswain/protocol';
 import { CommandKind, MemoryStoreDirectory, Table } from '@coxswain/table';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { compareNames, Registry } from '../src/meta/registry.js';
+import { compareNames } from '../src/meta/compare-names.js';
+import { Registry } from '../src/meta/registry.js';
+import { RegistryCommands } from '../src/meta/registry-commands.js';
 
 const memberOf = (id: number, name: string) => ({
   id,
@@ -53,7 +55,11 @@ describe('what a node knows of the meta group', () => {
         const { meta, apply } = await openMeta();
         const following = new Registry();
         for (const { id, name, looks } of steps) {
-          await apply(name === undefined ? removal(id) : following.writeMember(memberOf(id, name)));
+          await apply(
+            name === undefined
+              ? removal(id)
+              : new RegistryCommands(following).writeMember(memberOf(id, name)),
+          );
           if (looks) await following.follow(meta);
         }
         await following.follow(meta);
@@ -81,9 +87,10 @@ describe('what a node knows of the meta group', () => {
   test('costs what has changed: of a thousand keys one is read', async () => {
     const { meta, apply } = await openMeta();
     const registry = new Registry();
-    for (let id = 1; id <= 1_000; id++) await apply(registry.writeMember(memberOf(id, 'a')));
+    for (let id = 1; id <= 1_000; id++)
+      await apply(new RegistryCommands(registry).writeMember(memberOf(id, 'a')));
     await registry.follow(meta);
-    await apply(registry.writeMember(memberOf(7, 'b')));
+    await apply(new RegistryCommands(registry).writeMember(memberOf(7, 'b')));
     const view = meta.view.bind(meta);
     let readCount = 0;
     meta.view = (revision) => {

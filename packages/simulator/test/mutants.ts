@@ -199,7 +199,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'a node reads the registry before the log has ended a half-applied entry of it',
-    module: 'node/dist/src/meta/tables.js',
+    module: 'node/dist/src/meta/table-directory.js',
     from: /if \(!meta\.isWhole\)\s+return;/,
     to: '',
     properties: ['a node runs until it is stopped'],

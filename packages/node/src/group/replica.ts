@@ -15,7 +15,7 @@ import { type ApiError, errors } from '../api/errors.js';
 import type { ReadableTable } from '../api/kv-api.js';
 import type { TableStatus } from '../api/reports-api.js';
 import type { Forward, Quiesce } from '../cluster/frame.js';
-import { META_SHARD } from '../meta/registry.js';
+import { META_SHARD } from '../meta/shards.js';
 import { type AppliedBatch, ApplyLoop } from './apply-loop.js';
 import { Electorate } from './electorate.js';
 import { EntryStamps } from './entry-stamps.js';

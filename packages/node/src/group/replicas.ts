@@ -22,7 +22,7 @@ import type { Environment } from '../api/environment.js';
 import { errors } from '../api/errors.js';
 import type { NodeOptions } from '../api/options.js';
 import { bringBack, DataDirectoryError } from '../cluster/identity.js';
-import { META_SHARD, WOLF_SHARD } from '../meta/registry.js';
+import { META_SHARD, WOLF_SHARD } from '../meta/shards.js';
 import { Replica } from './replica.js';
 import type { ReplicaEvents, ReplicaHost } from './replica-host.js';
 import { incomingStoreName, type ReceivedSnapshot } from './snapshots.js';

@@ -3,7 +3,8 @@ import type { Clock, Random } from '@coxswain/runtime';
 import type { Call } from '../api/call.js';
 import type { Log } from '../api/environment.js';
 import { ApiError, errors } from '../api/errors.js';
-import type { Loader, RegisteredClone, UnfinishedClone } from './registry.js';
+import type { Loader, UnfinishedClone } from './records.js';
+import type { RegisteredClone } from './registry.js';
 
 /** How long a node that fills the cluster may be out of reach before the leader of the meta group says that its clone has failed. */
 const FILLER_GONE_MS = 60_000;

@@ -3,7 +3,7 @@ import { type ApplyResult, CommandKind } from '@coxswain/table';
 import type { Call, Header } from '../api/call.js';
 import { errors } from '../api/errors.js';
 import type { ShardLoad as ShardLoadApi } from '../api/shard-load.js';
-import type { Switching } from './registry.js';
+import type { Switching } from './records.js';
 
 /** What a load needs of the new shard, and of those that give it the name. */
 export interface ShardLoadContext {

@@ -1,5 +1,6 @@
 import { type RevisionCompactedError, type RevisionInFutureError, TableError } from '@coxswain/table';
 import { errors } from '../api/errors.js';
+import { isTableName } from './table-name.js';
 
 /**
  * The API's error for one that a read of a table has thrown. A table that is half-way through an entry after a crash
@@ -22,4 +23,10 @@ export function tableApiError(error: unknown): unknown {
     default:
       return error;
   }
+}
+
+/** Throws `nameNotSet` or `nameInvalid` for what no table may be called (T5). */
+export function checkTableName(name: string): void {
+  if (name === '') throw errors.nameNotSet();
+  if (!isTableName(name)) throw errors.nameInvalid();
 }

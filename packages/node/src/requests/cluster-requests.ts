@@ -3,15 +3,15 @@ import type { ClusterApi, ClusterRole } from '../api/cluster-api.js';
 import type { Identity } from '../cluster/identity.js';
 import type { Answerer, MemberQuestions } from '../cluster/member-questions.js';
 import type { Replicas } from '../group/replicas.js';
-import { META_SHARD } from '../meta/registry.js';
-import type { Tables } from '../meta/tables.js';
+import type { Meta } from '../meta/meta.js';
+import { META_SHARD } from '../meta/shards.js';
 import type { ChangeListeners } from './change-listeners.js';
 
 /** Says what this cluster is, and carries questions between its members. */
 export class ClusterRequests implements ClusterApi {
   readonly nodeId: NodeId;
   readonly #identity: Identity;
-  readonly #tables: Tables;
+  readonly #meta: Meta;
   readonly #replicas: Replicas;
   readonly #questions: MemberQuestions;
   readonly #listeners: ChangeListeners;
@@ -19,21 +19,21 @@ export class ClusterRequests implements ClusterApi {
   constructor(options: {
     nodeId: NodeId;
     identity: Identity;
-    tables: Tables;
+    meta: Meta;
     replicas: Replicas;
     questions: MemberQuestions;
     listeners: ChangeListeners;
   }) {
     this.nodeId = options.nodeId;
     this.#identity = options.identity;
-    this.#tables = options.tables;
+    this.#meta = options.meta;
     this.#replicas = options.replicas;
     this.#questions = options.questions;
     this.#listeners = options.listeners;
   }
 
   get role(): ClusterRole | undefined {
-    return this.#tables.role;
+    return this.#meta.settings.role;
   }
 
   get id(): string | undefined {
@@ -41,7 +41,7 @@ export class ClusterRequests implements ClusterApi {
   }
 
   get leaderClusterId(): string | undefined {
-    return this.#tables.leaderClusterId;
+    return this.#meta.settings.leaderClusterId;
   }
 
   get leadsMeta(): boolean {

@@ -4,19 +4,19 @@ import { errors } from '../api/errors.js';
 import type { FollowerControl, ReplicatedCommand } from '../api/follower-control.js';
 import type { ShardLoad } from '../api/shard-load.js';
 import type { Replicas } from '../group/replicas.js';
-import type { Tables } from '../meta/tables.js';
+import type { Meta } from '../meta/meta.js';
 import type { ShardRequests } from './shard-requests.js';
 import type { WriteGate } from './write-gate.js';
 
 /** Takes what a leader cluster sends into the tables of a follower cluster. */
 export class FollowerRequests implements FollowerControl {
-  readonly #tables: Tables;
+  readonly #meta: Meta;
   readonly #replicas: Replicas;
   readonly #shards: ShardRequests;
   readonly #gate: WriteGate;
 
-  constructor(tables: Tables, replicas: Replicas, shards: ShardRequests, gate: WriteGate) {
-    this.#tables = tables;
+  constructor(meta: Meta, replicas: Replicas, shards: ShardRequests, gate: WriteGate) {
+    this.#meta = meta;
     this.#replicas = replicas;
     this.#shards = shards;
     this.#gate = gate;
@@ -39,43 +39,43 @@ export class FollowerRequests implements FollowerControl {
 
   async createTable(name: string, call: Call): Promise<void> {
     this.#gate.checkWrite();
-    await this.#tables.create(name, { isReplicated: true }, call);
+    await this.#meta.lifecycle.create(name, { isReplicated: true }, call);
   }
 
   async quarantine(name: string, shardId: number, call: Call): Promise<void> {
     this.#gate.checkWrite();
-    await this.#tables.quarantine(name, shardId, call);
+    await this.#meta.lifecycle.quarantine(name, shardId, call);
   }
 
   async bindLeaderCluster(id: string, call: Call): Promise<string> {
-    return await this.#tables.bindLeaderCluster(id, call);
+    return await this.#meta.settings.bindLeaderCluster(id, call);
   }
 
   async stopReplication(name: string, reason: string, call: Call): Promise<void> {
-    await this.#tables.stopReplication(name, reason, call);
+    await this.#meta.settings.stopReplication(name, reason, call);
   }
 
   async requestReset(name: string | undefined, call: Call): Promise<void> {
     this.#gate.checkWrite();
-    await this.#tables.requestReset(name, call);
+    await this.#meta.settings.requestReset(name, call);
   }
 
   async beginLoad(name: string, call: Call): Promise<ShardLoad> {
     this.#gate.checkWrite();
-    return await this.#tables.beginLoad(name, call);
+    return await this.#meta.takeovers.beginLoad(name, call);
   }
 
   async beginPromotion(call: Call): Promise<void> {
     this.#gate.checkWrite();
-    await this.#tables.beginPromotion(call);
+    await this.#meta.settings.beginPromotion(call);
   }
 
   unpromotedTables(): { name: string; shardId: number }[] {
-    return this.#tables.unpromotedTables();
+    return this.#meta.settings.unpromotedTables();
   }
 
   async finishPromotion(call: Call): Promise<void> {
     this.#gate.checkWrite();
-    await this.#tables.finishPromotion(call);
+    await this.#meta.settings.finishPromotion(call);
   }
 }

@@ -6,13 +6,13 @@ import { errors } from '../api/errors.js';
 import type { KvApi, Proposed, ReadableTable } from '../api/kv-api.js';
 import type { Admission } from '../cluster/admission.js';
 import type { Replica } from '../group/replica.js';
-import type { Tables } from '../meta/tables.js';
+import type { Meta } from '../meta/meta.js';
 import type { ShardRequests } from './shard-requests.js';
 import type { WriteGate } from './write-gate.js';
 
 export interface KvRequestsOptions {
   readonly clock: Clock;
-  readonly tables: Tables;
+  readonly meta: Meta;
   readonly shards: ShardRequests;
   readonly gate: WriteGate;
   readonly admission: Admission;
@@ -26,13 +26,13 @@ export interface KvRequestsOptions {
 /** Takes what clients write and read, on whatever shard serves their table. */
 export class KvRequests implements KvApi {
   readonly #options: KvRequestsOptions;
-  readonly #tables: Tables;
+  readonly #meta: Meta;
   readonly #shards: ShardRequests;
   readonly #gate: WriteGate;
 
   constructor(options: KvRequestsOptions) {
     this.#options = options;
-    this.#tables = options.tables;
+    this.#meta = options.meta;
     this.#shards = options.shards;
     this.#gate = options.gate;
   }
@@ -43,7 +43,7 @@ export class KvRequests implements KvApi {
   }
 
   #propose(table: string, bytes: Buffer, call: Call): Promise<Proposed> {
-    const replica = this.#tables.isFresh ? this.#tables.get(table) : undefined;
+    const replica = this.#meta.isFresh ? this.#meta.directory.get(table) : undefined;
     if (replica === undefined || this.#gate.isStopping) return this.#proposeLater(table, bytes, call);
     try {
       this.#gate.checkCommand();
@@ -72,7 +72,7 @@ export class KvRequests implements KvApi {
     // Without room nobody here can lead the group that says more.
     this.#gate.checkWrite();
     // What this disk says of a clone may be old.
-    if (!this.#tables.isFresh) await this.#tables.meta().confirmRead(call.deadlineMs);
+    if (!this.#meta.isFresh) await this.#meta.group.confirmRead(call.deadlineMs);
     this.#gate.checkCommand();
     return await this.#shards.onShard(table, call, async (replica) => {
       this.#checkCommandTo(replica, bytes);
@@ -85,7 +85,7 @@ export class KvRequests implements KvApi {
   /** Throws where a command of a client cannot go to the replica. */
   #checkCommandTo(replica: Replica, bytes: Buffer): void {
     // R5: what a follower cluster holds comes from its leader cluster alone.
-    if (this.#tables.role !== 'leader') throw errors.notReady();
+    if (this.#meta.settings.role !== 'leader') throw errors.notReady();
     // Nobody could tell here what the write did.
     if (!replica.hasTable) throw errors.notReady();
     if (this.#options.isClosing()) throw errors.closing();
@@ -97,7 +97,7 @@ export class KvRequests implements KvApi {
     { linearizable }: { linearizable: boolean },
     call: Call,
   ): ReadableTable | Promise<ReadableTable> {
-    const replica = this.#tables.get(table);
+    const replica = this.#meta.directory.get(table);
     if (replica === undefined || this.#gate.isStopping || !this.#serves(replica)) {
       return this.#readLater(table, linearizable, call);
     }
@@ -133,7 +133,7 @@ export class KvRequests implements KvApi {
       }
       if (!replica.isServing && replica.table.sealedBy === undefined) await this.#whole(replica, call);
       // R4: what is in quarantine is read under a name that says so.
-      const isReadable = replica.isServing || this.#tables.quarantined(name) === replica;
+      const isReadable = replica.isServing || this.#meta.directory.quarantined(name) === replica;
       return isReadable ? replica : undefined;
     });
   }

@@ -3,19 +3,19 @@ import type { Call, Header } from '../api/call.js';
 import { errors } from '../api/errors.js';
 import type { LedTable, LogsApi, TableLog } from '../api/logs-api.js';
 import { ReplicaLog } from '../group/replica-log.js';
-import type { Tables } from '../meta/tables.js';
+import type { Meta } from '../meta/meta.js';
 import type { ShardRequests } from './shard-requests.js';
 import type { WriteGate } from './write-gate.js';
 
 /** Gives the logs of tables to those who follow them from outside. */
 export class LogRequests implements LogsApi {
-  readonly #tables: Tables;
+  readonly #meta: Meta;
   readonly #shards: ShardRequests;
   readonly #gate: WriteGate;
   readonly #clock: Clock;
 
-  constructor(tables: Tables, shards: ShardRequests, gate: WriteGate, clock: Clock) {
-    this.#tables = tables;
+  constructor(meta: Meta, shards: ShardRequests, gate: WriteGate, clock: Clock) {
+    this.#meta = meta;
     this.#shards = shards;
     this.#gate = gate;
     this.#clock = clock;
@@ -32,33 +32,33 @@ export class LogRequests implements LogsApi {
   }
 
   local(table: string): TableLog | undefined {
-    const replica = this.#tables.get(table);
+    const replica = this.#meta.directory.get(table);
     return replica?.isServing ? new ReplicaLog(replica) : undefined;
   }
 
   async whenRevision(table: string, revision: number, call: Call): Promise<Header> {
-    const follows = this.#tables.role === 'follower';
+    const follows = this.#meta.settings.role === 'follower';
     for (;;) {
       if (this.#gate.isStopping) throw errors.shuttingDown();
       const waitMs = call.deadlineMs - this.#clock.monotonicMs();
-      const replica = this.#tables.get(table);
+      const replica = this.#meta.directory.get(table);
       if (replica === undefined) {
         // On a follower cluster it may come with the next look at the leader cluster's tables.
-        const isKnown = () => this.#tables.get(table) !== undefined || this.#gate.isStopping;
-        if (!follows) await this.#tables.find(table, call);
-        else if (!(await this.#tables.changes.until(isKnown, waitMs))) throw errors.timeout();
+        const isKnown = () => this.#meta.directory.get(table) !== undefined || this.#gate.isStopping;
+        if (!follows) await this.#meta.directory.find(table, call);
+        else if (!(await this.#meta.directory.changes.until(isKnown, waitMs))) throw errors.timeout();
         continue;
       }
       // R5: it was promoted with what it had, and its revisions, which are higher, say nothing of the write.
-      if (follows && !this.#tables.isReplicated(table)) throw errors.outcomeUnknown();
+      if (follows && !this.#meta.settings.isReplicated(table)) throw errors.outcomeUnknown();
       const isThere = () => replica.isServing && replica.table.revision >= revision;
       if (isThere()) return replica.header(replica.table.revision);
       const sealedBy = replica.hasTable ? replica.table.sealedBy : undefined;
-      if (sealedBy !== undefined) await this.#tables.moved(table, replica, call);
+      if (sealedBy !== undefined) await this.#meta.directory.moved(table, replica, call);
       else {
         const isSealed = () => replica.hasTable && replica.table.sealedBy !== undefined;
         const isOver = () =>
-          isThere() || isSealed() || this.#tables.get(table) !== replica || this.#gate.isStopping;
+          isThere() || isSealed() || this.#meta.directory.get(table) !== replica || this.#gate.isStopping;
         if (!(await replica.changes.until(isOver, waitMs))) throw errors.timeout();
       }
     }
@@ -66,8 +66,9 @@ export class LogRequests implements LogsApi {
 
   led(): LedTable[] {
     // A promoted table takes writes of its own, which nothing may replicate over (R5).
-    const isOfThisRole = (name: string) => this.#tables.role === 'leader' || this.#tables.isReplicated(name);
-    const led = this.#tables
+    const isOfThisRole = (name: string) =>
+      this.#meta.settings.role === 'leader' || this.#meta.settings.isReplicated(name);
+    const led = this.#meta.directory
       .replicas()
       // What is replicated over wolf.raft belongs to no cluster alone: its leader may be another's next.
       .filter(
@@ -78,7 +79,7 @@ export class LogRequests implements LogsApi {
       name: name!,
       shardId: group,
       term: raft.term,
-      ...this.#tables.holdOf(name!),
+      ...this.#meta.settings.holdOf(name!),
     }));
   }
 }

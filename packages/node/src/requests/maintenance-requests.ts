@@ -4,23 +4,23 @@ import type { ShardLoad } from '../api/shard-load.js';
 import type { ArchiveBacklog } from '../group/archive-backlog.js';
 import type { LogCompaction } from '../group/log-compaction.js';
 import type { ClusterClone } from '../meta/cluster-clone.js';
-import type { Tables } from '../meta/tables.js';
+import type { Meta } from '../meta/meta.js';
 import type { WriteGate } from './write-gate.js';
 
 /** Does what backups, restores and the archive ask of a node. */
 export class MaintenanceRequests implements MaintenanceControl {
-  readonly #tables: Tables;
+  readonly #meta: Meta;
   readonly #gate: WriteGate;
   readonly #logCompaction: LogCompaction;
   readonly #backlog: ArchiveBacklog | undefined;
 
   constructor(
-    tables: Tables,
+    meta: Meta,
     gate: WriteGate,
     logCompaction: LogCompaction,
     backlog: ArchiveBacklog | undefined,
   ) {
-    this.#tables = tables;
+    this.#meta = meta;
     this.#gate = gate;
     this.#logCompaction = logCompaction;
     this.#backlog = backlog;
@@ -28,11 +28,11 @@ export class MaintenanceRequests implements MaintenanceControl {
 
   async beginRestore(name: string, call: Call, cloneId?: string): Promise<ShardLoad> {
     this.#gate.checkWrite();
-    return await this.#tables.beginRestore(name, call, cloneId);
+    return await this.#meta.takeovers.beginRestore(name, call, cloneId);
   }
 
   get clone(): ClusterClone {
-    return this.#tables.clone;
+    return this.#meta.clone;
   }
 
   archiveBacklog(): { sizeBytes: number; refusesWrites: boolean } {
@@ -40,15 +40,15 @@ export class MaintenanceRequests implements MaintenanceControl {
   }
 
   archivedIndex(shardId: number): number {
-    return this.#tables.archivedIndex(shardId);
+    return this.#meta.archived.of(shardId);
   }
 
   async reportArchived(indices: ReadonlyMap<number, number>, call: Call): Promise<void> {
     this.#gate.checkWrite();
-    await this.#tables.reportArchived(indices, call);
+    await this.#meta.archived.report(indices, call);
   }
 
   async compactLogs(followedUpTo: ReadonlyMap<string, number>): Promise<void> {
-    await this.#logCompaction.compactNow(this.#tables.replicas(), followedUpTo);
+    await this.#logCompaction.compactNow(this.#meta.directory.replicas(), followedUpTo);
   }
 }

@@ -1,32 +1,32 @@
 import type { NodeId } from '@coxswain/raft';
 import type { Call } from '../api/call.js';
 import type { MemberControl, MemberState, StateChange } from '../api/member-control.js';
-import type { Tables } from '../meta/tables.js';
+import type { Meta } from '../meta/meta.js';
 import type { WriteGate } from './write-gate.js';
 
 /** Keeps what operators want of members. */
 export class MemberRequests implements MemberControl {
   readonly #nodeId: NodeId;
-  readonly #tables: Tables;
+  readonly #meta: Meta;
   readonly #gate: WriteGate;
 
-  constructor(nodeId: NodeId, tables: Tables, gate: WriteGate) {
+  constructor(nodeId: NodeId, meta: Meta, gate: WriteGate) {
     this.#nodeId = nodeId;
-    this.#tables = tables;
+    this.#meta = meta;
     this.#gate = gate;
   }
 
   state(id: NodeId): MemberState {
-    return this.#tables.memberState(id);
+    return this.#meta.members.state(id);
   }
 
   async states(call: Call): Promise<ReadonlyMap<NodeId, MemberState>> {
-    return await this.#tables.memberStates(call);
+    return await this.#meta.members.states(call);
   }
 
   async changeState(id: NodeId, change: StateChange, call: Call): Promise<MemberState | undefined> {
     this.#gate.checkWrite();
-    return await this.#tables.changeMemberState(id, change, call);
+    return await this.#meta.members.changeState(id, change, call);
   }
 
   get isLogPaused(): boolean {
@@ -35,7 +35,7 @@ export class MemberRequests implements MemberControl {
   }
 
   get isReplicationPaused(): boolean {
-    return this.#tables.isAnyPaused;
+    return this.#meta.members.isAnyPaused;
   }
 
   /** Whether this node is being closed. Also once it was closed, until its process has ended, or has begun anew. */

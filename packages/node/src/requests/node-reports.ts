@@ -11,8 +11,8 @@ import type { Replica } from '../group/replica.js';
 import type { Replicas } from '../group/replicas.js';
 import type { Snapshots } from '../group/snapshots.js';
 import type { WriteStages } from '../group/write-stages.js';
-import { META_SHARD } from '../meta/registry.js';
-import type { Tables } from '../meta/tables.js';
+import type { Meta } from '../meta/meta.js';
+import { META_SHARD } from '../meta/shards.js';
 import type { Wolf } from '../wolf/wolf.js';
 
 /** What a node counts, since it started. */
@@ -42,7 +42,7 @@ export interface ReportedParts {
   readonly counters: NodeCounters;
   readonly peers: Peers;
   readonly replicas: Replicas;
-  readonly tables: Tables;
+  readonly meta: Meta;
   readonly snapshots: Snapshots;
   readonly diskWatch: DiskWatch;
   readonly wolf: Wolf;
@@ -58,15 +58,15 @@ export class NodeReports implements ReportsApi {
   }
 
   status(): NodeStatus {
-    const { nodeId, identity, tables, replicas, diskWatch, peers } = this.#parts;
+    const { nodeId, identity, meta, replicas, diskWatch, peers } = this.#parts;
     return {
       nodeId,
-      role: tables.role,
+      role: meta.settings.role,
       clusterId: identity.clusterId,
       incarnation: identity.incarnation,
-      members: tables.members(),
-      tables: tables.replicas().map((replica) => replica.status()),
-      quarantined: tables.quarantinedTables(),
+      members: meta.members.list(),
+      tables: meta.directory.replicas().map((replica) => replica.status()),
+      quarantined: meta.lifecycle.quarantinedTables(),
       meta: replicas.get(META_SHARD)?.status(),
       isDiskFull: diskWatch.isFull,
       diskShortage: diskWatch.shortage,
@@ -79,13 +79,13 @@ export class NodeReports implements ReportsApi {
   }
 
   readiness(): Readiness {
-    const { tables, replicas, diskWatch, wolf, isStopping } = this.#parts;
-    const served = tables.replicas();
+    const { meta, replicas, diskWatch, wolf, isStopping } = this.#parts;
+    const served = meta.directory.replicas();
     const conditions = {
-      hasNoCluster: !tables.hasGenesis,
+      hasNoCluster: !meta.group.registry.hasGenesis,
       // Whoever has no leader of the meta group does not know what the cluster has become meanwhile.
       hasNoLeader:
-        !tables.isFresh ||
+        !meta.isFresh ||
         hasNoLeader(replicas.get(META_SHARD)) ||
         served.some((replica) => hasNoLeader(replica) && !wolf.isUnformed(replica)),
       isRebuilding: served.some(({ hasTable }) => !hasTable),

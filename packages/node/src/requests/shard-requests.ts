@@ -2,7 +2,7 @@ import type { ApplyResult, CommandKind } from '@coxswain/table';
 import type { Call } from '../api/call.js';
 import { ApiError, errors } from '../api/errors.js';
 import type { Replica } from '../group/replica.js';
-import type { Tables } from '../meta/tables.js';
+import type { Meta } from '../meta/meta.js';
 import type { WriteGate } from './write-gate.js';
 
 /** Proposals that failed, since the node started. */
@@ -13,12 +13,12 @@ export interface FailureCounters {
 
 /** Brings requests to the shard that serves a table, and on to the one that takes its place (T2). */
 export class ShardRequests {
-  readonly #tables: Tables;
+  readonly #meta: Meta;
   readonly #gate: WriteGate;
   readonly #counters: FailureCounters;
 
-  constructor(tables: Tables, gate: WriteGate, counters: FailureCounters) {
-    this.#tables = tables;
+  constructor(meta: Meta, gate: WriteGate, counters: FailureCounters) {
+    this.#meta = meta;
     this.#gate = gate;
     this.#counters = counters;
   }
@@ -34,14 +34,14 @@ export class ShardRequests {
   ): Promise<T> {
     for (;;) {
       if (this.#gate.isStopping) throw errors.shuttingDown();
-      const replica = this.#tables.get(table) ?? (await this.#tables.find(table, call));
+      const replica = this.#meta.directory.get(table) ?? (await this.#meta.directory.find(table, call));
       try {
         const outcome = await attempt(replica);
         if (outcome !== undefined) return outcome;
       } catch (error) {
         if (!this.isUndone(replica, error)) throw error;
       }
-      await this.#tables.moved(table, replica, call);
+      await this.#meta.directory.moved(table, replica, call);
     }
   }
 

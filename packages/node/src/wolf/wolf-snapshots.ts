@@ -19,7 +19,7 @@ import {
 import type { Log, WolfLink } from '../api/environment.js';
 import type { Replica } from '../group/replica.js';
 import { incomingStoreName, type ReceivedSnapshot } from '../group/snapshots.js';
-import { WOLF_SHARD } from '../meta/registry.js';
+import { WOLF_SHARD } from '../meta/shards.js';
 import { Pipe } from './pipe.js';
 import type { WolfMember } from './wolf-member.js';
 

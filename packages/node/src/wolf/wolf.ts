@@ -27,7 +27,7 @@ import { DataDirectoryError } from '../cluster/identity.js';
 import type { Replica } from '../group/replica.js';
 import type { GroupPeers, ReplicaHost } from '../group/replica-host.js';
 import { type GroupHosting, type ReplicaObserver, type Replicas, withLearner } from '../group/replicas.js';
-import { WOLF_SHARD } from '../meta/registry.js';
+import { WOLF_SHARD } from '../meta/shards.js';
 import { askMetrics } from './ask-metrics.js';
 import { EmptyDisk } from './empty-disk.js';
 import { WolfMember } from './wolf-member.js';

@@ -1,0 +1,261 @@
+import type { mvcc } from '@coxswain/protocol';
+import type { NodeId } from '@coxswain/raft';
+import type { MemberState } from '../api/member-control.js';
+import type { MemberInfo } from '../api/reports-api.js';
+import { type Genesis, genesisText } from '../cluster/identity.js';
+import {
+  type ClusterChange,
+  LEADER_CLUSTER,
+  type Loader,
+  type LoadingRecord,
+  type QuarantineRecord,
+  type ReplicationRecord,
+  type RetiredName,
+  records,
+  type Switching,
+  single,
+  type TableRecord,
+  type UnfinishedClone,
+} from './records.js';
+import {
+  type LoadingShard,
+  NO_HOLD,
+  type QuarantinedTable,
+  type RegisteredTable,
+  type Registry,
+  type ReplicationHold,
+} from './registry.js';
+import { BASE_STEP, FIRST_TABLE_SHARD } from './shards.js';
+import { modRevisionIs, put, remove, transaction, versionIs } from './transaction.js';
+
+/** Shards of which one entry says how far they are archived. */
+const REPORTED_AT_ONCE_MAX = 1000;
+
+/**
+ * The changes of the registry, as commands for the meta group. Each compares what the registry said when it was made, and
+ * has no effect where that has changed since.
+ */
+export class RegistryCommands {
+  readonly #registry: Registry;
+
+  constructor(registry: Registry) {
+    this.#registry = registry;
+  }
+
+  /** The meta group's first command: the genesis and the tables that exist from the start. */
+  writeGenesis(genesis: Genesis, role: 'leader' | 'follower', tableNames: readonly string[]): mvcc.Command {
+    const success = [
+      put(single.genesis, genesisText(genesis)),
+      put(single.cluster, { ...LEADER_CLUSTER, role }),
+    ];
+    let shardId = FIRST_TABLE_SHARD;
+    for (const name of tableNames) {
+      const record: TableRecord = { shardId: shardId++, base: 0, config: null };
+      success.push(put(records.tables.key(name), record));
+    }
+    success.push(put(single.nextShard, shardId));
+    return transaction([versionIs(single.genesis, 0)], success);
+  }
+
+  /**
+   * Registers a table under the next shard id, and forgets a load of that name: what was meant to make the table must
+   * not replace the writes that it takes from now on. Has no effect when the name is taken, when a load of it was
+   * begun meanwhile, or when another creation took the id first: then the caller reads again and tries again.
+   */
+  createTable(
+    name: string,
+    config: Record<string, unknown> | undefined,
+    isReplicated: boolean,
+  ): mvcc.Command {
+    const lastIndex = this.#registry.lastIndexOf(name);
+    const record: TableRecord = {
+      shardId: this.#registry.nextShardId,
+      base: lastIndex === undefined ? 0 : lastIndex + BASE_STEP,
+      config: config ?? null,
+      isReplicated,
+    };
+    const loadingKey = records.loading.key(name);
+    const loading = this.#registry.loadingOf(name);
+    return transaction(
+      [
+        versionIs(records.tables.key(name), 0),
+        modRevisionIs(loadingKey, loading?.modRevision ?? 0),
+        versionIs(single.nextShard, this.#registry.nextShardVersion),
+        // Whether a table follows another cluster's depends on what this cluster is (R5).
+        versionIs(single.cluster, this.#registry.clusterVersion),
+        this.#cloneIsTheSame(),
+      ],
+      [
+        put(records.tables.key(name), record),
+        put(single.nextShard, this.#registry.nextShardId + 1),
+        ...(loading === undefined ? [] : [remove(loadingKey)]),
+      ],
+    );
+  }
+
+  /**
+   * Removes exactly the registration that was read, and keeps the name's last index (T1). A table of a follower
+   * cluster goes into quarantine until `keptUntilMs` (R4).
+   */
+  deleteTable(table: RegisteredTable, lastIndex: number, keptUntilMs: number): mvcc.Command {
+    const { name, shardId, base, loadedIndex } = table;
+    const retired: RetiredName = { lastIndex };
+    const success = [
+      remove(records.tables.key(name)),
+      remove(records.loading.key(name)),
+      remove(records.replication.key(name)),
+      remove(records.archived.key(shardId)),
+      put(records.names.key(name), retired),
+    ];
+    if (table.isReplicated) {
+      const kept: QuarantineRecord = { name, base, loadedIndex, untilMs: keptUntilMs };
+      success.push(put(records.quarantine.key(shardId), kept));
+    }
+    return transaction([modRevisionIs(records.tables.key(name), table.modRevision)], success);
+  }
+
+  endQuarantine({ shardId }: QuarantinedTable): mvcc.Command {
+    return transaction([], [remove(records.quarantine.key(shardId))]);
+  }
+
+  /**
+   * Gives the next shard id to a shard that is to take over the table's name, or to make the table where there is none;
+   * one that was begun earlier is forgotten. `lastIndex` is the last one that the name ever had; undefined: it had none.
+   * Has no effect when the table has changed, when an earlier one is being switched to, or when the id was taken.
+   */
+  beginLoad(
+    name: string,
+    table: RegisteredTable | undefined,
+    lastIndex: number | undefined,
+    loader: Loader,
+  ): mvcc.Command {
+    const key = records.loading.key(name);
+    const earlier = this.#registry.loadingOf(name);
+    const lastIndices = [lastIndex, earlier?.base].filter((index) => index !== undefined);
+    const record: LoadingRecord = {
+      shardId: this.#registry.nextShardId,
+      base: lastIndices.length === 0 ? 0 : Math.max(...lastIndices) + BASE_STEP,
+      isReplicated: table?.isReplicated === true && this.#registry.role === 'follower',
+      loader,
+      switching: null,
+    };
+    return transaction(
+      [
+        modRevisionIs(records.tables.key(name), table?.modRevision ?? 0),
+        modRevisionIs(key, earlier?.modRevision ?? 0),
+        versionIs(single.nextShard, this.#registry.nextShardVersion),
+        versionIs(single.cluster, this.#registry.clusterVersion),
+      ],
+      [put(key, record), put(single.nextShard, this.#registry.nextShardId + 1)],
+    );
+  }
+
+  /** From here on the shard takes over the name, whoever sees to it. No effect when it is not the one any more. */
+  beginSwitch(shard: LoadingShard, switching: Switching): mvcc.Command {
+    const { name, modRevision, ...record } = shard;
+    const key = records.loading.key(name);
+    return transaction(
+      [modRevisionIs(key, modRevision), this.#cloneIsTheSame()],
+      [put(key, { ...record, switching })],
+    );
+  }
+
+  /**
+   * The name goes to the new shard, and nothing holds its replication up any more: the old shard is sealed, or there is
+   * no table of that name, and none was made meanwhile.
+   */
+  finishSwitch(table: RegisteredTable | undefined, shard: LoadingShard, loadedIndex: number): mvcc.Command {
+    const { name, shardId, base, isReplicated } = shard;
+    const config = table?.config ?? null;
+    const record: TableRecord = { shardId, base, config, isReplicated, loadedIndex };
+    return transaction(
+      [
+        modRevisionIs(records.tables.key(name), table?.modRevision ?? 0),
+        modRevisionIs(records.loading.key(name), shard.modRevision),
+        // Where a seal names the shard already, nothing may keep it from taking over (T2).
+        ...(table === undefined ? [this.#cloneIsTheSame()] : []),
+      ],
+      [
+        put(records.tables.key(name), record),
+        remove(records.loading.key(name)),
+        remove(records.replication.key(name)),
+        ...(table === undefined ? [] : [remove(records.archived.key(table.shardId))]),
+      ],
+    );
+  }
+
+  abandonLoad(shard: LoadingShard): mvcc.Command {
+    const key = records.loading.key(shard.name);
+    return transaction([modRevisionIs(key, shard.modRevision)], [remove(key)]);
+  }
+
+  /**
+   * Writes what holds these tables' replication up, with `change` to what the cluster is. No effect when one of them
+   * or its hold is not what it was when it was read: a late stop would undo a reset, or outlive its table.
+   */
+  writeHolds(
+    tables: readonly RegisteredTable[],
+    { stopped, isResetWanted }: ReplicationHold,
+    change?: ClusterChange,
+  ): mvcc.Command {
+    const record: ReplicationRecord = { stopped: stopped ?? null, isResetWanted };
+    const compare = tables.flatMap(({ name, modRevision }) => [
+      modRevisionIs(records.tables.key(name), modRevision),
+      modRevisionIs(records.replication.key(name), this.#registry.holdRevisionOf(name)),
+    ]);
+    const success = tables.map(({ name }) => put(records.replication.key(name), record));
+    if (change !== undefined) {
+      compare.push(versionIs(single.cluster, this.#registry.clusterVersion));
+      success.push(put(single.cluster, { ...this.#registry.cluster, ...change }));
+    }
+    return transaction(compare, success);
+  }
+
+  /** Changes what the cluster is to others. No effect when that has changed since it was read. */
+  writeCluster(change: ClusterChange): mvcc.Command {
+    return this.writeHolds([], NO_HOLD, change);
+  }
+
+  /**
+   * Writes how far the archive has the logs of these shards, and only what is further than what is known; undefined:
+   * there is no such thing. At most `REPORTED_AT_ONCE_MAX` of them. No effect when one of the tables has another shard
+   * by now, or when something else was written of one of the shards.
+   */
+  writeArchived(indices: ReadonlyMap<number, number>): mvcc.Command | undefined {
+    const compare: mvcc.Compare[] = [];
+    const success: mvcc.RequestOp[] = [];
+    for (const { name, shardId, modRevision } of this.#registry.tables()) {
+      const index = indices.get(shardId) ?? 0;
+      if (index <= this.#registry.archivedIndex(shardId)) continue;
+      const key = records.archived.key(shardId);
+      compare.push(modRevisionIs(records.tables.key(name), modRevision));
+      compare.push(modRevisionIs(key, this.#registry.archivedRevisionOf(shardId)));
+      success.push(put(key, index));
+      if (success.length === REPORTED_AT_ONCE_MAX) break;
+    }
+    return success.length === 0 ? undefined : transaction(compare, success);
+  }
+
+  /** No effect when something else was written of the member's state. */
+  writeState(id: NodeId, state: MemberState): mvcc.Command {
+    const key = records.states.key(id);
+    return transaction([modRevisionIs(key, this.#registry.stateRevisionOf(id))], [put(key, state)]);
+  }
+
+  /** Writes the clone that has not succeeded in the place of the one that was read; undefined: there is none any more. No effect when that has changed. */
+  writeClone(clone: UnfinishedClone | undefined): mvcc.Command {
+    const compare = [this.#cloneIsTheSame()];
+    // What a cluster is may change meanwhile, and only a leader cluster is filled by a clone (R5).
+    if (clone !== undefined) compare.push(versionIs(single.cluster, this.#registry.clusterVersion));
+    return transaction(compare, [clone === undefined ? remove(single.clone) : put(single.clone, clone)]);
+  }
+
+  /** Who may make tables depends on the clone that has not succeeded (T2). */
+  #cloneIsTheSame(): mvcc.Compare {
+    return modRevisionIs(single.clone, this.#registry.clone?.modRevision ?? 0);
+  }
+
+  writeMember(member: MemberInfo): mvcc.Command {
+    return transaction([], [put(records.members.key(member.id), member)]);
+  }
+}
