@@ -62,7 +62,7 @@ const STOP_PATIENCE_MS = 2000;
 
 /**
  * The replica host: many Raft groups over one log and one peer transport, and the tables that they hold.
- * `open` reads the disk, `start` joins the world, `stop` leaves it in order. What is asked of it goes to its objects.
+ * `open` reads the disk, `start` joins the world, `stop` leaves it in order. Requests go to the objects that it hands out.
  */
 export class Node implements NodeParts {
   readonly kv: KvApi;
@@ -334,7 +334,7 @@ export class Node implements NodeParts {
     });
   }
 
-  /** Reads what is on disk. Throws DataDirectoryError, or the log's errors, for what must not be guessed; nothing was changed then. */
+  /** Reads the disk. Throws DataDirectoryError, or the log's errors, where its content would have to be guessed; nothing was changed then. */
   static async open(options: NodeOptions, environment: Environment): Promise<Node> {
     const identity = await Identity.load(environment.files, options.nodeId, environment.random);
     const { genesis } = identity;
@@ -416,7 +416,7 @@ export class Node implements NodeParts {
   }
 
   /**
-   * Hands over what it leads, ends what is under way, leaves the disk so that nothing has to be replayed, and
+   * Hands over the groups that it leads, ends requests, leaves the disk so that nothing has to be replayed, and
    * disconnects.
    */
   stop(): Promise<void> {

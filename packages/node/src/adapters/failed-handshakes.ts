@@ -10,7 +10,7 @@ export interface FailedHandshake {
 
 /**
  * Calls `onFailed` for each TLS handshake with `listener`, a server of `node:tls` or `node:http2`, that fails, and hangs up
- * on who has not finished one in the listener's time for that: Node only tells of it.
+ * on who has not finished one in the listener's time for that: Node only reports it.
  */
 export function watchHandshakes(listener: EventEmitter, onFailed: (failed: FailedHandshake) => void): void {
   // The address can be read only while the connection is there; the socket remembers it once it was read. A peer that

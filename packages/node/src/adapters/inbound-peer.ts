@@ -40,7 +40,7 @@ export class InboundPeer {
       }
       this.#isOpened = true;
       this.#missedLooks = 0;
-      // Tells the dialler that the connection is up, before its first frame.
+      // Lets the dialler know that the connection is up, before its first frame.
       socket.write(ACCEPTANCE.taken);
       this.#receive = opened.kind === 'frames' ? this.#takeFrames() : this.#takeBulk();
       if (opened.rest.length > 0) this.#receive(opened.rest);
@@ -56,7 +56,7 @@ export class InboundPeer {
   look(): void {
     const socket = this.#socket;
     if (this.#pieces !== undefined && socket.writableLength === 0) socket.write(SIGN_OF_LIFE);
-    // Who does not listen cannot tell.
+    // A node that does not listen cannot say.
     if (socket.isPaused()) return;
     const looksMax = this.#isOpened ? LOOKS_UNTIL_GIVEN_UP : LOOKS_UNTIL_OPENED;
     if (++this.#missedLooks <= looksMax) return;
@@ -85,7 +85,7 @@ export class InboundPeer {
     const pieces = new BulkPieces(() => socket.resume());
     this.#pieces = pieces;
     const cutter = new MessageCutter((message) => {
-      // What is still sent of a stream that has its verdict is of no use.
+      // A stream that has its verdict may still send chunks: they are dropped.
       if (this.#isAnswered || socket.destroyed) return;
       if (pieces.isWhole) this.#refuse('it goes on after the end');
       else if (message[0] === BulkCode.Piece) pieces.add(message.subarray(1));

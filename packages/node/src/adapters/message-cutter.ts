@@ -6,10 +6,10 @@ const AHEAD_BYTES_MAX = 1024 * 1024;
 /** Cuts a stream of bytes into messages. Those that lie within a chunk share its memory. Signs of life are left out. */
 export class MessageCutter {
   readonly #onMessage: (message: Buffer) => void;
-  /** What is there of the length of a message that was cut. */
+  /** The bytes that have come so far of the length of a message that was cut. */
   readonly #length = Buffer.alloc(LENGTH_BYTES);
   #lengthFilled = 0;
-  /** What is there of its content, once the length is known. */
+  /** The bytes that have come so far of its content, once the length is known. */
   #content: Buffer | undefined;
   #contentBytes = 0;
   #filled = 0;

@@ -60,7 +60,7 @@ async function readDescriptorsMax(): Promise<number | undefined> {
   return max === undefined ? undefined : Number(max);
 }
 
-/** Linux tells the number as the directory's size from 6.2 on; before, each must be looked at, which takes a while with thousands. */
+/** Linux gives the number as the directory's size from 6.2 on; before, each must be looked at, which takes a while with thousands. */
 async function countDescriptors(): Promise<number> {
   // No disk is asked, so it takes a few microseconds: a tenth of a trip to the thread pool.
   const { size } = statSync('/proc/self/fd');

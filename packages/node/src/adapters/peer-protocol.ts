@@ -65,7 +65,7 @@ export class OpeningReader<Kind extends string> {
   }
 }
 
-/** Goes after an address: what is there, as far as its first bytes tell. */
+/** Follows an address in messages: says what answers there, by its first bytes. */
 function describeStranger(bytes: Buffer): string {
   const text = bytes.toString('latin1', 0, 64);
   const version = /^coxswain\.peer\.v(\d+)/.exec(text)?.[1];

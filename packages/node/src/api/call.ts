@@ -4,7 +4,7 @@ import type { WriteStages } from '../group/write-stages.js';
 export interface Call {
   /** On `Clock.monotonicMs`. When it passes, the request ends with `timeout`, or `outcomeUnknown` for a write that may have happened (P1). */
   readonly deadlineMs: number;
-  /** Is told when a write that it asked for was applied, on `Clock.monotonicMs`, and where to count what its answer takes. */
+  /** Called when the write was applied: the time on `Clock.monotonicMs`, and where to count how long its answer takes. */
   applied?(atMs: number, stages: WriteStages): void;
 }
 

@@ -16,7 +16,7 @@ export interface SmallFiles {
 
 /** The disks that hold a node's data. */
 export interface Disks {
-  /** What is left on each of them; several parts of the data on one disk are one. */
+  /** Gives the room that is left on each of them; several parts of the data on one disk count as one. */
   room(): Promise<readonly DiskRoom[]>;
   /** Frees what `holdReserve` took, to open the data on a disk that is full (D6). */
   releaseReserve(): Promise<void>;
@@ -47,7 +47,7 @@ export interface PeerHandler {
   onBulk(source: BulkSource): Promise<{ accepted: boolean; reason: string }>;
 }
 
-/** Carries frames between nodes. Knows nothing of what is in them. */
+/** Carries frames between nodes, whatever they hold. */
 export interface PeerTransport {
   /** Listens, and from then on keeps a connection to each peer, redialling with backoff. */
   start(peers: ReadonlyMap<NodeId, string>, handler: PeerHandler): Promise<void>;

@@ -274,7 +274,7 @@ export const errors = declareErrors({
     Status.FailedPrecondition,
     'this node has no archive: set archive.target to where the archive is, and start it anew',
   ),
-  /** What the archive says to an operator; it tells what to do. */
+  /** Passes on what the archive says to an operator: it names what to do. */
   archiveFailed: (status: Status, detail: string) =>
     new ApiError(status, `the archive cannot give that, and nothing was changed: ${detail}`),
   archiveIncomplete: (detail: string) =>

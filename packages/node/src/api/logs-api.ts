@@ -27,7 +27,7 @@ export interface TableLog {
   readonly appliedIndex: number;
   /** What the entries above `index` take on disk, with those that are not applied yet. */
   sizeBytesAbove(index: number): number;
-  /** False once the table was sealed or taken away here: what is asked for from then on belongs to another log. */
+  /** False once the table was sealed or taken away here: later entries belong to another log. */
   readonly isServing: boolean;
   /** Entries from `from` on, at most `maxBytes` of commands but at least one. `from` is at least `firstIndex` and at most `appliedIndex`. */
   entries(from: number, maxBytes: number): LogEntry[];

@@ -25,8 +25,8 @@ export interface MaintenanceControl {
    */
   reportArchived(indices: ReadonlyMap<number, number>, call: Call): Promise<void>;
   /**
-   * Has the logs of this node's tables compacted now: up to what is kept anyway for members and follower clusters that
-   * are a little behind, what the archive lacks, and what `followedUpTo` says that followers have, by table. Never further.
+   * Compacts the logs of this node's tables now. Keeps the entries that members and follower clusters which lag a little
+   * may need, those that the archive lacks, and those above what `followedUpTo` says that followers have, by table.
    */
   compactLogs(followedUpTo: ReadonlyMap<string, number>): Promise<void>;
 }

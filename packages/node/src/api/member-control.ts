@@ -5,7 +5,7 @@ import type { Call } from './call.js';
  * What an operator wants of a member (docs/operations-protocols.md §3), as the meta group keeps it. `pausing`, `paused`: it
  * replicates no longer: a leader cluster's member sends no log and no snapshots, and no member of a follower cluster
  * takes anything. `closing`: a leader cluster's member takes no writes of its own clients, and stops once every follower
- * cluster has what is there. `offline`: it was closed.
+ * cluster has every entry. `offline`: it was closed.
  */
 export type MemberState = 'online' | 'pausing' | 'paused' | 'closing' | 'offline';
 
@@ -15,7 +15,7 @@ export interface StateChange {
   readonly to: MemberState;
 }
 
-/** What is asked of the node about its members' states. Errors are those of `KvApi.propose`. */
+/** Reads and changes the states of members. Errors are those of `KvApi.propose`. */
 export interface MemberControl {
   /** The state of a member as far as this node knows; `online` where nothing was ever said of it. */
   state(id: NodeId): MemberState;

@@ -5,9 +5,9 @@ export interface NodeOptions {
   readonly nodeName: string;
   /** Raft addresses, `host:port`, of every member including this one. */
   readonly initialMembers: ReadonlyMap<NodeId, string>;
-  /** Told to the other members, for Cluster.MemberList. */
+  /** The other members learn it, for Cluster.MemberList. */
   readonly clientUrls: readonly string[];
-  /** host:port of the REST listener, told to the other members; empty: there is none. */
+  /** host:port of the REST listener, which the other members learn; empty: there is none. */
   readonly restAddress: string;
   readonly version: string;
   /** Raft's unit of time. Default 50. */
@@ -18,7 +18,7 @@ export interface NodeOptions {
   readonly electionTicks: number;
   /** Applied entries between log compactions. Default 10000. */
   readonly snapshotEntries: number;
-  /** Entries kept in the log behind the compaction point for followers that lag. Default 5000. */
+  /** Entries that stay in the log below the applied one when it is compacted, for followers that lag. Default 5000. */
   readonly compactionOverheadEntries: number;
   /** How long superseded versions stay readable, by entry time. Default 300000. */
   readonly historyRetentionMs: number;

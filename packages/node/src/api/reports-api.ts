@@ -93,7 +93,7 @@ export interface NodeMetrics {
   readonly peerBytesReceived: number;
   /** This node's wall clock beside those of the members (A7). */
   readonly clock: {
-    /** How far it is ahead now; negative: behind. 0 where it is compared with nothing. */
+    /** How far it is ahead now; negative: it lags. 0 where it is compared with nothing. */
     readonly aheadSeconds: number;
     /** How often it was so far ahead that it was not believed. */
     readonly jumps: number;

@@ -20,7 +20,7 @@ interface Start {
   position: number;
 }
 
-/** What is kept of a member. */
+/** The start of a member that this node keeps. */
 interface Known {
   /** The newest of its starts that took part, as far as is known here. */
   tookPart: Start | undefined;
@@ -121,7 +121,7 @@ export class Admission {
     if (!(await this.#changes.until(() => this.#isAdmitted, waitMs))) throw this.#notAdmitted();
   }
 
-  /** A node that reaches no quorum is in no cluster that could have a leader, as far as it can tell. */
+  /** A node that reaches no quorum is in no cluster that could have a leader, as far as it knows. */
   #notAdmitted(): ApiError {
     const peers = [...this.#peers.ids];
     const members = peers.length + 1;
@@ -188,7 +188,7 @@ export class Admission {
     }
   }
 
-  /** A member introduces itself: its start is kept once it has compared its directory with what is known here. */
+  /** A member introduces itself: its start is kept once it has compared its directory with this node's record of it. */
   onIntroduce({ from, boot, position }: FrameHeader, { number, judged }: Introduce): void {
     const known = this.#knownOf(from);
     const { tookPart, introduced } = known;
@@ -290,7 +290,7 @@ export class Admission {
     this.#peers.flush();
   }
 
-  /** T4: what is answered is durable, so that a crash forgets nothing that somebody relies on. */
+  /** T4: an answer leaves when its content is durable, so that a crash forgets nothing that somebody relies on. */
   async #answer(to: NodeId): Promise<void> {
     if (this.#isDirty && !(await this.#store())) return;
     if (!(await this.#stored)) return;

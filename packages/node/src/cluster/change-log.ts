@@ -16,7 +16,7 @@ export interface Surroundings {
   readonly tables: ReadonlyMap<string, WatchedTable> | undefined;
 }
 
-/** What is looked at of the replica that serves a table. */
+/** The part of a table's replica whose changes are logged. */
 export interface WatchedTable {
   /** Its shard. */
   readonly group: number;

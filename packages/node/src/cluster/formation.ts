@@ -16,8 +16,8 @@ import type { Peers } from './peers.js';
 /**
  * How a cluster comes to be (T4). Every node makes an incarnation id and greets the others. When the member
  * with the lowest id has heard from every initial member that it is empty, it writes the genesis to its own
- * disk and tells it; the others join it when it names their incarnation. Only one member decides, so two
- * clusters cannot form from the same nodes; it decides durably before it tells, so a crash changes nothing.
+ * disk and announces it; the others join it when it names their incarnation. Only one member decides, so two
+ * clusters cannot form from the same nodes; it decides durably before it announces, so a crash changes nothing.
  *
  * Anyone who reaches the raft port may claim to be a member. So a greeting is a question with a nonce, sent over
  * the connection that this node dialled to the member's configured address, and only an answer that echoes the

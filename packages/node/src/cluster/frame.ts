@@ -23,7 +23,7 @@ export interface FrameHeader {
   readonly incarnation: string;
   /** 16 hex digits: which boot of the sender speaks. */
   readonly boot: string;
-  /** The sender's applied index in the meta group: tells when a deleted shard may be dropped (T2). */
+  /** The sender's applied index in the meta group: a deleted shard is dropped once every member has passed its deletion (T2). */
   readonly metaApplied: number;
   /** How far the sender's write-ahead log is durable: covers whatever it acknowledges in the frame (T4). */
   readonly position: number;

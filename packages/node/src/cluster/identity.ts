@@ -11,13 +11,13 @@ const FILE_NAME = 'node.json';
 
 /**
  * Who formed the cluster. Its hash is the cluster's id, so that two nodes with the same id agree on every
- * member's incarnation, and a wiped disk that comes back under an old node id is told apart (T4).
+ * member's incarnation, so a wiped disk that comes back under an old node id is recognized (T4).
  */
 export interface Genesis {
   readonly members: readonly { readonly id: NodeId; readonly incarnation: string }[];
 }
 
-/** The canonical text of a genesis: what is hashed, stored and told to peers. */
+/** Gives the canonical text of a genesis, which is hashed, stored and sent to peers. */
 export function genesisText(genesis: Genesis): string {
   const members = [...genesis.members]
     .sort((a, b) => a.id - b.id)

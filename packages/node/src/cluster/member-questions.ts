@@ -18,7 +18,7 @@ interface Question {
 }
 
 /**
- * Questions between the members, outside of every group: what is asked is of use for people and for figures, and nothing
+ * Questions between the members, outside of every group: answers are of use for people and for figures, and nothing
  * that is decided may rest on it. A question or answer that is lost is not repeated.
  */
 export class MemberQuestions {

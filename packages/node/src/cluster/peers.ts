@@ -37,7 +37,7 @@ export interface PeersOptions {
   readonly nowMs: () => number;
 }
 
-/** The other members: what goes to them at the end of a turn, and what is known of them. */
+/** The other members: the frames that go to them at the end of a turn, and what this node knows of each. */
 export class Peers {
   readonly #options: PeersOptions;
   readonly #peers = new Map<NodeId, Peer>();

@@ -23,11 +23,11 @@ export interface TrustedClockOptions {
  * Decides how much of this node's wall clock is believed (A7), from the wall times that members send with each frame.
  * A stamp of a clock that ran an hour ahead for a moment would stay in the log for ever, since the next ones may not go
  * back. So time is taken from this node's clock, but from no later moment than the members' clocks show and
- * `CLOCK_LEAD_MS_MAX`. A clock that is behind is left as it is: its stamps do no such harm.
+ * `CLOCK_LEAD_MS_MAX`. A clock that lags is left as it is: its stamps do no such harm.
  *
  * A minority of f clocks may be wrong, this node's among them. So the limit is the f-th latest clock of the other
  * members: where this clock is ahead of it, f + 1 are at it or ahead, one of which is right. At least f + 1 others must
- * have been heard since this node started, so that one that is behind does not set the limit by itself. Otherwise, and
+ * have been heard since this node started, so that one that lags does not set the limit by itself. Otherwise, and
  * in a cluster of one or two, this clock is compared with the monotonic clock alone: a jump counts once it has lasted
  * `SETTLING_MS`. A node that starts while its clock is wrong, and hears too few, can not know.
  *
@@ -77,7 +77,7 @@ export class TrustedClock {
     if (known.observe(wallMs - monotonicMs, monotonicMs)) this.#compare();
   }
 
-  /** How far the wall clock is ahead of what it is compared with, in milliseconds; negative: behind. */
+  /** How far the wall clock is ahead of the clocks that it is compared with, in milliseconds; negative: it lags. */
   aheadMs(wallMs: number, monotonicMs: number): number {
     const offsetMs = wallMs - monotonicMs;
     return offsetMs - (this.#comparedMs ?? this.#alone.settle(offsetMs, monotonicMs));

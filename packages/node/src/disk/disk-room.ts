@@ -1,7 +1,7 @@
 /** Parts of a node's data, each of which may be on a disk of its own. */
 export type DataPart = 'files' | 'log' | 'tables';
 
-/** What is left on one of the disks that hold a node's data. */
+/** The room that is left on one of the disks that hold a node's data. */
 export interface DiskRoom {
   /** Where the disk is mounted. */
   readonly disk: string;
@@ -31,7 +31,7 @@ export interface RoomOptions {
   readonly walSegmentSizeBytes: number;
 }
 
-/** Below this a node takes no writes: what is under way, a checkpoint and a compaction must still fit. */
+/** Below this a node takes no writes: those under way, a checkpoint and a compaction must still fit. */
 export function roomWanted(options: RoomOptions, isLogFull: boolean): Readonly<Record<DataPart, number>> {
   return {
     files: FILES_BYTES,

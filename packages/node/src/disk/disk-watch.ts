@@ -93,7 +93,7 @@ export class DiskWatch {
     }
   }
 
-  /** Takes what is left of a full disk into the reserve, for the next start. */
+  /** Takes the rest of a full disk into the reserve, for the next start. */
   async holdWhatIsLeft(): Promise<void> {
     if (this.#isFull) await this.#hold(LEFT_BYTES);
   }

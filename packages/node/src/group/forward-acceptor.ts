@@ -18,7 +18,7 @@ export class ForwardAcceptor {
 
   /**
    * Appends a message's proposals while `raft` leads in exactly the term that it was asked in (P1); undefined: this node
-   * appends nothing for the group now. Says whether anything was appended. What is refused is answered at once.
+   * appends nothing for the group now. Says whether anything was appended. Refusals are sent at once.
    */
   accept(raft: Raft | undefined, message: Forward, from: { node: NodeId; boot: string }): boolean {
     const origin = `${from.node}/${from.boot}`;

@@ -42,7 +42,7 @@ export class LogCompaction {
     this.#run = options.run;
   }
 
-  /** Lets go what is archived by now, also where nothing is written any more. */
+  /** Removes entries that are archived by now, also from logs to which nothing is written any more. */
   tendArchived(): void {
     const backlog = this.#archiveBacklog;
     if (backlog === undefined) return;
@@ -80,7 +80,7 @@ export class LogCompaction {
     const isDue = isLarge || asked !== undefined;
     if (!isDue && table.appliedIndex - truncatedIndex - compactionOverheadEntries < snapshotEntries)
       return undefined;
-    // Also of a large log a part stays, for those who follow it and are a little behind.
+    // A part of a large log stays too, for followers that lag a little.
     const kept = Math.floor((table.appliedIndex - truncatedIndex) / 2);
     const overhead = isLarge ? Math.min(kept, compactionOverheadEntries) : compactionOverheadEntries;
     const portion = isDue ? 1 : snapshotEntries * COMPACTION_PORTION;

@@ -3,7 +3,7 @@ import { CommandKind, openEnvelope, type Table } from '@coxswain/table';
 import type { LogEntry, TableLog } from '../api/logs-api.js';
 import type { Replica } from './replica.js';
 
-/** A replica's log for those who follow the table from outside: nothing but what is applied here (R6). */
+/** A replica's log for those who follow the table from outside: only entries that are applied here (R6). */
 export class ReplicaLog implements TableLog {
   readonly #replica: Replica;
 

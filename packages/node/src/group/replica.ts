@@ -60,7 +60,7 @@ export class Replica implements ReadableTable {
   readonly proposals: Proposals;
   readonly reads: LinearizableReads;
   readonly progress: WriteProgress;
-  /** Told after every apply, and when the table is taken away here. */
+  /** Fires after every apply, and when the table is taken away here. */
   readonly changes: Waiters;
   /** The entry that ended the load of this shard (T2): what it held before is no state of the table. 0: it was not loaded. */
   loadedIndex = 0;
@@ -184,7 +184,7 @@ export class Replica implements ReadableTable {
   /**
    * Its load, if it had one, is applied here to the end (T2), and so are what this node knew to be committed when it
    * opened the table, and the entry that a crash left half applied (A4): before, what the table holds is no state of it,
-   * or one that was left behind long ago.
+   * or one that it left long ago.
    */
   get isWhole(): boolean {
     const table = this.#table;
@@ -412,7 +412,7 @@ export class Replica implements ReadableTable {
     for (const peer of [...voters, ...learners]) if (peer !== this.#host.member.nodeId) yield peer;
   }
 
-  /** Ends what is too late. */
+  /** Ends the proposals and reads whose deadline has passed. */
   expire(nowMs: number): void {
     const error = () => {
       if (this.#raft.leader !== NO_NODE) return errors.timeout();
@@ -467,7 +467,7 @@ export class Replica implements ReadableTable {
     if (this.proposals.hasUnsent) this.#sendProposals();
     if (this.reads.beginRound(this.#raft, this.#host.clock.monotonicMs()))
       this.#host.counters.readIndexRounds++;
-    // Nothing of this group may be written behind a snapshot that is not in place yet.
+    // Nothing of this group may be written after a snapshot that is not in place yet.
     while (!this.isSuspended && this.#raft.hasReady()) {
       const ready = this.#raft.ready();
       for (const message of ready.messages) this.#send(message);
@@ -600,7 +600,7 @@ export class Replica implements ReadableTable {
   }
 
   /**
-   * Starts the core anew from what is on disk, as after a restart: Raft needs nothing else. Whoever calls it
+   * Starts the core anew from the disk, as after a restart of the process: Raft needs nothing else. Whoever calls it
    * has suspended the replica and made sure that no write of this group is under way.
    */
   async restart(table: Table | undefined): Promise<void> {

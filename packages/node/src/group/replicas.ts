@@ -29,7 +29,7 @@ import { incomingStoreName, type ReceivedSnapshot } from './snapshots.js';
 import type { Turns } from './turns.js';
 
 const REOPEN_DELAY_MS = 1000;
-/** A replay looks so often whether it is over, where nobody tells of its end. */
+/** How often a replay looks whether it is over, besides the looks that applies cause. */
 const REPLAY_LOOK_MS = 1000;
 /** Tables that are being opened at once at start; more would only wait for the same threads. */
 const OPENED_AT_ONCE_MAX = 4;
@@ -141,7 +141,7 @@ export class Replicas {
     const logs = [...this.#wal.groups()];
     for (const log of logs) {
       const name = storeName(log.group);
-      // T4: a directory that is gone took acknowledged data with it; the log behind it may be compacted.
+      // T4: a directory that is gone took acknowledged data with it; the log may be compacted up to there.
       if (!names.delete(name)) {
         throw new DataDirectoryError(
           `the data directory lacks tables/${name}, which the log knows: ${bringBack('it')}`,
@@ -168,7 +168,7 @@ export class Replicas {
    */
   async replay(): Promise<void> {
     for (const replica of this.#replicas.values()) {
-      // What is applied of the registry goes to the disk at once.
+      // The registry's writes go to the disk at once.
       if (replica.group === META_SHARD) continue;
       const isOver = (): boolean => replica.isWhole || replica.isSuspended || !replica.hasTable;
       if (!isOver()) this.#turns.schedule(replica);
@@ -237,7 +237,7 @@ export class Replicas {
       }
       await this.#turns.write([write]);
       if (this.#turns.isRefused(raft)) {
-        // An append from before the snapshot found the disk full (D6): the core begins anew with what is in place now.
+        // An append from before the snapshot found the disk full (D6): the core begins anew with the snapshot in place.
         replica.proposals.coveredBySnapshot(snapshot.term);
         await replica.restart(table);
       } else {
@@ -251,7 +251,7 @@ export class Replicas {
 
   /**
    * A damaged state machine is replaced by a peer's (D4). The log is whole, and what it acknowledged stays:
-   * it is reset only where the snapshot proves that it is behind or holds a deposed leader's entries.
+   * it is reset only where the snapshot proves that it lags or holds a deposed leader's entries.
    */
   async #rebuild(replica: Replica, { metadata }: ReceivedSnapshot): Promise<boolean> {
     if (metadata.index < replica.log.truncated.index) return false;
@@ -287,7 +287,7 @@ export class Replicas {
 
   /** The table closed itself: a write failed, and it is opened again and replays the log (D4). */
   #tableFailed(replica: Replica, table: Table, error: unknown): void {
-    // Whoever used it meanwhile tells the same once more, or it was taken away in order.
+    // Several who used it report the same failure; or it was taken away in order.
     if (this.#isClosed || replica.isClosed || !replica.hasTable || replica.table !== table) return;
     const { log } = this.#environment;
     const { group, name } = replica;
@@ -481,7 +481,7 @@ export class Replicas {
   }
 
   /**
-   * Starts the log behind a state that came from elsewhere, perhaps of a later term than this node knows. It has
+   * Starts the log after a state that came from elsewhere, perhaps of a later term than this node knows. It has
    * not voted in that term: a vote counts only when the term is durable (D1).
    */
   #resetLog(log: GroupLog, to: SnapshotMetadata): Promise<void> {

@@ -2,7 +2,7 @@ const CAPACITY_MIN = 64;
 
 /**
  * What has consecutive numbers, from the first that is still there to the last that was added: a ring, which holes do not
- * hurt. No `Map`, for the reason that `StreamTable` of packages/http2 tells.
+ * hurt. No `Map`, for the reason that `StreamTable` of packages/http2 gives.
  */
 export class SequenceWindow<Item extends { readonly sequence: number }> {
   #ring: (Item | undefined)[] = new Array<undefined>(CAPACITY_MIN).fill(undefined);
@@ -45,7 +45,7 @@ export class SequenceWindow<Item extends { readonly sequence: number }> {
     while (this.#first < this.#next && this.#ring[this.#first & mask] === undefined) this.#first += 1;
   }
 
-  /** In order. What is deleted or added meanwhile does not matter. */
+  /** Gives them in order. They may be deleted and added to meanwhile. */
   values(): Item[] {
     const items: Item[] = [];
     for (let sequence = this.#first; sequence < this.#next; sequence++) {

@@ -68,7 +68,7 @@ export class Turns {
     );
   }
 
-  /** Rejects when the write failed, after the node was told: a full disk is survived, anything else is fatal (D6). */
+  /** Rejects when the write failed, once the node knows of it: a full disk is survived, anything else is fatal (D6). */
   write(writes: readonly GroupWrite[]): Promise<void> {
     const written = this.#wal.append(writes);
     const earlier = this.#lastWrite;
@@ -95,7 +95,7 @@ export class Turns {
   }
 
   /**
-   * `write` has told whom it concerns. What these cores hand out from now on builds on what was not written, so
+   * `write` has informed whom it concerns. What these cores hand out from now on builds on entries that were not written, so
    * none of it may be acknowledged (D1), also where the log still takes it; they are started anew when there is room.
    * A group that was made after the disk was found full is suspended only here (D6).
    */

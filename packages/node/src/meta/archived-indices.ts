@@ -14,7 +14,7 @@ export class ArchivedIndices {
     return this.#meta.registry.archivedIndex(shardId);
   }
 
-  /** Makes known how far the archive has these shards' logs, by shard id. What is known already is left out. */
+  /** Makes known how far the archive has these shards' logs, by shard id. Leaves out what every member knows already. */
   async report(indices: ReadonlyMap<number, number>, { deadlineMs }: Call): Promise<void> {
     for (;;) {
       const command = this.#meta.commands.writeArchived(indices);

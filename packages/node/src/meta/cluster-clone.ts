@@ -27,7 +27,7 @@ export interface ClusterCloneContext {
   readonly isFresh: () => boolean;
   /** Resolves when what was committed to the meta group is applied here. */
   readonly confirmRead: (deadlineMs: number) => Promise<void>;
-  /** Writes `clone` in the place of what is registered, undefined: nothing. False: that has changed meanwhile. */
+  /** Registers `clone` in the place of the one before; undefined: none. False: that one has changed meanwhile. */
   readonly write: (clone: UnfinishedClone | undefined, deadlineMs: number) => Promise<boolean>;
   /** Every member but this one that is within reach, or may still believe that it is, has applied the meta group so far. */
   readonly isKnownToAll: (metaIndex: number) => boolean;

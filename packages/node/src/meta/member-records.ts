@@ -37,11 +37,11 @@ export class MemberRecords {
     return [...initialMembers].map(([id, raftAddress]) => {
       // Of itself a node knows it from its configuration, of the others from what they have written into the meta group.
       if (id === nodeId) return { id, name: nodeName, raftAddress, clientUrls, restAddress };
-      const told = this.#meta.registry.member(id);
-      // Addresses come from the flags at each start; what a member told before may be of an earlier one.
+      const written = this.#meta.registry.member(id);
+      // Addresses come from the flags at each start; a member may have written its own before an earlier one.
       return {
-        ...{ id, name: told?.name ?? `node-${id}`, raftAddress, clientUrls: told?.clientUrls ?? [] },
-        restAddress: told?.restAddress ?? '',
+        ...{ id, name: written?.name ?? `node-${id}`, raftAddress, clientUrls: written?.clientUrls ?? [] },
+        restAddress: written?.restAddress ?? '',
       };
     });
   }
@@ -108,7 +108,7 @@ export class MemberRecords {
     const member = this.#meta.registry.member(this.#options.nodeId);
     if (member === undefined) return;
     const shortOf = await this.#descriptorsShortOf();
-    // Also where the members know it already: from an earlier start, or since it was so when this node first told of itself.
+    // Also where the members know it already: from an earlier start, or since it was so when this node first wrote its record.
     if (shortOf !== undefined && shortOf !== this.#loggedShortOf) {
       this.#environment.log(
         'warn',

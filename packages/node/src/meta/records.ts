@@ -6,7 +6,7 @@ import type { MemberInfo } from '../api/reports-api.js';
 
 export interface TableRecord {
   readonly shardId: number;
-  /** The log of the shard starts behind this index. */
+  /** The log of the shard starts after this index. */
   readonly base: number;
   readonly config: Record<string, unknown> | null;
   /** Follows the leader cluster's table of that name. Absent in older data: false. */
@@ -19,7 +19,7 @@ export interface ClusterRecord {
   readonly role: ClusterRole;
   /** It was a follower cluster once. */
   readonly wasPromoted: boolean;
-  /** Null while none was met; empty for a leader cluster that tells no id (R4). */
+  /** Null while none was met; empty for a leader cluster that gives no id (R4). */
   readonly leaderClusterId: string | null;
 }
 
@@ -72,7 +72,7 @@ export interface QuarantineRecord {
   readonly base: number;
   /** As in TableRecord. */
   readonly loadedIndex?: number;
-  /** Wall time, as the node told that wrote it. */
+  /** Wall time of the node that wrote it. */
   readonly untilMs: number;
 }
 
@@ -127,8 +127,8 @@ const text = (name: string): string => name;
  * | genesis | the text whose hash is the cluster's id (T4) |
  * | next-shard | the next shard id; ids are never reused |
  * | tables/NAME | TableRecord |
- * | names/NAME | RetiredName: what a deleted table leaves behind (T1) |
- * | members/ID | MemberInfo, as the member last told it |
+ * | names/NAME | RetiredName: the last index of a deleted table (T1) |
+ * | members/ID | MemberInfo, as the member last wrote it |
  * | cluster | ClusterRecord: what the cluster is to others (R5). Absent: a leader cluster |
  * | loading/NAME | LoadingRecord: the shard that is being filled to take over the name (T2), also of a table that does not exist yet |
  * | replication/NAME | ReplicationRecord: what holds the table's replication up. Absent: nothing |

@@ -217,7 +217,7 @@ export class RegistryCommands {
   }
 
   /**
-   * Writes how far the archive has the logs of these shards, and only what is further than what is known; undefined:
+   * Writes how far the archive has the logs of these shards, of those alone that have come further; undefined:
    * there is no such thing. At most `REPORTED_AT_ONCE_MAX` of them. No effect when one of the tables has another shard
    * by now, or when something else was written of one of the shards.
    */

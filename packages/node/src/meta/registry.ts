@@ -208,7 +208,7 @@ export class Registry {
     }
   }
 
-  /** What was written since the last look; undefined: that does not tell all. */
+  /** Gives the records that were written since the last look; undefined: keys are gone too, or nothing is known yet. */
   async #changes(view: TableView): Promise<RangePage[] | undefined> {
     const read = this.#read;
     if (read === undefined || view.revision < read.revision) return undefined;

@@ -23,7 +23,7 @@ const LENGTH_BYTES = 8;
 const SEQUENCE = mvcc.Command.fromPartial({ type: mvcc.Command_CommandType.SEQUENCE });
 
 /**
- * Fills a shard through its own log: what is applied is committed, so a quorum has it before the shard takes over
+ * Fills a shard through its own log: an applied entry is committed, so a quorum has it before the shard takes over
  * the name (T2), and a crash loses nothing but the wish to go on.
  */
 export class ShardLoad implements ShardLoadApi {
@@ -68,7 +68,7 @@ export class ShardLoad implements ShardLoadApi {
       sequence.push({ ...mvcc.Command.decode(commands.subarray(start, at)), leaderIndex: undefined });
     }
     const payload = mvcc.Command.encode({ ...SEQUENCE, sequence }).finish() as Buffer;
-    // T2: what is half run again is no state of the table either: the shard serves from the last of them on.
+    // T2: a log that is half run again is no state of the table either: the shard serves from the last of them on.
     await this.#reached(await this.#context.propose(CommandKind.Command, payload, deadlineMs));
   }
 

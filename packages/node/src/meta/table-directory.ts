@@ -87,7 +87,7 @@ export class TableDirectory {
   /**
    * A shard that served the table was sealed or dropped here. Resolves when another one has the name, here (T2).
    * That this one was deleted says nothing of the table, which may have been made again elsewhere: only the meta
-   * group, asked now, can tell that it does not exist (T5). Throws `tableNotFound`, and `timeout` or `notReady` when
+   * group, asked now, knows that it does not exist (T5). Throws `tableNotFound`, and `timeout` or `notReady` when
    * nothing was done by the deadline.
    */
   async moved(name: string, from: Replica, call: Call): Promise<void> {
@@ -111,7 +111,7 @@ export class TableDirectory {
     return current !== undefined && current !== replica;
   }
 
-  /** T5: only the meta group, asked now, can tell that a table does not exist. Requests share its rounds. */
+  /** Gives the replica that serves the table. Only the meta group, asked now, knows that one does not exist (T5); requests share its rounds. */
   async find(name: string, call: Call): Promise<Replica> {
     const known = this.#byName.get(name) ?? this.#quarantined.get(name);
     if (known !== undefined) return known;
@@ -147,7 +147,7 @@ export class TableDirectory {
     // Before the registry was read nobody knows whose log it is, nor how far it is archived.
     if (!this.#hasFollowed) return 0;
     if (name === undefined || this.#byName.get(name) !== replica) return undefined;
-    // What is another cluster's is archived there.
+    // The tables of another cluster are archived there.
     if (this.#meta.registry.role !== 'leader') return undefined;
     // What a load brought in is for bases (T2).
     return Math.max(this.#meta.registry.archivedIndex(group), replica.loadedIndex) + 1;

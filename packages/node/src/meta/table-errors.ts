@@ -5,7 +5,7 @@ import { isTableName } from './table-name.js';
 /**
  * The API's error for one that a read of a table has thrown. A table that is half-way through an entry after a crash
  * (A4), was closed under its reader, or is rebuilt from its peers because its files are damaged (D4), can be read in a
- * moment: `notReady`. What is no error of a table, or says that something is broken, is given back as it is.
+ * moment: `notReady`. An error of another kind, or one that says that something is broken, is given back as it is.
  */
 export function tableApiError(error: unknown): unknown {
   if (!(error instanceof TableError)) return error;

@@ -146,7 +146,7 @@ export class Takeovers {
     if (table === undefined) return await begin(registry.lastIndexOf(name));
     const old = this.#replicas.get(table.shardId);
     if (old === undefined) throw errors.notReady();
-    // Only a table that has applied what is committed tells how far the name has come (T1).
+    // Only a table that has applied every committed entry shows how far the name has come (T1).
     await old.confirmRead(deadlineMs);
     const earlier = registry.loadingOf(name);
     if (earlier?.switching !== undefined) {

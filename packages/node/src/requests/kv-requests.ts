@@ -86,7 +86,7 @@ export class KvRequests implements KvApi {
   #checkCommandTo(replica: Replica, bytes: Buffer): void {
     // R5: what a follower cluster holds comes from its leader cluster alone.
     if (this.#meta.settings.role !== 'leader') throw errors.notReady();
-    // Nobody could tell here what the write did.
+    // Nobody could know here what the write did.
     if (!replica.hasTable) throw errors.notReady();
     if (this.#options.isClosing()) throw errors.closing();
     if (!replica.speaksFrames) this.#options.checkWolfSize(bytes);
@@ -117,7 +117,7 @@ export class KvRequests implements KvApi {
     );
   }
 
-  /** T4: before its members have confirmed that it lost nothing, what is on this disk may be an old state. */
+  /** T4: before its members have confirmed that it lost nothing, this disk may hold an old state. */
   #serves(replica: Replica): boolean {
     return replica.isServing && this.#options.admission.isAdmitted;
   }
@@ -132,7 +132,7 @@ export class KvRequests implements KvApi {
         await replica.confirmRead(call.deadlineMs);
       }
       if (!replica.isServing && replica.table.sealedBy === undefined) await this.#whole(replica, call);
-      // R4: what is in quarantine is read under a name that says so.
+      // R4: a table in quarantine is read under a name that says so.
       const isReadable = replica.isServing || this.#meta.directory.quarantined(name) === replica;
       return isReadable ? replica : undefined;
     });

@@ -70,7 +70,7 @@ export class LogRequests implements LogsApi {
       this.#meta.settings.role === 'leader' || this.#meta.settings.isReplicated(name);
     const led = this.#meta.directory
       .replicas()
-      // What is replicated over wolf.raft belongs to no cluster alone: its leader may be another's next.
+      // A table over wolf.raft belongs to no cluster alone: its leader may be another's next.
       .filter(
         ({ name, isLeader, isServing, speaksFrames }) =>
           isLeader && isServing && speaksFrames && isOfThisRole(name!),

@@ -38,7 +38,7 @@ export class EmptyDisk {
     this.#options = options;
   }
 
-  /** Why this member can take nothing in yet; undefined where it can. A term is kept when it is known what is kept with it. */
+  /** Says why this member can take nothing in yet; undefined where it can, as once it has kept a term. */
   refusal(replica: Replica): string | undefined {
     if (replica.raft.term > 0 || this.#isGroupNew || this.#isVoter(replica)) return undefined;
     const reason = this.#waitsFor ?? 'it has not asked the other members yet';

@@ -35,7 +35,7 @@ import { WolfSnapshots } from './wolf-snapshots.js';
 
 /** Entries of one AppendEntries, as real leaders send them (trap 5). */
 const APPEND_ENTRIES_MAX = 300;
-/** Stock members take messages of 4 MiB, with some room for what is around the entry. */
+/** Stock members take messages of 4 MiB, with some room for the fields around the entry. */
 const ENTRY_JSON_BYTES_MAX = 4 * 1024 * 1024 - 64 * 1024;
 /** The JSON of an entry is less than eight times as long as its command: base64, and text whose every byte is escaped. */
 const NEVER_TOO_LARGE_BYTES = ENTRY_JSON_BYTES_MAX / 8;
@@ -209,7 +209,7 @@ export class Wolf {
         this.#emptyDisk!.tookIn();
         return this.#step(request.msgId, replica, received, wolfErrors.appendFailed);
       }
-      // Without entries it says nothing of what is stored here, so its answer need not wait for the disk.
+      // Without entries it says nothing of the log here, so its answer need not wait for the disk.
       const { from, to, term, prevIndex, prevTerm } = message;
       const isMatch = replica.raft.termAt(prevIndex) === prevTerm;
       const commit = isMatch ? Math.min(message.commit, prevIndex) : 0;
