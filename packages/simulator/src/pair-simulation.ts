@@ -22,10 +22,11 @@ import { ReplicasOfReplicas } from './replicas-of-replicas.js';
 import type { SimulationOptions, SimulationResult } from './simulation.js';
 import { StockFollower } from './stock-follower.js';
 import { drawScenario, type Scenario } from './swarm.js';
+import { readAll, wholeRange } from './table-reading.js';
 import { Trace } from './trace.js';
 import { Violation } from './violation.js';
 import { WideAreaNetwork } from './wide-area-network.js';
-import { mainTable, type OperationKind, readAll, type Server, Workload, wholeRange } from './workload.js';
+import { mainTable, type OperationKind, type Server, Workload } from './workload.js';
 
 const progressBoundUs = 120_000_000;
 const convergenceBoundUs = 240_000_000;

@@ -12,10 +12,11 @@ import { SimulatedNetwork } from './network.js';
 import { SeededRandom } from './random.js';
 import { type RangeDeletionCounts, RangeDeletions } from './range-deletions.js';
 import { drawScenario, type Scenario } from './swarm.js';
+import { readAll, wholeRange } from './table-reading.js';
 import { Trace } from './trace.js';
 import { check, Violation } from './violation.js';
 import type { WolfAnswer } from './wolf-network.js';
-import { mainTable, readAll, Workload, wholeRange } from './workload.js';
+import { mainTable, Workload } from './workload.js';
 
 /** Virtual time in which a healed cluster must answer on every node. */
 const progressBoundUs = 120_000_000;

@@ -1,29 +1,15 @@
-import {
-  ApiError,
-  type Call,
-  errors,
-  type Header,
-  type NodeParts,
-  type ShardLoad,
-  Status,
-  tableApiError,
-} from '@coxswain/node';
-import { mvcc, regatta } from '@coxswain/protocol';
-import { readSnapshotRecords } from '@coxswain/stream';
-import {
-  Gap,
-  type KeyRecord,
-  type RangeQuery,
-  type Table,
-  type TableView,
-  writeSnapshot,
-} from '@coxswain/table';
+import { ApiError, type Call, errors, type NodeParts, type ShardLoad, Status } from '@coxswain/node';
+import { mvcc } from '@coxswain/protocol';
+import type { RangeQuery } from '@coxswain/table';
+import { Calls } from './calls.js';
+import { putCommand, putOf, responseOf, txnOf, withLengths } from './commands.js';
 import { checkCounts } from './counts.js';
-import { EventKind, type EventLoop, type Scheduled } from './event-loop.js';
-import type { History, Invocation, KeyEffect, KeyState } from './history.js';
+import { EventKind, type EventLoop } from './event-loop.js';
+import type { History, Invocation, KeyEffect } from './history.js';
 import type { SimulatedProcess } from './process.js';
 import type { SeededRandom } from './random.js';
 import type { RangeDeletions } from './range-deletions.js';
+import { asApi, backedUp, readAll, statesOf, wholeRange } from './table-reading.js';
 import { Violation } from './violation.js';
 
 export interface WorkloadOptions {
@@ -89,23 +75,12 @@ interface Seen {
   readonly modRevision: number;
 }
 
-/** An operation that was sent: what to record when its answer comes, or when it never does. */
-interface Pending {
-  readonly process: SimulatedProcess;
-  readonly timeout: Scheduled;
-  isOver: boolean;
-  /** Ends it without an answer. */
-  giveUp(): void;
-}
-
 /** Clients that work on the cluster, each one operation at a time, and write down what they asked and heard. */
 export class Workload {
-  readonly #pending = new Set<Pending>();
+  readonly #calls: Calls;
   readonly #seen = new Map<string, Seen>();
   #sequence = 0;
   #isStopped = false;
-  /** Operations that were sent. */
-  started = 0;
   /** Restores that were told to be done. */
   restored = 0;
 
@@ -117,7 +92,15 @@ export class Workload {
     /** Nodes that are up, paused ones included. */
     private readonly servers: () => readonly Server[],
     private readonly deletions?: RangeDeletions,
-  ) {}
+  ) {
+    const { deadlineMs } = options;
+    this.#calls = new Calls({ loop, history, deadlineMs, namesHistory });
+  }
+
+  /** Operations that were sent. */
+  get started(): number {
+    return this.#calls.sent;
+  }
 
   start(): void {
     for (let client = 0; client < this.options.clients; client++) this.#think();
@@ -130,11 +113,11 @@ export class Workload {
 
   /** The process was killed: its clients' connections break. */
   processDied(process: SimulatedProcess): void {
-    for (const pending of [...this.#pending]) if (pending.process === process) pending.giveUp();
+    this.#calls.processDied(process);
   }
 
   get pendingCount(): number {
-    return this.#pending.size;
+    return this.#calls.pendingCount;
   }
 
   /** One write and one linearizable read of every key, which any node of a healthy cluster answers. False: refused. */
@@ -413,8 +396,8 @@ export class Workload {
     effects: readonly KeyEffect[],
     interpret: (responses: mvcc.ResponseOp[], succeeded: boolean) => readonly KeyEffect[],
   ): Promise<boolean> {
-    return this.#call(
-      server,
+    return this.#calls.send(
+      server.process,
       table,
       effects,
       () => server.api.kv.propose(table, command, this.#deadline(server)),
@@ -450,8 +433,8 @@ export class Workload {
     keys: readonly string[],
     query: RangeQuery,
   ): Promise<boolean> {
-    return this.#call(
-      server,
+    return this.#calls.send(
+      server.process,
       table,
       [],
       async () => {
@@ -477,8 +460,8 @@ export class Workload {
   /** Every key as it was at an earlier revision, on any node. */
   async #rangePast(server: Server, table: string): Promise<boolean> {
     const linearizable = this.random.chance(0.5);
-    return this.#call(
-      server,
+    return this.#calls.send(
+      server.process,
       table,
       [],
       async () => {
@@ -496,8 +479,8 @@ export class Workload {
 
   /** How many keys parts of the table have, or had, is what a look at each of them says. */
   async #count(server: Server, table: string): Promise<boolean> {
-    return this.#call(
-      server,
+    return this.#calls.send(
+      server.process,
       table,
       [],
       async () => {
@@ -516,8 +499,8 @@ export class Workload {
 
   /** Takes a backup of the table as it is, or as it was. */
   async #backup(server: Server, table: string): Promise<boolean> {
-    return this.#call(
-      server,
+    return this.#calls.send(
+      server.process,
       table,
       [],
       async () => {
@@ -547,8 +530,8 @@ export class Workload {
       key: name,
       effect: { kind: 'compareAndSet', expected: undefined, value: 'exists', succeeded },
     });
-    return this.#call(
-      server,
+    return this.#calls.send(
+      server.process,
       namesHistory,
       [effect(undefined)],
       () => server.api.tables.create(name, undefined, this.#deadline(server)),
@@ -564,8 +547,8 @@ export class Workload {
   /** Two deletions at once may both be told that they did it, as long as it is done. */
   async #deleteTable(server: Server, name: string): Promise<boolean> {
     const deleted: KeyEffect = { key: name, effect: { kind: 'write', value: undefined } };
-    return this.#call(
-      server,
+    return this.#calls.send(
+      server.process,
       namesHistory,
       [deleted],
       () => server.api.tables.delete(name, this.#deadline(server)),
@@ -580,8 +563,8 @@ export class Workload {
   }
 
   async #listTables(server: Server): Promise<boolean> {
-    return this.#call(
-      server,
+    return this.#calls.send(
+      server.process,
       namesHistory,
       [],
       () => server.api.tables.list(this.#deadline(server)),
@@ -604,8 +587,8 @@ export class Workload {
   async #restore(server: Server, table: string): Promise<boolean> {
     const isPassing = table !== mainTable;
     const exists: KeyEffect = { key: table, effect: { kind: 'write', value: 'exists' } };
-    return this.#call(
-      server,
+    return this.#calls.send(
+      server.process,
       isPassing ? namesHistory : table,
       isPassing ? [exists] : [],
       async () => {
@@ -657,8 +640,8 @@ export class Workload {
     if (led.length === 0) return false;
     const { name, shardId } = this.random.pick(led);
     const call = (): Call => this.#deadline(server);
-    return this.#call(
-      server,
+    return this.#calls.send(
+      server.process,
       name,
       [],
       async () => {
@@ -672,63 +655,6 @@ export class Workload {
       },
       () => undefined,
     );
-  }
-
-  // ---- what all have in common
-
-  /**
-   * Sends a request and records how it ended; true when it was answered. UNAVAILABLE promises that nothing was
-   * done (P1), except for changes of the list of tables, which take several steps.
-   */
-  #call<T>(
-    { process }: Server,
-    table: string,
-    effects: readonly KeyEffect[],
-    send: () => Promise<T>,
-    answered: (invocation: Invocation, answer: T) => void,
-    refused: (invocation: Invocation, error: ApiError) => boolean = () => false,
-  ): Promise<boolean> {
-    return new Promise((resolve, reject) => {
-      this.started += 1;
-      const invocation = this.history.begin(process.id);
-      const end = (record: () => boolean) => {
-        if (pending.isOver) return;
-        pending.isOver = true;
-        pending.timeout.cancel();
-        this.#pending.delete(pending);
-        try {
-          resolve(record());
-        } catch (error) {
-          reject(error);
-        }
-      };
-      const unknown = () => {
-        this.history.unknown(invocation, table, effects);
-        return false;
-      };
-      const giveUp = () => end(unknown);
-      // A paused process does not answer before its clients lose patience.
-      const patienceUs = (this.options.deadlineMs + 1000) * 1000;
-      const timeout = this.loop.schedule(patienceUs, EventKind.Client, undefined, giveUp);
-      const pending: Pending = { process, timeout, isOver: false, giveUp };
-      this.#pending.add(pending);
-      send().then(
-        (answer) =>
-          end(() => {
-            answered(invocation, answer);
-            return true;
-          }),
-        (error: unknown) =>
-          end(() => {
-            if (!(error instanceof ApiError)) throw error;
-            if (refused(invocation, error)) return true;
-            const mayBeDone = error.status === Status.Unknown || table === namesHistory;
-            if (mayBeDone) return unknown();
-            if (error.status !== Status.Unavailable && error.status !== Status.NotFound) throw error;
-            return false;
-          }),
-      );
-    });
   }
 
   #deadline(server: Server): { deadlineMs: number } {
@@ -750,160 +676,13 @@ export class Workload {
   }
 }
 
-export const wholeRange: RangeQuery = {
-  key: toTheEnd,
-  rangeEnd: toTheEnd,
-  limit: 0,
-  keysOnly: false,
-  countOnly: false,
-  minModRevision: 0,
-  maxModRevision: 0,
-  minCreateRevision: 0,
-  maxCreateRevision: 0,
-  maxBytes: 4 * 1024 * 1024,
-};
-
-/** Gaps of a range that are filled before it is read from a view. */
-const FILLS_MAX = 4;
-
-/** Every record of the range as it is now, from pages, as the KV service answers ranges; undefined: they do not say. */
-async function readCached(
-  table: Table,
-  query: RangeQuery,
-): Promise<{ revision: number; records: KeyRecord[] } | undefined> {
-  for (let fillsLeft = FILLS_MAX; ; fillsLeft--) {
-    const found = table.cachedRange(query, query.maxBytes);
-    if (found === undefined) return undefined;
-    if (!(found instanceof Gap)) {
-      const message = Buffer.alloc(found.sizeBytes);
-      found.copyTo(message, 0);
-      return { revision: found.revision, records: regatta.RangeResponse.decode(message).kvs.map(toRecord) };
-    }
-    if (fillsLeft === 0) return undefined;
-    await table.fillGap(found, found.end === undefined ? 1 : FILLS_MAX);
-  }
-}
-
-function toRecord({ key, value, createRevision, modRevision, version }: mvcc.KeyValue): KeyRecord {
-  return {
-    key,
-    value,
-    createRevision: Number(createRevision),
-    modRevision: Number(modRevision),
-    version: Number(version),
-  };
-}
-
-/** Every record of the range from one view, of `at` or of now, and the header that says which. */
-export async function readAll(
-  table: Table,
-  query: RangeQuery,
-  headerOf: (revision: number) => Header,
-  at?: number,
-): Promise<{ header: Header; records: KeyRecord[] }> {
-  if (at === undefined) {
-    const cached = await readCached(table, query);
-    if (cached !== undefined) return { header: headerOf(cached.revision), records: cached.records };
-  }
-  const view = table.view(at);
-  try {
-    const header = headerOf(view.revision);
-    const records: KeyRecord[] = [];
-    for await (const page of view.pages(query)) records.push(...page.records);
-    return { header, records };
-  } finally {
-    view.close();
-  }
-}
-
-/** The records of a backup of the view, as whoever restores it finds them. */
-async function backedUp(view: TableView, table: string): Promise<ReadRecord[]> {
-  const records: ReadRecord[] = [];
-  const stream = writeSnapshot(view, { table: Buffer.from(table), repeatsForStockLoader: true });
-  for await (const read of readSnapshotRecords(stream)) {
-    for (const record of read) {
-      records.push(toRecord(mvcc.Command.decode(record).kv!));
-    }
-  }
-  return records;
-}
-
-type ReadRecord = Pick<KeyRecord, 'key' | 'value' | 'createRevision' | 'modRevision' | 'version'>;
-
-function statesOf(keys: readonly string[], records: readonly ReadRecord[]): KeyState[] {
-  const byKey = new Map(records.map((record) => [record.key.toString(), record]));
-  return keys.map((key) => {
-    const record = byKey.get(key);
-    if (record === undefined) return { key, record: undefined };
-    const { createRevision, modRevision, version } = record;
-    return { key, record: { value: record.value.toString(), createRevision, modRevision, version } };
-  });
-}
-
-/** A snapshot, a deletion or a stop took the table away while it was read: its service asks to try again. */
-async function asApi<T>(read: () => Promise<T>): Promise<T> {
-  try {
-    return await read();
-  } catch (error) {
-    throw tableApiError(error);
-  }
-}
-
 /** History has gone further since somebody looked how far it reaches. */
 function isOutOfRange(_invocation: Invocation, { status }: ApiError): boolean {
   return status === Status.OutOfRange;
 }
 
-function txnOf(table: string, success: mvcc.RequestOp[]): mvcc.Command {
-  return mvcc.Command.fromPartial({
-    table: Buffer.from(table),
-    type: mvcc.Command_CommandType.TXN,
-    txn: { compare: [], success, failure: [] },
-  });
-}
-
-function putCommand(key: string, value: string): mvcc.Command {
-  return mvcc.Command.fromPartial({
-    type: mvcc.Command_CommandType.PUT,
-    kv: { key: Buffer.from(key), value: Buffer.from(value) },
-  });
-}
-
-/** Each with its length before it, as snapshot streams have them (docs/protocol.md §3). */
-function withLengths(commands: readonly mvcc.Command[]): Buffer {
-  return Buffer.concat(
-    commands.flatMap((command) => {
-      const bytes = mvcc.Command.encode(command).finish();
-      const length = Buffer.alloc(8);
-      length.writeBigUInt64LE(BigInt(bytes.length));
-      return [length, bytes];
-    }),
-  );
-}
+const keyName = (number: number) => `key-${String(number).padStart(3, '0')}`;
 
 function ignoreApiError(error: unknown): void {
   if (!(error instanceof ApiError)) throw error;
-}
-
-const keyName = (number: number) => `key-${String(number).padStart(3, '0')}`;
-
-function putOf(key: string, value: string): mvcc.RequestOp {
-  return {
-    request: {
-      $case: 'requestPut',
-      value: { key: Buffer.from(key), value: Buffer.from(value), prevKv: false },
-    },
-  };
-}
-
-type Response = NonNullable<mvcc.ResponseOp['response']>;
-type ResponseOf<C extends Response['$case']> = Extract<Response, { $case: C }>['value'];
-
-function responseOf<C extends Response['$case']>(
-  operation: mvcc.ResponseOp | undefined,
-  wanted: C,
-): ResponseOf<C> {
-  const response = operation?.response;
-  if (response?.$case !== wanted) throw new Violation('answers', `${response?.$case} in place of ${wanted}`);
-  return response.value as ResponseOf<C>;
 }

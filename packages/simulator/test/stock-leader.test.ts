@@ -6,7 +6,7 @@ import { Cluster } from '../src/cluster.js';
 import { EventLoop, Invariants, SeededRandom, SimulatedNetwork, Trace } from '../src/index.js';
 import { Machine } from '../src/machine.js';
 import { type StockAge, StockLeader, StockLink } from '../src/stock-leader.js';
-import { readAll, wholeRange } from '../src/workload.js';
+import { readAll, wholeRange } from '../src/table-reading.js';
 
 const TABLE = 't';
 const VIRTUAL_BOUND_US = 60_000_000;
