@@ -15,5 +15,6 @@ export {
   MessageTooLargeError,
   type ReceivedMessage,
 } from './message-reader.js';
-export { ServerConnection, type ServerConnectionOptions } from './server-connection.js';
+export { ServerConnection } from './server-connection.js';
+export type { ServerConnectionOptions } from './server-connection-options.js';
 export type { ServerStream, StreamListener } from './server-stream.js';

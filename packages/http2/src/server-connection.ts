@@ -1,5 +1,5 @@
-import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
+import { ClientPatience } from './client-patience.js';
 import {
   badHeaderBlock,
   ConnectionError,
@@ -27,8 +27,10 @@ import { HeaderKind } from './header-kind.js';
 import { HEADER_LIST_BYTES_MAX, type HeaderList, HeaderListReader } from './header-list.js';
 import type { HeldMemory, MemoryAccount, MemoryHolder } from './held-memory.js';
 import { OutgoingFrames } from './outgoing-frames.js';
-import { ServerStream, type StreamHost, type StreamListener } from './server-stream.js';
-import { recentStandstillMs, watchStandstill } from './standstill.js';
+import { ReadProof } from './read-proof.js';
+import type { ServerConnectionOptions } from './server-connection-options.js';
+import { ServerStream, type StreamHost } from './server-stream.js';
+import { watchStandstill } from './standstill.js';
 import { StreamNumbers } from './stream-numbers.js';
 import { StreamTable } from './stream-table.js';
 
@@ -40,38 +42,15 @@ const HEADER_BLOCK_BYTES_MAX = 64 * 1024;
 const BACKLOG_BYTES_MAX = 1024 * 1024;
 /** A backlog from here on counts as memory that the connection holds. */
 const BACKLOG_BYTES_MIN = 64 * 1024;
-/**
- * How much may be sent that the client has not shown to have read, see `MemoryHolder.isReading`: at first, and at most. It
- * doubles whenever the client shows it, as TCP's window does, so that a reader far away is not held up for long.
- */
-const UNREAD_BYTES_MIN = 64 * 1024;
-const UNREAD_BYTES_MAX = 16 * 1024 * 1024;
 /** Frames up to this together leave in one buffer, and when there are as many they leave. */
 const COALESCED_BYTES_MAX = 256 * 1024;
-/**
- * How often a client may make this side work for nothing (rapid reset, CVE-2023-44487), and how often more each
- * second: nghttp2's numbers. A request that is answered makes good for one.
- */
-const PATIENCE_MAX = 1000;
-const PATIENCE_PER_SECOND = 33;
-/**
- * A stream that has lived so long before the client resets it counts as no work for nothing: it took one of the streams
- * that the client may have open, as any request does, and clients cancel what takes too long.
- */
-const RAPID_MS = 100;
-/** Likewise, with a deadline of its own from here on: what is shorter passes before any server could answer. */
-const DEADLINE_MS_MIN = 10;
 /** What an open stream takes in memory beside its headers and its body: its objects here and in the listener. */
 const STREAM_BYTES = 2 * 1024;
-/** Frames that carry nothing and change nothing, in a row. */
-const IDLE_FRAMES_MAX = 1000;
 const TICK_MS = 20_000;
 /** A silent client is pinged after so many ticks, and given up after so many. */
 const PING_TICKS = 3;
 const SILENCE_TICKS = 5;
 
-/** Resets of answered streams that may still come, at most. */
-const RESETS_DUE_MAX = 100_000;
 /** A request has these, each once (RFC 9113, 8.3.1). CONNECT, which has fewer, is not served. */
 const REQUEST_FIELDS = HeaderKind.method | HeaderKind.scheme | HeaderKind.path;
 
@@ -81,17 +60,6 @@ const HPACK_TABLE_BYTES = 4096;
 /** A header block that begins with this empties the table, and leaves it so (RFC 7541, 6.3). */
 const NO_TABLE = Buffer.from([0x20]);
 const HEADERS_TOO_LARGE = encodeHeaders([[':status', '431']]);
-
-export interface ServerConnectionOptions {
-  /** Requests under way at a time; 0: no limit. */
-  readonly streamsMax: number;
-  /** What one stream may send that is not consumed, see `ServerStream.consume`. */
-  readonly streamWindowBytes: number;
-  /** What the streams of this connection and others hold, requests until they are answered and answers until they are sent. */
-  readonly memory: HeldMemory;
-  /** A request's headers have come. Gives what takes the rest of it. */
-  readonly onRequest: (stream: ServerStream) => StreamListener;
-}
 
 /**
  * The server side of one HTTP/2 connection (RFC 9113), without what gRPC has no use for: pushing, priorities,
@@ -121,18 +89,11 @@ export class ServerConnection implements StreamHost, MemoryHolder {
   #sendWindowBytes = INITIAL_WINDOW_SIZE_BYTES;
   #streamSendWindowBytes = INITIAL_WINDOW_SIZE_BYTES;
   #receiveWindowBytes = CONNECTION_WINDOW_BYTES;
-  #patience = PATIENCE_MAX;
-  #idleFrames = 0;
-  /** Streams that were answered, and that the client may still reset without having known. */
-  #resetsDue = 0;
+  readonly #patience = new ClientPatience();
   /** When the bytes came that are being read, on the clock of `performance.now()`. */
   #chunkAtMs = 0;
   #sentBytes = 0;
-  /** Of those, what the client has read for certain: what was sent before a PING that it has acknowledged. */
-  #readBytes = 0;
-  #unreadBytesMax = UNREAD_BYTES_MIN;
-  /** The PING that is not acknowledged, whose payload only who has read it knows, and `#sentBytes` when it was written. */
-  #probe: { readonly payload: Buffer; readonly atBytes: number } | undefined;
+  readonly #readProof: ReadProof;
   /** The client has read what a connection begins with. */
   #areSettingsRead = false;
   #silentTicks = 0;
@@ -151,6 +112,7 @@ export class ServerConnection implements StreamHost, MemoryHolder {
     this.#options = options;
     this.#memory = options.memory;
     this.#account = options.memory.open(this);
+    this.#readProof = new ReadProof((payload) => this.#write(encodeFrame(FrameType.ping, 0, 0, payload)));
     watchStandstill();
     this.#reader = new FrameReader((type, flags, streamId, bytes, start, end) =>
       this.#onFrame(type, flags, streamId, bytes, start, end),
@@ -262,7 +224,7 @@ export class ServerConnection implements StreamHost, MemoryHolder {
           this.#onSettings(bytes, start, end);
         } else {
           expectSize(end - start, 0);
-          this.#countIdleFrame();
+          this.#patience.countIdleFrame();
           this.#areSettingsRead = true;
           this.#memory.resume();
         }
@@ -284,16 +246,16 @@ export class ServerConnection implements StreamHost, MemoryHolder {
         throw protocolError('a client does not push');
       case FrameType.goAway:
         if (streamId !== 0) throw protocolError('GOAWAY of a stream');
-        this.#countIdleFrame();
+        this.#patience.countIdleFrame();
         return;
       case FrameType.priority:
         expectSize(end - start, 5);
         if (streamId === 0) throw protocolError('PRIORITY of no stream');
-        this.#countIdleFrame();
+        this.#patience.countIdleFrame();
         return;
       // What is unknown is ignored (RFC 9113, 5.5).
       default:
-        this.#countIdleFrame();
+        this.#patience.countIdleFrame();
         return;
     }
   }
@@ -314,21 +276,9 @@ export class ServerConnection implements StreamHost, MemoryHolder {
   }
 
   #onPong(payload: Buffer): void {
-    if (this.#probe === undefined || !this.#probe.payload.equals(payload)) return;
-    this.#readBytes = this.#probe.atBytes;
-    this.#probe = undefined;
-    this.#unreadBytesMax = Math.min(2 * this.#unreadBytesMax, UNREAD_BYTES_MAX);
-    this.#probeWhenDue();
+    if (!this.#readProof.acknowledged(payload)) return;
+    this.#readProof.probeWhenDue(this.#sentBytes);
     this.#memory.resume();
-  }
-
-  /** Asks the client to show that it has read what was sent, in time for a reader not to be held up. */
-  #probeWhenDue(): void {
-    const atBytes = this.#sentBytes;
-    if (this.#probe !== undefined || atBytes - this.#readBytes < this.#unreadBytesMax / 2) return;
-    const payload = randomBytes(8);
-    this.#probe = { payload, atBytes };
-    this.#write(encodeFrame(FrameType.ping, 0, 0, payload));
   }
 
   #onReset(streamId: number): void {
@@ -336,22 +286,12 @@ export class ServerConnection implements StreamHost, MemoryHolder {
     const stream = this.#streams.get(streamId);
     if (stream === undefined) {
       this.#numbers.clientEnded(streamId);
-      // A client may reset what was answered meanwhile, once.
-      if (this.#resetsDue > 0) this.#resetsDue--;
-      else this.#countIdleFrame();
+      // A client may reset a stream that was answered meanwhile, once.
+      this.#patience.countLateReset();
       return;
     }
-    if (!this.#isLate(stream)) this.#spendPatience();
+    this.#patience.countReset(stream, this.#chunkAtMs);
     this.#cancel(stream);
-  }
-
-  /** The client has waited long enough for the reset to be this side's fault, at least as much as its own. */
-  #isLate({ openedAtMs, timeoutMs }: ServerStream): boolean {
-    const waitedMs = this.#chunkAtMs - openedAtMs;
-    if (waitedMs >= RAPID_MS) return true;
-    if (timeoutMs === undefined || timeoutMs < DEADLINE_MS_MIN) return false;
-    // While the process stood still its requests lay in the system's buffers, and their resets after them.
-    return waitedMs + recentStandstillMs(this.#chunkAtMs) >= timeoutMs;
   }
 
   #onHeaders(streamId: number, isLast: boolean, bytes: Buffer, start: number, end: number): void {
@@ -448,8 +388,8 @@ export class ServerConnection implements StreamHost, MemoryHolder {
       return;
     }
     if (stream.isEndReceived) throw new ConnectionError(ErrorCode.streamClosed, 'DATA after the end');
-    if (start === end && !isLast) this.#countIdleFrame();
-    else this.#idleFrames = 0;
+    if (start === end && !isLast) this.#patience.countIdleFrame();
+    else this.#patience.endIdleFrames();
     const sizeBytes = end - start;
     if (stream.unconsumedBytes + frameBytes > this.#options.streamWindowBytes) {
       this.#fail(stream, ErrorCode.flowControlError);
@@ -490,14 +430,14 @@ export class ServerConnection implements StreamHost, MemoryHolder {
       }
     }
     this.#write(encodeFrame(FrameType.settings, FrameFlag.acknowledge, 0, EMPTY));
-    if (initialWindowBytes === this.#streamSendWindowBytes) this.#countIdleFrame();
+    if (initialWindowBytes === this.#streamSendWindowBytes) this.#patience.countIdleFrame();
     else this.#changeWindows(initialWindowBytes);
   }
 
   /** The new size counts for streams that are open too, whose windows may become negative (RFC 9113, 6.9.2). */
   #changeWindows(initialWindowBytes: number): void {
     // It takes a step for each open stream, so a client must not ask for it too often.
-    this.#spendPatience();
+    this.#patience.spend();
     const difference = initialWindowBytes - this.#streamSendWindowBytes;
     this.#streamSendWindowBytes = initialWindowBytes;
     const streams = this.#streams.values();
@@ -540,21 +480,9 @@ export class ServerConnection implements StreamHost, MemoryHolder {
     stream.listener?.onEnd();
   }
 
-  #countIdleFrame(): void {
-    if (++this.#idleFrames > IDLE_FRAMES_MAX) {
-      throw new ConnectionError(ErrorCode.enhanceYourCalm, 'too many frames that carry nothing');
-    }
-  }
-
-  /** Charges the client for work that it caused for nothing; closes the connection when the budget is spent. */
-  #spendPatience(): void {
-    if (--this.#patience < 0)
-      throw new ConnectionError(ErrorCode.enhanceYourCalm, 'too much work for nothing');
-  }
-
   /** The client broke the rules of one stream (RFC 9113, 5.4.2). */
   #fail(stream: ServerStream, errorCode: number): void {
-    this.#spendPatience();
+    this.#patience.spend();
     this.#writeReset(stream.id, errorCode);
     if (!stream.isEndReceived) this.#numbers.endedEarly(stream.id);
     this.#cancel(stream);
@@ -562,7 +490,7 @@ export class ServerConnection implements StreamHost, MemoryHolder {
 
   /** As `#fail`, for a stream that is not open here. */
   #refuse(streamId: number, hasClientEnded: boolean, errorCode: number): void {
-    this.#spendPatience();
+    this.#patience.spend();
     this.#writeReset(streamId, errorCode);
     if (hasClientEnded) this.#numbers.clientEnded(streamId);
     else this.#numbers.endedEarly(streamId);
@@ -613,8 +541,7 @@ export class ServerConnection implements StreamHost, MemoryHolder {
       this.#writeReset(stream.id, ErrorCode.noError);
       this.#numbers.endedEarly(stream.id);
     }
-    this.#resetsDue = Math.min(this.#resetsDue + 1, RESETS_DUE_MAX);
-    if (this.#patience < PATIENCE_MAX) this.#patience++;
+    this.#patience.answered();
     this.#forget(stream);
     this.#endWhenIdle();
   }
@@ -654,8 +581,7 @@ export class ServerConnection implements StreamHost, MemoryHolder {
   }
 
   get isReading(): boolean {
-    const unreadBytes = this.#sentBytes + this.#outgoing.sizeBytes - this.#readBytes;
-    return this.#areSettingsRead && unreadBytes < this.#unreadBytesMax;
+    return this.#areSettingsRead && this.#readProof.isReading(this.#sentBytes + this.#outgoing.sizeBytes);
   }
 
   get streamCount(): number {
@@ -726,7 +652,7 @@ export class ServerConnection implements StreamHost, MemoryHolder {
     if (pieces.length > 1) this.#socket.cork();
     for (const piece of pieces) this.#socket.write(piece);
     if (pieces.length > 1) this.#socket.uncork();
-    this.#probeWhenDue();
+    this.#readProof.probeWhenDue(this.#sentBytes);
     const backlogBytes = this.#socket.writableLength;
     if (backlogBytes < BACKLOG_BYTES_MIN) return;
     if (backlogBytes > BACKLOG_BYTES_MAX) this.#socket.pause();
@@ -755,7 +681,7 @@ export class ServerConnection implements StreamHost, MemoryHolder {
 
   /** A client that vanished must not keep its streams, and what they hold. */
   #tick(): void {
-    this.#patience = Math.min(PATIENCE_MAX, this.#patience + (PATIENCE_PER_SECOND * TICK_MS) / 1000);
+    this.#patience.passed(TICK_MS);
     this.#silentTicks++;
     if (this.#silentTicks === PING_TICKS) this.#write(encodeFrame(FrameType.ping, 0, 0, Buffer.alloc(8)));
     else if (this.#silentTicks >= SILENCE_TICKS) this.#socket.destroy();

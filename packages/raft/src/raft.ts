@@ -4,6 +4,13 @@ import { Leadership, type LeadershipHost, type PeerStatus, type ProposeResult } 
 import { Log } from './log.js';
 import { voteResult } from './quorum.js';
 import {
+  appendRefusal,
+  appendResponse,
+  heartbeatResponse,
+  preVoteResponse,
+  voteResponse,
+} from './responses.js';
+import {
   type AppendRequest,
   type HardState,
   type Heartbeat,
@@ -424,7 +431,7 @@ export class Raft {
         return false;
       case 'preVote':
         // The asker must learn the term, or nodes with short logs and high terms, and the reverse, wait for ever.
-        this.messages.push(this.preVoteResponse(message.from, this.currentTerm, false));
+        this.messages.push(preVoteResponse(this.answerTo(message.from), false));
         return false;
       case 'installSnapshot':
         // What it holds was committed and stays so; a transfer may well outlive the term that began it.
@@ -562,23 +569,17 @@ export class Raft {
     const granted = isFree && this.isUpToDate(message);
     // Nothing is promised, so nothing has to be durable. A refusal tells the term that this node is in.
     const term = granted ? message.term : this.currentTerm;
-    this.messages.push(this.preVoteResponse(message.from, term, granted));
+    this.messages.push(preVoteResponse({ ...this.answerTo(message.from), term }, granted));
   }
 
-  private preVoteResponse(to: NodeId, term: number, granted: boolean): PreVoteResponse {
-    return { type: 'preVoteResponse', from: this.id, to, term, granted };
+  private answerTo(to: NodeId): { from: NodeId; to: NodeId; term: number } {
+    return { from: this.id, to, term: this.currentTerm };
   }
 
   /** Any node answers, also one that does not know itself to be a voter: it may have missed its promotion. */
   private answerVote(message: VoteRequest): void {
     const granted = this.isFreeToVoteFor(message.from) && this.isUpToDate(message);
-    const response: VoteResponse = {
-      type: 'voteResponse',
-      from: this.id,
-      to: message.from,
-      term: this.currentTerm,
-      granted,
-    };
+    const response = voteResponse(this.answerTo(message.from), granted);
     if (!granted) {
       this.messages.push(response);
       return;
@@ -649,16 +650,7 @@ export class Raft {
     if (log.term(message.prevIndex) !== message.prevTerm) {
       const hint = log.lastIndexWithin(message.prevIndex, message.prevTerm);
       // Nothing is promised by a refusal.
-      this.messages.push({
-        type: 'appendResponse',
-        from: this.id,
-        to: message.from,
-        term: this.currentTerm,
-        index: message.prevIndex,
-        rejected: true,
-        hintIndex: hint.index,
-        hintTerm: hint.term,
-      });
+      this.messages.push(appendRefusal(this.answerTo(message.from), message.prevIndex, hint));
       return;
     }
     log.merge(message.prevIndex, message.entries);
@@ -670,29 +662,13 @@ export class Raft {
   }
 
   private sendAppendResponse(to: NodeId, index: number, outbox: Message[]): void {
-    outbox.push({
-      type: 'appendResponse',
-      from: this.id,
-      to,
-      term: this.currentTerm,
-      index,
-      rejected: false,
-      hintIndex: 0,
-      hintTerm: 0,
-    });
+    outbox.push(appendResponse(this.answerTo(to), index));
   }
 
   private answerHeartbeat(message: Heartbeat): void {
     this.log.commitTo(message.commit);
     // At once: the answer says that this node is in the leader's term now, and promises nothing for after a crash.
-    this.messages.push({
-      type: 'heartbeatResponse',
-      from: this.id,
-      to: message.from,
-      term: this.currentTerm,
-      context: message.context,
-      commit: this.log.commit,
-    });
+    this.messages.push(heartbeatResponse(this.answerTo(message.from), message.context, this.log.commit));
   }
 
   /** The state has arrived. `Ready.append.snapshot` says whether it is to be installed; else it is of no use. */
