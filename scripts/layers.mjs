@@ -41,15 +41,18 @@ export const layers = {
 
 /** What tests may import in addition: a service is tested through the client that applications use. */
 export const testLayers = {
+  wal: ['testing'],
   table: ['testing'],
   // Its rules are tried in simulated clusters: test/rules is a project of its own, which stands above the simulator.
   node: ['testing', 'replication', 'simulator'],
   simulator: ['testing'],
   http2: ['testing'],
+  channel: ['testing'],
   replication: ['testing'],
   archive: ['testing'],
   agents: ['testing'],
   server: ['client', 'testing'],
+  client: ['testing'],
   cli: ['testing'],
 };
 

@@ -1,14 +1,12 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { findFreePorts } from '@coxswain/testing';
+import { eventually, findFreePorts } from '@coxswain/testing';
 import { NodeClient } from './node-client.js';
 import { type ClusterRole, NodeProcess } from './node-process.js';
-import { until } from './until.js';
 
 const TABLE = 'default';
 const PROBE_TIMEOUT_MS = 1_000;
-const LEADER_TIMEOUT_MS = 600_000;
 
 /** A node's process and the one client that talks to it. */
 export interface ClusterNode {
@@ -102,7 +100,7 @@ export class ProcessCluster {
 
   /** The node that leads the table, as a majority sees it, once there is one among those that run. */
   async leader(): Promise<ClusterNode> {
-    return until('the table has a leader', LEADER_TIMEOUT_MS, async () => {
+    return eventually('the table has a leader', async () => {
       for (const node of this.nodes) {
         if (!node.process.isRunning) continue;
         const answer = await node.client.get('leader', { linearizable: true, timeoutMs: PROBE_TIMEOUT_MS });

@@ -1,5 +1,6 @@
 import { constants, createServer as createHttp2Server } from 'node:http2';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { until } from '@coxswain/testing';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { Coxswain, CoxswainError, OutcomeUnknownError, StatusCode } from '../src/index.js';
 import { FakeNode } from './support/fake-node.js';
@@ -15,11 +16,6 @@ async function expectUnknown(write: Promise<unknown>): Promise<void> {
     errorCode: 'outcomeUnknown',
     message: 'outcome unknown: the write may have been applied; read before retrying',
   });
-}
-
-/** Waits for a condition, never for a time. */
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
 }
 
 describe('the client finds a live node and repeats only what is safe (P1)', () => {
@@ -161,7 +157,7 @@ describe('the client finds a live node and repeats only what is safe (P1)', () =
   test('a write that was under way when the client was closed may have been applied', async () => {
     first.answers.push('silence');
     const put = client.put('t', 'k', 'v');
-    await until(() => first.putCount === 1);
+    await until('the first node is asked', () => first.putCount === 1);
     first.stop();
     await expectUnknown(put);
   });
@@ -172,7 +168,7 @@ describe('the client finds a live node and repeats only what is safe (P1)', () =
     const closed = { code: StatusCode.CANCELLED, message: 'the client is closed' };
     // Either node refuses it again and again: it was not applied.
     const refused = expect(client.put('t', 'k', 'v')).rejects.toMatchObject(closed);
-    await until(() => first.putCount + second.putCount >= 3);
+    await until('the write is tried three times', () => first.putCount + second.putCount >= 3);
     client.close();
     await refused;
     await expect(client.put('t', 'k', 'v')).rejects.toMatchObject(closed);
@@ -204,7 +200,7 @@ describe('the client finds a live node and repeats only what is safe (P1)', () =
     first.answers.push('silence');
     second.answers.push('silence');
     const read = client.range('t', 'k');
-    await until(() => second.rangeCount === 1);
+    await until('the second node is asked', () => second.rangeCount === 1);
     first.answerNow();
     expect((await read).count).toBe(7n);
     expect([first.rangeCount, second.rangeCount]).toEqual([1, 1]);
@@ -313,7 +309,7 @@ describe('iterateRange', () => {
       expect(pair.value).toHaveLength(1024 * 1024);
       if (++count === 3) break;
     }
-    await until(() => node.isStreamCancelled);
+    await until('the stream is cancelled', () => node.isStreamCancelled);
     // Without back-pressure the fake node would have sent hundreds while three were read.
     expect(node.pagesSent).toBeLessThan(100);
     client.close();
@@ -331,7 +327,7 @@ describe('a stream that does not begin', () => {
       code: StatusCode.DEADLINE_EXCEEDED,
       message: 'no answer in time',
     });
-    await until(() => node.isStreamCancelled);
+    await until('the stream is cancelled', () => node.isStreamCancelled);
     client.close();
     node.stop();
   });

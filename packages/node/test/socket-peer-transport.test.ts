@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import { turns, until } from '@coxswain/testing';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { SocketPeerTransport } from '../src/adapters/socket-peer-transport.js';
 import type { BulkSource, PeerHandler } from '../src/api/environment.js';
@@ -105,14 +106,6 @@ const closers: (() => unknown)[] = [];
 afterEach(async () => {
   for (const close of closers.splice(0)) await close();
 });
-
-async function until(what: string, isReached: () => boolean): Promise<void> {
-  for (let i = 0; i < 6_000; i++) {
-    if (isReached()) return;
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-  throw new Error(`never: ${what}`);
-}
 
 interface Line {
   readonly message: string;
@@ -458,7 +451,8 @@ describe('the peer transport', () => {
     const { one, two } = await pair();
     const silent = stranger(two.transport.port);
     await once(silent, 'connect');
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    // Whether the listener has taken it in yet is for the system to say: both must end it.
+    await turns(20);
     await two.transport.close();
     await closed(silent);
     await until('the dialler hears of it', () => one.handler.disconnected === 1);

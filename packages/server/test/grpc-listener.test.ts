@@ -17,6 +17,7 @@ import {
 import { ApiError, errors, Status } from '@coxswain/node';
 import { regatta } from '@coxswain/protocol';
 import { compressToFrames, STREAM_IDENTIFIER } from '@coxswain/stream';
+import { until } from '@coxswain/testing';
 import { type ServiceError, type StatusObject, status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { transportErrors } from '../src/grpc/errors.js';
@@ -157,11 +158,9 @@ describe('a client whose deadlines pass while the process stands still', () => {
     socket.on('close', () => {
       isClosed = true;
     });
-    const until = async (isDone: () => boolean): Promise<void> => {
-      while (!isDone()) {
-        if (isClosed) throw new Error('the connection was closed');
-        await new Promise((resolve) => setImmediate(resolve));
-      }
+    const whileOpen = (isDone: boolean): boolean => {
+      if (!isDone && isClosed) throw new Error('the connection was closed');
+      return isDone;
     };
     const headersOf = (streamId: number): Buffer =>
       encodeFrame(
@@ -177,7 +176,7 @@ describe('a client whose deadlines pass while the process stands still', () => {
         ]),
       );
     socket.write(Buffer.concat([CLIENT_PREFACE, encodeSettings([])]));
-    await until(() => frames.length > 0);
+    await until('the server speaks', () => whileOpen(frames.length > 0));
     // More than a client may cancel at once, each with its cancellation: all of it waits in the system's buffers.
     const ids = Array.from({ length: 1_500 }, (_, index) => 2 * index + 1);
     const cancel = Buffer.from([0, 0, 0, ErrorCode.cancel]);
@@ -192,7 +191,9 @@ describe('a client whose deadlines pass while the process stands still', () => {
         encodeFrame(FrameType.data, FrameFlag.endStream, last, frameOf(putRequest)),
       ]),
     );
-    await until(() => frames.some(({ type, streamId }) => type === FrameType.headers && streamId === last));
+    await until('the last call is answered', () =>
+      whileOpen(frames.some(({ type, streamId }) => type === FrameType.headers && streamId === last)),
+    );
     socket.destroy();
   });
 });

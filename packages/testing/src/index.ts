@@ -3,7 +3,7 @@ export { oldGenerationGrowth } from './old-generation.js';
 export { answerError, type ScriptedRequest, ScriptedS3 } from './scripted-s3.js';
 export { sized } from './sized.js';
 export { TemporaryDirectory } from './temporary-directory.js';
-export { microtasks, turns, type UntilOptions, until } from './until.js';
+export { eventually, Hopeless, microtasks, turns, until } from './until.js';
 export { uudecode } from './uudecode.js';
 export {
   XtrabackupClient,

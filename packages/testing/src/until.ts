@@ -10,36 +10,56 @@ const PAUSE_MS_MAX = 200;
  */
 const LOOKS_MAX = 3_000;
 
-export interface UntilOptions {
-  /** Whether an error of the condition only means that it does not hold yet. By default every error ends the wait. */
-  readonly tolerates?: (error: unknown) => boolean;
-  /** How often the condition is looked at before the wait fails. The default takes ten minutes and more. */
-  readonly looksMax?: number;
-}
+/** The value of a condition that holds: anything but false, null and undefined. */
+type Found<T> = Exclude<T, false | null | undefined>;
+
+/** The condition of `eventually` will never hold, so there is nothing to wait for. */
+export class Hopeless extends Error {}
 
 /**
  * Waits until `condition` gives something else than false, null or undefined, and resolves with that. Looks again after a
- * turn of the event loop at first, then after pauses that grow with the wait, up to 200 ms. The wait is bounded by the
- * number of looks, not by a clock: it then rejects with the description, and the last tolerated error as its cause.
+ * turn of the event loop at first, then after pauses that grow with the wait, up to 200 ms. The number of looks bounds the
+ * wait, and no clock does: after `looksMax` of them it rejects with the description. Rejects at once with an error of the
+ * condition.
  */
-export async function until<T>(
+export function until<T>(
   description: string,
   condition: () => Promise<T> | T,
-  { tolerates = () => false, looksMax = LOOKS_MAX }: UntilOptions = {},
-): Promise<Exclude<T, false | null | undefined | void>> {
+  looksMax = LOOKS_MAX,
+): Promise<Found<T>> {
+  return look(description, condition, () => false, looksMax);
+}
+
+/**
+ * Waits as `until` does, for something that may fail at first, such as the answer of a node that starts. An error of the
+ * condition only means that it does not hold yet, unless it is `Hopeless`. The last one is the cause of the final error.
+ */
+export function eventually<T>(
+  description: string,
+  condition: () => Promise<T> | T,
+  looksMax = LOOKS_MAX,
+): Promise<Found<T>> {
+  return look(description, condition, (error) => !(error instanceof Hopeless), looksMax);
+}
+
+async function look<T>(
+  description: string,
+  condition: () => Promise<T> | T,
+  isTolerated: (error: unknown) => boolean,
+  looksMax: number,
+): Promise<Found<T>> {
   let cause: unknown;
-  for (let look = 0; look < looksMax; look++) {
+  for (let looks = 0; looks < looksMax; looks++) {
     try {
       const found = await condition();
-      if (found !== false && found !== null && found !== undefined)
-        return found as Exclude<T, false | null | undefined | void>;
+      if (found !== false && found !== null && found !== undefined) return found as Found<T>;
       cause = undefined;
     } catch (error) {
-      if (!tolerates(error)) throw error;
+      if (!isTolerated(error)) throw error;
       cause = error;
     }
-    if (look < TURNS) await turns(1);
-    else await pause(Math.min(PAUSE_GROWTH ** (look - TURNS), PAUSE_MS_MAX));
+    if (looks < TURNS) await turns(1);
+    else await pause(Math.min(PAUSE_GROWTH ** (looks - TURNS), PAUSE_MS_MAX));
   }
   throw new Error(`still waiting until ${description}`, { cause });
 }

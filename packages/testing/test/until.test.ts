@@ -2,7 +2,7 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { TemporaryDirectory } from '../src/temporary-directory.js';
-import { microtasks, turns, until } from '../src/until.js';
+import { eventually, Hopeless, microtasks, turns, until } from '../src/until.js';
 
 describe('until', () => {
   test('resolves with what the condition gives, also where that is zero or empty', async () => {
@@ -15,19 +15,40 @@ describe('until', () => {
 
   test('fails with the description once it has looked often enough', async () => {
     let looks = 0;
-    const never = until('pigs fly', () => (++looks, false), { looksMax: 60 });
+    const never = until(
+      'pigs fly',
+      () => {
+        looks++;
+        return false;
+      },
+      60,
+    );
     await expect(never).rejects.toThrow('still waiting until pigs fly');
     expect(looks).toBe(60);
   });
 
-  test('fails at once with an error of the condition, unless that is tolerated', async () => {
+  test('fails at once with an error of the condition', async () => {
     const error = new Error('refused');
-    const fail = () => {
-      throw error;
-    };
-    await expect(until('it answers', fail)).rejects.toBe(error);
-    const tolerant = until('it answers', fail, { tolerates: (seen) => seen === error, looksMax: 3 });
-    await expect(tolerant).rejects.toMatchObject({ message: 'still waiting until it answers', cause: error });
+    const refused = until('it answers', () => Promise.reject(error));
+    await expect(refused).rejects.toBe(error);
+  });
+});
+
+describe('eventually', () => {
+  test('takes an error for a condition that does not hold yet, and gives the last one as the cause', async () => {
+    let looks = 0;
+    const answer = () => (++looks < 3 ? Promise.reject(new Error(`refused ${looks}`)) : 'answered');
+    expect(await eventually('it answers', answer)).toBe('answered');
+    looks = -9;
+    await expect(eventually('it answers', answer, 3)).rejects.toMatchObject({
+      message: 'still waiting until it answers',
+      cause: { message: 'refused -6' },
+    });
+  });
+
+  test('fails at once where nothing is left to wait for', async () => {
+    const error = new Hopeless('it has ended');
+    await expect(eventually('it answers', () => Promise.reject(error))).rejects.toBe(error);
   });
 });
 

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { errors } from '@coxswain/node';
 import { health, maintenance, moco, mvcc, regatta, replication } from '@coxswain/protocol';
-import { findFreePort } from '@coxswain/testing';
+import { findFreePort, until } from '@coxswain/testing';
 import { type ClientReadableStream, status } from '@grpc/grpc-js';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { Authority } from '../support/certificates.js';
@@ -46,11 +46,10 @@ export function mocoService(): void {
   }
 
   async function untilState(node: OneNode, metric: string, state: string): Promise<string> {
-    for (;;) {
+    return until(`${metric} is ${state}`, async () => {
       const { text } = await node.get('/metrics');
-      if (text.includes(`${metric}{state="${state}"} 1`)) return text;
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
+      return text.includes(`${metric}{state="${state}"} 1`) && text;
+    });
   }
 
   /** The first message of a stream that goes on. */
@@ -96,9 +95,10 @@ export function mocoService(): void {
       });
 
       // The snapshot of table a is on its way, so that this comes by the log.
-      while (/coxswain_clone_bytes 0\n/.test((await recipient.node.get('/metrics')).text)) {
-        await new Promise((resolve) => setTimeout(resolve, 5));
-      }
+      await until(
+        'something of the clone has come',
+        async () => !/coxswain_clone_bytes 0\n/.test((await recipient.node.get('/metrics')).text),
+      );
       await donor.rpc.call(put, { table: bytes('a'), key: bytes('later'), value: bytes('1') });
       await donor.rpc.call(deleteRange, { table: bytes('a'), key: bytes('k3') });
       await donor.rpc.call(txn, {
@@ -284,8 +284,9 @@ export function mocoService(): void {
 
       await recipient.node.server.stop();
       recipient = await start(flags, { waitsUntilReady: false });
-      while (!(await recipient.node.get('/readyz')).text.includes('hasNoLeader=false'))
-        await new Promise((resolve) => setTimeout(resolve, 10));
+      await until('the node has a leader', async () =>
+        (await recipient.node.get('/readyz')).text.includes('hasNoLeader=false'),
+      );
       await probes();
       expect(await problems()).toEqual(failure);
       await refused(errors.cloneFailed().message);
@@ -339,7 +340,7 @@ export function mocoService(): void {
         Number((await rpc.call(regatta.ClusterService.status, {})).tables.get('t')!.logSize);
       const before = await logSize();
       await rpc.call(flushBinlog, { delete: true }, authorized);
-      while ((await logSize()) >= before) await new Promise((resolve) => setTimeout(resolve, 5));
+      await until('the log is compacted', async () => (await logSize()) < before);
       expect(await pairsOf(rpc, 't')).toHaveLength(10);
       expect(await replicated()).toBe('commandsResponse');
       follower.leaderIndex = 1n;

@@ -5,6 +5,7 @@ import type { Log } from '@coxswain/node';
 import { regatta } from '@coxswain/protocol';
 import { loadConfig } from '../../src/config/config.js';
 import type { Config } from '../../src/config/config-schema.js';
+import { until } from '@coxswain/testing';
 import { Server } from '../../src/server.js';
 import { Rpc } from './rpc.js';
 
@@ -72,9 +73,7 @@ export class OneNode {
   }
 
   async untilReady(): Promise<void> {
-    while ((await this.get('/readyz')).status !== 200) {
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
+    await until('the node is ready', async () => (await this.get('/readyz')).status === 200);
   }
 
   /** As SIGHUP does when its file has another token. */
