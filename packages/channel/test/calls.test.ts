@@ -11,7 +11,7 @@ import {
 } from 'node:http2';
 import { createServer as createTcpServer, type Socket } from 'node:net';
 import { deflateSync, gzipSync } from 'node:zlib';
-import { until } from '@coxswain/testing';
+import { turns, until } from '@coxswain/testing';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { type CallError, Channel, type ChannelOptions, metadataOf, Status } from '../src/index.js';
 import { firstCertificate, secondCertificate } from './support/certificates.js';
@@ -469,7 +469,7 @@ describe('a stream of requests', () => {
     await until('the call has arrived', () => held !== undefined);
     // What the server's window of 64 KiB lets through: three messages, and a part of the fourth.
     await until('most of the request is sent', () => sentBytes > 45_000);
-    for (let turn = 0; turn < 100; turn++) await new Promise((resolve) => setImmediate(resolve));
+    await turns(100);
     expect(isDone).toBe(false);
     expect(sentBytes).toBeLessThan(100_000);
     held!.on('data', (bytes: Buffer) => {

@@ -182,7 +182,9 @@ describe('the peer transport', () => {
 
   test('leaves a connection alone on which nothing is said', async () => {
     const { one, proxy } = await pair();
-    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    // Each look for answers sends four bytes; without an answer the peer is silent after eight.
+    const before = proxy.receivedBytes;
+    await until('it was looked at for long enough', () => proxy.receivedBytes >= before + 4 * 24);
     expect(proxy.accepted).toBe(1);
     expect(one.handler.connected).toBe(1);
   });
@@ -199,6 +201,7 @@ describe('the peer transport', () => {
     const sent = 60;
     for (let i = 0; i < sent; i++) {
       one.transport.send(2, Buffer.from(frame));
+      // Time is what is tested: frames that come faster than looks.
       await new Promise((resolve) => setTimeout(resolve, lookMs / 10));
     }
     await until('the frames are there', () => two.handler.frames.length === sent);
@@ -293,7 +296,7 @@ describe('the peer transport', () => {
     socket.on('data', (chunk: Buffer) => answer.push(chunk));
     for (const byte of Buffer.from('coxswain.peer.v2 frames\n\0\0\0\x03abc\0\0\0\0\0\0\0\x01d')) {
       socket.write(Buffer.from([byte]));
-      await new Promise(setImmediate);
+      await turns(1);
     }
     await until('the frames are there', () => handler.frames.length === 2);
     expect(handler.frames).toEqual(['abc', 'd']);
@@ -403,7 +406,7 @@ describe('the peer transport', () => {
         writtenBytes += 500_000;
       }
     })();
-    // 80 looks are 1 s.
+    // Time is what is tested: a sender gives up what is silent for 80 looks, which are 1 s.
     await new Promise((resolve) => setTimeout(resolve, 2_500));
     expect(writtenBytes).toBeGreaterThan(2_000_000);
     expect(writtenBytes).toBeLessThan(40_000_000);

@@ -17,7 +17,7 @@ import {
 import { ApiError, errors, Status } from '@coxswain/node';
 import { regatta } from '@coxswain/protocol';
 import { compressToFrames, STREAM_IDENTIFIER } from '@coxswain/stream';
-import { until } from '@coxswain/testing';
+import { turns, until } from '@coxswain/testing';
 import { type ServiceError, type StatusObject, status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { transportErrors } from '../src/grpc/errors.js';
@@ -450,13 +450,13 @@ describe('metrics that dashboards of Regatta read (docs/protocol.md §5)', () =>
     await rawCall(path, [frameOf(putRequest)], { 'grpc-timeout': '1m' });
     expect(handled()).toEqual({ 4: 1, 5: 1, 8: 1, 12: 1, 13: 1 });
     const cancelled = rpc.failure(put, { table, key });
-    while (metrics().messagesReceived < 4) await new Promise((resolve) => setImmediate(resolve));
+    await until('four messages have come', () => metrics().messagesReceived >= 4);
     rpc.close();
     const stranger = connectHttp2(`http://${scripted.target}`);
     stranger
       .request({ ':method': 'POST', ':path': path, 'content-type': 'application/grpc' })
       .on('error', () => undefined);
-    while (metrics().started < 7) await new Promise((resolve) => setImmediate(resolve));
+    await until('seven calls have begun', () => metrics().started >= 7);
     stranger.destroy();
     await scripted.close();
     await cancelled;
@@ -476,9 +476,9 @@ describe('metrics of what calls hold', () => {
         answer = () => reject(new ApiError(Status.NotFound, 'answered'));
       });
     const call = rpc.failure(put, { table, key, value: Buffer.alloc(100_000) });
-    while (answer === undefined) await new Promise((resolve) => setImmediate(resolve));
+    const answerNow = await until('the call has reached the node', () => answer);
     expect(metricOf('coxswain_calls_held_bytes')).toBeGreaterThan(100_000);
-    answer();
+    answerNow();
     expect((await call).code).toBe(status.NOT_FOUND);
     expect(metricOf('coxswain_calls_held_bytes')).toBe(0);
     for (const name of ['unsent_bytes', 'waiting', 'given_up_total']) {
@@ -556,7 +556,7 @@ describe('health (docs/operations-protocols.md §2)', () => {
       trailer = received;
     });
     expect(answer).toEqual(notServing);
-    await new Promise((resolve) => setImmediate(resolve));
+    await turns(1);
     expect(trailer?.metadata.get('health-reason')).toEqual(['hasNoLeader=true, isDiskFull=false']);
   });
 
@@ -576,7 +576,7 @@ describe('health (docs/operations-protocols.md §2)', () => {
       trailer = received;
     });
     expect(answer).toEqual(serving);
-    await new Promise((resolve) => setImmediate(resolve));
+    await turns(1);
     expect(trailer?.metadata.get('health-reason')).toEqual([
       'hasNoLeader=false, isDiskFull=false, hasIOThreadError=true, hasSQLThreadError=false, isUnderCloning=false',
     ]);

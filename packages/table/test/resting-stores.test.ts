@@ -1,4 +1,5 @@
 import { deepEqual, equal } from 'node:assert/strict';
+import { microtasks } from '@coxswain/testing';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import {
@@ -35,7 +36,7 @@ class WatchedDirectory implements StoreDirectory {
     this.openNames.add(name);
     this.mostOpen = Math.max(this.mostOpen, this.openNames.size);
     this.openCount += 1;
-    await turns();
+    await microtasks(7);
     if (this.refusal !== undefined) {
       this.openNames.delete(name);
       throw this.refusal;
@@ -43,7 +44,7 @@ class WatchedDirectory implements StoreDirectory {
     const store = await this.#directory.open(name, options);
     const { close } = store;
     store.close = async () => {
-      await turns();
+      await microtasks(7);
       await close.call(store);
       this.openNames.delete(name);
     };
@@ -61,10 +62,6 @@ class WatchedDirectory implements StoreDirectory {
   remove(name: string): Promise<void> {
     return this.#directory.remove(name);
   }
-}
-
-async function turns(): Promise<void> {
-  for (let turn = 0; turn < 7; turn++) await Promise.resolve();
 }
 
 const put = (store: OrderedStore, key: string, value: string): Promise<void> =>

@@ -1,3 +1,4 @@
+import { microtasks } from '@coxswain/testing';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { BufferedStore } from '../src/buffered-store.js';
@@ -164,9 +165,9 @@ describe('a buffered store', () => {
         async (steps, scans, page, blockKeys, sizeBytesMax, there) => {
           const directory = new MemoryStoreDirectory({
             // Reads meet each moment of a flush.
-            beforeWrite: turns,
-            afterWrite: turns,
-            beforeFlush: turns,
+            beforeWrite: () => microtasks(7),
+            afterWrite: () => microtasks(7),
+            beforeFlush: () => microtasks(7),
           });
           const plain = await new MemoryStoreDirectory().open('plain', { create: true });
           // What the store below has from before: nobody knows of it but how much it is.
@@ -229,10 +230,6 @@ describe('a buffered store', () => {
       { numRuns: 60 },
     );
   });
-
-  async function turns(): Promise<void> {
-    for (let turn = 0; turn < 7; turn++) await Promise.resolve();
-  }
 
   test('counts in the middle of a flush as before it, also where nobody has read before', async () => {
     const range = { gte: keys[0]!, lt: keys[3]! };

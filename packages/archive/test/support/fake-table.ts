@@ -72,6 +72,13 @@ export class FakeTable implements TableLog {
     });
   }
 
+  /** Ends every `appliedAbove` under way as the end of its time would. Gives how many there were. */
+  endWaits(): number {
+    const waits = [...this.#waiting];
+    for (const wake of waits) wake();
+    return waits.length;
+  }
+
   put(key: string, value: string): Promise<void> {
     const kv = mvcc.KeyValue.fromPartial({ key: Buffer.from(key), value: Buffer.from(value) });
     return this.#command(mvcc.Command.fromPartial({ type: PUT, kv }));
