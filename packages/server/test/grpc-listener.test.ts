@@ -1,7 +1,5 @@
-import { mkdtempSync, rmSync } from 'node:fs';
 import { connect as connectHttp2, type IncomingHttpHeaders } from 'node:http2';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as zlib from 'node:zlib';
 import {
@@ -17,7 +15,7 @@ import {
 import { ApiError, errors, Status } from '@coxswain/node';
 import { regatta } from '@coxswain/protocol';
 import { compressToFrames, STREAM_IDENTIFIER } from '@coxswain/stream';
-import { turns, until } from '@coxswain/testing';
+import { TemporaryDirectory, turns, until } from '@coxswain/testing';
 import { type ServiceError, type StatusObject, status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { transportErrors } from '../src/grpc/errors.js';
@@ -489,8 +487,8 @@ describe('metrics of what calls hold', () => {
 
 describe('listening', () => {
   test('on a Unix socket, also where a process that is gone left its file', async () => {
-    const directory = mkdtempSync(join(tmpdir(), 'coxswain-socket-'));
-    const path = join(directory, 'api.sock');
+    const directory = new TemporaryDirectory();
+    const path = join(directory.path, 'api.sock');
     for (let i = 0; i < 2; i++) {
       const onSocket = await ScriptedListener.start({ address: { isTls: false, path } });
       onSocket.node.act = () => Promise.reject(new ApiError(Status.NotFound, 'over a socket'));
@@ -499,7 +497,7 @@ describe('listening', () => {
       client.close();
       await onSocket.close();
     }
-    rmSync(directory, { recursive: true });
+    directory.remove();
   });
 
   test('no more connections than allowed are let in', async () => {

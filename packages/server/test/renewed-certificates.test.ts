@@ -1,9 +1,8 @@
-import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Log } from '@coxswain/node';
 import { regatta } from '@coxswain/protocol';
-import { eventually, findFreePort } from '@coxswain/testing';
+import { eventually, findFreePort, TemporaryDirectory } from '@coxswain/testing';
 import { afterEach, expect, test } from '@jest/globals';
 import { Authority } from './support/certificates.js';
 import { OneNode } from './support/one-node.js';
@@ -26,8 +25,9 @@ async function renew(directory: string): Promise<void> {
 }
 
 test('nodes and a follower cluster whose certificates were all renewed meet again when one node restarts', async () => {
-  const directory = mkdtempSync(join(tmpdir(), 'coxswain-renewed-'));
-  closers.push(() => rmSync(directory, { recursive: true }));
+  const temporary = new TemporaryDirectory();
+  closers.push(() => temporary.remove());
+  const directory = temporary.path;
   await renew(directory);
   const tls = (option: string) => ({
     [`${option}.cert-filename`]: join(directory, 'cert.pem'),

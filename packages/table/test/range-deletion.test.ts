@@ -1,6 +1,6 @@
 // Jest's `expect` takes many times as long as these, which counts where values are compared by the thousand.
 import { deepEqual, equal } from 'node:assert/strict';
-import { microtasks, until } from '@coxswain/testing';
+import { microtasks, TemporaryDirectory, until } from '@coxswain/testing';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import {
@@ -35,7 +35,6 @@ import {
 } from './commands.js';
 import { Model } from './model.js';
 import { closeWhole, hashOfRecords, recordKinds } from './records.js';
-import { makeTemporaryDirectory } from './temporary-directory.js';
 
 const NAME = '10001';
 const everything = commands.query('\0', '\0');
@@ -506,7 +505,8 @@ describe('a range deletion whose keys are removed later', () => {
   });
 
   test('is read and counted alike in a LevelDB', async () => {
-    const { path, dispose } = await makeTemporaryDirectory();
+    const temporary = new TemporaryDirectory();
+    const { path } = temporary;
     const sizes = { writeBufferSizeBytes: 1 << 20, cacheSizeBytes: 1 << 20 };
     const directory = await LevelStoreDirectory.open(path, sizes);
     const table = await openTable(directory, 2000);
@@ -533,7 +533,7 @@ describe('a range deletion whose keys are removed later', () => {
     expect([table.keyCount, await before.count(ALL_KEYS, () => true)]).toEqual([3, COUNT + 1]);
     before.close();
     await table.close();
-    await dispose();
+    temporary.remove();
   });
 
   describe('when it is opened again', () => {

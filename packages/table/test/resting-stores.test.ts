@@ -1,5 +1,5 @@
 import { deepEqual, equal } from 'node:assert/strict';
-import { microtasks } from '@coxswain/testing';
+import { microtasks, TemporaryDirectory } from '@coxswain/testing';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import {
@@ -17,7 +17,6 @@ import * as commands from './commands.js';
 import { bytes } from './commands.js';
 import { hashOfRecords } from './records.js';
 import { describeStoreConformance } from './store-conformance.js';
-import { makeTemporaryDirectory } from './temporary-directory.js';
 
 /** A directory that says which of its stores are open, and opens and closes them slowly. */
 class WatchedDirectory implements StoreDirectory {
@@ -76,9 +75,13 @@ describeStoreConformance('RestingStore', async () => ({
 }));
 
 describeStoreConformance('RestingStore above LevelDB', async () => {
-  const { path, dispose } = await makeTemporaryDirectory();
+  const temporary = new TemporaryDirectory();
+  const { path } = temporary;
   const options = { writeBufferSizeBytes: 4 << 20, cacheSizeBytes: 4 << 20 };
-  return { directory: new RestingStores(await LevelStoreDirectory.open(path, options), 1), dispose };
+  return {
+    directory: new RestingStores(await LevelStoreDirectory.open(path, options), 1),
+    dispose: async () => temporary.remove(),
+  };
 });
 
 describe('stores of which some are awake', () => {

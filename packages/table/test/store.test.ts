@@ -1,4 +1,4 @@
-import { microtasks } from '@coxswain/testing';
+import { microtasks, TemporaryDirectory } from '@coxswain/testing';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { BufferedStore } from '../src/buffered-store.js';
@@ -16,7 +16,6 @@ import { writeRecordHeader } from '../src/layout.js';
 import { isWithinRevisions, type RevisionBounds } from '../src/revision-bounds.js';
 import { describeStoreConformance } from './store-conformance.js';
 import { asTablesWrite } from './table-writes.js';
-import { makeTemporaryDirectory } from './temporary-directory.js';
 
 describeStoreConformance('MemoryStore', async () => ({
   directory: new MemoryStoreDirectory(),
@@ -24,9 +23,13 @@ describeStoreConformance('MemoryStore', async () => ({
 }));
 
 describeStoreConformance('LevelStore', async () => {
-  const { path, dispose } = await makeTemporaryDirectory();
+  const temporary = new TemporaryDirectory();
+  const { path } = temporary;
   const options = { writeBufferSizeBytes: 4 << 20, cacheSizeBytes: 4 << 20 };
-  return { directory: await LevelStoreDirectory.open(path, options), dispose };
+  return {
+    directory: await LevelStoreDirectory.open(path, options),
+    dispose: async () => temporary.remove(),
+  };
 });
 
 let flushCount = 0;

@@ -1,15 +1,14 @@
 import { spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { errors, systemClock } from '@coxswain/node';
 import { mvcc } from '@coxswain/protocol';
 import { type Clock, RateLimit } from '@coxswain/runtime';
 import { FrameDecompressor } from '@coxswain/stream';
 import { CommandKind } from '@coxswain/table';
-import { until } from '@coxswain/testing';
+import { TemporaryDirectory, until } from '@coxswain/testing';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import {
   BackupAgent,
@@ -214,11 +213,11 @@ describe('a full backup', () => {
     ];
     for (const name of names) await (await node.createTable(name)).put('key', name);
     const { bytes } = await ask(port, requestOf({ ...full, file: 'x/ZRM_LINKS' }));
-    const directory = mkdtempSync(join(tmpdir(), 'coxswain-agent-'));
+    const directory = new TemporaryDirectory();
     try {
-      const { status } = spawnSync('tar', ['-x', '-C', directory], { input: parseAnswer(bytes).tar });
+      const { status } = spawnSync('tar', ['-x', '-C', directory.path], { input: parseAnswer(bytes).tar });
       expect(status).toBe(0);
-      const read = (file: string) => readFileSync(join(directory, 'x/ZRM_LINKS', file));
+      const read = (file: string) => readFileSync(join(directory.path, 'x/ZRM_LINKS', file));
       const { tables } = JSON.parse(read('manifest.json').toString()) as { tables: ManifestTable[] };
       const found = tables.map(({ name, file_name: file }) => {
         expect(file).not.toContain('/');
@@ -227,7 +226,7 @@ describe('a full backup', () => {
       });
       expect(found).toEqual(names.sort().map((name) => [name, name]));
     } finally {
-      rmSync(directory, { recursive: true });
+      directory.remove();
     }
   });
 

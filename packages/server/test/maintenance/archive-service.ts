@@ -7,11 +7,10 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { maintenance, mvcc, regatta } from '@coxswain/protocol';
-import { until } from '@coxswain/testing';
+import { TemporaryDirectory, until } from '@coxswain/testing';
 import { status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { OneNode } from '../support/one-node.js';
@@ -32,17 +31,19 @@ export function archiveService(): void {
     readonly content: readonly string[];
   }
 
+  let temporary: TemporaryDirectory;
   let directory: string;
   let archive: string;
   let node: OneNode;
   let rpc: Rpc;
 
   beforeAll(() => {
-    directory = mkdtempSync(join(tmpdir(), 'coxswain-archive-'));
+    temporary = new TemporaryDirectory();
+    directory = temporary.path;
   });
 
   afterAll(() => {
-    rmSync(directory, { recursive: true, force: true });
+    temporary.remove();
   });
 
   /** The tests of a describe have a node of their own, with an archive. */

@@ -1,13 +1,10 @@
-import { mkdtempSync, rmSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { errors } from '@coxswain/node';
 import { health, maintenance, moco, mvcc, regatta, replication } from '@coxswain/protocol';
-import { findFreePort, until } from '@coxswain/testing';
+import { findFreePort, TemporaryDirectory, until } from '@coxswain/testing';
 import { type ClientReadableStream, status } from '@grpc/grpc-js';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { Authority } from '../support/certificates.js';
@@ -236,10 +233,10 @@ export function mocoService(): void {
       const noise = Buffer.from(Array.from({ length: 100_000 }, (_, place) => (place * place * 31) >>> 5));
       for (let i = 0; i < 4; i++)
         await donor.rpc.call(put, { table: bytes('a'), key: bytes(`k${i}`), value: noise });
-      const directory = mkdtempSync(join(tmpdir(), 'coxswain-recipient-'));
-      opened.push(() => rmSync(directory, { recursive: true, force: true }));
+      const directory = new TemporaryDirectory();
+      opened.push(() => directory.remove());
       const flags = {
-        'data-dir': directory,
+        'data-dir': directory.path,
         'clone.address': donor.node.target,
         'clone.token': 's3cret',
         'maintenance.restore-bytes-per-second': '200KiB',
@@ -307,9 +304,9 @@ export function mocoService(): void {
 
   describe('FlushBinlog', () => {
     test('has the archive store what was written by now, long before it would', async () => {
-      const directory = mkdtempSync(join(tmpdir(), 'coxswain-archive-'));
-      opened.push(() => rmSync(directory, { recursive: true }));
-      const target = pathToFileURL(directory).href;
+      const directory = new TemporaryDirectory();
+      opened.push(() => directory.remove());
+      const target = pathToFileURL(directory.path).href;
       const { node, rpc } = await start({
         'archive.target': target,
         'archive.object-age': '1h',
@@ -318,7 +315,7 @@ export function mocoService(): void {
       });
       for (let i = 0; i < 10; i++) await rpc.call(put, { table: bytes('t'), key: bytes(`k${i}`) });
       const names = async () =>
-        (await readdir(directory, { recursive: true })).filter((n) => n.endsWith('.log'));
+        (await readdir(directory.path, { recursive: true })).filter((n) => n.endsWith('.log'));
       expect(await names()).toEqual([]);
       expect(await rpc.call(flushBinlog, {}, authorized)).toEqual({});
       expect(await names()).toHaveLength(1);
@@ -374,10 +371,10 @@ export function mocoService(): void {
       });
       await new Promise<void>((resolve) => bucket.listen(0, '127.0.0.1', resolve));
       opened.push(() => new Promise((resolve) => bucket.close(() => resolve())));
-      const directory = mkdtempSync(join(tmpdir(), 'coxswain-archive-'));
-      opened.push(() => rmSync(directory, { recursive: true }));
+      const directory = new TemporaryDirectory();
+      opened.push(() => directory.remove());
       const { node, rpc } = await start({
-        'archive.target': pathToFileURL(directory).href,
+        'archive.target': pathToFileURL(directory.path).href,
         'tables.names': 't',
       });
       await rpc.call(put, { table: bytes('t'), key: bytes('k') });

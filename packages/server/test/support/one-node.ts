@@ -1,11 +1,8 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { Log } from '@coxswain/node';
 import { regatta } from '@coxswain/protocol';
 import { loadConfig } from '../../src/config/config.js';
 import type { Config } from '../../src/config/config-schema.js';
-import { until } from '@coxswain/testing';
+import { TemporaryDirectory, until } from '@coxswain/testing';
 import { Server } from '../../src/server.js';
 import { Rpc } from './rpc.js';
 
@@ -24,7 +21,7 @@ const testFlags = {
 export class OneNode {
   private constructor(
     readonly server: Server,
-    readonly directory: string,
+    private readonly temporary: TemporaryDirectory,
     private readonly config: Config,
   ) {}
 
@@ -37,10 +34,10 @@ export class OneNode {
       log = () => undefined,
     }: { waitsUntilReady?: boolean; role?: 'leader' | 'follower'; log?: Log } = {},
   ): Promise<OneNode> {
-    const directory = mkdtempSync(join(tmpdir(), 'coxswain-server-'));
+    const directory = new TemporaryDirectory();
     const { config } = loadConfig(
       {
-        flags: { ...testFlags, 'data-dir': directory, ...flags },
+        flags: { ...testFlags, 'data-dir': directory.path, ...flags },
         environment: {},
         configFile: '',
         readFile: () => undefined,
@@ -59,6 +56,11 @@ export class OneNode {
     const node = new OneNode(server, directory, config);
     if (waitsUntilReady) await node.untilReady();
     return node;
+  }
+
+  /** Where it keeps its data, unless its flags say where. */
+  get directory(): string {
+    return this.temporary.path;
   }
 
   /** The API listener's `host:port`. */
@@ -93,6 +95,6 @@ export class OneNode {
 
   async stop(): Promise<void> {
     await this.server.stop();
-    rmSync(this.directory, { recursive: true, force: true });
+    this.temporary.remove();
   }
 }
