@@ -180,8 +180,8 @@ export class GrpcLeaderLink implements LeaderLink {
 
 /** The texts with which a stock leader says that it did not take a write, and the codes that stand for them here. */
 const stockRefusals: ReadonlyMap<string, string> = new Map([
-  [errors.notReady().message, 'notReady'],
-  [errors.tooBusy().message, 'tooBusy'],
+  ['request dropped as the shard is not ready', 'notReady'],
+  ['system is too busy try again later', 'tooBusy'],
 ]);
 
 function connect(address: string, options: GrpcLeaderLinkOptions): Leader {
