@@ -49,6 +49,7 @@ export const testLayers = {
   http2: ['testing'],
   channel: ['testing'],
   replication: ['testing'],
+  backup: ['testing'],
   archive: ['testing'],
   agents: ['testing'],
   server: ['client', 'testing'],

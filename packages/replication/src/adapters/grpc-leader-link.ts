@@ -8,7 +8,7 @@ import {
   metadataOf,
   Status,
 } from '@coxswain/channel';
-import { errors, type Log } from '@coxswain/node';
+import type { Log } from '@coxswain/node';
 import { regatta, replication } from '@coxswain/protocol';
 import type { Clock } from '@coxswain/runtime';
 import { type LeaderLink, type LinkCall, LinkError } from '../leader-link.js';
