@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { systemClock, systemRandom } from '@coxswain/node';
+import { MemoryNode, type MemoryTable } from '@coxswain/node/testing';
 import { mvcc } from '@coxswain/protocol';
 import { RateLimit } from '@coxswain/runtime';
 import { until } from '@coxswain/testing';
@@ -11,7 +12,7 @@ import { type ManifestEntry, readChapter } from '../src/manifest.js';
 import { MemoryObjectStore } from '../src/memory-object-store.js';
 import { parseName } from '../src/names.js';
 import { collect } from './support/content.js';
-import { FakeArchiveNode, FakeTable } from './support/fake-table.js';
+import { EPOCH_MS } from './support/shard.js';
 
 const OPTIONS: ArchiverOptions = {
   objectSizeBytes: 1024 * 1024,
@@ -22,7 +23,7 @@ const OPTIONS: ArchiverOptions = {
 };
 
 describe('the archive of a table (R6)', () => {
-  let node: FakeArchiveNode;
+  let node: MemoryNode;
   let store: MemoryObjectStore;
   let archivers: Archiver[];
   let logged: string[];
@@ -30,7 +31,7 @@ describe('the archive of a table (R6)', () => {
   let aheadMs: number;
 
   beforeEach(() => {
-    node = new FakeArchiveNode();
+    node = new MemoryNode();
     store = new MemoryObjectStore();
     archivers = [];
     logged = [];
@@ -52,20 +53,17 @@ describe('the archive of a table (R6)', () => {
         throw error;
       },
     };
-    const archiver = new Archiver(node.asNode, environment, { ...OPTIONS, ...options });
+    const archiver = new Archiver(node.parts, environment, { ...OPTIONS, ...options });
     archivers.push(archiver);
     archiver.start();
     return archiver;
   }
 
-  async function lead(options?: { shardId?: number; baseIndex?: number }): Promise<FakeTable> {
-    const table = await FakeTable.open('orders', options);
-    node.tables.push(table);
-    node.changed();
-    return table;
+  function lead(options?: { shardId?: number; baseIndex?: number }): Promise<MemoryTable> {
+    return node.createTable('orders', { epochMs: EPOCH_MS, ...options });
   }
 
-  async function put(table: FakeTable, count: number): Promise<void> {
+  async function put(table: MemoryTable, count: number): Promise<void> {
     for (let at = 0; at < count; at++) await table.put(`key ${at % 10}`, `value ${table.appliedIndex}`);
   }
 
@@ -131,8 +129,8 @@ describe('the archive of a table (R6)', () => {
   test('what another leader stored of the same entries is equal byte for byte', async () => {
     const table = await lead();
     start({ objectAgeMs: 3_600_000, objectSizeBytes: 1_500 });
-    const other = new FakeArchiveNode();
-    other.tables.push(table);
+    const other = new MemoryNode();
+    other.addTable(table);
     await table.empty();
     await put(table, 20);
     await until('a log object is stored', () => names('log').length > 0);
@@ -362,9 +360,9 @@ describe('the archive of a table (R6)', () => {
     await table.seal();
     node.changed();
     await put(table, 0);
-    expect(table.holds).toBe(1);
+    expect(table.holders.size).toBe(1);
     store.isAway = false;
-    await until('the table is let go', () => table.holds === 0);
+    await until('the table is let go', () => table.holders.size === 0);
     expect((await logObjects()).flat().map(({ index }) => index)).toEqual([1, 2, 3, 4, 5, 6]);
   });
 

@@ -2,13 +2,13 @@ import { createHash } from 'node:crypto';
 import { gunzipSync } from 'node:zlib';
 import { DEFAULT_S3_LIMITS, gapName, logName, MemoryObjectStore, S3Store } from '@coxswain/archive';
 import { errors, systemClock } from '@coxswain/node';
+import { MemoryNode } from '@coxswain/node/testing';
 import { moco } from '@coxswain/protocol';
 import { CommandKind } from '@coxswain/table';
 import { ScriptedS3, until } from '@coxswain/testing';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { BinlogBackups } from '../../src/moco/binlog-backups.js';
 import { OneAtATime } from '../../src/moco/one-at-a-time.js';
-import { MemoryNode } from '../support/memory-node.js';
 
 const s3 = new ScriptedS3();
 /** Nothing here is silent: a busy machine must not be taken for that. */

@@ -1,4 +1,5 @@
 import { errors, systemClock, systemRandom } from '@coxswain/node';
+import { MemoryNode } from '@coxswain/node/testing';
 import { moco, mvcc, replication } from '@coxswain/protocol';
 import { type LeaderLink, LinkError } from '@coxswain/replication';
 import { RateLimit } from '@coxswain/runtime';
@@ -7,7 +8,6 @@ import { until } from '@coxswain/testing';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { Clones } from '../../src/moco/clones.js';
 import { OneAtATime } from '../../src/moco/one-at-a-time.js';
-import { MemoryNode } from '../support/memory-node.js';
 
 const { PUT, DUMMY } = mvcc.Command_CommandType;
 const INVALID_ARGUMENT = 3;

@@ -1,5 +1,6 @@
 import { gunzipSync } from 'node:zlib';
 import { systemClock } from '@coxswain/node';
+import { MemoryNode } from '@coxswain/node/testing';
 import { RateLimit } from '@coxswain/runtime';
 import { until } from '@coxswain/testing';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
@@ -10,7 +11,6 @@ import { AgentRequestError, RequestParser } from '../../src/xtrabackup/key-value
 import { clusterMark, formatSessionId } from '../../src/xtrabackup/session-id.js';
 import { answerOf, connect, decodeStream, parseAnswer, readTar, refusalOf } from '../support/agent-client.js';
 import { MemoryFiles } from '../support/memory-files.js';
-import { MemoryNode } from '../support/memory-node.js';
 
 /** Inputs of each property. `npm run acceptance` asks for more than every run of the tests can afford. */
 const runs = Number(process.env['COXSWAIN_FUZZ_RUNS'] ?? 500);

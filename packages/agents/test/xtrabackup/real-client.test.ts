@@ -2,8 +2,14 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemClock } from '@coxswain/node';
+import { MemoryNode } from '@coxswain/node/testing';
 import { RateLimit } from '@coxswain/runtime';
-import { TemporaryDirectory, type XtrabackupOutcome, type XtrabackupRequest, XtrabackupClient } from '@coxswain/testing';
+import {
+  TemporaryDirectory,
+  XtrabackupClient,
+  type XtrabackupOutcome,
+  type XtrabackupRequest,
+} from '@coxswain/testing';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import {
   BackupAgent,
@@ -12,7 +18,6 @@ import {
 } from '../../src/xtrabackup/backup-agent.js';
 import { ask, requestOf } from '../support/agent-client.js';
 import { MemoryFiles } from '../support/memory-files.js';
-import { MemoryNode } from '../support/memory-node.js';
 
 const password = 's3cUre';
 let root: TemporaryDirectory;
