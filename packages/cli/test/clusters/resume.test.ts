@@ -1,10 +1,9 @@
-import { eventually } from '@coxswain/testing';
+import { eventually, StockReplica } from '@coxswain/testing';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { runHere } from '../support/command-here.js';
 import { Cluster, type ClusterNode, contentOf, untilEqual } from './cluster.js';
 import { askForLog } from './stock/replication-client.js';
 import { StockFollower } from './stock/stock-follower.js';
-import { StockTable } from './stock/stock-table.js';
 import { Writer } from './writer.js';
 
 /** So low that a few hundred writes leave the start of the log behind. */
@@ -266,7 +265,7 @@ describe('when the site of the leader cluster is lost (R5)', () => {
     const stock = new StockFollower(promoted.node(2).replicationAddress);
     try {
       // Where it was in the log of the lost one: to our leader that is far below the beginning.
-      stock.tables.set('first', { table: new StockTable(), leaderIndex: 40 });
+      stock.tables.set('first', new StockReplica(40));
       const client = await promoted.client();
       await client.put('first', 'for', 'all');
       const content = (await contentOf(client, 'first')).map((line) => line.replace(/ \d+\/\d+\/\d+$/, ''));
