@@ -78,6 +78,7 @@ class Probes {
       // What was asked before the end may be answered after it.
       if (statuses.includes(SERVING) && !this.#isEnded) this.serving.push(`${node.id} ${service}`);
       this.asked++;
+      // The pace of the probes: it waits for nothing.
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   }

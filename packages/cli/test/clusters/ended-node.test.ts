@@ -73,6 +73,7 @@ test('SIGTERM has a leader hand over: another leads before it ends, and every wr
   const write = async () => {
     while (!isOver) {
       await client.put('handover', `key-${written++}`, 'value');
+      // The pace of the writer: it waits for nothing.
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
   };

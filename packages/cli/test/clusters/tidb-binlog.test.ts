@@ -190,6 +190,7 @@ describe('a Pump of several', () => {
           const { code } = error as { code: number };
           const isRefused = code === StatusCode.UNAVAILABLE || error instanceof OutcomeUnknownError;
           if (!isRefused && !isOver) throw error;
+          // The pace of a writer that was refused: it waits for nothing.
           await new Promise((resolve) => setTimeout(resolve, 20));
         }
       }

@@ -68,6 +68,7 @@ export class StockFollower {
     } catch (error) {
       const { code } = error as { code?: number };
       if (code === notFound) return;
+      // Longer where the leader cluster is not ready for it, as stock does.
       if (code === failedPrecondition) await sleep(pollMs * 10);
       throw error;
     }
