@@ -212,7 +212,7 @@ async function restoreAll(restorables: readonly Restorable[], flags: RestoreFlag
           if (error instanceof CommandError || !(error instanceof Error)) throw error;
           const done = restored.map((one) => one.name).join(', ') || 'none';
           throw failure(
-            `restore of table '${table.name}' failed: ${describe(error)}; tables restored: ${done}`,
+            `restore of table '${table.name}' failed: ${describeFailedRestore(error)}; tables restored: ${done}`,
           );
         }
       });
@@ -256,7 +256,7 @@ const saysNothingWasChanged: ReadonlySet<string> = new Set([
 ]);
 
 /** The error, and what that means for the table. */
-function describe(error: Error): string {
+export function describeFailedRestore(error: Error): string {
   const advice = adviceOf(error);
   const message = advice === undefined ? error.message : `${error.message}: ${advice}`;
   if (error instanceof OutcomeUnknownError)
