@@ -1,6 +1,6 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { answerError, ScriptedS3, TemporaryDirectory, type ScriptedRequest } from '@coxswain/testing';
+import { answerError, type ScriptedRequest, ScriptedS3, TemporaryDirectory } from '@coxswain/testing';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import S3rver from 's3rver';
 import { DEFAULT_S3_LIMITS, type S3Options } from '../src/adapters/s3-requests.js';

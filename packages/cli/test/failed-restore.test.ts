@@ -1,13 +1,15 @@
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { CoxswainError, StatusCode } from '@coxswain/client';
 import { expect, test } from '@jest/globals';
 import { describeFailedRestore } from '../src/restore.js';
 
+const root = fileURLToPath(new URL('../../../../', import.meta.url));
+
 /** The codes and texts of all errors, as docs/errors.md lists them. */
 const listed = [
-  ...readFileSync(new URL('../../../../docs/errors.md', import.meta.url), 'utf8').matchAll(
-    /^\| `(\w+)` \| [^|]+ \| (.+) \|$/gm,
-  ),
+  ...readFileSync(join(root, 'docs/errors.md'), 'utf8').matchAll(/^\| `(\w+)` \| [^|]+ \| (.+) \|$/gm),
 ].map(([, errorCode, text]) => ({ errorCode: errorCode!, text: text! }));
 
 const described = (errorCode: string, text: string): string =>

@@ -1,8 +1,8 @@
 import type { Log } from '@coxswain/node';
 import { regatta } from '@coxswain/protocol';
+import { TemporaryDirectory, until } from '@coxswain/testing';
 import { loadConfig } from '../../src/config/config.js';
 import type { Config } from '../../src/config/config-schema.js';
-import { TemporaryDirectory, until } from '@coxswain/testing';
 import { Server } from '../../src/server.js';
 import { Rpc } from './rpc.js';
 
