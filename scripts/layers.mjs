@@ -7,7 +7,7 @@ export const layers = {
   raft: [],
   runtime: [],
   http2: [],
-  testing: [],
+  testing: ['protocol'],
   wal: ['raft'],
   stream: ['protocol'],
   channel: ['http2'],
@@ -35,21 +35,24 @@ export const layers = {
   ],
   client: ['protocol', 'channel'],
   cli: ['protocol', 'stream', 'client', 'server', 'backup', 'archive', 'agents'],
-  simulator: ['protocol', 'raft', 'runtime', 'stream', 'wal', 'table', 'node', 'replication'],
+  simulator: ['protocol', 'raft', 'runtime', 'stream', 'wal', 'table', 'node', 'replication', 'testing'],
   bench: ['protocol', 'http2', 'client', 'testing'],
 };
 
 /** What tests may import in addition: a service is tested through the client that applications use. */
 export const testLayers = {
+  wal: ['testing'],
   table: ['testing'],
   // Its rules are tried in simulated clusters: test/rules is a project of its own, which stands above the simulator.
   node: ['testing', 'replication', 'simulator'],
-  simulator: ['testing'],
   http2: ['testing'],
+  channel: ['testing'],
   replication: ['testing'],
+  backup: ['testing'],
   archive: ['testing'],
   agents: ['testing'],
   server: ['client', 'testing'],
+  client: ['testing'],
   cli: ['testing'],
 };
 

@@ -1,5 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { regatta } from '@coxswain/protocol';
+import { until } from '@coxswain/testing';
 import { Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData, status } from '@grpc/grpc-js';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { ClosedLoop, type LoadSpecification } from '../src/load/closed-loop.js';
@@ -163,7 +163,7 @@ describe('the closed loop', () => {
     });
     const loop = new ClosedLoop(load([first.port], { extent: { callCount: 1000 } }), regattaDialect);
     const running = loop.run();
-    while (callCounts[0]! < 200) await sleep(1);
+    await until('200 calls have come', () => callCounts[0]! >= 200);
     first.server.forceShutdown();
     await serve((call, callback) => {
       callCounts[1]!++;

@@ -1,5 +1,4 @@
 import { createServer, type Server, type Socket } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
 import {
   CLIENT_PREFACE,
   encodeFrame,
@@ -11,6 +10,7 @@ import {
   type FrameVisitor,
   INITIAL_WINDOW_SIZE_BYTES,
 } from '@coxswain/http2';
+import { until } from '@coxswain/testing';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { GrpcConnection } from '../src/http2/grpc-connection.js';
 import { GrpcRequest } from '../src/http2/grpc-request.js';
@@ -82,7 +82,11 @@ describe('the gRPC connection', () => {
     const calls = Promise.all(Array.from({ length: 300 }, () => call(connection)));
     for (let answered = 0; answered < 300; ) {
       // As long as anything comes, nothing is granted: all that the client dares to send is in the window.
-      while (windowSizeBytes > request.dataSizeBytes && answered + unanswered.length < 300) await sleep(1);
+      const before = answered;
+      await until(
+        'the window is used up, or every call has come',
+        () => windowSizeBytes <= request.dataSizeBytes || before + unanswered.length === 300,
+      );
       const streamIds = unanswered.splice(0);
       const grantSizeBytes = streamIds.length * request.dataSizeBytes;
       answered += streamIds.length;

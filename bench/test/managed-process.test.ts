@@ -1,28 +1,25 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { TemporaryDirectory, until } from '@coxswain/testing';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { Cleanup } from '../src/process/cleanup.js';
 import { ManagedProcess } from '../src/process/managed-process.js';
 
-let directory = '';
+let directory: TemporaryDirectory;
 beforeEach(() => {
-  directory = mkdtempSync(join(tmpdir(), 'bench-test-'));
+  directory = new TemporaryDirectory();
 });
-afterEach(() => rmSync(directory, { recursive: true }));
+afterEach(() => directory.remove());
 
 function start(script: string): ManagedProcess {
-  return new ManagedProcess('the program', process.execPath, ['-e', script], join(directory, 'log'));
+  return new ManagedProcess('the program', process.execPath, ['-e', script], join(directory.path, 'log'));
 }
 
 async function untilOutput(program: ManagedProcess, expected: RegExp): Promise<string> {
-  for (;;) {
-    const found = expected.exec(program.output());
-    if (found) return found[0];
-    program.assertRunning();
-    await sleep(5);
-  }
+  return until(`${expected} is printed`, () => {
+    const [found] = expected.exec(program.output()) ?? [];
+    if (found === undefined) program.assertRunning();
+    return found;
+  });
 }
 
 function isAlive(processId: number): boolean {
@@ -50,7 +47,7 @@ describe('a managed process', () => {
       expect(isAlive(childId)).toBe(true);
       await program.stop();
       expect(isAlive(program.processId)).toBe(false);
-      while (isAlive(childId)) await sleep(5);
+      await until('the child has ended', () => !isAlive(childId));
     },
   );
 
@@ -63,7 +60,12 @@ describe('a managed process', () => {
   });
 
   test('that cannot be started is reported by name', async () => {
-    const program = new ManagedProcess('etcd-1', join(directory, 'missing'), [], join(directory, 'log'));
+    const program = new ManagedProcess(
+      'etcd-1',
+      join(directory.path, 'missing'),
+      [],
+      join(directory.path, 'log'),
+    );
     await expect(untilOutput(program, /never printed/)).rejects.toThrow(/etcd-1 ended with .*ENOENT/);
     await program.stop();
   });

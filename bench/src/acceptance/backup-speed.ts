@@ -1,10 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { mvcc } from '@coxswain/protocol';
+import { TemporaryDirectory } from '@coxswain/testing';
 import { MemoryWatch } from '../clusters/memory-watch.js';
 import { IN_FLIGHT, runLoad, VALUE_SIZE_BYTES } from '../clusters/put-load.js';
 import { runningCluster } from '../clusters/running-cluster.js';
@@ -43,7 +43,8 @@ export const backupSpeed: AcceptanceCheck = {
   name: 'backup-speed',
   async run({ keyCount = KEY_COUNT, seconds = SECONDS, rounds = ROUNDS }) {
     const sizes = { keyCount, durationMs: seconds * 1000, rounds };
-    const directory = await mkdtemp(join(tmpdir(), 'coxswain-backup-speed-'));
+    const temporary = new TemporaryDirectory();
+    const directory = temporary.path;
     try {
       await using running = await runningCluster(() => ProcessCluster.start(1));
       const { cluster } = running;
@@ -54,7 +55,7 @@ export const backupSpeed: AcceptanceCheck = {
         await killBackup(cluster, directory),
       ];
     } finally {
-      await rm(directory, { recursive: true, force: true });
+      temporary.remove();
     }
   },
 };

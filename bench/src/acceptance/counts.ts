@@ -1,7 +1,5 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { TemporaryDirectory } from '@coxswain/testing';
 import { Client, credentials } from '@grpc/grpc-js';
 import { ProcessCluster } from '../faults/process-cluster.js';
 import { readProcessUsage } from '../faults/process-usage.js';
@@ -64,9 +62,9 @@ async function startSubjects(cleanup: Cleanup): Promise<Subject[]> {
   const subjects = [subject('coxswain', regattaDialect, address, process.processId!)];
   const version = findEtcdVersion();
   if (version !== undefined) {
-    const directory = mkdtempSync(join(tmpdir(), 'coxswain-etcd-'));
-    await cleanup.defer(async () => rmSync(directory, { recursive: true }));
-    const { endpoints, processIds } = await startEtcd(directory, version, cleanup, 1);
+    const directory = new TemporaryDirectory();
+    await cleanup.defer(async () => directory.remove());
+    const { endpoints, processIds } = await startEtcd(directory.path, version, cleanup, 1);
     subjects.push(subject(`etcd ${version}`, etcdDialect, endpoints[0]!, processIds[0]!));
   }
   for (const { client } of subjects) await cleanup.defer(async () => client.close());

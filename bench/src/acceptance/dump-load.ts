@@ -1,9 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
-import { mkdtemp, rm, stat } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { TemporaryDirectory } from '@coxswain/testing';
 import { runningCluster } from '../clusters/running-cluster.js';
 import { Command, type CommandResult } from '../faults/command.js';
 import { type ClusterNode, ProcessCluster } from '../faults/process-cluster.js';
@@ -22,7 +22,8 @@ const COMMAND_MAX_MB = 250;
 export const dumpLoad: AcceptanceCheck = {
   name: 'dump-load',
   async run({ keyCount = KEY_COUNT }) {
-    const directory = await mkdtemp(join(tmpdir(), 'coxswain-dump-load-'));
+    const temporary = new TemporaryDirectory();
+    const directory = temporary.path;
     try {
       await using running = await runningCluster(() => ProcessCluster.start(1));
       const node = running.cluster.nodes[0]!;
@@ -43,7 +44,7 @@ export const dumpLoad: AcceptanceCheck = {
         memory('dump', dump, keyCount),
       ];
     } finally {
-      await rm(directory, { recursive: true, force: true });
+      temporary.remove();
     }
   },
 };

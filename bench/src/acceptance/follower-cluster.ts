@@ -1,4 +1,5 @@
 import type { mvcc } from '@coxswain/protocol';
+import { eventually } from '@coxswain/testing';
 import { BulkKeys } from '../clusters/bulk-keys.js';
 import { compareContent } from '../clusters/content-comparison.js';
 import { inflictFaultsInTurn } from '../clusters/faults-in-turn.js';
@@ -8,7 +9,6 @@ import { Sampler } from '../clusters/sampler.js';
 import { Violations } from '../clusters/violations.js';
 import { type StoredPair, storedPair, type TableState } from '../faults/node-client.js';
 import { ProcessCluster } from '../faults/process-cluster.js';
-import { until } from '../faults/until.js';
 import { ClosedLoop } from '../load/closed-loop.js';
 import { regattaDialect } from '../load/regatta-dialect.js';
 import type { AcceptanceCheck, AcceptanceSizes, Measurement } from './check.js';
@@ -26,7 +26,6 @@ const WRITES_PER_STEP = 200;
 const FOLLOWER_FLAGS = { 'replication.reconcile-interval': '1s' };
 const CREATE_TIMEOUT_MS = 30_000;
 const STATUS_TIMEOUT_MS = 5_000;
-const CATCH_UP_TIMEOUT_MS = 300_000;
 
 /**
  * A leader cluster and its follower cluster, both of three real nodes: many keys, then writes of all kinds through
@@ -175,7 +174,7 @@ async function untilAlike(clusters: readonly ProcessCluster[]): Promise<Map<stri
     nodes.map(({ process, client }) => ({ role, process, client })),
   );
   let latest = '';
-  return until('all nodes of both clusters have the same data', CATCH_UP_TIMEOUT_MS, async () => {
+  return eventually('all nodes of both clusters have the same data', async () => {
     const states = await Promise.all(nodes.map(({ client }) => client.tables(STATUS_TIMEOUT_MS)));
     latest = states
       .flatMap((tables, index) =>

@@ -1,6 +1,6 @@
+import { eventually } from '@coxswain/testing';
 import { runLoad } from '../clusters/put-load.js';
 import { ProcessCluster } from '../faults/process-cluster.js';
-import { until } from '../faults/until.js';
 import { type AcceptanceCheck, below, type Measurement } from './check.js';
 
 const KEY_COUNT = 1_000_001;
@@ -58,7 +58,7 @@ async function deleteAll(cluster: ProcessCluster, storedCount: number): Promise<
   const outcome = await deleted;
   const answeredSeconds = sinceStart();
   if (outcome.kind !== 'acknowledged') throw new Error(`the deletion is ${outcome.kind}`);
-  await until('the keys are removed on every node', TIMEOUT_MS, async () => {
+  await eventually('the keys are removed on every node', async () => {
     const tables = await Promise.all(cluster.nodes.map(({ client }) => client.tables(TIMEOUT_MS)));
     return tables.every((table) => table.get('default')?.contentHash !== '');
   });
@@ -67,7 +67,7 @@ async function deleteAll(cluster: ProcessCluster, storedCount: number): Promise<
   const put = await puts;
   const point = await points;
   const range = await ranges;
-  const hashes = await until('the nodes are at one revision', TIMEOUT_MS, async () => {
+  const hashes = await eventually('the nodes are at one revision', async () => {
     const tables = await Promise.all(cluster.nodes.map(({ client }) => client.tables(TIMEOUT_MS)));
     const revisions = new Set(tables.map((table) => table.get('default')!.revision));
     return revisions.size === 1 && new Set(tables.map((table) => table.get('default')!.contentHash));

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { eventually } from '@coxswain/testing';
 import { type MemoryUse, MemoryWatch } from '../clusters/memory-watch.js';
 import { IN_FLIGHT, runLoad, VALUE_SIZE_BYTES } from '../clusters/put-load.js';
 import { runningCluster } from '../clusters/running-cluster.js';
 import type { ClusterNode } from '../faults/process-cluster.js';
 import { ProcessCluster } from '../faults/process-cluster.js';
-import { until } from '../faults/until.js';
 import type { LoadResult } from '../load/closed-loop.js';
 import type { LagResult, LagSpecification } from '../load/lag-probe.js';
 import { WorkerProcess } from '../process/worker-process.js';
@@ -25,7 +25,6 @@ const SNAPSHOT_KEYS_PER_SECOND_MIN = 150_000;
 /** A process that was started with its data is idle after so long. */
 const SETTLE_MS = 5_000;
 const STATUS_TIMEOUT_MS = 5_000;
-const CATCH_UP_TIMEOUT_MS = 300_000;
 
 /** Keeps the whole log, so that a follower cluster that was away catches up by it and not by a snapshot. */
 const LONG_LOG_FLAGS = { 'raft.snapshot-entries': '100000000', 'raft.compaction-overhead': '100000000' };
@@ -192,7 +191,7 @@ async function measureResetSeconds(pair: Pair): Promise<number> {
   const { shardId } = await pair.followerState();
   const startedMs = performance.now();
   await pair.follower.client.reset(STATUS_TIMEOUT_MS);
-  await until('another shard serves the table', CATCH_UP_TIMEOUT_MS, async () => {
+  await eventually('another shard serves the table', async () => {
     const state = await pair.followerState();
     return state.shardId !== shardId;
   });
@@ -218,7 +217,7 @@ class Pair {
   }
 
   async followerState() {
-    return until('the follower cluster has the table', CATCH_UP_TIMEOUT_MS, async () =>
+    return eventually('the follower cluster has the table', async () =>
       (await this.follower.client.tables(STATUS_TIMEOUT_MS)).get(TABLE),
     );
   }
@@ -234,7 +233,7 @@ class Pair {
 
   /** Nothing else may be written meanwhile. */
   async untilCaughtUp(): Promise<void> {
-    await until('the follower cluster has caught up', CATCH_UP_TIMEOUT_MS, async () => {
+    await eventually('the follower cluster has caught up', async () => {
       const { leader, follower } = await this.revisions();
       return follower === leader;
     });
@@ -244,7 +243,7 @@ class Pair {
   async measureCatchUpRate(): Promise<number> {
     let first: { follower: number; atMs: number } | undefined;
     let isMoving = false;
-    const last = await until('the follower cluster has caught up', CATCH_UP_TIMEOUT_MS, async () => {
+    const last = await eventually('the follower cluster has caught up', async () => {
       const now = await this.revisions();
       if (!isMoving) {
         isMoving = first !== undefined && now.follower > first.follower;

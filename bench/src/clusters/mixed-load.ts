@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { mvcc } from '@coxswain/protocol';
+import { eventually } from '@coxswain/testing';
 import {
   type NodeClient,
   type StoredPair,
@@ -7,7 +8,6 @@ import {
   type WriteOutcome,
 } from '../faults/node-client.js';
 import type { ClusterNode, ProcessCluster } from '../faults/process-cluster.js';
-import { until } from '../faults/until.js';
 import type { BulkKeys } from './bulk-keys.js';
 import { type Change, OwnedKeys } from './owned-keys.js';
 import { SharedCounter } from './shared-counter.js';
@@ -16,7 +16,6 @@ import type { Violations } from './violations.js';
 const CALL_TIMEOUT_MS = 5_000;
 /** Between a call that failed and the next one, so that a dead node is not asked in a busy loop. */
 const PAUSE_AFTER_FAILURE_MS = 20;
-const PROGRESS_TIMEOUT_MS = 60_000;
 const KEYS_PER_GROUP = 12;
 /** Groups of keys are left behind now and then, so that content grows. */
 const NEW_GROUP_SHARE = 0.02;
@@ -101,9 +100,8 @@ export class MixedLoad {
   async untilAcknowledged(count: number): Promise<void> {
     const targets = [...this.#acknowledged].map(([cluster, before]) => ({ cluster, target: before + count }));
     for (const { cluster, target } of targets) {
-      await until(
+      await eventually(
         `${count} more writes are acknowledged through the ${cluster.role} cluster`,
-        PROGRESS_TIMEOUT_MS,
         () => this.#acknowledged.get(cluster)! >= target,
       );
     }

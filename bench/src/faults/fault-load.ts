@@ -1,13 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { eventually } from '@coxswain/testing';
 import type { History } from './history.js';
 import { UnexpectedAnswer } from './node-client.js';
 import type { ClusterNode } from './process-cluster.js';
-import { until } from './until.js';
 
 const CALL_TIMEOUT_MS = 2_000;
 /** Between a call that failed and the next one, so that a dead node is not asked in a busy loop. */
 const PAUSE_AFTER_FAILURE_MS = 20;
-const PROGRESS_TIMEOUT_MS = 600_000;
 const PUT_SHARE = 0.5;
 const SERIALIZABLE_SHARE = 0.1;
 
@@ -46,9 +45,8 @@ export class FaultLoad {
   /** Resolves when that many more writes were acknowledged. */
   async untilWritten(count: number): Promise<void> {
     const target = this.#history.acknowledgedCount + count;
-    await until(
+    await eventually(
       `${count} more writes are acknowledged`,
-      PROGRESS_TIMEOUT_MS,
       () => this.#history.violations.length > 0 || this.#history.acknowledgedCount >= target,
     );
     this.#history.assertHolds();

@@ -57,17 +57,8 @@ const clientOptions: ClientOptions = {
   'grpc.use_local_subchannel_pool': 1,
 };
 
-/** The texts with which a server refuses (docs/protocol.md §2), and the client's own for a call never sent. */
-const refusals = [
-  'request dropped as the shard is not ready',
-  'system is too busy try again later',
-  'timeout',
-  'request aborted',
-  'No connection established',
-];
-
-/** What a follower cluster puts before the answer of its leader cluster (docs/protocol.md §2). */
-const leaderErrorPrefix = /^leader error: rpc error: code = \w+ desc = /;
+/** The text with which grpc-js, which has no code for it, says that a call was never sent. */
+const NEVER_SENT = 'No connection established';
 
 /** Every key of a table: from the first one, without an end. */
 const everything = Buffer.from([0]);
@@ -270,7 +261,7 @@ export class NodeClient {
     } catch (error) {
       const { code, details } = error as ServiceError;
       const reason = `${status[code]}: ${details}`;
-      if (code === status.UNAVAILABLE && isRefusal(details)) return { kind: 'refused', reason };
+      if (isRefusal(error as ServiceError)) return { kind: 'refused', reason };
       if (isExcusable(code)) return { kind: 'unknown', reason };
       throw new UnexpectedAnswer(`${method.path}: ${reason}`, { cause: error });
     }
@@ -294,10 +285,10 @@ export class NodeClient {
   }
 }
 
-/** P1: nothing was done, whether the node says so itself or its leader cluster. */
-function isRefusal(details: string): boolean {
-  const text = details.replace(leaderErrorPrefix, '');
-  return refusals.some((refusal) => text.startsWith(refusal));
+/** P1: a node gives UNAVAILABLE only where nothing was done; without its code the answer is none of its own. */
+function isRefusal({ code, details, metadata }: ServiceError): boolean {
+  if (code !== status.UNAVAILABLE) return false;
+  return metadata.get('coxswain-error').length > 0 || details.startsWith(NEVER_SENT);
 }
 
 /** What a client sees when its node dies, hangs, or loses its leader. */

@@ -3,13 +3,11 @@ import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { eventually } from '@coxswain/testing';
 import { type ProcessUsage, readProcessUsage } from './process-usage.js';
-import { until } from './until.js';
 
 const command = fileURLToPath(new URL('../../../../packages/cli/bin/coxswain.cjs', import.meta.url));
 const LOG_TAIL_LENGTH = 2_000;
-const READY_TIMEOUT_MS = 600_000;
-const STOP_TIMEOUT_MS = 600_000;
 
 /** What the node's cluster is: the name of the command that starts it. */
 export type ClusterRole = 'leader' | 'follower';
@@ -80,7 +78,7 @@ export class NodeProcess {
   /** Resolves when the node says that it serves. Rejects as soon as it has ended instead. */
   async untilReady(): Promise<void> {
     const child = this.#child!;
-    await until(`node ${this.nodeId} is ready`, READY_TIMEOUT_MS, async () => {
+    await eventually(`node ${this.nodeId} is ready`, async () => {
       if (!this.isRunning) return true;
       const response = await fetch(`http://127.0.0.1:${this.#options.restPort}/readyz`);
       await response.arrayBuffer();
@@ -136,7 +134,7 @@ export class NodeProcess {
     if (!child || !this.isRunning) return;
     const exited = once(child, 'exit');
     child.kill(signal);
-    await until(`node ${this.nodeId} ends on ${signal}`, STOP_TIMEOUT_MS, () => !this.isRunning);
+    await eventually(`node ${this.nodeId} ends on ${signal}`, () => !this.isRunning);
     await exited;
   }
 

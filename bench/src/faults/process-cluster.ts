@@ -1,14 +1,10 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { findFreePorts } from '@coxswain/testing';
+import { eventually, findFreePorts, TemporaryDirectory } from '@coxswain/testing';
 import { NodeClient } from './node-client.js';
 import { type ClusterRole, NodeProcess } from './node-process.js';
-import { until } from './until.js';
 
 const TABLE = 'default';
 const PROBE_TIMEOUT_MS = 1_000;
-const LEADER_TIMEOUT_MS = 600_000;
 
 /** A node's process and the one client that talks to it. */
 export interface ClusterNode {
@@ -24,9 +20,9 @@ export interface ClusterNode {
 export class ProcessCluster {
   readonly role: ClusterRole;
   readonly nodes: readonly ClusterNode[];
-  readonly #directory: string;
+  readonly #directory: TemporaryDirectory;
 
-  private constructor(role: ClusterRole, nodes: readonly ClusterNode[], directory: string) {
+  private constructor(role: ClusterRole, nodes: readonly ClusterNode[], directory: TemporaryDirectory) {
     this.role = role;
     this.nodes = nodes;
     this.#directory = directory;
@@ -54,7 +50,7 @@ export class ProcessCluster {
     nodeCount: number,
     flags: Readonly<Record<string, string>>,
   ): Promise<ProcessCluster> {
-    const directory = mkdtempSync(join(tmpdir(), 'coxswain-cluster-'));
+    const directory = new TemporaryDirectory();
     const ports = await findFreePorts(nodeCount * 4);
     const portsOf = (index: number) =>
       ports.slice(index * 4, index * 4 + 4) as [number, number, number, number];
@@ -62,7 +58,7 @@ export class ProcessCluster {
     const members = indices.map((index) => `${index + 1}=127.0.0.1:${portsOf(index)[0]}`).join(',');
     const nodes = indices.map((index): ClusterNode => {
       const [raftPort, apiPort, restPort, replicationPort] = portsOf(index);
-      const nodeDirectory = join(directory, `${role}-${index + 1}`);
+      const nodeDirectory = join(directory.path, `${role}-${index + 1}`);
       return {
         process: new NodeProcess({
           role,
@@ -102,7 +98,7 @@ export class ProcessCluster {
 
   /** The node that leads the table, as a majority sees it, once there is one among those that run. */
   async leader(): Promise<ClusterNode> {
-    return until('the table has a leader', LEADER_TIMEOUT_MS, async () => {
+    return eventually('the table has a leader', async () => {
       for (const node of this.nodes) {
         if (!node.process.isRunning) continue;
         const answer = await node.client.get('leader', { linearizable: true, timeoutMs: PROBE_TIMEOUT_MS });
@@ -128,6 +124,6 @@ export class ProcessCluster {
   async dispose(): Promise<void> {
     for (const { client } of this.nodes) client.close();
     await Promise.all(this.nodes.map(({ process }) => process.kill()));
-    rmSync(this.#directory, { recursive: true, force: true });
+    this.#directory.remove();
   }
 }

@@ -1,9 +1,8 @@
+import { eventually } from '@coxswain/testing';
 import type { History } from './history.js';
 import type { ClusterNode, ProcessCluster } from './process-cluster.js';
-import { until } from './until.js';
 
 const PROBE_TIMEOUT_MS = 500;
-const RECOVERY_TIMEOUT_MS = 600_000;
 const CALL_TIMEOUT_MS = 5_000;
 
 /** How long it takes, from now, until one of the nodes acknowledges a write that began after now. */
@@ -12,7 +11,7 @@ export async function measureTimeToFirstWriteMs(nodes: readonly ClusterNode[]): 
   let isResumed = false;
   await Promise.any(
     nodes.map((node) =>
-      until('a write is acknowledged', RECOVERY_TIMEOUT_MS, async () => {
+      eventually('a write is acknowledged', async () => {
         if (isResumed) return true;
         const outcome = await node.client.put('probe', 'x', PROBE_TIMEOUT_MS);
         return outcome.kind === 'acknowledged';
@@ -30,7 +29,7 @@ export async function measureTimeToFirstWriteMs(nodes: readonly ClusterNode[]): 
 export async function checkHealed(cluster: ProcessCluster, history: History): Promise<void> {
   for (const { client } of cluster.nodes) {
     for (const key of history.keys) {
-      await until(`${key} can be read`, RECOVERY_TIMEOUT_MS, async () => {
+      await eventually(`${key} can be read`, async () => {
         const operation = history.startRead(key);
         const outcome = await client.get(key, { linearizable: true, timeoutMs: CALL_TIMEOUT_MS });
         if (outcome.kind === 'failed') throw new Error(outcome.reason);
@@ -39,7 +38,7 @@ export async function checkHealed(cluster: ProcessCluster, history: History): Pr
       });
     }
   }
-  await until('all nodes have the same data', RECOVERY_TIMEOUT_MS, async () => {
+  await eventually('all nodes have the same data', async () => {
     const dumps = await Promise.all(
       cluster.nodes.map(async ({ client }) => JSON.stringify([...(await client.dump(CALL_TIMEOUT_MS))])),
     );

@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { systemClock, systemRandom } from '@coxswain/node';
+import { MemoryNode, type MemoryTable } from '@coxswain/node/testing';
 import { mvcc } from '@coxswain/protocol';
 import { RateLimit } from '@coxswain/runtime';
+import { until } from '@coxswain/testing';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { tableWarnings } from '../src/archive-status.js';
 import { Archiver, type ArchiverOptions } from '../src/archiver.js';
@@ -10,7 +12,7 @@ import { type ManifestEntry, readChapter } from '../src/manifest.js';
 import { MemoryObjectStore } from '../src/memory-object-store.js';
 import { parseName } from '../src/names.js';
 import { collect } from './support/content.js';
-import { FakeArchiveNode, FakeTable } from './support/fake-table.js';
+import { EPOCH_MS } from './support/shard.js';
 
 const OPTIONS: ArchiverOptions = {
   objectSizeBytes: 1024 * 1024,
@@ -21,16 +23,19 @@ const OPTIONS: ArchiverOptions = {
 };
 
 describe('the archive of a table (R6)', () => {
-  let node: FakeArchiveNode;
+  let node: MemoryNode;
   let store: MemoryObjectStore;
   let archivers: Archiver[];
   let logged: string[];
+  /** How far the wall clock of the archivers is ahead of the machine's. */
+  let aheadMs: number;
 
   beforeEach(() => {
-    node = new FakeArchiveNode();
+    node = new MemoryNode();
     store = new MemoryObjectStore();
     archivers = [];
     logged = [];
+    aheadMs = 0;
   });
 
   afterEach(async () => {
@@ -39,7 +44,7 @@ describe('the archive of a table (R6)', () => {
 
   function start(options: Partial<ArchiverOptions> = {}): Archiver {
     const environment = {
-      clock: systemClock,
+      clock: { ...systemClock, nowMs: () => systemClock.nowMs() + aheadMs },
       random: systemRandom,
       log: (_level: string, message: string) => logged.push(message),
       store,
@@ -48,20 +53,17 @@ describe('the archive of a table (R6)', () => {
         throw error;
       },
     };
-    const archiver = new Archiver(node.asNode, environment, { ...OPTIONS, ...options });
+    const archiver = new Archiver(node.parts, environment, { ...OPTIONS, ...options });
     archivers.push(archiver);
     archiver.start();
     return archiver;
   }
 
-  async function lead(options?: { shardId?: number; baseIndex?: number }): Promise<FakeTable> {
-    const table = await FakeTable.open('orders', options);
-    node.tables.push(table);
-    node.changed();
-    return table;
+  function lead(options?: { shardId?: number; baseIndex?: number }): Promise<MemoryTable> {
+    return node.createTable('orders', { epochMs: EPOCH_MS, ...options });
   }
 
-  async function put(table: FakeTable, count: number): Promise<void> {
+  async function put(table: MemoryTable, count: number): Promise<void> {
     for (let at = 0; at < count; at++) await table.put(`key ${at % 10}`, `value ${table.appliedIndex}`);
   }
 
@@ -91,11 +93,11 @@ describe('the archive of a table (R6)', () => {
     const archiver = start();
     await table.empty();
     await put(table, 20);
-    await until(() => status(archiver).archivedIndex === 21);
+    await until('entry 21 is archived', () => status(archiver).archivedIndex === 21);
     table.term = 2;
     await table.empty();
     await put(table, 3);
-    await until(() => status(archiver).archivedIndex === 25);
+    await until('entry 25 is archived', () => status(archiver).archivedIndex === 25);
     const entries = (await logObjects()).flat();
     expect(entries.map(({ index, term, timeMs }) => ({ index, term, timeMs }))).toEqual(
       table.entries(1, 1e9).map(({ index, term, timeMs }) => ({ index, term, timeMs })),
@@ -112,7 +114,7 @@ describe('the archive of a table (R6)', () => {
     const table = await lead();
     const archiver = start({ objectSizeBytes: 4_000, objectAgeMs: 3_600_000 });
     for (let at = 0; at < 50; at++) await table.put('key', randomBytes(500).toString('hex'));
-    await until(() => status(archiver).archivedIndex >= 40);
+    await until('entry 40 is archived', () => status(archiver).archivedIndex >= 40);
     for (const name of names('log')) expect(store.objects.get(name)!.length).toBeLessThan(6_000);
     expect(names('log').length).toBeGreaterThan(3);
   });
@@ -121,23 +123,23 @@ describe('the archive of a table (R6)', () => {
     const table = await lead();
     start();
     await put(table, 5);
-    await until(() => node.archivedIndex(table.shardId) === 5);
+    await until('the cluster knows that entry 5 is archived', () => node.archivedIndex(table.shardId) === 5);
   });
 
   test('what another leader stored of the same entries is equal byte for byte', async () => {
     const table = await lead();
     start({ objectAgeMs: 3_600_000, objectSizeBytes: 1_500 });
-    const other = new FakeArchiveNode();
-    other.tables.push(table);
+    const other = new MemoryNode();
+    other.addTable(table);
     await table.empty();
     await put(table, 20);
-    await until(() => names('log').length > 0);
+    await until('a log object is stored', () => names('log').length > 0);
     const mine = new Map(store.objects);
     await archivers[0]!.stop();
     store.objects.clear();
     node = other;
     start({ objectAgeMs: 3_600_000, objectSizeBytes: 1_500 });
-    await until(() => names('log').length > 0);
+    await until('a log object is stored', () => names('log').length > 0);
     const [name] = names('log');
     expect(mine.get(name!)).toEqual(store.objects.get(name!));
   });
@@ -146,11 +148,11 @@ describe('the archive of a table (R6)', () => {
     const table = await lead();
     start();
     await put(table, 5);
-    await until(() => names('log').length === 1);
+    await until('one log object is stored', () => names('log').length === 1);
     await archivers[0]!.stop();
     await put(table, 5);
     const next = start();
-    await until(() => status(next).archivedIndex === 10);
+    await until('entry 10 is archived', () => status(next).archivedIndex === 10);
     expect((await logObjects()).flat().map(({ index }) => index)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
     expect(names('base')).toEqual([]);
   });
@@ -159,15 +161,18 @@ describe('the archive of a table (R6)', () => {
     const table = await lead();
     start();
     await put(table, 5);
-    await until(() => status(archivers[0]!).archivedIndex === 5);
+    await until('entry 5 is archived', () => status(archivers[0]!).archivedIndex === 5);
     const older = store.objects.get(names('manifest')[0]!)!;
     await put(table, 5);
-    await until(() => node.archivedIndex(table.shardId) === 10);
+    await until(
+      'the cluster knows that entry 10 is archived',
+      () => node.archivedIndex(table.shardId) === 10,
+    );
     await archivers[0]!.stop();
     store.objects.set(names('manifest')[0]!, older);
     const next = start();
     await put(table, 1);
-    await until(() => status(next).archivedIndex === 11);
+    await until('entry 11 is archived', () => status(next).archivedIndex === 11);
     const indices = (await logObjects()).flat().map(({ index }) => index);
     expect(new Set(indices)).toEqual(new Set([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]));
     expect(names('gap')).toEqual([]);
@@ -189,7 +194,7 @@ describe('the archive of a table (R6)', () => {
       targetUnion: { $case: 'version', value: 7n },
     });
     await table.txn({ compare: [compare], success: [op('yes')], failure: [op('no')] });
-    await until(() => status(archiver).archivedIndex === 1);
+    await until('entry 1 is archived', () => status(archiver).archivedIndex === 1);
     const [[entry]] = (await logObjects()) as [[ArchivedEntry]];
     const { txn } = mvcc.Command.decode(entry.command);
     expect(txn).toMatchObject({ compare: [], success: [op('no')] });
@@ -200,14 +205,17 @@ describe('the archive of a table (R6)', () => {
     await put(table, 20);
     table.compact(11);
     const archiver = start();
-    await until(() => names('base').length === 1 && status(archiver).archivedIndex === 20);
+    await until(
+      'a base and entry 20 are stored',
+      () => names('base').length === 1 && status(archiver).archivedIndex === 20,
+    );
     expect(parseName(names('base')[0]!)).toMatchObject({ revision: 20 });
     expect((await logObjects()).flat()[0]!.index).toBe(11);
     expect(names('gap')).toEqual([]);
     await archiver.stop();
     const next = start();
     await put(table, 1);
-    await until(() => status(next).archivedIndex === 21);
+    await until('entry 21 is archived', () => status(next).archivedIndex === 21);
     expect(names('base')).toHaveLength(1);
   });
 
@@ -218,7 +226,10 @@ describe('the archive of a table (R6)', () => {
     table.compact(1006);
     await put(table, 2);
     const archiver = start();
-    await until(() => names('base').length === 1 && status(archiver).archivedIndex === 1007);
+    await until(
+      'a base and entry 1007 are stored',
+      () => names('base').length === 1 && status(archiver).archivedIndex === 1007,
+    );
     expect((await logObjects()).flat().map(({ index }) => index)).toEqual([1006, 1007]);
   });
 
@@ -237,12 +248,12 @@ describe('the archive of a table (R6)', () => {
     const table = await lead();
     const archiver = start();
     await put(table, 20);
-    await until(() => status(archiver).state === 'retrying');
+    await until('the archive tries again', () => status(archiver).state === 'retrying');
     expect(status(archiver).error).toMatch('cannot be reached');
     expect(status(archiver).backlogBytes).toBeGreaterThan(0);
     expect(tableWarnings(status(archiver)).join()).toMatch("table 'orders' is not archived");
     store.isAway = false;
-    await until(() => status(archiver).archivedIndex === 20);
+    await until('entry 20 is archived', () => status(archiver).archivedIndex === 20);
     expect(status(archiver)).toMatchObject({ state: 'archiving', backlogBytes: 0, error: undefined });
     expect((await logObjects()).flat()).toHaveLength(20);
   });
@@ -251,21 +262,24 @@ describe('the archive of a table (R6)', () => {
     const table = await lead();
     const archiver = start();
     await put(table, 5);
-    await until(() => status(archiver).archivedIndex === 5);
+    await until('entry 5 is archived', () => status(archiver).archivedIndex === 5);
     store.isAway = true;
     await put(table, 10);
-    await until(() => status(archiver).state === 'retrying');
+    await until('the archive tries again', () => status(archiver).state === 'retrying');
     table.compact(11);
     store.isAway = false;
-    await until(() => names('gap').length === 1 && names('base').length === 1);
-    await until(() => status(archiver).archivedIndex === 15);
+    await until(
+      'a gap is marked, and a base follows it',
+      () => names('gap').length === 1 && names('base').length === 1,
+    );
+    await until('entry 15 is archived', () => status(archiver).archivedIndex === 15);
     expect(parseName(names('gap')[0]!)).toMatchObject({ first: 6, last: 10 });
     expect(status(archiver).gapCount).toBe(1);
     expect(logged).toContain('entries were never archived, and no restore can cross the gap');
     await archiver.stop();
     const next = start();
     await put(table, 1);
-    await until(() => status(next).archivedIndex === 16);
+    await until('entry 16 is archived', () => status(next).archivedIndex === 16);
     expect(status(next).gapCount).toBe(1);
     expect(names('base')).toHaveLength(1);
   });
@@ -274,32 +288,45 @@ describe('the archive of a table (R6)', () => {
     const table = await lead();
     start();
     await put(table, 10);
-    await until(() => node.archivedIndex(table.shardId) === 10);
+    await until(
+      'the cluster knows that entry 10 is archived',
+      () => node.archivedIndex(table.shardId) === 10,
+    );
     await archivers[0]!.stop();
     store.objects.clear();
     table.compact(6);
     const next = start();
-    await until(() => names('base').length === 1 && status(next).archivedIndex >= 5);
+    await until(
+      'a base and entry 5 are stored',
+      () => names('base').length === 1 && status(next).archivedIndex >= 5,
+    );
     await put(table, 1);
-    await until(() => status(next).archivedIndex === 11);
+    await until('entry 11 is archived', () => status(next).archivedIndex === 11);
     expect((await logObjects()).flat().map(({ index }) => index)).toEqual([6, 7, 8, 9, 10, 11]);
   });
 
   test('a base follows when the last one is old, and not while nothing is written', async () => {
     const table = await lead();
-    const archiver = start({ baseIntervalMs: 1 });
+    const intervalMs = 3_600_000;
+    const archiver = start({ baseIntervalMs: intervalMs });
+    const archived = () => status(archiver).archivedIndex;
     await put(table, 3);
-    await until(() => names('base').length === 1 && status(archiver).archivedIndex === 3);
-    const [{ revision: first }] = names('base').map((name) => parseName(name) as { revision: number }) as [
-      { revision: number },
-    ];
-    await new Promise((resolve) => setTimeout(resolve, 2));
-    // It looks again, the interval is over, and nothing was written since: no base.
-    await archiver.flush(new AbortController().signal);
+    await until('entry 3 is archived', () => archived() === 3);
+    expect(names('base')).toEqual([]);
+    aheadMs += intervalMs;
     await put(table, 1);
-    await until(() => archiver.status().counters.bases > 1 && status(archiver).archivedIndex === 4);
+    await until('a base and entry 4 are stored', () => names('base').length === 1 && archived() === 4);
+    // The interval is over again, and nothing was written since: each time it looks, and takes no base.
+    aheadMs += intervalMs;
+    for (let look = 0; look < 3; look++) await until('it looks', () => table.endWaits() > 0);
+    await put(table, 1);
+    await until(
+      'a second base is stored',
+      () => archiver.status().counters.bases > 1 && status(archiver).archivedIndex === 5,
+    );
     const revisions = names('base').map((name) => (parseName(name) as { revision: number }).revision);
-    expect(revisions).toEqual([first, 4]);
+    expect(revisions).toEqual([4, 5]);
+    expect(archiver.status().counters.bases).toBe(2);
   });
 
   test('what is too old goes when a base has made it needless', async () => {
@@ -308,9 +335,12 @@ describe('the archive of a table (R6)', () => {
     for (let round = 1; round <= 6; round++) {
       const before = archiver.status().counters.bases;
       await put(table, 3);
-      await until(() => archiver.status().counters.bases > before);
+      await until('another base is stored', () => archiver.status().counters.bases > before);
     }
-    await until(() => status(archiver).archivedIndex === 18 && archiver.status().counters.objectsPruned > 3);
+    await until(
+      'objects are pruned',
+      () => status(archiver).archivedIndex === 18 && archiver.status().counters.objectsPruned > 3,
+    );
     await archiver.stop();
     expect(names('base').length).toBeLessThan(6);
     const [oldest] = names('base').map((name) => parseName(name)!);
@@ -325,14 +355,14 @@ describe('the archive of a table (R6)', () => {
     const table = await lead();
     const archiver = start({ objectAgeMs: 3_600_000 });
     await put(table, 5);
-    await until(() => status(archiver).backlogBytes > 0);
+    await until('entries wait for the archive', () => status(archiver).backlogBytes > 0);
     store.isAway = true;
     await table.seal();
     node.changed();
     await put(table, 0);
-    expect(table.holds).toBe(1);
+    expect(table.holders.size).toBe(1);
     store.isAway = false;
-    await until(() => table.holds === 0);
+    await until('the table is let go', () => table.holders.size === 0);
     expect((await logObjects()).flat().map(({ index }) => index)).toEqual([1, 2, 3, 4, 5, 6]);
   });
 
@@ -381,9 +411,3 @@ describe('the archive of a table (R6)', () => {
     expect(status(archiver).state).toBe('full');
   });
 });
-
-async function until(isSo: () => boolean): Promise<void> {
-  while (!isSo()) {
-    await new Promise((resolve) => setTimeout(resolve, 2));
-  }
-}

@@ -1,33 +1,31 @@
-import { mkdir, mkdtemp, readdir, rm, symlink, utimes, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readdir, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { TemporaryDirectory } from '@coxswain/testing';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { DirectoryStore } from '../src/adapters/directory-store.js';
 import { inPieces, namesOf, random } from './support/content.js';
 import { describeObjectStore } from './support/store-conformance.js';
 
-async function makeDirectory(): Promise<string> {
-  return mkdtemp(join(tmpdir(), 'coxswain-archive-'));
-}
-
 describeObjectStore('a directory', async () => {
-  const root = await makeDirectory();
+  const root = new TemporaryDirectory();
   return {
-    store: new DirectoryStore(join(root, 'deep', 'archive')),
-    dispose: () => rm(root, { recursive: true, force: true }),
+    store: new DirectoryStore(join(root.path, 'deep', 'archive')),
+    dispose: async () => root.remove(),
   };
 });
 
 describe('a directory of objects', () => {
+  let temporary: TemporaryDirectory;
   let root: string;
   let store: DirectoryStore;
 
   beforeEach(async () => {
-    root = await makeDirectory();
+    temporary = new TemporaryDirectory();
+    root = temporary.path;
     store = new DirectoryStore(root);
   });
 
-  afterEach(() => rm(root, { recursive: true, force: true }));
+  afterEach(() => temporary.remove());
 
   test('no object is seen before it is whole', async () => {
     const seen: string[][] = [];

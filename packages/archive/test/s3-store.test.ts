@@ -1,9 +1,6 @@
-import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { answerError, type ScriptedRequest, ScriptedS3 } from '@coxswain/testing';
+import { answerError, type ScriptedRequest, ScriptedS3, TemporaryDirectory } from '@coxswain/testing';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import S3rver from 's3rver';
 import { DEFAULT_S3_LIMITS, type S3Options } from '../src/adapters/s3-requests.js';
@@ -13,13 +10,14 @@ import { collect, contentOf, inPieces, namesOf, random } from './support/content
 import { describeObjectStore } from './support/store-conformance.js';
 
 describe('with s3rver', () => {
-  let directory: string;
+  let temporary: TemporaryDirectory;
   let server: S3rver;
   let endpoint: string;
   let count = 0;
 
   beforeAll(async () => {
-    directory = await mkdtemp(join(tmpdir(), 'coxswain-s3rver-'));
+    temporary = new TemporaryDirectory();
+    const directory = temporary.path;
     const configureBuckets = [{ name: 'bucket' }];
     server = new S3rver({ address: '127.0.0.1', port: 0, silent: true, directory, configureBuckets });
     endpoint = `http://127.0.0.1:${(await server.run()).port}`;
@@ -29,7 +27,7 @@ describe('with s3rver', () => {
     // It logs the end of an answer that nobody took, which must not be after its own end.
     await fetch(endpoint);
     await server.close();
-    await rm(directory, { recursive: true, force: true });
+    temporary.remove();
   });
 
   describeObjectStore('a bucket', async () => {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, sep } from 'node:path';
+import { TemporaryDirectory } from '@coxswain/testing';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import {
   BackupDirectoryError,
@@ -24,13 +24,15 @@ const [one, two, three] = ['one', 'two', 'three'].map((text) => Buffer.from(text
   Buffer,
 ];
 
+let temporary: TemporaryDirectory;
 let directory: string;
 
 beforeEach(() => {
-  directory = mkdtempSync(join(tmpdir(), 'coxswain-backup-directory-'));
+  temporary = new TemporaryDirectory();
+  directory = temporary.path;
 });
 
-afterEach(() => rmSync(directory, { recursive: true, force: true }));
+afterEach(() => temporary.remove());
 
 const opened = (tables = ['t'], nowMs = 5_000): Promise<BackupWriter> =>
   BackupWriter.open(directory, tables, nowMs);

@@ -11,6 +11,7 @@ import {
 } from 'node:http2';
 import { createServer as createTcpServer, type Socket } from 'node:net';
 import { deflateSync, gzipSync } from 'node:zlib';
+import { turns, until } from '@coxswain/testing';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { type CallError, Channel, type ChannelOptions, metadataOf, Status } from '../src/index.js';
 import { firstCertificate, secondCertificate } from './support/certificates.js';
@@ -93,10 +94,6 @@ const failureOf = (call: Promise<unknown>): Promise<CallError> =>
     (error: CallError) => error,
   );
 
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 1));
-}
-
 async function readAll(stream: AsyncIterable<Buffer>): Promise<string[]> {
   const found: string[] = [];
   for await (const message of stream) found.push(String(message));
@@ -158,7 +155,7 @@ describe('a call', () => {
     expect(failure).toMatchObject({ code: Status.DEADLINE_EXCEEDED, origin: 'lost' });
     expect(counts.streams).toBe(1);
     expect(timeout).toMatch(/^[1-9]\d{0,2}m$/);
-    await until(() => isReset);
+    await until('the stream is reset', () => isReset);
   });
 
   test('that had no connection by its deadline was never sent (P1)', async () => {
@@ -190,10 +187,10 @@ describe('a call', () => {
     });
     const second = new AbortController();
     const late = failureOf(channel.unary(method, request, { signal: second.signal }));
-    await until(() => streams.length === 1);
+    await until('the call has arrived', () => streams.length === 1);
     second.abort();
     expect(await late).toMatchObject({ code: Status.CANCELLED, origin: 'lost' });
-    await until(() => streams[0]!.rstCode === constants.NGHTTP2_CANCEL);
+    await until('the call is cancelled', () => streams[0]!.rstCode === constants.NGHTTP2_CANCEL);
   });
 
   test('takes messages however frames cut them', async () => {
@@ -245,7 +242,9 @@ describe('a call', () => {
     };
     expect(await failureOf(channel.unary(method, request))).toMatchObject(tooLarge);
     expect(await failureOf(readAll(channel.serverStream(method, request)))).toMatchObject(tooLarge);
-    await until(() => streams.every(({ rstCode }) => rstCode === constants.NGHTTP2_CANCEL));
+    await until('every call is cancelled', () =>
+      streams.every(({ rstCode }) => rstCode === constants.NGHTTP2_CANCEL),
+    );
   });
 
   test('fails with the status, the text and the metadata of an answer that has nothing else', async () => {
@@ -416,7 +415,7 @@ describe('a stream of answers', () => {
     for (let each = 0; each < 100; each++) expect((await call.next()).done).toBe(false);
     expect(written).toBeGreaterThanOrEqual(101);
     await call.return();
-    await until(() => isCancelled);
+    await until('the call is cancelled', () => isCancelled);
     expect(await call.next()).toEqual({ done: true, value: undefined });
   });
 });
@@ -467,10 +466,10 @@ describe('a stream of requests', () => {
     const sending = send(1024 * 1024).then(() => {
       isDone = true;
     });
-    await until(() => held !== undefined);
+    await until('the call has arrived', () => held !== undefined);
     // What the server's window of 64 KiB lets through: three messages, and a part of the fourth.
-    await until(() => sentBytes > 45_000);
-    for (let turn = 0; turn < 100; turn++) await new Promise((resolve) => setImmediate(resolve));
+    await until('most of the request is sent', () => sentBytes > 45_000);
+    await turns(100);
     expect(isDone).toBe(false);
     expect(sentBytes).toBeLessThan(100_000);
     held!.on('data', (bytes: Buffer) => {
@@ -516,7 +515,7 @@ describe('a server that takes no call, or loses one', () => {
     });
     const channel = channelTo(port);
     const slow = channel.unary(method, request);
-    await until(() => first !== undefined);
+    await until('the first call has arrived', () => first !== undefined);
     first!.session!.goaway(constants.NGHTTP2_NO_ERROR, first!.id!);
     while (counts.sessions === 1)
       expect(String(await channel.unary(method, request).catch(() => 'new'))).toBe('new');
@@ -577,7 +576,7 @@ describe('a server that takes no call, or loses one', () => {
     const channel = channelTo(port);
     const calls = [1, 2, 3].map(() => channel.unary(method, request));
     for (let at = 0; at < 3; at++) {
-      await until(() => streams.length === at + 1);
+      await until('the next call has arrived', () => streams.length === at + 1);
       answer(streams[at]!, framed(`${at}`));
       expect(String(await calls[at])).toBe(`${at}`);
     }
@@ -609,7 +608,7 @@ describe('a server that takes no call, or loses one', () => {
     });
     const channel = channelTo(port);
     const underWay = channel.unary(method, request);
-    await until(() => held !== undefined);
+    await until('the call has arrived', () => held !== undefined);
     const unreached = channelTo(port);
     const waiting = failureOf(unreached.unary(method, request));
     unreached.close();
@@ -618,7 +617,7 @@ describe('a server that takes no call, or loses one', () => {
     expect(await failureOf(channel.unary(method, request))).toMatchObject({ origin: 'neverSent' });
     answer(held!, framed('still'));
     expect(String(await underWay)).toBe('still');
-    await until(() => sessions.size === 0);
+    await until('the connection is closed', () => sessions.size === 0);
   });
 });
 

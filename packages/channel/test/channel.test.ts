@@ -1,4 +1,5 @@
 import { connect, createServer, type Socket, type Server as TcpServer } from 'node:net';
+import { until } from '@coxswain/testing';
 import {
   Server,
   ServerCredentials,
@@ -49,7 +50,7 @@ const listening = (server: TcpServer): Promise<number> =>
 async function proxy(targetPort: number) {
   const flows = new Set<{ isFrozen: boolean }>();
   const sockets = new Set<Socket>();
-  const counts = { accepted: 0 };
+  const counts = { accepted: 0, asked: 0 };
   const server = createServer((near) => {
     counts.accepted++;
     const far = connect(targetPort, '127.0.0.1');
@@ -60,7 +61,10 @@ async function proxy(targetPort: number) {
       [far, near],
     ] as const) {
       sockets.add(from);
-      from.on('data', (chunk) => flow.isFrozen || to.write(chunk));
+      from.on('data', (chunk) => {
+        if (from === near) counts.asked++;
+        if (!flow.isFrozen) to.write(chunk);
+      });
       from.on('error', () => undefined);
       from.on('close', () => flow.isFrozen || to.destroy());
     }
@@ -138,8 +142,9 @@ describe('a channel', () => {
     const { counts, port: proxied } = await proxy(port);
     const channel = channelTo(proxied, { silenceMs: 40, trialMs: 400 });
     const answer = ask(channel);
-    // Each of these pauses is a silence of its own, which ends with an answer to what tries the connection.
-    for (let pause = 0; pause < 30; pause++) await new Promise((resolve) => setTimeout(resolve, 50));
+    // Each silence ends with an answer to what tries the connection.
+    const before = counts.asked;
+    await until('the connection was tried 20 times', () => counts.asked >= before + 20);
     finish();
     expect(String(await answer)).toBe('late');
     expect(counts.accepted).toBe(1);
@@ -168,15 +173,15 @@ describe('a channel', () => {
     const first = await failureOf(ask(channel));
     expect(first.origin).toBe('neverSent');
     // The one that was given up goes; another one may be there already.
-    while (held.size > 1) await new Promise((resolve) => setTimeout(resolve, 10));
+    await until('the connection that was given up is closed', () => held.size <= 1);
     isStopped = false;
-    for (;;) {
-      const answer = await ask(channel).catch((error: CallError) => {
+    const answer = await until('the call is answered', () =>
+      ask(channel).catch((error: CallError) => {
         expect(error.origin).toBe('neverSent');
-      });
-      if (answer !== undefined) break;
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
+        return undefined;
+      }),
+    );
+    expect(String(answer)).toBe('answer');
   });
 
   test('is ready when there is a connection, and says when it is refused', async () => {

@@ -212,7 +212,7 @@ async function restoreAll(restorables: readonly Restorable[], flags: RestoreFlag
           if (error instanceof CommandError || !(error instanceof Error)) throw error;
           const done = restored.map((one) => one.name).join(', ') || 'none';
           throw failure(
-            `restore of table '${table.name}' failed: ${describe(error)}; tables restored: ${done}`,
+            `restore of table '${table.name}' failed: ${describeFailedRestore(error)}; tables restored: ${done}`,
           );
         }
       });
@@ -244,13 +244,25 @@ async function checkAll(restorables: readonly Restorable[], { parallel }: Restor
   }
 }
 
+/** The errors whose own texts say that nothing was changed. */
+const saysNothingWasChanged: ReadonlySet<string> = new Set([
+  'archiveFailed',
+  'archiveIncomplete',
+  'leaderUnreachable',
+  'replicationPaused',
+  'requestBrokenOff',
+  'restoreDamaged',
+  'restoreInterrupted',
+]);
+
 /** The error, and what that means for the table. */
-function describe(error: Error): string {
+export function describeFailedRestore(error: Error): string {
   const advice = adviceOf(error);
   const message = advice === undefined ? error.message : `${error.message}: ${advice}`;
   if (error instanceof OutcomeUnknownError)
     return `${message}: nobody knows whether the table was replaced: look at it before you repeat this`;
-  return message.includes('nothing was changed') ? message : `${message}: the table is as it was`;
+  const saysSo = error instanceof CoxswainError && saysNothingWasChanged.has(error.errorCode);
+  return saysSo ? message : `${message}: the table is as it was`;
 }
 
 /** Gives the size in bytes. */

@@ -4,17 +4,9 @@ import { createServer } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { Coxswain, operation } from '@coxswain/client';
-import { findFreePorts } from '@coxswain/testing';
+import { eventually, findFreePorts, TemporaryDirectory } from '@coxswain/testing';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { until } from './clusters/cluster.js';
-import {
-  Command,
-  coxswainFile,
-  NodeCommand,
-  type Outcome,
-  run,
-  TemporaryDirectory,
-} from './support/command.js';
+import { Command, coxswainFile, NodeCommand, type Outcome, run } from './support/command.js';
 import { runHere } from './support/command-here.js';
 import { selfSigned } from './support/self-signed.js';
 
@@ -525,7 +517,10 @@ test('a node whose services are switched off is told from one that may not do it
   try {
     const place = new TemporaryDirectory();
     // A node is ready a moment before the first start's table is made.
-    await until('the table is there', async () => (await runHere(['put', 'k', 'v', ...at])).exitCode === 0);
+    await eventually(
+      'the table is there',
+      async () => (await runHere(['put', 'k', 'v', ...at])).exitCode === 0,
+    );
     for (const args of [
       ['backup', '--dir', join(place.path, 'b'), '--tables', 'default'],
       ['promote', '--yes'],

@@ -1,7 +1,7 @@
 import { Coxswain } from '@coxswain/client';
-import { findFreePorts } from '@coxswain/testing';
+import { findFreePorts, TemporaryDirectory } from '@coxswain/testing';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { Command, TemporaryDirectory } from './support/command.js';
+import { Command } from './support/command.js';
 
 const tablesMax = 60;
 /** Enough to start with, and for a handful of tables. */

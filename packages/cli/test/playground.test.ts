@@ -1,11 +1,10 @@
 import { randomInt } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { claimPorts } from '@coxswain/testing';
+import { claimPorts, eventually, TemporaryDirectory } from '@coxswain/testing';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { followerPorts, leaderPorts } from '../src/playground-ports.js';
-import { until } from './clusters/cluster.js';
-import { Command, run, TemporaryDirectory } from './support/command.js';
+import { Command, run } from './support/command.js';
 import { runHere } from './support/command-here.js';
 
 let directory: TemporaryDirectory;
@@ -100,7 +99,7 @@ describe('the playground (docs/compatibility.md, "What scripts may rely on")', (
     const { stdout } = await runHere(['put', 'hello', 'world', ...endpoint(1)]);
     expect(stdout).toBe('OK\n');
     const there = ['--endpoints', `127.0.0.1:${follower.api}`];
-    await until(
+    await eventually(
       'it is read there',
       async () => (await runHere(['get', 'hello', ...there])).stdout === 'hello\nworld\n',
     );

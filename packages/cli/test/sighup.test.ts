@@ -1,8 +1,8 @@
 import { writeFileSync } from 'node:fs';
 import { Coxswain, StatusCode } from '@coxswain/client';
-import { findFreePorts } from '@coxswain/testing';
+import { findFreePorts, TemporaryDirectory, until } from '@coxswain/testing';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
-import { Command, TemporaryDirectory } from './support/command.js';
+import { Command } from './support/command.js';
 import { type SelfSigned, selfSigned } from './support/self-signed.js';
 
 let directory: TemporaryDirectory;
@@ -48,14 +48,11 @@ test('SIGHUP reads certificates, tokens and the log level again, and one line sa
     { env: { COXSWAIN_TABLES_TOKEN_FILE: tokenFile } },
   );
   /** The line that a SIGHUP leads to; `nth` counts from 1. */
-  const answer = async (nth: number): Promise<string> => {
-    for (;;) {
+  const answer = (nth: number): Promise<string> =>
+    until(`SIGHUP is answered ${nth} times`, () => {
       const lines = node!.stdout.split('\n').slice(0, -1);
-      const answers = lines.filter((line) => line.includes('SIGHUP: read again'));
-      if (answers.length >= nth) return answers[nth - 1]!;
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  };
+      return lines.filter((line) => line.includes('SIGHUP: read again'))[nth - 1];
+    });
   /** Whether a table is made with a token, by a client that trusts one certificate alone. */
   const create = async (name: string, token: string, { cert }: SelfSigned): Promise<boolean> => {
     const client = await Coxswain.connect({

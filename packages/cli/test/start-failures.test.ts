@@ -14,10 +14,9 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Coxswain } from '@coxswain/client';
-import { findFreePorts } from '@coxswain/testing';
+import { eventually, findFreePorts, TemporaryDirectory } from '@coxswain/testing';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { until } from './clusters/cluster.js';
-import { Command, type Outcome, run, TemporaryDirectory } from './support/command.js';
+import { Command, type Outcome, run } from './support/command.js';
 import { runHere } from './support/command-here.js';
 
 /** What a table is stored in: nobody else here has to do with it. */
@@ -238,14 +237,14 @@ describe('beside a node that runs, on what belongs to it', () => {
 
   test("the files of a node, of a backup and of an archive are their owner's alone, whatever the umask", async () => {
     const client = await Coxswain.connect({ endpoints: [`127.0.0.1:${api}`], timeoutMs: 60_000 });
-    await until('the node has made its table', async () =>
+    await eventually('the node has made its table', async () =>
       (await client.tables.list()).tables.some(({ name }) => name === 't'),
     );
     await client.put('t', 'key', 'value');
     client.close();
     const filesOf = (name: string) =>
       readdirSync(join(its.place.path, name), { recursive: true }) as string[];
-    await until('it has archived that', () => filesOf('archive').some((name) => name.includes('/log/')));
+    await eventually('it has archived that', () => filesOf('archive').some((name) => name.includes('/log/')));
     const backup = ['backup', '--dir', join(its.place.path, 'backup'), '--endpoints', `127.0.0.1:${api}`];
     expect((await startOpenly(backup).ended).exitCode).toBe(0);
     expect(filesOf('backup').sort()).toEqual(['manifest.json', 't.bak']);
@@ -255,7 +254,7 @@ describe('beside a node that runs, on what belongs to it', () => {
   describe('after it was killed', () => {
     beforeAll(async () => {
       const client = await Coxswain.connect({ endpoints: [`127.0.0.1:${api}`], timeoutMs: 60_000 });
-      await until('the node has made its table', async () =>
+      await eventually('the node has made its table', async () =>
         (await client.tables.list()).tables.some(({ name }) => name === 't'),
       );
       for (let i = 0; i < 20; i++) await client.put('t', `key-${i}`, 'v'.repeat(10_000));

@@ -1,5 +1,6 @@
 import { constants, createServer as createHttp2Server } from 'node:http2';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { until } from '@coxswain/testing';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { Coxswain, CoxswainError, OutcomeUnknownError, StatusCode } from '../src/index.js';
 import { FakeNode } from './support/fake-node.js';
@@ -15,11 +16,6 @@ async function expectUnknown(write: Promise<unknown>): Promise<void> {
     errorCode: 'outcomeUnknown',
     message: 'outcome unknown: the write may have been applied; read before retrying',
   });
-}
-
-/** Waits for a condition, never for a time. */
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
 }
 
 describe('the client finds a live node and repeats only what is safe (P1)', () => {
@@ -161,7 +157,7 @@ describe('the client finds a live node and repeats only what is safe (P1)', () =
   test('a write that was under way when the client was closed may have been applied', async () => {
     first.answers.push('silence');
     const put = client.put('t', 'k', 'v');
-    await until(() => first.putCount === 1);
+    await until('the first node is asked', () => first.putCount === 1);
     first.stop();
     await expectUnknown(put);
   });
@@ -172,7 +168,7 @@ describe('the client finds a live node and repeats only what is safe (P1)', () =
     const closed = { code: StatusCode.CANCELLED, message: 'the client is closed' };
     // Either node refuses it again and again: it was not applied.
     const refused = expect(client.put('t', 'k', 'v')).rejects.toMatchObject(closed);
-    await until(() => first.putCount + second.putCount >= 3);
+    await until('the write is tried three times', () => first.putCount + second.putCount >= 3);
     client.close();
     await refused;
     await expect(client.put('t', 'k', 'v')).rejects.toMatchObject(closed);
@@ -204,7 +200,7 @@ describe('the client finds a live node and repeats only what is safe (P1)', () =
     first.answers.push('silence');
     second.answers.push('silence');
     const read = client.range('t', 'k');
-    await until(() => second.rangeCount === 1);
+    await until('the second node is asked', () => second.rangeCount === 1);
     first.answerNow();
     expect((await read).count).toBe(7n);
     expect([first.rangeCount, second.rangeCount]).toEqual([1, 1]);
@@ -276,12 +272,19 @@ describe('the client finds a live node and repeats only what is safe (P1)', () =
       first.answers.push(notReady);
       second.answers.push(notReady);
     }
-    const ended: unknown = await client
-      .put('t', 'k', 'v', { timeoutMs: 300 })
-      .catch((error: unknown) => error);
     // On a busy machine the time may be up in the middle of the last attempt, which may then have happened (P1).
-    const { code, message } = ended as CoxswainError;
-    if (code !== StatusCode.DEADLINE_EXCEEDED) expect({ code, message }).toEqual(notReadyError);
+    const { code, message } = await until(
+      'the time is up between two attempts',
+      async () => {
+        const ended: unknown = await client
+          .put('t', 'k', 'v', { timeoutMs: 300 })
+          .catch((error: unknown) => error);
+        const error = ended as CoxswainError;
+        return error.code !== StatusCode.DEADLINE_EXCEEDED && error;
+      },
+      50,
+    );
+    expect({ code, message }).toEqual(notReadyError);
     expect(first.answers.length + second.answers.length).toBeLessThan(2_000);
   });
 });
@@ -313,7 +316,7 @@ describe('iterateRange', () => {
       expect(pair.value).toHaveLength(1024 * 1024);
       if (++count === 3) break;
     }
-    await until(() => node.isStreamCancelled);
+    await until('the stream is cancelled', () => node.isStreamCancelled);
     // Without back-pressure the fake node would have sent hundreds while three were read.
     expect(node.pagesSent).toBeLessThan(100);
     client.close();
@@ -331,7 +334,7 @@ describe('a stream that does not begin', () => {
       code: StatusCode.DEADLINE_EXCEEDED,
       message: 'no answer in time',
     });
-    await until(() => node.isStreamCancelled);
+    await until('the stream is cancelled', () => node.isStreamCancelled);
     client.close();
     node.stop();
   });

@@ -1,4 +1,5 @@
 import { connect } from 'node:net';
+import { until } from '@coxswain/testing';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { HpackDecoder } from '../src/hpack-decoder.js';
 import {
@@ -48,10 +49,6 @@ function afterSettings(server: ScriptedServer): ScriptedServer {
   return server;
 }
 
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
-}
-
 describe('the client side of a connection', () => {
   let listener: Awaited<ReturnType<typeof listen>>;
   let server: ScriptedServer;
@@ -79,14 +76,14 @@ describe('the client side of a connection', () => {
 
   afterEach(async () => {
     client.destroy();
-    await until(() => closedBy !== 'open');
+    await until('the connection is closed', () => closedBy !== 'open');
     server.socket.destroy();
     listener.close();
   });
 
   async function open(settings: (readonly [number, number])[] = []) {
     server.settings(...settings);
-    await until(() => isReady);
+    await until('the connection is ready', () => isReady);
     return ask();
   }
 
@@ -104,7 +101,7 @@ describe('the client side of a connection', () => {
   test('closes the connection after a header block that is cut off: the table of later ones is unknown', async () => {
     const { answer } = await open();
     server.send(FrameType.headers, FrameFlag.endHeaders, 1, Buffer.from([0x88, 0, 1]));
-    await until(() => closedBy !== 'open');
+    await until('the connection is closed', () => closedBy !== 'open');
     expect(answer.events).toEqual(['lost: HTTP/2: HPACK: truncated string']);
   });
 
@@ -117,7 +114,7 @@ describe('the client side of a connection', () => {
     server.send(FrameType.data, FrameFlag.padded, 1, Buffer.from([2, 0x68, 0x69, 0, 0]));
     server.send(FrameType.data, 0, 1);
     server.headers(1, [['grpc-status', '0']], true);
-    await until(() => answer.events.includes('end'));
+    await until('the answer has ended', () => answer.events.includes('end'));
     expect(answer.fields).toEqual([
       [':status', '200', 'a', 'b'],
       ['grpc-status', '0'],
@@ -156,12 +153,12 @@ describe('the client side of a connection', () => {
     const { answer, stream } = await open();
     server.headers(1, ok);
     server.send(FrameType.data, 0, 1, Buffer.alloc(WINDOW_BYTES));
-    await until(() => answer.body.length === WINDOW_BYTES);
+    await until('a window full has come', () => answer.body.length === WINDOW_BYTES);
     stream.consume(WINDOW_BYTES / 2);
     const updates = await server.framesOf(FrameType.windowUpdate, 1, ({ streamId }) => streamId === 1);
     expect(updates.map(({ payload }) => payload.readUInt32BE(0))).toEqual([WINDOW_BYTES / 2]);
     server.send(FrameType.data, 0, 1, Buffer.alloc(WINDOW_BYTES / 2 + 1));
-    await until(() => answer.events.length > 1);
+    await until('the answer goes on', () => answer.events.length > 1);
     expect(answer.events).toEqual(['headers', `reset ${ErrorCode.flowControlError}`]);
     const [reset] = await server.framesOf(FrameType.resetStream);
     expect(reset!.payload.readUInt32BE(0)).toBe(ErrorCode.flowControlError);
@@ -171,11 +168,11 @@ describe('the client side of a connection', () => {
     const first = await open();
     const second = ask();
     server.words(FrameType.goAway, 0, 1, ErrorCode.noError);
-    await until(() => second.answer.events.length > 0);
+    await until('the second answer begins', () => second.answer.events.length > 0);
     expect(second.answer.events).toEqual([`refused ${ErrorCode.refusedStream}`]);
     expect([client.isLeaving, client.hasRoom]).toEqual([true, false]);
     server.headers(1, [...ok, ['grpc-status', '0']], true);
-    await until(() => server.isClosed);
+    await until('the server sees the end', () => server.isClosed);
     expect(first.answer.events).toEqual(['last headers', 'end']);
   });
 
@@ -185,7 +182,7 @@ describe('the client side of a connection', () => {
     server.words(FrameType.resetStream, 1, ErrorCode.refusedStream);
     server.headers(3, ok);
     server.words(FrameType.resetStream, 3, ErrorCode.refusedStream);
-    await until(() => second.answer.events.length === 2);
+    await until('the second answer goes on', () => second.answer.events.length === 2);
     expect(first.answer.events).toEqual([`refused ${ErrorCode.refusedStream}`]);
     expect(second.answer.events).toEqual(['headers', `reset ${ErrorCode.refusedStream}`]);
   });
@@ -194,14 +191,14 @@ describe('the client side of a connection', () => {
     await open([[Setting.maxConcurrentStreams, 1]]);
     expect(client.hasRoom).toBe(false);
     server.headers(1, ok, true);
-    await until(() => client.hasRoom);
+    await until('there is room for a call', () => client.hasRoom);
   });
 
   test('cancels what is left of a request that was answered', async () => {
     const { answer, stream } = await open();
     stream.send(Buffer.from('part'), false);
     server.headers(1, ok, true);
-    await until(() => answer.events.includes('end'));
+    await until('the answer has ended', () => answer.events.includes('end'));
     const [reset] = await server.framesOf(FrameType.resetStream);
     expect(reset!.payload.readUInt32BE(0)).toBe(ErrorCode.cancel);
   });
@@ -214,7 +211,7 @@ describe('the client side of a connection', () => {
     server.words(FrameType.resetStream, 1, ErrorCode.cancel);
     const second = ask();
     server.headers(3, ok, true);
-    await until(() => second.answer.events.includes('end'));
+    await until('the second answer has ended', () => second.answer.events.includes('end'));
     expect(answer.events).toEqual([]);
   });
 
@@ -233,7 +230,7 @@ describe('the client side of a connection', () => {
   test('loses its streams with the connection', async () => {
     const { answer } = await open();
     server.socket.destroy();
-    await until(() => closedBy !== 'open');
+    await until('the connection is closed', () => closedBy !== 'open');
     expect(answer.events).toEqual(['lost']);
   });
 
@@ -249,16 +246,16 @@ describe('the client side of a connection', () => {
     ['SETTINGS that are cut off', (each) => each.send(FrameType.settings, 0, 0, Buffer.alloc(5))],
   ])('closes the connection after %s', async (_, speak) => {
     speak(server);
-    await until(() => closedBy !== 'open');
+    await until('the connection is closed', () => closedBy !== 'open');
     expect(closedBy).toMatchObject({ name: 'ConnectionError' });
-    await until(() => server.isClosed);
+    await until('the server sees the end', () => server.isClosed);
   });
 
   test('closes the connection after a header block without end', async () => {
     await open();
     server.send(FrameType.headers, 0, 1, Buffer.alloc(10));
     for (let each = 0; each < 5; each++) server.send(FrameType.continuation, 0, 1, Buffer.alloc(16_000));
-    await until(() => closedBy !== 'open');
+    await until('the connection is closed', () => closedBy !== 'open');
     expect(closedBy).toMatchObject({ code: ErrorCode.enhanceYourCalm });
   });
 });

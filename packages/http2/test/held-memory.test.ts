@@ -1,4 +1,5 @@
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { until } from '@coxswain/testing';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import {
   CLIENT_PREFACE,
@@ -111,11 +112,6 @@ function waitingCount(): number {
   return memory?.waitingCount ?? 0;
 }
 
-async function turns(isDone: () => boolean): Promise<void> {
-  // It ends with its test, also with one that fails.
-  while (!isDone() && server.listening) await new Promise((resolve) => setImmediate(resolve));
-}
-
 /** Reads whatever comes on a stream, until its end. */
 async function readToEnd(client: RawClient, streamId: number): Promise<void> {
   let readBytes = 0;
@@ -132,7 +128,10 @@ describe('answers that nobody reads', () => {
   test('take no more than the node has room for, however many connections ask', async () => {
     options = { ...options, lookMs: 1_000_000 };
     for (let index = 0; index < 10; index++) connectRaw().send(requests(20));
-    await turns(() => waitingCount() > 0 && waitingCount() + madeCount === 200);
+    await until(
+      'every call is made or waits',
+      () => waitingCount() > 0 && waitingCount() + madeCount === 200,
+    );
     expect(madeCount).toBe(4);
     expect(memory!.answerBytes).toBeLessThanOrEqual(4 * PAGE_BYTES);
   });
@@ -142,7 +141,7 @@ describe('answers that nobody reads', () => {
     const other = connectRaw(LARGEST_WINDOW_BYTES).send(wholeRequest(1));
     await other.until(() => other.ended(1));
     connectRaw().send(requests(20));
-    await turns(() => waitingCount() === 16);
+    await until('16 calls wait', () => waitingCount() === 16);
     other.send(wholeRequest(3));
     await other.until(() => other.ended(3));
     expect(other.dataBytes(3)).toBe(PAGE_BYTES);
@@ -154,7 +153,7 @@ describe('answers that nobody reads', () => {
     const client = connectRaw(LARGEST_WINDOW_BYTES);
     client.acknowledges = false;
     client.send(requests(3));
-    await turns(() => waitingCount() === 3);
+    await until('3 calls wait', () => waitingCount() === 3);
     expect(madeCount).toBe(0);
     client.send(encodeFrame(FrameType.settings, FrameFlag.acknowledge, 0, Buffer.alloc(0)));
     await client.until(() => [1, 3, 5].every((streamId) => client.ended(streamId)));
@@ -167,7 +166,7 @@ describe('answers that nobody reads', () => {
     await client.until(() => client.frames.some(({ type }) => type === FrameType.settings));
     client.acknowledges = false;
     client.send(wholeRequest(1));
-    await turns(() => waitingCount() === 1);
+    await until('one call waits', () => waitingCount() === 1);
     // All that was made has left, and the client has it; that it was read only its acknowledgement says.
     expect([madeCount, memory!.answerBytes]).toEqual([1, 0]);
     await client.until(() => client.frames.some(({ type }) => type === FrameType.ping));
@@ -181,7 +180,7 @@ describe('answers that nobody reads', () => {
 
   test('make a debtor of their connection, for which no more is made at a time than for all debtors', async () => {
     const clients = [connectRaw().send(requests(20)), connectRaw().send(requests(20))];
-    await turns(() => (memory?.givenUpCount ?? 0) >= 6);
+    await until('6 calls are given up', () => (memory?.givenUpCount ?? 0) >= 6);
     const heldBytes = memory!.answerBytes;
     expect(heldBytes).toBeLessThanOrEqual(2 * PAGE_BYTES);
     expect(clients.every(({ isClosed }) => !isClosed)).toBe(true);
@@ -190,20 +189,20 @@ describe('answers that nobody reads', () => {
   test('cost nothing once the client has gone, which leaves the queue at once', async () => {
     options = { ...options, lookMs: 1_000_000 };
     const client = connectRaw().send(requests(50));
-    await turns(() => waitingCount() === 46);
+    await until('46 calls wait', () => waitingCount() === 46);
     client.close();
-    await turns(() => cancelled.length === 50);
+    await until('all calls are cancelled', () => cancelled.length === 50);
     expect([waitingCount(), memory!.answerBytes, memory!.heldBytes, madeCount]).toEqual([0, 0, 0, 4]);
   });
 
   test('a call that is cancelled while it waits is never answered', async () => {
     options = { ...options, lookMs: 1_000_000 };
     const client = connectRaw().send(requests(5));
-    await turns(() => waitingCount() === 1);
+    await until('one call waits', () => waitingCount() === 1);
     client.send(resetFrame(9));
-    await turns(() => waitingCount() === 0);
+    await until('no call waits', () => waitingCount() === 0);
     client.send(resetFrame(1));
-    await turns(() => cancelled.length === 2);
+    await until('both calls are cancelled', () => cancelled.length === 2);
     expect([madeCount, memory!.answerBytes]).toEqual([4, 3 * (PAGE_BYTES - WINDOW_BYTES)]);
   });
 
@@ -223,7 +222,7 @@ describe('answers that nobody reads', () => {
   test('may wait for their reader as long as they like where nobody else waits', async () => {
     options = { ...options, lookMs: 5 };
     const client = connectRaw().send(requests(3));
-    await turns(() => madeCount === 3);
+    await until('3 answers are made', () => madeCount === 3);
     const other = connectRaw(LARGEST_WINDOW_BYTES);
     for (let index = 0; index < 50; index++) {
       other.send(wholeRequest(2 * index + 1));
@@ -236,7 +235,7 @@ describe('answers that nobody reads', () => {
 
   test('do not hold up a node that stops: who waits is sent away, who does not read is given up', async () => {
     const client = connectRaw().send(requests(5));
-    await turns(() => waitingCount() === 1);
+    await until('one call waits', () => waitingCount() === 1);
     memory!.leave();
     expect(waitingCount()).toBe(0);
     for (const streamId of [1, 3, 5, 7]) {
@@ -251,15 +250,17 @@ describe('answers that nobody reads', () => {
       return client.stopReading();
     };
     (await stopped()).send(wholeRequest(1));
-    await turns(() => streams[0]?.isClosed === true);
+    await until('the call is given up', () => streams[0]?.isClosed === true);
     // More than the system takes.
     pageBytes = 20_000_000;
     (await stopped()).send(wholeRequest(1));
-    await turns(() => accepted[1]?.socket.writableNeedDrain === true);
+    await until('the second connection is full', () => accepted[1]?.socket.writableNeedDrain === true);
     const left = [...accepted];
     memory!.leave();
     for (const { connection } of left) connection.leave();
-    await turns(() => left.every(({ socket }) => socket.destroyed));
+    await until('the connections that were left are closed', () =>
+      left.every(({ socket }) => socket.destroyed),
+    );
     expect(left.map(({ socket }) => socket.destroyed)).toEqual([true, true]);
   });
 
@@ -267,12 +268,12 @@ describe('answers that nobody reads', () => {
     options = { ...options, lookMs: 1_000 };
     pageCount = 20;
     const client = connectRaw().send(wholeRequest(1));
-    await turns(() => madeCount === 1);
+    await until('one answer is made', () => madeCount === 1);
     memory!.leave();
     accepted[0]!.connection.leave();
     await readToEnd(client, 1);
     expect(client.dataBytes(1)).toBe(20 * PAGE_BYTES);
-    await turns(() => accepted[0]!.socket.destroyed);
+    await until('the first connection is closed', () => accepted[0]!.socket.destroyed);
   });
 
   test('on a node that stops, so does what waits for an acknowledgement of a client that has read before', async () => {
@@ -282,7 +283,7 @@ describe('answers that nobody reads', () => {
     client.acknowledges = false;
     pageCount = 20;
     client.send(wholeRequest(3));
-    await turns(() => waitingCount() === 1);
+    await until('one call waits', () => waitingCount() === 1);
     memory!.leave();
     accepted[0]!.connection.leave();
     expect(waitingCount()).toBe(1);
@@ -302,13 +303,13 @@ describe('answers that nobody reads', () => {
       answer = resolve;
     });
     const waiting = connectRaw().send(wholeRequest(1));
-    await turns(() => streams.length === 1);
+    await until('the call has arrived', () => streams.length === 1);
     connectRaw().stopReading();
-    await turns(() => accepted.length === 2);
+    await until('both connections are accepted', () => accepted.length === 2);
     memory!.leave();
     for (const { connection } of accepted) connection.leave();
     // Longer than a connection lives that waits for nothing.
-    await turns(() => accepted[1]!.socket.destroyed);
+    await until('the second connection is closed', () => accepted[1]!.socket.destroyed);
     answer!();
     waiting.send(encodeWindowUpdate(1, PAGE_BYTES));
     await waiting.until(() => waiting.ended(1));
@@ -321,9 +322,9 @@ describe('when memory is full', () => {
     options = { heldBytesMax: 500_000, answerBytesMax: 800 * PAGE_BYTES, lookMs: 1_000_000 };
     pageCount = 1;
     const greedy = connectRaw().send(requests(4));
-    await turns(() => madeCount === 4);
+    await until('4 answers are made', () => madeCount === 4);
     const modest = connectRaw().send(wholeRequest(1));
-    await turns(() => memory?.givenUpCount === 1);
+    await until('one call is given up', () => memory?.givenUpCount === 1);
     expect(await greedy.resetOf(7)).toBe(ErrorCode.enhanceYourCalm);
     modest.send(encodeWindowUpdate(1, PAGE_BYTES));
     await modest.until(() => modest.ended(1));
@@ -333,7 +334,10 @@ describe('when memory is full', () => {
     options = { heldBytesMax: 1_000_000, answerBytesMax: 800 * PAGE_BYTES, lookMs: 100 };
     pageCount = 30;
     const client = connectRaw().send(requests(8));
-    await turns(() => streams.length === 8 && streams.every(({ slowLooks }) => slowLooks > 0));
+    await until(
+      'every stream is found slow',
+      () => streams.length === 8 && streams.every(({ slowLooks }) => slowLooks > 0),
+    );
     client.send(wholeRequest(101), requests(20, 103));
     await readToEnd(client, 101);
     expect(client.dataBytes(101)).toBe(pageCount * PAGE_BYTES);

@@ -1,6 +1,7 @@
 // Jest's `expect` takes many times as long as these, which counts where values are compared by the thousand.
 import { equal, match, ok, throws } from 'node:assert/strict';
 import { type AddressInfo, connect, createServer, type Server } from 'node:net';
+import { until } from '@coxswain/testing';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import {
@@ -139,7 +140,7 @@ describe('whatever a client sends, it ends, others are served, and no request is
   const check = async (bytes: Buffer, pieceBytes: number): Promise<void> => {
     await converse(bytes, pieceBytes);
     expect(await probe()).toBe(true);
-    while (underWay > 0) await new Promise((resolve) => setImmediate(resolve));
+    await until('no request is under way', () => underWay === 0);
   };
 
   test('any bytes', async () => {

@@ -1,5 +1,6 @@
 import { type ClientHttp2Session, connect as connectHttp2, type IncomingHttpHeaders } from 'node:http2';
 import { type AddressInfo, createServer, type Server } from 'node:net';
+import { until } from '@coxswain/testing';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import {
   CLIENT_PREFACE,
@@ -204,7 +205,7 @@ describe('with Node’s own client', () => {
     await new Promise((resolve) => session.ping(resolve));
     expect(seen.map(({ isCancelled }) => isCancelled)).toEqual([true, false]);
     session.destroy();
-    while (!seen[1]!.isCancelled) await new Promise((resolve) => setImmediate(resolve));
+    await until('the call is cancelled', () => seen[1]!.isCancelled);
   });
 
   test('a client that keeps a smaller table, or none, understands the answers (RFC 9113, 4.3.1)', async () => {
@@ -325,7 +326,7 @@ describe('flow control', () => {
       }
     };
     client.send(wholeRequest(1));
-    while (producedBytes === 0) await new Promise((resolve) => setImmediate(resolve));
+    await until('the answer begins', () => producedBytes > 0);
     // The system's own buffers take some megabytes.
     expect(producedBytes).toBeLessThan(50_000_000);
   });
@@ -652,7 +653,7 @@ describe('a client that breaks the protocol loses its connection, and nobody els
     const count = 3_000;
     for (let index = 0; index < count; index++) client.send(headersFrame(2 * index + 1));
     await client.until(() => client.frames.some(({ type }) => type === FrameType.settings));
-    while (seen.length < count) await new Promise((resolve) => setImmediate(resolve));
+    await until('every call has arrived', () => seen.length >= count);
     for (const { stream } of seen) stream.sendTrailers(endBlock);
     await client.until(() => client.ended(2 * count - 1));
     for (let index = 0; index < count; index++) {
@@ -693,20 +694,19 @@ describe('a client that breaks the protocol loses its connection, and nobody els
       .greet()
       .send(...ids.map(wholeRequest));
     await client.until(() => client.frames.length > 0);
-    while (seen.length < count) await new Promise((resolve) => setImmediate(resolve));
+    await until('every call has arrived', () => seen.length >= count);
     const openedAtMs = Math.max(...seen.map(({ stream }) => stream.openedAtMs));
+    // It is their age that makes resets cheap.
     while (performance.now() < openedAtMs + 250) await new Promise((resolve) => setImmediate(resolve));
     client.send(...ids.map(resetFrame));
-    while (!seen.every(({ isCancelled }) => isCancelled)) {
-      await new Promise((resolve) => setImmediate(resolve));
-    }
+    await until('every call is cancelled', () => seen.every(({ isCancelled }) => isCancelled));
     // Now both the requests and their resets lie in the system's buffers before anything of them is read.
     const later = ids.map((streamId) => streamId + 2 * count);
     client.send(...later.map(wholeRequest), ...later.map(resetFrame));
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500);
     const last = 4 * count + 1;
     client.send(wholeRequest(last));
-    while (seen.length <= 2 * count) await new Promise((resolve) => setImmediate(resolve));
+    await until('one more call has arrived', () => seen.length > 2 * count);
     echo(seen.at(-1)!);
     await client.until(() => client.ended(last));
   });
@@ -767,7 +767,7 @@ describe('a client that breaks the protocol loses its connection, and nobody els
   test('an answer before the end of the request ends the request too', async () => {
     const client = connectRaw().greet().send(headersFrame(1));
     await client.until(() => client.frames.some(({ type }) => type === FrameType.settings));
-    while (seen.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    await until('the call has arrived', () => seen.length > 0);
     seen[0]!.stream.sendTrailers(endBlock);
     expect(await client.resetOf(1)).toBe(ErrorCode.noError);
     client.send(dataFrame(1, 100, FrameFlag.endStream), wholeRequest(3));

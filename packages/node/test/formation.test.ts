@@ -1,3 +1,4 @@
+import { turns } from '@coxswain/testing';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { PeerTransport, SmallFiles } from '../src/api/environment.js';
@@ -84,7 +85,7 @@ async function newcomer() {
     }
     peers.flush();
   };
-  const settled = () => new Promise((resolve) => setImmediate(resolve));
+  const settled = () => turns(1);
   return { identity, sent, lines, ends, nonceFor, hear, deliver, settled, joined: () => joined };
 }
 

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
+import { turns } from '@coxswain/testing';
 import { expect, test } from '@jest/globals';
 import { FrameGatherer } from '../src/adapters/frame-gatherer.js';
 import { MessageCutter } from '../src/adapters/message-cutter.js';
@@ -37,16 +38,16 @@ test('frames of one turn leave in one call, small ones in one piece, and large o
   const bytes = frames.reduce((sum, { length }) => sum + length, 0);
   expect(gatherer.backlogBytes).toBe(bytes);
   expect(socket.calls).toEqual([]);
-  await new Promise(setImmediate);
+  await turns(1);
   expect(socket.calls.map((call) => call.length)).toEqual([4]);
   expect(socket.calls[0]![1]).toBe(large);
   expect(framesIn(socket.calls)).toEqual(frames);
-  await new Promise(setImmediate);
+  await turns(1);
   expect(gatherer.backlogBytes).toBe(0);
 
   gatherer.add(Buffer.from('next'));
   gatherer.add(Buffer.alloc(0));
-  await new Promise(setImmediate);
+  await turns(1);
   expect(socket.calls[1]).toHaveLength(1);
   expect(framesIn(socket.calls).at(-1)).toEqual(Buffer.from('next'));
 });
@@ -58,6 +59,6 @@ test('a socket that was destroyed meanwhile is written to without a fault', asyn
   socket.destroy();
   await once(socket, 'close');
   gatherer.add(Buffer.from('lost too'));
-  await new Promise(setImmediate);
+  await turns(1);
   expect(gatherer.backlogBytes).toBe(0);
 });

@@ -1,22 +1,22 @@
 import { createHook } from 'node:async_hooks';
-import { mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { TemporaryDirectory } from '@coxswain/testing';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { NodeDisks } from '../src/adapters/node-disks.js';
 import { NodeSmallFiles } from '../src/adapters/node-small-files.js';
 
 const RESERVE_BYTES = 512 * 1024;
 
-const roots: string[] = [];
+const roots: TemporaryDirectory[] = [];
 afterEach(() => {
-  for (const root of roots.splice(0)) rmSync(root, { recursive: true, force: true });
+  for (const root of roots.splice(0)) root.remove();
 });
 
 function temporary(): string {
-  const root = mkdtempSync(join(tmpdir(), 'node-disks-'));
+  const root = new TemporaryDirectory();
   roots.push(root);
-  return root;
+  return root.path;
 }
 
 function disksAt(root: string): NodeDisks {

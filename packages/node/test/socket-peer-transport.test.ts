@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import { turns, until } from '@coxswain/testing';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { SocketPeerTransport } from '../src/adapters/socket-peer-transport.js';
 import type { BulkSource, PeerHandler } from '../src/api/environment.js';
@@ -106,14 +107,6 @@ afterEach(async () => {
   for (const close of closers.splice(0)) await close();
 });
 
-async function until(what: string, isReached: () => boolean): Promise<void> {
-  for (let i = 0; i < 6_000; i++) {
-    if (isReached()) return;
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-  throw new Error(`never: ${what}`);
-}
-
 interface Line {
   readonly message: string;
   readonly [field: string]: unknown;
@@ -189,7 +182,9 @@ describe('the peer transport', () => {
 
   test('leaves a connection alone on which nothing is said', async () => {
     const { one, proxy } = await pair();
-    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    // Each look for answers sends four bytes; without an answer the peer is silent after eight.
+    const before = proxy.receivedBytes;
+    await until('it was looked at for long enough', () => proxy.receivedBytes >= before + 4 * 24);
     expect(proxy.accepted).toBe(1);
     expect(one.handler.connected).toBe(1);
   });
@@ -206,6 +201,7 @@ describe('the peer transport', () => {
     const sent = 60;
     for (let i = 0; i < sent; i++) {
       one.transport.send(2, Buffer.from(frame));
+      // Time is what is tested: frames that come faster than looks.
       await new Promise((resolve) => setTimeout(resolve, lookMs / 10));
     }
     await until('the frames are there', () => two.handler.frames.length === sent);
@@ -300,7 +296,7 @@ describe('the peer transport', () => {
     socket.on('data', (chunk: Buffer) => answer.push(chunk));
     for (const byte of Buffer.from('coxswain.peer.v2 frames\n\0\0\0\x03abc\0\0\0\0\0\0\0\x01d')) {
       socket.write(Buffer.from([byte]));
-      await new Promise(setImmediate);
+      await turns(1);
     }
     await until('the frames are there', () => handler.frames.length === 2);
     expect(handler.frames).toEqual(['abc', 'd']);
@@ -410,7 +406,7 @@ describe('the peer transport', () => {
         writtenBytes += 500_000;
       }
     })();
-    // 80 looks are 1 s.
+    // Time is what is tested: a sender gives up what is silent for 80 looks, which are 1 s.
     await new Promise((resolve) => setTimeout(resolve, 2_500));
     expect(writtenBytes).toBeGreaterThan(2_000_000);
     expect(writtenBytes).toBeLessThan(40_000_000);
@@ -458,7 +454,8 @@ describe('the peer transport', () => {
     const { one, two } = await pair();
     const silent = stranger(two.transport.port);
     await once(silent, 'connect');
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    // Whether the listener has taken it in yet is for the system to say: both must end it.
+    await turns(20);
     await two.transport.close();
     await closed(silent);
     await until('the dialler hears of it', () => one.handler.disconnected === 1);

@@ -1,5 +1,6 @@
 import { ApiError, errors } from '@coxswain/node';
 import { regatta } from '@coxswain/protocol';
+import { turns } from '@coxswain/testing';
 import { describe, expect, test } from '@jest/globals';
 import { ForwardedWrites } from '../src/forwarded-writes.js';
 import { LinkError } from '../src/index.js';
@@ -37,7 +38,7 @@ describe('a write on a follower cluster', () => {
       order.push('answered');
       return response;
     });
-    await new Promise((resolve) => setImmediate(resolve));
+    await turns(1);
     arrive();
     expect((await answered).header).toMatchObject({ revision: 7n, shardId: 10_001n });
     expect(order).toEqual(['arrived', 'answered']);

@@ -2,7 +2,7 @@ import { constants, createServer as createHttp2Server, type ServerHttp2Stream } 
 import { connect, createServer, type Socket } from 'node:net';
 import { systemClock } from '@coxswain/node';
 import { regatta, replication } from '@coxswain/protocol';
-import { findFreePort } from '@coxswain/testing';
+import { findFreePort, until } from '@coxswain/testing';
 import {
   Server,
   ServerCredentials,
@@ -244,8 +244,7 @@ describe('the way to a leader cluster over gRPC', () => {
       }
     };
     await read().catch(() => undefined);
-    while (cancelled < 2) await new Promise((resolve) => setTimeout(resolve, 10));
-    expect(cancelled).toBe(2);
+    await until('both streams are cancelled', () => cancelled === 2);
   });
 
   test.each<[string, (stream: ServerHttp2Stream) => void]>([

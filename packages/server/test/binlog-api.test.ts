@@ -1,18 +1,9 @@
 import { maintenance } from '@coxswain/protocol';
+import { until } from '@coxswain/testing';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Ajv } from 'ajv';
 import fc from 'fast-check';
-import {
-  ask,
-  change,
-  commitTs,
-  indented,
-  jsonType,
-  putOf,
-  textType,
-  until,
-  untilSynced,
-} from './support/binlog.js';
+import { ask, change, commitTs, indented, jsonType, putOf, textType, untilSynced } from './support/binlog.js';
 import { OneNode } from './support/one-node.js';
 import { collect, type Rpc } from './support/rpc.js';
 
@@ -102,16 +93,15 @@ describe('a Pump', () => {
     await putOf(rpc, 'a', 'for drainers');
     await untilSynced(leader, follower, 'a');
     const ts = await commitTs(leader, 'a');
-    for (;;) {
+    await until('the Pump knows what the Drainer has applied', async () => {
       const { status, type, body } = await ask(leader, '/drainers');
       expect([status, type]).toEqual([200, textType]);
       expect(body).toMatch(
         /^\[\{"nodeId":"drainer","host":"127\.0\.0\.1:0","state":"online","isAlive":true,"score":0,"label":null,"maxCommitTS":\d+,"updateTS":\d{18}\}\]\n$/,
       );
       // It says so with its next request.
-      if (body.includes(`"maxCommitTS":${ts},`)) break;
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
+      return body.includes(`"maxCommitTS":${ts},`);
+    });
   });
 });
 
@@ -139,12 +129,14 @@ describe('a Drainer', () => {
     ]);
     const ts = await commitTs(leader, 'b');
     // Only by the leader cluster's word: neither log has an entry that was written.
-    await until(async () => (await commitTs(follower, 'b')) === ts);
+    await until('the Drainer has applied it', async () => (await commitTs(follower, 'b')) === ts);
     expect((await ask(follower, '/status?table=b')).body).toContain(`"LastTS":${ts},`);
   });
 
   test('has 0 of a table that was never written to, as the Pump has', async () => {
-    await until(async () => (await ask(follower, '/status?table=c')).body.includes('"Synced":true'));
+    await until('table c is synced', async () =>
+      (await ask(follower, '/status?table=c')).body.includes('"Synced":true'),
+    );
     const { body } = await ask(leader, '/status?table=c');
     expect(body).toMatch(/"maxCommitTS":0,"updateTS":\d{18}\}\},"CommitTS":0,/);
     expect((await ask(follower, '/status?table=c')).body).toContain('"LastTS":0,');

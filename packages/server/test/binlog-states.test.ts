@@ -1,9 +1,9 @@
 import { rmSync } from 'node:fs';
 import { regatta } from '@coxswain/protocol';
-import { findFreePorts } from '@coxswain/testing';
+import { findFreePorts, until } from '@coxswain/testing';
 import { status } from '@grpc/grpc-js';
 import { afterEach, describe, expect, test } from '@jest/globals';
-import { ask, change, commitTs, indented, jsonType, putOf, until, untilSynced } from './support/binlog.js';
+import { ask, change, commitTs, indented, jsonType, putOf, untilSynced } from './support/binlog.js';
 import { OneNode } from './support/one-node.js';
 import type { Rpc } from './support/rpc.js';
 
@@ -92,7 +92,7 @@ async function pair(): Promise<{ pump: Restartable; drainer: Restartable }> {
 }
 
 async function untilEqual(pump: Restartable, drainer: Restartable): Promise<void> {
-  await until(async () => {
+  await until('the table is equal in both', async () => {
     const [there, here] = [await pump.tableStatus(), await drainer.tableStatus()];
     return there.revision === here.revision && there.contentHash === here.contentHash;
   });
@@ -115,12 +115,12 @@ describe('a Pump', () => {
     const before = await drainer.tableStatus();
     // Its own clients read and write.
     await putOf(pump.rpc, 't', 'while paused');
-    await until(async () => {
+    await until('the Drainer hears that the Pump is paused', async () => {
       const { replication } = await drainer.tableStatus();
       return replication!.error.includes('replication from this node is paused');
     });
     // It is reached, and says which tables there are; that nothing of them comes must show all the same.
-    await until(async () => Number((await drainer.tableStatus()).replication!.lagMs) > 200);
+    await until('the lag grows', async () => Number((await drainer.tableStatus()).replication!.lagMs) > 200);
     const { body: page } = await ask(drainer.node, '/metrics');
     expect(page).toMatch(/^coxswain_replication_leader_reached 1$/m);
     expect(Number(/^coxswain_replication_lag_seconds\{table="t"\} (\S+)$/m.exec(page)![1])).toBeGreaterThan(
@@ -134,14 +134,19 @@ describe('a Pump', () => {
     await pump.stop();
     await pump.start();
     expect(await pump.stateBy(pump, '/status', 'pump')).toBe('paused');
-    await until(async () => (await drainer.tableStatus()).replication!.error.includes('is paused'));
+    await until('the Drainer says why', async () =>
+      (await drainer.tableStatus()).replication!.error.includes('is paused'),
+    );
     expect((await drainer.tableStatus()).contentHash).toBe(before.contentHash);
     const { errors } = await pump.rpc.call(clusterStatus, { config: false });
     expect(errors).toContainEqual(expect.stringContaining('this node is paused'));
     expect((await change(pump.node, 'pump', 'resume')).body).toBe(done('resume'));
     await untilEqual(pump, drainer);
     expect((await drainer.tableStatus()).contentHash).not.toBe(before.contentHash);
-    await until(async () => (await ask(drainer.node, '/readyz?role=replication')).status === 200);
+    await until(
+      'the Drainer is ready',
+      async () => (await ask(drainer.node, '/readyz?role=replication')).status === 200,
+    );
   });
 
   test('that is closed under load takes no more writes, stops when followers have all, and is online again', async () => {
@@ -167,7 +172,7 @@ describe('a Pump', () => {
       }
     };
     const writers = Promise.all(Array.from({ length: 20 }, (_, id) => writer(id)));
-    await until(() => acknowledged.length > 100);
+    await until('there is load', () => acknowledged.length > 100);
     expect((await change(pump.node, 'pump', 'stop')).body).toBe(done('stop'));
     await writers;
     expect(refusals).toContainEqual(
@@ -186,7 +191,7 @@ describe('a Pump', () => {
     expect(acknowledged.filter((key) => !there.has(key))).toEqual([]);
     await pump.stop();
     await pump.start();
-    await until(async () => (await pump.stateBy(pump, '/status', 'pump')) === 'online');
+    await until('the Pump is online', async () => (await pump.stateBy(pump, '/status', 'pump')) === 'online');
     await putOf(pump.rpc, 't', 'after');
     await untilEqual(pump, drainer);
   });
@@ -194,7 +199,10 @@ describe('a Pump', () => {
   test('that is closed waits for a Drainer that is paused', async () => {
     const { pump, drainer } = await pair();
     await change(drainer.node, 'drainer', 'pause');
-    await until(async () => (await drainer.stateBy(pump, '/drainers', 'drainer')) === 'paused');
+    await until(
+      'the Drainer is paused',
+      async () => (await drainer.stateBy(pump, '/drainers', 'drainer')) === 'paused',
+    );
     await putOf(pump.rpc, 't', 'k');
     expect((await change(pump.node, 'pump', 'close')).body).toBe(done('close'));
     let isClosed = false;
@@ -220,7 +228,10 @@ describe('a Drainer', () => {
     const before = await drainer.tableStatus();
     await putOf(pump.rpc, 't', 'while paused');
     // It says so to the leader cluster, whose list is of nodes that were heard.
-    await until(async () => (await drainer.stateBy(pump, '/drainers', 'drainer')) === 'paused');
+    await until(
+      'the Drainer is paused',
+      async () => (await drainer.stateBy(pump, '/drainers', 'drainer')) === 'paused',
+    );
     const paused = await drainer.tableStatus();
     expect([paused.contentHash, paused.replication!.state]).toEqual([before.contentHash, 'paused']);
     const { errors } = await drainer.rpc.call(clusterStatus, { config: false });
@@ -237,7 +248,9 @@ describe('a Drainer', () => {
     });
     await drainer.stop();
     await drainer.start();
-    await until(async () => (await ask(drainer.node, '/status')).body.includes('"PumpPos":{"pump":'));
+    await until('the Drainer has a position', async () =>
+      (await ask(drainer.node, '/status')).body.includes('"PumpPos":{"pump":'),
+    );
     expect((await drainer.tableStatus()).contentHash).toBe(before.contentHash);
     expect((await change(drainer.node, 'drainer', 'resume')).body).toBe(done('resume'));
     await untilEqual(pump, drainer);
@@ -253,7 +266,10 @@ describe('a Drainer', () => {
     await putOf(pump.rpc, 't', 'meanwhile');
     await drainer.start();
     await untilEqual(pump, drainer);
-    await until(async () => (await drainer.stateBy(pump, '/drainers', 'drainer')) === 'online');
+    await until(
+      'the Drainer is online',
+      async () => (await drainer.stateBy(pump, '/drainers', 'drainer')) === 'online',
+    );
   });
 });
 

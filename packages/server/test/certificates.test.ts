@@ -2,6 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { copyFileSync, writeFileSync } from 'node:fs';
 import { connect as connectTcp } from 'node:net';
 import { connect } from 'node:tls';
+import { until } from '@coxswain/testing';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { Certificates } from '../src/process/certificates.js';
 import { loadTls } from '../src/process/tls.js';
@@ -131,15 +132,12 @@ describe('certificates in files', () => {
     const port = Number(scripted.target.split(':').pop());
     expect(await shownName(port)).toBe('first');
     replace(next);
-    for (let i = 0; i < 1_000 && (await shownName(port)) !== 'second'; i++) {
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-    expect(await shownName(port)).toBe('second');
+    await until('the new certificate is shown', async () => (await shownName(port)) === 'second');
     expect(lines).toContain('certificates were read again');
     // This one trusts another authority, and hangs up.
     const stranger = connect({ host: '127.0.0.1', port, ALPNProtocols: ['h2'] });
     await new Promise((resolve) => stranger.on('error', resolve));
-    while (failures.length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+    await until('the failed handshake is logged', () => failures.length > 0);
     expect(failures).toEqual([
       { level: 'warn', listener: 'api', from: '127.0.0.1', reason: 'socket hang up' },
     ]);
@@ -157,7 +155,7 @@ describe('certificates in files', () => {
     });
     const plain = connectTcp(Number(scripted.target.split(':').pop()), '127.0.0.1');
     plain.on('error', () => undefined).write('GET / HTTP/1.1\r\n\r\n');
-    while (failures.length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+    await until('the failed handshake is logged', () => failures.length > 0);
     plain.destroy();
     expect(failures).toEqual([{ listener: 'api', from: '127.0.0.1', reason: 'http request' }]);
   });

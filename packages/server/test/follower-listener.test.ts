@@ -1,4 +1,5 @@
 import { maintenance } from '@coxswain/protocol';
+import { until } from '@coxswain/testing';
 import { expect, test } from '@jest/globals';
 import { OneNode } from './support/one-node.js';
 import { Rpc } from './support/rpc.js';
@@ -25,9 +26,7 @@ test('a node of a follower cluster leaves the replication port alone until the c
     expect(logged).toContain('api listener is open');
     expect(logged.filter((line) => [isOpen, isTaken].includes(line))).toEqual([]);
     await rpc.call(promote, {});
-    while (!logged.includes(isOpen) && !logged.includes(isTaken)) {
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
+    await until('it listens', () => logged.includes(isOpen) || logged.includes(isTaken));
   } finally {
     rpc.close();
     await node.stop();

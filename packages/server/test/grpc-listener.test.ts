@@ -1,7 +1,5 @@
-import { mkdtempSync, rmSync } from 'node:fs';
 import { connect as connectHttp2, type IncomingHttpHeaders } from 'node:http2';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as zlib from 'node:zlib';
 import {
@@ -17,6 +15,7 @@ import {
 import { ApiError, errors, Status } from '@coxswain/node';
 import { regatta } from '@coxswain/protocol';
 import { compressToFrames, STREAM_IDENTIFIER } from '@coxswain/stream';
+import { TemporaryDirectory, turns, until } from '@coxswain/testing';
 import { type ServiceError, type StatusObject, status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { transportErrors } from '../src/grpc/errors.js';
@@ -157,11 +156,9 @@ describe('a client whose deadlines pass while the process stands still', () => {
     socket.on('close', () => {
       isClosed = true;
     });
-    const until = async (isDone: () => boolean): Promise<void> => {
-      while (!isDone()) {
-        if (isClosed) throw new Error('the connection was closed');
-        await new Promise((resolve) => setImmediate(resolve));
-      }
+    const whileOpen = (isDone: boolean): boolean => {
+      if (!isDone && isClosed) throw new Error('the connection was closed');
+      return isDone;
     };
     const headersOf = (streamId: number): Buffer =>
       encodeFrame(
@@ -177,7 +174,7 @@ describe('a client whose deadlines pass while the process stands still', () => {
         ]),
       );
     socket.write(Buffer.concat([CLIENT_PREFACE, encodeSettings([])]));
-    await until(() => frames.length > 0);
+    await until('the server speaks', () => whileOpen(frames.length > 0));
     // More than a client may cancel at once, each with its cancellation: all of it waits in the system's buffers.
     const ids = Array.from({ length: 1_500 }, (_, index) => 2 * index + 1);
     const cancel = Buffer.from([0, 0, 0, ErrorCode.cancel]);
@@ -192,7 +189,9 @@ describe('a client whose deadlines pass while the process stands still', () => {
         encodeFrame(FrameType.data, FrameFlag.endStream, last, frameOf(putRequest)),
       ]),
     );
-    await until(() => frames.some(({ type, streamId }) => type === FrameType.headers && streamId === last));
+    await until('the last call is answered', () =>
+      whileOpen(frames.some(({ type, streamId }) => type === FrameType.headers && streamId === last)),
+    );
     socket.destroy();
   });
 });
@@ -449,13 +448,13 @@ describe('metrics that dashboards of Regatta read (docs/protocol.md §5)', () =>
     await rawCall(path, [frameOf(putRequest)], { 'grpc-timeout': '1m' });
     expect(handled()).toEqual({ 4: 1, 5: 1, 8: 1, 12: 1, 13: 1 });
     const cancelled = rpc.failure(put, { table, key });
-    while (metrics().messagesReceived < 4) await new Promise((resolve) => setImmediate(resolve));
+    await until('four messages have come', () => metrics().messagesReceived >= 4);
     rpc.close();
     const stranger = connectHttp2(`http://${scripted.target}`);
     stranger
       .request({ ':method': 'POST', ':path': path, 'content-type': 'application/grpc' })
       .on('error', () => undefined);
-    while (metrics().started < 7) await new Promise((resolve) => setImmediate(resolve));
+    await until('seven calls have begun', () => metrics().started >= 7);
     stranger.destroy();
     await scripted.close();
     await cancelled;
@@ -475,9 +474,9 @@ describe('metrics of what calls hold', () => {
         answer = () => reject(new ApiError(Status.NotFound, 'answered'));
       });
     const call = rpc.failure(put, { table, key, value: Buffer.alloc(100_000) });
-    while (answer === undefined) await new Promise((resolve) => setImmediate(resolve));
+    const answerNow = await until('the call has reached the node', () => answer);
     expect(metricOf('coxswain_calls_held_bytes')).toBeGreaterThan(100_000);
-    answer();
+    answerNow();
     expect((await call).code).toBe(status.NOT_FOUND);
     expect(metricOf('coxswain_calls_held_bytes')).toBe(0);
     for (const name of ['unsent_bytes', 'waiting', 'given_up_total']) {
@@ -488,8 +487,8 @@ describe('metrics of what calls hold', () => {
 
 describe('listening', () => {
   test('on a Unix socket, also where a process that is gone left its file', async () => {
-    const directory = mkdtempSync(join(tmpdir(), 'coxswain-socket-'));
-    const path = join(directory, 'api.sock');
+    const directory = new TemporaryDirectory();
+    const path = join(directory.path, 'api.sock');
     for (let i = 0; i < 2; i++) {
       const onSocket = await ScriptedListener.start({ address: { isTls: false, path } });
       onSocket.node.act = () => Promise.reject(new ApiError(Status.NotFound, 'over a socket'));
@@ -498,7 +497,7 @@ describe('listening', () => {
       client.close();
       await onSocket.close();
     }
-    rmSync(directory, { recursive: true });
+    directory.remove();
   });
 
   test('no more connections than allowed are let in', async () => {
@@ -555,7 +554,7 @@ describe('health (docs/operations-protocols.md §2)', () => {
       trailer = received;
     });
     expect(answer).toEqual(notServing);
-    await new Promise((resolve) => setImmediate(resolve));
+    await turns(1);
     expect(trailer?.metadata.get('health-reason')).toEqual(['hasNoLeader=true, isDiskFull=false']);
   });
 
@@ -575,7 +574,7 @@ describe('health (docs/operations-protocols.md §2)', () => {
       trailer = received;
     });
     expect(answer).toEqual(serving);
-    await new Promise((resolve) => setImmediate(resolve));
+    await turns(1);
     expect(trailer?.metadata.get('health-reason')).toEqual([
       'hasNoLeader=false, isDiskFull=false, hasIOThreadError=true, hasSQLThreadError=false, isUnderCloning=false',
     ]);

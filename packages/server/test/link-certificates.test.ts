@@ -5,7 +5,7 @@ import { connect as connectTls } from 'node:tls';
 import { ApiError, type PeerTls, SocketPeerTransport, Status, systemClock } from '@coxswain/node';
 import { regatta } from '@coxswain/protocol';
 import { type LinkTls, openGrpcLeaderLink } from '@coxswain/replication';
-import { findFreePort } from '@coxswain/testing';
+import { findFreePort, turns, until } from '@coxswain/testing';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { Certificates } from '../src/process/certificates.js';
 import { Authority, type Identity } from './support/certificates.js';
@@ -26,10 +26,6 @@ afterAll(() => {
   authority.remove();
   stranger.remove();
 });
-
-async function until(isReached: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await isReached())) await new Promise((resolve) => setTimeout(resolve, 20));
-}
 
 /** Also where it ends with an error, as a reset. */
 const closed = (socket: Socket): Promise<unknown> => new Promise((resolve) => socket.once('close', resolve));
@@ -104,7 +100,7 @@ describe('the certificates of a link', () => {
     });
     // The right authority alone: now it is the other side that refuses, after the handshake.
     copyFileSync(authority.file, mine.files[2]);
-    await until(() =>
+    await until('it is refused after the handshake', () =>
       range().then(
         () => false,
         () => failures().length > 1,
@@ -112,7 +108,7 @@ describe('the certificates of a link', () => {
     );
     expect(failures().at(-1)!.reason).toMatch(/alert|hung up|ECONNRESET/);
     mine.replace(await authority.issue('follower', ['localhost']), authority);
-    await until(() =>
+    await until('it is served', () =>
       range().then(
         () => false,
         ({ message }) => message === 'served',
@@ -147,7 +143,7 @@ describe('the certificates of a link', () => {
     const old = [await Files.of(authority, 'one'), await Files.of(authority, 'two')] as const;
     const first = await start(old[0], one, new Map([[2, two]]));
     const second = await start(old[1], two, new Map([[1, one]]));
-    await until(() => first.seen.isConnected && second.seen.isConnected);
+    await until('both nodes are connected', () => first.seen.isConnected && second.seen.isConnected);
 
     // Node 2 restarts with certificates of a new authority; those of node 1 have not been replaced yet.
     await second.transport.close();
@@ -160,12 +156,12 @@ describe('the certificates of a link', () => {
           fields.peer === peer &&
           /certificate|alert/.test(String(reason)),
       );
-    await until(() => refused(old[0], 2) && refused(renewed, 1));
+    await until('both nodes say that they were refused', () => refused(old[0], 2) && refused(renewed, 1));
     const failures = () =>
       [old[0], renewed].flatMap(({ lines }) =>
         lines.filter(({ message }) => message === 'a handshake with a peer failed'),
       );
-    await until(() => failures().length > 0);
+    await until('the failure is logged', () => failures().length > 0);
     expect(failures()[0]).toMatchObject({
       from: expect.stringMatching(/^(127[.]0[.]0[.]1|::1|::ffff:127[.]0[.]0[.]1)$/),
       // In words, without OpenSSL's lines of source.
@@ -173,7 +169,7 @@ describe('the certificates of a link', () => {
     });
 
     old[0].replace(await stranger.issue('one', ['localhost']), stranger);
-    await until(() => first.seen.isConnected && third.seen.isConnected);
+    await until('the nodes are connected again', () => first.seen.isConnected && third.seen.isConnected);
   });
 
   test('between nodes carry frames and bulk; who shows none, or says nothing, is hung up on, and close ends all', async () => {
@@ -204,10 +200,10 @@ describe('the certificates of a link', () => {
     };
     const two = await start(new Map());
     const one = await start(new Map([[2, `localhost:${two.port}`]]));
-    await until(() => isConnected);
+    await until('the nodes are connected', () => isConnected);
     for (const frame of ['abc', 'x'.repeat(5000), `${'y'.repeat(3_000_000)}end`, 'def'])
       expect(one.send(2, Buffer.from(frame))).toBe(true);
-    await until(() => frames.length === 4);
+    await until('all frames have come', () => frames.length === 4);
     expect(frames).toEqual(['3 abc', '5000 xxx', '3000003 end', '3 def']);
     const sink = one.openBulk(2, Buffer.from('header'));
     for (let pieces = 0; pieces < 40; pieces++) await sink.write(Buffer.alloc(250_000));
@@ -223,16 +219,16 @@ describe('the certificates of a link', () => {
     nameless.write('coxswain.peer.v2 frames\n\0\0\0\x01z');
     await Promise.all([silent, plain, nameless].map(closed));
     const failed = ({ message }: { message: string }) => message === 'a handshake with a peer failed';
-    await until(() => files.lines.filter(failed).length >= 3);
+    await until('the three failed handshakes are logged', () => files.lines.filter(failed).length >= 3);
     expect(frames).toHaveLength(4);
 
     const waiting = connect(two.port, 'localhost')
       .on('error', () => undefined)
       .resume();
     await once(waiting, 'connect');
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await turns(20);
     await two.close();
     await closed(waiting);
-    await until(() => !one.send(2, Buffer.from('late')));
+    await until('the peer is gone', () => !one.send(2, Buffer.from('late')));
   });
 });

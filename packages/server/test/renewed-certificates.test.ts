@@ -1,17 +1,14 @@
-import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Log } from '@coxswain/node';
 import { regatta } from '@coxswain/protocol';
-import { findFreePort } from '@coxswain/testing';
+import { eventually, findFreePort, TemporaryDirectory } from '@coxswain/testing';
 import { afterEach, expect, test } from '@jest/globals';
 import { Authority } from './support/certificates.js';
 import { OneNode } from './support/one-node.js';
 
 const closers: (() => unknown)[] = [];
-let isOver = false;
 afterEach(async () => {
-  isOver = true;
   for (const close of closers.splice(0).reverse()) await close();
 });
 
@@ -27,21 +24,10 @@ async function renew(directory: string): Promise<void> {
   authority.remove();
 }
 
-/** Tries again until it succeeds, or the test has ended. */
-async function untilDone(act: () => Promise<unknown>): Promise<void> {
-  while (!isOver) {
-    try {
-      await act();
-      return;
-    } catch {
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  }
-}
-
 test('nodes and a follower cluster whose certificates were all renewed meet again when one node restarts', async () => {
-  const directory = mkdtempSync(join(tmpdir(), 'coxswain-renewed-'));
-  closers.push(() => rmSync(directory, { recursive: true }));
+  const temporary = new TemporaryDirectory();
+  closers.push(() => temporary.remove());
+  const directory = temporary.path;
   await renew(directory);
   const tls = (option: string) => ({
     [`${option}.cert-filename`]: join(directory, 'cert.pem'),
@@ -90,10 +76,12 @@ test('nodes and a follower cluster whose certificates were all renewed meet agai
   /** Writes until that is done, and waits until the follower cluster has it. */
   const write = async (key: string): Promise<void> => {
     const pair = { table, key: Buffer.from(key) };
-    await untilDone(() => rpc.call(regatta.KVService.put, { ...pair, value: Buffer.from('v') }));
-    await untilDone(async () => {
+    await eventually('the write is done', () =>
+      rpc.call(regatta.KVService.put, { ...pair, value: Buffer.from('v') }),
+    );
+    await eventually('the follower cluster has it', async () => {
       const { count } = await followerRpc.call(regatta.KVService.range, pair);
-      if (count === 0n) throw new Error('it is not there');
+      return count > 0n;
     });
   };
   await write('before');

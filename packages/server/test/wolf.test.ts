@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Coxswain } from '@coxswain/client';
-import { findFreePorts } from '@coxswain/testing';
+import { findFreePorts, until } from '@coxswain/testing';
 import { Client, credentials, Server, ServerCredentials } from '@grpc/grpc-js';
 import { loadSync, type MethodDefinition } from '@grpc/proto-loader';
 import { afterEach, expect, test } from '@jest/globals';
@@ -74,7 +74,6 @@ const decoded = (name: MethodName, bytes: Buffer): object => raft[name]!.respons
 class Scripted {
   readonly asked: { readonly name: MethodName; readonly request: Record<string, never> }[] = [];
   readonly #server = new Server(gzip);
-  readonly #waiting: (() => void)[] = [];
 
   constructor(readonly answer: (name: MethodName, request: Record<string, string>) => object) {
     const handlers = methodNames.map((name) => [
@@ -86,7 +85,6 @@ class Scripted {
         this.asked.push({ name, request });
         const given = this.answer(name, request);
         done(null, given);
-        for (const wake of this.#waiting.splice(0)) wake();
       },
     ]);
     this.#server.addService(raft as never, Object.fromEntries(handlers));
@@ -105,11 +103,10 @@ class Scripted {
     name: MethodName,
     holds: (request: Record<string, string>) => boolean,
   ): Promise<Record<string, string>> {
-    for (;;) {
-      const found = this.asked.find((asked) => asked.name === name && holds(asked.request));
-      if (found !== undefined) return found.request;
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    }
+    return until(
+      `${name} is asked with what satisfies ${holds}`,
+      () => this.asked.find((asked) => asked.name === name && holds(asked.request))?.request,
+    );
   }
 
   close(): void {
@@ -196,8 +193,10 @@ async function valueAt(key: string): Promise<string | undefined> {
 
 /** Resolves when node 1 takes calls in (T4). */
 async function untilItTakesPart(): Promise<void> {
-  let error: string | null = '';
-  while (error !== null) ({ error } = JSON.parse(await caller.metrics()) as { error: string | null });
+  await until('it takes calls in', async () => {
+    const { error } = JSON.parse(await caller.metrics()) as { error: string | null };
+    return error === null;
+  });
 }
 
 test('a member with an empty disk takes part when all others have said their term, and from that term on (T4)', async () => {

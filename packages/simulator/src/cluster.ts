@@ -353,11 +353,7 @@ export class Cluster {
     this.loop.schedule(0, EventKind.Fault, process, () => {
       if (error === undefined) return;
       const { newest } = this.#host(id);
-      if (
-        newest !== undefined &&
-        error instanceof DataDirectoryError &&
-        /earlier state/.test(error.message)
-      ) {
+      if (newest !== undefined && error instanceof DataDirectoryError && error.code === 'putBack') {
         this.#say(`node ${id} ended: ${error.message}`);
         this.#refuse(id, newest);
         return;

@@ -350,7 +350,7 @@ class PairSimulation {
     return this.#follower.cluster.nodes().flatMap(({ id, server }) => {
       const running = this.#followers.get(id);
       if (running === undefined) return [];
-      const api = { propose: forwarding(running.follower.writes) } as unknown as Server['api'];
+      const api = { kv: { propose: forwarding(running.follower.writes) } } as unknown as Server['api'];
       return [{ ...server, id, api }];
     });
   }

@@ -5,8 +5,9 @@ export class Violation extends Error {
     /** The property that does not hold, in a word or two: `election safety`, `linearizability`, … */
     readonly property: string,
     detail: string,
+    options?: ErrorOptions,
   ) {
-    super(`${property}: ${detail}`);
+    super(`${property}: ${detail}`, options);
   }
 }
 

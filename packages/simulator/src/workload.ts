@@ -537,7 +537,7 @@ export class Workload {
       () => server.api.tables.create(name, undefined, this.#deadline(server)),
       (invocation) => this.history.changedName(invocation, namesHistory, effect(true)),
       (invocation, error) => {
-        if (error.message !== 'table already exists') return false;
+        if (error.code !== 'tableExists') return false;
         this.history.changedName(invocation, namesHistory, effect(false));
         return true;
       },
@@ -554,7 +554,7 @@ export class Workload {
       () => server.api.tables.delete(name, this.#deadline(server)),
       (invocation) => this.history.changedName(invocation, namesHistory, deleted),
       (invocation, error) => {
-        if (error.message !== 'table not found') return false;
+        if (error.code !== 'tableNotFound') return false;
         const missing: KeyEffect = { key: name, effect: { kind: 'read', observed: undefined } };
         this.history.changedName(invocation, namesHistory, missing);
         return true;

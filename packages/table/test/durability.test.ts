@@ -1,5 +1,6 @@
 import { cp, open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { TemporaryDirectory } from '@coxswain/testing';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import {
@@ -32,7 +33,6 @@ import {
   txn,
 } from './commands.js';
 import { closeWhole, contentOf } from './records.js';
-import { makeTemporaryDirectory } from './temporary-directory.js';
 
 const NAME = '10001';
 
@@ -492,7 +492,8 @@ describe('an entry with a large effect', () => {
 
 describe('a real LevelDB', () => {
   test('of which a batch in the middle is gone is refused (D4)', async () => {
-    const { path, dispose } = await makeTemporaryDirectory();
+    const temporary = new TemporaryDirectory();
+    const { path } = temporary;
     const options = { writeBufferSizeBytes: 1 << 20, cacheSizeBytes: 1 << 20 };
     const directory = await LevelStoreDirectory.open(path, options);
     const table = await openTable(directory, { create: true });
@@ -502,13 +503,14 @@ describe('a real LevelDB', () => {
     await store.write([{ storeKey: batchKey(5), record: undefined }]);
     await store.close();
     await expect(openTable(directory)).rejects.toThrow(/batch 5 is missing/);
-    await dispose();
+    temporary.remove();
   });
 });
 
 describe('a bit that flips in the log of a real LevelDB', () => {
   test('costs the flush that was being made, all of it, which is applied again (D3, D4)', async () => {
-    const { path, dispose } = await makeTemporaryDirectory();
+    const temporary = new TemporaryDirectory();
+    const { path } = temporary;
     const options = { writeBufferSizeBytes: 1 << 20, cacheSizeBytes: 1 << 20 };
     // Larger than one 32 KiB block of LevelDB's log: damage costs the rest of a block.
     const entries = someEntries(300, 400);
@@ -571,6 +573,6 @@ describe('a bit that flips in the log of a real LevelDB', () => {
     release();
     await checkpoint;
     await table.close();
-    await dispose();
+    temporary.remove();
   });
 });

@@ -1,5 +1,6 @@
 import { deepEqual } from 'node:assert/strict';
 import { regatta } from '@coxswain/protocol';
+import { microtasks } from '@coxswain/testing';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { BufferedStore } from '../src/buffered-store.js';
@@ -83,10 +84,6 @@ describe('pages', () => {
     { weight: 3, arbitrary: fc.record({ turns: fc.integer({ min: 1, max: 12 }) }) },
   );
 
-  async function turns(count: number): Promise<void> {
-    for (let turn = 0; turn < count; turn++) await Promise.resolve();
-  }
-
   test.each([
     ['with room for all of them', 1 << 20],
     ['with room for some of them', 3000],
@@ -99,7 +96,7 @@ describe('pages', () => {
         fc.array(fc.nat(6), { minLength: 1, maxLength: 5 }),
         async (before, steps, delays) => {
           let delayAt = 0;
-          const delay = () => turns(delays[delayAt++ % delays.length]!);
+          const delay = () => microtasks(delays[delayAt++ % delays.length]!);
           const directory = new MemoryStoreDirectory({
             beforeWrite: delay,
             afterWrite: delay,
@@ -156,7 +153,7 @@ describe('pages', () => {
           for (const list of before) begin(list);
           for (const one of steps) {
             if ('write' in one) begin(one.write);
-            else if ('turns' in one) await turns(one.turns);
+            else if ('turns' in one) await microtasks(one.turns);
             else {
               const gap = check(one.range);
               if (gap !== undefined) fills.push(cache.fill(gap, one.range.limit + 1));
@@ -236,7 +233,7 @@ describe('pages', () => {
     await table.apply([entry(2, del('k', 'l'))]);
     expect(table.isSweeping).toBe(true);
     expect(table.cachedRange(query, 1 << 20)).toBeUndefined();
-    while (table.isSweeping) await turns(1);
+    while (table.isSweeping) await microtasks(1);
     expect(table.cachedRange(query, 1 << 20)).toMatchObject({ count: 0, more: false });
     await table.close();
   });

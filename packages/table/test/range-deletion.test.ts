@@ -1,5 +1,6 @@
 // Jest's `expect` takes many times as long as these, which counts where values are compared by the thousand.
 import { deepEqual, equal } from 'node:assert/strict';
+import { microtasks, TemporaryDirectory, until } from '@coxswain/testing';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import {
@@ -34,7 +35,6 @@ import {
 } from './commands.js';
 import { Model } from './model.js';
 import { closeWhole, hashOfRecords, recordKinds } from './records.js';
-import { makeTemporaryDirectory } from './temporary-directory.js';
 
 const NAME = '10001';
 const everything = commands.query('\0', '\0');
@@ -58,13 +58,9 @@ function openTable(
   });
 }
 
-async function turns(count: number): Promise<void> {
-  for (let turn = 0; turn < count; turn++) await Promise.resolve();
-}
-
 async function swept(table: Table): Promise<void> {
   // A real store has its answers from other threads.
-  while (table.isSweeping) await new Promise(setImmediate);
+  await until('nothing is left to sweep', () => !table.isSweeping);
 }
 
 /** What a table that deletes key by key, and is asked when all is done, says. */
@@ -115,8 +111,8 @@ const step = fc.record({
 class Comparison {
   readonly model = new Model();
   readonly #directory = new MemoryStoreDirectory({
-    beforeWrite: () => turns(this.#writeTurns),
-    beforeFlush: () => turns(this.#writeTurns),
+    beforeWrite: () => microtasks(this.#writeTurns),
+    beforeFlush: () => microtasks(this.#writeTurns),
   });
   readonly #writeTurns: number;
   readonly #effectsSizeBytesMax: number;
@@ -253,7 +249,7 @@ describe('range deletions whose keys are removed later, against a model that kee
           for (const one of steps) {
             await comparison.apply(one.command);
             note(comparison.table, false);
-            await turns(one.turns);
+            await microtasks(one.turns);
             if (one.event === 'flush') comparison.flush();
             if (one.event === 'crash') {
               await comparison.crash(losesFlush);
@@ -304,7 +300,7 @@ describe('a range deletion whose keys are removed later', () => {
     await table.apply([entry(1, putBatch(pairs(keyCount, value)))]);
     holds = true;
     table.checkpoint().catch(() => undefined);
-    while (!table.isCheckpointing) await turns(1);
+    while (!table.isCheckpointing) await microtasks(1);
     return {
       table,
       release: () => {
@@ -369,13 +365,13 @@ describe('a range deletion whose keys are removed later', () => {
     await answered(table.apply([entry(2, del('k', 'l'))]));
     holds = true;
     // The sweep looks for the next key.
-    while (held.length === 0) await turns(1);
+    while (held.length === 0) await microtasks(1);
     const sweptUpTo = (): string => text(table.state.deletions[0]!.first);
     const next = pairs(30)
       .map(([key]) => key)
       .find((key) => key > sweptUpTo())!;
     const put3 = table.apply([entry(3, put(next, 'new'))]);
-    await turns(20);
+    await microtasks(20);
     holds = false;
     held.shift()!();
     await put3;
@@ -509,7 +505,8 @@ describe('a range deletion whose keys are removed later', () => {
   });
 
   test('is read and counted alike in a LevelDB', async () => {
-    const { path, dispose } = await makeTemporaryDirectory();
+    const temporary = new TemporaryDirectory();
+    const { path } = temporary;
     const sizes = { writeBufferSizeBytes: 1 << 20, cacheSizeBytes: 1 << 20 };
     const directory = await LevelStoreDirectory.open(path, sizes);
     const table = await openTable(directory, 2000);
@@ -536,7 +533,7 @@ describe('a range deletion whose keys are removed later', () => {
     expect([table.keyCount, await before.count(ALL_KEYS, () => true)]).toEqual([3, COUNT + 1]);
     before.close();
     await table.close();
-    await dispose();
+    temporary.remove();
   });
 
   describe('when it is opened again', () => {
@@ -559,7 +556,7 @@ describe('a range deletion whose keys are removed later', () => {
       // In one batch: its journal is of the deletion's own as well.
       await answered(table.apply([entry(2, del('k', 'l')), entry(3, some)]));
       await beforeCrash(table);
-      while (text(table.state.deletions[0]!.first) === 'k') await turns(1);
+      while (text(table.state.deletions[0]!.first) === 'k') await microtasks(1);
       await table.checkpoint();
       holds = true;
       directory.crash(() => true);

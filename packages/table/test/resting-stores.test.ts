@@ -1,4 +1,5 @@
 import { deepEqual, equal } from 'node:assert/strict';
+import { microtasks, TemporaryDirectory } from '@coxswain/testing';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import {
@@ -16,7 +17,6 @@ import * as commands from './commands.js';
 import { bytes } from './commands.js';
 import { hashOfRecords } from './records.js';
 import { describeStoreConformance } from './store-conformance.js';
-import { makeTemporaryDirectory } from './temporary-directory.js';
 
 /** A directory that says which of its stores are open, and opens and closes them slowly. */
 class WatchedDirectory implements StoreDirectory {
@@ -35,7 +35,7 @@ class WatchedDirectory implements StoreDirectory {
     this.openNames.add(name);
     this.mostOpen = Math.max(this.mostOpen, this.openNames.size);
     this.openCount += 1;
-    await turns();
+    await microtasks(7);
     if (this.refusal !== undefined) {
       this.openNames.delete(name);
       throw this.refusal;
@@ -43,7 +43,7 @@ class WatchedDirectory implements StoreDirectory {
     const store = await this.#directory.open(name, options);
     const { close } = store;
     store.close = async () => {
-      await turns();
+      await microtasks(7);
       await close.call(store);
       this.openNames.delete(name);
     };
@@ -63,10 +63,6 @@ class WatchedDirectory implements StoreDirectory {
   }
 }
 
-async function turns(): Promise<void> {
-  for (let turn = 0; turn < 7; turn++) await Promise.resolve();
-}
-
 const put = (store: OrderedStore, key: string, value: string): Promise<void> =>
   store.write([{ storeKey: bytes(key), record: bytes(value) }]);
 
@@ -79,9 +75,13 @@ describeStoreConformance('RestingStore', async () => ({
 }));
 
 describeStoreConformance('RestingStore above LevelDB', async () => {
-  const { path, dispose } = await makeTemporaryDirectory();
+  const temporary = new TemporaryDirectory();
+  const { path } = temporary;
   const options = { writeBufferSizeBytes: 4 << 20, cacheSizeBytes: 4 << 20 };
-  return { directory: new RestingStores(await LevelStoreDirectory.open(path, options), 1), dispose };
+  return {
+    directory: new RestingStores(await LevelStoreDirectory.open(path, options), 1),
+    dispose: async () => temporary.remove(),
+  };
 });
 
 describe('stores of which some are awake', () => {

@@ -5,6 +5,7 @@ import {
   SnapshotDamagedError,
   STREAM_IDENTIFIER,
 } from '@coxswain/stream';
+import { TemporaryDirectory } from '@coxswain/testing';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { Compressor, Decompressor } from 'snappy';
 import {
@@ -17,7 +18,6 @@ import {
   writeSnapshot,
 } from '../src/index.js';
 import { bytes, del, entry, put, putBatch, query, replicated, text } from './commands.js';
-import { makeTemporaryDirectory } from './temporary-directory.js';
 
 const WRITE_BUFFER_SIZE_BYTES = 1 << 20;
 
@@ -270,7 +270,8 @@ describe('a snapshot stream', () => {
   });
 
   test('passes from a LevelDB to another one', async () => {
-    const { path, dispose } = await makeTemporaryDirectory();
+    const temporary = new TemporaryDirectory();
+    const { path } = temporary;
     const options = { writeBufferSizeBytes: WRITE_BUFFER_SIZE_BYTES, cacheSizeBytes: 1 << 20 };
     const stores = await LevelStoreDirectory.open(path, options);
     const first = await openTable(stores, 'first', true);
@@ -287,6 +288,6 @@ describe('a snapshot stream', () => {
     expect(second.contentHash).toBe(first.contentHash);
     await first.close();
     await second.close();
-    await dispose();
+    temporary.remove();
   });
 });

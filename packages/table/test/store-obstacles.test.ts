@@ -1,27 +1,28 @@
 import { spawnSync } from 'node:child_process';
 import { chmodSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { TemporaryDirectory } from '@coxswain/testing';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { LevelStoreDirectory } from '../src/index.js';
-import { makeTemporaryDirectory } from './temporary-directory.js';
 
 const options = { writeBufferSizeBytes: 1 << 20, cacheSizeBytes: 1 << 20 };
 const nobody = 65_534;
 const name = 'shard-1';
 
 let path: string;
-let dispose: () => Promise<void>;
+let temporary: TemporaryDirectory;
 let directory: LevelStoreDirectory;
 
 beforeEach(async () => {
-  ({ path, dispose } = await makeTemporaryDirectory());
+  temporary = new TemporaryDirectory();
+  ({ path } = temporary);
   directory = await LevelStoreDirectory.open(path, options);
   const store = await directory.open(name, { create: true });
   await store.write([{ storeKey: Buffer.from('Lkey'), record: Buffer.from('value') }]);
   await store.close();
 });
 
-afterEach(() => dispose());
+afterEach(() => temporary.remove());
 
 const file = (pattern: RegExp) => {
   const store = join(path, name);

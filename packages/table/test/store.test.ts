@@ -1,3 +1,4 @@
+import { microtasks, TemporaryDirectory } from '@coxswain/testing';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { BufferedStore } from '../src/buffered-store.js';
@@ -15,7 +16,6 @@ import { writeRecordHeader } from '../src/layout.js';
 import { isWithinRevisions, type RevisionBounds } from '../src/revision-bounds.js';
 import { describeStoreConformance } from './store-conformance.js';
 import { asTablesWrite } from './table-writes.js';
-import { makeTemporaryDirectory } from './temporary-directory.js';
 
 describeStoreConformance('MemoryStore', async () => ({
   directory: new MemoryStoreDirectory(),
@@ -23,9 +23,13 @@ describeStoreConformance('MemoryStore', async () => ({
 }));
 
 describeStoreConformance('LevelStore', async () => {
-  const { path, dispose } = await makeTemporaryDirectory();
+  const temporary = new TemporaryDirectory();
+  const { path } = temporary;
   const options = { writeBufferSizeBytes: 4 << 20, cacheSizeBytes: 4 << 20 };
-  return { directory: await LevelStoreDirectory.open(path, options), dispose };
+  return {
+    directory: await LevelStoreDirectory.open(path, options),
+    dispose: async () => temporary.remove(),
+  };
 });
 
 let flushCount = 0;
@@ -164,9 +168,9 @@ describe('a buffered store', () => {
         async (steps, scans, page, blockKeys, sizeBytesMax, there) => {
           const directory = new MemoryStoreDirectory({
             // Reads meet each moment of a flush.
-            beforeWrite: turns,
-            afterWrite: turns,
-            beforeFlush: turns,
+            beforeWrite: () => microtasks(7),
+            afterWrite: () => microtasks(7),
+            beforeFlush: () => microtasks(7),
           });
           const plain = await new MemoryStoreDirectory().open('plain', { create: true });
           // What the store below has from before: nobody knows of it but how much it is.
@@ -229,10 +233,6 @@ describe('a buffered store', () => {
       { numRuns: 60 },
     );
   });
-
-  async function turns(): Promise<void> {
-    for (let turn = 0; turn < 7; turn++) await Promise.resolve();
-  }
 
   test('counts in the middle of a flush as before it, also where nobody has read before', async () => {
     const range = { gte: keys[0]!, lt: keys[3]! };

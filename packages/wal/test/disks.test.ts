@@ -1,6 +1,5 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { TemporaryDirectory } from '@coxswain/testing';
 import { expect, test } from '@jest/globals';
 import { NodeWalDisk } from '../src/adapters/node-wal-disk.js';
 import { describeWalDisk } from './disk-conformance.js';
@@ -12,10 +11,10 @@ async function temporaryDisk(): Promise<{
   directory: string;
   dispose: () => Promise<void>;
 }> {
-  const parent = await mkdtemp(join(tmpdir(), 'coxswain-wal-'));
-  const directory = join(parent, 'made', 'on demand');
+  const parent = new TemporaryDirectory();
+  const directory = join(parent.path, 'made', 'on demand');
   const disk = await NodeWalDisk.open(directory);
-  return { disk, directory, dispose: () => rm(parent, { recursive: true }) };
+  return { disk, directory, dispose: async () => parent.remove() };
 }
 
 describeWalDisk('the disk of tests', async () => ({

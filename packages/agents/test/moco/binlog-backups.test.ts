@@ -2,13 +2,13 @@ import { createHash } from 'node:crypto';
 import { gunzipSync } from 'node:zlib';
 import { DEFAULT_S3_LIMITS, gapName, logName, MemoryObjectStore, S3Store } from '@coxswain/archive';
 import { errors, systemClock } from '@coxswain/node';
+import { MemoryNode } from '@coxswain/node/testing';
 import { moco } from '@coxswain/protocol';
 import { CommandKind } from '@coxswain/table';
-import { ScriptedS3 } from '@coxswain/testing';
+import { ScriptedS3, until } from '@coxswain/testing';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { BinlogBackups } from '../../src/moco/binlog-backups.js';
 import { OneAtATime } from '../../src/moco/one-at-a-time.js';
-import { MemoryNode } from '../support/memory-node.js';
 
 const s3 = new ScriptedS3();
 /** Nothing here is silent: a busy machine must not be taken for that. */
@@ -72,7 +72,7 @@ function archive(shardId: number, first: number, last: number): Buffer {
 
 async function run(more: Partial<moco.FlushAndBackupBinlogRequest> = {}): Promise<void> {
   await backups.begin(request(more), call());
-  while (backups.status.state === 'running') await new Promise((resolve) => setTimeout(resolve, 1));
+  await until('the backup has ended', () => backups.status.state !== 'running');
 }
 
 const names = (): string[] => [...s3.objects.keys()].sort();
@@ -275,11 +275,11 @@ describe('FlushAndBackupBinlog', () => {
       askedCount++;
       return archivedIndex(shardId);
     };
-    while (askedCount < 2) await new Promise((resolve) => setTimeout(resolve, 1));
+    await until('it has asked twice', () => askedCount >= 2);
     expect(backups.status.state).toBe('running');
     archive(table.shardId, 1, 1);
     node.archived.set(table.shardId, 1);
-    while (backups.status.state === 'running') await new Promise((resolve) => setTimeout(resolve, 1));
+    await until('the backup has ended', () => backups.status.state !== 'running');
     expect(s3.objects.get('monday')!.toString()).toBe('monday-000000');
   });
 

@@ -1,12 +1,13 @@
 import { errors, systemClock, systemRandom } from '@coxswain/node';
+import { MemoryNode } from '@coxswain/node/testing';
 import { moco, mvcc, replication } from '@coxswain/protocol';
 import { type LeaderLink, LinkError } from '@coxswain/replication';
 import { RateLimit } from '@coxswain/runtime';
 import { compressToFrames, FrameDecompressor, STREAM_IDENTIFIER } from '@coxswain/stream';
+import { until } from '@coxswain/testing';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { Clones } from '../../src/moco/clones.js';
 import { OneAtATime } from '../../src/moco/one-at-a-time.js';
-import { MemoryNode } from '../support/memory-node.js';
 
 const { PUT, DUMMY } = mvcc.Command_CommandType;
 const INVALID_ARGUMENT = 3;
@@ -156,7 +157,7 @@ function begin(): Promise<void> {
 
 async function run(): Promise<void> {
   await begin();
-  while (clones.isRunning) await new Promise((resolve) => setTimeout(resolve, 5));
+  await until('the clone has ended', () => !clones.isRunning);
   expect(donor.closed).toBe(1);
 }
 
@@ -271,7 +272,7 @@ describe('the cluster', () => {
     await begin();
     expect(node.clone.isRunning).toBe(true);
     await expect(begin()).rejects.toEqual(errors.anotherRequest());
-    while (clones.isRunning) await new Promise((resolve) => setTimeout(resolve, 1));
+    await until('the clone has ended', () => !clones.isRunning);
     expect(node.clone.unfinished).toBeUndefined();
   });
 

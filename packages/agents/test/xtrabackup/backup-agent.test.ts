@@ -1,14 +1,15 @@
 import { spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { errors, systemClock } from '@coxswain/node';
+import { MemoryNode } from '@coxswain/node/testing';
 import { mvcc } from '@coxswain/protocol';
 import { type Clock, RateLimit } from '@coxswain/runtime';
 import { FrameDecompressor } from '@coxswain/stream';
 import { CommandKind } from '@coxswain/table';
+import { TemporaryDirectory, until } from '@coxswain/testing';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import {
   BackupAgent,
@@ -26,7 +27,6 @@ import {
   requestOf,
 } from '../support/agent-client.js';
 import { MemoryFiles } from '../support/memory-files.js';
-import { MemoryNode } from '../support/memory-node.js';
 
 const clock: Clock = { ...systemClock, nowMs: () => Date.UTC(2026, 0, 2, 3, 4, 5, 678) };
 const full = { action: 'copy from', password: 's3cUre', 'backup-level': '0' };
@@ -71,10 +71,6 @@ async function start(options: Partial<BackupAgentOptions> = {}): Promise<Started
   agents.push(agent);
   await agent.listen();
   return { node, agent, port: agent.address.port, logged };
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 1));
 }
 
 /** Any tar reader tells, before it misses the manifest. */
@@ -217,11 +213,11 @@ describe('a full backup', () => {
     ];
     for (const name of names) await (await node.createTable(name)).put('key', name);
     const { bytes } = await ask(port, requestOf({ ...full, file: 'x/ZRM_LINKS' }));
-    const directory = mkdtempSync(join(tmpdir(), 'coxswain-agent-'));
+    const directory = new TemporaryDirectory();
     try {
-      const { status } = spawnSync('tar', ['-x', '-C', directory], { input: parseAnswer(bytes).tar });
+      const { status } = spawnSync('tar', ['-x', '-C', directory.path], { input: parseAnswer(bytes).tar });
       expect(status).toBe(0);
-      const read = (file: string) => readFileSync(join(directory, 'x/ZRM_LINKS', file));
+      const read = (file: string) => readFileSync(join(directory.path, 'x/ZRM_LINKS', file));
       const { tables } = JSON.parse(read('manifest.json').toString()) as { tables: ManifestTable[] };
       const found = tables.map(({ name, file_name: file }) => {
         expect(file).not.toContain('/');
@@ -230,7 +226,7 @@ describe('a full backup', () => {
       });
       expect(found).toEqual(names.sort().map((name) => [name, name]));
     } finally {
-      rmSync(directory, { recursive: true });
+      directory.remove();
     }
   });
 
@@ -246,7 +242,7 @@ describe('a full backup', () => {
     const commands = commandsOf((await readTar(tar)).get('t.bak')!.content);
     expect(commands).toHaveLength(300);
     expect(commands.filter(({ kv }) => kv!.value.toString() === 'later')).toEqual([]);
-    await until(() => table.viewCount === 0);
+    await until('the table is let go', () => table.viewCount === 0);
   });
 
   test('is raw, below its file, where a request has the keys of the protocol alone, and encoded where it has others', async () => {
@@ -373,8 +369,9 @@ describe('an incremental backup', () => {
     let readings = 0;
     table.entries = (from, maxBytes) => {
       if (from === 1) readings++;
-      if (readings === atReading && from > 20) table.firstIndex = 30;
-      return entries(from, maxBytes);
+      const found = entries(from, maxBytes);
+      if (readings === atReading && from > 10 && table.firstIndex === 1) table.firstIndex = 39;
+      return found;
     };
     return { ...started, table, sid };
   }
@@ -382,7 +379,7 @@ describe('an incremental backup', () => {
   test('whose log is compacted while it is sent breaks off, and is no backup', async () => {
     const { agent, port, table, sid, logged } = await withLogThatGoes(2);
     expect(await isWhole((await ask(port, requestOf(since(sid)))).bytes)).toBe(false);
-    await until(() => agent.status.failed === 1 && agent.status.running === 0);
+    await until('the backup has failed', () => agent.status.failed === 1 && agent.status.running === 0);
     expect(table.holders.size).toBe(0);
     expect(logged.at(-1)).toContain('the log was compacted meanwhile');
   });
@@ -556,14 +553,16 @@ describe('the agent', () => {
     socket.write(requestOf({ ...full, ...more }));
     await new Promise<void>((resolve) => socket.once('readable', resolve));
     let sentBytes = -1;
-    while (agent.status.bytesSent !== sentBytes) {
+    let quietLooks = 0;
+    await until('the agent sends no more', () => {
+      quietLooks = agent.status.bytesSent === sentBytes ? quietLooks + 1 : 0;
       sentBytes = agent.status.bytesSent;
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
+      return sentBytes > 0 && quietLooks === 100;
+    });
     expect(sentBytes).toBeLessThan(table.table.approximateSizeBytes / 2);
     expect([agent.status.running, table.viewCount, table.holders.size]).toEqual([1, 1, 1]);
     socket.resetAndDestroy();
-    await until(() => agent.status.running === 0 && agent.status.connections === 0);
+    await until('the backup has ended', () => agent.status.running === 0 && agent.status.connections === 0);
     expect([agent.status.failed, table.viewCount, table.holders.size]).toEqual([1, 0, 0]);
   });
 
@@ -572,7 +571,7 @@ describe('the agent', () => {
     const socket = await connect(port);
     socket.on('error', () => undefined);
     socket.write(requestOf(full));
-    await until(() => agent.status.failed === 1 && agent.status.connections === 0);
+    await until('the client is given up', () => agent.status.failed === 1 && agent.status.connections === 0);
     expect(table.viewCount).toBe(0);
     socket.destroy();
   });
@@ -581,16 +580,16 @@ describe('the agent', () => {
     const { agent, port } = await withLargeTable({ backupsMax: 1, connectionsMax: 2 });
     const first = await connect(port);
     first.write(requestOf(full));
-    await until(() => agent.status.running === 1);
+    await until('a backup runs', () => agent.status.running === 1);
     expect(await refusal(port, full)).toBe('1 backup is under way: try again when one is done');
-    await until(() => agent.status.connections === 1);
+    await until('there is one connection', () => agent.status.connections === 1);
     const second = await connect(port);
-    await until(() => agent.status.connections === 2);
+    await until('there are two connections', () => agent.status.connections === 2);
     expect(await refusal(port, full)).toBe('2 connections are open: try again when one is closed');
     expect(agent.status.connections).toBe(2);
     second.destroy();
     expect(await isWhole((await answerOf(first)).bytes)).toBe(true);
-    await until(() => agent.status.running === 0);
+    await until('no backup runs', () => agent.status.running === 0);
     expect(parseAnswer((await ask(port, requestOf(full))).bytes).block['status']).toBe('SENDING');
   });
 
@@ -603,7 +602,7 @@ describe('the agent', () => {
       });
     const { agent, port } = await start({ connectionsMax: 1, clock: { ...clock, startTimer } });
     const first = await connect(port);
-    await until(() => agent.status.connections === 1);
+    await until('there is one connection', () => agent.status.connections === 1);
     // It has read the refusal, and does not close its side.
     const second = await connect(port);
     second.resume();
@@ -619,7 +618,7 @@ describe('the agent', () => {
     const socket = await connect(port);
     socket.write(requestOf(full));
     const answer = answerOf(socket);
-    await until(() => agent.status.running === 1);
+    await until('a backup runs', () => agent.status.running === 1);
     await agent.close();
     expect(logged.filter((line) => line.includes('the node stops'))).toHaveLength(1);
     expect(await isWhole((await answer).bytes)).toBe(false);

@@ -1,6 +1,8 @@
 import { gunzipSync } from 'node:zlib';
 import { systemClock } from '@coxswain/node';
+import { MemoryNode } from '@coxswain/node/testing';
 import { RateLimit } from '@coxswain/runtime';
+import { until } from '@coxswain/testing';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { type AgentRequest, readAgentRequest } from '../../src/xtrabackup/agent-request.js';
@@ -9,7 +11,6 @@ import { AgentRequestError, RequestParser } from '../../src/xtrabackup/key-value
 import { clusterMark, formatSessionId } from '../../src/xtrabackup/session-id.js';
 import { answerOf, connect, decodeStream, parseAnswer, readTar, refusalOf } from '../support/agent-client.js';
 import { MemoryFiles } from '../support/memory-files.js';
-import { MemoryNode } from '../support/memory-node.js';
 
 /** Inputs of each property. `npm run acceptance` asks for more than every run of the tests can afford. */
 const runs = Number(process.env['COXSWAIN_FUZZ_RUNS'] ?? 500);
@@ -166,7 +167,7 @@ test('whoever connects gets one whole answer, and nothing of him is left', async
     }),
     { numRuns: Math.ceil(runs / 10) },
   );
-  while (agent.status.connections > 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  await until('every connection is closed', () => agent.status.connections === 0);
   const { running, failed, done, refused } = agent.status;
   expect([running, failed]).toEqual([0, 0]);
   expect(done + refused).toBe(Math.ceil(runs / 10));

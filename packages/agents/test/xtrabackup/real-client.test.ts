@@ -1,10 +1,15 @@
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemClock } from '@coxswain/node';
+import { MemoryNode } from '@coxswain/node/testing';
 import { RateLimit } from '@coxswain/runtime';
-import { XtrabackupClient, type XtrabackupOutcome, type XtrabackupRequest } from '@coxswain/testing';
+import {
+  TemporaryDirectory,
+  XtrabackupClient,
+  type XtrabackupOutcome,
+  type XtrabackupRequest,
+} from '@coxswain/testing';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import {
   BackupAgent,
@@ -13,10 +18,9 @@ import {
 } from '../../src/xtrabackup/backup-agent.js';
 import { ask, requestOf } from '../support/agent-client.js';
 import { MemoryFiles } from '../support/memory-files.js';
-import { MemoryNode } from '../support/memory-node.js';
 
 const password = 's3cUre';
-let root: string;
+let root: TemporaryDirectory;
 let node: MemoryNode;
 let agent: BackupAgent;
 let client: XtrabackupClient;
@@ -40,12 +44,12 @@ async function start(options: Partial<BackupAgentOptions> = {}): Promise<void> {
 }
 
 beforeEach(async () => {
-  root = mkdtempSync(join(tmpdir(), 'coxswain-client-'));
+  root = new TemporaryDirectory();
   await start();
 });
 afterEach(async () => {
   await agent.close();
-  rmSync(root, { recursive: true });
+  root.remove();
 });
 
 interface Unpacked {
@@ -80,7 +84,7 @@ async function fillTables(): Promise<void> {
   }
 }
 
-const directory = (name: string): string => join(root, name);
+const directory = (name: string): string => join(root.path, name);
 const run = (
   request: Partial<XtrabackupRequest> & { readonly directory: string },
 ): Promise<XtrabackupOutcome> => client.run({ level: '0', ...request });

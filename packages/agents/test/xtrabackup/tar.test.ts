@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import { turns } from '@coxswain/testing';
 import { expect, test } from '@jest/globals';
 import { type TarFile, writeTar } from '../../src/xtrabackup/tar.js';
 import { readTar } from '../support/agent-client.js';
@@ -20,7 +21,7 @@ test('a tar asks for no more of a file than its reader takes, and ends it when t
   }
   const tar = writeTar(files());
   await tar.next();
-  for (let turn = 0; turn < 100; turn++) await new Promise((resolve) => setImmediate(resolve));
+  await turns(100);
   expect(given).toBeLessThan(5);
   await tar.return(undefined);
   expect(isEnded).toBe(true);

@@ -1,8 +1,9 @@
 import { health, moco } from '@coxswain/protocol';
+import { eventually } from '@coxswain/testing';
 import { Client, credentials, Metadata } from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { runHere } from '../support/command-here.js';
-import { Cluster, type ClusterNode, contentOf, until, untilEqual } from './cluster.js';
+import { Cluster, type ClusterNode, contentOf, untilEqual } from './cluster.js';
 
 /** Of 10 kB each. */
 const KEYS = 150;
@@ -77,6 +78,7 @@ class Probes {
       // What was asked before the end may be answered after it.
       if (statuses.includes(SERVING) && !this.#isEnded) this.serving.push(`${node.id} ${service}`);
       this.asked++;
+      // The pace of the probes: it waits for nothing.
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   }
@@ -113,7 +115,7 @@ function firstOfWatch(node: ClusterNode, service: string): Promise<number | unde
 }
 
 const everyNodeSays = (text: string) =>
-  until(`every node says: ${text}`, async () => {
+  eventually(`every node says: ${text}`, async () => {
     const answers = await Promise.all(recipient.nodes.map((node) => node.readiness()));
     return answers.every((answer) => !answer.isReady && answer.text.includes(text));
   });
@@ -123,14 +125,14 @@ test('no probe of any node says SERVING after a clone whose donor is killed for 
   await clone(recipient.node(2), host, Number(port));
   // From the answer on.
   const probes = new Probes(recipient);
-  await until('some of it has come', async () =>
+  await eventually('some of it has come', async () =>
     /coxswain_clone_bytes [1-9]/.test(await recipient.node(2).metrics()),
   );
   await donor.node(1).kill();
   await recipient.node(3).kill();
   recipient.restart(3);
   await everyNodeSays('isUnderCloning=true');
-  await until('every node says that it failed', async () => {
+  await eventually('every node says that it failed', async () => {
     const statuses = await Promise.all(recipient.nodes.map((node) => node.status()));
     return statuses.every(({ errors }) =>
       /^the clone of \S+ has failed: table "\w+": /.test(errors[0] ?? ''),
@@ -152,7 +154,7 @@ test('no probe of any node says SERVING after a clone whose donor is killed for 
     const refused = await runHere([...args, '--endpoints', endpoint, '--timeout', '2s']);
     expect(refused).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('coxswain clone forget') });
   }
-  await until('enough was asked', () => probes.asked > 20);
+  await eventually('enough was asked', () => probes.asked > 20);
   await probes.end();
   expect(probes.serving).toEqual([]);
 
@@ -177,10 +179,10 @@ test('a clone brings every table of a cluster to every node of an empty one, tho
   const [host, port] = donor.node(1).endpoint.split(':') as [string, string];
   await clone(recipient.node(2), host, Number(port));
   const metrics = () => recipient.node(2).metrics();
-  await until('some of it has come', async () => /coxswain_clone_bytes [1-9]/.test(await metrics()));
+  await eventually('some of it has come', async () => /coxswain_clone_bytes [1-9]/.test(await metrics()));
   await donor.node(1).kill();
   donor.restart(1);
-  await until('the clone is done', async () =>
+  await eventually('the clone is done', async () =>
     (await metrics()).includes('coxswain_clone_state{state="done"} 1'),
   );
   for (const table of ['first', 'second', 'empty']) {

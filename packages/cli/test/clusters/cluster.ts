@@ -1,35 +1,8 @@
 import { join } from 'node:path';
 import { Coxswain, toEnd } from '@coxswain/client';
 import type { regatta } from '@coxswain/protocol';
-import { findFreePorts } from '@coxswain/testing';
-import { Command, type Outcome, TemporaryDirectory } from '../support/command.js';
-
-/** What is waited for will never be: the node has ended. */
-class NodeHasEnded extends Error {}
-
-/** Only keeps what hangs from hanging for ever, and says what it waited for: no verdict depends on it. */
-const HANGS_MS = 600_000;
-
-/** Waits until something holds; what it throws meanwhile only means that it does not hold yet, unless a node has ended. */
-export async function until(
-  what: string,
-  holds: () => boolean | Promise<boolean>,
-  timeoutMs = HANGS_MS,
-): Promise<void> {
-  const deadline = performance.now() + timeoutMs;
-  let last: unknown = 'it does not hold';
-  // Soon at first, and then seldom: asking all nodes of two clusters takes what they need to get there.
-  for (let pauseMs = 20; ; pauseMs = Math.min(2 * pauseMs, 200)) {
-    try {
-      if (await holds()) return;
-    } catch (error) {
-      if (error instanceof NodeHasEnded) throw error;
-      last = error;
-    }
-    if (performance.now() > deadline) throw new Error(`still waiting until ${what}`, { cause: last });
-    await new Promise((resolve) => setTimeout(resolve, pauseMs));
-  }
-}
+import { eventually, findFreePorts, Hopeless, TemporaryDirectory } from '@coxswain/testing';
+import { Command, type Outcome } from '../support/command.js';
 
 /** What a node listens on. */
 interface Ports {
@@ -205,10 +178,10 @@ export class Cluster {
   }
 
   /** Rejects when a process ends meanwhile. */
-  untilReady(): Promise<void> {
-    return until('every node is ready', async () => {
+  async untilReady(): Promise<void> {
+    await eventually('every node is ready', async () => {
       for (const node of this.nodes) {
-        if (node.hasEnded) throw new NodeHasEnded(`node ${node.id} has ended: ${node.output}`);
+        if (node.hasEnded) throw new Hopeless(`node ${node.id} has ended: ${node.output}`);
       }
       const answers = await Promise.all(this.nodes.map((node) => node.isReady()));
       return answers.every(Boolean);
@@ -258,16 +231,14 @@ export class Cluster {
 
   /** The node that leads a table's group, as the others know it. */
   async leaderOf(table: string): Promise<ClusterNode> {
-    let found: ClusterNode | undefined;
-    await until(`table ${table} has a leader`, async () => {
+    return eventually(`table ${table} has a leader`, async () => {
       for (const node of this.nodes.filter(({ isRunning }) => isRunning)) {
         const leader = Number((await node.status()).tables.get(table)?.leader);
-        found = this.nodes.find(({ id, isRunning }) => id === leader && isRunning);
-        if (found !== undefined) return true;
+        const found = this.nodes.find(({ id, isRunning }) => id === leader && isRunning);
+        if (found !== undefined) return found;
       }
-      return false;
+      return undefined;
     });
-    return found!;
   }
 
   /** Kills every process, without asking. */
@@ -288,7 +259,7 @@ export async function untilEqual(table: string, ...clusters: readonly Cluster[])
   const nodes = clusters.flatMap((cluster) => cluster.nodes).filter(({ isRunning }) => isRunning);
   let seen: string[] = [];
   try {
-    await until(`table ${table} is equal everywhere`, async () => {
+    await eventually(`table ${table} is equal everywhere`, async () => {
       const states = await Promise.all(nodes.map(async (node) => (await node.status()).tables.get(table)));
       seen = states.map((state) => `${state?.revision} ${state?.contentHash} ${state?.replication?.state}`);
       const [first, ...others] = states;

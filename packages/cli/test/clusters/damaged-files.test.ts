@@ -1,7 +1,8 @@
 import { readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { eventually } from '@coxswain/testing';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { Cluster, contentOf, until, untilEqual } from './cluster.js';
+import { Cluster, contentOf, untilEqual } from './cluster.js';
 
 const KEYS = 20;
 /** LevelDB reads blocks without their checksums: of compressed ones it notices damage all the same. */
@@ -59,7 +60,7 @@ describe('D4: a replica whose LevelDB files are damaged is rebuilt from its peer
     cluster.restart(1);
     await cluster.untilReady();
     for (const id of [1000, 10001, 10002]) {
-      await until(`shard ${id} is rebuilt`, () => rebuilt(node.output, id));
+      await eventually(`shard ${id} is rebuilt`, () => rebuilt(node.output, id));
     }
     for (const table of first) await untilEqual(table, cluster);
 
@@ -67,7 +68,7 @@ describe('D4: a replica whose LevelDB files are damaged is rebuilt from its peer
     const running = filesOf(shard(10003), tableFile).filter((path) => statSync(path).size > 10_000);
     expect(running.length).toBeGreaterThan(0);
     for (const path of running) change(path, (content) => content.fill(0xff, 0, content.length - 2_000));
-    await until('a read finds the damage', async () => {
+    await eventually('a read finds the damage', async () => {
       await contentOf(await node.client(), 'c').catch(() => undefined);
       return node.output.split('\n').some((line) => line.includes('damaged') && line.includes('10003'));
     });

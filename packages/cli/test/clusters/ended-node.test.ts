@@ -1,9 +1,10 @@
 import { cpSync, renameSync, rmSync } from 'node:fs';
 import { CoxswainError, OutcomeUnknownError, StatusCode } from '@coxswain/client';
+import { eventually } from '@coxswain/testing';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Command } from '../support/command.js';
 import { runHere } from '../support/command-here.js';
-import { Cluster, contentOf, until, untilEqual } from './cluster.js';
+import { Cluster, contentOf, untilEqual } from './cluster.js';
 
 const PUTS = 100;
 const TEXT = 'outcome unknown: the write may have been applied; read before retrying';
@@ -72,13 +73,14 @@ test('SIGTERM has a leader hand over: another leads before it ends, and every wr
   const write = async () => {
     while (!isOver) {
       await client.put('handover', `key-${written++}`, 'value');
+      // The pace of the writer: it waits for nothing.
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
   };
   // A write whose outcome is unknown ends the writer with an error.
   const writer = write();
   try {
-    await until('some writes', () => written > 20);
+    await eventually('some writes', () => written > 20);
     const command = leader.ended;
     leader.signal('SIGTERM');
     const { exitCode, stdout, stderr } = await command;
@@ -88,7 +90,7 @@ test('SIGTERM has a leader hand over: another leads before it ends, and every wr
     await leader.kill();
     expect((await cluster.leaderOf('handover')).id).not.toBe(leader.id);
     const count = written;
-    await until('writes go on', () => written > count + 20);
+    await eventually('writes go on', () => written > count + 20);
   } finally {
     isOver = true;
     await writer;
@@ -124,30 +126,30 @@ test('writes under way on a node that is killed end as README says, for the clie
     const [, count] = /^coxswain_proposals_pending (\d+)$/m.exec(await leader.metrics()) ?? [];
     return Number(count);
   };
-  await until('the node has every write', async () => (await pending()) + answered === PUTS);
+  await eventually('the node has every write', async () => (await pending()) + answered === PUTS);
   const args = ['--endpoints', leader.endpoint, '--timeout', '10m'];
   const command = new Command(['put', 'key/command', 'x', ...args]);
-  await until('and that of the command', async () => (await pending()) + answered === PUTS + 1);
+  await eventually('and that of the command', async () => (await pending()) + answered === PUTS + 1);
 
   const refusal = 'table default has no leader: 1 of 3 members answer';
-  await until('the node knows that it has lost its quorum', async () => {
+  await eventually('the node knows that it has lost its quorum', async () => {
     // What it takes until then, as the leader that it still is, may be applied.
     const error: unknown = await client.put('default', 'early', 'x', { timeoutMs: 3_000 }).catch(same);
     return error instanceof CoxswainError && error.errorCode === 'noLeader';
   });
   // Those that come now are refused, and are certainly not appended. A busy node may answer when its caller has given up.
-  await until('a write is refused', async () => {
+  await eventually('a write is refused', async () => {
     const error: unknown = await client.put('default', 'refused', 'x', { timeoutMs: 3_000 }).catch(same);
     if (error instanceof OutcomeUnknownError) return false;
     expect(error).toMatchObject({ errorCode: 'noLeader', code: StatusCode.UNAVAILABLE, message: refusal });
     return true;
   });
   await Promise.all([
-    until('a read says it too', async () => {
+    eventually('a read says it too', async () => {
       const error: unknown = await client.get('default', 'refused', { timeoutMs: 3_000 }).catch(same);
       return error instanceof CoxswainError && error.errorCode === 'noLeader' && error.message === refusal;
     }),
-    until('the command says it too', async () => {
+    eventually('the command says it too', async () => {
       const { exitCode, stderr } = await runHere([
         'put',
         'refused',

@@ -1,7 +1,8 @@
 import { compare, operation, StatusCode } from '@coxswain/client';
+import { eventually } from '@coxswain/testing';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { runHere } from '../support/command-here.js';
-import { Cluster, type ClusterNode, contentOf, until, untilEqual } from './cluster.js';
+import { Cluster, type ClusterNode, contentOf, untilEqual } from './cluster.js';
 import { ReplicationClient } from './stock/replication-client.js';
 
 const atDebug = ['--log-level=debug'];
@@ -68,7 +69,10 @@ function says(node: ClusterNode, level: number, text: string): boolean {
 
 async function untilAskedAgain(cluster: Cluster): Promise<void> {
   const before = await asked(cluster);
-  await until('the tables were looked at again and again', async () => (await asked(cluster)) >= before + 5);
+  await eventually(
+    'the tables were looked at again and again',
+    async () => (await asked(cluster)) >= before + 5,
+  );
 }
 
 describe('writes on a follower cluster', () => {
@@ -210,7 +214,7 @@ test('every node says how every table is replicated, and the leader cluster who 
     expect(output).toContain('"msg":"connected to a peer"');
     expect(output).toContain('"msg":"the leader of a group changed"');
   }
-  await until('all nodes agree', async () => {
+  await eventually('all nodes agree', async () => {
     for (const { endpoint } of follower.nodes) {
       const { stdout } = await runHere(['status', '--endpoints', endpoint, '--table', 'first']);
       const line = stdout.split('\n').find((each) => each.startsWith(`replicates, ${endpoint}`));
@@ -223,7 +227,7 @@ test('every node says how every table is replicated, and the leader cluster who 
   await puller.kill();
   const next = await follower.leaderOf('first');
   const lost = `"peer":${puller.id},"reason":`;
-  await until('the others have said at debug that the connection is gone', () =>
+  await eventually('the others have said at debug that the connection is gone', () =>
     follower.nodes.every(({ isRunning, output }) =>
       isRunning
         ? output
@@ -233,7 +237,7 @@ test('every node says how every table is replicated, and the leader cluster who 
     ),
   );
   await (await leader.client()).put('first', 'after', 'the handover');
-  await until('the other one is behind no more', async () => {
+  await eventually('the other one is behind no more', async () => {
     const { followers } = await leader.node(1).status();
     const ofTable = followers.filter(
       ({ table, follower: name }) => table === 'first' && !name.includes('moved'),
@@ -258,7 +262,7 @@ describe('coxswain reset', () => {
     const flags = ['--endpoints', follower.node(3).endpoint];
     const before = await shards();
     expect(await runHere(['reset', '--table', 'first', ...flags])).toMatchObject({ exitCode: 0, stderr: '' });
-    await until(
+    await eventually(
       'node 1 knows the new shard',
       async () => (await shards()).get('first') !== before.get('first'),
     );
@@ -267,7 +271,7 @@ describe('coxswain reset', () => {
     await untilEqual('first', leader, follower);
 
     expect(await runHere(['reset', '--all', ...flags])).toMatchObject({ exitCode: 0, stderr: '' });
-    await until('every table has a new shard', async () => {
+    await eventually('every table has a new shard', async () => {
       const last = await shards();
       return [...after].every(([name, shardId]) => last.get(name) !== shardId);
     });
@@ -306,7 +310,7 @@ describe('a follower cluster is no leader cluster (R5)', () => {
 
   test('a follower cluster of it says so, and holds nothing', async () => {
     const second = await started({ role: 'follower', nodes: 1, follows: follower });
-    await until('it says so', async () => {
+    await eventually('it says so', async () => {
       const { errors } = await second.node(1).status();
       return errors.some((error) => error.includes('a follower cluster cannot be a leader cluster'));
     });
@@ -325,17 +329,17 @@ describe('a follower cluster of another leader cluster', () => {
   });
 
   test('that starts before its leader cluster waits for it, and says so', async () => {
-    await until('it says what it waits for', async () => {
+    await eventually('it says what it waits for', async () => {
       const { errors } = await moved.node(1).status();
       return errors.some((error) => error.startsWith('replication: '));
     });
-    await until('its log says that it reaches none', () => says(moved.node(1), 40, 'is out of reach'));
+    await eventually('its log says that it reaches none', () => says(moved.node(1), 40, 'is out of reach'));
     expect(moved.node(1).output).not.toContain('is reached again');
     itsLeader.restart(1);
     await itsLeader.untilReady();
     await (await itsLeader.client()).put('first', 'k', 'v');
     await moved.untilReady();
-    await until('its log says that it reaches it', () => says(moved.node(1), 30, 'is reached again'));
+    await eventually('its log says that it reaches it', () => says(moved.node(1), 30, 'is reached again'));
     for (const table of ['first', 'second']) await untilEqual(table, itsLeader, moved);
   });
 
@@ -366,7 +370,7 @@ describe('a follower cluster of another leader cluster', () => {
       await untilAskedAgain(other);
       const status = await moved.node(1).status();
       expect(status.errors.join()).toMatch(/belongs to [0-9a-f]{32}: correct replication\.leader-address/);
-      await until('it serves what it has', () => moved.node(1).isReady());
+      await eventually('it serves what it has', () => moved.node(1).isReady());
       expect((await moved.node(1).readiness('replication')).isReady).toBe(false);
       expect(await contentOf(await moved.client(), 'first')).toEqual(before);
       expect([...status.tables.keys()]).toEqual(['first', 'second']);
@@ -398,7 +402,7 @@ test('whose leader cluster has lost every table deletes nothing (R4)', async () 
 test('whose leader cluster was killed serves what it has, and says how old that is', async () => {
   await leader.killAll();
   for (const node of follower.nodes) {
-    await until('it is known that the leader cluster is away', async () => {
+    await eventually('it is known that the leader cluster is away', async () => {
       const { isReady, text } = await node.readiness('replication');
       return !isReady && text.includes('isLeaderClusterOutOfReach=true');
     });
@@ -409,10 +413,10 @@ test('whose leader cluster was killed serves what it has, and says how old that 
     const ages = async () => (await node.status()).tables.get('first')!.replication!.lagMs;
     const before = await ages();
     expect(before).toBeGreaterThan(0n);
-    await until('it grows older', async () => (await ages()) > before);
+    await eventually('it grows older', async () => (await ages()) > before);
     const client = await node.client();
     expect(await client.get('first', 'after', { linearizable: false })).toBeDefined();
-    await until('its log says so', () => says(node, 40, 'is out of reach: the tables here grow old'));
+    await eventually('its log says so', () => says(node, 40, 'is out of reach: the tables here grow old'));
   }
   expectSilence(follower.nodes);
 });

@@ -1,8 +1,9 @@
 import { maintenance, regatta } from '@coxswain/protocol';
+import { eventually } from '@coxswain/testing';
 import { Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import { afterEach, expect, test } from '@jest/globals';
 import { runHere } from '../support/command-here.js';
-import { Cluster, until } from './cluster.js';
+import { Cluster } from './cluster.js';
 
 let cluster: Cluster;
 
@@ -12,12 +13,12 @@ test('status of a node that is left alone says of each table that it has no lead
   cluster = await Cluster.ready({ role: 'leader', nodes: 3, tables: ['default', 'other'] });
   const { endpoint } = cluster.node(1);
   // A node may be ready before the tables are made.
-  await until('nothing is wrong', async () => {
+  await eventually('nothing is wrong', async () => {
     const { stdout } = await runHere(['status', '--endpoints', endpoint]);
     return stdout.startsWith('1 of 1 endpoint answers, 2 tables: no problems\n');
   });
   await Promise.all([cluster.node(2).kill(), cluster.node(3).kill()]);
-  await until('no group has a leader', async () => {
+  await eventually('no group has a leader', async () => {
     const { tables, errors } = await cluster.node(1).status();
     const isLeaderless = [...tables.values()].every(
       (table) => table.leader === '0' && table.errors.join().includes('1 of 3'),
@@ -67,7 +68,10 @@ test('status of a node that is left alone says of each table that it has no lead
   // Started anew, it knows nothing of its groups before most of its members have seen it.
   await cluster.node(1).kill();
   cluster.restart(1);
-  await until('node 1 has read its disk', async () => (await cluster.node(1).status()).role === 'leader');
+  await eventually(
+    'node 1 has read its disk',
+    async () => (await cluster.node(1).status()).role === 'leader',
+  );
   expect(
     await Promise.all([
       failureOf(endpoint, range, read(false)),
@@ -105,7 +109,7 @@ async function failureOf<Request>(
 test('status of a node whose cluster has not formed says so, and exits 1; other commands point to it', async () => {
   cluster = await Cluster.start({ role: 'leader', nodes: 3, tables: ['default'], only: [1] });
   const { endpoint } = cluster.node(1);
-  await until('node 1 answers', async () => (await cluster.node(1).status()).id === '1');
+  await eventually('node 1 answers', async () => (await cluster.node(1).status()).id === '1');
   const outcome = await runHere(['status', '--endpoints', endpoint]);
   expect(outcome.exitCode).toBe(1);
   expect(outcome.stderr).toBe(

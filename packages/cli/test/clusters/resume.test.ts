@@ -1,9 +1,9 @@
+import { eventually, StockReplica } from '@coxswain/testing';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { runHere } from '../support/command-here.js';
-import { Cluster, type ClusterNode, contentOf, until, untilEqual } from './cluster.js';
+import { Cluster, type ClusterNode, contentOf, untilEqual } from './cluster.js';
 import { askForLog } from './stock/replication-client.js';
 import { StockFollower } from './stock/stock-follower.js';
-import { StockTable } from './stock/stock-table.js';
 import { Writer } from './writer.js';
 
 /** So low that a few hundred writes leave the start of the log behind. */
@@ -44,10 +44,10 @@ async function fill(table: string, count: number): Promise<void> {
 async function whileWriting(table: string, act: (writer: Writer) => Promise<void>): Promise<void> {
   const writer = new Writer(await leader.client(), table);
   try {
-    await until('the writer has begun', () => writer.written >= 20);
+    await eventually('the writer has begun', () => writer.written >= 20);
     await act(writer);
     const enough = writer.written + 20;
-    await until('the writer goes on', () => writer.written >= enough);
+    await eventually('the writer goes on', () => writer.written >= enough);
   } finally {
     await writer.stop();
   }
@@ -58,7 +58,7 @@ describe('the stream to a follower cluster resumes exactly once after', () => {
     const led = await follower.leaderOf('first');
     await whileWriting('first', async () => {
       await led.kill();
-      await until('another node replicates', async () => (await follower.leaderOf('first')) !== led);
+      await eventually('another node replicates', async () => (await follower.leaderOf('first')) !== led);
     });
     await untilEqual('first', leader, follower);
     // It comes back after the outage, with the others.
@@ -68,7 +68,7 @@ describe('the stream to a follower cluster resumes exactly once after', () => {
     const led = await leader.leaderOf('first');
     await whileWriting('first', async () => {
       await led.kill();
-      await until('another node leads', async () => (await leader.leaderOf('first')) !== led);
+      await eventually('another node leads', async () => (await leader.leaderOf('first')) !== led);
     });
     await untilEqual('first', leader, follower);
     leader.restart(led.id);
@@ -90,7 +90,7 @@ describe('the stream to a follower cluster resumes exactly once after', () => {
       const next = Number(tables.get('second')!.replication!.leaderIndex) + 1;
       await follower.killAll();
       await fill('second', 300);
-      await until('the log of the leader cluster begins later', async () => {
+      await eventually('the log of the leader cluster begins later', async () => {
         await fill('second', 20);
         const answers = await Promise.all(
           leader.nodes.map((node) => askForLog(node.replicationAddress, 'second', next)),
@@ -132,7 +132,7 @@ test('a snapshot is taken while writes go on (T2)', async () => {
   const shardId = await shardIn(follower.node(1), 'first');
   await whileWriting('first', async () => {
     await (await follower.client()).maintenance.reset({ table: 'first' });
-    await until(
+    await eventually(
       'another shard took over',
       async () => (await shardIn(follower.node(1), 'first')) !== shardId,
     );
@@ -171,7 +171,7 @@ test('a slow table of a follower cluster does not slow others', async () => {
   await there.maintenance.reset({ table: 'second' });
   const stateOf = async (table: string) =>
     (await slow.node(1).status()).tables.get(table)!.replication!.state;
-  await until('the reset is under way', async () => (await stateOf('second')) === 'resetting');
+  await eventually('the reset is under way', async () => (await stateOf('second')) === 'resetting');
   for (let write = 0; write < 20; write++) {
     // Answered when it was applied here too.
     await there.put('first', 'beside', String(write));
@@ -184,7 +184,10 @@ test('a slow table of a follower cluster does not slow others', async () => {
   await slow.killAll();
   slow.restart(1, { flags: [] });
   await slow.untilReady();
-  await until('another shard took over', async () => (await shardIn(slow.node(1), 'second')) !== shardId);
+  await eventually(
+    'another shard took over',
+    async () => (await shardIn(slow.node(1), 'second')) !== shardId,
+  );
   await untilEqual('second', leader, slow);
 });
 
@@ -199,7 +202,7 @@ describe('when the site of the leader cluster is lost (R5)', () => {
     const before = await contentOf(await leader.client(), 'first');
     const { contentHash, revision } = (await leader.node(1).status()).tables.get('first')!;
     await leader.killAll();
-    await until('writes are refused', async () => {
+    await eventually('writes are refused', async () => {
       const client = await follower.client();
       return client.put('first', 'k', 'v', { timeoutMs: 500 }).then(
         () => false,
@@ -248,7 +251,7 @@ describe('when the site of the leader cluster is lost (R5)', () => {
     await site.killAll();
     site.restart(1, { follows: promoted, flags: [] });
     const [node] = site.nodes as [ClusterNode];
-    await until('it says whom it belongs to', async () => {
+    await eventually('it says whom it belongs to', async () => {
       const { errors } = await node.status();
       return errors.some((error) => error.includes('run "coxswain reset --all"'));
     });
@@ -262,11 +265,11 @@ describe('when the site of the leader cluster is lost (R5)', () => {
     const stock = new StockFollower(promoted.node(2).replicationAddress);
     try {
       // Where it was in the log of the lost one: to our leader that is far below the beginning.
-      stock.tables.set('first', { table: new StockTable(), leaderIndex: 40 });
+      stock.tables.set('first', new StockReplica(40));
       const client = await promoted.client();
       await client.put('first', 'for', 'all');
       const content = (await contentOf(client, 'first')).map((line) => line.replace(/ \d+\/\d+\/\d+$/, ''));
-      await until('it is equal', () => stock.contentOf('first').join() === content.join());
+      await eventually('it is equal', () => stock.contentOf('first').join() === content.join());
       expect(stock.errors).toEqual([]);
     } finally {
       await stock.stop();

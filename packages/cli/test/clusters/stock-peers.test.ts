@@ -1,7 +1,8 @@
 import { type Coxswain, compare, operation } from '@coxswain/client';
 import { mvcc } from '@coxswain/protocol';
+import { eventually } from '@coxswain/testing';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { Cluster, contentOf, until } from './cluster.js';
+import { Cluster, contentOf } from './cluster.js';
 import { askForLog } from './stock/replication-client.js';
 import { StockFollower } from './stock/stock-follower.js';
 import { StockLeader } from './stock/stock-leader.js';
@@ -24,9 +25,9 @@ function ifEquals(key: string, value: string, then: string, otherwise: string): 
 
 describe('our follower cluster after a stock leader', () => {
   const kinds = [
-    { kind: 'of version 0.5', age: '0.5', hasInnerIndex: true },
-    { kind: 'of version 0.5 whose commands hold no index', age: '0.5', hasInnerIndex: false },
-    { kind: 'of the seed', age: 'seed', hasInnerIndex: true },
+    { kind: 'of version 0.5', hasTerminal: true, hasInnerIndex: true },
+    { kind: 'of version 0.5 whose commands hold no index', hasTerminal: true, hasInnerIndex: false },
+    { kind: 'of the seed', hasTerminal: false, hasInnerIndex: true },
   ] as const;
   /** Each kind of leader has two tables, one of which begins as a snapshot. */
   const tablesOf = kinds.map((_, index) => ({ log: `log-${index}`, snapshot: `snapshot-${index}` }));
@@ -56,13 +57,13 @@ describe('our follower cluster after a stock leader', () => {
 
   /** Waits until both hold the same keys and values, up to the leader's last index. */
   async function untilEqual(table: string): Promise<void> {
-    const { state: theirs, compacted, log } = leader.tables.get(table)!;
-    await until(`table ${table} is equal`, async () => {
+    const log = leader.log(table);
+    await eventually(`table ${table} is equal`, async () => {
       const { tables } = await follower.node(1).status();
-      return tables.get(table)?.replication?.leaderIndex === BigInt(compacted + log.length);
+      return tables.get(table)?.replication?.leaderIndex === BigInt(log.appliedIndex);
     });
     const ours = (await contentOf(client, table)).map((line) => line.replace(/ [^ ]*$/, ''));
-    expect(ours).toEqual(theirs.content());
+    expect(ours).toEqual(log.state.content());
   }
 
   test.each(kinds.map(({ kind }, index) => ({ kind, ...tablesOf[index]! })))(
@@ -137,20 +138,20 @@ test('our follower cluster keeps its tables when a stock leader tells none, and 
   try {
     const client = await follower.client();
     const replication = async () => (await follower.node(1).status()).tables.get('table')!.replication!;
-    await until('the table is there', async () => (await replication()).leaderIndex === 9n);
+    await eventually('the table is there', async () => (await replication()).leaderIndex === 9n);
     const before = await contentOf(client, 'table');
     const table = leader.tables.get('table')!;
     leader.tables.delete('table');
-    await until('the list was looked at again', async () => (await replication()).error !== '');
-    await until('and a few times more', () => leader.metadataCalls >= 5);
+    await eventually('the list was looked at again', async () => (await replication()).error !== '');
+    await eventually('and a few times more', () => leader.metadataCalls >= 5);
     expect(await contentOf(client, 'table')).toEqual(before);
 
     leader.tables.set('table', table);
     leader.forget('table', 3);
-    await until('replication stops', async () => (await replication()).state === 'stopped');
+    await eventually('replication stops', async () => (await replication()).state === 'stopped');
     expect((await replication()).error).toMatch(/coxswain reset --table table/);
     // What it has is served.
-    await until('it serves', () => follower.node(1).isReady());
+    await eventually('it serves', () => follower.node(1).isReady());
     expect(await follower.node(1).readiness('replication')).toMatchObject({
       isReady: false,
       text: expect.stringContaining('hasIOThreadError=true') as unknown as string,
@@ -158,7 +159,7 @@ test('our follower cluster keeps its tables when a stock leader tells none, and 
     expect(await contentOf(client, 'table')).toEqual(before);
 
     await client.maintenance.reset({ table: 'table' });
-    await until('it goes on', async () => (await replication()).state === 'replicating');
+    await eventually('it goes on', async () => (await replication()).state === 'replicating');
     expect(await contentOf(client, 'table')).toEqual([1, 2, 3].map((key) => `key/${key}=value 3/3/1`));
   } finally {
     await follower.stop();
@@ -188,7 +189,7 @@ describe('a stock follower after our leader cluster', () => {
 
   async function untilEqual(table: string): Promise<void> {
     const ours = (await contentOf(client, table)).map((line) => line.replace(/ [^ ]*$/, ''));
-    await until(`table ${table} is equal`, () => {
+    await eventually(`table ${table} is equal`, () => {
       const theirs = follower.contentOf(table);
       return theirs.length === ours.length && theirs.every((line, index) => line === ours[index]);
     });
@@ -199,7 +200,7 @@ describe('a stock follower after our leader cluster', () => {
     const value = Buffer.alloc(64 * 1024, 'v');
     await Promise.all(Array.from({ length: 130 }, (_, index) => client.put('large', `key/${index}`, value)));
     const address = leader.node(1).replicationAddress;
-    await until('the log begins later', async () => {
+    await eventually('the log begins later', async () => {
       await client.put('large', 'more', 'and more');
       return (await askForLog(address, 'large', 1)).error === 'USE_SNAPSHOT';
     });
@@ -244,7 +245,7 @@ describe('a stock follower after our leader cluster', () => {
     await client.put('gone', 'k', 'v');
     await untilEqual('gone');
     await client.tables.delete('gone');
-    await until('it is gone there', () => !follower.tables.has('gone'));
+    await eventually('it is gone there', () => !follower.tables.has('gone'));
     await client.tables.create('gone');
     await client.put('gone', 'other', 'v');
     await untilEqual('gone');

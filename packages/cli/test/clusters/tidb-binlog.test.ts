@@ -1,9 +1,10 @@
 import { execFile, spawnSync } from 'node:child_process';
 import { promisify } from 'node:util';
 import { OutcomeUnknownError, StatusCode } from '@coxswain/client';
+import { eventually } from '@coxswain/testing';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Command } from '../support/command.js';
-import { Cluster, type ClusterNode, contentOf, until, untilEqual } from './cluster.js';
+import { Cluster, type ClusterNode, contentOf, untilEqual } from './cluster.js';
 
 let leader: Cluster;
 let follower: Cluster;
@@ -131,7 +132,7 @@ describe("the seed's lines, with the address changed", () => {
       // A script that is public greps for it.
       expect(await curl(at(node, lines.gc))).toContain('trigger gc success');
     }
-    await until('every Pump knows both Drainers', async () => {
+    await eventually('every Pump knows both Drainers', async () => {
       const texts = await Promise.all(leader.nodes.map((node) => curl(at(node, lines.drainers))));
       return texts.every((text) => (parseExactly(text) as unknown[]).length === 2);
     });
@@ -189,12 +190,13 @@ describe('a Pump of several', () => {
           const { code } = error as { code: number };
           const isRefused = code === StatusCode.UNAVAILABLE || error instanceof OutcomeUnknownError;
           if (!isRefused && !isOver) throw error;
+          // The pace of a writer that was refused: it waits for nothing.
           await new Promise((resolve) => setTimeout(resolve, 20));
         }
       }
     };
     const writers = Promise.all(leader.nodes.map(writer));
-    await until('there is load', () => acknowledged.size > 100);
+    await eventually('there is load', () => acknowledged.size > 100);
     for (const node of leader.nodes)
       expect(await pumpOf(node, 'node-3')).not.toMatchObject({ maxCommitTS: 0n });
     expect(await act(leader.node(1), 'node-3', 'close')).toEqual(success('close'));
@@ -215,7 +217,10 @@ describe('a Pump of several', () => {
     const keys = new Set(there.map((pair) => pair.split('=')[0]));
     expect([...acknowledged].filter((key) => !keys.has(key))).toEqual([]);
     leader.restart(3);
-    await until('it is online again', async () => (await stateOf(leader.node(2), 'node-3')) === 'online');
+    await eventually(
+      'it is online again',
+      async () => (await stateOf(leader.node(2), 'node-3')) === 'online',
+    );
     await untilEqual('t', leader, follower);
   });
 });
@@ -227,14 +232,14 @@ describe('a Drainer of several', () => {
       Promise.all(follower.nodes.map(async (node) => (await node.status()).tables.get('t')!.contentHash));
     const before = await states();
     await (await leader.client()).put('t', 'while paused', 'v');
-    await until('Pumps have heard of it twice', async () => {
+    await eventually('Pumps have heard of it twice', async () => {
       const drainers = await curl(at(leader.node(1), lines.drainers));
       return drainers.includes('"state":"paused"');
     });
     expect(await states()).toEqual(before);
     for (const node of follower.nodes) expect(await curl(at(node, lines.status))).toContain('"Synced":false');
     const reset = new Command(['reset', '--table', 't', '--endpoints', follower.node(1).endpoint]);
-    await until('the command says what it waits for', () =>
+    await eventually('the command says what it waits for', () =>
       reset.stderr.includes('replication is paused here: this goes on when every node is resumed'),
     );
     expect(await act(follower.node(1), 'node-2', 'resume')).toEqual(success('resume'));

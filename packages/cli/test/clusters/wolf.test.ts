@@ -2,12 +2,11 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Coxswain } from '@coxswain/client';
 import { wolfRaft } from '@coxswain/protocol';
-import { findFreePorts } from '@coxswain/testing';
+import { eventually, findFreePorts, TemporaryDirectory } from '@coxswain/testing';
 import { type Client, credentials, makeClientConstructor } from '@grpc/grpc-js';
 import { afterEach, expect, test } from '@jest/globals';
-import { TemporaryDirectory } from '../support/command.js';
 import { runHere } from '../support/command-here.js';
-import { ClusterNode, contentOf, until } from './cluster.js';
+import { ClusterNode, contentOf } from './cluster.js';
 
 /** `npm run acceptance -- wolf` puts 10,000. */
 const puts = Number(process.env.ACCEPTANCE_WOLF_PUTS ?? 120);
@@ -111,7 +110,7 @@ async function startMembers(): Promise<string> {
   });
   const named = members.map(({ id, address }) => `${id}=${address}`).join(',');
   for (const member of members) member.start(named);
-  await until('every node is ready', async () => {
+  await eventually('every node is ready', async () => {
     const answers = await Promise.all(members.map(({ node }) => node.isReady()));
     return answers.every(Boolean);
   });
@@ -120,7 +119,7 @@ async function startMembers(): Promise<string> {
 
 async function leader(running: readonly Member[]): Promise<Member> {
   let found: Member | undefined;
-  await until('the group has a leader', async () => {
+  await eventually('the group has a leader', async () => {
     for (const member of running) {
       const { state } = await member.metrics();
       if (state === 'Leader') found = member;
@@ -137,7 +136,7 @@ async function putAll(client: Coxswain, from: number, count: number): Promise<vo
     while (next < from + count) {
       const key = `key-${String(next++).padStart(6, '0')}`;
       // The same value each time: what may have happened is put again.
-      await until(`${key} is put`, async () => {
+      await eventually(`${key} is put`, async () => {
         await client.put(table, key, `value of ${key}`);
         return true;
       });
@@ -147,7 +146,7 @@ async function putAll(client: Coxswain, from: number, count: number): Promise<vo
 }
 
 async function untilEqual(running: readonly Member[]): Promise<void> {
-  await until('every member has applied the same', async () => {
+  await eventually('every member has applied the same', async () => {
     const all = await Promise.all(running.map((member) => member.metrics()));
     const [first, ...others] = all;
     return others.every(
@@ -161,7 +160,7 @@ test('three nodes replicate a table over wolf.raft alone: the leader is killed, 
   const named = await startMembers();
   let refused: wolfRaft.RaftBootstrapRes = { response: undefined };
   // A node is ready a moment before its start takes part.
-  await until('the first node takes part', async () => {
+  await eventually('the first node takes part', async () => {
     refused = await members[0]!.bootstrap(2);
     return !JSON.stringify(refused.response).includes('only just started');
   });
@@ -174,7 +173,7 @@ test('three nodes replicate a table over wolf.raft alone: the leader is killed, 
     },
   });
   expect(await members[0]!.metrics()).toMatchObject({ id: 0, state: 'NonVoter', current_leader: null });
-  await until('the others take part, and the group is formed', async () => {
+  await eventually('the others take part, and the group is formed', async () => {
     return (await members[0]!.bootstrap(3)).response?.$case === 'okRes';
   });
   const again = await members[0]!.bootstrap(3);
@@ -200,8 +199,11 @@ test('three nodes replicate a table over wolf.raft alone: the leader is killed, 
     // It comes back without anything, and gets all of it by InstallSnapshot, since no log reaches back so far.
     rmSync(first.node.directory, { recursive: true });
     first.start(named);
-    await until('the wiped member votes again', async () => (await first.metrics()).state === 'Follower');
-    await until('all are equal', async () => {
+    await eventually(
+      'the wiped member votes again',
+      async () => (await first.metrics()).state === 'Follower',
+    );
+    await eventually('all are equal', async () => {
       await untilEqual(members);
       return true;
     });
@@ -217,7 +219,7 @@ test('three nodes replicate a table over wolf.raft alone: the leader is killed, 
     // It keeps its name when its nodes are started again, by whatever they are asked.
     await Promise.all(members.map((member) => member.kill('SIGTERM')));
     for (const member of members) member.start(named);
-    await until('every node is ready again', async () => {
+    await eventually('every node is ready again', async () => {
       const answers = await Promise.all(members.map(({ node }) => node.isReady()));
       return answers.every(Boolean);
     });
@@ -244,7 +246,7 @@ test('three nodes replicate a table over wolf.raft alone: the leader is killed, 
 
     // A node that does not lead says who does, and has done nothing. Who leads may change meanwhile.
     let refusal = '';
-    await until('a node that does not lead refuses a write', async () => {
+    await eventually('a node that does not lead refuses a write', async () => {
       const now = await leader(members);
       const follower = members.find((member) => member !== now)!;
       // Who knows this node alone would ask it again until it gives up.

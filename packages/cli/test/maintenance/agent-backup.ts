@@ -3,10 +3,14 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { compare, operation } from '@coxswain/client';
-import { findFreePorts, XtrabackupClient, type XtrabackupRequest } from '@coxswain/testing';
+import {
+  findFreePorts,
+  TemporaryDirectory,
+  XtrabackupClient,
+  type XtrabackupRequest,
+} from '@coxswain/testing';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Cluster } from '../clusters/cluster.js';
-import { TemporaryDirectory } from '../support/command.js';
 import { contentOf, difference, fill, randomModel, runToEnd, tableIn } from './backups.js';
 
 // Registers the tests of ./maintenance-commands.test.ts.

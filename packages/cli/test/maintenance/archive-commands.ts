@@ -1,10 +1,10 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { findFreePorts } from '@coxswain/testing';
+import { eventually, findFreePorts, TemporaryDirectory } from '@coxswain/testing';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { Cluster, until } from '../clusters/cluster.js';
-import { type Outcome, TemporaryDirectory } from '../support/command.js';
+import { Cluster } from '../clusters/cluster.js';
+import type { Outcome } from '../support/command.js';
 import { runHere } from '../support/command-here.js';
 
 // Registers the tests of ./maintenance-commands.test.ts.
@@ -47,7 +47,7 @@ export function archiveCommands(): void {
     const client = await cluster.client();
     const { header } = await client.put('users', key, 'value');
     lastRevision = Number(header!.revision);
-    await until(
+    await eventually(
       'all is archived',
       async () => (await usersArchived()).restorable.at(-1)?.last === lastRevision,
     );
@@ -133,7 +133,7 @@ export function archiveCommands(): void {
 
     test('prunes by age and count, and first says what', async () => {
       const client = await cluster.client();
-      await until('there are two bases', async () => {
+      await eventually('there are two bases', async () => {
         await client.put('users', 'more', 'value');
         return (await listed('list', '--table', 'users')).shards[0]!.baseCount > 1;
       });

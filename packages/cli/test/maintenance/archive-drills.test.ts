@@ -4,11 +4,11 @@ import { pathToFileURL } from 'node:url';
 import { DirectoryStore, findShards, verifyShard } from '@coxswain/archive';
 import type { Coxswain } from '@coxswain/client';
 import { maintenance, type regatta } from '@coxswain/protocol';
+import { eventually, TemporaryDirectory } from '@coxswain/testing';
 import { Client, credentials, type ServiceError } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { Cluster, type ClusterNode, until } from '../clusters/cluster.js';
+import { Cluster, type ClusterNode } from '../clusters/cluster.js';
 import { askForLog } from '../clusters/stock/replication-client.js';
-import { TemporaryDirectory } from '../support/command.js';
 import { runHere } from '../support/command-here.js';
 import { Bucket } from './bucket.js';
 import { contentAsText, ModelWriter, type Point } from './model-writer.js';
@@ -73,7 +73,7 @@ describe('the archive of a cluster of three', () => {
     writer.start();
     for (let kill = 1; kill <= 2; kill++) {
       const before = writer.points.length;
-      await until('some is archived', async () => {
+      await eventually('some is archived', async () => {
         const { archivedIndex } = await archiveOf(cluster, 'kept');
         return (
           writer.points.length > before + 100 && Number(archivedIndex) > writer.points[before + 50]!.revision
@@ -82,7 +82,7 @@ describe('the archive of a cluster of three', () => {
       const leader = await cluster.leaderOf('kept');
       await leader.kill();
       const count = writer.points.length;
-      await until('another leads', () => writer.points.length > count + 50);
+      await eventually('another leads', () => writer.points.length > count + 50);
       cluster.restart(leader.id);
     }
     await cluster.untilReady();
@@ -157,10 +157,10 @@ describe('a bucket that is away', () => {
   test('holds no write up: what waits is told, and archived when it is back', async () => {
     const writer = new ModelWriter(client, 'kept');
     await write(writer, 5);
-    await until('it is archived', () => isArchived('kept', writer.last));
+    await eventually('it is archived', () => isArchived('kept', writer.last));
     await bucket.kill();
     await write(writer, 50);
-    await until('it is told', async () => {
+    await eventually('it is told', async () => {
       const { state, backlogBytes, error } = await archiveOf(cluster, 'kept');
       return state === 'retrying' && backlogBytes > 900_000n && error !== '';
     });
@@ -170,7 +170,7 @@ describe('a bucket that is away', () => {
     expect(stdout).toMatch(/^archives, \S+, kept, retrying, \d+, 20\S+Z, \d/m);
     expect(await cluster.node(1).metrics()).toMatch(/coxswain_archive_failing\{table="kept"\} 1/);
     await bucket.restart();
-    await until('it is archived, and all is well', async () => {
+    await eventually('it is archived, and all is well', async () => {
       const { state, backlogBytes } = await archiveOf(cluster, 'kept');
       return state === 'archiving' && backlogBytes === 0n && isArchived('kept', writer.last);
     });
@@ -183,11 +183,11 @@ describe('a bucket that is away', () => {
     const writer = new ModelWriter(client, 'gap');
     await write(writer, 5);
     const before = writer.last;
-    await until('it is archived', () => isArchived('gap', before));
+    await eventually('it is archived', () => isArchived('gap', before));
     await bucket.kill();
     await write(writer, 150);
     const [node] = cluster.nodes as [ClusterNode];
-    await until('the log lets go of what waits', async () => {
+    await eventually('the log lets go of what waits', async () => {
       const { error } = await askForLog(node.replicationAddress, 'gap', before.revision + 1);
       return error === 'USE_SNAPSHOT';
     });
@@ -195,15 +195,15 @@ describe('a bucket that is away', () => {
     const failures = async (): Promise<number> =>
       Number(/^coxswain_archive_errors_total (\d+)$/m.exec(await node.metrics())![1]);
     const failed = await failures();
-    await until(
+    await eventually(
       'the object that is about to be stored is given up',
       async () => (await failures()) > failed + 1,
     );
     await bucket.restart();
-    await until('the gap is marked', async () => (await archiveOf(cluster, 'gap')).gapCount > 0n);
-    await until('all is archived', () => isArchived('gap', writer.last));
+    await eventually('the gap is marked', async () => (await archiveOf(cluster, 'gap')).gapCount > 0n);
+    await eventually('all is archived', () => isArchived('gap', writer.last));
     await write(writer, 5);
-    await until('there is a base', async () =>
+    await eventually('there is a base', async () =>
       /coxswain_archive_bases_total [1-9]/.test(await cluster.node(1).metrics()),
     );
     const to = (limit: maintenance.RestoreArchiveRequest['limit']) =>

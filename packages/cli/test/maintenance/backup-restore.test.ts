@@ -1,10 +1,11 @@
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Coxswain, toEnd } from '@coxswain/client';
+import { eventually, TemporaryDirectory } from '@coxswain/testing';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { Cluster, until, untilEqual } from '../clusters/cluster.js';
+import { Cluster, untilEqual } from '../clusters/cluster.js';
 import { Writer } from '../clusters/writer.js';
-import { type Outcome, TemporaryDirectory } from '../support/command.js';
+import type { Outcome } from '../support/command.js';
 import { runHere } from '../support/command-here.js';
 import * as backups from './backups.js';
 import {
@@ -64,7 +65,7 @@ describe('a backup', () => {
   test('is each table at one revision, however much is written meanwhile, and restores into another cluster', async () => {
     const there = await other.client();
     const writer = new Writer(there, 'small');
-    await until('it writes', () => writer.written > 10);
+    await eventually('it writes', () => writer.written > 10);
     expect(await runToEnd('backup', other, place('whole'))).toMatchObject({ exitCode: 0, stderr: '' });
     await writer.stop();
     const { revision } = tableIn(place('whole'), 'small');
@@ -188,7 +189,9 @@ describe('a restore into a cluster of three', () => {
         'target',
       );
       const before = shardsOf(other.node(1));
-      await until('it has begun', () => shardsOf(other.node(1)).some((shard) => !before.includes(shard)));
+      await eventually('it has begun', () =>
+        shardsOf(other.node(1)).some((shard) => !before.includes(shard)),
+      );
       await node.kill();
       const { exitCode, stderr } = await ended;
       other.restart(node.id);
@@ -205,8 +208,8 @@ describe('a restore into a cluster of three', () => {
 const isWhole = (name: string): boolean => existsSync(join(place(name), 'manifest.json'));
 
 /** Or done: a machine may be busy with something else for long. */
-const untilOnItsWay = (name: string): Promise<void> =>
-  until(`the backup ${name} is on its way`, () => {
+const untilOnItsWay = (name: string): Promise<true> =>
+  eventually(`the backup ${name} is on its way`, () => {
     const path = join(place(name), 'large.bak.part');
     return isWhole(name) || (existsSync(path) && statSync(path).size > FIRST_PLACE_BYTES);
   });
@@ -244,7 +247,7 @@ describe('a backup that breaks off as the server is killed', () => {
       await withoutSource(async () => {
         givenUp = await ended;
         const progress = join(place('killed'), 'large.bak.json');
-        await until('its progress is written down', () => isWhole('killed') || existsSync(progress));
+        await eventually('its progress is written down', () => isWhole('killed') || existsSync(progress));
         await killed.stop('SIGKILL');
       });
       if (!isWhole('killed') && !isWhole('given-up')) break;
@@ -281,7 +284,7 @@ describe('what breaks off', () => {
     const restores = ['large', 'not-there'].map((table) =>
       begin('restore', source, place('whole'), ...flags(table)),
     );
-    await until('both have begun', () => shardsOf(source.node(1)).length === before.length + 2);
+    await eventually('both have begun', () => shardsOf(source.node(1)).length === before.length + 2);
     return restores;
   };
 

@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Coxswain, operation, toEnd } from '@coxswain/client';
-import { type Cluster, type ClusterNode, until } from '../clusters/cluster.js';
+import { eventually } from '@coxswain/testing';
+import type { Cluster, ClusterNode } from '../clusters/cluster.js';
 import { Command, type Outcome } from '../support/command.js';
 import { runHere } from '../support/command-here.js';
 
@@ -107,7 +108,7 @@ export function tableIn(directory: string, table: string): { revision: number; m
 
 /** Resolves when every shard that a node has a directory of is a table's. */
 export async function untilNoLitter(node: ClusterNode): Promise<void> {
-  await until('nothing is left of shards without a table', async () => {
+  await eventually('nothing is left of shards without a table', async () => {
     const { tables } = await node.status();
     const shards = [1000, ...[...tables.values()].map(({ shardId }) => Number(shardId))];
     return shardsOf(node).join() === shards.sort((a, b) => a - b).join();

@@ -3,10 +3,11 @@ import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Coxswain, compare, operation } from '@coxswain/client';
 import { moco } from '@coxswain/protocol';
+import { eventually, TemporaryDirectory } from '@coxswain/testing';
 import { Client, credentials, Metadata } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { Cluster, until } from '../clusters/cluster.js';
-import { type Outcome, TemporaryDirectory } from '../support/command.js';
+import { Cluster } from '../clusters/cluster.js';
+import type { Outcome } from '../support/command.js';
 import { runHere } from '../support/command-here.js';
 import { contentOf, difference, fill, type Model, randomModel } from './backups.js';
 import { Bucket } from './bucket.js';
@@ -118,7 +119,7 @@ describe('backups of the archive', () => {
         error === null ? resolve() : reject(error),
       );
     }).finally(() => grpc.close());
-    await until('the backup is done', async () => {
+    await eventually('the backup is done', async () => {
       expect((await cluster.node(1).status()).errors).toEqual([]);
       return (await cluster.node(1).metrics()).includes('coxswain_binlog_backup_state{state="done"} 1');
     });

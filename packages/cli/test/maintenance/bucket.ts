@@ -1,9 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { findFreePorts } from '@coxswain/testing';
-import { until } from '../clusters/cluster.js';
-import { TemporaryDirectory } from '../support/command.js';
+import { eventually, findFreePorts, TemporaryDirectory } from '@coxswain/testing';
 
 const BUCKET = 'bucket';
 const KEYS = 'S3RVER';
@@ -67,7 +65,7 @@ export class Bucket {
     this.#server = spawn(process.execPath, [file, ...args, '--configure-bucket', BUCKET], {
       stdio: 'ignore',
     });
-    await until('the bucket is there', async () => {
+    await eventually('the bucket is there', async () => {
       await fetch(`http://127.0.0.1:${this.#port}`);
       return true;
     });

@@ -2,9 +2,10 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type Coxswain, compare, operation } from '@coxswain/client';
+import { eventually, TemporaryDirectory } from '@coxswain/testing';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { Cluster, until, untilEqual } from '../clusters/cluster.js';
-import { type Outcome, TemporaryDirectory } from '../support/command.js';
+import { Cluster, untilEqual } from '../clusters/cluster.js';
+import type { Outcome } from '../support/command.js';
 import { runHere } from '../support/command-here.js';
 import { contentAsText, ModelWriter } from './model-writer.js';
 
@@ -28,12 +29,12 @@ describe('a node whose disk is lost', () => {
     clusters.push(old);
     const writer = new ModelWriter(await old.client(), 'orders');
     writer.start();
-    await until('it writes', () => writer.points.length > 60);
+    await eventually('it writes', () => writer.points.length > 60);
     const lost = old.node(3);
     await lost.kill();
     rmSync(lost.directory, { recursive: true });
     const before = writer.points.length;
-    await until('the others go on', () => writer.points.length > before + 60);
+    await eventually('the others go on', () => writer.points.length > before + 60);
 
     old.restart(3);
     const { exitCode, stderr } = await lost.ended;
@@ -85,7 +86,7 @@ describe('a cluster that archives', () => {
   }
 
   async function untilArchived(table: string, revision: number): Promise<void> {
-    await until('it is archived', async () => {
+    await eventually('it is archived', async () => {
       const leader = await cluster.leaderOf(table);
       const { archive } = (await leader.status()).tables.get(table)!;
       return Number(archive!.archivedIndex) >= revision;

@@ -5,11 +5,10 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Coxswain } from '@coxswain/client';
 import { moco } from '@coxswain/protocol';
-import { findFreePorts } from '@coxswain/testing';
+import { eventually, findFreePorts, TemporaryDirectory } from '@coxswain/testing';
 import { Client, credentials } from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { Cluster, until } from '../clusters/cluster.js';
-import { TemporaryDirectory } from '../support/command.js';
+import { Cluster } from '../clusters/cluster.js';
 import { runHere } from '../support/command-here.js';
 import { contentOf, runToEnd } from './backups.js';
 
@@ -78,7 +77,7 @@ export function oddNames(): void {
       );
     });
     caller.close();
-    await until('the clone is done', async () =>
+    await eventually('the clone is done', async () =>
       (await other.node(1).metrics()).includes('coxswain_clone_state{state="done"} 1'),
     );
     const client = await other.client();

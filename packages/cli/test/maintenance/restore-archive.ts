@@ -1,9 +1,10 @@
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Coxswain } from '@coxswain/client';
+import { TemporaryDirectory } from '@coxswain/testing';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Cluster } from '../clusters/cluster.js';
-import { type Outcome, TemporaryDirectory } from '../support/command.js';
+import type { Outcome } from '../support/command.js';
 import { runHere } from '../support/command-here.js';
 import { contentOf } from './backups.js';
 

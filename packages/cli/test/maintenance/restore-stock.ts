@@ -1,8 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { TemporaryDirectory } from '@coxswain/testing';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
-import { TemporaryDirectory } from '../support/command.js';
 import { runHere } from '../support/command-here.js';
 import { StockMaintenance } from './stock-maintenance.js';
 

@@ -1,9 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { findFreePorts } from '@coxswain/testing';
+import { eventually, findFreePorts, TemporaryDirectory, until } from '@coxswain/testing';
 
 /** The command's file, for `node`. */
 export const coxswainFile = fileURLToPath(new URL('../../../bin/coxswain.cjs', import.meta.url));
@@ -61,10 +58,11 @@ export class Command {
     void this.ended.then(() => {
       hasEnded = true;
     });
-    while (!this.stdout.includes(text)) {
+    await until(`the command prints ${text}`, () => {
+      if (this.stdout.includes(text)) return true;
       if (hasEnded) throw new Error(`ended without printing ${text}: ${this.stdout}${this.stderr}`);
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
+      return false;
+    });
   }
 
   /** Ends it in order. */
@@ -80,15 +78,6 @@ export function run(
   options?: ConstructorParameters<typeof Command>[1],
 ): Promise<Outcome> {
   return new Command(args, options).ended;
-}
-
-/** A directory that goes away with the test. */
-export class TemporaryDirectory {
-  readonly path = mkdtempSync(join(tmpdir(), 'coxswain-cli-'));
-
-  remove(): void {
-    rmSync(this.path, { recursive: true, force: true });
-  }
 }
 
 /** A node alone in its cluster, in a process of its own. */
@@ -121,14 +110,7 @@ export class NodeCommand {
 
   async #untilReady(): Promise<void> {
     await this.#command!.prints('the cluster has formed');
-    for (;;) {
-      const isReady = await fetch(`${this.restUrl}/readyz`).then(
-        ({ ok }) => ok,
-        () => false,
-      );
-      if (isReady) return;
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
+    await eventually('the node is ready', async () => (await fetch(`${this.restUrl}/readyz`)).ok);
   }
 
   /**

@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net';
+import { until } from '@coxswain/testing';
 import {
   CLIENT_PREFACE,
   ErrorCode,
@@ -22,7 +23,6 @@ const requestBlock = encodeHeaders(requestFields);
 export class RawClient {
   readonly frames: { type: number; flags: number; streamId: number; payload: Buffer }[] = [];
   readonly #socket: Socket;
-  readonly #waiting = new Set<() => void>();
   isClosed = false;
   /** It acknowledges SETTINGS and PINGs as they come, as every real client does. */
   acknowledges = false;
@@ -38,14 +38,10 @@ export class RawClient {
       }
     });
     this.#socket = connect(port, '127.0.0.1');
-    this.#socket.on('data', (chunk) => {
-      reader.push(chunk);
-      this.#wake();
-    });
+    this.#socket.on('data', (chunk) => reader.push(chunk));
     this.#socket.on('error', () => undefined);
     this.#socket.on('close', () => {
       this.isClosed = true;
-      this.#wake();
     });
   }
 
@@ -67,27 +63,18 @@ export class RawClient {
     return this;
   }
 
-  #wake(): void {
-    for (const wake of this.#waiting) wake();
-    this.#waiting.clear();
-  }
-
+  /** Waits for what the server sends. Rejects when the connection is closed before, and names the condition. */
   async until(isDone: () => boolean): Promise<void> {
-    while (!isDone()) {
-      if (this.isClosed) throw new Error('the connection was closed');
-      await new Promise<void>((resolve) => {
-        this.#waiting.add(resolve);
-      });
-    }
+    await until(String(isDone), () => {
+      if (isDone()) return true;
+      if (this.isClosed) throw new Error(`the connection was closed before ${isDone}`);
+      return false;
+    });
   }
 
   /** The error code of the GOAWAY with which the server ends the connection. */
   async goAway(): Promise<number> {
-    while (!this.isClosed) {
-      await new Promise<void>((resolve) => {
-        this.#waiting.add(resolve);
-      });
-    }
+    await until('the server closes the connection', () => this.isClosed);
     return this.frames.find(({ type }) => type === FrameType.goAway)?.payload.readUInt32BE(4) ?? -1;
   }
 

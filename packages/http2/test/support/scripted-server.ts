@@ -1,4 +1,5 @@
 import { createServer, type Socket } from 'node:net';
+import { until } from '@coxswain/testing';
 import { encodeFrame, encodeHeaders, FrameFlag, FrameReader, FrameType } from '../../src/index.js';
 
 /** A frame that a client sent. */
@@ -60,11 +61,10 @@ export class ScriptedServer {
 
   /** What of the frames fits, as soon as there is as much. */
   async framesOf(type: number, count = 1, isWanted: (frame: SentFrame) => boolean = () => true) {
-    for (;;) {
+    return until(`${count} frames of type ${type} have come`, () => {
       const found = this.frames.filter((frame) => frame.type === type && isWanted(frame));
-      if (found.length >= count) return found;
-      await new Promise((resolve) => setImmediate(resolve));
-    }
+      return found.length >= count && found;
+    });
   }
 }
 

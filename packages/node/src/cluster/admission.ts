@@ -226,6 +226,7 @@ export class Admission {
       this.#onRefused(
         new DataDirectoryError(
           `the data directory of node ${nodeId} was put back to an earlier state: node ${from} knows ${lost}. What this node acknowledged since then is missing, so it could vote twice and lose writes. Bring its newest data directory back; an older copy and an empty one are refused. If the newest is lost, leave this node stopped, and take a backup of the others`,
+          'putBack',
         ),
       );
       return;

@@ -51,9 +51,20 @@ export function clusterIdOf(genesis: Genesis): string {
   return createHash('sha256').update(genesisText(genesis)).digest('hex').slice(0, 32);
 }
 
-/** A data directory that this node must not use as it is. The text says what to do. */
+/**
+ * A data directory that this node must not use as it is. The text says what to do. `putBack`: it holds an earlier state
+ * than the other members have seen of this node (T4). `unusable`: anything else.
+ */
 export class DataDirectoryError extends Error {
   override readonly name = 'DataDirectoryError';
+
+  constructor(
+    message: string,
+    readonly code: 'putBack' | 'unusable' = 'unusable',
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
 }
 
 /** What to do where a part of the data directory is missing: a member without it must not vote (T4). */

@@ -8,7 +8,7 @@ import {
   metadataOf,
   Status,
 } from '@coxswain/channel';
-import { errors, type Log } from '@coxswain/node';
+import type { Log } from '@coxswain/node';
 import { regatta, replication } from '@coxswain/protocol';
 import type { Clock } from '@coxswain/runtime';
 import { type LeaderLink, type LinkCall, LinkError } from '../leader-link.js';
@@ -180,8 +180,8 @@ export class GrpcLeaderLink implements LeaderLink {
 
 /** The texts with which a stock leader says that it did not take a write, and the codes that stand for them here. */
 const stockRefusals: ReadonlyMap<string, string> = new Map([
-  [errors.notReady().message, 'notReady'],
-  [errors.tooBusy().message, 'tooBusy'],
+  ['request dropped as the shard is not ready', 'notReady'],
+  ['system is too busy try again later', 'tooBusy'],
 ]);
 
 function connect(address: string, options: GrpcLeaderLinkOptions): Leader {

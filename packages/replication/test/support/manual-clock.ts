@@ -1,4 +1,5 @@
 import type { Clock, Timer } from '@coxswain/runtime';
+import { turns } from '@coxswain/testing';
 
 interface Alarm {
   readonly dueMs: number;
@@ -51,6 +52,6 @@ export class ManualClock implements Clock {
 }
 
 /** What was set off has come to rest. */
-export async function settled(): Promise<void> {
-  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+export function settled(): Promise<void> {
+  return turns(20);
 }

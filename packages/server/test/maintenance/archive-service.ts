@@ -7,10 +7,10 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { maintenance, mvcc, regatta } from '@coxswain/protocol';
+import { TemporaryDirectory, until } from '@coxswain/testing';
 import { status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { OneNode } from '../support/one-node.js';
@@ -31,17 +31,19 @@ export function archiveService(): void {
     readonly content: readonly string[];
   }
 
+  let temporary: TemporaryDirectory;
   let directory: string;
   let archive: string;
   let node: OneNode;
   let rpc: Rpc;
 
   beforeAll(() => {
-    directory = mkdtempSync(join(tmpdir(), 'coxswain-archive-'));
+    temporary = new TemporaryDirectory();
+    directory = temporary.path;
   });
 
   afterAll(() => {
-    rmSync(directory, { recursive: true, force: true });
+    temporary.remove();
   });
 
   /** The tests of a describe have a node of their own, with an archive. */
@@ -69,8 +71,6 @@ export function archiveService(): void {
     return kvs.map(({ key, value }) => `${key}=${value}`);
   }
 
-  const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-
   /** Writes to a table, and to a model of it, one command after the other. */
   class Model {
     readonly points: Point[] = [];
@@ -90,9 +90,9 @@ export function archiveService(): void {
         const revision = await this.#write(turn);
         const pairs = [...this.#pairs].sort(([a], [b]) => (a < b ? -1 : 1));
         const content = pairs.map(([key, value]) => `${key}=${value}`);
-        this.points.push({ revision, timeMs: Date.now(), content });
-        // So that every entry has a time of its own.
-        await sleep(2);
+        const timeMs = Date.now();
+        this.points.push({ revision, timeMs, content });
+        await until('the next entry has a time of its own', () => Date.now() > timeMs);
       }
     }
 
@@ -179,7 +179,7 @@ export function archiveService(): void {
     test('to any revision and any moment is exactly what the table was then, key by key (T3, R3)', async () => {
       const { model, shardId } = await made('history');
       await model.write(60);
-      while (filesOf(shardId, 'base').length === 0) await sleep(5);
+      await until('a base is stored', () => filesOf(shardId, 'base').length > 0);
       await model.write(60);
       for (const at of [0, 17, 60, 61, 118]) {
         const { revision, timeMs, content } = model.points[at]!;
@@ -197,7 +197,7 @@ export function archiveService(): void {
     test('that is damaged fails, and says which one', async () => {
       const { model, shardId } = await made('damaged-base');
       await model.write(3);
-      while (filesOf(shardId, 'base').length === 0) await sleep(20);
+      await until('a base is stored', () => filesOf(shardId, 'base').length > 0);
       for (const file of filesOf(shardId, 'base')) writeFileSync(file, flipped(readFileSync(file)));
       const failure = await failed('damaged-base', '');
       expect(failure.details).toMatch(/object \S+\.bak is damaged/);
@@ -351,7 +351,7 @@ export function archiveService(): void {
           const { tables, errors } = await otherRpc.call(regatta.ClusterService.status, {});
           return { state: tables.get('a')!.archive!.state, errors: errors.join() };
         };
-        while ((await stateOf()).state !== 'retrying') await sleep(10);
+        await until('the archive is tried again', async () => (await stateOf()).state === 'retrying');
         expect((await stateOf()).errors).toMatch("archive: table 'a' is not archived");
         const failure = await failureOf(
           (async () => {

@@ -3,6 +3,7 @@ import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { maintenance, regatta } from '@coxswain/protocol';
 import { FrameDecompressor } from '@coxswain/stream';
+import { until } from '@coxswain/testing';
 import { expect, test } from '@jest/globals';
 import { OneNode } from '../support/one-node.js';
 import { collect } from '../support/rpc.js';
@@ -69,7 +70,7 @@ export function backupAgent(): void {
       const report = (await ask(node, { action: 'monitor', password: 's3cUre' })).toString();
       expect(report.match(/^type=.*$/gm)).toEqual(['type=incremental', 'type=full']);
       const kept = join(node.directory, 'backup-agent.json');
-      while (!existsSync(kept)) await new Promise((resolve) => setTimeout(resolve, 1));
+      await until('the history is written', () => existsSync(kept));
       expect(statSync(kept).mode & 0o777).toBe(0o600);
 
       const { text } = await node.get('/metrics');

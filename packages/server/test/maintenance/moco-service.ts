@@ -1,13 +1,10 @@
-import { mkdtempSync, rmSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { errors } from '@coxswain/node';
 import { health, maintenance, moco, mvcc, regatta, replication } from '@coxswain/protocol';
-import { findFreePort } from '@coxswain/testing';
+import { findFreePort, TemporaryDirectory, until } from '@coxswain/testing';
 import { type ClientReadableStream, status } from '@grpc/grpc-js';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { Authority } from '../support/certificates.js';
@@ -46,11 +43,10 @@ export function mocoService(): void {
   }
 
   async function untilState(node: OneNode, metric: string, state: string): Promise<string> {
-    for (;;) {
+    return until(`${metric} is ${state}`, async () => {
       const { text } = await node.get('/metrics');
-      if (text.includes(`${metric}{state="${state}"} 1`)) return text;
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
+      return text.includes(`${metric}{state="${state}"} 1`) && text;
+    });
   }
 
   /** The first message of a stream that goes on. */
@@ -96,9 +92,10 @@ export function mocoService(): void {
       });
 
       // The snapshot of table a is on its way, so that this comes by the log.
-      while (/coxswain_clone_bytes 0\n/.test((await recipient.node.get('/metrics')).text)) {
-        await new Promise((resolve) => setTimeout(resolve, 5));
-      }
+      await until(
+        'something of the clone has come',
+        async () => !/coxswain_clone_bytes 0\n/.test((await recipient.node.get('/metrics')).text),
+      );
       await donor.rpc.call(put, { table: bytes('a'), key: bytes('later'), value: bytes('1') });
       await donor.rpc.call(deleteRange, { table: bytes('a'), key: bytes('k3') });
       await donor.rpc.call(txn, {
@@ -236,10 +233,10 @@ export function mocoService(): void {
       const noise = Buffer.from(Array.from({ length: 100_000 }, (_, place) => (place * place * 31) >>> 5));
       for (let i = 0; i < 4; i++)
         await donor.rpc.call(put, { table: bytes('a'), key: bytes(`k${i}`), value: noise });
-      const directory = mkdtempSync(join(tmpdir(), 'coxswain-recipient-'));
-      opened.push(() => rmSync(directory, { recursive: true, force: true }));
+      const directory = new TemporaryDirectory();
+      opened.push(() => directory.remove());
       const flags = {
-        'data-dir': directory,
+        'data-dir': directory.path,
         'clone.address': donor.node.target,
         'clone.token': 's3cret',
         'maintenance.restore-bytes-per-second': '200KiB',
@@ -284,8 +281,9 @@ export function mocoService(): void {
 
       await recipient.node.server.stop();
       recipient = await start(flags, { waitsUntilReady: false });
-      while (!(await recipient.node.get('/readyz')).text.includes('hasNoLeader=false'))
-        await new Promise((resolve) => setTimeout(resolve, 10));
+      await until('the node has a leader', async () =>
+        (await recipient.node.get('/readyz')).text.includes('hasNoLeader=false'),
+      );
       await probes();
       expect(await problems()).toEqual(failure);
       await refused(errors.cloneFailed().message);
@@ -306,9 +304,9 @@ export function mocoService(): void {
 
   describe('FlushBinlog', () => {
     test('has the archive store what was written by now, long before it would', async () => {
-      const directory = mkdtempSync(join(tmpdir(), 'coxswain-archive-'));
-      opened.push(() => rmSync(directory, { recursive: true }));
-      const target = pathToFileURL(directory).href;
+      const directory = new TemporaryDirectory();
+      opened.push(() => directory.remove());
+      const target = pathToFileURL(directory.path).href;
       const { node, rpc } = await start({
         'archive.target': target,
         'archive.object-age': '1h',
@@ -317,7 +315,7 @@ export function mocoService(): void {
       });
       for (let i = 0; i < 10; i++) await rpc.call(put, { table: bytes('t'), key: bytes(`k${i}`) });
       const names = async () =>
-        (await readdir(directory, { recursive: true })).filter((n) => n.endsWith('.log'));
+        (await readdir(directory.path, { recursive: true })).filter((n) => n.endsWith('.log'));
       expect(await names()).toEqual([]);
       expect(await rpc.call(flushBinlog, {}, authorized)).toEqual({});
       expect(await names()).toHaveLength(1);
@@ -339,7 +337,7 @@ export function mocoService(): void {
         Number((await rpc.call(regatta.ClusterService.status, {})).tables.get('t')!.logSize);
       const before = await logSize();
       await rpc.call(flushBinlog, { delete: true }, authorized);
-      while ((await logSize()) >= before) await new Promise((resolve) => setTimeout(resolve, 5));
+      await until('the log is compacted', async () => (await logSize()) < before);
       expect(await pairsOf(rpc, 't')).toHaveLength(10);
       expect(await replicated()).toBe('commandsResponse');
       follower.leaderIndex = 1n;
@@ -373,10 +371,10 @@ export function mocoService(): void {
       });
       await new Promise<void>((resolve) => bucket.listen(0, '127.0.0.1', resolve));
       opened.push(() => new Promise((resolve) => bucket.close(() => resolve())));
-      const directory = mkdtempSync(join(tmpdir(), 'coxswain-archive-'));
-      opened.push(() => rmSync(directory, { recursive: true }));
+      const directory = new TemporaryDirectory();
+      opened.push(() => directory.remove());
       const { node, rpc } = await start({
-        'archive.target': pathToFileURL(directory).href,
+        'archive.target': pathToFileURL(directory.path).href,
         'tables.names': 't',
       });
       await rpc.call(put, { table: bytes('t'), key: bytes('k') });

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { META_SHARD } from '@coxswain/node';
 import { maintenance, mvcc, regatta, replication } from '@coxswain/protocol';
 import { compressToFrames, STREAM_IDENTIFIER } from '@coxswain/stream';
+import { turns, until } from '@coxswain/testing';
 import { status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { OneNode } from '../support/one-node.js';
@@ -107,20 +108,17 @@ export function restoreService(): void {
 
   /** Resolves when every shard that has a directory is a table's. */
   async function untilNoLitter(of = node, client = rpc): Promise<void> {
-    for (;;) {
+    await until("every shard on the disk is a table's", async () => {
       const { tables } = await client.call(regatta.ClusterService.status, {});
       const shards = [META_SHARD, ...[...tables.values()].map(({ shardId }) => shardId)];
       const expected = shards.map((shardId) => `shard-${shardId}`).sort();
-      if (directories(of).join() === expected.join()) return;
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
+      return directories(of).join() === expected.join();
+    });
   }
 
   /** Resolves when a restore has begun to fill a shard. */
   async function untilBegun(before: readonly string[], of = node): Promise<void> {
-    while (directories(of).every((name) => before.includes(name))) {
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
+    await until('a restore fills a shard', () => directories(of).some((name) => !before.includes(name)));
   }
 
   const servedAsBefore = ['old=old/1'];
@@ -380,9 +378,10 @@ export function restoreService(): void {
           const overMs = performance.now() + timeoutMs;
           yield* messagesOf('served', whole);
           while (!hasBegun && performance.now() < overMs) {
-            await new Promise((resolve) => setTimeout(resolve, 5));
+            await turns(1);
             hasBegun = directories().some((name) => !before.includes(name));
           }
+          // Time itself is what is tested: the caller's is over by then.
           await new Promise((resolve) => setTimeout(resolve, timeoutMs));
         };
         const { code } = await failureOf(rpc.upload(restore, late(), { ...authorized, timeoutMs }));

@@ -1,5 +1,6 @@
 import { request } from 'node:http';
 import { regatta } from '@coxswain/protocol';
+import { until } from '@coxswain/testing';
 import type { OneNode } from './one-node.js';
 import type { Rpc } from './rpc.js';
 
@@ -66,15 +67,11 @@ export async function commitTs(node: OneNode, table: string): Promise<string> {
 /** Waits until the follower cluster has what the leader cluster has of a table by now. */
 export async function untilSynced(leader: OneNode, follower: OneNode, table: string): Promise<void> {
   const wanted = await commitTs(leader, table);
-  await until(async () => {
+  await until(`table ${table} is synced`, async () => {
     const { status, body } = await ask(follower, `/status?table=${table}`);
     // It is made there with the next look at the leader cluster's tables.
     if (status !== 200) return false;
     const { Synced, LastTS } = parseExactly(body) as { Synced: boolean; LastTS: string };
     return Synced && BigInt(LastTS) >= BigInt(wanted);
   });
-}
-
-export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 20));
 }

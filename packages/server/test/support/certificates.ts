@@ -1,8 +1,8 @@
 import 'reflect-metadata';
 import { webcrypto } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { TemporaryDirectory } from '@coxswain/testing';
 import {
   AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
@@ -27,7 +27,7 @@ export interface Identity {
 
 /** A certificate authority that lives for one test, in a directory of its own. */
 export class Authority {
-  readonly #directory = mkdtempSync(join(tmpdir(), 'coxswain-tls-'));
+  readonly #directory = new TemporaryDirectory();
   #serial = 1;
 
   private constructor(
@@ -95,11 +95,11 @@ export class Authority {
   }
 
   remove(): void {
-    rmSync(this.#directory, { recursive: true });
+    this.#directory.remove();
   }
 
   #write(name: string, content: Buffer): string {
-    const file = join(this.#directory, name);
+    const file = join(this.#directory.path, name);
     writeFileSync(file, content);
     return file;
   }

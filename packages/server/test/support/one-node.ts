@@ -1,8 +1,6 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { Log } from '@coxswain/node';
 import { regatta } from '@coxswain/protocol';
+import { TemporaryDirectory, until } from '@coxswain/testing';
 import { loadConfig } from '../../src/config/config.js';
 import type { Config } from '../../src/config/config-schema.js';
 import { Server } from '../../src/server.js';
@@ -23,7 +21,7 @@ const testFlags = {
 export class OneNode {
   private constructor(
     readonly server: Server,
-    readonly directory: string,
+    private readonly temporary: TemporaryDirectory,
     private readonly config: Config,
   ) {}
 
@@ -36,10 +34,10 @@ export class OneNode {
       log = () => undefined,
     }: { waitsUntilReady?: boolean; role?: 'leader' | 'follower'; log?: Log } = {},
   ): Promise<OneNode> {
-    const directory = mkdtempSync(join(tmpdir(), 'coxswain-server-'));
+    const directory = new TemporaryDirectory();
     const { config } = loadConfig(
       {
-        flags: { ...testFlags, 'data-dir': directory, ...flags },
+        flags: { ...testFlags, 'data-dir': directory.path, ...flags },
         environment: {},
         configFile: '',
         readFile: () => undefined,
@@ -60,6 +58,11 @@ export class OneNode {
     return node;
   }
 
+  /** Where it keeps its data, unless its flags say where. */
+  get directory(): string {
+    return this.temporary.path;
+  }
+
   /** The API listener's `host:port`. */
   get target(): string {
     return this.server.apiUrl.replace(/^https?:\/\//, '').replace(/^unixs?:\/\//, 'unix:');
@@ -72,9 +75,7 @@ export class OneNode {
   }
 
   async untilReady(): Promise<void> {
-    while ((await this.get('/readyz')).status !== 200) {
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
+    await until('the node is ready', async () => (await this.get('/readyz')).status === 200);
   }
 
   /** As SIGHUP does when its file has another token. */
@@ -94,6 +95,6 @@ export class OneNode {
 
   async stop(): Promise<void> {
     await this.server.stop();
-    rmSync(this.directory, { recursive: true, force: true });
+    this.temporary.remove();
   }
 }

@@ -1,20 +1,16 @@
-import { mvcc } from '@coxswain/protocol';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { StockReplica } from '@coxswain/testing';
 import { ReplicationClient } from './replication-client.js';
 import { unframe } from './snappy-frames.js';
-import { StockTable } from './stock-table.js';
 
 const pollMs = 20;
 const notFound = 5;
 const failedPrecondition = 9;
-/** A loader drops the record that brings the sum of record lengths to it, and starts a new sum. */
-const loaderSumBytes = 3 * 1024 * 1024;
 
 /** A stock follower cluster as docs/protocol.md §3 describes it: it polls, and knows nothing of ours. */
 export class StockFollower {
-  readonly tables = new Map<string, { table: StockTable; leaderIndex: number }>();
+  readonly tables = new Map<string, StockReplica>();
   snapshotsTaken = 0;
-  /** How often a loader has met the record that it drops. */
-  recordsDropped = 0;
   readonly errors: string[] = [];
   readonly #client: ReplicationClient;
   #isStopped = false;
@@ -31,6 +27,11 @@ export class StockFollower {
     this.#client.close();
   }
 
+  /** How often a loader has met the record that it drops. */
+  get recordsDropped(): number {
+    return [...this.tables.values()].reduce((sum, { recordsDropped }) => sum + recordsDropped, 0);
+  }
+
   contentOf(table: string): string[] {
     return this.tables.get(table)?.table.content() ?? [];
   }
@@ -43,6 +44,7 @@ export class StockFollower {
       } catch (error) {
         this.errors.push(String(error));
       }
+      // As stock does: the time between its looks is its own.
       await sleep(pollMs);
     }
   }
@@ -52,7 +54,7 @@ export class StockFollower {
     const names = await this.#client.tables();
     for (const name of this.tables.keys()) if (!names.includes(name)) this.tables.delete(name);
     for (const name of names) {
-      if (!this.tables.has(name)) this.tables.set(name, { table: new StockTable(), leaderIndex: 0 });
+      if (!this.tables.has(name)) this.tables.set(name, new StockReplica());
     }
   }
 
@@ -60,46 +62,28 @@ export class StockFollower {
     const state = this.tables.get(name)!;
     try {
       const { commands, error } = await this.#client.replicate(name, state.leaderIndex + 1);
-      for (const { leaderIndex, command } of commands) {
-        // It proposes the inner command as it is, and counts on what it carries.
-        if (command!.leaderIndex !== leaderIndex) throw new Error('an inner leader_index is missing');
-        if (Number(leaderIndex) !== state.leaderIndex + 1) throw new Error('indices with a hole');
-        state.table.apply(command!);
-        state.leaderIndex = Number(leaderIndex);
-      }
+      state.take(commands);
       if (error === 'USE_SNAPSHOT') await this.#recover(name);
       else if (error !== undefined) throw new Error(error);
     } catch (error) {
       const { code } = error as { code?: number };
       if (code === notFound) return;
+      // Longer where the leader cluster is not ready for it, as stock does.
       if (code === failedPrecondition) await sleep(pollMs * 10);
       throw error;
     }
   }
 
   async #recover(name: string): Promise<void> {
-    const records = unframe(await this.#client.snapshot(name));
-    const table = new StockTable();
-    let sumBytes = 0;
-    let leaderIndex = 0;
-    for (let at = 0; at < records.length; ) {
-      const length = Number(records.readBigUInt64LE(at));
-      const command = mvcc.Command.decode(records.subarray(at + 8, at + 8 + length));
-      at += 8 + length;
-      if (command.leaderIndex !== undefined) leaderIndex = Number(command.leaderIndex);
-      sumBytes += length;
-      if (sumBytes >= loaderSumBytes) {
-        sumBytes = 0;
-        this.recordsDropped++;
-        continue;
-      }
-      table.apply(command);
-    }
-    this.tables.set(name, { table, leaderIndex });
-    this.snapshotsTaken++;
+    if (await this.tables.get(name)!.load(recordsOf(unframe(await this.#client.snapshot(name)))))
+      this.snapshotsTaken++;
   }
 }
 
-function sleep(durationMs: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, durationMs));
+function* recordsOf(stream: Buffer): Generator<Buffer> {
+  for (let at = 0; at < stream.length; ) {
+    const end = at + 8 + Number(stream.readBigUInt64LE(at));
+    yield stream.subarray(at + 8, end);
+    at = end;
+  }
 }

@@ -1,4 +1,5 @@
 import { mvcc, regatta, replication } from '@coxswain/protocol';
+import { type StockAge, StockLog } from '@coxswain/testing';
 import {
   Server,
   ServerCredentials,
@@ -8,29 +9,15 @@ import {
   status,
 } from '@grpc/grpc-js';
 import { frame } from './snappy-frames.js';
-import { StockTable } from './stock-table.js';
 
-const { PUT, DELETE, DUMMY, TXN } = mvcc.Command_CommandType;
-const { USE_SNAPSHOT, LEADER_BEHIND } = replication.ReplicateError;
-/** Few commands a message, and odd pieces of snapshots, so that nothing ends where it is convenient. */
-const commandsPerMessage = 3;
+const { PUT, DELETE, TXN } = mvcc.Command_CommandType;
+/** Odd pieces of snapshots, so that nothing ends where it is convenient. */
 const chunkBytes = 777;
 
-export interface StockTableOptions {
-  /** 0.5 ends a stream with a message of its own; leaders of the seed's days did not, and told no leader_index. */
-  readonly age: 'seed' | '0.5';
-  /** Commands carry their index themselves. */
-  readonly hasInnerIndex: boolean;
-}
-
-/** A table: what is in its log, from index `compacted` + 1 on, and what that makes. */
+/** A table, and how its next snapshots end too early: with an error, or as if nothing were missing. */
 interface StoredTable {
-  readonly options: StockTableOptions;
-  /** How the next snapshots end too early: with an error, or as if nothing were missing. */
+  readonly log: StockLog;
   readonly brokenSnapshots: ('error' | 'end')[];
-  compacted: number;
-  readonly log: mvcc.Command[];
-  readonly state: StockTable;
 }
 
 /** A stock leader cluster as docs/protocol.md §3 describes it: it knows nothing of ours, and sets no revisions on pairs. */
@@ -102,39 +89,32 @@ export class StockLeader {
     this.#server.forceShutdown();
   }
 
-  /** Makes a table, which it replicates as a leader of the table's options does. */
-  create(name: string, options: StockTableOptions = { age: '0.5', hasInnerIndex: true }): void {
-    this.tables.set(name, { options, brokenSnapshots: [], compacted: 0, log: [], state: new StockTable() });
+  /** Makes a table, which it replicates as a leader of that age does. */
+  create(name: string, age: StockAge = { hasTerminal: true, hasInnerIndex: true }): void {
+    this.tables.set(name, { log: new StockLog(name, age), brokenSnapshots: [] });
   }
 
   /** Appends and applies; the index is the revision. */
   append(name: string, partial: Partial<mvcc.Command>): number {
-    const stored = this.tables.get(name)!;
-    const command = mvcc.Command.fromPartial({ table: Buffer.from(name), ...partial } as never);
-    stored.log.push(command);
-    stored.state.apply(command);
-    return stored.compacted + stored.log.length;
+    return this.log(name).append(partial);
   }
 
   put(name: string, key: string, value: string): number {
-    return this.append(name, {
-      type: PUT,
-      kv: mvcc.KeyValue.fromPartial({ key: Buffer.from(key), value: Buffer.from(value) }),
-    });
+    return this.log(name).put(key, value);
   }
 
   /** Goes back to what it was after so many entries, as a leader does that lost its disk. */
   forget(name: string, keep: number): void {
-    const { log, options } = this.tables.get(name)!;
-    this.create(name, options);
-    for (const command of log.slice(0, keep)) this.append(name, command);
+    this.tables.set(name, { log: this.log(name).before(keep), brokenSnapshots: [] });
   }
 
   /** Forgets the log so far. */
   compact(name: string): void {
-    const stored = this.tables.get(name)!;
-    stored.compacted += stored.log.length;
-    stored.log.length = 0;
+    this.log(name).compact();
+  }
+
+  log(name: string): StockLog {
+    return this.tables.get(name)!.log;
   }
 
   #write(request: { readonly table: Buffer }, command: Partial<mvcc.Command>): regatta.ResponseHeader {
@@ -166,30 +146,8 @@ export class StockLeader {
       });
       return;
     }
-    const isNew = stored.options.age === '0.5';
-    const applied = stored.compacted + stored.log.length;
-    const leaderIndex = isNew ? BigInt(applied) : 0n;
-    const send = (response: replication.ReplicateResponse['response']): void => {
-      call.write({ response, leaderIndex, leaderTimeMs: 0n });
-    };
-    if (applied + 1 < from) send({ $case: 'errorResponse', value: { error: LEADER_BEHIND } });
-    else if (from <= stored.compacted) send({ $case: 'errorResponse', value: { error: USE_SNAPSHOT } });
-    else {
-      for (let index = from; index <= applied; index += commandsPerMessage) {
-        const commands = stored.log
-          .slice(index - stored.compacted - 1, index - stored.compacted - 1 + commandsPerMessage)
-          .map((command, offset) => this.#outgoing(stored, command, index + offset));
-        send({ $case: 'commandsResponse', value: { commands } });
-      }
-      if (isNew) send(undefined);
-    }
+    for (const message of stored.log.replicate(from)) call.write(message);
     call.end();
-  }
-
-  #outgoing({ options }: StoredTable, command: mvcc.Command, index: number): replication.ReplicateCommand {
-    const leaderIndex = BigInt(index);
-    const inner = options.hasInnerIndex ? { ...command, leaderIndex } : command;
-    return replication.ReplicateCommand.fromPartial({ leaderIndex, command: inner } as never);
   }
 
   #snapshot(call: ServerWritableStream<replication.SnapshotRequest, replication.SnapshotChunk>): void {
@@ -202,20 +160,7 @@ export class StockLeader {
       });
       return;
     }
-    const { pairs } = stored.state;
-    const keys = [...pairs.keys()].sort();
-    const records = [
-      // A pair with an empty key, which no table can hold: some leaders send one.
-      { type: PUT, kv: {} },
-      ...keys.map((key) => ({ type: PUT, kv: { key: Buffer.from(key, 'latin1'), value: pairs.get(key)! } })),
-      { type: DUMMY, leaderIndex: BigInt(stored.compacted + stored.log.length) },
-    ].map((partial) => Buffer.from(mvcc.Command.encode(mvcc.Command.fromPartial(partial)).finish()));
-    const parts = records.flatMap((record) => {
-      const length = Buffer.alloc(8);
-      length.writeBigUInt64LE(BigInt(record.length));
-      return [length, record];
-    });
-    const whole = frame(Buffer.concat(parts));
+    const whole = frame(stored.log.snapshot());
     const broken = stored.brokenSnapshots.shift();
     const stream = broken === undefined ? whole : whole.subarray(0, whole.length / 2);
     for (let at = 0; at < stream.length; at += chunkBytes) {

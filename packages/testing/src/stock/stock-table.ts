@@ -3,9 +3,9 @@ import { mvcc } from '@coxswain/protocol';
 const { PUT, DELETE, DUMMY, PUT_BATCH, DELETE_BATCH, TXN, SEQUENCE, GC } = mvcc.Command_CommandType;
 const { EQUAL, GREATER, LESS, NOT_EQUAL } = mvcc.Compare_CompareResult;
 
-/** The state machine of a stock table: keys and values, and nothing else (docs/protocol.md §2). */
+/** The state machine of a table of stock Regatta's: keys and values, and nothing else (docs/protocol.md §2). */
 export class StockTable {
-  /** Keys as Latin-1 strings, which sort as their bytes do. */
+  /** The values, by keys as Latin-1 strings, which sort as their bytes do. */
   readonly pairs = new Map<string, Buffer>();
 
   apply(command: mvcc.Command): void {

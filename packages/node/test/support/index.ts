@@ -1,0 +1,2 @@
+export { MemoryNode } from './memory-node.js';
+export { MemoryTable } from './memory-table.js';
