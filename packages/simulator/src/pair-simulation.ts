@@ -349,8 +349,8 @@ class PairSimulation {
     return this.#follower.cluster.nodes().flatMap(({ id, server }) => {
       const running = this.#followers.get(id);
       if (running === undefined) return [];
-      const api = { propose: forwarding(running.follower.writes) } as unknown as Server['api'];
-      return [{ ...server, id, api }];
+      const kv: Pick<KvApi, 'propose'> = { propose: forwarding(running.follower.writes) };
+      return [{ ...server, id, api: { kv } as Server['api'] }];
     });
   }
 
