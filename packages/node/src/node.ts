@@ -222,13 +222,8 @@ export class Node implements NodeParts {
       replicas: this.#replicas,
       propose: (replica, kind, command, deadlineMs, cursor) =>
         shards.propose(replica, kind, command, { deadlineMs }, cursor),
-      wolf: () => this.#replicas.get(WOLF_SHARD),
-      isAlive: (peer) => this.#liveness.isAlive(peer),
-      lowestMetaApplied: () => this.#peers.lowestMetaApplied,
-      isMetaAppliedByAll: (index) =>
-        [...this.#peers.ids].every(
-          (id) => this.#peers.metaAppliedOf(id) >= index || this.#liveness.isForlorn(id),
-        ),
+      peers: this.#peers,
+      liveness: this.#liveness,
       isStopping,
       run,
       onRefused: (error) => this.#fail(error),

@@ -1,9 +1,10 @@
 import { mvcc } from '@coxswain/protocol';
-import type { Membership, NodeId } from '@coxswain/raft';
+import type { Membership } from '@coxswain/raft';
 import { type ApplyResult, CommandKind } from '@coxswain/table';
 import type { Call } from '../api/call.js';
 import { type ApiError, errors } from '../api/errors.js';
 import type { NodeOptions } from '../api/options.js';
+import type { Liveness } from '../cluster/liveness.js';
 import type { Replica } from '../group/replica.js';
 import type { Replicas } from '../group/replicas.js';
 import { Registry } from './registry.js';
@@ -23,8 +24,7 @@ export interface MetaGroupOptions {
   readonly options: NodeOptions;
   readonly replicas: Replicas;
   readonly propose: Propose;
-  /** Connected, and heard lately. */
-  readonly isAlive: (peer: NodeId) => boolean;
+  readonly liveness: Liveness;
 }
 
 /** The meta group as this node takes part in it, and what it says here. */
@@ -54,8 +54,9 @@ export class MetaGroup {
   }
 
   #notFormed(): ApiError {
-    const { initialMembers, nodeId } = this.#options.options;
-    const answering = [...initialMembers.keys()].filter((id) => id === nodeId || this.#options.isAlive(id));
+    const { options, liveness } = this.#options;
+    const { initialMembers, nodeId } = options;
+    const answering = [...initialMembers.keys()].filter((id) => id === nodeId || liveness.isAlive(id));
     return errors.notFormed(answering.length, initialMembers.size);
   }
 

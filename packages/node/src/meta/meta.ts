@@ -1,9 +1,9 @@
-import type { NodeId } from '@coxswain/raft';
 import type { Environment } from '../api/environment.js';
 import { ApiError } from '../api/errors.js';
 import type { NodeOptions } from '../api/options.js';
 import type { DataDirectoryError, Identity } from '../cluster/identity.js';
-import type { Replica } from '../group/replica.js';
+import type { Liveness } from '../cluster/liveness.js';
+import type { Peers } from '../cluster/peers.js';
 import type { Replicas } from '../group/replicas.js';
 import { ArchivedIndices } from './archived-indices.js';
 import { ClusterClone } from './cluster-clone.js';
@@ -25,14 +25,8 @@ export interface MetaOptions {
   readonly identity: Identity;
   readonly replicas: Replicas;
   readonly propose: Propose;
-  /** The replica of the table that the node hosts outside of the registry, over wolf.raft. */
-  readonly wolf: () => Replica | undefined;
-  /** Connected, and heard lately. */
-  readonly isAlive: (peer: NodeId) => boolean;
-  /** The lowest applied index of the meta group that any member is known to have. */
-  readonly lowestMetaApplied: () => number;
-  /** Every other member has applied the meta group so far, or has heard of nobody for so long that it takes none for its leader. */
-  readonly isMetaAppliedByAll: (index: number) => boolean;
+  readonly peers: Peers;
+  readonly liveness: Liveness;
   readonly isStopping: () => boolean;
   /** Runs work that nobody waits for. */
   readonly run: (work: Promise<unknown>) => void;
@@ -63,7 +57,7 @@ export class Meta {
   #isTending = false;
 
   constructor(given: MetaOptions) {
-    const { options, environment, identity, replicas, propose, isAlive, isStopping } = given;
+    const { options, environment, identity, replicas, propose, peers, liveness, isStopping } = given;
     const { clock, random, log } = environment;
     this.#options = options;
     this.#environment = environment;
@@ -71,7 +65,7 @@ export class Meta {
     this.#replicas = replicas;
     this.#isStopping = isStopping;
     this.#run = given.run;
-    this.group = new MetaGroup({ options, replicas, propose, isAlive });
+    this.group = new MetaGroup({ options, replicas, propose, liveness });
     const { registry, commands } = this.group;
     const loader = { node: options.nodeId, boot: identity.boot };
     this.clone = new ClusterClone({
@@ -83,9 +77,11 @@ export class Meta {
       registered: () => registry.clone,
       confirmRead: (deadlineMs) => this.group.confirmRead(deadlineMs),
       write: (clone, deadlineMs) => this.group.propose(commands.writeClone(clone), deadlineMs),
-      isKnownToAll: given.isMetaAppliedByAll,
+      // Whoever has heard of nobody for so long takes none for the group's leader.
+      isKnownToAll: (index) =>
+        [...peers.ids].every((id) => peers.metaAppliedOf(id) >= index || liveness.isForlorn(id)),
       leadsMeta: () => this.group.isLed,
-      isAlive,
+      isAlive: (peer) => liveness.isAlive(peer),
     });
     this.members = new MemberRecords(this.group, options, environment);
     this.settings = new ClusterSettings(this.group, { options, log, onRefused: given.onRefused });
@@ -93,10 +89,9 @@ export class Meta {
       clock,
       replicas,
       wolfTable: options.wolf?.table,
-      wolf: given.wolf,
-      lowestMetaApplied: given.lowestMetaApplied,
+      peers,
+      settings: this.settings,
       isStopping,
-      checkStartedAs: () => this.settings.checkStartedAs(),
       onRefused: given.onRefused,
       onChanged: given.onChanged,
     });
@@ -107,7 +102,7 @@ export class Meta {
       ...shared,
       loader,
       tablesMax: options.tablesMax,
-      isAlive,
+      liveness,
     });
     this.archived = new ArchivedIndices(this.group);
   }

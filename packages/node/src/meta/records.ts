@@ -1,8 +1,10 @@
+import type { mvcc } from '@coxswain/protocol';
 import type { NodeId } from '@coxswain/raft';
 import { Packr } from 'msgpackr';
 import type { ClusterRole } from '../api/cluster-api.js';
 import type { MemberState } from '../api/member-control.js';
 import type { MemberInfo } from '../api/reports-api.js';
+import { put, remove } from './transaction.js';
 
 export interface TableRecord {
   readonly shardId: number;
@@ -82,22 +84,24 @@ export interface RetiredName {
 
 const packr = new Packr({ useRecords: false });
 
-/** Gives the bytes of a record's value. */
-export function encodeRecord(value: unknown): Buffer {
-  return Buffer.from(packr.pack(value));
-}
+/** How the values of records become bytes and back. Data directories hold these bytes: what was written once stays readable. */
+class RecordValues<Value> {
+  encode(value: Value): Buffer {
+    return Buffer.from(packr.pack(value));
+  }
 
-/** Gives what the bytes of a record's value hold. */
-export function decodeRecord(value: Buffer): unknown {
-  return packr.unpack(value);
+  decode(bytes: Buffer): Value {
+    return packr.unpack(bytes) as Value;
+  }
 }
 
 /** Records of the meta group of one kind, whose keys are a prefix and a name. */
-export class RecordKind<Value, Name extends string | number = string> {
+export class RecordKind<Value, Name extends string | number = string> extends RecordValues<Value> {
   readonly prefix: string;
   readonly #nameOf: (text: string) => Name;
 
   constructor(prefix: string, nameOf: (text: string) => Name) {
+    super();
     this.prefix = prefix;
     this.#nameOf = nameOf;
   }
@@ -111,8 +115,34 @@ export class RecordKind<Value, Name extends string | number = string> {
     return this.#nameOf(key.slice(this.prefix.length));
   }
 
-  decode(value: Buffer): Value {
-    return decodeRecord(value) as Value;
+  /** Gives the part of a transaction that writes the record of that name. */
+  put(name: Name, value: Value): mvcc.RequestOp {
+    return put(this.key(name), this.encode(value));
+  }
+
+  /** Gives the part of a transaction that removes the record of that name, if there is one. */
+  remove(name: Name): mvcc.RequestOp {
+    return remove(this.key(name));
+  }
+}
+
+/** A record of the meta group of which there is one. */
+export class SingleRecord<Value> extends RecordValues<Value> {
+  readonly key: Buffer;
+
+  constructor(key: string) {
+    super();
+    this.key = Buffer.from(key);
+  }
+
+  /** Gives the part of a transaction that writes the record. */
+  put(value: Value): mvcc.RequestOp {
+    return put(this.key, this.encode(value));
+  }
+
+  /** Gives the part of a transaction that removes the record, if there is one. */
+  remove(): mvcc.RequestOp {
+    return remove(this.key);
   }
 }
 
@@ -148,12 +178,12 @@ export const records = {
   states: new RecordKind<MemberState, NodeId>('states/', Number),
 } as const;
 
-/** The keys of records of which there is one. */
+/** The records of which there is one. */
 export const single = {
-  genesis: Buffer.from('genesis'),
-  nextShard: Buffer.from('next-shard'),
-  cluster: Buffer.from('cluster'),
-  clone: Buffer.from('clone'),
+  genesis: new SingleRecord<string>('genesis'),
+  nextShard: new SingleRecord<number>('next-shard'),
+  cluster: new SingleRecord<ClusterRecord>('cluster'),
+  clone: new SingleRecord<UnfinishedClone>('clone'),
 } as const;
 
 export const LEADER_CLUSTER: ClusterRecord = { role: 'leader', wasPromoted: false, leaderClusterId: null };

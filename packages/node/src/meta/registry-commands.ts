@@ -26,7 +26,7 @@ import {
   type ReplicationHold,
 } from './registry.js';
 import { BASE_STEP, FIRST_TABLE_SHARD } from './shards.js';
-import { modRevisionIs, put, remove, transaction, versionIs } from './transaction.js';
+import { modRevisionIs, transaction, versionIs } from './transaction.js';
 
 /** Shards of which one entry says how far they are archived. */
 const REPORTED_AT_ONCE_MAX = 1000;
@@ -45,16 +45,16 @@ export class RegistryCommands {
   /** The meta group's first command: the genesis and the tables that exist from the start. */
   writeGenesis(genesis: Genesis, role: 'leader' | 'follower', tableNames: readonly string[]): mvcc.Command {
     const success = [
-      put(single.genesis, genesisText(genesis)),
-      put(single.cluster, { ...LEADER_CLUSTER, role }),
+      single.genesis.put(genesisText(genesis)),
+      single.cluster.put({ ...LEADER_CLUSTER, role }),
     ];
     let shardId = FIRST_TABLE_SHARD;
     for (const name of tableNames) {
       const record: TableRecord = { shardId: shardId++, base: 0, config: null };
-      success.push(put(records.tables.key(name), record));
+      success.push(records.tables.put(name, record));
     }
-    success.push(put(single.nextShard, shardId));
-    return transaction([versionIs(single.genesis, 0)], success);
+    success.push(single.nextShard.put(shardId));
+    return transaction([versionIs(single.genesis.key, 0)], success);
   }
 
   /**
@@ -80,15 +80,15 @@ export class RegistryCommands {
       [
         versionIs(records.tables.key(name), 0),
         modRevisionIs(loadingKey, loading?.modRevision ?? 0),
-        versionIs(single.nextShard, this.#registry.nextShardVersion),
+        versionIs(single.nextShard.key, this.#registry.nextShardVersion),
         // Whether a table follows another cluster's depends on what this cluster is (R5).
-        versionIs(single.cluster, this.#registry.clusterVersion),
+        versionIs(single.cluster.key, this.#registry.clusterVersion),
         this.#cloneIsTheSame(),
       ],
       [
-        put(records.tables.key(name), record),
-        put(single.nextShard, this.#registry.nextShardId + 1),
-        ...(loading === undefined ? [] : [remove(loadingKey)]),
+        records.tables.put(name, record),
+        single.nextShard.put(this.#registry.nextShardId + 1),
+        ...(loading === undefined ? [] : [records.loading.remove(name)]),
       ],
     );
   }
@@ -101,21 +101,21 @@ export class RegistryCommands {
     const { name, shardId, base, loadedIndex } = table;
     const retired: RetiredName = { lastIndex };
     const success = [
-      remove(records.tables.key(name)),
-      remove(records.loading.key(name)),
-      remove(records.replication.key(name)),
-      remove(records.archived.key(shardId)),
-      put(records.names.key(name), retired),
+      records.tables.remove(name),
+      records.loading.remove(name),
+      records.replication.remove(name),
+      records.archived.remove(shardId),
+      records.names.put(name, retired),
     ];
     if (table.isReplicated) {
       const kept: QuarantineRecord = { name, base, loadedIndex, untilMs: keptUntilMs };
-      success.push(put(records.quarantine.key(shardId), kept));
+      success.push(records.quarantine.put(shardId, kept));
     }
     return transaction([modRevisionIs(records.tables.key(name), table.modRevision)], success);
   }
 
   endQuarantine({ shardId }: QuarantinedTable): mvcc.Command {
-    return transaction([], [remove(records.quarantine.key(shardId))]);
+    return transaction([], [records.quarantine.remove(shardId)]);
   }
 
   /**
@@ -143,10 +143,10 @@ export class RegistryCommands {
       [
         modRevisionIs(records.tables.key(name), table?.modRevision ?? 0),
         modRevisionIs(key, earlier?.modRevision ?? 0),
-        versionIs(single.nextShard, this.#registry.nextShardVersion),
-        versionIs(single.cluster, this.#registry.clusterVersion),
+        versionIs(single.nextShard.key, this.#registry.nextShardVersion),
+        versionIs(single.cluster.key, this.#registry.clusterVersion),
       ],
-      [put(key, record), put(single.nextShard, this.#registry.nextShardId + 1)],
+      [records.loading.put(name, record), single.nextShard.put(this.#registry.nextShardId + 1)],
     );
   }
 
@@ -156,7 +156,7 @@ export class RegistryCommands {
     const key = records.loading.key(name);
     return transaction(
       [modRevisionIs(key, modRevision), this.#cloneIsTheSame()],
-      [put(key, { ...record, switching })],
+      [records.loading.put(name, { ...record, switching })],
     );
   }
 
@@ -176,17 +176,17 @@ export class RegistryCommands {
         ...(table === undefined ? [this.#cloneIsTheSame()] : []),
       ],
       [
-        put(records.tables.key(name), record),
-        remove(records.loading.key(name)),
-        remove(records.replication.key(name)),
-        ...(table === undefined ? [] : [remove(records.archived.key(table.shardId))]),
+        records.tables.put(name, record),
+        records.loading.remove(name),
+        records.replication.remove(name),
+        ...(table === undefined ? [] : [records.archived.remove(table.shardId)]),
       ],
     );
   }
 
   abandonLoad(shard: LoadingShard): mvcc.Command {
     const key = records.loading.key(shard.name);
-    return transaction([modRevisionIs(key, shard.modRevision)], [remove(key)]);
+    return transaction([modRevisionIs(key, shard.modRevision)], [records.loading.remove(shard.name)]);
   }
 
   /**
@@ -203,10 +203,10 @@ export class RegistryCommands {
       modRevisionIs(records.tables.key(name), modRevision),
       modRevisionIs(records.replication.key(name), this.#registry.holdRevisionOf(name)),
     ]);
-    const success = tables.map(({ name }) => put(records.replication.key(name), record));
+    const success = tables.map(({ name }) => records.replication.put(name, record));
     if (change !== undefined) {
-      compare.push(versionIs(single.cluster, this.#registry.clusterVersion));
-      success.push(put(single.cluster, { ...this.#registry.cluster, ...change }));
+      compare.push(versionIs(single.cluster.key, this.#registry.clusterVersion));
+      success.push(single.cluster.put({ ...this.#registry.cluster, ...change }));
     }
     return transaction(compare, success);
   }
@@ -230,7 +230,7 @@ export class RegistryCommands {
       const key = records.archived.key(shardId);
       compare.push(modRevisionIs(records.tables.key(name), modRevision));
       compare.push(modRevisionIs(key, this.#registry.archivedRevisionOf(shardId)));
-      success.push(put(key, index));
+      success.push(records.archived.put(shardId, index));
       if (success.length === REPORTED_AT_ONCE_MAX) break;
     }
     return success.length === 0 ? undefined : transaction(compare, success);
@@ -239,23 +239,26 @@ export class RegistryCommands {
   /** No effect when something else was written of the member's state. */
   writeState(id: NodeId, state: MemberState): mvcc.Command {
     const key = records.states.key(id);
-    return transaction([modRevisionIs(key, this.#registry.stateRevisionOf(id))], [put(key, state)]);
+    return transaction(
+      [modRevisionIs(key, this.#registry.stateRevisionOf(id))],
+      [records.states.put(id, state)],
+    );
   }
 
   /** Writes the clone that has not succeeded in the place of the one that was read; undefined: there is none any more. No effect when that has changed. */
   writeClone(clone: UnfinishedClone | undefined): mvcc.Command {
     const compare = [this.#cloneIsTheSame()];
     // What a cluster is may change meanwhile, and only a leader cluster is filled by a clone (R5).
-    if (clone !== undefined) compare.push(versionIs(single.cluster, this.#registry.clusterVersion));
-    return transaction(compare, [clone === undefined ? remove(single.clone) : put(single.clone, clone)]);
+    if (clone !== undefined) compare.push(versionIs(single.cluster.key, this.#registry.clusterVersion));
+    return transaction(compare, [clone === undefined ? single.clone.remove() : single.clone.put(clone)]);
   }
 
   /** Who may make tables depends on the clone that has not succeeded (T2). */
   #cloneIsTheSame(): mvcc.Compare {
-    return modRevisionIs(single.clone, this.#registry.clone?.modRevision ?? 0);
+    return modRevisionIs(single.clone.key, this.#registry.clone?.modRevision ?? 0);
   }
 
   writeMember(member: MemberInfo): mvcc.Command {
-    return transaction([], [put(records.members.key(member.id), member)]);
+    return transaction([], [records.members.put(member.id, member)]);
   }
 }

@@ -7,11 +7,11 @@ import type { TableInfo } from '../api/tables-api.js';
 import { compareNames } from './compare-names.js';
 import {
   type ClusterRecord,
-  decodeRecord,
   LEADER_CLUSTER,
   type Loader,
   type RecordKind,
   records,
+  type SingleRecord,
   type Switching,
   single,
   type UnfinishedClone,
@@ -149,18 +149,18 @@ const takers = new Map<string, Taker>([
   ofKind(records.states, (contents, id, state, { modRevision }) => {
     contents.states.set(id, { state, modRevision });
   }),
-  ofKey(single.clone, (contents, value: UnfinishedClone, { modRevision }) => {
+  ofSingle(single.clone, (contents, value, { modRevision }) => {
     contents.clone = { ...value, modRevision };
   }),
-  ofKey(single.cluster, (contents, value: ClusterRecord, { version }) => {
+  ofSingle(single.cluster, (contents, value, { version }) => {
     contents.cluster = value;
     contents.clusterVersion = version;
   }),
-  ofKey(single.nextShard, (contents, value: number, { version }) => {
+  ofSingle(single.nextShard, (contents, value, { version }) => {
     contents.nextShard = value;
     contents.nextShardVersion = version;
   }),
-  ofKey(single.genesis, (contents, value: string) => {
+  ofSingle(single.genesis, (contents, value) => {
     contents.genesis = value;
   }),
 ]);
@@ -175,11 +175,11 @@ function ofKind<Value, Name extends string | number>(
   ];
 }
 
-function ofKey<Value>(
-  key: Buffer,
+function ofSingle<Value>(
+  single: SingleRecord<Value>,
   take: (contents: Contents, value: Value, record: KeyRecord) => void,
 ): [string, Taker] {
-  return [key.toString(), (contents, record) => take(contents, decodeRecord(record.value) as Value, record)];
+  return [single.key.toString(), (contents, record) => take(contents, single.decode(record.value), record)];
 }
 
 /** What the meta group says, as of its applied index. Follows it after every apply. */

@@ -5,8 +5,10 @@ import { errors } from '../api/errors.js';
 import type { TableInfo } from '../api/tables-api.js';
 import type { WatchedTable } from '../cluster/change-log.js';
 import { DataDirectoryError } from '../cluster/identity.js';
+import type { Peers } from '../cluster/peers.js';
 import type { Replica } from '../group/replica.js';
 import type { Replicas } from '../group/replicas.js';
+import type { ClusterSettings } from './cluster-settings.js';
 import { compareNames } from './compare-names.js';
 import type { MetaGroup } from './meta-group.js';
 import { META_SHARD, WOLF_SHARD } from './shards.js';
@@ -14,14 +16,11 @@ import { META_SHARD, WOLF_SHARD } from './shards.js';
 export interface TableDirectoryOptions {
   readonly clock: Clock;
   readonly replicas: Replicas;
-  /** The name of the table that is replicated over wolf.raft, and its replica. */
+  readonly peers: Peers;
+  readonly settings: ClusterSettings;
+  /** The name of the table that is replicated over wolf.raft, outside of the registry; undefined: there is none. */
   readonly wolfTable: string | undefined;
-  readonly wolf: () => Replica | undefined;
-  /** The lowest applied index of the meta group that any member is known to have. */
-  readonly lowestMetaApplied: () => number;
   readonly isStopping: () => boolean;
-  /** Compares what the data is with what the node was started as, before anything is written over. */
-  readonly checkStartedAs: () => void;
   /** This data must not be used as the node was started. */
   readonly onRefused: (error: DataDirectoryError) => void;
   /** The registry says something new. */
@@ -175,7 +174,7 @@ export class TableDirectory {
     if (!meta.isWhole) return;
     const { appliedIndex } = meta.table;
     await this.#meta.registry.follow(meta.table);
-    this.#context.checkStartedAs();
+    this.#context.settings.checkStartedAs();
     const existing = new Set<Replica>();
     const make = async (shard: HostedShard, name: string): Promise<Replica> => {
       const { shardId, base, isReplicated } = shard;
@@ -233,7 +232,7 @@ export class TableDirectory {
   }
 
   #addWolf(byName: Map<string, Replica>, existing: Set<Replica>): void {
-    const replica = this.#context.wolf();
+    const replica = this.#replicas.get(WOLF_SHARD);
     const name = this.#wolfTable;
     if (replica === undefined || name === undefined) return;
     existing.add(replica);
@@ -251,7 +250,7 @@ export class TableDirectory {
   async dropRetired(): Promise<void> {
     const meta = this.#meta.known;
     if (meta === undefined || !meta.hasTable) return;
-    const lowest = this.#context.lowestMetaApplied();
+    const lowest = this.#context.peers.lowestMetaApplied;
     for (const [group, index] of this.#retired) {
       if (index > lowest) continue;
       if (index > meta.table.checkpointIndex) {

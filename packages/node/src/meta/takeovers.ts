@@ -1,10 +1,11 @@
 import { strict as assert } from 'node:assert/strict';
-import { NO_NODE, type NodeId } from '@coxswain/raft';
+import { NO_NODE } from '@coxswain/raft';
 import type { Clock } from '@coxswain/runtime';
 import { CommandKind } from '@coxswain/table';
 import type { GroupId } from '@coxswain/wal';
 import type { Call } from '../api/call.js';
 import { ApiError, errors } from '../api/errors.js';
+import type { Liveness } from '../cluster/liveness.js';
 import type { Replica } from '../group/replica.js';
 import type { Replicas } from '../group/replicas.js';
 import { afterEffect } from './after-effect.js';
@@ -36,8 +37,7 @@ export interface TakeoversOptions {
   /** Who fills the shards that this node begins. */
   readonly loader: Loader;
   readonly tablesMax: number;
-  /** Connected, and heard lately. */
-  readonly isAlive: (peer: NodeId) => boolean;
+  readonly liveness: Liveness;
 }
 
 interface OpenedLoad {
@@ -60,7 +60,7 @@ export class Takeovers {
   readonly #clone: ClusterClone;
   readonly #loader: Loader;
   readonly #tablesMax: number;
-  readonly #isAlive: (peer: NodeId) => boolean;
+  readonly #liveness: Liveness;
   /** Shards that loads of this boot go on with: any other one that the registry says it began, nobody goes on with. */
   readonly #filling = new Set<GroupId>();
   /** Loads of which it is not known yet whether they have begun. */
@@ -79,7 +79,7 @@ export class Takeovers {
     this.#clone = options.clone;
     this.#loader = options.loader;
     this.#tablesMax = options.tablesMax;
-    this.#isAlive = options.isAlive;
+    this.#liveness = options.liveness;
   }
 
   /**
@@ -315,7 +315,7 @@ export class Takeovers {
       return false;
     }
     const isHere = loader === undefined || loader.node === this.#loader.node;
-    const isReachable = isHere || this.#isAlive(loader.node);
+    const isReachable = isHere || this.#liveness.isAlive(loader.node);
     return nowMs - seen.sinceMs >= (isReachable ? LOAD_SILENCE_MS : LOADER_GONE_MS);
   }
 }

@@ -1,5 +1,4 @@
 import { mvcc } from '@coxswain/protocol';
-import { encodeRecord } from './records.js';
 
 const NOTHING = Buffer.alloc(0);
 
@@ -20,11 +19,11 @@ export function modRevisionIs(key: Buffer, modRevision: number): mvcc.Compare {
   };
 }
 
-export function put(key: Buffer, value: unknown): mvcc.RequestOp {
+export function put(key: Buffer, value: Buffer): mvcc.RequestOp {
   return {
     request: {
       $case: 'requestPut',
-      value: mvcc.RequestOp_Put.fromPartial({ key, value: encodeRecord(value) }),
+      value: mvcc.RequestOp_Put.fromPartial({ key, value }),
     },
   };
 }
