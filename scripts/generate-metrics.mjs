@@ -12,8 +12,7 @@ import { generatedPage, markdownTable } from './generated-page.mjs';
 
 // States with one of everything, so that each metric has a value with its labels. The values themselves are on no page.
 const histogram = { bounds: [1], counts: [0, 0], sum: 0 };
-const node = {
-  role: 'leader',
+const reports = {
   metrics: () => ({
     proposals: {},
     reads: {},
@@ -36,7 +35,7 @@ const groups = [
   {
     title: 'Node and Raft groups',
     text: 'Of every node. Metrics with the labels `shard_id` and `table` have one value for each table and one for the meta group.',
-    metrics: describeNodeMetrics(node, '', {}),
+    metrics: describeNodeMetrics({ reports }, '', {}),
   },
   {
     title: 'Calls',
@@ -51,12 +50,12 @@ const groups = [
   {
     title: 'Replication, on a leader cluster',
     text: 'Of the follower clusters that asked this node within five minutes, 1,000 pairs of table and follower at most.',
-    metrics: describeReplication(node, leader, undefined),
+    metrics: describeReplication({ reports, cluster: { role: 'leader' } }, leader, undefined),
   },
   {
     title: 'Replication, on a follower cluster',
     text: 'Those of a table come from the node that replicates it.',
-    metrics: describeReplication({ ...node, role: 'follower' }, leader, follower),
+    metrics: describeReplication({ reports, cluster: { role: 'follower' } }, leader, follower),
   },
   {
     title: 'Backups and restores',

@@ -204,7 +204,7 @@ const definitions = {
 
   'rest.address': address(
     'http://127.0.0.1:8079',
-    'URL of the HTTP listener for /metrics, /healthz, /readyz and the HTTP API of TiDB-Binlog, which can pause and close nodes.',
+    'URL of the HTTP listener for /metrics, /healthz, /readyz and the HTTP API of TiDB-Binlog, which can pause and close nodes. It has no TLS.',
   ),
   'rest.read-timeout': durationMs(
     5_000,
