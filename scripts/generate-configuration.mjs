@@ -34,7 +34,7 @@ const groups = configGroups.map(
 const withoutEffect = configOptions.filter(({ isMeaningless }) => isMeaningless);
 
 generatedPage(
-  'configuration.md',
+  'docs/configuration.md',
   `# Configuration
 
 Made by \`scripts/generate-configuration.mjs\` from the schema of options, as is the text of \`coxswain leader --help\` and

@@ -46,7 +46,7 @@ const textHead = ['code', 'text'];
 const head = ['code', 'status', 'text'];
 
 generatedPage(
-  'errors.md',
+  'docs/errors.md',
   `# Errors
 
 Made by \`scripts/generate-errors.mjs\` from the declarations. A node sends the code of an error in the trailer

@@ -115,7 +115,7 @@ const sections = groups.map(({ title, text, metrics }) => {
 });
 
 generatedPage(
-  'metrics.md',
+  'docs/metrics.md',
   `# Metrics
 
 Made by \`scripts/generate-metrics.mjs\` from the descriptions that a node gives to Prometheus. \`GET /metrics\` of the REST

@@ -3,15 +3,15 @@ import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /**
- * Writes docs/NAME, which the script that is running makes; with --check it only says, by exit code 1 and a line on
- * stderr, that the page is not what would be written.
+ * Writes the page at `path`, relative to the root, which the running script makes; with --check it only says, by exit code
+ * 1 and a line on stderr, that the page is not what would be written.
  */
-export function generatedPage(name, text) {
-  const page = join(dirname(fileURLToPath(import.meta.url)), '..', 'docs', name);
+export function generatedPage(path, text) {
+  const page = join(dirname(fileURLToPath(import.meta.url)), '..', path);
   if (!process.argv.includes('--check')) {
     writeFileSync(page, text);
   } else if (readFileSync(page, 'utf8') !== text) {
-    console.error(`docs/${name} is not current: run node scripts/${basename(process.argv[1])}`);
+    console.error(`${path} is not current: run node scripts/${basename(process.argv[1])}`);
     process.exitCode = 1;
   }
 }

@@ -235,7 +235,8 @@ describe('the HTTP admin API', () => {
   });
 
   test('docs/metrics.md has every metric of /metrics', async () => {
-    const page = readFileSync(fileURLToPath(new URL('../../../../docs/metrics.md', import.meta.url)), 'utf8');
+    const root = fileURLToPath(new URL('../../../../', import.meta.url));
+    const page = readFileSync(join(root, 'docs/metrics.md'), 'utf8');
     const names = [...(await node.get('/metrics')).text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name!);
     expect(names.length).toBeGreaterThan(80);
     expect(names.filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
