@@ -1,6 +1,6 @@
 // Shows what real nodes do on really full disks, of which each is a small file system of its own: a node that is started
 // with nothing or with 16 KiB left, one whose disk fills while it runs, a cluster of three with one such disk, the log
-// and the tables on different disks, and a first start. What must hold is D6, as README.md and docs/operations.md say it.
+// and the tables on different disks, and a first start. What must hold is D6, as docs/operations.md says it.
 //
 //   npm run check:full-disk -- [--only PATTERN] [--file-system ext4|tmpfs]
 //

@@ -1,14 +1,10 @@
 // Writes docs/errors.md from the declarations of errors; with --check it only says whether the page is current.
-import { readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { archiveErrors } from '../packages/archive/dist/src/errors.js';
 import { errors, Status } from '../packages/node/dist/src/api/errors.js';
 import { transportErrors } from '../packages/server/dist/src/grpc/errors.js';
 import { SnapshotDamagedError } from '../packages/stream/dist/src/index.js';
 import * as table from '../packages/table/dist/src/errors.js';
-
-const page = join(dirname(fileURLToPath(import.meta.url)), '../docs/errors.md');
+import { generatedPage, markdownTable } from './generated-page.mjs';
 
 const statusNames = Object.fromEntries(
   Object.entries(Status)
@@ -22,13 +18,13 @@ function rows(declarations) {
     .map(([code, make]) => {
       // What varies is shown as an ellipsis.
       const { status, message } = make('…', '…', '…');
-      return `| \`${code}\` | ${statusNames[status] ?? 'varies'} | ${message.replaceAll('|', '\\|')} |`;
+      return [`\`${code}\``, statusNames[status] ?? 'varies', message];
     });
 }
 
 /** Codes that no status belongs to, each with the texts that have it. */
 function textRows(made) {
-  return made.map(({ code, message }) => `| \`${code}\` | ${message.replaceAll('|', '\\|')} |`).sort();
+  return made.map(({ code, message }) => [`\`${code}\``, message]).sort();
 }
 
 const ellipses = ['…', '…', '…', '…'];
@@ -46,10 +42,12 @@ const ofTables = Object.values(table)
       : new TableError(...ellipses),
   )
   .concat(new SnapshotDamagedError(...ellipses));
-const textHead = ['| code | text |', '| --- | --- |'];
+const textHead = ['code', 'text'];
+const head = ['code', 'status', 'text'];
 
-const head = ['| code | status | text |', '| --- | --- | --- |'];
-const text = `# Errors
+generatedPage(
+  'docs/errors.md',
+  `# Errors
 
 Made by \`scripts/generate-errors.mjs\` from the declarations. A node sends the code of an error in the trailer
 \`coxswain-error\`; the TypeScript client gives it as \`errorCode\`. Judge by the code: texts may change, codes may not.
@@ -64,30 +62,24 @@ waits for the first message of a stream: the node tells it before that why none 
 
 ## Of requests
 
-${[...head, ...rows(errors)].join('\n')}
+${markdownTable(head, rows(errors))}
 
 ## Of the listener
 
-${[...head, ...rows(transportErrors)].join('\n')}
+${markdownTable(head, rows(transportErrors))}
 
 ## Of an archive
 
 \`coxswain archive\`, \`coxswain status\` and the log show these texts; the code is \`ArchiveError.code\`. To callers of a restore
 they come as \`archiveFailed\`.
 
-${[...textHead, ...textRows(ofArchive)].join('\n')}
+${markdownTable(textHead, textRows(ofArchive))}
 
 ## Of a table's files and log
 
 They are in the log of the node, as the reason of what it does about them: see
 [operations](operations.md#damaged-files). The code is \`TableError.code\`.
 
-${[...textHead, ...textRows(ofTables)].join('\n')}
-`;
-
-if (!process.argv.includes('--check')) {
-  writeFileSync(page, text);
-} else if (readFileSync(page, 'utf8') !== text) {
-  console.error('docs/errors.md is not current: run node scripts/generate-errors.mjs');
-  process.exitCode = 1;
-}
+${markdownTable(textHead, textRows(ofTables))}
+`,
+);

@@ -27,28 +27,35 @@ const defaultEndpoints = [1, 2, 3].map((node) => `127.0.0.1:${leaderPorts(node, 
 /** Adds the common flags. Each can also come from the environment, or from the file that --config names. */
 export function withConnectionFlags(command: Command): Command {
   const options = [
-    new Option('--endpoints <addresses>', 'API addresses of some or all nodes, separated by commas').default(
+    new Option('--endpoints <addresses>', 'API addresses of some or all nodes, separated by commas.').default(
       defaultEndpoints,
     ),
-    new Option('--cacert <file>', 'trust servers that these authorities vouch for (PEM); turns on TLS'),
-    new Option('--cert <file>', 'the certificate to show to servers that ask for one (PEM); turns on TLS'),
-    new Option('--key <file>', 'the private key of --cert (PEM)'),
-    new Option('--token <token>', 'the token of guarded services'),
+    new Option(
+      '--cacert <file>',
+      "Authorities that must have signed the servers' certificates, in PEM. Turns on TLS.",
+    ),
+    new Option('--cert <file>', 'Certificate to show to servers that ask for one, in PEM. Turns on TLS.'),
+    new Option('--key <file>', 'Private key of --cert, in PEM.'),
+    new Option('--token <token>', 'Token that tables.token or maintenance.token of the nodes asks for.'),
     new Option(
       '--timeout <duration>',
-      'how long an operation may take: 500ms, 5s, 1m; a number alone is seconds',
+      'Time that an operation may take: 500ms, 5s, 1m; a number alone is seconds.',
     )
       .default(5_000, '5s')
       .argParser(parseTimeoutMs),
   ];
-  for (const option of options) command.addOption(option.env(environmentName(option)));
-  command.option('--config <file>', 'a YAML file with any of these flags');
-  command.addOption(
-    new Option('-o, --output <format>', 'how results are shown')
+  for (const option of options) option.env(environmentName(option));
+  options.push(
+    new Option(
+      '--config <file>',
+      'YAML file with any of endpoints, cacert, cert, key, token, timeout and table.',
+    ),
+    new Option('-o, --output <format>', 'Form of the results.')
       .choices(['simple', 'table', 'json'])
       .default('simple'),
+    new Option('--hex', 'Read and write keys and values in hexadecimal.').default(false),
   );
-  command.option('--hex', 'arguments and output are keys and values in hexadecimal', false);
+  for (const option of options) command.addOption(option.helpGroup('Connection and output:'));
   return command;
 }
 
@@ -87,7 +94,7 @@ export function connectionFlags(command: Command): ConnectionFlags {
 
 /** Regatta's commands take one URL; it stands for --endpoints. */
 export function withAddressFlag(command: Command): Command {
-  return command.addOption(new Option('--address <url>', 'one node of the cluster, in place of --endpoints'));
+  return command.addOption(new Option('--address <url>', 'One node of the cluster, instead of --endpoints.'));
 }
 
 /** As `connectionFlags`, where there is an --address. */

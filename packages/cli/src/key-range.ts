@@ -17,14 +17,14 @@ export interface KeyRangeFlags extends DataFlags {
 
 /** A command with the common flags and `--table`. */
 export function dataCommand(name: string): Command {
-  return withConnectionFlags(new Command(name)).option('--table <name>', 'the table', 'default');
+  return withConnectionFlags(new Command(name)).option('--table <name>', 'Table to use.', 'default');
 }
 
 /** Adds `--prefix` and `--from-key`. */
 export function withKeyRangeFlags(command: Command): Command {
   return command
-    .option('--prefix', 'all keys that begin with the key', false)
-    .option('--from-key', 'all keys from the key on', false);
+    .option('--prefix', 'Take all keys that begin with the key.', false)
+    .option('--from-key', 'Take all keys from the key on.', false);
 }
 
 /** Reads the key, the end and the flags of a range. Throws a usage error for more than one kind of end. */

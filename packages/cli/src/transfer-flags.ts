@@ -37,26 +37,26 @@ export interface TransferFlags extends ConnectionFlags {
 /** The flags of Regatta's commands, and ours. */
 export function withTransferFlags(command: Command): Command {
   return withAddressFlag(withConnectionFlags(command))
-    .option('--dir <directory>', 'the backup')
+    .option('--dir <directory>', 'Directory of the backup.')
     .addOption(
       new Option(
         '--tables <names>',
-        'these tables, separated by commas, a name with a comma in double quotes; may be repeated; default: all',
+        'Tables, separated by commas, a name with a comma in double quotes. May be repeated. (default: all)',
       ).argParser(collectNames),
     )
     .addOption(
-      new Option('--parallel <number>', `tables at a time, at most ${parallelMax}`)
+      new Option('--parallel <number>', `Tables at a time, from 1 to ${parallelMax}.`)
         .default(parallelDefault)
         .argParser(parseParallel),
     )
     .addOption(
-      new Option('--rate <bytes>', 'bytes a second at most, such as 20MiB; 0: no limit')
+      new Option('--rate <bytes>', 'Bytes a second at most, such as 20MiB; 0: no limit.')
         .default(0, '0')
         .argParser(parseSizeBytes),
     )
-    .option('--dry-run', 'say what would be done, and change nothing', false)
-    .option('--json', 'as -o json', false)
-    .addOption(new Option('--ca <file>', 'as --cacert, which Regatta calls so').hideHelp());
+    .option('--dry-run', 'Show what would be done, and change nothing.', false)
+    .option('--json', 'Same as -o json.', false)
+    .addOption(new Option('--ca <file>', 'Same as --cacert; the name that Regatta has for it.').hideHelp());
 }
 
 export function transferFlags<Flags extends TransferFlags>(command: Command): Flags {

@@ -7,7 +7,7 @@ import { FakeNode } from './support/fake-node.js';
 
 const notReady = { code: StatusCode.UNAVAILABLE, details: 'request dropped as the shard is not ready' };
 
-/** Whatever was lost, a write ends with the one code and text that README names (P1). */
+/** Whatever was lost, a write ends with the one code and text that docs/quickstart.md names (P1). */
 async function expectUnknown(write: Promise<unknown>): Promise<void> {
   const error: unknown = await write.catch((cause: unknown) => cause);
   expect(error).toBeInstanceOf(OutcomeUnknownError);

@@ -4,7 +4,8 @@ export {
   type LoadedConfig,
   loadConfig,
 } from './config/config.js';
-export { type Config, configOptions } from './config/config-schema.js';
+export { type Config, type ConfigOption, configGroups, configOptions } from './config/config-schema.js';
+export { optionDefault, optionLimits, optionValue } from './config/option-text.js';
 export { createLog } from './process/logger.js';
 export { StartError } from './process/start-error.js';
 export { version } from './process/version.js';

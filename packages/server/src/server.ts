@@ -60,7 +60,8 @@ import { GrpcListener, memoryLimits } from './grpc/grpc-listener.js';
 import { reflect } from './grpc/reflection.js';
 import { describeBackupAgent, describeMoco } from './metrics/agent-metrics.js';
 import { describeArchive } from './metrics/archive-metrics.js';
-import { GrpcMetrics, type MetricJson } from './metrics/grpc-metrics.js';
+import { describeCertificates } from './metrics/certificate-metrics.js';
+import { GrpcMetrics } from './metrics/grpc-metrics.js';
 import { describeHeldMemory } from './metrics/held-memory-metrics.js';
 import { describeMaintenance } from './metrics/maintenance-metrics.js';
 import { MetricsPage } from './metrics/metrics-page.js';
@@ -681,20 +682,6 @@ export class Server {
     this.#directory?.release();
     if (this.#node) this.#log('info', 'the node has stopped');
   }
-}
-
-function describeCertificates(all: readonly Certificates<unknown>[]): MetricJson {
-  return {
-    name: 'coxswain_certificate_expiry_seconds',
-    help: 'Seconds until the certificate or the authority of a listener or link expires; negative once it has.',
-    type: 'gauge',
-    values: all.flatMap(({ name, expiries }) =>
-      expiries.map(({ kind, expiresMs }) => ({
-        labels: { listener: name, kind },
-        value: (expiresMs - Date.now()) / 1000,
-      })),
-    ),
-  };
 }
 
 /** Carries the frames of peers; where it cannot listen, the start says so of it and of nothing else. */

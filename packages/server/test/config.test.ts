@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { ConfigError, type ConfigSources, describeConfig, loadConfig } from '../src/config/config.js';
-import { configOptions } from '../src/config/config-schema.js';
-import { formatDuration, parseDurationMs, parseSizeBytes } from '../src/config/units.js';
+import { configGroups, configOptions } from '../src/config/config-schema.js';
+import { formatDuration, formatSizeBytes, parseDurationMs, parseSizeBytes } from '../src/config/units.js';
 
 /** Loads a configuration from what a test gives; files by path. */
 function load(
@@ -232,11 +232,14 @@ describe('configuration (docs/protocol.md §5)', () => {
     );
   });
 
-  test('every option is described, under one name', () => {
-    for (const { name, description } of configOptions) {
+  test('every option is described in whole sentences, under one name and in one group', () => {
+    for (const { name, description, isMeaningless } of configOptions) {
       expect(name).toMatch(/^[a-z0-9-]+(\.[a-z0-9-]+)*$/);
-      expect(description).not.toBe('');
+      expect(description).toMatch(isMeaningless ? /^[a-zA-Z].*[^.]$/ : /^[A-Za-z].*[.]$/);
     }
+    const grouped = configGroups.flatMap(({ options }) => options);
+    const withEffect = configOptions.filter(({ isMeaningless }) => !isMeaningless);
+    expect(grouped.map(({ name }) => name).sort()).toEqual(withEffect.map(({ name }) => name).sort());
     expect(describeConfig(load().config)).toMatchObject({
       'raft.rtt': '50ms',
       'storage.history-retention': '5m',
@@ -280,4 +283,15 @@ describe('units', () => {
       expect(parseDurationMs(formatDuration(ms))).toBe(ms);
     },
   );
+
+  test.each([
+    [0, '0'],
+    [1_000, '1000'],
+    [64 * 1024, '64KiB'],
+    [1_536, '1536'],
+    [1024 ** 3, '1GiB'],
+  ])('%j bytes are written as %j, and read back', (sizeBytes, text) => {
+    expect(formatSizeBytes(sizeBytes)).toBe(text);
+    expect(parseSizeBytes(text)).toBe(sizeBytes);
+  });
 });

@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { regatta } from '@coxswain/protocol';
 import { status } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
@@ -230,6 +232,14 @@ describe('the HTTP admin API', () => {
     expect(value('coxswain_wal_sync_seconds_count')).toBe(value('coxswain_wal_syncs_total'));
     expect(value('process_resident_memory_bytes')).toBeGreaterThan(0);
     expect(text).not.toContain('NaN');
+  });
+
+  test('docs/metrics.md has every metric of /metrics', async () => {
+    const root = fileURLToPath(new URL('../../../../', import.meta.url));
+    const page = readFileSync(join(root, 'docs/metrics.md'), 'utf8');
+    const names = [...(await node.get('/metrics')).text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name!);
+    expect(names.length).toBeGreaterThan(80);
+    expect(names.filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
   });
 
   test('/metrics has where the time of a put went, stage by stage', async () => {

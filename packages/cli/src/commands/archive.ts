@@ -6,26 +6,32 @@ import type { OutputFormat } from '../output.js';
 /** `archive list`, `archive verify` and `archive prune`. What they take is loaded when one is run. */
 export function archiveCommand(): Command {
   const command = new Command('archive').description(
-    'what the nodes archive, as it is in the directory or bucket',
+    'List, verify and prune the archive in its directory or bucket.',
   );
   command.addHelpText('after', archiveHelp);
 
   const list = withArchiveFlags(
-    new Command('list').description('show which revisions and moments of each table can be restored'),
+    new Command('list').description('Show which revisions and moments of each table can be restored.'),
   );
   list.action(async () => (await import('../archive.js')).listArchive(archiveFlags(list)));
 
   const verify = withArchiveFlags(
-    new Command('verify').description('read every object, and exit with 1 when anything is wrong'),
+    new Command('verify').description('Read every object. Exits with 1 if anything is wrong.'),
   );
   verify.action(async () => (await import('../archive.js')).verifyArchive(archiveFlags(verify)));
 
   const prune = withArchiveFlags(
-    new Command('prune').description('remove what is older than the retention allows'),
+    new Command('prune').description('Delete what is older than the retention allows.'),
   )
-    .option('--archive.retention-age <duration>', 'how long one can go back, at least, such as 720h')
-    .option('--archive.retention-bases <number>', 'bases of each table that stay, however old')
-    .option('--dry-run', 'say what would be removed, and remove nothing', false);
+    .option(
+      '--archive.retention-age <duration>',
+      'Time that the archive reaches back at least, such as 720h.',
+    )
+    .option(
+      '--archive.retention-bases <number>',
+      'Newest bases of each table that stay, however old they are.',
+    )
+    .option('--dry-run', 'Show what would be deleted, and delete nothing.', false);
   prune.action(async () => (await import('../archive.js')).pruneArchive(archiveFlags(prune)));
 
   return command.addCommand(list).addCommand(verify).addCommand(prune);
@@ -33,31 +39,32 @@ export function archiveCommand(): Command {
 
 /** Options of the nodes that say where the archive is, under the same names. */
 const nodeOptions = [
-  ['target', '<url>', 'file:///directory, s3://bucket or s3://bucket/prefix'],
-  ['s3-endpoint', '<url>', "the S3 server, http://host:port or https://host:port; default: Amazon's"],
-  ['s3-region', '<name>', 'the region of the bucket; default: us-east-1'],
-  ['s3-access-key-id', '<id>', 'the access key of the bucket'],
-  ['s3-secret-access-key', '<secret>', 'the secret of the access key; better in the environment or the file'],
+  ['target', '<url>', 'Place of the archive: file:///directory, s3://bucket or s3://bucket/prefix.'],
+  ['s3-endpoint', '<url>', "S3 server, http://host:port or https://host:port. (default: Amazon's)"],
+  ['s3-region', '<name>', 'Region of the bucket. (default: us-east-1)'],
+  ['s3-access-key-id', '<id>', 'Access key of the bucket.'],
+  [
+    's3-secret-access-key',
+    '<secret>',
+    'Secret of the access key. Better kept in the environment or the file.',
+  ],
 ] as const;
 
 function withArchiveFlags(command: Command): Command {
-  command.option(
-    '--config <file>',
-    'the YAML file of a node with any of the options that begin with archive.',
-  );
+  command.option('--config <file>', 'YAML file of a node; its options that begin with archive. are used.');
   for (const [name, value, description] of nodeOptions) {
     command.option(`--archive.${name} ${value}`, description);
   }
   return command
-    .option('--table <name>', 'this table only')
-    .option('--cluster <id>', 'what this cluster archived only')
-    .addOption(new Option('--shard <id>', 'this shard only').argParser(parseShardId))
+    .option('--table <name>', 'Take this table alone.')
+    .option('--cluster <id>', 'Take what this cluster archived alone.')
+    .addOption(new Option('--shard <id>', 'Take this shard alone.').argParser(parseShardId))
     .addOption(
-      new Option('-o, --output <format>', 'how results are shown')
+      new Option('-o, --output <format>', 'Form of the results.')
         .choices(['simple', 'table', 'json'])
         .default('table'),
     )
-    .option('--json', 'as -o json', false);
+    .option('--json', 'Same as -o json.', false);
 }
 
 function parseShardId(text: string): number {
@@ -92,10 +99,11 @@ function archiveFlags(command: Command): ArchiveFlags {
 }
 
 const archiveHelp = `
-The nodes of a cluster archive the log of every table when archive.target is set. These commands need no node: they take
-the options that begin with archive. as a node does, from flags, from the environment (COXSWAIN_ARCHIVE_TARGET,
+The nodes of a cluster archive the log of every table if archive.target is set.
+These commands need no node. They take the options that begin with archive. as a
+node does: from flags, from the environment (COXSWAIN_ARCHIVE_TARGET,
 COXSWAIN_ARCHIVE_S3_SECRET_ACCESS_KEY, …) or from a node's configuration file.
 
   coxswain archive list --config /etc/coxswain/config.yaml
   coxswain archive verify --archive.target file:///backups/archive --table users
-  coxswain archive prune --config /etc/coxswain/config.yaml --archive.retention-age 720h --dry-run`;
+  coxswain archive prune --config /etc/coxswain/config.yaml --dry-run`;

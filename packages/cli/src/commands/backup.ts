@@ -4,7 +4,7 @@ import { type TransferFlags, transferFlags, withTransferFlags } from '../transfe
 /** `backup`. What it takes is loaded when it is run. */
 export function backupCommand(): Command {
   const command = withTransferFlags(
-    new Command('backup').description('copy tables of a leader cluster into a directory'),
+    new Command('backup').description('Copy tables of a leader cluster into a directory.'),
   );
   command.addHelpText('after', backupHelp);
   return command.action(async () => {
@@ -14,10 +14,12 @@ export function backupCommand(): Command {
 }
 
 const backupHelp = `
-Each table is copied as it is at one moment, while it is written to. The directory then holds <table>.bak per table (or
-table-<hash>.bak, where some disk would not take that name; manifest.json says which) and manifest.json, which comes last:
-a directory without it is no whole backup. A backup that breaks off goes on where it ended when the same command is run
-again, as long as the table keeps its history (storage.history-retention); a table of which that is gone is copied anew.
+Each table is copied as it is at one moment, while it is written to. The
+directory then holds a file <table>.bak for each (table-<hash>.bak where some
+disk would not take that name) and manifest.json, which names them and comes
+last: a directory without it is not a whole backup. If a backup breaks off, run
+the same command again, and it goes on where it ended. A table that has lost the
+history needed for that (storage.history-retention) is copied anew.
 
   coxswain backup --dir /backups/monday
   coxswain backup --dir /backups/monday --tables users,orders --rate 20MiB`;

@@ -30,20 +30,20 @@ const rangeKeys = 100;
 export function benchCommand(): Command {
   const command = withConnectionFlags(
     new Command('bench')
-      .description('measure rate and latency: each client sends one request after the other')
+      .description('Measure rate and latency while each client sends one request after the other.')
       .addArgument(new Argument('<workload>').choices(['put', 'range', 'txn', 'mixed']))
-      .option('--table <name>', 'the table', 'default')
-      .option('--clients <number>', 'requests under way at a time', parseCount, 64)
+      .option('--table <name>', 'Table to use.', 'default')
+      .option('--clients <number>', 'Clients, each with one request under way.', parseCount, 64)
       .option(
         '--connections <number>',
-        'connections that the clients share, over all endpoints in turn',
+        'Connections that the clients share, spread over all endpoints.',
         parseCount,
         3,
       )
-      .option('--seconds <number>', 'how long', parseCount, 10)
-      .option('--value-size <bytes>', 'size of the values', parseCount, 256)
-      .option('--keys <number>', 'keys to choose from', parseCount, 10_000)
-      .option('--no-linearizable', 'let nodes answer reads from what they have'),
+      .option('--seconds <number>', 'Duration in seconds.', parseCount, 10)
+      .option('--value-size <bytes>', 'Size of a value in bytes.', parseCount, 256)
+      .option('--keys <number>', 'Keys to choose from at random.', parseCount, 10_000)
+      .option('--no-linearizable', 'Answer reads from what the node has, which may be stale.'),
   );
   return command.action(async (workload: Workload) => {
     const flags = { ...connectionFlags(command), ...command.opts<BenchFlags>() };

@@ -11,7 +11,7 @@ export function clusterCommands(): Command[] {
 }
 
 function tablesCommand(): Command {
-  const list = withConnectionFlags(new Command('list').description('list the tables'));
+  const list = withConnectionFlags(new Command('list').description('List the tables.'));
   list.action(async () => {
     const flags = connectionFlags(list);
     const response = await withClient(flags, (client) => client.tables.list());
@@ -21,15 +21,15 @@ function tablesCommand(): Command {
       rows: response.tables.map(({ id, name, config }) => [id, name, config ? JSON.stringify(config) : '']),
     });
   });
-  const create = withConnectionFlags(new Command('create').description('make a table').argument('<name>'));
+  const create = withConnectionFlags(new Command('create').description('Create a table.').argument('<name>'));
   create.action(async (name: string) => {
     const flags = connectionFlags(create);
     const id = await withClient(flags, (client) => client.tables.create(name));
     print(flags, { id }, { simple: [id], head: ['ID', 'NAME'], rows: [[id, name]] });
   });
   const remove = withConnectionFlags(
-    new Command('delete').description('remove a table with all of its keys').argument('<name>'),
-  ).option('--yes', 'do not ask', false);
+    new Command('delete').description('Delete a table with all of its keys.').argument('<name>'),
+  ).option('--yes', 'Do not ask.', false);
   remove.action(async (name: string) => {
     const flags = { ...connectionFlags(remove), ...remove.opts<{ readonly yes: boolean }>() };
     await withClient(flags, async (client) => {
@@ -38,11 +38,11 @@ function tablesCommand(): Command {
     });
     print(flags, {}, { simple: ['OK'], head: ['DELETED'], rows: [[name]] });
   });
-  return group('tables', 'list, make and remove tables', [list, create, remove]);
+  return group('tables', 'List, create and delete tables.', [list, create, remove]);
 }
 
 function membersCommand(): Command {
-  const list = withConnectionFlags(new Command('list').description('list the members of the cluster'));
+  const list = withConnectionFlags(new Command('list').description('List the members of the cluster.'));
   list.action(async () => {
     const flags = connectionFlags(list);
     const response = await withClient(flags, (client) => client.cluster.memberList());
@@ -58,12 +58,12 @@ function membersCommand(): Command {
       rows,
     });
   });
-  return group('members', 'list the members of the cluster', [list]);
+  return group('members', 'List the members of the cluster.', [list]);
 }
 
 function healthCommand(): Command {
   const command = withConnectionFlags(
-    new Command('health').description('ask each endpoint whether it serves; exits 1 when one does not'),
+    new Command('health').description('Ask each endpoint whether it serves. Exits with 1 if one does not.'),
   );
   return command.action(async () => {
     const flags = connectionFlags(command);

@@ -42,7 +42,7 @@ export function dataCommands(): Command[] {
 function getCommand(): Command {
   const command = withReadFlags(
     dataCommand('get')
-      .description('show a key, or a range of keys')
+      .description('Show a key or a range of keys.')
       .argument('<key>')
       .argument('[range-end]'),
   );
@@ -54,7 +54,7 @@ function getCommand(): Command {
 function rangeCommand(): Command {
   const command = withReadFlags(
     dataCommand('range')
-      .description('show all keys from one to before another; without bounds every key')
+      .description('Show the keys from one up to, but without, another. Without bounds: every key.')
       .argument('[key]')
       .argument('[range-end]'),
   );
@@ -65,11 +65,11 @@ function rangeCommand(): Command {
 
 function putCommand(): Command {
   const command = dataCommand('put')
-    .description('store a pair; without a value it is read from stdin')
+    .description('Store a pair. Without a value, read it from stdin.')
     .argument('[key]')
     .argument('[value]')
-    .option('--prev-kv', 'show the pair that was there before', false)
-    .option('--stdin', 'store many pairs, one a line: key<TAB>value', false);
+    .option('--prev-kv', 'Show the pair that the key had before.', false)
+    .option('--stdin', 'Read pairs from stdin, one a line: key<TAB>value.', false);
   withBulkFlags(command);
   return command.action(async (key: string | undefined, value: string | undefined) => {
     const flags = {
@@ -99,11 +99,11 @@ function putCommand(): Command {
 function delCommand(): Command {
   const command = withKeyRangeFlags(
     dataCommand('del')
-      .description('remove a key, or a range of keys, and show how many there were')
+      .description('Delete a key or a range of keys, and show how many there were.')
       .argument('[key]')
       .argument('[range-end]')
-      .option('--prev-kv', 'show the pairs that were removed', false)
-      .option('--stdin', 'remove many keys, one a line', false),
+      .option('--prev-kv', 'Show the pairs that were deleted.', false)
+      .option('--stdin', 'Read the keys to delete from stdin, one a line.', false),
   );
   withBulkFlags(command);
   return command.action(async (key: string | undefined, rangeEnd: string | undefined) => {
@@ -134,7 +134,7 @@ function delCommand(): Command {
 
 function txnCommand(): Command {
   const command = dataCommand('txn').description(
-    "run a transaction in etcdctl's text form from stdin: compares, an empty line, what to do when they hold, an empty line, what to do else",
+    "Run a transaction that is read from stdin in etcdctl's form: compares, an empty line, the operations if they hold, an empty line, the operations if not.",
   );
   return command.action(async () => {
     const flags = { ...connectionFlags(command), ...command.opts<DataFlags>() };
@@ -200,39 +200,59 @@ export interface BulkFlags {
   readonly skipBad?: string;
 }
 
-/** Adds `--from-line` and `--skip-bad`; `when` begins their help. */
-export function withBulkFlags(command: Command, when = 'with --stdin: '): Command {
+/** Adds `--from-line` and `--skip-bad`; `which` says in their help which lines they are about. */
+export function withBulkFlags(command: Command, which = ' of --stdin'): Command {
   return command
     .option(
       '--from-line <number>',
-      `${when}pass over the lines before this one; later ones may be done a second time`,
+      `Skip the lines${which} before this one. Later ones may be done a second time.`,
       parseCount,
       1,
     )
-    .option('--skip-bad <file>', `${when}append lines that are malformed or refused to a file, and go on`);
+    .option('--skip-bad <file>', `Append malformed and refused lines${which} to this file, and go on.`);
 }
 
 function withReadFlags(command: Command): Command {
   return withKeyRangeFlags(command)
-    .option('--limit <number>', 'show at most so many keys; 0: all', parseCount, 0)
-    .option('--keys-only', 'show no values', false)
-    .option('--print-value-only', 'show no keys (simple output)', false)
-    .option('--count-only', 'show only how many keys there are', false)
-    .option('--linearizable', 'reflect every write that was acknowledged before (the default)', true)
-    .option('--no-linearizable', 'answer from what the node has, which may be stale')
-    .option('--from-leader', 'on a follower cluster: let the leader cluster answer', false)
-    .option('--revision <number>', 'as the table was at this revision', parseCount, 0)
-    .option('--min-mod-revision <number>', 'only keys last changed at this revision or later', parseCount, 0)
-    .option('--max-mod-revision <number>', 'only keys last changed at this revision or before', parseCount, 0)
-    .option('--min-create-revision <number>', 'only keys made at this revision or later', parseCount, 0)
-    .option('--max-create-revision <number>', 'only keys made at this revision or before', parseCount, 0)
+    .option('--limit <number>', 'Show at most this many keys; 0: all.', parseCount, 0)
+    .option('--keys-only', 'Show keys without their values.', false)
+    .option('--print-value-only', 'Show values without their keys (in simple output).', false)
+    .option('--count-only', 'Show the number of keys alone.', false)
+    .option('--linearizable', 'Reflect every write that was acknowledged before.', true)
+    .option('--no-linearizable', 'Answer from what the node has, which may be stale.')
+    .option('--from-leader', 'Have the leader cluster answer, when asking a follower cluster.', false)
+    .option('--revision <number>', 'Show the table as it was at this revision; 0: now.', parseCount, 0)
+    .option(
+      '--min-mod-revision <number>',
+      'Show keys last changed at this revision or later; 0: any.',
+      parseCount,
+      0,
+    )
+    .option(
+      '--max-mod-revision <number>',
+      'Show keys last changed at this revision or before; 0: any.',
+      parseCount,
+      0,
+    )
+    .option(
+      '--min-create-revision <number>',
+      'Show keys created at this revision or later; 0: any.',
+      parseCount,
+      0,
+    )
+    .option(
+      '--max-create-revision <number>',
+      'Show keys created at this revision or before; 0: any.',
+      parseCount,
+      0,
+    )
     .addOption(
-      new Option('--sort-by <what>', 'sort by what; up to 256 MiB are sorted, without --limit')
+      new Option('--sort-by <what>', 'Sort by this, up to 256 MiB of pairs; --limit counts after sorting.')
         .choices(sortTargets)
         .argParser(parseChoice(sortTargets)),
     )
     .addOption(
-      new Option('--order <order>', 'sort in which order; by key where --sort-by names nothing else')
+      new Option('--order <order>', 'Sort in this order; by key unless --sort-by says otherwise.')
         .choices(sortOrders)
         .argParser(parseChoice(sortOrders)),
     );

@@ -32,14 +32,14 @@ function dumpCommand(): Command {
   const command = withKeyRangeFlags(
     dataCommand('dump')
       .description(
-        'write the pairs of a table, or of a range of its keys, to stdout as lines that load reads',
+        'Write the pairs of a table, or of a range of its keys, to stdout in the form that load reads.',
       )
       .argument('[key]')
       .argument('[range-end]'),
   )
-    .option('--no-linearizable', 'answer from what the node has, which may be stale')
-    .option('--from-leader', 'on a follower cluster: let the leader cluster answer', false)
-    .option('--revision <number>', 'as the table was at this revision', parseCount, 0)
+    .option('--no-linearizable', 'Answer from what the node has, which may be stale.')
+    .option('--from-leader', 'Have the leader cluster answer, when asking a follower cluster.', false)
+    .option('--revision <number>', 'Write the table as it was at this revision; 0: now.', parseCount, 0)
     .addHelpText('after', formatHelp);
   return command.action(async (key: string | undefined, rangeEnd: string | undefined) => {
     const flags = { ...connectionFlags(command), ...command.opts<DumpFlags>() };
@@ -70,10 +70,16 @@ function dumpCommand(): Command {
 
 function loadCommand(): Command {
   const command = withBulkFlags(
-    dataCommand('load').description('store the pairs of a dump on stdin; other keys of the table stay'),
+    dataCommand('load').description(
+      'Store the pairs of a dump that is read from stdin. Other keys of the table stay.',
+    ),
     '',
   )
-    .option('--partial', 'take lines that are not a whole dump: without the end line, or some of them', false)
+    .option(
+      '--partial',
+      'Accept input that is not a whole dump: without its end line, or some lines of it.',
+      false,
+    )
     .addHelpText('after', formatHelp);
   return command.action(async () => {
     const flags = {
@@ -94,9 +100,11 @@ function loadCommand(): Command {
 }
 
 const formatHelp = `
-A line is key<TAB>value. In both \\\\ is a backslash, \\t, \\n and \\r are those characters, and \\xNN is any other byte. Lines
-that begin with # are comments; the last one counts the pairs, so that load notices a file that was cut short. Revisions and
-versions are not part of it: see coxswain backup.
+A line is key<TAB>value. In both, \\\\ is a backslash, \\t, \\n and \\r are those
+characters, and \\xNN is any other byte. Lines that begin with # are comments; the
+last one holds the number of pairs, by which load notices a file that was cut
+short. Revisions and versions are not part of a dump: for those, see coxswain
+backup.
 
   coxswain dump --table users > users.dump
   coxswain load --table users-again < users.dump

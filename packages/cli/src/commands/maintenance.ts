@@ -26,12 +26,12 @@ interface ResetFlags {
 function resetCommand(): Command {
   const command = withAddressFlag(
     withConnectionFlags(
-      new Command('reset').description('have a follower cluster take tables from its leader cluster anew'),
+      new Command('reset').description('Have a follower cluster copy tables from its leader cluster anew.'),
     ),
   )
-    .option('--table <name>', 'the table')
-    .option('--all', 'every table, also from another leader cluster than before', false)
-    .option('--no-wait', 'do not wait until it is done');
+    .option('--table <name>', 'Table to copy.')
+    .option('--all', 'Copy every table, also from another leader cluster than before.', false)
+    .option('--no-wait', 'Return without waiting for the end.');
   return command.action(async () => {
     const flags = addressedFlags<ResetFlags>(command);
     const { table, all } = flags;
@@ -87,9 +87,9 @@ const promoteQuestion =
 function promoteCommand(): Command {
   const command = withAddressFlag(
     withConnectionFlags(
-      new Command('promote').description('turn a follower cluster into a leader cluster, for good'),
+      new Command('promote').description('Turn a follower cluster into a leader cluster, for good.'),
     ),
-  ).option('--yes', 'do not ask', false);
+  ).option('--yes', 'Do not ask.', false);
   return command.action(async () => {
     const flags = addressedFlags<PromoteFlags>(command);
     if (!flags.yes) await confirm(promoteQuestion, 'promote cannot be undone');
@@ -112,11 +112,13 @@ async function promote(client: Coxswain): Promise<void> {
 }
 
 function cloneCommand(): Command {
-  const command = new Command('clone').description('what remains of a clone that failed (moco-agent)');
+  const command = new Command('clone').description(
+    'Decide what becomes of a clone that failed (moco-agent).',
+  );
   const forget = withAddressFlag(
     withConnectionFlags(
       new Command('forget').description(
-        'have the cluster serve with what a clone that failed has brought, or with nothing',
+        'Have the cluster serve what a clone that failed has brought, even if that is nothing.',
       ),
     ),
   );
@@ -131,6 +133,8 @@ function cloneCommand(): Command {
 }
 
 const forgetHelp = `
-Clone, of moco-agent's CloneService, fills an empty cluster. Until a clone has succeeded no node of the cluster says
-SERVING, also after one that failed, so that nobody takes half of the tables for all of them. Either delete the tables
-that have come and clone again, or take the cluster as it is with this command.`;
+Clone, of moco-agent's CloneService, fills an empty cluster. No node of the
+cluster says SERVING until a clone has succeeded, and none does after one that
+failed, so that nobody takes half of the tables for all of them. Either delete
+the tables that have come and clone again, or accept the cluster as it is with
+this command.`;

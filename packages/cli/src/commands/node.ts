@@ -1,6 +1,16 @@
 import { isDeepStrictEqual } from 'node:util';
-import { configOptions, createLog, describeConfig, Server, StartError } from '@coxswain/server';
-import { Command, Option } from 'commander';
+import {
+  type ConfigOption,
+  configGroups,
+  configOptions,
+  createLog,
+  optionDefault,
+  optionLimits,
+  optionValue,
+  Server,
+  StartError,
+} from '@coxswain/server';
+import { Command, type Help, Option } from 'commander';
 import { prepare } from '../command-line.js';
 import { ExitCode } from '../exit.js';
 import { loadNodeConfig } from '../node-config.js';
@@ -13,23 +23,48 @@ export async function runNode(role: Role, argv: readonly string[]): Promise<void
 }
 
 function nodeCommand(role: Role): Command {
-  const command = new Command(`coxswain ${role}`).description(
-    `run one node of a ${role} cluster, until SIGTERM or SIGINT`,
-  );
-  command.option('--config <file>', 'a YAML file with any of these options; empty: none');
-  const defaults = describeConfig(loadNodeConfig(role, {}, '', {}).config);
-  for (const option of configOptions) {
-    // Switches may stand alone, and so may names that mean nothing here, whatever they meant to Regatta.
-    const takesValue = option.kind === 'boolean' || option.isMeaningless ? '[value]' : '<value>';
-    const flag = new Option(
-      `--${option.name} ${takesValue}`,
-      option.description + showDefault(defaults[option.name]),
-    );
-    const isHidden = option.isMeaningless || (option.onlyFor ?? role) !== role;
-    command.addOption(isHidden ? flag.hideHelp() : flag);
+  const command = new Command(`coxswain ${role}`)
+    .description(`Run one node of a ${role} cluster, until SIGTERM or SIGINT.`)
+    .option('--config <file>', 'YAML file with any of these options. (default: see below; empty: none)')
+    .configureHelp({ formatItem: flagAboveDescription })
+    .addHelpText('after', nodeHelp);
+  const defaults = loadNodeConfig(role, {}, '', {}).config;
+  const isShown = ({ onlyFor = role }: ConfigOption): boolean => onlyFor === role;
+  for (const { title, options } of configGroups) {
+    for (const option of options) {
+      // Switches may stand alone.
+      const value = option.kind === 'boolean' ? `[${optionValue(option)}]` : `<${optionValue(option)}>`;
+      const facts = [`default: ${optionDefault(option, defaults[option.name])}`, ...optionLimits(option)];
+      const description = `${option.description} (${facts.join('; ')})`;
+      const flag = new Option(`--${option.name} ${value}`, description).helpGroup(`${title}:`);
+      command.addOption(isShown(option) ? flag : flag.hideHelp());
+    }
+  }
+  for (const { name, isMeaningless } of configOptions) {
+    // So may names that mean nothing here, whatever they meant to Regatta.
+    if (isMeaningless) command.addOption(new Option(`--${name} [value]`).hideHelp());
   }
   return command.action(() => run(role, command));
 }
+
+/** Names of options are long: descriptions beside them would have a third of a terminal's width. */
+function flagAboveDescription(term: string, _: number, description: string, helper: Help): string {
+  const indent = ' '.repeat(6);
+  const lines = helper.boxWrap(description, (helper.helpWidth ?? 80) - indent.length).split('\n');
+  return [`  ${term}`, ...lines.map((line) => indent + line)].join('\n');
+}
+
+const nodeHelp = `
+A duration is written as 50ms, 1.5s or 1h30m, a size as 16777216 or 16MiB; items
+of a list are separated by commas.
+
+Each option can also be set in the environment (COXSWAIN_API_ADDRESS for
+api.address, and API_ADDRESS where Regatta has the option too) or in a YAML
+file: the one that --config names, else the first config.yaml or config.yml in
+/etc/coxswain, /etc/regatta, /config, $HOME/.coxswain, $HOME/.regatta and the
+working directory. A flag wins over the environment, and that over the file. A
+secret can also be in a file that the environment names:
+COXSWAIN_TABLES_TOKEN_FILE for tables.token.`;
 
 async function run(role: Role, command: Command): Promise<void> {
   const flags: Record<string, string | boolean> = {};
@@ -102,11 +137,4 @@ async function run(role: Role, command: Command): Promise<void> {
   await server.stop();
   flush();
   process.exit(ExitCode.Done);
-}
-
-/** Not given to commander as a default: what was given must be told from what was not. */
-function showDefault(value: unknown): string {
-  const isShown =
-    typeof value === 'number' || typeof value === 'boolean' || (typeof value === 'string' && value);
-  return isShown ? ` (default: ${value})` : '';
 }

@@ -38,12 +38,17 @@ const hostPort = (port: number): string => `127.0.0.1:${port}`;
 /** `coxswain playground`: a whole cluster of real processes on this machine. */
 export function playgroundCommand(): Command {
   const command = new Command('playground')
-    .description('run a cluster of real node processes on this machine')
-    .option('--nodes <number>', `how many nodes, 1 to ${nodesMax}`, parseCount, 3)
-    .option('--followers <number>', `nodes of a follower cluster beside it, 0 to ${nodesMax}`, parseCount, 0)
-    .option('--tables <names>', 'tables to make, separated by commas', 'default')
-    .option('--data-dir <directory>', 'where the nodes keep their data', '.coxswain')
-    .option('--port-offset <number>', 'added to every port', parseCount, 0);
+    .description('Run a cluster of real node processes on this machine.')
+    .option('--nodes <number>', `Nodes of the cluster, from 1 to ${nodesMax}.`, parseCount, 3)
+    .option(
+      '--followers <number>',
+      `Nodes of a follower cluster beside it, from 0 to ${nodesMax}.`,
+      parseCount,
+      0,
+    )
+    .option('--tables <names>', 'Tables to create, separated by commas.', 'default')
+    .option('--data-dir <directory>', 'Directory in which the nodes keep their data.', '.coxswain')
+    .option('--port-offset <number>', 'Number that is added to every port.', parseCount, 0);
   return command.action(async () => {
     const flags = command.opts<PlaygroundFlags>();
     if (flags.nodes < 1 || flags.nodes > nodesMax) {

@@ -8,41 +8,35 @@ import { transferFlags, withTransferFlags } from '../transfer-flags.js';
 export function restoreCommand(): Command {
   const command = withTransferFlags(
     new Command('restore').description(
-      'replace tables of a leader cluster by those of a backup, of backups of the log, or of the archive',
+      'Replace tables of a leader cluster by those of a backup, of backups of the log, or of the archive.',
     ),
   )
-    .option('--into <name>', 'restore the only table as another one')
-    .option('--yes', 'replace tables that are there without asking', false)
-    .option('--incremental <directory...>', 'incremental backups that follow the one in --dir, in order', [])
-    .option(
-      '--from-archive',
-      "in place of --dir: take the table from the archive of the cluster's nodes",
-      false,
-    )
+    .option('--into <name>', 'Restore the one table that is chosen under this name.')
+    .option('--yes', 'Replace tables that exist without asking.', false)
+    .option('--incremental <directory...>', 'Incremental backups that follow the one in --dir, in order.', [])
+    .option('--from-archive', "Instead of --dir: take the table from the cluster's archive.", false)
     .addOption(
-      new Option('--to-revision <revision>', 'from the archive, up to this revision').argParser(
+      new Option('--to-revision <revision>', 'From the archive, up to this revision.').argParser(
         parseRevision,
       ),
     )
     .addOption(
       new Option(
         '--to-time <time>',
-        'from the archive, up to this moment, such as 2026-03-01T12:00:00Z',
+        'From the archive, up to this moment, such as 2026-03-01T12:00:00Z.',
       ).argParser(parseTimeMs),
     )
-    .option('--from-cluster <id>', 'from the archive of another cluster that lies in the same place')
-    .addOption(
-      new Option('--shard <id>', 'from the archive, of this shard of the table').argParser(parseShard),
-    )
+    .option('--from-cluster <id>', 'From the archive of this other cluster in the same place.')
+    .addOption(new Option('--shard <id>', 'From the archive, this shard of the table.').argParser(parseShard))
     .option(
       '--from-binlog-backup <urls...>',
-      'in place of --dir or after it: backups of FlushAndBackupBinlog in the order in which they were made, each s3://bucket/ID',
+      'Instead of --dir or after it: backups of FlushAndBackupBinlog, each s3://bucket/ID, in the order in which they were made.',
     )
     .option(
       '--s3-endpoint <url>',
-      "their S3 server, http://host:port or https://host:port; default: Amazon's",
+      "S3 server of --from-binlog-backup, http://host:port or https://host:port. (default: Amazon's)",
     )
-    .option('--s3-region <name>', 'the region of their bucket; default: us-east-1');
+    .option('--s3-region <name>', 'Region of the bucket of --from-binlog-backup. (default: us-east-1)');
   command.addHelpText('after', restoreHelp);
   return command.action(async () => {
     const flags = transferFlags<RestoreFlags & ArchiveRestoreFlags>(command);
@@ -102,27 +96,36 @@ function parseTimeMs(text: string): number {
 }
 
 const restoreHelp = `
-Every file is checked before anything is sent. A table that exists is replaced in one step when all of it has arrived,
-and one that does not exist is made then; until then the old data serves, and nothing is left of a restore that fails.
-What was written to a table since the backup is lost by that: --into restores it beside the old one. Before a table that
-exists is replaced, its keys and revision are shown and a question is asked; where nobody can be asked, --yes is needed.
-Revisions of a restored table are above all that it ever had, and every key has version 1. Into a stock server tables go
-one after another, whatever --parallel says, and one that it refuses for another change of its tables is sent again.
+Every file is checked before anything is sent. A table that exists is replaced
+in one step when all of it has arrived; one that does not exist is created then.
+Until then the old data serves, and a restore that fails leaves nothing. What was
+written to a table since the backup is lost: --into restores beside it instead.
+Before a table is replaced, its keys and revision are shown and a question is
+asked; where nobody can be asked, give --yes. The revisions of a restored table
+are above all that it ever had, and every key has version 1. Into a stock server
+tables go one after another, whatever --parallel says, and a table that it
+refuses because another one is being changed is sent again.
 
   coxswain restore --dir /backups/monday --yes
   coxswain restore --dir /backups/monday --tables users --into users-of-monday
 
-With an archive (archive.target) a table comes back as it was at any revision or moment, also one that was deleted; what
-was reached is said exactly. --dry-run reads and checks all that would be used.
+With an archive (archive.target) a table comes back as it was at any revision or
+moment, even after it was deleted. The command shows which revision and time it
+reached. --dry-run reads and checks all that would be used.
 
   coxswain restore --tables users --to-time 2026-03-01T12:00:00Z --into users-at-noon
   coxswain restore --tables users --from-archive
 
-Backups of FlushAndBackupBinlog (moco-agent) hold the logs of tables, as MySQL's binlogs do. They make a table where they
-reach back to its first write, else they go on after a full backup in --dir. Give them in order, and none may be missing.
-The keys of the bucket come from the environment: COXSWAIN_ARCHIVE_S3_ACCESS_KEY_ID and COXSWAIN_ARCHIVE_S3_SECRET_ACCESS_KEY.
-COXSWAIN_ARCHIVE_S3_ENDPOINT and COXSWAIN_ARCHIVE_S3_REGION stand in for --s3-endpoint and --s3-region; messages call these
-archive.s3-endpoint and archive.s3-region, as the options of nodes are called.
+Backups of FlushAndBackupBinlog (moco-agent) hold the logs of tables, as MySQL's
+binlogs do. They are enough to make a table if they reach back to its first
+write; otherwise they go on after a full backup in --dir. Give all of them, in
+order. The keys of the bucket come from the environment:
+COXSWAIN_ARCHIVE_S3_ACCESS_KEY_ID and COXSWAIN_ARCHIVE_S3_SECRET_ACCESS_KEY.
+COXSWAIN_ARCHIVE_S3_ENDPOINT and COXSWAIN_ARCHIVE_S3_REGION can stand in for
+--s3-endpoint and --s3-region; messages call these archive.s3-endpoint and
+archive.s3-region, as the options of a node.
 
-  coxswain restore --from-binlog-backup s3://backups/monday s3://backups/tuesday --s3-endpoint http://minio:9000
-  coxswain restore --dir /backups/sunday --from-binlog-backup s3://backups/monday --s3-endpoint http://minio:9000`;
+  coxswain restore --from-binlog-backup s3://backups/monday s3://backups/tuesday \\
+    --s3-endpoint http://minio:9000
+  coxswain restore --dir /backups/sunday --from-binlog-backup s3://backups/monday \\
+    --s3-endpoint http://minio:9000`;

@@ -54,7 +54,7 @@ const groups: readonly CommandGroup[] = [
     // The flag needs no command at all.
     names: ['version', '--version'],
     load: async () => [
-      new Command('version').description('show the version').action(() => {
+      new Command('version').description('Show the version.').action(() => {
         process.stdout.write(`coxswain ${version} (node ${process.version})\n`);
       }),
     ],
@@ -67,23 +67,26 @@ const groups: readonly CommandGroup[] = [
  */
 export async function program(name: string | undefined): Promise<Command> {
   const root = new Command('coxswain')
-    .description("A Raft-replicated key-value database that speaks Regatta's API")
+    .description("A Raft-replicated key-value database that speaks Regatta's API.")
     .enablePositionalOptions()
-    .version(version, '--version', 'show the version');
+    .version(version, '--version', 'Show the version.');
   const named = groups.filter(({ names }) => name !== undefined && names.includes(name));
   const loaded = await Promise.all((named.length > 0 ? named : groups).map((group) => group.load()));
   for (const command of loaded.flat()) root.addCommand(command);
   prepare(root);
+  // Their --help lists the options of a node, and comes from node.ts.
+  for (const command of root.commands) {
+    if (command.name() === 'leader' || command.name() === 'follower') command.helpOption(false);
+  }
   return root;
 }
 
 /** What program.ts mostly runs without loading any of these. */
 function nodeCommand(role: 'leader' | 'follower'): Command {
   return new Command(role)
-    .description(`run one node of a ${role} cluster`)
-    .argument('[options...]', `see coxswain ${role} --help`)
+    .description(`Run one node of a ${role} cluster.`)
+    .argument('[options...]', `Shown by coxswain ${role} --help.`)
     .allowUnknownOption()
-    .helpOption(false)
     .passThroughOptions()
     .action(async (argv: string[]) => {
       const { runNode } = await import('./node.js');

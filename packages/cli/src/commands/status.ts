@@ -13,11 +13,11 @@ interface StatusFlags {
 export function statusCommand(): Command {
   const command = withConnectionFlags(
     new Command('status').description(
-      'show the state of each endpoint, table by table; exits 1 when an endpoint does not answer, a table has no leader, or the cluster has not formed',
+      'Show the state of each endpoint, table by table. Exits with 1 if an endpoint does not answer, a table has no leader, or the cluster has not formed.',
     ),
   )
-    .option('--table <name>', 'only this table')
-    .option('--problems', 'only what is wrong', false);
+    .option('--table <name>', 'Show this table alone.')
+    .option('--problems', 'Show what is wrong alone.', false);
   return command.action(async () => {
     // Read first: the table of a --config file is for reading and writing, and leaves nothing out here.
     const filter = command.opts<StatusFlags>();

@@ -104,7 +104,7 @@ test('SIGTERM has a leader hand over: another leads before it ends, and every wr
   await cluster.untilReady();
 });
 
-test('writes under way on a node that is killed end as README says, for the client and the command alike (P1)', async () => {
+test('writes under way on a node that is killed end as docs/quickstart.md says, for the client and the command alike (P1)', async () => {
   const leader = await cluster.leaderOf('default');
   const others = cluster.nodes.filter(({ id }) => id !== leader.id);
   const client = await leader.client();

@@ -14,11 +14,20 @@ type OptionKind =
   | 'members'
   | 'address';
 
-/** What there is to know of an option whose value is a `Value`. */
+/** What there is to know of an option whose value is a `Value`. `--help` and docs/configuration.md are made from it. */
 interface Definition<Value> {
   readonly kind: OptionKind;
   readonly default: Value;
+  /** Whole sentences; of an option without effect, the reason, which the log gives too. */
   readonly description: string;
+  /** One word for the value of a text, as `--help` shows it: `file`, `host:port`. */
+  readonly placeholder?: string;
+  /** What a number counts, in the plural: `entries`. */
+  readonly unit?: string;
+  /** What holds while a text, list or secret is empty, such as the option whose value is used instead. */
+  readonly whenEmpty?: string;
+  /** What 0 stands for, of a number, duration or size that is not meant literally then. */
+  readonly whenZero?: string;
   /** The least value that is accepted, of an option that is a number; of members, the least id. */
   readonly minimum?: number;
   /** All values that are accepted, of a choice. */
@@ -31,9 +40,19 @@ interface Definition<Value> {
   readonly isOwn?: true;
 }
 
-const text = (value: string, description: string): Definition<string> => ({
+/** A text that is empty by default. */
+const text = (placeholder: string, whenEmpty: string, description: string): Definition<string> => ({
+  kind: 'text',
+  default: '',
+  placeholder,
+  whenEmpty,
+  description,
+});
+
+const textWithDefault = (value: string, placeholder: string, description: string): Definition<string> => ({
   kind: 'text',
   default: value,
+  placeholder,
   description,
 });
 
@@ -44,7 +63,12 @@ const choice = <const Choice extends string>(
 ): Definition<Choice> => ({ kind: 'choice', default: value, choices, description });
 
 /** A secret is shown as `**********`, and can be read from a file (see `loadConfig`). */
-const secret = (description: string): Definition<string> => ({ kind: 'secret', default: '', description });
+const secret = (whenEmpty: string, description: string): Definition<string> => ({
+  kind: 'secret',
+  default: '',
+  whenEmpty,
+  description,
+});
 
 const boolean = (value: boolean, description: string): Definition<boolean> => ({
   kind: 'boolean',
@@ -52,37 +76,53 @@ const boolean = (value: boolean, description: string): Definition<boolean> => ({
   description,
 });
 
-const number = (value: number, description: string, minimum = 0): Definition<number> => ({
+/** What a number, duration or size accepts; the least value is 0 unless it is given. */
+interface Limits {
+  readonly unit?: string;
+  readonly minimum?: number;
+  readonly whenZero?: string;
+}
+
+const number = (value: number, description: string, limits: Limits = {}): Definition<number> => ({
   kind: 'number',
   default: value,
-  minimum,
+  minimum: 0,
   description,
+  ...limits,
 });
 
-const durationMs = (value: number, description: string, minimum = 0): Definition<number> => ({
+const durationMs = (value: number, description: string, limits: Limits = {}): Definition<number> => ({
   kind: 'durationMs',
   default: value,
-  minimum,
+  minimum: 0,
   description,
+  ...limits,
 });
 
-const sizeBytes = (value: number, description: string, minimum = 0): Definition<number> => ({
+const sizeBytes = (value: number, description: string, limits: Limits = {}): Definition<number> => ({
   kind: 'sizeBytes',
   default: value,
-  minimum,
+  minimum: 0,
   description,
+  ...limits,
 });
 
 const tableNames = (description: string): Definition<readonly string[]> => ({
   kind: 'tableNames',
   default: [],
+  whenEmpty: 'none',
   description,
 });
 
-const members = (description: string, minimum = 1): Definition<Readonly<Record<string, string>>> => ({
+const members = (
+  minimum: number,
+  whenEmpty: string,
+  description: string,
+): Definition<Readonly<Record<string, string>>> => ({
   kind: 'members',
   default: {},
   minimum,
+  whenEmpty,
   description,
 });
 
@@ -99,12 +139,15 @@ const onlyFor = <Value>(role: 'leader' | 'follower', definition: Definition<Valu
 
 const own = <Value>(definition: Definition<Value>): Definition<Value> => ({ ...definition, isOwn: true });
 
-const meaningless = (description: string): Definition<string> => ({
+const meaningless = (reason: string): Definition<string> => ({
   kind: 'text',
   default: '',
-  description,
+  description: reason,
   isMeaningless: true,
 });
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
 
 /**
  * Every option of a node, once: flags, environment variables and the configuration file carry the same names
@@ -112,146 +155,234 @@ const meaningless = (description: string): Definition<string> => ({
  */
 const definitions = {
   'data-dir': own(
-    text('', 'where the node keeps its data; default: raft.node-host-dir, else ./coxswain-data'),
+    text(
+      'directory',
+      'raft.node-host-dir, else ./coxswain-data',
+      'Directory in which the node keeps its identity, its log and its tables. One process at a time can use it.',
+    ),
   ),
 
-  'api.address': address('http://127.0.0.1:8443', 'the API listener: http, https, unix or unixs'),
-  'api.advertise-address': text('', 'the URL that clients are told to use; default: api.address'),
-  'api.cert-filename': text('', 'the server certificate, PEM; for https and unixs'),
-  'api.key-filename': text('', 'the private key of the server certificate, PEM'),
-  'api.ca-filename': text('', 'the authorities that client certificates are checked against, PEM'),
-  'api.client-cert-auth': boolean(false, 'refuse clients without a certificate of api.ca-filename'),
-  'api.allowed-cn': text('', 'the only common name of client certificates that is let in'),
-  'api.allowed-hostname': text('', 'the only host name of client certificates that is let in'),
-  'api.max-concurrent-connections': number(0, 'connections to the API listener; 0: no limit'),
-  'api.max-concurrent-streams': number(0, 'calls under way per connection; 0: no limit'),
+  'api.address': address(
+    'http://127.0.0.1:8443',
+    'URL at which the API listens. The schemes https and unixs ask for TLS.',
+  ),
+  'api.advertise-address': text(
+    'url',
+    'api.address',
+    'URL of this node that Cluster.MemberList gives to clients.',
+  ),
+  'api.cert-filename': text(
+    'file',
+    'none',
+    'Certificate that the API listener shows, in PEM. Needed for https and unixs.',
+  ),
+  'api.key-filename': text('file', 'none', 'Private key of api.cert-filename, in PEM.'),
+  'api.ca-filename': text('file', 'none', 'Authorities that must have signed client certificates, in PEM.'),
+  'api.client-cert-auth': boolean(
+    false,
+    'Refuse clients that do not show a certificate signed by an authority in api.ca-filename.',
+  ),
+  'api.allowed-cn': text(
+    'name',
+    'any',
+    'Only common name that a client certificate may have; clients without a certificate are refused then.',
+  ),
+  'api.allowed-hostname': text(
+    'name',
+    'any',
+    'Only host name that a client certificate may be for; clients without a certificate are refused then.',
+  ),
+  'api.max-concurrent-connections': number(0, 'Connections that the API listener holds at a time.', {
+    unit: 'connections',
+    whenZero: 'no limit',
+  }),
+  'api.max-concurrent-streams': number(
+    0,
+    'Calls that one connection to the API listener may have under way.',
+    { unit: 'calls', whenZero: 'no limit' },
+  ),
 
   'rest.address': address(
     'http://127.0.0.1:8079',
-    'the HTTP listener: /metrics, /healthz, /readyz, and the HTTP API of TiDB-Binlog, which pauses and closes nodes',
+    'URL of the HTTP listener for /metrics, /healthz, /readyz and the HTTP API of TiDB-Binlog, which can pause and close nodes. It has no TLS.',
   ),
-  'rest.read-timeout': durationMs(5_000, 'how long a client of the HTTP listener may take to send a request'),
+  'rest.read-timeout': durationMs(
+    5_000,
+    'Time within which a client of the HTTP listener must send a request.',
+  ),
 
-  'raft.address': text('127.0.0.1:5012', 'host:port at which the other nodes reach this one'),
-  'raft.listen-address': text('', 'host:port that the Raft listener binds; default: raft.address'),
-  'raft.node-id': number(1, 'the id of this node, unique in the cluster, never reused', 1),
-  'raft.initial-members': members('every first member, 1=host:port,2=host:port; default: this node alone'),
-  'raft.rtt': durationMs(defaultNodeOptions.tickMs, "Raft's unit of time", 1),
+  'raft.address': textWithDefault(
+    '127.0.0.1:5012',
+    'host:port',
+    'Address at which the other nodes of the cluster reach this one.',
+  ),
+  'raft.listen-address': text('host:port', 'raft.address', 'Address that the Raft listener binds.'),
+  'raft.node-id': number(1, 'Number of this node. It is unique in the cluster and never used again.', {
+    minimum: 1,
+  }),
+  'raft.initial-members': members(
+    1,
+    'this node alone',
+    'Every node that forms the cluster, with its raft.address; the same on all of them.',
+  ),
+  'raft.rtt': durationMs(
+    defaultNodeOptions.tickMs,
+    'Unit of time of Raft, at least the round trip between two nodes.',
+    { minimum: 1 },
+  ),
   'raft.heartbeat-rtt': number(
     defaultNodeOptions.heartbeatTicks,
-    'heartbeat interval in units of raft.rtt',
-    1,
+    'Interval between heartbeats of a leader.',
+    { unit: 'times raft.rtt', minimum: 1 },
   ),
-  'raft.election-rtt': number(defaultNodeOptions.electionTicks, 'election timeout in units of raft.rtt', 2),
-  'raft.snapshot-entries': number(defaultNodeOptions.snapshotEntries, 'entries between log compactions', 1),
+  'raft.election-rtt': number(
+    defaultNodeOptions.electionTicks,
+    'Time without a heartbeat after which a node stands for election. It must exceed raft.heartbeat-rtt, best ten times.',
+    { unit: 'times raft.rtt', minimum: 2 },
+  ),
+  'raft.snapshot-entries': number(
+    defaultNodeOptions.snapshotEntries,
+    "Entries of a table's log after which its older part is removed. A busy table may wait for up to five times as many.",
+    { unit: 'entries', minimum: 1 },
+  ),
   'raft.compaction-overhead': number(
     defaultNodeOptions.compactionOverheadEntries,
-    'entries kept in a compacted log for nodes that lag',
+    'Entries that stay in the log of a table when its older part is removed, so that nodes and follower clusters which lag need no snapshot.',
+    { unit: 'entries' },
   ),
-  'raft.cert-filename': own(text('', 'the certificate of this node for mutual TLS between nodes, PEM')),
-  'raft.key-filename': own(text('', 'the private key of raft.cert-filename, PEM')),
-  'raft.ca-filename': own(text('', "the authorities of the nodes' certificates, PEM")),
-  'raft.wal-dir': text('', 'where the log is kept; default: wal/ in the data directory'),
+  'raft.cert-filename': own(
+    text(
+      'file',
+      'no TLS between nodes',
+      'Certificate of this node for mutual TLS between the nodes, in PEM. Set with raft.key-filename and raft.ca-filename, or not at all.',
+    ),
+  ),
+  'raft.key-filename': own(text('file', 'none', 'Private key of raft.cert-filename, in PEM.')),
+  'raft.ca-filename': own(
+    text('file', 'none', "Authorities that must have signed the other nodes' certificates, in PEM."),
+  ),
+  'raft.wal-dir': text('directory', 'wal/ in the data directory', 'Directory for the write-ahead log.'),
   'raft.wal-segment-size': own(
     sizeBytes(
       defaultNodeOptions.walSegmentSizeBytes,
-      'the size of one log segment',
+      'Size of one file of the write-ahead log.',
       // A segment must hold the largest entry, which a request of 4 MiB makes, with room to spare (P4).
-      16 * 1024 * 1024,
+      { minimum: 16 * MIB },
     ),
   ),
-  'raft.node-host-dir': text('', "Regatta's name for the data directory"),
-  'raft.state-machine-dir': text('', 'where the tables are kept; default: tables/ in the data directory'),
+  'raft.node-host-dir': text(
+    'directory',
+    'none',
+    "Regatta's name for data-dir, which wins where both are set.",
+  ),
+  'raft.state-machine-dir': text('directory', 'tables/ in the data directory', 'Directory for the tables.'),
 
   'storage.block-cache-size': sizeBytes(
     defaultNodeOptions.storeCacheBytes,
-    'memory for cached blocks of the first table; each later one gets a smaller part',
+    'Memory for blocks that LevelDB has read: all of it for the first table that is opened, and in addition a smaller part for each later one.',
   ),
   'storage.page-cache-size': own(
     sizeBytes(
       defaultNodeOptions.pageCacheBytes,
-      'memory for pages of all tables, from which ranges are answered; 0: none',
-      0,
+      'Memory for pages of all tables together, from which ranges are answered.',
+      { whenZero: 'no pages' },
     ),
   ),
   'storage.write-buffer-size': own(
     sizeBytes(
       defaultNodeOptions.storeWriteBufferBytes,
-      'memory for writes of a table that are not in its store yet: half of it is flushed while the other half is filled',
-      64 * 1024,
+      'Memory for writes of one table that are not in its files yet. One half is flushed while the other is filled.',
+      { minimum: 64 * KIB },
     ),
   ),
   'storage.write-memory-size': own(
     sizeBytes(
       defaultNodeOptions.writeMemoryBytes,
-      'memory for such writes of all tables: past it the table with most is flushed',
-      1024 * 1024,
+      'Memory for such writes of all tables together. When it is used up, the table that holds most is flushed.',
+      { minimum: MIB },
     ),
   ),
   'storage.open-tables': own(
-    number(
-      0,
-      'tables whose files are open at a time: those used last; 0: as the limit of descriptors allows, 2000 at most',
-    ),
+    number(0, 'Tables whose files are open at a time, the ones used last.', {
+      unit: 'tables',
+      whenZero: 'an eighth of the descriptors that the process may have, from 8 to 2000',
+    }),
   ),
   'storage.history-retention': own(
-    durationMs(defaultNodeOptions.historyRetentionMs, 'how long superseded versions stay readable'),
+    durationMs(
+      defaultNodeOptions.historyRetentionMs,
+      'Time for which superseded and deleted versions of a key can be read.',
+    ),
   ),
 
-  'memberlist.node-name': text('', 'the name of this node; default: node-<id>'),
-  'memberlist.cluster-name': text('', "the name of the cluster; default: the cluster's id"),
+  'memberlist.node-name': text('name', 'node-<raft.node-id>', 'Name of this node.'),
+  'memberlist.cluster-name': text('name', "the cluster's id", 'Name of the cluster.'),
 
-  'tables.enabled': boolean(true, 'serve regatta.v1.Tables'),
-  'tables.token': secret('what callers of regatta.v1.Tables must present; empty: anyone may call'),
-  'tables.names': onlyFor('leader', tableNames('tables that exist from the start')),
+  'tables.enabled': boolean(true, 'Serve regatta.v1.Tables, which creates and deletes tables.'),
+  'tables.token': secret('anyone may call', 'Token that callers of regatta.v1.Tables must present.'),
+  'tables.names': onlyFor('leader', tableNames('Tables that the cluster makes at its first start.')),
 
   'maintenance.enabled': boolean(
     true,
-    'serve maintenance.v1: backup, restore, reset and promote; and PUT /state and /debug of the HTTP listener',
+    'Serve maintenance.v1 (backup, restore, reset, promote) and, on the HTTP listener, PUT /state and /debug.',
   ),
   'maintenance.token': secret(
-    'what callers of maintenance.v1, and of PUT /state and /debug of the HTTP listener, must present; empty: anyone may call',
+    'anyone may call',
+    'Token that callers of maintenance.v1, and of PUT /state and /debug of the HTTP listener, must present. It is the password of the backup agent too.',
   ),
   'maintenance.backup-bytes-per-second': own(
     sizeBytes(
       0,
-      'how fast this node sends backups, all together, compressed, and stores bases in the archive; 0: no limit',
+      'Compressed bytes a second that this node sends for backups and stores as bases of the archive, all together.',
+      { whenZero: 'no limit' },
     ),
   ),
   'maintenance.restore-bytes-per-second': own(
-    sizeBytes(0, 'how fast this node takes restores, all together, compressed; 0: no limit'),
+    sizeBytes(0, 'Compressed bytes a second that this node takes for restores, all together.', {
+      whenZero: 'no limit',
+    }),
   ),
 
   'clone.address': own(
     text(
-      '',
-      'the donor outside, for Clone with external=true: host:port of an API or replication listener, with https:// for TLS',
+      'host:port',
+      'none',
+      'API or replication listener of the cluster from which a call of Clone with external=true copies; https:// before it for TLS.',
     ),
   ),
-  'clone.token': own(secret("the donor's maintenance token, where its API listener is named")),
+  'clone.token': own(
+    secret('none', 'Maintenance token of the donor, needed where clone.address is its API listener.'),
+  ),
   'clone.ca-filename': own(
-    text('', "the authorities of donors' certificates; donors are then reached over TLS"),
+    text(
+      'file',
+      "the system's authorities",
+      "Authorities that must have signed donors' certificates, in PEM. Donors are reached over TLS then.",
+    ),
   ),
 
   'backup-agent.address': own(
     text(
-      '',
-      'host:port of the Xtrabackup agent listener, which has no TLS; without a host 127.0.0.1; empty: none',
+      'host:port',
+      'no listener',
+      'Address of the listener for the Xtrabackup agent protocol, which has no TLS. Without a host it is on 127.0.0.1.',
     ),
   ),
 
   'wolf.address': own(
     text(
-      '',
-      'host:port of the wolf.raft listener, at which the other members reach this node; it has no TLS: whoever reaches it can change the table; empty: none',
+      'host:port',
+      'no listener',
+      'Address of the wolf.raft listener, at which the other members reach this node. It has no TLS: whoever reaches it can change the table.',
     ),
   ),
   'wolf.members': own(
     onlyFor(
       'leader',
       members(
-        'every member of the wolf.raft group, 0=host:port,1=host:port; this node is the one at wolf.address; default: 0, this node alone',
         0,
+        'this node alone, as 0',
+        'Every member of the wolf.raft group with its wolf.address; the same on all of them.',
       ),
     ),
   ),
@@ -259,124 +390,174 @@ const definitions = {
     onlyFor(
       'leader',
       text(
-        '',
-        'the table that is replicated over wolf.raft; empty: none, and only Bootstrap and GetMetrics answer',
+        'name',
+        'none, and the listener answers Bootstrap and GetMetrics alone',
+        'Table that is replicated over wolf.raft.',
       ),
     ),
   ),
 
   'archive.target': own(
     text(
-      '',
-      'where the log of every table is archived: file:///directory, s3://bucket or s3://bucket/prefix; empty: nowhere; the same on every node',
+      'url',
+      'no archive',
+      'Place in which the log of every table is archived: file:///directory, s3://bucket or s3://bucket/prefix; the same on every node.',
     ),
   ),
   'archive.s3-endpoint': own(
-    text('', "the S3 server, http://host:port or https://host:port; default: Amazon's"),
+    text('url', "Amazon's", 'S3 server of the bucket, http://host:port or https://host:port.'),
   ),
-  'archive.s3-region': own(text('', 'the region of the bucket; default: us-east-1')),
-  'archive.s3-access-key-id': own(secret('the access key of the bucket')),
-  'archive.s3-secret-access-key': own(secret('the secret of the access key')),
+  'archive.s3-region': own(text('name', 'us-east-1', 'Region of the bucket.')),
+  'archive.s3-access-key-id': own(secret('none', 'Access key of the bucket.')),
+  'archive.s3-secret-access-key': own(secret('none', 'Secret of archive.s3-access-key-id.')),
   'archive.object-size': own(
-    sizeBytes(16 * 1024 * 1024, 'about how much an object holds, compressed', 64 * 1024),
+    sizeBytes(16 * MIB, 'Compressed size at which an object of the archive is stored, about.', {
+      minimum: 64 * KIB,
+    }),
   ),
-  'archive.object-age': own(durationMs(10_000, 'how long a write waits for its object to be stored')),
+  'archive.object-age': own(
+    durationMs(10_000, 'Time after which an object of the archive is stored, however small it is.'),
+  ),
   'archive.base-interval': own(
-    durationMs(86_400_000, 'how old the last base of a table becomes that is written to'),
+    durationMs(
+      86_400_000,
+      'Age of the last base of a table at which a new one is stored, if the table was written to.',
+    ),
   ),
   'archive.retention-age': own(
-    durationMs(0, 'how long one can go back, at least; what is older goes; 0: nothing goes'),
+    durationMs(
+      0,
+      'Time that the archive reaches back at least; `coxswain archive prune` removes what is older.',
+      {
+        whenZero: 'nothing is removed',
+      },
+    ),
   ),
-  'archive.retention-bases': own(number(2, 'bases of each table that stay, however old', 1)),
+  'archive.retention-bases': own(
+    number(2, 'Newest bases of each table that stay, however old they are.', { unit: 'bases', minimum: 1 }),
+  ),
   'archive.max-backlog': own(
     sizeBytes(
-      1024 * 1024 * 1024,
-      'how much of the logs may wait on a node to be archived, of all tables; the same on every node',
-      1024 * 1024,
+      1024 * MIB,
+      'Entries of all tables of a node that may wait to be archived; the same on every node.',
+      { minimum: MIB },
     ),
   ),
   'archive.on-limit': own(
     choice(
       ['gap', 'stop-writes'],
       'gap',
-      'when more waits: gap, the oldest goes and no restore crosses it; stop-writes, writes are refused',
+      'What happens when more waits than archive.max-backlog, the same on every node. gap: the oldest entries go, and no restore crosses the gap. stop-writes: writes are refused until less waits.',
     ),
   ),
 
-  'replication.enabled': boolean(true, 'serve the replication listener'),
+  'replication.enabled': boolean(true, 'Serve follower clusters on the replication listener.'),
   'replication.address': address(
     'http://127.0.0.1:8444',
-    'the listener for follower clusters, which also write through it: whoever reaches it can read and write every table; with https for TLS; a node of a follower cluster for which it is not set opens it when the cluster is promoted',
+    'URL of the listener for follower clusters; https for TLS. Whoever reaches it can read and write every table. A node of a follower cluster has none unless it is set, and opens one when the cluster is promoted.',
   ),
-  'replication.cert-filename': text('', 'the certificate of the replication listener, PEM'),
-  'replication.key-filename': text('', 'the private key of replication.cert-filename, PEM'),
-  'replication.ca-filename': text('', 'the authorities that the other cluster is checked against, PEM'),
-  'replication.client-cert-auth': boolean(false, 'refuse followers without a certificate of that authority'),
+  'replication.cert-filename': text(
+    'file',
+    'none',
+    'Certificate, in PEM, that the replication listener shows, and that a follower cluster shows to its leader cluster.',
+  ),
+  'replication.key-filename': text('file', 'none', 'Private key of replication.cert-filename, in PEM.'),
+  'replication.ca-filename': text(
+    'file',
+    "none; towards a leader cluster, the system's authorities",
+    "Authorities that must have signed the other cluster's certificates, in PEM.",
+  ),
+  'replication.client-cert-auth': boolean(
+    false,
+    'Refuse follower clusters that do not show a certificate signed by an authority in replication.ca-filename.',
+  ),
 
   'replication.max-send-message-size-bytes': onlyFor(
     'leader',
-    sizeBytes(4 * 1024 * 1024, 'the largest message of log entries, but for a larger single one', 64 * 1024),
+    sizeBytes(4 * MIB, 'Largest message of log entries that is sent, unless a single entry is larger.', {
+      minimum: 64 * KIB,
+    }),
   ),
   'replication.leader-address': onlyFor(
     'follower',
-    text(
+    textWithDefault(
       '127.0.0.1:8444',
-      'the replication listeners of the leader cluster, host:port, several with commas; https:// for TLS',
+      'addresses',
+      'Replication listeners of the leader cluster, each host:port, or https://host:port for TLS, separated by commas.',
     ),
   ),
-  'replication.server-name': onlyFor('follower', text('', "the name in the leader cluster's certificates")),
+  'replication.server-name': onlyFor(
+    'follower',
+    text('name', 'the host that is dialled', "Name that the leader cluster's certificates must be for."),
+  ),
   'replication.insecure-skip-verify': onlyFor(
     'follower',
-    boolean(false, 'believe any certificate of the leader cluster; for trials only'),
+    boolean(false, 'Accept any certificate of the leader cluster. For trials only.'),
   ),
   'replication.keepalive-time': onlyFor(
     'follower',
-    durationMs(2_000, 'a connection to the leader cluster that is silent for so long is tried; 0: never'),
+    durationMs(2_000, 'Silence after which a connection to the leader cluster is tried with a small call.', {
+      whenZero: 'never',
+    }),
   ),
   'replication.keepalive-timeout': onlyFor(
     'follower',
-    durationMs(3_000, 'without an answer in this time such a connection is closed and made anew'),
+    durationMs(
+      3_000,
+      'Time without an answer to that call after which the connection is closed and made anew.',
+    ),
   ),
   'replication.poll-interval': onlyFor(
     'follower',
     durationMs(
       defaultFollowerOptions.pollIntervalMs,
-      'how often a leader cluster is asked for news that does not tell them by itself',
+      'Interval at which a leader cluster that does not announce new entries is asked for them.',
     ),
   ),
   'replication.reconcile-interval': onlyFor(
     'follower',
     durationMs(
       defaultFollowerOptions.reconcileIntervalMs,
-      "how often the tables are compared with the leader cluster's",
+      "Interval at which the tables are compared with the leader cluster's.",
     ),
   ),
   'replication.log-rpc-timeout': onlyFor(
     'follower',
     durationMs(
       defaultFollowerOptions.logRpcTimeoutMs,
-      'how long one stream of the log may last; out of reach for longer, replication counts as broken',
+      'Time after which one stream of log entries is ended and begun anew. Replication counts as broken after as long without the leader cluster.',
     ),
   ),
   'replication.snapshot-rpc-timeout': onlyFor(
     'follower',
-    durationMs(defaultFollowerOptions.snapshotRpcTimeoutMs, 'how long taking one snapshot may last'),
+    durationMs(
+      defaultFollowerOptions.snapshotRpcTimeoutMs,
+      'Time within which a snapshot of a table must arrive.',
+    ),
   ),
   'replication.max-recv-message-size-bytes': onlyFor(
     'follower',
-    sizeBytes(8 * 1024 * 1024, 'the largest message that is taken from the leader cluster', 4 * 1024 * 1024),
+    sizeBytes(8 * MIB, 'Largest message that is taken from the leader cluster.', { minimum: 4 * MIB }),
   ),
   'replication.max-recovery-in-flight': onlyFor(
     'follower',
-    number(defaultFollowerOptions.recoveriesMax, 'snapshots that a node takes at a time', 1),
+    number(defaultFollowerOptions.recoveriesMax, 'Snapshots that a node takes at a time.', {
+      minimum: 1,
+    }),
   ),
   'replication.max-snapshot-recv-bytes-per-second': onlyFor(
     'follower',
-    sizeBytes(0, 'how fast snapshots are taken, compressed; 0: no limit'),
+    sizeBytes(0, 'Compressed bytes a second at which a node takes snapshots, all together.', {
+      whenZero: 'no limit',
+    }),
   ),
 
-  'log-level': choice(['debug', 'info', 'warn', 'error'], 'info', 'debug, info, warn or error'),
-  'dev-mode': boolean(false, 'logs for people instead of JSON'),
+  'log-level': choice(
+    ['debug', 'info', 'warn', 'error'],
+    'info',
+    'Least severe lines that are logged; debug shows elections and connections.',
+  ),
+  'dev-mode': boolean(false, 'Log in a form for people instead of JSON.'),
 
   'raft.logdb': meaningless('the log has one format'),
   'raft.snapshot-recovery-type': meaningless('snapshots have one format'),
@@ -409,3 +590,34 @@ export interface ConfigOption extends Definition<unknown> {
 export const configOptions: readonly ConfigOption[] = Object.entries(definitions).map(
   ([name, definition]) => ({ ...definition, name: name as OptionName }),
 );
+
+/** Options that belong together, under a heading for people. */
+export interface ConfigGroup {
+  readonly title: string;
+  readonly options: readonly ConfigOption[];
+}
+
+/** Headings by what stands before the dot in an option's name. */
+const groupTitles = {
+  '': 'Node',
+  api: 'API listener',
+  rest: 'HTTP listener',
+  raft: 'Raft and the write-ahead log',
+  storage: 'Tables in memory and on disk',
+  memberlist: 'Names',
+  tables: 'Making tables',
+  maintenance: 'Maintenance',
+  clone: 'Clone (moco-agent)',
+  'backup-agent': 'Xtrabackup agent',
+  wolf: 'wolf.raft',
+  archive: 'Archive',
+  replication: 'Replication between clusters',
+};
+
+/** Every option that has an effect, in groups, in the order of the documentation. */
+export const configGroups: readonly ConfigGroup[] = Object.entries(groupTitles).map(([prefix, title]) => ({
+  title,
+  options: configOptions.filter(
+    ({ name, isMeaningless }) => !isMeaningless && name.slice(0, Math.max(0, name.indexOf('.'))) === prefix,
+  ),
+}));

@@ -51,7 +51,10 @@ function searchPath(environment: ConfigSources['environment']): string[] {
  * The names that an option has in the environment: ours first, then Regatta's. What Regatta does not have has no bare name:
  * a DATA_DIR or CLONE_TOKEN is another program's.
  */
-function environmentNames({ name, isOwn }: ConfigOption): readonly [own: string, ...regatta: string[]] {
+export function environmentNames({
+  name,
+  isOwn,
+}: ConfigOption): readonly [own: string, ...regatta: string[]] {
   const bare = name.replace(/[.-]/g, '_').toUpperCase();
   return isOwn ? [`COXSWAIN_${bare}`] : [`COXSWAIN_${bare}`, bare];
 }

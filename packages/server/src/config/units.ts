@@ -46,3 +46,12 @@ export function formatDuration(durationMs: number): string {
   }
   return `${durationMs}ms`;
 }
+
+/** Writes a size in the form that `parseSizeBytes` reads: `16MiB`, `64KiB`, `1000`. */
+export function formatSizeBytes(sizeBytes: number): string {
+  for (const unit of ['GiB', 'MiB', 'KiB']) {
+    const unitBytes = sizeUnitsBytes.get(unit.toLowerCase())!;
+    if (sizeBytes >= unitBytes && sizeBytes % unitBytes === 0) return `${sizeBytes / unitBytes}${unit}`;
+  }
+  return String(sizeBytes);
+}

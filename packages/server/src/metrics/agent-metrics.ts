@@ -8,19 +8,19 @@ export function describeBackupAgent(agent: BackupAgent | undefined): MetricJson[
   return [
     {
       name: 'coxswain_backup_agent_connections',
-      help: 'Clients of the backup agent.',
+      help: 'Connections of clients that the backup agent has now.',
       type: 'gauge',
       values: [{ labels: {}, value: connections }],
     },
     {
       name: 'coxswain_backup_agent_running',
-      help: 'Backups that the agent is sending.',
+      help: 'Backups that the backup agent is sending now.',
       type: 'gauge',
       values: [{ labels: {}, value: running }],
     },
     {
       name: 'coxswain_backup_agent_requests_total',
-      help: 'Requests to the backup agent that have ended, by outcome.',
+      help: 'Requests to the backup agent that ended, by outcome: done, refused or failed.',
       type: 'counter',
       values: Object.entries({ done, refused, failed }).map(([outcome, value]) => ({
         labels: { outcome },
@@ -29,7 +29,7 @@ export function describeBackupAgent(agent: BackupAgent | undefined): MetricJson[
     },
     {
       name: 'coxswain_backup_agent_sent_bytes_total',
-      help: 'Bytes of backups that the agent has sent.',
+      help: 'Bytes of backups that the backup agent sent.',
       type: 'counter',
       values: [{ labels: {}, value: bytesSent }],
     },
@@ -39,18 +39,46 @@ export function describeBackupAgent(agent: BackupAgent | undefined): MetricJson[
 /** What Prometheus is told of the last clone, and the last backup of the archive, that this node has begun. */
 export function describeMoco(clone: CloneStatus, backup: BinlogBackupStatus): MetricJson[] {
   return [
-    state('coxswain_clone_state', 'The last clone that this node has begun.', clone.state),
-    gauge('coxswain_clone_tables', 'Tables of its donor.', clone.tables),
-    gauge('coxswain_clone_tables_done', 'Tables of them that have come.', clone.tablesDone),
-    gauge('coxswain_clone_bytes', 'Bytes that have come, compressed.', clone.bytes),
+    state(
+      'coxswain_clone_state',
+      'State of the last clone that this node began: none, running, done or failed.',
+      clone.state,
+    ),
+    gauge(
+      'coxswain_clone_tables',
+      'Tables of the donor of the last clone that this node began.',
+      clone.tables,
+    ),
+    gauge(
+      'coxswain_clone_tables_done',
+      'Tables that have arrived in the last clone that this node began.',
+      clone.tablesDone,
+    ),
+    gauge(
+      'coxswain_clone_bytes',
+      'Compressed bytes that have arrived in the last clone that this node began.',
+      clone.bytes,
+    ),
     state(
       'coxswain_binlog_backup_state',
-      'The last backup of the archive that this node has begun.',
+      'State of the last backup of the archive that this node began: none, running, done or failed.',
       backup.state,
     ),
-    gauge('coxswain_binlog_backup_objects', 'Objects of the archive that it takes.', backup.objects),
-    gauge('coxswain_binlog_backup_objects_done', 'Objects of them that are stored.', backup.objectsDone),
-    gauge('coxswain_binlog_backup_bytes', 'Bytes of the archive that were stored.', backup.bytes),
+    gauge(
+      'coxswain_binlog_backup_objects',
+      'Objects of the archive that belong to the last backup of it that this node began.',
+      backup.objects,
+    ),
+    gauge(
+      'coxswain_binlog_backup_objects_done',
+      'Objects that are stored in the last backup of the archive that this node began.',
+      backup.objectsDone,
+    ),
+    gauge(
+      'coxswain_binlog_backup_bytes',
+      'Bytes that are stored in the last backup of the archive that this node began.',
+      backup.bytes,
+    ),
   ];
 }
 
@@ -61,7 +89,7 @@ function gauge(name: string, help: string, value: number): MetricJson {
 function state(name: string, help: string, value: string): MetricJson {
   return {
     name,
-    help: `${help} 1 at what it is.`,
+    help: `${help} The value is 1 at the label of that state.`,
     type: 'gauge',
     values: [{ labels: { state: value }, value: 1 }],
   };

@@ -122,13 +122,33 @@ function describeMethods(methods: readonly MethodMetrics[]): MetricJson[] {
     seconds.push({ metricName: `${metricName}_count`, labels, value: total });
   }
   return [
-    { name: 'grpc_server_started_total', help: 'Calls begun.', type: 'counter', values: started },
-    { name: 'grpc_server_handled_total', help: 'Calls ended, by code.', type: 'counter', values: handled },
-    { name: 'grpc_server_msg_received_total', help: 'Messages received.', type: 'counter', values: received },
-    { name: 'grpc_server_msg_sent_total', help: 'Messages sent.', type: 'counter', values: sent },
+    {
+      name: 'grpc_server_started_total',
+      help: 'Calls that clients began.',
+      type: 'counter',
+      values: started,
+    },
+    {
+      name: 'grpc_server_handled_total',
+      help: 'Calls that ended, by status code.',
+      type: 'counter',
+      values: handled,
+    },
+    {
+      name: 'grpc_server_msg_received_total',
+      help: 'Messages that clients sent in calls.',
+      type: 'counter',
+      values: received,
+    },
+    {
+      name: 'grpc_server_msg_sent_total',
+      help: 'Messages that were sent to clients in calls.',
+      type: 'counter',
+      values: sent,
+    },
     {
       name: 'grpc_server_handling_seconds',
-      help: 'How long calls took to answer.',
+      help: 'Seconds from the beginning of a call to its end.',
       type: 'histogram',
       values: seconds,
     },

@@ -6,25 +6,25 @@ export function describeHeldMemory(memory: HeldMemory): MetricJson[] {
   return [
     {
       name: 'coxswain_calls_held_bytes',
-      help: 'Bytes that requests take until they are answered, and answers until they are sent.',
+      help: 'Bytes of memory that requests take until they are answered, and answers until they are sent.',
       type: 'gauge',
       values: [{ labels: {}, value: memory.heldBytes }],
     },
     {
       name: 'coxswain_calls_unsent_bytes',
-      help: 'Of coxswain_calls_held_bytes, answers that are being made or wait for their client to read.',
+      help: 'Bytes of coxswain_calls_held_bytes that answers take which are being made or wait for their client to read.',
       type: 'gauge',
       values: [{ labels: {}, value: memory.answerBytes }],
     },
     {
       name: 'coxswain_calls_waiting',
-      help: 'Calls that wait for room for their next answer.',
+      help: 'Calls that wait now for memory for their next answer.',
       type: 'gauge',
       values: [{ labels: {}, value: memory.waitingCount }],
     },
     {
       name: 'coxswain_calls_given_up_total',
-      help: 'Calls that were reset because their client did not read, or because there was no memory left.',
+      help: 'Calls that were reset because their client did not read, or because no memory was left.',
       type: 'counter',
       values: [{ labels: {}, value: memory.givenUpCount }],
     },

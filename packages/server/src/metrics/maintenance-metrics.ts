@@ -27,20 +27,20 @@ function describe(
   return [
     {
       name: `coxswain_${prefix}s_under_way`,
-      help: `${subject} under way on this node.`,
+      help: `${subject} that are under way on this node now.`,
       type: 'gauge',
       values: [{ labels: {}, value: underWay }],
     },
     {
       name: `coxswain_${prefix}s_total`,
-      help: `${subject} that have ended, by outcome.`,
+      help: `${subject} that ended on this node, by outcome: succeeded or failed.`,
       type: 'counter',
       values: [
         { labels: { outcome: 'succeeded' }, value: succeeded },
         { labels: { outcome: 'failed' }, value: failed },
       ],
     },
-    counter('bytes_total', `Bytes ${verb}, compressed.`, bytes),
-    counter('keys_total', `Keys ${verb}.`, keys),
+    counter('bytes_total', `Compressed bytes that ${subject.toLowerCase()} ${verb} on this node.`, bytes),
+    counter('keys_total', `Keys that ${subject.toLowerCase()} ${verb} on this node.`, keys),
   ];
 }

@@ -37,129 +37,161 @@ export function describeNodeMetrics(
   });
 
   return [
-    gauge('coxswain_build_info', 'What runs here; always 1.', one(1, { version })),
-    gauge('coxswain_ready', 'Whether the node is ready, as /readyz says.', one(Number(isReady))),
-    gauge('coxswain_disk_full', 'Whether writes are refused for want of room.', one(Number(isDiskFull))),
+    gauge('coxswain_build_info', 'Always 1; the label has the version that runs.', one(1, { version })),
+    gauge('coxswain_ready', '1 while the node is ready, as /readyz says, else 0.', one(Number(isReady))),
+    gauge(
+      'coxswain_disk_full',
+      '1 while the node refuses writes because a disk is full, or nearly, else 0.',
+      one(Number(isDiskFull)),
+    ),
     gauge(
       'coxswain_peer_connected',
-      'Whether the connection to a member is up.',
+      '1 while the connection to the other member is up, else 0.',
       peers.map(({ id, isConnected }) => ({ labels: { peer: id }, value: Number(isConnected) })),
     ),
     gauge(
       'coxswain_has_leader',
-      'Whether the group knows its leader.',
+      '1 while this node knows a leader of the Raft group, else 0.',
       perGroup((group) => Number(group.leader !== 0)),
     ),
     gauge(
       'coxswain_is_leader',
-      'Whether this node leads the group.',
+      '1 while this node leads the Raft group, else 0.',
       perGroup((group) => Number(group.role === 'leader')),
     ),
     gauge(
       'coxswain_raft_term',
-      "The group's term.",
+      'Term of the Raft group, as this node knows it.',
       perGroup((group) => group.term),
     ),
     gauge(
       'coxswain_last_index',
-      "The last index of the group's log.",
+      "Index of the last entry in this node's log of the Raft group.",
       perGroup((group) => group.lastIndex),
     ),
     gauge(
       'coxswain_commit_index',
-      'The last index that is committed.',
+      'Index of the last entry of the Raft group that this node knows as committed.',
       perGroup((group) => group.commitIndex),
     ),
     gauge(
       'regatta_applied_index',
-      'The last index that is applied.',
+      'Index of the last entry that this node has applied to the table.',
       perGroup((group) => group.appliedIndex),
     ),
     gauge(
       'coxswain_revision',
-      'The revision of the last write.',
+      'Revision of the last write that this node has applied to the table.',
       perGroup((group) => group.revision),
     ),
     gauge(
       'coxswain_log_size_bytes',
-      "Bytes of the group's log.",
+      'Bytes that the entries of the Raft group take in the write-ahead log.',
       perGroup((group) => group.logSizeBytes),
     ),
     gauge(
       'coxswain_table_size_bytes',
-      'Bytes of the table on disk, about.',
+      'Bytes that the table takes on disk, about.',
       perGroup((group) => group.dbSizeBytes),
     ),
     gauge(
       'coxswain_group_failed',
-      'Whether this replica has stopped serving.',
+      '1 after this replica has stopped serving because of an error, else 0.',
       perGroup((group) => Number(group.error !== undefined)),
     ),
-    counter('coxswain_leader_changes_total', 'Changes of leader seen.', one(metrics.leaderChanges)),
-    counter('coxswain_proposals_appended_total', 'Proposals appended to a log.', one(proposals.appended)),
-    counter('coxswain_proposals_applied_total', 'Proposals applied.', one(proposals.applied)),
+    counter(
+      'coxswain_leader_changes_total',
+      'Changes of the leader of a Raft group that this node saw.',
+      one(metrics.leaderChanges),
+    ),
+    counter(
+      'coxswain_proposals_appended_total',
+      'Proposals of this node that were appended to a log.',
+      one(proposals.appended),
+    ),
+    counter(
+      'coxswain_proposals_applied_total',
+      'Proposals of this node that were applied.',
+      one(proposals.applied),
+    ),
     counter(
       'coxswain_proposals_refused_total',
-      'Proposals that were certainly not appended.',
+      'Proposals of this node that were certainly not appended.',
       one(proposals.refused),
     ),
     counter(
       'coxswain_proposals_outcome_unknown_total',
-      'Proposals that may have been applied.',
+      'Proposals of this node that may or may not have been applied.',
       one(proposals.outcomeUnknown),
     ),
-    gauge('coxswain_proposals_pending', 'Proposals that wait for an answer.', one(proposals.pending)),
-    counter('coxswain_reads_total', 'Reads, by kind.', [
-      { labels: { kind: 'linearizable' }, value: reads.linearizable },
-      { labels: { kind: 'serializable' }, value: reads.serializable },
-    ]),
+    gauge(
+      'coxswain_proposals_pending',
+      'Proposals of this node that wait for their outcome now.',
+      one(proposals.pending),
+    ),
+    counter(
+      'coxswain_reads_total',
+      'Reads that this node was asked for, by kind: linearizable or serializable.',
+      [
+        { labels: { kind: 'linearizable' }, value: reads.linearizable },
+        { labels: { kind: 'serializable' }, value: reads.serializable },
+      ],
+    ),
     counter(
       'coxswain_read_index_rounds_total',
-      'Rounds with a quorum for linearizable reads.',
+      'Rounds of messages with a quorum that this node made for linearizable reads.',
       one(reads.readIndexRounds),
     ),
-    counter('coxswain_wal_syncs_total', 'Syncs of the write-ahead log.', one(metrics.walSyncs)),
+    counter('coxswain_wal_syncs_total', 'Syncs of the write-ahead log to disk.', one(metrics.walSyncs)),
     counter(
       'coxswain_wal_written_bytes_total',
-      'Bytes written to the write-ahead log.',
+      'Bytes that were written to the write-ahead log.',
       one(metrics.walBytes),
     ),
-    histogram('coxswain_wal_sync_seconds', 'How long syncs of the write-ahead log took.', [
+    histogram('coxswain_wal_sync_seconds', 'Seconds that a sync of the write-ahead log took.', [
       { labels: {}, histogram: metrics.walSyncSeconds },
     ]),
     histogram(
       'coxswain_write_stage_seconds',
-      'How long the writes that this node proposed took, by stage; the stages follow each other.',
+      'Seconds that a write which this node proposed spent in a stage; one stage begins where the one before it ends.',
       Object.entries<Histogram>({ ...metrics.writeStages }).map(([stage, stageSeconds]) => ({
         labels: { stage },
         histogram: stageSeconds,
       })),
     ),
-    counter('coxswain_snapshots_sent_total', 'Snapshots sent to members.', one(metrics.snapshotsSent)),
+    counter(
+      'coxswain_snapshots_sent_total',
+      'Snapshots of tables that this node sent to other members.',
+      one(metrics.snapshotsSent),
+    ),
     counter(
       'coxswain_snapshots_received_total',
-      'Snapshots received from members.',
+      'Snapshots of tables that this node received from other members.',
       one(metrics.snapshotsReceived),
     ),
     gauge(
       'coxswain_clock_ahead_seconds',
-      "How far this node's clock is ahead of the members' clocks; negative: behind.",
+      "Seconds by which the clock of this node is ahead of the other members' clocks; negative: behind.",
       one(metrics.clock.aheadSeconds),
     ),
     counter(
       'coxswain_clock_jumps_total',
-      'How often the clock was so far ahead that it was not believed.',
+      'Times that the clock of this node was so far ahead that it was not believed.',
       one(metrics.clock.jumps),
     ),
     gauge(
       'coxswain_clock_last_jump_seconds',
-      'How far the clock was ahead in the last such jump.',
+      'Seconds by which the clock was ahead when coxswain_clock_jumps_total grew last.',
       one(metrics.clock.lastJumpSeconds),
     ),
-    counter('coxswain_peer_sent_bytes_total', 'Bytes sent to members.', one(metrics.peerBytesSent)),
+    counter(
+      'coxswain_peer_sent_bytes_total',
+      'Bytes that this node sent to other members.',
+      one(metrics.peerBytesSent),
+    ),
     counter(
       'coxswain_peer_received_bytes_total',
-      'Bytes received from members.',
+      'Bytes that this node received from other members.',
       one(metrics.peerBytesReceived),
     ),
   ];

@@ -39,7 +39,7 @@ function describeFollower(follower: Follower): MetricJson[] {
   return [
     {
       name: 'regatta_replication_index',
-      help: 'The last index of the leader cluster: applied there (leader), and here (follower).',
+      help: 'Index of the last entry of the leader cluster that is applied there (role leader) and here (role follower).',
       type: 'gauge',
       values: [
         ...replicated.map((table) => ({
@@ -54,48 +54,50 @@ function describeFollower(follower: Follower): MetricJson[] {
     },
     {
       name: 'regatta_replication_leased',
-      help: 'Whether this node replicates the table.',
+      help: '1 while this node replicates the table from the leader cluster, else 0.',
       type: 'gauge',
       values: tables.map((table) => ({ labels: { table: table.name }, value: Number(isHere(table)) })),
     },
     perTable(
       'coxswain_replication_lag_entries',
-      'Entries of the leader cluster that are known to be missing here.',
+      'Entries of the leader cluster that this node knows to be missing here, of a table that it replicates.',
       (table) => table.lagEntries,
     ),
     perTable(
       'coxswain_replication_lag_seconds',
-      'How old the state here may be, also while the leader cluster is out of reach or gives nothing of the table; 0 when nothing is known to be missing.',
+      'Seconds by which the table may be out of date here, also while the leader cluster is out of reach or gives nothing of it; 0 when nothing is known to be missing.',
       (table) => table.lagMs / 1000,
     ),
-    perTable('coxswain_replication_stopped', 'Whether replication is stopped until a reset.', (table) =>
-      Number(table.state === 'stopped'),
+    perTable(
+      'coxswain_replication_stopped',
+      '1 while the replication of the table is stopped until a reset, else 0.',
+      (table) => Number(table.state === 'stopped'),
     ),
     {
       name: 'coxswain_replication_broken',
-      help: 'Whether somebody must act, or nothing came from the leader cluster, or of a table, for too long.',
+      help: '1 while somebody must act, or while nothing has come from the leader cluster, or of a table, for too long (replication.log-rpc-timeout); else 0.',
       type: 'gauge',
       values: [{ labels: {}, value: Number(isBroken) }],
     },
     {
       name: 'coxswain_replication_leader_reached',
-      help: 'Whether the last attempt to reach the leader cluster succeeded.',
+      help: '1 if the last attempt to reach the leader cluster succeeded, else 0.',
       type: 'gauge',
       values: [{ labels: {}, value: Number(isReached) }],
     },
     counter(
       'coxswain_replication_commands_total',
-      'Commands of the leader cluster that were applied.',
+      'Commands of the leader cluster that this node applied.',
       commandsApplied,
     ),
     counter(
       'coxswain_replication_received_bytes_total',
-      'Bytes received from the leader cluster.',
+      'Bytes that this node received from the leader cluster.',
       bytesReceived,
     ),
     counter(
       'coxswain_replication_snapshots_total',
-      'Tables that were taken anew from the leader cluster.',
+      'Tables that this node copied anew from the leader cluster.',
       snapshotsTaken,
     ),
   ];
@@ -105,7 +107,7 @@ function describeLeader(node: Pick<NodeParts, 'reports'>, leader: LeaderReplicat
   return [
     {
       name: 'regatta_replication_index',
-      help: 'The last index that is applied.',
+      help: 'Index of the last entry that this node has applied to the table.',
       type: 'gauge',
       values: node.reports.status().tables.map(({ name, appliedIndex }) => ({
         labels: { role: 'leader', table: name },
@@ -114,7 +116,7 @@ function describeLeader(node: Pick<NodeParts, 'reports'>, leader: LeaderReplicat
     },
     {
       name: 'coxswain_follower_lag_entries',
-      help: 'Entries that a follower cluster lacked when it asked this node last.',
+      help: 'Entries of the table that a follower cluster lacked when it asked this node last.',
       type: 'gauge',
       values: leader
         .followers()
