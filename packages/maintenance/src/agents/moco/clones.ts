@@ -16,6 +16,7 @@ import {
 } from '@coxswain/node';
 import { type moco, replication } from '@coxswain/protocol';
 import { Backoff, type LeaderLink, LinkError, pause, type RateLimit } from '@coxswain/replication';
+import { readSnapshotRecords } from '@coxswain/table';
 import type { Restorer } from '../../restorer.js';
 import { checkLeaderRole } from '../../role.js';
 import { DonorError, type DonorTable, donorTable } from './donor-table.js';
@@ -245,8 +246,8 @@ export class Clones {
       try {
         const deadlineMs = clock.monotonicMs() + LIST_MS;
         // A donor that is written to all the time compacts its log faster than a large table comes.
-        const stream = this.#stream(link, table, signal, attempt > 2);
-        await restorer.restore(table.name, stream, { deadlineMs, signal, cloneId });
+        const records = readSnapshotRecords(this.#stream(link, table, signal, attempt > 2));
+        await restorer.restore(table.name, { records }, { deadlineMs, signal, cloneId });
         return;
       } catch (error) {
         if (signal.aborted || attempt === ATTEMPTS_MAX || !mayPass(error)) {
