@@ -1,9 +1,9 @@
 import type { Restored, Restorer, StreamedCall } from '@coxswain/backup';
-import { checkLeaderRole } from '@coxswain/backup';
+import { checkLeaderRole, type RestoreSource } from '@coxswain/backup';
 import { ApiError, errors, type NodeParts, Status, type TableLog } from '@coxswain/node';
 import type { maintenance } from '@coxswain/protocol';
 import { type Clock, pause, type RateLimit } from '@coxswain/runtime';
-import { readSnapshotRecords, SnapshotDamagedError, STREAM_IDENTIFIER } from '@coxswain/stream';
+import { readSnapshotRecords, SnapshotDamagedError, type SnapshotRecords } from '@coxswain/stream';
 import { CommandKind } from '@coxswain/table';
 import type { Archiver } from './archiver.js';
 import { BaseObjectReader } from './base-object.js';
@@ -18,7 +18,6 @@ import {
   type RestoreRequest,
   readLog,
 } from './plan.js';
-import { replayedStream } from './replayed-stream.js';
 import type { ObjectStore } from './store.js';
 
 const OPEN_MS = 5_000;
@@ -144,11 +143,11 @@ export class ArchiveRestores {
     const plan = await this.#plan(archive, asked, call);
     progress.bytesTotal = plan.sizeBytes;
     const reader = new PlanReader(counting, plan);
-    const stream = streamOf(counting, plan, reader, call.signal);
+    const source = sourceOf(counting, plan, reader, call.signal);
     const into = request.into.length > 0 ? request.into.toString() : asked.table;
     const restored = request.dryRun
-      ? await readAll(stream)
-      : await this.#restorer.restore(into, stream, call);
+      ? await readAll(source)
+      : await this.#restorer.restore(into, source, call);
     const { revision, timeMs } = reader.reached;
     const { leftOut } = reader;
     return {
@@ -302,24 +301,31 @@ async function lastWanted(
   return wanted;
 }
 
-/** The base's pairs, and behind their end the commands of the log (DESIGN.md), as framed snappy. */
-async function* streamOf(
+/** The pairs of the base, and the commands of the log up to the limit. */
+function sourceOf(
   store: Pick<ObjectStore, 'get'>,
   { shard, base }: RestorePlan,
   reader: PlanReader,
   signal: AbortSignal,
-): AsyncGenerator<Buffer> {
-  if (base === undefined) yield STREAM_IDENTIFIER;
-  else {
-    const expected = { name: base.name, shard, revision: base.info.revision };
-    yield* new BaseObjectReader(expected, store.get(base.name, { signal })).backup();
-  }
-  yield* replayedStream(reader.entries({ signal }));
+): Required<RestoreSource> {
+  const commands = reader.commands({ signal });
+  if (base === undefined) return { records: noRecords(), commands };
+  const expected = { name: base.name, shard, revision: base.info.revision };
+  const object = new BaseObjectReader(expected, store.get(base.name, { signal }));
+  return { records: readSnapshotRecords(object.backup()), commands };
+}
+
+async function* noRecords(): AsyncGenerator<SnapshotRecords, void, undefined> {
+  // The log makes all of the table.
 }
 
 /** Checks all of it, and keeps nothing. */
-async function readAll(stream: AsyncIterable<Buffer>): Promise<Pick<Restored, 'shardId' | 'keyCount'>> {
-  for await (const _records of readSnapshotRecords(stream));
+async function readAll({
+  records,
+  commands,
+}: Required<RestoreSource>): Promise<Pick<Restored, 'shardId' | 'keyCount'>> {
+  for await (const _records of records);
+  for await (const _commands of commands);
   return { shardId: 0, keyCount: 0 };
 }
 

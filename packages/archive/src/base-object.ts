@@ -86,16 +86,14 @@ export class BaseObjectReader {
 
   /** The backup stream, in whole chunks. Blocks are not decompressed, and so their own checksums are not checked. */
   async *backup(): AsyncGenerator<Buffer, void, undefined> {
-    const whole = createHash('sha256');
-    const before = createHash('sha256');
+    const hash = createHash('sha256');
     let sizeBytes = 0;
-    let beforeBytes = 0;
+    let hashedBytes = 0;
     let rest: Buffer = Buffer.alloc(0);
     let hasEnded = false;
     for await (const piece of this.#content) {
       if (piece.length === 0) continue;
       if (hasEnded) throw this.#damaged('it goes on behind its end');
-      whole.update(piece);
       sizeBytes += piece.length;
       const bytes = rest.length === 0 ? piece : Buffer.concat([rest, piece]);
       let at = 0;
@@ -111,9 +109,12 @@ export class BaseObjectReader {
           throw this.#damaged('it does not say what it is a backup of');
         }
         if (bytes[at] === END_CHUNK) {
-          before.update(bytes.subarray(0, at));
-          beforeBytes += at;
-          this.#checkEnd(bytes.subarray(at + CHUNK_HEADER_BYTES, end), beforeBytes, before.digest('hex'));
+          hash.update(bytes.subarray(0, at));
+          hashedBytes += at;
+          // The manifest's hash goes on from here: nothing is hashed twice.
+          const sha256 = hash.copy().digest('hex');
+          this.#checkEnd(bytes.subarray(at + CHUNK_HEADER_BYTES, end), hashedBytes, sha256);
+          hash.update(bytes.subarray(at, end));
           if (end < bytes.length) throw this.#damaged('it goes on behind its end');
           hasEnded = true;
           break;
@@ -126,13 +127,13 @@ export class BaseObjectReader {
       rest = bytes.subarray(at);
       if (chunks.length === 0) continue;
       if (!hasEnded) {
-        before.update(chunks);
-        beforeBytes += chunks.length;
+        hash.update(chunks);
+        hashedBytes += chunks.length;
       }
       yield chunks;
     }
     if (!hasEnded) throw this.#damaged(`it breaks off after ${sizeBytes} bytes`);
-    this.#checkManifest(sizeBytes, whole.digest('hex'));
+    this.#checkManifest(sizeBytes, hash.digest('hex'));
   }
 
   #parseInfo(json: Buffer): BaseInfo {

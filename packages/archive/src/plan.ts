@@ -292,6 +292,13 @@ export class PlanReader {
     return this.#leftOut;
   }
 
+  /** The commands of `entries`: an internal entry has none. */
+  async *commands(call: StoreCall): AsyncGenerator<Buffer[], void, undefined> {
+    for await (const entries of this.entries(call)) {
+      yield entries.map(({ command }) => command).filter(({ length }) => length > 0);
+    }
+  }
+
   /** Some at a time. Errors: objectDamaged, and the store's. */
   async *entries(call: StoreCall): AsyncGenerator<ArchivedEntry[], void, undefined> {
     const { toTimeMs = Number.POSITIVE_INFINITY } = this.#plan.limit;

@@ -52,6 +52,15 @@ describe('the plan of a restore', () => {
     });
   });
 
+  test('has the commands of its entries, and nothing of internal ones', async () => {
+    await archive.log(1, 50);
+    const reader = new PlanReader(store, await plan({ toRevision: 20 }));
+    const expected = entries(1, 20).flatMap(({ command }) => (command.length > 0 ? [command] : []));
+    expect((await collect(reader.commands({}))).flat()).toEqual(expected);
+    expect(expected).toHaveLength(18);
+    expect(reader.reached).toEqual({ revision: 20, timeMs: timeOf(20) });
+  });
+
   test('ends exactly at the last entry that is not later than the moment asked for', async () => {
     await archive.log(1, 50);
     await archive.log(51, 80);

@@ -11,6 +11,6 @@ export {
 } from './backup-directory.js';
 export { backupFileNames } from './backup-file-names.js';
 export { Restores, type RestoresOptions } from './restore.js';
-export { type Restored, Restorer, type RestorerEnvironment } from './restorer.js';
+export { type Restored, Restorer, type RestorerEnvironment, type RestoreSource } from './restorer.js';
 export { checkLeaderRole } from './role.js';
 export type { TransferCounters } from './transfer-counters.js';

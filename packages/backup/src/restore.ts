@@ -1,6 +1,7 @@
 import { errors, type NodeParts } from '@coxswain/node';
 import type { maintenance } from '@coxswain/protocol';
 import type { RateLimit } from '@coxswain/runtime';
+import { readSnapshotRecords } from '@coxswain/stream';
 import type { StreamedCall } from './backup.js';
 import type { Restorer } from './restorer.js';
 import { checkLeaderRole } from './role.js';
@@ -45,8 +46,12 @@ export class Restores {
     const upload = messages[Symbol.asyncIterator]();
     try {
       const { table, sizeBytes } = await readInfo(upload);
-      const stream = this.#chunks(upload, Number(sizeBytes), call);
-      const { shardId, revision, keyCount } = await this.#restorer.restore(table.toString(), stream, call);
+      const records = readSnapshotRecords(this.#chunks(upload, Number(sizeBytes), call));
+      const { shardId, revision, keyCount } = await this.#restorer.restore(
+        table.toString(),
+        { records },
+        call,
+      );
       counters.succeeded++;
       counters.keys += keyCount;
       return { shardId: BigInt(shardId), revision: BigInt(revision), keyCount: BigInt(keyCount) };

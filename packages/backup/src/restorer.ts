@@ -2,7 +2,7 @@ import { ApiError, type Call, errors, type Log, type NodeParts, type ShardLoad }
 import { mvcc } from '@coxswain/protocol';
 import { ShardFiller, whyNotUnderstood } from '@coxswain/replication';
 import type { Clock } from '@coxswain/runtime';
-import { readSnapshotRecords, SnapshotDamagedError, type SnapshotRecords } from '@coxswain/stream';
+import { SnapshotDamagedError, type SnapshotRecords } from '@coxswain/stream';
 
 /** How long each step may take that is not the stream's own. */
 const STEP_MS = 60_000;
@@ -10,7 +10,8 @@ const STEP_MS = 60_000;
 const REPLAY_BYTES_MAX = 512 * 1024;
 /** No accepted request makes a larger command, whatever a conversion adds to it (P4). */
 const COMMAND_BYTES_MAX = 4 * 1024 * 1024 + 64 * 1024;
-const LENGTH_BYTES = 8;
+/** What a SEQUENCE puts before each command in it, at most. */
+const FRAME_BYTES = 8;
 const { DUMMY, SEQUENCE, GC } = mvcc.Command_CommandType;
 
 /** Who asks for a restore. */
@@ -19,6 +20,14 @@ export interface RestoreCall extends Call {
   readonly signal: AbortSignal;
   /** The clone that brings the table: while it has not succeeded nobody else restores. */
   readonly cloneId?: string;
+}
+
+/** The pairs and commands that make a table, as records: who reads them from bytes checks those to their end. */
+export interface RestoreSource {
+  /** Pairs in key order; a DUMMY ends them where commands follow among the records. The restore ends the generator. */
+  readonly records: AsyncGenerator<SnapshotRecords, void, undefined>;
+  /** Marshalled mvcc.v1.Commands of a log, some at a time, that are run again after those of `records`. */
+  readonly commands?: AsyncIterable<readonly Buffer[]>;
 }
 
 /** What a restore needs around it. */
@@ -35,9 +44,9 @@ export interface Restored {
 }
 
 /**
- * Replaces a table, or makes one, by what a stream holds: pairs and, behind a DUMMY, commands that are run again in
- * order (DESIGN.md). All of it goes into a shard of its own, which takes over the name in one step when the stream has
- * come to its end (T2). Whatever breaks it before leaves the table as it is, and nothing else.
+ * Replaces a table, or makes one, by pairs and by commands that are run again in order (DESIGN.md). All of it goes into a
+ * shard of its own, which takes over the name in one step when the source has come to its end (T2). Whatever breaks it
+ * before leaves the table as it is, and nothing else.
  */
 export class Restorer {
   readonly #node: Pick<NodeParts, 'maintenance'>;
@@ -50,13 +59,12 @@ export class Restorer {
   }
 
   /**
-   * `stream` is framed snappy, and is read at the pace of the cluster. The call's deadline is for the beginning alone:
-   * the rest takes as long as the stream. Rejects with what the stream throws, restoreDamaged, requestBrokenOff,
-   * loadReplaced, restoreInterrupted, the errors of `MaintenanceControl.beginRestore` and, when the switch was begun,
-   * outcomeUnknown.
+   * Reads `source` at the pace of the cluster. The call's deadline is for the beginning alone: the rest takes as long as
+   * the source. Rejects with what the source throws, restoreDamaged, requestBrokenOff, loadReplaced, restoreInterrupted,
+   * the errors of `MaintenanceControl.beginRestore` and, when the switch was begun, outcomeUnknown.
    */
-  async restore(name: string, stream: AsyncIterable<Buffer>, call: RestoreCall): Promise<Restored> {
-    const restore = this.#restore(name, stream, call);
+  async restore(name: string, source: RestoreSource, call: RestoreCall): Promise<Restored> {
+    const restore = this.#restore(name, source, call);
     this.#underWay.add(restore);
     try {
       return await restore;
@@ -70,10 +78,10 @@ export class Restorer {
     await Promise.allSettled(this.#underWay);
   }
 
-  async #restore(name: string, stream: AsyncIterable<Buffer>, call: RestoreCall): Promise<Restored> {
+  async #restore(name: string, source: RestoreSource, call: RestoreCall): Promise<Restored> {
     const shard = await this.#begin(name, call);
     try {
-      await this.#fill(shard, stream);
+      await this.#fill(shard, source);
       // Some clients end a stream in order when they break it off, and tell only then that they have left.
       if (call.signal.aborted) throw errors.requestBrokenOff();
     } catch (error) {
@@ -101,46 +109,19 @@ export class Restorer {
     }
   }
 
-  async #fill(shard: ShardLoad, stream: AsyncIterable<Buffer>): Promise<void> {
-    const records = readSnapshotRecords(stream);
+  async #fill(shard: ShardLoad, { records, commands }: RestoreSource): Promise<void> {
     try {
       const filler = new ShardFiller(shard, this.#environment.clock);
       const { filled, rest } = await filler.fillFrom(records);
       await shard.finish({ ...filled, leaderIndex: 0 }, this.#deadline());
-      if (filled.leaderIndex !== undefined) await this.#replay(shard, rest, records);
+      const replay = new Replay((batch) => shard.replay(batch, this.#deadline()));
+      await replay.take(rest);
+      for await (const some of records) await replay.take(some);
+      if (commands !== undefined) for await (const some of commands) await replay.take(some);
+      await replay.end();
     } finally {
       await records.return();
     }
-  }
-
-  /** The commands behind the pairs, as few entries as they fit in. */
-  async #replay(
-    shard: ShardLoad,
-    first: SnapshotRecords,
-    others: AsyncIterable<SnapshotRecords>,
-  ): Promise<void> {
-    let batch: Buffer[] = [];
-    let batchBytes = 0;
-    const replay = async (): Promise<void> => {
-      if (batchBytes > 0) await shard.replay(Buffer.concat(batch), this.#deadline());
-      batch = [];
-      batchBytes = 0;
-    };
-    const take = async (records: SnapshotRecords): Promise<void> => {
-      for (const record of records) {
-        for (const command of commandsOf(record)) {
-          const sizeBytes = LENGTH_BYTES + command.length;
-          if (batchBytes + sizeBytes > REPLAY_BYTES_MAX) await replay();
-          const length = Buffer.alloc(LENGTH_BYTES);
-          length.writeBigUInt64LE(BigInt(command.length));
-          batch.push(length, command);
-          batchBytes += sizeBytes;
-        }
-      }
-    };
-    await take(first);
-    for await (const records of others) await take(records);
-    await replay();
   }
 
   async #abandon(shard: ShardLoad, table: string): Promise<void> {
@@ -159,20 +140,51 @@ export class Restorer {
   }
 }
 
-/** What a record asks to be run again. Throws SnapshotDamagedError for what apply could only stop at (A3, A8). */
-function commandsOf(record: Buffer): Buffer[] {
+/** Runs commands again, as few entries as they fit in: each is decoded once, checked, and handed on. */
+class Replay {
+  readonly #run: (batch: readonly mvcc.Command[]) => Promise<void>;
+  #batch: mvcc.Command[] = [];
+  #batchBytes = 0;
+
+  constructor(run: (batch: readonly mvcc.Command[]) => Promise<void>) {
+    this.#run = run;
+  }
+
+  /** Marshalled commands. Rejects with SnapshotDamagedError for what apply could only stop at (A3, A8). */
+  async take(records: Iterable<Buffer>): Promise<void> {
+    for (const record of records) {
+      const command = checked(record);
+      const isSequence = command.type === SEQUENCE;
+      for (const single of isSequence ? command.sequence : [command]) {
+        // Entries that had no effect stand in a log as DUMMYs; and each part that is put behind another begins with one.
+        if (single.type === DUMMY || single.type === GC) continue;
+        const commandBytes = isSequence ? mvcc.Command.encode(single).finish().length : record.length;
+        const sizeBytes = FRAME_BYTES + commandBytes;
+        if (this.#batchBytes + sizeBytes > REPLAY_BYTES_MAX) await this.end();
+        this.#batch.push(single);
+        this.#batchBytes += sizeBytes;
+      }
+    }
+  }
+
+  /** Runs what was taken and not run yet. */
+  async end(): Promise<void> {
+    const batch = this.#batch;
+    this.#batch = [];
+    this.#batchBytes = 0;
+    if (batch.length > 0) await this.#run(batch);
+  }
+}
+
+/** Throws SnapshotDamagedError for what is no command, or none that apply knows. */
+function checked(record: Buffer): mvcc.Command {
   if (record.length > COMMAND_BYTES_MAX) {
     throw new SnapshotDamagedError('a command is larger than any that a request makes');
   }
   const command = decode(record);
   const reason = whyNotUnderstood(command);
   if (reason !== undefined) throw new SnapshotDamagedError(`a command is ${reason}`);
-  // Entries that had no effect stand in a log as DUMMYs; and each part that is put behind another begins with one.
-  if (command.type === DUMMY || command.type === GC) return [];
-  if (command.type !== SEQUENCE) return [record];
-  return command.sequence
-    .filter(({ type }) => type !== DUMMY && type !== GC)
-    .map((inner) => mvcc.Command.encode(inner).finish() as Buffer);
+  return command;
 }
 
 function decode(record: Buffer): mvcc.Command {

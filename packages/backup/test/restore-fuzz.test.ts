@@ -6,7 +6,7 @@ import { CommandKind, MemoryStoreDirectory, Table, writeSnapshot } from '@coxswa
 import { afterAll, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { Restores } from '../src/restore.js';
-import { Restorer } from '../src/restorer.js';
+import { type RestoreCall, Restorer } from '../src/restorer.js';
 
 /** Inputs. `npm run acceptance` asks for more than every run of the tests can afford. */
 const runs = Number(process.env['COXSWAIN_FUZZ_RUNS'] ?? 300);
@@ -39,14 +39,9 @@ class MemoryLoad implements ShardLoad {
     this.#isFinished = true;
   }
 
-  async replay(commands: Buffer): Promise<void> {
+  async replay(commands: readonly mvcc.Command[]): Promise<void> {
     expect(this.#isFinished).toBe(true);
-    const sequence: mvcc.Command[] = [];
-    for (let at = 0; at < commands.length; ) {
-      const start = at + 8;
-      at = start + Number(commands.readBigUInt64LE(at));
-      sequence.push({ ...mvcc.Command.decode(commands.subarray(start, at)), leaderIndex: undefined });
-    }
+    const sequence = commands.map((command) => ({ ...command, leaderIndex: undefined }));
     const command = mvcc.Command.fromPartial({ type: SEQUENCE, sequence });
     await this.#apply(CommandKind.Command, Buffer.from(mvcc.Command.encode(command).finish()));
   }
@@ -97,8 +92,9 @@ const node = {
   },
 };
 const begun = (): MemoryLoad | undefined => last.load;
-const parts = { cluster: node, maintenance: node } as unknown as Pick<NodeParts, 'cluster' | 'maintenance'>;
-const restores = new Restores(parts, new Restorer(parts, { clock: systemClock, log: () => undefined }), {
+const nodeParts = { cluster: node, maintenance: node } as unknown as Pick<NodeParts, 'cluster' | 'maintenance'>;
+const restorer = new Restorer(nodeParts, { clock: systemClock, log: () => undefined });
+const restores = new Restores(nodeParts, restorer, {
   rate: new RateLimit(systemClock, 0),
   callsMax: 1,
 });
@@ -188,6 +184,10 @@ function marshal(some: mvcc.Command): Buffer {
   return Buffer.concat([length, record]);
 }
 
+function streamOf(commands: readonly mvcc.Command[]): Buffer {
+  return Buffer.concat([STREAM_IDENTIFIER, compressToFrames(Buffer.concat(commands.map(marshal)))]);
+}
+
 function sorted(commands: mvcc.Command[]): mvcc.Command[] {
   return [...commands].sort((a, b) => Buffer.compare(a.kv!.key, b.kv!.key));
 }
@@ -266,11 +266,18 @@ async function* each<T>(items: readonly T[]): AsyncGenerator<T> {
 async function outcomeOf(
   messages: readonly maintenance.RestoreMessage[],
 ): Promise<readonly string[] | undefined> {
+  return outcomeOfRestore((call) => restores.restore(each(messages), call));
+}
+
+/** As `outcomeOf`, of any way to restore. */
+async function outcomeOfRestore(
+  restore: (call: RestoreCall) => Promise<{ readonly keyCount: bigint | number }>,
+): Promise<readonly string[] | undefined> {
   last.load = undefined;
   const call = { deadlineMs: systemClock.monotonicMs() + 600_000, signal: new AbortController().signal };
   let outcome: readonly string[] | undefined;
   try {
-    const { keyCount } = await restores.restore(each(messages), call);
+    const { keyCount } = await restore(call);
     const load = begun();
     const content = await contentOf(load!.table);
     expect(content).toHaveLength(Number(keyCount));
@@ -343,6 +350,34 @@ test('whatever is uploaded, in whatever pieces, is restored as a whole or refuse
   );
   const leftBytes = settledHeapBytes() - afterHalf.heapBytes;
   if (canCollect && count > 5000) expect(leftBytes / (count - afterHalf.count)).toBeLessThan(LEFT_BYTES_MAX);
+});
+
+const parts = fc.record({
+  pairs: fc.array(put, { maxLength: 5 }).map(sorted),
+  commands: fc.array(command, { maxLength: 8 }),
+  batchSize: fc.integer({ min: 1, max: 4 }),
+});
+
+test('commands that come beside the records make the same table as in one stream, behind the pairs and a DUMMY', async () => {
+  await fc.assert(
+    fc.asyncProperty(parts, async ({ pairs, commands, batchSize }) => {
+      const end = mvcc.Command.fromPartial({ type: DUMMY });
+      const whole = streamOf([...pairs, end, ...commands]);
+      const expected = await outcomeOf([info, chunkOf(whole)]);
+      const marshalled = commands.map((some) => Buffer.from(mvcc.Command.encode(some).finish()));
+      const batches: Buffer[][] = [];
+      while (marshalled.length > 0) batches.push(marshalled.splice(0, batchSize));
+      const outcome = await outcomeOfRestore((call) =>
+        restorer.restore(
+          't',
+          { records: readSnapshotRecords(each([streamOf(pairs)])), commands: each(batches) },
+          call,
+        ),
+      );
+      expect(outcome).toEqual(expected);
+    }),
+    { numRuns: runs },
+  );
 });
 
 afterAll(() => {

@@ -626,7 +626,7 @@ export class Workload {
       const key = this.#key();
       const value = this.#value();
       values.set(key, value);
-      await load.replay(withLengths([putCommand(key, 'overwritten'), putCommand(key, value)]), call());
+      await load.replay([putCommand(key, 'overwritten'), putCommand(key, value)], call());
     }
     this.history.beginsWith(table, load.shardId, { revision: load.header().revision, values });
   }

@@ -1,7 +1,7 @@
 import { ByteArena, NOWHERE } from './byte-arena.js';
 import type { Write } from './effects.js';
 import { LATEST, modRevisionOf } from './layout.js';
-import type { SortedRun } from './sorted-run.js';
+import { runAround, type SortedRun } from './sorted-run.js';
 import { compareIds, keyId, newSortedTree } from './sorted-tree.js';
 import type { Operation } from './store.js';
 import { NO_VERSION, SupersededVersions } from './superseded-versions.js';
@@ -163,11 +163,10 @@ export class Memtable {
   }
 
   #loaded(id: string): LoadedEntry | undefined {
-    for (const { run, number } of this.#runs) {
-      const place = run.find(id);
-      if (place !== undefined) return new LoadedEntry(id, run.storeKey(place), run.record(place), number);
-    }
-    return undefined;
+    const loaded = runAround(this.#runs, id);
+    const place = loaded?.run.find(id);
+    if (loaded === undefined || place === undefined) return undefined;
+    return new LoadedEntry(id, loaded.run.storeKey(place), loaded.run.record(place), loaded.number);
   }
 
   /** The last write of a key, or the last up to `number`; undefined: it was not written. */

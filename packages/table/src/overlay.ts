@@ -1,5 +1,5 @@
 import { LATEST } from './layout.js';
-import type { SortedRun } from './sorted-run.js';
+import { runAround, type SortedRun } from './sorted-run.js';
 import { compareIds, newSortedTree, type SortedTree } from './sorted-tree.js';
 
 /** A key that was written or deleted, but maybe not in the store yet. */
@@ -54,11 +54,13 @@ export class Overlay {
   }
 
   #loaded(id: string): OverlayEntry | undefined {
-    for (const { run, generation } of this.#runs) {
-      const place = run.find(PREFIX + id);
-      if (place !== undefined) return { id, record: run.record(place), generation };
-    }
-    return undefined;
+    // Mostly there is none, and then no key of a run is made.
+    if (this.#runs.length === 0) return undefined;
+    const runId = PREFIX + id;
+    const loaded = runAround(this.#runs, runId);
+    const place = loaded?.run.find(runId);
+    if (loaded === undefined || place === undefined) return undefined;
+    return { id, record: loaded.run.record(place), generation: loaded.generation };
   }
 
   /** Takes in keys that were never written, behind those of the runs before. The run may grow until the generation ends. */

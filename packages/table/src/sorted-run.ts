@@ -83,13 +83,30 @@ export class SortedRun {
     return start + LENGTH_SIZE_BYTES + 1 + this.#bytes.readUInt32LE(start);
   }
 
+  /**
+   * Below 0 where the store key at a place comes before `id`, above 0 where it comes after it, else 0. Compares the bytes
+   * where they lie: a string for each place that a search passes would cost several times as much.
+   */
+  compareAt(place: number, id: string): number {
+    const bytes = this.#bytes;
+    const start = this.#starts[place]!;
+    const keyAt = start + LENGTH_SIZE_BYTES;
+    const length = this.#recordAt(start) - keyAt;
+    const common = Math.min(length, id.length);
+    for (let at = 0; at < common; at++) {
+      const difference = bytes[keyAt + at]! - id.charCodeAt(at);
+      if (difference !== 0) return difference;
+    }
+    return length - id.length;
+  }
+
   /** The place of the first store key that is not before `id`; the length where there is none. */
   placeOf(id: string): number {
     let low = 0;
     let high = this.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if (this.id(middle) < id) low = middle + 1;
+      if (this.compareAt(middle, id) < 0) low = middle + 1;
       else high = middle;
     }
     return low;
@@ -108,7 +125,7 @@ export class SortedRun {
   /** The place of a store key; undefined: it is not here. */
   find(id: string): number | undefined {
     const place = this.placeOf(id);
-    return place < this.length && this.id(place) === id ? place : undefined;
+    return place < this.length && this.compareAt(place, id) === 0 ? place : undefined;
   }
 
   /** What a store must write. */
@@ -117,4 +134,24 @@ export class SortedRun {
       yield { storeKey: this.storeKey(place), record: this.record(place) };
     }
   }
+}
+
+/** What holds a run, beside others. */
+interface HoldsRun {
+  readonly run: SortedRun;
+}
+
+/**
+ * The one of some runs that alone can hold a store key; undefined: none can. `runs` are in key order, and none is empty: a
+ * large load leaves a hundred of them, and to search each would cost more than all else that a write of such a key does.
+ */
+export function runAround<Holder extends HoldsRun>(runs: readonly Holder[], id: string): Holder | undefined {
+  let low = 0;
+  let high = runs.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (runs[middle]!.run.compareAt(0, id) <= 0) low = middle + 1;
+    else high = middle;
+  }
+  return runs[low - 1];
 }

@@ -6,7 +6,7 @@ import { MemoryStoreDirectory } from '../src/index.js';
 import { KeyBlocks } from '../src/key-blocks.js';
 import { LATEST_END, latestKey, writeRecordHeader } from '../src/layout.js';
 import { newRecordBlock } from '../src/record-block.js';
-import { SortedRun } from '../src/sorted-run.js';
+import { runAround, SortedRun } from '../src/sorted-run.js';
 import { keyId } from '../src/sorted-tree.js';
 import type { StoreSnapshot } from '../src/store.js';
 
@@ -53,6 +53,20 @@ describe('a sorted run', () => {
     expect(run.between('A', 'Z')).toEqual({ from: 0, to: 8 });
     expect(run.between('Z', undefined)).toEqual({ from: 8, to: 8 });
   });
+});
+
+test('of some runs the one is found in which a key can be, whatever bytes it has', () => {
+  const runs = [
+    ['b', 'c'],
+    ['c\x00', 'd'],
+    ['\x7f', '\xff'],
+  ].map((keys) => ({ run: runOf(keys) }));
+  const placeOf = (key: string): number => runs.indexOf(runAround(runs, idOf(key))!);
+  expect(['', 'a', 'a\xff'].map(placeOf)).toEqual([-1, -1, -1]);
+  expect(['b', 'ba', 'c'].map(placeOf)).toEqual([0, 0, 0]);
+  expect(['c\x00', 'cc', 'e', '~'].map(placeOf)).toEqual([1, 1, 1, 1]);
+  expect(['\x7f', '\x80', '\xff', '\xff\xff'].map(placeOf)).toEqual([2, 2, 2, 2]);
+  expect(runAround([], idOf('b'))).toBeUndefined();
 });
 
 /** What is done to a store: keys are loaded above all that were loaded before. */

@@ -15,6 +15,7 @@ import {
 import { type moco, replication } from '@coxswain/protocol';
 import { type LeaderLink, LinkError } from '@coxswain/replication';
 import { Backoff, type Clock, pause, type Random, type RateLimit } from '@coxswain/runtime';
+import { readSnapshotRecords } from '@coxswain/stream';
 import { DonorError, type DonorTable, donorTable } from './donor-table.js';
 import type { OneAtATime } from './one-at-a-time.js';
 
@@ -241,8 +242,8 @@ export class Clones {
       try {
         const deadlineMs = clock.monotonicMs() + LIST_MS;
         // A donor that is written to all the time compacts its log faster than a large table comes.
-        const stream = this.#stream(link, table, signal, attempt > 2);
-        await restorer.restore(table.name, stream, { deadlineMs, signal, cloneId });
+        const records = readSnapshotRecords(this.#stream(link, table, signal, attempt > 2));
+        await restorer.restore(table.name, { records }, { deadlineMs, signal, cloneId });
         return;
       } catch (error) {
         if (signal.aborted || attempt === ATTEMPTS_MAX || !mayPass(error)) {

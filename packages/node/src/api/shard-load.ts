@@ -1,3 +1,4 @@
+import type { mvcc } from '@coxswain/protocol';
 import type { Call, Header } from './call.js';
 
 /**
@@ -25,13 +26,12 @@ export interface ShardLoad {
     call: Call,
   ): Promise<void>;
   /**
-   * Runs commands of a log again, in order, as one SEQUENCE, all at one revision. `commands` are marshalled
-   * mvcc.v1.Commands, none of them a SEQUENCE, each with its u64 little-endian length before it; a leader_index that one
-   * has is dropped. At most 512 KiB, or one command. Resolves when they are applied. One call at a time. After
-   * `outcomeUnknown` nobody knows whether they were run: the shard is good for nothing.
+   * Runs commands of a log again, in order, as one SEQUENCE, all at one revision. None of them is a SEQUENCE; a
+   * leader_index that one has is dropped. At most 512 KiB when they are marshalled, or one command. Resolves when they are
+   * applied. One call at a time. After `outcomeUnknown` nobody knows whether they were run: the shard is good for nothing.
    * The caller has checked the commands: apply refuses nothing (A3).
    */
-  replay(commands: Buffer, call: Call): Promise<void>;
+  replay(commands: readonly mvcc.Command[], call: Call): Promise<void>;
   /** The shard's state by the last `finish` or `replay`: no other write comes before the switch. */
   header(): Header;
   /** Live keys by the last `finish` or `replay`. */

@@ -19,7 +19,6 @@ export interface ShardLoadContext {
 
 const KEEP_REVISIONS = Buffer.from([0]);
 const STAMP_ANEW = Buffer.from([1]);
-const LENGTH_BYTES = 8;
 const SEQUENCE = mvcc.Command.fromPartial({ type: mvcc.Command_CommandType.SEQUENCE });
 
 /**
@@ -58,15 +57,12 @@ export class ShardLoad implements ShardLoadApi {
     await this.#reached(result);
   }
 
-  async replay(commands: Buffer, { deadlineMs }: Call): Promise<void> {
+  async replay(commands: readonly mvcc.Command[], { deadlineMs }: Call): Promise<void> {
     this.#assertFinished('commands are run again');
-    const sequence: mvcc.Command[] = [];
-    for (let at = 0; at < commands.length; ) {
-      const start = at + LENGTH_BYTES;
-      at = start + Number(commands.readBigUInt64LE(at));
-      // T3: with the index of another log the keys would have that for their revision.
-      sequence.push({ ...mvcc.Command.decode(commands.subarray(start, at)), leaderIndex: undefined });
-    }
+    // T3: with the index of another log the keys would have that for their revision.
+    const sequence = commands.map((command) =>
+      command.leaderIndex === undefined ? command : { ...command, leaderIndex: undefined },
+    );
     const payload = mvcc.Command.encode({ ...SEQUENCE, sequence }).finish() as Buffer;
     // T2: a log that is half run again is no state of the table either: the shard serves from the last of them on.
     await this.#reached(await this.#context.propose(CommandKind.Command, payload, deadlineMs));

@@ -1,7 +1,7 @@
 import { META_SHARD, type NodeOptions } from '@coxswain/node';
 import { mvcc } from '@coxswain/protocol';
 import { describe, expect, test } from '@jest/globals';
-import { commands, onlyShards, pairs, replicate, restored, shardOf } from './followers.js';
+import { onlyShards, pairs, replicate, restored, shardOf } from './followers.js';
 import { TABLE, World } from './world.js';
 
 const SHARD = 10_001;
@@ -112,7 +112,7 @@ describe('what is not archived stays in the log', () => {
     const load = await restored(world, follower, pairs(20, 'new'));
     const command = mvcc.Command.fromPartial({ kv: { key: Buffer.from('a'), value: Buffer.from('1') } });
     for (let i = 0; i < 5; i++) {
-      await world.settled(load.replay(commands(command), world.deadlineMs(follower)));
+      await world.settled(load.replay([command], world.deadlineMs(follower)));
     }
     await world.settled(load.switch({}, world.deadlineMs(follower)));
     const { revision } = load.header();

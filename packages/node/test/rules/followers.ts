@@ -62,18 +62,6 @@ export async function restored(
   return load;
 }
 
-/** Commands as `ShardLoad.replay` takes them. */
-export function commands(...of: mvcc.Command[]): Buffer {
-  return Buffer.concat(
-    of.flatMap((each) => {
-      const command = mvcc.Command.encode(each).finish();
-      const length = Buffer.alloc(8);
-      length.writeBigUInt64LE(BigInt(command.length));
-      return [length, command];
-    }),
-  );
-}
-
 /** Fills a load that has begun, to its end. */
 export async function fill(
   world: World,

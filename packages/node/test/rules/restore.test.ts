@@ -2,7 +2,7 @@ import { META_SHARD } from '@coxswain/node';
 import { mvcc } from '@coxswain/protocol';
 import { CommandKind } from '@coxswain/table';
 import { describe, expect, test } from '@jest/globals';
-import { commands, fill, fillPart, onlyShards, pairs, restored, shardOf } from './followers.js';
+import { fill, fillPart, onlyShards, pairs, restored, shardOf } from './followers.js';
 import { Outcome, type Step, TABLE, World } from './world.js';
 
 const OLD = 10_001;
@@ -70,7 +70,7 @@ describe('T1: whoever follows a table that is restored', () => {
     const cursor = await world.write(leader, 'old', '1');
     const old = await world.settled(world.node(leader).logs.open(TABLE, world.deadlineMs(leader)));
     const load = await restored(world, follower, pairs(20, 'new'));
-    await world.settled(load.replay(commands(putOf('a', '1')), world.deadlineMs(follower)));
+    await world.settled(load.replay([putOf('a', '1')], world.deadlineMs(follower)));
     await switching(world, follower, load);
     await world.until('the old log ends', () => !old.isServing);
     for (const id of world.ids) {
@@ -96,8 +96,8 @@ describe('commands of a log are run again before the switch', () => {
       kv: { key: Buffer.from('new-001') },
     });
     const batches = [
-      commands(putOf('a', '1'), putOf('new-000', 'again'), remove),
-      commands(putOf('a', '2', { leaderIndex: 10n ** 15n }), putOf('b', '1')),
+      [putOf('a', '1'), putOf('new-000', 'again'), remove],
+      [putOf('a', '2', { leaderIndex: 10n ** 15n }), putOf('b', '1')],
     ];
     for (const batch of batches) await world.settled(load.replay(batch, world.deadlineMs(follower)));
     expect(load.keyCount).toBe(3);
@@ -123,7 +123,7 @@ describe('commands of a log are run again before the switch', () => {
     const [leader] = await world.roles();
     const call = () => world.deadlineMs(leader);
     const load = await world.settled(world.node(leader).maintenance.beginRestore(TABLE, call()));
-    const refused = [load.replay(commands(putOf('a', '1')), call()), load.switch({}, call())];
+    const refused = [load.replay([putOf('a', '1')], call()), load.switch({}, call())];
     for (const promise of refused)
       await expect(world.settled<unknown>(promise)).rejects.toThrow('not before');
     const end = { leaderIndex: 0, keyCount: 1, hasUnstamped: false };
@@ -220,7 +220,7 @@ describe('T2: of what happens at the same time one thing holds, and the other on
       const [leader, follower, other] = await world.roles();
       const first = await restored(world, follower, pairs(20, 'first'), table);
       const second = await restored(world, other, pairs(20, 'second'), table);
-      const more = commands(putOf('a', '1'));
+      const more = [putOf('a', '1')];
       expect(await refusal(world, first.replay(more, world.deadlineMs(follower)))).toContain('came first');
       expect(await refusal(world, first.switch({}, world.deadlineMs(follower)))).toContain('came first');
       await world.settled(first.abandon(world.deadlineMs(follower)));
@@ -325,7 +325,7 @@ describe('a restore that does not come to its end', () => {
       world.node(follower).maintenance.beginRestore(table, world.deadlineMs(follower)),
     );
     await fill(world, follower, load, pairs(20, 'new'));
-    await world.settled(load.replay(commands(putOf('a', '1')), world.deadlineMs(follower)));
+    await world.settled(load.replay([putOf('a', '1')], world.deadlineMs(follower)));
     await world.write(other, 'old', '2');
     return { world, load, leader, follower, other };
   };
