@@ -92,7 +92,10 @@ const node = {
   },
 };
 const begun = (): MemoryLoad | undefined => last.load;
-const nodeParts = { cluster: node, maintenance: node } as unknown as Pick<NodeParts, 'cluster' | 'maintenance'>;
+const nodeParts = { cluster: node, maintenance: node } as unknown as Pick<
+  NodeParts,
+  'cluster' | 'maintenance'
+>;
 const restorer = new Restorer(nodeParts, { clock: systemClock, log: () => undefined });
 const restores = new Restores(nodeParts, restorer, {
   rate: new RateLimit(systemClock, 0),

@@ -33,7 +33,7 @@ export interface GroupPeers {
 }
 
 /** What holds for a group whose members do not speak in frames: nothing carries requests to its leader. */
-export interface LedElsewhere {
+interface LedElsewhere {
   /** Gives the error of writes and linearizable reads that come to a member while `leader`, another one, leads. */
   error(leader: NodeId): ApiError;
   /** Says why the group has no leader, and what to do; undefined: no more is known than how many voters answer. */
