@@ -40,7 +40,8 @@ export type {
   StoreScan,
   StoreSnapshot,
 } from './store.js';
-export { type PointRead, Table, type TableOptions } from './table.js';
+export { type PointRead, Table } from './table.js';
+export type { TableOptions } from './table-options.js';
 export type { TableState } from './table-state.js';
 export type { TableView } from './table-view.js';
 export {

@@ -5,7 +5,7 @@ import { modRevisionOf, writeRecordHeader } from './layout.js';
 import { newRecordBlock } from './record-block.js';
 import { decodePreamble, isPreamble, type SnapshotPreamble } from './snapshot-preamble.js';
 import type { Operation, OrderedStore, StoreDirectory } from './store.js';
-import { initializeStore } from './table.js';
+import { initializeStore } from './table-opening.js';
 import type { TableState } from './table-state.js';
 
 const BATCH_SIZE_BYTES = 1024 * 1024;

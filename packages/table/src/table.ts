@@ -1,7 +1,6 @@
 import { Applier } from './applier.js';
-import { type BatchRecord, type Checkpoint, decodeBatchRecord, encodeBatchRecord } from './batch-record.js';
-import { BufferedStore } from './buffered-store.js';
-import { ContentHash } from './content-hash.js';
+import { type BatchRecord, decodeBatchRecord } from './batch-record.js';
+import type { BufferedStore } from './buffered-store.js';
 import type { Effects } from './effects.js';
 import { type EncodedPairs, EncodedPoint } from './encoded-pairs.js';
 import {
@@ -12,22 +11,20 @@ import {
 } from './errors.js';
 import { HistoryRemoval } from './history-removal.js';
 import { readJournal } from './journal.js';
-import { KeyBlocks } from './key-blocks.js';
 import { ALL_KEYS, boundsOf } from './key-bounds.js';
-import { BATCH_END, batchKey, batchNumberOf, historyBlocksFrom, latestKey, outcomeKey } from './layout.js';
-import type { PageBudget } from './page-budget.js';
+import { batchKey, historyBlocksFrom, latestKey, outcomeKey } from './layout.js';
 import { type Gap, PageCache } from './page-cache.js';
 import { deletionOf } from './range-deletion.js';
 import { toKeyRecord } from './range-reader.js';
-import { recallWrittenKeys } from './recalled-keys.js';
 import { SharedSnapshot } from './shared-snapshot.js';
 import { keyId } from './sorted-tree.js';
-import type { Operation, OrderedStore, StoreDirectory } from './store.js';
+import type { Operation } from './store.js';
 import { StoreWriter } from './store-writer.js';
+import { type OpenedTable, openTableStore } from './table-opening.js';
+import type { TableOptions } from './table-options.js';
 import { liveKeyCountOf, type Progress, type TableState } from './table-state.js';
 import { TableView } from './table-view.js';
 import type { ApplyResult, KeyRecord, RangePage, RangeQuery, TableEntry } from './types.js';
-import type { WriteBudget } from './write-budget.js';
 import { WRITTEN_KEYS_SIZE_BYTES_MAX } from './written-keys.js';
 
 /** Effects of one entry in one store batch, at most; see A4. */
@@ -39,35 +36,6 @@ const EFFECTS_OPERATIONS_MAX = 4000;
 /** Records that housekeeping removes in one batch. */
 const REMOVAL_STEP_KEYS_MAX = 500;
 const BYTES_MAX = Number.MAX_SAFE_INTEGER;
-
-export interface TableOptions {
-  readonly directory: StoreDirectory;
-  /** The name of the table's store, made from its shard id (T5). */
-  readonly name: string;
-  /** Make the store when it is missing. Without, a missing or empty one is an error: the wal knows better (T4). */
-  readonly create: boolean;
-  /** What a new table starts from: the base of its shard's log (T1), 0 for a name that was never used. */
-  readonly initialIndex: number;
-  /**
-   * The table is a replica of a leader cluster's, and has nothing of it yet: a new store begins at the cursor and
-   * revision 0, whatever its log begins with.
-   */
-  readonly isReplicated?: boolean;
-  /** What the table may keep in memory of what was written: half of it is flushed while the other half is filled. */
-  readonly writeBufferSizeBytes: number;
-  /** Effects of one entry in one store batch, at most (A4). Default 4 MiB, or a quarter of the write buffer where that is between 64 KiB and 4 MiB. */
-  readonly effectsSizeBytesMax?: number;
-  /** Store writes of one entry in one store batch, at most (A4). Default 4000. */
-  readonly effectsOperationsMax?: number;
-  /** How many keys a block is made of that knows their number; see `KeyBlocks`. Default 256, and more in a large table. */
-  readonly keyBlockKeys?: number | undefined;
-  /** What all tables together may keep in memory of what was written; absent: each keeps what it may by itself. */
-  readonly writeBudget?: WriteBudget;
-  /** Where the pages are kept that ranges are answered from; absent: there are none. */
-  readonly pageBudget?: PageBudget;
-  /** What the keys written in the bounds of a range deletion may take in memory, while its sweep goes on. */
-  readonly writtenKeysSizeBytesMax?: number;
-}
 
 /** A latest key, and the revision that the read saw. */
 export interface PointRead {
@@ -112,19 +80,7 @@ export class Table {
   /** No outcome is kept of entries below it. */
   #outcomesFrom = 0;
 
-  private constructor(
-    options: TableOptions,
-    store: BufferedStore,
-    opened: {
-      readonly state: TableState;
-      readonly progress: Progress | undefined;
-      readonly checkpoint: Checkpoint;
-      readonly sizeBytes: number;
-      readonly oldestBatchNumber: number;
-      readonly lastBatchNumber: number;
-      readonly blocksRemovedUpTo: number;
-    },
-  ) {
+  private constructor(options: TableOptions, store: BufferedStore, opened: OpenedTable) {
     this.#name = options.name;
     this.#blocksRemovedUpTo = opened.blocksRemovedUpTo;
     this.#store = store;
@@ -158,52 +114,8 @@ export class Table {
    * Rejects with TableGapError or StoreDamagedError: the replica must be fenced. Other errors are the store's.
    */
   static async open(options: TableOptions): Promise<Table> {
-    const { directory, name, create, writtenKeysSizeBytesMax = WRITTEN_KEYS_SIZE_BYTES_MAX } = options;
-    const keyBlocks = { blockKeys: options.keyBlockKeys };
-    const store = await directory.open(name, { create });
-    let isHeld = false;
-    try {
-      await store.hold();
-      isHeld = true;
-      const last = await readLastBatch(store);
-      if (last === undefined) {
-        if (!create) throw new TableGapError(name, 'it holds no batch at all');
-        const state = await initializeStore(store, initialState(options));
-        const checkpoint = { batchNumber: 1, appliedIndex: state.appliedIndex };
-        return new Table(options, new BufferedStore(store, KeyBlocks.empty(keyBlocks)), {
-          state,
-          progress: undefined,
-          checkpoint,
-          sizeBytes: 0,
-          oldestBatchNumber: 1,
-          lastBatchNumber: 1,
-          blocksRemovedUpTo: state.historyFloor,
-        });
-      }
-      await assertNoGap(store, name, last.checkpoint.batchNumber, last.batchNumber);
-      const batches = {
-        oldestBatchNumber: (await readFirstBatchNumber(store)) ?? last.batchNumber,
-        lastBatchNumber: last.batchNumber,
-      };
-      const deletions = await recallWrittenKeys(store, last.state.deletions, {
-        ...batches,
-        sizeBytesMax: writtenKeysSizeBytesMax,
-      });
-      return new Table(options, new BufferedStore(store, KeyBlocks.unknown(last.state.keyCount, keyBlocks)), {
-        ...last,
-        ...batches,
-        state: { ...last.state, deletions },
-        sizeBytes: await store.approximateSizeBytes({}),
-        blocksRemovedUpTo: (await hasBlocksUpTo(store, last.state.historyFloor))
-          ? -1
-          : last.state.historyFloor,
-      });
-    } catch (error) {
-      await store.close();
-      throw error;
-    } finally {
-      if (isHeld) store.release();
-    }
+    const { store, opened } = await openTableStore(options);
+    return new Table(options, store, opened);
   }
 
   /** The state as of the last entry whose write has completed; it is what reads see. */
@@ -738,87 +650,4 @@ async function resultsOf({ results, written }: Evaluated): Promise<ApplyResult[]
 
 function deletions(storeKeys: readonly Buffer[]): Operation[] {
   return storeKeys.map((storeKey) => ({ storeKey, record: undefined }));
-}
-
-function initialState({ initialIndex, isReplicated = false }: TableOptions): TableState {
-  const revision = isReplicated ? 0 : initialIndex;
-  return {
-    appliedIndex: initialIndex,
-    appliedTerm: 0,
-    revision,
-    leaderIndex: isReplicated ? 0 : undefined,
-    lastTimeMs: 0,
-    historyFloor: revision,
-    keyCount: 0,
-    contentHash: new ContentHash().toBuffer(),
-    sealedBy: undefined,
-    changeCount: 0,
-    deletions: [],
-    swept: [],
-  };
-}
-
-async function readLastBatch(
-  store: OrderedStore,
-): Promise<(ReturnType<typeof decodeBatchRecord> & { batchNumber: number }) | undefined> {
-  const scan = store.scan({ gte: batchKey(0), lt: BATCH_END, reverse: true, limit: 1 });
-  try {
-    const [last] = await scan.next(1, BYTES_MAX);
-    return last && { ...decodeBatchRecord(last[1]), batchNumber: batchNumberOf(last[0]) };
-  } finally {
-    await scan.close();
-  }
-}
-
-async function readFirstBatchNumber(store: OrderedStore): Promise<number | undefined> {
-  const scan = store.scan({ gte: batchKey(0), lt: BATCH_END, keysOnly: true, limit: 1 });
-  try {
-    const [first] = await scan.next(1, BYTES_MAX);
-    return first && batchNumberOf(first[0]);
-  } finally {
-    await scan.close();
-  }
-}
-
-/** Whether it has history of this revision or an earlier one. */
-async function hasBlocksUpTo(store: OrderedStore, revision: number): Promise<boolean> {
-  const range = { gte: historyBlocksFrom(0), lt: historyBlocksFrom(revision + 1) };
-  const scan = store.scan({ ...range, keysOnly: true, limit: 1 });
-  try {
-    return (await scan.next(1, BYTES_MAX)).length > 0;
-  } finally {
-    await scan.close();
-  }
-}
-
-/** Every batch from the last checkpoint on must be there (D4). */
-async function assertNoGap(store: OrderedStore, name: string, first: number, last: number): Promise<void> {
-  // The last one was read.
-  if (first === last) return;
-  const scan = store.scan({ gte: batchKey(first), lt: BATCH_END, keysOnly: true });
-  try {
-    let expected = first;
-    for (;;) {
-      const page = await scan.next(1000, BYTES_MAX);
-      for (const [storeKey] of page) {
-        const found = batchNumberOf(storeKey);
-        if (found !== expected)
-          throw new TableGapError(name, `batch ${expected} is missing, ${found} is there`);
-        expected += 1;
-      }
-      if (page.length === 0) break;
-    }
-    if (expected <= last) throw new TableGapError(name, `batch ${expected} is missing`);
-  } finally {
-    await scan.close();
-  }
-}
-
-/** Writes the first batch record of a new store, durably. */
-export async function initializeStore(store: OrderedStore, state: TableState): Promise<TableState> {
-  const checkpoint = { batchNumber: 1, appliedIndex: state.appliedIndex };
-  const record = encodeBatchRecord({ state, checkpoint, progress: undefined }, []);
-  await store.write([{ storeKey: batchKey(1), record }]);
-  await store.flush();
-  return state;
 }
