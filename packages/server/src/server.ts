@@ -1,10 +1,7 @@
-import { readFileSync } from 'node:fs';
-import { createSecureContext } from 'node:tls';
 import {
   BackupAgent,
   BinlogBackups,
   Clones,
-  type Donor,
   defaultBackupAgentLimits,
   OneAtATime,
   TidbBinlog,
@@ -15,45 +12,33 @@ import { HeldMemory } from '@coxswain/http2';
 import {
   DataDirectoryError,
   type Disks,
-  defaultNodeOptions,
   type Environment,
   GrpcWolfLink,
-  isTableName,
   type Log,
   Node,
   NodeDisks,
   type NodeOptions,
   NodeSmallFiles,
-  type PeerTls,
   type Readiness,
-  SocketPeerTransport,
   systemClock,
   systemRandom,
-  TABLE_NAME_RULE,
-  type WolfOptions,
 } from '@coxswain/node';
 import {
   defaultFollowerOptions,
   Follower,
   type GrpcLeaderLink,
   LeaderReplication,
-  type LinkTls,
   openGrpcLeaderLink,
   SnapshotDownloads,
 } from '@coxswain/replication';
 import { RateLimit } from '@coxswain/runtime';
 import { LevelStoreDirectory, RestingStores, type StoreDirectory } from '@coxswain/table';
 import { NodeWalDisk } from '@coxswain/wal';
-import {
-  formatHostAndPort,
-  formatListenAddress,
-  isWildcard,
-  type ListenAddress,
-  localUrl,
-  parseListenAddress,
-} from './config/address.js';
+import { formatListenAddress, localUrl, parseListenAddress } from './config/address.js';
 import { describeConfig } from './config/config.js';
 import { type Config, configOptions } from './config/config-schema.js';
+import { listenerTls, noTls, plainAddress } from './config/listeners.js';
+import { nodeName, toNodeOptions, wolfOptions } from './config/node-options.js';
 import { guardWithToken, Token } from './grpc/bearer-token.js';
 import type { Method } from './grpc/call.js';
 import { GrpcListener, memoryLimits } from './grpc/grpc-listener.js';
@@ -67,21 +52,25 @@ import { describeMaintenance } from './metrics/maintenance-metrics.js';
 import { MetricsPage } from './metrics/metrics-page.js';
 import { describeNodeMetrics } from './metrics/node-metrics.js';
 import { describeReplication } from './metrics/replication-metrics.js';
-import { Certificates } from './process/certificates.js';
+import type { Certificates } from './process/certificates.js';
 import { DataDirectory, type DataPaths, dataPaths } from './process/data-directory.js';
 import { checkFirstRoom, withRoom } from './process/disk-room.js';
+import { during } from './process/during.js';
+import { cloneAuthority, linkCertificates, peerCertificates } from './process/link-certificates.js';
+import { RaftListener } from './process/raft-listener.js';
 import { StartError, toStartError } from './process/start-error.js';
-import type { ListenerTls } from './process/tls.js';
 import { version } from './process/version.js';
 import { AdminApi } from './rest/admin-api.js';
 import { addBinlogRoutes } from './rest/binlog-routes.js';
 import { SnapshotHttp } from './rest/snapshot-http.js';
 import { ClusterService } from './services/cluster-service.js';
+import { openDonorLink } from './services/donor-link.js';
 import { HealthService } from './services/health-service.js';
 import { KvService } from './services/kv-service.js';
 import { MaintenanceService } from './services/maintenance-service.js';
 import { MetricsService } from './services/metrics-service.js';
 import { mocoMethods } from './services/moco-service.js';
+import { cloneProblems, keepingUp, servicesOf, withArchive, withReplication } from './services/readiness.js';
 import { metadataMethods, replicationMethods, tableMethods } from './services/replication-services.js';
 import { TablesService } from './services/tables-service.js';
 import { wolfMethods } from './services/wolf-service.js';
@@ -104,10 +93,6 @@ const silentElectionTimeouts = 2;
 const logCallsMax = 100_000;
 /** Snapshots at a time; more would only share the disk and the link. */
 const snapshotCallsMax = 8;
-/** More than any message of a log holds (P4). */
-const donorMessageBytesMax = 16 * 1024 * 1024;
-/** A donor that is gone is noticed in twice that time. */
-const donorKeepaliveMs = 5_000;
 /** Backups at a time, likewise. */
 const backupCallsMax = 8;
 /** Restores at a time, likewise. */
@@ -682,280 +667,4 @@ export class Server {
     this.#directory?.release();
     if (this.#node) this.#log('info', 'the node has stopped');
   }
-}
-
-/** Carries the frames of peers; where it cannot listen, the start says so of it and of nothing else. */
-class RaftListener extends SocketPeerTransport {
-  override start(...of: Parameters<SocketPeerTransport['start']>): Promise<void> {
-    return during('open the raft listener', () => super.start(...of));
-  }
-}
-
-async function during<T>(action: string, act: () => T | Promise<T>): Promise<T> {
-  try {
-    return await act();
-  } catch (error) {
-    throw toStartError(action, error);
-  }
-}
-
-/**
- * Adds what moco-agent's health asks of a follower cluster (docs/operations-protocols.md §2). A table that cannot be applied
- * does not serve either; a leader cluster that is away leaves the node ready, since local reads go on.
- */
-function withReplication(readiness: Readiness, node: Node, follower: Follower | undefined): Readiness {
-  if (follower === undefined || node.cluster.role !== 'follower') return readiness;
-  const hasIOThreadError = follower.status().isBroken;
-  const hasSQLThreadError = node.reports.status().tables.some(({ error }) => error !== undefined);
-  return {
-    isReady: readiness.isReady && !hasSQLThreadError,
-    conditions: { ...readiness.conditions, hasIOThreadError, hasSQLThreadError },
-  };
-}
-
-/** Ready where the node is, and on a follower cluster also reaches its leader cluster and replicates every table of its own. */
-function keepingUp(readiness: Readiness, node: Node, follower: Follower | undefined): Readiness {
-  if (follower === undefined || node.cluster.role !== 'follower') return readiness;
-  const { isBroken, isReached, isFailing } = follower.status();
-  const isReplicationPaused = node.members.isReplicationPaused;
-  return {
-    isReady: readiness.isReady && !isBroken && isReached && !isFailing && !isReplicationPaused,
-    conditions: {
-      ...readiness.conditions,
-      isLeaderClusterOutOfReach: !isReached,
-      isReplicationFailing: isFailing,
-      isReplicationPaused,
-    },
-  };
-}
-
-/** Who refuses writes is not ready, whatever the reason (docs/operations-protocols.md §2). */
-function withArchive({ isReady, conditions }: Readiness, node: Node): Readiness {
-  const isArchiveFull = node.maintenance.archiveBacklog().refusesWrites;
-  return { isReady: isReady && !isArchiveFull, conditions: { ...conditions, isArchiveFull } };
-}
-
-/** Undefined: no TLS. It is used where the address says https, or where there is something to use it with. */
-function linkCertificates(config: Config, log: Log): Certificates<LinkTls> | undefined {
-  const names = ['replication.ca-filename', 'replication.cert-filename', 'replication.key-filename'] as const;
-  const files = names.map((name) => config[name]);
-  const [caFile, certFile, keyFile] = files;
-  const isVerificationSkipped = config['replication.insecure-skip-verify'];
-  const isAsked = caFile !== '' || certFile !== '' || isVerificationSkipped;
-  if (!isAsked && !config['replication.leader-address'].includes('https://')) return undefined;
-  if ((certFile === '') !== (keyFile === '')) {
-    const [missing, given] = certFile === '' ? [names[1], names[2]] : [names[2], names[1]];
-    throw new StartError(
-      `${missing} must be set: a certificate and its key go together, and ${given} is given`,
-    );
-  }
-  return new Certificates({
-    name: 'leader-cluster',
-    files,
-    load: () => {
-      const [ca, cert, key] = names.map((name) => readPem(config, name));
-      return checkedTls({ ca, cert, key, isVerificationSkipped });
-    },
-    log,
-  });
-}
-
-/** Undefined: the system's authorities are believed. */
-function cloneAuthority(config: Config, log: Log): Certificates<LinkTls> | undefined {
-  const name = 'clone.ca-filename';
-  if (config[name] === '') return undefined;
-  const load = () => checkedTls({ ca: readPem(config, name) });
-  return new Certificates({ name: 'clone', files: [config[name]], load, log });
-}
-
-/** Undefined where the option is not set. Throws with the option's name. */
-function readPem(
-  config: Config,
-  name: 'clone.ca-filename' | `replication.${'ca' | 'cert' | 'key'}-filename`,
-): Buffer | undefined {
-  if (config[name] === '') return undefined;
-  try {
-    return readFileSync(config[name]);
-  } catch (cause) {
-    throw new Error(`${name}: cannot read ${config[name]}: ${(cause as Error).message}`, { cause });
-  }
-}
-
-/** Files that do not belong together are found here and not in the next handshake. */
-function checkedTls<
-  T extends { ca?: Buffer | undefined; cert?: Buffer | undefined; key?: Buffer | undefined },
->(tls: T): T {
-  const { ca, cert, key } = tls;
-  createSecureContext({ ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) });
-  return tls;
-}
-
-function openDonorLink(
-  { address, token }: Donor,
-  authority: Certificates<LinkTls> | undefined,
-  log: Log,
-): Promise<GrpcLeaderLink> {
-  const isTls = authority !== undefined || address.includes('https://');
-  return openGrpcLeaderLink({
-    address,
-    token,
-    tls: isTls ? () => authority?.current ?? {} : undefined,
-    messageBytesMax: donorMessageBytesMax,
-    keepaliveTimeMs: donorKeepaliveMs,
-    keepaliveTimeoutMs: donorKeepaliveMs,
-    clock: systemClock,
-    log,
-  });
-}
-
-/** Until a clone has succeeded or was forgotten the cluster serves nobody, whatever else is well. */
-function cloneProblems({
-  maintenance: {
-    clone: { unfinished, isRunning },
-  },
-}: Node): string[] {
-  if (unfinished === undefined) return [];
-  const { donor, error } = unfinished;
-  if (error === null && isRunning) {
-    return [
-      `the clone of ${donor} is under way: no node is ready, and writes are refused, until all tables have come`,
-    ];
-  }
-  return [`the clone of ${donor} has failed: ${error ?? 'its node is gone'}`];
-}
-
-function nodeName(config: Config): string {
-  return config['memberlist.node-name'] || `node-${config['raft.node-id']}`;
-}
-
-function servicesOf(
-  needReadiness: readonly Method[],
-  always: readonly Method[],
-): Map<string, { needsReadiness: boolean }> {
-  const services = new Map<string, { needsReadiness: boolean }>();
-  const add = (methods: readonly Method[], needsReadiness: boolean): void => {
-    for (const { definition } of methods) services.set(definition.path.split('/')[1]!, { needsReadiness });
-  };
-  add(needReadiness, true);
-  add(always, false);
-  return services;
-}
-
-function listenerTls(config: Config, name: 'api' | 'replication'): ListenerTls {
-  return {
-    certFile: config[`${name}.cert-filename`],
-    keyFile: config[`${name}.key-filename`],
-    caFile: config[`${name}.ca-filename`],
-    isClientCertRequired: config[`${name}.client-cert-auth`],
-    allowedCommonName: name === 'api' ? config['api.allowed-cn'] : '',
-    allowedHostname: name === 'api' ? config['api.allowed-hostname'] : '',
-  };
-}
-
-const noTls: ListenerTls = {
-  certFile: '',
-  keyFile: '',
-  caFile: '',
-  isClientCertRequired: false,
-  allowedCommonName: '',
-  allowedHostname: '',
-};
-
-/** Of a listener whose protocol has no encryption. */
-function plainAddress(
-  config: Config,
-  name: 'backup-agent.address' | 'wolf.address',
-): Required<Pick<ListenAddress, 'isTls' | 'host' | 'port'>> {
-  const { host, port, isTls = false } = parseListenAddress(config[name]) ?? {};
-  if (host === undefined || port === undefined || isTls) {
-    throw new StartError(`${name} must be host:port, not ${JSON.stringify(config[name])}`);
-  }
-  return { isTls, host, port };
-}
-
-/** Undefined: no table is replicated over wolf.raft. */
-function wolfOptions(config: Config): WolfOptions | undefined {
-  const { 'wolf.table': table, 'wolf.address': own, 'wolf.members': named } = config;
-  if (table === '') {
-    if (Object.keys(named).length === 0) return undefined;
-    throw new StartError('wolf.members needs wolf.table, the table that these members replicate');
-  }
-  if (own === '')
-    throw new StartError('wolf.table needs wolf.address, at which the other members reach this node');
-  if (!isTableName(table)) throw new StartError(`wolf.table must be ${TABLE_NAME_RULE}`);
-  const members = new Map(Object.entries(named).map(([id, address]) => [Number(id), address]));
-  if (members.size === 0) members.set(0, own);
-  const id = [...members].find(([, address]) => address === own)?.[0];
-  if (id === undefined) {
-    throw new StartError(
-      `wolf.members must list ${own}, which is wolf.address: add it, with the id that it has on the other members`,
-    );
-  }
-  return { table, id, members };
-}
-
-/** Undefined: no TLS between nodes. */
-function peerCertificates(config: Config, log: Log): Certificates<PeerTls> | undefined {
-  const names = ['raft.cert-filename', 'raft.key-filename', 'raft.ca-filename'] as const;
-  const missing = names.find((name) => config[name] === '');
-  if (missing && names.every((name) => config[name] === '')) return undefined;
-  if (missing)
-    throw new StartError(`${missing} must be set: TLS between nodes needs all of ${names.join(', ')}`);
-  const load = (): PeerTls => {
-    const [cert, key, ca] = names.map((name) => readFileSync(config[name]));
-    return checkedTls({ cert: cert!, key: key!, ca: ca! });
-  };
-  return new Certificates({ name: 'raft', files: names.map((name) => config[name]), load, log });
-}
-
-/** host:port at which others reach the REST listener: where it binds every address, by the host of raft.address. */
-function advertisedRestAddress(config: Config): string {
-  const address = parseListenAddress(config['rest.address'])!;
-  if (address.path !== undefined) return address.path;
-  const { host } = isWildcard(address) ? parseListenAddress(config['raft.address'])! : address;
-  return formatHostAndPort(host!, address.port!);
-}
-
-function toNodeOptions(config: Config): NodeOptions {
-  const nodeId = config['raft.node-id'];
-  const members = new Map(
-    Object.entries(config['raft.initial-members']).map(([id, address]) => [Number(id), address]),
-  );
-  if (members.size === 0) members.set(nodeId, config['raft.address']);
-  if (!members.has(nodeId)) {
-    throw new StartError(
-      `raft.initial-members does not list this node: add ${nodeId}=${config['raft.address']}`,
-    );
-  }
-  if (config['raft.election-rtt'] <= config['raft.heartbeat-rtt']) {
-    throw new StartError(
-      'raft.election-rtt must be greater than raft.heartbeat-rtt, best ten times and more',
-    );
-  }
-  const advertised = config['api.advertise-address'] || localUrl(parseListenAddress(config['api.address'])!);
-  return {
-    ...defaultNodeOptions,
-    nodeId,
-    nodeName: nodeName(config),
-    initialMembers: members,
-    clientUrls: [advertised],
-    restAddress: advertisedRestAddress(config),
-    version,
-    tickMs: config['raft.rtt'],
-    heartbeatTicks: config['raft.heartbeat-rtt'],
-    electionTicks: config['raft.election-rtt'],
-    snapshotEntries: config['raft.snapshot-entries'],
-    compactionOverheadEntries: config['raft.compaction-overhead'],
-    historyRetentionMs: config['storage.history-retention'],
-    walSegmentSizeBytes: config['raft.wal-segment-size'],
-    storeWriteBufferBytes: config['storage.write-buffer-size'],
-    writeMemoryBytes: config['storage.write-memory-size'],
-    storeCacheBytes: config['storage.block-cache-size'],
-    pageCacheBytes: config['storage.page-cache-size'],
-    initialTables: config['tables.names'],
-    archive:
-      config['archive.target'] === ''
-        ? undefined
-        : { backlogBytesMax: config['archive.max-backlog'], onLimit: config['archive.on-limit'] },
-  };
 }

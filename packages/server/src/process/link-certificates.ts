@@ -1,0 +1,76 @@
+import { readFileSync } from 'node:fs';
+import { createSecureContext } from 'node:tls';
+import type { Log, PeerTls } from '@coxswain/node';
+import type { LinkTls } from '@coxswain/replication';
+import type { Config } from '../config/config-schema.js';
+import { Certificates } from './certificates.js';
+import { StartError } from './start-error.js';
+
+/** Undefined: no TLS. It is used where the address says https, or where there is something to use it with. */
+export function linkCertificates(config: Config, log: Log): Certificates<LinkTls> | undefined {
+  const names = ['replication.ca-filename', 'replication.cert-filename', 'replication.key-filename'] as const;
+  const files = names.map((name) => config[name]);
+  const [caFile, certFile, keyFile] = files;
+  const isVerificationSkipped = config['replication.insecure-skip-verify'];
+  const isAsked = caFile !== '' || certFile !== '' || isVerificationSkipped;
+  if (!isAsked && !config['replication.leader-address'].includes('https://')) return undefined;
+  if ((certFile === '') !== (keyFile === '')) {
+    const [missing, given] = certFile === '' ? [names[1], names[2]] : [names[2], names[1]];
+    throw new StartError(
+      `${missing} must be set: a certificate and its key go together, and ${given} is given`,
+    );
+  }
+  return new Certificates({
+    name: 'leader-cluster',
+    files,
+    load: () => {
+      const [ca, cert, key] = names.map((name) => readPem(config, name));
+      return checkedTls({ ca, cert, key, isVerificationSkipped });
+    },
+    log,
+  });
+}
+
+/** Undefined: the system's authorities are believed. */
+export function cloneAuthority(config: Config, log: Log): Certificates<LinkTls> | undefined {
+  const name = 'clone.ca-filename';
+  if (config[name] === '') return undefined;
+  const load = () => checkedTls({ ca: readPem(config, name) });
+  return new Certificates({ name: 'clone', files: [config[name]], load, log });
+}
+
+/** Undefined: no TLS between nodes. */
+export function peerCertificates(config: Config, log: Log): Certificates<PeerTls> | undefined {
+  const names = ['raft.cert-filename', 'raft.key-filename', 'raft.ca-filename'] as const;
+  const missing = names.find((name) => config[name] === '');
+  if (missing && names.every((name) => config[name] === '')) return undefined;
+  if (missing)
+    throw new StartError(`${missing} must be set: TLS between nodes needs all of ${names.join(', ')}`);
+  const load = (): PeerTls => {
+    const [cert, key, ca] = names.map((name) => readFileSync(config[name]));
+    return checkedTls({ cert: cert!, key: key!, ca: ca! });
+  };
+  return new Certificates({ name: 'raft', files: names.map((name) => config[name]), load, log });
+}
+
+/** Undefined where the option is not set. Throws with the option's name. */
+function readPem(
+  config: Config,
+  name: 'clone.ca-filename' | `replication.${'ca' | 'cert' | 'key'}-filename`,
+): Buffer | undefined {
+  if (config[name] === '') return undefined;
+  try {
+    return readFileSync(config[name]);
+  } catch (cause) {
+    throw new Error(`${name}: cannot read ${config[name]}: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** Files that do not belong together are found here and not in the next handshake. */
+function checkedTls<
+  T extends { ca?: Buffer | undefined; cert?: Buffer | undefined; key?: Buffer | undefined },
+>(tls: T): T {
+  const { ca, cert, key } = tls;
+  createSecureContext({ ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) });
+  return tls;
+}

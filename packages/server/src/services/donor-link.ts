@@ -1,0 +1,28 @@
+import type { Donor } from '@coxswain/agents';
+import { type Log, systemClock } from '@coxswain/node';
+import { type GrpcLeaderLink, type LinkTls, openGrpcLeaderLink } from '@coxswain/replication';
+import type { Certificates } from '../process/certificates.js';
+
+/** More than any message of a log holds (P4). */
+const donorMessageBytesMax = 16 * 1024 * 1024;
+/** A donor that is gone is noticed in twice that time. */
+const donorKeepaliveMs = 5_000;
+
+/** Opens a link to a node of the cluster that is cloned. */
+export function openDonorLink(
+  { address, token }: Donor,
+  authority: Certificates<LinkTls> | undefined,
+  log: Log,
+): Promise<GrpcLeaderLink> {
+  const isTls = authority !== undefined || address.includes('https://');
+  return openGrpcLeaderLink({
+    address,
+    token,
+    tls: isTls ? () => authority?.current ?? {} : undefined,
+    messageBytesMax: donorMessageBytesMax,
+    keepaliveTimeMs: donorKeepaliveMs,
+    keepaliveTimeoutMs: donorKeepaliveMs,
+    clock: systemClock,
+    log,
+  });
+}
