@@ -5,7 +5,7 @@ export class RaftInvariantError extends Error {
 
 /**
  * States what must hold, in production too: a replica that goes on after a broken invariant can lose what
- * others were told is safe. The message may be a function, so that a check on the hot path formats nothing.
+ * others were promised. The message may be a function, so that a check on the hot path formats nothing.
  */
 export function assert(condition: boolean, message: string | (() => string)): asserts condition {
   if (!condition) throw new RaftInvariantError(typeof message === 'string' ? message : message());

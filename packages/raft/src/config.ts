@@ -8,7 +8,7 @@ export interface RaftConfig {
   readonly electionTicks: number;
   readonly heartbeatTicks: number;
   readonly log: LogReader;
-  /** As last made durable. `commit` is a hint: it may be behind `applied`. */
+  /** As last made durable. `commit` is a hint: it may lag behind `applied`. */
   readonly hardState: HardState;
   readonly membership: Membership;
   /** The state machine's applied index at start. */

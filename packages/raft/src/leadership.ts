@@ -280,7 +280,7 @@ export class Leadership {
 
   reportUnreachable(id: NodeId): void {
     const peer = this.peers.get(id);
-    // What is on its way in the pipeline is most likely lost.
+    // The appends in the pipeline are most likely lost.
     if (peer?.state === 'replicate') peer.becomeProbe();
   }
 
@@ -361,7 +361,7 @@ export class Leadership {
     }
     const { entries, bytes } = withEntries ? this.read(peer.next) : NOTHING;
     const commit = this.log.commit;
-    // One that is to show what was lost must be answered; so must a probe.
+    // An append that finds out which ones were lost must be answered; so must a probe.
     const isToAnswer = withEntries || peer.isEmptyAppendDue;
     peer.sent(entries.length, bytes, commit);
     this.host.send({

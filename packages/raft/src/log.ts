@@ -25,13 +25,13 @@ export class Log {
   private submittedIndex: number;
   private durableTo: number;
   private tail: Entry[] = [];
-  /** The index of `tail[0]`. What is below is read from the host. */
+  /** The index of `tail[0]`. Entries below it are read from the host. */
   private tailFirst: number;
   /** Restored, and not durable yet. */
   private restoring: SnapshotMetadata | undefined;
   private isSnapshotSubmitted = true;
 
-  /** `commit` is a hint from the disk: it may be behind what is applied. */
+  /** `commit` is a hint from the disk: it may lag behind the applied index. */
   constructor(
     private readonly reader: LogReader,
     commit: number,
@@ -119,7 +119,7 @@ export class Log {
     return bytes > maxBytes ? stored : stored.concat(this.tailSlice(next, to, maxBytes, bytes));
   }
 
-  /** The entry at `from`, with which the slice holds `bytes` of data, and what fits behind it. */
+  /** The entry at `from`, with which the slice holds `bytes` of data, and those after it that fit. */
   private tailSlice(from: number, to: number, maxBytes: number, bytes: number): Entry[] {
     const start = from - this.tailFirst;
     const end = to + 1 - this.tailFirst;
@@ -180,7 +180,7 @@ export class Log {
     let candidate = Math.min(index, this.lastIndex);
     for (; candidate > 0; candidate--) {
       const here = this.term(candidate);
-      // What is compacted away is committed, but whether it matches is not known.
+      // Entries that were compacted away are committed, but whether they match is not known.
       if (here === undefined) return { index: candidate, term: 0 };
       if (here <= term) return { index: candidate, term: here };
     }
@@ -195,9 +195,9 @@ export class Log {
     return true;
   }
 
-  /** The log restarts behind a snapshot whose state has arrived (§7). */
+  /** Restarts the log after a snapshot whose state has arrived (§7). */
   restore(snapshot: SnapshotMetadata): void {
-    assert(snapshot.index > this.committedIndex, 'a snapshot must not take back what is committed');
+    assert(snapshot.index > this.committedIndex, 'a snapshot must not take back committed entries');
     this.restoring = snapshot;
     this.isSnapshotSubmitted = false;
     this.tail = [];
@@ -211,7 +211,7 @@ export class Log {
     return this.submittedIndex < this.lastIndex || !this.isSnapshotSubmitted;
   }
 
-  /** Takes what the host has not been told to store yet. */
+  /** Takes the entries and the snapshot that the host was not asked to store yet. */
   submit(): { readonly entries: readonly Entry[]; readonly snapshot: SnapshotMetadata | undefined } {
     const entries =
       this.submittedIndex === this.lastIndex ? [] : this.tail.slice(this.submittedIndex + 1 - this.tailFirst);

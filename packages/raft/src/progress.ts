@@ -26,7 +26,7 @@ export class Progress {
   isProbeSent = false;
   /** A heartbeat of the clock is unanswered; its answer is the moment to look for lost appends. */
   awaitsHeartbeatResponse = false;
-  /** An append must leave even when it carries nothing: its rejection shows what was lost on the way. */
+  /** An append must leave even when it carries nothing: its rejection shows which ones were lost on the way. */
   isEmptyAppendDue = false;
   /** The highest commit index that the follower can have learnt from the appends sent to it. */
   sentCommit = 0;
@@ -43,7 +43,7 @@ export class Progress {
     // After a snapshot that arrived the follower needs what follows it, even when it has not said so yet.
     this.next = Math.max(this.match, this.state === 'snapshot' ? this.pendingSnapshot : 0) + 1;
     this.enter('probe');
-    // What was sent beyond `next` may be lost, and the commit index with it.
+    // Entries that were sent beyond `next` may be lost, and the commit index with them.
     this.sentCommit = Math.min(this.sentCommit, this.next - 1);
   }
 
@@ -110,7 +110,7 @@ export class Progress {
     this.sentCommit = Math.max(this.sentCommit, Math.min(commit, last));
   }
 
-  /** Whether an append without entries would tell the follower of a higher commit index. */
+  /** Whether an append without entries would bring the follower a higher commit index. */
   hasNewsOfCommit(commit: number): boolean {
     return Math.min(commit, this.next - 1) > this.sentCommit;
   }

@@ -425,7 +425,7 @@ export class Raft {
       case 'append':
       case 'heartbeat':
         // With PreVote and CheckQuorum a node that is ahead in terms cannot depose the leader by campaigning: nobody
-        // listens. It tells the leader instead, which then makes a new term that this node can follow.
+        // listens. It lets the leader know its term instead, which then makes a new one that this node can follow.
         if (this.config.checkQuorum || this.config.preVote)
           this.sendAppendResponse(message.from, 0, this.messages);
         return false;
@@ -567,7 +567,7 @@ export class Raft {
     // A leader in this term does not matter when the question is about a later one.
     const isFree = message.term > this.currentTerm || this.isFreeToVoteFor(message.from);
     const granted = isFree && this.isUpToDate(message);
-    // Nothing is promised, so nothing has to be durable. A refusal tells the term that this node is in.
+    // Nothing is promised, so nothing has to be durable. A refusal carries the term that this node is in.
     const term = granted ? message.term : this.currentTerm;
     this.messages.push(preVoteResponse({ ...this.answerTo(message.from), term }, granted));
   }
@@ -643,7 +643,7 @@ export class Raft {
   private append(message: AppendRequest): void {
     const { log } = this;
     if (message.prevIndex < log.commit) {
-      // An old message. What is committed matches the leader's log, so that is the answer.
+      // An old message. Committed entries match the leader's log, so the commit index is the answer.
       this.sendAppendResponse(message.from, log.commit, this.responses);
       return;
     }

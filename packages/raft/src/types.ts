@@ -79,7 +79,7 @@ export interface AppendRequest extends Addressed {
   readonly entries: readonly Entry[];
   readonly commit: number;
   /**
-   * False: it only tells a follower in step of a commit index, and one that takes it in says nothing. Half of the
+   * False: it only brings a follower in step a commit index, and one that takes it in says nothing. Half of the
    * answers to a lone write would say nothing else.
    */
   readonly isToAnswer: boolean;
@@ -144,8 +144,8 @@ export type Message =
 
 /**
  * The durable log as the core reads it. Synchronous: an implementation answers from memory or from pages
- * that the operating system most likely holds. It contains what the host was told to append (`StorageAppend`),
- * from the moment the host submitted it; the core itself keeps what is not acknowledged yet.
+ * that the operating system most likely holds. It contains the entries that the host was asked to append (`StorageAppend`),
+ * from the moment the host submitted them; the core itself keeps those that are not acknowledged yet.
  */
 export interface LogReader {
   /** The first index that `entries` can give: one past the snapshot or truncation point. */
@@ -162,7 +162,7 @@ export interface LogReader {
 
 /**
  * To be written durably, in the order in which the core hands these out, and then given back to
- * `Raft.appended`. When `snapshot` is set the log restarts behind it. `entries[0].index` may be at or
+ * `Raft.appended`. When `snapshot` is set the log restarts after it. `entries[0].index` may be at or
  * below the log's last index: it then replaces the suffix from there.
  */
 export interface StorageAppend {

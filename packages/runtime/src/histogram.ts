@@ -1,7 +1,7 @@
 /** Counts values by upper bound, in the form that Prometheus has. */
 export class Histogram {
   readonly bounds: readonly number[];
-  /** Cumulative is what readers want; per bucket is what is cheap to count. One more than bounds: above them all. */
+  /** Values in each bucket, which is cheaper to count than the cumulative numbers that readers get. The last one is above all bounds. */
   readonly #buckets: number[];
   #sum = 0;
 

@@ -29,7 +29,7 @@ export class Waiters {
       const waiter: Waiter = {
         isReached,
         end: (isDone) => {
-          // Whoever waits long and often must leave nothing behind.
+          // A caller that waits long and often must leave no listener and no timer.
           this.#waiters.delete(waiter);
           timer.cancel();
           signal?.removeEventListener('abort', giveUp);

@@ -59,7 +59,7 @@ export class FramesTooLargeError extends Error {
   override readonly name = 'FramesTooLargeError';
 }
 
-/** Takes a framed stream in pieces of any size. Throws an Error for what is no such stream. */
+/** Decompresses a framed stream that comes in pieces of any size. Throws an Error for any other bytes. */
 export class FrameDecompressor {
   readonly #plainBytesMax: number;
   #plainBytes = 0;

@@ -56,7 +56,7 @@ type Outcome = Pick<ApplyResult, 'succeeded' | 'responses'> & {
 /** An entry that has more effects than these limits hands them over and goes on (A4). */
 export interface ApplierOptions extends RangeDeleterOptions {
   /**
-   * Writes what is before the entry that grew too large (when there is something), then a part of its
+   * Writes the effects from before the entry that grew too large (when there are any), then a part of its
    * effects. Resolves when both are in the store.
    */
   readonly spill: (before: Effects | undefined, part: Effects) => Promise<void>;
@@ -290,7 +290,7 @@ export class Applier {
     const mode = entry.payload[0];
     if (mode !== 0 && mode !== 1) throw new UnknownCommandError(`a load of mode ${mode}`, entry.index);
     const resumed = this.#beginLarge();
-    // What is loaded is in no list of written keys.
+    // Loaded keys are in no list of written keys.
     this.#state.swept = [];
     // A table without a key that had some may have deletions of them in memory: there nothing is taken in as a run.
     if (this.#state.keyCount === 0 && this.#state.changeCount === 0) this.#lastLoaded = NO_KEY;
@@ -556,7 +556,7 @@ export class Applier {
       more: false,
     };
     const rest = { first: resumed?.nextKey ?? bounds.first, end: bounds.end };
-    // What was deleted a moment ago need not be looked at.
+    // Keys that were deleted a moment ago need not be looked at.
     const scan = this.#state.keyCount === 0 ? EMPTY_SCAN : this.#effects.scan(rest, {});
     try {
       for (;;) {
@@ -593,7 +593,7 @@ export class Applier {
     return revision > this.#state.revision && revision > this.#mark!.spilledRevision;
   }
 
-  /** A range deletion is told from what comes after it in the same revision by the overlay alone. */
+  /** Only the overlay distinguishes a range deletion from writes that come after it in the same revision. */
   #canDeleteLater(revision: number): boolean {
     return this.#rangeDeleter.hasRoom && this.#isAllUnwritten(revision);
   }

@@ -39,7 +39,7 @@ const NO_DELETIONS: readonly RangeDeletion[] = [];
 
 const writer = new ByteWriter(1024);
 
-/** The record, and behind it the journal of the batch's changes. */
+/** Encodes the record, and after it the journal of the batch's changes. */
 export function encodeBatchRecord(record: BatchRecord, changes: readonly Change[]): Buffer {
   const { state, checkpoint, progress } = record;
   writer.varint(state.deletions.length === 0 ? FORMAT : FORMAT_WITH_DELETIONS);

@@ -12,7 +12,7 @@ const UNTOLD_PARTS_MAX = 16;
 const PAGE_ENTRIES = 1000;
 const BYTES_MAX = Number.MAX_SAFE_INTEGER;
 
-/** How many keys a range has, in parts: the first of what is known of it, the others of what the store was read for. */
+/** How many keys a range has, in parts: the first counts the known blocks, the others the keys that were read from the store. */
 export async function* countBlocks(range: BlockRange): AsyncGenerator<number, void, undefined> {
   let known = 0;
   const unknown: KeyBlock[] = [];
@@ -92,7 +92,7 @@ async function* countAndLearn(block: KeyBlock, range: BlockRange): AsyncGenerato
   if (to === end) reading.end();
 }
 
-/** The same by a look at each key from one place to another, which tells for certain where parts end. */
+/** Counts keys by a look at each from one place to another, which shows for certain where parts end. */
 async function* countByKeys(
   block: KeyBlock,
   range: BlockRange,

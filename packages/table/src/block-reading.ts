@@ -10,7 +10,7 @@ import { keyId } from './sorted-tree.js';
  */
 export class BlockReading {
   readonly #blocks: KeyBlocks;
-  /** What is left of the block behind all parts that are known by now; undefined: nothing more is to be learned. */
+  /** The rest of the block after all parts that are known by now; undefined: nothing more is to be learned. */
   #rest: KeyBlock | undefined;
   /** What of the block lies before the place where reading begins. */
   #before: KeyBlock | undefined;
@@ -70,17 +70,17 @@ export class BlockReading {
 
   #endPart(rest: KeyBlock, isLast: boolean): void {
     const parts = this.#before === undefined ? [] : [this.#before];
-    let behind: KeyBlock | undefined;
+    let after: KeyBlock | undefined;
     if (this.#first !== undefined) {
       const end = this.#last === undefined ? rest.end : `${keyId(this.#last)}\0`;
       parts.push(new KeyBlock(this.#first, end, this.#count, this.#revisions));
       const isCounted = rest.count !== undefined && this.#before === undefined;
       const left = isCounted ? rest.count! - this.#count : undefined;
-      if (!isLast && left !== 0 && end < rest.end) behind = new KeyBlock(end, rest.end, left, rest.revisions);
-      if (behind !== undefined) parts.push(behind);
+      if (!isLast && left !== 0 && end < rest.end) after = new KeyBlock(end, rest.end, left, rest.revisions);
+      if (after !== undefined) parts.push(after);
     }
     const isKept = this.#blocks.replace(rest, parts);
-    this.#rest = isKept ? behind : undefined;
+    this.#rest = isKept ? after : undefined;
     this.#before = undefined;
     this.#first = undefined;
     this.#count = 0;

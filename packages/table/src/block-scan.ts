@@ -8,7 +8,7 @@ import type { OrderedStore, StoreScan, StoreSnapshot } from './store.js';
 /** Neighbours that one scan of the store reads: each costs a trip to it. */
 const RUN_BLOCKS_MAX = 64;
 
-/** A range of latest keys in a snapshot of the store, and what is known of them. */
+/** A range of latest keys in a snapshot of the store, and the blocks that are known of them. */
 export interface BlockRange {
   readonly store: OrderedStore;
   readonly snapshot: StoreSnapshot;

@@ -91,7 +91,7 @@ export interface FlushOptions {
 }
 
 /**
- * An ordered store with what was written since its last flush laid over it, in memory. The log of the shard makes a
+ * An ordered store with the writes since its last flush laid over it, in memory. The log of the shard makes a
  * write durable, so the store below need not see it before a flush: then it gets the last write of each key, in key
  * order, and the history in blocks, in one atomic batch. A crash leaves it as a flush left it, and the log has the rest
  * (D4).
@@ -99,9 +99,9 @@ export interface FlushOptions {
 export class BufferedStore implements StoreReader {
   readonly #base: OrderedStore;
   #active = new Memtable();
-  /** What is being flushed. */
+  /** The memtable that is being flushed. */
   #frozen: Memtable | undefined;
-  /** What was flushed last, for point reads; what was loaded is not there, as nobody reads that soon. */
+  /** The records that were flushed last, for point reads; loaded ones are not there, as nobody reads those soon. */
   #flushed: ReadonlyMap<string, Written> = new Map();
   #blocks: KeyBlocks;
   #number = 0;
@@ -110,7 +110,7 @@ export class BufferedStore implements StoreReader {
   /** Somebody may read as of this write and of earlier ones. */
   #heldNumber = -1;
 
-  /** `blocks`: what is known of the latest keys that it has. */
+  /** `blocks` say how many latest keys it has, and where. */
   constructor(base: OrderedStore, blocks: KeyBlocks) {
     this.#base = base;
     this.#blocks = blocks;
@@ -123,7 +123,7 @@ export class BufferedStore implements StoreReader {
 
   /**
    * Readers see all of it at once, from now on. Keys and records must stay as they are. `runs` are of keys that were never
-   * written before, in key order, behind all that runs brought before; they are taken in before the writes.
+   * written before, in key order, after all that runs brought before; they are taken in before the writes.
    */
   write(writes: Iterable<Write>, runs: readonly SortedRun[] = []): void {
     this.#number += 1;
@@ -188,7 +188,7 @@ export class BufferedStore implements StoreReader {
   async getMany(keys: Buffer[], snapshot?: StoreSnapshot): Promise<(Buffer | undefined)[]> {
     const seen = snapshot === undefined ? this.snapshot() : this.seenBy(snapshot);
     try {
-      // The records as they are now: what was found is written again meanwhile.
+      // The records as they are now: the keys that were found may have been written again meanwhile.
       const found = keys.map((key) => {
         const written = findIn(seen, keyId(key));
         return written && { record: written.record };
@@ -268,7 +268,7 @@ export class BufferedStore implements StoreReader {
         const doubtful: Buffer[] = [];
         for (const entry of entries) {
           const written = asOf(entry, seen.number);
-          // An entry above tells of the key.
+          // An entry above has the key.
           if (written === undefined || findIn(above, entry.id) !== undefined) continue;
           if (written.record !== undefined && isWithinRevisions(revisions, written.record)) more += 1;
           const lowest = below.findLast((other) => other.get(entry.id, seen.number) !== undefined);
@@ -284,7 +284,7 @@ export class BufferedStore implements StoreReader {
   }
 
   #rangeOf({ native, blocks }: Seen, gte: Buffer | undefined, lt: Buffer | undefined): BlockRange {
-    assert(gte?.[0] === LATEST && lt !== undefined, 'only ranges of latest keys are told by blocks');
+    assert(gte?.[0] === LATEST && lt !== undefined, 'blocks know only ranges of latest keys');
     return { store: this.#base, snapshot: native, blocks, first: keyId(gte), end: keyId(lt) };
   }
 
@@ -324,7 +324,7 @@ export class BufferedStore implements StoreReader {
     return this.#base.approximateSizeBytes(range);
   }
 
-  /** What was not flushed is gone. */
+  /** Closes the store. Writes that were not flushed are gone. */
   close(): Promise<void> {
     return this.#base.close();
   }
@@ -361,7 +361,7 @@ function* flushedOperations(
   const blocks: Operation[] = [];
   const lane = historyLaneOfFlush(memtable.lastSupersedingRevision, batchNumber);
   const history = new HistoryBlockWriter(lane, (storeKey, record) => blocks.push({ storeKey, record }));
-  // In one batch the last write of a key counts, so what was written again comes after them.
+  // In one batch the last write of a key counts, so keys that were written again come after them.
   for (const run of memtable.runs()) yield* run.operations();
   for (const entry of memtable.entries()) {
     yield entry;

@@ -43,7 +43,7 @@ export class ByteArena {
     return (this.#chunks.length - 1) * CHUNK_SIZE_BYTES + at;
   }
 
-  /** Gives a chunk with room for so much behind what is used. */
+  /** Gives a chunk with room for so many bytes after those in use. */
   #makeRoom(sizeBytes: number): Buffer {
     const needed = this.#chunkUsedBytes + sizeBytes;
     const first = this.#chunks[0];

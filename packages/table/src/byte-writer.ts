@@ -30,7 +30,7 @@ export class ByteWriter {
     this.#buffer[this.#length++] = rest;
   }
 
-  /** A copy of what was written; the writer is empty afterwards. */
+  /** Gives a copy of the bytes that were written; the writer is empty afterwards. */
   take(): Buffer {
     const bytes = Buffer.from(this.#buffer.subarray(0, this.#length));
     this.#length = 0;

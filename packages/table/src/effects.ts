@@ -14,7 +14,7 @@ export interface Write extends Operation {
 /** What goes into one store batch. */
 export interface Effects {
   readonly operations: readonly Write[];
-  /** Written before the operations: keys that the store has never had, of one run behind those of the other. */
+  /** Written before the operations: keys that the store has never had, each run's after those of the one before. */
   readonly runs: readonly SortedRun[];
   readonly changes: readonly Change[];
   /** The table's state once this is written. */

@@ -36,7 +36,7 @@ export class TableGapError extends TableError {
   }
 }
 
-/** What lies in a store's place is no whole store (D4): files are missing, or hold what was not written there. */
+/** No whole store lies in a store's place (D4): files are missing, or hold bytes that were not written there. */
 export class StoreDamagedError extends TableError {
   readonly code = 'storeDamaged';
 
@@ -138,7 +138,7 @@ export class RevisionCompactedError extends TableError {
   }
 }
 
-/** A read above what is applied. OUT_OF_RANGE for the API. */
+/** A read above the applied revision. OUT_OF_RANGE for the API. */
 export class RevisionInFutureError extends TableError {
   readonly code = 'revisionInFuture';
 
@@ -159,7 +159,7 @@ export class ResponseTooLargeError extends TableError {
   }
 }
 
-/** Whether it was for lack of room on the disk, or of quota, that a store failed (D6). LevelDB tells it in words only. */
+/** Whether it was for lack of room on the disk, or of quota, that a store failed (D6). LevelDB says it in words only. */
 export function isStoreFull(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const { code } = error as { code?: unknown };

@@ -51,7 +51,7 @@ export class HistoryBlockWriter {
     this.#memory = larger;
   }
 
-  /** Writes what was added since the last block. */
+  /** Writes the versions that were added since the last block. */
   end(): void {
     if (this.#place === undefined) return;
     this.#write(this.#place, Buffer.from(this.#memory.subarray(0, this.#sizeBytes)));

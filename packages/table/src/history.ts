@@ -267,7 +267,7 @@ class LaneScan implements RecordScan {
   }
 }
 
-/** Merges what was current at a revision from the latest records, and from versions in memory and in blocks. */
+/** Merges the records that were current at a revision from the latest ones, and from versions in memory and in blocks. */
 class HistoryScan implements RecordScan {
   readonly #source: PastSource;
   readonly #bounds: KeyBounds;

@@ -1,6 +1,6 @@
 import type { RevisionSpan } from './revision-bounds.js';
 
-/** What is known of the latest keys that a store has from `first` up to, but not with, `end`. Immutable. */
+/** Says how many latest keys a store has from `first` up to, but not with, `end`, and between which revisions. Immutable. */
 export class KeyBlock {
   constructor(
     /** A store key as a Latin-1 string; see `keyId`. */

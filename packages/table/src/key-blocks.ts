@@ -25,7 +25,7 @@ export interface KeyBlockSizes {
 
 /**
  * The latest keys of a store between two flushes, in blocks of neighbours that say how many they are and between which
- * revisions. No key lies outside of all blocks. What a block does not tell, whoever reads the store may add (`replace`).
+ * revisions. No key lies outside of all blocks. A reader of the store may divide a block further (`replace`).
  */
 export class KeyBlocks {
   readonly #blocks: SortedTree<KeyBlock>;

@@ -122,7 +122,7 @@ export class LayeredScan implements StoreScan {
     let bytes = 0;
     while (pairs.length < wanted && bytes < maxBytes) {
       if (this.#base !== undefined && this.#at === this.#page.length) {
-        // What is there already is given before the store is asked for more.
+        // Entries that are there already are given before the store is asked for more.
         if (pairs.length > 0) break;
         await this.#readOn(this.#base, wanted, Number.MAX_SAFE_INTEGER);
         continue;
@@ -190,7 +190,7 @@ export class LayeredScan implements StoreScan {
     await base.close();
   }
 
-  /** Begins behind `last`. A limit is one of what readers get: writes may delete any of what the store has. */
+  /** Begins after `last`. A limit counts what readers get: writes may delete any entry that the store has. */
   #openBase(last: Buffer | undefined): void {
     const { gte, lt, limit, reverse = false, keysOnly = false } = this.#options;
     const first = last === undefined || reverse ? gte : Buffer.concat([last, ZERO_BYTE]);

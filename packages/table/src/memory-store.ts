@@ -36,7 +36,7 @@ export interface MemoryStoreHooks {
   beforeWrite?(store: string): Promise<void>;
   /** After a write is visible to readers, before its promise resolves. */
   afterWrite?(store: string): Promise<void>;
-  /** Before a flush makes durable what was written by then. */
+  /** Called before a flush makes the writes so far durable. */
   beforeFlush?(store: string): Promise<void>;
   /** Before a store is opened. */
   beforeOpen?(store: string): Promise<void>;

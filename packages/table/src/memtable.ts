@@ -93,7 +93,7 @@ interface LoadedRun {
   readonly number: number;
 }
 
-/** What was written to a store since a flush began, in memory and in key order. */
+/** The writes to a store since a flush began, in memory and in key order. */
 export class Memtable {
   /** Points are found here: to search the tree costs several times as much. */
   readonly #entries = new Map<string, PackedEntry>();
@@ -101,7 +101,7 @@ export class Memtable {
   /** Keys and records. */
   readonly #arena = new ByteArena();
   readonly #versions = new SupersededVersions();
-  /** In key order. What is written to one of their keys later has an entry, which then goes before the run. */
+  /** In key order. A later write to one of their keys has an entry, which then goes before the run. */
   readonly #runs: LoadedRun[] = [];
   /** Beside arena and versions. */
   #overheadBytes = 0;
@@ -117,7 +117,7 @@ export class Memtable {
     return this.#lastSupersedingRevision;
   }
 
-  /** Takes in keys that were never written, behind those of the runs before. */
+  /** Takes in keys that were never written, after those of the runs before. */
   load(run: SortedRun, number: number): void {
     this.#runs.push({ run, number });
     this.#overheadBytes += run.usedBytes;
@@ -141,7 +141,7 @@ export class Memtable {
       entry.number = number;
     }
     if (superseded === undefined) return;
-    // What is superseded is the last record: where that is not here, it lies under this memtable.
+    // The last record is superseded: where that is not here, it lies under this memtable.
     if (supersededPlace === NOWHERE) supersededPlace = this.#arena.add(superseded.record);
     const { revision } = superseded;
     if (revision > this.#lastSupersedingRevision) this.#lastSupersedingRevision = revision;
@@ -197,7 +197,7 @@ export class Memtable {
     return versions.reverse();
   }
 
-  /** What was replaced or deleted, and at which revision. */
+  /** The versions that were replaced or deleted, and at which revision. */
   supersededVersion(version: number): SupersededVersion {
     return {
       record: this.#arena.at(this.#versions.place(version)),

@@ -63,7 +63,7 @@ export class Overlay {
     return { id, record: loaded.run.record(place), generation: loaded.generation };
   }
 
-  /** Takes in keys that were never written, behind those of the runs before. The run may grow until the generation ends. */
+  /** Takes in keys that were never written, after those of the runs before. The run may grow until the generation ends. */
   load(run: SortedRun): void {
     this.#runs.push({ run, generation: this.#generation });
   }
@@ -112,7 +112,7 @@ export class Overlay {
     return this.#ordered;
   }
 
-  /** Ends a generation and returns its number: what is set from now on belongs to the next. */
+  /** Ends a generation and returns its number: effects that are set from now on belong to the next. */
   endGeneration(): number {
     return this.#generation++;
   }

@@ -28,7 +28,7 @@ export class Gap implements Interval {
   ) {}
 }
 
-/** Reads an interval from the store, and notes what is written to it meanwhile. */
+/** Reads an interval from the store, and notes the writes to it meanwhile. */
 interface Fill extends Interval {
   readonly writes: Map<string, Buffer | undefined>;
   readonly done: Promise<void>;
@@ -36,7 +36,7 @@ interface Fill extends Interval {
 
 /**
  * The latest records of parts of a table, as the last written batch left them: each page knows all keys of an interval.
- * Whatever is written goes to the pages as well, so they are never out of date; what is not there is read from the store
+ * Every write goes to the pages as well, so they are never out of date; keys that they lack are read from the store
  * once somebody asks for it.
  */
 export class PageCache {
@@ -111,7 +111,7 @@ export class PageCache {
   }
 
   /**
-   * Reads the beginning of what is not known, some `wanted` pairs of it. Rejects with what the store rejects with.
+   * Reads the beginning of the gap, some `wanted` pairs of it. Rejects with the errors of the store.
    */
   fill({ first, end }: Interval, wanted: number): Promise<void> {
     for (const fill of this.#fills) if (fill.first === first) return fill.done;
@@ -139,7 +139,7 @@ export class PageCache {
           }
         }
         const covered = isWhole ? end : `${keyId(pairs.at(-1)![0], 1)}\0`;
-        // In one turn: what is written from now on goes to the page itself.
+        // In one turn: writes from now on go to the page itself.
         this.#add({ first, end: covered }, pairs, writes);
       } finally {
         this.#fills.delete(fill);

@@ -44,7 +44,7 @@ const STORED_FACTOR = 1.2;
 type Mutable<T> = { -readonly [Property in keyof T]: T[Property] };
 
 /**
- * The table as the entries so far leave it: it reads the store through the overlay of what is not written yet (A2), and
+ * The table as the entries so far leave it: it reads the store through the overlay of effects that are not written yet (A2), and
  * keeps state, content hash and history in step with every record that is put or deleted.
  */
 export class PendingEffects implements RecordReader {
@@ -178,7 +178,7 @@ export class PendingEffects implements RecordReader {
   read(id: string, storeKey: Buffer): Buffer | undefined {
     const unwritten = this.overlay.get(id);
     if (unwritten !== undefined) return unwritten.record;
-    // Pages are as the last batch left the store that readers were told of: the overlay has all that came since.
+    // Pages are as the last batch that readers can see left the store: the overlay has all that came since.
     const cached = this.#pages?.record(id);
     return cached === undefined ? this.#store.getSync(storeKey) : (cached ?? undefined);
   }

@@ -40,7 +40,7 @@ export class RangeDeleter {
   }
 
   /**
-   * Deletes what was written at the revision itself and is not in the store yet, and gives how many keys that were: a
+   * Deletes the keys that were written at the revision itself and are not in the store yet, and gives their number: a
    * range deletion applies to older revisions.
    */
   deleteUnwritten(first: Buffer, end: Buffer | undefined, revision: number): number {

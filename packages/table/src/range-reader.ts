@@ -103,7 +103,7 @@ export class RangeReader {
     }
     const scan = source.scan(bounds, {
       keysOnly,
-      // One more tells whether there is more; with filters nobody knows how many must be looked at.
+      // One more shows whether there is more; with filters nobody knows how many must be looked at.
       ...(query.limit > 0 && query.limit < CHUNK_ENTRIES_MAX && !hasFilters && { limit: query.limit + 1 }),
       ...(hasFilters && { revisions: query }),
     });
@@ -128,7 +128,7 @@ export class RangeReader {
       return { records, count: this.#count, more: false, nextKey: undefined };
     }
     for (;;) {
-      // Awaiting what is there already would cost a microtask per pair.
+      // Awaiting pairs that are there already would cost a microtask for each.
       const found = this.#peek();
       const pair = found instanceof Promise ? await found : found;
       if (pair === undefined) return { records, count, more: false, nextKey: undefined };

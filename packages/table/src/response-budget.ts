@@ -41,7 +41,7 @@ export class ResponseBudget {
     return true;
   }
 
-  /** The first page of a Txn's Range, no larger than what is left. `isAwaited`: see `RangeReader.open`. */
+  /** Reads the first page of a Txn's Range, no larger than the rest of the budget. `isAwaited`: see `RangeReader.open`. */
   async range(
     source: RecordSource,
     range: mvcc.RequestOp_Range,

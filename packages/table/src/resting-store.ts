@@ -246,7 +246,7 @@ class RestingScan implements StoreScan {
   constructor(scan: StoreScan | Promise<StoreScan>, onClose: () => void) {
     this.#scan = scan;
     this.#onClose = onClose;
-    // `next` tells of it.
+    // `next` rejects with it.
     if (scan instanceof Promise) scan.catch(() => undefined);
   }
 

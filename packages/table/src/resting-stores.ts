@@ -88,7 +88,7 @@ export class RestingStores implements StoreDirectory {
       await this.#makeRoom();
       return await this.#open(store, options);
     });
-    // Whoever waits for it is told.
+    // Whoever waits for it gets the error.
     this.#lanes[lane] = turn.catch(() => undefined);
     return turn;
   }

@@ -8,6 +8,6 @@ export interface Seen {
   readonly memtables: readonly Memtable[];
   readonly number: number;
   readonly native: StoreSnapshot;
-  /** What is known of the store below as the snapshot sees it. */
+  /** The blocks of the store below, as the snapshot sees it. */
   readonly blocks: KeyBlocks;
 }

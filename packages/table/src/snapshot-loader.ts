@@ -23,7 +23,7 @@ export interface LoadedSnapshot {
 /**
  * Loads the stream of a Raft snapshot into a store of its own, verifies it, and makes it durable: revisions, versions
  * and the whole state stay. The caller then puts it in place with `directory.rename` and resets the log (D7). Rejects
- * with SnapshotDamagedError, or the errors of stream and store; nothing is left behind then.
+ * with SnapshotDamagedError, or the errors of stream and store; no store is left then.
  */
 export async function loadSnapshot(
   directory: StoreDirectory,

@@ -30,7 +30,7 @@ export interface SnapshotOptions {
    * sum. Written twice, that record survives, and any loader takes a repeated pair without harm.
    */
   readonly repeatsForStockLoader?: boolean;
-  /** Begins behind this place, as an earlier stream of the same revision gave it. */
+  /** Begins after this place, as an earlier stream of the same revision gave it. */
   readonly behind?: Pick<SnapshotPlace, 'lastKey' | 'stockLoaderSumBytes'>;
 }
 
@@ -63,7 +63,7 @@ export async function* writeSnapshot(
   for await (const { frames } of writeSnapshotPieces(view, options)) yield frames;
 }
 
-/** As `writeSnapshot`, and tells where a stream that breaks off can be taken up again. */
+/** Streams a snapshot as `writeSnapshot` does, and gives with each piece the place where a stream that breaks off can be taken up again. */
 export async function* writeSnapshotPieces(
   view: TableView,
   options: SnapshotOptions,
@@ -137,7 +137,7 @@ class RecordSlab {
     return this.#end;
   }
 
-  /** What was added, in pieces; they are valid until something is added. `place` is where the last one ends. */
+  /** Gives the records that were added, in pieces; they are valid until something is added. `place` is where the last one ends. */
   *take(place: SnapshotPlace | undefined): Generator<PlainPiece, void, undefined> {
     const length = this.#end;
     this.#end = 0;

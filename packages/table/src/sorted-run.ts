@@ -112,7 +112,7 @@ export class SortedRun {
     return low;
   }
 
-  /** The places of the store keys from `first` on and before `end`: the first of them, and the one behind the last. */
+  /** Gives the places of the store keys from `first` on and before `end`: the first of them, and the one after the last. */
   between(
     first: string | undefined,
     end: string | undefined,

@@ -76,7 +76,7 @@ export interface OrderedStore extends StoreReader {
     range: KeyRange & { readonly snapshot: StoreSnapshot },
     partEntries: number,
   ): AsyncGenerator<{ readonly count: number; readonly last: Buffer | undefined }, void, undefined>;
-  /** Forces what was written before into durable, immutable files (LevelDB: compactRange). */
+  /** Forces all earlier writes into durable, immutable files (LevelDB: compactRange). */
   flush(): Promise<void>;
   /** About how many bytes of disk the range takes. */
   approximateSizeBytes(range: KeyRange): Promise<number>;
@@ -92,7 +92,7 @@ export interface StoreDirectory {
   onDamaged?: ((name: string, error: StoreDamagedError) => void) | undefined;
   /** The names are durable when it resolves, also those that a process left which died before it had made them so. */
   list(): Promise<string[]>;
-  /** Opens, or makes when missing and `create` is set. Rejects with StoreDamagedError for what is no whole store, with StoreUnusableError where the system refuses its files. */
+  /** Opens, or makes when missing and `create` is set. Rejects with StoreDamagedError where no whole store is there, with StoreUnusableError where the system refuses its files. */
   open(name: string, options: { create: boolean }): Promise<OrderedStore>;
   /** Replaces `to` when it exists. Durable when it resolves: the parent directory is synced (D7). */
   rename(from: string, to: string): Promise<void>;

@@ -15,7 +15,7 @@ export interface TableOptions {
    * revision 0, whatever its log begins with.
    */
   readonly isReplicated?: boolean;
-  /** What the table may keep in memory of what was written: half of it is flushed while the other half is filled. */
+  /** Bytes of writes that the table may keep in memory: half of it is flushed while the other half is filled. */
   readonly writeBufferSizeBytes: number;
   /** Effects of one entry in one store batch, at most (A4). Default 4 MiB, or a quarter of the write buffer where that is between 64 KiB and 4 MiB. */
   readonly effectsSizeBytesMax?: number;
@@ -23,7 +23,7 @@ export interface TableOptions {
   readonly effectsOperationsMax?: number;
   /** How many keys a block is made of that knows their number; see `KeyBlocks`. Default 256, and more in a large table. */
   readonly keyBlockKeys?: number | undefined;
-  /** What all tables together may keep in memory of what was written; absent: each keeps what it may by itself. */
+  /** The writes that all tables together may keep in memory; absent: each keeps what it may by itself. */
   readonly writeBudget?: WriteBudget;
   /** Where the pages are kept that ranges are answered from; absent: there are none. */
   readonly pageBudget?: PageBudget;

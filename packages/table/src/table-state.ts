@@ -19,7 +19,7 @@ export interface TableState {
   readonly contentHash: Buffer;
   /** The shard that took over, 0 when the table is deleted, undefined while it serves (T2). */
   readonly sealedBy: number | undefined;
-  /** Changes of keys since the table was made: tells whether there is history between two states. */
+  /** Changes of keys since the table was made: between two states of which it differs there is history. */
   readonly changeCount: number;
   /** Range deletions whose keys are being removed (A4), oldest first. */
   readonly deletions: readonly RangeDeletion[];

@@ -401,7 +401,7 @@ export class Table {
     return this.#removedAt?.historyFloor === historyFloor && this.#removedAt.batchNumber === batchNumber;
   }
 
-  /** Waits for what is under way, then closes the store. Everything fails with TableClosedError afterwards. */
+  /** Waits for applies and reads under way, then closes the store. Everything fails with TableClosedError afterwards. */
   async close(): Promise<void> {
     this.#isClosing = true;
     await this.#sweeping;
@@ -628,7 +628,7 @@ export class Table {
     if (this.#writer.failure !== undefined) throw this.#writer.failure;
   }
 
-  /** A failed write changed nothing that can be seen, so what was there stays readable until the table is closed. */
+  /** A failed write changed nothing that can be seen, so the state before it stays readable until the table is closed. */
   #assertReadable(): void {
     if (this.#isClosed) this.#assertOpen();
     if (this.#halfApplied !== undefined && this.#before === undefined) {

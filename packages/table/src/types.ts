@@ -32,7 +32,7 @@ export interface TableEntry {
   readonly payload: Buffer;
   /** The leader cluster's index that the entry was built on; it has an effect only where the table is there (R1). */
   readonly cursor: number | undefined;
-  /** False: nobody here waits for the responses, so they need not be built. Never changes what is stored (A1). */
+  /** False: nobody here waits for the responses, so they need not be built. Never changes the records (A1). */
   readonly wantsResult: boolean;
   /** Asked before each range that is read for the answer once the entry is applied. Absent: somebody waits for it. */
   readonly isAwaited?: () => boolean;

@@ -6,7 +6,7 @@ export interface BufferedWrites {
 }
 
 /**
- * What all tables of a node may keep in memory of what was written: past it the table that keeps most is flushed. As much
+ * The writes that all tables of a node may keep in memory: past it the table that keeps most is flushed. As much
  * again may be under way to the disk; then tables that are being flushed take nothing more.
  */
 export class WriteBudget {

@@ -12,7 +12,7 @@ export type KeyTree = SortedTree<undefined>;
 /**
  * The keys that were written within the bounds of a range deletion since it was made: no other key of the bounds can be
  * live, whether the sweep has removed it or not. It only grows, so it serves whoever reads the table as it was at some
- * moment since then: what was written later is not in that reader's snapshot. In memory only.
+ * moment since then: later writes are not in that reader's snapshot. In memory only.
  */
 export class WrittenKeys {
   readonly #bounds: KeyBounds;

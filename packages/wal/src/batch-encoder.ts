@@ -32,7 +32,7 @@ const NO_DATA: Buffer = Buffer.alloc(0);
  */
 export class BatchEncoder {
   #slab: Buffer = Buffer.allocUnsafeSlow(64 * 1024);
-  /** The end of what is in use of the slab. */
+  /** Where the part of the slab that is in use ends. */
   #used = 0;
   /** Data that goes between two parts of the slab, and where it goes. */
   #gathered: Buffer[] = [];
@@ -137,7 +137,7 @@ export class BatchEncoder {
     slab.writeUInt32LE(kind, start + RecordField.kind);
     writeUint53(slab, group, start + RecordField.group);
     const payload = start + RECORD_HEADER_BYTES;
-    // The slab holds an earlier batch: what is left of it in the padding must not reach the disk.
+    // The slab holds an earlier batch: its bytes in the padding must not reach the disk.
     slab.fill(0, payload + payloadBytes - data.length, end);
     if (data.length > 0) {
       this.#gathered.push(data);

@@ -17,7 +17,7 @@ export class CachedRun {
     readonly firstIndex: number,
     /** The append that makes the run durable: until then the run is the only place to read it from. */
     readonly sequence: number,
-    /** Told when the run leaves the cache to make room. */
+    /** Called when the run leaves the cache to make room. */
     readonly owner: { evicted(run: CachedRun): void },
   ) {
     this.end = entries.length;
@@ -56,7 +56,7 @@ export class EntryCache {
     if (run.start === run.end) this.#unlink(run);
   }
 
-  /** Makes room, but keeps what is not durable up to `durableSequence`. */
+  /** Makes room, but keeps entries that are not durable up to `durableSequence`. */
   evict(durableSequence: number): void {
     while (this.#bytes > this.#bytesMax && this.#oldest !== undefined) {
       const run = this.#oldest;

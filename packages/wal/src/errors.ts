@@ -16,7 +16,7 @@ export class WalFullError extends WalError {
   readonly code = 'WAL_FULL';
 }
 
-/** What is on disk is not what was written (D5). Nothing has been changed. */
+/** The disk does not hold the bytes that were written to it (D5). Nothing has been changed. */
 export class WalCorruptError extends WalError {
   readonly code = 'WAL_CORRUPT';
 

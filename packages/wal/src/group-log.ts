@@ -37,7 +37,7 @@ interface EntryHead {
 
 /**
  * One group's log in memory: everything that was submitted, durable or not. Recent entries are in the cache,
- * the others are read from their segment; what is not durable is always in the cache.
+ * the others are read from their segment; entries that are not durable are always in the cache.
  */
 export class WalGroupLog implements GroupLog {
   snapshotSource: () => SnapshotMetadata | undefined = () => undefined;
@@ -127,7 +127,7 @@ export class WalGroupLog implements GroupLog {
     this.#hardState = state;
   }
 
-  /** Replaces the suffix from the first of `entries`, and returns what is to be written. */
+  /** Replaces the suffix from the first of `entries`, and returns the run that is to be written. */
   append(entries: readonly Entry[], sequence: number): CachedRun {
     const first = entries[0]!.index;
     invariant(
@@ -161,7 +161,7 @@ export class WalGroupLog implements GroupLog {
     }
   }
 
-  /** Drops every entry: the log restarts behind `to`. */
+  /** Drops every entry: the log restarts after `to`. */
   reset(to: SnapshotMetadata): void {
     this.#dropRuns(0);
     this.#index.reset(to.index + 1);
@@ -175,7 +175,7 @@ export class WalGroupLog implements GroupLog {
 
   /** An entry of `run` is durable at `offset` of `segment`. */
   placeRun(run: CachedRun, position: number, segment: number, offset: number): void {
-    // What is outside of the run's bounds was dropped or replaced while it was being written.
+    // Entries outside of the run's bounds were dropped or replaced while they were being written.
     if (position < run.start || position >= run.end) return;
     const entry = run.entries[position]!;
     this.#index.place(entry.index, entry.term, entry.data.length, segment, offset);

@@ -42,13 +42,13 @@ export const RecordField = {
   group: 24,
 } as const;
 
-/** Set on the last record of a batch: what was written by one write and made durable by one sync. */
+/** Set on the last record of a batch: the records of one write, which one sync makes durable. */
 export const FLAG_LAST_OF_BATCH = 1;
 
 export interface SegmentHeader {
   readonly version: number;
   readonly segment: number;
-  /** Where the log ends in the segment before; what lies behind it there was never acknowledged. 0: no such segment. */
+  /** Where the log ends in the segment before; records after it there were never acknowledged. 0: no such segment. */
   readonly previousEnd: number;
   /** How many checkpoint records follow. */
   readonly groupCount: number;
@@ -106,7 +106,7 @@ export function decodeSegmentHeader(source: Buffer): SegmentHeader | undefined {
 /**
  * Whether `source` holds an intact record of `segment` at `position`, where `position` in the buffer is
  * `offset` in the segment. The segment and the offset are part of what the checksum covers (D5), so a record
- * that an earlier use of the space left behind, or that was written to the wrong place, is not intact.
+ * that an earlier use of the space left there, or that was written to the wrong place, is not intact.
  */
 export function isRecordAt(source: Buffer, position: number, segment: number, offset: number): boolean {
   if (position + RECORD_HEADER_BYTES > source.length) return false;

@@ -69,7 +69,7 @@ export async function recover(segments: SegmentTable, cache: EntryCache): Promis
     new Replay(groups, segments, cache, scan, i === 0).run(header);
   }
   for (const log of groups.values()) checkComplete(log, list);
-  // What was read may only be in the page cache, when the process died between a write and its sync. It counts
+  // The records that were read may only be in the page cache, when the process died between a write and its sync. They count
   // as durable from now on, so it has to be (D1).
   await list.at(-1)?.file.sync();
   return { groups, unused, unusedIsDirty };
@@ -124,7 +124,7 @@ class SegmentWindow {
     this.#memory = memory;
   }
 
-  /** What is in memory, until the next `load`. */
+  /** The bytes in memory, until the next `load`. */
   get bytes(): Buffer {
     return this.#bytes;
   }
@@ -279,7 +279,7 @@ class SegmentScan {
       const position = this.#window.load(field, number.length);
       const at = this.bytes.indexOf(number, position);
       if (at === -1) {
-        // It may still lie across the end of what is in memory.
+        // It may still lie across the end of the bytes in memory.
         field += this.bytes.length - position - (number.length - 1);
         continue;
       }
@@ -323,7 +323,7 @@ class Replay {
   readonly #segments: SegmentTable;
   readonly #cache: EntryCache;
   readonly #scan: SegmentScan;
-  /** The first segment's checkpoints are where the groups come from; those of others only repeat what is known. */
+  /** The first segment's checkpoints are where the groups come from; those of others only repeat them. */
   readonly #isFirst: boolean;
 
   constructor(
@@ -359,7 +359,7 @@ class Replay {
     }
   }
 
-  /** A record that is intact, but cannot come after what was before it. */
+  /** A record that is intact, but cannot come after the one before it. */
   #contradiction(offset: number, cause: unknown): WalCorruptError {
     return new WalCorruptError(this.#scan.segment.name, offset, (cause as Error).message, { cause });
   }

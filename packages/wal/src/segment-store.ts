@@ -46,7 +46,7 @@ export class SegmentStore {
     return this.#isFull;
   }
 
-  /** Opens what is there. Throws `WalCorruptError` when a segment is missing in the middle. */
+  /** Opens the segments on the disk. Throws `WalCorruptError` when one is missing in the middle. */
   async load(): Promise<void> {
     const names = await this.#disk.list();
     this.#hasRemains = names.includes(PREPARING_NAME);

@@ -9,7 +9,7 @@ export interface GroupWrite {
   readonly hardState?: HardState;
   /** Contiguous. Replaces the group's suffix from `entries[0].index`. */
   readonly entries?: readonly Entry[];
-  /** The log restarts behind this point: a new group, or an installed snapshot (D7). */
+  /** The log restarts after this point: a new group, or an installed snapshot (D7). */
   readonly reset?: SnapshotMetadata;
   /** Entries up to and including `index` are no longer needed; term and membership are those at `index`. */
   readonly compact?: SnapshotMetadata;
@@ -20,7 +20,7 @@ export interface GroupWrite {
 /**
  * A group as found on disk at start, and its log from then on. Reads are synchronous and answer with all that was
  * submitted, durable or not; what they give stays valid whatever happens to the log. `entries` throws
- * `WalCorruptError` when what it reads from a segment is not what was written there.
+ * `WalCorruptError` when the bytes that it reads from a segment are not those that were written there.
  */
 export interface GroupLog extends LogReader {
   readonly group: GroupId;

@@ -42,7 +42,7 @@ export interface WalOptions {
   readonly entryCacheBytesMax: number;
   /** A monotonic clock in milliseconds, for `onSync`. */
   readonly now: () => number;
-  /** Told of each fdatasync that succeeded, and of the bytes that it made durable. */
+  /** Called after each fdatasync that succeeded, with the bytes that it made durable. */
   readonly onSync: (durationMs: number, bytes: number) => void;
   /** Called once, when the log has failed for good; the node must stop (D6). Every append rejects from then on. */
   readonly onFatal: (error: WalError) => void;
@@ -89,7 +89,7 @@ interface Piece {
   readonly records: number;
 }
 
-/** The state of a group at the end of what is durable. */
+/** The state of a group at the end of the durable log. */
 type WrittenGroup = { -readonly [Field in keyof GroupCheckpoint]: GroupCheckpoint[Field] };
 
 /**
@@ -102,7 +102,7 @@ export class Wal {
   readonly #cache: EntryCache;
   /** The groups as submitted. */
   readonly #groups: Map<GroupId, WalGroupLog>;
-  /** The groups as they are at the end of what is durable, which is what a new segment has to begin with. */
+  /** The groups as they are at the end of the durable log: a new segment has to begin with them. */
   readonly #written = new Map<GroupId, WrittenGroup>();
   readonly #encoder = new BatchEncoder();
   readonly #queue = new Deque<Item>();
@@ -186,7 +186,7 @@ export class Wal {
 
   /**
    * Appends to the groups' logs: readers see it at once, and the promise resolves when it is durable. Appends
-   * become durable in the order of the calls; after a crash a prefix of what was not durable may be there.
+   * become durable in the order of the calls; after a crash a prefix of those that were not durable may be there.
    *
    * Rejects with `WalFullError` when the disk is full and there are entries among the writes; then nothing has
    * happened, and the caller may append again once `reopen` has resolved. An append that was taken before the
@@ -212,7 +212,7 @@ export class Wal {
     if (this.isFull) throw fullError();
   }
 
-  /** Writes what was appended, and closes the files. What cannot be written for lack of space is rejected. */
+  /** Writes the appends so far, and closes the files. Those that cannot be written for lack of space are rejected. */
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.#writer;
@@ -535,15 +535,15 @@ export class Wal {
   }
 
   /**
-   * Moves what is alive in the oldest segments to the end of the log, so that a group that keeps old entries does
-   * not pin the space of all the others (D5). At least half of what is swept is dead, so this writes no more than
+   * Moves live entries of the oldest segments to the end of the log, so that a group that keeps old entries does
+   * not pin the space of all the others (D5). At least half of the bytes swept are dead, so this writes no more than
    * the groups do.
    */
   async #copyForward(): Promise<void> {
     while (this.#isSparse()) {
       const oldest: Segment = this.#store.segments.values().next().value!;
       for (const log of [...this.#groups.values()]) await this.#copyOut(oldest, log);
-      // It goes when what is submitted now is durable; the next segment that begins looks at the others.
+      // It goes when the writes submitted now are durable; the next segment that begins looks at the others.
       if (this.#store.segments.has(oldest.number)) return;
     }
   }

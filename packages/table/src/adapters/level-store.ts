@@ -153,7 +153,7 @@ export class LevelStoreDirectory implements StoreDirectory {
 
   async open(name: string, options: { create: boolean }): Promise<LevelStore> {
     const path = this.#pathOf(name);
-    // LevelDB leaves a directory behind even where it refuses to make a database.
+    // LevelDB leaves a directory even where it refuses to make a database.
     if (!options.create) await access(path);
     const database: Database = new ClassicLevel<Buffer, Buffer>(path, {
       keyEncoding: 'buffer',
@@ -227,7 +227,7 @@ class FlushTurns {
 
   take(flush: () => Promise<void>): Promise<void> {
     const turn = this.#last.then(flush);
-    // Who failed is told; the next one comes on in any case.
+    // The failure goes to its caller; the next one comes on in any case.
     this.#last = turn.catch(() => undefined);
     return turn;
   }
@@ -249,7 +249,7 @@ class LevelSnapshot implements StoreSnapshot {
 type ScanIterator = LevelIterator<Database, Buffer | string, Buffer>;
 
 /**
- * Makes an iterator from behind a key on, or to before it where the scan is reversed; undefined: all of the range. With
+ * Makes an iterator from after a key on, or to before it where the scan is reversed; undefined: all of the range. With
  * `asText` it gives keys as strings.
  */
 type OpenIterator = (last: Buffer | undefined, leftCount: number, asText: boolean) => ScanIterator;
@@ -462,7 +462,7 @@ export class LevelStore implements OrderedStore {
         highWaterMarkBytes: SCAN_BYTES_MAX,
       });
     };
-    // Without a snapshot a second iterator would see what was written since the first one was made.
+    // Without a snapshot a second iterator would see writes that came after the first one was made.
     return new LevelScan(open, { keysOnly, asText: snapshot !== undefined, limit }, this.#toError);
   }
 

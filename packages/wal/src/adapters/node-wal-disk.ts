@@ -140,7 +140,7 @@ class NodeWalFile implements WalFile {
   }
 }
 
-/** What remains of `buffers` behind their first `bytes`: the system may take less than it was given. */
+/** Gives the rest of `buffers` after their first `bytes`: the system may take less than it was given. */
 function skip(buffers: readonly Buffer[], bytes: number): readonly Buffer[] {
   let left = bytes;
   let first = 0;
