@@ -12,7 +12,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { mvcc } from '@coxswain/protocol';
 import { build } from 'esbuild';
-import { FrameReader, FrameWriter } from '../dist/src/frame.js';
+import { FrameReader, FrameWriter } from '../dist/src/cluster/frame.js';
 
 const repository = join(dirname(fileURLToPath(import.meta.url)), '../../..');
 const [FROM, TO, GROUP, TERM] = [1, 2, 10_001, 7];
