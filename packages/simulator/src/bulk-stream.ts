@@ -38,14 +38,24 @@ export class BulkStream implements BulkSink {
   readonly #writers: Waiter<void>[] = [];
   #finisher: Waiter<Verdict> | undefined;
 
+  readonly #loop: EventLoop;
+  readonly #sender: SimulatedProcess;
+  readonly #receiver: SimulatedProcess | undefined;
+  readonly #path: Path;
+
   constructor(
-    private readonly loop: EventLoop,
+    loop: EventLoop,
     readonly from: NodeId,
     readonly to: NodeId,
-    private readonly sender: SimulatedProcess,
-    private readonly receiver: SimulatedProcess | undefined,
-    private readonly path: Path,
-  ) {}
+    sender: SimulatedProcess,
+    receiver: SimulatedProcess | undefined,
+    path: Path,
+  ) {
+    this.#loop = loop;
+    this.#sender = sender;
+    this.#receiver = receiver;
+    this.#path = path;
+  }
 
   /** Carries the header to the other side, which then begins to receive. */
   open(header: Buffer, receive: Receive): void {
@@ -97,12 +107,12 @@ export class BulkStream implements BulkSink {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
     this.#failure = new Error(reason);
-    this.path.onEnd();
-    this.loop.schedule(0, EventKind.Network, this.sender, () => {
+    this.#path.onEnd();
+    this.#loop.schedule(0, EventKind.Network, this.#sender, () => {
       for (const writer of this.#writers.splice(0)) writer.reject(this.#failure!);
       this.#finisher?.reject(this.#failure!);
     });
-    this.loop.schedule(0, EventKind.Network, this.receiver, () => {
+    this.#loop.schedule(0, EventKind.Network, this.#receiver, () => {
       this.#reader?.reject(this.#failure!);
       this.#reader = undefined;
     });
@@ -112,24 +122,24 @@ export class BulkStream implements BulkSink {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
     this.#verdict = verdict;
-    this.path.onEnd();
+    this.#path.onEnd();
     for (const writer of this.#writers.splice(0)) writer.resolve();
     this.#finisher?.resolve(verdict);
   }
 
   /** To the receiver, behind everything that was sent before. */
   #carry(arrive: () => void): void {
-    this.#lastDueUs = Math.max(this.#lastDueUs, this.loop.nowUs + this.path.delayUs());
-    this.loop.schedule(this.#lastDueUs - this.loop.nowUs, EventKind.Network, this.receiver, () => {
+    this.#lastDueUs = Math.max(this.#lastDueUs, this.#loop.nowUs + this.#path.delayUs());
+    this.#loop.schedule(this.#lastDueUs - this.#loop.nowUs, EventKind.Network, this.#receiver, () => {
       if (this.#hasEnded || this.#isFrozen) return;
-      if (this.path.breaksNow()) this.fail('connection lost');
+      if (this.#path.breaksNow()) this.fail('connection lost');
       else arrive();
     });
   }
 
   /** Back to the sender. */
   #answer(arrive: () => void): void {
-    this.loop.schedule(this.path.delayUs(), EventKind.Network, this.sender, () => {
+    this.#loop.schedule(this.#path.delayUs(), EventKind.Network, this.#sender, () => {
       if (!this.#isFrozen) arrive();
     });
   }

@@ -90,7 +90,10 @@ class PairSimulation {
   #snapshotsTaken = 0;
   #isHealed = false;
 
-  constructor(private readonly options: SimulationOptions) {
+  readonly #options: SimulationOptions;
+
+  constructor(options: SimulationOptions) {
+    this.#options = options;
     const random = new SeededRandom(options.seed);
     this.#random = random.fork('pair');
     const loop = new EventLoop(new Trace(options.onLine));
@@ -209,7 +212,7 @@ class PairSimulation {
     await this.#loop.run(() => {
       this.#observe();
       if (stockFailure !== undefined) throw stockFailure.error;
-      return this.#loop.steps >= this.options.steps;
+      return this.#loop.steps >= this.#options.steps;
     });
     this.#workload.stop();
     this.#forwarded.stop();
@@ -284,7 +287,7 @@ class PairSimulation {
     let snapshotsTaken = this.#snapshotsTaken;
     for (const { follower } of this.#followers.values()) snapshotsTaken += follower.status().snapshotsTaken;
     return {
-      seed: this.options.seed,
+      seed: this.#options.seed,
       steps: this.#loop.steps,
       faults: this.#leader.faults.count + this.#follower.faults.count,
       operations: this.#history.answered,

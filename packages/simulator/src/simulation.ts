@@ -84,7 +84,10 @@ class Simulation {
   /** Each node is a cluster of its own. */
   readonly #areApart: boolean;
 
-  constructor(private readonly options: SimulationOptions) {
+  readonly #options: SimulationOptions;
+
+  constructor(options: SimulationOptions) {
+    this.#options = options;
     const random = new SeededRandom(options.seed);
     this.#random = random.fork('simulation');
     const drawn = drawScenario(random.fork('scenario'));
@@ -131,7 +134,7 @@ class Simulation {
     this.#faults.start();
     await this.#loop.run(() => {
       this.#cluster.observe();
-      return this.#loop.steps >= this.options.steps;
+      return this.#loop.steps >= this.#options.steps;
     });
 
     this.#workload.stop();
@@ -148,7 +151,7 @@ class Simulation {
   result(violation: Error | undefined): SimulationResult {
     const { trace } = this.#loop;
     return {
-      seed: this.options.seed,
+      seed: this.#options.seed,
       steps: this.#loop.steps,
       faults: this.#faults.count,
       operations: this.#history.answered,

@@ -14,8 +14,12 @@ export class Trace {
   readonly #lines: string[] = [];
   #next = 0;
 
+  readonly #listener: ((line: string) => void) | undefined;
+
   /** `listener` sees every line as it comes. */
-  constructor(private readonly listener?: (line: string) => void) {}
+  constructor(listener?: (line: string) => void) {
+    this.#listener = listener;
+  }
 
   number(value: number): void {
     const low = value | 0;
@@ -35,7 +39,7 @@ export class Trace {
   line(line: string): void {
     this.text(line);
     this.#lines[this.#next++ % linesKept] = line;
-    this.listener?.(line);
+    this.#listener?.(line);
   }
 
   /** The last lines, oldest first. */
