@@ -17,8 +17,8 @@ import { dirname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const genFolder = 'packages/protocol/src/gen';
-const descriptorFile = 'packages/protocol/descriptors.binpb';
+const GEN_FOLDER = 'packages/protocol/src/gen';
+const DESCRIPTOR_FILE = 'packages/protocol/descriptors.binpb';
 
 /** Runs buf and returns what it wrote into a scratch folder: file names relative to the root, and contents. */
 function generate() {
@@ -32,7 +32,7 @@ function generate() {
       '--as-file-descriptor-set',
       '--exclude-source-info',
       '--output',
-      join(scratch, descriptorFile),
+      join(scratch, DESCRIPTOR_FILE),
     );
     return new Map(
       filesBelow(scratch).map((path) => {
@@ -55,7 +55,7 @@ function filesBelow(folder) {
 
 /** The committed files, in the same form as generate() returns. */
 function committed() {
-  const paths = [...filesBelow(join(root, genFolder)), join(root, descriptorFile)].filter((path) =>
+  const paths = [...filesBelow(join(root, GEN_FOLDER)), join(root, DESCRIPTOR_FILE)].filter((path) =>
     existsSync(path),
   );
   return new Map(paths.map((path) => [relative(root, path).split(sep).join('/'), readFileSync(path)]));
@@ -72,7 +72,7 @@ if (process.argv[2] === '--check') {
     process.exitCode = 1;
   }
 } else {
-  rmSync(join(root, genFolder), { recursive: true, force: true });
+  rmSync(join(root, GEN_FOLDER), { recursive: true, force: true });
   for (const [name, content] of fresh) {
     mkdirSync(dirname(join(root, name)), { recursive: true });
     writeFileSync(join(root, name), content);

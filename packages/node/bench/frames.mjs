@@ -17,7 +17,7 @@ import { FrameReader, FrameWriter } from '../dist/src/cluster/frame.js';
 const repository = join(dirname(fileURLToPath(import.meta.url)), '../../..');
 const [FROM, TO, GROUP, TERM] = [1, 2, 10_001, 7];
 
-const schema = `
+const SCHEMA = `
 syntax = "proto3";
 package peer.v1;
 message Frame {
@@ -57,7 +57,7 @@ async function loadFrame() {
   const scratch = mkdtempSync(join(tmpdir(), 'coxswain-bench-'));
   try {
     mkdirSync(join(scratch, 'src'));
-    writeFileSync(join(scratch, 'peer.proto'), schema);
+    writeFileSync(join(scratch, 'peer.proto'), SCHEMA);
     symlinkSync(join(repository, 'packages/protocol/src/wire'), join(scratch, 'src/wire'));
     const plugin = {
       local: ['node', join(repository, 'packages/protocol/generator/main.mjs')],

@@ -4,7 +4,7 @@ import { EventKind, type EventLoop } from './event-loop.js';
 import type { SimulatedProcess } from './process.js';
 
 /** Chunks that the stream holds before `write` makes its caller wait. */
-const windowChunks = 4;
+const WINDOW_CHUNKS = 4;
 
 type Verdict = { accepted: boolean; reason: string };
 type Receive = (source: BulkSource) => Promise<Verdict>;
@@ -77,7 +77,7 @@ export class BulkStream implements BulkSink {
       this.#arrived.push(copy);
       this.#wakeReader();
     });
-    if (this.#chunksUnderWay < windowChunks) return Promise.resolve();
+    if (this.#chunksUnderWay < WINDOW_CHUNKS) return Promise.resolve();
     return new Promise((resolve, reject) => this.#writers.push({ resolve, reject }));
   }
 
@@ -157,7 +157,7 @@ export class BulkStream implements BulkSink {
     if (chunk === undefined) return { done: true, value: undefined };
     this.#chunksUnderWay -= 1;
     this.#answer(() => {
-      if (this.#chunksUnderWay < windowChunks) this.#writers.shift()?.resolve();
+      if (this.#chunksUnderWay < WINDOW_CHUNKS) this.#writers.shift()?.resolve();
     });
     return { done: false, value: chunk };
   }

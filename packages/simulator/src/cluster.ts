@@ -17,7 +17,7 @@ import { Stamps } from './stamps.js';
 import { Violation } from './violation.js';
 import type { Server } from './workload.js';
 
-const restartDelayUs = 1_000_000;
+const RESTART_DELAY_US = 1_000_000;
 
 /** How a process ends. */
 export type Death = 'killed' | 'powerLost' | 'stopped';
@@ -220,7 +220,7 @@ export class Cluster {
     const host = this.#host(id);
     host.machine.putBack(newest);
     host.newest = undefined;
-    this.#loop.schedule(restartDelayUs, EventKind.Fault, undefined, () => this.start(id));
+    this.#loop.schedule(RESTART_DELAY_US, EventKind.Fault, undefined, () => this.start(id));
   }
 
   /** The groups of a node, as the checkers see them. */
@@ -372,7 +372,7 @@ export class Cluster {
       this.#say(`node ${id} ended: ${String(error)}`);
       // After a failed fsync the page cache lies; only a reboot makes it and the disk agree.
       this.kill(id, 'powerLost');
-      this.#loop.schedule(restartDelayUs, EventKind.Fault, undefined, () => this.start(id));
+      this.#loop.schedule(RESTART_DELAY_US, EventKind.Fault, undefined, () => this.start(id));
     });
   }
 

@@ -4,7 +4,7 @@ import type { SimulatedProcess } from './process.js';
 import type { SeededRandom } from './random.js';
 
 /** What a disk writes as a whole or not at all. */
-const sectorSizeBytes = 512;
+const SECTOR_SIZE_BYTES = 512;
 
 export interface DiskOptions {
   /** Means of exponential distributions. */
@@ -116,8 +116,8 @@ class Content {
     if (style === 'torn') {
       const writesBySector = new Map<number, PendingWrite[]>();
       for (const write of this.#pending) {
-        const last = Math.floor((write.offset + write.data.length - 1) / sectorSizeBytes);
-        for (let sector = Math.floor(write.offset / sectorSizeBytes); sector <= last; sector++) {
+        const last = Math.floor((write.offset + write.data.length - 1) / SECTOR_SIZE_BYTES);
+        for (let sector = Math.floor(write.offset / SECTOR_SIZE_BYTES); sector <= last; sector++) {
           const writes = writesBySector.get(sector);
           if (writes === undefined) writesBySector.set(sector, [write]);
           else writes.push(write);
@@ -126,8 +126,8 @@ class Content {
       for (const [sector, writes] of writesBySector) {
         const kept = random.integer(0, writes.length);
         for (const write of writes.slice(0, kept)) {
-          const from = Math.max(write.offset, sector * sectorSizeBytes);
-          const to = Math.min(write.offset + write.data.length, (sector + 1) * sectorSizeBytes);
+          const from = Math.max(write.offset, sector * SECTOR_SIZE_BYTES);
+          const to = Math.min(write.offset + write.data.length, (sector + 1) * SECTOR_SIZE_BYTES);
           write.data.copy(this.#ownDurable(), from, from - write.offset, to - write.offset);
         }
       }

@@ -54,11 +54,11 @@ export interface Server {
 }
 
 /** The table to which most operations go; it lives as long as the cluster. */
-export const mainTable = 'main';
+export const MAIN_TABLE = 'main';
 /** Tables that clients create and delete. */
 const passingTables = ['passing-a', 'passing-b'];
 /** The history of a table's name: does a table of that name exist? */
-const namesHistory = '(names)';
+const NAMES_HISTORY = '(names)';
 
 /** How far a read goes back. */
 const PAST_REVISIONS_MAX = 60;
@@ -107,7 +107,7 @@ export class Workload {
     this.#servers = servers;
     this.#deletions = deletions;
     const { deadlineMs } = options;
-    this.#calls = new Calls({ loop, history, deadlineMs, namesHistory });
+    this.#calls = new Calls({ loop, history, deadlineMs, namesHistory: NAMES_HISTORY });
   }
 
   /** Operations that were sent. */
@@ -135,12 +135,12 @@ export class Workload {
 
   /** One write and one linearizable read of every key, which any node of a healthy cluster answers. False: refused. */
   async probe(server: Server): Promise<boolean> {
-    return (await this.probeWrite(server)) && (await this.#range(server, mainTable, true));
+    return (await this.probeWrite(server)) && (await this.#range(server, MAIN_TABLE, true));
   }
 
   /** One write, which any node of a healthy cluster answers. False: refused. */
   probeWrite(server: Server): Promise<boolean> {
-    return this.#put(server, mainTable, true);
+    return this.#put(server, MAIN_TABLE, true);
   }
 
   #think(): void {
@@ -172,7 +172,7 @@ export class Workload {
 
   async #operate(server: Server): Promise<boolean> {
     const kind = this.#random.weighted(this.#options.operations);
-    const table = this.#random.chance(0.9) ? mainTable : this.#random.pick(passingTables);
+    const table = this.#random.chance(0.9) ? MAIN_TABLE : this.#random.pick(passingTables);
     this.#loop.trace.text(kind);
     switch (kind) {
       case 'put':
@@ -545,13 +545,13 @@ export class Workload {
     });
     return this.#calls.send(
       server.process,
-      namesHistory,
+      NAMES_HISTORY,
       [effect(undefined)],
       () => server.api.tables.create(name, undefined, this.#deadline(server)),
-      (invocation) => this.#history.changedName(invocation, namesHistory, effect(true)),
+      (invocation) => this.#history.changedName(invocation, NAMES_HISTORY, effect(true)),
       (invocation, error) => {
         if (error.code !== 'tableExists') return false;
-        this.#history.changedName(invocation, namesHistory, effect(false));
+        this.#history.changedName(invocation, NAMES_HISTORY, effect(false));
         return true;
       },
     );
@@ -562,14 +562,14 @@ export class Workload {
     const deleted: KeyEffect = { key: name, effect: { kind: 'write', value: undefined } };
     return this.#calls.send(
       server.process,
-      namesHistory,
+      NAMES_HISTORY,
       [deleted],
       () => server.api.tables.delete(name, this.#deadline(server)),
-      (invocation) => this.#history.changedName(invocation, namesHistory, deleted),
+      (invocation) => this.#history.changedName(invocation, NAMES_HISTORY, deleted),
       (invocation, error) => {
         if (error.code !== 'tableNotFound') return false;
         const missing: KeyEffect = { key: name, effect: { kind: 'read', observed: undefined } };
-        this.#history.changedName(invocation, namesHistory, missing);
+        this.#history.changedName(invocation, NAMES_HISTORY, missing);
         return true;
       },
     );
@@ -578,14 +578,14 @@ export class Workload {
   async #listTables(server: Server): Promise<boolean> {
     return this.#calls.send(
       server.process,
-      namesHistory,
+      NAMES_HISTORY,
       [],
       () => server.api.tables.list(this.#deadline(server)),
       (invocation, tables) => {
         const names = new Set(tables.map(({ name }) => name));
         for (const key of passingTables) {
           const observed = names.has(key) ? 'exists' : undefined;
-          this.#history.changedName(invocation, namesHistory, { key, effect: { kind: 'read', observed } });
+          this.#history.changedName(invocation, NAMES_HISTORY, { key, effect: { kind: 'read', observed } });
         }
       },
     );
@@ -598,11 +598,11 @@ export class Workload {
    * What is new is whole, or not there: whoever reads the shard holds it against what is said here before the switch.
    */
   async #restore(server: Server, table: string): Promise<boolean> {
-    const isPassing = table !== mainTable;
+    const isPassing = table !== MAIN_TABLE;
     const exists: KeyEffect = { key: table, effect: { kind: 'write', value: 'exists' } };
     return this.#calls.send(
       server.process,
-      isPassing ? namesHistory : table,
+      isPassing ? NAMES_HISTORY : table,
       isPassing ? [exists] : [],
       async () => {
         const load = await server.api.maintenance.beginRestore(table, this.#deadline(server));
@@ -617,7 +617,7 @@ export class Workload {
       },
       (invocation) => {
         this.restored++;
-        if (isPassing) this.#history.changedName(invocation, namesHistory, exists);
+        if (isPassing) this.#history.changedName(invocation, NAMES_HISTORY, exists);
       },
       (_invocation, { status }) => status === Status.FailedPrecondition,
     );
