@@ -55,8 +55,8 @@ const lineOf = (text, at) => text.slice(0, at).split('\n').length;
 
 // ---- Rules
 
-const rulesPage = 'docs/rules.md';
-const rules = new Set(outlineOf(rulesPage).headings.filter((heading) => /^[A-Z]\d+$/.test(heading)));
+const RULES_PAGE = 'docs/rules.md';
+const rules = new Set(outlineOf(RULES_PAGE).headings.filter((heading) => /^[A-Z]\d+$/.test(heading)));
 const letters = [...new Set([...rules].map(([letter]) => letter))].join('');
 const ruleNumber = new RegExp(`(?<![\\w%#-])[${letters}]\\d{1,2}(?!\\w)`, 'g');
 
@@ -72,11 +72,11 @@ const isTest = (file) => /^packages\/[^/]+\/test\/.*([.]test[.]ts|\/scenarios\/.
 function* checkRules() {
   const uncited = { 'source file': new Set(rules), test: new Set(rules) };
   for (const [file, text] of texts) {
-    if (file === rulesPage || !/^(packages|bench|scripts|docs|[^/]+$)/.test(file)) continue;
+    if (file === RULES_PAGE || !/^(packages|bench|scripts|docs|[^/]+$)/.test(file)) continue;
     for (const [index, line] of text.split('\n').entries()) {
       for (const part of citingParts(file, line)) {
         for (const [rule] of part.matchAll(ruleNumber)) {
-          if (!rules.has(rule)) yield `${file}:${index + 1}: ${rulesPage} has no rule ${rule}`;
+          if (!rules.has(rule)) yield `${file}:${index + 1}: ${RULES_PAGE} has no rule ${rule}`;
           if (isSource(file)) uncited['source file'].delete(rule);
           if (isTest(file)) uncited.test.delete(rule);
         }
@@ -84,7 +84,7 @@ function* checkRules() {
     }
   }
   for (const [where, missing] of Object.entries(uncited)) {
-    for (const rule of missing) yield `${rulesPage}: rule ${rule} is cited by no ${where}`;
+    for (const rule of missing) yield `${RULES_PAGE}: rule ${rule} is cited by no ${where}`;
   }
 }
 

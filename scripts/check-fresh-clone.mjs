@@ -9,8 +9,8 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
-const portOffset = 23_000;
-const endpoints = [8443, 8543, 8643].map((port) => `127.0.0.1:${port + portOffset}`).join(',');
+const PORT_OFFSET = 23_000;
+const endpoints = [8443, 8543, 8643].map((port) => `127.0.0.1:${port + PORT_OFFSET}`).join(',');
 
 function run(command, args, options) {
   const { status, error, stdout, stderr } = spawnSync(command, args, { encoding: 'utf8', ...options });
@@ -41,7 +41,7 @@ process.on('exit', () => {
 });
 
 async function startUntilReady(clone, env) {
-  const child = spawn('npm', ['start', '--', '--port-offset', String(portOffset)], {
+  const child = spawn('npm', ['start', '--', '--port-offset', String(PORT_OFFSET)], {
     cwd: clone,
     env,
     detached: true,

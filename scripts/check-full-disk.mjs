@@ -30,15 +30,15 @@ import { findFreePorts } from '../packages/testing/dist/src/index.js';
 import { checkOptions } from './check-options.mjs';
 
 const command = fileURLToPath(new URL('../packages/cli/bin/coxswain.cjs', import.meta.url));
-const tableName = 'default';
+const TABLE_NAME = 'default';
 /** Only keeps what hangs from hanging for ever. */
-const hangsMs = 300_000;
-const callMs = 10_000;
-const mebibyte = 1024 * 1024;
-const kibibyte = 1024;
+const HANGS_MS = 300_000;
+const CALL_MS = 10_000;
+const MEBIBYTE = 1024 * 1024;
+const KIBIBYTE = 1024;
 /** Of the nodes here: a node takes no writes with less than twice this left. */
-const writeBufferBytes = 4 * mebibyte;
-const diskBytes = 160 * mebibyte;
+const WRITE_BUFFER_BYTES = 4 * MEBIBYTE;
+const DISK_BYTES = 160 * MEBIBYTE;
 
 const values = checkOptions('npm run check:full-disk -- [--only PATTERN] [--file-system ext4|tmpfs]', {
   only: '',
@@ -65,11 +65,12 @@ class Disk {
     const name = `${kind}-${++Disk.#count}`;
     this.path = join(directory, name);
     mkdirSync(this.path);
-    if (kind === 'tmpfs') run('mount', '-t', 'tmpfs', '-o', `size=${diskBytes},mode=700`, 'tmpfs', this.path);
+    if (kind === 'tmpfs')
+      run('mount', '-t', 'tmpfs', '-o', `size=${DISK_BYTES},mode=700`, 'tmpfs', this.path);
     else {
       const image = join(directory, `${name}.image`);
       closeSync(openSync(image, 'w'));
-      truncateSync(image, diskBytes);
+      truncateSync(image, DISK_BYTES);
       // Without the blocks that ext4 keeps for root, who runs this.
       run('mkfs.ext4', '-q', '-b', '4096', '-m', '0', '-O', '^has_journal', image);
       run('mount', '-o', 'loop', image, this.path);
@@ -89,7 +90,7 @@ class Disk {
       let size = fstatSync(file).size;
       // An ext4 keeps some blocks back until what was written has its places.
       do {
-        for (const step of [mebibyte, 64 * kibibyte, 4 * kibibyte]) {
+        for (const step of [MEBIBYTE, 64 * KIBIBYTE, 4 * KIBIBYTE]) {
           const zeros = Buffer.alloc(step);
           try {
             for (;;) size += writeSync(file, zeros);
@@ -98,7 +99,7 @@ class Disk {
           }
           fsyncSync(file);
         }
-      } while (this.freeBytes >= 4 * kibibyte);
+      } while (this.freeBytes >= 4 * KIBIBYTE);
       if (leaveBytes > 0) {
         ftruncateSync(file, size - leaveBytes);
         fsyncSync(file);
@@ -128,8 +129,8 @@ class TestNode {
       'replication.enabled': false,
       'raft.wal-segment-size': '16MiB',
       'raft.rtt': '100ms',
-      'storage.write-buffer-size': writeBufferBytes,
-      'tables.names': tableName,
+      'storage.write-buffer-size': WRITE_BUFFER_BYTES,
+      'tables.names': TABLE_NAME,
       config: '',
       ...flags,
     };
@@ -167,7 +168,7 @@ class TestNode {
   }
 
   get client() {
-    this.#client ??= NodeClient.to(this.address, tableName);
+    this.#client ??= NodeClient.to(this.address, TABLE_NAME);
     return this.#client;
   }
 
@@ -181,7 +182,7 @@ class TestNode {
 }
 
 async function until(what, holds, describe = () => '') {
-  const deadlineMs = performance.now() + hangsMs;
+  const deadlineMs = performance.now() + HANGS_MS;
   let last;
   for (;;) {
     try {
@@ -204,7 +205,7 @@ const put = (node, key, value) =>
   until(
     `node ${node.id} takes a write`,
     async () => {
-      const { kind, reason } = await node.client.put(key, value, callMs);
+      const { kind, reason } = await node.client.put(key, value, CALL_MS);
       if (kind !== 'acknowledged') throw new Error(reason);
       return true;
     },
@@ -216,7 +217,7 @@ async function expectRead(node, key, value) {
   await until(
     `node ${node.id} serves a local read`,
     async () => {
-      const answer = await node.client.get(key, { linearizable: false, timeoutMs: callMs });
+      const answer = await node.client.get(key, { linearizable: false, timeoutMs: CALL_MS });
       if (answer.kind !== 'answered') throw new Error(answer.reason);
       seen = answer.pair?.value;
       return true;
@@ -227,7 +228,7 @@ async function expectRead(node, key, value) {
 }
 
 async function expectRefused(node) {
-  const { kind, reason } = await node.client.put('refused', 'x', callMs);
+  const { kind, reason } = await node.client.put('refused', 'x', CALL_MS);
   assert.equal(kind, 'unknown' === kind ? 'unknown' : 'refused', reason);
   assert.match(reason, /the disk .*full, or nearly: writes are refused until there is room/);
 }
@@ -239,8 +240,8 @@ function expectNamed(line, path) {
   assert.ok(Number.isInteger(freeBytes) && Number.isInteger(wantedBytes) && freeBytes < wantedBytes, line);
 }
 
-const fullText = 'the disk is full, or nearly';
-const roomText = 'there is room on the disk again';
+const FULL_TEXT = 'the disk is full, or nearly';
+const ROOM_TEXT = 'there is room on the disk again';
 
 async function makePorts(count) {
   const ports = await findFreePorts(3 * count);
@@ -257,7 +258,7 @@ async function oneNode(flags) {
 
 const scenarios = {};
 
-for (const leaveBytes of [0, 16 * kibibyte]) {
+for (const leaveBytes of [0, 16 * KIBIBYTE]) {
   for (const signal of ['SIGTERM', 'SIGKILL']) {
     scenarios[`a node is started with ${leaveBytes / 1024} KiB left after ${signal}`] = async (makeDisk) => {
       const disk = makeDisk();
@@ -271,7 +272,7 @@ for (const leaveBytes of [0, 16 * kibibyte]) {
       disk.fill(leaveBytes);
       for (let start = 1; start <= 3; start++) {
         node.start();
-        expectNamed(await node.prints(fullText), data);
+        expectNamed(await node.prints(FULL_TEXT), data);
         await expectRead(node, 'key', 'value');
         await expectRead(node, 'large-9', 'v'.repeat(100_000));
         await expectRefused(node);
@@ -282,7 +283,7 @@ for (const leaveBytes of [0, 16 * kibibyte]) {
         }
       }
       disk.free();
-      await node.prints(roomText);
+      await node.prints(ROOM_TEXT);
       await put(node, 'later', 'value');
       await expectRead(node, 'key', 'value');
       assert.equal(await node.stop(), 0);
@@ -296,13 +297,13 @@ scenarios['a disk fills while its node runs, and has room again'] = async (makeD
   const node = await oneNode({ 'data-dir': data });
   node.start();
   await put(node, 'key', 'value');
-  for (const leaveBytes of [0, 16 * kibibyte, writeBufferBytes]) {
+  for (const leaveBytes of [0, 16 * KIBIBYTE, WRITE_BUFFER_BYTES]) {
     disk.fill(leaveBytes);
-    expectNamed(await node.prints(fullText), data);
+    expectNamed(await node.prints(FULL_TEXT), data);
     await expectRead(node, 'key', 'value');
     await expectRefused(node);
     disk.free();
-    await node.prints(roomText);
+    await node.prints(ROOM_TEXT);
     await put(node, `after-${leaveBytes}`, 'value');
     node.output = '';
   }
@@ -318,21 +319,21 @@ scenarios['a disk fills under load, and nothing that was acknowledged is lost'] 
   let isOver = false;
   const load = (async () => {
     for (let i = 0; !isOver; i++) {
-      const { kind } = await node.client.put(`load-${i}`, 'x'.repeat(50_000), callMs);
+      const { kind } = await node.client.put(`load-${i}`, 'x'.repeat(50_000), CALL_MS);
       if (kind === 'acknowledged') acknowledged.push(i);
       else await sleep(50);
     }
   })();
   await until('some writes', () => acknowledged.length > 50);
   disk.fill(0);
-  await node.prints(fullText);
+  await node.prints(FULL_TEXT);
   await expectRead(node, 'key', 'value');
   await sleep(2000);
   await node.stop('SIGKILL');
   node.start();
-  await node.prints(fullText);
+  await node.prints(FULL_TEXT);
   disk.free();
-  await node.prints(roomText);
+  await node.prints(ROOM_TEXT);
   const before = acknowledged.length;
   await until('the load goes on', () => acknowledged.length > before + 20);
   isOver = true;
@@ -341,7 +342,7 @@ scenarios['a disk fills under load, and nothing that was acknowledged is lost'] 
   assert.equal(await node.stop(), 0);
 };
 
-for (const leaveBytes of [0, 16 * kibibyte, mebibyte]) {
+for (const leaveBytes of [0, 16 * KIBIBYTE, MEBIBYTE]) {
   scenarios[`a first start with ${leaveBytes / 1024} KiB left`] = async (makeDisk) => {
     const disk = makeDisk();
     const data = join(disk.path, 'data');
@@ -360,7 +361,7 @@ for (const leaveBytes of [0, 16 * kibibyte, mebibyte]) {
   };
 }
 
-for (const leaveBytes of [0, 16 * kibibyte]) {
+for (const leaveBytes of [0, 16 * KIBIBYTE]) {
   scenarios[`one of three is started with ${leaveBytes / 1024} KiB left`] = async (makeDisk) => {
     const disk = makeDisk();
     const ports = await makePorts(3);
@@ -377,17 +378,20 @@ for (const leaveBytes of [0, 16 * kibibyte]) {
       await third.stop(signal);
       disk.fill(leaveBytes);
       third.start();
-      expectNamed(await third.prints(fullText), data(3));
+      expectNamed(await third.prints(FULL_TEXT), data(3));
       await expectRead(third, 'key-1', 'v'.repeat(100_000));
       // The others are a quorum.
       await put(first, `while-${signal}`, 'value');
       await expectRead(third, 'key-9', 'v'.repeat(100_000));
       disk.free();
-      await third.prints(roomText);
+      await third.prints(ROOM_TEXT);
       await until(
         'the node catches up',
         async () => {
-          const answer = await third.client.get(`while-${signal}`, { linearizable: true, timeoutMs: callMs });
+          const answer = await third.client.get(`while-${signal}`, {
+            linearizable: true,
+            timeoutMs: CALL_MS,
+          });
           return answer.pair?.value === 'value';
         },
         textOf(third),
@@ -395,7 +399,7 @@ for (const leaveBytes of [0, 16 * kibibyte]) {
       await put(third, `after-${signal}`, 'value');
     }
     const hashes = await Promise.all(
-      nodes.map(async ({ client }) => (await client.tables(callMs)).get(tableName)?.contentHash),
+      nodes.map(async ({ client }) => (await client.tables(CALL_MS)).get(TABLE_NAME)?.contentHash),
     );
     assert.ok(
       hashes.every((hash) => hash === hashes[0]),
@@ -406,7 +410,7 @@ for (const leaveBytes of [0, 16 * kibibyte]) {
 }
 
 for (const which of ['raft.wal-dir', 'raft.state-machine-dir']) {
-  for (const leaveBytes of [0, 16 * kibibyte]) {
+  for (const leaveBytes of [0, 16 * KIBIBYTE]) {
     scenarios[`${which} on a disk of its own, started with ${leaveBytes / 1024} KiB left`] = async (
       makeDisk,
     ) => {
@@ -422,7 +426,7 @@ for (const which of ['raft.wal-dir', 'raft.state-machine-dir']) {
         disk.fill(leaveBytes);
         if (signal !== undefined) node.start();
         if (which === 'raft.state-machine-dir') {
-          expectNamed(await node.prints(fullText), path);
+          expectNamed(await node.prints(FULL_TEXT), path);
           await expectRefused(node);
         }
         await expectRead(node, 'key', 'value');

@@ -12,15 +12,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ProcessCluster } from '../bench/dist/src/faults/process-cluster.js';
 
-const module = 'github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible';
+const MODULE = 'github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible';
 /** Of one case, in seconds: a busy machine is slow to answer. */
-const caseTimeoutSeconds = '5';
-const runTimeoutMs = 600_000;
+const CASE_TIMEOUT_SECONDS = '5';
+const RUN_TIMEOUT_MS = 600_000;
 /**
  * h2spec judges the first frame that comes. Where the answer to a request, or a PING, comes before the error that it
  * waits for, the case fails, so one that ends otherwise than expected is run again, this often in all.
  */
-const triesMax = 5;
+const TRIES_MAX = 5;
 
 /** The path of h2spec; undefined where it can be neither found nor built. */
 function findH2spec() {
@@ -30,11 +30,11 @@ function findH2spec() {
   const directory = mkdtempSync(join(tmpdir(), 'coxswain-h2spec-'));
   process.on('exit', () => rmSync(directory, { recursive: true, force: true }));
   for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
-  const { status, stderr } = spawnSync('go', ['install', module], {
+  const { status, stderr } = spawnSync('go', ['install', MODULE], {
     encoding: 'utf8',
     env: { ...process.env, GOBIN: directory, GOFLAGS: '-modcacherw' },
   });
-  if (status !== 0) throw new Error(`go install ${module}: ${stderr.trim()}`);
+  if (status !== 0) throw new Error(`go install ${MODULE}: ${stderr.trim()}`);
   return join(directory, 'h2spec');
 }
 
@@ -43,8 +43,8 @@ function run(address, ...only) {
   const [host, port] = address.split(':');
   const { error, stdout, stderr } = spawnSync(
     h2spec,
-    ['-h', host, '-p', port, '-o', caseTimeoutSeconds, ...only],
-    { encoding: 'utf8', timeout: runTimeoutMs, maxBuffer: 1 << 26 },
+    ['-h', host, '-p', port, '-o', CASE_TIMEOUT_SECONDS, ...only],
+    { encoding: 'utf8', timeout: RUN_TIMEOUT_MS, maxBuffer: 1 << 26 },
   );
   if (error) throw new Error(`${h2spec}: ${error.message}`);
   const cases = parse(stdout);
@@ -102,7 +102,7 @@ function judge(listener, address, expected) {
 
 /** Whether the case ends so, `hasFailed`, every time. */
 function endsAgain(address, name, hasFailed) {
-  for (let tries = 1; tries < triesMax; tries++) {
+  for (let tries = 1; tries < TRIES_MAX; tries++) {
     if (run(address, name).some((one) => one.name === name && one.hasFailed !== hasFailed)) return false;
   }
   return true;

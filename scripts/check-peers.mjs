@@ -19,10 +19,10 @@ import { untilEqual } from './peers/content.mjs';
 import { StockProcess } from './peers/stock-process.mjs';
 import { acknowledged, putMany, writeAllKinds, writeRevisionTxns, writeWhile } from './peers/writes.mjs';
 
-const callTimeoutMs = 30_000;
-const stateTimeoutMs = 240_000;
+const CALL_TIMEOUT_MS = 30_000;
+const STATE_TIMEOUT_MS = 240_000;
 /** Enough to pass what both sides keep of their logs, by the flags below. */
-const entriesPastCompaction = 600;
+const ENTRIES_PAST_COMPACTION = 600;
 /** Logs are compacted often, so that snapshots are needed. */
 const compactionFlags = { 'raft.snapshot-entries': '200', 'raft.compaction-overhead': '20' };
 const followerFlags = { 'replication.reconcile-interval': '1s', 'replication.poll-interval': '200ms' };
@@ -104,31 +104,31 @@ function checkKept(pairs, keys) {
 const clientsOf = (cluster) => cluster.nodes.map(({ client }) => client);
 
 async function deleteAndMake(client, table, between) {
-  await client.deleteTable(table, callTimeoutMs);
+  await client.deleteTable(table, CALL_TIMEOUT_MS);
   await between?.();
   await makeTable(client, table);
 }
 
 /** A stock server makes tables only a while after its start, and serves them a moment after it has made them. */
 async function makeTable(client, table) {
-  await until(`table '${table}' is made`, stateTimeoutMs, async () => {
-    await client.createTable(table, callTimeoutMs);
+  await until(`table '${table}' is made`, STATE_TIMEOUT_MS, async () => {
+    await client.createTable(table, CALL_TIMEOUT_MS);
     return true;
   });
-  await until(`table '${table}' takes reads`, stateTimeoutMs, async () => {
-    await client.forTable(table).count(callTimeoutMs);
+  await until(`table '${table}' takes reads`, STATE_TIMEOUT_MS, async () => {
+    await client.forTable(table).count(CALL_TIMEOUT_MS);
     return true;
   });
 }
 
 /** What one of our nodes says of its tables' replication. */
 async function replicationOf(node, table) {
-  return (await node.client.tables(callTimeoutMs)).get(table)?.replication;
+  return (await node.client.tables(CALL_TIMEOUT_MS)).get(table)?.replication;
 }
 
 /** The node of our follower cluster that replicates the table. */
 function pullerOf(cluster, table) {
-  return until(`a node replicates '${table}'`, stateTimeoutMs, async () => {
+  return until(`a node replicates '${table}'`, STATE_TIMEOUT_MS, async () => {
     for (const node of cluster.nodes) {
       if (node.process.isRunning && (await isPuller(node, table))) return node;
     }
@@ -177,7 +177,7 @@ async function checkBelow(peer) {
     await step('a table whose log does not reach back any more comes by snapshot', async () => {
       await makeTable(leader.client, 'old');
       await putMany(table('old'), 'large/', 80, 'v'.repeat(64 * 1024));
-      await putMany(table('old'), 'small/', entriesPastCompaction);
+      await putMany(table('old'), 'small/', ENTRIES_PAST_COMPACTION);
       await makeTable(leader.client, 'log');
       cluster = await ProcessCluster.startFollower([leader.replicationAddress], 3, followerFlags);
       onEnd(() => cluster.dispose());
@@ -191,12 +191,12 @@ async function checkBelow(peer) {
       const before = await metricSum(cluster, 'commands');
       await writeAllKinds(table('log'), 150, 1);
       await equal('log');
-      const { revision } = await acknowledged(table('log').put('last', 'one', callTimeoutMs));
+      const { revision } = await acknowledged(table('log').put('last', 'one', CALL_TIMEOUT_MS));
       const { pairs } = await equal('log');
       for (const client of clientsOf(cluster)) {
         const { pair } = await client
           .forTable('log')
-          .get('last', { linearizable: true, timeoutMs: callTimeoutMs });
+          .get('last', { linearizable: true, timeoutMs: CALL_TIMEOUT_MS });
         if (pair.revision !== revision)
           throw new Error(`revision ${pair.revision} is ${revision} in the leader cluster`);
       }
@@ -239,7 +239,7 @@ async function checkBelow(peer) {
     await step('the follower cluster is down while the log is compacted', async () => {
       for (const { process } of cluster.nodes) await process.kill();
       await writeAllKinds(table('log'), 100, 20);
-      await putMany(table('log'), 'meanwhile/', entriesPastCompaction);
+      await putMany(table('log'), 'meanwhile/', ENTRIES_PAST_COMPACTION);
       for (const { process } of cluster.nodes) process.start();
       await cluster.untilReady();
       const { pairs } = await equal('log');
@@ -285,13 +285,13 @@ async function checkBelow(peer) {
         return result;
       });
       equality.catch(() => undefined);
-      await until('the table is stopped, or equal', stateTimeoutMs, async () => {
+      await until('the table is stopped, or equal', STATE_TIMEOUT_MS, async () => {
         if (isEqual) return true;
         for (const node of cluster.nodes) {
           const { state, error } = (await replicationOf(node, 'shorter')) ?? {};
           if (state !== 'stopped') continue;
           if (!error.includes('coxswain reset --table shorter')) throw new Error(`stopped with: ${error}`);
-          await node.client.forTable('shorter').reset(callTimeoutMs);
+          await node.client.forTable('shorter').reset(CALL_TIMEOUT_MS);
           how = 'stopped with its reason, and reset';
           return true;
         }
@@ -357,8 +357,8 @@ async function checkBackup(peer) {
 }
 
 function untilCount(client, count) {
-  return until(`a table has ${count} keys`, stateTimeoutMs, async () => {
-    return (await client.count(callTimeoutMs)) === count;
+  return until(`a table has ${count} keys`, STATE_TIMEOUT_MS, async () => {
+    return (await client.count(CALL_TIMEOUT_MS)) === count;
   });
 }
 
@@ -375,7 +375,7 @@ async function checkAbove(peer) {
     await step('a table whose log does not reach back any more comes by snapshot', async () => {
       await makeTable(first.client, 'old');
       await putMany(table('old'), 'large/', 80, 'v'.repeat(64 * 1024));
-      await putMany(table('old'), 'small/', entriesPastCompaction);
+      await putMany(table('old'), 'small/', ENTRIES_PAST_COMPACTION);
       await makeTable(first.client, 'log');
       follower = await StockProcess.start(peer, 'follower', {
         ...stockFollowerFlags,
@@ -404,7 +404,7 @@ async function checkAbove(peer) {
     await step('requests as large as they may be', async () => {
       const value = 'w'.repeat(2 * 1024 * 1024 - 1024);
       await makeTable(first.client, 'large');
-      await acknowledged(table('large').put('one', value, callTimeoutMs));
+      await acknowledged(table('large').put('one', value, CALL_TIMEOUT_MS));
       await putMany(table('large'), 'more/', 5, value.slice(0, 1_500_000));
       const { pairs } = await equal('large');
       return `${pairs.size} keys of up to ${value.length} bytes equal`;
@@ -435,7 +435,7 @@ async function checkAbove(peer) {
     await step('the follower is down while the log is compacted', async () => {
       await follower.kill();
       await writeAllKinds(table('log'), 100, 20);
-      await putMany(table('log'), 'meanwhile/', entriesPastCompaction);
+      await putMany(table('log'), 'meanwhile/', ENTRIES_PAST_COMPACTION);
       await follower.restart();
       const { pairs } = await equal('log');
       return `${pairs.size} keys equal`;
@@ -448,8 +448,8 @@ async function checkAbove(peer) {
       await deleteAndMake(first.client, 'again', () =>
         until(
           'it is gone there',
-          stateTimeoutMs,
-          async () => !(await follower.client.tables(callTimeoutMs)).has('again'),
+          STATE_TIMEOUT_MS,
+          async () => !(await follower.client.tables(CALL_TIMEOUT_MS)).has('again'),
         ),
       );
       await putMany(table('again'), 'second/', 10);

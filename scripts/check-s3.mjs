@@ -20,17 +20,17 @@ import { ArchiveError, S3Store } from '../packages/archive/dist/src/index.js';
 import { findFreePorts } from '../packages/testing/dist/src/index.js';
 import { checkOptions } from './check-options.mjs';
 
-const accessKeyId = 'coxswaincheck';
-const secretAccessKey = 'coxswain-check-secret';
-const bucket = 'bucket';
-const partBytes = 16 * 1024 * 1024;
+const ACCESS_KEY_ID = 'coxswaincheck';
+const SECRET_ACCESS_KEY = 'coxswain-check-secret';
+const BUCKET = 'bucket';
+const PART_BYTES = 16 * 1024 * 1024;
 /** More than a page, which is a thousand. */
-const namesCount = 1_100;
-const dayMs = 24 * 60 * 60 * 1000;
+const NAMES_COUNT = 1_100;
+const DAY_MS = 24 * 60 * 60 * 1000;
 /** Only keeps what hangs from hanging for ever. */
-const hangsMs = 120_000;
+const HANGS_MS = 120_000;
 /** Impatient: what fails here fails for good. */
-const limits = { silenceMs: 30_000, attemptsMax: 2, pauseLeastMs: 100, partSizeBytes: partBytes };
+const limits = { silenceMs: 30_000, attemptsMax: 2, pauseLeastMs: 100, partSizeBytes: PART_BYTES };
 
 /** Ids of backups as scripts make them up, and worse. */
 const foreignKeys = [
@@ -63,7 +63,7 @@ const servers = [
     version: ['version'],
     args: (directory, port) => [
       ...['serve', 's3', '--config', '', '--addr', `127.0.0.1:${port}`],
-      ...['--auth-key', `${accessKeyId},${secretAccessKey}`, directory],
+      ...['--auth-key', `${ACCESS_KEY_ID},${SECRET_ACCESS_KEY}`, directory],
     ],
     bucketBy: 'directory',
   },
@@ -72,7 +72,7 @@ const servers = [
     variable: 'VERSITYGW',
     program: 'versitygw',
     version: ['--version'],
-    env: { ROOT_ACCESS_KEY: accessKeyId, ROOT_SECRET_KEY: secretAccessKey },
+    env: { ROOT_ACCESS_KEY: ACCESS_KEY_ID, ROOT_SECRET_KEY: SECRET_ACCESS_KEY },
     args: (directory, port) => ['--port', `127.0.0.1:${port}`, 'posix', directory],
     bucketBy: 'directory',
   },
@@ -92,7 +92,7 @@ const servers = [
     variable: 'MINIO',
     program: 'minio',
     version: ['--version'],
-    env: { MINIO_ROOT_USER: accessKeyId, MINIO_ROOT_PASSWORD: secretAccessKey },
+    env: { MINIO_ROOT_USER: ACCESS_KEY_ID, MINIO_ROOT_PASSWORD: SECRET_ACCESS_KEY },
     args: (directory, port) => ['server', '--quiet', '--address', `127.0.0.1:${port}`, directory],
     bucketBy: 'signed request',
   },
@@ -109,7 +109,7 @@ function find({ variable, program }) {
 async function start(server, path) {
   const directory = mkdtempSync(join(root, 'server-'));
   const [port] = await findFreePorts(1);
-  if (server.bucketBy === 'directory') mkdirSync(join(directory, bucket));
+  if (server.bucketBy === 'directory') mkdirSync(join(directory, BUCKET));
   const env = { PATH: process.env.PATH, HOME: directory, ...server.env };
   const child = spawn(path, server.args(directory, port), {
     cwd: directory,
@@ -123,7 +123,7 @@ async function start(server, path) {
       output = (output + text).slice(-4000);
     });
   const endpoint = `http://127.0.0.1:${port}`;
-  const deadlineMs = performance.now() + hangsMs;
+  const deadlineMs = performance.now() + HANGS_MS;
   for (;;) {
     try {
       await (await fetch(endpoint)).arrayBuffer();
@@ -134,7 +134,7 @@ async function start(server, path) {
       await sleep(100);
     }
   }
-  if (server.bucketBy === 'plain request') await fetch(`${endpoint}/${bucket}`, { method: 'PUT' });
+  if (server.bucketBy === 'plain request') await fetch(`${endpoint}/${BUCKET}`, { method: 'PUT' });
   if (server.bucketBy === 'signed request') {
     const task = { deadline: new Deadline(endpoint, 'making a bucket', {}), doing: 'making a bucket' };
     await requestsTo(endpoint).run(task, (client) => client.createBucket());
@@ -151,27 +151,34 @@ async function start(server, path) {
 
 const requestsTo = (endpoint) =>
   new S3Requests(
-    `s3://${bucket}`,
-    { endpoint, region: '', bucket, prefix: '', accessKeyId, secretAccessKey },
+    `s3://${BUCKET}`,
+    {
+      endpoint,
+      region: '',
+      bucket: BUCKET,
+      prefix: '',
+      accessKeyId: ACCESS_KEY_ID,
+      secretAccessKey: SECRET_ACCESS_KEY,
+    },
     limits,
   );
 
 /** Begins to store an object in parts, as a node does that dies then. */
 async function leaveUpload(endpoint, key) {
-  const url = `s3://${bucket}`;
+  const url = `s3://${BUCKET}`;
   const deadline = new Deadline(url, `storing ${key}`, {});
   const upload = await S3Upload.begin({ requests: requestsTo(endpoint), url, name: key, key, deadline });
-  await upload.add(randomBytes(partBytes));
+  await upload.add(randomBytes(PART_BYTES));
 }
 
 function open(endpoint, options = {}, nowMs = Date.now) {
   const all = {
     endpoint,
     region: '',
-    bucket,
+    bucket: BUCKET,
     prefix: 'deep/archive',
-    accessKeyId,
-    secretAccessKey,
+    accessKeyId: ACCESS_KEY_ID,
+    secretAccessKey: SECRET_ACCESS_KEY,
     ...options,
   };
   return new S3Store(all, limits, nowMs);
@@ -217,7 +224,7 @@ const checks = {
   'more names than fit a page, in the order of their bytes': async ({ endpoint }) => {
     const store = open(endpoint, { prefix: 'pages' });
     const names = Array.from(
-      { length: namesCount },
+      { length: NAMES_COUNT },
       (_, i) => `c/${i % 3}/a-_.${String(i).padStart(5, '0')}`,
     );
     for (let at = 0; at < names.length; at += 20) {
@@ -244,7 +251,7 @@ const checks = {
   },
   'an object of more than 16 MiB goes in parts': async ({ endpoint }) => {
     const store = open(endpoint);
-    const content = randomBytes(2 * partBytes + 5);
+    const content = randomBytes(2 * PART_BYTES + 5);
     const { sha256 } = await store.put('large', pieces(content), {});
     assert.equal(hashOf(Buffer.concat(await collect(store.get('large', {})))), sha256);
     assert.equal(sha256, hashOf(content));
@@ -258,9 +265,9 @@ const checks = {
       return 'the server says of every upload that it began in 2010: young ones are removed, too';
     }
     assert.equal(await at(0).removeLeftovers({}), 0, 'one that is young was removed');
-    const removed = await at(dayMs + 60_000).removeLeftovers({});
+    const removed = await at(DAY_MS + 60_000).removeLeftovers({});
     assert.equal(removed, 1);
-    assert.equal(await at(dayMs + 60_000).removeLeftovers({}), 0);
+    assert.equal(await at(DAY_MS + 60_000).removeLeftovers({}), 0);
   },
   'keys that somebody else chose are stored as they are, one beside the other': async ({ endpoint }) => {
     const store = open(endpoint, { prefix: '', takesAnyKey: true });

@@ -17,11 +17,11 @@ import { NodeClient } from '../bench/dist/src/faults/node-client.js';
 import { findFreePorts } from '../packages/testing/dist/src/index.js';
 import { checkOptions } from './check-options.mjs';
 
-const targetMs = 5_000;
-const tableName = 'default';
+const TARGET_MS = 5_000;
+const TABLE_NAME = 'default';
 const command = fileURLToPath(new URL('../packages/cli/bin/coxswain.cjs', import.meta.url));
 /** Nobody's link address (locally administered): the receiver's kernel drops what is sent to it, without an answer. */
-const noLinkAddress = '02:00:00:00:00:00';
+const NO_LINK_ADDRESS = '02:00:00:00:00:00';
 const directions = ['both directions', 'to the node', 'from the node'];
 
 const values = checkOptions(
@@ -82,8 +82,8 @@ function makeNetwork() {
     clients,
     heal,
     cut(direction) {
-      if (direction !== 'from the node') sendFromHere(noLinkAddress);
-      if (direction !== 'to the node') sendFromThere(noLinkAddress);
+      if (direction !== 'from the node') sendFromHere(NO_LINK_ADDRESS);
+      if (direction !== 'to the node') sendFromThere(NO_LINK_ADDRESS);
     },
   };
 }
@@ -122,7 +122,7 @@ function startNode(directory, nodeId, namespace, flags) {
   const dataDirectory = join(directory, `node-${nodeId}`);
   mkdirSync(dataDirectory, { recursive: true });
   const output = openSync(join(dataDirectory, 'output.log'), 'a');
-  const all = { 'data-dir': dataDirectory, 'raft.node-id': nodeId, 'tables.names': tableName, ...flags };
+  const all = { 'data-dir': dataDirectory, 'raft.node-id': nodeId, 'tables.names': TABLE_NAME, ...flags };
   const line = [command, 'leader', '--replication.enabled=false'];
   for (const [name, value] of Object.entries(all)) line.push(`--${name}=${value}`);
   const enter = namespace === undefined ? [] : ['ip', 'netns', 'exec', namespace];
@@ -150,7 +150,7 @@ async function withCluster(hosts, use) {
     for (const child of children) child.kill('SIGKILL');
   };
   undo.push(kill);
-  const client = NodeClient.to(`${hosts[2].api}:${ports[5]}`, tableName);
+  const client = NodeClient.to(`${hosts[2].api}:${ports[5]}`, TABLE_NAME);
   try {
     await untilFormed(client);
     await use(client);
@@ -197,7 +197,7 @@ async function untilAcknowledged(client, withinMs) {
 const results = [];
 function report(what, measuredMs) {
   const worstMs = Math.max(...measuredMs);
-  const met = measuredMs.filter((ms) => ms <= targetMs).length;
+  const met = measuredMs.filter((ms) => ms <= TARGET_MS).length;
   const list = measuredMs.map((ms) => (ms / 1000).toFixed(1)).join(' ');
   results.push(met === measuredMs.length);
   console.log(

@@ -24,10 +24,10 @@ const { Client, credentials } = createRequire(new URL('../packages/channel/packa
 );
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const command = join(root, 'packages', 'cli', 'bin', 'coxswain.cjs');
-const table = 'shared';
+const TABLE = 'shared';
 /** The member that is the real one. */
 const REAL = 2;
-const stateMs = 60_000;
+const STATE_MS = 60_000;
 
 const directory = mkdtempSync(join(tmpdir(), 'coxswain-wolf-peer-'));
 const children = new Set();
@@ -113,14 +113,14 @@ class OurMember extends Member {
       `--api.address=http://127.0.0.1:${api}`,
       `--rest.address=http://127.0.0.1:${rest}`,
       `--replication.address=http://127.0.0.1:${replication}`,
-      `--wolf.table=${table}`,
+      `--wolf.table=${TABLE}`,
       `--wolf.address=${this.address}`,
       `--wolf.members=${this.#members}`,
       // An election timeout of 1.5 to 3 s: the real one has 1.6 to 2 s, so both sides win some.
       '--raft.rtt=150ms',
     ];
     this.#child = start(process.execPath, [command, ...args], ['ignore', 'ignore', 'ignore']);
-    await until(`member ${this.id} is ready`, stateMs, async () => {
+    await until(`member ${this.id} is ready`, STATE_MS, async () => {
       const response = await fetch(`http://127.0.0.1:${rest}/readyz`).catch(() => undefined);
       return response?.ok === true;
     });
@@ -135,13 +135,13 @@ class OurMember extends Member {
   }
 
   write(client, _serial, status) {
-    return this.client.put(table, client, status);
+    return this.client.put(TABLE, client, status);
   }
 
   /** The clients' statuses: all keys of text. */
   async statuses() {
     const found = new Map();
-    for await (const { key, value } of this.client.iterateRange(table, toEnd, {
+    for await (const { key, value } of this.client.iterateRange(TABLE, toEnd, {
       rangeEnd: toEnd,
       linearizable: false,
     })) {
@@ -184,7 +184,7 @@ class RealMember extends Member {
 
 async function leaderOf(members) {
   let leader;
-  await until('the group has a leader that the others know', stateMs, async () => {
+  await until('the group has a leader that the others know', STATE_MS, async () => {
     const all = await Promise.all(members.map((member) => member.metrics()));
     const place = all.findIndex(({ state }) => state === 'Leader');
     leader = members[place];
@@ -202,7 +202,7 @@ const ours = [0, 1].map((id) => new OurMember(id, addresses[id], ports.slice(3 +
 await Promise.all(ours.map((member) => member.restart()));
 await until(
   'the real one answers',
-  stateMs,
+  STATE_MS,
   async () => (await real.metrics().catch(() => undefined)) !== undefined,
 );
 
@@ -217,7 +217,7 @@ async function writeSome(count) {
     const client = `client-${serial % 40}`;
     const status = `status-${serial}`;
     // Again where it is not known what became of it: the same value, and the same serial.
-    await until(`${client} is written`, stateMs, async () => {
+    await until(`${client} is written`, STATE_MS, async () => {
       leader ??= await leaderOf(running());
       const asked = leader;
       leader = undefined;
@@ -233,7 +233,7 @@ async function writeSome(count) {
 
 async function untilEqual(members) {
   for (const member of members) {
-    await until(`member ${member.id} holds what was written`, stateMs, async () => {
+    await until(`member ${member.id} holds what was written`, STATE_MS, async () => {
       const statuses = await member.statuses();
       return (
         statuses.size === expected.size &&

@@ -2,10 +2,10 @@ import { until } from '../../bench/dist/src/faults/until.js';
 
 /** No key here holds a byte below it, and Armada refuses NUL in keys. */
 const least = Buffer.of(1);
-const readTimeoutMs = 60_000;
+const READ_TIMEOUT_MS = 60_000;
 /** Ends what would never become equal; a busy machine takes a while. */
-const equalTimeoutMs = 240_000;
-const differencesShown = 5;
+const EQUAL_TIMEOUT_MS = 240_000;
+const DIFFERENCES_SHOWN = 5;
 
 /**
  * Every pair of a table, page by page: nobody writes meanwhile when it counts. Not by IterateRange, whose stream did not
@@ -15,7 +15,7 @@ async function contentOf(client) {
   const pairs = new Map();
   let from = least;
   for (;;) {
-    const page = await client.page(from, readTimeoutMs);
+    const page = await client.page(from, READ_TIMEOUT_MS);
     for (const { key, value, modRevision } of page.pairs) {
       pairs.set(key.toString(), { value: value.toString(), modRevision: Number(modRevision) });
     }
@@ -32,7 +32,7 @@ async function contentOf(client) {
 export async function untilEqual(table, leader, nodes) {
   let differences = [];
   try {
-    return await until('', equalTimeoutMs, async () => {
+    return await until('', EQUAL_TIMEOUT_MS, async () => {
       // What was seen the last time must not hide why nothing is seen now.
       differences = [];
       const theirs = await contentOf(leader.forTable(table));
@@ -44,7 +44,7 @@ export async function untilEqual(table, leader, nodes) {
       return { pairs: theirs };
     });
   } catch (error) {
-    const shown = differences.slice(0, differencesShown).join('; ');
+    const shown = differences.slice(0, DIFFERENCES_SHOWN).join('; ');
     throw new Error(
       `table '${table}' differs in ${differences.length} keys: ${shown || error.cause?.message}`,
       { cause: error },

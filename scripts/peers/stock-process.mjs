@@ -7,8 +7,8 @@ import { NodeClient } from '../../bench/dist/src/faults/node-client.js';
 import { until } from '../../bench/dist/src/faults/until.js';
 import { findFreePorts } from '../../packages/testing/dist/src/index.js';
 
-const startTimeoutMs = 120_000;
-const callTimeoutMs = 5_000;
+const START_TIMEOUT_MS = 120_000;
+const CALL_TIMEOUT_MS = 5_000;
 
 const running = new Set();
 process.on('exit', () => {
@@ -67,8 +67,8 @@ export class StockProcess {
     running.add(child);
     child.once('exit', () => running.delete(child));
     this.#child = child;
-    await until(`${this.peer.name} answers`, startTimeoutMs, () => {
-      return child.exitCode !== null || this.client.status(callTimeoutMs);
+    await until(`${this.peer.name} answers`, START_TIMEOUT_MS, () => {
+      return child.exitCode !== null || this.client.status(CALL_TIMEOUT_MS);
     });
     if (child.exitCode !== null) throw new Error(`${this.peer.name} has ended:\n${this.outputTail()}`);
   }

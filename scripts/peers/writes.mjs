@@ -2,12 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { compare, operation } from '../../packages/client/dist/src/index.js';
 
 const status = { NOT_FOUND: 5, FAILED_PRECONDITION: 9 };
-const callTimeoutMs = 30_000;
+const CALL_TIMEOUT_MS = 30_000;
 /** While something is killed: what has no answer by then is not known, and another key is tried. */
-const faultTimeoutMs = 5_000;
-const inFlight = 4;
+const FAULT_TIMEOUT_MS = 5_000;
+const IN_FLIGHT = 4;
 /** Ends a load whose writes are never acknowledged. */
-const loadTimeoutMs = 300_000;
+const LOAD_TIMEOUT_MS = 300_000;
 
 /** The outcome of a write that nothing disturbs. Throws when it was not acknowledged. */
 export async function acknowledged(outcome) {
@@ -19,7 +19,7 @@ export async function acknowledged(outcome) {
 /** Puts `count` keys, several at a time. */
 export async function putMany(client, prefix, count, value = 'value') {
   await atATime(count, (index) =>
-    acknowledged(client.put(`${prefix}${pad(index)}`, `${value} ${index}`, callTimeoutMs)),
+    acknowledged(client.put(`${prefix}${pad(index)}`, `${value} ${index}`, CALL_TIMEOUT_MS)),
   );
 }
 
@@ -30,11 +30,11 @@ export async function writeAllKinds(client, count, seed) {
   for (let index = 0; index < count; index++) {
     const value = `${seed}/${index}`;
     const kind = random(10);
-    if (kind < 5) await acknowledged(client.put(key(), value, callTimeoutMs));
-    else if (kind === 5) await acknowledged(client.delete(key(), undefined, callTimeoutMs));
+    if (kind < 5) await acknowledged(client.put(key(), value, CALL_TIMEOUT_MS));
+    else if (kind === 5) await acknowledged(client.delete(key(), undefined, CALL_TIMEOUT_MS));
     else if (kind === 6) {
       const from = random(40);
-      await acknowledged(client.delete(`key/${from}`, `key/${from}~`, callTimeoutMs));
+      await acknowledged(client.delete(`key/${from}`, `key/${from}~`, CALL_TIMEOUT_MS));
     } else {
       const mine = key();
       const parts = {
@@ -42,7 +42,7 @@ export async function writeAllKinds(client, count, seed) {
         success: [operation.put(mine, value), operation.deleteRange(key()), operation.put(key(), value)],
         failure: [operation.put(mine, `other ${value}`), operation.range(key())],
       };
-      await acknowledged(client.txn(parts, callTimeoutMs));
+      await acknowledged(client.txn(parts, CALL_TIMEOUT_MS));
     }
   }
 }
@@ -52,7 +52,7 @@ export async function writeRevisionTxns(client, count) {
   let held = 0;
   for (let index = 0; index < count; index++) {
     const key = `swapped/${index % 5}`;
-    const read = await client.get(key, { linearizable: true, timeoutMs: callTimeoutMs });
+    const read = await client.get(key, { linearizable: true, timeoutMs: CALL_TIMEOUT_MS });
     const revision = read.pair?.revision ?? 0;
     const version = read.pair?.version ?? 0;
     const when = [
@@ -69,7 +69,7 @@ export async function writeRevisionTxns(client, count) {
           success: [operation.put(key, `held ${index}`), operation.deleteRange(`mark/${index % 3}`)],
           failure: [operation.put(key, `did not hold ${index}`), operation.put(`mark/${index % 3}`, 'x')],
         },
-        callTimeoutMs,
+        CALL_TIMEOUT_MS,
       ),
     );
     if (succeeded) held++;
@@ -86,13 +86,13 @@ export async function writeWhile(clients, prefix, count, fault) {
   let others = 0;
   let next = 0;
   let faultEnded;
-  const deadlineMs = performance.now() + loadTimeoutMs;
+  const deadlineMs = performance.now() + LOAD_TIMEOUT_MS;
   const writer = async () => {
     while (keys.size < count) {
       const index = next++;
       const key = `${prefix}${pad(index)}`;
       const outcome = await attempt(
-        clients[index % clients.length].put(key, `value ${index}`, faultTimeoutMs),
+        clients[index % clients.length].put(key, `value ${index}`, FAULT_TIMEOUT_MS),
       );
       if (outcome.kind === 'acknowledged') keys.set(key, `value ${index}`);
       else {
@@ -103,7 +103,7 @@ export async function writeWhile(clients, prefix, count, fault) {
       if (keys.size >= count / 3) faultEnded ??= fault();
     }
   };
-  await Promise.all(Array.from({ length: inFlight }, writer));
+  await Promise.all(Array.from({ length: IN_FLIGHT }, writer));
   await faultEnded;
   return { keys, others };
 }
@@ -123,7 +123,7 @@ async function atATime(count, act) {
   const worker = async () => {
     while (next < count) await act(next++);
   };
-  await Promise.all(Array.from({ length: inFlight }, worker));
+  await Promise.all(Array.from({ length: IN_FLIGHT }, worker));
 }
 
 function pad(index) {

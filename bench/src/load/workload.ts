@@ -39,7 +39,7 @@ let randomPool: Buffer | undefined;
 export type RequestSource = () => GrpcRequest;
 
 /** Nothing here looks at it, but HTTP/2 requests should have one. */
-const authority = 'localhost';
+const AUTHORITY = 'localhost';
 
 /** Makes the source of a workload's requests. */
 export function createRequestSource(specification: WorkloadSpecification, dialect: Dialect): RequestSource {
@@ -58,7 +58,7 @@ export function createRequestSource(specification: WorkloadSpecification, dialec
     const valueOffset = message.indexOf(value);
     return new GrpcRequest({
       path: dialect.putPath,
-      authority,
+      authority: AUTHORITY,
       message,
       fill(target, offset) {
         writeKeyIndex(target, offset + keyOffset, nextKey());
@@ -73,7 +73,7 @@ export function createRequestSource(specification: WorkloadSpecification, dialec
     const keyOffset = message.indexOf(KEY_MARK);
     return new GrpcRequest({
       path: dialect.rangePath,
-      authority,
+      authority: AUTHORITY,
       message,
       responseSizeBytesMin: answersHoldData ? KEY_SIZE_BYTES + valueSizeBytes : 0,
       fill: (target, offset) => writeKeyIndex(target, offset + keyOffset, randomKey()),
@@ -92,7 +92,7 @@ export function createRequestSource(specification: WorkloadSpecification, dialec
     const rangeEndOffset = message.indexOf(RANGE_END_MARK);
     return new GrpcRequest({
       path: dialect.rangePath,
-      authority,
+      authority: AUTHORITY,
       message,
       responseSizeBytesMin: answersHoldData ? RANGE_KEY_COUNT * (KEY_SIZE_BYTES + valueSizeBytes) : 0,
       fill(target, offset) {

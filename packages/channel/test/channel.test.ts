@@ -11,9 +11,9 @@ import { afterEach, describe, expect, test } from '@jest/globals';
 import { type CallError, Channel, Status } from '../src/index.js';
 
 const asItIs = (bytes: Buffer): Buffer => bytes;
-const path = '/test.Test/Do';
+const PATH = '/test.Test/Do';
 const method = {
-  path,
+  path: PATH,
   requestStream: false,
   requestSerialize: asItIs,
   requestDeserialize: asItIs,

@@ -8,12 +8,12 @@ import { ExitCode, failure } from './exit.js';
 import { StdinLines } from './stdin.js';
 
 /** Lines travel in transactions of so many, and so many bytes: one log entry for all of them. */
-const batchLinesMax = 128;
-const batchSizeBytesMax = 512 * 1024;
+const BATCH_LINES_MAX = 128;
+const BATCH_SIZE_BYTES_MAX = 512 * 1024;
 /** Transactions under way at a time. */
-const batchesInFlightMax = 16;
+const BATCHES_IN_FLIGHT_MAX = 16;
 
-const tab = 0x09;
+const TAB = 0x09;
 
 /** How `put --stdin` and `del --stdin` go on after what went wrong. */
 export interface BulkOptions {
@@ -42,7 +42,7 @@ export async function putLines(client: Coxswain, table: string, options: BulkOpt
   const pipeline = new Pipeline('put', client, table, options);
   await pipeline.run({
     read(line) {
-      const separator = line.indexOf(tab);
+      const separator = line.indexOf(TAB);
       if (separator <= 0) throw new MalformedLineError('it is not key<TAB>value');
       const key = line.subarray(0, separator);
       return { key, request: operation.put(key, line.subarray(separator + 1)) };
@@ -175,10 +175,10 @@ class Pipeline {
         batch.numbers.push(number);
         batch.keys.push(id);
         batch.sizeBytes += line.length;
-        if (batch.operations.length === batchLinesMax || batch.sizeBytes >= batchSizeBytesMax) {
+        if (batch.operations.length === BATCH_LINES_MAX || batch.sizeBytes >= BATCH_SIZE_BYTES_MAX) {
           this.#send(batch);
           batch = undefined;
-          await this.#settle(batchesInFlightMax - 1);
+          await this.#settle(BATCHES_IN_FLIGHT_MAX - 1);
           progress.update(this.lineCount);
         }
       }

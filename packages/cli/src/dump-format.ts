@@ -1,7 +1,7 @@
 import { counted } from './counted.js';
 import { failure } from './exit.js';
 
-const numberSign = 0x23;
+const NUMBER_SIGN = 0x23;
 
 /**
  * The lines of `coxswain dump`, which `coxswain load` reads (docs/backup-and-recovery.md). They are ASCII, so that any
@@ -15,7 +15,7 @@ const numberSign = 0x23;
  * 0x20 to 0x7e, and a `#` that begins a key. A line that begins with `#` is a comment. The end line has the number of pairs
  * since the first line: without it nobody could tell a file that was cut short from a whole one.
  */
-export const dumpHeader = '# coxswain dump 1';
+export const DUMP_HEADER = '# coxswain dump 1';
 
 export function dumpEnd(pairCount: number): string {
   return `# end ${pairCount}`;
@@ -86,7 +86,7 @@ export class DumpReader {
 
   /** As `read`, for a line whose pair is not wanted. */
   isComment(line: Buffer): boolean {
-    if (line[0] !== numberSign) {
+    if (line[0] !== NUMBER_SIGN) {
       this.#pairCount++;
       this.#hasEnd = false;
       return false;

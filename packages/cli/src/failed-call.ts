@@ -1,17 +1,17 @@
 import { CoxswainError, StatusCode } from '@coxswain/client';
 
 /** The service is switched off there, or came with a later release. */
-export const methodUnknownAdvice =
+export const METHOD_UNKNOWN_ADVICE =
   'the node does not serve that: start it without --maintenance.enabled=false and --tables.enabled=false';
 
 /** The calls that a follower cluster leaves to its leader cluster. */
-export const leaderClustersOnlyAdvice = 'only leader clusters do that: give the --endpoints of one';
+export const LEADER_CLUSTERS_ONLY_ADVICE = 'only leader clusters do that: give the --endpoints of one';
 
-const tableNotFoundAdvice = 'see coxswain tables list';
+const TABLE_NOT_FOUND_ADVICE = 'see coxswain tables list';
 
 /** What to do about an error of ours; empty: its text says it. */
 const adviceOfCode: Readonly<Record<string, string>> = {
-  tableNotFound: tableNotFoundAdvice,
+  tableNotFound: TABLE_NOT_FOUND_ADVICE,
   ledElsewhere: 'give the API addresses of all members as --endpoints',
   leaderless: '',
   notFormed: '',
@@ -19,10 +19,10 @@ const adviceOfCode: Readonly<Record<string, string>> = {
   cloneFailed: '',
   // The text is Regatta's and gives no reason.
   notReady: 'try again, and see why with coxswain status and coxswain health',
-  methodUnknown: methodUnknownAdvice,
+  methodUnknown: METHOD_UNKNOWN_ADVICE,
   // Their texts are Regatta's too.
-  notForFollower: leaderClustersOnlyAdvice,
-  notForThisRole: leaderClustersOnlyAdvice,
+  notForFollower: LEADER_CLUSTERS_ONLY_ADVICE,
+  notForThisRole: LEADER_CLUSTERS_ONLY_ADVICE,
   notForLeader: 'only follower clusters do that: give the --endpoints of one',
 };
 
@@ -37,7 +37,7 @@ export function describeFailedCall(error: unknown): string | undefined {
   if (!(error instanceof CoxswainError)) return undefined;
   const { code, errorCode, message, endpoint } = error;
   if (errorCode === 'noConnection') return message;
-  const ofStatus = message === 'table not found' ? tableNotFoundAdvice : adviceOfStatus[code];
+  const ofStatus = message === 'table not found' ? TABLE_NOT_FOUND_ADVICE : adviceOfStatus[code];
   const advice = adviceOfCode[errorCode] ?? ofStatus ?? '';
   return `${message} (${endpoint})${advice === '' ? '' : `: ${advice}`}`;
 }

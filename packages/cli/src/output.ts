@@ -71,7 +71,7 @@ export interface RangeOutputOptions {
 }
 
 /** Below this many bytes output is gathered. */
-const flushSizeBytes = 64 * 1024;
+const FLUSH_SIZE_BYTES = 64 * 1024;
 
 /** Prints a range as its pages come in. As JSON the pages make one RangeResponse. */
 export async function printRange(
@@ -115,7 +115,7 @@ async function printRangeSimple(
         writer.write(showBytes(pair.value, isHex));
         writer.write('\n');
       } else writePair(writer, pair, isHex, keysOnly);
-      await writer.flush(flushSizeBytes);
+      await writer.flush(FLUSH_SIZE_BYTES);
     }
   }
   if (countOnly) writer.write(`${count}\n`);
@@ -132,7 +132,7 @@ async function printRangeJson(pages: AsyncIterable<regatta.RangeResponse>, write
     for (const pair of page.kvs) {
       writer.write(`${hasPairs ? ',' : ',"kvs":['}${JSON.stringify(toProtobufJson(pair))}`);
       hasPairs = true;
-      await writer.flush(flushSizeBytes);
+      await writer.flush(FLUSH_SIZE_BYTES);
     }
   }
   if (hasPairs) writer.write(']');

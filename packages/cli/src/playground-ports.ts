@@ -7,7 +7,7 @@ export interface NodePorts {
 }
 
 /** At most so many nodes, so that their ports do not meet. */
-export const nodesMax = 9;
+export const NODES_MAX = 9;
 
 /** The ports of node `node` (1, 2, …) of the leader cluster. */
 export function leaderPorts(node: number, offset: number): NodePorts {

@@ -10,7 +10,7 @@ export type SortTarget = (typeof sortTargets)[number];
 export type SortOrder = (typeof sortOrders)[number];
 
 /** Servers answer in the order of keys, so anything else is sorted here, in memory: so many bytes of keys and values. */
-const sortedSizeBytesMax = 256 * 1024 * 1024;
+const SORTED_SIZE_BYTES_MAX = 256 * 1024 * 1024;
 
 const compares: Readonly<Record<SortTarget, (a: mvcc.KeyValue, b: mvcc.KeyValue) => number>> = {
   CREATE: (a, b) => compareNumbers(a.createRevision, b.createRevision),
@@ -58,8 +58,8 @@ export async function* sortedPage(
       sizeBytes += sizeOf(pair);
     }
     if (limit > 0 && kept.length >= 2 * limit) cut();
-    if (sizeBytes > sortedSizeBytesMax) cut();
-    if (sizeBytes > sortedSizeBytesMax)
+    if (sizeBytes > SORTED_SIZE_BYTES_MAX) cut();
+    if (sizeBytes > SORTED_SIZE_BYTES_MAX)
       throw failure('more than 256 MiB would have to be sorted: give a smaller range or --limit');
   }
   cut();

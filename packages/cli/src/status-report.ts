@@ -14,7 +14,7 @@ export interface StatusFilter {
 }
 
 /** How many names a line holds before it says how many more there are. */
-const namesMax = 5;
+const NAMES_MAX = 5;
 
 /**
  * The state of a cluster in rows, from what its nodes answered. A problem of a table stands with that table alone;
@@ -93,8 +93,8 @@ export class StatusReport {
     }
     const { leaderless } = this;
     if (leaderless.length > 0) {
-      const more = leaderless.length - namesMax;
-      const names = leaderless.slice(0, namesMax).map((name) => `'${name}'`);
+      const more = leaderless.length - NAMES_MAX;
+      const names = leaderless.slice(0, NAMES_MAX).map((name) => `'${name}'`);
       reasons.push(
         `${counted(leaderless.length, 'table has', 'tables have')} no leader: ${names.join(', ')}${more > 0 ? ` and ${more} more` : ''}: ${this.#lacksMembers ? 'start the members that do not answer' : 'the rows say what to do'}`,
       );

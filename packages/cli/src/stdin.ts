@@ -7,13 +7,13 @@ export async function readAll(): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-const newline = 0x0a;
+const NEWLINE = 0x0a;
 
 /**
  * The longest line that is read, in bytes: a value of 2 MiB in which every byte is written as `\xNN`, and room to spare.
  * Input without line feeds must not be gathered without end.
  */
-const lineSizeBytesMax = 16 * 1024 * 1024;
+const LINE_SIZE_BYTES_MAX = 16 * 1024 * 1024;
 
 /**
  * The lines of stdin as bytes, without their ends: keys and values need not be text. Throws a failure at a line of more
@@ -32,7 +32,7 @@ export class StdinLines implements AsyncIterable<Buffer> {
       const data = chunk as Buffer;
       this.bytesRead += data.length;
       let begin = 0;
-      for (let end = data.indexOf(newline); end >= 0; end = data.indexOf(newline, begin)) {
+      for (let end = data.indexOf(NEWLINE); end >= 0; end = data.indexOf(NEWLINE, begin)) {
         const last = data.subarray(begin, end);
         yield pieces.length === 0 ? last : Buffer.concat([...pieces, last]);
         pieces = [];
@@ -42,7 +42,7 @@ export class StdinLines implements AsyncIterable<Buffer> {
       if (begin === data.length) continue;
       pieces.push(data.subarray(begin));
       sizeBytes += data.length - begin;
-      if (sizeBytes > lineSizeBytesMax) throw failure('stdin: a line is longer than 16 MiB');
+      if (sizeBytes > LINE_SIZE_BYTES_MAX) throw failure('stdin: a line is longer than 16 MiB');
     }
     if (pieces.length === 0) return;
     this.isTerminated = false;

@@ -1,5 +1,5 @@
 import { CoxswainError, StatusCode } from '@coxswain/client';
-import { leaderClustersOnlyAdvice, methodUnknownAdvice } from './failed-call.js';
+import { LEADER_CLUSTERS_ONLY_ADVICE, METHOD_UNKNOWN_ADVICE } from './failed-call.js';
 
 const adviceOfStatus: Partial<Record<StatusCode, string>> = {
   [StatusCode.UNAUTHENTICATED]: 'give the right --token',
@@ -9,8 +9,8 @@ const adviceOfStatus: Partial<Record<StatusCode, string>> = {
 };
 
 const adviceOfCode: Readonly<Record<string, string>> = {
-  methodUnknown: methodUnknownAdvice,
-  notForThisRole: leaderClustersOnlyAdvice,
+  methodUnknown: METHOD_UNKNOWN_ADVICE,
+  notForThisRole: LEADER_CLUSTERS_ONLY_ADVICE,
 };
 
 /** What to do about an error that comes however often a backup or a restore is repeated; undefined: it may not. */

@@ -9,8 +9,8 @@ import { failure, usageError } from './exit.js';
 import { parseNames } from './name-list.js';
 
 /** A node takes and sends eight at a time. */
-const parallelDefault = 4;
-const parallelMax = 8;
+const PARALLEL_DEFAULT = 4;
+const PARALLEL_MAX = 8;
 const units: Readonly<Record<string, number>> = {
   '': 1,
   b: 1,
@@ -45,8 +45,8 @@ export function withTransferFlags(command: Command): Command {
       ).argParser(collectNames),
     )
     .addOption(
-      new Option('--parallel <number>', `Tables at a time, from 1 to ${parallelMax}.`)
-        .default(parallelDefault)
+      new Option('--parallel <number>', `Tables at a time, from 1 to ${PARALLEL_MAX}.`)
+        .default(PARALLEL_DEFAULT)
         .argParser(parseParallel),
     )
     .addOption(
@@ -97,8 +97,8 @@ function collectNames(text: string, earlier: readonly string[] = []): string[] {
 
 function parseParallel(text: string): number {
   const parallel = Number(text);
-  if (!Number.isInteger(parallel) || parallel < 1 || parallel > parallelMax) {
-    throw usageError(`--parallel: must be a number from 1 to ${parallelMax}, not ${text}`);
+  if (!Number.isInteger(parallel) || parallel < 1 || parallel > PARALLEL_MAX) {
+    throw usageError(`--parallel: must be a number from 1 to ${PARALLEL_MAX}, not ${text}`);
   }
   return parallel;
 }

@@ -10,8 +10,8 @@ import { Command, coxswainFile, NodeCommand, type Outcome, run } from './support
 import { runHere } from './support/command-here.js';
 import { selfSigned } from './support/self-signed.js';
 
-const hideCursor = '\x1b[?25l';
-const showCursor = '\x1b[?25h';
+const HIDE_CURSOR = '\x1b[?25l';
+const SHOW_CURSOR = '\x1b[?25h';
 
 let node: NodeCommand;
 
@@ -200,14 +200,14 @@ describe('data (docs/compatibility.md, "What scripts may rely on")', () => {
     const ended = new Promise((resolve) => terminal.once('close', resolve));
     let shown = '';
     terminal.stdout.setEncoding('utf8').on('data', (text: string) => {
-      const hadHidden = shown.includes(hideCursor);
+      const hadHidden = shown.includes(HIDE_CURSOR);
       shown += text;
       // A line, and Ctrl-C.
-      if (!hadHidden && shown.includes(hideCursor)) terminal.stdin.write('terminal\tv\n\x03');
+      if (!hadHidden && shown.includes(HIDE_CURSOR)) terminal.stdin.write('terminal\tv\n\x03');
     });
     expect(await ended).toBe(1);
     expect(shown).toMatch(/put: interrupted; \d+ lines are done; go on with --from-line \d+/);
-    expect(shown.lastIndexOf(showCursor)).toBeGreaterThan(shown.lastIndexOf(hideCursor));
+    expect(shown.lastIndexOf(SHOW_CURSOR)).toBeGreaterThan(shown.lastIndexOf(HIDE_CURSOR));
     await output(['del', 'terminal']);
   });
 

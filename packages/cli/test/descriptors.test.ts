@@ -3,9 +3,9 @@ import { findFreePorts, TemporaryDirectory } from '@coxswain/testing';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { Command } from './support/command.js';
 
-const tablesMax = 60;
+const TABLES_MAX = 60;
 /** Enough to start with, and for a handful of tables. */
-const fewDescriptors = 160;
+const FEW_DESCRIPTORS = 160;
 
 let directory: TemporaryDirectory;
 let running: Command[];
@@ -83,7 +83,7 @@ async function make(client: Coxswain, name: string): Promise<string | undefined>
 }
 
 async function refusalOf(client: Coxswain): Promise<string | undefined> {
-  for (let table = 1; table < tablesMax; table++) {
+  for (let table = 1; table < TABLES_MAX; table++) {
     const refusal = await make(client, `t${table}`);
     if (refusal !== undefined) return refusal;
   }
@@ -94,22 +94,22 @@ describe('a table for which there are too few descriptors is refused', () => {
   test('by the member that has too few, and by the others, which name it; every node goes on and starts again', async () => {
     const three = await members(3);
     const nodes = await Promise.all(
-      three.map((member, index) => start(member, index === 2 ? fewDescriptors : 4096)),
+      three.map((member, index) => start(member, index === 2 ? FEW_DESCRIPTORS : 4096)),
     );
     const client = await clientOf(three[0]!);
-    expect(await refusalOf(client)).toMatch(`node 3 has too few of its ${fewDescriptors} descriptors left`);
+    expect(await refusalOf(client)).toMatch(`node 3 has too few of its ${FEW_DESCRIPTORS} descriptors left`);
     expect(nodes.map(({ child }) => child.exitCode)).toEqual([null, null, null]);
     await nodes[2]!.prints('too few descriptors are left for another table');
     const there = await clientOf(three[2]!);
     expect(await make(there, 'last')).toMatch(
       new RegExp(
-        `this node has \\d+ of ${fewDescriptors} descriptors in use.*raise ulimit -n \\(LimitNOFILE`,
+        `this node has \\d+ of ${FEW_DESCRIPTORS} descriptors in use.*raise ulimit -n \\(LimitNOFILE`,
       ),
     );
     await there.put('t1', 'key', 'value');
 
     await nodes[2]!.stop();
-    const again = await start(three[2]!, fewDescriptors);
+    const again = await start(three[2]!, FEW_DESCRIPTORS);
     await again.prints('too few descriptors are left for another table');
     await there.put('t1', 'key', 'other');
     await again.stop();
@@ -126,11 +126,11 @@ test('a node has more tables than descriptors where it closes those that are not
   const [alone] = await members(1);
   const openTables = '--storage.open-tables=0';
   const node = { ...alone!, flags: [...alone!.flags, openTables] };
-  const descriptorsMax = 4 * tablesMax;
+  const descriptorsMax = 4 * TABLES_MAX;
   const first = await start(node, descriptorsMax);
   const client = await clientOf(node);
   expect(await refusalOf(client)).toBeUndefined();
-  const names = Array.from({ length: tablesMax - 1 }, (_, index) => `t${index + 1}`);
+  const names = Array.from({ length: TABLES_MAX - 1 }, (_, index) => `t${index + 1}`);
   await Promise.all(names.map((name) => client.put(name, 'key', name)));
   // All at once, and after a start that opens each of them.
   const valuesOf = async (reader: Coxswain) =>

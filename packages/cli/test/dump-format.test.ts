@@ -1,9 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import {
+  DUMP_HEADER,
   DumpReader,
   dumpEnd,
-  dumpHeader,
   formatPair,
   MalformedLineError,
   parsePair,
@@ -67,13 +67,13 @@ describe('the lines of a dump', () => {
 
 describe('whether a dump is whole', () => {
   test('is known by its end line, also of dumps one after another', () => {
-    expect(reads([dumpHeader, 'a\t1', '# a comment', 'b\t2', dumpEnd(2)]).whyIncomplete).toBeUndefined();
-    const two = [dumpHeader, 'a\t1', dumpEnd(1), dumpHeader, dumpEnd(0)];
+    expect(reads([DUMP_HEADER, 'a\t1', '# a comment', 'b\t2', dumpEnd(2)]).whyIncomplete).toBeUndefined();
+    const two = [DUMP_HEADER, 'a\t1', dumpEnd(1), DUMP_HEADER, dumpEnd(0)];
     expect(reads(two).whyIncomplete).toBeUndefined();
-    expect(reads([dumpHeader, 'a\t1']).whyIncomplete).toMatch('no end line');
-    expect(reads([dumpHeader, dumpEnd(0), 'a\t1']).whyIncomplete).toMatch('no end line');
+    expect(reads([DUMP_HEADER, 'a\t1']).whyIncomplete).toMatch('no end line');
+    expect(reads([DUMP_HEADER, dumpEnd(0), 'a\t1']).whyIncomplete).toMatch('no end line');
     expect(reads([]).whyIncomplete).toMatch('no end line');
-    expect(reads([dumpHeader, 'a\t1', dumpEnd(2), dumpHeader, dumpEnd(0)]).whyIncomplete).toBe(
+    expect(reads([DUMP_HEADER, 'a\t1', dumpEnd(2), DUMP_HEADER, dumpEnd(0)]).whyIncomplete).toBe(
       'its end line counts 2 pairs, and 1 is there',
     );
   });

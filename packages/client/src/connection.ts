@@ -46,19 +46,19 @@ const healthCheck: Method<Buffer, Buffer> = {
 /** HealthCheckResponse.status: field 1, a varint; 1 is SERVING. */
 const servingResponse = Buffer.from([0x08, 0x01]);
 
-const defaultTimeoutMs = 5_000;
+const DEFAULT_TIMEOUT_MS = 5_000;
 /** Between rounds over all endpoints; doubles up to the greatest. */
-const backoffLeastMs = 25;
-const backoffGreatestMs = 500;
+const BACKOFF_LEAST_MS = 25;
+const BACKOFF_GREATEST_MS = 500;
 /** A read that a node has not answered for so long is asked of another node as well. */
-const silenceMs = 1_000;
+const SILENCE_MS = 1_000;
 /** Finding out why there is no connection takes at most so long. */
-const diagnosisMs = 1_000;
+const DIAGNOSIS_MS = 1_000;
 /**
  * No attempt is begun when less is left: a server answers up to 250 ms before the deadline with the reason, and what
  * is cut off before that is only known to be unanswered.
  */
-const attemptMsMin = 300;
+const ATTEMPT_MS_MIN = 300;
 
 /** Sends calls to one node at a time, and goes on to the next when that one fails. */
 export class Connection {
@@ -71,7 +71,7 @@ export class Connection {
   constructor(options: ConnectOptions) {
     if (options.endpoints.length === 0) throw new TypeError('at least one endpoint is needed');
     this.#endpoints = options.endpoints.map((address) => new Endpoint(address, options.tls));
-    this.#timeoutMs = options.timeoutMs ?? defaultTimeoutMs;
+    this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
     this.#metadata = metadataOf(options.token ? { authorization: `Bearer ${options.token}` } : {});
   }
 
@@ -87,7 +87,7 @@ export class Connection {
     for (const endpoint of this.#endpoints) {
       const remainingMs = Math.max(deadline - Date.now(), 1);
       try {
-        await endpoint.ready(this.#endpoints.length > 1 ? Math.min(silenceMs, remainingMs) : remainingMs);
+        await endpoint.ready(this.#endpoints.length > 1 ? Math.min(SILENCE_MS, remainingMs) : remainingMs);
         return;
       } catch (error) {
         last = error;
@@ -101,7 +101,7 @@ export class Connection {
   async #noNode(cause: unknown): Promise<CoxswainError> {
     const reasons = await Promise.all(
       this.#endpoints.map(async (endpoint) => {
-        const reason = await endpoint.diagnose(Math.min(diagnosisMs, this.#timeoutMs));
+        const reason = await endpoint.diagnose(Math.min(DIAGNOSIS_MS, this.#timeoutMs));
         return `${endpoint.address}: ${reason ?? 'it answers now: try again'}`;
       }),
     );
@@ -290,7 +290,7 @@ export class Connection {
           setTimeout(() => {
             this.#leave(endpoint);
             if (askedCount < this.#endpoints.length && !this.#isClosed) ask();
-          }, silenceMs),
+          }, SILENCE_MS),
         );
         this.#attempt(endpoint, method, request, deadline).then(
           (response) => {
@@ -327,8 +327,8 @@ export class Connection {
   async #pause(attempt: number, deadline: number): Promise<boolean> {
     const round = Math.floor(attempt / this.#endpoints.length);
     const isRoundComplete = attempt % this.#endpoints.length === 0;
-    const pauseMs = isRoundComplete ? Math.min(backoffLeastMs * 2 ** (round - 1), backoffGreatestMs) : 0;
-    if (Date.now() + pauseMs + attemptMsMin >= deadline) return false;
+    const pauseMs = isRoundComplete ? Math.min(BACKOFF_LEAST_MS * 2 ** (round - 1), BACKOFF_GREATEST_MS) : 0;
+    if (Date.now() + pauseMs + ATTEMPT_MS_MIN >= deadline) return false;
     if (pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs));
     return true;
   }

@@ -11,36 +11,36 @@ const preface = Buffer.concat([
   Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'),
   Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]),
 ]);
-const settingsFrame = 4;
-const tlsAlert = 0x15;
+const SETTINGS_FRAME = 4;
+const TLS_ALERT = 0x15;
 
-const untrusted =
+const UNTRUSTED =
   'its certificate is signed by no authority that is trusted here: give the right --cacert (ca)';
-const wantsCertificate =
+const WANTS_CERTIFICATE =
   'it wants a certificate of the client, and takes none but those of its own authority: give the right --cert and --key (cert, key)';
 
-const closedPlain =
+const CLOSED_PLAIN =
   'it closes the connection: perhaps it speaks TLS (use https://), or it is the port of another service';
 
 const causes: Readonly<Record<string, string>> = {
   ...systemErrors,
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: untrusted,
-  UNABLE_TO_GET_ISSUER_CERT: untrusted,
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: untrusted,
-  SELF_SIGNED_CERT_IN_CHAIN: untrusted,
-  DEPTH_ZERO_SELF_SIGNED_CERT: untrusted,
-  CERT_SIGNATURE_FAILURE: untrusted,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: UNTRUSTED,
+  UNABLE_TO_GET_ISSUER_CERT: UNTRUSTED,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: UNTRUSTED,
+  SELF_SIGNED_CERT_IN_CHAIN: UNTRUSTED,
+  DEPTH_ZERO_SELF_SIGNED_CERT: UNTRUSTED,
+  CERT_SIGNATURE_FAILURE: UNTRUSTED,
   CERT_HAS_EXPIRED: 'its certificate has expired: renew it',
   CERT_NOT_YET_VALID: 'its certificate is not valid yet: compare the clocks',
   ERR_SSL_WRONG_VERSION_NUMBER: 'it does not speak TLS: use http://, and neither --cacert nor --cert',
   ERR_SSL_PACKET_LENGTH_TOO_LONG: 'it does not speak TLS: use http://, and neither --cacert nor --cert',
-  ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: wantsCertificate,
-  ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE: wantsCertificate,
-  ERR_SSL_TLSV1_ALERT_UNKNOWN_CA: wantsCertificate,
-  ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE: wantsCertificate,
+  ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: WANTS_CERTIFICATE,
+  ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE: WANTS_CERTIFICATE,
+  ERR_SSL_TLSV1_ALERT_UNKNOWN_CA: WANTS_CERTIFICATE,
+  ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE: WANTS_CERTIFICATE,
 };
 
-const speaksTls = 'it speaks TLS: use https://, and --cacert (ca) if its authority is your own';
+const SPEAKS_TLS = 'it speaks TLS: use https://, and --cacert (ca) if its authority is your own';
 
 /**
  * Says why no connection comes about, by making one and looking at each step: address, TLS, HTTP/2. Takes at most
@@ -49,9 +49,9 @@ const speaksTls = 'it speaks TLS: use https://, and --cacert (ca) if its authori
 export async function diagnose(place: Place, timeoutMs: number): Promise<string | undefined> {
   const cause = await probe(place, timeoutMs);
   // Servers close a connection that does not begin with a TLS handshake without a word.
-  if (cause !== closedPlain) return cause;
+  if (cause !== CLOSED_PLAIN) return cause;
   const withTls = await probe({ ...place, tls: { rejectUnauthorized: false } }, timeoutMs);
-  return withTls === undefined || withTls === wantsCertificate ? speaksTls : cause;
+  return withTls === undefined || withTls === WANTS_CERTIFICATE ? SPEAKS_TLS : cause;
 }
 
 function probe(place: ProbedPlace, timeoutMs: number): Promise<string | undefined> {
@@ -98,11 +98,11 @@ function open({ path, host, port, tls }: ProbedPlace): Socket {
 
 /** What the first bytes mean; undefined: it speaks HTTP/2. */
 function readAnswer(bytes: Buffer): string | 'more' | undefined {
-  if (bytes[0] === tlsAlert && (bytes.length < 2 || bytes[1] === 3)) {
-    return speaksTls;
+  if (bytes[0] === TLS_ALERT && (bytes.length < 2 || bytes[1] === 3)) {
+    return SPEAKS_TLS;
   }
   if (bytes.length < 9) return 'more';
-  if (bytes[3] === settingsFrame && bytes.readUInt32BE(5) === 0) return undefined;
+  if (bytes[3] === SETTINGS_FRAME && bytes.readUInt32BE(5) === 0) return undefined;
   if (bytes.toString('latin1', 0, 5) === 'HTTP/') {
     return 'it speaks HTTP/1.1: that is another port, such as that of the REST API; give the API address, 8443 by default';
   }
@@ -119,8 +119,8 @@ function explain(error: NodeJS.ErrnoException, place: ProbedPlace, isSecured: bo
 
 /** With TLS 1.3 a server looks at the client's certificate when the client has ended its part of the handshake. */
 function closed({ tls }: ProbedPlace, isSecured: boolean): string {
-  if (tls === undefined) return closedPlain;
+  if (tls === undefined) return CLOSED_PLAIN;
   return isSecured
-    ? wantsCertificate
+    ? WANTS_CERTIFICATE
     : 'it closes the connection in the TLS handshake: perhaps it wants --cert and --key, or does not speak TLS';
 }

@@ -2,9 +2,9 @@ import { Channel } from '@coxswain/channel';
 import type { Place, TlsOptions } from './place.js';
 
 /** A node that says nothing for so long while a call waits is asked whether it is there. */
-const silenceMs = 2_000;
+const SILENCE_MS = 2_000;
 /** Without a byte after so long the connection is given up, and the next call dials again. */
-const trialMs = 2_000;
+const TRIAL_MS = 2_000;
 
 /** One node of the cluster, and the connection to it, made when it is first needed. */
 export class Endpoint {
@@ -44,8 +44,8 @@ export class Endpoint {
   get channel(): Channel {
     this.#channel ??= new Channel(this.#target, {
       tls: this.#tls,
-      silenceMs,
-      trialMs,
+      silenceMs: SILENCE_MS,
+      trialMs: TRIAL_MS,
       // A page of a range is up to 4 MiB; with HTTP/2's default window it would come in 64 KiB steps.
       windowBytes: 4 * 1024 * 1024,
       // A node that comes back is used again soon.

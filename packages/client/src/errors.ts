@@ -54,7 +54,7 @@ const stockRefusals: ReadonlySet<string> = new Set([
  * The text with which a stock server answers, as UNKNOWN, that its list of tables changed between its reading and its
  * writing of it: it compares a version and, where that is another, has written nothing.
  */
-const stockConflict = 'version mismatch';
+const STOCK_CONFLICT = 'version mismatch';
 
 /** What an attempt's failure means for the request. */
 export interface Failure {
@@ -84,7 +84,7 @@ export function judge(cause: CallError, isRead: boolean, endpoint: string): Fail
       code === Status.DEADLINE_EXCEEDED ||
       code === Status.CANCELLED);
   const isRefused = code === Status.UNAVAILABLE && (errorCode !== '' || stockRefusals.has(text) || !wasSent);
-  const isConflict = errorCode === '' && code === Status.UNKNOWN && text === stockConflict;
+  const isConflict = errorCode === '' && code === Status.UNKNOWN && text === STOCK_CONFLICT;
   // A deadline that passed on the server ended the call, and not the write.
   const isUnclear =
     (code === Status.UNKNOWN && !isConflict) ||

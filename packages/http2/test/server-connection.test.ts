@@ -27,7 +27,7 @@ import {
 
 const okBlock = encodeHeaders([[':status', '200']]);
 const endBlock = encodeHeaders([['grpc-status', '0']]);
-const streamWindowBytes = 100_000;
+const STREAM_WINDOW_BYTES = 100_000;
 
 /** One request as the server saw it. */
 interface Seen {
@@ -79,7 +79,12 @@ beforeEach(async () => {
       };
     };
     connections.push(
-      new ServerConnection(socket, { streamsMax, streamWindowBytes, memory: memoryOf(), onRequest }),
+      new ServerConnection(socket, {
+        streamsMax,
+        streamWindowBytes: STREAM_WINDOW_BYTES,
+        memory: memoryOf(),
+        onRequest,
+      }),
     );
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

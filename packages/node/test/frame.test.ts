@@ -23,11 +23,11 @@ const header: FrameHeader = {
 };
 
 const from = header.from;
-const to = 3;
+const TO = 3;
 const number = fc.oneof(fc.nat(), fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER }));
 const bytes = fc.uint8Array({ maxLength: 64 }).map((array) => Buffer.from(array));
 const context = fc.string({ unit: 'binary-ascii', maxLength: 40 });
-const addressed = { from: fc.constant(from), to: fc.constant(to), term: number };
+const addressed = { from: fc.constant(from), to: fc.constant(TO), term: number };
 
 const startRecord = fc.record({
   member: fc.nat(),
@@ -162,7 +162,7 @@ function write(writer: FrameWriter, message: PeerMessage): void {
 }
 
 function readAll(frame: Buffer): PeerMessage[] {
-  const reader = new FrameReader(frame, to);
+  const reader = new FrameReader(frame, TO);
   const messages: PeerMessage[] = [];
   while (!reader.isAtEnd) messages.push(reader.next());
   return messages;
@@ -170,7 +170,7 @@ function readAll(frame: Buffer): PeerMessage[] {
 
 /** The bytes of one message, without the frame's header. */
 function encode(message: PeerMessage): Buffer {
-  const writer = new FrameWriter(to);
+  const writer = new FrameWriter(TO);
   write(writer, message);
   return writer.take(header).subarray(61);
 }
@@ -181,10 +181,10 @@ describe('a peer frame', () => {
   test('carries every kind of message, in order, and says who speaks (T4)', () => {
     fc.assert(
       fc.property(fc.array(peerMessage, { maxLength: 8 }), (messages) => {
-        const writer = new FrameWriter(to);
+        const writer = new FrameWriter(TO);
         for (const message of messages) write(writer, message);
         const frame = writer.take(header);
-        deepEqual(new FrameReader(frame, to).header, header);
+        deepEqual(new FrameReader(frame, TO).header, header);
         expect(readAll(frame)).toEqual(messages);
         equal(writer.isEmpty, true);
       }),
@@ -197,8 +197,8 @@ describe('a peer frame', () => {
       encode({ type: 'raft', group: 10_001, message }).subarray(1).toString('hex');
     const group = '000000008088c340';
     const [three, four, nine] = ['0000000000000840', '0000000000001040', '0000000000002240'];
-    expect(hex({ type: 'timeoutNow', from, to, term: 3 })).toBe(`0b${group}${three}`);
-    const vote = { from, to, term: 4, lastIndex: 9, lastTerm: 3 };
+    expect(hex({ type: 'timeoutNow', from, to: TO, term: 3 })).toBe(`0b${group}${three}`);
+    const vote = { from, to: TO, term: 4, lastIndex: 9, lastTerm: 3 };
     const election = `${group}${four}${nine}${three}`;
     expect(hex({ type: 'vote', ...vote, isTransfer: true })).toBe(`03${election}01`);
     expect(hex({ type: 'vote', ...vote, isTransfer: false })).toBe(`03${election}00`);
@@ -206,9 +206,9 @@ describe('a peer frame', () => {
   });
 
   test('without messages is a sign of life', () => {
-    const frame = new FrameWriter(to).take({ ...header, clusterId: NO_CLUSTER });
+    const frame = new FrameWriter(TO).take({ ...header, clusterId: NO_CLUSTER });
     expect(readAll(frame)).toEqual([]);
-    expect(new FrameReader(frame, to).header.clusterId).toBe(NO_CLUSTER);
+    expect(new FrameReader(frame, TO).header.clusterId).toBe(NO_CLUSTER);
   });
 
   test('that is cut short is refused and never read beyond its end', () => {
@@ -217,7 +217,7 @@ describe('a peer frame', () => {
         peerMessage,
         fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true }),
         (message, part) => {
-          const writer = new FrameWriter(to);
+          const writer = new FrameWriter(TO);
           write(writer, message);
           const frame = writer.take(header);
           const cut = frame.subarray(0, Math.floor(frame.length * part));
@@ -246,7 +246,7 @@ describe('a peer frame', () => {
           fc.tuple(fc.nat(), fc.constantFrom(0, 1, 7, 127, 128, 240, 255), fc.integer({ min: 1, max: 8 })),
         ),
         (body, damages) => {
-          const frame = Buffer.concat([new FrameWriter(to).take(header), body]);
+          const frame = Buffer.concat([new FrameWriter(TO).take(header), body]);
           for (const [at, value, length] of damages) {
             const start = at % frame.length;
             frame.fill(value, start, Math.min(frame.length, start + length));
@@ -269,8 +269,8 @@ describe('a peer frame', () => {
   });
 
   test('of another version is refused', () => {
-    const frame = new FrameWriter(to).take(header);
+    const frame = new FrameWriter(TO).take(header);
     frame[0] = 9;
-    expect(() => new FrameReader(frame, to)).toThrow(/version 9/);
+    expect(() => new FrameReader(frame, TO)).toThrow(/version 9/);
   });
 });

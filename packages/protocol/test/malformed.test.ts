@@ -119,7 +119,7 @@ describe('a message is refused with WireError when', () => {
   });
 });
 
-const laterType: number = 99;
+const LATER_TYPE: number = 99;
 
 describe('a message is accepted when', () => {
   const { KeyValue, Command } = mvcc;
@@ -141,7 +141,7 @@ describe('a message is accepted when', () => {
       'an enum has a value of a later version, which is kept',
       Command,
       '10 63',
-      Command.create({ type: laterType }),
+      Command.create({ type: LATER_TYPE }),
     ],
     ['an enum is negative', Command, '10 ff ff ff ff ff ff ff ff ff 01', Command.create({ type: -1 })],
     [

@@ -9,7 +9,7 @@ interface Case {
   readonly value: unknown;
 }
 
-const nestingMax = 3;
+const NESTING_MAX = 3;
 /** Objects with the prototype that decoded ones have. */
 const plainObjects = { noNullPrototype: true };
 
@@ -82,7 +82,7 @@ export function randomMessage(type: protobuf.Type, nesting = 0): fc.Arbitrary<Me
   }
   for (const oneof of declaredOneofs(type)) {
     const cases = oneof.fieldsArray
-      .filter((field) => nesting < nestingMax || !isMessage(field))
+      .filter((field) => nesting < NESTING_MAX || !isMessage(field))
       .map((field) =>
         fc.record({ $case: fc.constant(field.name), value: randomValue(field, nesting) }, plainObjects),
       );
@@ -92,7 +92,7 @@ export function randomMessage(type: protobuf.Type, nesting = 0): fc.Arbitrary<Me
 }
 
 function randomField(field: protobuf.Field, nesting: number): fc.Arbitrary<unknown> {
-  const isTooDeep = isMessage(field) && nesting >= nestingMax;
+  const isTooDeep = isMessage(field) && nesting >= NESTING_MAX;
   if (field.map) {
     const entries = fc.uniqueArray(fc.tuple(key, randomValue(field, nesting)), {
       selector: ([name]) => name,

@@ -5,7 +5,7 @@ import { WireWriter } from '../src/wire/wire-writer.js';
 
 const { Command, KeyValue } = mvcc;
 const pair = KeyValue.create({ key: Buffer.from('k') });
-const pairBytes = '0a016b';
+const PAIR_BYTES = '0a016b';
 
 function keyValue(sizeBytes: number): mvcc.KeyValue {
   return KeyValue.create({ value: Buffer.alloc(sizeBytes, 0x78) });
@@ -15,17 +15,17 @@ describe('the writer that all encoders share', () => {
   test('forgets a message whose encoder threw', () => {
     const tooGreat = Command.create({ table: Buffer.from('t'), kv: { version: 2n ** 63n } });
     expect(() => Command.encode(tooGreat)).toThrow(RangeError);
-    expect(KeyValue.encode(pair).finish().toString('hex')).toBe(pairBytes);
+    expect(KeyValue.encode(pair).finish().toString('hex')).toBe(PAIR_BYTES);
     for (const notBytes of [7, 'text', [1, 2]]) {
       const wrong = Command.create({ kv: { ...pair, value: notBytes as unknown as Buffer } });
       expect(() => Command.encode(wrong)).toThrow(TypeError);
-      expect(KeyValue.encode(pair).finish().toString('hex')).toBe(pairBytes);
+      expect(KeyValue.encode(pair).finish().toString('hex')).toBe(PAIR_BYTES);
     }
   });
 
   test('does not finish a message that another one overtook', () => {
     const first = Command.encode(Command.create({ table: Buffer.from('t') }));
-    expect(KeyValue.encode(pair).finish().toString('hex')).toBe(pairBytes);
+    expect(KeyValue.encode(pair).finish().toString('hex')).toBe(PAIR_BYTES);
     expect(() => first.finish()).toThrow('encoders must not overlap');
   });
 
@@ -43,7 +43,7 @@ describe('the writer that all encoders share', () => {
     expect(() => Command.encode({ ...Command.create(), kv: reentrant }).finish()).toThrow(
       'encoders must not overlap',
     );
-    expect(KeyValue.encode(pair).finish().toString('hex')).toBe(pairBytes);
+    expect(KeyValue.encode(pair).finish().toString('hex')).toBe(PAIR_BYTES);
   });
 
   test('does not finish a message twice', () => {
@@ -60,7 +60,7 @@ describe('the writer that all encoders share', () => {
     const own = new WireWriter().begin();
     KeyValue.encode(pair, own);
     expect(KeyValue.encode(keyValue(3)).finish().toString('hex')).toBe('2203787878');
-    expect(own.finish().toString('hex')).toBe(pairBytes);
+    expect(own.finish().toString('hex')).toBe(PAIR_BYTES);
   });
 });
 

@@ -6,62 +6,65 @@ import { assert } from './assert.js';
  * the transport, bytes alone would let a flood of small messages overrun the peer.
  */
 export class Inflights {
-  private lastIndexes: number[] = [];
-  private sizes: number[] = [];
-  private start = 0;
-  private held = 0;
-  private heldBytes = 0;
+  #lastIndexes: number[] = [];
+  #sizes: number[] = [];
+  #start = 0;
+  #held = 0;
+  #heldBytes = 0;
 
-  constructor(
-    private readonly maxMessages: number,
-    private readonly maxBytes: number,
-  ) {}
+  readonly #maxMessages: number;
+  readonly #maxBytes: number;
+
+  constructor(maxMessages: number, maxBytes: number) {
+    this.#maxMessages = maxMessages;
+    this.#maxBytes = maxBytes;
+  }
 
   get count(): number {
-    return this.held;
+    return this.#held;
   }
 
   /** A message may pass the byte limit on its way in, so that one of any size can always be sent. */
   get isFull(): boolean {
-    return this.held >= this.maxMessages || this.heldBytes >= this.maxBytes;
+    return this.#held >= this.#maxMessages || this.#heldBytes >= this.#maxBytes;
   }
 
   /** Notes an append whose last entry is `lastIndex`. */
   add(lastIndex: number, bytes: number): void {
     assert(!this.isFull, 'an append was sent past the inflight limit');
-    if (this.held === this.lastIndexes.length) this.grow();
-    const slot = (this.start + this.held) % this.lastIndexes.length;
-    this.lastIndexes[slot] = lastIndex;
-    this.sizes[slot] = bytes;
-    this.held++;
-    this.heldBytes += bytes;
+    if (this.#held === this.#lastIndexes.length) this.#grow();
+    const slot = (this.#start + this.#held) % this.#lastIndexes.length;
+    this.#lastIndexes[slot] = lastIndex;
+    this.#sizes[slot] = bytes;
+    this.#held++;
+    this.#heldBytes += bytes;
   }
 
   /** Frees every append that is acknowledged by `index`: acknowledgements are cumulative. */
   freeTo(index: number): void {
-    while (this.held > 0 && this.lastIndexes[this.start]! <= index) {
-      this.heldBytes -= this.sizes[this.start]!;
-      this.start = (this.start + 1) % this.lastIndexes.length;
-      this.held--;
+    while (this.#held > 0 && this.#lastIndexes[this.#start]! <= index) {
+      this.#heldBytes -= this.#sizes[this.#start]!;
+      this.#start = (this.#start + 1) % this.#lastIndexes.length;
+      this.#held--;
     }
   }
 
   clear(): void {
-    this.start = 0;
-    this.held = 0;
-    this.heldBytes = 0;
+    this.#start = 0;
+    this.#held = 0;
+    this.#heldBytes = 0;
   }
 
   /** Most windows stay nearly empty, so a slot exists only when it was needed once. */
-  private grow(): void {
-    const slots = Math.min(Math.max(8, this.held * 2), this.maxMessages);
+  #grow(): void {
+    const slots = Math.min(Math.max(8, this.#held * 2), this.#maxMessages);
     const ordered = (ring: number[]): number[] => {
-      const copy = [...ring.slice(this.start), ...ring.slice(0, this.start)];
+      const copy = [...ring.slice(this.#start), ...ring.slice(0, this.#start)];
       while (copy.length < slots) copy.push(0);
       return copy;
     };
-    this.lastIndexes = ordered(this.lastIndexes);
-    this.sizes = ordered(this.sizes);
-    this.start = 0;
+    this.#lastIndexes = ordered(this.#lastIndexes);
+    this.#sizes = ordered(this.#sizes);
+    this.#start = 0;
   }
 }

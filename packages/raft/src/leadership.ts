@@ -57,69 +57,74 @@ const NOTHING: { readonly entries: readonly Entry[]; readonly bytes: number } = 
  * turn of the host: a thousand proposals in a turn are one append per follower.
  */
 export class Leadership {
-  private readonly peers = new Map<NodeId, Progress>();
-  private readonly reads = new ReadIndexQueue();
+  readonly #peers = new Map<NodeId, Progress>();
+  readonly #reads = new ReadIndexQueue();
   /** Questions from before the first commit in this term: the commit index is not known to be current (P2). */
-  private heldReads: Omit<ReadRound, 'index'>[] = [];
+  #heldReads: Omit<ReadRound, 'index'>[] = [];
   /** The first entry of this term. */
-  private readonly firstIndexInTerm: number;
-  private uncommittedBytes = 0;
-  private ticksSinceHeartbeat = 0;
-  private isAppendDue = true;
-  private isReadHeartbeatDue = false;
-  private transfer: Transfer | undefined;
+  readonly #firstIndexInTerm: number;
+  #uncommittedBytes = 0;
+  #ticksSinceHeartbeat = 0;
+  #isAppendDue = true;
+  #isReadHeartbeatDue = false;
+  #transfer: Transfer | undefined;
   /** The last read of the log for an append, which the next follower most likely needs too. */
-  private lastRead = { from: 0, lastIndex: 0, ...NOTHING };
+  #lastRead = { from: 0, lastIndex: 0, ...NOTHING };
 
-  constructor(
-    private readonly config: RaftConfig,
-    private readonly term: number,
-    private readonly log: Log,
-    private readonly membership: Membership,
-    private readonly host: LeadershipHost,
-  ) {
-    this.firstIndexInTerm = log.lastIndex + 1;
+  readonly #config: RaftConfig;
+  readonly #term: number;
+  readonly #log: Log;
+  readonly #membership: Membership;
+  readonly #host: LeadershipHost;
+
+  constructor(config: RaftConfig, term: number, log: Log, membership: Membership, host: LeadershipHost) {
+    this.#config = config;
+    this.#term = term;
+    this.#log = log;
+    this.#membership = membership;
+    this.#host = host;
+    this.#firstIndexInTerm = log.lastIndex + 1;
     for (const id of [...membership.voters, ...membership.learners]) {
       if (id === config.id) continue;
-      this.peers.set(
+      this.#peers.set(
         id,
-        new Progress(this.firstIndexInTerm, config.maxInflightMessages, config.maxInflightBytes),
+        new Progress(this.#firstIndexInTerm, config.maxInflightMessages, config.maxInflightBytes),
       );
     }
-    log.push({ index: this.firstIndexInTerm, term, type: EntryType.Empty, data: Buffer.alloc(0) });
+    log.push({ index: this.#firstIndexInTerm, term, type: EntryType.Empty, data: Buffer.alloc(0) });
   }
 
   /** True once an entry of this term is committed: from then on the commit index is current (P2, §8). */
   get hasCommittedInTerm(): boolean {
-    return this.log.commit >= this.firstIndexInTerm;
+    return this.#log.commit >= this.#firstIndexInTerm;
   }
 
   /** To whom the leadership is being handed over, or NO_NODE. */
   get transferTarget(): NodeId {
-    return this.transfer?.target ?? NO_NODE;
+    return this.#transfer?.target ?? NO_NODE;
   }
 
   /** Whether `flush` may have something to send. */
   get needsFlush(): boolean {
-    return this.isAppendDue || this.isReadHeartbeatDue;
+    return this.#isAppendDue || this.#isReadHeartbeatDue;
   }
 
   /** Every peer has every entry and says that it knows them committed, no question waits, and nothing is handed over. */
   get isIdle(): boolean {
-    if (this.transfer !== undefined) return false;
-    const { lastIndex, commit, durableIndex } = this.log;
+    if (this.#transfer !== undefined) return false;
+    const { lastIndex, commit, durableIndex } = this.#log;
     if (commit !== lastIndex || durableIndex !== lastIndex || this.needsFlush) return false;
-    if (!this.reads.isEmpty || this.heldReads.length > 0) return false;
-    for (const peer of this.peers.values()) {
+    if (!this.#reads.isEmpty || this.#heldReads.length > 0) return false;
+    for (const peer of this.#peers.values()) {
       if (peer.state !== 'replicate' || peer.match !== lastIndex || peer.knownCommit !== commit) return false;
     }
     return true;
   }
 
   get peerStatuses(): PeerStatus[] {
-    return [...this.peers].map(([id, peer]) => ({
+    return [...this.#peers].map(([id, peer]) => ({
       id,
-      isLearner: this.membership.learners.includes(id),
+      isLearner: this.#membership.learners.includes(id),
       state: peer.state,
       match: peer.match,
       next: peer.next,
@@ -134,15 +139,15 @@ export class Leadership {
   /** One tick of the clock: a heartbeat to everyone when it is due. */
   tick(): void {
     // Whoever was to take over would have done so by now: this leader leads on, and takes proposals again.
-    if (this.transfer !== undefined && ++this.transfer.ticks >= this.config.electionTicks)
-      this.transfer = undefined;
-    this.ticksSinceHeartbeat++;
-    if (this.ticksSinceHeartbeat < this.config.heartbeatTicks) return;
-    this.ticksSinceHeartbeat = 0;
-    for (const peer of this.peers.values()) peer.awaitsHeartbeatResponse = true;
-    this.sendHeartbeats();
+    if (this.#transfer !== undefined && ++this.#transfer.ticks >= this.#config.electionTicks)
+      this.#transfer = undefined;
+    this.#ticksSinceHeartbeat++;
+    if (this.#ticksSinceHeartbeat < this.#config.heartbeatTicks) return;
+    this.#ticksSinceHeartbeat = 0;
+    for (const peer of this.#peers.values()) peer.awaitsHeartbeatResponse = true;
+    this.#sendHeartbeats();
     // Again: the one before may be lost, and a node that campaigns already ignores it.
-    this.askToCampaign();
+    this.#askToCampaign();
   }
 
   /**
@@ -151,44 +156,45 @@ export class Leadership {
    * log; then it asks `target` to campaign. False, and nothing happens, where `target` is no other voter.
    */
   transferTo(target: NodeId): boolean {
-    if (!this.peers.has(target) || !this.membership.voters.includes(target)) return false;
-    if (this.transfer?.target === target) return true;
-    this.transfer = { target, ticks: 0 };
-    this.askToCampaign();
+    if (!this.#peers.has(target) || !this.#membership.voters.includes(target)) return false;
+    if (this.#transfer?.target === target) return true;
+    this.#transfer = { target, ticks: 0 };
+    this.#askToCampaign();
     return true;
   }
 
   /** Only a target that has every entry: with a shorter log it would lose, and depose this leader for nothing. */
-  private askToCampaign(): void {
-    if (this.transfer === undefined) return;
-    const { target: to } = this.transfer;
-    if (this.peers.get(to)!.match !== this.log.lastIndex) return;
-    this.host.send({ type: 'timeoutNow', from: this.config.id, to, term: this.term });
+  #askToCampaign(): void {
+    if (this.#transfer === undefined) return;
+    const { target: to } = this.#transfer;
+    if (this.#peers.get(to)!.match !== this.#log.lastIndex) return;
+    this.#host.send({ type: 'timeoutNow', from: this.#config.id, to, term: this.#term });
   }
 
   /** Whether a quorum was heard from since the last call (CheckQuorum). Begins a new period. */
   checkQuorum(): boolean {
     // A voter counts 1 when active: a majority reaches 1 when a majority is active.
-    const isActive = majorityIndex(this.membership.voters, (id) =>
-      id === this.config.id || this.peers.get(id)!.isRecentlyActive ? 1 : 0,
+    const isActive = majorityIndex(this.#membership.voters, (id) =>
+      id === this.#config.id || this.#peers.get(id)!.isRecentlyActive ? 1 : 0,
     );
-    for (const peer of this.peers.values()) peer.isRecentlyActive = false;
+    for (const peer of this.#peers.values()) peer.isRecentlyActive = false;
     return isActive === 1;
   }
 
   propose(data: readonly Buffer[]): ProposeResult {
-    if (this.transfer !== undefined) return 'transferring';
+    if (this.#transfer !== undefined) return 'transferring';
     let bytes = 0;
     for (const item of data) bytes += item.length;
-    const limit = this.config.maxUncommittedBytes;
-    if (limit > 0 && bytes > 0 && this.uncommittedBytes > 0 && this.uncommittedBytes + bytes > limit) {
+    const limit = this.#config.maxUncommittedBytes;
+    if (limit > 0 && bytes > 0 && this.#uncommittedBytes > 0 && this.#uncommittedBytes + bytes > limit) {
       return 'tooManyUncommitted';
     }
-    this.uncommittedBytes += bytes;
-    const { log, term } = this;
+    this.#uncommittedBytes += bytes;
+    const log = this.#log;
+    const term = this.#term;
     let index = log.lastIndex;
     for (const item of data) log.push({ index: ++index, term, type: EntryType.Normal, data: item });
-    this.isAppendDue = true;
+    this.#isAppendDue = true;
     return 'appended';
   }
 
@@ -196,32 +202,32 @@ export class Leadership {
   handedOut(entries: readonly Entry[]): void {
     for (const entry of entries) {
       // Entries of earlier terms were never counted.
-      if (entry.term === this.term) this.uncommittedBytes -= entry.data.length;
+      if (entry.term === this.#term) this.#uncommittedBytes -= entry.data.length;
     }
   }
 
   /** The local log became durable up to a new index, which counts like a follower's acknowledgement (D1). */
   localLogDurable(): void {
-    this.advanceCommit();
+    this.#advanceCommit();
   }
 
   appendResponse(message: AppendResponse): void {
-    const peer = this.peers.get(message.from);
+    const peer = this.#peers.get(message.from);
     if (peer === undefined) return;
     peer.isRecentlyActive = true;
     if (message.rejected) {
       // The follower skipped the terms that it cannot share with us; skip ours that it cannot share (§5.3).
       const hint =
         message.hintTerm > 0
-          ? this.log.lastIndexWithin(message.hintIndex, message.hintTerm).index
+          ? this.#log.lastIndexWithin(message.hintIndex, message.hintTerm).index
           : message.hintIndex;
-      if (peer.reject(message.index, hint)) this.isAppendDue = true;
+      if (peer.reject(message.index, hint)) this.#isAppendDue = true;
       return;
     }
     assert(
-      message.index <= this.log.lastIndex,
+      message.index <= this.#log.lastIndex,
       () =>
-        `node ${message.from} acknowledges entry ${message.index} that this leader does not have (its log ends at ${this.log.lastIndex}): ` +
+        `node ${message.from} acknowledges entry ${message.index} that this leader does not have (its log ends at ${this.#log.lastIndex}): ` +
         'the disk of a member was put back to an earlier state, and what was acknowledged since was lost with it. ' +
         'Stop the member whose disk was restored; see docs/operations.md, "A disk that was rolled back, wiped or exchanged"',
     );
@@ -233,22 +239,22 @@ export class Leadership {
         break;
       case 'snapshot':
         // Whatever snapshot brought it here, the log can take it from here, so the wait is over.
-        if (isNews && peer.match + 1 >= this.log.firstIndex) peer.becomeReplicate();
+        if (isNews && peer.match + 1 >= this.#log.firstIndex) peer.becomeReplicate();
         break;
       case 'replicate':
         if (isNews) peer.inflights.freeTo(message.index);
         break;
     }
     if (isNews) {
-      this.advanceCommit();
-      if (message.from === this.transfer?.target) this.askToCampaign();
+      this.#advanceCommit();
+      if (message.from === this.#transfer?.target) this.#askToCampaign();
     }
     // The window may have opened, or a probe may have ended with more to send.
-    this.isAppendDue = true;
+    this.#isAppendDue = true;
   }
 
   heartbeatResponse(message: HeartbeatResponse): void {
-    const peer = this.peers.get(message.from);
+    const peer = this.#peers.get(message.from);
     if (peer === undefined) return;
     peer.isRecentlyActive = true;
     peer.knownCommit = Math.max(peer.knownCommit, message.commit);
@@ -257,29 +263,30 @@ export class Leadership {
       // per heartbeat of the clock: ReadIndex rounds come every turn, and would double the append traffic.
       peer.awaitsHeartbeatResponse = false;
       peer.isProbeSent = false;
-      if (peer.match < this.log.lastIndex || peer.state === 'probe') {
+      if (peer.match < this.#log.lastIndex || peer.state === 'probe') {
         peer.isEmptyAppendDue = true;
-        this.isAppendDue = true;
+        this.#isAppendDue = true;
       }
     }
-    if (message.context !== '' && this.reads.acknowledge(message.from, message.context)) this.confirmReads();
+    if (message.context !== '' && this.#reads.acknowledge(message.from, message.context))
+      this.#confirmReads();
   }
 
   /** P2: the question joins a round that no heartbeat has carried yet. */
   readIndex(context: ReadContext, from: NodeId): void {
     if (!this.hasCommittedInTerm) {
-      this.heldReads.push({ context, from });
+      this.#heldReads.push({ context, from });
       return;
     }
-    const round: ReadRound = { context, from, index: this.log.commit };
-    if (!this.reads.add(round)) return;
-    this.isReadHeartbeatDue = true;
+    const round: ReadRound = { context, from, index: this.#log.commit };
+    if (!this.#reads.add(round)) return;
+    this.#isReadHeartbeatDue = true;
     // A leader that is a quorum by itself needs nobody's word.
-    this.confirmReads();
+    this.#confirmReads();
   }
 
   reportUnreachable(id: NodeId): void {
-    const peer = this.peers.get(id);
+    const peer = this.#peers.get(id);
     // The appends in the pipeline are most likely lost.
     if (peer?.state === 'replicate') peer.becomeProbe();
   }
@@ -289,16 +296,16 @@ export class Leadership {
    * acknowledged counts from now on, and its match point is looked for anew.
    */
   reportLost(id: NodeId): void {
-    if (!this.peers.has(id)) return;
-    const { maxInflightMessages, maxInflightBytes } = this.config;
-    const peer = new Progress(this.log.lastIndex + 1, maxInflightMessages, maxInflightBytes);
+    if (!this.#peers.has(id)) return;
+    const { maxInflightMessages, maxInflightBytes } = this.#config;
+    const peer = new Progress(this.#log.lastIndex + 1, maxInflightMessages, maxInflightBytes);
     peer.isRecentlyActive = true;
-    this.peers.set(id, peer);
-    this.isAppendDue = true;
+    this.#peers.set(id, peer);
+    this.#isAppendDue = true;
   }
 
   reportSnapshot(id: NodeId, succeeded: boolean): void {
-    const peer = this.peers.get(id);
+    const peer = this.#peers.get(id);
     if (peer?.state !== 'snapshot') return;
     if (!succeeded) peer.pendingSnapshot = 0;
     peer.becomeProbe();
@@ -308,43 +315,44 @@ export class Leadership {
 
   /** Sends what this turn made necessary. */
   flush(): void {
-    if (this.isReadHeartbeatDue) {
-      this.isReadHeartbeatDue = false;
+    if (this.#isReadHeartbeatDue) {
+      this.#isReadHeartbeatDue = false;
       // Nothing waits when the turn that asked also answered.
-      if (!this.reads.isEmpty) this.sendHeartbeats();
+      if (!this.#reads.isEmpty) this.#sendHeartbeats();
     }
-    if (!this.isAppendDue) return;
-    this.isAppendDue = false;
-    for (const [id, peer] of this.peers) this.sendAppends(id, peer);
+    if (!this.#isAppendDue) return;
+    this.#isAppendDue = false;
+    for (const [id, peer] of this.#peers) this.#sendAppends(id, peer);
   }
 
-  private sendHeartbeats(): void {
-    const context = this.reads.newestContext;
-    this.isReadHeartbeatDue = false;
-    for (const [to, peer] of this.peers) {
-      this.host.send({
+  #sendHeartbeats(): void {
+    const context = this.#reads.newestContext;
+    this.#isReadHeartbeatDue = false;
+    for (const [to, peer] of this.#peers) {
+      this.#host.send({
         type: 'heartbeat',
-        from: this.config.id,
+        from: this.#config.id,
         to,
-        term: this.term,
+        term: this.#term,
         // What the follower does not have it must not take for committed: its own tail there may conflict.
-        commit: Math.min(peer.match, this.log.commit),
+        commit: Math.min(peer.match, this.#log.commit),
         context,
       });
     }
   }
 
-  private sendAppends(to: NodeId, peer: Progress): void {
+  #sendAppends(to: NodeId, peer: Progress): void {
     switch (peer.state) {
       case 'probe':
         // Also without entries: the answer finds the match point.
-        if (!peer.isProbeSent) this.sendAppend(to, peer, true);
+        if (!peer.isProbeSent) this.#sendAppend(to, peer, true);
         return;
       case 'replicate':
-        while (peer.next <= this.log.lastIndex && !peer.inflights.isFull) {
-          if (!this.sendAppend(to, peer, true)) return;
+        while (peer.next <= this.#log.lastIndex && !peer.inflights.isFull) {
+          if (!this.#sendAppend(to, peer, true)) return;
         }
-        if (peer.isEmptyAppendDue || peer.hasNewsOfCommit(this.log.commit)) this.sendAppend(to, peer, false);
+        if (peer.isEmptyAppendDue || peer.hasNewsOfCommit(this.#log.commit))
+          this.#sendAppend(to, peer, false);
         return;
       case 'snapshot':
         return;
@@ -352,23 +360,23 @@ export class Leadership {
   }
 
   /** False when the follower needs a snapshot instead. */
-  private sendAppend(to: NodeId, peer: Progress, withEntries: boolean): boolean {
+  #sendAppend(to: NodeId, peer: Progress, withEntries: boolean): boolean {
     const prevIndex = peer.next - 1;
-    const prevTerm = this.log.term(prevIndex);
-    if (prevTerm === undefined || peer.next < this.log.firstIndex) {
-      this.sendSnapshot(to, peer);
+    const prevTerm = this.#log.term(prevIndex);
+    if (prevTerm === undefined || peer.next < this.#log.firstIndex) {
+      this.#sendSnapshot(to, peer);
       return false;
     }
-    const { entries, bytes } = withEntries ? this.read(peer.next) : NOTHING;
-    const commit = this.log.commit;
+    const { entries, bytes } = withEntries ? this.#read(peer.next) : NOTHING;
+    const commit = this.#log.commit;
     // An append that finds out which ones were lost must be answered; so must a probe.
     const isToAnswer = withEntries || peer.isEmptyAppendDue;
     peer.sent(entries.length, bytes, commit);
-    this.host.send({
+    this.#host.send({
       type: 'append',
-      from: this.config.id,
+      from: this.#config.id,
       to,
-      term: this.term,
+      term: this.#term,
       prevIndex,
       prevTerm,
       entries,
@@ -378,63 +386,63 @@ export class Leadership {
     return true;
   }
 
-  private sendSnapshot(to: NodeId, peer: Progress): void {
+  #sendSnapshot(to: NodeId, peer: Progress): void {
     // A transfer is expensive, and a peer that is away would only waste it.
-    const snapshot = peer.isRecentlyActive ? this.log.snapshot() : undefined;
+    const snapshot = peer.isRecentlyActive ? this.#log.snapshot() : undefined;
     if (snapshot === undefined) {
       if (peer.state === 'replicate') peer.becomeProbe();
       // The next heartbeat's answer asks again.
       peer.isProbeSent = true;
       return;
     }
-    assert(snapshot.index + 1 >= this.log.firstIndex, 'the snapshot does not reach the log');
+    assert(snapshot.index + 1 >= this.#log.firstIndex, 'the snapshot does not reach the log');
     peer.becomeSnapshot(snapshot.index);
-    this.host.send({ type: 'installSnapshot', from: this.config.id, to, term: this.term, snapshot });
+    this.#host.send({ type: 'installSnapshot', from: this.#config.id, to, term: this.#term, snapshot });
   }
 
   /** The entries for one append. Followers in step share one array. A leader never changes its log but at the end. */
-  private read(from: number): { readonly entries: readonly Entry[]; readonly bytes: number } {
-    const lastIndex = this.log.lastIndex;
+  #read(from: number): { readonly entries: readonly Entry[]; readonly bytes: number } {
+    const lastIndex = this.#log.lastIndex;
     if (from > lastIndex) return NOTHING;
-    if (this.lastRead.from !== from || this.lastRead.lastIndex !== lastIndex) {
-      const { maxMessageBytes, maxMessageEntries = lastIndex } = this.config;
-      const entries = this.log.entries(
+    if (this.#lastRead.from !== from || this.#lastRead.lastIndex !== lastIndex) {
+      const { maxMessageBytes, maxMessageEntries = lastIndex } = this.#config;
+      const entries = this.#log.entries(
         from,
         Math.min(lastIndex, from + maxMessageEntries - 1),
         maxMessageBytes,
       );
       let bytes = 0;
       for (const entry of entries) bytes += entry.data.length;
-      this.lastRead = { from, lastIndex, entries, bytes };
+      this.#lastRead = { from, lastIndex, entries, bytes };
     }
-    return this.lastRead;
+    return this.#lastRead;
   }
 
   /** §5.4.2: counting commits entries of this term only; those of earlier terms are committed with them. */
-  private advanceCommit(): void {
-    const index = majorityIndex(this.membership.voters, this.matchOf);
-    if (index < this.firstIndexInTerm) return;
+  #advanceCommit(): void {
+    const index = majorityIndex(this.#membership.voters, this.#matchOf);
+    if (index < this.#firstIndexInTerm) return;
     const hadCommittedInTerm = this.hasCommittedInTerm;
-    if (!this.log.commitTo(index)) return;
-    this.isAppendDue = true;
-    if (!hadCommittedInTerm) this.releaseHeldReads();
+    if (!this.#log.commitTo(index)) return;
+    this.#isAppendDue = true;
+    if (!hadCommittedInTerm) this.#releaseHeldReads();
   }
 
   /** The leader counts its own entries only when they are durable (D1). */
-  private readonly matchOf = (id: NodeId): number =>
-    id === this.config.id ? this.log.durableIndex : this.peers.get(id)!.match;
+  readonly #matchOf = (id: NodeId): number =>
+    id === this.#config.id ? this.#log.durableIndex : this.#peers.get(id)!.match;
 
-  private releaseHeldReads(): void {
-    const held = this.heldReads;
-    this.heldReads = [];
+  #releaseHeldReads(): void {
+    const held = this.#heldReads;
+    this.#heldReads = [];
     for (const { context, from } of held) this.readIndex(context, from);
   }
 
-  private confirmReads(): void {
-    const sequence = majorityIndex(this.membership.voters, this.acknowledgedBy);
-    for (const round of this.reads.confirm(sequence)) this.host.answerRead(round);
+  #confirmReads(): void {
+    const sequence = majorityIndex(this.#membership.voters, this.#acknowledgedBy);
+    for (const round of this.#reads.confirm(sequence)) this.#host.answerRead(round);
   }
 
-  private readonly acknowledgedBy = (id: NodeId): number =>
-    id === this.config.id ? this.reads.newestSequence : this.reads.acknowledgedBy(id);
+  readonly #acknowledgedBy = (id: NodeId): number =>
+    id === this.#config.id ? this.#reads.newestSequence : this.#reads.acknowledgedBy(id);
 }

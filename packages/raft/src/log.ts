@@ -17,81 +17,92 @@ export interface LogPosition {
  */
 export class Log {
   /** Known to be committed. Never goes back. */
-  private committedIndex: number;
+  #committedIndex: number;
   /** Handed out for applying. */
-  private handedOutIndex: number;
-  private appliedTo: number;
+  #handedOutIndex: number;
+  #appliedTo: number;
   /** Handed out for storing. */
-  private submittedIndex: number;
-  private durableTo: number;
-  private tail: Entry[] = [];
-  /** The index of `tail[0]`. Entries below it are read from the host. */
-  private tailFirst: number;
+  #submittedIndex: number;
+  #durableTo: number;
+  #tail: Entry[] = [];
+  /** The index of `#tail[0]`. Entries below it are read from the host. */
+  #tailFirst: number;
   /** Restored, and not durable yet. */
-  private restoring: SnapshotMetadata | undefined;
-  private isSnapshotSubmitted = true;
+  #restoring: SnapshotMetadata | undefined;
+  #isSnapshotSubmitted = true;
+
+  readonly #reader: LogReader;
 
   /** `commit` is a hint from the disk: it may lag behind the applied index. */
-  constructor(
-    private readonly reader: LogReader,
-    commit: number,
-    applied: number,
-  ) {
+  constructor(reader: LogReader, commit: number, applied: number) {
+    this.#reader = reader;
     const last = reader.lastIndex();
     assert(applied <= last, () => `applied ${applied} is past the log's last index ${last}`);
     assert(applied >= reader.firstIndex() - 1, () => `the log lacks entries after applied ${applied}`);
-    this.tailFirst = last + 1;
-    this.submittedIndex = last;
-    this.durableTo = last;
-    this.appliedTo = applied;
-    this.handedOutIndex = applied;
-    this.committedIndex = Math.max(applied, Math.min(commit, last));
+    this.#tailFirst = last + 1;
+    this.#submittedIndex = last;
+    this.#durableTo = last;
+    this.#appliedTo = applied;
+    this.#handedOutIndex = applied;
+    this.#committedIndex = Math.max(applied, Math.min(commit, last));
   }
 
   get firstIndex(): number {
-    return this.restoring === undefined ? this.reader.firstIndex() : this.restoring.index + 1;
+    return this.#restoring === undefined ? this.#reader.firstIndex() : this.#restoring.index + 1;
   }
 
   get lastIndex(): number {
-    return this.tailFirst + this.tail.length - 1;
+    return this.#tailFirst + this.#tail.length - 1;
   }
 
   get lastTerm(): number {
-    return this.termOf(this.lastIndex);
+    return this.#termOf(this.lastIndex);
+  }
+
+  /** What voters compare with the ends of their own logs (§5.4.1). */
+  get end(): { readonly lastIndex: number; readonly lastTerm: number } {
+    const { lastIndex, lastTerm } = this;
+    return { lastIndex, lastTerm };
+  }
+
+  /** Whether the last entry is of this term. An entry itself: after a snapshot nothing is known of who sent it. */
+  hasEntryOf(term: number): boolean {
+    return this.lastTerm === term && this.lastIndex >= this.firstIndex;
   }
 
   get commit(): number {
-    return this.committedIndex;
+    return this.#committedIndex;
   }
 
   get applied(): number {
-    return this.appliedTo;
+    return this.#appliedTo;
   }
 
   /** Everything up to here survives a crash. */
   get durableIndex(): number {
-    return this.durableTo;
+    return this.#durableTo;
   }
 
   /** The snapshot that is being installed. */
   get pendingSnapshot(): SnapshotMetadata | undefined {
-    return this.restoring;
+    return this.#restoring;
   }
 
   /** What the host could send in place of entries that it no longer has. */
   snapshot(): SnapshotMetadata | undefined {
-    return this.reader.snapshot();
+    return this.#reader.snapshot();
   }
 
   /** Undefined when the index is compacted away or past the end. */
   term(index: number): number | undefined {
-    if (index >= this.tailFirst) return this.tail[index - this.tailFirst]?.term;
-    if (this.restoring !== undefined) return index === this.restoring.index ? this.restoring.term : undefined;
-    return this.reader.term(index);
+    if (index >= this.#tailFirst) return this.#tail[index - this.#tailFirst]?.term;
+    if (this.#restoring !== undefined)
+      return index === this.#restoring.index ? this.#restoring.term : undefined;
+    return this.#reader.term(index);
   }
 
   /** For an index that the log must have. */
-  private termOf(index: number): number {
+  #termOf(index: number): number {
     const term = this.term(index);
     assert(term !== undefined, () => `the log has no term for index ${index}`);
     return term;
@@ -107,35 +118,35 @@ export class Log {
   entries(from: number, to: number, maxBytes: number): readonly Entry[] {
     if (from > to) return [];
     assert(to <= this.lastIndex, 'entries past the end were asked for');
-    if (from >= this.tailFirst) {
-      const first = this.tail[from - this.tailFirst]!;
-      return this.tailSlice(from, to, maxBytes, first.data.length);
+    if (from >= this.#tailFirst) {
+      const first = this.#tail[from - this.#tailFirst]!;
+      return this.#tailSlice(from, to, maxBytes, first.data.length);
     }
-    const stored = this.reader.entries(from, Math.min(to + 1, this.tailFirst), maxBytes);
+    const stored = this.#reader.entries(from, Math.min(to + 1, this.#tailFirst), maxBytes);
     const next = from + stored.length;
-    if (next < this.tailFirst || next > to) return stored;
-    let bytes = this.tail[0]!.data.length;
+    if (next < this.#tailFirst || next > to) return stored;
+    let bytes = this.#tail[0]!.data.length;
     for (const entry of stored) bytes += entry.data.length;
-    return bytes > maxBytes ? stored : stored.concat(this.tailSlice(next, to, maxBytes, bytes));
+    return bytes > maxBytes ? stored : stored.concat(this.#tailSlice(next, to, maxBytes, bytes));
   }
 
   /** The entry at `from`, with which the slice holds `bytes` of data, and those after it that fit. */
-  private tailSlice(from: number, to: number, maxBytes: number, bytes: number): Entry[] {
-    const start = from - this.tailFirst;
-    const end = to + 1 - this.tailFirst;
+  #tailSlice(from: number, to: number, maxBytes: number, bytes: number): Entry[] {
+    const start = from - this.#tailFirst;
+    const end = to + 1 - this.#tailFirst;
     let stop = start + 1;
     let total = bytes;
     while (stop < end) {
-      total += this.tail[stop]!.data.length;
+      total += this.#tail[stop]!.data.length;
       if (total > maxBytes) break;
       stop++;
     }
-    return this.tail.slice(start, stop);
+    return this.#tail.slice(start, stop);
   }
 
   /** Appends a leader's own entry. */
   push(entry: Entry): void {
-    this.tail.push(entry);
+    this.#tail.push(entry);
   }
 
   /**
@@ -153,22 +164,22 @@ export class Log {
     }
     if (position === entries.length) return;
     const from = entries[position]!.index;
-    if (from <= this.lastIndex) this.truncate(from);
+    if (from <= this.lastIndex) this.#truncate(from);
     assert(from === this.lastIndex + 1, () => `a hole in the log before index ${from}`);
-    if (position === 0 && this.tail.length === 0) this.tail = entries.slice();
-    else for (let i = position; i < entries.length; i++) this.tail.push(entries[i]!);
+    if (position === 0 && this.#tail.length === 0) this.#tail = entries.slice();
+    else for (let i = position; i < entries.length; i++) this.#tail.push(entries[i]!);
   }
 
-  private truncate(from: number): void {
-    assert(from > this.committedIndex, () => `index ${from} is committed and cannot be replaced`);
-    if (from >= this.tailFirst) {
-      this.tail.length = from - this.tailFirst;
+  #truncate(from: number): void {
+    assert(from > this.#committedIndex, () => `index ${from} is committed and cannot be replaced`);
+    if (from >= this.#tailFirst) {
+      this.#tail.length = from - this.#tailFirst;
     } else {
-      this.tail = [];
-      this.tailFirst = from;
+      this.#tail = [];
+      this.#tailFirst = from;
     }
-    this.submittedIndex = Math.min(this.submittedIndex, from - 1);
-    this.durableTo = Math.min(this.durableTo, from - 1);
+    this.#submittedIndex = Math.min(this.#submittedIndex, from - 1);
+    this.#durableTo = Math.min(this.#durableTo, from - 1);
   }
 
   /**
@@ -189,35 +200,37 @@ export class Log {
 
   /** False when that is old news. */
   commitTo(index: number): boolean {
-    if (index <= this.committedIndex) return false;
+    if (index <= this.#committedIndex) return false;
     assert(index <= this.lastIndex, () => `commit ${index} is past the last index ${this.lastIndex}`);
-    this.committedIndex = index;
+    this.#committedIndex = index;
     return true;
   }
 
   /** Restarts the log after a snapshot whose state has arrived (§7). */
   restore(snapshot: SnapshotMetadata): void {
-    assert(snapshot.index > this.committedIndex, 'a snapshot must not take back committed entries');
-    this.restoring = snapshot;
-    this.isSnapshotSubmitted = false;
-    this.tail = [];
-    this.tailFirst = snapshot.index + 1;
-    this.committedIndex = snapshot.index;
-    this.submittedIndex = snapshot.index;
-    this.durableTo = Math.min(this.durableTo, snapshot.index);
+    assert(snapshot.index > this.#committedIndex, 'a snapshot must not take back committed entries');
+    this.#restoring = snapshot;
+    this.#isSnapshotSubmitted = false;
+    this.#tail = [];
+    this.#tailFirst = snapshot.index + 1;
+    this.#committedIndex = snapshot.index;
+    this.#submittedIndex = snapshot.index;
+    this.#durableTo = Math.min(this.#durableTo, snapshot.index);
   }
 
   get hasUnsubmitted(): boolean {
-    return this.submittedIndex < this.lastIndex || !this.isSnapshotSubmitted;
+    return this.#submittedIndex < this.lastIndex || !this.#isSnapshotSubmitted;
   }
 
   /** Takes the entries and the snapshot that the host was not asked to store yet. */
   submit(): { readonly entries: readonly Entry[]; readonly snapshot: SnapshotMetadata | undefined } {
     const entries =
-      this.submittedIndex === this.lastIndex ? [] : this.tail.slice(this.submittedIndex + 1 - this.tailFirst);
-    const snapshot = this.isSnapshotSubmitted ? undefined : this.restoring;
-    this.submittedIndex = this.lastIndex;
-    this.isSnapshotSubmitted = true;
+      this.#submittedIndex === this.lastIndex
+        ? []
+        : this.#tail.slice(this.#submittedIndex + 1 - this.#tailFirst);
+    const snapshot = this.#isSnapshotSubmitted ? undefined : this.#restoring;
+    this.#submittedIndex = this.lastIndex;
+    this.#isSnapshotSubmitted = true;
     return { entries, snapshot };
   }
 
@@ -226,41 +239,41 @@ export class Log {
    * caller makes sure that it was not replaced and put back (see DESIGN.md, the ABA race).
    */
   acknowledge(index: number, term: number): void {
-    if (index > this.durableTo && this.term(index) === term) this.durableTo = index;
+    if (index > this.#durableTo && this.term(index) === term) this.#durableTo = index;
   }
 
   /** The snapshot is installed, unless a newer one has taken its place. */
   acknowledgeSnapshot(snapshot: SnapshotMetadata): void {
-    if (snapshot !== this.restoring) return;
-    this.restoring = undefined;
-    this.durableTo = Math.max(this.durableTo, snapshot.index);
-    this.handedOutIndex = snapshot.index;
-    this.appliedTo = snapshot.index;
+    if (snapshot !== this.#restoring) return;
+    this.#restoring = undefined;
+    this.#durableTo = Math.max(this.#durableTo, snapshot.index);
+    this.#handedOutIndex = snapshot.index;
+    this.#appliedTo = snapshot.index;
   }
 
   get hasCommitted(): boolean {
     return (
-      this.restoring === undefined && this.handedOutIndex < Math.min(this.committedIndex, this.durableTo)
+      this.#restoring === undefined && this.#handedOutIndex < Math.min(this.#committedIndex, this.#durableTo)
     );
   }
 
   /** Takes the next committed entries, only durable ones (D2), and lets go of those that nobody needs again. */
   takeCommitted(maxBytes: number): readonly Entry[] {
     if (!this.hasCommitted) return [];
-    const to = Math.min(this.committedIndex, this.durableTo);
-    const entries = this.entries(this.handedOutIndex + 1, to, maxBytes);
-    this.handedOutIndex = entries.at(-1)!.index;
-    const surplus = this.handedOutIndex + 1 - this.tailFirst;
+    const to = Math.min(this.#committedIndex, this.#durableTo);
+    const entries = this.entries(this.#handedOutIndex + 1, to, maxBytes);
+    this.#handedOutIndex = entries.at(-1)!.index;
+    const surplus = this.#handedOutIndex + 1 - this.#tailFirst;
     if (surplus > 0) {
-      this.tail = surplus === this.tail.length ? [] : this.tail.slice(surplus);
-      this.tailFirst = this.handedOutIndex + 1;
+      this.#tail = surplus === this.#tail.length ? [] : this.#tail.slice(surplus);
+      this.#tailFirst = this.#handedOutIndex + 1;
     }
     return entries;
   }
 
   acknowledgeApplied(index: number): void {
-    assert(index <= this.handedOutIndex, () => `index ${index} was applied before it was handed out`);
+    assert(index <= this.#handedOutIndex, () => `index ${index} was applied before it was handed out`);
     // Entries that were handed out before a snapshot was installed may be reported after it.
-    this.appliedTo = Math.max(this.appliedTo, index);
+    this.#appliedTo = Math.max(this.#appliedTo, index);
   }
 }

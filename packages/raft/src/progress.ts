@@ -42,18 +42,18 @@ export class Progress {
   becomeProbe(): void {
     // After a snapshot that arrived the follower needs what follows it, even when it has not said so yet.
     this.next = Math.max(this.match, this.state === 'snapshot' ? this.pendingSnapshot : 0) + 1;
-    this.enter('probe');
+    this.#enter('probe');
     // Entries that were sent beyond `next` may be lost, and the commit index with them.
     this.sentCommit = Math.min(this.sentCommit, this.next - 1);
   }
 
   becomeReplicate(): void {
-    this.enter('replicate');
+    this.#enter('replicate');
     this.next = this.match + 1;
   }
 
   becomeSnapshot(index: number): void {
-    this.enter('snapshot');
+    this.#enter('snapshot');
     this.pendingSnapshot = index;
     this.next = index + 1;
     this.sentCommit = index;
@@ -115,7 +115,7 @@ export class Progress {
     return Math.min(commit, this.next - 1) > this.sentCommit;
   }
 
-  private enter(state: ProgressState): void {
+  #enter(state: ProgressState): void {
     this.state = state;
     this.isProbeSent = false;
     this.isEmptyAppendDue = false;

@@ -44,75 +44,78 @@ export class Raft {
   /** While false this replica never campaigns (its state machine is being rebuilt), but votes and appends. */
   canCampaign = true;
 
-  private readonly log: Log;
-  private currentRole: Role = 'follower';
-  private currentTerm: number;
-  private vote: NodeId;
-  private knownLeader: NodeId = NO_NODE;
+  readonly #log: Log;
+  #currentRole: Role = 'follower';
+  #currentTerm: number;
+  #vote: NodeId;
+  #knownLeader: NodeId = NO_NODE;
   /** Kept while the term lasts, also where `knownLeader` is forgotten: a term has one leader at most (§5.2). */
-  private electedInTerm: NodeId = NO_NODE;
-  private currentMembership: Membership;
+  #electedInTerm: NodeId = NO_NODE;
+  #currentMembership: Membership;
   /** Present while this replica leads. */
-  private leadership: Leadership | undefined;
+  #leadership: Leadership | undefined;
   /** The answers to this replica's campaign, its own among them. */
-  private readonly votes = new Map<NodeId, boolean>();
-  private ticksSinceContact = 0;
-  private electionTimeoutTicks = 0;
+  readonly #votes = new Map<NodeId, boolean>();
+  #ticksSinceContact = 0;
+  #electionTimeoutTicks = 0;
 
-  private messages: Message[] = [];
+  #messages: Message[] = [];
   /** What may leave only when everything up to the next `StorageAppend` is durable (D1). */
-  private responses: Message[] = [];
-  private reads: ReadState[] = [];
+  #responses: Message[] = [];
+  #reads: ReadState[] = [];
   /** Handed out for storing and not acknowledged, oldest first. */
-  private readonly appendsInFlight: StorageAppend[] = [];
-  private submitted: HardState;
-  private durable: HardState;
-  private readonly leadershipHost: LeadershipHost;
+  readonly #appendsInFlight: StorageAppend[] = [];
+  #submitted: HardState;
+  #durable: HardState;
+  readonly #leadershipHost: LeadershipHost;
+
+  readonly #config: RaftConfig;
 
   /** @throws RaftInvariantError when the log, the hard state and the applied index contradict each other. */
-  constructor(private readonly config: RaftConfig) {
+  constructor(config: RaftConfig) {
+    this.#config = config;
     validateConfig(config);
     this.id = config.id;
-    this.log = new Log(config.log, config.hardState.commit, config.applied);
-    this.currentTerm = config.hardState.term;
-    this.vote = config.hardState.vote;
-    this.submitted = config.hardState;
-    this.durable = config.hardState;
-    this.currentMembership = config.membership;
-    this.leadershipHost = {
-      send: (message) => this.messages.push(message),
+    this.#log = new Log(config.log, config.hardState.commit, config.applied);
+    this.#currentTerm = config.hardState.term;
+    this.#vote = config.hardState.vote;
+    this.#submitted = config.hardState;
+    this.#durable = config.hardState;
+    this.#currentMembership = config.membership;
+    this.#leadershipHost = {
+      send: (message) => this.#messages.push(message),
       answerRead: ({ context, from, index }) => {
-        if (from === this.id) this.reads.push({ context, index });
+        if (from === this.id) this.#reads.push({ context, index });
         else
-          this.messages.push({
+          this.#messages.push({
             type: 'readIndexResponse',
             from: this.id,
             to: from,
-            term: this.currentTerm,
+            term: this.#currentTerm,
             context,
             index,
           });
       },
     };
     assert(
-      this.currentTerm >= this.log.lastTerm,
+      this.#currentTerm >= this.#log.lastTerm,
       'the log holds entries of a term later than the hard state',
     );
-    if (config.remembersLeader && this.hasEntryOfTerm) this.electedInTerm = this.vote;
-    this.restartElectionTimer();
+    if (config.remembersLeader && this.#log.hasEntryOf(this.#currentTerm)) this.#electedInTerm = this.#vote;
+    this.#restartElectionTimer();
   }
 
   get role(): Role {
-    return this.currentRole;
+    return this.#currentRole;
   }
 
   get term(): number {
-    return this.currentTerm;
+    return this.#currentTerm;
   }
 
   /** The known leader, or NO_NODE. */
   get leader(): NodeId {
-    return this.knownLeader;
+    return this.#knownLeader;
   }
 
   /**
@@ -120,38 +123,38 @@ export class Raft {
    * since its start, or with `remembersLeader` since it has an entry of the term.
    */
   get leaderOfTerm(): NodeId {
-    return this.electedInTerm;
+    return this.#electedInTerm;
   }
 
   get commitIndex(): number {
-    return this.log.commit;
+    return this.#log.commit;
   }
 
   get appliedIndex(): number {
-    return this.log.applied;
+    return this.#log.applied;
   }
 
   get lastIndex(): number {
-    return this.log.lastIndex;
+    return this.#log.lastIndex;
   }
 
   /** The term of the entry at `index`; undefined where it is compacted away or past the end. */
   termAt(index: number): number | undefined {
-    return this.log.term(index);
+    return this.#log.term(index);
   }
 
   get membership(): Membership {
-    return this.currentMembership;
+    return this.#currentMembership;
   }
 
   /** True for a leader that has committed an entry of its own term (P2). */
   get hasCommittedInTerm(): boolean {
-    return this.leadership?.hasCommittedInTerm ?? false;
+    return this.#leadership?.hasCommittedInTerm ?? false;
   }
 
   /** To whom this leader is handing its leadership over, or NO_NODE. Proposals are refused meanwhile. */
   get transferTarget(): NodeId {
-    return this.leadership?.transferTarget ?? NO_NODE;
+    return this.#leadership?.transferTarget ?? NO_NODE;
   }
 
   /**
@@ -160,51 +163,51 @@ export class Raft {
    */
   get isIdle(): boolean {
     return (
-      this.leadership?.isIdle === true &&
-      this.log.applied === this.log.commit &&
-      this.appendsInFlight.length === 0 &&
+      this.#leadership?.isIdle === true &&
+      this.#log.applied === this.#log.commit &&
+      this.#appendsInFlight.length === 0 &&
       !this.hasReady()
     );
   }
 
   /** What a leader knows of its peers; empty elsewhere. */
   peerStatuses(): readonly PeerStatus[] {
-    return this.leadership?.peerStatuses ?? [];
+    return this.#leadership?.peerStatuses ?? [];
   }
 
   hardState(): HardState {
-    return { term: this.currentTerm, vote: this.vote, commit: this.log.commit };
+    return { term: this.#currentTerm, vote: this.#vote, commit: this.#log.commit };
   }
 
   // Time and commands.
 
   /** One tick of the host's clock. */
   tick(): void {
-    this.ticksSinceContact++;
-    if (this.leadership === undefined) {
-      if (this.ticksSinceContact >= this.electionTimeoutTicks) this.campaign();
+    this.#ticksSinceContact++;
+    if (this.#leadership === undefined) {
+      if (this.#ticksSinceContact >= this.#electionTimeoutTicks) this.campaign();
       return;
     }
-    if (this.ticksSinceContact >= this.config.electionTicks) {
-      this.ticksSinceContact = 0;
-      if (this.config.checkQuorum && !this.leadership.checkQuorum()) {
-        this.becomeFollower(this.currentTerm, NO_NODE);
+    if (this.#ticksSinceContact >= this.#config.electionTicks) {
+      this.#ticksSinceContact = 0;
+      if (this.#config.checkQuorum && !this.#leadership.checkQuorum()) {
+        this.#becomeFollower(this.#currentTerm, NO_NODE);
         return;
       }
     }
-    this.leadership.tick();
+    this.#leadership.tick();
   }
 
   /** Starts an election now, with a pre-vote when configured. Nothing happens where `canCampaign` or the role forbids it. */
   campaign(): void {
-    if (this.leadership !== undefined || !this.isPromotable()) return;
-    if (this.config.preVote) this.becomePreCandidate();
-    else this.becomeCandidate({ isTransfer: false });
+    if (this.#leadership !== undefined || !this.#isPromotable()) return;
+    if (this.#config.preVote) this.#becomePreCandidate();
+    else this.#becomeCandidate({ isTransfer: false });
   }
 
   /** Appends one entry per element, all or none. They leave for the followers with the next `ready`. */
   propose(data: readonly Buffer[]): ProposeResult {
-    return this.leadership?.propose(data) ?? 'notLeader';
+    return this.#leadership?.propose(data) ?? 'notLeader';
   }
 
   /**
@@ -213,16 +216,16 @@ export class Raft {
    */
   readIndex(context: ReadContext): boolean {
     assert(context !== '', 'a read context must not be empty');
-    if (this.leadership !== undefined) {
-      this.leadership.readIndex(context, this.id);
+    if (this.#leadership !== undefined) {
+      this.#leadership.readIndex(context, this.id);
       return true;
     }
-    if (this.knownLeader === NO_NODE) return false;
-    this.messages.push({
+    if (this.#knownLeader === NO_NODE) return false;
+    this.#messages.push({
       type: 'readIndex',
       from: this.id,
-      to: this.knownLeader,
-      term: this.currentTerm,
+      to: this.#knownLeader,
+      term: this.#currentTerm,
       context,
     });
     return true;
@@ -230,7 +233,7 @@ export class Raft {
 
   /** A follower forgets its leader, so that it grants votes before its timeout (etcd's forget_leader). */
   forgetLeader(): void {
-    if (this.currentRole === 'follower') this.knownLeader = NO_NODE;
+    if (this.#currentRole === 'follower') this.#knownLeader = NO_NODE;
   }
 
   /**
@@ -239,22 +242,22 @@ export class Raft {
    * when nothing came of it.
    */
   transferLeadership(target: NodeId): boolean {
-    return this.leadership?.transferTo(target) ?? false;
+    return this.#leadership?.transferTo(target) ?? false;
   }
 
   /** Messages to `peer` are being lost: its appends are sent one at a time until it answers. */
   reportUnreachable(peer: NodeId): void {
-    this.leadership?.reportUnreachable(peer);
+    this.#leadership?.reportUnreachable(peer);
   }
 
   /** `peer` has shown in this term that it lost what it had acknowledged: see `Leadership.reportLost`. */
   reportLost(peer: NodeId): void {
-    this.leadership?.reportLost(peer);
+    this.#leadership?.reportLost(peer);
   }
 
   /** The outcome of the transfer that an InstallSnapshot message asked for. Every such message needs one. */
   reportSnapshot(peer: NodeId, succeeded: boolean): void {
-    this.leadership?.reportSnapshot(peer, succeeded);
+    this.#leadership?.reportSnapshot(peer, succeeded);
   }
 
   // Input and output.
@@ -262,50 +265,50 @@ export class Raft {
   /** Takes a message in. */
   step(message: Message): void {
     assert(message.to === this.id, () => `a message for node ${message.to} came to node ${this.id}`);
-    if (message.term > this.currentTerm) {
-      if (!this.acceptsHigherTerm(message)) return;
-    } else if (message.term < this.currentTerm && !this.acceptsLowerTerm(message)) {
+    if (message.term > this.#currentTerm) {
+      if (!this.#acceptsHigherTerm(message)) return;
+    } else if (message.term < this.#currentTerm && !this.#acceptsLowerTerm(message)) {
       return;
     }
     switch (message.type) {
       case 'preVote':
-        this.answerPreVote(message);
+        this.#answerPreVote(message);
         return;
       case 'vote':
-        this.answerVote(message);
+        this.#answerVote(message);
         return;
       case 'preVoteResponse':
       case 'voteResponse':
-        this.countVote(message);
+        this.#countVote(message);
         return;
       case 'append':
-        this.followLeader(message.from);
-        this.append(message);
+        this.#followLeader(message.from);
+        this.#append(message);
         return;
       case 'heartbeat':
-        this.followLeader(message.from);
-        this.answerHeartbeat(message);
+        this.#followLeader(message.from);
+        this.#answerHeartbeat(message);
         return;
       case 'installSnapshot':
-        if (message.term === this.currentTerm) this.followLeader(message.from);
-        this.installSnapshot(message);
+        if (message.term === this.#currentTerm) this.#followLeader(message.from);
+        this.#installSnapshot(message);
         return;
       case 'appendResponse':
-        this.leadership?.appendResponse(message);
+        this.#leadership?.appendResponse(message);
         return;
       case 'heartbeatResponse':
-        this.leadership?.heartbeatResponse(message);
+        this.#leadership?.heartbeatResponse(message);
         return;
       case 'readIndex':
-        this.leadership?.readIndex(message.context, message.from);
+        this.#leadership?.readIndex(message.context, message.from);
         return;
       case 'readIndexResponse':
-        this.reads.push({ context: message.context, index: message.index });
+        this.#reads.push({ context: message.context, index: message.index });
         return;
       case 'timeoutNow':
-        this.followLeader(message.from);
+        this.#followLeader(message.from);
         // Without a pre-vote: that asks whether a leader is missed, and this one is not.
-        if (this.isPromotable()) this.becomeCandidate({ isTransfer: true });
+        if (this.#isPromotable()) this.#becomeCandidate({ isTransfer: true });
         return;
     }
   }
@@ -313,129 +316,131 @@ export class Raft {
   /** Whether `ready` may have something. It may still turn out empty. */
   hasReady(): boolean {
     return (
-      this.messages.length > 0 ||
-      this.responses.length > 0 ||
-      this.reads.length > 0 ||
-      this.log.hasUnsubmitted ||
-      this.log.hasCommitted ||
-      this.hasNewTermOrVote() ||
-      (this.leadership?.needsFlush ?? false)
+      this.#messages.length > 0 ||
+      this.#responses.length > 0 ||
+      this.#reads.length > 0 ||
+      this.#log.hasUnsubmitted ||
+      this.#log.hasCommitted ||
+      this.#hasNewTermOrVote() ||
+      (this.#leadership?.needsFlush ?? false)
     );
   }
 
   /** Takes everything that follows from the input so far. Each item is handed out once. */
   ready(): Ready {
-    this.leadership?.flush();
-    const append = this.takeAppend();
-    const committed = this.log.takeCommitted(this.config.maxCommittedBytesPerReady);
-    this.leadership?.handedOut(committed);
-    const { messages, reads } = this;
-    this.messages = [];
-    this.reads = [];
+    this.#leadership?.flush();
+    const append = this.#takeAppend();
+    const committed = this.#log.takeCommitted(this.#config.maxCommittedBytesPerReady);
+    this.#leadership?.handedOut(committed);
+    const messages = this.#messages;
+    const reads = this.#reads;
+    this.#messages = [];
+    this.#reads = [];
     return { messages, append, committed, reads };
   }
 
   /** The append is durable. Acknowledged in the order in which `ready` handed them out. */
   appended(append: StorageAppend): void {
-    assert(append === this.appendsInFlight.shift(), 'storage was acknowledged out of order');
-    if (append.hardState !== undefined) this.durable = append.hardState;
+    assert(append === this.#appendsInFlight.shift(), 'storage was acknowledged out of order');
+    if (append.hardState !== undefined) this.#durable = append.hardState;
     // The ABA race: within the append's term an entry, once replaced, is never put back, so an entry that is still
     // here was never replaced. After a term change that is not known, and the write of the new hard state, which
     // names the last entry again, decides instead (DESIGN.md).
-    if (append.term === this.currentTerm) this.log.acknowledge(append.lastIndex, append.lastTerm);
-    if (append.snapshot !== undefined) this.log.acknowledgeSnapshot(append.snapshot);
-    if (this.currentRole === 'candidate') this.countOwnVote();
-    this.leadership?.localLogDurable();
+    if (append.term === this.#currentTerm) this.#log.acknowledge(append.lastIndex, append.lastTerm);
+    if (append.snapshot !== undefined) this.#log.acknowledgeSnapshot(append.snapshot);
+    if (this.#currentRole === 'candidate') this.#countOwnVote();
+    this.#leadership?.localLogDurable();
   }
 
   /** Every committed entry up to `index` is applied. */
   applied(index: number): void {
-    this.log.acknowledgeApplied(index);
+    this.#log.acknowledgeApplied(index);
   }
 
-  private hasNewTermOrVote(): boolean {
-    return this.currentTerm !== this.submitted.term || this.vote !== this.submitted.vote;
+  #hasNewTermOrVote(): boolean {
+    return this.#currentTerm !== this.#submitted.term || this.#vote !== this.#submitted.vote;
   }
 
-  private takeAppend(): StorageAppend | undefined {
-    const { log, responses } = this;
+  #takeAppend(): StorageAppend | undefined {
+    const log = this.#log;
+    const responses = this.#responses;
     const hasUnsubmitted = log.hasUnsubmitted;
-    if (!hasUnsubmitted && !this.hasNewTermOrVote()) {
+    if (!hasUnsubmitted && !this.#hasNewTermOrVote()) {
       if (responses.length === 0) return undefined;
-      if (this.appendsInFlight.length === 0) {
+      if (this.#appendsInFlight.length === 0) {
         // Nothing to wait for: everything that the responses speak of is durable.
         assert(log.durableIndex === log.lastIndex, 'storage is quiet and the log is not durable');
-        for (const response of responses) this.messages.push(response);
-        this.responses = [];
+        for (const response of responses) this.#messages.push(response);
+        this.#responses = [];
         return undefined;
       }
     }
-    this.responses = [];
+    this.#responses = [];
     const { entries, snapshot } = log.submit();
     // The commit index alone is not worth a write: it is a hint, which goes along when something else is written.
     const isHardStateWorthIt =
-      this.hasNewTermOrVote() || (hasUnsubmitted && this.log.commit !== this.submitted.commit);
+      this.#hasNewTermOrVote() || (hasUnsubmitted && this.#log.commit !== this.#submitted.commit);
     const hardState = isHardStateWorthIt ? this.hardState() : undefined;
-    if (hardState !== undefined) this.submitted = hardState;
+    if (hardState !== undefined) this.#submitted = hardState;
     const append: StorageAppend = {
       hardState,
       entries,
       snapshot,
       responses,
-      term: this.currentTerm,
+      term: this.#currentTerm,
       lastIndex: log.lastIndex,
       lastTerm: log.lastTerm,
     };
-    this.appendsInFlight.push(append);
+    this.#appendsInFlight.push(append);
     return append;
   }
 
   // Terms (§5.1).
 
   /** A message of a later term usually ends this one. False when it is to be ignored. */
-  private acceptsHigherTerm(message: Message): boolean {
+  #acceptsHigherTerm(message: Message): boolean {
     switch (message.type) {
       case 'preVote':
       case 'vote':
         // Whoever hears a leader does not help to depose it (thesis 4.2.3), or a node that was cut off would. But
         // where the leader itself asked for the election there is nothing to protect.
-        if (this.isInContactWithLeader() && !(message.type === 'vote' && message.isTransfer)) return false;
+        if (this.#isInContactWithLeader() && !(message.type === 'vote' && message.isTransfer)) return false;
         // A pre-vote asks about a term in which nobody is yet.
-        if (message.type === 'vote') this.becomeFollower(message.term, NO_NODE);
+        if (message.type === 'vote') this.#becomeFollower(message.term, NO_NODE);
         return true;
       case 'preVoteResponse':
         // A granted one carries the term that was asked about.
-        if (!message.granted) this.becomeFollower(message.term, NO_NODE);
+        if (!message.granted) this.#becomeFollower(message.term, NO_NODE);
         return true;
       case 'append':
       case 'heartbeat':
       case 'installSnapshot':
       case 'timeoutNow':
-        this.becomeFollower(message.term, message.from);
+        this.#becomeFollower(message.term, message.from);
         return true;
       default:
-        this.becomeFollower(message.term, NO_NODE);
+        this.#becomeFollower(message.term, NO_NODE);
         return true;
     }
   }
 
   /** A message of an earlier term is stale. True when it is to be taken in all the same. */
-  private acceptsLowerTerm(message: Message): boolean {
+  #acceptsLowerTerm(message: Message): boolean {
     switch (message.type) {
       case 'append':
       case 'heartbeat':
         // With PreVote and CheckQuorum a node that is ahead in terms cannot depose the leader by campaigning: nobody
         // listens. It lets the leader know its term instead, which then makes a new one that this node can follow.
-        if (this.config.checkQuorum || this.config.preVote)
-          this.sendAppendResponse(message.from, 0, this.messages);
+        if (this.#config.checkQuorum || this.#config.preVote)
+          this.#sendAppendResponse(message.from, 0, this.#messages);
         return false;
       case 'preVote':
         // The asker must learn the term, or nodes with short logs and high terms, and the reverse, wait for ever.
-        this.messages.push(preVoteResponse(this.answerTo(message.from), false));
+        this.#messages.push(preVoteResponse(this.#answerTo(message.from), false));
         return false;
       case 'installSnapshot':
         // What it holds was committed and stays so; a transfer may well outlive the term that began it.
-        return this.currentRole === 'follower';
+        return this.#currentRole === 'follower';
       case 'readIndex':
       case 'readIndexResponse':
         // Neither claims authority from its term: the answer depends on the answering leader's alone.
@@ -445,193 +450,191 @@ export class Raft {
     }
   }
 
-  private isInContactWithLeader(): boolean {
+  #isInContactWithLeader(): boolean {
     return (
-      this.config.checkQuorum &&
-      this.knownLeader !== NO_NODE &&
-      this.ticksSinceContact < this.config.electionTicks
+      this.#config.checkQuorum &&
+      this.#knownLeader !== NO_NODE &&
+      this.#ticksSinceContact < this.#config.electionTicks
     );
   }
 
   // Roles (§5.2).
 
-  private becomeFollower(term: number, leader: NodeId): void {
-    this.enterTerm(term);
-    this.currentRole = 'follower';
-    this.leadership = undefined;
-    this.knownLeader = leader;
-    if (leader !== NO_NODE) this.electedInTerm = leader;
-    this.restartElectionTimer();
+  #becomeFollower(term: number, leader: NodeId): void {
+    this.#enterTerm(term);
+    this.#currentRole = 'follower';
+    this.#leadership = undefined;
+    this.#knownLeader = leader;
+    if (leader !== NO_NODE) this.#electedInTerm = leader;
+    this.#restartElectionTimer();
   }
 
-  private becomePreCandidate(): void {
+  #becomePreCandidate(): void {
     // Neither the term nor the vote changes: the question costs nobody anything.
-    this.currentRole = 'preCandidate';
-    this.knownLeader = NO_NODE;
-    this.restartElectionTimer();
-    this.votes.clear();
-    this.votes.set(this.id, true);
-    if (this.hasElectionEnded()) return;
-    const { currentTerm: term, id: from } = this;
-    this.askVoters((to) => this.messages.push({ type: 'preVote', from, to, term: term + 1, ...this.logEnd }));
-  }
-
-  private becomeCandidate({ isTransfer }: { isTransfer: boolean }): void {
-    this.enterTerm(this.currentTerm + 1);
-    this.currentRole = 'candidate';
-    this.knownLeader = NO_NODE;
-    this.vote = this.id;
-    this.restartElectionTimer();
-    this.votes.clear();
-    // The requests wait for the term, the vote and the log that they speak of to be durable, as the candidate's own
-    // vote does: a candidate that forgets a term could win it twice, with two logs (D1, DESIGN.md).
-    const { currentTerm: term, id: from } = this;
-    this.askVoters((to) => this.responses.push({ type: 'vote', from, to, term, ...this.logEnd, isTransfer }));
-  }
-
-  private becomeLeader(): void {
-    assert(this.durable.term === this.currentTerm, 'a leader must not forget its term');
-    this.currentRole = 'leader';
-    this.knownLeader = this.id;
-    this.electedInTerm = this.id;
-    this.restartElectionTimer();
-    this.leadership = new Leadership(
-      this.config,
-      this.currentTerm,
-      this.log,
-      this.currentMembership,
-      this.leadershipHost,
+    this.#currentRole = 'preCandidate';
+    this.#knownLeader = NO_NODE;
+    this.#restartElectionTimer();
+    this.#votes.clear();
+    this.#votes.set(this.id, true);
+    if (this.#hasElectionEnded()) return;
+    const { id: from } = this;
+    const term = this.#currentTerm;
+    this.#askVoters((to) =>
+      this.#messages.push({ type: 'preVote', from, to, term: term + 1, ...this.#log.end }),
     );
   }
 
-  private enterTerm(term: number): void {
-    assert(term >= this.currentTerm, 'the term must not go back');
-    if (term === this.currentTerm) return;
-    this.currentTerm = term;
-    this.vote = NO_NODE;
-    this.electedInTerm = NO_NODE;
+  #becomeCandidate({ isTransfer }: { isTransfer: boolean }): void {
+    this.#enterTerm(this.#currentTerm + 1);
+    this.#currentRole = 'candidate';
+    this.#knownLeader = NO_NODE;
+    this.#vote = this.id;
+    this.#restartElectionTimer();
+    this.#votes.clear();
+    // The requests wait for the term, the vote and the log that they speak of to be durable, as the candidate's own
+    // vote does: a candidate that forgets a term could win it twice, with two logs (D1, DESIGN.md).
+    const { id: from } = this;
+    const term = this.#currentTerm;
+    this.#askVoters((to) =>
+      this.#responses.push({ type: 'vote', from, to, term, ...this.#log.end, isTransfer }),
+    );
+  }
+
+  #becomeLeader(): void {
+    assert(this.#durable.term === this.#currentTerm, 'a leader must not forget its term');
+    this.#currentRole = 'leader';
+    this.#knownLeader = this.id;
+    this.#electedInTerm = this.id;
+    this.#restartElectionTimer();
+    this.#leadership = new Leadership(
+      this.#config,
+      this.#currentTerm,
+      this.#log,
+      this.#currentMembership,
+      this.#leadershipHost,
+    );
+  }
+
+  #enterTerm(term: number): void {
+    assert(term >= this.#currentTerm, 'the term must not go back');
+    if (term === this.#currentTerm) return;
+    this.#currentTerm = term;
+    this.#vote = NO_NODE;
+    this.#electedInTerm = NO_NODE;
   }
 
   /**
    * An append, heartbeat or snapshot of this term: its sender won the election. Of two leaders in one term each may commit
    * an entry of its own at one index, so whoever hears of both must not go on.
    */
-  private followLeader(leader: NodeId): void {
+  #followLeader(leader: NodeId): void {
     assert(
-      this.electedInTerm === NO_NODE || this.electedInTerm === leader,
-      () => `two leaders in term ${this.currentTerm}: ${this.electedInTerm} and ${leader}`,
+      this.#electedInTerm === NO_NODE || this.#electedInTerm === leader,
+      () => `two leaders in term ${this.#currentTerm}: ${this.#electedInTerm} and ${leader}`,
     );
-    this.electedInTerm = leader;
-    if (this.currentRole === 'follower') {
-      this.knownLeader = leader;
-      this.ticksSinceContact = 0;
+    this.#electedInTerm = leader;
+    if (this.#currentRole === 'follower') {
+      this.#knownLeader = leader;
+      this.#ticksSinceContact = 0;
     } else {
-      this.becomeFollower(this.currentTerm, leader);
+      this.#becomeFollower(this.#currentTerm, leader);
     }
   }
 
-  private restartElectionTimer(): void {
-    const { electionTicks, random } = this.config;
-    this.ticksSinceContact = 0;
-    this.electionTimeoutTicks = electionTicks + Math.floor(random() * electionTicks);
+  #restartElectionTimer(): void {
+    const { electionTicks, random } = this.#config;
+    this.#ticksSinceContact = 0;
+    this.#electionTimeoutTicks = electionTicks + Math.floor(random() * electionTicks);
   }
 
   /** Learners, strangers and replicas without a whole state machine do not stand for election. */
-  private isPromotable(): boolean {
+  #isPromotable(): boolean {
     return (
       this.canCampaign &&
-      this.log.pendingSnapshot === undefined &&
-      this.currentMembership.voters.includes(this.id)
+      this.#log.pendingSnapshot === undefined &&
+      this.#currentMembership.voters.includes(this.id)
     );
   }
 
   // Elections (§5.2, §5.4.1, thesis 9.6).
 
-  private askVoters(ask: (voter: NodeId) => void): void {
-    for (const voter of this.currentMembership.voters) if (voter !== this.id) ask(voter);
+  #askVoters(ask: (voter: NodeId) => void): void {
+    for (const voter of this.#currentMembership.voters) if (voter !== this.id) ask(voter);
   }
 
-  /** An entry itself: after a snapshot nothing is known of who sent it. */
-  private get hasEntryOfTerm(): boolean {
-    const { firstIndex, lastIndex, lastTerm } = this.log;
-    return lastTerm === this.currentTerm && lastIndex >= firstIndex;
-  }
-
-  /** What voters compare with the end of their own logs (§5.4.1). */
-  private get logEnd(): { readonly lastIndex: number; readonly lastTerm: number } {
-    const { lastIndex, lastTerm } = this.log;
-    return { lastIndex, lastTerm };
-  }
-
-  private answerPreVote(message: PreVoteRequest): void {
+  #answerPreVote(message: PreVoteRequest): void {
     // A leader in this term does not matter when the question is about a later one.
-    const isFree = message.term > this.currentTerm || this.isFreeToVoteFor(message.from);
-    const granted = isFree && this.isUpToDate(message);
+    const isFree = message.term > this.#currentTerm || this.#isFreeToVoteFor(message.from);
+    const granted = isFree && this.#isUpToDate(message);
     // Nothing is promised, so nothing has to be durable. A refusal carries the term that this node is in.
-    const term = granted ? message.term : this.currentTerm;
-    this.messages.push(preVoteResponse({ ...this.answerTo(message.from), term }, granted));
+    const term = granted ? message.term : this.#currentTerm;
+    this.#messages.push(preVoteResponse({ ...this.#answerTo(message.from), term }, granted));
   }
 
-  private answerTo(to: NodeId): { from: NodeId; to: NodeId; term: number } {
-    return { from: this.id, to, term: this.currentTerm };
+  #answerTo(to: NodeId): { from: NodeId; to: NodeId; term: number } {
+    return { from: this.id, to, term: this.#currentTerm };
   }
 
   /** Any node answers, also one that does not know itself to be a voter: it may have missed its promotion. */
-  private answerVote(message: VoteRequest): void {
-    const granted = this.isFreeToVoteFor(message.from) && this.isUpToDate(message);
-    const response = voteResponse(this.answerTo(message.from), granted);
+  #answerVote(message: VoteRequest): void {
+    const granted = this.#isFreeToVoteFor(message.from) && this.#isUpToDate(message);
+    const response = voteResponse(this.#answerTo(message.from), granted);
     if (!granted) {
-      this.messages.push(response);
+      this.#messages.push(response);
       return;
     }
-    this.vote = message.from;
-    this.ticksSinceContact = 0;
+    this.#vote = message.from;
+    this.#ticksSinceContact = 0;
     // D1: the vote leaves when it is durable.
-    this.responses.push(response);
+    this.#responses.push(response);
   }
 
   /** One vote per term, and none in a term that has a leader. */
-  private isFreeToVoteFor(candidate: NodeId): boolean {
+  #isFreeToVoteFor(candidate: NodeId): boolean {
     // The vote names the leader then, and perhaps not for whom this replica voted.
-    if (this.config.remembersLeader && this.electedInTerm !== NO_NODE) return false;
-    return this.vote === candidate || (this.vote === NO_NODE && this.knownLeader === NO_NODE);
+    if (this.#config.remembersLeader && this.#electedInTerm !== NO_NODE) return false;
+    return this.#vote === candidate || (this.#vote === NO_NODE && this.#knownLeader === NO_NODE);
   }
 
-  private isUpToDate(message: PreVoteRequest | VoteRequest): boolean {
-    return this.log.isCoveredBy({ index: message.lastIndex, term: message.lastTerm });
+  #isUpToDate(message: PreVoteRequest | VoteRequest): boolean {
+    return this.#log.isCoveredBy({ index: message.lastIndex, term: message.lastTerm });
   }
 
-  private countVote(message: PreVoteResponse | VoteResponse): void {
+  #countVote(message: PreVoteResponse | VoteResponse): void {
     const isExpected =
       message.type === 'voteResponse'
-        ? this.currentRole === 'candidate'
-        : this.currentRole === 'preCandidate' &&
+        ? this.#currentRole === 'candidate'
+        : this.#currentRole === 'preCandidate' &&
           // A grant for an earlier question is not one for this.
-          message.term === this.currentTerm + (message.granted ? 1 : 0);
+          message.term === this.#currentTerm + (message.granted ? 1 : 0);
     // The first answer stands: a node has no second one.
-    if (!isExpected || this.votes.has(message.from)) return;
-    this.votes.set(message.from, message.granted);
-    this.hasElectionEnded();
+    if (!isExpected || this.#votes.has(message.from)) return;
+    this.#votes.set(message.from, message.granted);
+    this.#hasElectionEnded();
   }
 
   /** A candidate counts itself when its own vote is durable (D1). */
-  private countOwnVote(): void {
-    if (this.durable.term !== this.currentTerm || this.durable.vote !== this.id || this.votes.has(this.id))
+  #countOwnVote(): void {
+    if (
+      this.#durable.term !== this.#currentTerm ||
+      this.#durable.vote !== this.id ||
+      this.#votes.has(this.id)
+    )
       return;
-    this.votes.set(this.id, true);
-    this.hasElectionEnded();
+    this.#votes.set(this.id, true);
+    this.#hasElectionEnded();
   }
 
-  private hasElectionEnded(): boolean {
+  #hasElectionEnded(): boolean {
     // Others may have answered before the host reported the write that let the requests leave.
-    if (!this.votes.has(this.id)) return false;
-    switch (voteResult(this.currentMembership.voters, this.votes)) {
+    if (!this.#votes.has(this.id)) return false;
+    switch (voteResult(this.#currentMembership.voters, this.#votes)) {
       case 'won':
-        if (this.currentRole === 'preCandidate') this.becomeCandidate({ isTransfer: false });
-        else this.becomeLeader();
+        if (this.#currentRole === 'preCandidate') this.#becomeCandidate({ isTransfer: false });
+        else this.#becomeLeader();
         return true;
       case 'lost':
-        this.becomeFollower(this.currentTerm, NO_NODE);
+        this.#becomeFollower(this.#currentTerm, NO_NODE);
         return true;
       case 'pending':
         return false;
@@ -640,40 +643,40 @@ export class Raft {
 
   // The follower's side of the log (§5.3, §7).
 
-  private append(message: AppendRequest): void {
-    const { log } = this;
+  #append(message: AppendRequest): void {
+    const log = this.#log;
     if (message.prevIndex < log.commit) {
       // An old message. Committed entries match the leader's log, so the commit index is the answer.
-      this.sendAppendResponse(message.from, log.commit, this.responses);
+      this.#sendAppendResponse(message.from, log.commit, this.#responses);
       return;
     }
     if (log.term(message.prevIndex) !== message.prevTerm) {
       const hint = log.lastIndexWithin(message.prevIndex, message.prevTerm);
       // Nothing is promised by a refusal.
-      this.messages.push(appendRefusal(this.answerTo(message.from), message.prevIndex, hint));
+      this.#messages.push(appendRefusal(this.#answerTo(message.from), message.prevIndex, hint));
       return;
     }
     log.merge(message.prevIndex, message.entries);
     // Durable with the first of these entries, and so before they are acknowledged. Nobody votes in this term any more.
-    if (this.config.remembersLeader && this.hasEntryOfTerm) this.vote = message.from;
+    if (this.#config.remembersLeader && this.#log.hasEntryOf(this.#currentTerm)) this.#vote = message.from;
     const last = message.prevIndex + message.entries.length;
     log.commitTo(Math.min(message.commit, last));
-    if (message.isToAnswer) this.sendAppendResponse(message.from, last, this.responses);
+    if (message.isToAnswer) this.#sendAppendResponse(message.from, last, this.#responses);
   }
 
-  private sendAppendResponse(to: NodeId, index: number, outbox: Message[]): void {
-    outbox.push(appendResponse(this.answerTo(to), index));
+  #sendAppendResponse(to: NodeId, index: number, outbox: Message[]): void {
+    outbox.push(appendResponse(this.#answerTo(to), index));
   }
 
-  private answerHeartbeat(message: Heartbeat): void {
-    this.log.commitTo(message.commit);
+  #answerHeartbeat(message: Heartbeat): void {
+    this.#log.commitTo(message.commit);
     // At once: the answer says that this node is in the leader's term now, and promises nothing for after a crash.
-    this.messages.push(heartbeatResponse(this.answerTo(message.from), message.context, this.log.commit));
+    this.#messages.push(heartbeatResponse(this.#answerTo(message.from), message.context, this.#log.commit));
   }
 
   /** The state has arrived. `Ready.append.snapshot` says whether it is to be installed; else it is of no use. */
-  private installSnapshot(message: InstallSnapshot): void {
-    const { log } = this;
+  #installSnapshot(message: InstallSnapshot): void {
+    const log = this.#log;
     const { snapshot } = message;
     const { voters, learners } = snapshot.membership;
     const isMember = voters.includes(this.id) || learners.includes(this.id);
@@ -683,9 +686,9 @@ export class Raft {
         log.commitTo(snapshot.index);
       } else {
         log.restore(snapshot);
-        this.currentMembership = snapshot.membership;
+        this.#currentMembership = snapshot.membership;
       }
     }
-    this.sendAppendResponse(message.from, log.commit, this.responses);
+    this.#sendAppendResponse(message.from, log.commit, this.#responses);
   }
 }

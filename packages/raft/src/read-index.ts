@@ -14,56 +14,56 @@ export interface ReadRound {
  * the same majority arithmetic as the commit index.
  */
 export class ReadIndexQueue {
-  private rounds: ReadRound[] = [];
-  private firstSequence = 1;
-  private readonly acknowledged = new Map<NodeId, number>();
+  #rounds: ReadRound[] = [];
+  #firstSequence = 1;
+  readonly #acknowledged = new Map<NodeId, number>();
 
   get isEmpty(): boolean {
-    return this.rounds.length === 0;
+    return this.#rounds.length === 0;
   }
 
   /** The context for the next heartbeat, or '' when no round waits. */
   get newestContext(): ReadContext {
-    return this.rounds.at(-1)?.context ?? '';
+    return this.#rounds.at(-1)?.context ?? '';
   }
 
   /** The sequence number of the newest round that waits. */
   get newestSequence(): number {
-    return this.firstSequence + this.rounds.length - 1;
+    return this.#firstSequence + this.#rounds.length - 1;
   }
 
   /** False for a repeat of a round that waits already: its first arrival answers both. */
   add(round: ReadRound): boolean {
-    if (this.placeOf(round.context) !== -1) return false;
-    this.rounds.push(round);
+    if (this.#placeOf(round.context) !== -1) return false;
+    this.#rounds.push(round);
     return true;
   }
 
   /** False when `context` is not waiting: confirmed meanwhile, of an earlier term, or none. */
   acknowledge(from: NodeId, context: ReadContext): boolean {
-    const sequence = this.firstSequence + this.placeOf(context);
-    if (sequence < this.firstSequence || sequence <= this.acknowledgedBy(from)) return false;
-    this.acknowledged.set(from, sequence);
+    const sequence = this.#firstSequence + this.#placeOf(context);
+    if (sequence < this.#firstSequence || sequence <= this.acknowledgedBy(from)) return false;
+    this.#acknowledged.set(from, sequence);
     return true;
   }
 
   /** The newest round that `node` has answered for; 0 for none. */
   acknowledgedBy(node: NodeId): number {
-    return this.acknowledged.get(node) ?? 0;
+    return this.#acknowledged.get(node) ?? 0;
   }
 
   /** Takes out the rounds up to `sequence`. */
   confirm(sequence: number): readonly ReadRound[] {
-    const count = sequence - this.firstSequence + 1;
+    const count = sequence - this.#firstSequence + 1;
     if (count <= 0) return [];
-    const confirmed = this.rounds.slice(0, count);
-    this.rounds = this.rounds.slice(count);
-    this.firstSequence += confirmed.length;
+    const confirmed = this.#rounds.slice(0, count);
+    this.#rounds = this.#rounds.slice(count);
+    this.#firstSequence += confirmed.length;
     return confirmed;
   }
 
   /** -1: it does not wait. Few rounds do: a node has one under way at a time. */
-  private placeOf(context: ReadContext): number {
-    return this.rounds.findLastIndex((round) => round.context === context);
+  #placeOf(context: ReadContext): number {
+    return this.#rounds.findLastIndex((round) => round.context === context);
   }
 }

@@ -79,24 +79,24 @@ import { wolfMethods } from './services/wolf-service.js';
 const defaultReplicationAddress = configOptions.find(({ name }) => name === 'replication.address')!
   .default as string;
 /** How long calls under way may take to end when the node stops: as long as the default deadline. */
-const drainMs = 5_000;
+const DRAIN_MS = 5_000;
 /** Tables whose files are open at a time, where neither the operator nor the limit of descriptors says less. */
-const openTablesMax = 2_000;
-const openTablesMin = 8;
+const OPEN_TABLES_MAX = 2_000;
+const OPEN_TABLES_MIN = 8;
 /** One takes four when it is new, and more as it grows. */
-const descriptorsPerOpenTable = 8;
+const DESCRIPTORS_PER_OPEN_TABLE = 8;
 /** What a node takes without tables and connections, and must have left when it makes one. */
-const descriptorsForAllElse = 160;
+const DESCRIPTORS_FOR_ALL_ELSE = 160;
 /** A peer of which nothing was heard for so many election timeouts is dialled again. */
-const silentElectionTimeouts = 2;
+const SILENT_ELECTION_TIMEOUTS = 2;
 /** Streams of the log at a time: each table of each follower cluster has one, most of which wait. */
-const logCallsMax = 100_000;
+const LOG_CALLS_MAX = 100_000;
 /** Snapshots at a time; more would only share the disk and the link. */
-const snapshotCallsMax = 8;
+const SNAPSHOT_CALLS_MAX = 8;
 /** Backups at a time, likewise. */
-const backupCallsMax = 8;
+const BACKUP_CALLS_MAX = 8;
 /** Restores at a time, likewise. */
-const restoreCallsMax = 8;
+const RESTORE_CALLS_MAX = 8;
 
 const tokenNames = ['tables.token', 'maintenance.token', 'clone.token'] as const;
 type TokenName = (typeof tokenNames)[number];
@@ -287,7 +287,7 @@ export class Server {
       transport: new RaftListener({
         listenAddress: config['raft.listen-address'] || config['raft.address'],
         tls: certificates && (() => certificates.current),
-        silenceMs: silentElectionTimeouts * options.electionTicks * options.tickMs,
+        silenceMs: SILENT_ELECTION_TIMEOUTS * options.electionTicks * options.tickMs,
         log: this.#log,
       }),
       wolfLink: new GrpcWolfLink(),
@@ -314,8 +314,8 @@ export class Server {
       cacheSizeBytes: options.storeCacheBytes,
     });
     const { max } = await files.descriptors();
-    const allowed = Math.floor((max - descriptorsForAllElse) / descriptorsPerOpenTable);
-    const byDefault = Math.max(openTablesMin, Math.min(openTablesMax, allowed));
+    const allowed = Math.floor((max - DESCRIPTORS_FOR_ALL_ELSE) / DESCRIPTORS_PER_OPEN_TABLE);
+    const byDefault = Math.max(OPEN_TABLES_MIN, Math.min(OPEN_TABLES_MAX, allowed));
     return new RestingStores(directory, this.#config['storage.open-tables'] || byDefault);
   }
 
@@ -392,8 +392,8 @@ export class Server {
     const leader = new LeaderReplication(node, {
       clock: systemClock,
       messageBytesMax: config['replication.max-send-message-size-bytes'],
-      logCallsMax: logCallsMax,
-      snapshotCallsMax: snapshotCallsMax,
+      logCallsMax: LOG_CALLS_MAX,
+      snapshotCallsMax: SNAPSHOT_CALLS_MAX,
     });
     this.#leader = leader;
     const binlog = new TidbBinlog(node, {
@@ -490,18 +490,18 @@ export class Server {
     this.#backups = new Backups(node, {
       clock: systemClock,
       rate: this.#backupRate,
-      callsMax: backupCallsMax,
+      callsMax: BACKUP_CALLS_MAX,
     });
     this.#restorer = new Restorer(node, { clock: systemClock, log: this.#log });
     this.#restores = new Restores(node, this.#restorer, {
       rate: this.#restoreRate,
-      callsMax: restoreCallsMax,
+      callsMax: RESTORE_CALLS_MAX,
     });
     const archiveRestores = new ArchiveRestores(node, this.#restorer, {
       clock: systemClock,
       archive: this.#archiver,
       rate: this.#restoreRate,
-      callsMax: restoreCallsMax,
+      callsMax: RESTORE_CALLS_MAX,
     });
     return new MaintenanceService(node, this.#backups, this.#restores, archiveRestores);
   }
@@ -654,7 +654,7 @@ export class Server {
     await this.#clones?.stop();
     await this.#binlogBackups?.stop();
     // The node goes on while calls under way wait for it, and so does what brings them their writes.
-    await Promise.all(this.#listeners.map((listener) => listener.close(drainMs)));
+    await Promise.all(this.#listeners.map((listener) => listener.close(DRAIN_MS)));
     this.#downloads?.close();
     // What broke off takes back what it has begun while there is a node to ask.
     await this.#restorer?.settled();

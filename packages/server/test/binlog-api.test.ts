@@ -3,7 +3,16 @@ import { until } from '@coxswain/testing';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Ajv } from 'ajv';
 import fc from 'fast-check';
-import { ask, change, commitTs, indented, jsonType, putOf, textType, untilSynced } from './support/binlog.js';
+import {
+  ask,
+  change,
+  commitTs,
+  indented,
+  JSON_TYPE,
+  putOf,
+  TEXT_TYPE,
+  untilSynced,
+} from './support/binlog.js';
 import { OneNode } from './support/one-node.js';
 import { collect, type Rpc } from './support/rpc.js';
 
@@ -51,7 +60,7 @@ afterAll(async () => {
 describe('a Pump', () => {
   test('has the status of all Pumps on one line, in the order of the real one, with exact numbers', async () => {
     const answer = await ask(leader, '/status');
-    expect(answer).toMatchObject({ status: 200, type: textType });
+    expect(answer).toMatchObject({ status: 200, type: TEXT_TYPE });
     expect(answer.body).toMatch(
       /^\{"status":\{"pump":\{"nodeId":"pump","host":"127\.0\.0\.1:0","state":"online","isAlive":true,"score":0,"label":null,"maxCommitTS":\d{18},"updateTS":\d{18}\}\},"CommitTS":\d{18},"Checkpoint":\{\},"ErrMsg":""\}\n$/,
     );
@@ -73,7 +82,7 @@ describe('a Pump', () => {
   test('answers /commit_ts with indented JSON', async () => {
     expect(await ask(leader, '/commit_ts')).toMatchObject({
       status: 200,
-      type: jsonType,
+      type: JSON_TYPE,
       body: expect.stringMatching(
         /^\{\n {2}"message": "get drainer's latest ts success!",\n {2}"code": 200,\n {2}"data": \{\n {4}"ts": \d{18}\n {2}\}\n\}\n$/,
       ),
@@ -83,7 +92,7 @@ describe('a Pump', () => {
   test('has status null and a text on failure, which is 200 all the same', async () => {
     expect(await ask(leader, '/status?table=none')).toEqual({
       status: 200,
-      type: textType,
+      type: TEXT_TYPE,
       body: '{"status":null,"CommitTS":0,"Checkpoint":{},"ErrMsg":"table not found"}\n',
     });
     expect((await ask(leader, '/commit_ts?table=none')).body).toBe(indented('table not found', 3));
@@ -95,7 +104,7 @@ describe('a Pump', () => {
     const ts = await commitTs(leader, 'a');
     await until('the Pump knows what the Drainer has applied', async () => {
       const { status, type, body } = await ask(leader, '/drainers');
-      expect([status, type]).toEqual([200, textType]);
+      expect([status, type]).toEqual([200, TEXT_TYPE]);
       expect(body).toMatch(
         /^\[\{"nodeId":"drainer","host":"127\.0\.0\.1:0","state":"online","isAlive":true,"score":0,"label":null,"maxCommitTS":\d+,"updateTS":\d{18}\}\]\n$/,
       );
@@ -112,7 +121,7 @@ describe('a Drainer', () => {
     const ts = await commitTs(leader, 'a');
     expect(await ask(follower, '/status')).toEqual({
       status: 200,
-      type: textType,
+      type: TEXT_TYPE,
       body: `{"PumpPos":{"pump":${ts}},"Synced":true,"LastTS":${ts},"TsMap":""}\n`,
     });
     expect(await commitTs(follower, 'a')).toBe(ts);
@@ -148,12 +157,12 @@ describe('a Drainer', () => {
   test('knows no other Drainer, and no table that is not there', async () => {
     expect(await ask(follower, '/drainers')).toEqual({
       status: 404,
-      type: textType,
+      type: TEXT_TYPE,
       body: '404 page not found\n',
     });
     expect(await ask(follower, '/status?table=none')).toEqual({
       status: 404,
-      type: textType,
+      type: TEXT_TYPE,
       body: 'table not found\n',
     });
     expect((await ask(follower, '/commit_ts?table=none')).body).toBe(indented('table not found', 3));
@@ -196,12 +205,12 @@ describe('on both', () => {
       ]) {
         expect([path, await ask(node, path, { method: 'PUT' })]).toEqual([
           path,
-          { status: 404, type: textType, body: '404 page not found\n' },
+          { status: 404, type: TEXT_TYPE, body: '404 page not found\n' },
         ]);
       }
       expect(await ask(node, '/state/%zz/pause', { method: 'PUT' })).toEqual({
         status: 400,
-        type: textType,
+        type: TEXT_TYPE,
         body: 'the path is not encoded as a URL is: write %25 for each % in it\n',
       });
     }
@@ -211,7 +220,7 @@ describe('on both', () => {
     for (const [node, name] of both()) {
       expect(await change(node, 'x', 'nonsense')).toEqual({
         status: 200,
-        type: jsonType,
+        type: JSON_TYPE,
         body: indented(`invalid nodeID x, this pump's nodeID is ${name}`, 3),
       });
       expect((await change(node, name, 'nonsense')).body).toBe(indented('invalid action nonsense', 3));
@@ -322,7 +331,7 @@ describe('on both', () => {
     for (const path of ['/status', '/drainers', '/commit_ts', '/debug/binlog/1']) {
       expect(await ask(leader, `${path}?table=a&table=b`)).toEqual({
         status: 400,
-        type: textType,
+        type: TEXT_TYPE,
         body: 'a parameter of the query is given more than once: give it once\n',
       });
     }

@@ -3,7 +3,7 @@ import { regatta } from '@coxswain/protocol';
 import { findFreePorts, until } from '@coxswain/testing';
 import { status } from '@grpc/grpc-js';
 import { afterEach, describe, expect, test } from '@jest/globals';
-import { ask, change, commitTs, indented, jsonType, putOf, untilSynced } from './support/binlog.js';
+import { ask, change, commitTs, indented, JSON_TYPE, putOf, untilSynced } from './support/binlog.js';
 import { OneNode } from './support/one-node.js';
 import type { Rpc } from './support/rpc.js';
 
@@ -105,7 +105,7 @@ describe('a Pump', () => {
     const { pump, drainer } = await pair();
     expect(await change(pump.node, 'pump', 'pause')).toEqual({
       status: 200,
-      type: jsonType,
+      type: JSON_TYPE,
       body: done('pause'),
     });
     expect(await pump.stateBy(pump, '/status', 'pump')).toBe('paused');
@@ -291,7 +291,7 @@ describe('what changes a node or shows keys', () => {
       const missing = await ask(node.node, path, { method });
       expect(missing).toEqual({
         status: 401,
-        type: jsonType,
+        type: JSON_TYPE,
         body: indented('Request unauthenticated with bearer', 3),
       });
       const wrong = await ask(node.node, path, { method, headers: { authorization: 'Bearer nonsense' } });

@@ -5,9 +5,9 @@ import { OneNode } from './support/one-node.js';
 import { Rpc } from './support/rpc.js';
 
 const { promote } = maintenance.MaintenanceService;
-const isOpen = 'replication listener is open';
+const IS_OPEN = 'replication listener is open';
 /** Where another process has the port that the test cannot choose. */
-const isTaken = 'the replication listener is not open, and a follower cluster needs none';
+const IS_TAKEN = 'the replication listener is not open, and a follower cluster needs none';
 
 /** A node of a follower cluster whose leader cluster is away, with what it has logged. */
 async function follower(flags: Record<string, string>) {
@@ -24,9 +24,9 @@ test('a node of a follower cluster leaves the replication port alone until the c
   const rpc = new Rpc(node.target);
   try {
     expect(logged).toContain('api listener is open');
-    expect(logged.filter((line) => [isOpen, isTaken].includes(line))).toEqual([]);
+    expect(logged.filter((line) => [IS_OPEN, IS_TAKEN].includes(line))).toEqual([]);
     await rpc.call(promote, {});
-    await until('it listens', () => logged.includes(isOpen) || logged.includes(isTaken));
+    await until('it listens', () => logged.includes(IS_OPEN) || logged.includes(IS_TAKEN));
   } finally {
     rpc.close();
     await node.stop();
@@ -35,6 +35,6 @@ test('a node of a follower cluster leaves the replication port alone until the c
 
 test('a node of a follower cluster that is given a replication address listens there from the start', async () => {
   const { node, logged } = await follower({ 'replication.address': 'http://127.0.0.1:0' });
-  expect(logged).toContain(isOpen);
+  expect(logged).toContain(IS_OPEN);
   await node.stop();
 });

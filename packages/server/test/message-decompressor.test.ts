@@ -15,9 +15,9 @@ const compressions: [string, (bytes: Buffer) => Buffer][] = [
     ? []
     : [['zstd', zstdCompressSync] as [string, (bytes: Buffer) => Buffer]]),
 ];
-const sizeBytesMax = 1024 * 1024;
+const SIZE_BYTES_MAX = 1024 * 1024;
 
-const decompressor = new MessageDecompressor(sizeBytesMax);
+const decompressor = new MessageDecompressor(SIZE_BYTES_MAX);
 const decompress = async (encoding: string, bytes: Buffer) => decompressor.of(encoding)!(bytes);
 
 test('zstd is accepted where Node has it', () => {
@@ -30,8 +30,8 @@ describe.each(compressions)('%s', (encoding, compress) => {
   test('up to the limit', async () => {
     expect(await decompress(encoding, compress(hello))).toEqual(hello);
     expect(await decompress(encoding, compress(Buffer.alloc(0)))).toEqual(Buffer.alloc(0));
-    expect(await decompress(encoding, compress(Buffer.alloc(sizeBytesMax)))).toHaveLength(sizeBytesMax);
-    await expect(decompress(encoding, compress(Buffer.alloc(sizeBytesMax + 1)))).rejects.toThrow(
+    expect(await decompress(encoding, compress(Buffer.alloc(SIZE_BYTES_MAX)))).toHaveLength(SIZE_BYTES_MAX);
+    await expect(decompress(encoding, compress(Buffer.alloc(SIZE_BYTES_MAX + 1)))).rejects.toThrow(
       MessageTooLargeError,
     );
   });
@@ -68,7 +68,7 @@ test('two parts, one after the other, are one message', async () => {
     if (encoding === 'deflate') continue;
     const parts = Buffer.concat([compress(hello), compress(hello)]);
     expect(await decompress(encoding, parts)).toEqual(Buffer.concat([hello, hello]));
-    const halves = Array.from({ length: 2 }, () => compress(Buffer.alloc(sizeBytesMax / 2 + 1)));
+    const halves = Array.from({ length: 2 }, () => compress(Buffer.alloc(SIZE_BYTES_MAX / 2 + 1)));
     await expect(decompress(encoding, Buffer.concat(halves))).rejects.toThrow(MessageTooLargeError);
   }
 });

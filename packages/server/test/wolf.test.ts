@@ -22,7 +22,7 @@ const methodNames = ['Bootstrap', 'AppendEntries', 'InstallSnapshot', 'Vote', 'G
 type MethodName = (typeof methodNames)[number];
 
 const gzip = { 'grpc.default_compression_algorithm': 2 };
-const table = 'shared';
+const TABLE = 'shared';
 
 /** A caller that sees the bytes of each answer. */
 class Caller {
@@ -163,7 +163,7 @@ async function startAs(
   const addresses = (await findFreePorts(3)).map((port) => `127.0.0.1:${port}`);
   await before?.(addresses);
   node = await OneNode.start({
-    'wolf.table': table,
+    'wolf.table': TABLE,
     'wolf.address': addresses[id]!,
     'wolf.members': addresses.map((address, member) => `${member}=${address}`).join(','),
     // Who plays the others is not in a hurry: nobody campaigns but when it is told to.
@@ -188,7 +188,7 @@ async function listenAround(addresses: readonly string[], metrics: (id: number) 
 
 async function valueAt(key: string): Promise<string | undefined> {
   client ??= await Coxswain.connect({ endpoints: [node.target] });
-  return (await client.get(table, key, { linearizable: false }))?.value.toString();
+  return (await client.get(TABLE, key, { linearizable: false }))?.value.toString();
 }
 
 /** Resolves when node 1 takes calls in (T4). */
@@ -426,8 +426,8 @@ test('a follower that knows the seed alone is led, and what its conflict_opt nam
 
   client = await Coxswain.connect({ endpoints: [node.target] });
   // Linearizable reads are confirmed by answers to calls that were sent after them.
-  await client.put(table, 'k', 'v');
-  expect((await client.get(table, 'k'))?.value.toString()).toBe('v');
+  await client.put(TABLE, 'k', 'v');
+  expect((await client.get(TABLE, 'k'))?.value.toString()).toBe('v');
   const put = log.find((entry) => entry.includes('"Normal"'))!;
   expect(put).toMatch(
     new RegExp(
@@ -491,7 +491,7 @@ test('a group without a leader says whether it has been formed, and whether memb
   await startAs(1, {}, (addresses) => listenAround(addresses, pristine));
   await untilItTakesPart();
   client = await Coxswain.connect({ endpoints: [node.target] });
-  const reasons = async () => (await client!.cluster.status()).tables.get(table)?.errors;
+  const reasons = async () => (await client!.cluster.status()).tables.get(TABLE)?.errors;
   expect(await reasons()).toEqual([
     expect.stringContaining(`no leader: the group has not been formed: call Bootstrap of wolf.raft`),
   ]);
@@ -506,14 +506,14 @@ test('a node alone is a group', async () => {
   await startAs(0, { 'wolf.members': '' });
   await caller.expect('Bootstrap', { msg_id: 'x', number_of_nodes: 0 }, { ok_res: { msg_id: 'x' } });
   client = await Coxswain.connect({ endpoints: [node.target] });
-  await client.put(table, 'k', 'v');
-  expect((await client.get(table, 'k'))?.value.toString()).toBe('v');
-  expect((await client.tables.list()).tables.map(({ name }) => name)).toContain(table);
-  await expect(client.tables.create(table)).rejects.toThrow('table already exists');
-  await expect(client.tables.delete(table)).rejects.toThrow('is replicated over wolf.raft');
+  await client.put(TABLE, 'k', 'v');
+  expect((await client.get(TABLE, 'k'))?.value.toString()).toBe('v');
+  expect((await client.tables.list()).tables.map(({ name }) => name)).toContain(TABLE);
+  await expect(client.tables.create(TABLE)).rejects.toThrow('table already exists');
+  await expect(client.tables.delete(TABLE)).rejects.toThrow('is replicated over wolf.raft');
   // P4: what the text of the refusal says fits, of the bytes that take most room, and of plain text.
-  await client.put(table, 'k', Buffer.alloc(500 * 1024, 1));
-  await client.put(table, 'k', Buffer.alloc(Math.floor(1.6 * 1024 * 1024), 'a'));
-  const tooLarge = client.put(table, 'k', Buffer.alloc(Math.floor(1.8 * 1024 * 1024), 'a'));
+  await client.put(TABLE, 'k', Buffer.alloc(500 * 1024, 1));
+  await client.put(TABLE, 'k', Buffer.alloc(Math.floor(1.6 * 1024 * 1024), 'a'));
+  const tooLarge = client.put(TABLE, 'k', Buffer.alloc(Math.floor(1.8 * 1024 * 1024), 'a'));
   await expect(tooLarge).rejects.toThrow('a value of 500 KiB always does, and plain text of 1.6 MiB');
 });

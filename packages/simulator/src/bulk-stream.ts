@@ -4,7 +4,7 @@ import { EventKind, type EventLoop } from './event-loop.js';
 import type { SimulatedProcess } from './process.js';
 
 /** Chunks that the stream holds before `write` makes its caller wait. */
-const windowChunks = 4;
+const WINDOW_CHUNKS = 4;
 
 type Verdict = { accepted: boolean; reason: string };
 type Receive = (source: BulkSource) => Promise<Verdict>;
@@ -38,14 +38,24 @@ export class BulkStream implements BulkSink {
   readonly #writers: Waiter<void>[] = [];
   #finisher: Waiter<Verdict> | undefined;
 
+  readonly #loop: EventLoop;
+  readonly #sender: SimulatedProcess;
+  readonly #receiver: SimulatedProcess | undefined;
+  readonly #path: Path;
+
   constructor(
-    private readonly loop: EventLoop,
+    loop: EventLoop,
     readonly from: NodeId,
     readonly to: NodeId,
-    private readonly sender: SimulatedProcess,
-    private readonly receiver: SimulatedProcess | undefined,
-    private readonly path: Path,
-  ) {}
+    sender: SimulatedProcess,
+    receiver: SimulatedProcess | undefined,
+    path: Path,
+  ) {
+    this.#loop = loop;
+    this.#sender = sender;
+    this.#receiver = receiver;
+    this.#path = path;
+  }
 
   /** Carries the header to the other side, which then begins to receive. */
   open(header: Buffer, receive: Receive): void {
@@ -67,7 +77,7 @@ export class BulkStream implements BulkSink {
       this.#arrived.push(copy);
       this.#wakeReader();
     });
-    if (this.#chunksUnderWay < windowChunks) return Promise.resolve();
+    if (this.#chunksUnderWay < WINDOW_CHUNKS) return Promise.resolve();
     return new Promise((resolve, reject) => this.#writers.push({ resolve, reject }));
   }
 
@@ -97,12 +107,12 @@ export class BulkStream implements BulkSink {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
     this.#failure = new Error(reason);
-    this.path.onEnd();
-    this.loop.schedule(0, EventKind.Network, this.sender, () => {
+    this.#path.onEnd();
+    this.#loop.schedule(0, EventKind.Network, this.#sender, () => {
       for (const writer of this.#writers.splice(0)) writer.reject(this.#failure!);
       this.#finisher?.reject(this.#failure!);
     });
-    this.loop.schedule(0, EventKind.Network, this.receiver, () => {
+    this.#loop.schedule(0, EventKind.Network, this.#receiver, () => {
       this.#reader?.reject(this.#failure!);
       this.#reader = undefined;
     });
@@ -112,24 +122,24 @@ export class BulkStream implements BulkSink {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
     this.#verdict = verdict;
-    this.path.onEnd();
+    this.#path.onEnd();
     for (const writer of this.#writers.splice(0)) writer.resolve();
     this.#finisher?.resolve(verdict);
   }
 
   /** To the receiver, behind everything that was sent before. */
   #carry(arrive: () => void): void {
-    this.#lastDueUs = Math.max(this.#lastDueUs, this.loop.nowUs + this.path.delayUs());
-    this.loop.schedule(this.#lastDueUs - this.loop.nowUs, EventKind.Network, this.receiver, () => {
+    this.#lastDueUs = Math.max(this.#lastDueUs, this.#loop.nowUs + this.#path.delayUs());
+    this.#loop.schedule(this.#lastDueUs - this.#loop.nowUs, EventKind.Network, this.#receiver, () => {
       if (this.#hasEnded || this.#isFrozen) return;
-      if (this.path.breaksNow()) this.fail('connection lost');
+      if (this.#path.breaksNow()) this.fail('connection lost');
       else arrive();
     });
   }
 
   /** Back to the sender. */
   #answer(arrive: () => void): void {
-    this.loop.schedule(this.path.delayUs(), EventKind.Network, this.sender, () => {
+    this.#loop.schedule(this.#path.delayUs(), EventKind.Network, this.#sender, () => {
       if (!this.#isFrozen) arrive();
     });
   }
@@ -147,7 +157,7 @@ export class BulkStream implements BulkSink {
     if (chunk === undefined) return { done: true, value: undefined };
     this.#chunksUnderWay -= 1;
     this.#answer(() => {
-      if (this.#chunksUnderWay < windowChunks) this.#writers.shift()?.resolve();
+      if (this.#chunksUnderWay < WINDOW_CHUNKS) this.#writers.shift()?.resolve();
     });
     return { done: false, value: chunk };
   }

@@ -13,22 +13,23 @@ export class SimulatedClock {
   #wallOffsetMs: number;
   #jumpedUs = Number.NEGATIVE_INFINITY;
 
-  constructor(
-    private readonly loop: EventLoop,
-    /** Seconds of this clock in a true second. */
-    private readonly rate: number,
-    wallOffsetMs: number,
-  ) {
+  readonly #loop: EventLoop;
+  /** Seconds of this clock in a true second. */
+  readonly #rate: number;
+
+  constructor(loop: EventLoop, rate: number, wallOffsetMs: number) {
+    this.#loop = loop;
+    this.#rate = rate;
     this.#wallOffsetMs = wallOffsetMs;
   }
 
   get monotonicMs(): number {
-    return (this.loop.nowUs / 1000) * this.rate;
+    return (this.#loop.nowUs / 1000) * this.#rate;
   }
 
   /** The wall time that a clock without any error shows. */
   get trueMs(): number {
-    return epochMs + this.loop.nowUs / 1000;
+    return epochMs + this.#loop.nowUs / 1000;
   }
 
   /** How far the wall time is ahead of the true one; negative: behind. */
@@ -39,7 +40,7 @@ export class SimulatedClock {
   /** Someone sets the wall time forwards or backwards. */
   jump(byMs: number): void {
     this.#wallOffsetMs += byMs;
-    this.#jumpedUs = this.loop.nowUs;
+    this.#jumpedUs = this.#loop.nowUs;
   }
 
   /** When it was set last. */
@@ -49,7 +50,8 @@ export class SimulatedClock {
 
   /** The clock as a process sees it. */
   attach(process: SimulatedProcess): Clock {
-    const { loop, rate } = this;
+    const loop = this.#loop;
+    const rate = this.#rate;
     return {
       nowMs: () => Math.floor(epochMs + this.monotonicMs + this.#wallOffsetMs),
       monotonicMs: () => this.monotonicMs,

@@ -17,7 +17,7 @@ import { Stamps } from './stamps.js';
 import { Violation } from './violation.js';
 import type { Server } from './workload.js';
 
-const restartDelayUs = 1_000_000;
+const RESTART_DELAY_US = 1_000_000;
 
 /** How a process ends. */
 export type Death = 'killed' | 'powerLost' | 'stopped';
@@ -83,12 +83,19 @@ export class Cluster {
   wipedDisks = 0;
   damagedDisks = 0;
 
+  readonly #loop: EventLoop;
+  readonly #invariants: Invariants;
+  readonly #options: ClusterOptions;
+
   constructor(
-    private readonly loop: EventLoop,
+    loop: EventLoop,
     machines: readonly Machine[],
-    private readonly invariants: Invariants,
-    private readonly options: ClusterOptions,
+    invariants: Invariants,
+    options: ClusterOptions,
   ) {
+    this.#loop = loop;
+    this.#invariants = invariants;
+    this.#options = options;
     this.#lives = options.firstLife ?? 0;
     const { label = '' } = options;
     for (const machine of machines)
@@ -133,17 +140,17 @@ export class Cluster {
 
   /** Checks the invariants on the node that has just run. */
   observe(): void {
-    const owner = this.loop.lastOwner;
+    const owner = this.#loop.lastOwner;
     if (owner === undefined) return;
     for (const [id, host] of this.#hosts) {
       const { process, node, startedUs, newest } = host;
       if (process !== owner || node === undefined) continue;
       const { groups, isClockCompared, isAdmitted } = node.inspect();
       const replicas = this.#shared(groups);
-      this.options.deletions?.observe(host.name, replicas);
-      if (this.options.areApart && host.isIncomplete) host.isIncomplete = !replicas.some(hasCaughtUp);
+      this.#options.deletions?.observe(host.name, replicas);
+      if (this.#options.areApart && host.isIncomplete) host.isIncomplete = !replicas.some(hasCaughtUp);
       this.#stamps.observe(id, { life: process, isCompared: isClockCompared, startedUs });
-      if (newest === undefined) this.invariants.observe(id, this.#inspections.of(replicas));
+      if (newest === undefined) this.#invariants.observe(id, this.#inspections.of(replicas));
       else if (isAdmitted) {
         throw new Violation('a node that was rolled back takes no part', `node ${id} was admitted`);
       }
@@ -153,7 +160,7 @@ export class Cluster {
   /** The groups of a node that others have too. */
   #shared(replicas: Iterable<Replica>): Replica[] {
     const groups = [...replicas];
-    return this.options.areApart ? groups.filter(({ group }) => group === WOLF_SHARD) : groups;
+    return this.#options.areApart ? groups.filter(({ group }) => group === WOLF_SHARD) : groups;
   }
 
   /**
@@ -162,13 +169,13 @@ export class Cluster {
    */
   wipe(id: NodeId): boolean {
     const others = [...this.#hosts].filter(([other]) => other !== id);
-    if (!this.options.areApart || others.some(([, { isIncomplete }]) => isIncomplete)) return false;
+    if (!this.#options.areApart || others.some(([, { isIncomplete }]) => isIncomplete)) return false;
     const host = this.#host(id);
     this.kill(id, 'killed');
     this.#say(`wipe node ${id}`);
     host.machine.wipe();
     host.isIncomplete = true;
-    this.invariants.diskLost(id);
+    this.#invariants.diskLost(id);
     this.wipedDisks += 1;
     return true;
   }
@@ -213,7 +220,7 @@ export class Cluster {
     const host = this.#host(id);
     host.machine.putBack(newest);
     host.newest = undefined;
-    this.loop.schedule(restartDelayUs, EventKind.Fault, undefined, () => this.start(id));
+    this.#loop.schedule(RESTART_DELAY_US, EventKind.Fault, undefined, () => this.start(id));
   }
 
   /** The groups of a node, as the checkers see them. */
@@ -245,22 +252,22 @@ export class Cluster {
   start(id: NodeId): void {
     const host = this.#host(id);
     if (host.process !== undefined) return;
-    const process = new SimulatedProcess(this.loop, ++this.#lives);
+    const process = new SimulatedProcess(this.#loop, ++this.#lives);
     host.process = process;
-    host.startedUs = this.loop.nowUs;
+    host.startedUs = this.#loop.nowUs;
     host.isStopping = false;
     this.#say(`start node ${id} as process ${process.id}`);
     const environment = host.machine.environment(process, (error) => this.#nodeEnded(id, process, error));
     const run = async () => {
-      const node = await Node.open(this.options.nodeOptions(id), environment);
+      const node = await Node.open(this.#options.nodeOptions(id), environment);
       host.node = node;
       host.machine.serveWolf(process, node.wolf);
       await node.start();
-      host.companion = this.options.onServing?.(id, node, process, environment);
+      host.companion = this.#options.onServing?.(id, node, process, environment);
       host.isServing = true;
     };
     // The first thing that a process does comes after its creation, in an event of its own.
-    this.loop.schedule(0, EventKind.Fault, process, () => {
+    this.#loop.schedule(0, EventKind.Fault, process, () => {
       run().catch((error: unknown) => this.#nodeEnded(id, process, error));
     });
   }
@@ -276,18 +283,18 @@ export class Cluster {
     host.node = undefined;
     host.companion = undefined;
     host.isServing = false;
-    this.invariants.nodeDied(id);
-    this.options.deletions?.nodeDied(host.name);
+    this.#invariants.nodeDied(id);
+    this.#options.deletions?.nodeDied(host.name);
     if (death === 'powerLost') {
       this.#losePower(id, host);
     } else {
       machine.processDied();
     }
-    this.options.onDeath(process);
+    this.#options.onDeath(process);
   }
 
   #losePower(id: NodeId, host: Host): void {
-    const { fragileMachine, areApart } = this.options;
+    const { fragileMachine, areApart } = this.#options;
     const others = [...this.#hosts].filter(([other]) => other !== id);
     // Where members of a wolf.raft group may be wiped, one disk at a time goes bad, and only in what others have too.
     const isSafe = areApart && others.some(([, { isIncomplete }]) => isIncomplete);
@@ -310,9 +317,9 @@ export class Cluster {
       await companion?.stop();
       await node.stop();
     };
-    this.loop.schedule(0, EventKind.Fault, process, () => {
+    this.#loop.schedule(0, EventKind.Fault, process, () => {
       leave().then(
-        () => this.loop.schedule(0, EventKind.Fault, process, () => this.kill(id, 'stopped')),
+        () => this.#loop.schedule(0, EventKind.Fault, process, () => this.kill(id, 'stopped')),
         (error: unknown) => this.#nodeEnded(id, process, error),
       );
     });
@@ -323,7 +330,7 @@ export class Cluster {
     const { node, process } = this.#host(id);
     if (node === undefined || process === undefined) return;
     this.#say(`node ${id} hands over to node ${target}`);
-    this.loop.schedule(0, EventKind.Fault, process, () => {
+    this.#loop.schedule(0, EventKind.Fault, process, () => {
       for (const { group } of node.inspect().groups) node.transferLeadership(group, target);
     });
   }
@@ -340,8 +347,8 @@ export class Cluster {
 
   /** A line in the trace, with the time. */
   #say(line: string): void {
-    const { label = '' } = this.options;
-    this.loop.trace.line(`${(this.loop.nowUs / 1e6).toFixed(6)} ${label}${line}`);
+    const { label = '' } = this.#options;
+    this.#loop.trace.line(`${(this.#loop.nowUs / 1e6).toFixed(6)} ${label}${line}`);
   }
 
   /**
@@ -350,7 +357,7 @@ export class Cluster {
    */
   #nodeEnded(id: NodeId, process: SimulatedProcess, error: unknown): void {
     if (!process.isAlive) return;
-    this.loop.schedule(0, EventKind.Fault, process, () => {
+    this.#loop.schedule(0, EventKind.Fault, process, () => {
       if (error === undefined) return;
       const { newest } = this.#host(id);
       if (newest !== undefined && error instanceof DataDirectoryError && error.code === 'putBack') {
@@ -365,7 +372,7 @@ export class Cluster {
       this.#say(`node ${id} ended: ${String(error)}`);
       // After a failed fsync the page cache lies; only a reboot makes it and the disk agree.
       this.kill(id, 'powerLost');
-      this.loop.schedule(restartDelayUs, EventKind.Fault, undefined, () => this.start(id));
+      this.#loop.schedule(RESTART_DELAY_US, EventKind.Fault, undefined, () => this.start(id));
     });
   }
 

@@ -44,45 +44,59 @@ export class Faults {
   /** Faults so far. */
   count = 0;
 
+  readonly #loop: EventLoop;
+  readonly #random: SeededRandom;
+  readonly #options: FaultOptions;
+  readonly #cluster: Cluster;
+  readonly #network: SimulatedNetwork;
+
   constructor(
-    private readonly loop: EventLoop,
-    private readonly random: SeededRandom,
-    private readonly options: FaultOptions,
-    private readonly cluster: Cluster,
-    private readonly network: SimulatedNetwork,
-  ) {}
+    loop: EventLoop,
+    random: SeededRandom,
+    options: FaultOptions,
+    cluster: Cluster,
+    network: SimulatedNetwork,
+  ) {
+    this.#loop = loop;
+    this.#random = random;
+    this.#options = options;
+    this.#cluster = cluster;
+    this.#network = network;
+  }
 
   start(): void {
-    if (Object.values(this.options.weights).some((weight) => weight > 0)) this.#wait();
+    if (Object.values(this.#options.weights).some((weight) => weight > 0)) this.#wait();
   }
 
   /** No fault begins or goes on: the network works, disks have room, and every node runs or starts. */
   heal(): void {
     this.#isOver = true;
-    this.network.heal();
-    this.network.becomeReliable();
-    for (const id of this.cluster.ids) {
-      this.cluster.machine(id).walDisk.heal();
-      if (this.cluster.isPaused(id)) this.cluster.resume(id);
-      this.cluster.start(id);
+    this.#network.heal();
+    this.#network.becomeReliable();
+    for (const id of this.#cluster.ids) {
+      this.#cluster.machine(id).walDisk.heal();
+      if (this.#cluster.isPaused(id)) this.#cluster.resume(id);
+      this.#cluster.start(id);
     }
   }
 
   #wait(): void {
-    this.#after(this.random.exponential(this.options.intervalMeanUs), () => {
-      this.#inject(this.random.weighted(this.options.weights));
+    this.#after(this.#random.exponential(this.#options.intervalMeanUs), () => {
+      this.#inject(this.#random.weighted(this.#options.weights));
       this.#wait();
     });
   }
 
   #inject(kind: FaultKind): void {
-    const { cluster, network, random } = this;
+    const cluster = this.#cluster;
+    const network = this.#network;
+    const random = this.#random;
     const { ids } = cluster;
     const victim = random.pick(ids);
-    const durationUs = random.exponential(this.options.durationMeanUs);
+    const durationUs = random.exponential(this.#options.durationMeanUs);
     this.count += 1;
-    this.loop.trace.line(
-      `${(this.loop.nowUs / 1e6).toFixed(6)} fault ${kind}, node ${victim}, ${Math.round(durationUs / 1000)} ms`,
+    this.#loop.trace.line(
+      `${(this.#loop.nowUs / 1e6).toFixed(6)} fault ${kind}, node ${victim}, ${Math.round(durationUs / 1000)} ms`,
     );
     switch (kind) {
       case 'kill':
@@ -188,20 +202,20 @@ export class Faults {
 
   /** Once enough members have seen more of the node: before that it lost nothing that they could know of. */
   #rollBack(id: NodeId, copy: NodeCopy, attempts: number): void {
-    if (this.cluster.rollBack(id, copy) || attempts === 0) return;
+    if (this.#cluster.rollBack(id, copy) || attempts === 0) return;
     this.#after(ROLLBACK_RETRY_US, () => this.#rollBack(id, copy, attempts - 1));
   }
 
   #kill(id: NodeId, death: 'killed' | 'powerLost', downUs: number): void {
-    this.cluster.kill(id, death);
-    this.#after(downUs, () => this.cluster.start(id));
+    this.#cluster.kill(id, death);
+    this.#after(downUs, () => this.#cluster.start(id));
   }
 
   #block(durationUs: number, isBlocked: (from: NodeId, to: NodeId) => boolean): void {
-    const { network } = this;
+    const network = this.#network;
     const blocked: [NodeId, NodeId][] = [];
-    for (const from of this.cluster.ids) {
-      for (const to of this.cluster.ids) if (from !== to && isBlocked(from, to)) blocked.push([from, to]);
+    for (const from of this.#cluster.ids) {
+      for (const to of this.#cluster.ids) if (from !== to && isBlocked(from, to)) blocked.push([from, to]);
     }
     for (const [from, to] of blocked) network.block(from, to);
     this.#after(durationUs, () => {
@@ -210,7 +224,7 @@ export class Faults {
   }
 
   #after(delayUs: number, act: () => void): void {
-    this.loop.schedule(delayUs, EventKind.Fault, undefined, () => {
+    this.#loop.schedule(delayUs, EventKind.Fault, undefined, () => {
       if (!this.#isOver) act();
     });
   }

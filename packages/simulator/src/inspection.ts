@@ -35,58 +35,62 @@ export interface GroupInspection {
 
 /** Looks into a replica of a real node. */
 class ReplicaInspection implements GroupInspection {
-  constructor(private readonly replica: Replica) {}
+  readonly #replica: Replica;
+
+  constructor(replica: Replica) {
+    this.#replica = replica;
+  }
 
   get group(): number {
-    return this.replica.group;
+    return this.#replica.group;
   }
   get life(): object {
-    return this.replica.raft;
+    return this.#replica.raft;
   }
   get isBetweenTurns(): boolean {
-    const { raft, log } = this.replica;
+    const { raft, log } = this.#replica;
     return raft.hasReady() || raft.lastIndex !== log.lastIndex();
   }
   get term(): number {
-    return this.replica.raft.term;
+    return this.#replica.raft.term;
   }
   get role(): Role {
-    return this.replica.raft.role;
+    return this.#replica.raft.role;
   }
   get voters(): readonly NodeId[] {
-    const { voters, learners } = this.replica.raft.membership;
+    const { voters, learners } = this.#replica.raft.membership;
     return learners.length === 0 ? voters : [...voters, ...learners];
   }
   get isVoter(): boolean {
-    const { id, membership } = this.replica.raft;
+    const { id, membership } = this.#replica.raft;
     return membership.voters.includes(id);
   }
   get firstIndex(): number {
-    return this.replica.log.firstIndex();
+    return this.#replica.log.firstIndex();
   }
   get lastIndex(): number {
-    return this.replica.log.lastIndex();
+    return this.#replica.log.lastIndex();
   }
   get durableIndex(): number {
-    return this.replica.durableIndex;
+    return this.#replica.durableIndex;
   }
   get commitIndex(): number {
-    return this.replica.raft.commitIndex;
+    return this.#replica.raft.commitIndex;
   }
   get appliedIndex(): number {
-    return this.replica.raft.appliedIndex;
+    return this.#replica.raft.appliedIndex;
   }
   entry(index: number): Entry | undefined {
-    const { log } = this.replica;
+    const { log } = this.#replica;
     if (index < log.firstIndex() || index > log.lastIndex()) return undefined;
     return log.entries(index, index + 1, 1)[0];
   }
   termAt(index: number): number | undefined {
-    return this.replica.log.term(index);
+    return this.#replica.log.term(index);
   }
   get contentHash(): string | undefined {
-    if (!this.replica.hasTable) return undefined;
-    const { table } = this.replica;
+    if (!this.#replica.hasTable) return undefined;
+    const { table } = this.#replica;
     return table.appliedIndex === this.appliedIndex ? table.contentHash : undefined;
   }
 }

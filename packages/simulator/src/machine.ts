@@ -33,15 +33,24 @@ export class Machine {
   readonly stores: SimulatedStores;
   readonly files: SimulatedFiles;
 
+  readonly #loop: EventLoop;
+  readonly #network: SimulatedNetwork;
+  readonly #random: SeededRandom;
+  /** What the node is called in the trace. */
+  readonly #label: string;
+
   constructor(
     readonly node: NodeId,
-    private readonly loop: EventLoop,
-    private readonly network: SimulatedNetwork,
-    private readonly random: SeededRandom,
+    loop: EventLoop,
+    network: SimulatedNetwork,
+    random: SeededRandom,
     options: MachineOptions,
-    /** What the node is called in the trace. */
-    private readonly label = `node ${node}`,
+    label = `node ${node}`,
   ) {
+    this.#loop = loop;
+    this.#network = network;
+    this.#random = random;
+    this.#label = label;
     const drift = random.between(-options.clockDriftMax, options.clockDriftMax);
     this.clock = new SimulatedClock(
       loop,
@@ -57,14 +66,14 @@ export class Machine {
   environment(process: SimulatedProcess, fatal: Environment['fatal']): Environment {
     const log: Log = (level, message, fields) => {
       const details = fields === undefined ? '' : ` ${JSON.stringify(fields)}`;
-      const seconds = (this.loop.nowUs / 1e6).toFixed(6);
-      this.loop.trace.line(`${seconds} ${this.label} ${level}: ${message}${details}`);
+      const seconds = (this.#loop.nowUs / 1e6).toFixed(6);
+      this.#loop.trace.line(`${seconds} ${this.#label} ${level}: ${message}${details}`);
     };
     return {
       clock: this.clock.attach(process),
-      random: this.random.fork(`process ${process.id}`),
-      transport: this.network.transport(this.node, process),
-      wolfLink: this.network.wolf.link(this.node, process),
+      random: this.#random.fork(`process ${process.id}`),
+      transport: this.#network.transport(this.node, process),
+      wolfLink: this.#network.wolf.link(this.node, process),
       walDisk: this.walDisk.attach(process),
       stores: this.stores.attach(process),
       files: this.files.attach(process),
@@ -76,7 +85,7 @@ export class Machine {
 
   /** From now on the node answers the calls of wolf.raft. */
   serveWolf(process: SimulatedProcess, wolf: Wolf): void {
-    this.network.wolf.serve(this.node, process, wolf);
+    this.#network.wolf.serve(this.node, process, wolf);
   }
 
   /** The process was killed: what it had written stays. */

@@ -4,9 +4,9 @@ import { simulate } from './simulation.js';
 import { type Scenario, withFault } from './swarm.js';
 
 /** Of so many seeds one has a follower cluster beside its cluster. */
-const pairEvery = 5;
+const PAIR_EVERY = 5;
 
-const usage = 'usage: npm run simulate -- [--seed N] [--steps N] [--seeds N] [--fault KIND] [--log]';
+const USAGE = 'usage: npm run simulate -- [--seed N] [--steps N] [--seeds N] [--fault KIND] [--log]';
 
 /** Runs seeds one after the other; the exit code is 1 as soon as one shows a violation. */
 async function main(): Promise<number> {
@@ -14,12 +14,12 @@ async function main(): Promise<number> {
   try {
     options = readArguments(process.argv.slice(2));
   } catch (error) {
-    console.error(`${error instanceof Error ? error.message : error}\n${usage}`);
+    console.error(`${error instanceof Error ? error.message : error}\n${USAGE}`);
     return 2;
   }
   const { seed: first, steps, seeds, fault, log } = options;
   for (let seed = first; seed < first + seeds; seed++) {
-    const run = seed % pairEvery === 0 && fault === undefined ? simulatePair : simulate;
+    const run = seed % PAIR_EVERY === 0 && fault === undefined ? simulatePair : simulate;
     const adjust = fault && ((scenario: Scenario) => withFault(scenario, fault));
     const result = await run({
       seed,

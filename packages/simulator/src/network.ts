@@ -91,21 +91,24 @@ export class SimulatedNetwork {
   /** The calls of wolf.raft between the same machines. */
   readonly wolf: WolfNetwork;
 
-  constructor(
-    private readonly loop: EventLoop,
-    private readonly random: SeededRandom,
-    private currentOptions: NetworkOptions,
-  ) {
+  readonly #loop: EventLoop;
+  readonly #random: SeededRandom;
+  #currentOptions: NetworkOptions;
+
+  constructor(loop: EventLoop, random: SeededRandom, currentOptions: NetworkOptions) {
+    this.#loop = loop;
+    this.#random = random;
+    this.#currentOptions = currentOptions;
     this.wolf = new WolfNetwork(loop, () => random.fork('wolf'), this);
   }
 
   get options(): NetworkOptions {
-    return this.currentOptions;
+    return this.#currentOptions;
   }
 
   /** From now on frames of a connection arrive in order, and once. */
   becomeReliable(): void {
-    this.currentOptions = {
+    this.#currentOptions = {
       ...this.options,
       dropProbability: 0,
       duplicateProbability: 0,
@@ -149,14 +152,14 @@ export class SimulatedNetwork {
     for (const connection of this.#connections) {
       // The acknowledgements of the opposite direction travel on this link, so that one may break as well.
       if (connection.link !== link && connection.link !== this.#link(to, from)) continue;
-      if (!this.random.chance(this.options.breakWhenBlockedProbability)) continue;
-      this.loop.schedule(this.#detectUs(), EventKind.Network, undefined, () => {
+      if (!this.#random.chance(this.options.breakWhenBlockedProbability)) continue;
+      this.#loop.schedule(this.#detectUs(), EventKind.Network, undefined, () => {
         if (link.isBlocked) this.#break(connection);
       });
     }
     for (const stream of this.#bulkStreams) {
       if ((stream.from !== from || stream.to !== to) && (stream.from !== to || stream.to !== from)) continue;
-      this.loop.schedule(this.#detectUs(), EventKind.Network, undefined, () => {
+      this.#loop.schedule(this.#detectUs(), EventKind.Network, undefined, () => {
         if (link.isBlocked) stream.fail('connection lost');
       });
     }
@@ -172,7 +175,7 @@ export class SimulatedNetwork {
   clog(from: NodeId, to: NodeId, durationUs: number): void {
     const link = this.#link(from, to);
     // Whole microseconds, as events come: a fraction would never be reached, and time would stand still.
-    link.cloggedUntilUs = Math.max(link.cloggedUntilUs, this.loop.nowUs + Math.ceil(durationUs));
+    link.cloggedUntilUs = Math.max(link.cloggedUntilUs, this.#loop.nowUs + Math.ceil(durationUs));
   }
 
   /** Every link works again. */
@@ -196,7 +199,7 @@ export class SimulatedNetwork {
       connection.isFrozen ||= connection.link === link;
       if (connection.isSilent) continue;
       connection.isSilent = true;
-      this.loop.schedule(this.options.silenceUs, EventKind.Network, connection.from.process, () =>
+      this.#loop.schedule(this.options.silenceUs, EventKind.Network, connection.from.process, () =>
         this.replaceSilent(connection),
       );
     }
@@ -204,7 +207,7 @@ export class SimulatedNetwork {
       if ((stream.from !== from || stream.to !== to) && (stream.from !== to || stream.to !== from)) continue;
       stream.freeze();
       const givenUpUs = this.options.silenceUs * SILENCES_OF_BULK;
-      this.loop.schedule(givenUpUs, EventKind.Network, undefined, () => stream.fail('the peer is silent'));
+      this.#loop.schedule(givenUpUs, EventKind.Network, undefined, () => stream.fail('the peer is silent'));
     }
   }
 
@@ -215,8 +218,8 @@ export class SimulatedNetwork {
     const peer = this.#endpoints.get(to.node);
     const isCut = connection.link.isBlocked || this.#link(to.node, from.node).isBlocked;
     if (peer === undefined || isCut) {
-      const pauseUs = this.random.exponential(this.options.redialMeanUs);
-      this.loop.schedule(pauseUs, EventKind.Network, from.process, () => this.replaceSilent(connection));
+      const pauseUs = this.#random.exponential(this.options.redialMeanUs);
+      this.#loop.schedule(pauseUs, EventKind.Network, from.process, () => this.replaceSilent(connection));
       return;
     }
     connection.isBroken = true;
@@ -246,7 +249,7 @@ export class SimulatedNetwork {
   }
 
   #dial(from: Endpoint, peer: NodeId, delayUs: number): void {
-    this.loop.schedule(delayUs + this.#delayUs(), EventKind.Network, from.process, () => {
+    this.#loop.schedule(delayUs + this.#delayUs(), EventKind.Network, from.process, () => {
       if (from.isClosed) return;
       const to = this.#endpoints.get(peer);
       if (
@@ -254,7 +257,7 @@ export class SimulatedNetwork {
         this.#link(from.node, peer).isBlocked ||
         this.#link(peer, from.node).isBlocked
       ) {
-        this.#dial(from, peer, this.random.exponential(this.options.redialMeanUs));
+        this.#dial(from, peer, this.#random.exponential(this.options.redialMeanUs));
         return;
       }
       this.#connect(from, to);
@@ -262,7 +265,8 @@ export class SimulatedNetwork {
   }
 
   #send(connection: Connection, frame: Buffer): boolean {
-    const { options, random } = this;
+    const { options } = this;
+    const random = this.#random;
     if (connection.backlogBytes >= options.backlogBytesMax) return false;
     const copy = Buffer.from(frame);
     if (random.chance(options.dropProbability)) return true;
@@ -271,7 +275,7 @@ export class SimulatedNetwork {
       this.#sendAlone(connection, copy);
       return true;
     }
-    connection.lastDueUs = Math.max(connection.lastDueUs, this.loop.nowUs + this.#delayUs());
+    connection.lastDueUs = Math.max(connection.lastDueUs, this.#loop.nowUs + this.#delayUs());
     connection.flights.push({ frame: copy, dueUs: connection.lastDueUs });
     connection.backlogBytes += copy.length;
     this.#pump(connection);
@@ -280,8 +284,8 @@ export class SimulatedNetwork {
 
   /** Outside the order of its connection. */
   #sendAlone(connection: Connection, frame: Buffer): void {
-    const delayUs = this.#delayUs() + this.random.exponential(this.options.delayMeanUs * 10);
-    this.loop.schedule(delayUs, EventKind.Network, connection.to.process, () => {
+    const delayUs = this.#delayUs() + this.#random.exponential(this.options.delayMeanUs * 10);
+    this.#loop.schedule(delayUs, EventKind.Network, connection.to.process, () => {
       if (!connection.link.isBlocked && !connection.isFrozen) this.#deliver(connection.to, frame);
     });
   }
@@ -293,11 +297,11 @@ export class SimulatedNetwork {
     if (first === undefined || connection.isPumping || connection.isBroken || connection.isFrozen) return;
     if (link.isBlocked) return;
     connection.isPumping = true;
-    const delayUs = Math.max(first.dueUs, link.cloggedUntilUs) - this.loop.nowUs;
-    this.loop.schedule(delayUs, EventKind.Network, connection.to.process, () => {
+    const delayUs = Math.max(first.dueUs, link.cloggedUntilUs) - this.#loop.nowUs;
+    this.#loop.schedule(delayUs, EventKind.Network, connection.to.process, () => {
       connection.isPumping = false;
       if (connection.isBroken || connection.isFrozen) return;
-      if (!link.isBlocked && link.cloggedUntilUs <= this.loop.nowUs) {
+      if (!link.isBlocked && link.cloggedUntilUs <= this.#loop.nowUs) {
         connection.flights.shift();
         connection.backlogBytes -= first.frame.length;
         this.#deliver(connection.to, first.frame);
@@ -312,19 +316,19 @@ export class SimulatedNetwork {
 
   #deliver(to: Endpoint, frame: Buffer): void {
     if (to.isClosed) return;
-    this.loop.trace.number(crc32(frame));
+    this.#loop.trace.number(crc32(frame));
     this.framesDelivered += 1;
     to.handler.onFrame(frame);
   }
 
   #openBulk(from: Endpoint, peer: NodeId, header: Buffer): BulkSink {
     const to = this.#endpoints.get(peer);
-    const stream: BulkStream = new BulkStream(this.loop, from.node, peer, from.process, to?.process, {
+    const stream: BulkStream = new BulkStream(this.#loop, from.node, peer, from.process, to?.process, {
       delayUs: () => this.#bulkDelayUs(from.node, peer),
       breaksNow: () =>
         to === undefined ||
         this.#link(from.node, peer).isBlocked ||
-        this.random.chance(this.options.bulkBreakProbability),
+        this.#random.chance(this.options.bulkBreakProbability),
       onEnd: () => this.#bulkStreams.delete(stream),
     });
     this.#bulkStreams.add(stream);
@@ -337,7 +341,7 @@ export class SimulatedNetwork {
   }
 
   #bulkDelayUs(from: NodeId, to: NodeId): number {
-    return this.#delayUs() + Math.max(0, this.#link(from, to).cloggedUntilUs - this.loop.nowUs);
+    return this.#delayUs() + Math.max(0, this.#link(from, to).cloggedUntilUs - this.#loop.nowUs);
   }
 
   #break(connection: Connection): void {
@@ -345,11 +349,11 @@ export class SimulatedNetwork {
     connection.isBroken = true;
     this.#connections.delete(connection);
     const { from, to } = connection;
-    this.loop.schedule(this.#detectUs(), EventKind.Network, from.process, () => {
+    this.#loop.schedule(this.#detectUs(), EventKind.Network, from.process, () => {
       if (from.isClosed) return;
       from.outgoing.delete(to.node);
       from.handler.onDisconnected(to.node);
-      this.#dial(from, to.node, this.random.exponential(this.options.redialMeanUs));
+      this.#dial(from, to.node, this.#random.exponential(this.options.redialMeanUs));
     });
   }
 
@@ -360,7 +364,7 @@ export class SimulatedNetwork {
     for (const connection of this.#connections) {
       if (connection.to === endpoint) this.#break(connection);
       // What a dead process had sent may still arrive, even after its next life has connected.
-      else if (connection.from === endpoint && this.random.chance(0.5)) this.#break(connection);
+      else if (connection.from === endpoint && this.#random.chance(0.5)) this.#break(connection);
     }
     for (const stream of this.#bulkStreams) {
       if (stream.from === endpoint.node || stream.to === endpoint.node) stream.fail('connection reset');
@@ -388,10 +392,10 @@ export class SimulatedNetwork {
   }
 
   #delayUs(): number {
-    return this.options.delayMinUs + this.random.exponential(this.options.delayMeanUs);
+    return this.options.delayMinUs + this.#random.exponential(this.options.delayMeanUs);
   }
 
   #detectUs(): number {
-    return this.random.exponential(this.options.detectMeanUs);
+    return this.#random.exponential(this.options.detectMeanUs);
   }
 }

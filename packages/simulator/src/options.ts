@@ -3,7 +3,7 @@ import type { FaultKind } from './faults.js';
 import { faultKinds } from './swarm.js';
 
 /** 100 seeds of this length fit into a CI run on one core. */
-const stepsDefault = 60_000;
+const STEPS_DEFAULT = 60_000;
 
 /** What the command is to run. */
 export interface Options {
@@ -21,7 +21,7 @@ export function readArguments(args: readonly string[]): Options {
     args: [...args],
     options: {
       seed: { type: 'string', default: '1' },
-      steps: { type: 'string', default: String(stepsDefault) },
+      steps: { type: 'string', default: String(STEPS_DEFAULT) },
       seeds: { type: 'string', default: '1' },
       fault: { type: 'string' },
       log: { type: 'boolean', default: false },

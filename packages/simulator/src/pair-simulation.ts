@@ -26,14 +26,14 @@ import { readAll, wholeRange } from './table-reading.js';
 import { Trace } from './trace.js';
 import { Violation } from './violation.js';
 import { WideAreaNetwork } from './wide-area-network.js';
-import { mainTable, type OperationKind, type Server, Workload } from './workload.js';
+import { MAIN_TABLE, type OperationKind, type Server, Workload } from './workload.js';
 
-const progressBoundUs = 120_000_000;
-const convergenceBoundUs = 240_000_000;
+const PROGRESS_BOUND_US = 120_000_000;
+const CONVERGENCE_BOUND_US = 240_000_000;
 /** Processes of the follower cluster have ids above. */
-const firstFollowerLife = 30_000;
+const FIRST_FOLLOWER_LIFE = 30_000;
 /** That of the stock follower. */
-const stockLife = 29_999;
+const STOCK_LIFE = 29_999;
 /** Clients of a follower cluster write through it; what they read there is no linearizable history. */
 const forwardedKinds: readonly OperationKind[] = [
   'put',
@@ -90,7 +90,10 @@ class PairSimulation {
   #snapshotsTaken = 0;
   #isHealed = false;
 
-  constructor(private readonly options: SimulationOptions) {
+  readonly #options: SimulationOptions;
+
+  constructor(options: SimulationOptions) {
+    this.#options = options;
     const random = new SeededRandom(options.seed);
     this.#random = random.fork('pair');
     const loop = new EventLoop(new Trace(options.onLine));
@@ -113,7 +116,7 @@ class PairSimulation {
       () => this.#leader.cluster.servers(),
       this.#deletions,
     );
-    const stockProcess = new SimulatedProcess(loop, stockLife);
+    const stockProcess = new SimulatedProcess(loop, STOCK_LIFE);
     const stockClock = new SimulatedClock(loop, 1, 0).attach(stockProcess);
     const stockLink = this.#wide.link(stockProcess, stockClock, this.#leader.cluster.ids);
     this.#stock = new StockFollower(stockLink, stockClock);
@@ -144,7 +147,7 @@ class PairSimulation {
       nodeOptions: (id) => ({ ...scenario.nodeOptions(id), ...also }),
       label,
       deletions: this.#deletions,
-      firstLife: isLeader ? 0 : firstFollowerLife,
+      firstLife: isLeader ? 0 : FIRST_FOLLOWER_LIFE,
       onDeath: (process) => {
         this.#workload.processDied(process);
         this.#forwarded.processDied(process);
@@ -197,7 +200,7 @@ class PairSimulation {
     }
     const isReady = ({ cluster }: Side) =>
       cluster.nodes().some(({ node }) => node.reports.readiness().isReady);
-    await this.#reach('both clusters become ready', progressBoundUs, () => sides.every(isReady));
+    await this.#reach('both clusters become ready', PROGRESS_BOUND_US, () => sides.every(isReady));
     let stockFailure: { error: unknown } | undefined;
     this.#stock.run().catch((error: unknown) => {
       stockFailure = { error };
@@ -209,7 +212,7 @@ class PairSimulation {
     await this.#loop.run(() => {
       this.#observe();
       if (stockFailure !== undefined) throw stockFailure.error;
-      return this.#loop.steps >= this.options.steps;
+      return this.#loop.steps >= this.#options.steps;
     });
     this.#workload.stop();
     this.#forwarded.stop();
@@ -229,8 +232,8 @@ class PairSimulation {
       });
     }
     const isIdle = () => this.#workload.pendingCount + this.#forwarded.pendingCount === 0;
-    await this.#reach('every request ends', convergenceBoundUs, isIdle);
-    await this.#reach('the follower cluster equals its leader cluster', convergenceBoundUs, () =>
+    await this.#reach('every request ends', CONVERGENCE_BOUND_US, isIdle);
+    await this.#reach('the follower cluster equals its leader cluster', CONVERGENCE_BOUND_US, () =>
       this.#isEqual(),
     );
     await this.#compareWithStock(() => stockFailure);
@@ -241,7 +244,7 @@ class PairSimulation {
   async #compareWithStock(failure: () => { error: unknown } | undefined): Promise<void> {
     const [leader] = this.#leader.cluster.nodes();
     const tables = () => leader!.node.reports.status().tables;
-    await this.#reach('the stock follower has everything', convergenceBoundUs, () => {
+    await this.#reach('the stock follower has everything', CONVERGENCE_BOUND_US, () => {
       const failed = failure();
       if (failed !== undefined) throw failed.error;
       return tables().every(
@@ -268,7 +271,7 @@ class PairSimulation {
         throw error;
       },
     );
-    await this.#reach('serializable reads end', convergenceBoundUs, () => isDone);
+    await this.#reach('serializable reads end', CONVERGENCE_BOUND_US, () => isDone);
     for (const [name, content] of contents) {
       const stock = this.#stock.content(name);
       if (stock.join('\n') === content.join('\n')) continue;
@@ -284,7 +287,7 @@ class PairSimulation {
     let snapshotsTaken = this.#snapshotsTaken;
     for (const { follower } of this.#followers.values()) snapshotsTaken += follower.status().snapshotsTaken;
     return {
-      seed: this.options.seed,
+      seed: this.#options.seed,
       steps: this.#loop.steps,
       faults: this.#leader.faults.count + this.#follower.faults.count,
       operations: this.#history.answered,
@@ -303,8 +306,8 @@ class PairSimulation {
   #observe(): void {
     const owner = this.#loop.lastOwner;
     if (owner === undefined) return;
-    if (owner.id === stockLife) return;
-    const isLeader = owner.id < firstFollowerLife;
+    if (owner.id === STOCK_LIFE) return;
+    const isLeader = owner.id < FIRST_FOLLOWER_LIFE;
     const { cluster } = isLeader ? this.#leader : this.#follower;
     cluster.observe();
     const here = cluster.nodes().find(({ server }) => server.process === owner);
@@ -333,7 +336,7 @@ class PairSimulation {
     this.#loop.schedule(0, EventKind.Client, server.process, () => {
       const call = { deadlineMs: server.monotonicMs() + 2_000 };
       node.follower
-        .requestReset(this.#random.chance(0.8) ? mainTable : undefined, call)
+        .requestReset(this.#random.chance(0.8) ? MAIN_TABLE : undefined, call)
         .catch((error: unknown) => {
           if (!(error instanceof ApiError)) throw error;
         });
@@ -371,7 +374,7 @@ class PairSimulation {
     attempt().catch((error: unknown) => {
       failure = { error };
     });
-    await this.#reach(`${what} answers`, progressBoundUs, () => {
+    await this.#reach(`${what} answers`, PROGRESS_BOUND_US, () => {
       if (failure !== undefined) throw failure.error;
       return hasAnswered;
     });

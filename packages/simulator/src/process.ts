@@ -10,11 +10,15 @@ export class SimulatedProcess implements Owner {
   #held: Scheduled[] = [];
   readonly #deathListeners: Array<() => void> = [];
 
+  readonly #loop: EventLoop;
+
   constructor(
-    private readonly loop: EventLoop,
+    loop: EventLoop,
     /** Unique among all lives of all nodes of a run. */
     readonly id: number,
-  ) {}
+  ) {
+    this.#loop = loop;
+  }
 
   get isAlive(): boolean {
     return this.#isAlive;
@@ -38,7 +42,7 @@ export class SimulatedProcess implements Owner {
     this.#isPaused = false;
     const held = this.#held;
     this.#held = [];
-    for (const event of held) this.loop.release(event);
+    for (const event of held) this.#loop.release(event);
   }
 
   kill(): void {

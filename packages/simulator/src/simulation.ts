@@ -16,12 +16,12 @@ import { readAll, wholeRange } from './table-reading.js';
 import { Trace } from './trace.js';
 import { check, Violation } from './violation.js';
 import type { WolfAnswer } from './wolf-network.js';
-import { mainTable, Workload } from './workload.js';
+import { MAIN_TABLE, Workload } from './workload.js';
 
 /** Virtual time in which a healed cluster must answer on every node. */
-const progressBoundUs = 120_000_000;
+const PROGRESS_BOUND_US = 120_000_000;
 /** Virtual time in which replicas must be equal once nobody writes any more. */
-const convergenceBoundUs = 120_000_000;
+const CONVERGENCE_BOUND_US = 120_000_000;
 /** Earlier revisions at which replicas are compared in the end. */
 const PAST_COMPARED = 5;
 
@@ -84,7 +84,10 @@ class Simulation {
   /** Each node is a cluster of its own. */
   readonly #areApart: boolean;
 
-  constructor(private readonly options: SimulationOptions) {
+  readonly #options: SimulationOptions;
+
+  constructor(options: SimulationOptions) {
+    this.#options = options;
     const random = new SeededRandom(options.seed);
     this.#random = random.fork('simulation');
     const drawn = drawScenario(random.fork('scenario'));
@@ -126,12 +129,12 @@ class Simulation {
     // Most clusters are in order before the first fault; some do not even get together in peace (T4).
     if (!this.#random.chance(0.2)) {
       const isFormed = () => this.#cluster.nodes().some(({ node }) => node.reports.readiness().isReady);
-      await this.#reach('a new cluster becomes ready', progressBoundUs, isFormed);
+      await this.#reach('a new cluster becomes ready', PROGRESS_BOUND_US, isFormed);
     }
     this.#faults.start();
     await this.#loop.run(() => {
       this.#cluster.observe();
-      return this.#loop.steps >= this.options.steps;
+      return this.#loop.steps >= this.#options.steps;
     });
 
     this.#workload.stop();
@@ -139,8 +142,8 @@ class Simulation {
     this.#keepUp();
     for (const id of this.#cluster.ids) await this.#makeProgress(id);
     const isIdle = () => this.#workload.pendingCount === 0;
-    await this.#reach('every request ends', convergenceBoundUs, isIdle);
-    await this.#reach('replicas become equal', convergenceBoundUs, () => this.#isEqual());
+    await this.#reach('every request ends', CONVERGENCE_BOUND_US, isIdle);
+    await this.#reach('replicas become equal', CONVERGENCE_BOUND_US, () => this.#isEqual());
     await this.#compareContents();
     this.#history.check();
   }
@@ -148,7 +151,7 @@ class Simulation {
   result(violation: Error | undefined): SimulationResult {
     const { trace } = this.#loop;
     return {
-      seed: this.options.seed,
+      seed: this.#options.seed,
       steps: this.#loop.steps,
       faults: this.#faults.count,
       operations: this.#history.answered,
@@ -202,7 +205,7 @@ class Simulation {
     probe().catch((error: unknown) => {
       failure = { error };
     });
-    await this.#reach(`node ${id} answers`, progressBoundUs, () => {
+    await this.#reach(`node ${id} answers`, PROGRESS_BOUND_US, () => {
       if (failure !== undefined) throw failure.error;
       return hasAnswered;
     });
@@ -242,7 +245,7 @@ class Simulation {
         failure = { error };
       },
     );
-    await this.#reach('serializable reads end', convergenceBoundUs, () => {
+    await this.#reach('serializable reads end', CONVERGENCE_BOUND_US, () => {
       if (failure !== undefined) throw failure.error;
       return isDone;
     });
@@ -252,7 +255,7 @@ class Simulation {
     const readables = await Promise.all(
       this.#cluster.nodes().map(({ node, server }) => {
         const deadlineMs = server.monotonicMs() + 10_000;
-        return node.kv.read(mainTable, { linearizable: false }, { deadlineMs });
+        return node.kv.read(MAIN_TABLE, { linearizable: false }, { deadlineMs });
       }),
     );
     const { revision, historyFloor } = readables[0]!.table;

@@ -11,10 +11,13 @@ export class SimulatedFiles {
   descriptors = { inUse: 0, max: Number.POSITIVE_INFINITY };
   readonly #files = new Map<string, Buffer>();
 
-  constructor(
-    private readonly loop: EventLoop,
-    private readonly random: SeededRandom,
-  ) {}
+  readonly #loop: EventLoop;
+  readonly #random: SeededRandom;
+
+  constructor(loop: EventLoop, random: SeededRandom) {
+    this.#loop = loop;
+    this.#random = random;
+  }
 
   copy(): ReadonlyMap<string, Buffer> {
     return new Map(this.#files);
@@ -31,7 +34,7 @@ export class SimulatedFiles {
     return {
       room: () =>
         new Promise((resolve) => {
-          this.loop.schedule(this.random.exponential(500), EventKind.File, process, () =>
+          this.#loop.schedule(this.#random.exponential(500), EventKind.File, process, () =>
             resolve([{ disk: '/', directory: 'data', holds, freeBytes: this.freeBytes }]),
           );
         }),
@@ -44,7 +47,7 @@ export class SimulatedFiles {
   attach(process: SimulatedProcess): SmallFiles {
     const later = <T>(act: () => T) =>
       new Promise<T>((resolve) => {
-        this.loop.schedule(this.random.exponential(500), EventKind.File, process, () => resolve(act()));
+        this.#loop.schedule(this.#random.exponential(500), EventKind.File, process, () => resolve(act()));
       });
     return {
       descriptors: async () => this.descriptors,
@@ -52,7 +55,7 @@ export class SimulatedFiles {
       replace: async (name, content) => {
         const copy = Buffer.from(content);
         // Half of the time the rename is in force long before its sync is over and the caller hears of it.
-        const isEarly = this.random.chance(0.5);
+        const isEarly = this.#random.chance(0.5);
         if (isEarly) this.#files.set(name, copy);
         await later(() => this.#files.set(name, copy));
       },

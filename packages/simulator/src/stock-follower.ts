@@ -17,10 +17,13 @@ export class StockFollower {
   readonly tables = new Map<string, StockReplica>();
   snapshotsTaken = 0;
 
-  constructor(
-    private readonly link: LeaderLink,
-    private readonly clock: Clock,
-  ) {}
+  readonly #link: LeaderLink;
+  readonly #clock: Clock;
+
+  constructor(link: LeaderLink, clock: Clock) {
+    this.#link = link;
+    this.#clock = clock;
+  }
 
   /** Never ends. Rejects when the leader cluster did what it must not. */
   async run(): Promise<never> {
@@ -31,7 +34,7 @@ export class StockFollower {
         if (error instanceof StockProtest) throw violationOf(error);
         if (!(error instanceof LinkError || error instanceof SnapshotDamagedError)) throw error;
       }
-      await new Promise<void>((resolve) => this.clock.startTimer(POLL_MS, resolve));
+      await new Promise<void>((resolve) => this.#clock.startTimer(POLL_MS, resolve));
     }
   }
 
@@ -41,7 +44,7 @@ export class StockFollower {
   }
 
   async #poll(): Promise<void> {
-    const { tables } = await this.link.metadata({ follower: undefined }, this.#call());
+    const { tables } = await this.#link.metadata({ follower: undefined }, this.#call());
     const names = new Set(tables.map(({ name }) => name));
     for (const name of this.tables.keys()) if (!names.has(name)) this.tables.delete(name);
     for (const name of names) {
@@ -56,7 +59,7 @@ export class StockFollower {
       table: Buffer.from(name),
       leaderIndex: BigInt(table.leaderIndex + 1),
     });
-    for await (const bytes of this.link.replicate(request, this.#call())) {
+    for await (const bytes of this.#link.replicate(request, this.#call())) {
       const { response } = replication.ReplicateResponse.decode(bytes);
       if (response === undefined) return;
       if (response.$case === 'errorResponse') {
@@ -72,13 +75,13 @@ export class StockFollower {
 
   async #recover(name: string, table: StockReplica): Promise<void> {
     const request = replication.SnapshotRequest.fromPartial({ table: Buffer.from(name) });
-    const chunks = this.link.snapshot(request, this.#call());
+    const chunks = this.#link.snapshot(request, this.#call());
     const isWhole = await table.load(recordsOf(readSnapshotRecords(dataOf(chunks))));
     if (isWhole) this.snapshotsTaken++;
   }
 
   #call(): { deadlineMs: number } {
-    return { deadlineMs: this.clock.monotonicMs() + CALL_MS };
+    return { deadlineMs: this.#clock.monotonicMs() + CALL_MS };
   }
 }
 

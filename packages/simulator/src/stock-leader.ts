@@ -23,10 +23,13 @@ export class StockLeader {
   readonly revisions = new Map<string, number>();
   log: StockLog;
 
+  readonly #release: StockRelease;
+
   constructor(
     readonly table: string,
-    private readonly release: StockRelease,
+    release: StockRelease,
   ) {
+    this.#release = release;
     this.log = new StockLog(table, release);
   }
 
@@ -55,13 +58,13 @@ export class StockLeader {
   /** Forgets the log so far. */
   compact(): void {
     this.log.compact();
-    if (this.release.collectsGarbage) this.collectGarbage();
+    if (this.#release.collectsGarbage) this.collectGarbage();
   }
 
   /** The table is deleted and made again at once: nothing of what it was is left, and its log begins at 1. */
   recreate(): void {
     this.revisions.clear();
-    this.log = new StockLog(this.table, this.release);
+    this.log = new StockLog(this.table, this.#release);
   }
 
   *replicate(request: replication.ReplicateRequest): Generator<Buffer> {
@@ -79,23 +82,37 @@ export class StockLeader {
 export class StockLink implements LeaderLink {
   readonly address = 'stock';
 
+  readonly #leader: StockLeader;
+  readonly #loop: EventLoop;
+  readonly #random: SeededRandom;
+  readonly #caller: SimulatedProcess;
+  readonly #clock: Clock;
+  readonly #breakProbability: () => number;
+
   constructor(
-    private readonly leader: StockLeader,
-    private readonly loop: EventLoop,
-    private readonly random: SeededRandom,
-    private readonly caller: SimulatedProcess,
-    private readonly clock: Clock,
-    private readonly breakProbability: () => number,
-  ) {}
+    leader: StockLeader,
+    loop: EventLoop,
+    random: SeededRandom,
+    caller: SimulatedProcess,
+    clock: Clock,
+    breakProbability: () => number,
+  ) {
+    this.#leader = leader;
+    this.#loop = loop;
+    this.#random = random;
+    this.#caller = caller;
+    this.#clock = clock;
+    this.#breakProbability = breakProbability;
+  }
 
   async metadata(_: replication.MetadataRequest, call: LinkCall): Promise<replication.MetadataResponse> {
     await this.#travel(call);
-    return replication.MetadataResponse.fromPartial({ tables: [{ name: this.leader.table }] });
+    return replication.MetadataResponse.fromPartial({ tables: [{ name: this.#leader.table }] });
   }
 
   async *replicate(request: replication.ReplicateRequest, call: LinkCall): AsyncGenerator<Buffer> {
     await this.#travel(call);
-    for (const message of this.leader.replicate(request)) {
+    for (const message of this.#leader.replicate(request)) {
       yield message;
       await this.#travel(call);
     }
@@ -103,7 +120,7 @@ export class StockLink implements LeaderLink {
 
   async *snapshot(_: replication.SnapshotRequest, call: LinkCall): AsyncGenerator<replication.SnapshotChunk> {
     await this.#travel(call);
-    for (const data of this.leader.snapshot()) {
+    for (const data of this.#leader.snapshot()) {
       yield replication.SnapshotChunk.fromPartial({ data, len: BigInt(data.length) });
       await this.#travel(call);
     }
@@ -131,10 +148,10 @@ export class StockLink implements LeaderLink {
 
   #travel(call: LinkCall): Promise<void> {
     return new Promise((resolve, reject) => {
-      const delayUs = 200 + this.random.exponential(2_000);
-      const isBroken = this.random.chance(this.breakProbability());
-      this.loop.schedule(delayUs, EventKind.Network, this.caller, () => {
-        const isLate = this.clock.monotonicMs() >= call.deadlineMs;
+      const delayUs = 200 + this.#random.exponential(2_000);
+      const isBroken = this.#random.chance(this.#breakProbability());
+      this.#loop.schedule(delayUs, EventKind.Network, this.#caller, () => {
+        const isLate = this.#clock.monotonicMs() >= call.deadlineMs;
         if (isBroken || isLate || call.signal?.aborted) {
           reject(new LinkError(UNAVAILABLE, 'connection dropped', false, true));
         } else resolve();

@@ -19,11 +19,12 @@ export class SimulatedStores {
   readonly #awakeMax: number;
   #process: SimulatedProcess | undefined;
 
-  constructor(
-    private readonly loop: EventLoop,
-    private readonly random: SeededRandom,
-    options: StoreOptions,
-  ) {
+  readonly #loop: EventLoop;
+  readonly #random: SeededRandom;
+
+  constructor(loop: EventLoop, random: SeededRandom, options: StoreOptions) {
+    this.#loop = loop;
+    this.#random = random;
     const hooks: MemoryStoreHooks = {
       beforeOpen: () => this.#wait(options.scanMeanUs),
       beforeWrite: () => this.#wait(options.writeMeanUs),
@@ -68,19 +69,20 @@ export class SimulatedStores {
 
   /** What a flush has not made durable is gone, or is not (D4). */
   losePower(): void {
-    this.#directory.crash(() => this.random.chance(0.5));
+    this.#directory.crash(() => this.#random.chance(0.5));
   }
 
   /** Of some of the stores a batch in the middle is lost, as after a flipped bit (D4): each must notice, and is rebuilt from peers. */
   loseBatches(isFragile: (store: string) => boolean): void {
     const copy = this.#directory.copy();
-    for (const name of [...copy.keys()].filter(isFragile)) if (this.random.chance(0.3)) loseBatch(copy, name);
+    for (const name of [...copy.keys()].filter(isFragile))
+      if (this.#random.chance(0.3)) loseBatch(copy, name);
     this.#directory.putBack(copy);
   }
 
   #wait(meanUs: number): Promise<void> {
     return new Promise((resolve) => {
-      this.loop.schedule(this.random.exponential(meanUs), EventKind.Store, this.#process, resolve);
+      this.#loop.schedule(this.#random.exponential(meanUs), EventKind.Store, this.#process, resolve);
     });
   }
 }

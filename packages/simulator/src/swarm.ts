@@ -4,7 +4,7 @@ import type { FaultKind, FaultOptions } from './faults.js';
 import type { MachineOptions } from './machine.js';
 import type { NetworkOptions } from './network.js';
 import type { SeededRandom } from './random.js';
-import { mainTable, type OperationKind, type WorkloadOptions } from './workload.js';
+import { MAIN_TABLE, type OperationKind, type WorkloadOptions } from './workload.js';
 
 /** So few that a table has several blocks. */
 const KEY_BLOCK_KEYS = 3;
@@ -108,7 +108,7 @@ export function drawScenario(random: SeededRandom): Scenario {
     pageCacheBytes: 8 * 1024,
     proposalsPendingMax: random.pick([4, 64, 16_384]),
     tablesMax: 10,
-    initialTables: [mainTable],
+    initialTables: [MAIN_TABLE],
   };
 
   const scenario = {

@@ -2,7 +2,7 @@
 const { floor, imul } = Math;
 
 /** How many of the last lines a report of a violation shows. */
-const linesKept = 400;
+const LINES_KEPT = 400;
 
 /**
  * What happened, as one running hash and the last few lines in words. Two runs with equal hashes saw the same
@@ -14,8 +14,12 @@ export class Trace {
   readonly #lines: string[] = [];
   #next = 0;
 
+  readonly #listener: ((line: string) => void) | undefined;
+
   /** `listener` sees every line as it comes. */
-  constructor(private readonly listener?: (line: string) => void) {}
+  constructor(listener?: (line: string) => void) {
+    this.#listener = listener;
+  }
 
   number(value: number): void {
     const low = value | 0;
@@ -34,13 +38,13 @@ export class Trace {
   /** A line for people. It is part of the hash too. */
   line(line: string): void {
     this.text(line);
-    this.#lines[this.#next++ % linesKept] = line;
-    this.listener?.(line);
+    this.#lines[this.#next++ % LINES_KEPT] = line;
+    this.#listener?.(line);
   }
 
   /** The last lines, oldest first. */
   lines(): string[] {
-    const at = this.#next % linesKept;
+    const at = this.#next % LINES_KEPT;
     return [...this.#lines.slice(at), ...this.#lines.slice(0, at)];
   }
 

@@ -4,7 +4,7 @@ import type { SimulatedProcess } from './process.js';
 import type { SeededRandom } from './random.js';
 
 /** What a disk writes as a whole or not at all. */
-const sectorSizeBytes = 512;
+const SECTOR_SIZE_BYTES = 512;
 
 export interface DiskOptions {
   /** Means of exponential distributions. */
@@ -116,8 +116,8 @@ class Content {
     if (style === 'torn') {
       const writesBySector = new Map<number, PendingWrite[]>();
       for (const write of this.#pending) {
-        const last = Math.floor((write.offset + write.data.length - 1) / sectorSizeBytes);
-        for (let sector = Math.floor(write.offset / sectorSizeBytes); sector <= last; sector++) {
+        const last = Math.floor((write.offset + write.data.length - 1) / SECTOR_SIZE_BYTES);
+        for (let sector = Math.floor(write.offset / SECTOR_SIZE_BYTES); sector <= last; sector++) {
           const writes = writesBySector.get(sector);
           if (writes === undefined) writesBySector.set(sector, [write]);
           else writes.push(write);
@@ -126,8 +126,8 @@ class Content {
       for (const [sector, writes] of writesBySector) {
         const kept = random.integer(0, writes.length);
         for (const write of writes.slice(0, kept)) {
-          const from = Math.max(write.offset, sector * sectorSizeBytes);
-          const to = Math.min(write.offset + write.data.length, (sector + 1) * sectorSizeBytes);
+          const from = Math.max(write.offset, sector * SECTOR_SIZE_BYTES);
+          const to = Math.min(write.offset + write.data.length, (sector + 1) * SECTOR_SIZE_BYTES);
           write.data.copy(this.#ownDurable(), from, from - write.offset, to - write.offset);
         }
       }
@@ -162,11 +162,15 @@ export class SimulatedWalDisk {
   #isFull = false;
   #failsNextSync = false;
 
-  constructor(
-    private readonly loop: EventLoop,
-    private readonly random: SeededRandom,
-    private readonly options: DiskOptions,
-  ) {}
+  readonly #loop: EventLoop;
+  readonly #random: SeededRandom;
+  readonly #options: DiskOptions;
+
+  constructor(loop: EventLoop, random: SeededRandom, options: DiskOptions) {
+    this.#loop = loop;
+    this.#random = random;
+    this.#options = options;
+  }
 
   /** While full, whatever would take more space is refused with ENOSPC. */
   set isFull(value: boolean) {
@@ -187,10 +191,10 @@ export class SimulatedWalDisk {
   /** The machine loses power. No process of it may be alive. */
   losePower(): void {
     // The file system's journal is ordered: a change survives only if all earlier ones do.
-    const survive = this.random.integer(0, this.#changes.length);
+    const survive = this.#random.integer(0, this.#changes.length);
     for (const change of this.#changes.splice(0).slice(survive).reverse()) change.undo();
-    const style = this.random.pick(['none', 'all', 'torn', 'torn'] as const);
-    for (const content of this.#files.values()) content.loseUnsynced(this.random, style);
+    const style = this.#random.pick(['none', 'all', 'torn', 'torn'] as const);
+    for (const content of this.#files.values()) content.loseUnsynced(this.#random, style);
     this.#failsNextSync = false;
   }
 
@@ -215,13 +219,13 @@ export class SimulatedWalDisk {
   attach(process: SimulatedProcess): WalDisk {
     return {
       list: () =>
-        this.#later(process, this.options.syncMeanUs, () => {
+        this.#later(process, this.#options.syncMeanUs, () => {
           this.#changes.splice(0);
           return [...this.#files.keys()].sort();
         }),
       create: async (name, sizeBytes) => {
         if (this.#isFull) {
-          await this.#later(process, this.options.writeMeanUs, () => undefined);
+          await this.#later(process, this.#options.writeMeanUs, () => undefined);
           throw new NoSpace();
         }
         if (this.#files.has(name)) throw new Error(`EEXIST: ${name}`);
@@ -230,15 +234,15 @@ export class SimulatedWalDisk {
         this.#files.set(name, content);
         await this.#durably(process, () => {
           this.#files.delete(name);
-          if (this.random.chance(0.5)) {
-            const shorter = this.random.chance(0.5) ? 0 : this.random.integer(0, sizeBytes);
+          if (this.#random.chance(0.5)) {
+            const shorter = this.#random.chance(0.5) ? 0 : this.#random.integer(0, sizeBytes);
             this.#files.set(name, new Content(Buffer.alloc(shorter)));
           }
         });
         return this.#file(process, name, content);
       },
       open: (name) =>
-        this.#later(process, this.options.writeMeanUs, () => this.#file(process, name, this.#content(name))),
+        this.#later(process, this.#options.writeMeanUs, () => this.#file(process, name, this.#content(name))),
       rename: async (from, to) => {
         const content = this.#content(from);
         const replaced = this.#files.get(to);
@@ -267,21 +271,21 @@ export class SimulatedWalDisk {
         if (offset < 0 || offset + data.length > content.cached.length) {
           throw new Error(`write of ${data.length} bytes at ${offset} passes the end of ${name}`);
         }
-        if (this.#isFull && this.random.chance(0.5)) {
+        if (this.#isFull && this.#random.chance(0.5)) {
           // As with copy-on-write file systems, where preallocation promises nothing. A part may be written.
-          content.write(offset, data.subarray(0, this.random.integer(0, data.length)));
-          await this.#later(process, this.options.writeMeanUs, () => undefined);
+          content.write(offset, data.subarray(0, this.#random.integer(0, data.length)));
+          await this.#later(process, this.#options.writeMeanUs, () => undefined);
           throw new NoSpace();
         }
         content.write(offset, data);
-        await this.#later(process, this.options.writeMeanUs, () => undefined);
+        await this.#later(process, this.#options.writeMeanUs, () => undefined);
       },
       sync: async () => {
         const covered = content.writtenCount;
-        const isSlow = this.random.chance(this.options.slowSyncProbability);
+        const isSlow = this.#random.chance(this.#options.slowSyncProbability);
         const fails = this.#failsNextSync;
         this.#failsNextSync = false;
-        await this.#later(process, isSlow ? this.options.slowSyncUs : this.options.syncMeanUs, () => {
+        await this.#later(process, isSlow ? this.#options.slowSyncUs : this.#options.syncMeanUs, () => {
           if (fails) {
             content.giveUp(covered);
             throw new InputOutputError();
@@ -302,7 +306,7 @@ export class SimulatedWalDisk {
   #durably(process: SimulatedProcess, undo: () => void): Promise<void> {
     const change = { undo };
     this.#changes.push(change);
-    return this.#later(process, this.options.syncMeanUs, () => {
+    return this.#later(process, this.#options.syncMeanUs, () => {
       // One fsync of the directory covers every change before it.
       this.#changes.splice(0, this.#changes.indexOf(change) + 1);
     });
@@ -311,7 +315,7 @@ export class SimulatedWalDisk {
   /** Settles with what `act` gives, after a while. A process that dies meanwhile never hears of it. */
   #later<T>(process: SimulatedProcess, meanUs: number, act: () => T): Promise<T> {
     return new Promise((resolve, reject) => {
-      this.loop.schedule(this.random.exponential(meanUs), EventKind.Disk, process, () => {
+      this.#loop.schedule(this.#random.exponential(meanUs), EventKind.Disk, process, () => {
         try {
           resolve(act());
         } catch (error) {

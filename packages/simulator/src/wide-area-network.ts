@@ -34,16 +34,20 @@ export class WideAreaNetwork {
   isBlocked = false;
   readonly #leaders = new Map<NodeId, LeaderNode>();
 
-  constructor(
-    private readonly loop: EventLoop,
-    private readonly random: SeededRandom,
-    private options: WideAreaOptions,
-  ) {}
+  readonly #loop: EventLoop;
+  readonly #random: SeededRandom;
+  #options: WideAreaOptions;
+
+  constructor(loop: EventLoop, random: SeededRandom, options: WideAreaOptions) {
+    this.#loop = loop;
+    this.#random = random;
+    this.#options = options;
+  }
 
   /** Nothing breaks any more. */
   heal(): void {
     this.isBlocked = false;
-    this.options = { ...this.options, breakProbability: 0 };
+    this.#options = { ...this.#options, breakProbability: 0 };
   }
 
   /** The node can be called, until its process dies. */
@@ -60,7 +64,7 @@ export class WideAreaNetwork {
   }
 
   delayUs(): number {
-    return this.options.delayMinUs + this.random.exponential(this.options.delayMeanUs);
+    return this.#options.delayMinUs + this.#random.exponential(this.#options.delayMeanUs);
   }
 
   /**
@@ -86,12 +90,12 @@ export class WideAreaNetwork {
       const cancel = (): void => fail(CANCELLED, 'cancelled', true);
       const lose = (mayHaveHappened: boolean): void => {
         const text = mayHaveHappened ? 'connection dropped' : 'No connection established';
-        this.loop.schedule(this.delayUs(), EventKind.Network, caller, () =>
+        this.#loop.schedule(this.delayUs(), EventKind.Network, caller, () =>
           fail(UNAVAILABLE, text, mayHaveHappened),
         );
       };
       const leftUs = (call.deadlineMs - clock.monotonicMs()) * 1000;
-      const deadline = this.loop.schedule(leftUs, EventKind.Timer, caller, () =>
+      const deadline = this.#loop.schedule(leftUs, EventKind.Timer, caller, () =>
         fail(DEADLINE_EXCEEDED, 'deadline exceeded', true),
       );
       call.signal?.addEventListener('abort', cancel);
@@ -105,10 +109,10 @@ export class WideAreaNetwork {
         if (!isOver) lose(true);
       });
       const answer = (end: () => void): void => {
-        if (this.isBlocked || this.random.chance(this.options.breakProbability)) lose(true);
-        else this.loop.schedule(this.delayUs(), EventKind.Network, caller, () => settle(end));
+        if (this.isBlocked || this.#random.chance(this.#options.breakProbability)) lose(true);
+        else this.#loop.schedule(this.delayUs(), EventKind.Network, caller, () => settle(end));
       };
-      this.loop.schedule(this.delayUs(), EventKind.Network, leader.process, () => {
+      this.#loop.schedule(this.delayUs(), EventKind.Network, leader.process, () => {
         act(leader).then(
           (result) => answer(() => resolve(result)),
           (error: unknown) => {
@@ -130,7 +134,7 @@ export class WideAreaNetwork {
   /** Something for the leader's process that nobody waits for. */
   tell(id: NodeId, act: () => void): void {
     const leader = this.#leaders.get(id);
-    if (leader !== undefined) this.loop.schedule(this.delayUs(), EventKind.Network, leader.process, act);
+    if (leader !== undefined) this.#loop.schedule(this.delayUs(), EventKind.Network, leader.process, act);
   }
 }
 
@@ -155,19 +159,24 @@ function carried<Message>(codec: Codec<Message>, message: Message): Message {
 class SimulatedLink implements LeaderLink {
   #at = 0;
 
-  constructor(
-    private readonly network: WideAreaNetwork,
-    private readonly caller: SimulatedProcess,
-    private readonly clock: Clock,
-    private readonly ids: readonly NodeId[],
-  ) {}
+  readonly #network: WideAreaNetwork;
+  readonly #caller: SimulatedProcess;
+  readonly #clock: Clock;
+  readonly #ids: readonly NodeId[];
+
+  constructor(network: WideAreaNetwork, caller: SimulatedProcess, clock: Clock, ids: readonly NodeId[]) {
+    this.#network = network;
+    this.#caller = caller;
+    this.#clock = clock;
+    this.#ids = ids;
+  }
 
   get address(): string {
     return `leader-${this.#id}`;
   }
 
   get #id(): NodeId {
-    return this.ids[this.#at % this.ids.length]!;
+    return this.#ids[this.#at % this.#ids.length]!;
   }
 
   metadata(request: replication.MetadataRequest, call: LinkCall): Promise<replication.MetadataResponse> {
@@ -259,11 +268,12 @@ class SimulatedLink implements LeaderLink {
     isWrite: boolean,
     act: (leader: LeaderNode, call: LeaderSideCall) => Promise<Answer>,
   ): Promise<Answer> {
-    const { caller, clock } = this;
+    const caller = this.#caller;
+    const clock = this.#clock;
     const id = this.#id;
     const leftMs = call.deadlineMs - clock.monotonicMs();
     try {
-      return await this.network.exchange(id, { caller, clock, call, isWrite }, (leader) =>
+      return await this.#network.exchange(id, { caller, clock, call, isWrite }, (leader) =>
         act(leader, leaderSideCall(leader, leftMs)),
       );
     } catch (error) {
@@ -277,7 +287,8 @@ class SimulatedLink implements LeaderLink {
     call: LinkCall,
     open: (leader: LeaderNode, call: LeaderSideCall) => AsyncGenerator<Message>,
   ): AsyncGenerator<Message> {
-    const { caller, clock } = this;
+    const caller = this.#caller;
+    const clock = this.#clock;
     const id = this.#id;
     const leftMs = call.deadlineMs - clock.monotonicMs();
     const aborter = new AbortController();
@@ -297,7 +308,7 @@ class SimulatedLink implements LeaderLink {
     };
     try {
       for (;;) {
-        const { done, value } = await this.network.exchange(
+        const { done, value } = await this.#network.exchange(
           id,
           { caller, clock, call, isWrite: false },
           next,
@@ -309,7 +320,7 @@ class SimulatedLink implements LeaderLink {
       this.#turnFrom(id, error);
       throw error;
     } finally {
-      this.network.tell(id, () => {
+      this.#network.tell(id, () => {
         aborter.abort();
         // Where nothing was sent yet there is nothing to end.
         opened?.messages.return(undefined).catch(() => undefined);

@@ -77,12 +77,16 @@ export class WolfNetwork {
   /** Hears of each vote when it leaves a node, that of a candidate for itself too. */
   onVote: (node: NodeId, term: bigint, candidate: NodeId) => void = () => undefined;
 
-  constructor(
-    private readonly loop: EventLoop,
-    /** Called once, and only where there is something to carry: other runs draw as if there was no such network. */
-    private readonly fork: () => SeededRandom,
-    private readonly network: Ways,
-  ) {}
+  readonly #loop: EventLoop;
+  /** Called once, and only where there is something to carry: other runs draw as if there was no such network. */
+  readonly #fork: () => SeededRandom;
+  readonly #network: Ways;
+
+  constructor(loop: EventLoop, fork: () => SeededRandom, network: Ways) {
+    this.#loop = loop;
+    this.#fork = fork;
+    this.#network = network;
+  }
 
   /** The address of a node's wolf.raft listener. */
   static address(node: NodeId): string {
@@ -121,21 +125,21 @@ export class WolfNetwork {
     timeoutMs: number,
   ): Promise<Buffer> {
     return new Promise((resolve, reject) => {
-      this.loop.schedule(timeoutMs * 1_000, EventKind.Network, caller, () => reject(new Error('no answer')));
+      this.#loop.schedule(timeoutMs * 1_000, EventKind.Network, caller, () => reject(new Error('no answer')));
       const bytes = Buffer.from(request);
       this.#carry(from, to, () => {
         const server = this.#servers.get(to);
         if (server === undefined) {
-          this.loop.schedule(REFUSAL_US, EventKind.Network, caller, () => reject(new Error('refused')));
+          this.#loop.schedule(REFUSAL_US, EventKind.Network, caller, () => reject(new Error('refused')));
           return;
         }
         // The node runs in its own name.
-        this.loop.schedule(0, EventKind.Network, server.process, () => {
-          this.loop.trace.number(crc32(bytes));
+        this.#loop.schedule(0, EventKind.Network, server.process, () => {
+          this.#loop.trace.number(crc32(bytes));
           this.#answer(caller, to, server.wolf, path, bytes).then((answer) => {
             this.#carry(to, from, () => {
-              this.loop.schedule(0, EventKind.Network, caller, () => {
-                this.loop.trace.number(crc32(answer));
+              this.#loop.schedule(0, EventKind.Network, caller, () => {
+                this.#loop.trace.number(crc32(answer));
                 resolve(answer);
               });
             });
@@ -157,7 +161,7 @@ export class WolfNetwork {
       const { term, candidateId } = service.vote.requestDeserialize(request);
       const { response } = service.vote.responseDeserialize(answer);
       const candidate = Number(candidateId) + 1;
-      this.loop.schedule(0, EventKind.Network, undefined, () => {
+      this.#loop.schedule(0, EventKind.Network, undefined, () => {
         // A request that outlives its candidate elects nobody.
         if (caller.isAlive) this.onVote(candidate, term, candidate);
         if (response?.$case === 'okRes' && response.value.voteGranted) this.onVote(node, term, candidate);
@@ -166,16 +170,16 @@ export class WolfNetwork {
     if (path === service.appendEntries.path) {
       const left = service.appendEntries.responseDeserialize(answer);
       // In an event of its own: what it throws ends the run.
-      this.loop.schedule(0, EventKind.Network, undefined, () => this.onAnswer(node, left));
+      this.#loop.schedule(0, EventKind.Network, undefined, () => this.onAnswer(node, left));
     }
     return answer;
   }
 
   /** Takes something along one way, by the faults of the network. */
   #carry(from: NodeId, to: NodeId, arrive: () => void): void {
-    const { network } = this;
+    const network = this.#network;
     const { options } = network;
-    this.#random ??= this.fork();
+    this.#random ??= this.#fork();
     const random = this.#random;
     if (random.chance(options.dropProbability)) return;
     let delayUs = network.delayUs();
@@ -187,9 +191,9 @@ export class WolfNetwork {
   }
 
   #deliver(from: NodeId, to: NodeId, delayUs: number, arrive: () => void): void {
-    this.loop.schedule(delayUs, EventKind.Network, undefined, () => {
-      const { isBlocked, cloggedUntilUs } = this.network.wayOf(from, to);
-      const waitUs = isBlocked ? RETRY_US : cloggedUntilUs - this.loop.nowUs;
+    this.#loop.schedule(delayUs, EventKind.Network, undefined, () => {
+      const { isBlocked, cloggedUntilUs } = this.#network.wayOf(from, to);
+      const waitUs = isBlocked ? RETRY_US : cloggedUntilUs - this.#loop.nowUs;
       if (waitUs > 0) this.#deliver(from, to, waitUs, arrive);
       else arrive();
     });

@@ -54,15 +54,13 @@ export interface Server {
 }
 
 /** The table to which most operations go; it lives as long as the cluster. */
-export const mainTable = 'main';
+export const MAIN_TABLE = 'main';
 /** Tables that clients create and delete. */
 const passingTables = ['passing-a', 'passing-b'];
 /** The history of a table's name: does a table of that name exist? */
-const namesHistory = '(names)';
-
+const NAMES_HISTORY = '(names)';
 /** How far a read goes back. */
 const PAST_REVISIONS_MAX = 60;
-
 /** What the archive takes at a time. */
 const ARCHIVED_BYTES_MAX = 64 * 1024;
 
@@ -84,17 +82,30 @@ export class Workload {
   /** Restores that were told to be done. */
   restored = 0;
 
+  readonly #loop: EventLoop;
+  readonly #random: SeededRandom;
+  readonly #options: WorkloadOptions;
+  readonly #history: History;
+  /** Nodes that are up, paused ones included. */
+  readonly #servers: () => readonly Server[];
+  readonly #deletions: RangeDeletions | undefined;
+
   constructor(
-    private readonly loop: EventLoop,
-    private readonly random: SeededRandom,
-    private readonly options: WorkloadOptions,
-    private readonly history: History,
-    /** Nodes that are up, paused ones included. */
-    private readonly servers: () => readonly Server[],
-    private readonly deletions?: RangeDeletions,
+    loop: EventLoop,
+    random: SeededRandom,
+    options: WorkloadOptions,
+    history: History,
+    servers: () => readonly Server[],
+    deletions?: RangeDeletions,
   ) {
+    this.#loop = loop;
+    this.#random = random;
+    this.#options = options;
+    this.#history = history;
+    this.#servers = servers;
+    this.#deletions = deletions;
     const { deadlineMs } = options;
-    this.#calls = new Calls({ loop, history, deadlineMs, namesHistory });
+    this.#calls = new Calls({ loop, history, deadlineMs, namesHistory: NAMES_HISTORY });
   }
 
   /** Operations that were sent. */
@@ -103,7 +114,7 @@ export class Workload {
   }
 
   start(): void {
-    for (let client = 0; client < this.options.clients; client++) this.#think();
+    for (let client = 0; client < this.#options.clients; client++) this.#think();
   }
 
   /** No operation begins any more. */
@@ -122,35 +133,35 @@ export class Workload {
 
   /** One write and one linearizable read of every key, which any node of a healthy cluster answers. False: refused. */
   async probe(server: Server): Promise<boolean> {
-    return (await this.probeWrite(server)) && (await this.#range(server, mainTable, true));
+    return (await this.probeWrite(server)) && (await this.#range(server, MAIN_TABLE, true));
   }
 
   /** One write, which any node of a healthy cluster answers. False: refused. */
   probeWrite(server: Server): Promise<boolean> {
-    return this.#put(server, mainTable, true);
+    return this.#put(server, MAIN_TABLE, true);
   }
 
   #think(): void {
-    const delayUs = this.random.exponential(this.options.thinkMeanUs);
-    this.loop.schedule(delayUs, EventKind.Client, undefined, () => {
+    const delayUs = this.#random.exponential(this.#options.thinkMeanUs);
+    this.#loop.schedule(delayUs, EventKind.Client, undefined, () => {
       if (this.#isStopped) return;
-      const servers = this.servers();
+      const servers = this.#servers();
       if (servers.length === 0) return this.#think();
-      const server = this.random.pick(servers);
+      const server = this.#random.pick(servers);
       // Sent to a paused process, the request waits in its socket.
-      const sent = this.loop.schedule(0, EventKind.Client, server.process, () => {
+      const sent = this.#loop.schedule(0, EventKind.Client, server.process, () => {
         givenUp.cancel();
         this.#operate(server).then(
           () => this.#think(),
           (error: unknown) => {
             // Thrown again outside the promise, so that it ends the run.
-            this.loop.schedule(0, EventKind.Client, undefined, () => {
+            this.#loop.schedule(0, EventKind.Client, undefined, () => {
               throw error;
             });
           },
         );
       });
-      const givenUp = this.loop.schedule(1_000_000, EventKind.Client, undefined, () => {
+      const givenUp = this.#loop.schedule(1_000_000, EventKind.Client, undefined, () => {
         sent.cancel();
         this.#think();
       });
@@ -158,9 +169,9 @@ export class Workload {
   }
 
   async #operate(server: Server): Promise<boolean> {
-    const kind = this.random.weighted(this.options.operations);
-    const table = this.random.chance(0.9) ? mainTable : this.random.pick(passingTables);
-    this.loop.trace.text(kind);
+    const kind = this.#random.weighted(this.#options.operations);
+    const table = this.#random.chance(0.9) ? MAIN_TABLE : this.#random.pick(passingTables);
+    this.#loop.trace.text(kind);
     switch (kind) {
       case 'put':
         return this.#put(server, table, false);
@@ -183,9 +194,9 @@ export class Workload {
       case 'rangeSerializable':
         return this.#range(server, table, false);
       case 'createTable':
-        return this.#createTable(server, this.random.pick(passingTables));
+        return this.#createTable(server, this.#random.pick(passingTables));
       case 'deleteTable':
-        return this.#deleteTable(server, this.random.pick(passingTables));
+        return this.#deleteTable(server, this.#random.pick(passingTables));
       case 'listTables':
         return this.#listTables(server);
       case 'restore':
@@ -225,10 +236,10 @@ export class Workload {
   }
 
   async #delete(server: Server, table: string, isRange: boolean): Promise<boolean> {
-    const first = this.random.integer(0, this.options.keys - 1);
-    const end = isRange ? this.random.integer(first + 1, this.options.keys) : first + 1;
+    const first = this.#random.integer(0, this.#options.keys - 1);
+    const end = isRange ? this.#random.integer(first + 1, this.#options.keys) : first + 1;
     const keys = this.#keys().slice(first, end);
-    const wantsPrevious = this.random.chance(0.7);
+    const wantsPrevious = this.#random.chance(0.7);
     const command = mvcc.Command.fromPartial({
       table: Buffer.from(table),
       type: mvcc.Command_CommandType.DELETE,
@@ -256,7 +267,7 @@ export class Workload {
   async #putMany(server: Server, table: string): Promise<boolean> {
     const { keys } = this.#someRange();
     const values = keys.map((key) => [key, this.#value()] as const);
-    if (this.random.chance(0.5)) return this.#writeIfAsSeen(server, table, values[0]!, values.slice(1));
+    if (this.#random.chance(0.5)) return this.#writeIfAsSeen(server, table, values[0]!, values.slice(1));
     const effects = values.map(([key, value]): KeyEffect => ({ key, effect: { kind: 'write', value } }));
     const success = values.map(([key, value]) => putOf(key, value));
     return this.#propose(server, table, txnOf(table, success), effects, () => effects);
@@ -267,10 +278,10 @@ export class Workload {
    * deletion goes as well.
    */
   async #replaceRange(server: Server, table: string): Promise<boolean> {
-    const isAll = this.random.chance(0.2);
+    const isAll = this.#random.chance(0.2);
     const { keys, end } = isAll ? { keys: this.#keys(), end: undefined } : this.#someRange();
-    const before = this.random.chance(0.3) ? [putOf(this.random.pick(keys), this.#value())] : [];
-    const wantsPrevious = before.length === 0 && this.random.chance(0.5);
+    const before = this.#random.chance(0.3) ? [putOf(this.#random.pick(keys), this.#value())] : [];
+    const wantsPrevious = before.length === 0 && this.#random.chance(0.5);
     const deletion = {
       key: isAll ? toTheEnd : Buffer.from(keys[0]!),
       rangeEnd: end === undefined ? toTheEnd : Buffer.from(keyName(end)),
@@ -278,7 +289,7 @@ export class Workload {
       count: true,
     };
     const values = new Map<string, string>();
-    for (const key of keys) if (this.random.chance(0.2)) values.set(key, this.#value());
+    for (const key of keys) if (this.#random.chance(0.2)) values.set(key, this.#value());
     const success: mvcc.RequestOp[] = [
       ...before,
       { request: { $case: 'requestDeleteRange', value: deletion } },
@@ -308,15 +319,15 @@ export class Workload {
 
   /** `end` is the number of the first key after it. */
   #someRange(): { keys: string[]; end: number } {
-    const first = this.random.integer(0, this.options.keys - 1);
-    const end = this.random.integer(first + 1, this.options.keys);
+    const first = this.#random.integer(0, this.#options.keys - 1);
+    const end = this.#random.integer(first + 1, this.#options.keys);
     return { keys: this.#keys().slice(first, end), end };
   }
 
   /** Writes a key if it still is what this client last saw; a transfer writes a second key with it. */
   async #compareAndSet(server: Server, table: string, isTransfer: boolean): Promise<boolean> {
     const key = this.#key();
-    const other = isTransfer ? this.random.pick(this.#keys().filter((name) => name !== key)) : undefined;
+    const other = isTransfer ? this.#random.pick(this.#keys().filter((name) => name !== key)) : undefined;
     const value = this.#value();
     const otherValue = this.#value();
     return this.#writeIfAsSeen(server, table, [key, value], other === undefined ? [] : [[other, otherValue]]);
@@ -375,7 +386,7 @@ export class Workload {
         targetUnion: { $case: 'version', value: 0n },
       };
     }
-    if (this.random.chance(0.5)) {
+    if (this.#random.chance(0.5)) {
       return {
         ...base,
         target: mvcc.Compare_CompareTarget.MOD,
@@ -406,7 +417,7 @@ export class Workload {
           throw new Violation('answers', `revision ${result.revision} has the header ${header.revision}`);
         }
         const known = interpret(result.responses, result.succeeded);
-        this.history.wrote(invocation, table, header.shardId, result.revision, known);
+        this.#history.wrote(invocation, table, header.shardId, result.revision, known);
       },
     );
   }
@@ -439,7 +450,7 @@ export class Workload {
       [],
       async () => {
         const readable = await server.api.kv.read(table, { linearizable }, this.#deadline(server));
-        this.deletions?.reads(readable.table, 'latest');
+        this.#deletions?.reads(readable.table, 'latest');
         return await asApi(() => readAll(readable.table, query, (revision) => readable.header(revision)));
       },
       (invocation, { header, records }) => {
@@ -451,15 +462,15 @@ export class Workload {
           });
         }
         const { shardId, revision } = header;
-        if (linearizable) this.history.read(invocation, table, shardId, revision, states);
-        else this.history.readSerializable(invocation, table, shardId, revision, states);
+        if (linearizable) this.#history.read(invocation, table, shardId, revision, states);
+        else this.#history.readSerializable(invocation, table, shardId, revision, states);
       },
     );
   }
 
   /** Every key as it was at an earlier revision, on any node. */
   async #rangePast(server: Server, table: string): Promise<boolean> {
-    const linearizable = this.random.chance(0.5);
+    const linearizable = this.#random.chance(0.5);
     return this.#calls.send(
       server.process,
       table,
@@ -467,12 +478,12 @@ export class Workload {
       async () => {
         const readable = await server.api.kv.read(table, { linearizable }, this.#deadline(server));
         const { table: read } = readable;
-        const at = Math.max(read.historyFloor, read.revision - this.random.integer(0, PAST_REVISIONS_MAX));
-        this.deletions?.reads(read, 'past');
+        const at = Math.max(read.historyFloor, read.revision - this.#random.integer(0, PAST_REVISIONS_MAX));
+        this.#deletions?.reads(read, 'past');
         return await asApi(() => readAll(read, wholeRange, (revision) => readable.header(revision), at));
       },
       (_invocation, { header: { shardId, revision }, records }) =>
-        this.history.readPast(table, shardId, revision, statesOf(this.#keys(), records), 'read of the past'),
+        this.#history.readPast(table, shardId, revision, statesOf(this.#keys(), records), 'read of the past'),
       isOutOfRange,
     );
   }
@@ -489,7 +500,7 @@ export class Workload {
           { linearizable: false },
           this.#deadline(server),
         );
-        const at = Math.max(read.historyFloor, read.revision - this.random.pick([0, 0, 1, 5]));
+        const at = Math.max(read.historyFloor, read.revision - this.#random.pick([0, 0, 1, 5]));
         return await asApi(() => checkCounts(read, wholeRange, at));
       },
       () => undefined,
@@ -506,8 +517,8 @@ export class Workload {
       async () => {
         const log = await server.api.logs.open(table, this.#deadline(server));
         const { historyFloor, revision } = log.table;
-        const at = Math.max(historyFloor, revision - this.random.pick([0, 0, 1, 10]));
-        this.deletions?.reads(log.table, 'backup');
+        const at = Math.max(historyFloor, revision - this.#random.pick([0, 0, 1, 10]));
+        this.#deletions?.reads(log.table, 'backup');
         return await asApi(async () => {
           const view = log.table.view(at);
           try {
@@ -518,7 +529,7 @@ export class Workload {
         });
       },
       (_invocation, { shardId, revision, records }) =>
-        this.history.readPast(table, shardId, revision, statesOf(this.#keys(), records), 'backup'),
+        this.#history.readPast(table, shardId, revision, statesOf(this.#keys(), records), 'backup'),
       isOutOfRange,
     );
   }
@@ -532,13 +543,13 @@ export class Workload {
     });
     return this.#calls.send(
       server.process,
-      namesHistory,
+      NAMES_HISTORY,
       [effect(undefined)],
       () => server.api.tables.create(name, undefined, this.#deadline(server)),
-      (invocation) => this.history.changedName(invocation, namesHistory, effect(true)),
+      (invocation) => this.#history.changedName(invocation, NAMES_HISTORY, effect(true)),
       (invocation, error) => {
         if (error.code !== 'tableExists') return false;
-        this.history.changedName(invocation, namesHistory, effect(false));
+        this.#history.changedName(invocation, NAMES_HISTORY, effect(false));
         return true;
       },
     );
@@ -549,14 +560,14 @@ export class Workload {
     const deleted: KeyEffect = { key: name, effect: { kind: 'write', value: undefined } };
     return this.#calls.send(
       server.process,
-      namesHistory,
+      NAMES_HISTORY,
       [deleted],
       () => server.api.tables.delete(name, this.#deadline(server)),
-      (invocation) => this.history.changedName(invocation, namesHistory, deleted),
+      (invocation) => this.#history.changedName(invocation, NAMES_HISTORY, deleted),
       (invocation, error) => {
         if (error.code !== 'tableNotFound') return false;
         const missing: KeyEffect = { key: name, effect: { kind: 'read', observed: undefined } };
-        this.history.changedName(invocation, namesHistory, missing);
+        this.#history.changedName(invocation, NAMES_HISTORY, missing);
         return true;
       },
     );
@@ -565,14 +576,14 @@ export class Workload {
   async #listTables(server: Server): Promise<boolean> {
     return this.#calls.send(
       server.process,
-      namesHistory,
+      NAMES_HISTORY,
       [],
       () => server.api.tables.list(this.#deadline(server)),
       (invocation, tables) => {
         const names = new Set(tables.map(({ name }) => name));
         for (const key of passingTables) {
           const observed = names.has(key) ? 'exists' : undefined;
-          this.history.changedName(invocation, namesHistory, { key, effect: { kind: 'read', observed } });
+          this.#history.changedName(invocation, NAMES_HISTORY, { key, effect: { kind: 'read', observed } });
         }
       },
     );
@@ -585,17 +596,17 @@ export class Workload {
    * What is new is whole, or not there: whoever reads the shard holds it against what is said here before the switch.
    */
   async #restore(server: Server, table: string): Promise<boolean> {
-    const isPassing = table !== mainTable;
+    const isPassing = table !== MAIN_TABLE;
     const exists: KeyEffect = { key: table, effect: { kind: 'write', value: 'exists' } };
     return this.#calls.send(
       server.process,
-      isPassing ? namesHistory : table,
+      isPassing ? NAMES_HISTORY : table,
       isPassing ? [exists] : [],
       async () => {
         const load = await server.api.maintenance.beginRestore(table, this.#deadline(server));
         try {
           await this.#fill(server, table, load);
-          if (this.random.chance(0.2)) throw errors.loadReplaced();
+          if (this.#random.chance(0.2)) throw errors.loadReplaced();
           await load.switch({}, this.#deadline(server));
         } catch (error) {
           await load.abandon(this.#deadline(server)).catch(ignoreApiError);
@@ -604,7 +615,7 @@ export class Workload {
       },
       (invocation) => {
         this.restored++;
-        if (isPassing) this.history.changedName(invocation, namesHistory, exists);
+        if (isPassing) this.#history.changedName(invocation, NAMES_HISTORY, exists);
       },
       (_invocation, { status }) => status === Status.FailedPrecondition,
     );
@@ -613,22 +624,22 @@ export class Workload {
   async #fill(server: Server, table: string, load: ShardLoad): Promise<void> {
     const call = (): Call => this.#deadline(server);
     const values = new Map<string, string | undefined>();
-    for (const key of this.#keys()) values.set(key, this.random.chance(0.7) ? this.#value() : undefined);
+    for (const key of this.#keys()) values.set(key, this.#random.chance(0.7) ? this.#value() : undefined);
     const pairs = [...values].flatMap(([key, value]) =>
       value === undefined ? [] : [putCommand(key, value)],
     );
-    const half = this.random.integer(0, pairs.length);
+    const half = this.#random.integer(0, pairs.length);
     const parts = [pairs.slice(0, half), pairs.slice(half)].filter(({ length }) => length > 0);
     await Promise.all(parts.map((part) => load.load([withLengths(part)], call())));
     await load.finish({ leaderIndex: 0, keyCount: pairs.length, hasUnstamped: true }, call());
-    const replays = this.random.integer(0, 2);
+    const replays = this.#random.integer(0, 2);
     for (let i = 0; i < replays; i++) {
       const key = this.#key();
       const value = this.#value();
       values.set(key, value);
       await load.replay([putCommand(key, 'overwritten'), putCommand(key, value)], call());
     }
-    this.history.beginsWith(table, load.shardId, { revision: load.header().revision, values });
+    this.#history.beginsWith(table, load.shardId, { revision: load.header().revision, values });
   }
 
   // ---- the archive
@@ -638,7 +649,7 @@ export class Workload {
     const { api } = server;
     const led = api.logs.led();
     if (led.length === 0) return false;
-    const { name, shardId } = this.random.pick(led);
+    const { name, shardId } = this.#random.pick(led);
     const call = (): Call => this.#deadline(server);
     return this.#calls.send(
       server.process,
@@ -649,8 +660,8 @@ export class Workload {
         if (log.shardId !== shardId) return;
         const from = Math.max(log.firstIndex, api.maintenance.archivedIndex(shardId) + 1);
         if (from > log.appliedIndex) return;
-        const entries = log.entries(from, this.random.integer(1, ARCHIVED_BYTES_MAX));
-        for (const entry of entries) this.history.archived(name, shardId, entry);
+        const entries = log.entries(from, this.#random.integer(1, ARCHIVED_BYTES_MAX));
+        for (const entry of entries) this.#history.archived(name, shardId, entry);
         await api.maintenance.reportArchived(new Map([[shardId, entries.at(-1)!.index]]), call());
       },
       () => undefined,
@@ -658,21 +669,21 @@ export class Workload {
   }
 
   #deadline(server: Server): { deadlineMs: number } {
-    return { deadlineMs: server.monotonicMs() + this.options.deadlineMs };
+    return { deadlineMs: server.monotonicMs() + this.#options.deadlineMs };
   }
 
   #key(): string {
-    return keyName(this.random.integer(0, this.options.keys - 1));
+    return keyName(this.#random.integer(0, this.#options.keys - 1));
   }
 
   #keys(): string[] {
-    return Array.from({ length: this.options.keys }, (_, i) => keyName(i));
+    return Array.from({ length: this.#options.keys }, (_, i) => keyName(i));
   }
 
   /** Never the same twice, so that a value tells which write it is from. */
   #value(): string {
-    const id = `${this.options.valuePrefix ?? ''}${++this.#sequence}.`;
-    return id + 'x'.repeat(Math.floor(this.random.exponential(this.options.valueSizeMeanBytes)));
+    const id = `${this.#options.valuePrefix ?? ''}${++this.#sequence}.`;
+    return id + 'x'.repeat(Math.floor(this.#random.exponential(this.#options.valueSizeMeanBytes)));
   }
 }
 

@@ -13,8 +13,8 @@ const run = promisify(execFile);
 const program = fileURLToPath(new URL('./run-mutants.js', import.meta.url));
 
 /** From a bug's first seed on. */
-const seedsMax = 30;
-const steps = 6_000;
+const SEEDS_MAX = 30;
+const STEPS = 6_000;
 /** Together they came across everything when this was written. */
 const coveringSeeds = [8];
 
@@ -23,7 +23,7 @@ const scenarios = { counting, deleting, restlessOverWolf, restlessApartOverWolf 
 const cleanRuns = new Map<string, Promise<SimulationResult>>();
 
 /** The run of a seed without any bug. */
-function cleanRun(seed: number, adjust = deleting, length = steps): Promise<SimulationResult> {
+function cleanRun(seed: number, adjust = deleting, length = STEPS): Promise<SimulationResult> {
   const name = `${adjust.name} ${seed} ${length}`;
   const known = cleanRuns.get(name) ?? simulate({ seed, steps: length, adjust });
   cleanRuns.set(name, known);
@@ -35,9 +35,9 @@ describe('runs whose entries are large ones (A4)', () => {
     const sum = { swept: 0, interrupted: 0, resumed: 0, installed: 0, halfApplied: 0 };
     const read = { latest: 0, past: 0, backup: 0 };
     const missing = () => Object.entries({ ...sum, ...read }).filter(([, count]) => count === 0);
-    const all = Array.from({ length: seedsMax }, (_, at) => at + 1);
+    const all = Array.from({ length: SEEDS_MAX }, (_, at) => at + 1);
     const seeds = new Set([...coveringSeeds, ...all]);
-    const runsMin = sized(1, seedsMax);
+    const runsMin = sized(1, SEEDS_MAX);
     let runs = 0;
     for (const seed of seeds) {
       if (runs >= runsMin && missing().length === 0) break;
@@ -55,7 +55,7 @@ describe('a bug that is put into the text of the code is found', () => {
   const searches = new Map<string, Search>();
 
   beforeAll(async () => {
-    const { stdout } = await run(process.execPath, [program, String(seedsMax), String(steps)]);
+    const { stdout } = await run(process.execPath, [program, String(SEEDS_MAX), String(STEPS)]);
     for (const line of stdout.trimEnd().split('\n')) {
       const search = JSON.parse(line) as Search;
       searches.set(search.name, search);
@@ -64,9 +64,9 @@ describe('a bug that is put into the text of the code is found', () => {
 
   test.each(mutants.map((mutant) => [mutant.name, mutant] as const))(
     '%s',
-    async (name, { adjust = 'deleting', steps: most = steps }) => {
+    async (name, { adjust = 'deleting', steps: most = STEPS }) => {
       const { found, others } = searches.get(name)!;
-      if (found === undefined) throw new Error(`none of ${seedsMax} seeds found it\n${others.join('\n')}`);
+      if (found === undefined) throw new Error(`none of ${SEEDS_MAX} seeds found it\n${others.join('\n')}`);
       // Without the bug the same seed shows nothing, for as long as the bug took at least.
       const length = sized(Math.min(found.steps, most), most);
       const clean = await cleanRun(found.seed, scenarios[adjust], length);

@@ -1,7 +1,7 @@
 import type { FaultKind } from '../src/faults.js';
 import type { Scenario } from '../src/swarm.js';
 import { WolfNetwork } from '../src/wolf-network.js';
-import { mainTable } from '../src/workload.js';
+import { MAIN_TABLE } from '../src/workload.js';
 
 /** Three nodes of a cluster that replicate the main table over wolf.raft, with all the faults of the scenario. */
 export function overWolf(scenario: Scenario): Scenario {
@@ -23,7 +23,7 @@ export function overWolf(scenario: Scenario): Scenario {
       archive: undefined,
       // What is looked for here is how members speak: tables are read from their stores.
       pageCacheBytes: 0,
-      wolf: { table: mainTable, id: node - 1, members },
+      wolf: { table: MAIN_TABLE, id: node - 1, members },
     }),
   };
 }

@@ -8,7 +8,7 @@ import { mvcc } from '@coxswain/protocol';
 import { CommandKind, LevelStoreDirectory, Table } from '../dist/src/index.js';
 
 const seconds = Number(process.argv[process.argv.indexOf('--seconds') + 1]) || 2;
-const writeBufferSizeBytes = 32 << 20;
+const WRITE_BUFFER_SIZE_BYTES = 32 << 20;
 const value = Buffer.alloc(256);
 for (let at = 0; at < value.length; at++) value[at] = Math.imul(at + 1, 2654435761) >>> 13;
 
@@ -20,13 +20,16 @@ function payload(key) {
 
 async function measure({ batch, depth, keyCount, name }) {
   const path = mkdtempSync(join(tmpdir(), 'coxswain-bench-'));
-  const directory = await LevelStoreDirectory.open(path, { writeBufferSizeBytes, cacheSizeBytes: 32 << 20 });
+  const directory = await LevelStoreDirectory.open(path, {
+    writeBufferSizeBytes: WRITE_BUFFER_SIZE_BYTES,
+    cacheSizeBytes: 32 << 20,
+  });
   const table = await Table.open({
     directory,
     name: 't',
     create: true,
     initialIndex: 0,
-    writeBufferSizeBytes,
+    writeBufferSizeBytes: WRITE_BUFFER_SIZE_BYTES,
   });
   // Scattered over the key space, as clients' keys are.
   const payloads = Array.from({ length: keyCount }, (_, at) =>

@@ -15,10 +15,19 @@ const option = (name, otherwise) => {
 };
 const keyCount = option('--keys', 1_000_001);
 const value = Buffer.alloc(option('--value', 256), 7);
-const writeBufferSizeBytes = 32 << 20;
+const WRITE_BUFFER_SIZE_BYTES = 32 << 20;
 const path = mkdtempSync(join(tmpdir(), 'coxswain-bench-'));
-const directory = await LevelStoreDirectory.open(path, { writeBufferSizeBytes, cacheSizeBytes: 32 << 20 });
-const table = await Table.open({ directory, name: 't', create: true, initialIndex: 0, writeBufferSizeBytes });
+const directory = await LevelStoreDirectory.open(path, {
+  writeBufferSizeBytes: WRITE_BUFFER_SIZE_BYTES,
+  cacheSizeBytes: 32 << 20,
+});
+const table = await Table.open({
+  directory,
+  name: 't',
+  create: true,
+  initialIndex: 0,
+  writeBufferSizeBytes: WRITE_BUFFER_SIZE_BYTES,
+});
 const none = { batch: [], prevKvs: false, sequence: [], count: false };
 let index = 0;
 const entry = (command) => {

@@ -6,8 +6,8 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { LevelStoreDirectory } from '../src/index.js';
 
 const options = { writeBufferSizeBytes: 1 << 20, cacheSizeBytes: 1 << 20 };
-const nobody = 65_534;
-const name = 'shard-1';
+const NOBODY = 65_534;
+const NAME = 'shard-1';
 
 let path: string;
 let temporary: TemporaryDirectory;
@@ -17,7 +17,7 @@ beforeEach(async () => {
   temporary = new TemporaryDirectory();
   ({ path } = temporary);
   directory = await LevelStoreDirectory.open(path, options);
-  const store = await directory.open(name, { create: true });
+  const store = await directory.open(NAME, { create: true });
   await store.write([{ storeKey: Buffer.from('Lkey'), record: Buffer.from('value') }]);
   await store.close();
 });
@@ -25,18 +25,18 @@ beforeEach(async () => {
 afterEach(() => temporary.remove());
 
 const file = (pattern: RegExp) => {
-  const store = join(path, name);
+  const store = join(path, NAME);
   return join(store, readdirSync(store).find((each) => pattern.test(each))!);
 };
 
 /** Runs as somebody whom file modes stop, with no permission for one file: root may do everything. */
 async function withoutPermissionFor(forbidden: string, act: () => Promise<void>): Promise<void> {
   const isRoot = process.getuid!() === 0;
-  const store = join(path, name);
+  const store = join(path, NAME);
   if (isRoot) for (const each of [path, store]) chmodSync(each, 0o777);
   if (isRoot) for (const each of readdirSync(store)) chmodSync(join(store, each), 0o666);
   chmodSync(forbidden, 0);
-  if (isRoot) process.seteuid!(nobody);
+  if (isRoot) process.seteuid!(NOBODY);
   try {
     await act();
   } finally {
@@ -44,7 +44,7 @@ async function withoutPermissionFor(forbidden: string, act: () => Promise<void>)
   }
 }
 
-const open = () => directory.open(name, { create: false });
+const open = () => directory.open(NAME, { create: false });
 
 describe('what LevelDB calls an "IO error" is judged: each kind has its own text (D4, D6)', () => {
   test('a file without permission', async () => {
@@ -76,7 +76,7 @@ describe('what LevelDB calls an "IO error" is judged: each kind has its own text
       try {
         for (;;) openSync('/dev/null');
       } catch {}
-      const error = await directory.open(${JSON.stringify(name)}, { create: false }).catch((error) => error);
+      const error = await directory.open(${JSON.stringify(NAME)}, { create: false }).catch((error) => error);
       console.log(error.code, error.obstacle, error.message);
     `;
     const node = [process.execPath, '--input-type=module', '--eval', script];

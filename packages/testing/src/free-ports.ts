@@ -6,10 +6,10 @@ import { createServer } from 'node:net';
  * Below the ports that a system gives to whoever asks for any: from 32768 on Linux (ip_local_port_range), from 49152
  * elsewhere. One of those, found free and then let go, may be another process's, or a client's, before its node listens.
  */
-const firstPort = 16_384;
-const portCount = 16_384;
+const FIRST_PORT = 16_384;
+const PORT_COUNT = 16_384;
 
-let next = firstPort + randomInt(portCount);
+let next = FIRST_PORT + randomInt(PORT_COUNT);
 
 /**
  * Finds ports on 127.0.0.1 that nobody listens on, all different, for servers that must be named to others before they
@@ -18,8 +18,8 @@ let next = firstPort + randomInt(portCount);
  */
 export async function findFreePorts(count: number, from = next): Promise<number[]> {
   const ports: number[] = [];
-  for (let tried = 0; tried < portCount && ports.length < count; tried++) {
-    const port = firstPort + ((from - firstPort + tried) % portCount);
+  for (let tried = 0; tried < PORT_COUNT && ports.length < count; tried++) {
+    const port = FIRST_PORT + ((from - FIRST_PORT + tried) % PORT_COUNT);
     next = port + 1;
     if (await claimPorts([port])) ports.push(port);
   }
@@ -60,6 +60,6 @@ function claim(port: number): Promise<boolean> {
   const socket = createSocket({ type: 'udp4', reuseAddr: false }).unref();
   return new Promise((resolve) => {
     socket.once('error', () => resolve(false));
-    socket.bind({ port: port + portCount, address: '127.0.0.1', exclusive: true }, () => resolve(true));
+    socket.bind({ port: port + PORT_COUNT, address: '127.0.0.1', exclusive: true }, () => resolve(true));
   });
 }

@@ -6,9 +6,9 @@
 export type TextKind = 'append' | 'snapshot' | 'state' | 'apply';
 export type Text = readonly [kind: TextKind, text: string];
 
-const head = '"term":2,"leader_id":0,"prev_log_index":1,"prev_log_term":1';
+const HEAD = '"term":2,"leader_id":0,"prev_log_index":1,"prev_log_term":1';
 const append = (entries: string, commit = '3') =>
-  `{${head},"entries":[${entries}],"leader_commit":${commit}}`;
+  `{${HEAD},"entries":[${entries}],"leader_commit":${commit}}`;
 const entry = (payload: string) => `{"term":2,"index":2,"payload":${payload}}`;
 const one = (payload: string) => append(entry(payload));
 const data = (fields: string) => one(`{"Normal":{"data":${fields}}}`);
@@ -16,7 +16,7 @@ const change = (membership: string) => one(`{"ConfigChange":{"membership":${memb
 const term = (text: string) =>
   `{"term":${text},"leader_id":0,"prev_log_index":1,"prev_log_term":1,"entries":[],"leader_commit":3}`;
 const client = (text: string) => data(`{"client":${text},"serial":7,"status":"s"}`);
-const unknown = (text: string) => `{${head},"entries":[],"leader_commit":3,"extra":${text}}`;
+const unknown = (text: string) => `{${HEAD},"entries":[],"leader_commit":3,"extra":${text}}`;
 const deep = (depth: number) => `${'['.repeat(depth)}${']'.repeat(depth)}`;
 
 const appends = [
@@ -44,8 +44,8 @@ const appends = [
   '[2,0,1,1,[[2,2,{"Normal":[["c",7,"s"]]}]],3]',
   '[2,0,1,1,[[2,2,{"ConfigChange":[[[1],null]]}]],3]',
   '[2,0,1,1,[[2,2,{"SnapshotPointer":["id",[[1],[1]]]}]],3]',
-  `{"leader_commit":3,"entries":[],${head}}`,
-  ` \t\r\n{ ${head} , "entries" : [ ] , "leader_commit" : 3 } \n`,
+  `{"leader_commit":3,"entries":[],${HEAD}}`,
+  ` \t\r\n{ ${HEAD} , "entries" : [ ] , "leader_commit" : 3 } \n`,
   '{"te\\u0072m":2,"leader_id":0,"prev_log_index":1,"prev_log_term":1,"entries":[],"leader_commit":3}',
   one('{"Bl\\u0061nk":null}'),
   one('"Bl\\u0061nk"'),
@@ -54,7 +54,7 @@ const appends = [
   unknown('"\\ud800"'),
   unknown('"\\ud800\\n"'),
   unknown(deep(1000)),
-  `{"extra":1,"extra":2,${head},"entries":[],"leader_commit":3}`,
+  `{"extra":1,"extra":2,${HEAD},"entries":[],"leader_commit":3}`,
   data('{"client":"c","serial":7,"status":"s","command2":{"deep":[1]}}'),
   data('{"status":"s","serial":0,"client":""}'),
   client('"\\u00e9\\ud83d\\ude00\\"\\\\\\/\\b\\f\\n\\r\\t\\u0000\\u001f"'),
@@ -80,7 +80,7 @@ const appends = [
       .replace(new RegExp(`"${field}":\\d,?`), '')
       .replace(',}', '}'),
   ),
-  `{${head},"leader_commit":3}`,
+  `{${HEAD},"leader_commit":3}`,
   ...[
     'null',
     '-1',
@@ -108,7 +108,7 @@ const appends = [
     '- 1',
     '',
   ].map(term),
-  `{"term":2,${head},"entries":[],"leader_commit":3}`,
+  `{"term":2,${HEAD},"entries":[],"leader_commit":3}`,
   append('').replace('"entries":[]', '"entries":null'),
   append('').replace('"entries":[]', '"entries":{}'),
   append('').replace('"entries":[]', '"entries":"Blank"'),

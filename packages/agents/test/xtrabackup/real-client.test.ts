@@ -19,7 +19,7 @@ import {
 import { ask, requestOf } from '../support/agent-client.js';
 import { MemoryFiles } from '../support/memory-files.js';
 
-const password = 's3cUre';
+const PASSWORD = 's3cUre';
 let root: TemporaryDirectory;
 let node: MemoryNode;
 let agent: BackupAgent;
@@ -34,13 +34,13 @@ async function start(options: Partial<BackupAgentOptions> = {}): Promise<void> {
     port: 0,
     clock: systemClock,
     log: () => undefined,
-    isPasswordRight: (given) => given === password,
+    isPasswordRight: (given) => given === PASSWORD,
     rate: new RateLimit(systemClock, 0),
     files: new MemoryFiles(),
     ...options,
   });
   await agent.listen();
-  client = new XtrabackupClient({ port: agent.address.port, password });
+  client = new XtrabackupClient({ port: agent.address.port, password: PASSWORD });
 }
 
 beforeEach(async () => {
@@ -159,7 +159,7 @@ describe('a client that does as the real one', () => {
     await refused(new XtrabackupClient({ port, password: 'wrong' }).run(into));
     await refused(new XtrabackupClient({ port }).run(into));
     for (const version of ['1.75.1', '0.77.0', '76.1', '']) {
-      await refused(new XtrabackupClient({ port, password, version }).run(into));
+      await refused(new XtrabackupClient({ port, password: PASSWORD, version }).run(into));
     }
     for (const level of ['2', '-1', 'full', '']) await refused(run({ ...into, level }));
     await refused(run({ ...into, level: '1' }));
@@ -236,7 +236,7 @@ describe('a client that does as the real one', () => {
     await agent.close();
     await start({ clock: { ...systemClock, startTimer }, streamMsMin: 5 });
     const short = (): number[] => delaysMs.splice(0).filter((delayMs) => delayMs > 0 && delayMs <= 5);
-    await ask(agent.address.port, requestOf({ action: 'copy from', password }));
+    await ask(agent.address.port, requestOf({ action: 'copy from', password: PASSWORD }));
     expect(short()).toEqual([]);
     // An answer may take longer than that, on a busy machine, and then there is nothing to wait for.
     const waits: number[] = [];
@@ -266,7 +266,10 @@ describe('a client that does as the real one', () => {
     await start({ clock, files });
 
     const monitor = async (more: Readonly<Record<string, string>>): Promise<Record<string, string>[]> => {
-      const { bytes } = await ask(agent.address.port, requestOf({ action: 'monitor', password, ...more }));
+      const { bytes } = await ask(
+        agent.address.port,
+        requestOf({ action: 'monitor', password: PASSWORD, ...more }),
+      );
       const [ready, ...blocks] = bytes.toString().split(/(?:^|(?<=READY)\n|\n\n)8\n/);
       expect(ready).toBe(blocks.length === 0 ? 'READY\n' : 'READY');
       return blocks.map((block) =>

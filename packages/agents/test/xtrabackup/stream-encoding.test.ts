@@ -9,7 +9,7 @@ import {
   type StreamEncoding,
 } from '../../src/xtrabackup/stream-encoding.js';
 
-const runs = 100;
+const RUNS = 100;
 
 /** A stream that is encoded in pieces which end at these places. */
 function encode(encoding: StreamEncoding, stream: Buffer, ends: readonly number[] = []): Buffer {
@@ -79,7 +79,7 @@ describe('uuencode', () => {
           expect(encode(encoding(blockBytes), stream).equals(encoded)).toBe(true);
         },
       ),
-      { numRuns: runs },
+      { numRuns: RUNS },
     );
   });
 
@@ -129,7 +129,7 @@ describe('base64', () => {
           expect(Buffer.concat(pieces).equals(stream)).toBe(true);
         },
       ),
-      { numRuns: runs },
+      { numRuns: RUNS },
     );
   });
 });
@@ -139,6 +139,6 @@ test('octets are the stream', () => {
     fc.property(streams, ends, (stream, cuts) => {
       expect(encode({ name: 'octets', blockBytes: 2 }, stream, cuts).equals(stream)).toBe(true);
     }),
-    { numRuns: Math.ceil(runs / 10) },
+    { numRuns: Math.ceil(RUNS / 10) },
   );
 });

@@ -8,7 +8,7 @@ export function archiveCommand(): Command {
   const command = new Command('archive').description(
     'List, verify and prune the archive in its directory or bucket.',
   );
-  command.addHelpText('after', archiveHelp);
+  command.addHelpText('after', ARCHIVE_HELP);
 
   const list = withArchiveFlags(
     new Command('list').description('Show which revisions and moments of each table can be restored.'),
@@ -98,7 +98,7 @@ function archiveFlags(command: Command): ArchiveFlags {
   };
 }
 
-const archiveHelp = `
+const ARCHIVE_HELP = `
 The nodes of a cluster archive the log of every table if archive.target is set.
 These commands need no node. They take the options that begin with archive. as a
 node does: from flags, from the environment (COXSWAIN_ARCHIVE_TARGET,

@@ -6,14 +6,14 @@ export function backupCommand(): Command {
   const command = withTransferFlags(
     new Command('backup').description('Copy tables of a leader cluster into a directory.'),
   );
-  command.addHelpText('after', backupHelp);
+  command.addHelpText('after', BACKUP_HELP);
   return command.action(async () => {
     const { backUp } = await import('../backup.js');
     await backUp(transferFlags<TransferFlags>(command));
   });
 }
 
-const backupHelp = `
+const BACKUP_HELP = `
 Each table is copied as it is at one moment, while it is written to. The
 directory then holds a file <table>.bak for each (table-<hash>.bak where some
 disk would not take that name) and manifest.json, which names them and comes

@@ -24,7 +24,7 @@ interface BenchFlags extends ConnectionFlags {
 }
 
 /** Keys of one page of the range workload. */
-const rangeKeys = 100;
+const RANGE_KEYS = 100;
 
 /** `coxswain bench`: clients that each send one request after another, for some seconds. */
 export function benchCommand(): Command {
@@ -98,7 +98,7 @@ const requests: Readonly<Record<Workload, (flags: BenchFlags) => Request>> = {
     return (client) => client.put(table, anyKey(keys), value);
   },
   range: ({ table, keys, linearizable }) => {
-    return (client) => client.range(table, anyKey(keys), { rangeEnd: '\0', limit: rangeKeys, linearizable });
+    return (client) => client.range(table, anyKey(keys), { rangeEnd: '\0', limit: RANGE_KEYS, linearizable });
   },
   txn: ({ table, keys, valueSize }) => {
     const value = randomBytes(valueSize);

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { connectionFlags, withClient } from '../connection-flags.js';
-import { dumpEnd, dumpHeader, formatPair } from '../dump-format.js';
+import { DUMP_HEADER, dumpEnd, formatPair } from '../dump-format.js';
 import { usageError } from '../exit.js';
 import {
   type DataFlags,
@@ -15,7 +15,7 @@ import { Writer } from '../writer.js';
 import { type BulkFlags, withBulkFlags } from './data.js';
 
 /** Below this many bytes output is gathered. */
-const flushSizeBytes = 64 * 1024;
+const FLUSH_SIZE_BYTES = 64 * 1024;
 
 interface DumpFlags extends KeyRangeFlags {
   readonly linearizable: boolean;
@@ -40,7 +40,7 @@ function dumpCommand(): Command {
     .option('--no-linearizable', 'Answer from what the node has, which may be stale.')
     .option('--from-leader', 'Have the leader cluster answer, when asking a follower cluster.', false)
     .option('--revision <number>', 'Write the table as it was at this revision; 0: now.', parseCount, 0)
-    .addHelpText('after', formatHelp);
+    .addHelpText('after', FORMAT_HELP);
   return command.action(async (key: string | undefined, rangeEnd: string | undefined) => {
     const flags = { ...connectionFlags(command), ...command.opts<DumpFlags>() };
     if (flags.output !== 'simple') throw usageError('dump: has one format, without --output');
@@ -54,11 +54,11 @@ function dumpCommand(): Command {
       });
       const writer = new Writer();
       let pairCount = 0;
-      writer.write(`${dumpHeader}\n`);
+      writer.write(`${DUMP_HEADER}\n`);
       for await (const { kvs } of pages) {
         for (const pair of kvs) {
           writer.write(`${formatPair(pair.key, pair.value)}\n`);
-          await writer.flush(flushSizeBytes);
+          await writer.flush(FLUSH_SIZE_BYTES);
         }
         pairCount += kvs.length;
       }
@@ -80,7 +80,7 @@ function loadCommand(): Command {
       'Accept input that is not a whole dump: without its end line, or some lines of it.',
       false,
     )
-    .addHelpText('after', formatHelp);
+    .addHelpText('after', FORMAT_HELP);
   return command.action(async () => {
     const flags = {
       ...connectionFlags(command),
@@ -99,7 +99,7 @@ function loadCommand(): Command {
   });
 }
 
-const formatHelp = `
+const FORMAT_HELP = `
 A line is key<TAB>value. In both, \\\\ is a backslash, \\t, \\n and \\r are those
 characters, and \\xNN is any other byte. Lines that begin with # are comments; the
 last one holds the number of pairs, by which load notices a file that was cut

@@ -7,9 +7,9 @@ import { counted } from '../counted.js';
 import { failure, usageError } from '../exit.js';
 
 /** Between two looks at how far it is. */
-const lookMs = 250;
+const LOOK_MS = 250;
 /** Copying every table takes as long as it takes. */
-const promoteTimeoutMs = 3_600_000;
+const PROMOTE_TIMEOUT_MS = 3_600_000;
 
 /** `reset`, `promote` and `clone forget`. */
 export function maintenanceCommands(): Command[] {
@@ -70,7 +70,7 @@ async function untilReset(client: Coxswain, before: ReadonlyMap<string, bigint>)
     }
     if (left === 0) return;
     told = left;
-    await new Promise((resolve) => setTimeout(resolve, lookMs));
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
   }
 }
 
@@ -81,7 +81,7 @@ interface PromoteFlags {
   readonly address?: string;
 }
 
-const promoteQuestion =
+const PROMOTE_QUESTION =
   'The cluster stops following its leader cluster, for good, and takes writes of its own. What the leader cluster has\nwritten and was not replicated yet is lost here.';
 
 function promoteCommand(): Command {
@@ -92,7 +92,7 @@ function promoteCommand(): Command {
   ).option('--yes', 'Do not ask.', false);
   return command.action(async () => {
     const flags = addressedFlags<PromoteFlags>(command);
-    if (!flags.yes) await confirm(promoteQuestion, 'promote cannot be undone');
+    if (!flags.yes) await confirm(PROMOTE_QUESTION, 'promote cannot be undone');
     await withClient(flags, promote);
     process.stdout.write(
       'OK: this is a leader cluster now; its nodes may be started with "coxswain leader" from now on\n',
@@ -102,7 +102,7 @@ function promoteCommand(): Command {
 
 async function promote(client: Coxswain): Promise<void> {
   try {
-    await client.maintenance.promote({ timeoutMs: promoteTimeoutMs });
+    await client.maintenance.promote({ timeoutMs: PROMOTE_TIMEOUT_MS });
   } catch (error) {
     if (!(error instanceof OutcomeUnknownError)) throw error;
     throw failure(
@@ -122,7 +122,7 @@ function cloneCommand(): Command {
       ),
     ),
   );
-  forget.addHelpText('after', forgetHelp);
+  forget.addHelpText('after', FORGET_HELP);
   forget.action(async () => {
     const flags = addressedFlags<{ readonly address?: string }>(forget);
     const { donor, error } = await withClient(flags, (client) => client.maintenance.forgetClone());
@@ -132,7 +132,7 @@ function cloneCommand(): Command {
   return command.addCommand(forget);
 }
 
-const forgetHelp = `
+const FORGET_HELP = `
 Clone, of moco-agent's CloneService, fills an empty cluster. No node of the
 cluster says SERVING until a clone has succeeded, and none does after one that
 failed, so that nobody takes half of the tables for all of them. Either delete

@@ -27,7 +27,7 @@ function nodeCommand(role: Role): Command {
     .description(`Run one node of a ${role} cluster, until SIGTERM or SIGINT.`)
     .option('--config <file>', 'YAML file with any of these options. (default: see below; empty: none)')
     .configureHelp({ formatItem: flagAboveDescription })
-    .addHelpText('after', nodeHelp);
+    .addHelpText('after', NODE_HELP);
   const defaults = loadNodeConfig(role, {}, '', {}).config;
   const isShown = ({ onlyFor = role }: ConfigOption): boolean => onlyFor === role;
   for (const { title, options } of configGroups) {
@@ -54,7 +54,7 @@ function flagAboveDescription(term: string, _: number, description: string, help
   return [`  ${term}`, ...lines.map((line) => indent + line)].join('\n');
 }
 
-const nodeHelp = `
+const NODE_HELP = `
 A duration is written as 50ms, 1.5s or 1h30m, a size as 16777216 or 16MiB; items
 of a list are separated by commas.
 

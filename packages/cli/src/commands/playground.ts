@@ -8,7 +8,7 @@ import { counted } from '../counted.js';
 import { ExitCode, failure, usageError } from '../exit.js';
 import { parseCount } from '../key-range.js';
 import { renderTable } from '../output.js';
-import { followerPorts, leaderPorts, type NodePorts, nodesMax } from '../playground-ports.js';
+import { followerPorts, leaderPorts, NODES_MAX, type NodePorts } from '../playground-ports.js';
 
 interface PlaygroundFlags {
   readonly nodes: number;
@@ -22,7 +22,7 @@ interface PlaygroundFlags {
 const coxswainFile = fileURLToPath(new URL('../../../bin/coxswain.cjs', import.meta.url));
 
 /** How long the nodes may take to stop, after which they are killed. Longer than a node drains. */
-const stopMsMax = 15_000;
+const STOP_MS_MAX = 15_000;
 
 /** One node of one of the playground's clusters. */
 interface Place {
@@ -39,10 +39,10 @@ const hostPort = (port: number): string => `127.0.0.1:${port}`;
 export function playgroundCommand(): Command {
   const command = new Command('playground')
     .description('Run a cluster of real node processes on this machine.')
-    .option('--nodes <number>', `Nodes of the cluster, from 1 to ${nodesMax}.`, parseCount, 3)
+    .option('--nodes <number>', `Nodes of the cluster, from 1 to ${NODES_MAX}.`, parseCount, 3)
     .option(
       '--followers <number>',
-      `Nodes of a follower cluster beside it, from 0 to ${nodesMax}.`,
+      `Nodes of a follower cluster beside it, from 0 to ${NODES_MAX}.`,
       parseCount,
       0,
     )
@@ -51,13 +51,13 @@ export function playgroundCommand(): Command {
     .option('--port-offset <number>', 'Number that is added to every port.', parseCount, 0);
   return command.action(async () => {
     const flags = command.opts<PlaygroundFlags>();
-    if (flags.nodes < 1 || flags.nodes > nodesMax) {
-      throw usageError(`--nodes: must be from 1 to ${nodesMax}, not ${flags.nodes}`);
+    if (flags.nodes < 1 || flags.nodes > NODES_MAX) {
+      throw usageError(`--nodes: must be from 1 to ${NODES_MAX}, not ${flags.nodes}`);
     }
-    if (flags.followers > nodesMax) {
-      throw usageError(`--followers: must be from 0 to ${nodesMax}, not ${flags.followers}`);
+    if (flags.followers > NODES_MAX) {
+      throw usageError(`--followers: must be from 0 to ${NODES_MAX}, not ${flags.followers}`);
     }
-    if (followerPorts(nodesMax, flags.portOffset).replication > 65_535) {
+    if (followerPorts(NODES_MAX, flags.portOffset).replication > 65_535) {
       throw usageError(`--port-offset: ${flags.portOffset} leads past port 65535: give a smaller one`);
     }
     const playground = new Playground(flags);
@@ -300,7 +300,7 @@ class NodeProcess {
 
   async stop(): Promise<void> {
     this.#child.kill('SIGTERM');
-    const timer = setTimeout(() => this.#child.kill('SIGKILL'), stopMsMax);
+    const timer = setTimeout(() => this.#child.kill('SIGKILL'), STOP_MS_MAX);
     await this.died;
     clearTimeout(timer);
   }

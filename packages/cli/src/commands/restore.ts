@@ -37,7 +37,7 @@ export function restoreCommand(): Command {
       "S3 server of --from-binlog-backup, http://host:port or https://host:port. (default: Amazon's)",
     )
     .option('--s3-region <name>', 'Region of the bucket of --from-binlog-backup. (default: us-east-1)');
-  command.addHelpText('after', restoreHelp);
+  command.addHelpText('after', RESTORE_HELP);
   return command.action(async () => {
     const flags = transferFlags<RestoreFlags & ArchiveRestoreFlags>(command);
     const { fromBinlogBackup, s3Endpoint, s3Region } = flags;
@@ -95,7 +95,7 @@ function parseTimeMs(text: string): number {
   return timeMs;
 }
 
-const restoreHelp = `
+const RESTORE_HELP = `
 Every file is checked before anything is sent. A table that exists is replaced
 in one step when all of it has arrived; one that does not exist is created then.
 Until then the old data serves, and a restore that fails leaves nothing. What was

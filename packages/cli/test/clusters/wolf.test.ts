@@ -10,8 +10,8 @@ import { ClusterNode, contentOf } from './cluster.js';
 
 /** `npm run acceptance -- wolf` puts 10,000. */
 const puts = Number(process.env.ACCEPTANCE_WOLF_PUTS ?? 120);
-const parallel = 32;
-const table = 'shared';
+const PARALLEL = 32;
+const TABLE = 'shared';
 
 const RaftClient = makeClientConstructor(wolfRaft.RaftService, 'wolf.raft.Raft');
 
@@ -40,7 +40,7 @@ class Member {
 
   start(members: string): void {
     this.node.start('leader', [
-      `--wolf.table=${table}`,
+      `--wolf.table=${TABLE}`,
       `--wolf.address=${this.address}`,
       `--wolf.members=${members}`,
       '--raft.rtt=100ms',
@@ -137,12 +137,12 @@ async function putAll(client: Coxswain, from: number, count: number): Promise<vo
       const key = `key-${String(next++).padStart(6, '0')}`;
       // The same value each time: what may have happened is put again.
       await eventually(`${key} is put`, async () => {
-        await client.put(table, key, `value of ${key}`);
+        await client.put(TABLE, key, `value of ${key}`);
         return true;
       });
     }
   };
-  await Promise.all(Array.from({ length: parallel }, work));
+  await Promise.all(Array.from({ length: PARALLEL }, work));
 }
 
 async function untilEqual(running: readonly Member[]): Promise<void> {
@@ -210,7 +210,7 @@ test('three nodes replicate a table over wolf.raft alone: the leader is killed, 
     expect((await first.metrics()).first_log_index).toBeGreaterThan(1);
 
     const contents = await Promise.all(
-      members.map(async ({ node }) => contentOf(await node.client(), table)),
+      members.map(async ({ node }) => contentOf(await node.client(), TABLE)),
     );
     expect(contents[0]).toHaveLength(puts);
     expect(contents[1]).toEqual(contents[0]);
@@ -224,9 +224,9 @@ test('three nodes replicate a table over wolf.raft alone: the leader is killed, 
       return answers.every(Boolean);
     });
     for (const { node } of members) {
-      expect([...(await node.status()).tables.keys()]).toEqual([table]);
+      expect([...(await node.status()).tables.keys()]).toEqual([TABLE]);
       const named = (await node.metrics()).matchAll(/^coxswain_[^#{]*\{[^}]*table="([^"]*)"/gm);
-      expect([...new Set([...named].map(([, name]) => name))].sort()).toEqual(['meta', table]);
+      expect([...new Set([...named].map(([, name]) => name))].sort()).toEqual(['meta', TABLE]);
     }
     const led = await leader(members);
     // Without ?table= it is of the first table.
@@ -238,11 +238,11 @@ test('three nodes replicate a table over wolf.raft alone: the leader is killed, 
       '--dir',
       join(directory.path, 'backup'),
       '--tables',
-      table,
+      TABLE,
       '--endpoints',
       (await leader(members)).node.endpoint,
     ]);
-    expect(backup.stdout).toMatch(new RegExp(`^${table}, ${puts} keys, `));
+    expect(backup.stdout).toMatch(new RegExp(`^${TABLE}, ${puts} keys, `));
 
     // A node that does not lead says who does, and has done nothing. Who leads may change meanwhile.
     let refusal = '';
@@ -250,9 +250,9 @@ test('three nodes replicate a table over wolf.raft alone: the leader is killed, 
       const now = await leader(members);
       const follower = members.find((member) => member !== now)!;
       // Who knows this node alone would ask it again until it gives up.
-      const args = ['put', 'refused', 'v', '--table', table, '--endpoints', follower.node.endpoint];
+      const args = ['put', 'refused', 'v', '--table', TABLE, '--endpoints', follower.node.endpoint];
       refusal = (await runHere([...args, '--timeout', '1s'])).stderr;
-      return refusal.includes(`table ${table} is led by member ${now.id} at ${now.address}`);
+      return refusal.includes(`table ${TABLE} is led by member ${now.id} at ${now.address}`);
     });
     expect(refusal).toContain('which is its wolf.raft address and takes no requests');
     expect(refusal).toMatch(/: give the API addresses of all members as --endpoints\n$/);

@@ -1,9 +1,9 @@
 import { type Coxswain, CoxswainError, compare, operation } from '@coxswain/client';
 
 /** Keys that are written over and over, so that an entry that is applied twice shows in their versions. */
-const keyCount = 40;
+const KEY_COUNT = 40;
 /** Between two writes: as many as a cluster takes only heat the machine while its nodes start. */
-const pauseMs = 50;
+const PAUSE_MS = 50;
 
 /** Writes to a table until it is stopped: puts, deletions and transactions, one after the other. */
 export class Writer {
@@ -30,7 +30,7 @@ export class Writer {
       try {
         await this.#write(turn);
         this.written++;
-        await new Promise((resolve) => setTimeout(resolve, pauseMs));
+        await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
       } catch (error) {
         // A node was killed under it: whether the write has happened is for both clusters to agree on.
         if (!(error instanceof CoxswainError)) throw error;
@@ -40,7 +40,7 @@ export class Writer {
 
   async #write(turn: number): Promise<unknown> {
     const { client, table } = this;
-    const key = `writer/${turn % keyCount}`;
+    const key = `writer/${turn % KEY_COUNT}`;
     switch (turn % 5) {
       case 0:
         return client.deleteRange(table, key);

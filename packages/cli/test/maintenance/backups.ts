@@ -28,7 +28,7 @@ function bytesOf(seed: string, length: number): Buffer {
   return createHash('shake256', { outputLength: length }).update(seed).digest();
 }
 
-const batchBytesMax = 512 * 1024;
+const BATCH_BYTES_MAX = 512 * 1024;
 
 export async function fill(client: Coxswain, table: string, model: Model): Promise<void> {
   let batch: ReturnType<typeof operation.put>[] = [];
@@ -46,7 +46,7 @@ export async function fill(client: Coxswain, table: string, model: Model): Promi
   for (const [key, value] of model) {
     batch.push(operation.put(Buffer.from(key, 'latin1'), Buffer.from(value, 'latin1')));
     batchBytes += key.length + value.length;
-    if (batch.length === 100 || batchBytes >= batchBytesMax) await commit();
+    if (batch.length === 100 || batchBytes >= BATCH_BYTES_MAX) await commit();
   }
   await commit();
 }

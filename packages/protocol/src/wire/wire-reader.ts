@@ -6,7 +6,7 @@ import { highWord, lowWord, signed, unsigned, words } from './words.js';
  * How deep messages and groups may nest; protobuf's C++ and Java runtimes have the same limit. Without
  * one, a small message of nested Commands or Structs would exhaust the stack.
  */
-export const nestingDepthMax = 100;
+export const NESTING_DEPTH_MAX = 100;
 
 /** What every empty bytes field decodes to, so that it does not keep the message's buffer alive. */
 export const emptyBytes: Buffer = Buffer.alloc(0);
@@ -42,8 +42,8 @@ export class WireReader {
    * @returns what leave() takes to restore the message around it.
    */
   enter(lengthBytes?: number): number {
-    if (++this.#depth > nestingDepthMax) {
-      throw new WireError(`nested deeper than ${nestingDepthMax} levels`);
+    if (++this.#depth > NESTING_DEPTH_MAX) {
+      throw new WireError(`nested deeper than ${NESTING_DEPTH_MAX} levels`);
     }
     const outerEnd = this.end;
     if (lengthBytes !== undefined) {

@@ -1,8 +1,8 @@
-import { nestingDepthMax } from './wire-reader.js';
+import { NESTING_DEPTH_MAX } from './wire-reader.js';
 import { highWord, lowWord, signed, unsigned, words } from './words.js';
 
 /** Messages are written one after the other into slabs of this size, so that most need no allocation. */
-const slabSizeBytes = 64 * 1024;
+const SLAB_SIZE_BYTES = 64 * 1024;
 
 /**
  * Writes the protobuf encoding. The generated encoders drive it: `Type.encode(message).finish()`.
@@ -15,7 +15,7 @@ const slabSizeBytes = 64 * 1024;
  * threw) is forgotten when the next one begins.
  */
 export class WireWriter {
-  #buffer = Buffer.allocUnsafeSlow(slabSizeBytes);
+  #buffer = Buffer.allocUnsafeSlow(SLAB_SIZE_BYTES);
   /** The slab to go back to when #buffer was made for one message that fits no slab. */
   #slab = this.#buffer;
   /** Where in the slab the next message begins. */
@@ -26,12 +26,12 @@ export class WireWriter {
   #isOpen = false;
   #depth = 0;
   /** Where the length of each open nested message goes, relative to #start. */
-  readonly #lengthOffsets = new Uint32Array(nestingDepthMax);
+  readonly #lengthOffsets = new Uint32Array(NESTING_DEPTH_MAX);
   /**
    * How many bytes the length of the last message at each depth took. Siblings are mostly alike, so
    * reserving as many avoids moving each one once its length is known.
    */
-  readonly #lengthSizes = new Uint8Array(nestingDepthMax).fill(1);
+  readonly #lengthSizes = new Uint8Array(NESTING_DEPTH_MAX).fill(1);
 
   /** Begins a message. */
   begin(): this {
@@ -62,8 +62,8 @@ export class WireWriter {
   /** Begins a nested message, whose length join() fills in. */
   fork(): this {
     const depth = this.#depth;
-    if (depth === nestingDepthMax) {
-      throw new RangeError(`nested deeper than ${nestingDepthMax} levels`);
+    if (depth === NESTING_DEPTH_MAX) {
+      throw new RangeError(`nested deeper than ${NESTING_DEPTH_MAX} levels`);
     }
     const lengthSize = this.#lengthSizes[depth]!;
     this.#reserve(lengthSize);
@@ -201,8 +201,8 @@ export class WireWriter {
     const usedBytes = this.#pos - this.#start;
     const neededBytes = usedBytes + sizeBytes;
     const old = this.#buffer;
-    if (neededBytes <= slabSizeBytes) {
-      this.#slab = Buffer.allocUnsafeSlow(slabSizeBytes);
+    if (neededBytes <= SLAB_SIZE_BYTES) {
+      this.#slab = Buffer.allocUnsafeSlow(SLAB_SIZE_BYTES);
       this.#slabPos = 0;
       this.#buffer = this.#slab;
     } else {

@@ -43,52 +43,52 @@ class DiskImage {
 
 /** A log on a simulated disk: `submit` makes a write visible, `sync` makes it survive `crash`. */
 export class MemoryDisk implements LogReader {
-  private visible: DiskImage;
-  private durable: DiskImage;
+  #visible: DiskImage;
+  #durable: DiskImage;
 
   constructor(membership: Membership, start: { index: number; term: number } = { index: 0, term: 0 }) {
-    this.visible = new DiskImage(start, { ...start, membership });
-    this.visible.hardState = { term: start.term, vote: 0, commit: start.index };
-    this.durable = this.visible.copy();
+    this.#visible = new DiskImage(start, { ...start, membership });
+    this.#visible.hardState = { term: start.term, vote: 0, commit: start.index };
+    this.#durable = this.#visible.copy();
   }
 
   get hardState(): HardState {
-    return this.visible.hardState;
+    return this.#visible.hardState;
   }
 
   /** The last index that would survive a crash. */
   get durableLastIndex(): number {
-    return this.durable.start.index + this.durable.entries.length;
+    return this.#durable.start.index + this.#durable.entries.length;
   }
 
   /** For setting a scene: the state as if everything had been written long ago. */
   preset(hardState: HardState, entries: readonly Entry[]): void {
-    this.visible.hardState = hardState;
-    this.visible.entries = [...entries];
-    this.durable = this.visible.copy();
+    this.#visible.hardState = hardState;
+    this.#visible.entries = [...entries];
+    this.#durable = this.#visible.copy();
   }
 
   submit(append: StorageAppend): void {
-    this.visible.write(append);
+    this.#visible.write(append);
   }
 
   sync(append: StorageAppend): void {
-    this.durable.write(append);
+    this.#durable.write(append);
   }
 
   /** Loses what was not synced. */
   crash(): void {
-    this.visible = this.durable.copy();
+    this.#visible = this.#durable.copy();
   }
 
   /** The state machine has an image of everything up to `index`. */
   saveSnapshot(snapshot: SnapshotMetadata): void {
-    for (const image of [this.visible, this.durable]) image.snapshot = snapshot;
+    for (const image of [this.#visible, this.#durable]) image.snapshot = snapshot;
   }
 
   /** Drops the entries up to `index`, which a snapshot must cover. */
   compact(index: number): void {
-    for (const image of [this.visible, this.durable]) {
+    for (const image of [this.#visible, this.#durable]) {
       const count = index - image.start.index;
       if (count <= 0 || count > image.entries.length) continue;
       image.start = { index, term: image.entries[count - 1]!.term };
@@ -97,20 +97,20 @@ export class MemoryDisk implements LogReader {
   }
 
   firstIndex(): number {
-    return this.visible.start.index + 1;
+    return this.#visible.start.index + 1;
   }
 
   lastIndex(): number {
-    return this.visible.start.index + this.visible.entries.length;
+    return this.#visible.start.index + this.#visible.entries.length;
   }
 
   term(index: number): number | undefined {
-    const { start, entries } = this.visible;
+    const { start, entries } = this.#visible;
     return index === start.index ? start.term : entries[index - start.index - 1]?.term;
   }
 
   entries(from: number, to: number, maxBytes: number): Entry[] {
-    const { start, entries } = this.visible;
+    const { start, entries } = this.#visible;
     const taken: Entry[] = [];
     let bytes = 0;
     for (let index = from; index < to; index++) {
@@ -123,6 +123,6 @@ export class MemoryDisk implements LogReader {
   }
 
   snapshot(): SnapshotMetadata {
-    return this.visible.snapshot;
+    return this.#visible.snapshot;
   }
 }

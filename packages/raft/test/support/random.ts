@@ -3,12 +3,16 @@ const { floor, imul } = Math;
 
 /** A small seeded generator (mulberry32): the same seed gives the same run. */
 export class Random {
-  constructor(private state: number) {}
+  #state: number;
+
+  constructor(state: number) {
+    this.#state = state;
+  }
 
   /** Uniform in [0, 1). */
   readonly next = (): number => {
-    this.state = (this.state + 0x6d2b79f5) | 0;
-    let mixed = imul(this.state ^ (this.state >>> 15), 1 | this.state);
+    this.#state = (this.#state + 0x6d2b79f5) | 0;
+    let mixed = imul(this.#state ^ (this.#state >>> 15), 1 | this.#state);
     mixed = (mixed + imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   };

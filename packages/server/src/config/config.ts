@@ -302,14 +302,14 @@ function parseMembers(raw: unknown, idMin: number): Record<string, string> | und
   return new Set(addresses).size === addresses.length ? members : undefined;
 }
 
-const maskedSecret = '**********';
+const MASKED_SECRET = '**********';
 
 /** The configuration as Cluster.Status shows it: dotted names, secrets masked (docs/protocol.md §1). */
 export function describeConfig(config: Config): Record<string, unknown> {
   const described: Record<string, unknown> = {};
   for (const { name, kind } of configOptions) {
     const value = config[name];
-    if (kind === 'secret') described[name] = value === '' ? '' : maskedSecret;
+    if (kind === 'secret') described[name] = value === '' ? '' : MASKED_SECRET;
     else if (kind === 'durationMs') described[name] = formatDuration(value as number);
     else described[name] = value;
   }

@@ -1,10 +1,10 @@
 /** What is farther from every known name than so many edits was not meant to be one. */
-const editsMax = 3;
+const EDITS_MAX = 3;
 
 /** The known name that `name` was probably meant to be; undefined where none is within three edits. */
 export function nearestName(name: string, known: readonly string[]): string | undefined {
   let nearest: string | undefined;
-  let least = editsMax + 1;
+  let least = EDITS_MAX + 1;
   for (const candidate of known) {
     const distance = editDistance(name, candidate);
     if (distance < least) [nearest, least] = [candidate, distance];

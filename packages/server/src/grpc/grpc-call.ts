@@ -18,25 +18,25 @@ import { RequestQueue } from './request-queue.js';
 import type { SlowCalls } from './slow-calls.js';
 
 /** How long a call may take where the client said nothing (docs/protocol.md §2). */
-const defaultDeadlineMs = 5_000;
+const DEFAULT_DEADLINE_MS = 5_000;
 /** Requests above are RESOURCE_EXHAUSTED (P4). */
-export const messageSizeBytesMax = 4 * 1024 * 1024;
+export const MESSAGE_SIZE_BYTES_MAX = 4 * 1024 * 1024;
 /** A message up to this is copied behind its prefix, so that it leaves in one frame. */
-const copiedMessageBytesMax = 16 * 1024 - MESSAGE_PREFIX_BYTES;
+const COPIED_MESSAGE_BYTES_MAX = 16 * 1024 - MESSAGE_PREFIX_BYTES;
 /** Node's timers take no more. */
-const timerMsMax = 2 ** 31 - 1;
+const TIMER_MS_MAX = 2 ** 31 - 1;
 /** No text of an error is longer: what comes in one frame every client takes. */
-const errorTextLengthMax = 1024;
+const ERROR_TEXT_LENGTH_MAX = 1024;
 
 /** A handler gives up when a tenth of the caller's own deadline is left, and at most so much. */
-const deadlineMarginMsMax = 250;
+const DEADLINE_MARGIN_MS_MAX = 250;
 /** How long a client of ours waits for the first message of a stream, as grpc-timeout says it of the whole call. */
-const openingTimeoutHeader = 'coxswain-opening-timeout';
+const OPENING_TIMEOUT_HEADER = 'coxswain-opening-timeout';
 /** The call is ended, whatever its handler does, when this part of the margin is left for the way back. */
-const wayBack = 1 / 5;
+const WAY_BACK = 1 / 5;
 
-const statusOk = 0;
-const statusCancelled = 1;
+const STATUS_OK = 0;
+const STATUS_CANCELLED = 1;
 const responseHeaders = [
   [':status', '200'],
   ['content-type', 'application/grpc'],
@@ -92,7 +92,7 @@ export function acceptCall(stream: ServerStream, environment: CallEnvironment): 
   }
   const timeoutMs = readTimeoutMs(stream, 'grpc-timeout');
   if (timeoutMs instanceof ApiError) return refuse(stream, timeoutMs);
-  const openingMs = readTimeoutMs(stream, openingTimeoutHeader);
+  const openingMs = readTimeoutMs(stream, OPENING_TIMEOUT_HEADER);
   if (openingMs instanceof ApiError) return refuse(stream, openingMs);
   stream.timeoutMs = timeoutMs;
   return new GrpcCall(stream, route, openingMs, environment);
@@ -121,7 +121,7 @@ class GrpcCall implements CallContext, StreamListener {
   readonly #metrics: MethodMetrics;
   readonly #environment: CallEnvironment;
   readonly #beganAtMs: number;
-  readonly #reader = new MessageReader(messageSizeBytesMax);
+  readonly #reader = new MessageReader(MESSAGE_SIZE_BYTES_MAX);
   /** The caller set a deadline, or the method has one; when it has passed the call is ended. */
   readonly #deadlineTimer: NodeJS.Timeout | undefined;
   readonly #hasOwnDeadline: boolean;
@@ -150,7 +150,7 @@ class GrpcCall implements CallContext, StreamListener {
     // Handlers give up a little before the caller does, so that it reads why.
     const marginMs = marginOf(timeoutMs ?? 0);
     const ownMs = timeoutMs && timeoutMs - marginMs;
-    this.deadlineMs = this.#beganAtMs + (ownMs ?? method.deadlineMs ?? defaultDeadlineMs);
+    this.deadlineMs = this.#beganAtMs + (ownMs ?? method.deadlineMs ?? DEFAULT_DEADLINE_MS);
     this.openingDeadlineMs =
       openingMs === undefined
         ? this.deadlineMs
@@ -160,8 +160,8 @@ class GrpcCall implements CallContext, StreamListener {
       // The caller is told of its own deadline as such, see `#toApiError`.
       const expire = (): void => this.#fail(errors.timeout());
       // A node looks at its deadlines once a tick: its answer, that there is no leader, say, comes a little after them.
-      const endMs = this.deadlineMs - this.#beganAtMs + marginMs * (1 - wayBack);
-      this.#deadlineTimer = setTimeout(expire, Math.min(endMs, timerMsMax));
+      const endMs = this.deadlineMs - this.#beganAtMs + marginMs * (1 - WAY_BACK);
+      this.#deadlineTimer = setTimeout(expire, Math.min(endMs, TIMER_MS_MAX));
     }
     if (method.kind === 'duplex' || method.kind === 'upload') this.#serveRequests(method);
   }
@@ -245,7 +245,7 @@ class GrpcCall implements CallContext, StreamListener {
   }
 
   onCancel(): void {
-    this.#end(statusCancelled);
+    this.#end(STATUS_CANCELLED);
   }
 
   /** The next message that is whole, and in plain. */
@@ -383,7 +383,7 @@ class GrpcCall implements CallContext, StreamListener {
       this.#hasSentHeaders = true;
       stream.sendHeaders(isGzipped ? gzipHeaderBlock : headerBlock);
     }
-    const isCopied = bytes.length <= copiedMessageBytesMax;
+    const isCopied = bytes.length <= COPIED_MESSAGE_BYTES_MAX;
     const prefix = Buffer.allocUnsafe(MESSAGE_PREFIX_BYTES + (isCopied ? bytes.length : 0));
     prefix[0] = isGzipped ? 1 : 0;
     prefix.writeUInt32BE(bytes.length, 1);
@@ -397,9 +397,9 @@ class GrpcCall implements CallContext, StreamListener {
     this.#stream.sendTrailers(
       this.#trailer.length === 0
         ? okTrailerBlock
-        : encodeHeaders([['grpc-status', String(statusOk)], ...this.#trailer]),
+        : encodeHeaders([['grpc-status', String(STATUS_OK)], ...this.#trailer]),
     );
-    this.#end(statusOk);
+    this.#end(STATUS_OK);
   }
 
   readonly #fail = (cause: unknown): void => {
@@ -420,7 +420,7 @@ class GrpcCall implements CallContext, StreamListener {
       const { path } = this.#method.definition;
       this.#environment.slowCalls.ended(path, nowMs - this.#beganAtMs, nowMs);
     }
-    if (code === statusOk) this.#writeStages?.answer.observe((nowMs - this.#appliedMs) / 1000);
+    if (code === STATUS_OK) this.#writeStages?.answer.observe((nowMs - this.#appliedMs) / 1000);
     else this.#abortController?.abort();
     this.#requests?.end();
   }
@@ -444,7 +444,7 @@ class GrpcCall implements CallContext, StreamListener {
 }
 
 function marginOf(timeoutMs: number): number {
-  return Math.min(deadlineMarginMsMax, timeoutMs / 10);
+  return Math.min(DEADLINE_MARGIN_MS_MAX, timeoutMs / 10);
 }
 
 /**
@@ -480,7 +480,7 @@ function failureBlock(
 
 /** Everything but printable ASCII without `%` (gRPC over HTTP/2, Status-Message). */
 function percentEncode(text: string): string {
-  const short = text.length <= errorTextLengthMax ? text : `${text.slice(0, errorTextLengthMax)}…`;
+  const short = text.length <= ERROR_TEXT_LENGTH_MAX ? text : `${text.slice(0, ERROR_TEXT_LENGTH_MAX)}…`;
   // What is half a character cannot be encoded, and becomes the replacement character.
   return short.replace(/\p{Surrogate}/gu, '\ufffd').replace(/[^ -$&-~]/gu, encodeURIComponent);
 }

@@ -21,12 +21,12 @@ import type { Certificates } from '../process/certificates.js';
 import { type ListenerTls, listenerCertificates, whyRefused } from '../process/tls.js';
 import type { SnapshotHttp } from '../rest/snapshot-http.js';
 import type { Method } from './call.js';
-import { acceptCall, messageSizeBytesMax, type Route } from './grpc-call.js';
+import { acceptCall, MESSAGE_SIZE_BYTES_MAX, type Route } from './grpc-call.js';
 import { MessageDecompressor } from './message-decompressor.js';
 import { SlowCalls } from './slow-calls.js';
 
 /** A whole message and what it is framed in: no unary request has to wait for a window. */
-const streamWindowBytes = messageSizeBytesMax + 64 * 1024;
+const STREAM_WINDOW_BYTES = MESSAGE_SIZE_BYTES_MAX + 64 * 1024;
 /**
  * What calls may hold in memory, over all connections of a node. The room for answers is that for sixteen pages of a
  * range: more than the threads that read can make at a time.
@@ -37,7 +37,7 @@ export const memoryLimits: HeldMemoryOptions = {
 };
 
 /** Handshakes that fail are logged no more often: strangers can make as many as they like. */
-const failureLogIntervalMs = 10_000;
+const FAILURE_LOG_INTERVAL_MS = 10_000;
 
 export interface GrpcListenerOptions {
   /** For error texts: the prefix of the options that configure this listener. */
@@ -62,7 +62,7 @@ export class GrpcListener {
   readonly #options: GrpcListenerOptions;
   readonly #routes: ReadonlyMap<string, Route>;
   readonly #slowCalls: SlowCalls;
-  readonly #decompressor = new MessageDecompressor(messageSizeBytesMax);
+  readonly #decompressor = new MessageDecompressor(MESSAGE_SIZE_BYTES_MAX);
   readonly #connections = new Map<Socket, { leave(): void }>();
   #listener: TcpServer | undefined;
   #isClosing = false;
@@ -137,7 +137,7 @@ export class GrpcListener {
   #logFailure(failed: FailedHandshake): void {
     const { name, log, clock } = this.#options;
     const nowMs = clock.monotonicMs();
-    if (nowMs - this.#failedMs < failureLogIntervalMs) return;
+    if (nowMs - this.#failedMs < FAILURE_LOG_INTERVAL_MS) return;
     this.#failedMs = nowMs;
     log('warn', 'a handshake failed', { listener: name, ...failed });
   }
@@ -173,7 +173,7 @@ export class GrpcListener {
     socket.on('error', destroy);
     socket.once('close', () => this.#connections.delete(socket));
     this.#connections.set(socket, { leave: destroy });
-    const timer = setTimeout(destroy, recognitionMs);
+    const timer = setTimeout(destroy, RECOGNITION_MS);
     socket.once('close', () => clearTimeout(timer));
     socket.once('readable', () => {
       clearTimeout(timer);
@@ -204,7 +204,7 @@ export class GrpcListener {
     socket.setNoDelay(true);
     const connection = new ServerConnection(socket, {
       streamsMax,
-      streamWindowBytes,
+      streamWindowBytes: STREAM_WINDOW_BYTES,
       memory,
       onRequest: (stream) => acceptCall(stream, environment),
     });
@@ -214,7 +214,7 @@ export class GrpcListener {
 }
 
 /** How long a client may say nothing before it is known what it speaks. */
-const recognitionMs = 10_000;
+const RECOGNITION_MS = 10_000;
 const HTTP2_FIRST_BYTE = 'P'.charCodeAt(0);
 
 const metricTypes = {

@@ -7,19 +7,19 @@ export const LAG_RESOLUTION_MS = 100;
 const intervals = ['min', 'max', 'mean', 'p50', 'p90', 'p99'].map(
   (name) => `nodejs_eventloop_lag_${name}_seconds`,
 );
-const deviation = 'nodejs_eventloop_lag_stddev_seconds';
+const DEVIATION = 'nodejs_eventloop_lag_stddev_seconds';
 /** A histogram without a sample has NaN for some figures, and the greatest integer, as nanoseconds, for the least. */
-const noSampleSeconds = 1e9;
+const NO_SAMPLE_SECONDS = 1e9;
 
 /**
  * Makes prom-client's `nodejs_eventloop_lag_*` the lag alone, in seconds: what a look at the event loop comes later than
  * `resolutionMs` after the one before. 0 where there was no look since the last scrape.
  */
 export function subtractLagResolution(registry: Registry, resolutionMs: number): void {
-  for (const name of [...intervals, deviation]) {
+  for (const name of [...intervals, DEVIATION]) {
     const gauge = registry.getSingleMetric(name) as Gauge | undefined;
     if (gauge === undefined) throw new Error(`prom-client has no metric ${name}`);
-    const waitedSeconds = name === deviation ? 0 : resolutionMs / 1000;
+    const waitedSeconds = name === DEVIATION ? 0 : resolutionMs / 1000;
     const get = gauge.get.bind(gauge);
     gauge.get = async () => {
       const metric = await get();
@@ -30,5 +30,5 @@ export function subtractLagResolution(registry: Registry, resolutionMs: number):
 }
 
 function lagOf(seconds: number, waitedSeconds: number): number {
-  return seconds < noSampleSeconds ? Math.max(seconds - waitedSeconds, 0) : 0;
+  return seconds < NO_SAMPLE_SECONDS ? Math.max(seconds - waitedSeconds, 0) : 0;
 }

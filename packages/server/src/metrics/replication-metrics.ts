@@ -3,7 +3,7 @@ import type { Follower, LeaderReplication, TableReplication } from '@coxswain/re
 import type { MetricJson } from './grpc-metrics.js';
 
 /** Pairs of table and follower that are told, so that no caller's name makes metrics without end. */
-const followersMax = 1_000;
+const FOLLOWERS_MAX = 1_000;
 
 /** What Prometheus is told of replication between clusters, with Regatta's own names where there are any. */
 export function describeReplication(
@@ -120,7 +120,7 @@ function describeLeader(node: Pick<NodeParts, 'reports'>, leader: LeaderReplicat
       type: 'gauge',
       values: leader
         .followers()
-        .slice(0, followersMax)
+        .slice(0, FOLLOWERS_MAX)
         .map(({ table, follower, lagEntries }) => ({ labels: { table, follower }, value: lagEntries })),
     },
   ];

@@ -2,11 +2,11 @@ import { X509Certificate } from 'node:crypto';
 import { statSync } from 'node:fs';
 import type { Log } from '@coxswain/node';
 
-const dayMs = 86_400_000;
+const DAY_MS = 86_400_000;
 const pemCertificate = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 /** The files are looked at no more often. */
-const lookIntervalMs = 1_000;
-const warnBeforeMs = 30 * dayMs;
+const LOOK_INTERVAL_MS = 1_000;
+const WARN_BEFORE_MS = 30 * DAY_MS;
 
 /** What of it expires, where it is there. */
 interface Pem {
@@ -59,7 +59,7 @@ export class Certificates<T> {
 
   /** For the next handshake. The same object as long as nothing was read again. */
   get current(): T {
-    if (Math.abs(this.#nowMs() - this.#lookedMs) >= lookIntervalMs) this.reload();
+    if (Math.abs(this.#nowMs() - this.#lookedMs) >= LOOK_INTERVAL_MS) this.reload();
     return this.#loaded;
   }
 
@@ -96,9 +96,9 @@ export class Certificates<T> {
 
   #warnOfExpiry(): void {
     const nowMs = this.#nowMs();
-    if (nowMs - this.#warnedMs < dayMs) return;
+    if (nowMs - this.#warnedMs < DAY_MS) return;
     for (const { kind, expiresMs } of this.#expiries) {
-      if (expiresMs - nowMs > warnBeforeMs) continue;
+      if (expiresMs - nowMs > WARN_BEFORE_MS) continue;
       this.#warnedMs = nowMs;
       const expires = new Date(expiresMs).toISOString();
       this.#options.log('warn', 'a certificate expires soon: replace its files', {

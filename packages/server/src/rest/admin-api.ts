@@ -116,7 +116,7 @@ export class AdminApi {
         schema: {
           tags,
           summary: 'The node serves; else 503 and why',
-          description: readyDescription,
+          description: READY_DESCRIPTION,
           response: ready,
         },
       },
@@ -170,7 +170,7 @@ export class AdminApi {
   }
 }
 
-const readyDescription =
+const READY_DESCRIPTION =
   'With role=replication: it also takes what its leader cluster writes. No other query is known.';
 
 /** A query that does not fit its schema is one that repeats a parameter: all of them are text. */

@@ -17,8 +17,8 @@ interface TableQuery {
 }
 
 /** The content types of the real server: what Go's library makes of a body by itself, and that of its JSON answers. */
-const plainText = 'text/plain; charset=utf-8';
-const jsonText = 'application/json; charset=UTF-8';
+const PLAIN_TEXT = 'text/plain; charset=utf-8';
+const JSON_TEXT = 'application/json; charset=UTF-8';
 const INDENT = 2;
 
 /**
@@ -77,11 +77,11 @@ export function addBinlogRoutes(http: FastifyInstance, options: BinlogRoutesOpti
     '/debug/binlog/:ts',
     { ...guarded, schema: schemas.entry },
     async ({ params: { ts }, query: { table, values } }, reply) =>
-      reply.type(plainText).send(await binlog.entryAt(ts, table || undefined, values === '1')),
+      reply.type(PLAIN_TEXT).send(await binlog.entryAt(ts, table || undefined, values === '1')),
   );
 
   http.post('/debug/gc/trigger', { ...guarded, schema: schemas.garbage }, async (_request, reply) =>
-    reply.type(plainText).send(await binlog.collectGarbage()),
+    reply.type(PLAIN_TEXT).send(await binlog.collectGarbage()),
   );
 }
 
@@ -89,14 +89,14 @@ export function addBinlogRoutes(http: FastifyInstance, options: BinlogRoutesOpti
 export function sendApiError(error: ApiError, reply: FastifyReply): FastifyReply {
   return reply
     .status(error.status === Status.NotFound ? 404 : 503)
-    .type(plainText)
+    .type(PLAIN_TEXT)
     .send(`${error.message}\n`);
 }
 
 function sendLine(reply: FastifyReply, value: Json): FastifyReply {
-  return reply.type(plainText).send(`${writeJson(value)}\n`);
+  return reply.type(PLAIN_TEXT).send(`${writeJson(value)}\n`);
 }
 
 function sendIndented(reply: FastifyReply, value: Json): FastifyReply {
-  return reply.type(jsonText).send(`${writeJson(value, INDENT)}\n`);
+  return reply.type(JSON_TEXT).send(`${writeJson(value, INDENT)}\n`);
 }

@@ -6,13 +6,13 @@ import { LIVE_SNAPSHOTS_PATH, type SnapshotDownloads, type SnapshotSource } from
 import type { Clock } from '@coxswain/runtime';
 
 /** How long a download may take: as long as Snapshot.Stream. */
-const downloadMs = 3_600_000;
+const DOWNLOAD_MS = 3_600_000;
 /** How long the table may take to answer. */
-const openMs = 10_000;
+const OPEN_MS = 10_000;
 /** A client that takes nothing, or sends nothing, for so long is given up. */
-const silenceMs = 120_000;
-const headersMs = 5_000;
-const headerBytesMax = 16 * 1024;
+const SILENCE_MS = 120_000;
+const HEADERS_MS = 5_000;
+const HEADER_BYTES_MAX = 16 * 1024;
 
 export interface SnapshotHttpOptions {
   readonly clock: Clock;
@@ -38,10 +38,10 @@ export class SnapshotHttp {
     this.#source = source;
     this.#options = options;
     this.#http = createServer(
-      { headersTimeout: headersMs, requestTimeout: headersMs, maxHeaderSize: headerBytesMax },
+      { headersTimeout: HEADERS_MS, requestTimeout: HEADERS_MS, maxHeaderSize: HEADER_BYTES_MAX },
       (request, response) => void this.#answer(request, response),
     );
-    this.#http.timeout = silenceMs;
+    this.#http.timeout = SILENCE_MS;
     // Node closes the socket of what is no HTTP with a 400.
     this.#http.on('clientError', (_error, socket) => {
       if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n');
@@ -78,16 +78,16 @@ export class SnapshotHttp {
   }
 
   async #describe(table: string, response: ServerResponse): Promise<void> {
-    const snapshot = await this.#source.openSnapshot(table, this.#call(openMs));
+    const snapshot = await this.#source.openSnapshot(table, this.#call(OPEN_MS));
     const { tag } = snapshot;
     snapshot.close();
     response.writeHead(200, headersOf(tag)).end();
   }
 
   async #send(table: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const deadlineMs = this.#options.clock.monotonicMs() + downloadMs;
+    const deadlineMs = this.#options.clock.monotonicMs() + DOWNLOAD_MS;
     const wanted = resumedAt(request);
-    const download = await this.#downloads.begin({ table, ...wanted }, this.#call(openMs));
+    const download = await this.#downloads.begin({ table, ...wanted }, this.#call(OPEN_MS));
     const { from, sizeBytes } = download;
     if (sizeBytes !== undefined && from >= sizeBytes) {
       download.end();

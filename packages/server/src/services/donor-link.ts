@@ -4,9 +4,9 @@ import { type GrpcLeaderLink, type LinkTls, openGrpcLeaderLink } from '@coxswain
 import type { Certificates } from '../process/certificates.js';
 
 /** More than any message of a log holds (P4). */
-const donorMessageBytesMax = 16 * 1024 * 1024;
+const DONOR_MESSAGE_BYTES_MAX = 16 * 1024 * 1024;
 /** A donor that is gone is noticed in twice that time. */
-const donorKeepaliveMs = 5_000;
+const DONOR_KEEPALIVE_MS = 5_000;
 
 /** Opens a link to a node of the cluster that is cloned. */
 export function openDonorLink(
@@ -19,9 +19,9 @@ export function openDonorLink(
     address,
     token,
     tls: isTls ? () => authority?.current ?? {} : undefined,
-    messageBytesMax: donorMessageBytesMax,
-    keepaliveTimeMs: donorKeepaliveMs,
-    keepaliveTimeoutMs: donorKeepaliveMs,
+    messageBytesMax: DONOR_MESSAGE_BYTES_MAX,
+    keepaliveTimeMs: DONOR_KEEPALIVE_MS,
+    keepaliveTimeoutMs: DONOR_KEEPALIVE_MS,
     clock: systemClock,
     log,
   });

@@ -6,11 +6,11 @@ import { transportErrors } from '../grpc/errors.js';
 const { HealthCheckResponse_ServingStatus: ServingStatus, HealthService: definition } = health;
 
 /** The name by which moco-agent's form of health is asked for, and the conditions that it knows. */
-const mocoName = 'moco';
+const MOCO_NAME = 'moco';
 const mocoConditions = ['hasIOThreadError', 'hasSQLThreadError', 'isUnderCloning'] as const;
 
 /** How often a Watch looks whether the state has changed. */
-const watchIntervalMs = 250;
+const WATCH_INTERVAL_MS = 250;
 
 /**
  * grpc.health.v1.Health for the whole node (the empty name) and for each service on the listener. A service
@@ -46,7 +46,7 @@ export class HealthService {
   }
 
   check(request: health.HealthCheckRequest, call: CallContext): health.HealthCheckResponse {
-    if (request.service === mocoName) return this.#checkAsMoco();
+    if (request.service === MOCO_NAME) return this.#checkAsMoco();
     const status = this.#statusOf(request.service);
     if (status === ServingStatus.SERVICE_UNKNOWN) throw transportErrors.serviceUnknown();
     const readiness = this.readiness();
@@ -67,7 +67,7 @@ export class HealthService {
       if (status !== last) yield { status };
       last = status;
       if (this.#isDraining) return;
-      await sleep(watchIntervalMs, call.signal);
+      await sleep(WATCH_INTERVAL_MS, call.signal);
     }
   }
 
@@ -95,7 +95,7 @@ export class HealthService {
   }
 
   #statusOf(name: string): health.HealthCheckResponse_ServingStatus {
-    const service = name === '' || name === mocoName ? { needsReadiness: true } : this.#services.get(name);
+    const service = name === '' || name === MOCO_NAME ? { needsReadiness: true } : this.#services.get(name);
     if (!service) return ServingStatus.SERVICE_UNKNOWN;
     if (this.#isDraining) return ServingStatus.NOT_SERVING;
     if (!service.needsReadiness) return ServingStatus.SERVING;

@@ -24,26 +24,26 @@ import {
 } from './requests.js';
 
 /** A page of a response ends before this: what Regatta leaves of a 4 MiB message for everything else. */
-const pageSizeBytesMax = 4 * 1024 * 1024 - 1024;
+const PAGE_SIZE_BYTES_MAX = 4 * 1024 * 1024 - 1024;
 
 /**
  * A page of IterateRange ends before the first size, then before twice that, and so on up to the second: a stream that
  * nobody reads costs little, and the garbage of a large page costs more than its message saves.
  */
-const firstPageBytesMax = 16 * 1024;
-const laterPageBytesMax = 1024 * 1024;
+const FIRST_PAGE_BYTES_MAX = 16 * 1024;
+const LATER_PAGE_BYTES_MAX = 1024 * 1024;
 
 /**
  * Pages of ranges that are read at a time, but for the first chunk of a Range or Txn, which may be all of it. Far fewer
  * than libuv has threads (8, see bin/coxswain.cjs): more would stand in line before the reads and writes of others, and
  * each takes a multiple of its size while it is made.
  */
-const pagesReadMax = 2;
+const PAGES_READ_MAX = 2;
 
 /** What a range that is answered from memory takes at most: copying it holds up nobody. */
-const cachedSizeBytesMax = 256 * 1024;
+const CACHED_SIZE_BYTES_MAX = 256 * 1024;
 /** Gaps of one range that are filled before it is read another way. */
-const cacheFillsMax = 16;
+const CACHE_FILLS_MAX = 16;
 
 /** The message itself where its pairs were copied as they are. */
 type RangeAnswer = regatta.RangeResponse | Buffer;
@@ -64,7 +64,7 @@ type Forwarding = Pick<ForwardedWrites, 'put' | 'deleteRange' | 'txn' | 'range'>
 export class KvService {
   readonly #node: KvNode;
   readonly #writes: Forwarding | undefined;
-  readonly #pageTurns = new Semaphore(pagesReadMax);
+  readonly #pageTurns = new Semaphore(PAGES_READ_MAX);
 
   /** `writes`: where a follower cluster's writes go. */
   constructor(node: KvNode, writes?: Forwarding) {
@@ -107,11 +107,11 @@ export class KvService {
     const view = openView(readable, request);
     try {
       const header = toWireHeader(readable.header(view.revision));
-      let query: RangeQuery | undefined = { ...toQuery(request), maxBytes: firstPageBytesMax };
+      let query: RangeQuery | undefined = { ...toQuery(request), maxBytes: FIRST_PAGE_BYTES_MAX };
       const isAwaited = (): boolean => !call.isEnded;
       const nextPage = async (wanted: RangeQuery): Promise<regatta.RangeResponse> => {
         const page = await view.range(wanted, isAwaited);
-        query = queryBehind(wanted, page, Math.min(2 * wanted.maxBytes, laterPageBytesMax));
+        query = queryBehind(wanted, page, Math.min(2 * wanted.maxBytes, LATER_PAGE_BYTES_MAX));
         return toRangeResponse(header, page);
       };
       while (query !== undefined) {
@@ -170,7 +170,7 @@ export class KvService {
     const { compare, success, failure } = request;
     if (shape.isReadOnly) {
       const readable = await this.#node.kv.read(name, linearizable, call);
-      const room = call.reserve(pageSizeBytesMax);
+      const room = call.reserve(PAGE_SIZE_BYTES_MAX);
       if (room !== undefined) await room;
       return this.#inTurns(call, (isAwaited) => readTxn(readable, { compare, success, failure }, isAwaited));
     }
@@ -205,7 +205,7 @@ export class KvService {
         ? readLatest(readable, request)
         : room.then(() => readLatest(readable, request));
     }
-    if (isCacheable(request)) return this.#readCached(readable, request, call, cacheFillsMax, false);
+    if (isCacheable(request)) return this.#readCached(readable, request, call, CACHE_FILLS_MAX, false);
     return this.#readStored(readable, request, call);
   }
 
@@ -222,7 +222,7 @@ export class KvService {
     try {
       found = readable.table.cachedRange(
         { key: request.key, rangeEnd: request.rangeEnd, limit },
-        cachedSizeBytesMax,
+        CACHED_SIZE_BYTES_MAX,
       );
     } catch (error) {
       throw tableApiError(error);
@@ -251,11 +251,11 @@ export class KvService {
   ): Promise<regatta.RangeResponse> {
     // A page takes some megabytes from here on until it is sent, and a client may ask for thousands at once.
     const read = () => this.#inTurns(call, (isAwaited) => readPage(readable, request, isAwaited));
-    const room = call.reserve(pageSizeBytesMax);
+    const room = call.reserve(PAGE_SIZE_BYTES_MAX);
     return room === undefined ? read() : room.then(read);
   }
 
-  /** Reads a page whose first chunk is read at once, and what follows it when it is its turn, see `pagesReadMax`. */
+  /** Reads a page whose first chunk is read at once, and what follows it when it is its turn, see `PAGES_READ_MAX`. */
   async #inTurns<Answer>(
     call: CallContext,
     read: (isAwaited: () => boolean | Promise<boolean>) => Promise<Answer>,
@@ -396,7 +396,7 @@ function toQuery(request: regatta.RangeRequest): RangeQuery {
     maxModRevision: toNumber(request.maxModRevision),
     minCreateRevision: toNumber(request.minCreateRevision),
     maxCreateRevision: toNumber(request.maxCreateRevision),
-    maxBytes: pageSizeBytesMax,
+    maxBytes: PAGE_SIZE_BYTES_MAX,
   };
 }
 

@@ -5,7 +5,7 @@ import { maintenance } from '@coxswain/protocol';
 import { type CallContext, type Method, stream, unary, upload } from '../grpc/call.js';
 
 /** Copying tables takes as long as it takes, where the caller said nothing (docs/protocol.md §3). */
-const copyDeadlineMs = 3_600_000;
+const COPY_DEADLINE_MS = 3_600_000;
 
 /** What the service asks of the node. `Node` implements it. */
 type MaintenanceNode = Pick<NodeParts, 'cluster' | 'follower' | 'maintenance'>;
@@ -86,13 +86,13 @@ export class MaintenanceService {
 
   methods(): readonly Method[] {
     const { backup, restore, reset, promote, restoreArchive, forgetClone } = maintenance.MaintenanceService;
-    const copying = { deadlineMs: copyDeadlineMs, isCutAtDeadline: true } as const;
+    const copying = { deadlineMs: COPY_DEADLINE_MS, isCutAtDeadline: true } as const;
     return [
       stream(backup, (request, call) => this.#backups.backup(request, call), copying),
       upload(restore, (messages, call) => this.#restores.restore(messages, call), copying),
       stream(restoreArchive, (request, call) => this.#archiveRestores.restore(request, call), copying),
       unary(reset, (request, call) => this.reset(request, call)),
-      unary(promote, (request, call) => this.promote(request, call), { deadlineMs: copyDeadlineMs }),
+      unary(promote, (request, call) => this.promote(request, call), { deadlineMs: COPY_DEADLINE_MS }),
       unary(forgetClone, (request, call) => this.forgetClone(request, call)),
     ];
   }

@@ -5,7 +5,7 @@ import { transportErrors } from '../grpc/errors.js';
 import type { MetricsPage } from '../metrics/metrics-page.js';
 
 /** The longest page that fits a message which clients take by default, 4 MiB. */
-const pageBytesMax = 4 * 1024 * 1024 - 1024;
+const PAGE_BYTES_MAX = 4 * 1024 * 1024 - 1024;
 
 /** regatta.v1.Metrics, as Armada has it: its console asks for the metrics over the API. */
 export class MetricsService {
@@ -22,7 +22,7 @@ export class MetricsService {
     if (format !== '') throw transportErrors.metricsFormatUnknown();
     const metricsData = await this.#page.text();
     const lengthBytes = Buffer.byteLength(metricsData);
-    if (lengthBytes > pageBytesMax) throw transportErrors.metricsTooLong(lengthBytes);
+    if (lengthBytes > PAGE_BYTES_MAX) throw transportErrors.metricsTooLong(lengthBytes);
     return { metricsData, timestamp: BigInt(Math.floor(this.#clock.nowMs() / 1000)) };
   }
 

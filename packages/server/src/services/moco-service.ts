@@ -3,7 +3,7 @@ import { moco } from '@coxswain/protocol';
 import { type Method, unary } from '../grpc/call.js';
 
 /** Where the caller said nothing: a clone waits for the donor and for every member, flushing for the store. */
-const deadlineMs = 60_000;
+const DEADLINE_MS = 60_000;
 
 /** CloneService and BackupBinlogService of moco-agent (docs/operations-protocols.md §2). */
 export function mocoMethods(clones: Clones, backups: BinlogBackups): readonly Method[] {
@@ -17,7 +17,7 @@ export function mocoMethods(clones: Clones, backups: BinlogBackups): readonly Me
         await clones.begin(request, token, call);
         return {};
       },
-      { deadlineMs },
+      { deadlineMs: DEADLINE_MS },
     ),
     unary(
       flushBinlog,
@@ -25,7 +25,7 @@ export function mocoMethods(clones: Clones, backups: BinlogBackups): readonly Me
         await backups.flush(request, call);
         return {};
       },
-      { deadlineMs },
+      { deadlineMs: DEADLINE_MS },
     ),
     unary(flushAndBackupBinlog, async (request, call) => {
       await backups.begin(request, call);

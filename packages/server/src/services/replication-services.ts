@@ -3,8 +3,8 @@ import type { LeaderReplication } from '@coxswain/replication';
 import { type Method, stream, unary } from '../grpc/call.js';
 
 /** Where the caller said nothing (docs/protocol.md §3). */
-const logDeadlineMs = 60_000;
-const snapshotDeadlineMs = 3_600_000;
+const LOG_DEADLINE_MS = 60_000;
+const SNAPSHOT_DEADLINE_MS = 3_600_000;
 
 const asItIs = (message: Buffer): Buffer => message;
 
@@ -27,13 +27,13 @@ export function replicationMethods(leader: LeaderReplication): readonly Method[]
 export function tableMethods(leader: LeaderReplication): readonly Method[] {
   return [
     stream(replication.SnapshotService.stream, (request, call) => leader.snapshot(request, call), {
-      deadlineMs: snapshotDeadlineMs,
+      deadlineMs: SNAPSHOT_DEADLINE_MS,
     }),
     stream(
       // Its messages come encoded.
       { ...replication.LogService.replicate, responseSerialize: asItIs, responseDeserialize: asItIs },
       (request, call) => leader.replicate(request, call),
-      { deadlineMs: logDeadlineMs },
+      { deadlineMs: LOG_DEADLINE_MS },
     ),
   ];
 }

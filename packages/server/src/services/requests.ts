@@ -3,14 +3,14 @@ import type { mvcc, regatta } from '@coxswain/protocol';
 import { rangeId } from '@coxswain/table';
 
 /** Keys, and ends of ranges, are at most so long. */
-const keySizeBytesMax = 1024;
+const KEY_SIZE_BYTES_MAX = 1024;
 /** Values are at most so long. */
-const valueSizeBytesMax = 2 * 1024 * 1024;
+const VALUE_SIZE_BYTES_MAX = 2 * 1024 * 1024;
 
 /** What a transaction may hold of operations over ranges: each may visit every key of its table (A4). */
-const rangesMax = 1024;
-const rangeDeletionsMax = 128;
-const rangeComparesMax = 64;
+const RANGES_MAX = 1024;
+const RANGE_DELETIONS_MAX = 128;
+const RANGE_COMPARES_MAX = 64;
 
 const greatestSafe = BigInt(Number.MAX_SAFE_INTEGER);
 
@@ -52,12 +52,12 @@ export function checkTableAndKey(table: Buffer, key: Buffer): void {
 
 /** Whether key and range_end are short enough; checked after the table's existence. */
 export function areKeysShort(key: Buffer, rangeEnd: Buffer): boolean {
-  return key.length <= keySizeBytesMax && rangeEnd.length <= keySizeBytesMax;
+  return key.length <= KEY_SIZE_BYTES_MAX && rangeEnd.length <= KEY_SIZE_BYTES_MAX;
 }
 
 /** Whether the value is short enough; checked last. */
 export function isValueShort(value: Buffer): boolean {
-  return value.length <= valueSizeBytesMax;
+  return value.length <= VALUE_SIZE_BYTES_MAX;
 }
 
 /** Every operation in both branches is a Range, or there is none. */
@@ -122,8 +122,8 @@ export function checkTxnRequest(request: regatta.TxnRequest): TxnShape {
  * equal and have no write between them are read once, and count once.
  */
 function checkRangeCounts({ compare, success, failure }: regatta.TxnRequest): void {
-  if (compare.filter(({ rangeEnd }) => rangeEnd.length > 0).length > rangeComparesMax) {
-    throw errors.tooManyRanges('compares', rangeComparesMax);
+  if (compare.filter(({ rangeEnd }) => rangeEnd.length > 0).length > RANGE_COMPARES_MAX) {
+    throw errors.tooManyRanges('compares', RANGE_COMPARES_MAX);
   }
   checkBranch(success);
   checkBranch(failure);
@@ -141,8 +141,8 @@ function checkBranch(operations: readonly mvcc.RequestOp[]): void {
     if (!known.has(id)) rangeCount += 1;
     known.add(id);
   }
-  if (rangeCount > rangesMax) throw errors.tooManyRanges('different ranges', rangesMax);
-  if (deletionCount > rangeDeletionsMax) throw errors.tooManyRanges('deletions', rangeDeletionsMax);
+  if (rangeCount > RANGES_MAX) throw errors.tooManyRanges('different ranges', RANGES_MAX);
+  if (deletionCount > RANGE_DELETIONS_MAX) throw errors.tooManyRanges('deletions', RANGE_DELETIONS_MAX);
 }
 
 const noBytes = Buffer.alloc(0);

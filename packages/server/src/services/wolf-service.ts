@@ -3,9 +3,9 @@ import { wolfRaft } from '@coxswain/protocol';
 import { type Method, unary } from '../grpc/call.js';
 
 /** Where the caller said nothing: a member may have to sync its disk first, or to load a whole snapshot. */
-const deadlineMs = 60_000;
+const DEADLINE_MS = 60_000;
 /** Callers send gzip and expect it (trap 5). */
-const options = { deadlineMs, isAnswerGzipped: true };
+const options = { deadlineMs: DEADLINE_MS, isAnswerGzipped: true };
 
 /** wolf.raft of the seed (docs/operations-protocols.md §1). What is refused says so in the answer, with gRPC status OK (trap 4). */
 export function wolfMethods(wolf: Wolf): readonly Method[] {

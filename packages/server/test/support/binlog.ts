@@ -47,8 +47,8 @@ export const change = (node: OneNode, nodeId: string, action: string): Promise<A
 export const indented = (message: string, code: number): string =>
   `{\n  "message": ${JSON.stringify(message)},\n  "code": ${code},\n  "data": null\n}\n`;
 
-export const jsonType = 'application/json; charset=UTF-8';
-export const textType = 'text/plain; charset=utf-8';
+export const JSON_TYPE = 'application/json; charset=UTF-8';
+export const TEXT_TYPE = 'text/plain; charset=utf-8';
 
 /** Reads JSON whose integers go beyond 2^53: each stays the text that it was. */
 function parseExactly(text: string): unknown {

@@ -19,11 +19,17 @@ const testFlags = {
 
 /** A real node with real disk and real sockets, alone in its cluster. */
 export class OneNode {
+  readonly #temporary: TemporaryDirectory;
+  readonly #config: Config;
+
   private constructor(
     readonly server: Server,
-    private readonly temporary: TemporaryDirectory,
-    private readonly config: Config,
-  ) {}
+    temporary: TemporaryDirectory,
+    config: Config,
+  ) {
+    this.#temporary = temporary;
+    this.#config = config;
+  }
 
   /** Starts a node and, unless told otherwise, waits until it is ready. */
   static async start(
@@ -60,7 +66,7 @@ export class OneNode {
 
   /** Where it keeps its data, unless its flags say where. */
   get directory(): string {
-    return this.temporary.path;
+    return this.#temporary.path;
   }
 
   /** The API listener's `host:port`. */
@@ -80,7 +86,7 @@ export class OneNode {
 
   /** As SIGHUP does when its file has another token. */
   replaceToken(name: 'maintenance.token' | 'clone.token', token: string): void {
-    this.server.replaceTokens({ ...this.config, [name]: token });
+    this.server.replaceTokens({ ...this.#config, [name]: token });
   }
 
   rpc(): Rpc {
@@ -95,6 +101,6 @@ export class OneNode {
 
   async stop(): Promise<void> {
     await this.server.stop();
-    this.temporary.remove();
+    this.#temporary.remove();
   }
 }

@@ -3,18 +3,18 @@
  * the stock peers of these tests, so that ours is read and fed by another hand than its own.
  */
 const identifier = Buffer.from('ff060000734e61507059', 'hex');
-const blockBytesMax = 65_536;
-const compressed = 0x00;
-const plain = 0x01;
-const firstSkippable = 0x80;
+const BLOCK_BYTES_MAX = 65_536;
+const COMPRESSED = 0x00;
+const PLAIN = 0x01;
+const FIRST_SKIPPABLE = 0x80;
 
 /** A stream of uncompressed blocks. */
 export function frame(bytes: Buffer): Buffer {
   const parts: Buffer[] = [identifier];
-  for (let at = 0; at < bytes.length; at += blockBytesMax) {
-    const block = bytes.subarray(at, at + blockBytesMax);
+  for (let at = 0; at < bytes.length; at += BLOCK_BYTES_MAX) {
+    const block = bytes.subarray(at, at + BLOCK_BYTES_MAX);
     const header = Buffer.alloc(8);
-    header[0] = plain;
+    header[0] = PLAIN;
     header.writeUIntLE(4 + block.length, 1, 3);
     header.writeUInt32LE(maskedChecksum(block), 4);
     parts.push(header, block);
@@ -30,9 +30,9 @@ export function unframe(stream: Buffer): Buffer {
     const type = stream[at]!;
     const end = at + 4 + stream.readUIntLE(at + 1, 3);
     if (end > stream.length) throw new Error('the stream breaks off');
-    if (type < firstSkippable) {
+    if (type < FIRST_SKIPPABLE) {
       const body = stream.subarray(at + 8, end);
-      const block = type === compressed ? uncompress(body) : body;
+      const block = type === COMPRESSED ? uncompress(body) : body;
       if (maskedChecksum(block) !== stream.readUInt32LE(at + 4)) throw new Error('a wrong checksum');
       blocks.push(block);
     }

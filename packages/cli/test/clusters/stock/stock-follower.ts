@@ -3,9 +3,9 @@ import { StockReplica } from '@coxswain/testing';
 import { ReplicationClient } from './replication-client.js';
 import { unframe } from './snappy-frames.js';
 
-const pollMs = 20;
-const notFound = 5;
-const failedPrecondition = 9;
+const POLL_MS = 20;
+const NOT_FOUND = 5;
+const FAILED_PRECONDITION = 9;
 
 /** A stock follower cluster as docs/protocol.md §3 describes it: it polls, and knows nothing of ours. */
 export class StockFollower {
@@ -45,7 +45,7 @@ export class StockFollower {
         this.errors.push(String(error));
       }
       // As stock does: the time between its looks is its own.
-      await sleep(pollMs);
+      await sleep(POLL_MS);
     }
   }
 
@@ -67,9 +67,9 @@ export class StockFollower {
       else if (error !== undefined) throw new Error(error);
     } catch (error) {
       const { code } = error as { code?: number };
-      if (code === notFound) return;
+      if (code === NOT_FOUND) return;
       // Longer where the leader cluster is not ready for it, as stock does.
-      if (code === failedPrecondition) await sleep(pollMs * 10);
+      if (code === FAILED_PRECONDITION) await sleep(POLL_MS * 10);
       throw error;
     }
   }

@@ -12,7 +12,7 @@ import { frame } from './snappy-frames.js';
 
 const { PUT, DELETE, TXN } = mvcc.Command_CommandType;
 /** Odd pieces of snapshots, so that nothing ends where it is convenient. */
-const chunkBytes = 777;
+const CHUNK_BYTES = 777;
 
 /** A table, and how its next snapshots end too early: with an error, or as if nothing were missing. */
 interface StoredTable {
@@ -163,8 +163,8 @@ export class StockLeader {
     const whole = frame(stored.log.snapshot());
     const broken = stored.brokenSnapshots.shift();
     const stream = broken === undefined ? whole : whole.subarray(0, whole.length / 2);
-    for (let at = 0; at < stream.length; at += chunkBytes) {
-      const data = stream.subarray(at, at + chunkBytes);
+    for (let at = 0; at < stream.length; at += CHUNK_BYTES) {
+      const data = stream.subarray(at, at + CHUNK_BYTES);
       call.write(replication.SnapshotChunk.fromPartial({ data, len: BigInt(data.length) }));
     }
     if (broken === 'error') {

@@ -5,9 +5,6 @@
 // source: moco/agentrpc.proto
 
 /* eslint-disable */
-import { WireReader } from "../../wire/wire-reader.js";
-import { beginMessage, WireWriter } from "../../wire/wire-writer.js";
-import type { handleUnaryCall, UntypedServiceImplementation } from "@grpc/grpc-js";
 
 export const protobufPackage = "";
 
@@ -64,11 +61,23 @@ export interface FlushBinlogRequest {
 export interface FlushBinlogResponse {
 }
 
+import type { DeepPartial, MessageType } from "../../wire/message-type.js";
+import type { WireWriter } from "../../wire/wire-writer.js";
+import { beginMessage } from "../../wire/wire-writer.js";
+import { WireReader } from "../../wire/wire-reader.js";
+import type { handleUnaryCall, UntypedServiceImplementation } from "@grpc/grpc-js";
+
+// Codecs and services: packages/protocol/generator/codecs.mjs
+
 function createBaseCloneRequest(): CloneRequest {
-  return { external: false, donorHost: "", donorPort: 0 };
+  return {
+    external: false,
+    donorHost: "",
+    donorPort: 0,
+  };
 }
 
-export const CloneRequest: MessageFns<CloneRequest> = {
+export const CloneRequest: MessageType<CloneRequest> = {
   encode(message: CloneRequest, writer: WireWriter = beginMessage()): WireWriter {
     if (message.external !== false) {
       writer.tag(8).bool(message.external);
@@ -90,26 +99,17 @@ export const CloneRequest: MessageFns<CloneRequest> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 8) {
-            break;
-          }
-
+          if (tag !== 8) break;
           message.external = reader.bool();
           continue;
         }
         case 2: {
-          if (tag !== 18) {
-            break;
-          }
-
+          if (tag !== 18) break;
           message.donorHost = reader.string();
           continue;
         }
         case 3: {
-          if (tag !== 24) {
-            break;
-          }
-
+          if (tag !== 24) break;
           message.donorPort = reader.int32();
           continue;
         }
@@ -123,6 +123,7 @@ export const CloneRequest: MessageFns<CloneRequest> = {
   create(base?: DeepPartial<CloneRequest>): CloneRequest {
     return CloneRequest.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<CloneRequest>): CloneRequest {
     const message = createBaseCloneRequest();
     message.external = object.external ?? false;
@@ -133,11 +134,12 @@ export const CloneRequest: MessageFns<CloneRequest> = {
 };
 
 function createBaseCloneResponse(): CloneResponse {
-  return {};
+  return {
+  };
 }
 
-export const CloneResponse: MessageFns<CloneResponse> = {
-  encode(_: CloneResponse, writer: WireWriter = beginMessage()): WireWriter {
+export const CloneResponse: MessageType<CloneResponse> = {
+  encode(_message: CloneResponse, writer: WireWriter = beginMessage()): WireWriter {
     return writer;
   },
 
@@ -158,7 +160,8 @@ export const CloneResponse: MessageFns<CloneResponse> = {
   create(base?: DeepPartial<CloneResponse>): CloneResponse {
     return CloneResponse.fromPartial(base ?? {});
   },
-  fromPartial(_: DeepPartial<CloneResponse>): CloneResponse {
+
+  fromPartial(_object: DeepPartial<CloneResponse>): CloneResponse {
     const message = createBaseCloneResponse();
     return message;
   },
@@ -176,7 +179,7 @@ function createBaseFlushAndBackupBinlogRequest(): FlushAndBackupBinlogRequest {
   };
 }
 
-export const FlushAndBackupBinlogRequest: MessageFns<FlushAndBackupBinlogRequest> = {
+export const FlushAndBackupBinlogRequest: MessageType<FlushAndBackupBinlogRequest> = {
   encode(message: FlushAndBackupBinlogRequest, writer: WireWriter = beginMessage()): WireWriter {
     if (message.backupId !== "") {
       writer.tag(10).string(message.backupId);
@@ -210,58 +213,37 @@ export const FlushAndBackupBinlogRequest: MessageFns<FlushAndBackupBinlogRequest
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.backupId = reader.string();
           continue;
         }
         case 2: {
-          if (tag !== 18) {
-            break;
-          }
-
+          if (tag !== 18) break;
           message.bucketHost = reader.string();
           continue;
         }
         case 3: {
-          if (tag !== 24) {
-            break;
-          }
-
+          if (tag !== 24) break;
           message.bucketPort = reader.int32();
           continue;
         }
         case 4: {
-          if (tag !== 34) {
-            break;
-          }
-
+          if (tag !== 34) break;
           message.bucketName = reader.string();
           continue;
         }
         case 5: {
-          if (tag !== 42) {
-            break;
-          }
-
+          if (tag !== 42) break;
           message.bucketRegion = reader.string();
           continue;
         }
         case 6: {
-          if (tag !== 50) {
-            break;
-          }
-
+          if (tag !== 50) break;
           message.accessKeyId = reader.string();
           continue;
         }
         case 7: {
-          if (tag !== 58) {
-            break;
-          }
-
+          if (tag !== 58) break;
           message.secretAccessKey = reader.string();
           continue;
         }
@@ -275,6 +257,7 @@ export const FlushAndBackupBinlogRequest: MessageFns<FlushAndBackupBinlogRequest
   create(base?: DeepPartial<FlushAndBackupBinlogRequest>): FlushAndBackupBinlogRequest {
     return FlushAndBackupBinlogRequest.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<FlushAndBackupBinlogRequest>): FlushAndBackupBinlogRequest {
     const message = createBaseFlushAndBackupBinlogRequest();
     message.backupId = object.backupId ?? "";
@@ -289,11 +272,12 @@ export const FlushAndBackupBinlogRequest: MessageFns<FlushAndBackupBinlogRequest
 };
 
 function createBaseFlushAndBackupBinlogResponse(): FlushAndBackupBinlogResponse {
-  return {};
+  return {
+  };
 }
 
-export const FlushAndBackupBinlogResponse: MessageFns<FlushAndBackupBinlogResponse> = {
-  encode(_: FlushAndBackupBinlogResponse, writer: WireWriter = beginMessage()): WireWriter {
+export const FlushAndBackupBinlogResponse: MessageType<FlushAndBackupBinlogResponse> = {
+  encode(_message: FlushAndBackupBinlogResponse, writer: WireWriter = beginMessage()): WireWriter {
     return writer;
   },
 
@@ -314,17 +298,20 @@ export const FlushAndBackupBinlogResponse: MessageFns<FlushAndBackupBinlogRespon
   create(base?: DeepPartial<FlushAndBackupBinlogResponse>): FlushAndBackupBinlogResponse {
     return FlushAndBackupBinlogResponse.fromPartial(base ?? {});
   },
-  fromPartial(_: DeepPartial<FlushAndBackupBinlogResponse>): FlushAndBackupBinlogResponse {
+
+  fromPartial(_object: DeepPartial<FlushAndBackupBinlogResponse>): FlushAndBackupBinlogResponse {
     const message = createBaseFlushAndBackupBinlogResponse();
     return message;
   },
 };
 
 function createBaseFlushBinlogRequest(): FlushBinlogRequest {
-  return { delete: false };
+  return {
+    delete: false,
+  };
 }
 
-export const FlushBinlogRequest: MessageFns<FlushBinlogRequest> = {
+export const FlushBinlogRequest: MessageType<FlushBinlogRequest> = {
   encode(message: FlushBinlogRequest, writer: WireWriter = beginMessage()): WireWriter {
     if (message.delete !== false) {
       writer.tag(8).bool(message.delete);
@@ -340,10 +327,7 @@ export const FlushBinlogRequest: MessageFns<FlushBinlogRequest> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 8) {
-            break;
-          }
-
+          if (tag !== 8) break;
           message.delete = reader.bool();
           continue;
         }
@@ -357,6 +341,7 @@ export const FlushBinlogRequest: MessageFns<FlushBinlogRequest> = {
   create(base?: DeepPartial<FlushBinlogRequest>): FlushBinlogRequest {
     return FlushBinlogRequest.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<FlushBinlogRequest>): FlushBinlogRequest {
     const message = createBaseFlushBinlogRequest();
     message.delete = object.delete ?? false;
@@ -365,11 +350,12 @@ export const FlushBinlogRequest: MessageFns<FlushBinlogRequest> = {
 };
 
 function createBaseFlushBinlogResponse(): FlushBinlogResponse {
-  return {};
+  return {
+  };
 }
 
-export const FlushBinlogResponse: MessageFns<FlushBinlogResponse> = {
-  encode(_: FlushBinlogResponse, writer: WireWriter = beginMessage()): WireWriter {
+export const FlushBinlogResponse: MessageType<FlushBinlogResponse> = {
+  encode(_message: FlushBinlogResponse, writer: WireWriter = beginMessage()): WireWriter {
     return writer;
   },
 
@@ -390,7 +376,8 @@ export const FlushBinlogResponse: MessageFns<FlushBinlogResponse> = {
   create(base?: DeepPartial<FlushBinlogResponse>): FlushBinlogResponse {
     return FlushBinlogResponse.fromPartial(base ?? {});
   },
-  fromPartial(_: DeepPartial<FlushBinlogResponse>): FlushBinlogResponse {
+
+  fromPartial(_object: DeepPartial<FlushBinlogResponse>): FlushBinlogResponse {
     const message = createBaseFlushBinlogResponse();
     return message;
   },
@@ -424,11 +411,9 @@ export const BackupBinlogServiceService = {
     path: "/BackupBinlogService/FlushAndBackupBinlog" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: FlushAndBackupBinlogRequest): Buffer =>
-      FlushAndBackupBinlogRequest.encode(value).finish(),
+    requestSerialize: (value: FlushAndBackupBinlogRequest): Buffer => FlushAndBackupBinlogRequest.encode(value).finish(),
     requestDeserialize: (value: Buffer): FlushAndBackupBinlogRequest => FlushAndBackupBinlogRequest.decode(value),
-    responseSerialize: (value: FlushAndBackupBinlogResponse): Buffer =>
-      FlushAndBackupBinlogResponse.encode(value).finish(),
+    responseSerialize: (value: FlushAndBackupBinlogResponse): Buffer => FlushAndBackupBinlogResponse.encode(value).finish(),
     responseDeserialize: (value: Buffer): FlushAndBackupBinlogResponse => FlushAndBackupBinlogResponse.decode(value),
   },
   /** FlushBinlog cuts the open objects of the archive, so that they are stored. */
@@ -450,18 +435,3 @@ export interface BackupBinlogServiceServer extends UntypedServiceImplementation 
   flushBinlog: handleUnaryCall<FlushBinlogRequest, FlushBinlogResponse>;
 }
 
-type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;
-
-export type DeepPartial<T> = T extends bigint ? string | number | bigint
-  : T extends Builtin ? T : T extends globalThis.Array<infer U> ? globalThis.Array<DeepPartial<U>>
-  : T extends ReadonlyArray<infer U> ? ReadonlyArray<DeepPartial<U>>
-  : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
-  : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
-  : Partial<T>;
-
-export interface MessageFns<T> {
-  encode(message: T, writer?: WireWriter): WireWriter;
-  decode(input: WireReader | Uint8Array, length?: number): T;
-  create(base?: DeepPartial<T>): T;
-  fromPartial(object: DeepPartial<T>): T;
-}

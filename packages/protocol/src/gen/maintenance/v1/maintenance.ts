@@ -5,14 +5,6 @@
 // source: maintenance/v1/maintenance.proto
 
 /* eslint-disable */
-import { emptyBytes, WireReader } from "../../../wire/wire-reader.js";
-import { beginMessage, WireWriter } from "../../../wire/wire-writer.js";
-import type {
-  handleClientStreamingCall,
-  handleServerStreamingCall,
-  handleUnaryCall,
-  UntypedServiceImplementation,
-} from "@grpc/grpc-js";
 import { SnapshotChunk } from "../../replication/v1/replication.js";
 
 export const protobufPackage = "maintenance.v1";
@@ -159,11 +151,25 @@ export interface ForgetCloneResponse {
   error: string;
 }
 
+import { emptyBytes, WireReader } from "../../../wire/wire-reader.js";
+import type { DeepPartial, MessageType } from "../../../wire/message-type.js";
+import type { WireWriter } from "../../../wire/wire-writer.js";
+import { beginMessage } from "../../../wire/wire-writer.js";
+import type { handleClientStreamingCall, handleServerStreamingCall, handleUnaryCall, UntypedServiceImplementation } from "@grpc/grpc-js";
+
+// Codecs and services: packages/protocol/generator/codecs.mjs
+
 function createBaseBackupRequest(): BackupRequest {
-  return { table: emptyBytes, revision: 0n, afterKey: emptyBytes, shardId: 0n, recordBytes: 0n };
+  return {
+    table: emptyBytes,
+    revision: 0n,
+    afterKey: emptyBytes,
+    shardId: 0n,
+    recordBytes: 0n,
+  };
 }
 
-export const BackupRequest: MessageFns<BackupRequest> = {
+export const BackupRequest: MessageType<BackupRequest> = {
   encode(message: BackupRequest, writer: WireWriter = beginMessage()): WireWriter {
     if (message.table.length !== 0) {
       writer.tag(10).bytes(message.table);
@@ -191,43 +197,28 @@ export const BackupRequest: MessageFns<BackupRequest> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.table = reader.bytes();
           continue;
         }
         case 100: {
-          if (tag !== 800) {
-            break;
-          }
-
-          message.revision = reader.uint64() as bigint;
+          if (tag !== 800) break;
+          message.revision = reader.uint64();
           continue;
         }
         case 101: {
-          if (tag !== 810) {
-            break;
-          }
-
+          if (tag !== 810) break;
           message.afterKey = reader.bytes();
           continue;
         }
         case 102: {
-          if (tag !== 816) {
-            break;
-          }
-
-          message.shardId = reader.uint64() as bigint;
+          if (tag !== 816) break;
+          message.shardId = reader.uint64();
           continue;
         }
         case 103: {
-          if (tag !== 824) {
-            break;
-          }
-
-          message.recordBytes = reader.uint64() as bigint;
+          if (tag !== 824) break;
+          message.recordBytes = reader.uint64();
           continue;
         }
       }
@@ -240,24 +231,27 @@ export const BackupRequest: MessageFns<BackupRequest> = {
   create(base?: DeepPartial<BackupRequest>): BackupRequest {
     return BackupRequest.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<BackupRequest>): BackupRequest {
     const message = createBaseBackupRequest();
     message.table = object.table ?? emptyBytes;
-    message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
+    message.revision = BigInt(object.revision ?? 0n);
     message.afterKey = object.afterKey ?? emptyBytes;
-    message.shardId = (object.shardId !== undefined && object.shardId !== null) ? BigInt(object.shardId) : 0n;
-    message.recordBytes = (object.recordBytes !== undefined && object.recordBytes !== null)
-      ? BigInt(object.recordBytes)
-      : 0n;
+    message.shardId = BigInt(object.shardId ?? 0n);
+    message.recordBytes = BigInt(object.recordBytes ?? 0n);
     return message;
   },
 };
 
 function createBaseRestoreInfo(): RestoreInfo {
-  return { table: emptyBytes, baseRevision: 0n, sizeBytes: 0n };
+  return {
+    table: emptyBytes,
+    baseRevision: 0n,
+    sizeBytes: 0n,
+  };
 }
 
-export const RestoreInfo: MessageFns<RestoreInfo> = {
+export const RestoreInfo: MessageType<RestoreInfo> = {
   encode(message: RestoreInfo, writer: WireWriter = beginMessage()): WireWriter {
     if (message.table.length !== 0) {
       writer.tag(10).bytes(message.table);
@@ -279,27 +273,18 @@ export const RestoreInfo: MessageFns<RestoreInfo> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.table = reader.bytes();
           continue;
         }
         case 100: {
-          if (tag !== 800) {
-            break;
-          }
-
-          message.baseRevision = reader.uint64() as bigint;
+          if (tag !== 800) break;
+          message.baseRevision = reader.uint64();
           continue;
         }
         case 101: {
-          if (tag !== 808) {
-            break;
-          }
-
-          message.sizeBytes = reader.uint64() as bigint;
+          if (tag !== 808) break;
+          message.sizeBytes = reader.uint64();
           continue;
         }
       }
@@ -312,22 +297,23 @@ export const RestoreInfo: MessageFns<RestoreInfo> = {
   create(base?: DeepPartial<RestoreInfo>): RestoreInfo {
     return RestoreInfo.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<RestoreInfo>): RestoreInfo {
     const message = createBaseRestoreInfo();
     message.table = object.table ?? emptyBytes;
-    message.baseRevision = (object.baseRevision !== undefined && object.baseRevision !== null)
-      ? BigInt(object.baseRevision)
-      : 0n;
-    message.sizeBytes = (object.sizeBytes !== undefined && object.sizeBytes !== null) ? BigInt(object.sizeBytes) : 0n;
+    message.baseRevision = BigInt(object.baseRevision ?? 0n);
+    message.sizeBytes = BigInt(object.sizeBytes ?? 0n);
     return message;
   },
 };
 
 function createBaseRestoreMessage(): RestoreMessage {
-  return { data: undefined };
+  return {
+    data: undefined,
+  };
 }
 
-export const RestoreMessage: MessageFns<RestoreMessage> = {
+export const RestoreMessage: MessageType<RestoreMessage> = {
   encode(message: RestoreMessage, writer: WireWriter = beginMessage()): WireWriter {
     switch (message.data?.$case) {
       case "info":
@@ -348,18 +334,12 @@ export const RestoreMessage: MessageFns<RestoreMessage> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.data = { $case: "info", value: RestoreInfo.decode(reader, reader.length()) };
           continue;
         }
         case 2: {
-          if (tag !== 18) {
-            break;
-          }
-
+          if (tag !== 18) break;
           message.data = { $case: "chunk", value: SnapshotChunk.decode(reader, reader.length()) };
           continue;
         }
@@ -373,31 +353,34 @@ export const RestoreMessage: MessageFns<RestoreMessage> = {
   create(base?: DeepPartial<RestoreMessage>): RestoreMessage {
     return RestoreMessage.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<RestoreMessage>): RestoreMessage {
     const message = createBaseRestoreMessage();
     switch (object.data?.$case) {
-      case "info": {
-        if (object.data?.value !== undefined && object.data?.value !== null) {
+      case "info":
+        if (object.data.value !== undefined && object.data.value !== null) {
           message.data = { $case: "info", value: RestoreInfo.fromPartial(object.data.value) };
         }
         break;
-      }
-      case "chunk": {
-        if (object.data?.value !== undefined && object.data?.value !== null) {
+      case "chunk":
+        if (object.data.value !== undefined && object.data.value !== null) {
           message.data = { $case: "chunk", value: SnapshotChunk.fromPartial(object.data.value) };
         }
         break;
-      }
     }
     return message;
   },
 };
 
 function createBaseRestoreResponse(): RestoreResponse {
-  return { shardId: 0n, revision: 0n, keyCount: 0n };
+  return {
+    shardId: 0n,
+    revision: 0n,
+    keyCount: 0n,
+  };
 }
 
-export const RestoreResponse: MessageFns<RestoreResponse> = {
+export const RestoreResponse: MessageType<RestoreResponse> = {
   encode(message: RestoreResponse, writer: WireWriter = beginMessage()): WireWriter {
     if (message.shardId !== 0n) {
       writer.tag(800).uint64(message.shardId);
@@ -419,27 +402,18 @@ export const RestoreResponse: MessageFns<RestoreResponse> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 100: {
-          if (tag !== 800) {
-            break;
-          }
-
-          message.shardId = reader.uint64() as bigint;
+          if (tag !== 800) break;
+          message.shardId = reader.uint64();
           continue;
         }
         case 101: {
-          if (tag !== 808) {
-            break;
-          }
-
-          message.revision = reader.uint64() as bigint;
+          if (tag !== 808) break;
+          message.revision = reader.uint64();
           continue;
         }
         case 102: {
-          if (tag !== 816) {
-            break;
-          }
-
-          message.keyCount = reader.uint64() as bigint;
+          if (tag !== 816) break;
+          message.keyCount = reader.uint64();
           continue;
         }
       }
@@ -452,20 +426,24 @@ export const RestoreResponse: MessageFns<RestoreResponse> = {
   create(base?: DeepPartial<RestoreResponse>): RestoreResponse {
     return RestoreResponse.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<RestoreResponse>): RestoreResponse {
     const message = createBaseRestoreResponse();
-    message.shardId = (object.shardId !== undefined && object.shardId !== null) ? BigInt(object.shardId) : 0n;
-    message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
-    message.keyCount = (object.keyCount !== undefined && object.keyCount !== null) ? BigInt(object.keyCount) : 0n;
+    message.shardId = BigInt(object.shardId ?? 0n);
+    message.revision = BigInt(object.revision ?? 0n);
+    message.keyCount = BigInt(object.keyCount ?? 0n);
     return message;
   },
 };
 
 function createBaseResetRequest(): ResetRequest {
-  return { table: emptyBytes, resetAll: false };
+  return {
+    table: emptyBytes,
+    resetAll: false,
+  };
 }
 
-export const ResetRequest: MessageFns<ResetRequest> = {
+export const ResetRequest: MessageType<ResetRequest> = {
   encode(message: ResetRequest, writer: WireWriter = beginMessage()): WireWriter {
     if (message.table.length !== 0) {
       writer.tag(10).bytes(message.table);
@@ -484,18 +462,12 @@ export const ResetRequest: MessageFns<ResetRequest> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.table = reader.bytes();
           continue;
         }
         case 2: {
-          if (tag !== 16) {
-            break;
-          }
-
+          if (tag !== 16) break;
           message.resetAll = reader.bool();
           continue;
         }
@@ -509,6 +481,7 @@ export const ResetRequest: MessageFns<ResetRequest> = {
   create(base?: DeepPartial<ResetRequest>): ResetRequest {
     return ResetRequest.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<ResetRequest>): ResetRequest {
     const message = createBaseResetRequest();
     message.table = object.table ?? emptyBytes;
@@ -518,11 +491,12 @@ export const ResetRequest: MessageFns<ResetRequest> = {
 };
 
 function createBaseResetResponse(): ResetResponse {
-  return {};
+  return {
+  };
 }
 
-export const ResetResponse: MessageFns<ResetResponse> = {
-  encode(_: ResetResponse, writer: WireWriter = beginMessage()): WireWriter {
+export const ResetResponse: MessageType<ResetResponse> = {
+  encode(_message: ResetResponse, writer: WireWriter = beginMessage()): WireWriter {
     return writer;
   },
 
@@ -543,18 +517,20 @@ export const ResetResponse: MessageFns<ResetResponse> = {
   create(base?: DeepPartial<ResetResponse>): ResetResponse {
     return ResetResponse.fromPartial(base ?? {});
   },
-  fromPartial(_: DeepPartial<ResetResponse>): ResetResponse {
+
+  fromPartial(_object: DeepPartial<ResetResponse>): ResetResponse {
     const message = createBaseResetResponse();
     return message;
   },
 };
 
 function createBasePromoteRequest(): PromoteRequest {
-  return {};
+  return {
+  };
 }
 
-export const PromoteRequest: MessageFns<PromoteRequest> = {
-  encode(_: PromoteRequest, writer: WireWriter = beginMessage()): WireWriter {
+export const PromoteRequest: MessageType<PromoteRequest> = {
+  encode(_message: PromoteRequest, writer: WireWriter = beginMessage()): WireWriter {
     return writer;
   },
 
@@ -575,18 +551,20 @@ export const PromoteRequest: MessageFns<PromoteRequest> = {
   create(base?: DeepPartial<PromoteRequest>): PromoteRequest {
     return PromoteRequest.fromPartial(base ?? {});
   },
-  fromPartial(_: DeepPartial<PromoteRequest>): PromoteRequest {
+
+  fromPartial(_object: DeepPartial<PromoteRequest>): PromoteRequest {
     const message = createBasePromoteRequest();
     return message;
   },
 };
 
 function createBasePromoteResponse(): PromoteResponse {
-  return {};
+  return {
+  };
 }
 
-export const PromoteResponse: MessageFns<PromoteResponse> = {
-  encode(_: PromoteResponse, writer: WireWriter = beginMessage()): WireWriter {
+export const PromoteResponse: MessageType<PromoteResponse> = {
+  encode(_message: PromoteResponse, writer: WireWriter = beginMessage()): WireWriter {
     return writer;
   },
 
@@ -607,17 +585,25 @@ export const PromoteResponse: MessageFns<PromoteResponse> = {
   create(base?: DeepPartial<PromoteResponse>): PromoteResponse {
     return PromoteResponse.fromPartial(base ?? {});
   },
-  fromPartial(_: DeepPartial<PromoteResponse>): PromoteResponse {
+
+  fromPartial(_object: DeepPartial<PromoteResponse>): PromoteResponse {
     const message = createBasePromoteResponse();
     return message;
   },
 };
 
 function createBaseRestoreArchiveRequest(): RestoreArchiveRequest {
-  return { table: emptyBytes, into: emptyBytes, limit: undefined, clusterId: "", shardId: 0n, dryRun: false };
+  return {
+    table: emptyBytes,
+    into: emptyBytes,
+    limit: undefined,
+    clusterId: "",
+    shardId: 0n,
+    dryRun: false,
+  };
 }
 
-export const RestoreArchiveRequest: MessageFns<RestoreArchiveRequest> = {
+export const RestoreArchiveRequest: MessageType<RestoreArchiveRequest> = {
   encode(message: RestoreArchiveRequest, writer: WireWriter = beginMessage()): WireWriter {
     if (message.table.length !== 0) {
       writer.tag(10).bytes(message.table);
@@ -653,58 +639,37 @@ export const RestoreArchiveRequest: MessageFns<RestoreArchiveRequest> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.table = reader.bytes();
           continue;
         }
         case 2: {
-          if (tag !== 18) {
-            break;
-          }
-
+          if (tag !== 18) break;
           message.into = reader.bytes();
           continue;
         }
         case 3: {
-          if (tag !== 24) {
-            break;
-          }
-
-          message.limit = { $case: "toRevision", value: reader.uint64() as bigint };
+          if (tag !== 24) break;
+          message.limit = { $case: "toRevision", value: reader.uint64() };
           continue;
         }
         case 4: {
-          if (tag !== 32) {
-            break;
-          }
-
-          message.limit = { $case: "toTimeMs", value: reader.int64() as bigint };
+          if (tag !== 32) break;
+          message.limit = { $case: "toTimeMs", value: reader.int64() };
           continue;
         }
         case 5: {
-          if (tag !== 42) {
-            break;
-          }
-
+          if (tag !== 42) break;
           message.clusterId = reader.string();
           continue;
         }
         case 6: {
-          if (tag !== 48) {
-            break;
-          }
-
-          message.shardId = reader.uint64() as bigint;
+          if (tag !== 48) break;
+          message.shardId = reader.uint64();
           continue;
         }
         case 7: {
-          if (tag !== 56) {
-            break;
-          }
-
+          if (tag !== 56) break;
           message.dryRun = reader.bool();
           continue;
         }
@@ -718,36 +683,39 @@ export const RestoreArchiveRequest: MessageFns<RestoreArchiveRequest> = {
   create(base?: DeepPartial<RestoreArchiveRequest>): RestoreArchiveRequest {
     return RestoreArchiveRequest.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<RestoreArchiveRequest>): RestoreArchiveRequest {
     const message = createBaseRestoreArchiveRequest();
     message.table = object.table ?? emptyBytes;
     message.into = object.into ?? emptyBytes;
     switch (object.limit?.$case) {
-      case "toRevision": {
-        if (object.limit?.value !== undefined && object.limit?.value !== null) {
+      case "toRevision":
+        if (object.limit.value !== undefined && object.limit.value !== null) {
           message.limit = { $case: "toRevision", value: BigInt(object.limit.value) };
         }
         break;
-      }
-      case "toTimeMs": {
-        if (object.limit?.value !== undefined && object.limit?.value !== null) {
+      case "toTimeMs":
+        if (object.limit.value !== undefined && object.limit.value !== null) {
           message.limit = { $case: "toTimeMs", value: BigInt(object.limit.value) };
         }
         break;
-      }
     }
     message.clusterId = object.clusterId ?? "";
-    message.shardId = (object.shardId !== undefined && object.shardId !== null) ? BigInt(object.shardId) : 0n;
+    message.shardId = BigInt(object.shardId ?? 0n);
     message.dryRun = object.dryRun ?? false;
     return message;
   },
 };
 
 function createBaseRestoreArchiveProgress(): RestoreArchiveProgress {
-  return { bytes: 0n, bytesTotal: 0n, done: undefined };
+  return {
+    bytes: 0n,
+    bytesTotal: 0n,
+    done: undefined,
+  };
 }
 
-export const RestoreArchiveProgress: MessageFns<RestoreArchiveProgress> = {
+export const RestoreArchiveProgress: MessageType<RestoreArchiveProgress> = {
   encode(message: RestoreArchiveProgress, writer: WireWriter = beginMessage()): WireWriter {
     if (message.bytes !== 0n) {
       writer.tag(8).uint64(message.bytes);
@@ -769,26 +737,17 @@ export const RestoreArchiveProgress: MessageFns<RestoreArchiveProgress> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 8) {
-            break;
-          }
-
-          message.bytes = reader.uint64() as bigint;
+          if (tag !== 8) break;
+          message.bytes = reader.uint64();
           continue;
         }
         case 2: {
-          if (tag !== 16) {
-            break;
-          }
-
-          message.bytesTotal = reader.uint64() as bigint;
+          if (tag !== 16) break;
+          message.bytesTotal = reader.uint64();
           continue;
         }
         case 3: {
-          if (tag !== 26) {
-            break;
-          }
-
+          if (tag !== 26) break;
           message.done = RestoredPoint.decode(reader, reader.length());
           continue;
         }
@@ -802,15 +761,12 @@ export const RestoreArchiveProgress: MessageFns<RestoreArchiveProgress> = {
   create(base?: DeepPartial<RestoreArchiveProgress>): RestoreArchiveProgress {
     return RestoreArchiveProgress.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<RestoreArchiveProgress>): RestoreArchiveProgress {
     const message = createBaseRestoreArchiveProgress();
-    message.bytes = (object.bytes !== undefined && object.bytes !== null) ? BigInt(object.bytes) : 0n;
-    message.bytesTotal = (object.bytesTotal !== undefined && object.bytesTotal !== null)
-      ? BigInt(object.bytesTotal)
-      : 0n;
-    message.done = (object.done !== undefined && object.done !== null)
-      ? RestoredPoint.fromPartial(object.done)
-      : undefined;
+    message.bytes = BigInt(object.bytes ?? 0n);
+    message.bytesTotal = BigInt(object.bytesTotal ?? 0n);
+    message.done = object.done === undefined || object.done === null ? undefined : RestoredPoint.fromPartial(object.done);
     return message;
   },
 };
@@ -827,7 +783,7 @@ function createBaseRestoredPoint(): RestoredPoint {
   };
 }
 
-export const RestoredPoint: MessageFns<RestoredPoint> = {
+export const RestoredPoint: MessageType<RestoredPoint> = {
   encode(message: RestoredPoint, writer: WireWriter = beginMessage()): WireWriter {
     if (message.revision !== 0n) {
       writer.tag(8).uint64(message.revision);
@@ -861,59 +817,38 @@ export const RestoredPoint: MessageFns<RestoredPoint> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 8) {
-            break;
-          }
-
-          message.revision = reader.uint64() as bigint;
+          if (tag !== 8) break;
+          message.revision = reader.uint64();
           continue;
         }
         case 2: {
-          if (tag !== 16) {
-            break;
-          }
-
-          message.timeMs = reader.int64() as bigint;
+          if (tag !== 16) break;
+          message.timeMs = reader.int64();
           continue;
         }
         case 3: {
-          if (tag !== 24) {
-            break;
-          }
-
-          message.fromShardId = reader.uint64() as bigint;
+          if (tag !== 24) break;
+          message.fromShardId = reader.uint64();
           continue;
         }
         case 4: {
-          if (tag !== 32) {
-            break;
-          }
-
-          message.shardId = reader.uint64() as bigint;
+          if (tag !== 32) break;
+          message.shardId = reader.uint64();
           continue;
         }
         case 5: {
-          if (tag !== 40) {
-            break;
-          }
-
-          message.keyCount = reader.uint64() as bigint;
+          if (tag !== 40) break;
+          message.keyCount = reader.uint64();
           continue;
         }
         case 6: {
-          if (tag !== 48) {
-            break;
-          }
-
-          message.leftOutRevision = reader.uint64() as bigint;
+          if (tag !== 48) break;
+          message.leftOutRevision = reader.uint64();
           continue;
         }
         case 7: {
-          if (tag !== 56) {
-            break;
-          }
-
-          message.leftOutTimeMs = reader.int64() as bigint;
+          if (tag !== 56) break;
+          message.leftOutTimeMs = reader.int64();
           continue;
         }
       }
@@ -926,31 +861,27 @@ export const RestoredPoint: MessageFns<RestoredPoint> = {
   create(base?: DeepPartial<RestoredPoint>): RestoredPoint {
     return RestoredPoint.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<RestoredPoint>): RestoredPoint {
     const message = createBaseRestoredPoint();
-    message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
-    message.timeMs = (object.timeMs !== undefined && object.timeMs !== null) ? BigInt(object.timeMs) : 0n;
-    message.fromShardId = (object.fromShardId !== undefined && object.fromShardId !== null)
-      ? BigInt(object.fromShardId)
-      : 0n;
-    message.shardId = (object.shardId !== undefined && object.shardId !== null) ? BigInt(object.shardId) : 0n;
-    message.keyCount = (object.keyCount !== undefined && object.keyCount !== null) ? BigInt(object.keyCount) : 0n;
-    message.leftOutRevision = (object.leftOutRevision !== undefined && object.leftOutRevision !== null)
-      ? BigInt(object.leftOutRevision)
-      : 0n;
-    message.leftOutTimeMs = (object.leftOutTimeMs !== undefined && object.leftOutTimeMs !== null)
-      ? BigInt(object.leftOutTimeMs)
-      : 0n;
+    message.revision = BigInt(object.revision ?? 0n);
+    message.timeMs = BigInt(object.timeMs ?? 0n);
+    message.fromShardId = BigInt(object.fromShardId ?? 0n);
+    message.shardId = BigInt(object.shardId ?? 0n);
+    message.keyCount = BigInt(object.keyCount ?? 0n);
+    message.leftOutRevision = BigInt(object.leftOutRevision ?? 0n);
+    message.leftOutTimeMs = BigInt(object.leftOutTimeMs ?? 0n);
     return message;
   },
 };
 
 function createBaseForgetCloneRequest(): ForgetCloneRequest {
-  return {};
+  return {
+  };
 }
 
-export const ForgetCloneRequest: MessageFns<ForgetCloneRequest> = {
-  encode(_: ForgetCloneRequest, writer: WireWriter = beginMessage()): WireWriter {
+export const ForgetCloneRequest: MessageType<ForgetCloneRequest> = {
+  encode(_message: ForgetCloneRequest, writer: WireWriter = beginMessage()): WireWriter {
     return writer;
   },
 
@@ -971,17 +902,21 @@ export const ForgetCloneRequest: MessageFns<ForgetCloneRequest> = {
   create(base?: DeepPartial<ForgetCloneRequest>): ForgetCloneRequest {
     return ForgetCloneRequest.fromPartial(base ?? {});
   },
-  fromPartial(_: DeepPartial<ForgetCloneRequest>): ForgetCloneRequest {
+
+  fromPartial(_object: DeepPartial<ForgetCloneRequest>): ForgetCloneRequest {
     const message = createBaseForgetCloneRequest();
     return message;
   },
 };
 
 function createBaseForgetCloneResponse(): ForgetCloneResponse {
-  return { donor: "", error: "" };
+  return {
+    donor: "",
+    error: "",
+  };
 }
 
-export const ForgetCloneResponse: MessageFns<ForgetCloneResponse> = {
+export const ForgetCloneResponse: MessageType<ForgetCloneResponse> = {
   encode(message: ForgetCloneResponse, writer: WireWriter = beginMessage()): WireWriter {
     if (message.donor !== "") {
       writer.tag(10).string(message.donor);
@@ -1000,18 +935,12 @@ export const ForgetCloneResponse: MessageFns<ForgetCloneResponse> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.donor = reader.string();
           continue;
         }
         case 2: {
-          if (tag !== 18) {
-            break;
-          }
-
+          if (tag !== 18) break;
           message.error = reader.string();
           continue;
         }
@@ -1025,6 +954,7 @@ export const ForgetCloneResponse: MessageFns<ForgetCloneResponse> = {
   create(base?: DeepPartial<ForgetCloneResponse>): ForgetCloneResponse {
     return ForgetCloneResponse.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<ForgetCloneResponse>): ForgetCloneResponse {
     const message = createBaseForgetCloneResponse();
     message.donor = object.donor ?? "";
@@ -1084,11 +1014,9 @@ export const MaintenanceService = {
     path: "/maintenance.v1.Maintenance/RestoreArchive" as const,
     requestStream: false as const,
     responseStream: true as const,
-    requestSerialize: (value: RestoreArchiveRequest): Buffer =>
-      RestoreArchiveRequest.encode(value).finish(),
+    requestSerialize: (value: RestoreArchiveRequest): Buffer => RestoreArchiveRequest.encode(value).finish(),
     requestDeserialize: (value: Buffer): RestoreArchiveRequest => RestoreArchiveRequest.decode(value),
-    responseSerialize: (value: RestoreArchiveProgress): Buffer =>
-      RestoreArchiveProgress.encode(value).finish(),
+    responseSerialize: (value: RestoreArchiveProgress): Buffer => RestoreArchiveProgress.encode(value).finish(),
     responseDeserialize: (value: Buffer): RestoreArchiveProgress => RestoreArchiveProgress.decode(value),
   },
   /** ForgetClone has the cluster serve with what a clone that failed has brought. Coxswain's own. */
@@ -1121,18 +1049,3 @@ export interface MaintenanceServer extends UntypedServiceImplementation {
   forgetClone: handleUnaryCall<ForgetCloneRequest, ForgetCloneResponse>;
 }
 
-type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;
-
-export type DeepPartial<T> = T extends bigint ? string | number | bigint
-  : T extends Builtin ? T : T extends globalThis.Array<infer U> ? globalThis.Array<DeepPartial<U>>
-  : T extends ReadonlyArray<infer U> ? ReadonlyArray<DeepPartial<U>>
-  : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
-  : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
-  : Partial<T>;
-
-export interface MessageFns<T> {
-  encode(message: T, writer?: WireWriter): WireWriter;
-  decode(input: WireReader | Uint8Array, length?: number): T;
-  create(base?: DeepPartial<T>): T;
-  fromPartial(object: DeepPartial<T>): T;
-}

@@ -5,8 +5,6 @@
 // source: mvcc/v1/mvcc.proto
 
 /* eslint-disable */
-import { emptyBytes, WireReader } from "../../../wire/wire-reader.js";
-import { beginMessage, WireWriter } from "../../../wire/wire-writer.js";
 
 export const protobufPackage = "mvcc.v1";
 
@@ -273,6 +271,13 @@ export interface KeyValue {
   version: bigint;
 }
 
+import { emptyBytes, WireReader } from "../../../wire/wire-reader.js";
+import type { DeepPartial, MessageType } from "../../../wire/message-type.js";
+import type { WireWriter } from "../../../wire/wire-writer.js";
+import { beginMessage } from "../../../wire/wire-writer.js";
+
+// Codecs and services: packages/protocol/generator/codecs.mjs
+
 function createBaseCommand(): Command {
   return {
     table: emptyBytes,
@@ -289,7 +294,7 @@ function createBaseCommand(): Command {
   };
 }
 
-export const Command: MessageFns<Command> = {
+export const Command: MessageType<Command> = {
   encode(message: Command, writer: WireWriter = beginMessage()): WireWriter {
     if (message.table.length !== 0) {
       writer.tag(10).bytes(message.table);
@@ -303,8 +308,8 @@ export const Command: MessageFns<Command> = {
     if (message.leaderIndex !== undefined) {
       writer.tag(40).uint64(message.leaderIndex);
     }
-    for (const v of message.batch) {
-      KeyValue.encode(v!, writer.tag(50).fork()).join();
+    for (const item of message.batch) {
+      KeyValue.encode(item, writer.tag(50).fork()).join();
     }
     if (message.txn !== undefined) {
       Txn.encode(message.txn, writer.tag(58).fork()).join();
@@ -315,8 +320,8 @@ export const Command: MessageFns<Command> = {
     if (message.prevKvs !== false) {
       writer.tag(72).bool(message.prevKvs);
     }
-    for (const v of message.sequence) {
-      Command.encode(v!, writer.tag(82).fork()).join();
+    for (const item of message.sequence) {
+      Command.encode(item, writer.tag(82).fork()).join();
     }
     if (message.count !== false) {
       writer.tag(88).bool(message.count);
@@ -335,91 +340,58 @@ export const Command: MessageFns<Command> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.table = reader.bytes();
           continue;
         }
         case 2: {
-          if (tag !== 16) {
-            break;
-          }
-
-          message.type = reader.int32() as any;
+          if (tag !== 16) break;
+          message.type = reader.int32();
           continue;
         }
         case 3: {
-          if (tag !== 26) {
-            break;
-          }
-
+          if (tag !== 26) break;
           message.kv = KeyValue.decode(reader, reader.length());
           continue;
         }
         case 5: {
-          if (tag !== 40) {
-            break;
-          }
-
-          message.leaderIndex = reader.uint64() as bigint;
+          if (tag !== 40) break;
+          message.leaderIndex = reader.uint64();
           continue;
         }
         case 6: {
-          if (tag !== 50) {
-            break;
-          }
-
+          if (tag !== 50) break;
           message.batch.push(KeyValue.decode(reader, reader.length()));
           continue;
         }
         case 7: {
-          if (tag !== 58) {
-            break;
-          }
-
+          if (tag !== 58) break;
           message.txn = Txn.decode(reader, reader.length());
           continue;
         }
         case 8: {
-          if (tag !== 66) {
-            break;
-          }
-
+          if (tag !== 66) break;
           message.rangeEnd = reader.bytes();
           continue;
         }
         case 9: {
-          if (tag !== 72) {
-            break;
-          }
-
+          if (tag !== 72) break;
           message.prevKvs = reader.bool();
           continue;
         }
         case 10: {
-          if (tag !== 82) {
-            break;
-          }
-
+          if (tag !== 82) break;
           message.sequence.push(Command.decode(reader, reader.length()));
           continue;
         }
         case 11: {
-          if (tag !== 88) {
-            break;
-          }
-
+          if (tag !== 88) break;
           message.count = reader.bool();
           continue;
         }
         case 100: {
-          if (tag !== 800) {
-            break;
-          }
-
-          message.timeMs = reader.int64() as bigint;
+          if (tag !== 800) break;
+          message.timeMs = reader.int64();
           continue;
         }
       }
@@ -432,33 +404,35 @@ export const Command: MessageFns<Command> = {
   create(base?: DeepPartial<Command>): Command {
     return Command.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<Command>): Command {
     const message = createBaseCommand();
     message.table = object.table ?? emptyBytes;
     message.type = object.type ?? 0;
-    message.kv = (object.kv !== undefined && object.kv !== null) ? KeyValue.fromPartial(object.kv) : undefined;
-    message.leaderIndex = (object.leaderIndex !== undefined && object.leaderIndex !== null)
-      ? BigInt(object.leaderIndex)
-      : undefined;
-    message.batch = object.batch?.map((e) => KeyValue.fromPartial(e)) || [];
-    message.txn = (object.txn !== undefined && object.txn !== null) ? Txn.fromPartial(object.txn) : undefined;
+    message.kv = object.kv === undefined || object.kv === null ? undefined : KeyValue.fromPartial(object.kv);
+    message.leaderIndex = object.leaderIndex === undefined || object.leaderIndex === null ? undefined : BigInt(object.leaderIndex);
+    message.batch = object.batch?.map((item) => KeyValue.fromPartial(item)) ?? [];
+    message.txn = object.txn === undefined || object.txn === null ? undefined : Txn.fromPartial(object.txn);
     message.rangeEnd = object.rangeEnd ?? undefined;
     message.prevKvs = object.prevKvs ?? false;
-    message.sequence = object.sequence?.map((e) => Command.fromPartial(e)) || [];
+    message.sequence = object.sequence?.map((item) => Command.fromPartial(item)) ?? [];
     message.count = object.count ?? false;
-    message.timeMs = (object.timeMs !== undefined && object.timeMs !== null) ? BigInt(object.timeMs) : undefined;
+    message.timeMs = object.timeMs === undefined || object.timeMs === null ? undefined : BigInt(object.timeMs);
     return message;
   },
 };
 
 function createBaseCommandResult(): CommandResult {
-  return { responses: [], revision: 0n };
+  return {
+    responses: [],
+    revision: 0n,
+  };
 }
 
-export const CommandResult: MessageFns<CommandResult> = {
+export const CommandResult: MessageType<CommandResult> = {
   encode(message: CommandResult, writer: WireWriter = beginMessage()): WireWriter {
-    for (const v of message.responses) {
-      ResponseOp.encode(v!, writer.tag(10).fork()).join();
+    for (const item of message.responses) {
+      ResponseOp.encode(item, writer.tag(10).fork()).join();
     }
     if (message.revision !== 0n) {
       writer.tag(16).uint64(message.revision);
@@ -474,19 +448,13 @@ export const CommandResult: MessageFns<CommandResult> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.responses.push(ResponseOp.decode(reader, reader.length()));
           continue;
         }
         case 2: {
-          if (tag !== 16) {
-            break;
-          }
-
-          message.revision = reader.uint64() as bigint;
+          if (tag !== 16) break;
+          message.revision = reader.uint64();
           continue;
         }
       }
@@ -499,28 +467,33 @@ export const CommandResult: MessageFns<CommandResult> = {
   create(base?: DeepPartial<CommandResult>): CommandResult {
     return CommandResult.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<CommandResult>): CommandResult {
     const message = createBaseCommandResult();
-    message.responses = object.responses?.map((e) => ResponseOp.fromPartial(e)) || [];
-    message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
+    message.responses = object.responses?.map((item) => ResponseOp.fromPartial(item)) ?? [];
+    message.revision = BigInt(object.revision ?? 0n);
     return message;
   },
 };
 
 function createBaseTxn(): Txn {
-  return { compare: [], success: [], failure: [] };
+  return {
+    compare: [],
+    success: [],
+    failure: [],
+  };
 }
 
-export const Txn: MessageFns<Txn> = {
+export const Txn: MessageType<Txn> = {
   encode(message: Txn, writer: WireWriter = beginMessage()): WireWriter {
-    for (const v of message.compare) {
-      Compare.encode(v!, writer.tag(10).fork()).join();
+    for (const item of message.compare) {
+      Compare.encode(item, writer.tag(10).fork()).join();
     }
-    for (const v of message.success) {
-      RequestOp.encode(v!, writer.tag(18).fork()).join();
+    for (const item of message.success) {
+      RequestOp.encode(item, writer.tag(18).fork()).join();
     }
-    for (const v of message.failure) {
-      RequestOp.encode(v!, writer.tag(26).fork()).join();
+    for (const item of message.failure) {
+      RequestOp.encode(item, writer.tag(26).fork()).join();
     }
     return writer;
   },
@@ -533,26 +506,17 @@ export const Txn: MessageFns<Txn> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.compare.push(Compare.decode(reader, reader.length()));
           continue;
         }
         case 2: {
-          if (tag !== 18) {
-            break;
-          }
-
+          if (tag !== 18) break;
           message.success.push(RequestOp.decode(reader, reader.length()));
           continue;
         }
         case 3: {
-          if (tag !== 26) {
-            break;
-          }
-
+          if (tag !== 26) break;
           message.failure.push(RequestOp.decode(reader, reader.length()));
           continue;
         }
@@ -566,20 +530,23 @@ export const Txn: MessageFns<Txn> = {
   create(base?: DeepPartial<Txn>): Txn {
     return Txn.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<Txn>): Txn {
     const message = createBaseTxn();
-    message.compare = object.compare?.map((e) => Compare.fromPartial(e)) || [];
-    message.success = object.success?.map((e) => RequestOp.fromPartial(e)) || [];
-    message.failure = object.failure?.map((e) => RequestOp.fromPartial(e)) || [];
+    message.compare = object.compare?.map((item) => Compare.fromPartial(item)) ?? [];
+    message.success = object.success?.map((item) => RequestOp.fromPartial(item)) ?? [];
+    message.failure = object.failure?.map((item) => RequestOp.fromPartial(item)) ?? [];
     return message;
   },
 };
 
 function createBaseRequestOp(): RequestOp {
-  return { request: undefined };
+  return {
+    request: undefined,
+  };
 }
 
-export const RequestOp: MessageFns<RequestOp> = {
+export const RequestOp: MessageType<RequestOp> = {
   encode(message: RequestOp, writer: WireWriter = beginMessage()): WireWriter {
     switch (message.request?.$case) {
       case "requestRange":
@@ -603,30 +570,18 @@ export const RequestOp: MessageFns<RequestOp> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.request = { $case: "requestRange", value: RequestOp_Range.decode(reader, reader.length()) };
           continue;
         }
         case 2: {
-          if (tag !== 18) {
-            break;
-          }
-
+          if (tag !== 18) break;
           message.request = { $case: "requestPut", value: RequestOp_Put.decode(reader, reader.length()) };
           continue;
         }
         case 3: {
-          if (tag !== 26) {
-            break;
-          }
-
-          message.request = {
-            $case: "requestDeleteRange",
-            value: RequestOp_DeleteRange.decode(reader, reader.length()),
-          };
+          if (tag !== 26) break;
+          message.request = { $case: "requestDeleteRange", value: RequestOp_DeleteRange.decode(reader, reader.length()) };
           continue;
         }
       }
@@ -639,40 +594,41 @@ export const RequestOp: MessageFns<RequestOp> = {
   create(base?: DeepPartial<RequestOp>): RequestOp {
     return RequestOp.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<RequestOp>): RequestOp {
     const message = createBaseRequestOp();
     switch (object.request?.$case) {
-      case "requestRange": {
-        if (object.request?.value !== undefined && object.request?.value !== null) {
+      case "requestRange":
+        if (object.request.value !== undefined && object.request.value !== null) {
           message.request = { $case: "requestRange", value: RequestOp_Range.fromPartial(object.request.value) };
         }
         break;
-      }
-      case "requestPut": {
-        if (object.request?.value !== undefined && object.request?.value !== null) {
+      case "requestPut":
+        if (object.request.value !== undefined && object.request.value !== null) {
           message.request = { $case: "requestPut", value: RequestOp_Put.fromPartial(object.request.value) };
         }
         break;
-      }
-      case "requestDeleteRange": {
-        if (object.request?.value !== undefined && object.request?.value !== null) {
-          message.request = {
-            $case: "requestDeleteRange",
-            value: RequestOp_DeleteRange.fromPartial(object.request.value),
-          };
+      case "requestDeleteRange":
+        if (object.request.value !== undefined && object.request.value !== null) {
+          message.request = { $case: "requestDeleteRange", value: RequestOp_DeleteRange.fromPartial(object.request.value) };
         }
         break;
-      }
     }
     return message;
   },
 };
 
 function createBaseRequestOp_Range(): RequestOp_Range {
-  return { key: emptyBytes, rangeEnd: emptyBytes, limit: 0n, keysOnly: false, countOnly: false };
+  return {
+    key: emptyBytes,
+    rangeEnd: emptyBytes,
+    limit: 0n,
+    keysOnly: false,
+    countOnly: false,
+  };
 }
 
-export const RequestOp_Range: MessageFns<RequestOp_Range> = {
+export const RequestOp_Range: MessageType<RequestOp_Range> = {
   encode(message: RequestOp_Range, writer: WireWriter = beginMessage()): WireWriter {
     if (message.key.length !== 0) {
       writer.tag(10).bytes(message.key);
@@ -700,42 +656,27 @@ export const RequestOp_Range: MessageFns<RequestOp_Range> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.key = reader.bytes();
           continue;
         }
         case 2: {
-          if (tag !== 18) {
-            break;
-          }
-
+          if (tag !== 18) break;
           message.rangeEnd = reader.bytes();
           continue;
         }
         case 3: {
-          if (tag !== 24) {
-            break;
-          }
-
-          message.limit = reader.int64() as bigint;
+          if (tag !== 24) break;
+          message.limit = reader.int64();
           continue;
         }
         case 4: {
-          if (tag !== 32) {
-            break;
-          }
-
+          if (tag !== 32) break;
           message.keysOnly = reader.bool();
           continue;
         }
         case 5: {
-          if (tag !== 40) {
-            break;
-          }
-
+          if (tag !== 40) break;
           message.countOnly = reader.bool();
           continue;
         }
@@ -749,11 +690,12 @@ export const RequestOp_Range: MessageFns<RequestOp_Range> = {
   create(base?: DeepPartial<RequestOp_Range>): RequestOp_Range {
     return RequestOp_Range.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<RequestOp_Range>): RequestOp_Range {
     const message = createBaseRequestOp_Range();
     message.key = object.key ?? emptyBytes;
     message.rangeEnd = object.rangeEnd ?? emptyBytes;
-    message.limit = (object.limit !== undefined && object.limit !== null) ? BigInt(object.limit) : 0n;
+    message.limit = BigInt(object.limit ?? 0n);
     message.keysOnly = object.keysOnly ?? false;
     message.countOnly = object.countOnly ?? false;
     return message;
@@ -761,10 +703,14 @@ export const RequestOp_Range: MessageFns<RequestOp_Range> = {
 };
 
 function createBaseRequestOp_Put(): RequestOp_Put {
-  return { key: emptyBytes, value: emptyBytes, prevKv: false };
+  return {
+    key: emptyBytes,
+    value: emptyBytes,
+    prevKv: false,
+  };
 }
 
-export const RequestOp_Put: MessageFns<RequestOp_Put> = {
+export const RequestOp_Put: MessageType<RequestOp_Put> = {
   encode(message: RequestOp_Put, writer: WireWriter = beginMessage()): WireWriter {
     if (message.key.length !== 0) {
       writer.tag(10).bytes(message.key);
@@ -786,26 +732,17 @@ export const RequestOp_Put: MessageFns<RequestOp_Put> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.key = reader.bytes();
           continue;
         }
         case 2: {
-          if (tag !== 18) {
-            break;
-          }
-
+          if (tag !== 18) break;
           message.value = reader.bytes();
           continue;
         }
         case 3: {
-          if (tag !== 24) {
-            break;
-          }
-
+          if (tag !== 24) break;
           message.prevKv = reader.bool();
           continue;
         }
@@ -819,6 +756,7 @@ export const RequestOp_Put: MessageFns<RequestOp_Put> = {
   create(base?: DeepPartial<RequestOp_Put>): RequestOp_Put {
     return RequestOp_Put.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<RequestOp_Put>): RequestOp_Put {
     const message = createBaseRequestOp_Put();
     message.key = object.key ?? emptyBytes;
@@ -829,10 +767,15 @@ export const RequestOp_Put: MessageFns<RequestOp_Put> = {
 };
 
 function createBaseRequestOp_DeleteRange(): RequestOp_DeleteRange {
-  return { key: emptyBytes, rangeEnd: emptyBytes, prevKv: false, count: false };
+  return {
+    key: emptyBytes,
+    rangeEnd: emptyBytes,
+    prevKv: false,
+    count: false,
+  };
 }
 
-export const RequestOp_DeleteRange: MessageFns<RequestOp_DeleteRange> = {
+export const RequestOp_DeleteRange: MessageType<RequestOp_DeleteRange> = {
   encode(message: RequestOp_DeleteRange, writer: WireWriter = beginMessage()): WireWriter {
     if (message.key.length !== 0) {
       writer.tag(10).bytes(message.key);
@@ -860,42 +803,27 @@ export const RequestOp_DeleteRange: MessageFns<RequestOp_DeleteRange> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.key = reader.bytes();
           continue;
         }
         case 2: {
-          if (tag !== 18) {
-            break;
-          }
-
+          if (tag !== 18) break;
           message.rangeEnd = reader.bytes();
           continue;
         }
         case 3: {
-          if (tag !== 24) {
-            break;
-          }
-
+          if (tag !== 24) break;
           message.prevKv = reader.bool() || message.prevKv;
           continue;
         }
         case 4: {
-          if (tag !== 32) {
-            break;
-          }
-
+          if (tag !== 32) break;
           message.prevKv = reader.bool() || message.prevKv;
           continue;
         }
         case 5: {
-          if (tag !== 40) {
-            break;
-          }
-
+          if (tag !== 40) break;
           message.count = reader.bool();
           continue;
         }
@@ -909,6 +837,7 @@ export const RequestOp_DeleteRange: MessageFns<RequestOp_DeleteRange> = {
   create(base?: DeepPartial<RequestOp_DeleteRange>): RequestOp_DeleteRange {
     return RequestOp_DeleteRange.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<RequestOp_DeleteRange>): RequestOp_DeleteRange {
     const message = createBaseRequestOp_DeleteRange();
     message.key = object.key ?? emptyBytes;
@@ -920,10 +849,12 @@ export const RequestOp_DeleteRange: MessageFns<RequestOp_DeleteRange> = {
 };
 
 function createBaseResponseOp(): ResponseOp {
-  return { response: undefined };
+  return {
+    response: undefined,
+  };
 }
 
-export const ResponseOp: MessageFns<ResponseOp> = {
+export const ResponseOp: MessageType<ResponseOp> = {
   encode(message: ResponseOp, writer: WireWriter = beginMessage()): WireWriter {
     switch (message.response?.$case) {
       case "responseRange":
@@ -947,30 +878,18 @@ export const ResponseOp: MessageFns<ResponseOp> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.response = { $case: "responseRange", value: ResponseOp_Range.decode(reader, reader.length()) };
           continue;
         }
         case 2: {
-          if (tag !== 18) {
-            break;
-          }
-
+          if (tag !== 18) break;
           message.response = { $case: "responsePut", value: ResponseOp_Put.decode(reader, reader.length()) };
           continue;
         }
         case 3: {
-          if (tag !== 26) {
-            break;
-          }
-
-          message.response = {
-            $case: "responseDeleteRange",
-            value: ResponseOp_DeleteRange.decode(reader, reader.length()),
-          };
+          if (tag !== 26) break;
+          message.response = { $case: "responseDeleteRange", value: ResponseOp_DeleteRange.decode(reader, reader.length()) };
           continue;
         }
       }
@@ -983,43 +902,42 @@ export const ResponseOp: MessageFns<ResponseOp> = {
   create(base?: DeepPartial<ResponseOp>): ResponseOp {
     return ResponseOp.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<ResponseOp>): ResponseOp {
     const message = createBaseResponseOp();
     switch (object.response?.$case) {
-      case "responseRange": {
-        if (object.response?.value !== undefined && object.response?.value !== null) {
+      case "responseRange":
+        if (object.response.value !== undefined && object.response.value !== null) {
           message.response = { $case: "responseRange", value: ResponseOp_Range.fromPartial(object.response.value) };
         }
         break;
-      }
-      case "responsePut": {
-        if (object.response?.value !== undefined && object.response?.value !== null) {
+      case "responsePut":
+        if (object.response.value !== undefined && object.response.value !== null) {
           message.response = { $case: "responsePut", value: ResponseOp_Put.fromPartial(object.response.value) };
         }
         break;
-      }
-      case "responseDeleteRange": {
-        if (object.response?.value !== undefined && object.response?.value !== null) {
-          message.response = {
-            $case: "responseDeleteRange",
-            value: ResponseOp_DeleteRange.fromPartial(object.response.value),
-          };
+      case "responseDeleteRange":
+        if (object.response.value !== undefined && object.response.value !== null) {
+          message.response = { $case: "responseDeleteRange", value: ResponseOp_DeleteRange.fromPartial(object.response.value) };
         }
         break;
-      }
     }
     return message;
   },
 };
 
 function createBaseResponseOp_Range(): ResponseOp_Range {
-  return { kvs: [], more: false, count: 0n };
+  return {
+    kvs: [],
+    more: false,
+    count: 0n,
+  };
 }
 
-export const ResponseOp_Range: MessageFns<ResponseOp_Range> = {
+export const ResponseOp_Range: MessageType<ResponseOp_Range> = {
   encode(message: ResponseOp_Range, writer: WireWriter = beginMessage()): WireWriter {
-    for (const v of message.kvs) {
-      KeyValue.encode(v!, writer.tag(10).fork()).join();
+    for (const item of message.kvs) {
+      KeyValue.encode(item, writer.tag(10).fork()).join();
     }
     if (message.more !== false) {
       writer.tag(16).bool(message.more);
@@ -1038,27 +956,18 @@ export const ResponseOp_Range: MessageFns<ResponseOp_Range> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.kvs.push(KeyValue.decode(reader, reader.length()));
           continue;
         }
         case 2: {
-          if (tag !== 16) {
-            break;
-          }
-
+          if (tag !== 16) break;
           message.more = reader.bool();
           continue;
         }
         case 3: {
-          if (tag !== 24) {
-            break;
-          }
-
-          message.count = reader.int64() as bigint;
+          if (tag !== 24) break;
+          message.count = reader.int64();
           continue;
         }
       }
@@ -1071,20 +980,24 @@ export const ResponseOp_Range: MessageFns<ResponseOp_Range> = {
   create(base?: DeepPartial<ResponseOp_Range>): ResponseOp_Range {
     return ResponseOp_Range.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<ResponseOp_Range>): ResponseOp_Range {
     const message = createBaseResponseOp_Range();
-    message.kvs = object.kvs?.map((e) => KeyValue.fromPartial(e)) || [];
+    message.kvs = object.kvs?.map((item) => KeyValue.fromPartial(item)) ?? [];
     message.more = object.more ?? false;
-    message.count = (object.count !== undefined && object.count !== null) ? BigInt(object.count) : 0n;
+    message.count = BigInt(object.count ?? 0n);
     return message;
   },
 };
 
 function createBaseResponseOp_Put(): ResponseOp_Put {
-  return { prevKv: undefined, more: false };
+  return {
+    prevKv: undefined,
+    more: false,
+  };
 }
 
-export const ResponseOp_Put: MessageFns<ResponseOp_Put> = {
+export const ResponseOp_Put: MessageType<ResponseOp_Put> = {
   encode(message: ResponseOp_Put, writer: WireWriter = beginMessage()): WireWriter {
     if (message.prevKv !== undefined) {
       KeyValue.encode(message.prevKv, writer.tag(10).fork()).join();
@@ -1103,18 +1016,12 @@ export const ResponseOp_Put: MessageFns<ResponseOp_Put> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.prevKv = KeyValue.decode(reader, reader.length());
           continue;
         }
         case 100: {
-          if (tag !== 800) {
-            break;
-          }
-
+          if (tag !== 800) break;
           message.more = reader.bool();
           continue;
         }
@@ -1128,27 +1035,30 @@ export const ResponseOp_Put: MessageFns<ResponseOp_Put> = {
   create(base?: DeepPartial<ResponseOp_Put>): ResponseOp_Put {
     return ResponseOp_Put.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<ResponseOp_Put>): ResponseOp_Put {
     const message = createBaseResponseOp_Put();
-    message.prevKv = (object.prevKv !== undefined && object.prevKv !== null)
-      ? KeyValue.fromPartial(object.prevKv)
-      : undefined;
+    message.prevKv = object.prevKv === undefined || object.prevKv === null ? undefined : KeyValue.fromPartial(object.prevKv);
     message.more = object.more ?? false;
     return message;
   },
 };
 
 function createBaseResponseOp_DeleteRange(): ResponseOp_DeleteRange {
-  return { deleted: 0n, prevKvs: [], more: false };
+  return {
+    deleted: 0n,
+    prevKvs: [],
+    more: false,
+  };
 }
 
-export const ResponseOp_DeleteRange: MessageFns<ResponseOp_DeleteRange> = {
+export const ResponseOp_DeleteRange: MessageType<ResponseOp_DeleteRange> = {
   encode(message: ResponseOp_DeleteRange, writer: WireWriter = beginMessage()): WireWriter {
     if (message.deleted !== 0n) {
       writer.tag(8).int64(message.deleted);
     }
-    for (const v of message.prevKvs) {
-      KeyValue.encode(v!, writer.tag(18).fork()).join();
+    for (const item of message.prevKvs) {
+      KeyValue.encode(item, writer.tag(18).fork()).join();
     }
     if (message.more !== false) {
       writer.tag(800).bool(message.more);
@@ -1164,26 +1074,17 @@ export const ResponseOp_DeleteRange: MessageFns<ResponseOp_DeleteRange> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 8) {
-            break;
-          }
-
-          message.deleted = reader.int64() as bigint;
+          if (tag !== 8) break;
+          message.deleted = reader.int64();
           continue;
         }
         case 2: {
-          if (tag !== 18) {
-            break;
-          }
-
+          if (tag !== 18) break;
           message.prevKvs.push(KeyValue.decode(reader, reader.length()));
           continue;
         }
         case 100: {
-          if (tag !== 800) {
-            break;
-          }
-
+          if (tag !== 800) break;
           message.more = reader.bool();
           continue;
         }
@@ -1197,20 +1098,27 @@ export const ResponseOp_DeleteRange: MessageFns<ResponseOp_DeleteRange> = {
   create(base?: DeepPartial<ResponseOp_DeleteRange>): ResponseOp_DeleteRange {
     return ResponseOp_DeleteRange.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<ResponseOp_DeleteRange>): ResponseOp_DeleteRange {
     const message = createBaseResponseOp_DeleteRange();
-    message.deleted = (object.deleted !== undefined && object.deleted !== null) ? BigInt(object.deleted) : 0n;
-    message.prevKvs = object.prevKvs?.map((e) => KeyValue.fromPartial(e)) || [];
+    message.deleted = BigInt(object.deleted ?? 0n);
+    message.prevKvs = object.prevKvs?.map((item) => KeyValue.fromPartial(item)) ?? [];
     message.more = object.more ?? false;
     return message;
   },
 };
 
 function createBaseCompare(): Compare {
-  return { result: 0, target: 0, key: emptyBytes, targetUnion: undefined, rangeEnd: emptyBytes };
+  return {
+    result: 0,
+    target: 0,
+    key: emptyBytes,
+    targetUnion: undefined,
+    rangeEnd: emptyBytes,
+  };
 }
 
-export const Compare: MessageFns<Compare> = {
+export const Compare: MessageType<Compare> = {
   encode(message: Compare, writer: WireWriter = beginMessage()): WireWriter {
     if (message.result !== 0) {
       writer.tag(8).int32(message.result);
@@ -1249,66 +1157,42 @@ export const Compare: MessageFns<Compare> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 8) {
-            break;
-          }
-
-          message.result = reader.int32() as any;
+          if (tag !== 8) break;
+          message.result = reader.int32();
           continue;
         }
         case 2: {
-          if (tag !== 16) {
-            break;
-          }
-
-          message.target = reader.int32() as any;
+          if (tag !== 16) break;
+          message.target = reader.int32();
           continue;
         }
         case 3: {
-          if (tag !== 26) {
-            break;
-          }
-
+          if (tag !== 26) break;
           message.key = reader.bytes();
           continue;
         }
         case 4: {
-          if (tag !== 34) {
-            break;
-          }
-
+          if (tag !== 34) break;
           message.targetUnion = { $case: "value", value: reader.bytes() };
           continue;
         }
         case 5: {
-          if (tag !== 40) {
-            break;
-          }
-
-          message.targetUnion = { $case: "createRevision", value: reader.int64() as bigint };
+          if (tag !== 40) break;
+          message.targetUnion = { $case: "createRevision", value: reader.int64() };
           continue;
         }
         case 6: {
-          if (tag !== 48) {
-            break;
-          }
-
-          message.targetUnion = { $case: "modRevision", value: reader.int64() as bigint };
+          if (tag !== 48) break;
+          message.targetUnion = { $case: "modRevision", value: reader.int64() };
           continue;
         }
         case 7: {
-          if (tag !== 56) {
-            break;
-          }
-
-          message.targetUnion = { $case: "version", value: reader.int64() as bigint };
+          if (tag !== 56) break;
+          message.targetUnion = { $case: "version", value: reader.int64() };
           continue;
         }
         case 64: {
-          if (tag !== 514) {
-            break;
-          }
-
+          if (tag !== 514) break;
           message.rangeEnd = reader.bytes();
           continue;
         }
@@ -1322,36 +1206,33 @@ export const Compare: MessageFns<Compare> = {
   create(base?: DeepPartial<Compare>): Compare {
     return Compare.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<Compare>): Compare {
     const message = createBaseCompare();
     message.result = object.result ?? 0;
     message.target = object.target ?? 0;
     message.key = object.key ?? emptyBytes;
     switch (object.targetUnion?.$case) {
-      case "value": {
-        if (object.targetUnion?.value !== undefined && object.targetUnion?.value !== null) {
+      case "value":
+        if (object.targetUnion.value !== undefined && object.targetUnion.value !== null) {
           message.targetUnion = { $case: "value", value: object.targetUnion.value };
         }
         break;
-      }
-      case "createRevision": {
-        if (object.targetUnion?.value !== undefined && object.targetUnion?.value !== null) {
+      case "createRevision":
+        if (object.targetUnion.value !== undefined && object.targetUnion.value !== null) {
           message.targetUnion = { $case: "createRevision", value: BigInt(object.targetUnion.value) };
         }
         break;
-      }
-      case "modRevision": {
-        if (object.targetUnion?.value !== undefined && object.targetUnion?.value !== null) {
+      case "modRevision":
+        if (object.targetUnion.value !== undefined && object.targetUnion.value !== null) {
           message.targetUnion = { $case: "modRevision", value: BigInt(object.targetUnion.value) };
         }
         break;
-      }
-      case "version": {
-        if (object.targetUnion?.value !== undefined && object.targetUnion?.value !== null) {
+      case "version":
+        if (object.targetUnion.value !== undefined && object.targetUnion.value !== null) {
           message.targetUnion = { $case: "version", value: BigInt(object.targetUnion.value) };
         }
         break;
-      }
     }
     message.rangeEnd = object.rangeEnd ?? emptyBytes;
     return message;
@@ -1359,10 +1240,16 @@ export const Compare: MessageFns<Compare> = {
 };
 
 function createBaseKeyValue(): KeyValue {
-  return { key: emptyBytes, createRevision: 0n, modRevision: 0n, value: emptyBytes, version: 0n };
+  return {
+    key: emptyBytes,
+    createRevision: 0n,
+    modRevision: 0n,
+    value: emptyBytes,
+    version: 0n,
+  };
 }
 
-export const KeyValue: MessageFns<KeyValue> = {
+export const KeyValue: MessageType<KeyValue> = {
   encode(message: KeyValue, writer: WireWriter = beginMessage()): WireWriter {
     if (message.key.length !== 0) {
       writer.tag(10).bytes(message.key);
@@ -1390,43 +1277,28 @@ export const KeyValue: MessageFns<KeyValue> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.key = reader.bytes();
           continue;
         }
         case 2: {
-          if (tag !== 16) {
-            break;
-          }
-
-          message.createRevision = reader.int64() as bigint;
+          if (tag !== 16) break;
+          message.createRevision = reader.int64();
           continue;
         }
         case 3: {
-          if (tag !== 24) {
-            break;
-          }
-
-          message.modRevision = reader.int64() as bigint;
+          if (tag !== 24) break;
+          message.modRevision = reader.int64();
           continue;
         }
         case 4: {
-          if (tag !== 34) {
-            break;
-          }
-
+          if (tag !== 34) break;
           message.value = reader.bytes();
           continue;
         }
         case 100: {
-          if (tag !== 800) {
-            break;
-          }
-
-          message.version = reader.int64() as bigint;
+          if (tag !== 800) break;
+          message.version = reader.int64();
           continue;
         }
       }
@@ -1439,33 +1311,15 @@ export const KeyValue: MessageFns<KeyValue> = {
   create(base?: DeepPartial<KeyValue>): KeyValue {
     return KeyValue.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<KeyValue>): KeyValue {
     const message = createBaseKeyValue();
     message.key = object.key ?? emptyBytes;
-    message.createRevision = (object.createRevision !== undefined && object.createRevision !== null)
-      ? BigInt(object.createRevision)
-      : 0n;
-    message.modRevision = (object.modRevision !== undefined && object.modRevision !== null)
-      ? BigInt(object.modRevision)
-      : 0n;
+    message.createRevision = BigInt(object.createRevision ?? 0n);
+    message.modRevision = BigInt(object.modRevision ?? 0n);
     message.value = object.value ?? emptyBytes;
-    message.version = (object.version !== undefined && object.version !== null) ? BigInt(object.version) : 0n;
+    message.version = BigInt(object.version ?? 0n);
     return message;
   },
 };
 
-type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;
-
-export type DeepPartial<T> = T extends bigint ? string | number | bigint
-  : T extends Builtin ? T : T extends globalThis.Array<infer U> ? globalThis.Array<DeepPartial<U>>
-  : T extends ReadonlyArray<infer U> ? ReadonlyArray<DeepPartial<U>>
-  : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
-  : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
-  : Partial<T>;
-
-export interface MessageFns<T> {
-  encode(message: T, writer?: WireWriter): WireWriter;
-  decode(input: WireReader | Uint8Array, length?: number): T;
-  create(base?: DeepPartial<T>): T;
-  fromPartial(object: DeepPartial<T>): T;
-}

@@ -5,10 +5,6 @@
 // source: regatta/v1/regatta.proto
 
 /* eslint-disable */
-import { emptyBytes, WireReader } from "../../../wire/wire-reader.js";
-import { beginMessage, WireWriter } from "../../../wire/wire-writer.js";
-import type { handleServerStreamingCall, handleUnaryCall, UntypedServiceImplementation } from "@grpc/grpc-js";
-import { Struct } from "../../google/protobuf/struct.js";
 import { Compare, KeyValue, RequestOp, ResponseOp } from "../../mvcc/v1/mvcc.js";
 
 export const protobufPackage = "regatta.v1";
@@ -377,11 +373,26 @@ export interface TableInfo {
   config: { [key: string]: any } | undefined;
 }
 
+import type { DeepPartial, MessageType } from "../../../wire/message-type.js";
+import type { WireWriter } from "../../../wire/wire-writer.js";
+import { beginMessage } from "../../../wire/wire-writer.js";
+import { emptyBytes, WireReader } from "../../../wire/wire-reader.js";
+import { Struct } from "../../../wire/struct.js";
+import type { handleServerStreamingCall, handleUnaryCall, UntypedServiceImplementation } from "@grpc/grpc-js";
+
+// Codecs and services: packages/protocol/generator/codecs.mjs
+
 function createBaseResponseHeader(): ResponseHeader {
-  return { shardId: 0n, replicaId: 0n, revision: 0n, raftTerm: 0n, raftLeaderId: 0n };
+  return {
+    shardId: 0n,
+    replicaId: 0n,
+    revision: 0n,
+    raftTerm: 0n,
+    raftLeaderId: 0n,
+  };
 }
 
-export const ResponseHeader: MessageFns<ResponseHeader> = {
+export const ResponseHeader: MessageType<ResponseHeader> = {
   encode(message: ResponseHeader, writer: WireWriter = beginMessage()): WireWriter {
     if (message.shardId !== 0n) {
       writer.tag(8).uint64(message.shardId);
@@ -409,43 +420,28 @@ export const ResponseHeader: MessageFns<ResponseHeader> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 8) {
-            break;
-          }
-
-          message.shardId = reader.uint64() as bigint;
+          if (tag !== 8) break;
+          message.shardId = reader.uint64();
           continue;
         }
         case 2: {
-          if (tag !== 16) {
-            break;
-          }
-
-          message.replicaId = reader.uint64() as bigint;
+          if (tag !== 16) break;
+          message.replicaId = reader.uint64();
           continue;
         }
         case 3: {
-          if (tag !== 24) {
-            break;
-          }
-
-          message.revision = reader.uint64() as bigint;
+          if (tag !== 24) break;
+          message.revision = reader.uint64();
           continue;
         }
         case 4: {
-          if (tag !== 32) {
-            break;
-          }
-
-          message.raftTerm = reader.uint64() as bigint;
+          if (tag !== 32) break;
+          message.raftTerm = reader.uint64();
           continue;
         }
         case 5: {
-          if (tag !== 40) {
-            break;
-          }
-
-          message.raftLeaderId = reader.uint64() as bigint;
+          if (tag !== 40) break;
+          message.raftLeaderId = reader.uint64();
           continue;
         }
       }
@@ -458,15 +454,14 @@ export const ResponseHeader: MessageFns<ResponseHeader> = {
   create(base?: DeepPartial<ResponseHeader>): ResponseHeader {
     return ResponseHeader.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<ResponseHeader>): ResponseHeader {
     const message = createBaseResponseHeader();
-    message.shardId = (object.shardId !== undefined && object.shardId !== null) ? BigInt(object.shardId) : 0n;
-    message.replicaId = (object.replicaId !== undefined && object.replicaId !== null) ? BigInt(object.replicaId) : 0n;
-    message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
-    message.raftTerm = (object.raftTerm !== undefined && object.raftTerm !== null) ? BigInt(object.raftTerm) : 0n;
-    message.raftLeaderId = (object.raftLeaderId !== undefined && object.raftLeaderId !== null)
-      ? BigInt(object.raftLeaderId)
-      : 0n;
+    message.shardId = BigInt(object.shardId ?? 0n);
+    message.replicaId = BigInt(object.replicaId ?? 0n);
+    message.revision = BigInt(object.revision ?? 0n);
+    message.raftTerm = BigInt(object.raftTerm ?? 0n);
+    message.raftLeaderId = BigInt(object.raftLeaderId ?? 0n);
     return message;
   },
 };
@@ -489,7 +484,7 @@ function createBaseRangeRequest(): RangeRequest {
   };
 }
 
-export const RangeRequest: MessageFns<RangeRequest> = {
+export const RangeRequest: MessageType<RangeRequest> = {
   encode(message: RangeRequest, writer: WireWriter = beginMessage()): WireWriter {
     if (message.table.length !== 0) {
       writer.tag(10).bytes(message.table);
@@ -541,106 +536,67 @@ export const RangeRequest: MessageFns<RangeRequest> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.table = reader.bytes();
           continue;
         }
         case 2: {
-          if (tag !== 18) {
-            break;
-          }
-
+          if (tag !== 18) break;
           message.key = reader.bytes();
           continue;
         }
         case 3: {
-          if (tag !== 26) {
-            break;
-          }
-
+          if (tag !== 26) break;
           message.rangeEnd = reader.bytes();
           continue;
         }
         case 4: {
-          if (tag !== 32) {
-            break;
-          }
-
-          message.limit = reader.int64() as bigint;
+          if (tag !== 32) break;
+          message.limit = reader.int64();
           continue;
         }
         case 5: {
-          if (tag !== 40) {
-            break;
-          }
-
+          if (tag !== 40) break;
           message.linearizable = reader.bool();
           continue;
         }
         case 6: {
-          if (tag !== 48) {
-            break;
-          }
-
+          if (tag !== 48) break;
           message.keysOnly = reader.bool();
           continue;
         }
         case 7: {
-          if (tag !== 56) {
-            break;
-          }
-
+          if (tag !== 56) break;
           message.countOnly = reader.bool();
           continue;
         }
         case 8: {
-          if (tag !== 64) {
-            break;
-          }
-
-          message.minModRevision = reader.int64() as bigint;
+          if (tag !== 64) break;
+          message.minModRevision = reader.int64();
           continue;
         }
         case 9: {
-          if (tag !== 72) {
-            break;
-          }
-
-          message.maxModRevision = reader.int64() as bigint;
+          if (tag !== 72) break;
+          message.maxModRevision = reader.int64();
           continue;
         }
         case 10: {
-          if (tag !== 80) {
-            break;
-          }
-
-          message.minCreateRevision = reader.int64() as bigint;
+          if (tag !== 80) break;
+          message.minCreateRevision = reader.int64();
           continue;
         }
         case 11: {
-          if (tag !== 88) {
-            break;
-          }
-
-          message.maxCreateRevision = reader.int64() as bigint;
+          if (tag !== 88) break;
+          message.maxCreateRevision = reader.int64();
           continue;
         }
         case 100: {
-          if (tag !== 800) {
-            break;
-          }
-
-          message.revision = reader.int64() as bigint;
+          if (tag !== 800) break;
+          message.revision = reader.int64();
           continue;
         }
         case 101: {
-          if (tag !== 808) {
-            break;
-          }
-
+          if (tag !== 808) break;
           message.fromLeaderCluster = reader.bool();
           continue;
         }
@@ -654,44 +610,42 @@ export const RangeRequest: MessageFns<RangeRequest> = {
   create(base?: DeepPartial<RangeRequest>): RangeRequest {
     return RangeRequest.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<RangeRequest>): RangeRequest {
     const message = createBaseRangeRequest();
     message.table = object.table ?? emptyBytes;
     message.key = object.key ?? emptyBytes;
     message.rangeEnd = object.rangeEnd ?? emptyBytes;
-    message.limit = (object.limit !== undefined && object.limit !== null) ? BigInt(object.limit) : 0n;
+    message.limit = BigInt(object.limit ?? 0n);
     message.linearizable = object.linearizable ?? false;
     message.keysOnly = object.keysOnly ?? false;
     message.countOnly = object.countOnly ?? false;
-    message.minModRevision = (object.minModRevision !== undefined && object.minModRevision !== null)
-      ? BigInt(object.minModRevision)
-      : 0n;
-    message.maxModRevision = (object.maxModRevision !== undefined && object.maxModRevision !== null)
-      ? BigInt(object.maxModRevision)
-      : 0n;
-    message.minCreateRevision = (object.minCreateRevision !== undefined && object.minCreateRevision !== null)
-      ? BigInt(object.minCreateRevision)
-      : 0n;
-    message.maxCreateRevision = (object.maxCreateRevision !== undefined && object.maxCreateRevision !== null)
-      ? BigInt(object.maxCreateRevision)
-      : 0n;
-    message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
+    message.minModRevision = BigInt(object.minModRevision ?? 0n);
+    message.maxModRevision = BigInt(object.maxModRevision ?? 0n);
+    message.minCreateRevision = BigInt(object.minCreateRevision ?? 0n);
+    message.maxCreateRevision = BigInt(object.maxCreateRevision ?? 0n);
+    message.revision = BigInt(object.revision ?? 0n);
     message.fromLeaderCluster = object.fromLeaderCluster ?? false;
     return message;
   },
 };
 
 function createBaseRangeResponse(): RangeResponse {
-  return { header: undefined, kvs: [], more: false, count: 0n };
+  return {
+    header: undefined,
+    kvs: [],
+    more: false,
+    count: 0n,
+  };
 }
 
-export const RangeResponse: MessageFns<RangeResponse> = {
+export const RangeResponse: MessageType<RangeResponse> = {
   encode(message: RangeResponse, writer: WireWriter = beginMessage()): WireWriter {
     if (message.header !== undefined) {
       ResponseHeader.encode(message.header, writer.tag(10).fork()).join();
     }
-    for (const v of message.kvs) {
-      KeyValue.encode(v!, writer.tag(26).fork()).join();
+    for (const item of message.kvs) {
+      KeyValue.encode(item, writer.tag(26).fork()).join();
     }
     if (message.more !== false) {
       writer.tag(32).bool(message.more);
@@ -710,35 +664,23 @@ export const RangeResponse: MessageFns<RangeResponse> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.header = ResponseHeader.decode(reader, reader.length());
           continue;
         }
         case 3: {
-          if (tag !== 26) {
-            break;
-          }
-
+          if (tag !== 26) break;
           message.kvs.push(KeyValue.decode(reader, reader.length()));
           continue;
         }
         case 4: {
-          if (tag !== 32) {
-            break;
-          }
-
+          if (tag !== 32) break;
           message.more = reader.bool();
           continue;
         }
         case 5: {
-          if (tag !== 40) {
-            break;
-          }
-
-          message.count = reader.int64() as bigint;
+          if (tag !== 40) break;
+          message.count = reader.int64();
           continue;
         }
       }
@@ -751,23 +693,27 @@ export const RangeResponse: MessageFns<RangeResponse> = {
   create(base?: DeepPartial<RangeResponse>): RangeResponse {
     return RangeResponse.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<RangeResponse>): RangeResponse {
     const message = createBaseRangeResponse();
-    message.header = (object.header !== undefined && object.header !== null)
-      ? ResponseHeader.fromPartial(object.header)
-      : undefined;
-    message.kvs = object.kvs?.map((e) => KeyValue.fromPartial(e)) || [];
+    message.header = object.header === undefined || object.header === null ? undefined : ResponseHeader.fromPartial(object.header);
+    message.kvs = object.kvs?.map((item) => KeyValue.fromPartial(item)) ?? [];
     message.more = object.more ?? false;
-    message.count = (object.count !== undefined && object.count !== null) ? BigInt(object.count) : 0n;
+    message.count = BigInt(object.count ?? 0n);
     return message;
   },
 };
 
 function createBasePutRequest(): PutRequest {
-  return { table: emptyBytes, key: emptyBytes, value: emptyBytes, prevKv: false };
+  return {
+    table: emptyBytes,
+    key: emptyBytes,
+    value: emptyBytes,
+    prevKv: false,
+  };
 }
 
-export const PutRequest: MessageFns<PutRequest> = {
+export const PutRequest: MessageType<PutRequest> = {
   encode(message: PutRequest, writer: WireWriter = beginMessage()): WireWriter {
     if (message.table.length !== 0) {
       writer.tag(10).bytes(message.table);
@@ -792,34 +738,22 @@ export const PutRequest: MessageFns<PutRequest> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.table = reader.bytes();
           continue;
         }
         case 2: {
-          if (tag !== 18) {
-            break;
-          }
-
+          if (tag !== 18) break;
           message.key = reader.bytes();
           continue;
         }
         case 3: {
-          if (tag !== 26) {
-            break;
-          }
-
+          if (tag !== 26) break;
           message.value = reader.bytes();
           continue;
         }
         case 4: {
-          if (tag !== 32) {
-            break;
-          }
-
+          if (tag !== 32) break;
           message.prevKv = reader.bool();
           continue;
         }
@@ -833,6 +767,7 @@ export const PutRequest: MessageFns<PutRequest> = {
   create(base?: DeepPartial<PutRequest>): PutRequest {
     return PutRequest.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<PutRequest>): PutRequest {
     const message = createBasePutRequest();
     message.table = object.table ?? emptyBytes;
@@ -844,10 +779,13 @@ export const PutRequest: MessageFns<PutRequest> = {
 };
 
 function createBasePutResponse(): PutResponse {
-  return { header: undefined, prevKv: undefined };
+  return {
+    header: undefined,
+    prevKv: undefined,
+  };
 }
 
-export const PutResponse: MessageFns<PutResponse> = {
+export const PutResponse: MessageType<PutResponse> = {
   encode(message: PutResponse, writer: WireWriter = beginMessage()): WireWriter {
     if (message.header !== undefined) {
       ResponseHeader.encode(message.header, writer.tag(10).fork()).join();
@@ -866,18 +804,12 @@ export const PutResponse: MessageFns<PutResponse> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.header = ResponseHeader.decode(reader, reader.length());
           continue;
         }
         case 2: {
-          if (tag !== 18) {
-            break;
-          }
-
+          if (tag !== 18) break;
           message.prevKv = KeyValue.decode(reader, reader.length());
           continue;
         }
@@ -891,23 +823,26 @@ export const PutResponse: MessageFns<PutResponse> = {
   create(base?: DeepPartial<PutResponse>): PutResponse {
     return PutResponse.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<PutResponse>): PutResponse {
     const message = createBasePutResponse();
-    message.header = (object.header !== undefined && object.header !== null)
-      ? ResponseHeader.fromPartial(object.header)
-      : undefined;
-    message.prevKv = (object.prevKv !== undefined && object.prevKv !== null)
-      ? KeyValue.fromPartial(object.prevKv)
-      : undefined;
+    message.header = object.header === undefined || object.header === null ? undefined : ResponseHeader.fromPartial(object.header);
+    message.prevKv = object.prevKv === undefined || object.prevKv === null ? undefined : KeyValue.fromPartial(object.prevKv);
     return message;
   },
 };
 
 function createBaseDeleteRangeRequest(): DeleteRangeRequest {
-  return { table: emptyBytes, key: emptyBytes, rangeEnd: emptyBytes, prevKv: false, count: false };
+  return {
+    table: emptyBytes,
+    key: emptyBytes,
+    rangeEnd: emptyBytes,
+    prevKv: false,
+    count: false,
+  };
 }
 
-export const DeleteRangeRequest: MessageFns<DeleteRangeRequest> = {
+export const DeleteRangeRequest: MessageType<DeleteRangeRequest> = {
   encode(message: DeleteRangeRequest, writer: WireWriter = beginMessage()): WireWriter {
     if (message.table.length !== 0) {
       writer.tag(10).bytes(message.table);
@@ -935,42 +870,27 @@ export const DeleteRangeRequest: MessageFns<DeleteRangeRequest> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.table = reader.bytes();
           continue;
         }
         case 2: {
-          if (tag !== 18) {
-            break;
-          }
-
+          if (tag !== 18) break;
           message.key = reader.bytes();
           continue;
         }
         case 3: {
-          if (tag !== 26) {
-            break;
-          }
-
+          if (tag !== 26) break;
           message.rangeEnd = reader.bytes();
           continue;
         }
         case 4: {
-          if (tag !== 32) {
-            break;
-          }
-
+          if (tag !== 32) break;
           message.prevKv = reader.bool();
           continue;
         }
         case 5: {
-          if (tag !== 40) {
-            break;
-          }
-
+          if (tag !== 40) break;
           message.count = reader.bool();
           continue;
         }
@@ -984,6 +904,7 @@ export const DeleteRangeRequest: MessageFns<DeleteRangeRequest> = {
   create(base?: DeepPartial<DeleteRangeRequest>): DeleteRangeRequest {
     return DeleteRangeRequest.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<DeleteRangeRequest>): DeleteRangeRequest {
     const message = createBaseDeleteRangeRequest();
     message.table = object.table ?? emptyBytes;
@@ -996,10 +917,15 @@ export const DeleteRangeRequest: MessageFns<DeleteRangeRequest> = {
 };
 
 function createBaseDeleteRangeResponse(): DeleteRangeResponse {
-  return { header: undefined, deleted: 0n, prevKvs: [], more: false };
+  return {
+    header: undefined,
+    deleted: 0n,
+    prevKvs: [],
+    more: false,
+  };
 }
 
-export const DeleteRangeResponse: MessageFns<DeleteRangeResponse> = {
+export const DeleteRangeResponse: MessageType<DeleteRangeResponse> = {
   encode(message: DeleteRangeResponse, writer: WireWriter = beginMessage()): WireWriter {
     if (message.header !== undefined) {
       ResponseHeader.encode(message.header, writer.tag(10).fork()).join();
@@ -1007,8 +933,8 @@ export const DeleteRangeResponse: MessageFns<DeleteRangeResponse> = {
     if (message.deleted !== 0n) {
       writer.tag(16).int64(message.deleted);
     }
-    for (const v of message.prevKvs) {
-      KeyValue.encode(v!, writer.tag(26).fork()).join();
+    for (const item of message.prevKvs) {
+      KeyValue.encode(item, writer.tag(26).fork()).join();
     }
     if (message.more !== false) {
       writer.tag(800).bool(message.more);
@@ -1024,34 +950,22 @@ export const DeleteRangeResponse: MessageFns<DeleteRangeResponse> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.header = ResponseHeader.decode(reader, reader.length());
           continue;
         }
         case 2: {
-          if (tag !== 16) {
-            break;
-          }
-
-          message.deleted = reader.int64() as bigint;
+          if (tag !== 16) break;
+          message.deleted = reader.int64();
           continue;
         }
         case 3: {
-          if (tag !== 26) {
-            break;
-          }
-
+          if (tag !== 26) break;
           message.prevKvs.push(KeyValue.decode(reader, reader.length()));
           continue;
         }
         case 100: {
-          if (tag !== 800) {
-            break;
-          }
-
+          if (tag !== 800) break;
           message.more = reader.bool();
           continue;
         }
@@ -1065,35 +979,39 @@ export const DeleteRangeResponse: MessageFns<DeleteRangeResponse> = {
   create(base?: DeepPartial<DeleteRangeResponse>): DeleteRangeResponse {
     return DeleteRangeResponse.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<DeleteRangeResponse>): DeleteRangeResponse {
     const message = createBaseDeleteRangeResponse();
-    message.header = (object.header !== undefined && object.header !== null)
-      ? ResponseHeader.fromPartial(object.header)
-      : undefined;
-    message.deleted = (object.deleted !== undefined && object.deleted !== null) ? BigInt(object.deleted) : 0n;
-    message.prevKvs = object.prevKvs?.map((e) => KeyValue.fromPartial(e)) || [];
+    message.header = object.header === undefined || object.header === null ? undefined : ResponseHeader.fromPartial(object.header);
+    message.deleted = BigInt(object.deleted ?? 0n);
+    message.prevKvs = object.prevKvs?.map((item) => KeyValue.fromPartial(item)) ?? [];
     message.more = object.more ?? false;
     return message;
   },
 };
 
 function createBaseTxnRequest(): TxnRequest {
-  return { table: emptyBytes, compare: [], success: [], failure: [] };
+  return {
+    table: emptyBytes,
+    compare: [],
+    success: [],
+    failure: [],
+  };
 }
 
-export const TxnRequest: MessageFns<TxnRequest> = {
+export const TxnRequest: MessageType<TxnRequest> = {
   encode(message: TxnRequest, writer: WireWriter = beginMessage()): WireWriter {
     if (message.table.length !== 0) {
       writer.tag(10).bytes(message.table);
     }
-    for (const v of message.compare) {
-      Compare.encode(v!, writer.tag(18).fork()).join();
+    for (const item of message.compare) {
+      Compare.encode(item, writer.tag(18).fork()).join();
     }
-    for (const v of message.success) {
-      RequestOp.encode(v!, writer.tag(26).fork()).join();
+    for (const item of message.success) {
+      RequestOp.encode(item, writer.tag(26).fork()).join();
     }
-    for (const v of message.failure) {
-      RequestOp.encode(v!, writer.tag(34).fork()).join();
+    for (const item of message.failure) {
+      RequestOp.encode(item, writer.tag(34).fork()).join();
     }
     return writer;
   },
@@ -1106,34 +1024,22 @@ export const TxnRequest: MessageFns<TxnRequest> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.table = reader.bytes();
           continue;
         }
         case 2: {
-          if (tag !== 18) {
-            break;
-          }
-
+          if (tag !== 18) break;
           message.compare.push(Compare.decode(reader, reader.length()));
           continue;
         }
         case 3: {
-          if (tag !== 26) {
-            break;
-          }
-
+          if (tag !== 26) break;
           message.success.push(RequestOp.decode(reader, reader.length()));
           continue;
         }
         case 4: {
-          if (tag !== 34) {
-            break;
-          }
-
+          if (tag !== 34) break;
           message.failure.push(RequestOp.decode(reader, reader.length()));
           continue;
         }
@@ -1147,21 +1053,26 @@ export const TxnRequest: MessageFns<TxnRequest> = {
   create(base?: DeepPartial<TxnRequest>): TxnRequest {
     return TxnRequest.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<TxnRequest>): TxnRequest {
     const message = createBaseTxnRequest();
     message.table = object.table ?? emptyBytes;
-    message.compare = object.compare?.map((e) => Compare.fromPartial(e)) || [];
-    message.success = object.success?.map((e) => RequestOp.fromPartial(e)) || [];
-    message.failure = object.failure?.map((e) => RequestOp.fromPartial(e)) || [];
+    message.compare = object.compare?.map((item) => Compare.fromPartial(item)) ?? [];
+    message.success = object.success?.map((item) => RequestOp.fromPartial(item)) ?? [];
+    message.failure = object.failure?.map((item) => RequestOp.fromPartial(item)) ?? [];
     return message;
   },
 };
 
 function createBaseTxnResponse(): TxnResponse {
-  return { header: undefined, succeeded: false, responses: [] };
+  return {
+    header: undefined,
+    succeeded: false,
+    responses: [],
+  };
 }
 
-export const TxnResponse: MessageFns<TxnResponse> = {
+export const TxnResponse: MessageType<TxnResponse> = {
   encode(message: TxnResponse, writer: WireWriter = beginMessage()): WireWriter {
     if (message.header !== undefined) {
       ResponseHeader.encode(message.header, writer.tag(10).fork()).join();
@@ -1169,8 +1080,8 @@ export const TxnResponse: MessageFns<TxnResponse> = {
     if (message.succeeded !== false) {
       writer.tag(16).bool(message.succeeded);
     }
-    for (const v of message.responses) {
-      ResponseOp.encode(v!, writer.tag(26).fork()).join();
+    for (const item of message.responses) {
+      ResponseOp.encode(item, writer.tag(26).fork()).join();
     }
     return writer;
   },
@@ -1183,26 +1094,17 @@ export const TxnResponse: MessageFns<TxnResponse> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.header = ResponseHeader.decode(reader, reader.length());
           continue;
         }
         case 2: {
-          if (tag !== 16) {
-            break;
-          }
-
+          if (tag !== 16) break;
           message.succeeded = reader.bool();
           continue;
         }
         case 3: {
-          if (tag !== 26) {
-            break;
-          }
-
+          if (tag !== 26) break;
           message.responses.push(ResponseOp.decode(reader, reader.length()));
           continue;
         }
@@ -1216,23 +1118,23 @@ export const TxnResponse: MessageFns<TxnResponse> = {
   create(base?: DeepPartial<TxnResponse>): TxnResponse {
     return TxnResponse.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<TxnResponse>): TxnResponse {
     const message = createBaseTxnResponse();
-    message.header = (object.header !== undefined && object.header !== null)
-      ? ResponseHeader.fromPartial(object.header)
-      : undefined;
+    message.header = object.header === undefined || object.header === null ? undefined : ResponseHeader.fromPartial(object.header);
     message.succeeded = object.succeeded ?? false;
-    message.responses = object.responses?.map((e) => ResponseOp.fromPartial(e)) || [];
+    message.responses = object.responses?.map((item) => ResponseOp.fromPartial(item)) ?? [];
     return message;
   },
 };
 
 function createBaseMemberListRequest(): MemberListRequest {
-  return {};
+  return {
+  };
 }
 
-export const MemberListRequest: MessageFns<MemberListRequest> = {
-  encode(_: MemberListRequest, writer: WireWriter = beginMessage()): WireWriter {
+export const MemberListRequest: MessageType<MemberListRequest> = {
+  encode(_message: MemberListRequest, writer: WireWriter = beginMessage()): WireWriter {
     return writer;
   },
 
@@ -1253,23 +1155,27 @@ export const MemberListRequest: MessageFns<MemberListRequest> = {
   create(base?: DeepPartial<MemberListRequest>): MemberListRequest {
     return MemberListRequest.fromPartial(base ?? {});
   },
-  fromPartial(_: DeepPartial<MemberListRequest>): MemberListRequest {
+
+  fromPartial(_object: DeepPartial<MemberListRequest>): MemberListRequest {
     const message = createBaseMemberListRequest();
     return message;
   },
 };
 
 function createBaseMemberListResponse(): MemberListResponse {
-  return { cluster: "", members: [] };
+  return {
+    cluster: "",
+    members: [],
+  };
 }
 
-export const MemberListResponse: MessageFns<MemberListResponse> = {
+export const MemberListResponse: MessageType<MemberListResponse> = {
   encode(message: MemberListResponse, writer: WireWriter = beginMessage()): WireWriter {
     if (message.cluster !== "") {
       writer.tag(10).string(message.cluster);
     }
-    for (const v of message.members) {
-      Member.encode(v!, writer.tag(18).fork()).join();
+    for (const item of message.members) {
+      Member.encode(item, writer.tag(18).fork()).join();
     }
     return writer;
   },
@@ -1282,18 +1188,12 @@ export const MemberListResponse: MessageFns<MemberListResponse> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.cluster = reader.string();
           continue;
         }
         case 2: {
-          if (tag !== 18) {
-            break;
-          }
-
+          if (tag !== 18) break;
           message.members.push(Member.decode(reader, reader.length()));
           continue;
         }
@@ -1307,19 +1207,25 @@ export const MemberListResponse: MessageFns<MemberListResponse> = {
   create(base?: DeepPartial<MemberListResponse>): MemberListResponse {
     return MemberListResponse.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<MemberListResponse>): MemberListResponse {
     const message = createBaseMemberListResponse();
     message.cluster = object.cluster ?? "";
-    message.members = object.members?.map((e) => Member.fromPartial(e)) || [];
+    message.members = object.members?.map((item) => Member.fromPartial(item)) ?? [];
     return message;
   },
 };
 
 function createBaseMember(): Member {
-  return { id: "", name: "", peerURLs: [], clientURLs: [] };
+  return {
+    id: "",
+    name: "",
+    peerURLs: [],
+    clientURLs: [],
+  };
 }
 
-export const Member: MessageFns<Member> = {
+export const Member: MessageType<Member> = {
   encode(message: Member, writer: WireWriter = beginMessage()): WireWriter {
     if (message.id !== "") {
       writer.tag(10).string(message.id);
@@ -1327,11 +1233,11 @@ export const Member: MessageFns<Member> = {
     if (message.name !== "") {
       writer.tag(18).string(message.name);
     }
-    for (const v of message.peerURLs) {
-      writer.tag(26).string(v!);
+    for (const item of message.peerURLs) {
+      writer.tag(26).string(item);
     }
-    for (const v of message.clientURLs) {
-      writer.tag(34).string(v!);
+    for (const item of message.clientURLs) {
+      writer.tag(34).string(item);
     }
     return writer;
   },
@@ -1344,34 +1250,22 @@ export const Member: MessageFns<Member> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.id = reader.string();
           continue;
         }
         case 2: {
-          if (tag !== 18) {
-            break;
-          }
-
+          if (tag !== 18) break;
           message.name = reader.string();
           continue;
         }
         case 3: {
-          if (tag !== 26) {
-            break;
-          }
-
+          if (tag !== 26) break;
           message.peerURLs.push(reader.string());
           continue;
         }
         case 4: {
-          if (tag !== 34) {
-            break;
-          }
-
+          if (tag !== 34) break;
           message.clientURLs.push(reader.string());
           continue;
         }
@@ -1385,21 +1279,24 @@ export const Member: MessageFns<Member> = {
   create(base?: DeepPartial<Member>): Member {
     return Member.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<Member>): Member {
     const message = createBaseMember();
     message.id = object.id ?? "";
     message.name = object.name ?? "";
-    message.peerURLs = object.peerURLs?.map((e) => e) || [];
-    message.clientURLs = object.clientURLs?.map((e) => e) || [];
+    message.peerURLs = object.peerURLs?.map((item) => item) ?? [];
+    message.clientURLs = object.clientURLs?.map((item) => item) ?? [];
     return message;
   },
 };
 
 function createBaseStatusRequest(): StatusRequest {
-  return { config: false };
+  return {
+    config: false,
+  };
 }
 
-export const StatusRequest: MessageFns<StatusRequest> = {
+export const StatusRequest: MessageType<StatusRequest> = {
   encode(message: StatusRequest, writer: WireWriter = beginMessage()): WireWriter {
     if (message.config !== false) {
       writer.tag(32).bool(message.config);
@@ -1415,10 +1312,7 @@ export const StatusRequest: MessageFns<StatusRequest> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 4: {
-          if (tag !== 32) {
-            break;
-          }
-
+          if (tag !== 32) break;
           message.config = reader.bool();
           continue;
         }
@@ -1432,6 +1326,7 @@ export const StatusRequest: MessageFns<StatusRequest> = {
   create(base?: DeepPartial<StatusRequest>): StatusRequest {
     return StatusRequest.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<StatusRequest>): StatusRequest {
     const message = createBaseStatusRequest();
     message.config = object.config ?? false;
@@ -1455,7 +1350,7 @@ function createBaseStatusResponse(): StatusResponse {
   };
 }
 
-export const StatusResponse: MessageFns<StatusResponse> = {
+export const StatusResponse: MessageType<StatusResponse> = {
   encode(message: StatusResponse, writer: WireWriter = beginMessage()): WireWriter {
     if (message.id !== "") {
       writer.tag(10).string(message.id);
@@ -1466,14 +1361,14 @@ export const StatusResponse: MessageFns<StatusResponse> = {
     if (message.info !== "") {
       writer.tag(26).string(message.info);
     }
-    message.tables.forEach((value, key) => {
-      StatusResponse_TablesEntry.encode({ key: key as any, value }, writer.tag(34).fork()).join();
-    });
-    if (message.config !== undefined) {
-      Struct.encode(Struct.wrap(message.config), writer.tag(42).fork()).join();
+    for (const [key, value] of message.tables) {
+      StatusResponse_TablesEntry.encode({ key, value }, writer.tag(34).fork()).join();
     }
-    for (const v of message.errors) {
-      writer.tag(66).string(v!);
+    if (message.config !== undefined) {
+      Struct.encode(message.config, writer.tag(42).fork()).join();
+    }
+    for (const item of message.errors) {
+      writer.tag(66).string(item);
     }
     if (message.role !== "") {
       writer.tag(802).string(message.role);
@@ -1487,8 +1382,8 @@ export const StatusResponse: MessageFns<StatusResponse> = {
     if (message.leaderClusterId !== "") {
       writer.tag(826).string(message.leaderClusterId);
     }
-    for (const v of message.followers) {
-      FollowerStatus.encode(v!, writer.tag(834).fork()).join();
+    for (const item of message.followers) {
+      FollowerStatus.encode(item, writer.tag(834).fork()).join();
     }
     return writer;
   },
@@ -1501,93 +1396,58 @@ export const StatusResponse: MessageFns<StatusResponse> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.id = reader.string();
           continue;
         }
         case 2: {
-          if (tag !== 18) {
-            break;
-          }
-
+          if (tag !== 18) break;
           message.version = reader.string();
           continue;
         }
         case 3: {
-          if (tag !== 26) {
-            break;
-          }
-
+          if (tag !== 26) break;
           message.info = reader.string();
           continue;
         }
         case 4: {
-          if (tag !== 34) {
-            break;
-          }
-
-          const entry4 = StatusResponse_TablesEntry.decode(reader, reader.length());
-          if (entry4.value !== undefined) {
-            message.tables.set(entry4.key, entry4.value);
-          }
+          if (tag !== 34) break;
+          const { key, value } = StatusResponse_TablesEntry.decode(reader, reader.length());
+          if (value !== undefined) message.tables.set(key, value);
           continue;
         }
         case 5: {
-          if (tag !== 42) {
-            break;
-          }
-
-          message.config = Struct.unwrap(Struct.decode(reader, reader.length()));
+          if (tag !== 42) break;
+          message.config = Struct.decode(reader, reader.length());
           continue;
         }
         case 8: {
-          if (tag !== 66) {
-            break;
-          }
-
+          if (tag !== 66) break;
           message.errors.push(reader.string());
           continue;
         }
         case 100: {
-          if (tag !== 802) {
-            break;
-          }
-
+          if (tag !== 802) break;
           message.role = reader.string();
           continue;
         }
         case 101: {
-          if (tag !== 810) {
-            break;
-          }
-
+          if (tag !== 810) break;
           message.clusterId = reader.string();
           continue;
         }
         case 102: {
-          if (tag !== 818) {
-            break;
-          }
-
+          if (tag !== 818) break;
           message.leaderAddress = reader.string();
           continue;
         }
         case 103: {
-          if (tag !== 826) {
-            break;
-          }
-
+          if (tag !== 826) break;
           message.leaderClusterId = reader.string();
           continue;
         }
         case 104: {
-          if (tag !== 834) {
-            break;
-          }
-
+          if (tag !== 834) break;
           message.followers.push(FollowerStatus.decode(reader, reader.length()));
           continue;
         }
@@ -1601,36 +1461,34 @@ export const StatusResponse: MessageFns<StatusResponse> = {
   create(base?: DeepPartial<StatusResponse>): StatusResponse {
     return StatusResponse.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<StatusResponse>): StatusResponse {
     const message = createBaseStatusResponse();
     message.id = object.id ?? "";
     message.version = object.version ?? "";
     message.info = object.info ?? "";
-    message.tables = (() => {
-      const m = new Map();
-      (object.tables as Map<string, TableStatus> ?? new Map()).forEach((value, key) => {
-        if (value !== undefined) {
-          m.set(key, TableStatus.fromPartial(value));
-        }
-      });
-      return m;
-    })();
+    for (const [key, value] of object.tables ?? []) {
+      message.tables.set(key, TableStatus.fromPartial(value));
+    }
     message.config = object.config ?? undefined;
-    message.errors = object.errors?.map((e) => e) || [];
+    message.errors = object.errors?.map((item) => item) ?? [];
     message.role = object.role ?? "";
     message.clusterId = object.clusterId ?? "";
     message.leaderAddress = object.leaderAddress ?? "";
     message.leaderClusterId = object.leaderClusterId ?? "";
-    message.followers = object.followers?.map((e) => FollowerStatus.fromPartial(e)) || [];
+    message.followers = object.followers?.map((item) => FollowerStatus.fromPartial(item)) ?? [];
     return message;
   },
 };
 
 function createBaseStatusResponse_TablesEntry(): StatusResponse_TablesEntry {
-  return { key: "", value: undefined };
+  return {
+    key: "",
+    value: undefined,
+  };
 }
 
-export const StatusResponse_TablesEntry: MessageFns<StatusResponse_TablesEntry> = {
+export const StatusResponse_TablesEntry: MessageType<StatusResponse_TablesEntry> = {
   encode(message: StatusResponse_TablesEntry, writer: WireWriter = beginMessage()): WireWriter {
     if (message.key !== "") {
       writer.tag(10).string(message.key);
@@ -1649,18 +1507,12 @@ export const StatusResponse_TablesEntry: MessageFns<StatusResponse_TablesEntry> 
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.key = reader.string();
           continue;
         }
         case 2: {
-          if (tag !== 18) {
-            break;
-          }
-
+          if (tag !== 18) break;
           message.value = TableStatus.decode(reader, reader.length());
           continue;
         }
@@ -1674,21 +1526,26 @@ export const StatusResponse_TablesEntry: MessageFns<StatusResponse_TablesEntry> 
   create(base?: DeepPartial<StatusResponse_TablesEntry>): StatusResponse_TablesEntry {
     return StatusResponse_TablesEntry.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<StatusResponse_TablesEntry>): StatusResponse_TablesEntry {
     const message = createBaseStatusResponse_TablesEntry();
     message.key = object.key ?? "";
-    message.value = (object.value !== undefined && object.value !== null)
-      ? TableStatus.fromPartial(object.value)
-      : undefined;
+    message.value = object.value === undefined || object.value === null ? undefined : TableStatus.fromPartial(object.value);
     return message;
   },
 };
 
 function createBaseFollowerStatus(): FollowerStatus {
-  return { table: "", follower: "", leaderIndex: 0n, lagEntries: 0n, lastSeenMs: 0n };
+  return {
+    table: "",
+    follower: "",
+    leaderIndex: 0n,
+    lagEntries: 0n,
+    lastSeenMs: 0n,
+  };
 }
 
-export const FollowerStatus: MessageFns<FollowerStatus> = {
+export const FollowerStatus: MessageType<FollowerStatus> = {
   encode(message: FollowerStatus, writer: WireWriter = beginMessage()): WireWriter {
     if (message.table !== "") {
       writer.tag(10).string(message.table);
@@ -1716,43 +1573,28 @@ export const FollowerStatus: MessageFns<FollowerStatus> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.table = reader.string();
           continue;
         }
         case 2: {
-          if (tag !== 18) {
-            break;
-          }
-
+          if (tag !== 18) break;
           message.follower = reader.string();
           continue;
         }
         case 3: {
-          if (tag !== 24) {
-            break;
-          }
-
-          message.leaderIndex = reader.uint64() as bigint;
+          if (tag !== 24) break;
+          message.leaderIndex = reader.uint64();
           continue;
         }
         case 4: {
-          if (tag !== 32) {
-            break;
-          }
-
-          message.lagEntries = reader.uint64() as bigint;
+          if (tag !== 32) break;
+          message.lagEntries = reader.uint64();
           continue;
         }
         case 5: {
-          if (tag !== 40) {
-            break;
-          }
-
-          message.lastSeenMs = reader.uint64() as bigint;
+          if (tag !== 40) break;
+          message.lastSeenMs = reader.uint64();
           continue;
         }
       }
@@ -1765,19 +1607,14 @@ export const FollowerStatus: MessageFns<FollowerStatus> = {
   create(base?: DeepPartial<FollowerStatus>): FollowerStatus {
     return FollowerStatus.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<FollowerStatus>): FollowerStatus {
     const message = createBaseFollowerStatus();
     message.table = object.table ?? "";
     message.follower = object.follower ?? "";
-    message.leaderIndex = (object.leaderIndex !== undefined && object.leaderIndex !== null)
-      ? BigInt(object.leaderIndex)
-      : 0n;
-    message.lagEntries = (object.lagEntries !== undefined && object.lagEntries !== null)
-      ? BigInt(object.lagEntries)
-      : 0n;
-    message.lastSeenMs = (object.lastSeenMs !== undefined && object.lastSeenMs !== null)
-      ? BigInt(object.lastSeenMs)
-      : 0n;
+    message.leaderIndex = BigInt(object.leaderIndex ?? 0n);
+    message.lagEntries = BigInt(object.lagEntries ?? 0n);
+    message.lastSeenMs = BigInt(object.lastSeenMs ?? 0n);
     return message;
   },
 };
@@ -1799,7 +1636,7 @@ function createBaseTableStatus(): TableStatus {
   };
 }
 
-export const TableStatus: MessageFns<TableStatus> = {
+export const TableStatus: MessageType<TableStatus> = {
   encode(message: TableStatus, writer: WireWriter = beginMessage()): WireWriter {
     if (message.logSize !== 0n) {
       writer.tag(16).int64(message.logSize);
@@ -1834,8 +1671,8 @@ export const TableStatus: MessageFns<TableStatus> = {
     if (message.archive !== undefined) {
       TableArchive.encode(message.archive, writer.tag(834).fork()).join();
     }
-    for (const v of message.errors) {
-      writer.tag(842).string(v!);
+    for (const item of message.errors) {
+      writer.tag(842).string(item);
     }
     return writer;
   },
@@ -1848,98 +1685,62 @@ export const TableStatus: MessageFns<TableStatus> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 2: {
-          if (tag !== 16) {
-            break;
-          }
-
-          message.logSize = reader.int64() as bigint;
+          if (tag !== 16) break;
+          message.logSize = reader.int64();
           continue;
         }
         case 3: {
-          if (tag !== 24) {
-            break;
-          }
-
-          message.dbSize = reader.int64() as bigint;
+          if (tag !== 24) break;
+          message.dbSize = reader.int64();
           continue;
         }
         case 4: {
-          if (tag !== 34) {
-            break;
-          }
-
+          if (tag !== 34) break;
           message.leader = reader.string();
           continue;
         }
         case 5: {
-          if (tag !== 40) {
-            break;
-          }
-
-          message.raftIndex = reader.uint64() as bigint;
+          if (tag !== 40) break;
+          message.raftIndex = reader.uint64();
           continue;
         }
         case 6: {
-          if (tag !== 48) {
-            break;
-          }
-
-          message.raftTerm = reader.uint64() as bigint;
+          if (tag !== 48) break;
+          message.raftTerm = reader.uint64();
           continue;
         }
         case 7: {
-          if (tag !== 56) {
-            break;
-          }
-
-          message.raftAppliedIndex = reader.uint64() as bigint;
+          if (tag !== 56) break;
+          message.raftAppliedIndex = reader.uint64();
           continue;
         }
         case 100: {
-          if (tag !== 800) {
-            break;
-          }
-
-          message.shardId = reader.uint64() as bigint;
+          if (tag !== 800) break;
+          message.shardId = reader.uint64();
           continue;
         }
         case 101: {
-          if (tag !== 808) {
-            break;
-          }
-
-          message.revision = reader.uint64() as bigint;
+          if (tag !== 808) break;
+          message.revision = reader.uint64();
           continue;
         }
         case 102: {
-          if (tag !== 818) {
-            break;
-          }
-
+          if (tag !== 818) break;
           message.contentHash = reader.string();
           continue;
         }
         case 103: {
-          if (tag !== 826) {
-            break;
-          }
-
+          if (tag !== 826) break;
           message.replication = TableReplication.decode(reader, reader.length());
           continue;
         }
         case 104: {
-          if (tag !== 834) {
-            break;
-          }
-
+          if (tag !== 834) break;
           message.archive = TableArchive.decode(reader, reader.length());
           continue;
         }
         case 105: {
-          if (tag !== 842) {
-            break;
-          }
-
+          if (tag !== 842) break;
           message.errors.push(reader.string());
           continue;
         }
@@ -1953,35 +1754,37 @@ export const TableStatus: MessageFns<TableStatus> = {
   create(base?: DeepPartial<TableStatus>): TableStatus {
     return TableStatus.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<TableStatus>): TableStatus {
     const message = createBaseTableStatus();
-    message.logSize = (object.logSize !== undefined && object.logSize !== null) ? BigInt(object.logSize) : 0n;
-    message.dbSize = (object.dbSize !== undefined && object.dbSize !== null) ? BigInt(object.dbSize) : 0n;
+    message.logSize = BigInt(object.logSize ?? 0n);
+    message.dbSize = BigInt(object.dbSize ?? 0n);
     message.leader = object.leader ?? "";
-    message.raftIndex = (object.raftIndex !== undefined && object.raftIndex !== null) ? BigInt(object.raftIndex) : 0n;
-    message.raftTerm = (object.raftTerm !== undefined && object.raftTerm !== null) ? BigInt(object.raftTerm) : 0n;
-    message.raftAppliedIndex = (object.raftAppliedIndex !== undefined && object.raftAppliedIndex !== null)
-      ? BigInt(object.raftAppliedIndex)
-      : 0n;
-    message.shardId = (object.shardId !== undefined && object.shardId !== null) ? BigInt(object.shardId) : 0n;
-    message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
+    message.raftIndex = BigInt(object.raftIndex ?? 0n);
+    message.raftTerm = BigInt(object.raftTerm ?? 0n);
+    message.raftAppliedIndex = BigInt(object.raftAppliedIndex ?? 0n);
+    message.shardId = BigInt(object.shardId ?? 0n);
+    message.revision = BigInt(object.revision ?? 0n);
     message.contentHash = object.contentHash ?? "";
-    message.replication = (object.replication !== undefined && object.replication !== null)
-      ? TableReplication.fromPartial(object.replication)
-      : undefined;
-    message.archive = (object.archive !== undefined && object.archive !== null)
-      ? TableArchive.fromPartial(object.archive)
-      : undefined;
-    message.errors = object.errors?.map((e) => e) || [];
+    message.replication = object.replication === undefined || object.replication === null ? undefined : TableReplication.fromPartial(object.replication);
+    message.archive = object.archive === undefined || object.archive === null ? undefined : TableArchive.fromPartial(object.archive);
+    message.errors = object.errors?.map((item) => item) ?? [];
     return message;
   },
 };
 
 function createBaseTableArchive(): TableArchive {
-  return { state: "", archivedIndex: 0n, archivedTimeMs: 0n, backlogBytes: 0n, gapCount: 0n, error: "" };
+  return {
+    state: "",
+    archivedIndex: 0n,
+    archivedTimeMs: 0n,
+    backlogBytes: 0n,
+    gapCount: 0n,
+    error: "",
+  };
 }
 
-export const TableArchive: MessageFns<TableArchive> = {
+export const TableArchive: MessageType<TableArchive> = {
   encode(message: TableArchive, writer: WireWriter = beginMessage()): WireWriter {
     if (message.state !== "") {
       writer.tag(10).string(message.state);
@@ -2012,50 +1815,32 @@ export const TableArchive: MessageFns<TableArchive> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.state = reader.string();
           continue;
         }
         case 2: {
-          if (tag !== 16) {
-            break;
-          }
-
-          message.archivedIndex = reader.uint64() as bigint;
+          if (tag !== 16) break;
+          message.archivedIndex = reader.uint64();
           continue;
         }
         case 3: {
-          if (tag !== 24) {
-            break;
-          }
-
-          message.archivedTimeMs = reader.int64() as bigint;
+          if (tag !== 24) break;
+          message.archivedTimeMs = reader.int64();
           continue;
         }
         case 4: {
-          if (tag !== 32) {
-            break;
-          }
-
-          message.backlogBytes = reader.uint64() as bigint;
+          if (tag !== 32) break;
+          message.backlogBytes = reader.uint64();
           continue;
         }
         case 5: {
-          if (tag !== 40) {
-            break;
-          }
-
-          message.gapCount = reader.uint64() as bigint;
+          if (tag !== 40) break;
+          message.gapCount = reader.uint64();
           continue;
         }
         case 6: {
-          if (tag !== 50) {
-            break;
-          }
-
+          if (tag !== 50) break;
           message.error = reader.string();
           continue;
         }
@@ -2069,29 +1854,31 @@ export const TableArchive: MessageFns<TableArchive> = {
   create(base?: DeepPartial<TableArchive>): TableArchive {
     return TableArchive.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<TableArchive>): TableArchive {
     const message = createBaseTableArchive();
     message.state = object.state ?? "";
-    message.archivedIndex = (object.archivedIndex !== undefined && object.archivedIndex !== null)
-      ? BigInt(object.archivedIndex)
-      : 0n;
-    message.archivedTimeMs = (object.archivedTimeMs !== undefined && object.archivedTimeMs !== null)
-      ? BigInt(object.archivedTimeMs)
-      : 0n;
-    message.backlogBytes = (object.backlogBytes !== undefined && object.backlogBytes !== null)
-      ? BigInt(object.backlogBytes)
-      : 0n;
-    message.gapCount = (object.gapCount !== undefined && object.gapCount !== null) ? BigInt(object.gapCount) : 0n;
+    message.archivedIndex = BigInt(object.archivedIndex ?? 0n);
+    message.archivedTimeMs = BigInt(object.archivedTimeMs ?? 0n);
+    message.backlogBytes = BigInt(object.backlogBytes ?? 0n);
+    message.gapCount = BigInt(object.gapCount ?? 0n);
     message.error = object.error ?? "";
     return message;
   },
 };
 
 function createBaseTableReplication(): TableReplication {
-  return { state: "", leaderIndex: 0n, lagEntries: 0n, lagMs: 0n, error: "", replicatedBy: 0n };
+  return {
+    state: "",
+    leaderIndex: 0n,
+    lagEntries: 0n,
+    lagMs: 0n,
+    error: "",
+    replicatedBy: 0n,
+  };
 }
 
-export const TableReplication: MessageFns<TableReplication> = {
+export const TableReplication: MessageType<TableReplication> = {
   encode(message: TableReplication, writer: WireWriter = beginMessage()): WireWriter {
     if (message.state !== "") {
       writer.tag(10).string(message.state);
@@ -2122,51 +1909,33 @@ export const TableReplication: MessageFns<TableReplication> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.state = reader.string();
           continue;
         }
         case 2: {
-          if (tag !== 16) {
-            break;
-          }
-
-          message.leaderIndex = reader.uint64() as bigint;
+          if (tag !== 16) break;
+          message.leaderIndex = reader.uint64();
           continue;
         }
         case 3: {
-          if (tag !== 24) {
-            break;
-          }
-
-          message.lagEntries = reader.uint64() as bigint;
+          if (tag !== 24) break;
+          message.lagEntries = reader.uint64();
           continue;
         }
         case 4: {
-          if (tag !== 32) {
-            break;
-          }
-
-          message.lagMs = reader.uint64() as bigint;
+          if (tag !== 32) break;
+          message.lagMs = reader.uint64();
           continue;
         }
         case 5: {
-          if (tag !== 42) {
-            break;
-          }
-
+          if (tag !== 42) break;
           message.error = reader.string();
           continue;
         }
         case 6: {
-          if (tag !== 48) {
-            break;
-          }
-
-          message.replicatedBy = reader.uint64() as bigint;
+          if (tag !== 48) break;
+          message.replicatedBy = reader.uint64();
           continue;
         }
       }
@@ -2179,29 +1948,26 @@ export const TableReplication: MessageFns<TableReplication> = {
   create(base?: DeepPartial<TableReplication>): TableReplication {
     return TableReplication.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<TableReplication>): TableReplication {
     const message = createBaseTableReplication();
     message.state = object.state ?? "";
-    message.leaderIndex = (object.leaderIndex !== undefined && object.leaderIndex !== null)
-      ? BigInt(object.leaderIndex)
-      : 0n;
-    message.lagEntries = (object.lagEntries !== undefined && object.lagEntries !== null)
-      ? BigInt(object.lagEntries)
-      : 0n;
-    message.lagMs = (object.lagMs !== undefined && object.lagMs !== null) ? BigInt(object.lagMs) : 0n;
+    message.leaderIndex = BigInt(object.leaderIndex ?? 0n);
+    message.lagEntries = BigInt(object.lagEntries ?? 0n);
+    message.lagMs = BigInt(object.lagMs ?? 0n);
     message.error = object.error ?? "";
-    message.replicatedBy = (object.replicatedBy !== undefined && object.replicatedBy !== null)
-      ? BigInt(object.replicatedBy)
-      : 0n;
+    message.replicatedBy = BigInt(object.replicatedBy ?? 0n);
     return message;
   },
 };
 
 function createBaseMetricsRequest(): MetricsRequest {
-  return { format: "" };
+  return {
+    format: "",
+  };
 }
 
-export const MetricsRequest: MessageFns<MetricsRequest> = {
+export const MetricsRequest: MessageType<MetricsRequest> = {
   encode(message: MetricsRequest, writer: WireWriter = beginMessage()): WireWriter {
     if (message.format !== "") {
       writer.tag(10).string(message.format);
@@ -2217,10 +1983,7 @@ export const MetricsRequest: MessageFns<MetricsRequest> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.format = reader.string();
           continue;
         }
@@ -2234,6 +1997,7 @@ export const MetricsRequest: MessageFns<MetricsRequest> = {
   create(base?: DeepPartial<MetricsRequest>): MetricsRequest {
     return MetricsRequest.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<MetricsRequest>): MetricsRequest {
     const message = createBaseMetricsRequest();
     message.format = object.format ?? "";
@@ -2242,10 +2006,13 @@ export const MetricsRequest: MessageFns<MetricsRequest> = {
 };
 
 function createBaseMetricsResponse(): MetricsResponse {
-  return { metricsData: "", timestamp: 0n };
+  return {
+    metricsData: "",
+    timestamp: 0n,
+  };
 }
 
-export const MetricsResponse: MessageFns<MetricsResponse> = {
+export const MetricsResponse: MessageType<MetricsResponse> = {
   encode(message: MetricsResponse, writer: WireWriter = beginMessage()): WireWriter {
     if (message.metricsData !== "") {
       writer.tag(10).string(message.metricsData);
@@ -2264,19 +2031,13 @@ export const MetricsResponse: MessageFns<MetricsResponse> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.metricsData = reader.string();
           continue;
         }
         case 2: {
-          if (tag !== 16) {
-            break;
-          }
-
-          message.timestamp = reader.int64() as bigint;
+          if (tag !== 16) break;
+          message.timestamp = reader.int64();
           continue;
         }
       }
@@ -2289,25 +2050,29 @@ export const MetricsResponse: MessageFns<MetricsResponse> = {
   create(base?: DeepPartial<MetricsResponse>): MetricsResponse {
     return MetricsResponse.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<MetricsResponse>): MetricsResponse {
     const message = createBaseMetricsResponse();
     message.metricsData = object.metricsData ?? "";
-    message.timestamp = (object.timestamp !== undefined && object.timestamp !== null) ? BigInt(object.timestamp) : 0n;
+    message.timestamp = BigInt(object.timestamp ?? 0n);
     return message;
   },
 };
 
 function createBaseCreateTableRequest(): CreateTableRequest {
-  return { name: "", config: undefined };
+  return {
+    name: "",
+    config: undefined,
+  };
 }
 
-export const CreateTableRequest: MessageFns<CreateTableRequest> = {
+export const CreateTableRequest: MessageType<CreateTableRequest> = {
   encode(message: CreateTableRequest, writer: WireWriter = beginMessage()): WireWriter {
     if (message.name !== "") {
       writer.tag(10).string(message.name);
     }
     if (message.config !== undefined) {
-      Struct.encode(Struct.wrap(message.config), writer.tag(42).fork()).join();
+      Struct.encode(message.config, writer.tag(42).fork()).join();
     }
     return writer;
   },
@@ -2320,19 +2085,13 @@ export const CreateTableRequest: MessageFns<CreateTableRequest> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.name = reader.string();
           continue;
         }
         case 5: {
-          if (tag !== 42) {
-            break;
-          }
-
-          message.config = Struct.unwrap(Struct.decode(reader, reader.length()));
+          if (tag !== 42) break;
+          message.config = Struct.decode(reader, reader.length());
           continue;
         }
       }
@@ -2345,6 +2104,7 @@ export const CreateTableRequest: MessageFns<CreateTableRequest> = {
   create(base?: DeepPartial<CreateTableRequest>): CreateTableRequest {
     return CreateTableRequest.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<CreateTableRequest>): CreateTableRequest {
     const message = createBaseCreateTableRequest();
     message.name = object.name ?? "";
@@ -2354,10 +2114,12 @@ export const CreateTableRequest: MessageFns<CreateTableRequest> = {
 };
 
 function createBaseCreateTableResponse(): CreateTableResponse {
-  return { id: "" };
+  return {
+    id: "",
+  };
 }
 
-export const CreateTableResponse: MessageFns<CreateTableResponse> = {
+export const CreateTableResponse: MessageType<CreateTableResponse> = {
   encode(message: CreateTableResponse, writer: WireWriter = beginMessage()): WireWriter {
     if (message.id !== "") {
       writer.tag(10).string(message.id);
@@ -2373,10 +2135,7 @@ export const CreateTableResponse: MessageFns<CreateTableResponse> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.id = reader.string();
           continue;
         }
@@ -2390,6 +2149,7 @@ export const CreateTableResponse: MessageFns<CreateTableResponse> = {
   create(base?: DeepPartial<CreateTableResponse>): CreateTableResponse {
     return CreateTableResponse.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<CreateTableResponse>): CreateTableResponse {
     const message = createBaseCreateTableResponse();
     message.id = object.id ?? "";
@@ -2398,10 +2158,12 @@ export const CreateTableResponse: MessageFns<CreateTableResponse> = {
 };
 
 function createBaseDeleteTableRequest(): DeleteTableRequest {
-  return { name: "" };
+  return {
+    name: "",
+  };
 }
 
-export const DeleteTableRequest: MessageFns<DeleteTableRequest> = {
+export const DeleteTableRequest: MessageType<DeleteTableRequest> = {
   encode(message: DeleteTableRequest, writer: WireWriter = beginMessage()): WireWriter {
     if (message.name !== "") {
       writer.tag(10).string(message.name);
@@ -2417,10 +2179,7 @@ export const DeleteTableRequest: MessageFns<DeleteTableRequest> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.name = reader.string();
           continue;
         }
@@ -2434,6 +2193,7 @@ export const DeleteTableRequest: MessageFns<DeleteTableRequest> = {
   create(base?: DeepPartial<DeleteTableRequest>): DeleteTableRequest {
     return DeleteTableRequest.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<DeleteTableRequest>): DeleteTableRequest {
     const message = createBaseDeleteTableRequest();
     message.name = object.name ?? "";
@@ -2442,11 +2202,12 @@ export const DeleteTableRequest: MessageFns<DeleteTableRequest> = {
 };
 
 function createBaseDeleteTableResponse(): DeleteTableResponse {
-  return {};
+  return {
+  };
 }
 
-export const DeleteTableResponse: MessageFns<DeleteTableResponse> = {
-  encode(_: DeleteTableResponse, writer: WireWriter = beginMessage()): WireWriter {
+export const DeleteTableResponse: MessageType<DeleteTableResponse> = {
+  encode(_message: DeleteTableResponse, writer: WireWriter = beginMessage()): WireWriter {
     return writer;
   },
 
@@ -2467,18 +2228,20 @@ export const DeleteTableResponse: MessageFns<DeleteTableResponse> = {
   create(base?: DeepPartial<DeleteTableResponse>): DeleteTableResponse {
     return DeleteTableResponse.fromPartial(base ?? {});
   },
-  fromPartial(_: DeepPartial<DeleteTableResponse>): DeleteTableResponse {
+
+  fromPartial(_object: DeepPartial<DeleteTableResponse>): DeleteTableResponse {
     const message = createBaseDeleteTableResponse();
     return message;
   },
 };
 
 function createBaseListTablesRequest(): ListTablesRequest {
-  return {};
+  return {
+  };
 }
 
-export const ListTablesRequest: MessageFns<ListTablesRequest> = {
-  encode(_: ListTablesRequest, writer: WireWriter = beginMessage()): WireWriter {
+export const ListTablesRequest: MessageType<ListTablesRequest> = {
+  encode(_message: ListTablesRequest, writer: WireWriter = beginMessage()): WireWriter {
     return writer;
   },
 
@@ -2499,20 +2262,23 @@ export const ListTablesRequest: MessageFns<ListTablesRequest> = {
   create(base?: DeepPartial<ListTablesRequest>): ListTablesRequest {
     return ListTablesRequest.fromPartial(base ?? {});
   },
-  fromPartial(_: DeepPartial<ListTablesRequest>): ListTablesRequest {
+
+  fromPartial(_object: DeepPartial<ListTablesRequest>): ListTablesRequest {
     const message = createBaseListTablesRequest();
     return message;
   },
 };
 
 function createBaseListTablesResponse(): ListTablesResponse {
-  return { tables: [] };
+  return {
+    tables: [],
+  };
 }
 
-export const ListTablesResponse: MessageFns<ListTablesResponse> = {
+export const ListTablesResponse: MessageType<ListTablesResponse> = {
   encode(message: ListTablesResponse, writer: WireWriter = beginMessage()): WireWriter {
-    for (const v of message.tables) {
-      TableInfo.encode(v!, writer.tag(10).fork()).join();
+    for (const item of message.tables) {
+      TableInfo.encode(item, writer.tag(10).fork()).join();
     }
     return writer;
   },
@@ -2525,10 +2291,7 @@ export const ListTablesResponse: MessageFns<ListTablesResponse> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.tables.push(TableInfo.decode(reader, reader.length()));
           continue;
         }
@@ -2542,18 +2305,23 @@ export const ListTablesResponse: MessageFns<ListTablesResponse> = {
   create(base?: DeepPartial<ListTablesResponse>): ListTablesResponse {
     return ListTablesResponse.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<ListTablesResponse>): ListTablesResponse {
     const message = createBaseListTablesResponse();
-    message.tables = object.tables?.map((e) => TableInfo.fromPartial(e)) || [];
+    message.tables = object.tables?.map((item) => TableInfo.fromPartial(item)) ?? [];
     return message;
   },
 };
 
 function createBaseTableInfo(): TableInfo {
-  return { name: "", id: "", config: undefined };
+  return {
+    name: "",
+    id: "",
+    config: undefined,
+  };
 }
 
-export const TableInfo: MessageFns<TableInfo> = {
+export const TableInfo: MessageType<TableInfo> = {
   encode(message: TableInfo, writer: WireWriter = beginMessage()): WireWriter {
     if (message.name !== "") {
       writer.tag(10).string(message.name);
@@ -2562,7 +2330,7 @@ export const TableInfo: MessageFns<TableInfo> = {
       writer.tag(18).string(message.id);
     }
     if (message.config !== undefined) {
-      Struct.encode(Struct.wrap(message.config), writer.tag(42).fork()).join();
+      Struct.encode(message.config, writer.tag(42).fork()).join();
     }
     return writer;
   },
@@ -2575,27 +2343,18 @@ export const TableInfo: MessageFns<TableInfo> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.name = reader.string();
           continue;
         }
         case 2: {
-          if (tag !== 18) {
-            break;
-          }
-
+          if (tag !== 18) break;
           message.id = reader.string();
           continue;
         }
         case 5: {
-          if (tag !== 42) {
-            break;
-          }
-
-          message.config = Struct.unwrap(Struct.decode(reader, reader.length()));
+          if (tag !== 42) break;
+          message.config = Struct.decode(reader, reader.length());
           continue;
         }
       }
@@ -2608,6 +2367,7 @@ export const TableInfo: MessageFns<TableInfo> = {
   create(base?: DeepPartial<TableInfo>): TableInfo {
     return TableInfo.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<TableInfo>): TableInfo {
     const message = createBaseTableInfo();
     message.name = object.name ?? "";
@@ -2787,18 +2547,3 @@ export interface TablesServer extends UntypedServiceImplementation {
   list: handleUnaryCall<ListTablesRequest, ListTablesResponse>;
 }
 
-type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;
-
-export type DeepPartial<T> = T extends bigint ? string | number | bigint
-  : T extends Builtin ? T : T extends globalThis.Array<infer U> ? globalThis.Array<DeepPartial<U>>
-  : T extends ReadonlyArray<infer U> ? ReadonlyArray<DeepPartial<U>>
-  : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
-  : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
-  : Partial<T>;
-
-export interface MessageFns<T> {
-  encode(message: T, writer?: WireWriter): WireWriter;
-  decode(input: WireReader | Uint8Array, length?: number): T;
-  create(base?: DeepPartial<T>): T;
-  fromPartial(object: DeepPartial<T>): T;
-}

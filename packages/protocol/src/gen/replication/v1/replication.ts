@@ -5,9 +5,6 @@
 // source: replication/v1/replication.proto
 
 /* eslint-disable */
-import { emptyBytes, WireReader } from "../../../wire/wire-reader.js";
-import { beginMessage, WireWriter } from "../../../wire/wire-writer.js";
-import type { handleServerStreamingCall, handleUnaryCall, UntypedServiceImplementation } from "@grpc/grpc-js";
 import { Command } from "../../mvcc/v1/mvcc.js";
 
 export const protobufPackage = "replication.v1";
@@ -250,11 +247,21 @@ export interface ReplicateErrResponse {
   error: ReplicateError;
 }
 
+import type { DeepPartial, MessageType } from "../../../wire/message-type.js";
+import type { WireWriter } from "../../../wire/wire-writer.js";
+import { beginMessage } from "../../../wire/wire-writer.js";
+import { emptyBytes, WireReader } from "../../../wire/wire-reader.js";
+import type { handleServerStreamingCall, handleUnaryCall, UntypedServiceImplementation } from "@grpc/grpc-js";
+
+// Codecs and services: packages/protocol/generator/codecs.mjs
+
 function createBaseMetadataRequest(): MetadataRequest {
-  return { follower: undefined };
+  return {
+    follower: undefined,
+  };
 }
 
-export const MetadataRequest: MessageFns<MetadataRequest> = {
+export const MetadataRequest: MessageType<MetadataRequest> = {
   encode(message: MetadataRequest, writer: WireWriter = beginMessage()): WireWriter {
     if (message.follower !== undefined) {
       FollowerNode.encode(message.follower, writer.tag(802).fork()).join();
@@ -270,10 +277,7 @@ export const MetadataRequest: MessageFns<MetadataRequest> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 100: {
-          if (tag !== 802) {
-            break;
-          }
-
+          if (tag !== 802) break;
           message.follower = FollowerNode.decode(reader, reader.length());
           continue;
         }
@@ -287,20 +291,24 @@ export const MetadataRequest: MessageFns<MetadataRequest> = {
   create(base?: DeepPartial<MetadataRequest>): MetadataRequest {
     return MetadataRequest.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<MetadataRequest>): MetadataRequest {
     const message = createBaseMetadataRequest();
-    message.follower = (object.follower !== undefined && object.follower !== null)
-      ? FollowerNode.fromPartial(object.follower)
-      : undefined;
+    message.follower = object.follower === undefined || object.follower === null ? undefined : FollowerNode.fromPartial(object.follower);
     return message;
   },
 };
 
 function createBaseFollowerNode(): FollowerNode {
-  return { clusterId: "", name: "", address: "", state: "" };
+  return {
+    clusterId: "",
+    name: "",
+    address: "",
+    state: "",
+  };
 }
 
-export const FollowerNode: MessageFns<FollowerNode> = {
+export const FollowerNode: MessageType<FollowerNode> = {
   encode(message: FollowerNode, writer: WireWriter = beginMessage()): WireWriter {
     if (message.clusterId !== "") {
       writer.tag(10).string(message.clusterId);
@@ -325,34 +333,22 @@ export const FollowerNode: MessageFns<FollowerNode> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.clusterId = reader.string();
           continue;
         }
         case 2: {
-          if (tag !== 18) {
-            break;
-          }
-
+          if (tag !== 18) break;
           message.name = reader.string();
           continue;
         }
         case 3: {
-          if (tag !== 26) {
-            break;
-          }
-
+          if (tag !== 26) break;
           message.address = reader.string();
           continue;
         }
         case 4: {
-          if (tag !== 34) {
-            break;
-          }
-
+          if (tag !== 34) break;
           message.state = reader.string();
           continue;
         }
@@ -366,6 +362,7 @@ export const FollowerNode: MessageFns<FollowerNode> = {
   create(base?: DeepPartial<FollowerNode>): FollowerNode {
     return FollowerNode.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<FollowerNode>): FollowerNode {
     const message = createBaseFollowerNode();
     message.clusterId = object.clusterId ?? "";
@@ -377,19 +374,23 @@ export const FollowerNode: MessageFns<FollowerNode> = {
 };
 
 function createBaseMetadataResponse(): MetadataResponse {
-  return { tables: [], clusterId: "", nodes: [] };
+  return {
+    tables: [],
+    clusterId: "",
+    nodes: [],
+  };
 }
 
-export const MetadataResponse: MessageFns<MetadataResponse> = {
+export const MetadataResponse: MessageType<MetadataResponse> = {
   encode(message: MetadataResponse, writer: WireWriter = beginMessage()): WireWriter {
-    for (const v of message.tables) {
-      Table.encode(v!, writer.tag(10).fork()).join();
+    for (const item of message.tables) {
+      Table.encode(item, writer.tag(10).fork()).join();
     }
     if (message.clusterId !== "") {
       writer.tag(802).string(message.clusterId);
     }
-    for (const v of message.nodes) {
-      writer.tag(810).string(v!);
+    for (const item of message.nodes) {
+      writer.tag(810).string(item);
     }
     return writer;
   },
@@ -402,26 +403,17 @@ export const MetadataResponse: MessageFns<MetadataResponse> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.tables.push(Table.decode(reader, reader.length()));
           continue;
         }
         case 100: {
-          if (tag !== 802) {
-            break;
-          }
-
+          if (tag !== 802) break;
           message.clusterId = reader.string();
           continue;
         }
         case 101: {
-          if (tag !== 810) {
-            break;
-          }
-
+          if (tag !== 810) break;
           message.nodes.push(reader.string());
           continue;
         }
@@ -435,20 +427,25 @@ export const MetadataResponse: MessageFns<MetadataResponse> = {
   create(base?: DeepPartial<MetadataResponse>): MetadataResponse {
     return MetadataResponse.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<MetadataResponse>): MetadataResponse {
     const message = createBaseMetadataResponse();
-    message.tables = object.tables?.map((e) => Table.fromPartial(e)) || [];
+    message.tables = object.tables?.map((item) => Table.fromPartial(item)) ?? [];
     message.clusterId = object.clusterId ?? "";
-    message.nodes = object.nodes?.map((e) => e) || [];
+    message.nodes = object.nodes?.map((item) => item) ?? [];
     return message;
   },
 };
 
 function createBaseTable(): Table {
-  return { name: "", type: 0, shardId: 0n };
+  return {
+    name: "",
+    type: 0,
+    shardId: 0n,
+  };
 }
 
-export const Table: MessageFns<Table> = {
+export const Table: MessageType<Table> = {
   encode(message: Table, writer: WireWriter = beginMessage()): WireWriter {
     if (message.name !== "") {
       writer.tag(10).string(message.name);
@@ -470,27 +467,18 @@ export const Table: MessageFns<Table> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.name = reader.string();
           continue;
         }
         case 2: {
-          if (tag !== 16) {
-            break;
-          }
-
-          message.type = reader.int32() as any;
+          if (tag !== 16) break;
+          message.type = reader.int32();
           continue;
         }
         case 100: {
-          if (tag !== 800) {
-            break;
-          }
-
-          message.shardId = reader.uint64() as bigint;
+          if (tag !== 800) break;
+          message.shardId = reader.uint64();
           continue;
         }
       }
@@ -503,20 +491,26 @@ export const Table: MessageFns<Table> = {
   create(base?: DeepPartial<Table>): Table {
     return Table.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<Table>): Table {
     const message = createBaseTable();
     message.name = object.name ?? "";
     message.type = object.type ?? 0;
-    message.shardId = (object.shardId !== undefined && object.shardId !== null) ? BigInt(object.shardId) : 0n;
+    message.shardId = BigInt(object.shardId ?? 0n);
     return message;
   },
 };
 
 function createBaseSnapshotRequest(): SnapshotRequest {
-  return { table: emptyBytes, incremental: false, leaderIndex: 0n, clusterId: "" };
+  return {
+    table: emptyBytes,
+    incremental: false,
+    leaderIndex: 0n,
+    clusterId: "",
+  };
 }
 
-export const SnapshotRequest: MessageFns<SnapshotRequest> = {
+export const SnapshotRequest: MessageType<SnapshotRequest> = {
   encode(message: SnapshotRequest, writer: WireWriter = beginMessage()): WireWriter {
     if (message.table.length !== 0) {
       writer.tag(10).bytes(message.table);
@@ -541,34 +535,22 @@ export const SnapshotRequest: MessageFns<SnapshotRequest> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.table = reader.bytes();
           continue;
         }
         case 2: {
-          if (tag !== 16) {
-            break;
-          }
-
+          if (tag !== 16) break;
           message.incremental = reader.bool();
           continue;
         }
         case 3: {
-          if (tag !== 24) {
-            break;
-          }
-
-          message.leaderIndex = reader.uint64() as bigint;
+          if (tag !== 24) break;
+          message.leaderIndex = reader.uint64();
           continue;
         }
         case 101: {
-          if (tag !== 810) {
-            break;
-          }
-
+          if (tag !== 810) break;
           message.clusterId = reader.string();
           continue;
         }
@@ -582,23 +564,25 @@ export const SnapshotRequest: MessageFns<SnapshotRequest> = {
   create(base?: DeepPartial<SnapshotRequest>): SnapshotRequest {
     return SnapshotRequest.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<SnapshotRequest>): SnapshotRequest {
     const message = createBaseSnapshotRequest();
     message.table = object.table ?? emptyBytes;
     message.incremental = object.incremental ?? false;
-    message.leaderIndex = (object.leaderIndex !== undefined && object.leaderIndex !== null)
-      ? BigInt(object.leaderIndex)
-      : 0n;
+    message.leaderIndex = BigInt(object.leaderIndex ?? 0n);
     message.clusterId = object.clusterId ?? "";
     return message;
   },
 };
 
 function createBaseSnapshotQueryRequest(): SnapshotQueryRequest {
-  return { table: "", followerIndex: 0n };
+  return {
+    table: "",
+    followerIndex: 0n,
+  };
 }
 
-export const SnapshotQueryRequest: MessageFns<SnapshotQueryRequest> = {
+export const SnapshotQueryRequest: MessageType<SnapshotQueryRequest> = {
   encode(message: SnapshotQueryRequest, writer: WireWriter = beginMessage()): WireWriter {
     if (message.table !== "") {
       writer.tag(10).string(message.table);
@@ -617,19 +601,13 @@ export const SnapshotQueryRequest: MessageFns<SnapshotQueryRequest> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.table = reader.string();
           continue;
         }
         case 2: {
-          if (tag !== 16) {
-            break;
-          }
-
-          message.followerIndex = reader.uint64() as bigint;
+          if (tag !== 16) break;
+          message.followerIndex = reader.uint64();
           continue;
         }
       }
@@ -642,21 +620,27 @@ export const SnapshotQueryRequest: MessageFns<SnapshotQueryRequest> = {
   create(base?: DeepPartial<SnapshotQueryRequest>): SnapshotQueryRequest {
     return SnapshotQueryRequest.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<SnapshotQueryRequest>): SnapshotQueryRequest {
     const message = createBaseSnapshotQueryRequest();
     message.table = object.table ?? "";
-    message.followerIndex = (object.followerIndex !== undefined && object.followerIndex !== null)
-      ? BigInt(object.followerIndex)
-      : 0n;
+    message.followerIndex = BigInt(object.followerIndex ?? 0n);
     return message;
   },
 };
 
 function createBaseSnapshotQueryResponse(): SnapshotQueryResponse {
-  return { type: 0, baseIndex: 0n, tipIndex: 0n, objectKey: "", sha256: emptyBytes, sizeBytes: 0n };
+  return {
+    type: 0,
+    baseIndex: 0n,
+    tipIndex: 0n,
+    objectKey: "",
+    sha256: emptyBytes,
+    sizeBytes: 0n,
+  };
 }
 
-export const SnapshotQueryResponse: MessageFns<SnapshotQueryResponse> = {
+export const SnapshotQueryResponse: MessageType<SnapshotQueryResponse> = {
   encode(message: SnapshotQueryResponse, writer: WireWriter = beginMessage()): WireWriter {
     if (message.type !== 0) {
       writer.tag(8).int32(message.type);
@@ -687,51 +671,33 @@ export const SnapshotQueryResponse: MessageFns<SnapshotQueryResponse> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 8) {
-            break;
-          }
-
-          message.type = reader.int32() as any;
+          if (tag !== 8) break;
+          message.type = reader.int32();
           continue;
         }
         case 2: {
-          if (tag !== 16) {
-            break;
-          }
-
-          message.baseIndex = reader.uint64() as bigint;
+          if (tag !== 16) break;
+          message.baseIndex = reader.uint64();
           continue;
         }
         case 3: {
-          if (tag !== 24) {
-            break;
-          }
-
-          message.tipIndex = reader.uint64() as bigint;
+          if (tag !== 24) break;
+          message.tipIndex = reader.uint64();
           continue;
         }
         case 4: {
-          if (tag !== 34) {
-            break;
-          }
-
+          if (tag !== 34) break;
           message.objectKey = reader.string();
           continue;
         }
         case 5: {
-          if (tag !== 42) {
-            break;
-          }
-
+          if (tag !== 42) break;
           message.sha256 = reader.bytes();
           continue;
         }
         case 6: {
-          if (tag !== 48) {
-            break;
-          }
-
-          message.sizeBytes = reader.int64() as bigint;
+          if (tag !== 48) break;
+          message.sizeBytes = reader.int64();
           continue;
         }
       }
@@ -744,14 +710,15 @@ export const SnapshotQueryResponse: MessageFns<SnapshotQueryResponse> = {
   create(base?: DeepPartial<SnapshotQueryResponse>): SnapshotQueryResponse {
     return SnapshotQueryResponse.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<SnapshotQueryResponse>): SnapshotQueryResponse {
     const message = createBaseSnapshotQueryResponse();
     message.type = object.type ?? 0;
-    message.baseIndex = (object.baseIndex !== undefined && object.baseIndex !== null) ? BigInt(object.baseIndex) : 0n;
-    message.tipIndex = (object.tipIndex !== undefined && object.tipIndex !== null) ? BigInt(object.tipIndex) : 0n;
+    message.baseIndex = BigInt(object.baseIndex ?? 0n);
+    message.tipIndex = BigInt(object.tipIndex ?? 0n);
     message.objectKey = object.objectKey ?? "";
     message.sha256 = object.sha256 ?? emptyBytes;
-    message.sizeBytes = (object.sizeBytes !== undefined && object.sizeBytes !== null) ? BigInt(object.sizeBytes) : 0n;
+    message.sizeBytes = BigInt(object.sizeBytes ?? 0n);
     return message;
   },
 };
@@ -768,7 +735,7 @@ function createBaseSnapshotChunk(): SnapshotChunk {
   };
 }
 
-export const SnapshotChunk: MessageFns<SnapshotChunk> = {
+export const SnapshotChunk: MessageType<SnapshotChunk> = {
   encode(message: SnapshotChunk, writer: WireWriter = beginMessage()): WireWriter {
     if (message.data.length !== 0) {
       writer.tag(10).bytes(message.data);
@@ -802,59 +769,38 @@ export const SnapshotChunk: MessageFns<SnapshotChunk> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.data = reader.bytes();
           continue;
         }
         case 2: {
-          if (tag !== 16) {
-            break;
-          }
-
-          message.len = reader.uint64() as bigint;
+          if (tag !== 16) break;
+          message.len = reader.uint64();
           continue;
         }
         case 3: {
-          if (tag !== 24) {
-            break;
-          }
-
-          message.index = reader.uint64() as bigint;
+          if (tag !== 24) break;
+          message.index = reader.uint64();
           continue;
         }
         case 100: {
-          if (tag !== 802) {
-            break;
-          }
-
+          if (tag !== 802) break;
           message.lastKey = reader.bytes();
           continue;
         }
         case 101: {
-          if (tag !== 810) {
-            break;
-          }
-
+          if (tag !== 810) break;
           message.point = BackupPoint.decode(reader, reader.length());
           continue;
         }
         case 102: {
-          if (tag !== 816) {
-            break;
-          }
-
-          message.recordBytes = reader.uint64() as bigint;
+          if (tag !== 816) break;
+          message.recordBytes = reader.uint64();
           continue;
         }
         case 103: {
-          if (tag !== 824) {
-            break;
-          }
-
-          message.keyCount = reader.uint64() as bigint;
+          if (tag !== 824) break;
+          message.keyCount = reader.uint64();
           continue;
         }
       }
@@ -867,28 +813,32 @@ export const SnapshotChunk: MessageFns<SnapshotChunk> = {
   create(base?: DeepPartial<SnapshotChunk>): SnapshotChunk {
     return SnapshotChunk.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<SnapshotChunk>): SnapshotChunk {
     const message = createBaseSnapshotChunk();
     message.data = object.data ?? emptyBytes;
-    message.len = (object.len !== undefined && object.len !== null) ? BigInt(object.len) : 0n;
-    message.index = (object.index !== undefined && object.index !== null) ? BigInt(object.index) : 0n;
+    message.len = BigInt(object.len ?? 0n);
+    message.index = BigInt(object.index ?? 0n);
     message.lastKey = object.lastKey ?? emptyBytes;
-    message.point = (object.point !== undefined && object.point !== null)
-      ? BackupPoint.fromPartial(object.point)
-      : undefined;
-    message.recordBytes = (object.recordBytes !== undefined && object.recordBytes !== null)
-      ? BigInt(object.recordBytes)
-      : 0n;
-    message.keyCount = (object.keyCount !== undefined && object.keyCount !== null) ? BigInt(object.keyCount) : 0n;
+    message.point = object.point === undefined || object.point === null ? undefined : BackupPoint.fromPartial(object.point);
+    message.recordBytes = BigInt(object.recordBytes ?? 0n);
+    message.keyCount = BigInt(object.keyCount ?? 0n);
     return message;
   },
 };
 
 function createBaseBackupPoint(): BackupPoint {
-  return { clusterId: "", shardId: 0n, revision: 0n, timeMs: 0n, keyCount: 0n, sizeBytes: 0n };
+  return {
+    clusterId: "",
+    shardId: 0n,
+    revision: 0n,
+    timeMs: 0n,
+    keyCount: 0n,
+    sizeBytes: 0n,
+  };
 }
 
-export const BackupPoint: MessageFns<BackupPoint> = {
+export const BackupPoint: MessageType<BackupPoint> = {
   encode(message: BackupPoint, writer: WireWriter = beginMessage()): WireWriter {
     if (message.clusterId !== "") {
       writer.tag(10).string(message.clusterId);
@@ -919,51 +869,33 @@ export const BackupPoint: MessageFns<BackupPoint> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.clusterId = reader.string();
           continue;
         }
         case 2: {
-          if (tag !== 16) {
-            break;
-          }
-
-          message.shardId = reader.uint64() as bigint;
+          if (tag !== 16) break;
+          message.shardId = reader.uint64();
           continue;
         }
         case 3: {
-          if (tag !== 24) {
-            break;
-          }
-
-          message.revision = reader.uint64() as bigint;
+          if (tag !== 24) break;
+          message.revision = reader.uint64();
           continue;
         }
         case 4: {
-          if (tag !== 32) {
-            break;
-          }
-
-          message.timeMs = reader.int64() as bigint;
+          if (tag !== 32) break;
+          message.timeMs = reader.int64();
           continue;
         }
         case 5: {
-          if (tag !== 40) {
-            break;
-          }
-
-          message.keyCount = reader.uint64() as bigint;
+          if (tag !== 40) break;
+          message.keyCount = reader.uint64();
           continue;
         }
         case 6: {
-          if (tag !== 48) {
-            break;
-          }
-
-          message.sizeBytes = reader.uint64() as bigint;
+          if (tag !== 48) break;
+          message.sizeBytes = reader.uint64();
           continue;
         }
       }
@@ -976,14 +908,15 @@ export const BackupPoint: MessageFns<BackupPoint> = {
   create(base?: DeepPartial<BackupPoint>): BackupPoint {
     return BackupPoint.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<BackupPoint>): BackupPoint {
     const message = createBaseBackupPoint();
     message.clusterId = object.clusterId ?? "";
-    message.shardId = (object.shardId !== undefined && object.shardId !== null) ? BigInt(object.shardId) : 0n;
-    message.revision = (object.revision !== undefined && object.revision !== null) ? BigInt(object.revision) : 0n;
-    message.timeMs = (object.timeMs !== undefined && object.timeMs !== null) ? BigInt(object.timeMs) : 0n;
-    message.keyCount = (object.keyCount !== undefined && object.keyCount !== null) ? BigInt(object.keyCount) : 0n;
-    message.sizeBytes = (object.sizeBytes !== undefined && object.sizeBytes !== null) ? BigInt(object.sizeBytes) : 0n;
+    message.shardId = BigInt(object.shardId ?? 0n);
+    message.revision = BigInt(object.revision ?? 0n);
+    message.timeMs = BigInt(object.timeMs ?? 0n);
+    message.keyCount = BigInt(object.keyCount ?? 0n);
+    message.sizeBytes = BigInt(object.sizeBytes ?? 0n);
     return message;
   },
 };
@@ -1003,7 +936,7 @@ function createBaseReplicateRequest(): ReplicateRequest {
   };
 }
 
-export const ReplicateRequest: MessageFns<ReplicateRequest> = {
+export const ReplicateRequest: MessageType<ReplicateRequest> = {
   encode(message: ReplicateRequest, writer: WireWriter = beginMessage()): WireWriter {
     if (message.table.length !== 0) {
       writer.tag(10).bytes(message.table);
@@ -1046,82 +979,52 @@ export const ReplicateRequest: MessageFns<ReplicateRequest> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.table = reader.bytes();
           continue;
         }
         case 2: {
-          if (tag !== 16) {
-            break;
-          }
-
-          message.leaderIndex = reader.uint64() as bigint;
+          if (tag !== 16) break;
+          message.leaderIndex = reader.uint64();
           continue;
         }
         case 100: {
-          if (tag !== 800) {
-            break;
-          }
-
+          if (tag !== 800) break;
           message.waitMs = reader.uint32();
           continue;
         }
         case 101: {
-          if (tag !== 810) {
-            break;
-          }
-
+          if (tag !== 810) break;
           message.clusterId = reader.string();
           continue;
         }
         case 102: {
-          if (tag !== 816) {
-            break;
-          }
-
-          message.shardId = reader.uint64() as bigint;
+          if (tag !== 816) break;
+          message.shardId = reader.uint64();
           continue;
         }
         case 103: {
-          if (tag !== 824) {
-            break;
-          }
-
-          message.capabilities = reader.uint64() as bigint;
+          if (tag !== 824) break;
+          message.capabilities = reader.uint64();
           continue;
         }
         case 104: {
-          if (tag !== 834) {
-            break;
-          }
-
+          if (tag !== 834) break;
           message.follower = reader.string();
           continue;
         }
         case 105: {
-          if (tag !== 842) {
-            break;
-          }
-
+          if (tag !== 842) break;
           message.followerClusterId = reader.string();
           continue;
         }
         case 106: {
-          if (tag !== 848) {
-            break;
-          }
-
-          message.appliedIndex = reader.uint64() as bigint;
+          if (tag !== 848) break;
+          message.appliedIndex = reader.uint64();
           continue;
         }
         case 107: {
-          if (tag !== 856) {
-            break;
-          }
-
+          if (tag !== 856) break;
           message.once = reader.bool();
           continue;
         }
@@ -1135,33 +1038,32 @@ export const ReplicateRequest: MessageFns<ReplicateRequest> = {
   create(base?: DeepPartial<ReplicateRequest>): ReplicateRequest {
     return ReplicateRequest.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<ReplicateRequest>): ReplicateRequest {
     const message = createBaseReplicateRequest();
     message.table = object.table ?? emptyBytes;
-    message.leaderIndex = (object.leaderIndex !== undefined && object.leaderIndex !== null)
-      ? BigInt(object.leaderIndex)
-      : 0n;
+    message.leaderIndex = BigInt(object.leaderIndex ?? 0n);
     message.waitMs = object.waitMs ?? 0;
     message.clusterId = object.clusterId ?? "";
-    message.shardId = (object.shardId !== undefined && object.shardId !== null) ? BigInt(object.shardId) : 0n;
-    message.capabilities = (object.capabilities !== undefined && object.capabilities !== null)
-      ? BigInt(object.capabilities)
-      : 0n;
+    message.shardId = BigInt(object.shardId ?? 0n);
+    message.capabilities = BigInt(object.capabilities ?? 0n);
     message.follower = object.follower ?? "";
     message.followerClusterId = object.followerClusterId ?? "";
-    message.appliedIndex = (object.appliedIndex !== undefined && object.appliedIndex !== null)
-      ? BigInt(object.appliedIndex)
-      : undefined;
+    message.appliedIndex = object.appliedIndex === undefined || object.appliedIndex === null ? undefined : BigInt(object.appliedIndex);
     message.once = object.once ?? false;
     return message;
   },
 };
 
 function createBaseReplicateResponse(): ReplicateResponse {
-  return { response: undefined, leaderIndex: 0n, leaderTimeMs: 0n };
+  return {
+    response: undefined,
+    leaderIndex: 0n,
+    leaderTimeMs: 0n,
+  };
 }
 
-export const ReplicateResponse: MessageFns<ReplicateResponse> = {
+export const ReplicateResponse: MessageType<ReplicateResponse> = {
   encode(message: ReplicateResponse, writer: WireWriter = beginMessage()): WireWriter {
     switch (message.response?.$case) {
       case "commandsResponse":
@@ -1188,38 +1090,23 @@ export const ReplicateResponse: MessageFns<ReplicateResponse> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
-          message.response = {
-            $case: "commandsResponse",
-            value: ReplicateCommandsResponse.decode(reader, reader.length()),
-          };
+          if (tag !== 10) break;
+          message.response = { $case: "commandsResponse", value: ReplicateCommandsResponse.decode(reader, reader.length()) };
           continue;
         }
         case 2: {
-          if (tag !== 18) {
-            break;
-          }
-
+          if (tag !== 18) break;
           message.response = { $case: "errorResponse", value: ReplicateErrResponse.decode(reader, reader.length()) };
           continue;
         }
         case 8: {
-          if (tag !== 64) {
-            break;
-          }
-
-          message.leaderIndex = reader.uint64() as bigint;
+          if (tag !== 64) break;
+          message.leaderIndex = reader.uint64();
           continue;
         }
         case 100: {
-          if (tag !== 800) {
-            break;
-          }
-
-          message.leaderTimeMs = reader.uint64() as bigint;
+          if (tag !== 800) break;
+          message.leaderTimeMs = reader.uint64();
           continue;
         }
       }
@@ -1232,43 +1119,37 @@ export const ReplicateResponse: MessageFns<ReplicateResponse> = {
   create(base?: DeepPartial<ReplicateResponse>): ReplicateResponse {
     return ReplicateResponse.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<ReplicateResponse>): ReplicateResponse {
     const message = createBaseReplicateResponse();
     switch (object.response?.$case) {
-      case "commandsResponse": {
-        if (object.response?.value !== undefined && object.response?.value !== null) {
-          message.response = {
-            $case: "commandsResponse",
-            value: ReplicateCommandsResponse.fromPartial(object.response.value),
-          };
+      case "commandsResponse":
+        if (object.response.value !== undefined && object.response.value !== null) {
+          message.response = { $case: "commandsResponse", value: ReplicateCommandsResponse.fromPartial(object.response.value) };
         }
         break;
-      }
-      case "errorResponse": {
-        if (object.response?.value !== undefined && object.response?.value !== null) {
+      case "errorResponse":
+        if (object.response.value !== undefined && object.response.value !== null) {
           message.response = { $case: "errorResponse", value: ReplicateErrResponse.fromPartial(object.response.value) };
         }
         break;
-      }
     }
-    message.leaderIndex = (object.leaderIndex !== undefined && object.leaderIndex !== null)
-      ? BigInt(object.leaderIndex)
-      : 0n;
-    message.leaderTimeMs = (object.leaderTimeMs !== undefined && object.leaderTimeMs !== null)
-      ? BigInt(object.leaderTimeMs)
-      : 0n;
+    message.leaderIndex = BigInt(object.leaderIndex ?? 0n);
+    message.leaderTimeMs = BigInt(object.leaderTimeMs ?? 0n);
     return message;
   },
 };
 
 function createBaseReplicateCommandsResponse(): ReplicateCommandsResponse {
-  return { commands: [] };
+  return {
+    commands: [],
+  };
 }
 
-export const ReplicateCommandsResponse: MessageFns<ReplicateCommandsResponse> = {
+export const ReplicateCommandsResponse: MessageType<ReplicateCommandsResponse> = {
   encode(message: ReplicateCommandsResponse, writer: WireWriter = beginMessage()): WireWriter {
-    for (const v of message.commands) {
-      ReplicateCommand.encode(v!, writer.tag(10).fork()).join();
+    for (const item of message.commands) {
+      ReplicateCommand.encode(item, writer.tag(10).fork()).join();
     }
     return writer;
   },
@@ -1281,10 +1162,7 @@ export const ReplicateCommandsResponse: MessageFns<ReplicateCommandsResponse> = 
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.commands.push(ReplicateCommand.decode(reader, reader.length()));
           continue;
         }
@@ -1298,18 +1176,23 @@ export const ReplicateCommandsResponse: MessageFns<ReplicateCommandsResponse> = 
   create(base?: DeepPartial<ReplicateCommandsResponse>): ReplicateCommandsResponse {
     return ReplicateCommandsResponse.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<ReplicateCommandsResponse>): ReplicateCommandsResponse {
     const message = createBaseReplicateCommandsResponse();
-    message.commands = object.commands?.map((e) => ReplicateCommand.fromPartial(e)) || [];
+    message.commands = object.commands?.map((item) => ReplicateCommand.fromPartial(item)) ?? [];
     return message;
   },
 };
 
 function createBaseReplicateCommand(): ReplicateCommand {
-  return { leaderIndex: 0n, command: undefined, timeMs: 0n };
+  return {
+    leaderIndex: 0n,
+    command: undefined,
+    timeMs: 0n,
+  };
 }
 
-export const ReplicateCommand: MessageFns<ReplicateCommand> = {
+export const ReplicateCommand: MessageType<ReplicateCommand> = {
   encode(message: ReplicateCommand, writer: WireWriter = beginMessage()): WireWriter {
     if (message.leaderIndex !== 0n) {
       writer.tag(8).uint64(message.leaderIndex);
@@ -1331,27 +1214,18 @@ export const ReplicateCommand: MessageFns<ReplicateCommand> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 8) {
-            break;
-          }
-
-          message.leaderIndex = reader.uint64() as bigint;
+          if (tag !== 8) break;
+          message.leaderIndex = reader.uint64();
           continue;
         }
         case 2: {
-          if (tag !== 18) {
-            break;
-          }
-
+          if (tag !== 18) break;
           message.command = Command.decode(reader, reader.length());
           continue;
         }
         case 100: {
-          if (tag !== 800) {
-            break;
-          }
-
-          message.timeMs = reader.int64() as bigint;
+          if (tag !== 800) break;
+          message.timeMs = reader.int64();
           continue;
         }
       }
@@ -1364,24 +1238,23 @@ export const ReplicateCommand: MessageFns<ReplicateCommand> = {
   create(base?: DeepPartial<ReplicateCommand>): ReplicateCommand {
     return ReplicateCommand.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<ReplicateCommand>): ReplicateCommand {
     const message = createBaseReplicateCommand();
-    message.leaderIndex = (object.leaderIndex !== undefined && object.leaderIndex !== null)
-      ? BigInt(object.leaderIndex)
-      : 0n;
-    message.command = (object.command !== undefined && object.command !== null)
-      ? Command.fromPartial(object.command)
-      : undefined;
-    message.timeMs = (object.timeMs !== undefined && object.timeMs !== null) ? BigInt(object.timeMs) : 0n;
+    message.leaderIndex = BigInt(object.leaderIndex ?? 0n);
+    message.command = object.command === undefined || object.command === null ? undefined : Command.fromPartial(object.command);
+    message.timeMs = BigInt(object.timeMs ?? 0n);
     return message;
   },
 };
 
 function createBaseReplicateErrResponse(): ReplicateErrResponse {
-  return { error: 0 };
+  return {
+    error: 0,
+  };
 }
 
-export const ReplicateErrResponse: MessageFns<ReplicateErrResponse> = {
+export const ReplicateErrResponse: MessageType<ReplicateErrResponse> = {
   encode(message: ReplicateErrResponse, writer: WireWriter = beginMessage()): WireWriter {
     if (message.error !== 0) {
       writer.tag(8).int32(message.error);
@@ -1397,11 +1270,8 @@ export const ReplicateErrResponse: MessageFns<ReplicateErrResponse> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 8) {
-            break;
-          }
-
-          message.error = reader.int32() as any;
+          if (tag !== 8) break;
+          message.error = reader.int32();
           continue;
         }
       }
@@ -1414,6 +1284,7 @@ export const ReplicateErrResponse: MessageFns<ReplicateErrResponse> = {
   create(base?: DeepPartial<ReplicateErrResponse>): ReplicateErrResponse {
     return ReplicateErrResponse.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<ReplicateErrResponse>): ReplicateErrResponse {
     const message = createBaseReplicateErrResponse();
     message.error = object.error ?? 0;
@@ -1461,8 +1332,7 @@ export const SnapshotService = {
     responseStream: false as const,
     requestSerialize: (value: SnapshotQueryRequest): Buffer => SnapshotQueryRequest.encode(value).finish(),
     requestDeserialize: (value: Buffer): SnapshotQueryRequest => SnapshotQueryRequest.decode(value),
-    responseSerialize: (value: SnapshotQueryResponse): Buffer =>
-      SnapshotQueryResponse.encode(value).finish(),
+    responseSerialize: (value: SnapshotQueryResponse): Buffer => SnapshotQueryResponse.encode(value).finish(),
     responseDeserialize: (value: Buffer): SnapshotQueryResponse => SnapshotQueryResponse.decode(value),
   },
 } as const;
@@ -1494,18 +1364,3 @@ export interface LogServer extends UntypedServiceImplementation {
   replicate: handleServerStreamingCall<ReplicateRequest, ReplicateResponse>;
 }
 
-type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;
-
-export type DeepPartial<T> = T extends bigint ? string | number | bigint
-  : T extends Builtin ? T : T extends globalThis.Array<infer U> ? globalThis.Array<DeepPartial<U>>
-  : T extends ReadonlyArray<infer U> ? ReadonlyArray<DeepPartial<U>>
-  : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
-  : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
-  : Partial<T>;
-
-export interface MessageFns<T> {
-  encode(message: T, writer?: WireWriter): WireWriter;
-  decode(input: WireReader | Uint8Array, length?: number): T;
-  create(base?: DeepPartial<T>): T;
-  fromPartial(object: DeepPartial<T>): T;
-}

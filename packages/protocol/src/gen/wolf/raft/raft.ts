@@ -5,9 +5,6 @@
 // source: wolf/raft/raft.proto
 
 /* eslint-disable */
-import { emptyBytes, WireReader } from "../../../wire/wire-reader.js";
-import { beginMessage, WireWriter } from "../../../wire/wire-writer.js";
-import type { handleUnaryCall, UntypedServiceImplementation } from "@grpc/grpc-js";
 
 export const protobufPackage = "wolf.raft";
 
@@ -189,11 +186,23 @@ export interface RaftGetMetricsRes {
   response: { $case: "okRes"; value: RaftGetMetricsOkRes } | { $case: "errorRes"; value: RaftErrorRes } | undefined;
 }
 
+import type { DeepPartial, MessageType } from "../../../wire/message-type.js";
+import type { WireWriter } from "../../../wire/wire-writer.js";
+import { beginMessage } from "../../../wire/wire-writer.js";
+import { emptyBytes, WireReader } from "../../../wire/wire-reader.js";
+import type { handleUnaryCall, UntypedServiceImplementation } from "@grpc/grpc-js";
+
+// Codecs and services: packages/protocol/generator/codecs.mjs
+
 function createBaseRaftErrorRes(): RaftErrorRes {
-  return { msgId: "", code: 0, msg: "" };
+  return {
+    msgId: "",
+    code: 0,
+    msg: "",
+  };
 }
 
-export const RaftErrorRes: MessageFns<RaftErrorRes> = {
+export const RaftErrorRes: MessageType<RaftErrorRes> = {
   encode(message: RaftErrorRes, writer: WireWriter = beginMessage()): WireWriter {
     if (message.msgId !== "") {
       writer.tag(10).string(message.msgId);
@@ -215,26 +224,17 @@ export const RaftErrorRes: MessageFns<RaftErrorRes> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.msgId = reader.string();
           continue;
         }
         case 2: {
-          if (tag !== 16) {
-            break;
-          }
-
-          message.code = reader.int32() as any;
+          if (tag !== 16) break;
+          message.code = reader.int32();
           continue;
         }
         case 3: {
-          if (tag !== 26) {
-            break;
-          }
-
+          if (tag !== 26) break;
           message.msg = reader.string();
           continue;
         }
@@ -248,6 +248,7 @@ export const RaftErrorRes: MessageFns<RaftErrorRes> = {
   create(base?: DeepPartial<RaftErrorRes>): RaftErrorRes {
     return RaftErrorRes.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<RaftErrorRes>): RaftErrorRes {
     const message = createBaseRaftErrorRes();
     message.msgId = object.msgId ?? "";
@@ -258,10 +259,13 @@ export const RaftErrorRes: MessageFns<RaftErrorRes> = {
 };
 
 function createBaseRaftBootstrapReq(): RaftBootstrapReq {
-  return { msgId: "", numberOfNodes: 0n };
+  return {
+    msgId: "",
+    numberOfNodes: 0n,
+  };
 }
 
-export const RaftBootstrapReq: MessageFns<RaftBootstrapReq> = {
+export const RaftBootstrapReq: MessageType<RaftBootstrapReq> = {
   encode(message: RaftBootstrapReq, writer: WireWriter = beginMessage()): WireWriter {
     if (message.msgId !== "") {
       writer.tag(10).string(message.msgId);
@@ -280,19 +284,13 @@ export const RaftBootstrapReq: MessageFns<RaftBootstrapReq> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.msgId = reader.string();
           continue;
         }
         case 3: {
-          if (tag !== 24) {
-            break;
-          }
-
-          message.numberOfNodes = reader.uint64() as bigint;
+          if (tag !== 24) break;
+          message.numberOfNodes = reader.uint64();
           continue;
         }
       }
@@ -305,21 +303,22 @@ export const RaftBootstrapReq: MessageFns<RaftBootstrapReq> = {
   create(base?: DeepPartial<RaftBootstrapReq>): RaftBootstrapReq {
     return RaftBootstrapReq.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<RaftBootstrapReq>): RaftBootstrapReq {
     const message = createBaseRaftBootstrapReq();
     message.msgId = object.msgId ?? "";
-    message.numberOfNodes = (object.numberOfNodes !== undefined && object.numberOfNodes !== null)
-      ? BigInt(object.numberOfNodes)
-      : 0n;
+    message.numberOfNodes = BigInt(object.numberOfNodes ?? 0n);
     return message;
   },
 };
 
 function createBaseRaftBootstrapOkRes(): RaftBootstrapOkRes {
-  return { msgId: "" };
+  return {
+    msgId: "",
+  };
 }
 
-export const RaftBootstrapOkRes: MessageFns<RaftBootstrapOkRes> = {
+export const RaftBootstrapOkRes: MessageType<RaftBootstrapOkRes> = {
   encode(message: RaftBootstrapOkRes, writer: WireWriter = beginMessage()): WireWriter {
     if (message.msgId !== "") {
       writer.tag(10).string(message.msgId);
@@ -335,10 +334,7 @@ export const RaftBootstrapOkRes: MessageFns<RaftBootstrapOkRes> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.msgId = reader.string();
           continue;
         }
@@ -352,6 +348,7 @@ export const RaftBootstrapOkRes: MessageFns<RaftBootstrapOkRes> = {
   create(base?: DeepPartial<RaftBootstrapOkRes>): RaftBootstrapOkRes {
     return RaftBootstrapOkRes.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<RaftBootstrapOkRes>): RaftBootstrapOkRes {
     const message = createBaseRaftBootstrapOkRes();
     message.msgId = object.msgId ?? "";
@@ -360,10 +357,12 @@ export const RaftBootstrapOkRes: MessageFns<RaftBootstrapOkRes> = {
 };
 
 function createBaseRaftBootstrapRes(): RaftBootstrapRes {
-  return { response: undefined };
+  return {
+    response: undefined,
+  };
 }
 
-export const RaftBootstrapRes: MessageFns<RaftBootstrapRes> = {
+export const RaftBootstrapRes: MessageType<RaftBootstrapRes> = {
   encode(message: RaftBootstrapRes, writer: WireWriter = beginMessage()): WireWriter {
     switch (message.response?.$case) {
       case "okRes":
@@ -384,18 +383,12 @@ export const RaftBootstrapRes: MessageFns<RaftBootstrapRes> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.response = { $case: "okRes", value: RaftBootstrapOkRes.decode(reader, reader.length()) };
           continue;
         }
         case 2: {
-          if (tag !== 18) {
-            break;
-          }
-
+          if (tag !== 18) break;
           message.response = { $case: "errorRes", value: RaftErrorRes.decode(reader, reader.length()) };
           continue;
         }
@@ -409,31 +402,33 @@ export const RaftBootstrapRes: MessageFns<RaftBootstrapRes> = {
   create(base?: DeepPartial<RaftBootstrapRes>): RaftBootstrapRes {
     return RaftBootstrapRes.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<RaftBootstrapRes>): RaftBootstrapRes {
     const message = createBaseRaftBootstrapRes();
     switch (object.response?.$case) {
-      case "okRes": {
-        if (object.response?.value !== undefined && object.response?.value !== null) {
+      case "okRes":
+        if (object.response.value !== undefined && object.response.value !== null) {
           message.response = { $case: "okRes", value: RaftBootstrapOkRes.fromPartial(object.response.value) };
         }
         break;
-      }
-      case "errorRes": {
-        if (object.response?.value !== undefined && object.response?.value !== null) {
+      case "errorRes":
+        if (object.response.value !== undefined && object.response.value !== null) {
           message.response = { $case: "errorRes", value: RaftErrorRes.fromPartial(object.response.value) };
         }
         break;
-      }
     }
     return message;
   },
 };
 
 function createBaseRaftAppendEntriesReq(): RaftAppendEntriesReq {
-  return { msgId: "", req: "" };
+  return {
+    msgId: "",
+    req: "",
+  };
 }
 
-export const RaftAppendEntriesReq: MessageFns<RaftAppendEntriesReq> = {
+export const RaftAppendEntriesReq: MessageType<RaftAppendEntriesReq> = {
   encode(message: RaftAppendEntriesReq, writer: WireWriter = beginMessage()): WireWriter {
     if (message.msgId !== "") {
       writer.tag(10).string(message.msgId);
@@ -452,18 +447,12 @@ export const RaftAppendEntriesReq: MessageFns<RaftAppendEntriesReq> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.msgId = reader.string();
           continue;
         }
         case 2: {
-          if (tag !== 18) {
-            break;
-          }
-
+          if (tag !== 18) break;
           message.req = reader.string();
           continue;
         }
@@ -477,6 +466,7 @@ export const RaftAppendEntriesReq: MessageFns<RaftAppendEntriesReq> = {
   create(base?: DeepPartial<RaftAppendEntriesReq>): RaftAppendEntriesReq {
     return RaftAppendEntriesReq.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<RaftAppendEntriesReq>): RaftAppendEntriesReq {
     const message = createBaseRaftAppendEntriesReq();
     message.msgId = object.msgId ?? "";
@@ -486,10 +476,13 @@ export const RaftAppendEntriesReq: MessageFns<RaftAppendEntriesReq> = {
 };
 
 function createBaseConflictOpt(): ConflictOpt {
-  return { term: 0n, index: 0n };
+  return {
+    term: 0n,
+    index: 0n,
+  };
 }
 
-export const ConflictOpt: MessageFns<ConflictOpt> = {
+export const ConflictOpt: MessageType<ConflictOpt> = {
   encode(message: ConflictOpt, writer: WireWriter = beginMessage()): WireWriter {
     if (message.term !== 0n) {
       writer.tag(8).uint64(message.term);
@@ -508,19 +501,13 @@ export const ConflictOpt: MessageFns<ConflictOpt> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 8) {
-            break;
-          }
-
-          message.term = reader.uint64() as bigint;
+          if (tag !== 8) break;
+          message.term = reader.uint64();
           continue;
         }
         case 2: {
-          if (tag !== 16) {
-            break;
-          }
-
-          message.index = reader.uint64() as bigint;
+          if (tag !== 16) break;
+          message.index = reader.uint64();
           continue;
         }
       }
@@ -533,19 +520,25 @@ export const ConflictOpt: MessageFns<ConflictOpt> = {
   create(base?: DeepPartial<ConflictOpt>): ConflictOpt {
     return ConflictOpt.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<ConflictOpt>): ConflictOpt {
     const message = createBaseConflictOpt();
-    message.term = (object.term !== undefined && object.term !== null) ? BigInt(object.term) : 0n;
-    message.index = (object.index !== undefined && object.index !== null) ? BigInt(object.index) : 0n;
+    message.term = BigInt(object.term ?? 0n);
+    message.index = BigInt(object.index ?? 0n);
     return message;
   },
 };
 
 function createBaseRaftAppendEntriesOkRes(): RaftAppendEntriesOkRes {
-  return { msgId: "", term: 0n, success: false, conflictOpt: undefined };
+  return {
+    msgId: "",
+    term: 0n,
+    success: false,
+    conflictOpt: undefined,
+  };
 }
 
-export const RaftAppendEntriesOkRes: MessageFns<RaftAppendEntriesOkRes> = {
+export const RaftAppendEntriesOkRes: MessageType<RaftAppendEntriesOkRes> = {
   encode(message: RaftAppendEntriesOkRes, writer: WireWriter = beginMessage()): WireWriter {
     if (message.msgId !== "") {
       writer.tag(10).string(message.msgId);
@@ -570,34 +563,22 @@ export const RaftAppendEntriesOkRes: MessageFns<RaftAppendEntriesOkRes> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.msgId = reader.string();
           continue;
         }
         case 2: {
-          if (tag !== 16) {
-            break;
-          }
-
-          message.term = reader.uint64() as bigint;
+          if (tag !== 16) break;
+          message.term = reader.uint64();
           continue;
         }
         case 3: {
-          if (tag !== 24) {
-            break;
-          }
-
+          if (tag !== 24) break;
           message.success = reader.bool();
           continue;
         }
         case 4: {
-          if (tag !== 34) {
-            break;
-          }
-
+          if (tag !== 34) break;
           message.conflictOpt = ConflictOpt.decode(reader, reader.length());
           continue;
         }
@@ -611,23 +592,24 @@ export const RaftAppendEntriesOkRes: MessageFns<RaftAppendEntriesOkRes> = {
   create(base?: DeepPartial<RaftAppendEntriesOkRes>): RaftAppendEntriesOkRes {
     return RaftAppendEntriesOkRes.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<RaftAppendEntriesOkRes>): RaftAppendEntriesOkRes {
     const message = createBaseRaftAppendEntriesOkRes();
     message.msgId = object.msgId ?? "";
-    message.term = (object.term !== undefined && object.term !== null) ? BigInt(object.term) : 0n;
+    message.term = BigInt(object.term ?? 0n);
     message.success = object.success ?? false;
-    message.conflictOpt = (object.conflictOpt !== undefined && object.conflictOpt !== null)
-      ? ConflictOpt.fromPartial(object.conflictOpt)
-      : undefined;
+    message.conflictOpt = object.conflictOpt === undefined || object.conflictOpt === null ? undefined : ConflictOpt.fromPartial(object.conflictOpt);
     return message;
   },
 };
 
 function createBaseRaftAppendEntriesRes(): RaftAppendEntriesRes {
-  return { response: undefined };
+  return {
+    response: undefined,
+  };
 }
 
-export const RaftAppendEntriesRes: MessageFns<RaftAppendEntriesRes> = {
+export const RaftAppendEntriesRes: MessageType<RaftAppendEntriesRes> = {
   encode(message: RaftAppendEntriesRes, writer: WireWriter = beginMessage()): WireWriter {
     switch (message.response?.$case) {
       case "okRes":
@@ -648,18 +630,12 @@ export const RaftAppendEntriesRes: MessageFns<RaftAppendEntriesRes> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.response = { $case: "okRes", value: RaftAppendEntriesOkRes.decode(reader, reader.length()) };
           continue;
         }
         case 2: {
-          if (tag !== 18) {
-            break;
-          }
-
+          if (tag !== 18) break;
           message.response = { $case: "errorRes", value: RaftErrorRes.decode(reader, reader.length()) };
           continue;
         }
@@ -673,21 +649,20 @@ export const RaftAppendEntriesRes: MessageFns<RaftAppendEntriesRes> = {
   create(base?: DeepPartial<RaftAppendEntriesRes>): RaftAppendEntriesRes {
     return RaftAppendEntriesRes.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<RaftAppendEntriesRes>): RaftAppendEntriesRes {
     const message = createBaseRaftAppendEntriesRes();
     switch (object.response?.$case) {
-      case "okRes": {
-        if (object.response?.value !== undefined && object.response?.value !== null) {
+      case "okRes":
+        if (object.response.value !== undefined && object.response.value !== null) {
           message.response = { $case: "okRes", value: RaftAppendEntriesOkRes.fromPartial(object.response.value) };
         }
         break;
-      }
-      case "errorRes": {
-        if (object.response?.value !== undefined && object.response?.value !== null) {
+      case "errorRes":
+        if (object.response.value !== undefined && object.response.value !== null) {
           message.response = { $case: "errorRes", value: RaftErrorRes.fromPartial(object.response.value) };
         }
         break;
-      }
     }
     return message;
   },
@@ -706,7 +681,7 @@ function createBaseRaftInstallSnapshotReq(): RaftInstallSnapshotReq {
   };
 }
 
-export const RaftInstallSnapshotReq: MessageFns<RaftInstallSnapshotReq> = {
+export const RaftInstallSnapshotReq: MessageType<RaftInstallSnapshotReq> = {
   encode(message: RaftInstallSnapshotReq, writer: WireWriter = beginMessage()): WireWriter {
     if (message.msgId !== "") {
       writer.tag(10).string(message.msgId);
@@ -743,66 +718,42 @@ export const RaftInstallSnapshotReq: MessageFns<RaftInstallSnapshotReq> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.msgId = reader.string();
           continue;
         }
         case 2: {
-          if (tag !== 16) {
-            break;
-          }
-
-          message.term = reader.uint64() as bigint;
+          if (tag !== 16) break;
+          message.term = reader.uint64();
           continue;
         }
         case 3: {
-          if (tag !== 24) {
-            break;
-          }
-
-          message.leaderId = reader.uint64() as bigint;
+          if (tag !== 24) break;
+          message.leaderId = reader.uint64();
           continue;
         }
         case 4: {
-          if (tag !== 32) {
-            break;
-          }
-
-          message.lastIncludedIndex = reader.uint64() as bigint;
+          if (tag !== 32) break;
+          message.lastIncludedIndex = reader.uint64();
           continue;
         }
         case 5: {
-          if (tag !== 40) {
-            break;
-          }
-
-          message.lastIncludedTerm = reader.uint64() as bigint;
+          if (tag !== 40) break;
+          message.lastIncludedTerm = reader.uint64();
           continue;
         }
         case 6: {
-          if (tag !== 48) {
-            break;
-          }
-
-          message.offset = reader.uint64() as bigint;
+          if (tag !== 48) break;
+          message.offset = reader.uint64();
           continue;
         }
         case 7: {
-          if (tag !== 56) {
-            break;
-          }
-
+          if (tag !== 56) break;
           message.done = reader.bool();
           continue;
         }
         case 8: {
-          if (tag !== 66) {
-            break;
-          }
-
+          if (tag !== 66) break;
           message.data = reader.bytes();
           continue;
         }
@@ -816,18 +767,15 @@ export const RaftInstallSnapshotReq: MessageFns<RaftInstallSnapshotReq> = {
   create(base?: DeepPartial<RaftInstallSnapshotReq>): RaftInstallSnapshotReq {
     return RaftInstallSnapshotReq.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<RaftInstallSnapshotReq>): RaftInstallSnapshotReq {
     const message = createBaseRaftInstallSnapshotReq();
     message.msgId = object.msgId ?? "";
-    message.term = (object.term !== undefined && object.term !== null) ? BigInt(object.term) : 0n;
-    message.leaderId = (object.leaderId !== undefined && object.leaderId !== null) ? BigInt(object.leaderId) : 0n;
-    message.lastIncludedIndex = (object.lastIncludedIndex !== undefined && object.lastIncludedIndex !== null)
-      ? BigInt(object.lastIncludedIndex)
-      : 0n;
-    message.lastIncludedTerm = (object.lastIncludedTerm !== undefined && object.lastIncludedTerm !== null)
-      ? BigInt(object.lastIncludedTerm)
-      : 0n;
-    message.offset = (object.offset !== undefined && object.offset !== null) ? BigInt(object.offset) : 0n;
+    message.term = BigInt(object.term ?? 0n);
+    message.leaderId = BigInt(object.leaderId ?? 0n);
+    message.lastIncludedIndex = BigInt(object.lastIncludedIndex ?? 0n);
+    message.lastIncludedTerm = BigInt(object.lastIncludedTerm ?? 0n);
+    message.offset = BigInt(object.offset ?? 0n);
     message.done = object.done ?? false;
     message.data = object.data ?? emptyBytes;
     return message;
@@ -835,10 +783,13 @@ export const RaftInstallSnapshotReq: MessageFns<RaftInstallSnapshotReq> = {
 };
 
 function createBaseRaftInstallSnapshotOkRes(): RaftInstallSnapshotOkRes {
-  return { msgId: "", term: 0n };
+  return {
+    msgId: "",
+    term: 0n,
+  };
 }
 
-export const RaftInstallSnapshotOkRes: MessageFns<RaftInstallSnapshotOkRes> = {
+export const RaftInstallSnapshotOkRes: MessageType<RaftInstallSnapshotOkRes> = {
   encode(message: RaftInstallSnapshotOkRes, writer: WireWriter = beginMessage()): WireWriter {
     if (message.msgId !== "") {
       writer.tag(10).string(message.msgId);
@@ -857,19 +808,13 @@ export const RaftInstallSnapshotOkRes: MessageFns<RaftInstallSnapshotOkRes> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.msgId = reader.string();
           continue;
         }
         case 2: {
-          if (tag !== 16) {
-            break;
-          }
-
-          message.term = reader.uint64() as bigint;
+          if (tag !== 16) break;
+          message.term = reader.uint64();
           continue;
         }
       }
@@ -882,19 +827,22 @@ export const RaftInstallSnapshotOkRes: MessageFns<RaftInstallSnapshotOkRes> = {
   create(base?: DeepPartial<RaftInstallSnapshotOkRes>): RaftInstallSnapshotOkRes {
     return RaftInstallSnapshotOkRes.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<RaftInstallSnapshotOkRes>): RaftInstallSnapshotOkRes {
     const message = createBaseRaftInstallSnapshotOkRes();
     message.msgId = object.msgId ?? "";
-    message.term = (object.term !== undefined && object.term !== null) ? BigInt(object.term) : 0n;
+    message.term = BigInt(object.term ?? 0n);
     return message;
   },
 };
 
 function createBaseRaftInstallSnapshotRes(): RaftInstallSnapshotRes {
-  return { response: undefined };
+  return {
+    response: undefined,
+  };
 }
 
-export const RaftInstallSnapshotRes: MessageFns<RaftInstallSnapshotRes> = {
+export const RaftInstallSnapshotRes: MessageType<RaftInstallSnapshotRes> = {
   encode(message: RaftInstallSnapshotRes, writer: WireWriter = beginMessage()): WireWriter {
     switch (message.response?.$case) {
       case "okRes":
@@ -915,18 +863,12 @@ export const RaftInstallSnapshotRes: MessageFns<RaftInstallSnapshotRes> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.response = { $case: "okRes", value: RaftInstallSnapshotOkRes.decode(reader, reader.length()) };
           continue;
         }
         case 2: {
-          if (tag !== 18) {
-            break;
-          }
-
+          if (tag !== 18) break;
           message.response = { $case: "errorRes", value: RaftErrorRes.decode(reader, reader.length()) };
           continue;
         }
@@ -940,31 +882,36 @@ export const RaftInstallSnapshotRes: MessageFns<RaftInstallSnapshotRes> = {
   create(base?: DeepPartial<RaftInstallSnapshotRes>): RaftInstallSnapshotRes {
     return RaftInstallSnapshotRes.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<RaftInstallSnapshotRes>): RaftInstallSnapshotRes {
     const message = createBaseRaftInstallSnapshotRes();
     switch (object.response?.$case) {
-      case "okRes": {
-        if (object.response?.value !== undefined && object.response?.value !== null) {
+      case "okRes":
+        if (object.response.value !== undefined && object.response.value !== null) {
           message.response = { $case: "okRes", value: RaftInstallSnapshotOkRes.fromPartial(object.response.value) };
         }
         break;
-      }
-      case "errorRes": {
-        if (object.response?.value !== undefined && object.response?.value !== null) {
+      case "errorRes":
+        if (object.response.value !== undefined && object.response.value !== null) {
           message.response = { $case: "errorRes", value: RaftErrorRes.fromPartial(object.response.value) };
         }
         break;
-      }
     }
     return message;
   },
 };
 
 function createBaseRaftVoteReq(): RaftVoteReq {
-  return { msgId: "", term: 0n, candidateId: 0n, lastLogIndex: 0n, lastLogTerm: 0n };
+  return {
+    msgId: "",
+    term: 0n,
+    candidateId: 0n,
+    lastLogIndex: 0n,
+    lastLogTerm: 0n,
+  };
 }
 
-export const RaftVoteReq: MessageFns<RaftVoteReq> = {
+export const RaftVoteReq: MessageType<RaftVoteReq> = {
   encode(message: RaftVoteReq, writer: WireWriter = beginMessage()): WireWriter {
     if (message.msgId !== "") {
       writer.tag(10).string(message.msgId);
@@ -992,43 +939,28 @@ export const RaftVoteReq: MessageFns<RaftVoteReq> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.msgId = reader.string();
           continue;
         }
         case 2: {
-          if (tag !== 16) {
-            break;
-          }
-
-          message.term = reader.uint64() as bigint;
+          if (tag !== 16) break;
+          message.term = reader.uint64();
           continue;
         }
         case 3: {
-          if (tag !== 24) {
-            break;
-          }
-
-          message.candidateId = reader.uint64() as bigint;
+          if (tag !== 24) break;
+          message.candidateId = reader.uint64();
           continue;
         }
         case 4: {
-          if (tag !== 32) {
-            break;
-          }
-
-          message.lastLogIndex = reader.uint64() as bigint;
+          if (tag !== 32) break;
+          message.lastLogIndex = reader.uint64();
           continue;
         }
         case 5: {
-          if (tag !== 40) {
-            break;
-          }
-
-          message.lastLogTerm = reader.uint64() as bigint;
+          if (tag !== 40) break;
+          message.lastLogTerm = reader.uint64();
           continue;
         }
       }
@@ -1041,28 +973,27 @@ export const RaftVoteReq: MessageFns<RaftVoteReq> = {
   create(base?: DeepPartial<RaftVoteReq>): RaftVoteReq {
     return RaftVoteReq.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<RaftVoteReq>): RaftVoteReq {
     const message = createBaseRaftVoteReq();
     message.msgId = object.msgId ?? "";
-    message.term = (object.term !== undefined && object.term !== null) ? BigInt(object.term) : 0n;
-    message.candidateId = (object.candidateId !== undefined && object.candidateId !== null)
-      ? BigInt(object.candidateId)
-      : 0n;
-    message.lastLogIndex = (object.lastLogIndex !== undefined && object.lastLogIndex !== null)
-      ? BigInt(object.lastLogIndex)
-      : 0n;
-    message.lastLogTerm = (object.lastLogTerm !== undefined && object.lastLogTerm !== null)
-      ? BigInt(object.lastLogTerm)
-      : 0n;
+    message.term = BigInt(object.term ?? 0n);
+    message.candidateId = BigInt(object.candidateId ?? 0n);
+    message.lastLogIndex = BigInt(object.lastLogIndex ?? 0n);
+    message.lastLogTerm = BigInt(object.lastLogTerm ?? 0n);
     return message;
   },
 };
 
 function createBaseRaftVoteOkRes(): RaftVoteOkRes {
-  return { msgId: "", term: 0n, voteGranted: false };
+  return {
+    msgId: "",
+    term: 0n,
+    voteGranted: false,
+  };
 }
 
-export const RaftVoteOkRes: MessageFns<RaftVoteOkRes> = {
+export const RaftVoteOkRes: MessageType<RaftVoteOkRes> = {
   encode(message: RaftVoteOkRes, writer: WireWriter = beginMessage()): WireWriter {
     if (message.msgId !== "") {
       writer.tag(10).string(message.msgId);
@@ -1084,26 +1015,17 @@ export const RaftVoteOkRes: MessageFns<RaftVoteOkRes> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.msgId = reader.string();
           continue;
         }
         case 2: {
-          if (tag !== 16) {
-            break;
-          }
-
-          message.term = reader.uint64() as bigint;
+          if (tag !== 16) break;
+          message.term = reader.uint64();
           continue;
         }
         case 3: {
-          if (tag !== 24) {
-            break;
-          }
-
+          if (tag !== 24) break;
           message.voteGranted = reader.bool();
           continue;
         }
@@ -1117,20 +1039,23 @@ export const RaftVoteOkRes: MessageFns<RaftVoteOkRes> = {
   create(base?: DeepPartial<RaftVoteOkRes>): RaftVoteOkRes {
     return RaftVoteOkRes.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<RaftVoteOkRes>): RaftVoteOkRes {
     const message = createBaseRaftVoteOkRes();
     message.msgId = object.msgId ?? "";
-    message.term = (object.term !== undefined && object.term !== null) ? BigInt(object.term) : 0n;
+    message.term = BigInt(object.term ?? 0n);
     message.voteGranted = object.voteGranted ?? false;
     return message;
   },
 };
 
 function createBaseRaftVoteRes(): RaftVoteRes {
-  return { response: undefined };
+  return {
+    response: undefined,
+  };
 }
 
-export const RaftVoteRes: MessageFns<RaftVoteRes> = {
+export const RaftVoteRes: MessageType<RaftVoteRes> = {
   encode(message: RaftVoteRes, writer: WireWriter = beginMessage()): WireWriter {
     switch (message.response?.$case) {
       case "okRes":
@@ -1151,18 +1076,12 @@ export const RaftVoteRes: MessageFns<RaftVoteRes> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.response = { $case: "okRes", value: RaftVoteOkRes.decode(reader, reader.length()) };
           continue;
         }
         case 2: {
-          if (tag !== 18) {
-            break;
-          }
-
+          if (tag !== 18) break;
           message.response = { $case: "errorRes", value: RaftErrorRes.decode(reader, reader.length()) };
           continue;
         }
@@ -1176,31 +1095,32 @@ export const RaftVoteRes: MessageFns<RaftVoteRes> = {
   create(base?: DeepPartial<RaftVoteRes>): RaftVoteRes {
     return RaftVoteRes.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<RaftVoteRes>): RaftVoteRes {
     const message = createBaseRaftVoteRes();
     switch (object.response?.$case) {
-      case "okRes": {
-        if (object.response?.value !== undefined && object.response?.value !== null) {
+      case "okRes":
+        if (object.response.value !== undefined && object.response.value !== null) {
           message.response = { $case: "okRes", value: RaftVoteOkRes.fromPartial(object.response.value) };
         }
         break;
-      }
-      case "errorRes": {
-        if (object.response?.value !== undefined && object.response?.value !== null) {
+      case "errorRes":
+        if (object.response.value !== undefined && object.response.value !== null) {
           message.response = { $case: "errorRes", value: RaftErrorRes.fromPartial(object.response.value) };
         }
         break;
-      }
     }
     return message;
   },
 };
 
 function createBaseRaftGetMetricsReq(): RaftGetMetricsReq {
-  return { msgId: "" };
+  return {
+    msgId: "",
+  };
 }
 
-export const RaftGetMetricsReq: MessageFns<RaftGetMetricsReq> = {
+export const RaftGetMetricsReq: MessageType<RaftGetMetricsReq> = {
   encode(message: RaftGetMetricsReq, writer: WireWriter = beginMessage()): WireWriter {
     if (message.msgId !== "") {
       writer.tag(10).string(message.msgId);
@@ -1216,10 +1136,7 @@ export const RaftGetMetricsReq: MessageFns<RaftGetMetricsReq> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.msgId = reader.string();
           continue;
         }
@@ -1233,6 +1150,7 @@ export const RaftGetMetricsReq: MessageFns<RaftGetMetricsReq> = {
   create(base?: DeepPartial<RaftGetMetricsReq>): RaftGetMetricsReq {
     return RaftGetMetricsReq.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<RaftGetMetricsReq>): RaftGetMetricsReq {
     const message = createBaseRaftGetMetricsReq();
     message.msgId = object.msgId ?? "";
@@ -1241,10 +1159,13 @@ export const RaftGetMetricsReq: MessageFns<RaftGetMetricsReq> = {
 };
 
 function createBaseRaftGetMetricsOkRes(): RaftGetMetricsOkRes {
-  return { msgId: "", metrics: "" };
+  return {
+    msgId: "",
+    metrics: "",
+  };
 }
 
-export const RaftGetMetricsOkRes: MessageFns<RaftGetMetricsOkRes> = {
+export const RaftGetMetricsOkRes: MessageType<RaftGetMetricsOkRes> = {
   encode(message: RaftGetMetricsOkRes, writer: WireWriter = beginMessage()): WireWriter {
     if (message.msgId !== "") {
       writer.tag(10).string(message.msgId);
@@ -1263,18 +1184,12 @@ export const RaftGetMetricsOkRes: MessageFns<RaftGetMetricsOkRes> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.msgId = reader.string();
           continue;
         }
         case 2: {
-          if (tag !== 18) {
-            break;
-          }
-
+          if (tag !== 18) break;
           message.metrics = reader.string();
           continue;
         }
@@ -1288,6 +1203,7 @@ export const RaftGetMetricsOkRes: MessageFns<RaftGetMetricsOkRes> = {
   create(base?: DeepPartial<RaftGetMetricsOkRes>): RaftGetMetricsOkRes {
     return RaftGetMetricsOkRes.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<RaftGetMetricsOkRes>): RaftGetMetricsOkRes {
     const message = createBaseRaftGetMetricsOkRes();
     message.msgId = object.msgId ?? "";
@@ -1297,10 +1213,12 @@ export const RaftGetMetricsOkRes: MessageFns<RaftGetMetricsOkRes> = {
 };
 
 function createBaseRaftGetMetricsRes(): RaftGetMetricsRes {
-  return { response: undefined };
+  return {
+    response: undefined,
+  };
 }
 
-export const RaftGetMetricsRes: MessageFns<RaftGetMetricsRes> = {
+export const RaftGetMetricsRes: MessageType<RaftGetMetricsRes> = {
   encode(message: RaftGetMetricsRes, writer: WireWriter = beginMessage()): WireWriter {
     switch (message.response?.$case) {
       case "okRes":
@@ -1321,18 +1239,12 @@ export const RaftGetMetricsRes: MessageFns<RaftGetMetricsRes> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.response = { $case: "okRes", value: RaftGetMetricsOkRes.decode(reader, reader.length()) };
           continue;
         }
         case 2: {
-          if (tag !== 18) {
-            break;
-          }
-
+          if (tag !== 18) break;
           message.response = { $case: "errorRes", value: RaftErrorRes.decode(reader, reader.length()) };
           continue;
         }
@@ -1346,21 +1258,20 @@ export const RaftGetMetricsRes: MessageFns<RaftGetMetricsRes> = {
   create(base?: DeepPartial<RaftGetMetricsRes>): RaftGetMetricsRes {
     return RaftGetMetricsRes.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<RaftGetMetricsRes>): RaftGetMetricsRes {
     const message = createBaseRaftGetMetricsRes();
     switch (object.response?.$case) {
-      case "okRes": {
-        if (object.response?.value !== undefined && object.response?.value !== null) {
+      case "okRes":
+        if (object.response.value !== undefined && object.response.value !== null) {
           message.response = { $case: "okRes", value: RaftGetMetricsOkRes.fromPartial(object.response.value) };
         }
         break;
-      }
-      case "errorRes": {
-        if (object.response?.value !== undefined && object.response?.value !== null) {
+      case "errorRes":
+        if (object.response.value !== undefined && object.response.value !== null) {
           message.response = { $case: "errorRes", value: RaftErrorRes.fromPartial(object.response.value) };
         }
         break;
-      }
     }
     return message;
   },
@@ -1386,8 +1297,7 @@ export const RaftService = {
     responseStream: false as const,
     requestSerialize: (value: RaftAppendEntriesReq): Buffer => RaftAppendEntriesReq.encode(value).finish(),
     requestDeserialize: (value: Buffer): RaftAppendEntriesReq => RaftAppendEntriesReq.decode(value),
-    responseSerialize: (value: RaftAppendEntriesRes): Buffer =>
-      RaftAppendEntriesRes.encode(value).finish(),
+    responseSerialize: (value: RaftAppendEntriesRes): Buffer => RaftAppendEntriesRes.encode(value).finish(),
     responseDeserialize: (value: Buffer): RaftAppendEntriesRes => RaftAppendEntriesRes.decode(value),
   },
   /** InstallSnapshot sends one chunk of a snapshot. */
@@ -1395,11 +1305,9 @@ export const RaftService = {
     path: "/wolf.raft.Raft/InstallSnapshot" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: RaftInstallSnapshotReq): Buffer =>
-      RaftInstallSnapshotReq.encode(value).finish(),
+    requestSerialize: (value: RaftInstallSnapshotReq): Buffer => RaftInstallSnapshotReq.encode(value).finish(),
     requestDeserialize: (value: Buffer): RaftInstallSnapshotReq => RaftInstallSnapshotReq.decode(value),
-    responseSerialize: (value: RaftInstallSnapshotRes): Buffer =>
-      RaftInstallSnapshotRes.encode(value).finish(),
+    responseSerialize: (value: RaftInstallSnapshotRes): Buffer => RaftInstallSnapshotRes.encode(value).finish(),
     responseDeserialize: (value: Buffer): RaftInstallSnapshotRes => RaftInstallSnapshotRes.decode(value),
   },
   /** Vote asks for a vote. */
@@ -1437,18 +1345,3 @@ export interface RaftServer extends UntypedServiceImplementation {
   getMetrics: handleUnaryCall<RaftGetMetricsReq, RaftGetMetricsRes>;
 }
 
-type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;
-
-export type DeepPartial<T> = T extends bigint ? string | number | bigint
-  : T extends Builtin ? T : T extends globalThis.Array<infer U> ? globalThis.Array<DeepPartial<U>>
-  : T extends ReadonlyArray<infer U> ? ReadonlyArray<DeepPartial<U>>
-  : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
-  : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
-  : Partial<T>;
-
-export interface MessageFns<T> {
-  encode(message: T, writer?: WireWriter): WireWriter;
-  decode(input: WireReader | Uint8Array, length?: number): T;
-  create(base?: DeepPartial<T>): T;
-  fromPartial(object: DeepPartial<T>): T;
-}

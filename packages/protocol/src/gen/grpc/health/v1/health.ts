@@ -5,9 +5,6 @@
 // source: grpc/health/v1/health.proto
 
 /* eslint-disable */
-import { WireReader } from "../../../../wire/wire-reader.js";
-import { beginMessage, WireWriter } from "../../../../wire/wire-writer.js";
-import type { handleServerStreamingCall, handleUnaryCall, UntypedServiceImplementation } from "@grpc/grpc-js";
 
 export const protobufPackage = "grpc.health.v1";
 
@@ -46,11 +43,21 @@ export interface HealthListResponse_StatusesEntry {
   value: HealthCheckResponse | undefined;
 }
 
+import type { DeepPartial, MessageType } from "../../../../wire/message-type.js";
+import type { WireWriter } from "../../../../wire/wire-writer.js";
+import { beginMessage } from "../../../../wire/wire-writer.js";
+import { WireReader } from "../../../../wire/wire-reader.js";
+import type { handleServerStreamingCall, handleUnaryCall, UntypedServiceImplementation } from "@grpc/grpc-js";
+
+// Codecs and services: packages/protocol/generator/codecs.mjs
+
 function createBaseHealthCheckRequest(): HealthCheckRequest {
-  return { service: "" };
+  return {
+    service: "",
+  };
 }
 
-export const HealthCheckRequest: MessageFns<HealthCheckRequest> = {
+export const HealthCheckRequest: MessageType<HealthCheckRequest> = {
   encode(message: HealthCheckRequest, writer: WireWriter = beginMessage()): WireWriter {
     if (message.service !== "") {
       writer.tag(10).string(message.service);
@@ -66,10 +73,7 @@ export const HealthCheckRequest: MessageFns<HealthCheckRequest> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.service = reader.string();
           continue;
         }
@@ -83,6 +87,7 @@ export const HealthCheckRequest: MessageFns<HealthCheckRequest> = {
   create(base?: DeepPartial<HealthCheckRequest>): HealthCheckRequest {
     return HealthCheckRequest.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<HealthCheckRequest>): HealthCheckRequest {
     const message = createBaseHealthCheckRequest();
     message.service = object.service ?? "";
@@ -91,10 +96,12 @@ export const HealthCheckRequest: MessageFns<HealthCheckRequest> = {
 };
 
 function createBaseHealthCheckResponse(): HealthCheckResponse {
-  return { status: 0 };
+  return {
+    status: 0,
+  };
 }
 
-export const HealthCheckResponse: MessageFns<HealthCheckResponse> = {
+export const HealthCheckResponse: MessageType<HealthCheckResponse> = {
   encode(message: HealthCheckResponse, writer: WireWriter = beginMessage()): WireWriter {
     if (message.status !== 0) {
       writer.tag(8).int32(message.status);
@@ -110,11 +117,8 @@ export const HealthCheckResponse: MessageFns<HealthCheckResponse> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 8) {
-            break;
-          }
-
-          message.status = reader.int32() as any;
+          if (tag !== 8) break;
+          message.status = reader.int32();
           continue;
         }
       }
@@ -127,6 +131,7 @@ export const HealthCheckResponse: MessageFns<HealthCheckResponse> = {
   create(base?: DeepPartial<HealthCheckResponse>): HealthCheckResponse {
     return HealthCheckResponse.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<HealthCheckResponse>): HealthCheckResponse {
     const message = createBaseHealthCheckResponse();
     message.status = object.status ?? 0;
@@ -135,11 +140,12 @@ export const HealthCheckResponse: MessageFns<HealthCheckResponse> = {
 };
 
 function createBaseHealthListRequest(): HealthListRequest {
-  return {};
+  return {
+  };
 }
 
-export const HealthListRequest: MessageFns<HealthListRequest> = {
-  encode(_: HealthListRequest, writer: WireWriter = beginMessage()): WireWriter {
+export const HealthListRequest: MessageType<HealthListRequest> = {
+  encode(_message: HealthListRequest, writer: WireWriter = beginMessage()): WireWriter {
     return writer;
   },
 
@@ -160,21 +166,24 @@ export const HealthListRequest: MessageFns<HealthListRequest> = {
   create(base?: DeepPartial<HealthListRequest>): HealthListRequest {
     return HealthListRequest.fromPartial(base ?? {});
   },
-  fromPartial(_: DeepPartial<HealthListRequest>): HealthListRequest {
+
+  fromPartial(_object: DeepPartial<HealthListRequest>): HealthListRequest {
     const message = createBaseHealthListRequest();
     return message;
   },
 };
 
 function createBaseHealthListResponse(): HealthListResponse {
-  return { statuses: new Map() };
+  return {
+    statuses: new Map(),
+  };
 }
 
-export const HealthListResponse: MessageFns<HealthListResponse> = {
+export const HealthListResponse: MessageType<HealthListResponse> = {
   encode(message: HealthListResponse, writer: WireWriter = beginMessage()): WireWriter {
-    message.statuses.forEach((value, key) => {
-      HealthListResponse_StatusesEntry.encode({ key: key as any, value }, writer.tag(10).fork()).join();
-    });
+    for (const [key, value] of message.statuses) {
+      HealthListResponse_StatusesEntry.encode({ key, value }, writer.tag(10).fork()).join();
+    }
     return writer;
   },
 
@@ -186,14 +195,9 @@ export const HealthListResponse: MessageFns<HealthListResponse> = {
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
-          const entry1 = HealthListResponse_StatusesEntry.decode(reader, reader.length());
-          if (entry1.value !== undefined) {
-            message.statuses.set(entry1.key, entry1.value);
-          }
+          if (tag !== 10) break;
+          const { key, value } = HealthListResponse_StatusesEntry.decode(reader, reader.length());
+          if (value !== undefined) message.statuses.set(key, value);
           continue;
         }
       }
@@ -206,26 +210,24 @@ export const HealthListResponse: MessageFns<HealthListResponse> = {
   create(base?: DeepPartial<HealthListResponse>): HealthListResponse {
     return HealthListResponse.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<HealthListResponse>): HealthListResponse {
     const message = createBaseHealthListResponse();
-    message.statuses = (() => {
-      const m = new Map();
-      (object.statuses as Map<string, HealthCheckResponse> ?? new Map()).forEach((value, key) => {
-        if (value !== undefined) {
-          m.set(key, HealthCheckResponse.fromPartial(value));
-        }
-      });
-      return m;
-    })();
+    for (const [key, value] of object.statuses ?? []) {
+      message.statuses.set(key, HealthCheckResponse.fromPartial(value));
+    }
     return message;
   },
 };
 
 function createBaseHealthListResponse_StatusesEntry(): HealthListResponse_StatusesEntry {
-  return { key: "", value: undefined };
+  return {
+    key: "",
+    value: undefined,
+  };
 }
 
-export const HealthListResponse_StatusesEntry: MessageFns<HealthListResponse_StatusesEntry> = {
+export const HealthListResponse_StatusesEntry: MessageType<HealthListResponse_StatusesEntry> = {
   encode(message: HealthListResponse_StatusesEntry, writer: WireWriter = beginMessage()): WireWriter {
     if (message.key !== "") {
       writer.tag(10).string(message.key);
@@ -244,18 +246,12 @@ export const HealthListResponse_StatusesEntry: MessageFns<HealthListResponse_Sta
       const tag = reader.tag();
       switch (tag >>> 3) {
         case 1: {
-          if (tag !== 10) {
-            break;
-          }
-
+          if (tag !== 10) break;
           message.key = reader.string();
           continue;
         }
         case 2: {
-          if (tag !== 18) {
-            break;
-          }
-
+          if (tag !== 18) break;
           message.value = HealthCheckResponse.decode(reader, reader.length());
           continue;
         }
@@ -269,12 +265,11 @@ export const HealthListResponse_StatusesEntry: MessageFns<HealthListResponse_Sta
   create(base?: DeepPartial<HealthListResponse_StatusesEntry>): HealthListResponse_StatusesEntry {
     return HealthListResponse_StatusesEntry.fromPartial(base ?? {});
   },
+
   fromPartial(object: DeepPartial<HealthListResponse_StatusesEntry>): HealthListResponse_StatusesEntry {
     const message = createBaseHealthListResponse_StatusesEntry();
     message.key = object.key ?? "";
-    message.value = (object.value !== undefined && object.value !== null)
-      ? HealthCheckResponse.fromPartial(object.value)
-      : undefined;
+    message.value = object.value === undefined || object.value === null ? undefined : HealthCheckResponse.fromPartial(object.value);
     return message;
   },
 };
@@ -323,18 +318,3 @@ export interface HealthServer extends UntypedServiceImplementation {
   list: handleUnaryCall<HealthListRequest, HealthListResponse>;
 }
 
-type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;
-
-export type DeepPartial<T> = T extends bigint ? string | number | bigint
-  : T extends Builtin ? T : T extends globalThis.Array<infer U> ? globalThis.Array<DeepPartial<U>>
-  : T extends ReadonlyArray<infer U> ? ReadonlyArray<DeepPartial<U>>
-  : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
-  : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
-  : Partial<T>;
-
-export interface MessageFns<T> {
-  encode(message: T, writer?: WireWriter): WireWriter;
-  decode(input: WireReader | Uint8Array, length?: number): T;
-  create(base?: DeepPartial<T>): T;
-  fromPartial(object: DeepPartial<T>): T;
-}
