@@ -13,14 +13,13 @@ import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { ProcessCluster } from '../bench/dist/src/faults/process-cluster.js';
-import { until } from '../bench/dist/src/faults/until.js';
+import { eventually } from '../packages/testing/dist/src/index.js';
 import { checkOptions } from './check-options.mjs';
 import { untilEqual } from './peers/content.mjs';
 import { StockProcess } from './peers/stock-process.mjs';
 import { acknowledged, putMany, writeAllKinds, writeRevisionTxns, writeWhile } from './peers/writes.mjs';
 
 const CALL_TIMEOUT_MS = 30_000;
-const STATE_TIMEOUT_MS = 240_000;
 /** Enough to pass what both sides keep of their logs, by the flags below. */
 const ENTRIES_PAST_COMPACTION = 600;
 /** Logs are compacted often, so that snapshots are needed. */
@@ -111,11 +110,11 @@ async function deleteAndMake(client, table, between) {
 
 /** A stock server makes tables only a while after its start, and serves them a moment after it has made them. */
 async function makeTable(client, table) {
-  await until(`table '${table}' is made`, STATE_TIMEOUT_MS, async () => {
+  await eventually(`table '${table}' is made`, async () => {
     await client.createTable(table, CALL_TIMEOUT_MS);
     return true;
   });
-  await until(`table '${table}' takes reads`, STATE_TIMEOUT_MS, async () => {
+  await eventually(`table '${table}' takes reads`, async () => {
     await client.forTable(table).count(CALL_TIMEOUT_MS);
     return true;
   });
@@ -128,7 +127,7 @@ async function replicationOf(node, table) {
 
 /** The node of our follower cluster that replicates the table. */
 function pullerOf(cluster, table) {
-  return until(`a node replicates '${table}'`, STATE_TIMEOUT_MS, async () => {
+  return eventually(`a node replicates '${table}'`, async () => {
     for (const node of cluster.nodes) {
       if (node.process.isRunning && (await isPuller(node, table))) return node;
     }
@@ -285,7 +284,7 @@ async function checkBelow(peer) {
         return result;
       });
       equality.catch(() => undefined);
-      await until('the table is stopped, or equal', STATE_TIMEOUT_MS, async () => {
+      await eventually('the table is stopped, or equal', async () => {
         if (isEqual) return true;
         for (const node of cluster.nodes) {
           const { state, error } = (await replicationOf(node, 'shorter')) ?? {};
@@ -357,7 +356,7 @@ async function checkBackup(peer) {
 }
 
 function untilCount(client, count) {
-  return until(`a table has ${count} keys`, STATE_TIMEOUT_MS, async () => {
+  return eventually(`a table has ${count} keys`, async () => {
     return (await client.count(CALL_TIMEOUT_MS)) === count;
   });
 }
@@ -446,9 +445,8 @@ async function checkAbove(peer) {
       await putMany(table('again'), 'first/', 50);
       await equal('again');
       await deleteAndMake(first.client, 'again', () =>
-        until(
+        eventually(
           'it is gone there',
-          STATE_TIMEOUT_MS,
           async () => !(await follower.client.tables(CALL_TIMEOUT_MS)).has('again'),
         ),
       );

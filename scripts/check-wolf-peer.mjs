@@ -13,10 +13,9 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { until } from '../bench/dist/src/faults/until.js';
 import { Coxswain, toEnd } from '../packages/client/dist/src/index.js';
 import { wolfRaft } from '../packages/protocol/dist/src/index.js';
-import { findFreePorts } from '../packages/testing/dist/src/index.js';
+import { eventually, findFreePorts } from '../packages/testing/dist/src/index.js';
 
 // The root has no gRPC of its own.
 const { Client, credentials } = createRequire(new URL('../packages/channel/package.json', import.meta.url))(
@@ -27,7 +26,6 @@ const command = join(root, 'packages', 'cli', 'bin', 'coxswain.cjs');
 const TABLE = 'shared';
 /** The member that is the real one. */
 const REAL = 2;
-const STATE_MS = 60_000;
 
 const directory = mkdtempSync(join(tmpdir(), 'coxswain-wolf-peer-'));
 const children = new Set();
@@ -120,7 +118,7 @@ class OurMember extends Member {
       '--raft.rtt=150ms',
     ];
     this.#child = start(process.execPath, [command, ...args], ['ignore', 'ignore', 'ignore']);
-    await until(`member ${this.id} is ready`, STATE_MS, async () => {
+    await eventually(`member ${this.id} is ready`, async () => {
       const response = await fetch(`http://127.0.0.1:${rest}/readyz`).catch(() => undefined);
       return response?.ok === true;
     });
@@ -184,7 +182,7 @@ class RealMember extends Member {
 
 async function leaderOf(members) {
   let leader;
-  await until('the group has a leader that the others know', STATE_MS, async () => {
+  await eventually('the group has a leader that the others know', async () => {
     const all = await Promise.all(members.map((member) => member.metrics()));
     const place = all.findIndex(({ state }) => state === 'Leader');
     leader = members[place];
@@ -200,9 +198,8 @@ const program = process.env.REAL_PEER ?? built();
 const real = new RealMember(REAL, addresses[REAL], program, named);
 const ours = [0, 1].map((id) => new OurMember(id, addresses[id], ports.slice(3 + 4 * id, 7 + 4 * id), named));
 await Promise.all(ours.map((member) => member.restart()));
-await until(
+await eventually(
   'the real one answers',
-  STATE_MS,
   async () => (await real.metrics().catch(() => undefined)) !== undefined,
 );
 
@@ -217,7 +214,7 @@ async function writeSome(count) {
     const client = `client-${serial % 40}`;
     const status = `status-${serial}`;
     // Again where it is not known what became of it: the same value, and the same serial.
-    await until(`${client} is written`, STATE_MS, async () => {
+    await eventually(`${client} is written`, async () => {
       leader ??= await leaderOf(running());
       const asked = leader;
       leader = undefined;
@@ -233,7 +230,7 @@ async function writeSome(count) {
 
 async function untilEqual(members) {
   for (const member of members) {
-    await until(`member ${member.id} holds what was written`, STATE_MS, async () => {
+    await eventually(`member ${member.id} holds what was written`, async () => {
       const statuses = await member.statuses();
       return (
         statuses.size === expected.size &&

@@ -13,10 +13,9 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { until } from '../bench/dist/src/faults/until.js';
 import { makeEncoder } from '../packages/agents/dist/src/xtrabackup/stream-encoding.js';
 import { Coxswain, toEnd } from '../packages/client/dist/src/index.js';
-import { findFreePorts } from '../packages/testing/dist/src/index.js';
+import { eventually, findFreePorts } from '../packages/testing/dist/src/index.js';
 import { checkOptions } from './check-options.mjs';
 
 checkOptions('npm run check:xtrabackup', {});
@@ -110,7 +109,7 @@ async function checkClient(program) {
     { stdio: 'ignore' },
   );
   children.add(node);
-  await until('the node is ready', 60_000, async () => {
+  await eventually('the node is ready', async () => {
     const response = await fetch(`http://127.0.0.1:${rest}/readyz`).catch(() => undefined);
     return response?.ok === true || node.exitCode !== null;
   });

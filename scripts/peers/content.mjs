@@ -1,10 +1,8 @@
-import { until } from '../../bench/dist/src/faults/until.js';
+import { eventually } from '../../packages/testing/dist/src/index.js';
 
 /** No key here holds a byte below it, and Armada refuses NUL in keys. */
 const least = Buffer.of(1);
 const READ_TIMEOUT_MS = 60_000;
-/** Ends what would never become equal; a busy machine takes a while. */
-const EQUAL_TIMEOUT_MS = 240_000;
 const DIFFERENCES_SHOWN = 5;
 
 /**
@@ -32,7 +30,7 @@ async function contentOf(client) {
 export async function untilEqual(table, leader, nodes) {
   let differences = [];
   try {
-    return await until('', EQUAL_TIMEOUT_MS, async () => {
+    return await eventually('', async () => {
       // What was seen the last time must not hide why nothing is seen now.
       differences = [];
       const theirs = await contentOf(leader.forTable(table));

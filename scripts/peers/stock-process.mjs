@@ -4,10 +4,8 @@ import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } fro
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { NodeClient } from '../../bench/dist/src/faults/node-client.js';
-import { until } from '../../bench/dist/src/faults/until.js';
-import { findFreePorts } from '../../packages/testing/dist/src/index.js';
+import { eventually, findFreePorts } from '../../packages/testing/dist/src/index.js';
 
-const START_TIMEOUT_MS = 120_000;
 const CALL_TIMEOUT_MS = 5_000;
 
 const running = new Set();
@@ -67,7 +65,7 @@ export class StockProcess {
     running.add(child);
     child.once('exit', () => running.delete(child));
     this.#child = child;
-    await until(`${this.peer.name} answers`, START_TIMEOUT_MS, () => {
+    await eventually(`${this.peer.name} answers`, () => {
       return child.exitCode !== null || this.client.status(CALL_TIMEOUT_MS);
     });
     if (child.exitCode !== null) throw new Error(`${this.peer.name} has ended:\n${this.outputTail()}`);
