@@ -1,9 +1,9 @@
 import { Identity, TrustedClock } from '@coxswain/node';
-import { type Message, type NodeId, Raft, type ReadContext, type ReadState } from '@coxswain/raft';
 import { type OrderedStore, Table } from '@coxswain/table';
 import { type GroupWrite, Wal } from '@coxswain/wal';
 import { SimulatedNetwork } from '../src/index.js';
 import type { Scenario } from '../src/swarm.js';
+import { restless } from './restless.js';
 
 /** A bug that real systems had, put into the real code while a test runs. */
 export interface KnownBug {
@@ -22,66 +22,6 @@ export interface KnownBug {
 
 interface Planted {
   remove(): void;
-}
-
-/** What the core does not show. */
-interface Inside {
-  readonly messages: Message[];
-  readonly reads: ReadState[];
-  readonly leadership: Leadership | undefined;
-}
-
-interface Leadership {
-  firstIndexInTerm: number;
-  readonly hasCommittedInTerm: boolean;
-  advanceCommit(): void;
-  releaseHeldReads(): void;
-}
-
-/** The part of the core that compares a candidate's log with its own. */
-interface Voter {
-  isUpToDate(message: Message): boolean;
-}
-
-const inside = (raft: Raft) => raft as unknown as Inside;
-
-/** `advanceCommit` without the rule of §5.4.2. */
-function commitByCounting(this: Leadership): void {
-  const { firstIndexInTerm, hasCommittedInTerm } = this;
-  this.firstIndexInTerm = 0;
-  Object.getPrototypeOf(this).advanceCommit.call(this);
-  this.firstIndexInTerm = firstIndexInTerm;
-  if (!hasCommittedInTerm && this.hasCommittedInTerm) this.releaseHeldReads();
-}
-
-const noFaults = (scenario: Scenario): Scenario['faults']['weights'] => {
-  const weights = { ...scenario.faults.weights };
-  for (const kind of Object.keys(weights) as (keyof typeof weights)[]) weights[kind] = 0;
-  return weights;
-};
-
-/** Three nodes that die and come back often, on an orderly network. */
-function restless(scenario: Scenario, faults: Partial<Scenario['faults']['weights']>): Scenario {
-  return {
-    ...scenario,
-    nodes: [1, 2, 3],
-    fragileMachine: undefined,
-    network: { ...scenario.network, dropProbability: 0, duplicateProbability: 0, reorderProbability: 0 },
-    workload: { ...scenario.workload, clients: 8, thinkMeanUs: 2_000, valueSizeMeanBytes: 20 },
-    faults: {
-      weights: { ...noFaults(scenario), ...faults },
-      intervalMeanUs: 50_000,
-      durationMeanUs: 30_000,
-    },
-    nodeOptions: (node) => ({
-      ...scenario.nodeOptions(node),
-      initialMembers: new Map([1, 2, 3].map((id) => [id, `node-${id}:5012`])),
-      tickMs: 10,
-      electionTicks: 4,
-      snapshotEntries: 20,
-      compactionOverheadEntries: 5,
-    }),
-  };
 }
 
 /** Replaces a method, and gives what puts it back. */
@@ -199,91 +139,6 @@ export const knownBugs: readonly KnownBug[] = [
             },
           }),
       ),
-  },
-  {
-    name: 'a leader answers reads without asking a quorum',
-    properties: ['no stale answer'],
-    firstSeed: 43,
-    seedsMax: 60,
-    steps: 8_000,
-    adjust: (scenario) => restless(scenario, { pause: 1, isolate: 1 }),
-    plant: () =>
-      replace(
-        Raft.prototype,
-        'readIndex',
-        (readIndex) =>
-          function (this: Raft, context: ReadContext) {
-            if (this.role !== 'leader') return readIndex.call(this, context);
-            inside(this).reads.push({ context, index: this.commitIndex });
-            return true;
-          },
-      ),
-  },
-  {
-    name: 'a leader commits an entry of an old term by counting',
-    properties: ['a leader commits by counting only in its own term'],
-    firstSeed: 5,
-    seedsMax: 60,
-    steps: 8_000,
-    // Long syncs: what a new leader appends is on its peers well before it is on its own disk, and is lost there.
-    adjust: (scenario) => {
-      const { disk } = scenario.machine;
-      const machine = { ...scenario.machine, disk: { ...disk, syncMeanUs: 30_000, slowSyncProbability: 0 } };
-      const network = { ...scenario.network, delayMinUs: 50, delayMeanUs: 300 };
-      const given = restless({ ...scenario, machine, network }, { losePower: 1, isolate: 1, kill: 0.5 });
-      return {
-        ...given,
-        workload: { ...given.workload, clients: 4, thinkMeanUs: 10_000 },
-        faults: { ...given.faults, intervalMeanUs: 40_000, durationMeanUs: 80_000 },
-      };
-    },
-    plant: () =>
-      replace(
-        Raft.prototype,
-        'step',
-        (step) =>
-          function (this: Raft, message: Message) {
-            step.call(this, message);
-            const { leadership } = inside(this);
-            if (leadership !== undefined && !Object.hasOwn(leadership, 'advanceCommit')) {
-              leadership.advanceCommit = commitByCounting;
-            }
-          },
-      ),
-  },
-  {
-    name: 'leadership is handed over to a node that lacks entries, and nobody compares logs',
-    properties: ['leader completeness', 'committed on a quorum', 'state machine safety'],
-    firstSeed: 6,
-    seedsMax: 60,
-    steps: 8_000,
-    adjust: (scenario) => restless(scenario, { handOver: 1 }),
-    plant: () => {
-      const transfer = replace(
-        Raft.prototype,
-        'transferLeadership',
-        (transferLeadership) =>
-          function (this: Raft, to: NodeId) {
-            if (!transferLeadership.call(this, to)) return false;
-            inside(this).messages.push({ type: 'timeoutNow', from: this.id, to, term: this.term });
-            return true;
-          },
-      );
-      const votes = replace(
-        Raft.prototype as unknown as Voter,
-        'isUpToDate',
-        (isUpToDate) =>
-          function (this: Voter, message: Message) {
-            return (message.type === 'vote' && message.isTransfer) || isUpToDate.call(this, message);
-          },
-      );
-      return {
-        remove: () => {
-          transfer.remove();
-          votes.remove();
-        },
-      };
-    },
   },
   {
     name: 'the log is truncated past what the store has synced',

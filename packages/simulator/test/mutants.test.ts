@@ -7,6 +7,7 @@ import { type SimulationResult, simulate } from '../src/index.js';
 import { counting, deleting } from './deleting.js';
 import { mutants } from './mutants.js';
 import { restlessApartOverWolf, restlessOverWolf } from './over-wolf.js';
+import { handingOver, restlessApart, slowSyncs } from './restless.js';
 import type { Search } from './run-mutants.js';
 
 const run = promisify(execFile);
@@ -18,7 +19,15 @@ const STEPS = 6_000;
 /** Together they came across everything when this was written. */
 const coveringSeeds = [8];
 
-const scenarios = { counting, deleting, restlessOverWolf, restlessApartOverWolf };
+const scenarios = {
+  counting,
+  deleting,
+  handingOver,
+  restlessApart,
+  restlessApartOverWolf,
+  restlessOverWolf,
+  slowSyncs,
+};
 
 const cleanRuns = new Map<string, Promise<SimulationResult>>();
 

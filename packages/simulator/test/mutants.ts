@@ -15,7 +15,14 @@ export interface Mutant extends Edit {
   /** How long each run is. Default: what all have. */
   readonly steps?: number;
   /** The scenario in which it is looked for. Default: that of entries that are large ones. */
-  readonly adjust?: 'counting' | 'deleting' | 'restlessOverWolf' | 'restlessApartOverWolf';
+  readonly adjust?:
+    | 'counting'
+    | 'deleting'
+    | 'handingOver'
+    | 'restlessApart'
+    | 'restlessApartOverWolf'
+    | 'restlessOverWolf'
+    | 'slowSyncs';
   /** The properties whose checks must find it. */
   readonly properties: readonly string[];
   /** Found it, and soon, when this was written. The search goes on from there. */
@@ -277,5 +284,51 @@ export const mutants: readonly Mutant[] = [
     ],
     steps: 1_500,
     firstSeed: 33,
+  },
+  {
+    name: 'a leader answers reads without asking a quorum',
+    module: 'raft/dist/src/raft.js',
+    from: 'this.#leadership.readIndex(context, this.id);',
+    to: 'this.#reads.push({ context, index: this.commitIndex });',
+    adjust: 'restlessApart',
+    properties: ['no stale answer'],
+    steps: 8_000,
+    firstSeed: 43,
+  },
+  {
+    name: 'a leader commits an entry of an old term by counting',
+    module: 'raft/dist/src/leadership.js',
+    from: /if \(index < this\.#firstIndexInTerm\)\s+return;/,
+    to: '',
+    more: [
+      {
+        module: 'raft/dist/src/leadership.js',
+        from: 'if (!hadCommittedInTerm)',
+        to: 'if (!hadCommittedInTerm && this.hasCommittedInTerm)',
+      },
+    ],
+    adjust: 'slowSyncs',
+    properties: ['a leader commits by counting only in its own term'],
+    steps: 8_000,
+    firstSeed: 5,
+  },
+  {
+    name: 'leadership is handed over to a node that lacks entries, and nobody compares logs',
+    module: 'raft/dist/src/raft.js',
+    from: 'return this.#leadership?.transferTo(target) ?? false;',
+    to: `if (!this.#leadership?.transferTo(target)) return false;
+        this.#messages.push({ type: 'timeoutNow', from: this.id, to: target, term: this.term });
+        return true;`,
+    more: [
+      {
+        module: 'raft/dist/src/raft.js',
+        from: 'return this.#log.isCoveredBy({ index: message.lastIndex',
+        to: "return (message.type === 'vote' && message.isTransfer) || this.#log.isCoveredBy({ index: message.lastIndex",
+      },
+    ],
+    adjust: 'handingOver',
+    properties: ['leader completeness', 'committed on a quorum', 'state machine safety'],
+    steps: 8_000,
+    firstSeed: 6,
   },
 ];

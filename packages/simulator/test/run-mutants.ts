@@ -22,7 +22,8 @@ for (const [at, { name, properties, firstSeed, adjust: scenario = 'deleting', st
     `./deleting.js?mutant=${at}`
   )) as typeof import('./deleting.js');
   const overWolf = (await import(`./over-wolf.js?mutant=${at}`)) as typeof import('./over-wolf.js');
-  const adjust = { counting, deleting, ...overWolf }[scenario];
+  const restless = (await import(`./restless.js?mutant=${at}`)) as typeof import('./restless.js');
+  const adjust = { counting, deleting, ...overWolf, ...restless }[scenario];
   const others: string[] = [];
   let found: Search['found'];
   for (let seed = firstSeed; seed < firstSeed + Number(seeds) && found === undefined; seed++) {
