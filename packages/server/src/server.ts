@@ -26,7 +26,6 @@ import {
 import {
   defaultFollowerOptions,
   Follower,
-  type GrpcLeaderLink,
   LeaderReplication,
   openGrpcLeaderLink,
   SnapshotDownloads,
@@ -57,6 +56,7 @@ import { DataDirectory, type DataPaths, dataPaths } from './process/data-directo
 import { checkFirstRoom, withRoom } from './process/disk-room.js';
 import { during } from './process/during.js';
 import { cloneAuthority, linkCertificates, peerCertificates } from './process/link-certificates.js';
+import { Parts } from './process/parts.js';
 import { RaftListener } from './process/raft-listener.js';
 import { StartError, toStartError } from './process/start-error.js';
 import { version } from './process/version.js';
@@ -108,7 +108,7 @@ type TokenName = (typeof tokenNames)[number];
 export class Server {
   readonly #config: Config;
   readonly #log: Log;
-  #directory: DataDirectory | undefined;
+  readonly #parts = new Parts();
   #node: Node | undefined;
   #health: HealthService | undefined;
   #admin: AdminApi | undefined;
@@ -123,9 +123,6 @@ export class Server {
   readonly #fatal: (error: unknown) => void;
   readonly #role: 'leader' | 'follower';
   #follower: Follower | undefined;
-  #link: GrpcLeaderLink | undefined;
-  #leader: LeaderReplication | undefined;
-  #downloads: SnapshotDownloads | undefined;
   #backups: Backups | undefined;
   #restores: Restores | undefined;
   #restorer: Restorer | undefined;
@@ -251,9 +248,10 @@ export class Server {
   }
 
   async #open(nodeOptions: NodeOptions, paths: DataPaths, disks: Disks): Promise<void> {
-    this.#directory = await during(`use the data directory ${paths.root}`, () => DataDirectory.take(paths));
+    const directory = await during(`use the data directory ${paths.root}`, () => DataDirectory.take(paths));
+    this.#parts.add('data directory', () => directory.release());
     await checkFirstRoom(disks, paths, nodeOptions);
-    const openToOthers = this.#directory.openToOthers.join(' ');
+    const openToOthers = directory.openToOthers.join(' ');
     if (openToOthers !== '') {
       this.#log('warn', `other users of this machine can enter ${openToOthers}: chmod go= ${openToOthers}`);
     }
@@ -261,8 +259,11 @@ export class Server {
     const environment = await this.#openEnvironment(nodeOptions, paths, disks);
     const node = await during(`open the data in ${paths.root}`, () => Node.open(nodeOptions, environment));
     this.#node = node;
+    this.#parts.add('node', () => node.stop());
     if (this.#role === 'follower') {
-      this.#follower = await during('reach the leader cluster', () => this.#makeFollower(node));
+      const follower = await during('reach the leader cluster', () => this.#makeFollower(node));
+      this.#follower = follower;
+      this.#parts.add('follower', () => follower.stop());
     }
     await during('open the archive', () => this.#makeArchiver(node));
     await this.#listen(node);
@@ -333,7 +334,7 @@ export class Server {
       clock: systemClock,
       log: this.#log,
     });
-    this.#link = link;
+    this.#parts.add('link to the leader cluster', () => link.close());
     const environment = {
       clock: systemClock,
       random: systemRandom,
@@ -365,6 +366,7 @@ export class Server {
       secretAccessKey: config['archive.s3-secret-access-key'],
     });
     this.#archiveStore = store;
+    this.#parts.add('archive store', () => store.close());
     const environment = {
       // Pruning by age must not take what a clock that jumped ahead makes old (A7).
       clock: node.clock,
@@ -374,7 +376,7 @@ export class Server {
       baseRate: this.#backupRate,
       fatal: this.#fatal,
     };
-    this.#archiver = new Archiver(node, environment, {
+    const archiver = new Archiver(node, environment, {
       objectSizeBytes: config['archive.object-size'],
       objectAgeMs: config['archive.object-age'],
       baseIntervalMs: config['archive.base-interval'],
@@ -384,6 +386,8 @@ export class Server {
       },
       backlogBytesMax: config['archive.max-backlog'],
     });
+    this.#archiver = archiver;
+    this.#parts.add('archiver', () => archiver.stop());
   }
 
   async #listen(node: Node): Promise<void> {
@@ -395,7 +399,7 @@ export class Server {
       logCallsMax: LOG_CALLS_MAX,
       snapshotCallsMax: SNAPSHOT_CALLS_MAX,
     });
-    this.#leader = leader;
+    this.#parts.add('followers of this cluster', () => leader.drain());
     const binlog = new TidbBinlog(node, {
       clock: systemClock,
       log: this.#log,
@@ -405,6 +409,7 @@ export class Server {
       stop: () => this.#onClosed(),
     });
     this.#binlog = binlog;
+    this.#parts.add('tidb-binlog', () => binlog.stop());
     const kv = new KvService(node, follower?.writes).methods();
     const tables = config['tables.enabled']
       ? guardWithToken(this.#tokens['tables.token'], new TablesService(node).methods())
@@ -440,11 +445,13 @@ export class Server {
       ...describeHeldMemory(this.#memory),
     ]);
     const metered = new MetricsService(metrics, systemClock).methods();
-    this.#health = new HealthService(
+    const healthService = new HealthService(
       () => this.#readiness(node),
       servicesOf([...kv, ...tables, ...forFollowers], [...cluster, ...metered, ...maintenance]),
     );
-    const health = this.#health.methods();
+    this.#health = healthService;
+    this.#parts.add('health', () => healthService.drain());
+    const health = healthService.methods();
 
     const api = [
       ...kv,
@@ -458,8 +465,9 @@ export class Server {
     await this.#listenGrpc('api', api);
     // Follower clusters forward their writes over the connection that they replicate with.
     if (config['replication.enabled']) {
-      this.#downloads = new SnapshotDownloads(leader, systemClock);
-      const snapshots = new SnapshotHttp(this.#downloads, leader, { clock: systemClock, log: this.#log });
+      const downloads = new SnapshotDownloads(leader, systemClock);
+      this.#parts.add('snapshot downloads', () => downloads.close());
+      const snapshots = new SnapshotHttp(downloads, leader, { clock: systemClock, log: this.#log });
       const listen = () => this.#listenForFollowers([...kv, ...forFollowers, ...health], snapshots);
       if (config['replication.address'] === '') this.#oncePromoted(node, listen);
       else await listen();
@@ -468,7 +476,7 @@ export class Server {
     await this.#listenForBackupTools(node);
     await this.#listenForWolf(node);
 
-    this.#admin = new AdminApi({
+    const admin = new AdminApi({
       address: parseListenAddress(config['rest.address'])!,
       readTimeoutMs: config['rest.read-timeout'],
       version,
@@ -483,7 +491,9 @@ export class Server {
         }),
       log: this.#log,
     });
-    await during(`open the rest listener at ${config['rest.address']}`, () => this.#admin!.listen());
+    this.#parts.add('rest listener', () => admin.close());
+    await during(`open the rest listener at ${config['rest.address']}`, () => admin.listen());
+    this.#admin = admin;
   }
 
   #makeMaintenance(node: Node): MaintenanceService {
@@ -492,12 +502,14 @@ export class Server {
       rate: this.#backupRate,
       callsMax: BACKUP_CALLS_MAX,
     });
-    this.#restorer = new Restorer(node, { clock: systemClock, log: this.#log });
-    this.#restores = new Restores(node, this.#restorer, {
+    const restorer = new Restorer(node, { clock: systemClock, log: this.#log });
+    this.#restorer = restorer;
+    this.#parts.add('restores', () => restorer.settled());
+    this.#restores = new Restores(node, restorer, {
       rate: this.#restoreRate,
       callsMax: RESTORE_CALLS_MAX,
     });
-    const archiveRestores = new ArchiveRestores(node, this.#restorer, {
+    const archiveRestores = new ArchiveRestores(node, restorer, {
       clock: systemClock,
       archive: this.#archiver,
       rate: this.#restoreRate,
@@ -519,7 +531,7 @@ export class Server {
       },
     };
     const environment = { clock: systemClock, log: this.#log, requests };
-    this.#clones = new Clones(node, {
+    const clones = new Clones(node, {
       ...environment,
       random: systemRandom,
       restorer: this.#restorer!,
@@ -527,7 +539,9 @@ export class Server {
       external,
       rate: this.#restoreRate,
     });
-    this.#binlogBackups = new BinlogBackups(node, {
+    this.#clones = clones;
+    this.#parts.add('clones', () => clones.stop());
+    const backups = new BinlogBackups(node, {
       ...environment,
       archive: this.#archiver && {
         store: this.#archiveStore!,
@@ -536,7 +550,9 @@ export class Server {
       openBucket: (options) => new S3Store(options),
       followedUpTo: () => binlog.followedUpTo(),
     });
-    return mocoMethods(this.#clones, this.#binlogBackups);
+    this.#binlogBackups = backups;
+    this.#parts.add('backups of the archive', () => backups.stop());
+    return mocoMethods(clones, backups);
   }
 
   /** What an operator must know of what went on after an answer. Of a clone every member says it. */
@@ -561,7 +577,7 @@ export class Server {
     const given = this.#config['backup-agent.address'];
     if (given === '') return;
     const { host, port } = plainAddress(this.#config, 'backup-agent.address');
-    this.#backupAgent = new BackupAgent(node, {
+    const agent = new BackupAgent(node, {
       ...defaultBackupAgentLimits,
       host,
       port,
@@ -571,7 +587,9 @@ export class Server {
       clock: systemClock,
       log: this.#log,
     });
-    await during(`open the backup agent listener at ${given}`, () => this.#backupAgent!.listen());
+    this.#parts.add('backup agent', () => agent.close());
+    await during(`open the backup agent listener at ${given}`, () => agent.listen());
+    this.#backupAgent = agent;
   }
 
   /** The seed has no TLS, and its own listener so that nobody reaches it who merely reaches the API. */
@@ -596,6 +614,7 @@ export class Server {
     );
     await during(`open the wolf.raft listener at ${given}`, () => listener.listen());
     this.#listeners.push(listener);
+    this.#parts.add('listener', () => listener.close(DRAIN_MS));
   }
 
   /** A follower cluster refuses whoever comes here until it is promoted: a port that is taken does not hold it up. */
@@ -644,27 +663,11 @@ export class Server {
     );
     await during(`open the ${name} listener at ${formatListenAddress(address)}`, () => listener.listen());
     this.#listeners.push(listener);
+    this.#parts.add('listener', () => listener.close(DRAIN_MS));
   }
 
   async #close(): Promise<void> {
-    this.#health?.drain();
-    this.#leader?.drain();
-    await this.#backupAgent?.close();
-    this.#binlog?.stop();
-    await this.#clones?.stop();
-    await this.#binlogBackups?.stop();
-    // The node goes on while calls under way wait for it, and so does what brings them their writes.
-    await Promise.all(this.#listeners.map((listener) => listener.close(DRAIN_MS)));
-    this.#downloads?.close();
-    // What broke off takes back what it has begun while there is a node to ask.
-    await this.#restorer?.settled();
-    await this.#archiver?.stop();
-    await this.#archiveStore?.close();
-    await this.#follower?.stop();
-    this.#link?.close();
-    await this.#node?.stop();
-    await this.#admin?.close();
-    this.#directory?.release();
+    await this.#parts.stop();
     if (this.#node) this.#log('info', 'the node has stopped');
   }
 }
