@@ -2,11 +2,11 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
 
-/** A stream compressed as `gzip -c` does it, at the pace of its reader. Throws what the source throws. */
+/** Compresses a stream as `gzip -c` does, at the pace of its reader. Throws what the source throws. */
 export async function* gzipped(source: Iterable<Buffer> | AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   const gzip = createGzip();
   const compressed = pipeline(Readable.from(source), gzip);
-  // Its error comes by way of the reading, too.
+  // The loop that reads from it throws the same error.
   compressed.catch(() => undefined);
   try {
     for await (const chunk of gzip as AsyncIterable<Buffer>) yield chunk;

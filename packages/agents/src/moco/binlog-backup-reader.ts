@@ -16,43 +16,44 @@ import {
 } from '@coxswain/archive';
 import { isBackupId, partName } from './binlog-backup-names.js';
 
-/** Names of as many objects as one backup may hold, and more than enough of them. */
+/** Bytes of the longest list of objects that is read: enough for every name that one backup may hold. */
 const LIST_BYTES_MAX = 256 * 1024 * 1024;
-/** The mark of entries that are in no backup: JSON of a few numbers and a table's name. */
+/** Bytes of the largest mark that is read. A mark says which entries are in no backup: JSON of a few numbers. */
 const MARK_BYTES_MAX = 64 * 1024;
-/** Objects whose beginnings are read at a time. */
+/** Objects whose beginnings are read at the same time. */
 const OPENED_AT_ONCE_MAX = 8;
 const OPENING_BRACE = 0x7b;
 
-/** Entries of a shard's log in one object of a backup. */
+/** One object of a backup, with the run of a shard's log entries that it holds. */
 interface LogPart extends Run {
   readonly name: string;
 }
 
-/** What some backups hold of a shard. */
+/** The parts of one shard's log that the given backups hold. */
 interface BackedUpShard extends ArchivedShard {
   readonly parts: LogPart[];
-  /** Entries that are said to be in no backup. */
+  /** Entries that a mark declares to be in no backup. */
   readonly gaps: Run[];
 }
 
-/** The moment of a table that a full backup holds, after which its log goes on. */
+/** The state of a table in a full backup, after which its log continues. */
 export interface LogStart {
   readonly shardId: number;
   readonly revision: number;
 }
 
-/** The log of a table from some entry on, without a hole, ready to be run again. */
+/** The entries of a table's log from one entry on, without a hole, ready to be replayed. */
 export interface BackedUpLog extends Run {
   readonly shard: ArchivedShard;
-  /** True: it begins with the shard's very first entry, and makes the whole table. */
+  /** True when it begins with the shard's first entry, so that replaying it makes the whole table. */
   readonly isWhole: boolean;
   readonly parts: readonly LogPart[];
 }
 
 /**
- * Backups that FlushAndBackupBinlog made, in the order in which they were made (docs/operations-protocols.md §2). They hold logs, as
- * MySQL's binlogs do: a table can be made from them alone where they reach back to its first write, else after a full backup.
+ * Reads backups that FlushAndBackupBinlog made, given in the order in which they were made
+ * (docs/operations-protocols.md §2). They hold logs, as MySQL's binlogs do: a table can be made from them alone when
+ * they reach back to its first write, and otherwise on top of a full backup.
  */
 export class BinlogBackupReader {
   readonly #store: ObjectStore;
@@ -64,8 +65,8 @@ export class BinlogBackupReader {
   }
 
   /**
-   * Reads the list of each backup and the beginning of each object. Errors: backupMissing, objectDamaged, and the store's.
-   * `onProgress` gets how many objects were looked at, of how many.
+   * Reads the list of each backup and the beginning of each object. `onProgress` gets the number of objects read so far
+   * and their total. Errors: backupMissing, objectDamaged, and those of the store.
    */
   static async open(
     store: ObjectStore,
@@ -88,7 +89,7 @@ export class BinlogBackupReader {
     return new BinlogBackupReader(store, shards);
   }
 
-  /** The names of the tables whose logs there are, sorted. */
+  /** The sorted names of the tables whose logs the backups hold. */
   get tables(): string[] {
     return [
       ...new Set([...this.#shards.values()].flatMap(({ table, parts }) => (parts.length > 0 ? [table] : []))),
@@ -96,13 +97,15 @@ export class BinlogBackupReader {
   }
 
   /**
-   * What is to be run again to have the table as the backups have it last, with `after` on top of a full backup of that
-   * moment. Undefined: there is nothing of the table that is later. Errors: ambiguous, and notReachable where entries are missing.
+   * Returns the log to replay in order to get the table in its latest backed-up state; with `after`, on top of a full
+   * backup of that state. Returns undefined when the backups hold nothing newer of the table. Errors: ambiguous, and
+   * backupIncomplete when entries are missing.
    */
   log(table: string, after?: LogStart): BackedUpLog | undefined {
     const shard = this.#newestShard(table);
     if (shard === undefined || shard.shardId < (after?.shardId ?? 0)) return undefined;
-    // What a shard held before its log begins is in no log: it was filled by a restore, or the archive came later (T2).
+    // No log has the content that a shard had before its log begins: a restore filled it, or the archive was configured
+    // later (T2).
     const isContinued = after?.shardId === shard.shardId;
     const begin = shard.parts[0]?.first ?? 0;
     const isWhole = !isContinued && shard.firstIndex > 0 && begin === shard.firstIndex;
@@ -126,7 +129,10 @@ export class BinlogBackupReader {
     return shards.sort((a, b) => b.shardId - a.shardId)[0];
   }
 
-  /** What `Restorer` runs again, without the header of a stream. Each object is read to its end, so that all of it is checked. */
+  /**
+   * Streams the log for `Restorer` to replay, without the header of a stream. It reads each object to its end, so that
+   * all of it is checked.
+   */
   stream(log: BackedUpLog): AsyncGenerator<Buffer> {
     return replayedStream(this.#entries(log));
   }
@@ -146,7 +152,10 @@ export class BinlogBackupReader {
   }
 }
 
-/** The parts that hold every entry from `first` to the last one that any backup has, or says to be missing. */
+/**
+ * Returns the parts that hold every entry from `first` to the last one that any backup has or any mark names. Throws
+ * backupIncomplete for a missing entry.
+ */
 function withoutHole(
   { table, parts, gaps }: BackedUpShard,
   first: number,
@@ -173,7 +182,7 @@ function withoutHole(
   return { parts: wanted, last: next - 1 };
 }
 
-/** The names of a backup's objects. The list is stored last, so a backup without one was never finished. */
+/** Reads the names of a backup's objects. The list is stored last, so a backup without one was never finished. */
 async function listOf(store: ObjectStore, id: string): Promise<string[]> {
   if (!isBackupId(id)) throw archiveErrors.backupMissing(store.url, id);
   let list: Buffer;
@@ -192,7 +201,7 @@ async function listOf(store: ObjectStore, id: string): Promise<string[]> {
   return names;
 }
 
-/** Finds out what an object holds, and adds it. */
+/** Reads the beginning of an object and adds the object to its shard, as a part of the log or as a gap. */
 async function open(store: ObjectStore, name: string, shards: Map<string, BackedUpShard>): Promise<void> {
   const content = gunzipped(store, name);
   const beginning = await content.next();
@@ -213,7 +222,9 @@ async function open(store: ObjectStore, name: string, shards: Map<string, Backed
   }
 }
 
-/** A mark knows no table: that of its shard is known from the objects beside it. */
+/**
+ * Returns the shard's entry and adds an empty one when it is new. A mark names no table; the shard's other objects do.
+ */
 function shardOf(shards: Map<string, BackedUpShard>, { clusterId, shardId }: ShardKey): BackedUpShard {
   const key = `${clusterId}/${shardId}`;
   const found = shards.get(key) ?? { clusterId, shardId, table: '', firstIndex: 0, parts: [], gaps: [] };

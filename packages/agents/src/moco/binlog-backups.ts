@@ -19,24 +19,26 @@ import { gzipped } from '../gzip.js';
 import { isBackupId, partName } from './binlog-backup-names.js';
 import type { OneAtATime } from './one-at-a-time.js';
 
-/** How long what was written by now may take to be in the archive, also what other nodes store. */
+/**
+ * Milliseconds within which every entry written by now must be in the archive, including those that other nodes store.
+ */
 const FLUSH_MS = 60_000;
 const FLUSH_LOOK_MS = 100;
-/** How long the bucket may take to say whether the backup is there. */
+/** Milliseconds within which the bucket must say whether it has the backup. */
 const CHECK_MS = 30_000;
 const READ_BYTES_MAX = 1024 * 1024;
 const OBJECTS_MAX = 1_000_000;
 const MARK_FORMAT = 1;
-/** What gzip begins with. */
+/** The first two bytes of a gzip file. */
 const GZIP = Buffer.from([0x1f, 0x8b]);
 
-/** What flushes and backups ask of the node. `Node` implements it. */
+/** The parts of the node that flushes and backups use. `Node` implements them. */
 export type BinlogNode = Pick<NodeParts, 'tables' | 'cluster' | 'logs' | 'maintenance' | 'reports'>;
 
 /** The archive of this node's cluster. */
 export interface BinlogArchive {
   readonly store: ObjectStore;
-  /** Resolves when what was applied by now of the tables that this node leads is stored, or when aborted. */
+  /** Resolves when every entry that this node had applied, of the tables that it leads, is stored, or when aborted. */
   flush(signal: AbortSignal): Promise<void>;
 }
 
@@ -44,29 +46,29 @@ export interface BinlogBackupsOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly requests: OneAtATime;
-  /** Undefined: there is none. */
+  /** Undefined when no archive is configured. */
   readonly archive: BinlogArchive | undefined;
   readonly openBucket: (options: S3Options) => ObjectStore;
-  /** Up to where follower clusters have the log, by table. */
+  /** Returns, by table, the index up to which every follower cluster has the log. */
   readonly followedUpTo: () => Promise<ReadonlyMap<string, number>>;
 }
 
-/** The last backup that this node has begun. */
+/** The last backup that this process began. */
 export interface BinlogBackupStatus {
   readonly state: 'none' | 'running' | 'done' | 'failed';
   readonly backupId: string;
   readonly objects: number;
   readonly objectsDone: number;
-  /** As they are in the archive. */
+  /** Bytes copied so far, as stored in the archive. */
   readonly bytes: number;
   readonly error: string | undefined;
 }
 
-/** An object of the archive that entries come from, or the mark of those that never came. */
+/** The name of an object of the archive that holds log entries, or of the mark for entries that were never archived. */
 type BinlogName = Extract<ArchiveName, { readonly kind: 'log' | 'gap' }>;
 
 /**
- * BackupBinlogService of moco-agent (docs/operations-protocols.md §2): what this cluster's archive holds, in the place of
+ * BackupBinlogService of moco-agent (docs/operations-protocols.md §2): backs up this cluster's archive in the place of
  * MySQL's binlogs.
  */
 export class BinlogBackups {
@@ -92,7 +94,10 @@ export class BinlogBackups {
     return this.#status;
   }
 
-  /** Resolves when the archive has what was written by now. Errors: notForThisRole, anotherRequest, flushTooSlow, and those of a linearizable read. */
+  /**
+   * Resolves when the archive has every entry that was written by now. Errors: notForThisRole, anotherRequest,
+   * flushTooSlow, and those of a linearizable read.
+   */
   async flush(request: moco.FlushBinlogRequest, call: Call): Promise<void> {
     checkLeaderRole(this.#node.cluster.role, 'FlushBinlog');
     const release = this.#options.requests.take();
@@ -105,8 +110,8 @@ export class BinlogBackups {
   }
 
   /**
-   * Resolves when the upload has begun: the bucket answers, and does not have the backup. Errors: notForThisRole,
-   * archiveNotSet, backupIdInvalid, anotherRequest, backupExists, backupIdTaken, bucketFailed.
+   * Begins a backup and resolves once its upload runs: the bucket answers and does not have the backup. Errors:
+   * notForThisRole, archiveNotSet, backupIdInvalid, anotherRequest, backupExists, backupIdTaken, bucketFailed.
    */
   async begin(request: moco.FlushAndBackupBinlogRequest, call: Call): Promise<void> {
     checkLeaderRole(this.#node.cluster.role, 'FlushAndBackupBinlog');
@@ -128,7 +133,7 @@ export class BinlogBackups {
     }
   }
 
-  /** Breaks off what is under way. Resolves when nothing is. */
+  /** Breaks off the backup that is under way, if any, and resolves when it has ended. */
   async stop(): Promise<void> {
     this.#aborter.abort();
     await this.#running;
@@ -144,7 +149,7 @@ export class BinlogBackups {
     const signal = AbortSignal.any([tooLate.signal, this.#aborter.signal]);
     try {
       await archive.flush(signal);
-      // What other nodes lead they store by themselves, when it is old enough.
+      // Other nodes store the tables that they lead by themselves, once the entries are old enough.
       for (const { name } of await this.#node.tables.list({ deadlineMs })) {
         await this.#untilArchived(name, { deadlineMs }, signal);
       }
@@ -160,7 +165,7 @@ export class BinlogBackups {
     let from = 0;
     while (!signal.aborted && log.isServing) {
       from = Math.max(from, this.#node.maintenance.archivedIndex(log.shardId) + 1, log.firstIndex);
-      // Entries that change nothing are stored with the next that does.
+      // Entries that change nothing are stored together with the next one that does.
       while (from <= upTo) {
         const entries = log.entries(from, READ_BYTES_MAX);
         const command = entries.find(({ kind }) => kind === CommandKind.Command);
@@ -247,7 +252,7 @@ export class BinlogBackups {
     const clusterId = this.#node.reports.status().clusterId ?? '';
     const record = new BackupRecord(store, clusterId);
     const before = await record.read({ signal });
-    // Asked first: what is stored while the objects are listed is no hole.
+    // The order matters: an object that is stored while the objects are listed must not look like a hole.
     const archived = await this.#archivedShards();
     const objects = await newObjects(store, clusterId, before ?? new Map(), signal);
     const parts = before === undefined ? objects : withHoles(objects, before, { archived, clusterId });
@@ -256,7 +261,7 @@ export class BinlogBackups {
     for (const part of parts) {
       const name = partName(backupId, names.length);
       await checkReplaceable(bucket, { backupId, name }, { signal });
-      if (part.kind === 'hole') this.#tellHole(part, backupId);
+      if (part.kind === 'hole') this.#warnOfHole(part, backupId);
       const content = part.kind === 'hole' ? [markOf(part)] : this.#checked(store, part);
       await bucket.put(name, gzipped(content), { signal });
       names.push(name);
@@ -270,14 +275,14 @@ export class BinlogBackups {
     await record.write(backupId, upTo, { signal });
   }
 
-  /** Up to which entry the archive was given each table's log, whatever was pruned of it since. By shard id. */
+  /** Returns, by shard id, the last entry of each table's log that was ever archived, pruned or not. */
   async #archivedShards(): Promise<ReadonlyMap<number, number>> {
     const { clock } = this.#options;
     const tables = await this.#node.tables.list({ deadlineMs: clock.monotonicMs() + FLUSH_MS });
     return new Map(tables.map(({ shardId }) => [shardId, this.#node.maintenance.archivedIndex(shardId)]));
   }
 
-  #tellHole({ shard, first, last }: Hole, backupId: string): void {
+  #warnOfHole({ shard, first, last }: Hole, backupId: string): void {
     this.#options.log(
       'warn',
       'entries were pruned from the archive that no backup holds: back it up more often',
@@ -290,7 +295,7 @@ export class BinlogBackups {
     );
   }
 
-  /** What was damaged in the archive must not be taken for a backup. */
+  /** Streams an object of the archive and checks its hash: a damaged object must not become part of a backup. */
   async *#checked(store: ObjectStore, object: BinlogName): AsyncGenerator<Buffer> {
     const hash = createHash('sha256');
     for await (const piece of store.get(object.name, { signal: this.#aborter.signal })) {
@@ -304,7 +309,7 @@ export class BinlogBackups {
   }
 }
 
-/** Entries that the archive had and has no more, and that no backup holds. */
+/** Entries that were in the archive, were pruned from it, and are in no backup. */
 interface Hole {
   readonly kind: 'hole';
   readonly shard: ShardKey;
@@ -313,9 +318,9 @@ interface Hole {
 }
 
 /**
- * The objects in their order, and in its place whatever is missing between the last backup and what the archive was given:
- * pruning removed it meanwhile. Of a shard that no backup holds anything of, it is not known where its log begins, since
- * a load is stored as a base: nothing is missing there before its first object. `archived`: see `#archivedShards`.
+ * Returns the objects in their order, with a hole wherever entries between the last backup and `archived` (see
+ * `#archivedShards`) are missing, since pruning removed them. For a shard that is in no earlier backup, nothing before
+ * its first object counts as missing: a load is stored as a base, so where its log begins is unknown.
  */
 function withHoles(
   objects: readonly BinlogName[],
@@ -343,13 +348,13 @@ function inOrder(a: BinlogName | Hole, b: BinlogName | Hole): number {
   return a.shard.shardId - b.shard.shardId || a.first - b.first || a.last - b.last;
 }
 
-/** What stands in a backup in the place of a hole. */
+/** Encodes the mark that stands in a backup in the place of a hole. */
 function markOf({ shard, first, last }: Hole): Buffer {
   const mark = { format: MARK_FORMAT, gap: 'pruned', ...shard, first, last };
   return Buffer.from(`${JSON.stringify(mark)}\n`);
 }
 
-/** The first bytes of an object, if it has any; undefined: there is no such object. */
+/** Returns the first bytes of an object, none when it is empty; undefined when there is no such object. */
 async function beginningOf(bucket: ObjectStore, name: string, call: StoreCall): Promise<Buffer | undefined> {
   try {
     for await (const piece of bucket.get(name, call)) return piece;
@@ -361,8 +366,8 @@ async function beginningOf(bucket: ObjectStore, name: string, call: StoreCall): 
 }
 
 /**
- * What an attempt at the same backup left behind may be replaced. It is gzip, which the list of a backup whose id ends as
- * parts do is not.
+ * Throws backupIdTaken unless the object is missing or left over from an earlier attempt at the same backup. Those are
+ * gzip; the list of another backup, whose id may look like the name of a part, is not.
  */
 async function checkReplaceable(
   bucket: ObjectStore,
@@ -374,7 +379,7 @@ async function checkReplaceable(
   throw errors.backupIdTaken(backupId, name);
 }
 
-/** What the archive got since, by shard and place in its log. */
+/** Returns the archive's objects that hold entries newer than `before`, sorted by shard and by place in its log. */
 async function newObjects(
   store: ObjectStore,
   clusterId: string,
@@ -392,7 +397,10 @@ async function newObjects(
   return found.sort(inOrder);
 }
 
-/** In the words of the request: the archive's own tell of its options. */
+/**
+ * Rewords an error of the archive in terms of the request's fields. The archive's own texts name its configuration
+ * options.
+ */
 function toApiError(error: unknown, bucket: string): Error {
   if (!(error instanceof ArchiveError)) return error instanceof Error ? error : new Error(String(error));
   switch (error.code) {

@@ -19,21 +19,24 @@ import { readSnapshotRecords } from '@coxswain/stream';
 import { DonorError, type DonorTable, donorTable } from './donor-table.js';
 import type { OneAtATime } from './one-at-a-time.js';
 
-/** Tables that come at a time. */
+/** Tables that are copied at the same time. */
 const TABLES_IN_FLIGHT_MAX = 2;
 const ATTEMPTS_MAX = 6;
 const RETRY_LEAST_MS = 250;
 const RETRY_GREATEST_MS = 10_000;
-/** How long the donor may take to say which tables it has. */
+/** Milliseconds within which the donor must list its tables. */
 const LIST_MS = 10_000;
-/** Statuses with which a donor refuses a token: a proxy in front of it may give the first, PERMISSION_DENIED. */
+/**
+ * gRPC statuses with which a donor refuses a token. A proxy in front of the donor may answer with the first one,
+ * PERMISSION_DENIED.
+ */
 const TOKEN_REFUSALS: ReadonlySet<number> = new Set([7, Status.Unauthenticated]);
 const HOST = /^[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?$/;
 
-/** What a clone asks of the node. `Node` implements it. */
+/** The parts of the node that a clone uses. `Node` implements them. */
 export type CloneNode = Pick<NodeParts, 'tables' | 'cluster' | 'logs' | 'maintenance'>;
 
-/** Whom to clone. */
+/** The cluster to copy, by its address, and the token to show to it. */
 export interface Donor {
   readonly address: string;
   readonly token: string;
@@ -45,31 +48,35 @@ export interface ClonesOptions {
   readonly log: Log;
   readonly restorer: Pick<Restorer, 'restore'>;
   readonly requests: OneAtATime;
-  /** The way to a donor, who wants to be shown the token where there is one. Throws TypeError for an address that is none. */
+  /** Connects to a donor and shows it the token, if there is one. Throws TypeError for an invalid address. */
   readonly connect: (donor: Donor) => Promise<LeaderLink>;
-  /** The donor outside; with an empty address none is configured. */
+  /** The donor that the configuration names; its address is empty when none is configured. */
   readonly external: Donor;
-  /** What all restores of this node share. */
+  /** The limit of bytes per second that all restores of this node share. */
   readonly rate: RateLimit;
 }
 
-/** The refusal of a token. What is to be done depends on who has named the donor. */
+/**
+ * Makes the error for a refused token. The advice in it depends on whether the request or the configuration named the
+ * donor.
+ */
 type TokenRefused = (donor: string) => ApiError;
 
-/** The last clone that this process has begun. What the cluster knows of one is `ClusterClone`. */
+/** The last clone that this process began. The cluster's own record of a clone is `ClusterClone`. */
 export interface CloneStatus {
   readonly state: 'none' | 'running' | 'done' | 'failed';
   readonly tables: number;
   readonly tablesDone: number;
-  /** Compressed, as they came, with what came twice. */
+  /** Compressed bytes received so far, counting again those of repeated attempts. */
   readonly bytes: number;
   readonly error: string | undefined;
 }
 
 /**
- * CloneService.Clone (docs/operations-protocols.md §2): fills this cluster, which must be empty, with every table of another.
- * Each comes by a restore, so through Raft, whole or not at all, and with revisions of its own (T1, T3). From its answer on
- * every member of the cluster knows that it goes on, and until it has succeeded none of them says SERVING (`ClusterClone`).
+ * CloneService.Clone (docs/operations-protocols.md §2): fills this cluster, which must be empty, with every table of
+ * another cluster. A restore brings each table, so it passes through Raft, arrives whole or not at all, and gets
+ * revisions of this cluster (T1, T3). From the answer on, every member knows that a clone is under way, and none
+ * reports SERVING until it has succeeded (`ClusterClone`).
  */
 export class Clones {
   readonly #node: CloneNode;
@@ -92,11 +99,12 @@ export class Clones {
   }
 
   /**
-   * Resolves when the clone has begun: the donor has named its tables and lets them be read, and the cluster knows of it.
-   * A donor that the request names is shown the token that the caller came with, and no secret of this node. When it
-   * rejects, nothing has begun. Errors, in this order: notForThisRole, donorHostInvalid, donorPortInvalid, anotherRequest,
-   * recipientNotEmpty, donorNotConfigured, then donorFailed, donorIsNone, donorIsThisCluster, donorWithoutMaintenance and
-   * donorRefusesToken (of the one outside externalDonorRefusesToken); and those of a linearizable read and of a proposal.
+   * Begins a clone and resolves once it runs: the donor has listed its tables and accepted the token, and the cluster
+   * has recorded the clone. A donor that the request names is shown the caller's token and no secret of this node. When
+   * it rejects, nothing has begun. Errors, in the order in which they are checked: notForThisRole, donorHostInvalid,
+   * donorPortInvalid, anotherRequest, recipientNotEmpty, donorNotConfigured, then donorFailed, donorIsNone,
+   * donorIsThisCluster, donorWithoutMaintenance and donorRefusesToken (for the configured donor
+   * externalDonorRefusesToken); also those of a linearizable read and of a proposal.
    */
   async begin(request: moco.CloneRequest, token: string, call: Call): Promise<void> {
     checkLeaderRole(this.#node.cluster.role, 'Clone');
@@ -111,7 +119,7 @@ export class Clones {
       const tables = await this.#listOf(link, refused, call);
       await this.#checkAccess(link, tables[0]?.name ?? '', refused, call);
       const held = await this.#node.maintenance.clone.begin(donor.address, call);
-      // From here on no member takes writes, and what was written before must not be lost.
+      // From here on no member takes writes, so this second check sees every write that was acknowledged.
       await this.#checkEmpty(call).catch(async (error: unknown) => {
         await held.withdraw();
         throw error;
@@ -125,7 +133,7 @@ export class Clones {
     }
   }
 
-  /** Breaks off what is under way. Resolves when nothing is. */
+  /** Breaks off the clone that is under way, if any, and resolves when it has ended. */
   async stop(): Promise<void> {
     this.#aborter.abort();
     await this.#running;
@@ -174,8 +182,8 @@ export class Clones {
   }
 
   /**
-   * The list of tables is open to everybody, what is in them is not. So the donor is asked for a log from the entry 0 on, which
-   * every server refuses that lets the caller ask at all, and which costs it nothing.
+   * A donor lists its tables for anybody, but lets only some read them. So this asks for a log from entry 0 on: every
+   * server that lets the caller read at all refuses that entry, and refusing costs it nothing.
    */
   async #checkAccess(link: LeaderLink, table: string, refused: TokenRefused, call: Call): Promise<void> {
     const request = replication.ReplicateRequest.fromPartial({ table: Buffer.from(table), leaderIndex: 0n });
@@ -193,7 +201,7 @@ export class Clones {
     const donor = link.address;
     log('info', 'a clone has begun', { donor, tables: tables.length });
     const broken = new AbortController();
-    // Somebody else decides what becomes of the cluster then, and nothing may be added to it.
+    // When the clone is no longer held, an operator has decided otherwise, and nothing may be added to the cluster.
     const leave = this.#node.cluster.onChange(() => {
       if (!held.isHeld) broken.abort(new Error('the cluster does not wait for it any more'));
     });
@@ -224,13 +232,16 @@ export class Clones {
     }
     const isStopped = this.#aborter.signal.aborted;
     const error = isStopped ? 'the node was stopped' : textOf(broken.signal.reason ?? failed?.reason);
-    // A node that stops leaves it to its next start: without a quorum it would wait for nothing.
+    // A node that stops leaves the failed clone to its next start: without a quorum the call would never end.
     if (!isStopped) await held.end(error);
     this.#status = { ...this.#status, state: 'failed', error };
     log('error', CLONE_FAILED, { donor, tables: tables.length, tablesDone, reason: error });
   }
 
-  /** What fails by chance is tried again: until a table has come there is nothing of it here. */
+  /**
+   * Copies one table, and repeats the attempt after errors that may pass. Until a table has come whole, nothing of it
+   * is visible here.
+   */
   async #fill(
     link: LeaderLink,
     table: DonorTable,
@@ -241,7 +252,7 @@ export class Clones {
     for (let attempt = 1; ; attempt++) {
       try {
         const deadlineMs = clock.monotonicMs() + LIST_MS;
-        // A donor that is written to all the time compacts its log faster than a large table comes.
+        // A donor under constant writes may compact its log faster than a large table can be copied.
         const records = readSnapshotRecords(this.#stream(link, table, signal, attempt > 2));
         await restorer.restore(table.name, { records }, { deadlineMs, signal, cloneId });
         return;
@@ -280,19 +291,22 @@ function addressOf({ donorHost, donorPort }: moco.CloneRequest): string {
   return isIP(donorHost) === 6 ? `[${donorHost}]:${donorPort}` : `${donorHost}:${donorPort}`;
 }
 
-/** A donor that is away or replaces the table, or a cluster without a leader for a moment. */
+/**
+ * Whether another attempt may succeed: the donor is away or is replacing the table, or this cluster has no leader for
+ * the moment.
+ */
 function mayPass(error: unknown): boolean {
   if (error instanceof DonorError) return true;
   if (error instanceof LinkError) return !error.isFromLeader || error.status === Status.Unavailable;
   return error instanceof ApiError && error.status === Status.Unavailable;
 }
 
-/** The status that the donor itself gave. Undefined: contact was not made, or was lost. */
+/** The gRPC status that the donor itself returned; undefined when the connection failed or was lost. */
 function statusOf(error: unknown): number | undefined {
   return error instanceof LinkError && error.isFromLeader ? error.status : undefined;
 }
 
-/** What the caller is told of a call to the donor that failed. */
+/** The error that the caller gets when a call to the donor has failed. */
 function refusalOf(error: unknown, donor: string, refused: TokenRefused): ApiError {
   const status = statusOf(error);
   if (status !== undefined && TOKEN_REFUSALS.has(status)) return refused(donor);

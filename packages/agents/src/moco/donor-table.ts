@@ -4,37 +4,38 @@ import { compressToFrames, FrameDecompressor } from '@coxswain/stream';
 
 const SNAPSHOT_MS = 3_600_000;
 const LOG_MS = 60_000;
-/** Plain bytes of commands that are compressed at a time. */
+/** Bytes of uncompressed commands that are gathered before they are compressed together. */
 const SLAB_BYTES = 256 * 1024;
 const LENGTH_BYTES = 8;
-/** What a DUMMY takes, with a table's name in it, and more. */
+/** Upper bound in bytes for a DUMMY record, which holds a table's name and an index. */
 const DUMMY_BYTES_MAX = 1024;
 const { DUMMY } = mvcc.Command_CommandType;
 
-/** What the donor sent is not a table, or not all of one. Another attempt may get it. */
+/** The donor sent something that is not a table, or sent only part of a table. Another attempt may succeed. */
 export class DonorError extends Error {
   override readonly name = 'DonorError';
 }
 
-/** A table as the donor's list has it. */
+/** One entry of the donor's list of tables. */
 export interface DonorTable {
   readonly name: string;
   readonly clusterId: string;
-  /** 0: the donor does not tell. */
+  /** The table's shard id in the donor's cluster; 0 when the donor does not report one. */
   readonly shardId: bigint;
 }
 
-/** How the way to the donor is asked. */
+/** Options for reading one table from the donor. */
 export interface DonorCall {
   readonly nowMs: () => number;
   readonly signal: AbortSignal;
-  /** Take the table as its snapshot has it where the log does not go on behind it any more. */
+  /** Accept the table as of its snapshot when the donor's log no longer reaches back to that snapshot. */
   readonly isSnapshotEnough: boolean;
 }
 
 /**
- * A table of the donor as a stream for `Restorer`: its snapshot, whose DUMMY says where the log goes on, and behind it
- * the commands of the log up to the donor's head. Throws DonorError, and the link's errors.
+ * Streams a table of the donor in the form that `Restorer` reads: first its snapshot, whose closing DUMMY names the
+ * index at which the log continues, then the commands of the log up to the donor's head. Throws DonorError, and the
+ * errors of the link.
  */
 export async function* donorTable(
   link: LeaderLink,
@@ -80,20 +81,21 @@ async function* commandsOf(log: AsyncIterable<Buffer>, isSnapshotEnough: boolean
       slab = [];
       slabBytes = 0;
     }
-    // The head that was asked for is reached; or it is behind the snapshot, which another node of the donor made.
+    // The stream has reached the head that was asked for, or this node of the donor has applied less than the node that
+    // made the snapshot.
     if (isTerminal || error !== undefined) break;
   }
   if (slabBytes > 0) yield compressToFrames(Buffer.concat(slab));
 }
 
-/** Finds the last record of a snapshot stream on its way, and holds nothing else of it. */
+/** Finds the last record of a snapshot stream while the stream passes through, and holds no other record. */
 class SnapshotEnd {
   readonly #decompressor = new FrameDecompressor();
   readonly #length = Buffer.alloc(LENGTH_BYTES);
   #lengthBytes = 0;
-  /** Of the record that is being passed. */
+  /** Bytes of the current record that have not come yet. */
   #missingBytes = 0;
-  /** The last record, or as much as there is of it, where it is small. */
+  /** The last record, as far as it has come; empty when the record is larger than a DUMMY can be. */
   #record: Buffer[] = [];
   #isSmall = false;
 
@@ -117,7 +119,10 @@ class SnapshotEnd {
     }
   }
 
-  /** Where the log goes on behind. Throws DonorError where the stream does not end as a snapshot does. */
+  /**
+   * Returns the index at which the log continues after the snapshot. Throws DonorError when the stream does not end
+   * with the DUMMY of a snapshot.
+   */
   leaderIndex(): number {
     const isWhole = this.#missingBytes === 0 && this.#lengthBytes === 0 && this.#isSmall;
     const last = isWhole ? decode(Buffer.concat(this.#record)) : undefined;

@@ -1,16 +1,19 @@
 import { errors } from '@coxswain/node';
 
-/** Lets one request in at a time: what they begin goes on after the answer. */
+/** Lets one request in at a time. A request holds its turn until the background work that it started has ended. */
 export class OneAtATime {
   readonly #isBusyElsewhere: () => boolean;
   #isTaken = false;
 
-  /** `isBusyElsewhere`: another node has begun what concerns all of the cluster. */
+  /** `isBusyElsewhere` returns true while another node of the cluster runs an operation that excludes this one. */
   constructor(isBusyElsewhere: () => boolean) {
     this.#isBusyElsewhere = isBusyElsewhere;
   }
 
-  /** Gives what ends the request; calling it twice is harmless. Throws anotherRequest. */
+  /**
+   * Takes the turn and returns a function that gives it back; calling that function twice is harmless. Throws
+   * anotherRequest when the turn is taken.
+   */
   take(): () => void {
     if (this.#isTaken || this.#isBusyElsewhere()) throw errors.anotherRequest();
     this.#isTaken = true;

@@ -1,23 +1,23 @@
 import type { MemberState, StateChange } from '@coxswain/node';
 import type { Json } from './go-json.js';
 
-/** What PUT /state answers, in the shape of all answers of the real server that have a message. */
+/** The answer to PUT /state, in the shape that the real server gives to every answer with a message. */
 export interface ActionAnswer {
   readonly [key: string]: Json;
   readonly message: string;
-  /** 200: it is done. 3: it is refused. The HTTP status is 200 in both cases. */
+  /** 200 when it was done, 3 when it was refused. The HTTP status is 200 in both cases. */
   readonly code: 200 | 3;
   readonly data: null;
 }
 
-/** What is known when an action is asked for. */
+/** An action that was asked for, and the state that it is judged by. */
 export interface ActionRequest {
-  /** As the path names it. */
+  /** The node id from the path of the request. */
   readonly nodeId: string;
   readonly action: string;
-  /** The id of the node that is asked. */
+  /** The id of the node that received the request. */
   readonly ownId: string;
-  /** The state of the member that `nodeId` names; undefined: no member has that id. */
+  /** The state of the member with `nodeId`; undefined when no member has that id. */
   readonly state: MemberState | undefined;
 }
 
@@ -25,7 +25,7 @@ const changes: ReadonlyMap<string, StateChange> = new Map([
   ['pause', { from: ['online'], to: 'pausing' }],
   ['resume', { from: ['pausing', 'paused'], to: 'online' }],
   ['close', { from: ['online'], to: 'closing' }],
-  // The seed's examples use it; the real server knows it not.
+  // The examples that we started from use it; the real server does not know it.
   ['stop', { from: ['online'], to: 'closing' }],
 ]);
 
@@ -37,7 +37,10 @@ export function refused(message: string): ActionAnswer {
   return { message, code: 3, data: null };
 }
 
-/** What an action changes, or why it is refused: node id, state and action are checked in this order, as the real server does. */
+/**
+ * Returns the change that an action makes, or why it is refused. It checks node id, state and action in this order, as
+ * the real server does.
+ */
 export function judgeAction({ nodeId, action, ownId, state }: ActionRequest): StateChange | ActionAnswer {
   if (state === undefined) return refused(`invalid nodeID ${nodeId}, this pump's nodeID is ${ownId}`);
   const change = changes.get(action);

@@ -1,16 +1,17 @@
 import type { FollowedTable, MemberReport } from './member-report.js';
 import { mergeFollowed, mergeFollowerNodes } from './members.js';
 
-/** A follower that lacks something of what a node that is closed must have given. */
+/** A follower, and a table of which it lacks entries that the node being closed must hand over first. */
 export interface Missing {
   readonly follower: string;
   readonly table: string;
 }
 
 /**
- * What followers lack of `targets`, the index by table that each of them must have. Every follower cluster that was heard
- * lately takes every table; one of which all nodes are offline takes nothing any more. A follower that names no cluster
- * takes the tables that it asked for.
+ * Finds a follower that has not applied all of `targets`, which holds by table the index that each must reach;
+ * undefined when none is missing anything. Every follower cluster that was heard lately must take every table. A
+ * cluster of which all nodes are offline is left out. A follower that names no cluster must take only the tables that
+ * it asked for.
  */
 export function missingOf(
   targets: ReadonlyMap<string, number>,
@@ -32,7 +33,7 @@ export function missingOf(
   return undefined;
 }
 
-/** The ids of follower clusters that are there, with the name of a node of each. */
+/** Returns the ids of the follower clusters that are not offline, each with the name of one of its nodes. */
 function livingClusters(
   reports: readonly MemberReport[],
   followed: readonly FollowedTable[],

@@ -3,18 +3,18 @@ import { CommandKind } from '@coxswain/table';
 import type { FoundCommand } from './positions.js';
 import { tsoOf } from './tso.js';
 
-/** Longer texts are cut off: an entry may hold 4 MiB. */
+/** Characters after which the text is cut off: an entry may hold 4 MiB. */
 const TEXT_LENGTH_MAX = 1024 * 1024;
 
 export interface EntryTextOptions {
   readonly table: string;
-  /** Values are shown too, and not only how long they are. */
+  /** True shows values; false shows only their lengths. */
   readonly hasValues: boolean;
 }
 
 /**
- * An entry as GET /debug/binlog shows it: one line in the form of the real server, a protobuf message as text, and then
- * ours: table, revision, term, time, and what the entry does to which keys.
+ * Describes an entry for GET /debug/binlog: first a line in the real server's form, a protobuf message as text, then
+ * our own lines with table, revision, term, time and the entry's operations by key.
  */
 export function describeEntry(found: FoundCommand, options: EntryTextOptions): string {
   const { position, before, term, kind } = found;
@@ -37,7 +37,7 @@ export function describeEntry(found: FoundCommand, options: EntryTextOptions): s
   return text.length <= TEXT_LENGTH_MAX ? `${text}\n` : `${text.slice(0, TEXT_LENGTH_MAX)}\n… cut off\n`;
 }
 
-/** Bytes as protobuf's text form has them: in double quotes, what is not printable ASCII in octal. */
+/** Quotes bytes as protobuf's text form does: in double quotes, with unprintable and non-ASCII bytes in octal. */
 function quote(bytes: Uint8Array): string {
   let text = '"';
   for (const byte of bytes) {
@@ -92,7 +92,7 @@ function remove(key: Buffer, rangeEnd: Buffer | undefined): string {
   return hasEnd ? `delete ${quote(key)} to ${quote(rangeEnd)}` : `delete ${quote(key)}`;
 }
 
-/** The first key that a command names. */
+/** Returns the first key that a command names; undefined when it names none. */
 function firstKeyOf({ kv, batch, txn, sequence }: mvcc.Command): Buffer | undefined {
   const operation = [...(txn?.success ?? []), ...(txn?.failure ?? [])][0]?.request?.value;
   const named = kv?.key ?? batch[0]?.key ?? operation?.key ?? txn?.compare[0]?.key;

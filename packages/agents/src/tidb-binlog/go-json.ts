@@ -1,4 +1,4 @@
-/** What `writeJson` writes. Integers beyond 2^53 are bigints; keys keep their order. */
+/** A value that `writeJson` can write. Integers beyond 2^53 are bigints; keys keep their order. */
 export type Json =
   | null
   | boolean
@@ -12,8 +12,8 @@ export type Json =
 const escapedByGo = /[<>&\u2028\u2029]/g;
 
 /**
- * JSON as Go's encoding/json writes it, byte for byte: a bigint is a number with all its digits. With `indent`, spaces for
- * each level, as its MarshalIndent does.
+ * Writes JSON as Go's encoding/json does, byte for byte. A bigint becomes a number with all its digits. `indent` is the
+ * number of spaces for each level, as in Go's MarshalIndent; 0 writes one line.
  */
 export function writeJson(value: Json, indent = 0): string {
   return write(value, indent, '');

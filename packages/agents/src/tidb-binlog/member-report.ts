@@ -4,32 +4,35 @@ import type { Position } from './tso.js';
 /** The topic under which the members of a cluster ask each other for reports. */
 export const REPORT_TOPIC = 'tidb-binlog';
 
-/** What a member asks the others. */
+/** A question of one member to the others. */
 export interface ReportQuestion {
-  /** The table that is asked about; undefined: all, and no position. */
+  /** The table whose position is asked for; undefined asks for the followers of all tables and no position. */
   readonly table: string | undefined;
-  /** Streams of the log that wait are ended, so that followers ask again, and say what they have by then. */
+  /**
+   * The answering member ends the log streams that wait for entries, so that followers ask again and so report their
+   * positions.
+   */
   readonly endsWaiting: boolean;
 }
 
-/** How far a follower, or one of its cluster's nodes, has a table. */
+/** The position of a follower, or of one node of a follower cluster, in a table. */
 export interface FollowedTable {
   readonly table: string;
   readonly follower: string;
-  /** Empty: it gave none. */
+  /** The follower's cluster id; empty when the follower gave none. */
   readonly clusterId: string;
-  /** What it has applied, by what it said when it asked last. */
+  /** The leader cluster's index that the follower had applied when it last asked. */
   readonly appliedIndex: number;
   readonly lastSeenMsAgo: number;
 }
 
-/** What a member says of itself, and of those that follow it. */
+/** A member's report about itself and about its followers. */
 export interface MemberReport {
-  /** This node neither sends nor takes anything, since it is to be paused. */
+  /** True when this node is to be paused and neither sends nor takes entries any more. */
   readonly isQuiet: boolean;
-  /** Its clock, in milliseconds since 1970. */
+  /** The member's clock, in milliseconds since 1970. */
   readonly nowMs: number;
-  /** Where the table is here; undefined: it is not here, or was not asked about. */
+  /** The table's position on this member; undefined when the table is not here or was not asked about. */
   readonly position: Position | undefined;
   readonly followed: readonly FollowedTable[];
   readonly followerNodes: readonly FollowerNodeSighting[];
@@ -39,7 +42,7 @@ export function encodeQuestion({ table, endsWaiting }: ReportQuestion): Buffer {
   return Buffer.from(JSON.stringify({ table, endsWaiting }));
 }
 
-/** Undefined: these bytes are no question. */
+/** Decodes a question; undefined when the bytes are none. */
 export function decodeQuestion(bytes: Buffer): ReportQuestion | undefined {
   const value = parse(bytes);
   if (value === undefined) return undefined;
@@ -47,12 +50,15 @@ export function decodeQuestion(bytes: Buffer): ReportQuestion | undefined {
   return { table: typeof table === 'string' ? table : undefined, endsWaiting: endsWaiting === true };
 }
 
-/** As JSON, some 100 bytes for each table of each follower cluster, and for each of its nodes. */
+/** Encodes a report as JSON: some 100 bytes for each table of each follower cluster, and for each of its nodes. */
 export function encodeReport(report: MemberReport): Buffer {
   return Buffer.from(JSON.stringify(report));
 }
 
-/** Undefined: these bytes are no report. A member of the cluster wrote it: what it holds is believed. */
+/**
+ * Decodes a report; undefined when the bytes are none. Its fields are not checked, since a member of the cluster wrote
+ * them.
+ */
 export function decodeReport(bytes: Buffer): MemberReport | undefined {
   const value = parse(bytes);
   const isReport = Array.isArray(value?.['followed']) && Array.isArray(value['followerNodes']);

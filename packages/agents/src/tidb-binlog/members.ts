@@ -13,7 +13,7 @@ import {
 } from './member-report.js';
 import { positionOf } from './positions.js';
 
-/** How long the other members may take. */
+/** Milliseconds within which the other members must answer. */
 const ASK_MS = 1_000;
 
 export type ReportingNode = Pick<NodeParts, 'cluster' | 'logs' | 'members'>;
@@ -21,11 +21,16 @@ export type ReportingNode = Pick<NodeParts, 'cluster' | 'logs' | 'members'>;
 export interface MembersOptions {
   readonly clock: Clock;
   readonly leader: Pick<LeaderReplication, 'followers' | 'followerNodes' | 'endWaiting' | 'isSending'>;
-  /** On a follower cluster: this node takes nothing from the leader cluster since a member is to be paused. */
+  /**
+   * On a follower cluster: true when this node has stopped taking entries from the leader cluster because a member is
+   * to be paused.
+   */
   readonly hasStoppedTaking: () => boolean;
 }
 
-/** What the members of this cluster tell each other about themselves and about those that follow them. */
+/**
+ * Exchanges reports among the members of this cluster: about themselves and about the followers that each has heard.
+ */
 export class Members {
   readonly #node: ReportingNode;
   readonly #options: MembersOptions;
@@ -39,7 +44,7 @@ export class Members {
     });
   }
 
-  /** The reports of this node and of every other one that answers within a second, by id. */
+  /** Returns by node id the reports of this node and of every other one that answers within a second. */
   async ask(question: ReportQuestion): Promise<ReadonlyMap<number, MemberReport>> {
     const answers = await this.#node.cluster.askMembers(REPORT_TOPIC, encodeQuestion(question), ASK_MS);
     const reports = new Map([[this.#node.cluster.nodeId, this.#report(question)]]);
@@ -68,14 +73,14 @@ export class Members {
   }
 }
 
-/** Of each node of a follower cluster what a member heard last. */
+/** Returns for each node of a follower cluster the latest sighting that any member reported. */
 export function mergeFollowerNodes(reports: Iterable<MemberReport>): FollowerNodeSighting[] {
   return latest(reports, 'followerNodes', ({ clusterId, name }) => `${clusterId}\0${name}`);
 }
 
 /**
- * How far each follower cluster, or each follower that names no cluster, has each table: what a member heard last, or
- * where two heard at the same time, the more.
+ * Returns, for each table, the position of each follower cluster and of each follower that names no cluster: the latest
+ * that any member heard.
  */
 export function mergeFollowed(reports: Iterable<MemberReport>): FollowedTable[] {
   return latest(reports, 'followed', ({ table, clusterId, follower }) =>
@@ -83,7 +88,10 @@ export function mergeFollowed(reports: Iterable<MemberReport>): FollowedTable[] 
   );
 }
 
-/** What every follower that a member heard of has, by table: also where one was heard again, further on, by another member. */
+/**
+ * Returns by table the least index that any member reports for any follower. An older report counts even when another
+ * member has heard the same follower further on.
+ */
 export function leastFollowed(reports: Iterable<MemberReport>): ReadonlyMap<string, number> {
   const least = new Map<string, number>();
   for (const { followed } of reports) {

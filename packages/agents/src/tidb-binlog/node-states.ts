@@ -3,14 +3,14 @@ import { type Clock, pause } from '@coxswain/runtime';
 import { missingOf } from './drain.js';
 import type { Members } from './members.js';
 
-/** How long a change of the meta group is tried, before it is tried again. */
+/** Milliseconds for which a change of the meta group is attempted before the next attempt. */
 const CHANGE_MS = 5_000;
 const RETRY_MS = 200;
-/** How often it is looked whether the node is quiet, or followers have what they must have. */
+/** Milliseconds between two checks of whether the node is quiet, or followers have everything. */
 const LOOK_MS = 100;
-/** How often it is logged what a node that is being closed waits for. */
+/** Milliseconds between two log lines about the follower that a closing node waits for. */
 const LOG_INTERVAL_MS = 10_000;
-/** How long the leader cluster may take to hear that a node of its follower cluster goes. */
+/** Milliseconds within which the leader cluster must hear that a node of its follower cluster leaves. */
 const FAREWELL_MS = 1_000;
 
 export type StatefulNode = Pick<NodeParts, 'cluster' | 'logs' | 'members' | 'reports'>;
@@ -19,16 +19,16 @@ export interface NodeStatesOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly members: Members;
-  /** Says to the leader cluster what this node's state is. */
+  /** Reports this node's state to the leader cluster. */
   readonly tellState: (deadlineMs: number) => Promise<void>;
-  /** The node was closed: it stops. */
+  /** Stops the node; called once the node was closed. */
   readonly stop: () => void;
 }
 
 /**
- * Carries out what the meta group says that this node's state shall be (docs/operations-protocols.md §3): `pausing` becomes
- * `paused` when nothing is replicated any more, and `closing` becomes `offline` when followers have all that is here; then
- * the node stops. A node that was closed and is started again is online; one that was paused stays so.
+ * Carries out the state that the meta group holds for this node (docs/operations-protocols.md §3). `pausing` becomes
+ * `paused` when replication has come to rest. `closing` becomes `offline` when followers have everything that is here;
+ * then the node stops. A node that was closed goes online again when it is started; one that was paused stays paused.
  */
 export class NodeStates {
   readonly #node: StatefulNode;
@@ -37,8 +37,8 @@ export class NodeStates {
   #nap = new AbortController();
   #setBegun = (): void => undefined;
   /**
-   * Resolves when this node has put behind it what an earlier process of it left, or stops. A state that it is given before
-   * that would be taken for the earlier process's.
+   * Resolves when this node has cleared the state that its previous process left, or stops. A state that is set earlier
+   * would be taken for the previous process's.
    */
   readonly begun: Promise<void> = new Promise((resolve) => {
     this.#setBegun = resolve;
@@ -50,7 +50,7 @@ export class NodeStates {
     this.#options = options;
   }
 
-  /** `fatal` gets a broken invariant. */
+  /** Starts the work in the background. `fatal` gets the error of a broken invariant. */
   start(fatal: (error: unknown) => void): void {
     this.#leaveNode = this.#node.cluster.onChange(() => this.#nap.abort());
     this.#run().catch((error: unknown) => {
@@ -58,7 +58,7 @@ export class NodeStates {
     });
   }
 
-  /** Begins nothing any more. What was begun goes on when the node is started again. */
+  /** Stops the work. A change that has begun continues when the node is started again. */
   stop(): void {
     this.#leaveNode?.();
     this.#aborter.abort();
@@ -75,7 +75,7 @@ export class NodeStates {
   }
 
   async #run(): Promise<void> {
-    // An earlier process was closed, or died while it was.
+    // The previous process was closed, or died while it was being closed.
     await this.#change({ from: ['closing', 'offline'], to: 'online' });
     this.#setBegun();
     while (!this.#isStopped) {
@@ -90,7 +90,7 @@ export class NodeStates {
     }
   }
 
-  /** Waits for a change of the node, at which the state may be another one. */
+  /** Resolves when this node's state is no longer `state`, or when stopped. */
   async #nextChange(state: MemberState): Promise<void> {
     while (this.#state === state && !this.#isStopped) {
       await new Promise<void>((resolve) => {
@@ -102,13 +102,16 @@ export class NodeStates {
     }
   }
 
-  /** Tried until the meta group has taken it, or says that there is nothing to be changed. */
+  /**
+   * Changes this node's state, and repeats that until the meta group has accepted the change or the change no longer
+   * applies.
+   */
   async #change(change: { from: readonly MemberState[]; to: MemberState }): Promise<void> {
     const { clock } = this.#options;
     while (!this.#isStopped) {
       try {
         const call = { deadlineMs: clock.monotonicMs() + CHANGE_MS };
-        // Where there is nothing to be changed nothing is proposed, also on a full disk.
+        // Checks first, so that nothing is proposed without need, since a full disk would refuse it.
         const state = (await this.#node.members.states(call)).get(this.#node.cluster.nodeId)!;
         if (!change.from.includes(state)) return;
         await this.#node.members.changeState(this.#node.cluster.nodeId, change, call);
@@ -121,7 +124,10 @@ export class NodeStates {
     }
   }
 
-  /** On a leader cluster this node sends nothing; on a follower cluster no member that can be heard takes anything. */
+  /**
+   * On a leader cluster: whether this node sends nothing. On a follower cluster: whether no reachable member takes
+   * anything.
+   */
   async #isQuiet(): Promise<boolean> {
     const { nodeId, role } = this.#node.cluster;
     const reports = await this.#options.members.ask({ table: undefined, endsWaiting: false });
@@ -129,7 +135,7 @@ export class NodeStates {
     return [nodeId, ...this.#connected].every((id) => reports.get(id)?.isQuiet ?? false);
   }
 
-  /** The other members that this node can reach. */
+  /** The ids of the other members that this node can reach. */
   get #connected(): number[] {
     const { peers } = this.#node.reports.status();
     return peers.filter(({ isConnected }) => isConnected).map(({ id }) => id);
@@ -151,11 +157,13 @@ export class NodeStates {
     if (!this.#isStopped) stop();
   }
 
-  /** Resolves when every follower cluster has applied all that clients have written through this node, or when stopped. */
+  /**
+   * Resolves when every follower cluster has applied everything that clients wrote through this node, or when stopped.
+   */
   async #drain(): Promise<void> {
     const { clock, members } = this.#options;
     const { signal } = this.#aborter;
-    // Those that were taken before the state was `closing`.
+    // Writes that were accepted before the state became `closing`.
     while (this.#node.reports.metrics().proposals.pending > 0 && !signal.aborted)
       await pause(clock, LOOK_MS, signal);
     const targets = await this.#targets();
@@ -165,7 +173,7 @@ export class NodeStates {
       const existing = new Set(this.#node.reports.status().tables.map(({ name }) => name));
       const wanted = new Map([...targets].filter(([name]) => existing.has(name)));
       const missing = missingOf(wanted, reports.values());
-      // Who follows may be known to it alone.
+      // A silent member may be the only one that knows some follower.
       const silent = this.#connected.find((id) => !reports.has(id));
       if (missing === undefined && silent === undefined) return;
       if (clock.monotonicMs() - loggedMs >= LOG_INTERVAL_MS) {
@@ -179,7 +187,7 @@ export class NodeStates {
     }
   }
 
-  /** The last index of each table, as a quorum has it. */
+  /** Returns the last index of each table, as a quorum has it. */
   async #targets(): Promise<ReadonlyMap<string, number>> {
     const { clock } = this.#options;
     const targets = new Map<string, number>();
@@ -191,7 +199,7 @@ export class NodeStates {
           break;
         } catch (error) {
           if (!(error instanceof ApiError)) throw error;
-          // It was deleted meanwhile: nobody needs it.
+          // The table was deleted meanwhile, so nobody needs its entries.
           if (error.code === 'tableNotFound') break;
           await pause(clock, RETRY_MS, this.#aborter.signal);
         }

@@ -3,30 +3,31 @@ import { type ReplicatedCommand, readReplicatedEntry } from '@coxswain/replicati
 import { CommandKind } from '@coxswain/table';
 import { indicesOf, isOfIndex, type Position, timeMsOf, tsoOf } from './tso.js';
 
-/** Entries that are looked at, one after the other, for one that has a time: those of elections have none. */
+/** Entries that are searched, one after the other, for one that has a time: those of elections have none. */
 const LOOKED_AT_MAX = 1_000;
-/** What is read of a log between two turns of the event loop. */
+/** Bytes of a log that are read between two turns of the event loop. */
 const READ_BYTES_MAX = 256 * 1024;
 
-/** A command of a table's log, with where it is in the leader cluster's log. */
+/** A command of a table's log, with its position in the leader cluster's log. */
 export interface FoundCommand {
   readonly position: Position;
-  /** The position before it. */
+  /** The position of the command before it. */
   readonly before: Position;
   readonly term: number;
   readonly kind: CommandKind;
-  /** The marshalled mvcc.v1.Command, where `kind` is Command. */
+  /** The marshalled mvcc.v1.Command when `kind` is Command. */
   readonly command: Buffer;
 }
 
-/** Where a leader cluster's table is, as far as this node has applied it. */
+/** Returns the position up to which this node has applied a leader cluster's table. */
 export function positionOf({ table }: TableLog): Position {
   return { index: table.revision, timeMs: table.lastTimeMs };
 }
 
 /**
- * Where a follower cluster's table is, by the leader cluster's index and time. The time is undefined where the log here
- * does not have it: the table came by a snapshot, or from an earlier release, or the leader cluster tells no times.
+ * Returns the position of a follower cluster's table, by the leader cluster's index and time. The time is undefined
+ * when the log here does not have it: the table came by a snapshot or from an earlier release, or the leader cluster
+ * sends no times.
  */
 export function replicaPositionOf(log: TableLog): {
   readonly index: number;
@@ -38,7 +39,7 @@ export function replicaPositionOf(log: TableLog): {
   for (const entry of backwards(log, log.appliedIndex)) {
     if (entry.kind === CommandKind.Load || entry.kind === CommandKind.Loaded) break;
     const commands = commandsOf(entry).filter(({ leaderIndex }) => leaderIndex <= index);
-    // An entry that came too late for its cursor had no effect (R1); what it holds came again.
+    // An entry that came too late for its cursor had no effect (R1); its commands came again in a later one.
     isFound ||= commands.at(-1)?.leaderIndex === index;
     const stamped = isFound ? commands.findLast(({ timeMs }) => timeMs > 0) : undefined;
     if (stamped !== undefined) return { index, timeMs: stamped.timeMs };
@@ -46,14 +47,17 @@ export function replicaPositionOf(log: TableLog): {
   return { index, timeMs: undefined };
 }
 
-/** When an entry of a leader cluster's log was appended, or the last one before it that has a time; undefined: it is gone. */
+/**
+ * Returns when the entry of a leader cluster's log was appended, in milliseconds since 1970, or when the last entry
+ * before it that has a time was; undefined when that entry is gone.
+ */
 export function timeAt(log: TableLog, index: number): number | undefined {
   if (index >= log.table.revision) return log.table.lastTimeMs;
   for (const { timeMs } of backwards(log, index)) if (timeMs > 0) return timeMs;
   return undefined;
 }
 
-/** The entry of a leader cluster's log that a TSO stands for; none that is older than the first write. */
+/** Finds the entry of a leader cluster's log that a TSO stands for; never one that is older than the first write. */
 export function findEntry(log: TableLog, ts: bigint): FoundCommand | undefined {
   if (timeMsOf(ts) === 0) return undefined;
   const last = Math.min(log.appliedIndex, log.table.revision);
@@ -73,8 +77,8 @@ export function findEntry(log: TableLog, ts: bigint): FoundCommand | undefined {
 }
 
 /**
- * As `findEntry`, of a follower cluster's log, which holds what it took from the leader cluster in entries of its own. It
- * is read from its beginning; `pause` lets others run in between.
+ * Finds the command in a follower cluster's log that a TSO stands for. That log wraps the leader cluster's commands in
+ * entries of its own, so it is read from its beginning; `pause` lets other work run in between.
  */
 export async function findReplicated(
   log: TableLog,
@@ -104,7 +108,7 @@ function commandsOf({ kind, command }: LogEntry): ReplicatedCommand[] {
   return kind === CommandKind.Command ? readReplicatedEntry(command) : [];
 }
 
-/** The entry at an index and those before it, as many as the log has, and `LOOKED_AT_MAX` at most. */
+/** Yields the entry at an index and those before it, as far as the log has them, and `LOOKED_AT_MAX` at most. */
 function* backwards(log: TableLog, from: number): Generator<LogEntry> {
   const last = Math.max(log.firstIndex, from - LOOKED_AT_MAX + 1);
   for (let index = Math.min(from, log.appliedIndex); index >= last; index--) {

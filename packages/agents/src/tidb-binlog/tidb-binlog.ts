@@ -19,19 +19,19 @@ import { NodeStates, type StatefulNode } from './node-states.js';
 import { findEntry, findReplicated, positionOf, replicaPositionOf, timeAt } from './positions.js';
 import { parseTs, tsoOf } from './tso.js';
 
-/** How long the meta group, or a table, may take to answer. */
+/** Milliseconds within which the meta group or a table must answer. */
 const CALL_MS = 5_000;
-/** How long the leader cluster may take to say when it appended an entry. */
+/** Milliseconds within which the leader cluster must say when it appended an entry. */
 const LEADER_MS = 1_000;
-/** How long PUT /state waits until a node that is to be paused is. */
+/** Milliseconds for which PUT /state waits until the node has paused. */
 const PAUSING_MS = 5_000;
 const LOOK_MS = 20;
-/** Logs that are searched for an entry at a time. */
+/** Logs that are searched for an entry at the same time. */
 const SEARCHES_MAX = 4;
-/** How long followers have to say how far they are, and how often they are made to. */
+/** Milliseconds that followers get to report their positions, and the least time between two such requests. */
 const HEARING_MS = 100;
 const HEARING_INTERVAL_MS = 1_000;
-/** Who was not heard for so long is not called alive: nodes of follower clusters ask every 30 s. */
+/** A node that was silent for this long is reported as not alive. Nodes of follower clusters ask every 30 s. */
 const ALIVE_MS = 90_000;
 
 export type TidbBinlogNode = StatefulNode & Pick<NodeParts, 'maintenance'>;
@@ -39,17 +39,17 @@ export type TidbBinlogNode = StatefulNode & Pick<NodeParts, 'maintenance'>;
 export interface TidbBinlogOptions {
   readonly clock: Clock;
   readonly log: Log;
-  /** What the process was started as: what it is until it knows its cluster. */
+  /** The role that the process was started with. It stands until the node knows its cluster. */
   readonly startedAs: 'leader' | 'follower';
   readonly leader: MembersOptions['leader'];
   readonly follower:
     | Pick<Follower, 'status' | 'statusEverywhere' | 'leaderNodes' | 'isTaking' | 'timeOf' | 'tellState'>
     | undefined;
-  /** The node was closed: it stops. */
+  /** Stops the node; called once the node was closed. */
   readonly stop: () => void;
 }
 
-/** A status object, the same for Pumps and Drainers. */
+/** The status of one node, in the same form for Pumps and Drainers. */
 interface NodeObject {
   readonly [key: string]: Json;
   readonly nodeId: string;
@@ -63,9 +63,9 @@ interface NodeObject {
 }
 
 /**
- * What the HTTP API of TiDB-Binlog says and does (docs/operations-protocols.md §3), for this cluster's own data: a node of a
- * leader cluster is a Pump, a node of a follower cluster a Drainer. What it gives is written as JSON or text elsewhere.
- * `table` is undefined for the first one.
+ * Answers the HTTP API of TiDB-Binlog (docs/operations-protocols.md §3) for this cluster's own data: a node of a leader
+ * cluster is a Pump, a node of a follower cluster a Drainer. Methods return values; the REST listener writes them as
+ * JSON or text. Where a method takes a table, undefined means the first one.
  */
 export class TidbBinlog {
   readonly #node: TidbBinlogNode;
@@ -73,7 +73,7 @@ export class TidbBinlog {
   readonly #members: Members;
   readonly #states: NodeStates;
   #searches = 0;
-  /** When followers were made to say how far they are. */
+  /** The monotonic time at which followers were last made to report their positions. */
   #hearingMs = Number.NEGATIVE_INFINITY;
   #isCollecting = false;
 
@@ -89,29 +89,32 @@ export class TidbBinlog {
       try {
         await follower?.tellState(deadlineMs);
       } catch (error) {
-        // It forgets this node after a while.
+        // The leader cluster forgets a silent node after a while.
         if (!(error instanceof LinkError)) throw error;
       }
     };
     this.#states = new NodeStates(node, { clock, log, members: this.#members, tellState, stop });
   }
 
-  /** Begins to carry out what is wanted of this node. `fatal` gets a broken invariant. */
+  /**
+   * Starts to carry out the state that the meta group holds for this node. `fatal` gets the error of a broken
+   * invariant.
+   */
   start(fatal: (error: unknown) => void): void {
     this.#states.start(fatal);
   }
 
-  /** Nothing is carried out any more. */
+  /** Stops carrying out changes of this node's state. */
   stop(): void {
     this.#states.stop();
   }
 
-  /** Of a leader cluster; else it is a Drainer. */
+  /** True for a node of a leader cluster, which is a Pump; a node of a follower cluster is a Drainer. */
   get isPump(): boolean {
     return (this.#node.cluster.role ?? this.#options.startedAs) === 'leader';
   }
 
-  /** What an operator is to know, one line each. */
+  /** Describes, one line each, what an operator must know about this node's state. */
   problems(): string[] {
     const state = this.#node.members.state(this.#node.cluster.nodeId);
     if (state === 'online' || state === 'offline') return [];
@@ -125,7 +128,7 @@ export class TidbBinlog {
 
   // ---- what is read
 
-  /** GET /status of a Pump: every Pump, and how far the table is. */
+  /** GET /status of a Pump: the status of every Pump, and the position of the table. */
   async pumpStatus(table: string | undefined): Promise<Json> {
     try {
       const states = await this.#node.members.states(this.#call());
@@ -134,7 +137,7 @@ export class TidbBinlog {
       const cluster = this.#node.reports.status();
       const pumps = cluster.members.map((member) => this.#pump(member, { cluster, states, reports }));
       pumps.sort(byNodeId);
-      // After the members were asked: none of them is ahead of it.
+      // Read after the members have answered, so that no member is ahead of it.
       const commitTs =
         name === undefined ? 0n : tsoOf(positionOf(await this.#node.logs.open(name, this.#call())));
       const status = Object.fromEntries(pumps.map((pump) => [pump.nodeId, pump]));
@@ -158,7 +161,7 @@ export class TidbBinlog {
       const position = followed.find(({ clusterId }) => clusterId === node.clusterId);
       return this.#drainer(node, position, log);
     });
-    // Stock ones, and those of earlier releases, say nothing of themselves.
+    // Stock followers and those of earlier releases report a table's position, but not their nodes.
     for (const each of followed.filter(({ clusterId }) => !known.has(clusterId))) {
       const { clusterId, follower: name, lastSeenMsAgo } = each;
       const node = { clusterId, name, address: name, state: 'online', lastSeenMsAgo };
@@ -167,7 +170,7 @@ export class TidbBinlog {
     return drainers.sort(byNodeId);
   }
 
-  /** GET /status of a Drainer. Errors: tableNotFound. */
+  /** GET /status of a Drainer: how far it has replicated the table. Throws tableNotFound. */
   async drainerStatus(table: string | undefined): Promise<Json> {
     const follower = this.#options.follower!;
     const name = table ?? this.#firstTable();
@@ -189,7 +192,9 @@ export class TidbBinlog {
     };
   }
 
-  /** GET /commit_ts. */
+  /**
+   * GET /commit_ts: the TSO up to which this node has the table. An error of the node becomes a refusal in the answer.
+   */
   async commitTs(table: string | undefined): Promise<Json> {
     try {
       const name = table ?? this.#firstTable();
@@ -204,8 +209,8 @@ export class TidbBinlog {
   // ---- what is done
 
   /**
-   * PUT /state. The change is made in the meta group, whichever node is asked, and the node that it concerns carries it
-   * out. A node that is to be paused has some seconds for that before this resolves.
+   * PUT /state: changes a node's state in the meta group, whichever node is asked; the node named by `nodeId` carries
+   * the change out. For a pause this waits up to 5 s until that node has paused.
    */
   async applyAction(nodeId: string, action: string): Promise<ActionAnswer> {
     const call = this.#call();
@@ -224,7 +229,7 @@ export class TidbBinlog {
         if ('code' in judged) return judged;
         const { id } = member!;
         const isReached = id === own.id || peers.some((peer) => peer.id === id && peer.isConnected);
-        // What it is to do it would do when it is started; that nobody waits for.
+        // A node that is down would carry out the change at its next start, when nobody expects it any more.
         if (!isReached && action !== 'resume')
           return refused(`${nodeId} does not answer: start it, or ask again when it can be reached`);
         if (id === own.id) await this.#states.begun;
@@ -246,7 +251,7 @@ export class TidbBinlog {
     }
   }
 
-  /** GET /debug/binlog: the entry of the table's log that a TSO stands for, as text. */
+  /** GET /debug/binlog: the entry of the table's log that a TSO stands for, as text. Failures are text, too. */
   async entryAt(text: string, table: string | undefined, hasValues: boolean): Promise<string> {
     const ts = parseTs(text);
     if (ts === undefined) return `invalid parameter ts: ${text}`;
@@ -271,7 +276,10 @@ export class TidbBinlog {
     }
   }
 
-  /** POST /debug/gc/trigger: this node's logs go, up to what members, followers and the archive may still need. */
+  /**
+   * POST /debug/gc/trigger: drops this node's logs up to the entries that members, followers and the archive may still
+   * need.
+   */
   async collectGarbage(): Promise<string> {
     if (this.#isCollecting) return 'gc is working\n';
     this.#isCollecting = true;
@@ -290,8 +298,8 @@ export class TidbBinlog {
   }
 
   /**
-   * Up to where every follower that some member heard of lately has applied the log, by table: one may ask another member
-   * next. A member that does not answer within a second is not waited for.
+   * Returns, by table, the index that every follower has applied which some member heard lately: a follower may ask
+   * another member next. A member that does not answer within a second is left out.
    */
   async followedUpTo(): Promise<ReadonlyMap<string, number>> {
     return leastFollowed((await this.#members.ask({ table: undefined, endsWaiting: false })).values());
@@ -299,7 +307,7 @@ export class TidbBinlog {
 
   // ----
 
-  /** Followers of an idle table last said half a minute ago how far they are: they are made to say it again. */
+  /** Makes followers report their positions again. Those of an idle table may have reported half a minute ago. */
   async #hearFollowers(table: string | undefined): Promise<void> {
     const { clock } = this.#options;
     if (clock.monotonicMs() - this.#hearingMs < HEARING_INTERVAL_MS) return;
@@ -316,7 +324,7 @@ export class TidbBinlog {
     return { deadlineMs: this.#options.clock.monotonicMs() + CALL_MS };
   }
 
-  /** Undefined: there is none. */
+  /** The name of the first table; undefined when there is none. */
   #firstTable(): string | undefined {
     return this.#node.reports.status().tables[0]?.name;
   }
@@ -335,7 +343,7 @@ export class TidbBinlog {
   ): NodeObject {
     const { clock } = this.#options;
     const report = reports.get(member.id);
-    // Of one that does not answer nobody knows it: what one node heard of it once, another did not.
+    // The position of a member that does not answer is unknown: only some nodes may have heard it.
     const position = report?.position;
     const peer = cluster.peers.find(({ id }) => id === member.id);
     const heardMs = report?.nowMs ?? Math.floor(clock.nowMs() - (peer?.silentMs ?? 0));
@@ -371,17 +379,17 @@ export class TidbBinlog {
     };
   }
 
-  /** Where the table is here. Errors: tableNotFound. */
+  /** The TSO up to which this node has the table. Throws tableNotFound. */
   async #latest(name: string): Promise<bigint> {
     if (this.isPump) return tsoOf(positionOf(await this.#node.logs.open(name, this.#call())));
     const log = this.#node.logs.local(name) ?? (await this.#node.logs.open(name, this.#call()));
     const { index, timeMs } = replicaPositionOf(log);
     if (timeMs !== undefined) return tsoOf({ index, timeMs });
-    // A stock leader cluster tells no times: there is only the one at which the entry came here.
+    // A stock leader cluster sends no times, so the time at which the entry arrived here stands in.
     const isStock = this.#node.cluster.leaderClusterId === '';
-    const told = isStock ? log.table.lastTimeMs : await this.#timeOf(name, index);
-    // 0 where it is not known: by a later time someone would take for applied what is not.
-    return told === undefined ? 0n : tsoOf({ index, timeMs: told });
+    const timeMsOfEntry = isStock ? log.table.lastTimeMs : await this.#timeOf(name, index);
+    // 0 when the time is unknown: with a later one, a client would take entries for applied that are not.
+    return timeMsOfEntry === undefined ? 0n : tsoOf({ index, timeMs: timeMsOfEntry });
   }
 
   async #timeOf(table: string, index: number): Promise<number | undefined> {
@@ -395,7 +403,7 @@ export class TidbBinlog {
   }
 }
 
-/** A member's name, with its number where another one has the same name. */
+/** A member's name, with its number appended when another member has the same name. */
 function idOf({ id, name }: MemberInfo, members: readonly MemberInfo[]): string {
   const isAlone = members.every((other) => other.id === id || other.name !== name);
   return isAlone ? name : `${name}-${id}`;

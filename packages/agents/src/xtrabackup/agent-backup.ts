@@ -10,46 +10,50 @@ import { logRecords, reaches } from './log-records.js';
 import { clusterMark, formatSessionId } from './session-id.js';
 import { type TarFile, writeTar } from './tar.js';
 
-/** Tables that are opened at a time: each asks its leader how far it is. */
+/** Tables that are opened at the same time. For each, the node asks the table's leader for its position. */
 const OPENINGS_MAX = 32;
 const EXTENSION = '.bak';
-/** As long as the other. */
+/** The extension of a file of changes; as long as the other one, so that both leave as much room for the name. */
 const LOG_EXTENSION = '.log';
 
-/** What a backup asks of the node. `Node` implements it. */
+/** The parts of the node that a backup uses. `Node` implements them. */
 export type AgentNode = Pick<NodeParts, 'tables' | 'cluster' | 'logs' | 'reports'>;
 
-/** One table, held as it was. */
+/** A table that is held at one point in time until it is released. */
 interface HeldTable extends TableInfo {
   readonly point: {
     readonly revision: number;
     readonly timeMs: number;
-    /** Where a follower cluster goes on behind this. */
+    /** The index of the log at which a follower cluster continues after this backup. */
     readonly leaderIndex: number;
   };
-  /** Of a backup of level 1: it holds what came behind this revision; undefined: everything. */
+  /** For a backup of level 1: the revision after which its changes begin; undefined for a full backup. */
   readonly baseRevision: number | undefined;
-  /** The table's file; the same bytes each time. */
+  /** Streams the table's file; every call streams the same bytes. */
   content(): AsyncIterable<Buffer>;
-  /** Twice is harmless. */
+  /** Releases the table; calling it twice is harmless. */
   release(): void;
 }
 
-/** A table whose file was made once, to be counted. */
+/** A table whose file has been generated once, to learn its size and hash. */
 interface MeasuredTable extends HeldTable {
   readonly md5: string;
   readonly sizeBytes: number;
 }
 
 /**
- * A backup directory of all tables as a tar. Each table is one point in time, held from the beginning. A tar tells the
- * size of a file before its content, so each file is made twice: once to be counted, and once to be sent. That costs
- * the time of reading it again and neither memory nor disk, whatever the table's size; the view is the same, so the
- * bytes are. All are counted before the first is sent: a client gives up when nothing comes for 30 s, and must hear
- * of what cannot be read before the stream begins. The manifest comes last: a tar that has it is whole.
+ * Makes a backup directory of all tables as a tar. Each table is held at one point in time from the beginning on. A tar
+ * states the size of a file before its content, so each file is generated twice: once to be measured, and once to be
+ * sent. That costs the time to read it again, but neither memory nor disk, whatever the table's size; both passes read
+ * the same view, so they give the same bytes. All files are measured before the first is sent: a client gives up when
+ * nothing comes for 30 s within the stream, and must hear of unreadable data before the stream begins. The manifest
+ * comes last, so a tar that has it is complete.
  */
 export class AgentBackup {
-  /** Names it for a later one of level 1; undefined where there are too many tables for that. */
+  /**
+   * The session id, which a later backup of level 1 names to get the changes since this one; undefined when there are
+   * too many tables for one.
+   */
   readonly sid: string | undefined;
   readonly #tables: readonly MeasuredTable[];
   readonly #request: BackupRequest;
@@ -78,9 +82,9 @@ export class AgentBackup {
   }
 
   /**
-   * Holds every table and measures its file: the call's deadline is for the first, the signal for both. Must be closed.
-   * Rejects with AgentRequestError for what cannot be had, with the node's errors, with LogGoneError where a log was
-   * compacted meanwhile, and with the signal's reason.
+   * Holds every table and measures its file; the call's deadline is for the first, the signal for both. The caller must
+   * close the backup. Rejects with AgentRequestError for a backup that cannot be made, with the node's errors, with
+   * LogGoneError when a log was compacted meanwhile, and with the signal's reason.
    */
   static async open(
     node: AgentNode,
@@ -126,20 +130,20 @@ export class AgentBackup {
     return new AgentBackup(measured, request, { clusterId, clock, startedMs });
   }
 
-  /** How many tables it holds, and how many of them whole. */
+  /** The number of tables that come in full, and of those of which only the changes come. */
   get tableCounts(): { readonly full: number; readonly incremental: number } {
     const incremental = this.#tables.filter(({ baseRevision }) => baseRevision !== undefined).length;
     return { full: this.#tables.length - incremental, incremental };
   }
 
-  /** With the manifest. */
+  /** The number of files, including the manifest. */
   get fileCount(): number {
     return this.#tables.length + 1;
   }
 
   /**
-   * The tar. At the pace of its reader, and never more than a chunk of it. Throws LogGoneError where a log was compacted
-   * meanwhile.
+   * Streams the tar at the pace of its reader, holding at most a chunk of it. Throws LogGoneError when a log was
+   * compacted meanwhile.
    */
   tar(): AsyncGenerator<Buffer> {
     return writeTar(this.#files());
@@ -171,7 +175,7 @@ export class AgentBackup {
         ...(isForReplication && { leader_index: point.leaderIndex }),
       });
       yield { name: prefix + fileName, sizeBytes, modifiedMs: this.#startedMs, content: table.content() };
-      // What nobody reads any more needs not be kept from being dropped.
+      // This file is sent, so its table may be dropped from now on.
       table.release();
     }
     const manifest = {
@@ -190,7 +194,7 @@ export class AgentBackup {
   }
 }
 
-/** Undefined where the table was deleted meanwhile. */
+/** Holds a table as of now; undefined when it was deleted meanwhile. */
 async function hold(
   node: AgentNode,
   info: TableInfo,
@@ -201,7 +205,7 @@ async function hold(
   try {
     const log = await node.logs.open(info.name, call);
     const table = { ...info, shardId: log.shardId };
-    // Of another shard than the list's the sid says nothing: its revisions are others (T1).
+    // The sid names another shard when the table was replaced: revisions of the two cannot be compared (T1).
     const isSameShard = log.shardId === info.shardId;
     const after = isSameShard ? baseRevision : undefined;
     const release = log.hold();
@@ -218,7 +222,10 @@ async function hold(
   }
 }
 
-/** Undefined where the log does not tell what changed: then the table comes whole, so that nothing is ever missing. */
+/**
+ * Holds the changes after `after`; undefined when the log no longer has them all, so that the table comes in full and
+ * nothing is ever missing.
+ */
 function holdLog(
   table: TableInfo,
   log: TableLog,
@@ -260,7 +267,7 @@ async function measure(
   const hash = createHash('md5');
   let sizeBytes = 0;
   for await (const chunk of content) {
-    // It may take minutes, in which nothing is sent: the client may leave meanwhile.
+    // Measuring may take minutes, in which nothing is sent: the client may leave meanwhile.
     signal.throwIfAborted();
     hash.update(chunk);
     sizeBytes += chunk.length;

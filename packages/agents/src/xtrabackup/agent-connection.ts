@@ -2,32 +2,32 @@ import type { Socket } from 'node:net';
 import type { Clock, Timer } from '@coxswain/runtime';
 import { AgentRequestError, encodeBlock, type KeyValues, RequestParser } from './key-value-block.js';
 
-/** How long a client whose answer has ended may take to read it. */
+/** Milliseconds that a client gets to read its answer after the answer has ended. */
 const LINGER_MS = 2_000;
 
-/** The limits of time of a client. */
+/** Time limits for a client. */
 export interface AgentConnectionOptions {
   readonly clock: Clock;
-  /** Milliseconds between two pieces of a request. */
+  /** Most milliseconds between two pieces of a request. */
   readonly silenceMs: number;
-  /** Milliseconds for a whole request, however it drips. */
+  /** Most milliseconds for a whole request, however slowly it drips. */
   readonly requestMs: number;
-  /** Milliseconds for which a client may take nothing of what is sent. */
+  /** Most milliseconds for which a client may read nothing of its answer. */
   readonly stallMs: number;
 }
 
-/** The client went away, or takes nothing. */
+/** The client has left, or reads nothing. */
 export class ConnectionLostError extends Error {
   override readonly name = 'ConnectionLostError';
 }
 
-/** One client of the agent: reads its request within the limits of time, and writes the answer at the client's pace. */
+/** One client of the agent: reads its request within the time limits, and writes the answer at the client's pace. */
 export class AgentConnection {
-  /** Address and port, for the log. */
+  /** The client's address and port, for the log. */
   readonly peer: string;
   /** Aborted with a ConnectionLostError when the socket is closed. */
   readonly lost: AbortSignal;
-  /** Resolves when the socket is closed and its request is done with. */
+  /** Resolves when the socket is closed and its request has been dealt with. */
   readonly ended: Promise<void>;
   readonly #socket: Socket;
   readonly #options: AgentConnectionOptions;
@@ -35,12 +35,12 @@ export class AgentConnection {
   readonly #parser = new RequestParser();
   #answering: Promise<void> | undefined;
   #hasBegun = false;
-  /** Why the socket is closed, or will be. */
+  /** The reason for which the socket is closed, or will be. */
   #lostBecause = 'the client has left';
   #silence: Timer;
   readonly #patience: Timer;
 
-  /** `answer` is called once, with the request or with what is wrong with it. */
+  /** `answer` is called once, with the request, or with the error in it. */
   constructor(
     socket: Socket,
     options: AgentConnectionOptions,
@@ -68,10 +68,10 @@ export class AgentConnection {
       this.#stopTimers();
       await this.#answering;
     });
-    // What was wrong with a socket shows in its being closed.
+    // An error of the socket is followed by its close event, which handles it.
     socket.on('error', () => undefined);
     socket.on('data', (bytes: Buffer) => {
-      // What follows a request is read, so that the end of the connection is seen, and means nothing.
+      // Reading continues after a request, so that the end of the connection is noticed; the bytes are ignored.
       if (this.#answering !== undefined) return;
       this.#silence.cancel();
       this.#silence = clock.startTimer(silenceMs, tooLate);
@@ -80,17 +80,17 @@ export class AgentConnection {
     socket.on('end', () => this.#take(() => this.#refusal('it ends')));
   }
 
-  /** Whether something of an answer was written: a refusal comes too late then. */
+  /** Whether a part of an answer was written, so that it is too late for a refusal. */
   get hasBegun(): boolean {
     return this.#hasBegun;
   }
 
-  /** Whether nothing more can be written: the client is to read the rest. */
+  /** Whether the answer has ended and nothing more can be written. */
   get hasEnded(): boolean {
     return this.#socket.writableEnded;
   }
 
-  /** Hands the request over, or what is wrong with it, once. */
+  /** Hands the request, or the error in it, to `answer`, once. */
   #take(read: () => KeyValues | AgentRequestError | undefined): void {
     if (this.#answering !== undefined) return;
     let request: KeyValues | AgentRequestError | undefined;
@@ -114,7 +114,7 @@ export class AgentConnection {
     this.#patience.cancel();
   }
 
-  /** Resolves when the client may be sent more. Rejects with ConnectionLostError. */
+  /** Sends bytes and resolves when the client may be sent more. Rejects with ConnectionLostError. */
   async send(bytes: Buffer | string): Promise<void> {
     const socket = this.#socket;
     if (socket.destroyed) throw this.#lostError();
@@ -123,7 +123,7 @@ export class AgentConnection {
     await this.#until('drain');
   }
 
-  /** Ends the answer. Resolves when the client has it. Rejects with ConnectionLostError. */
+  /** Ends the answer and resolves when the client has received it. Rejects with ConnectionLostError. */
   async finish(): Promise<void> {
     if (this.#socket.destroyed) throw this.#lostError();
     this.#socket.end();
@@ -131,10 +131,13 @@ export class AgentConnection {
     this.#lingerThenDestroy();
   }
 
-  /** Writes a block that says why nothing more comes, and closes. The real client fails when it comes instead of READY. */
+  /**
+   * Writes a block that says why nothing more comes, and closes. The real client fails when it gets this instead of
+   * READY.
+   */
   refuse(msg: string): void {
     if (this.#socket.destroyed) return;
-    // Also instead of a request: what comes of one means nothing from now on.
+    // A refusal may come before the request is complete; the rest of the request is ignored.
     this.#stopTimers();
     this.#answering ??= Promise.resolve();
     this.#hasBegun = true;
@@ -142,13 +145,13 @@ export class AgentConnection {
     this.#lingerThenDestroy();
   }
 
-  /** Ends the connection within an answer, after what was written of it. */
+  /** Ends the connection in the middle of an answer, once the bytes written so far are sent. */
   cut(): void {
     this.#socket.destroySoon();
     this.#lingerThenDestroy();
   }
 
-  /** Ends the connection at once. `because` is what whoever answers it learns. */
+  /** Ends the connection at once. The code that is answering it gets `because` as the reason. */
   breakOff(because = this.#lostBecause): void {
     this.#lostBecause = because;
     this.#socket.destroy();
@@ -158,14 +161,17 @@ export class AgentConnection {
     return new ConnectionLostError(this.#lostBecause);
   }
 
-  /** A client that goes on writing would have its answer thrown away by a socket that is closed at once. */
+  /** Closes the socket after a while, not at once: a client that is still writing would then lose its answer. */
   #lingerThenDestroy(): void {
     const { clock } = this.#options;
     const timer = clock.startTimer(LINGER_MS, () => this.#socket.destroy());
     this.#socket.once('close', () => timer.cancel());
   }
 
-  /** Waits for an event of the socket, as long as the client takes something. */
+  /**
+   * Waits for an event of the socket. Rejects with ConnectionLostError when the client reads nothing for `stallMs`, or
+   * leaves.
+   */
   #until(event: 'drain' | 'finish'): Promise<void> {
     const socket = this.#socket;
     const { clock, stallMs } = this.#options;

@@ -8,42 +8,50 @@ import {
   type StreamEncodingName,
 } from './stream-encoding.js';
 
-/** What a client of the agent asks for. */
+/** A request of a client of the agent. */
 export type AgentRequest =
   | ({ readonly action: 'copy from' } & BackupRequest)
   | { readonly action: 'nothing' }
   | { readonly action: 'monitor'; readonly query: BackupQuery };
 
-/** A backup, and how it is sent. */
+/** A request for a backup, and the form in which it is sent. */
 export interface BackupRequest {
-  /** Of level 1: what changed since this backup; undefined: everything. */
+  /** For a backup of level 1: the earlier backup whose changes since it are wanted; undefined for a full backup. */
   readonly since: SessionPoint | undefined;
-  /** Names the backup: the client's own, which is the directory that it unpacks into; undefined: ours will do. */
+  /**
+   * The client's own name for the backup, the directory that it unpacks into; undefined when the agent may choose one.
+   */
   readonly sid: string | undefined;
-  /** Of level 1: `since` as the client wrote it. */
+  /** For a backup of level 1: `since` as the client wrote it. */
   readonly point: string | undefined;
-  /** It comes from the real client, by its keys; else from a script that was made from the seed. */
+  /**
+   * True when the request's keys show that it comes from the real client; otherwise it comes from a script made from
+   * the protocol's short description.
+   */
   readonly isFromZrm: boolean;
-  /** Each table comes with the index at which a follower cluster goes on. */
+  /** True when each table must come with the index at which a follower cluster continues. */
   readonly isForReplication: boolean;
-  /** The directory inside the tar, relative; empty: files stand at its root. */
+  /** The directory inside the tar, relative; empty when files stand at its root. */
   readonly directory: string;
   readonly encoding: StreamEncoding;
-  /** The tar is compressed by gzip before it is encoded. */
+  /** True when the tar is compressed with gzip before it is encoded. */
   readonly isGzipped: boolean;
 }
 
-/** What a request is read with. */
+/** The means for reading a request. */
 export interface AgentRequestOptions {
-  /** Whether a password is the right one, in a time that tells nothing. */
+  /** Whether a password is the right one; takes the same time for right and wrong ones. */
   readonly isPasswordRight: (password: string) => boolean;
 }
 
 const DIRECTORY_BYTES_MAX = 1024;
 const SID_LENGTH_MAX = 1024;
-/** What ZRM has in the path of a whole backup, and in no other that it asks for at level 0. */
+/** ZRM has this in the path of a whole backup, and in no other path that it asks for at level 0. */
 const FULL_BACKUP_MARK = 'ZRM_LINKS';
-/** The keys that the seed names. A ZRM configuration has many more, and its client always adds some. */
+/**
+ * The keys that the protocol's short description names. A ZRM configuration has many more, and its client always adds
+ * some.
+ */
 const SEED_KEYS: ReadonlySet<string> = new Set([
   'action',
   'user',
@@ -58,12 +66,12 @@ const ENCODING_NAMES: Readonly<Record<string, StreamEncodingName>> = {
   'application/x-base64-stream': 'base64',
   'application/octet-stream': 'octets',
 };
-/** The client runs the same command with `-d`; its example has a path. Here it is never run. */
+/** The client runs the same command with `-d`; its example has a path. This agent never runs it. */
 const GZIP_COMMAND = /^(?:\/(?:[^/\s]+\/)*)?gzip(?: -c)?$/;
 
 /**
- * Reads a request. The password is looked at first, so that a stranger learns nothing else; keys that this version does
- * not know are left alone, since a later micro version may add some. An empty value is an absent one. Throws
+ * Reads a request. It checks the password first, so that a stranger learns nothing else. It ignores keys that this
+ * version does not know, since a later micro version may add some. An empty value counts as absent. Throws
  * AgentRequestError.
  */
 export function readAgentRequest(pairs: KeyValues, { isPasswordRight }: AgentRequestOptions): AgentRequest {
@@ -104,7 +112,7 @@ function readBackupRequest(pairs: KeyValues): AgentRequest {
   };
 }
 
-/** The point that a backup of level 1 begins at, and the key that has it. */
+/** Returns the point at which a backup of level 1 begins, and the key of the request that has it. */
 function beginOf(
   pairs: KeyValues,
   ownSid: string,
@@ -118,7 +126,7 @@ function beginOf(
 }
 
 function readLevel(pairs: KeyValues): 0 | 1 {
-  // An absent level is that of the seed's shortest requests. An empty one was meant to be something.
+  // The shortest requests leave the level out, which means 0. An empty level was meant to be something, and is refused.
   if (pairs.get('backup-level') === '') throw new AgentRequestError('backup-level must be 0 or 1');
   return readBit(pairs, 'backup-level');
 }
@@ -130,7 +138,7 @@ function readBit(pairs: KeyValues, key: string): 0 | 1 {
   throw new AgentRequestError(`${key} must be 0 or 1`);
 }
 
-/** A number of at most twelve digits; 0 where there is none. */
+/** Reads a number of at most twelve digits; 0 when the key is absent. */
 function readNumber(pairs: KeyValues, key: string): number {
   const value = pairs.get(key) || '0';
   if (/^\d{1,12}$/.test(value)) return Number(value);
@@ -176,7 +184,10 @@ function readQuery(pairs: KeyValues): BackupQuery {
   };
 }
 
-/** `/srv/backups/x/.` is srv/backups/x: a tar holds relative names, and none that leads out of where it is unpacked. */
+/**
+ * Makes a path relative: `/srv/backups/x/.` becomes srv/backups/x. A tar holds relative names, and none that leads out
+ * of the directory into which it is unpacked.
+ */
 function readDirectory(file: string): string {
   if (Buffer.byteLength(file) > DIRECTORY_BYTES_MAX) {
     throw new AgentRequestError(`file must be at most ${DIRECTORY_BYTES_MAX} bytes`);

@@ -11,11 +11,11 @@ import { LogGoneError } from './log-records.js';
 import { makeEncoder } from './stream-encoding.js';
 
 const READY = 'READY\n';
-/** What is remembered of backups, in the node's data directory. */
+/** The file in the node's data directory that holds the history of backups. */
 const HISTORY_FILE = 'backup-agent.json';
-/** Milliseconds for finding out how far the tables are, in all. */
+/** Milliseconds within which all tables must be opened. */
 const OPEN_MS = 60_000;
-/** Bytes that are encoded before others on this event loop may have a turn. */
+/** Bytes that are encoded before other work on this event loop gets a turn. */
 const ENCODE_BYTES_MAX = 64 * 1024;
 
 export interface BackupAgentOptions extends AgentRequestOptions, AgentConnectionOptions {
@@ -23,15 +23,16 @@ export interface BackupAgentOptions extends AgentRequestOptions, AgentConnection
   readonly port: number;
   readonly log: Log;
   readonly connectionsMax: number;
-  /** Backups at a time: each reads all tables. */
+  /** Backups at the same time: each reads all tables. */
   readonly backupsMax: number;
-  /** What all backups of this node share. */
+  /** The limit of bytes per second that all backups of this node share. */
   readonly rate: RateLimit;
-  /** Where the history of backups outlives the process. */
+  /** Stores the history of backups, so that it outlives the process. */
   readonly files: Pick<SmallFiles, 'read' | 'replace'>;
   /**
-   * Milliseconds between the block and the end of the stream, at least, for the real client. It has a shell make a file
-   * once it has read the block, opens that file when the stream has ended, and fails when it is not there yet.
+   * The least milliseconds between the block and the end of the stream, for the real client. That client has a shell
+   * create a file once it has read the block, opens the file when the stream has ended, and fails when the file is not
+   * there yet.
    */
   readonly streamMsMin: number;
 }
@@ -45,7 +46,7 @@ export const defaultBackupAgentLimits = {
   streamMsMin: 500,
 } as const;
 
-/** What the agent has done. Bytes are those of tars. */
+/** Counters of the agent's work since the process started. Bytes are those of encoded streams. */
 export interface BackupAgentStatus {
   readonly connections: number;
   readonly running: number;
@@ -56,33 +57,33 @@ export interface BackupAgentStatus {
 }
 
 /**
- * Speaks the Xtrabackup agent protocol (docs/operations-protocols.md §4): one request per connection, answered by `READY`,
- * a block, and for a backup the encoded tar of a backup directory. What is refused is answered by a block alone, without
- * READY: the real client exits with 0 whatever a block says. The protocol has no encryption, so that it belongs on a
- * loopback address or a network of one's own.
+ * Speaks the Xtrabackup agent protocol (docs/operations-protocols.md §4). A connection carries one request, which is
+ * answered by `READY`, a block, and for a backup the encoded tar of a backup directory. A refusal is a block alone,
+ * without READY: the real client exits with 0 whatever a block says. The protocol has no encryption, so it belongs on a
+ * loopback address or a private network.
  */
 export class BackupAgent {
   readonly #node: AgentNode;
   readonly #options: BackupAgentOptions;
   readonly #server: Server;
   readonly #connections = new Set<AgentConnection>();
-  /** Those beyond `connectionsMax`, until their clients have read that. */
+  /** Connections beyond `connectionsMax`, held until their clients have read the refusal. */
   readonly #surplus = new Set<AgentConnection>();
   #history = new BackupHistory();
-  /** The writing of the history, one time after the other. */
+  /** Settles when every version of the history so far has been written, one after the other. */
   #historyWritten: Promise<void> = Promise.resolve();
   readonly #counters = { running: 0, done: 0, refused: 0, failed: 0, bytesSent: 0 };
 
   constructor(node: AgentNode, options: BackupAgentOptions) {
     this.#node = node;
     this.#options = options;
-    // A client may have said all it has to say and still want the answer.
+    // A client may end its side after the request and still want the answer.
     this.#server = createServer({ allowHalfOpen: true }, (socket) => this.#accept(socket));
-    // Those beyond `connectionsMax` are told so, as many again at a time.
+    // Leaves room to refuse connections beyond `connectionsMax`, as many again at the same time.
     this.#server.maxConnections = 2 * options.connectionsMax;
   }
 
-  /** With the port that the system chose where 0 was asked for. */
+  /** The address that the agent listens on; with port 0 asked for, the port that the system chose. */
   get address(): { readonly host: string; readonly port: number } {
     const bound = this.#server.address() as AddressInfo | null;
     return { host: this.#options.host, port: bound?.port ?? this.#options.port };
@@ -92,7 +93,7 @@ export class BackupAgent {
     return { connections: this.#connections.size, ...this.#counters };
   }
 
-  /** Rejects with the system's error when the address cannot be bound. */
+  /** Reads the history and begins to listen. Rejects with the system's error when the address cannot be bound. */
   async listen(): Promise<void> {
     const { host, port, log } = this.#options;
     await this.#readHistory();
@@ -109,7 +110,7 @@ export class BackupAgent {
     log('info', 'the backup agent listens', this.address);
   }
 
-  /** Takes nothing more and breaks off what is under way: a tar without a manifest is no backup. */
+  /** Stops listening and breaks off the backups under way: a tar without a manifest is not a backup. */
   async close(): Promise<void> {
     const closed = this.#server.listening
       ? new Promise<void>((resolve) => this.#server.close(() => resolve()))
@@ -126,7 +127,7 @@ export class BackupAgent {
       const content = await files.read(HISTORY_FILE);
       if (content !== undefined) this.#history = BackupHistory.decode(content);
     } catch (error) {
-      // Backups do not need it.
+      // Backups work without it.
       log('warn', 'the backup agent knows no earlier backups', { file: HISTORY_FILE, reason: String(error) });
     }
   }
@@ -187,14 +188,14 @@ export class BackupAgent {
     }
   }
 
-  /** For what ZRM asks more often than there is something to send. */
+  /** Answers a request that has nothing to send: ZRM asks more often than there is something. */
   async #sayNothingIsDue(connection: AgentConnection): Promise<void> {
     await connection.send(READY + encodeBlock({ status: 'OK' }));
     await connection.finish();
     this.#options.log('debug', 'the backup agent had nothing to send', { peer: connection.peer });
   }
 
-  /** One block for each backup that is asked for, at the client's pace. */
+  /** Sends one block for each backup that the query selects, at the client's pace. */
   async #report(connection: AgentConnection, query: BackupQuery): Promise<void> {
     await connection.send(READY);
     for (const record of this.#history.find(query)) {
@@ -245,7 +246,10 @@ export class BackupAgent {
     }
   }
 
-  /** READY, the block and the stream. `sent` counts bytes of the tar, compressed where that was asked for. */
+  /**
+   * Sends READY, the block and the stream. Counts in `sent` the bytes of the tar, compressed if the client asked for
+   * that.
+   */
   async #send(
     connection: AgentConnection,
     backup: AgentBackup,
@@ -266,7 +270,7 @@ export class BackupAgent {
         encodeBlock({
           status: 'SENDING',
           msg: summaryOf(backup),
-          // As ZRM's index of backups spells it, and as its client does.
+          // Both spellings: one as ZRM's index of backups has it, the other as its client has it.
           ...(sid !== undefined && { sid, 'next-binlog': sid, next_binlog: sid }),
         }),
     );
@@ -283,9 +287,9 @@ export class BackupAgent {
       await pause(clock, Math.max(0, endsNotBeforeMs - clock.monotonicMs()), connection.lost);
     } catch (error) {
       if (error instanceof ConnectionLostError) throw error;
-      // With what is left, the tar ends within a file: no reader takes that for a whole one.
+      // This flushes the rest; the tar still ends within a file, so no reader takes it for complete.
       await write(encoder.end());
-      // The client takes such a block for one of uuencode that is too long. Elsewhere it would be content.
+      // In uuencode the client takes such a block for one that is too long. In the other encodings it would be content.
       if (encoding.name === 'uuencode') connection.refuse(explanationOf(error));
       else connection.cut();
       throw error;
@@ -300,7 +304,7 @@ function summaryOf(backup: AgentBackup): string {
   return backup.sid === undefined ? `${what}; they are too many for a sid` : what;
 }
 
-/** Whether an error's text is for whoever asked: others are for the log. */
+/** Whether an error's text is meant for the client. The texts of all others go to the log. */
 function isExplained(error: unknown): error is Error {
   return (
     error instanceof AgentRequestError ||

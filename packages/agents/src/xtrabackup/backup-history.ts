@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 
-/** Backups that are remembered, and as many as a request for them gets: the real agent's number. */
+/** Backups that the history keeps, and the most that one query returns: the same number as in the real agent. */
 export const BACKUPS_REMEMBERED_MAX = 1_000;
-/** Characters of a text that are kept. */
+/** Characters of a session id or message that are kept. */
 const TEXT_LENGTH_MAX = 1_024;
 const FORMAT = 1;
 
@@ -13,40 +13,40 @@ type BackupType = (typeof backupTypes)[number];
 export const isBackupType = (text: string): text is BackupType =>
   (backupTypes as readonly string[]).includes(text);
 
-/** A backup that has ended. */
+/** A backup that has ended, successfully or not. */
 export interface BackupRecord {
-  /** The client's own, or ours where it named none. */
+  /** The session id: the client's own, or ours when the client named none. */
   readonly sid: string;
   readonly type: BackupType;
   readonly startedMs: number;
   readonly endedMs: number;
-  /** Bytes of the tar that were sent, compressed where that was asked for, before they were encoded. */
+  /** Bytes of the tar that were sent: after compression if there was one, before the encoding. */
   readonly sizeBytes: number;
-  /** Files of the tar; 0 where it was not begun. */
+  /** Files of the tar; 0 when the tar was not begun. */
   readonly fileCount: number;
   readonly isDone: boolean;
-  /** What was sent, or why it was not. */
+  /** Says what was sent, or why it was not. */
   readonly message: string;
-  /** Of an incremental backup under a client's sid: the point that it begins at, as the client wrote it. */
+  /** For an incremental backup under a client's own sid: the point at which it begins, as the client wrote it. */
   readonly point: string | undefined;
 }
 
-/** Which backups are asked for. */
+/** Selects backups from the history. */
 export interface BackupQuery {
-  /** Undefined: of both types. */
+  /** The type of the backups; undefined selects both. */
   readonly type: BackupType | undefined;
-  /** Begun at or after this second since 1970. */
+  /** Selects backups that began at or after this second since 1970. */
   readonly newerThanSeconds: number;
-  /** 0: all that are remembered. */
+  /** The most backups to return; 0 returns all that are kept. */
   readonly itemsMax: number;
 }
 
-/** The last backups of this agent. */
+/** The last backups of this agent, up to `BACKUPS_REMEMBERED_MAX`. */
 export class BackupHistory {
-  /** In the order in which they ended. Points are hashes, since a point may be as long as a line. */
+  /** In the order in which the backups ended. Points are stored as hashes, since a point may be as long as a line. */
   #records: BackupRecord[] = [];
 
-  /** What `encode` made. Throws where it is something else. */
+  /** Decodes a history that `encode` made. Throws Error when the content is something else. */
   static decode(content: Buffer): BackupHistory {
     const { format, backups } = JSON.parse(content.toString()) as { format?: unknown; backups?: unknown };
     if (format !== FORMAT || !Array.isArray(backups) || !backups.every(isRecord)) {
@@ -57,7 +57,7 @@ export class BackupHistory {
     return history;
   }
 
-  /** All of it, as JSON. */
+  /** Encodes the whole history as JSON. */
   encode(): Buffer {
     return Buffer.from(`${JSON.stringify({ format: FORMAT, backups: this.#records })}\n`);
   }
@@ -72,13 +72,13 @@ export class BackupHistory {
     if (this.#records.length > BACKUPS_REMEMBERED_MAX) this.#records.shift();
   }
 
-  /** Whether the changes since a point were sent under a client's sid. */
+  /** Whether the changes since a point were already sent under this sid of a client. */
   hasSent(sid: string, point: string): boolean {
     const hash = hashOf(point);
     return this.#records.some((record) => record.isDone && record.sid === sid && record.point === hash);
   }
 
-  /** The newest first, by when they began. */
+  /** Returns the selected backups, those that began last first. */
   find({ type, newerThanSeconds, itemsMax }: BackupQuery): BackupRecord[] {
     const found = this.#records
       .filter((record) => type === undefined || record.type === type)
@@ -89,7 +89,7 @@ export class BackupHistory {
   }
 }
 
-/** A backup as the keys of a block. */
+/** Describes a backup as the keys and values of a block. */
 export function describeBackup(record: BackupRecord): Readonly<Record<string, string>> {
   return {
     sid: record.sid,

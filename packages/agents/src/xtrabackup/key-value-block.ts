@@ -1,9 +1,9 @@
-/** A request that is not one of the protocol's, or that is refused. The text is for whoever made it. */
+/** The request breaks the protocol or is refused. The client gets the text. */
 export class AgentRequestError extends Error {
   override readonly name = 'AgentRequestError';
 }
 
-/** What the blocks of this version are. */
+/** The version of the protocol that this agent speaks. */
 const PROTOCOL_VERSION = '0.76.1';
 const [MAJOR, MINOR] = PROTOCOL_VERSION.split('.').map(Number) as [number, number];
 
@@ -13,15 +13,16 @@ const REQUEST_BYTES_MAX = 1024 * 1024;
 const LINEFEED = 0x0a;
 const NOTHING = Buffer.alloc(0);
 
-/** A request: what its lines say, by key. */
+/** A request: the values of its lines, by key. */
 export type KeyValues = ReadonlyMap<string, string>;
 
 /**
- * Reads one request as it comes: a line with the version, one with the number of pairs, so many lines `key=value`, and
- * a blank line. A value may hold further `=`. Holds no more than a line beside the pairs, and those have limits.
+ * Parses one request piece by piece: a line with the version, one with the number of pairs, that many lines
+ * `key=value`, and a blank line. A value may contain `=`. It holds at most one line beside the pairs, and both are
+ * limited in size.
  */
 export class RequestParser {
-  /** The line that is not whole yet. */
+  /** The pieces of the line that is not complete yet. */
   #line: Buffer[] = [];
   #lineBytes = 0;
   #requestBytes = 0;
@@ -32,7 +33,10 @@ export class RequestParser {
   #pairsRead = 0;
   #isWhole = false;
 
-  /** Takes what has come. Gives the request once its blank line is there; what comes behind it is nothing. Throws AgentRequestError. */
+  /**
+   * Takes the next bytes and returns the request once its blank line has come; bytes after that are ignored. Throws
+   * AgentRequestError.
+   */
   push(bytes: Buffer): KeyValues | undefined {
     for (let at = 0; at < bytes.length && !this.#isWhole; ) {
       const found = bytes.indexOf(LINEFEED, at);
@@ -44,7 +48,7 @@ export class RequestParser {
     return this.#isWhole ? this.#pairs : undefined;
   }
 
-  /** What the request that breaks off here lacks. */
+  /** Names what the request still lacks when it breaks off here. */
   get missing(): string {
     if (!this.#hasVersion) return 'the version line';
     if (this.#pairCount === undefined) return 'the line with the number of pairs';
@@ -61,7 +65,8 @@ export class RequestParser {
     if (this.#requestBytes > REQUEST_BYTES_MAX) {
       throw new AgentRequestError(`the request is longer than ${REQUEST_BYTES_MAX} bytes`);
     }
-    // A part of its own, so that what it came with can go; in one piece, so that many small ones cost no more.
+    // Copied, so that the buffer that it came in can be freed; joined now and then, so that many small pieces cost no
+    // more.
     if (part.length > 0) this.#line.push(Buffer.from(part));
     if (this.#line.length >= 256) this.#line = [Buffer.concat(this.#line)];
   }
@@ -97,7 +102,7 @@ export class RequestParser {
         `the request announces ${count} key=value lines and has ${this.#pairsRead}`,
       );
     }
-    // The line is not quoted: it may be the password's.
+    // The text does not quote the line: it may hold the password.
     if (/\p{Cc}/u.test(line)) {
       throw new AgentRequestError(`Bad data in line ${this.#linesRead} of the request: a control character`);
     }
@@ -112,7 +117,10 @@ export class RequestParser {
   }
 }
 
-/** A block of an answer: the number of lines, the lines, a blank line. No value can begin a line of its own. */
+/**
+ * Encodes a block of an answer: the number of lines, the lines, a blank line. Control characters in values become
+ * spaces, so that no value can begin another line.
+ */
 export function encodeBlock(pairs: Readonly<Record<string, string>>): string {
   const lines = Object.entries(pairs).map(([key, value]) => `${key}=${onOneLine(value)}\n`);
   return `${lines.length}\n${lines.join('')}\n`;
@@ -122,7 +130,10 @@ function onOneLine(value: string): string {
   return value.replaceAll(/\p{Cc}+/gu, ' ');
 }
 
-/** Another major version is another protocol; a newer minor one may say what is not understood here; micro is no matter. */
+/**
+ * Refuses another major version, which is another protocol, and a newer minor one, which may say things that this agent
+ * does not understand. The micro version does not matter.
+ */
 function checkVersion(line: string): void {
   const found = /^(\d{1,9})\.(\d{1,9})\.(\d{1,9})$/.exec(line);
   if (found === null) {

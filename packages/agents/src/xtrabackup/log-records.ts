@@ -5,27 +5,28 @@ import type { Clock } from '@coxswain/runtime';
 import { compressToFrames, STREAM_IDENTIFIER } from '@coxswain/stream';
 import { CommandKind } from '@coxswain/table';
 
-/** What is read from the log at a time: a fraction of a millisecond of the event loop. */
+/** Bytes that are read from the log at a time; reading them takes a fraction of a millisecond of the event loop. */
 const READ_BYTES_MAX = 1024 * 1024;
-/** Plain bytes that are compressed at a time. */
+/** Bytes of uncompressed records that are gathered before they are compressed together. */
 const SLAB_BYTES = 256 * 1024;
 const LENGTH_BYTES = 8;
 
-/** The log does not hold what was asked for, and a full backup does. */
+/** The log does not hold the entries that were asked for. A full backup holds their effects. */
 export class LogGoneError extends Error {
   override readonly name = 'LogGoneError';
 }
 
-/** The entries of a log from behind `after` up to `upTo`. */
+/** The entries of a log after index `after` up to index `upTo`. */
 export interface LogSpan {
   readonly after: number;
   readonly upTo: number;
 }
 
 /**
- * What a table's clients wrote in a span of its log, to be run again in order: framed snappy of records, each u64
- * little-endian length and a marshalled mvcc.v1.Command in the form that does the same anywhere (R3). The first one is
- * a DUMMY, so that the stream can stand behind a backup. The same bytes each time it is asked for. Throws LogGoneError.
+ * Streams what a table's clients wrote in a span of its log, to be replayed in order: framed snappy of records, each a
+ * little-endian u64 length and a marshalled mvcc.v1.Command in the form that has the same effect anywhere (R3). The
+ * first record is a DUMMY, so that the stream can be appended to a backup. Every call streams the same bytes. Throws
+ * LogGoneError when the log no longer has an entry, or no longer the outcome of a transaction.
  */
 export async function* logRecords(
   log: TableLog,
@@ -56,15 +57,15 @@ export async function* logRecords(
       slab = [];
       slabBytes = 0;
     }
-    // Whoever else waits for the event loop comes first.
+    // Lets other work on the event loop run between two reads.
     await new Promise<void>((resolve) => clock.defer(resolve));
   }
   yield compressToFrames(Buffer.concat(slab));
 }
 
-/** Whether the log tells everything that changed the table behind `after`. */
+/** Whether the log holds every entry that changed the table after index `after`. */
 export function reaches(log: TableLog, after: number): boolean {
-  // What a load brought has revisions of other moments, and comes in no order that could be run again.
+  // A load brings keys with revisions of other moments, in an order that cannot be replayed.
   return log.firstIndex <= after + 1 && log.loadedIndex <= after;
 }
 

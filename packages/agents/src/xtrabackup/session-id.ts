@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { AgentRequestError } from './key-value-block.js';
 
-/** Up to where a backup holds which shard. */
+/** The revision up to which a backup holds each shard. */
 export interface SessionPoint {
-  /** Tells clusters apart: the first bytes of a hash of the cluster's id, hex. */
+  /** Distinguishes clusters: the first 8 bytes of a SHA-256 hash of the cluster's id, in hex. */
   readonly cluster: string;
   /** Revisions by shard id, from the lowest shard up. */
   readonly revisions: ReadonlyMap<number, number>;
@@ -12,18 +12,20 @@ export interface SessionPoint {
 const PREFIX = 'cx1-';
 const CLUSTER_BYTES = 8;
 const CHECKSUM_BYTES = 4;
-/** A line of a request holds 64 KiB, with its key. */
+/** The greatest length of a session id in characters: a line of a request holds 64 KiB, including its key. */
 export const SESSION_ID_LENGTH_MAX = 65_000;
 
-/** What stands for a cluster in a session id. */
+/**
+ * Returns the mark that stands for a cluster in a session id: the first 8 bytes of a SHA-256 hash of its id, in hex.
+ */
 export function clusterMark(clusterId: string): string {
   return digest(Buffer.from(clusterId)).subarray(0, CLUSTER_BYTES).toString('hex');
 }
 
 /**
- * Names a backup by what it holds, and by nothing that a node would have to remember: it outlives restarts, and every
- * node of the cluster understands it. Undefined where the tables are too many for one line: some five thousand with
- * long logs, ten thousand with short ones.
+ * Encodes a backup's content as its name, so that no node has to remember anything: the name outlives restarts, and
+ * every node of the cluster understands it. Undefined when the tables are too many for one line: some five thousand
+ * with long logs, ten thousand with short ones.
  */
 export function formatSessionId({ cluster, revisions }: SessionPoint): string | undefined {
   const bytes: number[] = [...Buffer.from(cluster, 'hex')];
@@ -38,12 +40,15 @@ export function formatSessionId({ cluster, revisions }: SessionPoint): string | 
   return sid.length > SESSION_ID_LENGTH_MAX ? undefined : sid;
 }
 
-/** Whether a text has the form of a session id: clients call theirs by a directory. */
+/** Whether a text has the form of a session id. Clients use a directory as theirs. */
 export function isSessionId(text: string): boolean {
   return text.startsWith(PREFIX);
 }
 
-/** Reads what a request has under `key`. Throws AgentRequestError, which names the key, for what no agent gave out. */
+/**
+ * Decodes a session id, which a request has under `key`. Throws AgentRequestError, which names the key, for a text that
+ * no agent gave out.
+ */
 export function parseSessionId(sid: string, key: 'sid' | 'binlog' = 'sid'): SessionPoint {
   const bytes = Buffer.from(sid.slice(PREFIX.length), 'base64url');
   const body = bytes.subarray(0, -CHECKSUM_BYTES);

@@ -1,4 +1,4 @@
-/** How a client of the agent wants the bytes of a stream (docs/operations-protocols.md §4). */
+/** The encoding in which a client of the agent wants the bytes of a stream (docs/operations-protocols.md §4). */
 export type StreamEncodingName = 'uuencode' | 'base64' | 'octets';
 
 /** An encoding with the client's block size, in bytes. */
@@ -8,33 +8,39 @@ export interface StreamEncoding {
   readonly blockBytes: number;
 }
 
-/** Encodes a stream piece by piece. What comes out does not depend on how the stream was cut into pieces. */
+/** Encodes a stream piece by piece. Its output does not depend on how the stream was cut into pieces. */
 export interface StreamEncoder {
-  /** Takes the next bytes. Gives what is encoded by now, which may be nothing. */
+  /** Takes the next bytes and returns the encoded bytes that are ready, perhaps none. */
   push(bytes: Buffer): Buffer;
-  /** Gives what is left, as a shorter block or line. Nothing may be pushed afterwards. */
+  /** Returns the encoded rest, as a shorter block or line. Nothing may be pushed afterwards. */
   end(): Buffer;
 }
 
-/** The block size of a client that names none. */
+/** The block size in bytes for a client that names none. */
 export const BLOCK_BYTES_DEFAULT = 10_240;
-/** Below these the real client takes no block that holds anything, reads nothing, or ends at a block that is a 0. */
+/**
+ * The least block size by encoding, in bytes. With a smaller one the real client rejects every block, reads nothing, or
+ * ends at a block that consists of a 0.
+ */
 export const blockBytesMin: Readonly<Record<StreamEncodingName, number>> = {
   uuencode: 5,
   base64: 57,
   octets: 2,
 };
 
-/** A block of uuencode is held until its length is known: larger ones than these are not made. */
+/** The largest block of uuencode that is made, in bytes: a block is held until its length is known. */
 const UU_BLOCK_BYTES_MAX = 256 * 1024;
-/** The real client takes blocks of up to so many times its block size. */
+/** The real client accepts blocks of up to this many times its block size. */
 const UU_GROWTH_MAX = 1.38;
 const UU_LINE_BYTES = 45;
 const UU_LENGTH_BYTES = 4;
 const BASE64_LINE_BYTES = 57;
 const LINEFEED = 0x0a;
 const NOTHING = Buffer.alloc(0);
-/** The character of each six bits: their value above the space, and a grave accent for 0, as Perl's pack has it. */
+/**
+ * The character for each value of six bits: the value added to the code of the space, and a grave accent for 0, as in
+ * Perl's pack.
+ */
 const UU_CHARACTERS = Uint8Array.from({ length: 64 }, (_, bits) => (bits === 0 ? 0x60 : bits + 0x20));
 
 export function makeEncoder({ name, blockBytes }: StreamEncoding): StreamEncoder {
@@ -43,16 +49,16 @@ export function makeEncoder({ name, blockBytes }: StreamEncoding): StreamEncoder
   return { push: (bytes) => bytes, end: () => NOTHING };
 }
 
-/** A way to encode blocks of a stream, each by itself. */
+/** An encoding that encodes each block of a stream by itself. */
 interface BlockFormat {
-  /** Bytes of every block but the last. */
+  /** Bytes of every block but the last, before encoding. */
   readonly blockBytes: number;
   encodedLength(blockBytes: number): number;
-  /** Writes `source` from `start` to `end` into `target` at `at`. Gives the place after it. */
+  /** Encodes `source` from `start` to `end` into `target` at `at`. Returns the place after it. */
   write(source: Buffer, start: number, end: number, target: Buffer, at: number): number;
 }
 
-/** Gathers a stream to blocks. Holds less than one block. */
+/** Gathers a stream into blocks and encodes them. It holds less than one block. */
 class BlockEncoder implements StreamEncoder {
   readonly #format: BlockFormat;
   #held: Buffer[] = [];
@@ -76,7 +82,7 @@ class BlockEncoder implements StreamEncoder {
       at = this.#format.write(source, start, start + blockBytes, target, at);
     }
     if (start < source.length) {
-      // A copy, so that all that came with it can go.
+      // Copied, so that the buffer that it came in can be freed.
       this.#held = [Buffer.from(source.subarray(start))];
       this.#heldBytes = source.length - start;
     }
@@ -99,7 +105,7 @@ class BlockEncoder implements StreamEncoder {
   }
 }
 
-/** Blocks of uuencode without a header, each after its length in four bytes, big-endian. */
+/** Writes blocks of uuencode without a header, each after its length in four bytes, big-endian. */
 class UuencodeBlocks implements BlockFormat {
   readonly blockBytes: number;
 
@@ -129,7 +135,10 @@ function uuencodedLength(bytes: number): number {
   return whole + (rest > 0 ? lineLength(rest) : 0);
 }
 
-/** A line says how many bytes it holds; groups of three are four characters, and the last is filled up with zeros. */
+/**
+ * Writes one line: its first character says how many bytes it holds, then each group of three bytes becomes four
+ * characters. The last group is filled up with zeros.
+ */
 function writeUuLine(source: Buffer, start: number, end: number, target: Buffer, at: number): number {
   let place = at;
   target[place++] = UU_CHARACTERS[end - start]!;
@@ -146,7 +155,10 @@ function writeUuLine(source: Buffer, start: number, end: number, target: Buffer,
   return place;
 }
 
-/** Lines of 76 characters. Blocks are whole lines, so the client's block size shows nowhere: it reads so many lines at a time. */
+/**
+ * Writes lines of 76 characters. Each line is a block, so the client's block size shows nowhere: the client reads a
+ * number of lines at a time.
+ */
 class Base64Lines implements BlockFormat {
   readonly blockBytes = BASE64_LINE_BYTES;
 

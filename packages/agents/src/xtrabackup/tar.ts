@@ -1,11 +1,11 @@
 import { once } from 'node:events';
 import { type Pack, pack } from 'tar-stream';
 
-/** A file of a tar. */
+/** One file of a tar. */
 export interface TarFile {
-  /** Relative, with `/` between its parts. */
+  /** The file's path, relative, with `/` between its parts. */
   readonly name: string;
-  /** Exactly what `content` gives. */
+  /** The exact number of bytes that `content` yields. */
   readonly sizeBytes: number;
   /** Milliseconds since 1970. */
   readonly modifiedMs: number;
@@ -13,15 +13,15 @@ export interface TarFile {
 }
 
 /**
- * A tar of files, each asked for when the one before it was taken. Works at the pace of its reader. Until it is whole,
- * what it has given ends within the content of a file: GNU tar takes a tar that ends between two of them, or within a
- * header, for a whole one.
+ * Writes a tar of files at the pace of its reader; asks for each file when the one before it was taken. Until the tar
+ * is complete, the bytes given so far end within the content of a file: GNU tar would accept a tar that ends between
+ * two files, or within a header, as complete.
  */
 export async function* writeTar(files: AsyncIterable<TarFile>): AsyncGenerator<Buffer> {
   const tar = pack();
   const content = new WeakSet<Buffer>();
   const packed = packAll(tar, files, content).catch((error: Error) => tar.destroy(error));
-  /** The last byte of a file, and all that stands before the content of the next one. */
+  /** The last byte of a file, and everything up to the content of the next one. */
   let held: Buffer[] = [];
   try {
     for await (const chunk of tar as AsyncIterable<Buffer>) {
@@ -39,7 +39,10 @@ export async function* writeTar(files: AsyncIterable<TarFile>): AsyncGenerator<B
   }
 }
 
-/** Adds each piece of a file's content to `contents`: the tar gives these as they are, between what it makes itself. */
+/**
+ * Adds each file to the tar, and each piece of its content to `contents`: the tar passes these on unchanged, between
+ * the buffers that it makes itself.
+ */
 async function packAll(tar: Pack, files: AsyncIterable<TarFile>, contents: WeakSet<Buffer>): Promise<void> {
   for await (const { name, sizeBytes, modifiedMs, content } of files) {
     const header = { name, size: sizeBytes, mtime: new Date(modifiedMs) };
@@ -47,7 +50,7 @@ async function packAll(tar: Pack, files: AsyncIterable<TarFile>, contents: WeakS
     const ended = new Promise<void>((resolve, reject) => {
       entry = tar.entry(header, (error) => (error ? reject(error) : resolve()));
     });
-    // Nobody may wait for it yet when it breaks, and then its error comes by way of the tar.
+    // When it rejects before anybody awaits it, the tar passes the error on.
     ended.catch(() => undefined);
     const sink = entry!;
     sink.on('error', () => undefined);
