@@ -5,89 +5,89 @@ import { basename, join } from 'node:path';
 import { backupFileNames } from './backup-file-names.js';
 
 /*
- * A backup directory is `<table>.bak` per table and `manifest.json`, which comes last: a directory that has it is whole
- * (docs/protocol.md §4). While a table is on its way it is `<table>.bak.part`, and `<table>.bak.json` tells how much
- * of that counts and where a backup that broke off goes on.
+ * A backup directory holds `<table>.bak` for each table, and `manifest.json`, which is written last: a directory that has
+ * it is complete (docs/protocol.md §4). While a table is being written, its file is `<table>.bak.part`, and
+ * `<table>.bak.json` records how many bytes of that are valid and where an interrupted backup continues.
  */
 
 const MANIFEST = 'manifest.json';
-/** How much of a file may have to be fetched again after a crash. */
+/** The most bytes of a file that must be fetched again after a crash. */
 const PROGRESS_BYTES = 16 * 1024 * 1024;
 const READ_BYTES = 1024 * 1024;
 const EXTENSION = '.bak';
-/** No manifest of as many tables as a cluster may hold is larger. */
+/** Bytes of the largest manifest that is read: enough for as many tables as a cluster may hold. */
 const MANIFEST_BYTES_MAX = 64 * 1024 * 1024;
 
-/** A directory is not what it must be; the text tells what to do. */
+/** A directory is not a backup directory, or cannot be used as one; the text says what to do. */
 export class BackupDirectoryError extends Error {
   override readonly name = 'BackupDirectoryError';
 }
 
-/** A table in a manifest: what Regatta writes, and what is ours. */
+/** A table in a manifest: the fields that Regatta writes, then our own. */
 export interface BackedUpTable {
   readonly name: string;
   readonly file_name: string;
-  /** Of the file, in hex. */
+  /** The MD5 of the file, in hex. */
   readonly md5: string;
-  /** INCREMENTAL files hold commands that are run again behind a full backup; all others hold the table. */
+  /** INCREMENTAL files hold commands to replay after a full backup; files of every other type hold the table. */
   readonly type?: string;
   readonly cluster_id?: string;
   readonly shard_id?: number;
-  /** The moment of the table that the file holds. */
+  /** The revision of the table that the file holds. */
   readonly revision?: number;
-  /** RFC 3339. */
+  /** The time of that revision, in RFC 3339. */
   readonly time?: string;
   readonly key_count?: number;
-  /** Of an INCREMENTAL file: it holds what came behind this revision of the shard. */
+  /** For an INCREMENTAL file: the shard's revision after which its commands begin. */
   readonly base_revision?: number;
 }
 
 export interface Manifest {
-  /** RFC 3339. */
+  /** The time at which the backup began, in RFC 3339. */
   readonly started: string;
   readonly finished: string;
   readonly tables: readonly BackedUpTable[];
 }
 
-/** The moment of a table that a backup holds. */
+/** The state of a table that a backup holds. */
 export interface BackupMoment {
   readonly clusterId: string;
   readonly shardId: number;
   readonly revision: number;
-  /** Milliseconds since 1970; 0: not known. */
+  /** Milliseconds since 1970; 0 when unknown. */
   readonly timeMs: number;
-  /** Of the whole table; 0: not known. */
+  /** Keys of the whole table; 0 when unknown. */
   readonly keyCount: number;
 }
 
-/** Between two chunks, where a backup can go on. */
+/** A place between two chunks, at which an interrupted backup can continue. */
 export interface BackupPlace {
   readonly lastKey: Buffer;
   /** See `replication.v1.SnapshotChunk.record_bytes`. */
   readonly recordBytes: number;
-  /** Of keys up to there. */
+  /** The number of keys up to `lastKey`. */
   readonly keyCount: number;
 }
 
-/** What `<table>.bak.json` holds. */
+/** The content of `<table>.bak.json`. */
 interface Progress {
   readonly format: 1;
   readonly name: string;
   readonly started: string;
-  /** Absent: a stock server, which names none. */
+  /** Absent when a stock server sent the table: it names no moment. */
   readonly moment?: BackupMoment | undefined;
-  /** Of the file that count. */
+  /** The bytes of the file that are valid. */
   readonly sizeBytes: number;
-  /** Of those bytes. */
+  /** The MD5 of those bytes, in hex. */
   readonly md5: string;
   readonly isWhole: boolean;
-  /** In base64. */
+  /** The last key in those bytes, in base64; empty when the backup has to start over. */
   readonly lastKey: string;
   readonly recordBytes: number;
   readonly keyCount: number;
 }
 
-/** Makes a backup directory, or goes on with one that was left unfinished. */
+/** Makes a backup directory, or continues one that was left unfinished. */
 export class BackupWriter {
   readonly #path: string;
   readonly #files: TableFile[] = [];
@@ -101,7 +101,8 @@ export class BackupWriter {
   }
 
   /**
-   * A backup of `tables`. Throws BackupDirectoryError where there is a whole backup already, and the system's errors.
+   * Opens a backup of `tables`. Throws BackupDirectoryError when the directory holds a complete backup already, and the
+   * system's errors.
    */
   static async open(path: string, tables: readonly string[], nowMs: number): Promise<BackupWriter> {
     await mkdir(path, { recursive: true });
@@ -111,7 +112,10 @@ export class BackupWriter {
     return new BackupWriter(path, backupFileNames(tables, EXTENSION), nowMs);
   }
 
-  /** The file of a table that the backup was opened for, with what an earlier attempt left of it. To be closed. */
+  /**
+   * Opens the file of a table that the backup was opened for, with the part that an earlier attempt wrote. The caller
+   * closes it. Throws TypeError for another table.
+   */
   async table(name: string): Promise<TableFile> {
     const fileName = this.#fileNames.get(name);
     if (fileName === undefined) throw new TypeError(`the backup was not opened for table '${name}'`);
@@ -120,7 +124,7 @@ export class BackupWriter {
     return file;
   }
 
-  /** Every table that was asked for is whole: says so, and takes away what was needed to go on. */
+  /** Completes the backup once every table is complete: writes the manifest and removes the progress files. */
   async finish(nowMs: number): Promise<Manifest> {
     const tables = this.#files
       .flatMap(({ whole }) => whole ?? [])
@@ -137,7 +141,7 @@ export class BackupWriter {
   }
 }
 
-/** One table's file while it is written. */
+/** One table's file while it is being written. */
 export class TableFile {
   readonly #directory: string;
   readonly #fileName: string;
@@ -145,7 +149,7 @@ export class TableFile {
   #started: string;
   #file: FileHandle | undefined;
   #written: Written = nothingWritten();
-  /** As of the last place: what is behind it does not count until there is a place behind that. */
+  /** The state at the last place. Bytes after it do not count until another place follows them. */
   #kept: Written = nothingWritten();
   #savedBytes = 0;
   #moment: BackupMoment | undefined;
@@ -173,7 +177,7 @@ export class TableFile {
     return this.#started;
   }
 
-  /** Set when nothing is left to do. */
+  /** The file's entry for the manifest; undefined until the file is complete. */
   get whole(): BackedUpTable | undefined {
     return this.#whole;
   }
@@ -182,17 +186,17 @@ export class TableFile {
     return this.#written.sizeBytes;
   }
 
-  /** What the file holds, once that is known. */
+  /** The state of the table that the file holds, once it is known. */
   get moment(): BackupMoment | undefined {
     return this.#moment;
   }
 
-  /** Where to go on; undefined: at the beginning. */
+  /** The place at which to continue; undefined means at the beginning. */
   get place(): BackupPlace | undefined {
     return this.#kept.place;
   }
 
-  /** Forgets what is there. */
+  /** Starts over: drops the part that an earlier attempt wrote. */
   async restart(): Promise<void> {
     await rm(this.#progressPath, { force: true });
     this.#written = nothingWritten();
@@ -201,13 +205,16 @@ export class TableFile {
     this.#moment = undefined;
   }
 
-  /** The stream broke off: the next one goes on at `place`. */
+  /** Goes back to `place` after the stream broke off; the next stream continues there. */
   async rewind(): Promise<void> {
     this.#written = copyOf(this.#kept);
     if (this.#file !== undefined && this.#kept.place !== undefined) await this.#save();
   }
 
-  /** `moment` comes with the first chunk of a stream, and `place` where another one can go on behind the chunk. */
+  /**
+   * Appends a chunk. `moment` comes with the first chunk of a stream, and `place` when another stream could continue
+   * after this chunk.
+   */
   async write(data: Buffer, moment: BackupMoment | undefined, place: BackupPlace | undefined): Promise<void> {
     this.#moment ??= moment;
     this.#file ??= await open(this.#partPath, constants.O_RDWR | constants.O_CREAT);
@@ -226,8 +233,9 @@ export class TableFile {
   }
 
   /**
-   * All of it has come. A stock server names no moment, and sends nothing at all of an empty table: of its tables the
-   * revision and the number of keys stay unknown, and an empty file is the whole backup of an empty table.
+   * Completes the file once all of the table has come. A stock server names no moment and sends nothing at all for an
+   * empty table: for its tables the revision and the number of keys stay unknown, and an empty file is the whole backup
+   * of an empty table.
    */
   async end(): Promise<BackedUpTable> {
     this.#file ??= await open(this.#partPath, constants.O_RDWR | constants.O_CREAT);
@@ -239,14 +247,14 @@ export class TableFile {
     return this.#describe(this.#moment);
   }
 
-  /** Keeps what can be gone on with. */
+  /** Closes the file and keeps the part that a later attempt can continue. */
   async close(): Promise<void> {
     const file = this.#file;
     this.#file = undefined;
     await file?.close();
   }
 
-  /** There is a manifest, which tells all of it. */
+  /** Removes the progress file, once the manifest describes the table. */
   async forget(): Promise<void> {
     await rm(this.#progressPath, { force: true });
   }
@@ -280,7 +288,7 @@ export class TableFile {
     return this.#whole;
   }
 
-  /** What it says is on the disk: also after the machine has lost its power. */
+  /** Saves the progress so that it survives a power failure: first the file's bytes, then the record of them. */
   async #save(isWhole = false): Promise<void> {
     const { sizeBytes, hash, place } = this.#kept;
     await this.#file!.datasync();
@@ -300,7 +308,7 @@ export class TableFile {
     this.#savedBytes = sizeBytes;
   }
 
-  /** Goes on with what an earlier attempt left, where all of that is as it was left. */
+  /** Continues the part that an earlier attempt wrote, if the bytes on the disk still match its record. */
   async #takeUp(): Promise<void> {
     const progress = await readProgress(this.#progressPath, this.#name);
     if (progress === undefined) return;
@@ -321,7 +329,7 @@ export class TableFile {
   }
 }
 
-/** How much of a file there is. */
+/** The part of a file that was written. */
 interface Written {
   sizeBytes: number;
   hash: Hash;
@@ -336,7 +344,7 @@ function copyOf({ sizeBytes, hash, place }: Written): Written {
   return { sizeBytes, hash: hash.copy(), place };
 }
 
-/** A whole backup, as Regatta, Coxswain or the backup agent made it. */
+/** Reads a complete backup that Regatta, Coxswain or the backup agent made. */
 export class BackupReader {
   readonly manifest: Manifest;
   readonly #path: string;
@@ -346,7 +354,10 @@ export class BackupReader {
     this.manifest = manifest;
   }
 
-  /** Throws BackupDirectoryError for what is no whole backup. Whether a table's file is right is checked when it is read. */
+  /**
+   * Reads the manifest. Throws BackupDirectoryError when there is no complete backup. A table's file is checked only
+   * when it is read.
+   */
   static async open(path: string): Promise<BackupReader> {
     const manifestPath = join(path, MANIFEST);
     let text: string;
@@ -363,8 +374,8 @@ export class BackupReader {
   }
 
   /**
-   * The file's size in bytes, when it is the one that was backed up; else throws BackupDirectoryError.
-   * `onProgress` gets the part of 1 that was read, and the bytes.
+   * Reads a table's file and returns its size in bytes. Throws BackupDirectoryError when its hash is not the
+   * manifest's. `onProgress` gets the part of 1 that was read, and the bytes.
    */
   async check(
     table: BackedUpTable,
@@ -398,7 +409,10 @@ export class BackupReader {
     yield* createReadStream(this.#pathOf(table), options) as AsyncIterable<Buffer>;
   }
 
-  /** Refuses what the manifest says of one table, which is no reason to refuse the others. */
+  /**
+   * Returns the path of a table's file. Throws BackupDirectoryError for a manifest that is wrong about this table,
+   * which does not affect the others.
+   */
   #pathOf({ name, file_name: fileName }: BackedUpTable): string {
     const fail = (what: string): never => {
       throw new BackupDirectoryError(
@@ -433,7 +447,7 @@ function parseManifest(text: string, path: string): Manifest {
   }
   if (manifest === null || typeof manifest !== 'object') return fail('is no manifest');
   const { started = '', finished = '' } = manifest;
-  // Regatta writes null where there is no table.
+  // Regatta writes null when there are no tables.
   const tables = manifest.tables ?? [];
   if (!Array.isArray(tables)) return fail('has no list of tables');
   for (const table of tables as Partial<BackedUpTable>[]) {
@@ -445,7 +459,7 @@ function parseManifest(text: string, path: string): Manifest {
   return { started, finished, tables };
 }
 
-/** Whether a manifest names a file of its own directory, as this system reads names. */
+/** Whether a manifest names a file of its own directory, by this system's rules for names. */
 function isBeside(fileName: string): boolean {
   return !['', '.', '..'].includes(fileName) && basename(fileName) === fileName && !fileName.includes('\0');
 }
@@ -455,12 +469,12 @@ async function readProgress(path: string, name: string): Promise<Progress | unde
     const progress = JSON.parse(await readFile(path, 'utf8')) as Progress;
     return progress.format === 1 && progress.name === name ? progress : undefined;
   } catch {
-    // What cannot be gone on with is begun anew.
+    // Without a readable record of progress the table starts over.
     return undefined;
   }
 }
 
-/** The hash of the first bytes of a file; undefined: it has not as many. */
+/** Hashes the first `sizeBytes` bytes of a file; undefined when the file is shorter or cannot be read. */
 async function hashOf(path: string, sizeBytes: number): Promise<Hash | undefined> {
   const hash = createHash('md5');
   if (sizeBytes === 0) return hash;
@@ -477,7 +491,7 @@ async function hashOf(path: string, sizeBytes: number): Promise<Hash | undefined
   return readBytes === sizeBytes ? hash : undefined;
 }
 
-/** The file is there as a whole, or as it was before. */
+/** Replaces a file in one step: after a crash it has its old or its new content. */
 async function writeWhole(path: string, text: string): Promise<void> {
   const temporary = `${path}.tmp`;
   const file = await open(temporary, 'w');

@@ -14,33 +14,33 @@ import { type SnapshotPlace, type Table, type TableView, writeSnapshotPieces } f
 import { checkLeaderRole } from './role.js';
 import { noTransfers, type TransferCounters } from './transfer-counters.js';
 
-/** How long the table may take to become readable. */
+/** Milliseconds within which the table must become readable. */
 const OPEN_MS = 5_000;
 
-/** What a stream's handler knows of its call. */
+/** The call of a streaming RPC, as its handler sees it. */
 export interface StreamedCall extends Call {
   /** Aborted when nobody waits for the rest. */
   readonly signal: AbortSignal;
 }
 
-/** The call of a backup. */
+/** The call of Maintenance.Backup. */
 export interface BackupCall extends StreamedCall {
-  /** Its caller gives up then unless a first message has come. */
+  /** The monotonic time at which the caller gives up unless a first message has come, in milliseconds. */
   readonly openingDeadlineMs: number;
 }
 
-/** What backups ask of the node. */
+/** The parts of the node that backups use. */
 export type BackupNode = Pick<NodeParts, 'cluster' | 'logs' | 'reports'>;
 
 export interface BackupsOptions {
   readonly clock: Clock;
-  /** What all backups of this node share. */
+  /** The limit of bytes per second that all backups of this node share. */
   readonly rate: RateLimit;
-  /** At a time. Above: tooBusy. */
+  /** Backups at the same time; further ones are refused with tooBusy. */
   readonly callsMax: number;
 }
 
-/** Maintenance.Backup (docs/protocol.md §4): a table at one revision as a stream of chunks, below 1 MiB each. */
+/** Maintenance.Backup (docs/protocol.md §4): streams a table at one revision in chunks, below 1 MiB each. */
 export class Backups {
   readonly #node: BackupNode;
   readonly #options: BackupsOptions;
@@ -56,10 +56,10 @@ export class Backups {
   }
 
   /**
-   * The table as it is now, or with a revision as it was then, behind a key: so a backup that broke off goes on, which
-   * is possible while the table keeps its history (A5). Holds no more than a chunk, at the pace of its reader.
-   * Errors: notForThisRole, tableNotSet, tableToMaintainNotFound, tooBusy, backupOfAnotherShard, revisionCompacted,
-   * revisionInFuture, and those of a linearizable read.
+   * Streams the table as it is now or, with a revision in the request, as it was then. With a key, it continues after
+   * that key an earlier backup that broke off, which is possible while the table keeps its history (A5). It holds no
+   * more than a chunk, at the pace of its reader. Errors: notForThisRole, tableNotSet, tableToMaintainNotFound,
+   * tooBusy, backupOfAnotherShard, revisionCompacted, revisionInFuture, and those of a linearizable read.
    */
   async *backup(
     request: maintenance.BackupRequest,
@@ -82,7 +82,7 @@ export class Backups {
     }
   }
 
-  /** Gives whether it was sent to its end. */
+  /** Streams the chunks and returns whether all of them were sent. */
   async *#chunks(
     request: maintenance.BackupRequest,
     call: BackupCall,
@@ -91,7 +91,7 @@ export class Backups {
     const log = await this.#open(name.toString(), call);
     const { shardId, table } = log;
     if (request.shardId !== 0n && Number(request.shardId) !== shardId) throw errors.backupOfAnotherShard();
-    // A table that is replaced or deleted meanwhile is backed up to its end all the same.
+    // A table that is replaced or deleted meanwhile is still backed up to its end.
     const release = log.hold();
     let view: TableView | undefined;
     try {

@@ -8,13 +8,13 @@ import { checkLeaderRole } from './role.js';
 import { noTransfers, type TransferCounters } from './transfer-counters.js';
 
 export interface RestoresOptions {
-  /** What all restores of this node share: what is not taken holds the sender up. */
+  /** The limit of bytes per second that all restores of this node share; a sender that is faster has to wait. */
   readonly rate: RateLimit;
-  /** At a time. Above: tooBusy. */
+  /** Restores at the same time; further ones are refused with tooBusy. */
   readonly callsMax: number;
 }
 
-/** Maintenance.Restore (docs/protocol.md §4): a table is replaced by what is uploaded, when all of it has come. */
+/** Maintenance.Restore (docs/protocol.md §4): replaces a table by the uploaded stream, once all of it has come. */
 export class Restores {
   readonly #node: Pick<NodeParts, 'cluster'>;
   readonly #restorer: Restorer;
@@ -32,8 +32,9 @@ export class Restores {
   }
 
   /**
-   * First the info, then chunks; the caller ends them. An upload that breaks off or is damaged changes nothing.
-   * Errors: notForThisRole, tooBusy, firstMessageNotInfo, tableNotSet, chunkExpected, and those of `Restorer.restore`.
+   * Reads first the info, then chunks until the caller ends them. An upload that breaks off or is damaged changes
+   * nothing. Errors: notForThisRole, tooBusy, firstMessageNotInfo, tableNotSet, chunkExpected, restoreWithoutSnapshot,
+   * and those of `Restorer.restore`.
    */
   async restore(
     messages: AsyncIterable<maintenance.RestoreMessage>,
@@ -79,7 +80,7 @@ export class Restores {
       await this.#options.rate.pay(bytes.length, signal);
       yield bytes;
     }
-    // Nothing was sent: the table must not be emptied by that. Of an empty table the stream has its header.
+    // An upload without a byte must not empty the table. The stream of an empty table has a header at least.
     if (receivedBytes === 0) throw errors.restoreWithoutSnapshot();
     if (announcedBytes !== 0 && receivedBytes !== announcedBytes) {
       throw errors.restoreDamaged(

@@ -4,39 +4,42 @@ import { ShardFiller, whyNotUnderstood } from '@coxswain/replication';
 import type { Clock } from '@coxswain/runtime';
 import { SnapshotDamagedError, type SnapshotRecords } from '@coxswain/stream';
 
-/** How long each step may take that is not the stream's own. */
+/** Milliseconds within which each step must be done that does not depend on the speed of the stream. */
 const STEP_MS = 60_000;
-/** What is run again as one entry, see `ShardLoad.replay`. */
+/** Bytes of commands that are replayed as one entry, see `ShardLoad.replay`. */
 const REPLAY_BYTES_MAX = 512 * 1024;
-/** No accepted request makes a larger command, whatever a conversion adds to it (P4). */
+/** Bytes of the largest command: no accepted request makes a larger one, whatever a conversion adds to it (P4). */
 const COMMAND_BYTES_MAX = 4 * 1024 * 1024 + 64 * 1024;
-/** What a SEQUENCE puts before each command in it, at most. */
+/** The most bytes that a SEQUENCE puts before each command in it. */
 const FRAME_BYTES = 8;
 const { DUMMY, SEQUENCE, GC } = mvcc.Command_CommandType;
 
-/** Who asks for a restore. */
+/** The call of a client or a clone that restores a table. */
 export interface RestoreCall extends Call {
-  /** Aborted when nobody waits for it any more: then it is not carried to its end. */
+  /** Aborted when nobody waits for the restore any more; it is then given up. */
   readonly signal: AbortSignal;
-  /** The clone that brings the table: while it has not succeeded nobody else restores. */
+  /** The clone that brings the table. Until that clone has succeeded, no other call may restore. */
   readonly cloneId?: string;
 }
 
-/** The pairs and commands that make a table, as records: who reads them from bytes checks those to their end. */
+/**
+ * The pairs and commands that make a table, as records. A source that reads them from bytes checks those bytes to their
+ * end.
+ */
 export interface RestoreSource {
-  /** Pairs in key order; a DUMMY ends them where commands follow among the records. The restore ends the generator. */
+  /** Pairs in key order, ended by a DUMMY if commands follow among the records. The restore closes the generator. */
   readonly records: AsyncGenerator<SnapshotRecords, void, undefined>;
-  /** Marshalled mvcc.v1.Commands of a log, some at a time, that are run again after those of `records`. */
+  /** Marshalled mvcc.v1.Commands of a log, in batches, which are replayed after those of `records`. */
   readonly commands?: AsyncIterable<readonly Buffer[]>;
 }
 
-/** What a restore needs around it. */
+/** The clock and log that a restore uses. */
 export interface RestorerEnvironment {
   readonly clock: Clock;
   readonly log: Log;
 }
 
-/** What a table is after a restore. */
+/** The state of a table after a restore. */
 export interface Restored {
   readonly shardId: number;
   readonly revision: number;
@@ -44,9 +47,9 @@ export interface Restored {
 }
 
 /**
- * Replaces a table, or makes one, by pairs and by commands that are run again in order (DESIGN.md). All of it goes into a
- * shard of its own, which takes over the name in one step when the source has come to its end (T2). Whatever breaks it
- * before leaves the table as it is, and nothing else.
+ * Replaces a table, or makes one, from pairs and from commands that are replayed in order (DESIGN.md). It fills a new
+ * shard, which takes over the table's name in one step when the source has come to its end (T2). A failure before that
+ * step leaves the table as it is, and nothing else behind.
  */
 export class Restorer {
   readonly #node: Pick<NodeParts, 'maintenance'>;
@@ -59,9 +62,9 @@ export class Restorer {
   }
 
   /**
-   * Reads `source` at the pace of the cluster. The call's deadline is for the beginning alone: the rest takes as long as
-   * the source. Rejects with what the source throws, restoreDamaged, requestBrokenOff, loadReplaced, restoreInterrupted,
-   * the errors of `MaintenanceControl.beginRestore` and, when the switch was begun, outcomeUnknown.
+   * Reads `source` at the pace of the cluster. The call's deadline is for the beginning alone: the rest takes as long
+   * as the source. Rejects with what the source throws, restoreDamaged, requestBrokenOff, loadReplaced,
+   * restoreInterrupted, the errors of `MaintenanceControl.beginRestore` and, once the switch was begun, outcomeUnknown.
    */
   async restore(name: string, source: RestoreSource, call: RestoreCall): Promise<Restored> {
     const restore = this.#restore(name, source, call);
@@ -73,7 +76,7 @@ export class Restorer {
     }
   }
 
-  /** Resolves when nothing of what was begun is under way. */
+  /** Resolves when every restore that was begun has ended. */
   async settled(): Promise<void> {
     await Promise.allSettled(this.#underWay);
   }
@@ -82,7 +85,7 @@ export class Restorer {
     const shard = await this.#begin(name, call);
     try {
       await this.#fill(shard, source);
-      // Some clients end a stream in order when they break it off, and tell only then that they have left.
+      // Some clients that break a stream off end it in order first, and show only then that they have left.
       if (call.signal.aborted) throw errors.requestBrokenOff();
     } catch (error) {
       await this.#abandon(shard, name);
@@ -91,7 +94,7 @@ export class Restorer {
     try {
       await shard.switch({}, this.#deadline());
     } catch (error) {
-      // Once it is begun it is carried to its end, and nothing is abandoned by this.
+      // A switch that has begun is carried to its end; abandoning does not undo it.
       await this.#abandon(shard, name);
       throw error;
     }
@@ -140,7 +143,7 @@ export class Restorer {
   }
 }
 
-/** Runs commands again, as few entries as they fit in: each is decoded once, checked, and handed on. */
+/** Replays commands in as few entries as they fit in: decodes each once, checks it, and hands it on. */
 class Replay {
   readonly #run: (batch: readonly mvcc.Command[]) => Promise<void>;
   #batch: mvcc.Command[] = [];
@@ -150,13 +153,15 @@ class Replay {
     this.#run = run;
   }
 
-  /** Marshalled commands. Rejects with SnapshotDamagedError for what apply could only stop at (A3, A8). */
+  /**
+   * Takes marshalled commands. Rejects with SnapshotDamagedError for a command that apply could only stop at (A3, A8).
+   */
   async take(records: Iterable<Buffer>): Promise<void> {
     for (const record of records) {
       const command = checked(record);
       const isSequence = command.type === SEQUENCE;
       for (const single of isSequence ? command.sequence : [command]) {
-        // Entries that had no effect stand in a log as DUMMYs; and each part that is put behind another begins with one.
+        // A log has DUMMYs in the place of entries without effect, and each appended part of a stream begins with one.
         if (single.type === DUMMY || single.type === GC) continue;
         const commandBytes = isSequence ? mvcc.Command.encode(single).finish().length : record.length;
         const sizeBytes = FRAME_BYTES + commandBytes;
@@ -167,7 +172,7 @@ class Replay {
     }
   }
 
-  /** Runs what was taken and not run yet. */
+  /** Replays the commands that were taken and not replayed yet. */
   async end(): Promise<void> {
     const batch = this.#batch;
     this.#batch = [];
@@ -176,7 +181,7 @@ class Replay {
   }
 }
 
-/** Throws SnapshotDamagedError for what is no command, or none that apply knows. */
+/** Decodes a command. Throws SnapshotDamagedError for bytes that are no command, or one that apply does not know. */
 function checked(record: Buffer): mvcc.Command {
   if (record.length > COMMAND_BYTES_MAX) {
     throw new SnapshotDamagedError('a command is larger than any that a request makes');
@@ -195,7 +200,10 @@ function decode(record: Buffer): mvcc.Command {
   }
 }
 
-/** Before the switch nothing is changed, whatever is not known of the shard that was filled. */
+/**
+ * Maps the errors from before the switch: until then the table is unchanged, even when the new shard's state is
+ * unknown.
+ */
 function toApiError(error: unknown): unknown {
   if (error instanceof SnapshotDamagedError) return errors.restoreDamaged(error.detail);
   return error instanceof ApiError && error.isOutcomeUnknown ? errors.restoreInterrupted() : error;

@@ -1,10 +1,10 @@
-/** What backups or restores of this node came to since it was started. */
+/** Totals of the backups, or of the restores, of this node since it was started. */
 export interface TransferCounters {
   underWay: number;
   succeeded: number;
-  /** Also those that the caller broke off. */
+  /** Counts also the transfers that the caller broke off. */
   failed: number;
-  /** Compressed. */
+  /** Compressed bytes. */
   bytes: number;
   keys: number;
 }

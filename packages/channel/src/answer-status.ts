@@ -12,7 +12,10 @@ const OWN_FIELDS: ReadonlySet<string> = new Set([
   'grpc-accept-encoding',
 ]);
 
-/** What a proxy that knows nothing of gRPC says (gRPC: "HTTP to gRPC Status Code Mapping"). */
+/**
+ * The gRPC status for an HTTP status, for answers of proxies that know nothing of gRPC (gRPC: "HTTP to gRPC Status Code
+ * Mapping").
+ */
 const ofHttpStatus: ReadonlyMap<string, Status> = new Map([
   ['400', Status.INTERNAL],
   ['401', Status.UNAUTHENTICATED],
@@ -24,7 +27,9 @@ const ofHttpStatus: ReadonlyMap<string, Status> = new Map([
   ['504', Status.UNAVAILABLE],
 ]);
 
-/** The first value of a field among names and values in turn, or undefined. */
+/**
+ * Returns the first value of a field, in a list that alternates names and values; undefined when the field is missing.
+ */
 export function fieldOf(fields: readonly string[], name: string): string | undefined {
   for (let at = 0; at < fields.length; at += 2) if (fields[at] === name) return fields[at + 1];
   return undefined;
@@ -40,8 +45,8 @@ export function metadataOfFields(fields: readonly string[]): Metadata {
 }
 
 /**
- * How a call ended, by the header block that ended the answer, or, where none did, by that which began it. Undefined: with
- * OK.
+ * Returns how a call ended, from the header block that ended the answer or, when none did, from the block that began
+ * it; undefined means with status OK.
  */
 export function failureOfFields(fields: readonly string[]): CallError | undefined {
   const code = fieldOf(fields, 'grpc-status');
@@ -57,11 +62,12 @@ export function failureOfFields(fields: readonly string[]): CallError | undefine
     const known = ofHttpStatus.get(httpStatus) ?? Status.UNKNOWN;
     return new CallError(known, `Received HTTP status code ${httpStatus}`, 'answered', metadata);
   }
-  // It was broken off, if politely: who does so to a stream that goes wrong may say why only after its end.
+  // The server closed the stream in order, but without a status: one that closes a failed stream may give its reason
+  // only after the end.
   return new CallError(Status.UNKNOWN, 'the answer ended without a status', 'lost', metadata);
 }
 
-/** gRPC over HTTP/2, "Status-Message": what is no such text is taken as it is. */
+/** Decodes grpc-message (gRPC over HTTP/2, "Status-Message"); a text that is not encoded is taken as it is. */
 function decodeMessage(text: string): string {
   try {
     return decodeURIComponent(text);
@@ -70,7 +76,7 @@ function decodeMessage(text: string): string {
   }
 }
 
-/** What the reset of a stream means (gRPC over HTTP/2, "Errors"). */
+/** Maps the reset of a stream to a failure (gRPC over HTTP/2, "Errors"). */
 export function failureOfReset(errorCode: number, isUnprocessed: boolean): CallError {
   if (isUnprocessed) return new CallError(Status.UNAVAILABLE, 'Stream refused by server', 'refused');
   switch (errorCode) {
@@ -79,7 +85,7 @@ export function failureOfReset(errorCode: number, isUnprocessed: boolean): CallE
     case ErrorCode.cancel:
       return new CallError(Status.CANCELLED, 'Call cancelled', 'lost');
     case ErrorCode.enhanceYourCalm:
-      // A node without memory resets what holds most, which may be a write that is under way.
+      // A node that runs out of memory resets the stream that holds the most, which may be a write under way.
       return new CallError(Status.RESOURCE_EXHAUSTED, 'Bandwidth exhausted or memory limit exceeded', 'lost');
     default:
       return new CallError(Status.INTERNAL, `Received RST_STREAM with code ${errorCode}`, 'lost');

@@ -15,22 +15,22 @@ export type FailureOrigin = 'neverSent' | 'refused' | 'lost' | 'answered' | 'unu
 
 const NOTHING: Metadata = new Map();
 
-/** A call that failed. The message is for a log: `code`, `details` and `origin` say what happened. */
+/** A call that failed. The message is for a log; `code`, `details` and `origin` are for programs. */
 export class CallError extends Error {
   override readonly name = 'CallError';
   constructor(
     readonly code: Status,
-    /** The server's own text, which may be empty, or what this side found. */
+    /** The server's own text, which may be empty, or this side's finding. */
     readonly details: string,
     readonly origin: FailureOrigin,
-    /** What the server sent with its status. */
+    /** The metadata that the server sent with its status. */
     readonly metadata: Metadata = NOTHING,
     options?: ErrorOptions,
   ) {
     super(`${code} ${Status[code] ?? ''}: ${details}`, options);
   }
 
-  /** The call certainly had no effect, whatever it asked for. */
+  /** True when the call certainly had no effect, whatever it asked for. */
   get wasNeverProcessed(): boolean {
     return this.origin === 'neverSent' || this.origin === 'refused';
   }

@@ -21,52 +21,58 @@ export interface Method<Request, Response> {
   readonly responseDeserialize: (bytes: Buffer) => Response;
 }
 
-/** What holds for one call. */
+/** Options for one call. */
 export interface CallOptions {
-  /** Sent with the call. Give the same object again where it holds the same: then it is encoded once. */
+  /** Metadata to send with the call. Give the same object again for the same content: then it is encoded only once. */
   readonly metadata?: Metadata | undefined;
-  /** Sent likewise, of what differs from call to call. */
+  /** Header fields to send that differ from call to call. */
   readonly varying?: readonly Field[];
-  /** When the call is given up, on the clock of `Date.now()`. Undefined: never. The server is told. */
+  /**
+   * The time at which the call is given up, in milliseconds on the clock of `Date.now()`; undefined means never. The
+   * server gets it as grpc-timeout.
+   */
   readonly deadline?: number | undefined;
-  /** Gives the call up. */
+  /** Cancels the call when it is aborted. */
   readonly signal?: AbortSignal | undefined;
-  /** What the server sends after an answer with status OK. */
+  /** Called with the trailers of an answer with status OK. */
   readonly onTrailers?: (trailers: Metadata) => void;
 }
 
-/** What a call needs of its channel. */
+/** The parts of its channel that a call uses. */
 export interface CallHost {
   readonly messageBytesMax: number;
-  /** The header fields of each call of a method with the same metadata. */
+  /** Returns the header fields that all calls of a method with the same metadata share. */
   fieldsOf(path: string, metadata: Metadata | undefined): readonly Field[];
   /** Begins the call as soon as there is a connection for it, or fails it. */
   submit(call: Call): void;
-  /** The call has ended while it waited for a connection. */
+  /** Forgets a call that has ended while it waited for a connection. */
   withdraw(call: Call): void;
 }
 
-/** Node's timers take no more. */
+/** The longest timeout of Node's timers. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
-/** grpc-timeout has eight digits. */
+/** The greatest number in grpc-timeout, which has eight digits. */
 const TIMEOUT_MAX = 99_999_999;
 const NO_FIELDS: readonly Field[] = [];
 
 /**
- * One call of any kind, from when it waits for a connection on until its status has come: headers, deadline, Status. How
- * a request is sent and what is done with messages is its subclass's.
+ * One call of any kind, from the moment at which it waits for a connection until its status has come. It handles
+ * headers, deadline and status; its subclasses send the request and take the messages.
  */
 export abstract class Call implements ClientStreamListener {
   protected readonly reader: MessageReader;
   readonly #host: CallHost;
   readonly #path: string;
   readonly #options: CallOptions;
-  /** The whole request is kept, and can be sent a second time where the server refused to begin with it. */
+  /**
+   * True while the whole request is kept, so that it can be sent a second time when the server refuses to begin with
+   * it.
+   */
   #mayBeSentAgain: boolean;
   #stream: ClientStream | undefined;
   #timer: NodeJS.Timeout | undefined;
   #encoding: string | undefined;
-  /** The header block that tells the status: the last one. */
+  /** The last header block that came, which carries the status in the end. */
   #fields: readonly string[] = [];
   #isEnded = false;
 
@@ -78,13 +84,13 @@ export abstract class Call implements ClientStreamListener {
     this.reader = new MessageReader(host.messageBytesMax);
   }
 
-  /** The stream is open: sends the request, or what there is of it. */
+  /** The stream is open: the subclass sends the request, or as much of it as there is. */
   protected abstract begun(stream: ClientStream): void;
 
-  /** Something of the answer's body has come; the reader has it. */
+  /** Bytes of the answer's body have come and are in the reader. */
   protected abstract received(): void;
 
-  /** The call has ended, for the only time. Undefined: with status OK. */
+  /** The call has ended, which happens once; undefined means with status OK. */
   protected abstract ended(failure: CallError | undefined): void;
 
   protected get stream(): ClientStream | undefined {
@@ -95,7 +101,7 @@ export abstract class Call implements ClientStreamListener {
     return this.#isEnded;
   }
 
-  /** For subclasses, once they are made. */
+  /** Starts the call. Subclasses call it at the end of their constructors. */
   protected start(): void {
     const { deadline, signal } = this.#options;
     if (signal?.aborted) {
@@ -124,12 +130,12 @@ export abstract class Call implements ClientStreamListener {
     this.begun(this.#stream);
   }
 
-  /** Gives the call up. What became of it nobody knows, unless it still waited for a connection. */
+  /** Cancels the call. Unless it still waited for a connection, the server may or may not have carried it out. */
   readonly cancel = (): void => {
     this.#giveUp(Status.CANCELLED, 'Cancelled on client');
   };
 
-  /** Ends a call that found no connection. */
+  /** Ends a call for which no connection could be made. */
   fail(failure: CallError): void {
     this.#end(failure);
   }
@@ -140,7 +146,7 @@ export abstract class Call implements ClientStreamListener {
     const isFirst = this.#fields.length === 0;
     this.#fields = fields;
     if (isLast || !isFirst) return;
-    // What follows of it is for people.
+    // The body of an HTTP error is a text for people.
     if (fieldOf(fields, ':status') !== '200') {
       this.#breakOff(failureOfFields(fields)!);
       return;
@@ -165,7 +171,7 @@ export abstract class Call implements ClientStreamListener {
 
   onReset(errorCode: number, isUnprocessed: boolean): void {
     if (isUnprocessed && this.#mayBeSentAgain) {
-      // Once, so that a server which refuses everything is not asked without end (gRPC: "transparent retries").
+      // Only once, so that a server which refuses everything is not asked forever (gRPC: "transparent retries").
       this.#mayBeSentAgain = false;
       this.#stream = undefined;
       this.#host.submit(this);
@@ -178,7 +184,10 @@ export abstract class Call implements ClientStreamListener {
 
   // ---- for subclasses
 
-  /** The next message that has come, or undefined. Throws a CallError where what came is none, and has then ended the call. */
+  /**
+   * Returns the next message that has come, or undefined. When the bytes form no message, it ends the call and throws
+   * the CallError.
+   */
   protected take(): ReceivedMessage | undefined {
     try {
       return this.reader.next();
@@ -188,7 +197,10 @@ export abstract class Call implements ClientStreamListener {
     }
   }
 
-  /** What a message holds; a promise where it is compressed. Throws and rejects as `take`. */
+  /**
+   * Returns the content of a message, as a promise when it is compressed. When it cannot be decompressed, it ends the
+   * call and rejects with the CallError.
+   */
   protected open(message: ReceivedMessage): Buffer | Promise<Buffer> {
     if (!message.isCompressed) return message.bytes;
     return decompress(this.#encoding, message.bytes, this.#host.messageBytesMax).catch((error: CallError) => {
@@ -197,14 +209,14 @@ export abstract class Call implements ClientStreamListener {
     });
   }
 
-  /** Ends the call for an answer that cannot be used. Gives the failure. */
+  /** Ends the call for an answer that cannot be used, and returns the failure. */
   protected unusable(code: Status, text: string, cause?: unknown): CallError {
     const failure = new CallError(code, text, 'unusable', undefined, { cause });
     this.#breakOff(failure);
     return failure;
   }
 
-  /** Makes a response of a message. Throws as `take`. */
+  /** Decodes a response from a message. When that fails, it ends the call and throws the CallError. */
   protected decode<Response>(bytes: Buffer, { responseDeserialize }: Method<never, Response>): Response {
     try {
       return responseDeserialize(bytes);
@@ -217,8 +229,8 @@ export abstract class Call implements ClientStreamListener {
     }
   }
 
-  /** Tells the caller what came with status OK. */
-  protected tellTrailers(): void {
+  /** Passes the trailers of an answer with status OK to the caller. */
+  protected reportTrailers(): void {
     this.#options.onTrailers?.(metadataOfFields(this.#fields));
   }
 
@@ -259,7 +271,10 @@ export abstract class Call implements ClientStreamListener {
   }
 }
 
-/** Whole milliseconds, or seconds where there are too many: rounded up, since this side ends the call in time. */
+/**
+ * Formats grpc-timeout: whole milliseconds, or seconds when those have too many digits. It rounds up, since this side
+ * ends the call at the exact time itself.
+ */
 function timeoutText(remainingMs: number): string {
   const wholeMs = Math.max(Math.ceil(remainingMs), 1);
   return wholeMs <= TIMEOUT_MAX ? `${wholeMs}m` : `${Math.min(Math.ceil(wholeMs / 1000), TIMEOUT_MAX)}S`;

@@ -10,21 +10,26 @@ import { SingleAnswerCall } from './single-answer-call.js';
 import { Status } from './status.js';
 import { parseTarget, type Target } from './target.js';
 
-/** Connections are looked at this often within the shorter of the two times that they may be silent for. */
+/** The number of looks at a connection within the shorter of `silenceMs` and `trialMs`. */
 const LOOKS_PER_SILENCE = 4;
 const LOOK_MS_MIN = 10;
-/** The pause before the next dial grows by this, up to its maximum (gRPC: "Connection Backoff Protocol"). */
+/**
+ * The factor by which the pause before the next dial grows, up to its maximum (gRPC: "Connection Backoff Protocol").
+ */
 const BACKOFF_FACTOR = 1.6;
-/** Each pause is longer or shorter by up to this part, so that clients of one server do not come at once. */
+/** Each pause is longer or shorter by up to this part, so that the clients of one server do not all come at once. */
 const BACKOFF_JITTER = 0.2;
 /**
- * How often a connection that the server leaves is tried with a ping of HTTP/2: it takes no call any more, and servers
- * with grpc-go's defaults end a connection at the third ping.
+ * The number of HTTP/2 pings that test a connection which the server is about to close. Such a connection takes no more
+ * calls, and servers with grpc-go's defaults close a connection at the third ping.
  */
 const PINGS_MAX = 2;
 
 const asItIs = (bytes: Buffer): Buffer => bytes;
-/** Any server answers this with a status alone, which no flow control holds back: there is no such service. */
+/**
+ * A call that tests a connection. There is no such service, so every server answers with a status alone, which no flow
+ * control holds back.
+ */
 const PING: Method<Buffer, Buffer> = {
   path: '/grpc.health.v1.Health/Check',
   requestSerialize: asItIs,
@@ -34,39 +39,41 @@ const PING_REQUEST = Buffer.from([0x0a, 4, ...Buffer.from('ping')]);
 const NO_METADATA: Metadata = new Map();
 
 export interface ChannelOptions extends SilenceLimits {
-  /** What is used for the next handshake. Undefined: no TLS. */
+  /** Returns the certificates for the next handshake; undefined means no TLS. */
   readonly tls: (() => ChannelTls) | undefined;
-  /** The name that certificates are checked against. Undefined: that of the target. */
+  /** The name that certificates are checked against; undefined means the target's host. */
   readonly serverName?: string | undefined;
-  /** A longer answer is RESOURCE_EXHAUSTED. Default: any is taken. */
+  /** The longest answer in bytes; a longer one fails with RESOURCE_EXHAUSTED. Without it every length is accepted. */
   readonly messageBytesMax?: number;
-  /** What the server may send on one call ahead of what is read. */
+  /** Bytes that the server may send on one call before they are read. */
   readonly windowBytes: number;
-  /** The pauses between dials that fail: the first, and the longest. Calls in a pause fail at once. */
+  /** The first and the longest pause between dials that fail, in milliseconds. Calls during a pause fail at once. */
   readonly backoffMsMin: number;
   readonly backoffMsMax: number;
-  /** A handshake failed on this side, or the other side ended the connection before it said anything. */
+  /** Called when a handshake failed on this side, or the other side closed the connection before it said anything. */
   readonly onHandshakeFailed?: (reason: string) => void;
 }
 
-/** A connection that is up. */
+/** A connection that is established. */
 interface Connected extends Link {
   readonly silence: Silence;
   pings: number;
 }
 
 /**
- * Calls of gRPC to one server, over one connection at a time, which is made when a call needs it. It does not trust the
- * network's silence: a connection that falls silent while a call waits is tried with a call that costs next to nothing,
- * and closed when not one byte comes back; calls on it fail as calls on a lost connection do. A connection that does not
- * come up within 3 s is given up. Certificates are those of the moment of each handshake.
+ * Makes gRPC calls to one server over one connection at a time, which it opens when a call needs it. It does not trust
+ * a silent network: when a connection is silent while a call waits, it tests the connection with a call that costs next
+ * to nothing, and closes it when not one byte comes back; the calls on it then fail as on any lost connection. It gives
+ * up a connection that is not established within 3 s. Each handshake uses the certificates of that moment.
  */
 export class Channel implements CallHost, DialListener {
   readonly messageBytesMax: number;
   readonly #target: Target;
   readonly #options: ChannelOptions;
   readonly #lookMs: number;
-  /** All that are up. New calls go to the current one; the others only end what a server that leaves still owes. */
+  /**
+   * All established connections. New calls go to the current one; on the others, the calls under way come to their end.
+   */
   readonly #links = new Map<Link, Connected>();
   #current: Connected | undefined;
   #dial: Dial | undefined;
@@ -74,15 +81,15 @@ export class Channel implements CallHost, DialListener {
   readonly #waiting = new Set<Call>();
   readonly #whoWantsConnection = new Set<(failure: CallError | undefined) => void>();
   #backoffMs: number;
-  /** No dial before this moment, on the clock of `performance.now()`. */
+  /** The time before which there is no dial, in milliseconds on the clock of `performance.now()`. */
   #dialAtMs = 0;
   #lastFailure: CallError | undefined;
   #isClosed = false;
   #timer: NodeJS.Timeout | undefined;
-  /** See `fieldsOf`: the fields of each method, per metadata. */
+  /** The header fields of each method by metadata, see `fieldsOf`. */
   readonly #fields = new WeakMap<Metadata, Map<string, readonly Field[]>>();
 
-  /** `target` is gRPC's: `host:port`, `unix:/path`. */
+  /** `target` is in the form of gRPC: `host:port` or `unix:/path`. */
   constructor(target: string, options: ChannelOptions) {
     this.#target = parseTarget(target);
     this.#options = options;
@@ -91,7 +98,7 @@ export class Channel implements CallHost, DialListener {
     this.#lookMs = Math.max(Math.min(options.silenceMs, options.trialMs) / LOOKS_PER_SILENCE, LOOK_MS_MIN);
   }
 
-  /** One request, one answer. Rejects with a CallError. */
+  /** Makes a call with one request and one answer. Rejects with a CallError. */
   async unary<Request, Response>(
     method: Method<Request, Response>,
     request: Request,
@@ -100,7 +107,7 @@ export class Channel implements CallHost, DialListener {
     return await new SingleAnswerCall(this, method, request, options).answer;
   }
 
-  /** One request, and answers to loop over. */
+  /** Makes a call with one request and a stream of answers, to loop over. */
   serverStream<Request, Response>(
     method: Method<Request, Response>,
     request: Request,
@@ -109,7 +116,7 @@ export class Channel implements CallHost, DialListener {
     return new ServerStreamCall(this, method, request, options);
   }
 
-  /** Requests that are written one after the other, and one answer. */
+  /** Makes a call with a stream of requests, which the caller writes one by one, and one answer. */
   clientStream<Request, Response>(
     method: Method<Request, Response>,
     options: CallOptions = {},
@@ -117,27 +124,27 @@ export class Channel implements CallHost, DialListener {
     return new SingleAnswerCall<Request, Response>(this, method, undefined, options);
   }
 
-  /** Resolves when there is a connection. Rejects with a CallError when there is none, or after `timeoutMs`. */
+  /** Resolves when there is a connection. Rejects with a CallError when none can be made, or after `timeoutMs`. */
   async ready(timeoutMs: number): Promise<void> {
     if (this.#current !== undefined) return;
     const unreachable = this.#whyNoDial();
     if (unreachable !== undefined) throw unreachable;
     await new Promise<void>((resolve, reject) => {
-      const told = (failure: CallError | undefined): void => {
+      const settle = (failure: CallError | undefined): void => {
         clearTimeout(timer);
-        this.#whoWantsConnection.delete(told);
+        this.#whoWantsConnection.delete(settle);
         if (failure === undefined) resolve();
         else reject(failure);
       };
       const timer = setTimeout(() => {
-        told(new CallError(Status.UNAVAILABLE, `no connection within ${timeoutMs} ms`, 'neverSent'));
+        settle(new CallError(Status.UNAVAILABLE, `no connection within ${timeoutMs} ms`, 'neverSent'));
       }, timeoutMs);
-      this.#whoWantsConnection.add(told);
+      this.#whoWantsConnection.add(settle);
       this.#startDial();
     });
   }
 
-  /** Calls under way go on; those that wait for a connection, and later ones, fail. */
+  /** Closes the channel: calls under way go on; those that wait for a connection, and later ones, fail. */
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -201,7 +208,7 @@ export class Channel implements CallHost, DialListener {
     const { silenceMs, trialMs } = this.#options;
     this.#current = { ...link, silence: new Silence({ silenceMs, trialMs }, this.#lookMs), pings: 0 };
     this.#links.set(link, this.#current);
-    for (const told of [...this.#whoWantsConnection]) told(undefined);
+    for (const settle of [...this.#whoWantsConnection]) settle(undefined);
     this.#serveWaiting();
   }
 
@@ -228,7 +235,7 @@ export class Channel implements CallHost, DialListener {
     this.#options.onHandshakeFailed?.(reason);
   }
 
-  /** Why no connection can be made now; undefined where one can, or is being made. */
+  /** Returns why no connection can be made now; undefined when one can, or is being made. */
   #whyNoDial(): CallError | undefined {
     if (this.#isClosed) return closed();
     return this.#dial === undefined && performance.now() < this.#dialAtMs ? this.#lastFailure : undefined;
@@ -258,7 +265,7 @@ export class Channel implements CallHost, DialListener {
   }
 
   #failWaiting(failure: CallError): void {
-    for (const told of [...this.#whoWantsConnection]) told(failure);
+    for (const settle of [...this.#whoWantsConnection]) settle(failure);
     for (const call of [...this.#waiting]) {
       this.#waiting.delete(call);
       call.fail(failure);
@@ -292,7 +299,7 @@ export class Channel implements CallHost, DialListener {
     this.#timer = undefined;
   }
 
-  /** Asks for a sign of life. */
+  /** Tests a connection with a call or, when it takes no call, with a ping. */
   #try(link: Connected): void {
     if (link.connection.hasRoom) {
       const options: CallOptions = { deadline: Date.now() + this.#options.trialMs };

@@ -1,16 +1,19 @@
 import { CallError } from './call-error.js';
 import { Status } from './status.js';
 
-/** What servers may compress their answers with, as grpc-accept-encoding says it. */
+/** The compressions that servers may use for their answers, in the form of grpc-accept-encoding. */
 export const ACCEPTED_ENCODINGS = 'identity,deflate,gzip';
 
-/** The message of a compressed one. Rejects with a CallError. */
+/**
+ * Decompresses a message of an answer. Rejects with a CallError when the encoding is unknown, the bytes are damaged, or
+ * the message is longer than `messageBytesMax`.
+ */
 export async function decompress(
   encoding: string | undefined,
   bytes: Buffer,
   messageBytesMax: number,
 ): Promise<Buffer> {
-  // Most answers are plain, and most programs that ask for little never see a compressed one.
+  // Loaded late, since most answers are not compressed.
   const { gunzip, inflate } = await import('node:zlib');
   const algorithm = encoding === 'gzip' ? gunzip : encoding === 'deflate' ? inflate : undefined;
   if (algorithm === undefined) {

@@ -4,54 +4,57 @@ import { CallError } from './call-error.js';
 import { Status } from './status.js';
 import type { Target } from './target.js';
 
-/** The system alone would try a first packet again for two minutes. */
+/** Milliseconds to wait for TCP. Left alone, the system would repeat the first packet for two minutes. */
 const CONNECT_MS_MAX = 3_000;
-/** TLS, and HTTP/2's SETTINGS, are there by then, or never. */
+/** Milliseconds to wait for TLS and for HTTP/2's SETTINGS: a server that has not sent them by then never will. */
 const HANDSHAKE_MS_MAX = 3_000;
-/** A host's next address is tried when one has not answered for so long: more than a round trip around the world. */
+/** Milliseconds after which a host's next address is tried: more than a round trip around the world. */
 const ADDRESS_MS_MAX = 1_000;
 
-/** Certificates in PEM. */
+/** Certificates in PEM, and whether to check those of the server. */
 export interface ChannelTls {
-  /** The authorities to trust. Undefined: those that Node.js trusts. */
+  /** The authorities to trust; undefined means those that Node.js trusts. */
   readonly ca?: Buffer | undefined;
-  /** What this side shows, with its key. */
+  /** The certificate that this side shows; `key` is its private key. */
   readonly cert?: Buffer | undefined;
   readonly key?: Buffer | undefined;
-  /** Believe any certificate: for trials only. */
+  /** True accepts any certificate, which is for experiments only. */
   readonly isVerificationSkipped?: boolean;
 }
 
 export interface DialOptions {
   readonly target: Target;
-  /** What is used for the next handshake. Undefined: no TLS. */
+  /** Returns the certificates for the next handshake; undefined means no TLS. */
   readonly tls: (() => ChannelTls) | undefined;
-  /** The name that the certificate is checked against. Undefined: the target's host. */
+  /** The name that the server's certificate is checked against; undefined means the target's host. */
   readonly serverName: string | undefined;
   /** See `ClientConnectionOptions.streamWindowBytes`. */
   readonly streamWindowBytes: number;
 }
 
-/** A connection that came about. */
+/** A connection that is established. */
 export interface Link {
   readonly connection: ClientConnection;
-  /** What it stands on, below TLS: its counters show what really came and left. */
+  /** The TCP or Unix socket below TLS. Its counters show the bytes that really came and left. */
   readonly socket: Socket;
 }
 
-/** What becomes of a connection. Of `onUp` and `onFailed` one comes, once; `onChange` and `onDown` only after `onUp`. */
+/**
+ * Learns what becomes of a connection. Either `onUp` or `onFailed` is called, once; `onChange` and `onDown` only after
+ * `onUp`.
+ */
 export interface DialListener {
   onUp(link: Link): void;
-  /** There is no connection: a call that waits for it was never sent. */
+  /** There is no connection, so a call that waits for it was never sent. */
   onFailed(failure: CallError): void;
   /** See `ClientConnectionOptions.onChange`. */
   onChange(link: Link): void;
   onDown(link: Link): void;
-  /** TLS failed on this side, or the other side ended the connection before it said anything. */
+  /** TLS failed on this side, or the other side closed the connection before it said anything. */
   onHandshakeFailed(reason: string): void;
 }
 
-/** Makes one connection: TCP or a Unix socket, TLS where it is wanted, HTTP/2 up to the server's SETTINGS. */
+/** Makes one connection: TCP or a Unix socket, TLS if it is configured, then HTTP/2 up to the server's SETTINGS. */
 export class Dial {
   readonly #options: DialOptions;
   readonly #listener: DialListener;
@@ -75,7 +78,7 @@ export class Dial {
       );
     }, CONNECT_MS_MAX);
     this.#raw.on('error', (error) => this.#fail(error));
-    // Whoever stands on it, and knows more, comes first.
+    // Deferred, so that the layers above the socket, which know more, report the error first.
     this.#raw.on('close', () => setImmediate(() => this.#handshakeFailed(hungUp())));
     this.#raw.once('connect', () => {
       clearTimeout(this.#timer);
@@ -87,13 +90,13 @@ export class Dial {
     });
   }
 
-  /** Nobody wants the connection any more. */
+  /** Gives the connection up while it is being made. */
   cancel(): void {
     if (this.#link === undefined) this.#end();
   }
 
   async #secure(tls: () => ChannelTls): Promise<void> {
-    // Most who do without TLS never load it.
+    // Loaded late, since most programs that do without TLS never need it.
     const { connect } = await import('node:tls');
     if (this.#isOver) return;
     try {
@@ -101,7 +104,7 @@ export class Dial {
       const name = this.#options.serverName ?? this.#options.target.host;
       const socket = connect({
         socket: this.#raw,
-        // What the certificate is checked against; a server name may not be an address (RFC 6066, 3).
+        // The name that the certificate is checked against. A server name may not be an address (RFC 6066, 3).
         host: name,
         ...(isIP(name) === 0 && { servername: name }),
         ca,
@@ -116,7 +119,7 @@ export class Dial {
         if (!this.#isOver) this.#connect(socket);
       });
     } catch (error) {
-      // The certificates that are to be used are none.
+      // The configured certificates cannot be read.
       this.#handshakeFailed(error as Error);
     }
   }
@@ -137,7 +140,7 @@ export class Dial {
       onClose: (cause) => {
         if (this.#link !== undefined) this.#listener.onDown(this.#link);
         else if (socket === this.#raw) this.#fail(cause ?? hungUp());
-        // A server that does not like this side's certificate says so after the handshake, in TLS 1.3, or just hangs up.
+        // In TLS 1.3 a server that refuses this side's certificate says so after the handshake, or just hangs up.
         else
           this.#handshakeFailed(
             cause ?? new Error('the other side hung up: it may not take the certificate that is shown to it'),
@@ -178,7 +181,7 @@ function failureOf(cause: NodeJS.ErrnoException, { authority }: Target): CallErr
   return new CallError(Status.UNAVAILABLE, text, 'neverSent', undefined, { cause });
 }
 
-/** A host with several addresses fails with an error of each. */
+/** Joins the errors of a host with several addresses, which fails with one of each. */
 function textOf(error: Error): string {
   return error instanceof AggregateError ? error.errors.map(textOf).join('; ') : error.message;
 }

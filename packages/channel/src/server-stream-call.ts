@@ -5,8 +5,9 @@ import { framedMessage } from './framed-message.js';
 import { Status } from './status.js';
 
 /**
- * A call with one request and many answers, each taken when it is asked for: a server that is ahead of the reader by a
- * window is held up. Leaving a loop over it gives the call up. It ends with a CallError after what had come before.
+ * A call with one request and a stream of answers, which the caller takes one by one. The server may be ahead of the
+ * reader by one window, and then has to wait. Leaving a loop over the call cancels it. After the answers that had come,
+ * it ends or throws a CallError.
  */
 export class ServerStreamCall<Request, Response>
   extends Call
@@ -15,10 +16,10 @@ export class ServerStreamCall<Request, Response>
   readonly #method: Method<Request, Response>;
   readonly #request: readonly Buffer[];
   #failure: CallError | undefined;
-  /** The reader wants no more, or has been told of the end. */
+  /** The reader has left, or has seen the end. */
   #isOver = false;
   #wake: (() => void) | undefined;
-  /** Bytes of a message that is not whole which were given back to the server's window. */
+  /** Bytes of an incomplete message that were already given back to the server's window. */
   #prepaidBytes = 0;
 
   constructor(host: CallHost, method: Method<Request, Response>, request: Request, options: CallOptions) {
@@ -32,7 +33,7 @@ export class ServerStreamCall<Request, Response>
     return this;
   }
 
-  /** One at a time. Rejects with a CallError, once. */
+  /** Returns the next answer; the caller awaits one at a time. Rejects once, with a CallError, when the call fails. */
   async next(): Promise<IteratorResult<Response, undefined>> {
     try {
       while (!this.#isOver) {
@@ -73,13 +74,13 @@ export class ServerStreamCall<Request, Response>
   }
 
   protected ended(failure: CallError | undefined): void {
-    // A message that was cut off is no message, and what came of the stream is not all of it.
+    // Bytes after the last complete message mean that the stream was cut off.
     this.#failure =
       failure ??
       (this.reader.isEmpty || this.reader.hasNext
         ? undefined
         : this.unusable(Status.INTERNAL, 'the answer is cut off'));
-    if (failure === undefined) this.tellTrailers();
+    if (failure === undefined) this.reportTrailers();
     this.#awaken();
   }
 
@@ -92,7 +93,10 @@ export class ServerStreamCall<Request, Response>
     return message;
   }
 
-  /** The reader waits for a message, which may be longer than a window: what has come of it is given back in advance. */
+  /**
+   * Gives the window back for an incomplete message while the reader waits for it, since the message may be longer than
+   * the window.
+   */
   #prepayAll(): void {
     this.#prepaidBytes += this.stream?.consumeAll() ?? 0;
   }

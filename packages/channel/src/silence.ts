@@ -1,23 +1,25 @@
-/** What is to be done about a connection. */
+/** The verdict on a connection: leave it alone, test it with a call, or close it. */
 export type SilenceVerdict = 'alive' | 'try' | 'dead';
 
 /**
- * As much more that the system took to send since the last look shows that the other side acknowledges what is sent: a
- * long upload over a slow link has nothing to read for longer than a connection may be silent.
+ * When the system has sent at least this many bytes since the last look, the other side acknowledges what is sent.
+ * Otherwise a long upload over a slow link would look silent, since nothing comes back for a long time.
  */
 const PROGRESS_BYTES_MIN = 16 * 1024;
 
-/** How long a connection may say nothing. */
+/** Limits for the time that a connection may be silent. */
 export interface SilenceLimits {
-  /** A connection on which nothing came for so long, while a call waits, is tried with a call; 0: never. */
+  /**
+   * Milliseconds without a byte, while a call waits, after which the connection is tested with a call; 0 means never.
+   */
   readonly silenceMs: number;
-  /** How long that trial may take. When it is over without a single byte, the connection is closed. */
+  /** Milliseconds that the test may take. When it ends without a single byte, the connection is closed. */
   readonly trialMs: number;
 }
 
 /**
- * Finds a connection that has fallen silent, by the counters of its socket. It counts looks and not time: a process that
- * was held up itself has not listened meanwhile.
+ * Detects a silent connection by the counters of its socket. It counts looks and not time: a process that was itself
+ * suspended was not listening meanwhile.
  */
 export class Silence {
   readonly #limits: SilenceLimits;
@@ -26,13 +28,13 @@ export class Silence {
   #sentBytes = 0;
   #silentLooks = 0;
 
-  /** @param lookMs how often `look` is called. */
+  /** `lookMs` is the number of milliseconds between two calls of `look`. */
   constructor(limits: SilenceLimits, lookMs: number) {
     this.#limits = limits;
     this.#lookMs = lookMs;
   }
 
-  /** Takes how much came and left so far. Says `try` once in each silence. */
+  /** Compares the socket's counters with those of the last look. Returns `try` once in each silence. */
   look(receivedBytes: number, sentBytes: number): SilenceVerdict {
     const isAlive =
       receivedBytes !== this.#receivedBytes || sentBytes - this.#sentBytes >= PROGRESS_BYTES_MIN;
@@ -46,7 +48,7 @@ export class Silence {
     return silentMs >= silenceMs && silentMs - this.#lookMs < silenceMs ? 'try' : 'alive';
   }
 
-  /** Nobody waits for anything: what follows is no silence. */
+  /** Starts over, when no call waits: the time until the next call is no silence. */
   reset(): void {
     this.#silentLooks = 0;
   }

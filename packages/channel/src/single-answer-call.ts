@@ -4,14 +4,14 @@ import type { CallError } from './call-error.js';
 import { framedMessage } from './framed-message.js';
 import { Status } from './status.js';
 
-/** A call with one answer, and one request, or many that are sent at the pace of the server. */
+/** A call with one answer and with one request, or with a stream of requests that are sent at the server's pace. */
 export class SingleAnswerCall<Request, Response> extends Call {
-  /** Rejects with a CallError. */
+  /** The answer. Rejects with a CallError. */
   readonly answer: Promise<Response>;
   readonly #method: Method<Request, Response>;
-  /** What of the request is to be sent when there is a stream. */
+  /** The part of the request to send when there is a stream. */
   #unsent: Buffer[] = [];
-  /** That is all of it, and may have to be sent again. */
+  /** True when `#unsent` holds the whole request and is kept, since it may have to be sent again. */
   readonly #isKept: boolean;
   #isRequestWhole: boolean;
   #message: ReceivedMessage | undefined;
@@ -19,7 +19,9 @@ export class SingleAnswerCall<Request, Response> extends Call {
   #reject!: (failure: CallError) => void;
   #onDrain: (() => void) | undefined;
 
-  /** @param request undefined: it is written piece by piece. Throws what its serializer throws. */
+  /**
+   * `request` is undefined when the caller writes the requests one by one. Throws what the method's serializer throws.
+   */
   constructor(
     host: CallHost,
     method: Method<Request, Response>,
@@ -35,12 +37,12 @@ export class SingleAnswerCall<Request, Response> extends Call {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    // Whoever still writes looks at the answer later.
+    // A caller that is still writing awaits the answer later.
     if (!this.#isKept) this.answer.catch(() => undefined);
     this.start();
   }
 
-  /** Adds a message to the request. False: wait for `drained` before the next. */
+  /** Adds a message to the request. Returns false when the caller should await `drained` before the next one. */
   write(message: Request): boolean {
     if (this.isEnded) return true;
     const pieces = framedMessage(this.#method.requestSerialize(message));
@@ -53,7 +55,7 @@ export class SingleAnswerCall<Request, Response> extends Call {
     return !stream.isCongested;
   }
 
-  /** Resolves when more of the request is welcome, or nobody takes it any more. */
+  /** Resolves when more of the request is welcome, or the call has ended. */
   drained(): Promise<void> {
     return new Promise((resolve) => {
       if (this.isEnded) resolve();
@@ -62,7 +64,7 @@ export class SingleAnswerCall<Request, Response> extends Call {
     });
   }
 
-  /** The request is whole. */
+  /** Ends the request. */
   endRequest(): void {
     this.#isRequestWhole = true;
     this.stream?.endRequest();
@@ -83,7 +85,7 @@ export class SingleAnswerCall<Request, Response> extends Call {
         this.#message = message;
       }
     } catch {
-      // The call has ended with it.
+      // `unusable` and `take` have ended the call already.
       return;
     }
     this.stream?.consumeAll();
@@ -113,7 +115,7 @@ export class SingleAnswerCall<Request, Response> extends Call {
   #finish(bytes: Buffer): void {
     try {
       const response = this.decode(bytes, this.#method);
-      this.tellTrailers();
+      this.reportTrailers();
       this.#resolve(response);
     } catch (failure) {
       this.#reject(failure as CallError);

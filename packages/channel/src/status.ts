@@ -1,6 +1,6 @@
 /**
- * gRPC status codes. The name is that of the enumeration of @grpc/grpc-js, so that TypeScript takes a code of one for a
- * code of the other: programs that use both compare and pass them on.
+ * The gRPC status codes. The enumeration has the same name as that of @grpc/grpc-js, so that TypeScript accepts a code
+ * of one as a code of the other, and programs that use both can compare them and pass them on.
  */
 export enum Status {
   OK = 0,

@@ -1,8 +1,8 @@
-/** Goes after "it". */
+/** Text for a server that does not answer; its subject "it" comes before. */
 export const NO_ANSWER =
   'does not answer: see whether it runs, and whether a firewall drops what is sent to it';
 
-/** What the system's codes for a connection that does not come about mean to an operator. */
+/** Explains to an operator the system's codes for a connection that could not be made. */
 export const systemErrors: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'nothing listens there: start the node',
   ENOENT: 'there is no such socket: start the node',

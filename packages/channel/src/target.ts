@@ -1,16 +1,16 @@
-/** Where a server is. */
+/** The address of a server. */
 export interface Target {
-  /** A Unix socket's path, or undefined. */
+  /** The path of a Unix socket; undefined for TCP. */
   readonly path: string | undefined;
   readonly host: string;
   readonly port: number;
-  /** What calls name it, as HTTP's `:authority`. */
+  /** The name of the server in calls, HTTP's `:authority`. */
   readonly authority: string;
 }
 
 const HTTPS_PORT = 443;
 
-/** Takes `host:port`, `host`, `[address]:port` or `unix:/path`. */
+/** Parses `host:port`, `host`, `[address]:port` or `unix:/path`. Without a port it is 443. */
 export function parseTarget(text: string): Target {
   if (text.startsWith('unix:')) {
     return { path: text.slice('unix:'.length), host: 'localhost', port: 0, authority: 'localhost' };
