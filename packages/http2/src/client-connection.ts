@@ -27,31 +27,41 @@ import { type Field, HpackEncoder } from './hpack-encoder.js';
 import { OutgoingFrames } from './outgoing-frames.js';
 import { StreamTable } from './stream-table.js';
 
-/** What all streams together may receive before the next WINDOW_UPDATE: it is given back at once, each stream's is not. */
+/**
+ * Bytes that all streams together may receive before the next WINDOW_UPDATE, which follows at once; the window of each
+ * stream does not.
+ */
 const CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024;
-/** What an answer's headers may take encoded, frames included: past that the connection is closed. */
+/** The most bytes of an answer's encoded headers, with their frames; beyond that the connection is closed. */
 const HEADER_BLOCK_BYTES_MAX = 64 * 1024;
-/** Frames up to this together leave in one buffer, and when there are as many they leave. */
+/** Frames of up to this many bytes together leave in one buffer, and with this many they leave at once. */
 const COALESCED_BYTES_MAX = 256 * 1024;
-/** What waits in the socket when a server that asks for answers of the connection, and reads none, is left. */
+/**
+ * The bytes waiting in the socket at which the connection is closed: the server keeps asking for acknowledgements and
+ * reads none.
+ */
 const BACKLOG_BYTES_MAX = 64 * 1024 * 1024;
 const STREAM_ID_MAX = 2 ** 31 - 1;
 const EMPTY = Buffer.alloc(0);
 
 export interface ClientConnectionOptions {
-  /** What one stream may receive that is not consumed, see `ClientStream.consume`. */
+  /** Bytes that one stream may receive before they are consumed, see `ClientStream.consume`. */
   readonly streamWindowBytes: number;
-  /** The server's SETTINGS have come: streams can be opened. */
+  /** Called when the server's SETTINGS have come, so that streams can be opened. */
   readonly onReady: () => void;
-  /** A stream may be opened again, see `hasRoom`, or never more, see `isLeaving`. */
+  /** Called when a stream can be opened again, see `hasRoom`, or never more, see `isLeaving`. */
   readonly onChange: () => void;
-  /** The connection is gone, and every stream has been told. `cause` is undefined where the other side just closed it. */
+  /**
+   * Called when the connection is gone, after the listeners of all streams. `cause` is undefined when the other side
+   * just closed it.
+   */
   readonly onClose: (cause: Error | undefined) => void;
 }
 
 /**
- * The client side of one HTTP/2 connection (RFC 9113), without what gRPC has no use for: pushing, priorities, frames
- * larger than the default. It reads frames in place, and all that one turn of the event loop sends leaves in one write.
+ * The client side of one HTTP/2 connection (RFC 9113), without the parts that gRPC does not use: pushing, priorities,
+ * frames larger than the default. It reads frames in place, and sends everything of one turn of the event loop in one
+ * write.
  */
 export class ClientConnection implements ClientStreamHost {
   readonly #socket: Socket;
@@ -60,14 +70,14 @@ export class ClientConnection implements ClientStreamHost {
   readonly #headers = new HeaderListReader();
   readonly #encoder = new HpackEncoder();
   readonly #streams = new StreamTable<ClientStream>();
-  /** Those that have something to send, and wait for the connection. */
+  /** Streams that wait for the connection's window or for the socket. */
   readonly #waiting = new Set<ClientStream>();
   #nextId = 1;
   #isReady = false;
   #isLeaving = false;
   #isClosed = false;
   #streamsMax = Number.POSITIVE_INFINITY;
-  /** The header block that CONTINUATION frames must complete before anything else may come. */
+  /** The header block that CONTINUATION frames must complete before any other frame may come. */
   #openBlock:
     | { readonly streamId: number; readonly isLast: boolean; readonly parts: Buffer[]; costBytes: number }
     | undefined;
@@ -75,11 +85,11 @@ export class ClientConnection implements ClientStreamHost {
   #streamSendWindowBytes = INITIAL_WINDOW_SIZE_BYTES;
   #receiveWindowBytes = CONNECTION_WINDOW_BYTES;
   readonly #outgoing = new OutgoingFrames();
-  /** What is to be sent will be, before the event loop goes on. */
+  /** True when a flush is scheduled before the event loop goes on. */
   #isFlushing = false;
   #cause: Error | undefined;
 
-  /** @param socket is connected, and secured where there is TLS. */
+  /** `socket` must be connected and, with TLS, secured. */
   constructor(socket: Socket, options: ClientConnectionOptions) {
     this.#socket = socket;
     this.#options = options;
@@ -104,25 +114,24 @@ export class ClientConnection implements ClientStreamHost {
     this.#write(encodeWindowUpdate(0, CONNECTION_WINDOW_BYTES - INITIAL_WINDOW_SIZE_BYTES));
   }
 
-  /** No stream can be opened any more: one side has said so, or the connection is gone. */
+  /** True when no stream can be opened any more: one side has said so, or the connection is gone. */
   get isLeaving(): boolean {
     return this.#isLeaving || this.#isClosed;
   }
 
-  /** A stream can be opened now. */
+  /** True when a stream can be opened now. */
   get hasRoom(): boolean {
     return this.#isReady && !this.isLeaving && this.#streams.size < this.#streamsMax;
   }
 
-  /** Streams that have not ended. */
+  /** The number of streams that have not ended. */
   get streamCount(): number {
     return this.#streams.size;
   }
 
   /**
-   * Begins a request; only where there is room. The process is kept alive by streams, and not by the connection.
-   *
-   * @param constant see `HpackEncoder.encode`, as is `varying`.
+   * Begins a request. Throws an Error when there is no room, see `hasRoom`. Open streams keep the process alive; the
+   * connection alone does not. For `constant` and `varying` see `HpackEncoder.encode`.
    */
   open(constant: readonly Field[], varying: readonly Field[], listener: ClientStreamListener): ClientStream {
     if (!this.hasRoom) throw new Error('HTTP/2: a stream is opened where there is no room for it');
@@ -142,12 +151,12 @@ export class ClientConnection implements ClientStreamHost {
     return stream;
   }
 
-  /** Asks the other side for a sign of life. */
+  /** Sends a PING, so that the other side gives a sign of life. */
   ping(): void {
     this.#write(encodeFrame(FrameType.ping, 0, 0, Buffer.alloc(8)));
   }
 
-  /** Opens no stream any more, and ends the connection when those that are open have ended. */
+  /** Opens no more streams, and ends the connection when the open ones have ended. */
   leave(): void {
     if (this.isLeaving) return;
     this.#isLeaving = true;
@@ -167,7 +176,7 @@ export class ClientConnection implements ClientStreamHost {
     try {
       this.#reader.push(chunk);
     } catch (error) {
-      // Anything else is a broken invariant of ours.
+      // Any other error is a broken invariant of ours.
       if (!(error instanceof ConnectionError)) throw error;
       this.#cause = error;
       const payload = Buffer.alloc(8);
@@ -247,7 +256,7 @@ export class ClientConnection implements ClientStreamHost {
         return;
       case FrameType.pushPromise:
         throw protocolError('a push that was not allowed');
-      // PRIORITY means nothing here, and what is unknown is ignored (RFC 9113, 5.5).
+      // PRIORITY has no meaning here, and unknown frames are ignored (RFC 9113, 5.5).
       default:
         return;
     }
@@ -268,7 +277,7 @@ export class ClientConnection implements ClientStreamHost {
   }
 
   #onHeaders(streamId: number, isLast: boolean, bytes: Buffer, start: number, end: number): void {
-    // Also where nobody waits for it: each block may change the table.
+    // Every block must be decoded, even of a stream that is gone: it may change the table.
     const { headers, sizeBytes } = this.#readHeaders(bytes, start, end);
     const stream = this.#streams.get(streamId);
     if (stream === undefined) return;
@@ -278,7 +287,7 @@ export class ClientConnection implements ClientStreamHost {
       return;
     }
     if (isInformational) return;
-    // What follows the body ends the answer (RFC 9113, 8.1).
+    // A second block comes after the body and ends the answer (RFC 9113, 8.1).
     if (stream.isAnswered && !isLast) {
       this.#breakOff(stream, ErrorCode.protocolError);
       return;
@@ -314,7 +323,7 @@ export class ClientConnection implements ClientStreamHost {
       this.#receiveWindowBytes = CONNECTION_WINDOW_BYTES;
     }
     const stream = this.#streams.get(streamId);
-    // It was given up while this was on its way.
+    // The stream was given up while this frame was on its way.
     if (stream === undefined) return;
     if (!stream.isAnswered) {
       this.#breakOff(stream, ErrorCode.protocolError);
@@ -330,7 +339,7 @@ export class ClientConnection implements ClientStreamHost {
     if (isLast && !stream.isClosed) this.#answered(stream);
   }
 
-  /** The answer is complete. What is left of the request nobody wants. */
+  /** Ends a stream whose answer is complete, and resets it when the request was not sent completely. */
   #answered(stream: ClientStream): void {
     if (stream.isClosed) return;
     if (!stream.isSent) this.#writeReset(stream.id, ErrorCode.cancel);
@@ -377,7 +386,10 @@ export class ClientConnection implements ClientStreamHost {
     } else if (!hadRoom && this.hasRoom) this.#options.onChange();
   }
 
-  /** The new size counts for streams that are open too, whose windows may become negative (RFC 9113, 6.9.2). */
+  /**
+   * Applies a new initial window size. It also changes the windows of open streams, which may become negative (RFC
+   * 9113, 6.9.2).
+   */
   #changeWindows(difference: number): void {
     if (difference === 0) return;
     this.#streamSendWindowBytes += difference;
@@ -406,7 +418,10 @@ export class ClientConnection implements ClientStreamHost {
     else stream.flush();
   }
 
-  /** Streams above the last that the server names were not and will not be processed (RFC 9113, 6.8). */
+  /**
+   * Handles GOAWAY: the server has not processed and will not process streams above the last that it names (RFC 9113,
+   * 6.8).
+   */
   #onGoAway(lastStreamId: number): void {
     const wasLeaving = this.isLeaving;
     this.#isLeaving = true;
@@ -419,7 +434,7 @@ export class ClientConnection implements ClientStreamHost {
     this.#endWhenIdle();
   }
 
-  /** The server broke the rules of one stream (RFC 9113, 5.4.2). */
+  /** Resets a stream after the server broke the rules of that stream (RFC 9113, 5.4.2). */
   #breakOff(stream: ClientStream, errorCode: number): void {
     this.#writeReset(stream.id, errorCode);
     this.#forget(stream);
@@ -461,7 +476,10 @@ export class ClientConnection implements ClientStreamHost {
     this.#afterForgotten();
   }
 
-  /** Each in its turn, as far as the window reaches; who is not done is the last again. */
+  /**
+   * Lets each waiting stream send in turn, as far as the window reaches; a stream that is not done goes to the end of
+   * the line.
+   */
   #serveWaiting(): void {
     for (const stream of this.#waiting) {
       if (this.allowedBytes <= 0) return;
@@ -485,11 +503,11 @@ export class ClientConnection implements ClientStreamHost {
   #endWhenIdle(): void {
     if (!this.#isLeaving || this.#streams.size > 0) return;
     this.#flush();
-    // What the other side might still say concerns no stream.
+    // Whatever the other side still sends concerns no stream.
     this.#socket.destroySoon();
   }
 
-  /** A block longer than a frame goes on in CONTINUATION frames (RFC 9113, 6.10). */
+  /** Writes a header block. A block longer than a frame continues in CONTINUATION frames (RFC 9113, 6.10). */
   #writeHeaders(streamId: number, block: Buffer): void {
     let type: number = FrameType.headers;
     for (let at = 0; at === 0 || at < block.length; at += FRAME_PAYLOAD_SIZE_BYTES_MAX) {
@@ -506,7 +524,10 @@ export class ClientConnection implements ClientStreamHost {
     this.#write(encodeFrame(FrameType.resetStream, 0, streamId, payload));
   }
 
-  /** Writes what the server asks for as often as it likes. */
+  /**
+   * Writes an acknowledgement. Throws ConnectionError when too many of them wait unread: the server decides how many
+   * there are.
+   */
   #acknowledge(frame: Buffer): void {
     if (this.#socket.writableLength > BACKLOG_BYTES_MAX) {
       throw new ConnectionError(ErrorCode.enhanceYourCalm, 'answers are asked for and not read');
@@ -520,12 +541,13 @@ export class ClientConnection implements ClientStreamHost {
   }
 
   #flushSoon(): void {
-    // All that is sent before the event loop goes on shares one write.
+    // All frames until the event loop goes on leave in one write.
     if (!this.#isFlushing) {
       this.#isFlushing = true;
       process.nextTick(this.#flush);
     }
-    // Whoever produces without end must see soon that the peer is slower, even if it never lets the loop go on.
+    // A caller that produces without pause must see soon that the peer is slower, even when it never lets the loop go
+    // on.
     if (this.#outgoing.sizeBytes >= COALESCED_BYTES_MAX) this.#flush();
   }
 
@@ -533,7 +555,7 @@ export class ClientConnection implements ClientStreamHost {
     this.#isFlushing = false;
     if (this.#outgoing.sizeBytes === 0) return;
     const pieces = this.#outgoing.take();
-    // After the end nobody hears it.
+    // After the end of the connection the frames are dropped.
     if (!this.#socket.writable) return;
     if (pieces.length > 1) this.#socket.cork();
     for (const piece of pieces) this.#socket.write(piece);

@@ -2,35 +2,41 @@ import { ConnectionError, ErrorCode } from './errors.js';
 import { recentStandstillMs } from './standstill.js';
 
 /**
- * How often a client may make this side work for nothing (rapid reset, CVE-2023-44487), and how often more each
- * second: nghttp2's numbers. A request that is answered makes good for one.
+ * The number of times that a client may cause work in vain (rapid reset, CVE-2023-44487), and by how much that grows
+ * each second: nghttp2's numbers. A request that is answered adds one, too.
  */
 const PATIENCE_MAX = 1000;
 const PATIENCE_PER_SECOND = 33;
-/** Frames that carry nothing and change nothing, in a row. */
+/** The most frames in a row that carry nothing and change nothing. */
 const IDLE_FRAMES_MAX = 1000;
-/** Resets of answered streams that may still come, at most. */
+/** The most resets of answered streams that may still come. */
 const RESETS_DUE_MAX = 100_000;
 
 /**
- * A stream that has lived so long before the client resets it counts as no work for nothing: it took one of the streams
- * that the client may have open, as any request does, and clients cancel what takes too long.
+ * Milliseconds after which a reset is not held against the client. The stream took one of those that the client may
+ * have open, as any request does, and clients cancel calls that take too long.
  */
 const RAPID_MS = 100;
-/** Likewise, with a deadline of its own from here on: what is shorter passes before any server could answer. */
+/**
+ * The least deadline in milliseconds that excuses an earlier reset. A shorter one passes before any server could
+ * answer.
+ */
 const DEADLINE_MS_MIN = 10;
 
-/** What is asked of a stream that its client resets: when it came, and how long the client wanted to wait, in milliseconds. */
+/**
+ * The properties by which the reset of a stream is judged: when its request came, and how long the client wanted to
+ * wait, in milliseconds.
+ */
 interface ResetStream {
   readonly openedAtMs: number;
   readonly timeoutMs: number | undefined;
 }
 
-/** Bounds the work that one client may cause for nothing. Each method throws a ConnectionError once that is spent. */
+/** Limits the work that one client may cause in vain. Each method throws a ConnectionError once the budget is spent. */
 export class ClientPatience {
   #left = PATIENCE_MAX;
   #idleFrames = 0;
-  /** Streams that were answered, and that the client may still reset without having known. */
+  /** The number of answered streams that the client may still reset, not knowing that they were answered. */
   #resetsDue = 0;
 
   /** Charges the client for work that it caused and then cancelled, or that its errors caused. */
@@ -45,33 +51,36 @@ export class ClientPatience {
     }
   }
 
-  /** A frame carried something: idle ones are counted anew. */
+  /** Ends a row of idle frames, after a frame that carried something. */
   endIdleFrames(): void {
     this.#idleFrames = 0;
   }
 
-  /** A request was answered: that makes good for one that was not, and the client may reset it without having known. */
+  /**
+   * Counts an answered request: it makes up for one that was not, and the client may still reset it, not knowing the
+   * answer.
+   */
   answered(): void {
     this.#resetsDue = Math.min(this.#resetsDue + 1, RESETS_DUE_MAX);
     if (this.#left < PATIENCE_MAX) this.#left++;
   }
 
-  /** The client resets a stream that is not open: it may, once for each that was answered. */
+  /** Counts the reset of a stream that is not open. One is allowed for each answered stream. */
   countLateReset(): void {
     if (this.#resetsDue > 0) this.#resetsDue--;
     else this.countIdleFrame();
   }
 
-  /** Some time has passed. */
+  /** Restores a part of the budget after `durationMs` milliseconds. */
   passed(durationMs: number): void {
     this.#left = Math.min(PATIENCE_MAX, this.#left + (PATIENCE_PER_SECOND * durationMs) / 1000);
   }
 
-  /** The client resets an open stream, at `nowMs` on the clock of `performance.now()`. */
+  /** Counts the client's reset of an open stream, at `nowMs` on the clock of `performance.now()`. */
   countReset({ openedAtMs, timeoutMs }: ResetStream, nowMs: number): void {
     const waitedMs = nowMs - openedAtMs;
     if (waitedMs >= RAPID_MS) return;
-    // While the process stood still its requests lay in the system's buffers, and their resets after them.
+    // While the process stood still, requests waited in the system's buffers, and their resets after them.
     const hasExpired =
       timeoutMs !== undefined &&
       timeoutMs >= DEADLINE_MS_MIN &&

@@ -1,61 +1,63 @@
 import { FRAME_PAYLOAD_SIZE_BYTES_MAX, FrameFlag, FrameType } from './frame.js';
 
-/** Takes what a server answers on one stream. After `onEnd`, `onReset` or `onLost` nothing more comes. */
+/** Receives what a server answers on one stream. After `onEnd`, `onReset` or `onLost` nothing more comes. */
 export interface ClientStreamListener {
-  /** A header block, names and values in turn; `isLast` of what ends the answer. What is only informational (1xx) is left out. */
+  /**
+   * A header block has come, names and values in turn; `isLast` is true for the block that ends the answer.
+   * Informational blocks (1xx) are left out.
+   */
   onHeaders(fields: readonly string[], isLast: boolean): void;
-  /** A part of the body: `bytes[start, end)`, which are valid only during the call. */
+  /** A part of the body has come: `bytes[start, end)`, which are valid only during the call. */
   onData(bytes: Buffer, start: number, end: number): void;
   /** The answer is complete. */
   onEnd(): void;
   /**
-   * The server gave the stream up, or this side did because the server broke its rules. `isUnprocessed` where the server
-   * says that nothing was done with the request: it is above what GOAWAY names, or REFUSED_STREAM came in place of an answer
-   * (RFC 9113, 8.7).
-   *
-   * @param errorCode one of `ErrorCode`, or what else the server sent.
+   * The server has reset the stream, or this side has because the server broke its rules. `isUnprocessed` is true when
+   * the server declares that it did nothing with the request: the stream's number is above the one in GOAWAY, or
+   * REFUSED_STREAM came instead of an answer (RFC 9113, 8.7). `errorCode` is one of `ErrorCode`, or any other number
+   * that the server sent.
    */
   onReset(errorCode: number, isUnprocessed: boolean): void;
-  /** The connection is gone, and nobody knows what became of the request. */
+  /** The connection is gone; the server may or may not have processed the request. */
   onLost(cause: Error | undefined): void;
 }
 
-/** What a stream needs of its connection. */
+/** The parts of its connection that a stream uses. */
 export interface ClientStreamHost {
-  /** How much DATA may leave now: what the connection's window lets through, nothing while the socket is congested. */
+  /** The bytes of DATA that may leave now: the rest of the connection's window, or 0 while the socket is congested. */
   readonly allowedBytes: number;
-  /** Sends a frame. The payload must stay as it is; that of DATA counts in flow control. */
+  /** Sends a frame. The payload must not change afterwards; that of DATA counts in flow control. */
   writeFrame(type: number, flags: number, streamId: number, payload: Uint8Array): void;
-  /** The stream waits for the connection's window, or for the socket. */
+  /** Calls `flush` of the stream again when the connection's window opens, or the socket has drained. */
   wait(stream: ClientStream): void;
-  /** The request has been sent as a whole. */
+  /** Reports that the whole request has been sent. */
   sent(stream: ClientStream): void;
-  /** The server may send `sizeBytes` more on the stream. */
+  /** Lets the server send `sizeBytes` more on the stream. */
   replenish(stream: ClientStream, sizeBytes: number): void;
   reset(stream: ClientStream, errorCode: number): void;
 }
 
 const EMPTY = Buffer.alloc(0);
-/** A window is given back in parts of this size, of 1. */
+/** The part of a window, of 1, that must be consumed before it is given back. */
 const REPLENISH_SHARE = 1 / 4;
 
-/** One request, and the server's answer to it (RFC 9113, 5). */
+/** One request and the server's answer to it (RFC 9113, 5). */
 export class ClientStream {
-  /** The request has been sent as a whole. */
+  /** True when the whole request has been sent. */
   isSent = false;
-  /** The answer is complete, or nobody waits for it any more. */
+  /** True when the answer is complete, or nobody waits for it any more. */
   isClosed = false;
-  /** A header block of the answer has come. */
+  /** True when a header block of the answer has come. */
   isAnswered = false;
   sendWindowBytes: number;
-  /** Received, and not given back to the server's window. */
+  /** Received bytes that were not given back to the server's window yet. */
   unconsumedBytes = 0;
 
   readonly id: number;
   readonly listener: ClientStreamListener;
   readonly #host: ClientStreamHost;
   readonly #receiveWindowBytes: number;
-  /** Of `unconsumedBytes`, what is consumed, and too little to tell the server. */
+  /** The part of `unconsumedBytes` that is consumed, but too little to report to the server. */
   #consumedBytes = 0;
   /** DATA that waits for a window. */
   #waiting: Buffer[] = [];
@@ -76,12 +78,12 @@ export class ClientStream {
     this.#receiveWindowBytes = receiveWindowBytes;
   }
 
-  /** More of the request would only pile up. */
+  /** True when more of the request would only pile up. */
   get isCongested(): boolean {
     return this.#waiting.length > 0;
   }
 
-  /** Sends as much as flow control allows, and keeps the rest. The bytes must stay as they are. */
+  /** Sends as much as flow control allows, and keeps the rest. The bytes must not change afterwards. */
   send(data: Buffer, isLast: boolean): void {
     if (this.isClosed) return;
     if (data.length > 0 || isLast) this.#waiting.push(data);
@@ -94,18 +96,18 @@ export class ClientStream {
     if (!this.#isLastGiven) this.send(EMPTY, true);
   }
 
-  /** Calls back, once, as soon as more of the request is welcome, or nobody takes it any more. */
+  /** Calls back once: as soon as more of the request is welcome, or when the stream is closed. */
   whenDrained(callback: () => void): void {
     this.#onDrain = callback;
     if (this.#waiting.length === 0 || this.isClosed) this.#drained();
   }
 
-  /** Gives the stream up. The listener hears nothing more. */
+  /** Resets the stream. The listener is not called any more. */
   cancel(errorCode: number): void {
     if (!this.isClosed) this.#host.reset(this, errorCode);
   }
 
-  /** Lets the server send `sizeBytes` more: so much of what it has sent is done with. */
+  /** Lets the server send `sizeBytes` more, since as many of the bytes that it sent are consumed. */
   consume(sizeBytes: number): void {
     this.#consumedBytes += sizeBytes;
     if (this.isClosed || this.#consumedBytes < this.#receiveWindowBytes * REPLENISH_SHARE) return;
@@ -115,14 +117,14 @@ export class ClientStream {
     this.#host.replenish(this, consumedBytes);
   }
 
-  /** As `consume`, of all that has come. Gives how much that was. */
+  /** Consumes all bytes that have come, and returns their number. */
   consumeAll(): number {
     const sizeBytes = this.unconsumedBytes - this.#consumedBytes;
     this.consume(sizeBytes);
     return sizeBytes;
   }
 
-  /** Sends what the windows let through. */
+  /** Sends as much as the windows let through. */
   flush(): void {
     const host = this.#host;
     while (this.#waiting.length > 0) {
@@ -130,7 +132,7 @@ export class ClientStream {
       const connectionBytes = host.allowedBytes;
       const allowedBytes = Math.min(this.sendWindowBytes, connectionBytes, FRAME_PAYLOAD_SIZE_BYTES_MAX);
       if (allowedBytes <= 0 && data.length > 0) {
-        // What opens its own window comes to the stream itself.
+        // A stream that only its own window holds up is flushed when that window grows.
         if (connectionBytes <= 0) host.wait(this);
         return;
       }
@@ -149,7 +151,7 @@ export class ClientStream {
     this.#drained();
   }
 
-  /** The stream has ended, however that was. */
+  /** Ends the stream, whatever the reason. */
   abandon(): void {
     this.isClosed = true;
     this.#waiting = [];

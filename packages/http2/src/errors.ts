@@ -1,4 +1,4 @@
-/** Why a stream or a connection is ended (RFC 9113, 7). */
+/** The reasons for which a stream or a connection is ended (RFC 9113, 7). */
 export const ErrorCode = {
   noError: 0x0,
   protocolError: 0x1,
@@ -12,7 +12,7 @@ export const ErrorCode = {
   enhanceYourCalm: 0xb,
 } as const;
 
-/** The peer broke the protocol, or asks too much: the connection cannot go on (RFC 9113, 5.4.1). */
+/** The peer broke the protocol or asks for too much, so the connection must be closed (RFC 9113, 5.4.1). */
 export class ConnectionError extends Error {
   override readonly name = 'ConnectionError';
   constructor(
@@ -25,7 +25,7 @@ export class ConnectionError extends Error {
   }
 }
 
-/** The other side broke the rules of the connection (RFC 9113, 5.4.1). */
+/** Makes the error for a peer that broke the rules of the connection (RFC 9113, 5.4.1). */
 export function protocolError(message: string): ConnectionError {
   return new ConnectionError(ErrorCode.protocolError, message);
 }
@@ -38,7 +38,7 @@ export function windowOverflow(): ConnectionError {
   return new ConnectionError(ErrorCode.flowControlError, 'a window grew beyond 2^31-1 bytes');
 }
 
-/** Throws where the payload of a frame does not have the only size that it may have. */
+/** Throws ConnectionError when the payload of a frame does not have the only valid size. */
 export function expectSize(sizeBytes: number, expectedBytes: number): void {
   if (sizeBytes !== expectedBytes) {
     throw new ConnectionError(

@@ -1,7 +1,7 @@
 import { ConnectionError, ErrorCode } from './errors.js';
 import { FRAME_HEADER_SIZE_BYTES, FRAME_PAYLOAD_SIZE_BYTES_MAX } from './frame.js';
 
-/** Takes one frame, whose payload is `bytes[start, end)`; the bytes are valid only during the call. */
+/** Receives one frame, whose payload is `bytes[start, end)`; the bytes are valid only during the call. */
 export type FrameVisitor = (
   type: number,
   flags: number,
@@ -14,12 +14,12 @@ export type FrameVisitor = (
 const NONE = Buffer.alloc(0);
 
 /**
- * Cuts a byte stream into HTTP/2 frames. Frames that lie whole in a chunk are visited in place; one that spans
- * chunks is put together in a buffer of its own, so nothing else is copied and nothing is allocated per frame.
+ * Cuts a byte stream into HTTP/2 frames. A frame that lies completely in one chunk is visited in place; one that spans
+ * chunks is assembled in a buffer of its own. So nothing else is copied, and nothing is allocated per frame.
  */
 export class FrameReader {
   readonly #visit: FrameVisitor;
-  /** Made when the first frame spans chunks: most connections that only stay open never need it. */
+  /** Allocated when the first frame spans chunks: most connections that only stay open never need it. */
   #partial = NONE;
   #partialSizeBytes = 0;
 
@@ -27,7 +27,11 @@ export class FrameReader {
     this.#visit = visit;
   }
 
-  /** @throws ConnectionError when a frame is longer than we allow, or whatever the visitor throws. */
+  /**
+   * Visits the frames that the chunk completes, in order.
+   *
+   * @throws ConnectionError when a frame is longer than we allow, and whatever the visitor throws.
+   */
   push(chunk: Buffer): void {
     let position = 0;
     while (this.#partialSizeBytes > 0 && position < chunk.length) {
@@ -47,7 +51,10 @@ export class FrameReader {
     }
   }
 
-  /** Takes from the chunk what the started frame lacks, visits it when whole, and tells how much was taken. */
+  /**
+   * Adds bytes of the chunk to the frame that has begun, visits it when it is complete, and returns the number of bytes
+   * added.
+   */
   #fillPartial(chunk: Buffer, position: number): number {
     const hasHeader = this.#partialSizeBytes >= FRAME_HEADER_SIZE_BYTES;
     const neededSizeBytes =

@@ -39,7 +39,7 @@ export const INITIAL_WINDOW_SIZE_BYTES = 65_535;
 export const WINDOW_SIZE_BYTES_MAX = 2 ** 31 - 1;
 export const CLIENT_PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
 
-/** One frame as bytes. */
+/** Encodes one frame. */
 export function encodeFrame(type: number, flags: number, streamId: number, payload: Uint8Array): Buffer {
   const frame = Buffer.allocUnsafe(FRAME_HEADER_SIZE_BYTES + payload.length);
   writeFrameHeader(frame, 0, type, flags, streamId, payload.length);
@@ -47,7 +47,7 @@ export function encodeFrame(type: number, flags: number, streamId: number, paylo
   return frame;
 }
 
-/** Writes what precedes a frame's payload, at a place in `target`. */
+/** Writes the header of a frame at a place in `target`; the payload follows it. */
 export function writeFrameHeader(
   target: Buffer,
   at: number,
@@ -67,7 +67,7 @@ export function writeFrameHeader(
   target[at + 8] = streamId;
 }
 
-/** A SETTINGS frame of (identifier, value) pairs. */
+/** Encodes a SETTINGS frame from pairs of identifier and value. */
 export function encodeSettings(settings: readonly (readonly [number, number])[]): Buffer {
   const payload = Buffer.allocUnsafe(settings.length * 6);
   settings.forEach(([identifier, value], index) => {
@@ -77,7 +77,7 @@ export function encodeSettings(settings: readonly (readonly [number, number])[])
   return encodeFrame(FrameType.settings, 0, 0, payload);
 }
 
-/** A WINDOW_UPDATE frame; stream 0 is the connection. */
+/** Encodes a WINDOW_UPDATE frame; stream 0 is the connection. */
 export function encodeWindowUpdate(streamId: number, incrementBytes: number): Buffer {
   const payload = Buffer.allocUnsafe(4);
   payload.writeUInt32BE(incrementBytes, 0);

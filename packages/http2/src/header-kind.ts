@@ -1,14 +1,14 @@
-/** What a header field means to a server of HTTP/2 (RFC 9113, 8.2 and 8.3). */
+/** The kinds of header fields that a server of HTTP/2 must tell apart (RFC 9113, 8.2 and 8.3). */
 export const HeaderKind = {
-  /** Anything that a request may carry. */
+  /** A field without a meaning of its own. */
   regular: 0,
-  /** The pseudo-header fields of a request; each is a bit, so that what has come can be kept in one number. */
+  /** The pseudo-header fields of a request; each is a bit, so that one number can record which have come. */
   method: 0x1,
   scheme: 0x2,
   path: 0x4,
   authority: 0x8,
   contentLength: 0x10,
-  /** Makes the request that carries it malformed. */
+  /** A field that makes the request malformed. */
   malformed: 0x20,
 } as const;
 
@@ -18,7 +18,7 @@ const ofName = new Map<string, number>([
   [':path', HeaderKind.path],
   [':authority', HeaderKind.authority],
   ['content-length', HeaderKind.contentLength],
-  // What HTTP/1.1 says of a connection has no meaning here (RFC 9113, 8.2.2).
+  // HTTP/1.1's fields about a connection are forbidden in HTTP/2 (RFC 9113, 8.2.2).
   ['connection', HeaderKind.malformed],
   ['proxy-connection', HeaderKind.malformed],
   ['keep-alive', HeaderKind.malformed],
@@ -26,7 +26,7 @@ const ofName = new Map<string, number>([
   ['upgrade', HeaderKind.malformed],
 ]);
 
-/** One of `HeaderKind`. Names that come are in lower case (RFC 9113, 8.2.1). */
+/** Returns the kind of a field, one of `HeaderKind`. A name in upper case is malformed (RFC 9113, 8.2.1). */
 export function headerKind(name: string, value: string): number {
   if (name === 'te') return value === 'trailers' ? HeaderKind.regular : HeaderKind.malformed;
   const known = ofName.get(name);

@@ -1,24 +1,26 @@
 import { HeaderKind } from './header-kind.js';
 import { HpackDecoder } from './hpack-decoder.js';
 
-/** What the fields of a request's headers may take, as SETTINGS_MAX_HEADER_LIST_SIZE counts them. */
+/** The most bytes of a request's header fields, counted as for SETTINGS_MAX_HEADER_LIST_SIZE. */
 export const HEADER_LIST_BYTES_MAX = 64 * 1024;
 const FIELD_OVERHEAD_BYTES = 32;
-/** A block that is longer is decoded each time: it is no small request's, and is not worth its memory. */
+/** The longest block that is kept, in bytes. A longer one is not worth its memory and is decoded each time. */
 const KEPT_BLOCK_BYTES_MAX = 1024;
-/** A client calls few methods at a time; each has a block of its own. */
+/** The number of kept blocks: a client calls few methods at the same time, and each has its own block. */
 const KEPT_BLOCKS_MAX = 4;
 
-/** The fields of a header block, and what they mean to a server of HTTP/2 (RFC 9113, 8.2 and 8.3). */
+/** The fields of a header block, checked by the rules of HTTP/2 for requests (RFC 9113, 8.2 and 8.3). */
 export class HeaderList {
-  /** Names and values in turn, as received; names are in lower case. Nothing beyond `HEADER_LIST_BYTES_MAX`. */
+  /**
+   * Names and values in turn, as received; names are in lower case. Fields beyond `HEADER_LIST_BYTES_MAX` are dropped.
+   */
   readonly headers: string[] = [];
-  /** Of all fields, as SETTINGS_MAX_HEADER_LIST_SIZE counts them. */
+  /** The size of all fields, counted as for SETTINGS_MAX_HEADER_LIST_SIZE. */
   sizeBytes = 0;
-  /** The pseudo-header fields that it has, as bits of `HeaderKind`. */
+  /** The pseudo-header fields that have come, as bits of `HeaderKind`. */
   pseudoFields = 0;
   isMalformed = false;
-  /** -1 where nothing is said of it. */
+  /** The value of content-length; -1 without one. */
   contentLengthBytes = -1;
   #hasRegular = false;
 
@@ -35,7 +37,7 @@ export class HeaderList {
       }
       this.contentLengthBytes = lengthBytes;
     } else {
-      // Pseudo-header fields come first, and each once (RFC 9113, 8.3).
+      // Pseudo-header fields come first, and each only once (RFC 9113, 8.3).
       if (kind === HeaderKind.malformed || this.#hasRegular || (this.pseudoFields & kind) !== 0)
         this.isMalformed = true;
       this.pseudoFields |= kind;
@@ -43,7 +45,7 @@ export class HeaderList {
   }
 }
 
-/** A block that left the table as it was, and what it said. */
+/** A block that left the table unchanged, with its decoded fields. */
 interface KeptBlock {
   readonly bytes: Buffer;
   readonly tableVersion: number;
@@ -51,18 +53,18 @@ interface KeptBlock {
 }
 
 /**
- * Reads the header blocks of one direction of one connection, in the order in which they come. A client's calls of one
- * method have the same block again and again, once its fields are in the table: bytes that are equal, and mean the same
- * as long as the table is the same, are decoded once.
+ * Reads the header blocks of one direction of one connection, in the order in which they come. Once its fields are in
+ * the table, a client sends the same block for each call of a method. Equal bytes mean the same as long as the table is
+ * unchanged, so they are decoded only once.
  */
 export class HeaderListReader {
   readonly #decoder = new HpackDecoder();
   readonly #kept: KeptBlock[] = [];
-  /** Which of them makes room next. */
+  /** The index of the kept block that is replaced next. */
   #next = 0;
 
   /**
-   * The fields of the block `bytes[start, end)`. Lists are shared, and must stay as they are.
+   * Returns the fields of the block `bytes[start, end)`. Lists are shared and must not be changed.
    *
    * @throws Error on anything malformed; the connection is then unusable (RFC 7541, 2.2).
    */

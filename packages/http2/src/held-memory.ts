@@ -1,46 +1,48 @@
 import type { ServerStream } from './server-stream.js';
 
-/** How often slow readers are looked for, while somebody waits for what they hold. */
+/** Milliseconds between two looks for slow readers, while somebody waits for the memory that they hold. */
 const LOOK_MS = 1_000;
-/** Two looks in a row that find less than this sent make a slow reader: 32 KiB a second. */
+/** A reader to whom less than this was sent at two looks in a row is slow: 32 KiB a second. */
 const SLOW_BYTES_PER_SECOND = 32 * 1024;
 const SLOW_LOOKS = 2;
-/** While the node stops, slow readers are looked for so many times as often: it has seconds to end in. */
+/** The factor by which looks for slow readers are more frequent while the node stops, which must end within seconds. */
 const LEAVING_HURRY = 4;
-/** A stream whose own window is below a frame is held up by itself, whatever its connection lets through. */
+/** A stream whose own window is below one frame is held up by that window, whatever its connection lets through. */
 const WINDOW_BYTES_MIN = 16 * 1024;
-/** What of the room for answers is left to connections that hold none. */
+/** The part of the room for answers that is kept for connections that hold none. */
 const NEWCOMERS_SHARE = 1 / 4;
-/** What is known of how a connection reads. */
+/** How a connection has read its answers so far, see `MemoryAccount.standing`. */
 type Standing = 'newcomer' | 'reader' | 'debtor';
-/** What of the room for answers all connections of a standing may take together, but for one answer that passes it. */
+/**
+ * The part of the room for answers that all connections of a standing may take together. A single answer may exceed it.
+ */
 const SHARES: Readonly<Record<Standing, number>> = { reader: 1, newcomer: 1 / 8, debtor: 1 / 16 };
 
 export interface HeldMemoryOptions {
-  /** Bytes that requests take until they are answered and answers until they are sent, over all connections. */
+  /** Bytes that requests may take until they are answered, and answers until they are sent, over all connections. */
   readonly heldBytesMax: number;
-  /** Bytes of that for which answers may be made ahead of what has been sent, see `ServerStream.reserve`. */
+  /** The part of those bytes that may go to answers made ahead of sending, see `ServerStream.reserve`. */
   readonly answerBytesMax: number;
-  /** How often slow readers are looked for, in milliseconds. Default: 1000. */
+  /** Milliseconds between two looks for slow readers; 1000 by default. */
   readonly lookMs?: number;
 }
 
-/** What the memory needs of a connection. */
+/** The parts of a connection that the shared memory uses. */
 export interface MemoryHolder {
-  /** Resets the stream, and cancels what it does. */
+  /** Resets the stream and cancels its work. */
   giveUp(stream: ServerStream): void;
-  /** What its window, or its socket, lets through now. */
+  /** The bytes of DATA that the window and the socket let through now. */
   readonly allowedBytes: number;
   /**
-   * The client has read all that was sent to it but for little, as its acknowledgements show: what the system has taken
-   * may lie in its buffers, which hold megabytes.
+   * True when the client's acknowledgements show that it has read nearly everything that was sent. Bytes that the
+   * system has accepted prove nothing: they may lie in its buffers, which hold megabytes.
    */
   readonly isReading: boolean;
-  /** Ends the connection: no stream of it holds anything that it could be rid of. */
+  /** Closes the connection, when cancelling its streams would free nothing. */
   breakOff(): void;
   /** Bytes that have left for the client since the connection began. */
   readonly sentBytes: number;
-  /** Of those, the bytes that the system has not taken from this process yet. */
+  /** The part of `sentBytes` that the system has not accepted from this process yet. */
   readonly untakenBytes: number;
   readonly streamCount: number;
   readonly streams: Iterable<ServerStream>;
@@ -48,34 +50,38 @@ export interface MemoryHolder {
 
 interface Waiter {
   readonly stream: ServerStream;
-  /** 0: a small answer. */
+  /** The bytes that the waiting answer needs; 0 for a small one. */
   readonly sizeBytes: number;
   readonly done: (isGranted: boolean) => void;
 }
 
-/** What one connection holds. Made by `HeldMemory.open`. */
+/** The memory that one connection holds. `HeldMemory.open` makes it. */
 export class MemoryAccount {
   heldBytes = 0;
   answerBytes = 0;
-  /** Waiting, of streams that have not sent anything yet. */
+  /** Waiting streams that have not sent anything yet. */
   readonly first = new Map<ServerStream, Waiter>();
-  /** Waiting, of streams whose earlier answers were read. */
+  /** Waiting streams whose earlier answers were read. */
   readonly again = new Map<ServerStream, Waiter>();
-  /** Which of the two goes next. */
+  /** True when `first` has the next turn, false when `again` has it. */
   isFirstNext = false;
-  /** Waiting to send a small answer. */
+  /** Streams that wait to send a small answer. */
   readonly small = new Map<ServerStream, Waiter>();
   /**
-   * A newcomer is a reader when an answer that it had to ask room for has left whole. A debtor is one of which a stream
-   * was given up that it did not read, until as much has left as was made for nothing.
+   * A newcomer becomes a reader when an answer that needed room has left completely. A connection becomes a debtor when
+   * one of its streams was given up because it did not read, and stays one until as many bytes have left as were made
+   * in vain.
    */
   standing: Standing = 'newcomer';
   debtBytes = 0;
-  /** What the socket has not taken yet. */
+  /** Bytes that the socket has not sent yet. */
   backlogBytes = 0;
   sentBytesAtLook = 0;
   isSlow = false;
-  /** What the system had taken of the connection at the last look, and for how long there was more that it did not take. */
+  /**
+   * The bytes that the system had accepted at the last look, and the milliseconds for which it has accepted no more
+   * although there were some.
+   */
   takenBytesAtLook = -1;
   stuckMs = 0;
 
@@ -85,7 +91,7 @@ export class MemoryAccount {
     return this.first.size + this.again.size + this.small.size;
   }
 
-  /** Who of its streams goes next; small answers, which hold nothing back, before all others. */
+  /** The stream of this connection that has the next turn. Small answers, which delay no other, come first. */
   get next(): Waiter | undefined {
     const [preferred, other] = this.isFirstNext ? [this.first, this.again] : [this.again, this.first];
     const queue = this.small.size > 0 ? this.small : preferred.size > 0 ? preferred : other;
@@ -95,28 +101,28 @@ export class MemoryAccount {
 }
 
 /**
- * The memory that all connections of a node share. Large answers are made only when there is room for them, for the
- * connection that holds least first. A stream that is read too slowly is reset as soon as another one waits for what it
- * holds; where nobody waits it may take its time. A connection of which a stream was reset owes what was made for
- * nothing: until it has read as much it comes after all others, and shares little room with those that owe too. For one
- * that does not read what was sent, or lets nothing through, no answer is made. So clients that do not read wait for
- * themselves.
+ * The memory that all connections of a node share. It lets a large answer be made only when there is room, first for
+ * the connection that holds least. It resets a stream that is read too slowly as soon as another stream waits for that
+ * memory; until then the slow one may take its time. A connection of which a stream was reset owes the bytes that were
+ * made in vain: until it has read as many, it comes after all others and shares a small part of the room with other
+ * debtors. No answer is made for a connection that does not read the bytes already sent, or lets nothing through. So
+ * clients that do not read delay only themselves.
  */
 export class HeldMemory {
   readonly #options: HeldMemoryOptions;
   readonly #accounts = new Set<MemoryAccount>();
-  /** Those that have somebody waiting, who was served last at the end. */
+  /** The accounts with waiting streams, the one that was served last at the end. */
   readonly #waiting = new Set<MemoryAccount>();
   #heldBytes = 0;
   #answerBytes = 0;
-  /** Of `answerBytes`, what connections of each standing hold. */
+  /** The part of `answerBytes` that connections of each standing hold. */
   readonly #bytesOf: Record<Standing, number> = { newcomer: 0, reader: 0, debtor: 0 };
-  /** Somebody waits whose own standing would let it have more. */
+  /** True when there is no room for a stream whose standing would allow it more. */
   #isShort = false;
   #givenUpCount = 0;
   #timer: NodeJS.Timeout | undefined;
   #isLeaving = false;
-  /** The connection of each stream that waits. */
+  /** The account of each waiting stream. */
   readonly #waitingStreams = new Map<ServerStream, MemoryAccount>();
 
   constructor(options: HeldMemoryOptions) {
@@ -128,17 +134,17 @@ export class HeldMemory {
     return this.#heldBytes;
   }
 
-  /** Of `heldBytes`, answers that wait to be sent or are being made. */
+  /** The part of `heldBytes` for answers that wait to be sent or are being made. */
   get answerBytes(): number {
     return this.#answerBytes;
   }
 
-  /** Streams that were reset because they were not read, or because there was no memory left. */
+  /** The number of streams that were reset because they were not read, or because there was no memory left. */
   get givenUpCount(): number {
     return this.#givenUpCount;
   }
 
-  /** Streams that wait for room for their next answer. */
+  /** The number of streams that wait for room for their next answer. */
   get waitingCount(): number {
     return this.#waitingStreams.size;
   }
@@ -149,17 +155,17 @@ export class HeldMemory {
     return account;
   }
 
-  /** The connection is about to end: none of its streams waits any more. */
+  /** Ends the waiting of all streams of a connection that is about to end. */
   withdraw({ first, again, small }: MemoryAccount): void {
     for (const stream of [...first.keys(), ...again.keys(), ...small.keys()]) this.#settle(stream, false);
   }
 
-  /** A connection has shown that it reads. */
+  /** Serves waiting streams, after a connection has shown that it reads. */
   resume(): void {
     if (this.#waiting.size > 0) this.#grant();
   }
 
-  /** All streams of the account are gone. */
+  /** Removes an account whose streams are all gone. */
   close(account: MemoryAccount): void {
     this.#accounts.delete(account);
     this.#heldBytes -= account.backlogBytes;
@@ -168,8 +174,8 @@ export class HeldMemory {
   }
 
   /**
-   * The node stops. Nobody waits any more; a stream that is not read is reset within a second, and so is a connection
-   * closed that has only answers left, or only its end, which its client does not take.
+   * Prepares for the node's stop. No stream waits any more. A stream that is not read is reset within a second. A
+   * connection that has only answers left, or only its end, is closed within a second when its client does not read.
    */
   leave(): void {
     if (this.#isLeaving) return;
@@ -181,12 +187,15 @@ export class HeldMemory {
     this.#look();
   }
 
-  /** Whether a new stream of that size must be refused: where another connection holds more, that one pays. */
+  /** Whether a new stream of that size must be refused. When another connection holds more, that one pays instead. */
   isFullFor(account: MemoryAccount, sizeBytes: number): boolean {
     return this.#heldBytes + sizeBytes > this.#options.heldBytesMax && this.#largest() === account;
   }
 
-  /** A stream holds so much more, or less. Gives up streams, maybe this one, where that is too much. */
+  /**
+   * Counts `sizeBytes` more for a stream, or less when negative. When the total is too much, it gives streams up, maybe
+   * this one.
+   */
   hold(account: MemoryAccount, stream: ServerStream, sizeBytes: number): void {
     stream.heldBytes += sizeBytes;
     account.heldBytes += sizeBytes;
@@ -194,7 +203,10 @@ export class HeldMemory {
     if (sizeBytes > 0 && this.#heldBytes > this.#options.heldBytesMax) this.#relieve(account, stream);
   }
 
-  /** As `hold`, for what the stream has not sent of its answer, or reserves for it. */
+  /**
+   * Counts `sizeBytes` more, or less, for the part of the stream's answer that is not sent yet or for which room is
+   * reserved; otherwise like `hold`.
+   */
   holdAnswer(account: MemoryAccount, stream: ServerStream, sizeBytes: number): void {
     if (stream.answerBytes === 0) {
       stream.sentBytesAtLook = stream.sentBytes;
@@ -210,7 +222,7 @@ export class HeldMemory {
     if (sizeBytes < 0 && this.#waiting.size > 0) this.#grant();
   }
 
-  /** The socket of a connection has so much to send. */
+  /** Records the bytes that the socket of a connection has yet to send. */
   holdBacklog(account: MemoryAccount, backlogBytes: number): void {
     const grownBytes = backlogBytes - account.backlogBytes;
     account.backlogBytes = backlogBytes;
@@ -219,7 +231,7 @@ export class HeldMemory {
     if (grownBytes > 0 && this.#heldBytes > this.#options.heldBytesMax) this.#relieve(account, undefined);
   }
 
-  /** The stream is gone: it holds nothing, and waits for nothing. */
+  /** Forgets a stream that is gone: it holds nothing and waits for nothing. */
   forget(account: MemoryAccount, stream: ServerStream): void {
     if (this.#waitingStreams.size > 0) this.#settle(stream, false);
     account.heldBytes -= stream.heldBytes;
@@ -256,7 +268,7 @@ export class HeldMemory {
     return this.#options.lookMs ?? LOOK_MS;
   }
 
-  /** Somebody may soon have to go, and it should be known who is not read. */
+  /** True when streams may soon have to be given up, so that it must be known which are not read. */
   get #isTight(): boolean {
     return this.#heldBytes > this.#options.heldBytesMax / 2;
   }
@@ -274,7 +286,7 @@ export class HeldMemory {
     return this.#answerBytes === 0 || this.#answerBytes + sizeBytes <= limit;
   }
 
-  /** Whether a connection may have so much where there is room. */
+  /** Whether a connection may hold `sizeBytes` more, provided that there is room. */
   #mayHold(account: MemoryAccount, sizeBytes: number): boolean {
     if (sizeBytes === 0) return true;
     if (isShut(account)) return false;
@@ -283,7 +295,10 @@ export class HeldMemory {
     return heldBytes === 0 || heldBytes + sizeBytes <= this.#options.answerBytesMax * SHARES[standing];
   }
 
-  /** Serves those that wait as far as there is room: the connection that holds least, then the one that waits longest. */
+  /**
+   * Serves waiting streams as far as there is room: first the connection that holds least, then the one that has waited
+   * longest.
+   */
   #grant(): void {
     this.#isShort = false;
     while (this.#waiting.size > 0) {
@@ -299,7 +314,7 @@ export class HeldMemory {
         return;
       }
       if (sizeBytes > 0) account.isFirstNext = !account.isFirstNext;
-      // It stands last among those that hold as little.
+      // Moves to the end, after the connections that hold as little.
       this.#waiting.delete(account);
       this.#waiting.add(account);
       this.#settle(stream, true);
@@ -319,7 +334,7 @@ export class HeldMemory {
     waiter!.done(isGranted);
   }
 
-  /** Looks for slow readers, now and then, as long as somebody waits for what they hold. */
+  /** Begins to look for slow readers, and continues as long as somebody waits for the memory that they hold. */
   #look(): void {
     if (this.#timer !== undefined) return;
     for (const account of this.#accounts) this.#lookAt(account, 0);
@@ -341,21 +356,25 @@ export class HeldMemory {
     this.#timer.unref();
   }
 
-  /** Streams with answers that are not sent. */
+  /** Yields the streams with answers that are not sent completely. */
   *#unsent(): Generator<[stream: ServerStream, account: MemoryAccount], void, undefined> {
     for (const account of this.#accounts) {
       for (const stream of account.holder.streams) if (stream.answerBytes > 0) yield [stream, account];
     }
   }
 
-  /** Gives what has left for the client since the last look, `sinceMs` ago. */
+  /**
+   * Updates the account with the bytes that have left for the client since the last look, `sinceMs` milliseconds ago,
+   * and returns their number.
+   */
   #lookAt(account: MemoryAccount, sinceMs: number): number {
     const { sentBytes, untakenBytes, streamCount, isReading } = account.holder;
     const newlySentBytes = sentBytes - account.sentBytesAtLook;
     account.sentBytesAtLook = sentBytes;
     this.#owe(account, -newlySentBytes);
     const takenBytes = sentBytes - untakenBytes;
-    // A connection with streams and nothing to send waits for their handlers; one without any need not end before the node.
+    // A connection with streams and nothing to send waits for their handlers, so it is not stuck. One without streams
+    // counts as stuck only while the node stops.
     const isOver = this.#isLeaving && (streamCount === 0 || !isReading);
     const isStuck = takenBytes === account.takenBytesAtLook && (untakenBytes > 0 || isOver);
     account.takenBytesAtLook = takenBytes;
@@ -363,7 +382,7 @@ export class HeldMemory {
     return newlySentBytes;
   }
 
-  /** The connection owes so much more, or less. */
+  /** Adds to the debt of a connection, or reduces it when negative, and changes its standing accordingly. */
   #owe(account: MemoryAccount, sizeBytes: number): void {
     account.debtBytes = Math.max(0, account.debtBytes + sizeBytes);
     if (account.debtBytes > 0) this.#changeStanding(account, 'debtor');
@@ -382,16 +401,16 @@ export class HeldMemory {
     for (const [stream, account] of this.#unsent()) {
       const sentBytes = stream.sentBytes - stream.sentBytesAtLook;
       stream.sentBytesAtLook = stream.sentBytes;
-      // What is still being made, or stands in line for a connection that takes much, is not slow.
+      // A stream whose answer is still being made, or that waits in line on a connection that reads well, is not slow.
       const isHeldUp = account.isSlow || stream.sendWindowBytes < WINDOW_BYTES_MIN;
       const isSlow = stream.waitingBytes > 0 && isHeldUp && sentBytes < bytesMin;
       stream.slowLooks = isSlow ? stream.slowLooks + 1 : 0;
     }
-    // Who has paid its debt may have room.
+    // A debtor that has read enough may get room now.
     this.resume();
   }
 
-  /** As many as others wait for, those that hold most first. */
+  /** Gives up slow streams for whose memory others wait, those that hold most first. */
   #giveUpSlow(): void {
     const slow = [...this.#unsent()].filter(([stream]) => stream.slowLooks >= SLOW_LOOKS);
     slow.sort(
@@ -404,18 +423,24 @@ export class HeldMemory {
     }
   }
 
-  /** Whether a connection waits for what those of its own standing hold. */
+  /** Whether a connection waits for memory that connections of its own standing hold. */
   #isAwaited(standing: Standing): boolean {
     for (const account of this.#waiting) if (account.standing === standing && !isShut(account)) return true;
     return false;
   }
 
-  /** While the node stops: ends the connections of which nothing has been taken for as long as a look takes otherwise. */
+  /**
+   * While the node stops: closes the connections of which nothing has been accepted for the ordinary time between
+   * looks.
+   */
   #breakOffStuck(): void {
     for (const { holder, stuckMs } of [...this.#accounts]) if (stuckMs >= this.#lookMs) holder.breakOff();
   }
 
-  /** There is too much: the connection that holds most pays, with what is not read before anything else. */
+  /**
+   * Frees memory when there is too much: takes it from the connection that holds most, first from streams that are not
+   * read.
+   */
   #relieve(account: MemoryAccount, stream: ServerStream | undefined): void {
     this.#look();
     while (this.#heldBytes > this.#options.heldBytesMax) {
@@ -428,7 +453,7 @@ export class HeldMemory {
         return;
       }
       this.#giveUp(largest, victim);
-      // What would have grown is gone.
+      // The stream that needed more memory is gone.
       if (victim === stream) return;
     }
   }
@@ -457,19 +482,22 @@ export class HeldMemory {
   }
 }
 
-/** Whether a connection has its turn before another one that waits too. */
+/** Whether a connection has its turn before another one that waits, too. */
 function isBefore(account: MemoryAccount, other: MemoryAccount): boolean {
   const isDebtor = account.standing === 'debtor';
   if (isDebtor !== (other.standing === 'debtor')) return !isDebtor;
   return account.answerBytes < other.answerBytes;
 }
 
-/** It reads, and has yet to show it of what was sent last. */
+/** Whether the connection is a reader that has yet to acknowledge the latest bytes. */
 function isToAcknowledge({ standing, holder }: MemoryAccount): boolean {
   return standing === 'reader' && !holder.isReading;
 }
 
-/** More for it would only lie there: it does not read, or lets nothing through of an answer that it has. */
+/**
+ * Whether more for this connection would only lie there: its client does not read, or lets nothing through of an answer
+ * that it has.
+ */
 function isShut({ answerBytes, holder }: MemoryAccount): boolean {
   return !holder.isReading || (answerBytes > 0 && holder.allowedBytes <= 0);
 }

@@ -9,7 +9,7 @@ interface Field {
   readonly kind: number;
 }
 
-/** Takes a field of a header block. `kind` is one of `HeaderKind`. */
+/** Receives a field of a header block. `kind` is one of `HeaderKind`. */
 export type FieldVisitor = (name: string, value: string, kind: number) => void;
 
 const STATIC_FIELDS: readonly Field[] = STATIC_TABLE.map(([name, value]) => ({
@@ -18,7 +18,7 @@ const STATIC_FIELDS: readonly Field[] = STATIC_TABLE.map(([name, value]) => ({
   kind: headerKind(name, value),
 }));
 
-/** What an entry costs beyond its strings (RFC 7541, 4.1). */
+/** Bytes that an entry counts beyond its strings (RFC 7541, 4.1). */
 const ENTRY_OVERHEAD_BYTES = 32;
 
 /**
@@ -36,13 +36,13 @@ export class HpackDecoder {
   #position = 0;
   #end = 0;
 
-  /** @param tableSizeBytesLimit what our SETTINGS_HEADER_TABLE_SIZE allows; 4096 where none was sent. */
+  /** `tableSizeBytesLimit` is the SETTINGS_HEADER_TABLE_SIZE that we sent; 4096 when we sent none. */
   constructor(tableSizeBytesLimit = 4096) {
     this.#tableSizeBytesLimit = tableSizeBytesLimit;
     this.#tableSizeBytesMax = tableSizeBytesLimit;
   }
 
-  /** Another one whenever something has changed the table, on which the meaning of later blocks depends. */
+  /** Changes whenever the table does, since the meaning of later blocks depends on it. */
   get tableVersion(): number {
     return this.#tableVersion;
   }
@@ -84,7 +84,7 @@ export class HpackDecoder {
     return this.#bytes[this.#position++]!;
   }
 
-  /** An integer whose first byte has `prefixBits` bits left for it (RFC 7541, 5.1). */
+  /** Reads an integer whose first byte has `prefixBits` bits left for it (RFC 7541, 5.1). */
   #integer(prefixBits: number): number {
     const prefixMax = (1 << prefixBits) - 1;
     let value = this.#byte() & prefixMax;

@@ -3,9 +3,9 @@ import { STATIC_TABLE } from './hpack-static-table.js';
 /** One field of a header block; names are in lower case. */
 export type Field = readonly [name: string, value: string];
 
-/** HPACK's table is as large as this until a peer says otherwise (RFC 9113, 6.5.2). */
+/** The size of HPACK's table in bytes until a peer sets another one (RFC 9113, 6.5.2). */
 const TABLE_BYTES_MAX = 4096;
-/** What an entry costs beyond its strings (RFC 7541, 4.1). */
+/** Bytes that an entry counts beyond its strings (RFC 7541, 4.1). */
 const ENTRY_OVERHEAD_BYTES = 32;
 
 /** The first byte of each representation, and the largest number that fits into the rest of it (RFC 7541, 6). */
@@ -15,7 +15,7 @@ const LITERAL = [0x00, 0x0f] as const;
 const RESIZE = [0x20, 0x1f] as const;
 const STRING = [0x00, 0x7f] as const;
 
-/** Where the static table has a field, and where it has the name with any value. */
+/** The place of each field in the static table, and of each name whatever its value. */
 const staticFields = new Map<string, number>();
 const staticNames = new Map<string, number>();
 STATIC_TABLE.forEach(([name, value], at) => {
@@ -29,19 +29,25 @@ function key(name: string, value: string): string {
 
 /**
  * Encodes the header blocks of one direction of one connection (RFC 7541). Fields that come with every call enter the
- * table until that is full, and none ever leaves it: from the second call on such a field is one byte, and a list of
- * them is encoded once.
+ * table until it is full, and never leave it: from the second call on such a field is one byte, and a list of them is
+ * encoded only once.
  */
 export class HpackEncoder {
-  /** Which insertion a field was, from 0. */
+  /** The number of each field's insertion, counted from 0. */
   readonly #insertions = new Map<string, number>();
   #tableBytes = 0;
   #tableBytesMax = TABLE_BYTES_MAX;
   #mustEmptyTable = false;
-  /** Blocks of lists of which every field is in a table: true until the next insertion moves their indices. */
+  /**
+   * The encoded blocks of lists of which every field is in a table. They are valid until the next insertion moves their
+   * indices.
+   */
   #blocks = new WeakMap<readonly Field[], Buffer>();
 
-  /** The peer's SETTINGS_HEADER_TABLE_SIZE. Below the default the table is not used any more. */
+  /**
+   * Applies the peer's SETTINGS_HEADER_TABLE_SIZE, in bytes. For a size below the default, the table is not used any
+   * more.
+   */
   limitTable(sizeBytes: number): void {
     if (sizeBytes >= this.#tableBytesMax) return;
     this.#tableBytesMax = 0;
@@ -51,15 +57,15 @@ export class HpackEncoder {
   }
 
   /**
-   * One header block. `constant` should be the same list for calls that have the same fields, and may not be changed;
-   * `varying` enters no table.
+   * Encodes one header block. Pass the same list as `constant` for calls with the same fields, and never change it; the
+   * fields of `varying` enter no table.
    */
   encode(constant: readonly Field[], varying: readonly Field[]): Buffer {
     const known = this.#blocks.get(constant);
     if (known !== undefined && varying.length === 0) return known;
     const bytes: number[] = [];
     if (this.#mustEmptyTable) {
-      // RFC 9113, 4.3.1: the block after the acknowledgement begins with it.
+      // RFC 9113, 4.3.1: the first block after the acknowledgement must announce the new size.
       this.#mustEmptyTable = false;
       pushInteger(bytes, RESIZE, 0);
     }
@@ -115,7 +121,7 @@ function pushString(bytes: number[], text: string): void {
   for (let at = 0; at < text.length; at++) bytes.push(text.charCodeAt(at) & 0xff);
 }
 
-/** RFC 7541, 5.1. */
+/** Appends an integer with a prefix (RFC 7541, 5.1). */
 function pushInteger(bytes: number[], [flags, prefixMax]: readonly [number, number], value: number): void {
   if (value < prefixMax) {
     bytes.push(flags | value);

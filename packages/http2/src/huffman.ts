@@ -29,7 +29,7 @@ const END_OF_STRING = 256;
 
 /** The symbols in the order of their codes. */
 const symbols: number[] = [];
-/** Per length: the first code of that length, how many there are, and where they begin in `symbols`. */
+/** By length: the first code of that length, the number of codes, and the place of the first one in `symbols`. */
 const firstCode: number[] = [];
 const codeCount: number[] = [];
 const firstSymbol: number[] = [];
@@ -52,7 +52,7 @@ for (let length = 0, code = 0; length <= LENGTH_BITS_MAX; length++) {
  * @throws Error when the string holds EOS or its padding is not up to seven 1 bits.
  */
 export function decodeHuffman(bytes: Uint8Array, start: number, end: number): string {
-  // One flat string: a large one that is put together symbol by symbol takes 30 times its length in memory.
+  // Written into one flat buffer: a large string that is joined symbol by symbol takes 30 times its length in memory.
   const decoded = Buffer.allocUnsafe(Math.ceil(((end - start) * 8) / LENGTH_BITS_MIN));
   let size = 0;
   let code = 0;

@@ -1,37 +1,46 @@
-/** The compressed flag and the length before each message (gRPC over HTTP/2, Length-Prefixed-Message). */
+/**
+ * The length of the prefix before each message: a flag for compression and the message's length (gRPC over HTTP/2,
+ * Length-Prefixed-Message).
+ */
 export const MESSAGE_PREFIX_BYTES = 5;
 
 /**
- * How many times what has really come is reserved for a message that announces more: few steps for a long one, each of
- * which takes new memory and copies, and little for one that never comes.
+ * The factor by which the memory reserved for an announced message exceeds the bytes that have come. So a long message
+ * takes few steps, each of which allocates and copies, and one that is announced but never sent takes little.
  */
 const GROWTH = 8;
 
-/** A message of a gRPC call's body, as it came. */
+/** A message of a gRPC call's body, compressed or not, without its prefix. */
 export interface ReceivedMessage {
   readonly isCompressed: boolean;
   readonly bytes: Buffer;
 }
 
-/** A message is longer than what is taken. */
+/** A message is announced that is longer than the limit. */
 export class MessageTooLargeError extends Error {
   override readonly name = 'MessageTooLargeError';
 }
 
-/** The byte before a message, which says whether it is compressed, says neither. */
+/** The first byte of a message's prefix is neither 0 nor 1, so it does not say whether the message is compressed. */
 export class MessageFlagError extends Error {
   override readonly name = 'MessageFlagError';
 }
 
-/** Cuts the body of a gRPC call, a request's or an answer's, into messages. What comes is copied once, but for the growth of a long message. */
+/**
+ * Cuts the body of a gRPC call, a request's or an answer's, into messages. It copies the bytes once, and again when the
+ * buffer of a long message grows.
+ */
 export class MessageReader {
   readonly #messageBytesMax: number;
-  /** Nobody has taken them yet. */
+  /** Complete messages that nobody has taken yet. */
   readonly #whole: ReceivedMessage[] = [];
-  /** A prefix of which a part has come. */
+  /** The beginning of a prefix of which the rest has not come. */
   #prefix: Buffer | undefined;
   #prefixLength = 0;
-  /** The message that is coming, undefined between two; it has `#length` bytes of `#announcedLength`. */
+  /**
+   * The buffer of the message that is coming in, undefined between two messages; `#length` bytes of `#announcedLength`
+   * have come.
+   */
   #body: Buffer | undefined;
   #length = 0;
   #announcedLength = 0;
@@ -43,22 +52,22 @@ export class MessageReader {
     this.#messageBytesMax = messageBytesMax;
   }
 
-  /** Nothing is left of a message that has begun. */
+  /** True when there is neither a complete message nor the beginning of one. */
   get isEmpty(): boolean {
     return this.#whole.length === 0 && this.#prefixLength === 0 && this.#body === undefined;
   }
 
-  /** A message is complete, or is refused, that nobody has taken. */
+  /** True when `next` would return a message or throw. */
   get hasNext(): boolean {
     return this.#whole.length > 0 || this.#refusal !== undefined;
   }
 
-  /** How much of what came the last message took, with its prefix. */
+  /** The length of the last message that was taken, with its prefix, in bytes. */
   get takenBytes(): number {
     return this.#takenBytes;
   }
 
-  /** Takes `bytes[start, end)`. */
+  /** Takes the bytes `bytes[start, end)` of the body. */
   push(bytes: Buffer, start: number, end: number): void {
     let position = start;
     while (position < end && this.#refusal === undefined) {
@@ -68,8 +77,8 @@ export class MessageReader {
   }
 
   /**
-   * The next message that is complete. Throws MessageTooLargeError as soon as one is announced that is
-   * longer than what is taken, and MessageFlagError where the flag before a message is none.
+   * Returns the next complete message, or undefined. Throws MessageTooLargeError as soon as a message above the limit
+   * is announced, and MessageFlagError for a prefix with an invalid flag.
    */
   next(): ReceivedMessage | undefined {
     const message = this.#whole.shift();
@@ -78,12 +87,12 @@ export class MessageReader {
     return message;
   }
 
-  /** Takes a prefix, or a part of one. Gives the position behind it. */
+  /** Reads a prefix or a part of one, and returns the position after it. */
   #begin(bytes: Buffer, position: number, end: number): number {
     if (this.#prefixLength === 0 && end - position >= MESSAGE_PREFIX_BYTES) {
-      const behind = position + MESSAGE_PREFIX_BYTES;
-      this.#announce(bytes, position, end - behind);
-      return behind;
+      const after = position + MESSAGE_PREFIX_BYTES;
+      this.#announce(bytes, position, end - after);
+      return after;
     }
     this.#prefix ??= Buffer.allocUnsafe(MESSAGE_PREFIX_BYTES);
     const copied = bytes.copy(this.#prefix, this.#prefixLength, position, end);
@@ -113,24 +122,24 @@ export class MessageReader {
     }
   }
 
-  /** Takes what belongs to the message that is coming. Gives the position behind it. */
+  /** Copies the bytes that belong to the current message, and returns the position after them. */
   #fill(bytes: Buffer, position: number, end: number): number {
-    const behind = Math.min(end, position + this.#announcedLength - this.#length);
-    const length = this.#length + behind - position;
+    const after = Math.min(end, position + this.#announcedLength - this.#length);
+    const length = this.#length + after - position;
     if (length > this.#body!.length) {
       const larger = this.#reserve(length);
       this.#body!.copy(larger, 0, 0, this.#length);
       this.#body = larger;
     }
-    bytes.copy(this.#body!, this.#length, position, behind);
+    bytes.copy(this.#body!, this.#length, position, after);
     this.#length = length;
     this.#completeIfWhole();
-    return behind;
+    return after;
   }
 
   #reserve(arrivedBytes: number): Buffer {
     const reserved = GROWTH * arrivedBytes;
-    // The last step is never a small one.
+    // Allocates the rest at once when little is missing, so that the last step is never a small one.
     return Buffer.allocUnsafe(2 * reserved < this.#announcedLength ? reserved : this.#announcedLength);
   }
 

@@ -1,29 +1,34 @@
 import { FRAME_HEADER_SIZE_BYTES, writeFrameHeader } from './frame.js';
 
-/** A payload up to this is copied behind its frame's header: one piece less to send is worth more. */
+/**
+ * A payload of up to this many bytes is copied after its frame's header: saving a buffer is worth more than the copy.
+ */
 const COPIED_BYTES_MAX = 4 * 1024;
-/** Small frames are written side by side into memory that is taken in chunks of at least, and usually at most, this size. */
+/**
+ * Small frames are written side by side into chunks of memory, each of at least the first and usually at most the
+ * second size, in bytes.
+ */
 const CHUNK_BYTES_MIN = 1024;
 const CHUNK_BYTES_MAX = 64 * 1024;
 
 const EMPTY = Buffer.alloc(0);
 
-/** The frames that a connection has made and not yet written to its socket. */
+/** Collects the frames of a connection that are not written to its socket yet. */
 export class OutgoingFrames {
   #pieces: Uint8Array[] = [];
   #sizeBytes = 0;
-  /** `#chunk[#start, #end)` is the last piece, and the rest of the chunk is free. What is before was handed out. */
+  /** `#chunk[#start, #end)` is the last piece, and the rest of the chunk is free. The part before it was handed out. */
   #chunk = EMPTY;
   #start = 0;
   #end = 0;
-  /** How much was handed out the last time. */
+  /** The number of bytes that `take` returned last. */
   #takenBytes = 0;
 
   get sizeBytes(): number {
     return this.#sizeBytes;
   }
 
-  /** Adds a frame. A large payload must stay as it is until it is written. */
+  /** Adds a frame. A payload above 4 KiB must not change until it is written. */
   push(type: number, flags: number, streamId: number, payload: Uint8Array): void {
     const { length } = payload;
     if (length > COPIED_BYTES_MAX) {
@@ -41,7 +46,7 @@ export class OutgoingFrames {
     this.#sizeBytes += FRAME_HEADER_SIZE_BYTES + length;
   }
 
-  /** Adds bytes that are frames already. */
+  /** Adds bytes that are encoded frames already. */
   pushEncoded(frames: Uint8Array): void {
     this.#reserve(frames.length);
     this.#chunk.set(frames, this.#end);
@@ -49,7 +54,7 @@ export class OutgoingFrames {
     this.#sizeBytes += frames.length;
   }
 
-  /** Hands out what was added, in order. It stays as it is. */
+  /** Returns the collected bytes in order and starts over. The returned bytes do not change. */
   take(): readonly Uint8Array[] {
     this.#seal();
     const pieces = this.#pieces;
@@ -68,7 +73,7 @@ export class OutgoingFrames {
   #reserve(sizeBytes: number): void {
     if (this.#end + sizeBytes <= this.#chunk.length) return;
     this.#seal();
-    // A connection that says little keeps little memory, and one that says much takes few pieces.
+    // A quiet connection takes little memory, and a busy one few chunks.
     const wanted = Math.min(
       Math.max(2 * this.#sizeBytes, this.#takenBytes, CHUNK_BYTES_MIN),
       CHUNK_BYTES_MAX,

@@ -1,19 +1,22 @@
 import { randomBytes } from 'node:crypto';
 
 /**
- * How much may be sent that the client has not shown to have read, see `MemoryHolder.isReading`: at first, and at most. It
- * doubles whenever the client shows it, as TCP's window does, so that a reader far away is not held up for long.
+ * Bytes that may be sent before the client shows that it has read them, see `MemoryHolder.isReading`: at first, and at
+ * most. The limit doubles whenever the client shows it, as TCP's window does, so that a distant reader is not held up
+ * for long.
  */
 const UNREAD_BYTES_MIN = 64 * 1024;
 const UNREAD_BYTES_MAX = 16 * 1024 * 1024;
 
-/** What a client has shown to have read of what was sent: it acknowledges a PING that only its reader knows. */
+/**
+ * Proves how much of what was sent a client has read: the client acknowledges a PING whose payload only a reader knows.
+ */
 export class ReadProof {
   readonly #ping: (payload: Buffer) => void;
-  /** The bytes that the client has read for certain: those that were sent before a PING that it has acknowledged. */
+  /** The bytes that the client has certainly read: those that were sent before the last PING that it acknowledged. */
   #readBytes = 0;
   #unreadBytesMax = UNREAD_BYTES_MIN;
-  /** The PING that is not acknowledged, and the bytes that were sent when it was written. */
+  /** The PING that is not acknowledged yet, and the number of bytes that were sent before it. */
   #probe: { readonly payload: Buffer; readonly atBytes: number } | undefined;
 
   /** `ping` writes a PING with this payload. */
@@ -26,7 +29,7 @@ export class ReadProof {
     return sentBytes - this.#readBytes < this.#unreadBytesMax;
   }
 
-  /** Asks the client to show that it has read `sentBytes`, in time for a reader not to be held up. */
+  /** Sends a PING for `sentBytes` when one is due: early enough that a reader is not held up. */
   probeWhenDue(sentBytes: number): void {
     if (this.#probe !== undefined || sentBytes - this.#readBytes < this.#unreadBytesMax / 2) return;
     const payload = randomBytes(8);
@@ -34,7 +37,7 @@ export class ReadProof {
     this.#ping(payload);
   }
 
-  /** A PING was acknowledged. Says whether it was the one of this proof. */
+  /** Handles the acknowledgement of a PING. Returns whether it was the PING of this proof. */
   acknowledged(payload: Buffer): boolean {
     if (this.#probe === undefined || !this.#probe.payload.equals(payload)) return false;
     this.#readBytes = this.#probe.atBytes;

@@ -2,12 +2,15 @@ import type { HeldMemory } from './held-memory.js';
 import type { ServerStream, StreamListener } from './server-stream.js';
 
 export interface ServerConnectionOptions {
-  /** Requests under way at a time; 0: no limit. */
+  /** The most requests under way at the same time; 0 means no limit. */
   readonly streamsMax: number;
-  /** What one stream may send that is not consumed, see `ServerStream.consume`. */
+  /** Bytes that the client may send on one stream before they are consumed, see `ServerStream.consume`. */
   readonly streamWindowBytes: number;
-  /** What the streams of this connection and others hold, requests until they are answered and answers until they are sent. */
+  /**
+   * Counts the memory of the streams of this connection and others: requests until they are answered, and answers until
+   * they are sent.
+   */
   readonly memory: HeldMemory;
-  /** A request's headers have come. Gives what takes the rest of it. */
+  /** Called when the headers of a request have come. Returns the receiver of its body. */
   readonly onRequest: (stream: ServerStream) => StreamListener;
 }

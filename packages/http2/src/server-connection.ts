@@ -34,38 +34,43 @@ import { watchStandstill } from './standstill.js';
 import { StreamNumbers } from './stream-numbers.js';
 import { StreamTable } from './stream-table.js';
 
-/** What all streams together may send before the next WINDOW_UPDATE. It is given back at once: see `HeldMemory`. */
+/**
+ * Bytes that all streams together may receive before the next WINDOW_UPDATE, which follows at once: `HeldMemory` is the
+ * limit.
+ */
 const CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024;
-/** What it may take encoded, in HEADERS and CONTINUATION frames: past that nobody means well (CVE-2024-27316). */
+/**
+ * The most bytes of an encoded header block in HEADERS and CONTINUATION frames. Longer ones are an attack
+ * (CVE-2024-27316).
+ */
 const HEADER_BLOCK_BYTES_MAX = 64 * 1024;
-/** No more is read while so much waits to be sent: a client that does not read gets no more answers. */
+/** While more bytes than this wait to be sent, nothing is read: a client that does not read gets no more answers. */
 const BACKLOG_BYTES_MAX = 1024 * 1024;
-/** A backlog from here on counts as memory that the connection holds. */
+/** A backlog of at least this many bytes counts as memory that the connection holds. */
 const BACKLOG_BYTES_MIN = 64 * 1024;
-/** Frames up to this together leave in one buffer, and when there are as many they leave. */
+/** Frames of up to this many bytes together leave in one buffer, and with this many they leave at once. */
 const COALESCED_BYTES_MAX = 256 * 1024;
-/** What an open stream takes in memory beside its headers and its body: its objects here and in the listener. */
+/** Bytes of memory for an open stream beside its headers and its body: its objects here and in the listener. */
 const STREAM_BYTES = 2 * 1024;
 const TICK_MS = 20_000;
-/** A silent client is pinged after so many ticks, and given up after so many. */
+/** The number of ticks after which a silent client gets a PING, and after which its connection is closed. */
 const PING_TICKS = 3;
 const SILENCE_TICKS = 5;
 
-/** A request has these, each once (RFC 9113, 8.3.1). CONNECT, which has fewer, is not served. */
+/** The fields that a request must have, each once (RFC 9113, 8.3.1). CONNECT, which has fewer, is not served. */
 const REQUEST_FIELDS = HeaderKind.method | HeaderKind.scheme | HeaderKind.path;
 
 const EMPTY = Buffer.alloc(0);
-/** HPACK's table is as large as this until a peer says otherwise. */
+/** The size of HPACK's table in bytes until a peer sets another one. */
 const HPACK_TABLE_BYTES = 4096;
-/** A header block that begins with this empties the table, and leaves it so (RFC 7541, 6.3). */
+/** A header block that begins with this byte empties the table and keeps it empty (RFC 7541, 6.3). */
 const NO_TABLE = Buffer.from([0x20]);
 const HEADERS_TOO_LARGE = encodeHeaders([[':status', '431']]);
 
 /**
- * The server side of one HTTP/2 connection (RFC 9113), without what gRPC has no use for: pushing, priorities,
- * compression of response headers. Frames are read in place, and all that one turn of the event loop answers
- * leaves in one write: a small exchange costs a few microseconds, where Node's own stream-based module takes
- * twenty.
+ * The server side of one HTTP/2 connection (RFC 9113), without the parts that gRPC does not use: pushing, priorities,
+ * compression of response headers. It reads frames in place, and sends everything that one turn of the event loop
+ * answers in one write: a small exchange costs a few microseconds, where Node's own stream-based module takes twenty.
  */
 export class ServerConnection implements StreamHost, MemoryHolder {
   readonly #socket: Socket;
@@ -75,14 +80,14 @@ export class ServerConnection implements StreamHost, MemoryHolder {
   readonly #memory: HeldMemory;
   readonly #account: MemoryAccount;
   readonly #streams = new StreamTable<ServerStream>();
-  /** Those that have something to send, or want to. */
+  /** Streams that wait for the connection's window or for the socket. */
   #waiting = new Set<ServerStream>();
   #prefaceBytes = 0;
   #hasSettings = false;
   readonly #numbers = new StreamNumbers();
-  /** The last that was not refused: what GOAWAY tells, so that clients try the later ones elsewhere. */
+  /** The last stream that was not refused. GOAWAY names it, so that clients send later ones elsewhere. */
   #lastTakenId = 0;
-  /** The header block that CONTINUATION frames must complete before anything else may come. */
+  /** The header block that CONTINUATION frames must complete before any other frame may come. */
   #openBlock:
     | { readonly streamId: number; readonly isLast: boolean; readonly parts: Buffer[]; costBytes: number }
     | undefined;
@@ -90,20 +95,22 @@ export class ServerConnection implements StreamHost, MemoryHolder {
   #streamSendWindowBytes = INITIAL_WINDOW_SIZE_BYTES;
   #receiveWindowBytes = CONNECTION_WINDOW_BYTES;
   readonly #patience = new ClientPatience();
-  /** When the bytes came that are being read, on the clock of `performance.now()`. */
+  /** When the bytes came that are being read, in milliseconds on the clock of `performance.now()`. */
   #chunkAtMs = 0;
   #sentBytes = 0;
   readonly #readProof: ReadProof;
-  /** The client has read what a connection begins with. */
+  /** True when the client has acknowledged our SETTINGS. */
   #areSettingsRead = false;
   #silentTicks = 0;
   readonly #outgoing = new OutgoingFrames();
-  /** What is to be sent will be, before the event loop goes on. */
+  /** True when a flush is scheduled before the event loop goes on. */
   #isFlushing = false;
-  /** The client's decoder has shrunk its table: the next header block must say so (RFC 9113, 4.3.1). */
+  /**
+   * True when the client's decoder has shrunk its table, which the next header block must announce (RFC 9113, 4.3.1).
+   */
   #isTableShrunk = false;
   #isLeaving = false;
-  /** The client broke the protocol; what it still sends is not looked at. */
+  /** True when the client broke the protocol; nothing that it sends is looked at any more. */
   #isFailed = false;
   readonly #timer: NodeJS.Timeout;
 
@@ -120,7 +127,7 @@ export class ServerConnection implements StreamHost, MemoryHolder {
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
     socket.on('data', (chunk: Buffer) => this.#onChunk(chunk));
     socket.on('drain', () => this.#onDrain());
-    // A client that goes away ends its own connection and nothing else.
+    // An error of the socket ends this connection and nothing else.
     socket.on('error', () => socket.destroy());
     socket.on('close', () => this.#onClose());
     this.#write(
@@ -159,7 +166,7 @@ export class ServerConnection implements StreamHost, MemoryHolder {
       }
       this.#reader.push(start === 0 ? chunk : chunk.subarray(start));
     } catch (error) {
-      // Anything else is a broken invariant of ours.
+      // Any other error is a broken invariant of ours.
       if (!(error instanceof ConnectionError)) throw error;
       this.#isFailed = true;
       this.#goAway(error.code);
@@ -253,7 +260,7 @@ export class ServerConnection implements StreamHost, MemoryHolder {
         if (streamId === 0) throw protocolError('PRIORITY of no stream');
         this.#patience.countIdleFrame();
         return;
-      // What is unknown is ignored (RFC 9113, 5.5).
+      // Unknown frames are ignored (RFC 9113, 5.5).
       default:
         this.#patience.countIdleFrame();
         return;
@@ -264,7 +271,7 @@ export class ServerConnection implements StreamHost, MemoryHolder {
     const block = this.#openBlock;
     if (block === undefined || block.streamId !== streamId) throw protocolError('CONTINUATION of nothing');
     block.parts.push(Buffer.from(part));
-    // The frames count too, so that a block of many small ones, or empty ones, ends as well.
+    // The frames' headers count, too, so that a block of many small or empty frames also reaches the limit.
     block.costBytes += FRAME_HEADER_SIZE_BYTES + part.length;
     if (block.costBytes > HEADER_BLOCK_BYTES_MAX) {
       throw new ConnectionError(ErrorCode.enhanceYourCalm, 'a header block without end');
@@ -286,7 +293,7 @@ export class ServerConnection implements StreamHost, MemoryHolder {
     const stream = this.#streams.get(streamId);
     if (stream === undefined) {
       this.#numbers.clientEnded(streamId);
-      // A client may reset a stream that was answered meanwhile, once.
+      // A client may reset a stream whose answer was on its way, once.
       this.#patience.countLateReset();
       return;
     }
@@ -295,7 +302,7 @@ export class ServerConnection implements StreamHost, MemoryHolder {
   }
 
   #onHeaders(streamId: number, isLast: boolean, bytes: Buffer, start: number, end: number): void {
-    // Every block must be read, wanted or not: it may change the table for those after it.
+    // Every block must be decoded, even of a stream that is refused: it may change the table for later blocks.
     const list = this.#readHeaders(bytes, start, end);
     const { isMalformed, sizeBytes, pseudoFields, contentLengthBytes } = list;
     if (!this.#numbers.isNew(streamId)) {
@@ -303,7 +310,7 @@ export class ServerConnection implements StreamHost, MemoryHolder {
       return;
     }
     this.#numbers.opened(streamId);
-    // RFC 9113, 8.1.1: nor is a request whole that ends here and promised a body.
+    // RFC 9113, 8.1.1: a request that ends here although it announced a body is malformed.
     const lacksBody = isLast && contentLengthBytes > 0;
     if (isMalformed || lacksBody || (pseudoFields & REQUEST_FIELDS) !== REQUEST_FIELDS) {
       this.#refuse(streamId, isLast, ErrorCode.protocolError);
@@ -336,7 +343,7 @@ export class ServerConnection implements StreamHost, MemoryHolder {
       stream.sendTrailers(HEADERS_TOO_LARGE);
       return;
     }
-    // Known before the request is answered: the answer of one that has ended closes its stream on both sides (5.1).
+    // Set before the request is answered: an answer to a complete request closes the stream on both sides (5.1).
     stream.isEndReceived = isLast;
     stream.listener = onRequest(stream);
     if (isLast) stream.listener?.onEnd();
@@ -350,7 +357,7 @@ export class ServerConnection implements StreamHost, MemoryHolder {
     }
   }
 
-  /** Trailers of a request mean nothing to gRPC, but that it is complete. */
+  /** Handles the trailers of a request. To gRPC they only mean that the request is complete. */
   #onTrailers(streamId: number, isLast: boolean, isMalformed: boolean): void {
     const stream = this.#streams.get(streamId);
     if (stream === undefined) {
@@ -359,7 +366,7 @@ export class ServerConnection implements StreamHost, MemoryHolder {
           ? protocolError('a stream whose number is below that of an earlier one')
           : new ConnectionError(ErrorCode.streamClosed, 'HEADERS of a stream that was ended');
       }
-      // It was answered or reset before it was complete.
+      // The stream was answered or reset before its request was complete.
       if (!isLast || isMalformed) this.#refuse(streamId, true, ErrorCode.protocolError);
       else this.#numbers.clientEnded(streamId);
       return;
@@ -382,7 +389,8 @@ export class ServerConnection implements StreamHost, MemoryHolder {
     const isLast = (flags & FrameFlag.endStream) !== 0;
     const stream = this.#streams.get(streamId);
     if (stream === undefined) {
-      // It was answered or reset while this was on its way, or the client had ended it itself (RFC 9113, 5.1).
+      // The stream was answered or reset while this frame was on its way, or the client had ended the stream itself
+      // (RFC 9113, 5.1).
       if (!this.#numbers.isOpenForClient(streamId)) this.#refuse(streamId, true, ErrorCode.streamClosed);
       else if (isLast) this.#numbers.clientEnded(streamId);
       return;
@@ -434,9 +442,12 @@ export class ServerConnection implements StreamHost, MemoryHolder {
     else this.#changeWindows(initialWindowBytes);
   }
 
-  /** The new size counts for streams that are open too, whose windows may become negative (RFC 9113, 6.9.2). */
+  /**
+   * Applies a new initial window size. It also changes the windows of open streams, which may become negative (RFC
+   * 9113, 6.9.2).
+   */
   #changeWindows(initialWindowBytes: number): void {
-    // It takes a step for each open stream, so a client must not ask for it too often.
+    // This takes a step for each open stream, so a client must not ask for it too often.
     this.#patience.spend();
     const difference = initialWindowBytes - this.#streamSendWindowBytes;
     this.#streamSendWindowBytes = initialWindowBytes;
@@ -471,7 +482,7 @@ export class ServerConnection implements StreamHost, MemoryHolder {
   #endReceived(stream: ServerStream): void {
     const { contentLengthBytes } = stream;
     if (contentLengthBytes >= 0 && contentLengthBytes !== stream.receivedBytes) {
-      // RFC 9113, 8.1.1: a part of a request must not be taken for all of it.
+      // RFC 9113, 8.1.1: a truncated request must not be mistaken for a complete one.
       stream.isEndReceived = true;
       this.#fail(stream, ErrorCode.protocolError);
       return;
@@ -480,7 +491,7 @@ export class ServerConnection implements StreamHost, MemoryHolder {
     stream.listener?.onEnd();
   }
 
-  /** The client broke the rules of one stream (RFC 9113, 5.4.2). */
+  /** Resets a stream after the client broke the rules of that stream (RFC 9113, 5.4.2). */
   #fail(stream: ServerStream, errorCode: number): void {
     this.#patience.spend();
     this.#writeReset(stream.id, errorCode);
@@ -488,7 +499,7 @@ export class ServerConnection implements StreamHost, MemoryHolder {
     this.#cancel(stream);
   }
 
-  /** As `#fail`, for a stream that is not open here. */
+  /** Resets a stream that is not open here, after the client broke its rules (RFC 9113, 5.4.2). */
   #refuse(streamId: number, hasClientEnded: boolean, errorCode: number): void {
     this.#patience.spend();
     this.#writeReset(streamId, errorCode);
@@ -530,13 +541,13 @@ export class ServerConnection implements StreamHost, MemoryHolder {
   }
 
   wait(stream: ServerStream): void {
-    // See `StreamTable`: what lives on keeps what it has forgotten.
+    // A new set, since V8 lets a long-lived one keep what was deleted from it, see `StreamTable`.
     if (this.#waiting.size === 0) this.#waiting = new Set();
     this.#waiting.add(stream);
   }
 
   ended(stream: ServerStream): void {
-    // An answer that does not wait for the whole request: the client need not send the rest.
+    // The answer came before the request was complete, so the client need not send the rest.
     if (!stream.isEndReceived) {
       this.#writeReset(stream.id, ErrorCode.noError);
       this.#numbers.endedEarly(stream.id);
@@ -604,7 +615,10 @@ export class ServerConnection implements StreamHost, MemoryHolder {
     this.#socket.destroy();
   }
 
-  /** Each in its turn, as far as the window reaches; who is not done is the last again. */
+  /**
+   * Lets each waiting stream send in turn, as far as the window reaches; a stream that is not done goes to the end of
+   * the line.
+   */
   #serveWaiting(): void {
     for (const stream of this.#waiting) {
       if (this.allowedBytes <= 0) return;
@@ -632,12 +646,13 @@ export class ServerConnection implements StreamHost, MemoryHolder {
   }
 
   #flushSoon(): void {
-    // All that is answered before the event loop goes on shares one write.
+    // All frames until the event loop goes on leave in one write.
     if (!this.#isFlushing) {
       this.#isFlushing = true;
       process.nextTick(this.#flush);
     }
-    // Whoever produces without end must see soon that the peer is slower, even if it never lets the loop go on.
+    // A handler that produces without pause must see soon that the peer is slower, even when it never lets the loop go
+    // on.
     if (this.#outgoing.sizeBytes >= COALESCED_BYTES_MAX) this.#flush();
   }
 
@@ -646,7 +661,7 @@ export class ServerConnection implements StreamHost, MemoryHolder {
     const { sizeBytes } = this.#outgoing;
     if (sizeBytes === 0) return;
     const pieces = this.#outgoing.take();
-    // After the end nobody hears it.
+    // After the end of the connection the frames are dropped.
     if (!this.#socket.writable) return;
     this.#sentBytes += sizeBytes;
     if (pieces.length > 1) this.#socket.cork();
@@ -660,7 +675,7 @@ export class ServerConnection implements StreamHost, MemoryHolder {
   };
 
   #onDrain(): void {
-    // A slow client is not a silent one, though nothing of it was read meanwhile.
+    // A slow client is not a silent one, although nothing of it was read while the socket was paused.
     this.#silentTicks = 0;
     this.#memory.holdBacklog(this.#account, 0);
     this.#socket.resume();
@@ -679,7 +694,7 @@ export class ServerConnection implements StreamHost, MemoryHolder {
     this.#memory.close(this.#account);
   }
 
-  /** A client that vanished must not keep its streams, and what they hold. */
+  /** Closes the connection of a client that has vanished, so that its streams free their memory. */
   #tick(): void {
     this.#patience.passed(TICK_MS);
     this.#silentTicks++;

@@ -1,61 +1,72 @@
 import { FRAME_PAYLOAD_SIZE_BYTES_MAX, FrameFlag, FrameType } from './frame.js';
 
-/** Takes what a client sends on one stream. */
+/** Receives what a client sends on one stream. */
 export interface StreamListener {
-  /** A part of the body: `bytes[start, end)`, which are valid only during the call. */
+  /** A part of the body has come: `bytes[start, end)`, which are valid only during the call. */
   onData(bytes: Buffer, start: number, end: number): void;
   /** The body is complete. */
   onEnd(): void;
-  /** The client, or the connection, is gone: nobody waits for an answer. Not called after the answer's end. */
+  /** The client or the connection is gone, so nobody waits for an answer. Not called after the end of the answer. */
   onCancel(): void;
 }
 
-/** What a stream needs of its connection. */
+/** The parts of its connection that a stream uses. */
 export interface StreamHost {
-  /** How much DATA may leave now: what the connection's window lets through, nothing while it is congested. */
+  /**
+   * The bytes of DATA that may leave now: the rest of the connection's window, or 0 while the connection is congested.
+   */
   readonly allowedBytes: number;
-  /** The peer takes what is written more slowly than it comes. */
+  /** True when the peer reads more slowly than this side writes. */
   readonly isCongested: boolean;
-  /** Sends a frame. The payload must stay as it is; that of DATA counts in flow control. */
+  /** Sends a frame. The payload must not change afterwards; that of DATA counts in flow control. */
   writeFrame(type: number, flags: number, streamId: number, payload: Uint8Array): void;
-  /** The stream waits for the connection's window, or for the peer to read. */
+  /** Calls `flush` of the stream again when the connection's window opens, or the peer has read. */
   wait(stream: ServerStream): void;
   ended(stream: ServerStream): void;
-  /** What the stream keeps in memory has grown by so much, or shrunk; where that is too much it is cancelled. */
+  /**
+   * Counts `sizeBytes` more of memory for the stream, or less when negative. Cancels streams when the total is too
+   * much.
+   */
   hold(stream: ServerStream, sizeBytes: number): void;
-  /** As `hold`, for what of the answer is not sent yet. */
+  /**
+   * Counts `sizeBytes` more, or less, for the part of the stream's answer that is not sent yet. Cancels streams when
+   * the total is too much.
+   */
   holdAnswer(stream: ServerStream, sizeBytes: number): void;
   /** See `ServerStream.reserve`. */
   reserve(stream: ServerStream, sizeBytes: number): Promise<boolean> | undefined;
-  /** What was received on the stream is consumed, and `sizeBytes` more may come. */
+  /** Lets the client send `sizeBytes` more on the stream, since as many received bytes are consumed. */
   replenish(stream: ServerStream, sizeBytes: number): void;
 }
 
-/** One request, and its answer (RFC 9113, 5). */
+/** One request and its answer (RFC 9113, 5). */
 export class ServerStream {
   readonly id: number;
   /** Names and values in turn, as received; names are in lower case. */
   readonly headers: readonly string[];
   listener: StreamListener | undefined;
-  /** The client has sent everything. */
+  /** True when the client has sent its whole request. */
   isEndReceived = false;
-  /** The answer is complete, or nobody waits for it any more: what is still sent is dropped. */
+  /** True when the answer is complete or nobody waits for it any more; whatever is still sent is dropped. */
   isClosed = false;
   sendWindowBytes: number;
-  /** Received, and not given back to the client's window. */
+  /** Received bytes that were not given back to the client's window yet. */
   unconsumedBytes = 0;
-  /** What its request and its answer take in memory. */
+  /** Bytes of memory that the request and the answer take. */
   heldBytes = 0;
-  /** Of `heldBytes`, what of its answer is not sent, or has room reserved. */
+  /** The part of `heldBytes` for the answer: bytes not sent yet, and room reserved. */
   answerBytes = 0;
-  /** Room for an answer that is being made, see `reserve`. */
+  /** Bytes of room for an answer that is being made, see `reserve`. */
   reservedBytes = 0;
-  /** DATA that has left the stream. */
+  /** Bytes of DATA that have left the stream. */
   sentBytes = 0;
-  /** `sentBytes` when slow readers were looked for, and how often in a row it was one. */
+  /**
+   * The value of `sentBytes` at the last look for slow readers, and the number of looks in a row that found this stream
+   * slow.
+   */
   sentBytesAtLook = 0;
   slowLooks = 0;
-  /** How long the client waits for the answer, in milliseconds, where the listener knows that. */
+  /** Milliseconds for which the client waits for the answer, if the listener knows that. */
   timeoutMs: number | undefined;
   /** Bytes of the body that have come. */
   receivedBytes = 0;
@@ -63,7 +74,7 @@ export class ServerStream {
   onDrain: (() => void) | undefined;
 
   readonly #host: StreamHost;
-  /** DATA that waits for a window, and what follows it. */
+  /** DATA that waits for a window; `#trailers` follow it. */
   #waiting: Buffer[] = [];
   #waitingBytes = 0;
   #trailers: Buffer | undefined;
@@ -73,9 +84,9 @@ export class ServerStream {
     id: number,
     headers: readonly string[],
     sendWindowBytes: number,
-    /** When its request came, on the clock of `performance.now()`. */
+    /** When the request came, in milliseconds on the clock of `performance.now()`. */
     readonly openedAtMs: number,
-    /** What its headers say of the length of its body; -1 where they say nothing. */
+    /** The length of the body by its content-length header; -1 without one. */
     readonly contentLengthBytes: number,
   ) {
     this.#host = host;
@@ -89,33 +100,33 @@ export class ServerStream {
     return this.#waitingBytes;
   }
 
-  /** The first value of a header, or undefined. */
+  /** Returns the first value of a header, or undefined. */
   header(name: string): string | undefined {
     const { headers } = this;
     for (let at = 0; at < headers.length; at += 2) if (headers[at] === name) return headers[at + 1];
     return undefined;
   }
 
-  /** More would only pile up. */
+  /** True when further data would only pile up. */
   get isCongested(): boolean {
     return this.#waiting.length > 0 || this.#host.isCongested;
   }
 
-  /** Begins the answer. @param block see `encodeHeaders`. */
+  /** Begins the answer with a header block, see `encodeHeaders`. */
   sendHeaders(block: Buffer): void {
     if (!this.isClosed) this.#host.writeFrame(FrameType.headers, FrameFlag.endHeaders, this.id, block);
   }
 
   /**
-   * Asks for room for a part of the answer before it is made: so many bytes at most, or 0 where it is small. The room is
-   * the stream's until `sendData`. Gives undefined where there is room; otherwise resolves with true as soon as there is,
-   * and with false where none will come, since the stream has ended or the node stops.
+   * Asks for room for a part of the answer before that is made: `sizeBytes` bytes at most, or 0 for a small answer. The
+   * room belongs to the stream until `sendData`. Returns undefined when there is room. Otherwise the promise resolves
+   * with true as soon as there is, or with false when there will be none, since the stream has ended or the node stops.
    */
   reserve(sizeBytes: number): Promise<boolean> | undefined {
     return this.isClosed ? Promise.resolve(false) : this.#host.reserve(this, sizeBytes);
   }
 
-  /** Sends as much as flow control allows, and keeps the rest. The bytes must stay as they are. */
+  /** Sends as much as flow control allows, and keeps the rest. The bytes must not change afterwards. */
   sendData(data: Buffer, more?: Buffer): void {
     if (this.isClosed) return;
     this.#waiting.push(data);
@@ -128,29 +139,29 @@ export class ServerStream {
     this.flush();
   }
 
-  /** Ends the answer with a header block, behind all data. */
+  /** Ends the answer with a header block, which follows all data. */
   sendTrailers(block: Buffer): void {
     if (this.isClosed) return;
     this.#trailers = block;
     this.flush();
-    // Whoever waits to send more need not: that was the end.
+    // After the end nothing more can be sent, so nobody has to wait for room.
     this.drained();
   }
 
-  /** Lets the client send `sizeBytes` more: so much of what it has sent is done with. */
+  /** Lets the client send `sizeBytes` more, since as many of the bytes that it sent are consumed. */
   consume(sizeBytes: number): void {
     if (sizeBytes > 0 && !this.isEndReceived && !this.isClosed) this.#host.replenish(this, sizeBytes);
   }
 
   /**
-   * Counts what the request takes in memory beside its own bytes, until the stream ends. Where the connection
-   * holds too much the stream is cancelled at once.
+   * Counts memory that the request takes beside its own bytes, until the stream ends. When the connection holds too
+   * much, the stream is cancelled at once.
    */
   hold(sizeBytes: number): void {
     if (!this.isClosed) this.#host.hold(this, sizeBytes);
   }
 
-  /** Nobody waits for the answer any more. */
+  /** Ends the stream, since nobody waits for the answer any more. */
   abandon(): void {
     this.isClosed = true;
     this.#waiting = [];
@@ -158,12 +169,12 @@ export class ServerStream {
     this.drained();
   }
 
-  /** The stream's own window has grown. */
+  /** Sends more after the stream's own window has grown. */
   resume(): void {
     if (this.#waiting.length > 0) this.flush();
   }
 
-  /** Sends what the windows let through. */
+  /** Sends as much as the windows let through. */
   flush(): void {
     const host = this.#host;
     while (this.#waiting.length > 0) {
@@ -171,9 +182,9 @@ export class ServerStream {
       const connectionBytes = host.allowedBytes;
       const allowedBytes = Math.min(this.sendWindowBytes, connectionBytes, FRAME_PAYLOAD_SIZE_BYTES_MAX);
       if (allowedBytes <= 0 && data.length > 0) {
-        // For its own window a stream does not stand in line: what opens that comes to itself, see `resume`.
+        // A stream that only its own window holds up does not wait in line: `resume` is called when that window grows.
         if (connectionBytes <= 0) host.wait(this);
-        this.#tellHeld();
+        this.#reportHeld();
         return;
       }
       const isWhole = data.length <= allowedBytes;
@@ -185,7 +196,7 @@ export class ServerStream {
       else this.#waiting[0] = data.subarray(allowedBytes);
       host.writeFrame(FrameType.data, 0, this.id, isWhole ? data : data.subarray(0, allowedBytes));
     }
-    this.#tellHeld();
+    this.#reportHeld();
     if (this.#trailers !== undefined) {
       const flags = FrameFlag.endHeaders | FrameFlag.endStream;
       host.writeFrame(FrameType.headers, flags, this.id, this.#trailers);
@@ -198,14 +209,14 @@ export class ServerStream {
     }
   }
 
-  /** Calls back as soon as more is welcome, at once when it is, and when nobody waits for more. */
+  /** Calls back once: as soon as more data is welcome, or when the stream is closed. */
   whenDrained(callback: () => void): void {
     this.onDrain = callback;
     if (this.isClosed) this.drained();
     else this.flush();
   }
 
-  #tellHeld(): void {
+  #reportHeld(): void {
     const grownBytes = this.#waitingBytes + this.reservedBytes - this.answerBytes;
     if (grownBytes !== 0) this.#host.holdAnswer(this, grownBytes);
   }

@@ -1,6 +1,6 @@
-/** How often the event loop is expected to come round. */
+/** The expected milliseconds between two beats of the event loop. */
 const BEAT_MS = 100;
-/** How long after a standstill requests are still read that waited for its end. */
+/** Milliseconds after a standstill within which requests are still read that waited for its end. */
 const AFTERMATH_MS = 1_000;
 
 let lastBeatAtMs = 0;
@@ -24,11 +24,11 @@ export function watchStandstill(): void {
 }
 
 /**
- * How long, in milliseconds, this process may have left lying what it reads at `nowMs`, because its event loop stood
- * still; 0 where it did not lately. `nowMs` is on the clock of `performance.now()`.
+ * Returns for how many milliseconds the input read at `nowMs` may have waited because this process's event loop stood
+ * still; 0 when it has not done so lately. `nowMs` is on the clock of `performance.now()`.
  */
 export function recentStandstillMs(nowMs: number): number {
-  // The loop reads sockets before its timers find out that they are late.
+  // The loop reads sockets before its timers notice that they are late.
   const overdueMs = nowMs - lastBeatAtMs - BEAT_MS;
   return Math.max(0, overdueMs, nowMs - endedAtMs < AFTERMATH_MS ? standstillMs : 0);
 }

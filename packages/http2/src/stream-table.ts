@@ -1,10 +1,11 @@
 const CAPACITY_MIN = 16;
 
 /**
- * The streams of a connection by their numbers: a hash table with open addressing. No `Map`: V8 gives one a new table every
- * few insertions, and the old table knows the new one. Once one of them was moved to the old generation, all that come after
- * it are reached from it, dead as they are, and with them each call that was ever open when a table was changed: more than
- * half of what a busy node allocated was copied twice and kept until the next full collection (findings/v8-map-keeps-what-it-forgot.sh).
+ * Finds the streams of a connection by their numbers: a hash table with open addressing. It is not a `Map`, since V8
+ * gives a `Map` a new table every few insertions, and the old table refers to the new one. Once an old table has moved
+ * to the old generation, it keeps all later ones alive, and with them each call that was open when a table was
+ * replaced: more than half of what a busy node allocated was copied twice and kept until the next full collection
+ * (findings/v8-map-keeps-what-it-forgot.sh).
  */
 export class StreamTable<Stream extends { readonly id: number }> {
   #slots: (Stream | undefined)[] = new Array<undefined>(CAPACITY_MIN).fill(undefined);
@@ -18,9 +19,9 @@ export class StreamTable<Stream extends { readonly id: number }> {
     return this.#slots[this.#find(id)];
   }
 
-  /** Adds a stream whose number is not there. */
+  /** Adds a stream whose number is not in the table. */
   add(stream: Stream): void {
-    // At most half full, so that a search is short.
+    // Keeps the table at most half full, so that searches are short.
     if (2 * (this.#size + 1) > this.#slots.length) this.#grow();
     this.#slots[this.#find(stream.id)] = stream;
     this.#size += 1;
@@ -33,7 +34,7 @@ export class StreamTable<Stream extends { readonly id: number }> {
     if (slots[hole] === undefined) return;
     slots[hole] = undefined;
     this.#size -= 1;
-    // Whoever had to go on past the hole to find a place comes back, so that it is found.
+    // Streams that were stored further on because this slot was taken move back, so that searches still find them.
     for (let slot = (hole + 1) & mask; slots[slot] !== undefined; slot = (slot + 1) & mask) {
       const wanted = slotOf(slots[slot]!.id, mask);
       if (((slot - wanted) & mask) < ((slot - hole) & mask)) continue;
@@ -43,12 +44,12 @@ export class StreamTable<Stream extends { readonly id: number }> {
     }
   }
 
-  /** All streams as they are now, the first that was opened first. */
+  /** Returns all streams, in the order in which they were opened. */
   values(): Stream[] {
     return this.#slots.filter((stream) => stream !== undefined).sort((left, right) => left.id - right.id);
   }
 
-  /** The slot of a stream, or the one where it would be. */
+  /** Returns the slot that holds the stream, or the free one in which it belongs. */
   #find(id: number): number {
     const slots = this.#slots;
     const mask = slots.length - 1;
@@ -66,7 +67,7 @@ export class StreamTable<Stream extends { readonly id: number }> {
   }
 }
 
-/** One side's numbers are all odd or all even. */
+/** The numbers of one side are all odd or all even, so the lowest bit is dropped. */
 function slotOf(id: number, mask: number): number {
   return (id >>> 1) & mask;
 }
