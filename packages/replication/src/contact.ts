@@ -1,8 +1,8 @@
 import type { Clock } from '@coxswain/runtime';
 
 /**
- * Remembers when something was heard last, of the leader cluster or of one of its tables, and whether attempts have
- * failed since. While they fail nobody knows what is missing: what is here is as old as the last contact.
+ * Remembers when the leader cluster, or one of its tables, was last heard, and whether attempts have failed since.
+ * While they fail, nobody knows what is missing: the data here is as old as the last contact.
  */
 export class Contact {
   readonly #clock: Clock;
@@ -24,22 +24,22 @@ export class Contact {
     this.#failingSinceMs ??= this.#clock.monotonicMs();
   }
 
-  /** Nothing was heard yet. */
+  /** True until something is heard for the first time. */
   get isNew(): boolean {
     return this.#heardMs === undefined;
   }
 
-  /** The last attempt failed. */
+  /** True when the last attempt failed. */
   get isFailing(): boolean {
     return this.#failingSinceMs !== undefined;
   }
 
-  /** For how long every attempt has failed, in milliseconds; 0 where the last one did not. */
+  /** Milliseconds for which every attempt has failed; 0 when the last one succeeded. */
   get failingMs(): number {
     return this.#failingSinceMs === undefined ? 0 : this.#clock.monotonicMs() - this.#failingSinceMs;
   }
 
-  /** While attempts fail, the time since something was heard, or since this began, in milliseconds; else 0. */
+  /** While attempts fail, the milliseconds since something was heard, or since this object was made; otherwise 0. */
   get unheardMs(): number {
     if (this.#failingSinceMs === undefined) return 0;
     return this.#clock.monotonicMs() - (this.#heardMs ?? this.#startedMs);

@@ -1,23 +1,23 @@
 export interface FollowerOptions {
-  /** How often a leader cluster without long poll is asked. Default 1 s. */
+  /** Milliseconds between two requests to a leader cluster without long poll; 1 s by default. */
   readonly pollIntervalMs: number;
-  /** How often the tables are compared with the leader cluster's. Default 30 s. */
+  /** Milliseconds between two comparisons of the tables with the leader cluster's; 30 s by default. */
   readonly reconcileIntervalMs: number;
-  /** How long one stream of the log may last. Default 1 m. */
+  /** The most milliseconds that one stream of the log may last; 1 minute by default. */
   readonly logRpcTimeoutMs: number;
-  /** Default 1 h. */
+  /** The most milliseconds that one snapshot may take; 1 hour by default. */
   readonly snapshotRpcTimeoutMs: number;
-  /** Snapshots at a time on this node. Default 1. */
+  /** Snapshots that this node takes at the same time; 1 by default. */
   readonly recoveriesMax: number;
-  /** 0: as fast as it goes. */
+  /** The most bytes per second for all snapshots together; 0 means no limit. */
   readonly snapshotBytesPerSecondMax: number;
-  /** What this node is called in the leader cluster's status. */
+  /** This node's name in the leader cluster's status. */
   readonly followerName: string;
-  /** Commands that are packed into one entry take at most so much, but for a single larger one (P4). */
+  /** The most bytes of commands that are packed into one entry; a single larger command gets its own (P4). */
   readonly sequenceBytesMax: number;
 }
 
-/** The defaults of everything but the name. */
+/** The defaults of all options but the name. */
 export const defaultFollowerOptions = {
   pollIntervalMs: 1_000,
   reconcileIntervalMs: 30_000,

@@ -18,29 +18,32 @@ type FollowerNode = Pick<
   'kv' | 'tables' | 'cluster' | 'logs' | 'follower' | 'members' | 'reports'
 >;
 
-/** What runs until it is told to stop. */
+/** Background work that runs until `stop` is called. */
 interface Running {
   stop(): void;
 }
 
-/** What the reconciler is woken for when it changes. */
+/** The state of this node whose changes wake the reconciler. */
 interface Duty {
   readonly leadsMeta: boolean;
   readonly leaderClusterId: string | undefined;
   readonly state: string;
 }
 
-/** The topic under which the members of a follower cluster ask how the others replicate, and how long they wait. */
+/**
+ * The topic under which members of a follower cluster ask each other for the progress of their tables, and the
+ * milliseconds for which they wait for answers.
+ */
 const PROGRESS_TOPIC = 'replication progress';
 const PROGRESS_WAIT_MS = 1_000;
-/** Entries whose times are asked for at once: some, of elections, have none. */
+/** Entries whose times are asked for in one request: some, those of elections, have none. */
 const TIMES_ASKED = 16;
-/** A leader cluster that was out of reach for so long is logged as such at the next call that fails. */
+/** Milliseconds for which the leader cluster must be out of reach before the next failing call logs that. */
 const SILENCE_LOGGED_MS = 2_000;
 
 /**
- * A node's part in following a leader cluster: it replicates the tables that it leads, compares the list of tables, and
- * turns the cluster into a leader cluster when it is told to.
+ * A node's part in following a leader cluster: replicates the tables that it leads, compares the list of tables, and
+ * turns the cluster into a leader cluster when that is ordered.
  */
 export class Follower {
   readonly writes: ForwardedWrites;
@@ -56,15 +59,18 @@ export class Follower {
   #leaveNode: (() => void) | undefined;
   #isStopped = false;
   readonly #running = new Set<Promise<void>>();
-  /** Workers that have not ended yet, those that were stopped among them. */
+  /** The number of workers that have not ended, including those that were stopped. */
   #workerCount = 0;
   #seen: Duty | undefined;
-  /** Since when an operator has replication paused, as this node knows; undefined: it is not. */
+  /**
+   * The monotonic time since which this node has known that an operator paused replication; undefined when it is not
+   * paused.
+   */
   #pausedSinceMs: number | undefined;
-  /** With the leader cluster as a whole. */
+  /** The contact with the leader cluster as a whole; each worker has one for its table. */
   readonly #contact: Contact;
   #isSilenceLogged = false;
-  /** Shared by all that ask at the same time. */
+  /** The question to the other members that is under way; all callers at the same time share it. */
   #asking: Promise<ReplicationStatus> | undefined;
 
   constructor(node: FollowerNode, environment: FollowerEnvironment, options: FollowerOptions) {
@@ -83,7 +89,7 @@ export class Follower {
         return;
       }
       this.#contact.failed();
-      // A call that fails once, and succeeds with another node of it, is not worth a line.
+      // A call that fails once and succeeds with another node is not worth a line.
       const isShort = this.#contact.failingMs < SILENCE_LOGGED_MS;
       if (this.#isSilenceLogged || isShort || node.cluster.role !== 'follower') return;
       this.#isSilenceLogged = true;
@@ -104,7 +110,7 @@ export class Follower {
     this.#adjust();
   }
 
-  /** Resolves when nothing of it runs any more. */
+  /** Stops all background work and resolves when it has ended. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#leaveNode?.();
@@ -137,24 +143,28 @@ export class Follower {
     };
   }
 
-  /** The names of the leader cluster's nodes; none of a stock one. Undefined: it was not met since the process started. */
+  /**
+   * The names of the leader cluster's nodes; empty for a stock one, undefined until it was met for the first time since
+   * the process started.
+   */
   get leaderNodes(): readonly string[] | undefined {
     return this.#reconciler.leaderNodes;
   }
 
-  /** Something is taken from the leader cluster here, or was and is being applied. */
+  /** True while this node takes something from the leader cluster, or still applies what it took. */
   get isTaking(): boolean {
     return this.#workerCount > 0;
   }
 
-  /** Says to the leader cluster what an operator wants of this node. Rejects with a LinkError. */
+  /** Reports to the leader cluster the state that an operator wants of this node. Rejects with a LinkError. */
   async tellState(deadlineMs: number): Promise<void> {
     await this.#reconciler.tell(deadlineMs);
   }
 
   /**
-   * When the leader cluster appended the entry, or the last one before it that has a time, in milliseconds since 1970, by
-   * its own word. Undefined: it tells no times, or its log does not reach back so far and has gone on. Rejects with a LinkError.
+   * Returns when the leader cluster appended an entry, or the last entry before it that has a time, in milliseconds
+   * since 1970 by the leader cluster's clock. Returns undefined when it sends no times, or its log no longer reaches
+   * back to the entry and has gone on. Rejects with a LinkError.
    */
   async timeOf(table: string, leaderIndex: number, deadlineMs: number): Promise<number | undefined> {
     for (const from of new Set([Math.max(1, leaderIndex - TIMES_ASKED + 1), leaderIndex])) {
@@ -183,7 +193,7 @@ export class Follower {
     for await (const bytes of this.#environment.link.replicate(request, { deadlineMs })) {
       const message = readReplicateMessage(bytes);
       const { commands, error } = message;
-      // Also of a log that begins later, and of entries that were loaded: they have a time, and cannot be sent.
+      // The message has this time even when its log begins later or the entries were loaded and cannot be sent.
       if (message.leaderIndex === last && message.leaderTimeMs > 0) found = message.leaderTimeMs;
       for (const { leaderIndex, timeMs } of commands) if (leaderIndex <= last && timeMs > 0) found = timeMs;
       const isOver = error !== undefined || (commands.at(-1)?.leaderIndex ?? last) >= last;
@@ -193,8 +203,8 @@ export class Follower {
   }
 
   /**
-   * As `status`, and for tables that another node replicates what that one says of them within a second. The index is
-   * this node's own, and so is the number of entries that are missing.
+   * Returns the status, and for tables that another node replicates the progress which that node reports within a
+   * second. The index, and the number of entries that are missing, are always those of this node.
    */
   statusEverywhere(): Promise<ReplicationStatus> {
     this.#asking ??= this.#askOthers().finally(() => {
@@ -211,22 +221,22 @@ export class Follower {
     const shards = new Map(this.#node.reports.status().tables.map(({ name, shardId }) => [name, shardId]));
     const status = this.status();
     const tables = status.tables.map((table) => {
-      const told = isElsewhere(table) ? progress.get(shards.get(table.name) ?? 0) : undefined;
-      if (told === undefined) return table;
-      const lagEntries = Math.max(0, told.leaderAppliedIndex - table.leaderIndex);
-      return { ...table, ...told, lagEntries };
+      const reported = isElsewhere(table) ? progress.get(shards.get(table.name) ?? 0) : undefined;
+      if (reported === undefined) return table;
+      const lagEntries = Math.max(0, reported.leaderAppliedIndex - table.leaderIndex);
+      return { ...table, ...reported, lagEntries };
     });
     return { ...status, tables };
   }
 
-  /** How the tables that this node replicates stand, for the other members. */
+  /** Encodes the progress of the tables that this node replicates, for the other members. */
   #progress(): Buffer {
     const own = this.#tables().filter(({ state }) => state !== 'elsewhere');
     const shards = new Map(this.#node.reports.status().tables.map(({ name, shardId }) => [name, shardId]));
     return encodeProgress(new Map(own.map((table) => [shards.get(table.name) ?? 0, table])));
   }
 
-  /** Why nothing is replicated, where an operator wanted that. */
+  /** The reason for which nothing is replicated when an operator paused replication; otherwise undefined. */
   get #pausedText(): string | undefined {
     const node = this.#node;
     if (!node.members.isReplicationPaused) return undefined;
@@ -261,7 +271,7 @@ export class Follower {
     });
   }
 
-  /** Makes what runs here what the node's part is now. */
+  /** Starts and stops background work so that it fits this node's current part. */
   #adjust(): void {
     if (this.#isStopped) return;
     const { role } = this.#node.cluster;
@@ -284,7 +294,10 @@ export class Follower {
     }
   }
 
-  /** Its duty, the leader cluster that this cluster belongs to, or what an operator wants of this node has changed. */
+  /**
+   * Wakes the reconciler when this node's duty, the leader cluster that this cluster belongs to, or the state that an
+   * operator wants of this node has changed.
+   */
   #wakeReconciler(): void {
     const { leadsMeta, leaderClusterId } = this.#node.cluster;
     const state = this.#node.members.state(this.#node.cluster.nodeId);
@@ -298,7 +311,7 @@ export class Follower {
 
   #adjustWorkers(tables: readonly LedTable[]): void {
     const led = new Map(tables.map((table) => [table.name, table]));
-    /** Of tables that this node goes on replicating, by another worker. */
+    /** The contacts of tables that another worker of this node continues to replicate. */
     const contacts = new Map<string, Contact>();
     for (const [name, { worker, stop }] of this.#workers) {
       const table = led.get(name);

@@ -3,10 +3,13 @@ import type { regatta } from '@coxswain/protocol';
 import type { Clock } from '@coxswain/runtime';
 import { type LeaderLink, LinkError } from './leader-link.js';
 
-/** The leader cluster is given a little less time than the caller gave, so that its own answer arrives. */
+/**
+ * Milliseconds by which the leader cluster's deadline is earlier than the caller's, so that its own answer arrives in
+ * time.
+ */
 const DEADLINE_MARGIN_MS = 50;
 
-/** The names that Go's gRPC gives to statuses: stock clients look for them in the text. */
+/** Go's names for the gRPC statuses, which stock clients look for in the text. */
 const CODE_NAMES = [
   'OK',
   'Canceled',
@@ -28,8 +31,9 @@ const CODE_NAMES = [
 ];
 
 /**
- * Writes on a follower cluster: the leader cluster does them, unchecked here, and they are answered when they have
- * arrived here too, so that whoever wrote reads it (docs/protocol.md §2). The answer has the leader cluster's header.
+ * Writes on a follower cluster. The leader cluster carries them out, without any check here, and the answer waits until
+ * the write has arrived here, too, so that its author can read it (docs/protocol.md §2). The answer has the leader
+ * cluster's header.
  */
 export class ForwardedWrites {
   readonly #node: Pick<NodeParts, 'logs' | 'members'>;
@@ -57,7 +61,7 @@ export class ForwardedWrites {
     return this.#write(request.table, call, (linkCall) => this.#link.txn(request, linkCall));
   }
 
-  /** A read that the leader cluster answers: it changes nothing, so nothing has to arrive. */
+  /** Reads from the leader cluster. A read changes nothing, so nothing has to arrive here. */
   async range(request: regatta.RangeRequest, call: Call): Promise<regatta.RangeResponse> {
     try {
       return await this.#link.range(request, { deadlineMs: this.#deadlineMs(call) });
@@ -71,7 +75,7 @@ export class ForwardedWrites {
     call: Call,
     act: (call: { deadlineMs: number }) => Promise<Response>,
   ): Promise<Response> {
-    // What the leader cluster does would not arrive here, and its writer would learn nothing of it.
+    // While replication is paused, the write would not arrive here, and its author would not see that.
     if (this.#node.members.isReplicationPaused) throw errors.replicationPaused();
     let response: Response;
     try {
@@ -80,12 +84,12 @@ export class ForwardedWrites {
       throw toApiError(error);
     }
     const revision = Number(response.header?.revision ?? 0n);
-    // A stock leader gives none where nothing was written.
+    // A stock leader gives no revision when nothing was written.
     if (revision > 0) {
       try {
         await this.#node.logs.whenRevision(table.toString(), revision, call);
       } catch (error) {
-        // P1: it has happened, so nothing may say that it may be repeated.
+        // P1: the write has happened, so no answer may invite to repeat it.
         if (error instanceof ApiError) throw errors.appliedByLeaderOnly();
         throw error;
       }
@@ -100,8 +104,8 @@ export class ForwardedWrites {
 }
 
 /**
- * The leader cluster's error keeps its status and code. A write that may have happened says so, and UNAVAILABLE has a code
- * only where it certainly did not (P1).
+ * Maps the leader cluster's error, keeping its status and code. A write that may have happened becomes outcomeUnknown,
+ * and UNAVAILABLE has a code only when the write certainly did not happen (P1).
  */
 function toApiError(error: unknown): unknown {
   if (!(error instanceof LinkError)) return error;

@@ -2,24 +2,24 @@ import type { regatta, replication } from '@coxswain/protocol';
 
 /** The limits of one call to the leader cluster. */
 export interface LinkCall {
-  /** On `Clock.monotonicMs`. */
+  /** The deadline in milliseconds on the clock of `Clock.monotonicMs`. */
   readonly deadlineMs: number;
-  /** Ends the call early: nobody waits for it any more. */
+  /** Ends the call early when nobody waits for it any more. */
   readonly signal?: AbortSignal;
 }
 
-/** A call to the leader cluster that failed, or found nobody. */
+/** A call to the leader cluster failed, or reached none of its nodes. */
 export class LinkError extends Error {
   override readonly name = 'LinkError';
-  /** What a node of ours gave as `ApiError.code`; empty where a stock leader or nobody answered. */
+  /** The `ApiError.code` that a node of ours gave; empty when a stock leader answered, or nobody did. */
   readonly errorCode: string;
   constructor(
-    /** gRPC status. */
+    /** The gRPC status. */
     readonly status: number,
     message: string,
-    /** A node of the leader cluster said so itself. False: contact was not made, or was lost. */
+    /** True when a node of the leader cluster itself gave the error; false when the connection failed or was lost. */
     readonly isFromLeader: boolean,
-    /** A write may have happened although the call failed (P1). */
+    /** True when a write may have happened although the call failed (P1). */
     readonly mayHaveHappened: boolean,
     { errorCode = '', ...options }: LinkErrorOptions = {},
   ) {
@@ -34,14 +34,17 @@ interface LinkErrorOptions extends ErrorOptions {
 }
 
 /**
- * The way to the leader cluster: one of its nodes at a time, another one when that fails. Every call rejects, or its
+ * Calls the leader cluster: one of its nodes at a time, and another one when that fails. Every call rejects, or its
  * iteration throws, with a LinkError.
  */
 export interface LeaderLink {
-  /** Where the node is that calls go to now, for people. */
+  /** The address of the node that calls go to now, for people. */
   readonly address: string;
   metadata(request: replication.MetadataRequest, call: LinkCall): Promise<replication.MetadataResponse>;
-  /** Each message as it came, undecoded: commands stay marshalled. Asked for one at a time: a slow reader slows the sender. */
+  /**
+   * Streams the messages of the log undecoded, so that their commands stay marshalled. A slow reader slows the sender
+   * down.
+   */
   replicate(request: replication.ReplicateRequest, call: LinkCall): AsyncIterable<Buffer>;
   snapshot(request: replication.SnapshotRequest, call: LinkCall): AsyncIterable<replication.SnapshotChunk>;
   range(request: regatta.RangeRequest, call: LinkCall): Promise<regatta.RangeResponse>;

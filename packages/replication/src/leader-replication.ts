@@ -8,19 +8,19 @@ import type { SnapshotSource } from './snapshot-downloads.js';
 import type { FollowerSighting } from './status.js';
 import { TableSnapshot } from './table-snapshot.js';
 
-/** A chunk of a snapshot is at most this large (docs/protocol.md §3). */
+/** The most bytes of one chunk of a snapshot (docs/protocol.md §3). */
 const CHUNK_BYTES_MAX = 1024 * 1024;
 
-/** Where a table's live snapshot is downloaded: this and the table's name, encoded for a URL. */
+/** The path under which a table's live snapshot is downloaded; the table's name follows, encoded for a URL. */
 export const LIVE_SNAPSHOTS_PATH = 'snapshots-live/';
 
 /**
- * The topic under which a node says to the other members that a follower cluster asks it for a table from now on: the
- * table's name, NUL, the cluster's id. Nobody waits for an answer.
+ * The topic under which a node announces to the other members that a follower cluster now asks it for a table. The
+ * message holds the table's name, NUL, and the cluster's id; nobody answers.
  */
 const FOLLOWED_HERE_TOPIC = 'followed here';
 
-/** What the handlers know of a call. */
+/** A call, as its handler sees it. */
 export interface LeaderCall extends StreamCall {
   /** The caller's network address. */
   readonly peer: string;
@@ -28,24 +28,24 @@ export interface LeaderCall extends StreamCall {
 
 export interface LeaderReplicationOptions {
   readonly clock: Clock;
-  /** The largest message of commands, but for a single larger command. */
+  /** The most bytes of a message of commands; a single larger command gets its own. */
   readonly messageBytesMax: number;
-  /** Streams of the log at a time. Above: tooBusy, and followers come again. */
+  /** Streams of the log at the same time; further ones are refused with tooBusy, and their followers come again. */
   readonly logCallsMax: number;
-  /** Snapshots at a time, likewise. */
+  /** Snapshots at the same time; further ones are refused with tooBusy, and their followers come again. */
   readonly snapshotCallsMax: number;
 }
 
 /**
- * What a leader cluster serves to follower clusters (docs/protocol.md §3): which tables there are, their logs and
- * their snapshots. A follower cluster answers that it is none (R5).
+ * Serves follower clusters (docs/protocol.md §3): the list of tables, their logs and their snapshots. On a follower
+ * cluster it refuses all calls (R5).
  */
 export class LeaderReplication implements SnapshotSource {
   readonly #node: Pick<NodeParts, 'tables' | 'cluster' | 'logs' | 'members' | 'reports'>;
   readonly #options: LeaderReplicationOptions;
   readonly #followers: Followers;
   readonly #followerNodes: FollowerNodes;
-  /** Those who wait for something new, to be sent home when the node leaves. */
+  /** The streams of the log under way, to be ended when the node leaves. */
   readonly #waiting = new Set<AbortController>();
   #isDraining = false;
   #snapshotCalls = 0;
@@ -68,7 +68,9 @@ export class LeaderReplication implements SnapshotSource {
     });
   }
 
-  /** Every table, never fewer: UNAVAILABLE until this node has caught up with the meta group (R4). */
+  /**
+   * Lists every table, never fewer: rejects with UNAVAILABLE until this node has caught up with the meta group (R4).
+   */
   async metadata(
     { follower }: replication.MetadataRequest,
     call: LeaderCall,
@@ -89,15 +91,15 @@ export class LeaderReplication implements SnapshotSource {
   }
 
   /**
-   * A table as one framed-snappy stream. Ends with the applied index that it stands for: the log goes on behind it.
-   * Errors: notFollowed, UNAVAILABLE for an unknown table, tooBusy, and those of a linearizable read.
+   * Streams a table as framed snappy. The stream ends with the applied index of the snapshot, after which the log
+   * continues. Errors: notFollowed, UNAVAILABLE for an unknown table, tooBusy, and those of a linearizable read.
    */
   async *snapshot(
     request: replication.SnapshotRequest,
     call: LeaderCall,
   ): AsyncGenerator<replication.SnapshotChunk> {
     this.#checkCluster(request.clusterId);
-    // What has changed alone cannot be told: sent as the whole, deletions would be missing at whoever adds it.
+    // Changes alone cannot be sent: a snapshot has no deletions, so they would be missing in the follower's table.
     if (request.incremental) throw errors.noIncrementalSnapshot();
     const name = request.table.toString();
     const leave = this.enterSnapshot();
@@ -121,14 +123,14 @@ export class LeaderReplication implements SnapshotSource {
     }
   }
 
-  /** See `SnapshotSource`. The table is as new as a linearizable read, or newer. */
+  /** Takes a snapshot of a table, at least as new as a linearizable read, see `SnapshotSource`. */
   async openSnapshot(name: string, call: Call): Promise<TableSnapshot> {
     this.#checkRole();
     this.#checkPaused();
     return new TableSnapshot(name, await this.#node.logs.open(name, call));
   }
 
-  /** See `SnapshotSource`. */
+  /** Takes one of the places for snapshots, and returns a function that frees it, see `SnapshotSource`. */
   enterSnapshot(): () => void {
     this.#checkRole();
     this.#checkPaused();
@@ -141,8 +143,9 @@ export class LeaderReplication implements SnapshotSource {
   }
 
   /**
-   * Armada's followers ask where a snapshot is before they download it: each table's is made when it is downloaded,
-   * on this address. Errors: tableMustBeSet, cannotBeFollowed, tableNotFound, and those of a linearizable read.
+   * Answers where a table's snapshot can be downloaded, which Armada's followers ask first: on this address, where it
+   * is made during the download. Errors: tableMustBeSet, cannotBeFollowed, tableNotFound, and those of a linearizable
+   * read.
    */
   async querySnapshot(
     { table }: replication.SnapshotQueryRequest,
@@ -160,7 +163,7 @@ export class LeaderReplication implements SnapshotSource {
   }
 
   /**
-   * The log of a table from an index on, as encoded ReplicateResponses. Errors: notFollowed, leaderIndexZero,
+   * Streams the log of a table from an index on, as encoded ReplicateResponses. Errors: notFollowed, leaderIndexZero,
    * tableNotFound, wrongLeaderCluster, tooBusy, and those of a linearizable read.
    */
   async *replicate(request: replication.ReplicateRequest, call: LeaderCall): AsyncGenerator<Buffer> {
@@ -179,7 +182,7 @@ export class LeaderReplication implements SnapshotSource {
       const name = request.table.toString();
       const log = await this.#node.logs.open(name, call);
       const stream = new LogStream(log, this.#options);
-      // Whoever comes once never says that it has more: it would be a follower that lags, until it is forgotten.
+      // A caller that comes only once would look like a follower with a growing lag, until it is forgotten.
       if (!request.once) this.#saw(name, request, call);
       yield* stream.messages(request, { deadlineMs: call.deadlineMs, signal: aborter.signal });
     } finally {
@@ -204,23 +207,26 @@ export class LeaderReplication implements SnapshotSource {
       );
   }
 
-  /** The node leaves: streams of the log end, well, with what they have sent. */
+  /** Prepares for the node's stop: streams of the log end without an error after the messages already sent. */
   drain(): void {
     this.#isDraining = true;
     this.endWaiting();
   }
 
-  /** Ends the streams of the log, well: followers that go on ask again, and tell how far they are. */
+  /**
+   * Ends the streams of the log without an error, so that followers which continue ask again and thereby report how far
+   * they are.
+   */
   endWaiting(): void {
     for (const aborter of this.#waiting) aborter.abort();
   }
 
-  /** A stream of the log, or a snapshot, is under way. */
+  /** True while a stream of the log or a snapshot is under way. */
   get isSending(): boolean {
     return this.#waiting.size > 0 || this.#snapshotCalls > 0;
   }
 
-  /** See `SnapshotSource`. */
+  /** True while an operator has paused this node, see `SnapshotSource`. */
   get isPaused(): boolean {
     return this.#node.members.isLogPaused;
   }
@@ -230,7 +236,7 @@ export class LeaderReplication implements SnapshotSource {
     return this.#followerNodes.sightings();
   }
 
-  /** Who replicates from this node. */
+  /** The followers that replicate from this node. */
   followers(): FollowerSighting[] {
     const applied = new Map(
       this.#node.reports.status().tables.map(({ name, appliedIndex }) => [name, appliedIndex]),
@@ -238,7 +244,7 @@ export class LeaderReplication implements SnapshotSource {
     return this.#followers.sightings((table) => applied.get(table));
   }
 
-  /** R5: what a follower cluster holds is another's, and might go back when that one is changed. */
+  /** R5: the data of a follower cluster is another cluster's, and might go back when that cluster is replaced. */
   #checkRole(): void {
     const { role } = this.#node.cluster;
     if (role === undefined) throw errors.notReady();
@@ -249,7 +255,7 @@ export class LeaderReplication implements SnapshotSource {
     if (this.isPaused) throw errors.logPaused();
   }
 
-  /** R4: a follower cluster of ours says whom it means. */
+  /** R4: a follower cluster of ours names the leader cluster that it means. */
   #checkCluster(expected: string): void {
     const { clusterId } = this.#node.reports.status();
     if (expected !== '' && expected !== clusterId) throw errors.wrongLeaderCluster(clusterId ?? '');

@@ -5,15 +5,17 @@ import type { FollowerEnvironment } from './follower-environment.js';
 import type { FollowerOptions } from './follower-options.js';
 import { readReplicateMessage } from './replicate-message.js';
 
-/** So many successive commands are compared: one alone, a probe's say, may be the same in another log. */
+/**
+ * The most successive commands that are compared: a single one, a probe's for example, may be the same in another log.
+ */
 const RUN_COMMANDS_MAX = 16;
-/** A run of large commands is shorter. */
+/** The most bytes of such a run, which large commands make shorter. */
 const RUN_BYTES_MAX = 1024 * 1024;
-/** Entries of the own log that are read to find a run. */
+/** The most entries of this cluster's log that are read to find a run. */
 const ENTRIES_READ_MAX = 256;
 /**
- * Commands that may be taken between two comparisons. Less than what a stock leader keeps when it compacts (5,000 by
- * default), so that what the next one needs is still there.
+ * The most commands that are taken between two comparisons. A stock leader keeps more when it compacts (5,000 by
+ * default), so that the commands for the next comparison are still there.
  */
 const UNCOMPARED_MAX = 2_000;
 const { SEQUENCE } = mvcc.Command_CommandType;
@@ -24,37 +26,40 @@ export interface LogComparisonContext {
   readonly options: FollowerOptions;
 }
 
-/** How far this cluster was when a comparison began. */
+/** The positions of this cluster when a comparison began. */
 interface Reached {
-  /** The leader cluster's index that was taken last. */
+  /** The last index of the leader cluster that was taken. */
   readonly taken: number;
-  /** The entry of the own log that was applied last. */
+  /** The last entry of this cluster's log that was applied. */
   readonly entry: number;
 }
 
-/** Successive commands of the leader cluster's log, marshalled by this version whoever marshalled them first. */
+/**
+ * Successive commands of the leader cluster's log, marshalled by this version, whichever version marshalled them first.
+ */
 interface Run {
   readonly firstIndex: number;
   readonly commands: readonly Buffer[];
 }
 
 /**
- * `same`: the leader cluster's log is the one that this table was taken from, or nothing is known that it could be
- * compared with. `other`: it is another one. `compacted`: the commands that tell are no longer in it. `shorter`: it ends
- * before them; the next request of the log says what that means.
+ * The result of a comparison. `same`: the leader cluster's log is the one that this table was taken from, or there is
+ * nothing to compare. `other`: it is another log. `compacted`: the leader cluster no longer has the commands to
+ * compare. `shorter`: its log ends before them; the next request of the log shows what that means.
  */
 export type Verdict = 'same' | 'other' | 'compacted' | 'shorter';
 
 /**
- * Tells whether a stock leader cluster's log still is the one that a table here was taken from. Stock Regatta names
- * neither itself nor its shards: a table that was deleted and made again begins at index 1, and goes on past the cursor
- * as if nothing had happened. So commands that were taken are asked for again from time to time, and compared with those
- * in the log of this cluster's own table.
+ * Checks whether a stock leader cluster's log still is the one that a table here was taken from. Stock Regatta names
+ * neither itself nor its shards: a table that was deleted and made again begins at index 1, and its log continues past
+ * the cursor as if nothing had happened. So commands that were taken are asked for again from time to time, and
+ * compared with those in the log of this cluster's own table.
  *
- * A log that was replaced never comes back. So when a comparison finds commands equal, all that was taken before it came
- * from the same log, and the next comparison goes by the last of that; what was taken since may be of another log.
- * A new worker does not know when that was: it goes by commands that were taken two intervals before the last one, or
- * the oldest that it has, and where the leader cluster has compacted those, by the newest.
+ * A log that was replaced never comes back. So when a comparison finds commands equal, everything that was taken before
+ * it came from the same log, and the next comparison uses the last of those commands; commands taken since then may
+ * come from another log. A new worker does not know when the last comparison was. It uses commands that were taken two
+ * intervals before the last one, or the oldest that it has, and when the leader cluster has compacted those, the
+ * newest.
  */
 export class LogComparison {
   readonly #table: LedTable;
@@ -63,7 +68,10 @@ export class LogComparison {
   readonly #options: FollowerOptions;
   #last: (Reached & { readonly atMs: number }) | undefined;
   #compacted: Reached | undefined;
-  /** What the leader cluster had at the cursor, where the own log holds nothing of it yet: after a snapshot. */
+  /**
+   * The command that the leader cluster had at the cursor, used after a snapshot, while this cluster's log holds none
+   * of its commands.
+   */
   #seen: Run | undefined;
 
   constructor(table: LedTable, { node, environment, options }: LogComparisonContext) {
@@ -73,7 +81,7 @@ export class LogComparison {
     this.#options = options;
   }
 
-  /** Nothing may be taken before another comparison. */
+  /** Whether a comparison is due before more commands may be taken. */
   isDue(taken: number): boolean {
     const last = this.#last;
     return (
@@ -83,7 +91,7 @@ export class LogComparison {
     );
   }
 
-  /** Errors: those of `LogsApi.open`, and LinkError. */
+  /** Compares the logs; `taken` is the last index that was taken. Errors: those of `LogsApi.open`, and LinkError. */
   async compare(taken: number, signal: AbortSignal): Promise<Verdict> {
     const log = await this.#node.logs.open(this.#table.name, { deadlineMs: this.#deadlineMs });
     const now = { taken, entry: log.appliedIndex };
@@ -104,7 +112,7 @@ export class LogComparison {
     return 'same';
   }
 
-  /** After `compacted`: goes on all the same. What was taken from another log since the last comparison stays unnoticed. */
+  /** Continues after `compacted`. If the log was replaced since the last comparison, that stays unnoticed. */
   passOver(): void {
     this.#goOnFrom(this.#compacted!);
   }
@@ -117,7 +125,7 @@ export class LogComparison {
     return this.#environment.clock.monotonicMs() + this.#options.logRpcTimeoutMs;
   }
 
-  /** What tells, the best first. */
+  /** Returns the runs that can be compared, the best first. */
   #runs(log: TableLog): Run[] {
     const newest = log.appliedIndex;
     const runs =
@@ -137,7 +145,9 @@ export class LogComparison {
     return now.commands.length === commands.length ? 'same' : 'shorter';
   }
 
-  /** What the leader cluster has from an index on, at most so many; undefined: it was compacted. */
+  /**
+   * Fetches up to `count` commands of the leader cluster's log from an index on; undefined when they were compacted.
+   */
   async #fetch(firstIndex: number, count: number, signal: AbortSignal): Promise<Run | undefined> {
     const request = replication.ReplicateRequest.fromPartial({
       table: Buffer.from(this.#table.name),
@@ -162,7 +172,7 @@ export class LogComparison {
   }
 }
 
-/** An entry that was applied two intervals before the last one, or the oldest. */
+/** Returns an entry that was applied two intervals before the last one, or the oldest entry. */
 function oldEntry(log: TableLog, { reconcileIntervalMs }: FollowerOptions): number {
   const newest = log.appliedIndex;
   if (newest <= log.firstIndex) return newest;
@@ -176,14 +186,14 @@ function oldEntry(log: TableLog, { reconcileIntervalMs }: FollowerOptions): numb
   return old;
 }
 
-/** The last commands up to an entry of the own log. */
+/** Returns the last commands up to an entry of this cluster's log. */
 function runUpTo(log: TableLog, entry: number): Run {
   const commands: mvcc.Command[] = [];
   let sizeBytes = 0;
   const from = Math.min(entry, log.appliedIndex);
   for (let at = from; at >= Math.max(log.firstIndex, from - ENTRIES_READ_MAX); at--) {
     const taken = commandsIn(log, at);
-    // R1: an entry without effect, whose commands another one brought, is in the log too.
+    // R1: the log also holds entries without effect, whose commands another entry brought.
     const isBefore = taken.commands.at(-1)?.leaderIndex === (commands[0]?.leaderIndex ?? 0n) - 1n;
     if (commands.length > 0 && !isBefore) continue;
     commands.unshift(...taken.commands);
@@ -193,7 +203,7 @@ function runUpTo(log: TableLog, entry: number): Run {
   return runOf(commands.slice(-RUN_COMMANDS_MAX));
 }
 
-/** The first commands after an entry of the own log. */
+/** Returns the first commands after an entry of this cluster's log. */
 function runAfter(log: TableLog, entry: number): Run {
   let commands: mvcc.Command[] = [];
   for (let at = Math.max(entry + 1, log.firstIndex); commands.length === 0 && at <= log.appliedIndex; at++) {
@@ -206,7 +216,10 @@ function runOf(commands: readonly mvcc.Command[]): Run {
   return { firstIndex: Number(commands[0]?.leaderIndex ?? 0n), commands: commands.map(canonical) };
 }
 
-/** The leader cluster's commands in an entry of the own log: the parts of a sequence that was packed here, or the one. */
+/**
+ * Returns the leader cluster's commands in an entry of this cluster's log: the parts of a sequence that was packed
+ * here, or the single command.
+ */
 function commandsIn(log: TableLog, entry: number): { commands: mvcc.Command[]; sizeBytes: number } {
   const { kind, command: bytes } = log.entries(entry, 1)[0]!;
   if (kind !== CommandKind.Command) return { commands: [], sizeBytes: 0 };
@@ -219,8 +232,8 @@ function commandsIn(log: TableLog, entry: number): { commands: mvcc.Command[]; s
 }
 
 /**
- * As this version marshals it, without its time, which is added here: a release of the leader cluster may order fields
- * otherwise, or add some.
+ * Marshals a command with this version and without the time, which was added here, since another release of the leader
+ * cluster may order fields differently or add some.
  */
 function canonical(command: mvcc.Command): Buffer {
   return mvcc.Command.encode({ ...command, timeMs: undefined }).finish() as Buffer;

@@ -12,38 +12,41 @@ import {
 } from './replicate-message.js';
 import { toStockCommand } from './stock-command.js';
 
-/** What is read from the log at a time: a fraction of a millisecond of the event loop. */
+/** Bytes that are read from the log at a time; reading them takes a fraction of a millisecond of the event loop. */
 const READ_BYTES_MAX = 1024 * 1024;
-/** A stream ends so long before its deadline, so that it ends well and not as a late one. */
+/** Milliseconds by which a stream ends before its deadline, so that it ends without an error. */
 const DEADLINE_MARGIN_MS = 100;
 /**
- * A long poll that something has come for gathers what follows it, for so long or up to so many entries: each answer,
- * with the next request and the entry that the follower makes of it, costs more than the commands that it holds.
+ * When something comes for a long poll, it waits this long, or for this many entries, to gather more: each answer, with
+ * the next request and the follower's entry, costs more than the commands in it.
  */
 const GATHER_MS = 2;
 const GATHER_ENTRIES_MAX = 256;
-/** ReplicateRequest.capabilities: compares on revisions and versions are understood. */
+/** Bit of ReplicateRequest.capabilities: the follower understands compares on revisions and versions. */
 export const UNDERSTANDS_REVISION_COMPARES = 1n;
-/** ReplicateRequest.capabilities: the stream of a long poll may go on behind a last message, with what came meanwhile. */
+/**
+ * Bit of ReplicateRequest.capabilities: the stream of a long poll may continue after a last message, with entries that
+ * came meanwhile.
+ */
 export const TAKES_MORE_ANSWERS = 2n;
 /**
- * So long does a long poll go on with such a follower: another request, with its linearizable read, costs both sides more
- * than a batch of commands, and a write that comes in between waits for it. It is not longer since each request tells
- * how far the follower is.
+ * Milliseconds for which a long poll continues with such a follower. Another request, with its linearizable read, costs
+ * both sides more than a batch of commands, and a write that comes in between waits for it. It is not longer, since
+ * each request reports how far the follower is.
  */
 const GOING_ON_MS = 250;
-/** A stream ends when nothing came for so long, for the same reason. */
+/** Milliseconds without a new entry after which the stream ends, since each request reports how far the follower is. */
 const PAUSE_MS = 20;
 
 const { USE_SNAPSHOT, LEADER_BEHIND } = replication.ReplicateError;
 
-/** What a stream knows of its call. */
+/** A streaming call, as its handler sees it. */
 export interface StreamCall extends Call {
   /** Aborted when nobody waits for the rest. */
   readonly signal: AbortSignal;
 }
 
-/** Raised within this file where a follower must take a snapshot to go on. */
+/** Thrown within this file when the follower can continue only from a snapshot. */
 class SnapshotNeededError extends Error {}
 
 export interface LogStreamOptions {
@@ -52,8 +55,8 @@ export interface LogStreamOptions {
 }
 
 /**
- * The answer to one Log.Replicate: what is committed and applied (R2, R6) from an index on, once; to a long poll of a
- * follower that takes more also what is applied soon after.
+ * Answers one Log.Replicate: streams the entries from an index on that are committed and applied (R2, R6), once. For a
+ * long poll of a follower that takes more answers, it also streams those that are applied soon after.
  */
 export class LogStream {
   readonly #log: TableLog;
@@ -67,7 +70,7 @@ export class LogStream {
   async *messages(request: replication.ReplicateRequest, call: StreamCall): AsyncGenerator<Buffer> {
     const log = this.#log;
     const from = Number(request.leaderIndex);
-    // T1: the follower has read another shard of that name, whose indices mean something else.
+    // T1: the follower has read another shard under that name, whose indices are unrelated.
     if (request.shardId !== 0n && Number(request.shardId) !== log.shardId) {
       yield encodeError(USE_SNAPSHOT, log.appliedIndex, this.#timeMs);
       return;
@@ -97,7 +100,7 @@ export class LogStream {
     }
   }
 
-  /** The time of what is applied; 0 where the table is not at that index at this moment. */
+  /** The time of the applied entry, in milliseconds since 1970; 0 when the table is at another index at this moment. */
   get #timeMs(): number {
     const { appliedIndex, table } = this.#log;
     return table.revision === appliedIndex ? table.lastTimeMs : 0;
@@ -108,13 +111,13 @@ export class LogStream {
     if (this.#log.appliedIndex >= from) await this.#wait(from + GATHER_ENTRIES_MAX - 1, GATHER_MS, call);
   }
 
-  /** Until an entry is applied, and never past the call's deadline. */
+  /** Waits until an entry is applied, but never past the call's deadline. */
   #wait(index: number, waitMs: number, call: StreamCall): Promise<void> {
     const leftMs = call.deadlineMs - this.#options.clock.monotonicMs() - DEADLINE_MARGIN_MS;
     return this.#log.appliedAbove(index - 1, Math.min(waitMs, leftMs), call.signal);
   }
 
-  /** Gives the index behind the last that was sent. */
+  /** Streams the commands up to `appliedIndex`, and returns the index after the last one sent. */
   async *#commands(
     request: replication.ReplicateRequest,
     from: number,
@@ -139,14 +142,17 @@ export class LogStream {
         batchBytes += size;
         next = entry.index + 1;
       }
-      // Whoever else waits for the event loop comes first.
+      // Lets other work on the event loop run between two reads.
       await new Promise<void>((resolve) => clock.defer(resolve));
     }
     if (batch.length > 0) yield encodeCommands(batch, appliedIndex);
     return next;
   }
 
-  /** What was applied before a seal stays true after it, but the log may be gone, or be compacted meanwhile. */
+  /**
+   * Reads entries that are applied. Those before a seal stay valid after it, but the log may be gone, or compacted
+   * meanwhile.
+   */
   #read(from: number, appliedIndex: number): LogEntry[] {
     const log = this.#log;
     if (!log.isServing || from < log.firstIndex) throw new SnapshotNeededError();
@@ -172,7 +178,10 @@ export class LogStream {
     }
   }
 
-  /** Stock followers get what they can run again as it was run here (R3). */
+  /**
+   * Returns the command in the form for this follower: a stock one needs a form that has the same effect there as here
+   * (R3).
+   */
   async #forAsker(request: replication.ReplicateRequest, { index, command }: LogEntry): Promise<Buffer> {
     if ((request.capabilities & UNDERSTANDS_REVISION_COMPARES) !== 0n) return command;
     const stock = await toStockCommand(command, index, this.#log.table);

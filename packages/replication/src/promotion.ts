@@ -9,9 +9,9 @@ const STEP_MS = 60_000;
 const RETRY_MS = 500;
 
 /**
- * Turns a follower cluster into a leader cluster (R5): each table is copied into a shard whose log begins above every
- * index of the leader cluster that it ever saw, and the old one is sealed where the copy was made. Whoever leads the
- * meta group does it, and what one has begun another one ends.
+ * Turns a follower cluster into a leader cluster (R5). It copies each table into a shard whose log begins above every
+ * index of the leader cluster that this cluster ever saw, and seals the old shard at the point of the copy. The node
+ * that leads the meta group does it; when the leadership moves, the next one completes it.
  */
 export class Promotion {
   readonly #node: Pick<NodeParts, 'kv' | 'cluster' | 'follower'>;
@@ -52,7 +52,7 @@ export class Promotion {
       const filler = new ShardFiller(shard, this.#environment.clock);
       const { keyCount, hasUnstamped } = await filler.fill(writeSnapshot(view, {}));
       await shard.finish({ leaderIndex: 0, keyCount, hasUnstamped }, this.#call());
-      // What was on its way from the leader cluster when this began may have come meanwhile: then it is copied again.
+      // Entries that were under way from the leader cluster may have come meanwhile; the table is then copied again.
       const isDone = await shard.switch({ ifCursor: view.state.leaderIndex ?? 0 }, this.#call());
       if (isDone) this.#environment.log('info', 'a table takes writes of its own now', { table: name });
     } finally {

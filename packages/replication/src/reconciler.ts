@@ -5,7 +5,10 @@ import type { FollowerEnvironment } from './follower-environment.js';
 import type { FollowerOptions } from './follower-options.js';
 import { LinkError } from './leader-link.js';
 
-/** R4: a table goes only when it was missing from so many successive complete answers, over so long. */
+/**
+ * R4: a table is removed only when it was missing from this many complete answers in a row, over this many
+ * milliseconds.
+ */
 const ABSENCES_MIN = 3;
 const ABSENCE_MS_MIN = 5 * 60_000;
 const CALL_MS = 10_000;
@@ -21,13 +24,13 @@ export interface ReconcilerContext {
   readonly environment: FollowerEnvironment;
   readonly options: FollowerOptions;
   readonly contact: (isThere: boolean) => void;
-  /** The leader cluster's identity was looked at, or may be another one now. */
+  /** Called when the leader cluster's identity was confirmed for the first time, or was found to be another one. */
   readonly onChecked: () => void;
 }
 
 /**
- * Looks at the leader cluster's list of tables from time to time. Every node checks that it still is the same leader
- * cluster (R4); the one that leads the meta group makes the tables here what they are there.
+ * Compares this cluster with the leader cluster's list of tables from time to time. Every node checks that it still is
+ * the same leader cluster (R4); the node that leads the meta group creates and removes tables here to match that list.
  */
 export class Reconciler {
   readonly #context: ReconcilerContext;
@@ -48,32 +51,35 @@ export class Reconciler {
     });
   }
 
-  /** The leader cluster was met, and it is the one that this cluster belongs to. */
+  /** True when the leader cluster was met and is the one that this cluster belongs to. */
   get isLeaderKnown(): boolean {
     return this.#isLeaderKnown && !this.#isForeign;
   }
 
-  /** It is another one: nothing is taken from it. */
+  /** True when it is another leader cluster; nothing is taken from it. */
   get isForeign(): boolean {
     return this.#isForeign;
   }
 
-  /** The names of the leader cluster's nodes; none of a stock one. Undefined: it was not met since the process started. */
+  /**
+   * The names of the leader cluster's nodes; empty for a stock one, undefined until it was met for the first time since
+   * the process started.
+   */
   get leaderNodes(): readonly string[] | undefined {
     return this.#leaderNodes;
   }
 
-  /** Why the last look failed, or undefined. */
+  /** The reason for which the last comparison failed; undefined when it succeeded. */
   get error(): string | undefined {
     return this.#error;
   }
 
-  /** Looks again soon: what it found may not hold any more. */
+  /** Compares again soon, since its last findings may be out of date. */
   wake(): void {
     this.#nap.abort();
   }
 
-  /** Resolves when aborted. Rejects with a broken invariant. */
+  /** Compares from time to time. Resolves when aborted. Rejects with a broken invariant. */
   async run(signal: AbortSignal): Promise<void> {
     const { environment, options, contact } = this.#context;
     while (!signal.aborted) {
@@ -124,7 +130,7 @@ export class Reconciler {
     else this.#absences.clear();
   }
 
-  /** Says to the leader cluster that this node is there, and what an operator wants of it. */
+  /** Reports this node and its state to the leader cluster. Rejects with a LinkError. */
   async tell(deadlineMs: number): Promise<void> {
     await this.#context.environment.link.metadata({ follower: this.#self() }, { deadlineMs });
   }
@@ -156,13 +162,16 @@ export class Reconciler {
         refused.push(`${table}: ${error.message}`);
       }
     }
-    // A leader cluster of ours numbers its shards, and the log of a new one never fits an old cursor (T1).
+    // A leader cluster of ours numbers its shards, and the log of a new shard never fits an old cursor (T1).
     await this.#dropAbsent(theirs, ours, node.cluster.leaderClusterId === '');
     if (refused.length > 0)
       throw new ApiError(Status.InvalidArgument, `not made here: ${refused.join('; ')}`);
   }
 
-  /** R4. A list without any table is no list that a leader cluster in order gives. */
+  /**
+   * Removes tables that the leader cluster no longer has (R4). It ignores an empty list, which no healthy leader
+   * cluster gives.
+   */
   async #dropAbsent(
     theirs: ReadonlySet<string>,
     ours: ReadonlyMap<string, number>,
@@ -173,7 +182,7 @@ export class Reconciler {
     const nowMs = clock.monotonicMs();
     for (const [table, { shardId }] of this.#absences) {
       if (isStock && theirs.has(table) && ours.get(table) === shardId) {
-        // Nothing else would say so where the new table's log is as long as the cursor.
+        // Otherwise nobody would notice, when the new table's log is as long as the cursor.
         log('warn', 'a table of the leader cluster was gone for a while: it is taken anew', { table });
         await node.follower.requestReset(table, { deadlineMs: clock.monotonicMs() + CALL_MS });
       }
@@ -203,7 +212,7 @@ export class Reconciler {
   }
 }
 
-/** Trying again changes nothing. */
+/** Whether another attempt would fail in the same way. */
 function isLasting({ status }: ApiError): boolean {
   return status === Status.InvalidArgument || status === Status.ResourceExhausted;
 }

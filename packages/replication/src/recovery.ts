@@ -8,11 +8,11 @@ import { LinkError } from './leader-link.js';
 import { patiently } from './patience.js';
 import { ShardFiller } from './shard-filler.js';
 
-/** How long the steps around the stream may take. */
+/** Milliseconds within which each step around the stream must be done. */
 const STEP_MS = 60_000;
 /**
- * A leader cluster that sends nothing of a snapshot for so long is asked again: Armada's sometimes never answers. Twice as
- * long each further time, since stock ones make all of a snapshot before they send its first byte.
+ * Milliseconds without a byte after which a snapshot is asked for again: Armada's leader sometimes never answers. The
+ * time doubles with each attempt, since stock leaders make the whole snapshot before they send its first byte.
  */
 const PATIENCE_MS = 60_000;
 
@@ -25,16 +25,17 @@ export interface RecoveryContext {
 }
 
 /**
- * Takes tables anew from the leader cluster: a snapshot goes into a shard of its own, which takes over the table's name
- * when it is whole (T2). Until then the old shard serves. So many at a time, and at most so fast.
+ * Takes tables from the leader cluster again: loads a snapshot into a new shard, which takes over the table's name when
+ * it is complete (T2). Until then the old shard serves. The number of snapshots at the same time, and their bytes per
+ * second, are limited.
  */
 export class Recovery {
   readonly #context: RecoveryContext;
   #running = 0;
   readonly #waiting: (() => void)[] = [];
-  /** What is not taken holds the sender up. */
+  /** The limit of bytes per second; a sender that is faster has to wait. */
   readonly #rate: RateLimit;
-  /** By table, how long the next attempt waits for a message; missing: PATIENCE_MS. */
+  /** By table, the milliseconds for which the next attempt waits for a message; PATIENCE_MS when missing. */
   readonly #patienceMs = new Map<string, number>();
 
   constructor(context: RecoveryContext) {
@@ -44,8 +45,8 @@ export class Recovery {
   }
 
   /**
-   * Resolves when the new shard has the name, or when aborted. Rejects with what broke it; nothing is left then. `heard` is
-   * called whenever something of the table came.
+   * Loads a snapshot of a table. Resolves when the new shard has the table's name, or when aborted. When it rejects,
+   * nothing of the attempt is left. Calls `heard` whenever something of the table has come.
    */
   async run(name: string, signal: AbortSignal, heard: () => void): Promise<void> {
     await this.#enter(signal);
@@ -100,7 +101,7 @@ export class Recovery {
     try {
       await shard.abandon({ deadlineMs: environment.clock.monotonicMs() + STEP_MS });
     } catch (error) {
-      // The next load takes its place, and it is dropped then.
+      // The next load of this table replaces the shard, which is then dropped.
       environment.log('warn', 'a shard that was not filled could not be given up', { reason: String(error) });
     }
   }

@@ -1,36 +1,42 @@
 import { mvcc, replication, WireReader } from '@coxswain/protocol';
 
 /**
- * replication.v1.ReplicateResponse with its commands marshalled: what a leader cluster's log holds travels to a
- * follower cluster's log without being decoded on the way (ARCHITECTURE.md, "The bytes of a command").
+ * A replication.v1.ReplicateResponse with its commands still marshalled: entries travel from a leader cluster's log to
+ * a follower cluster's log without being decoded on the way (ARCHITECTURE.md, "The bytes of a command").
  */
 export interface ReplicateMessage {
-  /** The leader cluster's applied index; 0 from leaders of the seed's days, which tell none. */
+  /** The leader cluster's applied index; 0 from early stock leaders, which do not send it. */
   readonly leaderIndex: number;
-  /** When the entry at `leaderIndex` was appended, or the last one before it with a time, ms since 1970; 0: not known. */
+  /**
+   * When the entry at `leaderIndex`, or the last one before it with a time, was appended, in milliseconds since 1970; 0
+   * when unknown.
+   */
   readonly leaderTimeMs: number;
   readonly commands: readonly ReceivedCommand[];
   readonly error: replication.ReplicateError | undefined;
-  /** Neither commands nor an error: all that was applied has come, and the stream ends, unless more may (`TAKES_MORE_ANSWERS`). */
+  /**
+   * True for a message with neither commands nor an error: everything applied has come, and the stream ends, unless it
+   * may continue (`TAKES_MORE_ANSWERS`).
+   */
   readonly isTerminal: boolean;
 }
 
-/** An entry of the leader cluster's log, its command as bytes, which may share memory with the message. */
+/** An entry of the leader cluster's log with its command as bytes, which may share memory with the message. */
 export interface MarshalledCommand {
-  /** Its index in the leader cluster's log. */
+  /** The entry's index in the leader cluster's log. */
   readonly leaderIndex: number;
-  /** When the leader appended it, ms since 1970; 0 where it is not told. */
+  /** When the leader appended the entry, in milliseconds since 1970; 0 when unknown. */
   readonly timeMs: number;
-  /** A marshalled mvcc.v1.Command. Its own leader_index is the one above. */
+  /** A marshalled mvcc.v1.Command. Its own leader_index equals `leaderIndex`. */
   readonly command: Buffer;
 }
 
-/** A command as it came, with what must be known to pass it on. */
+/** A command as it was received, with the type that is needed to pass it on. */
 export interface ReceivedCommand extends MarshalledCommand {
   readonly type: mvcc.Command_CommandType;
 }
 
-/** A tag: field number and wire type. */
+/** The tag of a field: field number and wire type. */
 const varintField = (field: number) => field << 3;
 const bytesField = (field: number) => (field << 3) | 2;
 
@@ -43,20 +49,23 @@ const COMMAND_LEADER_INDEX = varintField(1);
 const COMMAND = bytesField(2);
 const COMMAND_TIME_MS = varintField(100);
 const ERROR = varintField(1);
-/** Of mvcc.v1.Command. */
+/** Fields of mvcc.v1.Command. */
 const INNER_TYPE = varintField(2);
 const INNER_LEADER_INDEX = varintField(5);
 
-/** What a message takes beside its commands, at most. */
+/** The most bytes that a message takes beside its commands. */
 export const MESSAGE_OVERHEAD_BYTES = 32;
 
-/** The bytes that a command takes in a message. */
+/** Returns the bytes that a command takes in a message. */
 export function sizeInMessage({ leaderIndex, timeMs, command }: MarshalledCommand): number {
   const size = commandSize(leaderIndex, timeMs, command);
   return 1 + varintSize(size) + size;
 }
 
-/** A message of commands: the inner command gets its leader_index appended, of which the last one counts. */
+/**
+ * Encodes a message of commands. Each inner command gets its leader_index appended; of several, decoders use the last
+ * one.
+ */
 export function encodeCommands(commands: readonly MarshalledCommand[], leaderIndex: number): Buffer {
   let size = 0;
   for (const command of commands) size += sizeInMessage(command);
@@ -89,7 +98,7 @@ export function encodeError(
   return encodeSmall({ $case: 'errorResponse', value: { error } }, leaderIndex, leaderTimeMs);
 }
 
-/** The last message of a stream: only leader_index, and its time. */
+/** Encodes the last message of a stream: only leader_index and its time. */
 export function encodeTerminal(leaderIndex: number, leaderTimeMs = 0): Buffer {
   return encodeSmall(undefined, leaderIndex, leaderTimeMs);
 }
@@ -104,8 +113,9 @@ function encodeSmall(
 }
 
 /**
- * Reads a message. Liberal: fields in any order, unknown ones, inner commands with or without leader_index, which get
- * that of the outer one. Throws WireError for bytes that are no message, RangeError for indices past 2^53-1.
+ * Decodes a message. It is liberal: it accepts fields in any order, unknown fields, and inner commands without
+ * leader_index, which get that of the outer one. Throws WireError for bytes that are no message, and RangeError for
+ * indices above 2^53-1.
  */
 export function readReplicateMessage(bytes: Buffer): ReplicateMessage {
   const reader = new WireReader(bytes);
@@ -118,7 +128,7 @@ export function readReplicateMessage(bytes: Buffer): ReplicateMessage {
     const tag = reader.tag();
     if (tag === COMMANDS_RESPONSE) {
       const outerEnd = reader.enter(reader.length());
-      // Of a oneof the last one counts; of one that comes twice the parts are joined.
+      // Of a oneof, the last field counts; the parts of one that comes twice are joined.
       if (!hasCommands) commands = [];
       readCommands(reader, commands);
       hasCommands = true;
@@ -158,7 +168,7 @@ function readCommand(reader: WireReader): ReceivedCommand {
     const tag = reader.tag();
     if (tag === COMMAND_LEADER_INDEX) outerIndex = readIndex(reader);
     else if (tag === COMMAND_TIME_MS) timeMs = readIndex(reader);
-    // Parts of a message that comes in several are joined, which is what their bytes one after the other mean.
+    // The parts of a field that comes several times are joined, which is the meaning of their concatenated bytes.
     else if (tag === COMMAND)
       command = command === NOTHING ? reader.bytes() : Buffer.concat([command, reader.bytes()]);
     else reader.skip(tag);
@@ -169,7 +179,10 @@ function readCommand(reader: WireReader): ReceivedCommand {
   return { leaderIndex, timeMs, type, command: isWhole ? command : withLeaderIndex(command, leaderIndex) };
 }
 
-/** The type and the leader_index, 0 where it has none, of a marshalled mvcc.v1.Command. Throws WireError. */
+/**
+ * Reads the type and the leader_index of a marshalled mvcc.v1.Command; the latter is 0 when it has none. Throws
+ * WireError.
+ */
 export function peekCommand(command: Buffer): { type: mvcc.Command_CommandType; leaderIndex: number } {
   const reader = new WireReader(command);
   let type = mvcc.Command_CommandType.PUT;
@@ -183,7 +196,7 @@ export function peekCommand(command: Buffer): { type: mvcc.Command_CommandType; 
   return { type, leaderIndex };
 }
 
-/** The command's bytes with a leader_index behind them, of which the last one counts. */
+/** Appends a leader_index to the command's bytes; of several, decoders use the last one. */
 function withLeaderIndex(command: Buffer, leaderIndex: number): Buffer {
   const result = Buffer.allocUnsafe(command.length + 1 + varintSize(leaderIndex));
   result.set(command, 0);
@@ -230,14 +243,14 @@ function writeTag(target: Buffer, at: number, tag: number): number {
   return writeVarint(target, at, tag);
 }
 
-/** The bytes that a varint takes. Numbers up to 2^53-1. */
+/** Returns the bytes that a varint takes, for numbers up to 2^53-1. */
 export function varintSize(value: number): number {
   let size = 1;
   for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 0x80)) size++;
   return size;
 }
 
-/** Writes a varint of up to 2^53-1, and gives where it ends. */
+/** Writes a varint of up to 2^53-1, and returns the position after it. */
 export function writeVarint(target: Buffer, at: number, value: number): number {
   let rest = value;
   let next = at;

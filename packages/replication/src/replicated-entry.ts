@@ -1,28 +1,28 @@
 import { mvcc, WireReader } from '@coxswain/protocol';
 
-/** A command of the leader cluster as an entry of the follower cluster's log holds it. */
+/** A command of the leader cluster in an entry of the follower cluster's log. */
 export interface ReplicatedCommand {
-  /** Its index in the leader cluster's log. */
+  /** The command's index in the leader cluster's log. */
   readonly leaderIndex: number;
-  /** When the leader cluster appended it, in milliseconds since 1970; 0 where it did not tell. */
+  /** When the leader cluster appended the command, in milliseconds since 1970; 0 when unknown. */
   readonly timeMs: number;
   /** The marshalled mvcc.v1.Command. */
   readonly command: Buffer;
 }
 
-/** Tags of mvcc.v1.Command. */
+/** Field tags of mvcc.v1.Command. */
 const TYPE = (2 << 3) | 0;
 const LEADER_INDEX = (5 << 3) | 0;
 const SEQUENCE = (10 << 3) | 2;
 const TIME_MS = (100 << 3) | 0;
 
 /**
- * The commands that an entry of a follower cluster's log brought from the leader cluster, in order, which `encodeSequence`
- * and `encodeStamped` wrote; none where the command has no leader_index. Throws WireError for bytes that are no command.
+ * Reads, in order, the commands of the leader cluster in an entry that `encodeSequence` or `encodeStamped` wrote; none
+ * when the entry has no leader_index. Throws WireError for bytes that are no command.
  */
 export function readReplicatedEntry(command: Buffer): ReplicatedCommand[] {
   const outer = read(command);
-  // A SEQUENCE that the leader cluster's own log holds came with its time, and is one command.
+  // A SEQUENCE from the leader cluster's own log came with its time and counts as one command.
   if (outer.type === mvcc.Command_CommandType.SEQUENCE && outer.timeMs === 0) {
     const inner = outer.sequence.map(read).filter(({ leaderIndex }) => leaderIndex > 0);
     if (inner.length > 0) return inner.map(toReplicated);

@@ -11,39 +11,42 @@ import {
   SnapshotRecords,
 } from '@coxswain/stream';
 
-/** What one entry of a load holds: it travels and is applied like any other. */
+/** The limits of one entry of a load, which is replicated and applied like any other: its bytes and its records. */
 const LOAD_BYTES_MAX = 512 * 1024;
 const LOAD_RECORDS_MAX = 2_000;
-/** While one is applied others are on their way to the disk. Twice as many are a twentieth faster, and take 50 MB more. */
+/**
+ * Entries under way: while one is applied, others are on their way to the disk. Twice as many are a twentieth faster
+ * and take 50 MB more.
+ */
 const LOADS_IN_FLIGHT_MAX = 4;
 const LOAD_MS = 60_000;
 const LENGTH_BYTES = 8;
 const { PUT, DUMMY } = mvcc.Command_CommandType;
 const NO_RECORDS = new SnapshotRecords(Buffer.alloc(0), [], []);
 
-/** What was filled in. */
+/** The result of filling a shard. */
 export interface Filled {
   readonly keyCount: number;
-  /** Some keys came without revisions. */
+  /** True when some keys came without revisions. */
   readonly hasUnstamped: boolean;
-  /** Of the DUMMY that ends the pairs; undefined: there was none. */
+  /** The leader_index of the DUMMY that ended the pairs; undefined without a DUMMY. */
   readonly leaderIndex: number | undefined;
 }
 
-/** What was filled in from the beginning of a stream, and what came with its DUMMY. */
+/** The result of filling a shard from the beginning of a stream, with the records that came together with the DUMMY. */
 export interface FilledPart {
   readonly filled: Filled;
-  /** Records behind the DUMMY; more may follow in the stream. */
+  /** The records after the DUMMY; more may follow in the stream. */
   readonly rest: SnapshotRecords;
 }
 
-/** Brings a snapshot stream into a shard through its log, checked record by record before it is proposed (A3). */
+/** Loads a snapshot stream into a shard through its log. It checks each record before it is proposed (A3). */
 export class ShardFiller {
   readonly #shard: ShardLoad;
   readonly #clock: Clock;
-  /** The load that is being gathered: what was taken, in the memory in which it came. */
+  /** The records gathered for the next entry, in the memory in which they came. */
   #parts: Buffer[] = [];
-  /** What goes on with the last part: records that lie one behind the other are one part. */
+  /** The part that is still growing: adjacent records form one part. */
   #open: { readonly bytes: Buffer; readonly start: number; end: number } | undefined;
   #bytes = 0;
   #records = 0;
@@ -53,7 +56,7 @@ export class ShardFiller {
   #hasUnstamped = false;
   #leaderIndex: number | undefined;
   readonly #pair = new PairRecord();
-  /** The key before. */
+  /** The key of the pair before. */
   #last: KeyPlace = { bytes: Buffer.alloc(0), keyStart: 0, keyEnd: 0 };
 
   constructor(shard: ShardLoad, clock: Clock) {
@@ -62,8 +65,8 @@ export class ShardFiller {
   }
 
   /**
-   * A whole snapshot. Rejects with SnapshotDamagedError, the stream's error, or that of a proposal; then the shard is
-   * good for nothing. Holds no more than what is under way.
+   * Loads a whole snapshot. Rejects with SnapshotDamagedError, the stream's error, or that of a proposal; the shard is
+   * then unusable. It holds no more than the entries under way.
    */
   async fill(stream: AsyncIterable<Buffer>): Promise<Filled> {
     const records = readSnapshotRecords(stream);
@@ -78,7 +81,10 @@ export class ShardFiller {
     }
   }
 
-  /** As `fill`, but takes only what there is up to a DUMMY: what follows is for the caller, who also ends `records`. */
+  /**
+   * Loads the pairs up to a DUMMY or the end of the stream. Records after the DUMMY are left to the caller, who also
+   * closes `records`. Rejects like `fill`.
+   */
   async fillFrom(records: AsyncIterator<SnapshotRecords, void, undefined>): Promise<FilledPart> {
     let rest = NO_RECORDS;
     try {
@@ -98,7 +104,7 @@ export class ShardFiller {
     };
   }
 
-  /** Gives what is behind a DUMMY. */
+  /** Takes records and returns those after a DUMMY. */
   async #fillSome(records: SnapshotRecords): Promise<SnapshotRecords> {
     for (let place = 0; place < records.starts.length; place++) {
       this.#take(records, place);
@@ -126,7 +132,7 @@ export class ShardFiller {
     this.#add(bytes, start, end);
   }
 
-  /** False: it is the last record, which holds no pair. */
+  /** Takes a record in an unusual encoding. Returns false for the last record, a DUMMY, which holds no pair. */
   #takeUnusual(record: Buffer): boolean {
     const { type, kv, leaderIndex } = decode(record);
     if (type === DUMMY) {
@@ -141,7 +147,7 @@ export class ShardFiller {
     return true;
   }
 
-  /** Its length stands before it. */
+  /** Adds a record together with its length, which precedes it. */
   #add(bytes: Buffer, start: number, end: number): void {
     const from = start - LENGTH_BYTES;
     if (this.#open?.bytes === bytes && this.#open.end === from) this.#open.end = end;

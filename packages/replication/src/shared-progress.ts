@@ -1,6 +1,6 @@
 import type { TableReplication } from './status.js';
 
-/** How a node says that a shard replicates, which it replicates itself. */
+/** The progress of a shard, reported by the node that replicates it. */
 export interface ShardProgress {
   readonly state: TableReplication['state'];
   readonly leaderAppliedIndex: number;
@@ -8,7 +8,7 @@ export interface ShardProgress {
   readonly error: string | undefined;
 }
 
-/** As JSON, about 100 bytes a shard. */
+/** Encodes progress as JSON, about 100 bytes per shard. */
 export function encodeProgress(shards: ReadonlyMap<number, ShardProgress>): Buffer {
   const rows = [...shards].map(([shardId, { state, leaderAppliedIndex, lagMs, error }]) => [
     shardId,
@@ -17,7 +17,10 @@ export function encodeProgress(shards: ReadonlyMap<number, ShardProgress>): Buff
   return Buffer.from(JSON.stringify(rows));
 }
 
-/** By shard, with the member that said so. What is no such answer says nothing. */
+/**
+ * Reads the members' answers: by shard, its progress and the member that reported it. Answers that are not JSON are
+ * skipped.
+ */
 export function readProgress(
   answers: ReadonlyMap<number, Buffer>,
 ): Map<number, ShardProgress & { readonly replicatedBy: number }> {

@@ -2,39 +2,44 @@ import { type Call, errors } from '@coxswain/node';
 import type { Clock, Timer } from '@coxswain/runtime';
 import type { TableSnapshot } from './table-snapshot.js';
 
-/** A download that broke off can be taken up again for so long. Meanwhile the store keeps what has been overwritten. */
+/**
+ * Milliseconds for which an interrupted download can be resumed. Meanwhile the store keeps data that was overwritten.
+ */
 const KEPT_MS = 60_000;
-/** So many that broke off are kept at a time, the latest. */
+/** The most interrupted downloads that are kept, the latest ones. */
 const KEPT_MAX = 4;
 
-/** Where snapshots come from: `LeaderReplication`. */
+/** The source of snapshots: `LeaderReplication`. */
 export interface SnapshotSource {
-  /** Errors: those of a follower cluster, of an unknown table, and of a linearizable read. */
+  /** Takes a snapshot. Errors: those of a follower cluster, of an unknown table, and of a linearizable read. */
   openSnapshot(table: string, call: Call): Promise<TableSnapshot>;
-  /** An operator has paused this node: what is being sent breaks off. */
+  /** True when an operator has paused this node; downloads under way then break off. */
   readonly isPaused: boolean;
-  /** Takes one of the places for snapshots that are sent at a time, and gives what frees it. Throws tooBusy. */
+  /**
+   * Takes one of the places for snapshots that are sent at the same time, and returns a function that frees it. Throws
+   * tooBusy.
+   */
   enterSnapshot(): () => void;
 }
 
-/** What of a snapshot is asked for. */
+/** A request for a snapshot, or for the rest of one. */
 export interface DownloadRequest {
   readonly table: string;
-  /** The tag of the download that is taken up again; undefined: a new one. */
+  /** The tag of the download to resume; undefined begins a new one. */
   readonly tag: string | undefined;
-  /** The first byte that is wanted of it. */
+  /** The first wanted byte of the snapshot. */
   readonly from: number;
 }
 
-/** One download. Either its `bytes` are iterated, once and at least to the first of them, or it is ended by `end`. */
+/** One download. The caller either iterates `bytes`, once and at least to the first chunk, or calls `end`. */
 export interface Download {
   readonly tag: string;
   readonly leaderIndex: number;
-  /** The first byte that is sent: what was asked for, or 0 where that snapshot is gone. */
+  /** The first byte that is sent: the requested one, or 0 when that snapshot is gone. */
   readonly from: number;
-  /** The length of all of the snapshot; undefined where it is a new one: nobody knows before it has been sent. */
+  /** The bytes of the whole snapshot; undefined for a new one, whose size is unknown before it has been sent. */
   readonly sizeBytes: number | undefined;
-  /** `seen` gets all of the snapshot, also what is not sent of it. */
+  /** Streams the bytes to send. `seen` gets the bytes of the whole snapshot, including those that are not sent. */
   readonly bytes: (seen: (bytes: Buffer) => void) => AsyncGenerator<Buffer>;
   readonly end: () => void;
 }
@@ -46,13 +51,13 @@ interface Kept {
 }
 
 /**
- * Live snapshots for followers that download them over HTTP. Nothing is written to disk: a download that is taken up
- * again is made anew from the same view of the table, and what the follower has is left out.
+ * Serves live snapshots for followers that download them over HTTP. It writes nothing to disk: to resume a download, it
+ * generates the stream again from the same view of the table and skips the part that the follower has.
  */
 export class SnapshotDownloads {
   readonly #source: SnapshotSource;
   readonly #clock: Clock;
-  /** Of downloads that broke off, by tag. The oldest first. */
+  /** The snapshots of interrupted downloads by tag, the oldest first. */
   readonly #kept = new Map<string, Kept>();
   #isClosed = false;
 
@@ -61,7 +66,7 @@ export class SnapshotDownloads {
     this.#clock = clock;
   }
 
-  /** Errors: those of `SnapshotSource`. */
+  /** Begins or resumes a download. Errors: those of `SnapshotSource`. */
   async begin({ table, tag, from }: DownloadRequest, call: Call): Promise<Download> {
     const leave = this.#source.enterSnapshot();
     let snapshot: TableSnapshot | undefined;
@@ -92,7 +97,7 @@ export class SnapshotDownloads {
     }
   }
 
-  /** Lets go of what is kept. */
+  /** Releases the snapshots of interrupted downloads. */
   close(): void {
     this.#isClosed = true;
     for (const tag of [...this.#kept.keys()]) this.#drop(tag);

@@ -1,10 +1,11 @@
-/** How a table of a follower cluster follows its leader cluster, as the node knows that replicates it. */
+/** The replication of one table of a follower cluster, as reported by the node that replicates it. */
 export interface TableReplication {
   readonly name: string;
   /**
-   * `retrying`: the last attempt failed and another one follows by itself. `recovering`: it takes a snapshot.
-   * `resetting`: it takes one because an operator asked. `stopped`: only a reset makes it go on. `paused`: an operator
-   * has paused a node, and nobody replicates. `elsewhere`: another node replicates it, and this one has not heard how.
+   * `replicating`: the table follows. `retrying`: the last attempt failed and another one follows by itself.
+   * `recovering`: the node takes a snapshot. `resetting`: the node takes a snapshot because an operator ordered it.
+   * `stopped`: only a reset can continue. `paused`: an operator has paused a node, so no node replicates. `elsewhere`:
+   * another node replicates the table, and this one has no report from it.
    */
   readonly state:
     | 'replicating'
@@ -16,51 +17,59 @@ export interface TableReplication {
     | 'elsewhere';
   /** The last index of the leader cluster that is applied here. */
   readonly leaderIndex: number;
-  /** The leader cluster's applied index as it told last; 0 when it told none. */
+  /** The leader cluster's applied index by its last message; 0 when it sent none. */
   readonly leaderAppliedIndex: number;
-  /** Entries that are known to be missing: of what the leader cluster has taken since it was heard nobody knows. */
+  /**
+   * Entries that are known to be missing. Entries that the leader cluster has taken since it was last heard are not
+   * known.
+   */
   readonly lagEntries: number;
   /**
-   * How old the state here may be, in milliseconds: the time since something of the table was heard last, while the leader
-   * cluster is out of reach or gives nothing of it. 0 when nothing is known to be missing.
+   * The possible age of the table here, in milliseconds: while the leader cluster is out of reach or sends nothing of
+   * the table, the time since something of it was heard. 0 when nothing is known to be missing.
    */
   readonly lagMs: number;
-  /** What is wrong and what to do about it; undefined when nothing is. */
+  /** The trouble and its remedy; undefined when there is none. */
   readonly error: string | undefined;
-  /** The node that replicates it, as far as this one knows. */
+  /** The id of the node that replicates the table, as far as this node knows. */
   readonly replicatedBy: number | undefined;
 }
 
-/** How a follower cluster stands with its leader cluster, as this node knows. */
+/** The replication of a follower cluster, as this node knows it. */
 export interface ReplicationStatus {
   readonly leaderAddress: string;
-  /** Undefined while none was met; empty for a leader cluster that tells no id. */
+  /** The leader cluster's id; undefined until it was met, empty when it sends none. */
   readonly leaderClusterId: string | undefined;
-  /** Why nothing is replicated at all, or undefined. */
+  /** The reason for which nothing is replicated at all; undefined when there is none. */
   readonly error: string | undefined;
-  /** Replication is broken: an operator must act, or nothing came from the leader cluster, or of a table, for too long. */
+  /**
+   * True when replication is broken: an operator must act, or nothing came from the leader cluster, or of a table, for
+   * too long.
+   */
   readonly isBroken: boolean;
-  /** The last attempt to reach the leader cluster succeeded. False until one was made. */
+  /** True when the last attempt to reach the leader cluster succeeded; false before the first attempt. */
   readonly isReached: boolean;
-  /** Of a table that this node replicates, the last attempt failed, also where the leader cluster refused it. */
+  /**
+   * True when, for a table that this node replicates, the last attempt failed, also when the leader cluster refused it.
+   */
   readonly isFailing: boolean;
   readonly tables: readonly TableReplication[];
-  /** Since the process started. */
+  /** Commands applied since the process started, as are the bytes and snapshots below. */
   readonly commandsApplied: number;
   readonly bytesReceived: number;
   readonly snapshotsTaken: number;
 }
 
-/** Who replicates a table from this node of a leader cluster. */
+/** A follower that replicates a table from this node of a leader cluster. */
 export interface FollowerSighting {
   readonly table: string;
-  /** The name that it gave, or its network address. */
+  /** The follower's name; without one, its network address. */
   readonly follower: string;
-  /** The id of its cluster; empty: it gave none. */
+  /** The id of its cluster; empty when it gave none. */
   readonly clusterId: string;
   /** The last index that it has taken. */
   readonly leaderIndex: number;
-  /** The last index that it said it has applied: when it asked, which on an idle table was up to half a minute ago. */
+  /** The last index that it has applied, as of its last request; on an idle table, that may be half a minute ago. */
   readonly appliedIndex: number;
   readonly lagEntries: number;
   readonly lastSeenMsAgo: number;

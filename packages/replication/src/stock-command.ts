@@ -6,10 +6,11 @@ const { DUMMY, TXN, SEQUENCE, GC } = mvcc.Command_CommandType;
 const isStock = ({ target }: mvcc.Compare): boolean => target === mvcc.Compare_CompareTarget.VALUE;
 
 /**
- * R3: a stock follower takes a compare on a revision or a version for an existence test, and whoever runs a command
- * again has other revisions: both might go the other way. Gives the command, which the log holds at `index`, with each
- * such Txn as one without compares that does what was done here. Undefined where that is not recorded any more.
- * A GC, which only Armada knows and which has no effect here, goes out as a DUMMY (A8).
+ * Returns the command of the log at `index` in a form that stock followers execute with the same effect (R3). A stock
+ * follower takes a compare on a revision or a version for an existence test, and a cluster that replays a command has
+ * other revisions, so both might take the other branch. The returned command has each Txn with a compare of this kind
+ * replaced by one without compares that does what was done here. Undefined when the outcome is no longer recorded. A
+ * GC, which only Armada knows and which has no effect here, becomes a DUMMY (A8).
  */
 export async function toStockCommand(
   command: Buffer,

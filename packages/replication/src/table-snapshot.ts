@@ -1,19 +1,19 @@
 import { type TableLog, tableApiError } from '@coxswain/node';
 import { type TableView, writeSnapshot } from '@coxswain/table';
 
-/** Changes when the same records become other bytes in `TableSnapshot.stream`. */
+/** A number that must change whenever the same records give other bytes in `TableSnapshot.stream`. */
 const STREAM_FORMAT = 2;
 
 /**
- * A table as it was at one applied index, for other clusters. Every stream of it has the same bytes. Must be closed: it
- * keeps the store from dropping what it sees.
+ * A table as of one applied index, for other clusters. Every stream of it has the same bytes. The owner must close it:
+ * it keeps the store from dropping the data that it shows.
  */
 export class TableSnapshot {
-  /** The applied index that it stands for: the log goes on after it. */
+  /** The applied index of the snapshot, after which the log continues. */
   readonly leaderIndex: number;
   /**
-   * The same on every node that holds the same bytes: replicas of a shard are equal at an index (A1), and a shard id is
-   * never used again.
+   * Identifies the bytes: the same on every node that has the same ones, since replicas of a shard are equal at an
+   * index (A1), and a shard id is never used again.
    */
   readonly tag: string;
   readonly #table: Buffer;
@@ -30,7 +30,10 @@ export class TableSnapshot {
     this.tag = `${STREAM_FORMAT}-${log.shardId}-${this.leaderIndex}`;
   }
 
-  /** One framed-snappy stream that ends with a DUMMY of `leaderIndex` (docs/protocol.md §3). Throws UNAVAILABLE when the table closes. */
+  /**
+   * Streams the table as framed snappy that ends with a DUMMY of `leaderIndex` (docs/protocol.md §3). Throws
+   * UNAVAILABLE when the table closes.
+   */
   async *stream(): AsyncGenerator<Buffer> {
     try {
       yield* writeSnapshot(this.#view, {

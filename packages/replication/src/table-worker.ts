@@ -15,23 +15,30 @@ import { encodeSequence, encodeStamped, sizeInSequence } from './sequence.js';
 import type { TableReplication } from './status.js';
 
 /**
- * Proposals under way: the next one is built while the ones before it are on their way to the disk (R1). Small ones come
- * every few milliseconds, and a slow disk takes longer for a write: what finds no room waits for two of them.
+ * Proposals under way: the next one is built while the ones before it are on their way to the disk (R1). Small ones
+ * come every few milliseconds, and a slow disk takes longer for a write, so a proposal that finds no room waits for two
+ * writes.
  */
 const PROPOSALS_IN_FLIGHT_MAX = 16;
-/** Of the largest size, so many. */
+/** The number of proposals under way when all have the largest size. */
 const FULL_PROPOSALS_IN_FLIGHT_MAX = 4;
-/** How long a proposal may take. What it did is told by the cursor, so nothing is lost when it takes longer. */
+/**
+ * Milliseconds that a proposal may take. Nothing is lost when it takes longer, since the cursor shows whether it was
+ * applied.
+ */
 const PROPOSAL_MS = 30_000;
-/** A leader cluster that knows no long poll is asked as often as this part of the interval after something came. */
+/** A leader cluster without long poll is asked again after this part of the interval when something has come. */
 const POLL_FASTEST = 1 / 256;
-/** FAILED_PRECONDITION: the leader cluster needs somebody to act, so there is no hurry (docs/protocol.md §3). */
+/**
+ * The number of intervals between attempts after FAILED_PRECONDITION: somebody must act on the leader cluster, so there
+ * is no hurry (docs/protocol.md §3).
+ */
 const PRECONDITION_INTERVALS = 10;
-/** Snapshots that are taken only because the logs cannot be compared any more are this far apart. */
+/** The least milliseconds between two snapshots that are taken only because the logs can no longer be compared. */
 const UNCOMPARABLE_MS = 3_600_000;
 const { USE_SNAPSHOT, LEADER_BEHIND } = replication.ReplicateError;
 
-/** What came does not fit what is stored: the stored cursor says where to go on. */
+/** An entry does not fit the stored state; the stored cursor says where to continue. */
 class CursorMovedError extends Error {
   override readonly name = 'CursorMovedError';
 }
@@ -41,21 +48,26 @@ export interface TableWorkerContext {
   readonly environment: FollowerEnvironment;
   readonly options: FollowerOptions;
   readonly recovery: Recovery;
-  /** When tables were taken anew because nothing could be compared, by the monotonic clock. */
+  /** By table, the monotonic time at which it was last taken again because the logs could not be compared. */
   readonly uncomparable: Map<string, number>;
-  /** Something came from the leader cluster, or the first attempt after that failed. */
+  /**
+   * Called with true when something came from the leader cluster, and with false when an attempt to reach it failed.
+   */
   readonly contact: (isThere: boolean) => void;
   readonly counters: { commandsApplied: number; bytesReceived: number };
 }
 
 /**
- * Replicates one table while this node leads its group: asks the leader cluster for what comes after the cursor, packs
- * it, and proposes it on the cursor that it was built on (R1). Whatever goes wrong, the stored cursor says where to go
- * on, so nothing is remembered that matters.
+ * Replicates one table while this node leads its group. It asks the leader cluster for the entries after the cursor,
+ * packs them, and proposes them on the cursor that they follow (R1). After any failure the stored cursor says where to
+ * continue, so the worker has no state that matters.
  */
 export class TableWorker {
   readonly table: LedTable;
-  /** With the leader cluster, about this table: it may be reached, and give nothing. */
+  /**
+   * The contact with the leader cluster about this table: the cluster may be reachable and yet send nothing of the
+   * table.
+   */
   readonly contact: Contact;
   readonly #context: TableWorkerContext;
   readonly #aborter = new AbortController();
@@ -63,21 +75,21 @@ export class TableWorker {
   #state: TableReplication['state'] = 'replicating';
   #error: string | undefined;
   #leaderAppliedIndex = 0;
-  /** Since when something is known to be missing; undefined: nothing is. */
+  /** The monotonic time since which entries are known to be missing; undefined when none are. */
   #behindSinceMs: number | undefined;
   #idleMs = 0;
   #wasLeaderBehind = false;
-  /** Of a stock leader cluster, which names neither itself nor its shards. */
+  /** Compares the logs of a stock leader cluster, which names neither itself nor its shards. */
   readonly #comparison: LogComparison;
 
-  /** The last index that was taken into a proposal, and the proposals that were not applied yet. */
+  /** The last index that is in a proposal, and the proposals that are not applied yet. */
   #taken = 0;
   readonly #inFlight = new Set<Promise<void>>();
   #inFlightBytes = 0;
-  /** What came behind that, in no proposal yet. */
+  /** The commands after that index, which are in no proposal yet. */
   #packed: ReceivedCommand[] = [];
   #packedBytes = 0;
-  /** It is all that has come for the moment, and waits for room among what is under way alone. */
+  /** True when the packed commands are all that has come for the moment, so that they wait only for room. */
   #isPackedDue = false;
   #failure: { readonly error: unknown } | undefined;
 
@@ -93,7 +105,9 @@ export class TableWorker {
     });
   }
 
-  /** Resolves when it was stopped and nothing of it is under way. Rejects with a broken invariant. */
+  /**
+   * Replicates until stopped, and resolves when none of its proposals is under way. Rejects with a broken invariant.
+   */
   async run(): Promise<void> {
     const { signal } = this.#aborter;
     const { name, stopped, isResetWanted } = this.table;
@@ -108,7 +122,7 @@ export class TableWorker {
       try {
         if (this.#state === 'resetting' || this.#state === 'recovering') {
           await this.#context.recovery.run(name, signal, () => this.contact.heard());
-          // The new shard is another table to lead, here or on another node.
+          // The new shard counts as another table to lead, here or on another node.
           return;
         }
         await this.#replicate();
@@ -146,7 +160,7 @@ export class TableWorker {
     return this.#context.environment.clock.monotonicMs();
   }
 
-  /** Polls one after the other, while nothing fails. */
+  /** Polls again and again, as long as nothing fails. */
   async #replicate(): Promise<void> {
     const { signal } = this.#aborter;
     await this.#settled();
@@ -169,7 +183,10 @@ export class TableWorker {
     }
   }
 
-  /** Nothing was new. A leader cluster of ours has waited; another one is asked again after a while. */
+  /**
+   * Waits after an answer without entries. A leader cluster of ours has waited itself; another one is asked again after
+   * a while.
+   */
   async #idle(answeredAfterMs: number): Promise<void> {
     const { clock, random } = this.#context.environment;
     const { pollIntervalMs } = this.#context.options;
@@ -183,12 +200,15 @@ export class TableWorker {
       await this.#takeLog();
       await this.#propose();
     } finally {
-      // What is in no proposal is asked for again.
+      // Commands that are in no proposal are asked for again.
       this.#takePacked();
     }
   }
 
-  /** One Log.Replicate: from what was taken last to what the leader cluster had applied, and what came soon after. */
+  /**
+   * Makes one Log.Replicate: takes the entries from the last one taken up to those that the leader cluster had applied,
+   * and those that come soon after.
+   */
   async #takeLog(): Promise<void> {
     const { environment, options, node, contact, counters } = this.#context;
     const { signal } = this.#aborter;
@@ -197,7 +217,8 @@ export class TableWorker {
     const request = replication.ReplicateRequest.fromPartial({
       table: Buffer.from(name),
       leaderIndex: BigInt(this.#taken + 1),
-      // An answer at once says how far the leader cluster is, at first, and after a failure that it is over.
+      // At first, and after a failure, an immediate answer says how far the leader cluster is, and that the failure is
+      // over.
       waitMs: isWanting ? 0 : Math.floor(options.logRpcTimeoutMs / 2),
       clusterId: node.cluster.leaderClusterId ?? '',
       capabilities: UNDERSTANDS_REVISION_COMPARES | TAKES_MORE_ANSWERS,
@@ -220,7 +241,7 @@ export class TableWorker {
       if (this.#isStock && this.#comparison.isDue(this.#packedUpTo)) break;
       if (this.#failure !== undefined || signal.aborted) break;
       if (!message.isTerminal) continue;
-      // A stock leader's stream ends here. One of ours may go on: what has come so far waits for room alone.
+      // A stock leader's stream ends here. One of ours may continue, so the commands so far wait only for room.
       if (this.#isStock) break;
       this.#isPackedDue = true;
       this.#proposeDue();
@@ -232,11 +253,11 @@ export class TableWorker {
     return this.#taken + this.#packed.length;
   }
 
-  /** Packs commands, and proposes what is full. */
+  /** Packs commands, and proposes each full pack. */
   async #pack(commands: readonly ReceivedCommand[]): Promise<void> {
     for (const command of commands) {
       const due = this.#packedUpTo + 1;
-      // Sent twice: harmless.
+      // A command that is sent twice is harmless.
       if (command.leaderIndex < due) continue;
       if (command.leaderIndex !== due) {
         throw new CursorMovedError(
@@ -259,7 +280,7 @@ export class TableWorker {
     return this.#context.node.cluster.leaderClusterId === '';
   }
 
-  /** Nothing more is taken from a log that is not known to be the one before. */
+  /** Compares the logs before more is taken, and takes the table again when the leader cluster's log is another one. */
   async #compare(): Promise<void> {
     const { environment, uncomparable } = this.#context;
     const { name: table } = this.table;
@@ -288,7 +309,7 @@ export class TableWorker {
   }
 
   #learn({ leaderIndex, commands }: ReplicateMessage): void {
-    // Leaders of the seed's days do not tell; what they send is what they have.
+    // Early stock leaders do not send their index; then the entries that they send are all that is known.
     const applied = Math.max(leaderIndex, commands.at(-1)?.leaderIndex ?? 0);
     if (applied > 0) this.#leaderAppliedIndex = applied;
     if (this.#leaderAppliedIndex <= this.#taken) this.#behindSinceMs = undefined;
@@ -312,7 +333,7 @@ export class TableWorker {
     }
     if (error !== LEADER_BEHIND)
       throw new CursorMovedError(`the leader cluster answered with error ${error}`);
-    // Asked once more, from the stored cursor: what was under way when it was asked may have been overtaken.
+    // Asks once more, from the stored cursor: a proposal that was under way when it asked may have been overtaken.
     if (!this.#wasLeaderBehind) {
       this.#wasLeaderBehind = true;
       throw new CursorMovedError('the leader cluster is behind this one');
@@ -329,7 +350,7 @@ export class TableWorker {
     this.#error = reason;
     this.contact.failed();
     await node.follower.stopReplication(this.table.name, reason, { deadlineMs: this.#nowMs + PROPOSAL_MS });
-    // The registry says so now, and whoever follows it stops this worker.
+    // The registry now says so, and the node that follows it stops this worker.
     await pause(environment.clock, PROPOSAL_MS, this.#aborter.signal);
   }
 
@@ -337,7 +358,7 @@ export class TableWorker {
     if (this.#failure !== undefined) throw this.#failure.error;
   }
 
-  /** Proposes what is packed. Waits only for room among what is under way. */
+  /** Proposes the packed commands, after waiting for room among the proposals under way. */
   async #propose(): Promise<void> {
     while (this.#packed.length > 0 && !this.#hasRoom) await Promise.race(this.#inFlight);
     this.#proposePacked();
@@ -351,14 +372,14 @@ export class TableWorker {
     );
   }
 
-  /** Proposes what is packed, where that is due and there is room: else more is packed with it until there is. */
+  /** Proposes the packed commands if they are due and there is room; otherwise more are packed until there is. */
   #proposeDue(): void {
     if (this.#isPackedDue && this.#hasRoom) this.#proposePacked();
   }
 
   #proposePacked(): void {
     const last = this.#packed.at(-1);
-    // R1: what comes behind a failed one would be refused by its cursor.
+    // R1: a proposal after a failed one would be refused by its cursor.
     if (last === undefined || this.#failure !== undefined) return;
     const sizeBytes = this.#packedBytes;
     const commands = this.#takePacked();
@@ -395,7 +416,7 @@ export class TableWorker {
     }
   }
 
-  /** Nothing of this worker is under way. */
+  /** Resolves when no proposal of this worker is under way. */
   async #settled(): Promise<void> {
     await Promise.all(this.#inFlight);
   }
@@ -412,7 +433,7 @@ export class TableWorker {
       return;
     }
     if (error instanceof CursorMovedError) {
-      // A snapshot, or another look at the stored cursor, without delay unless it goes on like this.
+      // Takes a snapshot or looks at the stored cursor again, without delay unless this repeats.
       if (this.#state === 'recovering') return;
     } else if (isSurvivable(error)) {
       this.#error = describe(error);
@@ -428,13 +449,13 @@ export class TableWorker {
   }
 }
 
-/** The fault of the leader cluster, of the network, or of a moment: another attempt may do better. */
+/** Whether another attempt may succeed: the fault lies with the leader cluster, the network or the moment. */
 function isSurvivable(error: unknown): boolean {
   return (
     error instanceof LinkError ||
     error instanceof ApiError ||
     error instanceof SnapshotDamagedError ||
-    // Bytes that are no message.
+    // Thrown for bytes that are no message.
     error instanceof WireError ||
     error instanceof RangeError
   );

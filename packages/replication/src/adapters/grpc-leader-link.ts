@@ -16,35 +16,35 @@ import { describeLostContact } from './lost-contact.js';
 
 export interface GrpcLeaderLinkOptions {
   /**
-   * The replication listeners of the leader cluster's nodes: `host:port`, with `http://` or `https://` in front, or
-   * `dns:` as gRPC has it; several with commas between. `https` needs `tls`.
+   * The replication listeners of the leader cluster's nodes: `host:port`, optionally preceded by `http://`, `https://`
+   * or, as in gRPC, `dns:`. Separate several with commas. `https` needs `tls`.
    */
   readonly address: string;
-  /** The certificates for the next handshake. Undefined: those of the system, where the address asks for TLS. */
+  /** Returns the certificates for the next handshake; undefined means the system's, for addresses that ask for TLS. */
   readonly tls: (() => ChannelTls) | undefined;
-  /** The name that the leader cluster's certificates are checked against; empty: that of its address. */
+  /** The name that the leader cluster's certificates are checked against; empty means the host of its address. */
   readonly serverName?: string;
-  /** What the nodes there want to be shown; empty: nothing. */
+  /** The token to show to the leader cluster's nodes; empty sends none. */
   readonly token?: string;
   readonly messageBytesMax: number;
-  /** A connection that was silent for so long while a call waits is tried; 0: never. */
+  /** Milliseconds without a byte, while a call waits, after which a connection is tested; 0 means never. */
   readonly keepaliveTimeMs: number;
-  /** How long that trial may take until the connection is given up. */
+  /** Milliseconds that the test may take before the connection is closed. */
   readonly keepaliveTimeoutMs: number;
   readonly clock: Clock;
   readonly log: Log;
 }
 
 /**
- * What the leader cluster may send ahead of what was read. HTTP/2's default of 64 KiB would let no more than that
+ * Bytes that the leader cluster may send before they are read. HTTP/2's default of 64 KiB would let no more than that
  * through in a round trip: some hundred kilobytes a second between continents.
  */
 const WINDOW_BYTES = 4 * 1024 * 1024;
 
-/** The same trouble with a node is logged no more often. */
+/** The least milliseconds between two log lines about the same trouble with a node. */
 const LOG_INTERVAL_MS = 60_000;
 
-/** One node of the leader cluster. Snapshots have a connection of their own, so that the log never waits behind them. */
+/** One node of the leader cluster. Snapshots have a connection of their own, so that the log never waits for them. */
 interface Leader {
   readonly address: string;
   readonly channel: Channel;
@@ -53,14 +53,14 @@ interface Leader {
 
 const asItIs = (bytes: Buffer): Buffer => bytes;
 
-/** The way to a leader cluster over gRPC. */
+/** Calls a leader cluster over gRPC, one of its nodes at a time. */
 export class GrpcLeaderLink implements LeaderLink {
   readonly #leaders: readonly Leader[];
   readonly #clock: Clock;
   readonly #metadata: Metadata;
   #current = 0;
 
-  /** Throws TypeError for an address that is none. */
+  /** Throws TypeError for an invalid address, and when there is none. */
   constructor(options: GrpcLeaderLinkOptions) {
     this.#clock = options.clock;
     this.#metadata = metadataOf(options.token ? { authorization: `Bearer ${options.token}` } : {});
@@ -144,19 +144,19 @@ export class GrpcLeaderLink implements LeaderLink {
     }
   }
 
-  /** What went wrong; after a loss of contact the next call goes to the next node. */
+  /** Describes a failed call. After a lost connection, the next call goes to the next node. */
   #failed(leader: Leader, error: CallError, isRead: boolean): LinkError {
     const { code, origin } = error;
     const text = error.details || `${leader.address} answers ${Status[code]}, without a word`;
     const isFromLeader = origin === 'answered' || origin === 'unusable';
     const isContactLost = !isFromLeader;
-    // A node that has no leader or is leaving says UNAVAILABLE too, and another one may do better.
+    // A node that has no leader or is shutting down answers UNAVAILABLE, too, and another one may do better.
     if ((isContactLost || code === Status.UNAVAILABLE) && leader === this.#leader) {
       this.#current = (this.#current + 1) % this.#leaders.length;
     }
     const errorCode = error.metadata.get('coxswain-error') ?? '';
     const stockRefusal = errorCode === '' && isFromLeader ? stockRefusals.get(text) : undefined;
-    // A node of ours says UNAVAILABLE only where nothing was done; a stock one also where it gave up waiting.
+    // A node of ours answers UNAVAILABLE only when nothing was done; a stock node also when it gave up waiting.
     const isStockUnclear = isFromLeader && errorCode === '' && stockRefusal === undefined;
     const isUnclear =
       isContactLost ||
@@ -178,7 +178,7 @@ export class GrpcLeaderLink implements LeaderLink {
   }
 }
 
-/** The texts with which a stock leader says that it did not take a write, and the codes that stand for them here. */
+/** The texts with which a stock leader refuses a write, with the codes that we use for them. */
 const stockRefusals: ReadonlyMap<string, string> = new Map([
   ['request dropped as the shard is not ready', 'notReady'],
   ['system is too busy try again later', 'tooBusy'],

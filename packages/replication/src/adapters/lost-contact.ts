@@ -1,6 +1,6 @@
 import { Status, systemErrors } from '@coxswain/channel';
 
-/** Goes after "it". */
+/** Text for a server that wants TLS; its subject "it" comes before. */
 const TLS_WANTED = 'wants TLS (https://, or the ca-filename of its authority)';
 
 const causes: Readonly<Record<string, string>> = {
@@ -8,7 +8,9 @@ const causes: Readonly<Record<string, string>> = {
   ECONNREFUSED: `${systemErrors.ECONNREFUSED}, or correct its address`,
 };
 
-/** What the words of the channel, Node.js and OpenSSL for a handshake that failed mean; the first that fits counts. */
+/**
+ * Explains the texts of the channel, Node.js and OpenSSL for a failed handshake. The first pattern that matches counts.
+ */
 const handshakes: readonly (readonly [RegExp, string])[] = [
   [
     /Failed to connect|ECONNRESET|EPIPE|hang up|disconnected before secure/,
@@ -37,8 +39,8 @@ const handshakes: readonly (readonly [RegExp, string])[] = [
 ];
 
 /**
- * Says to an operator why a node of the leader cluster was not reached, or was lost, from the status and the text that
- * the channel gives: its text speaks of its own parts.
+ * Explains to an operator why a node of the leader cluster could not be reached, or was lost. It translates the status
+ * and text of the channel, which speak of the channel's own parts.
  */
 export function describeLostContact(address: string, code: Status, text: string): string {
   if (code === Status.DEADLINE_EXCEEDED) return `${address} gave no answer in time`;
@@ -51,7 +53,7 @@ export function describeLostContact(address: string, code: Status, text: string)
     return `no connection to ${address}${cause === 'null' ? '' : `: ${cause}`}`;
   }
   if (code === Status.UNAVAILABLE) return `the connection to ${address} was lost`;
-  // ENHANCE_YOUR_CALM: a node without memory resets what holds most.
+  // ENHANCE_YOUR_CALM: a node that runs out of memory resets the stream that holds the most.
   if (code === Status.RESOURCE_EXHAUSTED) return `${address} gave the call up for want of memory`;
   return `the call to ${address} was broken off`;
 }
