@@ -1,7 +1,7 @@
-/** A key or a value: text is encoded in UTF-8. */
+/** A key or a value. Text is encoded in UTF-8. */
 export type Bytes = string | Uint8Array;
 
-/** A 64-bit integer of the protocol, on the way in. On the way out it is always a bigint, which is exact. */
+/** A 64-bit integer of the protocol as an argument. Results are always bigints, which are exact. */
 export type Integer = number | bigint;
 
 const empty = Buffer.alloc(0);
@@ -13,7 +13,7 @@ export function toBuffer(bytes: Bytes | undefined): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** The `rangeEnd` that makes a range all keys that begin with `prefix`. */
+/** Returns the `rangeEnd` that, with `prefix` as the key, selects all keys that begin with `prefix`. */
 export function prefixEnd(prefix: Bytes): Buffer {
   const end = Buffer.from(toBuffer(prefix));
   for (let i = end.length - 1; i >= 0; i--) {
@@ -22,7 +22,7 @@ export function prefixEnd(prefix: Bytes): Buffer {
       return end.subarray(0, i + 1);
     }
   }
-  // Nothing but 0xff: no key is above all that begin with it.
+  // The prefix consists of 0xff only, so no key lies above all those that begin with it.
   return noUpperBound;
 }
 

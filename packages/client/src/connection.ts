@@ -3,37 +3,37 @@ import { Endpoint } from './endpoint.js';
 import { CoxswainError, judge, late } from './errors.js';
 import type { TlsOptions } from './place.js';
 
-/** How to reach a cluster. */
+/** Options for the connection to a cluster. */
 export interface ConnectOptions {
   /** The API addresses of some or all nodes: `host:port`, or a URL with http, https, unix or unixs. */
   readonly endpoints: readonly string[];
   /**
-   * For endpoints without a scheme: true or options for TLS. An https endpoint uses TLS in any case. A function is
-   * asked at every handshake: give one where certificates are renewed while the program runs.
+   * TLS for endpoints without a scheme: true, or options. An https endpoint uses TLS in any case. A function is called
+   * at every handshake: pass one when certificates are renewed while the program runs.
    */
   readonly tls?: TlsOptions | (() => TlsOptions) | boolean;
-  /** Sent as `authorization: Bearer TOKEN`. */
+  /** The token to send as `authorization: Bearer TOKEN`. */
   readonly token?: string;
-  /** How long a call may take, all attempts together. Default 5000. */
+  /** Milliseconds that a call may take, all attempts together; 5000 by default. */
   readonly timeoutMs?: number;
 }
 
 /** Limits of one call. */
 export interface CallOptions {
-  /** Default: that of the connection. */
+  /** Milliseconds that the call may take, all attempts together; by default those of the connection. */
   readonly timeoutMs?: number;
 }
 
-/** Limits of a call that has many messages. */
+/** Limits of a call with many messages. */
 export interface StreamOptions extends CallOptions {
-  /** How long all of it may take. Default: what the server allows. */
+  /** Milliseconds that the whole call may take; by default as long as the server allows. */
   readonly durationMs?: number;
 }
 
-/** What a node says of its health. */
+/** The health of a node, as the node reports it. */
 export interface Health {
   readonly isServing: boolean;
-  /** Conditions as `name=bool`, where true is bad; empty when it serves. */
+  /** Conditions as `name=bool`, of which the true ones are bad; empty when the node serves. */
   readonly reason: string;
 }
 
@@ -47,20 +47,20 @@ const healthCheck: Method<Buffer, Buffer> = {
 const servingResponse = Buffer.from([0x08, 0x01]);
 
 const DEFAULT_TIMEOUT_MS = 5_000;
-/** Between rounds over all endpoints; doubles up to the greatest. */
+/** The pause between rounds over all endpoints, in milliseconds; it doubles up to the greatest. */
 const BACKOFF_LEAST_MS = 25;
 const BACKOFF_GREATEST_MS = 500;
-/** A read that a node has not answered for so long is asked of another node as well. */
+/** Milliseconds after which a read that a node has not answered is sent to another node as well. */
 const SILENCE_MS = 1_000;
-/** Finding out why there is no connection takes at most so long. */
+/** Milliseconds that finding out why there is no connection may take. */
 const DIAGNOSIS_MS = 1_000;
 /**
- * No attempt is begun when less is left: a server answers up to 250 ms before the deadline with the reason, and what
- * is cut off before that is only known to be unanswered.
+ * The least milliseconds that must be left for another attempt: a server answers up to 250 ms before the deadline with
+ * the reason, and a call that is cut off earlier is only known to be unanswered.
  */
 const ATTEMPT_MS_MIN = 300;
 
-/** Sends calls to one node at a time, and goes on to the next when that one fails. */
+/** Sends calls to one node at a time, and moves to the next one when that fails. */
 export class Connection {
   readonly #endpoints: readonly Endpoint[];
   readonly #metadata: Metadata;
@@ -80,7 +80,10 @@ export class Connection {
     return this.#endpoints[this.#current]!.address;
   }
 
-  /** Resolves when some node has been reached. Errors: UNAVAILABLE. */
+  /**
+   * Resolves when some node has been reached. Rejects with a CoxswainError of status UNAVAILABLE that names the reason
+   * for each endpoint.
+   */
   async ready(): Promise<void> {
     const deadline = Date.now() + this.#timeoutMs;
     let last: unknown;
@@ -97,7 +100,7 @@ export class Connection {
     throw await this.#noNode(last);
   }
 
-  /** Says of each endpoint why there is no connection to it. */
+  /** Makes the error for when no node can be reached. It names the reason for each endpoint. */
   async #noNode(cause: unknown): Promise<CoxswainError> {
     const reasons = await Promise.all(
       this.#endpoints.map(async (endpoint) => {
@@ -110,7 +113,10 @@ export class Connection {
     return new CoxswainError(Status.UNAVAILABLE, text, addresses, { errorCode: 'noConnection', cause });
   }
 
-  /** One request, one response, as many attempts as are safe and the time allows. */
+  /**
+   * Makes a call with one request and one response, in as many attempts as are safe and the time allows. Rejects with a
+   * CoxswainError, for a write of unknown outcome with an OutcomeUnknownError.
+   */
   async unary<Request, Response>(
     method: Method<Request, Response>,
     request: Request,
@@ -133,10 +139,10 @@ export class Connection {
   }
 
   /**
-   * One request, many responses, each read when it is asked for; leaving the loop cancels the call. Another node
-   * is tried only before the first response: what follows belongs to one view. The timeout is for the first
-   * response alone; the rest may take as long as the reader takes, and `durationMs`. What is no read is made again only
-   * where it certainly was not begun.
+   * Makes a call with one request and many responses, each of which is read when it is asked for; leaving the loop
+   * cancels the call. It moves to another node only before the first response, since all responses belong to one view.
+   * The timeout is for the first response alone; the rest may take as long as the reader takes, within `durationMs`. A
+   * call that is not a read is repeated only when it certainly was not begun.
    */
   async *stream<Request, Response>(
     method: Method<Request, Response>,
@@ -150,7 +156,7 @@ export class Connection {
       const remainingMs = Math.max(deadline - Date.now(), 1);
       const call = endpoint.channel.serverStream(method, request, {
         metadata: this.#metadata,
-        // The server says before that why it has nothing to send.
+        // Before that time the server says why it has nothing to send.
         varying: [['coxswain-opening-timeout', `${Math.min(Math.ceil(remainingMs), 99_999_999)}m`]],
         deadline: deadlineOf(options),
       });
@@ -180,9 +186,10 @@ export class Connection {
   }
 
   /**
-   * Many requests, sent at the pace of the server, and one response. Made once: nobody can send the messages again. When
-   * they throw the call is broken off and the error passed on. A failure before the last one was sent is a
-   * CoxswainError, whatever the server has seen of them: what is not whole has no effect.
+   * Makes a call with many requests, sent at the pace of the server, and one response. It is made only once, since
+   * nobody can send the messages again. When `messages` throws, the call is broken off and the error passed on. A
+   * failure before the last message was sent is a CoxswainError, whatever the server has received, since an incomplete
+   * upload has no effect.
    */
   async upload<Request, Response>(
     method: Method<Request, Response>,
@@ -205,7 +212,8 @@ export class Connection {
     };
     call.answer.then(over, over);
     const source = messages[Symbol.asyncIterator]();
-    // Undefined: it came to an end, or the server has answered, or is gone: it will not take the rest, which may be long in coming.
+    // Resolves with undefined at the end of the messages, and also when the server has answered or is gone: it takes no
+    // more of them, and the next may be long in coming.
     const next = (): Promise<Request | undefined> =>
       new Promise((resolve, reject) => {
         interrupt = () => resolve(undefined);
@@ -219,7 +227,7 @@ export class Connection {
       call.endRequest();
     } finally {
       if (!isSent) call.cancel();
-      // Whoever makes the messages lets go of what they are made of.
+      // Lets the generator of the messages release its resources.
       source.return?.().catch(() => undefined);
     }
     try {
@@ -230,7 +238,7 @@ export class Connection {
     }
   }
 
-  /** Asks the current endpoint, and no other. */
+  /** Asks the current endpoint, and no other, for its health. */
   async health(service: string, options: CallOptions | undefined): Promise<Health> {
     const endpoint = this.#chosen();
     const deadline = Date.now() + (options?.timeoutMs ?? this.#timeoutMs);
@@ -253,7 +261,7 @@ export class Connection {
     }
   }
 
-  /** Calls under way end, and none is made again. */
+  /** Closes all connections: calls under way end, and none is repeated. */
   close(): void {
     this.#isClosed = true;
     for (const endpoint of this.#endpoints) endpoint.close();
@@ -269,8 +277,8 @@ export class Connection {
   }
 
   /**
-   * Asks the current node, and after a silence the next one as well, and so on: the first answer counts. A node
-   * that hangs costs a read a second, and one that needs longer than that is not cut short.
+   * Asks the current node, and after a silence the next one as well, and so on; the first answer counts. A node that
+   * hangs delays a read by a second, and a slow one is not cut short.
    */
   #askAround<Request, Response>(
     method: Method<Request, Response>,
@@ -309,21 +317,21 @@ export class Connection {
     });
   }
 
-  /** The endpoint of the next attempt. Throws once the client is closed: a new channel would never be. */
+  /** The endpoint of the next attempt. Throws once the client is closed, since a new channel would never be closed. */
   #chosen(): Endpoint {
     const endpoint = this.#endpoints[this.#current]!;
     if (this.#isClosed) throw new CoxswainError(Status.CANCELLED, 'the client is closed', endpoint.address);
     return endpoint;
   }
 
-  /** Goes on to the next endpoint, unless another call already did. */
+  /** Moves to the next endpoint, unless another call already did. */
   #leave(endpoint: Endpoint): void {
     if (this.#endpoints[this.#current] === endpoint) {
       this.#current = (this.#current + 1) % this.#endpoints.length;
     }
   }
 
-  /** Waits after each round over the endpoints. False when there is no time for another attempt. */
+  /** Pauses after each round over the endpoints. Returns false when there is no time for another attempt. */
   async #pause(attempt: number, deadline: number): Promise<boolean> {
     const round = Math.floor(attempt / this.#endpoints.length);
     const isRoundComplete = attempt % this.#endpoints.length === 0;

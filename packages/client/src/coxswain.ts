@@ -9,11 +9,11 @@ import {
 } from './connection.js';
 import { TxnBuilder, type TxnParts } from './txn.js';
 
-/** Which keys: with neither, only the key itself. */
+/** Selects keys; with neither option, only the key itself. */
 export interface KeyRangeOptions {
-  /** The range is [key, rangeEnd); a zero byte (`toEnd`) means no upper bound. */
+  /** The end of the range [key, rangeEnd); a zero byte (`toEnd`) means no upper bound. */
   readonly rangeEnd?: Bytes;
-  /** All keys that begin with the key. */
+  /** True selects all keys that begin with the key. */
   readonly prefix?: boolean;
 }
 
@@ -21,8 +21,8 @@ export interface RangeOptions extends KeyRangeOptions, CallOptions {
   /** The most keys to return; 0, the default, means no limit. */
   readonly limit?: Integer;
   /**
-   * Default true: the read reflects every write that was acknowledged before it began. False: the node answers
-   * from what it has, which may be stale, at a fraction of the cost.
+   * True, the default, makes the read reflect every write that was acknowledged before it began. False lets the node
+   * answer from its own data, which may be stale, at a fraction of the cost.
    */
   readonly linearizable?: boolean;
   readonly keysOnly?: boolean;
@@ -31,27 +31,27 @@ export interface RangeOptions extends KeyRangeOptions, CallOptions {
   readonly maxModRevision?: Integer;
   readonly minCreateRevision?: Integer;
   readonly maxCreateRevision?: Integer;
-  /** Read the table as it was at this revision. OUT_OF_RANGE when its history is gone or it has not come yet. */
+  /** Reads the table as of this revision. Fails with OUT_OF_RANGE when its history is gone or it has not come yet. */
   readonly revision?: Integer;
-  /** On a follower cluster: ask the leader cluster, which may be far away, instead of the nearby replica. */
+  /** On a follower cluster, asks the leader cluster, which may be far away, instead of the nearby replica. */
   readonly fromLeaderCluster?: boolean;
 }
 
 export interface PutOptions extends CallOptions {
-  /** Return the pair that was there before. */
+  /** True returns the pair that was there before. */
   readonly prevKv?: boolean;
 }
 
 export interface DeleteOptions extends KeyRangeOptions, CallOptions {
-  /** Return the pairs that were removed, up to the response cap. */
+  /** True returns the removed pairs, as many as fit into the response. */
   readonly prevKv?: boolean;
 }
 
 /**
- * A client of a Coxswain (or Regatta 0.5) cluster. It talks to one node and goes on to the next when that one
- * fails. Reads are repeated after a loss of contact; writes only when they certainly were not applied, else the
- * error is an `OutcomeUnknownError`. Responses are the protocol's own messages: 64-bit integers are bigints,
- * which are exact; options take numbers as well.
+ * A client of a Coxswain (or Regatta 0.5) cluster. It talks to one node and moves to the next when that fails. It
+ * repeats reads after a loss of contact, and writes only when they certainly were not applied; otherwise a write fails
+ * with an `OutcomeUnknownError`. Responses are the protocol's own messages: their 64-bit integers are bigints, which
+ * are exact; options take numbers as well.
  */
 export class Coxswain {
   readonly #connection: Connection;
@@ -66,7 +66,10 @@ export class Coxswain {
     this.maintenance = new Maintenance(connection);
   }
 
-  /** Resolves when a node has been reached. Errors: UNAVAILABLE. */
+  /**
+   * Connects to a cluster, and resolves when a node has been reached. Rejects with a CoxswainError of status
+   * UNAVAILABLE.
+   */
   static async connect(options: ConnectOptions): Promise<Coxswain> {
     const connection = new Connection(options);
     try {
@@ -83,7 +86,7 @@ export class Coxswain {
     return this.#connection.endpoint;
   }
 
-  /** The pair with this key, or undefined. */
+  /** Returns the pair with this key, or undefined. */
   async get(
     table: string,
     key: Bytes,
@@ -93,12 +96,12 @@ export class Coxswain {
     return kvs[0];
   }
 
-  /** One page of a range, up to 4 MiB: `more` tells whether it was cut. For all of it: `iterateRange`. */
+  /** Reads one page of a range, up to 4 MiB; `more` says whether it was cut. To read all of it, use `iterateRange`. */
   range(table: string, key: Bytes, options?: RangeOptions): Promise<regatta.RangeResponse> {
     return this.#connection.unary(regatta.KVService.range, rangeRequest(table, key, options), true, options);
   }
 
-  /** Every pair of a range of any size, from one point-in-time view. Leaving the loop cancels the rest. */
+  /** Yields every pair of a range of any size, from one point-in-time view. Leaving the loop cancels the rest. */
   async *iterateRange(
     table: string,
     key: Bytes,
@@ -107,7 +110,10 @@ export class Coxswain {
     for await (const page of this.iteratePages(table, key, options)) yield* page.kvs;
   }
 
-  /** As `iterateRange`, in pages as the server sends them. */
+  /**
+   * Yields a range of any size from one point-in-time view, in pages as the server sends them. Leaving the loop cancels
+   * the rest.
+   */
   iteratePages(
     table: string,
     key: Bytes,
@@ -131,7 +137,7 @@ export class Coxswain {
     return this.#connection.unary(regatta.KVService.put, request, false, options);
   }
 
-  /** Removes a key or a range of keys; `deleted` is how many there were. */
+  /** Removes a key or a range of keys; `deleted` of the response is the number of keys removed. */
   deleteRange(table: string, key: Bytes, options?: DeleteOptions): Promise<regatta.DeleteRangeResponse> {
     const request = {
       table: Buffer.from(table),
@@ -156,7 +162,7 @@ export class Coxswain {
   }
 }
 
-/** Makes, removes and lists tables. */
+/** Creates, deletes and lists tables. */
 export class Tables {
   readonly #connection: Connection;
 
@@ -164,7 +170,7 @@ export class Tables {
     this.#connection = connection;
   }
 
-  /** Resolves with the table's id when it takes writes. `config` is JSON. */
+  /** Creates a table, and resolves with its id once it takes writes. `config` is JSON. */
   async create(name: string, config?: Record<string, unknown>, options?: CallOptions): Promise<string> {
     const { id } = await this.#connection.unary(
       regatta.TablesService.create,
@@ -184,7 +190,7 @@ export class Tables {
   }
 }
 
-/** Tells about the members and the state of the node that answers. */
+/** Describes the members, and the state of the node that answers. */
 export class Cluster {
   readonly #connection: Connection;
 
@@ -196,19 +202,19 @@ export class Cluster {
     return this.#connection.unary(regatta.ClusterService.memberList, {}, true, options);
   }
 
-  /** With `config` the node's configuration as well, secrets masked. */
+  /** Returns the status of the node that answers, with `config` also its configuration, secrets masked. */
   status(options?: CallOptions & { readonly config?: boolean }): Promise<regatta.StatusResponse> {
     const request = { config: options?.config ?? false };
     return this.#connection.unary(regatta.ClusterService.status, request, true, options);
   }
 
-  /** Whether the node that answers serves (grpc.health.v1), or a service of it; and why not. */
+  /** Returns whether the node that answers, or one of its services, serves (grpc.health.v1), and if not, why. */
   health(service = '', options?: CallOptions): Promise<Health> {
     return this.#connection.health(service, options);
   }
 }
 
-/** Where a backup that broke off goes on: what its first chunk and the last one with a `lastKey` said. */
+/** The place at which an interrupted backup continues, taken from its first chunk and its last one with a `lastKey`. */
 export interface BackupRest {
   readonly shardId: Integer;
   readonly revision: Integer;
@@ -216,28 +222,28 @@ export interface BackupRest {
   readonly recordBytes: Integer;
 }
 
-/** What is taken from the archive: without a limit all that it has. */
+/** Selects the part of the archive to restore; without a limit, all of it. */
 export interface ArchiveRestoreOptions extends StreamOptions {
-  /** The table to replace or to make. Default: the same name. */
+  /** The table to replace or to create; by default the one with the archived name. */
   readonly into?: string;
-  /** The last revision that is wanted. */
+  /** The last revision to restore. */
   readonly toRevision?: Integer;
-  /** What has that time or an earlier one, in milliseconds since 1970. */
+  /** Restores everything written up to this time, in milliseconds since 1970. */
   readonly toTimeMs?: Integer;
-  /** The cluster that wrote the archive, in hex. Default: this one. */
+  /** The cluster that wrote the archive, in hex; by default this one. */
   readonly clusterId?: string;
-  /** The shard of the archived table. Default: the one that the limit lies in, else the last of that name. */
+  /** The shard of the archived table; by default the one that contains the limit, or else the last one of that name. */
   readonly shardId?: Integer;
-  /** Everything is read and checked, and nothing changed. */
+  /** True reads and checks everything, and changes nothing. */
   readonly dryRun?: boolean;
 }
 
 export interface RestoreOptions extends StreamOptions {
-  /** The length of the stream: then one that breaks off is never taken for all of it, whatever breaks it. */
+  /** The length of the stream in bytes. With it, a truncated stream is never mistaken for a complete one. */
   readonly sizeBytes?: Integer;
 }
 
-/** maintenance.v1: for operators. */
+/** The calls of maintenance.v1, for operators. */
 export class Maintenance {
   readonly #connection: Connection;
 
@@ -245,7 +251,10 @@ export class Maintenance {
     this.#connection = connection;
   }
 
-  /** Has a follower cluster take a table, or every table, from its leader cluster anew. Answers when that is decided. */
+  /**
+   * Orders a follower cluster to take a table, or every table, from its leader cluster again. Resolves when the order
+   * is recorded.
+   */
   async reset(what: { readonly table: string } | 'all', options?: CallOptions): Promise<void> {
     const request = {
       table: Buffer.from(what === 'all' ? '' : what.table),
@@ -255,8 +264,9 @@ export class Maintenance {
   }
 
   /**
-   * A table of a leader cluster at one moment: chunks of a stream of framed snappy, read when they are asked for. With
-   * `rest` what is missing of an earlier one, as long as the table keeps its history. The timeout is for the first chunk.
+   * Streams a table of a leader cluster as of one moment, in chunks of framed snappy that are read when they are asked
+   * for. With `rest`, it streams the missing part of an earlier backup, as long as the table keeps its history. The
+   * timeout is for the first chunk.
    */
   backup(
     table: string,
@@ -274,8 +284,8 @@ export class Maintenance {
   }
 
   /**
-   * Replaces a table of a leader cluster, or makes it, by what a backup holds, in one step when all of it has arrived.
-   * Until then, and when anything fails, the table is as it was. Pieces of the stream are at most 2 MiB long.
+   * Replaces or creates a table of a leader cluster from a backup, in one step when all of it has arrived. Until then,
+   * and when anything fails, the table is unchanged. Pieces of the stream are at most 2 MiB long.
    */
   restore(
     table: string,
@@ -287,8 +297,8 @@ export class Maintenance {
   }
 
   /**
-   * Fills a table from the archive of the cluster's nodes: tells how far it is and, in its last message, exactly what was
-   * reached. Leaving the loop before breaks the restore off. The timeout is for the first message.
+   * Fills a table from the archive of the cluster's nodes. Yields its progress and, as the last message, exactly what
+   * it reached. Leaving the loop earlier breaks the restore off. The timeout is for the first message.
    */
   restoreArchive(
     table: string,
@@ -311,12 +321,15 @@ export class Maintenance {
     return this.#connection.stream(maintenance.MaintenanceService.restoreArchive, request, options, false);
   }
 
-  /** Turns a follower cluster into a leader cluster, for good. Answers when it takes writes of its own. */
+  /** Turns a follower cluster into a leader cluster, for good. Resolves when it takes writes of its own. */
   async promote(options?: CallOptions): Promise<void> {
     await this.#connection.unary(maintenance.MaintenanceService.promote, {}, false, options);
   }
 
-  /** Has the cluster serve with what a clone that failed has brought. Gives that clone; its donor is empty where there was none. */
+  /**
+   * Lets the cluster serve the tables that a failed clone has brought. Returns that clone; its donor is empty when
+   * there was none.
+   */
   async forgetClone(options?: CallOptions): Promise<maintenance.ForgetCloneResponse> {
     return await this.#connection.unary(maintenance.MaintenanceService.forgetClone, {}, false, options);
   }

@@ -3,7 +3,7 @@ import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import { NO_ANSWER, systemErrors } from '@coxswain/channel';
 import type { Place } from './place.js';
 
-/** A place as it is tried out. */
+/** A place with the TLS options of the probe. */
 type ProbedPlace = Omit<Place, 'tls'> & { readonly tls: ConnectionOptions | undefined };
 
 /** The connection preface of HTTP/2 (RFC 9113, 3.4) and an empty SETTINGS frame. */
@@ -43,12 +43,12 @@ const causes: Readonly<Record<string, string>> = {
 const SPEAKS_TLS = 'it speaks TLS: use https://, and --cacert (ca) if its authority is your own';
 
 /**
- * Says why no connection comes about, by making one and looking at each step: address, TLS, HTTP/2. Takes at most
- * twice `timeoutMs`, and sends no token. Undefined where nothing is wrong now.
+ * Finds out why no connection can be made, by making one and checking each step: address, TLS, HTTP/2. Takes at most
+ * twice `timeoutMs`, and sends no token. Resolves with undefined when the connection works now.
  */
 export async function diagnose(place: Place, timeoutMs: number): Promise<string | undefined> {
   const cause = await probe(place, timeoutMs);
-  // Servers close a connection that does not begin with a TLS handshake without a word.
+  // Servers silently close a connection that does not begin with a TLS handshake.
   if (cause !== CLOSED_PLAIN) return cause;
   const withTls = await probe({ ...place, tls: { rejectUnauthorized: false } }, timeoutMs);
   return withTls === undefined || withTls === WANTS_CERTIFICATE ? SPEAKS_TLS : cause;
@@ -96,7 +96,7 @@ function open({ path, host, port, tls }: ProbedPlace): Socket {
   );
 }
 
-/** What the first bytes mean; undefined: it speaks HTTP/2. */
+/** Interprets the first bytes of a server; undefined when it speaks HTTP/2. */
 function readAnswer(bytes: Buffer): string | 'more' | undefined {
   if (bytes[0] === TLS_ALERT && (bytes.length < 2 || bytes[1] === 3)) {
     return SPEAKS_TLS;
@@ -117,7 +117,10 @@ function explain(error: NodeJS.ErrnoException, place: ProbedPlace, isSecured: bo
   return causes[error.code ?? ''] ?? `it cannot be connected to (${error.code ?? error.message})`;
 }
 
-/** With TLS 1.3 a server looks at the client's certificate when the client has ended its part of the handshake. */
+/**
+ * Explains a closed connection. With TLS 1.3 a server checks the client's certificate after the client has completed
+ * the handshake.
+ */
 function closed({ tls }: ProbedPlace, isSecured: boolean): string {
   if (tls === undefined) return CLOSED_PLAIN;
   return isSecured

@@ -1,12 +1,12 @@
 import { Channel } from '@coxswain/channel';
 import type { Place, TlsOptions } from './place.js';
 
-/** A node that says nothing for so long while a call waits is asked whether it is there. */
+/** Milliseconds without a byte, while a call waits, after which the connection is tested. */
 const SILENCE_MS = 2_000;
-/** Without a byte after so long the connection is given up, and the next call dials again. */
+/** Milliseconds that the test may take before the connection is closed; the next call dials again. */
 const TRIAL_MS = 2_000;
 
-/** One node of the cluster, and the connection to it, made when it is first needed. */
+/** One node of the cluster, and the connection to it, which is made when it is first needed. */
 export class Endpoint {
   readonly address: string;
   readonly #target: string;
@@ -15,8 +15,8 @@ export class Endpoint {
   #channel: Channel | undefined;
 
   /**
-   * Takes `host:port`, `http://…`, `https://…`, `unix:///path` or `unixs:///path`. Throws a TypeError, whose message says
-   * what an endpoint looks like, for anything else.
+   * Parses `host:port`, `http://…`, `https://…`, `unix:///path` or `unixs:///path`. Throws a TypeError for anything
+   * else; its message says what an endpoint looks like.
    */
   constructor(address: string, tls: TlsOptions | (() => TlsOptions) | boolean | undefined) {
     this.address = address;
@@ -46,9 +46,9 @@ export class Endpoint {
       tls: this.#tls,
       silenceMs: SILENCE_MS,
       trialMs: TRIAL_MS,
-      // A page of a range is up to 4 MiB; with HTTP/2's default window it would come in 64 KiB steps.
+      // A page of a range is up to 4 MiB; with HTTP/2's default window it would come in steps of 64 KiB.
       windowBytes: 4 * 1024 * 1024,
-      // A node that comes back is used again soon.
+      // Short pauses, so that a node that comes back is used again soon.
       backoffMsMin: 100,
       backoffMsMax: 1_000,
     });
@@ -60,9 +60,12 @@ export class Endpoint {
     return this.channel.ready(timeoutMs);
   }
 
-  /** Says why there is no connection; undefined where one comes about now. Takes at most `timeoutMs`. */
+  /**
+   * Finds out why there is no connection; resolves with undefined when one can be made now. Takes at most twice
+   * `timeoutMs`.
+   */
   async diagnose(timeoutMs: number): Promise<string | undefined> {
-    // Who reaches a node never needs it, nor what it imports of TLS.
+    // Loaded late: a client that reaches its nodes never needs it, nor the TLS that it imports.
     const { diagnose } = await import('./diagnosis.js');
     return await diagnose({ ...this.#place, tls: this.#tls?.() }, timeoutMs);
   }

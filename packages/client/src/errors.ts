@@ -1,12 +1,15 @@
 import { type CallError, Status } from '@coxswain/channel';
 
-/** gRPC status codes by name. */
+/** The gRPC status codes by name. */
 export { Status as StatusCode } from '@coxswain/channel';
 
-/** A call that failed. The message is the server's own text, or says what became of the connection. */
+/** A call that failed. The message is the server's own text, or describes the failure of the connection. */
 export class CoxswainError extends Error {
   override readonly name: string = 'CoxswainError';
-  /** Which error of docs/errors.md it is; empty where a stock server answered, or none did. Judge by this, not by the text. */
+  /**
+   * The code of the error in docs/errors.md; empty when a stock server answered, or none did. Judge by it, not by the
+   * text.
+   */
   readonly errorCode: string;
   constructor(
     readonly code: Status,
@@ -26,8 +29,8 @@ interface CoxswainErrorOptions extends ErrorOptions {
 }
 
 /**
- * A write that may or may not have been applied: the answer was lost, or the cluster cannot tell. Its code is always
- * UNKNOWN, and it is never repeated by the client (P1). Read before repeating it.
+ * A write that may or may not have been applied: the answer was lost, or the cluster does not know the outcome. Its
+ * status is always UNKNOWN, and the client never repeats it (P1). Read before you repeat it.
  */
 export class OutcomeUnknownError extends CoxswainError {
   override readonly name = 'OutcomeUnknownError';
@@ -42,8 +45,8 @@ export class OutcomeUnknownError extends CoxswainError {
 }
 
 /**
- * The texts with which a stock server says that it did not take a request. It sends no codes; its other texts with
- * UNAVAILABLE, such as `timeout`, also come where it gave up waiting for a write that may be applied yet.
+ * The texts with which a stock server refuses a request. It sends no codes; its other texts with UNAVAILABLE, such as
+ * `timeout`, may also mean that it gave up waiting for a write that is applied later.
  */
 const stockRefusals: ReadonlySet<string> = new Set([
   'request dropped as the shard is not ready',
@@ -52,24 +55,24 @@ const stockRefusals: ReadonlySet<string> = new Set([
 
 /**
  * The text with which a stock server answers, as UNKNOWN, that its list of tables changed between its reading and its
- * writing of it: it compares a version and, where that is another, has written nothing.
+ * writing of it: it compares a version and writes nothing when that has changed.
  */
 const STOCK_CONFLICT = 'version mismatch';
 
-/** What an attempt's failure means for the request. */
+/** The meaning of a failed attempt for its request. */
 export interface Failure {
   readonly error: CoxswainError;
-  /** Nothing was done, or nothing that matters: another attempt is safe. */
+  /** True when another attempt is safe, since nothing was done, or the request changes nothing. */
   readonly isRepeatable: boolean;
-  /** Another node may do better. */
+  /** True when another node may do better. */
   readonly isEndpointAtFault: boolean;
-  /** There was no connection on which the request could have been sent. */
+  /** True when there was no connection on which the request could have been sent. */
   readonly wasNeverSent: boolean;
 }
 
 /**
- * Judges a failed attempt. Reads may be repeated after any loss of contact. A write only when it certainly was
- * not applied: it never began, or a server refused it (P1). An unknown outcome is never repeated.
+ * Judges a failed attempt. A read may be repeated after any loss of contact; a write only when it certainly was not
+ * applied, since it never began or a server refused it (P1). A request with an unknown outcome is never repeated.
  */
 export function judge(cause: CallError, isRead: boolean, endpoint: string): Failure {
   const { code, origin } = cause;
@@ -85,7 +88,7 @@ export function judge(cause: CallError, isRead: boolean, endpoint: string): Fail
       code === Status.CANCELLED);
   const isRefused = code === Status.UNAVAILABLE && (errorCode !== '' || stockRefusals.has(text) || !wasSent);
   const isConflict = errorCode === '' && code === Status.UNKNOWN && text === STOCK_CONFLICT;
-  // A deadline that passed on the server ended the call, and not the write.
+  // When the deadline passed on the server, that ended the call, but not the write.
   const isUnclear =
     (code === Status.UNKNOWN && !isConflict) ||
     origin === 'unusable' ||
@@ -103,21 +106,24 @@ export function judge(cause: CallError, isRead: boolean, endpoint: string): Fail
           : new CoxswainError(code, text, endpoint, { cause, errorCode });
   return {
     error,
-    // What a node had no memory for it has none for at once.
+    // A node that has no memory for an answer will not have it a moment later.
     isRepeatable: isRefused || isConflict || (isRead && isContactLost && code !== Status.RESOURCE_EXHAUSTED),
     isEndpointAtFault: isRefused || isContactLost,
     wasNeverSent: origin === 'neverSent',
   };
 }
 
-/** What stands for the text of a server that gives none, such as one on the port of another service. */
+/** The text for an error of a server that gives none, such as one on the port of another service. */
 function withoutText(code: Status): string {
   return code === Status.UNIMPLEMENTED
     ? 'the server does not serve this call: perhaps it is not the API address, port 8443 by default'
     : `the server answered ${Status[code] ?? code}, and did not say why`;
 }
 
-/** The channel's own text never reaches the caller: it speaks of its parts. It is the error's cause. */
+/**
+ * Describes a lost connection. The channel's own text speaks of the channel's parts, so it becomes the cause of the
+ * error and is not shown.
+ */
 function contactLost(cause: CallError, endpoint: string): CoxswainError {
   const { code, details, origin } = cause;
   if (origin === 'neverSent')
@@ -141,7 +147,7 @@ function contactLost(cause: CallError, endpoint: string): CoxswainError {
   return new CoxswainError(Status.UNAVAILABLE, text, endpoint, { cause });
 }
 
-/** What a read that was given up for its deadline ends with. */
+/** The error for a read that was given up at its deadline. */
 export function late(cause: unknown, endpoint: string): CoxswainError {
   return new CoxswainError(Status.DEADLINE_EXCEEDED, 'no answer in time', endpoint, { cause });
 }

@@ -1,17 +1,17 @@
-/** TLS towards the servers: the authorities to trust, and a certificate of one's own where they ask for it. PEM. */
+/** TLS options in PEM: the authorities to trust and, if the servers ask for one, the client's own certificate. */
 export interface TlsOptions {
-  /** Default: the authorities that Node.js trusts. */
+  /** The authorities to trust; by default those that Node.js trusts. */
   readonly ca?: Buffer;
   readonly cert?: Buffer;
   readonly key?: Buffer;
 }
 
-/** Where an endpoint is, and how it is spoken to. */
+/** The address of an endpoint, and the way to speak to it. */
 export interface Place {
-  /** A Unix socket's path, or undefined. */
+  /** The path of a Unix socket; undefined for TCP. */
   readonly path: string | undefined;
   readonly host: string;
   readonly port: number;
-  /** Undefined: plain. */
+  /** TLS options; undefined without TLS. */
   readonly tls: TlsOptions | undefined;
 }

@@ -1,7 +1,7 @@
 import { mvcc } from '@coxswain/protocol';
 import { type Bytes, type Integer, toBuffer } from './bytes.js';
 
-/** How a key's property (left) is compared with what is given (right). */
+/** The operator between a key's property, on the left, and the given operand, on the right. */
 export type Operator = '=' | '!=' | '>' | '<';
 
 const operators: Readonly<Record<Operator, mvcc.Compare_CompareResult>> = {
@@ -11,7 +11,7 @@ const operators: Readonly<Record<Operator, mvcc.Compare_CompareResult>> = {
   '<': mvcc.Compare_CompareResult.LESS,
 };
 
-/** With `rangeEnd` a comparison must hold for every key of [key, rangeEnd), and for at least one. */
+/** Options for a comparison. */
 export interface CompareOptions {
   readonly rangeEnd?: Bytes;
 }
@@ -32,7 +32,7 @@ function compareWith(
   };
 }
 
-/** The conditions of a transaction. A missing key has no value, and 0 as version and revisions. */
+/** Conditions of a transaction. A missing key has no value, and its version and revisions are 0. */
 export const compare = {
   value: (key: Bytes, operator: Operator, value: Bytes, options?: CompareOptions): mvcc.Compare =>
     compareWith(
@@ -45,7 +45,7 @@ export const compare = {
   /** Holds when the key exists. */
   exists: (key: Bytes, options?: CompareOptions): mvcc.Compare =>
     compareWith(key, '=', mvcc.Compare_CompareTarget.VALUE, undefined, options),
-  /** `compare.version(key, '=', 0)` holds when the key does not exist. */
+  /** Compares a key's version. `compare.version(key, '=', 0)` holds when the key does not exist. */
   version: (key: Bytes, operator: Operator, version: Integer, options?: CompareOptions): mvcc.Compare =>
     compareWith(
       key,
@@ -77,7 +77,7 @@ export const compare = {
     ),
 } as const;
 
-/** The operations of a transaction. They run in order, and later ones see what earlier ones did. */
+/** Operations of a transaction. They run in order, and later ones see the effects of earlier ones. */
 export const operation = {
   put: (key: Bytes, value: Bytes, options?: { readonly prevKv?: boolean }): mvcc.RequestOp => ({
     request: {
@@ -121,7 +121,7 @@ export const operation = {
   }),
 } as const;
 
-/** What a transaction is made of. */
+/** The conditions and operations of a transaction. */
 export interface TxnParts {
   readonly compare: mvcc.Compare[];
   readonly success: mvcc.RequestOp[];
@@ -129,8 +129,8 @@ export interface TxnParts {
 }
 
 /**
- * Builds a transaction: `db.txn('t').when(…).do(…).otherwise(…).commit()`. All of `when` must hold for `do` to
- * run; else `otherwise` runs. The whole is atomic.
+ * Builds a transaction: `db.txn('t').when(…).do(…).otherwise(…).commit()`. When all conditions of `when` hold, the
+ * operations of `do` run, else those of `otherwise`. The whole is atomic.
  */
 export class TxnBuilder<Result> {
   readonly #parts: TxnParts = { compare: [], success: [], failure: [] };
@@ -155,7 +155,10 @@ export class TxnBuilder<Result> {
     return this;
   }
 
-  /** Sends the transaction. It is repeated only where that is safe. */
+  /**
+   * Sends the transaction. It is repeated only when that is safe. Rejects with a CoxswainError, for a write of unknown
+   * outcome with an OutcomeUnknownError.
+   */
   commit(): Promise<Result> {
     return this.#commit(this.#parts);
   }

@@ -3,31 +3,33 @@ import { JsonError, JsonReader } from './json-reader.js';
 import { membershipJson, type WolfMembership } from './membership.js';
 import { idSet, option, type Read, string, struct, u64, variant } from './serde.js';
 
-/** memstore's ClientRequest, with our extra field. */
+/** The ClientRequest of memstore, with one field of our own. */
 export interface ClientRequest {
   readonly client: string;
   readonly serial: number;
   readonly status: string;
-  /** The whole data of an entry that our node made; undefined: the three fields are all there is. */
+  /**
+   * The complete data of an entry that one of our nodes made; undefined for an entry that consists of the three fields.
+   */
   readonly command: Buffer | undefined;
 }
 
-/** async-raft's EntryPayload. */
+/** The EntryPayload of async-raft. */
 export type WolfPayload =
   | { readonly type: 'blank' }
   | { readonly type: 'normal'; readonly data: ClientRequest }
   | { readonly type: 'configChange'; readonly membership: WolfMembership }
-  /** A leader keeps it in its own log, in place of what a snapshot covers, and never sends it. */
+  /** Stands in a leader's own log for the entries that a snapshot covers; a leader never sends it. */
   | { readonly type: 'snapshotPointer'; readonly id: string; readonly membership: WolfMembership };
 
-/** async-raft's Entry. */
+/** The Entry of async-raft. */
 export interface WolfEntry {
   readonly term: number;
   readonly index: number;
   readonly payload: WolfPayload;
 }
 
-/** async-raft's AppendEntriesRequest. The leader is named by its wolf id. */
+/** The AppendEntriesRequest of async-raft. `leaderId` is a wolf id. */
 export interface WolfAppendEntries {
   readonly term: number;
   readonly leaderId: number;
@@ -37,7 +39,7 @@ export interface WolfAppendEntries {
   readonly leaderCommit: number;
 }
 
-/** Strict: Buffer.from would pass over whatever is not base64. */
+/** Strict, since Buffer.from would skip characters that are not base64. */
 const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;
 
 const base64: Read<Buffer> = (json) => {
@@ -61,7 +63,7 @@ const membershipFields = struct<{
   { absent: { members_after_consensus: undefined } },
 );
 
-/** Reads async-raft's MembershipConfig. Throws JsonError. */
+/** Reads the MembershipConfig of async-raft. Throws JsonError. */
 export const membership: Read<WolfMembership> = (json) => {
   const { members, members_after_consensus } = membershipFields(json);
   return { members, membersAfterConsensus: members_after_consensus };
@@ -103,9 +105,9 @@ const request = struct<{
 });
 
 /**
- * Reads `req` of AppendEntries. It takes and refuses what serde takes and refuses for async-raft 0.6.1 with memstore
- * 0.2.0, and refuses also integers above 2^53-1 and a `command` that is not base64. Throws WolfError
- * RAFT_APPEND_ENTRIES_JSON_OF_REQ_IS_NOT_VALID, whose text holds nothing of the request's data.
+ * Reads `req` of AppendEntries. It accepts and refuses exactly the texts that serde accepts and refuses for async-raft
+ * 0.6.1 with memstore 0.2.0, and refuses also integers above 2^53-1 and a `command` that is not base64. Throws
+ * WolfError RAFT_APPEND_ENTRIES_JSON_OF_REQ_IS_NOT_VALID, whose text contains none of the request's data.
  */
 export function readAppendEntries(req: string): WolfAppendEntries {
   try {
@@ -124,7 +126,9 @@ export function readAppendEntries(req: string): WolfAppendEntries {
   }
 }
 
-/** Writes `req` of AppendEntries as serde_json prints it: one line, without spaces, keys in the order of declaration. */
+/**
+ * Writes `req` of AppendEntries as serde_json prints it: on one line, without spaces, keys in the order of declaration.
+ */
 export function writeAppendEntries(request: WolfAppendEntries): string {
   const { term, leaderId, prevLogIndex, prevLogTerm, entries, leaderCommit } = request;
   return (

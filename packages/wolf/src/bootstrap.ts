@@ -1,9 +1,9 @@
 import { wolfErrors } from './errors.js';
 
 /**
- * Whether Bootstrap(number_of_nodes) may form the group. It names the members 0 to n-1 and the node itself, so 0 is the
- * node alone. Throws WolfError RAFT_BOOTSTRAP_FAILED where `wolf.members` names others, or this member has a log, a term
- * or a vote in the group, as after a first Bootstrap.
+ * Checks that Bootstrap(number_of_nodes) may form the group. The call names the members 0 to n-1 and the node itself,
+ * so that 0 means the node alone. Throws WolfError RAFT_BOOTSTRAP_FAILED when `wolf.members` names other members, or
+ * when this member already has a log, a term or a vote in the group, as after a first Bootstrap.
  */
 export function checkBootstrap(
   numberOfNodes: bigint,
@@ -17,7 +17,7 @@ export function checkBootstrap(
 ): void {
   const { self, members, lastIndex, term, isVoter } = group;
   const count = BigInt(members.length);
-  // Checked by count first: the number may be as large as 2^64-1.
+  // Compared by count first, since the number may be as large as 2^64-1.
   const isSelfBeyond = BigInt(self) >= numberOfNodes;
   const named = (id: number): boolean => id === self || BigInt(id) < numberOfNodes;
   if (numberOfNodes + (isSelfBeyond ? 1n : 0n) !== count || !members.every(named)) {

@@ -1,26 +1,27 @@
 import type { MemberMetrics } from './metrics.js';
 
-/** What a member whose disk holds nothing goes on from. */
+/** The knowledge from which a member with an empty disk may continue. */
 export type Standing =
   | {
       readonly kind: 'known';
-      /** No vote or acknowledgement of an earlier disk was for a later term. */
+      /** A term that no vote or acknowledgement from an earlier disk exceeds. */
       readonly term: number;
-      /** Nobody has an entry, so that no entry was ever committed. */
+      /** True when no member has an entry, so that no entry was ever committed. */
       readonly isGroupEmpty: boolean;
     }
-  /** As many members as make a quorum have lost their disks, or have not caught up: `nonVoters`, and this one. */
+  /** So many members have lost their disks or have not caught up that they form a quorum: `nonVoters`, and this one. */
   | { readonly kind: 'lost'; readonly nonVoters: readonly number[] };
 
 /**
- * T4: a member that begins with an empty disk may have had another one, with a vote and with acknowledgements that it has
- * forgotten. Each of these was asked for by another member in a term that this one kept durably before it asked (D1). So
- * the highest term of all the others is at least as high as any in which this member promised something: where it takes
- * nothing from earlier terms, and votes in none up to that one, it breaks no promise about terms.
+ * Determines what a member with an empty disk may promise (T4). It may have had another disk, with a vote and
+ * acknowledgements that it has forgotten. Another member asked for each of these in a term that it had stored durably
+ * before it asked (D1). So the highest term of all other members is at least as high as any in which this member
+ * promised something. When it accepts nothing from earlier terms, and votes in no term up to that one, it breaks no
+ * promise about terms.
  *
- * `others` are the metrics of every other member, asked after this member's start: one that is missing may be the one that
- * was voted for. A member that does not vote has lost its own memory, and counts like this one; an entry or an election
- * that only such members know of needs a quorum of them.
+ * `others` are the metrics of every other member, asked for after this member's start: a missing one might be the
+ * member that it voted for. A member that does not vote has lost its own memory, and counts like this one; an entry or
+ * an election that only such members remember needs a quorum of them.
  */
 export function standingOf(others: readonly MemberMetrics[]): Standing {
   const term = Math.max(0, ...others.map(({ currentTerm }) => currentTerm));

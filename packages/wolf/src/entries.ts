@@ -8,19 +8,19 @@ import { membershipJson, type WolfMembership } from './membership.js';
 import { serialPut, serialPutOf } from './serial-put.js';
 
 const NOTHING = Buffer.alloc(0);
-/** No node has the id 0: what came over wolf.raft without our envelope was proposed by nobody, at no time. */
+/** The origin of entries that came over wolf.raft without our envelope. No node has the id 0. */
 const NOBODY = { node: 0, boot: '0'.repeat(16), sequence: 0 };
 const NO_BOOT = Buffer.from(NOBODY.boot, 'hex');
 
 /**
- * The core's entry for one of wolf.raft. `data` is what goes into the log and to the table:
+ * Converts an entry of wolf.raft to one of the core. `data` goes into the log and to the table:
  *
  * | payload | entry |
  * | --- | --- |
  * | Blank | Empty, as a leader of ours begins its term |
  * | Normal with `command` | Normal with these bytes, as the node that made them sealed them |
- * | Normal of the three fields | Normal: an envelope of nobody, with the Put of `serialPut` |
- * | ConfigChange | Normal: an envelope of nobody and no command, then the membership's JSON. Apply passes over it |
+ * | Normal with the three fields | Normal: an envelope without origin, with the Put of `serialPut` |
+ * | ConfigChange | Normal: an envelope without origin or command, then the membership's JSON, which apply ignores |
  *
  * Throws WolfError RAFT_APPEND_ENTRIES_FAILED for a SnapshotPointer, which stands for entries that this node lacks, and
  * for a `command` that is too short to be one.
@@ -48,15 +48,16 @@ export function toRaftEntry({ term, index, payload }: WolfEntry): Entry {
   }
 }
 
-/** The data of a Normal entry that is a ConfigChange on wolf.raft. A leader of ours may propose it. */
+/** Encodes the data of a Normal entry that stands for a ConfigChange of wolf.raft. A leader of ours may propose it. */
 export function configChangeData(membership: WolfMembership): Buffer {
   return sealEnvelope(CommandKind.None, 0, NOBODY, Buffer.from(membershipJson(membership)), undefined);
 }
 
 /**
- * The entry of wolf.raft for one of the core: `toRaftEntry` gives the same entry back. A command of ours carries its
- * whole data as `command`. A peer that knows only the three fields sees a Put as what it is, as far as key and value are
- * UTF-8, and any other command as a Put of the empty client; the serial is the entry's index, so that none is passed over.
+ * Converts an entry of the core to one of wolf.raft; `toRaftEntry` gives the same entry back. A command of ours carries
+ * its whole data as `command`. A peer that knows only the three fields sees key and value of a Put, as far as they are
+ * UTF-8, and any other command as a Put of the empty client. The serial is the entry's index, so that the peer ignores
+ * none.
  */
 export function toWolfEntry({ index, term, type, data }: Entry): WolfEntry {
   return { term, index, payload: type === EntryType.Empty ? { type: 'blank' } : payloadOf(data, index) };
@@ -74,7 +75,10 @@ function payloadOf(data: Buffer, index: number): WolfPayload {
   return { type: 'normal', data: { client, serial: index, status, command: data } };
 }
 
-/** What a newer version wrote goes on as it came: only apply may refuse it, and stops the table then (A8). */
+/**
+ * Opens an envelope. Data that a newer version wrote is passed on unchanged: only apply may refuse it, and then stops
+ * the table (A8).
+ */
 function openedOf(
   data: Buffer,
   index: number,
@@ -101,12 +105,12 @@ function configChangeOf(json: Buffer): WolfPayload | undefined {
   try {
     return { type: 'configChange', membership: new JsonReader(json.toString()).whole(membership) };
   } catch {
-    // Somebody else's bytes, then, which go on as they came.
+    // These are another program's bytes, which are passed on unchanged.
     return undefined;
   }
 }
 
-/** The pair of a Put; undefined for any other command. */
+/** Returns the pair of a Put; undefined for any other command. */
 function putOf(command: Buffer): mvcc.KeyValue | undefined {
   try {
     const { type, kv } = mvcc.Command.decode(command);

@@ -6,8 +6,8 @@ export type WolfErrorCode = Exclude<
 >;
 
 /**
- * A call of wolf.raft that is refused. It travels in the answer's `error_res`, with gRPC status OK (trap 4); the code is
- * one of the seed's 1 to 6.
+ * The refusal of a call of wolf.raft. It travels in the answer's `error_res`, with gRPC status OK (trap 4); its code is
+ * one of 1 to 6.
  */
 export class WolfError extends Error {
   override readonly name = 'WolfError';
@@ -19,7 +19,7 @@ export class WolfError extends Error {
   }
 }
 
-/** The refusal of a call whose caller, the member `claimant`, says that it leads in a `term` that has another leader. */
+/** The refusal of a call whose sender, the member `claimant`, claims to lead in a `term` that has another leader. */
 export class SecondLeader extends WolfError {
   constructor(
     code: WolfErrorCode,
@@ -38,7 +38,7 @@ const declare =
   (...args: Args): WolfError =>
     new WolfError(code, text(...args));
 
-/** Every refusal of this package, once. */
+/** Declares every refusal of this package, once. */
 export const wolfErrors = {
   jsonNotValid: declare(
     ErrorCode.RAFT_APPEND_ENTRIES_JSON_OF_REQ_IS_NOT_VALID,

@@ -1,16 +1,16 @@
-/** A text is not the JSON that was asked for. */
+/** A text is not valid JSON, or not of the expected form. */
 export class JsonError extends Error {
   override readonly name = 'JsonError';
   constructor(
     readonly reason: string,
-    /** Counted in UTF-16 code units from 0. */
+    /** The place in the text, counted in UTF-16 code units from 0. */
     readonly at: number,
   ) {
     super(`${reason} at character ${at}`);
   }
 }
 
-/** All but quotes, backslashes and control characters. */
+/** Characters other than quotes, backslashes and control characters. */
 const PLAIN = /[ !#-[\]-\uffff]*/y;
 const DIGITS = /[0-9]*/y;
 const SPACE = /[ \n\r\t]*/y;
@@ -31,9 +31,9 @@ const U64_MAX = 2n ** 64n - 1n;
 const U64_DIGITS_MAX = 20;
 
 /**
- * Reads JSON value by value, and takes and refuses exactly what serde_json does: integers are exact, numbers of another
- * type are refused, and nothing is converted. Every method throws JsonError. It holds nothing of the text but what it
- * gives, needs no call stack for nesting, and takes time in proportion to the text.
+ * Reads JSON value by value, and accepts and refuses exactly what serde_json does: integers are exact, numbers of
+ * another type are refused, and nothing is converted. Every method throws JsonError. It keeps nothing of the text but
+ * the values that it returns, needs no call stack for nesting, and takes time in proportion to the text's length.
  */
 export class JsonReader {
   readonly #text: string;
@@ -47,20 +47,20 @@ export class JsonReader {
     throw new JsonError(reason, this.#at);
   }
 
-  /** Reads one value that is the whole text. */
+  /** Reads one value that must be the whole text. */
   whole<T>(read: (json: JsonReader) => T): T {
     const value = read(this);
     if (this.next() !== '') this.fail('trailing characters');
     return value;
   }
 
-  /** The first character of what comes next, after white space; '' at the end. */
+  /** Returns the next character after white space, without consuming it; '' at the end. */
   next(): string {
     this.#match(SPACE);
     return this.#text.charAt(this.#at);
   }
 
-  /** Passes over the character that `next` gave. */
+  /** Consumes the character that `next` returned. */
   skip(): void {
     this.#at++;
   }
@@ -70,7 +70,7 @@ export class JsonReader {
     this.#at++;
   }
 
-  /** Passes over a literal `null`; false where something else comes. */
+  /** Consumes a literal `null`; returns false when something else comes. */
   takesNull(): boolean {
     if (this.next() !== 'n') return false;
     this.#literal('null');
@@ -78,8 +78,8 @@ export class JsonReader {
   }
 
   /**
-   * An unsigned 64-bit integer. One above 2^53-1 is refused as well, since it could not be kept exactly. No sign, point
-   * or exponent is taken, as serde takes none.
+   * Reads an unsigned 64-bit integer. It refuses also one above 2^53-1, which could not be kept exactly, and a sign,
+   * point or exponent, as serde does.
    */
   u64(): number {
     const first = this.next();
@@ -99,7 +99,7 @@ export class JsonReader {
     );
   }
 
-  /** A text, whose escapes are resolved. A surrogate without its pair is refused. */
+  /** Reads a text and resolves its escapes. It refuses a surrogate without its pair. */
   string(): string {
     this.expect('"');
     const plain = this.#match(PLAIN);
@@ -115,7 +115,7 @@ export class JsonReader {
     return parts.join('');
   }
 
-  /** The elements of an array, which has begun with the `[` that is next. */
+  /** Yields once for each element of the array that comes next; the caller reads the element. */
   *elements(): Generator<void, void, undefined> {
     this.expect('[');
     if (this.next() === ']') {
@@ -137,7 +137,7 @@ export class JsonReader {
     return values;
   }
 
-  /** The keys of an object. After each the caller reads its value. */
+  /** Yields the keys of the object that comes next; after each, the caller reads its value. */
   *keys(): Generator<string, void, undefined> {
     this.expect('{');
     if (this.next() === '}') {
@@ -155,7 +155,7 @@ export class JsonReader {
     }
   }
 
-  /** Passes over one value of any kind, nested however deep. */
+  /** Skips one value of any kind, however deeply nested. */
   ignore(): void {
     const open = new BracketStack();
     for (;;) {
@@ -173,7 +173,9 @@ export class JsonReader {
     }
   }
 
-  /** After a value within brackets: false when all are closed, true when another value follows. */
+  /**
+   * Handles the character after a value: returns true when another value follows, false when all brackets are closed.
+   */
   #closes(open: BracketStack): boolean {
     while (!open.isEmpty) {
       const isObject = open.top;
@@ -209,7 +211,7 @@ export class JsonReader {
     }
   }
 
-  /** Surrogates need no pair here: serde looks at them only where a text is asked for. */
+  /** Skips a text. Surrogates need no pair here: serde checks them only when a text is asked for. */
   #ignoreString(): void {
     this.expect('"');
     this.#match(PLAIN);
@@ -229,7 +231,7 @@ export class JsonReader {
     this.#at += literal.length;
   }
 
-  /** Passes over the closing quote; false where an escape comes. */
+  /** Consumes the closing quote; returns false when an escape comes. */
   #endsString(): boolean {
     const character = this.#text.charAt(this.#at);
     if (character === '\\') return false;
@@ -262,7 +264,7 @@ export class JsonReader {
     return Number.parseInt(digits, 16);
   }
 
-  /** What the pattern, which must be sticky, matches here; '' where it does not. */
+  /** Consumes and returns the text that the pattern matches here, '' for none. The pattern must be sticky. */
   #match(pattern: RegExp): string {
     pattern.lastIndex = this.#at;
     if (!pattern.test(this.#text)) return '';
@@ -272,7 +274,7 @@ export class JsonReader {
   }
 }
 
-/** Which brackets are open, a byte each: a hostile text may open as many as it has characters. */
+/** Records the open brackets with a byte each: a hostile text may open as many as it has characters. */
 class BracketStack {
   #kinds = new Uint8Array(64);
   #depth = 0;
@@ -281,7 +283,7 @@ class BracketStack {
     return this.#depth === 0;
   }
 
-  /** Whether the innermost is an object's. */
+  /** True when the innermost bracket is an object's. */
   get top(): boolean {
     return this.#kinds[this.#depth - 1] === 1;
   }

@@ -1,4 +1,4 @@
-/** async-raft's MembershipConfig, by wolf ids. Members stand in the order in which they came, each once. */
+/** The MembershipConfig of async-raft, by wolf ids. Members are in the order in which they came, each once. */
 export interface WolfMembership {
   readonly members: readonly number[];
   /** The members after a joint consensus; undefined outside one. */
@@ -21,7 +21,7 @@ export function isSameMembership(
   );
 }
 
-/** As serde prints it. */
+/** Writes a membership as serde prints it. */
 export function membershipJson({ members, membersAfterConsensus }: WolfMembership): string {
   const after = membersAfterConsensus === undefined ? 'null' : `[${membersAfterConsensus.join(',')}]`;
   return `{"members":[${members.join(',')}],"members_after_consensus":${after}}`;

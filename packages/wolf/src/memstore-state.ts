@@ -3,7 +3,7 @@ import { JsonReader } from './json-reader.js';
 import { option, type Read, string, struct, u64 } from './serde.js';
 import { serialKey } from './serial-put.js';
 
-/** A HashMap: of a key that comes twice the last value counts, as serde has it. */
+/** Reads a HashMap; of a key that comes twice, the last value counts, as in serde. */
 function map<T>(read: Read<T>): Read<ReadonlyMap<string, T>> {
   return (json) => {
     const values = new Map<string, T>();
@@ -14,7 +14,7 @@ function map<T>(read: Read<T>): Read<ReadonlyMap<string, T>> {
 
 const text = option(string);
 
-/** A client's last serial, and what it was answered, which nobody asks a follower for. */
+/** Reads the last serial of a client. The answer to it, which nobody asks a follower for, is skipped. */
 const serialResponse: Read<number> = (json) => {
   let serial: number | undefined;
   let count = 0;
@@ -35,7 +35,7 @@ const state = struct<{
   client_status: map(string),
 });
 
-/** The pairs, in key order, that a table has where a memstore has this state. Throws JsonError. */
+/** Returns, in key order, the pairs that stand for a memstore's state in a table. Throws JsonError. */
 export function memstorePairs(json: string): SnapshotPair[] {
   const { client_status, client_serial_responses } = new JsonReader(json).whole(state);
   const pairs: SnapshotPair[] = [];

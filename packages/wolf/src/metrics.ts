@@ -1,6 +1,6 @@
 import { membershipJson, type WolfMembership } from './membership.js';
 
-/** async-raft's RaftMetrics. Ids are wolf ids. */
+/** The RaftMetrics of async-raft. Ids are wolf ids. */
 export interface WolfMetrics {
   readonly id: number;
   readonly state: 'NonVoter' | 'Follower' | 'Candidate' | 'Leader' | 'Shutdown';
@@ -11,12 +11,15 @@ export interface WolfMetrics {
   readonly membershipConfig: WolfMembership;
 }
 
-/** Those of another member, as far as somebody asks for them. */
+/** The metrics of another member that this node needs. */
 export type MemberMetrics = Pick<WolfMetrics, 'id' | 'currentTerm' | 'lastLogIndex'> & {
   readonly state: string;
 };
 
-/** Reads the JSON of GetMetrics. Undefined where one of these is missing, or is a number that cannot be kept exactly. */
+/**
+ * Reads the JSON of GetMetrics. Returns undefined when one of these metrics is missing, or is a number that cannot be
+ * kept exactly.
+ */
 export function readMetrics(json: string): MemberMetrics | undefined {
   let metrics: Readonly<Record<string, unknown>> | null;
   try {
@@ -33,7 +36,7 @@ export function readMetrics(json: string): MemberMetrics | undefined {
 
 const isIndex = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 
-/** The JSON of GetMetrics: async-raft's keys in its order, then ours in the order in which `ours` has them. */
+/** Writes the JSON of GetMetrics: async-raft's keys in its order, then ours in the order of `ours`. */
 export function writeMetrics(
   metrics: WolfMetrics,
   ours: Readonly<Record<string, string | number | boolean | null>> = {},

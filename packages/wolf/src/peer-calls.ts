@@ -13,9 +13,9 @@ import { toWolfEntry } from './entries.js';
 import { toWolfId } from './ids.js';
 import { believableTerm } from './term-leap.js';
 
-/** What the calling side asks of this node's replica. `Raft` has it. */
+/** The part of this node's replica that the calling side uses. `Raft` implements it. */
 export interface LogTerms {
-  /** The term of the entry at `index`; undefined where it is compacted away or past the end. */
+  /** Returns the term of the entry at `index`; undefined when it is compacted away or past the end. */
   termAt(index: number): number | undefined;
 }
 
@@ -24,7 +24,10 @@ export type Call =
   | {
       readonly method: 'AppendEntries';
       readonly request: wolfRaft.RaftAppendEntriesReq;
-      /** What the answer says to this node's core; undefined where it says nothing: `error_res`, or nonsense. */
+      /**
+       * Converts the answer to a message for this node's core; undefined when it means nothing: `error_res`, or
+       * nonsense.
+       */
       answered(response: wolfRaft.RaftAppendEntriesRes): Message | undefined;
     }
   | {
@@ -36,11 +39,13 @@ export type Call =
 type Sent = AppendRequest | Heartbeat | VoteRequest;
 
 /**
- * The calls that this node makes to one peer of one group, and what the answers mean to its core. A call that gets no
- * answer, or `error_res`, is to be reported with `Raft.reportUnreachable`: entries that were lost show in no other way.
+ * Converts the core's messages for one peer of one group to calls, and the answers to messages for the core. The host
+ * must report a call that gets no answer, or `error_res`, with `Raft.reportUnreachable`: lost entries show in no other
+ * way.
  *
- * It keeps how far the peer's log is known to match in this term. A real peer answers an AppendEntries without entries
- * with success whatever its log holds (trap 2), so only an answer to one with entries, or an installed snapshot, counts.
+ * It remembers up to which index the peer's log is known to match in this term. A real peer answers an AppendEntries
+ * without entries with success, whatever its log holds (trap 2), so only an answer to one with entries, or an installed
+ * snapshot, proves a match.
  */
 export class PeerCalls {
   readonly #self: NodeId;
@@ -53,7 +58,10 @@ export class PeerCalls {
     this.#peer = peer;
   }
 
-  /** `msgId` comes back in the answer; real peers send the same one with every call of an RPC. */
+  /**
+   * Converts a message to a call. `msgId` comes back in the answer; real peers use the same one for every call of an
+   * RPC.
+   */
   call(message: Sent, log: LogTerms, msgId: string): Call {
     switch (message.type) {
       case 'append':
@@ -66,8 +74,9 @@ export class PeerCalls {
   }
 
   /**
-   * What the last answer to a snapshot's chunks says to the core: the peer's log begins after the snapshot. Undefined
-   * for `error_res`: then `Raft.reportSnapshot` is to be given false, else true before this is stepped.
+   * Converts the answer to the last chunk of a snapshot to a message for the core: the peer's log begins after the
+   * snapshot. Returns undefined for `error_res`; the host then passes false to `Raft.reportSnapshot`, else true before
+   * it steps this.
    */
   installed(
     message: InstallSnapshot,
@@ -86,7 +95,7 @@ export class PeerCalls {
     this.#enter(message.term);
     const { term, prevIndex, prevTerm, entries, commit } = message;
     const lastIndex = prevIndex + entries.length;
-    // A real follower applies up to the leader's commit index whatever its log holds there.
+    // A real follower applies up to the leader's commit index, whatever its log holds there.
     const matched = entries.length > 0 ? lastIndex : Math.min(prevIndex, this.#verifiedIndex);
     const req = writeAppendEntries({
       term,
@@ -107,7 +116,7 @@ export class PeerCalls {
         if (answeredTerm > term) return this.#response(answeredTerm, 0);
         if (!success) return this.#rejection(message, conflictOpt);
         const verified = this.#term === term ? this.#verifiedIndex : 0;
-        // Without entries a real peer agrees to anything: the core is to send some.
+        // Without entries a real peer agrees to anything, so the core must send some.
         if (entries.length === 0 && prevIndex > verified)
           return this.#rejection(message, { index: BigInt(verified), term: 0n });
         if (this.#term === term) this.#verifiedIndex = Math.max(verified, lastIndex);
@@ -116,7 +125,7 @@ export class PeerCalls {
     };
   }
 
-  /** An AppendEntries without entries, after the entry up to which the peer may take everything for committed. */
+  /** Makes an AppendEntries without entries, which follows the last entry that the peer may take for committed. */
   #heartbeat(message: Heartbeat, log: LogTerms, msgId: string): Call {
     const { term, commit, context } = message;
     const prevLogTerm = log.termAt(commit);
@@ -136,7 +145,7 @@ export class PeerCalls {
         if (response?.$case !== 'okRes') return undefined;
         const answeredTerm = believableTerm(response.value.term, term);
         if (answeredTerm === undefined || answeredTerm < term) return undefined;
-        // Also a refusal says that the peer is in the leader's term now, which is all that a ReadIndex round asks.
+        // A refusal also shows that the peer is in the leader's term now, which is all that a ReadIndex round asks.
         const knownCommit = response.value.success ? prevLogIndex : 0;
         return {
           type: 'heartbeatResponse',
@@ -165,7 +174,7 @@ export class PeerCalls {
         if (response?.$case !== 'okRes') return undefined;
         const answeredTerm = believableTerm(response.value.term, term);
         const granted = response.value.voteGranted;
-        // A vote counts in the term that it was asked for, and in no other.
+        // A vote counts only in the term in which it was asked for.
         if (answeredTerm === undefined || (granted && answeredTerm !== term)) return undefined;
         return { type: 'voteResponse', from: this.#peer, to: this.#self, term: answeredTerm, granted };
       },
@@ -191,7 +200,9 @@ export class PeerCalls {
     };
   }
 
-  /** `conflict_opt` is a hint where to probe and no more: a real follower names entries that may differ. */
+  /**
+   * Converts a refusal. `conflict_opt` is only a hint where to probe: a real follower names entries that may differ.
+   */
   #rejection({ term, prevIndex }: AppendRequest, conflict: wolfRaft.ConflictOpt | undefined): AppendResponse {
     const below = BigInt(Math.max(prevIndex - 1, 0));
     const hint = conflict === undefined || conflict.index > below ? below : conflict.index;
@@ -205,7 +216,7 @@ export class PeerCalls {
   }
 }
 
-/** Undefined for a term that this node could not keep exactly: it is not believed. */
+/** Converts a term; undefined for one that this node could not keep exactly, which it does not believe. */
 function termOf(term: bigint): number | undefined {
   return term > BigInt(Number.MAX_SAFE_INTEGER) ? undefined : Number(term);
 }

@@ -4,7 +4,7 @@ import { wolfErrors } from './errors.js';
 import { checkLeader, type Decided, peerOf, type ReplicaView, refused, toNumber } from './receive.js';
 import { checkTermLeap } from './term-leap.js';
 
-/** A chunk that goes into the `SnapshotAssembly`, unless `isCommitted`. */
+/** A chunk for the `SnapshotAssembly`, unless `isCommitted`. */
 export interface WantedChunk {
   readonly kind: 'chunk';
   readonly from: NodeId;
@@ -12,16 +12,22 @@ export interface WantedChunk {
   readonly term: number;
   readonly lastIndex: number;
   readonly lastTerm: number;
-  /** All that the snapshot stands for is committed here already: the chunk is not needed, and the answer is that it is there. */
+  /**
+   * True when everything in the snapshot is already committed here: the chunk is not needed and is answered like an
+   * installed one.
+   */
   readonly isCommitted: boolean;
   /**
-   * To be stepped before the chunk is taken: it is contact with the leader, which sends nothing else meanwhile, and
-   * brings the core into its term. Nobody waits for what the core answers.
+   * A message to step before the chunk is taken. It is the contact with the leader, which sends nothing else meanwhile,
+   * and brings the core into the leader's term. Nobody waits for the core's answer.
    */
   readonly contact: Heartbeat;
 }
 
-/** What a chunk of InstallSnapshot is worth to this node. Decided: an earlier term, or an error. Never throws. */
+/**
+ * Judges a chunk of InstallSnapshot: it is answered at once for an earlier term or an error, and otherwise wanted.
+ * Never throws.
+ */
 export function receiveSnapshotChunk(
   request: wolfRaft.RaftInstallSnapshotReq,
   replica: ReplicaView,
@@ -55,7 +61,10 @@ export function receiveSnapshotChunk(
   }
 }
 
-/** The answer to a chunk that was taken; to the last one only when the snapshot is installed, durably (D7). */
+/**
+ * Makes the answer to a chunk that was taken; the last one may be answered only when the snapshot is installed durably
+ * (D7).
+ */
 export function answerInstalled(msgId: string, term: number): wolfRaft.RaftInstallSnapshotRes {
   return { response: { $case: 'okRes', value: { msgId, term: BigInt(term) } } };
 }

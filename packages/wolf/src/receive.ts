@@ -14,52 +14,57 @@ import { toNodeId, toWolfId } from './ids.js';
 import { isSameMembership } from './membership.js';
 import { checkTermLeap } from './term-leap.js';
 
-/** What the receiving side asks of this node's replica. `Raft` has all of it but `members`. */
+/** The part of this node's replica that the receiving side uses. `Raft` implements all of it but `members`. */
 export interface ReplicaView {
   readonly id: NodeId;
-  /** The configured members of the group, this node among them. */
+  /** The configured members of the group, including this node. */
   readonly members: readonly NodeId[];
   readonly term: number;
-  /** Who leads, or led, in `term`, this node among them; NO_NODE where that is not known. */
+  /** The node that leads, or led, in `term`, perhaps this one; NO_NODE when that is unknown. */
   readonly leaderOfTerm: NodeId;
   readonly commitIndex: number;
-  /** The term of the entry at `index`; undefined where it is compacted away or past the end. */
+  /** Returns the term of the entry at `index`; undefined when it is compacted away or past the end. */
   termAt(index: number): number | undefined;
 }
 
-/** The call is answered without the core: it changes nothing. */
+/** A call that is answered without the core, since it changes nothing. */
 export interface Decided<Response> {
   readonly kind: 'decided';
   readonly response: Response;
-  /** Set where the caller says that it leads in a term that has another leader. */
+  /** Set when the caller claims to lead in a term that has another leader. */
   readonly secondLeader?: SecondLeader;
 }
 
-/** The core decides: step `message`, and give `settle` each message that the core then sends to `message.from`. */
+/**
+ * A call that the core decides: the host steps `message`, and gives `settle` each message that the core then sends to
+ * `message.from`.
+ */
 export interface Stepped<Request extends Message, Response> {
   readonly kind: 'stepped';
   readonly message: Request;
   /**
-   * The answer to the call, when `answer` is the core's to it; undefined when it belongs to another call. Several calls
-   * of one peer may wait, and one answer may settle more than one.
+   * Returns the answer to the call when `answer` is the core's answer to it; undefined when it belongs to another call.
+   * Several calls of one peer may wait, and one message may settle more than one.
    */
   settle(answer: Message, replica: ReplicaView): Response | undefined;
   /**
-   * The answer where the core took the message in without a word, as it does with a request for a vote while it hears
-   * from a leader. Undefined for calls that the core always answers.
+   * Returns the answer when the core has silently ignored the message, as it does with a request for a vote while it
+   * hears from a leader. Undefined for calls that the core always answers.
    */
   unanswered(replica: ReplicaView): Response | undefined;
 }
 
 type Answer = { readonly $case: 'errorRes'; readonly value: wolfRaft.RaftErrorRes };
 
-/** The answer `error_res` to any call. An error that is not a WolfError is a broken invariant and is thrown on. */
+/**
+ * Makes the answer `error_res` to any call. An error that is not a WolfError is a broken invariant and is thrown again.
+ */
 export function answerFailure(msgId: string, error: unknown): { response: Answer } {
   if (!(error instanceof WolfError)) throw error;
   return { response: { $case: 'errorRes', value: { msgId, code: error.code, msg: error.message } } };
 }
 
-/** Gives what `decide` gives, or its WolfError as an answer. */
+/** Returns what `decide` returns, or its WolfError as an answer. */
 function answered<T>(msgId: string, decide: () => T): T | Decided<{ response: Answer }> {
   try {
     return decide();
@@ -68,23 +73,23 @@ function answered<T>(msgId: string, decide: () => T): T | Decided<{ response: An
   }
 }
 
-/** The WolfError as what was decided; any other error is thrown on. */
+/** Makes a WolfError the answer to a call; any other error is thrown again. */
 export function refused(msgId: string, error: unknown): Decided<{ response: Answer }> {
   const decided = { kind: 'decided', response: answerFailure(msgId, error) } as const;
   return error instanceof SecondLeader ? { ...decided, secondLeader: error } : decided;
 }
 
 /**
- * AppendEntries, as a follower of ours answers it:
+ * Judges an AppendEntries as our followers do:
  *
  * - an earlier term: `success` false without `conflict_opt`;
- * - a log that does not match: `success` false, and `conflict_opt` is the commit index and its term, never a higher index:
- *   a real leader counts it as the follower's match (trap 1). A heartbeat is held to it as well (trap 2);
- * - entries at or below the commit index are compared and passed over, never replaced, also where `prev_log_index` is 0
- *   (trap 6). Where one differs nothing is taken, and the answer is the same refusal;
- * - `success` true only when the log holds, durably, all that the request has.
+ * - a log that does not match: `success` false, and `conflict_opt` is the commit index and its term, never a higher
+ *   index, since a real leader counts it as the follower's match (trap 1). The same holds for a heartbeat (trap 2);
+ * - entries at or below the commit index are compared and skipped, never replaced, also when `prev_log_index` is 0
+ *   (trap 6). When one differs, nothing is taken, and the answer is the same refusal;
+ * - `success` true only when the log durably holds all that the request has.
  *
- * Never throws: what is refused otherwise is answered with `error_res`.
+ * Never throws: every other refusal is answered with `error_res`.
  */
 export function receiveAppendEntries(
   { msgId, req }: wolfRaft.RaftAppendEntriesReq,
@@ -124,7 +129,10 @@ function appendOf(
   };
 }
 
-/** The entries for the core. Throws WolfError RAFT_APPEND_ENTRIES_FAILED where no leader could have sent them. */
+/**
+ * Converts the entries for the core. Throws WolfError RAFT_APPEND_ENTRIES_FAILED for entries that no leader could have
+ * sent.
+ */
 function entriesOf(
   { term, prevLogIndex, prevLogTerm, entries }: WolfAppendEntries,
   replica: ReplicaView,
@@ -152,8 +160,9 @@ function entriesOf(
 }
 
 /**
- * The request without what is committed here already. Undefined: it differs from that (trap 6). The core itself would
- * answer a request that reaches back with its commit index, which this protocol cannot say along with success.
+ * Returns the request without the entries that are already committed here; undefined when it differs from them (trap
+ * 6). The core itself would answer a request that reaches back with its commit index, which this protocol cannot
+ * express together with success.
  */
 function beyondCommit(
   { term, prevLogIndex, prevLogTerm, leaderCommit }: WolfAppendEntries,
@@ -167,7 +176,7 @@ function beyondCommit(
   if (prevLogIndex >= commitIndex) return { ...head, prevIndex: prevLogIndex, prevTerm, entries };
   const differs = (index: number, sent: number): boolean => {
     const here = replica.termAt(index);
-    // What is compacted away was committed, and so is in every leader's log.
+    // An entry that is compacted away was committed, so every leader's log has it.
     return here !== undefined && here !== sent;
   };
   if (differs(prevLogIndex, prevTerm)) return undefined;
@@ -198,8 +207,8 @@ function conflictAnswer(msgId: string, term: number, replica: ReplicaView): wolf
 }
 
 /**
- * Vote, by Raft's rule. While the core hears from a leader it takes a later term in without a word: `unanswered` then
- * gives the refusal, in the term that the node stays in. Never throws.
+ * Judges a Vote by Raft's rule. While the core hears from a leader, it silently ignores a later term: `unanswered` then
+ * gives the refusal, in the term in which the node stays. Never throws.
  */
 export function receiveVote(
   request: wolfRaft.RaftVoteReq,
@@ -216,7 +225,7 @@ export function receiveVote(
       return { kind: 'decided', response: voteAnswer(msgId, replica.term, false) };
     checkTermLeap(term, replica.term, wolfErrors.voteFailed);
     const from = peerOf(candidate, replica, 'candidate_id', wolfErrors.voteFailed);
-    // A log that ends in a later term than the one that it campaigns in is nobody's.
+    // No log can end in a later term than the one in which its owner campaigns.
     if (lastTerm > term) throw wolfErrors.voteFailed(`last_log_term ${lastTerm} is above term ${term}`);
     const to = replica.id;
     const message: VoteRequest = { type: 'vote', from, to, term, lastIndex, lastTerm, isTransfer: false };
@@ -225,7 +234,7 @@ export function receiveVote(
       message,
       settle: (answer) => {
         if (answer.type !== 'voteResponse' || answer.to !== from) return undefined;
-        // An answer to a request of an earlier term.
+        // This answers a request of an earlier term.
         if (answer.granted ? answer.term !== term : answer.term < term) return undefined;
         return voteAnswer(msgId, answer.term, answer.granted);
       },
@@ -240,7 +249,7 @@ function voteAnswer(msgId: string, term: number, voteGranted: boolean): wolfRaft
 
 type Fail = (reason: string) => WolfError;
 
-/** The member that a call names as its sender. Throws where it is this node, or no member. */
+/** Returns the member that a call names as its sender. Throws when it is this node, or no member. */
 export function peerOf(
   wolfId: number,
   replica: Pick<ReplicaView, 'id' | 'members'>,
@@ -255,8 +264,9 @@ export function peerOf(
 }
 
 /**
- * Throws SecondLeader where `term` is this node's and has another leader than `from`. A term has one (§5.2): each of two
- * could have an entry of its own acknowledged at one index, and this node would count the one for the other.
+ * Throws SecondLeader when `term` is this node's and has another leader than `from`. A term has one leader (§5.2): with
+ * two, each could have an entry of its own acknowledged at the same index, and this node would count the one for the
+ * other.
  */
 export function checkLeader(
   from: NodeId,
@@ -275,7 +285,7 @@ export function checkLeader(
   throw new SecondLeader(code, message, term, toWolfId(from)!);
 }
 
-/** A uint64 that this node can keep exactly. Throws above 2^53-1. */
+/** Converts a uint64 to a number. Throws above 2^53-1, which this node could not keep exactly. */
 export function toNumber(value: bigint, field: string, fail: Fail): number {
   if (value > BigInt(Number.MAX_SAFE_INTEGER))
     throw fail(`${field} is above 2^53-1, the largest that this node takes`);

@@ -7,15 +7,15 @@ export const u64: Read<number> = (json) => json.u64();
 export const string: Read<string> = (json) => json.string();
 
 export interface StructOptions<Fields> {
-  /** Fields that need not be there, with the value that they then have. Serde gives `None` to an Option so. */
+  /** Fields that may be absent, with the value that they then have, as serde reads an absent Option as `None`. */
   readonly absent?: Partial<Fields>;
-  /** Fields of ours that the real struct does not have: its array form has no place for them. */
+  /** Fields of our own, which the real struct does not have and for which its array form has no place. */
   readonly ours?: readonly (keyof Fields & string)[];
 }
 
 /**
- * Reads a struct as the code does that serde derives: an object, in any order, whose unknown keys are ignored and whose
- * known ones come once; or an array of all fields in the order of their declaration.
+ * Makes a reader for a struct, equal to the code that serde derives. It accepts an object with its fields in any order,
+ * each once, and unknown keys, which it ignores; or an array of all fields in the order of their declaration.
  */
 export function struct<Fields extends object>(
   name: string,
@@ -62,7 +62,7 @@ export function struct<Fields extends object>(
   };
 }
 
-/** The HashSet<u64> of a membership: each id once, in the order in which they first came. */
+/** Reads the HashSet<u64> of a membership: each id once, in the order in which they first came. */
 export const idSet: Read<readonly number[]> = (json) => [...new Set(json.array(u64))];
 
 export function option<T>(read: Read<T>): Read<T | undefined> {
@@ -70,8 +70,8 @@ export function option<T>(read: Read<T>): Read<T | undefined> {
 }
 
 /**
- * An enum as serde tags it: the name of a variant without content, or an object of one key. A variant without content
- * may be an object too, whose value is null.
+ * Makes a reader for an enum in serde's form: the name of a variant without content, or an object with one key. A
+ * variant without content may be an object, too, whose value is null.
  */
 export function variant<T>(
   name: string,

@@ -1,10 +1,10 @@
 import { mvcc } from '@coxswain/protocol';
 import type { ClientRequest } from './append-entries.js';
 
-/** A byte that no UTF-8 has, so that no client's key is among the keys that hold serials, and `s`. */
+/** A byte that does not occur in UTF-8, so that no client's key collides with the keys that hold serials, and `s`. */
 const SERIAL_PREFIX = Buffer.from([0xff, 0x73]);
 
-/** The key that holds the serial which a client used last, as decimal digits. It stands after every key of UTF-8. */
+/** Returns the key that holds the last serial of a client, as decimal digits. It sorts after every key in UTF-8. */
 export function serialKey(client: Buffer): Buffer {
   return Buffer.concat([SERIAL_PREFIX, client]);
 }
@@ -12,9 +12,10 @@ export function serialKey(client: Buffer): Buffer {
 type Fields = Omit<ClientRequest, 'command'>;
 
 /**
- * The command of a Normal of three fields: a Put of key `client` and value `status`, passed over where the client's last
- * serial is this very one. That is what memstore 0.2.0 does; it takes a lower serial like any other. A marshalled
- * mvcc.v1.Command: a Txn, which any version of the table applies, with the serial under a key of its own.
+ * Encodes the command for a Normal entry with the three fields: a Put of key `client` and value `status`, which has no
+ * effect when the client's last serial is exactly this one. memstore 0.2.0 does the same; it accepts a lower serial
+ * like any other. The command is a marshalled mvcc.v1.Command: a Txn, which any version of the table can apply, with
+ * the serial under a key of its own.
  */
 export function serialPut({ client, serial, status }: Fields): Buffer {
   const key = Buffer.from(client);
@@ -42,7 +43,7 @@ function put(key: Buffer, value: Buffer): mvcc.RequestOp {
   return { request: { $case: 'requestPut', value: mvcc.RequestOp_Put.fromPartial({ key, value }) } };
 }
 
-/** The three fields of a command that `serialPut` made; undefined for any other bytes. */
+/** Returns the three fields of a command that `serialPut` made; undefined for any other bytes. */
 export function serialPutOf(command: Buffer): Fields | undefined {
   let decoded: mvcc.Command;
   try {

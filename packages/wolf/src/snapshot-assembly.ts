@@ -4,22 +4,24 @@ import { JsonError } from './json-reader.js';
 import { toNumber } from './receive.js';
 import { type SnapshotDocument, SnapshotDocumentReader } from './snapshot-document.js';
 
-/** What one chunk brought. */
+/** The content of one chunk. */
 export interface AssembledPiece {
-  /** A transfer begins with this chunk: whatever an earlier one brought is of no use any more. */
+  /** True when a transfer begins with this chunk, so that the content of an earlier transfer is void. */
   readonly isFirst: boolean;
-  /** The chunk was here already and brings nothing: a real leader sends it again when the answer takes 50 ms. */
+  /**
+   * True when the chunk was already here and brings nothing: a real leader sends it again when the answer takes 50 ms.
+   */
   readonly isRepeat: boolean;
-  /** The bytes of the state, in order: the table's snapshot stream, or a memstore's state. */
+  /** Bytes of the state, in order: the table's snapshot stream, or a memstore's state. */
   readonly data: Buffer;
-  /** Set when the snapshot is whole. */
+  /** The head of the document, set when the snapshot is complete. */
   readonly document: SnapshotDocument | undefined;
 }
 
 type Chunk = Omit<wolfRaft.RaftInstallSnapshotReq, 'msgId'>;
 
 interface Transfer {
-  /** Which snapshot of which leader. */
+  /** Identifies the snapshot and its leader. */
   readonly name: string;
   readonly reader: SnapshotDocumentReader;
   nextOffset: number;
@@ -28,20 +30,23 @@ interface Transfer {
 }
 
 /**
- * Puts the chunks of InstallSnapshot together, one transfer at a time. A chunk must begin where the one before it ended:
- * a gap or an overlap is refused and changes nothing, which the real one takes without a word. A chunk at offset 0 begins
- * anew, and the very same chunk as the last one is a repeat. Holds one chunk at a time.
+ * Joins the chunks of InstallSnapshot, one transfer at a time. A chunk must begin where the one before it ended: a gap
+ * or an overlap, which the real server silently accepts, is refused and changes nothing. A chunk at offset 0 starts
+ * over, and a chunk identical to the last one is a repeat. It holds one chunk at a time.
  */
 export class SnapshotAssembly {
   readonly #documentBytesMax: number;
   #transfer: Transfer | undefined;
 
-  /** `documentBytesMax` bounds the document; its JSON is up to four times as large as the state. */
+  /** `documentBytesMax` is the limit for the document, whose JSON is up to four times as large as the state. */
   constructor({ documentBytesMax }: { readonly documentBytesMax: number }) {
     this.#documentBytesMax = documentBytesMax;
   }
 
-  /** Throws WolfError RAFT_INSTALL_SNAPSHOT_FAILED. Where the document itself is wrong the transfer is over. */
+  /**
+   * Takes a chunk. Throws WolfError RAFT_INSTALL_SNAPSHOT_FAILED. When the document itself is wrong, the transfer is
+   * over.
+   */
   accept(chunk: Chunk): AssembledPiece {
     const { done, data } = chunk;
     const offset = toNumber(chunk.offset, 'offset', wolfErrors.snapshotFailed);
@@ -76,7 +81,7 @@ export class SnapshotAssembly {
     }
   }
 
-  /** Forgets the transfer, so that the next chunk must be a first one: its state could not be kept. */
+  /** Drops the transfer, so that the next chunk must be a first one, after its state could not be stored. */
   reset(): void {
     this.#transfer = undefined;
   }

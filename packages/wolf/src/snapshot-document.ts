@@ -4,37 +4,37 @@ import { membershipJson, type WolfMembership } from './membership.js';
 import { struct, u64 } from './serde.js';
 
 /**
- * The head of memstore's MemStoreSnapshot, the JSON document that the chunks of InstallSnapshot make up. The state
- * itself, its `data`, is never held in whole.
+ * The head of memstore's MemStoreSnapshot, the JSON document that the chunks of InstallSnapshot form. The state itself,
+ * its `data`, is never held as a whole.
  */
 export interface SnapshotDocument {
   readonly index: number;
   readonly term: number;
-  /** Not to be relied on: memstore names only itself from its second compaction on. */
+  /** The members; unreliable, since memstore names only itself from its second compaction on. */
   readonly membership: WolfMembership;
 }
 
 /** A part of the document, as InstallSnapshot sends it. */
 export interface SnapshotChunk {
-  /** Bytes of the document before this chunk. */
+  /** The number of bytes of the document before this chunk. */
   readonly offset: number;
   readonly data: Buffer;
-  /** This is the last chunk. */
+  /** True for the last chunk. */
   readonly done: boolean;
 }
 
-/** Real peers send chunks of 3 MiB. A third of that is written in a few milliseconds of the event loop. */
+/** Bytes of a chunk. Real peers send 3 MiB; writing a third of that takes a few milliseconds of the event loop. */
 const CHUNK_BYTES = 1024 * 1024;
-/** The most that one byte takes: three digits and a comma. */
+/** The most characters that one byte of the state takes: three digits and a comma. */
 const BYTE_TEXT_MAX = 4;
-/** The document but for its data: the head, and keys that nobody knows. */
+/** The most bytes of the document beside its data: the head, and unknown keys. */
 const REST_BYTES_MAX = 64 * 1024;
 
 const TEXT_OF_BYTE = Array.from({ length: 256 }, (_, byte) => Buffer.from(String(byte)));
 
 /**
- * Writes the document as serde_json prints it, in chunks of `chunkBytes` and a last one of at most so many, from a state
- * that comes piece by piece. It holds no more than a chunk.
+ * Writes the document as serde_json prints it, from a state that comes piece by piece. Each chunk has `chunkBytes`
+ * bytes, the last one at most as many. It holds no more than a chunk.
  */
 export async function* snapshotChunks(
   { index, term, membership }: SnapshotDocument,
@@ -48,7 +48,7 @@ export async function* snapshotChunks(
   let offset = 0;
   let chunk = Buffer.allocUnsafe(roomBytes);
   let length = head.copy(chunk);
-  /** What is beyond a full chunk begins the next one. */
+  /** Returns a full chunk; the bytes beyond it begin the next one. */
   const take = (): SnapshotChunk => {
     const full = { offset, data: chunk.subarray(0, chunkBytes), done: false };
     const rest = chunk.subarray(chunkBytes, length);
@@ -88,14 +88,14 @@ const isSpace = (byte: number): boolean => byte === 0x20 || byte === 0x0a || byt
 const DATA_PLACE = 3;
 const DATA = 'data';
 
-/** Where in the array `data` the reader is. */
+/** The state of the reader within the array `data`. */
 enum Expecting {
-  /** A number or the end: the array has just begun. */
+  /** A number or the end is expected, since the array has just begun. */
   First,
   Number,
-  /** More digits, a comma or the end. */
+  /** More digits, a comma or the end are expected. */
   Digits,
-  /** A comma or the end. */
+  /** A comma or the end is expected. */
   Comma,
 }
 
@@ -103,13 +103,13 @@ const document = struct<SnapshotDocument & { readonly data: readonly never[] }>(
   index: u64,
   term: u64,
   membership,
-  // Its numbers were taken out as they came.
+  // The numbers were removed as they came.
   data: (json) => json.array(() => json.fail('data is not where it belongs')),
 });
 
 /**
- * Reads the document as its bytes come: the numbers of `data` become the bytes of the state at once, and what is around
- * them is kept, to be read at the end as serde reads it. Memory is bounded by the piece that is pushed.
+ * Reads the document as its bytes come. It turns the numbers of `data` into the bytes of the state at once, and keeps
+ * the rest, which it reads at the end as serde does. It takes memory in proportion to the pushed piece.
  */
 export class SnapshotDocumentReader {
   /** The document without the numbers of `data`. */
@@ -119,15 +119,18 @@ export class SnapshotDocumentReader {
   #depth = 0;
   #isInString = false;
   #isEscaped = false;
-  /** The text that began last at depth 1, within its quotes: before a value of an object it is the key. */
+  /** The latest text at depth 1, within its quotes; before a value of an object it is the key. */
   #text: number[] = [];
   #isArrayForm = false;
   #commas = 0;
-  /** Set within `data`. */
+  /** The state within `data`; undefined outside. */
   #expecting: Expecting | undefined;
   #number = 0;
 
-  /** The bytes of the state that `piece` completes. Throws JsonError, after which the reader is of no use. */
+  /**
+   * Reads a piece and returns the bytes of the state that it completes. Throws JsonError, after which the reader is
+   * unusable.
+   */
   push(piece: Buffer): Buffer {
     const state = Buffer.allocUnsafe((piece.length >> 1) + 1);
     let stateBytes = 0;
@@ -179,7 +182,7 @@ export class SnapshotDocumentReader {
     return state.subarray(0, stateBytes);
   }
 
-  /** The document is whole. Throws JsonError when it is not, or is no snapshot. */
+  /** Ends the document and returns its head. Throws JsonError when the document is incomplete or not a snapshot. */
   end(): SnapshotDocument {
     if (this.#expecting !== undefined) this.#fail('data does not end', 0);
     let text: string;
@@ -192,7 +195,7 @@ export class SnapshotDocumentReader {
     return { index, term, membership };
   }
 
-  /** Passes over what is around the numbers of `data`; the place where they begin, or the end of the piece. */
+  /** Scans the part around the numbers of `data`. Returns the position at which they begin, or the end of the piece. */
   #scan(piece: Buffer, from: number): number {
     for (let at = from; at < piece.length; at++) {
       const byte = piece[at]!;
@@ -244,7 +247,7 @@ export class SnapshotDocumentReader {
   #keep(piece: Buffer, start: number, end: number): void {
     this.#restBytes += end - start;
     if (this.#restBytes > REST_BYTES_MAX) this.#fail('it has more than 64 KiB beside its data', start);
-    // A copy: the piece belongs to whoever pushed it, and is large.
+    // Copied, since the piece is large and belongs to the caller.
     this.#rest.push(Buffer.from(piece.subarray(start, end)));
   }
 
@@ -253,5 +256,5 @@ export class SnapshotDocumentReader {
   }
 }
 
-/** `data` with every letter escaped. */
+/** The length of the key `data` with every letter escaped, in bytes. */
 const KEY_BYTES_MAX = 24;

@@ -4,13 +4,16 @@ import { wolfErrors } from './errors.js';
 import { JsonError } from './json-reader.js';
 import { memstorePairs } from './memstore-state.js';
 
-/** A memstore holds its whole state in memory, and so must we while we read it. */
+/**
+ * Bytes of the largest memstore state that is read. A memstore holds its state in memory, and so does this code while
+ * it reads it.
+ */
 const MEMSTORE_STATE_BYTES_MAX = 64 * 1024 * 1024;
 
 /**
- * The state that InstallSnapshot brought as the stream that `loadSnapshot` of the table takes. The snapshot stream of a
- * node of ours goes through as it is, piece by piece; the JSON of a memstore's state, of at most 64 MiB, is read whole and
- * becomes one. Throws WolfError RAFT_INSTALL_SNAPSHOT_FAILED for what is neither.
+ * Converts the state from InstallSnapshot to the stream that the table's `loadSnapshot` takes. The snapshot stream of a
+ * node of ours passes through piece by piece; the JSON of a memstore's state, of at most 64 MiB, is read whole and
+ * converted. Throws WolfError RAFT_INSTALL_SNAPSHOT_FAILED for any other state.
  */
 export async function* tableSnapshotOf(
   state: AsyncIterable<Buffer>,

@@ -1,18 +1,18 @@
 import type { WolfError } from './errors.js';
 
 /**
- * How far a term that another member names may be ahead of this node's. Nothing in a call proves who sent it, and one with
- * the greatest number would leave no later term to elect a leader in, for good. Members that elected ten times a second,
- * apart from each other, would not be so far apart in three thousand years.
+ * The greatest lead that another member's term may have over this node's. Nothing in a call proves who sent it, and one
+ * with the greatest number would leave no later term for an election, for good. Members that elected ten times a
+ * second, apart from each other, would not get so far apart in three thousand years.
  */
 const TERM_LEAP_MAX = 2 ** 40;
 
-/** The term of an answer to a call of term `asked`. Undefined: further ahead than members can be. */
+/** Converts the term of an answer to a call of term `asked`; undefined when it is further ahead than members can be. */
 export function believableTerm(term: bigint, asked: number): number | undefined {
   return term <= BigInt(asked + TERM_LEAP_MAX) ? Number(term) : undefined;
 }
 
-/** Throws what `fail` makes of the reason where `term` is further ahead of this node's than members can be. */
+/** Throws the error that `fail` makes when `term` is further ahead of this node's than members can be. */
 export function checkTermLeap(term: number, current: number, fail: (reason: string) => WolfError): void {
   if (term <= current + TERM_LEAP_MAX) return;
   throw fail(
