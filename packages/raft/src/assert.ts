@@ -4,8 +4,9 @@ export class RaftInvariantError extends Error {
 }
 
 /**
- * States what must hold, in production too: a replica that goes on after a broken invariant can lose what
- * others were promised. The message may be a function, so that a check on the hot path formats nothing.
+ * Checks an invariant, in production too: a replica that continues after a broken invariant can lose data that others
+ * were promised. Throws RaftInvariantError. The message may be a function, so that a check on the hot path formats
+ * nothing.
  */
 export function assert(condition: boolean, message: string | (() => string)): asserts condition {
   if (!condition) throw new RaftInvariantError(typeof message === 'string' ? message : message());

@@ -24,12 +24,14 @@ export class Inflights {
     return this.#held;
   }
 
-  /** A message may pass the byte limit on its way in, so that one of any size can always be sent. */
+  /**
+   * True when either limit is reached. The last message may exceed the byte limit, so that one of any size can be sent.
+   */
   get isFull(): boolean {
     return this.#held >= this.#maxMessages || this.#heldBytes >= this.#maxBytes;
   }
 
-  /** Notes an append whose last entry is `lastIndex`. */
+  /** Records an append whose last entry is `lastIndex`. */
   add(lastIndex: number, bytes: number): void {
     assert(!this.isFull, 'an append was sent past the inflight limit');
     if (this.#held === this.#lastIndexes.length) this.#grow();
@@ -40,7 +42,7 @@ export class Inflights {
     this.#heldBytes += bytes;
   }
 
-  /** Frees every append that is acknowledged by `index`: acknowledgements are cumulative. */
+  /** Frees every append up to `index`, since acknowledgements are cumulative. */
   freeTo(index: number): void {
     while (this.#held > 0 && this.#lastIndexes[this.#start]! <= index) {
       this.#heldBytes -= this.#sizes[this.#start]!;
@@ -55,7 +57,7 @@ export class Inflights {
     this.#heldBytes = 0;
   }
 
-  /** Most windows stay nearly empty, so a slot exists only when it was needed once. */
+  /** Grows the ring. Most windows stay nearly empty, so a slot is only made when it is needed. */
   #grow(): void {
     const slots = Math.min(Math.max(8, this.#held * 2), this.#maxMessages);
     const ordered = (ring: number[]): number[] => {

@@ -16,10 +16,10 @@ import {
   type ReadContext,
 } from './types.js';
 
-/** `transferring`: nothing was appended, because the leadership is being handed over. */
+/** The result of a proposal. `transferring`: nothing was appended, because the leadership is being handed over. */
 export type ProposeResult = 'appended' | 'notLeader' | 'tooManyUncommitted' | 'transferring';
 
-/** What a leader knows of one of its peers, for status pages and tests. */
+/** A leader's view of one of its peers, for status pages and tests. */
 export interface PeerStatus {
   readonly id: NodeId;
   readonly isLearner: boolean;
@@ -27,21 +27,21 @@ export interface PeerStatus {
   readonly match: number;
   readonly next: number;
   readonly inflight: number;
-  /** Sending waits for an answer. */
+  /** True while sending waits for an answer. */
   readonly isPaused: boolean;
   readonly isRecentlyActive: boolean;
   /** The index of the snapshot on its way to the peer, or 0. */
   readonly pendingSnapshot: number;
 }
 
-/** What a leadership needs from the core around it. */
+/** The parts of the core that a leadership uses. */
 export interface LeadershipHost {
   send(message: Message): void;
-  /** A ReadIndex round of this node, or of `round.from`, is confirmed. */
+  /** Reports that a ReadIndex round of this node, or of `round.from`, is confirmed. */
   answerRead(round: ReadRound): void;
 }
 
-/** A leader that hands its leadership over (thesis 3.10). */
+/** The transfer of the leadership to a voter (thesis 3.10), and the ticks since it began. */
 interface Transfer {
   readonly target: NodeId;
   ticks: number;
@@ -59,16 +59,18 @@ const NOTHING: { readonly entries: readonly Entry[]; readonly bytes: number } = 
 export class Leadership {
   readonly #peers = new Map<NodeId, Progress>();
   readonly #reads = new ReadIndexQueue();
-  /** Questions from before the first commit in this term: the commit index is not known to be current (P2). */
+  /**
+   * Questions from before the first commit in this term, held since the commit index is not known to be current (P2).
+   */
   #heldReads: Omit<ReadRound, 'index'>[] = [];
-  /** The first entry of this term. */
+  /** The index of the first entry of this term. */
   readonly #firstIndexInTerm: number;
   #uncommittedBytes = 0;
   #ticksSinceHeartbeat = 0;
   #isAppendDue = true;
   #isReadHeartbeatDue = false;
   #transfer: Transfer | undefined;
-  /** The last read of the log for an append, which the next follower most likely needs too. */
+  /** The last read of the log for an append, kept because the next follower most likely needs the same entries. */
   #lastRead = { from: 0, lastIndex: 0, ...NOTHING };
 
   readonly #config: RaftConfig;
@@ -99,17 +101,20 @@ export class Leadership {
     return this.#log.commit >= this.#firstIndexInTerm;
   }
 
-  /** To whom the leadership is being handed over, or NO_NODE. */
+  /** The voter to which the leadership is being handed over, or NO_NODE. */
   get transferTarget(): NodeId {
     return this.#transfer?.target ?? NO_NODE;
   }
 
-  /** Whether `flush` may have something to send. */
+  /** True when `flush` may have something to send. */
   get needsFlush(): boolean {
     return this.#isAppendDue || this.#isReadHeartbeatDue;
   }
 
-  /** Every peer has every entry and says that it knows them committed, no question waits, and nothing is handed over. */
+  /**
+   * True when every peer has every entry and has confirmed that it knows them committed, no question waits, and no
+   * transfer is under way.
+   */
   get isIdle(): boolean {
     if (this.#transfer !== undefined) return false;
     const { lastIndex, commit, durableIndex } = this.#log;
@@ -136,9 +141,9 @@ export class Leadership {
     }));
   }
 
-  /** One tick of the clock: a heartbeat to everyone when it is due. */
+  /** Handles one tick of the clock: sends a heartbeat to everyone when it is due. */
   tick(): void {
-    // Whoever was to take over would have done so by now: this leader leads on, and takes proposals again.
+    // The target would have taken over by now: this leader continues, and takes proposals again.
     if (this.#transfer !== undefined && ++this.#transfer.ticks >= this.#config.electionTicks)
       this.#transfer = undefined;
     this.#ticksSinceHeartbeat++;
@@ -146,14 +151,14 @@ export class Leadership {
     this.#ticksSinceHeartbeat = 0;
     for (const peer of this.#peers.values()) peer.awaitsHeartbeatResponse = true;
     this.#sendHeartbeats();
-    // Again: the one before may be lost, and a node that campaigns already ignores it.
+    // Asked again, since the message before may be lost, and a node that already campaigns ignores it.
     this.#askToCampaign();
   }
 
   /**
    * Begins to hand the leadership over to a voter, in place of a transfer to another one (thesis 3.10). Until this
    * leader is deposed, or `electionTicks` have passed, it appends no proposals, so that `target` can have its whole
-   * log; then it asks `target` to campaign. False, and nothing happens, where `target` is no other voter.
+   * log; then it asks `target` to campaign. Returns false, without any effect, when `target` is not another voter.
    */
   transferTo(target: NodeId): boolean {
     if (!this.#peers.has(target) || !this.#membership.voters.includes(target)) return false;
@@ -163,7 +168,10 @@ export class Leadership {
     return true;
   }
 
-  /** Only a target that has every entry: with a shorter log it would lose, and depose this leader for nothing. */
+  /**
+   * Asks the target to campaign once it has every entry: with a shorter log it would lose, and depose this leader in
+   * vain.
+   */
   #askToCampaign(): void {
     if (this.#transfer === undefined) return;
     const { target: to } = this.#transfer;
@@ -171,7 +179,7 @@ export class Leadership {
     this.#host.send({ type: 'timeoutNow', from: this.#config.id, to, term: this.#term });
   }
 
-  /** Whether a quorum was heard from since the last call (CheckQuorum). Begins a new period. */
+  /** Returns whether a quorum was heard from since the last call (CheckQuorum), and begins a new period. */
   checkQuorum(): boolean {
     // A voter counts 1 when active: a majority reaches 1 when a majority is active.
     const isActive = majorityIndex(this.#membership.voters, (id) =>
@@ -198,7 +206,7 @@ export class Leadership {
     return 'appended';
   }
 
-  /** `entries` were handed out for applying, which ends their time as uncommitted data. */
+  /** Ends the time of `entries` as uncommitted data: they were handed out for applying. */
   handedOut(entries: readonly Entry[]): void {
     for (const entry of entries) {
       // Entries of earlier terms were never counted.
@@ -206,7 +214,10 @@ export class Leadership {
     }
   }
 
-  /** The local log became durable up to a new index, which counts like a follower's acknowledgement (D1). */
+  /**
+   * Advances the commit index after the local log became durable up to a new index, which counts like a follower's
+   * acknowledgement (D1).
+   */
   localLogDurable(): void {
     this.#advanceCommit();
   }
@@ -234,11 +245,11 @@ export class Leadership {
     const isNews = peer.acknowledge(message.index);
     switch (peer.state) {
       case 'probe':
-        // Also without news: an empty append was accepted, so the match point is known again.
+        // This holds without news, too: an empty append was accepted, so the match point is known again.
         if (message.index === peer.match) peer.becomeReplicate();
         break;
       case 'snapshot':
-        // Whatever snapshot brought it here, the log can take it from here, so the wait is over.
+        // Whichever snapshot brought it here, the log can continue from here, so the wait is over.
         if (isNews && peer.match + 1 >= this.#log.firstIndex) peer.becomeReplicate();
         break;
       case 'replicate':
@@ -259,8 +270,8 @@ export class Leadership {
     peer.isRecentlyActive = true;
     peer.knownCommit = Math.max(peer.knownCommit, message.commit);
     if (peer.awaitsHeartbeatResponse) {
-      // Appends that were lost show in no other way than a follower that answers and still lacks something. Once
-      // per heartbeat of the clock: ReadIndex rounds come every turn, and would double the append traffic.
+      // Lost appends show only in a follower that answers and still lacks entries. This check happens once per
+      // heartbeat of the clock: ReadIndex rounds come every turn, and would double the append traffic.
       peer.awaitsHeartbeatResponse = false;
       peer.isProbeSent = false;
       if (peer.match < this.#log.lastIndex || peer.state === 'probe') {
@@ -272,7 +283,7 @@ export class Leadership {
       this.#confirmReads();
   }
 
-  /** P2: the question joins a round that no heartbeat has carried yet. */
+  /** Adds a question to the round that no heartbeat has carried yet (P2). */
   readIndex(context: ReadContext, from: NodeId): void {
     if (!this.hasCommittedInTerm) {
       this.#heldReads.push({ context, from });
@@ -281,7 +292,7 @@ export class Leadership {
     const round: ReadRound = { context, from, index: this.#log.commit };
     if (!this.#reads.add(round)) return;
     this.#isReadHeartbeatDue = true;
-    // A leader that is a quorum by itself needs nobody's word.
+    // A leader that is a quorum by itself needs no confirmation.
     this.#confirmReads();
   }
 
@@ -292,8 +303,8 @@ export class Leadership {
   }
 
   /**
-   * The follower lacks what it had acknowledged in this term: its disk is not the one that it had. Nothing that it
-   * acknowledged counts from now on, and its match point is looked for anew.
+   * Starts over with a follower that lacks entries which it acknowledged in this term: its disk is not the one that it
+   * had. None of its acknowledgements counts any more, and its match point is searched for anew.
    */
   reportLost(id: NodeId): void {
     if (!this.#peers.has(id)) return;
@@ -309,11 +320,12 @@ export class Leadership {
     if (peer?.state !== 'snapshot') return;
     if (!succeeded) peer.pendingSnapshot = 0;
     peer.becomeProbe();
-    // The follower speaks next, when it has installed the snapshot; after a failure a heartbeat goes by first.
+    // The follower speaks next, when it has installed the snapshot; after a failure the next probe waits for a
+    // heartbeat.
     peer.isProbeSent = true;
   }
 
-  /** Sends what this turn made necessary. */
+  /** Sends the messages that this turn made necessary. */
   flush(): void {
     if (this.#isReadHeartbeatDue) {
       this.#isReadHeartbeatDue = false;
@@ -334,7 +346,7 @@ export class Leadership {
         from: this.#config.id,
         to,
         term: this.#term,
-        // What the follower does not have it must not take for committed: its own tail there may conflict.
+        // The follower must not take entries for committed that it does not have: its own tail there may conflict.
         commit: Math.min(peer.match, this.#log.commit),
         context,
       });
@@ -344,7 +356,7 @@ export class Leadership {
   #sendAppends(to: NodeId, peer: Progress): void {
     switch (peer.state) {
       case 'probe':
-        // Also without entries: the answer finds the match point.
+        // Sent even without entries, since the answer finds the match point.
         if (!peer.isProbeSent) this.#sendAppend(to, peer, true);
         return;
       case 'replicate':
@@ -359,7 +371,7 @@ export class Leadership {
     }
   }
 
-  /** False when the follower needs a snapshot instead. */
+  /** Sends one append; returns false when the follower needs a snapshot instead. */
   #sendAppend(to: NodeId, peer: Progress, withEntries: boolean): boolean {
     const prevIndex = peer.next - 1;
     const prevTerm = this.#log.term(prevIndex);
@@ -369,7 +381,7 @@ export class Leadership {
     }
     const { entries, bytes } = withEntries ? this.#read(peer.next) : NOTHING;
     const commit = this.#log.commit;
-    // An append that finds out which ones were lost must be answered; so must a probe.
+    // An append that is to find out which ones were lost must be answered; so must a probe.
     const isToAnswer = withEntries || peer.isEmptyAppendDue;
     peer.sent(entries.length, bytes, commit);
     this.#host.send({
@@ -387,11 +399,11 @@ export class Leadership {
   }
 
   #sendSnapshot(to: NodeId, peer: Progress): void {
-    // A transfer is expensive, and a peer that is away would only waste it.
+    // A transfer is expensive, and would be wasted on a peer that is away.
     const snapshot = peer.isRecentlyActive ? this.#log.snapshot() : undefined;
     if (snapshot === undefined) {
       if (peer.state === 'replicate') peer.becomeProbe();
-      // The next heartbeat's answer asks again.
+      // The answer to the next heartbeat triggers another attempt.
       peer.isProbeSent = true;
       return;
     }
@@ -400,7 +412,9 @@ export class Leadership {
     this.#host.send({ type: 'installSnapshot', from: this.#config.id, to, term: this.#term, snapshot });
   }
 
-  /** The entries for one append. Followers in step share one array. A leader never changes its log but at the end. */
+  /**
+   * Reads the entries for one append. Followers in step share one array, since a leader only ever appends to its log.
+   */
   #read(from: number): { readonly entries: readonly Entry[]; readonly bytes: number } {
     const lastIndex = this.#log.lastIndex;
     if (from > lastIndex) return NOTHING;
@@ -418,7 +432,10 @@ export class Leadership {
     return this.#lastRead;
   }
 
-  /** §5.4.2: counting commits entries of this term only; those of earlier terms are committed with them. */
+  /**
+   * Advances the commit index. Counting commits only entries of this term; those of earlier terms are committed with
+   * them (§5.4.2).
+   */
   #advanceCommit(): void {
     const index = majorityIndex(this.#membership.voters, this.#matchOf);
     if (index < this.#firstIndexInTerm) return;

@@ -1,7 +1,7 @@
 import { assert } from './assert.js';
 import type { Entry, LogReader, SnapshotMetadata } from './types.js';
 
-/** Names the last entry of a log: what elections compare (§5.4.1). */
+/** The position of a log's last entry, which elections compare (§5.4.1). */
 export interface LogPosition {
   readonly index: number;
   readonly term: number;
@@ -16,18 +16,18 @@ export interface LogPosition {
  * way to the disk stands for everything up to it, and nothing is handed out meanwhile.
  */
 export class Log {
-  /** Known to be committed. Never goes back. */
+  /** The highest index known to be committed; it never goes back. */
   #committedIndex: number;
-  /** Handed out for applying. */
+  /** The highest index handed out for applying. */
   #handedOutIndex: number;
   #appliedTo: number;
-  /** Handed out for storing. */
+  /** The highest index handed out for storing. */
   #submittedIndex: number;
   #durableTo: number;
   #tail: Entry[] = [];
   /** The index of `#tail[0]`. Entries below it are read from the host. */
   #tailFirst: number;
-  /** Restored, and not durable yet. */
+  /** The snapshot that is being restored and is not durable yet. */
   #restoring: SnapshotMetadata | undefined;
   #isSnapshotSubmitted = true;
 
@@ -59,13 +59,16 @@ export class Log {
     return this.#termOf(this.lastIndex);
   }
 
-  /** What voters compare with the ends of their own logs (§5.4.1). */
+  /** The end of this log, which voters compare with the ends of their own logs (§5.4.1). */
   get end(): { readonly lastIndex: number; readonly lastTerm: number } {
     const { lastIndex, lastTerm } = this;
     return { lastIndex, lastTerm };
   }
 
-  /** Whether the last entry is of this term. An entry itself: after a snapshot nothing is known of who sent it. */
+  /**
+   * Whether the last entry is of this term. It must be an actual entry: after a snapshot it is unknown who sent the
+   * entries.
+   */
   hasEntryOf(term: number): boolean {
     return this.lastTerm === term && this.lastIndex >= this.firstIndex;
   }
@@ -78,7 +81,7 @@ export class Log {
     return this.#appliedTo;
   }
 
-  /** Everything up to here survives a crash. */
+  /** The highest index that survives a crash. */
   get durableIndex(): number {
     return this.#durableTo;
   }
@@ -88,12 +91,12 @@ export class Log {
     return this.#restoring;
   }
 
-  /** What the host could send in place of entries that it no longer has. */
+  /** The snapshot that the host could send in place of entries that it no longer has. */
   snapshot(): SnapshotMetadata | undefined {
     return this.#reader.snapshot();
   }
 
-  /** Undefined when the index is compacted away or past the end. */
+  /** Returns the term of the entry at `index`; undefined when it is compacted away or past the end. */
   term(index: number): number | undefined {
     if (index >= this.#tailFirst) return this.#tail[index - this.#tailFirst]?.term;
     if (this.#restoring !== undefined)
@@ -101,7 +104,7 @@ export class Log {
     return this.#reader.term(index);
   }
 
-  /** For an index that the log must have. */
+  /** Returns the term at an index that the log must have. */
   #termOf(index: number): number {
     const term = this.term(index);
     assert(term !== undefined, () => `the log has no term for index ${index}`);
@@ -114,7 +117,7 @@ export class Log {
     return other.term > lastTerm || (other.term === lastTerm && other.index >= this.lastIndex);
   }
 
-  /** Entries from `from` up to `to`, inclusive: at least one, as many as fit in `maxBytes` of data. */
+  /** Returns entries from `from` up to and including `to`: at least one, and as many as fit into `maxBytes` of data. */
   entries(from: number, to: number, maxBytes: number): readonly Entry[] {
     if (from > to) return [];
     assert(to <= this.lastIndex, 'entries past the end were asked for');
@@ -130,7 +133,7 @@ export class Log {
     return bytes > maxBytes ? stored : stored.concat(this.#tailSlice(next, to, maxBytes, bytes));
   }
 
-  /** The entry at `from`, with which the slice holds `bytes` of data, and those after it that fit. */
+  /** Returns the entry at `from`, with which the slice holds `bytes` of data, and those after it that fit. */
   #tailSlice(from: number, to: number, maxBytes: number, bytes: number): Entry[] {
     const start = from - this.#tailFirst;
     const end = to + 1 - this.#tailFirst;
@@ -150,8 +153,8 @@ export class Log {
   }
 
   /**
-   * Appends what a leader sent after `prevIndex`, where the logs are known to match (§5.3): entries that are
-   * here already stay, a conflicting suffix is replaced.
+   * Appends entries that a leader sent after `prevIndex`, where the logs are known to match (§5.3): entries that are
+   * here already stay, and a conflicting suffix is replaced.
    */
   merge(prevIndex: number, entries: readonly Entry[]): void {
     let position = 0;
@@ -183,22 +186,22 @@ export class Log {
   }
 
   /**
-   * The highest index up to `index` whose term is at most `term`: where a log that has `term` at `index` can
-   * match this one at best. With both sides skipping whole terms, probing takes a round trip per divergent
-   * term at most (§5.3). Ends below the log when that is where the search leads.
+   * Returns the highest index up to `index` whose term is at most `term`: the best place at which a log that has `term`
+   * at `index` can match this one. With both sides skipping whole terms, probing takes at most a round trip per
+   * divergent term (§5.3). The result may lie below the log.
    */
   lastIndexWithin(index: number, term: number): LogPosition {
     let candidate = Math.min(index, this.lastIndex);
     for (; candidate > 0; candidate--) {
       const here = this.term(candidate);
-      // Entries that were compacted away are committed, but whether they match is not known.
+      // Entries that were compacted away are committed, but it is unknown whether they match.
       if (here === undefined) return { index: candidate, term: 0 };
       if (here <= term) return { index: candidate, term: here };
     }
     return { index: 0, term: 0 };
   }
 
-  /** False when that is old news. */
+  /** Commits entries up to `index`; returns false when they were committed already. */
   commitTo(index: number): boolean {
     if (index <= this.#committedIndex) return false;
     assert(index <= this.lastIndex, () => `commit ${index} is past the last index ${this.lastIndex}`);
@@ -222,7 +225,7 @@ export class Log {
     return this.#submittedIndex < this.lastIndex || !this.#isSnapshotSubmitted;
   }
 
-  /** Takes the entries and the snapshot that the host was not asked to store yet. */
+  /** Returns the entries and the snapshot that the host was not asked to store yet. */
   submit(): { readonly entries: readonly Entry[]; readonly snapshot: SnapshotMetadata | undefined } {
     const entries =
       this.#submittedIndex === this.lastIndex
@@ -235,14 +238,14 @@ export class Log {
   }
 
   /**
-   * Everything that was submitted up to (`index`, `term`) is durable, unless that entry was replaced since. The
+   * Records that everything submitted up to (`index`, `term`) is durable, unless that entry was replaced since. The
    * caller makes sure that it was not replaced and put back (see DESIGN.md, the ABA race).
    */
   acknowledge(index: number, term: number): void {
     if (index > this.#durableTo && this.term(index) === term) this.#durableTo = index;
   }
 
-  /** The snapshot is installed, unless a newer one has taken its place. */
+  /** Records that the snapshot is installed, unless a newer one has taken its place. */
   acknowledgeSnapshot(snapshot: SnapshotMetadata): void {
     if (snapshot !== this.#restoring) return;
     this.#restoring = undefined;
@@ -257,7 +260,7 @@ export class Log {
     );
   }
 
-  /** Takes the next committed entries, only durable ones (D2), and lets go of those that nobody needs again. */
+  /** Returns the next committed entries, only durable ones (D2), and frees those that nobody needs again. */
   takeCommitted(maxBytes: number): readonly Entry[] {
     if (!this.hasCommitted) return [];
     const to = Math.min(this.#committedIndex, this.#durableTo);

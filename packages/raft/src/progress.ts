@@ -11,26 +11,26 @@ import { Inflights } from './inflights.js';
  */
 export type ProgressState = 'probe' | 'replicate' | 'snapshot';
 
-/** What a leader knows of one follower or learner. */
+/** A leader's knowledge of one follower or learner. */
 export class Progress {
   state: ProgressState = 'probe';
-  /** The follower's log is durable and equal to the leader's up to here. */
+  /** The index up to which the follower's log is durable and equal to the leader's. */
   match = 0;
-  /** The next entry to send. Always above `match`. */
+  /** The index of the next entry to send; always above `match`. */
   next: number;
-  /** The snapshot on its way, in the snapshot state. */
+  /** The index of the snapshot on its way, in the snapshot state. */
   pendingSnapshot = 0;
-  /** Heard from since the last quorum check (CheckQuorum). */
+  /** True when the follower was heard from since the last quorum check (CheckQuorum). */
   isRecentlyActive = false;
-  /** In the probe state: an append is out, and the next waits for its answer or for a heartbeat's. */
+  /** In the probe state, true while an append is out: the next one waits for its answer or for a heartbeat's. */
   isProbeSent = false;
-  /** A heartbeat of the clock is unanswered; its answer is the moment to look for lost appends. */
+  /** True while a heartbeat of the clock is unanswered; its answer is the moment to look for lost appends. */
   awaitsHeartbeatResponse = false;
-  /** An append must leave even when it carries nothing: its rejection shows which ones were lost on the way. */
+  /** True when an append must leave even if it carries nothing: its rejection shows which ones were lost on the way. */
   isEmptyAppendDue = false;
   /** The highest commit index that the follower can have learnt from the appends sent to it. */
   sentCommit = 0;
-  /** The commit index that the follower said it has. */
+  /** The commit index that the follower reported. */
   knownCommit = 0;
   readonly inflights: Inflights;
 
@@ -40,7 +40,7 @@ export class Progress {
   }
 
   becomeProbe(): void {
-    // After a snapshot that arrived the follower needs what follows it, even when it has not said so yet.
+    // After a snapshot the follower needs the entries that follow it, even before it has said so.
     this.next = Math.max(this.match, this.state === 'snapshot' ? this.pendingSnapshot : 0) + 1;
     this.#enter('probe');
     // Entries that were sent beyond `next` may be lost, and the commit index with them.
@@ -59,7 +59,7 @@ export class Progress {
     this.sentCommit = index;
   }
 
-  /** The follower has everything up to `index`. False when that is old news. */
+  /** Records that the follower has everything up to `index`. Returns false when that was known already. */
   acknowledge(index: number): boolean {
     if (index <= this.match) return false;
     this.match = index;
@@ -69,8 +69,8 @@ export class Progress {
   }
 
   /**
-   * The follower refused an append whose `prevIndex` was `rejected` and may match at `hint`. False when the
-   * answer is stale: messages are reordered and repeated.
+   * Records that the follower refused an append whose `prevIndex` was `rejected`, and may match at `hint`. Returns
+   * false for a stale answer: messages are reordered and repeated.
    */
   reject(rejected: number, hint: number): boolean {
     switch (this.state) {
@@ -79,7 +79,7 @@ export class Progress {
         this.becomeProbe();
         return true;
       case 'probe':
-        // A probe is alone on its way, so the answer to it names the entry before `next`.
+        // Only one probe is on its way, so its answer names the entry before `next`.
         if (rejected !== this.next - 1) return false;
         this.next = Math.max(Math.min(rejected, hint + 1), this.match + 1);
         this.sentCommit = Math.min(this.sentCommit, this.next - 1);
@@ -90,7 +90,10 @@ export class Progress {
     }
   }
 
-  /** An append with `entryCount` entries after `prevIndex` = `next - 1` leaves, with the leader's commit index. */
+  /**
+   * Records that an append with `entryCount` entries after `prevIndex` = `next - 1` leaves, with the leader's commit
+   * index.
+   */
   sent(entryCount: number, bytes: number, commit: number): void {
     const last = this.next + entryCount - 1;
     switch (this.state) {

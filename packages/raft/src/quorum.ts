@@ -1,13 +1,13 @@
 import type { NodeId } from './types.js';
 
-/** How many of `voters` make a majority. */
+/** Returns how many of `voters` make a majority. */
 export function majority(voters: number): number {
   return Math.floor(voters / 2) + 1;
 }
 
 /**
- * The highest index that a majority of `voters` has reached (§5.3): the commit index for match indexes, and
- * likewise the last confirmed ReadIndex round for acknowledged rounds. `voters` must not be empty.
+ * Returns the highest index that a majority of `voters` has reached (§5.3): the commit index for match indexes, and the
+ * last confirmed ReadIndex round for acknowledged rounds. `voters` must not be empty.
  */
 export function majorityIndex(voters: readonly NodeId[], indexOf: (voter: NodeId) => number): number {
   const indexes: number[] = [];
@@ -26,7 +26,7 @@ export function majorityIndex(voters: readonly NodeId[], indexOf: (voter: NodeId
 
 export type VoteResult = 'won' | 'lost' | 'pending';
 
-/** The state of an election among `voters`. Answers of others than `voters` do not count. */
+/** Returns the state of an election among `voters`. Answers from other nodes do not count. */
 export function voteResult(voters: readonly NodeId[], votes: ReadonlyMap<NodeId, boolean>): VoteResult {
   let granted = 0;
   let refused = 0;

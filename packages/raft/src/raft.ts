@@ -32,12 +32,12 @@ import {
 export type Role = 'follower' | 'preCandidate' | 'candidate' | 'leader';
 
 /**
- * One replica of one Raft group: a step machine without I/O, clock or randomness of its own. The host feeds it
- * ticks, messages and proposals, takes what follows from them with `ready`, and reports what became durable and
- * what was applied. See DESIGN.md for the contract, and for why the order of things is safe.
+ * One replica of one Raft group: a step machine without I/O, clock or randomness of its own. The host feeds it ticks,
+ * messages and proposals, takes the consequences with `ready`, and reports which entries became durable and which were
+ * applied. See DESIGN.md for the contract, and for why the order of things is safe.
  *
- * This class holds what every role shares (terms, votes, the follower's side of the log); `Leadership` holds
- * what only a leader knows.
+ * This class holds the parts that every role shares (terms, votes, the follower's side of the log); `Leadership` holds
+ * the parts of a leader.
  */
 export class Raft {
   readonly id: NodeId;
@@ -49,7 +49,10 @@ export class Raft {
   #currentTerm: number;
   #vote: NodeId;
   #knownLeader: NodeId = NO_NODE;
-  /** Kept while the term lasts, also where `knownLeader` is forgotten: a term has one leader at most (§5.2). */
+  /**
+   * The leader of this term, kept while the term lasts, even when `knownLeader` is forgotten: a term has one leader at
+   * most (§5.2).
+   */
   #electedInTerm: NodeId = NO_NODE;
   #currentMembership: Membership;
   /** Present while this replica leads. */
@@ -60,10 +63,10 @@ export class Raft {
   #electionTimeoutTicks = 0;
 
   #messages: Message[] = [];
-  /** What may leave only when everything up to the next `StorageAppend` is durable (D1). */
+  /** Messages that may leave only when everything up to the next `StorageAppend` is durable (D1). */
   #responses: Message[] = [];
   #reads: ReadState[] = [];
-  /** Handed out for storing and not acknowledged, oldest first. */
+  /** Appends that were handed out for storing and are not acknowledged, oldest first. */
   readonly #appendsInFlight: StorageAppend[] = [];
   #submitted: HardState;
   #durable: HardState;
@@ -119,8 +122,8 @@ export class Raft {
   }
 
   /**
-   * Who was elected in `term`, also a leader that is silent now; NO_NODE where this replica has not heard of one. That is
-   * since its start, or with `remembersLeader` since it has an entry of the term.
+   * The node that was elected in `term`, even if it is silent now; NO_NODE when this replica has not heard of one. It
+   * remembers one since its start or, with `remembersLeader`, since it has an entry of the term.
    */
   get leaderOfTerm(): NodeId {
     return this.#electedInTerm;
@@ -138,7 +141,7 @@ export class Raft {
     return this.#log.lastIndex;
   }
 
-  /** The term of the entry at `index`; undefined where it is compacted away or past the end. */
+  /** Returns the term of the entry at `index`; undefined when it is compacted away or past the end. */
   termAt(index: number): number | undefined {
     return this.#log.term(index);
   }
@@ -152,14 +155,14 @@ export class Raft {
     return this.#leadership?.hasCommittedInTerm ?? false;
   }
 
-  /** To whom this leader is handing its leadership over, or NO_NODE. Proposals are refused meanwhile. */
+  /** The voter to which this leader is handing its leadership over, or NO_NODE. Meanwhile proposals are refused. */
   get transferTarget(): NodeId {
     return this.#leadership?.transferTarget ?? NO_NODE;
   }
 
   /**
-   * A leader whose followers all have everything and know it committed, with nothing pending: its host may let
-   * the group go quiet.
+   * True for a leader whose followers all have every entry and know it committed, with nothing pending. Its host may
+   * let the group go quiet.
    */
   get isIdle(): boolean {
     return (
@@ -170,7 +173,7 @@ export class Raft {
     );
   }
 
-  /** What a leader knows of its peers; empty elsewhere. */
+  /** The leader's view of its peers; empty on other replicas. */
   peerStatuses(): readonly PeerStatus[] {
     return this.#leadership?.peerStatuses ?? [];
   }
@@ -181,7 +184,7 @@ export class Raft {
 
   // Time and commands.
 
-  /** One tick of the host's clock. */
+  /** Handles one tick of the host's clock. */
   tick(): void {
     this.#ticksSinceContact++;
     if (this.#leadership === undefined) {
@@ -198,7 +201,10 @@ export class Raft {
     this.#leadership.tick();
   }
 
-  /** Starts an election now, with a pre-vote when configured. Nothing happens where `canCampaign` or the role forbids it. */
+  /**
+   * Starts an election now, with a pre-vote when configured. It has no effect when `canCampaign` or the role forbids
+   * it.
+   */
   campaign(): void {
     if (this.#leadership !== undefined || !this.#isPromotable()) return;
     if (this.#config.preVote) this.#becomePreCandidate();
@@ -211,8 +217,8 @@ export class Raft {
   }
 
   /**
-   * Asks for a read index; answered in `Ready.reads`, on a follower through its leader. No answer ever comes when
-   * a message is lost or the leader changes: the host asks again. False when no leader is known.
+   * Asks for a read index, which `Ready.reads` will answer, on a follower through its leader. The answer never comes
+   * when a message is lost or the leader changes; the host then asks again. Returns false when no leader is known.
    */
   readIndex(context: ReadContext): boolean {
     assert(context !== '', 'a read context must not be empty');
@@ -231,38 +237,43 @@ export class Raft {
     return true;
   }
 
-  /** A follower forgets its leader, so that it grants votes before its timeout (etcd's forget_leader). */
+  /** Makes a follower forget its leader, so that it grants votes before its timeout (etcd's forget_leader). */
   forgetLeader(): void {
     if (this.#currentRole === 'follower') this.#knownLeader = NO_NODE;
   }
 
   /**
-   * A leader begins to hand its leadership over to another voter (thesis 3.10): see `Leadership.transferTo`. False
-   * where this replica does not lead or `target` is no other voter. Its end shows in `role`, or in `transferTarget`
-   * when nothing came of it.
+   * Begins to hand this leader's leadership over to another voter (thesis 3.10): see `Leadership.transferTo`. Returns
+   * false when this replica does not lead or `target` is not another voter. The end shows in `role`, or in
+   * `transferTarget` when the transfer has failed.
    */
   transferLeadership(target: NodeId): boolean {
     return this.#leadership?.transferTo(target) ?? false;
   }
 
-  /** Messages to `peer` are being lost: its appends are sent one at a time until it answers. */
+  /** Reports that messages to `peer` are being lost: its appends are sent one at a time until it answers. */
   reportUnreachable(peer: NodeId): void {
     this.#leadership?.reportUnreachable(peer);
   }
 
-  /** `peer` has shown in this term that it lost what it had acknowledged: see `Leadership.reportLost`. */
+  /**
+   * Reports that `peer` has shown in this term that it lost entries which it had acknowledged: see
+   * `Leadership.reportLost`.
+   */
   reportLost(peer: NodeId): void {
     this.#leadership?.reportLost(peer);
   }
 
-  /** The outcome of the transfer that an InstallSnapshot message asked for. Every such message needs one. */
+  /**
+   * Reports the outcome of the transfer that an InstallSnapshot message asked for. Every such message needs one report.
+   */
   reportSnapshot(peer: NodeId, succeeded: boolean): void {
     this.#leadership?.reportSnapshot(peer, succeeded);
   }
 
   // Input and output.
 
-  /** Takes a message in. */
+  /** Handles a message from another replica. Throws RaftInvariantError for one that is addressed to another node. */
   step(message: Message): void {
     assert(message.to === this.id, () => `a message for node ${message.to} came to node ${this.id}`);
     if (message.term > this.#currentTerm) {
@@ -307,7 +318,7 @@ export class Raft {
         return;
       case 'timeoutNow':
         this.#followLeader(message.from);
-        // Without a pre-vote: that asks whether a leader is missed, and this one is not.
+        // Without a pre-vote, which asks whether a leader is missed: this one is not.
         if (this.#isPromotable()) this.#becomeCandidate({ isTransfer: true });
         return;
     }
@@ -326,7 +337,7 @@ export class Raft {
     );
   }
 
-  /** Takes everything that follows from the input so far. Each item is handed out once. */
+  /** Returns everything that follows from the input so far. Each item is handed out once. */
   ready(): Ready {
     this.#leadership?.flush();
     const append = this.#takeAppend();
@@ -339,7 +350,7 @@ export class Raft {
     return { messages, append, committed, reads };
   }
 
-  /** The append is durable. Acknowledged in the order in which `ready` handed them out. */
+  /** Reports that the append is durable. The host reports appends in the order in which `ready` handed them out. */
   appended(append: StorageAppend): void {
     assert(append === this.#appendsInFlight.shift(), 'storage was acknowledged out of order');
     if (append.hardState !== undefined) this.#durable = append.hardState;
@@ -352,7 +363,7 @@ export class Raft {
     this.#leadership?.localLogDurable();
   }
 
-  /** Every committed entry up to `index` is applied. */
+  /** Reports that every committed entry up to `index` is applied. */
   applied(index: number): void {
     this.#log.acknowledgeApplied(index);
   }
@@ -368,7 +379,7 @@ export class Raft {
     if (!hasUnsubmitted && !this.#hasNewTermOrVote()) {
       if (responses.length === 0) return undefined;
       if (this.#appendsInFlight.length === 0) {
-        // Nothing to wait for: everything that the responses speak of is durable.
+        // Nothing is under way, so everything that the responses refer to is durable.
         assert(log.durableIndex === log.lastIndex, 'storage is quiet and the log is not durable');
         for (const response of responses) this.#messages.push(response);
         this.#responses = [];
@@ -377,7 +388,7 @@ export class Raft {
     }
     this.#responses = [];
     const { entries, snapshot } = log.submit();
-    // The commit index alone is not worth a write: it is a hint, which goes along when something else is written.
+    // The commit index alone is not worth a write: it is a hint, which is written along with something else.
     const isHardStateWorthIt =
       this.#hasNewTermOrVote() || (hasUnsubmitted && this.#log.commit !== this.#submitted.commit);
     const hardState = isHardStateWorthIt ? this.hardState() : undefined;
@@ -397,13 +408,13 @@ export class Raft {
 
   // Terms (§5.1).
 
-  /** A message of a later term usually ends this one. False when it is to be ignored. */
+  /** Handles a message of a later term, which usually ends this one. Returns false when the message must be ignored. */
   #acceptsHigherTerm(message: Message): boolean {
     switch (message.type) {
       case 'preVote':
       case 'vote':
-        // Whoever hears a leader does not help to depose it (thesis 4.2.3), or a node that was cut off would. But
-        // where the leader itself asked for the election there is nothing to protect.
+        // A node that hears a leader does not help to depose it (thesis 4.2.3), or a node that was cut off would. When
+        // the leader itself asked for the election, there is nothing to protect.
         if (this.#isInContactWithLeader() && !(message.type === 'vote' && message.isTransfer)) return false;
         // A pre-vote asks about a term in which nobody is yet.
         if (message.type === 'vote') this.#becomeFollower(message.term, NO_NODE);
@@ -424,13 +435,16 @@ export class Raft {
     }
   }
 
-  /** A message of an earlier term is stale. True when it is to be taken in all the same. */
+  /**
+   * Handles a message of an earlier term, which is stale. Returns true when the message must be handled all the same.
+   */
   #acceptsLowerTerm(message: Message): boolean {
     switch (message.type) {
       case 'append':
       case 'heartbeat':
-        // With PreVote and CheckQuorum a node that is ahead in terms cannot depose the leader by campaigning: nobody
-        // listens. It lets the leader know its term instead, which then makes a new one that this node can follow.
+        // With PreVote and CheckQuorum a node with a higher term cannot depose the leader by campaigning, since nobody
+        // listens. It sends the leader its term instead, and the leader then begins a new term that this node can
+        // follow.
         if (this.#config.checkQuorum || this.#config.preVote)
           this.#sendAppendResponse(message.from, 0, this.#messages);
         return false;
@@ -439,7 +453,7 @@ export class Raft {
         this.#messages.push(preVoteResponse(this.#answerTo(message.from), false));
         return false;
       case 'installSnapshot':
-        // What it holds was committed and stays so; a transfer may well outlive the term that began it.
+        // Its content was committed and stays so; a transfer may well outlive the term that began it.
         return this.#currentRole === 'follower';
       case 'readIndex':
       case 'readIndexResponse':
@@ -524,8 +538,8 @@ export class Raft {
   }
 
   /**
-   * An append, heartbeat or snapshot of this term: its sender won the election. Of two leaders in one term each may commit
-   * an entry of its own at one index, so whoever hears of both must not go on.
+   * Handles the leader of an append, heartbeat or snapshot of this term: its sender won the election. Of two leaders in
+   * one term each may commit an entry of its own at the same index, so a node that hears of both must stop.
    */
   #followLeader(leader: NodeId): void {
     assert(
@@ -547,7 +561,7 @@ export class Raft {
     this.#electionTimeoutTicks = electionTicks + Math.floor(random() * electionTicks);
   }
 
-  /** Learners, strangers and replicas without a whole state machine do not stand for election. */
+  /** Learners, nodes that are not members, and replicas without a complete state machine do not stand for election. */
   #isPromotable(): boolean {
     return (
       this.canCampaign &&
@@ -566,7 +580,7 @@ export class Raft {
     // A leader in this term does not matter when the question is about a later one.
     const isFree = message.term > this.#currentTerm || this.#isFreeToVoteFor(message.from);
     const granted = isFree && this.#isUpToDate(message);
-    // Nothing is promised, so nothing has to be durable. A refusal carries the term that this node is in.
+    // A pre-vote promises nothing, so nothing has to be durable. A refusal carries the term that this node is in.
     const term = granted ? message.term : this.#currentTerm;
     this.#messages.push(preVoteResponse({ ...this.#answerTo(message.from), term }, granted));
   }
@@ -575,7 +589,7 @@ export class Raft {
     return { from: this.id, to, term: this.#currentTerm };
   }
 
-  /** Any node answers, also one that does not know itself to be a voter: it may have missed its promotion. */
+  /** Answers a vote. Even a node that does not know itself to be a voter answers: it may have missed its promotion. */
   #answerVote(message: VoteRequest): void {
     const granted = this.#isFreeToVoteFor(message.from) && this.#isUpToDate(message);
     const response = voteResponse(this.#answerTo(message.from), granted);
@@ -589,9 +603,9 @@ export class Raft {
     this.#responses.push(response);
   }
 
-  /** One vote per term, and none in a term that has a leader. */
+  /** A node gives one vote per term, and none in a term that has a leader. */
   #isFreeToVoteFor(candidate: NodeId): boolean {
-    // The vote names the leader then, and perhaps not for whom this replica voted.
+    // In that case the vote names the leader, and perhaps not the node that this replica voted for.
     if (this.#config.remembersLeader && this.#electedInTerm !== NO_NODE) return false;
     return this.#vote === candidate || (this.#vote === NO_NODE && this.#knownLeader === NO_NODE);
   }
@@ -605,15 +619,15 @@ export class Raft {
       message.type === 'voteResponse'
         ? this.#currentRole === 'candidate'
         : this.#currentRole === 'preCandidate' &&
-          // A grant for an earlier question is not one for this.
+          // A grant of an earlier question does not count for this one.
           message.term === this.#currentTerm + (message.granted ? 1 : 0);
-    // The first answer stands: a node has no second one.
+    // The first answer stands, since a node has only one.
     if (!isExpected || this.#votes.has(message.from)) return;
     this.#votes.set(message.from, message.granted);
     this.#hasElectionEnded();
   }
 
-  /** A candidate counts itself when its own vote is durable (D1). */
+  /** Counts a candidate's own vote once it is durable (D1). */
   #countOwnVote(): void {
     if (
       this.#durable.term !== this.#currentTerm ||
@@ -646,18 +660,19 @@ export class Raft {
   #append(message: AppendRequest): void {
     const log = this.#log;
     if (message.prevIndex < log.commit) {
-      // An old message. Committed entries match the leader's log, so the commit index is the answer.
+      // This is an old message. Committed entries match the leader's log, so the commit index is the answer.
       this.#sendAppendResponse(message.from, log.commit, this.#responses);
       return;
     }
     if (log.term(message.prevIndex) !== message.prevTerm) {
       const hint = log.lastIndexWithin(message.prevIndex, message.prevTerm);
-      // Nothing is promised by a refusal.
+      // A refusal promises nothing.
       this.#messages.push(appendRefusal(this.#answerTo(message.from), message.prevIndex, hint));
       return;
     }
     log.merge(message.prevIndex, message.entries);
-    // Durable with the first of these entries, and so before they are acknowledged. Nobody votes in this term any more.
+    // The vote becomes durable with the first of these entries, and so before they are acknowledged. This replica then
+    // votes for nobody else in this term.
     if (this.#config.remembersLeader && this.#log.hasEntryOf(this.#currentTerm)) this.#vote = message.from;
     const last = message.prevIndex + message.entries.length;
     log.commitTo(Math.min(message.commit, last));
@@ -670,11 +685,14 @@ export class Raft {
 
   #answerHeartbeat(message: Heartbeat): void {
     this.#log.commitTo(message.commit);
-    // At once: the answer says that this node is in the leader's term now, and promises nothing for after a crash.
+    // Sent at once: the answer says that this node is in the leader's term now, and promises nothing for after a crash.
     this.#messages.push(heartbeatResponse(this.#answerTo(message.from), message.context, this.#log.commit));
   }
 
-  /** The state has arrived. `Ready.append.snapshot` says whether it is to be installed; else it is of no use. */
+  /**
+   * Handles a snapshot whose state has arrived. `Ready.append.snapshot` says whether to install it; otherwise it is not
+   * needed.
+   */
   #installSnapshot(message: InstallSnapshot): void {
     const log = this.#log;
     const { snapshot } = message;

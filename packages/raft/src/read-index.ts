@@ -1,6 +1,6 @@
 import type { NodeId, ReadContext } from './types.js';
 
-/** One question for the read index: who asks, and the commit index when it arrived. */
+/** One question for the read index: its sender, and the commit index at its arrival. */
 export interface ReadRound {
   readonly context: ReadContext;
   readonly from: NodeId;
@@ -8,10 +8,10 @@ export interface ReadRound {
 }
 
 /**
- * The ReadIndex rounds of a leader that wait for confirmation (thesis 6.4, P2), oldest first. Rounds have
- * consecutive sequence numbers, and a follower that answers for one answers for every earlier one: it was
- * still in the leader's term after all of them had arrived. So the confirmed rounds are a prefix, found with
- * the same majority arithmetic as the commit index.
+ * The ReadIndex rounds of a leader that wait for confirmation (thesis 6.4, P2), oldest first. Rounds have consecutive
+ * sequence numbers. A follower that answers one round answers every earlier one, too, since it was still in the
+ * leader's term after all of them had arrived. So the confirmed rounds are a prefix, found with the same majority
+ * arithmetic as the commit index.
  */
 export class ReadIndexQueue {
   #rounds: ReadRound[] = [];
@@ -32,14 +32,17 @@ export class ReadIndexQueue {
     return this.#firstSequence + this.#rounds.length - 1;
   }
 
-  /** False for a repeat of a round that waits already: its first arrival answers both. */
+  /** Adds a round. Returns false for a repeat of a waiting round, whose first arrival answers both. */
   add(round: ReadRound): boolean {
     if (this.#placeOf(round.context) !== -1) return false;
     this.#rounds.push(round);
     return true;
   }
 
-  /** False when `context` is not waiting: confirmed meanwhile, of an earlier term, or none. */
+  /**
+   * Records a follower's answer. Returns false when `context` is not waiting: confirmed meanwhile, of an earlier term,
+   * or empty.
+   */
   acknowledge(from: NodeId, context: ReadContext): boolean {
     const sequence = this.#firstSequence + this.#placeOf(context);
     if (sequence < this.#firstSequence || sequence <= this.acknowledgedBy(from)) return false;
@@ -47,12 +50,12 @@ export class ReadIndexQueue {
     return true;
   }
 
-  /** The newest round that `node` has answered for; 0 for none. */
+  /** Returns the newest round that `node` has answered; 0 for none. */
   acknowledgedBy(node: NodeId): number {
     return this.#acknowledged.get(node) ?? 0;
   }
 
-  /** Takes out the rounds up to `sequence`. */
+  /** Removes and returns the rounds up to `sequence`. */
   confirm(sequence: number): readonly ReadRound[] {
     const count = sequence - this.#firstSequence + 1;
     if (count <= 0) return [];
@@ -62,7 +65,7 @@ export class ReadIndexQueue {
     return confirmed;
   }
 
-  /** -1: it does not wait. Few rounds do: a node has one under way at a time. */
+  /** Returns -1 for a round that does not wait. Few rounds do: a node has one under way at a time. */
   #placeOf(context: ReadContext): number {
     return this.#rounds.findLastIndex((round) => round.context === context);
   }

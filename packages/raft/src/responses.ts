@@ -7,7 +7,7 @@ import type {
   VoteResponse,
 } from './types.js';
 
-/** Whose answer it is, to whom, and in which term. */
+/** The sender and the recipient of an answer, and its term. */
 interface Envelope {
   readonly from: NodeId;
   readonly to: NodeId;
@@ -23,12 +23,12 @@ export function voteResponse({ from, to, term }: Envelope, granted: boolean): Vo
   return { type: 'voteResponse', from, to, term, granted };
 }
 
-/** The log matches the leader's up to `index`. */
+/** Makes the answer that the log matches the leader's up to `index`. */
 export function appendResponse({ from, to, term }: Envelope, index: number): AppendResponse {
   return { type: 'appendResponse', from, to, term, index, rejected: false, hintIndex: 0, hintTerm: 0 };
 }
 
-/** The log does not match at `index`; `hint` is where it may (§5.3). */
+/** Makes the answer that the log does not match at `index`; `hint` is the place where it may (§5.3). */
 export function appendRefusal(
   { from, to, term }: Envelope,
   index: number,

@@ -1,7 +1,7 @@
 /** Identifies a node in its cluster: a positive integer, the same in every group. */
 export type NodeId = number;
 
-/** No node: an unknown leader, or no vote given. */
+/** The id of no node: for an unknown leader, or when no vote was given. */
 export const NO_NODE: NodeId = 0;
 
 export enum EntryType {
@@ -15,11 +15,13 @@ export interface Entry {
   readonly index: number;
   readonly term: number;
   readonly type: EntryType;
-  /** Opaque to Raft. Never changed after the entry was made. */
+  /** Data that Raft does not interpret. It never changes after the entry was made. */
   readonly data: Buffer;
 }
 
-/** What must be durable before any message that depends on it leaves the node (§5.2, D1). `commit` is a hint. */
+/**
+ * The state that must be durable before any message that depends on it leaves the node (§5.2, D1). `commit` is a hint.
+ */
 export interface HardState {
   readonly term: number;
   readonly vote: NodeId;
@@ -40,8 +42,8 @@ export interface SnapshotMetadata {
 }
 
 /**
- * Names a ReadIndex round. The host makes it unique over restarts (P2: it holds the boot nonce), so that an
- * answer to a question of an earlier life is never taken for one of this life.
+ * Identifies a ReadIndex round. The host makes it unique over restarts (P2: it contains the boot nonce), so that an
+ * answer to a question from before a restart is never mistaken for one to a later question.
  */
 export type ReadContext = string;
 
@@ -65,7 +67,7 @@ export interface VoteRequest extends Addressed {
   readonly type: 'vote';
   readonly lastIndex: number;
   readonly lastTerm: number;
-  /** The leader asked for this election, so that voters listen although they still hear it (thesis 4.2.3). */
+  /** True when the leader asked for this election, so that voters listen although they still hear it (thesis 4.2.3). */
   readonly isTransfer: boolean;
 }
 export interface VoteResponse extends Addressed {
@@ -79,17 +81,17 @@ export interface AppendRequest extends Addressed {
   readonly entries: readonly Entry[];
   readonly commit: number;
   /**
-   * False: it only brings a follower in step a commit index, and one that takes it in says nothing. Half of the
-   * answers to a lone write would say nothing else.
+   * False for an append that only brings a commit index to a follower in step, which does not answer when it accepts.
+   * With an answer, half of the messages after a lone write would carry nothing else.
    */
   readonly isToAnswer: boolean;
 }
 export interface AppendResponse extends Addressed {
   readonly type: 'appendResponse';
-  /** Accepted: the last index known to match. Rejected: the `prevIndex` that did not match. */
+  /** The last index known to match when accepted; the `prevIndex` that did not match when rejected. */
   readonly index: number;
   readonly rejected: boolean;
-  /** When rejected, where the leader may probe next (§5.3, the conflict optimisation); else 0. */
+  /** The place where the leader may probe next when rejected (§5.3, the conflict optimisation); otherwise 0. */
   readonly hintIndex: number;
   readonly hintTerm: number;
 }
@@ -101,14 +103,14 @@ export interface Heartbeat extends Addressed {
 }
 export interface HeartbeatResponse extends Addressed {
   readonly type: 'heartbeatResponse';
-  /** The heartbeat's. */
+  /** The context of the heartbeat that this answers. */
   readonly context: ReadContext;
-  /** The sender's commit index: a leader lets its group go quiet only when everyone has learnt the last one. */
+  /** The sender's commit index: a leader lets its group go quiet only when every member has learnt the last one. */
   readonly commit: number;
 }
 /**
- * From the leader's core: the host is to stream its state machine to `to` and to report the outcome with
- * `reportSnapshot`. To a follower's core: the state has arrived whole and may be installed (D7).
+ * From the leader's core, it asks the host to stream the state machine to `to` and to report the outcome with
+ * `reportSnapshot`. To a follower's core, it says that the state has arrived complete and may be installed (D7).
  */
 export interface InstallSnapshot extends Addressed {
   readonly type: 'installSnapshot';
@@ -143,52 +145,62 @@ export type Message =
   | TimeoutNow;
 
 /**
- * The durable log as the core reads it. Synchronous: an implementation answers from memory or from pages
- * that the operating system most likely holds. It contains the entries that the host was asked to append (`StorageAppend`),
- * from the moment the host submitted them; the core itself keeps those that are not acknowledged yet.
+ * The durable log, as the core reads it. It is synchronous: an implementation answers from memory or from pages that
+ * the operating system most likely holds. It contains the entries that the host was asked to append (`StorageAppend`),
+ * from the moment at which the host submitted them; the core itself keeps those that are not acknowledged yet.
  */
 export interface LogReader {
-  /** The first index that `entries` can give: one past the snapshot or truncation point. */
+  /** Returns the first index that `entries` can return: one past the snapshot or truncation point. */
   firstIndex(): number;
-  /** The last index, or `firstIndex() - 1` when empty. */
+  /** Returns the last index, or `firstIndex() - 1` when the log is empty. */
   lastIndex(): number;
-  /** The term at `index`, for `firstIndex() - 1 <= index <= lastIndex()`; undefined elsewhere. */
+  /** Returns the term at `index`, for `firstIndex() - 1 <= index <= lastIndex()`; undefined elsewhere. */
   term(index: number): number | undefined;
-  /** Entries in `[from, to)`, at least one, as many as fit in `maxBytes` of data. */
+  /** Returns entries in `[from, to)`: at least one, and as many as fit into `maxBytes` of data. */
   entries(from: number, to: number, maxBytes: number): Entry[];
-  /** What the host could send to a follower that needs a snapshot now; undefined: not now, ask again. */
+  /**
+   * Returns the snapshot that the host could send to a follower now; undefined when there is none yet, so that the core
+   * asks again.
+   */
   snapshot(): SnapshotMetadata | undefined;
 }
 
 /**
- * To be written durably, in the order in which the core hands these out, and then given back to
- * `Raft.appended`. When `snapshot` is set the log restarts after it. `entries[0].index` may be at or
- * below the log's last index: it then replaces the suffix from there.
+ * A write that the host must make durable, in the order in which the core hands these out, and then report to
+ * `Raft.appended`. When `snapshot` is set, the log restarts after it. `entries[0].index` may be at or below the log's
+ * last index: the entries then replace the suffix from there.
  */
 export interface StorageAppend {
   readonly hardState: HardState | undefined;
   readonly entries: readonly Entry[];
   readonly snapshot: SnapshotMetadata | undefined;
-  /** To be sent only when all of this is durable (D1): acknowledgements, granted votes, and requests for votes. */
+  /**
+   * Messages that may be sent only when all of this is durable (D1): acknowledgements, granted votes, and requests for
+   * votes.
+   */
   readonly responses: readonly Message[];
-  /** Identify the acknowledgement (the ABA race of asynchronous storage): the core's term when made, and the last entry. */
+  /**
+   * Identify the acknowledgement (the ABA race of asynchronous storage): the core's term when made, and the last entry.
+   */
   readonly term: number;
   readonly lastIndex: number;
   readonly lastTerm: number;
 }
 
-/** A leader may serve reads of this round once it has applied `index` (thesis 6.4). */
+/** The answer to a ReadIndex round: the host may serve its reads once it has applied `index` (thesis 6.4). */
 export interface ReadState {
   readonly context: ReadContext;
   readonly index: number;
 }
 
-/** What the host must do now. Taken with `Raft.ready()`; every field may be empty. */
+/** The work that the host must do now. `Raft.ready()` returns it; every field may be empty. */
 export interface Ready {
-  /** May leave at once, before `append` is durable (thesis 10.2.1, DESIGN.md). */
+  /** Messages that may leave at once, before `append` is durable (thesis 10.2.1, DESIGN.md). */
   readonly messages: readonly Message[];
   readonly append: StorageAppend | undefined;
-  /** Committed, and durable here (D2): to be applied in order, then acknowledged with `Raft.applied`. */
+  /**
+   * Entries that are committed, and durable here (D2). The host applies them in order, and then calls `Raft.applied`.
+   */
   readonly committed: readonly Entry[];
   readonly reads: readonly ReadState[];
 }

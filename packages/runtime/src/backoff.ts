@@ -1,6 +1,9 @@
 import type { Random } from './random.js';
 
-/** Delays that double with each failure in a row up to a greatest, each shortened by chance by up to a half. */
+/**
+ * Computes delays that double with each failure in a row up to a greatest delay, each shortened at random by up to a
+ * half.
+ */
 export class Backoff {
   readonly #random: Random;
   readonly #leastMs: number;
@@ -13,7 +16,7 @@ export class Backoff {
     this.#greatestMs = greatestMs;
   }
 
-  /** The delay before the next attempt. */
+  /** Returns the delay before the next attempt, in milliseconds. */
   next(): number {
     const delayMs = Math.min(this.#greatestMs, this.#leastMs * 2 ** Math.min(this.#failures++, 30));
     return jittered(this.#random, delayMs);
@@ -24,7 +27,7 @@ export class Backoff {
   }
 }
 
-/** Between a half and all of it, so that many do not come at once. */
+/** Returns a random delay between a half and all of `delayMs`, so that many callers do not come at once. */
 export function jittered(random: Random, delayMs: number): number {
   return delayMs * (0.5 + random.next() / 2);
 }

@@ -3,11 +3,11 @@ export interface Timer {
 }
 
 export interface Clock {
-  /** Wall time, milliseconds since 1970. May jump. */
+  /** Returns wall time in milliseconds since 1970, which may jump. */
   nowMs(): number;
-  /** Never goes back; only differences mean anything. */
+  /** Returns milliseconds that never go back; only differences of them have a meaning. */
   monotonicMs(): number;
-  /** Calls back once, after `delayMs`. */
+  /** Calls back once, after `delayMs` milliseconds. */
   startTimer(delayMs: number, callback: () => void): Timer;
   /** Calls back soon, after the input that already waits was handled. */
   defer(callback: () => void): void;

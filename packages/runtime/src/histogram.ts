@@ -1,7 +1,10 @@
-/** Counts values by upper bound, in the form that Prometheus has. */
+/** Counts values by upper bound, in the form of Prometheus. */
 export class Histogram {
   readonly bounds: readonly number[];
-  /** Values in each bucket, which is cheaper to count than the cumulative numbers that readers get. The last one is above all bounds. */
+  /**
+   * The number of values in each bucket, the last one above all bounds. Counting these is cheaper than updating the
+   * cumulative numbers that readers get.
+   */
   readonly #buckets: number[];
   #sum = 0;
 
@@ -17,7 +20,7 @@ export class Histogram {
     this.#sum += value;
   }
 
-  /** Values at or below each bound, and last all values. */
+  /** The number of values at or below each bound, and last the number of all values. */
   get counts(): readonly number[] {
     let total = 0;
     return this.#buckets.map((count) => {

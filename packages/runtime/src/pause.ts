@@ -1,6 +1,6 @@
 import type { Clock } from './clock.js';
 
-/** Resolves after `delayMs`, or when aborted. */
+/** Resolves after `delayMs` milliseconds, or when aborted. */
 export function pause(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const end = (): void => {

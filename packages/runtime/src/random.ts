@@ -1,5 +1,5 @@
 export interface Random {
-  /** Uniform in [0, 1). */
+  /** Returns a number that is uniform in [0, 1). */
   next(): number;
   bytes(lengthBytes: number): Buffer;
 }

@@ -1,20 +1,20 @@
 import type { Clock } from './clock.js';
 import { pause } from './pause.js';
 
-/** Holds streams back to so many bytes a second, all of those that share it together. */
+/** Limits streams to a number of bytes per second, which all that share the object divide among them. */
 export class RateLimit {
   readonly #clock: Clock;
   readonly #bytesPerSecondMax: number;
-  /** When the bytes so far may have come. */
+  /** The monotonic time at which the bytes so far are within the limit. */
   #paidUntilMs = 0;
 
-  /** 0: no limit. */
+  /** `bytesPerSecondMax` is the limit; 0 means none. */
   constructor(clock: Clock, bytesPerSecondMax: number) {
     this.#clock = clock;
     this.#bytesPerSecondMax = bytesPerSecondMax;
   }
 
-  /** Resolves when so many bytes more are within the limit, or when aborted. */
+  /** Resolves when `bytes` more are within the limit, or when aborted. */
   async pay(bytes: number, signal: AbortSignal): Promise<void> {
     if (this.#bytesPerSecondMax === 0) return;
     const nowMs = this.#clock.monotonicMs();

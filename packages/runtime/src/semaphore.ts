@@ -1,4 +1,7 @@
-/** Lets so many at a time do what takes much memory or time; others wait for their turn, in the order in which they came. */
+/**
+ * Limits how many callers at the same time do work that takes much memory or time; others wait for their turn, in
+ * order.
+ */
 export class Semaphore {
   #free: number;
   readonly #waiting = new Set<() => void>();
@@ -7,7 +10,7 @@ export class Semaphore {
     this.#free = max;
   }
 
-  /** Settles as `act` does, which is called at once where a turn is free. */
+  /** Calls `act` in a turn, at once when one is free, and settles as it does. */
   async take<Result>(act: () => Promise<Result>): Promise<Result> {
     const turn = this.enter();
     if (turn !== undefined) await turn;
@@ -18,14 +21,14 @@ export class Semaphore {
     }
   }
 
-  /** Takes a turn until `leave`: undefined where one is free, otherwise resolves when it is. */
+  /** Takes a turn until `leave`. Returns undefined when one is free; otherwise the promise resolves when it is. */
   enter(): Promise<void> | undefined {
     if (this.#free === 0) return new Promise<void>((resolve) => this.#waiting.add(resolve));
     this.#free--;
     return undefined;
   }
 
-  /** Passes on a turn that `enter` gave. */
+  /** Gives back a turn from `enter`, to the next caller in line if there is one. */
   leave(): void {
     const [next] = this.#waiting;
     if (next === undefined) {

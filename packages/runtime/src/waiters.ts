@@ -5,7 +5,7 @@ interface Waiter {
   readonly end: (isReached: boolean) => void;
 }
 
-/** Those who wait for something of which one place hears: a list that costs nothing while it is empty. */
+/** Holds callers that wait for a condition of which one place learns. It costs nothing while nobody waits. */
 export class Waiters {
   readonly #clock: Clock;
   readonly #waiters = new Set<Waiter>();
@@ -14,12 +14,15 @@ export class Waiters {
     this.#clock = clock;
   }
 
-  /** How many wait. */
+  /** The number of callers that wait. */
   get count(): number {
     return this.#waiters.size;
   }
 
-  /** Resolves to whether it is reached: looked at now and at every `notify`, until `waitMs` passed or `signal` aborted. */
+  /**
+   * Resolves to true once the condition holds, which is checked now and at every `notify`, and to false after `waitMs`
+   * milliseconds or when `signal` is aborted.
+   */
   until(isReached: () => boolean, waitMs: number, signal?: AbortSignal): Promise<boolean> {
     if (isReached()) return Promise.resolve(true);
     if (waitMs <= 0 || signal?.aborted) return Promise.resolve(false);
@@ -29,7 +32,7 @@ export class Waiters {
       const waiter: Waiter = {
         isReached,
         end: (isDone) => {
-          // A caller that waits long and often must leave no listener and no timer.
+          // Removes both, since a caller that waits long and often must leave no listener and no timer.
           this.#waiters.delete(waiter);
           timer.cancel();
           signal?.removeEventListener('abort', giveUp);
@@ -41,7 +44,7 @@ export class Waiters {
     });
   }
 
-  /** Something has changed that somebody may wait for. */
+  /** Checks the conditions of all callers, after something has changed. */
   notify(): void {
     for (const waiter of this.#waiters) if (waiter.isReached()) waiter.end(true);
   }

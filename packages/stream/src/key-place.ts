@@ -1,14 +1,14 @@
-/** Compared byte by byte so far: to begin with, the call of native code costs more. */
+/** Bytes of two keys that are compared one by one; only from there on the call of native code costs less. */
 const SHORT_BYTES = 64;
 
-/** A key that lies in other bytes. */
+/** A key that is a part of other bytes. */
 export interface KeyPlace {
   readonly bytes: Buffer;
   readonly keyStart: number;
   readonly keyEnd: number;
 }
 
-/** Byte order: negative, zero or positive. */
+/** Compares two keys byte by byte. Returns a negative number, zero or a positive one. */
 export function compareKeys(left: KeyPlace, right: KeyPlace): number {
   const leftLength = left.keyEnd - left.keyStart;
   const rightLength = right.keyEnd - right.keyStart;

@@ -2,14 +2,15 @@ import { mvcc } from '@coxswain/protocol';
 import type { KeyPlace } from './key-place.js';
 import { SnapshotDamagedError } from './snapshot-damaged-error.js';
 
-/** No revision and no version is higher. Above it there is room for the bases of shards to come (T1). */
+/** The highest revision or version that is accepted. Above it there is room for the bases of later shards (T1). */
 export const REVISION_MAX = 2 ** 52;
 /**
- * Key and value together: as much as a follower takes of a log at a time (P4). Of a Txn Regatta checks neither, so a
- * table that replicates from it may hold keys and values that no Put could write. Its snapshots and backups must load.
+ * The most bytes of a key and value together: as many as a follower takes of a log at a time (P4). Regatta checks
+ * neither in a Txn, so a table that replicates from it may hold keys and values that no Put could write. Its snapshots
+ * and backups must load.
  */
 const PAIR_SIZE_BYTES_MAX = 8 * 1024 * 1024;
-/** Tags of mvcc.v1.Command and of KeyValue in it: field number and wire type. */
+/** Tags of mvcc.v1.Command and of the KeyValue in it: field number and wire type. */
 const TABLE = (1 << 3) | 2;
 const TYPE = 2 << 3;
 const KV = (3 << 3) | 2;
@@ -19,12 +20,12 @@ const MOD_REVISION = 3 << 3;
 const VALUE = (4 << 3) | 2;
 const VERSION = 100 << 3;
 const EMPTY = Buffer.alloc(0);
-/** Beyond the end of every buffer that records come in. */
+/** A position beyond the end of every buffer that records come in. */
 const BEYOND = 0x7fff_ffff;
 
 /**
- * The pair of a record of a snapshot stream: where its key and value lie, and its revisions. One object serves for
- * record after record: there are millions, and an object each, or a Buffer, would cost more than to read them.
+ * The pair of a record of a snapshot stream: the places of its key and value, and its revisions. One object serves for
+ * record after record: there are millions, and an object or a Buffer for each would cost more than reading them.
  */
 export class PairRecord implements KeyPlace {
   bytes: Buffer = EMPTY;
@@ -35,23 +36,23 @@ export class PairRecord implements KeyPlace {
   createRevision = 0;
   modRevision = 0;
   version = 0;
-  /** Where to read on; beyond the end when something did not fit in front of it. */
+  /** The position to read from next; beyond the end when a field did not fit. */
   #at = 0;
 
-  /** Shares the record's memory. */
+  /** The key, which shares the record's memory. */
   get key(): Buffer {
     return this.bytes.subarray(this.keyStart, this.keyEnd);
   }
 
-  /** Shares the record's memory. */
+  /** The value, which shares the record's memory. */
   get value(): Buffer {
     return this.bytes.subarray(this.valueStart, this.valueEnd);
   }
 
   /**
-   * Reads a marshalled mvcc.v1.Command at `bytes[start…end)` that is a PUT of one pair. False for any other command,
-   * and for one that is written in a way that is not usual: then the generated code must have a look, and `assign` takes
-   * what it finds. Until then there is nothing of use in it.
+   * Reads a marshalled mvcc.v1.Command at `bytes[start…end)` that is a PUT of one pair. Returns false for any other
+   * command, and for an unusual encoding: the caller then decodes the record with the generated code and passes the
+   * pair to `assign`. Until then this object holds nothing useful.
    */
   read(bytes: Buffer, start: number, end: number): boolean {
     this.bytes = bytes;
@@ -94,8 +95,8 @@ export class PairRecord implements KeyPlace {
   }
 
   /**
-   * Throws SnapshotDamagedError when it is none that a table can hold. What comes from strangers is checked before it is
-   * proposed: apply refuses nothing (A3).
+   * Throws SnapshotDamagedError for a pair that no table can hold. Foreign data must be checked before it is proposed,
+   * since apply refuses nothing (A3).
    */
   check(): void {
     if (this.keyEnd - this.keyStart + this.valueEnd - this.valueStart > PAIR_SIZE_BYTES_MAX)
@@ -137,7 +138,7 @@ export class PairRecord implements KeyPlace {
     return this.#at === end;
   }
 
-  /** Up to 2^53-1. For more, and for one that is cut, nothing can be read any more. */
+  /** Reads a varint of up to 2^53-1. After a larger or truncated one, nothing more can be read. */
   #varint(end: number): number {
     const { bytes } = this;
     let value = 0;

@@ -7,12 +7,12 @@ import { compressSync, uncompressSync } from 'snappy';
  * done here in a fraction of a millisecond each.
  */
 
-/** A compressed stream begins with it, and may repeat it. */
+/** The chunk with which a compressed stream begins. The stream may repeat it. */
 export const STREAM_IDENTIFIER = Buffer.from('\xff\x06\x00\x00sNaPpY', 'latin1');
 const BLOCK_SIZE_BYTES_MAX = 65_536;
 const HEADER_BYTES = 4;
 const CHECKSUM_BYTES = 4;
-/** Every chunk type below it that is not known must be refused, every one from it on is padding. */
+/** The first skippable chunk type: unknown types below it must be refused, and those from it on are padding. */
 const FIRST_SKIPPABLE = 0x80;
 const EMPTY = Buffer.alloc(0);
 
@@ -23,8 +23,8 @@ enum ChunkType {
 }
 
 /**
- * The chunks of a stream that hold `plain`. Where its first block does not shrink the others are not tried: what is encrypted
- * or compressed already mostly has neighbours like it, and to try costs as much as all else here.
+ * Compresses `plain` into the chunks of a stream. When its first block does not shrink, the others are not tried: next
+ * to encrypted or compressed data there is mostly more of it, and trying costs as much as everything else here.
  */
 export function compressToFrames(plain: Buffer): Buffer {
   const blocks: Buffer[] = [];
@@ -34,7 +34,7 @@ export function compressToFrames(plain: Buffer): Buffer {
   for (let at = 0; at < plain.length; at += BLOCK_SIZE_BYTES_MAX) {
     const block = plain.subarray(at, at + BLOCK_SIZE_BYTES_MAX);
     const compressed: Buffer = isTried ? compressSync(block) : block;
-    // As the format advises: what shrinks by less than an eighth is not worth the reader's while.
+    // As the format advises: a block that shrinks by less than an eighth is not worth the reader's work.
     const isWorthIt = compressed.length < block.length - block.length / 8;
     if (at === 0) isTried = isWorthIt;
     blocks.push(block);
@@ -54,33 +54,39 @@ export function compressToFrames(plain: Buffer): Buffer {
   return frames;
 }
 
-/** A stream holds more than its reader takes. */
+/** A stream holds more bytes than its reader accepts. */
 export class FramesTooLargeError extends Error {
   override readonly name = 'FramesTooLargeError';
 }
 
-/** Decompresses a framed stream that comes in pieces of any size. Throws an Error for any other bytes. */
+/** Decompresses a framed stream that comes in pieces of any size. Its methods throw an Error for any other bytes. */
 export class FrameDecompressor {
   readonly #plainBytesMax: number;
   #plainBytes = 0;
   #rest: Buffer = EMPTY;
   #hasBegun = false;
 
-  /** More than `plainBytesMax` in all is a FramesTooLargeError, thrown before there is memory for it. */
+  /**
+   * A stream with more than `plainBytesMax` bytes after decompression causes a FramesTooLargeError, which is thrown
+   * before memory is allocated for them.
+   */
   constructor(plainBytesMax = Number.POSITIVE_INFINITY) {
     this.#plainBytesMax = plainBytesMax;
   }
 
-  /** The plain bytes of the chunks that `piece` completes. */
+  /** Returns the decompressed bytes of the chunks that `piece` completes. */
   update(piece: Buffer): Buffer {
     const blocks = [...this.blocks(piece)];
     return blocks.length === 1 ? blocks[0]! : Buffer.concat(blocks);
   }
 
-  /** As `update`, one chunk after the other: they may share the memory of `piece`. To be taken to the end. */
+  /**
+   * Yields the decompressed bytes of the chunks that `piece` completes, one chunk after the other; they may share the
+   * memory of `piece`. The caller must iterate to the end.
+   */
   *blocks(piece: Buffer): Generator<Buffer, void, undefined> {
     let at = 0;
-    // The chunk that broke off is put together, and no other is copied.
+    // Only the chunk that spans pieces is joined; no other is copied.
     while (this.#rest.length > 0 && at < piece.length) {
       const end = Math.min(at + chunkSize(this.#rest, 0) - this.#rest.length, piece.length);
       this.#rest = Buffer.concat([this.#rest, piece.subarray(at, end)]);
@@ -101,7 +107,7 @@ export class FrameDecompressor {
     if (at < piece.length) this.#rest = piece.subarray(at);
   }
 
-  /** The stream is over: it must not be in the middle of a chunk. */
+  /** Ends the stream. Throws an Error when it ends within a chunk. */
   end(): void {
     if (this.#rest.length > 0) throw new Error('the stream ends within a chunk');
   }
@@ -129,18 +135,18 @@ export class FrameDecompressor {
   }
 }
 
-/** Of the chunk that begins there; of its header while there is no more of it. */
+/** Returns the size of the chunk that begins at `at`; while its header is incomplete, the size of the header. */
 function chunkSize(buffer: Buffer, at: number): number {
   return buffer.length - at < HEADER_BYTES ? HEADER_BYTES : HEADER_BYTES + buffer.readUIntLE(at + 1, 3);
 }
 
 function uncompress(data: Buffer): Buffer {
-  // A block says first how large it becomes; one that lies must not get the memory for it.
+  // A block first states its decompressed size; one that states too much must not get the memory.
   if (claimedLength(data) > BLOCK_SIZE_BYTES_MAX) throw new Error('a block is too large');
   return uncompressSync(data, { asBuffer: true }) as Buffer;
 }
 
-/** A little-endian varint. */
+/** Reads a little-endian varint. */
 function claimedLength(data: Buffer): number {
   let length = 0;
   for (let i = 0; i < 5; i++) {
@@ -152,7 +158,7 @@ function claimedLength(data: Buffer): number {
   throw new Error('a block has no length');
 }
 
-/** A checksum over data that holds checksums is weak unless they are disguised. */
+/** Masks the checksum, as the format requires: a checksum over data that itself holds checksums is weak. */
 function maskedChecksum(block: Buffer): number {
   const checksum = crc32c(block);
   return (((checksum >>> 15) | (checksum << 17)) + 0xa282ead8) >>> 0;

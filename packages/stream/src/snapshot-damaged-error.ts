@@ -1,9 +1,9 @@
 /**
- * Reports that a snapshot or backup stream is cut short, malformed, or not what its own hash says. Nothing was installed
- * then. `detail` says what is wrong, for an operator.
+ * A snapshot or backup stream is cut short, malformed, or does not match its own hash. Nothing was installed. `detail`
+ * describes the damage to an operator.
  */
 export class SnapshotDamagedError extends Error {
-  /** For code that decides by it; the text may change. */
+  /** For code that handles this error; the text may change. */
   readonly code = 'snapshotDamaged';
 
   constructor(

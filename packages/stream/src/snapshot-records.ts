@@ -2,18 +2,18 @@ import { FrameDecompressor } from './snappy-frames.js';
 import { SnapshotDamagedError } from './snapshot-damaged-error.js';
 
 const LENGTH_SIZE_BYTES = 8;
-/** No accepted request makes a larger pair (P4). */
+/** The most bytes of a record: no accepted request makes a larger pair (P4). */
 const RECORD_SIZE_BYTES_MAX = 16 * 1024 * 1024;
 
 /**
- * Some whole records of a snapshot stream, as they stand in it: u64 length, then the record. They share the memory of
- * `bytes`, which is nobody's else.
+ * Some complete records of a snapshot stream, in the stream's own form: a u64 length, then the record. They share the
+ * memory of `bytes`, which nothing else uses.
  */
 export class SnapshotRecords implements Iterable<Buffer> {
   readonly bytes: Buffer;
-  /** Where each begins. */
+  /** The position in `bytes` at which each record begins. */
   readonly starts: readonly number[];
-  /** Where each ends. */
+  /** The position in `bytes` at which each record ends. */
   readonly ends: readonly number[];
 
   constructor(bytes: Buffer, starts: readonly number[], ends: readonly number[]) {
@@ -22,7 +22,7 @@ export class SnapshotRecords implements Iterable<Buffer> {
     this.ends = ends;
   }
 
-  /** Those from a place on. */
+  /** Returns the records from a place on. */
   from(place: number): SnapshotRecords {
     return new SnapshotRecords(this.bytes, this.starts.slice(place), this.ends.slice(place));
   }
@@ -32,7 +32,7 @@ export class SnapshotRecords implements Iterable<Buffer> {
   }
 }
 
-/** The records of a snapshot stream, some at a time. Rejects with SnapshotDamagedError. */
+/** Yields the records of a snapshot stream, in batches. Rejects with SnapshotDamagedError. */
 export async function* readSnapshotRecords(
   stream: AsyncIterable<Buffer>,
 ): AsyncGenerator<SnapshotRecords, void, undefined> {
@@ -56,7 +56,7 @@ export async function* readSnapshotRecords(
   if (broken.isBegun) throw new SnapshotDamagedError('it ends within a record');
 }
 
-/** Of a record with its length. Throws SnapshotDamagedError. */
+/** Returns the size of a record with its length. Throws SnapshotDamagedError. */
 function recordSize(bytes: Buffer, at: number): number {
   const length = bytes.readUInt32LE(at);
   if (length > RECORD_SIZE_BYTES_MAX || bytes.readUInt32LE(at + 4) !== 0) {
@@ -66,13 +66,13 @@ function recordSize(bytes: Buffer, at: number): number {
 }
 
 /**
- * The record with which a block ends and the next one begins: it alone is copied. Its pieces are joined when it is whole:
- * joined one by one, a large record's bytes would be copied with each.
+ * A record that spans blocks, the only kind that is copied. Its pieces are joined when it is complete: joined one by
+ * one, the bytes of a large record would be copied with each piece.
  */
 class BrokenRecord {
   #pieces: Buffer[] = [];
   #sizeBytes = 0;
-  /** With its length; undefined: the length is not known yet. */
+  /** The size of the record with its length; undefined while the length is incomplete. */
   #wholeBytes: number | undefined;
 
   get isBegun(): boolean {
@@ -83,7 +83,7 @@ class BrokenRecord {
     this.#add(piece);
   }
 
-  /** Takes what belongs to it from the beginning of a block. Gives where that ends. */
+  /** Takes the bytes of this record from the beginning of a block, and returns the position after them. */
   take(block: Buffer): number {
     let at = 0;
     while (this.isBegun && at < block.length && this.#sizeBytes !== this.#wholeBytes) {
@@ -94,7 +94,7 @@ class BrokenRecord {
     return at;
   }
 
-  /** Once, when there is nothing missing any more. */
+  /** Returns the record once, when it is complete. */
   whole(): Buffer | undefined {
     if (this.#sizeBytes !== this.#wholeBytes) return undefined;
     const bytes = Buffer.concat(this.#pieces, this.#sizeBytes);
@@ -113,7 +113,7 @@ class BrokenRecord {
   }
 }
 
-/** An empty stream is as good as a bare header: stock leaves either of an empty table. */
+/** Decompresses a stream. An empty stream counts like a bare header: stock servers send either for an empty table. */
 async function* decompress(stream: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, undefined> {
   const decompressor = new FrameDecompressor();
   for await (const chunk of stream) {

@@ -21,31 +21,34 @@ import {
 } from './record.js';
 import type { GroupId } from './types.js';
 
-/** Data of at least this size is handed to the disk as it is; copying less is cheaper than one more buffer. */
+/**
+ * Data of at least this many bytes is passed to the disk without a copy; below, copying costs less than one more
+ * buffer.
+ */
 const GATHER_BYTES_MIN = 16 * 1024;
 
 const NO_DATA: Buffer = Buffer.alloc(0);
 
 /**
- * Builds what one write puts into a segment. Its memory is used again for the next batch, so a batch must have
- * been written before `begin` is called again.
+ * Builds the content of one write to a segment. Its memory is used again for the next batch, so a batch must be written
+ * before `begin` is called again.
  */
 export class BatchEncoder {
   #slab: Buffer = Buffer.allocUnsafeSlow(64 * 1024);
-  /** Where the part of the slab that is in use ends. */
+  /** The end of the used part of the slab. */
   #used = 0;
-  /** Data that goes between two parts of the slab, and where it goes. */
+  /** Data that goes between two parts of the slab, and its place there. */
   #gathered: Buffer[] = [];
   #gatheredAt: number[] = [];
   #gatheredBytes = 0;
   #segment = 0;
   #start = 0;
   #batch = 0;
-  /** The record whose checksum is still to be made: only the next one or the end shows whether it is the last. */
+  /** The record whose checksum is still missing: only the next record or the end shows whether it is the last one. */
   #open = -1;
   #openData = NO_DATA;
 
-  /** The batch goes to `offset` of `segment`. */
+  /** Begins a batch for `offset` of `segment`. */
   begin(segment: number, offset: number): void {
     this.#segment = segment;
     this.#start = offset;
@@ -57,17 +60,17 @@ export class BatchEncoder {
     this.#open = -1;
   }
 
-  /** What the batch takes in the segment so far. */
+  /** The bytes that the batch takes in the segment so far. */
   get sizeBytes(): number {
     return this.#used + this.#gatheredBytes;
   }
 
-  /** The offset in the segment of what comes next. */
+  /** The offset in the segment of the next record. */
   get offset(): number {
     return this.#start + this.sizeBytes;
   }
 
-  /** Must come before any record. */
+  /** Adds the segment's header, which must come before any record. */
   segmentHeader(header: SegmentHeader): void {
     this.#reserve(SEGMENT_HEADER_BYTES);
     encodeSegmentHeader(this.#slab, header);
@@ -104,7 +107,7 @@ export class BatchEncoder {
     if (!gathers) data.copy(this.#slab, payload + ENTRY_PREFIX_BYTES);
   }
 
-  /** The batch, to be written in this order. */
+  /** Ends the batch and returns its buffers, to be written in this order. */
   finish(): Buffer[] {
     if (this.#open >= 0) {
       this.#slab[this.#open + RecordField.flags] = FLAG_LAST_OF_BATCH;
@@ -137,7 +140,7 @@ export class BatchEncoder {
     slab.writeUInt32LE(kind, start + RecordField.kind);
     writeUint53(slab, group, start + RecordField.group);
     const payload = start + RECORD_HEADER_BYTES;
-    // The slab holds an earlier batch: its bytes in the padding must not reach the disk.
+    // The slab holds an earlier batch, whose bytes in the padding must not reach the disk.
     slab.fill(0, payload + payloadBytes - data.length, end);
     if (data.length > 0) {
       this.#gathered.push(data);

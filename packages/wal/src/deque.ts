@@ -23,7 +23,7 @@ export class Deque<T> {
     if (this.length === 0) return undefined;
     const item = this.#items[this.#head];
     this.#items[this.#head++] = undefined;
-    // Moving what remains is paid for by the items that were taken since the last time.
+    // The items taken since the last time pay for moving the rest.
     if (this.#head * 2 > this.#items.length) {
       this.#items = this.#items.slice(this.#head);
       this.#head = 0;

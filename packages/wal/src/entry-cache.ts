@@ -1,11 +1,11 @@
 import type { Entry } from '@coxswain/raft';
 
-/** What an entry costs in memory besides its data, roughly. */
+/** The approximate bytes of memory that an entry takes besides its data. */
 const ENTRY_OVERHEAD_BYTES = 128;
 
 /** Consecutive entries of one group that were appended together. */
 export class CachedRun {
-  /** The entries in use are `[start, end)`: the rest was compacted away, or replaced. */
+  /** The entries in use are `[start, end)`: the others were compacted away, or replaced. */
   start = 0;
   end: number;
   /** Neighbours in the order of appending, over all groups. */
@@ -15,16 +15,16 @@ export class CachedRun {
   constructor(
     readonly entries: readonly Entry[],
     readonly firstIndex: number,
-    /** The append that makes the run durable: until then the run is the only place to read it from. */
+    /** The append that makes the run durable: until then the cache is the only place to read it from. */
     readonly sequence: number,
-    /** Called when the run leaves the cache to make room. */
+    /** Its `evicted` is called when the run leaves the cache to make room. */
     readonly owner: { evicted(run: CachedRun): void },
   ) {
     this.end = entries.length;
   }
 }
 
-/** The recent entries of every group, bounded in bytes over all of them; the oldest leave first. */
+/** The recent entries of every group, limited in bytes over all of them; the oldest leave first. */
 export class EntryCache {
   readonly #bytesMax: number;
   #bytes = 0;

@@ -12,18 +12,18 @@ const STRIDE = 3;
 interface Block {
   places: Uint32Array;
   terms: Float64Array;
-  /** What the entries in it take in the segments. */
+  /** The bytes that the entries of this block take in the segments. */
   sizeBytes: number;
 }
 
 /**
- * Where each entry of one group's log is. An entry without a place is not durable yet, or, during recovery, was
- * in a segment that is gone: then a copy of it must follow.
+ * The place of each entry of one group's log. An entry without a place is not durable yet or, during recovery, was in a
+ * segment that is gone: then a copy of it must follow.
  */
 export class EntryIndex {
   readonly #segments: SegmentTable;
   #blocks: Block[] = [];
-  /** Entries of the first block that were dropped. */
+  /** The number of entries of the first block that were dropped. */
   #skipped = 0;
   #first: number;
   #count = 0;
@@ -42,12 +42,12 @@ export class EntryIndex {
     return this.#first + this.#count - 1;
   }
 
-  /** What the entries take, or will take, in the segments. */
+  /** The bytes that the entries take, or will take, in the segments. */
   get sizeBytes(): number {
     return this.#sizeBytes;
   }
 
-  /** What the entries from `index` on take. Looks at each block, of 512 entries, once. */
+  /** Returns the bytes that the entries from `index` on take. It looks at each block, of 512 entries, once. */
   sizeBytesFrom(index: number): number {
     if (index <= this.#first) return this.#sizeBytes;
     if (index > this.lastIndex) return 0;
@@ -60,7 +60,10 @@ export class EntryIndex {
     return bytes;
   }
 
-  /** The first entry such that those from it on take no more than this; past the last where even that one takes more. */
+  /**
+   * Returns the first index such that the entries from it on take at most `sizeBytesMax`; past the last when even that
+   * one takes more.
+   */
   firstIndexWithin(sizeBytesMax: number): number {
     if (this.#sizeBytes <= sizeBytesMax) return this.#first;
     let left = sizeBytesMax;
@@ -80,7 +83,8 @@ export class EntryIndex {
     const slot = position & BLOCK_MASK;
     let block = this.#blocks[position >> BLOCK_SHIFT];
     if (block === undefined) {
-      // Idle groups are many and hold a few entries each; large blocks are only for those that have one already.
+      // Idle groups are many and hold a few entries each, so a group's first block is small and only later ones are
+      // large.
       block = makeBlock(this.#blocks.length === 0 ? BLOCK_ENTRIES_MIN : BLOCK_ENTRIES);
       this.#blocks.push(block);
     } else if (slot >= block.terms.length) {
@@ -117,7 +121,7 @@ export class EntryIndex {
     return this.#blocks[position >> BLOCK_SHIFT]!.terms[position & BLOCK_MASK]!;
   }
 
-  /** The segment that holds the entry, or 0 when none does. */
+  /** Returns the segment that holds the entry, or 0 when none does. */
   segmentAt(index: number): number {
     return this.#place(index, 0);
   }
@@ -177,7 +181,7 @@ export class EntryIndex {
     return entrySizeBytes(places[(position & BLOCK_MASK) * STRIDE + 2]!);
   }
 
-  /** Takes the entries at positions `[from, to)` off the accounts. Neighbours are mostly in the same segment. */
+  /** Subtracts the entries at positions `[from, to)` from the accounts. Neighbours are mostly in the same segment. */
   #forget(from: number, to: number): void {
     let segment = 0;
     let segmentBytes = 0;

@@ -1,4 +1,4 @@
-/** Why the log cannot do what it was asked; hosts tell errors apart by this, never by their text. */
+/** The kind of an error of the log. Hosts distinguish errors by this code, never by their text. */
 export type WalErrorCode = 'WAL_FULL' | 'WAL_CORRUPT' | 'WAL_FORMAT' | 'WAL_FAILED' | 'WAL_CLOSED';
 
 /** The base of every error of the log. */
@@ -22,7 +22,7 @@ export class WalCorruptError extends WalError {
 
   constructor(
     readonly file: string,
-    /** Where in the file the first thing that is wrong begins, in bytes. */
+    /** The offset in the file, in bytes, at which the damage begins. */
     readonly offset: number,
     reason: string,
     options?: ErrorOptions,
@@ -49,13 +49,13 @@ export class WalClosedError extends WalError {
   readonly code = 'WAL_CLOSED';
 }
 
-/** True for the errors of a disk, or of a quota, that has no room left: the only ones that are survived (D6). */
+/** True for the errors of a disk, or of a quota, that has no room left: the only ones that the log survives (D6). */
 export function isNoSpaceError(error: unknown): boolean {
   const code = (error as { code?: unknown } | undefined)?.code;
   return code === 'ENOSPC' || code === 'EDQUOT';
 }
 
-/** Stops the node when an invariant of the log does not hold. */
+/** Throws an Error, which stops the node, when an invariant of the log does not hold. */
 export function invariant(holds: boolean, message: string): asserts holds {
   if (!holds) throw new Error(`write-ahead log invariant broken: ${message}`);
 }

@@ -16,19 +16,19 @@ import {
 import { type SegmentTable, segmentName } from './segment.js';
 import type { GroupId, GroupLog } from './types.js';
 
-/** Records of other groups between two entries are read with them when they are no more than this. */
+/** The most bytes of other groups' records between two entries that are read together with them. */
 const READ_GAP_BYTES_MAX = 4096;
 const READ_BYTES_MAX = 1024 * 1024;
 
 export const EMPTY_HARD_STATE: HardState = { term: 0, vote: 0, commit: 0 };
 
-/** Where an entry's record begins. */
+/** The place of an entry's record in the segments. */
 export interface EntryPlace {
   readonly segment: number;
   readonly offset: number;
 }
 
-/** What the index keeps of an entry. */
+/** The parts of an entry that the index keeps. */
 interface EntryHead {
   readonly index: number;
   readonly term: number;
@@ -36,8 +36,8 @@ interface EntryHead {
 }
 
 /**
- * One group's log in memory: everything that was submitted, durable or not. Recent entries are in the cache,
- * the others are read from their segment; entries that are not durable are always in the cache.
+ * One group's log in memory: everything that was submitted, durable or not. Recent entries are in the cache, and the
+ * others are read from their segment; entries that are not durable are always in the cache.
  */
 export class WalGroupLog implements GroupLog {
   snapshotSource: () => SnapshotMetadata | undefined = () => undefined;
@@ -45,7 +45,7 @@ export class WalGroupLog implements GroupLog {
   readonly #segments: SegmentTable;
   readonly #cache: EntryCache;
   readonly #index: EntryIndex;
-  /** What the cache holds of this group: consecutive, and up to the last entry. */
+  /** The group's runs in the cache: consecutive, and up to the last entry. */
   readonly #runs = new Deque<CachedRun>();
   #hardState: HardState = EMPTY_HARD_STATE;
   #truncated: SnapshotMetadata;
@@ -127,7 +127,7 @@ export class WalGroupLog implements GroupLog {
     this.#hardState = state;
   }
 
-  /** Replaces the suffix from the first of `entries`, and returns the run that is to be written. */
+  /** Replaces the suffix from the first of `entries`, and returns the run to write. */
   append(entries: readonly Entry[], sequence: number): CachedRun {
     const first = entries[0]!.index;
     invariant(
@@ -146,7 +146,10 @@ export class WalGroupLog implements GroupLog {
     return run;
   }
 
-  /** Drops the entries up to and including `to.index`; a truncation point never goes back, but its membership may change. */
+  /**
+   * Drops the entries up to and including `to.index`. A truncation point never goes back, but its membership may
+   * change.
+   */
   compact(to: SnapshotMetadata): void {
     invariant(to.index <= this.lastIndex(), 'compaction past the end of the log');
     if (to.index < this.#truncated.index) return;
@@ -173,7 +176,7 @@ export class WalGroupLog implements GroupLog {
     this.#index.dropSuffix(from);
   }
 
-  /** An entry of `run` is durable at `offset` of `segment`. */
+  /** Records that an entry of `run` is durable at `offset` of `segment`. */
   placeRun(run: CachedRun, position: number, segment: number, offset: number): void {
     // Entries outside of the run's bounds were dropped or replaced while they were being written.
     if (position < run.start || position >= run.end) return;
@@ -181,25 +184,25 @@ export class WalGroupLog implements GroupLog {
     this.#index.place(entry.index, entry.term, entry.data.length, segment, offset);
   }
 
-  /** An entry found on disk at start, at the end of the log or in place of its suffix. */
+  /** Restores an entry that was found on disk at start, at the end of the log or in place of its suffix. */
   restore(entry: EntryHead, segment: number, offset: number): void {
     this.#index.dropSuffix(entry.index);
     this.#index.push(0, 0);
     this.relocate(entry, segment, offset);
   }
 
-  /** A later copy of an entry: found at start, or just made durable. */
+  /** Records the place of a later copy of an entry, which was found at start or just made durable. */
   relocate(entry: EntryHead, segment: number, offset: number): void {
     this.#index.place(entry.index, entry.term, entry.data.length, segment, offset);
   }
 
-  /** Takes over a checkpoint whose entries are in segments that are gone; copies of those needed must follow. */
+  /** Takes over a checkpoint whose entries are in segments that are gone; copies of those still needed must follow. */
   restoreCheckpoint(checkpoint: GroupCheckpoint): void {
     this.#hardState = checkpoint.hardState;
     while (this.lastIndex() < checkpoint.lastIndex) this.#index.push(0, 0);
   }
 
-  /** The first entry at or after `from` that is in `segment`. */
+  /** Returns the first entry at or after `from` that is in `segment`. */
   nextInSegment(segment: number, from: number): number | undefined {
     for (let index = Math.max(from, this.firstIndex()); index <= this.lastIndex(); index++) {
       if (this.#index.segmentAt(index) === segment) return index;
@@ -207,14 +210,14 @@ export class WalGroupLog implements GroupLog {
     return undefined;
   }
 
-  /** Where the entry is on disk, or undefined when it is not, or no longer part of the log. */
+  /** Returns the place of an entry on disk; undefined when it is not there, or no longer part of the log. */
   placeOf(index: number): EntryPlace | undefined {
     if (index < this.firstIndex() || index > this.lastIndex()) return undefined;
     const segment = this.#index.segmentAt(index);
     return segment === 0 ? undefined : { segment, offset: this.#index.offsetAt(index) };
   }
 
-  /** Part of `EntryCache`'s contract: the oldest run gave way. */
+  /** Called by `EntryCache` when the oldest run leaves the cache to make room. */
   evicted(run: CachedRun): void {
     invariant(this.#runs.shift() === run, 'the cache evicted a run that is not the oldest of its group');
   }
@@ -251,8 +254,8 @@ export class WalGroupLog implements GroupLog {
   }
 
   /**
-   * Reads entries that lie close to each other in one segment with one call, and returns the index of the next.
-   * What it gives is memory of its own: no reader ever holds a segment, so one may be recycled at any time (D5).
+   * Reads entries that lie close to each other in one segment with one call, and returns the index of the next. The
+   * returned entries have memory of their own: no reader ever holds a segment, so one may be recycled at any time (D5).
    */
   #readRun(from: number, to: number, into: Entry[]): number {
     const segment = this.#index.segmentAt(from);

@@ -6,18 +6,18 @@ import { crc32c } from '@node-rs/crc32';
 export const FORMAT_VERSION = 1;
 export const SEGMENT_HEADER_BYTES = 32;
 export const RECORD_HEADER_BYTES = 32;
-/** What precedes an entry's data in its payload: index and term. */
+/** The bytes of an entry's payload before its data: index and term. */
 export const ENTRY_PREFIX_BYTES = 16;
-/** Records begin at multiples of this, so that a scan for survivors needs to look at few places. */
+/** Records begin at multiples of this many bytes, so that a scan for surviving records looks at few places. */
 export const RECORD_ALIGNMENT_BYTES = 8;
-/** The most that one torn write leaves intact or loses as a whole. Larger real sectors are multiples of it. */
+/** The bytes that one torn write leaves intact or loses as a whole. Larger real sectors are multiples of it. */
 export const SECTOR_BYTES = 512;
 
 const MAGIC = Buffer.from('COXSWWAL', 'latin1');
 const TWO_POW_32 = 2 ** 32;
 
 export enum RecordKind {
-  /** A group's whole state but for its entries; every segment begins with one per group (D5). */
+  /** A group's whole state except its entries; every segment begins with one per group (D5). */
   Checkpoint = 1,
   HardState = 2,
   Entry = 3,
@@ -48,26 +48,29 @@ export const FLAG_LAST_OF_BATCH = 1;
 export interface SegmentHeader {
   readonly version: number;
   readonly segment: number;
-  /** Where the log ends in the segment before; records after it there were never acknowledged. 0: no such segment. */
+  /**
+   * The end of the log in the segment before; records after it were never acknowledged. 0 when there is no such
+   * segment.
+   */
   readonly previousEnd: number;
-  /** How many checkpoint records follow. */
+  /** The number of checkpoint records that follow. */
   readonly groupCount: number;
 }
 
-/** A group's state at some place of the log, as checkpoint records keep it. */
+/** A group's state at some place of the log, as checkpoint records hold it. */
 export interface GroupCheckpoint {
   readonly hardState: HardState;
   readonly truncated: SnapshotMetadata;
   readonly lastIndex: number;
 }
 
-/** The space that a record with `payloadBytes` of payload takes in a segment. */
+/** Returns the bytes that a record with `payloadBytes` of payload takes in a segment. */
 export function recordSizeBytes(payloadBytes: number): number {
   const bytes = RECORD_HEADER_BYTES + payloadBytes;
   return bytes + (-bytes & (RECORD_ALIGNMENT_BYTES - 1));
 }
 
-/** The space that an entry with `dataBytes` of data takes in a segment. */
+/** Returns the bytes that an entry with `dataBytes` of data takes in a segment. */
 export function entrySizeBytes(dataBytes: number): number {
   return recordSizeBytes(ENTRY_PREFIX_BYTES + dataBytes);
 }
@@ -91,7 +94,7 @@ export function encodeSegmentHeader(target: Buffer, header: SegmentHeader): void
   target.writeUInt32LE(crc32c(target.subarray(0, 28)), 28);
 }
 
-/** The header at the beginning of `source`, or undefined when there is no intact one. */
+/** Decodes the header at the beginning of `source`; undefined when there is no intact one. */
 export function decodeSegmentHeader(source: Buffer): SegmentHeader | undefined {
   if (source.length < SEGMENT_HEADER_BYTES || !source.subarray(0, 8).equals(MAGIC)) return undefined;
   if (source.readUInt32LE(28) !== crc32c(source.subarray(0, 28))) return undefined;
@@ -104,9 +107,9 @@ export function decodeSegmentHeader(source: Buffer): SegmentHeader | undefined {
 }
 
 /**
- * Whether `source` holds an intact record of `segment` at `position`, where `position` in the buffer is
- * `offset` in the segment. The segment and the offset are part of what the checksum covers (D5), so a record
- * that an earlier use of the space left there, or that was written to the wrong place, is not intact.
+ * Whether `source` holds an intact record of `segment` at `position`, where `position` in the buffer is `offset` in the
+ * segment. The checksum covers the segment and the offset (D5), so a record that an earlier use of the space left
+ * there, or that was written to the wrong place, is not intact.
  */
 export function isRecordAt(source: Buffer, position: number, segment: number, offset: number): boolean {
   if (position + RECORD_HEADER_BYTES > source.length) return false;

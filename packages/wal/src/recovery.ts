@@ -23,23 +23,23 @@ import {
 import type { Segment, SegmentTable } from './segment.js';
 import type { GroupId } from './types.js';
 
-/** How much of a segment is in memory at once, unless one record is larger. */
+/** The bytes of a segment that are in memory at once, unless one record is larger. */
 const WINDOW_BYTES = 1024 * 1024;
 
-/** What the segments say. */
+/** The state that the segments hold. */
 export interface Recovered {
   readonly groups: Map<GroupId, WalGroupLog>;
-  /** The last segment, when nothing was ever acknowledged in it. It is not in the table any more. */
+  /** The last segment, when nothing was ever acknowledged in it. It is no longer in the table. */
   readonly unused: Segment | undefined;
-  /** Whether `unused` holds parts of a batch that was lost: they must never be mixed with a new one. */
+  /** True when `unused` holds parts of a batch that was lost, which must never be mixed with a new one. */
   readonly unusedIsDirty: boolean;
 }
 
 /**
  * Rebuilds every group from the segments in `segments`, in order. Changes nothing on disk.
  *
- * The log is a sequence of batches. A batch is written only when the one before is durable, so only the last one
- * can be torn: whatever is wrong before it is corruption and throws `WalCorruptError` (D5).
+ * The log is a sequence of batches. A batch is written only when the one before is durable, so only the last one can be
+ * torn: any damage before it is corruption and throws `WalCorruptError` (D5).
  */
 export async function recover(segments: SegmentTable, cache: EntryCache): Promise<Recovered> {
   const groups = new Map<GroupId, WalGroupLog>();
@@ -52,7 +52,7 @@ export async function recover(segments: SegmentTable, cache: EntryCache): Promis
     const scan = new SegmentScan(newest, newest.file.sizeBytes, memory);
     scan.checkVersion();
     if (scan.findTail() === 0) {
-      // Prepared ahead, and not begun; or begun with a batch that was lost in a crash.
+      // The segment was prepared ahead and not begun, or begun with a batch that was lost in a crash.
       unused = list.pop();
       unusedIsDirty = scan.hasRecords();
       segments.delete(newest.number);
@@ -69,8 +69,8 @@ export async function recover(segments: SegmentTable, cache: EntryCache): Promis
     new Replay(groups, segments, cache, scan, i === 0).run(header);
   }
   for (const log of groups.values()) checkComplete(log, list);
-  // The records that were read may only be in the page cache, when the process died between a write and its sync. They count
-  // as durable from now on, so it has to be (D1).
+  // The records that were read may only be in the page cache, when the process died between a write and its sync. They
+  // count as durable from now on, so they must be (D1).
   await list.at(-1)?.file.sync();
   return { groups, unused, unusedIsDirty };
 }
@@ -82,7 +82,7 @@ function readHeader(segment: Segment): SegmentHeader {
   return header;
 }
 
-/** Every entry must have a place, else a segment that held some was lost. */
+/** Checks that every entry has a place; otherwise a segment that held some was lost. */
 function checkComplete(log: WalGroupLog, segments: readonly Segment[]): void {
   const missing = log.nextInSegment(0, log.firstIndex());
   if (missing === undefined) return;
@@ -90,15 +90,17 @@ function checkComplete(log: WalGroupLog, segments: readonly Segment[]): void {
   throw new WalCorruptError(segments[0]!.name, 0, reason);
 }
 
-/** Where a batch ends, or, when it is not whole, its first record that is not intact. */
+/** The end of a complete batch, or the first record of an incomplete one that is not intact. */
 interface BatchEnd {
   readonly isWhole: boolean;
   readonly offset: number;
-  /** The intact record of the batch before `offset`. */
+  /** The offset of the intact record of the batch before `offset`. */
   readonly previous: number | undefined;
 }
 
-/** Whether a sector between the intact records before and at `next` may have been lost: neither begins in it. */
+/**
+ * Whether a sector between the intact records before and at `next` may have been lost, so that neither begins in it.
+ */
 function canBeTorn({ offset, previous }: BatchEnd, next: number): boolean {
   const firstSector = Math.floor(offset / SECTOR_BYTES);
   const lastSector = Math.floor((next - 1) / SECTOR_BYTES);
@@ -108,8 +110,8 @@ function canBeTorn({ offset, previous }: BatchEnd, next: number): boolean {
 }
 
 /**
- * The part of a segment that is in memory. Segments are read piece by piece into the same memory: garbage of their
- * size would stay with a node that has nothing to do, since nothing makes its collector run.
+ * The part of a segment that is in memory. Segments are read piece by piece into the same memory: garbage of their size
+ * would stay with an idle node, since nothing makes its collector run.
  */
 class SegmentWindow {
   readonly #segment: Segment;
@@ -129,7 +131,7 @@ class SegmentWindow {
     return this.#bytes;
   }
 
-  /** Brings `lengthBytes` from `offset` on into memory, fewer at the limit. Gives their position in `bytes`. */
+  /** Reads `lengthBytes` from `offset` on into memory, fewer at the limit, and returns their position in `bytes`. */
   load(offset: number, lengthBytes: number): number {
     const end = Math.min(offset + lengthBytes, this.#limitBytes);
     if (offset < this.#begin || end > this.#begin + this.#bytes.length) {
@@ -160,12 +162,12 @@ class SegmentScan {
     return this.#segment;
   }
 
-  /** What `load` brought into memory. */
+  /** The bytes that `load` read into memory. */
   get bytes(): Buffer {
     return this.#window.bytes;
   }
 
-  /** Brings the intact record at `offset` into memory. Gives its position in `bytes`. */
+  /** Reads the intact record at `offset` into memory, and returns its position in `bytes`. */
   load(offset: number): number {
     const position = this.#window.load(offset, RECORD_HEADER_BYTES);
     const payloadBytes = this.bytes.readUInt32LE(position + RecordField.length);
@@ -180,7 +182,7 @@ class SegmentScan {
     );
   }
 
-  /** The header, when it is this segment's: recycled space holds that of an earlier one. */
+  /** Returns the header when it is this segment's: recycled space holds that of an earlier one. */
   header(): SegmentHeader | undefined {
     const header = this.#decodeHeader();
     return header?.segment === this.#segment.number ? header : undefined;
@@ -196,7 +198,10 @@ class SegmentScan {
     return this.#nextRecord(SEGMENT_HEADER_BYTES) !== undefined;
   }
 
-  /** For a segment that a later one follows: it must be whole, up to the end that the later one names. */
+  /**
+   * Checks a segment that a later one follows: it must be complete up to the end that the later one names. Returns that
+   * end.
+   */
   checkWhole(): number {
     let offset = SEGMENT_HEADER_BYTES;
     while (offset < this.#limitBytes) {
@@ -209,8 +214,8 @@ class SegmentScan {
   }
 
   /**
-   * For the last segment: where the last whole batch ends; 0 when there is none. What follows must be explained
-   * by one lost batch, else it is corruption.
+   * Returns the end of the last complete batch of the last segment; 0 when there is none. One lost batch must explain
+   * everything after it, else it is corruption.
    */
   findTail(): number {
     let offset = SEGMENT_HEADER_BYTES;
@@ -228,7 +233,7 @@ class SegmentScan {
     return offset;
   }
 
-  /** The offsets of the records in `[from, to)`, which must be whole batches. */
+  /** Yields the offsets of the records in `[from, to)`, which must be complete batches. */
   *records(from: number, to: number): Generator<number> {
     for (let offset = from; offset < to; offset = this.#recordEnd(offset)) yield offset;
   }
@@ -237,7 +242,7 @@ class SegmentScan {
     return offset + recordSizeBytes(this.#field(offset, RecordField.length));
   }
 
-  /** Only what claims to be a record of this segment is brought into memory as a whole. */
+  /** Reads into memory as a whole only a record that claims to be of this segment. */
   #isRecord(offset: number): boolean {
     const { number } = this.#segment;
     if (offset + RECORD_HEADER_BYTES > this.#limitBytes) return false;
@@ -250,13 +255,13 @@ class SegmentScan {
     return this.#field(offset, RecordField.batch);
   }
 
-  /** A 32-bit field of the header at `offset`. */
+  /** Reads a 32-bit field of the header at `offset`. */
   #field(offset: number, field: number): number {
     const position = this.#window.load(offset, RECORD_HEADER_BYTES);
     return this.bytes.readUInt32LE(position + field);
   }
 
-  /** The end of the batch that begins at `start`, or its first record that is not intact. */
+  /** Returns the end of the batch that begins at `start`, or its first record that is not intact. */
   #batchEnd(start: number): BatchEnd {
     let previous: number | undefined;
     for (let offset = start; ; ) {
@@ -269,9 +274,9 @@ class SegmentScan {
     }
   }
 
-  /** The first intact record at or after `from`, whichever batch it belongs to. */
+  /** Returns the first intact record at or after `from`, whichever batch it belongs to. */
   #nextRecord(from: number): number | undefined {
-    // Most of the space is zeros or older records: the search for the segment's number is native, and skips them.
+    // Most of the space is zeros or older records; the search for the segment's number is native, and skips them.
     const number = Buffer.alloc(4);
     number.writeUInt32LE(this.#segment.number);
     let field = from + RecordField.segment;
@@ -279,7 +284,7 @@ class SegmentScan {
       const position = this.#window.load(field, number.length);
       const at = this.bytes.indexOf(number, position);
       if (at === -1) {
-        // It may still lie across the end of the bytes in memory.
+        // The number may still lie across the end of the bytes in memory.
         field += this.bytes.length - position - (number.length - 1);
         continue;
       }
@@ -291,10 +296,10 @@ class SegmentScan {
   }
 
   /**
-   * The batch at `start` is not whole. It was lost in a crash only if
-   *  - no later batch was written: the disk had acknowledged this one before that; and
-   *  - the damage can be that of sectors that never reached the disk. Such a sector is lost as a whole, so no
-   *    intact record of the same batch can begin in it. (One may end in it, in bytes that were there before.)
+   * Throws unless the incomplete batch at `start` can have been lost in a crash. It can only if
+   * - no later batch was written: the disk had acknowledged this one before that; and
+   * - the damage can be that of sectors that never reached the disk. Such a sector is lost as a whole, so no intact
+   *   record of the same batch can begin in it. (One may end in it, in bytes that were there before.)
    */
   #checkTorn(start: number, end: BatchEnd): void {
     const bad = end.offset;
@@ -317,13 +322,13 @@ class SegmentScan {
   }
 }
 
-/** Carries the records of one segment over to the groups. */
+/** Applies the records of one segment to the groups. */
 class Replay {
   readonly #groups: Map<GroupId, WalGroupLog>;
   readonly #segments: SegmentTable;
   readonly #cache: EntryCache;
   readonly #scan: SegmentScan;
-  /** The first segment's checkpoints are where the groups come from; those of others only repeat them. */
+  /** True for the first segment, whose checkpoints create the groups; those of later segments only repeat them. */
   readonly #isFirst: boolean;
 
   constructor(
@@ -359,7 +364,7 @@ class Replay {
     }
   }
 
-  /** A record that is intact, but cannot come after the one before it. */
+  /** Makes the error for a record that is intact, but cannot come after the one before it. */
   #contradiction(offset: number, cause: unknown): WalCorruptError {
     return new WalCorruptError(this.#scan.segment.name, offset, (cause as Error).message, { cause });
   }

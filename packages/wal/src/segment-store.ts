@@ -12,28 +12,28 @@ import {
 import type { WalDisk } from './types.js';
 
 /**
- * Released segments kept for reuse beyond the next segment and the reserve. One that is used again needs no zeros
- * written to it first; a load releases about so many at once, with each flush of its table.
+ * The most released segments kept for reuse beyond the next segment and the reserve. A reused one needs no zeros
+ * written to it first; a load releases about this many at once, with each flush of its table.
  */
 const SPARES_MAX = 8;
 
 /**
- * The files of the log. It keeps two ahead of need, so that rolling over to a new segment never waits for the disk
- * to allocate: the next segment, under its name already, and the reserve, which is only used when the disk is full.
+ * The files of the log. It keeps two ahead of need, so that beginning a new segment never waits for the disk to
+ * allocate: the next segment, which has its name already, and the reserve, which is only used when the disk is full.
  */
 export class SegmentStore {
-  /** The segments that hold the log, the one being written included. */
+  /** The segments that hold the log, including the one being written. */
   readonly segments: SegmentTable = new Map();
   readonly #disk: WalDisk;
   readonly #segmentSizeBytes: number;
   #next: Segment | undefined;
   #hasReserve = false;
-  /** A crash left a file that was being made; the log did not know of it yet. */
+  /** True when a crash left a file that was being made and that the log did not know yet. */
   #hasRemains = false;
   #spares: string[] = [];
   #isFull = false;
   #lastNumber = 0;
-  /** Changes of the directory run one after another. */
+  /** Settles when the changes of the directory so far are done; they run one after another. */
   #work: Promise<unknown> = Promise.resolve();
 
   constructor(disk: WalDisk, segmentSizeBytes: number) {
@@ -41,7 +41,7 @@ export class SegmentStore {
     this.#segmentSizeBytes = segmentSizeBytes;
   }
 
-  /** True from when space could not be had until it can (D6). */
+  /** True from a failure to get space until there is space again (D6). */
   get isFull(): boolean {
     return this.#isFull;
   }
@@ -68,7 +68,7 @@ export class SegmentStore {
     }
   }
 
-  /** The last segment turned out to hold nothing: it is the next one to be written. */
+  /** Makes the last segment, which turned out to hold nothing, the next one to write. */
   async putBack(segment: Segment, isDirty: boolean): Promise<void> {
     this.#lastNumber = segment.number - 1;
     if (!isDirty) {
@@ -83,19 +83,19 @@ export class SegmentStore {
     return this.segments.get(this.#lastNumber);
   }
 
-  /** Makes the next segment, where it is missing. A full disk shows in `isFull`. */
+  /** Makes the next segment if it is missing. A full disk shows in `isFull`. */
   prepareNext(): Promise<void> {
     return this.#exclusively(() => this.#unlessFull(() => this.#makeNext()));
   }
 
-  /** Makes the next segment and the reserve, where they are missing. A full disk shows in `isFull`. */
+  /** Makes the next segment and the reserve if they are missing. A full disk shows in `isFull`. */
   prepare(): Promise<void> {
     return this.#exclusively(() => this.#prepare());
   }
 
-  /** The segment to write next, now the last of the log; undefined when there is no space for one. */
+  /** Returns the segment to write next, which becomes the last of the log; undefined when there is no space for one. */
   async take(): Promise<Segment | undefined> {
-    // Whatever else is being prepared, the reserve for one, is not waited for.
+    // Does not wait for other preparations, such as the reserve.
     if (this.#next === undefined) await this.#exclusively(() => this.#findNext());
     const segment = this.#next;
     if (segment === undefined) return undefined;
@@ -106,7 +106,7 @@ export class SegmentStore {
   }
 
   /**
-   * Gives up the last segment, whose first write failed for lack of space. Its file goes: parts of the failed
+   * Gives up the last segment, whose first write failed for lack of space, and removes its file: parts of the failed
    * batch may be in it, and must not be mixed with the batch that will take its place.
    */
   discard(segment: Segment): Promise<void> {
@@ -118,14 +118,14 @@ export class SegmentStore {
     });
   }
 
-  /** Notes that space was refused. */
+  /** Records that the disk refused space. */
   markFull(): void {
     this.#isFull = true;
   }
 
   /**
-   * Gives the space of the first segment back: no group needs it, and no reader can hold it, since reads copy
-   * before they return.
+   * Gives the space of the first segment back: no group needs it, and no reader can hold it, since reads copy before
+   * they return.
    */
   release(segment: Segment): Promise<void> {
     this.segments.delete(segment.number);
@@ -158,7 +158,7 @@ export class SegmentStore {
     });
   }
 
-  /** Makes the next segment in any way: at the end out of the reserve. */
+  /** Makes the next segment, if all else fails from the reserve. */
   async #findNext(): Promise<void> {
     await this.#unlessFull(() => this.#makeNext());
     if (this.#next !== undefined || !this.#hasReserve) return;
@@ -213,7 +213,7 @@ export class SegmentStore {
 
   #exclusively<T>(change: () => Promise<T>): Promise<T> {
     const done = this.#work.then(change);
-    // Whoever asked for the change learns of its error; the changes after it do not.
+    // The caller learns of the error of its change; later changes do not.
     this.#work = done.catch(() => undefined);
     return done;
   }

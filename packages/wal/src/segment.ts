@@ -3,21 +3,21 @@ import type { WalFile } from './types.js';
 const SEGMENT_NAME = /^([0-9a-f]{8})\.wal$/;
 const SPARE_NAME = /^[0-9a-f]{8}\.spare$/;
 
-/** Prepared space under no segment's name yet, kept for hard states and compactions on a full disk (D6). */
+/** The name of prepared space that no segment uses yet, kept for hard states and compactions on a full disk (D6). */
 export const RESERVE_NAME = 'reserve';
-/** A file that is being made; found at start it is the remains of a crash. */
+/** The name of a file that is being made; found at start it is the remains of a crash. */
 export const PREPARING_NAME = 'preparing';
 
 export function segmentName(number: number): string {
   return `${number.toString(16).padStart(8, '0')}.wal`;
 }
 
-/** The name that a released segment has until its space is used again. */
+/** Returns the name that a released segment has until its space is used again. */
 export function spareName(number: number): string {
   return `${number.toString(16).padStart(8, '0')}.spare`;
 }
 
-/** The number of the segment of that name, or undefined when it is no segment's. */
+/** Returns the number of the segment with that name; undefined when the name is not a segment's. */
 export function segmentNumber(name: string): number | undefined {
   const match = SEGMENT_NAME.exec(name);
   return match === null ? undefined : Number.parseInt(match[1]!, 16);
@@ -29,7 +29,7 @@ export function isSpareName(name: string): boolean {
 
 /** One file of the log. */
 export class Segment {
-  /** Where its durable content ends. 0: nothing yet. */
+  /** The end of the segment's durable content, in bytes; 0 when there is none yet. */
   endBytes = 0;
   /** The bytes of records of entries that some group still needs. */
   liveBytes = 0;

@@ -25,24 +25,24 @@ import type { Segment } from './segment.js';
 import { SegmentStore } from './segment-store.js';
 import type { GroupId, GroupLog, GroupWrite, WalDisk } from './types.js';
 
-/** A batch takes no more than this (but for a first record of any size): checksumming it must not hold up the event loop. */
+/** The most bytes of a batch, except for a first record of any size: its checksum must not hold up the event loop. */
 const BATCH_BYTES_MAX = 1024 * 1024;
-/** How much is copied out of an old segment in one append. */
+/** The bytes that are copied out of an old segment in one append. */
 const COPY_BYTES_MAX = 64 * 1024;
-/** Segments that may be kept in any case before live entries are copied forward. */
+/** The number of segments that may always be kept before live entries are copied forward. */
 const SEGMENTS_KEPT = 4;
-/** The space of the log may be this many times what its live entries take. */
+/** The space of the log may be this many times the bytes of its live entries. */
 const SPACE_FACTOR = 2;
 
 export interface WalOptions {
   readonly disk: WalDisk;
-  /** The size of each file. An entry's data may take half of it, the state of all groups a quarter. */
+  /** The size of each file in bytes. An entry's data may take half of it, the state of all groups a quarter. */
   readonly segmentSizeBytes: number;
-  /** Recent entries kept in memory, over all groups. */
+  /** The most bytes of recent entries that are kept in memory, over all groups. */
   readonly entryCacheBytesMax: number;
-  /** A monotonic clock in milliseconds, for `onSync`. */
+  /** Returns milliseconds of a monotonic clock, for `onSync`. */
   readonly now: () => number;
-  /** Called after each fdatasync that succeeded, with the bytes that it made durable. */
+  /** Called after each successful fdatasync, with its duration and the bytes that it made durable. */
   readonly onSync: (durationMs: number, bytes: number) => void;
   /** Called once, when the log has failed for good; the node must stop (D6). Every append rejects from then on. */
   readonly onFatal: (error: WalError) => void;
@@ -51,12 +51,12 @@ export interface WalOptions {
 export interface WalStatistics {
   readonly segments: number;
   readonly segmentBytes: number;
-  /** What the entries that some group needs take in the segments. */
+  /** The bytes in the segments of entries that some group needs. */
   readonly liveBytes: number;
   readonly cachedBytes: number;
   readonly writtenBytes: number;
   readonly syncs: number;
-  /** Entries that were copied out of old segments, in bytes. Part of `writtenBytes`. */
+  /** Bytes of entries that were copied out of old segments. They are a part of `writtenBytes`. */
   readonly copiedBytes: number;
 }
 
@@ -75,17 +75,17 @@ type Content =
   | { readonly kind: RecordKind.HardState; readonly hardState: HardState }
   | { readonly kind: RecordKind.Reset | RecordKind.Compact; readonly to: SnapshotMetadata }
   | { readonly kind: RecordKind.Remove }
-  /** The entries of the run before `durable` are durable. */
+  /** A run of which the entries before `durable` are durable. */
   | { readonly kind: RecordKind.Entry; readonly run: CachedRun; durable: number }
-  /** A live entry, and where it was read. */
+  /** A live entry, and the place from which it was read. */
   | { readonly kind: RecordKind.Copy; readonly entry: Entry; readonly from: EntryPlace };
 
-/** What a batch holds of an item. */
+/** The part of an item that a batch holds. */
 interface Piece {
   readonly item: Item;
-  /** Where the first record begins in the segment; the others of the piece follow it. */
+  /** The offset in the segment of the first record; the others of the piece follow it. */
   readonly offset: number;
-  /** 0: a copy that is not needed any more. */
+  /** The number of records; 0 for a copy that is no longer needed. */
   readonly records: number;
 }
 
@@ -93,16 +93,16 @@ interface Piece {
 type WrittenGroup = { -readonly [Field in keyof GroupCheckpoint]: GroupCheckpoint[Field] };
 
 /**
- * The write-ahead log that all groups of a node share. One write and one fdatasync at most are under way; what is
- * appended meanwhile is gathered into the next. DESIGN.md says how and why.
+ * The write-ahead log that all groups of a node share. At most one write and one fdatasync are under way; appends that
+ * come meanwhile are gathered into the next. DESIGN.md says how and why.
  */
 export class Wal {
   readonly #options: WalOptions;
   readonly #store: SegmentStore;
   readonly #cache: EntryCache;
-  /** The groups as submitted. */
+  /** The groups in their submitted state. */
   readonly #groups: Map<GroupId, WalGroupLog>;
-  /** The groups as they are at the end of the durable log: a new segment has to begin with them. */
+  /** The groups in their state at the end of the durable log, with which a new segment has to begin. */
   readonly #written = new Map<GroupId, WrittenGroup>();
   readonly #encoder = new BatchEncoder();
   readonly #queue = new Deque<Item>();
@@ -156,8 +156,9 @@ export class Wal {
   }
 
   /**
-   * How far the log is durable: a number that only grows, also over restarts, and that recovery finds again from the
-   * segments. 2^27 a segment, and one for each 8 bytes in it, so that it stays exact up to a petabyte written.
+   * The position up to which the log is durable: a number that only grows, also over restarts, and that recovery finds
+   * again from the segments. It is 2^27 for each segment, and one for each 8 bytes in it, so that it stays exact up to
+   * a petabyte written.
    */
   get durablePosition(): number {
     return this.#durablePosition;
@@ -173,24 +174,24 @@ export class Wal {
 
   /**
    * True while the disk has no room (D6). Appends with entries are refused; hard states, compactions, resets and
-   * removals are still taken as long as the reserve lasts, and wait after that.
+   * removals are accepted as long as the reserve lasts, and wait after that.
    */
   get isFull(): boolean {
     return this.#store.isFull;
   }
 
-  /** The most data that one entry may have. */
+  /** The most bytes of data that one entry may have. */
   get entryBytesMax(): number {
     return this.#options.segmentSizeBytes / 2;
   }
 
   /**
-   * Appends to the groups' logs: readers see it at once, and the promise resolves when it is durable. Appends
-   * become durable in the order of the calls; after a crash a prefix of those that were not durable may be there.
+   * Appends to the groups' logs: readers see it at once, and the promise resolves when it is durable. Appends become
+   * durable in the order of the calls; after a crash, a prefix of those that were not durable may be there.
    *
-   * Rejects with `WalFullError` when the disk is full and there are entries among the writes; then nothing has
-   * happened, and the caller may append again once `reopen` has resolved. An append that was taken before the
-   * disk was found to be full is never rejected for that: it stays in order, and resolves when there is room.
+   * Rejects with `WalFullError` when the disk is full and the writes contain entries. Then nothing has happened, and
+   * the caller may append again once `reopen` has resolved. An append that was accepted before the disk was found to be
+   * full is never rejected for that: it stays in order, and resolves when there is room.
    */
   append(writes: readonly GroupWrite[]): Promise<void> {
     if (this.#isClosed) return Promise.reject(closedError());
@@ -202,7 +203,7 @@ export class Wal {
   }
 
   /**
-   * Tries to get room after the disk was full. Resolves when appends are taken again; rejects with `WalFullError`
+   * Tries to get room after the disk was full. Resolves when appends are accepted again; rejects with `WalFullError`
    * when there still is none.
    */
   async reopen(): Promise<void> {
@@ -212,7 +213,7 @@ export class Wal {
     if (this.isFull) throw fullError();
   }
 
-  /** Writes the appends so far, and closes the files. Those that cannot be written for lack of space are rejected. */
+  /** Writes the appends so far, and closes the files. Appends that cannot be written for lack of space are rejected. */
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.#writer;
@@ -239,7 +240,7 @@ export class Wal {
     };
   }
 
-  /** Makes an append of what `submit` puts into the queue. */
+  /** Makes an append of the items that `submit` puts into the queue. */
   #enqueue(submit: (append: Append) => void): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     return new Promise((resolve, reject) => {
@@ -247,7 +248,7 @@ export class Wal {
       try {
         submit(append);
       } catch (error) {
-        // The groups may have taken over a part of it: nothing can be relied on any more.
+        // The groups may have taken over a part of it, so their state is no longer reliable.
         reject(this.#fail(error));
         return;
       }
@@ -260,7 +261,10 @@ export class Wal {
     });
   }
 
-  /** Resolves appends that write nothing, each when all before it are durable: even they keep the order of the calls. */
+  /**
+   * Resolves appends that write nothing, each when all before it are durable, so that they, too, keep the order of the
+   * calls.
+   */
   #passBarriers(): void {
     while (this.#barriers[0]?.sequence === this.#durableSequence + 1) {
       this.#durableSequence++;
@@ -268,7 +272,7 @@ export class Wal {
     }
   }
 
-  /** Applies one group's write to what readers see, and puts its parts into the queue. */
+  /** Applies one group's write to the state that readers see, and puts its parts into the queue. */
   #submit(append: Append, write: GroupWrite): void {
     let log = this.#groups.get(write.group);
     if (write.reset !== undefined) {
@@ -328,7 +332,7 @@ export class Wal {
     }
   }
 
-  /** Makes one batch durable. False when there is no space for it; it then stays in the queue. */
+  /** Makes one batch durable. Returns false when there is no space for it; it then stays in the queue. */
   async #writeBatch(): Promise<boolean> {
     let segment = this.#active;
     let pieces = segment === undefined ? [] : this.#fill(segment);
@@ -347,7 +351,7 @@ export class Wal {
         await segment.file.write(buffers, segment.endBytes);
       } catch (error) {
         if (!isNoSpaceError(error)) throw error;
-        // Parts of the batch may be there. Nothing is ever written over them: the log goes on in another segment,
+        // Parts of the batch may be there. Nothing is ever written over them: the log continues in another segment,
         // which names the place where this one ends.
         this.#active = undefined;
         this.#store.markFull();
@@ -410,7 +414,7 @@ export class Wal {
     return pieces;
   }
 
-  /** Every segment begins with the state of every group, so that those before it are needed for entries only (D5). */
+  /** Begins a segment with the state of every group, so that earlier segments are needed for entries only (D5). */
   #beginSegment(segment: Segment): void {
     const previousEnd = this.#store.segments.get(segment.number - 1)?.endBytes ?? 0;
     this.#encoder.segmentHeader({
@@ -448,7 +452,7 @@ export class Wal {
     }
   }
 
-  /** Takes note that a piece is on disk, and resolves the append that it completes. */
+  /** Records that a piece is on disk, and resolves the append that it completes. */
   #durable(piece: Piece, segment: Segment): void {
     const { item } = piece;
     const { group } = item.log;
@@ -496,12 +500,15 @@ export class Wal {
     this.#passBarriers();
   }
 
-  /** Gives back the oldest segments that nothing needs: neither what readers see, nor what a crash would bring back. */
+  /**
+   * Gives back the oldest segments that nothing needs: neither the state that readers see, nor the state that a crash
+   * would bring back.
+   */
   #release(): void {
     let isReleased = false;
     for (const segment of this.#store.segments.values()) {
       if (segment === this.#store.last || segment.liveBytes > 0) break;
-      // What made the last entry here useless may not be durable itself, but it was submitted before now.
+      // The write that made the last entry here useless may not be durable itself, but it was submitted before now.
       segment.deadSince ??= this.#submittedSequence;
       if (segment.deadSince > this.#durableSequence) break;
       this.#inBackground(this.#store.release(segment));
@@ -535,15 +542,16 @@ export class Wal {
   }
 
   /**
-   * Moves live entries of the oldest segments to the end of the log, so that a group that keeps old entries does
-   * not pin the space of all the others (D5). At least half of the bytes swept are dead, so this writes no more than
-   * the groups do.
+   * Moves live entries of the oldest segments to the end of the log, so that a group that keeps old entries does not
+   * pin the space of all the others (D5). At least half of the bytes swept are dead, so this writes no more than the
+   * groups do.
    */
   async #copyForward(): Promise<void> {
     while (this.#isSparse()) {
       const oldest: Segment = this.#store.segments.values().next().value!;
       for (const log of [...this.#groups.values()]) await this.#copyOut(oldest, log);
-      // It goes when the writes submitted now are durable; the next segment that begins looks at the others.
+      // The segment is released when the writes submitted now are durable; the next segment that begins looks at the
+      // others.
       if (this.#store.segments.has(oldest.number)) return;
     }
   }
@@ -562,7 +570,7 @@ export class Wal {
       await this.#enqueue((append) => {
         for (const copy of copies) this.#push(append, log, copy);
       });
-      // Meanwhile the group may have compacted, replaced or dropped what comes next.
+      // Meanwhile the group may have compacted, replaced or dropped the next entries.
       if (index !== undefined) index = log.nextInSegment(segment.number, index);
     }
   }
@@ -573,7 +581,7 @@ export class Wal {
     });
   }
 
-  /** The log is unusable from now on: nobody may take anything for durable that is not known to be (D6). */
+  /** Makes the log unusable from now on: nobody may rely on anything that is not known to be durable (D6). */
   #fail(error: unknown): WalError {
     if (this.#failure !== undefined) return this.#failure;
     const message = error instanceof Error ? error.message : String(error);
@@ -600,7 +608,7 @@ function hasEntries(write: GroupWrite): boolean {
 
 const POSITIONS_IN_SEGMENT = 2 ** 27;
 
-/** Where the durable part of the log ends when it ends in `segment`. */
+/** Returns the position of the durable end of a log that ends in `segment`. */
 function positionOf({ number, endBytes }: Segment): number {
   return number * POSITIONS_IN_SEGMENT + Math.floor(endBytes / 8);
 }

@@ -4,13 +4,13 @@ import { dirname, join, resolve } from 'node:path';
 import type { WalDisk, WalFile } from '../types.js';
 
 /**
- * Space is allocated in steps of this, each made durable: the log's own fdatasync goes on meanwhile, and waits for
- * whatever is queued at the disk.
+ * The step in bytes in which space is allocated, each made durable: the log's own fdatasync continues meanwhile, and
+ * waits for everything queued at the disk.
  */
 const FILL_BYTES = 256 * 1024;
 /**
- * Writes up to this are made on the calling thread: into the page cache they take microseconds, much less than a
- * trip to the thread pool, which the sync has to make anyway.
+ * The largest write that is made on the calling thread. Into the page cache it takes microseconds, much less than a
+ * trip to the thread pool, which only the sync has to make.
  */
 const SYNCHRONOUS_BYTES_MAX = 256 * 1024;
 
@@ -22,7 +22,7 @@ export class NodeWalDisk implements WalDisk {
     this.#directory = directory;
   }
 
-  /** Makes the directory when it is missing; its name is durable when this resolves. */
+  /** Opens the directory, and makes it when it is missing; its name is durable when this resolves. */
   static async open(directory: string): Promise<NodeWalDisk> {
     const made = await mkdir(directory, { recursive: true });
     if (made !== undefined) {
@@ -42,8 +42,8 @@ export class NodeWalDisk implements WalDisk {
   }
 
   /**
-   * Fills the file with zeros: space that was merely reserved would turn each first write into a change of
-   * metadata, which fdatasync has to write too.
+   * Makes a file and fills it with zeros: in space that was merely reserved, each first write would change metadata,
+   * which fdatasync would have to write, too.
    */
   async create(name: string, sizeBytes: number): Promise<WalFile> {
     const path = join(this.#directory, name);
@@ -140,7 +140,7 @@ class NodeWalFile implements WalFile {
   }
 }
 
-/** Gives the rest of `buffers` after their first `bytes`: the system may take less than it was given. */
+/** Returns the rest of `buffers` after their first `bytes`: the system may take less than it was given. */
 function skip(buffers: readonly Buffer[], bytes: number): readonly Buffer[] {
   let left = bytes;
   let first = 0;
@@ -150,7 +150,7 @@ function skip(buffers: readonly Buffer[], bytes: number): readonly Buffer[] {
   return rest;
 }
 
-/** A name is durable only when its directory is. */
+/** Syncs a directory: a file's name is durable only when its directory is. */
 async function syncDirectory(path: string): Promise<void> {
   const handle = await open(path, 'r');
   try {
