@@ -11,26 +11,26 @@ type Receive = (source: BulkSource) => Promise<Verdict>;
 
 interface Path {
   delayUs(): number;
-  /** Asked once per chunk: does the stream break here? */
+  /** Returns whether the stream breaks here; called once per chunk. */
   breaksNow(): boolean;
-  /** The stream is over, well or not. */
+  /** Called when the stream has ended, successfully or not. */
   onEnd(): void;
 }
 
-/** A promise's two ends, kept until someone settles it. */
+/** The two ends of a promise, kept until the promise is settled. */
 interface Waiter<T> {
   resolve(value: T): void;
   reject(error: Error): void;
 }
 
-/** One bulk stream between two processes: chunks in order, bounded, until it ends or breaks midway. */
+/** One bulk stream between two processes: chunks in order, limited in number, until it ends or breaks midway. */
 export class BulkStream implements BulkSink {
   #failure: Error | undefined;
   #verdict: Verdict | undefined;
   #isFinished = false;
   #hasEnded = false;
   #isFrozen = false;
-  /** Sent and not yet taken by the receiver. */
+  /** Chunks that were sent and that the receiver has not taken yet. */
   #chunksUnderWay = 0;
   #lastDueUs = 0;
   readonly #arrived: Buffer[] = [];
@@ -97,12 +97,12 @@ export class BulkStream implements BulkSink {
     this.fail('aborted by the sender');
   }
 
-  /** Nothing arrives any more, on either side, and neither hears of it. */
+  /** Stops all deliveries in both directions without any sign to either side. */
   freeze(): void {
     this.#isFrozen = true;
   }
 
-  /** The connection under the stream is gone: both sides see an error, each in its own time. */
+  /** Breaks the connection under the stream: both sides see an error, each in its own time. */
   fail(reason: string): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
@@ -127,7 +127,7 @@ export class BulkStream implements BulkSink {
     this.#finisher?.resolve(verdict);
   }
 
-  /** To the receiver, behind everything that was sent before. */
+  /** Delivers to the receiver, after everything that was sent before. */
   #carry(arrive: () => void): void {
     this.#lastDueUs = Math.max(this.#lastDueUs, this.#loop.nowUs + this.#path.delayUs());
     this.#loop.schedule(this.#lastDueUs - this.#loop.nowUs, EventKind.Network, this.#receiver, () => {
@@ -137,7 +137,7 @@ export class BulkStream implements BulkSink {
     });
   }
 
-  /** Back to the sender. */
+  /** Delivers to the sender. */
   #answer(arrive: () => void): void {
     this.#loop.schedule(this.#path.delayUs(), EventKind.Network, this.#sender, () => {
       if (!this.#isFrozen) arrive();

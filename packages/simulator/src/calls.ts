@@ -3,12 +3,12 @@ import { EventKind, type EventLoop, type Scheduled } from './event-loop.js';
 import type { History, Invocation, KeyEffect } from './history.js';
 import type { SimulatedProcess } from './process.js';
 
-/** An operation that was sent: what to record when its answer comes, or when it never does. */
+/** An operation that was sent, and the record to make when its answer comes or does not come. */
 interface Pending {
   readonly process: SimulatedProcess;
   readonly timeout: Scheduled;
   isOver: boolean;
-  /** Ends it without an answer. */
+  /** Ends the operation without an answer. */
   giveUp(): void;
 }
 
@@ -16,18 +16,18 @@ export interface CallsOptions {
   readonly loop: EventLoop;
   readonly history: History;
   readonly deadlineMs: number;
-  /** The history whose changes take several steps: UNAVAILABLE promises nothing of them. */
+  /** The history whose changes take several steps, so that UNAVAILABLE does not mean that nothing was done. */
   readonly namesHistory: string;
 }
 
-/** Requests under way, and what the history says of how each ended. */
+/** Tracks requests under way, and records in the history how each ended. */
 export class Calls {
   readonly #pending = new Set<Pending>();
   readonly #loop: EventLoop;
   readonly #history: History;
   readonly #deadlineMs: number;
   readonly #namesHistory: string;
-  /** Requests that were sent. */
+  /** The number of requests that were sent. */
   sent = 0;
 
   constructor({ loop, history, deadlineMs, namesHistory }: CallsOptions) {
@@ -41,13 +41,13 @@ export class Calls {
     return this.#pending.size;
   }
 
-  /** The process was killed: its clients' connections break. */
+  /** Ends the requests to a process that was killed, since its clients' connections break. */
   processDied(process: SimulatedProcess): void {
     for (const pending of [...this.#pending]) if (pending.process === process) pending.giveUp();
   }
 
   /**
-   * Sends a request and records how it ended; true when it was answered. UNAVAILABLE promises that nothing was
+   * Sends a request and records how it ended; resolves to true when it was answered. UNAVAILABLE means that nothing was
    * done (P1), except for changes of the list of tables, which take several steps.
    */
   send<T>(

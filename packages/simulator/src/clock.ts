@@ -2,12 +2,12 @@ import type { Clock, Timer } from '@coxswain/runtime';
 import { EventKind, type EventLoop } from './event-loop.js';
 import type { SimulatedProcess } from './process.js';
 
-/** When every run begins, on the clocks of its nodes: 2026-01-01T00:00:00Z. */
+/** The time on the clocks of all nodes when a run begins: 2026-01-01T00:00:00Z. */
 const epochMs = Date.UTC(2026, 0, 1);
 
 /**
- * The clock chip of one machine. It outlives the processes: its rate is off by a little, and its wall time
- * can be set.
+ * The clock chip of one machine, which outlives its processes. Its rate is off by a little, and its wall time can be
+ * set.
  */
 export class SimulatedClock {
   #wallOffsetMs: number;
@@ -27,28 +27,28 @@ export class SimulatedClock {
     return (this.#loop.nowUs / 1000) * this.#rate;
   }
 
-  /** The wall time that a clock without any error shows. */
+  /** The wall time of a clock without any error, in milliseconds since 1970. */
   get trueMs(): number {
     return epochMs + this.#loop.nowUs / 1000;
   }
 
-  /** How far the wall time is ahead of the true one; negative: behind. */
+  /** The milliseconds by which the wall time is ahead of the true one; negative when it is behind. */
   get errorMs(): number {
     return epochMs + this.monotonicMs + this.#wallOffsetMs - this.trueMs;
   }
 
-  /** Someone sets the wall time forwards or backwards. */
+  /** Sets the wall time forwards or backwards. */
   jump(byMs: number): void {
     this.#wallOffsetMs += byMs;
     this.#jumpedUs = this.#loop.nowUs;
   }
 
-  /** When it was set last. */
+  /** The time of the last jump, in microseconds of the event loop. */
   get jumpedUs(): number {
     return this.#jumpedUs;
   }
 
-  /** The clock as a process sees it. */
+  /** Returns the clock as a process sees it. */
   attach(process: SimulatedProcess): Clock {
     const loop = this.#loop;
     const rate = this.#rate;

@@ -19,31 +19,34 @@ import type { Server } from './workload.js';
 
 const RESTART_DELAY_US = 1_000_000;
 
-/** How a process ends. */
+/** The way in which a process ends. */
 export type Death = 'killed' | 'powerLost' | 'stopped';
 
-/** One machine and the life that runs on it now, if any. */
+/** One machine and the node's life that runs on it, if any. */
 class Host {
   process: SimulatedProcess | undefined;
   startedUs = 0;
   node: Node | undefined;
   isServing = false;
-  /** What runs beside the node. */
+  /** Code that runs beside the node. */
   companion: { stop(): Promise<void> } | undefined;
-  /** Set while the node is told to end in order. */
+  /** True while the node is ending in order. */
   isStopping = false;
-  /** Set while the machine holds an earlier state of its disks: the newest one, which is put back in the end. */
+  /** The newest state of the machine's disks, while it holds an earlier one; it is put back in the end. */
   newest: DiskCopy | undefined;
-  /** The member may lack what it had acknowledged over wolf.raft, or has acknowledged nothing: it was not seen to vote since. */
+  /**
+   * True until the member was seen to vote: it may lack entries that it had acknowledged over wolf.raft, or has
+   * acknowledged nothing.
+   */
   isIncomplete = true;
   constructor(
     readonly machine: Machine,
-    /** Unique among the clusters of a run. */
+    /** The host's name, unique among the clusters of a run. */
     readonly name: string,
   ) {}
 }
 
-/** A copy of a node's disks, and how far the node was when it was taken. */
+/** A copy of a node's disks, with the node's start number and position at that time. */
 export interface NodeCopy {
   readonly disks: DiskCopy;
   readonly startNumber: number;
@@ -52,17 +55,17 @@ export interface NodeCopy {
 
 export interface ClusterOptions {
   readonly nodeOptions: (node: NodeId) => NodeOptions;
-  /** The state of a store may be damaged by a loss of power only on this machine, so that good copies survive. */
+  /** The only machine on which a loss of power may damage the state of a store, so that good copies survive. */
   readonly fragileMachine: NodeId | undefined;
   readonly onDeath: (process: SimulatedProcess) => void;
-  /** Each node is a cluster of its own, and they share nothing but a table over wolf.raft. */
+  /** True when each node is a cluster of its own, and they share nothing but a table over wolf.raft. */
   readonly areApart?: boolean;
-  /** The ids of its processes are above: unique among the clusters of a run. */
+  /** The ids of this cluster's processes are above this number, so that they are unique among the clusters of a run. */
   readonly firstLife?: number;
-  /** What its nodes are called in the trace. */
+  /** The prefix of the nodes' names in the trace. */
   readonly label?: string;
   readonly deletions?: RangeDeletions;
-  /** Runs when a node has started; what it gives is stopped before the node is told to end in order. */
+  /** Called when a node has started; the returned companion is stopped before the node ends in order. */
   readonly onServing?: (
     id: NodeId,
     node: Node,
@@ -77,9 +80,12 @@ export class Cluster {
   readonly #inspections = new Inspections();
   readonly #stamps: Stamps;
   #lives = 0;
-  /** Nodes that were refused because their disks were rolled back (T4). */
+  /** The number of nodes that were refused because their disks were rolled back (T4). */
   refusedRollbacks = 0;
-  /** Disks that were emptied, of members of a wolf.raft group, and losses of power that took what tables should keep (D4). */
+  /**
+   * The number of disks that were emptied, of members of a wolf.raft group, and of losses of power that took data which
+   * tables should keep (D4).
+   */
   wipedDisks = 0;
   damagedDisks = 0;
 
@@ -102,7 +108,7 @@ export class Cluster {
       this.#hosts.set(machine.node, new Host(machine, `${label}${machine.node}`));
     this.#stamps = new Stamps(new Map(machines.map(({ node, clock }) => [node, clock])));
     invariants.onEntry = (leader, group, { type, data }) => {
-      // The envelope's time stamp.
+      // The time stamp in the envelope.
       if (type !== EntryType.Empty) this.#stamps.appended(leader, group, data.readUIntLE(2, 6));
     };
   }
@@ -123,7 +129,7 @@ export class Cluster {
     return this.#host(id).process?.isPaused ?? false;
   }
 
-  /** Nodes that have opened. */
+  /** Returns the nodes that have opened. */
   nodes(): Array<{ id: NodeId; node: Node; server: Server }> {
     const result = [];
     for (const [id, { process, node, machine, isServing }] of this.#hosts) {
@@ -157,15 +163,15 @@ export class Cluster {
     }
   }
 
-  /** The groups of a node that others have too. */
+  /** Returns the groups of a node that other nodes have, too. */
   #shared(replicas: Iterable<Replica>): Replica[] {
     const groups = [...replicas];
     return this.#options.areApart ? groups.filter(({ group }) => group === WOLF_SHARD) : groups;
   }
 
   /**
-   * Kills the node and empties its disks. False, and nothing was done: another member of the wolf.raft group has not caught
-   * up since it lost what it had, so that less than a quorum would know of what was acknowledged.
+   * Kills the node and empties its disks. Returns false, without doing anything, when another member of the wolf.raft
+   * group has not caught up since its own loss: fewer than a quorum would then remember acknowledged entries.
    */
   wipe(id: NodeId): boolean {
     const others = [...this.#hosts].filter(([other]) => other !== id);
@@ -180,7 +186,7 @@ export class Cluster {
     return true;
   }
 
-  /** A copy of the node's disks; undefined when it is not in service. */
+  /** Returns a copy of the node's disks; undefined when the node is not in service. */
   copy(id: NodeId): NodeCopy | undefined {
     const { node, machine, isServing, newest } = this.#host(id);
     if (node === undefined || !isServing || newest !== undefined) return undefined;
@@ -189,9 +195,9 @@ export class Cluster {
   }
 
   /**
-   * Puts the copy back and starts the node, which must be refused (T4); then its newest disks come back. False, and
-   * nothing was done: fewer members than needed have seen, durably, more of the node than the copy holds, so that a
-   * quorum could form that knows of nothing.
+   * Puts the copy back and starts the node, which must be refused (T4); then its newest disks come back. Returns false,
+   * without doing anything, when too few members have durably seen more of the node than the copy holds, so that a
+   * quorum could form without that knowledge.
    */
   rollBack(id: NodeId, { disks, startNumber, position }: NodeCopy): boolean {
     const others = this.ids.filter((other) => other !== id);
@@ -223,12 +229,12 @@ export class Cluster {
     this.#loop.schedule(RESTART_DELAY_US, EventKind.Fault, undefined, () => this.start(id));
   }
 
-  /** The groups of a node, as the checkers see them. */
+  /** Returns the groups of a node in the form for the checkers. */
   inspect(node: Node): readonly GroupInspection[] {
     return this.#inspections.of(this.#shared(node.inspect().groups));
   }
 
-  /** One line per group and node: where they stand. */
+  /** Describes the state of each group on each node, one line each. */
   describe(): string {
     const lines: string[] = [];
     for (const [id, { process, node }] of this.#hosts) {
@@ -266,7 +272,7 @@ export class Cluster {
       host.companion = this.#options.onServing?.(id, node, process, environment);
       host.isServing = true;
     };
-    // The first thing that a process does comes after its creation, in an event of its own.
+    // The first action of a process comes after its creation, in an event of its own.
     this.#loop.schedule(0, EventKind.Fault, process, () => {
       run().catch((error: unknown) => this.#nodeEnded(id, process, error));
     });
@@ -296,7 +302,8 @@ export class Cluster {
   #losePower(id: NodeId, host: Host): void {
     const { fragileMachine, areApart } = this.#options;
     const others = [...this.#hosts].filter(([other]) => other !== id);
-    // Where members of a wolf.raft group may be wiped, one disk at a time goes bad, and only in what others have too.
+    // When members of a wolf.raft group may be wiped, only one disk at a time goes bad, and only in data that others
+    // have, too.
     const isSafe = areApart && others.some(([, { isIncomplete }]) => isIncomplete);
     host.machine.losePower();
     if (id !== fragileMachine || isSafe) return;
@@ -305,7 +312,7 @@ export class Cluster {
     host.machine.stores.loseBatches((store) => !areApart || isOfWolf(store));
   }
 
-  /** SIGTERM: the node leaves in order. */
+  /** Stops the node in order, as SIGTERM does. */
   stop(id: NodeId): void {
     const host = this.#host(id);
     const { node, process } = host;
@@ -325,7 +332,7 @@ export class Cluster {
     });
   }
 
-  /** The node begins to hand each group that it leads over to `target`, which may be down, cut off or itself. */
+  /** Makes the node hand each group that it leads over to `target`, which may be down, cut off or the node itself. */
   handOver(id: NodeId, target: NodeId): void {
     const { node, process } = this.#host(id);
     if (node === undefined || process === undefined) return;
@@ -345,15 +352,15 @@ export class Cluster {
     this.#host(id).process?.resume();
   }
 
-  /** A line in the trace, with the time. */
+  /** Writes a line with the time to the trace. */
   #say(line: string): void {
     const { label = '' } = this.#options;
     this.#loop.trace.line(`${(this.#loop.nowUs / 1e6).toFixed(6)} ${label}${line}`);
   }
 
   /**
-   * A node gave up by itself. That is right after a failed fsync (D6), and at its start when there is no room
-   * to begin; wrong otherwise. Someone starts it again a little later.
+   * Handles a node that gave up by itself. That is right after a failed fsync (D6), and at its start when there is no
+   * room to begin; otherwise it is a violation. The node is started again a little later.
    */
   #nodeEnded(id: NodeId, process: SimulatedProcess, error: unknown): void {
     if (!process.isAlive) return;
@@ -383,14 +390,14 @@ export class Cluster {
   }
 }
 
-/** It has all that it acknowledged over wolf.raft, or may have helped to commit. */
+/** Whether the member has everything that it acknowledged over wolf.raft, or may have helped to commit. */
 function hasCaughtUp({ hasTable, isSuspended, raft }: Replica): boolean {
   return hasTable && !isSuspended && raft.membership.voters.includes(raft.id);
 }
 
 const isOfWolf = (store: string): boolean => store.startsWith(`shard-${WOLF_SHARD}`);
 
-/** Is this the error of a system call with that code, or caused by one? */
+/** Whether this is the error of a system call with that code, or was caused by one. */
 function hasCode(error: unknown, code: string): boolean {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     if ((cause as { code?: unknown }).code === code) return true;

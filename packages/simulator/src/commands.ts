@@ -16,7 +16,7 @@ export function putCommand(key: string, value: string): mvcc.Command {
   });
 }
 
-/** Each with its length before it, as snapshot streams have them (docs/protocol.md §3). */
+/** Encodes commands, each after its length, as in snapshot streams (docs/protocol.md §3). */
 export function withLengths(commands: readonly mvcc.Command[]): Buffer {
   return Buffer.concat(
     commands.flatMap((command) => {

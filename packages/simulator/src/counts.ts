@@ -5,8 +5,8 @@ const BEFORE_ALL = Buffer.from([0x01]);
 const AFTER_ALL = Buffer.from([0xff]);
 
 /**
- * Asks a table how many keys parts of it have, and for what was written last since some revision, which it tells without a
- * look at each record, and compares that with the records themselves. `all`: asks for every key.
+ * Checks the table's own counts of keys, of parts of the table and of keys written since some revision, which it
+ * computes without reading each record, against the records themselves. `all` selects every key.
  */
 export async function checkCounts(table: Table, all: RangeQuery, at?: number): Promise<void> {
   const view = table.view(at);

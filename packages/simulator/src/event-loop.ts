@@ -5,8 +5,8 @@ import type { Trace } from './trace.js';
 const { max, round } = Math;
 
 /**
- * What may run code of its own: a process that can be paused and killed. Its events wait while it is paused
- * and vanish when it is dead, as those of an operating system's process do.
+ * The owner of events: a process that can be paused and killed. Its events wait while it is paused and vanish when it
+ * is dead, as those of an operating system's process do.
  */
 export interface Owner {
   readonly id: number;
@@ -36,7 +36,7 @@ class Event implements Scheduled {
   }
 }
 
-/** Kinds of events, for the trace. */
+/** The kinds of events, for the trace. */
 export enum EventKind {
   Timer = 1,
   Defer = 2,
@@ -49,9 +49,9 @@ export enum EventKind {
 }
 
 /**
- * Virtual time. Events run one at a time in the order of their times, ties in the order in which they were
- * scheduled; after each one every promise that it settled has run its continuations before the next begins.
- * Nothing else may make progress, so a run depends on nothing but what was scheduled.
+ * Virtual time. Events run one at a time in the order of their times, ties in the order in which they were scheduled;
+ * before the next event begins, every promise that an event settled has run its continuations. Nothing else may make
+ * progress, so a run depends only on the events that were scheduled.
  */
 export class EventLoop {
   #nowUs = 0;
@@ -67,24 +67,24 @@ export class EventLoop {
     return this.#nowUs;
   }
 
-  /** Events that have run. */
+  /** The number of events that have run. */
   get steps(): number {
     return this.#steps;
   }
 
-  /** In whose name the last event ran: nobody else's memory can have changed. */
+  /** The owner of the last event; only its memory can have changed. */
   get lastOwner(): Owner | undefined {
     return this.#lastOwner;
   }
 
-  /** Calls `run` after `delayUs`, as part of `owner`'s life; without one nothing can stop it. */
+  /** Calls `run` after `delayUs` microseconds, as part of `owner`'s life; without an owner nothing can stop it. */
   schedule(delayUs: number, kind: EventKind, owner: Owner | undefined, run: () => void): Scheduled {
     const event = new Event(this.#nowUs + max(0, round(delayUs)), this.#sequence++, owner, kind, run);
     this.#push(event);
     return event;
   }
 
-  /** Lets a held event run now, after those that are due already: its owner goes on after a pause. */
+  /** Lets a held event run now, after those that are due already, since its owner continues after a pause. */
   release(held: Scheduled): void {
     const event = held as Event;
     event.atUs = this.#nowUs;
@@ -93,11 +93,11 @@ export class EventLoop {
   }
 
   /**
-   * Runs events until `isDone`, which is asked after each. Resolves with false when no event is left. What an
+   * Runs events until `isDone`, which is called after each. Resolves with false when no event is left. An error that an
    * event or `isDone` throws ends the run.
    *
-   * Node empties the queues of microtasks and of process.nextTick between two immediates, so one immediate per
-   * event is a complete drain; scheduling them by the dozen saves the trips through libuv's loop between them.
+   * Node empties the queues of microtasks and of process.nextTick between two immediates, so one immediate per event is
+   * a complete drain; scheduling them by the dozen saves the trips through libuv's loop between them.
    */
   run(isDone: () => boolean): Promise<boolean> {
     return new Promise((resolve, reject) => {
@@ -109,7 +109,7 @@ export class EventLoop {
         process.off('unhandledRejection', onUnhandled);
         settle();
       };
-      // A rejection that nobody handles would end a real process; here it ends the run with its cause.
+      // An unhandled rejection would end a real process; here it ends the run with its cause.
       const onUnhandled = (reason: unknown) => {
         if (!hasEnded) end(() => reject(reason));
       };
@@ -117,7 +117,7 @@ export class EventLoop {
         immediatesLeft -= 1;
         if (!hasEnded) {
           try {
-            // The checks see the state after the last event's continuations, hence here and not after the event.
+            // The checks see the state after the last event's continuations, so they are here and not after the event.
             if (mustCheck && isDone()) return end(() => resolve(true));
             mustCheck = true;
             if (!this.#runNext()) return end(() => resolve(false));
@@ -136,7 +136,7 @@ export class EventLoop {
     });
   }
 
-  /** Runs one event; false when none is left. */
+  /** Runs one event; returns false when none is left. */
   #runNext(): boolean {
     for (;;) {
       const event = this.#pop();

@@ -30,18 +30,18 @@ export type FaultKind =
   | 'wipe';
 
 export interface FaultOptions {
-  /** Relative frequencies. */
+  /** Relative frequencies of the kinds of faults. */
   readonly weights: Readonly<Record<FaultKind, number>>;
-  /** Mean time between the beginnings of two faults. */
+  /** The mean time between the beginnings of two faults, in microseconds. */
   readonly intervalMeanUs: number;
-  /** Mean time that a fault lasts. */
+  /** The mean time that a fault lasts, in microseconds. */
   readonly durationMeanUs: number;
 }
 
-/** Does damage until it is told to stop, and then makes good what can be made good. */
+/** Injects faults until `heal` is called, which repairs everything that can be repaired. */
 export class Faults {
   #isOver = false;
-  /** Faults so far. */
+  /** The number of faults so far. */
   count = 0;
 
   readonly #loop: EventLoop;
@@ -68,7 +68,7 @@ export class Faults {
     if (Object.values(this.#options.weights).some((weight) => weight > 0)) this.#wait();
   }
 
-  /** No fault begins or goes on: the network works, disks have room, and every node runs or starts. */
+  /** Ends all faults and begins no more: the network works, disks have room, and every node runs or starts. */
   heal(): void {
     this.#isOver = true;
     this.#network.heal();
@@ -134,7 +134,7 @@ export class Faults {
         return;
       }
       case 'bridge': {
-        // Two sides that both see the victim and not each other.
+        // Two sides that both see the victim but not each other.
         const side = new Set(ids.filter(() => random.chance(0.5)));
         this.#block(
           durationUs,
@@ -200,7 +200,9 @@ export class Faults {
     }
   }
 
-  /** Once enough members have seen more of the node: before that it lost nothing that they could know of. */
+  /**
+   * Rolls a node back once enough members have seen more of it: before that, it lost nothing that they could know of.
+   */
   #rollBack(id: NodeId, copy: NodeCopy, attempts: number): void {
     if (this.#cluster.rollBack(id, copy) || attempts === 0) return;
     this.#after(ROLLBACK_RETRY_US, () => this.#rollBack(id, copy, attempts - 1));

@@ -4,18 +4,18 @@ import type { RegisterEffect, RegisterOperation } from './linearizability.js';
 import { checkLinearizable } from './linearizability.js';
 import { check, Violation } from './violation.js';
 
-/** What one operation did to one key, or saw of it. */
+/** The effect of one operation on one key, or the state of the key that it saw. */
 export interface KeyEffect {
   readonly key: string;
   readonly effect: RegisterEffect;
-  /** The key was deleted in the same entry before it was written. */
+  /** True when the same entry deleted the key before it wrote it. */
   readonly isAnew?: boolean;
 }
 
 /** A key as a read saw it. */
 export interface KeyState {
   readonly key: string;
-  /** Undefined: the key did not exist. */
+  /** The key's record; undefined when the key did not exist. */
   readonly record:
     | { value: string; createRevision: number; modRevision: number; version: number }
     | undefined;
@@ -24,7 +24,7 @@ export interface KeyState {
 interface Write {
   readonly revision: number;
   readonly value: string | undefined;
-  /** See `KeyEffect`. */
+  /** True when the same entry deleted the key before it wrote it, see `KeyEffect`. */
   readonly isAnew: boolean;
 }
 
@@ -34,11 +34,11 @@ interface View {
   readonly what: string;
 }
 
-/** What a restore brought into a shard before it was a table. */
+/** The content that a restore brought into a shard before the shard became a table. */
 export interface Base {
   /** None of it is later, and no answer is earlier. */
   readonly revision: number;
-  /** Of every key that anybody may ask for; undefined: it does not exist. */
+  /** The value of every key that clients may ask for; undefined when the key does not exist. */
   readonly values: ReadonlyMap<string, string | undefined>;
 }
 
@@ -48,41 +48,41 @@ interface ArchivedEntry {
   readonly digest: number;
 }
 
-/** The operations of clients on one shard, as they saw them. */
+/** The operations of clients on one shard, as the clients saw them. */
 class ShardHistory {
   readonly operations = new Map<string, RegisterOperation[]>();
-  /** Acknowledged writes of a key. */
+  /** Acknowledged writes by key. */
   readonly writes = new Map<string, Write[]>();
   readonly views: View[] = [];
-  /** What it held before anybody wrote to it; undefined: nothing. */
+  /** The shard's content before the first write of a client; undefined when it was empty. */
   base: Base | undefined;
   readonly archived = new Map<number, ArchivedEntry>();
   readonly revisions = new Set<number>();
-  /** The highest revision that a client has been told by a write or a linearizable read. */
+  /** The highest revision that a client has learnt from a write or a linearizable read. */
   highestKnown = 0;
-  /** What serializable reads of a process were answered last, by process. */
+  /** By process, the revision of its last answer to a serializable read. */
   readonly lastRevisionByReader = new Map<number, number>();
 }
 
-/** When an operation began, for what must hold when it ends. */
+/** The state when an operation began, for the checks when it ends. */
 export interface Invocation {
   readonly at: number;
   readonly process: number;
-  /** The highest revision known to any client then, by shard. */
+  /** By shard, the highest revision that any client knew at that time. */
   readonly highestKnown: ReadonlyMap<string, number>;
-  /** What the process that is asked had answered to serializable reads by then, by shard. */
+  /** By shard, the highest revision at which the asked process had answered serializable reads by that time. */
   readonly highestOfReader: ReadonlyMap<string, number>;
 }
 
 /**
- * Everything that clients did and were told, and what must hold of it:
+ * Records everything that clients did and saw, and checks that
  *
  * - the history of each key is linearizable;
- * - revisions give the same order: a write has a revision of its own, and what begins after it was
+ * - revisions give the same order: a write has a revision of its own, and an operation that begins after it was
  *   acknowledged sees that revision or a later one;
  * - a read at revision r shows every key exactly as the writes up to r left it, serializable reads too;
- * - where a restore made the shard, as what it brought, all of it;
- * - what is archived twice is the same, whoever led, and terms and times go up (R6, A7);
+ * - a shard that a restore made shows all of the restored content;
+ * - an entry that is archived twice is the same, whoever led, and terms and times go up (R6, A7);
  * - revisions of a table's name go up from shard to shard (T1, T3).
  *
  * A write whose outcome is unknown belongs to every shard that its table ever had, and may never have happened.
@@ -92,12 +92,12 @@ export class History {
   /** Writes without an answer, by table. */
   readonly #unanswered = new Map<string, Array<KeyEffect & { invokedAt: number }>>();
   #now = 0;
-  /** Operations that were answered. */
+  /** The number of operations that were answered. */
   answered = 0;
 
   /**
-   * A client asks `process`. Logical time goes on by one for each thing that a client does or hears, so that no
-   * two are at once.
+   * Records that a client asks `process`. Logical time advances by one for each action and each observation of a
+   * client, so that no two are at the same time.
    */
   begin(process: number): Invocation {
     const highestKnown = new Map<string, number>();
@@ -109,7 +109,7 @@ export class History {
     return { at: ++this.#now, process, highestKnown, highestOfReader };
   }
 
-  /** A write, or a transaction that was proposed, was answered at `revision`. */
+  /** Records that a write, or a transaction that was proposed, was answered at `revision`. */
   wrote(
     invocation: Invocation,
     table: string,
@@ -135,7 +135,7 @@ export class History {
     this.answered += 1;
   }
 
-  /** A linearizable read was answered as of `revision`. */
+  /** Records that a linearizable read was answered as of `revision`. */
   read(
     invocation: Invocation,
     table: string,
@@ -152,7 +152,10 @@ export class History {
     this.answered += 1;
   }
 
-  /** A serializable read was answered: a prefix of the writes, never a shorter one than the process gave before. */
+  /**
+   * Records that a serializable read was answered: it must show a prefix of the writes, never a shorter one than the
+   * process showed before.
+   */
   readSerializable(
     invocation: Invocation,
     table: string,
@@ -173,7 +176,7 @@ export class History {
     this.answered += 1;
   }
 
-  /** What a table held at a revision was shown: to a read of the past, or to a backup. */
+  /** Records the content of a table at a revision, as a read of the past or a backup saw it. */
   readPast(
     table: string,
     shardId: number,
@@ -182,18 +185,21 @@ export class History {
     what: string,
   ): void {
     const shard = this.#shard(table, shardId);
-    // What a restore ran again on its way to the end is no state that anybody wrote.
+    // A state in the middle of a restore's replay was written by no client.
     if (shard.base === undefined || revision >= shard.base.revision)
       shard.views.push({ revision, states, what });
     this.answered += 1;
   }
 
-  /** If this shard ever serves, it is a whole restore: said before it may. */
+  /** Declares, before the shard can serve, that it holds the complete restore if it ever serves. */
   beginsWith(table: string, shardId: number, base: Base): void {
     this.#shard(table, shardId).base = base;
   }
 
-  /** The archive took an entry from whoever led the table: it is the same as from any leader before (R6). */
+  /**
+   * Records an entry that the archive took from a leader of the table: it must be the same as from any leader before
+   * (R6).
+   */
   archived(table: string, shardId: number, { index, term, timeMs, command }: LogEntry): void {
     const { archived } = this.#shard(table, shardId);
     const entry = { term, timeMs, digest: crc32(command) };
@@ -207,13 +213,13 @@ export class History {
     );
   }
 
-  /** A table was made or deleted, or its name was looked at. Names have no revisions. */
+  /** Records that a table was made or deleted, or that its name was looked up. Names have no revisions. */
   changedName(invocation: Invocation, names: string, change: KeyEffect): void {
     this.#record(this.#shard(names, 0), invocation, change.key, change.effect);
     this.answered += 1;
   }
 
-  /** A write was never answered, or with *outcome unknown*. */
+  /** Records that a write was never answered, or with *outcome unknown*. */
   unknown(invocation: Invocation, table: string, effects: readonly KeyEffect[]): void {
     const unanswered = this.#unanswered.get(table) ?? [];
     this.#unanswered.set(table, unanswered);
@@ -249,7 +255,7 @@ export class History {
     }
   }
 
-  /** Shard ids are given out in order. */
+  /** Checks that revisions of a name never restart. Shard ids are given out in order. */
   #checkRevisionsOfNames(): void {
     const shardsByTable = new Map<string, [shardId: number, shard: ShardHistory][]>();
     for (const [name, shard] of this.#shards) {
@@ -296,7 +302,10 @@ export class History {
     operations.push({ effect, invokedAt: invocation.at, returnedAt: ++this.#now });
   }
 
-  /** Each view shows, for each key, the last acknowledged write up to its revision, or an unanswered one after it. */
+  /**
+   * Checks that each view shows, for each key, the last acknowledged write up to its revision, or an unanswered one
+   * after it.
+   */
   #checkViews(name: string, shard: ShardHistory, unanswered: readonly KeyEffect[]): void {
     for (const writes of shard.writes.values()) writes.sort((a, b) => a.revision - b.revision);
     const valueByWrite = new Map<string, string>();
@@ -337,7 +346,7 @@ export class History {
             `${where()}: create ${record.createRevision}, version ${record.version}, ` +
             `and it was created at ${expected?.createRevision} and written ${expected?.version} times since`,
         );
-        // What came with a restore has revisions up to that of its end.
+        // Restored keys have revisions up to that of the restore's end.
         const isOfBase = base !== undefined && record.modRevision <= base.revision;
         const isLast = isOfBase ? last?.revision === base.revision : record.modRevision === last?.revision;
         check(
@@ -370,7 +379,7 @@ export class History {
   }
 }
 
-/** Terms and times never go back along a log (A7); entries without a command have no time. */
+/** Checks that terms and times never go back along a log (A7); entries without a command have no time. */
 function checkArchive(name: string, { archived }: ShardHistory): void {
   let before = { term: 0, timeMs: 0 };
   for (const [index, entry] of [...archived].sort(([a], [b]) => a - b)) {
@@ -386,8 +395,8 @@ function checkArchive(name: string, { archived }: ShardHistory): void {
 }
 
 /**
- * When the key of a record was created, and how often it was written since, by the acknowledged writes up to a revision.
- * Undefined: it was there before the first of them, or none of them wrote it.
+ * Returns, by the acknowledged writes up to a revision, when the key of a record was created and how often it was
+ * written since. Undefined when the key was there before the first of them, or none of them wrote it.
  */
 function originOf(
   { writes, base }: ShardHistory,
@@ -404,13 +413,13 @@ function originOf(
   return base === undefined ? origin : undefined;
 }
 
-/** A key as a write of what the shard began with. */
+/** Returns the shard's initial content of a key in the form of a write. */
 function baseWrite(base: Base | undefined, key: string): Write | undefined {
   if (base === undefined) return undefined;
   return { revision: base.revision, value: base.values.get(key), isAnew: false };
 }
 
-/** What a register of the shard held before anything was asked of it. */
+/** Returns the initial content of a register in the form of an operation. */
 function beginningOf({ base }: ShardHistory, key: string): RegisterOperation[] {
   if (base === undefined) return [];
   const effect: RegisterEffect = { kind: 'write', value: base.values.get(key) };

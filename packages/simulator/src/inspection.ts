@@ -1,39 +1,51 @@
 import type { Replica } from '@coxswain/node';
 import type { Entry, NodeId, Role } from '@coxswain/raft';
 
-/** One group of a node as it is now. A live view: its getters read the group, so that looking costs little. */
+/**
+ * The present state of one group of a node. It is a live view: its getters read the group, so that looking costs
+ * little.
+ */
 export interface GroupInspection {
   readonly group: number;
-  /** Another object after the core was started anew: what was only in memory may have gone back then. */
+  /**
+   * Identifies the life of the core: another object after the core was started again, when state that was only in
+   * memory may have gone back.
+   */
   readonly life: object;
   /**
-   * The core has taken in more than the wal was given, because the turn has not come yet or the disk is full.
-   * Nobody can have heard of that yet.
+   * True when the core has taken in more than the wal was given, because the turn has not come yet or the disk is full.
+   * Nobody can have heard of that state yet.
    */
   readonly isBetweenTurns: boolean;
   readonly term: number;
   readonly role: Role;
-  /** Those whose entries and votes count. Over wolf.raft one that has not caught up votes in everyone's eyes but its own. */
+  /**
+   * The members whose entries and votes count. Over wolf.raft, one that has not caught up votes in the eyes of all but
+   * itself.
+   */
   readonly voters: readonly NodeId[];
-  /** This node votes, as it says itself. */
+  /** True when this node counts itself as a voter. */
   readonly isVoter: boolean;
-  /** One past the truncation point of the log. */
+  /** The first index of the log: one past its truncation point. */
   readonly firstIndex: number;
-  /** Of what was given to the wal, whether it is durable or not. */
+  /** The last index that was given to the wal, durable or not. */
   readonly lastIndex: number;
   /** The last index that the local wal holds durably (D1, D2). */
   readonly durableIndex: number;
   readonly commitIndex: number;
   readonly appliedIndex: number;
-  /** Undefined outside [firstIndex, lastIndex]. */
+  /** Returns the entry at `index`; undefined outside [firstIndex, lastIndex]. */
   entry(index: number): Entry | undefined;
-  /** Defined for `firstIndex - 1 <= index <= lastIndex`. */
+  /** Returns the term at `index`; defined for `firstIndex - 1 <= index <= lastIndex`. */
   termAt(index: number): number | undefined;
-  /** Hex, of exactly what `appliedIndex` covers (A6); undefined while the state is ahead of it, or being rebuilt. */
+  /**
+   * The hash of exactly the content at `appliedIndex`, in hex (A6); undefined while the state is ahead of it, or being
+   * rebuilt.
+   */
   readonly contentHash: string | undefined;
 }
 
-/** Looks into a replica of a real node. */
+/** Inspects a replica of a real node. */
 class ReplicaInspection implements GroupInspection {
   readonly #replica: Replica;
 
@@ -95,11 +107,11 @@ class ReplicaInspection implements GroupInspection {
   }
 }
 
-/** Looks into the replicas of real nodes, each time by the same view of each. */
+/** Inspects the replicas of real nodes, with one view for each replica. */
 export class Inspections {
   readonly #known = new WeakMap<Replica, GroupInspection>();
 
-  /** Of a node's groups, in their order, without those that are closed. */
+  /** Returns the views of a node's groups in their order, without those that are closed. */
   of(groups: Iterable<Replica>): GroupInspection[] {
     const found: GroupInspection[] = [];
     for (const replica of groups) {

@@ -5,7 +5,7 @@ import { check } from './violation.js';
 
 type GroupId = number;
 
-/** A log entry by what identifies it: equal terms at an index mean equal content (§5.3). */
+/** A log entry by its identity: equal terms at an index mean equal content (§5.3). */
 interface KnownEntry {
   readonly previousTerm: number | undefined;
   readonly digest: number;
@@ -14,43 +14,45 @@ interface KnownEntry {
 interface CommittedEntry {
   readonly term: number;
   readonly digest: number;
-  /** The term of the node that showed first that it is committed. */
+  /** The term of the node that first showed that the entry is committed. */
   readonly knownInTerm: number;
 }
 
-/** What one replica showed when it was last looked at. */
+/** The state of one replica at the last observation. */
 class Replica {
   life: object | undefined;
   term = 0;
   commitIndex = 0;
   appliedIndex = 0;
-  /** The applied index of which its content hash was compared: that is not known at once while keys are swept (A4). */
+  /** The applied index at which the content hash was compared: the hash is unknown while keys are swept (A4). */
   hashedIndex = 0;
   durableIndex = 0;
   lastIndex = 0;
   firstIndex = 1;
   isLeader = false;
-  /** The node has dropped its replica: by then every member knew that nobody asks the group for anything (T2). */
+  /**
+   * True when the node has dropped its replica: by then every member knew that nobody asks the group for anything (T2).
+   */
   isDropped = false;
-  /** Terms of the log by index, from `firstIndex - 1` on; what the replica would have if it died now. */
+  /** Terms of the log by index, from `firstIndex - 1` on; a replica that died now would have these. */
   readonly terms = new Map<number, number>();
   /**
-   * What it held on disks that it lost. Over wolf.raft that counts until it votes again: as long as it does not, nobody
-   * who lacks it is elected with its help (T4).
+   * The states of earlier disks that the replica lost. Over wolf.raft they count until it votes again: as long as it
+   * does not, it helps to elect nobody who lacks their entries (T4).
    */
   readonly lost: Replica[] = [];
 
-  /** It holds the entry durably, or has compacted it. */
+  /** Whether the replica holds the entry durably, or has compacted it. */
   holds(index: number, term: number): boolean {
     if (this.isDropped || index < this.firstIndex) return true;
     return index <= this.durableIndex && this.terms.get(index) === term;
   }
 }
 
-/** What the whole cluster did in one group so far. */
+/** The history of the whole cluster in one group. */
 class Group {
   readonly leaderByTerm = new Map<number, NodeId>();
-  /** By index and term. */
+  /** Entries by index and term. */
   readonly entries = new Map<string, KnownEntry>();
   readonly committed = new Map<number, CommittedEntry>();
   committedUpTo = 0;
@@ -60,20 +62,21 @@ class Group {
 }
 
 /**
- * The safety properties of Raft (figure 3 of the paper) and ours, checked on every node after each of its
- * events. It looks only at what changed since the last time, so that an event that changes nothing costs a
- * few comparisons.
+ * Checks the safety properties of Raft (figure 3 of the paper) and our own, on every node after each of its events. It
+ * looks only at changes since the last time, so that an event that changes nothing costs a few comparisons.
  */
 export class Invariants {
   readonly #groups = new Map<GroupId, Group>();
-  /** Whom each member of a group elected, by member and term; of those that were seen voting. */
+  /** By group, then by member and term, the candidate that each member elected, for members that were seen voting. */
   readonly #votes = new Map<GroupId, Map<string, NodeId>>();
-  /** What each node hosts, in its present life. */
+  /** The groups that each node hosts in its present life. */
   readonly #hosted = new Map<NodeId, readonly GroupId[]>();
-  /** Hears of each entry when it is first seen, and who appended it; undefined: not seen yet. */
+  /**
+   * Called for each entry when it is first seen, with the node that appended it; undefined when that node was not seen.
+   */
   onEntry: (leader: NodeId | undefined, group: GroupId, entry: Entry) => void = () => undefined;
 
-  /** After an event of `node`. */
+  /** Checks a node after one of its events. */
   observe(node: NodeId, groups: readonly GroupInspection[]): void {
     for (const now of groups) {
       if (now.isBetweenTurns) this.#observeDurable(node, now);
@@ -87,8 +90,8 @@ export class Invariants {
   }
 
   /**
-   * The process of `node` has died: what it held in memory alone is gone, and may be less when it comes back.
-   * What its wal held durably stays.
+   * Records that the process of `node` has died: state that was only in memory is gone, and may be less when it comes
+   * back. State that its wal held durably stays.
    */
   nodeDied(node: NodeId): void {
     this.#hosted.delete(node);
@@ -102,7 +105,7 @@ export class Invariants {
     }
   }
 
-  /** The disks of `node`, which does not run, are empty now. */
+  /** Records that the disks of `node`, which does not run, are empty now. */
   diskLost(node: NodeId): void {
     for (const { replicas } of this.#groups.values()) {
       const replica = replicas.get(node);
@@ -110,7 +113,7 @@ export class Invariants {
     }
   }
 
-  /** A vote of `node` has left it: it has one in a term, whatever became of its disk meanwhile (D1, T4). */
+  /** Records a vote that has left `node`: it has one vote in a term, even if its disk is lost meanwhile (D1, T4). */
   voted(node: NodeId, groupId: GroupId, term: bigint, candidate: NodeId): void {
     const votes = this.#votes.get(groupId) ?? new Map<string, NodeId>();
     this.#votes.set(groupId, votes);
@@ -124,7 +127,10 @@ export class Invariants {
     );
   }
 
-  /** What the wal was given before is acknowledged when it is durable, also while a full disk keeps the next turn off. */
+  /**
+   * Updates the durable index between turns: entries that the wal was given before are acknowledged when durable, even
+   * while a full disk delays the next turn.
+   */
   #observeDurable(node: NodeId, now: GroupInspection): void {
     const seen = this.#groups.get(now.group)?.replicas.get(node);
     if (seen === undefined || seen.life !== now.life) return;
@@ -149,7 +155,7 @@ export class Invariants {
       seen = new Replica();
       group.replicas.set(node, seen);
     }
-    // Its log begins with nothing again.
+    // The replica's log begins with nothing again.
     if (now.firstIndex < seen.firstIndex) {
       seen = beginAnew(seen);
       group.replicas.set(node, seen);
@@ -228,7 +234,7 @@ export class Invariants {
     seen.isLeader = now.role === 'leader';
   }
 
-  /** Log matching: equal index and term mean equal entries, and equal logs before them. */
+  /** Checks log matching: equal index and term mean equal entries, and equal logs before them. */
   #observeLog(group: Group, node: NodeId, seen: Replica, now: GroupInspection): void {
     const { firstIndex, lastIndex } = now;
     // Everything up to the last index at which the terms still agree was checked before.
@@ -240,7 +246,8 @@ export class Invariants {
       seen.terms.delete(index);
     }
     if (firstIndex > seen.firstIndex) {
-      // Over the keys and not the indices: a shard that took over a name begins a billion further on (T1).
+      // This goes over the keys and not the indices, since a shard that took over a name begins a billion further on
+      // (T1).
       for (const index of seen.terms.keys()) if (index < firstIndex - 1) seen.terms.delete(index);
     }
     const baseTerm = now.termAt(firstIndex - 1);
@@ -276,7 +283,7 @@ export class Invariants {
     }
   }
 
-  /** One leader per term, and it has every entry that was committed before. */
+  /** Checks that a term has one leader, and that the leader has every entry that was committed before. */
   #observeLeader(group: Group, node: NodeId, now: GroupInspection): void {
     const elected = group.leaderByTerm.get(now.term);
     check(
@@ -299,7 +306,7 @@ export class Invariants {
     }
   }
 
-  /** What is committed never changes, is the same for everyone, and is on a quorum. */
+  /** Checks that a committed entry never changes, is the same on every node, and is on a quorum. */
   #observeCommitted(group: Group, node: NodeId, seen: Replica, now: GroupInspection): void {
     const from = Math.max(seen.commitIndex + 1, now.firstIndex);
     for (let index = from; index <= now.commitIndex; index++) {
@@ -323,7 +330,7 @@ export class Invariants {
     }
   }
 
-  /** Counts the replicas, dead ones included, that hold the committed entry durably or have compacted it. */
+  /** Checks that a quorum of replicas, dead ones included, holds the committed entry durably or has compacted it. */
   #checkOnQuorum(group: Group, now: GroupInspection, index: number): void {
     const committed = group.committed.get(index);
     if (committed === undefined || group.voters.length === 0) return;
@@ -341,7 +348,7 @@ export class Invariants {
     );
   }
 
-  /** Replicas that applied the same entries hold the same content (A1, A6). */
+  /** Checks that replicas which applied the same entries hold the same content (A1, A6). */
   #observeApplied(group: Group, node: NodeId, seen: Replica, now: GroupInspection): void {
     const hash = now.contentHash;
     if (hash === undefined) return;
@@ -356,14 +363,14 @@ export class Invariants {
   }
 }
 
-/** A replica with an empty log in the place of one that may have acknowledged entries. */
+/** Makes a replica with an empty log in the place of one that may have acknowledged entries. */
 function beginAnew(before: Replica): Replica {
   const replica = new Replica();
   replica.lost.push(...before.lost, before);
   return replica;
 }
 
-/** What is not on the disk may go back when the core starts anew. */
+/** Forgets state that is not on the disk and may go back when the core starts again. */
 function forgetMemory(replica: Replica): void {
   replica.term = 0;
   replica.commitIndex = 0;

@@ -1,30 +1,30 @@
-/** A register's content; undefined: the key does not exist. */
+/** A register's content; undefined when the key does not exist. */
 export type RegisterValue = string | undefined;
 
-/** What one operation did to one register, as its client saw it. */
+/** The effect of one operation on one register, as its client saw it. */
 export type RegisterEffect =
   | { readonly kind: 'read'; readonly observed: RegisterValue }
-  /** `previous` only where the client was told what the write replaced. */
+  /** `previous` is set only when the client learnt which value the write replaced. */
   | { readonly kind: 'write'; readonly value: RegisterValue; readonly previous?: { value: RegisterValue } }
   | {
       readonly kind: 'compareAndSet';
       readonly expected: RegisterValue;
       readonly value: RegisterValue;
-      /** Undefined: the client does not know. */
+      /** True when the write happened; undefined when the client does not know. */
       readonly succeeded: boolean | undefined;
     };
 
 export interface RegisterOperation {
   readonly effect: RegisterEffect;
-  /** When the client asked and was answered. Only their order matters. */
+  /** The times of the call and of its answer. Only their order matters. */
   readonly invokedAt: number;
-  /** Infinity: never answered; the operation may take effect at any later time, or never. */
+  /** Infinity when the operation was never answered: it may take effect at any later time, or never. */
   readonly returnedAt: number;
 }
 
 export type LinearizabilityVerdict = 'linearizable' | 'violated' | 'undecided';
 
-/** What the register holds afterwards, or `impossible` when the client cannot have seen what it saw. */
+/** Returns the register's content after the operation, or `impossible` when the client cannot have seen that result. */
 function apply(state: RegisterValue, effect: RegisterEffect): { state: RegisterValue } | 'impossible' {
   switch (effect.kind) {
     case 'read':
@@ -52,27 +52,27 @@ function sees(effect: RegisterEffect, value: RegisterValue): boolean {
   }
 }
 
-/** A state of the search: which operations have taken effect, and what the register holds then. */
+/** A state of the search: the operations that have taken effect, and the register's content after them. */
 interface Frame {
-  /** Every answered operation below this has taken effect. */
+  /** Every answered operation below this index has taken effect. */
   readonly low: number;
-  /** Those above `low` that have too, ascending. */
+  /** The indices above `low` of other answered operations that have taken effect, ascending. */
   readonly ahead: readonly number[];
-  /** Unanswered operations that have taken effect, ascending. */
+  /** The unanswered operations that have taken effect, ascending. */
   readonly used: readonly number[];
   readonly value: RegisterValue;
-  /** Successors that were not tried yet, last one first. */
+  /** Successors that were not tried yet, the last one first. */
   readonly untried: Frame[];
 }
 
 /**
- * Is there an order of the operations that a register would have allowed, in which no operation comes before
- * one that had returned when it was invoked (Herlihy and Wing 1990)? A depth-first search over such orders
- * (Wing and Gong 1993) that never visits the same set of finished operations with the same value twice
- * (Lowe 2017). Linearizability is local, so histories are checked one key at a time.
+ * Searches for an order of the operations that a register would have allowed, in which no operation comes before one
+ * that had returned when it was invoked (Herlihy and Wing 1990). It is a depth-first search over such orders (Wing and
+ * Gong 1993) that never visits the same set of finished operations with the same value twice (Lowe 2017).
+ * Linearizability is local, so histories are checked one key at a time.
  *
- * Answered operations are tried before unanswered ones: most of the latter never happened, and each one that
- * is tried early doubles the search. Gives `undecided` after `statesMax` states.
+ * It tries answered operations before unanswered ones: most of the latter never happened, and each one that is tried
+ * early doubles the search. Returns `undecided` after `statesMax` states.
  */
 export function checkLinearizable(
   operations: readonly RegisterOperation[],
@@ -80,7 +80,7 @@ export function checkLinearizable(
 ): LinearizabilityVerdict {
   const byInvocation = [...operations].sort((a, b) => a.invokedAt - b.invokedAt);
   const answered = byInvocation.filter((operation) => operation.returnedAt !== Number.POSITIVE_INFINITY);
-  // A read without an answer says nothing.
+  // A read without an answer gives no information.
   const unanswered = byInvocation.filter(
     (operation) => operation.returnedAt === Number.POSITIVE_INFINITY && operation.effect.kind !== 'read',
   );
@@ -108,11 +108,11 @@ export function checkLinearizable(
       const next = apply(value, effect);
       // One that changes nothing need not have happened.
       if (next === 'impossible' || next.state === value) continue;
-      // Of those with the same effect the oldest stands for all: from now on they are interchangeable.
+      // Of those with the same effect the oldest stands for all, since from now on they are interchangeable.
       const description = JSON.stringify(effect);
       if (tried.has(description)) continue;
       tried.add(description);
-      // What nobody sees before it is overwritten need not have happened either.
+      // A value that is overwritten unseen need not have been written either.
       const isSeen =
         possible.some((j) => sees(answered[j]!.effect, next.state)) ||
         unanswered.some((other, j) => j !== i && !used.includes(j) && sees(other.effect, next.state));

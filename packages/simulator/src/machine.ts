@@ -13,9 +13,9 @@ import { type DiskOptions, SimulatedWalDisk } from './wal-disk.js';
 export interface MachineOptions {
   readonly disk: DiskOptions;
   readonly stores: StoreOptions;
-  /** Clocks run fast or slow by up to this share. */
+  /** The greatest share by which clocks run fast or slow. */
   readonly clockDriftMax: number;
-  /** Wall clocks are wrong by up to this much. */
+  /** The greatest error of wall clocks, in milliseconds. */
   readonly clockOffsetMsMax: number;
 }
 
@@ -26,7 +26,7 @@ export interface DiskCopy {
   readonly files: ReadonlyMap<string, Buffer>;
 }
 
-/** What a node runs on, and what is left of it when the process dies: the disks and the clock. */
+/** The parts of a machine that outlive a process: the disks and the clock. */
 export class Machine {
   readonly clock: SimulatedClock;
   readonly walDisk: SimulatedWalDisk;
@@ -36,7 +36,7 @@ export class Machine {
   readonly #loop: EventLoop;
   readonly #network: SimulatedNetwork;
   readonly #random: SeededRandom;
-  /** What the node is called in the trace. */
+  /** The node's name in the trace. */
   readonly #label: string;
 
   constructor(
@@ -62,7 +62,7 @@ export class Machine {
     this.files = new SimulatedFiles(loop, random.fork('files'));
   }
 
-  /** Everything that a node started in `process` touches of the world. */
+  /** Returns the environment through which a node in `process` acts on the simulated world. */
   environment(process: SimulatedProcess, fatal: Environment['fatal']): Environment {
     const log: Log = (level, message, fields) => {
       const details = fields === undefined ? '' : ` ${JSON.stringify(fields)}`;
@@ -83,19 +83,19 @@ export class Machine {
     };
   }
 
-  /** From now on the node answers the calls of wolf.raft. */
+  /** Lets the node answer the calls of wolf.raft from now on. */
   serveWolf(process: SimulatedProcess, wolf: Wolf): void {
     this.#network.wolf.serve(this.node, process, wolf);
   }
 
-  /** The process was killed: what it had written stays. */
+  /** Handles the death of the process: everything that it had written stays. */
   processDied(): void {
     this.stores.processDied();
   }
 
   /**
-   * What this machine's node keeps durably of the newest start of `member` that took part. One that only introduced
-   * itself counted for nothing, so nothing is lost without it.
+   * Returns the newest start of `member` that took part, as this machine's node keeps it durably. A start that only
+   * introduced itself counted for nothing, so nothing is lost without it.
    */
   startOf(member: NodeId): { number: number; position: number } | undefined {
     const content = this.files.copy().get('peers.json');
@@ -110,19 +110,19 @@ export class Machine {
     return { wal: this.walDisk.copy(), stores: this.stores.copy(), files: this.files.copy() };
   }
 
-  /** The disks hold an earlier state again. No process may be alive. */
+  /** Puts an earlier state of the disks back. No process may be alive. */
   putBack(copy: DiskCopy): void {
     this.walDisk.putBack(copy.wal);
     this.stores.putBack(copy.stores);
     this.files.putBack(copy.files);
   }
 
-  /** Somebody empties the data directory. No process may be alive. */
+  /** Empties the data directory. No process may be alive. */
   wipe(): void {
     this.putBack({ wal: new Map(), stores: new Map(), files: new Map() });
   }
 
-  /** The machine lost power: what was not synced may be gone. */
+  /** Simulates a loss of power: data that was not synced may be gone. */
   losePower(): void {
     this.walDisk.losePower();
     this.stores.losePower();

@@ -3,12 +3,12 @@ import { simulatePair } from './pair-simulation.js';
 import { simulate } from './simulation.js';
 import { type Scenario, withFault } from './swarm.js';
 
-/** Of so many seeds one has a follower cluster beside its cluster. */
+/** One of this many seeds has a follower cluster beside its cluster. */
 const PAIR_EVERY = 5;
 
 const USAGE = 'usage: npm run simulate -- [--seed N] [--steps N] [--seeds N] [--fault KIND] [--log]';
 
-/** Runs seeds one after the other; the exit code is 1 as soon as one shows a violation. */
+/** Runs seeds one after the other. The exit code is 1 as soon as one shows a violation, and 2 for wrong usage. */
 async function main(): Promise<number> {
   let options: Options;
   try {

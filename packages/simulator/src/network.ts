@@ -9,20 +9,20 @@ import { WolfNetwork } from './wolf-network.js';
 
 export interface NetworkOptions {
   readonly delayMinUs: number;
-  /** Mean of what is added to the least delay. */
+  /** The mean of the time that is added to the least delay. */
   readonly delayMeanUs: number;
-  /** Mean time until the end of a broken connection is noticed. */
+  /** The mean time until the end of a broken connection is noticed. */
   readonly detectMeanUs: number;
   readonly redialMeanUs: number;
-  /** A connection on which nothing came back for so long is dialled again. */
+  /** The time without an answer after which a connection is dialled again. */
   readonly silenceUs: number;
   /** When a link is blocked: the probability that its connections break instead of only stalling. */
   readonly breakWhenBlockedProbability: number;
-  /** When a connection holds this much that was not delivered yet, it takes no more. */
+  /** When a connection holds this much that was not delivered yet, it accepts no more. */
   readonly backlogBytesMax: number;
   /**
-   * Per frame. TCP does none of this, but Raft must bear all of it, and a redialled connection overtakes what
-   * the old one still holds.
+   * Probabilities per frame. TCP has none of these faults, but Raft must bear all of them, and a redialled connection
+   * overtakes frames of the old one.
    */
   readonly dropProbability: number;
   readonly duplicateProbability: number;
@@ -31,13 +31,13 @@ export interface NetworkOptions {
   readonly bulkBreakProbability: number;
 }
 
-/** A bulk stream is given up after as many silences: nothing takes its place. */
+/** A bulk stream is given up after this many times `silenceUs`, since nothing replaces it. */
 const SILENCES_OF_BULK = 10;
 
 /** One direction between two machines. */
 class Link {
   isBlocked = false;
-  /** Nothing is delivered before this time. */
+  /** The time before which nothing is delivered. */
   cloggedUntilUs = 0;
 }
 
@@ -57,14 +57,14 @@ interface Flight {
   readonly dueUs: number;
 }
 
-/** A stream of frames from one process to another, in order while it holds. */
+/** A stream of frames from one process to another, in order as long as it holds. */
 class Connection {
   readonly flights: Flight[] = [];
   backlogBytes = 0;
   isBroken = false;
-  /** What is sent on it is lost without a word. */
+  /** True when frames sent on the connection are silently lost. */
   isFrozen = false;
-  /** Its dialler hears nothing on it any more. */
+  /** True when the side that dialled hears nothing on the connection any more. */
   isSilent = false;
   isPumping = false;
   lastDueUs = 0;
@@ -76,16 +76,16 @@ class Connection {
 }
 
 /**
- * The network between the machines. A connection is like TCP's: frames in order, whole, at most once, until
- * it breaks; then what was in flight is lost from some frame on. A blocked link holds frames back (TCP would
- * send them again) until it is unblocked or the connection breaks.
+ * The network between the machines. A connection behaves like TCP: frames come in order, whole, at most once, until it
+ * breaks; then the frames in flight are lost from some frame on. A blocked link holds frames back (TCP would send them
+ * again) until it is unblocked or the connection breaks.
  */
 export class SimulatedNetwork {
   readonly #endpoints = new Map<NodeId, Endpoint>();
   readonly #links = new Map<number, Link>();
   readonly #connections = new Set<Connection>();
   readonly #bulkStreams = new Set<BulkStream>();
-  /** Frames delivered so far. */
+  /** The number of frames delivered so far. */
   framesDelivered = 0;
 
   /** The calls of wolf.raft between the same machines. */
@@ -106,7 +106,7 @@ export class SimulatedNetwork {
     return this.#currentOptions;
   }
 
-  /** From now on frames of a connection arrive in order, and once. */
+  /** Ends the faults of frames: from now on those of a connection arrive in order, and once. */
   becomeReliable(): void {
     this.#currentOptions = {
       ...this.options,
@@ -117,7 +117,7 @@ export class SimulatedNetwork {
     };
   }
 
-  /** The transport of one life of `node`. */
+  /** Returns the transport of one life of `node`. */
   transport(node: NodeId, process: SimulatedProcess): PeerTransport {
     let endpoint: Endpoint | undefined;
     return {
@@ -144,7 +144,7 @@ export class SimulatedNetwork {
     };
   }
 
-  /** Nothing gets from one machine to the other any more; the way back is not touched. */
+  /** Blocks the way from one machine to the other; the way back is not affected. */
   block(from: NodeId, to: NodeId): void {
     const link = this.#link(from, to);
     if (link.isBlocked) return;
@@ -174,11 +174,12 @@ export class SimulatedNetwork {
   /** Holds everything on the link for a while, then delivers it at once. */
   clog(from: NodeId, to: NodeId, durationUs: number): void {
     const link = this.#link(from, to);
-    // Whole microseconds, as events come: a fraction would never be reached, and time would stand still.
+    // Rounded up to whole microseconds, the unit of events: a fraction would never be reached, and time would stand
+    // still.
     link.cloggedUntilUs = Math.max(link.cloggedUntilUs, this.#loop.nowUs + Math.ceil(durationUs));
   }
 
-  /** Every link works again. */
+  /** Makes every link work again. */
   heal(): void {
     for (const link of this.#links.values()) {
       link.isBlocked = false;
@@ -188,9 +189,9 @@ export class SimulatedNetwork {
   }
 
   /**
-   * Loses without a word what one machine sends to the other on the connections that they have, for good; new ones work.
-   * So does a middlebox that forgets flows. Both ways of a connection are one flow: its dialler misses either its own
-   * frames' acknowledgements or the frames of those.
+   * Silently loses everything that one machine sends to the other on their existing connections, for good; new
+   * connections work. A middlebox that forgets flows does the same. Both directions of a connection are one flow: the
+   * side that dialled misses either the acknowledgements of its own frames or the frames of those.
    */
   freeze(from: NodeId, to: NodeId): void {
     const [link, back] = [this.#link(from, to), this.#link(to, from)];
@@ -211,7 +212,7 @@ export class SimulatedNetwork {
     }
   }
 
-  /** As the real transport: the silent connection stays in use until a new one is up. */
+  /** Replaces a silent connection, as the real transport does: it stays in use until a new one is up. */
   replaceSilent(connection: Connection): void {
     const { from, to } = connection;
     if (connection.isBroken || from.isClosed) return;
@@ -282,7 +283,7 @@ export class SimulatedNetwork {
     return true;
   }
 
-  /** Outside the order of its connection. */
+  /** Sends a frame outside the order of its connection. */
   #sendAlone(connection: Connection, frame: Buffer): void {
     const delayUs = this.#delayUs() + this.#random.exponential(this.options.delayMeanUs * 10);
     this.#loop.schedule(delayUs, EventKind.Network, connection.to.process, () => {
@@ -357,13 +358,13 @@ export class SimulatedNetwork {
     });
   }
 
-  /** The process is gone, or listens no more. */
+  /** Removes an endpoint whose process is gone, or has stopped listening. */
   #leave(endpoint: Endpoint): void {
     endpoint.isClosed = true;
     if (this.#endpoints.get(endpoint.node) === endpoint) this.#endpoints.delete(endpoint.node);
     for (const connection of this.#connections) {
       if (connection.to === endpoint) this.#break(connection);
-      // What a dead process had sent may still arrive, even after its next life has connected.
+      // Frames of a dead process may still arrive, even after its next life has connected.
       else if (connection.from === endpoint && this.#random.chance(0.5)) this.#break(connection);
     }
     for (const stream of this.#bulkStreams) {
@@ -381,12 +382,12 @@ export class SimulatedNetwork {
     return link;
   }
 
-  /** One delay of a frame, without what links add. */
+  /** Draws the delay of one frame, without the delays of links. */
   delayUs(): number {
     return this.#delayUs();
   }
 
-  /** How the way from one machine to another is now. */
+  /** Returns the state of the way from one machine to another. */
   wayOf(from: NodeId, to: NodeId): { readonly isBlocked: boolean; readonly cloggedUntilUs: number } {
     return this.#link(from, to);
   }

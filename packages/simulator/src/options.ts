@@ -2,20 +2,24 @@ import { parseArgs } from 'node:util';
 import type { FaultKind } from './faults.js';
 import { faultKinds } from './swarm.js';
 
-/** 100 seeds of this length fit into a CI run on one core. */
+/** The events of a run by default: 100 seeds of this length fit into a CI run on one core. */
 const STEPS_DEFAULT = 60_000;
 
-/** What the command is to run. */
+/** The parsed arguments of the command. */
 export interface Options {
   readonly seed: number;
   readonly steps: number;
   readonly seeds: number;
-  /** Strikes as often as all others together, on single clusters. */
+  /** The fault that strikes as often as all others together, on single clusters. */
   readonly fault: FaultKind | undefined;
   readonly log: boolean;
 }
 
-/** @throws Error that says which argument is wrong */
+/**
+ * Parses the arguments of the command.
+ *
+ * @throws Error that says which argument is wrong
+ */
 export function readArguments(args: readonly string[]): Options {
   const { values } = parseArgs({
     args: [...args],

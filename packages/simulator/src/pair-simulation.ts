@@ -30,11 +30,14 @@ import { MAIN_TABLE, type OperationKind, type Server, Workload } from './workloa
 
 const PROGRESS_BOUND_US = 120_000_000;
 const CONVERGENCE_BOUND_US = 240_000_000;
-/** Processes of the follower cluster have ids above. */
+/** Processes of the follower cluster have ids above this number. */
 const FIRST_FOLLOWER_LIFE = 30_000;
-/** That of the stock follower. */
+/** The process id of the stock follower. */
 const STOCK_LIFE = 29_999;
-/** Clients of a follower cluster write through it; what they read there is no linearizable history. */
+/**
+ * The operations that clients of a follower cluster send: writes through it. Their reads there would not be a
+ * linearizable history.
+ */
 const forwardedKinds: readonly OperationKind[] = [
   'put',
   'putPrevious',
@@ -47,14 +50,14 @@ const forwardedKinds: readonly OperationKind[] = [
 ];
 
 export interface PairResult extends Omit<SimulationResult, 'wipedDisks' | 'damagedDisks'> {
-  /** States of the follower cluster that were compared with the leader cluster's. */
+  /** The number of states of the follower cluster that were compared with the leader cluster's. */
   readonly compared: number;
   readonly snapshotsTaken: number;
 }
 
 /**
- * Runs one seed with a leader cluster and a follower cluster of the real code, and the way between them as one more
- * network: first faults on all three while clients write through both clusters, then healing, progress, equality.
+ * Runs one seed with a leader cluster and a follower cluster of the real code, and a network between them: first faults
+ * on all three while clients write through both clusters, then healing, progress, equality.
  */
 export async function simulatePair(options: SimulationOptions): Promise<PairResult> {
   const simulation = new PairSimulation(options);
@@ -240,7 +243,10 @@ class PairSimulation {
     this.#history.check();
   }
 
-  /** What the stock follower has made of the leader cluster's commands and snapshots is what they did there (R3). */
+  /**
+   * Checks that the stock follower has made of the leader cluster's commands and snapshots the same content as the
+   * leader cluster (R3).
+   */
   async #compareWithStock(failure: () => { error: unknown } | undefined): Promise<void> {
     const [leader] = this.#leader.cluster.nodes();
     const tables = () => leader!.node.reports.status().tables;
@@ -316,7 +322,7 @@ class PairSimulation {
     else this.#comparison.observeFollower(here.node);
   }
 
-  /** The way between the clusters is blocked now and then, and an operator has a table taken anew. */
+  /** Blocks the way between the clusters now and then, and resets a table as an operator would. */
   #disturb(): void {
     this.#after(this.#random.exponential(4_000_000), () => {
       if (this.#random.chance(0.7)) {
@@ -380,7 +386,7 @@ class PairSimulation {
     });
   }
 
-  /** Every table of the leader cluster is on every node of both, at one index and with one hash. */
+  /** Whether every table of the leader cluster is on every node of both, at one index and with one hash. */
   #isEqual(): boolean {
     const leaders = this.#leader.cluster.nodes();
     const followers = this.#follower.cluster.nodes();
@@ -397,12 +403,12 @@ class PairSimulation {
       const tables = node.reports
         .status()
         .tables.map(({ name, leaderIndex, contentHash }) => `${name} ${leaderIndex} ${contentHash}`);
-      // One that the leader cluster has no more is kept for five minutes and more (R4).
+      // A table that the leader cluster no longer has is kept for at least five minutes (R4).
       return expected.every((table) => tables.includes(table));
     });
   }
 
-  /** Some may still have been leaving when everything was healed, and one alone is no quorum. */
+  /** Starts nodes that are down: some were still leaving when everything was healed, and one alone is no quorum. */
   #startStopped(): void {
     for (const { cluster } of [this.#leader, this.#follower])
       for (const id of cluster.ids) if (!cluster.isUp(id)) cluster.start(id);
@@ -426,7 +432,7 @@ class PairSimulation {
   }
 }
 
-/** Not too many nodes, and logs short enough that a follower cluster needs snapshots. */
+/** Limits the number of nodes, and shortens logs so that a follower cluster needs snapshots. */
 function small(scenario: Scenario, random: SeededRandom): Scenario {
   const nodes = scenario.nodes.slice(0, 3);
   const members = new Map(nodes.map((id) => [id, `node-${id}:5012`]));
@@ -440,19 +446,19 @@ function small(scenario: Scenario, random: SeededRandom): Scenario {
       initialMembers: members,
       snapshotEntries,
       compactionOverheadEntries: random.integer(1, snapshotEntries),
-      // What a follower cluster packs must find room.
+      // The packed entries of a follower cluster must find room.
       proposalsPendingMax: 16_384,
     }),
   };
 }
 
-/** A client's command as a request to a follower cluster, and its answer as that of a node. */
+/** Sends a client's command as a request to a follower cluster, and returns its answer in the form of a node's. */
 function forwarding(writes: ForwardedWrites): KvApi['propose'] {
   return async (_name, command, call): Promise<Proposed> => {
     try {
       return await send(writes, command, call);
     } catch (error) {
-      // It has happened, and what it answered is not known.
+      // The write has happened, but its answer is unknown.
       const hasHappened = error instanceof ApiError && error.code === 'appliedByLeaderOnly';
       throw hasHappened ? errors.outcomeUnknown() : error;
     }

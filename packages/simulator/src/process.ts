@@ -1,8 +1,8 @@
 import type { EventLoop, Owner, Scheduled } from './event-loop.js';
 
 /**
- * One life of a node: from its start until it is killed. What it had in memory is gone with it, because
- * nothing runs in its name any more: its timers, its answers from disks and peers never come.
+ * One life of a node, from its start until it is killed. Its memory is gone after that, because nothing runs in its
+ * name any more: its timers and its answers from disks and peers never come.
  */
 export class SimulatedProcess implements Owner {
   #isAlive = true;
@@ -14,7 +14,7 @@ export class SimulatedProcess implements Owner {
 
   constructor(
     loop: EventLoop,
-    /** Unique among all lives of all nodes of a run. */
+    /** The process id, unique among all lives of all nodes of a run. */
     readonly id: number,
   ) {
     this.#loop = loop;
@@ -32,12 +32,12 @@ export class SimulatedProcess implements Owner {
     this.#held.push(event);
   }
 
-  /** SIGSTOP: clocks go on, and everything that is addressed to the process waits. */
+  /** Stops the process, as SIGSTOP does: clocks run on, and everything addressed to the process waits. */
   pause(): void {
     this.#isPaused = true;
   }
 
-  /** SIGCONT: what has waited runs first, in the order in which it came. */
+  /** Continues the process, as SIGCONT does: the waiting events run first, in the order in which they came. */
   resume(): void {
     this.#isPaused = false;
     const held = this.#held;
@@ -52,7 +52,7 @@ export class SimulatedProcess implements Owner {
     for (const listener of this.#deathListeners) listener();
   }
 
-  /** Runs when the process dies, before anything else does. */
+  /** Runs `listener` when the process dies, before anything else. */
   onDeath(listener: () => void): void {
     this.#deathListeners.push(listener);
   }

@@ -4,9 +4,9 @@ import type { Random } from '@coxswain/runtime';
 const { floor, imul, log, min } = Math;
 
 /**
- * A generator of chance that depends on its seed alone (sfc32, C. Doty-Humphrey: 128 bits of state, passes
- * PractRand). Each part of the simulation draws from a fork of its own, so that one part that draws more
- * often does not change what the others see.
+ * A random generator that depends on its seed alone (sfc32, C. Doty-Humphrey: 128 bits of state, passes PractRand).
+ * Each part of the simulation draws from a fork of its own, so that a part that draws more often does not change the
+ * numbers of the others.
  */
 export class SeededRandom implements Random {
   #a: number;
@@ -22,7 +22,7 @@ export class SeededRandom implements Random {
     for (let round = 0; round < 15; round++) this.#next32();
   }
 
-  /** A generator of its own, whose numbers depend on this one's state and on `stream`. */
+  /** Returns a separate generator, whose numbers depend on this one's state and on `stream`. */
   fork(stream: string): SeededRandom {
     return new SeededRandom(this.#next32() + this.#next32() * 2 ** 20, stream);
   }
@@ -37,17 +37,17 @@ export class SeededRandom implements Random {
     return bytes;
   }
 
-  /** Uniform among the integers in [from, to]. */
+  /** Returns an integer that is uniform in [from, to]. */
   integer(from: number, to: number): number {
     return from + floor(this.next() * (to - from + 1));
   }
 
-  /** Uniform in [from, to). */
+  /** Returns a number that is uniform in [from, to). */
   between(from: number, to: number): number {
     return from + this.next() * (to - from);
   }
 
-  /** Exponentially distributed, so that long waits are rare but happen; at most 20 times the mean. */
+  /** Returns an exponentially distributed number, so that long waits are rare but happen; at most 20 times the mean. */
   exponential(mean: number): number {
     return min(-log(1 - this.next()), 20) * mean;
   }
@@ -61,7 +61,7 @@ export class SeededRandom implements Random {
     return items[floor(this.next() * items.length)]!;
   }
 
-  /** A key of `weights`, each as likely as its share of the sum. */
+  /** Returns a key of `weights`, each as likely as its share of the sum. */
   weighted<K extends string>(weights: Readonly<Record<K, number>>): K {
     const names = Object.keys(weights) as K[];
     let left = this.next() * names.reduce((sum, name) => sum + weights[name], 0);

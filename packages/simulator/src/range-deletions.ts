@@ -1,28 +1,28 @@
 import type { Replica } from '@coxswain/node';
 import type { Table } from '@coxswain/table';
 
-/** How often a run came across range deletions whose keys are not removed yet (A4). */
+/** Counts how often a run came across range deletions whose keys are not removed yet (A4). */
 export interface RangeDeletionCounts {
   /** Sweeps that were seen under way, one on each replica. */
   readonly swept: number;
   /** Tables of a process that died while a sweep was under way. */
   readonly interrupted: number;
-  /** Tables that were opened with deletions under way: after a crash, or as a Raft snapshot brought them. */
+  /** Tables that were opened with deletions under way: after a crash, or from a Raft snapshot. */
   readonly resumed: number;
-  /** Those of them that came with a Raft snapshot into a process that was running. */
+  /** Those of the resumed tables that came with a Raft snapshot into a running process. */
   readonly installed: number;
   /** Tables that were opened in the middle of an entry. */
   readonly halfApplied: number;
-  /** Reads and backups of tables with deletions under way, by how they read. */
+  /** Reads and backups of tables with deletions under way, by the way in which they read. */
   readonly read: Readonly<Record<'latest' | 'past' | 'backup', number>>;
 }
 
-/** Counts what a run comes across, so that nobody believes that a checker saw what never happened. */
+/** Counts the situations that a run comes across, so that nobody believes that a checker saw what never happened. */
 export class RangeDeletions {
   readonly #seen = new Set<string>();
-  /** The table of each replica, as it was last seen. */
+  /** The table of each replica at the last observation. */
   readonly #tables = new WeakMap<Replica, Table>();
-  /** What each node swept when it was last looked at. */
+  /** The groups that each node was sweeping at the last observation. */
   readonly #sweeping = new Map<string, ReadonlySet<number>>();
   readonly #read = { latest: 0, past: 0, backup: 0 };
   #interrupted = 0;
@@ -41,7 +41,7 @@ export class RangeDeletions {
     };
   }
 
-  /** After an event of a node, which is named as no other of the run. */
+  /** Counts after an event of a node, whose name is unique in the run. */
   observe(name: string, groups: Iterable<Replica>): void {
     let sweeping: Set<number> | undefined;
     for (const replica of groups) {
@@ -70,7 +70,7 @@ export class RangeDeletions {
     this.#sweeping.delete(name);
   }
 
-  /** A client is about to read a table. */
+  /** Counts a read or backup of a table that is about to begin. */
   reads(table: Table, how: keyof RangeDeletionCounts['read']): void {
     if (table.isSweeping) this.#read[how]++;
   }

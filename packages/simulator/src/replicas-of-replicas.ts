@@ -1,24 +1,27 @@
 import type { Node, Replica } from '@coxswain/node';
 import { check } from './violation.js';
 
-/** What was last seen of a replica. */
+/** The state of a replica at the last observation. */
 interface Seen {
-  /** Another one after the replica was opened anew: what was not durable may be gone then. */
+  /**
+   * Identifies the opened table: another object after the replica was opened again, when state that was not durable may
+   * be gone.
+   */
   readonly table: object;
   readonly index: number;
 }
 
 /**
- * Two clusters side by side, looked at after every event: a replica of a leader cluster's table, at some index of the
- * leader cluster, holds just what the leader cluster's table held there (R1, R2, A6), and never goes back.
+ * Compares two clusters after every event: a replica of a leader cluster's table, at some index of the leader cluster,
+ * must hold exactly the content of the leader cluster's table at that index (R1, R2, A6), and never go back.
  *
- * Indices of a table's name never come twice, whatever shards bear it (T1), so name and index say which state is meant.
+ * Indices of a table's name never come twice, whichever shards have the name (T1), so name and index identify a state.
  */
 export class ReplicasOfReplicas {
-  /** By table, then by index of the leader cluster. */
+  /** Content hashes by table, then by index of the leader cluster. */
   readonly #hashes = new Map<string, Map<number, string>>();
   readonly #seen = new WeakMap<Replica, Seen>();
-  /** States of the follower cluster that were compared. */
+  /** The number of states of the follower cluster that were compared. */
   compared = 0;
 
   observeLeader(node: Node): void {
@@ -62,7 +65,7 @@ export class ReplicasOfReplicas {
   ): Iterable<{ name: string; replica: Replica; index: number; hash: string; before: number | undefined }> {
     for (const replica of node.inspect().groups) {
       const { name } = replica;
-      // The meta group is no table, and what is loading or in quarantine has a name with a slash.
+      // The meta group is no table, and a table that is loading or in quarantine has a name with a slash.
       if (name === undefined || name === 'meta' || name.includes('/') || !replica.isServing) continue;
       const { table } = replica;
       const hash = table.contentHash;

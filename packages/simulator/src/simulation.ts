@@ -18,20 +18,23 @@ import { check, Violation } from './violation.js';
 import type { WolfAnswer } from './wolf-network.js';
 import { MAIN_TABLE, Workload } from './workload.js';
 
-/** Virtual time in which a healed cluster must answer on every node. */
+/** The virtual time in which a healed cluster must answer on every node. */
 const PROGRESS_BOUND_US = 120_000_000;
-/** Virtual time in which replicas must be equal once nobody writes any more. */
+/** The virtual time in which replicas must become equal once nobody writes any more. */
 const CONVERGENCE_BOUND_US = 120_000_000;
-/** Earlier revisions at which replicas are compared in the end. */
+/** The number of earlier revisions at which replicas are compared in the end. */
 const PAST_COMPARED = 5;
 
 export interface SimulationOptions {
   readonly seed: number;
-  /** Events with faults; healing and the last checks come on top. */
+  /** The number of events with faults; healing and the last checks come on top. */
   readonly steps: number;
-  /** Sees each line of the trace as it comes. */
+  /** Called with each line of the trace as it comes. */
   readonly onLine?: (line: string) => void;
-  /** Changes what was drawn, of two clusters for the leader cluster: a test aims at something. */
+  /**
+   * Changes the drawn scenario, in a run with two clusters that of the leader cluster, so that a test can aim at
+   * something.
+   */
   readonly adjust?: (scenario: Scenario) => Scenario;
 }
 
@@ -39,21 +42,21 @@ export interface SimulationResult {
   readonly seed: number;
   readonly steps: number;
   readonly faults: number;
-  /** Operations that clients were answered. */
+  /** The number of client operations that were answered. */
   readonly operations: number;
-  /** Tables that were restored. */
+  /** The number of tables that were restored. */
   readonly restored: number;
-  /** Nodes that were refused because their disks were rolled back. */
+  /** The number of nodes that were refused because their disks were rolled back. */
   readonly refusedRollbacks: number;
-  /** Disks of members of a wolf.raft group that were emptied. */
+  /** The number of disks that were emptied, of members of a wolf.raft group. */
   readonly wipedDisks: number;
-  /** Losses of power that may have taken what a table should keep (D4). */
+  /** The number of losses of power that may have taken data which a table should keep (D4). */
   readonly damagedDisks: number;
   readonly deletions: RangeDeletionCounts;
   readonly virtualSeconds: number;
-  /** Equal for equal runs. */
+  /** A hash of the run, equal for equal runs. */
   readonly traceHash: string;
-  /** What went wrong; undefined when nothing did. */
+  /** The violation that ended the run; undefined when there was none. */
   readonly violation: Error | undefined;
   /** The last lines of the trace. */
   readonly lines: readonly string[];
@@ -79,9 +82,9 @@ class Simulation {
   readonly #workload: Workload;
   readonly #faults: Faults;
   readonly #random: SeededRandom;
-  /** The main table is replicated over wolf.raft. */
+  /** True when the main table is replicated over wolf.raft. */
   readonly #isOverWolf: boolean;
-  /** Each node is a cluster of its own. */
+  /** True when each node is a cluster of its own. */
   readonly #areApart: boolean;
 
   readonly #options: SimulationOptions;
@@ -126,7 +129,7 @@ class Simulation {
     for (const id of this.#random.shuffled(this.#cluster.ids)) this.#cluster.start(id);
     this.#workload.start();
     if (this.#isOverWolf) this.#bootstrap();
-    // Most clusters are in order before the first fault; some do not even get together in peace (T4).
+    // Most clusters are in order before the first fault; some do not even form without faults (T4).
     if (!this.#random.chance(0.2)) {
       const isFormed = () => this.#cluster.nodes().some(({ node }) => node.reports.readiness().isReady);
       await this.#reach('a new cluster becomes ready', PROGRESS_BOUND_US, isFormed);
@@ -167,7 +170,7 @@ class Simulation {
     };
   }
 
-  /** An operator who asks one node after another until the group has a leader. */
+  /** Plays an operator who asks one node after another until the group has a leader. */
   #bootstrap(): void {
     const nodes = this.#cluster.nodes();
     const groups = nodes.flatMap(({ node }) => [...node.inspect().groups]);
@@ -176,20 +179,20 @@ class Simulation {
     if (asked !== undefined) {
       const request = { msgId: 'operator', numberOfNodes: BigInt(this.#cluster.ids.length) };
       this.#loop.schedule(0, EventKind.Client, asked.server.process, () => {
-        // It rejects where the node ends meanwhile, which is looked at by itself.
+        // It rejects when the node ends meanwhile, which is checked elsewhere.
         asked.node.wolf.bootstrap(request).catch(() => undefined);
       });
     }
     this.#loop.schedule(200_000, EventKind.Client, undefined, () => this.#bootstrap());
   }
 
-  /** Some may be leaving when everything is healed, and are gone only later: each is started again. */
+  /** Starts nodes that are down again: some are still leaving when everything is healed, and end later. */
   #keepUp(): void {
     for (const id of this.#cluster.ids) if (!this.#cluster.isUp(id)) this.#cluster.start(id);
     this.#loop.schedule(50_000, EventKind.Fault, undefined, () => this.#keepUp());
   }
 
-  /** The healed node takes a write and a linearizable read; over wolf.raft, only the leader does. */
+  /** Checks that the healed node answers a write and a linearizable read; over wolf.raft, only the leader must. */
   async #makeProgress(id: NodeId): Promise<void> {
     let hasAnswered = false;
     let failure: { error: unknown } | undefined;
@@ -211,7 +214,7 @@ class Simulation {
     });
   }
 
-  /** All replicas of all groups have applied everything, and hash to the same. */
+  /** Whether all replicas of all groups have applied everything and have the same hash. */
   #isEqual(): boolean {
     const states = this.#cluster
       .nodes()
@@ -224,7 +227,7 @@ class Simulation {
       .map((groups) => groups.sort());
     const first = states[0];
     if (first === undefined || states.length !== this.#cluster.ids.length) return false;
-    // What each cluster has for itself is compared with nobody's, and must be there too.
+    // Groups that each cluster has for itself are not compared, but must be ready, too.
     if (this.#areApart && !this.#cluster.nodes().every(({ node }) => node.reports.readiness().isReady))
       return false;
     return states.every(
@@ -233,7 +236,10 @@ class Simulation {
     );
   }
 
-  /** What the hashes say is true of the records themselves; and replicas hold the same at earlier revisions (A1). */
+  /**
+   * Checks that the records themselves are as equal as their hashes; and that replicas are equal at earlier revisions
+   * (A1).
+   */
   async #compareContents(): Promise<void> {
     let isDone = false;
     let failure: { error: unknown } | undefined;
@@ -289,8 +295,8 @@ class Simulation {
 }
 
 /**
- * What a refusal names is committed: a stock leader counts it as replicated (docs/operations-protocols.md §1, trap 1). Checked
- * as the answer leaves.
+ * Checks, as an answer leaves, that the entry named by a refusal is committed: a stock leader counts it as replicated
+ * (docs/operations-protocols.md §1, trap 1).
  */
 function checkConflict(node: Node, { response }: WolfAnswer): void {
   const replica = [...node.inspect().groups].find(({ group }) => group === WOLF_SHARD);
@@ -304,7 +310,10 @@ function checkConflict(node: Node, { response }: WolfAnswer): void {
   );
 }
 
-/** Every record, key by key; undefined: history does not reach back any more, or the table was taken away while it was read. */
+/**
+ * Returns every record, key by key; undefined when history does not reach back any more, or the table was closed
+ * meanwhile.
+ */
 async function contentOf(readable: ReadableTable, at: number | undefined): Promise<string | undefined> {
   try {
     const { records } = await readAll(readable.table, wholeRange, (seen) => readable.header(seen), at);

@@ -3,11 +3,11 @@ import { EventKind, type EventLoop } from './event-loop.js';
 import type { SimulatedProcess } from './process.js';
 import type { SeededRandom } from './random.js';
 
-/** The small files of one machine. A replacement that was under way when the process died has happened or not. */
+/** The small files of one machine. A replacement that was under way when the process died has happened or has not. */
 export class SimulatedFiles {
-  /** What is left of the disk. */
+  /** The free bytes of the disk. */
   freeBytes = Number.MAX_SAFE_INTEGER;
-  /** What is in use of the descriptors that a process here may have. */
+  /** The descriptors in use, and the most that a process here may have. */
   descriptors = { inUse: 0, max: Number.POSITIVE_INFINITY };
   readonly #files = new Map<string, Buffer>();
 
@@ -28,7 +28,7 @@ export class SimulatedFiles {
     for (const [name, content] of copy) this.#files.set(name, content);
   }
 
-  /** The one disk of the machine, as one process sees it. */
+  /** Returns the one disk of the machine, as one process sees it. */
   disks(process: SimulatedProcess): Disks {
     const holds = new Set(['files', 'log', 'tables'] as const);
     return {
@@ -43,7 +43,7 @@ export class SimulatedFiles {
     };
   }
 
-  /** The files as one process sees them. */
+  /** Returns the files as one process sees them. */
   attach(process: SimulatedProcess): SmallFiles {
     const later = <T>(act: () => T) =>
       new Promise<T>((resolve) => {

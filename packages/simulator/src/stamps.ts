@@ -2,27 +2,33 @@ import type { NodeId } from '@coxswain/raft';
 import type { SimulatedClock } from './clock.js';
 import { check } from './violation.js';
 
-/** A clock counts as ahead from here on: drift alone may make out a part of it. */
+/** The error from which on a clock counts as ahead, in milliseconds; drift alone may cause a part of it. */
 const AHEAD_MS = 20_000;
-/** What a node allows its own clock, of this node's time. */
+/** The lead that a node allows its own clock over the group's time, in milliseconds. */
 const LEAD_MS = 10_000;
-/** How fast the clocks of two machines part, and an estimate of one with them, at most. */
+/** The greatest rate at which the clocks of two machines part, and an estimate of one with them. */
 const DRIFT = 0.15;
-/** A clock that a node compares with nothing counts again after a minute: a little less, since clocks drift. */
+/**
+ * Milliseconds after which a clock that a node cannot compare counts again: a little less than a minute, since clocks
+ * drift.
+ */
 const SETTLING_MS = 50_000;
-/** An entry is in the log this long after its leader stamped it. */
+/** The most milliseconds between an entry's stamp and its appearance in the log. */
 const APPEND_MS = 5_000;
 
-/** What is known of one node's clock. */
+/** The observations of one node's clock. */
 class Watched {
   hasBeenAhead = false;
   life: object | undefined;
-  /** Its process was started, or opened its disk, while the clock was ahead: it has nothing right to compare with. */
+  /**
+   * True when the process was started, or opened its disk, while the clock was ahead, so that it has no right time to
+   * compare with.
+   */
   isWrongFromStart = false;
   aheadSinceMs: number | undefined;
-  /** Until then it may stamp what it cannot know to be wrong. */
+  /** The time until which the node may use stamps that it cannot know to be wrong. */
   doubtedUntilMs = 0;
-  /** The furthest of such stamps. */
+  /** The latest of these stamps. */
   excusedMs = 0;
 
   constructor(readonly clock: SimulatedClock) {}
@@ -30,9 +36,9 @@ class Watched {
 
 /**
  * Checks that a leader stamps no entry far ahead of the true time (A7), as long as the clocks of a majority were never
- * ahead. Excused is what nobody could know: a node that was started while its clock was ahead, or has kept it so for a
- * minute, and has not heard enough members to compare clocks. A stamp that is excused excuses the later ones up to it,
- * since they may not go back.
+ * ahead. It excuses errors that a node could not know: a node that was started while its clock was ahead, or whose
+ * clock has been ahead for a minute, and that has not heard enough members to compare clocks. An excused stamp excuses
+ * later ones up to it, since stamps may not go back.
  */
 export class Stamps {
   readonly #nodes: ReadonlyMap<NodeId, Watched>;
@@ -44,7 +50,7 @@ export class Stamps {
     this.#beganMs = [...clocks.values()][0]!.trueMs;
   }
 
-  /** After an event of `node`, whose process `life` is, and began at `startedUs`. */
+  /** Observes a node after one of its events; `life` identifies its process, which began at `startedUs`. */
   observe(node: NodeId, { life, isCompared, startedUs }: ObservedNode): void {
     for (const watched of this.#nodes.values()) watched.hasBeenAhead ||= watched.clock.errorMs > AHEAD_MS;
     const watched = this.#nodes.get(node)!;
@@ -66,7 +72,7 @@ export class Stamps {
     watched.excusedMs = Math.max(watched.excusedMs, clock.trueMs + clock.errorMs);
   }
 
-  /** An entry of a group was seen for the first time. */
+  /** Checks the stamp of an entry that is seen for the first time. */
   appended(leader: NodeId | undefined, group: number, timeMs: number): void {
     const watched = leader === undefined ? undefined : this.#nodes.get(leader);
     const ahead = [...this.#nodes.values()].filter(({ hasBeenAhead }) => hasBeenAhead).length;

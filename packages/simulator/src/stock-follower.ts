@@ -9,9 +9,9 @@ const POLL_MS = 150;
 const CALL_MS = 5_000;
 
 /**
- * A follower cluster of stock Regatta as docs/protocol.md §3 describes it, in one process: it sends no field of
- * ours and reads none, takes an unknown compare target for an existence test (R3), deletes at once what the leader
- * cluster has no more, and stops reading a stream at its bare last message.
+ * A follower cluster of stock Regatta as docs/protocol.md §3 describes it, in one process. It sends and reads no field
+ * of ours, takes an unknown compare target for an existence test (R3), deletes tables at once that the leader cluster
+ * no longer has, and stops reading a stream at its bare last message.
  */
 export class StockFollower {
   readonly tables = new Map<string, StockReplica>();
@@ -25,7 +25,7 @@ export class StockFollower {
     this.#clock = clock;
   }
 
-  /** Never ends. Rejects when the leader cluster did what it must not. */
+  /** Follows the leader cluster and never ends. Rejects with a Violation when the leader cluster misbehaves. */
   async run(): Promise<never> {
     for (;;) {
       try {
@@ -38,7 +38,7 @@ export class StockFollower {
     }
   }
 
-  /** What a table holds, `key=value` in order. */
+  /** Returns the content of a table, as `key=value` in order. */
   content(name: string): string[] {
     return this.tables.get(name)?.table.content().sort() ?? [];
   }

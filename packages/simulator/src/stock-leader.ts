@@ -11,13 +11,13 @@ const { DUMMY, GC } = mvcc.Command_CommandType;
 const UNAVAILABLE = 14;
 const CHUNK_BYTES = 50;
 
-/** Which Regatta it is. */
+/** The release of Regatta that a stock leader simulates. */
 export interface StockRelease extends StockAge {
-  /** Proposes a GC after each compaction: Armada, since 2026. */
+  /** True for a leader that proposes a GC after each compaction, as Armada has done since 2026. */
   readonly collectsGarbage: boolean;
 }
 
-/** A leader cluster of stock Regatta's with one table. */
+/** A leader cluster of stock Regatta with one table. */
 export class StockLeader {
   /** The revision of each key's last write. */
   readonly revisions = new Map<string, number>();
@@ -45,12 +45,12 @@ export class StockLeader {
     this.log.delete(key);
   }
 
-  /** An entry of its own: a change of leader, say. */
+  /** Appends an internal entry, such as that of a change of leader. */
   internal(): void {
     this.log.append({ type: DUMMY });
   }
 
-  /** Up to where tombstones may go. */
+  /** Appends a GC, which says up to where tombstones may be removed. */
   collectGarbage(): void {
     this.log.append({ type: GC, leaderIndex: BigInt(this.log.firstIndex) });
   }
@@ -61,7 +61,7 @@ export class StockLeader {
     if (this.#release.collectsGarbage) this.collectGarbage();
   }
 
-  /** The table is deleted and made again at once: nothing of what it was is left, and its log begins at 1. */
+  /** Deletes the table and makes it again at once: nothing of it is left, and its log begins at 1. */
   recreate(): void {
     this.revisions.clear();
     this.log = new StockLog(this.table, this.#release);
@@ -78,7 +78,7 @@ export class StockLeader {
   }
 }
 
-/** The way to a stock leader, which loses calls before, within and after. */
+/** The link to a stock leader, which loses calls before, during and after they are carried out. */
 export class StockLink implements LeaderLink {
   readonly address = 'stock';
 

@@ -5,15 +5,18 @@ import type { SimulatedProcess } from './process.js';
 import type { SeededRandom } from './random.js';
 
 export interface StoreOptions {
-  /** Means of exponential distributions. */
+  /** Means of exponential distributions, in microseconds. */
   readonly writeMeanUs: number;
   readonly flushMeanUs: number;
   readonly scanMeanUs: number;
-  /** Stores that are awake at most; with few they come and go all the time. Absent: each machine draws it. */
+  /**
+   * The most stores that are awake; with few, they fall asleep and wake all the time. When absent, each machine draws
+   * the number.
+   */
   readonly awakeMax?: number;
 }
 
-/** The ordered stores of one machine: the table package's store in memory, with time and loss added. */
+/** The ordered stores of one machine: the table package's store in memory, with delays and losses added. */
 export class SimulatedStores {
   readonly #directory: MemoryStoreDirectory;
   readonly #awakeMax: number;
@@ -36,13 +39,13 @@ export class SimulatedStores {
     this.#awakeMax = options.awakeMax ?? random.pick([1, 2, 1_000]);
   }
 
-  /** The stores as the machine's present process sees them. */
+  /** Returns the stores as the machine's present process sees them. */
   attach(process: SimulatedProcess): StoreDirectory {
     this.#process = process;
     return new RestingStores(this.#whileAlive(process), this.#awakeMax);
   }
 
-  /** What a process that is gone was about to wake stays closed: its successor opens it. */
+  /** Keeps a store closed that a dead process was about to wake: its successor opens it. */
   #whileAlive(process: SimulatedProcess): StoreDirectory {
     const directory = this.#directory;
     return {
@@ -54,7 +57,7 @@ export class SimulatedStores {
     };
   }
 
-  /** The process is gone, its machine runs on: the page cache keeps what was written. */
+  /** Handles the death of the process: its machine runs on, so the page cache keeps everything written. */
   processDied(): void {
     this.#directory.crash(() => true);
   }
@@ -67,12 +70,15 @@ export class SimulatedStores {
     this.#directory.putBack(copy);
   }
 
-  /** What a flush has not made durable is gone, or is not (D4). */
+  /** Simulates a loss of power: data that no flush has made durable may be gone (D4). */
   losePower(): void {
     this.#directory.crash(() => this.#random.chance(0.5));
   }
 
-  /** Of some of the stores a batch in the middle is lost, as after a flipped bit (D4): each must notice, and is rebuilt from peers. */
+  /**
+   * Loses a batch in the middle of some of the stores, as after a flipped bit (D4): each must notice, and is rebuilt
+   * from peers.
+   */
   loseBatches(isFragile: (store: string) => boolean): void {
     const copy = this.#directory.copy();
     for (const name of [...copy.keys()].filter(isFragile))
@@ -87,7 +93,7 @@ export class SimulatedStores {
   }
 }
 
-/** Takes the last batch record but one out of a store: later ones show that it is missing. */
+/** Removes the last batch record but one from a store; later records show that it is missing. */
 export function loseBatch(copy: StoresCopy, name: string): void {
   const recordsOfBatches = 'N';
   const store = copy.get(name)!;

@@ -6,10 +6,10 @@ import type { NetworkOptions } from './network.js';
 import type { SeededRandom } from './random.js';
 import { MAIN_TABLE, type OperationKind, type WorkloadOptions } from './workload.js';
 
-/** So few that a table has several blocks. */
+/** Keys of a block: so few that a table has several blocks. */
 const KEY_BLOCK_KEYS = 3;
 
-/** Each is left out of half of the runs. */
+/** The faults that are drawn; each is left out of half of the runs. */
 const drawnFaults: readonly FaultKind[] = [
   'kill',
   'losePower',
@@ -28,10 +28,10 @@ const drawnFaults: readonly FaultKind[] = [
   'diskFull',
   'syncError',
 ];
-/** What `withFault` may aim at. */
+/** The faults that `withFault` may aim at. */
 export const faultKinds: readonly FaultKind[] = [...drawnFaults, 'rollBack', 'handOver', 'freeze'];
 
-/** Everything about one run but its length. */
+/** All parameters of one run except its length. */
 export interface Scenario {
   readonly nodes: readonly NodeId[];
   readonly network: NetworkOptions;
@@ -40,14 +40,14 @@ export interface Scenario {
   readonly faults: FaultOptions;
   readonly fragileMachine: NodeId | undefined;
   readonly nodeOptions: (node: NodeId) => NodeOptions;
-  /** Each node is a cluster of its own, and they share nothing but a table over wolf.raft. */
+  /** True when each node is a cluster of its own, and they share nothing but a table over wolf.raft. */
   readonly areApart?: boolean;
 }
 
 /**
- * Draws a scenario (swarm testing, Groce et al. 2012): every fault and every operation is left out of half of
- * the runs, and how often the others come is drawn too. Runs that lack something get into states that runs
- * with a bit of everything hardly ever reach.
+ * Draws a scenario (swarm testing, Groce et al. 2012): every fault and every operation is left out of half of the runs,
+ * and the frequencies of the others are drawn, too. Runs that lack something reach states that runs with a bit of
+ * everything hardly ever reach.
  */
 export function drawScenario(random: SeededRandom): Scenario {
   const nodeCount = random.weighted({ '1': 1, '2': 1, '3': 10, '4': 1, '5': 4 });
@@ -75,7 +75,7 @@ export function drawScenario(random: SeededRandom): Scenario {
   ];
   const operations = {} as Record<OperationKind, number>;
   for (const kind of operationKinds) operations[kind] = random.chance(0.7) ? random.between(0.1, 1) : 0;
-  // Without these a run could show nothing.
+  // Without these operations a run could show nothing.
   operations.putPrevious += 0.2;
   operations.get += 0.2;
   operations.deleteRange *= 0.3;
@@ -104,7 +104,7 @@ export function drawScenario(random: SeededRandom): Scenario {
     storeWriteBufferBytes: random.pick([2, 32, 256]) * 1024,
     keyBlockKeys: KEY_BLOCK_KEYS,
     storeCacheBytes: 1024 * 1024,
-    // Small: pages come and go.
+    // So small that pages come and go.
     pageCacheBytes: 8 * 1024,
     proposalsPendingMax: random.pick([4, 64, 16_384]),
     tablesMax: 10,
@@ -157,7 +157,7 @@ export function drawScenario(random: SeededRandom): Scenario {
     fragileMachine: nodes.length >= 3 && random.chance(0.5) ? random.pick(nodes) : undefined,
     nodeOptions: (node: NodeId) => ({ ...options, nodeId: node, nodeName: `node-${node}` }),
   };
-  // No cluster takes an empty disk for a member's (T4): only members of a wolf.raft group lose theirs.
+  // No cluster takes an empty disk for a member's (T4), so only members of a wolf.raft group lose theirs.
   weights.wipe = 0;
   const rollBack = random.fork('rollBack');
   weights.rollBack = rollBack.chance(0.5) ? rollBack.between(0.1, 1) : 0;
@@ -173,13 +173,13 @@ export function drawScenario(random: SeededRandom): Scenario {
   return counts.chance(0.3) ? withCounts(large, counts.between(0.05, 0.5)) : large;
 }
 
-/** Clients count keys, this often beside what else they do. */
+/** Adds operations that count keys, with this frequency beside the others. */
 export function withCounts(scenario: Scenario, count: number): Scenario {
   const { workload } = scenario;
   return { ...scenario, workload: { ...workload, operations: { ...workload.operations, count } } };
 }
 
-/** The fault of this kind is as likely as all others together, and strikes often. */
+/** Makes the fault of this kind as likely as all others together, and frequent. */
 export function withFault(scenario: Scenario, kind: FaultKind): Scenario {
   const { weights, intervalMeanUs } = scenario.faults;
   const others = Object.values(weights).reduce((sum, weight) => sum + weight, 0) - weights[kind];
@@ -193,7 +193,7 @@ export function withFault(scenario: Scenario, kind: FaultKind): Scenario {
   };
 }
 
-/** Clients restore tables, and an archive takes the logs. */
+/** Lets clients restore tables, and an archive take the logs. */
 function withMaintenance(scenario: Scenario, random: SeededRandom): Scenario {
   const isArchived = random.chance(0.3);
   const operations = {
@@ -201,7 +201,8 @@ function withMaintenance(scenario: Scenario, random: SeededRandom): Scenario {
     restore: random.chance(0.5) ? random.between(0.02, 0.3) : 0,
     archive: isArchived ? random.between(0.05, 0.5) : 0,
   };
-  // Writes that stop until somebody archives would be no progress: packages/node/test/rules tries them.
+  // The archive never blocks writes here: writes that wait until a client archives would look like missing progress.
+  // packages/node/test/rules tries that.
   const archive = { backlogBytesMax: random.pick([8, 64, 1024]) * 1024, onLimit: 'gap' as const };
   const { nodeOptions } = scenario;
   return {
@@ -212,8 +213,8 @@ function withMaintenance(scenario: Scenario, random: SeededRandom): Scenario {
 }
 
 /**
- * In every second run an entry of some keys is a large one (A4): it is written in parts, and a range deletion leaves most
- * of its keys to a sweep, during which everything else goes on.
+ * Makes an entry of some keys count as a large one (A4), in every second run: it is written in parts, and a range
+ * deletion leaves most of its keys to a sweep, during which everything else continues.
  */
 function withLargeEntries(scenario: Scenario, random: SeededRandom): Scenario {
   if (random.chance(0.5)) return scenario;
@@ -221,7 +222,7 @@ function withLargeEntries(scenario: Scenario, random: SeededRandom): Scenario {
     sizeBytesMax: Math.round(logUniform(random, 64, 2_000)),
     operationsMax: random.integer(2, 8),
   };
-  // So many keys in one entry must fit into the smallest segment of a log.
+  // The keys of one entry must fit into the smallest segment of a log.
   const valueSizeMeanBytes = Math.min(scenario.workload.valueSizeMeanBytes, 200);
   const workload = { ...scenario.workload, valueSizeMeanBytes };
   return withEntryEffects({ ...scenario, workload }, entryEffects, {
@@ -234,7 +235,7 @@ function withLargeEntries(scenario: Scenario, random: SeededRandom): Scenario {
   });
 }
 
-/** What one entry may write at once, and work that passes it often. */
+/** Limits the effects that one entry may write at once, and adds operations that often exceed the limit. */
 export function withEntryEffects(
   scenario: Scenario,
   entryEffects: NonNullable<NodeOptions['entryEffects']>,
@@ -248,7 +249,7 @@ export function withEntryEffects(
   };
 }
 
-/** Every order of magnitude is as likely as the others. */
+/** Returns a number for which every order of magnitude is as likely as the others. */
 function logUniform(random: SeededRandom, from: number, to: number): number {
   return Math.exp(random.between(Math.log(from), Math.log(to)));
 }

@@ -26,10 +26,13 @@ export const wholeRange: RangeQuery = {
   maxBytes: 4 * 1024 * 1024,
 };
 
-/** Gaps of a range that are filled before it is read from a view. */
+/** The most gaps of a range that are filled before it is read from a view instead. */
 const FILLS_MAX = 4;
 
-/** Every record of the range as it is now, from pages, as the KV service answers ranges; undefined: they do not say. */
+/**
+ * Reads every record of the range as it is now from cached pages, as the KV service answers ranges; undefined when the
+ * pages do not have all of them.
+ */
 async function readCached(
   table: Table,
   query: RangeQuery,
@@ -57,7 +60,7 @@ function toRecord({ key, value, createRevision, modRevision, version }: mvcc.Key
   };
 }
 
-/** Every record of the range from one view, of `at` or of now, and the header that says which. */
+/** Reads every record of the range from one view, of `at` or of now, and returns the view's header with them. */
 export async function readAll(
   table: Table,
   query: RangeQuery,
@@ -79,7 +82,7 @@ export async function readAll(
   }
 }
 
-/** The records of a backup of the view, as whoever restores it finds them. */
+/** Returns the records of a backup of the view, as a restore reads them. */
 export async function backedUp(view: TableView, table: string): Promise<ReadRecord[]> {
   const records: ReadRecord[] = [];
   const stream = writeSnapshot(view, { table: Buffer.from(table), repeatsForStockLoader: true });
@@ -103,7 +106,9 @@ export function statesOf(keys: readonly string[], records: readonly ReadRecord[]
   });
 }
 
-/** A snapshot, a deletion or a stop took the table away while it was read: its service asks to try again. */
+/**
+ * Maps errors of a table that a snapshot, a deletion or a stop closed while it was read: its service asks to try again.
+ */
 export async function asApi<T>(read: () => Promise<T>): Promise<T> {
   try {
     return await read();

@@ -1,12 +1,12 @@
 // Jest looks a global up in its own context each time, at fifty times the price of a constant.
 const { floor, imul } = Math;
 
-/** How many of the last lines a report of a violation shows. */
+/** The number of last lines that a report of a violation shows. */
 const LINES_KEPT = 400;
 
 /**
- * What happened, as one running hash and the last few lines in words. Two runs with equal hashes saw the same
- * events with the same contents at the same times: that is how "same seed, same run" is checked.
+ * The course of a run as one running hash, and its last lines in words. Two runs with equal hashes saw the same events
+ * with the same contents at the same times; this checks "same seed, same run".
  */
 export class Trace {
   #low = 0x811c9dc5 | 0;
@@ -16,7 +16,7 @@ export class Trace {
 
   readonly #listener: ((line: string) => void) | undefined;
 
-  /** `listener` sees every line as it comes. */
+  /** `listener` is called with every line as it comes. */
   constructor(listener?: (line: string) => void) {
     this.#listener = listener;
   }
@@ -35,20 +35,20 @@ export class Trace {
     this.number(text.length);
   }
 
-  /** A line for people. It is part of the hash too. */
+  /** Adds a line for people, which is part of the hash, too. */
   line(line: string): void {
     this.text(line);
     this.#lines[this.#next++ % LINES_KEPT] = line;
     this.#listener?.(line);
   }
 
-  /** The last lines, oldest first. */
+  /** Returns the last lines, oldest first. */
   lines(): string[] {
     const at = this.#next % LINES_KEPT;
     return [...this.#lines.slice(at), ...this.#lines.slice(0, at)];
   }
 
-  /** 16 hexadecimal digits. */
+  /** Returns the hash as 16 hexadecimal digits. */
   hash(): string {
     const part = (value: number) => (value >>> 0).toString(16).padStart(8, '0');
     return part(this.#high) + part(this.#low);

@@ -1,8 +1,8 @@
-/** Something that must never happen has happened: the run ends, and its seed is worth keeping. */
+/** A property that must always hold was violated: the run ends, and its seed is worth keeping. */
 export class Violation extends Error {
   override readonly name = 'Violation';
   constructor(
-    /** The property that does not hold, in a word or two: `election safety`, `linearizability`, … */
+    /** The violated property in a word or two: `election safety`, `linearizability`, … */
     readonly property: string,
     detail: string,
     options?: ErrorOptions,

@@ -3,19 +3,19 @@ import { EventKind, type EventLoop } from './event-loop.js';
 import type { SimulatedProcess } from './process.js';
 import type { SeededRandom } from './random.js';
 
-/** What a disk writes as a whole or not at all. */
+/** The bytes that a disk writes as a whole or not at all. */
 const SECTOR_SIZE_BYTES = 512;
 
 export interface DiskOptions {
-  /** Means of exponential distributions. */
+  /** Means of exponential distributions, in microseconds. */
   readonly writeMeanUs: number;
   readonly syncMeanUs: number;
-  /** Probability that a sync takes `slowSyncUs`. */
+  /** The probability that a sync takes `slowSyncUs`. */
   readonly slowSyncProbability: number;
   readonly slowSyncUs: number;
 }
 
-/** What the kernel says when there is no room, with the code by which Node reports it. */
+/** The kernel's error when there is no room, with the code by which Node reports it. */
 class NoSpace extends Error {
   readonly code = 'ENOSPC';
   constructor() {
@@ -36,21 +36,21 @@ interface PendingWrite {
 }
 
 /**
- * A file's content: what the disk has, and what was written since and is only in the page cache. Nothing is copied
- * before it has to be: most files of most runs are never written again once they were copied or their process died.
+ * A file's content: the bytes on the disk, and those written since that are only in the page cache. It copies as late
+ * as possible: most files of most runs are never written again once they were copied or their process died.
  */
 class Content {
-  /** In the order of the calls. */
+  /** Writes in the order of the calls. */
   #pending: PendingWrite[] = [];
-  /** Writes since the file was made, and how many of them are durable or given up. */
+  /** The number of writes since the file was made, and how many of them are durable or given up. */
   writtenCount = 0;
   #settledCount = 0;
   #durable: Buffer;
-  /** A copy of the disk holds the same memory as `#durable`. */
+  /** True when a copy of the disk holds the same memory as `#durable`. */
   #isShared: boolean;
-  /** The same memory as `#durable` until something is written. */
+  /** The bytes that readers see; the same memory as `#durable` until something is written. */
   #cached: Buffer;
-  /** Outside of it, `#cached` holds the same as `#durable`. */
+  /** The range outside of which `#cached` holds the same bytes as `#durable`. */
   #writtenFrom = Number.POSITIVE_INFINITY;
   #writtenTo = 0;
 
@@ -60,12 +60,12 @@ class Content {
     this.#isShared = isShared;
   }
 
-  /** What readers see. Not to be changed. */
+  /** The bytes that readers see, which must not be changed. */
   get cached(): Buffer {
     return this.#cached;
   }
 
-  /** What the disk holds, as a copy that stays as it is. Not to be changed. */
+  /** Returns the bytes on the disk as a copy that does not change later and must not be changed. */
   copy(): Buffer {
     this.#isShared = true;
     return this.#durable;
@@ -85,7 +85,10 @@ class Content {
     for (const write of this.#take(count)) write.data.copy(this.#ownDurable(), write.offset);
   }
 
-  /** After a failed sync the kernel takes the first `count` writes for clean: no later sync writes them (D6). */
+  /**
+   * Forgets the first `count` writes: after a failed sync the kernel takes them for clean, and no later sync writes
+   * them (D6).
+   */
   giveUp(count: number): void {
     this.#take(count);
   }
@@ -96,7 +99,7 @@ class Content {
     return taken;
   }
 
-  /** What the disk has, to be changed: no copy sees it. */
+  /** Returns the bytes on the disk for a change, which no copy sees. */
   #ownDurable(): Buffer {
     if (this.#isShared) {
       this.#isShared = false;
@@ -108,8 +111,8 @@ class Content {
   }
 
   /**
-   * Power is lost. The kernel may have written back any dirty page at any time, so each sector holds what it
-   * held after any number of the writes that touched it, independently of all others.
+   * Simulates a loss of power. The kernel may have written back any dirty page at any time, so each sector gets its
+   * content after any number of the writes that touched it, independently of all others.
    */
   loseUnsynced(random: SeededRandom, style: 'none' | 'all' | 'torn'): void {
     if (style === 'none') this.settle(this.writtenCount);
@@ -139,7 +142,7 @@ class Content {
     this.#writtenTo = 0;
   }
 
-  /** For tests of corruption. */
+  /** Flips one bit, for tests of corruption. */
   flipBit(offset: number): void {
     this.#ownDurable()[offset]! ^= 1 << (offset & 7);
     this.#durable.copy(this.#cached);
@@ -152,9 +155,9 @@ interface PendingChange {
 }
 
 /**
- * The directory of segments on one machine. It outlives processes, and loses what was not synced when the
- * power goes: any subset of sectors of unsynced writes, and changes of the directory that had not resolved.
- * A killed process loses nothing that it wrote: that is in the page cache.
+ * The directory of segments on one machine, which outlives processes. A loss of power loses unsynced data: any subset
+ * of the sectors of unsynced writes, and changes of the directory that had not resolved. A killed process loses nothing
+ * that it wrote, since that is in the page cache.
  */
 export class SimulatedWalDisk {
   readonly #files = new Map<string, Content>();
@@ -172,23 +175,23 @@ export class SimulatedWalDisk {
     this.#options = options;
   }
 
-  /** While full, whatever would take more space is refused with ENOSPC. */
+  /** While this is true, changes that would take more space are refused with ENOSPC. */
   set isFull(value: boolean) {
     this.#isFull = value;
   }
 
-  /** The next fdatasync reports EIO. What it should have made durable is as lost as without it (D6). */
+  /** Makes the next fdatasync report EIO. The data that it should have made durable is as lost as without it (D6). */
   failNextSync(): void {
     this.#failsNextSync = true;
   }
 
-  /** No fault waits to strike any more. */
+  /** Ends all faults of the disk. */
   heal(): void {
     this.#isFull = false;
     this.#failsNextSync = false;
   }
 
-  /** The machine loses power. No process of it may be alive. */
+  /** Simulates a loss of power. No process of the machine may be alive. */
   losePower(): void {
     // The file system's journal is ordered: a change survives only if all earlier ones do.
     const survive = this.#random.integer(0, this.#changes.length);
@@ -198,24 +201,27 @@ export class SimulatedWalDisk {
     this.#failsNextSync = false;
   }
 
-  /** What the disk itself holds of every file: a copy of the volume, not what a process sees through the page cache. */
+  /**
+   * Returns the content of every file on the disk itself: a copy of the volume, without the page cache that a process
+   * sees.
+   */
   copy(): ReadonlyMap<string, Buffer> {
     return new Map([...this.#files].map(([name, content]) => [name, content.copy()]));
   }
 
-  /** Puts an earlier copy in the place of all files. No process may be alive. */
+  /** Replaces all files by an earlier copy. No process may be alive. */
   putBack(copy: ReadonlyMap<string, Buffer>): void {
     this.#changes.splice(0);
     this.#files.clear();
     for (const [name, durable] of copy) this.#files.set(name, new Content(durable, true));
   }
 
-  /** Flips one bit of what is durable, for tests of corruption. */
+  /** Flips one bit of the durable content, for tests of corruption. */
   flipBit(name: string, offset: number): void {
     this.#content(name).flipBit(offset);
   }
 
-  /** The disk as one process sees it. */
+  /** Returns the disk as one process sees it. */
   attach(process: SimulatedProcess): WalDisk {
     return {
       list: () =>
@@ -229,7 +235,7 @@ export class SimulatedWalDisk {
           throw new NoSpace();
         }
         if (this.#files.has(name)) throw new Error(`EEXIST: ${name}`);
-        // Until it resolves, the file may be missing after a crash; its zeros may be short too.
+        // Until it resolves, the file may be missing after a crash, or have too few zeros.
         const content = new Content(Buffer.alloc(sizeBytes));
         this.#files.set(name, content);
         await this.#durably(process, () => {
@@ -272,7 +278,7 @@ export class SimulatedWalDisk {
           throw new Error(`write of ${data.length} bytes at ${offset} passes the end of ${name}`);
         }
         if (this.#isFull && this.#random.chance(0.5)) {
-          // As with copy-on-write file systems, where preallocation promises nothing. A part may be written.
+          // Copy-on-write file systems do this: preallocation promises nothing there. A part may be written.
           content.write(offset, data.subarray(0, this.#random.integer(0, data.length)));
           await this.#later(process, this.#options.writeMeanUs, () => undefined);
           throw new NoSpace();
@@ -302,7 +308,7 @@ export class SimulatedWalDisk {
     };
   }
 
-  /** Resolves when the change that was just made can no longer be lost; `undo` takes it back. */
+  /** Resolves when the change that was just made can no longer be lost; `undo` reverts it. */
   #durably(process: SimulatedProcess, undo: () => void): Promise<void> {
     const change = { undo };
     this.#changes.push(change);
@@ -312,7 +318,7 @@ export class SimulatedWalDisk {
     });
   }
 
-  /** Settles with what `act` gives, after a while. A process that dies meanwhile never hears of it. */
+  /** Settles after a while with the result of `act`. A process that dies meanwhile never hears of it. */
   #later<T>(process: SimulatedProcess, meanUs: number, act: () => T): Promise<T> {
     return new Promise((resolve, reject) => {
       this.#loop.schedule(this.#random.exponential(meanUs), EventKind.Disk, process, () => {

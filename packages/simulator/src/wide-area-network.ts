@@ -10,11 +10,11 @@ import type { SeededRandom } from './random.js';
 export interface WideAreaOptions {
   readonly delayMinUs: number;
   readonly delayMeanUs: number;
-  /** Per message: the connection breaks, and nobody knows what became of what was under way. */
+  /** The probability per message that the connection breaks, so that the outcome of calls under way is unknown. */
   readonly breakProbability: number;
 }
 
-/** One node of the leader cluster, as far as others may call it. */
+/** The parts of a node of the leader cluster that others may call. */
 interface LeaderNode {
   readonly process: SimulatedProcess;
   readonly api: Pick<NodeParts, 'kv' | 'tables' | 'reports'>;
@@ -27,7 +27,7 @@ const DEADLINE_EXCEEDED = 4;
 const CANCELLED = 1;
 
 /**
- * The way between two clusters. Messages travel as bytes, so that the clusters share no objects; each may be late,
+ * The network between two clusters. Messages travel as bytes, so that the clusters share no objects. Each may be late,
  * and the connection may break under any of them, because the way is blocked, a process died, or by chance.
  */
 export class WideAreaNetwork {
@@ -44,13 +44,13 @@ export class WideAreaNetwork {
     this.#options = options;
   }
 
-  /** Nothing breaks any more. */
+  /** Ends all faults of the network. */
   heal(): void {
     this.isBlocked = false;
     this.#options = { ...this.#options, breakProbability: 0 };
   }
 
-  /** The node can be called, until its process dies. */
+  /** Lets the node be called until its process dies. */
   serve(id: NodeId, leader: LeaderNode): void {
     this.#leaders.set(id, leader);
     leader.process.onDeath(() => {
@@ -58,7 +58,7 @@ export class WideAreaNetwork {
     });
   }
 
-  /** The link of one process of a follower cluster to the nodes `ids`. */
+  /** Returns the link of one process of a follower cluster to the nodes `ids`. */
   link(caller: SimulatedProcess, clock: Clock, ids: readonly NodeId[]): LeaderLink {
     return new SimulatedLink(this, caller, clock, ids);
   }
@@ -68,7 +68,7 @@ export class WideAreaNetwork {
   }
 
   /**
-   * One message there and one back. `act` runs in the leader's process, and what it gives comes back. Rejects with a
+   * Sends one message and its answer. `act` runs in the leader's process, and its result comes back. Rejects with a
    * LinkError; a write whose answer was lost may have happened.
    */
   exchange<Answer>(
@@ -116,7 +116,7 @@ export class WideAreaNetwork {
         act(leader).then(
           (result) => answer(() => resolve(result)),
           (error: unknown) => {
-            // Anything else is a broken invariant of the leader's, and ends the run.
+            // Any other error is a broken invariant of the leader's, and ends the run.
             if (!(error instanceof ApiError)) throw error;
             answer(() =>
               reject(
@@ -131,14 +131,14 @@ export class WideAreaNetwork {
     });
   }
 
-  /** Something for the leader's process that nobody waits for. */
+  /** Runs `act` in the leader's process, without an answer. */
   tell(id: NodeId, act: () => void): void {
     const leader = this.#leaders.get(id);
     if (leader !== undefined) this.#loop.schedule(this.delayUs(), EventKind.Network, leader.process, act);
   }
 }
 
-/** Who calls, and how long. */
+/** The caller of an exchange, and its limits. */
 interface Conversation {
   readonly caller: SimulatedProcess;
   readonly clock: Clock;
@@ -151,7 +151,7 @@ interface Codec<Message> {
   decode(bytes: Buffer): Message;
 }
 
-/** The message as the other side gets it. */
+/** Returns a message as the other side receives it. */
 function carried<Message>(codec: Codec<Message>, message: Message): Message {
   return codec.decode(Buffer.from(codec.encode(message).finish()));
 }
@@ -260,7 +260,7 @@ class SimulatedLink implements LeaderLink {
   }
 
   close(): void {
-    // Its process takes everything with it.
+    // Everything ends with its process.
   }
 
   async #exchange<Answer>(
@@ -282,7 +282,7 @@ class SimulatedLink implements LeaderLink {
     }
   }
 
-  /** One message at a time, each asked for when the one before it was taken. */
+  /** Streams messages one at a time, and asks for each when the one before it was taken. */
   async *#stream<Message>(
     call: LinkCall,
     open: (leader: LeaderNode, call: LeaderSideCall) => AsyncGenerator<Message>,
@@ -300,7 +300,7 @@ class SimulatedLink implements LeaderLink {
         process: leader.process,
         messages: open(leader, { ...leaderSideCall(leader, leftMs), signal: aborter.signal }),
       };
-      // The process that had begun it is gone, and another one knows nothing of it.
+      // The process that had begun the stream is gone, and another one does not know it.
       if (opened.process !== leader.process) {
         return Promise.reject(new ApiError(UNAVAILABLE, 'connection dropped'));
       }
@@ -322,7 +322,7 @@ class SimulatedLink implements LeaderLink {
     } finally {
       this.#network.tell(id, () => {
         aborter.abort();
-        // Where nothing was sent yet there is nothing to end.
+        // Before the first message there is nothing to end.
         opened?.messages.return(undefined).catch(() => undefined);
       });
     }

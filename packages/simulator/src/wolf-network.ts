@@ -12,7 +12,7 @@ interface Server {
   readonly wolf: Wolf;
 }
 
-/** The network that the calls go over. */
+/** The network that carries the calls. */
 interface Ways {
   readonly options: {
     readonly delayMeanUs: number;
@@ -20,7 +20,7 @@ interface Ways {
     readonly duplicateProbability: number;
     readonly reorderProbability: number;
   };
-  /** One delay, without what the way adds. */
+  /** Draws one delay, without the delays of links. */
   delayUs(): number;
   wayOf(from: NodeId, to: NodeId): { readonly isBlocked: boolean; readonly cloggedUntilUs: number };
 }
@@ -60,25 +60,28 @@ const methods = new Map<string, Method>([
   ],
 ]);
 
-/** How long a refused connection takes to be refused, and how often a blocked way is tried again. */
+/** The time until a connection is refused, and the time between two attempts on a blocked way, in microseconds. */
 const REFUSAL_US = 500;
 const RETRY_US = 20_000;
 
 /**
- * The calls of wolf.raft between machines, over the links of their network: each way takes its delay, waits while its link
- * is blocked or clogged (the caller gives up meanwhile, and what it sent may still arrive), and may lose, repeat or hold
- * back what it carries, as the network does with frames.
+ * Carries the calls of wolf.raft between machines, over the links of their network. Each direction takes its delay,
+ * waits while its link is blocked or clogged (the caller gives up meanwhile, and its request may still arrive), and may
+ * lose, repeat or delay its content, as the network does with frames.
  */
 export class WolfNetwork {
   readonly #servers = new Map<NodeId, Server>();
   #random: SeededRandom | undefined;
-  /** Hears each answer to AppendEntries when it leaves a node. */
+  /** Called with each answer to AppendEntries when it leaves a node. */
   onAnswer: (node: NodeId, answer: WolfAnswer) => void = () => undefined;
-  /** Hears of each vote when it leaves a node, that of a candidate for itself too. */
+  /** Called with each vote when it leaves a node, including that of a candidate for itself. */
   onVote: (node: NodeId, term: bigint, candidate: NodeId) => void = () => undefined;
 
   readonly #loop: EventLoop;
-  /** Called once, and only where there is something to carry: other runs draw as if there was no such network. */
+  /**
+   * Makes the random generator. Called once, and only when there is a call to carry, so that other runs draw the same
+   * numbers as without this network.
+   */
   readonly #fork: () => SeededRandom;
   readonly #network: Ways;
 
@@ -88,12 +91,12 @@ export class WolfNetwork {
     this.#network = network;
   }
 
-  /** The address of a node's wolf.raft listener. */
+  /** Returns the address of a node's wolf.raft listener. */
   static address(node: NodeId): string {
     return `node-${node}:5300`;
   }
 
-  /** From now on calls to `node` are answered, until the process dies. */
+  /** Lets calls to `node` be answered until the process dies. */
   serve(node: NodeId, process: SimulatedProcess, wolf: Wolf): void {
     const server = { process, wolf };
     this.#servers.set(node, server);
@@ -102,7 +105,7 @@ export class WolfNetwork {
     });
   }
 
-  /** What one life of `node` calls the others with. */
+  /** Returns the link through which one life of `node` calls the others. */
   link(node: NodeId, process: SimulatedProcess): WolfLink {
     let isClosed = false;
     return {
@@ -133,7 +136,7 @@ export class WolfNetwork {
           this.#loop.schedule(REFUSAL_US, EventKind.Network, caller, () => reject(new Error('refused')));
           return;
         }
-        // The node runs in its own name.
+        // The node runs under its own process.
         this.#loop.schedule(0, EventKind.Network, server.process, () => {
           this.#loop.trace.number(crc32(bytes));
           this.#answer(caller, to, server.wolf, path, bytes).then((answer) => {
@@ -169,13 +172,13 @@ export class WolfNetwork {
     }
     if (path === service.appendEntries.path) {
       const left = service.appendEntries.responseDeserialize(answer);
-      // In an event of its own: what it throws ends the run.
+      // Runs in an event of its own, so that an error that it throws ends the run.
       this.#loop.schedule(0, EventKind.Network, undefined, () => this.onAnswer(node, left));
     }
     return answer;
   }
 
-  /** Takes something along one way, by the faults of the network. */
+  /** Carries a message in one direction, with the faults of the network. */
   #carry(from: NodeId, to: NodeId, arrive: () => void): void {
     const network = this.#network;
     const { options } = network;

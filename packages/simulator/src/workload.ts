@@ -18,9 +18,9 @@ export interface WorkloadOptions {
   readonly thinkMeanUs: number;
   readonly valueSizeMeanBytes: number;
   readonly deadlineMs: number;
-  /** Relative frequencies. */
+  /** Relative frequencies of the operations. */
   readonly operations: Readonly<Record<OperationKind, number>>;
-  /** Begins every value: two workloads on one history never write the same. */
+  /** The beginning of every value, so that two workloads on one history never write the same value. */
   readonly valuePrefix?: string;
 }
 
@@ -57,36 +57,36 @@ export interface Server {
 export const MAIN_TABLE = 'main';
 /** Tables that clients create and delete. */
 const passingTables = ['passing-a', 'passing-b'];
-/** The history of a table's name: does a table of that name exist? */
+/** The history of tables' names, which records whether a table of a name exists. */
 const NAMES_HISTORY = '(names)';
-/** How far a read goes back. */
+/** The most revisions that a read goes back. */
 const PAST_REVISIONS_MAX = 60;
-/** What the archive takes at a time. */
+/** The most bytes of entries that the archive takes at a time. */
 const ARCHIVED_BYTES_MAX = 64 * 1024;
 
 const nothing = Buffer.alloc(0);
 const toTheEnd = Buffer.from([0]);
 
-/** What a client last saw of a key. */
+/** The state of a key that a client saw last. */
 interface Seen {
   readonly value: string | undefined;
   readonly modRevision: number;
 }
 
-/** Clients that work on the cluster, each one operation at a time, and write down what they asked and heard. */
+/** Clients that work on the cluster, each with one operation at a time, and record their requests and the answers. */
 export class Workload {
   readonly #calls: Calls;
   readonly #seen = new Map<string, Seen>();
   #sequence = 0;
   #isStopped = false;
-  /** Restores that were told to be done. */
+  /** The number of restores that were acknowledged. */
   restored = 0;
 
   readonly #loop: EventLoop;
   readonly #random: SeededRandom;
   readonly #options: WorkloadOptions;
   readonly #history: History;
-  /** Nodes that are up, paused ones included. */
+  /** Returns the nodes that are up, including paused ones. */
   readonly #servers: () => readonly Server[];
   readonly #deletions: RangeDeletions | undefined;
 
@@ -108,7 +108,7 @@ export class Workload {
     this.#calls = new Calls({ loop, history, deadlineMs, namesHistory: NAMES_HISTORY });
   }
 
-  /** Operations that were sent. */
+  /** The number of operations that were sent. */
   get started(): number {
     return this.#calls.sent;
   }
@@ -117,12 +117,12 @@ export class Workload {
     for (let client = 0; client < this.#options.clients; client++) this.#think();
   }
 
-  /** No operation begins any more. */
+  /** Begins no more operations. */
   stop(): void {
     this.#isStopped = true;
   }
 
-  /** The process was killed: its clients' connections break. */
+  /** Ends the requests to a process that was killed, since its clients' connections break. */
   processDied(process: SimulatedProcess): void {
     this.#calls.processDied(process);
   }
@@ -131,12 +131,15 @@ export class Workload {
     return this.#calls.pendingCount;
   }
 
-  /** One write and one linearizable read of every key, which any node of a healthy cluster answers. False: refused. */
+  /**
+   * Makes one write, and one linearizable read of every key, which any node of a healthy cluster answers. Resolves to
+   * false when it was refused.
+   */
   async probe(server: Server): Promise<boolean> {
     return (await this.probeWrite(server)) && (await this.#range(server, MAIN_TABLE, true));
   }
 
-  /** One write, which any node of a healthy cluster answers. False: refused. */
+  /** Makes one write, which any node of a healthy cluster answers. Resolves to false when it was refused. */
   probeWrite(server: Server): Promise<boolean> {
     return this.#put(server, MAIN_TABLE, true);
   }
@@ -148,7 +151,7 @@ export class Workload {
       const servers = this.#servers();
       if (servers.length === 0) return this.#think();
       const server = this.#random.pick(servers);
-      // Sent to a paused process, the request waits in its socket.
+      // A request to a paused process waits in its socket.
       const sent = this.#loop.schedule(0, EventKind.Client, server.process, () => {
         givenUp.cancel();
         this.#operate(server).then(
@@ -263,7 +266,7 @@ export class Workload {
     });
   }
 
-  /** Writes neighbouring keys in one entry, often only if the first one still is what this client last saw. */
+  /** Writes neighbouring keys in one entry, often only if the first one is still as this client saw it last. */
   async #putMany(server: Server, table: string): Promise<boolean> {
     const { keys } = this.#someRange();
     const values = keys.map((key) => [key, this.#value()] as const);
@@ -274,8 +277,8 @@ export class Workload {
   }
 
   /**
-   * Deletes a range, or all keys, and writes some of its keys, in one entry. What the entry itself wrote before the
-   * deletion goes as well.
+   * Deletes a range, or all keys, and writes some of its keys, in one entry. The deletion also removes keys that the
+   * same entry wrote before it.
    */
   async #replaceRange(server: Server, table: string): Promise<boolean> {
     const isAll = this.#random.chance(0.2);
@@ -317,14 +320,14 @@ export class Workload {
     });
   }
 
-  /** `end` is the number of the first key after it. */
+  /** Draws a range of keys; `end` is the number of the first key after it. */
   #someRange(): { keys: string[]; end: number } {
     const first = this.#random.integer(0, this.#options.keys - 1);
     const end = this.#random.integer(first + 1, this.#options.keys);
     return { keys: this.#keys().slice(first, end), end };
   }
 
-  /** Writes a key if it still is what this client last saw; a transfer writes a second key with it. */
+  /** Writes a key if it is still as this client saw it last; a transfer writes a second key with it. */
   async #compareAndSet(server: Server, table: string, isTransfer: boolean): Promise<boolean> {
     const key = this.#key();
     const other = isTransfer ? this.#random.pick(this.#keys().filter((name) => name !== key)) : undefined;
@@ -333,7 +336,7 @@ export class Workload {
     return this.#writeIfAsSeen(server, table, [key, value], other === undefined ? [] : [[other, otherValue]]);
   }
 
-  /** Writes all, if the first key still is what this client last saw. */
+  /** Writes all pairs if the first key is still as this client saw it last. */
   async #writeIfAsSeen(
     server: Server,
     table: string,
@@ -374,7 +377,7 @@ export class Workload {
     );
   }
 
-  /** Values are written once only, so all these compares ask the same question. */
+  /** Returns one of several compares that ask the same question, since each value is written only once. */
   #isAsSeen(key: string, seen: Seen): mvcc.Compare {
     const { value, modRevision } = seen;
     const EQUAL = mvcc.Compare_CompareResult.EQUAL;
@@ -468,7 +471,7 @@ export class Workload {
     );
   }
 
-  /** Every key as it was at an earlier revision, on any node. */
+  /** Reads every key as of an earlier revision, on any node. */
   async #rangePast(server: Server, table: string): Promise<boolean> {
     const linearizable = this.#random.chance(0.5);
     return this.#calls.send(
@@ -488,7 +491,7 @@ export class Workload {
     );
   }
 
-  /** How many keys parts of the table have, or had, is what a look at each of them says. */
+  /** Checks that the table's counts of keys, now or at an earlier revision, match the keys themselves. */
   async #count(server: Server, table: string): Promise<boolean> {
     return this.#calls.send(
       server.process,
@@ -555,7 +558,7 @@ export class Workload {
     );
   }
 
-  /** Two deletions at once may both be told that they did it, as long as it is done. */
+  /** Deletes a table. Two deletions at the same time may both succeed, as long as the table is gone. */
   async #deleteTable(server: Server, name: string): Promise<boolean> {
     const deleted: KeyEffect = { key: name, effect: { kind: 'write', value: undefined } };
     return this.#calls.send(
@@ -592,8 +595,9 @@ export class Workload {
   // ---- restores
 
   /**
-   * Replaces a table, or makes it, by some pairs and some commands that are run again. Breaks it off now and then.
-   * What is new is whole, or not there: whoever reads the shard holds it against what is said here before the switch.
+   * Replaces or makes a table from some pairs and some commands that are replayed, and breaks that off now and then.
+   * The new shard is complete, or never serves: readers of the shard are checked against the content that is declared
+   * here before the switch.
    */
   async #restore(server: Server, table: string): Promise<boolean> {
     const isPassing = table !== MAIN_TABLE;
@@ -644,7 +648,10 @@ export class Workload {
 
   // ---- the archive
 
-  /** Takes some of what is not archived of a table that the node leads, and tells the cluster how far. */
+  /**
+   * Takes some entries of a table that the node leads and that are not archived yet, and reports the progress to the
+   * cluster.
+   */
   async #archive(server: Server): Promise<boolean> {
     const { api } = server;
     const led = api.logs.led();
@@ -680,14 +687,14 @@ export class Workload {
     return Array.from({ length: this.#options.keys }, (_, i) => keyName(i));
   }
 
-  /** Never the same twice, so that a value tells which write it is from. */
+  /** Returns a value that never comes twice, so that it identifies the write that it is from. */
   #value(): string {
     const id = `${this.#options.valuePrefix ?? ''}${++this.#sequence}.`;
     return id + 'x'.repeat(Math.floor(this.#random.exponential(this.#options.valueSizeMeanBytes)));
   }
 }
 
-/** History has gone further since somebody looked how far it reaches. */
+/** Whether a read failed because history was dropped after its lower end was determined. */
 function isOutOfRange(_invocation: Invocation, { status }: ApiError): boolean {
   return status === Status.OutOfRange;
 }
