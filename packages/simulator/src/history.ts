@@ -36,7 +36,7 @@ interface View {
 
 /** The content that a restore brought into a shard before the shard became a table. */
 export interface Base {
-  /** None of it is later, and no answer is earlier. */
+  /** The revision of the whole content: none of it is later, and no answer is earlier. */
   readonly revision: number;
   /** The value of every key that clients may ask for; undefined when the key does not exist. */
   readonly values: ReadonlyMap<string, string | undefined>;
