@@ -24,13 +24,13 @@ import { describeMachine, type Machine } from './system/machine.js';
 import { findRegattaVersion, startRegatta } from './system/regatta.js';
 import type { System } from './system/system.js';
 
-/** All that a benchmark tells. */
+/** The result of a benchmark. */
 export interface Report {
   readonly machine: Machine;
   readonly options: Omit<Options, 'endpoints'>;
-  /** Names and versions of what was measured. */
+  /** Names and versions of the measured systems. */
   readonly systems: readonly { readonly name: string; readonly version: string }[];
-  /** Why something that was asked for was not measured. */
+  /** The reasons for which something that was asked for was not measured. */
   readonly leftOut: readonly string[];
   readonly summaries: readonly Summary[];
 }
@@ -41,8 +41,8 @@ const GENERATOR_CEILING = 'generator ceiling';
 /**
  * Starts everything, measures everything, one run after the other, and reports.
  *
- * @param cleanup is given all that must be stopped and removed, whether this returns or throws.
- * @param onProgress takes a line of text after every run.
+ * @param cleanup gets everything that must be stopped and removed, whether this returns or throws.
+ * @param onProgress gets a line of text after every run.
  */
 export async function runBenchmark(
   options: Options,
@@ -154,7 +154,7 @@ async function startSystems(
   return systems;
 }
 
-/** A system whose endpoints were given, which somebody else has started. */
+/** Returns a system whose endpoints were given, which somebody else has started; undefined without endpoints. */
 function runningSystem(name: string, dialect: System['dialect'], options: Options): System | undefined {
   const endpoints = options.endpoints.get(name);
   if (endpoints === undefined) return undefined;
@@ -169,7 +169,7 @@ function runningSystem(name: string, dialect: System['dialect'], options: Option
   };
 }
 
-/** Starts what no server can surpass, and tells which of it belongs to a workload. */
+/** Starts the ceilings, which no server can surpass, and returns which of them belongs to a workload. */
 async function startCeilings(
   options: Options,
   settings: LoadSettings,

@@ -8,25 +8,28 @@ import { findLeader } from './system/leader.js';
 import type { System } from './system/system.js';
 import { addedSince, readWriteStages, type WriteStages } from './system/write-stages.js';
 
-/** What all contestants are given alike. */
+/** The settings that all contestants share. */
 export interface LoadSettings {
   readonly keyCount: number;
   readonly valueSizeBytes: number;
   readonly connectionCount: number;
-  /** Each of which has as many keys. */
+  /** The number of tables, each with `keyCount` keys. */
   readonly tableCount: number;
   readonly extent: LoadDuration;
 }
 
-/** A run's result, with what it cost the contestant. */
+/** A run's result, with its cost to the contestant. */
 export interface Run extends LoadResult {
-  /** CPU time of all the contestant's processes per call; undefined where that is not known. */
+  /** CPU time of all the contestant's processes per call, in microseconds; undefined when unknown. */
   readonly cpuMicrosecondsPerCall: number | undefined;
-  /** What the leader counted of its writes meanwhile, the warm-up's too; absent where there are none, or none are counted. */
+  /**
+   * The leader's counts of its writes meanwhile, including the warm-up's; absent when there are no writes, or the
+   * system counts none.
+   */
   readonly writeStages?: WriteStages;
 }
 
-/** One that takes part in a comparison. */
+/** A participant in a comparison. */
 export interface Contestant {
   readonly name: string;
   run(workload: WorkloadName, inFlight: number): Promise<Run>;
@@ -49,7 +52,11 @@ export class SystemContestant implements Contestant {
     this.#settings = settings;
   }
 
-  /** Puts every key once, so that each read finds something. @throws Error when a put fails. */
+  /**
+   * Puts every key once, so that each read finds something.
+   *
+   * @throws Error when a put fails
+   */
   async fill(): Promise<void> {
     const { keyCount } = this.#settings;
     const callCount = keyCount * (this.#system.dialect === 'etcd' ? 1 : this.#settings.tableCount);
@@ -66,7 +73,7 @@ export class SystemContestant implements Contestant {
     return { ...run, writeStages: addedSince(before, await readWriteStages(leader)) };
   }
 
-  /** Where calls go to one node alone, that is the leader. */
+  /** Returns the node that gets the calls when they go to one node alone: the leader. */
   async #findLeader(): Promise<string> {
     const [endpoint, ...others] = this.#system.endpoints;
     return others.length === 0 ? endpoint! : await findLeader(this.#system);
@@ -80,13 +87,13 @@ export class SystemContestant implements Contestant {
     this.#system.assertRunning();
     if (startedCpuMs === undefined || endedCpuMs === undefined)
       return { ...result, cpuMicrosecondsPerCall: undefined };
-    // The warm-up's calls cost CPU time too, but are not counted; they came at about the same rate.
+    // The warm-up's calls cost CPU time, too, but are not counted; they came at about the same rate.
     const countedShare = extent.durationMs / (extent.warmUpMs + extent.durationMs);
     const cpuMs = (endedCpuMs - startedCpuMs) * countedShare;
     return { ...result, cpuMicrosecondsPerCall: (cpuMs / result.callCount) * 1000 };
   }
 
-  /** CPU time used so far by all its processes, or undefined where that is not known. */
+  /** The CPU time used so far by all processes of the system, in milliseconds; undefined when unknown. */
   #processorTimeMs(): number | undefined {
     const processes = listProcessTree(this.#system.processIds);
     if (processes.length === 0) return undefined;

@@ -5,8 +5,8 @@ import { Cleanup } from './process/cleanup.js';
 import { formatReport } from './report.js';
 
 /**
- * Resolves when somebody wants it to end, with the exit code that shells expect, and rejects with an error that
- * nothing else has caught: either way what was started is stopped before the process ends.
+ * Resolves with the exit code that shells expect when a signal asks the process to end, and rejects with an error that
+ * nothing else has caught: either way everything that was started is stopped before the process ends.
  */
 function interrupted(): Promise<number> {
   return new Promise((resolve, reject) => {

@@ -3,38 +3,38 @@ import { RANGE_KEY_COUNT, WORKLOADS, type WorkloadName } from './load/workload.j
 
 const KNOWN_PEERS = ['etcd', 'regatta'];
 const TARGETS = ['all', 'leader'] as const;
-/** A request must fit into one HTTP/2 frame. */
+/** The most bytes of a value, since a request must fit into one HTTP/2 frame. */
 const VALUE_SIZE_BYTES_MAX = 16_000;
 
-/** What the command line asks for. */
+/** The parsed command line. */
 export interface Options {
-  /** What is measured beside Coxswain. */
+  /** The systems to measure beside Coxswain. */
   readonly peers: readonly string[];
-  /** What is not measured, by name. */
+  /** The names of measurements to leave out. */
   readonly without: readonly string[];
   readonly jsonFile: string | undefined;
   readonly workloads: readonly WorkloadName[];
   readonly inFlight: readonly number[];
   readonly rounds: number;
-  /** What a run counts, after a warm-up. */
+  /** The milliseconds that a run counts, after a warm-up. */
   readonly durationMs: number;
   readonly warmUpMs: number;
   readonly valueSizeBytes: number;
   readonly keyCount: number;
   readonly connectionCount: number;
-  /** How many nodes of Coxswain there are; its peers have three. */
+  /** The number of Coxswain's nodes; its peers have three. */
   readonly nodeCount: number;
-  /** Over how many tables of Coxswain the load is spread. */
+  /** The number of Coxswain's tables over which the load is spread. */
   readonly tableCount: number;
   /** Whether calls go to every node in turn, or to the one that leads. */
   readonly to: (typeof TARGETS)[number];
-  /** `host:port` of systems that already run, by name; they are not started then. */
+  /** The addresses (`host:port`) of systems that already run, by name; they are not started. */
   readonly endpoints: ReadonlyMap<string, readonly string[]>;
 }
 
 export const USAGE = `npm run bench -- [options]
 
-  --against LIST        etcd,regatta: measure three nodes of them too; what is not installed is left out, by name
+  --against LIST        etcd,regatta: also measure three nodes of each; systems that are not installed are left out and named
   --to all|leader       which nodes calls go to (all)
   --json FILE           write every run and every median to a file
   --workloads LIST      ${Object.keys(WORKLOADS).join(',')}
@@ -60,7 +60,11 @@ export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
-/** Reads the command line's arguments. @throws UsageError for anything unknown or out of bounds. */
+/**
+ * Parses the command line.
+ *
+ * @throws UsageError for anything unknown or out of bounds
+ */
 export function parseOptions(args: readonly string[]): Options {
   const values = parse(args);
   const durationMs = positive('--seconds', values.seconds) * 1000;

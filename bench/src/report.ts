@@ -3,8 +3,8 @@ import type { Report } from './benchmark.js';
 import type { Summary } from './summary.js';
 
 /**
- * The report as text: the machine, then one line per workload, calls in flight and contestant, then one per stage of the
- * writes.
+ * Formats the report as text: the machine, then one line per workload, calls in flight and contestant, then one per
+ * stage of the writes.
  */
 export function formatReport({ machine, options, systems, leftOut, summaries }: Report): string {
   const table = new Table({

@@ -1,4 +1,6 @@
-/** The middle value, or the mean of the two middle ones; NaN of nothing. Values that are NaN are left out. */
+/**
+ * Returns the middle value, or the mean of the two middle ones; NaN for no values. Values that are NaN are left out.
+ */
 export function median(values: readonly number[]): number {
   const sorted = values.filter((value) => !Number.isNaN(value)).sort((left, right) => left - right);
   const middle = sorted.length / 2;

@@ -2,7 +2,7 @@ import type { Run } from './contestant.js';
 import { median } from './statistics.js';
 import { type StageSummary, summarizeStages } from './system/write-stages.js';
 
-/** Everything measured about one contestant under one load. */
+/** The measurements of one contestant under one load. */
 export interface Summary {
   readonly workload: string;
   readonly inFlight: number;
@@ -14,21 +14,21 @@ export interface Summary {
   readonly p99Ms: number;
   readonly cpuMicrosecondsPerCall: number | undefined;
   readonly generatorCpuCores: number;
-  /** Of all runs together, by name. */
+  /** The number of failures in all runs together, by name. */
   readonly errors: Readonly<Record<string, number>>;
-  /** The median of the rounds' ratios of Coxswain's rate to this one's; undefined where there is no pair. */
+  /** The median of the rounds' ratios of Coxswain's rate to this one's; undefined when there is no pair. */
   readonly coxswainRatio: number | undefined;
-  /** Where writes spent their time on the leader; empty where that is not known. */
+  /** The time that writes spent in each stage on the leader; empty when unknown. */
   readonly writeStages: readonly StageSummary[];
-  /** In the order of the rounds. */
+  /** The runs in the order of the rounds. */
   readonly runs: readonly Run[];
 }
 
 /**
  * Sums up the runs of one contestant.
  *
- * @param coxswainRuns Coxswain's in the same rounds. A ratio is taken within each round, whose runs were
- * neighbours in time, so that a machine that slows down for a while does not count against one side.
+ * @param coxswainRuns Coxswain's in the same rounds. A ratio is taken within each round, whose runs were neighbours in
+ * time, so that a machine that slows down for a while does not count against one side.
  */
 export function summarize(
   load: { readonly workload: string; readonly inFlight: number; readonly contestant: string },

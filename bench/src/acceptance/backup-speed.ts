@@ -15,16 +15,16 @@ import { median } from '../statistics.js';
 import type { AcceptanceCheck, Measurement } from './check.js';
 import { megabytes, memoryMeasurement } from './memory-measurement.js';
 
-/** With values of 256 B: 2 GB of keys and values. */
+/** The number of keys: with values of 256 B, 2 GB of keys and values. */
 const KEY_COUNT = 7_400_000;
 const SECONDS = 10;
 const ROUNDS = 3;
 const BACKUP_BYTES_PER_SECOND_MIN = 100e6;
 const RESTORE_KEYS_PER_SECOND_MIN = 150_000;
-/** A process of Node with its modules is 100 MB. */
+/** The most memory that the command may use; a process of Node with its modules takes 100 MB. */
 const COMMAND_MAX_BYTES = 250e6;
 const THROTTLED_SHARE_MIN = 0.5;
-/** `--rate` of the throttled runs. */
+/** The value of `--rate` in the throttled runs. */
 const THROTTLED_RATE = '20MiB';
 const TABLE = 'default';
 const OTHER_TABLE = 'another';
@@ -38,7 +38,10 @@ const FILL_TXNS_IN_FLIGHT = 8;
 
 type Sizes = { readonly keyCount: number; readonly durationMs: number; readonly rounds: number };
 
-/** How fast a large table is backed up and restored, at what cost of memory and to whom else writes, and that a killed backup goes on. */
+/**
+ * Measures how fast a large table is backed up and restored, how much memory that takes and how much it slows down
+ * writers, and checks that a killed backup continues.
+ */
 export const backupSpeed: AcceptanceCheck = {
   name: 'backup-speed',
   async run({ keyCount = KEY_COUNT, seconds = SECONDS, rounds = ROUNDS }) {
@@ -60,7 +63,7 @@ export const backupSpeed: AcceptanceCheck = {
   },
 };
 
-/** Backups and restores of the whole table on an otherwise idle node. */
+/** Measures backups and restores of the whole table on an otherwise idle node. */
 async function measureAlone(
   cluster: ProcessCluster,
   directory: string,
@@ -108,7 +111,7 @@ async function measureAlone(
       isMet: median(restoreRates) >= RESTORE_KEYS_PER_SECOND_MIN,
     },
     {
-      what: 'what is restored is what was backed up',
+      what: 'the restored table equals the one that was backed up',
       target: `equal digests, ${keyCount} keys`,
       measured: `${after === before ? 'equal' : 'different'} digests, ${after.split(' ')[0]} keys`,
       isMet: after === before && after.startsWith(`${keyCount} `),
@@ -124,7 +127,9 @@ async function measureAlone(
   ];
 }
 
-/** What puts keep of their rate while a backup, or a restore of another table, runs with `--rate`. */
+/**
+ * Measures the share of their rate that puts keep while a backup, or a restore of another table, runs with `--rate`.
+ */
 async function measureThrottled(
   cluster: ProcessCluster,
   directory: string,
@@ -177,7 +182,7 @@ async function measureThrottled(
   ];
 }
 
-/** A command that is killed once some of its progress is written down, and run again. */
+/** Checks a command that is killed once some of its progress is written down, and then run again. */
 async function killBackup({ nodes }: ProcessCluster, directory: string): Promise<Measurement> {
   const node = nodes[0]!;
   const before = await contentDigest(node);
@@ -191,7 +196,7 @@ async function killBackup({ nodes }: ProcessCluster, directory: string): Promise
   }
   await killed.kill();
   const { sizeBytes, moment } = JSON.parse(await readFile(progressPath, 'utf8')) as WrittenDown;
-  // What is written now is no part of it.
+  // A write from now on is not part of the backup.
   const success = [{ key: Buffer.from('since then'), value: Buffer.alloc(1) }].map((value) =>
     mvcc.RequestOp.create({ request: { $case: 'requestPut', value } }),
   );
@@ -209,7 +214,7 @@ async function killBackup({ nodes }: ProcessCluster, directory: string): Promise
   };
 }
 
-/** Of a backup's progress. */
+/** The progress of a backup, as far as the check reads it. */
 interface WrittenDown {
   readonly sizeBytes: number;
   readonly moment: { readonly revision: number };
@@ -224,7 +229,7 @@ function restore(node: ClusterNode, directory: string) {
   return new Command(['restore', ...flags]).done();
 }
 
-/** Starts the process anew with its data. Resolves with what it uses when nothing was asked of it yet. */
+/** Starts the process again with its data. Resolves with the bytes that it uses before the first request. */
 async function restart({ process }: ClusterNode): Promise<number> {
   await process.stop();
   process.start();
@@ -253,7 +258,7 @@ async function fill({ client }: ClusterNode, keyCount: number): Promise<void> {
   await Promise.all(Array.from({ length: FILL_TXNS_IN_FLIGHT }, worker));
 }
 
-/** How many keys there are, and a hash over all keys and values. */
+/** Returns the number of keys, and a hash over all keys and values. */
 async function contentDigest({ client }: ClusterNode): Promise<string> {
   const hash = createHash('sha256');
   const lengths = Buffer.alloc(8);

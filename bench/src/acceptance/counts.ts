@@ -19,9 +19,9 @@ const VALUE_SIZE_BYTES = 256;
 const IN_FLIGHT = 256;
 const ROUNDS = 5;
 const CALL_TIMEOUT_MS = 120_000;
-/** What others may have to wait for while a node counts. */
+/** The most milliseconds for which other reads may wait while a node counts. */
 const WAIT_MAX_MS = 20;
-/** Above every revision, so that a filter by it matches nothing. */
+/** A revision above every other, so that a filter by it matches nothing. */
 const LATE_REVISION = 1_000_000_000_000;
 const SETTLE_MS = 10_000;
 
@@ -34,15 +34,17 @@ interface Subject {
   readonly client: Client;
 }
 
-/** What one call took. */
+/** The cost of one call. */
 interface Cost {
   readonly wallMs: number;
   readonly cpuMs: number;
-  /** The longest that a read of one key took meanwhile. */
+  /** The longest milliseconds that a read of one key took meanwhile. */
   readonly waitMs: number;
 }
 
-/** Counts, and filters that match nothing, over a million keys on one node; beside etcd where it is installed. */
+/**
+ * Measures counts, and filters that match nothing, over a million keys on one node, and on etcd where it is installed.
+ */
 export const counts: AcceptanceCheck = {
   name: 'counts',
   async run({ keyCount = KEY_COUNT, rounds = ROUNDS }) {
@@ -88,11 +90,11 @@ async function measure(
     await sleep(SETTLE_MS);
     const { anonymousBytes, residentBytes } = readProcessUsage(one.processId);
     measurements.push(
-      told(
+      noted(
         `${one.name}: ${keyCount} fresh keys of ${VALUE_SIZE_BYTES} B`,
         `${load.callsPerSecond.toFixed(0)} puts/s, ${((cpuMs * 1000) / keyCount).toFixed(0)} us of CPU a put`,
       ),
-      told(
+      noted(
         `${one.name}: memory afterwards`,
         `${megabytes(anonymousBytes)} MB of its own, ${megabytes(residentBytes)} MB resident`,
       ),
@@ -134,14 +136,14 @@ async function measure(
       cpuMs: median(of.map(({ cpuMs }) => cpuMs)),
     }));
     const [own, etcd] = medians;
-    const told = medians.map(
+    const texts = medians.map(
       ({ wallMs, cpuMs }, at) =>
         `${subjects[at]!.name} ${wallMs.toFixed(1)} ms, ${cpuMs} ms of CPU (the first time ${first[at]!.wallMs.toFixed(0)})`,
     );
     measurements.push({
       what,
       target: etcd === undefined ? 'as fast as etcd' : `<= ${etcd.wallMs.toFixed(1)} ms`,
-      measured: told.join('; '),
+      measured: texts.join('; '),
       isMet: etcd === undefined || own!.wallMs <= etcd.wallMs,
     });
     measurements.push({
@@ -154,7 +156,7 @@ async function measure(
   return measurements;
 }
 
-function told(what: string, measured: string): Measurement {
+function noted(what: string, measured: string): Measurement {
   return { what, target: 'none', measured, isMet: true };
 }
 
@@ -180,7 +182,7 @@ async function fill(one: Subject, keyCount: number): Promise<LoadResult> {
   }
 }
 
-/** So that an earlier revision is another table than the latest. */
+/** Overwrites some keys, so that an earlier revision differs from the latest. */
 async function overwriteSome(one: Subject): Promise<void> {
   for (let at = 0; at < 100; at++) {
     const message = one.dialect.encodePut(encodeKey(at * 1000), Buffer.from('new'));

@@ -12,13 +12,16 @@ import { type AcceptanceCheck, below, type Measurement } from './check.js';
 import { megabytes } from './memory-measurement.js';
 
 const KEY_COUNT = 1_000_000;
-/** Every so many keys the value is empty. */
+/** One of this many keys has an empty value. */
 const EMPTY_EVERY = 10;
 const VALUE_SIZE_BYTES_MAX = 256;
-/** A process of Node with its modules is 100 MB; the pairs are more than that. */
+/**
+ * The most memory that the command may use; a process of Node with its modules takes 100 MB, and the pairs are more
+ * than the rest.
+ */
 const COMMAND_MAX_MB = 250;
 
-/** That `coxswain load` and `dump` carry a million pairs of arbitrary bytes in bounded memory, byte for byte. */
+/** Checks that `coxswain load` and `dump` carry a million pairs of arbitrary bytes in bounded memory, byte for byte. */
 export const dumpLoad: AcceptanceCheck = {
   name: 'dump-load',
   async run({ keyCount = KEY_COUNT }) {
@@ -49,7 +52,10 @@ export const dumpLoad: AcceptanceCheck = {
   },
 };
 
-/** As `coxswain dump` writes it: pairs in the order of their keys, whose ends and values are any bytes. */
+/**
+ * Yields lines as `coxswain dump` writes them: pairs in the order of their keys, whose ends and values are arbitrary
+ * bytes.
+ */
 function* dumpOf(keyCount: number): Generator<string> {
   yield '# coxswain dump 1\n';
   for (let i = 0; i < keyCount; i++) {
@@ -59,7 +65,7 @@ function* dumpOf(keyCount: number): Generator<string> {
   yield `# end ${keyCount}\n`;
 }
 
-/** By the words of the format's description, independent of the code that is measured. */
+/** Escapes bytes by the description of the format, independently of the measured code. */
 function escapeBytes(bytes: Buffer): string {
   const names: Readonly<Record<number, string>> = { 9: '\\t', 10: '\\n', 13: '\\r', 92: '\\\\' };
   let text = '';

@@ -18,18 +18,19 @@ const KEY_COUNT = 1_000_000;
 const SECONDS = 60;
 const VALUE_SIZE_BYTES = 256;
 const IN_FLIGHT = 256;
-/** The first one comes with the leader cluster and holds the bulk of the keys. */
+/** The tables; the first one comes with the leader cluster and holds most of the keys. */
 const TABLES = ['default', 'orders', 'sessions'];
 const WRITERS_PER_TABLE = 3;
 const WRITES_PER_STEP = 200;
-/** How soon a follower cluster must hear of a table and of a leader cluster's node that is back. */
+/** Options with which a follower cluster soon notices a new table, and a leader cluster's node that is back. */
 const FOLLOWER_FLAGS = { 'replication.reconcile-interval': '1s' };
 const CREATE_TIMEOUT_MS = 30_000;
 const STATUS_TIMEOUT_MS = 5_000;
 
 /**
- * A leader cluster and its follower cluster, both of three real nodes: many keys, then writes of all kinds through
- * both while nodes on both sides are killed, paused and restarted in turn. In the end both are the same (R1, R2, R3).
+ * Checks a leader cluster and its follower cluster, both of three real nodes: with many keys, then with writes of all
+ * kinds through both while nodes on both sides are killed, paused and restarted in turn. In the end both must be equal
+ * (R1, R2, R3).
  */
 export const followerCluster: AcceptanceCheck = {
   name: 'follower-cluster',
@@ -68,7 +69,7 @@ async function measure(
   measurements.push({
     what: `${keyCount} keys of ${VALUE_SIZE_BYTES} B reach the follower cluster`,
     target: 'caught up',
-    measured: `${filled.toFixed(0)} puts/s; ${behindSeconds.toFixed(1)} s behind the last put`,
+    measured: `${filled.toFixed(0)} puts/s; ${behindSeconds.toFixed(1)} s after the last put`,
     isMet: true,
   });
 
@@ -149,7 +150,7 @@ async function measure(
   return measurements;
 }
 
-/** Puts every key once; gives the puts per second. */
+/** Puts every key once, and returns the puts per second. */
 async function fill(leader: ProcessCluster, keyCount: number): Promise<number> {
   const { callsPerSecond, errors } = await new ClosedLoop(
     {

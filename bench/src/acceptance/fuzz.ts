@@ -3,7 +3,7 @@ import { runLarge } from './jest.js';
 
 const RUNS = 100_000;
 
-/** The properties that tests try with a few inputs, whatever is sent to a node by strangers: with very many. */
+/** Runs the tests of properties of foreign input with very many inputs, of which `npm test` tries a few. */
 export const fuzz: AcceptanceCheck = {
   name: 'fuzz',
   run: async () => [

@@ -9,8 +9,8 @@ const WRITES_AROUND = 50;
 const CALL_TIMEOUT_MS = 60_000;
 
 /**
- * Writes one key after the other through a client that knows every node, and keeps the longest time between two
- * acknowledgements. A write whose outcome is unknown ends it with an error.
+ * Writes one key after the other through a client that knows every node, and records the longest time between two
+ * acknowledgements. A write with an unknown outcome ends it with an error.
  */
 class GapProbe {
   longestGapMs = 0;
@@ -24,11 +24,11 @@ class GapProbe {
     readonly name: string,
   ) {
     this.#ended = this.#run();
-    // Whoever waits for it hears of the error.
+    // A caller that awaits it gets the error.
     this.#ended.catch(() => undefined);
   }
 
-  /** Its calls go to `first` as long as that one answers. */
+  /** Starts a probe whose calls go to `first` as long as that node answers. */
   static async start(first: ClusterNode, others: readonly ClusterNode[]): Promise<GapProbe> {
     const endpoints = [first, ...others].map(({ address }) => address);
     const client = await Coxswain.connect({ endpoints, timeoutMs: CALL_TIMEOUT_MS });
@@ -44,7 +44,7 @@ class GapProbe {
     await Promise.race([isReached(), this.#ended]);
   }
 
-  /** Forgets the gaps until now. */
+  /** Forgets the gaps so far. */
   reset(): void {
     this.longestGapMs = 0;
   }
@@ -69,7 +69,10 @@ class GapProbe {
   }
 }
 
-/** Stops the leader with SIGTERM again and again, and measures how long its clients, and those of the others, could not write. */
+/**
+ * Stops the leader with SIGTERM again and again, and measures for how long its clients, and those of the other nodes,
+ * could not write.
+ */
 export const gracefulStops: AcceptanceCheck = {
   name: 'graceful-stops',
   async run({ rounds = ROUNDS }) {

@@ -7,11 +7,14 @@ const TABLE_COUNT = 1_000;
 const SETTLE_MS = 15_000;
 const OBSERVE_MS = 30_000;
 const CREATE_TIMEOUT_MS = 60_000;
-/** Each asks for its own; the registry takes one change after the other. */
+/** The tables that are created at the same time; the registry takes one change after the other. */
 const CREATED_AT_ONCE = 4;
 const ASKED_AT_ONCE = 32;
 
-/** What a node uses that has many tables and nothing to do, and how soon all of them are back after all nodes were stopped. */
+/**
+ * Measures the resources of a node with many tables and nothing to do, and how soon all tables are back after all nodes
+ * were stopped.
+ */
 export const idleTables: AcceptanceCheck = {
   name: 'idle-tables',
   async run({ tableCount = TABLE_COUNT }) {
@@ -56,7 +59,7 @@ export const idleTables: AcceptanceCheck = {
   },
 };
 
-/** How many tables do not take a put, or do not give it back. */
+/** Returns how many tables do not accept a put, or do not return it. */
 async function unserved(client: NodeClient, names: readonly string[]): Promise<number> {
   let failedCount = 0;
   const rest = names.values();

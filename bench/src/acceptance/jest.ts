@@ -4,36 +4,36 @@ import type { Measurement } from './check.js';
 
 const REPOSITORY = fileURLToPath(new URL('../../../../', import.meta.url));
 
-/** Tests of `npm test`, run at a larger size. */
+/** Tests of `npm test` that are run at a larger size. */
 export interface LargeTests {
   readonly what: string;
-  /** Expressions for the paths of their files. */
+  /** Expressions that match the paths of the test files. */
   readonly files: readonly string[];
-  /** What makes them large. */
+  /** The environment variables that make the tests large. */
   readonly environment: Readonly<Record<string, string>>;
 }
 
-/** Runs the tests one file at a time. All of them must pass. */
+/** Runs the tests one file at a time. The measurement is met when all of them pass. */
 export async function runLarge({ what, files, environment }: LargeTests): Promise<Measurement> {
   const output = await runJest(files, environment);
   const passed = Number(/^Tests:.*?(\d+) passed/m.exec(output)?.[1] ?? 0);
   const failed = Number(/^Tests:.*?(\d+) failed/m.exec(output)?.[1] ?? 0);
-  // A file that cannot be loaded has no test that fails.
+  // A file that cannot be loaded has no failing test, only a failed suite.
   const isMet = passed > 0 && failed === 0 && !/^Test Suites:.*failed/m.test(output);
   if (!isMet) console.error(output);
   return { what, target: 'all hold', measured: `${passed} hold, ${failed} do not`, isMet };
 }
 
-/** What Jest says, whatever comes of it. */
+/** Resolves with Jest's output, whether tests pass or fail. */
 function runJest(files: readonly string[], environment: Readonly<Record<string, string>>): Promise<string> {
-  // With the collector in the test's hands it can tell what an input leaves behind. The reporter of `npm test` would end
-  // a file that takes as long as these may.
+  // Tests call the collector to see what an input leaves in memory. The reporter of `npm test` would end a file that
+  // takes as long as these may.
   const args = [
     '--expose-gc',
     'node_modules/jest/bin/jest.js',
     '--runInBand',
     '--reporters=default',
-    // Else Jest takes the files for more reporters.
+    // Without this, Jest takes the files for more reporters.
     '--',
     ...files,
   ];

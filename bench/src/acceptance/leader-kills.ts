@@ -5,7 +5,7 @@ import type { AcceptanceCheck } from './check.js';
 const KILL_COUNT = 20;
 const OUTAGE_MAX_MS = 3_000;
 
-/** Kills the leader again and again at the default timings, and measures how long nobody could write. */
+/** Kills the leader again and again with the default timings, and measures for how long nobody could write. */
 export const leaderKills: AcceptanceCheck = {
   name: 'leader-kills',
   async run() {

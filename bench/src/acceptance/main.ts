@@ -52,7 +52,11 @@ interface Arguments {
   readonly sizes: AcceptanceSizes;
 }
 
-/** @throws Error for wrong usage */
+/**
+ * Parses the command line.
+ *
+ * @throws Error for wrong usage
+ */
 function parseArguments(args: readonly string[]): Arguments {
   const { values, positionals } = parseArgs({
     args: [...args],
@@ -83,7 +87,7 @@ function parseArguments(args: readonly string[]): Arguments {
   };
 }
 
-/** Runs the checks of those names, or all; gives the exit code. */
+/** Runs the named checks, or all of them, and returns the exit code. */
 async function main(args: readonly string[]): Promise<number> {
   let parsed: Arguments;
   try {
@@ -107,7 +111,7 @@ async function main(args: readonly string[]): Promise<number> {
   return measurements.every(({ isMet }) => isMet) ? 0 : 1;
 }
 
-/** A check that cannot be carried out is missed; the others still run. */
+/** Runs one check. One that fails with an error counts as not met, so that the others still run. */
 async function runCheck(check: AcceptanceCheck, sizes: AcceptanceSizes): Promise<Measurement[]> {
   try {
     return await check.run(sizes);

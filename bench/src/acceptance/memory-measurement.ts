@@ -3,7 +3,7 @@ import type { Measurement } from './check.js';
 
 const ABOVE_IDLE_MAX_BYTES = 150e6;
 
-/** That nobody takes more than 150 MB above idle. @param uses by who it was */
+/** Makes the measurement that no process takes more than 150 MB above idle. `uses` holds the memory by process name. */
 export function memoryMeasurement(during: string, uses: Readonly<Record<string, MemoryUse>>): Measurement {
   const texts = Object.entries(uses).map(
     ([name, { startedBytes, idleBytes, peakBytes, residentIdleBytes, residentPeakBytes }]) =>

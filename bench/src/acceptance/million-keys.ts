@@ -48,7 +48,7 @@ export const millionKeys: AcceptanceCheck = {
   },
 };
 
-/** The slowest restart of any node, from its start to the moment when it says that it is ready. */
+/** Measures the slowest restart of any node, from its start to the moment when it reports that it is ready. */
 async function measureRestarts(cluster: ProcessCluster, ending: 'stop' | 'kill'): Promise<Measurement> {
   let slowestSeconds = 0;
   for (const { process } of cluster.nodes) {

@@ -1,7 +1,7 @@
 import { faultScenarios, runFaultScenario } from '../faults/fault-scenarios.js';
 import type { AcceptanceCheck, Measurement } from './check.js';
 
-/** Every fault of the process fault tests, several times on the same cluster and with pauses of 5 s. */
+/** Runs every fault of the process fault tests several times on the same cluster, with pauses of 5 s. */
 export const processFaults: AcceptanceCheck = {
   name: 'process-faults',
   async run() {

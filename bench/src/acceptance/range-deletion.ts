@@ -8,7 +8,7 @@ const ANSWER_MAX_SECONDS = 10;
 const WAIT_MAX_SECONDS = 1;
 const RANGE_KEYS = 100;
 const TIMEOUT_MS = 600_000;
-/** Around every key, but not said as "all", so that they have to be counted. */
+/** A range around every key, but not written as "all", so that the keys have to be counted. */
 const FIRST = '\x01';
 const END = '\x7f';
 

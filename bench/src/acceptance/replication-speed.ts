@@ -17,22 +17,29 @@ const SECONDS = 10;
 const ROUNDS = 3;
 const TABLE = 'default';
 const WARM_UP_MS = 2_000;
-/** Rates are taken from two looks at each side; this much they may differ although nothing is left behind. */
+/**
+ * The least ratio of the two rates that counts as equal: each comes from two looks at one side, and they differ a
+ * little even when the follower keeps up.
+ */
 const RATE_SHARE_MIN = 0.98;
 const LAG_P99_MAX_MS = 100;
 const LAG_RATE_SHARE = 0.25;
 const SNAPSHOT_KEYS_PER_SECOND_MIN = 150_000;
-/** A process that was started with its data is idle after so long. */
+/** Milliseconds after which a process that was started with its data is idle. */
 const SETTLE_MS = 5_000;
 const STATUS_TIMEOUT_MS = 5_000;
 
-/** Keeps the whole log, so that a follower cluster that was away catches up by it and not by a snapshot. */
+/**
+ * Options that keep the whole log, so that a follower cluster that was away catches up from it and not by a snapshot.
+ */
 const LONG_LOG_FLAGS = { 'raft.snapshot-entries': '100000000', 'raft.compaction-overhead': '100000000' };
 const FOLLOWER_FLAGS = { 'replication.reconcile-interval': '1s' };
 
 type Sizes = { readonly keyCount: number; readonly durationMs: number; readonly rounds: number };
 
-/** How fast a follower cluster gets its data: by the log, by snapshots, and at what cost of memory. */
+/**
+ * Measures how fast a follower cluster gets its data, from the log and by snapshots, and how much memory that takes.
+ */
 export const replicationSpeed: AcceptanceCheck = {
   name: 'replication-speed',
   async run({ keyCount = KEY_COUNT, seconds = SECONDS, rounds = ROUNDS }) {
@@ -45,7 +52,7 @@ export const replicationSpeed: AcceptanceCheck = {
   },
 };
 
-/** Snapshots, log and lag between two clusters of one node each, with their default options. */
+/** Measures snapshots, log and lag between two clusters of one node each, with their default options. */
 async function measureBetweenSingleNodes(sizes: Sizes): Promise<Measurement[]> {
   await using leader = await runningCluster(() => ProcessCluster.start(1));
   await fill(leader.cluster, sizes.keyCount);
@@ -79,7 +86,10 @@ async function measureBetweenSingleNodes(sizes: Sizes): Promise<Measurement[]> {
   return measurements;
 }
 
-/** The log between a leader cluster of so many nodes and a follower cluster of one, all of it kept. */
+/**
+ * Measures the log between a leader cluster of `leaderNodeCount` nodes, which keeps all of it, and a follower cluster
+ * of one.
+ */
 async function measureCatchUp(leaderNodeCount: number, sizes: Sizes): Promise<Measurement[]> {
   await using leader = await runningCluster(() => ProcessCluster.start(leaderNodeCount, LONG_LOG_FLAGS));
   await using follower = await runningCluster(() =>
@@ -111,7 +121,7 @@ async function measureCatchUp(leaderNodeCount: number, sizes: Sizes): Promise<Me
   return measurements;
 }
 
-/** Both rates at once, while the leader cluster takes as many puts as it can. */
+/** Measures both rates at the same time, while the leader cluster takes as many puts as it can. */
 async function measureKeepingUp(
   pair: Pair,
   sizes: Sizes,
@@ -124,7 +134,7 @@ async function measureKeepingUp(
   for (let round = 0; round < sizes.rounds; round++) {
     const { shardId } = await pair.followerState();
     const loading = put(pair.leaderCluster, { ...sizes, durationMs: sizes.durationMs + 2 * WARM_UP_MS });
-    // The load's own warm-up, and then some.
+    // Waits for longer than the load's own warm-up.
     await sleep(2 * WARM_UP_MS);
     const before = await pair.revisions();
     await sleep(sizes.durationMs);
@@ -146,7 +156,7 @@ async function measureKeepingUp(
     target: 'as fast, by the log',
     measured:
       `${median(shares).toFixed(2)} times: ${summarise(followerRates)} entries/s of ${summarise(leaderRates)} puts/s; ` +
-      `${median(behindSeconds).toFixed(1)} s behind at the end; rounds with a snapshot: ${resetCount}`,
+      `${median(behindSeconds).toFixed(1)} s of lag at the end; rounds with a snapshot: ${resetCount}`,
     isMet: median(shares) >= RATE_SHARE_MIN && resetCount === 0,
   };
   return { measurement, leaderRate: median(leaderRates) };
@@ -186,7 +196,7 @@ async function measureLag(pair: Pair, putsPerSecond: number, sizes: Sizes): Prom
   };
 }
 
-/** From the call of Reset until the new shard serves and has all. */
+/** Measures the seconds from the call of Reset until the new shard serves and is complete. */
 async function measureResetSeconds(pair: Pair): Promise<number> {
   const { shardId } = await pair.followerState();
   const startedMs = performance.now();
@@ -231,7 +241,7 @@ class Pair {
     return { leader: leader!.revision, follower: follower?.revision ?? 0, atMs: performance.now() };
   }
 
-  /** Nothing else may be written meanwhile. */
+  /** Waits until the follower cluster has caught up. Nothing else may be written meanwhile. */
   async untilCaughtUp(): Promise<void> {
     await eventually('the follower cluster has caught up', async () => {
       const { leader, follower } = await this.revisions();
@@ -239,7 +249,7 @@ class Pair {
     });
   }
 
-  /** Entries per second, from the first sign of progress of a follower that was just started until it has caught up. */
+  /** Returns entries per second, from the first progress of a follower that was just started until it has caught up. */
   async measureCatchUpRate(): Promise<number> {
     let first: { follower: number; atMs: number } | undefined;
     let isMoving = false;
@@ -255,8 +265,8 @@ class Pair {
   }
 
   /**
-   * Restarts both and lets them do once what is to be measured, so that what is above idle is neither a cache of fixed
-   * size nor compiled code, but what the work itself takes.
+   * Restarts both nodes and lets them do the measured work once, so that memory above idle is neither a cache of fixed
+   * size nor compiled code, but taken by the work itself.
    */
   async restartAndWatch(warmUp: () => Promise<unknown>): Promise<MemoryWatch> {
     const processes = [this.leader.process, this.follower.process];

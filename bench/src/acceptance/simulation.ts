@@ -1,7 +1,10 @@
 import type { AcceptanceCheck } from './check.js';
 import { runLarge } from './jest.js';
 
-/** The simulators' own tests, of which `npm test` runs fewer seeds and steps: simulated clusters and simulated groups of Raft. */
+/**
+ * Runs the simulators' own tests with more seeds and steps than `npm test`: simulated clusters and simulated groups of
+ * Raft.
+ */
 export const simulation: AcceptanceCheck = {
   name: 'simulation',
   run: async () => [

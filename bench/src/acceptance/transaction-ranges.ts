@@ -24,14 +24,16 @@ const putOne: mvcc.RequestOp = {
     value: { key: Buffer.from('txn'), value: Buffer.from('value'), prevKv: false },
   },
 };
-/** Counts the whole table again and again, in an entry of the log. */
+/** A transaction that counts the whole table again and again, in an entry of the log. */
 const counts = {
   compare: [],
   success: [...Array.from({ length: RANGES_PER_TXN }, () => countAll), putOne],
   failure: [],
 };
 
-/** A Txn of many ranges over a large table holds up neither the writes that follow it, nor a start that replays it. */
+/**
+ * Checks that a Txn of many ranges over a large table delays neither the writes after it, nor a start that replays it.
+ */
 export const transactionRanges: AcceptanceCheck = {
   name: 'transaction-ranges',
   async run() {
@@ -43,7 +45,7 @@ export const transactionRanges: AcceptanceCheck = {
       const startSeconds: number[] = [];
       const replaySeconds: number[] = [];
       for (let round = 0; round < ROUNDS; round++) {
-        // A clean stop leaves nothing to replay, so that each round replays its own Txn alone.
+        // A clean stop leaves nothing to replay, so that each round replays only its own Txn.
         await node.process.stop();
         node.process.start();
         await node.process.untilReady();
@@ -68,7 +70,7 @@ export const transactionRanges: AcceptanceCheck = {
   },
 };
 
-/** The Put is sent right after the Txn, on the same connection. */
+/** Measures a Put that is sent right after the Txn, on the same connection. */
 async function secondsOfPutAfterTxn(client: NodeClient): Promise<number> {
   const txn = client.txn(counts, TIMEOUT_MS);
   const startedMs = performance.now();
@@ -78,7 +80,7 @@ async function secondsOfPutAfterTxn(client: NodeClient): Promise<number> {
   return seconds;
 }
 
-/** From the start after SIGKILL until a Put is acknowledged. */
+/** Measures the seconds from the start after SIGKILL until a Put is acknowledged. */
 async function secondsToRecover(node: ClusterNode): Promise<number> {
   await node.process.kill();
   const startedMs = performance.now();

@@ -44,7 +44,7 @@ interface Attack {
 }
 
 const windows = {
-  /** The socket itself is what does not let through. */
+  /** Windows so large that only the socket holds the answers back. */
   open: { streamWindowBytes: LARGEST_WINDOW_BYTES, connectionWindowBytes: LARGEST_WINDOW_BYTES },
   default: { streamWindowBytes: DEFAULT_WINDOW_BYTES, connectionWindowBytes: DEFAULT_WINDOW_BYTES },
   tiny: { streamWindowBytes: 1, connectionWindowBytes: LARGEST_WINDOW_BYTES },
@@ -105,7 +105,7 @@ const attacks: readonly Attack[] = [
   },
 ];
 
-/** Clients that ask for much and read nothing cost others little, also once they are gone. */
+/** Checks that clients that ask for much and read nothing cost others little, even after they are gone. */
 export const unreadAnswers: AcceptanceCheck = {
   name: 'unread-answers',
   async run({ keyCount = KEY_COUNT }) {
@@ -116,7 +116,7 @@ export const unreadAnswers: AcceptanceCheck = {
       await node.client.createTable(OTHER_TABLE, CREATE_TIMEOUT_MS);
       const measurements: Measurement[] = [];
       for (const attack of attacks) {
-        // Each begins with a process that has not grown yet.
+        // Each measurement begins with a process that has not grown yet.
         await node.process.stop();
         node.process.start();
         await node.process.untilReady();
@@ -173,11 +173,11 @@ async function withstand(
 interface Puts {
   readonly p50Ms: number;
   readonly maxMs: number;
-  /** The most that was resident meanwhile. */
+  /** The most megabytes that were resident meanwhile. */
   readonly residentMb: number;
 }
 
-/** Puts one pair after the other into the other table, for so long. */
+/** Puts one pair after the other into the other table, for `durationMs` milliseconds. */
 async function putsOf(node: ClusterNode, durationMs: number): Promise<Puts> {
   const client = node.client.forTable(OTHER_TABLE);
   const histogram = new LatencyHistogram();
@@ -197,7 +197,7 @@ async function putsOf(node: ClusterNode, durationMs: number): Promise<Puts> {
   return { p50Ms: histogram.percentileMs(0.5), maxMs, residentMb: residentBytes / 1e6 };
 }
 
-/** How long a node takes to leave after many answers were asked for that nobody reads. */
+/** Measures how long a node takes to stop after many answers were asked for that nobody reads. */
 async function stopAfter(node: ClusterNode, isClientAlive: boolean): Promise<Measurement> {
   const client = new WorkerProcess<UnreadRequest, object>('unread-process');
   try {

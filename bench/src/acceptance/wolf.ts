@@ -3,7 +3,7 @@ import { runLarge } from './jest.js';
 
 const PUTS = 10_000;
 
-/** Three nodes that replicate a table over wolf.raft alone, with a killed leader and a wiped disk. */
+/** Checks three nodes that replicate a table over wolf.raft alone, with a killed leader and a wiped disk. */
 export const wolf: AcceptanceCheck = {
   name: 'wolf',
   run: async () => [

@@ -1,9 +1,9 @@
 import { encodeKey } from '../load/key-space.js';
 import type { Violations } from './violations.js';
 
-/** Neighbouring keys that are erased by one range deletion. */
+/** The number of neighbouring keys that one range deletion erases. */
 const WINDOW_KEY_COUNT = 100;
-/** At most this share of the keys is erased. */
+/** The greatest share of the keys that is erased. */
 const ERASED_SHARE_MAX = 0.5;
 
 type WindowState = 'kept' | 'erased' | 'unknown';
@@ -12,12 +12,14 @@ type WindowState = 'kept' | 'erased' | 'unknown';
 export interface KeyWindow {
   readonly index: number;
   readonly first: string;
-  /** The first key behind it. */
+  /** The first key after the window. */
   readonly end: string;
   readonly keyCount: number;
 }
 
-/** The keys that a fill has put, all of which are there but for windows that were erased, each by one range deletion. */
+/**
+ * The keys that a fill has put. All of them must be there except windows that were erased, each by one range deletion.
+ */
 export class BulkKeys {
   readonly #keyCount: number;
   readonly #states: WindowState[];
@@ -32,7 +34,7 @@ export class BulkKeys {
     this.#seenCounts = Array.from({ length: windowCount }, () => 0);
   }
 
-  /** A window that nobody was given yet, or undefined when enough were. */
+  /** Returns a window that was not handed out yet, or undefined when enough were. */
   takeWindow(): KeyWindow | undefined {
     if (this.#takenCount >= this.#states.length * ERASED_SHARE_MAX) return undefined;
     const index = this.#takenCount++;
@@ -48,7 +50,7 @@ export class BulkKeys {
     this.#states[window.index] = state;
   }
 
-  /** Takes note of a key that is stored at the end. False for one that is none of these. */
+  /** Records a key that is stored at the end. Returns false for one that is not a bulk key. */
   saw(key: string): boolean {
     const match = /^key-(\d{10})$/.exec(key);
     if (match === null || Number(match[1]) >= this.#keyCount) return false;
@@ -58,7 +60,7 @@ export class BulkKeys {
     return true;
   }
 
-  /** Checks all that was seen. */
+  /** Checks the recorded keys. */
   check(violations: Violations): void {
     let windowsSeenCount = 0;
     for (const [index, state] of this.#states.entries()) {

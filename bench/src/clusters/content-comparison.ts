@@ -5,9 +5,10 @@ import type { Violations } from './violations.js';
 const SCAN_TIMEOUT_MS = 600_000;
 
 /**
- * Compares a table of two clusters key by key: value, version, create and mod revision. Gives the number of keys.
+ * Compares a table of two clusters key by key: value, version, create and mod revision. Resolves with the number of
+ * keys.
  *
- * @param onPair sees every pair of the first one.
+ * @param onPair is called with every pair of the first cluster.
  */
 export async function compareContent(
   first: NodeClient,

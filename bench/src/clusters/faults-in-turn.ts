@@ -1,12 +1,15 @@
 import type { ProcessCluster } from '../faults/process-cluster.js';
 import type { MixedLoad } from './mixed-load.js';
 
-/** One visit of so many pauses the node; prime to the number of nodes, so that each is paused and killed in time. */
+/**
+ * One of this many visits pauses the node; prime to the number of nodes, so that each node is both paused and killed in
+ * time.
+ */
 const PAUSE_EVERY = 4;
 
 /**
- * Kills or pauses one node after the other, on either side in turn, for so long; each node is back when the next
- * one goes. While a node is away, and after it is back, both clusters must take `writesPerStep` writes.
+ * Kills or pauses one node after the other, on the two sides in turn, for `durationMs` milliseconds; each node is back
+ * when the next one goes. While a node is away, and after it is back, both clusters must take `writesPerStep` writes.
  */
 export async function inflictFaultsInTurn(
   clusters: readonly ProcessCluster[],

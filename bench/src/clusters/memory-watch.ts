@@ -3,19 +3,22 @@ import type { ProcessUsage } from '../faults/process-usage.js';
 
 const SAMPLE_INTERVAL_MS = 100;
 
-/** What a process used when it was idle, and the most that it has used since. */
+/** The memory of a process when it was idle, and the most that it has used since. */
 export interface MemoryUse {
-  /** Just after it was started with its data, without pages of mapped files: caches and buffers were empty. */
+  /**
+   * Bytes just after the process was started with its data, without pages of mapped files: caches and buffers were
+   * empty.
+   */
   readonly startedBytes: number;
-  /** Without pages of mapped files. */
+  /** Bytes without pages of mapped files. */
   readonly idleBytes: number;
   readonly peakBytes: number;
-  /** With them. */
+  /** Bytes with pages of mapped files. */
   readonly residentIdleBytes: number;
   readonly residentPeakBytes: number;
 }
 
-/** Watches how much more memory some processes use than they did when they were idle, just before. */
+/** Watches how much more memory some processes use than just before, when they were idle. */
 export class MemoryWatch {
   readonly #processes: readonly NodeProcess[];
   readonly #startedBytes: readonly number[];
@@ -23,7 +26,7 @@ export class MemoryWatch {
   readonly #peaks: { anonymousBytes: number; residentBytes: number }[];
   readonly #timer: NodeJS.Timeout;
 
-  /** The processes must be idle now. @param startedBytes by process, see `MemoryUse`. */
+  /** The processes must be idle now. `startedBytes` is by process, see `MemoryUse`. */
   constructor(processes: readonly NodeProcess[], startedBytes: readonly number[]) {
     this.#processes = processes;
     this.#startedBytes = startedBytes;
@@ -32,7 +35,7 @@ export class MemoryWatch {
     this.#timer = setInterval(() => this.#sample(), SAMPLE_INTERVAL_MS);
   }
 
-  /** Ends it. By process, in the order in which they were given. */
+  /** Ends the watch and returns the memory by process, in the order in which they were given. */
   stop(): MemoryUse[] {
     clearInterval(this.#timer);
     this.#sample();

@@ -14,17 +14,17 @@ import { SharedCounter } from './shared-counter.js';
 import type { Violations } from './violations.js';
 
 const CALL_TIMEOUT_MS = 5_000;
-/** Between a call that failed and the next one, so that a dead node is not asked in a busy loop. */
+/** The pause between a failed call and the next one, so that a dead node is not asked in a busy loop. */
 const PAUSE_AFTER_FAILURE_MS = 20;
 const KEYS_PER_GROUP = 12;
-/** Groups of keys are left behind now and then, so that content grows. */
+/** The share of steps in which a client moves to a new group of keys, so that content grows. */
 const NEW_GROUP_SHARE = 0.02;
 const READ_BACK_SHARE = 0.25;
 const COUNTERS_PER_TABLE = 2;
-/** What is raised by compare-and-swap waits for a while between calls: with no pause hardly any would succeed. */
+/** The pause between two compare-and-swaps of a client: without it hardly any would succeed. */
 const SWAP_PAUSE_MS = 10;
 
-/** What the load does. */
+/** The kinds of writes in the load. */
 export type WriteKind = 'put' | 'delete' | 'range delete' | 'txn' | 'compare-and-swap';
 
 interface Parts {
@@ -35,12 +35,12 @@ interface Parts {
 
 /**
  * Clients that write through the nodes of a leader cluster and of its follower cluster, to several tables at once:
- * puts, deletes of keys and ranges, and transactions that compare versions and mod revisions. Each knows what must
- * be stored under keys of its own; all raise shared counters by compare-and-swap with what they read on the
+ * puts, deletes of keys and ranges, and transactions that compare versions and mod revisions. Each knows what must be
+ * stored under keys of its own. All raise shared counters by compare-and-swap with values that they read on the
  * follower cluster, so that mod revisions must be the same on both.
  */
 export class MixedLoad {
-  /** Acknowledged calls. */
+  /** The number of acknowledged calls by kind. */
   readonly counts: Record<WriteKind, number> = {
     put: 0,
     delete: 0,
@@ -50,7 +50,7 @@ export class MixedLoad {
   };
   refusedCount = 0;
   unknownCount = 0;
-  /** Writes that were read back on the node that took them. */
+  /** The number of writes that were read back on the node that took them. */
   readBackCount = 0;
   readonly #follower: ProcessCluster;
   readonly #violations: Violations;
@@ -64,7 +64,7 @@ export class MixedLoad {
   constructor(options: {
     readonly leader: ProcessCluster;
     readonly follower: ProcessCluster;
-    /** The first one holds the bulk keys. */
+    /** The tables; the first one holds the bulk keys. */
     readonly tables: readonly string[];
     readonly writersPerTable: number;
     readonly bulk: BulkKeys;
@@ -96,7 +96,7 @@ export class MixedLoad {
     return Object.values(this.counts).reduce((sum, count) => sum + count);
   }
 
-  /** Resolves when that many more calls were acknowledged through each cluster. */
+  /** Resolves when `count` more calls were acknowledged through each cluster. */
   async untilAcknowledged(count: number): Promise<void> {
     const targets = [...this.#acknowledged].map(([cluster, before]) => ({ cluster, target: before + count }));
     for (const { cluster, target } of targets) {
@@ -107,13 +107,13 @@ export class MixedLoad {
     }
   }
 
-  /** Lets the calls under way end. */
+  /** Begins no more calls, and resolves when those under way have ended. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     await Promise.all(this.#clients);
   }
 
-  /** Checks what is stored in the end. `pairs` are those of a table, but for bulk keys. */
+  /** Checks the final content. `pairs` are those of a table, without bulk keys. */
   check(table: string, pairs: ReadonlyMap<string, StoredPair>): void {
     for (const [prefix, { table: itsTable, keys }] of this.#owned) {
       const owner = prefix.slice(prefix.indexOf(' ') + 1);
@@ -152,7 +152,7 @@ export class MixedLoad {
     });
   }
 
-  /** One write of any kind around the key, all of whose effects `change` tells. */
+  /** Makes one write of any kind around the key; `change` holds all of its effects. */
   async #write(
     client: NodeClient,
     keys: OwnedKeys,
@@ -173,7 +173,7 @@ export class MixedLoad {
     const groupPrefix = key.slice(0, key.lastIndexOf('/') + 1);
     if (dice < 0.65) {
       const change = new Map(keys.withPrefix(groupPrefix).map((member) => [member, undefined]));
-      // "0" is the character behind "/".
+      // "0" is the character after "/".
       const outcome = await client.delete(groupPrefix, `${groupPrefix.slice(0, -1)}0`, CALL_TIMEOUT_MS);
       this.#checkDeleted(groupPrefix, outcome, change.size);
       return { kind: 'range delete', change, outcome };
@@ -181,7 +181,7 @@ export class MixedLoad {
     return this.#transact(client, keys, key, `${groupPrefix}${KEYS_PER_GROUP}`, value);
   }
 
-  /** A transaction whose outcome is known beforehand, since nobody else writes these keys. */
+  /** Makes a transaction whose outcome is known beforehand, since nobody else writes these keys. */
   async #transact(
     client: NodeClient,
     keys: OwnedKeys,
@@ -214,7 +214,10 @@ export class MixedLoad {
     return { kind: 'txn', change, outcome };
   }
 
-  /** A client reads its own writes on the node that it wrote through, also when that node had to forward them. */
+  /**
+   * Checks that a client reads its own writes on the node that it wrote through, even when that node had to forward
+   * them.
+   */
   async #readBack(
     node: ClusterNode,
     life: number | undefined,
@@ -223,7 +226,7 @@ export class MixedLoad {
     key: string,
   ): Promise<void> {
     const outcome = await client.get(key, { linearizable: false, timeoutMs: CALL_TIMEOUT_MS });
-    // A node that was killed in between may begin behind what it had answered.
+    // A node that was killed in between may begin at an earlier state than its answer.
     if (outcome.kind === 'failed' || node.process.processId !== life) return;
     this.readBackCount++;
     if (!keys.isPossible(key, outcome.pair)) {
@@ -269,7 +272,7 @@ export class MixedLoad {
         await sleep(SWAP_PAUSE_MS);
         return true;
       }
-      // Counts as unknown until it is known, also when the answer is none that was expected.
+      // Counts as unknown until the outcome is known, also for an unexpected answer.
       this.#bulk.mark(window, 'unknown');
       const outcome = await node.client.forTable(table).delete(window.first, window.end, CALL_TIMEOUT_MS);
       if (outcome.kind === 'refused') this.#bulk.mark(window, 'kept');
@@ -282,7 +285,7 @@ export class MixedLoad {
     });
   }
 
-  /** Calls `act` again and again, on the next node when it did not get its way. */
+  /** Calls `act` again and again, on the next node after a call that did not succeed. */
   async #run(
     cluster: ProcessCluster,
     firstNode: number,

@@ -1,7 +1,7 @@
 import type { StoredPair } from '../faults/node-client.js';
 import type { Violations } from './violations.js';
 
-/** What a pair must be. Its mod revision is unknown where the write's answer was lost. */
+/** The expected content of a pair. Its mod revision is unknown when the write's answer was lost. */
 type ExpectedPair = Omit<StoredPair, 'revision' | 'createRevision'> & {
   readonly revision: number | undefined;
   readonly createRevision: number | undefined;
@@ -11,9 +11,9 @@ type ExpectedPair = Omit<StoredPair, 'revision' | 'createRevision'> & {
 export type Change = ReadonlyMap<string, string | undefined>;
 
 /**
- * What must be stored under keys that only one client writes, one call at a time. An acknowledged write is there
- * exactly once: version, create and mod revision tell. Of a write whose outcome is unknown either all is there or
- * nothing; its keys are `doubtful` and must not be written again, so that nothing else covers them.
+ * The expected content of keys that only one client writes, one call at a time. An acknowledged write must be there
+ * exactly once, which version, create and mod revision show. Of a write with an unknown outcome, either everything is
+ * there or nothing; its keys become doubtful and must not be written again, so that nothing else covers them.
  */
 export class OwnedKeys {
   readonly #pairs = new Map<string, ExpectedPair>();
@@ -23,7 +23,7 @@ export class OwnedKeys {
     return this.#pairs.has(key);
   }
 
-  /** The latest mod revision of a key that must be there. */
+  /** Returns the latest mod revision of a key that must be there. */
   revision(key: string): number | undefined {
     return this.#pairs.get(key)?.revision;
   }
@@ -32,7 +32,7 @@ export class OwnedKeys {
     return this.#pairs.get(key)?.version ?? 0;
   }
 
-  /** The keys that must be there and begin with the prefix. */
+  /** Returns the keys that must be there and begin with the prefix. */
   withPrefix(prefix: string): string[] {
     return [...this.#pairs.keys()].filter((key) => key.startsWith(prefix));
   }
@@ -49,7 +49,7 @@ export class OwnedKeys {
     for (const [key, pair] of this.#after(change, revision)) this.#set(key, pair);
   }
 
-  /** The change may be made at any time, or never. */
+  /** Records a change that may happen at any time, or never. */
   unknown(change: Change): void {
     const before = new Map([...change.keys()].map((key) => [key, this.#pairs.get(key)]));
     const alternatives = [before, this.#after(change, undefined)];
@@ -59,7 +59,7 @@ export class OwnedKeys {
     }
   }
 
-  /** Whether that may be stored under the key now. */
+  /** Whether this pair may be stored under the key now. */
   isPossible(key: string, pair: StoredPair | undefined): boolean {
     const alternatives = this.#doubtful.get(key);
     if (alternatives === undefined) return isSame(this.#pairs.get(key), pair);
@@ -67,7 +67,7 @@ export class OwnedKeys {
   }
 
   /**
-   * Checks what is stored when all writes have ended.
+   * Checks the stored pairs when all writes have ended.
    *
    * @param stored every pair whose key begins with the owner's prefix.
    */

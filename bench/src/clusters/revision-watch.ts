@@ -1,8 +1,8 @@
 import type { Violations } from './violations.js';
 
-/** What one node said of one table at one moment. */
+/** One node's answer about one table at one moment. */
 export interface RevisionSample {
-  /** The process that answered: a restarted one may begin behind where it was killed. */
+  /** The process that answered: a restarted one may begin at an earlier state than the killed one. */
   readonly processId: number;
   readonly table: string;
   readonly shardId: number;
@@ -11,14 +11,14 @@ export interface RevisionSample {
 }
 
 /**
- * Watches samples from all nodes of both clusters: on a running node the revision of a shard never goes back, and
+ * Checks samples from all nodes of both clusters: on a running node the revision of a shard never goes back, and
  * wherever a table is at the same revision its content hash is the same (A6).
  */
 export class RevisionWatch {
   readonly #violations: Violations;
   readonly #latest = new Map<string, number>();
   readonly #hashes = new Map<string, string>();
-  /** The revision that was told last to a linearizable read, by cluster and table. */
+  /** By cluster and table, the revision of the last answer to a linearizable read. */
   readonly #floors = new Map<string, number>();
   #sampleCount = 0;
   #sharedCount = 0;
@@ -32,7 +32,7 @@ export class RevisionWatch {
     return this.#sampleCount;
   }
 
-  /** Samples whose revision another sample had before, so that hashes could be compared. */
+  /** The number of samples whose revision another sample had before, so that hashes could be compared. */
   get sharedCount(): number {
     return this.#sharedCount;
   }
@@ -60,12 +60,15 @@ export class RevisionWatch {
     }
   }
 
-  /** Before a linearizable read: the revision that it must reach. */
+  /** Returns the revision that a linearizable read must reach which begins now. */
   startRead(cluster: string, table: string): number {
     return this.#floors.get(`${cluster} ${table}`) ?? 0;
   }
 
-  /** A linearizable read within a cluster never sees less than one that had ended before it began. */
+  /**
+   * Checks that a linearizable read within a cluster sees at least the state of every one that had ended before it
+   * began.
+   */
   readAnswered(cluster: string, table: string, floor: number, revision: number): void {
     this.#readCount++;
     if (revision < floor) {

@@ -5,7 +5,9 @@ import type { RevisionWatch } from './revision-watch.js';
 const SAMPLE_INTERVAL_MS = 100;
 const CALL_TIMEOUT_MS = 5_000;
 
-/** Asks every node of some clusters for the state of its tables, again and again, and tells the watch. */
+/**
+ * Asks every node of some clusters for the state of its tables, again and again, and passes the answers to the watch.
+ */
 export class Sampler {
   readonly #watch: RevisionWatch;
   readonly #loops: Promise<void>[] = [];
@@ -28,7 +30,7 @@ export class Sampler {
 
   async #repeat(act: () => Promise<void>): Promise<void> {
     while (!this.#isStopped) {
-      // A node that is away answers nothing; that is no news.
+      // A node that is away gives no answer, which is expected.
       await act().catch(() => undefined);
       await sleep(SAMPLE_INTERVAL_MS);
     }

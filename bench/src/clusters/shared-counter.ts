@@ -2,8 +2,8 @@ import type { StoredPair } from '../faults/node-client.js';
 import type { Violations } from './violations.js';
 
 /**
- * A number that many clients raise by one with a compare-and-swap on its mod revision. Each success is one version,
- * so that value and version are equal unless something was done twice.
+ * A number that many clients raise by one with a compare-and-swap on its mod revision. Each success is one version, so
+ * that value and version are equal unless something was done twice.
  */
 export class SharedCounter {
   readonly key: string;

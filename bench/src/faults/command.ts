@@ -8,10 +8,10 @@ const command = fileURLToPath(new URL('../../../../packages/cli/bin/coxswain.cjs
 const SAMPLE_INTERVAL_MS = 100;
 const ERROR_TAIL_LENGTH = 2_000;
 
-/** What a command was done with. */
+/** The cost of a command. */
 export interface CommandResult {
   readonly seconds: number;
-  /** The most that its process had resident at once. */
+  /** The most bytes that its process had resident at once. */
   readonly peakBytes: number;
 }
 
@@ -49,7 +49,11 @@ export class Command {
     return this.#child.exitCode === null && this.#child.signalCode === null;
   }
 
-  /** @throws Error with the end of what it said when it does not exit with 0 */
+  /**
+   * Resolves when the command has exited with 0.
+   *
+   * @throws Error with the end of its output when it does not exit with 0
+   */
   async done(): Promise<CommandResult> {
     const timer = setInterval(() => this.#sample(), SAMPLE_INTERVAL_MS);
     await this.#exited;
@@ -62,13 +66,13 @@ export class Command {
     return { seconds, peakBytes: this.#peakBytes };
   }
 
-  /** As Ctrl-C does. Resolves when it has ended. */
+  /** Interrupts the command as Ctrl-C does. Resolves when it has ended. */
   async interrupt(): Promise<void> {
     if (this.isRunning) this.#child.kill('SIGINT');
     await this.#exited;
   }
 
-  /** Without asking it. Resolves when it has ended. */
+  /** Kills the command. Resolves when it has ended. */
   async kill(): Promise<void> {
     this.#child.kill('SIGKILL');
     await this.#exited;
@@ -79,7 +83,7 @@ export class Command {
     try {
       this.#peakBytes = Math.max(this.#peakBytes, readProcessUsage(this.#child.pid!).residentPeakBytes);
     } catch {
-      // It has ended, and that was not told yet: it has no memory any more.
+      // The process has ended, but its exit was not reported yet: it has no memory any more.
     }
   }
 }

@@ -5,26 +5,26 @@ import { UnexpectedAnswer } from './node-client.js';
 import type { ClusterNode } from './process-cluster.js';
 
 const CALL_TIMEOUT_MS = 2_000;
-/** Between a call that failed and the next one, so that a dead node is not asked in a busy loop. */
+/** The pause between a failed call and the next one, so that a dead node is not asked in a busy loop. */
 const PAUSE_AFTER_FAILURE_MS = 20;
 const PUT_SHARE = 0.5;
 const SERIALIZABLE_SHARE = 0.1;
 
-/** Who writes what, and how fast. */
+/** The clients of a load, their keys and their pace. */
 export interface FaultLoadOptions {
   readonly clientCount: number;
   readonly keyCount: number;
-  /** What the keys begin with. */
+  /** The prefix of the keys. */
   readonly keyPrefix: string;
-  /** How long a client rests after each answer. */
+  /** Milliseconds that a client rests after each answer. */
   readonly restMs: number;
-  /** How long it rests while nodes start, which want the processors too. */
+  /** Milliseconds that it rests while nodes start, which need the processors, too. */
   readonly restWhileStartingMs: number;
 }
 
 /**
- * Clients that write and read a few keys through all nodes, each one call at a time, and report every answer
- * to a history. A client whose call failed goes on with the next node.
+ * Clients that write and read a few keys through all nodes, each with one call at a time, and report every answer to a
+ * history. A client whose call failed continues with the next node.
  */
 export class FaultLoad {
   readonly #nodes: readonly ClusterNode[];
@@ -42,7 +42,7 @@ export class FaultLoad {
     );
   }
 
-  /** Resolves when that many more writes were acknowledged. */
+  /** Resolves when `count` more writes were acknowledged. */
   async untilWritten(count: number): Promise<void> {
     const target = this.#history.acknowledgedCount + count;
     await eventually(
@@ -52,7 +52,7 @@ export class FaultLoad {
     this.#history.assertHolds();
   }
 
-  /** Has the clients rest longer until nodes that start are ready. */
+  /** Makes the clients rest longer until nodes that start are ready. */
   async whileStarting(ready: Promise<void>): Promise<void> {
     this.#isStarting = true;
     try {
@@ -62,7 +62,7 @@ export class FaultLoad {
     }
   }
 
-  /** Lets the calls under way end. */
+  /** Begins no more calls, and resolves when those under way have ended. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     await Promise.all(this.#clients);

@@ -9,12 +9,12 @@ const CLIENT_COUNT = 8;
 const KEY_COUNT = 16;
 const CALL_TIMEOUT_MS = 5_000;
 
-/** What happens to a cluster under load, and when it is over. */
+/** A fault on a cluster under load, and its end. */
 export interface FaultScenario {
   readonly name: string;
   /** Options of every node beside those that a cluster needs. */
   readonly flags?: Readonly<Record<string, string>>;
-  /** Does harm and heals it: when it resolves every node runs. */
+  /** Inflicts the fault and heals it: when it resolves, every node runs. */
   inflict(context: FaultContext): Promise<void>;
 }
 
@@ -22,9 +22,9 @@ interface FaultContext {
   readonly cluster: ProcessCluster;
   readonly history: History;
   readonly load: FaultLoad;
-  /** How many writes are acknowledged before, between and after the steps. */
+  /** The number of writes that must be acknowledged before, between and after the steps. */
   readonly writesPerStep: number;
-  /** The least time that a paused node stays paused. */
+  /** The least milliseconds that a paused node stays paused. */
   readonly pauseMs: number;
 }
 
@@ -35,7 +35,7 @@ async function killAndRestart(node: ClusterNode, { load, writesPerStep }: FaultC
   await load.whileStarting(node.process.untilReady());
 }
 
-/** Kills the leader; resolves with how long nobody could write. */
+/** Kills the leader; resolves with the milliseconds for which nobody could write. */
 export async function killLeader(
   cluster: ProcessCluster,
 ): Promise<{ leader: ClusterNode; outageMs: number }> {
@@ -81,8 +81,8 @@ const allAreStopped: FaultScenario = {
 };
 
 /**
- * A leader that was paused does not know that another one was elected. Reads that reach it while it is paused,
- * and began after writes of the new leader were acknowledged, are the first thing it handles when it goes on:
+ * A leader that was paused does not know that another one was elected. The first input that it handles when it
+ * continues is reads that reached it while it was paused, and began after writes of the new leader were acknowledged:
  * it must not answer them from its old state (P2).
  */
 const leaderIsPaused: FaultScenario = {
@@ -122,7 +122,10 @@ const followerIsPaused: FaultScenario = {
   },
 };
 
-/** The log behind the follower is compacted away while it is gone, so only a snapshot can bring it back (D7). */
+/**
+ * The part of the log that the follower needs is compacted away while it is gone, so only a snapshot can bring it back
+ * (D7).
+ */
 const followerNeedsSnapshot: FaultScenario = {
   name: 'a node that was away for longer than the log reaches back catches up by a snapshot',
   flags: { 'raft.snapshot-entries': '50', 'raft.compaction-overhead': '10' },
@@ -141,8 +144,8 @@ const followerNeedsSnapshot: FaultScenario = {
 };
 
 /**
- * What shows most in the least time, for each run of the tests. The others do less harm of the same kinds, or stop nodes cleanly.
- * Those that need no options of their own come first; the last of them starts every node anew.
+ * The scenarios that find most in the least time, for each run of the tests. The others do less harm of the same kinds,
+ * or stop nodes cleanly. Those that need no options of their own come first; the last of them starts every node again.
  */
 export const hardestFaultScenarios: readonly FaultScenario[] = [
   leaderIsKilled,
@@ -158,23 +161,23 @@ export const faultScenarios: readonly FaultScenario[] = [
   ...hardestFaultScenarios,
 ];
 
-/** How a scenario is run. */
+/** The way in which a scenario is run. */
 export interface FaultRun {
   readonly rounds: number;
   readonly writesPerStep: number;
   readonly pauseMs: number;
-  /** How long a client rests after each answer, and how long while nodes start, which want the processors too. */
+  /** Milliseconds that a client rests after each answer, and while nodes start, which need the processors, too. */
   readonly restMs: number;
   readonly restWhileStartingMs: number;
 }
 
-/** What was checked. */
+/** The numbers of checked operations. */
 export interface FaultChecks {
   readonly writeCount: number;
   readonly readCount: number;
 }
 
-/** As `runFaultScenarioOn`, on a cluster of its own. */
+/** Runs a scenario on a new cluster, see `runFaultScenarioOn`. */
 export async function runFaultScenario(scenario: FaultScenario, run: FaultRun): Promise<FaultChecks> {
   const cluster = await ProcessCluster.start(3, scenario.flags);
   try {

@@ -1,16 +1,16 @@
 import type { StoredPair } from './node-client.js';
 
-/** What the history looks at of an answer. */
+/** The part of an answer that the history looks at. */
 type SeenPair = Pick<StoredPair, 'value' | 'revision' | 'version'>;
 
 const VIOLATIONS_SHOWN = 5;
 
-/** One operation that has begun, and what was known of its key by then. */
+/** One operation that has begun, with the knowledge about its key at that time. */
 export interface Operation {
   readonly key: string;
-  /** The latest revision that an operation which had ended by then was told. */
+  /** The latest revision in the answer of an operation that had ended by then. */
   readonly revisionFloor: number;
-  /** Writes acknowledged by then. */
+  /** The number of writes acknowledged by then. */
   readonly acknowledgedFloor: number;
 }
 
@@ -23,11 +23,11 @@ class KeyHistory {
 }
 
 /**
- * Checks the answers to many clients' puts and gets of a few keys. Nothing else may write those keys, and
- * nothing deletes them. It needs no search through interleavings, because answers carry their place in the
- * order of the log: an operation that begins after another one has ended must come behind it (linearizability),
- * a revision has one value, and a version counts the puts, so that a write that was lost or done twice shows
- * even where a later one has covered it.
+ * Checks the answers to many clients' puts and gets of a few keys. Nothing else may write those keys, and nothing
+ * deletes them. It needs no search through interleavings, because answers carry their place in the order of the log: an
+ * operation that begins after another one has ended must come later in it (linearizability), a revision has one value,
+ * and a version counts the puts, so that a write that was lost or done twice shows even when a later one has covered
+ * it.
  */
 export class History {
   readonly #keys = new Map<string, KeyHistory>();
@@ -35,7 +35,7 @@ export class History {
   #acknowledgedCount = 0;
   #readCount = 0;
 
-  /** What was found to be wrong, in words. Empty for a correct system. */
+  /** The violations found, in words; empty for a correct system. */
   get violations(): readonly string[] {
     return this.#violations;
   }
@@ -44,7 +44,7 @@ export class History {
     return this.#acknowledgedCount;
   }
 
-  /** Linearizable reads that were answered. */
+  /** The number of linearizable reads that were answered. */
   get readCount(): number {
     return this.#readCount;
   }
@@ -53,7 +53,11 @@ export class History {
     return this.#keys.keys();
   }
 
-  /** @throws Error with the first of the violations. */
+  /**
+   * Checks that there was no violation.
+   *
+   * @throws Error with the first of the violations
+   */
   assertHolds(): void {
     const count = this.#violations.length;
     if (count === 0) return;
@@ -84,7 +88,7 @@ export class History {
     this.#learn(operation.key, history, value, revision);
   }
 
-  /** Nothing is known of a write whose outcome is unknown; a refused one must never be seen (P1). */
+  /** Records a refused write, which must never be seen (P1). */
   writeRefused(operation: Operation): void {
     this.#of(operation.key).refusedCount++;
   }
@@ -104,7 +108,7 @@ export class History {
     if (pair) this.#learn(operation.key, history, pair.value, revision);
   }
 
-  /** Checks the answer of a read on whichever node: it may be old, but it must have been true once. */
+  /** Checks the answer of a read on any node: it may be old, but it must have been true once. */
   serializableReadAnswered(key: string, pair: SeenPair | undefined): void {
     const history = this.#of(key);
     if (!pair) return;
@@ -112,7 +116,7 @@ export class History {
     this.#checkVersion(key, history, pair.version, 0);
   }
 
-  /** An answer that no fault explains. */
+  /** Records an answer that no fault explains. */
   unexpected(error: Error): void {
     this.#violations.push(error.message);
   }

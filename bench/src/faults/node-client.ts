@@ -8,13 +8,13 @@ import {
   status,
 } from '@grpc/grpc-js';
 
-/** What came of a write. A refused one was provably not done (P1); an unknown one may happen at any time. */
+/** The outcome of a write. A refused one was provably not done (P1); an unknown one may happen at any time. */
 export type WriteOutcome<Answer = unknown> =
   | ({ readonly kind: 'acknowledged'; readonly revision: number } & Answer)
   | { readonly kind: 'refused'; readonly reason: string }
   | { readonly kind: 'unknown'; readonly reason: string };
 
-/** What came of a read of one key. A failed one says nothing. */
+/** The outcome of a read of one key. A failed one gives no information. */
 export type ReadOutcome =
   | {
       readonly kind: 'answered';
@@ -25,7 +25,7 @@ export type ReadOutcome =
     }
   | { readonly kind: 'failed'; readonly reason: string };
 
-/** A key's latest state, as a read tells it. */
+/** A key's latest state in the answer to a read. */
 export interface StoredPair {
   readonly value: string;
   readonly createRevision: number;
@@ -33,11 +33,11 @@ export interface StoredPair {
   readonly version: number;
 }
 
-/** A table as one node has it. */
+/** One node's state of a table. */
 export interface TableState {
   readonly shardId: number;
   readonly revision: number;
-  /** Equal wherever the revision is. */
+  /** The content hash, equal wherever the revision is. */
   readonly contentHash: string;
   readonly replication: regatta.TableReplication | undefined;
 }
@@ -47,8 +47,8 @@ export class UnexpectedAnswer extends Error {
   override readonly name = 'UnexpectedAnswer';
 }
 
-// The client library would wait up to two minutes before it tries a restarted node again, and repeat calls by
-// itself, which would hide what the node answered.
+// The client library would wait up to two minutes before it tries a restarted node again, and repeat calls by itself,
+// which would hide the node's answers.
 const clientOptions: ClientOptions = {
   'grpc.initial_reconnect_backoff_ms': 50,
   'grpc.min_reconnect_backoff_ms': 50,
@@ -57,13 +57,13 @@ const clientOptions: ClientOptions = {
   'grpc.use_local_subchannel_pool': 1,
 };
 
-/** The text with which grpc-js, which has no code for it, says that a call was never sent. */
+/** The text with which grpc-js, which has no code for it, reports that a call was never sent. */
 const NEVER_SENT = 'No connection established';
 
-/** Every key of a table: from the first one, without an end. */
+/** The key of a range over every key of a table: from the first one, without an end. */
 const everything = Buffer.from([0]);
 
-/** Talks to one node and to no other, repeats nothing, and tells apart what a client may conclude. */
+/** Calls one node and no other, repeats nothing, and distinguishes outcomes by what a client may conclude. */
 export class NodeClient {
   readonly #client: Client;
   readonly #table: Buffer;
@@ -73,12 +73,12 @@ export class NodeClient {
     this.#table = Buffer.from(table);
   }
 
-  /** Connects to `host:port` at the first call. */
+  /** Makes a client for `host:port`, which connects at the first call. */
   static to(address: string, table: string): NodeClient {
     return new NodeClient(new Client(address, credentials.createInsecure(), clientOptions), table);
   }
 
-  /** The same node and connection for another table. */
+  /** Returns a client for another table on the same connection. */
   forTable(table: string): NodeClient {
     return new NodeClient(this.#client, table);
   }
@@ -139,7 +139,7 @@ export class NodeClient {
     }
   }
 
-  /** Every pair that this node has applied, by key. For tables that fit one answer. */
+  /** Returns every pair that this node has applied, by key. Only for tables that fit into one answer. */
   async dump(timeoutMs: number): Promise<Map<string, StoredPair>> {
     const request = regatta.RangeRequest.create({
       table: this.#table,
@@ -151,7 +151,7 @@ export class NodeClient {
     return new Map(response.kvs.map((pair) => [pair.key.toString(), storedPair(pair)]));
   }
 
-  /** The pairs from a key on in one linearizable answer, and whether there are more after them. */
+  /** Returns the pairs from a key on in one linearizable answer, and whether there are more after them. */
   async page(from: Buffer, timeoutMs: number): Promise<{ pairs: readonly mvcc.KeyValue[]; more: boolean }> {
     const request = regatta.RangeRequest.create({
       table: this.#table,
@@ -163,7 +163,7 @@ export class NodeClient {
     return { pairs: kvs, more };
   }
 
-  /** How many keys the table has, from one point-in-time view. */
+  /** Returns the number of keys in the table, from one point-in-time view. */
   async count(timeoutMs: number): Promise<number> {
     const request = regatta.RangeRequest.create({
       table: this.#table,
@@ -176,7 +176,9 @@ export class NodeClient {
     return Number(response.count);
   }
 
-  /** How many keys the first page has, of at most so many keys from the beginning of the table, linearizable. */
+  /**
+   * Returns the number of keys in the first page of at most `limit` keys from the beginning of the table, linearizable.
+   */
   async first(limit: number, timeoutMs: number): Promise<number> {
     const request = regatta.RangeRequest.create({
       table: this.#table,
@@ -188,17 +190,29 @@ export class NodeClient {
     return (await this.#call(regatta.KVService.range, request, timeoutMs)).kvs.length;
   }
 
-  /** @throws ServiceError */
+  /**
+   * Creates a table.
+   *
+   * @throws ServiceError
+   */
   async createTable(name: string, timeoutMs: number): Promise<void> {
     await this.#call(regatta.TablesService.create, regatta.CreateTableRequest.create({ name }), timeoutMs);
   }
 
-  /** Removes a table with all that it holds. @throws ServiceError */
+  /**
+   * Deletes a table with its content.
+   *
+   * @throws ServiceError
+   */
   async deleteTable(name: string, timeoutMs: number): Promise<void> {
     await this.#call(regatta.TablesService.delete, regatta.DeleteTableRequest.create({ name }), timeoutMs);
   }
 
-  /** Every table of the node, by name. @throws ServiceError */
+  /**
+   * Returns every table of the node, by name.
+   *
+   * @throws ServiceError
+   */
   async tables(timeoutMs: number): Promise<Map<string, TableState>> {
     const { tables } = await this.status(timeoutMs);
     return new Map(
@@ -209,18 +223,30 @@ export class NodeClient {
     );
   }
 
-  /** @throws ServiceError */
+  /**
+   * Returns the node's status.
+   *
+   * @throws ServiceError
+   */
   status(timeoutMs: number): Promise<regatta.StatusResponse> {
     return this.#call(regatta.ClusterService.status, regatta.StatusRequest.create(), timeoutMs);
   }
 
-  /** Has the table fetched from the leader cluster anew. @throws ServiceError */
+  /**
+   * Makes the follower cluster fetch the table from the leader cluster again.
+   *
+   * @throws ServiceError
+   */
   async reset(timeoutMs: number): Promise<void> {
     const request = maintenance.ResetRequest.create({ table: this.#table });
     await this.#call(maintenance.MaintenanceService.reset, request, timeoutMs);
   }
 
-  /** Every pair in key order, from one linearizable view. @throws ServiceError */
+  /**
+   * Yields every pair in key order, from one linearizable view.
+   *
+   * @throws ServiceError
+   */
   async *pairs(timeoutMs: number): AsyncGenerator<mvcc.KeyValue, void> {
     const { path, requestSerialize, responseDeserialize } = regatta.KVService.iterateRange;
     const request = regatta.RangeRequest.create({
@@ -285,18 +311,18 @@ export class NodeClient {
   }
 }
 
-/** P1: a node gives UNAVAILABLE only where nothing was done; without its code the answer is none of its own. */
+/** Whether a node refused the call (P1): it gives UNAVAILABLE only when nothing was done, with a code of its own. */
 function isRefusal({ code, details, metadata }: ServiceError): boolean {
   if (code !== status.UNAVAILABLE) return false;
   return metadata.get('coxswain-error').length > 0 || details.startsWith(NEVER_SENT);
 }
 
-/** What a client sees when its node dies, hangs, or loses its leader. */
+/** Whether a client may see this status when its node dies, hangs, or loses its leader. */
 function isExcusable(code: status): boolean {
   return [status.UNAVAILABLE, status.DEADLINE_EXCEEDED, status.CANCELLED, status.UNKNOWN].includes(code);
 }
 
-/** The pair as it is told in an answer. */
+/** Converts a pair of an answer. */
 export function storedPair(pair: mvcc.KeyValue): StoredPair {
   return {
     value: pair.value.toString(),

@@ -9,17 +9,17 @@ import { type ProcessUsage, readProcessUsage } from './process-usage.js';
 const command = fileURLToPath(new URL('../../../../packages/cli/bin/coxswain.cjs', import.meta.url));
 const LOG_TAIL_LENGTH = 2_000;
 
-/** What the node's cluster is: the name of the command that starts it. */
+/** The role of the node's cluster, which is the name of the command that starts it. */
 export type ClusterRole = 'leader' | 'follower';
 
 export interface NodeProcessOptions {
   readonly role: ClusterRole;
   readonly nodeId: number;
-  /** Where the node keeps its data; what it prints goes to `output.log` there. */
+  /** The directory of the node's data; its output goes to `output.log` there. */
   readonly directory: string;
-  /** Serves /readyz and /metrics. */
+  /** The port that serves /readyz and /metrics. */
   readonly restPort: number;
-  /** By option name, without dashes. */
+  /** Options by name, without dashes. */
   readonly flags: Readonly<Record<string, string>>;
 }
 
@@ -29,7 +29,10 @@ process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL');
 });
 
-/** One real `coxswain leader` or `coxswain follower` process. It may be killed, paused and started again on the same data. */
+/**
+ * One real `coxswain leader` or `coxswain follower` process. It may be killed, paused and started again on the same
+ * data.
+ */
 export class NodeProcess {
   readonly nodeId: number;
   readonly #options: NodeProcessOptions;
@@ -49,12 +52,12 @@ export class NodeProcess {
     return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
   }
 
-  /** The operating system's id of the process that was started last: tells its lives apart. */
+  /** The operating system's id of the process that was started last, which identifies the life of the node. */
   get processId(): number | undefined {
     return this.#child?.pid;
   }
 
-  /** Adds options, or changes them, for every start from now on. */
+  /** Adds or changes options for every later start. */
   setFlags(flags: Readonly<Record<string, string>>): void {
     this.#flags = { ...this.#flags, ...flags };
   }
@@ -66,7 +69,7 @@ export class NodeProcess {
     const child = spawn(
       process.execPath,
       [command, role, ...Object.entries(this.#flags).map(([name, value]) => `--${name}=${value}`)],
-      // Its own directory, so that no configuration file that lies about is found.
+      // Runs in its own directory, so that it finds no other configuration file.
       { cwd: directory, env: { PATH: process.env['PATH'] }, stdio: ['ignore', output, output] },
     );
     closeSync(output);
@@ -75,7 +78,7 @@ export class NodeProcess {
     this.#child = child;
   }
 
-  /** Resolves when the node says that it serves. Rejects as soon as it has ended instead. */
+  /** Resolves when the node reports that it serves. Rejects as soon as it has ended instead. */
   async untilReady(): Promise<void> {
     const child = this.#child!;
     await eventually(`node ${this.nodeId} is ready`, async () => {
@@ -92,12 +95,12 @@ export class NodeProcess {
     }
   }
 
-  /** SIGKILL: nothing is flushed, nobody is told. */
+  /** Kills the process with SIGKILL: it flushes nothing and notifies nobody. */
   async kill(): Promise<void> {
     await this.#end('SIGKILL');
   }
 
-  /** SIGTERM: the node drains and leaves. Rejects when it does not exit with 0. */
+  /** Stops the process with SIGTERM: the node drains and leaves. Rejects when it does not exit with 0. */
   async stop(): Promise<void> {
     const child = this.#child!;
     await this.#end('SIGTERM');
@@ -107,12 +110,12 @@ export class NodeProcess {
     }
   }
 
-  /** SIGSTOP: the node neither runs nor closes its connections. */
+  /** Pauses the process with SIGSTOP: the node neither runs nor closes its connections. */
   pause(): void {
     this.#child!.kill('SIGSTOP');
   }
 
-  /** SIGCONT. */
+  /** Continues the process with SIGCONT. */
   resume(): void {
     this.#child!.kill('SIGCONT');
   }
@@ -121,7 +124,7 @@ export class NodeProcess {
     return readProcessUsage(this.#child!.pid!);
   }
 
-  /** The value of a metric without labels, or of all its labels together. */
+  /** Returns the value of a metric without labels, or the sum over all its labels. */
   async metric(name: string): Promise<number> {
     const response = await fetch(`http://127.0.0.1:${this.#options.restPort}/metrics`);
     const lines = (await response.text()).split('\n').filter((line) => new RegExp(`^${name}[ {]`).test(line));

@@ -10,9 +10,9 @@ const PROBE_TIMEOUT_MS = 1_000;
 export interface ClusterNode {
   readonly process: NodeProcess;
   readonly client: NodeClient;
-  /** `host:port` of its API. */
+  /** The address of its API, as `host:port`. */
   readonly address: string;
-  /** `host:port` of its replication listener. */
+  /** The address of its replication listener, as `host:port`. */
   readonly replicationAddress: string;
 }
 
@@ -28,12 +28,18 @@ export class ProcessCluster {
     this.#directory = directory;
   }
 
-  /** Starts a leader cluster and resolves when every node is ready. `flags` come on top of what a cluster needs. */
+  /**
+   * Starts a leader cluster and resolves when every node is ready. `flags` are added to the options that a cluster
+   * needs.
+   */
   static start(nodeCount: number, flags: Readonly<Record<string, string>> = {}): Promise<ProcessCluster> {
     return ProcessCluster.#start('leader', nodeCount, { 'tables.names': TABLE, ...flags });
   }
 
-  /** Starts a follower cluster, whose nodes know every one of these replication addresses (`host:port`) of its leader cluster. */
+  /**
+   * Starts a follower cluster, whose nodes know every one of these replication addresses (`host:port`) of its leader
+   * cluster.
+   */
   static startFollower(
     leaderAddresses: readonly string[],
     nodeCount: number,
@@ -96,7 +102,7 @@ export class ProcessCluster {
     await Promise.all(this.nodes.map((node) => node.process.untilReady()));
   }
 
-  /** The node that leads the table, as a majority sees it, once there is one among those that run. */
+  /** Returns the node that leads the table, as a majority sees it, once one of the running nodes does. */
   async leader(): Promise<ClusterNode> {
     return eventually('the table has a leader', async () => {
       for (const node of this.nodes) {
@@ -110,17 +116,17 @@ export class ProcessCluster {
     });
   }
 
-  /** `host:port` of every node's replication listener. */
+  /** The address of every node's replication listener, as `host:port`. */
   get replicationAddresses(): string[] {
     return this.nodes.map(({ replicationAddress }) => replicationAddress);
   }
 
-  /** Every node but that one. */
+  /** Returns every node except this one. */
   others(node: ClusterNode): ClusterNode[] {
     return this.nodes.filter((other) => other !== node);
   }
 
-  /** Kills what still runs and removes the data. */
+  /** Kills the processes that still run and removes the data. */
   async dispose(): Promise<void> {
     for (const { client } of this.nodes) client.close();
     await Promise.all(this.nodes.map(({ process }) => process.kill()));

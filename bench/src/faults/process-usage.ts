@@ -3,21 +3,28 @@ import { readFileSync } from 'node:fs';
 /** Linux counts CPU time for /proc in units of 1/100 s on every architecture that Node supports. */
 const TICK_MS = 10;
 
-/** What a process uses, as /proc tells it. Linux only. */
+/** The resources of a process, from /proc. Linux only. */
 export interface ProcessUsage {
   readonly residentBytes: number;
-  /** Of that, what is no page of a mapped file: LevelDB maps its files, whose pages the system takes back as it likes. */
+  /**
+   * Resident bytes that are not pages of mapped files: LevelDB maps its files, whose pages the system takes back at
+   * will.
+   */
   readonly anonymousBytes: number;
-  /** The most that was ever resident. */
+  /** The most bytes that were ever resident. */
   readonly residentPeakBytes: number;
-  /** User and system time of all threads since the process began. */
+  /** User and system time of all threads since the process began, in milliseconds. */
   readonly cpuMs: number;
 }
 
-/** @throws Error when there is no such process. */
+/**
+ * Reads the resources of a process.
+ *
+ * @throws Error when there is no such process
+ */
 export function readProcessUsage(pid: number): ProcessUsage {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-  // The command's name, in parentheses, may hold spaces: fields are counted from behind it.
+  // The command's name, in parentheses, may hold spaces, so fields are counted from after it.
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return {

@@ -5,7 +5,7 @@ import type { ClusterNode, ProcessCluster } from './process-cluster.js';
 const PROBE_TIMEOUT_MS = 500;
 const CALL_TIMEOUT_MS = 5_000;
 
-/** How long it takes, from now, until one of the nodes acknowledges a write that began after now. */
+/** Returns the milliseconds from now until one of the nodes acknowledges a write that began after now. */
 export async function measureTimeToFirstWriteMs(nodes: readonly ClusterNode[]): Promise<number> {
   const startedMs = performance.now();
   let isResumed = false;
@@ -23,7 +23,7 @@ export async function measureTimeToFirstWriteMs(nodes: readonly ClusterNode[]): 
 }
 
 /**
- * Checks, when the load has ended and every node runs, that each key holds what the history allows, read
+ * Checks, when the load has ended and every node runs, that each key holds a value that the history allows, read
  * through every node, and waits until all nodes have the same data.
  */
 export async function checkHealed(cluster: ProcessCluster, history: History): Promise<void> {

@@ -1,7 +1,7 @@
 import { GrpcConnection } from './grpc-connection.js';
 import type { GrpcRequest } from './grpc-request.js';
 
-/** Makes one call on a connection of its own. Resolves with what failed, or undefined when nothing did. */
+/** Makes one call on a connection of its own. Resolves with the failure, or undefined when there was none. */
 export async function callOnce(endpoint: string, request: GrpcRequest): Promise<string | undefined> {
   let connection: GrpcConnection;
   try {

@@ -14,12 +14,14 @@ import {
 } from '@coxswain/http2';
 import type { GrpcRequest } from './grpc-request.js';
 
-/** Takes the end of one call. */
+/** Receives the answer and the end of one call. */
 export interface CallListener {
-  /** Takes a piece of the answer, which is valid only during the call: the prefix of 5 bytes, then the message. */
+  /** Receives a piece of the answer, which is valid only during the call: the prefix of 5 bytes, then the message. */
   onData?(piece: Buffer): void;
   /**
-   * @param failure undefined for an answer with grpc-status 0 that is long enough, else what went wrong.
+   * The call has ended.
+   *
+   * @param failure undefined for an answer with grpc-status 0 that is long enough, else a description of the failure.
    * @param atMs when the bytes that ended the call were read, on the clock of `performance.now()`.
    */
   onCallEnd(failure: string | undefined, atMs: number): void;
@@ -38,11 +40,11 @@ const OUTGOING_SIZE_BYTES = 64 * 1024;
 const CONNECT_TIMEOUT_MS = 5_000;
 
 /**
- * The client's side of one HTTP/2 connection without TLS, made for unary gRPC calls and little else. Each call
- * costs a few microseconds: requests are copied from a prepared image, what one turn of the event loop sends
- * leaves in one write, and receive windows are as large as they can be.
+ * The client's side of one HTTP/2 connection without TLS, made for unary gRPC calls and little else. Each call costs a
+ * few microseconds: requests are copied from a prepared image, everything that one turn of the event loop sends leaves
+ * in one write, and receive windows are as large as they can be.
  *
- * Responses are fully checked: `:status`, `grpc-status`, and the length of the message.
+ * It checks responses fully: `:status`, `grpc-status`, and the length of the message.
  */
 export class GrpcConnection {
   readonly #socket: Socket;
@@ -156,7 +158,9 @@ export class GrpcConnection {
     }
   }
 
-  /** Makes room for that many bytes in what the next flush sends, in a new buffer if need be; gives their offset. */
+  /**
+   * Makes room for `sizeBytes` in the bytes of the next flush, in a new buffer if necessary, and returns their offset.
+   */
   #reserve(sizeBytes: number): number {
     if (this.#outgoingEnd + sizeBytes > this.#outgoing.length) {
       this.#flush();
@@ -281,7 +285,7 @@ export class GrpcConnection {
   }
 
   #onHeaderBlock(streamId: number, endsStream: boolean, bytes: Buffer, start: number, end: number): void {
-    // Blocks of streams that are no longer known are read too: each may change the dynamic table.
+    // Blocks of streams that are no longer known are read, too, since each may change the dynamic table.
     const { headers } = this.#headers.read(bytes, start, end);
     const call = this.#calls.get(streamId);
     if (call !== undefined) {

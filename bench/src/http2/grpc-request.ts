@@ -6,22 +6,25 @@ import {
   FrameType,
 } from '@coxswain/http2';
 
-/** The compressed flag and the length before each message (gRPC over HTTP/2, Length-Prefixed-Message). */
+/**
+ * The length of the prefix before each message: a flag for compression and the message's length (gRPC over HTTP/2,
+ * Length-Prefixed-Message).
+ */
 const MESSAGE_PREFIX_SIZE_BYTES = 5;
 
 /** Fills the variable parts of a message that was just written at `target[offset…]`. */
 export type MessageFiller = (target: Buffer, offset: number) => void;
 
 /**
- * A unary gRPC request as the bytes of its two frames, made once. Sending copies them, sets the stream id and
- * lets `fill` set what differs between calls (which may not change the message's length): nothing is encoded
- * per call, so that the generator costs as little as possible beside the servers it measures.
+ * A unary gRPC request as the bytes of its two frames, made once. Sending copies them, sets the stream id and lets
+ * `fill` set the parts that differ between calls (which may not change the message's length): nothing is encoded per
+ * call, so that the generator costs as little as possible beside the servers that it measures.
  *
- * Headers are literals without indexing, alike for all servers.
+ * Headers are literals without indexing, the same for all servers.
  */
 export class GrpcRequest {
   readonly sizeBytes: number;
-  /** What flow control counts: the DATA frame's payload. */
+  /** The bytes that count in flow control: the DATA frame's payload. */
   readonly dataSizeBytes: number;
   /** A successful answer shorter than this is counted as an error, so that no server is fast by being wrong. */
   readonly responseSizeBytesMin: number;
@@ -30,10 +33,10 @@ export class GrpcRequest {
   readonly #fill: MessageFiller | undefined;
 
   constructor(request: {
-    /** As in `/regatta.v1.KV/Range`. */
+    /** The path of the method, such as `/regatta.v1.KV/Range`. */
     readonly path: string;
     readonly authority: string;
-    /** At most 16 379 bytes, so that it fits into one frame. */
+    /** The message, of at most 16 379 bytes, so that it fits into one frame. */
     readonly message: Uint8Array;
     readonly responseSizeBytesMin?: number;
     readonly fill?: MessageFiller;
@@ -70,7 +73,7 @@ export class GrpcRequest {
   }
 }
 
-/** The header block: indices are those of the static table (RFC 7541, Appendix A). */
+/** Encodes the header block; indices are those of the static table (RFC 7541, Appendix A). */
 function encodeRequestHeaders(path: string, authority: string): Buffer {
   return Buffer.concat([
     Buffer.from([0x80 | 3]), // :method POST
@@ -87,7 +90,7 @@ function encodeRequestHeaders(path: string, authority: string): Buffer {
   ]);
 }
 
-/** A string literal without Huffman coding (RFC 7541, 5.2). */
+/** Encodes a string literal without Huffman coding (RFC 7541, 5.2). */
 function encodeString(text: string): Buffer {
   const bytes = Buffer.from(text, 'latin1');
   if (bytes.length >= 127) throw new Error('a header value of more than 126 bytes');

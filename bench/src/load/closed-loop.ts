@@ -8,13 +8,13 @@ import { createRequestSource, type RequestSource, type WorkloadSpecification } f
 
 /** One run of load against one server or cluster. */
 export interface LoadSpecification extends WorkloadSpecification {
-  /** `host:port` of every node that takes part. */
+  /** The addresses of the nodes that take part, as `host:port`. */
   readonly endpoints: readonly string[];
-  /** Spread over the endpoints in turn. */
+  /** The number of connections, spread over the endpoints in turn. */
   readonly connectionCount: number;
-  /** Calls under way at any time. */
+  /** The number of calls under way at any time. */
   readonly inFlight: number;
-  /** Either a time, before which load runs uncounted to warm up, or a number of calls. */
+  /** The extent of the run: either a time, before which load runs uncounted to warm up, or a number of calls. */
   readonly extent: LoadDuration | { readonly callCount: number };
 }
 
@@ -23,25 +23,25 @@ export interface LoadDuration {
   readonly durationMs: number;
 }
 
-/** What came of a run. Failed calls are counted in `errors` and nowhere else. */
+/** The result of a run. Failed calls are counted only in `errors`. */
 export interface LoadResult {
   readonly callCount: number;
   readonly callsPerSecond: number;
   readonly p50Ms: number;
   readonly p90Ms: number;
   readonly p99Ms: number;
-  /** How often each failure occurred, by its name. */
+  /** The number of failures by name. */
   readonly errors: Readonly<Record<string, number>>;
   /** CPU time that the generating process used per second, in cores. */
   readonly generatorCpuCores: number;
 }
 
-/** How long calls may still take after the end of a run, before they count as failed. */
+/** Milliseconds that calls may still take after the end of a run, before they count as failed. */
 const DRAIN_TIMEOUT_MS = 5_000;
 
 /**
- * A closed loop: each of `inFlight` slots starts its next call when its last one has ended. A call's latency
- * counts from the moment when its slot was free, so that time in the generator's own queues is not hidden.
+ * A closed loop: each of `inFlight` slots starts its next call when its last one has ended. A call's latency counts
+ * from the moment at which its slot was free, so that time in the generator's own queues is not hidden.
  */
 export class ClosedLoop {
   readonly #specification: LoadSpecification;
@@ -56,7 +56,7 @@ export class ClosedLoop {
   #callCountLeft: number;
   #callCountUnderWay = 0;
 
-  /** `dialects`: one, or one for each table over which the load is spread. */
+  /** `dialects` holds one dialect, or one for each table over which the load is spread. */
   constructor(specification: LoadSpecification, ...dialects: readonly Dialect[]) {
     const { endpoints, connectionCount, extent } = specification;
     this.#specification = specification;
@@ -74,7 +74,11 @@ export class ClosedLoop {
     });
   }
 
-  /** Runs the load, once. @throws Error when an endpoint cannot be connected to at the start. */
+  /**
+   * Runs the load, once.
+   *
+   * @throws Error when an endpoint cannot be connected to at the start
+   */
   async run(): Promise<LoadResult> {
     const { inFlight, extent } = this.#specification;
     try {
@@ -107,7 +111,7 @@ export class ClosedLoop {
     }
   }
 
-  /** Hands out the request of one more call, or nothing when there shall be no more. */
+  /** Returns the request of the next call, or undefined when there are no more. */
   takeRequest(): GrpcRequest | undefined {
     if (this.#isStopped || this.#callCountLeft === 0) return undefined;
     this.#callCountLeft--;
@@ -129,8 +133,8 @@ export class ClosedLoop {
   }
 
   /**
-   * Slots share the connections evenly; where there are fewer slots than connections, each slot has several
-   * and uses them in turn, so that even a single client asks every node.
+   * Returns the connections of a slot. Slots share the connections evenly; with fewer slots than connections, each slot
+   * has several and uses them in turn, so that even a single client asks every node.
    */
   #linksOfSlot(slot: number): ReconnectingLink[] {
     const { inFlight, connectionCount } = this.#specification;
@@ -178,7 +182,7 @@ class Slot implements CallListener {
   }
 }
 
-/** Takes from sources at random; to fill all alike, in turn. */
+/** Combines sources: it takes from them at random, or in turn for a workload that fills all equally. */
 function spread({ workload }: LoadSpecification, sources: readonly RequestSource[]): RequestSource {
   const [only, ...others] = sources;
   if (only !== undefined && others.length === 0) return only;

@@ -2,26 +2,26 @@
 export interface RangeQuery {
   readonly key: Buffer;
   readonly rangeEnd?: Buffer;
-  /** 0 means no limit. */
+  /** The most keys to return; 0 means no limit. */
   readonly limit?: number;
   readonly isLinearizable: boolean;
-  /** Only how many there are. */
+  /** True asks only for the number of keys. */
   readonly countOnly?: boolean;
-  /** No record that was written last before this revision. 0 means any. */
+  /** The least revision of a record's last write; 0 means any. */
   readonly minModRevision?: number;
-  /** As it was at an earlier revision. 0 means the latest. */
+  /** The revision as of which to read; 0 means the latest. */
   readonly revision?: number;
 }
 
-/** What a read was answered. */
+/** The answer to a read. */
 interface RangeAnswer {
   readonly revision: number;
   readonly pairCount: number;
-  /** As the server says it: of etcd's all that the range has. */
+  /** The server's count; etcd's counts all keys of the range. */
   readonly count: number;
 }
 
-/** How a server wants to be asked: its methods and its messages. Both APIs descend from the same design. */
+/** The methods and messages of a server. Both APIs descend from the same design. */
 export interface Dialect {
   readonly rangePath: string;
   readonly putPath: string;

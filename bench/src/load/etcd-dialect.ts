@@ -56,7 +56,7 @@ export const etcdDialect: Dialect = {
 
 const NO_BYTES = Buffer.alloc(0);
 
-/** The fields of a message that has integers and bytes alone. */
+/** Yields the fields of a message that has only integers and bytes. */
 function* readFields(message: Buffer): Generator<{ field: number; integer: number; bytes: Buffer }> {
   let at = 0;
   const varint = (): number => {

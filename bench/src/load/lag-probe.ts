@@ -6,9 +6,11 @@ import { LatencyHistogram } from './latency-histogram.js';
 import { regattaDialect } from './regatta-dialect.js';
 import { createRequestSource, type RequestSource } from './workload.js';
 
-/** One run: puts to a leader cluster at a steady rate, and reads of one node of its follower cluster beside it. */
+/**
+ * The parameters of one run: puts to a leader cluster at a steady rate, and reads of one node of its follower cluster.
+ */
 export interface LagSpecification {
-  /** `host:port` of the APIs. */
+  /** The address of the API of each cluster, as `host:port`. */
   readonly leader: string;
   readonly follower: string;
   readonly putsPerSecond: number;
@@ -18,22 +20,22 @@ export interface LagSpecification {
   readonly valueSizeBytes: number;
 }
 
-/** How long writes took from the leader cluster's answer to being visible on the follower cluster. */
+/** The time from the leader cluster's answers to writes until they were visible on the follower cluster. */
 export interface LagResult {
   readonly putCount: number;
-  /** What was reached; less than what was asked for when the leader cluster could not take it. */
+  /** The rate that was reached; less than the wanted one when the leader cluster could not take it. */
   readonly putsPerSecond: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
   readonly worstMs: number;
-  /** The middle time between two looks: no lag is known more exactly. */
+  /** The median milliseconds between two looks: no lag is known more exactly. */
   readonly lookIntervalMs: number;
 }
 
-/** Puts are started in bunches so far apart; the rate is kept whatever the answers do. */
+/** Milliseconds between two bunches of puts; the rate is kept regardless of the answers. */
 const BUNCH_INTERVAL_MS = 2;
 const LOOK_PAUSE_MS = 1;
-/** More are not under way: then the rate is not reached, and the result says so. */
+/** The most puts under way; with more the rate is not reached, which the result shows. */
 const IN_FLIGHT_MAX = 1_000;
 const END_TIMEOUT_MS = 10_000;
 const CONNECTION_COUNT = 2;
@@ -45,9 +47,9 @@ interface Put {
 }
 
 /**
- * Measures the lag of every write. A put's answer tells its revision; the answers of reads on the follower tell the
- * revision that it has reached. The lag is the time from the one answer to the first other one that has reached it,
- * on the clock of this process; zero where the follower was the first.
+ * Measures the lag of every write. A put's answer contains its revision, and the answers of reads on the follower
+ * contain the revision that it has reached. The lag is the time from the former answer to the first of the latter that
+ * has reached its revision, on the clock of this process; zero when the follower was first.
  */
 export class LagProbe {
   readonly #specification: LagSpecification;
@@ -71,7 +73,11 @@ export class LagProbe {
     );
   }
 
-  /** @throws Error when a call fails, or when writes do not become visible within 10 s. */
+  /**
+   * Runs the probe.
+   *
+   * @throws Error when a call fails, or when writes do not become visible within 10 s
+   */
   async run(): Promise<LagResult> {
     const { leader, follower, warmUpMs, durationMs } = this.#specification;
     const leaders = await Promise.all(
@@ -136,7 +142,7 @@ export class LagProbe {
     else this.#invisible.push({ revision, answeredAtMs });
   }
 
-  /** Asks the follower for its revision, by reads of a key that is not there, until all is over. */
+  /** Asks the follower for its revision, by reads of a key that does not exist, until the run is over. */
   async #look(connection: GrpcConnection): Promise<void> {
     const request = new GrpcRequest({
       path: regattaDialect.rangePath,
@@ -186,7 +192,7 @@ export class LagProbe {
   }
 }
 
-/** Takes the revision out of an answer's header, which every response begins with. */
+/** Takes the revision from an answer's header, with which every response begins. */
 class RevisionListener implements CallListener {
   readonly #onEnd: (failure: string | undefined, revision: number, atMs: number) => void;
   #answer: Buffer = Buffer.alloc(0);
@@ -204,7 +210,7 @@ class RevisionListener implements CallListener {
       this.#onEnd(failure, 0, atMs);
       return;
     }
-    // The header is the first field of every response: what a put's decoder makes of the others is not looked at.
+    // The header is the first field of every response; the other fields that a put's decoder finds are ignored.
     const { header } = regatta.PutResponse.decode(this.#answer.subarray(MESSAGE_PREFIX_SIZE_BYTES));
     this.#onEnd(undefined, Number(header!.revision), atMs);
   }

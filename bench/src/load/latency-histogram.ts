@@ -1,6 +1,6 @@
-/** Buckets per doubling: a value is known to within 1/128 of itself. */
+/** The number of buckets per doubling: a value is known to within 1/128 of itself. */
 const BUCKETS_PER_DOUBLING = 128;
-/** From 1 µs to over an hour. */
+/** The number of doublings: from 1 µs to over an hour. */
 const DOUBLING_COUNT = 32;
 
 /** Latencies in constant space: logarithmic buckets from 1 µs up, of less than 1 % each. */
@@ -19,8 +19,8 @@ export class LatencyHistogram {
   }
 
   /**
-   * The latency that a share of all calls did not exceed, such as 0.99; NaN when nothing was recorded.
-   * Of a bucket its upper bound is given, so that no percentile is flattered.
+   * Returns the latency that a share of all calls, such as 0.99, did not exceed; NaN when nothing was recorded. It
+   * returns the upper bound of a bucket, so that no percentile is flattered.
    */
   percentileMs(share: number): number {
     if (this.#count === 0) return Number.NaN;

@@ -1,7 +1,7 @@
 import { type CallListener, GrpcConnection } from '../http2/grpc-connection.js';
 import type { GrpcRequest } from '../http2/grpc-request.js';
 
-/** How long a lost connection rests before the next attempt, so that a dead server costs no CPU. */
+/** Milliseconds that a lost connection rests before the next attempt, so that a dead server costs no CPU. */
 const RECONNECT_DELAY_MS = 100;
 
 /** A connection to one endpoint that comes back when it is lost. */
@@ -12,12 +12,16 @@ export class ReconnectingLink {
   #retryTimer: NodeJS.Timeout | undefined;
   #isClosed = false;
 
-  /** @param endpoint `host:port` */
+  /** `endpoint` is `host:port`. */
   constructor(endpoint: string) {
     this.#endpoint = endpoint;
   }
 
-  /** @throws Error when the first attempt fails. */
+  /**
+   * Connects for the first time.
+   *
+   * @throws Error when the first attempt fails
+   */
   async connect(): Promise<void> {
     const connection = await GrpcConnection.connect(this.#endpoint, () => this.#retryLater());
     if (this.#isClosed) {

@@ -1,7 +1,7 @@
 import { regatta } from '@coxswain/protocol';
 import type { Dialect } from './dialect.js';
 
-/** Regatta's API, which Coxswain serves, on a table. */
+/** Returns Regatta's API, which Coxswain serves, for a table. */
 export function regattaDialectOf(name: string): Dialect {
   const table = Buffer.from(name);
   return {
@@ -38,10 +38,10 @@ export function regattaDialectOf(name: string): Dialect {
   };
 }
 
-/** On the table that every cluster has. */
+/** Regatta's API for the table that every cluster has. */
 export const regattaDialect = regattaDialectOf(tableNames(1)[0]!);
 
-/** The tables of a benchmark that has so many. */
+/** Returns the names of `count` tables for a benchmark. */
 export function tableNames(count: number): string[] {
   return Array.from({ length: count }, (_, at) => (at === 0 ? 'default' : `bench-${at + 1}`));
 }

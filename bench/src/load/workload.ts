@@ -17,28 +17,28 @@ export function isWriting(workload: WorkloadName): boolean {
   return workload === 'put' || workload === 'mixed';
 }
 
-/** How many keys a range read returns. */
+/** The number of keys that a range read returns. */
 export const RANGE_KEY_COUNT = 100;
 const MIXED_READ_SHARE = 0.8;
 /** Values are cut out of this many random bytes, so that no server's compression can shrink them. */
 const RANDOM_POOL_SIZE_BYTES = 1024 * 1024;
 
 export interface WorkloadSpecification {
-  /** `fill` puts every key once, in order. */
+  /** The workload; `fill` puts every key once, in order. */
   readonly workload: WorkloadName | 'fill';
-  /** At least RANGE_KEY_COUNT. */
+  /** The number of keys, at least RANGE_KEY_COUNT. */
   readonly keyCount: number;
   readonly valueSizeBytes: number;
-  /** False for servers that answer something else than data: then an answer's length is not looked at. */
+  /** False for servers whose answers hold no data, so that an answer's length is not checked. */
   readonly answersHoldData: boolean;
 }
 
 let randomPool: Buffer | undefined;
 
-/** Gives the request of the next call. */
+/** Returns the request of the next call. */
 export type RequestSource = () => GrpcRequest;
 
-/** Nothing here looks at it, but HTTP/2 requests should have one. */
+/** The value is not used, but HTTP/2 requests should have one. */
 const AUTHORITY = 'localhost';
 
 /** Makes the source of a workload's requests. */
@@ -124,7 +124,7 @@ export function createRequestSource(specification: WorkloadSpecification, dialec
   }
 }
 
-/** Stand in a message for what differs between calls; no key space reaches their indices. */
+/** Keys that stand in a message for those that differ between calls; no key space reaches their indices. */
 const KEY_MARK = encodeKey(9_999_999_998);
 const RANGE_END_MARK = encodeKey(9_999_999_999);
 

@@ -1,4 +1,4 @@
-/** What must be undone at the end, whatever happened: last started, first stopped. */
+/** Collects the steps that must be undone at the end, whatever happens: last started, first stopped. */
 export class Cleanup {
   readonly #steps: (() => Promise<void>)[] = [];
   #isDone = false;
@@ -9,7 +9,11 @@ export class Cleanup {
     else this.#steps.push(step);
   }
 
-  /** Runs every step, also when some fail. @throws AggregateError of what failed. */
+  /**
+   * Runs every step, even when some fail.
+   *
+   * @throws AggregateError with the failures
+   */
   async run(): Promise<void> {
     this.#isDone = true;
     const errors: unknown[] = [];

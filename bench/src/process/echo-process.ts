@@ -3,7 +3,7 @@ import { regattaDialect } from '../load/regatta-dialect.js';
 import type { Listening } from './listening.js';
 import { serveRequests } from './worker-process.js';
 
-/** Leaves the bytes as they are: no work is done beyond what @grpc/grpc-js itself costs. */
+/** Leaves the bytes unchanged, so that only @grpc/grpc-js itself costs time. */
 const identity = (bytes: Buffer): Buffer => bytes;
 
 function createServer(): Server {

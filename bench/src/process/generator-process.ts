@@ -3,10 +3,10 @@ import { etcdDialect } from '../load/etcd-dialect.js';
 import { regattaDialectOf, tableNames } from '../load/regatta-dialect.js';
 import { serveRequests } from './worker-process.js';
 
-/** What the load generator is asked for: one run. */
+/** A request to the load generator: one run. */
 export interface GeneratorRequest {
   readonly dialect: 'etcd' | 'regatta';
-  /** Over how many tables the load is spread; etcd has none. */
+  /** The number of tables over which the load is spread; etcd has none. */
   readonly tableCount: number;
   readonly load: LoadSpecification;
 }

@@ -6,9 +6,9 @@ import { LatencyHistogram } from '../load/latency-histogram.js';
 import { RANGE_KEY_COUNT } from '../load/workload.js';
 import { serveRequests } from './worker-process.js';
 
-/** One run of a loop that does nothing but read ranges of a LevelDB. */
+/** One run of a loop that only reads ranges of a LevelDB. */
 export interface IteratorRequest {
-  /** Where the database is, or is made at the first request. */
+  /** The directory of the database, which the first request creates. */
   readonly directory: string;
   readonly keyCount: number;
   readonly valueSizeBytes: number;

@@ -1,5 +1,5 @@
-/** What the servers among the workers answer to any request. */
+/** The answer of the servers among the workers to any request. */
 export interface Listening {
-  /** `host:port` on loopback. */
+  /** The address on loopback, as `host:port`. */
   readonly endpoint: string;
 }

@@ -19,7 +19,8 @@ export class ManagedProcess {
     this.#name = name;
     this.#logFile = logFile;
     const log = openSync(logFile, 'a');
-    // A process group of its own: a terminal's SIGINT does not reach it, and what it leaves behind can be ended.
+    // A process group of its own: a terminal's SIGINT does not reach it, and processes that it leaves running can be
+    // ended.
     this.#child = spawn(command, args, { stdio: ['ignore', log, log], detached: true });
     closeSync(log);
     this.#exited = new Promise((resolve) => {
@@ -38,19 +39,23 @@ export class ManagedProcess {
     return this.#child.pid!;
   }
 
-  /** @throws Error with the end of its output when the process is no longer there. */
+  /**
+   * Checks that the process still runs.
+   *
+   * @throws Error with the end of its output when it does not
+   */
   assertRunning(): void {
     if (this.#end === undefined || this.#isStopping) return;
     const tail = this.output().trimEnd().split('\n').slice(-LOG_TAIL_LINES).join('\n');
     throw new Error(`${this.#name} ended with ${this.#end}:\n${tail}`);
   }
 
-  /** What the process has written so far. */
+  /** Returns the output of the process so far. */
   output(): string {
     return readFileSync(this.#logFile, 'utf8');
   }
 
-  /** Ends the process and all its descendants: with SIGTERM, and what is still there after 10 s with SIGKILL. */
+  /** Ends the process and all its descendants: with SIGTERM, and after 10 s with SIGKILL. */
   async stop(): Promise<void> {
     this.#isStopping = true;
     if (this.#child.pid === undefined) return;
@@ -69,7 +74,7 @@ export class ManagedProcess {
   }
 }
 
-/** Ends a process, or what is left of a process group when the id is negative; there may be nothing left. */
+/** Ends a process, or the rest of a process group when the id is negative; there may be nothing left. */
 function killIfAlive(processId: number): void {
   try {
     process.kill(processId, 'SIGKILL');

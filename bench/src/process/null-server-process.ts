@@ -37,8 +37,8 @@ const answerImage = Buffer.concat(answer);
 const streamIdOffsets = [5, answer[0]!.length + 5, answer[0]!.length + answer[1]!.length + 5];
 
 /**
- * Answers every request with an empty message as soon as its stream ends, without looking into it. What the
- * generator reaches against this is its own ceiling.
+ * Answers every request with an empty message as soon as its stream ends, without looking into it. The rate that the
+ * generator reaches against this server is its own ceiling.
  */
 function serve(socket: Socket): void {
   let outgoing: Buffer[] = [];
@@ -69,7 +69,7 @@ function serve(socket: Socket): void {
     socket.write(Buffer.concat(outgoing));
     outgoing = [];
   });
-  // A client that goes away ends its own connection and nothing else.
+  // An error of the socket ends this connection and nothing else.
   socket.on('error', () => socket.destroy());
 }
 

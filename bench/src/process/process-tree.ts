@@ -1,21 +1,21 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** What /proc counts CPU time in; Linux has shown 100 per second on every architecture for decades. */
+/** The unit of CPU time in /proc: Linux has shown 100 per second on every architecture for decades. */
 const TICK_MS = 10;
 
-/** One living process, as /proc shows it. */
+/** One living process, from /proc. */
 export interface ProcessEntry {
   readonly processId: number;
   readonly parentId: number;
-  /** CPU time used so far, in user and kernel mode. */
+  /** CPU time used so far, in user and kernel mode, in milliseconds. */
   readonly processorTimeMs: number;
-  /** When it began, in ticks since boot: tells it from a later process with the same id. */
+  /** The start of the process, in ticks since boot, which distinguishes it from a later process with the same id. */
   readonly startTicks: number;
 }
 
 /**
- * The processes with these ids and all their descendants; a program's children may have process groups of
- * their own, so only their parents tell whose they are. Empty where there is no /proc.
+ * Returns the processes with these ids and all their descendants. A program's children may have process groups of their
+ * own, so only their parents show to whom they belong. Empty where there is no /proc.
  */
 export function listProcessTree(rootIds: readonly number[]): ProcessEntry[] {
   if (process.platform !== 'linux') return [];
@@ -24,12 +24,12 @@ export function listProcessTree(rootIds: readonly number[]): ProcessEntry[] {
     .map((name) => readEntry(Number(name)))
     .filter((entry) => entry !== undefined);
   const tree = entries.filter(({ processId }) => rootIds.includes(processId));
-  // The list grows while it is walked: children of children are found too.
+  // The list grows while it is walked, so that children of children are found, too.
   for (const { processId } of tree) tree.push(...entries.filter(({ parentId }) => parentId === processId));
   return tree;
 }
 
-/** The process as it is now, or undefined when it has ended. */
+/** Returns the present state of a process, or undefined when it has ended. */
 export function readEntry(processId: number): ProcessEntry | undefined {
   let stat: string;
   try {
@@ -38,8 +38,8 @@ export function readEntry(processId: number): ProcessEntry | undefined {
     // Processes come and go while their list is read.
     return undefined;
   }
-  // The command's name in parentheses may hold anything; counted from behind it, the fields of proc(5) are:
-  // 0 state, 1 parent, 11 user time, 12 kernel time, 19 start time.
+  // The command's name in parentheses may hold anything. Counted from after it, the fields of proc(5) are: 0 state, 1
+  // parent, 11 user time, 12 kernel time, 19 start time.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return {
     processId,

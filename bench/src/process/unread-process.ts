@@ -12,29 +12,29 @@ import {
 import { GrpcRequest } from '../http2/grpc-request.js';
 import { serveRequests } from './worker-process.js';
 
-/** Connections whose client greets as any other, asks for answers, and reads none of them. */
+/** Connections whose client greets like any other, asks for answers, and reads none of them. */
 export interface UnreadRequest {
-  /** `host:port`. */
+  /** The address of the server, as `host:port`. */
   readonly endpoint: string;
   readonly connectionCount: number;
-  /** Calls of each connection, all started at once. */
+  /** The number of calls of each connection, all started at once. */
   readonly callsPerConnection: number;
-  /** As in `/regatta.v1.KV/IterateRange`. */
+  /** The path of the method, such as `/regatta.v1.KV/IterateRange`. */
   readonly path: string;
   /** The encoded request, in base64. */
   readonly message: string;
-  /** What each stream lets through before its window would have to be opened, in bytes. */
+  /** The initial window of each stream, in bytes. */
   readonly streamWindowBytes: number;
-  /** What a connection lets through, likewise. */
+  /** The initial window of a connection, in bytes. */
   readonly connectionWindowBytes: number;
 }
 
 const INITIAL_CONNECTION_WINDOW_BYTES = 65_535;
 
-/** They must not be collected as garbage. */
+/** Held, so that they are not collected as garbage. */
 const sockets: Socket[] = [];
 
-/** Answers when every request has been written. The connections stay open until the process ends. */
+/** Resolves when every request has been written. The connections stay open until the process ends. */
 async function open(request: UnreadRequest): Promise<{ connectionCount: number }> {
   const separator = request.endpoint.lastIndexOf(':');
   const host = request.endpoint.slice(0, separator);
@@ -55,7 +55,7 @@ async function open(request: UnreadRequest): Promise<{ connectionCount: number }
         encodeSettings([[Setting.initialWindowSize, request.streamWindowBytes]]),
       ]),
     );
-    // The server's settings, and the last that is ever taken from the socket.
+    // The server's settings, the last bytes that are ever taken from the socket.
     await once(socket, 'data');
     socket.pause();
     const calls = Buffer.alloc(call.sizeBytes * request.callsPerConnection);

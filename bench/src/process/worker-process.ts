@@ -4,8 +4,8 @@ import { fileURLToPath } from 'node:url';
 type Reply<Response> = { readonly response: Response } | { readonly failure: string };
 
 /**
- * A process of the benchmark's own that answers requests, one at a time. What is measured, and what measures,
- * each has a process to itself, so that neither takes the other's event loop or heap.
+ * A process of the benchmark's own that answers requests, one at a time. The measured and the measuring code each have
+ * a process to themselves, so that neither takes the other's event loop or heap.
  */
 export class WorkerProcess<Request extends object, Response extends object> {
   readonly #name: string;
@@ -13,10 +13,10 @@ export class WorkerProcess<Request extends object, Response extends object> {
   readonly #exited: Promise<void>;
   #pending: { resolve(response: Response): void; reject(error: Error): void } | undefined;
 
-  /** @param script the name of a module in this folder, without its ending, that calls `serveRequests`. */
+  /** `script` is the name of a module in this folder, without its extension, that calls `serveRequests`. */
   constructor(script: string) {
     this.#name = script;
-    // A process group of its own keeps a terminal's SIGINT from it: it ends when its parent says so.
+    // A process group of its own keeps a terminal's SIGINT from it: its parent ends it.
     this.#child = fork(fileURLToPath(new URL(`./${script}.js`, import.meta.url)), { detached: true });
     this.#exited = new Promise((resolve) => {
       this.#child.once('exit', (code, signal) => {
@@ -38,7 +38,11 @@ export class WorkerProcess<Request extends object, Response extends object> {
     return this.#child.pid!;
   }
 
-  /** @throws Error with the worker's own words, or when the worker has ended. */
+  /**
+   * Sends a request and resolves with the answer.
+   *
+   * @throws Error with the worker's own message, or when the worker has ended
+   */
   request(request: Request): Promise<Response> {
     if (this.#pending !== undefined) throw new Error(`${this.#name} is still busy`);
     if (!this.#child.connected) return Promise.reject(new Error(`${this.#name} has ended`));

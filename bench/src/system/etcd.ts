@@ -10,7 +10,7 @@ import type { System } from './system.js';
 
 const USUAL_NODE_COUNT = 3;
 
-/** The installed version, such as `3.4.23`, or undefined when etcd is not installed. */
+/** Returns the installed version, such as `3.4.23`, or undefined when etcd is not installed. */
 export function findEtcdVersion(): string | undefined {
   const { stdout, error } = spawnSync('etcd', ['--version'], { encoding: 'utf8' });
   if (error) return undefined;

@@ -4,7 +4,11 @@ import { regattaDialect } from '../load/regatta-dialect.js';
 import type { System } from './system.js';
 import { callUnary } from './unary-call.js';
 
-/** The endpoint of the node that leads: what is asked there takes no detour. @throws Error when none says that it does. */
+/**
+ * Returns the endpoint of the node that leads, where calls take no detour.
+ *
+ * @throws Error when no node reports that it leads
+ */
 export async function findLeader({ name, dialect, endpoints }: System): Promise<string> {
   for (const endpoint of endpoints) {
     const leads = dialect === 'etcd' ? await leadsEtcd(endpoint) : await leadsTable(endpoint);
@@ -21,14 +25,17 @@ async function leadsTable(endpoint: string): Promise<boolean> {
   return header !== undefined && header.replicaId === header.raftLeaderId;
 }
 
-/** etcdserverpb.StatusResponse: header is field 1, with the member's id as field 2, and the leader's id is field 4. */
+/**
+ * Asks a node for its status: in etcdserverpb.StatusResponse the header is field 1, with the member's id as field 2,
+ * and the leader's id is field 4.
+ */
 async function leadsEtcd(endpoint: string): Promise<boolean> {
   const answer = fieldsOf(await callUnary(endpoint, '/etcdserverpb.Maintenance/Status', Buffer.alloc(0)));
   const header = answer.get(1);
   return Buffer.isBuffer(header) && fieldsOf(header).get(2) === answer.get(4);
 }
 
-/** Integers and bytes by field number. */
+/** Returns integers and bytes by field number. */
 function fieldsOf(message: Buffer): Map<number, bigint | Buffer> {
   const fields = new Map<number, bigint | Buffer>();
   let at = 0;

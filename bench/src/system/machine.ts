@@ -1,7 +1,7 @@
 import { statfsSync } from 'node:fs';
 import { cpus, loadavg, release, totalmem } from 'node:os';
 
-/** Where figures were measured: without it they mean nothing. */
+/** The machine on which figures were measured: without it they mean nothing. */
 export interface Machine {
   readonly processor: string;
   readonly cores: number;
@@ -11,11 +11,11 @@ export interface Machine {
   /** The file system that holds the data. */
   readonly fileSystem: string;
   readonly date: string;
-  /** The load average of the last minute: how busy others kept the machine when the benchmark began. */
+  /** The load average of the last minute, which shows how busy the machine was when the benchmark began. */
   readonly loadAverage: number;
 }
 
-/** The numbers that statfs(2) gives for the kinds of file system worth telling apart. */
+/** The numbers that statfs(2) gives for the kinds of file system worth distinguishing. */
 const FILE_SYSTEMS: Readonly<Record<number, string>> = {
   61267: 'ext4',
   1481003842: 'xfs',
@@ -24,7 +24,11 @@ const FILE_SYSTEMS: Readonly<Record<number, string>> = {
   2035054128: 'overlayfs',
 };
 
-/** @param directory where data is kept. To be called before anything is started. */
+/**
+ * Describes the machine. Call it before anything is started.
+ *
+ * @param directory where data is kept.
+ */
 export function describeMachine(directory: string): Machine {
   const processors = cpus();
   const { type } = statfsSync(directory);

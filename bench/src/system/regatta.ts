@@ -13,11 +13,11 @@ const PORTS_OF_A_NODE = 5;
 
 const program = process.env['REGATTA'] || 'regatta';
 
-/** The installed version, such as `v0.5.2`, or undefined when Regatta is not installed. */
+/** Returns the installed version, such as `v0.5.2`, or undefined when Regatta is not installed. */
 export function findRegattaVersion(): string | undefined {
   const { stdout, error } = spawnSync(program, ['version'], { encoding: 'utf8' });
   if (error) return undefined;
-  // A binary that `go build` made says that it does not know.
+  // A binary that `go build` made reports that it does not know its version.
   return /Version: (v?\d+\.\d+\.\d+\S*)/.exec(stdout)?.[1] ?? 'of an unknown version';
 }
 

@@ -1,16 +1,20 @@
 import type { GeneratorRequest } from '../process/generator-process.js';
 
-/** Something that takes load over HTTP/2 and is running. */
+/** A running system that takes load over HTTP/2. */
 export interface System {
   readonly name: string;
-  /** As it says itself; empty where it has none. */
+  /** The version that the system reports; empty when it has none. */
   readonly version: string;
   readonly dialect: GeneratorRequest['dialect'];
   readonly endpoints: readonly string[];
-  /** False for the ceilings, which answer something else than data. */
+  /** False for the ceilings, whose answers hold no data. */
   readonly answersHoldData: boolean;
-  /** Its processes, whose children are its too; empty where it was not started here. */
+  /** The system's processes, to which their children belong, too; empty when it was not started here. */
   readonly processIds: readonly number[];
-  /** @throws Error when one of its processes is no longer there. */
+  /**
+   * Checks that all processes still run.
+   *
+   * @throws Error when one of them does not
+   */
   assertRunning(): void;
 }

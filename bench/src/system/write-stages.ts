@@ -3,19 +3,19 @@ import { callUnary } from './unary-call.js';
 
 const METRIC = 'coxswain_write_stage_seconds';
 
-/** What a node has counted of one stage. */
+/** A node's counts of one stage. */
 interface StageHistogram {
   /** Upper bounds in seconds, ascending. */
   readonly bounds: readonly number[];
-  /** Writes up to each bound, and last all of them. */
+  /** The number of writes up to each bound, and last the number of all of them. */
   readonly counts: readonly number[];
   readonly sumSeconds: number;
 }
 
-/** Where the writes that a Coxswain node proposed spent their time: its stages by name, in their order. */
+/** The time that the writes proposed by a Coxswain node spent in its stages, by name, in their order. */
 export type WriteStages = Readonly<Record<string, StageHistogram>>;
 
-/** What became of a stage over all runs. Percentiles are as close as the buckets are. */
+/** The summary of a stage over all runs. Percentiles are as exact as the buckets. */
 export interface StageSummary {
   readonly stage: string;
   readonly count: number;
@@ -24,7 +24,7 @@ export interface StageSummary {
   readonly p99Ms: number;
 }
 
-/** Asks a node for what it has counted so far; nothing of a node that counts no stages. */
+/** Asks a node for its counts so far; empty for a node that counts no stages. */
 export async function readWriteStages(endpoint: string): Promise<WriteStages> {
   const { path, requestSerialize, responseDeserialize } = regatta.MetricsService.getMetrics;
   const answer = await callUnary(endpoint, path, requestSerialize({ format: '' }));
@@ -51,12 +51,12 @@ export function parseWriteStages(page: string): WriteStages {
   return stages;
 }
 
-/** What was counted between two looks at the same node. */
+/** Returns the counts that were added between two looks at the same node. */
 export function addedSince(before: WriteStages, after: WriteStages): WriteStages {
   return merge(after, before, (later, earlier) => later - earlier);
 }
 
-/** Sums up what was counted in several runs. */
+/** Sums up the counts of several runs. */
 export function summarizeStages(runs: readonly WriteStages[]): StageSummary[] {
   const total = runs.reduce((sum, run) => merge(run, sum, (left, right) => left + right), {});
   return Object.entries(total).map(([stage, histogram]) => {
@@ -71,7 +71,7 @@ export function summarizeStages(runs: readonly WriteStages[]): StageSummary[] {
   });
 }
 
-/** What `right` lacks counts as 0. */
+/** Merges two sets of counts; counts that `right` lacks are 0. */
 function merge(
   left: WriteStages,
   right: WriteStages,
@@ -92,8 +92,8 @@ function merge(
 }
 
 /**
- * As Prometheus has it: within a bucket values are taken to be spread evenly. What is above all bounds is given as the last of
- * them; NaN of nothing.
+ * Estimates a quantile as Prometheus does: within a bucket values count as spread evenly. A value above all bounds is
+ * given as the last of them; NaN for no values.
  */
 function quantileSeconds({ bounds, counts }: StageHistogram, share: number): number {
   const rank = share * (counts.at(-1) ?? 0);
