@@ -34,7 +34,8 @@ export interface Options {
 
 export const USAGE = `npm run bench -- [options]
 
-  --against LIST        etcd,regatta: also measure three nodes of each; systems that are not installed are left out and named
+  --against LIST        etcd,regatta: also measure three nodes of each; a system that is not installed
+                        is left out and named
   --to all|leader       which nodes calls go to (all)
   --json FILE           write every run and every median to a file
   --workloads LIST      ${Object.keys(WORKLOADS).join(',')}

@@ -49,7 +49,7 @@ export interface Restored {
 /**
  * Replaces a table, or makes one, from pairs and from commands that are replayed in order (DESIGN.md). It fills a new
  * shard, which takes over the table's name in one step when the source has come to its end (T2). A failure before that
- * step leaves the table as it is, and nothing else behind.
+ * step leaves the table as it is, and nothing else.
  */
 export class Restorer {
   readonly #node: Pick<NodeParts, 'maintenance'>;
@@ -131,7 +131,7 @@ export class Restorer {
     try {
       await shard.abandon(this.#deadline());
     } catch (error) {
-      this.#environment.log('warn', 'what a restore left behind could not be given up yet', {
+      this.#environment.log('warn', 'the unfinished shard of a restore could not be given up yet', {
         table,
         reason: String(error),
       });

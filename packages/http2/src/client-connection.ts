@@ -169,7 +169,7 @@ export class ClientConnection implements ClientStreamHost {
     this.#socket.destroy();
   }
 
-  // ---- what comes
+  // ---- incoming frames
 
   #onChunk(chunk: Buffer): void {
     if (this.#isClosed) return;
@@ -446,7 +446,7 @@ export class ClientConnection implements ClientStreamHost {
     if (streamId % 2 === 0 || streamId >= this.#nextId) throw protocolError('a frame of an idle stream');
   }
 
-  // ---- what goes: ClientStreamHost
+  // ---- outgoing frames: ClientStreamHost
 
   get allowedBytes(): number {
     return this.#socket.writableNeedDrain ? 0 : this.#sendWindowBytes;

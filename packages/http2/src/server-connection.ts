@@ -148,7 +148,7 @@ export class ServerConnection implements StreamHost, MemoryHolder {
     this.#endWhenIdle();
   }
 
-  // ---- what comes
+  // ---- incoming frames
 
   #onChunk(chunk: Buffer): void {
     if (this.#isFailed) return;
@@ -519,7 +519,7 @@ export class ServerConnection implements StreamHost, MemoryHolder {
     for (const stream of this.#streams.values()) this.#cancel(stream);
   }
 
-  // ---- what goes: StreamHost
+  // ---- outgoing frames: StreamHost
 
   get isCongested(): boolean {
     return this.#socket.writableNeedDrain;
@@ -581,7 +581,7 @@ export class ServerConnection implements StreamHost, MemoryHolder {
     this.#memory.forget(this.#account, stream);
   }
 
-  // ---- what is too much: MemoryHolder
+  // ---- memory: MemoryHolder
 
   get sentBytes(): number {
     return this.#sentBytes;

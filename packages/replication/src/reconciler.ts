@@ -218,5 +218,5 @@ function isLasting({ status }: ApiError): boolean {
 }
 
 function name(clusterId: string): string {
-  return clusterId === '' ? 'one that tells no id' : clusterId;
+  return clusterId === '' ? 'one that sends no id' : clusterId;
 }

@@ -207,7 +207,7 @@ export class History {
     archived.set(index, known);
     check(
       known.term === term && known.timeMs === timeMs && known.digest === entry.digest,
-      'what is archived twice is the same (R6)',
+      'an entry that is archived twice is the same (R6)',
       () =>
         `${table}/${shardId}: entry ${index}/${term} was archived as ${index}/${known.term}, or with other bytes`,
     );

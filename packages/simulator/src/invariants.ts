@@ -205,7 +205,7 @@ export class Invariants {
     );
     check(
       appliedIndex <= Math.max(durableIndex, firstIndex - 1),
-      'applied only what is durable (D2)',
+      'applied only durable entries (D2)',
       () => `${name()}: applied ${appliedIndex}, durable ${durableIndex}`,
     );
     check(

@@ -305,7 +305,7 @@ function checkConflict(node: Node, { response }: WolfAnswer): void {
   const { commitIndex } = replica.raft;
   check(
     conflict.index <= BigInt(commitIndex),
-    'conflict_opt names what is committed',
+    'conflict_opt names a committed entry',
     () => `it names entry ${conflict.index}, and ${commitIndex} is committed`,
   );
 }

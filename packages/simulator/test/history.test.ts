@@ -131,7 +131,7 @@ describe('what clients saw', () => {
     history.archived('t', 1, entry(5, 2, 10));
     expect(() => history.archived('t', 1, entry(5, 2, 10))).not.toThrow();
     for (const other of [entry(5, 3, 10), entry(5, 2, 11), entry(5, 2, 10, 'y')]) {
-      expect(() => history.archived('t', 1, other)).toThrow('what is archived twice is the same');
+      expect(() => history.archived('t', 1, other)).toThrow('an entry that is archived twice is the same');
     }
   });
 

@@ -216,7 +216,7 @@ export const mutants: readonly Mutant[] = [
     name: 'conflict_opt names the last entry, whether it is committed or not',
     ...namesTheLastEntry,
     adjust: 'restlessOverWolf',
-    properties: ['conflict_opt names what is committed'],
+    properties: ['conflict_opt names a committed entry'],
     firstSeed: 2,
   },
   {

@@ -126,7 +126,7 @@ export class TidbBinlog {
       : [];
   }
 
-  // ---- what is read
+  // ---- reading
 
   /** GET /status of a Pump: the status of every Pump, and the position of the table. */
   async pumpStatus(table: string | undefined): Promise<Json> {
@@ -206,7 +206,7 @@ export class TidbBinlog {
     }
   }
 
-  // ---- what is done
+  // ---- actions
 
   /**
    * PUT /state: changes a node's state in the meta group, whichever node is asked; the node named by `nodeId` carries
