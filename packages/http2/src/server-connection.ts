@@ -34,15 +34,9 @@ import { watchStandstill } from './standstill.js';
 import { StreamNumbers } from './stream-numbers.js';
 import { StreamTable } from './stream-table.js';
 
-/**
- * Bytes that all streams together may receive before the next WINDOW_UPDATE, which follows at once: `HeldMemory` is the
- * limit.
- */
+/** Bytes that all streams may receive before a WINDOW_UPDATE, which follows at once: `HeldMemory` is the limit. */
 const CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024;
-/**
- * The most bytes of an encoded header block in HEADERS and CONTINUATION frames. Longer ones are an attack
- * (CVE-2024-27316).
- */
+/** The most bytes of an encoded header block with its frames. Longer ones are an attack (CVE-2024-27316). */
 const HEADER_BLOCK_BYTES_MAX = 64 * 1024;
 /** While more bytes than this wait to be sent, nothing is read: a client that does not read gets no more answers. */
 const BACKLOG_BYTES_MAX = 1024 * 1024;
@@ -105,9 +99,7 @@ export class ServerConnection implements StreamHost, MemoryHolder {
   readonly #outgoing = new OutgoingFrames();
   /** True when a flush is scheduled before the event loop goes on. */
   #isFlushing = false;
-  /**
-   * True when the client's decoder has shrunk its table, which the next header block must announce (RFC 9113, 4.3.1).
-   */
+  /** True when the client's decoder has shrunk its table: the next header block must say so (RFC 9113, 4.3.1). */
   #isTableShrunk = false;
   #isLeaving = false;
   /** True when the client broke the protocol; nothing that it sends is looked at any more. */
@@ -442,10 +434,7 @@ export class ServerConnection implements StreamHost, MemoryHolder {
     else this.#changeWindows(initialWindowBytes);
   }
 
-  /**
-   * Applies a new initial window size. It also changes the windows of open streams, which may become negative (RFC
-   * 9113, 6.9.2).
-   */
+  /** Applies a new initial window size, to open streams, too; their windows may become negative (RFC 9113, 6.9.2). */
   #changeWindows(initialWindowBytes: number): void {
     // This takes a step for each open stream, so a client must not ask for it too often.
     this.#patience.spend();
@@ -615,10 +604,7 @@ export class ServerConnection implements StreamHost, MemoryHolder {
     this.#socket.destroy();
   }
 
-  /**
-   * Lets each waiting stream send in turn, as far as the window reaches; a stream that is not done goes to the end of
-   * the line.
-   */
+  /** Lets the waiting streams send in turn, as far as the window reaches; an unfinished one goes to the end. */
   #serveWaiting(): void {
     for (const stream of this.#waiting) {
       if (this.allowedBytes <= 0) return;

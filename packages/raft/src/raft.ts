@@ -49,10 +49,7 @@ export class Raft {
   #currentTerm: number;
   #vote: NodeId;
   #knownLeader: NodeId = NO_NODE;
-  /**
-   * The leader of this term, kept while the term lasts, even when `knownLeader` is forgotten: a term has one leader at
-   * most (§5.2).
-   */
+  /** The leader of this term, kept even when `knownLeader` is forgotten: a term has one leader at most (§5.2). */
   #electedInTerm: NodeId = NO_NODE;
   #currentMembership: Membership;
   /** Present while this replica leads. */
@@ -201,10 +198,7 @@ export class Raft {
     this.#leadership.tick();
   }
 
-  /**
-   * Starts an election now, with a pre-vote when configured. It has no effect when `canCampaign` or the role forbids
-   * it.
-   */
+  /** Starts an election, with a pre-vote when configured, unless `canCampaign` or the role forbids it. */
   campaign(): void {
     if (this.#leadership !== undefined || !this.#isPromotable()) return;
     if (this.#config.preVote) this.#becomePreCandidate();
@@ -256,17 +250,12 @@ export class Raft {
     this.#leadership?.reportUnreachable(peer);
   }
 
-  /**
-   * Reports that `peer` has shown in this term that it lost entries which it had acknowledged: see
-   * `Leadership.reportLost`.
-   */
+  /** Reports that `peer` has lost entries that it acknowledged in this term: see `Leadership.reportLost`. */
   reportLost(peer: NodeId): void {
     this.#leadership?.reportLost(peer);
   }
 
-  /**
-   * Reports the outcome of the transfer that an InstallSnapshot message asked for. Every such message needs one report.
-   */
+  /** Reports the outcome of the transfer for an InstallSnapshot message. Every such message needs one report. */
   reportSnapshot(peer: NodeId, succeeded: boolean): void {
     this.#leadership?.reportSnapshot(peer, succeeded);
   }
@@ -435,9 +424,7 @@ export class Raft {
     }
   }
 
-  /**
-   * Handles a message of an earlier term, which is stale. Returns true when the message must be handled all the same.
-   */
+  /** Handles a message of an earlier term. Returns true when it must be handled although it is stale. */
   #acceptsLowerTerm(message: Message): boolean {
     switch (message.type) {
       case 'append':
@@ -672,7 +659,7 @@ export class Raft {
     }
     log.merge(message.prevIndex, message.entries);
     // The vote becomes durable with the first of these entries, and so before they are acknowledged. This replica then
-    // votes for nobody else in this term.
+    // votes for nobody any more in this term.
     if (this.#config.remembersLeader && this.#log.hasEntryOf(this.#currentTerm)) this.#vote = message.from;
     const last = message.prevIndex + message.entries.length;
     log.commitTo(Math.min(message.commit, last));
@@ -689,10 +676,7 @@ export class Raft {
     this.#messages.push(heartbeatResponse(this.#answerTo(message.from), message.context, this.#log.commit));
   }
 
-  /**
-   * Handles a snapshot whose state has arrived. `Ready.append.snapshot` says whether to install it; otherwise it is not
-   * needed.
-   */
+  /** Handles a snapshot whose state has arrived. The host installs it only if it is in `Ready.append.snapshot`. */
   #installSnapshot(message: InstallSnapshot): void {
     const log = this.#log;
     const { snapshot } = message;

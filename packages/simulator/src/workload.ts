@@ -131,10 +131,7 @@ export class Workload {
     return this.#calls.pendingCount;
   }
 
-  /**
-   * Makes one write, and one linearizable read of every key, which any node of a healthy cluster answers. Resolves to
-   * false when it was refused.
-   */
+  /** Makes a write, and a linearizable read of every key. Resolves to false when either was refused. */
   async probe(server: Server): Promise<boolean> {
     return (await this.probeWrite(server)) && (await this.#range(server, MAIN_TABLE, true));
   }
@@ -648,10 +645,7 @@ export class Workload {
 
   // ---- the archive
 
-  /**
-   * Takes some entries of a table that the node leads and that are not archived yet, and reports the progress to the
-   * cluster.
-   */
+  /** Takes entries of a table that the node leads and the archive lacks, and reports that to the cluster. */
   async #archive(server: Server): Promise<boolean> {
     const { api } = server;
     const led = api.logs.led();
