@@ -29,7 +29,7 @@ export interface WorkloadSpecification {
   /** The number of keys, at least RANGE_KEY_COUNT. */
   readonly keyCount: number;
   readonly valueSizeBytes: number;
-  /** False for servers whose answers hold no data, so that an answer's length is not checked. */
+  /** True when answers hold data, so that an answer's length is checked; false for the ceilings. */
   readonly answersHoldData: boolean;
 }
 

@@ -7,7 +7,7 @@ export interface System {
   readonly version: string;
   readonly dialect: GeneratorRequest['dialect'];
   readonly endpoints: readonly string[];
-  /** False for the ceilings, whose answers hold no data. */
+  /** True when answers hold data; false for the ceilings. */
   readonly answersHoldData: boolean;
   /** The system's processes, to which their children belong, too; empty when it was not started here. */
   readonly processIds: readonly number[];

@@ -63,7 +63,7 @@ export interface BackupMoment {
 /** A place between two chunks, at which an interrupted backup can continue. */
 export interface BackupPlace {
   readonly lastKey: Buffer;
-  /** See `replication.v1.SnapshotChunk.record_bytes`. */
+  /** The chunk's `record_bytes`, which the request for the rest sends back: replication.v1.SnapshotChunk. */
   readonly recordBytes: number;
   /** The number of keys up to `lastKey`. */
   readonly keyCount: number;
@@ -74,7 +74,7 @@ interface Progress {
   readonly format: 1;
   readonly name: string;
   readonly started: string;
-  /** Absent when a stock server sent the table: it names no moment. */
+  /** The state of the table that the file holds; absent when a stock server sent the table, since it names none. */
   readonly moment?: BackupMoment | undefined;
   /** The bytes of the file that are valid. */
   readonly sizeBytes: number;

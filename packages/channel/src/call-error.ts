@@ -2,14 +2,14 @@ import type { Metadata } from './metadata.js';
 import { Status } from './status.js';
 
 /**
- * How far a call had come when it failed, which decides what may have happened (P1):
+ * The progress of a call when it failed, which decides what may have happened (P1):
  * - `neverSent`: there was no connection to send it on, or it was given up before. It had no effect.
- * - `refused`: the server says that it did not begin with it (REFUSED_STREAM, or GOAWAY with a lower stream). It had no
- *   effect.
- * - `lost`: it was sent, and no status came: the stream or the connection broke off, or this side gave up waiting. Nobody
- *   knows what became of it.
+ * - `refused`: the server declares that it did not begin with it (REFUSED_STREAM, or GOAWAY with a lower stream). It
+ *   had no effect.
+ * - `lost`: it was sent, and no status came: the stream or the connection broke off, or this side gave up waiting. Its
+ *   outcome is unknown.
  * - `answered`: the server, or a proxy before it, gave a status.
- * - `unusable`: an answer came of which no message could be made. The server may well have done what it was asked for.
+ * - `unusable`: an answer came of which no message could be made. The server may well have carried out the call.
  */
 export type FailureOrigin = 'neverSent' | 'refused' | 'lost' | 'answered' | 'unusable';
 

@@ -28,7 +28,7 @@ export interface DialOptions {
   readonly tls: (() => ChannelTls) | undefined;
   /** The name that the server's certificate is checked against; undefined means the target's host. */
   readonly serverName: string | undefined;
-  /** See `ClientConnectionOptions.streamWindowBytes`. */
+  /** Bytes that one stream may receive before they are consumed, see `ClientConnectionOptions.streamWindowBytes`. */
   readonly streamWindowBytes: number;
 }
 
@@ -47,7 +47,7 @@ export interface DialListener {
   onUp(link: Link): void;
   /** There is no connection, so a call that waits for it was never sent. */
   onFailed(failure: CallError): void;
-  /** See `ClientConnectionOptions.onChange`. */
+  /** A call can begin again on the connection, or never more, see `ClientConnectionOptions.onChange`. */
   onChange(link: Link): void;
   onDown(link: Link): void;
   /** TLS failed on this side, or the other side closed the connection before it said anything. */

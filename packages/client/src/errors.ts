@@ -24,7 +24,7 @@ export class CoxswainError extends Error {
 }
 
 interface CoxswainErrorOptions extends ErrorOptions {
-  /** See `CoxswainError.errorCode`. */
+  /** The code of the error in docs/errors.md, see `CoxswainError.errorCode`. */
   readonly errorCode?: string;
 }
 

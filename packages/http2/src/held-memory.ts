@@ -11,7 +11,7 @@ const LEAVING_HURRY = 4;
 const WINDOW_BYTES_MIN = 16 * 1024;
 /** The part of the room for answers that is kept for connections that hold none. */
 const NEWCOMERS_SHARE = 1 / 4;
-/** How a connection has read its answers so far, see `MemoryAccount.standing`. */
+/** The way in which a connection has read its answers so far, see `MemoryAccount.standing`. */
 type Standing = 'newcomer' | 'reader' | 'debtor';
 /**
  * The part of the room for answers that all connections of a standing may take together. A single answer may exceed it.
@@ -246,7 +246,7 @@ export class HeldMemory {
     if (this.#waiting.size > 0) this.#grant();
   }
 
-  /** See `ServerStream.reserve`. */
+  /** Reserves room for a part of a stream's answer, see `ServerStream.reserve`. */
   reserve(account: MemoryAccount, stream: ServerStream, sizeBytes: number): Promise<boolean> | undefined {
     if ((sizeBytes === 0 || this.#waiting.size === 0) && this.#hasRoom(account, sizeBytes)) {
       this.#take(account, stream, sizeBytes);

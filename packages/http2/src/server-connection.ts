@@ -89,7 +89,7 @@ export class ServerConnection implements StreamHost, MemoryHolder {
   #streamSendWindowBytes = INITIAL_WINDOW_SIZE_BYTES;
   #receiveWindowBytes = CONNECTION_WINDOW_BYTES;
   readonly #patience = new ClientPatience();
-  /** When the bytes came that are being read, in milliseconds on the clock of `performance.now()`. */
+  /** The arrival time of the bytes that are being read, in milliseconds on the clock of `performance.now()`. */
   #chunkAtMs = 0;
   #sentBytes = 0;
   readonly #readProof: ReadProof;

@@ -33,7 +33,7 @@ export interface StreamHost {
    * the total is too much.
    */
   holdAnswer(stream: ServerStream, sizeBytes: number): void;
-  /** See `ServerStream.reserve`. */
+  /** Reserves room for a part of the stream's answer, see `ServerStream.reserve`. */
   reserve(stream: ServerStream, sizeBytes: number): Promise<boolean> | undefined;
   /** Lets the client send `sizeBytes` more on the stream, since as many received bytes are consumed. */
   replenish(stream: ServerStream, sizeBytes: number): void;
@@ -70,7 +70,7 @@ export class ServerStream {
   timeoutMs: number | undefined;
   /** Bytes of the body that have come. */
   receivedBytes = 0;
-  /** See `whenDrained`. */
+  /** The callback that waits for room for more data, see `whenDrained`. */
   onDrain: (() => void) | undefined;
 
   readonly #host: StreamHost;
@@ -84,7 +84,7 @@ export class ServerStream {
     id: number,
     headers: readonly string[],
     sendWindowBytes: number,
-    /** When the request came, in milliseconds on the clock of `performance.now()`. */
+    /** The time at which the request came, in milliseconds on the clock of `performance.now()`. */
     readonly openedAtMs: number,
     /** The length of the body by its content-length header; -1 without one. */
     readonly contentLengthBytes: number,

@@ -2,11 +2,11 @@ import { assert } from './assert.js';
 import { Inflights } from './inflights.js';
 
 /**
- * How a leader sends to one follower.
+ * The way in which a leader sends to one follower.
  *
- * - probe: the match point is unknown. One append at a time; its answer moves `next`.
+ * - probe: the match point is unknown. The leader sends one append at a time; its answer moves `next`.
  * - replicate: the match point is known. Appends are pipelined: `next` moves when they are sent.
- * - snapshot: the follower needs entries that the log no longer has. Nothing is sent until the snapshot's fate
+ * - snapshot: the follower needs entries that the log no longer has. The leader sends nothing until the snapshot's fate
  *   is known.
  */
 export type ProgressState = 'probe' | 'replicate' | 'snapshot';

@@ -29,7 +29,7 @@ export class LinkError extends Error {
 }
 
 interface LinkErrorOptions extends ErrorOptions {
-  /** See `LinkError.errorCode`. */
+  /** The `ApiError.code` that a node of ours gave, see `LinkError.errorCode`. */
   readonly errorCode?: string;
 }
 

@@ -16,9 +16,9 @@ export interface NetworkOptions {
   readonly redialMeanUs: number;
   /** The time without an answer after which a connection is dialled again. */
   readonly silenceUs: number;
-  /** When a link is blocked: the probability that its connections break instead of only stalling. */
+  /** The probability that the connections of a link break when it is blocked, instead of only stalling. */
   readonly breakWhenBlockedProbability: number;
-  /** When a connection holds this much that was not delivered yet, it accepts no more. */
+  /** The bytes that were not delivered yet with which a connection accepts no more. */
   readonly backlogBytesMax: number;
   /**
    * Probabilities per frame. TCP has none of these faults, but Raft must bear all of them, and a redialled connection

@@ -9,7 +9,9 @@ export type Standing =
       /** True when no member has an entry, so that no entry was ever committed. */
       readonly isGroupEmpty: boolean;
     }
-  /** So many members have lost their disks or have not caught up that they form a quorum: `nonVoters`, and this one. */
+  /**
+   * The members in `nonVoters` and this one have lost their disks or have not caught up, and together form a quorum.
+   */
   | { readonly kind: 'lost'; readonly nonVoters: readonly number[] };
 
 /**

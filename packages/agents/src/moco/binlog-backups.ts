@@ -46,7 +46,7 @@ export interface BinlogBackupsOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly requests: OneAtATime;
-  /** Undefined when no archive is configured. */
+  /** The archive of this node's cluster; undefined when none is configured. */
   readonly archive: BinlogArchive | undefined;
   readonly openBucket: (options: S3Options) => ObjectStore;
   /** Returns, by table, the index up to which every follower cluster has the log. */
