@@ -27,7 +27,7 @@ export interface CallOptions {
   readonly metadata?: Metadata | undefined;
   /** Sent likewise, of what differs from call to call. */
   readonly varying?: readonly Field[];
-  /** When the call is given up, on the clock of `Date.now()`. Undefined: never. The server is told. */
+  /** When the call is given up, on the clock of `Date.now()`. Undefined: never. The server learns it. */
   readonly deadline?: number | undefined;
   /** Gives the call up. */
   readonly signal?: AbortSignal | undefined;
@@ -66,7 +66,7 @@ export abstract class Call implements ClientStreamListener {
   #stream: ClientStream | undefined;
   #timer: NodeJS.Timeout | undefined;
   #encoding: string | undefined;
-  /** The header block that tells the status: the last one. */
+  /** The header block with the status: the last one. */
   #fields: readonly string[] = [];
   #isEnded = false;
 
@@ -217,7 +217,7 @@ export abstract class Call implements ClientStreamListener {
     }
   }
 
-  /** Tells the caller what came with status OK. */
+  /** Gives the caller the answer that came with status OK. */
   protected tellTrailers(): void {
     this.#options.onTrailers?.(metadataOfFields(this.#fields));
   }

@@ -34,13 +34,13 @@ const PING_REQUEST = Buffer.from([0x0a, 4, ...Buffer.from('ping')]);
 const NO_METADATA: Metadata = new Map();
 
 export interface ChannelOptions extends SilenceLimits {
-  /** What is used for the next handshake. Undefined: no TLS. */
+  /** Gives the certificates for the next handshake. Undefined: no TLS. */
   readonly tls: (() => ChannelTls) | undefined;
   /** The name that certificates are checked against. Undefined: that of the target. */
   readonly serverName?: string | undefined;
   /** A longer answer is RESOURCE_EXHAUSTED. Default: any is taken. */
   readonly messageBytesMax?: number;
-  /** What the server may send on one call ahead of what is read. */
+  /** Bytes that the server may send on one call before they are read. */
   readonly windowBytes: number;
   /** The pauses between dials that fail: the first, and the longest. Calls in a pause fail at once. */
   readonly backoffMsMin: number;

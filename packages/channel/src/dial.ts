@@ -24,7 +24,7 @@ export interface ChannelTls {
 
 export interface DialOptions {
   readonly target: Target;
-  /** What is used for the next handshake. Undefined: no TLS. */
+  /** Gives the certificates for the next handshake. Undefined: no TLS. */
   readonly tls: (() => ChannelTls) | undefined;
   /** The name that the certificate is checked against. Undefined: the target's host. */
   readonly serverName: string | undefined;

@@ -1,9 +1,9 @@
 import { MESSAGE_PREFIX_BYTES } from '@coxswain/http2';
 
-/** A message up to this is copied behind its prefix, so that it leaves in one frame. */
+/** A message up to this is copied after its prefix, so that it leaves in one frame. */
 const COPIED_BYTES_MAX = 16 * 1024 - MESSAGE_PREFIX_BYTES;
 
-/** A message with gRPC's prefix: what is to be sent one after the other. The bytes must stay as they are. */
+/** Gives a message with gRPC's prefix, as pieces that are sent one after the other. The bytes must stay as they are. */
 export function framedMessage(message: Buffer): readonly Buffer[] {
   const isCopied = message.length <= COPIED_BYTES_MAX;
   const prefix = Buffer.allocUnsafe(MESSAGE_PREFIX_BYTES + (isCopied ? message.length : 0));

@@ -15,7 +15,7 @@ export class ServerStreamCall<Request, Response>
   readonly #method: Method<Request, Response>;
   readonly #request: readonly Buffer[];
   #failure: CallError | undefined;
-  /** The reader wants no more, or has been told of the end. */
+  /** The reader wants no more, or knows of the end. */
   #isOver = false;
   #wake: (() => void) | undefined;
   /** Bytes of a message that is not whole which were given back to the server's window. */

@@ -1,4 +1,4 @@
-/** What is to be done about a connection. */
+/** What becomes of a silent connection. */
 export type SilenceVerdict = 'alive' | 'try' | 'dead';
 
 /**

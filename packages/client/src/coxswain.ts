@@ -93,7 +93,7 @@ export class Coxswain {
     return kvs[0];
   }
 
-  /** One page of a range, up to 4 MiB: `more` tells whether it was cut. For all of it: `iterateRange`. */
+  /** One page of a range, up to 4 MiB: `more` says whether it was cut. For all of it: `iterateRange`. */
   range(table: string, key: Bytes, options?: RangeOptions): Promise<regatta.RangeResponse> {
     return this.#connection.unary(regatta.KVService.range, rangeRequest(table, key, options), true, options);
   }
@@ -184,7 +184,7 @@ export class Tables {
   }
 }
 
-/** Tells about the members and the state of the node that answers. */
+/** Asks for the members and the state of the node that answers. */
 export class Cluster {
   readonly #connection: Connection;
 
@@ -216,7 +216,7 @@ export interface BackupRest {
   readonly recordBytes: Integer;
 }
 
-/** What is taken from the archive: without a limit all that it has. */
+/** How far a restore from the archive goes: without a limit to the end of what it has. */
 export interface ArchiveRestoreOptions extends StreamOptions {
   /** The table to replace or to make. Default: the same name. */
   readonly into?: string;
@@ -287,7 +287,7 @@ export class Maintenance {
   }
 
   /**
-   * Fills a table from the archive of the cluster's nodes: tells how far it is and, in its last message, exactly what was
+   * Fills a table from the archive of the cluster's nodes: reports how far it is and, in its last message, exactly what was
    * reached. Leaving the loop before breaks the restore off. The timeout is for the first message.
    */
   restoreArchive(

@@ -26,7 +26,7 @@ interface CoxswainErrorOptions extends ErrorOptions {
 }
 
 /**
- * A write that may or may not have been applied: the answer was lost, or the cluster cannot tell. Its code is always
+ * A write that may or may not have been applied: the answer was lost, or the cluster cannot know. Its code is always
  * UNKNOWN, and it is never repeated by the client (P1). Read before repeating it.
  */
 export class OutcomeUnknownError extends CoxswainError {

@@ -1,7 +1,7 @@
 import { mvcc } from '@coxswain/protocol';
 import { type Bytes, type Integer, toBuffer } from './bytes.js';
 
-/** How a key's property (left) is compared with what is given (right). */
+/** How a key's property (left) is compared with the given value (right). */
 export type Operator = '=' | '!=' | '>' | '<';
 
 const operators: Readonly<Record<Operator, mvcc.Compare_CompareResult>> = {

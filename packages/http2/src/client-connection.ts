@@ -45,7 +45,7 @@ export interface ClientConnectionOptions {
   readonly onReady: () => void;
   /** A stream may be opened again, see `hasRoom`, or never more, see `isLeaving`. */
   readonly onChange: () => void;
-  /** The connection is gone, and every stream has been told. `cause` is undefined where the other side just closed it. */
+  /** Called when the connection is gone and every stream has ended. `cause` is undefined where the other side just closed it. */
   readonly onClose: (cause: Error | undefined) => void;
 }
 
@@ -75,7 +75,7 @@ export class ClientConnection implements ClientStreamHost {
   #streamSendWindowBytes = INITIAL_WINDOW_SIZE_BYTES;
   #receiveWindowBytes = CONNECTION_WINDOW_BYTES;
   readonly #outgoing = new OutgoingFrames();
-  /** What is to be sent will be, before the event loop goes on. */
+  /** The frames that wait will be sent before the event loop goes on. */
   #isFlushing = false;
   #cause: Error | undefined;
 
@@ -247,7 +247,7 @@ export class ClientConnection implements ClientStreamHost {
         return;
       case FrameType.pushPromise:
         throw protocolError('a push that was not allowed');
-      // PRIORITY means nothing here, and what is unknown is ignored (RFC 9113, 5.5).
+      // PRIORITY means nothing here, and unknown frames are ignored (RFC 9113, 5.5).
       default:
         return;
     }
@@ -330,7 +330,7 @@ export class ClientConnection implements ClientStreamHost {
     if (isLast && !stream.isClosed) this.#answered(stream);
   }
 
-  /** The answer is complete. What is left of the request nobody wants. */
+  /** The answer is complete. Nobody wants the rest of the request. */
   #answered(stream: ClientStream): void {
     if (stream.isClosed) return;
     if (!stream.isSent) this.#writeReset(stream.id, ErrorCode.cancel);

@@ -17,10 +17,10 @@ const RESETS_DUE_MAX = 100_000;
  * that the client may have open, as any request does, and clients cancel what takes too long.
  */
 const RAPID_MS = 100;
-/** Likewise, with a deadline of its own from here on: what is shorter passes before any server could answer. */
+/** The same holds for a stream whose own deadline, if at least this long, has passed: a shorter one passes before any server could answer. */
 const DEADLINE_MS_MIN = 10;
 
-/** What is asked of a stream that its client resets: when it came, and how long the client wanted to wait, in milliseconds. */
+/** A stream that its client resets: when it came, and how long the client wanted to wait, in milliseconds. */
 interface ResetStream {
   readonly openedAtMs: number;
   readonly timeoutMs: number | undefined;

@@ -2,7 +2,7 @@ import { FRAME_PAYLOAD_SIZE_BYTES_MAX, FrameFlag, FrameType } from './frame.js';
 
 /** Takes what a server answers on one stream. After `onEnd`, `onReset` or `onLost` nothing more comes. */
 export interface ClientStreamListener {
-  /** A header block, names and values in turn; `isLast` of what ends the answer. What is only informational (1xx) is left out. */
+  /** Called for each header block, names and values in turn; `isLast` for the one that ends the answer. Informational ones (1xx) are left out. */
   onHeaders(fields: readonly string[], isLast: boolean): void;
   /** A part of the body: `bytes[start, end)`, which are valid only during the call. */
   onData(bytes: Buffer, start: number, end: number): void;
@@ -55,7 +55,7 @@ export class ClientStream {
   readonly listener: ClientStreamListener;
   readonly #host: ClientStreamHost;
   readonly #receiveWindowBytes: number;
-  /** Of `unconsumedBytes`, what is consumed, and too little to tell the server. */
+  /** Bytes of `unconsumedBytes` that are consumed, and too few to report to the server. */
   #consumedBytes = 0;
   /** DATA that waits for a window. */
   #waiting: Buffer[] = [];

@@ -47,7 +47,7 @@ export class FrameReader {
     }
   }
 
-  /** Takes from the chunk what the started frame lacks, visits it when whole, and tells how much was taken. */
+  /** Takes from the chunk what the started frame lacks, visits it when whole, and gives how many bytes were taken. */
   #fillPartial(chunk: Buffer, position: number): number {
     const hasHeader = this.#partialSizeBytes >= FRAME_HEADER_SIZE_BYTES;
     const neededSizeBytes =

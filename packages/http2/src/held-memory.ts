@@ -11,7 +11,7 @@ const LEAVING_HURRY = 4;
 const WINDOW_BYTES_MIN = 16 * 1024;
 /** What of the room for answers is left to connections that hold none. */
 const NEWCOMERS_SHARE = 1 / 4;
-/** What is known of how a connection reads. */
+/** How a connection reads, as far as this side sees. */
 type Standing = 'newcomer' | 'reader' | 'debtor';
 /** What of the room for answers all connections of a standing may take together, but for one answer that passes it. */
 const SHARES: Readonly<Record<Standing, number>> = { reader: 1, newcomer: 1 / 8, debtor: 1 / 16 };
@@ -382,7 +382,7 @@ export class HeldMemory {
     for (const [stream, account] of this.#unsent()) {
       const sentBytes = stream.sentBytes - stream.sentBytesAtLook;
       stream.sentBytesAtLook = stream.sentBytes;
-      // What is still being made, or stands in line for a connection that takes much, is not slow.
+      // An answer that is still being made, or stands in line for a connection that takes much, is not slow.
       const isHeldUp = account.isSlow || stream.sendWindowBytes < WINDOW_BYTES_MIN;
       const isSlow = stream.waitingBytes > 0 && isHeldUp && sentBytes < bytesMin;
       stream.slowLooks = isSlow ? stream.slowLooks + 1 : 0;
@@ -415,7 +415,7 @@ export class HeldMemory {
     for (const { holder, stuckMs } of [...this.#accounts]) if (stuckMs >= this.#lookMs) holder.breakOff();
   }
 
-  /** There is too much: the connection that holds most pays, with what is not read before anything else. */
+  /** Ends streams where too much memory is held: those of the connection that holds most, unread ones first. */
   #relieve(account: MemoryAccount, stream: ServerStream | undefined): void {
     this.#look();
     while (this.#heldBytes > this.#options.heldBytesMax) {

@@ -13,7 +13,7 @@ export interface ReceivedMessage {
   readonly bytes: Buffer;
 }
 
-/** A message is longer than what is taken. */
+/** A message is longer than the reader takes. */
 export class MessageTooLargeError extends Error {
   override readonly name = 'MessageTooLargeError';
 }
@@ -69,7 +69,7 @@ export class MessageReader {
 
   /**
    * The next message that is complete. Throws MessageTooLargeError as soon as one is announced that is
-   * longer than what is taken, and MessageFlagError where the flag before a message is none.
+   * longer than the reader takes, and MessageFlagError where the flag before a message is none.
    */
   next(): ReceivedMessage | undefined {
     const message = this.#whole.shift();
@@ -78,12 +78,12 @@ export class MessageReader {
     return message;
   }
 
-  /** Takes a prefix, or a part of one. Gives the position behind it. */
+  /** Takes a prefix, or a part of one. Gives the position after it. */
   #begin(bytes: Buffer, position: number, end: number): number {
     if (this.#prefixLength === 0 && end - position >= MESSAGE_PREFIX_BYTES) {
-      const behind = position + MESSAGE_PREFIX_BYTES;
-      this.#announce(bytes, position, end - behind);
-      return behind;
+      const next = position + MESSAGE_PREFIX_BYTES;
+      this.#announce(bytes, position, end - next);
+      return next;
     }
     this.#prefix ??= Buffer.allocUnsafe(MESSAGE_PREFIX_BYTES);
     const copied = bytes.copy(this.#prefix, this.#prefixLength, position, end);
@@ -113,19 +113,19 @@ export class MessageReader {
     }
   }
 
-  /** Takes what belongs to the message that is coming. Gives the position behind it. */
+  /** Takes the bytes of the message that is coming. Gives the position after them. */
   #fill(bytes: Buffer, position: number, end: number): number {
-    const behind = Math.min(end, position + this.#announcedLength - this.#length);
-    const length = this.#length + behind - position;
+    const next = Math.min(end, position + this.#announcedLength - this.#length);
+    const length = this.#length + next - position;
     if (length > this.#body!.length) {
       const larger = this.#reserve(length);
       this.#body!.copy(larger, 0, 0, this.#length);
       this.#body = larger;
     }
-    bytes.copy(this.#body!, this.#length, position, behind);
+    bytes.copy(this.#body!, this.#length, position, next);
     this.#length = length;
     this.#completeIfWhole();
-    return behind;
+    return next;
   }
 
   #reserve(arrivedBytes: number): Buffer {

@@ -1,6 +1,6 @@
 import { FRAME_HEADER_SIZE_BYTES, writeFrameHeader } from './frame.js';
 
-/** A payload up to this is copied behind its frame's header: one piece less to send is worth more. */
+/** A payload up to this is copied after its frame's header: one piece less to send is worth more. */
 const COPIED_BYTES_MAX = 4 * 1024;
 /** Small frames are written side by side into memory that is taken in chunks of at least, and usually at most, this size. */
 const CHUNK_BYTES_MIN = 1024;
@@ -12,7 +12,7 @@ const EMPTY = Buffer.alloc(0);
 export class OutgoingFrames {
   #pieces: Uint8Array[] = [];
   #sizeBytes = 0;
-  /** `#chunk[#start, #end)` is the last piece, and the rest of the chunk is free. What is before was handed out. */
+  /** `#chunk[#start, #end)` is the last piece, and the rest of the chunk is free. Bytes before it were handed out. */
   #chunk = EMPTY;
   #start = 0;
   #end = 0;

@@ -80,7 +80,7 @@ export class ServerConnection implements StreamHost, MemoryHolder {
   #prefaceBytes = 0;
   #hasSettings = false;
   readonly #numbers = new StreamNumbers();
-  /** The last that was not refused: what GOAWAY tells, so that clients try the later ones elsewhere. */
+  /** The last stream that was not refused: GOAWAY names it, so that clients try the later ones elsewhere. */
   #lastTakenId = 0;
   /** The header block that CONTINUATION frames must complete before anything else may come. */
   #openBlock:
@@ -98,7 +98,7 @@ export class ServerConnection implements StreamHost, MemoryHolder {
   #areSettingsRead = false;
   #silentTicks = 0;
   readonly #outgoing = new OutgoingFrames();
-  /** What is to be sent will be, before the event loop goes on. */
+  /** The frames that wait will be sent before the event loop goes on. */
   #isFlushing = false;
   /** The client's decoder has shrunk its table: the next header block must say so (RFC 9113, 4.3.1). */
   #isTableShrunk = false;
@@ -253,7 +253,7 @@ export class ServerConnection implements StreamHost, MemoryHolder {
         if (streamId === 0) throw protocolError('PRIORITY of no stream');
         this.#patience.countIdleFrame();
         return;
-      // What is unknown is ignored (RFC 9113, 5.5).
+      // Unknown frames are ignored (RFC 9113, 5.5).
       default:
         this.#patience.countIdleFrame();
         return;
@@ -570,7 +570,7 @@ export class ServerConnection implements StreamHost, MemoryHolder {
     this.#memory.forget(this.#account, stream);
   }
 
-  // ---- what is too much: MemoryHolder
+  // ---- too much memory: MemoryHolder
 
   get sentBytes(): number {
     return this.#sentBytes;

@@ -14,7 +14,7 @@ export interface StreamListener {
 export interface StreamHost {
   /** How much DATA may leave now: what the connection's window lets through, nothing while it is congested. */
   readonly allowedBytes: number;
-  /** The peer takes what is written more slowly than it comes. */
+  /** The peer takes the answer more slowly than it is written. */
   readonly isCongested: boolean;
   /** Sends a frame. The payload must stay as it is; that of DATA counts in flow control. */
   writeFrame(type: number, flags: number, streamId: number, payload: Uint8Array): void;
@@ -39,7 +39,7 @@ export class ServerStream {
   listener: StreamListener | undefined;
   /** The client has sent everything. */
   isEndReceived = false;
-  /** The answer is complete, or nobody waits for it any more: what is still sent is dropped. */
+  /** The answer is complete, or nobody waits for it any more: the rest of the request is dropped. */
   isClosed = false;
   sendWindowBytes: number;
   /** Received, and not given back to the client's window. */
@@ -128,7 +128,7 @@ export class ServerStream {
     this.flush();
   }
 
-  /** Ends the answer with a header block, behind all data. */
+  /** Ends the answer with a header block, after all data. */
   sendTrailers(block: Buffer): void {
     if (this.isClosed) return;
     this.#trailers = block;

@@ -6,7 +6,7 @@ const ENDED_EARLY_MAX = 1_000;
 const GAPS_MAX = 64;
 
 /**
- * What is known of the streams of one connection by their numbers alone (RFC 9113, 5.1 and 5.1.1), also when they are
+ * The state of a connection's streams as their numbers alone show it (RFC 9113, 5.1 and 5.1.1), also when they are
  * gone: whether a frame that comes now was on its way when the stream ended, or breaks the protocol.
  */
 export class StreamNumbers {

@@ -84,7 +84,7 @@ export function refused(msgId: string, error: unknown): Decided<{ response: Answ
  *   (trap 6). Where one differs nothing is taken, and the answer is the same refusal;
  * - `success` true only when the log holds, durably, all that the request has.
  *
- * Never throws: what is refused otherwise is answered with `error_res`.
+ * Never throws: other refusals are answered with `error_res`.
  */
 export function receiveAppendEntries(
   { msgId, req }: wolfRaft.RaftAppendEntriesReq,
@@ -167,7 +167,7 @@ function beyondCommit(
   if (prevLogIndex >= commitIndex) return { ...head, prevIndex: prevLogIndex, prevTerm, entries };
   const differs = (index: number, sent: number): boolean => {
     const here = replica.termAt(index);
-    // What is compacted away was committed, and so is in every leader's log.
+    // Compacted entries were committed, and so are in every leader's log.
     return here !== undefined && here !== sent;
   };
   if (differs(prevLogIndex, prevTerm)) return undefined;

@@ -48,7 +48,7 @@ export async function* snapshotChunks(
   let offset = 0;
   let chunk = Buffer.allocUnsafe(roomBytes);
   let length = head.copy(chunk);
-  /** What is beyond a full chunk begins the next one. */
+  /** Bytes beyond a full chunk begin the next one. */
   const take = (): SnapshotChunk => {
     const full = { offset, data: chunk.subarray(0, chunkBytes), done: false };
     const rest = chunk.subarray(chunkBytes, length);
@@ -192,7 +192,7 @@ export class SnapshotDocumentReader {
     return { index, term, membership };
   }
 
-  /** Passes over what is around the numbers of `data`; the place where they begin, or the end of the piece. */
+  /** Passes over the text around the numbers of `data`. Gives the place where they begin, or the end of the piece. */
   #scan(piece: Buffer, from: number): number {
     for (let at = from; at < piece.length; at++) {
       const byte = piece[at]!;

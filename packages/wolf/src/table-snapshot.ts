@@ -10,7 +10,7 @@ const MEMSTORE_STATE_BYTES_MAX = 64 * 1024 * 1024;
 /**
  * The state that InstallSnapshot brought as the stream that `loadSnapshot` of the table takes. The snapshot stream of a
  * node of ours goes through as it is, piece by piece; the JSON of a memstore's state, of at most 64 MiB, is read whole and
- * becomes one. Throws WolfError RAFT_INSTALL_SNAPSHOT_FAILED for what is neither.
+ * becomes one. Throws WolfError RAFT_INSTALL_SNAPSHOT_FAILED for anything else.
  */
 export async function* tableSnapshotOf(
   state: AsyncIterable<Buffer>,
