@@ -24,12 +24,12 @@ export class Contact {
     this.#failingSinceMs ??= this.#clock.monotonicMs();
   }
 
-  /** Nothing was heard yet. */
+  /** True while nothing has been heard yet. */
   get isNew(): boolean {
     return this.#heardMs === undefined;
   }
 
-  /** The last attempt failed. */
+  /** True when the last attempt failed. */
   get isFailing(): boolean {
     return this.#failingSinceMs !== undefined;
   }

@@ -7,6 +7,6 @@ export interface FollowerEnvironment {
   readonly random: Random;
   readonly log: Log;
   readonly link: LeaderLink;
-  /** A broken invariant: the process must end. */
+  /** Takes a broken invariant, after which the process must end. */
   readonly fatal: (error: unknown) => void;
 }

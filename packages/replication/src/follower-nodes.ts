@@ -1,18 +1,18 @@
 import type { replication } from '@coxswain/protocol';
 import type { Clock } from '@coxswain/runtime';
 
-/** Who has not asked for so long is forgotten. */
+/** A node that has not asked for so long is forgotten. */
 const FORGOTTEN_AFTER_MS = 5 * 60_000;
 const NODES_MAX = 1_000;
 const TEXT_LENGTH_MAX = 200;
 
-/** A node of a follower cluster, as it said of itself when it asked for the tables last. */
+/** A node of a follower cluster, as it described itself when it last asked for the tables. */
 export interface FollowerNodeSighting {
   readonly clusterId: string;
   readonly name: string;
   /** host:port of its REST listener. */
   readonly address: string;
-  /** What an operator wants of it: online, pausing, paused, closing or offline. */
+  /** The state that an operator wants of it: online, pausing, paused, closing or offline. */
   readonly state: string;
   readonly lastSeenMsAgo: number;
 }
@@ -25,7 +25,7 @@ interface Seen {
 /** The nodes of follower clusters that asked this node for its tables within five minutes. */
 export class FollowerNodes {
   readonly #clock: Clock;
-  /** The one seen longest ago first. */
+  /** The sightings, with the one seen longest ago first. */
   readonly #seen = new Map<string, Seen>();
 
   constructor(clock: Clock) {
@@ -42,7 +42,7 @@ export class FollowerNodes {
     this.#forget();
   }
 
-  /** The one seen longest ago first. */
+  /** Returns the sightings, with the one seen longest ago first. */
   sightings(): FollowerNodeSighting[] {
     this.#forget();
     const nowMs = this.#clock.monotonicMs();

@@ -5,15 +5,15 @@ export interface FollowerOptions {
   readonly reconcileIntervalMs: number;
   /** How long one stream of the log may last. Default 1 m. */
   readonly logRpcTimeoutMs: number;
-  /** Default 1 h. */
+  /** How long the download of one snapshot may take. Default 1 h. */
   readonly snapshotRpcTimeoutMs: number;
-  /** Snapshots at a time on this node. Default 1. */
+  /** How many snapshots this node takes at a time. Default 1. */
   readonly recoveriesMax: number;
-  /** 0: as fast as it goes. */
+  /** The rate at which snapshots are taken, in bytes a second; 0: without a limit. */
   readonly snapshotBytesPerSecondMax: number;
-  /** What this node is called in the leader cluster's status. */
+  /** The name of this node in the leader cluster's status. */
   readonly followerName: string;
-  /** Commands that are packed into one entry take at most so much, but for a single larger one (P4). */
+  /** The most bytes of commands that are packed into one entry, except for a single larger command (P4). */
   readonly sequenceBytesMax: number;
 }
 

@@ -18,12 +18,12 @@ type FollowerNode = Pick<
   'kv' | 'tables' | 'cluster' | 'logs' | 'follower' | 'members' | 'reports'
 >;
 
-/** What runs until it is told to stop. */
+/** A task that runs until it is stopped. */
 interface Running {
   stop(): void;
 }
 
-/** What the reconciler is woken for when it changes. */
+/** The state that wakes the reconciler when it changes. */
 interface Duty {
   readonly leadsMeta: boolean;
   readonly leaderClusterId: string | undefined;
@@ -40,7 +40,7 @@ const SILENCE_LOGGED_MS = 2_000;
 
 /**
  * A node's part in following a leader cluster: it replicates the tables that it leads, compares the list of tables, and
- * turns the cluster into a leader cluster when it is told to.
+ * turns the cluster into a leader cluster when it is ordered to.
  */
 export class Follower {
   readonly writes: ForwardedWrites;
@@ -56,15 +56,15 @@ export class Follower {
   #leaveNode: (() => void) | undefined;
   #isStopped = false;
   readonly #running = new Set<Promise<void>>();
-  /** Workers that have not ended yet, those that were stopped among them. */
+  /** The number of workers that have not ended yet, including those that were stopped. */
   #workerCount = 0;
   #seen: Duty | undefined;
   /** Since when an operator has replication paused, as this node knows; undefined: it is not. */
   #pausedSinceMs: number | undefined;
-  /** With the leader cluster as a whole. */
+  /** The contact with the leader cluster as a whole. */
   readonly #contact: Contact;
   #isSilenceLogged = false;
-  /** Shared by all that ask at the same time. */
+  /** The request for the status that is under way, shared by all that ask at the same time. */
   #asking: Promise<ReplicationStatus> | undefined;
 
   constructor(node: FollowerNode, environment: FollowerEnvironment, options: FollowerOptions) {
@@ -83,7 +83,7 @@ export class Follower {
         return;
       }
       this.#contact.failed();
-      // A call that fails once, and succeeds with another node of it, is not worth a line.
+      // A call that fails once, and succeeds with another node of the leader cluster, is not worth a line.
       const isShort = this.#contact.failingMs < SILENCE_LOGGED_MS;
       if (this.#isSilenceLogged || isShort || node.cluster.role !== 'follower') return;
       this.#isSilenceLogged = true;
@@ -104,7 +104,7 @@ export class Follower {
     this.#adjust();
   }
 
-  /** Resolves when nothing of it runs any more. */
+  /** Stops the follower. Resolves when nothing of it runs any more. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#leaveNode?.();
@@ -142,19 +142,20 @@ export class Follower {
     return this.#reconciler.leaderNodes;
   }
 
-  /** Something is taken from the leader cluster here, or was and is being applied. */
+  /** True while this node takes something from the leader cluster, or still applies entries that it took. */
   get isTaking(): boolean {
     return this.#workerCount > 0;
   }
 
-  /** Says to the leader cluster what an operator wants of this node. Rejects with a LinkError. */
+  /** Reports to the leader cluster the state that an operator wants of this node. Rejects with a LinkError. */
   async tellState(deadlineMs: number): Promise<void> {
     await this.#reconciler.tell(deadlineMs);
   }
 
   /**
-   * When the leader cluster appended the entry, or the last one before it that has a time, in milliseconds since 1970, by
-   * its own word. Undefined: it tells no times, or its log does not reach back so far and has gone on. Rejects with a LinkError.
+   * Returns when the leader cluster appended the entry, or the last one before it that has a time, in milliseconds
+   * since 1970, by the leader cluster's clock. Returns undefined when the leader cluster reports no times, or when its
+   * log does not reach back so far and has gone on. Rejects with a LinkError.
    */
   async timeOf(table: string, leaderIndex: number, deadlineMs: number): Promise<number | undefined> {
     for (const from of new Set([Math.max(1, leaderIndex - TIMES_ASKED + 1), leaderIndex])) {
@@ -183,7 +184,8 @@ export class Follower {
     for await (const bytes of this.#environment.link.replicate(request, { deadlineMs })) {
       const message = readReplicateMessage(bytes);
       const { commands, error } = message;
-      // Also of a log that begins later, and of entries that were loaded: they have a time, and cannot be sent.
+      // This also answers for a log that begins later, and for entries that were loaded: they have a time, and cannot
+      // be sent.
       if (message.leaderIndex === last && message.leaderTimeMs > 0) found = message.leaderTimeMs;
       for (const { leaderIndex, timeMs } of commands) if (leaderIndex <= last && timeMs > 0) found = timeMs;
       const isOver = error !== undefined || (commands.at(-1)?.leaderIndex ?? last) >= last;
@@ -193,8 +195,8 @@ export class Follower {
   }
 
   /**
-   * As `status`, and for tables that another node replicates what that one says of them within a second. The index is
-   * this node's own, and so is the number of entries that are missing.
+   * Works as `status` does, but asks the node that replicates a table how that table stands, for at most a second. The
+   * index is this node's own, and so is the number of entries that are missing.
    */
   statusEverywhere(): Promise<ReplicationStatus> {
     this.#asking ??= this.#askOthers().finally(() => {
@@ -219,14 +221,14 @@ export class Follower {
     return { ...status, tables };
   }
 
-  /** How the tables that this node replicates stand, for the other members. */
+  /** Returns how the tables that this node replicates stand, for the other members. */
   #progress(): Buffer {
     const own = this.#tables().filter(({ state }) => state !== 'elsewhere');
     const shards = new Map(this.#node.reports.status().tables.map(({ name, shardId }) => [name, shardId]));
     return encodeProgress(new Map(own.map((table) => [shards.get(table.name) ?? 0, table])));
   }
 
-  /** Why nothing is replicated, where an operator wanted that. */
+  /** Says why nothing is replicated, where an operator wanted that. */
   get #pausedText(): string | undefined {
     const node = this.#node;
     if (!node.members.isReplicationPaused) return undefined;
@@ -261,7 +263,7 @@ export class Follower {
     });
   }
 
-  /** Makes what runs here what the node's part is now. */
+  /** Starts and stops tasks until those that run fit the node's part. */
   #adjust(): void {
     if (this.#isStopped) return;
     const { role } = this.#node.cluster;
@@ -284,7 +286,10 @@ export class Follower {
     }
   }
 
-  /** Its duty, the leader cluster that this cluster belongs to, or what an operator wants of this node has changed. */
+  /**
+   * Wakes the reconciler: this node's duty, the leader cluster that this cluster belongs to, or the state that an
+   * operator wants has changed.
+   */
   #wakeReconciler(): void {
     const { leadsMeta, leaderClusterId } = this.#node.cluster;
     const state = this.#node.members.state(this.#node.cluster.nodeId);
@@ -298,7 +303,7 @@ export class Follower {
 
   #adjustWorkers(tables: readonly LedTable[]): void {
     const led = new Map(tables.map((table) => [table.name, table]));
-    /** Of tables that this node goes on replicating, by another worker. */
+    /** Contacts for tables that this node goes on replicating with another worker. */
     const contacts = new Map<string, Contact>();
     for (const [name, { worker, stop }] of this.#workers) {
       const table = led.get(name);

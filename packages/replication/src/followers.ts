@@ -1,7 +1,7 @@
 import type { Clock } from '@coxswain/runtime';
 import type { FollowerSighting } from './status.js';
 
-/** Who has not asked for so long is forgotten. */
+/** A follower that has not asked for so long is forgotten. */
 const FORGOTTEN_AFTER_MS = 5 * 60_000;
 const SIGHTINGS_MAX = 10_000;
 const NAME_LENGTH_MAX = 200;
@@ -15,21 +15,22 @@ interface Sighting {
   readonly seenMs: number;
 }
 
-/** Who asks for a table's log. */
+/** A follower that asks for a table's log. */
 export interface Asker {
-  /** The name that it gave, or its network address. */
+  /** The name that the follower gave, or its network address. */
   readonly name: string;
-  /** The id of its cluster, one node of which replicates a table at a time; empty: it gave none. */
+  /** The id of the follower's cluster, one node of which replicates a table at a time; empty: it gave none. */
   readonly clusterId: string;
 }
 
 /**
- * Who replicates from this node, as far as it can tell: by table, and by the follower cluster's id, so that a node that
- * takes over from another one of its cluster takes its place here, or by the name or address of those that give no id.
+ * Remembers who replicates from this node, as far as the node can see: by table, and by the follower cluster's id, so
+ * that a node that takes over from another one of its cluster takes its place here, or by the name or address of
+ * followers that give no id.
  */
 export class Followers {
   readonly #clock: Clock;
-  /** The one seen longest ago first. */
+  /** The sightings, with the one seen longest ago first. */
   readonly #sightings = new Map<string, Sighting>();
 
   constructor(clock: Clock) {
@@ -37,8 +38,8 @@ export class Followers {
   }
 
   /**
-   * A follower has taken everything up to `leaderIndex`, and applied it up to `appliedIndex`. True: it, or its cluster,
-   * was not known here.
+   * Records that a follower has taken everything up to `leaderIndex`, and applied it up to `appliedIndex`. Returns true
+   * when it, or its cluster, was not known here.
    */
   saw(table: string, asker: Asker, leaderIndex: number, appliedIndex = leaderIndex): boolean {
     const follower = asker.name.slice(0, NAME_LENGTH_MAX);
@@ -51,12 +52,14 @@ export class Followers {
     return isNew;
   }
 
-  /** The follower cluster asks another node for the table now: what was seen of it here is no lag. */
+  /** Forgets a follower cluster that asks another node for the table now: its last sighting here is no lag. */
   left(table: string, clusterId: string): void {
     this.#sightings.delete(keyOf(table, clusterId));
   }
 
-  /** Sorted by table and name. `appliedIndex` is this cluster's, by table. */
+  /**
+   * Returns the sightings, sorted by table and name. `appliedIndex` returns this cluster's applied index of a table.
+   */
   sightings(appliedIndex: (table: string) => number | undefined): FollowerSighting[] {
     const nowMs = this.#clock.monotonicMs();
     this.#forget(nowMs - FORGOTTEN_AFTER_MS);

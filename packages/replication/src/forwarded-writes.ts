@@ -71,7 +71,7 @@ export class ForwardedWrites {
     call: Call,
     act: (call: { deadlineMs: number }) => Promise<Response>,
   ): Promise<Response> {
-    // What the leader cluster does would not arrive here, and its writer would learn nothing of it.
+    // A write that the leader cluster did would not arrive here, and its writer would learn nothing of it.
     if (this.#node.members.isReplicationPaused) throw errors.replicationPaused();
     let response: Response;
     try {
@@ -80,7 +80,7 @@ export class ForwardedWrites {
       throw toApiError(error);
     }
     const revision = Number(response.header?.revision ?? 0n);
-    // A stock leader gives none where nothing was written.
+    // A stock leader gives no revision where nothing was written.
     if (revision > 0) {
       try {
         await this.#node.logs.whenRevision(table.toString(), revision, call);

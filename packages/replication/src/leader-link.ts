@@ -2,24 +2,24 @@ import type { regatta, replication } from '@coxswain/protocol';
 
 /** The limits of one call to the leader cluster. */
 export interface LinkCall {
-  /** On `Clock.monotonicMs`. */
+  /** The deadline, on `Clock.monotonicMs`. */
   readonly deadlineMs: number;
-  /** Ends the call early: nobody waits for it any more. */
+  /** Ends the call early, once nobody waits for it any more. */
   readonly signal?: AbortSignal;
 }
 
-/** A call to the leader cluster that failed, or found nobody. */
+/** A call to the leader cluster that failed, or reached no node. */
 export class LinkError extends Error {
   override readonly name = 'LinkError';
-  /** What a node of ours gave as `ApiError.code`; empty where a stock leader or nobody answered. */
+  /** The code that one of our nodes gave as `ApiError.code`; empty where a stock leader or nobody answered. */
   readonly errorCode: string;
   constructor(
-    /** gRPC status. */
+    /** The gRPC status. */
     readonly status: number,
     message: string,
-    /** A node of the leader cluster said so itself. False: contact was not made, or was lost. */
+    /** True when a node of the leader cluster answered with this error. False: contact was not made, or was lost. */
     readonly isFromLeader: boolean,
-    /** A write may have happened although the call failed (P1). */
+    /** True when a write may have happened although the call failed (P1). */
     readonly mayHaveHappened: boolean,
     { errorCode = '', ...options }: LinkErrorOptions = {},
   ) {
@@ -38,10 +38,13 @@ interface LinkErrorOptions extends ErrorOptions {
  * iteration throws, with a LinkError.
  */
 export interface LeaderLink {
-  /** Where the node is that calls go to now, for people. */
+  /** The address of the node that calls go to now, for people. */
   readonly address: string;
   metadata(request: replication.MetadataRequest, call: LinkCall): Promise<replication.MetadataResponse>;
-  /** Each message as it came, undecoded: commands stay marshalled. Asked for one at a time: a slow reader slows the sender. */
+  /**
+   * Yields each message as it came, undecoded: commands stay marshalled. Messages are asked for one at a time, so a
+   * slow reader slows the sender.
+   */
   replicate(request: replication.ReplicateRequest, call: LinkCall): AsyncIterable<Buffer>;
   snapshot(request: replication.SnapshotRequest, call: LinkCall): AsyncIterable<replication.SnapshotChunk>;
   range(request: regatta.RangeRequest, call: LinkCall): Promise<regatta.RangeResponse>;

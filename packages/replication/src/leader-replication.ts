@@ -11,7 +11,7 @@ import { TableSnapshot } from './table-snapshot.js';
 /** A chunk of a snapshot is at most this large (docs/protocol.md §3). */
 const CHUNK_BYTES_MAX = 1024 * 1024;
 
-/** Where a table's live snapshot is downloaded: this and the table's name, encoded for a URL. */
+/** The path of a table's live snapshot: this prefix and then the table's name, encoded for a URL. */
 export const LIVE_SNAPSHOTS_PATH = 'snapshots-live/';
 
 /**
@@ -20,7 +20,7 @@ export const LIVE_SNAPSHOTS_PATH = 'snapshots-live/';
  */
 const FOLLOWED_HERE_TOPIC = 'followed here';
 
-/** What the handlers know of a call. */
+/** The parts of a call that the handlers need. */
 export interface LeaderCall extends StreamCall {
   /** The caller's network address. */
   readonly peer: string;
@@ -28,24 +28,24 @@ export interface LeaderCall extends StreamCall {
 
 export interface LeaderReplicationOptions {
   readonly clock: Clock;
-  /** The largest message of commands, but for a single larger command. */
+  /** The size of the largest message of commands, except for a single larger command. */
   readonly messageBytesMax: number;
-  /** Streams of the log at a time. Above: tooBusy, and followers come again. */
+  /** How many streams of the log are served at a time. Calls above that get tooBusy, and followers ask again. */
   readonly logCallsMax: number;
-  /** Snapshots at a time, likewise. */
+  /** How many snapshots are served at a time. Calls above that get tooBusy. */
   readonly snapshotCallsMax: number;
 }
 
 /**
- * What a leader cluster serves to follower clusters (docs/protocol.md §3): which tables there are, their logs and
- * their snapshots. A follower cluster answers that it is none (R5).
+ * Serves the calls of follower clusters (docs/protocol.md §3): the list of tables, their logs and their snapshots. A
+ * follower cluster answers that it does not lead (R5).
  */
 export class LeaderReplication implements SnapshotSource {
   readonly #node: Pick<NodeParts, 'tables' | 'cluster' | 'logs' | 'members' | 'reports'>;
   readonly #options: LeaderReplicationOptions;
   readonly #followers: Followers;
   readonly #followerNodes: FollowerNodes;
-  /** Those who wait for something new, to be sent home when the node leaves. */
+  /** The calls that wait for something new, which are ended when the node leaves. */
   readonly #waiting = new Set<AbortController>();
   #isDraining = false;
   #snapshotCalls = 0;
@@ -68,7 +68,7 @@ export class LeaderReplication implements SnapshotSource {
     });
   }
 
-  /** Every table, never fewer: UNAVAILABLE until this node has caught up with the meta group (R4). */
+  /** Returns every table, never fewer: UNAVAILABLE until this node has caught up with the meta group (R4). */
   async metadata(
     { follower }: replication.MetadataRequest,
     call: LeaderCall,
@@ -89,15 +89,16 @@ export class LeaderReplication implements SnapshotSource {
   }
 
   /**
-   * A table as one framed-snappy stream. Ends with the applied index that it stands for: the log goes on behind it.
-   * Errors: notFollowed, UNAVAILABLE for an unknown table, tooBusy, and those of a linearizable read.
+   * Sends a table as one framed-snappy stream. It ends with the applied index that it stands for: the log goes on after
+   * that index. Errors: notFollowed, UNAVAILABLE for an unknown table, tooBusy, and those of a linearizable read.
    */
   async *snapshot(
     request: replication.SnapshotRequest,
     call: LeaderCall,
   ): AsyncGenerator<replication.SnapshotChunk> {
     this.#checkCluster(request.clusterId);
-    // What has changed alone cannot be told: sent as the whole, deletions would be missing at whoever adds it.
+    // Changes alone cannot be sent: in a snapshot sent as the whole, deletions would be missing for a follower that
+    // adds it.
     if (request.incremental) throw errors.noIncrementalSnapshot();
     const name = request.table.toString();
     const leave = this.enterSnapshot();
@@ -121,14 +122,14 @@ export class LeaderReplication implements SnapshotSource {
     }
   }
 
-  /** See `SnapshotSource`. The table is as new as a linearizable read, or newer. */
+  /** Implements `SnapshotSource`. The table is as new as a linearizable read, or newer. */
   async openSnapshot(name: string, call: Call): Promise<TableSnapshot> {
     this.#checkRole();
     this.#checkPaused();
     return new TableSnapshot(name, await this.#node.logs.open(name, call));
   }
 
-  /** See `SnapshotSource`. */
+  /** Implements `SnapshotSource`. */
   enterSnapshot(): () => void {
     this.#checkRole();
     this.#checkPaused();
@@ -160,7 +161,7 @@ export class LeaderReplication implements SnapshotSource {
   }
 
   /**
-   * The log of a table from an index on, as encoded ReplicateResponses. Errors: notFollowed, leaderIndexZero,
+   * Yields the log of a table from an index on, as encoded ReplicateResponses. Errors: notFollowed, leaderIndexZero,
    * tableNotFound, wrongLeaderCluster, tooBusy, and those of a linearizable read.
    */
   async *replicate(request: replication.ReplicateRequest, call: LeaderCall): AsyncGenerator<Buffer> {
@@ -179,7 +180,8 @@ export class LeaderReplication implements SnapshotSource {
       const name = request.table.toString();
       const log = await this.#node.logs.open(name, call);
       const stream = new LogStream(log, this.#options);
-      // Whoever comes once never says that it has more: it would be a follower that lags, until it is forgotten.
+      // A caller that comes once never reports that it has more: it would count as a follower that lags, until it is
+      // forgotten.
       if (!request.once) this.#saw(name, request, call);
       yield* stream.messages(request, { deadlineMs: call.deadlineMs, signal: aborter.signal });
     } finally {
@@ -204,33 +206,35 @@ export class LeaderReplication implements SnapshotSource {
       );
   }
 
-  /** The node leaves: streams of the log end, well, with what they have sent. */
+  /**
+   * Prepares for the node's leaving: streams of the log end without an error, after the entries that they have sent.
+   */
   drain(): void {
     this.#isDraining = true;
     this.endWaiting();
   }
 
-  /** Ends the streams of the log, well: followers that go on ask again, and tell how far they are. */
+  /** Ends the streams of the log without an error: followers that go on ask again, and report how far they are. */
   endWaiting(): void {
     for (const aborter of this.#waiting) aborter.abort();
   }
 
-  /** A stream of the log, or a snapshot, is under way. */
+  /** True while a stream of the log, or a snapshot, is under way. */
   get isSending(): boolean {
     return this.#waiting.size > 0 || this.#snapshotCalls > 0;
   }
 
-  /** See `SnapshotSource`. */
+  /** Implements `SnapshotSource`. */
   get isPaused(): boolean {
     return this.#node.members.isLogPaused;
   }
 
-  /** The nodes of follower clusters that asked this node for its tables lately. */
+  /** Returns the nodes of follower clusters that asked this node for its tables lately. */
   followerNodes(): FollowerNodeSighting[] {
     return this.#followerNodes.sightings();
   }
 
-  /** Who replicates from this node. */
+  /** Returns the followers that replicate from this node. */
   followers(): FollowerSighting[] {
     const applied = new Map(
       this.#node.reports.status().tables.map(({ name, appliedIndex }) => [name, appliedIndex]),
@@ -238,7 +242,7 @@ export class LeaderReplication implements SnapshotSource {
     return this.#followers.sightings((table) => applied.get(table));
   }
 
-  /** R5: what a follower cluster holds is another's, and might go back when that one is changed. */
+  /** R5: the data of a follower cluster belongs to another cluster, and might go back when that one is changed. */
   #checkRole(): void {
     const { role } = this.#node.cluster;
     if (role === undefined) throw errors.notReady();
@@ -249,7 +253,7 @@ export class LeaderReplication implements SnapshotSource {
     if (this.isPaused) throw errors.logPaused();
   }
 
-  /** R4: a follower cluster of ours says whom it means. */
+  /** R4: one of our follower clusters names the leader cluster that it means. */
   #checkCluster(expected: string): void {
     const { clusterId } = this.#node.reports.status();
     if (expected !== '' && expected !== clusterId) throw errors.wrongLeaderCluster(clusterId ?? '');

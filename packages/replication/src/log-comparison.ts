@@ -5,15 +5,15 @@ import type { FollowerEnvironment } from './follower-environment.js';
 import type { FollowerOptions } from './follower-options.js';
 import { readReplicateMessage } from './replicate-message.js';
 
-/** So many successive commands are compared: one alone, a probe's say, may be the same in another log. */
+/** How many successive commands are compared: one alone, a probe's say, may be the same in another log. */
 const RUN_COMMANDS_MAX = 16;
-/** A run of large commands is shorter. */
+/** The size in bytes at which a run of large commands ends early. */
 const RUN_BYTES_MAX = 1024 * 1024;
-/** Entries of the own log that are read to find a run. */
+/** How many entries of this cluster's log are read to find a run. */
 const ENTRIES_READ_MAX = 256;
 /**
- * Commands that may be taken between two comparisons. Less than what a stock leader keeps when it compacts (5,000 by
- * default), so that what the next one needs is still there.
+ * Commands that may be taken between two comparisons. This is less than a stock leader keeps when it compacts (5,000 by
+ * default), so that the commands that the next comparison needs are still there.
  */
 const UNCOMPARED_MAX = 2_000;
 const { SEQUENCE } = mvcc.Command_CommandType;
@@ -40,21 +40,21 @@ interface Run {
 
 /**
  * `same`: the leader cluster's log is the one that this table was taken from, or nothing is known that it could be
- * compared with. `other`: it is another one. `compacted`: the commands that tell are no longer in it. `shorter`: it ends
- * before them; the next request of the log says what that means.
+ * compared with. `other`: it is another log. `compacted`: the commands that would decide it are no longer in the log.
+ * `shorter`: the log ends before them; the next request of the log finds out why.
  */
 export type Verdict = 'same' | 'other' | 'compacted' | 'shorter';
 
 /**
- * Tells whether a stock leader cluster's log still is the one that a table here was taken from. Stock Regatta names
+ * Decides whether a stock leader cluster's log still is the one that a table here was taken from. Stock Regatta names
  * neither itself nor its shards: a table that was deleted and made again begins at index 1, and goes on past the cursor
- * as if nothing had happened. So commands that were taken are asked for again from time to time, and compared with those
- * in the log of this cluster's own table.
+ * as if nothing had happened. So commands that were taken are asked for again from time to time, and compared with
+ * those in the log of this cluster's own table.
  *
- * A log that was replaced never comes back. So when a comparison finds commands equal, all that was taken before it came
- * from the same log, and the next comparison goes by the last of that; what was taken since may be of another log.
- * A new worker does not know when that was: it goes by commands that were taken two intervals before the last one, or
- * the oldest that it has, and where the leader cluster has compacted those, by the newest.
+ * A log that was replaced never comes back. So when a comparison finds commands equal, everything that was taken before
+ * it came from the same log, and the next comparison goes by the last of that; anything taken since may be of another
+ * log. A new worker does not know when that was: it goes by commands that were taken two intervals before the last one,
+ * or the oldest that it has, and where the leader cluster has compacted those, by the newest.
  */
 export class LogComparison {
   readonly #table: LedTable;
@@ -63,7 +63,7 @@ export class LogComparison {
   readonly #options: FollowerOptions;
   #last: (Reached & { readonly atMs: number }) | undefined;
   #compacted: Reached | undefined;
-  /** What the leader cluster had at the cursor, where the own log holds nothing of it yet: after a snapshot. */
+  /** The leader cluster's commands at the cursor, where this cluster's log holds none of them yet: after a snapshot. */
   #seen: Run | undefined;
 
   constructor(table: LedTable, { node, environment, options }: LogComparisonContext) {
@@ -73,7 +73,7 @@ export class LogComparison {
     this.#options = options;
   }
 
-  /** Nothing may be taken before another comparison. */
+  /** True when nothing more may be taken before another comparison. */
   isDue(taken: number): boolean {
     const last = this.#last;
     return (
@@ -83,7 +83,7 @@ export class LogComparison {
     );
   }
 
-  /** Errors: those of `LogsApi.open`, and LinkError. */
+  /** Compares the logs. Errors: those of `LogsApi.open`, and LinkError. */
   async compare(taken: number, signal: AbortSignal): Promise<Verdict> {
     const log = await this.#node.logs.open(this.#table.name, { deadlineMs: this.#deadlineMs });
     const now = { taken, entry: log.appliedIndex };
@@ -104,7 +104,9 @@ export class LogComparison {
     return 'same';
   }
 
-  /** After `compacted`: goes on all the same. What was taken from another log since the last comparison stays unnoticed. */
+  /**
+   * Goes on after `compacted` all the same. Commands taken from another log since the last comparison stay unnoticed.
+   */
   passOver(): void {
     this.#goOnFrom(this.#compacted!);
   }
@@ -117,7 +119,7 @@ export class LogComparison {
     return this.#environment.clock.monotonicMs() + this.#options.logRpcTimeoutMs;
   }
 
-  /** What tells, the best first. */
+  /** Returns the runs that can decide it, the best first. */
   #runs(log: TableLog): Run[] {
     const newest = log.appliedIndex;
     const runs =
@@ -137,7 +139,7 @@ export class LogComparison {
     return now.commands.length === commands.length ? 'same' : 'shorter';
   }
 
-  /** What the leader cluster has from an index on, at most so many; undefined: it was compacted. */
+  /** Fetches at most `count` of the leader cluster's commands from an index on; undefined: they were compacted. */
   async #fetch(firstIndex: number, count: number, signal: AbortSignal): Promise<Run | undefined> {
     const request = replication.ReplicateRequest.fromPartial({
       table: Buffer.from(this.#table.name),
@@ -162,7 +164,7 @@ export class LogComparison {
   }
 }
 
-/** An entry that was applied two intervals before the last one, or the oldest. */
+/** Returns an entry that was applied two intervals before the last one, or the oldest. */
 function oldEntry(log: TableLog, { reconcileIntervalMs }: FollowerOptions): number {
   const newest = log.appliedIndex;
   if (newest <= log.firstIndex) return newest;
@@ -176,7 +178,7 @@ function oldEntry(log: TableLog, { reconcileIntervalMs }: FollowerOptions): numb
   return old;
 }
 
-/** The last commands up to an entry of the own log. */
+/** Returns the last commands up to an entry of this cluster's log. */
 function runUpTo(log: TableLog, entry: number): Run {
   const commands: mvcc.Command[] = [];
   let sizeBytes = 0;
@@ -193,7 +195,7 @@ function runUpTo(log: TableLog, entry: number): Run {
   return runOf(commands.slice(-RUN_COMMANDS_MAX));
 }
 
-/** The first commands after an entry of the own log. */
+/** Returns the first commands after an entry of this cluster's log. */
 function runAfter(log: TableLog, entry: number): Run {
   let commands: mvcc.Command[] = [];
   for (let at = Math.max(entry + 1, log.firstIndex); commands.length === 0 && at <= log.appliedIndex; at++) {
@@ -206,7 +208,10 @@ function runOf(commands: readonly mvcc.Command[]): Run {
   return { firstIndex: Number(commands[0]?.leaderIndex ?? 0n), commands: commands.map(canonical) };
 }
 
-/** The leader cluster's commands in an entry of the own log: the parts of a sequence that was packed here, or the one. */
+/**
+ * Returns the leader cluster's commands in an entry of this cluster's log: the parts of a sequence that was packed
+ * here, or the single command.
+ */
 function commandsIn(log: TableLog, entry: number): { commands: mvcc.Command[]; sizeBytes: number } {
   const { kind, command: bytes } = log.entries(entry, 1)[0]!;
   if (kind !== CommandKind.Command) return { commands: [], sizeBytes: 0 };
@@ -219,8 +224,8 @@ function commandsIn(log: TableLog, entry: number): { commands: mvcc.Command[]; s
 }
 
 /**
- * As this version marshals it, without its time, which is added here: a release of the leader cluster may order fields
- * otherwise, or add some.
+ * Marshals the command as this version does, without its time, which is added here: a release of the leader cluster may
+ * order fields otherwise, or add some.
  */
 function canonical(command: mvcc.Command): Buffer {
   return mvcc.Command.encode({ ...command, timeMs: undefined }).finish() as Buffer;

@@ -12,24 +12,27 @@ import {
 } from './replicate-message.js';
 import { toStockCommand } from './stock-command.js';
 
-/** What is read from the log at a time: a fraction of a millisecond of the event loop. */
+/** How many bytes are read from the log at a time: a fraction of a millisecond of the event loop. */
 const READ_BYTES_MAX = 1024 * 1024;
 /** A stream ends so long before its deadline, so that it ends well and not as a late one. */
 const DEADLINE_MARGIN_MS = 100;
 /**
- * A long poll that something has come for gathers what follows it, for so long or up to so many entries: each answer,
- * with the next request and the entry that the follower makes of it, costs more than the commands that it holds.
+ * A long poll that has something to send gathers the following entries, for so long or up to so many: each answer, with
+ * the next request and the entry that the follower makes of it, costs more than the commands that it holds.
  */
 const GATHER_MS = 2;
 const GATHER_ENTRIES_MAX = 256;
 /** ReplicateRequest.capabilities: compares on revisions and versions are understood. */
 export const UNDERSTANDS_REVISION_COMPARES = 1n;
-/** ReplicateRequest.capabilities: the stream of a long poll may go on behind a last message, with what came meanwhile. */
+/**
+ * ReplicateRequest.capabilities: the stream of a long poll may go on after a terminal message, with entries that came
+ * meanwhile.
+ */
 export const TAKES_MORE_ANSWERS = 2n;
 /**
- * So long does a long poll go on with such a follower: another request, with its linearizable read, costs both sides more
- * than a batch of commands, and a write that comes in between waits for it. It is not longer since each request tells
- * how far the follower is.
+ * How long a long poll goes on with such a follower: another request, with its linearizable read, costs both sides more
+ * than a batch of commands, and a write that comes in between waits for it. It is not longer because each request
+ * reports how far the follower is.
  */
 const GOING_ON_MS = 250;
 /** A stream ends when nothing came for so long, for the same reason. */
@@ -37,13 +40,13 @@ const PAUSE_MS = 20;
 
 const { USE_SNAPSHOT, LEADER_BEHIND } = replication.ReplicateError;
 
-/** What a stream knows of its call. */
+/** The parts of a call that a stream needs. */
 export interface StreamCall extends Call {
   /** Aborted when nobody waits for the rest. */
   readonly signal: AbortSignal;
 }
 
-/** Raised within this file where a follower must take a snapshot to go on. */
+/** Thrown within this file where a follower must take a snapshot to go on. */
 class SnapshotNeededError extends Error {}
 
 export interface LogStreamOptions {
@@ -52,8 +55,8 @@ export interface LogStreamOptions {
 }
 
 /**
- * The answer to one Log.Replicate: what is committed and applied (R2, R6) from an index on, once; to a long poll of a
- * follower that takes more also what is applied soon after.
+ * Answers one Log.Replicate: sends the committed and applied entries (R2, R6) from an index on, once; to a long poll of
+ * a follower that takes more, it also sends those that are applied soon after.
  */
 export class LogStream {
   readonly #log: TableLog;
@@ -97,7 +100,7 @@ export class LogStream {
     }
   }
 
-  /** The time of what is applied; 0 where the table is not at that index at this moment. */
+  /** Returns the time of the last applied entry; 0 where the table is not at that index at this moment. */
   get #timeMs(): number {
     const { appliedIndex, table } = this.#log;
     return table.revision === appliedIndex ? table.lastTimeMs : 0;
@@ -108,13 +111,13 @@ export class LogStream {
     if (this.#log.appliedIndex >= from) await this.#wait(from + GATHER_ENTRIES_MAX - 1, GATHER_MS, call);
   }
 
-  /** Until an entry is applied, and never past the call's deadline. */
+  /** Waits until an entry is applied, and never past the call's deadline. */
   #wait(index: number, waitMs: number, call: StreamCall): Promise<void> {
     const leftMs = call.deadlineMs - this.#options.clock.monotonicMs() - DEADLINE_MARGIN_MS;
     return this.#log.appliedAbove(index - 1, Math.min(waitMs, leftMs), call.signal);
   }
 
-  /** Gives the index behind the last that was sent. */
+  /** Yields messages of commands. Returns the index after the last one that was sent. */
   async *#commands(
     request: replication.ReplicateRequest,
     from: number,
@@ -139,14 +142,14 @@ export class LogStream {
         batchBytes += size;
         next = entry.index + 1;
       }
-      // Whoever else waits for the event loop comes first.
+      // All other work that waits for the event loop comes first.
       await new Promise<void>((resolve) => clock.defer(resolve));
     }
     if (batch.length > 0) yield encodeCommands(batch, appliedIndex);
     return next;
   }
 
-  /** What was applied before a seal stays true after it, but the log may be gone, or be compacted meanwhile. */
+  /** Entries applied before a seal stay true after it, but the log may be gone, or be compacted meanwhile. */
   #read(from: number, appliedIndex: number): LogEntry[] {
     const log = this.#log;
     if (!log.isServing || from < log.firstIndex) throw new SnapshotNeededError();
@@ -160,7 +163,7 @@ export class LogStream {
         return { leaderIndex, timeMs, command: await this.#forAsker(request, entry) };
       case CommandKind.Load:
       case CommandKind.Loaded:
-        // Their records have revisions of other moments, which only a snapshot can bring.
+        // The records of these entries have revisions of other moments, which only a snapshot can bring.
         throw new SnapshotNeededError();
       default: {
         const dummy = mvcc.Command.fromPartial({
@@ -172,7 +175,10 @@ export class LogStream {
     }
   }
 
-  /** Stock followers get what they can run again as it was run here (R3). */
+  /**
+   * Prepares entries for the follower that asks: stock followers get commands that they can run again with the result
+   * that they had here (R3).
+   */
   async #forAsker(request: replication.ReplicateRequest, { index, command }: LogEntry): Promise<Buffer> {
     if ((request.capabilities & UNDERSTANDS_REVISION_COMPARES) !== 0n) return command;
     const stock = await toStockCommand(command, index, this.#log.table);

@@ -3,8 +3,9 @@ import type { Clock } from '@coxswain/runtime';
 import { LinkError } from './leader-link.js';
 
 /**
- * What a stream of the leader cluster brings. When nothing comes for `patienceMs` the call is given up, and the iteration
- * throws a LinkError of DEADLINE_EXCEEDED. Time that the reader takes between two messages does not count.
+ * Yields the messages of a stream of the leader cluster. When nothing comes for `patienceMs` the call is given up, and
+ * the iteration throws a LinkError of DEADLINE_EXCEEDED. Time that the reader takes between two messages does not
+ * count.
  */
 export async function* patiently<Message>(
   clock: Clock,

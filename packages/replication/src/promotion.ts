@@ -10,8 +10,8 @@ const RETRY_MS = 500;
 
 /**
  * Turns a follower cluster into a leader cluster (R5): each table is copied into a shard whose log begins above every
- * index of the leader cluster that it ever saw, and the old one is sealed where the copy was made. Whoever leads the
- * meta group does it, and what one has begun another one ends.
+ * index of the leader cluster that the table ever saw, and the old shard is sealed where the copy was made. The node
+ * that leads the meta group does it, and its successor finishes a promotion that it has begun.
  */
 export class Promotion {
   readonly #node: Pick<NodeParts, 'kv' | 'cluster' | 'follower'>;
@@ -22,7 +22,10 @@ export class Promotion {
     this.#environment = environment;
   }
 
-  /** Resolves when the cluster is a leader cluster, or when aborted. Rejects with a broken invariant. */
+  /**
+   * Carries the promotion out. Resolves when the cluster is a leader cluster, or when aborted. Rejects with a broken
+   * invariant.
+   */
   async run(signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#environment;
     while (!signal.aborted && this.#node.cluster.role === 'promoting') {
@@ -52,7 +55,8 @@ export class Promotion {
       const filler = new ShardFiller(shard, this.#environment.clock);
       const { keyCount, hasUnstamped } = await filler.fill(writeSnapshot(view, {}));
       await shard.finish({ leaderIndex: 0, keyCount, hasUnstamped }, this.#call());
-      // What was on its way from the leader cluster when this began may have come meanwhile: then it is copied again.
+      // Entries on their way from the leader cluster when this began may have come meanwhile: then the table is copied
+      // again.
       const isDone = await shard.switch({ ifCursor: view.state.leaderIndex ?? 0 }, this.#call());
       if (isDone) this.#environment.log('info', 'a table takes writes of its own now', { table: name });
     } finally {

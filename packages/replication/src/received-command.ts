@@ -1,10 +1,10 @@
 import { mvcc } from '@coxswain/protocol';
 import type { ReceivedCommand } from './replicate-message.js';
 
-/** The leader cluster sends what this version cannot apply. Waiting does not help; a newer version does. */
+/** The leader cluster sends a command that this version cannot apply. Waiting does not help; a newer version does. */
 export class CommandNotUnderstoodError extends Error {
   override readonly name = 'CommandNotUnderstoodError';
-  /** Which release can apply it, for operators. */
+  /** Names the release that can apply it, for operators. */
   readonly remedy: string;
 
   constructor(
@@ -22,7 +22,7 @@ export class CommandNotUnderstoodError extends Error {
 const { PUT, DELETE, DUMMY, PUT_BATCH, DELETE_BATCH, TXN, SEQUENCE, GC } = mvcc.Command_CommandType;
 
 /**
- * Looks whether a command can be applied, before it is proposed: once it is in the log, a table could only stop at it
+ * Checks that a command can be applied, before it is proposed: once it is in the log, a table could only stop at it
  * (A3, A8). Throws CommandNotUnderstoodError.
  */
 export function checkReceived({ command, leaderIndex }: ReceivedCommand): void {
@@ -42,7 +42,7 @@ export function checkReceived({ command, leaderIndex }: ReceivedCommand): void {
   }
 }
 
-/** The first command type that no table here can apply; undefined: all are known. */
+/** Returns the first command type that no table here can apply; undefined: all are known. */
 function unknownTypeIn(command: mvcc.Command): number | undefined {
   if (command.type > GC || command.type < 0) return command.type;
   for (const inner of command.sequence) {
@@ -52,7 +52,7 @@ function unknownTypeIn(command: mvcc.Command): number | undefined {
   return undefined;
 }
 
-/** What a command is that no table can apply (A8); undefined: it can be. */
+/** Describes a command that no table can apply (A8); undefined: it can be applied. */
 export function whyNotUnderstood(command: mvcc.Command): string | undefined {
   switch (command.type) {
     case PUT:

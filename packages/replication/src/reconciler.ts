@@ -5,7 +5,7 @@ import type { FollowerEnvironment } from './follower-environment.js';
 import type { FollowerOptions } from './follower-options.js';
 import { LinkError } from './leader-link.js';
 
-/** R4: a table goes only when it was missing from so many successive complete answers, over so long. */
+/** R4: a table is removed only when it was missing from so many successive complete answers, over so long. */
 const ABSENCES_MIN = 3;
 const ABSENCE_MS_MIN = 5 * 60_000;
 const CALL_MS = 10_000;
@@ -21,7 +21,7 @@ export interface ReconcilerContext {
   readonly environment: FollowerEnvironment;
   readonly options: FollowerOptions;
   readonly contact: (isThere: boolean) => void;
-  /** The leader cluster's identity was looked at, or may be another one now. */
+  /** Called when the leader cluster's identity was checked, or may be another one now. */
   readonly onChecked: () => void;
 }
 
@@ -48,12 +48,12 @@ export class Reconciler {
     });
   }
 
-  /** The leader cluster was met, and it is the one that this cluster belongs to. */
+  /** True when the leader cluster was met, and it is the one that this cluster belongs to. */
   get isLeaderKnown(): boolean {
     return this.#isLeaderKnown && !this.#isForeign;
   }
 
-  /** It is another one: nothing is taken from it. */
+  /** True when it is another leader cluster: nothing is taken from it. */
   get isForeign(): boolean {
     return this.#isForeign;
   }
@@ -63,17 +63,17 @@ export class Reconciler {
     return this.#leaderNodes;
   }
 
-  /** Why the last look failed, or undefined. */
+  /** The reason why the last look failed, or undefined. */
   get error(): string | undefined {
     return this.#error;
   }
 
-  /** Looks again soon: what it found may not hold any more. */
+  /** Starts another look soon: the result of the last one may not hold any more. */
   wake(): void {
     this.#nap.abort();
   }
 
-  /** Resolves when aborted. Rejects with a broken invariant. */
+  /** Looks from time to time. Resolves when aborted. Rejects with a broken invariant. */
   async run(signal: AbortSignal): Promise<void> {
     const { environment, options, contact } = this.#context;
     while (!signal.aborted) {
@@ -124,7 +124,7 @@ export class Reconciler {
     else this.#absences.clear();
   }
 
-  /** Says to the leader cluster that this node is there, and what an operator wants of it. */
+  /** Reports to the leader cluster that this node is there, and the state that an operator wants of it. */
   async tell(deadlineMs: number): Promise<void> {
     await this.#context.environment.link.metadata({ follower: this.#self() }, { deadlineMs });
   }
@@ -162,7 +162,10 @@ export class Reconciler {
       throw new ApiError(Status.InvalidArgument, `not made here: ${refused.join('; ')}`);
   }
 
-  /** R4. A list without any table is no list that a leader cluster in order gives. */
+  /**
+   * R4: removes tables that the leader cluster no longer has. A list without any table is not one that a leader cluster
+   * in order gives.
+   */
   async #dropAbsent(
     theirs: ReadonlySet<string>,
     ours: ReadonlyMap<string, number>,
@@ -203,7 +206,7 @@ export class Reconciler {
   }
 }
 
-/** Trying again changes nothing. */
+/** True for errors that remain when the attempt is repeated. */
 function isLasting({ status }: ApiError): boolean {
   return status === Status.InvalidArgument || status === Status.ResourceExhausted;
 }

@@ -26,15 +26,15 @@ export interface RecoveryContext {
 
 /**
  * Takes tables anew from the leader cluster: a snapshot goes into a shard of its own, which takes over the table's name
- * when it is whole (T2). Until then the old shard serves. So many at a time, and at most so fast.
+ * when the snapshot is complete (T2). Until then the old shard serves. The number at a time and the rate are limited.
  */
 export class Recovery {
   readonly #context: RecoveryContext;
   #running = 0;
   readonly #waiting: (() => void)[] = [];
-  /** What is not taken holds the sender up. */
+  /** The rate limit: bytes that are not taken hold the sender up. */
   readonly #rate: RateLimit;
-  /** By table, how long the next attempt waits for a message; missing: PATIENCE_MS. */
+  /** How long the next attempt for a table waits for a message; missing: PATIENCE_MS. */
   readonly #patienceMs = new Map<string, number>();
 
   constructor(context: RecoveryContext) {
@@ -44,8 +44,8 @@ export class Recovery {
   }
 
   /**
-   * Resolves when the new shard has the name, or when aborted. Rejects with what broke it; nothing is left then. `heard` is
-   * called whenever something of the table came.
+   * Takes one table. Resolves when the new shard has the name, or when aborted. Rejects with the error that broke it
+   * off; nothing is left then. `heard` is called whenever something of the table came.
    */
   async run(name: string, signal: AbortSignal, heard: () => void): Promise<void> {
     await this.#enter(signal);

@@ -1,17 +1,20 @@
 import { mvcc, replication, WireReader } from '@coxswain/protocol';
 
 /**
- * replication.v1.ReplicateResponse with its commands marshalled: what a leader cluster's log holds travels to a
+ * replication.v1.ReplicateResponse with its commands marshalled: commands travel from a leader cluster's log to a
  * follower cluster's log without being decoded on the way (ARCHITECTURE.md, "The bytes of a command").
  */
 export interface ReplicateMessage {
-  /** The leader cluster's applied index; 0 from leaders of the seed's days, which tell none. */
+  /** The leader cluster's applied index; 0 from leaders of the seed's days, which report none. */
   readonly leaderIndex: number;
   /** When the entry at `leaderIndex` was appended, or the last one before it with a time, ms since 1970; 0: not known. */
   readonly leaderTimeMs: number;
   readonly commands: readonly ReceivedCommand[];
   readonly error: replication.ReplicateError | undefined;
-  /** Neither commands nor an error: all that was applied has come, and the stream ends, unless more may (`TAKES_MORE_ANSWERS`). */
+  /**
+   * True for a message with neither commands nor an error: all that was applied has come, and the stream ends, unless
+   * more may follow (`TAKES_MORE_ANSWERS`).
+   */
   readonly isTerminal: boolean;
 }
 
@@ -19,18 +22,18 @@ export interface ReplicateMessage {
 export interface MarshalledCommand {
   /** Its index in the leader cluster's log. */
   readonly leaderIndex: number;
-  /** When the leader appended it, ms since 1970; 0 where it is not told. */
+  /** When the leader appended it, in milliseconds since 1970; 0 where it is not reported. */
   readonly timeMs: number;
   /** A marshalled mvcc.v1.Command. Its own leader_index is the one above. */
   readonly command: Buffer;
 }
 
-/** A command as it came, with what must be known to pass it on. */
+/** A command as it came, with the details that are needed to pass it on. */
 export interface ReceivedCommand extends MarshalledCommand {
   readonly type: mvcc.Command_CommandType;
 }
 
-/** A tag: field number and wire type. */
+/** Returns a tag: field number and wire type. */
 const varintField = (field: number) => field << 3;
 const bytesField = (field: number) => (field << 3) | 2;
 
@@ -43,20 +46,20 @@ const COMMAND_LEADER_INDEX = varintField(1);
 const COMMAND = bytesField(2);
 const COMMAND_TIME_MS = varintField(100);
 const ERROR = varintField(1);
-/** Of mvcc.v1.Command. */
+/** A tag of mvcc.v1.Command. */
 const INNER_TYPE = varintField(2);
 const INNER_LEADER_INDEX = varintField(5);
 
-/** What a message takes beside its commands, at most. */
+/** The most bytes that a message takes in addition to its commands. */
 export const MESSAGE_OVERHEAD_BYTES = 32;
 
-/** The bytes that a command takes in a message. */
+/** Returns the bytes that a command takes in a message. */
 export function sizeInMessage({ leaderIndex, timeMs, command }: MarshalledCommand): number {
   const size = commandSize(leaderIndex, timeMs, command);
   return 1 + varintSize(size) + size;
 }
 
-/** A message of commands: the inner command gets its leader_index appended, of which the last one counts. */
+/** Encodes a message of commands: the inner command gets its leader_index appended, of which the last one counts. */
 export function encodeCommands(commands: readonly MarshalledCommand[], leaderIndex: number): Buffer {
   let size = 0;
   for (const command of commands) size += sizeInMessage(command);
@@ -89,7 +92,7 @@ export function encodeError(
   return encodeSmall({ $case: 'errorResponse', value: { error } }, leaderIndex, leaderTimeMs);
 }
 
-/** The last message of a stream: only leader_index, and its time. */
+/** Encodes the last message of a stream: only leader_index, and its time. */
 export function encodeTerminal(leaderIndex: number, leaderTimeMs = 0): Buffer {
   return encodeSmall(undefined, leaderIndex, leaderTimeMs);
 }
@@ -169,7 +172,7 @@ function readCommand(reader: WireReader): ReceivedCommand {
   return { leaderIndex, timeMs, type, command: isWhole ? command : withLeaderIndex(command, leaderIndex) };
 }
 
-/** The type and the leader_index, 0 where it has none, of a marshalled mvcc.v1.Command. Throws WireError. */
+/** Returns the type and the leader_index, 0 where it has none, of a marshalled mvcc.v1.Command. Throws WireError. */
 export function peekCommand(command: Buffer): { type: mvcc.Command_CommandType; leaderIndex: number } {
   const reader = new WireReader(command);
   let type = mvcc.Command_CommandType.PUT;
@@ -183,7 +186,7 @@ export function peekCommand(command: Buffer): { type: mvcc.Command_CommandType; 
   return { type, leaderIndex };
 }
 
-/** The command's bytes with a leader_index behind them, of which the last one counts. */
+/** Returns the command's bytes with a leader_index appended, of which the last one counts. */
 function withLeaderIndex(command: Buffer, leaderIndex: number): Buffer {
   const result = Buffer.allocUnsafe(command.length + 1 + varintSize(leaderIndex));
   result.set(command, 0);
@@ -230,14 +233,14 @@ function writeTag(target: Buffer, at: number, tag: number): number {
   return writeVarint(target, at, tag);
 }
 
-/** The bytes that a varint takes. Numbers up to 2^53-1. */
+/** Returns the bytes that a varint takes, for numbers up to 2^53-1. */
 export function varintSize(value: number): number {
   let size = 1;
   for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 0x80)) size++;
   return size;
 }
 
-/** Writes a varint of up to 2^53-1, and gives where it ends. */
+/** Writes a varint of up to 2^53-1, and returns the offset where it ends. */
 export function writeVarint(target: Buffer, at: number, value: number): number {
   let rest = value;
   let next = at;

@@ -4,7 +4,7 @@ import { mvcc, WireReader } from '@coxswain/protocol';
 export interface ReplicatedCommand {
   /** Its index in the leader cluster's log. */
   readonly leaderIndex: number;
-  /** When the leader cluster appended it, in milliseconds since 1970; 0 where it did not tell. */
+  /** When the leader cluster appended it, in milliseconds since 1970; 0 where it did not report a time. */
   readonly timeMs: number;
   /** The marshalled mvcc.v1.Command. */
   readonly command: Buffer;
@@ -17,8 +17,9 @@ const SEQUENCE = (10 << 3) | 2;
 const TIME_MS = (100 << 3) | 0;
 
 /**
- * The commands that an entry of a follower cluster's log brought from the leader cluster, in order, which `encodeSequence`
- * and `encodeStamped` wrote; none where the command has no leader_index. Throws WireError for bytes that are no command.
+ * Returns the commands that an entry of a follower cluster's log brought from the leader cluster, in order, which
+ * `encodeSequence` and `encodeStamped` wrote; none where the command has no leader_index. Throws WireError for bytes
+ * that are no command.
  */
 export function readReplicatedEntry(command: Buffer): ReplicatedCommand[] {
   const outer = read(command);

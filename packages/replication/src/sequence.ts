@@ -1,6 +1,6 @@
 import { type MarshalledCommand, varintSize, writeVarint } from './replicate-message.js';
 
-/** Of mvcc.v1.Command: type = SEQUENCE, leader_index, sequence. */
+/** Tags of mvcc.v1.Command: type = SEQUENCE, leader_index, sequence. */
 const TYPE = (2 << 3) | 0;
 const TYPE_SEQUENCE = 6;
 const LEADER_INDEX = (5 << 3) | 0;
@@ -8,15 +8,15 @@ const SEQUENCE = (10 << 3) | 2;
 const TIME_MS = (100 << 3) | 0;
 const TIME_MS_TAG_BYTES = 2;
 
-/** The bytes that a command takes in a sequence. */
+/** Returns the bytes that a command takes in a sequence. */
 export function sizeInSequence(command: MarshalledCommand): number {
   const size = stampedSize(command);
   return 1 + varintSize(size) + size;
 }
 
 /**
- * A command as a follower cluster's log holds it: with the time at which the leader cluster appended it, where that is
- * known, so that both clusters give a revision the same time.
+ * Encodes a command as a follower cluster's log holds it: with the time at which the leader cluster appended it, where
+ * that is known, so that both clusters give a revision the same time.
  */
 export function encodeStamped(command: MarshalledCommand): Buffer {
   const stamped = Buffer.allocUnsafe(stampedSize(command));
@@ -25,9 +25,9 @@ export function encodeStamped(command: MarshalledCommand): Buffer {
 }
 
 /**
- * One mvcc.v1.Command of type SEQUENCE that holds these commands as they are, each with a leader_index and a time of its
- * own, and has the last one's leader_index (docs/protocol.md §3). Several commands then cost a follower cluster one
- * log entry.
+ * Encodes one mvcc.v1.Command of type SEQUENCE that holds these commands as they are, each with a leader_index and a
+ * time of its own, and has the last one's leader_index (docs/protocol.md §3). Several commands then cost a follower
+ * cluster one log entry.
  */
 export function encodeSequence(commands: readonly MarshalledCommand[]): Buffer {
   const { leaderIndex } = commands[commands.length - 1]!;
@@ -50,7 +50,7 @@ function stampedSize({ command, timeMs }: MarshalledCommand): number {
   return command.length + (timeMs === 0 ? 0 : TIME_MS_TAG_BYTES + varintSize(timeMs));
 }
 
-/** Gives where it ends. */
+/** Writes one command, and returns the offset where it ends. */
 function writeStamped(target: Buffer, at: number, { command, timeMs }: MarshalledCommand): number {
   target.set(command, at);
   const end = at + command.length;

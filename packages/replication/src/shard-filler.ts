@@ -11,29 +11,32 @@ import {
   SnapshotRecords,
 } from '@coxswain/stream';
 
-/** What one entry of a load holds: it travels and is applied like any other. */
+/** The bytes of records in one entry of a load: it travels and is applied like any other entry. */
 const LOAD_BYTES_MAX = 512 * 1024;
 const LOAD_RECORDS_MAX = 2_000;
-/** While one is applied others are on their way to the disk. Twice as many are a twentieth faster, and take 50 MB more. */
+/**
+ * While one load is applied others are on their way to the disk. Twice as many are a twentieth faster, and take 50 MB
+ * more.
+ */
 const LOADS_IN_FLIGHT_MAX = 4;
 const LOAD_MS = 60_000;
 const LENGTH_BYTES = 8;
 const { PUT, DUMMY } = mvcc.Command_CommandType;
 const NO_RECORDS = new SnapshotRecords(Buffer.alloc(0), [], []);
 
-/** What was filled in. */
+/** The result of filling a shard. */
 export interface Filled {
   readonly keyCount: number;
-  /** Some keys came without revisions. */
+  /** True when some keys came without revisions. */
   readonly hasUnstamped: boolean;
-  /** Of the DUMMY that ends the pairs; undefined: there was none. */
+  /** The index of the DUMMY that ends the pairs; undefined: there was none. */
   readonly leaderIndex: number | undefined;
 }
 
-/** What was filled in from the beginning of a stream, and what came with its DUMMY. */
+/** The result of filling in the beginning of a stream, and the records that came with its DUMMY. */
 export interface FilledPart {
   readonly filled: Filled;
-  /** Records behind the DUMMY; more may follow in the stream. */
+  /** Records after the DUMMY; more may follow in the stream. */
   readonly rest: SnapshotRecords;
 }
 
@@ -41,9 +44,9 @@ export interface FilledPart {
 export class ShardFiller {
   readonly #shard: ShardLoad;
   readonly #clock: Clock;
-  /** The load that is being gathered: what was taken, in the memory in which it came. */
+  /** The load that is being gathered: its records, in the memory in which they came. */
   #parts: Buffer[] = [];
-  /** What goes on with the last part: records that lie one behind the other are one part. */
+  /** The last part, while it can be extended: records that lie one after the other in memory are one part. */
   #open: { readonly bytes: Buffer; readonly start: number; end: number } | undefined;
   #bytes = 0;
   #records = 0;
@@ -53,7 +56,7 @@ export class ShardFiller {
   #hasUnstamped = false;
   #leaderIndex: number | undefined;
   readonly #pair = new PairRecord();
-  /** The key before. */
+  /** The key of the previous pair. */
   #last: KeyPlace = { bytes: Buffer.alloc(0), keyStart: 0, keyEnd: 0 };
 
   constructor(shard: ShardLoad, clock: Clock) {
@@ -62,8 +65,8 @@ export class ShardFiller {
   }
 
   /**
-   * A whole snapshot. Rejects with SnapshotDamagedError, the stream's error, or that of a proposal; then the shard is
-   * good for nothing. Holds no more than what is under way.
+   * Fills in a whole snapshot. Rejects with SnapshotDamagedError, the stream's error, or that of a proposal; then the
+   * shard must be discarded. Holds no more than the loads under way.
    */
   async fill(stream: AsyncIterable<Buffer>): Promise<Filled> {
     const records = readSnapshotRecords(stream);
@@ -78,7 +81,10 @@ export class ShardFiller {
     }
   }
 
-  /** As `fill`, but takes only what there is up to a DUMMY: what follows is for the caller, who also ends `records`. */
+  /**
+   * Works as `fill` does, but takes only the records up to a DUMMY: the rest is for the caller, who also ends
+   * `records`.
+   */
   async fillFrom(records: AsyncIterator<SnapshotRecords, void, undefined>): Promise<FilledPart> {
     let rest = NO_RECORDS;
     try {
@@ -98,7 +104,7 @@ export class ShardFiller {
     };
   }
 
-  /** Gives what is behind a DUMMY. */
+  /** Fills in records, and returns those after a DUMMY. */
   async #fillSome(records: SnapshotRecords): Promise<SnapshotRecords> {
     for (let place = 0; place < records.starts.length; place++) {
       this.#take(records, place);
@@ -126,7 +132,7 @@ export class ShardFiller {
     this.#add(bytes, start, end);
   }
 
-  /** False: it is the last record, which holds no pair. */
+  /** Takes a record that may hold no pair. Returns false when it is the last record. */
   #takeUnusual(record: Buffer): boolean {
     const { type, kv, leaderIndex } = decode(record);
     if (type === DUMMY) {
@@ -141,7 +147,7 @@ export class ShardFiller {
     return true;
   }
 
-  /** Its length stands before it. */
+  /** Adds a record to the load; its length stands before it. */
   #add(bytes: Buffer, start: number, end: number): void {
     const from = start - LENGTH_BYTES;
     if (this.#open?.bytes === bytes && this.#open.end === from) this.#open.end = end;

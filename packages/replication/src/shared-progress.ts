@@ -1,6 +1,6 @@
 import type { TableReplication } from './status.js';
 
-/** How a node says that a shard replicates, which it replicates itself. */
+/** A node's report of how a shard that it replicates stands. */
 export interface ShardProgress {
   readonly state: TableReplication['state'];
   readonly leaderAppliedIndex: number;
@@ -8,7 +8,7 @@ export interface ShardProgress {
   readonly error: string | undefined;
 }
 
-/** As JSON, about 100 bytes a shard. */
+/** Encodes the reports as JSON, about 100 bytes a shard. */
 export function encodeProgress(shards: ReadonlyMap<number, ShardProgress>): Buffer {
   const rows = [...shards].map(([shardId, { state, leaderAppliedIndex, lagMs, error }]) => [
     shardId,
@@ -17,7 +17,7 @@ export function encodeProgress(shards: ReadonlyMap<number, ShardProgress>): Buff
   return Buffer.from(JSON.stringify(rows));
 }
 
-/** By shard, with the member that said so. What is no such answer says nothing. */
+/** Returns the reports by shard, with the member that sent each. Answers that cannot be read are left out. */
 export function readProgress(
   answers: ReadonlyMap<number, Buffer>,
 ): Map<number, ShardProgress & { readonly replicatedBy: number }> {

@@ -2,27 +2,30 @@ import { type Call, errors } from '@coxswain/node';
 import type { Clock, Timer } from '@coxswain/runtime';
 import type { TableSnapshot } from './table-snapshot.js';
 
-/** A download that broke off can be taken up again for so long. Meanwhile the store keeps what has been overwritten. */
+/** How long a download that broke off can be resumed. Meanwhile the store keeps records that have been overwritten. */
 const KEPT_MS = 60_000;
-/** So many that broke off are kept at a time, the latest. */
+/** How many downloads that broke off are kept at a time, the latest. */
 const KEPT_MAX = 4;
 
-/** Where snapshots come from: `LeaderReplication`. */
+/** The source of snapshots: `LeaderReplication`. */
 export interface SnapshotSource {
-  /** Errors: those of a follower cluster, of an unknown table, and of a linearizable read. */
+  /** Opens a snapshot. Errors: those of a follower cluster, of an unknown table, and of a linearizable read. */
   openSnapshot(table: string, call: Call): Promise<TableSnapshot>;
-  /** An operator has paused this node: what is being sent breaks off. */
+  /** True when an operator has paused this node: snapshots that are being sent break off. */
   readonly isPaused: boolean;
-  /** Takes one of the places for snapshots that are sent at a time, and gives what frees it. Throws tooBusy. */
+  /**
+   * Takes one of the places for snapshots that are sent at a time, and returns a function that frees it. Throws
+   * tooBusy.
+   */
   enterSnapshot(): () => void;
 }
 
-/** What of a snapshot is asked for. */
+/** The part of a snapshot that is asked for. */
 export interface DownloadRequest {
   readonly table: string;
-  /** The tag of the download that is taken up again; undefined: a new one. */
+  /** The tag of the download that is resumed; undefined: a new one. */
   readonly tag: string | undefined;
-  /** The first byte that is wanted of it. */
+  /** The first byte that the follower wants. */
   readonly from: number;
 }
 
@@ -30,11 +33,11 @@ export interface DownloadRequest {
 export interface Download {
   readonly tag: string;
   readonly leaderIndex: number;
-  /** The first byte that is sent: what was asked for, or 0 where that snapshot is gone. */
+  /** The first byte that is sent: the one that was asked for, or 0 where that snapshot is gone. */
   readonly from: number;
-  /** The length of all of the snapshot; undefined where it is a new one: nobody knows before it has been sent. */
+  /** The length of the whole snapshot; undefined for a new one: nobody knows it before it has been sent. */
   readonly sizeBytes: number | undefined;
-  /** `seen` gets all of the snapshot, also what is not sent of it. */
+  /** Yields the bytes to send. `seen` gets the whole snapshot, including the bytes that are not sent. */
   readonly bytes: (seen: (bytes: Buffer) => void) => AsyncGenerator<Buffer>;
   readonly end: () => void;
 }
@@ -46,13 +49,13 @@ interface Kept {
 }
 
 /**
- * Live snapshots for followers that download them over HTTP. Nothing is written to disk: a download that is taken up
- * again is made anew from the same view of the table, and what the follower has is left out.
+ * Serves live snapshots to followers that download them over HTTP. Nothing is written to disk: a resumed download is
+ * made anew from the same view of the table, and the bytes that the follower has are left out.
  */
 export class SnapshotDownloads {
   readonly #source: SnapshotSource;
   readonly #clock: Clock;
-  /** Of downloads that broke off, by tag. The oldest first. */
+  /** Downloads that broke off, by tag, with the oldest first. */
   readonly #kept = new Map<string, Kept>();
   #isClosed = false;
 
@@ -61,7 +64,7 @@ export class SnapshotDownloads {
     this.#clock = clock;
   }
 
-  /** Errors: those of `SnapshotSource`. */
+  /** Begins a download. Errors: those of `SnapshotSource`. */
   async begin({ table, tag, from }: DownloadRequest, call: Call): Promise<Download> {
     const leave = this.#source.enterSnapshot();
     let snapshot: TableSnapshot | undefined;
@@ -92,7 +95,7 @@ export class SnapshotDownloads {
     }
   }
 
-  /** Lets go of what is kept. */
+  /** Releases the downloads that are kept. */
   close(): void {
     this.#isClosed = true;
     for (const tag of [...this.#kept.keys()]) this.#drop(tag);

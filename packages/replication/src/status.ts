@@ -2,7 +2,7 @@
 export interface TableReplication {
   readonly name: string;
   /**
-   * `retrying`: the last attempt failed and another one follows by itself. `recovering`: it takes a snapshot.
+   * `retrying`: the last attempt failed and another one follows by itself. `recovering`: the table takes a snapshot.
    * `resetting`: it takes one because an operator asked. `stopped`: only a reset makes it go on. `paused`: an operator
    * has paused a node, and nobody replicates. `elsewhere`: another node replicates it, and this one has not heard how.
    */
@@ -16,16 +16,18 @@ export interface TableReplication {
     | 'elsewhere';
   /** The last index of the leader cluster that is applied here. */
   readonly leaderIndex: number;
-  /** The leader cluster's applied index as it told last; 0 when it told none. */
+  /** The applied index that the leader cluster reported last; 0 when it reported none. */
   readonly leaderAppliedIndex: number;
-  /** Entries that are known to be missing: of what the leader cluster has taken since it was heard nobody knows. */
+  /**
+   * Entries that are known to be missing: nobody knows how many the leader cluster has taken since it was last heard.
+   */
   readonly lagEntries: number;
   /**
    * How old the state here may be, in milliseconds: the time since something of the table was heard last, while the leader
    * cluster is out of reach or gives nothing of it. 0 when nothing is known to be missing.
    */
   readonly lagMs: number;
-  /** What is wrong and what to do about it; undefined when nothing is. */
+  /** The problem and its remedy, for operators; undefined when there is none. */
   readonly error: string | undefined;
   /** The node that replicates it, as far as this one knows. */
   readonly replicatedBy: number | undefined;
@@ -34,24 +36,29 @@ export interface TableReplication {
 /** How a follower cluster stands with its leader cluster, as this node knows. */
 export interface ReplicationStatus {
   readonly leaderAddress: string;
-  /** Undefined while none was met; empty for a leader cluster that tells no id. */
+  /** The leader cluster's id. Undefined while none was met; empty for a leader cluster that reports no id. */
   readonly leaderClusterId: string | undefined;
-  /** Why nothing is replicated at all, or undefined. */
+  /** The reason why nothing is replicated at all, or undefined. */
   readonly error: string | undefined;
-  /** Replication is broken: an operator must act, or nothing came from the leader cluster, or of a table, for too long. */
+  /**
+   * True when replication is broken: an operator must act, or nothing came from the leader cluster, or of a table, for
+   * too long.
+   */
   readonly isBroken: boolean;
-  /** The last attempt to reach the leader cluster succeeded. False until one was made. */
+  /** True when the last attempt to reach the leader cluster succeeded. False until one was made. */
   readonly isReached: boolean;
-  /** Of a table that this node replicates, the last attempt failed, also where the leader cluster refused it. */
+  /**
+   * True when the last attempt for a table that this node replicates failed, also where the leader cluster refused it.
+   */
   readonly isFailing: boolean;
   readonly tables: readonly TableReplication[];
-  /** Since the process started. */
+  /** The number of commands applied since the process started. */
   readonly commandsApplied: number;
   readonly bytesReceived: number;
   readonly snapshotsTaken: number;
 }
 
-/** Who replicates a table from this node of a leader cluster. */
+/** A follower that replicates a table from this node of a leader cluster. */
 export interface FollowerSighting {
   readonly table: string;
   /** The name that it gave, or its network address. */

@@ -6,10 +6,10 @@ const { DUMMY, TXN, SEQUENCE, GC } = mvcc.Command_CommandType;
 const isStock = ({ target }: mvcc.Compare): boolean => target === mvcc.Compare_CompareTarget.VALUE;
 
 /**
- * R3: a stock follower takes a compare on a revision or a version for an existence test, and whoever runs a command
- * again has other revisions: both might go the other way. Gives the command, which the log holds at `index`, with each
- * such Txn as one without compares that does what was done here. Undefined where that is not recorded any more.
- * A GC, which only Armada knows and which has no effect here, goes out as a DUMMY (A8).
+ * R3: a stock follower takes a compare on a revision or a version for an existence test, and a follower that runs a
+ * command again has other revisions: both might go the other way. Returns the command, which the log holds at `index`,
+ * with each such Txn replaced by one without compares that has the same effect as it had here. Returns undefined where
+ * that is not recorded any more. A GC, which only Armada knows and which has no effect here, goes out as a DUMMY (A8).
  */
 export async function toStockCommand(
   command: Buffer,

@@ -15,13 +15,14 @@ import { encodeSequence, encodeStamped, sizeInSequence } from './sequence.js';
 import type { TableReplication } from './status.js';
 
 /**
- * Proposals under way: the next one is built while the ones before it are on their way to the disk (R1). Small ones come
- * every few milliseconds, and a slow disk takes longer for a write: what finds no room waits for two of them.
+ * How many proposals may be under way: the next one is built while the ones before it are on their way to the disk
+ * (R1). Small ones come every few milliseconds, and a slow disk takes longer for a write: commands that find no room
+ * wait for two of them.
  */
 const PROPOSALS_IN_FLIGHT_MAX = 16;
-/** Of the largest size, so many. */
+/** How many proposals of the largest size may be under way. */
 const FULL_PROPOSALS_IN_FLIGHT_MAX = 4;
-/** How long a proposal may take. What it did is told by the cursor, so nothing is lost when it takes longer. */
+/** How long a proposal may take. The cursor shows its effect, so nothing is lost when it takes longer. */
 const PROPOSAL_MS = 30_000;
 /** A leader cluster that knows no long poll is asked as often as this part of the interval after something came. */
 const POLL_FASTEST = 1 / 256;
@@ -31,7 +32,7 @@ const PRECONDITION_INTERVALS = 10;
 const UNCOMPARABLE_MS = 3_600_000;
 const { USE_SNAPSHOT, LEADER_BEHIND } = replication.ReplicateError;
 
-/** What came does not fit what is stored: the stored cursor says where to go on. */
+/** The commands that came do not fit the stored state: the stored cursor says where to go on. */
 class CursorMovedError extends Error {
   override readonly name = 'CursorMovedError';
 }
@@ -43,7 +44,7 @@ export interface TableWorkerContext {
   readonly recovery: Recovery;
   /** When tables were taken anew because nothing could be compared, by the monotonic clock. */
   readonly uncomparable: Map<string, number>;
-  /** Something came from the leader cluster, or the first attempt after that failed. */
+  /** Called when something came from the leader cluster, or when the first attempt after that failed. */
   readonly contact: (isThere: boolean) => void;
   readonly counters: { commandsApplied: number; bytesReceived: number };
 }
@@ -55,7 +56,7 @@ export interface TableWorkerContext {
  */
 export class TableWorker {
   readonly table: LedTable;
-  /** With the leader cluster, about this table: it may be reached, and give nothing. */
+  /** The contact with the leader cluster about this table: the cluster may be reached, and give nothing of it. */
   readonly contact: Contact;
   readonly #context: TableWorkerContext;
   readonly #aborter = new AbortController();
@@ -63,21 +64,21 @@ export class TableWorker {
   #state: TableReplication['state'] = 'replicating';
   #error: string | undefined;
   #leaderAppliedIndex = 0;
-  /** Since when something is known to be missing; undefined: nothing is. */
+  /** The time since which entries are known to be missing; undefined: none are. */
   #behindSinceMs: number | undefined;
   #idleMs = 0;
   #wasLeaderBehind = false;
-  /** Of a stock leader cluster, which names neither itself nor its shards. */
+  /** The comparison for a stock leader cluster, which names neither itself nor its shards. */
   readonly #comparison: LogComparison;
 
   /** The last index that was taken into a proposal, and the proposals that were not applied yet. */
   #taken = 0;
   readonly #inFlight = new Set<Promise<void>>();
   #inFlightBytes = 0;
-  /** What came behind that, in no proposal yet. */
+  /** Commands that came after that, in no proposal yet. */
   #packed: ReceivedCommand[] = [];
   #packedBytes = 0;
-  /** It is all that has come for the moment, and waits for room among what is under way alone. */
+  /** True when everything that came so far is packed, and waits only for room among the proposals under way. */
   #isPackedDue = false;
   #failure: { readonly error: unknown } | undefined;
 
@@ -93,7 +94,9 @@ export class TableWorker {
     });
   }
 
-  /** Resolves when it was stopped and nothing of it is under way. Rejects with a broken invariant. */
+  /**
+   * Replicates the table. Resolves when it was stopped and nothing of it is under way. Rejects with a broken invariant.
+   */
   async run(): Promise<void> {
     const { signal } = this.#aborter;
     const { name, stopped, isResetWanted } = this.table;
@@ -146,7 +149,7 @@ export class TableWorker {
     return this.#context.environment.clock.monotonicMs();
   }
 
-  /** Polls one after the other, while nothing fails. */
+  /** Sends one poll after the other, while nothing fails. */
   async #replicate(): Promise<void> {
     const { signal } = this.#aborter;
     await this.#settled();
@@ -169,7 +172,10 @@ export class TableWorker {
     }
   }
 
-  /** Nothing was new. A leader cluster of ours has waited; another one is asked again after a while. */
+  /**
+   * Waits after a poll that brought nothing. One of our leader clusters has waited already; another one is asked again
+   * after a while.
+   */
   async #idle(answeredAfterMs: number): Promise<void> {
     const { clock, random } = this.#context.environment;
     const { pollIntervalMs } = this.#context.options;
@@ -183,12 +189,15 @@ export class TableWorker {
       await this.#takeLog();
       await this.#propose();
     } finally {
-      // What is in no proposal is asked for again.
+      // Commands in no proposal are asked for again.
       this.#takePacked();
     }
   }
 
-  /** One Log.Replicate: from what was taken last to what the leader cluster had applied, and what came soon after. */
+  /**
+   * Carries out one Log.Replicate: takes the commands from the last one taken to those that the leader cluster had
+   * applied, and those that came soon after.
+   */
   async #takeLog(): Promise<void> {
     const { environment, options, node, contact, counters } = this.#context;
     const { signal } = this.#aborter;
@@ -220,7 +229,7 @@ export class TableWorker {
       if (this.#isStock && this.#comparison.isDue(this.#packedUpTo)) break;
       if (this.#failure !== undefined || signal.aborted) break;
       if (!message.isTerminal) continue;
-      // A stock leader's stream ends here. One of ours may go on: what has come so far waits for room alone.
+      // A stock leader's stream ends here. One of ours may go on: the commands so far wait for room alone.
       if (this.#isStock) break;
       this.#isPackedDue = true;
       this.#proposeDue();
@@ -232,11 +241,11 @@ export class TableWorker {
     return this.#taken + this.#packed.length;
   }
 
-  /** Packs commands, and proposes what is full. */
+  /** Packs commands, and proposes each full pack. */
   async #pack(commands: readonly ReceivedCommand[]): Promise<void> {
     for (const command of commands) {
       const due = this.#packedUpTo + 1;
-      // Sent twice: harmless.
+      // The command was sent twice, which is harmless.
       if (command.leaderIndex < due) continue;
       if (command.leaderIndex !== due) {
         throw new CursorMovedError(
@@ -259,7 +268,7 @@ export class TableWorker {
     return this.#context.node.cluster.leaderClusterId === '';
   }
 
-  /** Nothing more is taken from a log that is not known to be the one before. */
+  /** Compares the logs: nothing more is taken from a log that is not known to be the one before. */
   async #compare(): Promise<void> {
     const { environment, uncomparable } = this.#context;
     const { name: table } = this.table;
@@ -288,7 +297,7 @@ export class TableWorker {
   }
 
   #learn({ leaderIndex, commands }: ReplicateMessage): void {
-    // Leaders of the seed's days do not tell; what they send is what they have.
+    // Leaders of the seed's days report no index; the commands that they send are all that they have.
     const applied = Math.max(leaderIndex, commands.at(-1)?.leaderIndex ?? 0);
     if (applied > 0) this.#leaderAppliedIndex = applied;
     if (this.#leaderAppliedIndex <= this.#taken) this.#behindSinceMs = undefined;
@@ -312,7 +321,8 @@ export class TableWorker {
     }
     if (error !== LEADER_BEHIND)
       throw new CursorMovedError(`the leader cluster answered with error ${error}`);
-    // Asked once more, from the stored cursor: what was under way when it was asked may have been overtaken.
+    // The leader is asked once more, from the stored cursor: a proposal under way at the first time may have overtaken
+    // it.
     if (!this.#wasLeaderBehind) {
       this.#wasLeaderBehind = true;
       throw new CursorMovedError('the leader cluster is behind this one');
@@ -337,7 +347,7 @@ export class TableWorker {
     if (this.#failure !== undefined) throw this.#failure.error;
   }
 
-  /** Proposes what is packed. Waits only for room among what is under way. */
+  /** Proposes the packed commands. Waits only for room among the proposals under way. */
   async #propose(): Promise<void> {
     while (this.#packed.length > 0 && !this.#hasRoom) await Promise.race(this.#inFlight);
     this.#proposePacked();
@@ -351,14 +361,16 @@ export class TableWorker {
     );
   }
 
-  /** Proposes what is packed, where that is due and there is room: else more is packed with it until there is. */
+  /**
+   * Proposes the packed commands, where that is due and there is room: else more is packed with them until there is.
+   */
   #proposeDue(): void {
     if (this.#isPackedDue && this.#hasRoom) this.#proposePacked();
   }
 
   #proposePacked(): void {
     const last = this.#packed.at(-1);
-    // R1: what comes behind a failed one would be refused by its cursor.
+    // R1: proposals after a failed one would be refused by their cursor.
     if (last === undefined || this.#failure !== undefined) return;
     const sizeBytes = this.#packedBytes;
     const commands = this.#takePacked();
@@ -395,7 +407,7 @@ export class TableWorker {
     }
   }
 
-  /** Nothing of this worker is under way. */
+  /** Resolves when nothing of this worker is under way. */
   async #settled(): Promise<void> {
     await Promise.all(this.#inFlight);
   }
@@ -428,13 +440,13 @@ export class TableWorker {
   }
 }
 
-/** The fault of the leader cluster, of the network, or of a moment: another attempt may do better. */
+/** True for a fault of the leader cluster, of the network, or of a moment: another attempt may succeed. */
 function isSurvivable(error: unknown): boolean {
   return (
     error instanceof LinkError ||
     error instanceof ApiError ||
     error instanceof SnapshotDamagedError ||
-    // Bytes that are no message.
+    // The bytes are no message.
     error instanceof WireError ||
     error instanceof RangeError
   );

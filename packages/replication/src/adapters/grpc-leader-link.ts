@@ -24,7 +24,7 @@ export interface GrpcLeaderLinkOptions {
   readonly tls: (() => ChannelTls) | undefined;
   /** The name that the leader cluster's certificates are checked against; empty: that of its address. */
   readonly serverName?: string;
-  /** What the nodes there want to be shown; empty: nothing. */
+  /** The bearer token that the nodes of the leader cluster ask for; empty: none is sent. */
   readonly token?: string;
   readonly messageBytesMax: number;
   /** A connection that was silent for so long while a call waits is tried; 0: never. */
@@ -36,7 +36,7 @@ export interface GrpcLeaderLinkOptions {
 }
 
 /**
- * What the leader cluster may send ahead of what was read. HTTP/2's default of 64 KiB would let no more than that
+ * Bytes that the leader cluster may send ahead of the reader. HTTP/2's default of 64 KiB would let no more than that
  * through in a round trip: some hundred kilobytes a second between continents.
  */
 const WINDOW_BYTES = 4 * 1024 * 1024;
@@ -44,7 +44,7 @@ const WINDOW_BYTES = 4 * 1024 * 1024;
 /** The same trouble with a node is logged no more often. */
 const LOG_INTERVAL_MS = 60_000;
 
-/** One node of the leader cluster. Snapshots have a connection of their own, so that the log never waits behind them. */
+/** One node of the leader cluster. Snapshots use a connection of their own, so that the log never waits for them. */
 interface Leader {
   readonly address: string;
   readonly channel: Channel;
@@ -144,7 +144,7 @@ export class GrpcLeaderLink implements LeaderLink {
     }
   }
 
-  /** What went wrong; after a loss of contact the next call goes to the next node. */
+  /** Records a failed call; after a loss of contact the next call goes to the next node. */
   #failed(leader: Leader, error: CallError, isRead: boolean): LinkError {
     const { code, origin } = error;
     const text = error.details || `${leader.address} answers ${Status[code]}, without a word`;

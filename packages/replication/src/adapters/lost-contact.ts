@@ -1,6 +1,6 @@
 import { Status, systemErrors } from '@coxswain/channel';
 
-/** Goes after "it". */
+/** This text is put after "it" in a sentence. */
 const TLS_WANTED = 'wants TLS (https://, or the ca-filename of its authority)';
 
 const causes: Readonly<Record<string, string>> = {
