@@ -4,9 +4,9 @@ import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } fro
 import { basename, join } from 'node:path';
 import { backupFileNames } from './backup-file-names.js';
 
-/*
+/**
  * A backup directory is `<table>.bak` per table and `manifest.json`, which comes last: a directory that has it is whole
- * (docs/protocol.md §4). While a table is on its way it is `<table>.bak.part`, and `<table>.bak.json` tells how much
+ * (docs/protocol.md §4). While a table is on its way it is `<table>.bak.part`, and `<table>.bak.json` records how much
  * of that counts and where a backup that broke off goes on.
  */
 
@@ -18,32 +18,32 @@ const EXTENSION = '.bak';
 /** No manifest of as many tables as a cluster may hold is larger. */
 const MANIFEST_BYTES_MAX = 64 * 1024 * 1024;
 
-/** A directory is not what it must be; the text tells what to do. */
+/** A directory does not have the required form; the text says how to mend that. */
 export class BackupDirectoryError extends Error {
   override readonly name = 'BackupDirectoryError';
 }
 
-/** A table in a manifest: what Regatta writes, and what is ours. */
+/** A table in a manifest: the fields that Regatta writes, and those that only Coxswain writes. */
 export interface BackedUpTable {
   readonly name: string;
   readonly file_name: string;
-  /** Of the file, in hex. */
+  /** The MD5 of the file, in hex. */
   readonly md5: string;
-  /** INCREMENTAL files hold commands that are run again behind a full backup; all others hold the table. */
+  /** INCREMENTAL files hold commands that are run again after a full backup; all others hold the table. */
   readonly type?: string;
   readonly cluster_id?: string;
   readonly shard_id?: number;
   /** The moment of the table that the file holds. */
   readonly revision?: number;
-  /** RFC 3339. */
+  /** The time of that moment, in RFC 3339. */
   readonly time?: string;
   readonly key_count?: number;
-  /** Of an INCREMENTAL file: it holds what came behind this revision of the shard. */
+  /** The revision of the shard after which the commands of an INCREMENTAL file begin. */
   readonly base_revision?: number;
 }
 
 export interface Manifest {
-  /** RFC 3339. */
+  /** When the backup was started, in RFC 3339. */
   readonly started: string;
   readonly finished: string;
   readonly tables: readonly BackedUpTable[];
@@ -56,32 +56,32 @@ export interface BackupMoment {
   readonly revision: number;
   /** Milliseconds since 1970; 0: not known. */
   readonly timeMs: number;
-  /** Of the whole table; 0: not known. */
+  /** The number of keys in the whole table; 0: not known. */
   readonly keyCount: number;
 }
 
-/** Between two chunks, where a backup can go on. */
+/** A place between two chunks, where a backup can go on. */
 export interface BackupPlace {
   readonly lastKey: Buffer;
   /** See `replication.v1.SnapshotChunk.record_bytes`. */
   readonly recordBytes: number;
-  /** Of keys up to there. */
+  /** The number of keys up to that place. */
   readonly keyCount: number;
 }
 
-/** What `<table>.bak.json` holds. */
+/** The content of `<table>.bak.json`. */
 interface Progress {
   readonly format: 1;
   readonly name: string;
   readonly started: string;
-  /** Absent: a stock server, which names none. */
+  /** The moment that the file holds. Absent for a stock server, which names none. */
   readonly moment?: BackupMoment | undefined;
-  /** Of the file that count. */
+  /** The number of bytes of the file that count. */
   readonly sizeBytes: number;
-  /** Of those bytes. */
+  /** The MD5 of those bytes. */
   readonly md5: string;
   readonly isWhole: boolean;
-  /** In base64. */
+  /** The last key, in base64. */
   readonly lastKey: string;
   readonly recordBytes: number;
   readonly keyCount: number;
@@ -101,7 +101,8 @@ export class BackupWriter {
   }
 
   /**
-   * A backup of `tables`. Throws BackupDirectoryError where there is a whole backup already, and the system's errors.
+   * Opens a backup of `tables`. Throws BackupDirectoryError where there is a whole backup already, and the system's
+   * errors.
    */
   static async open(path: string, tables: readonly string[], nowMs: number): Promise<BackupWriter> {
     await mkdir(path, { recursive: true });
@@ -111,7 +112,10 @@ export class BackupWriter {
     return new BackupWriter(path, backupFileNames(tables, EXTENSION), nowMs);
   }
 
-  /** The file of a table that the backup was opened for, with what an earlier attempt left of it. To be closed. */
+  /**
+   * Opens the file of a table that the backup was opened for, with the part that an earlier attempt left of it. The
+   * caller must close it.
+   */
   async table(name: string): Promise<TableFile> {
     const fileName = this.#fileNames.get(name);
     if (fileName === undefined) throw new TypeError(`the backup was not opened for table '${name}'`);
@@ -120,7 +124,10 @@ export class BackupWriter {
     return file;
   }
 
-  /** Every table that was asked for is whole: says so, and takes away what was needed to go on. */
+  /**
+   * Ends the backup when every table that was asked for is whole: writes the manifest, and removes the files that were
+   * needed to go on.
+   */
   async finish(nowMs: number): Promise<Manifest> {
     const tables = this.#files
       .flatMap(({ whole }) => whole ?? [])
@@ -145,7 +152,7 @@ export class TableFile {
   #started: string;
   #file: FileHandle | undefined;
   #written: Written = nothingWritten();
-  /** As of the last place: what is behind it does not count until there is a place behind that. */
+  /** The state at the last place: bytes after it do not count until there is a place after them. */
   #kept: Written = nothingWritten();
   #savedBytes = 0;
   #moment: BackupMoment | undefined;
@@ -182,17 +189,17 @@ export class TableFile {
     return this.#written.sizeBytes;
   }
 
-  /** What the file holds, once that is known. */
+  /** The moment that the file holds, once that is known. */
   get moment(): BackupMoment | undefined {
     return this.#moment;
   }
 
-  /** Where to go on; undefined: at the beginning. */
+  /** The place where the backup goes on; undefined: at the beginning. */
   get place(): BackupPlace | undefined {
     return this.#kept.place;
   }
 
-  /** Forgets what is there. */
+  /** Discards the bytes written so far. */
   async restart(): Promise<void> {
     await rm(this.#progressPath, { force: true });
     this.#written = nothingWritten();
@@ -201,13 +208,16 @@ export class TableFile {
     this.#moment = undefined;
   }
 
-  /** The stream broke off: the next one goes on at `place`. */
+  /** Goes back to `place` after the stream broke off: the next stream goes on there. */
   async rewind(): Promise<void> {
     this.#written = copyOf(this.#kept);
     if (this.#file !== undefined && this.#kept.place !== undefined) await this.#save();
   }
 
-  /** `moment` comes with the first chunk of a stream, and `place` where another one can go on behind the chunk. */
+  /**
+   * Writes a chunk. `moment` comes with the first chunk of a stream, and `place` where another stream can go on after
+   * the chunk.
+   */
   async write(data: Buffer, moment: BackupMoment | undefined, place: BackupPlace | undefined): Promise<void> {
     this.#moment ??= moment;
     this.#file ??= await open(this.#partPath, constants.O_RDWR | constants.O_CREAT);
@@ -226,8 +236,9 @@ export class TableFile {
   }
 
   /**
-   * All of it has come. A stock server names no moment, and sends nothing at all of an empty table: of its tables the
-   * revision and the number of keys stay unknown, and an empty file is the whole backup of an empty table.
+   * Ends the file when all of it has come. A stock server names no moment, and sends nothing at all of an empty table:
+   * of its tables the revision and the number of keys stay unknown, and an empty file is the whole backup of an empty
+   * table.
    */
   async end(): Promise<BackedUpTable> {
     this.#file ??= await open(this.#partPath, constants.O_RDWR | constants.O_CREAT);
@@ -239,14 +250,14 @@ export class TableFile {
     return this.#describe(this.#moment);
   }
 
-  /** Keeps what can be gone on with. */
+  /** Closes the file, and keeps the part that a later attempt can go on with. */
   async close(): Promise<void> {
     const file = this.#file;
     this.#file = undefined;
     await file?.close();
   }
 
-  /** There is a manifest, which tells all of it. */
+  /** Removes the progress file, once there is a manifest that records everything. */
   async forget(): Promise<void> {
     await rm(this.#progressPath, { force: true });
   }
@@ -280,7 +291,7 @@ export class TableFile {
     return this.#whole;
   }
 
-  /** What it says is on the disk: also after the machine has lost its power. */
+  /** Saves the progress on the disk, where it survives a loss of power. */
   async #save(isWhole = false): Promise<void> {
     const { sizeBytes, hash, place } = this.#kept;
     await this.#file!.datasync();
@@ -300,7 +311,7 @@ export class TableFile {
     this.#savedBytes = sizeBytes;
   }
 
-  /** Goes on with what an earlier attempt left, where all of that is as it was left. */
+  /** Goes on with the part that an earlier attempt left, where all of it is unchanged. */
   async #takeUp(): Promise<void> {
     const progress = await readProgress(this.#progressPath, this.#name);
     if (progress === undefined) return;
@@ -321,7 +332,7 @@ export class TableFile {
   }
 }
 
-/** How much of a file there is. */
+/** How much of a file has been written. */
 interface Written {
   sizeBytes: number;
   hash: Hash;
@@ -346,7 +357,10 @@ export class BackupReader {
     this.manifest = manifest;
   }
 
-  /** Throws BackupDirectoryError for what is no whole backup. Whether a table's file is right is checked when it is read. */
+  /**
+   * Opens a backup. Throws BackupDirectoryError for a directory that is no whole backup. Whether a table's file is
+   * right is checked when it is read.
+   */
   static async open(path: string): Promise<BackupReader> {
     const manifestPath = join(path, MANIFEST);
     let text: string;
@@ -363,7 +377,7 @@ export class BackupReader {
   }
 
   /**
-   * The file's size in bytes, when it is the one that was backed up; else throws BackupDirectoryError.
+   * Returns the file's size in bytes, when it is the one that was backed up; else throws BackupDirectoryError.
    * `onProgress` gets the part of 1 that was read, and the bytes.
    */
   async check(
@@ -398,7 +412,10 @@ export class BackupReader {
     yield* createReadStream(this.#pathOf(table), options) as AsyncIterable<Buffer>;
   }
 
-  /** Refuses what the manifest says of one table, which is no reason to refuse the others. */
+  /**
+   * Returns the path of a table's file. Refuses a wrong entry of the manifest for this table alone, which is no reason
+   * to refuse the others.
+   */
   #pathOf({ name, file_name: fileName }: BackedUpTable): string {
     const fail = (what: string): never => {
       throw new BackupDirectoryError(
@@ -445,7 +462,7 @@ function parseManifest(text: string, path: string): Manifest {
   return { started, finished, tables };
 }
 
-/** Whether a manifest names a file of its own directory, as this system reads names. */
+/** Returns whether a manifest names a file of its own directory, as this system reads names. */
 function isBeside(fileName: string): boolean {
   return !['', '.', '..'].includes(fileName) && basename(fileName) === fileName && !fileName.includes('\0');
 }
@@ -455,12 +472,12 @@ async function readProgress(path: string, name: string): Promise<Progress | unde
     const progress = JSON.parse(await readFile(path, 'utf8')) as Progress;
     return progress.format === 1 && progress.name === name ? progress : undefined;
   } catch {
-    // What cannot be gone on with is begun anew.
+    // A file that cannot be continued is begun anew.
     return undefined;
   }
 }
 
-/** The hash of the first bytes of a file; undefined: it has not as many. */
+/** Returns the hash of the first bytes of a file; undefined: the file is shorter. */
 async function hashOf(path: string, sizeBytes: number): Promise<Hash | undefined> {
   const hash = createHash('md5');
   if (sizeBytes === 0) return hash;
@@ -477,7 +494,7 @@ async function hashOf(path: string, sizeBytes: number): Promise<Hash | undefined
   return readBytes === sizeBytes ? hash : undefined;
 }
 
-/** The file is there as a whole, or as it was before. */
+/** Writes a file so that it is there as a whole, or as it was before. */
 async function writeWhole(path: string, text: string): Promise<void> {
   const temporary = `${path}.tmp`;
   const file = await open(temporary, 'w');

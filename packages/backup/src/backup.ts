@@ -17,7 +17,7 @@ import { noTransfers, type TransferCounters } from './transfer-counters.js';
 /** How long the table may take to become readable. */
 const OPEN_MS = 5_000;
 
-/** What a stream's handler knows of its call. */
+/** The parts of a call that a stream's handler needs. */
 export interface StreamedCall extends Call {
   /** Aborted when nobody waits for the rest. */
   readonly signal: AbortSignal;
@@ -25,18 +25,18 @@ export interface StreamedCall extends Call {
 
 /** The call of a backup. */
 export interface BackupCall extends StreamedCall {
-  /** Its caller gives up then unless a first message has come. */
+  /** The caller gives up at that time unless a first message has come. */
   readonly openingDeadlineMs: number;
 }
 
-/** What backups ask of the node. */
+/** The parts of the node that backups use. */
 export type BackupNode = Pick<NodeParts, 'cluster' | 'logs' | 'reports'>;
 
 export interface BackupsOptions {
   readonly clock: Clock;
-  /** What all backups of this node share. */
+  /** The rate limit that all backups of this node share. */
   readonly rate: RateLimit;
-  /** At a time. Above: tooBusy. */
+  /** How many backups may run at a time. Calls above that get tooBusy. */
   readonly callsMax: number;
 }
 
@@ -56,10 +56,10 @@ export class Backups {
   }
 
   /**
-   * The table as it is now, or with a revision as it was then, behind a key: so a backup that broke off goes on, which
-   * is possible while the table keeps its history (A5). Holds no more than a chunk, at the pace of its reader.
-   * Errors: notForThisRole, tableNotSet, tableToMaintainNotFound, tooBusy, backupOfAnotherShard, revisionCompacted,
-   * revisionInFuture, and those of a linearizable read.
+   * Sends the table as it is now, or with a revision as it was then, from after a key on: so a backup that broke off
+   * goes on, which is possible while the table keeps its history (A5). Holds no more than a chunk, at the pace of its
+   * reader. Errors: notForThisRole, tableNotSet, tableToMaintainNotFound, tooBusy, backupOfAnotherShard,
+   * revisionCompacted, revisionInFuture, and those of a linearizable read.
    */
   async *backup(
     request: maintenance.BackupRequest,
@@ -82,7 +82,7 @@ export class Backups {
     }
   }
 
-  /** Gives whether it was sent to its end. */
+  /** Yields the chunks, and returns whether the table was sent to its end. */
   async *#chunks(
     request: maintenance.BackupRequest,
     call: BackupCall,

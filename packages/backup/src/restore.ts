@@ -8,13 +8,13 @@ import { checkLeaderRole } from './role.js';
 import { noTransfers, type TransferCounters } from './transfer-counters.js';
 
 export interface RestoresOptions {
-  /** What all restores of this node share: what is not taken holds the sender up. */
+  /** The rate limit that all restores of this node share: bytes that are not taken hold the sender up. */
   readonly rate: RateLimit;
-  /** At a time. Above: tooBusy. */
+  /** How many restores may run at a time. Calls above that get tooBusy. */
   readonly callsMax: number;
 }
 
-/** Maintenance.Restore (docs/protocol.md §4): a table is replaced by what is uploaded, when all of it has come. */
+/** Maintenance.Restore (docs/protocol.md §4): replaces a table by the uploaded one, once the upload is complete. */
 export class Restores {
   readonly #node: Pick<NodeParts, 'cluster'>;
   readonly #restorer: Restorer;
@@ -32,7 +32,7 @@ export class Restores {
   }
 
   /**
-   * First the info, then chunks; the caller ends them. An upload that breaks off or is damaged changes nothing.
+   * Takes the info first, then chunks; the caller ends them. An upload that breaks off or is damaged changes nothing.
    * Errors: notForThisRole, tooBusy, firstMessageNotInfo, tableNotSet, chunkExpected, and those of `Restorer.restore`.
    */
   async restore(
@@ -79,7 +79,7 @@ export class Restores {
       await this.#options.rate.pay(bytes.length, signal);
       yield bytes;
     }
-    // Nothing was sent: the table must not be emptied by that. Of an empty table the stream has its header.
+    // Nothing was sent: that must not empty the table. The stream of an empty table has a header.
     if (receivedBytes === 0) throw errors.restoreWithoutSnapshot();
     if (announcedBytes !== 0 && receivedBytes !== announcedBytes) {
       throw errors.restoreDamaged(

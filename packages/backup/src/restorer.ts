@@ -4,25 +4,27 @@ import { ShardFiller, whyNotUnderstood } from '@coxswain/replication';
 import type { Clock } from '@coxswain/runtime';
 import { SnapshotDamagedError, type SnapshotRecords } from '@coxswain/stream';
 
-/** How long each step may take that is not the stream's own. */
+/** How long each step other than reading the stream may take. */
 const STEP_MS = 60_000;
-/** What is run again as one entry, see `ShardLoad.replay`. */
+/** The most bytes of commands that are run again as one entry, see `ShardLoad.replay`. */
 const REPLAY_BYTES_MAX = 512 * 1024;
 /** No accepted request makes a larger command, whatever a conversion adds to it (P4). */
 const COMMAND_BYTES_MAX = 4 * 1024 * 1024 + 64 * 1024;
-/** What a SEQUENCE puts before each command in it, at most. */
+/** The most bytes that a SEQUENCE puts before each command in it. */
 const FRAME_BYTES = 8;
 const { DUMMY, SEQUENCE, GC } = mvcc.Command_CommandType;
 
-/** Who asks for a restore. */
+/** The call of a client that asks for a restore. */
 export interface RestoreCall extends Call {
-  /** Aborted when nobody waits for it any more: then it is not carried to its end. */
+  /** Aborted when nobody waits for it any more: then the restore is not finished. */
   readonly signal: AbortSignal;
-  /** The clone that brings the table: while it has not succeeded nobody else restores. */
+  /** The clone that brings the table: until it has succeeded nobody else restores. */
   readonly cloneId?: string;
 }
 
-/** The pairs and commands that make a table, as records: who reads them from bytes checks those to their end. */
+/**
+ * The pairs and commands that make a table, as records: a source that reads them from bytes checks those to their end.
+ */
 export interface RestoreSource {
   /** Pairs in key order; a DUMMY ends them where commands follow among the records. The restore ends the generator. */
   readonly records: AsyncGenerator<SnapshotRecords, void, undefined>;
@@ -30,13 +32,13 @@ export interface RestoreSource {
   readonly commands?: AsyncIterable<readonly Buffer[]>;
 }
 
-/** What a restore needs around it. */
+/** The parts of the node that a restore uses. */
 export interface RestorerEnvironment {
   readonly clock: Clock;
   readonly log: Log;
 }
 
-/** What a table is after a restore. */
+/** The state of a table after a restore. */
 export interface Restored {
   readonly shardId: number;
   readonly revision: number;
@@ -44,9 +46,9 @@ export interface Restored {
 }
 
 /**
- * Replaces a table, or makes one, by pairs and by commands that are run again in order (DESIGN.md). All of it goes into a
- * shard of its own, which takes over the name in one step when the source has come to its end (T2). Whatever breaks it
- * before leaves the table as it is, and nothing else.
+ * Replaces a table, or makes one, by pairs and by commands that are run again in order (DESIGN.md). All of it goes into
+ * a shard of its own, which takes over the name in one step when the source has come to its end (T2). A failure before
+ * that step leaves the table as it is, and leaves nothing else.
  */
 export class Restorer {
   readonly #node: Pick<NodeParts, 'maintenance'>;
@@ -59,9 +61,9 @@ export class Restorer {
   }
 
   /**
-   * Reads `source` at the pace of the cluster. The call's deadline is for the beginning alone: the rest takes as long as
-   * the source. Rejects with what the source throws, restoreDamaged, requestBrokenOff, loadReplaced, restoreInterrupted,
-   * the errors of `MaintenanceControl.beginRestore` and, when the switch was begun, outcomeUnknown.
+   * Reads `source` at the pace of the cluster. The call's deadline is for the beginning alone: the rest takes as long
+   * as the source. Rejects with the errors of the source, restoreDamaged, requestBrokenOff, loadReplaced,
+   * restoreInterrupted, the errors of `MaintenanceControl.beginRestore` and, when the switch was begun, outcomeUnknown.
    */
   async restore(name: string, source: RestoreSource, call: RestoreCall): Promise<Restored> {
     const restore = this.#restore(name, source, call);
@@ -73,7 +75,7 @@ export class Restorer {
     }
   }
 
-  /** Resolves when nothing of what was begun is under way. */
+  /** Resolves when no step that was begun is still under way. */
   async settled(): Promise<void> {
     await Promise.allSettled(this.#underWay);
   }
@@ -82,7 +84,7 @@ export class Restorer {
     const shard = await this.#begin(name, call);
     try {
       await this.#fill(shard, source);
-      // Some clients end a stream in order when they break it off, and tell only then that they have left.
+      // Some clients end a stream in order when they break it off, and only then show that they have left.
       if (call.signal.aborted) throw errors.requestBrokenOff();
     } catch (error) {
       await this.#abandon(shard, name);
@@ -150,13 +152,16 @@ class Replay {
     this.#run = run;
   }
 
-  /** Marshalled commands. Rejects with SnapshotDamagedError for what apply could only stop at (A3, A8). */
+  /**
+   * Takes marshalled commands. Rejects with SnapshotDamagedError for commands that apply could only stop at (A3, A8).
+   */
   async take(records: Iterable<Buffer>): Promise<void> {
     for (const record of records) {
       const command = checked(record);
       const isSequence = command.type === SEQUENCE;
       for (const single of isSequence ? command.sequence : [command]) {
-        // Entries that had no effect stand in a log as DUMMYs; and each part that is put behind another begins with one.
+        // Entries that had no effect stand in a log as DUMMYs; and each part that is appended to another begins with
+        // one.
         if (single.type === DUMMY || single.type === GC) continue;
         const commandBytes = isSequence ? mvcc.Command.encode(single).finish().length : record.length;
         const sizeBytes = FRAME_BYTES + commandBytes;
@@ -167,7 +172,7 @@ class Replay {
     }
   }
 
-  /** Runs what was taken and not run yet. */
+  /** Runs the commands that were taken and not run yet. */
   async end(): Promise<void> {
     const batch = this.#batch;
     this.#batch = [];
@@ -176,7 +181,7 @@ class Replay {
   }
 }
 
-/** Throws SnapshotDamagedError for what is no command, or none that apply knows. */
+/** Decodes a record. Throws SnapshotDamagedError for one that is no command, or none that apply knows. */
 function checked(record: Buffer): mvcc.Command {
   if (record.length > COMMAND_BYTES_MAX) {
     throw new SnapshotDamagedError('a command is larger than any that a request makes');
@@ -195,7 +200,10 @@ function decode(record: Buffer): mvcc.Command {
   }
 }
 
-/** Before the switch nothing is changed, whatever is not known of the shard that was filled. */
+/**
+ * Converts an error. Before the switch nothing is changed, even where the state of the shard that was filled is not
+ * known.
+ */
 function toApiError(error: unknown): unknown {
   if (error instanceof SnapshotDamagedError) return errors.restoreDamaged(error.detail);
   return error instanceof ApiError && error.isOutcomeUnknown ? errors.restoreInterrupted() : error;

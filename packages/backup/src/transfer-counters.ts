@@ -1,10 +1,10 @@
-/** What backups or restores of this node came to since it was started. */
+/** The totals of this node's backups or restores since it was started. */
 export interface TransferCounters {
   underWay: number;
   succeeded: number;
-  /** Also those that the caller broke off. */
+  /** The number of failures, including those that the caller broke off. */
   failed: number;
-  /** Compressed. */
+  /** The compressed bytes. */
   bytes: number;
   keys: number;
 }
