@@ -70,7 +70,7 @@ export async function listArchive(flags: ArchiveFlags): Promise<void> {
 export async function verifyArchive(flags: ArchiveFlags): Promise<void> {
   await withStore(flags, async (store) => {
     const shards = await findShards(store, flags.filter, {});
-    // What is not there at all cannot be restored, whatever was meant.
+    // A table that is not there at all cannot be restored, whatever was meant.
     if (shards.length === 0)
       throw failure(`nothing is archived of that in ${store.url}: see coxswain archive list`);
     const verified: VerifiedShard[] = [];

@@ -28,7 +28,7 @@ const DURATION_MS = 7 * 24 * 3_600_000;
 export async function backUp(flags: TransferFlags): Promise<void> {
   await withClient(flags, async (client) => {
     const status = await client.cluster.status();
-    // What is in quarantine is shown there as well.
+    // Tables in quarantine are shown there as well.
     const names = [...status.tables.keys()].filter((name) => !name.startsWith('quarantine/')).sort();
     const tables = selectTables(names, flags.tables, (name) => `there is no table ${name}`);
     if (flags.dryRun) {

@@ -107,7 +107,7 @@ class Pipeline {
   readonly #inFlight = new Set<Promise<void>>();
   /** A key that comes again waits for the transaction before it: the last line wins. */
   readonly #keysInFlight = new Set<string>();
-  /** Why it ends before its end, without what is done. */
+  /** Why it stops early, without the count of lines that are done. */
   #reason: string | undefined;
   /** Lines that were read and are neither done nor set aside. */
   readonly #open = new Set<number>();

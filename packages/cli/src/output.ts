@@ -30,7 +30,7 @@ export function renderJson(message: object): string {
   return `${JSON.stringify(toProtobufJson(message))}\n`;
 }
 
-/** Rows in any format: as JSON what is given for that. */
+/** Prints rows in any format; as JSON it prints the value that is given for that. */
 export function printRows(
   format: OutputFormat,
   json: object,

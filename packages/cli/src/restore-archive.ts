@@ -23,7 +23,7 @@ export interface ArchiveRestoreFlags extends TransferFlags {
   readonly yes: boolean;
 }
 
-/** `coxswain restore` from the archive: the nodes read it, and tell what was reached. */
+/** Runs `coxswain restore` from the archive: the nodes read it, and report what was reached. */
 export async function restoreArchive(flags: ArchiveRestoreFlags): Promise<void> {
   const [table, ...others] = flags.tables ?? [];
   if (table === undefined || others.length > 0) {

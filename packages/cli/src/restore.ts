@@ -29,7 +29,7 @@ export interface RestoreFlags extends TransferFlags, BinlogBackupFlags {
   readonly yes: boolean;
 }
 
-/** What is to be restored of one table: parts of one stream, the first of them a full backup, or the beginning of a log. */
+/** The files of one table that are restored: parts of one stream, the first of them a full backup, or the beginning of a log. */
 interface Restorable {
   readonly name: string;
   readonly parts: readonly Part[];

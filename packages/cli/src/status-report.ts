@@ -7,7 +7,7 @@ type StatusAnswer = Answer<regatta.StatusResponse>;
 
 /** Which part of the answers a report holds. */
 export interface StatusFilter {
-  /** Only this table, and what is wrong with the nodes themselves. Undefined: every table. */
+  /** Shows only this table, and faults of the nodes themselves. Undefined: every table. */
   readonly table?: string | undefined;
   /** Only endpoints and tables with something wrong. */
   readonly problems: boolean;
@@ -214,12 +214,12 @@ function statusRows(endpoint: string, response: regatta.StatusResponse): string[
     : [[endpoint, id, version, '', '', '', '', '', ofNode.join('; ')], ...rows];
 }
 
-/** What is wrong with a table; a stock server does not say that it has no leader. */
+/** Gives the faults of a table; a stock server does not say that it has no leader. */
 function problemsOf({ errors, leader }: regatta.TableStatus): readonly string[] {
   return errors.length === 0 && leader === '0' ? ['no leader'] : errors;
 }
 
-/** What is wrong with the node that is nothing of a table. */
+/** Gives the faults of the node that concern no table. */
 function nodeProblems({ errors, tables }: regatta.StatusResponse): string[] {
   const ofTables = new Set([...tables.values()].flatMap((table) => table.errors));
   return errors.filter((error) => !ofTables.has(error));
@@ -234,7 +234,7 @@ function keepProblems(answer: StatusAnswer): StatusAnswer {
   return keepTables(answer, (_name, table) => table !== undefined && problemsOf(table).length > 0);
 }
 
-/** An answer without the other tables, and without what is said of them. */
+/** Gives an answer without the other tables and their faults. */
 function keepTables(
   { endpoint, response, error }: StatusAnswer,
   isKept: (name: string, table: regatta.TableStatus | undefined) => boolean,

@@ -103,7 +103,7 @@ type TokenName = (typeof tokenNames)[number];
 
 /**
  * One node of a leader or follower cluster, wired: data directory, replica host, listeners (DESIGN.md, "How a request
- * travels"). What is chosen here is chosen nowhere else.
+ * travels"). Nothing that is chosen here is chosen anywhere else.
  */
 export class Server {
   readonly #config: Config;
@@ -115,7 +115,7 @@ export class Server {
   readonly #metrics = new GrpcMetrics();
   readonly #memory = new HeldMemory(memoryLimits);
   readonly #listeners: GrpcListener[] = [];
-  /** Those of links: of raft, of the leader cluster, of what is cloned. Listeners have their own. */
+  /** The certificates of links: to peers, to the leader cluster, to a cluster that is cloned. Listeners have their own. */
   readonly #linkCertificates: Certificates<unknown>[] = [];
   #stopped: Promise<void> | undefined;
   readonly #tokens: Readonly<Record<TokenName, Token>>;

@@ -102,7 +102,7 @@ class Playground {
     });
   }
 
-  /** Starts the nodes, waits until they serve, and runs until told to stop. */
+  /** Starts the nodes, waits until they serve, and runs until it is asked to stop. */
   async run(): Promise<ExitCode> {
     this.#prepareDirectories();
     this.#nodes = this.#places.map((place) => this.#startNode(place));
@@ -127,7 +127,7 @@ class Playground {
     return ExitCode.Done;
   }
 
-  /** Makes the nodes' directories at once, so that their number can be told from then on. */
+  /** Makes the nodes' directories at once, so that their number shows from then on. */
   #prepareDirectories(): void {
     const { nodes, followers, dataDir } = this.#flags;
     mkdirSync(this.#dataDirectory, { recursive: true });
@@ -268,8 +268,8 @@ class NodeProcess {
   readonly died: Promise<string>;
 
   constructor(place: Place, flags: readonly string[], logFile: string) {
-    // The channel tells the node when this process is gone: it stops then. A group of its own keeps the terminal's
-    // Ctrl-C from reaching it: it is told to stop once, by this process.
+    // The channel lets the node know when this process is gone: it stops then. A group of its own keeps the terminal's
+    // Ctrl-C from reaching it: this process asks it to stop, once.
     this.#child = spawn(process.execPath, [coxswainFile, place.role, ...flags], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       detached: true,

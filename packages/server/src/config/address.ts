@@ -28,7 +28,7 @@ export function parseListenAddress(text: string): ListenAddress | undefined {
   return { isTls, host: host === '' ? '127.0.0.1' : host, port };
 }
 
-/** Tells whether the text is `host:port` with a host that others can dial, as members' Raft addresses are. */
+/** Says whether the text is `host:port` with a host that others can dial, as members' Raft addresses are. */
 export function isPeerAddress(text: string): boolean {
   const address = text.includes('://') ? undefined : parseListenAddress(text);
   return address?.port !== undefined && !text.startsWith(':');

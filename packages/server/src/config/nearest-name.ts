@@ -1,4 +1,4 @@
-/** What is farther from every known name than so many edits was not meant to be one. */
+/** A name that is farther from every known one than so many edits was not meant to be one. */
 const EDITS_MAX = 3;
 
 /** The known name that `name` was probably meant to be; undefined where none is within three edits. */

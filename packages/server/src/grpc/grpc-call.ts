@@ -21,7 +21,7 @@ import type { SlowCalls } from './slow-calls.js';
 const DEFAULT_DEADLINE_MS = 5_000;
 /** Requests above are RESOURCE_EXHAUSTED (P4). */
 export const MESSAGE_SIZE_BYTES_MAX = 4 * 1024 * 1024;
-/** A message up to this is copied behind its prefix, so that it leaves in one frame. */
+/** A message up to this is copied after its prefix, so that it leaves in one frame. */
 const COPIED_MESSAGE_BYTES_MAX = 16 * 1024 - MESSAGE_PREFIX_BYTES;
 /** Node's timers take no more. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
@@ -157,7 +157,7 @@ class GrpcCall implements CallContext, StreamListener {
         : Math.min(this.deadlineMs, this.#beganAtMs + openingMs - marginOf(openingMs));
     this.#hasOwnDeadline = timeoutMs !== undefined;
     if (timeoutMs !== undefined || method.isCutAtDeadline === true) {
-      // The caller is told of its own deadline as such, see `#toApiError`.
+      // The caller's own deadline is answered as such, see `#toApiError`.
       const expire = (): void => this.#fail(errors.timeout());
       // A node looks at its deadlines once a tick: its answer, that there is no leader, say, comes a little after them.
       const endMs = this.deadlineMs - this.#beganAtMs + marginMs * (1 - WAY_BACK);
@@ -307,7 +307,7 @@ class GrpcCall implements CallContext, StreamListener {
   readonly #serve = (bytes: Buffer): void => {
     if (this.#isEnded) return;
     const method = this.#method;
-    // What is known at once is answered at once: no promise stands between a local read and its answer.
+    // An answer that is known at once leaves at once: no promise stands between a local read and its answer.
     try {
       const request = this.#deserialize(bytes);
       if (method.kind === 'stream') {
@@ -481,6 +481,6 @@ function failureBlock(
 /** Everything but printable ASCII without `%` (gRPC over HTTP/2, Status-Message). */
 function percentEncode(text: string): string {
   const short = text.length <= ERROR_TEXT_LENGTH_MAX ? text : `${text.slice(0, ERROR_TEXT_LENGTH_MAX)}…`;
-  // What is half a character cannot be encoded, and becomes the replacement character.
+  // Half a character cannot be encoded, and becomes the replacement character.
   return short.replace(/\p{Surrogate}/gu, '\ufffd').replace(/[^ -$&-~]/gu, encodeURIComponent);
 }

@@ -4,7 +4,7 @@ export class RequestQueue<Message> implements AsyncIterable<Message> {
   #isEnded = false;
   #wake: (() => void) | undefined;
 
-  /** `take` gives the next message, undefined where none is whole yet; what it throws the reader is told. */
+  /** `take` gives the next message, undefined where none is whole yet; the reader gets the errors that it throws. */
   constructor(take: () => Message | Promise<Message> | undefined) {
     this.#take = take;
   }

@@ -1,7 +1,7 @@
 import type { TransferCounters } from '@coxswain/backup';
 import type { MetricJson } from './grpc-metrics.js';
 
-/** What Prometheus is told of backups and restores. */
+/** Describes backups and restores for Prometheus. */
 export function describeMaintenance(
   backups: Readonly<TransferCounters>,
   restores: Readonly<TransferCounters>,

@@ -2,10 +2,10 @@ import type { NodeParts } from '@coxswain/node';
 import type { Follower, LeaderReplication, TableReplication } from '@coxswain/replication';
 import type { MetricJson } from './grpc-metrics.js';
 
-/** Pairs of table and follower that are told, so that no caller's name makes metrics without end. */
+/** Pairs of table and follower that are shown at most, so that no caller's name makes metrics without end. */
 const FOLLOWERS_MAX = 1_000;
 
-/** What Prometheus is told of replication between clusters, with Regatta's own names where there are any. */
+/** Describes replication between clusters for Prometheus, with Regatta's own names where there are any. */
 export function describeReplication(
   node: Pick<NodeParts, 'cluster' | 'reports'>,
   leader: LeaderReplication,

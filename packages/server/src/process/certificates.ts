@@ -121,7 +121,7 @@ export class Certificates<T> {
 
 /**
  * A file of authorities may hold some that have expired and that nobody needs: the one that lasts longest counts.
- * Throws for what is no certificate.
+ * Throws where the text is no certificate.
  */
 function expiriesOf({ cert, ca }: Pem): readonly Expiry[] {
   const expiries: Expiry[] = [];

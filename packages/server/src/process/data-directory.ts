@@ -41,7 +41,7 @@ export class DataDirectory {
     this.#pidFile = join(paths.root, 'coxswain.pid');
   }
 
-  /** Makes what is missing and takes the directory. Throws when it cannot be written or another process has it. */
+  /** Makes missing folders and takes the directory. Throws when it cannot be written or another process has it. */
   static take(paths: DataPaths): DataDirectory {
     const directory = new DataDirectory(paths);
     try {
@@ -155,7 +155,7 @@ function holder(lockFilePath: string): string {
   return readFileSync(lockFilePath, 'utf8').trim() || 'another process';
 }
 
-/** What is only information does not keep a node from starting on a full disk (D6). */
+/** Writes a file that only informs: one that fails does not keep a node from starting on a full disk (D6). */
 function ignoreNoRoom(write: () => void): void {
   try {
     write();

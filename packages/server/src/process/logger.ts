@@ -12,7 +12,7 @@ export interface NodeLog {
   readonly log: Log;
   /** From now on lines of this level and above are written. */
   setLevel(level: LogLevel): void;
-  /** Writes what is still buffered, before the process ends. */
+  /** Writes the lines that are still buffered, before the process ends. */
   flush(): void;
 }
 

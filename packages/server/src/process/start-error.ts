@@ -54,7 +54,7 @@ function systemError(cause: unknown): { code: string | undefined; where: string 
   };
   if (path !== undefined) return { code, where: path };
   if (address !== undefined) return { code, where: port === undefined ? address : `${address}:${port}` };
-  // grpc-js tells of the system's errors in words only.
+  // grpc-js reports the system's errors in words only.
   const words = /\b(E[A-Z]{4,}): [^:\]]*?(\S+:\d+)?\]?$/.exec(message);
   return { code: code ?? words?.[1], where: words?.[2] };
 }

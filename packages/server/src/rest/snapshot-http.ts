@@ -42,7 +42,7 @@ export class SnapshotHttp {
       (request, response) => void this.#answer(request, response),
     );
     this.#http.timeout = SILENCE_MS;
-    // Node closes the socket of what is no HTTP with a 400.
+    // Node closes the socket of a client that speaks no HTTP with a 400.
     this.#http.on('clientError', (_error, socket) => {
       if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n');
       else socket.destroy();
@@ -165,7 +165,7 @@ function tableOf(url: string): string | undefined {
   }
 }
 
-/** What is taken up again: `Range: bytes=N-` with `If-Range: "TAG"`. Anything else asks for all of a new snapshot. */
+/** Reads the headers with which a download is taken up again: `Range: bytes=N-` with `If-Range: "TAG"`. Anything else asks for all of a new snapshot. */
 function resumedAt({ headers }: IncomingMessage): { tag: string | undefined; from: number } {
   const from = /^bytes=(\d{1,15})-$/u.exec(headers.range ?? '')?.[1];
   const tag = /^"([^"]+)"$/u.exec(String(headers['if-range'] ?? ''))?.[1];

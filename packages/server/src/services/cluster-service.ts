@@ -4,10 +4,10 @@ import { regatta } from '@coxswain/protocol';
 import type { FollowerSighting, ReplicationStatus, TableReplication } from '@coxswain/replication';
 import { type Method, unary } from '../grpc/call.js';
 
-/** What regatta.v1.Cluster tells beside the node's own status. */
+/** What regatta.v1.Cluster answers beside the node's own status. */
 export interface ClusterServiceOptions {
   readonly version: string;
-  /** The cluster's name as configured; empty: its id is told. */
+  /** The cluster's name as configured; empty: answers hold its id. */
   readonly clusterName: string;
   /** Flat, dotted names, secrets masked. */
   readonly config: Readonly<Record<string, unknown>>;

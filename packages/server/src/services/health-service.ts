@@ -84,12 +84,12 @@ export class HealthService {
     ];
   }
 
-  /** As moco-agent answers: errors, and their text tells why. */
+  /** Answers as moco-agent does: with errors, whose text says why. */
   #checkAsMoco(): health.HealthCheckResponse {
     const { isReady, conditions } = this.readiness();
-    const told = Object.fromEntries(mocoConditions.map((name) => [name, conditions[name] ?? false]));
-    const text = formatConditions({ isReady, conditions: told });
-    if (Object.values(told).includes(true)) throw transportErrors.notHealthy(Status.Unavailable, text);
+    const asked = Object.fromEntries(mocoConditions.map((name) => [name, conditions[name] ?? false]));
+    const text = formatConditions({ isReady, conditions: asked });
+    if (Object.values(asked).includes(true)) throw transportErrors.notHealthy(Status.Unavailable, text);
     if (isReady) return { status: ServingStatus.SERVING };
     throw transportErrors.notHealthy(Status.Internal, formatConditions({ isReady, conditions }));
   }

@@ -229,7 +229,7 @@ export class KvService {
     }
     if (found instanceof Gap) {
       if (fillsLeft === 0) return this.#readStored(readable, request, call);
-      // One more tells whether there is more.
+      // One more shows whether there is more.
       return readable.table.fillGap(found, limit === 0 ? Number.MAX_SAFE_INTEGER : limit + 1).then(
         () => this.#readCached(readable, request, call, fillsLeft - 1, hasRoom),
         (error: unknown) => {

@@ -75,7 +75,7 @@ export interface TxnShape {
 }
 
 /**
- * Checks a transaction up to the table's existence, and tells what must be checked after it. Its keys and
+ * Checks a transaction up to the table's existence, and gives what must be checked after it. Its keys and
  * values are held to the limits of Put. All of it is before proposing: apply refuses nothing (A3).
  */
 export function checkTxnRequest(request: regatta.TxnRequest): TxnShape {
