@@ -386,10 +386,7 @@ export class ClientConnection implements ClientStreamHost {
     } else if (!hadRoom && this.hasRoom) this.#options.onChange();
   }
 
-  /**
-   * Applies a new initial window size. It also changes the windows of open streams, which may become negative (RFC
-   * 9113, 6.9.2).
-   */
+  /** Applies a new initial window size, to open streams, too; their windows may become negative (RFC 9113, 6.9.2). */
   #changeWindows(difference: number): void {
     if (difference === 0) return;
     this.#streamSendWindowBytes += difference;
