@@ -2,11 +2,21 @@ import type { Node, Readiness } from '@coxswain/node';
 import type { Follower } from '@coxswain/replication';
 import type { Method } from '../grpc/call.js';
 
+/** Says whether a node serves its clients from what it has, and if not, why. */
+export function readinessOf(node: Node, follower: Follower | undefined): Readiness {
+  const { isReady, conditions } = withArchive(
+    withReplication(node.reports.readiness(), node, follower),
+    node,
+  );
+  const isUnderCloning = node.maintenance.clone.unfinished !== undefined;
+  return { isReady: isReady && !isUnderCloning, conditions: { ...conditions, isUnderCloning } };
+}
+
 /**
  * Adds what moco-agent's health asks of a follower cluster (docs/operations-protocols.md §2). A table that cannot be applied
  * does not serve either; a leader cluster that is away leaves the node ready, since local reads go on.
  */
-export function withReplication(readiness: Readiness, node: Node, follower: Follower | undefined): Readiness {
+function withReplication(readiness: Readiness, node: Node, follower: Follower | undefined): Readiness {
   if (follower === undefined || node.cluster.role !== 'follower') return readiness;
   const hasIOThreadError = follower.status().isBroken;
   const hasSQLThreadError = node.reports.status().tables.some(({ error }) => error !== undefined);
@@ -33,7 +43,7 @@ export function keepingUp(readiness: Readiness, node: Node, follower: Follower |
 }
 
 /** Who refuses writes is not ready, whatever the reason (docs/operations-protocols.md §2). */
-export function withArchive({ isReady, conditions }: Readiness, node: Node): Readiness {
+function withArchive({ isReady, conditions }: Readiness, node: Node): Readiness {
   const isArchiveFull = node.maintenance.archiveBacklog().refusesWrites;
   return { isReady: isReady && !isArchiveFull, conditions: { ...conditions, isArchiveFull } };
 }

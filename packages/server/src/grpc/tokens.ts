@@ -1,0 +1,35 @@
+import type { Config } from '../config/config-schema.js';
+import { Token } from './bearer-token.js';
+
+const tokenNames = ['tables.token', 'maintenance.token', 'clone.token'] as const;
+type TokenName = (typeof tokenNames)[number];
+
+/** The tokens of a server, each by the name of its option. They can be replaced while the server runs. */
+export class Tokens {
+  readonly #tokens: Readonly<Record<TokenName, Token>>;
+
+  constructor(config: Pick<Config, TokenName>) {
+    this.#tokens = {
+      'tables.token': new Token(config['tables.token']),
+      'maintenance.token': new Token(config['maintenance.token']),
+      'clone.token': new Token(config['clone.token']),
+    };
+  }
+
+  of(name: TokenName): Token {
+    return this.#tokens[name];
+  }
+
+  /**
+   * Asks for the tokens of `config` from the next call on. Gives the options whose token was replaced; where a token
+   * comes or goes altogether, only a restart changes it.
+   */
+  replace(config: Pick<Config, TokenName>): string[] {
+    return tokenNames.filter((name) => this.#tokens[name].replace(config[name]));
+  }
+
+  /** Whether `name` is the option of a token, and that token is in use as `config` has it. */
+  uses(name: string, config: Pick<Config, TokenName>): boolean {
+    return tokenNames.some((token) => token === name && this.#tokens[token].value === config[token]);
+  }
+}

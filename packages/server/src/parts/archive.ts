@@ -1,0 +1,49 @@
+import { Archiver, type ObjectStore, openArchiveStore } from '@coxswain/archive';
+import { type Node, systemRandom } from '@coxswain/node';
+import type { Shared } from './shared.js';
+
+/** The archive of a server: the store, and what writes to it once it is started. */
+export interface Archive {
+  readonly store: ObjectStore;
+  readonly archiver: Archiver;
+}
+
+/**
+ * Opens the archive; gives undefined where none is configured. The store itself is not asked for anything yet: whether
+ * it is there holds no node up.
+ */
+export function openArchive(
+  node: Node,
+  { config, parts, log, fatal, backupRate }: Shared,
+): Archive | undefined {
+  if (config['archive.target'] === '') return undefined;
+  const store = openArchiveStore({
+    target: config['archive.target'],
+    endpoint: config['archive.s3-endpoint'],
+    region: config['archive.s3-region'],
+    accessKeyId: config['archive.s3-access-key-id'],
+    secretAccessKey: config['archive.s3-secret-access-key'],
+  });
+  parts.add('archive store', { stop: () => store.close() });
+  const environment = {
+    // Pruning by age must not take what a clock that jumped ahead makes old (A7).
+    clock: node.clock,
+    random: systemRandom,
+    log,
+    store,
+    baseRate: backupRate,
+    fatal,
+  };
+  const archiver = new Archiver(node, environment, {
+    objectSizeBytes: config['archive.object-size'],
+    objectAgeMs: config['archive.object-age'],
+    baseIntervalMs: config['archive.base-interval'],
+    retention: {
+      ageMs: config['archive.retention-age'],
+      basesMin: config['archive.retention-bases'],
+    },
+    backlogBytesMax: config['archive.max-backlog'],
+  });
+  parts.add('archiver', archiver);
+  return { store, archiver };
+}

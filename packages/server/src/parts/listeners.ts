@@ -1,0 +1,125 @@
+import { type Node, systemClock } from '@coxswain/node';
+import { formatListenAddress, type ListenAddress, parseListenAddress } from '../config/address.js';
+import { configOptions } from '../config/config-schema.js';
+import { listenerTls, noTls, plainAddress } from '../config/listeners.js';
+import type { Method } from '../grpc/call.js';
+import { GrpcListener, type GrpcListenerOptions } from '../grpc/grpc-listener.js';
+import { reflect } from '../grpc/reflection.js';
+import { during } from '../process/during.js';
+import { StartError } from '../process/start-error.js';
+import type { SnapshotHttp } from '../rest/snapshot-http.js';
+import { wolfMethods } from '../services/wolf-service.js';
+import type { Shared } from './shared.js';
+
+/** Where a promoted node that was given no replication.address listens. */
+const defaultReplicationAddress = configOptions.find(({ name }) => name === 'replication.address')!
+  .default as string;
+/** How long calls under way may take to end when the node stops: as long as the default deadline. */
+const DRAIN_MS = 5_000;
+
+type ListenerName = 'api' | 'replication' | 'wolf';
+
+/** The gRPC listeners of a server. */
+export class Listeners {
+  readonly #shared: Shared;
+  readonly #open = new Map<ListenerName, GrpcListener>();
+
+  constructor(shared: Shared) {
+    this.#shared = shared;
+  }
+
+  /** Where a listener that is open listens. */
+  address(name: ListenerName): ListenAddress {
+    return this.#open.get(name)!.address;
+  }
+
+  /** Opens the listener for clients. Rejects with a StartError. */
+  async openForClients(methods: readonly Method[]): Promise<void> {
+    const { config } = this.#shared;
+    await this.#listen(methods, {
+      name: 'api',
+      address: parseListenAddress(config['api.address'])!,
+      tls: listenerTls(config, 'api'),
+      connectionsMax: config['api.max-concurrent-connections'],
+      streamsMax: config['api.max-concurrent-streams'],
+    });
+  }
+
+  /**
+   * Opens the listener for follower clusters. Where no address was given, which is on follower clusters, it is opened when
+   * the cluster is promoted (R5). Rejects with a StartError.
+   */
+  async openForFollowers(node: Node, methods: readonly Method[], snapshots: SnapshotHttp): Promise<void> {
+    const { config, parts, fatal } = this.#shared;
+    if (config['replication.address'] !== '') {
+      await this.#listenForFollowers(methods, snapshots);
+      return;
+    }
+    const leave = node.cluster.onChange(() => {
+      if (node.cluster.role !== 'leader' || parts.isStopping) return;
+      leave();
+      void this.#listenForFollowers(methods, snapshots).catch(fatal);
+    });
+  }
+
+  /** A follower cluster refuses whoever comes here until it is promoted: a port that is taken does not hold it up. */
+  async #listenForFollowers(methods: readonly Method[], snapshots: SnapshotHttp): Promise<void> {
+    const { config, role, log } = this.#shared;
+    try {
+      await this.#listen(methods, {
+        name: 'replication',
+        address: parseListenAddress(config['replication.address'] || defaultReplicationAddress)!,
+        tls: listenerTls(config, 'replication'),
+        connectionsMax: 0,
+        streamsMax: 0,
+        http1: snapshots,
+      });
+    } catch (error) {
+      if (role !== 'follower' || !(error instanceof StartError)) throw error;
+      log('warn', 'the replication listener is not open, and a follower cluster needs none', {
+        reason: error.message,
+        advice: 'before it is promoted set replication.address to another one, and start the node again',
+      });
+    }
+  }
+
+  /**
+   * Opens the listener for wolf.raft, where one is configured. The seed has no TLS, and its own listener so that nobody
+   * reaches it who merely reaches the API. Rejects with a StartError.
+   */
+  async openForWolf(node: Node): Promise<void> {
+    const { config } = this.#shared;
+    if (config['wolf.address'] === '') return;
+    const address = plainAddress(config, 'wolf.address');
+    await this.#listen(wolfMethods(node.wolf), {
+      name: 'wolf',
+      address,
+      tls: noTls,
+      connectionsMax: 0,
+      streamsMax: 0,
+    });
+  }
+
+  async #listen(
+    methods: readonly Method[],
+    options: Pick<GrpcListenerOptions, 'address' | 'tls' | 'connectionsMax' | 'streamsMax' | 'http1'> & {
+      readonly name: ListenerName;
+    },
+  ): Promise<void> {
+    const { parts, certificates, memory, metrics, log } = this.#shared;
+    const { config } = this.#shared;
+    const { name, address } = options;
+    const listener = new GrpcListener({ ...options, memory, clock: systemClock, metrics, log }, [
+      ...methods,
+      ...reflect(methods),
+    ]);
+    const what =
+      name === 'wolf'
+        ? `the wolf.raft listener at ${config['wolf.address']}`
+        : `the ${name} listener at ${formatListenAddress(address)}`;
+    await during(`open ${what}`, () => listener.listen());
+    certificates.add(listener.certificates);
+    this.#open.set(name, listener);
+    parts.add('listener', { stop: () => listener.close(DRAIN_MS) });
+  }
+}
