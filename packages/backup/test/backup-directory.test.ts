@@ -3,14 +3,11 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, sep } from 'node:path';
 import { TemporaryDirectory } from '@coxswain/testing';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import {
-  BackupDirectoryError,
-  type BackupMoment,
-  BackupReader,
-  BackupWriter,
-  type TableFile,
-} from '../src/backup-directory.js';
 import { backupFileNames } from '../src/backup-file-names.js';
+import { BackupDirectoryError } from '../src/backup-manifest.js';
+import { BackupReader } from '../src/backup-reader.js';
+import { BackupWriter } from '../src/backup-writer.js';
+import type { BackupMoment, TableFile } from '../src/table-file.js';
 
 const moment: BackupMoment = { clusterId: 'c', shardId: 10_001, revision: 7, timeMs: 1_000, keyCount: 3 };
 const at = (key: string, keyCount: number) => ({
