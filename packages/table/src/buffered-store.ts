@@ -168,6 +168,17 @@ export class BufferedStore implements StoreReader {
     this.#base.release();
   }
 
+  /** Runs with the files open, and keeps them open until it ends. */
+  async awake<Result>(work: () => Result | Promise<Result>): Promise<Result> {
+    const waking = this.hold();
+    if (waking !== undefined) await waking;
+    try {
+      return await work();
+    } finally {
+      this.release();
+    }
+  }
+
   /** As `getSync`, by a promise where the store is at rest. */
   get(key: Buffer, snapshot?: StoreSnapshot): Buffer | undefined | Promise<Buffer | undefined> {
     if (this.isAwake) return this.getSync(key, snapshot);

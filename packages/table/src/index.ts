@@ -40,8 +40,9 @@ export type {
   StoreScan,
   StoreSnapshot,
 } from './store.js';
-export { type PointRead, Table } from './table.js';
+export { Table } from './table.js';
 export type { TableOptions } from './table-options.js';
+export type { PointRead } from './table-reader.js';
 export type { TableState } from './table-state.js';
 export type { TableView } from './table-view.js';
 export {

@@ -77,6 +77,11 @@ export class StoreWriter implements BufferedWrites {
     return this.#failure;
   }
 
+  /** Throws TableClosedError when a write has failed, or the table was closed. */
+  assertOpen(): void {
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
   /** A batch waits for room. */
   get isBusy(): boolean {
     return this.#isDraining;

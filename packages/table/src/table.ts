@@ -1,30 +1,17 @@
 import { Applier } from './applier.js';
-import { type BatchRecord, decodeBatchRecord } from './batch-record.js';
 import type { BufferedStore } from './buffered-store.js';
 import type { Effects } from './effects.js';
-import { type EncodedPairs, EncodedPoint } from './encoded-pairs.js';
-import {
-  RevisionCompactedError,
-  RevisionInFutureError,
-  TableGapError,
-  TableHalfAppliedError,
-} from './errors.js';
-import { HistoryRemoval } from './history-removal.js';
-import { readJournal } from './journal.js';
-import { ALL_KEYS, boundsOf } from './key-bounds.js';
-import { batchKey, historyBlocksFrom, latestKey, outcomeKey } from './layout.js';
+import type { EncodedPairs } from './encoded-pairs.js';
+import { Housekeeping } from './housekeeping.js';
+import { outcomeKey } from './layout.js';
 import { type Gap, PageCache } from './page-cache.js';
-import { deletionOf } from './range-deletion.js';
-import { toKeyRecord } from './range-reader.js';
-import { SharedSnapshot } from './shared-snapshot.js';
-import { keyId } from './sorted-tree.js';
-import type { Operation } from './store.js';
 import { StoreWriter } from './store-writer.js';
 import { type OpenedTable, openTableStore } from './table-opening.js';
 import type { TableOptions } from './table-options.js';
-import { liveKeyCountOf, type Progress, type TableState } from './table-state.js';
-import { TableView } from './table-view.js';
-import type { ApplyResult, KeyRecord, RangePage, RangeQuery, TableEntry } from './types.js';
+import { type PointRead, TableReader } from './table-reader.js';
+import { liveKeyCountOf, type TableState } from './table-state.js';
+import type { TableView } from './table-view.js';
+import type { ApplyResult, RangePage, RangeQuery, TableEntry } from './types.js';
 import { WRITTEN_KEYS_SIZE_BYTES_MAX } from './written-keys.js';
 
 /** Effects of one entry in one store batch, at most; see A4. */
@@ -33,69 +20,37 @@ const EFFECTS_SIZE_BYTES_MAX = 4 * 1024 * 1024;
 const EFFECTS_SIZE_BYTES_MIN = 64 * 1024;
 /** Store writes of one entry in one store batch, at most: preparing them takes some milliseconds. */
 const EFFECTS_OPERATIONS_MAX = 4000;
-/** Records that housekeeping removes in one batch. */
-const REMOVAL_STEP_KEYS_MAX = 500;
-const BYTES_MAX = Number.MAX_SAFE_INTEGER;
-
-/** A latest key, and the revision that the read saw. */
-export interface PointRead {
-  readonly record: KeyRecord | undefined;
-  readonly revision: number;
-}
 
 /**
  * The state machine of one shard: applies the entries of its log to a store, and reads it at any revision
  * that history reaches back to. DESIGN.md has the layout and the reasons.
  */
 export class Table {
-  readonly #name: string;
   readonly #store: BufferedStore;
   readonly #applier: Applier;
   readonly #writer: StoreWriter;
+  readonly #reader: TableReader;
+  readonly #housekeeping: Housekeeping;
   readonly #pages: PageCache | undefined;
-  /** What readers see: the state as of the last batch that ends with an entry. */
-  #state: TableState;
-  /** The entry that opening found half applied, until it is applied to its end (A4). */
-  #halfApplied: Progress | undefined;
-  /** From before the entry that is being applied in parts, while it is (A4). */
-  #before: { readonly snapshot: SharedSnapshot; readonly state: TableState } | undefined;
-  #isClosed = false;
   /** Set from the call of `close` on: nothing is begun by the table itself any more. */
   #isClosing = false;
   /** Set while the keys of range deletions are being removed. */
   #sweeping: Promise<void> | undefined;
-  /** Ends when the ranges of the answers so far have been read: one answer's after the other's. */
-  #reading: Promise<void> = Promise.resolve();
   /** Ends when the entries handed over so far are evaluated; undefined: there is nothing to wait for. */
   #evaluation: Promise<void> | undefined;
-  readonly #historyRemoval: HistoryRemoval;
-  /** Set while history is being removed. */
-  #removing: Promise<void> | undefined;
-  /** What `changeCount` was at the history floor. */
-  #atFloor: { readonly historyFloor: number; readonly changeCount: number } | undefined;
-  /** The store holds no block of this revision or an earlier one, and never will again. */
-  #blocksRemovedUpTo: number;
-  /** The history floor and the checkpoint at which nothing was left to remove. */
-  #removedAt: { readonly historyFloor: number; readonly batchNumber: number } | undefined;
-  /** No outcome is kept of entries below it. */
-  #outcomesFrom = 0;
 
   private constructor(options: TableOptions, store: BufferedStore, opened: OpenedTable) {
-    this.#name = options.name;
-    this.#blocksRemovedUpTo = opened.blocksRemovedUpTo;
+    const { name } = options;
     this.#store = store;
-    this.#state = opened.state;
-    this.#halfApplied = opened.progress;
-    this.#historyRemoval = new HistoryRemoval(opened.oldestBatchNumber, (batchNumber) =>
-      this.#readBatch(batchNumber),
-    );
     this.#pages = options.pageBudget && new PageCache(store, options.pageBudget);
-    this.#writer = new StoreWriter(store, options.name, {
+    this.#writer = new StoreWriter(store, name, {
       ...opened,
       writeBufferSizeBytes: options.writeBufferSizeBytes,
       writeBudget: options.writeBudget,
       onWritten: (effects) => this.#publish(effects),
     });
+    this.#reader = new TableReader(name, store, this.#writer, this.#pages, opened);
+    this.#housekeeping = new Housekeeping(name, this.#reader, store, this.#writer, opened);
     this.#applier = new Applier(store, opened.state, opened.progress, {
       effectsSizeBytesMax:
         options.effectsSizeBytesMax ??
@@ -104,7 +59,7 @@ export class Table {
       writtenKeysSizeBytesMax: options.writtenKeysSizeBytesMax ?? WRITTEN_KEYS_SIZE_BYTES_MAX,
       pages: this.#pages,
       spill: (before, part) => this.#spill(before, part),
-      readLater: (read, end) => this.#readLater(read, end),
+      readLater: (read, end) => this.#reader.readLater(read, end),
     });
     this.#beginSweep();
   }
@@ -120,32 +75,32 @@ export class Table {
 
   /** The state as of the last entry whose write has completed; it is what reads see. */
   get state(): TableState {
-    return this.#state;
+    return this.#reader.state;
   }
 
   get appliedIndex(): number {
-    return this.#state.appliedIndex;
+    return this.#reader.state.appliedIndex;
   }
 
   get appliedTerm(): number {
-    return this.#state.appliedTerm;
+    return this.#reader.state.appliedTerm;
   }
 
   get revision(): number {
-    return this.#state.revision;
+    return this.#reader.state.revision;
   }
 
   get leaderIndex(): number | undefined {
-    return this.#state.leaderIndex;
+    return this.#reader.state.leaderIndex;
   }
 
   get lastTimeMs(): number {
-    return this.#state.lastTimeMs;
+    return this.#reader.state.lastTimeMs;
   }
 
   /** The oldest revision that can be read. */
   get historyFloor(): number {
-    return this.#state.historyFloor;
+    return this.#reader.state.historyFloor;
   }
 
   /**
@@ -153,7 +108,7 @@ export class Table {
    * removed (A4).
    */
   get keyCount(): number | undefined {
-    return this.isHalfApplied ? undefined : liveKeyCountOf(this.#state);
+    return this.isHalfApplied ? undefined : liveKeyCountOf(this.#reader.state);
   }
 
   /**
@@ -161,7 +116,7 @@ export class Table {
    * end (A4).
    */
   get isHalfApplied(): boolean {
-    return this.#halfApplied !== undefined;
+    return this.#reader.isHalfApplied;
   }
 
   /**
@@ -170,17 +125,17 @@ export class Table {
    */
   get contentHash(): string | undefined {
     if (this.isHalfApplied || this.isSweeping) return undefined;
-    return this.#state.contentHash.toString('hex');
+    return this.#reader.state.contentHash.toString('hex');
   }
 
   /** The keys of a range deletion are being removed (A4). Reads do not see them any more. */
   get isSweeping(): boolean {
-    return this.#state.deletions.length > 0;
+    return this.#reader.state.deletions.length > 0;
   }
 
   /** The shard that took over, 0 when the table is deleted, undefined while it serves (T2). */
   get sealedBy(): number | undefined {
-    return this.#state.sealedBy;
+    return this.#reader.state.sealedBy;
   }
 
   /** A write failed: nothing is applied any more until the table is opened again. Reads go on. */
@@ -221,7 +176,7 @@ export class Table {
 
   /** Makes all that was applied durable, so that `checkpointIndex` moves up. Reads and writes go on meanwhile. */
   async checkpoint(): Promise<void> {
-    this.#assertOpen();
+    this.#writer.assertOpen();
     if (this.#writer.checkpoint.batchNumber === this.#writer.lastBatchNumber && !this.#writer.isBusy) return;
     await this.#writer.makeCheckpoint();
   }
@@ -233,18 +188,7 @@ export class Table {
 
   /** Opens its files where they are closed. Rejects: the store's errors. */
   wake(): Promise<void> {
-    return this.#awake(() => undefined);
-  }
-
-  /** Runs with the files open, and keeps them open until it ends. */
-  async #awake<Result>(work: () => Result | Promise<Result>): Promise<Result> {
-    const waking = this.#store.hold();
-    if (waking !== undefined) await waking;
-    try {
-      return await work();
-    } finally {
-      this.#store.release();
-    }
+    return this.#store.awake(() => undefined);
   }
 
   /**
@@ -252,26 +196,12 @@ export class Table {
    * TableHalfAppliedError.
    */
   get(key: Buffer): PointRead {
-    const record = this.#readPoint(key);
-    return { record: record && toKeyRecord(key, record, false), revision: this.#readState.revision };
+    return this.#reader.get(key);
   }
 
   /** As `get`, in the form of an answer. */
   encodedGet(key: Buffer): EncodedPairs {
-    const record = this.#readPoint(key);
-    return new EncodedPoint(this.#readState.revision, key, record);
-  }
-
-  /** What a read sees that begins now. */
-  get #readState(): TableState {
-    return this.#before === undefined ? this.#state : this.#before.state;
-  }
-
-  #readPoint(key: Buffer): Buffer | undefined {
-    this.#assertReadable();
-    const record = this.#store.getSync(latestKey(key), this.#before?.snapshot.native);
-    if (record === undefined) return undefined;
-    return deletionOf(this.#readState.deletions, key, record) === undefined ? record : undefined;
+    return this.#reader.encodedGet(key);
   }
 
   /**
@@ -280,42 +210,25 @@ export class Table {
    * is being changed in parts. Throws TableClosedError, TableHalfAppliedError.
    */
   cachedRange(
-    { key, rangeEnd, limit }: Pick<RangeQuery, 'key' | 'rangeEnd' | 'limit'>,
+    query: Pick<RangeQuery, 'key' | 'rangeEnd' | 'limit'>,
     bytesMax: number,
   ): EncodedPairs | Gap | undefined {
-    this.#assertReadable();
-    const isSettled = this.#before === undefined && !this.isSweeping && !this.hasFailed;
-    const bounds = boundsOf(key, rangeEnd);
-    if (this.#pages === undefined || !isSettled || bounds === undefined) return undefined;
-    const interval = { first: keyId(bounds.first), end: bounds.end && keyId(bounds.end) };
-    const pairsMax = limit === 0 ? Number.MAX_SAFE_INTEGER : limit;
-    return this.#pages.range(interval, pairsMax, bytesMax, this.#state.revision);
+    return this.#reader.cachedRange(query, bytesMax);
   }
 
   /** Reads the beginning of a gap, some `wanted` pairs of it, into memory. Rejects: TableClosedError, the store's errors. */
-  async fillGap(gap: Gap, wanted: number): Promise<void> {
-    this.#assertReadable();
-    await this.#pages?.fill(gap, wanted);
+  fillGap(gap: Gap, wanted: number): Promise<void> {
+    return this.#reader.fillGap(gap, wanted);
   }
 
   /** Live keys: a look at each while the keys of a range deletion are being removed. Rejects as `view` throws. */
-  async countKeys(): Promise<number> {
-    const view = this.view();
-    try {
-      return await view.count(ALL_KEYS, () => true);
-    } finally {
-      view.close();
-    }
+  countKeys(): Promise<number> {
+    return this.#reader.countKeys();
   }
 
   /** The first page of a range at the latest revision; see TableView.range. */
-  async range(query: RangeQuery): Promise<RangePage & { readonly revision: number }> {
-    const view = this.view();
-    try {
-      return { ...(await view.range(query)), revision: view.revision };
-    } finally {
-      view.close();
-    }
+  range(query: RangeQuery): Promise<RangePage & { readonly revision: number }> {
+    return this.#reader.range(query);
   }
 
   /**
@@ -323,27 +236,19 @@ export class Table {
    * TableHalfAppliedError, RevisionCompactedError, RevisionInFutureError.
    */
   view(revision?: number): TableView {
-    this.#assertReadable();
-    const { snapshot, state } = this.#before ?? this.#takeSnapshot();
-    const view = new TableView(this.#store, snapshot, state, revision ?? state.revision);
-    if (view.revision <= state.revision && view.revision >= state.historyFloor) return view;
-    view.close();
-    if (view.revision > state.revision) throw new RevisionInFutureError(view.revision, state.revision);
-    throw new RevisionCompactedError(view.revision, state.historyFloor);
+    return this.#reader.view(revision);
   }
 
   /** Which way a Txn with compares on revisions or versions went; undefined: not recorded, or pruned (R3). */
   async txnOutcome(index: number, command = 0): Promise<boolean | undefined> {
-    this.#assertOpen();
+    this.#writer.assertOpen();
     const outcome = await this.#store.get(outcomeKey(index, command));
     return outcome === undefined ? undefined : outcome[0] === 1;
   }
 
   /** Forgets the outcomes of entries below: the log does not have them any more. */
-  async pruneOutcomes(belowIndex: number): Promise<void> {
-    if (this.#outcomesFrom >= belowIndex) return;
-    await this.#removeRecords(outcomeKey(this.#outcomesFrom, 0), outcomeKey(belowIndex, 0));
-    this.#outcomesFrom = belowIndex;
+  pruneOutcomes(belowIndex: number): Promise<void> {
+    return this.#housekeeping.pruneOutcomes(belowIndex);
   }
 
   /**
@@ -352,33 +257,8 @@ export class Table {
    * propose a Compact of (A5). Undefined: there is no history below it that is not compacted yet. Costs some
    * point reads, none when nothing was written since the last Compact.
    */
-  async compactableRevision(cutoffTimeMs: number, oldRevision = 0): Promise<number | undefined> {
-    this.#assertOpen();
-    const { historyFloor, changeCount, revision } = this.#state;
-    const isKnown = this.#atFloor?.historyFloor === historyFloor && this.#atFloor.changeCount === changeCount;
-    if (isKnown || revision <= historyFloor) return undefined;
-    return await this.#awake(() => this.#findCompactable(cutoffTimeMs, oldRevision));
-  }
-
-  #findCompactable(cutoffTimeMs: number, oldRevision: number): number | undefined {
-    this.#assertOpen();
-    const { historyFloor, changeCount } = this.#state;
-    if (this.#atFloor?.historyFloor !== historyFloor) {
-      const atFloor = this.#lastBatchWhere(({ state, progress }) =>
-        // A part of an entry has changes of the revision that its state does not show yet (A4).
-        progress === undefined ? state.revision <= historyFloor : state.revision < historyFloor,
-      );
-      this.#atFloor = {
-        historyFloor,
-        changeCount: atFloor?.state.changeCount ?? this.#changeCountAt(historyFloor),
-      };
-    }
-    if (this.#atFloor.changeCount === changeCount) return undefined;
-    const atCutoff = this.#lastBatchWhere(
-      ({ state }) => state.lastTimeMs <= cutoffTimeMs || state.revision <= oldRevision,
-    )?.state;
-    if (atCutoff === undefined || atCutoff.revision <= historyFloor) return undefined;
-    return atCutoff.changeCount > this.#atFloor.changeCount ? atCutoff.revision : undefined;
+  compactableRevision(cutoffTimeMs: number, oldRevision = 0): Promise<number | undefined> {
+    return this.#housekeeping.compactableRevision(cutoffTimeMs, oldRevision);
   }
 
   /**
@@ -386,19 +266,7 @@ export class Table {
    * to be written. Calls at the same time are one.
    */
   removeHistory(): Promise<void> {
-    this.#removing ??= this.#removeHistory().finally(() => {
-      this.#removing = undefined;
-    });
-    return this.#removing;
-  }
-
-  /** Most tables have nothing to remove most of the time, and are left at rest. */
-  get #isHistoryRemoved(): boolean {
-    const { historyFloor } = this.#state;
-    const { batchNumber } = this.#writer.checkpoint;
-    if (this.#blocksRemovedUpTo < historyFloor) return false;
-    if (this.#historyRemoval.oldestBatchNumber >= batchNumber) return true;
-    return this.#removedAt?.historyFloor === historyFloor && this.#removedAt.batchNumber === batchNumber;
+    return this.#housekeeping.removeHistory();
   }
 
   /** Waits for applies and reads under way, then closes the store. Everything fails with TableClosedError afterwards. */
@@ -408,28 +276,14 @@ export class Table {
     await this.#evaluation;
     await this.#writer.idle();
     this.#writer.fail(undefined);
-    this.#isClosed = true;
-    this.#pages?.clear();
+    this.#reader.close();
     await this.#store.close();
-    await this.#reading;
-  }
-
-  /** Holds up no later entry. */
-  #readLater(read: () => Promise<void>, end: () => void): Promise<void> {
-    const turn = this.#reading
-      .then(() => {
-        if (this.#isClosed) this.#assertOpen();
-        return read();
-      })
-      .finally(end);
-    // Whoever waits for the answer learns of its loss.
-    this.#reading = turn.catch(() => undefined);
-    return turn;
+    await this.#reader.answersRead;
   }
 
   async #evaluateAwake(entries: readonly TableEntry[]): Promise<Evaluated> {
     try {
-      return await this.#awake(() => this.#evaluate(entries));
+      return await this.#store.awake(() => this.#evaluate(entries));
     } catch (error) {
       this.#writer.fail(error);
       throw error;
@@ -439,11 +293,11 @@ export class Table {
   #evaluate(entries: readonly TableEntry[]): Evaluated | Promise<Evaluated> {
     const results: ApplyResult[] = [];
     try {
-      this.#assertOpen();
+      this.#writer.assertOpen();
       for (let at = 0; at < entries.length; at++) {
         const result = this.#applier.apply(entries[at]!);
         if (result instanceof Promise)
-          return this.#awake(() => this.#evaluateSlowly(entries, at, results, result));
+          return this.#store.awake(() => this.#evaluateSlowly(entries, at, results, result));
         results.push(result);
       }
     } catch (error) {
@@ -485,12 +339,12 @@ export class Table {
   async #sweep(): Promise<void> {
     try {
       // Whoever waits for the deletion's answer waits for a count of the same keys.
-      await this.#reading;
+      await this.#reader.answersRead;
       while (this.#applier.canSweep && !this.#isClosing && this.#writer.failure === undefined) {
         // What clients write must never wait for a second checkpoint because of this.
         await this.#writer.flushed();
         const { written } = await this.#takeTurn(() =>
-          this.#awake(async () => {
+          this.#store.awake(async () => {
             await this.#applier.sweep();
             return { written: this.#writer.write(this.#applier.takeEffects()) };
           }),
@@ -522,9 +376,7 @@ export class Table {
   async #spill(before: Effects | undefined, part: Effects): Promise<void> {
     if (before !== undefined) {
       await this.#writer.write(before);
-      const held = this.#takeSnapshot();
-      held.snapshot.hold(this);
-      this.#before = held;
+      this.#reader.holdStill();
     }
     await this.#writer.write(part);
   }
@@ -533,107 +385,7 @@ export class Table {
     for (const run of runs) this.#pages?.written(run.operations());
     this.#pages?.written(operations);
     this.#applier.release(generation);
-    if (progress !== undefined) return;
-    this.#state = state;
-    this.#halfApplied = undefined;
-    // Housekeeping may be queued between what came before the entry and its first part: the last part alone moves the
-    // applied index.
-    if (this.#before === undefined || state.appliedIndex === this.#before.state.appliedIndex) return;
-    this.#before.snapshot.release(this);
-    this.#before = undefined;
-  }
-
-  async #removeHistory(): Promise<void> {
-    this.#assertOpen();
-    if (!this.#isHistoryRemoved) await this.#awake(() => this.#removeHistoryAwake());
-  }
-
-  async #removeHistoryAwake(): Promise<void> {
-    for (;;) {
-      this.#assertOpen();
-      const removedAt = {
-        historyFloor: this.#state.historyFloor,
-        batchNumber: this.#writer.checkpoint.batchNumber,
-      };
-      const { storeKeys, isDone } = this.#historyRemoval.step(removedAt.historyFloor, removedAt.batchNumber);
-      // Also an empty write makes room for others, where a step had nothing to remove but much to look at.
-      if (storeKeys.length > 0 || !isDone) await this.#writer.writeHousekeeping(deletions(storeKeys));
-      if (!isDone) continue;
-      this.#removedAt = removedAt;
-      break;
-    }
-    const { historyFloor } = this.#state;
-    if (historyFloor <= this.#blocksRemovedUpTo) return;
-    // One that began with an earlier floor writes blocks that are to be removed.
-    await this.#writer.flushed();
-    await this.#removeRecords(historyBlocksFrom(0), historyBlocksFrom(historyFloor + 1));
-    this.#blocksRemovedUpTo = historyFloor;
-  }
-
-  /** Removes what the store has in a range of store keys, in small batches. */
-  async #removeRecords(first: Buffer, end: Buffer): Promise<void> {
-    for (;;) {
-      this.#assertOpen();
-      const scan = this.#store.scan({ gte: first, lt: end, keysOnly: true, limit: REMOVAL_STEP_KEYS_MAX });
-      try {
-        const found = await scan.next(REMOVAL_STEP_KEYS_MAX, BYTES_MAX);
-        if (found.length === 0) return;
-        await this.#writer.writeHousekeeping(deletions(found.map(([storeKey]) => storeKey)));
-      } finally {
-        await scan.close();
-      }
-    }
-  }
-
-  /** What `changeCount` was at the history floor, where no batch of that time is left; -1: nobody knows. */
-  #changeCountAt(historyFloor: number): number {
-    const { oldestBatchNumber } = this.#historyRemoval;
-    // The first batch of a store that a snapshot brought has all changes and lists none.
-    if (oldestBatchNumber === 1) return -1;
-    const { state, journal } = this.#readBatch(oldestBatchNumber);
-    let later = 0;
-    for (const { revision } of readJournal(journal)) if (revision > historyFloor) later += 1;
-    return state.changeCount - later;
-  }
-
-  #takeSnapshot(): { snapshot: SharedSnapshot; state: TableState } {
-    return { snapshot: new SharedSnapshot(this.#store.snapshot()), state: this.#state };
-  }
-
-  #readBatch(batchNumber: number): ReturnType<typeof decodeBatchRecord> {
-    const record = this.#store.getSync(batchKey(batchNumber));
-    if (record === undefined) throw new TableGapError(this.#name, `batch ${batchNumber} is missing`);
-    return decodeBatchRecord(record);
-  }
-
-  /** The last written batch of which something holds that, once false, stays false. */
-  #lastBatchWhere(holds: (batch: ReturnType<typeof decodeBatchRecord>) => boolean): BatchRecord | undefined {
-    let found: BatchRecord | undefined;
-    let low = this.#historyRemoval.oldestBatchNumber;
-    let high = this.#writer.lastBatchNumber;
-    while (low <= high) {
-      const middle = Math.floor((low + high) / 2);
-      const batch = this.#readBatch(middle);
-      if (holds(batch)) {
-        found = batch;
-        low = middle + 1;
-      } else {
-        high = middle - 1;
-      }
-    }
-    return found;
-  }
-
-  #assertOpen(): void {
-    if (this.#writer.failure !== undefined) throw this.#writer.failure;
-  }
-
-  /** A failed write changed nothing that can be seen, so the state before it stays readable until the table is closed. */
-  #assertReadable(): void {
-    if (this.#isClosed) this.#assertOpen();
-    if (this.#halfApplied !== undefined && this.#before === undefined) {
-      throw new TableHalfAppliedError(this.#name, this.#halfApplied.index);
-    }
+    if (progress === undefined) this.#reader.show(state);
   }
 }
 
@@ -646,8 +398,4 @@ interface Evaluated {
 async function resultsOf({ results, written }: Evaluated): Promise<ApplyResult[]> {
   await written;
   return results;
-}
-
-function deletions(storeKeys: readonly Buffer[]): Operation[] {
-  return storeKeys.map((storeKey) => ({ storeKey, record: undefined }));
 }

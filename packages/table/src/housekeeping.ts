@@ -1,0 +1,196 @@
+import { type BatchRecord, decodeBatchRecord } from './batch-record.js';
+import type { BufferedStore } from './buffered-store.js';
+import { TableGapError } from './errors.js';
+import { HistoryRemoval } from './history-removal.js';
+import { readJournal } from './journal.js';
+import { batchKey, historyBlocksFrom, outcomeKey } from './layout.js';
+import type { Operation } from './store.js';
+import type { StoreWriter } from './store-writer.js';
+import type { OpenedTable } from './table-opening.js';
+import type { TableReader } from './table-reader.js';
+
+/** Records that housekeeping removes in one batch. */
+const REMOVAL_STEP_KEYS_MAX = 500;
+const BYTES_MAX = Number.MAX_SAFE_INTEGER;
+
+/**
+ * Finds which history of a table is old, and removes what is: versions, batch records, outcomes of Txns. It writes between
+ * the batches of entries, in small batches of its own.
+ */
+export class Housekeeping {
+  readonly #name: string;
+  readonly #reader: Pick<TableReader, 'state'>;
+  readonly #store: BufferedStore;
+  readonly #writer: StoreWriter;
+  readonly #historyRemoval: HistoryRemoval;
+  /** Set while history is being removed. */
+  #removing: Promise<void> | undefined;
+  /** What `changeCount` was at the history floor. */
+  #atFloor: { readonly historyFloor: number; readonly changeCount: number } | undefined;
+  /** The store holds no block of this revision or an earlier one, and never will again. */
+  #blocksRemovedUpTo: number;
+  /** The history floor and the checkpoint at which nothing was left to remove. */
+  #removedAt: { readonly historyFloor: number; readonly batchNumber: number } | undefined;
+  /** No outcome is kept of entries below it. */
+  #outcomesFrom = 0;
+
+  constructor(
+    name: string,
+    reader: Pick<TableReader, 'state'>,
+    store: BufferedStore,
+    writer: StoreWriter,
+    opened: Pick<OpenedTable, 'blocksRemovedUpTo' | 'oldestBatchNumber'>,
+  ) {
+    this.#name = name;
+    this.#reader = reader;
+    this.#store = store;
+    this.#writer = writer;
+    this.#blocksRemovedUpTo = opened.blocksRemovedUpTo;
+    this.#historyRemoval = new HistoryRemoval(opened.oldestBatchNumber, (batchNumber) =>
+      this.#readBatch(batchNumber),
+    );
+  }
+
+  /** Forgets the outcomes of entries below: the log does not have them any more. */
+  async pruneOutcomes(belowIndex: number): Promise<void> {
+    if (this.#outcomesFrom >= belowIndex) return;
+    await this.#removeRecords(outcomeKey(this.#outcomesFrom, 0), outcomeKey(belowIndex, 0));
+    this.#outcomesFrom = belowIndex;
+  }
+
+  /**
+   * The greatest revision that was current at `cutoffTimeMs`, by the entries' own times, and at least
+   * `oldRevision`, which the caller knows to be old enough whatever those say (A7): for the leader to
+   * propose a Compact of (A5). Undefined: there is no history below it that is not compacted yet. Costs some
+   * point reads, none when nothing was written since the last Compact.
+   */
+  async compactableRevision(cutoffTimeMs: number, oldRevision = 0): Promise<number | undefined> {
+    this.#writer.assertOpen();
+    const { historyFloor, changeCount, revision } = this.#reader.state;
+    const isKnown = this.#atFloor?.historyFloor === historyFloor && this.#atFloor.changeCount === changeCount;
+    if (isKnown || revision <= historyFloor) return undefined;
+    return await this.#store.awake(() => this.#findCompactable(cutoffTimeMs, oldRevision));
+  }
+
+  #findCompactable(cutoffTimeMs: number, oldRevision: number): number | undefined {
+    this.#writer.assertOpen();
+    const { historyFloor, changeCount } = this.#reader.state;
+    if (this.#atFloor?.historyFloor !== historyFloor) {
+      const atFloor = this.#lastBatchWhere(({ state, progress }) =>
+        // A part of an entry has changes of the revision that its state does not show yet (A4).
+        progress === undefined ? state.revision <= historyFloor : state.revision < historyFloor,
+      );
+      this.#atFloor = {
+        historyFloor,
+        changeCount: atFloor?.state.changeCount ?? this.#changeCountAt(historyFloor),
+      };
+    }
+    if (this.#atFloor.changeCount === changeCount) return undefined;
+    const atCutoff = this.#lastBatchWhere(
+      ({ state }) => state.lastTimeMs <= cutoffTimeMs || state.revision <= oldRevision,
+    )?.state;
+    if (atCutoff === undefined || atCutoff.revision <= historyFloor) return undefined;
+    return atCutoff.changeCount > this.#atFloor.changeCount ? atCutoff.revision : undefined;
+  }
+
+  /**
+   * Removes the versions that lie below the history floor, in small batches that queue up behind whatever is
+   * to be written. Calls at the same time are one.
+   */
+  removeHistory(): Promise<void> {
+    this.#removing ??= this.#removeHistory().finally(() => {
+      this.#removing = undefined;
+    });
+    return this.#removing;
+  }
+
+  /** Most tables have nothing to remove most of the time, and are left at rest. */
+  get #isHistoryRemoved(): boolean {
+    const { historyFloor } = this.#reader.state;
+    const { batchNumber } = this.#writer.checkpoint;
+    if (this.#blocksRemovedUpTo < historyFloor) return false;
+    if (this.#historyRemoval.oldestBatchNumber >= batchNumber) return true;
+    return this.#removedAt?.historyFloor === historyFloor && this.#removedAt.batchNumber === batchNumber;
+  }
+
+  async #removeHistory(): Promise<void> {
+    this.#writer.assertOpen();
+    if (!this.#isHistoryRemoved) await this.#store.awake(() => this.#removeHistoryAwake());
+  }
+
+  async #removeHistoryAwake(): Promise<void> {
+    for (;;) {
+      this.#writer.assertOpen();
+      const removedAt = {
+        historyFloor: this.#reader.state.historyFloor,
+        batchNumber: this.#writer.checkpoint.batchNumber,
+      };
+      const { storeKeys, isDone } = this.#historyRemoval.step(removedAt.historyFloor, removedAt.batchNumber);
+      // Also an empty write makes room for others, where a step had nothing to remove but much to look at.
+      if (storeKeys.length > 0 || !isDone) await this.#writer.writeHousekeeping(deletions(storeKeys));
+      if (!isDone) continue;
+      this.#removedAt = removedAt;
+      break;
+    }
+    const { historyFloor } = this.#reader.state;
+    if (historyFloor <= this.#blocksRemovedUpTo) return;
+    // One that began with an earlier floor writes blocks that are to be removed.
+    await this.#writer.flushed();
+    await this.#removeRecords(historyBlocksFrom(0), historyBlocksFrom(historyFloor + 1));
+    this.#blocksRemovedUpTo = historyFloor;
+  }
+
+  /** Removes what the store has in a range of store keys, in small batches. */
+  async #removeRecords(first: Buffer, end: Buffer): Promise<void> {
+    for (;;) {
+      this.#writer.assertOpen();
+      const scan = this.#store.scan({ gte: first, lt: end, keysOnly: true, limit: REMOVAL_STEP_KEYS_MAX });
+      try {
+        const found = await scan.next(REMOVAL_STEP_KEYS_MAX, BYTES_MAX);
+        if (found.length === 0) return;
+        await this.#writer.writeHousekeeping(deletions(found.map(([storeKey]) => storeKey)));
+      } finally {
+        await scan.close();
+      }
+    }
+  }
+
+  /** What `changeCount` was at the history floor, where no batch of that time is left; -1: nobody knows. */
+  #changeCountAt(historyFloor: number): number {
+    const { oldestBatchNumber } = this.#historyRemoval;
+    // The first batch of a store that a snapshot brought has all changes and lists none.
+    if (oldestBatchNumber === 1) return -1;
+    const { state, journal } = this.#readBatch(oldestBatchNumber);
+    let later = 0;
+    for (const { revision } of readJournal(journal)) if (revision > historyFloor) later += 1;
+    return state.changeCount - later;
+  }
+
+  #readBatch(batchNumber: number): ReturnType<typeof decodeBatchRecord> {
+    const record = this.#store.getSync(batchKey(batchNumber));
+    if (record === undefined) throw new TableGapError(this.#name, `batch ${batchNumber} is missing`);
+    return decodeBatchRecord(record);
+  }
+
+  /** The last written batch of which something holds that, once false, stays false. */
+  #lastBatchWhere(holds: (batch: ReturnType<typeof decodeBatchRecord>) => boolean): BatchRecord | undefined {
+    let found: BatchRecord | undefined;
+    let low = this.#historyRemoval.oldestBatchNumber;
+    let high = this.#writer.lastBatchNumber;
+    while (low <= high) {
+      const middle = Math.floor((low + high) / 2);
+      const batch = this.#readBatch(middle);
+      if (holds(batch)) {
+        found = batch;
+        low = middle + 1;
+      } else {
+        high = middle - 1;
+      }
+    }
+    return found;
+  }
+}
+
+function deletions(storeKeys: readonly Buffer[]): Operation[] {
+  return storeKeys.map((storeKey) => ({ storeKey, record: undefined }));
+}
