@@ -198,7 +198,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'the compares of a half-applied entry are made again',
-    module: 'table/dist/src/applier.js',
+    module: 'table/dist/src/command-applier.js',
     from: 'resumed?.succeeded ?? (await comparesHold(this.#effects, txn.compare))',
     to: 'await comparesHold(this.#effects, txn.compare)',
     properties: ['equal hashes', 'linearizability', 'equal contents'],

@@ -1,49 +1,117 @@
 import { strict as assert } from 'node:assert/strict';
+import type { mvcc } from '@coxswain/protocol';
+import type { EntryProgress, EntryProgressOptions, Place } from './entry-progress.js';
 import type { KeyBounds } from './key-bounds.js';
 import { keyInLatestKey, latestKey, modRevisionOf } from './layout.js';
 import type { PendingEffects } from './pending-effects.js';
 import { RANGE_DELETIONS_MAX } from './range-deletion.js';
-import { type StoredPair, scanLive } from './record-source.js';
+import { EMPTY_SCAN, type StoredPair, scanLive } from './record-source.js';
+import { PreviousPairs } from './response-budget.js';
 import { keyId, keyOfId } from './sorted-tree.js';
 import type { StoreReader } from './store.js';
+import type { Progress } from './table-state.js';
+import type { TxnAnswers } from './txn-answers.js';
 import { WrittenKeys } from './written-keys.js';
 
+/** Keys that a range deletion handles between two turns of the event loop. */
+const SCAN_CHUNK_ENTRIES_MAX = 500;
 /** Keys that the sweep removes between two turns of the event loop. */
 const SWEEP_KEYS_MAX = 500;
 /** Range deletions that are remembered when their keys are removed: every put looks whether it is in one of them. */
 const SWEPT_MAX = 4;
 const ZERO_BYTE = Buffer.from([0]);
 
-export interface RangeDeleterOptions {
-  /** What one store batch writes, at most. */
-  readonly effectsSizeBytesMax: number;
-  readonly effectsOperationsMax: number;
+export interface RangeDeleterOptions
+  extends Pick<EntryProgressOptions, 'effectsSizeBytesMax' | 'effectsOperationsMax'> {
   /** What the keys written in the bounds of a range deletion may take in memory. */
   readonly writtenKeysSizeBytesMax: number;
 }
 
-/** Deletes ranges by a record of each, and removes the keys while later entries are applied (see `RangeDeletion`). */
+/**
+ * Deletes ranges: a small one key by key, a large one by a record of its own, whose keys it removes while later entries are
+ * applied (see `RangeDeletion`).
+ */
 export class RangeDeleter {
   readonly #store: StoreReader;
   readonly #effects: PendingEffects;
+  readonly #progress: EntryProgress;
   readonly #options: RangeDeleterOptions;
 
-  constructor(store: StoreReader, effects: PendingEffects, options: RangeDeleterOptions) {
+  constructor(
+    store: StoreReader,
+    effects: PendingEffects,
+    progress: EntryProgress,
+    options: RangeDeleterOptions,
+  ) {
     this.#store = store;
     this.#effects = effects;
+    this.#progress = progress;
     this.#options = options;
   }
 
-  /** One more may be under way. */
-  get hasRoom(): boolean {
-    return this.#effects.state.deletions.length < RANGE_DELETIONS_MAX;
+  /**
+   * Deletes in chunks. Where that grows large, the rest is deleted at once by one record of its own, and the sweep
+   * removes the keys while later entries are applied; where it cannot be, the entry goes on in parts (A4). Exact about
+   * how many it deletes.
+   */
+  async delete(
+    bounds: KeyBounds,
+    place: Place,
+    revision: number,
+    wantsPrevious: boolean,
+    answers: TxnAnswers | undefined,
+    resumed: Progress | undefined,
+  ): Promise<mvcc.ResponseOp> {
+    const previous = new PreviousPairs(wantsPrevious ? answers?.budget : undefined);
+    const response: mvcc.ResponseOp_DeleteRange = {
+      deleted: BigInt(resumed?.deletedCount ?? 0),
+      prevKvs: previous.pairs,
+      more: false,
+    };
+    const rest = { first: resumed?.nextKey ?? bounds.first, end: bounds.end };
+    // Keys that were deleted a moment ago need not be looked at.
+    const scan = this.#effects.state.keyCount === 0 ? EMPTY_SCAN : this.#effects.scan(rest, {});
+    try {
+      for (;;) {
+        const pairs = await scan.next(SCAN_CHUNK_ENTRIES_MAX);
+        if (pairs.length === 0) break;
+        for (const [storeKey, record] of pairs) {
+          const key = keyInLatestKey(storeKey);
+          this.#effects.deleteRecord(keyId(key), storeKey, record, revision);
+          previous.take(key, record);
+          response.deleted += 1n;
+          if (!this.#progress.isLarge()) continue;
+          const nextKey = Buffer.concat([key, ZERO_BYTE]);
+          if (this.#canDeleteLater(revision)) {
+            if (previous.takesMore)
+              await previous.takeAll(this.#effects.scan({ first: nextKey, end: bounds.end }, {}));
+            response.deleted += BigInt(this.#deleteUnwritten(nextKey, bounds.end, revision));
+            answers?.pushCount(response, this.#effects.freeze(), bounds);
+            this.#deleteLater(bounds, revision);
+            response.more = previous.isCut;
+            return { response: { $case: 'responseDeleteRange', value: response } };
+          }
+          await this.#progress.spill({ ...place, nextKey, deletedCount: Number(response.deleted) });
+        }
+      }
+    } finally {
+      await scan.close();
+    }
+    response.more = previous.isCut;
+    return { response: { $case: 'responseDeleteRange', value: response } };
+  }
+
+  /** Only the overlay distinguishes a range deletion from writes that come after it in the same revision. */
+  #canDeleteLater(revision: number): boolean {
+    const hasRoom = this.#effects.state.deletions.length < RANGE_DELETIONS_MAX;
+    return hasRoom && this.#progress.isAllUnwritten(revision);
   }
 
   /**
    * Deletes the keys that were written at the revision itself and are not in the store yet, and gives their number: a
    * range deletion applies to older revisions.
    */
-  deleteUnwritten(first: Buffer, end: Buffer | undefined, revision: number): number {
+  #deleteUnwritten(first: Buffer, end: Buffer | undefined, revision: number): number {
     let deletedCount = 0;
     for (const { id, record } of this.#effects.overlay.range(keyId(first), end && keyId(end))) {
       if (record === undefined || modRevisionOf(record) < revision) continue;
@@ -55,7 +123,7 @@ export class RangeDeleter {
   }
 
   /** Deletes all older records of the range, at once. */
-  deleteLater(bounds: KeyBounds, revision: number): void {
+  #deleteLater(bounds: KeyBounds, revision: number): void {
     const { state } = this.#effects;
     const lane = 2 * state.deletions.filter((deletion) => deletion.revision === revision).length;
     const written = new WrittenKeys(bounds, this.#options.writtenKeysSizeBytesMax);

@@ -1,10 +1,13 @@
 import type { mvcc } from '@coxswain/protocol';
 import { boundsOf } from './key-bounds.js';
 import { createRevisionOf, modRevisionOf, valueIn, versionOf } from './layout.js';
-import type { KeyRecord, RangePage, RangeQuery } from './types.js';
+import type { ApplyResult, KeyRecord, RangePage, RangeQuery, TableEntry } from './types.js';
 
 /** A page of a response ends before this many encoded bytes: what Regatta leaves of its 4 MiB message. */
 export const RESPONSE_SIZE_BYTES_MAX = 4 * 1024 * 1024 - 1024;
+
+/** What an entry answers that answers nothing. */
+export const NO_RESPONSES: mvcc.ResponseOp[] = [];
 
 export function toKeyValue(key: Buffer, record: Buffer): mvcc.KeyValue {
   return {
@@ -67,5 +70,22 @@ export function toRangeQuery(range: mvcc.RequestOp_Range, maxBytes: number): Ran
     minCreateRevision: 0,
     maxCreateRevision: 0,
     maxBytes,
+  };
+}
+
+/** What an entry gives that answers nothing. `revision`: of the table after it. */
+export function emptyResult(
+  { index }: TableEntry,
+  revision: number,
+  sealedBy: number | undefined,
+  hasStaleCursor: boolean,
+): ApplyResult {
+  return {
+    index,
+    revision,
+    succeeded: sealedBy === undefined,
+    responses: NO_RESPONSES,
+    hasStaleCursor,
+    sealedBy,
   };
 }
