@@ -2,10 +2,11 @@ import type { LedTable, Log, NodeParts } from '@coxswain/node';
 import type { Clock, Random, RateLimit } from '@coxswain/runtime';
 import type { ArchiveCounters, ArchiveStatus, TableArchiveStatus } from './archive-status.js';
 import { ArchivedReports } from './archived-reports.js';
+import type { TableArchiverContext } from './archiver-context.js';
 import { prune, type Retention, UNBACKED_PRUNED } from './prune.js';
 import { Slots } from './slots.js';
 import type { ObjectStore } from './store.js';
-import { TableArchiver, type TableArchiverContext } from './table-archiver.js';
+import { TableArchiver } from './table-archiver.js';
 
 export interface ArchiverOptions {
   /** An object holds about so much, compressed, or one entry. */

@@ -1,22 +1,13 @@
-import {
-  ApiError,
-  type LedTable,
-  type Log,
-  type LogEntry,
-  type NodeParts,
-  type TableLog,
-} from '@coxswain/node';
-import { toStockCommand } from '@coxswain/replication';
+import { ApiError, type LedTable, type TableLog } from '@coxswain/node';
 import { Backoff, pause } from '@coxswain/runtime';
-import { CommandKind } from '@coxswain/table';
-import type { ArchiveCounters, TableArchiveStatus } from './archive-status.js';
-import { END_OF_SHARD, type LogObjectWriter } from './log-object.js';
-import { type Retention, UNBACKED_PRUNED } from './prune.js';
-import { ShardArchive, type ShardArchiveEnvironment } from './shard-archive.js';
+import type { TableArchiveStatus } from './archive-status.js';
+import { addEntries, isInternal, READ_BYTES_MAX } from './archived-entries.js';
+import { type TableArchiverContext, type TellOfTable, textOf } from './archiver-context.js';
+import { BaseArchiver } from './base-archiver.js';
+import { Flushes } from './flushes.js';
+import { ShardArchive } from './shard-archive.js';
 import type { Slots } from './slots.js';
 
-/** What is read from the log and compressed at a time: about a millisecond of the event loop. */
-const READ_BYTES_MAX = 256 * 1024;
 const OPEN_MS = 5_000;
 /** How often in its life an open object is looked at for its size. */
 const LOOKS_PER_OBJECT = 20;
@@ -26,25 +17,6 @@ const LOOK_GREATEST_MS = 500;
 const IDLE_MS = 600_000;
 const RETRY_LEAST_MS = 250;
 const RETRY_GREATEST_MS = 30_000;
-const NOTHING = Buffer.alloc(0);
-
-/** What the archivers of a node's tables share. */
-export interface TableArchiverContext {
-  readonly node: Pick<NodeParts, 'logs' | 'maintenance' | 'reports'>;
-  readonly environment: ShardArchiveEnvironment & { readonly log: Log };
-  readonly options: {
-    readonly objectSizeBytes: number;
-    readonly objectAgeMs: number;
-    readonly baseIntervalMs: number;
-    readonly retention: Retention;
-  };
-  readonly counters: ArchiveCounters;
-  readonly uploads: Slots;
-  readonly bases: Slots;
-  readonly openings: Slots;
-  /** The archive has the shard's log up to there. */
-  readonly report: (shardId: number, index: number) => void;
-}
 
 /**
  * Archives one table while this node leads its group: what is applied (R6) goes into objects of a limited size and age,
@@ -59,7 +31,7 @@ export class TableArchiver {
   readonly #context: TableArchiverContext;
   readonly #aborter = new AbortController();
   readonly #backoff: Backoff;
-  readonly #baseBackoff: Backoff;
+  readonly #bases: BaseArchiver;
   #log: TableLog | undefined;
   #release: (() => void) | undefined;
   #archive: ShardArchive | undefined;
@@ -68,19 +40,18 @@ export class TableArchiver {
   /** When the first command that is not stored was seen; undefined: there is none. */
   #openSinceMs: number | undefined;
   #waiting: AbortController | undefined;
-  readonly #flushes = new Set<{ index: number | undefined; readonly done: () => void }>();
+  readonly #flushes = new Flushes();
   #isLeaving = false;
-  #base: Promise<void> | undefined;
-  #baseNotBeforeMs = 0;
   #error: string | undefined;
-  #baseError: string | undefined;
 
   constructor(table: LedTable, context: TableArchiverContext) {
     this.table = table;
     this.#context = context;
-    const delays = { leastMs: RETRY_LEAST_MS, greatestMs: RETRY_GREATEST_MS };
-    this.#backoff = new Backoff(context.environment.random, delays);
-    this.#baseBackoff = new Backoff(context.environment.random, delays);
+    this.#backoff = new Backoff(context.environment.random, {
+      leastMs: RETRY_LEAST_MS,
+      greatestMs: RETRY_GREATEST_MS,
+    });
+    this.#bases = new BaseArchiver(context, this.#tell, this.#aborter.signal);
   }
 
   /** Resolves when it was stopped, or has left, and nothing of it is under way. What fails is tried again. */
@@ -99,9 +70,9 @@ export class TableArchiver {
       }
     }
     this.stop();
-    await this.#base;
+    await this.#bases.running;
     this.#release?.();
-    this.#answerFlushes(() => true);
+    this.#flushes.answerAll();
   }
 
   stop(): void {
@@ -127,23 +98,13 @@ export class TableArchiver {
   /** Cuts the open object. Resolves when what was applied by now is stored, when this ends, or when aborted. */
   flush(signal: AbortSignal): Promise<void> {
     if (this.#aborter.signal.aborted || signal.aborted) return Promise.resolve();
-    return new Promise((resolve) => {
-      const flush = {
-        index: this.#log?.appliedIndex,
-        done: () => {
-          signal.removeEventListener('abort', flush.done);
-          this.#flushes.delete(flush);
-          resolve();
-        },
-      };
-      signal.addEventListener('abort', flush.done, { once: true });
-      this.#flushes.add(flush);
-      this.#waiting?.abort();
-    });
+    const stored = this.#flushes.add(this.#log?.appliedIndex, signal);
+    this.#waiting?.abort();
+    return stored;
   }
 
   status(): TableArchiveStatus {
-    const error = this.#error ?? this.#baseError;
+    const error = this.#error ?? this.#bases.error;
     return {
       name: this.table.name,
       state: error === undefined ? 'archiving' : 'retrying',
@@ -208,7 +169,7 @@ export class TableArchiver {
   /** Looks for the first command behind what is stored. */
   #look(log: TableLog): void {
     if (log.appliedIndex === 0) return;
-    for (const flush of this.#flushes) flush.index ??= log.appliedIndex;
+    this.#flushes.setMissing(log.appliedIndex);
     while (this.#openSinceMs === undefined && this.#seen < log.appliedIndex) {
       const from = Math.max(this.#seen + 1, log.firstIndex);
       if (from > log.appliedIndex) break;
@@ -218,11 +179,7 @@ export class TableArchiver {
       this.#seen = (command?.index ?? entries.at(-1)!.index + 1) - 1;
     }
     const stored = this.#openSinceMs === undefined ? log.appliedIndex : this.archivedIndex;
-    this.#answerFlushes((index) => index <= stored);
-  }
-
-  #answerFlushes(isDone: (index: number) => boolean): void {
-    for (const flush of [...this.#flushes]) if (isDone(flush.index ?? Number.POSITIVE_INFINITY)) flush.done();
+    this.#flushes.answerUpTo(stored);
   }
 
   #isDue(log: TableLog): boolean {
@@ -240,28 +197,20 @@ export class TableArchiver {
   #isObjectDue(log: TableLog): boolean {
     const { objectAgeMs, objectSizeBytes } = this.#context.options;
     if (this.#openSinceMs === undefined) return false;
-    if (this.#isLeaving || this.#flushes.size > 0) return true;
+    if (this.#isLeaving || !this.#flushes.isEmpty) return true;
     if (this.#nowMs - this.#openSinceMs >= objectAgeMs) return true;
     return log.sizeBytesAbove(this.archivedIndex) >= objectSizeBytes;
   }
 
   #isBaseDue(): boolean {
-    return this.#base === undefined && !this.#isSealed() && this.#baseDueInMs() <= 0;
+    return this.#bases.running === undefined && !this.#isSealed() && this.#baseDueInMs() <= 0;
   }
 
-  /** A base that is needed is taken at once; another one when the last is old, and something came after it. */
   #baseDueInMs(): number {
     const archive = this.#archive;
     if (archive === undefined) return Number.POSITIVE_INFINITY;
-    const heldBackMs = this.#baseNotBeforeMs - this.#nowMs;
-    if (!archive.isRestorable) return heldBackMs;
-    const { lastBase } = archive;
-    const end = this.#openSinceMs === undefined ? archive.endIndex : (this.#log?.appliedIndex ?? 0);
-    const hasChanged = end > (lastBase?.revision ?? 0);
-    if (!hasChanged) return Number.POSITIVE_INFINITY;
-    const { clock } = this.#context.environment;
-    const sinceMs = clock.nowMs() - (lastBase?.timeMs ?? archive.beganMs);
-    return Math.max(this.#context.options.baseIntervalMs - sinceMs, heldBackMs);
+    const endIndex = this.#openSinceMs === undefined ? archive.endIndex : (this.#log?.appliedIndex ?? 0);
+    return this.#bases.dueInMs(archive, endIndex);
   }
 
   async #wait(log: TableLog): Promise<void> {
@@ -269,7 +218,7 @@ export class TableArchiver {
     const { objectAgeMs } = this.#context.options;
     const aborter = new AbortController();
     this.#waiting = aborter;
-    const baseMs = this.#base === undefined ? Math.max(0, this.#baseDueInMs()) : IDLE_MS;
+    const baseMs = this.#bases.running === undefined ? Math.max(0, this.#baseDueInMs()) : IDLE_MS;
     const lookMs = Math.min(LOOK_GREATEST_MS, Math.max(LOOK_LEAST_MS, objectAgeMs / LOOKS_PER_OBJECT));
     try {
       if (this.#openSinceMs !== undefined || !log.isServing) {
@@ -291,7 +240,7 @@ export class TableArchiver {
       return;
     }
     if (archive.endIndex + 1 < log.firstIndex) await this.#skip(log, archive, log.firstIndex - 1);
-    if (this.#isBaseDue()) this.#base = this.#runBase(log, archive);
+    if (this.#isBaseDue()) this.#bases.begin(log, archive, () => this.#waiting?.abort());
     if (this.#isObjectDue(log)) await this.#store(log, archive);
   }
 
@@ -330,10 +279,16 @@ export class TableArchiver {
   }
 
   async #store(log: TableLog, archive: ShardArchive): Promise<void> {
+    const { clock } = this.#context.environment;
     await this.#inTurn(this.#context.uploads, async (signal) => {
       const { endIndex } = archive;
       const object = archive.beginLog();
-      const unfit = await this.#fill(log, endIndex + 1, object);
+      const unfit = await addEntries(log, endIndex + 1, object, {
+        objectSizeBytes: this.#context.options.objectSizeBytes,
+        signal,
+        // Whoever else waits for the event loop comes first.
+        giveWay: () => new Promise<void>((resolve) => clock.defer(resolve)),
+      });
       if (object.isEmpty) {
         if (unfit !== undefined) await this.#skip(log, archive, unfit);
         return;
@@ -348,76 +303,6 @@ export class TableArchiver {
         }
       }
     });
-  }
-
-  /** Gives the index of an entry that cannot be archived, where one comes next. */
-  async #fill(log: TableLog, first: number, object: LogObjectWriter): Promise<number | undefined> {
-    const { clock } = this.#context.environment;
-    const { objectSizeBytes } = this.#context.options;
-    let next = first;
-    while (next >= log.firstIndex && next <= log.appliedIndex && !this.#aborter.signal.aborted) {
-      for (const entry of log.entries(next, READ_BYTES_MAX)) {
-        const command = await toArchived(entry, log);
-        if (command === undefined) return entry.index;
-        object.add({ index: entry.index, term: entry.term, timeMs: entry.timeMs, command });
-        next = entry.index + 1;
-        if (object.sizeBytes >= objectSizeBytes) return undefined;
-      }
-      // Whoever else waits for the event loop comes first.
-      await new Promise<void>((resolve) => clock.defer(resolve));
-    }
-    return undefined;
-  }
-
-  async #runBase(log: TableLog, archive: ShardArchive): Promise<void> {
-    const { signal } = this.#aborter;
-    const release = await this.#context.bases.take(signal);
-    try {
-      if (signal.aborted) return;
-      const view = log.table.view();
-      try {
-        // The end of a shard must come behind every base, so that whoever begins with one meets it.
-        if (view.state.sealedBy !== undefined) return;
-        await archive.putBase(view, { signal });
-      } finally {
-        view.close();
-      }
-      this.#context.counters.bases++;
-      this.#baseBackoff.reset();
-      this.#baseError = undefined;
-      await this.#prune(archive, signal);
-    } catch (error) {
-      if (!signal.aborted) this.#baseFailed(error);
-    } finally {
-      release?.();
-      this.#base = undefined;
-      this.#waiting?.abort();
-    }
-  }
-
-  /** A new base makes older ones needless. */
-  async #prune(archive: ShardArchive, signal: AbortSignal): Promise<void> {
-    const { retention } = this.#context.options;
-    if (retention.ageMs === 0) return;
-    const { counters } = this.#context;
-    try {
-      const { baseCount, logCount, gapCount, unbacked } = await archive.prune(retention, { signal });
-      counters.objectsPruned += baseCount + logCount + gapCount;
-      if (unbacked.length > 0) this.#tell('warn', UNBACKED_PRUNED, { unbacked });
-    } catch (error) {
-      if (signal.aborted) return;
-      counters.errors++;
-      this.#tell('warn', 'what is too old in the archive could not be removed yet', { error: textOf(error) });
-    }
-  }
-
-  #baseFailed(error: unknown): void {
-    this.#baseNotBeforeMs = this.#nowMs + this.#baseBackoff.next();
-    this.#context.counters.errors++;
-    const reason = textOf(error);
-    if (this.#baseError === undefined)
-      this.#tell('warn', 'a base backup could not be archived', { error: reason });
-    this.#baseError = reason;
   }
 
   async #inTurn(slots: Slots, act: (signal: AbortSignal) => Promise<void>): Promise<void> {
@@ -453,24 +338,8 @@ export class TableArchiver {
     this.#waiting = undefined;
   }
 
-  #tell(level: 'info' | 'warn' | 'error', message: string, fields: Record<string, unknown>): void {
+  readonly #tell: TellOfTable = (level, message, fields) => {
     const { name, shardId } = this.table;
     this.#context.environment.log(level, message, { table: name, shardId, ...fields });
-  }
-}
-
-/** Changes nothing that a restore would bring back. A seal does not either, but says that nothing comes behind it (T2). */
-function isInternal(kind: CommandKind): boolean {
-  return kind === CommandKind.None || kind === CommandKind.Compact;
-}
-
-/** Undefined: it cannot be run again, because its outcome was not kept, or it holds what a load brought. */
-async function toArchived({ kind, index, command }: LogEntry, log: TableLog): Promise<Buffer | undefined> {
-  if (isInternal(kind)) return NOTHING;
-  if (kind === CommandKind.Seal) return END_OF_SHARD;
-  return kind === CommandKind.Command ? await toStockCommand(command, index, log.table) : undefined;
-}
-
-function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  };
 }

@@ -1,0 +1,114 @@
+import type { TableLog } from '@coxswain/node';
+import { Backoff } from '@coxswain/runtime';
+import { type TableArchiverContext, type TellOfTable, textOf } from './archiver-context.js';
+import { UNBACKED_PRUNED } from './prune.js';
+import type { ShardArchive } from './shard-archive.js';
+
+const RETRY_LEAST_MS = 250;
+const RETRY_GREATEST_MS = 30_000;
+
+/** Archives bases of one table, one after another, and prunes what a new one makes needless. What fails is tried again. */
+export class BaseArchiver {
+  readonly #context: TableArchiverContext;
+  readonly #tell: TellOfTable;
+  readonly #signal: AbortSignal;
+  readonly #backoff: Backoff;
+  #running: Promise<void> | undefined;
+  #notBeforeMs = 0;
+  #error: string | undefined;
+
+  constructor(context: TableArchiverContext, tell: TellOfTable, signal: AbortSignal) {
+    this.#context = context;
+    this.#tell = tell;
+    this.#signal = signal;
+    this.#backoff = new Backoff(context.environment.random, {
+      leastMs: RETRY_LEAST_MS,
+      greatestMs: RETRY_GREATEST_MS,
+    });
+  }
+
+  /** The base that is being archived; undefined: none is. It never rejects. */
+  get running(): Promise<void> | undefined {
+    return this.#running;
+  }
+
+  /** Why the last base could not be archived; undefined: it could. */
+  get error(): string | undefined {
+    return this.#error;
+  }
+
+  /**
+   * How long until the next base is due, in milliseconds. A base that is needed is taken at once; another one when the last
+   * is old, and something came after it. `endIndex`: up to where there is something to take a base of.
+   */
+  dueInMs(archive: ShardArchive, endIndex: number): number {
+    const heldBackMs = this.#notBeforeMs - this.#nowMs;
+    if (!archive.isRestorable) return heldBackMs;
+    const { lastBase } = archive;
+    const hasChanged = endIndex > (lastBase?.revision ?? 0);
+    if (!hasChanged) return Number.POSITIVE_INFINITY;
+    const { clock } = this.#context.environment;
+    const sinceMs = clock.nowMs() - (lastBase?.timeMs ?? archive.beganMs);
+    return Math.max(this.#context.options.baseIntervalMs - sinceMs, heldBackMs);
+  }
+
+  /** Begins to archive a base of the table as it is now. `onEnd` is called when that has ended in any way. */
+  begin(log: TableLog, archive: ShardArchive, onEnd: () => void): void {
+    this.#running = this.#run(log, archive, onEnd);
+  }
+
+  async #run(log: TableLog, archive: ShardArchive, onEnd: () => void): Promise<void> {
+    const signal = this.#signal;
+    const release = await this.#context.bases.take(signal);
+    try {
+      if (signal.aborted) return;
+      const view = log.table.view();
+      try {
+        // The end of a shard must come behind every base, so that whoever begins with one meets it.
+        if (view.state.sealedBy !== undefined) return;
+        await archive.putBase(view, { signal });
+      } finally {
+        view.close();
+      }
+      this.#context.counters.bases++;
+      this.#backoff.reset();
+      this.#error = undefined;
+      await this.#prune(archive, signal);
+    } catch (error) {
+      if (!signal.aborted) this.#failed(error);
+    } finally {
+      release?.();
+      this.#running = undefined;
+      onEnd();
+    }
+  }
+
+  /** A new base makes older ones needless. */
+  async #prune(archive: ShardArchive, signal: AbortSignal): Promise<void> {
+    const { retention } = this.#context.options;
+    if (retention.ageMs === 0) return;
+    const { counters } = this.#context;
+    try {
+      const { baseCount, logCount, gapCount, unbacked } = await archive.prune(retention, { signal });
+      counters.objectsPruned += baseCount + logCount + gapCount;
+      if (unbacked.length > 0) this.#tell('warn', UNBACKED_PRUNED, { unbacked });
+    } catch (error) {
+      if (signal.aborted) return;
+      counters.errors++;
+      this.#tell('warn', 'what is too old in the archive could not be removed yet', { error: textOf(error) });
+    }
+  }
+
+  #failed(error: unknown): void {
+    this.#notBeforeMs = this.#nowMs + this.#backoff.next();
+    this.#context.counters.errors++;
+    const reason = textOf(error);
+    if (this.#error === undefined)
+      this.#tell('warn', 'a base backup could not be archived', { error: reason });
+    this.#error = reason;
+  }
+
+  get #nowMs(): number {
+    return this.#context.environment.clock.monotonicMs();
+  }
+}
