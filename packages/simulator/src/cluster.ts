@@ -15,7 +15,7 @@ import { SimulatedProcess } from './process.js';
 import type { RangeDeletions } from './range-deletions.js';
 import { Stamps } from './stamps.js';
 import { Violation } from './violation.js';
-import type { Server } from './workload.js';
+import type { Server } from './workload/options.js';
 
 const RESTART_DELAY_US = 1_000_000;
 

@@ -26,7 +26,8 @@ import { readAll, wholeRange } from './table-reading.js';
 import { Trace } from './trace.js';
 import { Violation } from './violation.js';
 import { WideAreaNetwork } from './wide-area-network.js';
-import { MAIN_TABLE, type OperationKind, type Server, Workload } from './workload.js';
+import { MAIN_TABLE, type OperationKind, type Server } from './workload/options.js';
+import { Workload } from './workload/workload.js';
 
 const PROGRESS_BOUND_US = 120_000_000;
 const CONVERGENCE_BOUND_US = 240_000_000;

@@ -16,7 +16,8 @@ import { readAll, wholeRange } from './table-reading.js';
 import { Trace } from './trace.js';
 import { check, Violation } from './violation.js';
 import type { WolfAnswer } from './wolf-network.js';
-import { MAIN_TABLE, Workload } from './workload.js';
+import { MAIN_TABLE } from './workload/options.js';
+import { Workload } from './workload/workload.js';
 
 /** The virtual time in which a healed cluster must answer on every node. */
 const PROGRESS_BOUND_US = 120_000_000;

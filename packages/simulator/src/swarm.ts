@@ -4,7 +4,7 @@ import type { FaultKind, FaultOptions } from './faults.js';
 import type { MachineOptions } from './machine.js';
 import type { NetworkOptions } from './network.js';
 import type { SeededRandom } from './random.js';
-import { MAIN_TABLE, type OperationKind, type WorkloadOptions } from './workload.js';
+import { MAIN_TABLE, type OperationKind, type WorkloadOptions } from './workload/options.js';
 
 /** Keys of a block: so few that a table has several blocks. */
 const KEY_BLOCK_KEYS = 3;

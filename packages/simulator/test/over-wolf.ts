@@ -1,7 +1,7 @@
 import type { FaultKind } from '../src/faults.js';
 import type { Scenario } from '../src/swarm.js';
 import { WolfNetwork } from '../src/wolf-network.js';
-import { MAIN_TABLE } from '../src/workload.js';
+import { MAIN_TABLE } from '../src/workload/options.js';
 
 /** Three nodes of a cluster that replicate the main table over wolf.raft, with all the faults of the scenario. */
 export function overWolf(scenario: Scenario): Scenario {
