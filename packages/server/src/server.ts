@@ -38,7 +38,7 @@ const SNAPSHOT_CALLS_MAX = 8;
 
 /**
  * One node of a leader or follower cluster, wired: data directory, replica host, listeners (DESIGN.md, "How a request
- * travels"). Nothing that is chosen here is chosen anywhere else.
+ * travels"). What is chosen here and in `parts/` is chosen nowhere else.
  */
 export class Server {
   readonly #shared: Shared;
