@@ -15,7 +15,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { mvcc } from '@coxswain/protocol';
-import { compressToFrames, STREAM_IDENTIFIER } from '@coxswain/table';
+import { compressToFrames, STREAM_IDENTIFIER } from '@coxswain/stream';
 import { findFreePorts } from '@coxswain/testing';
 import {
   baseEntry,
