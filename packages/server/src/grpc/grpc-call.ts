@@ -133,7 +133,7 @@ class GrpcCall implements CallContext, StreamListener {
   readonly #environment: CallEnvironment;
   readonly #beganAtMs: number;
   readonly #reader = new MessageReader(MESSAGE_SIZE_BYTES_MAX);
-  /** The timer that ends the call, when the caller set a deadline or the method has one. */
+  /** The timer that ends the call, set when the caller set a deadline or the method is cut at its own. */
   readonly #deadlineTimer: NodeJS.Timeout | undefined;
   readonly #hasOwnDeadline: boolean;
   #request: Buffer | Promise<Buffer> | undefined;
