@@ -31,14 +31,14 @@ import { keepingUp, readinessOf, servicesOf } from './services/readiness.js';
 import { metadataMethods, replicationMethods, tableMethods } from './services/replication-services.js';
 import { TablesService } from './services/tables-service.js';
 
-/** Streams of the log at a time: each table of each follower cluster has one, most of which wait. */
+/** The most streams of the log at a time: each table of each follower cluster has one, and most of them wait. */
 const LOG_CALLS_MAX = 100_000;
-/** Snapshots at a time; more would only share the disk and the link. */
+/** The most snapshots at a time; more would only share the disk and the link. */
 const SNAPSHOT_CALLS_MAX = 8;
 
 /**
- * One node of a leader or follower cluster, wired: data directory, replica host, listeners (DESIGN.md, "How a request
- * travels"). What is chosen here and in `parts/` is chosen nowhere else.
+ * One node of a leader or follower cluster, wired: data directory, replica host, listeners
+ * (DESIGN.md, "How a request travels"). Only this class and `parts/` choose implementations.
  */
 export class Server {
   readonly #shared: Shared;
@@ -48,14 +48,17 @@ export class Server {
   #backupAgent: BackupAgent | undefined;
   #stopped: Promise<void> | undefined;
   #onClosed: () => void = () => undefined;
-  /** Resolves when an operator has closed the node by its REST listener: the process is to stop it, as at SIGTERM. */
+  /**
+   * Resolves when an operator has closed the node through its REST listener. The process must then stop it, as at
+   * SIGTERM.
+   */
   readonly closed = new Promise<void>((resolve) => {
     this.#onClosed = resolve;
   });
 
   /**
    * `fatal` is called for a broken invariant or a disk that cannot be trusted, and with a `StartError` for data that
-   * this node must not use: the process must end (D6).
+   * this node must not use. The process must then end (D6).
    */
   constructor(
     config: Config,
@@ -77,7 +80,7 @@ export class Server {
     return localUrl(this.#listeners.address('replication'));
   }
 
-  /** Where the Xtrabackup agent listens, once started; undefined: nowhere. */
+  /** The address of the Xtrabackup agent's listener, once started; undefined when there is none. */
   get backupAgentAddress(): { readonly host: string; readonly port: number } | undefined {
     return this.#backupAgent?.address;
   }
@@ -87,31 +90,31 @@ export class Server {
     return localUrl(this.#admin!.address);
   }
 
-  /** Looks at every certificate file now. Gives the listeners whose certificates had changed and are in use. */
+  /** Checks every certificate file now. Returns the links and listeners whose files had changed and are now in use. */
   reloadCertificates(): string[] {
     return this.#shared.certificates.reload();
   }
 
   /**
-   * Asks for the tokens of `config` from the next call on. Gives the options whose token was replaced; where a token
-   * comes or goes altogether, only a restart changes it.
+   * Requires the tokens of `config` from the next call on. Returns the options whose token was replaced. Only a restart
+   * can add a first token or remove one.
    */
   replaceTokens(config: Config): string[] {
     return this.#shared.tokens.replace(config);
   }
 
-  /** Whether the token of the option, where it is one, is in use as `config` has it. */
+  /** Returns whether `name` is the option of a token, and the token in use is the one in `config`. */
   usesToken(name: string, config: Config): boolean {
     return this.#shared.tokens.uses(name, config);
   }
 
   /**
-   * Opens the data and the listeners. Resolves when the node listens; whether it is ready is another question,
-   * which health answers. Rejects with a `StartError`, and leaves nothing open.
+   * Opens the data and the listeners. Resolves when the node listens; health answers whether it is ready. Rejects with
+   * a `StartError`, and leaves nothing open.
    */
   async start(): Promise<void> {
     const { config, role, parts, log } = this.#shared;
-    // What a follower cluster holds comes from its leader cluster (R5).
+    // The content of a follower cluster comes from its leader cluster (R5), so it replicates no table over wolf.raft.
     const wolf = role === 'leader' ? wolfOptions(config) : undefined;
     const options = { ...toNodeOptions(config), role, wolf };
     const paths = dataPaths(
@@ -133,7 +136,7 @@ export class Server {
     log('info', 'the node has started', { version, dataDirectory: paths.root });
   }
 
-  /** Drains and stops: health turns NOT_SERVING, nothing new is taken, calls under way end, the node leaves. */
+  /** Drains and stops: health turns NOT_SERVING, nothing new is accepted, calls under way end, the node leaves. */
   stop(): Promise<void> {
     this.#stopped ??= this.#close();
     return this.#stopped;
@@ -144,7 +147,7 @@ export class Server {
     if (this.#node) this.#shared.log('info', 'the node has stopped');
   }
 
-  /** Opens all parts: first what holds data, then the listeners, of which the REST listener comes last. */
+  /** Opens all parts: first those that hold data, then the listeners, of which the REST listener comes last. */
   async #open(data: NodeData): Promise<void> {
     const shared = this.#shared;
     const node = await openNode(shared, data);
@@ -225,7 +228,7 @@ export class Server {
       const downloads = new SnapshotDownloads(leader, systemClock);
       parts.add('snapshot downloads', { stop: () => downloads.close() });
       const snapshots = new SnapshotHttp(downloads, leader, { clock: systemClock, log });
-      // Follower clusters forward their writes over the connection that they replicate with.
+      // Follower clusters forward their writes over the connection by which they replicate.
       const methods = [...kv, ...forFollowers, ...health.methods()];
       await this.#listeners.openForFollowers(node, methods, snapshots);
     }

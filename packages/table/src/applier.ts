@@ -18,22 +18,23 @@ import type { Progress, TableState } from './table-state.js';
 import { type ApplyResult, CommandKind, type TableEntry } from './types.js';
 
 const ALWAYS = (): boolean => true;
-/** Of a put that does not ask for the pair before it. */
+/** The responses of a put that does not ask for the pair before it. */
 const PUT_RESPONSES = [putResponse(undefined, false)];
-/** Of an entry that had its effect. */
+/** The outcome of an entry that had its effect. */
 const EFFECTIVE = { hasStaleCursor: false, sealedBy: undefined } as const;
 
-/** What an applier is given. */
+/** The options of an applier. */
 export interface ApplierOptions extends RangeDeleterOptions, EntryProgressOptions {
-  /** Knows the latest records of parts of the table. */
+  /** The pages of the table's latest records in memory, if it has any. */
   readonly pages: PageCache | undefined;
-  /** Runs a read in its turn, and `end` after it in any case. Rejects with what the read rejects with. */
+  /** Runs a read in its turn, and `end` after it in any case. Rejects when the read rejects, with the same error. */
   readonly readLater: (read: () => Promise<void>, end: () => void) => Promise<void>;
 }
 
 /**
- * Computes what entries do to a table (A1): a put at once, other commands by `CommandApplier`, loads by `LoadApplier`. Collects
- * effects until `takeEffects`. Strictly serial: no entry may be applied before the one before it has been.
+ * Computes the effects of entries on a table (A1): a put at once, other commands by `CommandApplier`, loads by
+ * `LoadApplier`. Collects effects until `takeEffects` is called. Strictly serial: an entry may only be applied when the
+ * one before it has been.
  */
 export class Applier {
   readonly #effects: PendingEffects;
@@ -60,7 +61,11 @@ export class Applier {
     this.#options = options;
   }
 
-  /** A promise only for an entry that reads a range or runs a Txn or SEQUENCE. Throws or rejects: the table is lost. */
+  /**
+   * Applies one entry, and returns its result. Returns a promise only for an entry that may have to wait for the store
+   * or may grow large: a range, a large batch, a Txn, a SEQUENCE, a load. After an error, thrown or rejected, the table
+   * is lost and must be opened again.
+   */
   apply(entry: TableEntry): ApplyResult | Promise<ApplyResult> {
     assert(entry.index > this.#state.appliedIndex, `entry ${entry.index} is applied already`);
     assert(
@@ -72,14 +77,15 @@ export class Applier {
       return this.#passOver(entry);
     }
     if (entry.kind === CommandKind.Command) this.#loads.interrupt();
-    // Unknown kinds stop the table even when it is sealed: every replica must agree on what the log says.
+    // Unknown kinds stop the table even when it is sealed: every replica must agree on the meaning of the log.
     switch (entry.kind) {
       case CommandKind.None:
         this.#progress.end(entry, undefined);
         break;
       case CommandKind.Command: {
         const { payload } = entry;
-        // The usual command, which asks for nothing but to be done: none of what stands for others is made for it.
+        // A plain put is the usual command. It is applied from its bytes, without the objects that the generated code
+        // would make.
         if (sealedBy === undefined && this.#pair.read(payload, 0, payload.length))
           return this.#applyPut(entry, this.#pair);
         const command = mvcc.Command.decode(payload);
@@ -113,23 +119,28 @@ export class Applier {
     return emptyResult(entry, this.#state.revision, sealedBy, false);
   }
 
-  /** R1: the entry was built on another state than this one. It takes its index, and nothing else happens. */
+  /**
+   * Applies an entry that was built on another state than this one (R1): the applied index advances, and nothing else
+   * happens.
+   */
   #passOver(entry: TableEntry): ApplyResult {
     this.#progress.end(entry, undefined);
     return emptyResult(entry, this.#state.revision, this.#state.sealedBy, true);
   }
 
-  /** What was collected since the last call. */
+  /** Returns the effects that were collected since the last call. */
   takeEffects(): Effects {
     return this.#effects.take();
   }
 
-  /** Forgets what the store has now; see `Effects.generation`. */
+  /** Drops from the overlay the effects that the store now has; see `Effects.generation`. */
   release(generation: number): void {
     this.#effects.overlay.release(generation);
   }
 
-  /** A range deletion has keys left to remove, and no entry that a crash left half applied comes before that. */
+  /**
+   * True when a range deletion has keys left to remove, and no entry that a crash left half applied must come first.
+   */
   get canSweep(): boolean {
     return this.#state.deletions.length > 0 && this.#progress.resumed === undefined;
   }
@@ -158,7 +169,7 @@ export class Applier {
     return { index, revision, succeeded: true, responses, hasStaleCursor: false, sealedBy: undefined };
   }
 
-  /** Commands that may have to wait for the store, or may grow large (A4). */
+  /** Applies a command that may have to wait for the store, or may grow large (A4). */
   async #applyLarge(
     entry: TableEntry,
     command: mvcc.Command,
@@ -178,7 +189,7 @@ export class Applier {
           );
     this.#effects.thaw();
     this.#progress.end(entry, command.leaderIndex);
-    // What reads no scan is done at once; the rest goes on while later entries are applied (A4).
+    // An answer without scans is read at once. The others are read while later entries are applied (A4).
     const isAwaited = entry.isAwaited ?? ALWAYS;
     let reading: Promise<void> | undefined;
     if (answers?.scans === true) {
@@ -198,7 +209,7 @@ export class Applier {
   }
 }
 
-/** At most so many answers does a command have. */
+/** Returns the greatest number of answers that a command can have. */
 function operationCountOf({ txn, batch }: mvcc.Command): number {
   if (txn === undefined) return Math.max(1, batch.length);
   return Math.max(txn.success.length, txn.failure.length);

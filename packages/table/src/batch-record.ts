@@ -6,9 +6,9 @@ import { type Change, writeJournal } from './journal.js';
 import type { RangeDeletion } from './range-deletion.js';
 import type { Progress, TableState } from './table-state.js';
 
-/** 1 and 2 had a record of its own for each version in the history; no release wrote them. */
+/** The format of a record. Formats 1 and 2 had a record for each version in the history; no release wrote them. */
 const FORMAT = 3;
-/** As format 3, with range deletions that are under way. */
+/** Format 3, extended by the range deletions that are under way. */
 const FORMAT_WITH_DELETIONS = 4;
 const HAS_LEADER_INDEX = 1;
 const HAS_SEAL = 2;
@@ -17,21 +17,21 @@ const SUCCEEDED = 8;
 const FAILED = 16;
 const HAS_NEXT_KEY = 32;
 
-/** The last batch that a flush has made durable, and what it holds (D4). */
+/** The last batch that a flush made durable, and the last entry applied in it (D4). */
 export interface Checkpoint {
   readonly batchNumber: number;
   readonly appliedIndex: number;
 }
 
 /**
- * What every store batch holds besides data: the marker of D4 and the applied index of D3. A journal of what
- * the batch changed comes with it, for removing history later.
+ * The part of every store batch that is not data: the marker of D4 and the applied index of D3. A journal of the keys
+ * that the batch changed follows it, for removing history later.
  */
 export interface BatchRecord {
   readonly state: TableState;
   /** The last checkpoint that was complete when the batch was written. */
   readonly checkpoint: Checkpoint;
-  /** Set while an entry is half applied (A4). */
+  /** How far the entry has come that is half applied (A4); undefined when there is none. */
   readonly progress: Progress | undefined;
 }
 
@@ -39,7 +39,7 @@ const NO_DELETIONS: readonly RangeDeletion[] = [];
 
 const writer = new ByteWriter(1024);
 
-/** Encodes the record, and after it the journal of the batch's changes. */
+/** Encodes the record, followed by the journal of the batch's changes. */
 export function encodeBatchRecord(record: BatchRecord, changes: readonly Change[]): Buffer {
   const { state, checkpoint, progress } = record;
   writer.varint(state.deletions.length === 0 ? FORMAT : FORMAT_WITH_DELETIONS);
@@ -78,7 +78,9 @@ export function encodeBatchRecord(record: BatchRecord, changes: readonly Change[
   return writer.take();
 }
 
-/** The record, and the encoded journal: decoding that is left to `readJournal`. */
+/**
+ * Decodes a record. Returns the journal still encoded, for `readJournal`. Throws AssertionError for an unknown format.
+ */
 export function decodeBatchRecord(bytes: Buffer): BatchRecord & { readonly journal: Buffer } {
   const reader = new ByteReader(bytes);
   const format = reader.varint();
@@ -127,7 +129,7 @@ function writeDeletions(deletions: readonly RangeDeletion[]): void {
     writer.varint(lane);
     writer.varint(first.length);
     writer.bytes(first);
-    // No range ends before the empty key, so 0 is free for one without an end.
+    // No range ends before the empty key, so length 0 is free for a range without an end.
     writer.varint(end === undefined ? 0 : end.length);
     if (end !== undefined) writer.bytes(end);
   }

@@ -4,15 +4,21 @@ import type { KeyBlock } from './key-block.js';
 import { isWithinRevisions, type RevisionBounds } from './revision-bounds.js';
 import { compareIds, keyOfId } from './sorted-tree.js';
 
-/** A counted block of more times as many keys as are usual is divided no further than a count needs it. */
+/**
+ * A counted block is divided fully when it has at most this many times the usual number of keys; a larger one is
+ * divided only as far as a count needs it.
+ */
 const WHOLE_BLOCKS_MAX = 16;
-/** So many parts may come without a last key before another way is taken. */
+/** The number of parts in a row that may come without a last key before the keys are read one by one instead. */
 const UNTOLD_PARTS_MAX = 16;
-/** Keys that are read at once. */
+/** The number of keys that are read at once. */
 const PAGE_ENTRIES = 1000;
 const BYTES_MAX = Number.MAX_SAFE_INTEGER;
 
-/** How many keys a range has, in parts: the first counts the known blocks, the others the keys that were read from the store. */
+/**
+ * Counts the keys of a range, in parts: the first part is the sum of the known blocks, the others are keys that were
+ * counted in the store. A part may be negative, when it corrects those before it.
+ */
 export async function* countBlocks(range: BlockRange): AsyncGenerator<number, void, undefined> {
   let known = 0;
   const unknown: KeyBlock[] = [];
@@ -27,7 +33,10 @@ export async function* countBlocks(range: BlockRange): AsyncGenerator<number, vo
   }
 }
 
-/** The same of the keys whose records have some revisions. */
+/**
+ * Counts the keys of a range whose records have some revisions, in parts: the first part is the sum of the known
+ * blocks.
+ */
 export async function* countBlocksWithin(
   range: BlockRange,
   revisions: RevisionBounds,
@@ -52,7 +61,7 @@ export async function* countBlocksWithin(
   }
 }
 
-/** All of the block's keys lie in the range, and they are counted. */
+/** True when all keys of the block lie in the range, and they have been counted. */
 function isKnown({ first, end, count }: KeyBlock, range: BlockRange): boolean {
   return count !== undefined && first >= range.first && end <= range.end;
 }
@@ -64,7 +73,10 @@ function countPart(block: KeyBlock, range: BlockRange): AsyncGenerator<number, v
   return store.count({ gte, lt, snapshot });
 }
 
-/** Counts what of the range lies in a block of many keys, or of a number that nobody knows, and divides that on the way. */
+/**
+ * Counts the keys of the range that lie in a block which has many keys or has not been counted, and divides the block
+ * meanwhile.
+ */
 async function* countAndLearn(block: KeyBlock, range: BlockRange): AsyncGenerator<number, void, undefined> {
   const { count, first, end } = block;
   if (count !== undefined && count <= WHOLE_BLOCKS_MAX * range.blocks.blockKeys) {
@@ -92,7 +104,7 @@ async function* countAndLearn(block: KeyBlock, range: BlockRange): AsyncGenerato
   if (to === end) reading.end();
 }
 
-/** Counts keys by a look at each from one place to another, which shows for certain where parts end. */
+/** Counts keys by reading each of them from one place to another, which finds for certain where parts end. */
 async function* countByKeys(
   block: KeyBlock,
   range: BlockRange,
@@ -116,7 +128,7 @@ async function* countByKeys(
   }
 }
 
-/** How many keys of a page lie before a key. */
+/** Returns the number of keys on a page that come before a key. */
 function placeOf(key: Buffer, page: readonly (readonly [key: Buffer, value: Buffer])[]): number {
   let low = 0;
   let high = page.length;

@@ -5,29 +5,29 @@ import { RevisionSpan } from './revision-bounds.js';
 import { keyId } from './sorted-tree.js';
 
 /**
- * Learns from somebody who reads the keys of a block, or its keys from some place on, what lies in it: divides a large one, and
- * notes between which revisions the records are.
+ * Learns the content of a block from a reader that passes its keys, or those from some place on: divides a large block
+ * into parts, and notes between which revisions the records are.
  */
 export class BlockReading {
   readonly #blocks: KeyBlocks;
-  /** The rest of the block after all parts that are known by now; undefined: nothing more is to be learned. */
+  /** The rest of the block after all parts that are known by now; undefined when nothing more is to be learned. */
   #rest: KeyBlock | undefined;
-  /** What of the block lies before the place where reading begins. */
+  /** The part of the block before the place where reading begins. */
   #before: KeyBlock | undefined;
-  /** Of the present part. */
+  /** The first key of the present part. */
   #first: string | undefined;
   #last: Buffer | undefined;
   #count = 0;
   #revisions = RevisionSpan.none;
 
-  /** `from`: where reading begins, if that is within the block. */
+  /** Reading begins at `from`, when that is within the block, else at the block's beginning. */
   constructor(blocks: KeyBlocks, block: KeyBlock, from = block.first) {
     this.#blocks = blocks;
     this.#rest = block;
     if (from > block.first) this.#before = new KeyBlock(block.first, from, undefined, block.revisions);
   }
 
-  /** The next key. Without its record nothing is learned of revisions. */
+  /** Takes the next key. Without its record nothing is learned of revisions. */
   take(storeKey: Buffer, record?: Buffer): void {
     const rest = this.#rest;
     if (rest === undefined) return;
@@ -38,7 +38,7 @@ export class BlockReading {
     if (this.#count === this.#keysOfPart(rest)) this.#endPart(rest, false);
   }
 
-  /** So many keys more, of which the last is known, or nothing else. */
+  /** Takes the next `count` keys. `last` is the last of them, or undefined when it is not known. */
   takePart(count: number, last: Buffer | undefined): void {
     const rest = this.#rest;
     if (rest === undefined) return;
@@ -49,7 +49,7 @@ export class BlockReading {
     if (last !== undefined && this.#count >= this.#blocks.blockKeys) this.#endPart(rest, false);
   }
 
-  /** All of the block has been read, from where reading began. */
+  /** Ends the reading, when the block has been read to its end. */
   end(): void {
     const rest = this.#rest;
     if (rest === undefined) return;
@@ -58,7 +58,7 @@ export class BlockReading {
       !isAll || rest.count === undefined || rest.count === this.#count,
       'a block has as many keys as the store',
     );
-    // Many short ranges would cut the block in many pieces.
+    // Without this limit, many short ranges would cut the block into many pieces.
     if (isAll || this.#count >= this.#blocks.blockKeys / 2) this.#endPart(rest, true);
     this.#rest = undefined;
   }

@@ -5,7 +5,7 @@ import type { RevisionBounds } from './revision-bounds.js';
 import { compareIds, keyOfId } from './sorted-tree.js';
 import type { OrderedStore, StoreScan, StoreSnapshot } from './store.js';
 
-/** Neighbours that one scan of the store reads: each costs a trip to it. */
+/** The most neighbouring blocks that one scan of the store reads; each scan costs a trip to the store. */
 const RUN_BLOCKS_MAX = 64;
 
 /** A range of latest keys in a snapshot of the store, and the blocks that are known of them. */
@@ -13,31 +13,37 @@ export interface BlockRange {
   readonly store: OrderedStore;
   readonly snapshot: StoreSnapshot;
   readonly blocks: KeyBlocks;
-  /** Store keys as Latin-1 strings; see `keyId`. */
+  /** The bounds of the range: store keys as Latin-1 strings; see `keyId`. */
   readonly first: string;
   readonly end: string;
 }
 
-/** Blocks in key order, of which all but a run's only one are whole and counted, and what of them is read. */
+/**
+ * Neighbouring blocks in key order, and the range of them that one scan reads. All blocks are whole and counted, unless
+ * the run has only one.
+ */
 interface Run {
   readonly blocks: KeyBlock[];
   readonly first: string;
   readonly end: string;
 }
 
-/** Scans a range without the blocks that can have no record of some revisions. What it reads of the others, it learns. */
+/**
+ * Scans a range, but skips the blocks that can have no record of some revisions. It learns the content of the blocks
+ * that it reads.
+ */
 export class BlockScan implements StoreScan {
   readonly #range: BlockRange;
   readonly #runs: Run[];
   #scan: StoreScan | undefined;
   #run: Run | undefined;
-  /** Blocks of the run that have been begun. */
+  /** The number of blocks of the run that have been begun. */
   #begun = 0;
-  /** Keys that the present block has yet to give; of one that nobody has counted without end. */
+  /** The number of keys that the present block has yet to give; infinite for a block that was not counted. */
   #left = 0;
   #reading: BlockReading | undefined;
 
-  /** `revisions`: those that it must give records of. `isKnown`: the block need not be read all the same. */
+  /** The scan gives all records that `revisions` ask for, except those of blocks for which `isKnown` returns true. */
   constructor(
     range: BlockRange,
     revisions: RevisionBounds,
@@ -79,7 +85,7 @@ export class BlockScan implements StoreScan {
     if (block === undefined) return;
     const isPart = first > block.first && this.#begun === 0;
     this.#left = isPart ? Number.POSITIVE_INFINITY : (block.count ?? Number.POSITIVE_INFINITY);
-    // A part of a block that is small enough teaches nothing.
+    // There is nothing to learn from a part of a block that is small enough.
     this.#reading =
       isPart && this.#range.blocks.isSmall(block)
         ? undefined

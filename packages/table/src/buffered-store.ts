@@ -21,12 +21,12 @@ import type {
   StoreSnapshot,
 } from './store.js';
 
-/** Keys that one trip to the store looks up. */
+/** The most keys that one trip to the store looks up. */
 const LOOKUP_KEYS_MAX = 500;
-/** Keys in memory that are counted between two turns of the event loop. */
+/** The number of keys in memory that are counted between two turns of the event loop. */
 const COUNT_STEP_KEYS = 4000;
 
-/** A snapshot of the store below, which all share who read at the same time; it changes at flushes alone. */
+/** A snapshot of the store below, shared by all who read at the same time. Only flushes change that store. */
 class BaseSnapshot {
   readonly native: StoreSnapshot;
   readonly blocks: KeyBlocks;
@@ -82,48 +82,51 @@ class BufferedSnapshot implements StoreSnapshot, Seen {
   }
 }
 
-/** What a flush must know of the table. */
+/** The facts about the table that a flush uses. */
 export interface FlushOptions {
-  /** Versions that this revision or an earlier one superseded are of no use to anybody. */
+  /** Versions that were superseded at this revision or an earlier one are dropped, since nobody can read them. */
   readonly historyFloor: number;
-  /** The last batch that is in it. */
+  /** The last batch in the memtable. */
   readonly batchNumber: number;
 }
 
 /**
- * An ordered store with the writes since its last flush laid over it, in memory. The log of the shard makes a
- * write durable, so the store below need not see it before a flush: then it gets the last write of each key, in key
- * order, and the history in blocks, in one atomic batch. A crash leaves it as a flush left it, and the log has the rest
- * (D4).
+ * An ordered store with the writes since its last flush laid over it, in memory. The log of the shard makes a write
+ * durable, so the store below need not see it before a flush. A flush writes the last write of each key, in key order,
+ * and the history in blocks, in one atomic batch. After a crash the store is as a flush left it, and the log has the
+ * rest (D4).
  */
 export class BufferedStore implements StoreReader {
   readonly #base: OrderedStore;
   #active = new Memtable();
   /** The memtable that is being flushed. */
   #frozen: Memtable | undefined;
-  /** The records that were flushed last, for point reads; loaded ones are not there, as nobody reads those soon. */
+  /**
+   * The records that were flushed last, for point reads. Loaded records are not among them, as nobody reads those soon.
+   */
   #flushed: ReadonlyMap<string, Written> = new Map();
   #blocks: KeyBlocks;
   #number = 0;
   #snapshot: BaseSnapshot | undefined;
   #openSnapshots = 0;
-  /** Somebody may read as of this write and of earlier ones. */
+  /** The last write as of which somebody may read; -1 when no snapshot is open. */
   #heldNumber = -1;
 
-  /** `blocks` say how many latest keys it has, and where. */
+  /** `blocks` are the numbers and places of the latest keys in `base`. */
   constructor(base: OrderedStore, blocks: KeyBlocks) {
     this.#base = base;
     this.#blocks = blocks;
   }
 
-  /** About what the writes take in memory that no flush has begun with. */
+  /** About how many bytes of memory the writes take that no flush has begun with. */
   get usedBytes(): number {
     return this.#active.usedBytes;
   }
 
   /**
-   * Readers see all of it at once, from now on. Keys and records must stay as they are. `runs` are of keys that were never
-   * written before, in key order, after all that runs brought before; they are taken in before the writes.
+   * Makes the writes visible to readers, all at once. Keys and records must not be changed afterwards. The keys of
+   * `runs` were never written before; they come in key order, after all keys of earlier runs, and are taken in before
+   * the writes.
    */
   write(writes: Iterable<Write>, runs: readonly SortedRun[] = []): void {
     this.#number += 1;
@@ -132,18 +135,20 @@ export class BufferedStore implements StoreReader {
   }
 
   /**
-   * Makes durable what was written before. Writes and reads go on. One at a time. Rejects with what the store rejects with,
-   * after which no other may be begun.
+   * Makes all earlier writes durable. Writes and reads continue meanwhile. Only one flush may run at a time. Rejects
+   * with the store's error, after which no other flush may begin.
    */
   async flush(options: FlushOptions): Promise<void> {
     assert(this.#frozen === undefined, 'one flush goes on at a time');
     const frozen = this.#active;
     this.#frozen = frozen;
     this.#active = new Memtable();
-    // Readers that come meanwhile count what lies under the frozen memtable: they must not see it there already.
+    // Readers that come during the flush count what lies under the frozen memtable, so they must not see the flushed
+    // records there.
     const before = this.#baseSnapshot().hold();
     try {
-      // Readers that see the frozen memtable do not mind whether the store below has it already.
+      // Readers that see the frozen memtable get the same result whether the store below has its records already or
+      // not.
       await this.#base.write(flushedOperations(frozen, options));
       await this.#base.flush();
       const blocks = await this.#blocks.after(frozen.latestEntries(), () => this.#base.turn());
@@ -168,7 +173,7 @@ export class BufferedStore implements StoreReader {
     this.#base.release();
   }
 
-  /** Runs with the files open, and keeps them open until it ends. */
+  /** Wakes the store, runs `work`, and keeps the store awake until the work has ended. */
   async awake<Result>(work: () => Result | Promise<Result>): Promise<Result> {
     const waking = this.hold();
     if (waking !== undefined) await waking;
@@ -179,7 +184,7 @@ export class BufferedStore implements StoreReader {
     }
   }
 
-  /** As `getSync`, by a promise where the store is at rest. */
+  /** Reads a point as `getSync` does. Returns a promise when the store is at rest. */
   get(key: Buffer, snapshot?: StoreSnapshot): Buffer | undefined | Promise<Buffer | undefined> {
     if (this.isAwake) return this.getSync(key, snapshot);
     return this.getMany([key], snapshot).then(([record]) => record);
@@ -199,13 +204,13 @@ export class BufferedStore implements StoreReader {
   async getMany(keys: Buffer[], snapshot?: StoreSnapshot): Promise<(Buffer | undefined)[]> {
     const seen = snapshot === undefined ? this.snapshot() : this.seenBy(snapshot);
     try {
-      // The records as they are now: the keys that were found may have been written again meanwhile.
+      // The records are fetched now, since the keys may be written again while this waits.
       const found = keys.map((key) => {
         const written = findIn(seen, keyId(key));
         return written && { record: written.record };
       });
       const rest = keys.filter((_, at) => found[at] === undefined);
-      // It is a turn of the event loop too, where all of it is in memory.
+      // Called even when all records are in memory, since it also lets the event loop turn.
       const stored = (await this.#base.getMany(rest, seen.native)).values();
       return found.map((written) => (written === undefined ? stored.next().value : written.record));
     } finally {
@@ -233,8 +238,8 @@ export class BufferedStore implements StoreReader {
   }
 
   /**
-   * Counts latest keys. The first parts are of the store below; each of the last ones, which may be negative, sets some of
-   * them right.
+   * Counts latest keys, in parts. The first parts are of the store below; each of the last ones corrects them by the
+   * writes in memory, and may be negative.
    */
   async *count({
     gte,
@@ -263,7 +268,7 @@ export class BufferedStore implements StoreReader {
     }
   }
 
-  /** Counts the latest keys whose records have some revisions; in parts as `count` does. */
+  /** Counts the latest keys whose records have some revisions, in parts as `count` does. */
   async *countRevisions(
     { gte, lt, snapshot }: Required<KeyRange> & { readonly snapshot: StoreSnapshot },
     revisions: RevisionBounds,
@@ -279,7 +284,7 @@ export class BufferedStore implements StoreReader {
         const doubtful: Buffer[] = [];
         for (const entry of entries) {
           const written = asOf(entry, seen.number);
-          // An entry above has the key.
+          // A newer memtable has an entry of the key.
           if (written === undefined || findIn(above, entry.id) !== undefined) continue;
           if (written.record !== undefined && isWithinRevisions(revisions, written.record)) more += 1;
           const lowest = below.findLast((other) => other.get(entry.id, seen.number) !== undefined);
@@ -320,7 +325,7 @@ export class BufferedStore implements StoreReader {
     return this.#snapshot;
   }
 
-  /** What a snapshot of this store sees. */
+  /** Returns the part of memory and the snapshot of the store below that a snapshot of this store sees. */
   seenBy(snapshot: StoreSnapshot): Seen {
     assert(snapshot instanceof BufferedSnapshot, 'a snapshot belongs to the store that made it');
     return snapshot;
@@ -330,18 +335,18 @@ export class BufferedStore implements StoreReader {
     return this.#base.turn();
   }
 
-  /** About how many bytes of disk the range takes. */
+  /** Returns about how many bytes of disk the range takes. */
   approximateSizeBytes(range: KeyRange): Promise<number> {
     return this.#base.approximateSizeBytes(range);
   }
 
-  /** Closes the store. Writes that were not flushed are gone. */
+  /** Closes the store. Writes that were not flushed are lost. */
   close(): Promise<void> {
     return this.#base.close();
   }
 }
 
-/** The entries of a range, some at a time. Others may be written between two steps. */
+/** Yields the entries of a range, some at a time. Keys may be written between two steps. */
 function* stepsOf(
   memtable: Memtable,
   { first, end }: BlockRange,
@@ -364,7 +369,7 @@ function findIn({ memtables, number }: Pick<Seen, 'memtables' | 'number'>, id: s
   return undefined;
 }
 
-/** What a flush writes: the last write of each key, and blocks of history. */
+/** Yields the operations of a flush: the last write of each key, and blocks of history. */
 function* flushedOperations(
   memtable: Memtable,
   { historyFloor, batchNumber }: FlushOptions,
@@ -372,7 +377,7 @@ function* flushedOperations(
   const blocks: Operation[] = [];
   const lane = historyLaneOfFlush(memtable.lastSupersedingRevision, batchNumber);
   const history = new HistoryBlockWriter(lane, (storeKey, record) => blocks.push({ storeKey, record }));
-  // In one batch the last write of a key counts, so keys that were written again come after them.
+  // The last write of a key in a batch counts, so keys that were written again come after the runs.
   for (const run of memtable.runs()) yield* run.operations();
   for (const entry of memtable.entries()) {
     yield entry;

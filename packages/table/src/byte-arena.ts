@@ -1,34 +1,34 @@
 import { strict as assert } from 'node:assert/strict';
 
-/** Pieces are packed into chunks of this size. */
+/** The size of the chunks into which pieces are packed. */
 const CHUNK_SIZE_BYTES = 64 * 1024;
-/** The first chunk begins so small, and grows: most tables of a node hold little in memory. */
+/** The size at which the first chunk begins. It grows, since most tables of a node hold little in memory. */
 const FIRST_CHUNK_SIZE_BYTES = 1024;
-/** A larger piece stays in the memory that it came in. */
+/** The largest piece that is packed, with its length. A larger one stays in the memory that it came in. */
 const PACKED_SIZE_BYTES_MAX = CHUNK_SIZE_BYTES / 8;
 const LENGTH_SIZE_BYTES = 4;
-/** No piece is there. It and all places are small integers to V8, which makes no object for one. */
+/** The place of no piece. It and all places are small integers to V8, which makes no object for one. */
 export const NOWHERE = 2 ** 31 - 1;
 
 /**
- * Pieces of bytes that are found by a number, their place: small ones packed into large chunks of memory, one behind the
- * other. A Buffer for each that lives until a flush would be copied twice by garbage collection, and followed from then on;
- * here a few hundred of them are one object.
+ * An arena of byte strings, each of which is found by a number, its place. Small ones are packed into large chunks of
+ * memory. A Buffer for each, living until the next flush, would be copied twice by garbage collection and then traced
+ * by each full one; here a few hundred are one object.
  */
 export class ByteArena {
   readonly #chunks: Buffer[] = [];
-  /** Of the last chunk. */
+  /** The bytes that are used in the last chunk. */
   #chunkUsedBytes = 0;
-  /** Their places are below zero. */
+  /** The large pieces. Their places are below zero. */
   readonly #large: Buffer[] = [];
   #usedBytes = 0;
 
-  /** What the pieces take together. */
+  /** The bytes that all pieces take together. */
   get usedBytes(): number {
     return this.#usedBytes;
   }
 
-  /** Gives the place of a piece, which must stay as it is. */
+  /** Adds a piece, which must not be changed afterwards, and returns its place. Throws AssertionError above 2 GiB. */
   add(bytes: Buffer): number {
     const sizeBytes = LENGTH_SIZE_BYTES + bytes.length;
     this.#usedBytes += sizeBytes;
@@ -43,12 +43,12 @@ export class ByteArena {
     return (this.#chunks.length - 1) * CHUNK_SIZE_BYTES + at;
   }
 
-  /** Gives a chunk with room for so many bytes after those in use. */
+  /** Returns a chunk that has room for `sizeBytes` after the bytes in use. */
   #makeRoom(sizeBytes: number): Buffer {
     const needed = this.#chunkUsedBytes + sizeBytes;
     const first = this.#chunks[0];
     if (this.#chunks.length < 2 && needed <= CHUNK_SIZE_BYTES) {
-      // Whoever holds a piece of the old one holds that.
+      // A reader that holds a piece of the old chunk keeps the old chunk alive.
       const wanted = Math.max(FIRST_CHUNK_SIZE_BYTES, 2 * (first?.length ?? 0), needed);
       const grown = Buffer.allocUnsafeSlow(Math.min(CHUNK_SIZE_BYTES, wanted));
       first?.copy(grown, 0, 0, this.#chunkUsedBytes);
@@ -62,7 +62,7 @@ export class ByteArena {
     return chunk;
   }
 
-  /** The piece at a place. Shares the arena's memory, and stays as it is whatever is added. */
+  /** Returns the piece at a place. It shares the arena's memory, and later additions do not change it. */
   at(place: number): Buffer {
     if (place < 0) return this.#large[-1 - place]!;
     const chunk = this.#chunks[Math.floor(place / CHUNK_SIZE_BYTES)]!;

@@ -1,6 +1,6 @@
 import { strict as assert } from 'node:assert/strict';
 
-/** Reads what ByteWriter wrote. */
+/** Reads the values that a ByteWriter wrote. */
 export class ByteReader {
   readonly #buffer: Buffer;
   #at: number;
@@ -18,7 +18,7 @@ export class ByteReader {
     return this.#at >= this.#buffer.length;
   }
 
-  /** Shares the buffer's memory. */
+  /** Returns the next `length` bytes, which share the buffer's memory. Throws AssertionError when there are fewer. */
   bytes(length: number): Buffer {
     assert(this.#at + length <= this.#buffer.length, 'a stored record is cut short');
     this.#at += length;

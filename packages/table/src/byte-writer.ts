@@ -1,4 +1,4 @@
-/** Appends to a buffer that grows. */
+/** Appends values to a buffer that grows. */
 export class ByteWriter {
   #buffer: Buffer;
   #length = 0;
@@ -11,7 +11,7 @@ export class ByteWriter {
     return this.#length;
   }
 
-  /** `source` from `start` on. */
+  /** Appends `source` from `start` on. */
   bytes(source: Buffer, start = 0): void {
     const sizeBytes = source.length - start;
     this.#reserve(sizeBytes);
@@ -19,7 +19,7 @@ export class ByteWriter {
     this.#length += sizeBytes;
   }
 
-  /** An integer from 0 to 2^53-1 in as few bytes as it needs, seven bits each, the lowest first. */
+  /** Appends an integer from 0 to 2^53-1 in as few bytes as it needs, seven bits each, the lowest first. */
   varint(value: number): void {
     this.#reserve(8);
     let rest = value;
@@ -30,7 +30,7 @@ export class ByteWriter {
     this.#buffer[this.#length++] = rest;
   }
 
-  /** Gives a copy of the bytes that were written; the writer is empty afterwards. */
+  /** Returns a copy of the bytes that were written, and empties the writer. */
   take(): Buffer {
     const bytes = Buffer.from(this.#buffer.subarray(0, this.#length));
     this.#length = 0;

@@ -14,18 +14,21 @@ import type { Progress } from './table-state.js';
 import { TxnAnswers } from './txn-answers.js';
 import type { ApplyResult, TableEntry } from './types.js';
 
-/** A batch of more pairs is applied like a large entry. */
+/** The most pairs of a batch that is applied at once; a larger batch is applied as a large entry is. */
 const SMALL_BATCH_PAIRS_MAX = 500;
 const OUTCOME_FAILED = Buffer.from([0]);
 const OUTCOME_SUCCEEDED = Buffer.from([1]);
 
-/** What a command answers. */
+/** The result of a command. */
 type Outcome = Pick<ApplyResult, 'succeeded' | 'responses'> & {
-  /** What a Txn answers, whose Ranges are yet to be read. */
+  /** The answers of a Txn or range deletion, parts of which are yet to be read from the store. */
   readonly answers?: TxnAnswers | undefined;
 };
 
-/** Computes what a command does to a table (A1): one that a client sent, or that a leader cluster's log brought. */
+/**
+ * Computes the effects of a command on a table (A1), whether a client sent it or the log of a leader cluster brought
+ * it.
+ */
 export class CommandApplier {
   readonly #effects: PendingEffects;
   readonly #progress: EntryProgress;
@@ -37,13 +40,19 @@ export class CommandApplier {
     this.#rangeDeleter = rangeDeleter;
   }
 
-  /** The revision that the command writes. Revisions never go back, whatever a command says. */
+  /**
+   * Returns the revision that the command writes: the leader cluster's index, or the entry's, but never less than the
+   * table's revision.
+   */
   revisionOf(entry: TableEntry, command: mvcc.Command): number {
     const own = command.leaderIndex === undefined ? entry.index : Number(command.leaderIndex);
     return Math.max(own, this.#effects.state.revision);
   }
 
-  /** Applies small commands that touch only keys that they name. Gives undefined, and does nothing, for any other. */
+  /**
+   * Applies a small command that only touches the keys that it names. For any other command it returns undefined,
+   * without any effect.
+   */
   applyPoints(
     index: number,
     command: mvcc.Command,
@@ -65,7 +74,7 @@ export class CommandApplier {
           : [previousOfDelete(budget, key, previous, command.prevKvs)];
       }
       case mvcc.Command_CommandType.DUMMY:
-      // Armada's tables remove tombstones with it. Here the history goes by entries of its own (A5).
+      // Armada's tables remove tombstones with GC. Here the history is removed by entries of its own (A5).
       case mvcc.Command_CommandType.GC:
         return NO_RESPONSES;
       case mvcc.Command_CommandType.PUT_BATCH:
@@ -83,7 +92,7 @@ export class CommandApplier {
     }
   }
 
-  /** Applies the commands of a SEQUENCE, from the first or from where a crash left it. */
+  /** Applies the commands of a SEQUENCE, from the first one or from where a crash left it. */
   async applySequence(
     entry: TableEntry,
     commands: readonly mvcc.Command[],
@@ -106,8 +115,8 @@ export class CommandApplier {
   }
 
   /**
-   * Applies a command that may have to wait for the store, or may grow large (A4), from its beginning or from where a crash
-   * left it.
+   * Applies a command that may have to wait for the store, or may grow large (A4), from its beginning or from where a
+   * crash left it. Rejects with UnknownCommandError.
    */
   async applyOne(
     command: mvcc.Command,
@@ -208,8 +217,8 @@ export class CommandApplier {
   }
 
   /**
-   * Gives no response for a Range, whose place in the answers is kept, and for an operation with nothing set: the API
-   * refuses it, but stock applies it (A3).
+   * Applies one operation of a Txn. Returns no response for a Range, whose place in the answers is kept, and for an
+   * operation with nothing set: the API refuses it, but stock Regatta applies it (A3).
    */
   async #applyOperation(
     { request }: mvcc.RequestOp,
@@ -242,7 +251,10 @@ export class CommandApplier {
     }
   }
 
-  /** A point is read at once. A range is read from what the table is now, when the entry has been applied. */
+  /**
+   * Adds the answer of a Range. A point is read at once. A range is read after the entry has been applied, from the
+   * table as it is now.
+   */
   #answerRange(answers: TxnAnswers, range: mvcc.RequestOp_Range): void {
     if (boundsOf(range.key, range.rangeEnd) === undefined) {
       const record = this.#effects.get(range.key);
@@ -253,12 +265,12 @@ export class CommandApplier {
   }
 }
 
-/** Of a read of one key, which has been made. */
+/** Returns a source for the answer to a read of one key that has been made already. */
 function pointOf(record: Buffer | undefined): RecordSource {
   return { get: () => record, scan: () => EMPTY_SCAN, count: () => Promise.resolve(0) };
 }
 
-/** Gives the pair of a command that must have one. Throws UnknownCommandError. */
+/** Returns the pair of a command that must have one. Throws UnknownCommandError when it has none. */
 export function pairOf(command: mvcc.Command, index: number): mvcc.KeyValue {
   if (command.kv === undefined)
     throw new UnknownCommandError(`command type ${command.type} without a pair`, index);

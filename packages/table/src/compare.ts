@@ -5,7 +5,7 @@ import type { RecordReader } from './record-source.js';
 
 const CHUNK_ENTRIES_MAX = 500;
 
-/** Why a Txn cannot be run by this version (A8), or undefined. */
+/** Returns the part of a Txn's compares that this version does not know (A8), or undefined when it knows them all. */
 export function unknownInCompares(compares: readonly mvcc.Compare[]): string | undefined {
   for (const { target, result } of compares) {
     if (!(target >= mvcc.Compare_CompareTarget.VALUE && target <= mvcc.Compare_CompareTarget.MOD)) {
@@ -18,7 +18,10 @@ export function unknownInCompares(compares: readonly mvcc.Compare[]): string | u
   return undefined;
 }
 
-/** Every compare must hold; none: true (docs/protocol.md §2). Each key is read once, however many ranges it is in. */
+/**
+ * Returns true when every compare holds, also when there is none (docs/protocol.md §2). Each key is read once, however
+ * many ranges it is in.
+ */
 export async function comparesHold(
   source: RecordReader,
   compares: readonly mvcc.Compare[],
@@ -49,7 +52,9 @@ interface RangeCompare extends KeyBounds {
   isEmpty: boolean;
 }
 
-/** The ranges from a place on that one scan reads without a gap. They are in the order of their first keys. */
+/**
+ * Returns the ranges from a place on that one scan can read without a gap. They are in the order of their first keys.
+ */
 function overlappingFrom(ranges: readonly RangeCompare[], first: number): RangeCompare[] {
   const overlapping = [ranges[first]!];
   let { end } = ranges[first]!;
@@ -100,7 +105,7 @@ async function overlappingHold(source: RecordReader, ranges: readonly RangeCompa
   }
 }
 
-/** True when a stock follower would understand a compare otherwise (R3). */
+/** Returns true when a stock follower would understand one of the compares otherwise (R3). */
 export function hasRevisionCompares(compares: readonly mvcc.Compare[]): boolean {
   return compares.some(({ target }) => target !== mvcc.Compare_CompareTarget.VALUE);
 }
@@ -128,19 +133,22 @@ function recordHolds(compare: mvcc.Compare, record: Buffer | undefined): boolean
       );
     default:
       if (record === undefined) return false;
-      // Without a value it asks only whether the key exists.
+      // A compare without a value asks only whether the key exists.
       if (right?.$case !== 'value') return true;
       return orderHolds(compare.result, Buffer.compare(valueIn(record), right.value));
   }
 }
 
-/** Numbers past 2^53-1 match nothing: no revision or version is as large. */
+/** Compares two integers. No revision or version is larger than 2^53-1, so nothing matches a larger number. */
 function integerHolds(result: mvcc.Compare_CompareResult, left: number, right: bigint): boolean {
   if (right > BigInt(Number.MAX_SAFE_INTEGER)) return false;
   return orderHolds(result, left - Number(right));
 }
 
-/** `order` is negative, zero or positive, as the stored side is less, equal or greater. */
+/**
+ * Returns whether an order matches. `order` is negative, zero or positive, as the stored side is less, equal or
+ * greater.
+ */
 function orderHolds(result: mvcc.Compare_CompareResult, order: number): boolean {
   switch (result) {
     case mvcc.Compare_CompareResult.EQUAL:

@@ -6,9 +6,9 @@ const TWO_TO_32 = 0x1_0000_0000;
 export const CONTENT_HASH_SIZE_BYTES = 16;
 
 /**
- * The sum, modulo 2^128, of a 128-bit hash of every live record (A6). A sum does not depend on order, so
- * replicas can keep it incrementally and compare it at the same applied index. The record hash is SHA-256 cut
- * to 128 bits: of what Node has built in it is the fastest but SHA-1 (bench/hash.mjs), and needs no defending.
+ * The sum, modulo 2^128, of a 128-bit hash of every live record (A6). A sum does not depend on order, so replicas can
+ * keep it incrementally and compare it at the same applied index. The hash of a record is SHA-256 cut to 128 bits: of
+ * the hashes built into Node it is the fastest but SHA-1 (bench/hash.mjs), and needs no defending.
  */
 export class ContentHash {
   readonly #lanes = new Uint32Array(LANES);
@@ -24,7 +24,7 @@ export class ContentHash {
     }
   }
 
-  /** Takes out a record that is live no more. */
+  /** Subtracts a record that is no longer live, given as the bytes that identify it. */
   remove(record: Uint8Array): void {
     const digest = hash('sha256', record, 'binary');
     let borrow = 0;
@@ -35,7 +35,7 @@ export class ContentHash {
     }
   }
 
-  /** The sum so far, as bytes that stay as they are. */
+  /** Returns the present sum, in 16 bytes that later calls do not change. */
   toBuffer(): Buffer {
     const bytes = Buffer.allocUnsafe(CONTENT_HASH_SIZE_BYTES);
     for (let lane = 0; lane < LANES; lane++) bytes.writeUInt32LE(this.#lanes[lane]!, lane * 4);
@@ -49,7 +49,7 @@ export class ContentHash {
   }
 }
 
-/** A digest as a Latin-1 string is the cheapest form that Node gives: no Buffer is made. */
+/** Returns 32 bits of a digest. A Latin-1 string is the cheapest form of a digest in Node, since no Buffer is made. */
 function laneOf(digest: string, lane: number): number {
   const at = lane * 4;
   return (

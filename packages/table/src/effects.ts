@@ -3,24 +3,27 @@ import type { SortedRun } from './sorted-run.js';
 import type { Operation } from './store.js';
 import type { Progress, TableState } from './table-state.js';
 
-/** A write of a table's store, and the version that it moves into the history. */
+/** A write to a table's store, with the version that it moves into the history. */
 export interface Write extends Operation {
-  /** What it replaces or deletes, at the revision. */
+  /** The record that the write replaces or deletes, and the revision at which it does so. */
   readonly superseded?: { readonly record: Buffer; readonly revision: number } | undefined;
-  /** Of a latest key that the store has no record of yet. A key that it has none of is never deleted. */
+  /** True for a latest key of which the store has no record yet. A key without a record is never deleted. */
   readonly isNew?: boolean;
 }
 
-/** What goes into one store batch. */
+/** The effects that go into one store batch. */
 export interface Effects {
   readonly operations: readonly Write[];
-  /** Written before the operations: keys that the store has never had, each run's after those of the one before. */
+  /**
+   * The runs are written before the operations. Their keys were never in the store, and those of each run follow those
+   * of the run before.
+   */
   readonly runs: readonly SortedRun[];
   readonly changes: readonly Change[];
-  /** The table's state once this is written. */
+  /** The table's state after the batch. */
   readonly state: TableState;
-  /** Set when the batch ends in the middle of an entry (A4). */
+  /** How far the entry has come when the batch ends in the middle of it (A4). */
   readonly progress: Progress | undefined;
-  /** The overlay's generations that the store has once this is written. */
+  /** The last generation of the overlay that the store has after the batch; 0 for none. */
   readonly generation: number;
 }

@@ -8,28 +8,31 @@ import {
 import { elementSizeBytes, integerFieldSizeBytes, keyValueSizeBytes } from './pair-size.js';
 import { copyBytes } from './record-block.js';
 
-/** Tags of regatta.v1.RangeResponse.kvs, which mvcc.v1.Command.kv shares, and of mvcc.v1.KeyValue in it: field number and wire type. */
+/**
+ * The tags (field number and wire type) of regatta.v1.RangeResponse.kvs, which mvcc.v1.Command.kv shares, and of the
+ * fields of mvcc.v1.KeyValue in it.
+ */
 const KVS = (3 << 3) | 2;
 const KEY = (1 << 3) | 2;
 const CREATE_REVISION = 2 << 3;
 const MOD_REVISION = 3 << 3;
 const VALUE = (4 << 3) | 2;
-/** Field 100, which takes two bytes: 0xa0 0x06. */
+/** The tag of field 100, which takes two bytes: 0xa0 0x06. */
 const VERSION_LOW = 0xa0;
 const VERSION_HIGH = 0x06;
 
-/** Gives where it ends. */
+/** Writes a varint at a place, and returns where it ends. */
 function putVarint(target: Buffer, start: number, value: number): number {
   let at = start;
   let rest = value;
-  // What has more than 31 bits is no integer to a processor, and takes longer.
+  // A number of more than 31 bits is not an integer to the processor, and takes longer.
   for (; rest > 0x7fff_ffff; rest = Math.floor(rest / 0x80)) target[at++] = (rest % 0x80) | 0x80;
   for (; rest >= 0x80; rest >>>= 7) target[at++] = (rest & 0x7f) | 0x80;
   target[at++] = rest;
   return at;
 }
 
-/** The pair as an element of a RangeResponse, in the bytes that the generated code makes of it. */
+/** Encodes the pair as an element of a RangeResponse, in the same bytes as the generated code. */
 export function encodePair(key: Buffer, record: Buffer): Buffer {
   const sizeBytes = keyValueSizeBytes(key.length, record, false);
   const encoded = Buffer.allocUnsafe(elementSizeBytes(sizeBytes));
@@ -37,7 +40,10 @@ export function encodePair(key: Buffer, record: Buffer): Buffer {
   return encoded;
 }
 
-/** Writes the pair in that form at a place of `target`, and gives where it ends. `sizeBytes`: see `keyValueSizeBytes`. */
+/**
+ * Writes the pair, as `encodePair` encodes it, at a place of `target`, and returns where it ends. `sizeBytes` is the
+ * result of `keyValueSizeBytes` for the pair.
+ */
 export function writePair(
   target: Buffer,
   start: number,
@@ -53,15 +59,15 @@ export function writePair(
   const modRevision = modRevisionOf(record);
   const version = versionOf(record);
   const valueEnd = start + elementSizeBytes(sizeBytes) - integerFieldSizeBytes(version, 2);
-  // To copy a part of a Buffer Node makes an object for it, so all of the record is copied, and what stands before its
-  // value is written over, where all of that is of this pair.
+  // To copy a part of a Buffer, Node makes an object for it. So the whole record is copied, and its header is
+  // overwritten afterwards, if it falls within this pair's own bytes.
   const recordAt = valueEnd - record.length;
   if (recordAt >= start) target.set(record, recordAt);
   else record.copy(target, valueEnd - valueLength, RECORD_HEADER_SIZE_BYTES);
   let at = start;
   target[at++] = KVS;
   at = putVarint(target, at, sizeBytes);
-  // Nobody here can put an empty one, but a Txn of a stock leader cluster can (A3).
+  // No client of ours can put an empty key, but a Txn of a stock leader cluster can (A3).
   if (keyLength > 0) {
     target[at++] = KEY;
     at = putVarint(target, at, keyLength);
@@ -88,7 +94,7 @@ export function writePair(
   return at;
 }
 
-/** Where a read of an encoded pair is. */
+/** The position of the present read in an encoded pair. */
 let at = 0;
 
 function takeVarint(source: Buffer): number {
@@ -102,7 +108,7 @@ function takeVarint(source: Buffer): number {
   }
 }
 
-/** The record that `encodePair` was given. */
+/** Returns the record that `encodePair` encoded. */
 export function recordOfPair(encoded: Buffer): Buffer {
   let create = 0;
   let mod = 0;
@@ -114,7 +120,7 @@ export function recordOfPair(encoded: Buffer): Buffer {
   while (at < encoded.length) {
     switch (encoded[at++]) {
       case KEY:
-        // The length first: it moves on.
+        // The length is read first, since reading it moves the position.
         skip(takeVarint(encoded));
         break;
       case CREATE_REVISION:

@@ -2,25 +2,28 @@ import { writePair } from './encoded-pair.js';
 import { elementSizeBytes, keyValueSizeBytes } from './pair-size.js';
 import type { RecordPage } from './record-page.js';
 
-/** Pairs in encoded form, see `encodePair`. Valid until anything is written: to be copied at once. */
+/**
+ * Pairs in encoded form; see `encodePair`. They must be copied at once, since they are valid only until the table is
+ * written to.
+ */
 export interface EncodedPairs {
-  /** Of the table, as they were read. */
+  /** The revision of the table as the pairs were read. */
   readonly revision: number;
   readonly count: number;
-  /** The range has more. */
+  /** True when the range has more pairs. */
   readonly more: boolean;
   readonly sizeBytes: number;
   copyTo(target: Buffer, at: number): void;
 }
 
-// Classes, and no literals: those of one class have one shape, and every read makes one.
+// These are classes and not literals, since objects of one class have one shape, and every read makes one.
 
-/** One pair; none where the record is undefined. */
+/** One pair, or none when the record is undefined. */
 export class EncodedPoint implements EncodedPairs {
   readonly count: number;
   readonly more = false;
   readonly sizeBytes: number;
-  /** What the pair takes without what stands before it. */
+  /** The size of the pair without its tag and length. */
   readonly #pairBytes: number;
 
   constructor(

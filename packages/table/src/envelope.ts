@@ -2,10 +2,11 @@ import { UnknownCommandError } from './errors.js';
 import type { CommandKind } from './types.js';
 
 /**
- * What travels in a log entry beside the command (ARCHITECTURE.md, "The bytes of a command"). The command's bytes follow the
- * envelope untouched: they are what the client's node marshalled, and what follower clusters get.
+ * The envelope in which a command travels in a log entry (ARCHITECTURE.md, "The bytes of a command"). The command's
+ * bytes follow the envelope unchanged: they are as the client's node marshalled them, and follower clusters get the
+ * same.
  *
- * | offset | bytes | what |
+ * | offset | bytes | content |
  * | --- | --- | --- |
  * | 0 | 1 | kind of the command |
  * | 1 | 1 | flags: 1, a cursor follows the header; others must be 0 (A8) |
@@ -17,19 +18,23 @@ import type { CommandKind } from './types.js';
  * | then | | the command |
  */
 const HEADER_BYTES = 26;
-/** No envelope is shorter. */
+/** The size of the shortest envelope, in bytes. */
 export const ENVELOPE_BYTES_MIN = HEADER_BYTES;
 const CURSOR_BYTES = 8;
 const HAS_CURSOR = 1;
 
-/** Who proposed an entry (P1): unique over nodes, restarts and proposals. */
+/** The identity of a proposal (P1), which is unique over nodes, restarts and proposals. */
 export interface ProposalId {
   readonly node: number;
-  /** 8 bytes as hex. */
+  /** The boot nonce of the node, 8 bytes as hex. */
   readonly boot: string;
   readonly sequence: number;
 }
 
+/**
+ * Makes a log entry: an envelope followed by the command's bytes. `cursor` is the leader cluster's index that the
+ * command was built on (R1).
+ */
 export function sealEnvelope(
   kind: CommandKind,
   timeMs: number,
@@ -50,6 +55,7 @@ export function sealEnvelope(
   return entry;
 }
 
+/** The parts of a log entry that a table applies. */
 export interface Envelope {
   readonly kind: CommandKind;
   readonly timeMs: number;
@@ -57,7 +63,10 @@ export interface Envelope {
   readonly command: Buffer;
 }
 
-/** Throws UnknownCommandError for an entry that a newer version wrote: it is never skipped (A8). */
+/**
+ * Reads an entry. `command` shares its memory. Throws UnknownCommandError for an entry that a newer version wrote: it
+ * is never skipped (A8).
+ */
 export function openEnvelope(entry: Buffer, index: number): Envelope {
   if (entry.length < HEADER_BYTES) {
     throw new UnknownCommandError(`an envelope of ${entry.length} bytes`, index);
@@ -75,11 +84,12 @@ export function openEnvelope(entry: Buffer, index: number): Envelope {
   };
 }
 
+/** Returns the leader's time stamp of an entry (A7), in milliseconds since 1970; 0 for an entry without an envelope. */
 export function envelopeTimeMs(entry: Buffer): number {
   return entry.length < HEADER_BYTES ? 0 : entry.readUIntLE(2, 6);
 }
 
-/** The sequence when the entry was proposed by this boot of this node, else undefined. */
+/** Returns the sequence of an entry that this boot of this node proposed; undefined for any other entry. */
 export function ownSequence(entry: Buffer, node: number, boot: Buffer): number | undefined {
   if (entry.readUInt32LE(8) !== node || boot.compare(entry, 12, 20) !== 0) return undefined;
   return entry.readUIntLE(20, 6);

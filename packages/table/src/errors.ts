@@ -1,4 +1,4 @@
-/** What went wrong in a table, for code that decides by it. Texts may change, codes may not. */
+/** The code by which callers distinguish the errors of a table. Texts may change, codes may not. */
 export type TableErrorCode =
   | 'gap'
   | 'storeDamaged'
@@ -11,7 +11,7 @@ export type TableErrorCode =
   | 'responseTooLarge'
   | 'answerAbandoned';
 
-/** Base of this package's errors. */
+/** The base class of this package's errors. */
 export abstract class TableError extends Error {
   abstract readonly code: TableErrorCode;
 
@@ -22,8 +22,8 @@ export abstract class TableError extends Error {
 }
 
 /**
- * The store lost a batch that was written before one that it still has, or the whole of what it held (D4).
- * The replica must be fenced and rebuilt from its peers: nothing that it says can be believed.
+ * The store lost a batch that was written before one that it still has, or it lost everything (D4). The replica must be
+ * fenced and rebuilt from its peers, since its content cannot be trusted.
  */
 export class TableGapError extends TableError {
   readonly code = 'gap';
@@ -36,7 +36,10 @@ export class TableGapError extends TableError {
   }
 }
 
-/** No whole store lies in a store's place (D4): files are missing, or hold bytes that were not written there. */
+/**
+ * The place of a store does not hold a complete store (D4): files are missing, or hold bytes that were not written
+ * there.
+ */
 export class StoreDamagedError extends TableError {
   readonly code = 'storeDamaged';
 
@@ -45,7 +48,7 @@ export class StoreDamagedError extends TableError {
   }
 }
 
-/** Why the system refuses the files of a store that may well be whole. */
+/** The reasons for which the system refuses the files of a store that may well be complete. */
 export type StoreObstacle = 'noRoom' | 'descriptors' | 'permission' | 'readOnly' | 'inUse';
 
 const OBSTACLES: Readonly<Record<StoreObstacle, string>> = {
@@ -56,7 +59,7 @@ const OBSTACLES: Readonly<Record<StoreObstacle, string>> = {
   inUse: 'another process has it open: stop that process',
 };
 
-/** The system refuses the files of a store, for a reason that says nothing against what they hold (D6). */
+/** The system refuses the files of a store, for a reason that casts no doubt on their content (D6). */
 export class StoreUnusableError extends TableError {
   readonly code = 'storeUnusable';
 
@@ -84,7 +87,7 @@ export class TableClosedError extends TableError {
   }
 }
 
-/** The store was closed under a read that was on its way: its table was replaced, deleted or opened again. */
+/** The store was closed during a read: its table was replaced, deleted or opened again. */
 export class StoreClosedError extends TableError {
   readonly code = 'closed';
 
@@ -93,7 +96,10 @@ export class StoreClosedError extends TableError {
   }
 }
 
-/** Nobody waits any more for the ranges of a Txn that was applied, so they are not read to their end. */
+/**
+ * Nobody waits any more for the answer of a read, or of a Txn that was applied, so its ranges are not read to their
+ * end.
+ */
 export class AnswerAbandonedError extends TableError {
   readonly code = 'answerAbandoned';
 
@@ -103,8 +109,8 @@ export class AnswerAbandonedError extends TableError {
 }
 
 /**
- * The table was opened in the middle of an entry with a large effect (A4): it cannot be read until that entry
- * has been applied to its end. UNAVAILABLE for the API.
+ * The table was opened in the middle of an entry with a large effect (A4). It cannot be read until that entry has been
+ * applied to its end. The API answers UNAVAILABLE.
  */
 export class TableHalfAppliedError extends TableError {
   readonly code = 'halfApplied';
@@ -117,7 +123,7 @@ export class TableHalfAppliedError extends TableError {
   }
 }
 
-/** An entry holds something that this version does not know. It is never skipped (A8): upgrade the node. */
+/** An entry holds something that this version does not know. It is never skipped (A8): the node must be upgraded. */
 export class UnknownCommandError extends TableError {
   readonly code = 'unknownCommand';
 
@@ -126,7 +132,7 @@ export class UnknownCommandError extends TableError {
   }
 }
 
-/** A read below the history floor (A5). OUT_OF_RANGE for the API. */
+/** A read asked for a revision below the history floor (A5). The API answers OUT_OF_RANGE. */
 export class RevisionCompactedError extends TableError {
   readonly code = 'revisionCompacted';
 
@@ -138,7 +144,7 @@ export class RevisionCompactedError extends TableError {
   }
 }
 
-/** A read above the applied revision. OUT_OF_RANGE for the API. */
+/** A read asked for a revision above the applied one. The API answers OUT_OF_RANGE. */
 export class RevisionInFutureError extends TableError {
   readonly code = 'revisionInFuture';
 
@@ -150,7 +156,7 @@ export class RevisionInFutureError extends TableError {
   }
 }
 
-/** The ranges of a read-only Txn pass the response cap. RESOURCE_EXHAUSTED for the API. */
+/** The ranges of a read-only Txn exceed the response cap. The API answers RESOURCE_EXHAUSTED. */
 export class ResponseTooLargeError extends TableError {
   readonly code = 'responseTooLarge';
 
@@ -159,7 +165,9 @@ export class ResponseTooLargeError extends TableError {
   }
 }
 
-/** Whether it was for lack of room on the disk, or of quota, that a store failed (D6). LevelDB says it in words only. */
+/**
+ * Returns whether a store failed because the disk, or a quota, has no room (D6). LevelDB reports that in words only.
+ */
 export function isStoreFull(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const { code } = error as { code?: unknown };

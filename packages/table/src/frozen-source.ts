@@ -11,18 +11,20 @@ import {
 import type { SharedSnapshot } from './shared-snapshot.js';
 import type { StoreReader } from './store.js';
 
-/** What a FrozenSource is made of. */
+/** The parts of a table in the middle of an entry that a FrozenSource reads. */
 export interface FrozenTable {
   readonly store: StoreReader;
   readonly snapshot: SharedSnapshot;
   readonly overlay: FrozenOverlay;
   readonly deletions: readonly RangeDeletion[];
   readonly swept: readonly RangeDeletion[];
-  /** Live keys; undefined where nobody has counted them. */
+  /** The number of live keys; undefined when it is not known without counting them. */
   readonly keyCount: number | undefined;
 }
 
-/** The table in the middle of an entry (A2), for reads that go on while later entries are applied. */
+/**
+ * The table in the middle of an entry (A2), for reads that continue while later entries are applied. Must be closed.
+ */
 export class FrozenSource implements RecordSource {
   readonly #table: FrozenTable;
 
@@ -31,7 +33,7 @@ export class FrozenSource implements RecordSource {
     table.snapshot.hold(this);
   }
 
-  /** Only ranges are read from it: a point is read at once. */
+  /** Always throws: only ranges are read from this source, since a point is read at once. */
   get(): never {
     throw new Error('a point is not read later');
   }
@@ -44,7 +46,7 @@ export class FrozenSource implements RecordSource {
     return countLive({ ...this.#table, snapshot: this.#table.snapshot.native }, bounds, isAwaited);
   }
 
-  /** Closing twice is harmless. */
+  /** Releases the snapshot. Closing twice is harmless. */
   close(): void {
     this.#table.snapshot.release(this);
   }

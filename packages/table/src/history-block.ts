@@ -2,9 +2,15 @@ import { readSafeInteger, writeSafeInteger } from './integers.js';
 import { type HistoryLane, historyBlockKey, keyInLatestKey } from './layout.js';
 import type { StoredPair } from './record-source.js';
 
-/** u32 key length, u32 record length, u64 superseding revision, all little-endian; key and record follow. */
+/**
+ * The size of a version's header: u32 key length, u32 record length, u64 superseding revision, all little-endian. Key
+ * and record follow it.
+ */
 const HEADER_SIZE_BYTES = 16;
-/** A block is no larger, but for a single larger version: a read of one key takes in a whole block. */
+/**
+ * The largest size of a block, unless it holds a single version that is larger. A read of one key reads a whole block,
+ * so blocks are small.
+ */
 const BLOCK_SIZE_BYTES = 64 * 1024;
 const FIRST_SIZE_BYTES = 1024;
 
@@ -12,16 +18,16 @@ const FIRST_SIZE_BYTES = 1024;
 type Version = readonly [...StoredPair, supersededAt: number];
 
 /**
- * Gathers versions of one lane, which come in the order of keys and of the revisions that superseded them, into records
- * of many: to write a record for each would cost more than all else that is done for it.
+ * Packs the versions of one lane into blocks of many. The versions must be added in the order of keys and of the
+ * revisions that superseded them. A record for each version would cost more than all other work for it.
  */
 export class HistoryBlockWriter {
   readonly #lane: HistoryLane;
   readonly #write: (storeKey: Buffer, block: Buffer) => void;
-  /** Grows to the size of a block, and is used for each. */
+  /** The memory of the present block. It grows to the size of a block, and is used for every one. */
   #memory = Buffer.allocUnsafe(FIRST_SIZE_BYTES);
   #sizeBytes = 0;
-  /** Where the block will be. */
+  /** The store key of the present block; undefined while it is empty. */
   #place: Buffer | undefined;
 
   constructor(lane: HistoryLane, write: (storeKey: Buffer, block: Buffer) => void) {
@@ -51,7 +57,7 @@ export class HistoryBlockWriter {
     this.#memory = larger;
   }
 
-  /** Writes the versions that were added since the last block. */
+  /** Writes the versions that were added since the last block, if there are any. */
   end(): void {
     if (this.#place === undefined) return;
     this.#write(this.#place, Buffer.from(this.#memory.subarray(0, this.#sizeBytes)));
@@ -60,7 +66,7 @@ export class HistoryBlockWriter {
   }
 }
 
-/** The versions of a block in order. They share its memory. */
+/** Yields the versions of a block in order. They share its memory. */
 export function* readHistoryBlock(block: Buffer): Generator<Version> {
   for (let at = 0; at < block.length; ) {
     const keyAt = at + HEADER_SIZE_BYTES;

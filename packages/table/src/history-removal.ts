@@ -1,7 +1,7 @@
 import type { BatchRecord } from './batch-record.js';
 import { batchKey } from './layout.js';
 
-/** Batch records that one step looks at. */
+/** The most batch records that one step reads. */
 const STEP_BATCHES_MAX = 500;
 
 /** Finds the batch records that lie below the history floor. */
@@ -14,14 +14,14 @@ export class HistoryRemoval {
     this.#read = read;
   }
 
-  /** The first batch whose record is still there. */
+  /** The number of the first batch whose record is still there. */
   get oldestBatchNumber(): number {
     return this.#oldestBatchNumber;
   }
 
   /**
-   * Takes the next store keys that can go, which must then be deleted in this order. Batch records from the checkpoint on
-   * must stay, so that a gap can be found (D4).
+   * Returns the next store keys that can be removed; they must then be deleted in this order. Batch records from the
+   * checkpoint on must stay, so that a gap can be found (D4).
    */
   step(historyFloor: number, checkpointBatchNumber: number): { storeKeys: Buffer[]; isDone: boolean } {
     const storeKeys: Buffer[] = [];

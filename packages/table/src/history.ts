@@ -32,22 +32,25 @@ import type { StoreScan, StoreSnapshot } from './store.js';
 
 const BYTES_MAX = Number.MAX_SAFE_INTEGER;
 const EMPTY = Buffer.alloc(0);
-/** Keys in memory that are looked at between two turns of the event loop. */
+/** The number of keys in memory that are read between two turns of the event loop. */
 const MEMORY_STEP_KEYS = 500;
 
-/** What earlier revisions are read from. */
+/** The parts of a table from which earlier revisions are read. */
 export interface PastSource {
   readonly store: BufferedStore;
   readonly snapshot: StoreSnapshot;
-  /** What had deleted, at the revision that is read, records that the store still has as the latest. */
+  /**
+   * The range deletions that had happened at the revision that is read, and whose records the store still has as the
+   * latest.
+   */
   readonly deletions: readonly RangeDeletion[];
-  /** Those of the state that had happened at the revision. */
+  /** The state's `swept` deletions that had happened at the revision that is read. */
   readonly swept: readonly RangeDeletion[];
 }
 
 /**
- * A key's record as it was at a revision: the latest one when it is as old and was not deleted by then, else the version
- * that is as old and was superseded later, of which there is one at most.
+ * Reads a key's record as it was at a revision: the latest one when it is as old and was not deleted by then, else the
+ * version that is as old and was superseded later, of which there is one at most.
  */
 export async function getHistory(
   source: PastSource,
@@ -77,7 +80,7 @@ export async function getHistory(
   return undefined;
 }
 
-/** All records of a range as they were at a revision, in key order. */
+/** Scans all records of a range as they were at a revision, in key order. */
 export function scanHistory(source: PastSource, bounds: KeyBounds, revision: number): RecordScan {
   if (isEmptyRange(bounds)) return EMPTY_SCAN;
   const latest = new FilteredScan(
@@ -88,8 +91,8 @@ export function scanHistory(source: PastSource, bounds: KeyBounds, revision: num
 }
 
 /**
- * How many keys a range had at a revision; see `RecordSource.count`: those whose latest records are as old, and those of which
- * the history has a version that was current.
+ * Counts the keys that a range had at a revision; see `RecordSource.count`. These are the keys whose latest records are
+ * as old, and those of which the history has a version that was current.
  */
 export async function countHistory(
   source: PastSource,
@@ -98,7 +101,8 @@ export async function countHistory(
   isAwaited: () => boolean | Promise<boolean>,
 ): Promise<number> {
   if (isEmptyRange(bounds)) return 0;
-  // Only records say whether a deletion had deleted them; and as a bound 0 is none.
+  // Only the records themselves show whether a deletion had deleted them. And as a bound, revision 0 would mean no
+  // bound.
   if (deletionsWithin(source.deletions, bounds).length > 0 || revision === 0)
     return countScan(scanHistory(source, bounds, revision), isAwaited);
   let count = await countScan(new HistoryScan(source, bounds, revision, []), isAwaited);
@@ -122,7 +126,7 @@ async function firstOf(scan: StoreScan): Promise<[key: Buffer, value: Buffer] | 
   }
 }
 
-/** The lanes that hold versions which were superseded after a revision, one seek each. */
+/** Yields the lanes that hold versions which were superseded after a revision. Each costs one seek. */
 async function* lanesAfter(
   { store, snapshot }: PastSource,
   revision: number,
@@ -140,8 +144,8 @@ async function* lanesAfter(
 }
 
 /**
- * The only blocks of the lane that can hold the version of the key that was superseded first after the revision: the last
- * that begins before it, and the one that begins with it.
+ * Returns the only blocks of the lane that can hold the version of the key that was superseded first after the
+ * revision: the last block that begins before it, and the one that begins with it.
  */
 async function blocksWith(
   { store, snapshot }: PastSource,
@@ -166,7 +170,7 @@ function lastBefore(
   );
 }
 
-/** The versions of one memtable that are in a range and were current at a revision. */
+/** Scans the versions of one memtable that are in a range and were current at a revision. */
 class MemtableScan implements RecordScan {
   readonly #source: PastSource;
   readonly #memtable: Memtable;
@@ -205,7 +209,7 @@ class MemtableScan implements RecordScan {
   }
 }
 
-/** The versions of one lane that are in a range and were current at a revision. */
+/** Scans the versions of one lane that are in a range and were current at a revision. */
 class LaneScan implements RecordScan {
   readonly #source: PastSource;
   readonly #lane: HistoryLane;
@@ -267,7 +271,9 @@ class LaneScan implements RecordScan {
   }
 }
 
-/** Merges the records that were current at a revision from the latest ones, and from versions in memory and in blocks. */
+/**
+ * Merges the records that were current at a revision from the latest ones, and from versions in memory and in blocks.
+ */
 class HistoryScan implements RecordScan {
   readonly #source: PastSource;
   readonly #bounds: KeyBounds;
@@ -275,7 +281,7 @@ class HistoryScan implements RecordScan {
   readonly #parts: Peekable[];
   #hasLanes = false;
 
-  /** `latest`: of the latest records those that are as old, if they are asked for. */
+  /** `latest` scans the latest records that are as old, and is empty when these are not asked for. */
   constructor(source: PastSource, bounds: KeyBounds, revision: number, latest: readonly RecordScan[]) {
     const { memtables, number } = source.store.seenBy(source.snapshot);
     const recent = memtables.map((memtable) => new MemtableScan(source, memtable, number, bounds, revision));
@@ -302,7 +308,7 @@ class HistoryScan implements RecordScan {
       if (first === undefined) break;
       const pair = first.first!;
       pairs.push(pair);
-      // What a flush has written may still be in memory too.
+      // Versions that a flush has written may still be in memory too.
       for (const part of this.#parts) if (part.first?.[0].equals(pair[0]) === true) part.skip();
     }
     return pairs;
@@ -313,7 +319,7 @@ class HistoryScan implements RecordScan {
   }
 }
 
-/** A scan of which the next pair can be looked at before it is taken. */
+/** A scan whose next pair can be looked at before it is taken. */
 class Peekable {
   readonly source: RecordScan;
   #pairs: StoredPair[] = [];
@@ -324,7 +330,7 @@ class Peekable {
     this.source = source;
   }
 
-  /** Undefined: it has ended, or must be filled. */
+  /** The next pair; undefined when the scan has ended or `fill` must be called. */
   get first(): StoredPair | undefined {
     return this.#pairs[this.#at];
   }

@@ -9,13 +9,13 @@ import type { StoreWriter } from './store-writer.js';
 import type { OpenedTable } from './table-opening.js';
 import type { TableReader } from './table-reader.js';
 
-/** Records that housekeeping removes in one batch. */
+/** The most records that housekeeping removes in one batch. */
 const REMOVAL_STEP_KEYS_MAX = 500;
 const BYTES_MAX = Number.MAX_SAFE_INTEGER;
 
 /**
- * Finds which history of a table is old, and removes what is: versions, batch records, outcomes of Txns. It writes between
- * the batches of entries, in small batches of its own.
+ * Finds the history of a table that is old enough to go, and removes history below the floor: versions, batch records,
+ * outcomes of Txns. It writes between the batches of entries, in small batches of its own.
  */
 export class Housekeeping {
   readonly #name: string;
@@ -23,15 +23,15 @@ export class Housekeeping {
   readonly #store: BufferedStore;
   readonly #writer: StoreWriter;
   readonly #historyRemoval: HistoryRemoval;
-  /** Set while history is being removed. */
+  /** The removal of history that is under way. */
   #removing: Promise<void> | undefined;
-  /** What `changeCount` was at the history floor. */
+  /** The `changeCount` that the table had at a history floor. */
   #atFloor: { readonly historyFloor: number; readonly changeCount: number } | undefined;
-  /** The store holds no block of this revision or an earlier one, and never will again. */
+  /** The store holds no block of this revision or an earlier one, and will get none. */
   #blocksRemovedUpTo: number;
   /** The history floor and the checkpoint at which nothing was left to remove. */
   #removedAt: { readonly historyFloor: number; readonly batchNumber: number } | undefined;
-  /** No outcome is kept of entries below it. */
+  /** The outcomes of entries below this index have been removed. */
   #outcomesFrom = 0;
 
   constructor(
@@ -51,7 +51,7 @@ export class Housekeeping {
     );
   }
 
-  /** Forgets the outcomes of entries below: the log does not have them any more. */
+  /** Removes the outcomes of Txns in entries below an index, which the log no longer has. */
   async pruneOutcomes(belowIndex: number): Promise<void> {
     if (this.#outcomesFrom >= belowIndex) return;
     await this.#removeRecords(outcomeKey(this.#outcomesFrom, 0), outcomeKey(belowIndex, 0));
@@ -59,10 +59,10 @@ export class Housekeeping {
   }
 
   /**
-   * The greatest revision that was current at `cutoffTimeMs`, by the entries' own times, and at least
-   * `oldRevision`, which the caller knows to be old enough whatever those say (A7): for the leader to
-   * propose a Compact of (A5). Undefined: there is no history below it that is not compacted yet. Costs some
-   * point reads, none when nothing was written since the last Compact.
+   * Returns the greatest revision that was current at `cutoffTimeMs` (milliseconds since 1970) by the entries' own
+   * times, and at least `oldRevision`, which the caller knows to be old enough whatever those times are (A7). The
+   * leader proposes a Compact of this revision (A5). Undefined means that no history below it is left to compact. Costs
+   * some point reads, or none when nothing was written since the last Compact. Rejects with TableClosedError.
    */
   async compactableRevision(cutoffTimeMs: number, oldRevision = 0): Promise<number | undefined> {
     this.#writer.assertOpen();
@@ -94,8 +94,8 @@ export class Housekeeping {
   }
 
   /**
-   * Removes the versions that lie below the history floor, in small batches that queue up behind whatever is
-   * to be written. Calls at the same time are one.
+   * Removes the versions that lie below the history floor, in small batches that queue after the writes that wait
+   * already. A call during another one shares its promise. Rejects with TableClosedError.
    */
   removeHistory(): Promise<void> {
     this.#removing ??= this.#removeHistory().finally(() => {
@@ -104,7 +104,9 @@ export class Housekeeping {
     return this.#removing;
   }
 
-  /** Most tables have nothing to remove most of the time, and are left at rest. */
+  /**
+   * True when there is nothing to remove, as in most tables most of the time, so that the table can be left at rest.
+   */
   get #isHistoryRemoved(): boolean {
     const { historyFloor } = this.#reader.state;
     const { batchNumber } = this.#writer.checkpoint;
@@ -126,7 +128,7 @@ export class Housekeeping {
         batchNumber: this.#writer.checkpoint.batchNumber,
       };
       const { storeKeys, isDone } = this.#historyRemoval.step(removedAt.historyFloor, removedAt.batchNumber);
-      // Also an empty write makes room for others, where a step had nothing to remove but much to look at.
+      // An empty write still lets others have their turn, when a step removed nothing but read much.
       if (storeKeys.length > 0 || !isDone) await this.#writer.writeHousekeeping(deletions(storeKeys));
       if (!isDone) continue;
       this.#removedAt = removedAt;
@@ -134,13 +136,13 @@ export class Housekeeping {
     }
     const { historyFloor } = this.#reader.state;
     if (historyFloor <= this.#blocksRemovedUpTo) return;
-    // One that began with an earlier floor writes blocks that are to be removed.
+    // A flush that began with an earlier floor writes blocks that must be removed too.
     await this.#writer.flushed();
     await this.#removeRecords(historyBlocksFrom(0), historyBlocksFrom(historyFloor + 1));
     this.#blocksRemovedUpTo = historyFloor;
   }
 
-  /** Removes what the store has in a range of store keys, in small batches. */
+  /** Removes all records in a range of store keys, in small batches. */
   async #removeRecords(first: Buffer, end: Buffer): Promise<void> {
     for (;;) {
       this.#writer.assertOpen();
@@ -155,10 +157,13 @@ export class Housekeeping {
     }
   }
 
-  /** What `changeCount` was at the history floor, where no batch of that time is left; -1: nobody knows. */
+  /**
+   * Returns the `changeCount` that the table had at the history floor, when no batch of that time is left; -1 when it
+   * is not known.
+   */
   #changeCountAt(historyFloor: number): number {
     const { oldestBatchNumber } = this.#historyRemoval;
-    // The first batch of a store that a snapshot brought has all changes and lists none.
+    // The first batch of a store that came from a snapshot has all changes and lists none.
     if (oldestBatchNumber === 1) return -1;
     const { state, journal } = this.#readBatch(oldestBatchNumber);
     let later = 0;
@@ -172,7 +177,10 @@ export class Housekeeping {
     return decodeBatchRecord(record);
   }
 
-  /** The last written batch of which something holds that, once false, stays false. */
+  /**
+   * Returns the last written batch for which `holds` returns true. Once `holds` is false for a batch, it must be false
+   * for all later ones.
+   */
   #lastBatchWhere(holds: (batch: ReturnType<typeof decodeBatchRecord>) => boolean): BatchRecord | undefined {
     let found: BatchRecord | undefined;
     let low = this.#historyRemoval.oldestBatchNumber;

@@ -1,12 +1,16 @@
 import { strict as assert } from 'node:assert/strict';
 
 const TWO_TO_32 = 0x1_0000_0000;
-/** The upper half of 2^53-1, and one. */
+/** The upper 32 bits of 2^53-1, plus one. */
 const HIGH_END = 0x20_0000;
 
-// Byte by byte: Buffer's own methods check type and bounds of each argument, and every read and write of a key comes here.
+// These work byte by byte, since Buffer's own methods check type and bounds of each argument, and every read and write
+// of a key calls these functions.
 
-/** Reads a u64, little-endian. Numbers past 2^53-1 are never written, so one is damage. */
+/**
+ * Reads a u64, little-endian. Throws AssertionError for a number above 2^53-1, which is damage since none is ever
+ * written, and for bytes that end too early.
+ */
 export function readSafeInteger(source: Buffer, offset: number): number {
   if (offset + 8 > source.length) assert.fail('a stored integer is cut off');
   const low =
@@ -25,7 +29,10 @@ export function readSafeInteger(source: Buffer, offset: number): number {
   return high * TWO_TO_32 + low;
 }
 
-/** Writes a u64, little-endian. */
+/**
+ * Writes a u64, little-endian. Throws AssertionError unless the number is an integer from 0 to 2^53-1 and there is room
+ * for it.
+ */
 export function writeSafeInteger(target: Buffer, offset: number, value: number): void {
   const high = Math.floor(value / TWO_TO_32);
   if (offset + 8 > target.length || !(high >= 0 && high < HIGH_END))

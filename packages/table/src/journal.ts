@@ -4,7 +4,7 @@ import type { ByteWriter } from './byte-writer.js';
 /** A key that changed at a revision. */
 export interface Change {
   readonly revision: number;
-  /** See `latestKey`. */
+  /** The key's latest store key; see `latestKey`. */
   readonly storeKey: Buffer;
 }
 
@@ -19,7 +19,7 @@ export function writeJournal(writer: ByteWriter, changes: readonly Change[]): vo
   }
 }
 
-/** The keys that a batch changed, in order. They share the journal's memory. */
+/** Yields the keys that a batch changed, in order. They share the journal's memory. */
 export function* readJournal(
   journal: Buffer,
 ): Generator<{ readonly revision: number; readonly key: Buffer }> {

@@ -5,27 +5,31 @@ import type { MemtableEntry } from './memtable.js';
 import { RevisionSpan } from './revision-bounds.js';
 import { keyId, newSortedTree, type SortedTree } from './sorted-tree.js';
 
-/** Keys of a block, as long as there are few blocks; it may grow to twice as many before it is worth dividing. */
+/**
+ * The usual number of keys of a block, as long as there are few blocks. A block may grow to twice as many before it is
+ * worth dividing.
+ */
 const BLOCK_KEYS_MIN = 256;
-/** What blocks may take in memory; when they pass it, all become larger and fewer. */
+/** The most bytes of memory that blocks may take. When they exceed it, all become larger and fewer. */
 const SIZE_BYTES_MAX = 4 * 1024 * 1024;
-/** Of a block beside its keys: its object, its span of revisions, and its place in a tree. */
+/** The memory that a block takes beside its keys: its object, its span of revisions, and its place in a tree. */
 const BLOCK_OVERHEAD_BYTES = 340;
-/** Entries, or blocks, that are gone through between two turns of the event loop. */
+/** The number of entries, or blocks, that are handled between two turns of the event loop. */
 const STEP_ENTRIES = 2000;
 
 const LATEST_ID = keyId(Buffer.from([LATEST]));
 const LATEST_END_ID = keyId(LATEST_END);
 
-/** Tests set other sizes. */
+/** The sizes of a table's blocks. Tests set other sizes than the defaults. */
 export interface KeyBlockSizes {
   readonly blockKeys?: number | undefined;
   readonly sizeBytesMax?: number;
 }
 
 /**
- * The latest keys of a store between two flushes, in blocks of neighbours that say how many they are and between which
- * revisions. No key lies outside of all blocks. A reader of the store may divide a block further (`replace`).
+ * The latest keys of a store between two flushes, divided into blocks of neighbours. Each block knows how many keys it
+ * has and between which revisions they lie. Every key lies in a block. A reader of the store may divide a block further
+ * (`replace`).
  */
 export class KeyBlocks {
   readonly #blocks: SortedTree<KeyBlock>;
@@ -39,12 +43,15 @@ export class KeyBlocks {
     this.#sizeBytesMax = sizeBytesMax;
   }
 
-  /** Of a store that has no latest keys. */
+  /** Returns the blocks of a store that has no latest keys. */
   static empty({ blockKeys = BLOCK_KEYS_MIN, sizeBytesMax = SIZE_BYTES_MAX }: KeyBlockSizes = {}): KeyBlocks {
     return new KeyBlocks(newSortedTree(), blockKeys, sizeBytesMax);
   }
 
-  /** Of a store that has so many latest keys, of which nobody knows where they are. */
+  /**
+   * Returns the blocks of a store that has `keyCount` latest keys at unknown places: one block of which nothing is
+   * known.
+   */
   static unknown(keyCount: number, sizes: KeyBlockSizes = {}): KeyBlocks {
     const blocks = KeyBlocks.empty(sizes);
     if (keyCount === 0) return blocks;
@@ -54,17 +61,17 @@ export class KeyBlocks {
     return blocks;
   }
 
-  /** About what they take in memory. */
+  /** About how many bytes of memory the blocks take. */
   get sizeBytes(): number {
     return this.#sizeBytes;
   }
 
-  /** How many keys a block has that is made. */
+  /** The number of keys of a new block. */
   get blockKeys(): number {
     return this.#blockKeys;
   }
 
-  /** The blocks that may have keys from `first` up to, but not with, `end`, in key order. */
+  /** Returns the blocks that may have keys from `first` up to, but not with, `end`, in key order. */
   within(first: string, end: string): KeyBlock[] {
     const found: KeyBlock[] = [];
     if (first >= end) return found;
@@ -77,14 +84,14 @@ export class KeyBlocks {
     return found;
   }
 
-  /** There is no use in dividing it. */
+  /** True when the block is too small to be worth dividing. */
   isSmall({ count }: KeyBlock): boolean {
     return count !== undefined && count <= 2 * this.#blockKeys;
   }
 
   /**
-   * Puts what a reader found to be in a block in its place. False: the block is not there any more, as another reader was
-   * faster, or there is no room: the next flush makes some.
+   * Replaces a block by the parts that a reader found in it. Returns false when the block is no longer there, because
+   * another reader was faster, or when there is no room; the next flush makes some.
    */
   replace(block: KeyBlock, parts: readonly KeyBlock[]): boolean {
     if (this.#blocks.get(block.first) !== block) return false;
@@ -95,8 +102,8 @@ export class KeyBlocks {
   }
 
   /**
-   * The blocks as they are after a flush of entries, which come in key order. What is learned here while that is computed may be
-   * missing there. `turn` lets others go on.
+   * Returns the blocks as they are after a flush of entries, which come in key order. Facts that readers learn here
+   * meanwhile may be missing in the result. `turn` is called now and then to let others go on.
    */
   async after(entries: Iterable<MemtableEntry>, turn: () => Promise<void>): Promise<KeyBlocks> {
     const next = new KeyBlocks(this.#blocks.clone(), this.#blockKeys, this.#sizeBytesMax);
@@ -114,18 +121,21 @@ export class KeyBlocks {
     return next;
   }
 
-  /** The block that a key lies in. */
+  /** Returns the block that a key lies in, if there is one. */
   at(id: string): KeyBlock | undefined {
     const block = this.#blocks.getPairOrNextLower(id)?.[1];
     return block !== undefined && id < block.end ? block : undefined;
   }
 
-  /** Where the first block after a key that lies in none begins. */
+  /** Returns the beginning of the first block after a key that lies in none. */
   firstAfter(id: string): string | undefined {
     return this.#blocks.nextHigherKey(id);
   }
 
-  /** Puts a block in the place of one that begins where it does, or of none. Joins a small one with a neighbour that has room. */
+  /**
+   * Puts a block in the place of one with the same beginning, if there is one. Joins a small block with the block
+   * before it when that has room.
+   */
   put(block: KeyBlock): void {
     const old = this.#blocks.get(block.first);
     if (old !== undefined) this.#remove(old);
@@ -147,7 +157,10 @@ export class KeyBlocks {
     );
   }
 
-  /** Joins blocks in pairs, so that each may have twice as many keys, where both together have no more than that. */
+  /**
+   * Doubles the usual number of keys of a block, and joins blocks in pairs when both together have at most twice the
+   * new number, or when one is not counted.
+   */
   async #coarsen(turn: () => Promise<void>): Promise<void> {
     this.#blockKeys *= 2;
     let left = STEP_ENTRIES;
@@ -186,16 +199,19 @@ function sizeBytesOf({ first, end }: KeyBlock): number {
   return BLOCK_OVERHEAD_BYTES + first.length + end.length;
 }
 
-/** Takes the entries of a flush into blocks, in key order. */
+/** Applies the entries of a flush to blocks, in key order. */
 class Update {
   readonly #blocks: KeyBlocks;
-  /** The block that the entries lie in, or the one that is made of those that lie in none. */
+  /** The block that the entries lie in, or the block that is being made of entries that lie in none. */
   #first = '';
   #end = '';
   #count: number | undefined = 0;
   #revisions = RevisionSpan.none;
   #isNew = false;
-  /** Entries before it lie in the same block as the one before them, or in none as that does. */
+  /**
+   * Entries before this key lie in the same block as the one before them, or like it in none; undefined when that holds
+   * for all entries that follow.
+   */
   #until: string | undefined = '';
 
   constructor(blocks: KeyBlocks) {
@@ -203,7 +219,7 @@ class Update {
   }
 
   take({ id, record, wasStored }: MemtableEntry): void {
-    // Written and deleted between two flushes.
+    // The key was written and deleted between two flushes.
     if (record === undefined && !wasStored) return;
     if (this.#until !== undefined && id >= this.#until) this.#begin(id);
     assert(!this.#isNew || !wasStored, 'a stored key lies in a block');

@@ -5,14 +5,14 @@ import type { OrderedStore, ScanOptions, StoreScan, StoreSnapshot } from './stor
 
 const EMPTY = Buffer.alloc(0);
 const ZERO_BYTE = Buffer.from([0]);
-/** Entries that come from memory alone before others have their turn. */
+/** The number of entries that come from memory alone before others have their turn. */
 const TURN_ENTRIES = 1000;
-/** Keys that a cursor takes from a memtable at once. */
+/** The number of keys that a cursor takes from a memtable at once. */
 const READ_KEYS = 64;
 
 type Pair = [key: Buffer, value: Buffer];
 
-/** The writes of a memtable within bounds that a reader sees, one at a time. Others may be written meanwhile. */
+/** Gives the writes of a memtable within bounds that a reader sees, one at a time. Others may be written meanwhile. */
 class MemtableCursor {
   readonly #memtable: Memtable;
   readonly #number: number;
@@ -21,7 +21,7 @@ class MemtableCursor {
   #end: string | undefined;
   #entries: MemtableEntry[] = [];
   #at = 0;
-  /** Of the present write; undefined: there are no more. */
+  /** The key of the present write; undefined when there are no more writes. */
   id: string | undefined;
   storeKey: Buffer | undefined;
   record: Buffer | undefined;
@@ -65,7 +65,7 @@ class MemtableCursor {
   }
 }
 
-/** A scan of a store through the writes that lie over it. */
+/** A scan of a store with writes in memory laid over it. */
 export class LayeredScan implements StoreScan {
   readonly #store: OrderedStore;
   readonly #scanBase: (options: ScanOptions) => StoreScan;
@@ -75,7 +75,7 @@ export class LayeredScan implements StoreScan {
   readonly #cursors: readonly MemtableCursor[];
   readonly #direction: 1 | -1;
   #base: StoreScan | undefined;
-  /** How many entries the present scan of the store below was asked for at most, and how many it has given. */
+  /** The most entries that the present scan of the store below was asked for, and the number that it has given. */
   #baseLimit = 0;
   #baseCount = 0;
   #page: Pair[] = [];
@@ -111,7 +111,7 @@ export class LayeredScan implements StoreScan {
       this.#sinceTurn = 0;
       await this.#store.turn();
     }
-    // What nothing is laid over goes on as it came.
+    // Pages of the store below pass unchanged while no write in memory is left to lay over them.
     while (wanted > 0 && this.#base !== undefined && this.#at === this.#page.length && !this.#isOverlaid) {
       await this.#readOn(this.#base, wanted, maxBytes);
       if (this.#page.length === 0) continue;
@@ -122,7 +122,7 @@ export class LayeredScan implements StoreScan {
     let bytes = 0;
     while (pairs.length < wanted && bytes < maxBytes) {
       if (this.#base !== undefined && this.#at === this.#page.length) {
-        // Entries that are there already are given before the store is asked for more.
+        // Entries in hand are returned before the store is asked for more.
         if (pairs.length > 0) break;
         await this.#readOn(this.#base, wanted, Number.MAX_SAFE_INTEGER);
         continue;
@@ -146,12 +146,12 @@ export class LayeredScan implements StoreScan {
     await this.#base?.close();
   }
 
-  /** Some memtable has more to say. */
+  /** True when some memtable has writes left in the range. */
   get #isOverlaid(): boolean {
     return this.#cursors.some(({ id }) => id !== undefined);
   }
 
-  /** The next pair of both; undefined where a write deletes it. */
+  /** Returns the next pair of the store and the memtables; undefined when a write deletes it. */
   #take(lower: Pair | undefined, upper: MemtableCursor | undefined): Pair | undefined {
     const order =
       lower === undefined
@@ -168,7 +168,7 @@ export class LayeredScan implements StoreScan {
     return [storeKey!, this.#options.keysOnly === true ? EMPTY : record];
   }
 
-  /** Of the memtables' next writes the first in order; of one key the newest. */
+  /** Returns the cursor whose write comes first in order; of one key, the newest write. */
   #upper(): MemtableCursor | undefined {
     let first: MemtableCursor | undefined;
     for (const cursor of this.#cursors) {
@@ -190,7 +190,10 @@ export class LayeredScan implements StoreScan {
     await base.close();
   }
 
-  /** Begins after `last`. A limit counts what readers get: writes may delete any entry that the store has. */
+  /**
+   * Opens a scan of the store below that begins after `last`. A limit counts the entries that readers get, but any
+   * entry of the store may be deleted by a write in memory; so a scan may be followed by another.
+   */
   #openBase(last: Buffer | undefined): void {
     const { gte, lt, limit, reverse = false, keysOnly = false } = this.#options;
     const first = last === undefined || reverse ? gte : Buffer.concat([last, ZERO_BYTE]);

@@ -1,36 +1,43 @@
 import { readSafeInteger, writeSafeInteger } from './integers.js';
 
 /**
- * The first byte of a store key says what the record is. DESIGN.md has the whole layout. Byte 0 is left
- * free for the store itself. These numbers are on disk.
+ * The first byte of a store key distinguishes the kinds of records. DESIGN.md has the whole layout. Byte 0 is left free
+ * for the store itself. These numbers are on disk.
  */
 export const LATEST = 0x4c;
 const BATCH = 0x4e;
 const OUTCOME = 0x4f;
 const HISTORY_BLOCK = 0x44;
 
-/** u64 create revision, u64 mod revision, u64 version, all little-endian; the value follows. */
+/**
+ * The size of a record's header: u64 create revision, u64 mod revision, u64 version, all little-endian. The value
+ * follows it.
+ */
 export const RECORD_HEADER_SIZE_BYTES = 24;
 
 const EMPTY = Buffer.alloc(0);
 
+/** Returns the revision that created the key, from its record. */
 export function createRevisionOf(record: Buffer): number {
   return readSafeInteger(record, 0);
 }
 
+/** Returns the revision that wrote the record. */
 export function modRevisionOf(record: Buffer): number {
   return readSafeInteger(record, 8);
 }
 
+/** Returns how many times the key has been written since it was created, from its record. */
 export function versionOf(record: Buffer): number {
   return readSafeInteger(record, 16);
 }
 
-/** Shares the record's memory. */
+/** Returns the value in a record. It shares the record's memory. */
 export function valueIn(record: Buffer): Buffer {
   return record.subarray(RECORD_HEADER_SIZE_BYTES);
 }
 
+/** Writes the header of a record. */
 export function writeRecordHeader(
   record: Buffer,
   createRevision: number,
@@ -40,14 +47,14 @@ export function writeRecordHeader(
   writeRecordHeaderAt(record, 0, { createRevision, modRevision, version });
 }
 
-/** What the header of a record says. */
+/** The revisions and the version in the header of a record. */
 export interface Stamp {
   readonly createRevision: number;
   readonly modRevision: number;
   readonly version: number;
 }
 
-/** Writes the header of a record that begins in the middle of a buffer. */
+/** Writes the header of a record that begins at `offset` of a buffer. */
 export function writeRecordHeaderAt(
   target: Buffer,
   offset: number,
@@ -58,7 +65,7 @@ export function writeRecordHeaderAt(
   writeSafeInteger(target, offset + 16, version);
 }
 
-/** Where the latest version of a key is: one point read. */
+/** Returns the store key of a key's latest version, which one point read finds. */
 export function latestKey(key: Buffer): Buffer {
   const storeKey = Buffer.allocUnsafe(key.length + 1);
   storeKey[0] = LATEST;
@@ -66,12 +73,12 @@ export function latestKey(key: Buffer): Buffer {
   return storeKey;
 }
 
-/** The user's key in a latest key. Shares its memory. */
+/** Returns the user's key in a latest store key. It shares the store key's memory. */
 export function keyInLatestKey(storeKey: Buffer): Buffer {
   return storeKey.subarray(1);
 }
 
-/** Follows every latest key. */
+/** A store key that follows every latest key. */
 export const LATEST_END = Buffer.from([LATEST + 1]);
 
 function writeRevisionBigEndian(target: Buffer, offset: number, revision: number): void {
@@ -79,7 +86,7 @@ function writeRevisionBigEndian(target: Buffer, offset: number, revision: number
   target.writeUInt32BE(revision >>> 0, offset + 4);
 }
 
-/** Where the batch record of a batch number is. */
+/** Returns the store key of a batch record. */
 export function batchKey(batchNumber: number): Buffer {
   const storeKey = Buffer.allocUnsafe(9);
   storeKey[0] = BATCH;
@@ -87,15 +94,15 @@ export function batchKey(batchNumber: number): Buffer {
   return storeKey;
 }
 
-/** The number in a batch key. */
+/** Returns the batch number in the store key of a batch record. */
 export function batchNumberOf(storeKey: Buffer): number {
   return storeKey.readUInt32BE(1) * 0x1_0000_0000 + storeKey.readUInt32BE(5);
 }
 
-/** Follows every batch key. */
+/** A store key that follows that of every batch record. */
 export const BATCH_END = Buffer.from([BATCH + 1]);
 
-/** Where the outcome of a Txn is: by entry, and by the command's place in a SEQUENCE (R3). */
+/** Returns the store key of a Txn's outcome: the entry's index, and the command's place in a SEQUENCE (R3). */
 export function outcomeKey(index: number, command: number): Buffer {
   const storeKey = Buffer.allocUnsafe(13);
   storeKey[0] = OUTCOME;
@@ -109,8 +116,9 @@ const ESCAPE_END = 1;
 const ESCAPED_ZERO = 0xff;
 
 /**
- * At or before every block of the lane that begins with the key or a later one. The key is so escaped that what follows it
- * cannot change the order of keys: a zero byte becomes 00 FF, and 00 01 ends it.
+ * Returns a store key at or before those of all blocks of the lane that begin with the key or a later one. The key is
+ * escaped, so that the bytes after it cannot change the order of keys: a zero byte becomes 00 FF, and 00 01 ends the
+ * key. `tailSizeBytes` of room are left at the end.
  */
 export function historyBlocksOf({ revision, lane }: HistoryLane, key: Buffer, tailSizeBytes = 0): Buffer {
   let zeros = 0;
@@ -133,8 +141,9 @@ export function historyBlocksOf({ revision, lane }: HistoryLane, key: Buffer, ta
 }
 
 /**
- * Where a block of versions is: by its lane, and by its first version's key and the revision that superseded that. The
- * blocks of a lane do not overlap, so a version can be in just one: the last that begins at or before it.
+ * Returns the store key of a block of versions: its lane, its first version's key, and the revision that superseded
+ * that version. The blocks of a lane do not overlap, so a version can be in just one: the last that begins at or before
+ * it.
  */
 export function historyBlockKey(lane: HistoryLane, firstKey: Buffer, supersededAt: number): Buffer {
   const storeKey = historyBlocksOf(lane, firstKey, 10);
@@ -145,36 +154,42 @@ export function historyBlockKey(lane: HistoryLane, firstKey: Buffer, supersededA
   return storeKey;
 }
 
-/** Follows every block of the lane, and is at or before all of the next. */
+/** Returns a store key that follows every block of the lane, and is at or before all blocks of the next lane. */
 export function historyLaneEnd({ revision, lane }: HistoryLane): Buffer {
   return historyBlocksOf({ revision, lane: lane + 1 }, EMPTY);
 }
 
-/** At or before all blocks of the revision and of later ones. */
+/** Returns a store key at or before all blocks of the revision and of later ones. */
 export function historyBlocksFrom(revision: number): Buffer {
   return historyBlocksOf({ revision, lane: 0 }, EMPTY);
 }
 
-/** Blocks of versions in the order of keys and of the revisions that superseded them. */
+/** A lane of the history: blocks of versions in the order of keys and of the revisions that superseded them. */
 export interface HistoryLane {
-  /** None of its versions was superseded later: once the history begins there, all of its blocks can go. */
+  /**
+   * The last revision that superseded one of the lane's versions. Once the history begins there, all blocks of the lane
+   * can be removed.
+   */
   readonly revision: number;
   readonly lane: number;
 }
 
-/** Lanes from here on are of flushes, those before of range deletions. */
+/** Lanes from this number on belong to flushes, those below to range deletions. */
 const FLUSH_LANES_FROM = 0x8000_0000;
 
-/** The lane of a flush up to a batch: two that end with the same revision, in the middle of an entry, have different ones. */
+/**
+ * Returns the lane of a flush up to a batch. Two flushes that end with the same revision, in the middle of an entry,
+ * have different lanes.
+ */
 export function historyLaneOfFlush(revision: number, batchNumber: number): HistoryLane {
   return { revision, lane: FLUSH_LANES_FROM + (batchNumber % (FLUSH_LANES_FROM - 1)) };
 }
 
-/** The lane in a block's key. */
+/** Returns the lane in a block's store key. */
 export function historyLaneOf(storeKey: Buffer): HistoryLane {
   const revision = storeKey.readUInt32BE(1) * 0x1_0000_0000 + storeKey.readUInt32BE(5);
   return { revision, lane: storeKey.readUInt32BE(9) };
 }
 
-/** Follows every block. */
+/** A store key that follows every block. */
 export const HISTORY_BLOCK_END = Buffer.from([HISTORY_BLOCK + 1]);

@@ -14,20 +14,20 @@ import { keyId } from './sorted-tree.js';
 import type { Progress } from './table-state.js';
 import type { ApplyResult, TableEntry } from './types.js';
 
-/** Keys that the end of a load handles between two turns of the event loop. */
+/** The number of keys that the end of a load handles between two turns of the event loop. */
 const SCAN_CHUNK_ENTRIES_MAX = 500;
-/** Before every key but the empty one. */
+/** A place before every key but the empty one. */
 const NO_KEY: KeyPlace = { bytes: Buffer.alloc(0), keyStart: 0, keyEnd: 0 };
-/** Stands before each record of a load. */
+/** The size of the length before each record of a load. */
 const LENGTH_SIZE_BYTES = 8;
 const ZERO_BYTE = Buffer.from([0]);
 
-/** Loads a table from the entries Load and Loaded: a shard takes the place of another (T2). */
+/** Applies the entries Load and Loaded, by which a shard is loaded that takes the place of another (T2). */
 export class LoadApplier {
   readonly #effects: PendingEffects;
   readonly #state: PendingEffects['state'];
   readonly #progress: EntryProgress;
-  /** While a table is loaded: no key that is there is after it. Undefined: that is not known. */
+  /** While a table is being loaded, the greatest of its keys; undefined when that is not known. */
   #lastLoaded: KeyPlace | undefined;
   readonly #pair = new PairRecord();
 
@@ -37,25 +37,28 @@ export class LoadApplier {
     this.#progress = progress;
   }
 
-  /** The table is written to otherwise: where its last key is, is not known any more. */
+  /** Forgets the greatest key of the load, since another command is about to write to the table. */
   interrupt(): void {
     this.#lastLoaded = undefined;
   }
 
-  /** A shard is loaded before anything else is written to it (T2); a pair that it loads may be older than a deletion. */
+  /**
+   * Asserts that no range was deleted in the table: a shard is loaded before anything else is written to it (T2), and a
+   * loaded pair may be older than a deletion.
+   */
   #assertLoads(entry: TableEntry): void {
     assert(this.#state.deletions.length === 0, `entry ${entry.index} loads a table that was written to (T2)`);
   }
 
-  /** Applies Load: pairs of a snapshot stream, which belong to no moment of this table: they leave no history. */
+  /** Applies Load: pairs of a snapshot stream, which belong to no moment of this table and so leave no history. */
   async load(entry: TableEntry): Promise<ApplyResult> {
     this.#assertLoads(entry);
     const mode = entry.payload[0];
     if (mode !== 0 && mode !== 1) throw new UnknownCommandError(`a load of mode ${mode}`, entry.index);
     const resumed = this.#progress.beginLarge();
-    // Loaded keys are in no list of written keys.
+    // Loaded keys are not added to any list of written keys, so the lists no longer hold.
     this.#state.swept = [];
-    // A table without a key that had some may have deletions of them in memory: there nothing is taken in as a run.
+    // A table without keys that had some may have deletions of them in memory, so nothing is taken in as a run there.
     if (this.#state.keyCount === 0 && this.#state.changeCount === 0) this.#lastLoaded = NO_KEY;
     const stamp =
       mode === 1 ? { createRevision: entry.index, modRevision: entry.index, version: 1 } : undefined;
@@ -78,9 +81,9 @@ export class LoadApplier {
     return emptyResult(entry, this.#state.revision, undefined, false);
   }
 
-  /** Takes in a pair, stamped so. `leftBytes`: of its entry, it among them. */
+  /** Takes in a pair with a stamp. `leftBytes` is the size of the entry from the pair on. */
   #load(pair: PairRecord, stamp: Stamp, leftBytes: number): void {
-    // A snapshot comes in key order: it would cost most of the work to ask for what cannot be there.
+    // A snapshot comes in key order. To look up keys that cannot be there would be most of the work.
     if (this.#lastLoaded !== undefined && compareKeys(pair, this.#lastLoaded) > 0) {
       const { bytes, keyStart, keyEnd } = pair;
       this.#lastLoaded = { bytes, keyStart, keyEnd };
@@ -93,13 +96,15 @@ export class LoadApplier {
     if (previous === undefined) this.#state.keyCount += 1;
     else if (modRevisionOf(previous) !== 0) this.#effects.contentHash.remove(identityOf(storeKey, previous));
     writeRecordHeader(record, stamp.createRevision, stamp.modRevision, stamp.version);
-    // A pair without revisions counts when `Loaded` has stamped it.
+    // A pair without revisions counts only when `Loaded` has stamped it.
     if (stamp.modRevision !== 0) this.#effects.contentHash.add(identity);
     this.#effects.overlay.set(id, record);
     this.#effects.write(storeKey, record, undefined, previous === undefined);
   }
 
-  /** Applies Loaded. The load is whole: what came without revisions is stamped, and the history begins. */
+  /**
+   * Applies Loaded, which completes the load: pairs that came without revisions are stamped, and the history begins.
+   */
   async end(entry: TableEntry): Promise<ApplyResult> {
     const resumed = this.#progress.beginLarge();
     const leaderIndex = readSafeInteger(entry.payload, 0);
@@ -141,7 +146,7 @@ export class LoadApplier {
   }
 }
 
-/** In memory of its own. */
+/** Copies a key into memory of its own. */
 function copyOf({ bytes, keyStart, keyEnd }: KeyPlace): KeyPlace {
   const key = Buffer.from(bytes.subarray(keyStart, keyEnd));
   return { bytes: key, keyStart: 0, keyEnd: key.length };

@@ -12,10 +12,10 @@ import type {
 } from './store.js';
 
 const EMPTY = Buffer.alloc(0);
-/** Few, so that tests have counts of many parts. */
+/** The number of entries in each part of a count. It is small, so that counts in tests have many parts. */
 const COUNT_PART_ENTRIES = 10;
 
-/** A record as it was put, with its key: scans hand it out as it is, and make nothing anew. */
+/** A key and its record, as they were put. Scans hand out the same pair, without a copy. */
 type Pair = [key: Buffer, value: Buffer];
 type Tree = SortedTree<Pair>;
 
@@ -26,25 +26,27 @@ export type StoresCopy = ReadonlyMap<string, Tree>;
 export interface UnflushedWrite {
   /** The store's name. */
   readonly store: string;
-  /** Counts the writes of the store from 1. */
+  /** The number of the write among those of the store, from 1. */
   readonly number: number;
 }
 
-/** Where a simulator takes part. Every hook may delay (by its promise) or fail (by rejecting) what it precedes. */
+/**
+ * The hooks by which a simulator takes part. Each may delay its operation (by its promise) or fail it (by rejecting).
+ */
 export interface MemoryStoreHooks {
-  /** Before a write takes effect. A rejection fails the write, which then has no effect. */
+  /** Called before a write takes effect. A rejection fails the write, which then has no effect. */
   beforeWrite?(store: string): Promise<void>;
-  /** After a write is visible to readers, before its promise resolves. */
+  /** Called after a write is visible to readers, before its promise resolves. */
   afterWrite?(store: string): Promise<void>;
   /** Called before a flush makes the writes so far durable. */
   beforeFlush?(store: string): Promise<void>;
-  /** Before a store is opened. */
+  /** Called before a store is opened. */
   beforeOpen?(store: string): Promise<void>;
-  /** Before each answer of a scan, and of a read of many keys, and in place of a turn of the event loop. */
+  /** Called before each answer of a scan or of a read of many keys, and in place of a turn of the event loop. */
   beforeScan?(store: string): Promise<void>;
 }
 
-/** What a write leaves under a key: nothing where it deletes. */
+/** A key and the pair that a write leaves under it; undefined when the write deletes the key. */
 type Change = readonly [id: string, pair: Pair | undefined];
 
 interface LoggedWrite {
@@ -52,7 +54,10 @@ interface LoggedWrite {
   readonly changes: readonly Change[];
 }
 
-/** What survives a crash: what a flush made immutable, and whatever of the log is readable afterwards. */
+/**
+ * The part of a store that survives a crash: the trees that a flush made immutable, and the log, as far as it is
+ * readable afterwards.
+ */
 class Medium {
   durable: Tree = newSortedTree<Pair>();
   current: Tree = newSortedTree<Pair>();
@@ -69,12 +74,15 @@ function play(tree: Tree, changes: readonly Change[]): void {
   }
 }
 
-/** Copies, as a real store does: the caller may reuse its buffers. */
+/** Copies a write, as a real store does, since the caller may reuse its buffers. */
 function toChange({ storeKey, record }: Operation): Change {
   return [keyId(storeKey), record && [Buffer.from(storeKey), Buffer.from(record)]];
 }
 
-/** The stores of one simulated node. Deterministic: no clock, no randomness, and promises in a fixed order. */
+/**
+ * The stores of one simulated node. Deterministic: there is no clock and no randomness, and promises resolve in a fixed
+ * order.
+ */
 export class MemoryStoreDirectory implements StoreDirectory {
   readonly #media = new Map<string, Medium>();
   readonly #hooks: MemoryStoreHooks;
@@ -115,12 +123,12 @@ export class MemoryStoreDirectory implements StoreDirectory {
     this.#media.delete(name);
   }
 
-  /** The stores as they are now, for `putBack`: what a copy of the directory holds. */
+  /** Returns the stores as they are now, as a copy of the directory would hold them, for `putBack`. */
   copy(): StoresCopy {
     return new Map([...this.#media].map(([name, { current }]) => [name, current.clone()]));
   }
 
-  /** Puts an earlier copy in the place of all stores. None may be open. */
+  /** Replaces all stores by an earlier copy. None may be open. */
   putBack(copy: StoresCopy): void {
     for (const [name, { opened }] of this.#media) assert(opened === undefined, `store ${name} is open`);
     this.#media.clear();
@@ -133,8 +141,8 @@ export class MemoryStoreDirectory implements StoreDirectory {
   }
 
   /**
-   * The node loses power: open stores die, and of the writes since the last flush only those remain that `survives`
-   * says. LevelDB may lose any of them without a word, even in the middle (D4).
+   * Simulates a loss of power: open stores die, and of the writes since the last flush only those remain for which
+   * `survives` returns true. LevelDB may silently lose any of them, even in the middle (D4).
    */
   crash(survives: (write: UnflushedWrite) => boolean): void {
     for (const [name, medium] of this.#media) {
@@ -143,13 +151,13 @@ export class MemoryStoreDirectory implements StoreDirectory {
       medium.log = medium.log.filter(({ number }) => survives({ store: name, number }));
       medium.current = medium.durable.clone();
       for (const write of medium.log) play(medium.current, write.changes);
-      // Recovery writes what it could read of the log into immutable files, as LevelDB does.
+      // Like LevelDB, recovery writes the readable part of the log into immutable files.
       medium.durable = medium.current.clone();
       medium.log = [];
     }
   }
 
-  /** Bits flip in the durable files of a store: it cannot be opened any more. */
+  /** Simulates flipped bits in the durable files of a store, which can then no longer be opened. */
   damage(name: string): void {
     const medium = this.#media.get(name);
     if (medium === undefined) throw new Error(`store ${name} does not exist`);
@@ -162,7 +170,7 @@ class MemorySnapshot implements StoreSnapshot {
   constructor(readonly tree: Tree) {}
 
   close(): void {
-    // Nothing is held but memory.
+    // A snapshot holds nothing but memory.
   }
 }
 
@@ -211,7 +219,7 @@ class MemoryScan implements StoreScan {
   }
 }
 
-/** An ordered store in memory, for the simulator and for tests. Keys and values handed out must not be changed. */
+/** An ordered store in memory, for the simulator and for tests. Keys and values that it returns must not be changed. */
 export class MemoryStore implements OrderedStore {
   readonly #name: string;
   readonly #medium: Medium;
@@ -219,7 +227,7 @@ export class MemoryStore implements OrderedStore {
   #open = true;
   #writing = false;
 
-  /** Made by MemoryStoreDirectory.open. */
+  /** Called by MemoryStoreDirectory.open alone. */
   constructor(name: string, medium: Medium, hooks: MemoryStoreHooks) {
     this.#name = name;
     this.#medium = medium;
@@ -229,11 +237,11 @@ export class MemoryStore implements OrderedStore {
   readonly isAwake = true;
 
   hold(): undefined {
-    // It stays open until it is closed.
+    // A store in memory stays open until it is closed.
   }
 
   release(): void {
-    // See `hold`.
+    // A store in memory stays open until it is closed.
   }
 
   getSync(key: Buffer, snapshot?: StoreSnapshot): Buffer | undefined {
@@ -273,7 +281,7 @@ export class MemoryStore implements OrderedStore {
   }
 
   scan(options: ScanOptions): StoreScan {
-    // Iterating over a clone keeps the scan at one point in time while writes go on.
+    // Iterating over a clone keeps the scan at one point in time while writes continue.
     const tree = this.#tree(options.snapshot).clone();
     return new MemoryScan(tree, options, () => {
       this.#assertOpen();
@@ -336,7 +344,7 @@ export class MemoryStore implements OrderedStore {
     if (this.#medium.opened === this) this.#medium.opened = undefined;
   }
 
-  /** The node crashed: nothing may come of this store any more. */
+  /** Closes the store as a crash of the node does: all its operations under way fail. */
   die(): void {
     this.#open = false;
   }

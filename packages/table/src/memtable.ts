@@ -6,37 +6,41 @@ import { compareIds, keyId, newSortedTree } from './sorted-tree.js';
 import type { Operation } from './store.js';
 import { NO_VERSION, SupersededVersions } from './superseded-versions.js';
 
-/** What a key takes in memory beside what is in the arena: map and tree slots, an object, the string by which it is found. */
+/**
+ * The memory that a key takes beside its bytes in the arena: map and tree slots, an object, the string by which it is
+ * found.
+ */
 const ENTRY_OVERHEAD_BYTES = 200;
-/** What a write that an earlier reader sees takes beside its record. */
+/** The memory that an older write takes beside its record, while an earlier reader may see it. */
 const OLDER_OVERHEAD_BYTES = 60;
 
-/** At or before every latest key. */
+/** The id at or before that of every latest key. */
 const LATEST_ID = keyId(Buffer.from([LATEST]));
 
 /** One write of a key. */
 export interface Written {
-  /** Undefined: the key was deleted. */
+  /** The record that was written; undefined when the key was deleted. */
   readonly record: Buffer | undefined;
-  /** Counts the writes of the store: whoever reads as of an earlier one sees what `older` says. */
+  /** The number of the write among those of the store. A reader as of an earlier write sees `older` instead. */
   readonly number: number;
   readonly older: Written | undefined;
 }
 
-/** A store key that was written: its last write, and earlier ones for whoever still reads as of them. */
+/** A store key that was written: its last write, and earlier ones for readers as of these. */
 export interface MemtableEntry extends Written, Operation {
-  /** See `keyId`. */
+  /** The store key as a Latin-1 string; see `keyId`. */
   readonly id: string;
-  /** Of a latest key: what lies under this memtable has a record of it. */
+  /** True when a record of this latest key lies under this memtable. */
   readonly wasStored: boolean;
 }
 
-// Classes, and no literals: V8 gives each object of one class one shape, whatever its first values were.
+// These are classes and not literals, since V8 gives all objects of one class one shape, whatever their first values
+// were.
 
 class PackedWrite implements Written {
   constructor(
     readonly arena: ByteArena,
-    /** Of its record; NOWHERE: it deleted the key. */
+    /** The place of the record; NOWHERE when the write deleted the key. */
     public place: number,
     public number: number,
     public older: Written | undefined,
@@ -54,7 +58,7 @@ class PackedEntry extends PackedWrite implements MemtableEntry {
   constructor(
     arena: ByteArena,
     readonly id: string,
-    /** Of the store key. */
+    /** The place of the store key. */
     readonly keyPlace: number,
     place: number,
     number: number,
@@ -68,7 +72,7 @@ class PackedEntry extends PackedWrite implements MemtableEntry {
   }
 }
 
-/** Of a key that stands in a run alone. */
+/** The entry of a key that only stands in a run. */
 class LoadedEntry implements MemtableEntry {
   readonly older = undefined;
   readonly wasStored = false;
@@ -81,13 +85,13 @@ class LoadedEntry implements MemtableEntry {
   ) {}
 }
 
-/** A version that a write replaced or deleted at a revision. */
+/** A version that a write replaced or deleted, and the revision at which it did so. */
 export interface SupersededVersion {
   readonly record: Buffer;
   readonly revision: number;
 }
 
-/** A run of new keys, and the write that brought it. */
+/** A run of new keys, and the number of the write that brought it. */
 interface LoadedRun {
   readonly run: SortedRun;
   readonly number: number;
@@ -95,35 +99,38 @@ interface LoadedRun {
 
 /** The writes to a store since a flush began, in memory and in key order. */
 export class Memtable {
-  /** Points are found here: to search the tree costs several times as much. */
+  /** Points are found in this map, since a search of the tree costs several times as much. */
   readonly #entries = new Map<string, PackedEntry>();
   readonly #order = newSortedTree<PackedEntry>();
-  /** Keys and records. */
+  /** The bytes of keys and records. */
   readonly #arena = new ByteArena();
   readonly #versions = new SupersededVersions();
-  /** In key order. A later write to one of their keys has an entry, which then goes before the run. */
+  /** The runs, in key order. A later write to one of their keys makes an entry, which takes precedence over the run. */
   readonly #runs: LoadedRun[] = [];
-  /** Beside arena and versions. */
+  /** The memory beside arena and versions. */
   #overheadBytes = 0;
   #lastSupersedingRevision = 0;
 
-  /** About what it takes in memory. */
+  /** About how many bytes of memory the memtable takes. */
   get usedBytes(): number {
     return this.#arena.usedBytes + this.#versions.usedBytes + this.#overheadBytes;
   }
 
-  /** The greatest revision that superseded a version here. */
+  /** The greatest revision that superseded a version in this memtable. */
   get lastSupersedingRevision(): number {
     return this.#lastSupersedingRevision;
   }
 
-  /** Takes in keys that were never written, after those of the runs before. */
+  /** Takes in a run of keys that were never written, after those of the earlier runs. */
   load(run: SortedRun, number: number): void {
     this.#runs.push({ run, number });
     this.#overheadBytes += run.usedBytes;
   }
 
-  /** `heldNumber`: somebody may read as of this write and of earlier ones. */
+  /**
+   * Takes in a write. `heldNumber` is the last write as of which somebody may still read, so the writes up to it are
+   * kept.
+   */
   write({ storeKey, record, superseded, isNew = false }: Write, number: number, heldNumber: number): void {
     const id = keyId(storeKey);
     const place = record === undefined ? NOWHERE : this.#arena.add(record);
@@ -141,7 +148,7 @@ export class Memtable {
       entry.number = number;
     }
     if (superseded === undefined) return;
-    // The last record is superseded: where that is not here, it lies under this memtable.
+    // The write superseded the key's last record. When that is not in this memtable, it lies under it.
     if (supersededPlace === NOWHERE) supersededPlace = this.#arena.add(superseded.record);
     const { revision } = superseded;
     if (revision > this.#lastSupersedingRevision) this.#lastSupersedingRevision = revision;
@@ -156,7 +163,7 @@ export class Memtable {
     return entry;
   }
 
-  /** Makes an entry of a key in a run, since it is written again. */
+  /** Makes an entry for a key in a run that is about to be written again. */
   #takeLoaded(id: string): PackedEntry | undefined {
     const loaded = this.#loaded(id);
     return loaded && this.#add(id, loaded.storeKey, this.#arena.add(loaded.record), loaded.number, false);
@@ -169,27 +176,27 @@ export class Memtable {
     return new LoadedEntry(id, loaded.run.storeKey(place), loaded.run.record(place), loaded.number);
   }
 
-  /** The last write of a key, or the last up to `number`; undefined: it was not written. */
+  /** Returns the last write of a key, or the last one up to `number`; undefined when there is none. */
   get(id: string, number = Number.POSITIVE_INFINITY): Written | undefined {
     return asOf(this.#entries.get(id) ?? this.#loaded(id), number);
   }
 
-  /** The key's last write, and its history; undefined: it was not written. */
+  /** Returns the entry of a key, with its last write and its history; undefined when the key was not written. */
   entry(id: string): MemtableEntry | undefined {
     return this.#entries.get(id) ?? this.#loaded(id);
   }
 
-  /** The last writes of all keys, but of those that stand in runs alone. */
+  /** The last writes of all keys by their ids, except keys that only stand in runs. */
   get points(): ReadonlyMap<string, Written> {
     return this.#entries;
   }
 
-  /** All keys in order, but those that stand in runs alone. Nothing may be written meanwhile. */
+  /** Returns all entries in key order, except keys that only stand in runs. Nothing may be written meanwhile. */
   entries(): Iterable<MemtableEntry> {
     return this.#order.values();
   }
 
-  /** The versions of a key that were replaced or deleted, the first of them first; see `supersededVersion`. */
+  /** Returns the versions of a key that were replaced or deleted, oldest first, as numbers for `supersededVersion`. */
   supersededVersions(entry: MemtableEntry): number[] {
     const versions: number[] = [];
     for (let version = supersededOf(entry); version !== NO_VERSION; version = this.#versions.older(version))
@@ -197,7 +204,7 @@ export class Memtable {
     return versions.reverse();
   }
 
-  /** The versions that were replaced or deleted, and at which revision. */
+  /** Returns a version that was replaced or deleted, and the revision at which it was. */
   supersededVersion(version: number): SupersededVersion {
     return {
       record: this.#arena.at(this.#versions.place(version)),
@@ -205,10 +212,13 @@ export class Memtable {
     };
   }
 
-  /** The version that was current at a revision and was replaced or deleted later, by a write up to `number`. */
+  /**
+   * Returns the version that was current at a revision and was replaced or deleted later, by a write up to `number`;
+   * undefined when there is none.
+   */
   versionAt(entry: MemtableEntry, revision: number, number: number): Buffer | undefined {
     const versions = this.#versions;
-    // The last first: revisions fall.
+    // The last version comes first, so revisions fall.
     for (
       let version = supersededOf(entry);
       version !== NO_VERSION && versions.revision(version) > revision;
@@ -221,7 +231,7 @@ export class Memtable {
     return undefined;
   }
 
-  /** All latest keys in order, those of runs too. Nothing may be written meanwhile. */
+  /** Yields all latest keys in order, those of runs too. Nothing may be written meanwhile. */
   *latestEntries(): Generator<MemtableEntry, void, undefined> {
     const written = this.#order.entries(LATEST_ID);
     let next = written.next();
@@ -229,7 +239,7 @@ export class Memtable {
       for (let place = 0; place < run.length; place++) {
         const id = run.id(place);
         for (; !next.done && next.value[0] < id; next = written.next()) yield next.value[1];
-        // Of a key that was written again the entry comes in its turn.
+        // The entry of a key that was written again comes in its own turn.
         if (next.done || next.value[0] !== id)
           yield new LoadedEntry(id, run.storeKey(place), run.record(place), number);
       }
@@ -237,12 +247,12 @@ export class Memtable {
     for (; !next.done && next.value[0].charCodeAt(0) === LATEST; next = written.next()) yield next.value[1];
   }
 
-  /** See `load`. Entries go before what these have of the same keys. */
+  /** Returns the runs that `load` took in. The entries take precedence over records of the same keys in them. */
   runs(): SortedRun[] {
     return this.#runs.map(({ run }) => run);
   }
 
-  /** The first keys from `first` on and before `end`, `max` at most. */
+  /** Returns the first keys from `first` on and before `end`, at most `max`. */
   range(first: string | undefined, end: string | undefined, max: number): MemtableEntry[] {
     const found: MemtableEntry[] = [];
     for (const [id, entry] of this.#order.entries(first)) {
@@ -253,7 +263,7 @@ export class Memtable {
     return merged(found, this.#loadedBetween(first, end, max, false), compareIds, max);
   }
 
-  /** The last keys before `end` and not before `first`, `max` at most, in reverse order. */
+  /** Returns the last keys before `end` and not before `first`, at most `max`, in reverse order. */
   rangeReversed(first: string | undefined, end: string | undefined, max: number): MemtableEntry[] {
     const found: MemtableEntry[] = [];
     for (const [id, entry] of this.#order.entriesReversed(end, undefined, true)) {
@@ -265,7 +275,10 @@ export class Memtable {
     return merged(found, loaded, (left, right) => compareIds(right, left), max);
   }
 
-  /** Of the keys that stand in runs alone the first within the bounds, or the last in reverse order, `max` at most. */
+  /**
+   * Returns the first keys within the bounds that only stand in runs, at most `max`; with `isReverse` the last ones, in
+   * reverse order.
+   */
   #loadedBetween(
     first: string | undefined,
     end: string | undefined,
@@ -287,7 +300,7 @@ export class Memtable {
   }
 }
 
-/** Two lists without a common key in one order, `max` entries at most. */
+/** Merges two lists without a common key in one order, and returns at most `max` entries. */
 function merged(
   left: readonly MemtableEntry[],
   right: readonly MemtableEntry[],
@@ -297,7 +310,7 @@ function merged(
   return [...left, ...right].sort((one, other) => compare(one.id, other.id)).slice(0, max);
 }
 
-/** Of a write and those before it the last up to `number`. */
+/** Returns the last write up to `number`, of a write and those before it; undefined when there is none. */
 export function asOf(written: Written | undefined, number: number): Written | undefined {
   let seen = written;
   while (seen !== undefined && seen.number > number) seen = seen.older;

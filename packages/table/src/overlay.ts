@@ -2,25 +2,25 @@ import { LATEST } from './layout.js';
 import { runAround, type SortedRun } from './sorted-run.js';
 import { compareIds, newSortedTree, type SortedTree } from './sorted-tree.js';
 
-/** A key that was written or deleted, but maybe not in the store yet. */
+/** A key that was written or deleted, but may not be in the store yet. */
 export interface OverlayEntry {
-  /** See `keyId`. */
+  /** The key as a Latin-1 string; see `keyId`. */
   readonly id: string;
-  /** The record as it will be stored; undefined: the key is deleted. */
+  /** The record as it will be stored; undefined when the key is deleted. */
   readonly record: Buffer | undefined;
   readonly generation: number;
 }
 
-/** An overlay at some moment; see `Overlay.range`. */
+/** The content of an overlay at some moment; see `Overlay.range`. */
 export type FrozenOverlay = Pick<Overlay, 'range'>;
 
-/** Keys that an entry loads, which nobody had written before. */
+/** A run of keys that an entry loads and nobody had written before. */
 interface OverlayRun {
   readonly run: SortedRun;
   readonly generation: number;
 }
 
-/** Stands before a key in its store key, by which runs are in order. */
+/** The first character of each key in a run, which are store keys. */
 const PREFIX = String.fromCharCode(LATEST);
 
 const NOTHING: FrozenOverlay = { range: () => [] };
@@ -35,17 +35,17 @@ function rangeOf(ordered: SortedTree<OverlayEntry>, first: string, end: string |
 }
 
 /**
- * The effects that apply has computed and the store has not written (A2): this batch's and those in flight.
- * Points are looked up in a hash map; an order of keys is kept only from the first range on, since most
- * batches never ask for one.
+ * The effects that apply has computed and the store has not written (A2): those of this batch and of batches in flight.
+ * Points are looked up in a hash map. The keys are kept in order only from the first range on, since most batches never
+ * ask for one.
  */
 export class Overlay {
-  /** In the order of generations: an entry that is set again moves to the end. */
+  /** The entries in the order of generations, since an entry that is set again moves to the end. */
   #entries = new Map<string, OverlayEntry>();
-  /** Of the entry that was set last, which is the newest. */
+  /** The generation of the entry that was set last, which is the newest. */
   #lastGeneration = 0;
   #ordered: SortedTree<OverlayEntry> | undefined;
-  /** In key order, and in the order of generations. An entry of the same key is newer. */
+  /** The runs in key order, which is also the order of generations. An entry of the same key is newer. */
   #runs: OverlayRun[] = [];
   #generation = 1;
 
@@ -54,7 +54,7 @@ export class Overlay {
   }
 
   #loaded(id: string): OverlayEntry | undefined {
-    // Mostly there is none, and then no key of a run is made.
+    // Mostly there are no runs, and then no store key is made.
     if (this.#runs.length === 0) return undefined;
     const runId = PREFIX + id;
     const loaded = runAround(this.#runs, runId);
@@ -63,7 +63,10 @@ export class Overlay {
     return { id, record: loaded.run.record(place), generation: loaded.generation };
   }
 
-  /** Takes in keys that were never written, after those of the runs before. The run may grow until the generation ends. */
+  /**
+   * Takes in a run of keys that were never written, after those of the earlier runs. The run may grow until the
+   * generation ends.
+   */
   load(run: SortedRun): void {
     this.#runs.push({ run, generation: this.#generation });
   }
@@ -76,7 +79,9 @@ export class Overlay {
     this.#ordered?.set(id, entry);
   }
 
-  /** The entries from `first` up to, but not with, `end`, in key order; undefined: no upper bound. */
+  /**
+   * Returns the entries from `first` up to, but not with, `end`, in key order. Undefined `end` means no upper bound.
+   */
   range(first: string, end: string | undefined): OverlayEntry[] {
     const entries = this.#entries.size === 0 ? [] : rangeOf(this.#order(), first, end);
     if (this.#runs.length === 0) return entries;
@@ -95,7 +100,10 @@ export class Overlay {
     });
   }
 
-  /** What it holds now, whatever is set or released later. The tree is copied only where it changes. */
+  /**
+   * Returns the present content, which later calls of `set` and `release` do not change. The tree is copied only where
+   * it changes.
+   */
   freeze(): FrozenOverlay {
     if (this.#runs.length > 0) {
       const entries = this.range('', undefined);
@@ -112,15 +120,16 @@ export class Overlay {
     return this.#ordered;
   }
 
-  /** Ends a generation and returns its number: effects that are set from now on belong to the next. */
+  /** Ends a generation and returns its number. Effects that are set from now on belong to the next one. */
   endGeneration(): number {
     return this.#generation++;
   }
 
-  /** Forgets all that was last set in this generation or before: the store has it now. */
+  /** Drops all effects that were last set in this generation or before, since the store now has them. */
   release(generation: number): void {
     if (this.#lastGeneration <= generation) {
-      // All of it, as is usual. A Map that lives on would keep what it has forgotten (findings/v8-map-keeps-what-it-forgot.sh).
+      // Usually that is everything. A Map that lived on would keep its dropped entries
+      // (findings/v8-map-keeps-what-it-forgot.sh).
       if (this.#entries.size > 0) this.#entries = new Map();
       this.#ordered = undefined;
     } else {

@@ -1,6 +1,9 @@
 import type { RecordPage } from './record-page.js';
 
-/** What the pages of all tables of a node may take in memory together. The one that was used longest ago goes first. */
+/**
+ * The memory that the pages of all tables of a node may take together. When they exceed it, the page that was used
+ * longest ago is evicted.
+ */
 export class PageBudget {
   readonly #bytesMax: number;
   readonly #sizes = new Map<RecordPage, number>();
@@ -12,12 +15,15 @@ export class PageBudget {
     this.#bytesMax = bytesMax;
   }
 
-  /** About what the pages take now. */
+  /** About how many bytes of memory the pages take now. */
   get usedBytes(): number {
     return this.#bytes;
   }
 
-  /** A page was made, or has changed its size. Others, and at last it itself, go where there is no room for it. */
+  /**
+   * Accounts for a page that was made or has changed its size. When there is no room for it, other pages are evicted,
+   * and at last the page itself.
+   */
   account(page: RecordPage): void {
     const before = this.#sizes.get(page);
     const { sizeBytes } = page;
@@ -31,14 +37,14 @@ export class PageBudget {
     }
   }
 
-  /** It is used now. */
+  /** Marks a page as used now. */
   touch(page: RecordPage): void {
     if (page === this.#newest) return;
     this.#unlink(page);
     this.#append(page);
   }
 
-  /** Its owner has dropped it. */
+  /** Removes a page that its owner has dropped. */
   remove(page: RecordPage): void {
     const sizeBytes = this.#sizes.get(page);
     if (sizeBytes === undefined) return;

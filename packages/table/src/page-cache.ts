@@ -7,20 +7,22 @@ import { type PagePairs, RecordPage } from './record-page.js';
 import { keyId, keyOfId, newSortedTree } from './sorted-tree.js';
 import type { Operation, StoreReader } from './store.js';
 
-/** A page is filled with so many pairs at least, where there are as many, and split above twice that. */
+/** The least number of pairs with which a page is filled, if there are as many. It is split above twice that number. */
 const PAGE_PAIRS = 64;
-/** A page ends with the pair that passes it, so that pages of large values are small. */
+/**
+ * A page ends with the pair that makes it larger than this many bytes, so that pages of large values have few pairs.
+ */
 const PAGE_BYTES_MAX = 128 * 1024;
 
 type Pair = readonly [storeKey: Buffer, record: Buffer];
 
-/** An interval of keys, as Latin-1 strings. No end: all keys from the first on. */
+/** An interval of keys, as Latin-1 strings. Undefined `end` means all keys from the first on. */
 export interface Interval {
   readonly first: string;
   readonly end: string | undefined;
 }
 
-/** A part of a range of which nothing is known here. */
+/** A part of a range that no page covers. */
 export class Gap implements Interval {
   constructor(
     readonly first: string,
@@ -28,16 +30,16 @@ export class Gap implements Interval {
   ) {}
 }
 
-/** Reads an interval from the store, and notes the writes to it meanwhile. */
+/** A read of an interval from the store, and the writes to the interval meanwhile. */
 interface Fill extends Interval {
   readonly writes: Map<string, Buffer | undefined>;
   readonly done: Promise<void>;
 }
 
 /**
- * The latest records of parts of a table, as the last written batch left them: each page knows all keys of an interval.
+ * The latest records of parts of a table, as the last written batch left them. Each page knows all keys of an interval.
  * Every write goes to the pages as well, so they are never out of date; keys that they lack are read from the store
- * once somebody asks for it.
+ * when `fill` is called.
  */
 export class PageCache {
   readonly #store: StoreReader;
@@ -52,7 +54,7 @@ export class PageCache {
     this.#pagePairs = pagePairs;
   }
 
-  /** The store has these writes now. */
+  /** Takes in the writes of a batch that the store now has. */
   written(operations: Iterable<Operation>): void {
     if (this.#pages.size === 0 && this.#fills.size === 0) return;
     for (const { storeKey, record } of operations) if (storeKey[0] === LATEST) this.#write(storeKey, record);
@@ -67,7 +69,7 @@ export class PageCache {
     this.#keepSmall(page);
   }
 
-  /** The latest record of a key; null: there is none; undefined: it is not known here. */
+  /** Returns the latest record of a key; null when there is none, undefined when no page covers the key. */
   record(id: string): Buffer | null | undefined {
     const page = this.#pageAt(id);
     if (page === undefined) return undefined;
@@ -76,8 +78,8 @@ export class PageCache {
   }
 
   /**
-   * The first pairs of an interval, `limit` at most, or the first part of it that is not known here. Undefined: they take
-   * more than `bytesMax`. `revision`: the table's.
+   * Returns the first pairs of an interval, at most `limit`, or the first part of it that no page covers. Returns
+   * undefined when the pairs take more than `bytesMax`. `revision` is that of the table.
    */
   range(
     { first, end }: Interval,
@@ -111,13 +113,14 @@ export class PageCache {
   }
 
   /**
-   * Reads the beginning of the gap, some `wanted` pairs of it. Rejects with the errors of the store.
+   * Reads the beginning of a gap into a page: about `wanted` pairs, but at least those of a usual page and at most
+   * twice as many. Rejects with the store's errors.
    */
   fill({ first, end }: Interval, wanted: number): Promise<void> {
     for (const fill of this.#fills) if (fill.first === first) return fill.done;
     const writes = new Map<string, Buffer | undefined>();
     const limit = Math.max(this.#pagePairs, Math.min(wanted, 2 * this.#pagePairs));
-    // The scan sees the store as it is now; it is begun before anything else is written.
+    // The scan sees the store as it is now, since it begins before anything else is written.
     const scan = this.#store.scan({
       gte: latestKey(keyOfId(first)),
       lt: end === undefined ? LATEST_END : latestKey(keyOfId(end)),
@@ -139,7 +142,7 @@ export class PageCache {
           }
         }
         const covered = isWhole ? end : `${keyId(pairs.at(-1)![0], 1)}\0`;
-        // In one turn: writes from now on go to the page itself.
+        // All in one turn: writes from now on go to the page itself.
         this.#add({ first, end: covered }, pairs, writes);
       } finally {
         this.#fills.delete(fill);
@@ -151,14 +154,14 @@ export class PageCache {
     return fill.done;
   }
 
-  /** Forgets everything. */
+  /** Drops all pages. */
   clear(): void {
     for (const page of this.#pages.values()) this.#budget.remove(page);
     this.#pages.clear();
   }
 
   #add(interval: Interval, pairs: readonly Pair[], writes: ReadonlyMap<string, Buffer | undefined>): void {
-    // Another fill may have brought some of it meanwhile.
+    // Another fill may have read a part of it meanwhile.
     if (this.#pageAt(interval.first) !== undefined) return;
     const next = this.#pages.nextHigherKey(interval.first);
     const end =
@@ -177,7 +180,7 @@ export class PageCache {
       this.#pages.set(upper.first, upper);
       this.#budget.account(upper);
     }
-    // It may be dropped at once.
+    // The page may have been evicted at once.
     if (this.#pages.get(page.first) === page) this.#budget.account(page);
   }
 
@@ -196,7 +199,7 @@ export class PageCache {
   }
 }
 
-/** Those before `end`, in the form of answers. */
+/** Encodes the pairs before `end` in the form of answers. */
 function encodePairs(pairs: readonly Pair[], end: string | undefined): PagePairs {
   const ids: string[] = [];
   const sizes: number[] = [];
@@ -209,7 +212,7 @@ function encodePairs(pairs: readonly Pair[], end: string | undefined): PagePairs
     sizes.push(pairBytes);
     sizeBytes += elementSizeBytes(pairBytes);
   }
-  // Of its own: a part of a pool would keep the rest of that alive.
+  // The bytes get memory of their own, since a part of a pool would keep the rest of the pool alive.
   const joined = Buffer.allocUnsafeSlow(sizeBytes);
   const offsets: number[] = [];
   let at = 0;

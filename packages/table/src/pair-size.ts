@@ -9,7 +9,10 @@ function varintSizeBytes(value: number): number {
   return size;
 }
 
-/** A field number from 1 to 15 takes one byte of tag, version=100 takes two. */
+/**
+ * Returns the encoded size of an integer field. The tag of a field number from 1 to 15 takes one byte, that of
+ * version=100 takes two.
+ */
 export function integerFieldSizeBytes(value: number, tagSizeBytes: number): number {
   return value === 0 ? 0 : tagSizeBytes + varintSizeBytes(value);
 }
@@ -18,7 +21,7 @@ function bytesFieldSizeBytes(length: number): number {
   return length === 0 ? 0 : 1 + varintSizeBytes(length) + length;
 }
 
-/** What the pair takes as a mvcc.v1.KeyValue. */
+/** Returns the encoded size of the pair as a mvcc.v1.KeyValue, without a tag and length of its own. */
 export function keyValueSizeBytes(keySizeBytes: number, record: Buffer, keysOnly: boolean): number {
   return (
     bytesFieldSizeBytes(keySizeBytes) +
@@ -29,12 +32,12 @@ export function keyValueSizeBytes(keySizeBytes: number, record: Buffer, keysOnly
   );
 }
 
-/** What a KeyValue of that size takes as an element of a response. */
+/** Returns the encoded size of a KeyValue of `sizeBytes` as an element of a response, with tag and length. */
 export function elementSizeBytes(sizeBytes: number): number {
   return 1 + varintSizeBytes(sizeBytes) + sizeBytes;
 }
 
-/** What the pair takes as an element of a repeated mvcc.v1.KeyValue in a response. */
+/** Returns the encoded size of the pair as an element of a repeated mvcc.v1.KeyValue in a response. */
 export function encodedPairSizeBytes(keySizeBytes: number, record: Buffer, keysOnly: boolean): number {
   return elementSizeBytes(keyValueSizeBytes(keySizeBytes, record, keysOnly));
 }

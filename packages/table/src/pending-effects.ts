@@ -25,43 +25,43 @@ import { keyId } from './sorted-tree.js';
 import type { StoreReader } from './store.js';
 import { liveKeyCountOf, type Progress, type TableState } from './table-state.js';
 
-/** Where the effects of the entry that is being applied begin. */
+/** The place among the pending effects where those of the present entry begin. */
 export interface EntryMark {
   readonly operationCount: number;
   readonly runCount: number;
   readonly changeCount: number;
   readonly sizeBytes: number;
   readonly state: TableState;
-  /** What came before the entry is in the store already. */
+  /** True when the store already has all effects from before the entry. */
   readonly hasSpilled: boolean;
-  /** The last revision of which a record may be in the store already. */
+  /** The last revision whose records the store may already have. */
   readonly spilledRevision: number;
 }
 
-/** What a loaded pair takes as it is stored, by what it takes as it travels. */
+/** The ratio of the size of a loaded pair as it is stored to its size in the entry. */
 const STORED_FACTOR = 1.2;
 
 type Mutable<T> = { -readonly [Property in keyof T]: T[Property] };
 
 /**
- * The table as the entries so far leave it: it reads the store through the overlay of effects that are not written yet (A2), and
- * keeps state, content hash and history in step with every record that is put or deleted.
+ * The table as the entries so far leave it. It reads the store through the overlay of effects that are not written yet
+ * (A2), and keeps state, content hash and history in step with every record that is put or deleted.
  */
 export class PendingEffects implements RecordReader {
   readonly overlay = new Overlay();
   readonly contentHash: ContentHash;
-  /** Its content hash is out of date until effects are taken. */
+  /** The state after the entries so far. Its content hash is out of date until effects are taken. */
   readonly state: Mutable<TableState>;
   readonly #store: StoreReader;
   readonly #pages: PageCache | undefined;
   #operations: Write[] = [];
   #runs: SortedRun[] = [];
-  /** Takes what the present entry loads; undefined: it has loaded nothing yet. */
+  /** The run that takes the pairs of the present entry; undefined when it has loaded none yet. */
   #run: SortedRun | undefined;
   #changes: Change[] = [];
   #sizeBytes = 0;
   #lastPutRevision = 0;
-  /** The table as it is in the middle of a Txn, until something is written. */
+  /** The table as it is in the middle of a Txn, shared by its reads until something is written. */
   #frozen: FrozenSource | undefined;
 
   constructor(store: StoreReader, state: TableState, pages: PageCache | undefined) {
@@ -71,12 +71,12 @@ export class PendingEffects implements RecordReader {
     this.contentHash = ContentHash.fromBuffer(state.contentHash);
   }
 
-  /** Nothing was written since effects were last taken. */
+  /** True when nothing was written since effects were last taken. */
   get isEmpty(): boolean {
     return this.#operations.length === 0 && this.#runs.length === 0;
   }
 
-  /** What was collected since the last call. */
+  /** Returns the effects that were collected since the last call. */
   take(): Effects {
     const effects: Effects = {
       operations: this.#operations,
@@ -98,7 +98,10 @@ export class PendingEffects implements RecordReader {
     this.#sizeBytes = 0;
   }
 
-  /** `hasSpilled`: a part of the entry is in the store already. */
+  /**
+   * Returns the place where an entry's effects begin. `hasSpilled` means that the store already has a part of the
+   * entry.
+   */
   mark(hasSpilled: boolean): EntryMark {
     return {
       operationCount: this.#operations.length,
@@ -111,7 +114,7 @@ export class PendingEffects implements RecordReader {
     };
   }
 
-  /** The entry's effects fill a store batch of these limits. */
+  /** Returns true when the effects of the entry since its mark fill a store batch of these limits. */
   isLargeSince(
     mark: EntryMark,
     {
@@ -125,7 +128,10 @@ export class PendingEffects implements RecordReader {
     );
   }
 
-  /** What came before the entry, if that is not in the store yet; what the entry has come to; and where it goes on. */
+  /**
+   * Takes the effects of an entry so far. Returns `before`, the effects from before the entry when the store does not
+   * have them yet; `part`, those of the entry; and the mark with which the entry continues.
+   */
   takePart(
     mark: EntryMark,
     progress: Progress,
@@ -141,7 +147,7 @@ export class PendingEffects implements RecordReader {
           changes: changes.slice(0, mark.changeCount),
           state: mark.state,
           progress: undefined,
-          // What the overlay holds of it shares a generation with the part, and goes with that.
+          // Its effects in the overlay share a generation with the part, and are released with it.
           generation: 0,
         };
     const part: Effects = {
@@ -174,11 +180,11 @@ export class PendingEffects implements RecordReader {
     return scanLive({ store: this.#store, overlay: this.overlay, deletions, swept }, bounds, options);
   }
 
-  /** A key's record, live or not. */
+  /** Reads a key's record, even when a range deletion has deleted it. */
   read(id: string, storeKey: Buffer): Buffer | undefined {
     const unwritten = this.overlay.get(id);
     if (unwritten !== undefined) return unwritten.record;
-    // Pages are as the last batch that readers can see left the store: the overlay has all that came since.
+    // Pages are as the last batch that readers can see left the store; the overlay has everything after it.
     const cached = this.#pages?.record(id);
     return cached === undefined ? this.#store.getSync(storeKey) : (cached ?? undefined);
   }
@@ -189,7 +195,7 @@ export class PendingEffects implements RecordReader {
     return deletionOf(this.state.deletions, key, record) === undefined ? record : undefined;
   }
 
-  /** The table as it is now, for reads that go on while later entries are applied. */
+  /** Returns the table as it is now, for reads that continue while later entries are applied. */
   freeze(): FrozenSource {
     this.#frozen ??= new FrozenSource({
       store: this.#store,
@@ -202,12 +208,12 @@ export class PendingEffects implements RecordReader {
     return this.#frozen;
   }
 
-  /** The next reader gets a frozen table of its own. */
+  /** Gives the next reader a frozen table of its own. */
   thaw(): void {
     this.#frozen = undefined;
   }
 
-  /** Puts a pair whose record lacks its header. Gives the record that was there before. */
+  /** Puts a pair whose record lacks its header, and returns the live record that was there before. */
   put({ identity, storeKey, record }: RecordBlock, revision: number): Buffer | undefined {
     const id = keyId(storeKey, 1);
     this.#lastPutRevision = revision;
@@ -236,16 +242,16 @@ export class PendingEffects implements RecordReader {
     return previous;
   }
 
-  /** Does for a key that is written anew what the sweep would have done for its deleted record. */
+  /** Removes the deleted record of a key that is being written anew, as the sweep would have done. */
   #replaceDeleted(deletion: RangeDeletion, storeKey: Buffer, record: Buffer): void {
     this.removeDeleted(storeKey, record);
-    // In a lane of its own: the sweep's blocks begin and end where they want.
+    // The block has a lane of its own, since the sweep's blocks may begin and end anywhere.
     const block = this.historyBlock(deletion, deletion.lane + 1);
     block?.add(storeKey, record, deletion.revision);
     block?.end();
   }
 
-  /** The record that was there before. */
+  /** Deletes a key, and returns the live record that was there before. */
   delete(key: Buffer, revision: number): Buffer | undefined {
     const id = keyId(key);
     const storeKey = latestKey(key);
@@ -264,7 +270,7 @@ export class PendingEffects implements RecordReader {
   }
 
   /**
-   * What goes into the history of a version that is replaced or deleted. One that was written at the same revision was
+   * Returns what a replaced or deleted version adds to the history. A version that was written at the same revision was
    * never visible, so it leaves no trace.
    */
   #supersede(storeKey: Buffer, previous: Buffer, revision: number): Write['superseded'] {
@@ -278,8 +284,8 @@ export class PendingEffects implements RecordReader {
   }
 
   /**
-   * Takes in a pair whose key was never written, and follows all that were loaded before. `leftBytes`: about what its entry
-   * brings from it on.
+   * Takes in a pair whose key was never written and follows all keys that were loaded before. `leftBytes` is about the
+   * size of its entry from the pair on.
    */
   load(pair: PairRecord, stamp: Stamp, leftBytes: number): void {
     this.#frozen = undefined;
@@ -291,30 +297,36 @@ export class PendingEffects implements RecordReader {
     const identity = this.#run.add(pair, stamp);
     this.#sizeBytes += identity.length;
     this.state.keyCount += 1;
-    // A pair without revisions counts when `Loaded` has stamped it.
+    // A pair without revisions counts only when `Loaded` has stamped it.
     if (stamp.modRevision !== 0) this.contentHash.add(identity);
   }
 
-  /** The entry loads no more. */
+  /** Ends the run of the present entry, which loads no more pairs. */
   endLoad(): void {
     this.#run?.seal();
     this.#run = undefined;
   }
 
-  /** Writes a record as it is stored; undefined deletes it. What the key's readers see is the overlay's. */
+  /**
+   * Writes a record as it will be stored; undefined deletes it. The overlay, which readers of the key see, must be set
+   * separately.
+   */
   write(storeKey: Buffer, record: Buffer | undefined, superseded?: Write['superseded'], isNew = false): void {
     this.#frozen = undefined;
     this.#operations.push({ storeKey, record, superseded, isNew });
     this.#sizeBytes += storeKey.length + (record?.length ?? 0) + (superseded?.record.length ?? 0);
   }
 
-  /** Takes the record of a key that a range deletion has deleted out of key count and content hash. */
+  /** Subtracts the record of a key that a range deletion has deleted from key count and content hash. */
   removeDeleted(storeKey: Buffer, record: Buffer): void {
     this.contentHash.remove(identityOf(storeKey, record));
     this.state.keyCount -= 1;
   }
 
-  /** Takes versions that were deleted into the history; undefined: it does not reach back to them any more. */
+  /**
+   * Returns a writer that moves deleted versions into the history; undefined when the history no longer reaches back to
+   * them.
+   */
   historyBlock({ revision }: RangeDeletion, lane: number): HistoryBlockWriter | undefined {
     if (revision <= this.state.historyFloor) return undefined;
     return new HistoryBlockWriter({ revision, lane }, (storeKey, block) => this.write(storeKey, block));

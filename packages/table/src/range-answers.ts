@@ -8,7 +8,7 @@ interface KnownPage {
   readonly sizeBytes: number;
 }
 
-/** Answers the Ranges of one Txn. One that was read from the same source before is not read again. */
+/** Answers the Ranges of one Txn. A Range that equals an earlier one from the same source is not read again. */
 export class RangeAnswers {
   readonly #budget: ResponseBudget;
   #source: RecordSource | undefined;
@@ -18,7 +18,7 @@ export class RangeAnswers {
     this.#budget = budget;
   }
 
-  /** The first page of a Range, as much of it as the budget leaves. `isAwaited`: see `RangeReader.open`. */
+  /** Reads the first page of a Range, as much of it as the budget allows. `isAwaited` is as in `RangeReader.open`. */
   async read(
     source: RecordSource,
     range: mvcc.RequestOp_Range,
@@ -28,7 +28,7 @@ export class RangeAnswers {
     this.#source = source;
     const id = rangeId(range);
     const known = this.#known.get(id);
-    // A page that was cut for want of room would be cut earlier now; one without pairs stays as it is.
+    // A page that was cut for lack of room would be cut earlier now; a page without pairs stays the same.
     if (known !== undefined && (known.sizeBytes === 0 || known.page.nextKey === undefined)) {
       if (this.#budget.takes(known.sizeBytes)) return known.page;
     }
@@ -39,7 +39,7 @@ export class RangeAnswers {
   }
 }
 
-/** Equal for Ranges of a Txn that ask for the same. */
+/** Returns an id that is equal for Ranges of a Txn with the same request. */
 export function rangeId({ key, rangeEnd, limit, keysOnly, countOnly }: mvcc.RequestOp_Range): string {
   return `${key.toString('latin1')}/${key.length}/${rangeEnd.toString('latin1')}/${limit}/${keysOnly}/${countOnly}`;
 }

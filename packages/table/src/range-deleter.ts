@@ -13,23 +13,27 @@ import type { Progress } from './table-state.js';
 import type { TxnAnswers } from './txn-answers.js';
 import { WrittenKeys } from './written-keys.js';
 
-/** Keys that a range deletion handles between two turns of the event loop. */
+/** The most keys that a range deletion handles between two turns of the event loop. */
 const SCAN_CHUNK_ENTRIES_MAX = 500;
-/** Keys that the sweep removes between two turns of the event loop. */
+/** The most keys that the sweep removes between two turns of the event loop. */
 const SWEEP_KEYS_MAX = 500;
-/** Range deletions that are remembered when their keys are removed: every put looks whether it is in one of them. */
+/**
+ * The number of range deletions that are remembered after their keys are removed. It is small, since every put checks
+ * whether its key is in one of them.
+ */
 const SWEPT_MAX = 4;
 const ZERO_BYTE = Buffer.from([0]);
 
+/** The limits of a RangeDeleter. */
 export interface RangeDeleterOptions
   extends Pick<EntryProgressOptions, 'effectsSizeBytesMax' | 'effectsOperationsMax'> {
-  /** What the keys written in the bounds of a range deletion may take in memory. */
+  /** The bytes of memory for the keys written within the bounds of one range deletion. */
   readonly writtenKeysSizeBytesMax: number;
 }
 
 /**
- * Deletes ranges: a small one key by key, a large one by a record of its own, whose keys it removes while later entries are
- * applied (see `RangeDeletion`).
+ * Deletes ranges. It deletes a small one key by key, and a large one by a record of its own, whose keys it removes
+ * while later entries are applied (see `RangeDeletion`).
  */
 export class RangeDeleter {
   readonly #store: StoreReader;
@@ -50,9 +54,9 @@ export class RangeDeleter {
   }
 
   /**
-   * Deletes in chunks. Where that grows large, the rest is deleted at once by one record of its own, and the sweep
-   * removes the keys while later entries are applied; where it cannot be, the entry goes on in parts (A4). Exact about
-   * how many it deletes.
+   * Deletes a range in chunks. When that grows large, one record deletes the rest of the range at once, and the sweep
+   * removes the keys while later entries are applied; when that is not possible, the entry continues in parts (A4).
+   * Either way the number of deleted keys in the answer is exact.
    */
   async delete(
     bounds: KeyBounds,
@@ -69,7 +73,7 @@ export class RangeDeleter {
       more: false,
     };
     const rest = { first: resumed?.nextKey ?? bounds.first, end: bounds.end };
-    // Keys that were deleted a moment ago need not be looked at.
+    // In an empty table there is no need to pass the keys that were deleted a moment ago.
     const scan = this.#effects.state.keyCount === 0 ? EMPTY_SCAN : this.#effects.scan(rest, {});
     try {
       for (;;) {
@@ -101,15 +105,18 @@ export class RangeDeleter {
     return { response: { $case: 'responseDeleteRange', value: response } };
   }
 
-  /** Only the overlay distinguishes a range deletion from writes that come after it in the same revision. */
+  /**
+   * Returns true when the rest of a range can be deleted by one record. Only the overlay distinguishes a range deletion
+   * from writes that come after it in the same revision.
+   */
   #canDeleteLater(revision: number): boolean {
     const hasRoom = this.#effects.state.deletions.length < RANGE_DELETIONS_MAX;
     return hasRoom && this.#progress.isAllUnwritten(revision);
   }
 
   /**
-   * Deletes the keys that were written at the revision itself and are not in the store yet, and gives their number: a
-   * range deletion applies to older revisions.
+   * Deletes the keys that were written at the revision itself and are not in the store yet, and returns their number. A
+   * range deletion applies to older revisions only.
    */
   #deleteUnwritten(first: Buffer, end: Buffer | undefined, revision: number): number {
     let deletedCount = 0;
@@ -122,7 +129,7 @@ export class RangeDeleter {
     return deletedCount;
   }
 
-  /** Deletes all older records of the range, at once. */
+  /** Deletes all older records of the range at once, by a range deletion. */
   #deleteLater(bounds: KeyBounds, revision: number): void {
     const { state } = this.#effects;
     const lane = 2 * state.deletions.filter((deletion) => deletion.revision === revision).length;
@@ -133,13 +140,13 @@ export class RangeDeleter {
 
   /**
    * Removes the next keys of the oldest range deletion, whose versions go into the history (A4). Takes its turn between
-   * entries: what it does depends on what they have written, and nothing that they read depends on it.
+   * entries, since its effects depend on what they have written; the reads of entries do not depend on it.
    */
   async sweep(): Promise<void> {
     assert(this.#effects.isEmpty, 'a sweep is a batch of its own');
     const [deletion, ...later] = this.#effects.state.deletions;
     if (deletion === undefined) return;
-    // Every record that is there, deleted or not.
+    // The scan gives every record, deleted or not.
     const scan = scanLive(
       { store: this.#store, overlay: this.#effects.overlay, deletions: [], swept: [] },
       deletion,

@@ -3,23 +3,32 @@ import { modRevisionOf } from './layout.js';
 import type { KeyTree, WrittenKeys } from './written-keys.js';
 
 /**
- * A deletion of a range that has happened, while the store still holds latest records that it deleted: those of the
- * range that are older than its revision. Readers pass over them, and the sweep removes them (A4). Immutable, but for what
- * `written` comes to know.
+ * A deletion of a range that has happened, while the store still holds latest records that it deleted: the records of
+ * the range that are older than its revision. Readers pass over them, and the sweep removes them (A4). Immutable,
+ * except that `written` grows.
  */
 export interface RangeDeletion extends KeyBounds {
-  /** The revision that deleted. */
+  /** The revision at which the range was deleted. */
   readonly revision: number;
-  /** Where its versions go in the history; see `historyBlockKey`. Even: the lane after it is its own as well. */
+  /**
+   * The lane of the history for its versions; see `historyBlockKey`. The number is even, and the lane after it belongs
+   * to the deletion as well.
+   */
   readonly lane: number;
-  /** Not stored. Undefined: nobody knows, and readers look at every record. */
+  /**
+   * The keys that were written since, which are not stored. Undefined means that they are not known, and readers read
+   * every record.
+   */
   readonly written?: WrittenKeys | undefined;
 }
 
-/** The most that may be under way in a table: a record may have to be compared with each. */
+/** The most range deletions that may be under way in a table, since a record may have to be compared with each. */
 export const RANGE_DELETIONS_MAX = 16;
 
-/** The deletion that deleted a key's latest record; undefined: the key is live. `deletions` are oldest first. */
+/**
+ * Returns the deletion that deleted a key's latest record; undefined when the key is live. `deletions` are oldest
+ * first.
+ */
 export function deletionOf(
   deletions: readonly RangeDeletion[],
   key: Buffer,
@@ -30,7 +39,7 @@ export function deletionOf(
   return deletions.find((deletion) => modRevision < deletion.revision && isWithinBounds(deletion, key));
 }
 
-/** Those that may have deleted keys of a range. */
+/** Returns the deletions that may have deleted keys of a range. */
 export function deletionsWithin(
   deletions: readonly RangeDeletion[],
   bounds: KeyBounds,
@@ -38,7 +47,7 @@ export function deletionsWithin(
   return deletions.length === 0 ? deletions : deletions.filter((deletion) => overlap(deletion, bounds));
 }
 
-/** Those that had happened at a revision. */
+/** Returns the deletions that had happened at a revision. */
 export function deletionsUpTo(
   deletions: readonly RangeDeletion[],
   revision: number,
@@ -48,11 +57,14 @@ export function deletionsUpTo(
 
 /** A part of a range. */
 export interface RangePart extends KeyBounds {
-  /** All that can be live in the part; undefined: anything. */
+  /** The only keys of the part that can be live; undefined when every key can. */
   readonly keys: KeyTree | undefined;
 }
 
-/** The range in parts, in key order, none where it is empty. Where several deletions say what can be live, the latest does. */
+/**
+ * Divides a range into parts, in key order; an empty range has none. When several deletions know the keys that can be
+ * live, the latest one is used.
+ */
 export function partsOf(bounds: KeyBounds, deletions: readonly RangeDeletion[]): RangePart[] {
   if (isEmptyRange(bounds)) return [];
   const known = deletions.flatMap(({ written }) => {

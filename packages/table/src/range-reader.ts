@@ -6,13 +6,13 @@ import { EMPTY_SCAN, type RecordScan, type RecordSource, type StoredPair } from 
 import { hasRevisionBounds, isWithinRevisions } from './revision-bounds.js';
 import type { KeyRecord, RangePage, RangeQuery } from './types.js';
 
-/** The pairs that are decoded between two turns of the event loop. */
+/** The most pairs that are decoded between two turns of the event loop. */
 const CHUNK_ENTRIES_MAX = 1000;
 const CHUNK_ENTRIES_MIN = 64;
 const USUAL_PAIR_BYTES = 256;
 const EMPTY = Buffer.alloc(0);
 
-/** The record as readers get it. Shares memory. */
+/** Returns the record in the form that readers get. It shares the memory of key and record. */
 export function toKeyRecord(key: Buffer, record: Buffer, keysOnly: boolean): KeyRecord {
   return {
     key,
@@ -23,7 +23,7 @@ export function toKeyRecord(key: Buffer, record: Buffer, keysOnly: boolean): Key
   };
 }
 
-/** A range that holds at most one pair, of one key. */
+/** A scan that gives at most one pair, of one key. */
 class PointScan implements RecordScan {
   #pair: StoredPair | undefined;
 
@@ -49,14 +49,14 @@ export class RangeReader {
   readonly #scan: RecordScan;
   readonly #isAwaited: () => boolean | Promise<boolean>;
   readonly #hasFilters: boolean;
-  /** The answer where only a count is asked for, of all that the range has. */
+  /** The number of all keys in the range, when only a count is asked for. */
   readonly #count: number | undefined;
-  /** Matching pairs that the limit still allows. */
+  /** The number of matching pairs that the limit still allows. */
   #left: number;
   #pairs: StoredPair[] = [];
   #at = 0;
   #sentBytes = 0;
-  /** A small page has no use for all pairs of the largest chunk. */
+  /** The number of pairs that are read at once, which is smaller for a small page. */
   readonly #chunkEntries: number;
 
   private constructor(
@@ -77,8 +77,8 @@ export class RangeReader {
   }
 
   /**
-   * Its pages reject with AnswerAbandonedError as soon as `isAwaited` gives false, which is asked before each chunk, and
-   * may let it wait for its turn.
+   * Opens a reader. Its pages reject with AnswerAbandonedError as soon as `isAwaited` returns false. That is called
+   * before each chunk, and may make the reader wait for its turn.
    */
   static async open(
     source: RecordSource,
@@ -103,21 +103,23 @@ export class RangeReader {
     }
     const scan = source.scan(bounds, {
       keysOnly,
-      // One more shows whether there is more; with filters nobody knows how many must be looked at.
+      // One pair more than the limit shows whether there are more; with filters the number of pairs to be read is not
+      // known.
       ...(query.limit > 0 && query.limit < CHUNK_ENTRIES_MAX && !hasFilters && { limit: query.limit + 1 }),
       ...(hasFilters && { revisions: query }),
     });
     return new RangeReader(query, scan, isAwaited);
   }
 
-  /** What the pages so far take encoded. */
+  /** The encoded size of the pairs in the pages so far, in bytes. */
   get sentBytes(): number {
     return this.#sentBytes;
   }
 
   /**
-   * The next page. It holds at least one pair when one is left, however large, if `alwaysOne` is set: a reader
-   * that has nothing else to send must get on.
+   * Returns the next page, of at most `maxBytes` of encoded pairs. With `alwaysOne` it holds at least one pair when one
+   * is left, however large, so that a reader with nothing else to send makes progress. Rejects with
+   * AnswerAbandonedError.
    */
   async nextPage(maxBytes: number, alwaysOne: boolean): Promise<RangePage> {
     const { keysOnly, countOnly } = this.#query;
@@ -128,7 +130,7 @@ export class RangeReader {
       return { records, count: this.#count, more: false, nextKey: undefined };
     }
     for (;;) {
-      // Awaiting pairs that are there already would cost a microtask for each.
+      // Awaiting pairs in hand would cost a microtask for each.
       const found = this.#peek();
       const pair = found instanceof Promise ? await found : found;
       if (pair === undefined) return { records, count, more: false, nextKey: undefined };
@@ -153,7 +155,7 @@ export class RangeReader {
     return this.#scan.close();
   }
 
-  /** The next pair that matches, which stays where it is. */
+  /** Returns the next pair that matches, without taking it. */
   #peek(): StoredPair | undefined | Promise<StoredPair | undefined> {
     if (!this.#hasFilters && this.#at < this.#pairs.length) return this.#pairs[this.#at];
     return this.#find();

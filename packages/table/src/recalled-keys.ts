@@ -6,13 +6,14 @@ import { keyId } from './sorted-tree.js';
 import type { StoreReader } from './store.js';
 import { WrittenKeys } from './written-keys.js';
 
-/** Batch records whose journals are read between two turns of the event loop. */
+/** The number of batch records whose journals are read between two turns of the event loop. */
 const RECALL_BATCHES = 100;
 
 /**
- * The deletions of a table that is being opened, with the keys that were written since each: the journals from the first
- * batch on that has the deletion tell them. Where no batch before that one is left, as after a Raft snapshot or where
- * the history was removed, journals may be gone, and it stays unknown.
+ * Returns the range deletions of a table that is being opened, each with the keys that were written since. They are
+ * read from the journals of the first batch that has the deletion and of all later batches. When no batch before that
+ * one is left, as after a Raft snapshot or the removal of history, journals may be missing, and the keys remain
+ * unknown.
  */
 export async function recallWrittenKeys(
   store: StoreReader,
@@ -20,7 +21,7 @@ export async function recallWrittenKeys(
   options: {
     readonly oldestBatchNumber: number;
     readonly lastBatchNumber: number;
-    /** See `WrittenKeys`. */
+    /** The limit of the memory for the keys of each deletion; see `WrittenKeys`. */
     readonly sizeBytesMax: number;
   },
 ): Promise<readonly RangeDeletion[]> {

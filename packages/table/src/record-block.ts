@@ -3,24 +3,29 @@ import { LATEST, RECORD_HEADER_SIZE_BYTES } from './layout.js';
 
 const LENGTH_SIZE_BYTES = 4;
 /**
- * Blocks are cut from slabs of this size. Node's own pool, of 8 KiB, makes an ArrayBuffer for every 25 records, which
- * garbage collection has to follow. A slab lives as long as its last record does, which is until a batch is written.
+ * The size of the slabs from which blocks are cut. Node's own pool, of 8 KiB, makes an ArrayBuffer for every 25
+ * records, which garbage collection has to trace. A slab lives as long as its last record does, which is until a batch
+ * is written.
  */
 const SLAB_SIZE_BYTES = 64 * 1024;
-/** A larger block gets memory of its own. */
+/** The size of the largest block that is cut from a slab. A larger one gets memory of its own. */
 const SLAB_BLOCK_SIZE_BYTES_MAX = SLAB_SIZE_BYTES / 8;
-/** Copied byte by byte: to copy a part of a buffer Node makes an object for it first. */
+/** The most bytes that are copied one by one, since Node makes an object to copy a part of a buffer. */
 const SHORT_BYTES_MAX = 48;
 
-/** A record about to be stored. One allocation holds its store key, itself, and what its hash is made of. */
+/** A record about to be stored. One allocation holds its store key, the record itself, and the input of its hash. */
 export interface RecordBlock {
-  /** u32 key length, store key, record: what the content hash takes (A6). The length keeps pairs apart. */
+  /**
+   * The input of the content hash (A6): u32 key length, store key, record. The length keeps different pairs from having
+   * the same input.
+   */
   readonly identity: Buffer;
   readonly storeKey: Buffer;
-  /** Its header is not filled in. */
+  /** The record, whose header is not filled in. */
   readonly record: Buffer;
 }
 
+/** Makes a block for a pair, whose bytes it copies. */
 export function newRecordBlock(key: Buffer, value: Buffer): RecordBlock {
   const block = emptyBlock(key.length, value.length);
   block.storeKey.set(key, 1);
@@ -28,7 +33,7 @@ export function newRecordBlock(key: Buffer, value: Buffer): RecordBlock {
   return block;
 }
 
-/** The same for a pair that lies in other bytes. */
+/** Makes a block for a pair that lies in other bytes, which it copies. */
 export function recordBlockOf({ bytes, keyStart, keyEnd, valueStart, valueEnd }: PairRecord): RecordBlock {
   const block = emptyBlock(keyEnd - keyStart, valueEnd - valueStart);
   copyBytes(bytes, keyStart, keyEnd, block.storeKey, 1);
@@ -73,7 +78,7 @@ function allocate(sizeBytes: number): Buffer {
 
 let scratch = Buffer.allocUnsafe(4096);
 
-/** The identity of a record that is stored already. Valid until the next call. */
+/** Returns the hash input of a record that is already stored. It is valid until the next call. */
 export function identityOf(storeKey: Buffer, record: Buffer): Buffer {
   const recordAt = LENGTH_SIZE_BYTES + storeKey.length;
   const length = recordAt + record.length;

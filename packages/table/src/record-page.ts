@@ -1,10 +1,13 @@
 import { strict as assert } from 'node:assert/strict';
 
-/** What a pair takes in memory beside its encoded bytes: the string by which it is found, places in arrays. */
+/** The memory that a pair takes beside its encoded bytes: the string by which it is found, places in arrays. */
 const PAIR_OVERHEAD_BYTES = 64;
 const PAGE_OVERHEAD_BYTES = 512;
 
-/** Keys in order, their encoded pairs one behind the other, and where each pair begins and the last one ends. */
+/**
+ * Keys in order, their encoded pairs one after another, and the offsets at which each pair begins and the last one
+ * ends.
+ */
 export interface PagePairs {
   readonly ids: string[];
   readonly joined: Buffer;
@@ -12,24 +15,27 @@ export interface PagePairs {
 }
 
 /**
- * All live keys of an interval with their pairs, encoded as an answer has them: a range is copied out of it. Keys are
- * Latin-1 strings, see `keyId`.
+ * All live keys of an interval with their pairs, encoded as in an answer, so that a range can be copied out. Keys are
+ * Latin-1 strings; see `keyId`.
  */
 export class RecordPage {
-  /** The interval begins with it. */
+  /** The key at which the interval begins. */
   readonly first: string;
-  /** The interval ends before it; undefined: it has no end. */
+  /** The key before which the interval ends; undefined when it has no end. */
   end: string | undefined;
   /** The page that was used before this one and the one that was used after it; see `PageBudget`. */
   older: RecordPage | undefined;
   newer: RecordPage | undefined;
-  /** Called when memory is short. */
+  /** Called when memory is short, to drop the page. */
   readonly evict: (page: RecordPage) => void;
   #ids: string[];
-  /** The pairs one behind the other, and where each begins and the last ends; undefined: something was written since. */
+  /**
+   * The encoded pairs one after another, at the offsets in `#offsets`; undefined when something was written since they
+   * were joined.
+   */
   #joined: Buffer | undefined;
   #offsets: number[];
-  /** The pairs where they are not joined. */
+  /** The encoded pairs while they are not joined. */
   #pairs: Buffer[] = [];
   #pairBytes: number;
 
@@ -47,7 +53,7 @@ export class RecordPage {
     this.#pairBytes = joined.length;
   }
 
-  /** Whether the interval has the key in it. */
+  /** Returns whether the key lies in the interval. */
   covers(id: string): boolean {
     return id >= this.first && (this.end === undefined || id < this.end);
   }
@@ -56,14 +62,14 @@ export class RecordPage {
     return this.#ids.length;
   }
 
-  /** About what it takes in memory. */
+  /** About how many bytes of memory the page takes. */
   get sizeBytes(): number {
     return (
       PAGE_OVERHEAD_BYTES + this.#pairBytes + this.#ids.length * (PAIR_OVERHEAD_BYTES + this.first.length)
     );
   }
 
-  /** The place of the first key that is not before the given one. */
+  /** Returns the place of the first key that is not before the given one. */
   placeOf(id: string): number {
     const ids = this.#ids;
     let low = 0;
@@ -76,13 +82,16 @@ export class RecordPage {
     return low;
   }
 
-  /** The encoded pair of a key, which may be overwritten in place later; undefined: there is no such key. */
+  /**
+   * Returns the encoded pair of a key, which may be overwritten in place later; undefined when the page has no such
+   * key.
+   */
   find(id: string): Buffer | undefined {
     const place = this.placeOf(id);
     return this.#ids[place] === id ? this.#pairAt(place) : undefined;
   }
 
-  /** Takes in a write of a key that it covers; undefined deletes it. */
+  /** Takes in a write of a key that the page covers; undefined deletes the key. */
   write(id: string, pair: Buffer | undefined): void {
     const place = this.placeOf(id);
     const before = this.#ids[place] === id ? this.#pairAt(place) : undefined;
@@ -104,19 +113,19 @@ export class RecordPage {
     }
   }
 
-  /** How many bytes the pairs from one place up to another, but not with it, take. */
+  /** Returns the size in bytes of the pairs from place `from` up to, but not with, place `to`. */
   bytesBetween(from: number, to: number): number {
     this.#join();
     return this.#offsets[to]! - this.#offsets[from]!;
   }
 
-  /** Copies the pairs from one place up to another, but not with it. */
+  /** Copies the pairs from place `from` up to, but not with, place `to` to `target`. */
   copyTo(target: Buffer, at: number, from: number, to: number): void {
     const joined = this.#join();
     joined.copy(target, at, this.#offsets[from]!, this.#offsets[to]!);
   }
 
-  /** Gives its second half away. */
+  /** Moves the second half of the page into a new one, which it returns. */
   split(): RecordPage {
     assert(this.#ids.length > 1, 'a page of one key is not split');
     const joined = this.#join();
@@ -149,7 +158,7 @@ export class RecordPage {
       return start;
     });
     this.#offsets.push(offset);
-    // Of its own: a part of a pool would keep the rest of that alive.
+    // The bytes get memory of their own, since a part of a pool would keep the rest of the pool alive.
     const joined = Buffer.allocUnsafeSlow(offset);
     for (const [place, pair] of this.#pairs.entries()) pair.copy(joined, this.#offsets[place]!);
     this.#joined = joined;
@@ -164,7 +173,7 @@ export class RecordPage {
   }
 }
 
-/** Of its own: a part would keep the rest of the memory alive. */
+/** Copies bytes into memory of their own, since a part would keep the rest of the memory alive. */
 function ownCopy(bytes: Buffer, start: number, end: number): Buffer {
   const copy = Buffer.allocUnsafeSlow(end - start);
   bytes.copy(copy, 0, start, end);

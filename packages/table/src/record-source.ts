@@ -17,65 +17,68 @@ import { idsFrom, type KeyTree } from './written-keys.js';
 /** A key's latest store key (see layout.ts) and its record. */
 export type StoredPair = [storeKey: Buffer, record: Buffer];
 
-/** Reads records on in key order. Must be closed. */
+/** Gives records in key order. Must be closed. */
 export interface RecordScan {
-  /** The next pairs, at least one unless the range ends. May give more or fewer than asked for. */
+  /** Returns the next pairs, at least one unless the range has ended. There may be more or fewer than `maxEntries`. */
   next(maxEntries: number): Promise<StoredPair[]>;
   close(): Promise<void>;
 }
 
-/** What a reader of a range has no use for. */
+/** The parts of a range that a scan may leave out, since its reader does not need them. */
 export interface RecordScanOptions {
-  /** The most pairs that will be asked for. Not together with `revisions`. */
+  /** The most pairs that will be asked for. It cannot be combined with `revisions`. */
   readonly limit?: number;
-  /** Records may come empty. */
+  /** True when the reader needs keys only, so that records may come empty. */
   readonly keysOnly?: boolean;
-  /** Other records may be left out. */
+  /** The revisions of the records that the reader needs; others may be left out. */
   readonly revisions?: RevisionBounds;
 }
 
 /** The live keys of a table as some reader sees them. */
 export interface RecordReader {
-  /** A promise only where the past is read. */
+  /** Returns the stored record of a live key. Returns a promise when the past is read or the store is at rest. */
   get(key: Buffer): Buffer | undefined | Promise<Buffer | undefined>;
   scan(bounds: KeyBounds, options: RecordScanOptions): RecordScan;
 }
 
-/** One that also counts. */
+/** A reader of live keys that can also count them. */
 export interface RecordSource extends RecordReader {
   /**
-   * Live keys of a range. Rejects with AnswerAbandonedError as soon as `isAwaited` gives false, which is asked every
-   * some thousand keys.
+   * Counts the live keys of a range. Rejects with AnswerAbandonedError as soon as `isAwaited` returns false, which is
+   * called every few thousand keys at the latest.
    */
   count(bounds: KeyBounds, isAwaited: () => boolean | Promise<boolean>): Promise<number>;
 }
 
 const BYTES_MAX = Number.MAX_SAFE_INTEGER;
-/** Keys that one trip to the store looks up. */
+/** The most keys that one trip to the store looks up. */
 const LOOKUP_KEYS_MAX = 500;
-/** Records that are counted between two turns of the event loop, where each must be looked at. */
+/** The number of records that are counted between two turns of the event loop, when each must be read. */
 const COUNT_PAGE_ENTRIES = 400;
 
-/** Of a range without keys. */
+/** The scan of a range without keys. */
 export const EMPTY_SCAN: RecordScan = {
   next: () => Promise.resolve([]),
   close: () => Promise.resolve(),
 };
 
-/** What a scan of latest records reads, and what stands between the store and its reader. */
+/**
+ * The store that a scan of latest records reads, and the effects and deletions that stand between the store and its
+ * reader.
+ */
 export interface LatestSource {
   readonly store: StoreReader;
-  /** Absent: the store as it is when the scan begins. */
+  /** The snapshot to read; absent for the store as it is when the scan begins. */
   readonly snapshot?: StoreSnapshot | undefined;
-  /** Effects that the store may not have yet (A2). */
+  /** The effects that the store may not have yet (A2). */
   readonly overlay?: FrozenOverlay;
-  /** What deleted records that the store still has. */
+  /** The range deletions whose records the store still has. */
   readonly deletions: readonly RangeDeletion[];
-  /** See `TableState`. */
+  /** The range deletions whose keys have been removed; see `TableState.swept`. */
   readonly swept: readonly RangeDeletion[];
 }
 
-/** The live records of a range. */
+/** Scans the live records of a range. */
 export function scanLive(source: LatestSource, bounds: KeyBounds, options: RecordScanOptions): RecordScan {
   if (source.deletions.length === 0 && source.swept.length === 0)
     return scanPart(source, { ...bounds, keys: undefined }, options);
@@ -91,8 +94,8 @@ function scanPart(
 ): RecordScan {
   const unwritten = overlay?.range(keyId(part.first), part.end && keyId(part.end)) ?? [];
   const deleting = deletionsWithin(deletions, part);
-  // Records that a reader will not see are read all the same, so nobody knows how many make up `limit`; and only
-  // the record says whether it was deleted.
+  // Records that the reader will not see are read all the same, so `limit` cannot be passed on; nor can `keysOnly`
+  // where keys were deleted, since only the record itself shows whether it was.
   const { keysOnly = false, revisions } = options;
   const seesAll = unwritten.length === 0 && deleting.length === 0;
   const base =
@@ -111,8 +114,8 @@ function scanPart(
 }
 
 /**
- * Of the given keys those that the store has, without a look at what lies between them. Where the overlay knows better
- * the store is not asked.
+ * Gives those of some keys that the store has, without reading the records between them. Keys in the overlay are not
+ * looked up in the store.
  */
 class KeysScan implements RecordScan {
   readonly #source: Pick<LatestSource, 'store' | 'snapshot'>;
@@ -120,7 +123,7 @@ class KeysScan implements RecordScan {
   readonly #end: string | undefined;
   readonly #overlay: readonly OverlayEntry[];
   #overlayAt = 0;
-  /** Where the next lookup begins. */
+  /** The key at which the next lookup begins. */
   #from: string;
 
   constructor(
@@ -137,7 +140,8 @@ class KeysScan implements RecordScan {
   }
 
   async next(maxEntries: number): Promise<StoredPair[]> {
-    // Where a first page holds nothing, as its keys were deleted again, there may be many more like that.
+    // If the first page holds nothing because its keys were deleted again, there may be many more like it, so the next
+    // pages are large.
     for (let size = Math.min(maxEntries, LOOKUP_KEYS_MAX); ; size = LOOKUP_KEYS_MAX) {
       const ids = idsFrom(this.#keys, this.#from, this.#end, size);
       if (ids.length === 0) return [];
@@ -169,14 +173,14 @@ class KeysScan implements RecordScan {
   }
 }
 
-/** What a count reads. */
+/** The source of a count. */
 export interface CountedSource extends LatestSource {
   readonly snapshot: StoreSnapshot;
-  /** Live keys of the table; undefined where nobody has counted them. */
+  /** The number of live keys of the table; undefined when it is not known without counting them. */
   readonly keyCount: number | undefined;
 }
 
-/** How many live records a range has; see `RecordSource.count`. */
+/** Counts the live records of a range; see `RecordSource.count`. */
 export async function countLive(
   source: CountedSource,
   bounds: KeyBounds,
@@ -185,7 +189,7 @@ export async function countLive(
   if (source.keyCount !== undefined && isWholeTable(bounds)) return source.keyCount;
   let count = 0;
   for (const part of partsOf(bounds, [...source.swept, ...source.deletions])) {
-    // Only records say whether a deletion has deleted them.
+    // Only the records themselves show whether a deletion has deleted them.
     const needsRecords = part.keys !== undefined || deletionsWithin(source.deletions, part).length > 0;
     count += await (needsRecords
       ? countScan(scanPart(source, part, { keysOnly: true }), isAwaited)
@@ -194,7 +198,10 @@ export async function countLive(
   return count;
 }
 
-/** How many records a scan gives. Closes it. */
+/**
+ * Counts the records that a scan gives, and closes the scan. Rejects with AnswerAbandonedError as soon as `isAwaited`
+ * returns false.
+ */
 export async function countScan(
   scan: RecordScan,
   isAwaited: () => boolean | Promise<boolean>,
@@ -211,7 +218,7 @@ export async function countScan(
   }
 }
 
-/** Counts what the store has, which makes no object of any key, and sets right what the overlay knows better (A2). */
+/** Counts the records in the store, which makes no object for any key, and corrects the count by the overlay (A2). */
 async function countStored(
   { store, snapshot, overlay }: CountedSource,
   { first, end }: KeyBounds,
@@ -251,7 +258,10 @@ class LatestScan implements RecordScan {
   }
 }
 
-/** The latest records in the store, or in a snapshot of it: also those that a range deletion has yet to remove. */
+/**
+ * Scans the latest records in the store, or in a snapshot of it, including those that a range deletion has yet to
+ * remove.
+ */
 export function scanLatest(
   store: StoreReader,
   snapshot: StoreSnapshot | undefined,
@@ -268,14 +278,14 @@ export function scanLatest(
   );
 }
 
-/** The store keys of a range. */
+/** Returns the range of latest store keys for a range of keys. */
 export function latestRange({ first, end }: KeyBounds): { gte: Buffer; lt: Buffer } {
   return { gte: latestKey(first), lt: end === undefined ? LATEST_END : latestKey(end) };
 }
 
 /**
- * A scan of the store with unwritten effects laid over it (A2). The store may take some of these writes in
- * while the scan goes on: an overlay entry wins over whatever the store has, so that makes no difference.
+ * A scan of the store with unwritten effects laid over it (A2). The store may take in some of these writes during the
+ * scan. That makes no difference, since an overlay entry takes precedence over the store.
  */
 class OverlaidScan implements RecordScan {
   readonly #base: RecordScan;
@@ -324,7 +334,7 @@ class OverlaidScan implements RecordScan {
   }
 }
 
-/** Passes over the pairs that do not hold. */
+/** A scan that passes over the pairs for which `holds` returns false. */
 export class FilteredScan implements RecordScan {
   readonly #scan: RecordScan;
   readonly #holds: (pair: StoredPair) => boolean;
@@ -347,7 +357,7 @@ export class FilteredScan implements RecordScan {
   }
 }
 
-/** Passes over the records that a range deletion has deleted, and not removed yet. */
+/** Passes over the records that a range deletion has deleted but not removed yet. */
 function onlyLive(stored: RecordScan, deletions: readonly RangeDeletion[]): RecordScan {
   if (deletions.length === 0) return stored;
   return new FilteredScan(
@@ -356,7 +366,7 @@ function onlyLive(stored: RecordScan, deletions: readonly RangeDeletion[]): Reco
   );
 }
 
-/** One scan after the other. Each is begun when the one before it has ended. */
+/** Gives the pairs of one scan after the other. Each is begun when the one before it has ended. */
 class ChainedScan implements RecordScan {
   readonly #scans: (() => RecordScan)[];
   #scan: RecordScan = EMPTY_SCAN;

@@ -6,17 +6,17 @@ import type { RecordScan, RecordSource } from './record-source.js';
 import { RESPONSE_SIZE_BYTES_MAX, toKeyValue, toRangeQuery } from './responses.js';
 import type { RangePage } from './types.js';
 
-/** What an answer takes beside its pairs: two tags with lengths, a count and `more`. */
+/** The size of an answer without its pairs: two tags with lengths, a count and `more`. */
 const ANSWER_SIZE_BYTES_MAX = 20;
-/** Pairs that are read between two turns of the event loop. */
+/** The number of pairs that are read between two turns of the event loop. */
 const CHUNK_ENTRIES_MAX = 500;
 
-/** The response cap, shared by all that one entry or Txn answers. */
+/** The response cap, shared by all answers of one entry or Txn. */
 export class ResponseBudget {
   #leftBytes: number;
   #isCut = false;
 
-  /** `operationCount`: how many answers there will be. */
+  /** `operationCount` is the number of answers that there will be. */
   constructor(operationCount = 1) {
     this.#leftBytes = Math.max(0, RESPONSE_SIZE_BYTES_MAX - operationCount * ANSWER_SIZE_BYTES_MAX);
   }
@@ -25,7 +25,10 @@ export class ResponseBudget {
     return this.#leftBytes;
   }
 
-  /** A pair that a write replaced or deleted; undefined when it passes the cap, and so does every later one. */
+  /**
+   * Takes the size of a pair that a write replaced or deleted, and returns the pair; undefined when it exceeds the cap,
+   * and for every later pair.
+   */
   pairWithin(key: Buffer, record: Buffer): mvcc.KeyValue | undefined {
     const sizeBytes = encodedPairSizeBytes(key.length, record, false);
     this.#isCut ||= sizeBytes > this.#leftBytes;
@@ -34,14 +37,17 @@ export class ResponseBudget {
     return toKeyValue(key, record);
   }
 
-  /** Takes what a page that is there already needs; false when it does not fit. */
+  /** Takes the size of a page that has been read already. Returns false, without any effect, when it does not fit. */
   takes(sizeBytes: number): boolean {
     if (sizeBytes > this.#leftBytes) return false;
     this.#leftBytes -= sizeBytes;
     return true;
   }
 
-  /** Reads the first page of a Txn's Range, no larger than the rest of the budget. `isAwaited`: see `RangeReader.open`. */
+  /**
+   * Reads the first page of a Txn's Range, no larger than the rest of the budget. `isAwaited` is as in
+   * `RangeReader.open`.
+   */
   async range(
     source: RecordSource,
     range: mvcc.RequestOp_Range,
@@ -64,12 +70,12 @@ export class PreviousPairs {
   readonly #budget: ResponseBudget | undefined;
   #isCut = false;
 
-  /** Without a budget nobody asks for them. */
+  /** An undefined budget means that nobody asks for the pairs. */
   constructor(budget: ResponseBudget | undefined) {
     this.#budget = budget;
   }
 
-  /** A pair was left out. */
+  /** True when a pair was left out. */
   get isCut(): boolean {
     return this.#isCut;
   }
@@ -78,7 +84,7 @@ export class PreviousPairs {
     return this.#budget !== undefined && !this.#isCut;
   }
 
-  /** In key order. The first that does not fit, and all after it, are left out. */
+  /** Takes the next pair in key order. The first pair that does not fit, and all after it, are left out. */
   take(key: Buffer, record: Buffer): void {
     if (this.#budget === undefined || this.#isCut) return;
     const pair = this.#budget.pairWithin(key, record);
@@ -86,7 +92,7 @@ export class PreviousPairs {
     else this.pairs.push(pair);
   }
 
-  /** As many as fit; closes the scan. */
+  /** Takes as many pairs of a scan as fit, and closes the scan. */
   async takeAll(scan: RecordScan): Promise<void> {
     try {
       while (this.takesMore) {

@@ -3,12 +3,16 @@ import { boundsOf } from './key-bounds.js';
 import { createRevisionOf, modRevisionOf, valueIn, versionOf } from './layout.js';
 import type { ApplyResult, KeyRecord, RangePage, RangeQuery, TableEntry } from './types.js';
 
-/** A page of a response ends before this many encoded bytes: what Regatta leaves of its 4 MiB message. */
+/**
+ * The size before which the encoded pairs of a page of a response end, in bytes: as much as Regatta leaves for them in
+ * a message of 4 MiB.
+ */
 export const RESPONSE_SIZE_BYTES_MAX = 4 * 1024 * 1024 - 1024;
 
-/** What an entry answers that answers nothing. */
+/** The responses of an entry that answers nothing. */
 export const NO_RESPONSES: mvcc.ResponseOp[] = [];
 
+/** Returns a stored pair in the form of the API. The value shares the record's memory. */
 export function toKeyValue(key: Buffer, record: Buffer): mvcc.KeyValue {
   return {
     key,
@@ -29,11 +33,12 @@ function keyValueOf(record: KeyRecord): mvcc.KeyValue {
   };
 }
 
-/** `more`: there was a pair before, and it did not fit. */
+/** Makes the response of a put. `more` means that there was a pair before, and it did not fit. */
 export function putResponse(previous: mvcc.KeyValue | undefined, more: boolean): mvcc.ResponseOp {
   return { response: { $case: 'responsePut', value: { prevKv: previous, more } } };
 }
 
+/** Makes the response of a deletion. `more` means that some deleted pairs did not fit. */
 export function deleteRangeResponse(
   deletedCount: number,
   previous: mvcc.KeyValue[],
@@ -47,6 +52,7 @@ export function deleteRangeResponse(
   };
 }
 
+/** Makes the response of a Range from its first page. */
 export function rangeResponse(page: RangePage): mvcc.ResponseOp {
   return {
     response: {
@@ -56,7 +62,7 @@ export function rangeResponse(page: RangePage): mvcc.ResponseOp {
   };
 }
 
-/** The query of a Txn's Range. A limit past 2^53-1 is clamped; one below 1 is none. */
+/** Converts a Txn's Range into a query. A limit above 2^53-1 is lowered to that; one below 1 means no limit. */
 export function toRangeQuery(range: mvcc.RequestOp_Range, maxBytes: number): RangeQuery {
   const limitMax = BigInt(Number.MAX_SAFE_INTEGER);
   return {
@@ -73,7 +79,7 @@ export function toRangeQuery(range: mvcc.RequestOp_Range, maxBytes: number): Ran
   };
 }
 
-/** What an entry gives that answers nothing. `revision`: of the table after it. */
+/** Returns the result of an entry that answers nothing. `revision` is that of the table after the entry. */
 export function emptyResult(
   { index }: TableEntry,
   revision: number,

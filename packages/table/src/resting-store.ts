@@ -4,38 +4,41 @@ import type { KeyRange, Operation, OrderedStore, ScanOptions, StoreScan, StoreSn
 
 type RangeAsOf = KeyRange & { readonly snapshot?: StoreSnapshot };
 
-/** What a RestingStore is opened and counted by. */
+/** Opens the stores that rest, and counts those that are awake. */
 export interface StoreOpener {
   open(store: RestingStore, options: { create: boolean }): Promise<OrderedStore>;
-  /** A store that was open before cannot be opened. */
+  /** Reports that a store cannot be opened which was open before. */
   wakingFailed(store: RestingStore, error: unknown): void;
-  /** The store is not awake any more. */
+  /** Reports that a store is no longer awake. */
   closed(store: RestingStore): void;
-  /** The store is closed for good. */
+  /** Reports that a store is closed for good. */
   ended(store: RestingStore): void;
-  /** Grows with each call. */
+  /** Returns a number that grows with each call. */
   nextUse(): number;
 }
 
 /**
- * A store that is closed while nobody uses it, and opened again for whoever comes: an open LevelDB takes four file
- * descriptors and 100 KiB, and a node may have thousands of tables. It holds nothing that is not on the disk, so what it
- * has is the same before and after. See RestingStores for which ones are closed.
+ * A store that is closed while nobody uses it, and opened again when somebody does: an open LevelDB takes four file
+ * descriptors and 100 KiB, and a node may have thousands of tables. Everything that it holds is on the disk, so its
+ * content is the same before and after. RestingStores decides which stores are closed.
  */
 export class RestingStore implements OrderedStore {
   readonly name: string;
   readonly #opener: StoreOpener;
-  /** Undefined: it is at rest. */
+  /** The open store; undefined while it is at rest. */
   #store: OrderedStore | undefined;
   #waking: Promise<void> | undefined;
-  /** Ends when the store is closed that was open last. */
+  /** Resolves when the store that was open last has been closed. */
   #resting: Promise<void> = Promise.resolve();
   #holders = 0;
-  /** Taken while the store was at rest: they see it as it is when it wakes, before anything is written. */
+  /**
+   * The snapshots that were taken while the store was at rest. They see it as it is when it wakes, before anything is
+   * written.
+   */
   readonly #awaited = new Set<RestingSnapshot>();
   #wasOpen = false;
   #isClosed = false;
-  /** Which of the uses of all stores was the last one of this. */
+  /** The number of the last use of this store, among the uses of all stores. */
   lastUse = 0;
 
   constructor(name: string, opener: StoreOpener) {
@@ -44,16 +47,16 @@ export class RestingStore implements OrderedStore {
   }
 
   get isAwake(): boolean {
-    // One that is closed for good says so to whoever asks it.
+    // A store that is closed for good counts as awake, so that callers get its error instead of waking it.
     return this.#store !== undefined || this.#isClosed;
   }
 
-  /** It is awake, and nobody uses it. */
+  /** True when the store is awake and nobody uses it. */
   get canRest(): boolean {
     return this.#store !== undefined && this.#holders === 0 && !this.#isClosed;
   }
 
-  /** Opens it for the first time. */
+  /** Opens the store for the first time. */
   async open(options: { create: boolean }): Promise<void> {
     await this.#wake(options);
   }
@@ -74,7 +77,7 @@ export class RestingStore implements OrderedStore {
     this.#holders -= 1;
   }
 
-  /** Resolves when it is closed. Only where `canRest`. */
+  /** Puts the store to rest, which is only allowed while `canRest`. Resolves when it is closed. */
   async rest(): Promise<void> {
     assert(this.canRest, 'a store that is used does not rest');
     const store = this.#store!;
@@ -112,11 +115,11 @@ export class RestingStore implements OrderedStore {
     this.#opener.closed(this);
   }
 
-  /** Closes it for good. */
+  /** Closes the store for good. */
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    // Whoever waits for it learns that it failed.
+    // The error goes to the caller that waits for the store to wake.
     await this.#waking?.catch(() => undefined);
     await this.#resting;
     if (this.#store !== undefined) await this.#close(this.#store);
@@ -197,7 +200,7 @@ export class RestingStore implements OrderedStore {
       return snapshot;
     }
     this.#awaited.add(snapshot);
-    // Whoever reads tries again, and learns why it cannot be opened.
+    // The reader tries again, and gets the error then.
     if (!this.#isClosed) this.#wake({ create: false }).catch(() => undefined);
     return snapshot;
   }
@@ -219,9 +222,9 @@ export class RestingStore implements OrderedStore {
   }
 }
 
-/** Keeps its store awake until it is closed. */
+/** A snapshot that keeps its store awake until it is closed. */
 class RestingSnapshot implements StoreSnapshot {
-  /** Undefined until the store is awake. */
+  /** The snapshot of the store below; undefined until the store is awake. */
   native: StoreSnapshot | undefined;
   readonly #onClose: () => void;
   #isClosed = false;
@@ -246,7 +249,7 @@ class RestingScan implements StoreScan {
   constructor(scan: StoreScan | Promise<StoreScan>, onClose: () => void) {
     this.#scan = scan;
     this.#onClose = onClose;
-    // `next` rejects with it.
+    // `next` rejects with the same error.
     if (scan instanceof Promise) scan.catch(() => undefined);
   }
 
@@ -262,7 +265,7 @@ class RestingScan implements StoreScan {
     try {
       scan = await this.#scan;
     } catch {
-      // It was never opened, so nothing is held.
+      // The scan was never opened, so it holds nothing.
       return;
     }
     try {
@@ -282,7 +285,7 @@ function nativeOf(snapshot: StoreSnapshot | undefined): StoreSnapshot | undefine
   return snapshot.native;
 }
 
-/** The same, as of the snapshot that the store below made. */
+/** Replaces the snapshot in the options by that of the store below. */
 function toNative<Options extends { readonly snapshot?: StoreSnapshot }>(options: Options): Options {
   if (options.snapshot === undefined) return options;
   return { ...options, snapshot: nativeOf(options.snapshot) };

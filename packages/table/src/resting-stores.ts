@@ -3,20 +3,23 @@ import { StoreDamagedError } from './errors.js';
 import { RestingStore, type StoreOpener } from './resting-store.js';
 import type { OrderedStore, StoreDirectory } from './store.js';
 
-/** Stores that are opened at a time while others are closed to make room: each takes some trips to the disk. */
+/**
+ * The number of stores that are opened at the same time while others are closed to make room. Each opening takes some
+ * trips to the disk.
+ */
 const LANES = 4;
 
 /**
- * The stores of a directory, of which so many at most are awake. Whoever wakes one more has the one closed first that was used
- * longest ago and that nobody uses. Where all are in use, more are awake for as long as that lasts.
+ * The stores of a directory, of which at most `awakeMax` are awake. To wake one more, the store that was used longest
+ * ago and that nobody uses is closed first. When all are in use, more are awake for as long as that lasts.
  */
 export class RestingStores implements StoreDirectory {
   readonly #directory: StoreDirectory;
   readonly #awakeMax: number;
   readonly #awake = new Set<RestingStore>();
-  /** Those that are not closed for good. */
+  /** The names of the stores that are not closed for good. */
   readonly #names = new Set<string>();
-  /** Those awake, and those that are being opened or closed. */
+  /** The number of stores that are awake or being opened or closed. */
   #openCount = 0;
   readonly #lanes: Promise<unknown>[] = Array.from({ length: LANES }, () => Promise.resolve());
   #turns = 0;
@@ -76,7 +79,7 @@ export class RestingStores implements StoreDirectory {
     await this.#directory.remove(name);
   }
 
-  /** One at rest looks closed to the directory. */
+  /** Asserts that a store is closed for good, since the directory cannot see that one at rest is not. */
   #assertClosed(name: string): void {
     assert(!this.#names.has(name), `store ${name} is open`);
   }
@@ -88,7 +91,7 @@ export class RestingStores implements StoreDirectory {
       await this.#makeRoom();
       return await this.#open(store, options);
     });
-    // Whoever waits for it gets the error.
+    // The caller that waits for the store gets the error.
     this.#lanes[lane] = turn.catch(() => undefined);
     return turn;
   }

@@ -1,6 +1,6 @@
 import { createRevisionOf, modRevisionOf } from './layout.js';
 
-/** Which records a reader asks for, by their revisions: inclusive; 0: no bound. */
+/** The revisions of the records that a reader asks for. The bounds are inclusive; 0 means no bound. */
 export interface RevisionBounds {
   readonly minModRevision: number;
   readonly maxModRevision: number;
@@ -8,7 +8,7 @@ export interface RevisionBounds {
   readonly maxCreateRevision: number;
 }
 
-/** All records. */
+/** The bounds that include all records. */
 export const ANY_REVISION: RevisionBounds = {
   minModRevision: 0,
   maxModRevision: 0,
@@ -16,7 +16,7 @@ export const ANY_REVISION: RevisionBounds = {
   maxCreateRevision: 0,
 };
 
-/** Some record may be left out. */
+/** Returns true when the bounds may exclude some record. */
 export function hasRevisionBounds(bounds: RevisionBounds): boolean {
   return (
     bounds.minModRevision !== 0 ||
@@ -26,7 +26,7 @@ export function hasRevisionBounds(bounds: RevisionBounds): boolean {
   );
 }
 
-/** The record is one of those that are asked for. */
+/** Returns true when a record lies within the bounds. */
 export function isWithinRevisions(bounds: RevisionBounds, record: Buffer): boolean {
   return (
     isWithin(modRevisionOf(record), bounds.minModRevision, bounds.maxModRevision) &&
@@ -38,11 +38,11 @@ function isWithin(revision: number, min: number, max: number): boolean {
   return revision >= min && (max === 0 || revision <= max);
 }
 
-/** Between which revisions some records lie. Immutable. */
+/** The span of the revisions of some records. Immutable. */
 export class RevisionSpan {
-  /** Of no record at all. */
+  /** The span of no record at all. */
   static readonly none = new RevisionSpan(Number.POSITIVE_INFINITY, -1, Number.POSITIVE_INFINITY, -1);
-  /** Of records that nobody has looked at. */
+  /** The span of records that nobody has read. */
   static readonly unknown = new RevisionSpan(0, Number.MAX_SAFE_INTEGER, 0, Number.MAX_SAFE_INTEGER);
 
   private constructor(
@@ -52,7 +52,7 @@ export class RevisionSpan {
     readonly maxCreateRevision: number,
   ) {}
 
-  /** With one record more. */
+  /** Returns the span with one more record. */
   and(record: Buffer): RevisionSpan {
     const mod = modRevisionOf(record);
     const create = createRevisionOf(record);
@@ -64,7 +64,7 @@ export class RevisionSpan {
     return hasBoth ? this : this.join(new RevisionSpan(mod, mod, create, create));
   }
 
-  /** Of the records of both. */
+  /** Returns the span of the records of both. */
   join(other: RevisionSpan): RevisionSpan {
     return new RevisionSpan(
       Math.min(this.minModRevision, other.minModRevision),
@@ -74,7 +74,7 @@ export class RevisionSpan {
     );
   }
 
-  /** One of the records may be one of those that are asked for. */
+  /** Returns true when one of the records may lie within the bounds. */
   mayMeet(bounds: RevisionBounds): boolean {
     return (
       this.maxModRevision >= bounds.minModRevision &&
@@ -84,7 +84,7 @@ export class RevisionSpan {
     );
   }
 
-  /** All of the records are of those that are asked for. */
+  /** Returns true when all of the records lie within the bounds. */
   isWithin(bounds: RevisionBounds): boolean {
     return (
       this.minModRevision >= bounds.minModRevision &&

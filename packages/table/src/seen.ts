@@ -2,9 +2,9 @@ import type { KeyBlocks } from './key-blocks.js';
 import type { Memtable } from './memtable.js';
 import type { StoreSnapshot } from './store.js';
 
-/** What a reader sees: of each memtable the writes up to a number, over a snapshot of the store below. */
+/** The state that a reader sees: of each memtable the writes up to `number`, over a snapshot of the store below. */
 export interface Seen {
-  /** Newest first. */
+  /** The memtables, newest first. */
   readonly memtables: readonly Memtable[];
   readonly number: number;
   readonly native: StoreSnapshot;

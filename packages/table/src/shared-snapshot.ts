@@ -1,6 +1,6 @@
 import type { StoreSnapshot } from './store.js';
 
-/** A store snapshot that several readers hold; the last one to leave closes it. */
+/** A snapshot of a store that several readers hold. The last one to release it closes it. */
 export class SharedSnapshot {
   readonly native: StoreSnapshot;
   readonly #holders = new Set<object>();

@@ -10,27 +10,27 @@ import type { TableState } from './table-state.js';
 
 const BATCH_SIZE_BYTES = 1024 * 1024;
 
-/** What a loaded store will be opened as. */
+/** The state of a loaded store, and the place in its group's log that it stands for. */
 export interface LoadedSnapshot {
-  /** The last index that it stands for, and its term. */
+  /** The last index that the snapshot stands for, and its term. */
   readonly index: number;
   readonly term: number;
   readonly state: TableState;
-  /** The group that it is of. */
+  /** The group that the snapshot belongs to. */
   readonly group: number;
 }
 
 /**
- * Loads the stream of a Raft snapshot into a store of its own, verifies it, and makes it durable: revisions, versions
- * and the whole state stay. The caller then puts it in place with `directory.rename` and resets the log (D7). Rejects
- * with SnapshotDamagedError, or the errors of stream and store; no store is left then.
+ * Loads the stream of a Raft snapshot into a store of its own, verifies it, and makes it durable. Revisions, versions
+ * and the whole state are kept. The caller then puts the store in place with `directory.rename` and resets the log
+ * (D7). Rejects with SnapshotDamagedError, or with the errors of stream and store; no store is left then.
  */
 export async function loadSnapshot(
   directory: StoreDirectory,
   name: string,
   stream: AsyncIterable<Buffer>,
 ): Promise<LoadedSnapshot> {
-  // What an earlier attempt left must not shine through.
+  // The remains of an earlier attempt must not mix with this one.
   await directory.remove(name);
   const store = await directory.open(name, { create: true });
   try {
@@ -64,7 +64,7 @@ class SnapshotLoader {
     }
     await this.#writeBatch();
     const { group, state: carried } = this.#checkedPreamble();
-    // No history comes with it.
+    // A snapshot brings no history.
     const state = { ...carried, historyFloor: carried.revision, changeCount: 0 };
     await initializeStore(this.#store, state);
     return { index: state.appliedIndex, term: state.appliedTerm, state, group };

@@ -8,14 +8,16 @@ import { encodePreamble } from './snapshot-preamble.js';
 const LENGTH_SIZE_BYTES = 8;
 const SLAB_SIZE_BYTES = 256 * 1024;
 
+/** A pair of the state of another state machine. */
 export interface SnapshotPair {
   readonly key: Buffer;
   readonly value: Buffer;
 }
 
 /**
- * The stream of a Raft snapshot, as `loadSnapshot` takes it, of a state that another state machine had: pairs without a
- * history, whose keys differ and stand in byte order. Each gets the snapshot's index for its revisions, and version 1.
+ * Yields the stream of a Raft snapshot, as `loadSnapshot` takes it, for the state of another state machine: pairs
+ * without a history, whose keys differ and are in byte order. Each pair gets the snapshot's index for its revisions,
+ * and version 1.
  */
 export function* snapshotOfPairs(
   pairs: readonly SnapshotPair[],

@@ -3,24 +3,32 @@ import { Packr } from 'msgpackr';
 import type { TableState } from './table-state.js';
 
 const FORMAT = 1;
-/** As format 1, with range deletions that are under way, and the records that they have not removed. */
+/**
+ * Format 1, extended by range deletions that are under way. The snapshot then has the records that they have yet to
+ * remove.
+ */
 const FORMAT_WITH_DELETIONS = 2;
-/** No protobuf message begins with a zero byte (field number 0), so this record is never taken for a Command. */
+/**
+ * The first byte of a preamble. No protobuf message begins with a zero byte (field number 0), so a preamble is never
+ * taken for a Command.
+ */
 const MARK = 0;
 
 const packr = new Packr({ useRecords: false });
 
-/** The first record of a Raft snapshot: what the receiver must become. It never goes to anyone but our own nodes. */
+/** The first record of a Raft snapshot: the state that the receiver must take. It goes to our own nodes only. */
 export interface SnapshotPreamble {
-  /** The group that the snapshot is of. */
+  /** The group that the snapshot belongs to. */
   readonly group: number;
   readonly state: TableState;
 }
 
+/** Returns whether a record of a snapshot stream is a preamble. */
 export function isPreamble(record: Buffer): boolean {
   return record[0] === MARK;
 }
 
+/** Encodes a preamble. The parts of the state that are in memory only are left out. */
 export function encodePreamble({ group, state }: SnapshotPreamble): Buffer {
   const { deletions, swept, ...rest } = state;
   const plain = { format: FORMAT, group, state: rest };
@@ -32,6 +40,7 @@ export function encodePreamble({ group, state }: SnapshotPreamble): Buffer {
   return Buffer.concat([Buffer.from([MARK]), packr.pack(record)]);
 }
 
+/** Decodes a preamble. Throws AssertionError for a format of a newer version. */
 export function decodePreamble(record: Buffer): SnapshotPreamble {
   const { format, group, state } = packr.unpack(record.subarray(1)) as SnapshotPreamble & { format: number };
   assert(

@@ -10,51 +10,55 @@ import { encodePreamble } from './snapshot-preamble.js';
 import type { TableView } from './table-view.js';
 
 const CHUNK_ENTRIES_MAX = 500;
-/** Plain bytes that are compressed at a time: a fraction of a millisecond of the event loop. */
+/**
+ * The number of plain bytes that are compressed at a time, which takes a fraction of a millisecond of the event loop.
+ */
 const SLAB_SIZE_BYTES = 256 * 1024;
 const LENGTH_SIZE_BYTES = 8;
-/** See `repeatsForStockLoader`. */
+/** The sum of record lengths at which a stock loader drops a record; see `repeatsForStockLoader`. */
 const STOCK_LOADER_SUM_BYTES = 3 * 1024 * 1024;
 const EMPTY = Buffer.alloc(0);
 const ZERO_BYTE = Buffer.from([0]);
 
+/** The options of a snapshot stream, which depend on its receiver. */
 export interface SnapshotOptions {
-  /** For a Raft snapshot: the group's id. The stream then begins with a record that only our nodes read. */
+  /** The group's id, for a Raft snapshot. The stream then begins with a record that only our nodes read. */
   readonly preamble?: number;
-  /** The table's name, for records that strangers read. */
+  /** The table's name, for records that nodes of others read. */
   readonly table?: Buffer;
-  /** Ends the stream with a DUMMY of this leader_index, as Snapshot.Stream does; a backup has none. */
+  /** The leader_index of the DUMMY that ends the stream, as in Snapshot.Stream. A backup has none. */
   readonly leaderIndex?: number;
   /**
-   * A stock loader counts the lengths of records, drops the one that brings its sum to 3 MiB, and starts a new
-   * sum. Written twice, that record survives, and any loader takes a repeated pair without harm.
+   * True repeats the records that a stock loader would lose. It sums up the lengths of records, drops the one that
+   * brings the sum to 3 MiB, and starts a new sum. A record that is written twice survives, and any loader takes a
+   * repeated pair without harm.
    */
   readonly repeatsForStockLoader?: boolean;
-  /** Begins after this place, as an earlier stream of the same revision gave it. */
+  /** The place after which the stream begins, from an earlier stream of the same revision. */
   readonly behind?: Pick<SnapshotPlace, 'lastKey' | 'stockLoaderSumBytes'>;
 }
 
-/** A place in a stream between two records, from which a second stream can go on. */
+/** A place in a stream between two records, from which a second stream can continue. */
 export interface SnapshotPlace {
-  /** The key of the record before it. */
+  /** The key of the record before the place. */
   readonly lastKey: Buffer;
-  /** See `repeatsForStockLoader`: what the sum of a stock loader is there. */
+  /** The sum that a stock loader has reached there; see `repeatsForStockLoader`. */
   readonly stockLoaderSumBytes: number;
-  /** Of pairs from the beginning of this stream to here. */
+  /** The number of pairs from the beginning of this stream up to the place. */
   readonly keyCount: number;
 }
 
 /** A part of a stream. */
 export interface SnapshotPiece {
   readonly frames: Buffer;
-  /** Where it ends with a whole record. */
+  /** The place where the piece ends, if it ends with a whole record. */
   readonly place: SnapshotPlace | undefined;
 }
 
 /**
- * The table as a stream of framed snappy, in chunks well below 1 MiB: records of u64 little-endian length and
- * a marshalled mvcc.v1.Command, one PUT per key in key order (docs/protocol.md §3). Works at the
- * pace of its reader, and holds no more than a chunk. The view must stay open meanwhile.
+ * Yields the table as a stream of framed snappy, in chunks well below 1 MiB: records of u64 little-endian length and a
+ * marshalled mvcc.v1.Command, one PUT per key in key order (docs/protocol.md §3). It works at the pace of its reader,
+ * and holds no more than a chunk. The view must stay open meanwhile.
  */
 export async function* writeSnapshot(
   view: TableView,
@@ -63,7 +67,10 @@ export async function* writeSnapshot(
   for await (const { frames } of writeSnapshotPieces(view, options)) yield frames;
 }
 
-/** Streams a snapshot as `writeSnapshot` does, and gives with each piece the place where a stream that breaks off can be taken up again. */
+/**
+ * Yields a snapshot as `writeSnapshot` does, with the place where each piece ends, from which a stream that breaks off
+ * can be continued.
+ */
 export async function* writeSnapshotPieces(
   view: TableView,
   options: SnapshotOptions,
@@ -72,7 +79,7 @@ export async function* writeSnapshotPieces(
   for await (const { plain, place } of slabs(view, options)) yield { frames: compressToFrames(plain), place };
 }
 
-/** A part of the plain stream, of at most the slab's size, valid until the next one is asked for. */
+/** A part of the plain stream, of at most the slab's size. It is valid until the next one is asked for. */
 interface PlainPiece {
   readonly plain: Buffer;
   readonly place: SnapshotPlace | undefined;
@@ -90,7 +97,7 @@ async function* slabs(
   const place = (): SnapshotPlace | undefined =>
     last && { lastKey: keyInLatestKey(last), stockLoaderSumBytes, keyCount };
   const bounds = boundsBehind(behind?.lastKey);
-  // Our own nodes take the state as it is, with range deletions that are under way, and go on with them.
+  // Our own nodes take the state as it is, with range deletions that are under way, and continue these.
   const scan = preamble === undefined ? view.scan(bounds, {}) : view.scanStored(bounds);
   try {
     for (;;) {
@@ -120,11 +127,11 @@ function boundsBehind(key: Buffer | undefined): KeyBounds {
 }
 
 /**
- * Gathers records. A pair is marshalled by hand, from the store's record to its place in the slab: it is all that
- * this node does for a follower cluster that starts, and takes a third of the time that the generated code takes.
+ * Gathers records. A pair is marshalled by hand, from the store's record to its place in the slab: that is all the work
+ * of this node for a follower cluster that starts, and takes a third of the time of the generated code.
  */
 class RecordSlab {
-  /** With its tag and length; empty where the records name none. */
+  /** The encoded table name with its tag and length; empty when the records name no table. */
   readonly #tableField: Buffer;
   #buffer = Buffer.allocUnsafe(2 * SLAB_SIZE_BYTES);
   #end = 0;
@@ -137,7 +144,10 @@ class RecordSlab {
     return this.#end;
   }
 
-  /** Gives the records that were added, in pieces; they are valid until something is added. `place` is where the last one ends. */
+  /**
+   * Yields the records that were added, in pieces, which are valid until something is added. `place` is where the last
+   * record ends.
+   */
   *take(place: SnapshotPlace | undefined): Generator<PlainPiece, void, undefined> {
     const length = this.#end;
     this.#end = 0;
@@ -153,14 +163,15 @@ class RecordSlab {
     this.#end += record.length;
   }
 
-  /** A PUT of the pair that the store holds. Gives the length of the record. */
+  /** Adds a PUT of a stored pair. Returns the length of the record. */
   addPut(storeKey: Buffer, stored: Buffer): number {
     const tableField = this.#tableField;
     const pairBytes = keyValueSizeBytes(storeKey.length - 1, stored, false);
     const length = tableField.length + elementSizeBytes(pairBytes);
     this.#begin(length);
     copyBytes(tableField, 0, tableField.length, this.#buffer, this.#end);
-    // As an element of a RangeResponse: the field of a Command that holds its pair has the same number.
+    // The pair is written as an element of a RangeResponse, since the field of a Command that holds its pair has the
+    // same number.
     this.#end = writePair(this.#buffer, this.#end + tableField.length, storeKey, stored, pairBytes, 1);
     return length;
   }

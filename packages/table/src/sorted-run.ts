@@ -5,38 +5,44 @@ import { keyId } from './sorted-tree.js';
 import type { Operation } from './store.js';
 
 const LENGTH_SIZE_BYTES = 4;
-/** Memory for so many times as much may stay with a run that grows no more. */
+/** A run that grows no more may keep memory of at most this multiple of its bytes. */
 const UNUSED_FACTOR_MAX = 1.5;
-/** A place in the list of places. */
+/** The size of an element in the list of record places. */
 const PLACE_SIZE_BYTES = 8;
 
 /**
- * Latest records in key order, packed one behind the other: as an entry of a load brings them. A load writes millions of
- * keys that nobody has written before and that nobody reads for the moment, so there is no object for any of them, and
- * no map or tree: whoever looks for one halves its way to it.
+ * Latest records in key order, packed one after another, as an entry of a load brings them. A load writes millions of
+ * keys that nobody has written before and that nobody reads for the moment. So there is no object for any of them, and
+ * no map or tree: keys are found by binary search.
  */
 export class SortedRun {
   #bytes: Buffer;
-  /** Where each record begins: u32 key length, store key, record, which is what the content hash takes (A6). */
+  /**
+   * The offset of each record. A record is its u32 key length, store key and stored record, which is also the input of
+   * its content hash (A6).
+   */
   readonly #starts: number[] = [];
   #end = 0;
 
-  /** `sizeBytes`: about what its records will take. */
+  /** `sizeBytes` is about how much memory the records will take. */
   constructor(sizeBytes: number) {
     this.#bytes = Buffer.allocUnsafeSlow(sizeBytes);
   }
 
-  /** How many records there are. */
+  /** The number of records. */
   get length(): number {
     return this.#starts.length;
   }
 
-  /** About what it takes in memory. */
+  /** About how many bytes of memory the run takes. */
   get usedBytes(): number {
     return this.#bytes.length + this.#starts.length * PLACE_SIZE_BYTES;
   }
 
-  /** Adds a pair, whose key follows all that are there. Gives what its hash is made of, valid until the next call. */
+  /**
+   * Adds a pair whose key follows all others, with a stamp. Returns the input of its content hash, valid until the next
+   * call.
+   */
   add({ bytes, keyStart, keyEnd, valueStart, valueEnd }: PairRecord, stamp: Stamp): Buffer {
     const start = this.#end;
     const keyAt = start + LENGTH_SIZE_BYTES + 1;
@@ -54,7 +60,7 @@ export class SortedRun {
     return target.subarray(start, end);
   }
 
-  /** Nothing is added any more: memory that is not used is given back where it is much. */
+  /** Ends the run's growth, and gives back unused memory when that is much. */
   seal(): void {
     if (this.#bytes.length > this.#end * UNUSED_FACTOR_MAX) this.#resize(this.#end);
   }
@@ -74,7 +80,7 @@ export class SortedRun {
     return this.#bytes.subarray(this.#recordAt(this.#starts[place]!), this.#starts[place + 1] ?? this.#end);
   }
 
-  /** Of the store key; see `keyId`. */
+  /** Returns the store key at a place as a Latin-1 string; see `keyId`. */
   id(place: number): string {
     return keyId(this.storeKey(place));
   }
@@ -84,8 +90,8 @@ export class SortedRun {
   }
 
   /**
-   * Below 0 where the store key at a place comes before `id`, above 0 where it comes after it, else 0. Compares the bytes
-   * where they lie: a string for each place that a search passes would cost several times as much.
+   * Returns a number below 0 when the store key at a place comes before `id`, above 0 when it comes after it, else 0.
+   * Compares the bytes in place: a string for each key that a search passes would cost several times as much.
    */
   compareAt(place: number, id: string): number {
     const bytes = this.#bytes;
@@ -100,7 +106,7 @@ export class SortedRun {
     return length - id.length;
   }
 
-  /** The place of the first store key that is not before `id`; the length where there is none. */
+  /** Returns the place of the first store key that is not before `id`, or the run's length when there is none. */
   placeOf(id: string): number {
     let low = 0;
     let high = this.length;
@@ -112,7 +118,10 @@ export class SortedRun {
     return low;
   }
 
-  /** Gives the places of the store keys from `first` on and before `end`: the first of them, and the one after the last. */
+  /**
+   * Returns the places of the store keys from `first` on and before `end`: that of the first one, and the one after the
+   * last.
+   */
   between(
     first: string | undefined,
     end: string | undefined,
@@ -122,13 +131,13 @@ export class SortedRun {
     return { from, to: Math.max(from, to) };
   }
 
-  /** The place of a store key; undefined: it is not here. */
+  /** Returns the place of a store key; undefined when the run does not have it. */
   find(id: string): number | undefined {
     const place = this.placeOf(id);
     return place < this.length && this.compareAt(place, id) === 0 ? place : undefined;
   }
 
-  /** What a store must write. */
+  /** Yields the writes that bring the run into a store. */
   *operations(): Generator<Operation, void, undefined> {
     for (let place = 0; place < this.length; place++) {
       yield { storeKey: this.storeKey(place), record: this.record(place) };
@@ -136,14 +145,15 @@ export class SortedRun {
   }
 }
 
-/** What holds a run, beside others. */
+/** An object that holds a run, beside others. */
 interface HoldsRun {
   readonly run: SortedRun;
 }
 
 /**
- * The one of some runs that alone can hold a store key; undefined: none can. `runs` are in key order, and none is empty: a
- * large load leaves a hundred of them, and to search each would cost more than all else that a write of such a key does.
+ * Returns the only one of some runs that can hold a store key; undefined when none can. `runs` must be in key order,
+ * and none may be empty. A large load leaves a hundred runs, and to search each would cost more than all other work for
+ * a write of such a key.
  */
 export function runAround<Holder extends HoldsRun>(runs: readonly Holder[], id: string): Holder | undefined {
   let low = 0;

@@ -16,7 +16,7 @@ interface Queued {
 /**
  * Writes batches to the store one after another, numbers them, and makes checkpoints (D4). A batch is written, and
  * readers see it, in the turn that hands it over, unless memory is full: then it waits for the flush that makes room.
- * After a failed flush nothing is written any more.
+ * After a failed flush nothing more is written.
  */
 export class StoreWriter implements BufferedWrites {
   readonly #store: BufferedStore;
@@ -27,9 +27,9 @@ export class StoreWriter implements BufferedWrites {
   readonly #queue: Queued[] = [];
   #isDraining = false;
   #lastBatchNumber: number;
-  /** As the last batch that is queued leaves it. */
+  /** The state after the last batch that is queued. */
   #lastState: TableState;
-  /** As the last batch that is written left it. */
+  /** The state after the last batch that is written. */
   #written: TableState;
   #lastProgress: Progress | undefined;
   #checkpoint: Checkpoint;
@@ -47,11 +47,11 @@ export class StoreWriter implements BufferedWrites {
       readonly progress: Progress | undefined;
       readonly checkpoint: Checkpoint;
       readonly sizeBytes: number;
-      /** Half of it may be written while the other half is being flushed. */
+      /** The memory for writes, in bytes. Half of it may be written while the other half is being flushed. */
       readonly writeBufferSizeBytes: number;
-      /** Of all tables together. */
+      /** The memory for the writes of all tables together; undefined for no such limit. */
       readonly writeBudget: WriteBudget | undefined;
-      /** Called when readers see a batch, before its promise resolves. */
+      /** Called when readers see a batch, before the promise of its `write` resolves. */
       readonly onWritten: (effects: Effects) => void;
     },
   ) {
@@ -72,27 +72,27 @@ export class StoreWriter implements BufferedWrites {
     return this.#store.usedBytes;
   }
 
-  /** Set when nothing is written any more. */
+  /** The error of all further writes; undefined while the writer accepts writes. */
   get failure(): TableClosedError | undefined {
     return this.#failure;
   }
 
-  /** Throws TableClosedError when a write has failed, or the table was closed. */
+  /** Throws TableClosedError when a write has failed or the table was closed. */
   assertOpen(): void {
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  /** A batch waits for room. */
+  /** True while a batch waits for room. */
   get isBusy(): boolean {
     return this.#isDraining;
   }
 
-  /** A checkpoint is being made, or will be. */
+  /** True while a checkpoint is being made or is queued. */
   get isCheckpointing(): boolean {
     return this.#flushing !== undefined || this.#queue.some(({ isCheckpoint }) => isCheckpoint);
   }
 
-  /** About what the store took on disk at the last checkpoint, and what its memory has taken since. */
+  /** About how many bytes the store took on disk at the last checkpoint, and its memory has taken since. */
   get sizeBytes(): number {
     return this.#sizeBytes + this.#store.usedBytes;
   }
@@ -107,20 +107,23 @@ export class StoreWriter implements BufferedWrites {
     return this.#lastBatchNumber;
   }
 
-  /** Resolves when readers see the batch, in the order of calls. Rejects: TableClosedError. */
+  /** Writes a batch. Resolves when readers see it, in the order of calls. Rejects with TableClosedError. */
   async write(effects: Effects): Promise<void> {
     await this.#enqueue(effects, false);
-    // A large entry comes in many parts (A4): others have their turn between two.
+    // A large entry comes in many parts (A4); others have their turn between two of them.
     if (effects.progress !== undefined) await this.#takeTurn();
   }
 
-  /** Writes a batch that leaves the table's state as the batch before it did. Others have their turn after it. */
+  /**
+   * Writes a batch that does not change the table's state, and then lets others have their turn. Rejects with
+   * TableClosedError.
+   */
   async writeHousekeeping(operations: Effects['operations']): Promise<void> {
     await this.#enqueue(this.#unchanged(operations), false);
     await this.#takeTurn();
   }
 
-  /** Lets others go on. The table may be closed meanwhile. */
+  /** Lets others have their turn. The table may be closed meanwhile. */
   async #takeTurn(): Promise<void> {
     try {
       await this.#store.turn();
@@ -129,14 +132,14 @@ export class StoreWriter implements BufferedWrites {
     }
   }
 
-  /** Makes all that was written before durable. Rejects: TableClosedError. */
+  /** Makes all earlier writes durable. Rejects with TableClosedError. */
   async makeCheckpoint(): Promise<void> {
     const batchNumber = await this.#enqueue(this.#unchanged([]), true);
     while (this.#failure === undefined && this.#checkpoint.batchNumber < batchNumber) await this.#flushing;
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  /** Resolves when nothing waits or is being flushed, also after a failure. */
+  /** Resolves when no batch waits and no flush runs, also after a failure. */
   async idle(): Promise<void> {
     await this.#drained;
     while (this.#flushing !== undefined) await this.#flushing;
@@ -147,7 +150,7 @@ export class StoreWriter implements BufferedWrites {
     await this.#flushing;
   }
 
-  /** Refuses all further writes. */
+  /** Refuses all further writes, and returns their error. */
   fail(cause: unknown): TableClosedError {
     this.#failure ??= new TableClosedError(this.#name, cause);
     this.#budget?.remove(this);
@@ -165,7 +168,7 @@ export class StoreWriter implements BufferedWrites {
     };
   }
 
-  /** The batch's number. */
+  /** Writes a batch or queues it. Resolves with the batch's number. */
   #enqueue(effects: Effects, isCheckpoint: boolean): Promise<number> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     this.#lastState = effects.state;
@@ -179,7 +182,10 @@ export class StoreWriter implements BufferedWrites {
     });
   }
 
-  /** One flush goes on at a time, and nothing more is taken in than it has left room for. */
+  /**
+   * Returns true when a batch must wait: one flush runs at a time, and meanwhile only as much is written as there is
+   * room for.
+   */
   #mustWait(isCheckpoint: boolean): boolean {
     return this.#flushing !== undefined && (isCheckpoint || this.#isFull || this.#budget?.isFull === true);
   }
@@ -188,7 +194,7 @@ export class StoreWriter implements BufferedWrites {
     return this.#store.usedBytes > this.#bufferSizeBytes;
   }
 
-  /** Never rejects: whoever waits for a batch learns of a failure. */
+  /** Writes the queued batches. Never rejects: the callers that wait for a batch get the error. */
   async #drain(): Promise<void> {
     this.#isDraining = true;
     for (let next = this.#queue[0]; next !== undefined; next = this.#queue[0]) {
@@ -222,7 +228,7 @@ export class StoreWriter implements BufferedWrites {
     this.#flushing = this.#flush({ batchNumber: this.#lastBatchNumber, appliedIndex }, historyFloor);
   }
 
-  /** Never rejects: a failed flush fails all writes from then on. */
+  /** Makes a checkpoint. Never rejects: a failed flush fails all later writes. */
   async #flush(checkpoint: Checkpoint, historyFloor: number): Promise<void> {
     const budgetedBytes = this.#budget?.flushBegins(this) ?? 0;
     try {
@@ -235,7 +241,7 @@ export class StoreWriter implements BufferedWrites {
     this.#flushing = undefined;
     this.#budget?.flushEnds(budgetedBytes);
     if (this.#failure !== undefined) return;
-    // What came meanwhile may have filled memory again.
+    // The batches that came meanwhile may have filled the memory again.
     if (this.#isFull) this.beginFlush();
     this.#budget?.account(this);
   }

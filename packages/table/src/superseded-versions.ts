@@ -1,12 +1,12 @@
 const FIRST_CAPACITY = 16;
-/** What a version takes beside its record. */
+/** The memory that a version takes beside its record. */
 const VERSION_SIZE_BYTES = 24;
-/** A key has no version. */
+/** The number of no version. */
 export const NO_VERSION = -1;
 
 /**
- * Versions that writes replaced or deleted, each with the one of the same key before it. They are numbers in lists, since
- * there is one for every overwrite until the next flush, and garbage collection would go after an object for each.
+ * Versions that writes replaced or deleted, each linked to the earlier one of the same key. They are rows of numbers,
+ * since there is one for every overwrite until the next flush, and garbage collection would trace an object for each.
  */
 export class SupersededVersions {
   #count = 0;
@@ -17,8 +17,8 @@ export class SupersededVersions {
   #older = new Int32Array(FIRST_CAPACITY);
 
   /**
-   * Adds the version whose record is at a place, which the write of a number superseded at a revision. `older` is the
-   * version that this one had superseded, or NO_VERSION.
+   * Adds a version and returns its number. Its record is at `place`; the write `number` superseded it at `revision`.
+   * `older` is the version of the same key that was superseded before, or NO_VERSION.
    */
   add(place: number, revision: number, number: number, older: number): number {
     if (this.#count === this.#capacity) this.#grow();
@@ -30,27 +30,27 @@ export class SupersededVersions {
     return version;
   }
 
-  /** What the versions take beside their records. */
+  /** The bytes of memory that the versions take beside their records. */
   get usedBytes(): number {
     return this.#count * VERSION_SIZE_BYTES;
   }
 
-  /** Where its record is. */
+  /** Returns the place of a version's record. */
   place(version: number): number {
     return this.#places[version]!;
   }
 
-  /** That superseded it. */
+  /** Returns the revision that superseded a version. */
   revision(version: number): number {
     return this.#revisions[version]!;
   }
 
-  /** Of the write that superseded it. */
+  /** Returns the number of the write that superseded a version. */
   number(version: number): number {
     return this.#numbers[version]!;
   }
 
-  /** The version of the key before it; NO_VERSION: there is none. */
+  /** Returns the version of the same key that was superseded before, or NO_VERSION when there is none. */
   older(version: number): number {
     return this.#older[version]!;
   }

@@ -12,22 +12,22 @@ import { WRITTEN_KEYS_SIZE_BYTES_MAX } from './written-keys.js';
 
 const BYTES_MAX = Number.MAX_SAFE_INTEGER;
 
-/** What a table is opened with: what its store says. */
+/** The facts in a table's store with which the table is opened. */
 export interface OpenedTable {
   readonly state: TableState;
-  /** The entry that a crash left half applied (A4). */
+  /** How far the entry has come that a crash left half applied (A4); undefined when there is none. */
   readonly progress: Progress | undefined;
   readonly checkpoint: Checkpoint;
   readonly sizeBytes: number;
   readonly oldestBatchNumber: number;
   readonly lastBatchNumber: number;
-  /** The store holds no block of the history of this revision or an earlier one. */
+  /** The store holds no history block of this revision or an earlier one. */
   readonly blocksRemovedUpTo: number;
 }
 
 /**
- * Opens a table's store, and checks that it lost no batch (D4). A new one is given its first batch.
- * Rejects with TableGapError or StoreDamagedError: the replica must be fenced. Other errors are the store's.
+ * Opens a table's store, and checks that it lost no batch (D4). Writes the first batch of a new store. Rejects with
+ * TableGapError or StoreDamagedError when the replica must be fenced, else with the store's errors.
  */
 export async function openTableStore(
   options: TableOptions,
@@ -120,7 +120,7 @@ async function readFirstBatchNumber(store: OrderedStore): Promise<number | undef
   }
 }
 
-/** Whether it has history of this revision or an earlier one. */
+/** Returns whether the store has history of this revision or an earlier one. */
 async function hasBlocksUpTo(store: OrderedStore, revision: number): Promise<boolean> {
   const range = { gte: historyBlocksFrom(0), lt: historyBlocksFrom(revision + 1) };
   const scan = store.scan({ ...range, keysOnly: true, limit: 1 });
@@ -131,9 +131,11 @@ async function hasBlocksUpTo(store: OrderedStore, revision: number): Promise<boo
   }
 }
 
-/** Every batch from the last checkpoint on must be there (D4). */
+/**
+ * Checks that every batch from the last checkpoint on is there (D4). Rejects with TableGapError when one is missing.
+ */
 async function assertNoGap(store: OrderedStore, name: string, first: number, last: number): Promise<void> {
-  // The last one was read.
+  // The last batch has been read.
   if (first === last) return;
   const scan = store.scan({ gte: batchKey(first), lt: BATCH_END, keysOnly: true });
   try {
@@ -154,7 +156,7 @@ async function assertNoGap(store: OrderedStore, name: string, first: number, las
   }
 }
 
-/** Writes the first batch record of a new store, durably. */
+/** Writes the first batch record of a new store, and makes it durable. */
 export async function initializeStore(store: OrderedStore, state: TableState): Promise<TableState> {
   const checkpoint = { batchNumber: 1, appliedIndex: state.appliedIndex };
   const record = encodeBatchRecord({ state, checkpoint, progress: undefined }, []);

@@ -14,15 +14,15 @@ import type { Progress, TableState } from './table-state.js';
 import { TableView } from './table-view.js';
 import type { KeyRecord, RangePage, RangeQuery } from './types.js';
 
-/** A latest key, and the revision that the read saw. */
+/** The latest record of a key, and the revision that the read saw. */
 export interface PointRead {
   readonly record: KeyRecord | undefined;
   readonly revision: number;
 }
 
 /**
- * Reads a table as the last entry left it whose write has completed. While a large entry is written in parts, it reads from a
- * snapshot from before that (A4).
+ * Reads a table as of the last entry whose write has completed. While a large entry is written in parts, it reads from
+ * a snapshot from before that entry (A4).
  */
 export class TableReader {
   readonly #name: string;
@@ -31,10 +31,10 @@ export class TableReader {
   readonly #pages: PageCache | undefined;
   #state: TableState;
   #halfApplied: Progress | undefined;
-  /** From before the entry that is being applied in parts, while it is (A4). */
+  /** The snapshot and state from before the entry that is being applied in parts (A4); undefined when there is none. */
   #before: { readonly snapshot: SharedSnapshot; readonly state: TableState } | undefined;
   #isClosed = false;
-  /** Ends when the ranges of the answers so far have been read: one answer's after the other's. */
+  /** Resolves when the ranges of the answers so far have been read, which happens one answer after the other. */
   #reading: Promise<void> = Promise.resolve();
 
   constructor(
@@ -57,56 +57,56 @@ export class TableReader {
     return this.#state;
   }
 
-  /** The entry that opening found half applied, until it is applied to its end (A4). */
+  /** True when opening found an entry half applied, until that is applied to its end (A4). */
   get isHalfApplied(): boolean {
     return this.#halfApplied !== undefined;
   }
 
-  /** Ends when the reads of answers that were asked for so far have ended. Never rejects. */
+  /** Resolves when the reads of all answers so far have ended. Never rejects. */
   get answersRead(): Promise<void> {
     return this.#reading;
   }
 
-  /** From here on readers see what the store has now, until `show` shows them a later entry. */
+  /** Keeps readers on the store as it is now, until `show` shows them a later entry. */
   holdStill(): void {
     const held = this.#takeSnapshot();
     held.snapshot.hold(this);
     this.#before = held;
   }
 
-  /** Shows readers the state that a written batch leaves, where that batch ends with an entry. */
+  /** Shows readers the state after a written batch, which must end with an entry. */
   show(state: TableState): void {
     this.#state = state;
     this.#halfApplied = undefined;
-    // Housekeeping may be queued between what came before the entry and its first part: the last part alone moves the
-    // applied index.
+    // Housekeeping may be queued between the effects before the entry and its first part; only the last part advances
+    // the applied index.
     if (this.#before === undefined || state.appliedIndex === this.#before.state.appliedIndex) return;
     this.#before.snapshot.release(this);
     this.#before = undefined;
   }
 
-  /** From here on reads fail with TableClosedError. */
+  /** Makes all later reads fail with TableClosedError. */
   close(): void {
     this.#isClosed = true;
     this.#pages?.clear();
   }
 
   /**
-   * The latest record of a key: one point read, no promise, of a table that is awake. Throws TableClosedError,
-   * TableHalfAppliedError.
+   * Returns the latest record of a key: one point read, without a promise, of a table that must be awake. Throws
+   * TableClosedError, TableHalfAppliedError.
    */
   get(key: Buffer): PointRead {
     const record = this.#readPoint(key);
     return { record: record && toKeyRecord(key, record, false), revision: this.#readState.revision };
   }
 
-  /** As `get`, in the form of an answer. */
+  /** Returns the latest record of a key as `get` does, in the form of an answer. */
   encodedGet(key: Buffer): EncodedPairs {
     const record = this.#readPoint(key);
     return new EncodedPoint(this.#readState.revision, key, record);
   }
 
-  /** What a read sees that begins now. */
+  /** The state that a read sees which begins now. */
   get #readState(): TableState {
     return this.#before === undefined ? this.#state : this.#before.state;
   }
@@ -119,9 +119,9 @@ export class TableReader {
   }
 
   /**
-   * The first pairs of a range at the latest revision from memory, or the first part of it that is not there, for
-   * `fillGap`. Undefined: they are to be read another way, since they take more than `bytesMax`, or since the table
-   * is being changed in parts. Throws TableClosedError, TableHalfAppliedError.
+   * Returns the first pairs of a range at the latest revision from memory, or the first part of it that is not there,
+   * for `fillGap`. Returns undefined when the range must be read another way, because it takes more than `bytesMax` or
+   * the table is being changed in parts. Throws TableClosedError, TableHalfAppliedError.
    */
   cachedRange(
     { key, rangeEnd, limit }: Pick<RangeQuery, 'key' | 'rangeEnd' | 'limit'>,
@@ -137,13 +137,19 @@ export class TableReader {
     return this.#pages.range(interval, pairsMax, bytesMax, this.#state.revision);
   }
 
-  /** Reads the beginning of a gap, some `wanted` pairs of it, into memory. Rejects: TableClosedError, the store's errors. */
+  /**
+   * Reads the beginning of a gap into memory, about `wanted` pairs of it. Rejects with TableClosedError or the store's
+   * errors.
+   */
   async fillGap(gap: Gap, wanted: number): Promise<void> {
     this.#assertReadable();
     await this.#pages?.fill(gap, wanted);
   }
 
-  /** Live keys: a look at each while the keys of a range deletion are being removed. Rejects as `view` throws. */
+  /**
+   * Counts the live keys, by reading each while the keys of a range deletion are being removed. Rejects with the errors
+   * that `view` throws.
+   */
   async countKeys(): Promise<number> {
     const view = this.view();
     try {
@@ -153,7 +159,7 @@ export class TableReader {
     }
   }
 
-  /** The first page of a range at the latest revision; see TableView.range. */
+  /** Reads the first page of a range at the latest revision; see TableView.range. */
   async range(query: RangeQuery): Promise<RangePage & { readonly revision: number }> {
     const view = this.view();
     try {
@@ -164,8 +170,8 @@ export class TableReader {
   }
 
   /**
-   * The table as it is now, or as it was at an earlier revision. Throws TableClosedError,
-   * TableHalfAppliedError, RevisionCompactedError, RevisionInFutureError.
+   * Opens a view of the table as it is now, or as it was at an earlier revision. The view must be closed. Throws
+   * TableClosedError, TableHalfAppliedError, RevisionCompactedError, RevisionInFutureError.
    */
   view(revision?: number): TableView {
     this.#assertReadable();
@@ -177,7 +183,10 @@ export class TableReader {
     throw new RevisionCompactedError(view.revision, state.historyFloor);
   }
 
-  /** Reads the ranges of an answer when those of the answers before have been read. Holds up no later entry. */
+  /**
+   * Runs `read`, which reads the ranges of an answer, after those of the earlier answers, and `end` after it in any
+   * case. Holds up no later entry. Rejects when `read` rejects or the table is closed.
+   */
   readLater(read: () => Promise<void>, end: () => void): Promise<void> {
     const turn = this.#reading
       .then(() => {
@@ -185,7 +194,7 @@ export class TableReader {
         return read();
       })
       .finally(end);
-    // Whoever waits for the answer learns of its loss.
+    // The caller that waits for the answer gets the error.
     this.#reading = turn.catch(() => undefined);
     return turn;
   }
@@ -194,7 +203,10 @@ export class TableReader {
     return { snapshot: new SharedSnapshot(this.#store.snapshot()), state: this.#state };
   }
 
-  /** A failed write changed nothing that can be seen, so the state before it stays readable until the table is closed. */
+  /**
+   * Throws when the table cannot be read. A failed write has changed nothing that can be seen, so the state before it
+   * stays readable until the table is closed.
+   */
   #assertReadable(): void {
     if (this.#isClosed) this.#writer.assertOpen();
     if (this.#halfApplied !== undefined && this.#before === undefined) {

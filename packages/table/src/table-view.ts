@@ -23,19 +23,19 @@ import { liveKeyCountOf, type TableState } from './table-state.js';
 import type { RangePage, RangeQuery } from './types.js';
 
 /**
- * The table at one revision, whatever is written meanwhile (P3). Must be closed: it keeps the store from
- * dropping what it sees.
+ * The table at one revision, whatever is written meanwhile (P3). Must be closed, since it keeps the store from dropping
+ * the records that it sees.
  */
 export class TableView implements RecordSource {
   /** The revision that reads see: the state's, or the earlier one that was asked for. */
   readonly revision: number;
-  /** The state of the table as the view was opened. */
+  /** The state of the table when the view was opened. */
   readonly state: TableState;
   readonly #store: BufferedStore;
   readonly #snapshot: SharedSnapshot;
   readonly #isEarlier: boolean;
 
-  /** Made by Table.view. */
+  /** Called by TableReader.view alone. */
   constructor(store: BufferedStore, snapshot: SharedSnapshot, state: TableState, revision: number) {
     this.#store = store;
     this.#snapshot = snapshot;
@@ -45,14 +45,15 @@ export class TableView implements RecordSource {
     snapshot.hold(this);
   }
 
-  /** Live keys, where that is known without a look at each; undefined: it is not. */
+  /** The number of live keys; undefined when it is not known without counting them. */
   get keyCount(): number | undefined {
     return this.#isEarlier ? undefined : liveKeyCountOf(this.state);
   }
 
   /**
-   * The first page of a range. At least one pair comes when one matches, also when it passes `maxBytes`. Rejects with
-   * AnswerAbandonedError as soon as `isAwaited` gives false: a page may take many reads, and a filter all of the table.
+   * Reads the first page of a range. It has at least one pair when one matches, even if that exceeds `maxBytes`. A page
+   * may take many reads, and a filter may read the whole table: it rejects with AnswerAbandonedError as soon as
+   * `isAwaited` returns false.
    */
   async range(query: RangeQuery, isAwaited?: () => boolean | Promise<boolean>): Promise<RangePage> {
     const reader = await RangeReader.open(this, query, isAwaited);
@@ -63,7 +64,7 @@ export class TableView implements RecordSource {
     }
   }
 
-  /** All pages of a range, at least one. The limit counts across pages. */
+  /** Yields all pages of a range, at least one. The limit counts across pages. */
   async *pages(query: RangeQuery): AsyncGenerator<RangePage, void, undefined> {
     const reader = await RangeReader.open(this, query);
     try {
@@ -77,14 +78,14 @@ export class TableView implements RecordSource {
     }
   }
 
-  /** True when every compare holds. */
+  /** Resolves to true when every compare holds. */
   compare(compares: readonly mvcc.Compare[]): Promise<boolean> {
     return comparesHold(this, compares);
   }
 
   /**
-   * Runs a Txn that only reads. Rejects with ResponseTooLargeError when its answers pass the response cap, and with
-   * AnswerAbandonedError as soon as `isAwaited` gives false.
+   * Runs a Txn that only reads. Rejects with ResponseTooLargeError when its answers exceed the response cap, and with
+   * AnswerAbandonedError as soon as `isAwaited` returns false.
    */
   async readOnlyTxn(
     txn: mvcc.Txn,
@@ -103,7 +104,7 @@ export class TableView implements RecordSource {
     return { succeeded, responses };
   }
 
-  /** A record as it is stored; see layout.ts. */
+  /** Reads a record as it is stored; see layout.ts. */
   get(key: Buffer): Buffer | undefined | Promise<Buffer | undefined> {
     if (this.#isEarlier) return getHistory(this.#past(), key, this.revision);
     const record = this.#store.get(latestKey(key), this.#snapshot.native);
@@ -116,7 +117,7 @@ export class TableView implements RecordSource {
     return deletionOf(this.state.deletions, key, record) === undefined ? record : undefined;
   }
 
-  /** Records as they are stored, in key order. */
+  /** Scans records as they are stored, in key order. */
   scan(bounds: KeyBounds, options: RecordScanOptions): RecordScan {
     const { native: snapshot } = this.#snapshot;
     const { deletions, swept } = this.state;
@@ -133,8 +134,8 @@ export class TableView implements RecordSource {
   }
 
   /**
-   * The latest records as the store has them, also those that the state's range deletions have yet to remove: what
-   * the state's key count and content hash are of.
+   * Scans the latest records of the store, including those that the state's range deletions have yet to remove. The
+   * state's key count and content hash are of these records.
    */
   scanStored(bounds: KeyBounds): RecordScan {
     return scanLatest(this.#store, this.#snapshot.native, bounds, {});
@@ -149,7 +150,7 @@ export class TableView implements RecordSource {
     };
   }
 
-  /** Closing twice is harmless. */
+  /** Releases the snapshot. Closing twice is harmless. */
   close(): void {
     this.#snapshot.release(this);
   }

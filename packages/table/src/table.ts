@@ -14,16 +14,16 @@ import type { TableView } from './table-view.js';
 import type { ApplyResult, RangePage, RangeQuery, TableEntry } from './types.js';
 import { WRITTEN_KEYS_SIZE_BYTES_MAX } from './written-keys.js';
 
-/** Effects of one entry in one store batch, at most; see A4. */
+/** The most bytes of one entry's effects in one store batch (A4), unless the write buffer is small. */
 const EFFECTS_SIZE_BYTES_MAX = 4 * 1024 * 1024;
-/** However small the write buffer is. */
+/** The least value of that limit, however small the write buffer is. */
 const EFFECTS_SIZE_BYTES_MIN = 64 * 1024;
-/** Store writes of one entry in one store batch, at most: preparing them takes some milliseconds. */
+/** The most store writes of one entry in one store batch (A4). Preparing them takes some milliseconds. */
 const EFFECTS_OPERATIONS_MAX = 4000;
 
 /**
- * The state machine of one shard: applies the entries of its log to a store, and reads it at any revision
- * that history reaches back to. DESIGN.md has the layout and the reasons.
+ * The state machine of one shard: applies the entries of its log to a store, and reads the store at any revision that
+ * history reaches back to. DESIGN.md has the layout and the reasons.
  */
 export class Table {
   readonly #store: BufferedStore;
@@ -32,11 +32,11 @@ export class Table {
   readonly #reader: TableReader;
   readonly #housekeeping: Housekeeping;
   readonly #pages: PageCache | undefined;
-  /** Set from the call of `close` on: nothing is begun by the table itself any more. */
+  /** True from the call of `close` on. From then on the table itself begins no more work. */
   #isClosing = false;
-  /** Set while the keys of range deletions are being removed. */
+  /** The removal of the keys of range deletions that is under way. */
   #sweeping: Promise<void> | undefined;
-  /** Ends when the entries handed over so far are evaluated; undefined: there is nothing to wait for. */
+  /** Resolves when the entries so far have been evaluated; undefined when there is nothing to wait for. */
   #evaluation: Promise<void> | undefined;
 
   private constructor(options: TableOptions, store: BufferedStore, opened: OpenedTable) {
@@ -65,15 +65,15 @@ export class Table {
   }
 
   /**
-   * Opens the table, and checks that its store lost no batch (D4).
-   * Rejects with TableGapError or StoreDamagedError: the replica must be fenced. Other errors are the store's.
+   * Opens the table, and checks that its store lost no batch (D4). Rejects with TableGapError or StoreDamagedError when
+   * the replica must be fenced, else with the store's errors.
    */
   static async open(options: TableOptions): Promise<Table> {
     const { store, opened } = await openTableStore(options);
     return new Table(options, store, opened);
   }
 
-  /** The state as of the last entry whose write has completed; it is what reads see. */
+  /** The state as of the last entry whose write has completed, which reads see. */
   get state(): TableState {
     return this.#reader.state;
   }
@@ -104,31 +104,31 @@ export class Table {
   }
 
   /**
-   * Live keys. Undefined after a crash in the middle of an entry, and while the keys of a range deletion are being
-   * removed (A4).
+   * The number of live keys; undefined after a crash in the middle of an entry, and while the keys of a range deletion
+   * are being removed (A4).
    */
   get keyCount(): number | undefined {
     return this.isHalfApplied ? undefined : liveKeyCountOf(this.#reader.state);
   }
 
   /**
-   * Opening found an entry half applied, as a crash left it: nothing can be read before the log has applied it to its
-   * end (A4).
+   * True when opening found an entry that a crash left half applied. Nothing can be read before the log has applied it
+   * to its end (A4).
    */
   get isHalfApplied(): boolean {
     return this.#reader.isHalfApplied;
   }
 
   /**
-   * In hex. Comparable between replicas at the same applied index (A6). Undefined after a crash in the middle of an
-   * entry, and while the keys of a range deletion are being removed (A4).
+   * The content hash in hex, by which replicas can be compared at the same applied index (A6). Undefined after a crash
+   * in the middle of an entry, and while the keys of a range deletion are being removed (A4).
    */
   get contentHash(): string | undefined {
     if (this.isHalfApplied || this.isSweeping) return undefined;
     return this.#reader.state.contentHash.toString('hex');
   }
 
-  /** The keys of a range deletion are being removed (A4). Reads do not see them any more. */
+  /** True while the keys of a range deletion are being removed (A4). Reads no longer see them. */
   get isSweeping(): boolean {
     return this.#reader.state.deletions.length > 0;
   }
@@ -138,35 +138,34 @@ export class Table {
     return this.#reader.state.sealedBy;
   }
 
-  /** A write failed: nothing is applied any more until the table is opened again. Reads go on. */
+  /** True when a write has failed. Nothing more is applied until the table is opened again; reads continue. */
   get hasFailed(): boolean {
     return this.#writer.failure !== undefined;
   }
 
-  /** What a crash cannot take away any more: the log may be truncated up to it (D4). */
+  /** The last index of which a crash can take nothing away. The log may be truncated up to it (D4). */
   get checkpointIndex(): number {
     return this.#writer.checkpoint.appliedIndex;
   }
 
-  /** About what the table takes: on disk as of its last checkpoint, and in memory since. */
+  /** About how many bytes the table takes: on disk as of its last checkpoint, and in memory since. */
   get approximateSizeBytes(): number {
     return this.#writer.sizeBytes;
   }
 
-  /** A checkpoint is being made, or is queued. */
+  /** True while a checkpoint is being made or is queued. */
   get isCheckpointing(): boolean {
     return this.#writer.isCheckpointing;
   }
 
   /**
-   * Applies entries in one store batch, unless an effect is too large for that (A4). May be called again
-   * before it resolves: entries are evaluated in the order of calls, on the effects of those before (A2), and
-   * results come in that order when the writes are done. Entries must stay unchanged until then.
-   * Rejects with TableClosedError when a write failed, or the cause when an entry cannot be applied; both
-   * close the table: open it again and replay.
+   * Applies entries in one store batch, unless an effect is too large for that (A4). May be called again before it
+   * resolves: entries are evaluated in the order of calls, on the effects of those before (A2), and results come in
+   * that order when the writes are done. Entries must stay unchanged until then. Rejects with TableClosedError when a
+   * write failed, or with the cause when an entry cannot be applied. Both close the table: open it again and replay.
    */
   apply(entries: readonly TableEntry[]): Promise<ApplyResult[]> {
-    // Only what reads ranges makes others wait, and only until it is evaluated.
+    // Only an entry that reads ranges makes others wait, and only until it is evaluated.
     if (this.#evaluation !== undefined || !this.isAwake)
       return this.#takeTurn(() => this.#evaluateAwake(entries)).then(resultsOf);
     const evaluated = this.#evaluate(entries);
@@ -174,40 +173,43 @@ export class Table {
     return this.#takeTurn(() => evaluated).then(resultsOf);
   }
 
-  /** Makes all that was applied durable, so that `checkpointIndex` moves up. Reads and writes go on meanwhile. */
+  /**
+   * Makes all applied entries durable, so that `checkpointIndex` advances. Reads and writes continue meanwhile. Rejects
+   * with TableClosedError.
+   */
   async checkpoint(): Promise<void> {
     this.#writer.assertOpen();
     if (this.#writer.checkpoint.batchNumber === this.#writer.lastBatchNumber && !this.#writer.isBusy) return;
     await this.#writer.makeCheckpoint();
   }
 
-  /** Its files are open; see RestingStore. */
+  /** True while the table's files are open; see RestingStore. */
   get isAwake(): boolean {
     return this.#store.isAwake;
   }
 
-  /** Opens its files where they are closed. Rejects: the store's errors. */
+  /** Opens the table's files when they are closed. Rejects with the store's errors. */
   wake(): Promise<void> {
     return this.#store.awake(() => undefined);
   }
 
   /**
-   * The latest record of a key: one point read, no promise, of a table that is awake. Throws TableClosedError,
-   * TableHalfAppliedError.
+   * Returns the latest record of a key: one point read, without a promise, of a table that must be awake. Throws
+   * TableClosedError, TableHalfAppliedError.
    */
   get(key: Buffer): PointRead {
     return this.#reader.get(key);
   }
 
-  /** As `get`, in the form of an answer. */
+  /** Returns the latest record of a key as `get` does, in the form of an answer. */
   encodedGet(key: Buffer): EncodedPairs {
     return this.#reader.encodedGet(key);
   }
 
   /**
-   * The first pairs of a range at the latest revision from memory, or the first part of it that is not there, for
-   * `fillGap`. Undefined: they are to be read another way, since they take more than `bytesMax`, or since the table
-   * is being changed in parts. Throws TableClosedError, TableHalfAppliedError.
+   * Returns the first pairs of a range at the latest revision from memory, or the first part of it that is not there,
+   * for `fillGap`. Returns undefined when the range must be read another way, because it takes more than `bytesMax` or
+   * the table is being changed in parts. Throws TableClosedError, TableHalfAppliedError.
    */
   cachedRange(
     query: Pick<RangeQuery, 'key' | 'rangeEnd' | 'limit'>,
@@ -216,60 +218,69 @@ export class Table {
     return this.#reader.cachedRange(query, bytesMax);
   }
 
-  /** Reads the beginning of a gap, some `wanted` pairs of it, into memory. Rejects: TableClosedError, the store's errors. */
+  /**
+   * Reads the beginning of a gap into memory, about `wanted` pairs of it. Rejects with TableClosedError or the store's
+   * errors.
+   */
   fillGap(gap: Gap, wanted: number): Promise<void> {
     return this.#reader.fillGap(gap, wanted);
   }
 
-  /** Live keys: a look at each while the keys of a range deletion are being removed. Rejects as `view` throws. */
+  /**
+   * Counts the live keys, by reading each while the keys of a range deletion are being removed. Rejects with the errors
+   * that `view` throws.
+   */
   countKeys(): Promise<number> {
     return this.#reader.countKeys();
   }
 
-  /** The first page of a range at the latest revision; see TableView.range. */
+  /** Reads the first page of a range at the latest revision; see TableView.range. */
   range(query: RangeQuery): Promise<RangePage & { readonly revision: number }> {
     return this.#reader.range(query);
   }
 
   /**
-   * The table as it is now, or as it was at an earlier revision. Throws TableClosedError,
-   * TableHalfAppliedError, RevisionCompactedError, RevisionInFutureError.
+   * Opens a view of the table as it is now, or as it was at an earlier revision. The view must be closed. Throws
+   * TableClosedError, TableHalfAppliedError, RevisionCompactedError, RevisionInFutureError.
    */
   view(revision?: number): TableView {
     return this.#reader.view(revision);
   }
 
-  /** Which way a Txn with compares on revisions or versions went; undefined: not recorded, or pruned (R3). */
+  /**
+   * Returns which way a Txn with compares on revisions or versions went; undefined when that was not recorded or has
+   * been pruned (R3).
+   */
   async txnOutcome(index: number, command = 0): Promise<boolean | undefined> {
     this.#writer.assertOpen();
     const outcome = await this.#store.get(outcomeKey(index, command));
     return outcome === undefined ? undefined : outcome[0] === 1;
   }
 
-  /** Forgets the outcomes of entries below: the log does not have them any more. */
+  /** Removes the outcomes of Txns in entries below an index, which the log no longer has. */
   pruneOutcomes(belowIndex: number): Promise<void> {
     return this.#housekeeping.pruneOutcomes(belowIndex);
   }
 
   /**
-   * The greatest revision that was current at `cutoffTimeMs`, by the entries' own times, and at least
-   * `oldRevision`, which the caller knows to be old enough whatever those say (A7): for the leader to
-   * propose a Compact of (A5). Undefined: there is no history below it that is not compacted yet. Costs some
-   * point reads, none when nothing was written since the last Compact.
+   * Returns the greatest revision that was current at `cutoffTimeMs` (milliseconds since 1970) by the entries' own
+   * times, and at least `oldRevision`, which the caller knows to be old enough whatever those times are (A7). The
+   * leader proposes a Compact of this revision (A5). Undefined means that no history below it is left to compact. Costs
+   * some point reads, or none when nothing was written since the last Compact. Rejects with TableClosedError.
    */
   compactableRevision(cutoffTimeMs: number, oldRevision = 0): Promise<number | undefined> {
     return this.#housekeeping.compactableRevision(cutoffTimeMs, oldRevision);
   }
 
   /**
-   * Removes the versions that lie below the history floor, in small batches that queue up behind whatever is
-   * to be written. Calls at the same time are one.
+   * Removes the versions that lie below the history floor, in small batches that queue after the writes that wait
+   * already. A call during another one shares its promise. Rejects with TableClosedError.
    */
   removeHistory(): Promise<void> {
     return this.#housekeeping.removeHistory();
   }
 
-  /** Waits for applies and reads under way, then closes the store. Everything fails with TableClosedError afterwards. */
+  /** Waits for applies and reads under way, then closes the store. All later calls fail with TableClosedError. */
   async close(): Promise<void> {
     this.#isClosing = true;
     await this.#sweeping;
@@ -307,7 +318,7 @@ export class Table {
     return this.#evaluated(results);
   }
 
-  /** Goes on from an entry that must wait for the store. */
+  /** Continues from an entry that must wait for the store. */
   async #evaluateSlowly(
     entries: readonly TableEntry[],
     first: number,
@@ -338,10 +349,10 @@ export class Table {
   /** Removes the keys of range deletions, a batch at a time. Never rejects: a failure closes the table. */
   async #sweep(): Promise<void> {
     try {
-      // Whoever waits for the deletion's answer waits for a count of the same keys.
+      // The caller that waits for the deletion's answer waits for a count of the same keys.
       await this.#reader.answersRead;
       while (this.#applier.canSweep && !this.#isClosing && this.#writer.failure === undefined) {
-        // What clients write must never wait for a second checkpoint because of this.
+        // Writes of clients must never wait for a second checkpoint because of the sweep.
         await this.#writer.flushed();
         const { written } = await this.#takeTurn(() =>
           this.#store.awake(async () => {
@@ -357,7 +368,7 @@ export class Table {
     this.#sweeping = undefined;
   }
 
-  /** Runs after the entries that were handed over so far, and before those that come meanwhile. */
+  /** Runs `work` after the entries that were handed over so far, and before those that come meanwhile. */
   #takeTurn<Result>(work: () => Result | Promise<Result>): Promise<Result> {
     const turn = (this.#evaluation ?? Promise.resolve()).then(work);
     const evaluation: Promise<void> = turn.then(
@@ -372,7 +383,7 @@ export class Table {
     if (this.#evaluation === evaluation) this.#evaluation = undefined;
   }
 
-  /** Writes a part of a large entry (A4), and keeps readers on a snapshot from before it. */
+  /** Writes a part of a large entry (A4), and keeps readers on a snapshot from before the entry. */
   async #spill(before: Effects | undefined, part: Effects): Promise<void> {
     if (before !== undefined) {
       await this.#writer.write(before);
@@ -389,7 +400,7 @@ export class Table {
   }
 }
 
-/** Entries whose effects are computed, and queued to be written. */
+/** The results of entries whose effects have been computed and handed over to be written. */
 interface Evaluated {
   readonly results: ApplyResult[];
   readonly written: Promise<void>;

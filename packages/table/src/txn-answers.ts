@@ -13,7 +13,7 @@ interface PendingRange {
   readonly range: mvcc.RequestOp_Range;
 }
 
-/** A range deletion whose keys are counted from what the table was before it. */
+/** A range deletion whose keys are counted in the table as it was before. */
 interface PendingCount {
   readonly response: mvcc.ResponseOp_DeleteRange;
   readonly source: RecordSource;
@@ -23,8 +23,8 @@ interface PendingCount {
 const NOT_READ = rangeResponse({ records: [], count: 0, more: true, nextKey: undefined });
 
 /**
- * What a written Txn answers, in the order of its operations. The pairs that its writes replaced or deleted are
- * taken first, in order, since nobody can read them again; its Ranges share the room that these leave, in order.
+ * The answers of a written Txn, in the order of its operations. The pairs that its writes replaced or deleted are taken
+ * first, in order, since nobody can read them again. Its Ranges share the room that these leave, in order.
  */
 export class TxnAnswers {
   readonly responses: mvcc.ResponseOp[] = [];
@@ -37,7 +37,7 @@ export class TxnAnswers {
     this.budget = budget;
   }
 
-  /** Something is yet to be read from the store. */
+  /** True when some answer has yet to be read from the store. */
   get scans(): boolean {
     return this.#frozen.size > 0;
   }
@@ -46,25 +46,28 @@ export class TxnAnswers {
     this.responses.push(response);
   }
 
-  /** A Range of one key, which the source has. */
+  /** Adds the answer of a Range of one key, whose record the source has. */
   pushPoint(source: RecordSource, range: mvcc.RequestOp_Range): void {
     this.#ranges.push({ place: this.responses.length, source, range });
     this.responses.push(NOT_READ);
   }
 
-  /** A Range that is read from the source when all operations are done. */
+  /** Adds the answer of a Range that is read from the source when all operations are done. */
   pushScan(source: FrozenSource, range: mvcc.RequestOp_Range): void {
     this.#frozen.add(source);
     this.pushPoint(source, range);
   }
 
-  /** A range deletion that also deleted all that the source has within the bounds: that many are added to its count. */
+  /**
+   * Notes a range deletion that also deleted everything that the source has within the bounds. The number of those keys
+   * is added to its count when the ranges are read.
+   */
   pushCount(response: mvcc.ResponseOp_DeleteRange, source: FrozenSource, bounds: KeyBounds): void {
     this.#frozen.add(source);
     this.#counts.push({ response, source, bounds });
   }
 
-  /** Rejects with AnswerAbandonedError when nobody waits for it any more. */
+  /** Reads the Ranges and counts. Rejects with AnswerAbandonedError when nobody waits for the answer any more. */
   async readRanges(isAwaited: () => boolean): Promise<void> {
     const answers = new RangeAnswers(this.budget);
     for (const { place, source, range } of this.#ranges) {
@@ -77,7 +80,7 @@ export class TxnAnswers {
     }
   }
 
-  /** Lets go of what the ranges were read from. */
+  /** Releases the sources from which the ranges were read. */
   close(): void {
     for (const source of this.#frozen) source.close();
   }

@@ -1,13 +1,14 @@
-/** What one table has written since its last flush began, as the budget sees it. */
+/** The writes of one table since its last flush began, as the budget sees them. */
 export interface BufferedWrites {
   readonly usedBytes: number;
-  /** Begins with a flush, unless one goes on. */
+  /** Begins a flush, unless one is under way. */
   beginFlush(): void;
 }
 
 /**
- * The writes that all tables of a node may keep in memory: past it the table that keeps most is flushed. As much
- * again may be under way to the disk; then tables that are being flushed take nothing more.
+ * The budget for the writes that all tables of a node keep in memory. When they exceed it, the table that keeps most is
+ * flushed. As much again may be on its way to the disk; when that is exceeded, tables that are being flushed accept no
+ * more writes.
  */
 export class WriteBudget {
   readonly #bytesMax: number;
@@ -19,7 +20,7 @@ export class WriteBudget {
     this.#bytesMax = bytesMax;
   }
 
-  /** Of all tables, what no flush has begun with. */
+  /** The bytes of memory that the writes of all tables take with which no flush has begun. */
   get sumBytes(): number {
     return this.#sumBytes;
   }
@@ -28,13 +29,13 @@ export class WriteBudget {
     return this.#flushingBytes > this.#bytesMax;
   }
 
-  /** A batch was written. */
+  /** Accounts for a batch that a table has written. */
   account(writes: BufferedWrites): void {
     this.#set(writes, writes.usedBytes);
     if (this.#sumBytes > this.#bytesMax) this.#largest().beginFlush();
   }
 
-  /** How much of the budget it gives back when it ends. */
+  /** Accounts for a flush that begins. Returns the bytes of the budget that it gives back when it ends. */
   flushBegins(writes: BufferedWrites): number {
     const sizeBytes = this.#usedBytes.get(writes) ?? 0;
     this.#flushingBytes += sizeBytes;
@@ -46,7 +47,7 @@ export class WriteBudget {
     this.#flushingBytes -= sizeBytes;
   }
 
-  /** The table is closed. */
+  /** Removes a table that is closed. */
   remove(writes: BufferedWrites): void {
     this.#set(writes, 0);
     this.#usedBytes.delete(writes);

@@ -1,18 +1,21 @@
 import { isWithinBounds, type KeyBounds } from './key-bounds.js';
 import { newSortedTree, type SortedTree } from './sorted-tree.js';
 
-/** What the keys of one range deletion may take: about 90,000 of 30 bytes. Past that, readers walk over the store. */
+/**
+ * The bytes of memory for the keys of one range deletion: about 90,000 keys of 30 bytes. When there are more, readers
+ * scan the store instead.
+ */
 export const WRITTEN_KEYS_SIZE_BYTES_MAX = 8 * 1024 * 1024;
-/** What a key takes besides its bytes, about. */
+/** About how many bytes of memory a key takes beside its own bytes. */
 const KEY_OVERHEAD_BYTES = 64;
 
 /** Keys by their ids; see `keyId`. */
 export type KeyTree = SortedTree<undefined>;
 
 /**
- * The keys that were written within the bounds of a range deletion since it was made: no other key of the bounds can be
- * live, whether the sweep has removed it or not. It only grows, so it serves whoever reads the table as it was at some
- * moment since then: later writes are not in that reader's snapshot. In memory only.
+ * The keys that were written within the bounds of a range deletion since it was made. No other key within the bounds
+ * can be live, whether the sweep has removed it or not. The set only grows, so it serves every reader as of some moment
+ * since then: later writes are not in that reader's snapshot. It is in memory only.
  */
 export class WrittenKeys {
   readonly #bounds: KeyBounds;
@@ -20,33 +23,37 @@ export class WrittenKeys {
   #tree: KeyTree | undefined = newSortedTree<undefined>();
   #sizeBytes = 0;
 
-  /** Of a deletion of all these keys, of which none has been written since. */
+  /** Begins the set for a deletion of all keys within the bounds, of which none has been written since. */
   constructor(bounds: KeyBounds, sizeBytesMax: number) {
     this.#bounds = bounds;
     this.#sizeBytesMax = sizeBytesMax;
   }
 
-  /** All that the deletion deleted, with what the sweep has removed already. */
+  /** The bounds of everything that the deletion deleted, including keys that the sweep has already removed. */
   get bounds(): KeyBounds {
     return this.#bounds;
   }
 
-  /** Grows while it is read. Undefined: there were too many, and they are not known any more. */
+  /**
+   * The keys, which may grow while they are read; undefined when there were too many, so that they are no longer known.
+   */
   get tree(): KeyTree | undefined {
     return this.#tree;
   }
 
-  /** Takes note of a key that has been written, wherever it is. */
+  /** Adds a key that has been written, when it lies within the bounds. */
   add(key: Buffer, id: string): void {
     if (this.#tree === undefined || !isWithinBounds(this.#bounds, key)) return;
     if (!this.#tree.setIfNotPresent(id, undefined)) return;
     this.#sizeBytes += key.length + KEY_OVERHEAD_BYTES;
-    // Whoever reads the tree goes on with it, as it holds all that this reader can see.
+    // A reader of the tree continues with it, since it holds all keys that this reader can see.
     if (this.#sizeBytes > this.#sizeBytesMax) this.#tree = undefined;
   }
 }
 
-/** The next ids, at most `max`, from `from` on and before `end`, in order; undefined `end`: no upper bound. */
+/**
+ * Returns the next ids, at most `max`, from `from` on and before `end`, in order. Undefined `end` means no upper bound.
+ */
 export function idsFrom(tree: KeyTree, from: string, end: string | undefined, max: number): string[] {
   const ids: string[] = [];
   for (const id of tree.keys(from)) {

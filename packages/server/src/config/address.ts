@@ -1,18 +1,18 @@
-/** Where a listener listens: a TCP port or a Unix socket, with or without TLS. */
+/** The address of a listener: a TCP port or a Unix socket, with or without TLS. */
 export interface ListenAddress {
   readonly isTls: boolean;
-  /** Set for http and https. */
+  /** The host, set for http and https. */
   readonly host?: string;
-  /** Set for http and https; 0 lets the system choose. */
+  /** The port, set for http and https; with 0 the system chooses one. */
   readonly port?: number;
-  /** Set for unix and unixs: the socket's file. */
+  /** The socket's file, set for unix and unixs. */
   readonly path?: string;
 }
 
 /**
- * Reads an address as Regatta has it (docs/protocol.md §5): `http://host:port`, `https://host:port`,
- * `unix:///path` or `unixs:///path`; the scheme decides about TLS. Without a scheme it is http, without a
- * host the loopback address. Undefined where the text is no address.
+ * Reads an address in Regatta's form (docs/protocol.md §5): `http://host:port`, `https://host:port`, `unix:///path` or
+ * `unixs:///path`. The scheme decides about TLS. The default scheme is http, the default host the loopback address.
+ * Returns undefined when the text is not an address.
  */
 export function parseListenAddress(text: string): ListenAddress | undefined {
   const match = /^(?:(http|https|unix|unixs):\/\/)?(.+)$/.exec(text);
@@ -28,30 +28,30 @@ export function parseListenAddress(text: string): ListenAddress | undefined {
   return { isTls, host: host === '' ? '127.0.0.1' : host, port };
 }
 
-/** Says whether the text is `host:port` with a host that others can dial, as members' Raft addresses are. */
+/** Returns whether the text is `host:port` with a host that others can dial, as members' Raft addresses are. */
 export function isPeerAddress(text: string): boolean {
   const address = text.includes('://') ? undefined : parseListenAddress(text);
   return address?.port !== undefined && !text.startsWith(':');
 }
 
-/** The address in the form that `parseListenAddress` reads. */
+/** Returns the address in the form that `parseListenAddress` reads. */
 export function formatListenAddress(address: ListenAddress): string {
   const suffix = address.isTls ? 's' : '';
   if (address.path !== undefined) return `unix${suffix}://${address.path}`;
   return `http${suffix}://${formatHostAndPort(address.host!, address.port!)}`;
 }
 
-/** `host:port`, as `isPeerAddress` takes it. */
+/** Returns `host:port`, as `isPeerAddress` takes it. */
 export function formatHostAndPort(host: string, port: number): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** The URL that clients on the same machine reach a listener at: a wildcard host becomes the loopback one. */
+/** Returns the URL at which clients on the same machine reach a listener: a wildcard host becomes the loopback one. */
 export function localUrl(address: ListenAddress): string {
   return formatListenAddress(isWildcard(address) ? { ...address, host: '127.0.0.1' } : address);
 }
 
-/** Whether it is every address of the machine: nobody can dial that. */
+/** Returns whether the address stands for all addresses of the machine, which nobody can dial. */
 export function isWildcard({ host }: ListenAddress): boolean {
   return host === '0.0.0.0' || host === '::';
 }

@@ -1,7 +1,7 @@
 import { defaultNodeOptions } from '@coxswain/node';
 import { defaultFollowerOptions } from '@coxswain/replication';
 
-/** How an option's text becomes its value. */
+/** The kind of an option decides how its text becomes its value. */
 type OptionKind =
   | 'text'
   | 'choice'
@@ -14,33 +14,33 @@ type OptionKind =
   | 'members'
   | 'address';
 
-/** What there is to know of an option whose value is a `Value`. `--help` and docs/configuration.md are made from it. */
+/** The declaration of an option whose value is a `Value`. `--help` and docs/configuration.md are made from it. */
 interface Definition<Value> {
   readonly kind: OptionKind;
   readonly default: Value;
-  /** Whole sentences; of an option without effect, the reason, which the log gives too. */
+  /** The description in whole sentences. For an option without effect it is the reason, which is also logged. */
   readonly description: string;
-  /** One word for the value of a text, as `--help` shows it: `file`, `host:port`. */
+  /** One word that stands for the value of a text in `--help`: `file`, `host:port`. */
   readonly placeholder?: string;
-  /** What a number counts, in the plural: `entries`. */
+  /** The things that a number counts, in the plural: `entries`. */
   readonly unit?: string;
-  /** What holds while a text, list or secret is empty, such as the option whose value is used instead. */
+  /** The effect of an empty text, list or secret, such as the option whose value is used instead. */
   readonly whenEmpty?: string;
-  /** What 0 stands for, of a number, duration or size that is not meant literally then. */
+  /** The meaning of 0 for a number, duration or size, when it does not mean zero. */
   readonly whenZero?: string;
-  /** The least value that is accepted, of an option that is a number; of members, the least id. */
+  /** The least accepted value of a number, duration or size, or the least id of members. */
   readonly minimum?: number;
-  /** All values that are accepted, of a choice. */
+  /** All accepted values of a choice. */
   readonly choices?: readonly string[];
-  /** Set for options that mean something to the nodes of one kind of cluster only; the log of others says so once. */
+  /** The kind of cluster whose nodes use the option; nodes of the other kind log once that it has no effect. */
   readonly onlyFor?: 'leader' | 'follower';
-  /** True for names of Regatta's that mean nothing here: they are accepted, and the log says so once. */
+  /** True for names of Regatta's that have no effect here: they are accepted, and a log line says so once. */
   readonly isMeaningless?: true;
-  /** True for names that Regatta does not have: in the environment they are read with COXSWAIN_ before them only. */
+  /** True for names that Regatta does not have. In the environment they are only read with the prefix COXSWAIN_. */
   readonly isOwn?: true;
 }
 
-/** A text that is empty by default. */
+/** Declares a text that is empty by default. */
 const text = (placeholder: string, whenEmpty: string, description: string): Definition<string> => ({
   kind: 'text',
   default: '',
@@ -62,7 +62,7 @@ const choice = <const Choice extends string>(
   description: string,
 ): Definition<Choice> => ({ kind: 'choice', default: value, choices, description });
 
-/** A secret is shown as `**********`, and can be read from a file (see `loadConfig`). */
+/** Declares a secret, which is shown as `**********` and can be read from a file (see `loadConfig`). */
 const secret = (whenEmpty: string, description: string): Definition<string> => ({
   kind: 'secret',
   default: '',
@@ -76,7 +76,7 @@ const boolean = (value: boolean, description: string): Definition<boolean> => ({
   description,
 });
 
-/** What a number, duration or size accepts; the least value is 0 unless it is given. */
+/** The limits of a number, duration or size. The least value is 0 unless one is given. */
 interface Limits {
   readonly unit?: string;
   readonly minimum?: number;
@@ -150,8 +150,8 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 
 /**
- * Every option of a node, once: flags, environment variables and the configuration file carry the same names
- * (docs/protocol.md §5). Defaults are Regatta's, but that every listener binds the loopback address.
+ * Every option of a node, declared once: flags, environment variables and the configuration file have the same names
+ * (docs/protocol.md §5). Defaults are Regatta's, except that every listener binds the loopback address.
  */
 const definitions = {
   'data-dir': own(
@@ -574,14 +574,14 @@ const definitions = {
   'replication.lease-interval': meaningless('replication follows the Raft leader'),
 } satisfies Readonly<Record<string, Definition<unknown>>>;
 
-/** The effective configuration, by option name. Durations are milliseconds, sizes bytes. */
+/** The effective configuration, by option name. Durations are in milliseconds, sizes in bytes. */
 export type Config = {
   readonly [Name in keyof typeof definitions]: (typeof definitions)[Name]['default'];
 };
 
 type OptionName = keyof Config;
 
-/** An option as flags, documentation and `loadConfig` see it. */
+/** An option with its name, for flags, documentation and `loadConfig`. */
 export interface ConfigOption extends Definition<unknown> {
   readonly name: OptionName;
 }
@@ -591,13 +591,13 @@ export const configOptions: readonly ConfigOption[] = Object.entries(definitions
   ([name, definition]) => ({ ...definition, name: name as OptionName }),
 );
 
-/** Options that belong together, under a heading for people. */
+/** Options that belong together, with a heading. */
 export interface ConfigGroup {
   readonly title: string;
   readonly options: readonly ConfigOption[];
 }
 
-/** Headings by what stands before the dot in an option's name. */
+/** The headings of the groups, by the part of an option's name before the dot. */
 const groupTitles = {
   '': 'Node',
   api: 'API listener',

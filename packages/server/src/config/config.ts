@@ -5,7 +5,7 @@ import { type Config, type ConfigOption, configOptions } from './config-schema.j
 import { nearestName } from './nearest-name.js';
 import { formatDuration, parseDurationMs, parseSizeBytes } from './units.js';
 
-/** A configuration that cannot be used. The message is one line that names where and says what to do. */
+/** A configuration that cannot be used. The message is one line that names the place and says how to correct it. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
   constructor(
@@ -17,28 +17,28 @@ export class ConfigError extends Error {
   }
 }
 
-/** Where a configuration comes from. */
+/** The sources of a configuration. */
 export interface ConfigSources {
-  /** By option name, as given on the command line. */
+  /** The flags by option name, as given on the command line. */
   readonly flags: Readonly<Record<string, string | boolean>>;
   readonly environment: Readonly<Record<string, string | undefined>>;
-  /** The value of --config. Undefined: the search path; empty: no file. */
+  /** The value of --config. Undefined means the search path, empty means no file. */
   readonly configFile: string | undefined;
-  /** Gives a file's text, or undefined when there is no such file. */
+  /** Returns a file's text, or undefined when there is no such file. */
   readonly readFile: (path: string) => string | undefined;
 }
 
-/** A configuration, and what the log should say of it. */
+/** A configuration, with the lines that should be logged about it. */
 export interface LoadedConfig {
   readonly config: Config;
   readonly file: string | undefined;
-  /** One line for each name that was given and means nothing here, or was passed over. */
+  /** One line for each given name that has no effect here or was ignored. */
   readonly notices: readonly string[];
 }
 
 const optionsByName = new Map<string, ConfigOption>(configOptions.map((option) => [option.name, option]));
 
-/** Where Regatta looks for its configuration file, and our own directories before it. */
+/** Returns the paths at which a configuration file is looked for: those of Regatta, after our own. */
 function searchPath(environment: ConfigSources['environment']): string[] {
   const home = environment['HOME'];
   const directories = ['/etc/coxswain', '/etc/regatta', '/config'];
@@ -48,8 +48,8 @@ function searchPath(environment: ConfigSources['environment']): string[] {
 }
 
 /**
- * The names that an option has in the environment: ours first, then Regatta's. What Regatta does not have has no bare name:
- * a DATA_DIR or CLONE_TOKEN is another program's.
+ * Returns the names that an option has in the environment: ours first, then Regatta's. An option that Regatta does not
+ * have has no bare name, since a DATA_DIR or CLONE_TOKEN belongs to another program.
  */
 export function environmentNames({
   name,
@@ -60,9 +60,9 @@ export function environmentNames({
 }
 
 /**
- * Puts the configuration together: flags before environment before file before defaults; for a follower cluster
- * `replication.address` is empty by default. A secret may also
- * come from the file that `<NAME>_FILE` in the environment names. Throws `ConfigError`.
+ * Combines the sources of the configuration: flags take precedence over the environment, that over the file, and that
+ * over defaults. For a follower cluster `replication.address` is empty by default. A secret may also come from the file
+ * that `<NAME>_FILE` in the environment names. Throws ConfigError.
  */
 export function loadConfig(sources: ConfigSources, role: 'leader' | 'follower' = 'leader'): LoadedConfig {
   const values: Record<string, unknown> = {};
@@ -104,7 +104,8 @@ export function loadConfig(sources: ConfigSources, role: 'leader' | 'follower' =
     set(option, raw, `--${name}`, true);
   }
 
-  // A follower cluster is nobody's leader cluster (R5): on the host of one, the port would be taken for nothing.
+  // A follower cluster is nobody's leader cluster (R5). On the host of a leader cluster the port is in use already, and
+  // a start must not fail for a listener that nobody needs.
   if (role === 'follower' && !given.has('replication.address')) values['replication.address'] = '';
 
   const notices = [...given]
@@ -132,10 +133,16 @@ function readConfigFile(
   return undefined;
 }
 
-/** Loaded for a file alone: most nodes have none, and it is a tenth of all modules that a node loads. */
+/**
+ * Loads the YAML parser, only when there is a file: most nodes have none, and it is a tenth of all modules that a node
+ * loads.
+ */
 const loadYaml = (): typeof import('yaml') => createRequire(import.meta.url)('yaml');
 
-/** Nested and dotted keys mean the same: `api: { address: … }` and `api.address: …`. */
+/**
+ * Reads the entries of a configuration file. Nested and dotted keys mean the same: `api: { address: … }` and
+ * `api.address: …`.
+ */
 function parseConfigFile(path: string, text: string): [name: string, raw: unknown][] {
   const { isMap, isScalar, parseDocument } = loadYaml();
   const document = parseDocument(text, { prettyErrors: false });
@@ -165,13 +172,13 @@ function toPlain(node: unknown): unknown {
     : node;
 }
 
-/** Names of the commands' common flags, which the same environment may hold for the `coxswain` command. */
+/** The names of the commands' common flags, which the same environment may hold for the `coxswain` command. */
 const commandNames = ['ENDPOINTS', 'TIMEOUT', 'TOKEN', 'CACERT', 'CERT', 'KEY'];
-/** What Kubernetes puts into every container for a service whose name begins with `coxswain`. */
+/** The names that Kubernetes puts into every container for a service whose name begins with `coxswain`. */
 const kubernetesName =
   /^COXSWAIN_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)$/;
 
-/** A misspelt name would otherwise leave its option at the default without a word. */
+/** Throws ConfigError for an unknown name, since a misspelt one would silently leave its option at the default. */
 function refuseUnknownNames(environment: ConfigSources['environment']): void {
   const known = [
     ...configOptions.flatMap((option) => {
@@ -191,8 +198,9 @@ function refuseUnknownNames(environment: ConfigSources['environment']): void {
 }
 
 /**
- * Whether many programs read the option's bare name: LOG_LEVEL and DEV_MODE, which only choose what is logged. A start must
- * not fail for what another program takes there. A misspelt RAFT_INITIAL_MEMBERS or API_CLIENT_CERT_AUTH must.
+ * Returns whether many programs read the option's bare name: LOG_LEVEL and DEV_MODE, which only choose what is logged.
+ * A value that is meant for another program must not prevent a start there. A misspelt RAFT_INITIAL_MEMBERS or
+ * API_CLIENT_CERT_AUTH must.
  */
 function isShared({ name }: ConfigOption): boolean {
   return !name.includes('.');
@@ -269,14 +277,14 @@ function parseKind(option: ConfigOption, raw: unknown, refuse: (expected: string
     case 'text':
     case 'secret':
       if (raw === null || typeof raw === 'object') {
-        // Lists and maps are only given to names that mean nothing here.
+        // Lists and maps are only accepted for names without effect here.
         return option.isMeaningless ? JSON.stringify(raw) : refuse('text');
       }
       return String(raw);
   }
 }
 
-/** A list with commas, without empty items. */
+/** Splits a list at its commas, and drops empty items. */
 function itemsOf(text: string): string[] {
   return text
     .split(',')
@@ -297,14 +305,14 @@ function parseMembers(raw: unknown, idMin: number): Record<string, string> | und
     if (!isId || !isPeerAddress(String(address)) || members[id!]) return undefined;
     members[id!] = String(address);
   }
-  // One node would answer for two members.
+  // With equal addresses, one node would answer for two members.
   const addresses = Object.values(members);
   return new Set(addresses).size === addresses.length ? members : undefined;
 }
 
 const MASKED_SECRET = '**********';
 
-/** The configuration as Cluster.Status shows it: dotted names, secrets masked (docs/protocol.md §1). */
+/** Returns the configuration as Cluster.Status shows it: dotted names, secrets masked (docs/protocol.md §1). */
 export function describeConfig(config: Config): Record<string, unknown> {
   const described: Record<string, unknown> = {};
   for (const { name, kind } of configOptions) {

@@ -3,7 +3,7 @@ import type { ListenerTls } from '../process/tls.js';
 import { type ListenAddress, parseListenAddress } from './address.js';
 import type { Config } from './config-schema.js';
 
-/** The TLS options of a listener. */
+/** Returns the TLS options of a listener. */
 export function listenerTls(config: Config, name: 'api' | 'replication'): ListenerTls {
   return {
     certFile: config[`${name}.cert-filename`],
@@ -15,7 +15,7 @@ export function listenerTls(config: Config, name: 'api' | 'replication'): Listen
   };
 }
 
-/** For a listener whose protocol has no encryption. */
+/** The TLS options of a listener whose protocol has no encryption. */
 export const noTls: ListenerTls = {
   certFile: '',
   keyFile: '',
@@ -25,7 +25,7 @@ export const noTls: ListenerTls = {
   allowedHostname: '',
 };
 
-/** The address of a listener whose protocol has no encryption. Throws StartError for any other. */
+/** Returns the address of a listener whose protocol has no encryption. Throws StartError unless it is `host:port`. */
 export function plainAddress(
   config: Config,
   name: 'backup-agent.address' | 'wolf.address',

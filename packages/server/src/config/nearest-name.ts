@@ -1,7 +1,7 @@
-/** A name that is farther from every known one than so many edits was not meant to be one. */
+/** The most edits after which a name is still taken for a misspelt one. */
 const EDITS_MAX = 3;
 
-/** The known name that `name` was probably meant to be; undefined where none is within three edits. */
+/** Returns the known name that `name` was probably meant to be; undefined when none is within three edits. */
 export function nearestName(name: string, known: readonly string[]): string | undefined {
   let nearest: string | undefined;
   let least = EDITS_MAX + 1;
@@ -12,7 +12,7 @@ export function nearestName(name: string, known: readonly string[]): string | un
   return nearest;
 }
 
-/** How many characters must be inserted, removed or replaced to make `to` of `from` (Levenshtein). */
+/** Returns how many characters must be inserted, removed or replaced to turn `from` into `to` (Levenshtein). */
 function editDistance(from: string, to: string): number {
   let row = Array.from({ length: to.length + 1 }, (_, i) => i);
   for (let i = 1; i <= from.length; i++) {

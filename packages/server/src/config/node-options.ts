@@ -10,11 +10,15 @@ import { version } from '../process/version.js';
 import { formatHostAndPort, isWildcard, localUrl, parseListenAddress } from './address.js';
 import type { Config } from './config-schema.js';
 
+/** Returns the name of this node, which is `node-` and its id by default. */
 export function nodeName(config: Config): string {
   return config['memberlist.node-name'] || `node-${config['raft.node-id']}`;
 }
 
-/** Undefined: no table is replicated over wolf.raft. */
+/**
+ * Returns the options of the table that is replicated over wolf.raft; undefined when there is none. Throws StartError
+ * for options that contradict each other.
+ */
 export function wolfOptions(config: Config): WolfOptions | undefined {
   const { 'wolf.table': table, 'wolf.address': own, 'wolf.members': named } = config;
   if (table === '') {
@@ -35,7 +39,10 @@ export function wolfOptions(config: Config): WolfOptions | undefined {
   return { table, id, members };
 }
 
-/** host:port at which others reach the REST listener: where it binds every address, by the host of raft.address. */
+/**
+ * Returns host:port at which others reach the REST listener, with the host of raft.address when the listener binds
+ * every address.
+ */
 function advertisedRestAddress(config: Config): string {
   const address = parseListenAddress(config['rest.address'])!;
   if (address.path !== undefined) return address.path;
@@ -43,7 +50,7 @@ function advertisedRestAddress(config: Config): string {
   return formatHostAndPort(host!, address.port!);
 }
 
-/** Gives what a node is made with. Throws StartError where options contradict each other. */
+/** Returns the options from which a node is made. Throws StartError when options contradict each other. */
 export function toNodeOptions(config: Config): NodeOptions {
   const nodeId = config['raft.node-id'];
   const members = new Map(

@@ -1,7 +1,7 @@
 import type { ConfigOption } from './config-schema.js';
 import { formatDuration, formatSizeBytes } from './units.js';
 
-/** Says in a word or two what an option takes: `file`, `duration`, `gap|stop-writes`. */
+/** Returns a word or two for the value of an option: `file`, `duration`, `gap|stop-writes`. */
 export function optionValue({ kind, placeholder, choices }: ConfigOption): string {
   switch (kind) {
     case 'text':
@@ -25,7 +25,7 @@ export function optionValue({ kind, placeholder, choices }: ConfigOption): strin
   }
 }
 
-/** A default of an option in the form in which it is given; where that is empty, what holds then. */
+/** Returns a default of an option as an operator would write it, or the effect of an empty default. */
 export function optionDefault(option: ConfigOption, value: unknown = option.default): string {
   if (option.whenEmpty !== undefined) return option.whenEmpty;
   if (value === '') return 'none';
@@ -33,7 +33,7 @@ export function optionDefault(option: ConfigOption, value: unknown = option.defa
   return formatValue(option, value) + (option.unit === undefined ? '' : ` ${option.unit}`);
 }
 
-/** Says what bounds the value of an option: the least one, and what 0 means unless that is the default. */
+/** Returns the limits of an option's value: the least one, and the meaning of 0 unless that is the default. */
 export function optionLimits(option: ConfigOption): string[] {
   const { kind, minimum, whenZero } = option;
   const limits: string[] = [];

@@ -17,8 +17,8 @@ const sizeUnitsBytes: ReadonlyMap<string, number> = new Map([
 ]);
 
 /**
- * Reads a duration as Go writes it: `50ms`, `1.5s`, `1h30m`, or `0`. Gives milliseconds, or undefined where
- * the text is none.
+ * Reads a duration as Go writes it: `50ms`, `1.5s`, `1h30m`, or `0`. Returns milliseconds, or undefined when the text
+ * is not a duration.
  */
 export function parseDurationMs(text: string): number | undefined {
   if (text === '0') return 0;
@@ -30,7 +30,7 @@ export function parseDurationMs(text: string): number | undefined {
   return Number.isFinite(totalMs) ? totalMs : undefined;
 }
 
-/** Reads a size such as `16MiB`, `64kb` or `16777216`. Gives bytes, or undefined where the text is none. */
+/** Reads a size such as `16MiB`, `64kb` or `16777216`. Returns bytes, or undefined when the text is not a size. */
 export function parseSizeBytes(text: string): number | undefined {
   const match = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text);
   const unit = match && sizeUnitsBytes.get(match[2]!.toLowerCase());

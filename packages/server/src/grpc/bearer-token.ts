@@ -3,8 +3,8 @@ import { errors } from '@coxswain/node';
 import type { CallContext, Method } from './call.js';
 
 /**
- * Guards methods with a token: `authorization: Bearer TOKEN`, the scheme in any case. An empty token leaves
- * them open. Errors: badAuthorization, noToken, invalidToken.
+ * Guards methods with a token: calls must present `authorization: Bearer TOKEN`, the scheme in any case. An empty token
+ * leaves the methods open. Errors: badAuthorization, noToken, invalidToken.
  */
 export function guardWithToken(token: Token, methods: readonly Method[]): readonly Method[] {
   if (token.value === '') return methods;
@@ -57,7 +57,7 @@ export function checkBearer(token: Token, header: string | undefined): void {
   if (!token.isRight(header.slice(space + 1))) throw errors.invalidToken();
 }
 
-/** A token that may be replaced while it is in use. An empty one lets everybody in, for good. */
+/** A token that can be replaced while it is in use. An empty token admits everybody, and cannot be replaced. */
 export class Token {
   #value: string;
   #digest: Buffer;
@@ -72,8 +72,8 @@ export class Token {
   }
 
   /**
-   * From the next call on `value` is asked for. False: nothing is changed, since it is the same, or one of the two is
-   * empty: a file that was emptied by mistake must not open what a token guards.
+   * Requires `value` from the next call on. Returns false, without any effect, when the value is the same or either
+   * value is empty: a file that was emptied by mistake must not open what a token guards.
    */
   replace(value: string): boolean {
     if (value === this.#value || value === '' || this.#value === '') return false;
@@ -82,9 +82,11 @@ export class Token {
     return true;
   }
 
-  /** True for the token, and for anything where the token is empty. Takes the same time whatever was presented. */
+  /**
+   * Returns true for the token, and for any text when the token is empty. Takes the same time whatever was presented.
+   */
   isRight(presented: string): boolean {
-    // Digests have equal lengths.
+    // Digests have equal lengths, as timingSafeEqual needs them.
     return this.#value === '' || timingSafeEqual(digest(presented), this.#digest);
   }
 }

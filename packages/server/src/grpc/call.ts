@@ -1,58 +1,62 @@
 import type { Call } from '@coxswain/node';
 
-/** What a handler knows of the call that carries its request. Nothing in it belongs to a gRPC library. */
+/** The call that carries a request, as its handler sees it. Nothing in it belongs to a gRPC library. */
 export interface CallContext extends Call {
-  /** When the caller of a stream gives up unless it has had an answer, on `Clock.monotonicMs`: `deadlineMs` at most. */
+  /**
+   * The time on `Clock.monotonicMs` at which the caller of a stream gives up unless it has had an answer; at most
+   * `deadlineMs`.
+   */
   readonly openingDeadlineMs: number;
-  /** The first value of a metadata key of the request, in lower case. */
+  /** Returns the first value of a metadata key of the request. The key is in lower case. */
   metadata(key: string): string | undefined;
   /** Adds a pair to the metadata that follows the response. */
   setTrailer(key: string, value: string): void;
-  /** Nobody waits for the answer any more: the caller has left, or its deadline has passed. */
+  /** True when nobody waits for the answer any more: the caller has left, or its deadline has passed. */
   readonly isEnded: boolean;
   /** Aborted when nobody waits for the rest of a stream any more. */
   readonly signal: AbortSignal;
   /**
-   * Asks for room for a part of the answer before it is made, see `ServerStream.reserve`: `sizeBytes` at most, 0 for a
-   * small one. Gives undefined where there is room. Otherwise resolves as soon as there is; rejects with `timeout` when
-   * nobody waits for the answer any more, and with `shuttingDown` when the node stops.
+   * Asks for room for a part of the answer before it is made, at most `sizeBytes`, 0 for a small one; see
+   * `ServerStream.reserve`. Returns undefined when there is room, else a promise that resolves as soon as there is. The
+   * promise rejects with `timeout` when nobody waits for the answer any more, and with `shuttingDown` when the node
+   * stops.
    */
   reserve(sizeBytes: number): Promise<void> | undefined;
-  /** The caller's network address; empty where it has none. */
+  /** The caller's network address; empty when it has none. */
   readonly peer: string;
 }
 
 /**
- * Answers one request. Throws or rejects with an `ApiError` for what the caller is meant to see. A handler that
- * has the answer at hand gives it without a promise.
+ * Answers one request. Throws or rejects with an `ApiError` when the caller is meant to see the error. A handler that
+ * has the answer at hand returns it without a promise.
  */
 export type UnaryHandler<Request, Response> = (
   request: Request,
   call: CallContext,
 ) => Response | Promise<Response>;
 
-/** Answers one request with many messages, each asked for when the one before it has been taken. */
+/** Answers one request with many messages. Each is asked for when the one before it has been taken. */
 export type StreamHandler<Request, Response> = (
   request: Request,
   call: CallContext,
 ) => AsyncIterable<Response>;
 
 /**
- * Answers messages that go on coming with one message, when it likes. They end where the caller has ended them;
- * when the call ends before, to ask for the next one throws.
+ * Answers a stream of messages with one message, at any time. The stream ends when the caller has ended it; when the
+ * call ends before that, asking for the next message throws.
  */
 export type UploadHandler<Request, Response> = (
   requests: AsyncIterable<Request>,
   call: CallContext,
 ) => Promise<Response>;
 
-/** Answers messages that go on coming with messages. */
+/** Answers a stream of messages with a stream of messages. */
 type DuplexHandler<Request, Response> = (
   requests: AsyncIterable<Request>,
   call: CallContext,
 ) => AsyncIterable<Response>;
 
-/** What a transport needs of a method: ts-proto's service definitions have this form. */
+/** The definition of a method, as a transport needs it. ts-proto's service definitions have this form. */
 export interface MethodDefinition<Request, Response> {
   readonly path: string;
   readonly requestStream: boolean;
@@ -63,17 +67,20 @@ export interface MethodDefinition<Request, Response> {
   readonly responseDeserialize: (value: Buffer) => Response;
 }
 
-/** A method with what answers it. */
+/** A method and the handler that answers it. */
 export type Method = {
-  /** How long a call may take where the caller said nothing, in milliseconds. Default: the transport's. */
+  /** The time in milliseconds that a call may take when the caller set no deadline. Default: the transport's. */
   readonly deadlineMs?: number;
-  /** The transport ends the call then, with `timeout`; otherwise that is the handler's business. */
+  /** True makes the transport end the call at that deadline, with `timeout`; otherwise the handler ends it. */
   readonly isCutAtDeadline?: boolean;
-  /** Its answers are compressed with gzip for callers that take it. For small ones: it is done on the event loop. */
+  /**
+   * True compresses answers with gzip for callers that accept it. Only for small answers, since this is done on the
+   * event loop.
+   */
   readonly isAnswerGzipped?: boolean;
 } & Handled;
 
-/** See `Method`. */
+/** The options of a method; see `Method`. */
 type MethodOptions = Pick<Method, 'deadlineMs' | 'isCutAtDeadline' | 'isAnswerGzipped'>;
 
 type Handled =
@@ -98,7 +105,7 @@ type Handled =
       readonly handle: DuplexHandler<unknown, unknown>;
     };
 
-/** Pairs a method with its handler; the definition ties the types of both. */
+/** Pairs a method with its handler; the definition gives the types of both. */
 export function unary<Request, Response>(
   definition: MethodDefinition<Request, Response>,
   handle: UnaryHandler<Request, Response>,
@@ -107,7 +114,7 @@ export function unary<Request, Response>(
   return { kind: 'unary', definition, handle, ...options } as unknown as Method;
 }
 
-/** Pairs a streaming method with its handler. */
+/** Pairs a method whose responses are a stream with its handler. */
 export function stream<Request, Response>(
   definition: MethodDefinition<Request, Response>,
   handle: StreamHandler<Request, Response>,

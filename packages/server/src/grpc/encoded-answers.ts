@@ -1,7 +1,7 @@
 import type { Header } from '@coxswain/node';
 import type { EncodedPairs } from '@coxswain/table';
 
-/** Tags of regatta.v1.RangeResponse, PutResponse and their ResponseHeader: field number and wire type. */
+/** The tags (field number and wire type) of regatta.v1.RangeResponse, PutResponse and their ResponseHeader. */
 const HEADER = (1 << 3) | 2;
 const MORE = 4 << 3;
 const COUNT = 5 << 3;
@@ -11,11 +11,17 @@ const REVISION = 3 << 3;
 const RAFT_TERM = 4 << 3;
 const RAFT_LEADER_ID = 5 << 3;
 
-/** Six integers of at most 53 bits, and what stands around them, take less. */
+/**
+ * The bytes of an answer before its pairs. Six integers of at most 53 bits and a flag, with their tags and the header's
+ * length, take less.
+ */
 const head = Buffer.allocUnsafe(96);
 let end = 0;
 
-/** A RangeResponse of pairs that are encoded already, as what decodes it sees the one that the generated code makes. */
+/**
+ * Encodes a RangeResponse of pairs that are encoded already. A decoder reads the same message from it as from the
+ * generated code's bytes.
+ */
 export function encodeRange(header: Header, pairs: EncodedPairs): Buffer {
   putHeader(header);
   if (pairs.more) putInteger(MORE, 1);
@@ -26,7 +32,7 @@ export function encodeRange(header: Header, pairs: EncodedPairs): Buffer {
   return message;
 }
 
-/** A PutResponse without the pair that was there before. */
+/** Encodes a PutResponse without the pair that was there before. */
 export function encodePut(header: Header): Buffer {
   putHeader(header);
   const message = Buffer.allocUnsafe(end);
@@ -39,7 +45,7 @@ function copyHead(target: Buffer): void {
 }
 
 function putHeader(header: Header): void {
-  // The header's length takes one byte: it is less than 128.
+  // The header's length takes one byte, since it is less than 128.
   end = 2;
   putInteger(SHARD_ID, header.shardId);
   putInteger(REPLICA_ID, header.replicaId);
@@ -54,7 +60,7 @@ function putInteger(tag: number, value: number): void {
   if (value === 0) return;
   head[end++] = tag;
   let rest = value;
-  // What has more than 31 bits is no integer to a processor, and takes longer.
+  // A number of more than 31 bits is not an integer to the processor, and takes longer.
   while (rest > 0x7fff_ffff) {
     head[end++] = (rest % 0x80) | 0x80;
     rest = Math.floor(rest / 0x80);

@@ -2,7 +2,10 @@ import { ApiError, declareErrors, Status } from '@coxswain/node';
 
 const declare = (status: Status, message: string) => () => new ApiError(status, message);
 
-/** Every error of the listener itself, once: what a request is refused for before its method sees it. */
+/**
+ * Every error of the listener itself, declared once: the errors that refuse a request before its method sees it, and
+ * those of health, metrics and reflection.
+ */
 export const transportErrors = declareErrors({
   methodUnknown: (path: string) =>
     new ApiError(Status.Unimplemented, `The server does not implement the method ${path}`),

@@ -17,22 +17,27 @@ import type { MessageDecompressor } from './message-decompressor.js';
 import { RequestQueue } from './request-queue.js';
 import type { SlowCalls } from './slow-calls.js';
 
-/** How long a call may take where the client said nothing (docs/protocol.md §2). */
+/** The time in milliseconds that a call may take when the client set no deadline (docs/protocol.md §2). */
 const DEFAULT_DEADLINE_MS = 5_000;
-/** Requests above are RESOURCE_EXHAUSTED (P4). */
+/** The largest size of a request in bytes; a larger one is refused with RESOURCE_EXHAUSTED (P4). */
 export const MESSAGE_SIZE_BYTES_MAX = 4 * 1024 * 1024;
-/** A message up to this is copied after its prefix, so that it leaves in one frame. */
+/** The largest message that is copied after its prefix, so that both leave in one frame. */
 const COPIED_MESSAGE_BYTES_MAX = 16 * 1024 - MESSAGE_PREFIX_BYTES;
-/** Node's timers take no more. */
+/** The longest time that Node's timers take. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
-/** No text of an error is longer: what comes in one frame every client takes. */
+/** The longest text of an error in characters. Every client takes a text that fits in one frame. */
 const ERROR_TEXT_LENGTH_MAX = 1024;
 
-/** A handler gives up when a tenth of the caller's own deadline is left, and at most so much. */
+/**
+ * The most time that is left when a handler gives up: it does so when a tenth of the caller's own time is left, but at
+ * most this.
+ */
 const DEADLINE_MARGIN_MS_MAX = 250;
-/** How long a client of ours waits for the first message of a stream, as grpc-timeout says it of the whole call. */
+/**
+ * The header with the time that a client of ours waits for the first message of a stream, in the form of grpc-timeout.
+ */
 const OPENING_TIMEOUT_HEADER = 'coxswain-opening-timeout';
-/** The call is ended, whatever its handler does, when this part of the margin is left for the way back. */
+/** The part of the margin that is left for the answer's way back: then the call is ended, whatever its handler does. */
 const WAY_BACK = 1 / 5;
 
 const STATUS_OK = 0;
@@ -46,7 +51,10 @@ const gzipHeaderBlock = encodeHeaders([...responseHeaders, ['grpc-encoding', 'gz
 const okTrailerBlock = encodeHeaders([['grpc-status', '0']]);
 const notGrpcBlock = encodeHeaders([[':status', '415']]);
 const notPostBlock = encodeHeaders([[':status', '405']]);
-/** With a message format or parameters, of which protobuf is what is spoken; not grpc-web. */
+/**
+ * The content types of gRPC. A message format or parameters may follow, but messages are taken for protobuf; grpc-web
+ * does not match.
+ */
 const grpcContentType = /^application\/grpc(?:$|[+; ])/u;
 
 const timeoutUnitMs: Readonly<Record<string, number>> = {
@@ -58,24 +66,27 @@ const timeoutUnitMs: Readonly<Record<string, number>> = {
   n: 1e-6,
 };
 
-/** A method as a listener serves it. */
+/** A method that a listener serves, with its metrics. */
 export interface Route {
   readonly method: Method;
   readonly metrics: MethodMetrics;
 }
 
-/** What calls share. */
+/** The objects that all calls of a connection share. */
 export interface CallEnvironment {
   readonly slowCalls: SlowCalls;
   readonly decompressor: MessageDecompressor;
   readonly routes: ReadonlyMap<string, Route>;
   readonly clock: Clock;
   readonly log: Log;
-  /** See `CallContext.peer`. */
+  /** The caller's network address; see `CallContext.peer`. */
   readonly peer: string;
 }
 
-/** What takes the request that has begun on `stream`; what is no call of a known method is answered at once. */
+/**
+ * Accepts the request that has begun on `stream`, and returns the listener that takes the rest of it. A request that is
+ * not a call of a known method is answered at once.
+ */
 export function acceptCall(stream: ServerStream, environment: CallEnvironment): StreamListener {
   if (stream.header(':method') !== 'POST') {
     stream.sendTrailers(notPostBlock);
@@ -98,7 +109,7 @@ export function acceptCall(stream: ServerStream, environment: CallEnvironment): 
   return new GrpcCall(stream, route, openingMs, environment);
 }
 
-/** Answers a request that becomes no call: no handler sees it, and the metrics of its method do not count it. */
+/** Answers a request that does not become a call: no handler sees it, and no method's metrics count it. */
 function refuse(stream: ServerStream, error: ApiError): StreamListener {
   stream.sendTrailers(failureBlock(error, [], false));
   return nobody;
@@ -110,9 +121,9 @@ const nobody: StreamListener = {
   onCancel: () => undefined,
 };
 
-/** One call: its request as it comes, its handler, its answer, and what the handler sees of it. */
+/** One call: takes its request, runs its handler and sends its answer. It is also the handler's view of the call. */
 class GrpcCall implements CallContext, StreamListener {
-  /** On `Clock.monotonicMs`. */
+  /** The time at which the handler should give up, on `Clock.monotonicMs`. */
   readonly deadlineMs: number;
   readonly openingDeadlineMs: number;
 
@@ -122,7 +133,7 @@ class GrpcCall implements CallContext, StreamListener {
   readonly #environment: CallEnvironment;
   readonly #beganAtMs: number;
   readonly #reader = new MessageReader(MESSAGE_SIZE_BYTES_MAX);
-  /** The caller set a deadline, or the method has one; when it has passed the call is ended. */
+  /** The timer that ends the call, set when the caller set a deadline or the method is cut at its own. */
   readonly #deadlineTimer: NodeJS.Timeout | undefined;
   readonly #hasOwnDeadline: boolean;
   #request: Buffer | Promise<Buffer> | undefined;
@@ -131,7 +142,7 @@ class GrpcCall implements CallContext, StreamListener {
   #trailer: [name: string, value: string][] = [];
   #hasSentHeaders = false;
   #isEnded = false;
-  /** It is a write, applied at `#appliedMs`. */
+  /** The stages of a write that was applied at `#appliedMs`; undefined for any other call. */
   #writeStages: WriteStages | undefined;
   #appliedMs = 0;
 
@@ -147,7 +158,7 @@ class GrpcCall implements CallContext, StreamListener {
     this.#environment = environment;
     this.#beganAtMs = metrics.begin(environment.clock.monotonicMs());
     const { timeoutMs } = stream;
-    // Handlers give up a little before the caller does, so that it reads why.
+    // Handlers give up a little before the caller does, so that the caller reads the reason.
     const marginMs = marginOf(timeoutMs ?? 0);
     const ownMs = timeoutMs && timeoutMs - marginMs;
     this.deadlineMs = this.#beganAtMs + (ownMs ?? method.deadlineMs ?? DEFAULT_DEADLINE_MS);
@@ -157,9 +168,10 @@ class GrpcCall implements CallContext, StreamListener {
         : Math.min(this.deadlineMs, this.#beganAtMs + openingMs - marginOf(openingMs));
     this.#hasOwnDeadline = timeoutMs !== undefined;
     if (timeoutMs !== undefined || method.isCutAtDeadline === true) {
-      // The caller's own deadline is answered as such, see `#toApiError`.
+      // The caller's own deadline gets another answer; see `#toApiError`.
       const expire = (): void => this.#fail(errors.timeout());
-      // A node looks at its deadlines once a tick: its answer, that there is no leader, say, comes a little after them.
+      // A node checks its deadlines once a tick, so its answer, such as that there is no leader, comes a little after
+      // them.
       const endMs = this.deadlineMs - this.#beganAtMs + marginMs * (1 - WAY_BACK);
       this.#deadlineTimer = setTimeout(expire, Math.min(endMs, TIMER_MS_MAX));
     }
@@ -236,7 +248,7 @@ class GrpcCall implements CallContext, StreamListener {
       this.#fail(transportErrors.messageCutOff());
     } else {
       const request = this.#request;
-      // Whoever serves it may be done with it long before the answer is there.
+      // The handler may be done with the request long before the answer is there.
       this.#request = undefined;
       if (request === undefined) this.#fail(transportErrors.messageMissing());
       else if (request instanceof Promise) request.then(this.#serve, this.#fail);
@@ -248,7 +260,7 @@ class GrpcCall implements CallContext, StreamListener {
     this.#end(STATUS_CANCELLED);
   }
 
-  /** The next message that is whole, and in plain. */
+  /** Returns the next complete message, decompressed; undefined when there is none yet. */
   #nextMessage(): Buffer | Promise<Buffer> | undefined {
     const message = this.#reader.next();
     if (message === undefined) return undefined;
@@ -256,10 +268,10 @@ class GrpcCall implements CallContext, StreamListener {
     return message.isCompressed ? this.#decompress(message.bytes) : message.bytes;
   }
 
-  /** The next request of a call that has many. The client may send as much again when it is asked for. */
+  /** Returns the next request of a call that has many. When it is taken, the client may send as many bytes again. */
   readonly #takeRequest = (): unknown => {
     if (this.#isEnded) {
-      // What was sent so far must not be taken for all of it.
+      // The messages so far must not be mistaken for a complete upload.
       if (this.#method.kind === 'upload') throw errors.requestBrokenOff();
       return undefined;
     }
@@ -283,12 +295,15 @@ class GrpcCall implements CallContext, StreamListener {
     const plain = decompress(bytes);
     if (!(plain instanceof Promise)) return this.#keep(plain);
     const kept = plain.then((message) => this.#keep(message));
-    // Whoever waits for the message hears of it; the call may end before anybody does.
+    // The caller that waits for the message gets the error; the call may end before anybody does.
     kept.catch(() => undefined);
     return kept;
   }
 
-  /** A unary request is kept until it is answered; of those that go on coming only one is taken at a time. */
+  /**
+   * Counts a decompressed request as held memory until it is answered. Streamed requests are not counted, since only
+   * one is taken at a time.
+   */
   #keep(plain: Buffer): Buffer {
     if (this.#requests === undefined) this.#stream.hold(plain.length);
     return plain;
@@ -350,7 +365,7 @@ class GrpcCall implements CallContext, StreamListener {
           if (this.#stream.isCongested) {
             await new Promise<void>((resolve) => this.#stream.whenDrained(resolve));
           }
-          // What others hold that do not read leaves no room for more.
+          // Waits for room that answers to other clients hold, which do not read them.
           const room = this.reserve(0);
           if (room !== undefined) await room;
         }
@@ -363,7 +378,9 @@ class GrpcCall implements CallContext, StreamListener {
     }
   }
 
-  /** Gives false after the last message. Keeps none of them: the next one may be minutes away. */
+  /**
+   * Sends the next message; returns false after the last one. Keeps no message, since the next one may be minutes away.
+   */
   async #sendNext(iterator: AsyncIterator<unknown>): Promise<boolean> {
     const next = await iterator.next();
     if (next.done === true || this.#isEnded) return false;
@@ -415,7 +432,7 @@ class GrpcCall implements CallContext, StreamListener {
     clearTimeout(this.#deadlineTimer);
     const nowMs = this.#environment.clock.monotonicMs();
     this.#metrics.end(this.#beganAtMs, nowMs, code);
-    // A stream lasts as long as its client reads or sends.
+    // Streams are not slow calls, since they last as long as their clients read or send.
     if (this.#method.kind === 'unary') {
       const { path } = this.#method.definition;
       this.#environment.slowCalls.ended(path, nowMs - this.#beganAtMs, nowMs);
@@ -425,7 +442,7 @@ class GrpcCall implements CallContext, StreamListener {
     this.#requests?.end();
   }
 
-  /** What the caller sees of an error: the API's own in full, of any other only that there was one. */
+  /** Returns the error that the caller sees: an error of the API in full, any other only as an internal error. */
   #toApiError(cause: unknown): ApiError {
     if (cause instanceof MessageTooLargeError) return transportErrors.messageTooLarge(cause.message);
     if (cause instanceof MessageFlagError) return transportErrors.messageFlagInvalid();
@@ -437,7 +454,7 @@ class GrpcCall implements CallContext, StreamListener {
       });
       return transportErrors.internal();
     }
-    // The caller's own deadline is the caller's own matter; only the default one is a timeout of ours.
+    // A caller that set the deadline itself gets `deadlineExceeded`; `timeout` is only for the default deadline.
     const isOwnDeadline = this.#hasOwnDeadline && cause.code === 'timeout';
     return isOwnDeadline ? errors.deadlineExceeded() : cause;
   }
@@ -448,9 +465,9 @@ function marginOf(timeoutMs: number): number {
 }
 
 /**
- * How long the client waits for its answer, in milliseconds; undefined where it does not say. The header is up to eight
- * digits and a unit, as in `250m` (gRPC over HTTP/2, Timeout). Anything else is an error: a call must neither go on
- * for longer than its client wanted nor end before.
+ * Reads how long the client waits for its answer, in milliseconds; undefined when it does not say. The header is up to
+ * eight digits and a unit, as in `250m` (gRPC over HTTP/2, Timeout). Returns an error for anything else, since a call
+ * must neither last longer than its client wanted nor end before.
  */
 function readTimeoutMs(stream: ServerStream, name: string): number | undefined | ApiError {
   const header = stream.header(name);
@@ -463,7 +480,7 @@ function takesGzip(stream: ServerStream): boolean {
   return /(?:^|,)\s*gzip\s*(?:,|$)/u.test(stream.header('grpc-accept-encoding') ?? '');
 }
 
-/** The trailers of a call that failed; when nothing was sent before them they are headers too. */
+/** Encodes the trailers of a call that failed. When nothing was sent before them, they are headers too. */
 function failureBlock(
   { status, message, code }: ApiError,
   trailer: readonly (readonly [name: string, value: string])[],
@@ -478,7 +495,10 @@ function failureBlock(
   ]);
 }
 
-/** Everything but printable ASCII without `%` (gRPC over HTTP/2, Status-Message). */
+/**
+ * Encodes an error's text for `grpc-message`: everything but printable ASCII, and `%` (gRPC over HTTP/2,
+ * Status-Message). Cuts a text that is too long.
+ */
 function percentEncode(text: string): string {
   const short = text.length <= ERROR_TEXT_LENGTH_MAX ? text : `${text.slice(0, ERROR_TEXT_LENGTH_MAX)}…`;
   // Half a character cannot be encoded, and becomes the replacement character.

@@ -25,35 +25,39 @@ import { acceptCall, MESSAGE_SIZE_BYTES_MAX, type Route } from './grpc-call.js';
 import { MessageDecompressor } from './message-decompressor.js';
 import { SlowCalls } from './slow-calls.js';
 
-/** A whole message and what it is framed in: no unary request has to wait for a window. */
+/**
+ * The flow-control window of a stream: a whole message with its framing, so that no unary request has to wait for a
+ * window.
+ */
 const STREAM_WINDOW_BYTES = MESSAGE_SIZE_BYTES_MAX + 64 * 1024;
 /**
- * What calls may hold in memory, over all connections of a node. The room for answers is that for sixteen pages of a
- * range: more than the threads that read can make at a time.
+ * The limits of the memory that calls hold, over all connections of a node. The room for answers is that of sixteen
+ * pages of a range, more than the threads that read can make at a time.
  */
 export const memoryLimits: HeldMemoryOptions = {
   heldBytesMax: 256 * 1024 * 1024,
   answerBytesMax: 64 * 1024 * 1024,
 };
 
-/** Handshakes that fail are logged no more often: strangers can make as many as they like. */
+/** The least time between two log lines for failed handshakes, since strangers can make as many as they like. */
 const FAILURE_LOG_INTERVAL_MS = 10_000;
 
+/** The options of a gRPC listener. */
 export interface GrpcListenerOptions {
-  /** For error texts: the prefix of the options that configure this listener. */
+  /** The prefix of the options that configure this listener, for error texts. */
   readonly name: string;
   readonly address: ListenAddress;
   readonly tls: ListenerTls;
-  /** 0: no limit. */
+  /** The most connections at a time; 0 means no limit. */
   readonly connectionsMax: number;
-  /** Per connection; 0: no limit. */
+  /** The most calls at a time on one connection; 0 means no limit. */
   readonly streamsMax: number;
-  /** One for all listeners of a node, see `memoryLimits`. */
+  /** The account of held memory, shared by all listeners of a node; see `memoryLimits`. */
   readonly memory: HeldMemory;
   readonly clock: Clock;
   readonly metrics: GrpcMetrics;
   readonly log: Log;
-  /** Takes the connections that speak HTTP/1.1; undefined: nobody does, and they are refused. */
+  /** Takes the connections that speak HTTP/1.1; when it is undefined, they are refused. */
   readonly http1?: SnapshotHttp | undefined;
 }
 
@@ -81,7 +85,7 @@ export class GrpcListener {
     );
   }
 
-  /** Where it listens, with the port that the system chose where 0 was asked for. */
+  /** The address at which it listens, with the port that the system chose when 0 was asked for. */
   get address(): ListenAddress {
     const bound = this.#listener?.address() as AddressInfo | string | null | undefined;
     if (!bound || typeof bound === 'string') return this.#options.address;
@@ -100,14 +104,14 @@ export class GrpcListener {
     if (connectionsMax > 0) this.#listener.maxConnections = connectionsMax;
     if (address.path !== undefined) await removeStaleSocket(address.path);
     await bind(this.#listener, address);
-    // One connection that cannot be accepted, for want of memory or descriptors, must not end the process.
+    // A connection that cannot be accepted, for lack of memory or descriptors, must not end the process.
     this.#listener.on('error', ({ message }) => {
       log('error', `${name} listener could not accept a connection`, { error: message });
     });
     log('info', `${name} listener is open`, { address: formatListenAddress(this.address) });
   }
 
-  /** Undefined where it listens without TLS, or not yet. */
+  /** The certificates of the listener; undefined when it listens without TLS, or not yet. */
   get certificates(): Certificates<TlsOptions> | undefined {
     return this.#certificates;
   }
@@ -115,8 +119,8 @@ export class GrpcListener {
   #createTlsListener(certificates: Certificates<TlsOptions>): TlsServer {
     const { tls, name, http1 } = this.#options;
     let used = certificates.current;
-    // gRPC clients offer HTTP/2 alone. Go's HTTP client offers both, and would download over HTTP/2 what is served over
-    // HTTP/1.1: the server's order decides.
+    // gRPC clients only offer HTTP/2. Go's HTTP client offers both protocols, and would download over HTTP/2 what is
+    // served over HTTP/1.1, so the server's order decides.
     const protocols = http1 === undefined ? {} : { ALPNProtocols: ['http/1.1', 'h2'] };
     const listener = createTlsServer({ ...used, ...protocols }, (socket: TLSSocket) => {
       const refusal = whyRefused(socket, tls, name);
@@ -124,7 +128,7 @@ export class GrpcListener {
       if (!this.#isClosing && refusal === undefined) this.#accept(socket);
       else socket.destroy();
     });
-    // Before Node's own listener begins the handshake.
+    // This runs before Node's own listener begins the handshake.
     listener.prependListener('connection', () => {
       if (certificates.current === used) return;
       used = certificates.current;
@@ -165,7 +169,10 @@ export class GrpcListener {
     else this.#recognize(socket, http1);
   }
 
-  /** The first bytes of a client say what it speaks: an HTTP/2 client begins with `PRI `, and waits for nothing. */
+  /**
+   * Recognizes the protocol by the client's first bytes. An HTTP/2 client begins with `PRI `, and does not wait for the
+   * server.
+   */
   #recognize(socket: Socket, http1: SnapshotHttp): void {
     const destroy = (): void => {
       socket.destroy();
@@ -180,7 +187,7 @@ export class GrpcListener {
       const first: Buffer | null = socket.read();
       if (first === null) return;
       socket.unshift(first);
-      // The letter is enough: no method of HTTP/1.1 that is served here begins with it.
+      // The first letter is enough, since no method of HTTP/1.1 that is served here begins with it.
       if (this.#isClosing) destroy();
       else if (first[0] === HTTP2_FIRST_BYTE) this.#serve(socket);
       else {
@@ -213,7 +220,7 @@ export class GrpcListener {
   }
 }
 
-/** How long a client may say nothing before it is known what it speaks. */
+/** The time within which a client must send its first bytes, by which its protocol is recognized. */
 const RECOGNITION_MS = 10_000;
 const HTTP2_FIRST_BYTE = 'P'.charCodeAt(0);
 
@@ -236,7 +243,9 @@ function bind(listener: TcpServer, address: ListenAddress): Promise<void> {
   });
 }
 
-/** Removes the socket file of a process that is gone; one that somebody answers on is left, and binding fails. */
+/**
+ * Removes the socket file of a process that is gone. When somebody answers on it, the file is left, and binding fails.
+ */
 function removeStaleSocket(path: string): Promise<void> {
   return new Promise((resolve) => {
     const probe = connect(path);

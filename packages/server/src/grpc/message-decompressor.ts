@@ -6,13 +6,13 @@ import { transportErrors } from './errors.js';
 import { zstdFrameBytes } from './zstd-frame.js';
 
 /**
- * Messages that are decompressed at a time, in zlib or zstd; the others wait. Each takes up to its limit for what comes
- * of it and 8 MiB for the window of zstd, which the node's account of held memory does not have yet.
+ * The number of messages that are decompressed at a time in zlib or zstd; others wait. Each takes memory up to its
+ * limit for the result, and 8 MiB for the window of zstd, which are not yet in the node's account of held memory.
  */
 const RUNNING_MAX = 4;
-/** zstd's window, as a power of two: the 8 MiB that every decoder should take (RFC 8878, 3.1.1.1.2). */
+/** The largest window of zstd, as a power of two: the 8 MiB that every decoder should take (RFC 8878, 3.1.1.1.2). */
 const ZSTD_WINDOW_LOG_MAX = 23;
-/** Frames of zstd that a message may consist of; encoders for gRPC make one. */
+/** The most zstd frames that a message may consist of; encoders for gRPC make one. */
 const ZSTD_FRAMES_MAX = 16;
 
 type Callback<Result> = (error: NodeJS.ErrnoException | null, result: Result) => void;
@@ -25,12 +25,12 @@ const { zstdDecompress } = zlib as {
 const { ZSTD_d_windowLogMax: zstdWindowLogMax } = zlib.constants as { readonly ZSTD_d_windowLogMax?: number };
 
 /**
- * The plain message of a compressed one. Throws, or rejects with, MessageTooLargeError past the limit of size, and
- * INTERNAL for bytes that are damaged or incomplete.
+ * Returns the plain message of a compressed one. Throws, or rejects with, MessageTooLargeError above the size limit,
+ * and INTERNAL for bytes that are damaged or incomplete.
  */
 type Decompress = (bytes: Buffer) => Buffer | Promise<Buffer>;
 
-/** Makes plain messages of compressed ones, within a limit of size. */
+/** Decompresses messages, within a limit of size. */
 export class MessageDecompressor {
   readonly #messageBytesMax: number;
   readonly #byEncoding = new Map<string, Decompress>();
@@ -48,12 +48,15 @@ export class MessageDecompressor {
     this.#byEncoding.set('zstd', (bytes) => this.#run(() => this.#decompressZstd(bytes)));
   }
 
-  /** What undoes a compression; undefined where nothing does. `encoding` is the request's grpc-encoding. */
+  /**
+   * Returns the function that decompresses an encoding; undefined when there is none. `encoding` is the request's
+   * grpc-encoding.
+   */
   of(encoding: string): Decompress | undefined {
     return this.#byEncoding.get(encoding);
   }
 
-  /** All that `of` knows, as in grpc-accept-encoding. */
+  /** All encodings for which `of` returns a function, as in grpc-accept-encoding. */
   get acceptedEncodings(): string {
     return [...this.#byEncoding.keys()].join(',');
   }
@@ -75,7 +78,7 @@ export class MessageDecompressor {
     });
   }
 
-  /** Frame by frame: Node ends after the first one, without an error, whatever follows it. */
+  /** Decompresses frame by frame, since Node ends after the first one, without an error, whatever follows it. */
   async #decompressZstd(bytes: Buffer): Promise<Buffer> {
     const parts: Buffer[] = [];
     let leftBytes = this.#messageBytesMax;
@@ -93,7 +96,7 @@ export class MessageDecompressor {
     return parts.length === 1 ? parts[0]! : Buffer.concat(parts);
   }
 
-  /** Snappy's framed format, in which Regatta's own clients send by default. */
+  /** Decompresses snappy's framed format, in which Regatta's own clients send by default. */
   #unsnap(bytes: Buffer): Buffer {
     try {
       const decompressor = new FrameDecompressor(this.#messageBytesMax);
@@ -123,7 +126,7 @@ export class MessageDecompressor {
 
 function decompressFrame(bytes: Buffer, sizeBytesMax: number): Promise<Buffer> {
   const options = {
-    // Node takes no limit of 0. The caller sees the byte too many.
+    // Node takes no limit of 0. The caller notices the excess byte.
     maxOutputLength: Math.max(sizeBytesMax, 1),
     params: { [zstdWindowLogMax!]: ZSTD_WINDOW_LOG_MAX },
   };

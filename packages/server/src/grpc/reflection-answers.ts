@@ -3,15 +3,21 @@ import { descriptorSet } from '@coxswain/protocol';
 import type { handleBidiStreamingCall, ServerDuplexStream } from '@grpc/grpc-js';
 import { ReflectionService } from '@grpc/reflection';
 
-/** By the path of a method: the encoded response to an encoded request, which throws when it is malformed. */
+/**
+ * The functions that answer reflection, by the path of a method. Each returns the encoded response to an encoded
+ * request, and throws when the request is malformed.
+ */
 export type ReflectionAnswers = ReadonlyMap<string, (request: Buffer) => Buffer>;
 
 type Definitions = ConstructorParameters<typeof ReflectionService>[0];
 
-/** What reflection answers when `services` are served. Takes @grpc/reflection's methods out of its service. */
+/**
+ * Returns the functions that answer reflection when `services` are served. They come from @grpc/reflection, whose
+ * methods are taken out of its service.
+ */
 export function reflectionAnswers(services: readonly string[]): ReflectionAnswers {
   const answers = new Map<string, (request: Buffer) => Buffer>();
-  // The service reads every file once for each definition that lists it: one definition that lists all is enough.
+  // The service reads every file once for each definition that lists it, so one definition lists all files.
   const definitions = { all: { fileDescriptorProtos: filesOf(descriptorSet()) } };
   const reflection = new ReflectionService(definitions as unknown as Definitions, {
     services: [...services],
@@ -40,7 +46,7 @@ export function reflectionAnswers(services: readonly string[]): ReflectionAnswer
   return answers;
 }
 
-/** The encoded files of a google.protobuf.FileDescriptorSet, whose only field is `file`, with number 1. */
+/** Returns the encoded files of a google.protobuf.FileDescriptorSet, whose only field is `file`, with number 1. */
 function filesOf(set: Buffer): Buffer[] {
   const files: Buffer[] = [];
   let at = 0;

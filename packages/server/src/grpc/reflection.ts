@@ -8,9 +8,9 @@ const paths = ['v1', 'v1alpha'].map(
 );
 
 /**
- * Server reflection, v1 and v1alpha, for what a listener serves: tools such as grpcurl need no .proto files. All
- * messages of the protocol can be looked up; only the services that are served are listed. What answers is loaded
- * when somebody asks, which on most nodes nobody does.
+ * Returns the methods of server reflection, v1 and v1alpha, for the methods that a listener serves, so that tools such
+ * as grpcurl need no .proto files. All messages of the protocol can be looked up; only the services that are served are
+ * listed. The code that answers is loaded at the first request, which on most nodes never comes.
  */
 export function reflect(methods: readonly Method[]): readonly Method[] {
   const services = [...new Set(methods.map(({ definition }) => definition.path.split('/')[1]!))];

@@ -1,20 +1,22 @@
-/** The messages of a call that go on coming, for one reader, which takes each when it asks for it. */
+/** The streamed messages of a call, for one reader, which takes each when it asks for it. */
 export class RequestQueue<Message> implements AsyncIterable<Message> {
   readonly #take: () => Message | Promise<Message> | undefined;
   #isEnded = false;
   #wake: (() => void) | undefined;
 
-  /** `take` gives the next message, undefined where none is whole yet; the reader gets the errors that it throws. */
+  /**
+   * `take` returns the next message, or undefined when none is complete yet. The reader gets the errors that it throws.
+   */
   constructor(take: () => Message | Promise<Message> | undefined) {
     this.#take = take;
   }
 
-  /** There may be one more. */
+  /** Lets the reader look for a further message. */
   wake(): void {
     this.#wake?.();
   }
 
-  /** No more will come. */
+  /** Ends the queue, when no more messages will come. */
   end(): void {
     this.#isEnded = true;
     this.#wake?.();

@@ -1,8 +1,8 @@
 import type { Log } from '@coxswain/node';
 
-/** A call with one request and one answer that takes this long or longer is logged. */
+/** A call with one request and one answer is logged when it takes this long or longer. */
 const SLOW_CALL_MS = 1_000;
-/** Slow calls of one method share a line in this time; it holds their count and the slowest. */
+/** The time in which slow calls of one method share a log line, which has their count and the slowest time. */
 const LINE_INTERVAL_MS = 10_000;
 
 interface Slow {
@@ -20,7 +20,10 @@ export class SlowCalls {
     this.#log = log;
   }
 
-  /** Called at the end of each call to a method that is served, so there are no more paths than methods. */
+  /**
+   * Logs a call that has ended, if it was slow. It is only called for methods that are served, so there are no more
+   * paths than methods.
+   */
   ended(path: string, durationMs: number, nowMs: number): void {
     if (durationMs < SLOW_CALL_MS) return;
     let slow = this.#byPath.get(path);

@@ -21,14 +21,14 @@ export class Tokens {
   }
 
   /**
-   * Asks for the tokens of `config` from the next call on. Gives the options whose token was replaced; where a token
-   * comes or goes altogether, only a restart changes it.
+   * Requires the tokens of `config` from the next call on. Returns the options whose token was replaced. Only a restart
+   * can add a first token or remove one.
    */
   replace(config: Pick<Config, TokenName>): string[] {
     return tokenNames.filter((name) => this.#tokens[name].replace(config[name]));
   }
 
-  /** Whether `name` is the option of a token, and that token is in use as `config` has it. */
+  /** Returns whether `name` is the option of a token, and the token in use is the one in `config`. */
   uses(name: string, config: Pick<Config, TokenName>): boolean {
     return tokenNames.some((token) => token === name && this.#tokens[token].value === config[token]);
   }

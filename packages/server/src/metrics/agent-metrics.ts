@@ -1,7 +1,7 @@
 import type { BackupAgent, BinlogBackupStatus, CloneStatus } from '@coxswain/agents';
 import type { MetricJson } from './grpc-metrics.js';
 
-/** Describes the Xtrabackup agent listener for Prometheus; gives nothing where there is none. */
+/** Describes the Xtrabackup agent listener for Prometheus; returns nothing when there is none. */
 export function describeBackupAgent(agent: BackupAgent | undefined): MetricJson[] {
   if (agent === undefined) return [];
   const { connections, running, done, refused, failed, bytesSent } = agent.status;
@@ -36,7 +36,7 @@ export function describeBackupAgent(agent: BackupAgent | undefined): MetricJson[
   ];
 }
 
-/** Describes the last clone, and the last backup of the archive, that this node has begun, for Prometheus. */
+/** Describes the last clone and the last backup of the archive that this node has begun, for Prometheus. */
 export function describeMoco(clone: CloneStatus, backup: BinlogBackupStatus): MetricJson[] {
   return [
     state(

@@ -1,7 +1,7 @@
 import type { ArchiveStatus } from '@coxswain/archive';
 import type { MetricJson } from './grpc-metrics.js';
 
-/** Describes the archive for Prometheus; gives nothing where none is configured. */
+/** Describes the archive for Prometheus; returns nothing when none is configured. */
 export function describeArchive(status: ArchiveStatus | undefined): MetricJson[] {
   if (status === undefined) return [];
   const { tables, backlogBytes, backlogBytesMax, counters } = status;

@@ -1,7 +1,7 @@
 import type { Certificates } from '../process/certificates.js';
 import type { MetricJson } from './grpc-metrics.js';
 
-/** How long the certificates of all listeners and links are valid. */
+/** Describes for Prometheus how long the certificates of all listeners and links are valid. */
 export function describeCertificates(
   all: readonly Pick<Certificates<unknown>, 'name' | 'expiries'>[],
 ): MetricJson {

@@ -1,19 +1,25 @@
 import type { Gauge, Registry } from 'prom-client';
 
-/** How often the event loop is looked at: prom-client's default, 10 ms, would wake an idle node a hundred times a second. */
+/**
+ * The interval at which the lag of the event loop is measured. prom-client's default, 10 ms, would wake an idle node a
+ * hundred times a second.
+ */
 export const LAG_RESOLUTION_MS = 100;
 
-/** prom-client's gauges of the time between two looks, which includes the time that is waited for. */
+/** prom-client's gauges of the time between two measurements, which includes the interval itself. */
 const intervals = ['min', 'max', 'mean', 'p50', 'p90', 'p99'].map(
   (name) => `nodejs_eventloop_lag_${name}_seconds`,
 );
 const DEVIATION = 'nodejs_eventloop_lag_stddev_seconds';
-/** A histogram without a sample has NaN for some figures, and the greatest integer, as nanoseconds, for the least. */
+/**
+ * A limit above every real figure. A histogram without a sample has NaN for some figures, and the greatest integer, as
+ * nanoseconds, for the least one.
+ */
 const NO_SAMPLE_SECONDS = 1e9;
 
 /**
- * Makes prom-client's `nodejs_eventloop_lag_*` the lag alone, in seconds: what a look at the event loop comes later than
- * `resolutionMs` after the one before. 0 where there was no look since the last scrape.
+ * Makes prom-client's `nodejs_eventloop_lag_*` show the lag alone, in seconds: the time by which a measurement comes
+ * later than `resolutionMs` after the one before. It is 0 when there was no measurement since the last scrape.
  */
 export function subtractLagResolution(registry: Registry, resolutionMs: number): void {
   for (const name of [...intervals, DEVIATION]) {

@@ -1,4 +1,4 @@
-/** The names of gRPC's status codes as Go's gRPC metrics have them, by number: dashboards match on them. */
+/** The names of gRPC's status codes in Go's gRPC metrics, by number; dashboards match on them. */
 const codeNames = [
   'OK',
   'Canceled',
@@ -19,13 +19,13 @@ const codeNames = [
   'Unauthenticated',
 ] as const;
 
-/** Upper bounds of the histogram's buckets in seconds: those of Prometheus by default, and finer ones below. */
+/** The upper bounds of the histogram's buckets in seconds: Prometheus's defaults, and finer ones below. */
 const boundsSeconds = [
   0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
 ] as const;
 
 /**
- * Counts the calls of one method. Plain numbers: a labelled counter of a metrics library costs about as much as
+ * Counts the calls of one method, in plain numbers: a labelled counter of a metrics library costs about as much as
  * answering a point read.
  */
 export class MethodMetrics {
@@ -47,13 +47,13 @@ export class MethodMetrics {
     this.method = method;
   }
 
-  /** A call begins at `nowMs`, which it gives back. */
+  /** Counts a call that begins at `nowMs`, and returns that time. */
   begin(nowMs: number): number {
     this.started++;
     return nowMs;
   }
 
-  /** A call that began at `beganAtMs` has ended with a gRPC status code. */
+  /** Counts a call that began at `beganAtMs` and has ended with a gRPC status code. */
   end(beganAtMs: number, nowMs: number, code: number): void {
     this.handled[code]!++;
     const seconds = (nowMs - beganAtMs) / 1000;
@@ -67,7 +67,7 @@ export class MethodMetrics {
   }
 }
 
-/** The counters of all methods; a method that several listeners serve is counted once. */
+/** The counters of all methods. A method that several listeners serve is counted once. */
 export class GrpcMetrics {
   readonly #methods = new Map<string, MethodMetrics>();
 
@@ -80,7 +80,7 @@ export class GrpcMetrics {
     return metrics;
   }
 
-  /** grpc_server_* of go-grpc-prometheus, which Regatta's dashboards and alerts read. */
+  /** Describes the metrics grpc_server_* of go-grpc-prometheus, which Regatta's dashboards and alerts read. */
   describe(): MetricJson[] {
     return describeMethods([...this.#methods.values()]);
   }

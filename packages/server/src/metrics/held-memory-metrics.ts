@@ -1,7 +1,10 @@
 import type { HeldMemory } from '@coxswain/http2';
 import type { MetricJson } from './grpc-metrics.js';
 
-/** What calls hold in memory over all connections of a node, and what was done about those that hold too much. */
+/**
+ * Describes for Prometheus the memory that calls hold over all connections of a node, and the calls that were reset or
+ * wait because of it.
+ */
 export function describeHeldMemory(memory: HeldMemory): MetricJson[] {
   return [
     {

@@ -2,12 +2,12 @@ import { collectDefaultMetrics, type Metric, Registry } from 'prom-client';
 import { LAG_RESOLUTION_MS, subtractLagResolution } from './event-loop-lag.js';
 import type { MetricJson } from './grpc-metrics.js';
 
-/** All metrics of the process, in Prometheus's text format. */
+/** The page with all metrics of the process, in Prometheus's text format. */
 export class MetricsPage {
   readonly #defaults = new Registry();
   readonly #describe: () => MetricJson[];
 
-  /** `describe` gives our own metrics, read at every scrape. */
+  /** `describe` returns our own metrics, and is called at every scrape. */
   constructor(describe: () => MetricJson[]) {
     this.#describe = describe;
     collectDefaultMetrics({ register: this.#defaults, eventLoopMonitoringPrecision: LAG_RESOLUTION_MS });
@@ -25,7 +25,7 @@ export class MetricsPage {
   }
 }
 
-/** Registries print whatever gives its values by `get`. */
+/** Adapts a metric for a registry, which prints any object whose `get` returns its values. */
 function asMetric(metric: MetricJson): Metric {
   return { ...metric, aggregator: 'sum', get: async () => metric } as unknown as Metric;
 }

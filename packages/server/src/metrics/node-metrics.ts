@@ -6,8 +6,8 @@ type Values = MetricJson['values'];
 type Labels = Record<string, string | number>;
 
 /**
- * A node's metrics for Prometheus: `coxswain_*`, and Regatta's own names that dashboards read. `readiness` is what
- * /readyz answers.
+ * Describes a node's metrics for Prometheus: `coxswain_*`, and Regatta's own names that dashboards read. `readiness` is
+ * the answer of /readyz.
  */
 export function describeNodeMetrics(
   node: Pick<NodeParts, 'reports'>,

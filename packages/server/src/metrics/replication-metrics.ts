@@ -2,7 +2,9 @@ import type { NodeParts } from '@coxswain/node';
 import type { Follower, LeaderReplication, TableReplication } from '@coxswain/replication';
 import type { MetricJson } from './grpc-metrics.js';
 
-/** Pairs of table and follower that are shown at most, so that no caller's name makes metrics without end. */
+/**
+ * The most pairs of table and follower that are shown, so that callers cannot make metrics without end by their names.
+ */
 const FOLLOWERS_MAX = 1_000;
 
 /** Describes replication between clusters for Prometheus, with Regatta's own names where there are any. */

@@ -2,15 +2,15 @@ import { Archiver, type ObjectStore, openArchiveStore } from '@coxswain/archive'
 import { type Node, systemRandom } from '@coxswain/node';
 import type { Shared } from './shared.js';
 
-/** The archive of a server: the store, and what writes to it once it is started. */
+/** The archive of a server: its store, and the archiver, which writes to it once it is started. */
 export interface Archive {
   readonly store: ObjectStore;
   readonly archiver: Archiver;
 }
 
 /**
- * Opens the archive; gives undefined where none is configured. The store itself is not asked for anything yet: whether
- * it is there holds no node up.
+ * Opens the archive; returns undefined when none is configured. The store itself is not contacted yet, so that a store
+ * out of reach does not prevent a start.
  */
 export function openArchive(
   node: Node,
@@ -26,7 +26,7 @@ export function openArchive(
   });
   parts.add('archive store', { stop: () => store.close() });
   const environment = {
-    // Pruning by age must not take what a clock that jumped ahead makes old (A7).
+    // With the node's own clock, pruning by age does not take objects for old when the system's clock jumps ahead (A7).
     clock: node.clock,
     random: systemRandom,
     log,

@@ -5,9 +5,7 @@ import type { DataPaths } from '../process/data-directory.js';
 import { during } from '../process/during.js';
 import type { Shared } from './shared.js';
 
-/**
- * Opens the listener of the Xtrabackup agent; gives undefined where none is configured. Rejects with a StartError.
- */
+/** Opens the listener of the Xtrabackup agent; returns undefined when none is configured. Rejects with StartError. */
 export async function openBackupAgent(
   node: Node,
   { config, parts, tokens, backupRate, log }: Shared,

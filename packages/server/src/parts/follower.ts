@@ -4,7 +4,7 @@ import { nodeName } from '../config/node-options.js';
 import { linkCertificates } from '../process/link-certificates.js';
 import type { Shared } from './shared.js';
 
-/** Opens the link to the leader cluster, and what replicates from there once it is started (R5). */
+/** Opens the link to the leader cluster, and the follower, which replicates from there once it is started (R5). */
 export async function openFollower(
   node: Node,
   { config, certificates, parts, log, fatal }: Shared,

@@ -11,10 +11,10 @@ import type { SnapshotHttp } from '../rest/snapshot-http.js';
 import { wolfMethods } from '../services/wolf-service.js';
 import type { Shared } from './shared.js';
 
-/** Where a promoted node that was given no replication.address listens. */
+/** The address of the replication listener of a promoted node that was given no replication.address. */
 const defaultReplicationAddress = configOptions.find(({ name }) => name === 'replication.address')!
   .default as string;
-/** How long calls under way may take to end when the node stops: as long as the default deadline. */
+/** The time in milliseconds within which calls under way may end when the node stops: the default deadline. */
 const DRAIN_MS = 5_000;
 
 type ListenerName = 'api' | 'replication' | 'wolf';
@@ -28,12 +28,12 @@ export class Listeners {
     this.#shared = shared;
   }
 
-  /** Where a listener that is open listens. */
+  /** Returns the address of a listener that is open. */
   address(name: ListenerName): ListenAddress {
     return this.#open.get(name)!.address;
   }
 
-  /** Opens the listener for clients. Rejects with a StartError. */
+  /** Opens the listener for clients. Rejects with StartError. */
   async openForClients(methods: readonly Method[]): Promise<void> {
     const { config } = this.#shared;
     await this.#listen(methods, {
@@ -46,8 +46,8 @@ export class Listeners {
   }
 
   /**
-   * Opens the listener for follower clusters. Where no address was given, which is on follower clusters, it is opened when
-   * the cluster is promoted (R5). Rejects with a StartError.
+   * Opens the listener for follower clusters. When no address was given, as by default on follower clusters, it is
+   * opened when the cluster is promoted (R5). Rejects with StartError.
    */
   async openForFollowers(node: Node, methods: readonly Method[], snapshots: SnapshotHttp): Promise<void> {
     const { config, parts, fatal } = this.#shared;
@@ -62,7 +62,10 @@ export class Listeners {
     });
   }
 
-  /** A follower cluster refuses whoever comes here until it is promoted: a port that is taken does not hold it up. */
+  /**
+   * Opens the replication listener. A follower cluster refuses all calls there until it is promoted, so that a port
+   * which is taken only causes a warning.
+   */
   async #listenForFollowers(methods: readonly Method[], snapshots: SnapshotHttp): Promise<void> {
     const { config, role, log } = this.#shared;
     try {
@@ -84,8 +87,8 @@ export class Listeners {
   }
 
   /**
-   * Opens the listener for wolf.raft, where one is configured. The seed has no TLS, and its own listener so that nobody
-   * reaches it who merely reaches the API. Rejects with a StartError.
+   * Opens the listener for wolf.raft, when one is configured. The seed has no TLS; it has a listener of its own, so
+   * that clients of the API do not reach it. Rejects with StartError.
    */
   async openForWolf(node: Node): Promise<void> {
     const { config } = this.#shared;

@@ -14,12 +14,12 @@ import { cloneProblems } from '../services/readiness.js';
 import type { Archive } from './archive.js';
 import type { Shared } from './shared.js';
 
-/** Backups at a time; more would only share the disk and the link. */
+/** The most backups at a time; more would only share the disk and the link. */
 const BACKUP_CALLS_MAX = 8;
-/** Restores at a time; more would only share the disk and the link. */
+/** The most restores at a time; more would only share the disk and the link. */
 const RESTORE_CALLS_MAX = 8;
 
-/** Backups, restores and clones of a node, each of which a call begins. */
+/** The backups, restores and clones of a node. A call begins each of them. */
 export class Maintenance {
   readonly backups: Backups;
   readonly restores: Restores;
@@ -28,7 +28,7 @@ export class Maintenance {
   readonly #archiveRestores: ArchiveRestores;
   readonly #node: Node;
 
-  /** Opens them and adds them to the parts of the server. Rejects with a StartError. */
+  /** Opens them, and adds them to the parts of the server. Rejects with StartError. */
   static async open(
     node: Node,
     shared: Shared,
@@ -91,13 +91,16 @@ export class Maintenance {
     parts.add('backups of the archive', this.binlogBackups);
   }
 
-  /** The methods of maintenance.v1 and of moco-agent's services. */
+  /** Returns the methods of maintenance.v1 and of moco-agent's services. */
   methods(): readonly Method[] {
     const service = new MaintenanceService(this.#node, this.backups, this.restores, this.#archiveRestores);
     return [...service.methods(), ...mocoMethods(this.clones, this.binlogBackups)];
   }
 
-  /** Gives a line for each thing that went wrong after the call that began it was answered. Of a clone every member says it. */
+  /**
+   * Returns a line for each operation that failed after the call that began it was answered. Every member reports a
+   * failed clone.
+   */
   problems(): string[] {
     const { error, backupId } = this.binlogBackups.status;
     return [

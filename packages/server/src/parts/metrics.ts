@@ -22,11 +22,11 @@ export interface MeasuredParts {
   readonly follower: Follower | undefined;
   readonly archiver: Archiver | undefined;
   readonly maintenance: Maintenance;
-  /** The Xtrabackup agent, once its listener is open. */
+  /** Returns the Xtrabackup agent, once its listener is open. */
   readonly backupAgent: () => BackupAgent | undefined;
 }
 
-/** Describes everything that a server measures for Prometheus. */
+/** Describes all metrics of a server for Prometheus. */
 export function describeServer(
   { metrics, certificates, memory }: Shared,
   { node, readiness, leader, follower, archiver, maintenance, backupAgent }: MeasuredParts,

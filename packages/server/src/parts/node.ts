@@ -19,14 +19,16 @@ import { RaftListener } from '../process/raft-listener.js';
 import { toStartError } from '../process/start-error.js';
 import type { Shared } from './shared.js';
 
-/** Tables whose files are open at a time, where neither the operator nor the limit of descriptors says less. */
+/**
+ * The most tables whose files are open at a time, unless the operator or the limit of descriptors sets another number.
+ */
 const OPEN_TABLES_MAX = 2_000;
 const OPEN_TABLES_MIN = 8;
-/** One takes four when it is new, and more as it grows. */
+/** The descriptors that are reckoned for an open table. It takes four when it is new, and more as it grows. */
 const DESCRIPTORS_PER_OPEN_TABLE = 8;
-/** What a node takes without tables and connections, and must have left when it makes one. */
+/** The descriptors that a node takes without tables and connections, and must have left when it makes a table. */
 const DESCRIPTORS_FOR_ALL_ELSE = 160;
-/** A peer of which nothing was heard for so many election timeouts is dialled again. */
+/** The number of election timeouts after which a silent peer is dialled again. */
 const SILENT_ELECTION_TIMEOUTS = 2;
 
 /** The data of a node on this machine. */
@@ -37,8 +39,8 @@ export interface NodeData {
 }
 
 /**
- * Takes the data directory and opens the node in it, whose start opens the tables and joins the cluster. Rejects with a
- * StartError.
+ * Takes the data directory, and opens the node in it. The node's start, a part of the server, opens the tables and
+ * joins the cluster. Rejects with StartError.
  */
 export async function openNode(shared: Shared, data: NodeData): Promise<Node> {
   const { parts } = shared;
@@ -90,7 +92,7 @@ async function openEnvironment(
     files,
     disks,
     log,
-    // Some of what forbids to use the data is only known once the node talks to others, or has read the log.
+    // Some reasons that forbid using the data are only known once the node talks to others, or has read the log.
     fatal: (error) =>
       fatal(
         error instanceof DataDirectoryError
@@ -100,7 +102,10 @@ async function openEnvironment(
   };
 }
 
-/** `openTables` is how many tables may have their files open at a time; 0: as many as the limit of descriptors allows. */
+/**
+ * Opens the directory of the tables. `openTables` is the number of tables that may have their files open at a time;
+ * with 0 the limit of descriptors decides.
+ */
 async function openStores(
   options: NodeOptions,
   path: string,

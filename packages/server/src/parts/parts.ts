@@ -1,7 +1,7 @@
 /**
- * The parts of a server. Those that begin to work when all are open start from the first to the last; they stop from the last
- * to the first: health says NOT_SERVING before a listener closes, the node goes on while calls under way wait for it, and so
- * does what brings it their writes; the REST listener answers probes to the end.
+ * The names of a server's parts, in the order in which they start. They stop in reverse: health turns NOT_SERVING
+ * before a listener closes; the node, and the parts that bring it writes, go on while calls under way wait for them;
+ * the REST listener answers probes to the end.
  */
 const PARTS = [
   'data directory',
@@ -24,37 +24,42 @@ const PARTS = [
 
 type PartName = (typeof PARTS)[number];
 
-/** A part of a server that is open: it has what it needs of the machine, as files, a port or a link. */
+/** A part of a server that is open: it has the files, ports or links that it needs. */
 export interface Part {
-  /** Begins its work, where it has any of its own. It is called when every part is open. */
+  /** Begins the part's work, if it has any of its own. Called when every part is open. */
   start?(): unknown;
-  /** Ends its work and closes what it has open. It is also called where `start` has failed or was not reached. */
+  /**
+   * Ends the part's work, and closes its files, ports or links. Also called when `start` has failed or was not reached.
+   */
   stop(): unknown;
 }
 
-/** The parts of a server that are open, in the order of the list above, whatever order they were opened in. */
+/**
+ * The open parts of a server, in the order of their names in this file's list, whatever the order in which they were
+ * opened.
+ */
 export class Parts {
   readonly #parts = new Map<PartName, Part[]>();
   #isStopping = false;
 
-  /** Whether the server stops: nothing may be opened any more. */
+  /** True when the server is stopping, so that nothing may be opened any more. */
   get isStopping(): boolean {
     return this.#isStopping;
   }
 
-  /** Takes a part that is open now: it stops when the server stops, or when its start fails later. */
+  /** Adds a part that is open now. It is stopped when the server stops, or when the server's start fails later. */
   add(name: PartName, part: Part): void {
     this.#parts.set(name, [...this.#named(name), part]);
   }
 
-  /** Starts the parts one after another. Rejects with the error of the first that fails, and leaves all open. */
+  /** Starts the parts one after another. Rejects with the error of the first that fails, and leaves all parts open. */
   async start(): Promise<void> {
     for (const name of PARTS) {
       for (const part of this.#named(name)) await part.start?.();
     }
   }
 
-  /** Stops the parts one after another; several of one name at once. */
+  /** Stops the parts one after another; parts of the same name at the same time. */
   async stop(): Promise<void> {
     this.#isStopping = true;
     for (const name of PARTS.toReversed()) {

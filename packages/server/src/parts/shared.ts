@@ -8,17 +8,17 @@ import { GrpcMetrics } from '../metrics/grpc-metrics.js';
 import { CertificatesInUse } from '../process/certificates-in-use.js';
 import { Parts } from './parts.js';
 
-/** The process of a server: what the operator configured, and whom to tell. */
+/** The surroundings of a server: the operator's configuration, the log, and the end of the process. */
 export interface ServerProcess {
   readonly config: Config;
-  /** Whether the node was started for a leader cluster or for a follower cluster, which may have been promoted since. */
+  /** The kind of cluster for which the node was started. A follower cluster may have been promoted since. */
   readonly role: 'leader' | 'follower';
   readonly log: Log;
   /** Ends the process: an invariant is broken, a disk cannot be trusted, or the data must not be used here (D6). */
   readonly fatal: (error: unknown) => void;
 }
 
-/** What the parts of one server share. It is made before any of them is opened. */
+/** The objects that the parts of one server share. They are made before any part is opened. */
 export class Shared implements ServerProcess {
   readonly config: Config;
   readonly role: 'leader' | 'follower';
@@ -27,13 +27,13 @@ export class Shared implements ServerProcess {
   readonly parts = new Parts();
   readonly certificates = new CertificatesInUse();
   readonly tokens: Tokens;
-  /** Counts the calls of all gRPC listeners. */
+  /** The counters of the calls of all gRPC listeners. */
   readonly metrics = new GrpcMetrics();
-  /** Bounds what the calls of all gRPC listeners hold in memory. */
+  /** The limit on the memory that the calls of all gRPC listeners hold. */
   readonly memory = new HeldMemory(memoryLimits);
-  /** Bounds all that sends backups, together. */
+  /** The limit on the rate of everything that sends backups, together. */
   readonly backupRate: RateLimit;
-  /** Bounds all that takes restores, together. */
+  /** The limit on the rate of everything that receives restores, together. */
   readonly restoreRate: RateLimit;
 
   constructor({ config, role, log, fatal }: ServerProcess) {

@@ -4,22 +4,24 @@ import type { Log } from '@coxswain/node';
 
 const DAY_MS = 86_400_000;
 const pemCertificate = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
-/** The files are looked at no more often. */
+/** The least time between two checks of the files. */
 const LOOK_INTERVAL_MS = 1_000;
 const WARN_BEFORE_MS = 30 * DAY_MS;
 
-/** What of it expires, where it is there. */
+/** The PEM texts that expire, if there are any. */
 interface Pem {
   readonly cert?: unknown;
   readonly ca?: unknown;
 }
 
+/** The time at which a certificate or authority expires. */
 export interface Expiry {
-  /** The certificate that this side shows, or the authority that it holds others against. */
+  /** The certificate that this side shows, or the authority by which it checks others. */
   readonly kind: 'certificate' | 'authority';
   readonly expiresMs: number;
 }
 
+/** The options of a set of certificates. */
 export interface CertificatesOptions<T> {
   /** The listener or link that uses them: `api`, `replication`, `raft`, `leader-cluster`, `clone`. */
   readonly name: string;
@@ -31,8 +33,8 @@ export interface CertificatesOptions<T> {
 }
 
 /**
- * Certificates in files, read again when the files change. New ones that are unusable are logged, and those in use
- * stay in use.
+ * Certificates in files, which are read again when the files change. When the new ones are unusable, that is logged,
+ * and the old ones stay in use.
  */
 export class Certificates<T> {
   readonly name: string;
@@ -44,7 +46,7 @@ export class Certificates<T> {
   #lookedMs: number;
   #warnedMs = 0;
 
-  /** Throws as `load` does. */
+  /** Reads the files. Throws as `load` does. */
   constructor(options: CertificatesOptions<T>) {
     this.name = options.name;
     this.#options = options;
@@ -57,18 +59,18 @@ export class Certificates<T> {
     this.#warnOfExpiry();
   }
 
-  /** For the next handshake. The same object as long as nothing was read again. */
+  /** The certificates for the next handshake. It is the same object as long as nothing was read again. */
   get current(): T {
     if (Math.abs(this.#nowMs() - this.#lookedMs) >= LOOK_INTERVAL_MS) this.reload();
     return this.#loaded;
   }
 
-  /** When that which is in use expires. */
+  /** The times at which the certificates in use expire. */
   get expiries(): readonly Expiry[] {
     return this.#expiries;
   }
 
-  /** Looks at the files now. True: they had changed, and the new ones are in use. */
+  /** Checks the files now. Returns true when they had changed, and the new ones are in use. */
   reload(): boolean {
     const { load, log, name } = this.#options;
     this.#lookedMs = this.#nowMs();
@@ -109,7 +111,7 @@ export class Certificates<T> {
     }
   }
 
-  /** Changes whenever a file is replaced or rewritten. */
+  /** Returns a text that changes whenever a file is replaced or rewritten. */
   #stamp(): string {
     const stamps = this.#options.files.map((file) => {
       const stat = file === '' ? undefined : statSync(file, { throwIfNoEntry: false });
@@ -120,8 +122,8 @@ export class Certificates<T> {
 }
 
 /**
- * A file of authorities may hold some that have expired and that nobody needs: the one that lasts longest counts.
- * Throws where the text is no certificate.
+ * Returns when the certificate and the authorities expire. A file of authorities may hold some that have expired and
+ * that nobody needs, so the one that lasts longest counts. Throws when a text is not a certificate.
  */
 function expiriesOf({ cert, ca }: Pem): readonly Expiry[] {
   const expiries: Expiry[] = [];
@@ -133,7 +135,7 @@ function expiriesOf({ cert, ca }: Pem): readonly Expiry[] {
   return expiries;
 }
 
-/** Of the first certificate, which is the one that is shown. */
+/** Returns when the first certificate of a text expires, which is the one that is shown, in milliseconds since 1970. */
 function expiryMs(pem: string): number {
   return Date.parse(new X509Certificate(pem).validTo);
 }

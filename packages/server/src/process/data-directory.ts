@@ -16,7 +16,7 @@ import { dirname, join, resolve } from 'node:path';
 import { tryLock } from 'fs-native-extensions';
 import { StartError } from './start-error.js';
 
-/** Where the parts of a node's data are. */
+/** The paths of the parts of a node's data. */
 export interface DataPaths {
   readonly root: string;
   readonly wal: string;
@@ -28,9 +28,10 @@ export interface DataPaths {
  * (docs/compatibility.md, "What scripts may rely on").
  *
  * The holder has a lock of the system on `coxswain.lock` (fcntl, of the open file description), which ends with the
- * process however it ends. Process ids, which come again, and times decide nothing; containers that share a volume see
- * each other's lock. The file itself stays, and its content, like `coxswain.pid`, is information for people. The log's
- * and the tables' directories have such a file each: another node may be given the same one for either.
+ * process, however that ends. Process ids, which are used again, and times decide nothing; containers that share a
+ * volume see each other's lock. The file itself stays; its content, like `coxswain.pid`, is information for people. The
+ * directories of the log and of the tables have such a file each, since another node may be given the same one for
+ * either.
  */
 export class DataDirectory {
   readonly #pidFile: string;
@@ -41,15 +42,18 @@ export class DataDirectory {
     this.#pidFile = join(paths.root, 'coxswain.pid');
   }
 
-  /** Makes missing folders and takes the directory. Throws when it cannot be written or another process has it. */
+  /**
+   * Makes missing folders, and takes the directory for this process. Throws when it cannot be written or another
+   * process has it.
+   */
   static take(paths: DataPaths): DataDirectory {
     const directory = new DataDirectory(paths);
     try {
-      // The parent is synced by those who need it: the wal and the store directory.
+      // The parent directory is synced by those who need it: the wal and the store directory.
       directory.#lock(paths.root, 'the data directory', '--data-dir');
       directory.#lock(paths.wal, "the log's directory", '--raft.wal-dir');
       directory.#lock(paths.tables, "the tables' directory", '--raft.state-machine-dir');
-      // Nothing but the id: scripts say `kill $(cat coxswain.pid)`.
+      // The file holds the id alone, since scripts say `kill $(cat coxswain.pid)`.
       ignoreNoRoom(() => writeFileSync(directory.#pidFile, `${process.pid}\n`, { mode: 0o600 }));
     } catch (error) {
       directory.#unlock();
@@ -65,7 +69,7 @@ export class DataDirectory {
     return outermost.filter((path) => (statSync(path).mode & 0o077) !== 0);
   }
 
-  /** Lets the directory go. */
+  /** Releases the directory: removes `coxswain.pid`, and ends the locks. */
   release(): void {
     try {
       unlinkSync(this.#pidFile);
@@ -76,7 +80,7 @@ export class DataDirectory {
     }
   }
 
-  /** Makes a directory where it is missing, and locks it. Two parts may be in one. */
+  /** Makes a directory when it is missing, and locks it. Two parts of the data may be in the same directory. */
   #lock(path: string, what: string, option: string): void {
     makeDirectory(path);
     const real = realpathSync(path);
@@ -90,7 +94,10 @@ export class DataDirectory {
   }
 }
 
-/** The paths of a data directory, where the wal or the tables may be kept elsewhere. */
+/**
+ * Returns the paths of a data directory. The wal or the tables may be kept elsewhere; an empty text means within the
+ * data directory.
+ */
 export function dataPaths(root: string, walDirectory: string, tablesDirectory: string): DataPaths {
   const absolute = resolve(root);
   return {
@@ -101,8 +108,8 @@ export function dataPaths(root: string, walDirectory: string, tablesDirectory: s
 }
 
 /**
- * Makes a directory and those above it that are missing. `mkdirSync` with `recursive` says ENOENT of a read-only
- * file system, and never comes back from /proc (Node 20).
+ * Makes a directory and its missing parents. `mkdirSync` with `recursive` reports ENOENT for a read-only file system,
+ * and never returns for a path in /proc (Node 20).
  */
 function makeDirectory(path: string): void {
   try {
@@ -118,7 +125,10 @@ function makeDirectory(path: string): void {
   }
 }
 
-/** Locks a directory and gives the open file whose end ends the lock. Throws when another has it. */
+/**
+ * Locks a directory, and returns the open file; closing that ends the lock. Throws StartError when another process has
+ * the lock.
+ */
 function lockFile(directory: string, what: string, option: string): number {
   const path = join(directory, 'coxswain.lock');
   const file = openSync(path, 'a+', 0o600);
@@ -150,12 +160,14 @@ function isLocked(file: number, path: string): boolean {
   }
 }
 
-/** What the holder wrote into its lock file, as far as it had room for it. */
+/** Returns the text that the holder wrote into its lock file, if it had room for it. */
 function holder(lockFilePath: string): string {
   return readFileSync(lockFilePath, 'utf8').trim() || 'another process';
 }
 
-/** Writes a file that only informs: one that fails does not keep a node from starting on a full disk (D6). */
+/**
+ * Writes a file that only informs people. Lack of room for it must not keep a node from starting on a full disk (D6).
+ */
 function ignoreNoRoom(write: () => void): void {
   try {
     write();

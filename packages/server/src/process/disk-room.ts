@@ -12,7 +12,7 @@ import { isStoreFull } from '@coxswain/table';
 import type { DataPaths } from './data-directory.js';
 import { StartError } from './start-error.js';
 
-/** Refuses a first start on a disk that is too small for it, before any data is made. */
+/** Refuses a first start on a disk that is too small for it, before any data is made. Rejects with StartError. */
 export async function checkFirstRoom(disks: Disks, paths: DataPaths, options: NodeOptions): Promise<void> {
   if (!isNew(paths)) return;
   const shortage = shortageOf(await disks.room(), roomWantedByNew(options));
@@ -20,7 +20,7 @@ export async function checkFirstRoom(disks: Disks, paths: DataPaths, options: No
   throw new StartError(`a new node has no room: ${describeShortage(shortage)}: make room and start again`);
 }
 
-/** Adds to the error of a start that failed for want of room which disk lacks how much. */
+/** Completes the error of a start that failed for lack of room: adds which disk lacks how much. */
 export async function withRoom(
   error: StartError,
   disks: Disks,

@@ -1,6 +1,6 @@
 import { toStartError } from './start-error.js';
 
-/** Runs a step of the start. Rejects with a StartError that says which one failed. */
+/** Runs a step of the start. Rejects with a StartError that names the step when it fails. */
 export async function during<T>(action: string, act: () => T | Promise<T>): Promise<T> {
   try {
     return await act();

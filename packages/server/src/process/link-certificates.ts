@@ -6,7 +6,11 @@ import type { Config } from '../config/config-schema.js';
 import { Certificates } from './certificates.js';
 import { StartError } from './start-error.js';
 
-/** Undefined: no TLS. It is used where the address says https, or where there is something to use it with. */
+/**
+ * Returns the certificates of the link to the leader cluster; undefined for a link without TLS. TLS is used when the
+ * address says https, when a certificate or authority is set, or when verification is skipped. Throws StartError when
+ * TLS is used and only one of certificate and key is set.
+ */
 export function linkCertificates(config: Config, log: Log): Certificates<LinkTls> | undefined {
   const names = ['replication.ca-filename', 'replication.cert-filename', 'replication.key-filename'] as const;
   const files = names.map((name) => config[name]);
@@ -31,7 +35,7 @@ export function linkCertificates(config: Config, log: Log): Certificates<LinkTls
   });
 }
 
-/** Undefined: the system's authorities are believed. */
+/** Returns the authorities by which donors of a clone are checked; undefined when the system's authorities are used. */
 export function cloneAuthority(config: Config, log: Log): Certificates<LinkTls> | undefined {
   const name = 'clone.ca-filename';
   if (config[name] === '') return undefined;
@@ -39,7 +43,10 @@ export function cloneAuthority(config: Config, log: Log): Certificates<LinkTls> 
   return new Certificates({ name: 'clone', files: [config[name]], load, log });
 }
 
-/** Undefined: no TLS between nodes. */
+/**
+ * Returns the certificates for TLS between nodes; undefined when there is none. Throws StartError when only some of the
+ * options are set.
+ */
 export function peerCertificates(config: Config, log: Log): Certificates<PeerTls> | undefined {
   const names = ['raft.cert-filename', 'raft.key-filename', 'raft.ca-filename'] as const;
   const missing = names.find((name) => config[name] === '');
@@ -53,7 +60,9 @@ export function peerCertificates(config: Config, log: Log): Certificates<PeerTls
   return new Certificates({ name: 'raft', files: names.map((name) => config[name]), load, log });
 }
 
-/** Undefined where the option is not set. Throws with the option's name. */
+/**
+ * Reads the file that an option names; undefined when the option is not set. Throws an error with the option's name.
+ */
 function readPem(
   config: Config,
   name: 'clone.ca-filename' | `replication.${'ca' | 'cert' | 'key'}-filename`,
@@ -66,7 +75,9 @@ function readPem(
   }
 }
 
-/** Files that do not belong together are found here and not in the next handshake. */
+/**
+ * Checks that certificate, key and authorities belong together, which would otherwise only show in the next handshake.
+ */
 function checkedTls<
   T extends { ca?: Buffer | undefined; cert?: Buffer | undefined; key?: Buffer | undefined },
 >(tls: T): T {

@@ -1,12 +1,15 @@
 /**
- * A node that cannot start. The message is one line that says what is wrong and what to do about it; the cause is
- * for those who debug.
+ * The reason why a node cannot start. The message is one line that says what is wrong and how to correct it; the cause
+ * is for debugging.
  */
 export class StartError extends Error {
   override readonly name = 'StartError';
 }
 
-/** Turns whatever stopped a start into one line. `action` is what was being done: `open the api listener`. */
+/**
+ * Makes a StartError with a message of one line from an error that stopped a start. `action` is the step that failed:
+ * `open the api listener`.
+ */
 export function toStartError(action: string, cause: unknown): StartError {
   if (cause instanceof StartError) return cause;
   const { code, where } = systemError(cause);
@@ -40,7 +43,7 @@ export function toStartError(action: string, cause: unknown): StartError {
   }
 }
 
-/** The system's error code, and the path or address that it is about. */
+/** Returns the system's error code, and the path or address that it is about. */
 function systemError(cause: unknown): { code: string | undefined; where: string | undefined } {
   const {
     code,

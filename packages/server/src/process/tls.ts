@@ -3,22 +3,22 @@ import { checkServerIdentity, createSecureContext, type TLSSocket, type TlsOptio
 import type { Log } from '@coxswain/node';
 import { Certificates } from './certificates.js';
 
-/** The TLS side of a listener; file names are PEM files, an empty one is not set. */
+/** The TLS options of a listener. File names are those of PEM files; an empty name means that the option is not set. */
 export interface ListenerTls {
   readonly certFile: string;
   readonly keyFile: string;
   readonly caFile: string;
-  /** Refuse clients without a certificate of the authority. */
+  /** True refuses clients without a certificate of the authority. */
   readonly isClientCertRequired: boolean;
-  /** Empty: any. */
+  /** The only common name that clients may have; empty allows any. */
   readonly allowedCommonName: string;
-  /** Empty: any. */
+  /** The only host name that clients' certificates may be for; empty allows any. */
   readonly allowedHostname: string;
 }
 
 /**
- * Reads the files of a listener's TLS options. `prefix` is what the options are called, for the error's text.
- * Throws when a file is missing, or cannot be read, or holds something else.
+ * Reads the files of a listener's TLS options. `prefix` is that of the options' names, for the error's text. Throws
+ * when a file is missing, cannot be read, or has the wrong content.
  */
 export function loadTls(tls: ListenerTls, prefix: string): TlsOptions {
   const checksClients =
@@ -52,15 +52,15 @@ export function loadTls(tls: ListenerTls, prefix: string): TlsOptions {
   return options;
 }
 
-/** The certificates of a listener, read again when their files change. Throws as `loadTls` does. */
+/** Returns the certificates of a listener, which are read again when their files change. Throws as `loadTls` does. */
 export function listenerCertificates(tls: ListenerTls, prefix: string, log: Log): Certificates<TlsOptions> {
   const files = [tls.certFile, tls.keyFile, tls.caFile];
   return new Certificates({ name: prefix, files, load: () => loadTls(tls, prefix), log });
 }
 
 /**
- * Why a client whose certificate has been verified is not let in: it bears another name than the options under `prefix`
- * ask for. Undefined: it is let in.
+ * Returns why a client whose certificate has been verified is refused: it has another name than the options under
+ * `prefix` ask for. Returns undefined when it is admitted.
  */
 export function whyRefused(socket: TLSSocket, tls: ListenerTls, prefix: string): string | undefined {
   const { allowedCommonName, allowedHostname } = tls;

@@ -6,13 +6,14 @@ import { formatConditions } from '../services/health-service.js';
 import { sendApiError } from './binlog-routes.js';
 import { lazyCompilers } from './schema-compilers.js';
 
+/** The options of the HTTP admin API. */
 export interface AdminApiOptions {
   readonly address: ListenAddress;
   readonly readTimeoutMs: number;
   readonly version: string;
-  /** Whether the node serves its clients from what it has. */
+  /** Returns whether the node can serve its clients from its own data. */
   readonly readiness: () => Readiness;
-  /** The same, and on a follower cluster whether it also takes what its leader cluster writes. */
+  /** Returns the same, and on a follower cluster also whether it keeps up with its leader cluster. */
   readonly replicationReadiness: () => Readiness;
   readonly metrics: MetricsPage;
   /** Adds the routes of another API. */
@@ -20,7 +21,7 @@ export interface AdminApiOptions {
   readonly log: Log;
 }
 
-/** Longer parts of a path are 404. */
+/** The longest part of a path, in characters; longer ones are answered with 404. */
 const PATH_PART_LENGTH_MAX = 4_096;
 const NOT_FOUND = '404 page not found\n';
 const BAD_PATH = 'the path is not encoded as a URL is: write %25 for each % in it\n';
@@ -32,9 +33,9 @@ interface Served {
 }
 
 /**
- * The HTTP admin API: /metrics for Prometheus, /healthz and /livez (the process answers), /readyz (the node
- * serves; else 503 and why), /readyz?role=replication (it serves, and a follower cluster keeps up), /version, what
- * `addRoutes` adds, and /openapi.json, which describes all of it.
+ * The HTTP admin API: /metrics for Prometheus, /healthz and /livez (the process answers), /readyz (the node serves;
+ * else 503 and why), /readyz?role=replication (it serves, and a follower cluster keeps up), /version, the routes of
+ * `addRoutes`, and /openapi.json, which describes all of it.
  */
 export class AdminApi {
   readonly #options: AdminApiOptions;
@@ -49,7 +50,7 @@ export class AdminApi {
       forceCloseConnections: true,
       routerOptions: { maxParamLength: PATH_PART_LENGTH_MAX },
       schemaController: lazyCompilers,
-      // A path that no route can be looked up for.
+      // Answers a path for which no route can be looked up.
       frameworkErrors: ({ code }, request, reply) =>
         code === 'FST_ERR_BAD_URL' ? sendText(400, BAD_PATH, reply) : this.#notFound(request, reply),
     });
@@ -57,7 +58,7 @@ export class AdminApi {
     this.#http.setErrorHandler((error, _request, reply) =>
       error instanceof ApiError ? sendApiError(error, reply) : sendError(error, reply),
     );
-    // What a client sends in the body is asked for by nobody, whatever it is and is called.
+    // Nobody reads the body of a request, whatever its content and type.
     this.#http.addHook('onRequest', (request, _reply, done) => {
       delete request.raw.headers['content-type'];
       done();
@@ -78,7 +79,10 @@ export class AdminApi {
     });
   }
 
-  /** The page of the API, from the schemas of the routes. What makes it is loaded when it is asked for first. */
+  /**
+   * Makes the page of the API from the schemas of the routes. The code for that is loaded when the page is first asked
+   * for.
+   */
   async #describe(): Promise<string> {
     const { default: swagger } = await import('@fastify/swagger');
     const http = fastify({ schemaController: lazyCompilers });
@@ -111,7 +115,7 @@ export class AdminApi {
     }));
     http.get<{ Querystring: { readonly role?: string } }>(
       '/readyz',
-      // Without a schema of the query: nothing may have to be loaded for it.
+      // The query has no schema, so that a probe needs no module to be loaded.
       {
         schema: {
           tags,
@@ -139,7 +143,7 @@ export class AdminApi {
     options.addRoutes(http);
   }
 
-  /** As the real Pump: another method of a path that is served is 405 without a body. */
+  /** Answers as the real Pump does: another method of a path that is served gets 405 without a body. */
   #notFound(request: FastifyRequest, reply: FastifyReply): FastifyReply {
     const path = request.url.split('?', 1)[0]!;
     const methods = this.#served.filter((served) => served.path.test(path)).map(({ method }) => method);
@@ -150,7 +154,7 @@ export class AdminApi {
       .send();
   }
 
-  /** Where it listens, with the port that the system chose where 0 was asked for. */
+  /** The address at which it listens, with the port that the system chose when 0 was asked for. */
   get address(): ListenAddress {
     const bound = this.#http.server.address();
     return bound && typeof bound === 'object'
@@ -173,7 +177,10 @@ export class AdminApi {
 const READY_DESCRIPTION =
   'With role=replication: it also takes what its leader cluster writes. No other query is known.';
 
-/** A query that does not fit its schema is one that repeats a parameter: all of them are text. */
+/**
+ * Answers an error of fastify. A query that does not fit its schema is one that repeats a parameter, since all
+ * parameters are text.
+ */
 function sendError(error: unknown, reply: FastifyReply): FastifyReply {
   if ((error as { readonly code?: string }).code !== 'FST_ERR_VALIDATION') return reply.send(error);
   return sendText(400, 'a parameter of the query is given more than once: give it once\n', reply);

@@ -4,11 +4,12 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { checkBearer, type Token } from '../grpc/bearer-token.js';
 import { schemas } from './binlog-schemas.js';
 
+/** The options of the HTTP API of TiDB-Binlog. */
 export interface BinlogRoutesOptions {
   readonly binlog: TidbBinlog;
-  /** What must be presented for all that changes something or shows keys. */
+  /** The token for all requests that change something or show keys. */
   readonly token: Token;
-  /** Whether that is served at all. */
+  /** True when those requests are served at all. */
   readonly hasMaintenance: boolean;
 }
 
@@ -16,14 +17,14 @@ interface TableQuery {
   readonly table?: string;
 }
 
-/** The content types of the real server: what Go's library makes of a body by itself, and that of its JSON answers. */
+/** The content types of the real server: the one that Go's library chooses for a body, and that of its JSON answers. */
 const PLAIN_TEXT = 'text/plain; charset=utf-8';
 const JSON_TEXT = 'application/json; charset=UTF-8';
 const INDENT = 2;
 
 /**
- * Adds the HTTP API of TiDB-Binlog (docs/operations-protocols.md §3) but for /metrics: paths, shapes, texts and content types
- * are those of the real Pump and Drainer.
+ * Adds the HTTP API of TiDB-Binlog (docs/operations-protocols.md §3) except /metrics. Paths, shapes, texts and content
+ * types are those of the real Pump and Drainer.
  */
 export function addBinlogRoutes(http: FastifyInstance, options: BinlogRoutesOptions): void {
   const { binlog, token, hasMaintenance } = options;
@@ -85,7 +86,7 @@ export function addBinlogRoutes(http: FastifyInstance, options: BinlogRoutesOpti
   );
 }
 
-/** What the API refuses with an error of ours, since the real server has no answer for it: one line of text. */
+/** Answers with an error of ours, as one line of text, when the real server has no answer for the case. */
 export function sendApiError(error: ApiError, reply: FastifyReply): FastifyReply {
   return reply
     .status(error.status === Status.NotFound ? 404 : 503)

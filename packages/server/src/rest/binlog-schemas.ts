@@ -1,4 +1,4 @@
-/** Schemas of the HTTP API of TiDB-Binlog: requests are checked by them, and the page of the API is made of them. */
+/** These schemas of the HTTP API of TiDB-Binlog check its requests, and the page of the API is made from them. */
 
 const ts = {
   type: 'integer',
@@ -81,7 +81,7 @@ const unauthorized = {
   description: 'maintenance.token is set, and the request does not present it.',
 };
 
-/** An answer of one content type. */
+/** Describes an answer of one content type. */
 const as = (contentType: string, description: string, schema: object) => ({
   description,
   content: { [contentType]: { schema } },

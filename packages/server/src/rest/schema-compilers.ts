@@ -1,11 +1,12 @@
 /**
- * The `schemaController` of an instance of fastify: compilers of schemas in the place of its own, which would be loaded at
- * every start, 100 modules. Requests are checked by ajv, as there, but it is loaded for the first request of a route that
- * has a schema. Answers are written by whoever makes them; their schemas are for the page of the API.
+ * The `schemaController` of an instance of fastify. It replaces fastify's own compilers of schemas, 100 modules that
+ * would be loaded at every start. Requests are checked by ajv, as by fastify, but it is loaded at the first request of
+ * a route that has a schema. Handlers write their answers themselves; the schemas of answers are only for the page of
+ * the API.
  */
 export const lazyCompilers = {
   compilersFactory: {
-    // Fastify gives it an object with the schema, and waits for what it returns, which its types do not say.
+    // Fastify passes an object with the schema, and waits for the returned promise, which its types do not show.
     buildValidator: () => compileWhenAsked as never,
     buildSerializer: () => () => JSON.stringify,
   },
@@ -15,7 +16,7 @@ function compileWhenAsked({ schema }: { readonly schema: object }): (data: unkno
   let compiled: Promise<Check> | undefined;
   return async (data) => {
     compiled ??= compile(schema).catch((error: unknown) => {
-      // It may be found again, as when there were too few descriptors.
+      // Loading may succeed the next time, as after a lack of descriptors.
       compiled = undefined;
       throw error;
     });
@@ -23,11 +24,11 @@ function compileWhenAsked({ schema }: { readonly schema: object }): (data: unkno
   };
 }
 
-/** Throws an error with status 400 for what does not fit the schema. */
+/** Throws an error with status 400 when the data does not fit the schema. */
 type Check = (data: unknown) => void;
 
 async function compile(schema: object): Promise<Check> {
-  // What a bundle makes of it has no names of its own.
+  // In the bundle, ajv has no named exports.
   const { default: library } = await import('ajv');
   const ajv = new library.Ajv();
   const validate = ajv.compile(schema);

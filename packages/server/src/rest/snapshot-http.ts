@@ -5,25 +5,27 @@ import { ApiError, type Log, Status } from '@coxswain/node';
 import { LIVE_SNAPSHOTS_PATH, type SnapshotDownloads, type SnapshotSource } from '@coxswain/replication';
 import type { Clock } from '@coxswain/runtime';
 
-/** How long a download may take: as long as Snapshot.Stream. */
+/** The time in milliseconds that a download may take, as long as Snapshot.Stream. */
 const DOWNLOAD_MS = 3_600_000;
-/** How long the table may take to answer. */
+/** The time in milliseconds within which the table must answer. */
 const OPEN_MS = 10_000;
-/** A client that takes nothing, or sends nothing, for so long is given up. */
+/** The time in milliseconds after which a client that takes nothing, or sends nothing, is disconnected. */
 const SILENCE_MS = 120_000;
 const HEADERS_MS = 5_000;
 const HEADER_BYTES_MAX = 16 * 1024;
 
+/** The options of the HTTP/1.1 downloads of snapshots. */
 export interface SnapshotHttpOptions {
   readonly clock: Clock;
   readonly log: Log;
 }
 
 /**
- * `GET /snapshots-live/TABLE` over HTTP/1.1, as Armada's followers download snapshots: what Snapshot.Stream sends, in one
- * body. A body that is not whole breaks the connection. With If-Range and the ETag of the download that broke off, a
- * Range is served; a Range alone is not, since the snapshot may be another one by now (then 200 has all of it, which
- * clients take for a new beginning). The trailer Repr-Digest has the SHA-256 of all of the snapshot.
+ * Serves `GET /snapshots-live/TABLE` over HTTP/1.1, from which Armada's followers download snapshots: the bytes of
+ * Snapshot.Stream in one body. When a body cannot be completed, the connection is broken off. A Range is served with
+ * If-Range and the ETag of the download that broke off. A Range alone is not, since the snapshot may be another one by
+ * now; then 200 has all of it, which clients take for a new beginning. The trailer Repr-Digest has the SHA-256 of the
+ * whole snapshot.
  */
 export class SnapshotHttp {
   readonly #downloads: SnapshotDownloads;
@@ -42,19 +44,19 @@ export class SnapshotHttp {
       (request, response) => void this.#answer(request, response),
     );
     this.#http.timeout = SILENCE_MS;
-    // Node closes the socket of a client that speaks no HTTP with a 400.
+    // As Node does by default, this answers a client that does not speak HTTP with a 400.
     this.#http.on('clientError', (_error, socket) => {
       if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n');
       else socket.destroy();
     });
   }
 
-  /** Serves a connection of which nothing has been taken. */
+  /** Serves a connection from which nothing has been read. */
   accept(socket: Socket): void {
     this.#http.emit('connection', socket);
   }
 
-  /** The node leaves: a connection without a download ends now, and one with a download when that ends. */
+  /** Ends a connection as the node leaves: now when it has no download, else when that ends. */
   leave(socket: Socket): void {
     this.#isLeaving = true;
     if (!this.#busy.has(socket)) socket.destroy();
@@ -118,7 +120,7 @@ export class SnapshotHttp {
   }
 
   #fail(response: ServerResponse, error: unknown): void {
-    // What has begun can only be broken off: its end would be taken for the snapshot's.
+    // An answer that has begun can only be broken off: its regular end would be mistaken for that of the snapshot.
     if (response.headersSent) response.destroy();
     else if (!(error instanceof ApiError))
       refuse(response, 500, 'internal error: the log of the node says more');
@@ -135,7 +137,7 @@ export class SnapshotHttp {
   }
 }
 
-/** More may be written, or nobody takes it any more. */
+/** Resolves when more can be written, or nobody reads any more. */
 function drained(response: ServerResponse): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {
@@ -153,7 +155,7 @@ function headersOf(tag: string): Record<string, string> {
   return { 'Content-Type': 'application/octet-stream', ETag: `"${tag}"`, 'Accept-Ranges': 'bytes' };
 }
 
-/** The table that a path names; undefined: it is the path of nothing. */
+/** Returns the table that a path names; undefined when the path is not that of a snapshot. */
 function tableOf(url: string): string | undefined {
   const path = url.split('?', 1)[0]!;
   const prefix = `/${LIVE_SNAPSHOTS_PATH}`;
@@ -165,7 +167,10 @@ function tableOf(url: string): string | undefined {
   }
 }
 
-/** Reads the headers with which a download is taken up again: `Range: bytes=N-` with `If-Range: "TAG"`. Anything else asks for all of a new snapshot. */
+/**
+ * Reads the headers with which a download is continued: `Range: bytes=N-` with `If-Range: "TAG"`. Anything else asks
+ * for all of a new snapshot.
+ */
 function resumedAt({ headers }: IncomingMessage): { tag: string | undefined; from: number } {
   const from = /^bytes=(\d{1,15})-$/u.exec(headers.range ?? '')?.[1];
   const tag = /^"([^"]+)"$/u.exec(String(headers['if-range'] ?? ''))?.[1];

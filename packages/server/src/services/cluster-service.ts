@@ -4,24 +4,24 @@ import { regatta } from '@coxswain/protocol';
 import type { FollowerSighting, ReplicationStatus, TableReplication } from '@coxswain/replication';
 import { type Method, unary } from '../grpc/call.js';
 
-/** What regatta.v1.Cluster answers beside the node's own status. */
+/** The parts of regatta.v1.Cluster's answers that do not come from the node's own status. */
 export interface ClusterServiceOptions {
   readonly version: string;
-  /** The cluster's name as configured; empty: answers hold its id. */
+  /** The cluster's configured name; when it is empty, answers hold the cluster's id. */
   readonly clusterName: string;
-  /** Flat, dotted names, secrets masked. */
+  /** The configuration as a flat map of dotted names, with secrets masked. */
   readonly config: Readonly<Record<string, unknown>>;
-  /** Who replicates from this node. */
+  /** Returns the follower clusters that replicate from this node. */
   readonly followers: () => readonly FollowerSighting[];
-  /** How this cluster follows a leader cluster; undefined when it does not. */
+  /** Returns how this cluster follows a leader cluster; undefined when it does not. */
   readonly replication: () => Promise<ReplicationStatus> | undefined;
-  /** What this node archives; undefined: no archive is configured. */
+  /** Returns the state of the archive on this node; undefined when no archive is configured. */
   readonly archive: () => ArchiveStatus | undefined;
-  /** What else went wrong, for operators. */
+  /** Returns further problems that operators should see. */
   readonly errors: () => readonly string[];
 }
 
-/** regatta.v1.Cluster: the members, and the state of the node that answers. Works without a leader. */
+/** Serves regatta.v1.Cluster: the members, and the state of the node that answers. It works without a leader. */
 export class ClusterService {
   readonly #node: Pick<NodeParts, 'reports'>;
   readonly #options: ClusterServiceOptions;
@@ -32,9 +32,9 @@ export class ClusterService {
   }
 
   /**
-   * Members sorted by name, with the URLs at which clients reach them. Throws notFormed while the cluster forms, which
-   * is as long as no majority has said where it is reached: Go clients put the URLs in the place of the endpoints that
-   * they have, and would lose the other members.
+   * Returns the members sorted by name, with the URLs at which clients reach them. Throws notFormed while the cluster
+   * forms, that is until a majority has announced its URLs: Go clients replace their endpoints by these URLs, and would
+   * lose the other members.
    */
   memberList(): regatta.MemberListResponse {
     const { clusterId, members } = this.#node.reports.status();
@@ -53,7 +53,10 @@ export class ClusterService {
     };
   }
 
-  /** Tables sorted by name: the stock backup command takes its list from here, so none may be missing. */
+  /**
+   * Returns the state of this node, with all tables sorted by name. The stock backup command takes its list from here,
+   * so no table may be missing.
+   */
   async status(request: regatta.StatusRequest): Promise<regatta.StatusResponse> {
     const following =
       this.#node.reports.status().role === 'follower' ? await this.#options.replication() : undefined;
@@ -115,7 +118,7 @@ export class ClusterService {
   }
 }
 
-/** Why the node knows no cluster, or why its cluster makes no tables. */
+/** Returns why the node knows no cluster, or why its cluster makes no tables. */
 function clusterProblems({ clusterId, role, meta, members, peers }: NodeStatus): string[] {
   if (clusterId === undefined) {
     const answering = 1 + peers.filter(({ isConnected }) => isConnected).length;
@@ -126,14 +129,14 @@ function clusterProblems({ clusterId, role, meta, members, peers }: NodeStatus):
   return problems.map((problem) => `the meta group: ${problem}`);
 }
 
-/** Why a replica does not serve, or why its group takes no writes. */
+/** Returns why a replica does not serve, or why its group accepts no writes. */
 function replicaProblems({ error, leaderless }: TableStatus): string[] {
   const problems = error === undefined ? [] : [error];
   if (leaderless !== undefined) problems.push(`no leader: ${leaderless}`);
   return problems;
 }
 
-/** All that is wrong with a table on this node; each text names it. */
+/** Returns all problems of a table on this node; each text names the table. */
 function tableProblems(
   table: TableStatus,
   replication: TableReplication | undefined,

@@ -3,12 +3,12 @@ import { type Log, systemClock } from '@coxswain/node';
 import { type GrpcLeaderLink, type LinkTls, openGrpcLeaderLink } from '@coxswain/replication';
 import type { Certificates } from '../process/certificates.js';
 
-/** More than any message of a log holds (P4). */
+/** The limit on a donor's messages in bytes, which is more than any message of a log holds (P4). */
 const DONOR_MESSAGE_BYTES_MAX = 16 * 1024 * 1024;
-/** A donor that is gone is noticed in twice that time. */
+/** The keepalive time in milliseconds. A donor that is gone is noticed after twice that time. */
 const DONOR_KEEPALIVE_MS = 5_000;
 
-/** Opens a link to a node of the cluster that is cloned. */
+/** Opens a link to a node of the cluster that is being cloned. */
 export function openDonorLink(
   { address, token }: Donor,
   authority: Certificates<LinkTls> | undefined,

@@ -5,23 +5,24 @@ import { transportErrors } from '../grpc/errors.js';
 
 const { HealthCheckResponse_ServingStatus: ServingStatus, HealthService: definition } = health;
 
-/** The name by which moco-agent's form of health is asked for, and the conditions that it knows. */
+/** The service name by which clients ask for moco-agent's form of health, and the conditions of that form. */
 const MOCO_NAME = 'moco';
 const mocoConditions = ['hasIOThreadError', 'hasSQLThreadError', 'isUnderCloning'] as const;
 
-/** How often a Watch looks whether the state has changed. */
+/** The interval at which a Watch checks whether the state has changed. */
 const WATCH_INTERVAL_MS = 250;
 
 /**
- * grpc.health.v1.Health for the whole node (the empty name) and for each service on the listener. A service
- * that needs a leader is NOT_SERVING until the node is ready, and all are while it drains; it is UNKNOWN as long as the
- * node has no cluster. Whatever is bad goes into the trailing metadata `health-reason`, as `name=bool` pairs where true is
- * bad, also where the node serves all the same: replication that fails keeps nobody from reading. The name `moco` gets
- * moco-agent's form, in which it is the text of an error (docs/operations-protocols.md §2).
+ * Serves grpc.health.v1.Health for the whole node (the empty name) and for each service on the listener. A service that
+ * needs a leader is NOT_SERVING until the node is ready, and all services are while the node drains; it is UNKNOWN as
+ * long as the node has no cluster. When a service is not SERVING or a condition is bad, the trailing metadata
+ * `health-reason` has all conditions as pairs `name=bool`, in which true is bad. So it is also sent when the node
+ * serves all the same: replication that fails prevents nobody from reading. The name `moco` gets moco-agent's form, in
+ * which the conditions are the text of an error (docs/operations-protocols.md §2).
  */
 export class HealthService {
   readonly #nodeReadiness: () => Readiness;
-  /** By name: whether the service can answer only when the node is ready. */
+  /** The services by name, and whether each can only answer when the node is ready. */
   readonly #services: ReadonlyMap<string, { readonly needsReadiness: boolean }>;
   #isDraining = false;
 
@@ -33,12 +34,12 @@ export class HealthService {
     this.#services = services;
   }
 
-  /** From now on nothing is SERVING. */
+  /** Makes every service NOT_SERVING from now on. */
   drain(): void {
     this.#isDraining = true;
   }
 
-  /** Whether the node is ready, and while it is not, or drains, why. */
+  /** Returns whether the node is ready, and the conditions that keep it from that. */
   readiness(): Readiness {
     const readiness = this.#nodeReadiness();
     if (!this.#isDraining) return readiness;
@@ -56,7 +57,7 @@ export class HealthService {
     return { status };
   }
 
-  /** The state now, and again whenever it has changed, until the caller leaves. */
+  /** Yields the state now, and again whenever it has changed, until the caller leaves or the node drains. */
   async *watch(
     request: health.HealthCheckRequest,
     call: CallContext,
@@ -84,7 +85,7 @@ export class HealthService {
     ];
   }
 
-  /** Answers as moco-agent does: with errors, whose text says why. */
+  /** Answers as moco-agent does: with an error whose text has the conditions. */
   #checkAsMoco(): health.HealthCheckResponse {
     const { isReady, conditions } = this.readiness();
     const asked = Object.fromEntries(mocoConditions.map((name) => [name, conditions[name] ?? false]));
@@ -105,7 +106,7 @@ export class HealthService {
   }
 }
 
-/** `hasNoLeader=true, isDiskFull=false` */
+/** Returns the conditions as text: `hasNoLeader=true, isDiskFull=false`. */
 export function formatConditions(readiness: Readiness): string {
   return Object.entries(readiness.conditions)
     .map(([name, isBad]) => `${name}=${isBad}`)

@@ -23,31 +23,34 @@ import {
   toNumber,
 } from './requests.js';
 
-/** A page of a response ends before this: what Regatta leaves of a 4 MiB message for everything else. */
+/**
+ * The size in bytes before which a page of a response ends: as much as Regatta leaves for pairs in a message of 4 MiB.
+ */
 const PAGE_SIZE_BYTES_MAX = 4 * 1024 * 1024 - 1024;
 
 /**
- * A page of IterateRange ends before the first size, then before twice that, and so on up to the second: a stream that
- * nobody reads costs little, and the garbage of a large page costs more than its message saves.
+ * The sizes of pages of IterateRange: the first page ends before the first size, each later one before twice the size
+ * of the page before it, up to the second size. So a stream that nobody reads costs little; and the garbage of a large
+ * page costs more than its message saves.
  */
 const FIRST_PAGE_BYTES_MAX = 16 * 1024;
 const LATER_PAGE_BYTES_MAX = 1024 * 1024;
 
 /**
- * Pages of ranges that are read at a time, but for the first chunk of a Range or Txn, which may be all of it. Far fewer
- * than libuv has threads (8, see bin/coxswain.cjs): more would stand in line before the reads and writes of others, and
- * each takes a multiple of its size while it is made.
+ * The number of pages of ranges that are read at a time. The first chunk of a Range or Txn, which may be all of it,
+ * does not count. The number is far below that of libuv's threads (8, see bin/coxswain.cjs): more reads would queue
+ * before the reads and writes of others, and each takes a multiple of its size while it is made.
  */
 const PAGES_READ_MAX = 2;
 
-/** What a range that is answered from memory takes at most: copying it holds up nobody. */
+/** The largest range in bytes that is answered from memory, so that copying it holds up nobody. */
 const CACHED_SIZE_BYTES_MAX = 256 * 1024;
-/** Gaps of one range that are filled before it is read another way. */
+/** The most gaps of one range that are filled before it is read another way. */
 const CACHE_FILLS_MAX = 16;
 
-/** The message itself where its pairs were copied as they are. */
+/** The answer of a range; a Buffer is the encoded message, made of pairs that were copied as they are. */
 type RangeAnswer = regatta.RangeResponse | Buffer;
-/** The message itself where it says what every put is answered. */
+/** The answer of a put; a Buffer is the encoded message without a pair, which most puts are answered. */
 type PutAnswer = regatta.PutResponse | Buffer;
 
 const linearizable = { linearizable: true } as const;
@@ -58,26 +61,26 @@ type KvNode = Pick<NodeParts, 'kv' | 'cluster'>;
 type Forwarding = Pick<ForwardedWrites, 'put' | 'deleteRange' | 'txn' | 'range'>;
 
 /**
- * regatta.v1.KV. Requests are checked in the order of docs/protocol.md §2, all of it before anything is proposed
- * (A3). A serializable read of one key is answered without a promise.
+ * Serves regatta.v1.KV. Requests are checked in the order of docs/protocol.md §2, completely before anything is
+ * proposed (A3). A serializable read of one key is answered without a promise.
  */
 export class KvService {
   readonly #node: KvNode;
   readonly #writes: Forwarding | undefined;
   readonly #pageTurns = new Semaphore(PAGES_READ_MAX);
 
-  /** `writes`: where a follower cluster's writes go. */
+  /** `writes` forwards the writes of a follower cluster. */
   constructor(node: KvNode, writes?: Forwarding) {
     this.#node = node;
     this.#writes = writes;
   }
 
-  /** On a follower cluster, until it is promoted: the way to the leader cluster. */
+  /** The way to the leader cluster, on a follower cluster that is not promoted; else undefined. */
   get #leaderCluster(): Forwarding | undefined {
     return this.#node.cluster.role === 'follower' ? this.#writes : undefined;
   }
 
-  /** One key, or a page of a range. */
+  /** Answers with one key, or a page of a range. */
   range(request: regatta.RangeRequest, call: CallContext): RangeAnswer | Promise<RangeAnswer> {
     if (request.fromLeaderCluster && this.#leaderCluster !== undefined) {
       return this.#leaderCluster.range(request, call);
@@ -92,7 +95,7 @@ export class KvService {
     return this.#readRange(readable, request, call);
   }
 
-  /** A range of any size from one view, each page when the one before it has been taken. */
+  /** Yields a range of any size from one view. Each page is read when the one before it has been taken. */
   async *iterateRange(
     request: regatta.RangeRequest,
     call: CallContext,
@@ -115,7 +118,7 @@ export class KvService {
         return toRangeResponse(header, page);
       };
       while (query !== undefined) {
-        // Between two pages a stream holds its view and nothing else: there may be thousands that wait.
+        // Between two pages a stream holds only its view, since thousands of streams may be waiting.
         const wanted: RangeQuery = query;
         const room = call.reserve(wanted.maxBytes);
         if (room !== undefined) await room;
@@ -142,7 +145,7 @@ export class KvService {
     return this.#node.kv.propose(name, command, call).then(toPutAnswer);
   }
 
-  /** `deleted` is always exact; `more` says that the pairs that were asked for did not all fit. */
+  /** Deletes a key or a range. `deleted` is always exact; `more` means that not all of the requested pairs fit. */
   deleteRange(request: regatta.DeleteRangeRequest, call: CallContext): Promise<regatta.DeleteRangeResponse> {
     const forwarded = this.#leaderCluster?.deleteRange(request, call);
     if (forwarded !== undefined) return forwarded;
@@ -158,9 +161,9 @@ export class KvService {
     return this.#node.kv.propose(name, command, call).then(toDeleteRangeResponse);
   }
 
-  /** A transaction that only reads is never proposed, and always linearizable (P3). */
+  /** Runs a transaction. One that only reads is never proposed, and always linearizable (P3). */
   async txn(request: regatta.TxnRequest, call: CallContext): Promise<regatta.TxnResponse> {
-    // What writes goes unchecked to the leader cluster, whose answers they are (docs/protocol.md §2).
+    // A transaction that writes goes unchecked to the leader cluster, which gives the answers (docs/protocol.md §2).
     const leaderCluster = this.#leaderCluster;
     if (leaderCluster !== undefined && !isReadOnly(request)) return leaderCluster.txn(request, call);
     const shape = checkTxnRequest(request);
@@ -209,7 +212,7 @@ export class KvService {
     return this.#readStored(readable, request, call);
   }
 
-  /** A range of some pairs, copied from memory, without a promise where all of it is there. */
+  /** Answers a range of some pairs with a copy from memory, without a promise when all of it is there. */
   #readCached(
     readable: ReadableTable,
     request: regatta.RangeRequest,
@@ -229,7 +232,7 @@ export class KvService {
     }
     if (found instanceof Gap) {
       if (fillsLeft === 0) return this.#readStored(readable, request, call);
-      // One more shows whether there is more.
+      // One pair more than the limit shows whether there are more.
       return readable.table.fillGap(found, limit === 0 ? Number.MAX_SAFE_INTEGER : limit + 1).then(
         () => this.#readCached(readable, request, call, fillsLeft - 1, hasRoom),
         (error: unknown) => {
@@ -249,13 +252,13 @@ export class KvService {
     request: regatta.RangeRequest,
     call: CallContext,
   ): Promise<regatta.RangeResponse> {
-    // A page takes some megabytes from here on until it is sent, and a client may ask for thousands at once.
+    // From here on a page takes some megabytes until it is sent, and a client may ask for thousands at once.
     const read = () => this.#inTurns(call, (isAwaited) => readPage(readable, request, isAwaited));
     const room = call.reserve(PAGE_SIZE_BYTES_MAX);
     return room === undefined ? read() : room.then(read);
   }
 
-  /** Reads a page whose first chunk is read at once, and what follows it when it is its turn, see `PAGES_READ_MAX`. */
+  /** Reads a page: its first chunk at once, the rest when it has its turn; see `PAGES_READ_MAX`. */
   async #inTurns<Answer>(
     call: CallContext,
     read: (isAwaited: () => boolean | Promise<boolean>) => Promise<Answer>,
@@ -263,7 +266,7 @@ export class KvService {
     let chunkCount = 0;
     try {
       return await read(async () => {
-        // Counted before the wait: it is entered once.
+        // The chunk is counted before the wait, so that the turn is taken only once.
         if (++chunkCount === 2) await this.#pageTurns.enter();
         return !call.isEnded;
       });
@@ -284,7 +287,7 @@ export class KvService {
   }
 }
 
-/** The latest value of one key, without a promise where the table's files are open. */
+/** Answers with the latest value of one key, without a promise when the table's files are open. */
 function readLatest(
   readable: ReadableTable,
   request: regatta.RangeRequest,
@@ -359,7 +362,7 @@ function openView(
   }
 }
 
-/** A range as it is now, of which pairs are wanted and nothing is left out. */
+/** Returns whether a request asks for a range as it is now, for whole pairs, and leaves none out. */
 function isCacheable(request: regatta.RangeRequest): boolean {
   return (
     request.rangeEnd.length > 0 && !request.keysOnly && !request.countOnly && isLatestUnfiltered(request)
@@ -370,7 +373,7 @@ function encodeRangeAnswer(answer: RangeAnswer): Buffer {
   return Buffer.isBuffer(answer) ? answer : regatta.KVService.range.responseSerialize(answer);
 }
 
-/** One key as it is now: a point read serves it. */
+/** Returns whether a request asks for one key as it is now, which a point read answers. */
 function isLatestPoint(request: regatta.RangeRequest): boolean {
   return request.rangeEnd.length === 0 && isLatestUnfiltered(request);
 }
@@ -400,7 +403,10 @@ function toQuery(request: regatta.RangeRequest): RangeQuery {
   };
 }
 
-/** What is left to read after a page, in a page of so many bytes at most; undefined where that was the last one. */
+/**
+ * Returns the query for the rest of a range after a page, with a page of at most `maxBytes`; undefined when that was
+ * the last page.
+ */
 function queryBehind(
   query: RangeQuery,
   { nextKey, count }: RangePage,

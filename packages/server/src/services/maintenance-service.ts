@@ -4,13 +4,13 @@ import { ApiError, errors, type NodeParts, Status } from '@coxswain/node';
 import { maintenance } from '@coxswain/protocol';
 import { type CallContext, type Method, stream, unary, upload } from '../grpc/call.js';
 
-/** Copying tables takes as long as it takes, where the caller said nothing (docs/protocol.md §3). */
+/** The time in milliseconds that copying tables may take when the caller set no deadline (docs/protocol.md §3). */
 const COPY_DEADLINE_MS = 3_600_000;
 
-/** What the service asks of the node. `Node` implements it. */
+/** The parts of the node that the service uses; `Node` implements them. */
 type MaintenanceNode = Pick<NodeParts, 'cluster' | 'follower' | 'maintenance'>;
 
-/** maintenance.v1.Maintenance: reset and promote on follower clusters, the rest on leader clusters. */
+/** Serves maintenance.v1.Maintenance: reset and promote on follower clusters, the rest on leader clusters. */
 export class MaintenanceService {
   readonly #node: MaintenanceNode;
   readonly #backups: Backups;
@@ -25,8 +25,9 @@ export class MaintenanceService {
   }
 
   /**
-   * Has a table, or every table, taken from the leader cluster anew. Answers when that will happen whatever fails; the
-   * old data serves until then. Errors: notForLeader, tableNotSet, tableToMaintainNotFound, and those of a proposal.
+   * Makes the cluster take a table, or every table, anew from the leader cluster. Answers when that is certain to
+   * happen, whatever fails; the old data is served until then. Errors: notForLeader, tableNotSet,
+   * tableToMaintainNotFound, and those of a proposal.
    */
   async reset(request: maintenance.ResetRequest, call: CallContext): Promise<maintenance.ResetResponse> {
     if (this.#node.cluster.role !== 'follower') throw errors.notForLeader('Reset');
@@ -42,8 +43,9 @@ export class MaintenanceService {
   }
 
   /**
-   * Turns the follower cluster into a leader cluster, for good (R5). Answers when it takes writes of its own. A call
-   * that ends early changes nothing: it goes on, and calling again waits again. Errors: isLeaderCluster, timeout.
+   * Turns the follower cluster into a leader cluster, for good (R5). Answers when the cluster accepts writes of its
+   * own. The promotion continues when the call ends early; another call waits for it again. Errors: notReady,
+   * isLeaderCluster, timeout.
    */
   async promote(
     _request: maintenance.PromoteRequest,
@@ -58,8 +60,8 @@ export class MaintenanceService {
   }
 
   /**
-   * Has the cluster serve with what a clone that failed has brought (docs/operations-protocols.md §2). Errors: notForThisRole,
-   * cloneRunning, and those of a proposal.
+   * Makes the cluster serve the tables that a failed clone has brought (docs/operations-protocols.md §2). Errors:
+   * notForThisRole, cloneRunning, and those of a proposal.
    */
   async forgetClone(
     _request: maintenance.ForgetCloneRequest,

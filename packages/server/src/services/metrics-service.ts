@@ -4,10 +4,10 @@ import { type Method, unary } from '../grpc/call.js';
 import { transportErrors } from '../grpc/errors.js';
 import type { MetricsPage } from '../metrics/metrics-page.js';
 
-/** The longest page that fits a message which clients take by default, 4 MiB. */
+/** The longest page, in bytes, that fits in a message of the size that clients accept by default, 4 MiB. */
 const PAGE_BYTES_MAX = 4 * 1024 * 1024 - 1024;
 
-/** regatta.v1.Metrics, as Armada has it: its console asks for the metrics over the API. */
+/** Serves regatta.v1.Metrics as Armada does, whose console asks for the metrics over the API. */
 export class MetricsService {
   readonly #page: MetricsPage;
   readonly #clock: Clock;
@@ -17,7 +17,7 @@ export class MetricsService {
     this.#clock = clock;
   }
 
-  /** Errors: metricsFormatUnknown, metricsTooLong. */
+  /** Returns the page of all metrics. Errors: metricsFormatUnknown, metricsTooLong. */
   async getMetrics({ format }: regatta.MetricsRequest): Promise<regatta.MetricsResponse> {
     if (format !== '') throw transportErrors.metricsFormatUnknown();
     const metricsData = await this.#page.text();

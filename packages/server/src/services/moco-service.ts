@@ -2,10 +2,13 @@ import type { BinlogBackups, Clones } from '@coxswain/agents';
 import { moco } from '@coxswain/protocol';
 import { type Method, unary } from '../grpc/call.js';
 
-/** Where the caller said nothing: a clone waits for the donor and for every member, flushing for the store. */
+/**
+ * The time in milliseconds that a call may take when the caller set no deadline: a clone waits for the donor and for
+ * every member, a flush for the store.
+ */
 const DEADLINE_MS = 60_000;
 
-/** CloneService and BackupBinlogService of moco-agent (docs/operations-protocols.md §2). */
+/** Returns the methods of moco-agent's CloneService and BackupBinlogService (docs/operations-protocols.md §2). */
 export function mocoMethods(clones: Clones, backups: BinlogBackups): readonly Method[] {
   const { clone } = moco.CloneServiceService;
   const { flushBinlog, flushAndBackupBinlog } = moco.BackupBinlogServiceService;

@@ -2,7 +2,7 @@ import type { Node, Readiness } from '@coxswain/node';
 import type { Follower } from '@coxswain/replication';
 import type { Method } from '../grpc/call.js';
 
-/** Says whether a node serves its clients from what it has, and if not, why. */
+/** Returns whether a node can serve its clients from its own data, and the conditions that keep it from that. */
 export function readinessOf(node: Node, follower: Follower | undefined): Readiness {
   const { isReady, conditions } = withArchive(
     withReplication(node.reports.readiness(), node, follower),
@@ -13,8 +13,8 @@ export function readinessOf(node: Node, follower: Follower | undefined): Readine
 }
 
 /**
- * Adds what moco-agent's health asks of a follower cluster (docs/operations-protocols.md §2). A table that cannot be applied
- * does not serve either; a leader cluster that is away leaves the node ready, since local reads go on.
+ * Adds the conditions that moco-agent's health has for a follower cluster (docs/operations-protocols.md §2). A table
+ * that cannot be applied makes the node not ready; a leader cluster that is away does not, since local reads continue.
  */
 function withReplication(readiness: Readiness, node: Node, follower: Follower | undefined): Readiness {
   if (follower === undefined || node.cluster.role !== 'follower') return readiness;
@@ -26,7 +26,10 @@ function withReplication(readiness: Readiness, node: Node, follower: Follower | 
   };
 }
 
-/** Ready where the node is, and on a follower cluster also reaches its leader cluster and replicates every table of its own. */
+/**
+ * Returns ready when the node is, and on a follower cluster only if it also reaches its leader cluster and replicates
+ * all of its own tables.
+ */
 export function keepingUp(readiness: Readiness, node: Node, follower: Follower | undefined): Readiness {
   if (follower === undefined || node.cluster.role !== 'follower') return readiness;
   const { isBroken, isReached, isFailing } = follower.status();
@@ -42,13 +45,19 @@ export function keepingUp(readiness: Readiness, node: Node, follower: Follower |
   };
 }
 
-/** Who refuses writes is not ready, whatever the reason (docs/operations-protocols.md §2). */
+/**
+ * Adds the archive's condition. A node that refuses writes is not ready, whatever the reason
+ * (docs/operations-protocols.md §2).
+ */
 function withArchive({ isReady, conditions }: Readiness, node: Node): Readiness {
   const isArchiveFull = node.maintenance.archiveBacklog().refusesWrites;
   return { isReady: isReady && !isArchiveFull, conditions: { ...conditions, isArchiveFull } };
 }
 
-/** Until a clone has succeeded or was forgotten the cluster serves nobody, whatever else is well. */
+/**
+ * Returns the problems of a clone. Until it has succeeded or was forgotten, the cluster serves nobody, whatever else is
+ * well.
+ */
 export function cloneProblems({
   maintenance: {
     clone: { unfinished, isRunning },
@@ -64,7 +73,7 @@ export function cloneProblems({
   return [`the clone of ${donor} has failed: ${error ?? 'its node is gone'}`];
 }
 
-/** Gives the services of these methods, by name, and whether each can answer only when the node is ready. */
+/** Returns the services of some methods, by name, and whether each can only answer when the node is ready. */
 export function servicesOf(
   needReadiness: readonly Method[],
   always: readonly Method[],

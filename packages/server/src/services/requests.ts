@@ -2,12 +2,12 @@ import { errors } from '@coxswain/node';
 import type { mvcc, regatta } from '@coxswain/protocol';
 import { rangeId } from '@coxswain/table';
 
-/** Keys, and ends of ranges, are at most so long. */
+/** The longest key, or end of a range, in bytes. */
 const KEY_SIZE_BYTES_MAX = 1024;
-/** Values are at most so long. */
+/** The longest value in bytes. */
 const VALUE_SIZE_BYTES_MAX = 2 * 1024 * 1024;
 
-/** What a transaction may hold of operations over ranges: each may visit every key of its table (A4). */
+/** The most operations of each kind over ranges in a transaction, since each may visit every key of its table (A4). */
 const RANGES_MAX = 1024;
 const RANGE_DELETIONS_MAX = 128;
 const RANGE_COMPARES_MAX = 64;
@@ -15,14 +15,17 @@ const RANGE_COMPARES_MAX = 64;
 const greatestSafe = BigInt(Number.MAX_SAFE_INTEGER);
 
 /**
- * The number that stands for an int64 of a request. Past 2^53-1 it is 2^53-1: as a limit or an upper bound
- * that excludes nothing, and as a lower bound it matches nothing, since revisions are below it.
+ * Converts an int64 of a request into a number. A value above 2^53-1 becomes 2^53-1: as a limit or an upper bound that
+ * excludes nothing, and as a lower bound it matches nothing, since revisions are below it.
  */
 export function toNumber(value: bigint): number {
   return value > greatestSafe ? Number.MAX_SAFE_INTEGER : Number(value);
 }
 
-/** The shape of a Range or IterateRange, in the order of docs/protocol.md §2, up to the table's existence. */
+/**
+ * Checks a Range or IterateRange in the order of docs/protocol.md §2, up to the table's existence. Throws the error of
+ * the first check that fails.
+ */
 export function checkRangeRequest(request: regatta.RangeRequest): void {
   checkRangeShape(request);
   checkNotNegative('min_mod_revision', request.minModRevision);
@@ -44,39 +47,42 @@ function checkNotNegative(field: string, value: bigint): void {
   if (value < 0n) throw errors.revisionNegative(field);
 }
 
-/** The part of a Put or DeleteRange that is checked before the table's existence. */
+/** Checks the part of a Put or DeleteRange that comes before the table's existence. Errors: tableNotSet, keyNotSet. */
 export function checkTableAndKey(table: Buffer, key: Buffer): void {
   if (table.length === 0) throw errors.tableNotSet();
   if (key.length === 0) throw errors.keyNotSet();
 }
 
-/** Whether key and range_end are short enough; checked after the table's existence. */
+/** Returns whether key and range_end are short enough. It is checked after the table's existence. */
 export function areKeysShort(key: Buffer, rangeEnd: Buffer): boolean {
   return key.length <= KEY_SIZE_BYTES_MAX && rangeEnd.length <= KEY_SIZE_BYTES_MAX;
 }
 
-/** Whether the value is short enough; checked last. */
+/** Returns whether the value is short enough. It is checked last. */
 export function isValueShort(value: Buffer): boolean {
   return value.length <= VALUE_SIZE_BYTES_MAX;
 }
 
-/** Every operation in both branches is a Range, or there is none. */
+/** Returns true when every operation in both branches is a Range, or there is none. */
 export function isReadOnly({ success, failure }: regatta.TxnRequest): boolean {
   const reads = ({ request }: mvcc.RequestOp): boolean => request?.$case === 'requestRange';
   return success.every(reads) && failure.every(reads);
 }
 
-/** What a look through a transaction's operations found. */
+/** The facts about a transaction's operations that are checked later. */
 export interface TxnShape {
-  /** Every operation in both branches is a Range, or there is none: it is never proposed (P3). */
+  /**
+   * True when every operation in both branches is a Range, or there is none, so that the transaction is never proposed
+   * (P3).
+   */
   readonly isReadOnly: boolean;
   readonly areKeysShort: boolean;
   readonly areValuesShort: boolean;
 }
 
 /**
- * Checks a transaction up to the table's existence, and gives what must be checked after it. Its keys and
- * values are held to the limits of Put. All of it is before proposing: apply refuses nothing (A3).
+ * Checks a transaction up to the table's existence, and returns what must be checked after that. Its keys and values
+ * have the limits of Put. All of it comes before proposing, since apply refuses nothing (A3).
  */
 export function checkTxnRequest(request: regatta.TxnRequest): TxnShape {
   const shape = { isReadOnly: true, areKeysShort: true, areValuesShort: true };
@@ -118,8 +124,8 @@ export function checkTxnRequest(request: regatta.TxnRequest): TxnShape {
 }
 
 /**
- * Holds each branch, and the compares, to as many ranges as can be read without holding others up (A4). Ranges that are
- * equal and have no write between them are read once, and count once.
+ * Limits the ranges of each branch, and of the compares, to as many as can be read without holding others up (A4).
+ * Equal ranges without a write between them are read once, and count once.
  */
 function checkRangeCounts({ compare, success, failure }: regatta.TxnRequest): void {
   if (compare.filter(({ rangeEnd }) => rangeEnd.length > 0).length > RANGE_COMPARES_MAX) {

@@ -3,7 +3,7 @@ import { regatta } from '@coxswain/protocol';
 import type { CallContext, Method } from '../grpc/call.js';
 import { unary } from '../grpc/call.js';
 
-/** regatta.v1.Tables: makes, removes and lists tables. */
+/** Serves regatta.v1.Tables, which makes, removes and lists tables. */
 export class TablesService {
   readonly #node: Pick<NodeParts, 'tables' | 'cluster'>;
 
@@ -11,7 +11,10 @@ export class TablesService {
     this.#node = node;
   }
 
-  /** Errors: nameNotSet, nameInvalid, tableExists, tooManyTables, and those of a proposal. */
+  /**
+   * Makes a table. Errors: notForFollower, nameNotSet, nameInvalid, tableExists, tooManyTables, and those of a
+   * proposal.
+   */
   async create(request: regatta.CreateTableRequest, call: CallContext): Promise<regatta.CreateTableResponse> {
     this.#checkRole('Create');
     if (request.name === '') throw errors.nameNotSet();
@@ -19,7 +22,7 @@ export class TablesService {
     return { id: String(table.shardId) };
   }
 
-  /** Errors: nameNotSet, tableToDeleteNotFound, and those of a proposal. */
+  /** Removes a table. Errors: notForFollower, nameNotSet, tableToDeleteNotFound, and those of a proposal. */
   async delete(request: regatta.DeleteTableRequest, call: CallContext): Promise<regatta.DeleteTableResponse> {
     this.#checkRole('Delete');
     if (request.name === '') throw errors.nameNotSet();
@@ -27,7 +30,7 @@ export class TablesService {
     return {};
   }
 
-  /** Sorted by name; linearizable. */
+  /** Returns all tables, sorted by name. The read is linearizable. */
   async list(_request: regatta.ListTablesRequest, call: CallContext): Promise<regatta.ListTablesResponse> {
     const tables = await this.#node.tables.list(call);
     return {
@@ -35,7 +38,7 @@ export class TablesService {
     };
   }
 
-  /** A follower cluster has its tables from its leader cluster. */
+  /** Throws notForFollower on a follower cluster, which gets its tables from its leader cluster. */
   #checkRole(method: string): void {
     if (this.#node.cluster.role === 'follower') throw errors.notForFollower(method);
   }

@@ -17,22 +17,25 @@ import type {
 type Database = ClassicLevel<Buffer, Buffer>;
 
 const EMPTY = Buffer.alloc(0);
-/** Below every key that a table uses, and never written: to compact it touches no data. */
+/** A key below every key that a table uses. It is never written, so compacting it touches no data. */
 const ABSENT_KEY = Buffer.from([0]);
-/** Above every key that a table uses: deleted to learn whether writes still work. */
+/** A key above every key that a table uses. `flush` deletes it to learn whether writes still work. */
 const PROBE_KEY = Buffer.from([0xff]);
-/** Follows the name of a store while `rename` replaces it. */
+/** The suffix of a store's name while `rename` replaces the store. */
 const REPLACED_SUFFIX = '.replaced';
-/** How much native code reads ahead at most before it hands entries over: LevelDB's default of 16 KiB costs a thread-pool trip for every 50 pairs. */
+/**
+ * The most bytes that native code reads ahead before it hands entries over. LevelDB's default of 16 KiB would cost a
+ * trip to the thread pool for every 50 pairs.
+ */
 const SCAN_BYTES_MAX = 1 << 20;
 
-/** Entries that are counted between two turns of the event loop. */
+/** The number of entries that are counted between two turns of the event loop. */
 const COUNT_PART_ENTRIES = 4000;
 
 /**
- * Keys that are counted. Native code makes strings of them, for a fraction of what Buffers cost; what is no UTF-8 is replaced
- * there. Bounds are taken as they are. Without keys an iterator would give nothing at all
- * (findings/classic-level-iterates-nothing.sh).
+ * An encoding for keys that are only counted. Native code makes strings of them, for a fraction of the cost of Buffers,
+ * and replaces bytes that are not UTF-8. Bounds are passed on unchanged. Without keys an iterator would give nothing at
+ * all (findings/classic-level-iterates-nothing.sh).
  */
 const KEY_TEXT = {
   name: 'key-text',
@@ -41,10 +44,10 @@ const KEY_TEXT = {
   decode: (text: string) => text,
 } as const;
 
-/** What native code puts in the place of bytes that are no UTF-8. */
+/** The character by which native code replaces bytes that are not UTF-8. */
 const REPLACEMENT = '\ufffd';
 
-/** Values that nobody looks at. */
+/** An encoding for values that nobody reads. */
 const UNREAD = {
   name: 'unread',
   format: 'utf8',
@@ -52,12 +55,15 @@ const UNREAD = {
   decode: () => EMPTY,
 } as const;
 
-/** Operations that are handed to native code between two turns of the event loop: about a millisecond's. */
+/**
+ * The number of operations that are handed to native code between two turns of the event loop: about a millisecond's
+ * work.
+ */
 const WRITE_STEP_OPERATIONS = 500;
-/** Bytes that take as long as one more operation. */
+/** The number of bytes that take as long as one more operation. */
 const WRITE_STEP_OPERATION_BYTES = 1024;
 
-/** Of keys that come as strings; see `LevelScan`. Bounds are taken as they are. */
+/** An encoding for keys that come as strings; see `LevelScan`. Bounds are passed on unchanged. */
 const TEXT = {
   name: 'text',
   format: 'utf8',
@@ -67,15 +73,21 @@ const TEXT = {
 
 const CACHE_BYTES_MIN = 64 * 1024;
 
-/** How every LevelDB of a directory is opened. */
+/** The options with which a directory opens each LevelDB. */
 export interface LevelStoreOptions {
-  /** One memtable; up to two are in memory. LevelDB's default of 4 MiB is small for a server. */
+  /**
+   * The size of one LevelDB memtable, of which up to two are in memory. LevelDB's default of 4 MiB is small for a
+   * server.
+   */
   readonly writeBufferSizeBytes: number;
-  /** Block caches: the first two stores get all of it, the n-th a part. */
+  /**
+   * The size of the block caches: the first two stores each get all of it, a later one gets it divided by the number of
+   * stores that are open already.
+   */
   readonly cacheSizeBytes: number;
 }
 
-/** The words that the C library has for an errno: LevelDB passes on nothing else. */
+/** The words by which the C library describes an errno, and what each means. LevelDB passes on nothing else. */
 const OBSTACLE_WORDS: readonly (readonly [RegExp, StoreObstacle])[] = [
   [/No space left on device|Disk quota exceeded/, 'noRoom'],
   [/Too many open files/, 'descriptors'],
@@ -84,18 +96,19 @@ const OBSTACLE_WORDS: readonly (readonly [RegExp, StoreObstacle])[] = [
 ];
 
 /**
- * Tells a store that is damaged, and can be replaced by a peer's, from one whose files the system refuses. LevelDB
- * calls nearly everything an "IO error": a name in CURRENT that has no file, a table file that is too short ("Invalid
- * argument"), a full disk, a limit, a missing permission. What is neither of those nor a file held by another process
- * says that the files are not what LevelDB left there (D4).
+ * Converts an error of LevelDB into one of this package's. It separates a damaged store, which a peer's copy can
+ * replace, from a store whose files the system refuses. LevelDB calls nearly everything an "IO error": a name in
+ * CURRENT without a file, a table file that is too short ("Invalid argument"), a full disk, a limit, a missing
+ * permission. An error that is neither an obstacle of the system nor a file held by another process means that the
+ * files are not as LevelDB left them (D4). Errors that are not about files are returned unchanged.
  */
 function toStoreError(name: string, error: unknown): unknown {
   if (!(error instanceof Error)) return error;
-  // abstract-level wraps what LevelDB says.
+  // abstract-level wraps the error that LevelDB reports.
   const cause = (error.cause ?? error) as Error & { code?: string };
   const { code, message } = cause;
   if (code === 'LEVEL_LOCKED') return new StoreUnusableError(name, 'inUse', message, { cause: error });
-  // A synchronous read gives an error of the disk without a code.
+  // A synchronous read reports an error of the disk without a code.
   const isOfFiles =
     code === 'LEVEL_IO_ERROR' || code === 'LEVEL_CORRUPTION' || message.startsWith('IO error: ');
   if (!isOfFiles && !message.includes('does not exist')) return error;
@@ -114,7 +127,7 @@ async function syncDirectory(path: string): Promise<void> {
   }
 }
 
-/** Stores as LevelDB directories, side by side in one parent directory. */
+/** A directory of stores, each of which is a LevelDB directory in it. */
 export class LevelStoreDirectory implements StoreDirectory {
   readonly #path: string;
   readonly #options: LevelStoreOptions;
@@ -127,7 +140,9 @@ export class LevelStoreDirectory implements StoreDirectory {
     this.#options = options;
   }
 
-  /** Makes the directory when missing, and finishes or undoes a `rename` that a crash cut short (D7). */
+  /**
+   * Opens the directory. Makes it when it is missing, and finishes or undoes a `rename` that a crash cut short (D7).
+   */
   static async open(path: string, options: LevelStoreOptions): Promise<LevelStoreDirectory> {
     await mkdir(path, { recursive: true });
     const names = new Set(await readdir(path));
@@ -143,7 +158,7 @@ export class LevelStoreDirectory implements StoreDirectory {
 
   async list(): Promise<string[]> {
     await syncDirectory(this.#path);
-    // Files beside the stores are others': a lock, a reserve.
+    // Plain files beside the stores belong to others: a lock, a reserve.
     const entries = await readdir(this.#path, { withFileTypes: true });
     return entries
       .filter((entry) => entry.isDirectory())
@@ -153,7 +168,7 @@ export class LevelStoreDirectory implements StoreDirectory {
 
   async open(name: string, options: { create: boolean }): Promise<LevelStore> {
     const path = this.#pathOf(name);
-    // LevelDB leaves a directory even where it refuses to make a database.
+    // LevelDB makes the directory even when it refuses to make a database, so the check comes first.
     if (!options.create) await access(path);
     const database: Database = new ClassicLevel<Buffer, Buffer>(path, {
       keyEncoding: 'buffer',
@@ -185,8 +200,9 @@ export class LevelStoreDirectory implements StoreDirectory {
   }
 
   /**
-   * LevelDB has a cache per database, whose size is fixed when it is opened. The n-th gets the n-th part: a node
-   * with one large table gives it most, and a thousand take a few times the whole together.
+   * Returns the size of the cache for the next store. LevelDB has a cache per database, whose size is fixed when it is
+   * opened. The next store gets `cacheSizeBytes` divided by the number of stores that are open already, at least 64
+   * KiB: a node with one large table gives it most, and a thousand tables take a few times the whole together.
    */
   #cacheShareBytes(): number {
     return Math.max(CACHE_BYTES_MIN, Math.floor(this.#options.cacheSizeBytes / Math.max(1, this.#openCount)));
@@ -198,8 +214,8 @@ export class LevelStoreDirectory implements StoreDirectory {
     await syncDirectory(source);
     const replaced = target + REPLACED_SUFFIX;
     const replaces = (await readdir(this.#path)).includes(to);
-    // Directories cannot be exchanged in one step: the old one stays aside until the new one is in place,
-    // and `open` puts it back when a crash comes between.
+    // Directories cannot be exchanged in one step. The old one stays aside until the new one is in place, and `open`
+    // puts it back when a crash comes between.
     if (replaces) await rename(target, replaced);
     await rename(source, target);
     await syncDirectory(this.#path);
@@ -219,7 +235,7 @@ export class LevelStoreDirectory implements StoreDirectory {
 }
 
 /**
- * Lets one flush go on at a time. All LevelDBs of a process share one background thread, so more would not be
+ * Lets one flush run at a time. All LevelDBs of a process share one background thread, so more flushes would not be
  * faster, but each would hold a thread of libuv's small pool, which the log needs for its fdatasync.
  */
 class FlushTurns {
@@ -227,7 +243,7 @@ class FlushTurns {
 
   take(flush: () => Promise<void>): Promise<void> {
     const turn = this.#last.then(flush);
-    // The failure goes to its caller; the next one comes on in any case.
+    // The caller gets the failure; the next flush runs in any case.
     this.#last = turn.catch(() => undefined);
     return turn;
   }
@@ -241,7 +257,7 @@ class LevelSnapshot implements StoreSnapshot {
   }
 
   close(): void {
-    // Released before the first await inside; what it resolves is of no interest, and it never rejects.
+    // The library releases it before its first await. The promise has no result of interest, and never rejects.
     void this.native.close();
   }
 }
@@ -249,14 +265,14 @@ class LevelSnapshot implements StoreSnapshot {
 type ScanIterator = LevelIterator<Database, Buffer | string, Buffer>;
 
 /**
- * Makes an iterator from after a key on, or to before it where the scan is reversed; undefined: all of the range. With
- * `asText` it gives keys as strings.
+ * Opens an iterator that begins after the key `last`, or ends before it when the scan is reversed. Without `last` it
+ * covers the whole range. With `asText` it gives keys as strings.
  */
 type OpenIterator = (last: Buffer | undefined, leftCount: number, asText: boolean) => ScanIterator;
 
 /**
- * Keys come from native code as strings where that can be, which costs a third of what a Buffer costs. A key that is no
- * UTF-8 comes with U+FFFD in it: then the scan goes on from there with keys as they are.
+ * A scan of one LevelDB. Keys come from native code as strings where possible, which costs a third of what Buffers
+ * cost. A key that is not UTF-8 comes with U+FFFD in it; from there the scan continues with keys as bytes.
  */
 class LevelScan implements StoreScan {
   readonly #open: OpenIterator;
@@ -312,12 +328,15 @@ class LevelScan implements StoreScan {
 }
 
 const REPLACEMENT_CHARACTER = '\ufffd';
-/** Keys are cut from slabs of this size. */
+/** The size of the slabs from which keys are cut. */
 const KEY_SLAB_BYTES = 16 * 1024;
 let keySlab = EMPTY;
 let keySlabUsedBytes = 0;
 
-/** Turns keys into what they are made of, up to the first that cannot be told. */
+/**
+ * Replaces the text of each key by its bytes, in place. Returns the entries before the first key whose bytes cannot be
+ * known from its text.
+ */
 function takeText(entries: [Buffer | string, Buffer][]): [Buffer | string, Buffer][] {
   for (const [place, entry] of entries.entries()) {
     const key = bytesOf(entry[0] as string);
@@ -327,7 +346,7 @@ function takeText(entries: [Buffer | string, Buffer][]): [Buffer | string, Buffe
   return entries;
 }
 
-/** Undefined: it may have been something else than this text. */
+/** Returns the bytes of a key from its text; undefined when the text may stand for other bytes. */
 function bytesOf(text: string): Buffer | undefined {
   const { length } = text;
   if (length > KEY_SLAB_BYTES / 8)
@@ -346,16 +365,19 @@ function bytesOf(text: string): Buffer | undefined {
   return keySlab.subarray(start, keySlabUsedBytes);
 }
 
-/** A LevelDB. Every scan is a trip to the thread pool, only `getSync` is not (DESIGN.md, "What LevelDB gives"). */
+/**
+ * A LevelDB as an ordered store. Every scan is a trip to the thread pool; only `getSync` is not
+ * (DESIGN.md, "What LevelDB gives").
+ */
 export class LevelStore implements OrderedStore {
   readonly #database: Database;
   readonly #flushTurns: FlushTurns;
 
   readonly #onClosed: () => void;
-  /** Gives the store's own error for one of the library's. */
+  /** Returns the store's own error for one of the library's. */
   readonly #toError: (error: unknown) => unknown;
 
-  /** Made by LevelStoreDirectory.open. */
+  /** Called by LevelStoreDirectory.open alone. */
   constructor(
     database: Database,
     flushTurns: FlushTurns,
@@ -370,11 +392,11 @@ export class LevelStore implements OrderedStore {
   readonly isAwake = true;
 
   hold(): undefined {
-    // It stays open until it is closed.
+    // A LevelDB stays open until it is closed.
   }
 
   release(): void {
-    // See `hold`.
+    // A LevelDB stays open until it is closed.
   }
 
   getSync(key: Buffer, snapshot?: StoreSnapshot): Buffer | undefined {
@@ -413,13 +435,13 @@ export class LevelStore implements OrderedStore {
       for (let from = 0; from < keys.length; from += partEntries) {
         const count = Math.min(partEntries, keys.length - from);
         const [last] = keys[from + count - 1]!;
-        // It may stand for bytes that are no UTF-8.
+        // The text may stand for bytes that are not UTF-8.
         yield { count, last: last.includes(REPLACEMENT) ? undefined : Buffer.from(last) };
       }
     }
   }
 
-  /** The keys of a range, some at a time, as native code makes strings of them. */
+  /** Yields the keys of a range, some at a time, as the strings that native code makes of them. */
   async *#keyTexts(
     { snapshot, ...bounds }: KeyRange & { readonly snapshot?: StoreSnapshot },
     maxEntries: number,
@@ -462,7 +484,7 @@ export class LevelStore implements OrderedStore {
         highWaterMarkBytes: SCAN_BYTES_MAX,
       });
     };
-    // Without a snapshot a second iterator would see writes that came after the first one was made.
+    // Without a snapshot, a second iterator would see writes that came after the first one was made.
     return new LevelScan(open, { keysOnly, asText: snapshot !== undefined, limit }, this.#toError);
   }
 
@@ -495,10 +517,11 @@ export class LevelStore implements OrderedStore {
   flush(): Promise<void> {
     return this.#flushTurns.take(async () => {
       try {
-        // compactRange forces the memtable to disk whatever the range; one that no file reaches spares the rest of the
-        // data. So the probe has another key: with this one each flush would merge its file down through all levels.
+        // compactRange forces the memtable to disk whatever the range; a range that no file reaches spares the rest of
+        // the data. So the probe has another key: with this one, each flush would merge its file down through all
+        // levels.
         await this.#database.compactRange(ABSENT_KEY, ABSENT_KEY);
-        // It reports no error. A failed one shows in the next write, so there is one.
+        // compactRange reports no error. A failure shows in the next write, so one follows at once.
         await this.#database.del(PROBE_KEY);
       } catch (error) {
         throw this.#toError(error);
